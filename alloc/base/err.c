@@ -1,0 +1,64 @@
+/*
+ * err.c - error texts. Formats into the caller's buffer; allocates nothing, so
+ * that it can be used inside a worker whose malloc is under test.
+ */
+#include "alloc/base/err.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+int rh_vfail(struct rh_err *err, enum rh_exit code, const char *fmt, va_list ap)
+{
+	if (!err)
+		return -1;
+	err->code = code;
+	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	return -1;
+}
+
+int rh_fail(struct rh_err *err, enum rh_exit code, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	rh_vfail(err, code, fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+int rh_fail_errno(struct rh_err *err, enum rh_exit code, const char *fmt, ...)
+{
+	int saved = errno;
+	size_t used;
+	va_list ap;
+
+	if (!err)
+		return -1;
+	va_start(ap, fmt);
+	rh_vfail(err, code, fmt, ap);
+	va_end(ap);
+	used = strlen(err->text);
+	snprintf(err->text + used, sizeof(err->text) - used, ": %s", strerrordesc_np(saved));
+	return -1;
+}
+
+int rh_err_prefix(struct rh_err *err, const char *fmt, ...)
+{
+	char prefix[256];
+	size_t length, room;
+	va_list ap;
+
+	if (!err)
+		return -1;
+	va_start(ap, fmt);
+	vsnprintf(prefix, sizeof(prefix), fmt, ap);
+	va_end(ap);
+	length = strlen(prefix);
+	room = sizeof(err->text) - length - 3;
+	memmove(err->text + length + 2, err->text, strnlen(err->text, room) + 1);
+	err->text[sizeof(err->text) - 1] = '\0';
+	memcpy(err->text, prefix, length);
+	memcpy(err->text + length, ": ", 2);
+	return -1;
+}

@@ -1,0 +1,348 @@
+/*
+ * opt.c - the one option parser: rows in, values out.
+ *
+ * A value reaches its field through set_value(), whichever door it came in by
+ * (default, argv, knob, KEY=VALUE). getopt_long does the splitting of argv, so
+ * that --name=value, --name value, -n5 and abbreviations work as elsewhere.
+ */
+#include "alloc/base/opt.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OPTS_MAX = 64 };
+
+static int parse_scaled(const char *text, const char *const *units, const double *scale,
+			uint64_t *out, struct rh_err *err)
+{
+	char *end;
+	double value;
+	uint64_t whole;
+
+	if (text[0] < '0' || text[0] > '9')
+		return rh_fail(err, RH_USAGE, "'%s' is not a number", text);
+	errno = 0;
+	whole = strtoull(text, &end, 0);
+	if (errno == ERANGE)
+		return rh_fail(err, RH_USAGE, "'%s' is too large", text);
+	if (*end == '.') {
+		value = strtod(text, &end);
+		whole = 0;
+	} else {
+		value = -1;
+	}
+	for (int i = 0; units[i]; i++) {
+		double scaled;
+
+		if (strcasecmp(end, units[i]) != 0)
+			continue;
+		if (value < 0 && scale[i] == 1.0) {
+			*out = whole;
+			return 0;
+		}
+		scaled = (value < 0 ? (double)whole : value) * scale[i];
+		if (scaled >= 18446744073709549568.0)
+			return rh_fail(err, RH_USAGE, "'%s' is too large", text);
+		*out = (uint64_t)llround(scaled);
+		return 0;
+	}
+	return rh_fail(err, RH_USAGE, "'%s': unit '%s' is not known", text, end);
+}
+
+int rh_parse_uint(const char *text, uint64_t *out, struct rh_err *err)
+{
+	static const char *const units[] = { "", NULL };
+	static const double scale[] = { 1 };
+
+	if (strchr(text, '.'))
+		return rh_fail(err, RH_USAGE, "'%s' is not a whole number", text);
+	return parse_scaled(text, units, scale, out, err);
+}
+
+int rh_parse_size(const char *text, uint64_t *out, struct rh_err *err)
+{
+	static const char *const units[] = { "", "b", "k", "kb", "kib", "m", "mb", "mib", "g",
+					     "gb", "gib", "t", "tb", "tib", NULL };
+	static const double scale[] = { 1, 1, 1024, 1024, 1024, 1048576, 1048576, 1048576,
+					1073741824, 1073741824, 1073741824, 1099511627776.0,
+					1099511627776.0, 1099511627776.0 };
+
+	return parse_scaled(text, units, scale, out, err);
+}
+
+int rh_parse_time(const char *text, uint64_t *out_ns, struct rh_err *err)
+{
+	static const char *const units[] = { "", "s", "ms", "us", "ns", "m", "min", "h", NULL };
+	static const double scale[] = { 1e9, 1e9, 1e6, 1e3, 1, 60e9, 60e9, 3600e9 };
+
+	return parse_scaled(text, units, scale, out_ns, err);
+}
+
+int rh_parse_share(const char *text, double *out, struct rh_err *err)
+{
+	char *end;
+	double value = strtod(text, &end);
+
+	if (end == text || !isfinite(value))
+		return rh_fail(err, RH_USAGE, "'%s' is not a share such as 5%% or 0.05", text);
+	if (strcmp(end, "%") == 0)
+		value /= 100;
+	else if (*end)
+		return rh_fail(err, RH_USAGE, "'%s' is not a share such as 5%% or 0.05", text);
+	*out = value;
+	return 0;
+}
+
+static int parse_flag(const char *text, bool *out, struct rh_err *err)
+{
+	static const char *const yes[] = { "", "yes", "on", "1", "true", NULL };
+	static const char *const no[] = { "no", "off", "0", "false", NULL };
+
+	for (int i = 0; yes[i]; i++)
+		if (strcmp(text, yes[i]) == 0)
+			return *out = true, 0;
+	for (int i = 0; no[i]; i++)
+		if (strcmp(text, no[i]) == 0)
+			return *out = false, 0;
+	return rh_fail(err, RH_USAGE, "'%s' is neither yes nor no", text);
+}
+
+static int parse_real(const char *text, double *out, struct rh_err *err)
+{
+	char *end;
+
+	*out = strtod(text, &end);
+	if (end == text || *end || !isfinite(*out))
+		return rh_fail(err, RH_USAGE, "'%s' is not a number", text);
+	return 0;
+}
+
+static int parse_name(const struct rh_opt *row, const char *text, int *out, struct rh_err *err)
+{
+	char all[256] = "";
+
+	for (int i = 0; row->names[i]; i++) {
+		if (strcmp(row->names[i], text) == 0)
+			return *out = i, 0;
+		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? ", " : "",
+			 row->names[i]);
+	}
+	return rh_fail(err, RH_USAGE, "'%s' is not one of %s", text, all);
+}
+
+static int check_bounds(const struct rh_opt *row, double value, const char *text,
+			struct rh_err *err)
+{
+	if (row->min == 0 && row->max == 0)
+		return 0;
+	if (value >= row->min && (row->max == 0 || value <= row->max))
+		return 0;
+	if (row->max == 0)
+		return rh_fail(err, RH_USAGE, "'%s' is below the least allowed, %g", text,
+			       row->min);
+	return rh_fail(err, RH_USAGE, "'%s' is outside %g to %g", text, row->min, row->max);
+}
+
+static int set_value(const struct rh_opt *row, void *target, const char *text, struct rh_err *err)
+{
+	char *field = (char *)target + row->offset;
+	uint64_t whole = 0;
+	double real = 0;
+
+	switch (row->type) {
+	case RH_OPT_FLAG:
+		return parse_flag(text, (bool *)field, err);
+	case RH_OPT_TEXT:
+		*(const char **)field = text;
+		return 0;
+	case RH_OPT_NAME:
+		return parse_name(row, text, (int *)field, err);
+	case RH_OPT_REAL:
+	case RH_OPT_SHARE:
+		if ((row->type == RH_OPT_REAL ? parse_real : rh_parse_share)(text, &real, err) < 0 ||
+		    check_bounds(row, real, text, err) < 0)
+			return -1;
+		*(double *)field = real;
+		return 0;
+	case RH_OPT_UINT:
+	case RH_OPT_SIZE:
+	case RH_OPT_TIME:
+		if ((row->type == RH_OPT_UINT ? rh_parse_uint :
+		     row->type == RH_OPT_SIZE ? rh_parse_size : rh_parse_time)(text, &whole, err) < 0 ||
+		    check_bounds(row, (double)whole, text, err) < 0)
+			return -1;
+		*(uint64_t *)field = whole;
+		return 0;
+	}
+	return rh_fail(err, RH_BUG, "option type %d of '%s' is not known", (int)row->type, row->name);
+}
+
+int rh_opt_defaults(const struct rh_opt *table, void *target, struct rh_err *err)
+{
+	for (const struct rh_opt *row = table; row && row->name; row++)
+		if (row->dflt && set_value(row, target, row->dflt, err) < 0)
+			return rh_err_prefix(err, "default of %s", row->name);
+	return 0;
+}
+
+static const struct rh_opt *find_row(const struct rh_opt *table, const char *name, size_t bytes)
+{
+	for (const struct rh_opt *row = table; row && row->name; row++)
+		if (strlen(row->name) == bytes && memcmp(row->name, name, bytes) == 0)
+			return row;
+	return NULL;
+}
+
+static void mark_given(const struct rh_opt *row, void *target)
+{
+	if (row->given)
+		*((bool *)((char *)target + row->given - 1)) = true;
+}
+
+static int no_such_row(const struct rh_opt *table, const char *what, const char *name,
+		       size_t bytes, struct rh_err *err)
+{
+	char all[320] = "";
+
+	for (const struct rh_opt *row = table; row && row->name; row++)
+		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", all[0] ? ", " : "",
+			 row->name);
+	return rh_fail(err, RH_USAGE, "%s has no option '%.*s' (it has: %s)", what, (int)bytes,
+		       name, all[0] ? all : "none");
+}
+
+int rh_opt_set(const struct rh_opt *table, void *target, const char *what, const char *name,
+	       const char *value, struct rh_err *err)
+{
+	const struct rh_opt *row = find_row(table, name, strlen(name));
+
+	if (!row)
+		return no_such_row(table, what, name, strlen(name), err);
+	if (set_value(row, target, value, err) < 0)
+		return rh_err_prefix(err, "%s: %s", what, name);
+	mark_given(row, target);
+	return 0;
+}
+
+int rh_opt_set_word(const struct rh_opt *table, void *target, const char *what, const char *word,
+		    size_t word_bytes, struct rh_opt_store *store, struct rh_err *err)
+{
+	const char *equals = memchr(word, '=', word_bytes);
+	size_t name_bytes = equals ? (size_t)(equals - word) : word_bytes;
+	size_t value_bytes = equals ? word_bytes - name_bytes - 1 : 0;
+	const struct rh_opt *row = find_row(table, word, name_bytes);
+	char *value = store->at;
+
+	if (!row)
+		return no_such_row(table, what, word, name_bytes, err);
+	if (!equals && row->type != RH_OPT_FLAG)
+		return rh_fail(err, RH_USAGE, "%s: %s needs a value: %s=%s", what, row->name,
+			       row->name, row->arg ? row->arg : "VALUE");
+	if (value_bytes + 1 > store->left)
+		return rh_fail(err, RH_USAGE, "%s: %s is too long", what, row->name);
+	memcpy(value, equals ? equals + 1 : "", value_bytes);
+	value[value_bytes] = '\0';
+	store->at += value_bytes + 1;
+	store->left -= value_bytes + 1;
+	if (set_value(row, target, value, err) < 0)
+		return rh_err_prefix(err, "%s: %s", what, row->name);
+	mark_given(row, target);
+	return 0;
+}
+
+/* Fills getopt's two tables from ours; index i of `long_opts` is row i. */
+static int getopt_tables(const struct rh_opt *table, struct option *long_opts, char *short_opts,
+			 bool stop_early)
+{
+	int count = 0;
+	char *at = short_opts;
+
+	if (stop_early)
+		*at++ = '+';
+	*at++ = ':';
+	*at++ = 'h';
+	for (; table && table[count].name; count++) {
+		const struct rh_opt *row = &table[count];
+		bool has_value = row->type != RH_OPT_FLAG;
+
+		assert(count < OPTS_MAX - 1);
+		long_opts[count] = (struct option){
+			row->name, has_value ? required_argument : no_argument, NULL, 1000 + count };
+		if (row->letter) {
+			*at++ = row->letter;
+			if (has_value)
+				*at++ = ':';
+		}
+	}
+	*at = '\0';
+	long_opts[count] = (struct option){ "help", no_argument, NULL, 'h' };
+	long_opts[count + 1] = (struct option){ 0 };
+	return count;
+}
+
+static const struct rh_opt *row_of(const struct rh_opt *table, int count, int c)
+{
+	if (c >= 1000 && c < 1000 + count)
+		return &table[c - 1000];
+	for (int i = 0; i < count; i++)
+		if (table[i].letter == c)
+			return &table[i];
+	return NULL;
+}
+
+int rh_opt_argv(const struct rh_opt *table, void *target, const char *what, int argc, char **argv,
+		int stop_early, int *operands, struct rh_err *err)
+{
+	struct option long_opts[OPTS_MAX + 1];
+	char short_opts[2 * OPTS_MAX + 4];
+	int count = getopt_tables(table, long_opts, short_opts, stop_early);
+	int c;
+
+	optind = 0;
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, short_opts, long_opts, NULL)) != -1) {
+		const struct rh_opt *row;
+
+		if (c == 'h')
+			return RH_OPT_HELP;
+		if (c == ':')
+			return rh_fail(err, RH_USAGE, "%s: %s needs a value (see reheap %s --help)",
+				       what, argv[optind - 1], what);
+		row = row_of(table, count, c);
+		if (!row)
+			return rh_fail(err, RH_USAGE, "%s: no such option %s (see reheap %s --help)",
+				       what, argv[optind - 1], what);
+		if (set_value(row, target, row->type == RH_OPT_FLAG ? "yes" : optarg, err) < 0)
+			return rh_err_prefix(err, "%s: --%s", what, row->name);
+		mark_given(row, target);
+	}
+	*operands = optind;
+	return 0;
+}
+
+void rh_opt_help(const struct rh_opt *table, FILE *to)
+{
+	for (const struct rh_opt *row = table; row && row->name; row++) {
+		char left[64];
+		bool has_value = row->type != RH_OPT_FLAG;
+
+		snprintf(left, sizeof(left), "%c%c%s --%s%s%s", row->letter ? '-' : ' ',
+			 row->letter ? row->letter : ' ', row->letter ? "," : " ", row->name,
+			 has_value ? " " : "", has_value ? (row->arg ? row->arg : "VALUE") : "");
+		fprintf(to, "  %-28s %s", left, row->help ? row->help : "");
+		if (row->names) {
+			fputs(" (", to);
+			for (int i = 0; row->names[i]; i++)
+				fprintf(to, "%s%s", i ? "|" : "", row->names[i]);
+			fputs(")", to);
+		}
+		if (row->dflt && has_value && row->dflt[0])
+			fprintf(to, " [%s]", row->dflt);
+		fputc('\n', to);
+	}
+}

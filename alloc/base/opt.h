@@ -1,0 +1,87 @@
+/*
+ * opt.h - options as data.
+ *
+ * One row type describes a command-line flag, a backend knob and a generator
+ * parameter alike: where the value goes, its unit, bounds, default and help.
+ * The same table parses argv (through getopt_long), "key=value" words, prints
+ * --help, and feeds the man page and shell completion. A table ends with a row
+ * whose name is NULL.
+ *
+ *	struct my { uint64_t lanes; double threshold; const char *out; };
+ *	static const struct rh_opt my_opts[] = {
+ *		{ "lanes", 'l', RH_OPT_UINT, offsetof(struct my, lanes), "1",
+ *		  .min = 1, .max = 1024, .arg = "N", .help = "replay on N lanes" },
+ *		{ .name = NULL }
+ *	};
+ *
+ * Ownership: strings stored in the target point into argv (or the text given):
+ * the caller keeps those alive. Thread rule: none shared. Nothing allocates but
+ * getopt_long's permutation of argv (in place).
+ */
+#ifndef RH_OPT_H
+#define RH_OPT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "alloc/base/err.h"
+
+enum rh_opt_type {
+	RH_OPT_FLAG,	/* bool; no value on the command line, "yes|no|on|off|1|0" as a knob */
+	RH_OPT_UINT,	/* uint64_t; plain number, bounds min..max (max 0 = no bound) */
+	RH_OPT_SIZE,	/* uint64_t bytes; 4096, 64K, 8M, 2G (1024-based, trailing B or iB allowed) */
+	RH_OPT_TIME,	/* uint64_t ns; 250 (= seconds when no unit), 5s, 10ms, 3us, 20ns, 2m, 1h */
+	RH_OPT_REAL,	/* double */
+	RH_OPT_SHARE,	/* double; "5%" = 0.05, "0.05" = 0.05 */
+	RH_OPT_TEXT,	/* const char * */
+	RH_OPT_NAME,	/* int: index of the word in .names (NULL-terminated) */
+};
+
+struct rh_opt {
+	const char *name;		/* long name without dashes; NULL ends the table */
+	char letter;			/* short flag, 0 = none */
+	enum rh_opt_type type;
+	size_t offset;			/* of the field in the target struct */
+	const char *dflt;		/* default as text; NULL leaves the zeroed field */
+	double min, max;		/* bounds for UINT, SIZE, TIME, REAL, SHARE; both 0 = none */
+	const char *const *names;	/* RH_OPT_NAME: the allowed words */
+	const char *arg;		/* placeholder in help: "N", "FILE" */
+	const char *help;		/* one line, lower case, no full stop */
+	size_t given;			/* optional: offset+1 of a bool set to true when given */
+};
+
+/* Writes every default into target (which the caller zeroed). */
+int rh_opt_defaults(const struct rh_opt *table, void *target, struct rh_err *err);
+
+/* Sets one option by name from text. `what` names the owner in errors ("replay"). */
+int rh_opt_set(const struct rh_opt *table, void *target, const char *what, const char *name,
+	       const char *value, struct rh_err *err);
+
+/* Sets "name=value" (or "name" for a flag) from a word of word_bytes bytes that
+ * need not end in NUL. Texts are copied into `store` (a caller's buffer of
+ * store_bytes, advanced), because the word is not terminated. */
+struct rh_opt_store { char *at; size_t left; };
+int rh_opt_set_word(const struct rh_opt *table, void *target, const char *what, const char *word,
+		    size_t word_bytes, struct rh_opt_store *store, struct rh_err *err);
+
+/*
+ * Parses argv[1..argc-1] by the table after the defaults are in. Operands are
+ * moved to the end; *operands gets the index of the first one. "--" ends the
+ * options. With `stop_early` parsing ends at the first operand (for `record
+ * PROGRAM ARGS`). "--help"/"-h" returns RH_OPT_HELP (1) without an error.
+ */
+#define RH_OPT_HELP 1
+int rh_opt_argv(const struct rh_opt *table, void *target, const char *what, int argc, char **argv,
+		int stop_early, int *operands, struct rh_err *err);
+
+/* One aligned help line per row. */
+void rh_opt_help(const struct rh_opt *table, FILE *to);
+
+/* Value parsers on their own, same rules as above. */
+int rh_parse_uint(const char *text, uint64_t *out, struct rh_err *err);
+int rh_parse_size(const char *text, uint64_t *out, struct rh_err *err);
+int rh_parse_time(const char *text, uint64_t *out_ns, struct rh_err *err);
+int rh_parse_share(const char *text, double *out, struct rh_err *err);
+
+#endif

@@ -1,0 +1,273 @@
+/*
+ * os.c - Linux calls behind os.h. No malloc anywhere, also not through stdio.
+ */
+#include "alloc/base/os.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <link.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static size_t round_to_page(size_t bytes)
+{
+	return (bytes + RH_PAGE - 1) & ~(size_t)(RH_PAGE - 1);
+}
+
+void *rh_map(size_t bytes)
+{
+	void *p;
+
+	if (bytes == 0 || bytes > SIZE_MAX - RH_PAGE)
+		return NULL;
+	p = mmap(NULL, round_to_page(bytes), PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+void rh_unmap(void *p, size_t bytes)
+{
+	if (p)
+		munmap(p, round_to_page(bytes));
+}
+
+int rh_filemap_open(struct rh_filemap *map, const char *path, struct rh_err *err)
+{
+	struct stat st;
+	void *base = NULL;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	*map = (struct rh_filemap){ 0 };
+	if (fd < 0)
+		return rh_fail_errno(err, RH_NO_INPUT, "%s cannot be opened", path);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return rh_fail(err, RH_NO_INPUT, "%s is %s, not a file", path,
+			       S_ISDIR(st.st_mode) ? "a directory" : "a device or pipe");
+	}
+	if (st.st_size > 0)
+		base = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	close(fd);
+	if (base == MAP_FAILED)
+		return rh_fail_errno(err, RH_OS, "%s cannot be mapped", path);
+	map->base = base;
+	map->bytes = (size_t)st.st_size;
+	return 0;
+}
+
+void rh_filemap_close(struct rh_filemap *map)
+{
+	if (map->base)
+		munmap((void *)map->base, map->bytes);
+	*map = (struct rh_filemap){ 0 };
+}
+
+int rh_outfile_open(struct rh_outfile *out, const char *path, struct rh_err *err)
+{
+	struct stat st;
+
+	*out = (struct rh_outfile){ .fd = -1 };
+	if (strlen(path) >= sizeof(out->path))
+		return rh_fail(err, RH_CANT_CREATE, "output path is longer than %d bytes", PATH_MAX);
+	strcpy(out->path, path);
+	if (strcmp(path, "-") == 0) {
+		out->is_stdout = true;
+		out->fd = STDOUT_FILENO;
+		return 0;
+	}
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+		if (S_ISDIR(st.st_mode))
+			return rh_fail(err, RH_CANT_CREATE, "%s is a directory, not a file", path);
+		/* A device or pipe (/dev/null, /dev/stdout) is written in place. */
+		out->is_stdout = true;
+		out->fd = open(path, O_WRONLY | O_CLOEXEC);
+		if (out->fd < 0)
+			return rh_fail_errno(err, RH_CANT_CREATE, "%s cannot be written", path);
+		return 0;
+	}
+	snprintf(out->temp, sizeof(out->temp), "%s.%d.tmp", path, (int)getpid());
+	out->fd = open(out->temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (out->fd < 0)
+		return rh_fail_errno(err, RH_CANT_CREATE, "%s cannot be created", path);
+	return 0;
+}
+
+int rh_outfile_commit(struct rh_outfile *out, struct rh_err *err)
+{
+	int fd = out->fd;
+
+	out->fd = -1;
+	if (out->is_stdout)
+		return fd == STDOUT_FILENO || close(fd) == 0 ? 0 :
+		       rh_fail_errno(err, RH_IO, "%s cannot be written", out->path);
+	if (close(fd) < 0) {
+		rh_fail_errno(err, RH_IO, "%s cannot be written", out->path);
+		unlink(out->temp);
+		return -1;
+	}
+	if (rename(out->temp, out->path) < 0) {
+		rh_fail_errno(err, RH_CANT_CREATE, "%s cannot be put in place", out->path);
+		unlink(out->temp);
+		return -1;
+	}
+	return 0;
+}
+
+void rh_outfile_abandon(struct rh_outfile *out)
+{
+	if (out->fd < 0)
+		return;
+	if (!out->is_stdout) {
+		close(out->fd);
+		unlink(out->temp);
+	} else if (out->fd != STDOUT_FILENO) {
+		close(out->fd);
+	}
+	out->fd = -1;
+}
+
+int rh_write_all(int fd, const void *data, size_t bytes, const char *what, struct rh_err *err)
+{
+	const char *at = data;
+
+	while (bytes > 0) {
+		ssize_t n = write(fd, at, bytes);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return rh_fail_errno(err, RH_IO, "%s cannot be written", what);
+		at += n;
+		bytes -= (size_t)n;
+	}
+	return 0;
+}
+
+int rh_make_dirs(const char *path, struct rh_err *err)
+{
+	char part[4096];
+	size_t length = strlen(path);
+
+	if (length == 0 || length >= sizeof(part))
+		return rh_fail(err, RH_CANT_CREATE, "'%s' is not a usable directory name", path);
+	for (size_t i = 1; i <= length; i++) {
+		if (path[i] != '/' && path[i] != '\0')
+			continue;
+		memcpy(part, path, i);
+		part[i] = '\0';
+		if (mkdir(part, 0777) < 0 && errno != EEXIST)
+			return rh_fail_errno(err, RH_CANT_CREATE, "directory %s cannot be created",
+					     part);
+	}
+	return 0;
+}
+
+uint64_t rh_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+unsigned rh_cpu_count(void)
+{
+	cpu_set_t set;
+	int count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+
+	return count > 0 ? (unsigned)count : 1;
+}
+
+int rh_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns)
+{
+	struct timespec ts = { .tv_sec = (time_t)(timeout_ns / 1000000000u),
+			       .tv_nsec = (long)(timeout_ns % 1000000000u) };
+
+	if (syscall(SYS_futex, word, FUTEX_WAIT, expected, timeout_ns == UINT64_MAX ? NULL : &ts,
+		    NULL, 0) == 0)
+		return 0;
+	return errno == ETIMEDOUT ? -1 : 0;
+}
+
+void rh_futex_wake(_Atomic uint32_t *word, int waiters)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE, waiters, NULL, NULL, 0);
+}
+
+struct object_search {
+	uintptr_t address;
+	char *path, *build_id;
+	size_t path_bytes, build_id_bytes;
+	bool found;
+};
+
+static void copy_build_id(struct object_search *search, const struct dl_phdr_info *info,
+			  const ElfW(Phdr) *note)
+{
+	const char *at = (const char *)(info->dlpi_addr + note->p_vaddr);
+	const char *end = at + note->p_memsz;
+
+	while (at + sizeof(ElfW(Nhdr)) <= end) {
+		const ElfW(Nhdr) *head = (const void *)at;
+		const unsigned char *desc = (const unsigned char *)at + sizeof(*head) +
+					    ((head->n_namesz + 3u) & ~3u);
+
+		if (head->n_type == NT_GNU_BUILD_ID && head->n_namesz == 4 &&
+		    memcmp(at + sizeof(*head), "GNU", 4) == 0) {
+			for (unsigned i = 0; i < head->n_descsz &&
+			     2 * i + 3 <= search->build_id_bytes; i++)
+				snprintf(search->build_id + 2 * i, 3, "%02x", desc[i]);
+			return;
+		}
+		at = (const char *)desc + ((head->n_descsz + 3u) & ~3u);
+	}
+}
+
+static int match_object(struct dl_phdr_info *info, size_t size, void *opaque)
+{
+	struct object_search *search = opaque;
+	bool inside = false;
+
+	(void)size;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+		uintptr_t start = info->dlpi_addr + ph->p_vaddr;
+
+		if (ph->p_type == PT_LOAD && search->address >= start &&
+		    search->address < start + ph->p_memsz)
+			inside = true;
+	}
+	if (!inside)
+		return 0;
+	snprintf(search->path, search->path_bytes, "%s", info->dlpi_name);
+	if (!info->dlpi_name[0]) {
+		ssize_t n = readlink("/proc/self/exe", search->path, search->path_bytes - 1);
+
+		search->path[n > 0 ? n : 0] = '\0';
+	}
+	for (int i = 0; i < info->dlpi_phnum; i++)
+		if (info->dlpi_phdr[i].p_type == PT_NOTE && !search->build_id[0])
+			copy_build_id(search, info, &info->dlpi_phdr[i]);
+	search->found = true;
+	return 1;
+}
+
+bool rh_object_of(const void *address, char *path, size_t path_bytes, char *build_id,
+		  size_t build_id_bytes)
+{
+	struct object_search search = { (uintptr_t)address, path, build_id, path_bytes,
+					build_id_bytes, false };
+
+	path[0] = build_id[0] = '\0';
+	dl_iterate_phdr(match_object, &search);
+	return search.found;
+}

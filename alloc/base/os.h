@@ -1,0 +1,72 @@
+/*
+ * os.h - the few things we ask of Linux, in one place.
+ *
+ * Memory here comes from mmap and never from malloc: the harness must not stand
+ * in the heap it measures. Outputs are written to a temporary beside the target
+ * and renamed at the end, so that a failed run leaves an old result untouched.
+ *
+ * Errors: as in err.h. Thread rule: every function may be called from any thread;
+ * an rh_outfile belongs to one.
+ */
+#ifndef RH_OS_H
+#define RH_OS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "alloc/base/err.h"
+
+#define RH_CACHE_LINE 64
+#define RH_PAGE 4096
+
+/* Zeroed private pages, bytes rounded up to RH_PAGE; NULL when the system refuses.
+ * Pages are touched on first use. Unmap with the same bytes. */
+void *rh_map(size_t bytes);
+void rh_unmap(void *p, size_t bytes);
+
+/* A read-only mapping of a whole regular file. An empty file gives base NULL, bytes 0. */
+struct rh_filemap { const uint8_t *base; size_t bytes; };
+int rh_filemap_open(struct rh_filemap *map, const char *path, struct rh_err *err);
+void rh_filemap_close(struct rh_filemap *map);
+
+/*
+ * An output that appears whole or not at all. path "-" is stdout (no rename).
+ * rh_outfile_fd is open for writing until commit (flush, fsync not forced,
+ * rename) or abandon (unlink). Both end the object; abandon after commit is a no-op.
+ */
+struct rh_outfile {
+	int fd;			/* -1 when ended */
+	bool is_stdout;
+	char path[4096];
+	char temp[4096 + 32];
+};
+int rh_outfile_open(struct rh_outfile *out, const char *path, struct rh_err *err);
+int rh_outfile_commit(struct rh_outfile *out, struct rh_err *err);
+void rh_outfile_abandon(struct rh_outfile *out);
+
+/* write(2) until all is out; names `what` in errors. */
+int rh_write_all(int fd, const void *data, size_t bytes, const char *what, struct rh_err *err);
+
+/* mkdir -p. */
+int rh_make_dirs(const char *path, struct rh_err *err);
+
+/* CLOCK_MONOTONIC in ns (about 27 ns a call on a VM: not for hot loops, see clock.h). */
+uint64_t rh_now_ns(void);
+
+/* CPUs this process may run on (affinity mask), at least 1. */
+unsigned rh_cpu_count(void);
+
+/* Futex on a word in shared memory. wait returns 0 when woken or when *word != expected,
+ * -1 on timeout (timeout_ns UINT64_MAX = forever). EINTR counts as woken. */
+int rh_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns);
+void rh_futex_wake(_Atomic uint32_t *word, int waiters);
+
+/* Build id of a loaded ELF object as lower-case hex, by any address in it.
+ * Writes the object's path too. False (and empty strings) when it has none. */
+bool rh_object_of(const void *address, char *path, size_t path_bytes, char *build_id,
+		  size_t build_id_bytes);
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * gen.h - generated traces. One generator is one file in traces/gen/ that exports one
+ * `const struct rh_generator`, plus a row in the table of traces/gen.c.
+ *
+ * Same name, parameters and seed give the same file to the byte, on every machine: no
+ * floating point that libm may round differently decides an event, no time, no address.
+ */
+#ifndef RH_GEN_H
+#define RH_GEN_H
+
+#include "alloc/base/opt.h"
+#include "traces/trace.h"
+
+struct rh_generator {
+	const char *name;		/* "server" */
+	const char *summary;
+	const char *stresses;		/* what an allocator is tested on by it */
+	const struct rh_opt *opts;	/* parameters; every generator has lanes, events, seed */
+	size_t opts_bytes;		/* <= 512 */
+	unsigned columns;
+	int (*run)(const void *opts, struct rh_trace_out *out, struct rh_err *err);
+};
+extern const struct rh_generator *const rh_generators[];	/* NULL-terminated, sorted */
+
+#endif
