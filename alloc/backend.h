@@ -32,6 +32,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "alloc/base/err.h"
 #include "alloc/base/lock.h"
@@ -92,9 +93,11 @@ struct rh_backend {
 	/* Everything else: align up to 2 MB at least, flags of enum rh_alloc_flag. */
 	void *(*alloc_as)(struct rh_lane *lane, size_t size, size_t align, uint32_t flags);
 	void (*free)(struct rh_lane *lane, void *p, size_t size);
+	/* realloc: contents kept up to the smaller size, alignment as of alloc. Nothing clever to
+	 * offer: rh_resize_by_copy. */
+	void *(*resize)(struct rh_lane *lane, void *p, size_t size_old, size_t size_new);
 
 	/* optional: rh_backend_check fills them in once, so nobody tests for NULL */
-	void *(*resize)(struct rh_lane *lane, void *p, size_t size_old, size_t size_new);
 	size_t (*usable)(struct rh_lane *lane, const void *p, size_t size);	/* default: size */
 	void (*gc_begin)(struct rh_lane *lane);		/* the trace starts / ends a cycle here */
 	void (*gc_end)(struct rh_lane *lane);
@@ -143,6 +146,19 @@ struct rh_stack_backend {
 	void (*stats)(struct rh_stacks *stacks, rh_stat_fn *emit, void *ctx);
 	void (*locks)(struct rh_stacks *stacks, rh_lock_fn *emit, void *ctx);
 };
+
+/* A resize for backends that have no better one. */
+static inline void *rh_resize_by_copy(const struct rh_backend *ops, struct rh_lane *lane, void *p,
+				      size_t size_old, size_t size_new)
+{
+	void *q = ops->alloc(lane, size_new);
+
+	if (!q)
+		return NULL;
+	memcpy(q, p, size_old < size_new ? size_old : size_new);
+	ops->free(lane, p, size_old);
+	return q;
+}
 
 /* Checks abi and required entries of *ops and writes a copy with every optional
  * entry filled into *filled. The one place where a missing method is noticed. */

@@ -10,10 +10,14 @@
 
 int rh_vfail(struct rh_err *err, enum rh_exit code, const char *fmt, va_list ap)
 {
+	char text[sizeof(err->text)];
+
 	if (!err)
 		return -1;
+	/* Through a copy: the arguments may point into the old text. */
+	vsnprintf(text, sizeof(text), fmt, ap);
 	err->code = code;
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	memcpy(err->text, text, strlen(text) + 1);
 	return -1;
 }
 
@@ -30,6 +34,7 @@ int rh_fail(struct rh_err *err, enum rh_exit code, const char *fmt, ...)
 int rh_fail_errno(struct rh_err *err, enum rh_exit code, const char *fmt, ...)
 {
 	int saved = errno;
+	const char *why = strerrordesc_np(saved);
 	size_t used;
 	va_list ap;
 
@@ -39,7 +44,8 @@ int rh_fail_errno(struct rh_err *err, enum rh_exit code, const char *fmt, ...)
 	rh_vfail(err, code, fmt, ap);
 	va_end(ap);
 	used = strlen(err->text);
-	snprintf(err->text + used, sizeof(err->text) - used, ": %s", strerrordesc_np(saved));
+	snprintf(err->text + used, sizeof(err->text) - used, ": %s",
+		 why ? why : "error of an unknown number");
 	return -1;
 }
 

@@ -2,14 +2,16 @@
  * lock.h - the one lock of our backends: a futex mutex that knows its name, its
  * rank and its own history.
  *
- * The word and the statistics share one padded cache line and only the holder
- * writes the statistics, so an uncontended acquire costs a compare-and-swap and a
- * plain increment (goal: <= 2 ns over the bare lock). Wait time is taken on the
- * contended path only; hold time on one acquisition in 64.
+ * The word and the statistics of the uncontended path share one padded cache line and
+ * only the holder writes them, so such an acquire costs one compare-and-swap, one
+ * increment and one compare of the owner; both ends are inline (goal: <= 2 ns over a
+ * bare mutex). Wait time is taken on the contended path only; hold time on one
+ * acquisition in 64.
  *
  * Ranks order the locks: with RH_DEBUG a thread that takes a lock whose rank is
  * not above every rank it holds aborts, naming both. Same class, rising instance
- * number is allowed when the class says so (RH_LOCK_SAME_RANK_OK).
+ * number is allowed when the class says so (RH_LOCK_SAME_RANK_OK). rh_trylock cannot
+ * deadlock and is not checked.
  *
  * Thread rule: any. Statistics are read with rh_lock_read while others work: each
  * number is whole, the set need not be from one instant.
@@ -19,6 +21,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "alloc/base/os.h"
@@ -33,31 +36,101 @@ struct rh_lock_class {
 
 enum { RH_LOCK_WAIT_BUCKETS = 32 };	/* log2 of the wait in ticks */
 
+/* Numbers are atomic so that rh_lock_read may look at any time; the holder alone writes
+ * them, with relaxed loads and stores, which are plain moves. */
 struct rh_lock {
 	_Atomic uint32_t word;		/* 0 free, 1 held, 2 held with waiters */
 	uint32_t owner_last;		/* small id of the last holder's thread */
 	uint32_t instance;
-	uint32_t pad;
+	uint32_t hold_sampled;		/* this hold is timed: unlock has work to do */
 	const struct rh_lock_class *class;
-	uint64_t acquired;
-	uint64_t contended;
-	uint64_t owner_switches;
-	uint64_t hold_since;		/* ticks; 0 when this hold is not sampled */
-	uint64_t hold_ticks, hold_samples;
-	/* second line: written on the contended path only */
-	uint64_t wait_ticks, wait_ticks_max;
-	uint64_t hold_ticks_max;
-	uint32_t wait_log2[RH_LOCK_WAIT_BUCKETS];
+	_Atomic uint64_t acquired;
+	_Atomic uint64_t owner_switches;
+	uint64_t hold_since;		/* ticks */
+	_Atomic uint64_t hold_ticks, hold_samples;
+	/* second line on: written on the contended path only, but for the last */
+	_Atomic uint64_t contended, wait_ticks, wait_ticks_max;
+	_Atomic uint32_t wait_log2[RH_LOCK_WAIT_BUCKETS];
+	_Atomic uint64_t hold_ticks_max;
 } __attribute__((aligned(RH_CACHE_LINE)));
+_Static_assert(offsetof(struct rh_lock, contended) == RH_CACHE_LINE,
+	       "an uncontended acquire touches one line");
+
+enum { RH_LOCK_HOLD_SAMPLE = 64 };	/* one hold in so many is timed: every one costs 22 ns */
 
 void rh_lock_init(struct rh_lock *lock, const struct rh_lock_class *class, uint32_t instance);
-void rh_lock(struct rh_lock *lock);
-bool rh_trylock(struct rh_lock *lock);
-void rh_unlock(struct rh_lock *lock);
+
+/* The parts out of line; not for callers. */
+void rh_lock_wait(struct rh_lock *lock);
+void rh_lock_wake(struct rh_lock *lock);
+void rh_lock_new_owner(struct rh_lock *lock);
+void rh_lock_hold_begin(struct rh_lock *lock);
+void rh_lock_hold_end(struct rh_lock *lock);
+void rh_lock_rank_check(const struct rh_lock *lock);
+void rh_lock_rank_push(const struct rh_lock *lock);
+void rh_lock_rank_pop(const struct rh_lock *lock);
+bool rh_lock_rank_holds(const struct rh_lock *lock);
+extern _Thread_local uint32_t rh_lock_thread __attribute__((tls_model("initial-exec")));
+
+static inline void rh_lock_acquired(struct rh_lock *lock)
+{
+	uint64_t count = atomic_load_explicit(&lock->acquired, memory_order_relaxed) + 1;
+
+	atomic_store_explicit(&lock->acquired, count, memory_order_relaxed);
+	if (lock->owner_last != rh_lock_thread)
+		rh_lock_new_owner(lock);
+	if (count % RH_LOCK_HOLD_SAMPLE == 0)
+		rh_lock_hold_begin(lock);
+#ifdef RH_DEBUG
+	rh_lock_rank_push(lock);
+#endif
+}
+
+static inline bool rh_trylock(struct rh_lock *lock)
+{
+	uint32_t free_word = 0;
+
+	if (!atomic_compare_exchange_strong_explicit(&lock->word, &free_word, 1,
+						     memory_order_acquire, memory_order_relaxed))
+		return false;
+	rh_lock_acquired(lock);
+	return true;
+}
+
+static inline void rh_lock(struct rh_lock *lock)
+{
+	uint32_t free_word = 0;
+
+#ifdef RH_DEBUG
+	rh_lock_rank_check(lock);
+#endif
+	if (!atomic_compare_exchange_strong_explicit(&lock->word, &free_word, 1,
+						     memory_order_acquire, memory_order_relaxed))
+		rh_lock_wait(lock);
+	rh_lock_acquired(lock);
+}
+
+static inline void rh_unlock(struct rh_lock *lock)
+{
+#ifdef RH_DEBUG
+	rh_lock_rank_pop(lock);
+#endif
+	if (lock->hold_sampled)
+		rh_lock_hold_end(lock);
+	if (atomic_exchange_explicit(&lock->word, 0, memory_order_release) == 2)
+		rh_lock_wake(lock);
+}
 
 /* True when the calling thread holds it; exact with RH_DEBUG, else "somebody holds it".
  * For assertions. */
-bool rh_lock_held(const struct rh_lock *lock);
+static inline bool rh_lock_held(const struct rh_lock *lock)
+{
+#ifdef RH_DEBUG
+	return rh_lock_rank_holds(lock);
+#else
+	return atomic_load_explicit(&lock->word, memory_order_relaxed) != 0;
+#endif
+}
 
 /* A copy of the statistics in plain numbers. */
 struct rh_lock_stats {

@@ -17,70 +17,76 @@
 
 enum { OPTS_MAX = 64 };
 
-static int parse_scaled(const char *text, const char *const *units, const double *scale,
-			uint64_t *out, struct rh_err *err)
+struct unit {
+	const char *name;
+	uint64_t scale;
+};
+
+/* Whole numbers are scaled as integers: a double would lose the low bits past 2^53. */
+static int parse_scaled(const char *text, const struct unit *units, uint64_t *out,
+			struct rh_err *err)
 {
-	char *end;
-	double value;
+	bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
+	const struct unit *unit = units;
+	double fraction = -1;
 	uint64_t whole;
+	char *end;
 
 	if (text[0] < '0' || text[0] > '9')
 		return rh_fail(err, RH_USAGE, "'%s' is not a number", text);
 	errno = 0;
-	whole = strtoull(text, &end, 0);
+	whole = strtoull(text, &end, hex ? 16 : 10);
 	if (errno == ERANGE)
 		return rh_fail(err, RH_USAGE, "'%s' is too large", text);
-	if (*end == '.') {
-		value = strtod(text, &end);
-		whole = 0;
-	} else {
-		value = -1;
-	}
-	for (int i = 0; units[i]; i++) {
-		double scaled;
-
-		if (strcasecmp(end, units[i]) != 0)
-			continue;
-		if (value < 0 && scale[i] == 1.0) {
-			*out = whole;
-			return 0;
-		}
-		scaled = (value < 0 ? (double)whole : value) * scale[i];
-		if (scaled >= 18446744073709549568.0)
+	if (*end == '.' && !hex)
+		fraction = strtod(text, &end);
+	while (unit->name && strcasecmp(end, unit->name) != 0)
+		unit++;
+	if (!unit->name)
+		return rh_fail(err, RH_USAGE, "'%s': unit '%s' is not known", text, end);
+	if (fraction >= 0) {
+		fraction = fraction * (double)unit->scale + 0.5;
+		if (fraction >= 18446744073709549568.0)
 			return rh_fail(err, RH_USAGE, "'%s' is too large", text);
-		*out = (uint64_t)llround(scaled);
-		return 0;
+		*out = (uint64_t)fraction;
+	} else if (__builtin_mul_overflow(whole, unit->scale, out)) {
+		return rh_fail(err, RH_USAGE, "'%s' is too large", text);
 	}
-	return rh_fail(err, RH_USAGE, "'%s': unit '%s' is not known", text, end);
+	return 0;
 }
 
 int rh_parse_uint(const char *text, uint64_t *out, struct rh_err *err)
 {
-	static const char *const units[] = { "", NULL };
-	static const double scale[] = { 1 };
+	static const struct unit units[] = { { "", 1 }, { NULL, 0 } };
 
 	if (strchr(text, '.'))
 		return rh_fail(err, RH_USAGE, "'%s' is not a whole number", text);
-	return parse_scaled(text, units, scale, out, err);
+	return parse_scaled(text, units, out, err);
 }
 
 int rh_parse_size(const char *text, uint64_t *out, struct rh_err *err)
 {
-	static const char *const units[] = { "", "b", "k", "kb", "kib", "m", "mb", "mib", "g",
-					     "gb", "gib", "t", "tb", "tib", NULL };
-	static const double scale[] = { 1, 1, 1024, 1024, 1024, 1048576, 1048576, 1048576,
-					1073741824, 1073741824, 1073741824, 1099511627776.0,
-					1099511627776.0, 1099511627776.0 };
+	static const struct unit units[] = {
+		{ "", 1 }, { "b", 1 },
+		{ "k", 1ull << 10 }, { "kb", 1ull << 10 }, { "kib", 1ull << 10 },
+		{ "m", 1ull << 20 }, { "mb", 1ull << 20 }, { "mib", 1ull << 20 },
+		{ "g", 1ull << 30 }, { "gb", 1ull << 30 }, { "gib", 1ull << 30 },
+		{ "t", 1ull << 40 }, { "tb", 1ull << 40 }, { "tib", 1ull << 40 },
+		{ NULL, 0 }
+	};
 
-	return parse_scaled(text, units, scale, out, err);
+	return parse_scaled(text, units, out, err);
 }
 
 int rh_parse_time(const char *text, uint64_t *out_ns, struct rh_err *err)
 {
-	static const char *const units[] = { "", "s", "ms", "us", "ns", "m", "min", "h", NULL };
-	static const double scale[] = { 1e9, 1e9, 1e6, 1e3, 1, 60e9, 60e9, 3600e9 };
+	static const struct unit units[] = {
+		{ "", 1000000000 }, { "s", 1000000000 }, { "ms", 1000000 }, { "us", 1000 },
+		{ "ns", 1 }, { "m", 60000000000 }, { "min", 60000000000 },
+		{ "h", 3600000000000 }, { NULL, 0 }
+	};
 
-	return parse_scaled(text, units, scale, out_ns, err);
+	return parse_scaled(text, units, out_ns, err);
 }
 
 int rh_parse_share(const char *text, double *out, struct rh_err *err)
@@ -285,6 +291,22 @@ static int getopt_tables(const struct rh_opt *table, struct option *long_opts, c
 	return count;
 }
 
+/* What getopt stumbled over: inside a group of letters argv[optind - 1] is another word. */
+static int bad_option(int c, const char *what, char **argv, int count, struct rh_err *err)
+{
+	char letter[3] = { '-', (char)optopt, '\0' };
+	const char *word = optopt > 0 && optopt < 1000 ? letter : argv[optind - 1];
+
+	if (c == ':')
+		return rh_fail(err, RH_USAGE, "%s: %s needs a value (see reheap %s --help)", what,
+			       word, what);
+	if (optopt >= 1000 && optopt < 1000 + count)
+		return rh_fail(err, RH_USAGE, "%s: %s takes no value (see reheap %s --help)", what,
+			       word, what);
+	return rh_fail(err, RH_USAGE, "%s: no such option %s (see reheap %s --help)", what, word,
+		       what);
+}
+
 static const struct rh_opt *row_of(const struct rh_opt *table, int count, int c)
 {
 	if (c >= 1000 && c < 1000 + count)
@@ -310,13 +332,9 @@ int rh_opt_argv(const struct rh_opt *table, void *target, const char *what, int 
 
 		if (c == 'h')
 			return RH_OPT_HELP;
-		if (c == ':')
-			return rh_fail(err, RH_USAGE, "%s: %s needs a value (see reheap %s --help)",
-				       what, argv[optind - 1], what);
-		row = row_of(table, count, c);
+		row = c == ':' || c == '?' ? NULL : row_of(table, count, c);
 		if (!row)
-			return rh_fail(err, RH_USAGE, "%s: no such option %s (see reheap %s --help)",
-				       what, argv[optind - 1], what);
+			return bad_option(c, what, argv, count, err);
 		if (set_value(row, target, row->type == RH_OPT_FLAG ? "yes" : optarg, err) < 0)
 			return rh_err_prefix(err, "%s: --%s", what, row->name);
 		mark_given(row, target);

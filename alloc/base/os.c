@@ -18,9 +18,9 @@
 #include <time.h>
 #include <unistd.h>
 
-static size_t round_to_page(size_t bytes)
+static size_t round_up(size_t bytes, size_t align)
 {
-	return (bytes + RH_PAGE - 1) & ~(size_t)(RH_PAGE - 1);
+	return (bytes + align - 1) & ~(align - 1);
 }
 
 void *rh_map(size_t bytes)
@@ -29,7 +29,7 @@ void *rh_map(size_t bytes)
 
 	if (bytes == 0 || bytes > SIZE_MAX - RH_PAGE)
 		return NULL;
-	p = mmap(NULL, round_to_page(bytes), PROT_READ | PROT_WRITE,
+	p = mmap(NULL, round_up(bytes, RH_PAGE), PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	return p == MAP_FAILED ? NULL : p;
 }
@@ -37,14 +37,15 @@ void *rh_map(size_t bytes)
 void rh_unmap(void *p, size_t bytes)
 {
 	if (p)
-		munmap(p, round_to_page(bytes));
+		munmap(p, round_up(bytes, RH_PAGE));
 }
 
 int rh_filemap_open(struct rh_filemap *map, const char *path, struct rh_err *err)
 {
-	struct stat st;
+	struct stat st = { 0 };
 	void *base = NULL;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* Not blocking, because opening a pipe nobody writes to would hang. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	*map = (struct rh_filemap){ 0 };
 	if (fd < 0)
@@ -78,7 +79,9 @@ int rh_outfile_open(struct rh_outfile *out, const char *path, struct rh_err *err
 	*out = (struct rh_outfile){ .fd = -1 };
 	if (strlen(path) >= sizeof(out->path))
 		return rh_fail(err, RH_CANT_CREATE, "output path is longer than %d bytes", PATH_MAX);
-	strcpy(out->path, path);
+	if (!path[0])
+		return rh_fail(err, RH_CANT_CREATE, "the output path is empty");
+	memcpy(out->path, path, strlen(path) + 1);
 	if (strcmp(path, "-") == 0) {
 		out->is_stdout = true;
 		out->fd = STDOUT_FILENO;
@@ -94,6 +97,8 @@ int rh_outfile_open(struct rh_outfile *out, const char *path, struct rh_err *err
 			return rh_fail_errno(err, RH_CANT_CREATE, "%s cannot be written", path);
 		return 0;
 	}
+	if (access(path, W_OK) < 0 && errno == EACCES)
+		return rh_fail_errno(err, RH_CANT_CREATE, "%s cannot be written", path);
 	snprintf(out->temp, sizeof(out->temp), "%s.%d.tmp", path, (int)getpid());
 	out->fd = open(out->temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (out->fd < 0)
@@ -156,6 +161,7 @@ int rh_make_dirs(const char *path, struct rh_err *err)
 {
 	char part[4096];
 	size_t length = strlen(path);
+	struct stat st;
 
 	if (length == 0 || length >= sizeof(part))
 		return rh_fail(err, RH_CANT_CREATE, "'%s' is not a usable directory name", path);
@@ -168,6 +174,8 @@ int rh_make_dirs(const char *path, struct rh_err *err)
 			return rh_fail_errno(err, RH_CANT_CREATE, "directory %s cannot be created",
 					     part);
 	}
+	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+		return rh_fail(err, RH_CANT_CREATE, "%s exists and is not a directory", path);
 	return 0;
 }
 
@@ -181,26 +189,42 @@ uint64_t rh_now_ns(void)
 
 unsigned rh_cpu_count(void)
 {
-	cpu_set_t set;
-	int count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+	cpu_set_t set[8];	/* 8192 CPUs: one set holds 1024, and the kernel refuses a short one */
+	int count = sched_getaffinity(0, sizeof(set), set) == 0 ?
+		    CPU_COUNT_S(sizeof(set), set) : 1;
 
 	return count > 0 ? (unsigned)count : 1;
 }
 
-int rh_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns)
+static int futex_wait(_Atomic uint32_t *word, int op, uint32_t expected, uint64_t timeout_ns)
 {
 	struct timespec ts = { .tv_sec = (time_t)(timeout_ns / 1000000000u),
 			       .tv_nsec = (long)(timeout_ns % 1000000000u) };
 
-	if (syscall(SYS_futex, word, FUTEX_WAIT, expected, timeout_ns == UINT64_MAX ? NULL : &ts,
+	if (syscall(SYS_futex, word, op, expected, timeout_ns == UINT64_MAX ? NULL : &ts,
 		    NULL, 0) == 0)
 		return 0;
 	return errno == ETIMEDOUT ? -1 : 0;
 }
 
+int rh_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns)
+{
+	return futex_wait(word, FUTEX_WAIT, expected, timeout_ns);
+}
+
 void rh_futex_wake(_Atomic uint32_t *word, int waiters)
 {
 	syscall(SYS_futex, word, FUTEX_WAKE, waiters, NULL, NULL, 0);
+}
+
+int rh_futex_wait_private(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns)
+{
+	return futex_wait(word, FUTEX_WAIT_PRIVATE, expected, timeout_ns);
+}
+
+void rh_futex_wake_private(_Atomic uint32_t *word, int waiters)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, waiters, NULL, NULL, 0);
 }
 
 struct object_search {
@@ -211,24 +235,26 @@ struct object_search {
 };
 
 static void copy_build_id(struct object_search *search, const struct dl_phdr_info *info,
-			  const ElfW(Phdr) *note)
+			  const ElfW(Phdr) *segment)
 {
-	const char *at = (const char *)(info->dlpi_addr + note->p_vaddr);
-	const char *end = at + note->p_memsz;
+	const unsigned char *base = (const void *)(info->dlpi_addr + segment->p_vaddr);
+	size_t align = segment->p_align == 8 ? 8 : 4, at = 0;
 
-	while (at + sizeof(ElfW(Nhdr)) <= end) {
-		const ElfW(Nhdr) *head = (const void *)at;
-		const unsigned char *desc = (const unsigned char *)at + sizeof(*head) +
-					    ((head->n_namesz + 3u) & ~3u);
+	while (at + sizeof(ElfW(Nhdr)) <= segment->p_memsz) {
+		const ElfW(Nhdr) *head = (const void *)(base + at);
+		size_t name = at + sizeof(*head);
+		size_t desc = name + round_up(head->n_namesz, 4);
 
+		if (desc + head->n_descsz > segment->p_memsz)
+			return;
 		if (head->n_type == NT_GNU_BUILD_ID && head->n_namesz == 4 &&
-		    memcmp(at + sizeof(*head), "GNU", 4) == 0) {
+		    memcmp(base + name, "GNU", 4) == 0) {
 			for (unsigned i = 0; i < head->n_descsz &&
 			     2 * i + 3 <= search->build_id_bytes; i++)
-				snprintf(search->build_id + 2 * i, 3, "%02x", desc[i]);
+				snprintf(search->build_id + 2 * i, 3, "%02x", base[desc + i]);
 			return;
 		}
-		at = (const char *)desc + ((head->n_descsz + 3u) & ~3u);
+		at = round_up(desc + head->n_descsz, align);
 	}
 }
 

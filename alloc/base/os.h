@@ -63,6 +63,9 @@ unsigned rh_cpu_count(void);
  * -1 on timeout (timeout_ns UINT64_MAX = forever). EINTR counts as woken. */
 int rh_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns);
 void rh_futex_wake(_Atomic uint32_t *word, int waiters);
+/* The same for a word that one process alone uses: the kernel then looks up no mapping. */
+int rh_futex_wait_private(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns);
+void rh_futex_wake_private(_Atomic uint32_t *word, int waiters);
 
 /* Build id of a loaded ELF object as lower-case hex, by any address in it.
  * Writes the object's path too. False (and empty strings) when it has none. */

@@ -1,0 +1,212 @@
+/*
+ * lock.c - the slow half of lock.h: waiting, naming owners, timing holds, ranks.
+ *
+ * An acquire goes: (1) inline compare-and-swap 0 -> 1, done in almost every case;
+ * (2) rh_lock_wait: spin a little, because a holder of ours keeps a lock for tens of
+ * nanoseconds and a sleep costs microseconds; (3) put 2 into the word, which obliges
+ * the holder to wake somebody, and sleep until the word changes. Who comes from (3)
+ * leaves 2 behind, for others may still sleep: at worst one wake-up for nobody.
+ *
+ * Waits are timed from the failed compare-and-swap to ownership and written by the new
+ * holder. Ranks live in a list per thread in static TLS: no allocation, no dlopen.
+ */
+#include "alloc/base/lock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc/base/clock.h"
+
+enum {
+	SPINS = 100,		/* about 4 us of pause instructions, one futex round trip */
+	HELD_MAX = 16,		/* our deepest chain is far below */
+};
+
+_Thread_local uint32_t rh_lock_thread;
+
+static _Atomic uint32_t threads_named;
+
+struct held_list {
+	const struct rh_lock *lock[HELD_MAX];
+	int count;
+};
+static _Thread_local struct held_list held;
+
+static void add(_Atomic uint64_t *number, uint64_t by)
+{
+	atomic_store_explicit(number, atomic_load_explicit(number, memory_order_relaxed) + by,
+			      memory_order_relaxed);
+}
+
+static void raise_to(_Atomic uint64_t *number, uint64_t value)
+{
+	if (atomic_load_explicit(number, memory_order_relaxed) < value)
+		atomic_store_explicit(number, value, memory_order_relaxed);
+}
+
+void rh_lock_init(struct rh_lock *lock, const struct rh_lock_class *class, uint32_t instance)
+{
+	/* No thread has the number of the first "last owner", so the first acquire names its
+	 * thread and is not counted as a switch. */
+	*lock = (struct rh_lock){ .owner_last = UINT32_MAX, .instance = instance,
+				  .class = class };
+}
+
+static void pause_cpu(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield" ::: "memory");
+#endif
+}
+
+static bool spin(struct rh_lock *lock)
+{
+	for (int i = 0; i < SPINS; i++) {
+		uint32_t seen = atomic_load_explicit(&lock->word, memory_order_relaxed);
+
+		if (seen == 0 && atomic_compare_exchange_weak_explicit(
+				&lock->word, &seen, 1, memory_order_acquire, memory_order_relaxed))
+			return true;
+		pause_cpu();
+	}
+	return false;
+}
+
+__attribute__((noinline)) void rh_lock_wait(struct rh_lock *lock)
+{
+	uint64_t since = rh_ticks(), waited;
+	int bucket;
+
+	if (!spin(lock))
+		while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire) != 0)
+			rh_futex_wait_private(&lock->word, 2, UINT64_MAX);
+	waited = rh_ticks() - since;
+	bucket = waited ? 63 - __builtin_clzll(waited) : 0;
+	if (bucket >= RH_LOCK_WAIT_BUCKETS)
+		bucket = RH_LOCK_WAIT_BUCKETS - 1;
+	add(&lock->contended, 1);
+	add(&lock->wait_ticks, waited);
+	raise_to(&lock->wait_ticks_max, waited);
+	atomic_store_explicit(&lock->wait_log2[bucket],
+			      atomic_load_explicit(&lock->wait_log2[bucket],
+						   memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+}
+
+__attribute__((noinline)) void rh_lock_wake(struct rh_lock *lock)
+{
+	rh_futex_wake_private(&lock->word, 1);
+}
+
+__attribute__((noinline)) void rh_lock_new_owner(struct rh_lock *lock)
+{
+	if (rh_lock_thread == 0)
+		rh_lock_thread = atomic_fetch_add_explicit(&threads_named, 1,
+							   memory_order_relaxed) + 1;
+	if (lock->owner_last != UINT32_MAX && lock->owner_last != rh_lock_thread)
+		add(&lock->owner_switches, 1);
+	lock->owner_last = rh_lock_thread;
+}
+
+__attribute__((noinline)) void rh_lock_hold_begin(struct rh_lock *lock)
+{
+	lock->hold_sampled = 1;
+	lock->hold_since = rh_ticks();
+}
+
+__attribute__((noinline)) void rh_lock_hold_end(struct rh_lock *lock)
+{
+	uint64_t ticks = rh_ticks() - lock->hold_since;
+
+	lock->hold_sampled = 0;
+	add(&lock->hold_ticks, ticks);
+	add(&lock->hold_samples, 1);
+	raise_to(&lock->hold_ticks_max, ticks);
+}
+
+void rh_lock_read(const struct rh_lock *lock, struct rh_lock_stats *out)
+{
+	*out = (struct rh_lock_stats){
+		.name = lock->class->name,
+		.instance = lock->instance,
+		.rank = lock->class->rank,
+		.acquired = atomic_load_explicit(&lock->acquired, memory_order_relaxed),
+		.contended = atomic_load_explicit(&lock->contended, memory_order_relaxed),
+		.owner_switches = atomic_load_explicit(&lock->owner_switches,
+						       memory_order_relaxed),
+		.wait_ticks = atomic_load_explicit(&lock->wait_ticks, memory_order_relaxed),
+		.wait_ticks_max = atomic_load_explicit(&lock->wait_ticks_max,
+						       memory_order_relaxed),
+		.hold_ticks = atomic_load_explicit(&lock->hold_ticks, memory_order_relaxed),
+		.hold_samples = atomic_load_explicit(&lock->hold_samples, memory_order_relaxed),
+		.hold_ticks_max = atomic_load_explicit(&lock->hold_ticks_max,
+						       memory_order_relaxed),
+	};
+	for (int i = 0; i < RH_LOCK_WAIT_BUCKETS; i++)
+		out->wait_log2[i] = atomic_load_explicit(&lock->wait_log2[i],
+							 memory_order_relaxed);
+}
+
+static void abort_on_violation(const struct rh_lock *taken, const struct rh_lock *holder)
+{
+	fprintf(stderr, "reheap: lock %s[%u] (rank %d) taken while %s[%u] (rank %d) is held\n",
+		taken->class->name, taken->instance, taken->class->rank, holder->class->name,
+		holder->instance, holder->class->rank);
+	abort();
+}
+
+void (*rh_lock_rank_violation)(const struct rh_lock *taken, const struct rh_lock *held) =
+	abort_on_violation;
+
+static bool in_order(const struct rh_lock *first, const struct rh_lock *next)
+{
+	if (next->class->rank != first->class->rank)
+		return next->class->rank > first->class->rank;
+	return next->class == first->class && (next->class->flags & RH_LOCK_SAME_RANK_OK) &&
+	       next->instance > first->instance;
+}
+
+void rh_lock_rank_check(const struct rh_lock *lock)
+{
+	for (int i = 0; i < held.count; i++)
+		if (!in_order(held.lock[i], lock)) {
+			rh_lock_rank_violation(lock, held.lock[i]);
+			return;
+		}
+}
+
+void rh_lock_rank_push(const struct rh_lock *lock)
+{
+	if (held.count == HELD_MAX) {
+		fprintf(stderr, "reheap: a thread holds more than %d locks, the last is %s\n",
+			HELD_MAX, lock->class->name);
+		abort();
+	}
+	held.lock[held.count++] = lock;
+}
+
+void rh_lock_rank_pop(const struct rh_lock *lock)
+{
+	int i = held.count - 1;
+
+	while (i >= 0 && held.lock[i] != lock)
+		i--;
+	if (i < 0) {
+		fprintf(stderr, "reheap: lock %s[%u] is released by a thread that does not hold it\n",
+			lock->class->name, lock->instance);
+		abort();
+	}
+	for (; i < held.count - 1; i++)
+		held.lock[i] = held.lock[i + 1];
+	held.count--;
+}
+
+bool rh_lock_rank_holds(const struct rh_lock *lock)
+{
+	for (int i = 0; i < held.count; i++)
+		if (held.lock[i] == lock)
+			return true;
+	return false;
+}
