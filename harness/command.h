@@ -17,6 +17,7 @@
 #define RH_COMMAND_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "alloc/base/err.h"
 #include "alloc/base/opt.h"
@@ -33,6 +34,7 @@ struct rh_command {
 	bool hidden;			/* not listed (internal) */
 	int operands_min, operands_max;	/* max -1 = any number */
 	enum rh_exit (*run)(const void *opts, int argc, char **argv, struct rh_err *err);
+	void (*more_help)(FILE *to);	/* --help ends with what this prints; NULL = nothing */
 };
 
 enum { RH_COMMAND_OPTS_MAX = 1024 };

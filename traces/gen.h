@@ -22,4 +22,13 @@ struct rh_generator {
 };
 extern const struct rh_generator *const rh_generators[];	/* NULL-terminated, sorted */
 
+/* The generator of that name, or NULL with RH_USAGE and the names there are. */
+const struct rh_generator *rh_generator_of(const char *name, struct rh_err *err);
+
+/* The whole way: runs the generator and puts the trace at make->path (make->columns is set
+ * here), with the notes generator (name and every parameter) and stresses. */
+int rh_generate(const struct rh_generator *generator, const void *opts,
+		const struct rh_trace_make *make, struct rh_trace_totals *totals,
+		struct rh_err *err);
+
 #endif

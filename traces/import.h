@@ -21,6 +21,10 @@ ssize_t rh_input_read(struct rh_input *input, void *buffer, size_t bytes, struct
  * RH_INPUT_END at the end, -1 on error. Lines over 64 KiB are an error naming the line. */
 enum { RH_INPUT_END = -2 };
 ssize_t rh_input_line(struct rh_input *input, char **line, struct rh_err *err);
+/* The bytes that come next, without taking them: how many (0 at the end), -1 on error. At
+ * the start that is at least the first lines; valid until the next call. */
+ssize_t rh_input_peek(struct rh_input *input, const char **bytes, struct rh_err *err);
+/* The line (from 1) of the last rh_input_line; 0 when the input is not read by lines. */
 uint64_t rh_input_line_number(const struct rh_input *input);
 const char *rh_input_path(const struct rh_input *input);
 void rh_input_close(struct rh_input *input);
@@ -33,10 +37,25 @@ struct rh_importer {
 	const struct rh_opt *opts;	/* KEY=VALUE words after the file; NULL = none */
 	size_t opts_bytes;		/* <= 256 */
 	unsigned columns;		/* enum rh_column it can fill */
+	/* Optional: which of `columns` this input fills, by a peek at its first bytes. */
+	int (*columns_of)(struct rh_input *input, const void *opts, unsigned *columns,
+			  struct rh_err *err);
 	/* Reads all of input into build. Notes beside the standard ones go to out. */
 	int (*run)(struct rh_input *input, const void *opts, struct rh_build *build,
 		   struct rh_trace_out *out, struct rh_err *err);
 };
 extern const struct rh_importer *const rh_importers[];	/* NULL-terminated, sorted */
+
+/* The importer of that name, or NULL with RH_USAGE and the names there are. */
+const struct rh_importer *rh_importer_of(const char *name, struct rh_err *err);
+
+/*
+ * The whole way: opens path, imports it and puts the trace at make->path (make->columns is
+ * set here). Adds the notes source and import.lines. On failure nothing is left behind and
+ * the error names the file, and the line where the input has lines.
+ */
+int rh_import(const struct rh_importer *importer, const char *path, const void *opts,
+	      const struct rh_trace_make *make, struct rh_trace_totals *totals,
+	      struct rh_err *err);
 
 #endif
