@@ -1,0 +1,193 @@
+/*
+ * names.c - see names.h.
+ */
+#include "traces/names.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK_BYTES = 64 << 10 };
+
+struct rh_names_chunk {
+	struct rh_names_chunk *next;
+	size_t used, cap;
+	char text[];
+};
+
+static const char no_memory[] = "memory for it ran out";
+
+void rh_names_close(struct rh_names *names)
+{
+	struct rh_names_chunk *chunk, *next;
+
+	for (chunk = names->chunks; chunk; chunk = next) {
+		next = chunk->next;
+		free(chunk);
+	}
+	for (size_t i = 0; i < names->note_count; i++)
+		free(names->notes[i]);
+	free(names->notes);
+	free(names->sites);
+	memset(names, 0, sizeof(*names));
+}
+
+static const char *keep(struct rh_names *names, const char *text, size_t bytes)
+{
+	struct rh_names_chunk *chunk = names->chunks;
+	char *at;
+
+	if (!chunk || chunk->cap - chunk->used < bytes + 1) {
+		size_t cap = bytes + 1 > CHUNK_BYTES ? bytes + 1 : CHUNK_BYTES;
+
+		chunk = malloc(sizeof(*chunk) + cap);
+		if (!chunk)
+			return NULL;
+		*chunk = (struct rh_names_chunk){ .next = names->chunks, .cap = cap };
+		names->chunks = chunk;
+	}
+	at = chunk->text + chunk->used;
+	memcpy(at, text, bytes);
+	at[bytes] = '\0';
+	chunk->used += bytes + 1;
+	names->bytes += bytes + 1;
+	return at;
+}
+
+const char *rh_note_refused(const char *key, size_t key_bytes, const char *value,
+			    size_t value_bytes)
+{
+	if (key_bytes == 0 || key_bytes > RH_NOTE_KEY_MAX)
+		return "the key of a note must have 1 to 255 bytes";
+	for (size_t i = 0; i < key_bytes; i++)
+		if ((unsigned char)key[i] <= ' ' || key[i] == '=' || key[i] == 0x7f)
+			return "the key of a note may not have spaces, controls or '='";
+	if (value_bytes > RH_NOTE_VALUE_MAX)
+		return "the value of a note may not be longer than 65535 bytes";
+	return memchr(value, 0, value_bytes) ? "a note has a zero byte in it" : NULL;
+}
+
+const char *rh_site_refused(uint32_t site, const char *name, size_t bytes)
+{
+	if (site == RH_SITE_NONE)
+		return "site 0 means 'no site' and has no name";
+	if (bytes > RH_SITE_NAME_MAX)
+		return "the name of a site may not be longer than 65535 bytes";
+	return memchr(name, 0, bytes) ? "the name of a site has a zero byte in it" : NULL;
+}
+
+static const char *make_note_room(struct rh_names *names)
+{
+	size_t cap = names->notes_cap ? names->notes_cap * 2 : 32;
+	void *p;
+
+	if (names->note_count == RH_NOTES_MAX)
+		return "there are more than 4096 different notes";
+	if (names->note_count < names->notes_cap)
+		return NULL;
+	p = realloc(names->notes, cap * sizeof(struct rh_note *));
+	if (!p)
+		return no_memory;
+	names->notes = p;
+	names->notes_cap = cap;
+	return NULL;
+}
+
+static struct rh_note *find_note(const struct rh_names *names, const char *key, size_t key_bytes)
+{
+	for (size_t i = 0; i < names->note_count; i++)
+		if (strncmp(names->notes[i]->key, key, key_bytes) == 0 &&
+		    !names->notes[i]->key[key_bytes])
+			return names->notes[i];
+	return NULL;
+}
+
+const char *rh_names_note(struct rh_names *names, const char *key, size_t key_bytes,
+			  const char *value, size_t value_bytes)
+{
+	const char *why = rh_note_refused(key, key_bytes, value, value_bytes);
+	struct rh_note *note;
+	const char *text;
+
+	if (why)
+		return why;
+	if (names->bytes + key_bytes + value_bytes > RH_NAMES_BYTES_MAX)
+		return "notes and site names are larger than 64 MiB";
+	text = keep(names, value, value_bytes);
+	if (!text)
+		return no_memory;
+	note = find_note(names, key, key_bytes);
+	if (note) {
+		note->value = text;
+		return NULL;
+	}
+	why = make_note_room(names);
+	if (why)
+		return why;
+	note = malloc(sizeof(*note));
+	if (!note)
+		return no_memory;
+	*note = (struct rh_note){ .key = keep(names, key, key_bytes), .value = text };
+	if (!note->key) {
+		free(note);
+		return no_memory;
+	}
+	names->notes[names->note_count++] = note;
+	return NULL;
+}
+
+/* Slot of a site, or the empty slot where it belongs. */
+static size_t site_slot(const struct rh_names *names, uint32_t site)
+{
+	size_t mask = names->sites_cap - 1;
+	size_t i = (size_t)((site * 0x9E3779B97F4A7C15ull) >> 32) & mask;
+
+	while (names->sites[i].name && names->sites[i].site != site)
+		i = (i + 1) & mask;
+	return i;
+}
+
+static const char *make_site_room(struct rh_names *names)
+{
+	struct rh_names bigger = *names;
+
+	if (names->site_count == RH_SITES_MAX)
+		return "there are more than 1048576 named sites";
+	if (names->site_count < names->sites_cap / 2)
+		return NULL;
+	bigger.sites_cap = names->sites_cap ? names->sites_cap * 2 : 64;
+	bigger.sites = calloc(bigger.sites_cap, sizeof(*bigger.sites));
+	if (!bigger.sites)
+		return no_memory;
+	for (size_t i = 0; i < names->sites_cap; i++)
+		if (names->sites[i].name)
+			bigger.sites[site_slot(&bigger, names->sites[i].site)] = names->sites[i];
+	free(names->sites);
+	*names = bigger;
+	return NULL;
+}
+
+const char *rh_names_site(struct rh_names *names, uint32_t site, const char *name, size_t bytes)
+{
+	const char *why = rh_site_refused(site, name, bytes);
+	size_t i;
+
+	if (!why)
+		why = make_site_room(names);
+	if (why)
+		return why;
+	if (names->bytes + bytes > RH_NAMES_BYTES_MAX)
+		return "notes and site names are larger than 64 MiB";
+	name = keep(names, name, bytes);
+	if (!name)
+		return no_memory;
+	i = site_slot(names, site);
+	names->site_count += !names->sites[i].name;
+	names->sites[i].site = site;
+	names->sites[i].name = name;
+	return NULL;
+}
+
+const char *rh_names_site_of(const struct rh_names *names, uint32_t site)
+{
+	return names->sites_cap ? names->sites[site_slot(names, site)].name : NULL;
+}

@@ -1,0 +1,282 @@
+/*
+ * order.c - see order.h. The path of an event: common checks (kind, lane, limits),
+ * what dies, what is born or spawned, totals.
+ */
+#include "traces/order.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static __attribute__((format(printf, 2, 3), noinline, cold)) bool
+refuse(struct rh_order *order, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(order->why, sizeof(order->why), fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+static unsigned char fields_of(const char *letters)
+{
+	static const char all[] = "IOTNSAFR";
+	unsigned fields = 0;
+
+	for (; *letters; letters++)
+		fields |= 1u << (strchr(all, *letters) - all);
+	return (unsigned char)fields;
+}
+
+bool rh_order_open(struct rh_order *order, unsigned columns)
+{
+	*order = (struct rh_order){ .columns = columns };
+	order->totals.time_ns_last = RH_NONE;
+	for (int kind = 0; kind < RH_EV_COUNT; kind++)
+		order->fields[kind] = fields_of(rh_event_rows[kind].fields);
+	order->objects = rh_live_open(sizeof(uint64_t));
+	order->tasks = rh_live_open(0);
+	if (order->objects && order->tasks)
+		return true;
+	rh_order_close(order);
+	return false;
+}
+
+void rh_order_close(struct rh_order *order)
+{
+	rh_live_close(order->objects);
+	rh_live_close(order->tasks);
+	free(order->lanes);
+	order->objects = order->tasks = NULL;
+	order->lanes = NULL;
+}
+
+void rh_order_clear_absent(const struct rh_order *order, struct rh_event *event)
+{
+	unsigned fields = order->fields[event->kind];
+
+	if (!(fields & (RH_FIELD_BORN | RH_FIELD_DIES | RH_FIELD_TASK | RH_FIELD_NUMBER)))
+		event->id = RH_NONE;
+	if ((fields & (RH_FIELD_BORN | RH_FIELD_DIES)) != (RH_FIELD_BORN | RH_FIELD_DIES))
+		event->old = RH_NONE;
+	if (!(fields & RH_FIELD_SIZE))
+		event->size = 0;
+	if (!(fields & RH_FIELD_ALIGN))
+		event->align_log2 = 0;
+	if (!(fields & RH_FIELD_FLAGS))
+		event->flags = 0;
+	if (!(fields & RH_FIELD_ARG) || !(order->columns & RH_COL_ARG))
+		event->arg = RH_NONE;
+	if (!(order->columns & RH_COL_TIME))
+		event->time_ns = RH_NONE;
+	if (!(order->columns & RH_COL_TASK))
+		event->task = RH_TASK_NONE;
+	if (!(order->columns & RH_COL_SITE))
+		event->site = RH_SITE_NONE;
+}
+
+static bool lane_start(struct rh_order *order, uint32_t lane)
+{
+	struct rh_trace_totals *totals = &order->totals;
+
+	if (lane < totals->lanes)
+		return refuse(order, "lane %u has started before", lane);
+	if (lane > totals->lanes)
+		return refuse(order, "lane numbers must rise without gaps: %u came where %llu is "
+			      "next", lane, (unsigned long long)totals->lanes);
+	if (lane >= RH_TRACE_LANES_MAX)
+		return refuse(order, "there are more than %d lanes", RH_TRACE_LANES_MAX);
+	if (lane >= order->lanes_cap) {
+		size_t cap = order->lanes_cap ? order->lanes_cap * 2 : 64;
+		void *p = realloc(order->lanes, cap);
+
+		if (!p)
+			return refuse(order, "memory for lanes ran out");
+		order->lanes = p;
+		order->lanes_cap = cap;
+	}
+	order->lanes[lane] = true;
+	totals->lanes++;
+	return true;
+}
+
+static bool check_lane(struct rh_order *order, const struct rh_event *event)
+{
+	if (event->kind == RH_EV_LANE_START)
+		return lane_start(order, event->lane);
+	if (event->lane >= order->totals.lanes)
+		return refuse(order, "lane %u has not started (a lane_start of it must come "
+			      "first)", event->lane);
+	if (!order->lanes[event->lane])
+		return refuse(order, "lane %u has stopped before", event->lane);
+	if (event->kind == RH_EV_LANE_STOP)
+		order->lanes[event->lane] = false;
+	return true;
+}
+
+static bool check_limits(struct rh_order *order, const struct rh_event *event)
+{
+	unsigned fields = order->fields[event->kind];
+	bool no_size = event->size == RH_NONE && !(fields & RH_FIELD_BORN);
+
+	if (event->size > RH_TRACE_SIZE_MAX && !no_size)
+		return refuse(order, "a size of %llu bytes is beyond any address space",
+			      (unsigned long long)event->size);
+	if (event->align_log2 > RH_TRACE_ALIGN_LOG2_MAX)
+		return refuse(order, "an alignment of 2^%u is beyond any address space",
+			      event->align_log2);
+	if (event->flags & ~(unsigned)RH_TRACE_FLAGS)
+		return refuse(order, "flags 0x%x are unknown", event->flags);
+	if (event->time_ns != RH_NONE) {
+		if (event->time_ns > RH_TRACE_TIME_MAX)
+			return refuse(order, "a time of %llu ns is out of range",
+				      (unsigned long long)event->time_ns);
+		if (order->totals.time_ns_last == RH_NONE ||
+		    order->totals.time_ns_last < event->time_ns)
+			order->totals.time_ns_last = event->time_ns;
+	}
+	if (event->task != RH_TASK_NONE && event->task > order->totals.tasks)
+		return refuse(order, "task %u has not been spawned", event->task);
+	return true;
+}
+
+static void death(struct rh_order *order, uint64_t position)
+{
+	uint64_t *size = rh_live_payload(order->objects, position);
+
+	order->totals.live_bytes_end -= *size;
+	rh_live_death(order->objects, position);
+	order->totals.live_objects_end--;
+}
+
+static bool birth(struct rh_order *order, struct rh_event *event)
+{
+	struct rh_trace_totals *totals = &order->totals;
+	uint64_t position, id = rh_live_births(order->objects);
+	uint64_t *size;
+
+	if (event->id != id)
+		return refuse(order, "objects are numbered in order of birth: %llu came where "
+			      "%llu is next", (unsigned long long)event->id,
+			      (unsigned long long)id);
+	if (totals->live_bytes_end + event->size > INT64_MAX)
+		return refuse(order, "the living objects are larger than any address space");
+	if (!rh_live_birth(order->objects, &position))
+		return refuse(order, "memory for %llu living objects ran out",
+			      (unsigned long long)totals->live_objects_end);
+	size = rh_live_payload(order->objects, position);
+	*size = event->size;
+	totals->objects++;
+	totals->live_bytes_end += event->size;
+	totals->live_objects_end++;
+	if (totals->live_bytes_end > totals->live_bytes_peak)
+		totals->live_bytes_peak = totals->live_bytes_end;
+	if (totals->live_objects_end > totals->live_objects_peak)
+		totals->live_objects_peak = totals->live_objects_end;
+	if (event->size > totals->size_max)
+		totals->size_max = event->size;
+	return true;
+}
+
+static bool spawn(struct rh_order *order, const struct rh_event *event)
+{
+	uint64_t position, next = order->totals.tasks + 1;
+
+	if (event->id != next)
+		return refuse(order, "tasks are numbered in order of spawning from 1: %llu came "
+			      "where %llu is next", (unsigned long long)event->id,
+			      (unsigned long long)next);
+	if (next >= RH_TASK_NONE)
+		return refuse(order, "there are more than 2^32 - 2 tasks");
+	if (!rh_live_birth(order->tasks, &position))
+		return refuse(order, "memory for living tasks ran out");
+	order->totals.tasks = next;
+	return true;
+}
+
+/* A task that is named: join may name one that is over, everything else a living one. */
+static bool task_event(struct rh_order *order, const struct rh_event *event)
+{
+	uint64_t position;
+
+	if (event->kind == RH_EV_SPAWN)
+		return spawn(order, event);
+	if (event->id > order->totals.tasks)
+		return refuse(order, "task %llu has not been spawned",
+			      (unsigned long long)event->id);
+	if (event->kind == RH_EV_JOIN || (event->id == 0 && event->kind != RH_EV_EXIT))
+		return true;
+	if (event->id == 0 || !rh_live_find(order->tasks, event->id - 1, &position))
+		return refuse(order, "task %llu %s", (unsigned long long)event->id,
+			      event->id ? "has exited before" : "was never spawned: it cannot exit");
+	if (event->kind == RH_EV_EXIT)
+		rh_live_death(order->tasks, position);
+	return true;
+}
+
+static inline bool check_kind(struct rh_order *order, const struct rh_event *event)
+{
+	return event->kind < RH_EV_COUNT ? true :
+		refuse(order, "kind %u is unknown", event->kind);
+}
+
+/* Everything after what dies has been found. */
+static inline bool finish_event(struct rh_order *order, struct rh_event *event)
+{
+	unsigned fields = order->fields[event->kind];
+
+	if (fields & RH_FIELD_BORN && !birth(order, event))
+		return false;
+	if (fields & RH_FIELD_TASK && !task_event(order, event))
+		return false;
+	order->totals.by_kind[event->kind]++;
+	order->totals.events++;
+	return true;
+}
+
+bool rh_order_put(struct rh_order *order, struct rh_event *event, uint64_t *rank)
+{
+	uint64_t position, id;
+
+	if (!check_kind(order, event))
+		return false;
+	rh_order_clear_absent(order, event);
+	if (!check_lane(order, event) || !check_limits(order, event))
+		return false;
+	if (order->fields[event->kind] & RH_FIELD_DIES) {
+		id = event->kind == RH_EV_FREE ? event->id : event->old;
+		if (!rh_live_find(order->objects, id, &position))
+			return refuse(order, "object %llu %s", (unsigned long long)id,
+				      id < rh_live_births(order->objects) ?
+					      "is dead already" : "was never born");
+		*rank = rh_live_rank(order->objects, position);
+		death(order, position);
+	}
+	return finish_event(order, event);
+}
+
+bool rh_order_get(struct rh_order *order, struct rh_event *event, uint64_t rank)
+{
+	uint64_t position, id;
+
+	if (!check_lane(order, event) || !check_limits(order, event))
+		return false;
+	if (order->fields[event->kind] & RH_FIELD_DIES) {
+		if (!rh_live_select(order->objects, rank, &position, &id))
+			return refuse(order, "it names object %llu from the end and only %llu live",
+				      (unsigned long long)rank,
+				      (unsigned long long)rh_live_count(order->objects));
+		if (event->kind == RH_EV_FREE)
+			event->id = id;
+		else
+			event->old = id;
+		death(order, position);
+	}
+	if (order->fields[event->kind] & RH_FIELD_BORN)
+		event->id = rh_live_births(order->objects);
+	else if (event->kind == RH_EV_SPAWN)
+		event->id = order->totals.tasks + 1;
+	return finish_event(order, event);
+}
