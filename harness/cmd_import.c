@@ -1,0 +1,188 @@
+/*
+ * cmd_import.c - `reheap import`: a foreign trace in, a trace and its accounts out.
+ *
+ * The work is rh_import's (traces/import.c). Here: words to options, and afterwards an
+ * account of every line, read back from the notes of the trace that was written, so that
+ * what is printed is what the file says of itself.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness/command.h"
+#include "traces/import.h"
+
+enum { IMPORT_OPTS_MAX = 256 };
+
+struct import_opts {
+	const char *out;
+	int form;
+	uint64_t level;
+};
+
+static const char *const forms[] = { [RH_FORM_BINARY] = "binary", [RH_FORM_TEXT] = "text", NULL };
+
+static const struct rh_opt import_options[] = {
+	{ "output", 'o', RH_OPT_TEXT, offsetof(struct import_opts, out), .arg = "T.rht",
+	  .help = "the trace to write; - or nothing: standard output" },
+	{ "form", 0, RH_OPT_NAME, offsetof(struct import_opts, form), "binary", .names = forms,
+	  .arg = "FORM", .help = "how to write it" },
+	{ "level", 0, RH_OPT_UINT, offsetof(struct import_opts, level), "0", .max = 19,
+	  .arg = "N", .help = "zstd level; 0 = the writer's default" },
+	{ .name = NULL }
+};
+
+/* The words behind FORMAT FILE into the importer's own options. */
+static int take_words(const struct rh_importer *importer, int count, char **words, void *opts,
+		      struct rh_opt_store *store, struct rh_err *err)
+{
+	if (rh_opt_defaults(importer->opts, opts, err) < 0)
+		return -1;
+	for (int i = 0; i < count; i++) {
+		if (!importer->opts)
+			return rh_fail(err, RH_USAGE, "%s takes no options; '%s' is one word too many",
+				       importer->name, words[i]);
+		if (rh_opt_set_word(importer->opts, opts, importer->name, words[i],
+				    strlen(words[i]), store, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void print_notes(FILE *to, struct rh_trace *trace, const char *prefix, const char *title)
+{
+	const struct rh_note *note;
+	const char *before = "";
+
+	fprintf(to, "  %-9s ", title);
+	for (size_t i = 0; (note = rh_trace_note(trace, i)); i++) {
+		if (strncmp(note->key, prefix, strlen(prefix)) != 0 ||
+		    strcmp(note->value, "0") == 0)
+			continue;
+		fprintf(to, "%s%s %s", before, note->value, note->key + strlen(prefix));
+		before = ", ";
+	}
+	fprintf(to, "%s\n", *before ? "" : "nothing");
+}
+
+static void print_events(FILE *to, const struct rh_trace_totals *totals)
+{
+	const char *before = " (";
+
+	fprintf(to, "  events    %" PRIu64, totals->events);
+	for (int kind = 0; kind < RH_EV_COUNT; kind++) {
+		if (!totals->by_kind[kind])
+			continue;
+		fprintf(to, "%s%" PRIu64 " %s", before, totals->by_kind[kind],
+			rh_event_rows[kind].word);
+		before = ", ";
+	}
+	fprintf(to, "%s\n", *before == ',' ? ")" : "");
+}
+
+static void print_account(FILE *to, const char *path, const struct rh_trace_totals *totals,
+			  struct rh_trace *trace)
+{
+	const char *lines = trace ? rh_trace_note_of(trace, "import.lines") : NULL;
+
+	fprintf(to, "%s\n", path);
+	if (lines)
+		fprintf(to, "  lines     %s\n", lines);
+	print_events(to, totals);
+	if (trace) {
+		print_notes(to, trace, "drop.", "dropped");
+		print_notes(to, trace, "repair.", "repaired");
+		print_notes(to, trace, "estimate.", "estimated");
+	}
+	fprintf(to, "  lanes     %" PRIu64 "\n", totals->lanes);
+	fprintf(to, "  objects   %" PRIu64 " (live at most %" PRIu64 " and %" PRIu64
+		" bytes; left live %" PRIu64 ")\n", totals->objects, totals->live_objects_peak,
+		totals->live_bytes_peak, totals->live_objects_end);
+}
+
+static int account(const char *path, const struct rh_trace_totals *totals, struct rh_err *err)
+{
+	struct rh_trace *trace;
+
+	/* What went down a pipe cannot be read back. */
+	if (strcmp(path, "-") == 0) {
+		print_account(stderr, "standard output", totals, NULL);
+		return 0;
+	}
+	if (rh_trace_open(&trace, path, err) < 0)
+		return -1;
+	/* A text trace has its totals and last notes at its end only. */
+	struct rh_event *batch = reallocarray(NULL, RH_TRACE_BATCH, sizeof(*batch));
+	int got = batch ? 1 : 0;
+
+	while (got > 0 && !rh_trace_note_of(trace, "source"))
+		got = rh_trace_next(trace, batch, RH_TRACE_BATCH, err);
+	free(batch);
+	if (got >= 0)
+		print_account(stdout, path, totals, trace);
+	rh_trace_close(trace);
+	return got < 0 ? -1 : 0;
+}
+
+static enum rh_exit run(const void *options, int argc, char **argv, struct rh_err *err)
+{
+	const struct import_opts *opts = options;
+	const struct rh_importer *importer = rh_importer_of(argv[0], err);
+	_Alignas(16) unsigned char importer_opts[IMPORT_OPTS_MAX] = { 0 };
+	char text[4096];
+	struct rh_opt_store store = { text, sizeof(text) };
+	struct rh_trace_totals totals;
+	struct rh_trace_make make = {
+		.path = opts->out ? opts->out : "-",
+		.form = opts->form == RH_FORM_TEXT ? RH_FORM_TEXT : RH_FORM_BINARY,
+		.level = (int)opts->level,
+	};
+
+	if (!importer)
+		return err->code;
+	if (importer->absent_why) {
+		rh_fail(err, RH_ABSENT, "%s is not available here: %s", importer->name,
+			importer->absent_why);
+		return err->code;
+	}
+	if (!opts->out && opts->form == RH_FORM_BINARY && isatty(STDOUT_FILENO)) {
+		rh_fail(err, RH_USAGE,
+			"a trace is not for a terminal: say -o T.rht, --form text, or > T.rht");
+		return err->code;
+	}
+	if (take_words(importer, argc - 2, argv + 2, importer_opts, &store, err) < 0 ||
+	    rh_import(importer, argv[1], importer_opts, &make, &totals, err) < 0 ||
+	    account(make.path, &totals, err) < 0)
+		return err->code;
+	return RH_OK;
+}
+
+static void more_help(FILE *to)
+{
+	fputs("\nFormats:\n", to);
+	for (int i = 0; rh_importers[i]; i++) {
+		fprintf(to, "  %-18s %s\n  %-18s   %s\n", rh_importers[i]->name,
+			rh_importers[i]->summary, "", rh_importers[i]->looks_like);
+		if (rh_importers[i]->opts)
+			rh_opt_help(rh_importers[i]->opts, to);
+	}
+}
+
+const struct rh_command rh_cmd_import = {
+	.name = "import",
+	.operands = "FORMAT FILE [-o T.rht] [KEY=VALUE...]",
+	.summary = "make a trace of another tool's recording",
+	.details = "FILE may be - (standard input), compressed (gz, xz, zst, bz2, lz4) or an archive "
+		   "(zip, tar) with one member. Every line of it is accounted for: as an event, as "
+		   "dropped, or as repaired, with the reason.",
+	.examples = "reheap import android systemui.zip -o systemui.rht\n"
+		    "valgrind --trace-malloc=yes ./prog 2>&1 | reheap import valgrind - -o prog.rht",
+	.opts = import_options,
+	.opts_bytes = sizeof(struct import_opts),
+	.operands_min = 2,
+	.operands_max = -1,
+	.run = run,
+	.more_help = more_help,
+};
