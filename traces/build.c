@@ -1,0 +1,415 @@
+/*
+ * build.c - see build.h. The path of a call:
+ *
+ *	1. its thread becomes a lane (new lanes are started at once);
+ *	2. calls that cannot be events are counted and dropped;
+ *	3. while nothing waits and the call is legal, it goes straight out;
+ *	4. else it waits in a window of 256 calls, for at most 1024 calls.
+ *
+ * The window puts right what recorders swap. Android reserves a line before the call
+ * runs, others log a free after it ran: either way an address can be handed out before
+ * the line that frees it. So an alloc of a living address waits, and with it everything
+ * its lane does later (program order) and every free of what is born in the window. As
+ * soon as another lane's free makes the address available, the waiting calls leave in
+ * order: that is repair.inversion. When the window is full or its oldest call too old, that
+ * one is forced: the old object is freed first, on the lane that got the address
+ * (repair.alloc_live).
+ *
+ * 256: the swaps on the Android traces are at most a few dozen lines wide (one descheduled
+ * thread); a scan of the whole window costs less than a microsecond.
+ */
+#include "traces/build.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "traces/map.h"
+
+enum { WINDOW = 256, WINDOW_AGE = 1024, COUNTS_MAX = 64, KEY_BYTES = 48 };
+
+enum what { ALLOC, FREE, RESIZE, OTHER };
+
+/* A call as it came: the event (ids of objects open) and the addresses it names. */
+struct call {
+	enum what what;
+	uint64_t dies, born;		/* addresses; 0 = none */
+	struct rh_event event;
+	bool waited;			/* for an address to become free */
+	uint64_t number;
+};
+
+/* Calls of a lane in the window; the last pass that kept one of them. */
+struct lane_state { uint32_t waiting, pass; };
+
+struct count { char key[KEY_BYTES]; uint64_t value; };
+
+struct rh_build {
+	struct rh_trace_out *out;
+	struct rh_map objects;		/* address -> object id */
+	struct rh_map lanes;		/* thread -> lane */
+	uint64_t births;
+	uint32_t lane_count;
+	uint64_t time_ns;
+	uint32_t task, site;
+
+	struct call window[WINDOW];
+	size_t waiting;
+	uint64_t calls;			/* taken so far */
+	uint32_t passes;
+	struct lane_state *lane_state;
+	size_t lane_state_cap;
+
+	struct count counts[COUNTS_MAX];
+	size_t count_count;
+	bool counts_full;
+};
+
+int rh_build_open(struct rh_build **result, struct rh_trace_out *out, struct rh_err *err)
+{
+	struct rh_build *build = calloc(1, sizeof(*build));
+
+	*result = build;
+	if (!build)
+		return rh_fail(err, RH_OS, "memory for building a trace ran out");
+	build->out = out;
+	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
+	return 0;
+}
+
+void rh_build_close(struct rh_build *build)
+{
+	if (!build)
+		return;
+	rh_map_close(&build->objects);
+	rh_map_close(&build->lanes);
+	free(build->lane_state);
+	free(build);
+}
+
+void rh_build_stamp(struct rh_build *build, uint64_t time_ns, uint32_t task, uint32_t site)
+{
+	build->time_ns = time_ns;
+	build->task = task;
+	build->site = site;
+}
+
+void rh_build_count(struct rh_build *build, const char *key, uint64_t by)
+{
+	size_t i = 0;
+
+	if (by == 0)
+		return;
+	while (i < build->count_count && strncmp(build->counts[i].key, key, KEY_BYTES - 1) != 0)
+		i++;
+	if (i == COUNTS_MAX) {
+		build->counts_full = true;
+		return;
+	}
+	if (i == build->count_count) {
+		size_t bytes = strnlen(key, KEY_BYTES - 1);
+
+		memcpy(build->counts[i].key, key, bytes);
+		build->count_count++;
+	}
+	build->counts[i].value += by;
+}
+
+static int no_memory(struct rh_err *err)
+{
+	return rh_fail(err, RH_OS, "memory for the living objects of the trace ran out");
+}
+
+static struct rh_event stamped(const struct rh_build *build, unsigned kind, uint32_t lane)
+{
+	return (struct rh_event){
+		.time_ns = build->time_ns, .id = RH_NONE, .old = RH_NONE, .arg = RH_NONE,
+		.lane = lane, .task = build->task, .site = build->site, .kind = (uint8_t)kind,
+	};
+}
+
+static bool more_lanes(struct rh_build *build)
+{
+	size_t cap = build->lane_state_cap ? build->lane_state_cap * 2 : 64;
+	struct lane_state *state = realloc(build->lane_state, cap * sizeof(*state));
+
+	if (!state)
+		return false;
+	memset(state + build->lane_state_cap, 0, (cap - build->lane_state_cap) * sizeof(*state));
+	build->lane_state = state;
+	build->lane_state_cap = cap;
+	return true;
+}
+
+int rh_build_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, struct rh_err *err)
+{
+	uint64_t known = rh_map_get(&build->lanes, thread);
+	struct rh_event start;
+
+	if (known != RH_MAP_NONE) {
+		*lane = (uint32_t)known;
+		return 0;
+	}
+	if (build->lane_count == build->lane_state_cap && !more_lanes(build))
+		return no_memory(err);
+	*lane = build->lane_count++;
+	if (!rh_map_put(&build->lanes, thread, *lane))
+		return no_memory(err);
+	start = stamped(build, RH_EV_LANE_START, *lane);
+	start.site = RH_SITE_NONE;
+	start.arg = thread;
+	return rh_trace_put(build->out, &start, 1, err);
+}
+
+/* ---- what goes out ---- */
+
+static bool lives(const struct rh_build *build, uint64_t address)
+{
+	return rh_map_get(&build->objects, address) != RH_MAP_NONE;
+}
+
+/* The address it asks for is still taken by another object than the one it ends. */
+static bool blocked(const struct rh_build *build, const struct call *call)
+{
+	return call->born && call->born != call->dies && lives(build, call->born);
+}
+
+static int free_first(struct rh_build *build, const struct call *call, struct rh_err *err)
+{
+	struct rh_event event = call->event;
+
+	event.kind = RH_EV_FREE;
+	event.id = rh_map_remove(&build->objects, call->born);
+	event.arg = RH_NONE;
+	event.site = RH_SITE_NONE;
+	rh_build_count(build, "repair.alloc_live", 1);
+	return rh_trace_put(build->out, &event, 1, err);
+}
+
+static int emit(struct rh_build *build, const struct call *call, struct rh_err *err)
+{
+	struct rh_event event = call->event;
+	uint64_t dies;
+
+	if (blocked(build, call) && free_first(build, call, err) < 0)
+		return -1;
+	dies = call->dies ? rh_map_remove(&build->objects, call->dies) : RH_MAP_NONE;
+	if (call->what == FREE) {
+		if (dies == RH_MAP_NONE) {
+			rh_build_count(build, "drop.free_unknown", 1);
+			return 0;
+		}
+		event.id = dies;
+	} else if (call->what == RESIZE) {
+		event.old = dies;
+		if (dies == RH_MAP_NONE) {
+			rh_build_count(build, "repair.realloc_unknown", 1);
+			event.kind = RH_EV_ALLOC;
+		}
+	}
+	if (call->born) {
+		event.id = build->births++;
+		if (!rh_map_put(&build->objects, call->born, event.id))
+			return no_memory(err);
+	}
+	return rh_trace_put(build->out, &event, 1, err);
+}
+
+/* ---- the window ---- */
+
+/* Whether a call before `index` in the window bears what this one ends. */
+static bool born_before(const struct rh_build *build, const struct call *call, size_t index)
+{
+	if (!call->dies || lives(build, call->dies))
+		return false;
+	for (size_t i = 0; i < index; i++)
+		if (build->window[i].born == call->dies)
+			return true;
+	return false;
+}
+
+static int leave(struct rh_build *build, size_t index, struct rh_err *err)
+{
+	struct call call = build->window[index];
+
+	build->waiting--;
+	build->lane_state[call.event.lane].waiting--;
+	memmove(&build->window[index], &build->window[index + 1],
+		(build->waiting - index) * sizeof(call));
+	if (call.waited && !blocked(build, &call))
+		rh_build_count(build, "repair.inversion", 1);
+	return emit(build, &call, err);
+}
+
+/* One pass lets out, in order, whatever may go; *freed says that an address became free
+ * that something before it may wait for. */
+static int pass(struct rh_build *build, bool *freed, struct rh_err *err)
+{
+	uint32_t number = ++build->passes;
+	size_t i = 0;
+
+	*freed = false;
+	while (i < build->waiting) {
+		const struct call *call = &build->window[i];
+		uint32_t *held = &build->lane_state[call->event.lane].pass;
+
+		if (*held == number || blocked(build, call) || born_before(build, call, i)) {
+			*held = number;
+			i++;
+			continue;
+		}
+		*freed |= call->dies != 0 && i > 0;
+		if (leave(build, i, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int drain(struct rh_build *build, struct rh_err *err)
+{
+	bool freed = true;
+
+	while (build->waiting && freed)
+		if (pass(build, &freed, err) < 0)
+			return -1;
+	return 0;
+}
+
+/* Forces the oldest call when the window is full or it has waited too long. */
+static int expire(struct rh_build *build, struct rh_err *err)
+{
+	while (build->waiting && (build->waiting == WINDOW ||
+				  build->calls - build->window[0].number > WINDOW_AGE))
+		if (leave(build, 0, err) < 0 || drain(build, err) < 0)
+			return -1;
+	return 0;
+}
+
+/* Whether something that waits asks for the address that this call gives back. */
+static bool wanted(const struct rh_build *build, const struct call *call)
+{
+	for (size_t i = 0; call->dies && i < build->waiting; i++)
+		if (build->window[i].born == call->dies)
+			return true;
+	return false;
+}
+
+static int take(struct rh_build *build, struct call *call, struct rh_err *err)
+{
+	bool is_blocked;
+
+	call->number = build->calls++;
+	if (build->waiting && expire(build, err) < 0)
+		return -1;
+	is_blocked = blocked(build, call);
+	if (!is_blocked && !build->lane_state[call->event.lane].waiting &&
+	    !born_before(build, call, build->waiting)) {
+		bool drains = wanted(build, call);
+
+		if (emit(build, call, err) < 0)
+			return -1;
+		return drains ? drain(build, err) : 0;
+	}
+	call->waited = is_blocked;
+	build->lane_state[call->event.lane].waiting++;
+	build->window[build->waiting++] = *call;
+	return 0;
+}
+
+/* ---- calls ---- */
+
+int rh_build_alloc(struct rh_build *build, uint64_t thread, uint64_t address, uint64_t size,
+		   unsigned align_log2, unsigned flags, struct rh_err *err)
+{
+	struct call call = { .what = ALLOC, .born = address };
+	uint32_t lane;
+
+	if (rh_build_lane(build, thread, &lane, err) < 0)
+		return -1;
+	if (!address) {
+		rh_build_count(build, "drop.failed", 1);
+		return 0;
+	}
+	call.event = stamped(build, RH_EV_ALLOC, lane);
+	call.event.size = size;
+	call.event.align_log2 = (uint8_t)align_log2;
+	call.event.flags = (uint16_t)flags;
+	return take(build, &call, err);
+}
+
+int rh_build_free(struct rh_build *build, uint64_t thread, uint64_t address, uint64_t resident,
+		  struct rh_err *err)
+{
+	struct call call = { .what = FREE, .dies = address };
+	uint32_t lane;
+
+	if (rh_build_lane(build, thread, &lane, err) < 0)
+		return -1;
+	if (!address) {
+		rh_build_count(build, "drop.free_null", 1);
+		return 0;
+	}
+	call.event = stamped(build, RH_EV_FREE, lane);
+	call.event.arg = resident;
+	return take(build, &call, err);
+}
+
+int rh_build_realloc(struct rh_build *build, uint64_t thread, uint64_t old_address,
+		     uint64_t new_address, uint64_t size, unsigned flags, struct rh_err *err)
+{
+	struct call call = { .what = RESIZE, .dies = old_address, .born = new_address };
+	uint32_t lane;
+
+	if (!old_address && (new_address || size))
+		return rh_build_alloc(build, thread, new_address, size, 0, flags, err);
+	if (!new_address && !size)
+		return rh_build_free(build, thread, old_address, RH_NONE, err);
+	if (rh_build_lane(build, thread, &lane, err) < 0)
+		return -1;
+	if (!new_address) {
+		rh_build_count(build, "drop.failed", 1);
+		return 0;
+	}
+	call.event = stamped(build, RH_EV_RESIZE, lane);
+	call.event.size = size;
+	call.event.flags = (uint16_t)flags;
+	return take(build, &call, err);
+}
+
+int rh_build_other(struct rh_build *build, uint64_t thread, const struct rh_event *event,
+		   struct rh_err *err)
+{
+	struct call call = { .what = OTHER, .event = *event };
+
+	if (rh_build_lane(build, thread, &call.event.lane, err) < 0)
+		return -1;
+	return take(build, &call, err);
+}
+
+int rh_build_thread_end(struct rh_build *build, uint64_t thread, struct rh_err *err)
+{
+	struct call call = { .what = OTHER };
+	uint32_t lane;
+
+	/* A thread that did nothing else still was a lane. */
+	if (rh_build_lane(build, thread, &lane, err) < 0)
+		return -1;
+	rh_map_remove(&build->lanes, thread);
+	call.event = stamped(build, RH_EV_LANE_STOP, lane);
+	return take(build, &call, err);
+}
+
+int rh_build_finish(struct rh_build *build, struct rh_err *err)
+{
+	while (build->waiting)
+		if (leave(build, 0, err) < 0 || drain(build, err) < 0)
+			return -1;
+	for (size_t i = 0; i < build->count_count; i++)
+		if (rh_trace_add_count(build->out, build->counts[i].key, build->counts[i].value,
+				       err) < 0)
+			return -1;
+	if (build->counts_full)
+		return rh_trace_add_note(build->out, "drop.counts",
+					 "more than 64 kinds of drops and repairs: the rest is not "
+					 "counted", err);
+	return 0;
+}
