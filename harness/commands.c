@@ -1,0 +1,14 @@
+/*
+ * commands.c - the table of commands, in order of help: how a trace comes in, what can be
+ * done with it, replaying it, telling about it.
+ */
+#include "harness/command.h"
+
+extern const struct rh_command rh_cmd_gen, rh_cmd_help, rh_cmd_import;
+
+const struct rh_command *const rh_commands[] = {
+	&rh_cmd_import,
+	&rh_cmd_gen,
+	&rh_cmd_help,
+	NULL
+};

@@ -1,0 +1,110 @@
+/*
+ * parts.c - where the rest of the installation is, and the progress line.
+ *
+ * A part is looked for beside the binary (a build tree), in the source tree the
+ * binary was built in (build/, or build/san-x/ and deeper: the folder that holds the
+ * Makefile and harness/), and under PREFIX/libexec/reheap and PREFIX/share/reheap when
+ * the binary is PREFIX/bin/reheap. Nothing is compiled in, so an installation
+ * may be moved as a whole.
+ */
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "alloc/base/os.h"
+#include "harness/command.h"
+
+/* A build directory is at most this far below the source tree: build/san-x/debug/test. */
+enum { TREE_DEPTH = 5 };
+
+/* Ten lines a second. */
+#define PROGRESS_NS 100000000u
+
+static bool there(char *path, size_t path_bytes, const char *dir, const char *between,
+		  const char *name)
+{
+	int length = snprintf(path, path_bytes, "%s/%s%s", dir, between, name);
+
+	return length > 0 && (size_t)length < path_bytes && access(path, F_OK) == 0;
+}
+
+static bool up(char *dir)
+{
+	char *slash = strrchr(dir, '/');
+
+	if (!slash || slash == dir)
+		return false;
+	*slash = '\0';
+	return true;
+}
+
+static bool in_source_tree(char *path, size_t path_bytes, const char *from, const char *name)
+{
+	char dir[PATH_MAX];
+
+	snprintf(dir, sizeof(dir), "%s", from);
+	for (int i = 0; i < TREE_DEPTH; i++) {
+		if (there(path, path_bytes, dir, "", "harness/command.h"))
+			return there(path, path_bytes, dir, "", name) ||
+			       there(path, path_bytes, dir, "traces/", name);
+		if (!up(dir))
+			break;
+	}
+	return false;
+}
+
+int rh_find_part(const char *name, char *path, size_t path_bytes, struct rh_err *err)
+{
+	char dir[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", dir, sizeof(dir) - 1);
+
+	if (length <= 0)
+		return rh_fail_errno(err, RH_OS, "cannot tell where this binary is, so %s cannot be "
+				     "found (is /proc mounted?)", name);
+	dir[length] = '\0';
+	up(dir);
+	/* Tests sit in a folder of their own, one below the binaries. */
+	if (there(path, path_bytes, dir, "", name) || there(path, path_bytes, dir, "../", name) ||
+	    in_source_tree(path, path_bytes, dir, name) ||
+	    there(path, path_bytes, dir, "../libexec/reheap/", name) ||
+	    there(path, path_bytes, dir, "../share/reheap/", name))
+		return 0;
+	path[0] = '\0';
+	return rh_fail(err, RH_ABSENT, "%s is missing: it is neither beside %s/ nor in a source tree "
+		       "above it nor in ../libexec/reheap or ../share/reheap; run make, or make "
+		       "install", name, dir);
+}
+
+static struct {
+	uint64_t shown_ns;	/* when the last line was drawn */
+	bool open;		/* a line stands */
+} progress;
+
+void rh_progress(const char *fmt, ...)
+{
+	char text[256];
+	uint64_t now;
+	va_list ap;
+
+	if (!isatty(STDERR_FILENO))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (!text[0]) {
+		if (progress.open)
+			fputs("\r\033[K", stderr);
+		progress.open = false;
+		return;
+	}
+	now = rh_now_ns();
+	if (progress.open && now - progress.shown_ns < PROGRESS_NS)
+		return;
+	progress.shown_ns = now;
+	progress.open = true;
+	fprintf(stderr, "\r\033[K%s", text);
+	fflush(stderr);
+}
