@@ -67,6 +67,10 @@ $(B)/gen/version.h: FORCE
 	  printf '#define RH_VERSION "%s"\n' "$$v" > $@.new; \
 	  cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
+# These stand between the replay and the allocator: a register move and a jump, no frame.
+EXTRA_alloc_heap_libc := -fomit-frame-pointer
+EXTRA_alloc_heap_null := -fomit-frame-pointer
+
 $(B)/obj/%.o: %.c | $(B)/gen/version.h
 	$(say) CC $<
 	$(Q)mkdir -p $(@D)
@@ -102,7 +106,13 @@ $(B)/helpers/%: ci/helpers/%.c
 	$(say) CC $<
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O1 -g -pthread -I. $< -o $@ -ldl
-tests: all $(TESTS) $(HELPERS)
+# The example of a backend in a library of its own, and what the tests of loading load.
+$(B)/test/alloc/test/%.so: alloc/test/%.c alloc/backend.h
+	$(say) CC $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -I. -fPIC -shared -fvisibility=hidden $< -o $@
+PLUGINS := $(B)/test/alloc/test/skeleton_native.so
+tests: all $(TESTS) $(HELPERS) $(PLUGINS)
 
 deps:
 	$(if $(NO_DEPS),@:,$(Q)ci/deps.sh)

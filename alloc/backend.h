@@ -64,7 +64,7 @@ typedef void rh_lock_fn(void *ctx, const struct rh_lock_stats *lock);
 
 struct rh_backend;
 
-/* What open is told besides its knobs. */
+/* What open is told besides its knobs. Valid during open only, and so are knobs: copy. */
 struct rh_heap_env {
 	unsigned lanes_max;			/* lanes open at once, at most; a hint for sizing */
 	const struct rh_backend *inner;		/* decorators: what they wrap ... */
@@ -216,7 +216,8 @@ int rh_spec_parse(struct rh_spec *spec, const char *text, int for_worker, struct
 int rh_spec_open(struct rh_spec *spec, unsigned lanes_max, struct rh_heap **heap,
 		 struct rh_err *err);
 
-/* Finds the library of a peer. False with a reason ("not found: install libjemalloc2"). */
+/* Finds the library of a peer, or one named by REHEAP_PEER_<NAME>. RH_ABSENT with a reason
+ * ("jemalloc is not found: install libjemalloc2"). Driver only: it allocates. */
 int rh_peer_find(const struct rh_peer *peer, char *path, size_t path_bytes, struct rh_err *err);
 
 #endif

@@ -1,0 +1,104 @@
+/*
+ * libc.c - the malloc of the process, whoever serves it: glibc, or the peer that was
+ * preloaded. The calls go through the PLT, so preloading decides.
+ *
+ * alloc and free are a register move and a jump (compiled without frame pointers; the
+ * disassembly is checked by a test): what is measured is the allocator.
+ */
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc/registry.h"
+
+/* Below this size peers align to 8 only. */
+enum { MALLOC_ALIGN = 16, MALLOC_ALIGN_TINY = 8 };
+
+/* There is one heap, the process's, and lanes are its threads: the objects are empty. */
+static char the_heap, the_lane;
+
+static int libc_open(struct rh_heap **heap, const void *knobs, const struct rh_heap_env *env,
+		     struct rh_err *err)
+{
+	(void)knobs;
+	(void)env;
+	(void)err;
+	*heap = (struct rh_heap *)&the_heap;
+	return 0;
+}
+
+static void libc_close(struct rh_heap *heap)
+{
+	(void)heap;
+}
+
+static int libc_lane_open(struct rh_heap *heap, struct rh_lane **lane, struct rh_err *err)
+{
+	(void)heap;
+	(void)err;
+	*lane = (struct rh_lane *)&the_lane;
+	return 0;
+}
+
+static void libc_lane_close(struct rh_lane *lane)
+{
+	(void)lane;
+}
+
+static void *libc_alloc(struct rh_lane *lane, size_t size)
+{
+	(void)lane;
+	return malloc(size);
+}
+
+static void *libc_alloc_as(struct rh_lane *lane, size_t size, size_t align, uint32_t flags)
+{
+	void *p;
+
+	(void)lane;
+	if (align <= MALLOC_ALIGN_TINY || (align == MALLOC_ALIGN && size >= MALLOC_ALIGN))
+		return flags & RH_ALLOC_ZEROED ? calloc(1, size) : malloc(size);
+	if (posix_memalign(&p, align, size) != 0)
+		return NULL;
+	if (flags & RH_ALLOC_ZEROED)
+		memset(p, 0, size);
+	return p;
+}
+
+static void libc_free(struct rh_lane *lane, void *p, size_t size)
+{
+	(void)lane;
+	(void)size;
+	free(p);
+}
+
+/* realloc to 0 would free; the contract wants a block. */
+static void *libc_resize(struct rh_lane *lane, void *p, size_t size_old, size_t size_new)
+{
+	(void)lane;
+	(void)size_old;
+	return realloc(p, size_new ? size_new : 1);
+}
+
+static size_t libc_usable(struct rh_lane *lane, const void *p, size_t size)
+{
+	(void)lane;
+	(void)size;
+	return malloc_usable_size((void *)p);
+}
+
+const struct rh_backend rh_backend_libc = {
+	.abi = RH_BACKEND_ABI,
+	.caps = RH_CAP_PROCESS,
+	.name = "libc",
+	.summary = "malloc of the C library",
+	.open = libc_open,
+	.close = libc_close,
+	.lane_open = libc_lane_open,
+	.lane_close = libc_lane_close,
+	.alloc = libc_alloc,
+	.alloc_as = libc_alloc_as,
+	.free = libc_free,
+	.resize = libc_resize,
+	.usable = libc_usable,
+};

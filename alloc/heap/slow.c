@@ -1,0 +1,218 @@
+/*
+ * slow.c - a decorator that does a known share more work, to prove that a gate which
+ * should see a regression of 5 % sees one.
+ *
+ * Definition: in a lane, for every 1/S operations (alloc, alloc_as, resize, free) one
+ * more alloc or free of the inner heap is done. They come in pairs, so one operation in
+ * each run of 2/S is chosen (at random, seeded: a period would beat with the trace's),
+ * and there one block of that operation's size is allocated and the oldest of a ring of
+ * such blocks is freed. The ring is why the extra work costs what the trace's own work
+ * costs: a block freed at once would come from and go to the warmest cache, at a third of
+ * the price. The memory it holds is at most RING blocks a lane.
+ *
+ * The decorator's own way through (a countdown and a jump) is the same for every share:
+ * compare slow:5%:X with slow:0%:X, not with X, to see 5 % and nothing else.
+ *
+ * spin=NS waits that long in every operation instead: time without instructions' worth.
+ */
+#include "alloc/base/clock.h"
+#include "alloc/heap/wrap.h"
+#include "alloc/registry.h"
+
+enum { RING = 256 };
+
+struct knobs {
+	double share;
+	uint64_t spin_ns;
+};
+
+struct rh_heap {
+	struct rh_wrap_heap wrap;
+	struct knobs knobs;
+	uint64_t spin_ticks;
+	_Atomic uint32_t lanes;
+	_Atomic uint64_t extra;		/* pairs done by closed lanes */
+};
+
+struct rh_lane {
+	/* first line: all that the common way reads and writes */
+	struct rh_wrap_lane wrap;
+	uint64_t left;			/* operations until the next extra pair */
+	void *(*alloc)(struct rh_lane *inner, size_t size);
+	void (*free)(struct rh_lane *inner, void *p, size_t size);
+	/* the rest: once in 2/S operations */
+	struct rh_heap *heap;
+	double run, start;		/* operations per pair; where the run in hand starts */
+	uint64_t at;			/* operation number of the pair in hand */
+	uint64_t random;
+	uint64_t extra;
+	uint32_t next;
+	struct { void *p; size_t size; } ring[RING];
+};
+
+/* Ticks are calibrated here only when spin is asked for: it takes 100 ms. */
+static int slow_open(struct rh_heap **heap, const void *knobs, const struct rh_heap_env *env,
+		     struct rh_err *err)
+{
+	const struct knobs *mine = knobs;
+	struct rh_clock clock;
+
+	if (rh_wrap_open(heap, sizeof(**heap), "slow", env, err) < 0)
+		return -1;
+	(*heap)->knobs = *mine;
+	if (mine->spin_ns) {
+		rh_clock_calibrate(&clock, 0);
+		(*heap)->spin_ticks = (uint64_t)((double)mine->spin_ns / clock.ns_per_tick);
+	}
+	return 0;
+}
+
+static void slow_close(struct rh_heap *heap)
+{
+	rh_wrap_close(heap, sizeof(*heap));
+}
+
+static double next_random(struct rh_lane *lane)
+{
+	uint64_t x = lane->random += 0x9e3779b97f4a7c15u;
+
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+	return (double)((x ^ (x >> 31)) >> 11) * 0x1p-53;
+}
+
+/* One place in each run: the k-th pair is somewhere in [k * run, (k + 1) * run). */
+static void choose_next(struct rh_lane *lane)
+{
+	uint64_t at = (uint64_t)(lane->start + next_random(lane) * lane->run);
+
+	lane->start += lane->run;
+	lane->left = at > lane->at ? at - lane->at : 0;
+	lane->at += lane->left;
+}
+
+static int slow_lane_open(struct rh_heap *heap, struct rh_lane **lane, struct rh_err *err)
+{
+	struct rh_lane *mine;
+
+	if (rh_wrap_lane_open(heap, &mine, sizeof(*mine), err) < 0)
+		return -1;
+	mine->heap = heap;
+	mine->alloc = heap->wrap.ops.alloc;
+	mine->free = heap->wrap.ops.free;
+	mine->random = atomic_fetch_add(&heap->lanes, 1);
+	mine->left = UINT64_MAX;
+	if (heap->knobs.share > 0) {
+		mine->run = 2 / heap->knobs.share;
+		choose_next(mine);
+		mine->left++;
+	}
+	if (heap->spin_ticks)
+		mine->left = 1;
+	*lane = mine;
+	return 0;
+}
+
+static void slow_lane_close(struct rh_lane *lane)
+{
+	for (int i = 0; i < RING; i++)
+		if (lane->ring[i].p)
+			lane->free(lane->wrap.inner, lane->ring[i].p, lane->ring[i].size);
+	atomic_fetch_add(&lane->heap->extra, lane->extra);
+	rh_wrap_lane_close(lane, sizeof(*lane));
+}
+
+static void extra_pair(struct rh_lane *lane, size_t size)
+{
+	void *p = lane->alloc(lane->wrap.inner, size);
+	uint32_t i = lane->next++ % RING;
+
+	lane->extra++;
+	if (lane->ring[i].p)
+		lane->free(lane->wrap.inner, lane->ring[i].p, lane->ring[i].size);
+	lane->ring[i].p = p;
+	lane->ring[i].size = size;
+}
+
+/* Called when the countdown is at 0: does what is due and sets it anew. */
+static __attribute__((noinline)) void slow_turn(struct rh_lane *lane, size_t size)
+{
+	if (lane->heap->spin_ticks) {
+		uint64_t since = rh_ticks();
+
+		while (rh_ticks() - since < lane->heap->spin_ticks)
+			;
+		lane->left = 1;
+		return;
+	}
+	do {
+		extra_pair(lane, size);
+		choose_next(lane);
+	} while (lane->left == 0);
+}
+
+static void *slow_alloc(struct rh_lane *lane, size_t size)
+{
+	if (--lane->left == 0)
+		slow_turn(lane, size);
+	return lane->alloc(lane->wrap.inner, size);
+}
+
+static void slow_free(struct rh_lane *lane, void *p, size_t size)
+{
+	if (--lane->left == 0)
+		slow_turn(lane, size);
+	lane->free(lane->wrap.inner, p, size);
+}
+
+static void *slow_alloc_as(struct rh_lane *lane, size_t size, size_t align, uint32_t flags)
+{
+	if (--lane->left == 0)
+		slow_turn(lane, size);
+	return lane->wrap.wrap->ops.alloc_as(lane->wrap.inner, size, align, flags);
+}
+
+static void *slow_resize(struct rh_lane *lane, void *p, size_t size_old, size_t size_new)
+{
+	if (--lane->left == 0)
+		slow_turn(lane, size_new);
+	return lane->wrap.wrap->ops.resize(lane->wrap.inner, p, size_old, size_new);
+}
+
+static void slow_stats(struct rh_heap *heap, rh_stat_fn *emit, void *ctx)
+{
+	emit(ctx, "slow.extra_pairs", "count", heap->extra);
+	rh_wrap_stats(heap, emit, ctx);
+}
+
+static const struct rh_opt slow_knobs[] = {
+	{ .name = "share", .type = RH_OPT_SHARE, .offset = offsetof(struct knobs, share),
+	  .min = 0, .max = 10, .arg = "SHARE", .help = "more operations by this share" },
+	{ .name = "spin", .type = RH_OPT_TIME, .offset = offsetof(struct knobs, spin_ns),
+	  .min = 0, .max = 1e9, .arg = "TIME", .help = "busy wait in every operation instead: 20ns" },
+	{ .name = NULL }
+};
+
+const struct rh_backend rh_backend_slow = {
+	.abi = RH_BACKEND_ABI,
+	.caps = RH_CAP_DECORATOR,
+	.name = "slow",
+	.summary = "does a known share more work: slow:5%:libc, against slow:0%:libc",
+	.knobs = slow_knobs,
+	.knobs_bytes = sizeof(struct knobs),
+	.open = slow_open,
+	.close = slow_close,
+	.lane_open = slow_lane_open,
+	.lane_close = slow_lane_close,
+	.alloc = slow_alloc,
+	.alloc_as = slow_alloc_as,
+	.free = slow_free,
+	.resize = slow_resize,
+	.usable = rh_wrap_usable,
+	.gc_begin = rh_wrap_gc_begin,
+	.gc_end = rh_wrap_gc_end,
+	.stats = slow_stats,
+	.locks = rh_wrap_locks,
+	.stack_pages = rh_wrap_stack_pages,
+	.stack_pages_free = rh_wrap_stack_pages_free,
+};

@@ -1,0 +1,254 @@
+/*
+ * arena.c - address space: 64 MiB arenas, grown in 4 MiB steps.
+ *
+ *	reserved	mmap PROT_NONE, one arena at a time, at the address after the
+ *			last one (from 0xc000000000 on, else wherever the system likes)
+ *	grown		mmap PROT_READ|PROT_WRITE over it; no memory behind it yet
+ *	touched		the kernel puts pages there on first use
+ *
+ * All arenas lie in one 64 GiB window around the first, so that maps of pages are flat
+ * arrays. Small reservations rather than one of 512 GiB: instruction counters refuse
+ * to map tens of GiB, and a heap that shares its process with others should not.
+ *
+ * Older profiles grow by less: at least 1 MiB in multiples of 64 KiB before 1.11.
+ */
+#include <string.h>
+#include <sys/mman.h>
+
+#include "alloc/heap/tiered/heap.h"
+#include "alloc/heap/tiered/poison.h"
+
+#define FIRST_HINT ((uintptr_t)0xc000000000)
+#define HINT_STEP ((uintptr_t)0x10000000000)
+enum { HINTS = 16 };
+
+/* 1.26 draws the first page at random; replays must repeat, so the draw is fixed. */
+enum { RANDOM_BASE_PAGES = 171 };
+
+static void *reserve_at(uintptr_t hint, size_t bytes)
+{
+	void *p = mmap((void *)hint, bytes, PROT_NONE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* One arena wherever the system has room, aligned by cutting a double one. */
+static uintptr_t reserve_anywhere(void)
+{
+	uintptr_t raw = (uintptr_t)reserve_at(0, 2 * TIER_ARENA), start;
+
+	if (!raw)
+		return 0;
+	start = (raw + TIER_ARENA - 1) & ~(TIER_ARENA - 1);
+	if (start > raw)
+		munmap((void *)raw, start - raw);
+	munmap((void *)(start + TIER_ARENA), raw + TIER_ARENA - start);
+	return start;
+}
+
+/* The arena at exactly this address, or 0. */
+static uintptr_t reserve_exactly(uintptr_t hint)
+{
+	void *p = reserve_at(hint, TIER_ARENA);
+
+	if (!p || (uintptr_t)p == hint)
+		return (uintptr_t)p;
+	munmap(p, TIER_ARENA);
+	return 0;
+}
+
+static bool in_window(const struct rh_heap *heap, uintptr_t start)
+{
+	return start >= heap->window && start - heap->window < TIER_WINDOW;
+}
+
+static void own(struct rh_heap *heap, uintptr_t start)
+{
+	heap->arenas.owned[(start - heap->window) / TIER_ARENA] = 1;
+	heap->arenas.reserved_bytes += TIER_ARENA;
+	heap->arenas.next = start + TIER_ARENA;
+}
+
+/* Another arena in the window: after the last one, else any that the system offers,
+ * else the first free one from below. */
+static uintptr_t reserve_next(struct rh_heap *heap)
+{
+	uintptr_t start = 0;
+
+	if (in_window(heap, heap->arenas.next))
+		start = reserve_exactly(heap->arenas.next);
+	if (!start) {
+		start = reserve_anywhere();
+		if (start && !in_window(heap, start)) {
+			munmap((void *)start, TIER_ARENA);
+			start = 0;
+		} else if (!start) {
+			return 0;
+		}
+	}
+	for (size_t i = 0; !start && i < TIER_WINDOW_ARENAS; i++) {
+		if (!heap->arenas.owned[i])
+			start = reserve_exactly(heap->window + i * TIER_ARENA);
+	}
+	if (start)
+		own(heap, start);
+	return start;
+}
+
+int rh_arenas_open(struct rh_heap *heap)
+{
+	struct arenas *arenas = &heap->arenas;
+	uintptr_t start = 0;
+
+	arenas->owned = rh_persistent_alloc(&heap->persistent, TIER_WINDOW_ARENAS, 8);
+	arenas->zero_from = rh_persistent_alloc(&heap->persistent,
+						TIER_WINDOW_ARENAS * sizeof(uint32_t), 8);
+	arenas->page_in_use = rh_persistent_alloc(&heap->persistent, TIER_WINDOW_PAGES / 8, 8);
+	if (!arenas->owned || !arenas->zero_from || !arenas->page_in_use)
+		return -1;
+	for (unsigned i = 0; !start && i < HINTS; i++)
+		start = reserve_exactly(FIRST_HINT + i * HINT_STEP);
+	if (!start)
+		start = reserve_anywhere();
+	if (!start)
+		return -1;
+	/* The system may fill downwards from here: leave half of the window below. */
+	heap->window = start > TIER_WINDOW / 2 ? start - TIER_WINDOW / 2 : 0;
+	own(heap, start);
+	arenas->at = start;
+	arenas->end = start + TIER_ARENA;
+	return 0;
+}
+
+void rh_arenas_close(struct rh_heap *heap)
+{
+	if (!heap->arenas.owned)
+		return;
+	for (size_t i = 0; i < TIER_WINDOW_ARENAS; i++) {
+		uintptr_t start = heap->window + i * TIER_ARENA;
+
+		if (!heap->arenas.owned[i])
+			continue;
+		rh_unpoison((void *)start, TIER_ARENA);
+		munmap((void *)start, TIER_ARENA);
+	}
+}
+
+/* What this profile asks the system for when it needs that many pages. */
+static size_t grow_ask(const struct rh_heap *heap, size_t page_count)
+{
+	size_t bytes = page_count << TIER_PAGE_SHIFT;
+
+	if (heap->profile->radix)
+		return (bytes + TIER_CHUNK_BYTES - 1) & ~(size_t)(TIER_CHUNK_BYTES - 1);
+	bytes = (bytes + 65535) & ~(size_t)65535;
+	return bytes < (1u << 20) ? 1u << 20 : bytes;
+}
+
+static bool commit(struct rh_heap *heap, uintptr_t start, size_t bytes)
+{
+	void *p = mmap((void *)start, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+	uint32_t page;
+
+	if (p == MAP_FAILED)
+		return false;
+	rh_poison(p, bytes);
+	page = (uint32_t)rh_page_index(heap, start);
+	if (!(heap->profile->radix ? rh_pages_grow : rh_lists_grow)(heap, page,
+								    bytes >> TIER_PAGE_SHIFT))
+		return false;
+	heap->arenas.grown_bytes += bytes;
+	heap->released_bytes += bytes;
+	heap->grows++;
+	return true;
+}
+
+/* Gives the rest of the current reservation to the page heap: the next arena does
+ * not follow it. */
+static bool use_up_rest(struct rh_heap *heap)
+{
+	struct arenas *arenas = &heap->arenas;
+	size_t rest = arenas->end - arenas->at;
+
+	if (rest && !commit(heap, arenas->at, rest))
+		return false;
+	arenas->at = arenas->end;
+	return true;
+}
+
+/* The pages that 1.26 skips at its random base: taken for good, counted as released. */
+static bool skip_random_base(struct rh_heap *heap, size_t *bytes)
+{
+	if (heap->arenas.any_grown || !heap->profile->random_base)
+		return false;
+	*bytes += TIER_CHUNK_BYTES;
+	return true;
+}
+
+bool rh_arenas_grow(struct rh_heap *heap, size_t page_count)
+{
+	struct arenas *arenas = &heap->arenas;
+	size_t bytes = grow_ask(heap, page_count), scav;
+	bool skip;
+
+	if (page_count > TIER_WINDOW_PAGES)
+		return false;
+	skip = skip_random_base(heap, &bytes);
+	while (arenas->end - arenas->at < bytes) {
+		uintptr_t start = reserve_next(heap);
+
+		if (!start)
+			return false;
+		if (start != arenas->end) {
+			if (!use_up_rest(heap))
+				return false;
+			arenas->at = start;
+		}
+		arenas->end = start + TIER_ARENA;
+	}
+	if (!commit(heap, arenas->at, bytes))
+		return false;
+	arenas->at += bytes;
+	arenas->any_grown = true;
+	return !skip || rh_pages_alloc(heap, RANDOM_BASE_PAGES, &scav) != TIER_NO_PAGE;
+}
+
+bool rh_arena_fresh(struct rh_heap *heap, uint32_t page, size_t page_count)
+{
+	bool fresh = true;
+
+	while (page_count) {
+		uint32_t first = page % TIER_ARENA_PAGES;
+		size_t room = TIER_ARENA_PAGES - first;
+		uint32_t last = first + (uint32_t)(page_count < room ? page_count : room);
+		uint32_t *from = &heap->arenas.zero_from[page / TIER_ARENA_PAGES];
+
+		if (*from > first)
+			fresh = false;
+		if (*from < last)
+			*from = last;
+		page += last - first;
+		page_count -= last - first;
+	}
+	return fresh;
+}
+
+uint64_t rh_arena_fresh_block(struct rh_heap *heap, uint32_t page)
+{
+	uint32_t first = page % TIER_ARENA_PAGES;
+	uint32_t *from = &heap->arenas.zero_from[page / TIER_ARENA_PAGES];
+	uint32_t used = *from <= first ? 0 : *from - first;
+
+	if (*from < first + 64)
+		*from = first + 64;
+	return used >= 64 ? 0 : ~(uint64_t)0 << used;
+}
+
+void rh_pages_release(struct rh_heap *heap, uintptr_t base, size_t bytes)
+{
+	madvise((void *)base, bytes, heap->profile->madv_free ? MADV_FREE : MADV_DONTNEED);
+	heap->scavenger.released_total += bytes;
+	heap->scavenger.releases++;
+}

@@ -1,0 +1,408 @@
+/*
+ * explicit.c - frees that take effect at once, without a collector.
+ *
+ * Life of a block:
+ *  1. alloc pops the lane's bin of its class (tiered.c, inline).
+ *  2. The bin is empty: the next slot of the lane's current span of the class, by
+ *     alloc_cache. The span is used up: it starts over when slots of it were freed
+ *     meanwhile, else it is put aside as full, and the next current span is
+ *	own span with free slots	(no lock)
+ *	own span others freed into	(central lock of the class)
+ *	span nobody owns		(central lock of the class)
+ *	new span			(mheap.c)
+ *  3. free pushes the block on the bin of the *freeing* lane, whoever allocated it.
+ *  4. The bin is over its limit: its older half goes back to the spans. Own spans:
+ *     clear the bit, no lock. Spans of other lanes: the bits go to dead_bits under the
+ *     central lock, and the span is put on its owner's remote list, which the owner
+ *     takes in at its next refill. Spans nobody owns: clear the bit under that lock.
+ *  5. A span whose last slot came back goes to the stash and from there to the page
+ *     heap (mheap.c).
+ *
+ * Ownership is what keeps locks away: a lane that works alone takes one lock per 64
+ * pages. In Go a span belongs to mcentral once it is full, and sweeping finds it
+ * again; without sweeping, somebody has to be told, and the owner is the cheapest to
+ * tell. A lane that owns many half-empty spans of a class gives half of them to
+ * mcentral, so that others can use them.
+ */
+#include "alloc/heap/tiered/explicit.h"
+
+#include "alloc/heap/tiered/mheap.h"
+#include "alloc/heap/tiered/poison.h"
+
+/* A bin holds at most 32 KiB, at least 8 blocks, at most 512: with 40 classes in use
+ * that bounds what a lane can park at about 1 MiB, and half a bin is still enough to
+ * make a flush cheap per block. */
+enum { BIN_BYTES = 32768, BIN_MIN = 8, BIN_MAX = 512, PARTIAL_MAX = 64 };
+
+void rh_explicit_lane_init(struct rh_lane *lane)
+{
+	for (unsigned spc = 2; spc < TIER_SPC_MAX; spc++) {
+		uint32_t bytes = lane->heap->classes.of[spc].elem_bytes;
+		uint32_t limit = bytes ? BIN_BYTES / bytes : 0;
+
+		limit = limit < BIN_MIN ? BIN_MIN : limit > BIN_MAX ? BIN_MAX : limit;
+		lane->bin[spc].limit = lane->bin[spc].room = (int32_t)limit;
+	}
+}
+
+static void *link_of(void *block)
+{
+	rh_unpoison(block, sizeof(void *));
+	return *(void **)block;
+}
+
+/* ---- giving back ---- */
+
+static void release_own(struct rh_lane *lane, struct mspan *span, unsigned index)
+{
+	span->alloc_bits[index / 64] &= ~((uint64_t)1 << index % 64);
+	span->alloc_count--;
+	if (span == lane->alloc[span->spc])
+		return;
+	if (span->alloc_count == 0) {
+		rh_list_remove(span);
+		rh_stash_put(lane, span);
+	} else if (span->list == &lane->full[span->spc]) {
+		rh_list_remove(span);
+		rh_list_push_front(&lane->partial[span->spc], span);
+	}
+}
+
+/* Central lock held. True when the span became empty and is nobody's: the caller gives
+ * its pages back once the lock is gone. */
+static bool release_foreign(struct mcentral *central, struct mspan *span, unsigned index)
+{
+	struct rh_lane *owner = atomic_load_explicit(&span->owner, memory_order_relaxed);
+	uint64_t bit = (uint64_t)1 << index % 64;
+
+	if (!owner) {
+		span->alloc_bits[index / 64] &= ~bit;
+		if (span->alloc_count-- == span->elem_count) {
+			rh_list_remove(span);
+			rh_list_push_front(&central->nonempty, span);
+		}
+		if (span->alloc_count)
+			return false;
+		rh_list_remove(span);
+		return true;
+	}
+	atomic_fetch_or_explicit(&span->dead_bits[index / 64], bit, memory_order_relaxed);
+	if (atomic_fetch_add_explicit(&span->dead_count, 1, memory_order_relaxed) == 0) {
+		span->remote_next = atomic_load_explicit(&owner->remote[span->spc],
+							 memory_order_relaxed);
+		atomic_store_explicit(&owner->remote[span->spc], span, memory_order_relaxed);
+	}
+	return false;
+}
+
+static void note_nonempty(struct mcentral *central)
+{
+	atomic_store_explicit(&central->nonempty_count, (uint32_t)central->nonempty.count,
+			      memory_order_relaxed);
+}
+
+/* Gives a chain of blocks to spans of other lanes or of nobody. */
+static void release_chain(struct rh_lane *lane, unsigned spc, void *chain)
+{
+	struct mcentral *central = &lane->heap->central[spc];
+	struct span_list emptied = { 0 };
+	struct mspan *span;
+
+	rh_lock(&central->lock);
+	while (chain) {
+		void *next = link_of(chain);
+
+		span = rh_span_of(lane->heap, chain);
+		if (release_foreign(central, span, rh_span_index(span, chain)))
+			rh_list_push_back(&emptied, span);
+		rh_poison(chain, sizeof(void *));
+		tier_add(&lane->n.frees_remote, 1);
+		chain = next;
+	}
+	note_nonempty(central);
+	rh_unlock(&central->lock);
+	while ((span = emptied.first)) {
+		rh_list_remove(span);
+		rh_stash_put(lane, span);
+	}
+}
+
+/* Gives a list of count blocks back to their spans. */
+static void release_list(struct rh_lane *lane, unsigned spc, void *list)
+{
+	void *foreign = NULL;
+	uint64_t local = 0;
+
+	while (list) {
+		void *next = link_of(list);
+		struct mspan *span = rh_span_of(lane->heap, list);
+
+		if (atomic_load_explicit(&span->owner, memory_order_relaxed) == lane) {
+			rh_poison(list, sizeof(void *));
+			release_own(lane, span, rh_span_index(span, list));
+			local++;
+		} else {
+			*(void **)list = foreign;
+			foreign = list;
+		}
+		list = next;
+	}
+	tier_add(&lane->n.frees_local, local);
+	if (foreign)
+		release_chain(lane, spc, foreign);
+}
+
+void rh_explicit_overflow(struct rh_lane *lane, unsigned spc)
+{
+	struct bin *bin = &lane->bin[spc];
+	int32_t keep = bin->limit / 2;
+	void *last = bin->head, *rest;
+
+	for (int32_t i = 1; i < keep; i++)
+		last = link_of(last);
+	rest = link_of(last);
+	*(void **)last = NULL;
+	bin->room = bin->limit - keep;
+	tier_add(&lane->n.bin_flushes, 1);
+	release_list(lane, spc, rest);
+}
+
+/* ---- taking in what others freed ---- */
+
+/* Central lock held. */
+static void merge_dead(struct mspan *span)
+{
+	for (unsigned w = 0; w < (span->elem_count + 63u) / 64; w++) {
+		uint64_t dead = atomic_exchange_explicit(&span->dead_bits[w], 0,
+							 memory_order_relaxed);
+
+		span->alloc_bits[w] &= ~dead;
+		span->alloc_count -= (uint16_t)__builtin_popcountll(dead);
+	}
+	atomic_store_explicit(&span->dead_count, 0, memory_order_relaxed);
+}
+
+static void collect_class(struct rh_lane *lane, unsigned spc)
+{
+	struct mcentral *central = &lane->heap->central[spc];
+	struct mspan *span, *next;
+
+	if (!atomic_load_explicit(&lane->remote[spc], memory_order_relaxed))
+		return;
+	rh_lock(&central->lock);
+	span = atomic_load_explicit(&lane->remote[spc], memory_order_relaxed);
+	atomic_store_explicit(&lane->remote[spc], NULL, memory_order_relaxed);
+	for (struct mspan *s = span; s; s = s->remote_next)
+		merge_dead(s);
+	rh_unlock(&central->lock);
+	for (; span; span = next) {
+		next = span->remote_next;
+		span->remote_next = NULL;
+		if (span == lane->alloc[spc])
+			continue;
+		rh_list_remove(span);
+		if (span->alloc_count == 0)
+			rh_stash_put(lane, span);
+		else
+			rh_list_push_front(&lane->partial[spc], span);
+	}
+}
+
+void rh_explicit_collect(struct rh_lane *lane)
+{
+	for (unsigned spc = 2; spc < TIER_SPC_MAX; spc++)
+		collect_class(lane, spc);
+}
+
+/* ---- refilling ---- */
+
+static struct mspan *from_central(struct rh_lane *lane, unsigned spc)
+{
+	struct mcentral *central = &lane->heap->central[spc];
+	struct mspan *span;
+
+	if (!atomic_load_explicit(&central->nonempty_count, memory_order_relaxed))
+		return NULL;
+	rh_lock(&central->lock);
+	span = central->nonempty.first;
+	if (span) {
+		rh_list_remove(span);
+		atomic_store_explicit(&span->owner, lane, memory_order_relaxed);
+		note_nonempty(central);
+	}
+	rh_unlock(&central->lock);
+	if (span)
+		tier_add(&lane->n.from_central, 1);
+	return span;
+}
+
+/* Half of the lane's half-empty spans of a class, oldest first, to mcentral. */
+static void surrender(struct rh_lane *lane, unsigned spc)
+{
+	struct mcentral *central = &lane->heap->central[spc];
+	struct span_list *list = &lane->partial[spc];
+
+	rh_lock(&central->lock);
+	while (list->count > PARTIAL_MAX / 2) {
+		struct mspan *span = list->last;
+
+		rh_list_remove(span);
+		/* What others freed is on the remote list: such a span stays. */
+		if (atomic_load_explicit(&span->dead_count, memory_order_relaxed)) {
+			rh_list_push_front(list, span);
+			break;
+		}
+		atomic_store_explicit(&span->owner, NULL, memory_order_relaxed);
+		rh_list_push_back(&central->nonempty, span);
+		tier_add(&lane->n.surrenders, 1);
+	}
+	note_nonempty(central);
+	rh_unlock(&central->lock);
+}
+
+static struct mspan *new_span(struct rh_lane *lane, unsigned spc)
+{
+	struct mspan *span = rh_span_alloc(lane, lane->heap->classes.of[spc].page_count, spc);
+
+	if (!span)
+		return NULL;
+	atomic_store_explicit(&span->owner, lane, memory_order_relaxed);
+	tier_add(&lane->n.from_pages, 1);
+	return span;
+}
+
+/* The next current span of a class; the old one is used up. */
+static struct mspan *refill(struct rh_lane *lane, unsigned spc)
+{
+	struct mspan *old = lane->alloc[spc], *span;
+
+	collect_class(lane, spc);
+	tier_add(&lane->n.refills, 1);
+	if (old->alloc_count < old->elem_count) {
+		rh_span_rewind(old);
+		tier_add(&lane->n.rewinds, 1);
+		return old;
+	}
+	span = lane->partial[spc].first;
+	if (span) {
+		rh_list_remove(span);
+		tier_add(&lane->n.from_partial, 1);
+		if (lane->partial[spc].count > PARTIAL_MAX)
+			surrender(lane, spc);
+	} else {
+		span = from_central(lane, spc);
+	}
+	if (span)
+		rh_span_rewind(span);
+	else
+		span = new_span(lane, spc);
+	if (!span)
+		return NULL;
+	if (old != &lane->heap->dummy)
+		rh_list_push_back(&lane->full[spc], old);
+	lane->alloc[spc] = span;
+	return span;
+}
+
+/* Last resort before "exhausted": what this lane parks in bins and with other lanes'
+ * frees may hold whole spans. */
+static struct mspan *squeeze(struct rh_lane *lane, unsigned spc)
+{
+	rh_explicit_collect(lane);
+	for (unsigned i = 2; i < TIER_SPC_MAX; i++) {
+		struct bin *bin = &lane->bin[i];
+		void *list = bin->head;
+
+		bin->head = NULL;
+		bin->room = bin->limit;
+		release_list(lane, i, list);
+	}
+	return refill(lane, spc);
+}
+
+void *rh_explicit_alloc(struct rh_lane *lane, unsigned spc, bool *known_zero)
+{
+	struct mspan *span = lane->alloc[spc];
+	struct bin *bin = &lane->bin[spc];
+	void *p = rh_span_next(span);
+
+	if (!p) {
+		span = refill(lane, spc);
+		if (!span)
+			span = squeeze(lane, spc);
+		if (!span)
+			return NULL;
+		p = rh_span_next(span);
+		assert(p);
+	}
+	if (known_zero)
+		*known_zero = !span->needzero;
+	tier_add(&bin->allocs, 1);
+	tier_add(&bin->misses, 1);
+	return (char *)p + lane->heap->classes.of[spc].header_bytes;
+}
+
+/* ---- closing a lane ---- */
+
+static void give_up(struct mcentral *central, struct mspan *span, struct span_list *emptied)
+{
+	atomic_store_explicit(&span->owner, NULL, memory_order_relaxed);
+	if (span->alloc_count == 0)
+		rh_list_push_back(emptied, span);
+	else if (span->alloc_count == span->elem_count)
+		rh_list_push_back(&central->empty, span);
+	else
+		rh_list_push_back(&central->nonempty, span);
+}
+
+static void drain_class(struct rh_lane *lane, unsigned spc, struct span_list *emptied)
+{
+	struct mcentral *central = &lane->heap->central[spc];
+	struct span_list *lists[2] = { &lane->partial[spc], &lane->full[spc] };
+	struct mspan *span;
+
+	rh_lock(&central->lock);
+	span = atomic_load_explicit(&lane->remote[spc], memory_order_relaxed);
+	atomic_store_explicit(&lane->remote[spc], NULL, memory_order_relaxed);
+	for (struct mspan *next; span; span = next) {
+		next = span->remote_next;
+		span->remote_next = NULL;
+		merge_dead(span);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		while ((span = lists[i]->first)) {
+			rh_list_remove(span);
+			give_up(central, span, emptied);
+		}
+	}
+	if (lane->alloc[spc] != &lane->heap->dummy)
+		give_up(central, lane->alloc[spc], emptied);
+	lane->alloc[spc] = &lane->heap->dummy;
+	note_nonempty(central);
+	rh_unlock(&central->lock);
+}
+
+void rh_explicit_drain(struct rh_lane *lane)
+{
+	struct span_list emptied = { 0 };
+	struct mspan *span;
+
+	for (unsigned spc = 2; spc < TIER_SPC_MAX; spc++) {
+		struct bin *bin = &lane->bin[spc];
+		void *list = bin->head;
+
+		if (!lane->heap->classes.of[spc].elem_bytes)
+			continue;
+		bin->head = NULL;
+		bin->room = bin->limit;
+		if (list)
+			release_list(lane, spc, list);
+		if (lane->alloc[spc] != &lane->heap->dummy || lane->partial[spc].first ||
+		    lane->full[spc].first)
+			drain_class(lane, spc, &emptied);
+	}
+	while ((span = emptied.first)) {
+		rh_list_remove(span);
+		rh_stash_put(lane, span);
+	}
+}

@@ -1,0 +1,22 @@
+/*
+ * explicit.h - gc=explicit: freed slots are reusable at once.
+ * Inside this folder only; the story is in explicit.c.
+ */
+#ifndef RH_TIERED_EXPLICIT_H
+#define RH_TIERED_EXPLICIT_H
+
+#include "alloc/heap/tiered/heap.h"
+
+/* A block of span class spc when its bin is empty. `known_zero` (may be NULL) is set
+ * when the block was never used. NULL = exhausted. */
+void *rh_explicit_alloc(struct rh_lane *lane, unsigned spc, bool *known_zero);
+/* The bin of spc is over its limit: gives the older half back to the spans. */
+void rh_explicit_overflow(struct rh_lane *lane, unsigned spc);
+/* Takes in what other lanes freed into this lane's spans. */
+void rh_explicit_collect(struct rh_lane *lane);
+/* Gives all bins and spans up (lane closes). */
+void rh_explicit_drain(struct rh_lane *lane);
+/* Sets up bin limits of a new lane. */
+void rh_explicit_lane_init(struct rh_lane *lane);
+
+#endif

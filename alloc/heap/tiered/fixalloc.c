@@ -1,0 +1,127 @@
+/*
+ * fixalloc.c - persistent chunks and the fixed-size allocator on them.
+ *
+ * A chunk of fixalloc is 16384 bytes rounded down to whole objects, so that the
+ * number of bytes taken per object is what the same rule gives elsewhere. Nothing
+ * goes back to the system before close: span structs are reused, never unmapped,
+ * which is what lets another lane read a span's owner without a lock.
+ */
+#include "alloc/heap/tiered/fixalloc.h"
+
+#include <string.h>
+
+#include "alloc/base/os.h"
+#include "alloc/heap/tiered/heap.h"
+
+struct persistent_block {
+	struct persistent_block *next;
+	size_t bytes;
+	_Alignas(RH_CACHE_LINE) char room[];
+};
+
+static const struct rh_lock_class persistent_class = {
+	"persistent", TIER_RANK_PERSISTENT, 0
+};
+
+void rh_persistent_init(struct persistent *persistent)
+{
+	memset(persistent, 0, sizeof(*persistent));
+	rh_lock_init(&persistent->lock, &persistent_class, 0);
+}
+
+static struct persistent_block *map_block(struct persistent *persistent, size_t bytes)
+{
+	struct persistent_block *block = rh_map(bytes);
+
+	if (!block)
+		return NULL;
+	block->bytes = bytes;
+	block->next = persistent->blocks;
+	persistent->blocks = block;
+	persistent->mapped_bytes += bytes;
+	return block;
+}
+
+static void *alloc_locked(struct persistent *persistent, size_t bytes, size_t align)
+{
+	struct persistent_block *block;
+	uintptr_t at;
+
+	if (bytes >= PERSISTENT_DIRECT) {
+		block = map_block(persistent, bytes + align + sizeof(*block));
+		return block ? (void *)(((uintptr_t)block->room + align - 1) & ~(align - 1)) :
+			       NULL;
+	}
+	at = (persistent->at + align - 1) & ~(align - 1);
+	if (!persistent->at || at + bytes > persistent->end) {
+		block = map_block(persistent, PERSISTENT_CHUNK);
+		if (!block)
+			return NULL;
+		at = ((uintptr_t)block->room + align - 1) & ~(align - 1);
+		persistent->end = (uintptr_t)block + PERSISTENT_CHUNK;
+	}
+	persistent->at = at + bytes;
+	return (void *)at;
+}
+
+void *rh_persistent_alloc(struct persistent *persistent, size_t bytes, size_t align)
+{
+	void *p;
+
+	rh_lock(&persistent->lock);
+	p = alloc_locked(persistent, bytes, align < 8 ? 8 : align);
+	rh_unlock(&persistent->lock);
+	return p;
+}
+
+void rh_persistent_close(struct persistent *persistent)
+{
+	struct persistent_block *block = persistent->blocks;
+
+	while (block) {
+		struct persistent_block *next = block->next;
+
+		rh_unmap(block, block->bytes);
+		block = next;
+	}
+	persistent->blocks = NULL;
+	persistent->at = persistent->end = 0;
+}
+
+void *rh_fixalloc(struct fixalloc *fix)
+{
+	void *object = fix->free;
+
+	if (object) {
+		fix->free = *(void **)object;
+		if (fix->zero)
+			memset(object, 0, fix->object_bytes);
+		fix->in_use_bytes += fix->object_bytes;
+		return object;
+	}
+	if (fix->at == fix->end) {
+		size_t bytes = fix->object_bytes < FIXALLOC_CHUNK ?
+			       FIXALLOC_CHUNK - FIXALLOC_CHUNK % fix->object_bytes :
+			       fix->object_bytes;
+		uintptr_t chunk = (uintptr_t)rh_persistent_alloc(fix->from, bytes, fix->align);
+
+		if (!chunk)
+			return NULL;
+		fix->at = chunk;
+		fix->end = chunk + bytes;
+		fix->chunk_bytes += bytes;
+	}
+	object = (void *)fix->at;
+	fix->at += fix->object_bytes;
+	fix->in_use_bytes += fix->object_bytes;
+	if (fix->first)
+		fix->first(fix->ctx, object);
+	return object;
+}
+
+void rh_fixalloc_free(struct fixalloc *fix, void *object)
+{
+	*(void **)object = fix->free;
+	fix->free = object;
+	fix->in_use_bytes -= fix->object_bytes;
+}

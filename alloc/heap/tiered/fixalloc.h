@@ -1,0 +1,54 @@
+/*
+ * fixalloc.h - memory for the heap's own structures.
+ *
+ * persistent: bump allocation from 256 KiB mappings, never freed before the heap is
+ * closed; requests of 64 KiB and more get a mapping of their own. fixalloc: objects
+ * of one size with a LIFO free list, carved from 16 KiB pieces of persistent memory.
+ *
+ * Both return NULL when the system refuses, and may be asked again later.
+ * Thread rule: fixalloc is called under the heap lock; persistent has its own lock.
+ */
+#ifndef RH_TIERED_FIXALLOC_H
+#define RH_TIERED_FIXALLOC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "alloc/base/lock.h"
+
+enum {
+	PERSISTENT_CHUNK = 256 * 1024,
+	PERSISTENT_DIRECT = 64 * 1024,
+	FIXALLOC_CHUNK = 16384,
+};
+
+struct persistent_block;
+
+struct persistent {
+	struct rh_lock lock;
+	uintptr_t at, end;
+	struct persistent_block *blocks;	/* every mapping, for close */
+	uint64_t mapped_bytes;
+};
+
+void rh_persistent_init(struct persistent *persistent);
+/* Zeroed; align a power of two up to RH_PAGE. */
+void *rh_persistent_alloc(struct persistent *persistent, size_t bytes, size_t align);
+void rh_persistent_close(struct persistent *persistent);
+
+struct fixalloc {
+	struct persistent *from;
+	size_t object_bytes, align;
+	bool zero;			/* objects are zeroed when they come back into use */
+	void (*first)(void *ctx, void *object);		/* told of each brand-new object */
+	void *ctx;
+	void *free;
+	uintptr_t at, end;
+	uint64_t in_use_bytes, chunk_bytes;
+};
+
+void *rh_fixalloc(struct fixalloc *fix);
+void rh_fixalloc_free(struct fixalloc *fix, void *object);
+
+#endif

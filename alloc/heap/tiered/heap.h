@@ -1,0 +1,362 @@
+/*
+ * heap.h - the structures of the tiered heap and who may touch what.
+ *
+ * Inside this folder only. The story of an allocation is at the top of tiered.c; each
+ * tier's own story is at the top of its file.
+ *
+ *	struct rh_lane		Go's P with its mcache, page cache and span cache: one
+ *				thread at a time, no lock
+ *	struct mspan		a run of pages holding slots of one class
+ *	struct mcentral		spans of one class that no lane holds
+ *	struct rh_heap		mheap: pages, arenas, span structs, the collector
+ *
+ * Ownership of a span, gc=explicit: `owner` is the lane that took it. Only that lane
+ * touches alloc_bits, alloc_cache, freeindex and alloc_count; other lanes leave frees
+ * in dead_bits under the central lock of the class. A span with no owner belongs to
+ * the central lock. Other modes follow the sweepgen protocol of sweep.c.
+ *
+ * Addresses: all arenas lie in one 64 GiB window, so that a page number is a shift and
+ * a subtraction and the maps of pages are flat arrays that the kernel fills on touch.
+ *
+ * Counters: a lane counts in plain words of its own that others may read at any time
+ * (tier_add); the heap's totals change under its lock.
+ */
+#ifndef RH_TIERED_HEAP_H
+#define RH_TIERED_HEAP_H
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "alloc/backend.h"
+#include "alloc/base/lock.h"
+#include "alloc/base/os.h"
+#include "alloc/heap/tiered/fixalloc.h"
+#include "alloc/heap/tiered/pages.h"
+#include "alloc/heap/tiered/profile.h"
+#include "alloc/heap/tiered/sizeclass.h"
+
+#ifdef RH_DEBUG
+enum { TIER_DEBUG = 1 };
+#else
+enum { TIER_DEBUG = 0 };
+#endif
+
+#define tier_likely(x) __builtin_expect(!!(x), 1)
+#define tier_unlikely(x) __builtin_expect(!!(x), 0)
+
+/* Ranks of our locks: take them in rising order. The stack pools stand between the
+ * bitmaps and the page heap (they take pages while they hold a pool). */
+enum tier_rank {
+	TIER_RANK_GC = 100,
+	TIER_RANK_CENTRAL = 110,
+	TIER_RANK_SPINE = 120,
+	TIER_RANK_BITS = 130,
+	TIER_RANK_STACKPOOL = 140,
+	TIER_RANK_STACKLARGE = 145,
+	TIER_RANK_HEAP = 160,
+	TIER_RANK_PERSISTENT = 180,
+};
+
+enum tier_gc { TIER_GC_EXPLICIT, TIER_GC_ORACLE, TIER_GC_RECORDED };
+
+struct tier_knobs {
+	int profile;		/* index into rh_tier_profiles */
+	int gc;			/* enum tier_gc */
+	uint64_t gogc;		/* percent */
+	bool scavenge;
+	uint64_t limit;		/* bytes mapped and not released; 0 = none */
+};
+
+/* ---- spans ---- */
+
+enum span_state { SPAN_DEAD, SPAN_IN_USE, SPAN_MANUAL, SPAN_FREE /* old page heaps */ };
+
+struct span_list { struct mspan *first, *last; uint64_t count; };
+
+struct mspan {
+	/* written by the owner at every slow allocation */
+	uint64_t alloc_cache;		/* 1 = free; slot freeindex is bit 0 */
+	uint16_t freeindex;
+	uint16_t elem_count;
+	uint16_t alloc_count;
+	uint16_t alloc_count_cached;	/* when the lane took it */
+	uint64_t *alloc_bits;		/* 1 = taken */
+	uintptr_t base;
+	uint32_t elem_bytes;		/* 0 for large: page_count says it */
+	uint32_t div_mul;
+	_Atomic(struct rh_lane *) owner;
+	/* written when the span changes hands */
+	struct mspan *next, *prev;
+	struct span_list *list;		/* the list it stands in */
+	uint32_t page_count;
+	uint8_t spc;
+	uint8_t state;			/* enum span_state */
+	uint8_t needzero;
+	uint8_t stale_dead;		/* recorded: dead slots came after its sweep */
+	_Atomic uint32_t sweepgen;
+	uint32_t scav_pages;		/* SPAN_FREE: of these pages, how many are released */
+	/* frees from others (explicit), or from everyone (collected modes) */
+	_Atomic uint64_t *dead_bits;
+	uint64_t *mark_bits;		/* collected modes */
+	_Atomic uint8_t *tiny_live;	/* tiny class, collected modes: live parts of a slot */
+	uint64_t *live_bits;		/* debug: what the user holds */
+	struct mspan *remote_next;	/* on its owner's remote list */
+	_Atomic uint32_t dead_count;
+	uint16_t bit_words;		/* capacity of each bitmap */
+	uint16_t tiny_bytes;		/* capacity of tiny_live */
+};
+
+/* The span's bytes from its pages. */
+static inline size_t rh_span_bytes(const struct mspan *span)
+{
+	return (size_t)span->page_count << TIER_PAGE_SHIFT;
+}
+
+/* Bytes of one slot; a large span is one slot. */
+static inline size_t rh_span_elem(const struct mspan *span)
+{
+	return span->elem_bytes ? span->elem_bytes : rh_span_bytes(span);
+}
+
+static inline unsigned rh_span_index(const struct mspan *span, const void *p)
+{
+	return (unsigned)(((uint64_t)((uintptr_t)p - span->base) * span->div_mul) >> 32);
+}
+
+/* Lock-free FIFO of spans (mcentral.c). */
+enum { SET_BLOCK_SPANS = 512, SET_SPINE_BLOCKS = 4096 };
+
+struct span_set_block {
+	_Atomic uint32_t popped;
+	struct span_set_block *next;		/* in the pool */
+	_Atomic(struct mspan *) spans[SET_BLOCK_SPANS];
+};
+
+struct span_set {
+	_Atomic uint64_t head_tail;		/* head << 32 | tail */
+	_Atomic uint32_t spine_len;
+	_Atomic(struct span_set_block *) *spine;	/* SET_SPINE_BLOCKS, made at first push */
+	struct rh_lock spine_lock;
+};
+
+/* Padded by its lock's alignment: neighbours never share a cache line. */
+struct mcentral {
+	struct rh_lock lock;			/* lists below; dead_bits in gc=explicit */
+	struct span_list nonempty;		/* a free slot, no owner */
+	struct span_list empty;			/* full, or cached by a lane (<= 1.14) */
+	_Atomic uint32_t nonempty_count;	/* peeked without the lock */
+	struct span_set partial[2], full[2];	/* >= 1.15, collected modes */
+	uint64_t grown, swept_kept;
+};
+
+/* ---- a lane ---- */
+
+/* Freed blocks of one span class that the next alloc takes first (gc=explicit), a
+ * list threaded through the blocks. room = limit - length. */
+struct bin {
+	void *head;
+	int32_t room;
+	int32_t limit;
+	uint64_t allocs;		/* every alloc of the class, by bin or not */
+	uint64_t misses;		/* of these, how many found the bin empty */
+};
+_Static_assert(sizeof(struct bin) == 32, "two bins in a cache line");
+
+/* Up to 64 pages of one aligned block; a set bit is a free, released, never used page. */
+struct page_cache { uint32_t page; uint64_t free, scav, fresh; };
+
+enum {
+	SPAN_CACHE_MAX = 128,		/* span structs a lane keeps; refilled by half */
+	STASH_PAGES_MAX = 256,		/* free pages a lane keeps as whole spans: 2 MiB */
+	STASH_SIZES = 64,		/* spans of up to 63 pages are stashed */
+};
+
+/* What a lane counts. One row per figure of `stats`. */
+#define TIER_LANE_COUNTERS(X) \
+	X(tiny_allocs, "tiny.allocs", "count") \
+	X(large_allocs, "large.allocs", "count") \
+	X(large_frees, "large.frees", "count") \
+	X(large_bytes, "large.bytes", "bytes") \
+	X(bin_flushes, "mcache.bin_flushes", "count") \
+	X(frees_local, "mcache.frees_to_own_spans", "count") \
+	X(frees_remote, "mcache.frees_to_other_lanes", "count") \
+	X(refills, "mcache.refills", "count") \
+	X(rewinds, "mcache.refills_same_span", "count") \
+	X(from_partial, "mcache.refills_own_partial", "count") \
+	X(from_central, "mcentral.refills", "count") \
+	X(from_sweep, "mcentral.refills_by_sweep", "count") \
+	X(from_pages, "mcentral.grows", "count") \
+	X(surrenders, "mcentral.spans_surrendered", "count") \
+	X(stash_hits, "stash.hits", "count") \
+	X(stash_puts, "stash.puts", "count") \
+	X(stash_trims, "stash.trims", "count") \
+	X(pcache_hits, "pcache.hits", "count") \
+	X(pcache_misses, "pcache.misses", "count") \
+	X(pcache_refills, "pcache.refills", "count") \
+	X(heap_allocs, "mheap.span_allocs", "count") \
+	X(heap_frees, "mheap.span_frees", "count") \
+	X(swept, "sweep.spans", "count") \
+	X(swept_free, "sweep.spans_freed", "count") \
+	X(swept_slots, "sweep.slots_freed", "count") \
+	X(reclaimed_pages, "sweep.reclaimed_pages", "count") \
+	X(credit_sweeps, "sweep.for_credit", "count")
+
+struct lane_counters {
+#define X(field, name, unit) uint64_t field;
+	TIER_LANE_COUNTERS(X)
+#undef X
+};
+
+/* Written by the owner, read by anybody. */
+#define tier_load(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define tier_store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define tier_add(p, v) tier_store((p), tier_load(p) + (v))
+
+struct rh_lane {
+	/* hot: what alloc and free of gc=explicit read */
+	uintptr_t class_map;		/* of page p: *(uint8_t *)(class_map + (p >> 13)) */
+	struct rh_heap *heap;
+	uint16_t plain8[TIER_CLASS8_COUNT];	/* offset of the bin for ceil(size / 8) */
+	uint16_t plain128[TIER_CLASS128_COUNT];
+	_Alignas(RH_CACHE_LINE) struct bin bin[TIER_SPC_MAX];
+	/* warm: refills */
+	struct mspan *alloc[TIER_SPC_MAX];	/* the span allocated from; never NULL */
+	struct span_list partial[TIER_SPC_MAX];	/* own spans with free slots */
+	struct span_list full[TIER_SPC_MAX];	/* own spans without */
+	_Atomic(struct mspan *) remote[TIER_SPC_MAX];	/* own spans others freed into */
+	struct page_cache pcache;
+	uint32_t span_cache_count;
+	uint32_t stash_pages;
+	struct mspan *stash[STASH_SIZES];	/* empty spans by pages, LIFO */
+	struct mspan *span_cache[SPAN_CACHE_MAX];
+	/* tiny blocks (collected modes) */
+	uintptr_t tiny;
+	unsigned tiny_offset;
+	/* bytes this lane added to and took from the heap's totals since it last
+	 * held the heap lock; negative ones wrap */
+	int64_t d_in_use, d_stack, d_released;
+	struct lane_counters n;
+	uint64_t class_frees[TIER_SPC_MAX];	/* collected modes: frees seen */
+	/* stop-the-world (collected modes) */
+	_Alignas(RH_CACHE_LINE) _Atomic uint32_t inside;
+	struct rh_lane *next, *prev;		/* all open lanes, under the heap lock */
+};
+_Static_assert(offsetof(struct rh_lane, alloc) < 65536, "bin offsets are 16 bits");
+
+/* ---- the heap ---- */
+
+struct pacer {
+	_Atomic uint64_t heap_live;	/* counted at refill and large alloc; over-estimates */
+	uint64_t heap_marked, goal, trigger;
+	uint64_t last_goal, last_in_use;
+	uint64_t cycles;
+	double sweep_pages_per_byte;	/* proportional sweep; 0 = swept */
+	uint64_t sweep_live_basis, pages_swept_basis;
+	_Atomic uint64_t pages_swept;
+	_Atomic uint64_t reclaim_index, reclaim_credit;
+	uint64_t live_at_last_cycle;
+};
+
+struct scavenger {
+	bool on;
+	uint64_t goal_bytes;		/* retained bytes wanted; UINT64_MAX = no goal */
+	uint64_t peak_now, peak_before;	/* explicit: in use, this and the last window */
+	uint64_t window_bytes;		/* explicit: page traffic of this window */
+	uint64_t released_total, releases;
+};
+
+struct rh_heap {
+	const struct tier_profile *profile;
+	struct tier_knobs knobs;
+	enum tier_gc gc;
+	struct tier_classes classes;
+	uintptr_t window;		/* lowest address of the 64 GiB window */
+	struct mspan **spans;		/* by page of the window */
+	uint8_t *class_map;		/* by page: span class of a small span to free fast */
+	struct mspan **all_spans;	/* every span struct ever made */
+	_Atomic uint32_t all_span_count;
+	struct mspan dummy;		/* full span of no class: an empty cache slot */
+
+	struct rh_lock lock;		/* mheap.lock: everything below, and pages */
+	struct page_heap pages;
+	struct arenas arenas;
+	struct fixalloc span_alloc, lane_alloc;
+	struct persistent persistent;
+	uint64_t in_use_bytes, stack_bytes, released_bytes;	/* lanes' deltas folded in */
+	uint64_t in_use_pages_cycle;
+	struct rh_lane *lanes;
+	unsigned lane_count, lane_count_max;
+	uint64_t lanes_opened;
+	struct lane_counters retired;	/* of closed lanes */
+	uint64_t retired_allocs[TIER_SPC_MAX], retired_misses[TIER_SPC_MAX];
+	uint64_t retired_frees[TIER_SPC_MAX];
+	uint64_t grows, refused;	/* heap growth; requests that found no memory */
+	struct scavenger scavenger;
+	struct span_list busy[128], busy_large;	/* <= 1.10: large spans in use, by pages */
+
+	struct rh_lock bits_lock;	/* bitmap pool */
+	void *bits_free[16];		/* by log2 of words */
+	uint64_t bits_bytes;
+
+	struct rh_lock gc_lock;		/* one cycle at a time */
+	struct pacer pacer;
+	_Atomic uint32_t sweepgen;
+	_Atomic uint32_t sweep_done;
+	_Atomic uint32_t sweep_next;	/* sweepone: next set or span */
+	_Atomic uint32_t stopping;	/* world is being stopped */
+	struct rh_lock set_pool_lock;
+	struct span_set_block *set_pool;	/* blocks of span sets, empty */
+
+	struct mcentral central[TIER_SPC_MAX];
+};
+
+static inline size_t rh_page_index(const struct rh_heap *heap, uintptr_t address)
+{
+	return (address - heap->window) >> TIER_PAGE_SHIFT;
+}
+
+/* The span of an address in the window; NULL where there is none. */
+static inline struct mspan *rh_span_of(const struct rh_heap *heap, const void *p)
+{
+	uintptr_t offset = (uintptr_t)p - heap->window;
+
+	return offset < TIER_WINDOW ? heap->spans[offset >> TIER_PAGE_SHIFT] : NULL;
+}
+
+/* ---- lists: small enough to be inline ---- */
+
+static inline void rh_list_remove(struct mspan *span)
+{
+	struct span_list *list = span->list;
+
+	*(span->prev ? &span->prev->next : &list->first) = span->next;
+	*(span->next ? &span->next->prev : &list->last) = span->prev;
+	span->next = span->prev = NULL;
+	span->list = NULL;
+	list->count--;
+}
+
+static inline void rh_list_push_front(struct span_list *list, struct mspan *span)
+{
+	span->prev = NULL;
+	span->next = list->first;
+	*(list->first ? &list->first->prev : &list->last) = span;
+	list->first = span;
+	span->list = list;
+	list->count++;
+}
+
+static inline void rh_list_push_back(struct span_list *list, struct mspan *span)
+{
+	span->next = NULL;
+	span->prev = list->last;
+	*(list->last ? &list->last->next : &list->first) = span;
+	list->last = span;
+	span->list = list;
+	list->count++;
+}
+
+#endif

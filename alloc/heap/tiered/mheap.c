@@ -1,0 +1,437 @@
+/*
+ * mheap.c - spans out of pages.
+ *
+ * A request for n pages goes, until one answers, to
+ *  1. the lane's stash of empty spans of exactly n pages (gc=explicit)	no lock
+ *  2. the lane's page cache, when n < 16				no lock
+ *  3. under mheap.lock: the same cache refilled with 64 pages, the page
+ *     heap, new pages from the system (arena.c)			one lock
+ * and brings a span struct from the lane's span cache, refilled by 64 under the lock.
+ *
+ * Freed spans go to the stash when frees are explicit, because a program that frees
+ * and asks again would otherwise take this lock for every span; 2 MiB at most, then
+ * all of it goes back in one locked visit and its pages coalesce. Where frees come from
+ * sweeping, a span goes straight to the page heap, one lock each.
+ *
+ * Bytes: HeapSys + StackInuse = grown; each byte of it is in use by a heap span, by a
+ * stack, released to the system, or free. Pages in a page cache or a stash count as
+ * free. A lane books its changes in d_* and folds them in when it holds the lock.
+ */
+#include "alloc/heap/tiered/mheap.h"
+
+#include <string.h>
+
+#include "alloc/heap/tiered/poison.h"
+
+const struct rh_lock_class rh_mheap_lock_class = { "mheap", TIER_RANK_HEAP, 0 };
+
+void rh_heap_fold(struct rh_heap *heap, struct rh_lane *lane)
+{
+	heap->in_use_bytes += (uint64_t)lane->d_in_use;
+	heap->stack_bytes += (uint64_t)lane->d_stack;
+	heap->released_bytes += (uint64_t)lane->d_released;
+	tier_store(&lane->d_in_use, 0);
+	tier_store(&lane->d_stack, 0);
+	tier_store(&lane->d_released, 0);
+}
+
+struct heap_totals rh_heap_totals(struct rh_heap *heap)
+{
+	struct heap_totals totals = {
+		heap->in_use_bytes, heap->stack_bytes, heap->released_bytes,
+		heap->arenas.grown_bytes,
+	};
+
+	for (struct rh_lane *lane = heap->lanes; lane; lane = lane->next) {
+		totals.in_use += (uint64_t)tier_load(&lane->d_in_use);
+		totals.stack += (uint64_t)tier_load(&lane->d_stack);
+		totals.released += (uint64_t)tier_load(&lane->d_released);
+	}
+	return totals;
+}
+
+/* ---- span structs ---- */
+
+/* Fills the lane's cache of span structs to half. Heap lock held. */
+static bool refill_span_cache(struct rh_heap *heap, struct rh_lane *lane)
+{
+	while (lane->span_cache_count < SPAN_CACHE_MAX / 2) {
+		struct mspan *span = rh_fixalloc(&heap->span_alloc);
+
+		if (!span)
+			return lane->span_cache_count > 0;
+		lane->span_cache[lane->span_cache_count++] = span;
+	}
+	return true;
+}
+
+/* Heap lock held, or a lane with room in its cache. */
+static void drop_struct(struct rh_heap *heap, struct rh_lane *lane, struct mspan *span)
+{
+	span->state = SPAN_DEAD;
+	if (lane && lane->span_cache_count < SPAN_CACHE_MAX)
+		lane->span_cache[lane->span_cache_count++] = span;
+	else
+		rh_fixalloc_free(&heap->span_alloc, span);
+}
+
+/* ---- maps of pages ---- */
+
+static void map_pages(struct rh_heap *heap, struct mspan *span)
+{
+	size_t first = rh_page_index(heap, span->base);
+
+	for (size_t i = 0; i < span->page_count; i++)
+		heap->spans[first + i] = span;
+	if (heap->gc == TIER_GC_EXPLICIT && span->spc > 1 && span->state == SPAN_IN_USE)
+		memset(heap->class_map + first, span->spc, span->page_count);
+	if (heap->gc != TIER_GC_EXPLICIT && span->state == SPAN_IN_USE)
+		atomic_fetch_or(&heap->arenas.page_in_use[first / 64], (uint64_t)1 << first % 64);
+}
+
+static void unmap_pages(struct rh_heap *heap, struct mspan *span)
+{
+	size_t first = rh_page_index(heap, span->base);
+
+	if (heap->gc == TIER_GC_EXPLICIT)
+		memset(heap->class_map + first, 0, span->page_count);
+	else
+		atomic_fetch_and(&heap->arenas.page_in_use[first / 64],
+				 ~((uint64_t)1 << first % 64));
+	memset(&heap->spans[first], 0, span->page_count * sizeof(*heap->spans));
+}
+
+/* ---- pages ---- */
+
+struct found {
+	struct mspan *span;
+	uint32_t page;
+	size_t scav_pages;
+	bool fresh;
+};
+
+static uint64_t run_mask(size_t page_count)
+{
+	return ((uint64_t)1 << page_count) - 1;
+}
+
+/* Lowest run of page_count bits in the cache; does not cross its word. */
+static bool from_page_cache(struct rh_lane *lane, size_t page_count, struct found *found)
+{
+	struct page_cache *cache = &lane->pcache;
+	uint64_t fits = cache->free, mask;
+	unsigned at;
+
+	for (size_t have = 1; have < page_count; have++)
+		fits &= cache->free >> have;
+	if (!fits)
+		return false;
+	at = (unsigned)__builtin_ctzll(fits);
+	mask = run_mask(page_count) << at;
+	found->page = cache->page + at;
+	found->scav_pages = (size_t)__builtin_popcountll(cache->scav & mask);
+	found->fresh = (cache->fresh & mask) == mask;
+	cache->free &= ~mask;
+	cache->scav &= ~mask;
+	return true;
+}
+
+static bool pages_once(struct rh_heap *heap, size_t page_count, struct found *found)
+{
+	if (heap->profile->radix) {
+		found->page = rh_pages_alloc(heap, page_count, &found->scav_pages);
+		return found->page != TIER_NO_PAGE;
+	}
+	found->span = rh_lists_alloc(heap, page_count, &found->scav_pages);
+	if (found->span)
+		found->page = (uint32_t)rh_page_index(heap, found->span->base);
+	return found->span != NULL;
+}
+
+static void free_locked(struct rh_heap *heap, struct rh_lane *lane, struct mspan *span)
+{
+	rh_poison((void *)span->base, rh_span_bytes(span));
+	unmap_pages(heap, span);
+	if (!heap->profile->radix) {
+		rh_lists_free(heap, span, 0);
+		return;
+	}
+	rh_pages_free(heap, (uint32_t)rh_page_index(heap, span->base), span->page_count);
+	drop_struct(heap, lane, span);
+}
+
+/* Everything the lane holds in its stash goes back. Heap lock held. */
+static uint64_t trim_stash(struct rh_heap *heap, struct rh_lane *lane)
+{
+	uint64_t bytes = (uint64_t)lane->stash_pages << TIER_PAGE_SHIFT;
+
+	for (unsigned i = 1; i < STASH_SIZES && lane->stash_pages; i++) {
+		struct mspan *span;
+
+		while ((span = lane->stash[i])) {
+			lane->stash[i] = span->next;
+			lane->stash_pages -= span->page_count;
+			span->next = NULL;
+			free_locked(heap, lane, span);
+		}
+	}
+	return bytes;
+}
+
+/* Pages from the page heap; when there are none, what the lane holds back, then new
+ * ones. Heap lock held. */
+static bool pages_locked(struct rh_heap *heap, struct rh_lane *lane, size_t page_count,
+			 struct found *found)
+{
+	if (pages_once(heap, page_count, found))
+		return true;
+	if (lane->stash_pages >= page_count) {
+		trim_stash(heap, lane);
+		if (pages_once(heap, page_count, found))
+			return true;
+	}
+	if (rh_arenas_grow(heap, page_count) && pages_once(heap, page_count, found))
+		return true;
+	trim_stash(heap, lane);
+	if (heap->profile->radix)
+		rh_pages_flush_cache(heap, &lane->pcache);
+	return pages_once(heap, page_count, found);
+}
+
+/* The locked part of a request: whatever `found` still lacks. */
+static bool find_locked(struct rh_lane *lane, size_t page_count, struct found *found)
+{
+	struct rh_heap *heap = lane->heap;
+	uint64_t grown;
+	bool ok = true;
+
+	rh_lock(&heap->lock);
+	grown = heap->arenas.grown_bytes;
+	rh_heap_fold(heap, lane);
+	if (found->page == TIER_NO_PAGE) {
+		tier_add(&lane->n.heap_allocs, 1);
+		ok = rh_limit_admits(heap, page_count) &&
+		     pages_locked(heap, lane, page_count, found);
+		if (ok)
+			found->fresh = rh_arena_fresh(heap, found->page, page_count);
+	}
+	if (ok && !found->span) {
+		ok = refill_span_cache(heap, lane);
+		if (ok)
+			found->span = lane->span_cache[--lane->span_cache_count];
+		else
+			rh_pages_free(heap, found->page, page_count);
+	}
+	heap->refused += !ok;
+	if (heap->arenas.grown_bytes > grown)
+		rh_scavenge_above_goal(heap, heap->arenas.grown_bytes - grown);
+	rh_unlock(&heap->lock);
+	return ok;
+}
+
+/* Steps 2 and 3 of the story. */
+static bool find_pages(struct rh_lane *lane, size_t page_count, bool lock_large,
+		       struct found *found)
+{
+	struct rh_heap *heap = lane->heap;
+
+	*found = (struct found){ .page = TIER_NO_PAGE };
+	if (heap->profile->radix && page_count < 16 && !heap->knobs.limit) {
+		if (!lane->pcache.free) {
+			rh_lock(&heap->lock);
+			rh_heap_fold(heap, lane);
+			rh_pages_fill_cache(heap, &lane->pcache);
+			refill_span_cache(heap, lane);
+			rh_unlock(&heap->lock);
+			tier_add(&lane->n.pcache_refills, 1);
+		}
+		if (from_page_cache(lane, page_count, found)) {
+			tier_add(&lane->n.pcache_hits, 1);
+			if (lane->span_cache_count && !lock_large)
+				found->span = lane->span_cache[--lane->span_cache_count];
+		} else {
+			tier_add(&lane->n.pcache_misses, 1);
+		}
+	}
+	return (found->page != TIER_NO_PAGE && found->span) ||
+	       find_locked(lane, page_count, found);
+}
+
+/* ---- spans ---- */
+
+/* Turns found pages into a span of class spc. */
+static struct mspan *set_up(struct rh_lane *lane, size_t page_count, unsigned spc,
+			    const struct found *found)
+{
+	struct rh_heap *heap = lane->heap;
+	struct mspan *span = found->span;
+	bool zero = found->fresh ||
+		    (heap->profile->zero_scavenged && found->scav_pages == page_count);
+
+	span->base = heap->window + ((uintptr_t)found->page << TIER_PAGE_SHIFT);
+	span->page_count = (uint32_t)page_count;
+	span->needzero = !zero;
+	atomic_store_explicit(&span->owner, NULL, memory_order_relaxed);
+	tier_add(&lane->d_released, -(int64_t)(found->scav_pages << TIER_PAGE_SHIFT));
+	tier_add(&lane->d_in_use, (int64_t)(page_count << TIER_PAGE_SHIFT));
+	if (!rh_span_bits(heap, span, spc)) {
+		span->state = SPAN_IN_USE;
+		span->spc = (uint8_t)spc;
+		rh_span_free(lane, span);
+		return NULL;
+	}
+	rh_span_init(heap, span, spc);
+	map_pages(heap, span);
+	return span;
+}
+
+static struct mspan *from_stash(struct rh_lane *lane, size_t page_count, unsigned spc)
+{
+	struct mspan *span;
+
+	if (page_count >= STASH_SIZES || !(span = lane->stash[page_count]))
+		return NULL;
+	if (!rh_span_bits(lane->heap, span, spc))
+		return NULL;
+	lane->stash[page_count] = span->next;
+	lane->stash_pages -= (uint32_t)page_count;
+	span->next = NULL;
+	span->needzero = 1;
+	rh_span_init(lane->heap, span, spc);
+	map_pages(lane->heap, span);
+	tier_add(&lane->d_in_use, (int64_t)(page_count << TIER_PAGE_SHIFT));
+	tier_add(&lane->n.stash_hits, 1);
+	return span;
+}
+
+struct mspan *rh_span_alloc(struct rh_lane *lane, size_t page_count, unsigned spc)
+{
+	struct mspan *span = from_stash(lane, page_count, spc);
+	struct found found;
+
+	if (span)
+		return span;
+	if (!find_pages(lane, page_count, spc < 2 && !lane->heap->profile->large_pcache, &found))
+		return NULL;
+	return set_up(lane, page_count, spc, &found);
+}
+
+/* Returns the pages before and after the aligned part. Heap lock held. */
+static bool cut(struct rh_heap *heap, uint32_t page, size_t page_count)
+{
+	struct mspan *span;
+
+	if (!page_count)
+		return true;
+	if (heap->profile->radix) {
+		rh_pages_free(heap, page, page_count);
+		return true;
+	}
+	span = rh_fixalloc(&heap->span_alloc);
+	if (!span)
+		return false;
+	span->base = heap->window + ((uintptr_t)page << TIER_PAGE_SHIFT);
+	span->page_count = (uint32_t)page_count;
+	rh_lists_free(heap, span, 0);
+	return true;
+}
+
+struct mspan *rh_span_alloc_aligned(struct rh_lane *lane, size_t page_count, size_t align_pages,
+				    unsigned spc)
+{
+	struct rh_heap *heap = lane->heap;
+	size_t all = page_count + align_pages - 1;
+	struct found found = { .page = TIER_NO_PAGE };
+	uintptr_t address;
+	size_t head, tail;
+
+	if (align_pages <= 1)
+		return rh_span_alloc(lane, page_count, spc);
+	if (!find_locked(lane, all, &found))
+		return NULL;
+	address = heap->window + ((uintptr_t)found.page << TIER_PAGE_SHIFT);
+	head = -(address >> TIER_PAGE_SHIFT) & (align_pages - 1);
+	tail = all - head - page_count;
+	rh_lock(&heap->lock);
+	/* A piece that finds no struct stays with nobody until close: a few pages. */
+	cut(heap, found.page, head);
+	cut(heap, found.page + (uint32_t)(head + page_count), tail);
+	rh_unlock(&heap->lock);
+	found.page += (uint32_t)head;
+	return set_up(lane, page_count, spc, &found);
+}
+
+struct mspan *rh_span_alloc_manual(struct rh_lane *lane, size_t page_count)
+{
+	int64_t bytes = (int64_t)(page_count << TIER_PAGE_SHIFT);
+	struct mspan *span;
+	struct found found;
+
+	if (!find_pages(lane, page_count, false, &found))
+		return NULL;
+	span = found.span;
+	span->base = lane->heap->window + ((uintptr_t)found.page << TIER_PAGE_SHIFT);
+	span->page_count = (uint32_t)page_count;
+	span->spc = 0;
+	span->state = SPAN_MANUAL;
+	map_pages(lane->heap, span);
+	tier_add(&lane->d_released, -(int64_t)(found.scav_pages << TIER_PAGE_SHIFT));
+	tier_add(&lane->d_stack, bytes);
+	rh_unpoison((void *)span->base, (size_t)bytes);
+	return span;
+}
+
+void rh_span_free(struct rh_lane *lane, struct mspan *span)
+{
+	struct rh_heap *heap = lane->heap;
+	int64_t bytes = (int64_t)rh_span_bytes(span);
+
+	rh_lock(&heap->lock);
+	tier_add(span->state == SPAN_MANUAL ? &lane->d_stack : &lane->d_in_use, -bytes);
+	tier_add(&lane->n.heap_frees, 1);
+	rh_heap_fold(heap, lane);
+	free_locked(heap, lane, span);
+	rh_scavenge_above_goal(heap, (uint64_t)bytes);
+	rh_unlock(&heap->lock);
+}
+
+void rh_stash_put(struct rh_lane *lane, struct mspan *span)
+{
+	struct rh_heap *heap = lane->heap;
+	uint32_t pages = span->page_count;
+
+	if (pages >= STASH_SIZES || heap->knobs.limit) {
+		rh_span_free(lane, span);
+		return;
+	}
+	rh_poison((void *)span->base, rh_span_bytes(span));
+	memset(heap->class_map + rh_page_index(heap, span->base), 0, pages);
+	span->state = SPAN_DEAD;
+	span->next = lane->stash[pages];
+	lane->stash[pages] = span;
+	lane->stash_pages += pages;
+	tier_add(&lane->d_in_use, -(int64_t)rh_span_bytes(span));
+	tier_add(&lane->n.stash_puts, 1);
+	if (lane->stash_pages <= STASH_PAGES_MAX)
+		return;
+	rh_lock(&heap->lock);
+	rh_heap_fold(heap, lane);
+	rh_scavenge_above_goal(heap, trim_stash(heap, lane));
+	rh_unlock(&heap->lock);
+	tier_add(&lane->n.stash_trims, 1);
+}
+
+void rh_lane_drain_pages(struct rh_lane *lane)
+{
+	struct rh_heap *heap = lane->heap;
+
+	rh_lock(&heap->lock);
+	rh_heap_fold(heap, lane);
+	trim_stash(heap, lane);
+	if (heap->profile->radix)
+		rh_pages_flush_cache(heap, &lane->pcache);
+	while (lane->span_cache_count)
+		rh_fixalloc_free(&heap->span_alloc, lane->span_cache[--lane->span_cache_count]);
+	rh_scavenge_above_goal(heap, 0);
+	rh_unlock(&heap->lock);
+}

@@ -1,0 +1,59 @@
+/*
+ * mheap.h - spans from the page heap, and everything that needs its lock.
+ * Inside this folder only; the story is in mheap.c.
+ */
+#ifndef RH_TIERED_MHEAP_H
+#define RH_TIERED_MHEAP_H
+
+#include "alloc/heap/tiered/heap.h"
+
+extern const struct rh_lock_class rh_mheap_lock_class;
+
+/* A span of page_count pages for span class spc (0, 1 = large), set up and empty.
+ * NULL = exhausted, or over the memory limit. */
+struct mspan *rh_span_alloc(struct rh_lane *lane, size_t page_count, unsigned spc);
+/* A large span whose base is a multiple of align pages. */
+struct mspan *rh_span_alloc_aligned(struct rh_lane *lane, size_t page_count, size_t align_pages,
+				    unsigned spc);
+/* Pages for stacks: SPAN_MANUAL, accounted as StackInuse. */
+struct mspan *rh_span_alloc_manual(struct rh_lane *lane, size_t page_count);
+/* Back to the page heap. lane may be NULL (no cache is used then). */
+void rh_span_free(struct rh_lane *lane, struct mspan *span);
+
+/* gc=explicit: keeps an empty span for the next request of its length, in bounds. */
+void rh_stash_put(struct rh_lane *lane, struct mspan *span);
+/* Gives all stashed spans and the page cache back (lane closes). */
+void rh_lane_drain_pages(struct rh_lane *lane);
+
+struct heap_totals { uint64_t in_use, stack, released, mapped; };
+/* What the lanes and the heap count together. Heap lock held. */
+struct heap_totals rh_heap_totals(struct rh_heap *heap);
+/* Adds a lane's pending bytes to the heap's. Heap lock held. */
+void rh_heap_fold(struct rh_heap *heap, struct rh_lane *lane);
+
+/* ---- scavenge.c ---- */
+
+/* After pages came free: releases what is above the goal. Heap lock held; dropped
+ * around system calls. */
+void rh_scavenge_above_goal(struct rh_heap *heap, uint64_t freed_bytes);
+/* Goal after a cycle (collected modes). Heap lock held. */
+void rh_scavenge_set_goal(struct rh_heap *heap, uint64_t in_use, uint64_t goal,
+			  uint64_t last_goal);
+/* True when page_count more pages fit under the memory limit, after releasing what is
+ * free if need be. Heap lock held. */
+bool rh_limit_admits(struct rh_heap *heap, size_t page_count);
+
+/* ---- mspan.c ---- */
+
+/* Makes room for the bitmaps of a span class. False = exhausted. */
+bool rh_span_bits(struct rh_heap *heap, struct mspan *span, unsigned spc);
+/* Fresh state of a span of class spc (3.2 of the span's life: nothing allocated). */
+void rh_span_init(struct rh_heap *heap, struct mspan *span, unsigned spc);
+/* Next free slot, or NULL when the span has none at or above freeindex. */
+void *rh_span_next(struct mspan *span);
+/* Starts over at slot 0 with what alloc_bits says. */
+void rh_span_rewind(struct mspan *span);
+/* Debug: NULL, or what is wrong with the span. */
+const char *rh_span_check(const struct rh_heap *heap, const struct mspan *span);
+
+#endif

@@ -1,0 +1,185 @@
+/*
+ * mspan.c - a run of pages that holds slots of one size.
+ *
+ *	base                                                base + pages
+ *	| slot 0 | slot 1 | ...            | slot n-1 | tail |
+ *	           ^ freeindex
+ *	alloc_bits	bit i: slot i is taken
+ *	alloc_cache	inverse of the 64 bits around freeindex, shifted so that
+ *			bit 0 stands for slot freeindex
+ *
+ * Slots are handed out in rising order of address by counting zeros of alloc_cache; a
+ * slot freed below freeindex comes back only when the span starts over (rewind or
+ * sweep). alloc_bits is exact here at any time, where Go leaves the bits of slots
+ * below freeindex to be implied: the same answer, and frees can be explicit.
+ *
+ * Bitmaps come from a pool of power-of-two sizes and stay with the span struct when
+ * that is reused for a class that fits.
+ */
+#include <string.h>
+
+#include "alloc/heap/tiered/mheap.h"
+
+static void *bits_take(struct rh_heap *heap, unsigned log)
+{
+	void *p = heap->bits_free[log];
+
+	if (p) {
+		heap->bits_free[log] = *(void **)p;
+		return p;
+	}
+	heap->bits_bytes += 8u << log;
+	return rh_persistent_alloc(&heap->persistent, 8u << log, 8);
+}
+
+static void bits_give(struct rh_heap *heap, void *p, unsigned log)
+{
+	*(void **)p = heap->bits_free[log];
+	heap->bits_free[log] = p;
+}
+
+static unsigned log2_up(unsigned words)
+{
+	unsigned log = 0;
+
+	while (1u << log < words)
+		log++;
+	return log;
+}
+
+/* How many bitmaps a span carries: taken and dead; marks; the debug shadow. */
+static unsigned bitmap_count(const struct rh_heap *heap)
+{
+	return 2 + (heap->gc != TIER_GC_EXPLICIT) + TIER_DEBUG;
+}
+
+static bool tiny_class(const struct rh_heap *heap, unsigned spc)
+{
+	return heap->gc != TIER_GC_EXPLICIT && heap->classes.of[spc].elem_bytes == 16 && spc & 1;
+}
+
+static bool resize_bits(struct rh_heap *heap, struct mspan *span, unsigned words)
+{
+	unsigned maps = bitmap_count(heap), log = log2_up(words * maps);
+	uint64_t *bits;
+
+	rh_lock(&heap->bits_lock);
+	if (span->bit_words)
+		bits_give(heap, span->alloc_bits, log2_up(span->bit_words * maps));
+	bits = bits_take(heap, log);
+	rh_unlock(&heap->bits_lock);
+	span->bit_words = 0;
+	if (!bits)
+		return false;
+	words = (1u << log) / maps;
+	span->bit_words = (uint16_t)words;
+	span->alloc_bits = bits;
+	span->dead_bits = (_Atomic uint64_t *)(bits + words);
+	span->mark_bits = heap->gc == TIER_GC_EXPLICIT ? NULL : bits + 2 * words;
+	span->live_bits = TIER_DEBUG ? bits + (maps - 1) * words : NULL;
+	return true;
+}
+
+bool rh_span_bits(struct rh_heap *heap, struct mspan *span, unsigned spc)
+{
+	unsigned words = spc > 1 ? heap->classes.of[spc].bit_words : 1;
+	unsigned slots = heap->classes.of[spc].elem_count;
+
+	if (span->bit_words < words && !resize_bits(heap, span, words))
+		return false;
+	if (!tiny_class(heap, spc) || span->tiny_bytes >= slots)
+		return true;
+	rh_lock(&heap->bits_lock);
+	span->tiny_live = bits_take(heap, log2_up((slots + 7) / 8));
+	rh_unlock(&heap->bits_lock);
+	span->tiny_bytes = span->tiny_live ? (uint16_t)slots : 0;
+	return span->tiny_live != NULL;
+}
+
+void rh_span_init(struct rh_heap *heap, struct mspan *span, unsigned spc)
+{
+	const struct tier_class *class = &heap->classes.of[spc];
+
+	span->spc = (uint8_t)spc;
+	span->state = SPAN_IN_USE;
+	span->freeindex = 0;
+	span->alloc_count = span->alloc_count_cached = 0;
+	span->alloc_cache = ~(uint64_t)0;
+	span->elem_bytes = spc > 1 ? class->elem_bytes : 0;
+	span->elem_count = spc > 1 ? class->elem_count : 1;
+	span->div_mul = spc > 1 ? class->div_mul : 0;
+	span->stale_dead = 0;
+	span->remote_next = NULL;
+	atomic_store_explicit(&span->dead_count, 0, memory_order_relaxed);
+	memset(span->alloc_bits, 0, span->bit_words * 8u);
+	memset((void *)span->dead_bits, 0, span->bit_words * 8u);
+	if (span->mark_bits)
+		memset(span->mark_bits, 0, span->bit_words * 8u);
+	if (span->live_bits)
+		memset(span->live_bits, 0, span->bit_words * 8u);
+	if (tiny_class(heap, spc))
+		memset((void *)span->tiny_live, 0, span->tiny_bytes);
+	atomic_store_explicit(&span->sweepgen, atomic_load(&heap->sweepgen),
+			      memory_order_relaxed);
+}
+
+/* The first taken slot count that alloc_cache cannot reach: moves on to the next word. */
+static bool reload(struct mspan *span)
+{
+	unsigned at = span->freeindex;
+
+	while (!span->alloc_cache) {
+		at = (at + 64) & ~63u;
+		if (at >= span->elem_count) {
+			span->freeindex = span->elem_count;
+			return false;
+		}
+		span->alloc_cache = ~span->alloc_bits[at / 64];
+	}
+	span->freeindex = (uint16_t)at;
+	return true;
+}
+
+void *rh_span_next(struct mspan *span)
+{
+	unsigned index, bit;
+
+	if (span->freeindex >= span->elem_count || !reload(span))
+		return NULL;
+	bit = (unsigned)__builtin_ctzll(span->alloc_cache);
+	index = span->freeindex + bit;
+	if (index >= span->elem_count) {
+		span->freeindex = span->elem_count;
+		return NULL;
+	}
+	span->alloc_bits[index / 64] |= (uint64_t)1 << index % 64;
+	span->alloc_cache = bit == 63 ? 0 : span->alloc_cache >> (bit + 1);
+	span->freeindex = (uint16_t)(index + 1);
+	if (span->freeindex % 64 == 0 && span->freeindex < span->elem_count)
+		span->alloc_cache = ~span->alloc_bits[span->freeindex / 64];
+	span->alloc_count++;
+	return (void *)(span->base + index * rh_span_elem(span));
+}
+
+void rh_span_rewind(struct mspan *span)
+{
+	span->freeindex = 0;
+	span->alloc_cache = ~span->alloc_bits[0];
+}
+
+const char *rh_span_check(const struct rh_heap *heap, const struct mspan *span)
+{
+	unsigned taken = 0;
+
+	if (span->state != SPAN_IN_USE)
+		return "it is on a list of spans in use but is not in use";
+	if (heap->spans[rh_page_index(heap, span->base)] != span)
+		return "its first page belongs to another span";
+	for (unsigned w = 0; w < (span->elem_count + 63u) / 64; w++)
+		taken += (unsigned)__builtin_popcountll(span->alloc_bits[w]);
+	if (taken != span->alloc_count)
+		return "its bits and its count of taken slots differ";
+	if (span->freeindex > span->elem_count)
+		return "freeindex is past its end";
+	return NULL;
+}

@@ -1,0 +1,117 @@
+/*
+ * pages.h - the page heap: which pages of the window are free, and where new ones
+ * come from.
+ *
+ * Two page heaps stand behind the same four calls: bitmap chunks with a radix tree
+ * of summaries, first fit by address (pages_radix.c), and the older lists of free
+ * spans by length with a list or treap of large ones, best fit (pages_lists.c).
+ * arena.c reserves and grows the address space below both.
+ *
+ * Pages are numbered from the start of the window. A free page is either resident
+ * ("free") or given back to the system ("scavenged", reads as zero); alloc tells how
+ * many of the pages it handed out were scavenged, free may pass that on.
+ *
+ * Thread rule: everything here under the heap lock, but rh_pages_release.
+ */
+#ifndef RH_TIERED_PAGES_H
+#define RH_TIERED_PAGES_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "alloc/heap/tiered/sizeclass.h"
+
+#define TIER_ARENA ((uintptr_t)64 << 20)
+#define TIER_WINDOW ((uintptr_t)64 << 30)
+enum {
+	TIER_ARENA_PAGES = 8192,
+	TIER_CHUNK_PAGES = 512,
+	TIER_CHUNK_BYTES = TIER_CHUNK_PAGES * TIER_PAGE,
+	TIER_CHUNK_WORDS = TIER_CHUNK_PAGES / 64,
+	TIER_WINDOW_PAGES = 1 << 23,
+	TIER_WINDOW_CHUNKS = TIER_WINDOW_PAGES / TIER_CHUNK_PAGES,
+	TIER_WINDOW_ARENAS = 1024,
+	TIER_LEVELS = 5,
+};
+#define TIER_NO_PAGE UINT32_MAX
+
+struct rh_heap;
+struct mspan;
+struct span_list;
+struct page_cache;
+
+/* Bitmap of a 4 MiB chunk. A chunk that was never grown has an all-zero summary, so
+ * nobody looks at its bits. */
+struct page_chunk {
+	uint64_t taken[TIER_CHUNK_WORDS];
+	uint64_t scav[TIER_CHUNK_WORDS];
+};
+
+struct page_heap {
+	/* radix */
+	struct page_chunk *chunks;		/* TIER_WINDOW_CHUNKS */
+	uint64_t *summary[TIER_LEVELS];		/* [0] covers 16 GiB an entry, [4] a chunk */
+	uint32_t search;			/* no free page below this one */
+	uint32_t scav_search;			/* no chunk with resident free pages above */
+	uint32_t chunk_end;			/* first chunk above all grown ones */
+	/* lists: spans of `page_count` free pages */
+	struct span_list *free;			/* [1..127] by length */
+	struct span_list *freelarge;		/* 128 pages and more (<= 1.8) */
+	struct mspan *treap;			/* the same as a treap (1.9) */
+};
+
+struct arenas {
+	uintptr_t at, end;			/* reserved, not yet grown into */
+	uintptr_t next;				/* where the next arena is hoped for */
+	uint64_t reserved_bytes, grown_bytes;
+	uint32_t *zero_from;			/* per arena: first page never handed out */
+	_Atomic uint64_t *page_in_use;		/* bit of the first page of each heap span;
+						 * collected modes, for reclaim */
+	uint8_t *owned;				/* per arena: reserved by us */
+	bool any_grown;
+};
+
+/* ---- arena.c ---- */
+
+/* Reserves the first arena and with it places the window. -1 = the system refuses. */
+int rh_arenas_open(struct rh_heap *heap);
+void rh_arenas_close(struct rh_heap *heap);
+/* Makes at least page_count more pages exist, scavenged and free. False = exhausted. */
+bool rh_arenas_grow(struct rh_heap *heap, size_t page_count);
+/* Notes that pages are handed out; true when none of them ever was before, which
+ * makes them known zero. */
+bool rh_arena_fresh(struct rh_heap *heap, uint32_t page, size_t page_count);
+/* The same for a block of 64 pages, bit by bit. */
+uint64_t rh_arena_fresh_block(struct rh_heap *heap, uint32_t page);
+/* Gives pages back to the system. */
+void rh_pages_release(struct rh_heap *heap, uintptr_t base, size_t bytes);
+
+/* ---- pages_radix.c and pages_lists.c ---- */
+
+int rh_pages_open(struct rh_heap *heap);
+uint32_t rh_pages_alloc(struct rh_heap *heap, size_t page_count, size_t *scav_pages);
+void rh_pages_free(struct rh_heap *heap, uint32_t page, size_t page_count);
+/* New pages, free and scavenged. */
+bool rh_pages_grow(struct rh_heap *heap, uint32_t page, size_t page_count);
+/* Releases free resident pages, highest address first, about page_max of them, and
+ * tells how many; 0 = there are none. Drops the heap lock around the system call. */
+size_t rh_pages_scavenge(struct rh_heap *heap, size_t page_max);
+
+/* The lists keep a span struct per free run, so spans go in and come out. */
+int rh_lists_open(struct rh_heap *heap);
+struct mspan *rh_lists_alloc(struct rh_heap *heap, size_t page_count, size_t *scav_pages);
+void rh_lists_free(struct rh_heap *heap, struct mspan *span, size_t scav_pages);
+bool rh_lists_grow(struct rh_heap *heap, uint32_t page, size_t page_count);
+size_t rh_lists_scavenge(struct rh_heap *heap, size_t page_max);
+const char *rh_lists_check(struct rh_heap *heap);
+
+/* Page caches: radix only. */
+void rh_pages_fill_cache(struct rh_heap *heap, struct page_cache *cache);
+void rh_pages_flush_cache(struct rh_heap *heap, struct page_cache *cache);
+
+/* Debug: the whole structure. NULL or what is wrong. */
+const char *rh_pages_check(struct rh_heap *heap);
+
+#endif

@@ -1,0 +1,490 @@
+/*
+ * pages_radix.c - bitmap chunks under a tree of summaries: first fit by address.
+ *
+ * Every 4 MiB chunk has a bitmap (1 = taken). Above it five levels of summaries tell
+ * for 4 MiB, 32 MiB, 256 MiB, 2 GiB and 16 GiB how many pages are free at the start,
+ * at most in a row, and at the end:
+ *
+ *	63   62..42   41..21   20..0
+ *	all | end   | max    | start		all = the whole 16 GiB is free
+ *
+ * An allocation of n pages
+ *  1. looks into the chunk of `search` (nothing below it is free), else
+ *  2. walks the tree from the left: an entry whose start completes the run of the
+ *     entries before it is the answer, one whose max is enough is descended into;
+ *  3. marks the pages, and rewrites summaries upwards until one does not change.
+ * The result is always the lowest address that fits. Freed neighbours join by
+ * themselves, because a bitmap has no seams.
+ */
+#include <string.h>
+
+#include "alloc/heap/tiered/heap.h"
+
+enum { MAX_PAGES_LOG = 21 };
+#define FIELD ((1u << MAX_PAGES_LOG) - 1)
+#define ALL_FREE ((uint64_t)1 << 63)
+
+static const unsigned level_shift[TIER_LEVELS] = { 21, 18, 15, 12, 9 };
+
+struct run { uint32_t start, max, end; };
+
+static uint64_t pack(struct run run)
+{
+	if (run.max > FIELD)
+		return ALL_FREE;
+	return run.start | (uint64_t)run.max << 21 | (uint64_t)run.end << 42;
+}
+
+static struct run unpack(uint64_t sum)
+{
+	if (sum & ALL_FREE)
+		return (struct run){ FIELD + 1, FIELD + 1, FIELD + 1 };
+	return (struct run){ sum & FIELD, sum >> 21 & FIELD, sum >> 42 & FIELD };
+}
+
+static uint32_t longest_in(uint64_t free)
+{
+	uint32_t length = 0;
+
+	for (; free; length++)
+		free &= free >> 1;
+	return length;
+}
+
+static struct run summarize(const struct page_chunk *chunk)
+{
+	struct run run = { 0, 0, 0 };
+	uint32_t now = 0;
+	bool first = true;
+
+	for (unsigned w = 0; w < TIER_CHUNK_WORDS; w++) {
+		uint64_t taken = chunk->taken[w];
+		uint32_t head, inner;
+
+		if (!taken) {
+			now += 64;
+			continue;
+		}
+		head = (uint32_t)__builtin_ctzll(taken);
+		now += head;
+		if (first)
+			run.start = now;
+		first = false;
+		if (now > run.max)
+			run.max = now;
+		inner = ~taken ? longest_in(~taken) : 0;
+		if (inner > run.max)
+			run.max = inner;
+		now = (uint32_t)__builtin_clzll(taken);
+	}
+	if (first)
+		run.start = now;
+	if (now > run.max)
+		run.max = now;
+	run.end = now;
+	return run;
+}
+
+static uint64_t merge(const uint64_t *sums, uint32_t child_pages)
+{
+	struct run all = unpack(sums[0]);
+	uint32_t whole = child_pages;
+
+	for (unsigned i = 1; i < 8; i++) {
+		struct run next = unpack(sums[i]);
+
+		if (all.start == whole)
+			all.start += next.start;
+		if (all.end + next.start > all.max)
+			all.max = all.end + next.start;
+		if (next.max > all.max)
+			all.max = next.max;
+		all.end = next.end == child_pages ? all.end + child_pages : next.end;
+		whole += child_pages;
+	}
+	return pack(all);
+}
+
+/* Rewrites the summaries above a range of pages. */
+static void update(struct page_heap *pages, uint32_t page, size_t page_count)
+{
+	uint32_t low = page >> 9, high = (uint32_t)((page + page_count - 1) >> 9);
+	bool changed = false;
+
+	for (uint32_t c = low; c <= high; c++) {
+		uint64_t sum = pack(summarize(&pages->chunks[c]));
+
+		changed |= pages->summary[TIER_LEVELS - 1][c] != sum;
+		pages->summary[TIER_LEVELS - 1][c] = sum;
+	}
+	for (int level = TIER_LEVELS - 2; level >= 0 && changed; level--) {
+		low >>= 3;
+		high >>= 3;
+		changed = false;
+		for (uint32_t i = low; i <= high; i++) {
+			uint64_t sum = merge(&pages->summary[level + 1][i * 8],
+					     1u << level_shift[level + 1]);
+
+			changed |= pages->summary[level][i] != sum;
+			pages->summary[level][i] = sum;
+		}
+	}
+}
+
+static uint64_t mask_of(unsigned from, unsigned count)
+{
+	return (count == 64 ? ~(uint64_t)0 : ((uint64_t)1 << count) - 1) << from;
+}
+
+/* Marks a range taken; returns how many of its pages were scavenged. */
+static size_t take(struct page_heap *pages, uint32_t page, size_t page_count)
+{
+	size_t scav = 0, left = page_count;
+
+	for (uint32_t at = page; left; ) {
+		struct page_chunk *chunk = &pages->chunks[at >> 9];
+		unsigned word = (at & 511) >> 6, bit = at & 63;
+		unsigned count = left < 64 - bit ? (unsigned)left : 64 - bit;
+		uint64_t mask = mask_of(bit, count);
+
+		assert(!(chunk->taken[word] & mask));
+		scav += (size_t)__builtin_popcountll(chunk->scav[word] & mask);
+		chunk->taken[word] |= mask;
+		chunk->scav[word] &= ~mask;
+		at += count;
+		left -= count;
+	}
+	update(pages, page, page_count);
+	return scav;
+}
+
+/* Marks a range free, as scavenged or not. */
+static void give(struct page_heap *pages, uint32_t page, size_t page_count, bool scavenged)
+{
+	size_t left = page_count;
+
+	for (uint32_t at = page; left; ) {
+		struct page_chunk *chunk = &pages->chunks[at >> 9];
+		unsigned word = (at & 511) >> 6, bit = at & 63;
+		unsigned count = left < 64 - bit ? (unsigned)left : 64 - bit;
+		uint64_t mask = mask_of(bit, count);
+
+		assert((chunk->taken[word] & mask) == mask);
+		chunk->taken[word] &= ~mask;
+		if (scavenged)
+			chunk->scav[word] |= mask;
+		at += count;
+		left -= count;
+	}
+	update(pages, page, page_count);
+	if (page < pages->search)
+		pages->search = page;
+	if (!scavenged && (page + page_count - 1) >> 9 > pages->scav_search)
+		pages->scav_search = (uint32_t)((page + page_count - 1) >> 9);
+}
+
+/* Lowest run of page_count free pages in a chunk, from the word of `from` on; 512 = none. */
+static unsigned search_chunk(const struct page_chunk *chunk, size_t page_count, unsigned from)
+{
+	unsigned run = 0;
+
+	for (unsigned w = from / 64; w < TIER_CHUNK_WORDS; w++) {
+		uint64_t taken = chunk->taken[w], free = ~taken;
+
+		if (!taken) {
+			run += 64;
+			if (run >= page_count)
+				return w * 64 + 64 - run;
+			continue;
+		}
+		if (run + (unsigned)__builtin_ctzll(taken) >= page_count)
+			return w * 64 - run;
+		if (page_count < 64) {
+			uint64_t fits = free;
+
+			for (unsigned have = 1; have < page_count; ) {
+				unsigned by = have < page_count - have ?
+					      have : (unsigned)page_count - have;
+
+				fits &= fits >> by;
+				have += by;
+			}
+			if (fits)
+				return w * 64 + (unsigned)__builtin_ctzll(fits);
+		}
+		run = (unsigned)__builtin_clzll(taken);
+	}
+	return TIER_CHUNK_PAGES;
+}
+
+/* The narrowest stretch known to hold the first free page. */
+struct first_free { uint32_t low, high; };
+
+static void narrow(struct first_free *first, uint32_t low, uint32_t page_count)
+{
+	if (low >= first->low && low + page_count - 1 <= first->high) {
+		first->low = low;
+		first->high = low + page_count - 1;
+	}
+}
+
+/* One level: TIER_NO_PAGE and *into = the entry to descend into (or none), else the page. */
+static uint32_t find_level(const struct page_heap *pages, unsigned level, uint32_t parent,
+			   size_t page_count, struct first_free *first, uint32_t *into)
+{
+	unsigned shift = level_shift[level], entries = level ? 8 : TIER_WINDOW_PAGES >> 21;
+	uint32_t base = level ? parent * 8 : 0, at = pages->search >> shift;
+	uint32_t i = at >= base && at < base + entries ? at : base;
+	uint32_t run = 0, run_page = 0;
+
+	*into = TIER_NO_PAGE;
+	for (; i < base + entries; i++) {
+		uint64_t sum = pages->summary[level][i];
+		struct run free = unpack(sum);
+
+		if (!sum) {
+			run = 0;
+			continue;
+		}
+		narrow(first, i << shift, 1u << shift);
+		if (run + free.start >= page_count)
+			return run ? run_page : i << shift;
+		if (free.max >= page_count) {
+			*into = i;
+			return TIER_NO_PAGE;
+		}
+		if (run == 0 || free.start < 1u << shift) {
+			run = free.end;
+			run_page = ((i + 1) << shift) - free.end;
+		} else {
+			run += 1u << shift;
+		}
+	}
+	return TIER_NO_PAGE;
+}
+
+static uint32_t find(struct page_heap *pages, size_t page_count, struct first_free *first)
+{
+	uint32_t entry = 0, page = TIER_NO_PAGE;
+
+	*first = (struct first_free){ 0, TIER_WINDOW_PAGES - 1 };
+	for (unsigned level = 0; level < TIER_LEVELS; level++) {
+		page = find_level(pages, level, entry, page_count, first, &entry);
+		if (page != TIER_NO_PAGE || entry == TIER_NO_PAGE)
+			return page;
+	}
+	page = search_chunk(&pages->chunks[entry], page_count, 0);
+	assert(page < TIER_CHUNK_PAGES);
+	page += entry << 9;
+	if (page_count == 1)
+		narrow(first, page, 1);
+	return page;
+}
+
+int rh_pages_open(struct rh_heap *heap)
+{
+	struct page_heap *pages = &heap->pages;
+
+	pages->chunks = rh_persistent_alloc(&heap->persistent,
+					    TIER_WINDOW_CHUNKS * sizeof(struct page_chunk), 64);
+	if (!pages->chunks)
+		return -1;
+	for (unsigned level = 0; level < TIER_LEVELS; level++) {
+		size_t entries = (size_t)TIER_WINDOW_PAGES >> level_shift[level];
+
+		pages->summary[level] = rh_persistent_alloc(&heap->persistent, entries * 8, 64);
+		if (!pages->summary[level])
+			return -1;
+	}
+	pages->search = TIER_WINDOW_PAGES;
+	return 0;
+}
+
+uint32_t rh_pages_alloc(struct rh_heap *heap, size_t page_count, size_t *scav_pages)
+{
+	struct page_heap *pages = &heap->pages;
+	struct first_free first = { 0, 0 };
+	uint32_t chunk = pages->search >> 9, from = pages->search & 511, page;
+
+	if (chunk >= pages->chunk_end || page_count > TIER_WINDOW_PAGES)
+		return TIER_NO_PAGE;
+	page = TIER_NO_PAGE;
+	if (TIER_CHUNK_PAGES - from >= page_count &&
+	    unpack(pages->summary[TIER_LEVELS - 1][chunk]).max >= page_count) {
+		unsigned at = search_chunk(&pages->chunks[chunk], page_count, from);
+
+		if (at < TIER_CHUNK_PAGES)
+			page = (chunk << 9) + at;
+	}
+	if (page == TIER_NO_PAGE)
+		page = find(pages, page_count, &first);
+	if (page == TIER_NO_PAGE) {
+		if (page_count == 1)
+			pages->search = TIER_WINDOW_PAGES;
+		return TIER_NO_PAGE;
+	}
+	*scav_pages = take(pages, page, page_count);
+	if (page_count == 1 && page > pages->search)
+		pages->search = page;
+	if (first.low > pages->search)
+		pages->search = first.low;
+	return page;
+}
+
+void rh_pages_free(struct rh_heap *heap, uint32_t page, size_t page_count)
+{
+	give(&heap->pages, page, page_count, false);
+}
+
+bool rh_pages_grow(struct rh_heap *heap, uint32_t page, size_t page_count)
+{
+	struct page_heap *pages = &heap->pages;
+	uint32_t end = (uint32_t)((page + page_count) >> 9);
+
+	for (uint32_t c = page >> 9; c < end; c++)
+		memset(pages->chunks[c].scav, 0xff, sizeof(pages->chunks[c].scav));
+	update(pages, page, page_count);
+	if (end > pages->chunk_end)
+		pages->chunk_end = end;
+	if (page < pages->search)
+		pages->search = page;
+	return true;
+}
+
+/* Takes every free page of the 64-page block at or above `search`. */
+void rh_pages_fill_cache(struct rh_heap *heap, struct page_cache *cache)
+{
+	struct page_heap *pages = &heap->pages;
+	struct first_free first;
+	uint32_t chunk = pages->search >> 9, page = TIER_NO_PAGE;
+	struct page_chunk *at;
+	unsigned word;
+
+	memset(cache, 0, sizeof(*cache));
+	if (chunk >= pages->chunk_end)
+		return;
+	if (pages->summary[TIER_LEVELS - 1][chunk]) {
+		unsigned i = search_chunk(&pages->chunks[chunk], 1, pages->search & 511);
+
+		if (i < TIER_CHUNK_PAGES)
+			page = (chunk << 9) + i;
+	}
+	if (page == TIER_NO_PAGE)
+		page = find(pages, 1, &first);
+	if (page == TIER_NO_PAGE) {
+		pages->search = TIER_WINDOW_PAGES;
+		return;
+	}
+	at = &pages->chunks[page >> 9];
+	word = (page & 511) >> 6;
+	cache->page = page & ~63u;
+	cache->free = ~at->taken[word];
+	cache->scav = at->scav[word];
+	cache->fresh = rh_arena_fresh_block(heap, cache->page);
+	at->taken[word] = ~(uint64_t)0;
+	at->scav[word] = 0;
+	update(pages, cache->page, 64);
+	pages->search = cache->page + 63;
+}
+
+void rh_pages_flush_cache(struct rh_heap *heap, struct page_cache *cache)
+{
+	struct page_heap *pages = &heap->pages;
+	struct page_chunk *chunk = &pages->chunks[cache->page >> 9];
+	unsigned word = (cache->page & 511) >> 6;
+
+	if (!cache->free)
+		return;
+	assert((chunk->taken[word] & cache->free) == cache->free);
+	chunk->taken[word] &= ~cache->free;
+	chunk->scav[word] |= cache->scav & cache->free;
+	update(pages, cache->page, 64);
+	if (cache->page < pages->search)
+		pages->search = cache->page;
+	if (cache->page >> 9 > pages->scav_search)
+		pages->scav_search = cache->page >> 9;
+	memset(cache, 0, sizeof(*cache));
+}
+
+/* Highest run of free resident pages in a chunk, cut to page_max from its top. */
+static unsigned resident_run(const struct page_chunk *chunk, size_t page_max, unsigned *length)
+{
+	unsigned end = 0, count = 0;
+
+	for (int i = TIER_CHUNK_PAGES - 1; i >= 0; i--) {
+		uint64_t busy = chunk->taken[i >> 6] | chunk->scav[i >> 6];
+
+		if (!~busy) {
+			if (count)
+				break;
+			i &= ~63;
+			continue;
+		}
+		if (busy >> (i & 63) & 1) {
+			if (count)
+				break;
+			continue;
+		}
+		if (!count)
+			end = (unsigned)i + 1;
+		if (++count == page_max)
+			break;
+	}
+	*length = count;
+	return end - count;
+}
+
+size_t rh_pages_scavenge(struct rh_heap *heap, size_t page_max)
+{
+	struct page_heap *pages = &heap->pages;
+
+	for (uint32_t c = pages->scav_search + 1; c-- > 0; ) {
+		unsigned length, at;
+		uint32_t page;
+
+		if (!pages->summary[TIER_LEVELS - 1][c])
+			continue;
+		at = resident_run(&pages->chunks[c], page_max, &length);
+		if (!length)
+			continue;
+		pages->scav_search = c;
+		page = (c << 9) + at;
+		take(pages, page, length);
+		rh_unlock(&heap->lock);
+		rh_pages_release(heap, heap->window + ((uintptr_t)page << TIER_PAGE_SHIFT),
+				 (size_t)length << TIER_PAGE_SHIFT);
+		rh_lock(&heap->lock);
+		give(pages, page, length, true);
+		heap->released_bytes += (uint64_t)length << TIER_PAGE_SHIFT;
+		return length;
+	}
+	pages->scav_search = 0;
+	return 0;
+}
+
+const char *rh_pages_check(struct rh_heap *heap)
+{
+	struct page_heap *pages = &heap->pages;
+
+	for (uint32_t c = 0; c < pages->chunk_end; c++) {
+		const struct page_chunk *chunk = &pages->chunks[c];
+		uint64_t sum = pages->summary[TIER_LEVELS - 1][c];
+
+		for (unsigned w = 0; w < TIER_CHUNK_WORDS; w++) {
+			if (chunk->taken[w] & chunk->scav[w])
+				return "a taken page is marked as released";
+		}
+		if (sum && sum != pack(summarize(chunk)))
+			return "a leaf summary differs from its bitmap";
+		if (sum && c < pages->search >> 9)
+			return "there is a free page below the search address";
+	}
+	for (unsigned level = 0; level < TIER_LEVELS - 1; level++) {
+		for (uint32_t i = 0; i < (uint32_t)TIER_WINDOW_PAGES >> level_shift[level]; i++) {
+			if (pages->summary[level][i] !=
+			    merge(&pages->summary[level + 1][i * 8], 1u << level_shift[level + 1]))
+				return "an inner summary differs from its children";
+		}
+	}
+	return NULL;
+}

@@ -1,0 +1,123 @@
+/*
+ * library.c - reads the dynamic symbols of an ELF file, bounds first.
+ *
+ * The driver must know whether a file the user named is an allocator without running a
+ * stranger's constructors, so it does not dlopen. The file is mapped; every offset and
+ * count is checked against its length before it is followed.
+ */
+#include "alloc/library.h"
+
+#include <elf.h>
+#include <link.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "alloc/base/os.h"
+
+#if defined(__x86_64__)
+enum { MACHINE = EM_X86_64 };
+#elif defined(__aarch64__)
+enum { MACHINE = EM_AARCH64 };
+#elif defined(__riscv)
+enum { MACHINE = EM_RISCV };
+#else
+enum { MACHINE = EM_NONE };
+#endif
+
+/* `count` things of `each` bytes at `offset`, or NULL when the file does not hold them
+ * (or they are not aligned as a table in ELF is). */
+static const void *part(const struct rh_filemap *file, uint64_t offset, uint64_t count,
+			uint64_t each)
+{
+	uint64_t bytes;
+
+	if (__builtin_mul_overflow(count, each, &bytes) || offset > file->bytes ||
+	    bytes > file->bytes - offset || (each > 1 && offset % sizeof(ElfW(Addr)) != 0))
+		return NULL;
+	return file->base + offset;
+}
+
+static const ElfW(Ehdr) *header_of(const struct rh_filemap *file, const char *path,
+				   struct rh_err *err)
+{
+	const ElfW(Ehdr) *head = part(file, 0, 1, sizeof(*head));
+	const unsigned char class = sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32;
+
+	if (!head || memcmp(head->e_ident, ELFMAG, SELFMAG) != 0) {
+		rh_fail(err, RH_BAD_DATA, "%s is not a shared library (no ELF header)", path);
+		return NULL;
+	}
+	if (head->e_ident[EI_CLASS] != class ||
+	    (MACHINE != EM_NONE && head->e_machine != MACHINE)) {
+		rh_fail(err, RH_BAD_DATA, "%s is a library for another kind of machine", path);
+		return NULL;
+	}
+	if (head->e_type != ET_DYN) {
+		rh_fail(err, RH_BAD_DATA, "%s is ELF, but not a shared library", path);
+		return NULL;
+	}
+	return head;
+}
+
+static void look_at(const ElfW(Sym) *symbol, const char *names, uint64_t names_bytes,
+		    struct rh_library *library, bool *has_free)
+{
+	const char *name = names + symbol->st_name;
+
+	if (symbol->st_shndx == SHN_UNDEF || symbol->st_name >= names_bytes)
+		return;
+	if (strcmp(name, "malloc") == 0)
+		library->has_malloc = true;
+	else if (strcmp(name, "free") == 0)
+		*has_free = true;
+	else if (strcmp(name, "reheap_backend") == 0)
+		library->has_native = true;
+}
+
+static int scan(const struct rh_filemap *file, const char *path, struct rh_library *library,
+		struct rh_err *err)
+{
+	const ElfW(Ehdr) *head = header_of(file, path, err);
+	const ElfW(Shdr) *sections;
+	bool has_free = false;
+
+	if (!head)
+		return -1;
+	sections = part(file, head->e_shoff, head->e_shnum, sizeof(*sections));
+	if (!sections || head->e_shnum == 0 || head->e_shentsize != sizeof(*sections))
+		return rh_fail(err, RH_BAD_DATA, "%s is cut off: its section table is missing",
+			       path);
+	for (unsigned i = 0; i < head->e_shnum; i++) {
+		const ElfW(Shdr) *table = &sections[i], *text;
+		const ElfW(Sym) *symbols;
+		uint64_t count = table->sh_size / sizeof(*symbols);
+		const char *names;
+
+		if (table->sh_type != SHT_DYNSYM || table->sh_link >= head->e_shnum)
+			continue;
+		text = &sections[table->sh_link];
+		symbols = part(file, table->sh_offset, count, sizeof(*symbols));
+		names = part(file, text->sh_offset, text->sh_size, 1);
+		/* A last byte of 0 ends every name that starts inside. */
+		if (!symbols || !names || text->sh_size == 0 || names[text->sh_size - 1] != '\0')
+			return rh_fail(err, RH_BAD_DATA, "%s is damaged: its symbols lie outside it",
+				       path);
+		for (uint64_t s = 0; s < count; s++)
+			look_at(&symbols[s], names, text->sh_size, library, &has_free);
+	}
+	library->has_malloc = library->has_malloc && has_free;
+	return 0;
+}
+
+int rh_library_inspect(const char *path, struct rh_library *library, struct rh_err *err)
+{
+	struct rh_filemap file;
+	int result;
+
+	*library = (struct rh_library){ 0 };
+	if (rh_filemap_open(&file, path, err) < 0)
+		return -1;
+	result = scan(&file, path, library, err);
+	rh_filemap_close(&file);
+	return result;
+}

@@ -1,0 +1,287 @@
+/*
+ * registry.c - the tables of built-in backends, and the one place that checks and
+ * completes a backend before anybody calls it.
+ */
+#include "alloc/registry.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const struct rh_backend *const rh_backends[] = {
+	&rh_backend_bump,
+	&rh_backend_checked,
+	&rh_backend_failing,
+	&rh_backend_libc,
+	&rh_backend_null,
+	&rh_backend_slow,
+	NULL
+};
+
+const struct rh_stack_backend *const rh_stack_backends[] = {
+	&rh_stack_backend_none,
+	NULL
+};
+
+/* ---- optional entries ---- */
+
+static size_t usable_is_size(struct rh_lane *lane, const void *p, size_t size)
+{
+	(void)lane;
+	(void)p;
+	return size;
+}
+
+static void no_gc(struct rh_lane *lane)
+{
+	(void)lane;
+}
+
+static void no_stats(struct rh_heap *heap, rh_stat_fn *emit, void *ctx)
+{
+	(void)heap;
+	(void)emit;
+	(void)ctx;
+}
+
+static void no_locks(struct rh_heap *heap, rh_lock_fn *emit, void *ctx)
+{
+	(void)heap;
+	(void)emit;
+	(void)ctx;
+}
+
+static int no_grow(struct rh_stack_lane *lane, void *task, size_t stack_bytes, size_t used_bytes)
+{
+	(void)lane;
+	(void)task;
+	(void)stack_bytes;
+	(void)used_bytes;
+	return 0;
+}
+
+static int no_shrink(struct rh_stack_lane *lane, void *task, size_t stack_bytes)
+{
+	(void)lane;
+	(void)task;
+	(void)stack_bytes;
+	return 0;
+}
+
+static void no_stack_gc(struct rh_stack_lane *lane)
+{
+	(void)lane;
+}
+
+static int nothing_to_verify(struct rh_stack_lane *lane, void *task, struct rh_err *err)
+{
+	(void)lane;
+	(void)task;
+	(void)err;
+	return 0;
+}
+
+static void no_stack_stats(struct rh_stacks *stacks, rh_stat_fn *emit, void *ctx)
+{
+	(void)stacks;
+	(void)emit;
+	(void)ctx;
+}
+
+static void no_stack_locks(struct rh_stacks *stacks, rh_lock_fn *emit, void *ctx)
+{
+	(void)stacks;
+	(void)emit;
+	(void)ctx;
+}
+
+/* ---- checks ---- */
+
+static int check_head(uint32_t abi, const char *name, size_t knobs_bytes,
+		      const char *missing, struct rh_err *err)
+{
+	if (abi != RH_BACKEND_ABI)
+		return rh_fail(err, RH_BAD_DATA,
+			       "backend was built for interface version %u, this reheap has %u: rebuild it",
+			       abi, RH_BACKEND_ABI);
+	if (!name || !name[0])
+		return rh_fail(err, RH_BAD_DATA, "backend has no name: fill in .name");
+	if (knobs_bytes > RH_KNOBS_BYTES_MAX)
+		return rh_fail(err, RH_BAD_DATA, "backend %s has %zu bytes of knobs, at most %d fit",
+			       name, knobs_bytes, RH_KNOBS_BYTES_MAX);
+	if (missing)
+		return rh_fail(err, RH_BAD_DATA, "backend %s lacks the required entry .%s", name,
+			       missing);
+	return 0;
+}
+
+int rh_backend_check(const struct rh_backend *ops, struct rh_backend *filled, struct rh_err *err)
+{
+	const char *missing = NULL;
+
+	/* Of an interface version we do not know, nothing but the version may be read. */
+	if (ops->abi != RH_BACKEND_ABI)
+		return check_head(ops->abi, "", 0, NULL, err);
+	if (!ops->absent_why)
+		missing = !ops->open ? "open" : !ops->close ? "close" :
+			  !ops->lane_open ? "lane_open" : !ops->lane_close ? "lane_close" :
+			  !ops->alloc ? "alloc" : !ops->alloc_as ? "alloc_as" :
+			  !ops->free ? "free" : !ops->resize ? "resize" :
+			  !ops->stack_pages != !ops->stack_pages_free ?
+				"stack_pages and .stack_pages_free, both or none" : NULL;
+	if (check_head(ops->abi, ops->name, ops->knobs_bytes, missing, err) < 0)
+		return -1;
+	*filled = *ops;
+	if (!filled->usable)
+		filled->usable = usable_is_size;
+	if (!filled->gc_begin)
+		filled->gc_begin = no_gc;
+	if (!filled->gc_end)
+		filled->gc_end = no_gc;
+	if (!filled->stats)
+		filled->stats = no_stats;
+	if (!filled->locks)
+		filled->locks = no_locks;
+	return 0;
+}
+
+int rh_stack_backend_check(const struct rh_stack_backend *ops, struct rh_stack_backend *filled,
+			   struct rh_err *err)
+{
+	const char *missing = NULL;
+
+	if (ops->abi != RH_BACKEND_ABI)
+		return check_head(ops->abi, "", 0, NULL, err);
+	if (!ops->absent_why)
+		missing = !ops->open ? "open" : !ops->close ? "close" :
+			  !ops->lane_open ? "lane_open" : !ops->lane_close ? "lane_close" :
+			  !ops->spawn ? "spawn" : !ops->exit ? "exit" :
+			  !ops->call ? "call" : !ops->ret ? "ret" : NULL;
+	if (check_head(ops->abi, ops->name, ops->knobs_bytes, missing, err) < 0)
+		return -1;
+	*filled = *ops;
+	if (!filled->grow)
+		filled->grow = no_grow;
+	if (!filled->shrink)
+		filled->shrink = no_shrink;
+	if (!filled->gc_begin)
+		filled->gc_begin = no_stack_gc;
+	if (!filled->gc_end)
+		filled->gc_end = no_stack_gc;
+	if (!filled->verify)
+		filled->verify = nothing_to_verify;
+	if (!filled->stats)
+		filled->stats = no_stack_stats;
+	if (!filled->locks)
+		filled->locks = no_stack_locks;
+	return 0;
+}
+
+/* ---- names ---- */
+
+static bool same(const char *row, const char *name, size_t name_bytes)
+{
+	return strlen(row) == name_bytes && memcmp(row, name, name_bytes) == 0;
+}
+
+const struct rh_backend *rh_backend_find(const char *name, size_t name_bytes)
+{
+	for (int i = 0; rh_backends[i]; i++)
+		if (same(rh_backends[i]->name, name, name_bytes))
+			return rh_backends[i];
+	return NULL;
+}
+
+const struct rh_stack_backend *rh_stack_backend_find(const char *name, size_t name_bytes)
+{
+	for (int i = 0; rh_stack_backends[i]; i++)
+		if (same(rh_stack_backends[i]->name, name, name_bytes))
+			return rh_stack_backends[i];
+	return NULL;
+}
+
+const struct rh_peer *rh_peer_by_name(const char *name, size_t name_bytes)
+{
+	for (const struct rh_peer *peer = rh_peers; peer->name; peer++)
+		if (same(peer->name, name, name_bytes))
+			return peer;
+	return NULL;
+}
+
+enum { NAME_MAX_BYTES = 31 };
+
+/* Letters to insert, drop or replace to make b of a. */
+static size_t edit_distance(const char *a, size_t a_bytes, const char *b, size_t b_bytes)
+{
+	size_t row[NAME_MAX_BYTES + 1];
+
+	if (a_bytes > NAME_MAX_BYTES || b_bytes > NAME_MAX_BYTES)
+		return SIZE_MAX;
+	for (size_t j = 0; j <= b_bytes; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= a_bytes; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= b_bytes; j++) {
+			size_t best = diagonal + (a[i - 1] != b[j - 1]);
+
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			diagonal = row[j];
+			row[j] = best;
+		}
+	}
+	return row[b_bytes];
+}
+
+struct suggestion {
+	const char *name;
+	size_t name_bytes;
+	const char *nearest;
+	size_t distance;
+	char all[400];
+};
+
+static void consider(struct suggestion *s, const char *row)
+{
+	size_t distance = edit_distance(s->name, s->name_bytes, row, strlen(row));
+	size_t used = strlen(s->all);
+
+	if (distance < s->distance) {
+		s->distance = distance;
+		s->nearest = row;
+	}
+	snprintf(s->all + used, sizeof(s->all) - used, "%s%s", used ? ", " : "", row);
+}
+
+/* A third of the word may be wrong, and one letter of a short one. */
+static void write_suggestion(const struct suggestion *s, char *text, size_t text_bytes)
+{
+	bool near = s->nearest && s->distance <= 1 + s->name_bytes / 3 &&
+		    s->distance < s->name_bytes;
+
+	snprintf(text, text_bytes, "%s%s%sthere are: %s", near ? "did you mean " : "",
+		 near ? s->nearest : "", near ? "? " : "", s->all);
+}
+
+void rh_backend_suggest(const char *name, size_t name_bytes, char *text, size_t text_bytes)
+{
+	struct suggestion s = { .name = name, .name_bytes = name_bytes, .distance = SIZE_MAX };
+
+	for (int i = 0; rh_backends[i]; i++)
+		consider(&s, rh_backends[i]->name);
+	for (const struct rh_peer *peer = rh_peers; peer->name; peer++)
+		consider(&s, peer->name);
+	write_suggestion(&s, text, text_bytes);
+}
+
+void rh_stack_suggest(const char *name, size_t name_bytes, char *text, size_t text_bytes)
+{
+	struct suggestion s = { .name = name, .name_bytes = name_bytes, .distance = SIZE_MAX };
+
+	for (int i = 0; rh_stack_backends[i]; i++)
+		consider(&s, rh_stack_backends[i]->name);
+	write_suggestion(&s, text, text_bytes);
+}
