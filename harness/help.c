@@ -76,6 +76,8 @@ void rh_help_command(const struct rh_command *command, FILE *to)
 		fputs("\nexamples:\n", to);
 		put_lines(command->examples, "  ", to);
 	}
+	if (command->more_help)
+		command->more_help(to);
 }
 
 /* ---- the manual page ---- */
