@@ -1,0 +1,128 @@
+/*
+ * test_live.c - ranks against a plain array, through compaction and growth; and a set of
+ * many living objects is not quadratic (steps are bounded by shape, so it just finishes).
+ */
+#include "traces/test/kit.h"
+
+#include "traces/live.h"
+#include "traces/map.h"
+
+struct model { uint64_t *ids; size_t count; };
+
+static void check_all(const struct rh_live *live, const struct model *model)
+{
+	for (size_t i = 0; i < model->count; i++) {
+		uint64_t position, selected, id, rank = model->count - 1 - i;
+
+		assert_true(rh_live_find(live, model->ids[i], &position));
+		assert_int_equal(rh_live_rank(live, position), rank);
+		assert_true(rh_live_select(live, rank, &selected, &id));
+		assert_int_equal(selected, position);
+		assert_int_equal(id, model->ids[i]);
+		assert_int_equal(*(uint64_t *)rh_live_payload(live, position), id * 3);
+	}
+	assert_int_equal(rh_live_count(live), model->count);
+}
+
+static void birth(struct rh_live *live, struct model *model)
+{
+	uint64_t position, id = rh_live_births(live);
+
+	assert_true(rh_live_birth(live, &position));
+	*(uint64_t *)rh_live_payload(live, position) = id * 3;
+	model->ids[model->count++] = id;
+}
+
+static void death(struct rh_live *live, struct model *model, size_t i)
+{
+	uint64_t position, id = model->ids[i];
+
+	assert_true(rh_live_find(live, id, &position));
+	rh_live_death(live, position);
+	assert_false(rh_live_find(live, id, &position));
+	memmove(&model->ids[i], &model->ids[i + 1], (--model->count - i) * sizeof(id));
+}
+
+static void test_model(void **state)
+{
+	struct rh_live *live = rh_live_open(sizeof(uint64_t));
+	struct model model = { .ids = calloc(20000, sizeof(uint64_t)) };
+	struct kit kit = { .random = 88172645463325252ull };
+	uint64_t position, id;
+
+	(void)state;
+	assert_false(rh_live_select(live, 0, &position, &id));
+	assert_false(rh_live_find(live, 0, &position));
+	for (int step = 0; step < 60000; step++) {
+		/* Waves: the population swings between nothing and some thousands. */
+		int grows = kit_below(&kit, 100) < (step / 10000 % 2 ? 35u : 65u);
+
+		if (model.count == 0 || (grows && model.count < 20000))
+			birth(live, &model);
+		else
+			death(live, &model, (size_t)kit_below(&kit, model.count));
+		if (step % 5003 == 0)
+			check_all(live, &model);
+	}
+	check_all(live, &model);
+	assert_false(rh_live_select(live, model.count, &position, &id));
+	free(model.ids);
+	rh_live_close(live);
+}
+
+static void test_many(void **state)
+{
+	enum { MANY = 2000000 };
+	struct rh_live *live = rh_live_open(0);
+	uint64_t position, id;
+
+	(void)state;
+	for (int i = 0; i < MANY; i++)
+		assert_true(rh_live_birth(live, &position));
+	/* The oldest each time: the longest search there is. */
+	for (uint64_t i = 0; i < 100000; i++) {
+		assert_true(rh_live_find(live, i, &position));
+		assert_int_equal(rh_live_rank(live, position), MANY - 1 - i);
+		assert_true(rh_live_select(live, MANY - 1 - i, &position, &id));
+		assert_int_equal(id, i);
+		rh_live_death(live, position);
+	}
+	rh_live_close(live);
+}
+
+static void test_map(void **state)
+{
+	enum { KEYS = 3000 };
+	static uint64_t value[KEYS];
+	struct kit kit = { .random = 362436069 };
+	struct rh_map map = { 0 };
+
+	(void)state;
+	memset(value, 0xff, sizeof(value));
+	assert_int_equal(rh_map_get(&map, 5), RH_MAP_NONE);
+	assert_int_equal(rh_map_remove(&map, 5), RH_MAP_NONE);
+	for (uint64_t step = 0; step < 200000; step++) {
+		uint64_t i = kit_below(&kit, KEYS), key = 0xb6000000 + i * 16;
+
+		assert_int_equal(rh_map_get(&map, key), value[i]);
+		if (kit_below(&kit, 2)) {
+			assert_int_equal(rh_map_remove(&map, key), value[i]);
+			value[i] = RH_MAP_NONE;
+		} else {
+			assert_true(rh_map_put(&map, key, step));
+			value[i] = step;
+		}
+	}
+	rh_map_close(&map);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_model),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_map),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
