@@ -167,10 +167,11 @@ const struct rh_command rh_cmd_cut = {
 	.name = "cut",
 	.operands = "T.rht [-o OUT.rht] --events A-B | --first N | --time A-B | --lanes LIST",
 	.summary = "take a window or some lanes of a trace as a trace of their own",
-	.details = "Objects alive where the window starts are allocated there in the order of their "
-		   "birth. With --lanes an object belongs to the lane that bore it: frees by other "
-		   "lanes are moved there, frees of objects born elsewhere fall away. The notes of "
-		   "the result (cut.*) count what was changed.",
+	.details =
+		"Objects alive where the window starts are allocated there in the order of their "
+		"birth. With --lanes an object belongs to the lane that bore it: frees by other "
+		"lanes are moved there, frees of objects born elsewhere fall away. The notes of "
+		"the result (cut.*) count what was changed.",
 	.examples = "reheap cut big.rht -o part.rht --events 1000000-2000000\n"
 		    "reheap cut server.rht -o one.rht --lanes 3 --drain",
 	.opts = cut_options,

@@ -42,7 +42,7 @@ static int take_words(const struct rh_importer *importer, int count, char **word
 		return -1;
 	for (int i = 0; i < count; i++) {
 		if (!importer->opts)
-			return rh_fail(err, RH_USAGE, "%s takes no options; '%s' is one word too many",
+			return rh_fail(err, RH_USAGE, "%s takes no options, and here is '%s'",
 				       importer->name, words[i]);
 		if (rh_opt_set_word(importer->opts, opts, importer->name, words[i],
 				    strlen(words[i]), store, err) < 0)
@@ -174,11 +174,13 @@ const struct rh_command rh_cmd_import = {
 	.name = "import",
 	.operands = "FORMAT FILE [-o T.rht] [KEY=VALUE...]",
 	.summary = "make a trace of another tool's recording",
-	.details = "FILE may be - (standard input), compressed (gz, xz, zst, bz2, lz4) or an archive "
-		   "(zip, tar) with one member. Every line of it is accounted for: as an event, as "
-		   "dropped, or as repaired, with the reason.",
-	.examples = "reheap import android systemui.zip -o systemui.rht\n"
-		    "valgrind --trace-malloc=yes ./prog 2>&1 | reheap import valgrind - -o prog.rht",
+	.details =
+		"FILE may be - (standard input), compressed (gz, xz, zst, bz2, lz4) or an archive "
+		"(zip, tar) with one member. Every line of it is accounted for: as an event, as "
+		"dropped, or as repaired, with the reason.",
+	.examples =
+		"reheap import android systemui.zip -o systemui.rht\n"
+		"valgrind --trace-malloc=yes ./prog 2>&1 | reheap import valgrind - -o prog.rht",
 	.opts = import_options,
 	.opts_bytes = sizeof(struct import_opts),
 	.operands_min = 2,

@@ -86,8 +86,8 @@ static int put_line(struct heaptrack *heaptrack, const char *line, struct rh_err
 	case 'i':
 	case 's':
 		return rh_fail(err, RH_BAD_DATA,
-			       "%s:%llu: an interpreted heaptrack file, which has lost the objects' "
-			       "identities; record with heaptrack --raw",
+			       "%s:%llu: an interpreted heaptrack file, which has lost the "
+			       "objects' identities; record with heaptrack --raw",
 			       rh_input_path(heaptrack->input),
 			       (unsigned long long)rh_input_line_number(heaptrack->input));
 	case 'X':

@@ -158,7 +158,8 @@ static int run(struct rh_input *input, const void *options, struct rh_build *bui
 		}
 		why = scan_line(text, &line);
 		if (why)
-			return rh_fail(err, RH_BAD_DATA, "%s:%llu: not a logalloc line: %s: '%.60s'",
+			return rh_fail(err, RH_BAD_DATA,
+				       "%s:%llu: not a logalloc line: %s: '%.60s'",
 				       rh_input_path(input),
 				       (unsigned long long)rh_input_line_number(input), why, text);
 		if (wanted == 0)

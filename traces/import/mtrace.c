@@ -133,7 +133,7 @@ static int run_binary(struct rh_input *input, struct rh_build *build, struct rh_
 
 		if (number == 0 && record.size != POINTER_BYTES)
 			return rh_fail(err, RH_BAD_DATA,
-				       "%s: recorded with pointers of %llu bytes; only 8 can be read",
+				       "%s: its pointers have %llu bytes; only 8 can be read",
 				       rh_input_path(input), (unsigned long long)record.size);
 		result = put_record(build, &record, err);
 		if (result < 0)

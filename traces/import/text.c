@@ -5,8 +5,9 @@
  * Every command reads a text trace as it is; this turns it into a binary one, and is
  * kinder to files made by hand: births need no ids (they are numbered as they come), lanes
  * start with their first event, blank lines and # comments may stand anywhere, and a
- * missing `end` is counted as a repair instead of a file that was cut off. What an event may be is decided by order.c here as
- * everywhere, so nothing is repaired that would change the meaning.
+ * missing `end` is counted as a repair instead of a file that was cut off. What an event
+ * may be is decided by order.c here as everywhere: nothing is repaired that would change
+ * the meaning.
  */
 #include "traces/text.h"
 
