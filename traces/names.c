@@ -28,6 +28,7 @@ void rh_names_close(struct rh_names *names)
 		free(names->notes[i]);
 	free(names->notes);
 	free(names->sites);
+	free(names->site_slots);
 	memset(names, 0, sizeof(*names));
 }
 
@@ -136,58 +137,60 @@ const char *rh_names_note(struct rh_names *names, const char *key, size_t key_by
 }
 
 /* Slot of a site, or the empty slot where it belongs. */
-static size_t site_slot(const struct rh_names *names, uint32_t site)
+static uint32_t *site_slot(const struct rh_names *names, uint32_t site)
 {
-	size_t mask = names->sites_cap - 1;
+	size_t mask = names->site_slots_cap - 1;
 	size_t i = (size_t)((site * 0x9E3779B97F4A7C15ull) >> 32) & mask;
 
-	while (names->sites[i].name && names->sites[i].site != site)
+	while (names->site_slots[i] && names->sites[names->site_slots[i] - 1].site != site)
 		i = (i + 1) & mask;
-	return i;
+	return &names->site_slots[i];
 }
 
-static const char *make_site_room(struct rh_names *names)
+static bool grow_sites(struct rh_names *names)
 {
-	struct rh_names bigger = *names;
+	size_t cap = names->sites_cap ? names->sites_cap * 2 : 32;
+	uint32_t *slots = calloc(cap * 2, sizeof(*slots));
+	void *sites = realloc(names->sites, cap * sizeof(*names->sites));
 
-	if (names->site_count == RH_SITES_MAX)
-		return "there are more than 1048576 named sites";
-	if (names->site_count < names->sites_cap / 2)
-		return NULL;
-	bigger.sites_cap = names->sites_cap ? names->sites_cap * 2 : 64;
-	bigger.sites = calloc(bigger.sites_cap, sizeof(*bigger.sites));
-	if (!bigger.sites)
-		return no_memory;
-	for (size_t i = 0; i < names->sites_cap; i++)
-		if (names->sites[i].name)
-			bigger.sites[site_slot(&bigger, names->sites[i].site)] = names->sites[i];
-	free(names->sites);
-	*names = bigger;
-	return NULL;
+	if (sites)
+		names->sites = sites;
+	if (!slots || !sites) {
+		free(slots);
+		return false;
+	}
+	free(names->site_slots);
+	names->site_slots = slots;
+	names->site_slots_cap = cap * 2;
+	names->sites_cap = cap;
+	for (size_t i = 0; i < names->site_count; i++)
+		*site_slot(names, names->sites[i].site) = (uint32_t)i + 1;
+	return true;
 }
 
 const char *rh_names_site(struct rh_names *names, uint32_t site, const char *name, size_t bytes)
 {
 	const char *why = rh_site_refused(site, name, bytes);
-	size_t i;
 
-	if (!why)
-		why = make_site_room(names);
 	if (why)
 		return why;
+	if (names->site_count == RH_SITES_MAX)
+		return "there are more than 1048576 site names";
 	if (names->bytes + bytes > RH_NAMES_BYTES_MAX)
 		return "notes and site names are larger than 64 MiB";
+	if (names->site_count == names->sites_cap && !grow_sites(names))
+		return no_memory;
 	name = keep(names, name, bytes);
 	if (!name)
 		return no_memory;
-	i = site_slot(names, site);
-	names->site_count += !names->sites[i].name;
-	names->sites[i].site = site;
-	names->sites[i].name = name;
+	names->sites[names->site_count++] = (struct rh_site){ .site = site, .name = name };
+	*site_slot(names, site) = (uint32_t)names->site_count;
 	return NULL;
 }
 
 const char *rh_names_site_of(const struct rh_names *names, uint32_t site)
 {
-	return names->sites_cap ? names->sites[site_slot(names, site)].name : NULL;
+	uint32_t at = names->site_slots_cap ? *site_slot(names, site) : 0;
+
+	return at ? names->sites[at - 1].name : NULL;
 }

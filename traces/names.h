@@ -17,7 +17,7 @@ enum {
 	RH_NOTES_MAX = 4096,
 	RH_NOTE_KEY_MAX = 255,
 	RH_NOTE_VALUE_MAX = 65535,
-	RH_SITES_MAX = 1 << 20,
+	RH_SITES_MAX = 1 << 20,		/* names given, repeats counted */
 	RH_SITE_NAME_MAX = 65535,
 };
 
@@ -26,8 +26,10 @@ struct rh_names_chunk;
 struct rh_names {
 	struct rh_note **notes;
 	size_t note_count, notes_cap;
-	struct { uint32_t site; const char *name; } *sites;	/* open addressing */
-	size_t site_count, sites_cap;				/* cap is a power of two */
+	struct rh_site { uint32_t site; const char *name; } *sites;	/* as given */
+	size_t site_count, sites_cap;
+	uint32_t *site_slots;		/* index into sites + 1 by hash of the number, latest */
+	size_t site_slots_cap;		/* a power of two, at most half full */
 	struct rh_names_chunk *chunks;
 	size_t bytes;
 };

@@ -168,6 +168,14 @@ const char *rh_trace_site(const struct rh_trace *trace, uint32_t site)
 	return rh_names_site_of(&trace->names, site);
 }
 
+const char *rh_trace_site_at(const struct rh_trace *trace, size_t index, uint32_t *site)
+{
+	if (index >= trace->names.site_count)
+		return NULL;
+	*site = trace->names.sites[index].site;
+	return trace->names.sites[index].name;
+}
+
 void rh_trace_close(struct rh_trace *trace)
 {
 	if (!trace)

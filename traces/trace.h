@@ -81,6 +81,10 @@ const char *rh_trace_note_of(const struct rh_trace *trace, const char *key);
 /* Name of a site (same availability as tail notes); NULL when it has none. */
 const char *rh_trace_site(const struct rh_trace *trace, uint32_t site);
 
+/* Names in the order they were given, NULL after the last. A site named twice comes twice;
+ * the later name counts. */
+const char *rh_trace_site_at(const struct rh_trace *trace, size_t index, uint32_t *site);
+
 void rh_trace_close(struct rh_trace *trace);
 
 /* ---- writing ---- */
@@ -107,9 +111,11 @@ int rh_trace_add_count(struct rh_trace_out *out, const char *key, uint64_t value
 int rh_trace_add_site(struct rh_trace_out *out, uint32_t site, const char *name,
 		      struct rh_err *err);
 
-/* Appends events; checks that they make a legal trace (ids dense, deaths of the living,
- * lanes started before use are started implicitly). Callers that cannot promise that use
- * traces/build.h, which repairs and counts. */
+/* Appends events; checks that they make a legal trace (ids dense, deaths of the living; the
+ * rules are those of traces/order.h). A lane used before its lane_start is given one, an
+ * event more; a reader never sees that. Fields that the kind or the columns do not have
+ * are not stored: they read back as RH_NONE (size, align, flags, site: 0). Callers that
+ * cannot promise a legal order use traces/build.h, which repairs and counts. */
 int rh_trace_put(struct rh_trace_out *out, const struct rh_event *events, size_t count,
 		 struct rh_err *err);
 

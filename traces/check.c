@@ -1,0 +1,186 @@
+/*
+ * check.c - see check.h. A set of the living of its own carries, for each object, where
+ * and when it was born.
+ */
+#include "traces/check.h"
+
+#include <stdlib.h>
+
+#include "traces/live.h"
+
+struct birth {
+	uint64_t event, time_ns;
+	uint32_t lane;
+};
+
+struct rh_checker {
+	struct rh_check check;
+	struct rh_live *objects;	/* payload: struct birth */
+	unsigned char *busy;		/* by lane */
+	size_t busy_cap;
+	uint64_t events, time_last;
+	uint64_t lanes_alive, tasks_alive;
+};
+
+struct rh_checker *rh_checker_open(void)
+{
+	struct rh_checker *checker = calloc(1, sizeof(*checker));
+
+	if (!checker)
+		return NULL;
+	checker->objects = rh_live_open(sizeof(struct birth));
+	if (!checker->objects) {
+		free(checker);
+		return NULL;
+	}
+	return checker;
+}
+
+void rh_checker_close(struct rh_checker *checker)
+{
+	if (!checker)
+		return;
+	rh_live_close(checker->objects);
+	free(checker->busy);
+	free(checker);
+}
+
+const struct rh_check *rh_checker_result(const struct rh_checker *checker)
+{
+	return &checker->check;
+}
+
+static bool mark_busy(struct rh_checker *checker, uint32_t lane)
+{
+	size_t cap = checker->busy_cap;
+	unsigned char *busy = checker->busy;
+
+	if (lane >= cap) {
+		while (cap <= lane)
+			cap = cap ? cap * 2 : 64;
+		busy = realloc(busy, cap);
+		if (!busy)
+			return false;
+		for (size_t i = checker->busy_cap; i < cap; i++)
+			busy[i] = 0;
+		checker->busy = busy;
+		checker->busy_cap = cap;
+	}
+	checker->check.lanes_busy += !busy[lane];
+	busy[lane] = 1;
+	return true;
+}
+
+static bool birth(struct rh_checker *checker, const struct rh_event *event)
+{
+	struct rh_check *check = &checker->check;
+	unsigned octave = rh_octave(event->size);
+	struct birth *birth;
+	uint64_t position;
+
+	if (!rh_live_birth(checker->objects, &position))
+		return false;
+	birth = rh_live_payload(checker->objects, position);
+	*birth = (struct birth){
+		.event = checker->events, .time_ns = event->time_ns, .lane = event->lane,
+	};
+	check->births++;
+	check->bytes_born += event->size;
+	check->size[octave]++;
+	check->size_bytes[octave] += event->size;
+	check->align[event->align_log2 < RH_CHECK_OCTAVES ? event->align_log2 : 0]++;
+	check->births_zero_size += event->size == 0;
+	check->births_zeroed += (event->flags & RH_EVF_ZEROED) != 0;
+	check->births_estimated += (event->flags & RH_EVF_ESTIMATED) != 0;
+	check->scan_known += (event->flags & RH_EVF_SCAN_KNOWN) != 0;
+	check->noscan += (event->flags & RH_EVF_NOSCAN) != 0;
+	return true;
+}
+
+static void death(struct rh_checker *checker, const struct rh_event *event, uint64_t id)
+{
+	struct rh_check *check = &checker->check;
+	const struct birth *birth;
+	uint64_t position;
+
+	if (!rh_live_find(checker->objects, id, &position))
+		return;			/* cannot be in a trace that was read from its start */
+	birth = rh_live_payload(checker->objects, position);
+	check->deaths++;
+	check->deaths_remote += birth->lane != event->lane;
+	check->life_events[rh_octave(checker->events - birth->event)]++;
+	if (event->time_ns != RH_NONE && birth->time_ns != RH_NONE)
+		check->life_ns[rh_octave(event->time_ns > birth->time_ns ?
+					 event->time_ns - birth->time_ns : 0)]++;
+	rh_live_death(checker->objects, position);
+}
+
+static bool object_event(struct rh_checker *checker, const struct rh_event *event)
+{
+	if (!mark_busy(checker, event->lane))
+		return false;
+	if (event->kind != RH_EV_ALLOC)
+		death(checker, event, event->kind == RH_EV_FREE ? event->id : event->old);
+	return event->kind == RH_EV_FREE || birth(checker, event);
+}
+
+static void other_event(struct rh_checker *checker, const struct rh_event *event)
+{
+	struct rh_check *check = &checker->check;
+
+	if (event->kind == RH_EV_LANE_START) {
+		if (++checker->lanes_alive > check->lanes_alive_peak)
+			check->lanes_alive_peak = checker->lanes_alive;
+	} else if (event->kind == RH_EV_LANE_STOP) {
+		checker->lanes_alive--;
+		check->lanes_stopped++;
+	} else if (event->kind == RH_EV_SPAWN) {
+		if (++checker->tasks_alive > check->tasks_alive_peak)
+			check->tasks_alive_peak = checker->tasks_alive;
+	} else if (event->kind == RH_EV_EXIT) {
+		checker->tasks_alive--;
+	}
+	check->lanes_alive_end = checker->lanes_alive;
+	check->tasks_alive_end = checker->tasks_alive;
+}
+
+int rh_checker_add(struct rh_checker *checker, const struct rh_event *events, size_t count,
+		   struct rh_err *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct rh_event *event = &events[i];
+
+		if (event->time_ns != RH_NONE) {
+			checker->check.time_back += event->time_ns < checker->time_last;
+			if (event->time_ns > checker->time_last)
+				checker->time_last = event->time_ns;
+		}
+		if (event->kind > RH_EV_RESIZE)
+			other_event(checker, event);
+		else if (!object_event(checker, event))
+			return rh_fail(err, RH_OS, "memory for checking a trace ran out at event "
+				       "%llu", (unsigned long long)checker->events);
+		checker->events++;
+	}
+	return 0;
+}
+
+int rh_check_trace(struct rh_trace *trace, struct rh_check *check, struct rh_err *err)
+{
+	struct rh_checker *checker = rh_checker_open();
+	struct rh_event batch[RH_TRACE_BATCH];
+	int count = -1;
+
+	if (!checker)
+		return rh_fail(err, RH_OS, "memory for checking a trace ran out");
+	while ((count = rh_trace_next(trace, batch, RH_TRACE_BATCH, err)) > 0) {
+		if (rh_checker_add(checker, batch, (size_t)count, err) < 0) {
+			count = -1;
+			break;
+		}
+	}
+	*check = checker->check;
+	rh_trace_totals(trace, &check->totals, NULL);
+	rh_checker_close(checker);
+	return count;
+}

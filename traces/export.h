@@ -1,0 +1,31 @@
+/*
+ * export.h - traces out. One exporter is one function and a row in the table of
+ * traces/export.c; `reheap export NAME T.rht` finds it there.
+ *
+ * How to add one: write traces/export_NAME.c with a run function, declare it below, add
+ * the row. run reads the trace to its end, writes to the path ("-" = stdout; the file
+ * appears whole or not at all, through rh_outfile or rh_trace_create) and drops nothing
+ * in silence: what the target format cannot say is said by the row's `loses`.
+ */
+#ifndef RH_EXPORT_H
+#define RH_EXPORT_H
+
+#include "traces/trace.h"
+
+struct rh_exporter {
+	const char *name;		/* "text" */
+	const char *summary;
+	const char *loses;		/* what the format cannot hold; NULL = nothing */
+	int (*run)(struct rh_trace *trace, const char *path, struct rh_err *err);
+};
+
+/* Ends with name NULL, sorted. */
+extern const struct rh_exporter rh_exporters[];
+
+/* The row of a name, or NULL. */
+const struct rh_exporter *rh_exporter_of(const char *name);
+
+/* Copies the rest of a trace with its notes and names in either form. */
+int rh_trace_copy(struct rh_trace *trace, const struct rh_trace_make *make, struct rh_err *err);
+
+#endif
