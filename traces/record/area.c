@@ -1,0 +1,73 @@
+/*
+ * area.c - makes the area: a memfd, so that it needs no name, no directory and no
+ * clean-up, and is not bound by the size of /dev/shm.
+ */
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "alloc/base/err.h"
+#include "traces/record/area.h"
+#include "traces/record/record.h"
+
+enum { RING_MIN = 64 * 1024, RING_MAX = 16 * 1024 * 1024 };
+
+static uint64_t ring_bytes(uint64_t wanted)
+{
+	uint64_t bytes = RING_MIN;
+
+	while (bytes < wanted && bytes < RING_MAX)
+		bytes *= 2;
+	return bytes;
+}
+
+static void make_rings(struct rh_area *area)
+{
+	pthread_mutexattr_t attr;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	for (uint32_t i = 0; i < RH_RINGS; i++) {
+		struct rh_ring *ring = rh_area_ring(area, i);
+
+		pthread_mutex_init(&ring->owner, &attr);
+		atomic_store(&ring->mask, RH_RING_FIRST - 1);
+	}
+	pthread_mutexattr_destroy(&attr);
+}
+
+struct rh_area *rh_area_make(const struct rh_record_opts *opts, int counter, int *fd,
+			     struct rh_err *err)
+{
+	uint64_t ring = ring_bytes(opts->buffer_bytes);
+	uint64_t bytes = RH_AREA_RINGS_AT + RH_RINGS * ring;
+	struct rh_area *area;
+
+	*fd = memfd_create("reheap-record", MFD_CLOEXEC);
+	if (*fd < 0 || ftruncate(*fd, (off_t)bytes) < 0) {
+		rh_fail_errno(err, RH_OS, "no shared memory for the recording");
+		goto fail;
+	}
+	area = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, *fd, 0);
+	if (area == MAP_FAILED) {
+		rh_fail_errno(err, RH_OS, "%llu bytes of address space for the recording's buffers "
+			      "(--buffer takes less)", (unsigned long long)bytes);
+		goto fail;
+	}
+	area->bytes = bytes;
+	area->ring_bytes = ring;
+	area->clock_counter = (uint32_t)counter;
+	area->follow = opts->follow;
+	area->drop = opts->on_full == RH_FULL_DROP;
+	area->residency = opts->residency;
+	area->sites = opts->sites;
+	area->sample = opts->sample ? (uint32_t)opts->sample : 1;
+	make_rings(area);
+	area->magic = RH_AREA_MAGIC;
+	return area;
+fail:
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	return NULL;
+}

@@ -1,0 +1,173 @@
+/*
+ * area.h - the memory that a recorded program and `reheap record` share.
+ *
+ * One memfd is the area of one recording. The supervisor makes it; every recorded
+ * process maps it (by path, /proc/SUPERVISOR/fd/N, so that a program that closes all
+ * its descriptors or calls exec stays with us; a forked child inherits the mapping).
+ *
+ *	+--------+-----------+------------+-----------+-----------+---
+ *	| header | processes | ring heads | ring 0    | ring 1    | ...
+ *	+--------+-----------+------------+-----------+-----------+---
+ *	 1 page   RH_PROCS    RH_RINGS     ring_bytes each, sparse
+ *
+ * A ring belongs to one thread at a time. Ownership is a robust process-shared mutex:
+ * the kernel marks it when its thread dies, however it dies, so the next thread takes
+ * the ring over with one trylock, without a system call and without asking anybody.
+ * A successor in the same process appends behind its predecessor; another process
+ * waits until the ring is drained, because `proc` says whose records it holds.
+ *
+ * Producer: writes records at `head`, publishes with one release store. Consumer (the
+ * supervisor): copies [tail, head) to the capture, then moves tail. The pages are used
+ * over and over: fresh pages would cost five times a write(2) from warm ones. A ring
+ * starts small (cache) and its owner widens it, when empty, once it had to wait.
+ *
+ * Record: 16 bytes.
+ *	word	63..60 flags | 59..54 align log2 | 53..48 kind | 47..0 address
+ *	tail	63..32 size  | 31..0 ticks since the last BASE record of this ring
+ * 16 and not 8 bytes: a delta-coded 8-byte form saves 1 ns of store and costs it again
+ * in branches; 24 bytes cost 5 ns more on the way out (cache lines, drain).
+ *
+ * Thread rule: as above. Errors: none; who maps it checks magic and version.
+ */
+#ifndef RH_RECORD_AREA_H
+#define RH_RECORD_AREA_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define RH_AREA_MAGIC 0x31616572615f6872u	/* "hr_area1" */
+#define RH_RECORD_ENV "REHEAP_RECORD"		/* the area's path, in the environment */
+
+enum {
+	RH_RINGS = 8192,		/* threads alive at once, all processes together */
+	RH_PROCS = 1024,		/* process images alive at once */
+	RH_RING_FIRST = 4096,		/* records in a ring at first: 64 KiB stays in L2 */
+	RH_RING_GROW = 4,		/* factor of widening */
+};
+
+struct rh_rec { uint64_t word, tail; };
+
+/* Kinds. A: address, S: size (32 bits), L: log2 of the alignment, T: the whole tail. */
+enum rh_rec_kind {
+	RH_REC_PAD,		/* skipped */
+	RH_REC_BASE,		/* T = absolute stamp; later ticks count from it */
+	RH_REC_WIDE,		/* T = 64-bit size, A = bits 63..48 of the address, of the next record */
+	RH_REC_START,		/* right behind its BASE, a thread takes the ring: A = pthread_t,
+				   S = thread number, and its thread id in place of the ticks */
+	RH_REC_ALLOC,		/* A, S, L; A = 0: the call failed */
+	RH_REC_FREE,		/* A, before the real free; flag RESIDENT: S = bytes resident */
+	RH_REC_RE_BEGIN,	/* A = old block, before the real realloc */
+	RH_REC_RE_END,		/* A = new block (0 = none), S = size, after it */
+	RH_REC_SPAWN,		/* before pthread_create: A = stack bytes, S = thread number */
+	RH_REC_SPAWNED,		/* after it: A = pthread_t, S = thread number */
+	RH_REC_SPAWN_FAILED,	/* after it: S = thread number */
+	RH_REC_EXIT,		/* the thread's function has returned */
+	RH_REC_JOIN_BEGIN,	/* before pthread_join: A = pthread_t */
+	RH_REC_JOIN_END,	/* after it succeeded: A = pthread_t */
+	RH_REC_SITE,		/* S = site number of the events that follow on this ring */
+	RH_REC_NAME,		/* S = site number; its name is in the TEXT records that follow */
+	RH_REC_TEXT,		/* 14 bytes of it: 6 in A, 8 in T */
+	RH_REC_KINDS
+};
+
+#define RH_REC_ZEROED	(1ull << 60)	/* calloc */
+#define RH_REC_RESIDENT	(1ull << 61)
+#define RH_REC_ADDRESS	((1ull << 48) - 1)
+
+static inline uint64_t rh_rec_word(enum rh_rec_kind kind, uint64_t address)
+{
+	return (uint64_t)kind << 48 | (address & RH_REC_ADDRESS);
+}
+
+/* Head of a ring: one line for each writer. */
+struct rh_ring {
+	_Atomic uint64_t head;		/* producer: records written, ever */
+	_Atomic uint32_t mask;		/* producer, when empty: records in use - 1 */
+	_Atomic uint32_t proc;		/* producer, when empty: process slot + 1; 0 = never used */
+	_Atomic uint64_t waits;		/* producer: times it waited for room ... */
+	_Atomic uint64_t wait_ns;	/* ... and how long in all */
+	_Atomic uint64_t dropped;	/* producer: records given up (--on-full drop) */
+	_Atomic uint64_t nested;	/* producer: records of signal handlers that found no place */
+	uint64_t pad1[2];
+	_Atomic uint64_t tail;		/* supervisor: records taken, ever */
+	_Atomic uint32_t tail_moves;	/* supervisor: futex word of a waiting producer */
+	_Atomic uint32_t waiting;	/* producer: 1 while it waits on tail_moves */
+	uint64_t pad2[6];
+	pthread_mutex_t owner;		/* robust, process-shared */
+	uint64_t pad3[3];
+	uint64_t pad4[8];
+};
+_Static_assert(sizeof(pthread_mutex_t) <= 40 + 8, "the owner line");
+_Static_assert(sizeof(struct rh_ring) % 64 == 0, "whole lines");
+
+enum rh_proc_state { RH_PROC_FREE, RH_PROC_CLAIMED, RH_PROC_READY };
+enum rh_proc_how { RH_PROC_MAIN, RH_PROC_FORKED, RH_PROC_EXECED };
+
+/* One process image. The process fills it and sets READY; the supervisor frees it. */
+struct rh_proc {
+	_Atomic uint32_t state;		/* enum rh_proc_state */
+	int32_t pid, ppid;
+	uint32_t how;			/* enum rh_proc_how */
+	uint64_t stamp;			/* when it began recording */
+	char exe[512];			/* resolved path of the executable; "" = unknown */
+	char args[1024];		/* command line, NUL-separated, cut off */
+	uint32_t args_bytes;
+	uint32_t pad[3];
+};
+
+struct rh_area {
+	uint64_t magic;
+	uint64_t bytes;			/* of the whole area */
+	uint64_t ring_bytes;		/* of one ring's records; a power of two */
+	uint32_t clock_counter;		/* 1: stamps are the CPU's counter; 0: CLOCK_MONOTONIC ns */
+	uint32_t follow;		/* forked and spawned processes are recorded too */
+	uint32_t drop;			/* a full ring drops instead of waiting */
+	uint32_t residency, sites;
+	uint32_t sample;		/* one thread: a clock read serves this many events */
+	_Atomic int32_t main_pid;	/* the program itself: its images are always recorded */
+	uint32_t pad0;
+	uint64_t pad1[1];
+	/* Written by the supervisor, read by all, seldom. */
+	_Atomic uint32_t recording;	/* 0: producers keep out (paused, or stopped) */
+	_Atomic uint32_t closed;	/* nobody drains any more: producers never wait again */
+	_Atomic uint32_t beat;		/* counts passes of the supervisor */
+	uint32_t pad2[13];
+	/* Written by producers, seldom. */
+	_Atomic uint32_t wake;		/* futex word the supervisor sleeps on */
+	_Atomic uint32_t sleeping;
+	_Atomic uint32_t rings_high;	/* rings ever claimed: [0, rings_high) */
+	_Atomic uint32_t procs_high;
+	_Atomic uint64_t no_ring;	/* events of threads that found no ring */
+	_Atomic uint64_t no_proc;	/* processes that found no slot */
+	_Atomic uint64_t forks_ignored;	/* processes kept out because follow is off */
+	uint64_t pad3[3];
+};
+
+#define RH_AREA_PROCS_AT 4096u
+#define RH_AREA_HEADS_AT (RH_AREA_PROCS_AT + RH_PROCS * (uint64_t)sizeof(struct rh_proc))
+#define RH_AREA_RINGS_AT \
+	((RH_AREA_HEADS_AT + RH_RINGS * (uint64_t)sizeof(struct rh_ring) + 4095) & ~4095ull)
+
+static inline struct rh_proc *rh_area_proc(struct rh_area *area, uint32_t index)
+{
+	return (struct rh_proc *)((char *)area + RH_AREA_PROCS_AT) + index;
+}
+
+static inline struct rh_ring *rh_area_ring(struct rh_area *area, uint32_t index)
+{
+	return (struct rh_ring *)((char *)area + RH_AREA_HEADS_AT) + index;
+}
+
+static inline struct rh_rec *rh_area_data(struct rh_area *area, uint32_t index)
+{
+	return (struct rh_rec *)((char *)area + RH_AREA_RINGS_AT + index * area->ring_bytes);
+}
+
+struct rh_record_opts;
+struct rh_err;
+/* Supervisor: makes the area of a recording and its file descriptor; unmap with bytes. */
+struct rh_area *rh_area_make(const struct rh_record_opts *opts, int counter, int *fd,
+			     struct rh_err *err);
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * drain.h - empties the rings into the capture, and knows the processes behind them.
+ *
+ * An image is one program in one process: a fork makes a new one, an exec too. Thread
+ * rule: one thread. Errors: RH_OS for memory; a capture that cannot grow is not an error
+ * of a pass but its end: `full` is set, what comes later is counted as discarded.
+ */
+#ifndef RH_RECORD_DRAIN_H
+#define RH_RECORD_DRAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "alloc/base/err.h"
+#include "traces/record/capture.h"
+
+struct rh_image {
+	int pid, ppid, how;		/* how: enum rh_proc_how */
+	int pidfd;			/* -1: over, or not to be had */
+	bool over;
+	uint32_t slot;
+	uint64_t stamp;
+	uint64_t events, threads;
+	char exe[512], args[1024];
+	uint32_t args_bytes;
+};
+
+/* What a ring's next record means; kept so that every chunk can be read alone. */
+struct rh_ring_past { uint64_t base; uint32_t thread, tid, site; };
+
+struct rh_drain {
+	struct rh_area *area;
+	struct rh_capture capture;
+	struct rh_image *images;
+	size_t image_count, image_room;
+	int32_t slot_image[RH_PROCS];	/* image in a slot, -1 = none seen */
+	struct rh_ring_past past[RH_RINGS];
+	uint64_t last_events, last_bytes;	/* keep this many of the last; 0 = all */
+	uint64_t events, bytes, discarded;
+	bool stopped;			/* nothing more is kept */
+	struct rh_err full;		/* text set: why the capture stopped growing */
+	uint64_t full_stamp;
+};
+
+int rh_drain_open(struct rh_drain *drain, struct rh_area *area, const char *beside,
+		  struct rh_err *err);
+/* One pass over all rings: those a quarter full, or all that are not empty. Returns the
+ * records taken, -1 on error. */
+int64_t rh_drain_pass(struct rh_drain *drain, bool all, struct rh_err *err);
+/* Looks for new processes and dead ones. main_over: the program itself has been reaped. */
+int rh_drain_processes(struct rh_drain *drain, bool main_over, struct rh_err *err);
+/* Images that still run, the program itself not counted. */
+size_t rh_drain_running(const struct rh_drain *drain);
+void rh_drain_close(struct rh_drain *drain);
+
+#endif

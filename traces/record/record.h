@@ -1,0 +1,63 @@
+/*
+ * record.h - records what a program does to memory: `reheap record`.
+ *
+ *	program.c	finds the program and says early what cannot be recorded
+ *	supervise.c	starts it, keeps the clock of the recording, passes signals on
+ *	drain.c		empties the rings into the capture, knows the processes
+ *	capture.c	the capture: an unnamed file of chunks beside the output
+ *	merge.c		all threads' chunks as one stream, ordered by stamp
+ *	emit.c		that stream into a trace
+ *	shim/		the other side: what runs inside the program
+ *
+ * While the program runs, the supervisor only copies bytes; everything that thinks
+ * happens after its end, streaming, in memory that grows with threads and live objects.
+ *
+ * Thread rule: one recording per process, from its main thread (it installs signal
+ * handlers and restores them). Errors: RH_CANT_CREATE, RH_NO_INPUT (126/127 belong to
+ * the shell: see rh_record_run), RH_ABSENT, RH_OS, RH_IO.
+ */
+#ifndef RH_RECORD_H
+#define RH_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "alloc/base/err.h"
+
+enum rh_record_full { RH_FULL_WAIT, RH_FULL_DROP };
+enum rh_record_keep { RH_KEEP_FIRST, RH_KEEP_LAST };
+
+struct rh_record_opts {
+	const char *out;		/* "trace.rht" */
+	const char *shim;		/* path of libreheap-record.so */
+	const char *version;		/* of the recorder, for the trace's notes */
+	uint64_t attach_after_ns;	/* recording starts this long after the program */
+	uint64_t duration_ns;		/* ... and ends this much later; 0 = with the program */
+	uint64_t max_events;		/* 0 = no bound */
+	uint64_t max_bytes;		/* of raw capture; 0 = no bound */
+	uint64_t buffer_bytes;		/* most a ring may grow to */
+	uint64_t sample;		/* events per clock read while there is one thread */
+	int keep;			/* enum rh_record_keep */
+	int on_full;			/* enum rh_record_full */
+	int level;			/* zstd level of the trace, 0 = default */
+	int toggle;			/* signal that starts and stops recording; 0 = none */
+	bool paused;			/* begin with recording off */
+	bool follow;			/* children too, each in OUT.PID.rht */
+	bool residency;
+	bool sites;
+	bool time;			/* keep the time of every event */
+	bool quiet;			/* no summary */
+	void (*progress)(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+};
+
+/*
+ * Runs argv[0] with argv under the recorder and writes the trace. *status gets what a
+ * shell would get of the program: its exit status, or 128 + signal with *signal set.
+ * Returns 0 when the program ran, whatever became of the trace: a trace that could not
+ * be written is reported on stderr and in *trace_ok. -1: it was not started, and *status
+ * is 127 (not found), 126 (not executable) or the class of the error.
+ */
+int rh_record_run(const struct rh_record_opts *opts, char **argv, int *status, int *signal,
+		  bool *trace_ok, struct rh_err *err);
+
+#endif

@@ -1,0 +1,168 @@
+/*
+ * real.c - the functions we stand in front of.
+ *
+ * The table starts with functions that first look the real ones up, so no call tests
+ * whether that has happened. dlsym may itself allocate; while it runs, memory comes
+ * from a small static arena that is never given back (free of it does nothing). These
+ * few blocks belong to the loader, not to the program, and are not recorded.
+ *
+ * RTLD_NEXT, not __libc_malloc: a program that preloads or links jemalloc keeps it.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "traces/record/shim/shim.h"
+
+enum { BOOT_BYTES = 64 * 1024 };
+
+static struct {
+	_Alignas(16) char arena[BOOT_BYTES];
+	_Atomic size_t used;
+	_Atomic uint32_t resolved;
+} boot;
+static __thread int resolving;
+
+bool shim_boot_owns(const void *p)
+{
+	return (uintptr_t)p - (uintptr_t)boot.arena < BOOT_BYTES;
+}
+
+/* Bytes that may be copied out of a boot block: up to the end of what was given out. */
+size_t shim_boot_room(const void *p)
+{
+	size_t used = atomic_load(&boot.used);
+
+	return (uintptr_t)boot.arena + used - (uintptr_t)p;
+}
+
+static void *boot_take(size_t align, size_t size)
+{
+	size_t at, want;
+
+	if (align < 16)
+		align = 16;
+	if (size > BOOT_BYTES || align > 4096)
+		return NULL;
+	at = atomic_load(&boot.used);
+	do {
+		want = ((uintptr_t)boot.arena + at + align - 1) / align * align -
+		       (uintptr_t)boot.arena;
+		if (want + size > BOOT_BYTES) {
+			errno = ENOMEM;
+			return NULL;
+		}
+	} while (!atomic_compare_exchange_weak(&boot.used, &at, want + ((size + 15) & ~15ul)));
+	return boot.arena + want;
+}
+
+static void *find(const char *name)
+{
+	void *p = dlsym(RTLD_NEXT, name);
+	static const char text[] = "reheap record: the program has no malloc to record\n";
+
+	if (!p && strcmp(name, "malloc") == 0) {
+		if (write(2, text, sizeof text - 1) < 0)
+			_exit(126);
+		_exit(126);
+	}
+	return p;
+}
+
+/* ISO C has no cast from object to function pointers; the union is what POSIX blesses. */
+#define FIND(name) do {						\
+	union { void *object; __typeof__(real.name) function; } u; \
+	u.object = find(#name);					\
+	found.name = u.function;				\
+} while (0)
+
+/* True when the real functions are in place; false while this thread is finding them. */
+static bool resolve(void)
+{
+	struct real found;
+	int saved = errno;
+
+	if (resolving)
+		return false;
+	resolving = 1;
+	FIND(malloc);
+	FIND(free);
+	FIND(calloc);
+	FIND(realloc);
+	FIND(memalign);
+	FIND(aligned_alloc);
+	FIND(posix_memalign);
+	FIND(valloc);
+	FIND(pvalloc);
+	real = found;
+	resolving = 0;
+	errno = saved;
+	return true;
+}
+
+static void *first_malloc(size_t size)
+{
+	return resolve() ? real.malloc(size) : boot_take(16, size);
+}
+
+static void first_free(void *p)
+{
+	if (resolve())
+		real.free(p);
+}
+
+static void *first_calloc(size_t count, size_t size)
+{
+	if (resolve())
+		return real.calloc(count, size);
+	if (size && count > BOOT_BYTES / size)
+		return NULL;
+	return boot_take(16, count * size);	/* static storage never used before is zero */
+}
+
+static void *first_realloc(void *p, size_t size)
+{
+	return resolve() ? real.realloc(p, size) : NULL;
+}
+
+static void *first_memalign(size_t align, size_t size)
+{
+	return resolve() ? real.memalign(align, size) : boot_take(align, size);
+}
+
+static void *first_aligned_alloc(size_t align, size_t size)
+{
+	return resolve() ? real.aligned_alloc(align, size) : boot_take(align, size);
+}
+
+static int first_posix_memalign(void **out, size_t align, size_t size)
+{
+	if (resolve())
+		return real.posix_memalign(out, align, size);
+	*out = boot_take(align, size);
+	return *out ? 0 : ENOMEM;
+}
+
+static void *first_valloc(size_t size)
+{
+	return resolve() ? real.valloc(size) : boot_take(4096, size);
+}
+
+static void *first_pvalloc(size_t size)
+{
+	return resolve() ? real.pvalloc(size) : boot_take(4096, (size + 4095) & ~4095ul);
+}
+
+struct real real = {
+	.malloc = first_malloc,
+	.free = first_free,
+	.calloc = first_calloc,
+	.realloc = first_realloc,
+	.memalign = first_memalign,
+	.aligned_alloc = first_aligned_alloc,
+	.posix_memalign = first_posix_memalign,
+	.valloc = first_valloc,
+	.pvalloc = first_pvalloc,
+};

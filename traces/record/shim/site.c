@@ -1,0 +1,177 @@
+/*
+ * site.c - what costs more and is off by default.
+ *
+ * --sites: the caller of an allocation becomes a small number; the first time it is
+ * seen, its module, offset and nearest exported symbol go into the ring as text.
+ * A lock-free table, wiped on fork like the producers, remembers which were seen.
+ *
+ * --residency: how many bytes of a block were in memory when it was freed, by mincore
+ * on its pages; a system call per free.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "traces/record/shim/shim.h"
+
+enum { SITES = 1 << 16, NAME_MAX_BYTES = 240, PAGES_AT_ONCE = 256 };
+
+struct site { _Atomic uint64_t caller; _Atomic uint32_t id; uint32_t pad; };
+
+static struct {
+	_Atomic(struct site *) table;
+	_Atomic uint32_t next;
+} sites;
+
+static struct site *table(void)
+{
+	size_t bytes = SITES * sizeof(struct site);
+	struct site *mine, *other = NULL;
+
+	if (atomic_load(&sites.table))
+		return sites.table;
+	mine = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (mine == MAP_FAILED)
+		return NULL;
+	madvise(mine, bytes, MADV_WIPEONFORK);
+	if (!atomic_compare_exchange_strong(&sites.table, &other, mine)) {
+		munmap(mine, bytes);
+		return other;
+	}
+	return mine;
+}
+
+/* "libfoo.so.1+0x1234 name", by hand: snprintf may allocate. */
+static uint32_t describe(const void *caller, char *text)
+{
+	static const char digits[] = "0123456789abcdef";
+	Dl_info info = { 0 };
+	const char *module = "?", *slash;
+	uint64_t offset = (uintptr_t)caller;
+	uint32_t at = 0;
+	int shift = 60;
+
+	if (dladdr(caller, &info) && info.dli_fname && info.dli_fname[0]) {
+		slash = strrchr(info.dli_fname, '/');
+		module = slash ? slash + 1 : info.dli_fname;
+		offset -= (uintptr_t)info.dli_fbase;
+	}
+	for (; *module && at < 100; module++)
+		text[at++] = *module;
+	memcpy(text + at, "+0x", 3);
+	at += 3;
+	while (shift > 0 && !(offset >> shift))
+		shift -= 4;
+	for (; shift >= 0; shift -= 4)
+		text[at++] = digits[offset >> shift & 15];
+	if (info.dli_sname) {
+		text[at++] = ' ';
+		for (const char *s = info.dli_sname; *s && at < NAME_MAX_BYTES; s++)
+			text[at++] = *s;
+	}
+	return at;
+}
+
+enum { TEXT_BYTES = 14, TEXT_RECORDS = NAME_MAX_BYTES / TEXT_BYTES + 2 };
+
+static void put_name(struct producer *p, uint32_t id, const void *caller)
+{
+	char text[NAME_MAX_BYTES + 32] = { 0 };
+	uint32_t bytes = describe(caller, text);
+
+	if (!shim_room(p, TEXT_RECORDS))
+		return;
+	shim_append(p, rh_rec_word(RH_REC_NAME, 0), (uint64_t)id << 32);
+	for (uint32_t at = 0; at < bytes; at += TEXT_BYTES) {
+		uint64_t low = 0, high;
+
+		memcpy(&low, text + at, 6);
+		memcpy(&high, text + at + 6, 8);
+		shim_append(p, rh_rec_word(RH_REC_TEXT, low), high);
+	}
+}
+
+/* The number of a caller; *fresh when this call gave it. 0 = the table is full. */
+static uint32_t id_of(const void *caller, bool *fresh)
+{
+	struct site *all = table();
+	uint64_t key = (uintptr_t)caller, h = key * 0x9e3779b97f4a7c15u >> 48;
+
+	*fresh = false;
+	for (uint32_t i = 0; all && i < 64; i++, h = (h + 1) % SITES) {
+		uint64_t seen = atomic_load_explicit(&all[h].caller, memory_order_acquire);
+
+		if (seen == 0 &&
+		    atomic_compare_exchange_strong(&all[h].caller, &seen, key)) {
+			atomic_store(&all[h].id, atomic_fetch_add(&sites.next, 1) + 1);
+			*fresh = true;
+			return all[h].id;
+		}
+		if (seen == key) {
+			while (atomic_load(&all[h].id) == 0)
+				;	/* another thread is two instructions away from it */
+			return all[h].id;
+		}
+	}
+	return 0;
+}
+
+void shim_site(const void *caller)
+{
+	struct producer *p = shim_self;
+	bool fresh;
+	uint32_t id;
+	int saved = errno;
+
+	if (!p)
+		p = shim.state == SHIM_OFF ? NULL : shim_attach();
+	if (!p || !p->ring || p->busy || !shim.area->sites)
+		goto out;
+	id = id_of(caller, &fresh);
+	if (!atomic_load(&shim.area->recording))
+		goto out;
+	p->busy = (uintptr_t)__builtin_frame_address(0);
+	SHIM_BARRIER();
+	if (fresh)
+		put_name(p, id, caller);
+	if (p->site != id) {
+		shim_append(p, rh_rec_word(RH_REC_SITE, 0), (uint64_t)id << 32);
+		p->site = id;
+	}
+	SHIM_BARRIER();
+	p->busy = 0;
+out:
+	errno = saved;
+}
+
+uint64_t shim_resident(const void *block)
+{
+	unsigned char pages[PAGES_AT_ONCE];
+	uintptr_t at = (uintptr_t)block, end = at + malloc_usable_size((void *)(uintptr_t)block);
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uint64_t resident = 0;
+	int saved = errno;
+
+	while (at < end) {
+		uintptr_t from = at & ~(page - 1), to = from + PAGES_AT_ONCE * page;
+
+		if (to > end)
+			to = (end + page - 1) & ~(page - 1);
+		if (mincore((void *)from, to - from, pages) < 0)
+			break;
+		for (uintptr_t q = from; q < to; q += page) {
+			uintptr_t low = q > at ? q : at, high = q + page < end ? q + page : end;
+
+			if ((pages[(q - from) / page] & 1) && high > low)
+				resident += high - low;
+		}
+		at = to;
+	}
+	errno = saved;
+	return resident;
+}
