@@ -60,9 +60,9 @@ struct job {
 
 static int survey_lane(struct job *job, uint32_t lane, struct rh_err *err)
 {
-	if (lane >= RH_TRACE_LANES_MAX)
+	if (lane >= RH_COMPILE_TRACE_LANES_MAX)
 		return rh_fail(err, RH_BAD_DATA, "lane %u is beyond %d, the highest a trace may name",
-			       lane, RH_TRACE_LANES_MAX - 1);
+			       lane, RH_COMPILE_TRACE_LANES_MAX - 1);
 	if (lane >= job->survey_cap) {
 		uint32_t cap = lane + lane / 2 + 16;
 		uint64_t *more = reallocarray(job->lane_events, cap, sizeof(*more));
@@ -189,7 +189,9 @@ static int end(struct job *job, struct rh_err *err)
 	struct rh_compiling *c = &job->c;
 
 	if (c->events == 0)
-		return rh_fail(err, RH_BAD_DATA, "%s: has no events to replay", job->path);
+		return rh_fail(err, RH_BAD_DATA, "%s: has no events to replay%s%s", job->path,
+			       job->stats->truncated ? "; " : "",
+			       job->stats->truncated ? job->stats->truncated : "");
 	if (job->left < job->fine && cut(job, err) < 0)
 		return -1;
 	return c->out.cut_count ? rh_out_epoch(&c->out, err) : 0;

@@ -9,8 +9,10 @@
  * are dropped; the rest become WAIT ops on the progress counter of the other lane,
  * which publishes only where somebody waits.
  *
- * Two passes over the trace, each streaming. Memory: O(live objects + lanes^2 + edges
- * kept). Speed goal: >= 10 M events/s.
+ * One streaming pass over the trace; a second one before it when folding onto several
+ * lanes (weights) or for `touch` (residency is known at death only). Memory: O(live
+ * objects + lanes^2 + one epoch), so 10^9 events compile in < 1 GiB. Speed goal: >= 10 M
+ * events/s. "-" reads standard input where one pass is enough; the sha256 stays empty then.
  */
 #ifndef RH_COMPILE_H
 #define RH_COMPILE_H

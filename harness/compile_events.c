@@ -18,8 +18,8 @@
 #include "alloc/backend.h"
 #include "harness/compile_state.h"
 
-/* The largest alignment a backend must serve is 2 MiB; 2^40 is beyond every machine. */
-enum { ALIGN_LOG2_MAX = 40 };
+/* The largest alignment a backend must serve is 2 MiB; 2^47 is all of user space. */
+enum { ALIGN_LOG2_MAX = 47 };
 
 static uint64_t where(uint32_t slot, uint32_t lane, uint32_t position)
 {
@@ -191,7 +191,7 @@ static int do_alloc(struct rh_compiling *c, const struct rh_event *event, uint32
 	uint32_t slot;
 
 	if (event->align_log2 > ALIGN_LOG2_MAX)
-		return bad(c, "an alignment beyond 2^40: log2 is", event->align_log2, err);
+		return bad(c, "an alignment beyond 2^47: log2 is", event->align_log2, err);
 	if (rh_slots_take(&c->slots, lane, &slot, err) < 0)
 		return -1;
 	put_alloc(&c->out.lanes[lane], event, slot, size);

@@ -20,7 +20,7 @@
 /* A lane shares a word with a slot and a position (compile.c), which leaves 12 bits. */
 enum { RH_COMPILE_LANES_MAX = 4096 };
 /* A trace names lanes densely; more than this is not a program but damage. */
-enum { RH_TRACE_LANES_MAX = 1 << 24 };
+enum { RH_COMPILE_TRACE_LANES_MAX = 1 << 24 };
 #define RH_LANE_NONE UINT32_MAX
 
 struct rh_lanes {
