@@ -44,7 +44,6 @@ static enum rh_exit run(const void *target, int argc, char **argv, struct rh_err
 	return RH_USAGE;
 }
 
-extern const struct rh_command rh_cmd_help;
 const struct rh_command rh_cmd_help = {
 	.name = "help",
 	.operands = "[COMMAND]",
