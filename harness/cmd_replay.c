@@ -1,0 +1,227 @@
+/*
+ * cmd_replay.c - reheap replay: traces through backends, as a table and a result.
+ *
+ *	1  words of the command line are checked, the output is opened (run.c, os.h)
+ *	2  traces are compiled, trials run (run.c, run_trial.c, run_worker.c)
+ *	3  trials are condensed (metrics.c), written (result_json.c), printed (table.c)
+ *
+ * Ctrl-C ends the worker and the temporary of the output and then ourselves by the same
+ * signal, so that a calling shell sees an interrupted program.
+ */
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/command.h"
+#include "harness/run.h"
+
+enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV, FORMAT_MD };
+
+struct replay_opts {
+	const char *backends, *lanes, *copies, *baseline, *probes, *output, *under;
+	uint64_t reps, seed, timeout_ns, memory_limit, segment_events;
+	int touch, pace, format;
+	bool verify, stats, quiet;
+};
+
+static const char *const touch_names[] = { "none", "first", "page", "full", "recorded", NULL };
+static const char *const pace_names[] = { "none", "think", "open", NULL };
+static const char *const format_names[] = { "table", "json", "csv", "md", NULL };
+
+#define AT(field) offsetof(struct replay_opts, field)
+
+static const struct rh_opt opts[] = {
+	{ "backend", 'b', RH_OPT_TEXT, AT(backends), "libc", .arg = "B[,B...]",
+	  .help = "backends to replay on (see reheap list backends)" },
+	{ "lanes", 'l', RH_OPT_TEXT, AT(lanes), NULL, .arg = "N[,N...]",
+	  .help = "threads to replay on, or 'recorded'; default: as recorded, at most one per CPU" },
+	{ "copies", 0, RH_OPT_TEXT, AT(copies), "1", .arg = "K[,K...]",
+	  .help = "independent copies of the program side by side, phases shifted" },
+	{ "reps", 'r', RH_OPT_UINT, AT(reps), "5", .min = 1, .max = 10000, .arg = "R",
+	  .help = "trials of every backend" },
+	{ "baseline", 0, RH_OPT_TEXT, AT(baseline), NULL, .arg = "B",
+	  .help = "backend that ratios refer to; default: libc if asked for, else the first" },
+	{ "output", 'o', RH_OPT_TEXT, AT(output), NULL, .arg = "FILE",
+	  .help = "write the result as JSON ('-' = standard output, instead of the table)" },
+	{ "format", 0, RH_OPT_NAME, AT(format), "table", .names = format_names, .arg = "F",
+	  .help = "what is printed: table, json, csv, md" },
+	{ "touch", 0, RH_OPT_NAME, AT(touch), "first", .names = touch_names, .arg = "HOW",
+	  .help = "what is written of a new block: none, first (8 bytes), page, full, recorded" },
+	{ "verify", 0, RH_OPT_FLAG, AT(verify), NULL,
+	  .help = "fill and check every block: contents, alignment, zeroes, overlap" },
+	{ "pace", 0, RH_OPT_NAME, AT(pace), "none", .names = pace_names, .arg = "P",
+	  .help = "none: as fast as the recorded order allows" },
+	{ "probes", 0, RH_OPT_TEXT, AT(probes), "time,memory", .arg = "P[,P...]",
+	  .help = "what is measured: time, memory, all" },
+	{ "stats", 0, RH_OPT_FLAG, AT(stats), NULL,
+	  .help = "print what backends count about themselves" },
+	{ "seed", 0, RH_OPT_UINT, AT(seed), "1", .arg = "N",
+	  .help = "of the order of trials" },
+	{ "timeout", 0, RH_OPT_TIME, AT(timeout_ns), NULL, .arg = "TIME",
+	  .help = "end a trial after this long; default 60 s and 2 us per event" },
+	{ "memory-limit", 0, RH_OPT_SIZE, AT(memory_limit), NULL, .arg = "SIZE",
+	  .help = "writable memory a worker may map; default: no limit" },
+	{ "segment", 0, RH_OPT_UINT, AT(segment_events), NULL, .arg = "EVENTS",
+	  .help = "events between two readings of memory; default: about 64 readings" },
+	{ "under", 0, RH_OPT_TEXT, AT(under), NULL, .arg = "COMMAND",
+	  .help = "run every worker under a command, such as 'valgrind --tool=callgrind'" },
+	{ "quiet", 'q', RH_OPT_FLAG, AT(quiet), NULL, .help = "print nothing but errors" },
+	{ .name = NULL }
+};
+
+static void on_signal(int number)
+{
+	rh_interrupted = number;
+}
+
+static int check_opts(const struct replay_opts *o, struct rh_err *err)
+{
+	if (o->pace != 0)
+		return rh_fail(err, RH_USAGE, "--pace %s is not offered by this version: replay keeps "
+			       "the recorded order, not the recorded times (--pace none)",
+			       pace_names[o->pace]);
+	if (o->verify && o->touch == RH_TOUCH_RECORDED)
+		return rh_fail(err, RH_USAGE, "--verify writes every block and cannot keep "
+			       "--touch recorded");
+	return 0;
+}
+
+/* Names of variables that steer allocators; what is set is part of a result. */
+static void note_env(struct rh_result *result)
+{
+	static const char *const prefixes[] = { "GLIBC_TUNABLES", "MALLOC_", "JE_MALLOC_", "MIMALLOC_",
+						"TCMALLOC_", "SCUDO_", "TBB_MALLOC_", "RPMALLOC_",
+						"SNMALLOC_" };
+	extern char **environ;
+
+	for (char **at = environ; *at; at++) {
+		const char *equals = strchr(*at, '=');
+
+		for (size_t p = 0; equals && p < sizeof(prefixes) / sizeof(prefixes[0]); p++) {
+			if (strncmp(*at, prefixes[p], strlen(prefixes[p])) != 0)
+				continue;
+			for (size_t b = 0; b < result->backend_count; b++) {
+				struct rh_run_backend *backend = &result->backends[b];
+				struct rh_pair *row = rh_grow(&backend->env, &backend->env_count,
+							      sizeof(*row));
+
+				row->name = strndup(*at, (size_t)(equals - *at));
+				row->value = strdup(equals + 1);
+			}
+		}
+	}
+}
+
+static void fill_config(const struct replay_opts *o, int argc, char **argv,
+			struct rh_run_config *config, struct rh_result *result)
+{
+	*config = (struct rh_run_config){
+		.traces = argv, .trace_count = (uint32_t)argc, .backends = o->backends,
+		.lanes = o->lanes, .copies = o->copies, .baseline = o->baseline,
+		.probes = o->probes, .under = o->under, .reps = o->reps, .seed = o->seed,
+		.timeout_ns = o->timeout_ns, .memory_limit = o->memory_limit,
+		.segment_events = o->segment_events, .touch = o->touch, .verify = o->verify,
+		.stats = o->stats,
+	};
+	*result = (struct rh_result){
+		.argc = argc, .argv = argv, .reps = o->reps, .seed = o->seed,
+		.memory_limit = o->memory_limit, .touch = touch_names[o->touch],
+		.pace = pace_names[o->pace], .probes = o->probes, .verify = o->verify,
+		.floor = UINT32_MAX,
+	};
+	clock_gettime(CLOCK_REALTIME, &result->started);
+}
+
+static int tell(const struct replay_opts *o, const struct rh_result *result,
+		struct rh_outfile *out, struct rh_err *err)
+{
+	bool to_stdout = o->output && strcmp(o->output, "-") == 0;
+
+	if (o->output && (rh_result_write_json(result, out->fd, o->output, err) < 0 ||
+			  rh_outfile_commit(out, err) < 0))
+		return -1;
+	if (o->quiet || to_stdout)
+		return 0;
+	switch ((enum format)o->format) {
+	case FORMAT_JSON:
+		fflush(stdout);
+		return rh_result_write_json(result, STDOUT_FILENO, "standard output", err);
+	case FORMAT_CSV:
+		rh_result_print_csv(result, stdout);
+		return 0;
+	default:
+		rh_result_print_table(result, stdout, o->format == FORMAT_MD, o->stats);
+		return 0;
+	}
+}
+
+static int replay(const struct replay_opts *o, struct rh_run_config *config,
+		  struct rh_result *result, struct rh_outfile *out, struct rh_err *err)
+{
+	rh_host_read(&result->host);
+	rh_clock_calibrate(&result->clock, 0);
+	if (rh_run_prepare(config, result, err) < 0)
+		return -1;
+	note_env(result);
+	if (o->output && rh_outfile_open(out, o->output, err) < 0)
+		return -1;
+	if (rh_run_trials(config, result, err) < 0)
+		return -1;
+	rh_result_measure(result);
+	return tell(o, result, out, err);
+}
+
+static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err *err)
+{
+	const struct replay_opts *o = opaque;
+	struct sigaction action = { .sa_handler = on_signal };
+	struct rh_run_config config;
+	struct rh_result result;
+	struct rh_outfile out = { .fd = -1 };
+	enum rh_exit code;
+
+	if (check_opts(o, err) < 0)
+		return err->code;
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	fill_config(o, argc, argv, &config, &result);
+	code = replay(o, &config, &result, &out, err) < 0 ? err->code : result.exit;
+	rh_outfile_abandon(&out);
+	rh_run_config_free(&config);
+	rh_result_free(&result);
+	if (rh_interrupted) {
+		signal(rh_interrupted, SIG_DFL);
+		raise(rh_interrupted);
+	}
+	return code;
+}
+
+const struct rh_command rh_cmd_replay = {
+	.name = "replay",
+	.operands = "T.rht... --backend B[,B...]",
+	.summary = "replay traces through allocators and measure",
+	.details =
+		"Each backend gets fresh processes (workers), one per repetition, in an order that is "
+		"shuffled for every repetition, so that backends are compared with what ran next to "
+		"them. The worker checks which library really serves malloc. The null backend, which "
+		"hands out no memory, always runs along: it is the floor, what the replay itself costs.\n"
+		"\n"
+		"Without --lanes a trace is replayed on as many threads as were recorded, folded onto "
+		"one per CPU when there were more: more threads than CPUs add the scheduler's noise and "
+		"little else. --lanes recorded keeps every thread.\n"
+		"\n"
+		"A worker that crashes, hangs or runs out of memory is a failed trial, with the operation "
+		"it died at, and the run goes on: exit status 1. A backend that is not installed is "
+		"listed with the reason: exit status 6.",
+	.examples =
+		"reheap replay app.rht --backend libc,jemalloc,mimalloc,tcmalloc -o app.json\n"
+		"reheap replay app.rht --backend ./libmine.so,libc --lanes 1,2 --reps 9\n"
+		"reheap replay app.rht --backend ./libmine.so --verify",
+	.opts = opts,
+	.opts_bytes = sizeof(struct replay_opts),
+	.operands_min = 1,
+	.operands_max = -1,
+	.run = run,
+};

@@ -1,0 +1,321 @@
+/*
+ * lanes.c - the threads of a worker: seating them, starting them together, reading
+ * their meters, and letting them end where recorded threads ended.
+ *
+ * A segment, on every lane:
+ *	1  the coordinator sets op and end and gives JOB_RUN
+ *	2  the lane reads its rusage (330 ns), arrives at the gate and waits
+ *	3  the last to arrive opens the gate
+ *	4  CPU clock, start_ticks | loop | end_ticks, CPU clock: nothing else is timed
+ *	5  rusage again; the last one done wakes the coordinator
+ * The segment's wall time is last end minus first start over all lanes, so a lane that
+ * was woken late counts and the wake-up before the first start does not.
+ *
+ * Lanes spin at the gate for wait_spin_ticks; that is 0 when lanes outnumber CPUs.
+ * The coordinator never spins while lanes work.
+ *
+ * Turn-over: a replay lane carries several lanes of the trace, one after another. A
+ * thread that began a new one (TURN) ends at the next segment edge, for real, so that
+ * the allocator's thread caches die as they did; a fresh thread sits down instead. Not
+ * so when lanes are folded: there they are merged and none ends where the next begins.
+ * Drain at the wrap of a copy happens at the edge, too. Both are outside the timing.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "harness/worker/worker.h"
+
+enum { LANE_STACK_BYTES = 1 << 20 };
+
+static uint64_t thread_cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void gate_pass(struct worker *worker)
+{
+	struct gate *gate = &worker->gate;
+	uint32_t round = atomic_load(&gate->open);
+	uint64_t since = rh_ticks();
+
+	if (atomic_fetch_add(&gate->arrived, 1) + 1 == worker->expected) {
+		atomic_store(&gate->arrived, 0);
+		atomic_fetch_add(&gate->open, 1);
+		rh_futex_wake(&gate->open, INT_MAX);
+		return;
+	}
+	while (atomic_load_explicit(&gate->open, memory_order_acquire) == round)
+		if (!worker->wait_spin_ticks || rh_ticks() - since > worker->wait_spin_ticks)
+			rh_futex_wait(&gate->open, round, UINT64_MAX);
+}
+
+/* The figures between two readings of the thread's rusage. */
+static void charge(struct rh_ctl_seat *seat, const struct rusage *a, const struct rusage *b)
+{
+	seat->faults_minor = (uint64_t)(b->ru_minflt - a->ru_minflt);
+	seat->faults_major = (uint64_t)(b->ru_majflt - a->ru_majflt);
+	seat->switches_voluntary = (uint64_t)(b->ru_nvcsw - a->ru_nvcsw);
+	seat->switches_involuntary = (uint64_t)(b->ru_nivcsw - a->ru_nivcsw);
+}
+
+static void run_segment(struct lane *lane)
+{
+	struct rh_ctl_seat *seat = lane->seat;
+	const struct rh_op *first = lane->op;
+	struct rusage before, after;
+	uint64_t cpu;
+
+	lane->waits = lane->blocked = lane->blocked_ticks = lane->alloc_failed = 0;
+	lane->first_failed_op = RH_NONE;
+	lane->used |= first != lane->end;
+	getrusage(RUSAGE_THREAD, &before);
+	atomic_store_explicit(&seat->running, 1, memory_order_relaxed);
+	gate_pass(lane->worker);
+	cpu = thread_cpu_ns();
+	seat->start_ticks = rh_ticks();
+	lane->loop(lane);
+	seat->end_ticks = rh_ticks();
+	seat->cpu_ns = thread_cpu_ns() - cpu;
+	atomic_store_explicit(&seat->running, 0, memory_order_relaxed);
+	getrusage(RUSAGE_THREAD, &after);
+	charge(seat, &before, &after);
+	seat->op_words = (uint64_t)(lane->end - first);
+	seat->waits = lane->waits;
+	seat->blocked = lane->blocked;
+	seat->blocked_ticks = lane->blocked_ticks;
+	seat->alloc_failed = lane->alloc_failed;
+	seat->first_failed_op = lane->first_failed_op;
+}
+
+/* Takes the lane's handles; the allocator sees the thread that will use them. */
+static int sit_down(struct lane *lane)
+{
+	struct worker *worker = lane->worker;
+
+	lane->seat->os_thread = (uint32_t)syscall(SYS_gettid);
+	if (lane->heap_ops->lane_open(worker->heap, &lane->heap, &lane->err) < 0)
+		return -1;
+	if (lane->stack_ops->lane_open(worker->stacks, lane->heap, &lane->stack, &lane->err) < 0) {
+		lane->heap_ops->lane_close(lane->heap);
+		return -1;
+	}
+	return 0;
+}
+
+static enum job next_job(struct lane *lane)
+{
+	uint32_t job;
+
+	while ((job = atomic_load_explicit(&lane->job, memory_order_acquire)) == JOB_NONE)
+		rh_futex_wait(&lane->job, JOB_NONE, UINT64_MAX);
+	return (enum job)job;
+}
+
+static void job_done(struct lane *lane)
+{
+	struct gate *gate = &lane->worker->gate;
+
+	atomic_store_explicit(&lane->job, JOB_NONE, memory_order_relaxed);
+	if (atomic_fetch_sub(&gate->done, 1) == 1)
+		rh_futex_wake(&gate->done, 1);
+}
+
+static void *lane_main(void *opaque)
+{
+	struct lane *lane = opaque;
+	bool seated = sit_down(lane) == 0;
+	enum job job = JOB_NONE;
+
+	crash_seat(lane->number);
+	if (!seated && !lane->err.text[0])
+		rh_fail(&lane->err, RH_OS, "lane %u cannot be opened", lane->number);
+	job_done(lane);
+	while (seated && job != JOB_LEAVE) {
+		job = next_job(lane);
+		if (job == JOB_RUN) {
+			run_segment(lane);
+		} else if (job == JOB_DRAIN) {
+			atomic_store_explicit(&lane->seat->running, 1, memory_order_relaxed);
+			drain_lane(lane);
+			atomic_store_explicit(&lane->seat->running, 0, memory_order_relaxed);
+		} else {
+			lane->stack_ops->lane_close(lane->stack);
+			lane->heap_ops->lane_close(lane->heap);
+		}
+		if (job != JOB_LEAVE)
+			job_done(lane);
+	}
+	return NULL;
+}
+
+static void await_done(struct worker *worker)
+{
+	uint32_t left;
+
+	while ((left = atomic_load_explicit(&worker->gate.done, memory_order_acquire)) > 0)
+		rh_futex_wait(&worker->gate.done, left, UINT64_MAX);
+}
+
+/* A thread for the lane; it takes its handles before this returns. */
+static int seat_thread(struct lane *lane, struct rh_err *err)
+{
+	struct worker *worker = lane->worker;
+	pthread_attr_t attr;
+	int code;
+
+	lane->used = false;
+	lane->turns = 0;
+	lane->err = (struct rh_err){ 0 };
+	atomic_store(&lane->job, JOB_NONE);
+	atomic_store(&worker->gate.done, 1);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, LANE_STACK_BYTES);
+	code = pthread_create(&lane->thread, &attr, lane_main, lane);
+	pthread_attr_destroy(&attr);
+	if (code)
+		return rh_fail(err, RH_OS, "thread %u of %u cannot be made: %s", lane->number + 1,
+			       worker->seats, strerror(code));
+	await_done(worker);
+	if (lane->err.text[0]) {
+		pthread_join(lane->thread, NULL);
+		return rh_fail(err, lane->err.code, "%s", lane->err.text);
+	}
+	return 0;
+}
+
+static void give_job(struct lane *lane, enum job job)
+{
+	atomic_store_explicit(&lane->job, job, memory_order_release);
+	rh_futex_wake(&lane->job, 1);
+}
+
+static void thread_leave(struct lane *lane)
+{
+	give_job(lane, JOB_LEAVE);
+	pthread_join(lane->thread, NULL);
+}
+
+void lanes_do(struct worker *worker, enum job job, struct lane *lanes, uint32_t count)
+{
+	worker->expected = count;
+	atomic_store(&worker->gate.done, count);
+	for (uint32_t i = 0; i < count; i++)
+		give_job(&lanes[i], job);
+	await_done(worker);
+}
+
+int lanes_open(struct worker *worker, struct rh_err *err)
+{
+	for (uint32_t i = 0; i < worker->seats; i++) {
+		if (seat_thread(&worker->lane[i], err) < 0) {
+			while (i-- > 0)
+				thread_leave(&worker->lane[i]);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+void lanes_close(struct worker *worker)
+{
+	for (uint32_t i = 0; i < worker->seats; i++)
+		thread_leave(&worker->lane[i]);
+}
+
+/* Threads whose recorded lane ended go, new ones come. */
+static void turn_over(struct worker *worker)
+{
+	struct rh_err err = { 0 };
+
+	for (uint32_t i = 0; i < worker->seats; i++) {
+		struct lane *lane = &worker->lane[i];
+
+		if (lane->turns == 0)
+			continue;
+		lane->turns = 0;
+		if (!lane->used || !worker->ctl->turn_over)
+			continue;
+		thread_leave(lane);
+		if (seat_thread(lane, &err) < 0)
+			worker_fail(worker, lane, err.code, "%s", err.text);
+	}
+}
+
+/* Grains [from, to) of a copy become what its lanes run next. */
+static void set_stretch(struct worker *worker, struct copy *copy, uint64_t from, uint64_t to)
+{
+	const uint64_t *table = worker->program.grain_table;
+
+	for (uint32_t l = 0; l < worker->lanes; l++) {
+		struct lane *lane = &copy->lanes[l];
+
+		lane->op = lane->seat->ops + table[from * worker->lanes + l];
+		lane->end = lane->seat->ops + table[to * worker->lanes + l];
+	}
+	copy->grain = to;
+}
+
+/* A copy at the end of the program starts over: with nothing live and nothing published. */
+static void wrap(struct worker *worker, struct copy *copy)
+{
+	uint64_t objects, bytes;
+
+	drain_copy(worker, copy, &objects, &bytes);
+	for (uint32_t l = 0; l < worker->lanes; l++)
+		atomic_store(&copy->progress[l].published, 0);
+	copy->grain = 0;
+}
+
+static void choose_loop(struct worker *worker, bool verify)
+{
+	bool no_memory = worker->spec.layer[0].ops.caps & RH_CAP_NO_MEMORY;
+
+	for (uint32_t i = 0; i < worker->seats; i++)
+		worker->lane[i].loop = loop_for(worker->ctl->touch, no_memory, verify);
+}
+
+void lanes_run(struct worker *worker, uint64_t first, uint64_t count, bool verify)
+{
+	uint64_t grains = worker->program.head->grains;
+
+	turn_over(worker);
+	choose_loop(worker, verify);
+	for (uint32_t k = 0; k < worker->ctl->copies; k++) {
+		struct copy *copy = &worker->copies[k];
+		uint64_t from = rh_ctl_grain(k, worker->ctl->copies, grains, first);
+
+		if (from == 0 && copy->grain == grains)
+			wrap(worker, copy);
+		set_stretch(worker, copy, from, from + count);
+	}
+	lanes_do(worker, JOB_RUN, worker->lane, worker->seats);
+}
+
+/* Runs every shifted copy up to its phase, barrier by barrier. */
+void lanes_preroll(struct worker *worker, bool verify)
+{
+	uint64_t grains = worker->program.head->grains;
+	uint64_t epoch = worker->program.head->epoch_grains;
+
+	choose_loop(worker, verify);
+	for (uint32_t k = 0; k < worker->ctl->copies; k++) {
+		struct copy *copy = &worker->copies[k];
+		uint64_t phase = rh_ctl_phase(k, worker->ctl->copies, grains);
+
+		while (copy->grain < phase) {
+			uint64_t to = copy->grain - copy->grain % epoch + epoch;
+
+			turn_over(worker);
+			set_stretch(worker, copy, copy->grain, to < phase ? to : phase);
+			lanes_do(worker, JOB_RUN, copy->lanes, worker->lanes);
+		}
+	}
+}

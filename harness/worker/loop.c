@@ -1,0 +1,203 @@
+/*
+ * loop.c - the replay loop in all its variants, and what happens off its fast path.
+ *
+ * The loop itself is loop.inc, included once for each way of touching memory and once
+ * for --verify. Nothing here parses, hashes, locks, allocates or asks the clock while
+ * ops run, but for a lane that has to wait for another.
+ *
+ * Waiting: the compiler (harness/compile.c) put a WAIT wherever an object or task made
+ * on one lane is used on another. It costs a load when the other lane is ahead. Else
+ * we look for wait_spin_ticks (20 us; none when lanes outnumber CPUs, where spinning
+ * keeps the other lane from running) and then sleep on the counter. The flag in
+ * `waiters` and the fence in publish() make sure that either the publisher sees the
+ * sleeper or the sleeper sees the count.
+ *
+ * A failed allocation leaves NULL in its slot; the ops that would have used the object
+ * pass over it, and the count says that the trial did less work than recorded.
+ */
+#include <string.h>
+
+#include "harness/worker/ops.h"
+#include "harness/worker/worker.h"
+
+static __attribute__((noinline, cold)) void alloc_failed(struct lane *lane, const struct rh_op *op)
+{
+	if (lane->alloc_failed++ == 0)
+		lane->first_failed_op = (uint64_t)(op - lane->seat->ops);
+}
+
+/* The object ended where its resize failed: the old block is still valid and goes. */
+static __attribute__((noinline, cold)) void resize_failed(struct lane *lane, const struct rh_op *op,
+							  uint32_t slot, size_t size_old)
+{
+	alloc_failed(lane, op);
+	lane->heap_ops->free(lane->heap, lane->slots[slot], size_old);
+	lane->slots[slot] = NULL;
+}
+
+static __attribute__((noinline)) void wait_for(struct lane *lane, uint32_t other, uint32_t count)
+{
+	struct progress *progress = &lane->progress[other];
+	uint64_t since = rh_ticks(), spin = lane->worker->wait_spin_ticks;
+	uint32_t seen;
+
+	lane->blocked++;
+	while (atomic_load_explicit(&progress->published, memory_order_acquire) < count) {
+		if (spin && rh_ticks() - since < spin)
+			continue;
+		atomic_fetch_add(&progress->waiters, 1);
+		seen = atomic_load(&progress->published);
+		if (seen < count)
+			rh_futex_wait(&progress->published, seen, UINT64_MAX);
+		atomic_fetch_sub(&progress->waiters, 1);
+	}
+	lane->blocked_ticks += rh_ticks() - since;
+}
+
+/* The exchange is the store and the fence between it and the look at waiters in one. */
+static inline void publish(struct lane *lane, uint32_t count)
+{
+	struct progress *mine = &lane->progress[lane->index];
+
+	atomic_exchange(&mine->published, count);
+	if (atomic_load_explicit(&mine->waiters, memory_order_relaxed))
+		rh_futex_wake(&mine->published, INT32_MAX);
+}
+
+/* Makes a value and memory opaque to the optimiser: compares stay in the order written and
+ * no load moves up to where the common ops would pay for it. */
+#define KEEP_ORDER(value) __asm__ volatile("" : "+r"(value) : : "memory")
+
+/* Writes a word into every page of a block. */
+static inline void touch_pages(void *p, size_t size)
+{
+	for (size_t at = 0; at + 8 <= size; at += RH_PAGE)
+		*(volatile uint64_t *)((char *)p + at) = at;
+}
+
+static __attribute__((noinline)) void task_op(struct lane *lane, const struct rh_op *op)
+{
+	const struct rh_stack_backend *ops = lane->stack_ops;
+	uint32_t slot = RH_OP_SLOT(op->what);
+	void **task = &lane->tasks[slot];
+
+	switch (RH_OP_KIND(op->what)) {
+	case RH_OP_CALL:
+		if (*task && ops->call(lane->stack, *task, op->size) < 0)
+			alloc_failed(lane, op);
+		break;
+	case RH_OP_RETURN:
+		if (*task)
+			ops->ret(lane->stack, *task, op->size);
+		break;
+	case RH_OP_SPAWN:
+		*task = ops->spawn(lane->stack, op->size);
+		if (!*task)
+			alloc_failed(lane, op);
+		break;
+	case RH_OP_EXIT:
+		if (*task)
+			ops->exit(lane->stack, *task);
+		*task = NULL;
+		break;
+	case RH_OP_TOUCH:
+		if (lane->slots[slot] && !(lane->heap_ops->caps & RH_CAP_NO_MEMORY))
+			touch_pages(lane->slots[slot], op->size);
+		break;
+	default:	/* PACE: the recorded gap is not kept in the plain variants */
+		break;
+	}
+}
+
+static void misc_op(struct lane *lane, const struct rh_op *op)
+{
+	const struct rh_stack_backend *ops = lane->stack_ops;
+	void *task;
+
+	switch (RH_OP_SLOT(op->what)) {
+	case RH_MISC_GROW:
+		task = lane->tasks[op_word(op, 1)];
+		if (task && ops->grow &&
+		    ops->grow(lane->stack, task, op_word(op, 2),
+			      op_word(op, 3) == RH_NONE ? 0 : op_word(op, 3)) < 0)
+			alloc_failed(lane, op);
+		break;
+	case RH_MISC_SHRINK:
+		task = lane->tasks[op_word(op, 1)];
+		if (task && ops->shrink)
+			ops->shrink(lane->stack, task, op_word(op, 2));
+		break;
+	case RH_MISC_GC_BEGIN:
+		lane->heap_ops->gc_begin(lane->heap);
+		if (ops->gc_begin)
+			ops->gc_begin(lane->stack);
+		break;
+	case RH_MISC_GC_END:
+		lane->heap_ops->gc_end(lane->heap);
+		if (ops->gc_end)
+			ops->gc_end(lane->stack);
+		break;
+	case RH_MISC_TURN:
+		lane->turns += op != lane->seat->ops;
+		break;
+	}
+}
+
+#define LOOP_NAME loop_none
+#define BORN(slot, p, size, align, zeroed) ((void)0)
+#define DIES(slot, p, size) ((void)0)
+#define RESIZED(slot, p, size_old, size_new) ((void)0)
+#define OPERATION(kind, size, call) call
+#include "harness/worker/loop.inc"
+
+/* The first word: what nearly every program writes at once. */
+#define TOUCH_FIRST(p, size) do { \
+		if ((size) >= 8) \
+			*(volatile uint64_t *)(p) = 0; \
+	} while (0)
+
+#define LOOP_NAME loop_first
+#define BORN(slot, p, size, align, zeroed) TOUCH_FIRST(p, size)
+#define DIES(slot, p, size) ((void)0)
+#define RESIZED(slot, p, size_old, size_new) TOUCH_FIRST(p, size_new)
+#define OPERATION(kind, size, call) call
+#include "harness/worker/loop.inc"
+
+#define LOOP_NAME loop_page
+#define BORN(slot, p, size, align, zeroed) touch_pages(p, size)
+#define DIES(slot, p, size) ((void)0)
+#define RESIZED(slot, p, size_old, size_new) touch_pages(p, size_new)
+#define OPERATION(kind, size, call) call
+#include "harness/worker/loop.inc"
+
+#define LOOP_NAME loop_full
+#define BORN(slot, p, size, align, zeroed) memset(p, 0x5a, size)
+#define DIES(slot, p, size) ((void)0)
+#define RESIZED(slot, p, size_old, size_new) memset(p, 0x5a, size_new)
+#define OPERATION(kind, size, call) call
+#include "harness/worker/loop.inc"
+
+#define LOOP_NAME loop_verify
+#define BORN(slot, p, size, align, zeroed) verify_born(lane, slot, p, size, align, zeroed)
+#define DIES(slot, p, size) verify_dies(lane, slot, p, size)
+#define RESIZED(slot, p, size_old, size_new) verify_resized(lane, slot, p, size_old, size_new)
+#define OPERATION(kind, size, call) call
+#include "harness/worker/loop.inc"
+
+loop_fn *loop_for(enum rh_ctl_touch touch, bool no_memory, bool verify)
+{
+	if (verify)
+		return loop_verify;
+	if (no_memory)
+		return touch == RH_TOUCH_NONE || touch == RH_TOUCH_RECORDED ? loop_none : loop_first;
+	switch (touch) {
+	case RH_TOUCH_FIRST:
+		return loop_first;
+	case RH_TOUCH_PAGE:
+		return loop_page;
+	case RH_TOUCH_FULL:
+		return loop_full;
+	default:
+		return loop_none;
+	}
+}

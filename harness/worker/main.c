@@ -1,0 +1,373 @@
+/*
+ * main.c - the worker: a fresh process that replays one program on one backend pair.
+ *
+ * The driver (harness/run_worker.c) starts one per trial with the allocator under test
+ * in LD_PRELOAD, as users deploy it, and commands it through the control block (ctl.h).
+ * Only libc and alloc/ are linked: whatever else were loaded would allocate from the
+ * heap under test before the first event.
+ *
+ * The life of a worker:
+ *	1  maps control block (fd 3) and program (fd 4, checked by the driver, read-only)
+ *	2  finds out which object really serves malloc and answers: the driver compares
+ *	3  OPEN: tables are made and touched, the heap is opened, one thread per lane sits
+ *	   down (lanes.c)
+ *	4  RUN: lanes replay a segment (loop.c); between segments everybody sleeps and the
+ *	   driver reads memory
+ *	5  DRAIN, CLOSE, exit
+ *
+ * Death is part of the job. The op a lane is at stands in the shared block; a fatal
+ * signal leaves its number, lane and address there and then kills as always; a check
+ * that fails hands over one sentence and waits for the driver's SIGKILL. If the driver
+ * dies first, the kernel kills us (PR_SET_PDEATHSIG).
+ *
+ * Everything of ours is mapped and touched before the heap opens, so that from then on
+ * new pages are the backend's.
+ */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "harness/worker/worker.h"
+
+static struct worker worker_self;
+static __thread uint32_t my_seat = UINT32_MAX;
+
+void crash_seat(uint32_t seat)
+{
+	my_seat = seat;
+}
+
+/* Async-signal-safe. Returning runs the faulting instruction again under the default action;
+ * abort() goes on by itself. */
+static void on_crash(int signal_number, siginfo_t *info, void *context)
+{
+	struct rh_ctl *ctl = worker_self.ctl;
+	uint32_t none = 0;
+
+	(void)context;
+	if (atomic_compare_exchange_strong(&ctl->died_signal, &none, (uint32_t)signal_number)) {
+		ctl->died_seat = my_seat;
+		ctl->died_address = (uint64_t)(uintptr_t)info->si_addr;
+	}
+	signal(signal_number, SIG_DFL);
+}
+
+/* A sanitizer wants these for itself and tells more. */
+static void catch_crashes(void)
+{
+#ifndef RH_SANITIZE
+	static const int fatal[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+	struct sigaction action = { .sa_sigaction = on_crash, .sa_flags = SA_SIGINFO };
+
+	for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
+		sigaction(fatal[i], &action, NULL);
+#else
+	(void)on_crash;
+#endif
+	signal(SIGINT, SIG_IGN);	/* Ctrl-C is the driver's: it kills us and cleans up */
+}
+
+_Noreturn void worker_fail(struct worker *worker, struct lane *lane, enum rh_exit code,
+			   const char *fmt, ...)
+{
+	struct rh_ctl *ctl = worker->ctl;
+	static _Atomic uint32_t claimed;
+	uint32_t none = 0;
+	va_list ap;
+
+	if (atomic_compare_exchange_strong(&claimed, &none, 1)) {
+		va_start(ap, fmt);
+		vsnprintf(ctl->text, sizeof(ctl->text), fmt, ap);
+		va_end(ap);
+		ctl->code = code;
+		ctl->failed_seat = lane ? lane->number : UINT32_MAX;
+		atomic_store(&ctl->failed, 1);
+		rh_ctl_pass(ctl, RH_CTL_DRIVER);
+	}
+	for (;;)
+		pause();
+}
+
+/* The kernel shall rather kill a worker than the driver or a neighbour. */
+static void volunteer_for_oom(void)
+{
+	struct rh_err refused;	/* then the kernel chooses as usual */
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	rh_write_all(fd, "1000", 4, "oom_score_adj", &refused);
+	close(fd);
+}
+
+static void find_malloc(struct rh_ctl *ctl)
+{
+	static const char *const family[] = { "free", "calloc", "realloc" };
+	char path[sizeof(ctl->malloc_path)], build_id[sizeof(ctl->malloc_build_id)];
+	void *libc = dlsym(RTLD_DEFAULT, "abort");
+
+	rh_object_of(dlsym(RTLD_DEFAULT, "malloc"), ctl->malloc_path, sizeof(ctl->malloc_path),
+		     ctl->malloc_build_id, sizeof(ctl->malloc_build_id));
+	rh_object_of(libc, path, sizeof(path), build_id, sizeof(build_id));
+	ctl->malloc_is_libc = strcmp(path, ctl->malloc_path) == 0;
+	for (size_t i = 0; i < sizeof(family) / sizeof(family[0]); i++) {
+		rh_object_of(dlsym(RTLD_DEFAULT, family[i]), path, sizeof(path), build_id,
+			     sizeof(build_id));
+		if (strcmp(path, ctl->malloc_path) != 0)
+			ctl->malloc_mixed = 1;
+	}
+}
+
+static void find_heap(struct worker *worker)
+{
+	struct rh_ctl *ctl = worker->ctl;
+	const struct rh_backend *ops = &worker->spec.layer[worker->spec.depth - 1].ops;
+
+	if (ops->caps & RH_CAP_PROCESS) {
+		memcpy(ctl->heap_path, ctl->malloc_path, sizeof(ctl->heap_path));
+		memcpy(ctl->heap_build_id, ctl->malloc_build_id, sizeof(ctl->heap_build_id));
+		return;
+	}
+	rh_object_of((const void *)(uintptr_t)ops->open, ctl->heap_path, sizeof(ctl->heap_path),
+		     ctl->heap_build_id, sizeof(ctl->heap_build_id));
+}
+
+static struct rh_ctl *map_ctl(void)
+{
+	struct stat st;
+	struct rh_ctl *ctl;
+
+	if (fstat(RH_CTL_FD, &st) < 0 || (size_t)st.st_size < sizeof(*ctl))
+		return NULL;
+	ctl = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
+		   RH_CTL_FD, 0);
+	if (ctl == MAP_FAILED || ctl->magic != RH_CTL_MAGIC || ctl->version != RH_CTL_VERSION ||
+	    ctl->bytes != (uint64_t)st.st_size)
+		return NULL;
+	close(RH_CTL_FD);
+	return ctl;
+}
+
+/* Only what says that it is the file the driver checked: that was thorough. */
+static int map_program(struct rh_program *program, struct rh_err *err)
+{
+	struct stat st;
+	const struct rh_program_head *head;
+
+	if (fstat(RH_CTL_PROGRAM_FD, &st) < 0 || (size_t)st.st_size < sizeof(*head))
+		return rh_fail(err, RH_BUG, "worker: the program cannot be read");
+	program->base = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, RH_CTL_PROGRAM_FD, 0);
+	if (program->base == MAP_FAILED)
+		return rh_fail_errno(err, RH_OS, "worker: the program cannot be mapped");
+	close(RH_CTL_PROGRAM_FD);
+	head = (const void *)program->base;
+	if (head->magic != RH_PROGRAM_MAGIC || head->version != RH_PROGRAM_VERSION ||
+	    head->bytes != (uint64_t)st.st_size)
+		return rh_fail(err, RH_BUG, "worker: what came as program is none");
+	program->head = head;
+	program->lanes = (const void *)(program->base + head->lane_table);
+	program->grain_table = (const void *)(program->base + head->grain_table);
+	program->grain_facts = (const void *)(program->base + head->grain_facts);
+	return 0;
+}
+
+/* Mapped and touched: our pages are all there before the heap opens. */
+static void *map_touched(size_t bytes)
+{
+	volatile char *p = rh_map(bytes);
+
+	for (size_t at = 0; p && at < bytes; at += RH_PAGE)
+		p[at] = 0;
+	return (void *)p;
+}
+
+static int make_copies(struct worker *worker, struct rh_err *err)
+{
+	const struct rh_program_head *head = worker->program.head;
+	uint32_t copies = worker->ctl->copies;
+
+	worker->copies = map_touched(copies * sizeof(*worker->copies));
+	worker->lane = map_touched(worker->seats * sizeof(*worker->lane));
+	if (!worker->copies || !worker->lane)
+		return rh_fail(err, RH_OS, "worker: no memory for %u lanes", worker->seats);
+	for (uint32_t k = 0; k < copies; k++) {
+		struct copy *copy = &worker->copies[k];
+
+		copy->slots = map_touched(((size_t)head->slots + 1) * sizeof(void *));
+		copy->tasks = map_touched(((size_t)head->task_slots + 1) * sizeof(void *));
+		copy->progress = map_touched(worker->lanes * sizeof(*copy->progress));
+		copy->lanes = worker->lane + (size_t)k * worker->lanes;
+		if (!copy->slots || !copy->tasks || !copy->progress)
+			return rh_fail(err, RH_OS, "worker: no memory for the %u slots of copy %u",
+				       head->slots, k + 1);
+	}
+	return 0;
+}
+
+static void set_lane(struct worker *worker, uint32_t number)
+{
+	struct lane *lane = &worker->lane[number];
+	struct copy *copy = &worker->copies[number / worker->lanes];
+	const struct rh_backend *ops = &worker->spec.layer[0].ops;
+
+	lane->worker = worker;
+	lane->copy = copy;
+	lane->index = number % worker->lanes;
+	lane->number = number;
+	lane->alloc = ops->alloc;
+	lane->free = ops->free;
+	lane->heap_ops = ops;
+	lane->stack_ops = &worker->spec.stack;
+	lane->slots = copy->slots;
+	lane->tasks = copy->tasks;
+	lane->progress = copy->progress;
+	lane->seat = &worker->ctl->seat[number];
+	lane->seat->ops = rh_program_ops(&worker->program, lane->index);
+	lane->op = lane->end = lane->seat->ops;
+}
+
+/* Writable private memory, as the kernel counts it (RLIMIT_DATA): address space that is only
+ * reserved does not count, so allocators that reserve gigabytes can be limited, too. */
+static int limit_memory(uint64_t bytes, struct rh_err *err)
+{
+	char text[256], *at = text;
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	struct rlimit limit;
+	uint64_t pages = 0;
+
+	if (fd >= 0)
+		close(fd);
+	if (length <= 0)
+		return rh_fail(err, RH_OS, "worker: /proc/self/statm cannot be read for the limit");
+	text[length] = '\0';
+	for (int field = 0; field < 6; field++)
+		pages = strtoull(at, &at, 10);
+	limit.rlim_cur = limit.rlim_max = pages * RH_PAGE + bytes;
+	if (setrlimit(RLIMIT_DATA, &limit) < 0)
+		return rh_fail_errno(err, RH_OS, "worker: memory cannot be limited");
+	return 0;
+}
+
+static int open_all(struct worker *worker, struct rh_err *err)
+{
+	struct rh_ctl *ctl = worker->ctl;
+	struct rh_spec *spec = &worker->spec;
+
+	if (rh_spec_parse(spec, ctl->spec, 1, err) < 0)
+		return -1;
+	find_heap(worker);
+	worker->lanes = worker->program.head->lanes;
+	worker->seats = ctl->copies * worker->lanes;
+	if (worker->seats > ctl->seats)
+		return rh_fail(err, RH_BUG, "worker: %u seats for %u lanes", ctl->seats,
+			       worker->seats);
+	worker->wait_spin_ticks = worker->seats <= rh_cpu_count() ? ctl->spin_ticks : 0;
+	if (make_copies(worker, err) < 0 ||
+	    (ctl->memory_limit && limit_memory(ctl->memory_limit, err) < 0) ||
+	    rh_spec_open(spec, worker->seats, &worker->heap, err) < 0)
+		return -1;
+	if (spec->stack.open(&worker->stacks, spec->stack_knobs, &spec->layer[0].ops, worker->heap,
+			     err) < 0)
+		return -1;
+	for (uint32_t i = 0; i < worker->seats; i++)
+		set_lane(worker, i);
+	return lanes_open(worker, err);
+}
+
+static void emit_stat(void *opaque, const char *name, const char *unit, uint64_t value)
+{
+	struct rh_ctl *ctl = opaque;
+	struct rh_ctl_stat *row = &ctl->stats[ctl->stat_count];
+
+	if (ctl->stat_count == RH_CTL_STATS_MAX)
+		return;
+	snprintf(row->name, sizeof(row->name), "%s", name);
+	snprintf(row->unit, sizeof(row->unit), "%s", unit);
+	row->value = value;
+	ctl->stat_count++;
+}
+
+static void drain_all(struct worker *worker)
+{
+	struct rh_ctl *ctl = worker->ctl;
+	uint64_t objects, bytes;
+
+	ctl->drained_objects = ctl->drained_bytes = 0;
+	for (uint32_t k = 0; k < ctl->copies; k++) {
+		drain_copy(worker, &worker->copies[k], &objects, &bytes);
+		ctl->drained_objects += objects;
+		ctl->drained_bytes += bytes;
+	}
+}
+
+static void obey(struct worker *worker)
+{
+	struct rh_ctl *ctl = worker->ctl;
+	struct rh_err err = { 0 };
+
+	switch (ctl->command) {
+	case RH_CTL_OPEN:
+		if (open_all(worker, &err) < 0)
+			worker_fail(worker, NULL, err.code, "%s", err.text);
+		break;
+	case RH_CTL_PREROLL:
+		lanes_preroll(worker, ctl->verify);
+		break;
+	case RH_CTL_RUN:
+		lanes_run(worker, ctl->first, ctl->count, ctl->verify);
+		break;
+	case RH_CTL_STATS:
+		ctl->stat_count = 0;
+		worker->spec.layer[0].ops.stats(worker->heap, emit_stat, ctl);
+		if (worker->spec.stack.stats)
+			worker->spec.stack.stats(worker->stacks, emit_stat, ctl);
+		break;
+	case RH_CTL_DRAIN:
+		drain_all(worker);
+		break;
+	case RH_CTL_CLOSE:
+		lanes_close(worker);
+		worker->spec.stack.close(worker->stacks);
+		worker->spec.layer[0].ops.close(worker->heap);
+		break;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct worker *worker = &worker_self;
+	struct rh_err err = { 0 };
+	struct rh_ctl *ctl;
+	long parent = argc == 2 ? strtol(argv[1], NULL, 10) : -1;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (parent < 0 || (parent > 0 && getppid() != (pid_t)parent))
+		return RH_USAGE;
+	ctl = worker->ctl = map_ctl();
+	if (!ctl)
+		return RH_USAGE;
+	catch_crashes();
+	volunteer_for_oom();
+	rh_clock_is_counter = ctl->clock_is_counter;
+	if (map_program(&worker->program, &err) < 0)
+		worker_fail(worker, NULL, err.code, "%s", err.text);
+	find_malloc(ctl);
+	for (;;) {
+		rh_ctl_pass(ctl, RH_CTL_DRIVER);
+		rh_ctl_await(ctl, RH_CTL_WORKER, ctl->spin_ticks, UINT64_MAX);
+		obey(worker);
+		if (ctl->command == RH_CTL_CLOSE)
+			break;
+	}
+	rh_ctl_pass(ctl, RH_CTL_DRIVER);
+	return 0;
+}

@@ -1,0 +1,147 @@
+/*
+ * verify.c - what --verify checks, so that any backend and any trace become an
+ * allocator test.
+ *
+ *	born	the block is aligned as asked (16 from 16 bytes on, as malloc promises; else
+ *		8 or the size's power of two), the backend's usable size covers it, zeroed
+ *		memory is zero; then it is filled with a pattern of its slot, copy and size
+ *	dies	every word of the pattern is still there (at free, resize, and in the drain
+ *		for whatever is live at the end)
+ *	resized	the part both sizes share came along; then the pattern of the new size
+ *
+ * Two live blocks that overlap cannot both keep their patterns, so overlap is found at
+ * the first death of either. Blocks up to WHOLE_BYTES are filled and checked whole;
+ * beyond that both ends and a word in every page: a run over gigabyte objects stays
+ * possible, and a page that was given away or never mapped is still noticed.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/worker/worker.h"
+
+enum { WHOLE_BYTES = 8192, END_BYTES = 2048, STRIDE_BYTES = RH_PAGE };
+
+static uint64_t pattern_seed(const struct lane *lane, uint32_t slot, size_t size)
+{
+	uint64_t x = (uint64_t)(lane->copy - lane->worker->copies) << 32 | slot;
+
+	x = (x ^ size * 0x9e3779b97f4a7c15ull) * 0xbf58476d1ce4e5b9ull;
+	return (x ^ x >> 31) | 1;
+}
+
+static uint64_t pattern_word(uint64_t seed, size_t at)
+{
+	return (at + 1) * seed;
+}
+
+/* The offset of the word to look at after the one at `at`. */
+static size_t next_word(size_t at, size_t words_bytes)
+{
+	if (words_bytes <= WHOLE_BYTES || at + 8 < END_BYTES || at + END_BYTES >= words_bytes)
+		return at + 8;
+	at = (at / STRIDE_BYTES + 1) * STRIDE_BYTES;
+	return at + END_BYTES < words_bytes ? at : words_bytes - END_BYTES;
+}
+
+/* Every check is worded the same way: which object, where, what. */
+static _Noreturn void violation(struct lane *lane, uint32_t slot, const void *p, size_t size,
+				const char *what)
+{
+	worker_fail(lane->worker, lane, RH_FAILED,
+		    "verify: %s (object of %zu bytes at %p, slot %u)", what, size, p, slot);
+}
+
+static void check_words(struct lane *lane, uint32_t slot, const char *p, size_t size, size_t seed,
+			size_t upto)
+{
+	size_t words_bytes = size & ~(size_t)7;
+	char what[160];
+
+	for (size_t at = 0; at < words_bytes; at = next_word(at, words_bytes)) {
+		uint64_t word, want = pattern_word(seed, at);
+
+		if (at + 8 > upto)
+			return;
+		memcpy(&word, p + at, 8);
+		if (word == want)
+			continue;
+		snprintf(what, sizeof(what),
+			 "contents changed at offset %zu: %016llx, was %016llx; another block "
+			 "overlaps it or somebody wrote into it", at, (unsigned long long)word,
+			 (unsigned long long)want);
+		violation(lane, slot, p, size, what);
+	}
+	for (size_t at = words_bytes; at < size && at < upto; at++)
+		if ((unsigned char)p[at] != (unsigned char)(seed >> (at & 7) * 8))
+			violation(lane, slot, p, size, "contents changed in the last bytes");
+}
+
+static void fill(char *p, size_t size, uint64_t seed)
+{
+	size_t words_bytes = size & ~(size_t)7;
+
+	for (size_t at = 0; at < words_bytes; at = next_word(at, words_bytes)) {
+		uint64_t word = pattern_word(seed, at);
+
+		memcpy(p + at, &word, 8);
+	}
+	for (size_t at = words_bytes; at < size; at++)
+		p[at] = (char)(seed >> (at & 7) * 8);
+}
+
+static size_t alignment_due(size_t size, size_t align)
+{
+	if (align > 1)
+		return align;
+	if (size >= 16)
+		return 16;
+	return size >= 8 ? 8 : 1;
+}
+
+static void check_zero(struct lane *lane, uint32_t slot, const char *p, size_t size)
+{
+	size_t words_bytes = size & ~(size_t)7;
+	uint64_t word;
+
+	for (size_t at = 0; at < words_bytes; at = next_word(at, words_bytes)) {
+		memcpy(&word, p + at, 8);
+		if (word)
+			violation(lane, slot, p, size, "memory asked for as zeroed is not zero");
+	}
+	for (size_t at = words_bytes; at < size; at++)
+		if (p[at])
+			violation(lane, slot, p, size, "memory asked for as zeroed is not zero");
+}
+
+static void check_place(struct lane *lane, uint32_t slot, void *p, size_t size, size_t align)
+{
+	char what[96];
+
+	if ((uintptr_t)p % alignment_due(size, align)) {
+		snprintf(what, sizeof(what), "not aligned to %zu bytes", alignment_due(size, align));
+		violation(lane, slot, p, size, what);
+	}
+	if (lane->heap_ops->usable(lane->heap, p, size) < size)
+		violation(lane, slot, p, size, "the usable size is smaller than what was asked for");
+}
+
+void verify_born(struct lane *lane, uint32_t slot, void *p, size_t size, size_t align, bool zeroed)
+{
+	check_place(lane, slot, p, size, align);
+	if (zeroed)
+		check_zero(lane, slot, p, size);
+	fill(p, size, pattern_seed(lane, slot, size));
+}
+
+void verify_dies(struct lane *lane, uint32_t slot, const void *p, size_t size)
+{
+	check_words(lane, slot, p, size, pattern_seed(lane, slot, size), size);
+}
+
+void verify_resized(struct lane *lane, uint32_t slot, void *p, size_t size_old, size_t size_new)
+{
+	check_place(lane, slot, p, size_new, 0);
+	check_words(lane, slot, p, size_old, pattern_seed(lane, slot, size_old),
+		    size_old < size_new ? size_old : size_new);
+	fill(p, size_new, pattern_seed(lane, slot, size_new));
+}

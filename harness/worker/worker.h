@@ -1,0 +1,131 @@
+/*
+ * worker.h - what the files of the worker share. main.c tells the story.
+ *
+ * Thread rule: struct worker and struct copy belong to the coordinator (the main
+ * thread); lanes read them while a job runs. A struct lane belongs to its thread
+ * while a job runs and to the coordinator otherwise; lane->job hands it over.
+ * Memory: rh_map only. Nothing in this folder calls malloc, stdio or a function
+ * that might.
+ */
+#ifndef RH_WORKER_H
+#define RH_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "alloc/backend.h"
+#include "harness/ctl.h"
+#include "traces/event.h"
+
+/* What a lane has published, alone in its pair of lines (the prefetcher of x86 takes two).
+ * waiters is touched only by those who sleep. */
+struct progress {
+	_Atomic uint32_t published;
+	_Atomic uint32_t waiters;
+	char pad[2 * RH_CACHE_LINE - 8];
+} __attribute__((aligned(2 * RH_CACHE_LINE)));
+
+enum job { JOB_NONE, JOB_RUN, JOB_DRAIN, JOB_LEAVE };
+
+struct worker;
+struct copy;
+struct lane;
+typedef void loop_fn(struct lane *lane);
+
+struct lane {
+	/* the loop reads */
+	const struct rh_op *op, *end;
+	void *(*alloc)(struct rh_lane *heap, size_t size);	/* of heap_ops, within reach */
+	void (*free)(struct rh_lane *heap, void *p, size_t size);
+	void **slots, **tasks;
+	struct rh_lane *heap;
+	struct rh_stack_lane *stack;
+	const struct rh_backend *heap_ops;
+	const struct rh_stack_backend *stack_ops;
+	struct progress *progress;	/* of the copy, by lane */
+	struct rh_ctl_seat *seat;
+	loop_fn *loop;
+	/* the loop writes, seldom */
+	uint64_t waits, blocked, blocked_ticks;
+	uint64_t alloc_failed, first_failed_op;
+	uint32_t turns;			/* trace lanes begun since the thread sat down */
+
+	/* the coordinator's */
+	struct worker *worker;
+	struct copy *copy;
+	uint32_t index;			/* lane of the program */
+	uint32_t number;		/* seat */
+	bool used;			/* the thread has run ops since it sat down */
+	pthread_t thread;
+	struct rh_err err;		/* of lane_open */
+	_Atomic uint32_t job;		/* enum job: a futex the thread sleeps on */
+} __attribute__((aligned(2 * RH_CACHE_LINE)));
+
+struct copy {
+	void **slots, **tasks;
+	struct progress *progress;
+	struct lane *lanes;
+	uint64_t grain;			/* where it stands; objects live since grain 0 */
+};
+
+/* A word all lanes arrive at; the last one opens it. */
+struct gate {
+	_Atomic uint32_t arrived;
+	_Atomic uint32_t open;		/* rises by one per segment */
+	_Atomic uint32_t done;		/* lanes still at work; the coordinator sleeps on it */
+};
+
+struct worker {
+	struct rh_ctl *ctl;
+	struct rh_program program;
+	struct rh_spec spec;
+	struct rh_heap *heap;
+	struct rh_stacks *stacks;
+	uint32_t lanes;			/* of the program */
+	uint32_t seats;			/* copies * lanes */
+	uint64_t wait_spin_ticks;	/* 0 when lanes outnumber CPUs */
+	uint64_t *live;			/* drain: size and lane by slot, see drain.c */
+	uint32_t expected;		/* lanes that take part in this job */
+	struct copy *copies;
+	struct lane *lane;		/* all seats */
+	_Alignas(2 * RH_CACHE_LINE) struct gate gate;
+};
+
+/* --- main.c --- */
+
+/* Ends the worker's usefulness from any thread: the first caller's sentence and place are
+ * handed to the driver, who kills us. Never returns. lane NULL = no lane in particular. */
+_Noreturn void worker_fail(struct worker *worker, struct lane *lane, enum rh_exit code,
+			   const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* Tells the crash handler whose thread this is. */
+void crash_seat(uint32_t seat);
+
+/* --- lanes.c --- */
+
+int lanes_open(struct worker *worker, struct rh_err *err);
+void lanes_close(struct worker *worker);
+/* Virtual grains first..first+count-1 of every copy. */
+void lanes_run(struct worker *worker, uint64_t first, uint64_t count, bool verify);
+void lanes_preroll(struct worker *worker, bool verify);
+/* Runs one job on the lanes that are set up for it; returns when all are done. */
+void lanes_do(struct worker *worker, enum job job, struct lane *lanes, uint32_t count);
+
+/* --- drain.c --- */
+
+void drain_copy(struct worker *worker, struct copy *copy, uint64_t *objects, uint64_t *bytes);
+void drain_lane(struct lane *lane);	/* a lane's part, on its thread */
+
+/* --- loop.c --- */
+
+/* The loop for a way of touching, or the verifying one. */
+loop_fn *loop_for(enum rh_ctl_touch touch, bool no_memory, bool verify);
+
+/* --- verify.c: every check ends in worker_fail --- */
+
+void verify_born(struct lane *lane, uint32_t slot, void *p, size_t size, size_t align, bool zeroed);
+void verify_dies(struct lane *lane, uint32_t slot, const void *p, size_t size);
+void verify_resized(struct lane *lane, uint32_t slot, void *p, size_t size_old, size_t size_new);
+
+#endif
