@@ -14,6 +14,7 @@ const struct rh_backend *const rh_backends[] = {
 	&rh_backend_libc,
 	&rh_backend_null,
 	&rh_backend_slow,
+	&rh_backend_tiered,
 	NULL
 };
 

@@ -65,6 +65,10 @@ static bool in_window(const struct rh_heap *heap, uintptr_t start)
 
 static void own(struct rh_heap *heap, uintptr_t start)
 {
+	uint32_t chunk = (uint32_t)((start - heap->window) / TIER_CHUNK_BYTES);
+
+	if (!heap->arenas.reserved_bytes || chunk < heap->arenas.first_chunk)
+		heap->arenas.first_chunk = chunk;
 	heap->arenas.owned[(start - heap->window) / TIER_ARENA] = 1;
 	heap->arenas.reserved_bytes += TIER_ARENA;
 	heap->arenas.next = start + TIER_ARENA;

@@ -185,6 +185,7 @@ static void merge_dead(struct mspan *span)
 static void collect_class(struct rh_lane *lane, unsigned spc)
 {
 	struct mcentral *central = &lane->heap->central[spc];
+	struct span_list emptied = { 0 };
 	struct mspan *span, *next;
 
 	if (!atomic_load_explicit(&lane->remote[spc], memory_order_relaxed))
@@ -192,19 +193,19 @@ static void collect_class(struct rh_lane *lane, unsigned spc)
 	rh_lock(&central->lock);
 	span = atomic_load_explicit(&lane->remote[spc], memory_order_relaxed);
 	atomic_store_explicit(&lane->remote[spc], NULL, memory_order_relaxed);
-	for (struct mspan *s = span; s; s = s->remote_next)
-		merge_dead(s);
-	rh_unlock(&central->lock);
 	for (; span; span = next) {
 		next = span->remote_next;
 		span->remote_next = NULL;
+		merge_dead(span);
 		if (span == lane->alloc[spc])
 			continue;
 		rh_list_remove(span);
-		if (span->alloc_count == 0)
-			rh_stash_put(lane, span);
-		else
-			rh_list_push_front(&lane->partial[spc], span);
+		rh_list_push_front(span->alloc_count ? &lane->partial[spc] : &emptied, span);
+	}
+	rh_unlock(&central->lock);
+	while ((span = emptied.first)) {
+		rh_list_remove(span);
+		rh_stash_put(lane, span);
 	}
 }
 

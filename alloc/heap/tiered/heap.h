@@ -95,7 +95,6 @@ struct mspan {
 	uint8_t spc;
 	uint8_t state;			/* enum span_state */
 	uint8_t needzero;
-	uint8_t stale_dead;		/* recorded: dead slots came after its sweep */
 	_Atomic uint32_t sweepgen;
 	uint32_t scav_pages;		/* SPAN_FREE: of these pages, how many are released */
 	/* frees from others (explicit), or from everyone (collected modes) */
@@ -240,6 +239,7 @@ struct rh_lane {
 	int64_t d_in_use, d_stack, d_released;
 	struct lane_counters n;
 	uint64_t class_frees[TIER_SPC_MAX];	/* collected modes: frees seen */
+	uint64_t refills_at_cycle;
 	/* stop-the-world (collected modes) */
 	_Alignas(RH_CACHE_LINE) _Atomic uint32_t inside;
 	struct rh_lane *next, *prev;		/* all open lanes, under the heap lock */
@@ -257,7 +257,6 @@ struct pacer {
 	uint64_t sweep_live_basis, pages_swept_basis;
 	_Atomic uint64_t pages_swept;
 	_Atomic uint64_t reclaim_index, reclaim_credit;
-	uint64_t live_at_last_cycle;
 };
 
 struct scavenger {
@@ -286,7 +285,6 @@ struct rh_heap {
 	struct fixalloc span_alloc, lane_alloc;
 	struct persistent persistent;
 	uint64_t in_use_bytes, stack_bytes, released_bytes;	/* lanes' deltas folded in */
-	uint64_t in_use_pages_cycle;
 	struct rh_lane *lanes;
 	unsigned lane_count, lane_count_max;
 	uint64_t lanes_opened;

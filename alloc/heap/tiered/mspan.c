@@ -108,7 +108,6 @@ void rh_span_init(struct rh_heap *heap, struct mspan *span, unsigned spc)
 	span->elem_bytes = spc > 1 ? class->elem_bytes : 0;
 	span->elem_count = spc > 1 ? class->elem_count : 1;
 	span->div_mul = spc > 1 ? class->div_mul : 0;
-	span->stale_dead = 0;
 	span->remote_next = NULL;
 	atomic_store_explicit(&span->dead_count, 0, memory_order_relaxed);
 	memset(span->alloc_bits, 0, span->bit_words * 8u);
@@ -165,6 +164,7 @@ void rh_span_rewind(struct mspan *span)
 {
 	span->freeindex = 0;
 	span->alloc_cache = ~span->alloc_bits[0];
+	span->needzero = 1;
 }
 
 const char *rh_span_check(const struct rh_heap *heap, const struct mspan *span)

@@ -71,6 +71,7 @@ struct arenas {
 						 * collected modes, for reclaim */
 	uint8_t *owned;				/* per arena: reserved by us */
 	bool any_grown;
+	uint32_t first_chunk;			/* of the lowest arena */
 };
 
 /* ---- arena.c ---- */

@@ -1,0 +1,79 @@
+/*
+ * collect.h - gc=oracle and gc=recorded: frees mark, cycles sweep.
+ * Inside this folder only; stories in gc.c, sweep.c, mcentral.c, mcache.c, tiny.c.
+ */
+#ifndef RH_TIERED_COLLECT_H
+#define RH_TIERED_COLLECT_H
+
+#include "alloc/heap/tiered/block.h"
+#include "alloc/heap/tiered/heap.h"
+
+/* ---- mcache.c: the path of a block ---- */
+
+void *rh_collected_alloc(struct rh_lane *lane, size_t size, size_t align, uint32_t flags);
+void rh_collected_free(struct rh_lane *lane, void *p, size_t size);
+/* A slot died: marks it; the span's next sweep frees it. */
+void rh_slot_died(struct rh_lane *lane, struct mspan *span, unsigned index);
+/* A slot of span class spc from the lane's span, refilled if need be. *refilled tells
+ * that the pacer is to be asked. */
+void *rh_mcache_slot(struct rh_lane *lane, unsigned spc, bool *refilled);
+/* Gives every cached span back. `stale` = sweepgen has moved since they were taken. */
+void rh_mcache_flush(struct rh_lane *lane, bool stale);
+
+/* ---- tiny.c ---- */
+
+void *rh_tiny_alloc(struct rh_lane *lane, size_t size, bool *refilled);
+/* Forgets the block that small ones are taken from. */
+void rh_tiny_drop(struct rh_lane *lane);
+/* True for spans whose slots may be shared by tiny blocks. */
+static inline bool rh_tiny_span(const struct mspan *span)
+{
+	return span->elem_bytes == 16 && span->spc & 1;
+}
+
+/* ---- mcentral.c ---- */
+
+void rh_central_init(struct rh_heap *heap);
+/* A span with a free slot for the lane's cache; NULL = exhausted. */
+struct mspan *rh_central_cache_span(struct rh_lane *lane, unsigned spc);
+/* Takes a span back from a lane's cache. */
+void rh_central_uncache_span(struct rh_lane *lane, struct mspan *span, bool stale);
+/* Files a span that was just swept and keeps live slots. */
+void rh_central_file(struct rh_lane *lane, struct mspan *span);
+/* A swept span without live slots leaves its lists, before its pages are freed. */
+void rh_central_forget(struct rh_heap *heap, struct mspan *span);
+/* A large span in use becomes known to the sweepers. */
+void rh_large_published(struct rh_lane *lane, struct mspan *span);
+void rh_set_push(struct rh_heap *heap, struct span_set *set, struct mspan *span);
+struct mspan *rh_set_pop(struct rh_heap *heap, struct span_set *set);
+void rh_set_reset(struct rh_heap *heap, struct span_set *set);
+
+/* ---- sweep.c ---- */
+
+/* True when the caller now owns the sweep of this span. */
+bool rh_sweep_acquire(struct rh_heap *heap, struct mspan *span);
+/* Sweeps an acquired span. preserve: it stays with the caller. Else it is filed or
+ * freed. Returns true when it went back to the page heap. */
+bool rh_sweep_span(struct rh_lane *lane, struct mspan *span, bool preserve);
+/* Sweeps one span; SIZE_MAX = nothing left, else pages that came free. */
+size_t rh_sweep_one(struct rh_lane *lane);
+/* Proportional sweep: what taking `bytes` owes, less own_pages which the caller is about
+ * to reclaim. */
+void rh_sweep_credit(struct rh_lane *lane, size_t bytes, size_t own_pages);
+/* Sweeps whole dead spans until page_count pages came free or there are no more. */
+void rh_sweep_reclaim(struct rh_lane *lane, size_t page_count);
+/* Sweeps all that is left. The world is stopped. */
+void rh_sweep_finish(struct rh_lane *lane);
+
+/* ---- gc.c ---- */
+
+void rh_gc_open(struct rh_heap *heap);
+/* Brackets every operation of a lane in collected modes; the world stops between. */
+void rh_gc_enter(struct rh_lane *lane);
+void rh_gc_leave(struct rh_lane *lane);
+/* Starts a cycle if the pacer says so. Outside enter/leave. */
+void rh_gc_poll(struct rh_lane *lane);
+/* A whole cycle now. Outside enter/leave. */
+void rh_gc_cycle(struct rh_lane *lane);
+
+#endif

@@ -1,0 +1,236 @@
+/*
+ * gc.c - cycles: when the dead are noticed.
+ *
+ * gc=oracle	free(obj) marks obj dead. When the bytes counted as live reach the
+ *		pacer's trigger, a cycle runs: an oracle that knows who is dead stands in
+ *		for tracing, so marking is instantaneous and costs one pass over the spans.
+ * gc=recorded	cycles run where the trace has the end of one; the frees that follow
+ *		are what that cycle found (sweep.c).
+ *
+ * A cycle, the world stopped:
+ *  1. finish the last sweep
+ *  2. mark: marks = taken and not dead; live bytes = marked bytes
+ *  3. sweepgen += 2: every span is unswept
+ *  4. the pacer sets goal and trigger, the scavenger its goal
+ *  5. all lanes' caches go back to mcentral (before step 3 in profiles up to 1.10)
+ * Then lanes go on and sweep as they allocate.
+ *
+ * Stopping the world: a lane is `inside` for the length of an operation. The collector
+ * holds gc_lock, raises `stopping` and waits until nobody is inside; who finds the flag
+ * up on entering steps back and waits for the lock. A lane whose thread sleeps is not
+ * inside, so nobody waits for it.
+ *
+ * Pacer, for GOGC percent g and marked bytes m: goal = m (1 + g), at least 4 MiB x g.
+ * A real collector starts early by what it expects to allocate while it marks; marking
+ * takes no time here, so the trigger is as late as the version allows: 95 % of the way
+ * up to 1.17, 61/64 of it (or goal - 4 MiB) since 1.18.
+ */
+#include <sched.h>
+
+#include "alloc/heap/tiered/collect.h"
+#include "alloc/heap/tiered/mheap.h"
+
+static const struct rh_lock_class gc_lock_class = { "gc", TIER_RANK_GC, 0 };
+
+#define HEAP_MIN ((uint64_t)4 << 20)
+
+static uint64_t heap_min(const struct rh_heap *heap)
+{
+	return HEAP_MIN * heap->knobs.gogc / 100;
+}
+
+static void set_trigger(struct rh_heap *heap, uint64_t live)
+{
+	struct pacer *pacer = &heap->pacer;
+	uint64_t marked = pacer->heap_marked, least = heap_min(heap), late;
+	double grow = (double)heap->knobs.gogc / 100;
+
+	pacer->goal = marked + (uint64_t)((double)marked * grow);
+	if (heap->profile->pacer_runway) {
+		if (pacer->goal < least)
+			pacer->goal = least;
+		late = pacer->goal > HEAP_MIN ? pacer->goal - HEAP_MIN : 0;
+		pacer->trigger = marked + (pacer->goal - marked) / 64 * 61;
+		if (pacer->trigger < late)
+			pacer->trigger = late;
+	} else {
+		pacer->trigger = marked + (uint64_t)((double)marked * grow * 0.95);
+		if (pacer->trigger < least)
+			pacer->trigger = least;
+	}
+	if (heap->knobs.limit && pacer->goal > heap->knobs.limit)
+		pacer->goal = heap->knobs.limit;
+	if (heap->knobs.limit && pacer->trigger > heap->knobs.limit / 64 * 61)
+		pacer->trigger = heap->knobs.limit / 64 * 61;
+	if (pacer->trigger < live + (1u << 20) && pacer->cycles)
+		pacer->trigger = live + (1u << 20);
+	if (pacer->goal < pacer->trigger)
+		pacer->goal = pacer->trigger;
+}
+
+void rh_gc_open(struct rh_heap *heap)
+{
+	rh_lock_init(&heap->gc_lock, &gc_lock_class, 0);
+	atomic_store(&heap->sweepgen, 2);
+	atomic_store(&heap->sweep_done, 1);
+	atomic_store(&heap->dummy.sweepgen, 2);
+	set_trigger(heap, 0);
+	heap->pacer.last_goal = heap->pacer.goal;
+}
+
+/* ---- the world ---- */
+
+void rh_gc_enter(struct rh_lane *lane)
+{
+	struct rh_heap *heap = lane->heap;
+
+	for (;;) {
+		atomic_store(&lane->inside, 1);
+		if (!atomic_load(&heap->stopping))
+			return;
+		atomic_store(&lane->inside, 0);
+		rh_lock(&heap->gc_lock);
+		rh_unlock(&heap->gc_lock);
+	}
+}
+
+void rh_gc_leave(struct rh_lane *lane)
+{
+	atomic_store_explicit(&lane->inside, 0, memory_order_release);
+}
+
+static void stop_world(struct rh_heap *heap)
+{
+	atomic_store(&heap->stopping, 1);
+	for (struct rh_lane *lane = heap->lanes; lane; lane = lane->next) {
+		while (atomic_load(&lane->inside))
+			sched_yield();
+	}
+}
+
+/* ---- a cycle ---- */
+
+static uint64_t mark_span(struct mspan *span)
+{
+	unsigned live = 0;
+
+	for (unsigned w = 0; w < (span->elem_count + 63u) / 64; w++) {
+		span->mark_bits[w] = span->alloc_bits[w] & ~atomic_load(&span->dead_bits[w]);
+		live += (unsigned)__builtin_popcountll(span->mark_bits[w]);
+	}
+	return (uint64_t)live * rh_span_elem(span);
+}
+
+static void mark(struct rh_heap *heap)
+{
+	uint32_t count = atomic_load(&heap->all_span_count);
+	uint64_t marked = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (heap->all_spans[i]->state == SPAN_IN_USE)
+			marked += mark_span(heap->all_spans[i]);
+	}
+	heap->pacer.heap_marked = marked;
+	atomic_store(&heap->pacer.heap_live, marked);
+}
+
+static void reset_sets(struct rh_heap *heap)
+{
+	unsigned unswept = 1 - atomic_load(&heap->sweepgen) / 2 % 2;
+
+	for (unsigned spc = 0; spc < TIER_SPC_MAX; spc++) {
+		rh_set_reset(heap, &heap->central[spc].partial[unswept]);
+		rh_set_reset(heap, &heap->central[spc].full[unswept]);
+	}
+}
+
+static void flush_all(struct rh_heap *heap, bool stale)
+{
+	for (struct rh_lane *lane = heap->lanes; lane; lane = lane->next)
+		rh_mcache_flush(lane, stale);
+}
+
+static void set_pace(struct rh_heap *heap)
+{
+	struct pacer *pacer = &heap->pacer;
+	uint64_t live = atomic_load(&pacer->heap_live), in_use;
+	double room;
+
+	pacer->last_goal = pacer->goal;
+	set_trigger(heap, live);
+	room = (double)pacer->trigger - (double)live - (double)(1u << 20);
+	if (room < TIER_PAGE)
+		room = TIER_PAGE;
+	rh_lock(&heap->lock);
+	in_use = rh_heap_totals(heap).in_use;
+	rh_scavenge_set_goal(heap, in_use, pacer->goal, pacer->last_goal);
+	rh_unlock(&heap->lock);
+	atomic_store(&pacer->pages_swept, 0);
+	pacer->pages_swept_basis = 0;
+	pacer->sweep_live_basis = live;
+	pacer->sweep_pages_per_byte = (double)(in_use >> TIER_PAGE_SHIFT) / room;
+}
+
+/* Page caches of lanes that took no span since the last cycle. */
+static void flush_idle_pcaches(struct rh_heap *heap)
+{
+	rh_lock(&heap->lock);
+	for (struct rh_lane *lane = heap->lanes; lane; lane = lane->next) {
+		if (lane->n.refills == lane->refills_at_cycle)
+			rh_pages_flush_cache(heap, &lane->pcache);
+		lane->refills_at_cycle = lane->n.refills;
+	}
+	rh_unlock(&heap->lock);
+}
+
+static void cycle_stopped(struct rh_lane *lane)
+{
+	struct rh_heap *heap = lane->heap;
+	bool late_flush = heap->profile->lazy_flush && heap->gc == TIER_GC_ORACLE;
+
+	rh_sweep_finish(lane);
+	reset_sets(heap);
+	mark(heap);
+	if (!late_flush)
+		flush_all(heap, false);
+	atomic_store(&heap->pacer.heap_live, heap->pacer.heap_marked);
+	atomic_fetch_add(&heap->sweepgen, 2);
+	atomic_store(&heap->sweep_next, 0);
+	atomic_store(&heap->sweep_done, 0);
+	atomic_store(&heap->pacer.reclaim_index, heap->arenas.first_chunk);
+	atomic_store(&heap->pacer.reclaim_credit, 0);
+	heap->pacer.cycles++;
+	set_pace(heap);
+	if (late_flush)
+		flush_all(heap, true);
+	if (heap->profile->pcache_flush_gc)
+		flush_idle_pcaches(heap);
+}
+
+/* Runs a cycle; with `due`, only if the trigger is still reached once it is our turn. */
+static void cycle(struct rh_lane *lane, bool due)
+{
+	struct rh_heap *heap = lane->heap;
+
+	rh_lock(&heap->gc_lock);
+	if (!due || atomic_load(&heap->pacer.heap_live) >= heap->pacer.trigger) {
+		stop_world(heap);
+		cycle_stopped(lane);
+		atomic_store(&heap->stopping, 0);
+	}
+	rh_unlock(&heap->gc_lock);
+}
+
+void rh_gc_cycle(struct rh_lane *lane)
+{
+	cycle(lane, false);
+}
+
+void rh_gc_poll(struct rh_lane *lane)
+{
+	struct rh_heap *heap = lane->heap;
+
+	if (heap->gc == TIER_GC_ORACLE &&
+	    atomic_load(&heap->pacer.heap_live) >= tier_load(&heap->pacer.trigger))
+		cycle(lane, true);
+}

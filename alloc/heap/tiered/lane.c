@@ -1,0 +1,173 @@
+/*
+ * lane.c - opening and closing heaps and lanes.
+ *
+ * A heap is one zeroed mapping plus persistent memory for maps; the maps of pages are
+ * as long as the 64 GiB window and cost memory only where pages exist. A lane comes
+ * from fixalloc under the heap lock and goes back there: ten thousand lanes one after
+ * another use the same memory.
+ */
+#include "alloc/heap/tiered/lane.h"
+
+#include <string.h>
+
+#include "alloc/heap/tiered/block.h"
+#include "alloc/heap/tiered/collect.h"
+#include "alloc/heap/tiered/explicit.h"
+#include "alloc/heap/tiered/mheap.h"
+
+static const struct rh_lock_class bits_lock_class = { "gcBits", TIER_RANK_BITS, 0 };
+
+static void record_span(void *ctx, void *object)
+{
+	struct rh_heap *heap = ctx;
+	uint32_t count = atomic_load_explicit(&heap->all_span_count, memory_order_relaxed);
+
+	heap->all_spans[count] = object;
+	atomic_store_explicit(&heap->all_span_count, count + 1, memory_order_release);
+}
+
+static int open_maps(struct rh_heap *heap)
+{
+	struct persistent *from = &heap->persistent;
+	size_t pages = TIER_WINDOW_PAGES;
+
+	heap->spans = rh_persistent_alloc(from, pages * sizeof(*heap->spans), 64);
+	heap->class_map = rh_persistent_alloc(from, pages, 64);
+	heap->all_spans = rh_persistent_alloc(from, pages * sizeof(*heap->all_spans), 64);
+	if (!heap->spans || !heap->class_map || !heap->all_spans)
+		return -1;
+	heap->span_alloc = (struct fixalloc){
+		.from = from, .object_bytes = sizeof(struct mspan), .align = 8,
+		.first = record_span, .ctx = heap,
+	};
+	heap->lane_alloc = (struct fixalloc){
+		.from = from, .object_bytes = sizeof(struct rh_lane), .align = 64, .zero = true,
+	};
+	if (rh_arenas_open(heap) < 0)
+		return -1;
+	return heap->profile->radix ? rh_pages_open(heap) : rh_lists_open(heap);
+}
+
+int rh_tiered_open(struct rh_heap **out, const void *knobs, const struct rh_heap_env *env,
+		   struct rh_err *err)
+{
+	struct rh_heap *heap = rh_map(sizeof(*heap));
+
+	(void)env;
+	if (!heap)
+		return rh_fail_errno(err, RH_OS, "tiered: no memory for the heap's own tables");
+	heap->knobs = *(const struct tier_knobs *)knobs;
+	heap->profile = &rh_tier_profiles[heap->knobs.profile];
+	heap->gc = (enum tier_gc)heap->knobs.gc;
+	heap->scavenger.on = heap->knobs.scavenge;
+	heap->scavenger.goal_bytes = UINT64_MAX;
+	rh_classes_make(&heap->classes, heap->profile);
+	rh_persistent_init(&heap->persistent);
+	rh_lock_init(&heap->lock, &rh_mheap_lock_class, 0);
+	rh_lock_init(&heap->bits_lock, &bits_lock_class, 0);
+	rh_central_init(heap);
+	rh_gc_open(heap);
+	if (open_maps(heap) < 0) {
+		rh_fail(err, RH_OS, "tiered: the system gives no address space for a heap "
+			"(64 MiB and its maps); raise the limit of address space (ulimit -v)");
+		rh_tiered_close(heap);
+		return -1;
+	}
+	*out = heap;
+	return 0;
+}
+
+void rh_tiered_close(struct rh_heap *heap)
+{
+	if (!heap)
+		return;
+	rh_arenas_close(heap);
+	rh_persistent_close(&heap->persistent);
+	rh_unmap(heap, sizeof(*heap));
+}
+
+/* ---- lanes ---- */
+
+static uint16_t bin_offset(const struct rh_heap *heap, size_t size)
+{
+	struct place place = rh_place(heap, size, 0, 0);
+	unsigned spc = place.spc < 2 || heap->gc != TIER_GC_EXPLICIT ? 0 : place.spc;
+
+	return (uint16_t)(offsetof(struct rh_lane, bin) + spc * sizeof(struct bin));
+}
+
+static void init_lane(struct rh_heap *heap, struct rh_lane *lane)
+{
+	lane->heap = heap;
+	lane->class_map = (uintptr_t)heap->class_map - (heap->window >> TIER_PAGE_SHIFT);
+	for (unsigned i = 0; i < TIER_CLASS8_COUNT; i++)
+		lane->plain8[i] = bin_offset(heap, i * 8);
+	for (unsigned i = 0; i < TIER_CLASS128_COUNT; i++)
+		lane->plain128[i] = bin_offset(heap, 1024 + i * 128);
+	for (unsigned spc = 0; spc < TIER_SPC_MAX; spc++)
+		lane->alloc[spc] = &heap->dummy;
+	rh_explicit_lane_init(lane);
+}
+
+int rh_tiered_lane_open(struct rh_heap *heap, struct rh_lane **out, struct rh_err *err)
+{
+	struct rh_lane *lane;
+
+	rh_lock(&heap->lock);
+	lane = rh_fixalloc(&heap->lane_alloc);
+	rh_unlock(&heap->lock);
+	if (!lane)
+		return rh_fail(err, RH_OS, "tiered: no memory for another lane");
+	init_lane(heap, lane);
+	/* A stopped world must not miss a lane: joining waits for it. */
+	rh_lock(&heap->gc_lock);
+	rh_lock(&heap->lock);
+	lane->next = heap->lanes;
+	if (lane->next)
+		lane->next->prev = lane;
+	heap->lanes = lane;
+	heap->lanes_opened++;
+	if (++heap->lane_count > heap->lane_count_max)
+		heap->lane_count_max = heap->lane_count;
+	rh_unlock(&heap->lock);
+	rh_unlock(&heap->gc_lock);
+	*out = lane;
+	return 0;
+}
+
+/* Adds what a closing lane counted to the heap's own counters. Heap lock held. */
+static void retire_counters(struct rh_heap *heap, struct rh_lane *lane)
+{
+#define X(field, name, unit) heap->retired.field += lane->n.field;
+	TIER_LANE_COUNTERS(X)
+#undef X
+	for (unsigned spc = 0; spc < TIER_SPC_MAX; spc++) {
+		heap->retired_allocs[spc] += lane->bin[spc].allocs;
+		heap->retired_misses[spc] += lane->bin[spc].misses;
+		heap->retired_frees[spc] += lane->class_frees[spc];
+	}
+}
+
+void rh_tiered_lane_close(struct rh_lane *lane)
+{
+	struct rh_heap *heap = lane->heap;
+
+	if (heap->gc == TIER_GC_EXPLICIT) {
+		rh_explicit_drain(lane);
+	} else {
+		rh_gc_enter(lane);
+		rh_mcache_flush(lane, false);
+		rh_gc_leave(lane);
+	}
+	rh_lock(&heap->gc_lock);
+	rh_lane_drain_pages(lane);
+	rh_lock(&heap->lock);
+	*(lane->prev ? &lane->prev->next : &heap->lanes) = lane->next;
+	if (lane->next)
+		lane->next->prev = lane->prev;
+	heap->lane_count--;
+	retire_counters(heap, lane);
+	rh_fixalloc_free(&heap->lane_alloc, lane);
+	rh_unlock(&heap->lock);
+	rh_unlock(&heap->gc_lock);
+}

@@ -1,0 +1,270 @@
+/*
+ * tiered.c - Go's heap in C: the backend's entries, and the story of a block.
+ *
+ * The tiers, each in its file:
+ *
+ *	lane (a P)	bins		freed blocks, reused first	explicit.c
+ *			tiny block	16 bytes shared by small ones	tiny.c
+ *			alloc[class]	a span per class		mcache.c, mspan.c
+ *			page cache	64 pages			mheap.c
+ *	mcentral	spans of a class no lane holds			mcentral.c
+ *	mheap		spans, span structs, one lock			mheap.c
+ *	page heap	free pages, by address or by length		pages_radix.c, pages_lists.c
+ *	arenas		address space, from the system and back		arena.c, scavenge.c
+ *	collector	who is dead, when it is noticed			gc.c, sweep.c
+ *
+ * alloc(size), gc=explicit, about 14 instructions:
+ *  1. size -> bin, one table load (two tables: up to 1 KiB by 8, up to 32 KiB by 128).
+ *  2. Pop the bin. Done.
+ *  3. Bin empty: a slot of the lane's span, else the next span (explicit.c).
+ *  4. Larger than 32 KiB: pages of its own (large.c).
+ * free(p), about 13: page of p -> span class, one byte load; push on that bin; over the
+ * limit: give half back (explicit.c). The size told by the caller is not needed.
+ * No step up to here takes a lock, and most of what follows does not either.
+ *
+ * gc=oracle and gc=recorded keep every bin empty and the class map zero, so the same
+ * two fast paths fall through to the slow ones at once: free marks a slot dead, and
+ * cycles sweep (gc.c tells when).
+ *
+ * Go has no free and gives every block its type. How this heap fits malloc: block.c.
+ * Tiny blocks are made in the collected modes only: with explicit frees a 16-byte slot
+ * would stay as long as its longest-lived part, for nothing.
+ */
+#include <string.h>
+
+#include "alloc/heap/tiered/block.h"
+#include "alloc/heap/tiered/collect.h"
+#include "alloc/heap/tiered/explicit.h"
+#include "alloc/heap/tiered/lane.h"
+#include "alloc/heap/tiered/mheap.h"
+#include "alloc/heap/tiered/poison.h"
+#include "alloc/registry.h"
+
+static const char *const profile_names[] = { "1.8", "1.10", "1.14", "1.17", "1.22", "1.26", NULL };
+static const char *const gc_names[] = { "explicit", "oracle", "recorded", NULL };
+
+static const struct rh_opt tiered_knobs[] = {
+	{ "profile", 0, RH_OPT_NAME, offsetof(struct tier_knobs, profile), "1.17",
+	  .names = profile_names, .arg = "VERSION", .help = "which Go it behaves like" },
+	{ "gc", 0, RH_OPT_NAME, offsetof(struct tier_knobs, gc), "explicit",
+	  .names = gc_names, .arg = "MODE", .help = "when freed slots come back" },
+	{ "gogc", 0, RH_OPT_UINT, offsetof(struct tier_knobs, gogc), "100",
+	  .min = 1, .max = 100000, .arg = "PERCENT", .help = "growth that starts a cycle" },
+	{ "scavenge", 0, RH_OPT_FLAG, offsetof(struct tier_knobs, scavenge), "on",
+	  .arg = "on|off", .help = "give free pages back to the system" },
+	{ "limit", 0, RH_OPT_SIZE, offsetof(struct tier_knobs, limit), "0",
+	  .arg = "BYTES", .help = "most memory it may hold, 0 for no limit" },
+	{ .name = NULL }
+};
+
+/* ---- alloc ---- */
+
+/* A block the bin did not have. */
+static __attribute__((noinline)) void *alloc_slow(struct rh_lane *lane, size_t size, unsigned spc)
+{
+	const struct place large = { .spc = 1, .align = 16 };
+	void *p;
+
+	if (lane->heap->gc != TIER_GC_EXPLICIT)
+		return rh_collected_alloc(lane, size, 0, 0);
+	p = spc ? rh_explicit_alloc(lane, spc, NULL) : rh_large_alloc(lane, size, &large, 0);
+	if (p && TIER_DEBUG)
+		rh_live_begin(lane, p);
+	if (p && RH_POISON)
+		rh_unpoison(p, size);
+	return p;
+}
+
+static inline void *bin_pop(struct rh_lane *lane, struct bin *bin, size_t size)
+{
+	void *p = bin->head;
+
+	if (RH_POISON)
+		rh_unpoison(p, size < sizeof(void *) ? sizeof(void *) : size);
+	bin->head = *(void **)p;
+	bin->room++;
+	tier_add(&bin->allocs, 1);
+	if (TIER_DEBUG)
+		rh_live_begin(lane, p);
+	return p;
+}
+
+static inline struct bin *bin_at(struct rh_lane *lane, uint16_t offset)
+{
+	return (struct bin *)((char *)lane + offset);
+}
+
+static void *tiered_alloc(struct rh_lane *lane, size_t size)
+{
+	struct bin *bin;
+
+	if (tier_likely(size <= 1024))
+		bin = bin_at(lane, lane->plain8[(size + 7) >> 3]);
+	else if (size <= TIER_SMALL_MAX)
+		bin = bin_at(lane, lane->plain128[(size - 1024 + 127) >> 7]);
+	else
+		bin = &lane->bin[0];
+	if (tier_unlikely(!bin->head))
+		return alloc_slow(lane, size, (unsigned)(bin - lane->bin));
+	return bin_pop(lane, bin, size);
+}
+
+static void *tiered_alloc_as(struct rh_lane *lane, size_t size, size_t align, uint32_t flags)
+{
+	struct place place;
+	bool known_zero = false;
+	void *p;
+
+	if (lane->heap->gc != TIER_GC_EXPLICIT)
+		return rh_collected_alloc(lane, size, align, flags);
+	place = rh_place(lane->heap, size, align, flags);
+	if (place.spc < 2) {
+		p = rh_large_alloc(lane, size, &place, flags);
+		if (p && TIER_DEBUG)
+			rh_live_begin(lane, p);
+		return p;
+	}
+	if (lane->bin[place.spc].head) {
+		p = bin_pop(lane, &lane->bin[place.spc], size);
+	} else {
+		p = rh_explicit_alloc(lane, place.spc, &known_zero);
+		if (!p)
+			return NULL;
+		if (TIER_DEBUG)
+			rh_live_begin(lane, p);
+		if (RH_POISON)
+			rh_unpoison(p, size);
+	}
+	if (flags & RH_ALLOC_ZEROED && !known_zero)
+		memset(p, 0, size);
+	return p;
+}
+
+/* ---- free ---- */
+
+/* Blocks that are not on the class map: large ones, and all of the collected modes. */
+static __attribute__((noinline)) void free_slow(struct rh_lane *lane, void *p, size_t size)
+{
+	struct mspan *span;
+
+	if (lane->heap->gc != TIER_GC_EXPLICIT) {
+		rh_collected_free(lane, p, size);
+		return;
+	}
+	if (TIER_DEBUG)
+		rh_live_end(lane, p);
+	span = rh_span_of(lane->heap, p);
+	tier_add(&lane->n.large_frees, 1);
+	rh_stash_put(lane, span);
+}
+
+static void tiered_free(struct rh_lane *lane, void *p, size_t size)
+{
+	unsigned spc = *(const uint8_t *)(lane->class_map + ((uintptr_t)p >> TIER_PAGE_SHIFT));
+	struct bin *bin = &lane->bin[spc];
+
+	if (tier_unlikely(!spc)) {
+		free_slow(lane, p, size);
+		return;
+	}
+	if (TIER_DEBUG)
+		rh_live_end(lane, p);
+	if (RH_POISON)
+		rh_unpoison(p, sizeof(void *));
+	*(void **)p = bin->head;
+	bin->head = p;
+	if (RH_POISON)
+		rh_poison(p, lane->heap->classes.of[spc].elem_bytes -
+			  lane->heap->classes.of[spc].header_bytes);
+	if (tier_unlikely(--bin->room < 0))
+		rh_explicit_overflow(lane, spc);
+}
+
+/* ---- resize ---- */
+
+static size_t tiered_usable(struct rh_lane *lane, const void *p, size_t size)
+{
+	const struct mspan *span = rh_span_of(lane->heap, p);
+	size_t elem = rh_span_elem(span);
+
+	if (lane->heap->gc != TIER_GC_EXPLICIT)
+		return size;
+	return span->elem_bytes ? elem - lane->heap->classes.of[span->spc].header_bytes : elem;
+}
+
+/* Stays where it is while the new size fits and uses at least half of the slot. Go has
+ * no such thing: the collected modes always make a new block. */
+static void *tiered_resize(struct rh_lane *lane, void *p, size_t size_old, size_t size_new)
+{
+	size_t usable = tiered_usable(lane, p, size_old);
+	void *moved;
+
+	if (lane->heap->gc == TIER_GC_EXPLICIT && size_new <= usable && size_new >= usable / 2) {
+		if (RH_POISON && size_new < usable)
+			rh_poison((char *)p + size_new, usable - size_new);
+		rh_unpoison(p, size_new);
+		return p;
+	}
+	moved = tiered_alloc(lane, size_new);
+	if (!moved)
+		return NULL;
+	memcpy(moved, p, size_old < size_new ? size_old : size_new);
+	tiered_free(lane, p, size_old);
+	return moved;
+}
+
+/* ---- pages for stacks ---- */
+
+static void *tiered_stack_pages(struct rh_lane *lane, size_t page_count)
+{
+	struct mspan *span = page_count && page_count <= TIER_WINDOW_PAGES ?
+			     rh_span_alloc_manual(lane, page_count) : NULL;
+
+	return span ? (void *)span->base : NULL;
+}
+
+static void tiered_stack_pages_free(struct rh_lane *lane, void *p, size_t page_count)
+{
+	struct mspan *span = rh_span_of(lane->heap, p);
+
+	assert(span && span->state == SPAN_MANUAL && span->page_count == page_count);
+	(void)page_count;
+	rh_span_free(lane, span);
+}
+
+/* ---- collections the trace asks for ---- */
+
+static void tiered_gc_begin(struct rh_lane *lane)
+{
+	(void)lane;	/* a recorded cycle acts when marking ends: what it found then dies */
+}
+
+static void tiered_gc_end(struct rh_lane *lane)
+{
+	if (lane->heap->gc == TIER_GC_RECORDED)
+		rh_gc_cycle(lane);
+}
+
+const struct rh_backend rh_backend_tiered = {
+	.abi = RH_BACKEND_ABI,
+	.caps = RH_CAP_GC,
+	.name = "tiered",
+	.summary = "Go's heap in C: mcache, mcentral, page cache, page heap, arenas",
+	.knobs = tiered_knobs,
+	.knobs_bytes = sizeof(struct tier_knobs),
+	.open = rh_tiered_open,
+	.close = rh_tiered_close,
+	.lane_open = rh_tiered_lane_open,
+	.lane_close = rh_tiered_lane_close,
+	.alloc = tiered_alloc,
+	.alloc_as = tiered_alloc_as,
+	.free = tiered_free,
+	.resize = tiered_resize,
+	.usable = tiered_usable,
+	.gc_begin = tiered_gc_begin,
+	.gc_end = tiered_gc_end,
+	.stats = rh_tiered_stats,
+	.locks = rh_tiered_locks,
+	.stack_pages = tiered_stack_pages,
+	.stack_pages_free = tiered_stack_pages_free,
+};

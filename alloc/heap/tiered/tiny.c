@@ -1,0 +1,77 @@
+/*
+ * tiny.c - blocks under 16 bytes without pointers share a 16-byte slot.
+ *
+ *	| 5 bytes |...| 4 bytes | free 4 |	offset rounded up to the alignment that
+ *	0         5   8        12       16	the size implies (8, 4, 2 or 1)
+ *
+ * A block that fits behind the lane's current one costs an addition. Otherwise a new
+ * slot of the 16-byte noscan class is taken, and becomes the current one if it has more
+ * room left. A slot is dead when all its parts are: tiny_live counts them, plus one for
+ * the lane that still hands out parts of it. Every block of that class is counted this
+ * way, so that a free needs not know how the block came about.
+ */
+#include "alloc/heap/tiered/collect.h"
+#include "alloc/heap/tiered/poison.h"
+
+enum { TINY_BLOCK = 16 };
+
+static unsigned align_up(unsigned offset, size_t size)
+{
+	unsigned align = size % 8 == 0 ? 8 : size % 4 == 0 ? 4 : size % 2 == 0 ? 2 : 1;
+
+	return (offset + align - 1) & ~(align - 1);
+}
+
+static _Atomic uint8_t *parts_of(struct rh_lane *lane, uintptr_t slot, struct mspan **span,
+				 unsigned *index)
+{
+	*span = rh_span_of(lane->heap, (void *)slot);
+	*index = rh_span_index(*span, (void *)slot);
+	return &(*span)->tiny_live[*index];
+}
+
+void rh_tiny_drop(struct rh_lane *lane)
+{
+	struct mspan *span;
+	unsigned index;
+
+	if (lane->tiny) {
+		_Atomic uint8_t *parts = parts_of(lane, lane->tiny, &span, &index);
+
+		if (atomic_fetch_sub_explicit(parts, 1, memory_order_acq_rel) == 1)
+			rh_slot_died(lane, span, index);
+	}
+	lane->tiny = 0;
+	lane->tiny_offset = 0;
+}
+
+void *rh_tiny_alloc(struct rh_lane *lane, size_t size, bool *refilled)
+{
+	unsigned offset = align_up(lane->tiny_offset, size), index;
+	struct mspan *span;
+	uintptr_t slot;
+
+	if (lane->tiny && offset + size <= TINY_BLOCK) {
+		slot = lane->tiny;
+		atomic_fetch_add_explicit(parts_of(lane, slot, &span, &index), 1,
+					  memory_order_relaxed);
+		lane->tiny_offset = offset + (unsigned)size;
+		tier_add(&lane->n.tiny_allocs, 1);
+		rh_unpoison((void *)(slot + offset), size);
+		return (void *)(slot + offset);
+	}
+	slot = (uintptr_t)rh_mcache_slot(lane, lane->heap->classes.class8[2] << 1 | 1, refilled);
+	if (!slot)
+		return NULL;
+	atomic_store_explicit(parts_of(lane, slot, &span, &index), 1, memory_order_relaxed);
+	rh_unpoison((void *)slot, TINY_BLOCK);
+	((uint64_t *)slot)[0] = ((uint64_t *)slot)[1] = 0;
+	if (size < lane->tiny_offset || !lane->tiny) {
+		rh_tiny_drop(lane);
+		atomic_fetch_add_explicit(parts_of(lane, slot, &span, &index), 1,
+					  memory_order_relaxed);
+		lane->tiny = slot;
+		lane->tiny_offset = (unsigned)size;
+	}
+	return (void *)slot;
+}
