@@ -61,14 +61,16 @@ struct job {
 static int survey_lane(struct job *job, uint32_t lane, struct rh_err *err)
 {
 	if (lane >= RH_COMPILE_TRACE_LANES_MAX)
-		return rh_fail(err, RH_BAD_DATA, "lane %u is beyond %d, the highest a trace may name",
-			       lane, RH_COMPILE_TRACE_LANES_MAX - 1);
+		return rh_fail(err, RH_BAD_DATA,
+			       "lane %u is beyond %d, the highest a trace may name", lane,
+			       RH_COMPILE_TRACE_LANES_MAX - 1);
 	if (lane >= job->survey_cap) {
 		uint32_t cap = lane + lane / 2 + 16;
 		uint64_t *more = reallocarray(job->lane_events, cap, sizeof(*more));
 
 		if (!more)
-			return rh_fail(err, RH_OS, "no memory to count the events of %u lanes", cap);
+			return rh_fail(err, RH_OS, "no memory to count the events of %u lanes",
+				       cap);
 		memset(more + job->survey_cap, 0, (cap - job->survey_cap) * sizeof(*more));
 		job->lane_events = more;
 		job->survey_cap = cap;
@@ -97,8 +99,9 @@ static int survey(struct job *job, struct rh_err *err)
 	int count;
 
 	if (strcmp(job->path, "-") == 0)
-		return rh_fail(err, RH_USAGE, "standard input can be read only once, and folding onto "
-			       "several lanes or recorded touch needs two looks; save the trace first");
+		return rh_fail(err, RH_USAGE,
+			       "standard input can be read only once, and folding onto several "
+			       "lanes or recorded touch needs two looks; save the trace first");
 	if (rh_trace_open(&trace, job->path, err) < 0)
 		return -1;
 	job->touched = job->options->touch && (rh_trace_columns(trace) & RH_COL_ARG);

@@ -33,13 +33,14 @@ struct rh_compile_options {
 struct rh_compile_stats {
 	uint64_t events;
 	uint64_t edges_all;		/* cross-lane pairs, before any pruning */
-	uint64_t edges_address;		/* what ordering by address reuse would need; RH_NONE unknown */
+	uint64_t edges_address;		/* what ordering by address reuse would need;
+					 * RH_NONE unknown: a trace has no addresses */
 	uint64_t waits;			/* after pruning: WAIT ops */
 	uint64_t publishes;
 	uint64_t slots, task_slots;
 	uint32_t lanes_recorded, lanes;
 	uint64_t wall_ns;
-	const char *truncated;		/* NULL, or what rh_trace_truncated said (static storage in stats) */
+	const char *truncated;		/* NULL, or truncated_text: what rh_trace_truncated said */
 	char truncated_text[400];
 };
 

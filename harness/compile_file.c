@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "alloc/base/os.h"
+
 int rh_work_file(const char *dir, struct rh_err *err)
 {
 	char path[4096];
@@ -21,9 +23,11 @@ int rh_work_file(const char *dir, struct rh_err *err)
 	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		return fd;
-	/* Some filesystems know no O_TMPFILE: then a name that is gone at once. */
-	if (snprintf(path, sizeof(path), "%s/reheap-XXXXXX", dir) < (int)sizeof(path)) {
-		fd = mkostemp(path, O_CLOEXEC);
+	/* Some filesystems (overlayfs before 6.3) know no O_TMPFILE: then a name that is gone
+	 * at once. */
+	if (snprintf(path, sizeof(path), "%s/reheap-%ld-%llx", dir, (long)getpid(),
+		     (unsigned long long)rh_now_ns()) < (int)sizeof(path)) {
+		fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
 		if (fd >= 0) {
 			unlink(path);
 			return fd;
@@ -64,8 +68,9 @@ int rh_work_read(int fd, void *data, size_t bytes, uint64_t offset, struct rh_er
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done < 0)
-			return rh_fail_errno(err, RH_IO, "the work file of compiling cannot be read "
-					     "at byte %llu", (unsigned long long)offset);
+			return rh_fail_errno(err, RH_IO,
+					     "the work file of compiling cannot be read at byte %llu",
+					     (unsigned long long)offset);
 		if (done == 0)
 			return 0;
 		at += done;

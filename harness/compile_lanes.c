@@ -82,8 +82,9 @@ static int room_for(struct rh_lanes *lanes, uint32_t trace_lane, struct rh_err *
 	uint32_t *carrier;
 
 	if (trace_lane >= RH_COMPILE_TRACE_LANES_MAX)
-		return rh_fail(err, RH_BAD_DATA, "lane %u is beyond %d, the highest a trace may name",
-			       trace_lane, RH_COMPILE_TRACE_LANES_MAX - 1);
+		return rh_fail(err, RH_BAD_DATA,
+			       "lane %u is beyond %d, the highest a trace may name", trace_lane,
+			       RH_COMPILE_TRACE_LANES_MAX - 1);
 	carrier = reallocarray(lanes->carrier, cap, sizeof(*carrier));
 	if (!carrier)
 		return rh_fail(err, RH_OS, "no memory for %u lanes", cap);

@@ -176,8 +176,9 @@ static int number_waits(struct rh_out *out, struct rh_err *err)
 		assert(found);
 		number = source->published + (uint64_t)(found - source->publishes) + 1;
 		if (number > UINT32_MAX)
-			return rh_fail(err, RH_BAD_DATA, "lane %u is waited for more than 2^32 times; "
-				       "cut the trace (reheap cut)", note->source);
+			return rh_fail(err, RH_BAD_DATA,
+				       "lane %u is waited for more than 2^32 times; cut the trace "
+				       "(reheap cut)", note->source);
 		out->lanes[note->lane].words[note->at].size = (uint32_t)number;
 	}
 	return 0;
@@ -233,12 +234,12 @@ static int stage_lane(struct rh_out *out, const struct rh_out_lane *lane, struct
 	for (uint32_t i = 0; i < lane->publish_count; i++) {
 		struct rh_op publish = { RH_OP_WHAT(RH_OP_PUBLISH, 0),
 					 (uint32_t)(lane->published + i + 1) };
-		uint32_t until = lane->publishes[i];
+		uint32_t part = lane->publishes[i] - done;
 
-		if (stage(out, lane->words + done, (until - done) * sizeof(*lane->words), err) < 0 ||
+		if (stage(out, lane->words + done, part * sizeof(*lane->words), err) < 0 ||
 		    stage(out, &publish, sizeof(publish), err) < 0)
 			return -1;
-		done = until;
+		done += part;
 	}
 	return stage(out, lane->words + done, (lane->count - done) * sizeof(*lane->words), err);
 }

@@ -100,8 +100,11 @@ int rh_slots_barrier(struct rh_slots *slots, struct rh_err *err)
 	for (uint32_t lane = 0; lane < slots->lanes; lane++) {
 		struct rh_slot_list *list = &slots->lists[lane];
 
-		for (uint32_t i = 0; i < list->count; i++)
-			slots->pool[list->slots[i] / LINE] |= (uint8_t)(1u << list->slots[i] % LINE);
+		for (uint32_t i = 0; i < list->count; i++) {
+			uint32_t slot = list->slots[i];
+
+			slots->pool[slot / LINE] |= (uint8_t)(1u << slot % LINE);
+		}
 		list->count = 0;
 		if (list->cap > LIST_KEEP) {
 			free(list->slots);

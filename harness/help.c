@@ -5,6 +5,7 @@
 #include "harness/help.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "version.h"
@@ -47,6 +48,43 @@ void rh_help_all(FILE *to)
 	      "completions.\n", to);
 }
 
+enum { WIDTH = 79 };
+
+/* One line, broken at spaces; one that is indented stands as it is. */
+static void put_wrapped(const char *line, size_t bytes, FILE *to)
+{
+	const char *end = line + bytes;
+	size_t column = 0;
+
+	if (bytes && *line == ' ') {
+		fprintf(to, "%.*s\n", (int)bytes, line);
+		return;
+	}
+	while (line < end) {
+		size_t word = strcspn(line, " \n");
+
+		if (column && column + 1 + word > WIDTH) {
+			fputc('\n', to);
+			column = 0;
+		}
+		column += (size_t)fprintf(to, "%s%.*s", column ? " " : "", (int)word, line);
+		line += word;
+		line += line < end;
+	}
+	fputc('\n', to);
+}
+
+static void put_paragraphs(const char *text, FILE *to)
+{
+	while (*text) {
+		size_t length = strcspn(text, "\n");
+
+		put_wrapped(text, length, to);
+		text += length;
+		text += *text == '\n';
+	}
+}
+
 /* Lines of text, each behind `indent`; empty lines stay empty. */
 static void put_lines(const char *text, const char *indent, FILE *to)
 {
@@ -61,13 +99,13 @@ static void put_lines(const char *text, const char *indent, FILE *to)
 
 void rh_help_command(const struct rh_command *command, FILE *to)
 {
-	fprintf(to, "usage: reheap %s%s%s\n\n%c%s.\n", command->name,
-		command->operands && command->operands[0] ? " " : "",
-		command->operands ? command->operands : "", toupper((unsigned char)command->summary[0]),
-		command->summary + 1);
+	const char *operands = command->operands ? command->operands : "";
+
+	fprintf(to, "usage: reheap %s%s%s\n\n%c%s.\n", command->name, operands[0] ? " " : "",
+		operands, toupper((unsigned char)command->summary[0]), command->summary + 1);
 	if (command->details) {
 		fputc('\n', to);
-		put_lines(command->details, "", to);
+		put_paragraphs(command->details, to);
 	}
 	fputs("\noptions:\n", to);
 	rh_opt_help(command->opts, to);
@@ -129,6 +167,23 @@ static void put_option(const struct rh_opt *row, FILE *to)
 	fputc('\n', to);
 }
 
+/* What a command prints by itself is set as it stands. */
+static void put_more(const struct rh_command *command, FILE *to)
+{
+	char *text = NULL;
+	size_t bytes;
+	FILE *memory = open_memstream(&text, &bytes);
+
+	if (!memory)
+		return;
+	command->more_help(memory);
+	fclose(memory);
+	fputs(".PP\n.nf\n", to);
+	put_roff(text, to);
+	fputs("\n.fi\n", to);
+	free(text);
+}
+
 static void put_command(const struct rh_command *command, FILE *to)
 {
 	fprintf(to, ".SS \"reheap %s ", command->name);
@@ -143,6 +198,8 @@ static void put_command(const struct rh_command *command, FILE *to)
 	}
 	for (const struct rh_opt *row = command->opts; row && row->name; row++)
 		put_option(row, to);
+	if (command->more_help)
+		put_more(command, to);
 	if (command->examples) {
 		fputs(".PP\nExamples:\n.PP\n.nf\n.RS\n", to);
 		put_roff(command->examples, to);
@@ -154,8 +211,8 @@ void rh_help_man(FILE *to)
 {
 	fputs(".TH REHEAP 1 \"\" \"reheap ", to);
 	put_roff(rh_version, to);
-	fprintf(to, "\" \"User Commands\"\n.SH NAME\nreheap \\- %s\n.SH SYNOPSIS\n"
-		".B reheap\n.I COMMAND\n[\\fIOPTIONS\\fR] [\\fIOPERANDS\\fR]\n.SH COMMANDS\n", purpose);
+	fprintf(to, "\" \"User Commands\"\n.SH NAME\nreheap \\- %s\n.SH SYNOPSIS\n.B reheap\n"
+		".I COMMAND\n[\\fIOPTIONS\\fR] [\\fIOPERANDS\\fR]\n.SH COMMANDS\n", purpose);
 	for (int i = 0; rh_commands[i]; i++)
 		if (!rh_commands[i]->hidden)
 			put_command(rh_commands[i], to);
@@ -195,7 +252,8 @@ static void put_values(const struct rh_command *command, FILE *to)
 void rh_help_completion(FILE *to)
 {
 	fputs("# bash completion for reheap\n_reheap()\n{\n"
-	      "\tlocal current=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD-1]}\"\n"
+	      "\tlocal current=\"${COMP_WORDS[COMP_CWORD]}\"\n"
+	      "\tlocal before=\"${COMP_WORDS[COMP_CWORD-1]}\"\n"
 	      "\tlocal command=\"${COMP_WORDS[1]}\" words=\"\"\n"
 	      "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\twords=\"", to);
 	for (int i = 0; rh_commands[i]; i++)

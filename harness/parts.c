@@ -62,8 +62,9 @@ int rh_find_part(const char *name, char *path, size_t path_bytes, struct rh_err 
 	ssize_t length = readlink("/proc/self/exe", dir, sizeof(dir) - 1);
 
 	if (length <= 0)
-		return rh_fail_errno(err, RH_OS, "cannot tell where this binary is, so %s cannot be "
-				     "found (is /proc mounted?)", name);
+		return rh_fail_errno(err, RH_OS,
+				     "cannot tell where this binary is, so %s cannot be found (is "
+				     "/proc mounted?)", name);
 	dir[length] = '\0';
 	up(dir);
 	/* Tests sit in a folder of their own, one below the binaries. */
@@ -73,9 +74,10 @@ int rh_find_part(const char *name, char *path, size_t path_bytes, struct rh_err 
 	    there(path, path_bytes, dir, "../share/reheap/", name))
 		return 0;
 	path[0] = '\0';
-	return rh_fail(err, RH_ABSENT, "%s is missing: it is neither beside %s/ nor in a source tree "
-		       "above it nor in ../libexec/reheap or ../share/reheap; run make, or make "
-		       "install", name, dir);
+	return rh_fail(err, RH_ABSENT,
+		       "%s is missing: it is neither beside %s/ nor in a source tree above it nor "
+		       "in ../libexec/reheap or ../share/reheap; run make, or make install", name,
+		       dir);
 }
 
 static struct {

@@ -56,7 +56,7 @@ struct check {
 	uint32_t *carrier, trace_lanes;	/* by trace lane: replay lane */
 	uint64_t *size;			/* by object */
 	uint32_t *born, *spawned, *task_op, *task_last;	/* by object / task: event */
-	bool *task_ran;			/* its first event was seen: only that one needs the spawn */
+	bool *task_ran;			/* its first event is past: only that needs the spawn */
 	uint32_t *prior, *prior2;	/* by event: events that must come before, NOWHERE = none */
 	uint32_t *when;			/* by event: own clock of its lane, 0 = not yet */
 	struct check_lane *lanes;
@@ -196,7 +196,8 @@ static void check_turns(struct check *check)
 				continue;
 			carried = check_word(&ops[at], 0);
 			CHECK(carried < check->trace_lanes, "turn of lane %lu", carried);
-			CHECK(check->carrier[carried] == NOWHERE, "lane %lu has two turns", carried);
+			CHECK(check->carrier[carried] == NOWHERE, "lane %lu has two turns",
+			      carried);
 			check->carrier[carried] = lane;
 		}
 	}
@@ -405,7 +406,8 @@ static void check_event(struct check *check, uint32_t lane, const struct step *s
 	check->when[i] = check->lanes[lane].clock[lane];
 	if (step->kind == STEP_QUIET)
 		return;
-	if (event->kind == RH_EV_ALLOC || event->kind == RH_EV_FREE || event->kind == RH_EV_RESIZE) {
+	if (event->kind == RH_EV_ALLOC || event->kind == RH_EV_FREE ||
+	    event->kind == RH_EV_RESIZE) {
 		check_slot(check, event, step->b, i);
 		check_access(check, lane, &check->slot_last[step->b], i);
 	} else if (strchr(rh_event_rows[event->kind].fields, 'T')) {

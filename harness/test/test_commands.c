@@ -113,8 +113,8 @@ static void manual_page_is_roff(void **state)
 			contains(text, rh_commands[i]->name, "the manual page");
 	contains(text, ".SH EXIT STATUS", "the manual page");
 	if (system("command -v groff >/dev/null") == 0)
-		assert_int_equal(feed("test -z \"$(groff -man -Tascii -ww 2>&1 >/dev/null)\"", text),
-				 0);
+		assert_int_equal(
+			feed("test -z \"$(groff -man -Tascii -ww 2>&1 >/dev/null)\"", text), 0);
 	else
 		print_message("groff is not here: the page was not rendered\n");
 	free(text);

@@ -625,7 +625,8 @@ static enum rh_exit fails(const char *path, const struct rh_compile_options *opt
 
 static void says_what_is_wrong(void **state)
 {
-	struct rh_compile_options many = { .lanes = 5000 }, nowhere = { .work_dir = "/no/such/dir" };
+	struct rh_compile_options many = { .lanes = 5000 };
+	struct rh_compile_options nowhere = { .work_dir = "/no/such/dir" };
 	struct rh_compile_options long_epoch = { .epoch_events = UINT32_MAX };
 	struct rh_compile_options two = { .lanes = 2 };
 	struct maker m;
@@ -711,7 +712,8 @@ static void android(const char *name, double waits_max)
 	char path[512];
 
 	if (!shared(path, sizeof(path), name)) {
-		print_message("%s.zip is not here: REHEAP_SHARED names the folder with data/\n", name);
+		print_message("%s.zip is not here: REHEAP_SHARED names the folder with data/\n",
+			      name);
 		skip();
 	}
 	importer = rh_importer_of("android", &err);

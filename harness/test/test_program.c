@@ -116,7 +116,7 @@ static void lane_tables_are_checked(void **state)
 	refuse64(lane + offsetof(struct rh_program_lane, ops_offset), 12, "outside");
 	refuse64(lane + offsetof(struct rh_program_lane, op_words), UINT64_MAX / 8, "outside");
 	refuse64(lane + offsetof(struct rh_program_lane, op_words), 1, "past the end");
-	refuse32(lane + offsetof(struct rh_program_lane, publishes), 0, "never published");
+	refuse32(lane + offsetof(struct rh_program_lane, publishes), 0, "counts");
 	refuse32(lane + offsetof(struct rh_program_lane, waits), 77, "counts");
 	refuse32(lane + offsetof(struct rh_program_lane, turns), 77, "counts");
 }
@@ -161,7 +161,7 @@ static void ops_are_checked(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(with_slot); i++)
-		refuse32(alloc, RH_OP_WHAT(with_slot[i], head()->slots), "slot that does not exist");
+		refuse32(alloc, RH_OP_WHAT(with_slot[i], head()->slots), "slot that does not");
 	for (size_t i = 0; i < sizeof(with_task); i++)
 		refuse32(alloc, RH_OP_WHAT(with_task[i], head()->task_slots), "task that does not");
 	refuse32(alloc, RH_OP_WHAT(15, 0), "unknown kind");
