@@ -8,6 +8,7 @@
  */
 #include "traces/codec.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -435,8 +436,12 @@ static bool get_task(struct rh_decoder *decoder, struct rh_event *event)
 	uint64_t value;
 	uint32_t *last;
 
-	if (event->lane >= RH_TRACE_LANES_MAX || !tasks_reach(&decoder->tasks, event->lane))
+	if (event->lane >= RH_TRACE_LANES_MAX)
 		return false;
+	if (!tasks_reach(&decoder->tasks, event->lane)) {
+		decoder->no_memory = true;
+		return false;
+	}
 	last = &decoder->tasks.task[event->lane];
 	if (decoder->task_run) {
 		decoder->task_run--;
@@ -510,6 +515,8 @@ bool rh_decode(struct rh_decoder *decoder, struct rh_order *order, struct rh_eve
 		decoder->task_named = event->id;
 	return true;
 damaged:
-	memcpy(order->why, "its bytes make no event", sizeof("its bytes make no event"));
+	order->no_memory = decoder->no_memory;
+	snprintf(order->why, sizeof(order->why), "%s",
+		 order->no_memory ? "memory for lanes ran out" : "its bytes make no event");
 	return false;
 }

@@ -51,6 +51,7 @@ struct rh_decoder {
 	uint64_t task_run;
 	uint64_t time_last, task_named;
 	struct rh_lane_tasks tasks;
+	bool no_memory;
 };
 
 void rh_decoder_open(struct rh_decoder *decoder, unsigned columns);

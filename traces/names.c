@@ -14,7 +14,7 @@ struct rh_names_chunk {
 	char text[];
 };
 
-static const char no_memory[] = "memory for it ran out";
+const char rh_names_no_memory[] = "memory for it ran out";
 
 void rh_names_close(struct rh_names *names)
 {
@@ -87,7 +87,7 @@ static const char *make_note_room(struct rh_names *names)
 		return NULL;
 	p = realloc(names->notes, cap * sizeof(struct rh_note *));
 	if (!p)
-		return no_memory;
+		return rh_names_no_memory;
 	names->notes = p;
 	names->notes_cap = cap;
 	return NULL;
@@ -115,7 +115,7 @@ const char *rh_names_note(struct rh_names *names, const char *key, size_t key_by
 		return "notes and site names are larger than 64 MiB";
 	text = keep(names, value, value_bytes);
 	if (!text)
-		return no_memory;
+		return rh_names_no_memory;
 	note = find_note(names, key, key_bytes);
 	if (note) {
 		note->value = text;
@@ -126,11 +126,11 @@ const char *rh_names_note(struct rh_names *names, const char *key, size_t key_by
 		return why;
 	note = malloc(sizeof(*note));
 	if (!note)
-		return no_memory;
+		return rh_names_no_memory;
 	*note = (struct rh_note){ .key = keep(names, key, key_bytes), .value = text };
 	if (!note->key) {
 		free(note);
-		return no_memory;
+		return rh_names_no_memory;
 	}
 	names->notes[names->note_count++] = note;
 	return NULL;
@@ -179,10 +179,10 @@ const char *rh_names_site(struct rh_names *names, uint32_t site, const char *nam
 	if (names->bytes + bytes > RH_NAMES_BYTES_MAX)
 		return "notes and site names are larger than 64 MiB";
 	if (names->site_count == names->sites_cap && !grow_sites(names))
-		return no_memory;
+		return rh_names_no_memory;
 	name = keep(names, name, bytes);
 	if (!name)
-		return no_memory;
+		return rh_names_no_memory;
 	names->sites[names->site_count++] = (struct rh_site){ .site = site, .name = name };
 	*site_slot(names, site) = (uint32_t)names->site_count;
 	return NULL;

@@ -34,6 +34,8 @@ struct rh_names {
 	size_t bytes;
 };
 
+extern const char rh_names_no_memory[];	/* the one reason that is not the trace's fault */
+
 void rh_names_close(struct rh_names *names);	/* a zeroed struct is an empty one */
 
 /* NULL, or why not (a clause). Texts need not end in NUL. */

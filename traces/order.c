@@ -20,6 +20,12 @@ refuse(struct rh_order *order, const char *fmt, ...)
 	return false;
 }
 
+static __attribute__((noinline, cold)) bool refuse_memory(struct rh_order *order, const char *what)
+{
+	order->no_memory = true;
+	return refuse(order, "memory for %s ran out", what);
+}
+
 static unsigned char fields_of(const char *letters)
 {
 	static const char all[] = "IOTNSAFR";
@@ -93,7 +99,7 @@ static bool lane_start(struct rh_order *order, uint32_t lane)
 		void *p = realloc(order->lanes, cap);
 
 		if (!p)
-			return refuse(order, "memory for lanes ran out");
+			return refuse_memory(order, "lanes");
 		order->lanes = p;
 		order->lanes_cap = cap;
 	}
@@ -164,8 +170,7 @@ static bool birth(struct rh_order *order, struct rh_event *event)
 	if (totals->live_bytes_end + event->size > INT64_MAX)
 		return refuse(order, "the living objects are larger than any address space");
 	if (!rh_live_birth(order->objects, &position))
-		return refuse(order, "memory for %llu living objects ran out",
-			      (unsigned long long)totals->live_objects_end);
+		return refuse_memory(order, "living objects");
 	size = rh_live_payload(order->objects, position);
 	*size = event->size;
 	totals->objects++;
@@ -191,7 +196,7 @@ static bool spawn(struct rh_order *order, const struct rh_event *event)
 	if (next >= RH_TASK_NONE)
 		return refuse(order, "there are more than 2^32 - 2 tasks");
 	if (!rh_live_birth(order->tasks, &position))
-		return refuse(order, "memory for living tasks ran out");
+		return refuse_memory(order, "living tasks");
 	order->totals.tasks = next;
 	return true;
 }

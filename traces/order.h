@@ -48,6 +48,7 @@ struct rh_order {
 	unsigned char fields[RH_EV_COUNT];
 	struct rh_trace_totals totals;
 	char why[200];
+	bool no_memory;			/* `why` is ours, not the trace's fault */
 };
 
 bool rh_order_open(struct rh_order *order, unsigned columns);

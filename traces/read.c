@@ -46,9 +46,11 @@ long rh_read_bytes(struct rh_trace *trace, void *to, size_t bytes, struct rh_err
 
 int rh_read_refused(struct rh_trace *trace, const struct rh_event *event, struct rh_err *err)
 {
-	return rh_fail(err, RH_BAD_DATA, "%s: event %llu (%s) is not legal: %s", trace->path,
+	return rh_fail(err, trace->order.no_memory ? RH_OS : RH_BAD_DATA,
+		       "%s: event %llu (%s) %s: %s", trace->path,
 		       (unsigned long long)trace->order.totals.events,
 		       event->kind < RH_EV_COUNT ? rh_event_rows[event->kind].word : "?",
+		       trace->order.no_memory ? "cannot be read" : "is not legal",
 		       trace->order.why);
 }
 

@@ -20,17 +20,19 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+static int no_memory(struct rh_trace *trace, struct rh_err *err)
+{
+	return rh_fail(err, RH_OS, "%s cannot be read: memory ran out", trace->path);
+}
+
 static int damaged(struct rh_trace *trace, uint64_t offset, const char *why, struct rh_err *err)
 {
+	if (why == rh_names_no_memory)
+		return no_memory(trace, err);
 	return rh_fail(err, RH_BAD_DATA,
 		       "%s is damaged at byte %llu (block %llu, after %llu events): %s",
 		       trace->path, (unsigned long long)offset, (unsigned long long)trace->blocks,
 		       (unsigned long long)trace->order.totals.events, why);
-}
-
-static int no_memory(struct rh_trace *trace, struct rh_err *err)
-{
-	return rh_fail(err, RH_OS, "%s cannot be read: memory ran out", trace->path);
 }
 
 static bool reach(uint8_t **buffer, size_t *cap, size_t bytes)

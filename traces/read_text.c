@@ -9,7 +9,9 @@
 
 static int refuse_line(struct rh_trace *trace, const char *why, struct rh_err *err)
 {
-	return rh_fail(err, RH_BAD_DATA, "%s:%llu: %s", trace->path,
+	bool ours = trace->order.no_memory || why == rh_names_no_memory;
+
+	return rh_fail(err, ours ? RH_OS : RH_BAD_DATA, "%s:%llu: %s", trace->path,
 		       (unsigned long long)trace->line_number, why);
 }
 

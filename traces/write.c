@@ -343,9 +343,10 @@ int rh_trace_create(struct rh_trace_out **result, const struct rh_trace_make *ma
 static int refuse_event(struct rh_trace_out *out, const struct rh_event *event, struct rh_err *err)
 {
 	out->failed = true;
-	return rh_fail(err, RH_BAD_DATA, "%s: event %llu (%s) makes no legal trace: %s",
-		       out->file.path, (unsigned long long)out->order.totals.events,
+	return rh_fail(err, out->order.no_memory ? RH_OS : RH_BAD_DATA,
+		       "%s: event %llu (%s) %s: %s", out->file.path, (unsigned long long)out->order.totals.events,
 		       event->kind < RH_EV_COUNT ? rh_event_rows[event->kind].word : "?",
+		       out->order.no_memory ? "cannot be written" : "makes no legal trace",
 		       out->order.why);
 }
 

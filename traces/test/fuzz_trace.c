@@ -1,0 +1,111 @@
+/*
+ * fuzz_trace.c - a fuzz target for everything that reads a trace from bytes.
+ *
+ * Properties, beyond not crashing: what is read is a legal trace, so the writer takes all
+ * of it; and what was written reads back as the same events, in both forms.
+ * With clang: -fsanitize=fuzzer,address -DRH_FUZZ. Plain tests include this file and replay
+ * a corpus that they make (test_fuzz.c). To reach past the checksums the target seals them:
+ * it walks the blocks and puts the right checksum into each.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "traces/export.h"
+#include "traces/frame.h"
+
+enum { FUZZ_EVENTS = 20000 };
+
+static void seal(uint8_t *data, size_t bytes)
+{
+	uint64_t ordinal = 0;
+	size_t at = RH_HEAD_BYTES;
+
+	if (bytes < RH_HEAD_BYTES || memcmp(data, rh_magic, sizeof(rh_magic)) != 0)
+		return;
+	rh_file_head_put(data, rh_get32(data + 12) & 15);
+	while (bytes - at >= RH_BLOCK_HEAD_BYTES) {
+		struct rh_block_head head;
+
+		rh_block_head_get(data + at, &head);
+		if (head.stored_bytes > bytes - at - RH_BLOCK_HEAD_BYTES)
+			return;
+		rh_block_head_put(data + at, &head, data + at + RH_BLOCK_HEAD_BYTES, ordinal++);
+		at += RH_BLOCK_HEAD_BYTES + head.stored_bytes;
+	}
+}
+
+static void demand(bool holds, const char *what, const struct rh_err *err)
+{
+	if (!holds) {
+		fprintf(stderr, "property broken: %s: %s\n", what, err->text);
+		abort();
+	}
+}
+
+/* Reads at most cap events. The count; an error is as good an end as any. */
+static size_t read_all(const char *path, struct rh_event *events, size_t cap, unsigned *columns)
+{
+	struct rh_trace *trace;
+	struct rh_err err = { 0 };
+	size_t count = 0;
+	int got;
+
+	if (rh_trace_open(&trace, path, &err) < 0) {
+		demand(err.code != 0 && err.text[0], "an error says what it is", &err);
+		return 0;
+	}
+	*columns = rh_trace_columns(trace);
+	while (count < cap && (got = rh_trace_next(trace, events + count, cap - count, &err)) > 0)
+		count += (size_t)got;
+	rh_trace_close(trace);
+	return count;
+}
+
+static void write_and_compare(const char *path, enum rh_trace_form form, unsigned columns,
+			      const struct rh_event *events, size_t count, struct rh_event *again)
+{
+	struct rh_trace_make make = {
+		.path = path, .form = form, .columns = columns, .level = 1,
+	};
+	struct rh_trace_out *out;
+	struct rh_err err = { 0 };
+
+	demand(rh_trace_create(&out, &make, &err) == 0, "a trace can be made", &err);
+	demand(rh_trace_put(out, events, count, &err) == 0, "what is read can be written", &err);
+	demand(rh_trace_finish(out, NULL, &err) == 0, "a trace can be finished", &err);
+	demand(read_all(path, again, FUZZ_EVENTS, &columns) == count, "it reads back whole", &err);
+	demand(memcmp(events, again, count * sizeof(*events)) == 0, "it reads back the same", &err);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+	static struct rh_event events[FUZZ_EVENTS], again[FUZZ_EVENTS];
+	char in[64], out[64];
+	uint8_t *sealed = malloc(bytes + 1);
+	unsigned columns = 0;
+	size_t count;
+	FILE *file;
+
+	if (!sealed)
+		return 0;
+	memcpy(sealed, data, bytes);
+	seal(sealed, bytes);
+	snprintf(in, sizeof(in), "/tmp/rh-fuzz-%d.in", (int)getpid());
+	snprintf(out, sizeof(out), "/tmp/rh-fuzz-%d.out", (int)getpid());
+	file = fopen(in, "w");
+	if (file && fwrite(sealed, 1, bytes, file) == bytes && fclose(file) == 0) {
+		count = read_all(in, events, FUZZ_EVENTS, &columns);
+		if (count) {
+			write_and_compare(out, RH_FORM_BINARY, columns, events, count, again);
+			write_and_compare(out, RH_FORM_TEXT, columns, events, count, again);
+		}
+	}
+	unlink(in);
+	unlink(out);
+	free(sealed);
+	return 0;
+}
