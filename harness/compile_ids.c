@@ -11,7 +11,9 @@ enum { OLD_BITS_FIRST = 10 };
 
 int rh_ids_open(struct rh_ids *ids, uint64_t first, struct rh_err *err)
 {
-	*ids = (struct rh_ids){ .next = first, .old_mask = (1u << OLD_BITS_FIRST) - 1,
+	*ids = (struct rh_ids){ .base = first, .next = first,
+				.window_mask = RH_IDS_WINDOW - 1,
+				.old_mask = (1u << OLD_BITS_FIRST) - 1,
 				.old_shift = 64 - OLD_BITS_FIRST };
 	ids->window = malloc(RH_IDS_WINDOW * sizeof(*ids->window));
 	ids->old = calloc(ids->old_mask + 1, sizeof(*ids->old));
@@ -19,8 +21,6 @@ int rh_ids_open(struct rh_ids *ids, uint64_t first, struct rh_err *err)
 		rh_ids_close(ids);
 		return rh_fail(err, RH_OS, "no memory for the table of live objects");
 	}
-	for (uint32_t i = 0; i < RH_IDS_WINDOW; i++)
-		ids->window[i].b = RH_IDS_DEAD;
 	return 0;
 }
 
@@ -65,15 +65,35 @@ static int grow_old(struct rh_ids *ids, struct rh_err *err)
 	return 0;
 }
 
-int rh_ids_age(struct rh_ids *ids, uint64_t id, struct rh_err *err)
+/* Those already in the hash stay there: base does not move back. */
+static int widen_window(struct rh_ids *ids, struct rh_err *err)
 {
-	struct rh_id_old entry = { id + 1, ids->window[id % RH_IDS_WINDOW] };
+	uint64_t mask = 2 * ids->window_mask + 1;
+	struct rh_id *window = malloc((mask + 1) * sizeof(*window));
 
-	assert(entry.value.b != RH_IDS_DEAD);
+	if (!window)
+		return rh_fail(err, RH_OS, "no memory for a window of %llu objects",
+			       (unsigned long long)mask + 1);
+	for (uint64_t id = ids->base; id < ids->next; id++)
+		window[id & mask] = ids->window[id & ids->window_mask];
+	free(ids->window);
+	ids->window = window;
+	ids->window_mask = mask;
+	return 0;
+}
+
+int rh_ids_age(struct rh_ids *ids, struct rh_err *err)
+{
+	struct rh_id_old entry = { ids->base + 1, ids->window[ids->base & ids->window_mask] };
+
+	assert(entry.value.b != RH_IDS_DEAD && ids->next - ids->base == ids->window_mask + 1);
+	if (4 * ids->old_count > ids->window_mask && ids->window_mask + 1 < RH_IDS_WINDOW_MAX)
+		return widen_window(ids, err);
 	if (4 * (ids->old_count + 1) > 3 * (ids->old_mask + 1) && grow_old(ids, err) < 0)
 		return -1;
 	put_old(ids, &entry);
 	ids->old_count++;
+	ids->base++;
 	return 0;
 }
 
