@@ -16,7 +16,7 @@ enum {
 	WIDTH = 460, WIDTH_MAX = 900,
 	TITLE = 30, PANEL_NAME = 18, GAP = 26, X_LABEL = 38, NOTE = 16,
 	ROW = 20, PANEL = 190, PANEL_RUN = 170, PANEL_BELOW = 80, KEY_ROW = 15,
-	PLOT_MIN = 190,
+	PLOT_MIN = 190, TICKS_FIT = 6,
 };
 static const double CHAR_12 = 6.9, CHAR_11 = 6.4;	/* mean advance of a sans-serif letter */
 
@@ -95,23 +95,22 @@ static void pad(double *lo, double *hi, bool log, double share)
 	*hi += by;
 }
 
-/* 1, 2 and 5 of every decade while they fit, then 1 alone, then every other decade. */
+/* 1, 2 and 5 of every decade while they fit, then 1 and 3, then 1, then every other decade. */
 static void log_ticks(struct rh_figure *figure)
 {
 	static const struct {
-		int per_decade, stride;
-	} tries[] = { { 3, 1 }, { 1, 1 }, { 1, 2 }, { 1, 4 } };
-	static const double digits[] = { 1, 2, 5 };
+		double digits[3];
+		int count, stride;
+	} tries[] = { { { 1, 2, 5 }, 3, 1 }, { { 1, 3 }, 2, 1 }, { { 1 }, 1, 1 },
+		      { { 1 }, 1, 2 }, { { 1 }, 1, 4 } };
 	const size_t most = sizeof(figure->ticks) / sizeof(figure->ticks[0]);
+	int first = (int)floor(log10(figure->x_min)), last = (int)ceil(log10(figure->x_max));
 
 	for (size_t t = 0; t < sizeof(tries) / sizeof(tries[0]); t++) {
-		int first = (int)floor(log10(figure->x_min)),
-		    last = (int)ceil(log10(figure->x_max));
-
 		figure->tick_count = 0;
 		for (int i = first; i <= last; i++) {
-			for (int d = 0; d < tries[t].per_decade; d++) {
-				double tick = digits[d] * pow(10, i);
+			for (int d = 0; d < tries[t].count; d++) {
+				double tick = tries[t].digits[d] * pow(10, i);
 
 				if (i % tries[t].stride || tick < figure->x_min ||
 				    tick > figure->x_max)
@@ -121,10 +120,11 @@ static void log_ticks(struct rh_figure *figure)
 				figure->tick_count++;
 			}
 		}
-		if (figure->tick_count <= most - 2)
+		if (figure->tick_count <= TICKS_FIT)
 			return;
 	}
-	figure->tick_count = most;
+	if (figure->tick_count > most)
+		figure->tick_count = most;
 }
 
 static void x_range(struct rh_figure *figure)
@@ -160,7 +160,8 @@ static void y_range(struct rh_figure *figure, size_t panel_first, size_t panel_e
 	for (size_t i = 0; i < figure->series_count; i++) {
 		const struct rh_series *series = &figure->series[i];
 
-		if (series->panel < panel_first || series->panel >= panel_end)
+		if (series->panel < panel_first || series->panel >= panel_end ||
+		    (series->brand < 0 && figure->layout == RH_LANES))
 			continue;
 		for (size_t j = 0; j < series->point_count; j++) {
 			widen(series->points[j].y / scale, &lo, &hi);
@@ -212,7 +213,7 @@ static void ranges(struct rh_figure *figure)
 		figure->x_max = floor(figure->x_max) + 0.5;
 		y_range(figure, 0, figure->panel_count, 1, &figure->y_min, &figure->y_max);
 		figure->y_min = 0;
-		figure->y_max *= 1.05;
+		figure->y_max *= 1.15;	/* the ideal line leaves the picture where it must */
 		break;
 	case RH_SCATTER:
 		y_range(figure, 0, figure->panel_count, figure->scale, &figure->y_min,
@@ -283,7 +284,7 @@ static void place_panels(struct rh_figure *figure)
 	bool named = figure->panel_count > 1 && figure->layout != RH_RUN;
 
 	figure->width = WIDTH;
-	figure->left = 66;
+	figure->left = 70;
 	figure->right = figure->layout == RH_PERCENTILE ? 30 : 18;
 	place_keys(figure);
 	for (size_t p = 0; p < figure->panel_count; p++) {

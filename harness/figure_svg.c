@@ -24,6 +24,7 @@ struct pen {
 	struct axis x, y;
 };
 
+/* Where a value lies; may be outside the panel, whose clip path then hides it. */
 static double place(const struct axis *axis, double value)
 {
 	double share;
@@ -32,7 +33,7 @@ static double place(const struct axis *axis, double value)
 		share = log(value / axis->min) / log(axis->max / axis->min);
 	else
 		share = (value - axis->min) / (axis->max - axis->min);
-	share = fmin(1, fmax(0, share));
+	share = fmin(8, fmax(-8, share));
 	return axis->from + share * (axis->to - axis->from);
 }
 
@@ -253,6 +254,29 @@ static void start_panel(struct pen *pen, size_t p)
 					panel->top, false };
 }
 
+static void put_frame(const struct pen *pen, size_t p)
+{
+	const struct rh_figure *figure = pen->figure;
+	const struct rh_panel *panel = &figure->panels[p];
+	bool run = figure->layout == RH_RUN, rows = figure->layout == RH_ROWS;
+	const char *y_text = run && p == 1 ? figure->y2_text : figure->y_text;
+
+	if (!(run && p == 0))
+		put_ticks(pen, true);
+	put_line(pen->to, pen->x.from, pen->y.from, pen->x.to, pen->y.from, "axis");
+	if (rows && figure->reference > 0)
+		put_line(pen->to, place(&pen->x, figure->reference), panel->top,
+			 place(&pen->x, figure->reference), panel->bottom, "reference");
+	if (rows)
+		return;
+	put_ticks(pen, false);
+	put_line(pen->to, pen->x.from, pen->y.from, pen->x.from, pen->y.to, "axis");
+	fprintf(pen->to,
+		"<text transform=\"translate(14,%.1f) rotate(-90)\" text-anchor=\"middle\" "
+		"font-size=\"12\">%s</text>\n",
+		(panel->top + panel->bottom) / 2, y_text);
+}
+
 static void put_panel(struct pen *pen, size_t p)
 {
 	const struct rh_figure *figure = pen->figure;
@@ -260,18 +284,14 @@ static void put_panel(struct pen *pen, size_t p)
 	bool run = figure->layout == RH_RUN, rows = figure->layout == RH_ROWS;
 
 	start_panel(pen, p);
-	put_ticks(pen, true);
-	if (!rows)
-		put_ticks(pen, false);
-	put_line(pen->to, pen->x.from, pen->y.from, pen->x.to, pen->y.from, "axis");
-	if (!rows)
-		put_line(pen->to, pen->x.from, pen->y.from, pen->x.from, pen->y.to, "axis");
-	if (rows && figure->reference > 0)
-		put_line(pen->to, place(&pen->x, figure->reference), panel->top,
-			 place(&pen->x, figure->reference), panel->bottom, "reference");
+	put_frame(pen, p);
 	if (figure->panel_count > 1 && !run)
 		put_text(pen->to, 8, panel->top - (rows ? 0 : figure->key_height) - 3, "start", 11,
 			 "ink", panel->name);
+	fprintf(pen->to, "<clipPath id=\"%s-clip-%zu\"><rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
+		"height=\"%.1f\"/></clipPath>\n<g clip-path=\"url(#%s-clip-%zu)\">\n", figure->name,
+		p + 1, pen->x.from - 5, panel->top - 5, pen->x.to - pen->x.from + 10,
+		panel->bottom - panel->top + 6, figure->name, p + 1);
 	for (size_t s = panel->first; s < panel->last; s++) {
 		const struct rh_series *series = &figure->series[s];
 
@@ -280,6 +300,7 @@ static void put_panel(struct pen *pen, size_t p)
 		if (!run && series->brand >= 0)
 			put_points(pen, series);
 	}
+	fputs("</g>\n", pen->to);
 	if (rows)
 		put_row_texts(pen, panel);
 	else if (!(run && p == 1))
@@ -310,11 +331,6 @@ void rh_figure_svg(const struct rh_view *view, const struct rh_figure *figure, F
 	put_text(to, 8, 20, "start", 13, "ink", figure->title);
 	for (size_t p = 0; p < figure->panel_count; p++)
 		put_panel(&pen, p);
-	if (figure->y_text)
-		fprintf(to,
-			"<text transform=\"translate(14,%.1f) rotate(-90)\" text-anchor=\"middle\" "
-			"font-size=\"12\">%s</text>\n",
-			(figure->panels[0].top + figure->panels[0].bottom) / 2, figure->y_text);
 	put_text(to, middle, figure->height - 22, "middle", 12, "ink", figure->x_text);
 	put_text(to, 8, figure->height - 6, "start", 9, "quiet", figure->note);
 	fputs("</svg>\n", to);

@@ -128,7 +128,7 @@ static void build_rows(const struct rh_view *view, struct rh_figures *figures,
 				     rh_pool_printf(view->pool, "Time relative to %s",
 						    view->brands[view->baseline].spec) :
 				     rh_pool_printf(view->pool, "%.*s",
-						    (int)strcspn(row->title, "("), row->title));
+						    (int)strcspn(row->title, "(") - 1, row->title));
 	if (figure->panel_count == 0)
 		figure->absent_why = row->why;
 }

@@ -90,7 +90,8 @@ static void build_run_part(const struct rh_view *view, struct rh_figures *figure
 		"lines: RSS of the heap, trial of median time; filled: bytes the program holds";
 	figure->caption = rh_pool_printf(view->pool,
 					 "Memory over the run of %s, and how much of it "
-					 "each backend needs for a byte in use",
+					 "each backend needs for a byte in use; below 1 where the "
+					 "replay touches only part of a block (--touch)",
 					 view->scenes[scene].label);
 	if (drawn == 0)
 		figures->count--;

@@ -72,8 +72,7 @@ static void write_lines(const char *text, bool first_stands_out, FILE *to)
 		fputs("</ul>\n", to);
 }
 
-static void write_said(void (*say)(const struct rh_view *, FILE *), const struct rh_view *view,
-		       FILE *to)
+static void write_overall(const struct rh_view *view, FILE *to)
 {
 	char *text = NULL;
 	size_t bytes = 0;
@@ -81,9 +80,9 @@ static void write_said(void (*say)(const struct rh_view *, FILE *), const struct
 
 	if (!words)
 		abort();
-	say(view, words);
+	rh_verdict_overall(view, words);
 	fclose(words);
-	write_lines(text, false, to);
+	write_lines(text, true, to);
 	free(text);
 }
 
@@ -92,7 +91,7 @@ static void write_verdict(const struct rh_view *view, FILE *to)
 	enum { SCENES_SAID = 12 };
 
 	fputs("<section id=\"verdict\">\n<h2>Verdict</h2>\n", to);
-	write_said(rh_verdict_overall, view, to);
+	write_overall(view, to);
 	for (size_t s = 0; s < view->scene_count && s < SCENES_SAID; s++) {
 		char *text = NULL;
 		size_t bytes = 0;

@@ -121,6 +121,10 @@ void rh_report_warnings(const struct rh_view *view, FILE *to)
 
 		json_array_foreach(json_object_get(view->docs[d].root, "warnings"), at, line) {
 			fputs("<li>", list);
+			if (view->doc_count > 1) {
+				rh_escape_xml(view->docs[d].name, list);
+				fputs(": ", list);
+			}
 			rh_escape_xml(json_string_value(line), list);
 			fputs("</li>\n", list);
 		}

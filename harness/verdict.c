@@ -154,28 +154,54 @@ static double mean_ratio(const struct rh_view *view, size_t brand, const char *m
 	return *scenes ? exp(sum / (double)*scenes) : NAN;
 }
 
+struct mean {
+	size_t brand, scenes, faster, slower;
+	double time, memory;
+};
+
+static int by_time(const void *a, const void *b)
+{
+	double x = ((const struct mean *)a)->time, y = ((const struct mean *)b)->time;
+
+	return (x > y) - (x < y);
+}
+
+static void say_mean(const struct rh_view *view, const struct mean *m, FILE *to)
+{
+	double change = 100 * (m->memory - 1);
+
+	fprintf(to,
+		"%s: %.2f × the time of %s (geometric mean of %zu settings; faster in %zu, slower "
+		"in %zu, no telling in %zu)",
+		view->brands[m->brand].spec, m->time, view->brands[view->baseline].spec, m->scenes,
+		m->faster, m->slower, m->scenes - m->faster - m->slower);
+	if (isfinite(change) && fabs(change) < 2)
+		fputs(", the same peak memory", to);
+	else if (isfinite(change))
+		fprintf(to, ", %.0f %% %s peak memory", fabs(change), change > 0 ? "more" : "less");
+	fputc('\n', to);
+}
+
 void rh_verdict_overall(const struct rh_view *view, FILE *to)
 {
+	struct mean *list = rh_pool_alloc(view->pool, view->brand_count, sizeof(*list));
+	size_t count = 0;
+
 	if (view->scene_count < 2 || view->baseline < 0)
 		return;
 	for (size_t b = 0; b < view->brand_count; b++) {
-		size_t scenes, faster, slower, unused;
-		double time, memory;
+		struct mean *m = &list[count];
+		size_t unused;
 
 		if (view->brands[b].control || (int)b == view->baseline)
 			continue;
-		time = mean_ratio(view, b, "time.ns_per_event", &scenes, &faster, &slower);
-		memory = mean_ratio(view, b, "memory.rss_peak_bytes", &unused, &unused, &unused);
-		if (scenes < 2)
-			continue;
-		fprintf(to,
-			"%s: faster than %s in %zu of %zu settings, slower in %zu; geometric mean "
-			"of "
-			"time %.2f ×",
-			view->brands[b].spec, view->brands[view->baseline].spec, faster, scenes,
-			slower, time);
-		if (isfinite(memory))
-			fprintf(to, ", of peak memory %.2f ×", memory);
-		fputc('\n', to);
+		m->brand = b;
+		m->time = mean_ratio(view, b, "time.ns_per_event", &m->scenes, &m->faster,
+				     &m->slower);
+		m->memory = mean_ratio(view, b, "memory.rss_peak_bytes", &unused, &unused, &unused);
+		count += m->scenes > 1;
 	}
+	qsort(list, count, sizeof(*list), by_time);
+	for (size_t i = 0; i < count; i++)
+		say_mean(view, &list[i], to);
 }

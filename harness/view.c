@@ -311,17 +311,18 @@ static int collect_metrics(struct rh_view *view, struct rh_err *err)
 
 /* ---- names of scenes ---- */
 
+/* The trace's name or file name, without .rht. */
 static const char *trace_name(struct rh_view *view, const json_t *trace)
 {
 	const char *name = rh_json_text(trace, "name");
 	const char *path = rh_json_text(trace, "path");
 	char *own, *dot;
 
-	if (name && name[0])
-		return name;
-	own = rh_pool_printf(view->pool, "%s", name_of_path(view->pool, path ? path : "trace"));
+	if (!name || !name[0])
+		name = name_of_path(view->pool, path ? path : "trace");
+	own = rh_pool_printf(view->pool, "%s", name);
 	dot = strrchr(own, '.');
-	if (dot && strcmp(dot, ".rht") == 0)
+	if (dot && dot != own && strcmp(dot, ".rht") == 0)
 		*dot = '\0';
 	return own;
 }

@@ -3,7 +3,7 @@
 set lmargin at screen px(left)
 set rmargin at screen px(W - right)
 set xrange [0:x_max]
-set yrange [0:*]
+set yrange [0:y_max]
 set xtics 1
 if (x_max > 12) set xtics autofreq
 set format y "%.0s%c"
@@ -11,7 +11,7 @@ set arrow 1 from first cpus,graph 0 to first cpus,graph 1 nohead lc rgb quiet lw
 do for [p = 1:panel_count] {
 	set tmargin at screen py(top[p])
 	set bmargin at screen py(bottom[p])
-	set label 4 y_text at screen px(13),py((top[p] + bottom[p]) / 2) center rotate textcolor rgb ink
+	set label 4 y_text at screen px(11),py((top[p] + bottom[p]) / 2) center rotate textcolor rgb ink
 	set label 3 panel[p] at screen px(8),py(top[p] - key_px - 3) left font ",11" textcolor rgb ink
 	if (panel_count == 1) { unset label 3 }
 	set xlabel (p == panel_count ? x_text : "") offset 0,0.9 textcolor rgb ink

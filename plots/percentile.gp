@@ -11,7 +11,7 @@ set format y "%.0s%c"
 do for [p = 1:panel_count] {
 	set tmargin at screen py(top[p])
 	set bmargin at screen py(bottom[p])
-	set label 4 y_text at screen px(13),py((top[p] + bottom[p]) / 2) center rotate textcolor rgb ink
+	set label 4 y_text at screen px(11),py((top[p] + bottom[p]) / 2) center rotate textcolor rgb ink
 	if (floor_ns > y_min) { set object 1 rectangle from graph 0,graph 0 to graph 1,first floor_ns fc rgb quiet fs solid 0.2 noborder behind }
 	set label 3 panel[p] at screen px(8),py(top[p] - key_px - 3) left font ",11" textcolor rgb ink
 	if (panel_count == 1) { unset label 3 }

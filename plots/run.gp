@@ -9,7 +9,7 @@ set key at screen px(left),py(top[1] - key_px + 4) left top Left reverse maxrows
 set tmargin at screen py(top[1])
 set bmargin at screen py(bottom[1])
 set yrange [0:*]
-set label 4 y_text at screen px(13),py((top[1] + bottom[1]) / 2) center rotate textcolor rgb ink
+set label 4 y_text at screen px(11),py((top[1] + bottom[1]) / 2) center rotate textcolor rgb ink
 set format x ""
 plot for [s = first[1]:last[1]] data using ($3 == s && role[s] == 1 ? $7 : NaN):($10 / scale) \
 		with filledcurves y=0 fs solid 1.0 noborder lc rgb 0xb0808080 title (role[s] == 1 ? label[s] : ""), \
@@ -21,7 +21,7 @@ unset key
 set tmargin at screen py(top[2])
 set bmargin at screen py(bottom[2])
 set yrange [y2_min:y2_max]
-set label 4 y2_text at screen px(13),py((top[2] + bottom[2]) / 2) center rotate textcolor rgb ink
+set label 4 y2_text at screen px(11),py((top[2] + bottom[2]) / 2) center rotate textcolor rgb ink
 set format x "%.0s%c"
 set xlabel x_text offset 0,0.9 textcolor rgb ink
 set ytics autofreq

@@ -10,7 +10,7 @@ set grid x y lc rgb quiet lw 0.25 dt (2,4)
 do for [p = 1:panel_count] {
 	set tmargin at screen py(top[p])
 	set bmargin at screen py(bottom[p])
-	set label 4 y_text at screen px(13),py((top[p] + bottom[p]) / 2) center rotate textcolor rgb ink
+	set label 4 y_text at screen px(11),py((top[p] + bottom[p]) / 2) center rotate textcolor rgb ink
 	set label 3 panel[p] at screen px(8),py(top[p] - key_px - 3) left font ",11" textcolor rgb ink
 	if (panel_count == 1) { unset label 3 }
 	set xlabel (p == panel_count ? x_text : "") offset 0,0.9 textcolor rgb ink
