@@ -105,7 +105,9 @@ static int add_notes(struct rh_cutter *c, struct rh_trace *trace, const char *pa
 		     struct rh_err *err)
 {
 	const struct rh_note *note;
+	const char *name;
 	char words[4600];
+	uint32_t site;
 
 	for (size_t i = 0; (note = rh_trace_note(trace, i)); i++)
 		if (rh_trace_add_note(c->out, note->key, note->value, err) < 0)
@@ -117,12 +119,9 @@ static int add_notes(struct rh_cutter *c, struct rh_trace *trace, const char *pa
 		if (c->counts[i] &&
 		    rh_trace_add_count(c->out, count_keys[i], c->counts[i], err) < 0)
 			return -1;
-	for (uint32_t site = 1; site <= c->site_max && site; site++) {
-		const char *name = rh_trace_site(trace, site);
-
-		if (name && rh_trace_add_site(c->out, site, name, err) < 0)
+	for (size_t i = 0; (name = rh_trace_site_at(trace, i, &site)); i++)
+		if (rh_trace_add_site(c->out, site, name, err) < 0)
 			return -1;
-	}
 	return 0;
 }
 

@@ -76,6 +76,11 @@ int rh_cut_put(struct rh_cutter *c, const struct rh_event *event, struct rh_err 
 
 		lane->number = c->lanes_out++;
 		start.arg = lane->source_thread;
+		/* A start of the source's own says more than where it stands. */
+		if (event->kind == RH_EV_LANE_START) {
+			start.task = event->task;
+			start.site = event->site;
+		}
 		if (rh_trace_put(c->out, &start, 1, err) < 0)
 			return -1;
 	}
@@ -328,9 +333,6 @@ static int take_lane(struct rh_cutter *c, struct rh_event *event, struct rh_err 
 
 static int take_other(struct rh_cutter *c, struct rh_event *event, struct rh_err *err)
 {
-	if (event->kind == RH_EV_MARK || event->kind == RH_EV_REF)
-		c->site_max = event->id > c->site_max && event->id <= UINT32_MAX ?
-				      (uint32_t)event->id : c->site_max;
 	if (!c->open || !c->lanes[event->lane].chosen)
 		return 0;
 	if (event->kind == RH_EV_GC_END && c->gc_depth == 0) {
@@ -346,8 +348,6 @@ int rh_cut_take(struct rh_cutter *c, struct rh_event *event, struct rh_err *err)
 {
 	if (!see_lane(c, event->lane))
 		return rh_cut_no_memory(err);
-	if (event->site > c->site_max)
-		c->site_max = event->site;
 	switch ((enum rh_kind)event->kind) {
 	case RH_EV_ALLOC:
 		return take_alloc(c, event, err);

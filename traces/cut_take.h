@@ -47,7 +47,6 @@ struct rh_cutter {
 	uint64_t births, spawns;	/* numbers given in the result */
 	uint64_t time_base;		/* RH_NONE until a time is known */
 	uint64_t main_frames, gc_depth;
-	uint32_t site_max;
 	bool open, hold_stops;
 	uint64_t counts[RH_CUT_COUNTS];
 };

@@ -225,7 +225,8 @@ static void test_logalloc(void **state)
 	assert_int_equal(ik_note("drop.other_process"), 1);
 	assert_int_equal(ik_note("drop.failed"), 1);
 	/* munged, without thread ids; slots are used again */
-	ik_expect("logalloc", "1 malloc(42)=#1\n1 malloc(24)=#2\n1 free(#1)\n1 valloc(8)=#1\n1 free(#0)\n",
+	ik_expect("logalloc",
+		  "1 malloc(42)=#1\n1 malloc(24)=#2\n1 free(#1)\n1 valloc(8)=#1\n1 free(#0)\n",
 		  "lane_start lane=0\n"
 		  "alloc lane=0 id=0 size=42\n"
 		  "alloc lane=0 id=1 size=24\n"
@@ -425,7 +426,8 @@ static void test_real_heaptrack(void **state)
 
 	(void)state;
 	run_tool("heaptrack",
-		 "heaptrack --raw -o $O $V victim >/dev/null 2>&1 && ln -s $O.raw.* $O.link", output);
+		 "heaptrack --raw -o $O $V victim >/dev/null 2>&1 && ln -s $O.raw.* $O.link",
+		 output);
 	snprintf(found, sizeof(found), "%s.link", output);
 	ik_import_as("heaptrack", found, RH_FORM_BINARY, NULL);
 	check_victim(false);
