@@ -8,11 +8,13 @@
  * Ctrl-C ends the worker and the temporary of the output and then ourselves by the same
  * signal, so that a calling shell sees an interrupted program.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness/command.h"
 #include "harness/run.h"
@@ -88,6 +90,21 @@ static int check_opts(const struct replay_opts *o, struct rh_err *err)
 	return 0;
 }
 
+/* The whole command line, as the kernel keeps it; the words stay in `store`. */
+static void read_argv(struct rh_result *result, char *store, size_t store_bytes)
+{
+	int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? 0 : read(fd, store, store_bytes - 1);
+	size_t count = 0;
+
+	if (fd >= 0)
+		close(fd);
+	store[length > 0 ? length : 0] = '\0';
+	for (ssize_t at = 0; at < length; at += (ssize_t)strlen(store + at) + 1)
+		*(char **)rh_grow(&result->argv, &count, sizeof(char *)) = store + at;
+	result->argc = (int)count;
+}
+
 /* Names of variables that steer allocators; what is set is part of a result. */
 static void note_env(struct rh_result *result)
 {
@@ -126,7 +143,7 @@ static void fill_config(const struct replay_opts *o, int argc, char **argv,
 		.stats = o->stats,
 	};
 	*result = (struct rh_result){
-		.argc = argc, .argv = argv, .reps = o->reps, .seed = o->seed,
+		.reps = o->reps, .seed = o->seed,
 		.memory_limit = o->memory_limit, .touch = touch_names[o->touch],
 		.pace = pace_names[o->pace], .probes = o->probes, .verify = o->verify,
 		.floor = UINT32_MAX,
@@ -180,6 +197,7 @@ static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err
 	struct rh_run_config config;
 	struct rh_result result;
 	struct rh_outfile out = { .fd = -1 };
+	static char words[1 << 16];
 	enum rh_exit code;
 
 	if (check_opts(o, err) < 0)
@@ -187,6 +205,7 @@ static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	fill_config(o, argc, argv, &config, &result);
+	read_argv(&result, words, sizeof(words));
 	code = replay(o, &config, &result, &out, err) < 0 ? err->code : result.exit;
 	rh_outfile_abandon(&out);
 	rh_run_config_free(&config);

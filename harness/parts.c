@@ -67,8 +67,9 @@ int rh_find_part(const char *name, char *path, size_t path_bytes, struct rh_err 
 				     "/proc mounted?)", name);
 	dir[length] = '\0';
 	up(dir);
-	/* Tests sit in a folder of their own, one below the binaries. */
+	/* Tests sit in folders of their own, test/harness/test below the binaries. */
 	if (there(path, path_bytes, dir, "", name) || there(path, path_bytes, dir, "../", name) ||
+	    there(path, path_bytes, dir, "../../../", name) ||
 	    in_source_tree(path, path_bytes, dir, name) ||
 	    there(path, path_bytes, dir, "../libexec/reheap/", name) ||
 	    there(path, path_bytes, dir, "../share/reheap/", name))

@@ -92,6 +92,7 @@ void rh_result_free(struct rh_result *result)
 		free(result->metrics[i].values);
 	for (size_t i = 0; i < result->warning_count; i++)
 		free(result->warnings[i]);
+	free(result->argv);
 	free(result->backends);
 	free(result->traces);
 	free(result->programs);

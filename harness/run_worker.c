@@ -35,6 +35,8 @@ enum {
 	SAID_BYTES = 300,		/* of the worker's last words that go into a sentence */
 	UNDER_WORDS_MAX = 32,
 };
+#define EXIT_NS 500000000ull		/* a closed worker gets this long to exit ... */
+#define UNDER_EXIT_NS 60000000000ull	/* ... and one under another program this long */
 
 extern char **environ;
 
@@ -257,14 +259,37 @@ int rh_worker_start(struct rh_worker *worker, const struct rh_worker_start *how,
 
 /* ---- where it was ---- */
 
-static const char *const op_words[RH_OP_COUNT] = {
-	[RH_OP_FREE] = "free", [RH_OP_ALLOC] = "alloc", [RH_OP_NOSCAN] = "alloc",
-	[RH_OP_ZALLOC] = "zeroed alloc", [RH_OP_RESIZE] = "resize",
-	[RH_OP_ALLOC_AS] = "alloc", [RH_OP_WAIT] = "wait", [RH_OP_PUBLISH] = "publish",
-	[RH_OP_CALL] = "call", [RH_OP_RETURN] = "return", [RH_OP_SPAWN] = "spawn",
-	[RH_OP_EXIT] = "exit", [RH_OP_PACE] = "pace", [RH_OP_TOUCH] = "touch",
-	[RH_OP_MISC] = "large or rare operation",
-};
+/* "free of 48 bytes", with the size wherever the op keeps it. */
+static void describe_op(const struct rh_op *op, char *text, size_t text_bytes)
+{
+	static const char *const words[RH_OP_COUNT] = {
+		[RH_OP_FREE] = "free", [RH_OP_ALLOC] = "alloc", [RH_OP_NOSCAN] = "alloc",
+		[RH_OP_ZALLOC] = "zeroed alloc", [RH_OP_RESIZE] = "resize",
+		[RH_OP_ALLOC_AS] = "alloc", [RH_OP_WAIT] = "wait", [RH_OP_PUBLISH] = "publish",
+		[RH_OP_CALL] = "call", [RH_OP_RETURN] = "return", [RH_OP_SPAWN] = "spawn",
+		[RH_OP_EXIT] = "exit", [RH_OP_PACE] = "pace", [RH_OP_TOUCH] = "touch",
+	};
+	static const char *const rare[] = {
+		[RH_MISC_FREE_BIG] = "free", [RH_MISC_RESIZE_BIG] = "resize",
+		[RH_MISC_GROW] = "stack growth", [RH_MISC_SHRINK] = "stack shrinking",
+		[RH_MISC_GC_BEGIN] = "start of a collection", [RH_MISC_GC_END] = "end of a collection",
+		[RH_MISC_TURN] = "start of a recorded lane",
+	};
+	const uint64_t *word = (const uint64_t *)op;
+	uint32_t kind = RH_OP_KIND(op->what), slot = RH_OP_SLOT(op->what);
+	unsigned long long size = kind == RH_OP_ALLOC_AS ? word[1] : op->size;
+
+	if (kind == RH_OP_WAIT)
+		snprintf(text, text_bytes, "wait for lane %u", slot);
+	else if (kind == RH_OP_PUBLISH || kind == RH_OP_EXIT)
+		snprintf(text, text_bytes, "%s", words[kind]);
+	else if (kind == RH_OP_MISC && slot <= RH_MISC_SHRINK)
+		snprintf(text, text_bytes, "%s of %llu bytes", rare[slot], (unsigned long long)word[2]);
+	else if (kind == RH_OP_MISC)
+		snprintf(text, text_bytes, "%s", slot <= RH_MISC_TURN ? rare[slot] : "?");
+	else
+		snprintf(text, text_bytes, "%s of %llu bytes", words[kind] ? words[kind] : "?", size);
+}
 
 /* The event an op stands near: events before its grain, plus its share of the grain. */
 static uint64_t event_near(const struct rh_program *program, uint32_t lane, uint64_t op)
@@ -314,7 +339,7 @@ void rh_worker_place_of(const struct rh_program *program, uint32_t seat, uint64_
 {
 	uint32_t lane = seat % program->head->lanes;
 	const struct rh_op *ops = rh_program_ops(program, lane);
-	const char *kind;
+	char what[64];
 
 	*place = (struct rh_worker_place){ .known = true, .seat = seat, .op = op,
 					   .event = event_near(program, lane, op) };
@@ -322,10 +347,9 @@ void rh_worker_place_of(const struct rh_program *program, uint32_t seat, uint64_
 		snprintf(place->text, sizeof(place->text), "lane %u, at its end", seat);
 		return;
 	}
-	kind = op_words[RH_OP_KIND(ops[op].what)];
-	snprintf(place->text, sizeof(place->text), "lane %u, op %llu (near event %llu), %s of %u bytes",
-		 seat, (unsigned long long)op, (unsigned long long)place->event, kind ? kind : "?",
-		 ops[op].size);
+	describe_op(&ops[op], what, sizeof(what));
+	snprintf(place->text, sizeof(place->text), "lane %u, op %llu (near event %llu), %s", seat,
+		 (unsigned long long)op, (unsigned long long)place->event, what);
 }
 
 void rh_worker_where(const struct rh_worker *worker, struct rh_worker_place *place)
@@ -419,22 +443,28 @@ int rh_worker_run(struct rh_worker *worker, uint64_t first, uint64_t count, stru
 	return rh_worker_command(worker, RH_CTL_RUN, err);
 }
 
+/* After CLOSE it exits by itself; a wrapper may still want to write its report. */
+static void await_exit(struct rh_worker *worker)
+{
+	uint64_t until = rh_now_ns() + (worker->under ? UNDER_EXIT_NS : EXIT_NS);
+
+	while (rh_now_ns() < until) {
+		if (waitpid(worker->pid, NULL, WNOHANG) == worker->pid) {
+			worker->pid = 0;
+			return;
+		}
+		usleep(200);
+	}
+}
+
 void rh_worker_end(struct rh_worker *worker)
 {
+	if (worker->pid > 0 && !worker->dead && worker->ctl->command == RH_CTL_CLOSE)
+		await_exit(worker);
 	if (worker->pid > 0) {
-		/* After CLOSE it exits by itself; a wrapper still wants to write its report. */
-		for (int i = 0; i < 1000 && !worker->dead && worker->ctl->command == RH_CTL_CLOSE &&
-		     worker->pid > 0; i++) {
-			if (waitpid(worker->pid, NULL, WNOHANG) == worker->pid)
-				worker->pid = 0;
-			else
-				usleep(worker->under ? 10000 : 200);
-		}
-		if (worker->pid > 0) {
-			kill(worker->pid, SIGKILL);
-			while (waitpid(worker->pid, NULL, 0) < 0 && errno == EINTR)
-				;
-		}
+		kill(worker->pid, SIGKILL);
+		while (waitpid(worker->pid, NULL, 0) < 0 && errno == EINTR)
+			;
 	}
 	if (worker->ctl)
 		munmap(worker->ctl, worker->ctl_bytes);

@@ -148,7 +148,9 @@ static void print_place(const struct rh_result *result, const struct rh_trial *l
 	for (uint32_t b = 0; b < result->backend_count; b++)
 		if (b != result->floor && result->backends[b].status != RH_STATUS_ABSENT)
 			fill_line(result, like, b, &lines[count++]);
-	if (result->floor < result->backend_count)
+	if (result->floor < result->backend_count &&
+	    rh_result_metric(result, like->trace, result->floor, like->lanes, like->copies,
+			     "time.ns_per_event"))
 		fill_line(result, like, result->floor, &lines[count++]);
 	print_lines(to, lines, count, markdown);
 	fprintf(to, "\n");
@@ -165,10 +167,13 @@ static void print_stats(const struct rh_result *result, FILE *to)
 				last = &result->trials[t];
 		if (!last)
 			continue;
-		fprintf(to, "%s, at the end of its last trial:\n", result->backends[b].text);
+		fprintf(to, "%s, before the last drain (figures that are 0 left out):\n",
+			result->backends[b].text);
 		for (size_t i = 0; i < last->stat_count; i++)
-			fprintf(to, "  %-40s %16llu %s\n", last->stats[i].name,
-				(unsigned long long)last->stats[i].value, last->stats[i].unit);
+			if (last->stats[i].value)
+				fprintf(to, "  %-40s %16llu %s\n", last->stats[i].name,
+					(unsigned long long)last->stats[i].value,
+					last->stats[i].unit);
 		fprintf(to, "\n");
 	}
 }

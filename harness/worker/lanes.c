@@ -81,7 +81,7 @@ static void run_segment(struct lane *lane)
 	gate_pass(lane->worker);
 	cpu = thread_cpu_ns();
 	seat->start_ticks = rh_ticks();
-	lane->loop(lane);
+	loop_run(lane);
 	seat->end_ticks = rh_ticks();
 	seat->cpu_ns = thread_cpu_ns() - cpu;
 	atomic_store_explicit(&seat->running, 0, memory_order_relaxed);
@@ -276,10 +276,8 @@ static void wrap(struct worker *worker, struct copy *copy)
 
 static void choose_loop(struct worker *worker, bool verify)
 {
-	bool no_memory = worker->spec.layer[0].ops.caps & RH_CAP_NO_MEMORY;
-
 	for (uint32_t i = 0; i < worker->seats; i++)
-		worker->lane[i].loop = loop_for(worker->ctl->touch, no_memory, verify);
+		loop_choose(&worker->lane[i], worker->ctl->touch, verify);
 }
 
 void lanes_run(struct worker *worker, uint64_t first, uint64_t count, bool verify)

@@ -13,17 +13,33 @@
  * sleeper or the sleeper sees the count.
  *
  * A failed allocation leaves NULL in its slot; the ops that would have used the object
- * pass over it, and the count says that the trial did less work than recorded.
+ * pass over it, and the count says that the trial did less work than recorded. Looking
+ * for NULL at every free would cost every run 2 instructions per event for the sake of
+ * the failing ones, so the plain variants do not look: a lane whose allocation fails
+ * marks its copy and goes on in the careful variant. Another lane can meet that NULL
+ * only after a WAIT that follows the failure, or in a later segment: those are the two
+ * places where the mark is read.
  */
 #include <string.h>
 
 #include "harness/worker/ops.h"
 #include "harness/worker/worker.h"
 
+/* Ends the loop after `op`; loop_run goes on from there in the careful variant. */
+static __attribute__((noinline, cold)) void change_loop(struct lane *lane, const struct rh_op *op)
+{
+	if (lane->loop == lane->loop_careful || lane->end_kept)
+		return;
+	lane->end_kept = lane->end;
+	lane->end = op + op_words(op);
+}
+
 static __attribute__((noinline, cold)) void alloc_failed(struct lane *lane, const struct rh_op *op)
 {
 	if (lane->alloc_failed++ == 0)
 		lane->first_failed_op = (uint64_t)(op - lane->seat->ops);
+	atomic_store_explicit(&lane->copy->careful, true, memory_order_relaxed);
+	change_loop(lane, op);
 }
 
 /* The object ended where its resize failed: the old block is still valid and goes. */
@@ -143,20 +159,22 @@ static void misc_op(struct lane *lane, const struct rh_op *op)
 	}
 }
 
-#define LOOP_NAME loop_none
-#define BORN(slot, p, size, align, zeroed) ((void)0)
-#define DIES(slot, p, size) ((void)0)
-#define RESIZED(slot, p, size_old, size_new) ((void)0)
-#define OPERATION(kind, size, call) call
-#include "harness/worker/loop.inc"
-
 /* The first word: what nearly every program writes at once. */
 #define TOUCH_FIRST(p, size) do { \
 		if ((size) >= 8) \
 			*(volatile uint64_t *)(p) = 0; \
 	} while (0)
 
+#define LOOP_NAME loop_none
+#define LOOP_CAREFUL 0
+#define BORN(slot, p, size, align, zeroed) ((void)0)
+#define DIES(slot, p, size) ((void)0)
+#define RESIZED(slot, p, size_old, size_new) ((void)0)
+#define OPERATION(kind, size, call) call
+#include "harness/worker/loop.inc"
+
 #define LOOP_NAME loop_first
+#define LOOP_CAREFUL 0
 #define BORN(slot, p, size, align, zeroed) TOUCH_FIRST(p, size)
 #define DIES(slot, p, size) ((void)0)
 #define RESIZED(slot, p, size_old, size_new) TOUCH_FIRST(p, size_new)
@@ -164,6 +182,7 @@ static void misc_op(struct lane *lane, const struct rh_op *op)
 #include "harness/worker/loop.inc"
 
 #define LOOP_NAME loop_page
+#define LOOP_CAREFUL 0
 #define BORN(slot, p, size, align, zeroed) touch_pages(p, size)
 #define DIES(slot, p, size) ((void)0)
 #define RESIZED(slot, p, size_old, size_new) touch_pages(p, size_new)
@@ -171,23 +190,32 @@ static void misc_op(struct lane *lane, const struct rh_op *op)
 #include "harness/worker/loop.inc"
 
 #define LOOP_NAME loop_full
+#define LOOP_CAREFUL 0
 #define BORN(slot, p, size, align, zeroed) memset(p, 0x5a, size)
 #define DIES(slot, p, size) ((void)0)
 #define RESIZED(slot, p, size_old, size_new) memset(p, 0x5a, size_new)
 #define OPERATION(kind, size, call) call
 #include "harness/worker/loop.inc"
 
+/* After a failure the trial is a failed one, whose time says nothing: one touch will do. */
+#define LOOP_NAME loop_careful
+#define LOOP_CAREFUL 1
+#define BORN(slot, p, size, align, zeroed) TOUCH_FIRST(p, size)
+#define DIES(slot, p, size) ((void)0)
+#define RESIZED(slot, p, size_old, size_new) TOUCH_FIRST(p, size_new)
+#define OPERATION(kind, size, call) call
+#include "harness/worker/loop.inc"
+
 #define LOOP_NAME loop_verify
+#define LOOP_CAREFUL 1
 #define BORN(slot, p, size, align, zeroed) verify_born(lane, slot, p, size, align, zeroed)
 #define DIES(slot, p, size) verify_dies(lane, slot, p, size)
 #define RESIZED(slot, p, size_old, size_new) verify_resized(lane, slot, p, size_old, size_new)
 #define OPERATION(kind, size, call) call
 #include "harness/worker/loop.inc"
 
-loop_fn *loop_for(enum rh_ctl_touch touch, bool no_memory, bool verify)
+static loop_fn *loop_for(enum rh_ctl_touch touch, bool no_memory)
 {
-	if (verify)
-		return loop_verify;
 	if (no_memory)
 		return touch == RH_TOUCH_NONE || touch == RH_TOUCH_RECORDED ? loop_none : loop_first;
 	switch (touch) {
@@ -200,4 +228,25 @@ loop_fn *loop_for(enum rh_ctl_touch touch, bool no_memory, bool verify)
 	default:
 		return loop_none;
 	}
+}
+
+void loop_choose(struct lane *lane, enum rh_ctl_touch touch, bool verify)
+{
+	bool no_memory = lane->heap_ops->caps & RH_CAP_NO_MEMORY;
+
+	lane->loop_careful = verify ? loop_verify : loop_careful;
+	lane->loop = verify || atomic_load(&lane->copy->careful) ? lane->loop_careful :
+								   loop_for(touch, no_memory);
+}
+
+void loop_run(struct lane *lane)
+{
+	lane->end_kept = NULL;
+	lane->loop(lane);
+	if (!lane->end_kept)
+		return;
+	lane->op = lane->end;
+	lane->end = lane->end_kept;
+	lane->loop = lane->loop_careful;
+	lane->loop(lane);
 }

@@ -19,7 +19,7 @@
 
 #include "harness/worker/worker.h"
 
-enum { WHOLE_BYTES = 8192, END_BYTES = 2048, STRIDE_BYTES = RH_PAGE };
+enum { WHOLE_BYTES = 64 << 10, END_BYTES = 2048, STRIDE_BYTES = RH_PAGE };
 
 static uint64_t pattern_seed(const struct lane *lane, uint32_t slot, size_t size)
 {

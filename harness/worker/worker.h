@@ -45,10 +45,11 @@ struct lane {
 	const struct rh_stack_backend *stack_ops;
 	struct progress *progress;	/* of the copy, by lane */
 	struct rh_ctl_seat *seat;
-	loop_fn *loop;
+	loop_fn *loop, *loop_careful;
 	/* the loop writes, seldom */
 	uint64_t waits, blocked, blocked_ticks;
 	uint64_t alloc_failed, first_failed_op;
+	const struct rh_op *end_kept;	/* of a loop that was left for the careful one */
 	uint32_t turns;			/* trace lanes begun since the thread sat down */
 
 	/* the coordinator's */
@@ -66,6 +67,7 @@ struct copy {
 	void **slots, **tasks;
 	struct progress *progress;
 	struct lane *lanes;
+	_Atomic bool careful;		/* an allocation failed: slots may hold NULL */
 	uint64_t grain;			/* where it stands; objects live since grain 0 */
 };
 
@@ -119,8 +121,10 @@ void drain_lane(struct lane *lane);	/* a lane's part, on its thread */
 
 /* --- loop.c --- */
 
-/* The loop for a way of touching, or the verifying one. */
-loop_fn *loop_for(enum rh_ctl_touch touch, bool no_memory, bool verify);
+/* Sets the variant a lane runs next: by way of touching, or the verifying one. */
+void loop_choose(struct lane *lane, enum rh_ctl_touch touch, bool verify);
+/* Replays [lane->op, lane->end). */
+void loop_run(struct lane *lane);
 
 /* --- verify.c: every check ends in worker_fail --- */
 

@@ -1,0 +1,95 @@
+/*
+ * test_stat.c - order statistics against values worked out by hand (binomial sums).
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "harness/stat.h"
+
+#define NEAR(a, b) assert_true(fabs((a) - (b)) < 1e-12)
+
+static void medians(void **state)
+{
+	double odd[] = { 9, 1, 5 }, even[] = { 4, 1, 3, 2 };
+
+	(void)state;
+	rh_stat_sort(odd, 3);
+	rh_stat_sort(even, 4);
+	NEAR(rh_stat_median(odd, 3), 5);
+	NEAR(rh_stat_median(even, 4), 2.5);
+	assert_true(isnan(rh_stat_median(odd, 0)));
+}
+
+/* P(fewer than k heads of n): 1/32, 6/32; 11/1024; (1 + 20 + 190 + 1140 + 4845 + 15504) / 2^20. */
+static void tails(void **state)
+{
+	(void)state;
+	NEAR(rh_stat_sign_tail(5, 0), 0);
+	NEAR(rh_stat_sign_tail(5, 1), 1.0 / 32);
+	NEAR(rh_stat_sign_tail(5, 2), 6.0 / 32);
+	NEAR(rh_stat_sign_tail(5, 6), 1);
+	NEAR(rh_stat_sign_tail(10, 2), 11.0 / 1024);
+	NEAR(rh_stat_sign_tail(20, 6), 21700.0 / 1048576);
+	/* 2^-2000 is no double; the tail at the centre is just below a half. */
+	assert_true(fabs(rh_stat_sign_tail(2001, 1001) - 0.5) < 1e-9);
+}
+
+/* The classic table of sign-test ranks at 95 % (two-sided, so 2.5 % a tail). */
+static void ranks(void **state)
+{
+	static const struct { size_t n, k; } table[] = {
+		{ 1, 0 }, { 5, 0 }, { 6, 1 }, { 8, 1 }, { 9, 2 }, { 11, 2 }, { 12, 3 }, { 15, 4 },
+		{ 20, 6 }, { 25, 8 }, { 30, 10 }, { 40, 14 }, { 50, 18 }, { 100, 40 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		assert_int_equal(rh_stat_sign_rank(table[i].n, 0.025), table[i].k);
+	/* 8 of 8 beyond the margin: 2^-8 = 0.0039 is within 0.005. A tail met exactly counts. */
+	assert_int_equal(rh_stat_sign_rank(8, 0.005), 1);
+	assert_int_equal(rh_stat_sign_rank(7, 0.005), 0);
+	assert_int_equal(rh_stat_sign_rank(3, 0.125), 1);
+}
+
+static void intervals(void **state)
+{
+	static const double five[] = { 30, 10, 50, 20, 40 };
+	static const double ten[] = { 10, 9, 8, 7, 6, 5, 4, 3, 2, 1 };
+	struct rh_interval x = rh_stat_interval(five, 5, 0.95);
+
+	(void)state;
+	NEAR(x.median, 30);
+	NEAR(x.lo, 10);
+	NEAR(x.hi, 50);
+	NEAR(x.level, 0.9375);
+	assert_int_equal(x.n, 5);
+	x = rh_stat_interval(ten, 10, 0.95);
+	NEAR(x.median, 5.5);
+	NEAR(x.lo, 2);
+	NEAR(x.hi, 9);
+	NEAR(x.level, 1 - 22.0 / 1024);
+	NEAR(x.min, 1);
+	NEAR(x.max, 10);
+	x = rh_stat_interval(ten, 1, 0.95);
+	NEAR(x.lo, 10);
+	NEAR(x.hi, 10);
+	NEAR(x.level, 0);
+	x = rh_stat_interval(ten, 0, 0.95);
+	assert_true(isnan(x.median));
+	assert_int_equal(x.n, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(medians), cmocka_unit_test(tails), cmocka_unit_test(ranks),
+		cmocka_unit_test(intervals),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
