@@ -48,8 +48,8 @@ int rh_work_write(int fd, const void *data, size_t bytes, uint64_t offset, struc
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done <= 0)
-			return rh_fail_errno(err, RH_IO, "the work file of compiling cannot be "
-					     "written at byte %llu (set TMPDIR to a roomier place)",
+			return rh_fail_errno(err, RH_IO, "the work file cannot be written "
+					     "at byte %llu (set TMPDIR to a roomier place)",
 					     (unsigned long long)offset);
 		at += done;
 		bytes -= (size_t)done;
@@ -69,7 +69,7 @@ int rh_work_read(int fd, void *data, size_t bytes, uint64_t offset, struct rh_er
 			continue;
 		if (done < 0)
 			return rh_fail_errno(err, RH_IO,
-					     "the work file of compiling cannot be read at byte %llu",
+					     "the work file cannot be read at byte %llu",
 					     (unsigned long long)offset);
 		if (done == 0)
 			return 0;

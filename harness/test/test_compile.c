@@ -14,7 +14,7 @@
 #include "harness/test/check_program.h"
 #include "traces/import.h"
 
-static char dir[] = "/tmp/reheap-test-XXXXXX";
+static char dir[40];
 static char trace_path[64];
 
 /* ---- making traces ---- */
@@ -510,6 +510,25 @@ static void long_lived_objects_are_found(void **state)
 	assert_int_equal(judge(NULL).slots, 72);
 }
 
+/* So many live long that the window widens, with some in the hash already. */
+static void many_long_lived_objects_are_found(void **state)
+{
+	enum { MANY = 200000 };
+	struct maker m;
+
+	(void)state;
+	make_open(&m, 0);
+	lane_start(&m, 0);
+	lane_start(&m, 1);
+	for (uint64_t i = 0; i < MANY; i++)
+		alloc_of(&m, 0, i % 500);
+	for (uint64_t i = 0; i < MANY; i++)	/* a permutation: 7919 is prime */
+		free_of(&m, i & 1, i * 7919 % MANY);
+	make_close(&m);
+	assert_int_equal(judge_lanes(1).slots, MANY);
+	judge(NULL);
+}
+
 /* ---- what rides along ---- */
 
 static const struct rh_op *find_op(const struct rh_program *program, uint32_t lane, unsigned kind,
@@ -741,7 +760,8 @@ static void android_surfaceflinger(void **state)
 static int set_up(void **state)
 {
 	(void)state;
-	if (!mkdtemp(dir))
+	snprintf(dir, sizeof(dir), "/tmp/reheap-compile-%ld", (long)getpid());
+	if (mkdir(dir, 0700) < 0)
 		return -1;
 	snprintf(trace_path, sizeof(trace_path), "%s/t.rht", dir);
 	return 0;
@@ -769,6 +789,7 @@ int main(void)
 		cmocka_unit_test(random_traces_keep_order),
 		cmocka_unit_test(compiling_is_reproducible),
 		cmocka_unit_test(long_lived_objects_are_found),
+		cmocka_unit_test(many_long_lived_objects_are_found),
 		cmocka_unit_test(touch_comes_from_residency),
 		cmocka_unit_test(pace_adds_up_to_recorded_time),
 		cmocka_unit_test(facts_of_grains),

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "harness/compile.h"
+#include "harness/compile_file.h"
 #include "traces/trace.h"
 
 /* A program of two lanes with an op of each shape, as bytes to be damaged. */
@@ -28,11 +29,10 @@ static const struct rh_program_head *head(void)
 
 static int file_of(const uint8_t *bytes, size_t count)
 {
-	char path[] = "/tmp/reheap-test-XXXXXX";
-	int fd = mkstemp(path);
+	struct rh_err err = { 0 };
+	int fd = rh_work_file(NULL, &err);
 
 	assert_true(fd >= 0);
-	unlink(path);
 	assert_int_equal(write(fd, bytes, count), count);
 	return fd;
 }
@@ -262,13 +262,12 @@ static void write_trace(const char *path)
 static int set_up(void **state)
 {
 	struct rh_compile_options options = { .touch = true };
-	char path[] = "/tmp/reheap-test-XXXXXX";
 	struct rh_program program;
 	struct rh_err err = { 0 };
-	int fd = mkstemp(path);
+	char path[64];
 
 	(void)state;
-	close(fd);
+	snprintf(path, sizeof(path), "/tmp/reheap-program-%ld.rht", (long)getpid());
 	write_trace(path);
 	if (rh_compile(path, &options, &program, NULL, &err) < 0)
 		fail_msg("%s", err.text);
