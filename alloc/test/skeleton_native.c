@@ -227,9 +227,10 @@ static void *alloc(struct rh_lane *lane, size_t size)
 }
 
 /*
- * A free is told the size, but not the alignment. So a block that was made larger or got a
- * mapping of its own for the alignment's sake joins the list of its size when it is freed:
- * safe, because close knows the mapping, and wasteful, which a real backend would mend.
+ * A free is told the size, but not the alignment. So a block that got a mapping of its own
+ * for the alignment's sake joins the list of its size when it is freed, and must be as large
+ * as that class: safe, because close knows the mapping, and wasteful, which a real backend
+ * would mend.
  */
 static void *alloc_as(struct rh_lane *lane, size_t size, size_t align, uint32_t flags)
 {
@@ -239,7 +240,8 @@ static void *alloc_as(struct rh_lane *lane, size_t size, size_t align, uint32_t 
 	if (align <= PAGE && need <= (size_t)1 << CLASS_MAX)
 		p = small_alloc(lane, class_of(need));
 	else
-		p = large_alloc(lane->heap, size, align);
+		p = large_alloc(lane->heap, size > (size_t)1 << CLASS_MAX ? size :
+				(size_t)1 << class_of(size), align);
 	if (p && flags & RH_ALLOC_ZEROED)
 		memset(p, 0, size);
 	return p;

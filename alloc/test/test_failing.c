@@ -1,0 +1,178 @@
+/*
+ * test_failing.c - the two decorators that do harm on purpose: failing and slow do exactly
+ * as much of it as they say.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "alloc/base/clock.h"
+#include "alloc/registry.h"
+
+static struct rh_spec spec;
+static struct rh_heap *heap;
+static struct rh_lane *lane;
+static const struct rh_backend *ops;
+
+static void open_spec(const char *text)
+{
+	struct rh_err err = { 0 };
+
+	if (rh_spec_parse(&spec, text, 1, &err) < 0 || rh_spec_open(&spec, 1, &heap, &err) < 0)
+		fail_msg("%s: %s", text, err.text);
+	ops = &spec.layer[0].ops;
+	assert_int_equal(ops->lane_open(heap, &lane, &err), 0);
+}
+
+static void close_spec(void)
+{
+	ops->lane_close(lane);
+	ops->close(heap);
+}
+
+struct wanted {
+	const char *name;
+	uint64_t value;
+};
+
+static void take_stat(void *ctx, const char *name, const char *unit, uint64_t value)
+{
+	struct wanted *wanted = ctx;
+
+	(void)unit;
+	if (strcmp(name, wanted->name) == 0)
+		wanted->value = value;
+}
+
+static uint64_t stat_of(const char *name)
+{
+	struct wanted wanted = { name, UINT64_MAX };
+
+	ops->stats(heap, take_stat, &wanted);
+	return wanted.value;
+}
+
+static void every_nth_and_after(void **state)
+{
+	void *p;
+
+	(void)state;
+	open_spec("failing:3:bump");
+	for (int i = 1; i <= 30; i++) {
+		p = ops->alloc(lane, 8);
+		assert_int_equal(p == NULL, i % 3 == 0);
+	}
+	assert_int_equal(stat_of("failing.failed"), 10);
+	close_spec();
+	open_spec("failing:after=4:bump");
+	p = ops->alloc(lane, 8);
+	assert_non_null(ops->alloc_as(lane, 8, 64, 0));
+	assert_non_null(ops->resize(lane, p, 8, 9));
+	assert_non_null(ops->alloc(lane, 8));
+	assert_null(ops->alloc(lane, 8));
+	assert_null(ops->resize(lane, p, 8, 9));
+	close_spec();
+}
+
+static void limits_bytes(void **state)
+{
+	void *p, *q;
+
+	(void)state;
+	open_spec("failing:bytes=1000:bump");
+	p = ops->alloc(lane, 600);
+	assert_non_null(p);
+	assert_null(ops->alloc(lane, 401));
+	q = ops->alloc(lane, 400);
+	assert_non_null(q);
+	assert_null(ops->resize(lane, q, 400, 401));
+	q = ops->resize(lane, q, 400, 100);
+	assert_non_null(q);
+	assert_null(ops->alloc(lane, 301));
+	ops->free(lane, p, 600);
+	assert_non_null(ops->alloc(lane, 900));
+	assert_null(ops->alloc(lane, 1));
+	assert_null(ops->alloc(lane, SIZE_MAX));
+	close_spec();
+}
+
+static uint64_t failures_of(const char *text)
+{
+	uint64_t pattern = 0;
+
+	open_spec(text);
+	for (int i = 0; i < 2000; i++)
+		pattern = pattern * 3 + (ops->alloc(lane, 8) == NULL);
+	assert_true(stat_of("failing.failed") > 100 && stat_of("failing.failed") < 300);
+	close_spec();
+	return pattern;
+}
+
+static void share_is_seeded(void **state)
+{
+	(void)state;
+	assert_true(failures_of("failing:share=10%:bump") ==
+		    failures_of("failing:share=10%:seed=1:bump"));
+	assert_true(failures_of("failing:share=10%:bump") !=
+		    failures_of("failing:share=10%:seed=2:bump"));
+}
+
+static uint64_t extra_pairs(const char *text, int operations)
+{
+	struct rh_lane *first;
+	uint64_t pairs;
+
+	open_spec(text);
+	for (int i = 0; i < operations / 2; i++)
+		ops->free(lane, ops->alloc(lane, 40), 40);
+	first = lane;
+	ops->lane_close(first);
+	pairs = stat_of("slow.extra_pairs");
+	ops->close(heap);
+	return pairs;
+}
+
+/* S more operations in pairs: one pair in each run of 2 / S operations, give or take the
+ * run that is not over. */
+static void slow_does_its_share(void **state)
+{
+	static const struct { const char *text; uint64_t pairs; } rows[] = {
+		{ "slow:0%:libc", 0 }, { "slow:libc", 0 }, { "slow:1%:libc", 100 },
+		{ "slow:5%:libc", 500 }, { "slow:share=0.5:libc", 5000 },
+		{ "slow:100%:libc", 10000 }, { "slow:300%:libc", 30000 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint64_t pairs = extra_pairs(rows[i].text, 20000);
+
+		assert_in_range(pairs, rows[i].pairs ? rows[i].pairs - 2 : 0, rows[i].pairs + 2);
+	}
+}
+
+static void spin_takes_time(void **state)
+{
+	uint64_t since;
+
+	(void)state;
+	open_spec("slow:spin=1ms:libc");
+	since = rh_now_ns();
+	for (int i = 0; i < 5; i++)
+		ops->free(lane, ops->alloc(lane, 40), 40);
+	assert_true(rh_now_ns() - since >= 9900000);
+	close_spec();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_nth_and_after), cmocka_unit_test(limits_bytes),
+		cmocka_unit_test(share_is_seeded), cmocka_unit_test(slow_does_its_share),
+		cmocka_unit_test(spin_takes_time),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
