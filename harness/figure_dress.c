@@ -52,6 +52,7 @@ static const struct swap {
 	{ "fill = 'black'", "fill='currentColor'" },
 	{ "fill='black'", "fill='currentColor'" },
 	{ "rgb(  0,   0,   0)", "currentColor" },
+	{ "rgb(0,0,0)", "currentColor" },
 	{ " id='", " id='%-" },
 	{ " id=\"", " id=\"%-" },
 	{ "href='#", "href='#%-" },
