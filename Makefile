@@ -59,6 +59,7 @@ PROGRAMS := $(B)/reheap $(B)/reheap-worker $(if $(SHIM_SRC),$(B)/libreheap-recor
 
 .PHONY: all demo test check deps bench install uninstall clean help tests FORCE
 .DEFAULT_GOAL := all
+.SECONDARY:
 all: $(PROGRAMS)
 
 $(B)/gen/version.h: FORCE
