@@ -32,7 +32,8 @@ static int unknown_format(const char *name, struct rh_err *err)
 			break;
 		used += (size_t)bytes;
 	}
-	return rh_fail(err, RH_USAGE, "there is no export format '%s' (there are: %s)", name, known);
+	return rh_fail(err, RH_USAGE, "there is no export format '%s' (there are: %s)", name,
+		       known);
 }
 
 static int export_trace(const struct rh_exporter *exporter, const char *from, const char *to,

@@ -81,7 +81,8 @@ static const char *brief_ns(uint64_t ns)
 	return text;
 }
 
-static void print_histogram(const char *title, const uint64_t *octaves, const char *(*label)(uint64_t))
+static void print_histogram(const char *title, const uint64_t *octaves,
+			    const char *(*label)(uint64_t))
 {
 	uint64_t total = 0, most = 0;
 	unsigned first = RH_CHECK_OCTAVES, last = 0;
@@ -142,8 +143,9 @@ static void print_objects(const struct rh_check *check)
 	       totals->live_objects_peak, totals->live_bytes_peak);
 	printf("  live at end    %" PRIu64 " objects, %" PRIu64 " bytes\n",
 	       totals->live_objects_end, totals->live_bytes_end);
-	printf("  remote frees   %" PRIu64 " of %" PRIu64 " deaths (%.2f%%)\n", check->deaths_remote,
-	       check->deaths, 100 * share(check->deaths_remote, check->deaths));
+	printf("  remote frees   %" PRIu64 " of %" PRIu64 " deaths (%.2f%%)\n",
+	       check->deaths_remote, check->deaths,
+	       100 * share(check->deaths_remote, check->deaths));
 	printf("  by realloc     %" PRIu64 " births (%.2f%%)\n", totals->by_kind[RH_EV_RESIZE],
 	       100 * share(totals->by_kind[RH_EV_RESIZE], check->births));
 	printf("  size zero      %" PRIu64 "\n", check->births_zero_size);

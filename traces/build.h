@@ -10,7 +10,11 @@
  *	repair.realloc_unknown	realloc of an unknown address, kept as an alloc
  *	repair.alloc_live	an address handed out while live: the old object is freed first
  *	repair.inversion	free and re-alloc of an address arrived swapped and were put right
- * Every input line is accounted for: events + drops + what the importer itself counts.
+ * Every input line is accounted for: it is an event, or a drop, or the importer counts it.
+ * Events beyond the lines are one lane_start per lane and one free per repair.alloc_live.
+ *
+ * A call that has to wait for a swapped one goes out late, at most 1024 calls, so in a trace
+ * with times a few stamps may precede an earlier event's.
  *
  * Addresses are any 64-bit names that are unique among the living. Memory is O(live).
  * Thread rule: one thread.

@@ -33,7 +33,7 @@
 #define RH_EVENTS(X) \
 	X(ALLOC, "alloc", "ISAF", "an object is born") \
 	X(FREE, "free", "OR", "an object dies; arg = bytes of it that were resident") \
-	X(RESIZE, "resize", "IOSFR", "an object ends and another begins with its contents (realloc)") \
+	X(RESIZE, "resize", "IOSFR", "one object ends, one with its contents begins (realloc)") \
 	X(LANE_START, "lane_start", "R", "a lane begins; arg = thread id in the source") \
 	X(LANE_STOP, "lane_stop", "", "a lane ends") \
 	X(SPAWN, "spawn", "TS", "a task is made; size = bytes of stack asked for") \

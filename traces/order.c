@@ -215,7 +215,7 @@ static bool task_event(struct rh_order *order, const struct rh_event *event)
 		return true;
 	if (event->id == 0 || !rh_live_find(order->tasks, event->id - 1, &position))
 		return refuse(order, "task %llu %s", (unsigned long long)event->id,
-			      event->id ? "has exited before" : "was never spawned: it cannot exit");
+			      event->id ? "has exited before" : "was not spawned: it cannot exit");
 	if (event->kind == RH_EV_EXIT)
 		rh_live_death(order->tasks, position);
 	return true;

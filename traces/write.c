@@ -55,15 +55,20 @@ struct rh_trace_out {
 	size_t text_bytes;
 };
 
+static const char *name_of(const struct rh_trace_out *out)
+{
+	return strcmp(out->file.path, "-") == 0 ? "standard output" : out->file.path;
+}
+
 static int fail_memory(struct rh_trace_out *out, struct rh_err *err)
 {
 	out->failed = true;
-	return rh_fail(err, RH_OS, "%s cannot be written: memory ran out", out->file.path);
+	return rh_fail(err, RH_OS, "%s cannot be written: memory ran out", name_of(out));
 }
 
 static int write_out(struct rh_trace_out *out, const void *data, size_t bytes, struct rh_err *err)
 {
-	if (rh_write_all(out->file.fd, data, bytes, out->file.path, err) < 0) {
+	if (rh_write_all(out->file.fd, data, bytes, name_of(out), err) < 0) {
 		out->failed = true;
 		return -1;
 	}
@@ -84,7 +89,7 @@ static int write_block(struct rh_trace_out *out, struct rh_block_head *head, con
 	stored = ZSTD_compress2(out->zstd, out->stored, out->stored_cap, raw, head->raw_bytes);
 	if (ZSTD_isError(stored)) {
 		out->failed = true;
-		return rh_fail(err, RH_OS, "%s cannot be written: zstd says %s", out->file.path,
+		return rh_fail(err, RH_OS, "%s cannot be written: zstd says %s", name_of(out),
 			       ZSTD_getErrorName(stored));
 	}
 	head->stored_bytes = (uint32_t)stored;
@@ -262,7 +267,7 @@ static int count_name(struct rh_trace_out *out, const char *why, size_t bytes, s
 	out->names_total += bytes;
 	if (!why && (++*count > count_max || out->names_total > RH_NAMES_BYTES_MAX))
 		why = "there are more notes or site names than a trace can hold";
-	return why ? rh_fail(err, RH_BAD_DATA, "%s: %s", out->file.path, why) : 0;
+	return why ? rh_fail(err, RH_BAD_DATA, "%s: %s", name_of(out), why) : 0;
 }
 
 int rh_trace_add_note(struct rh_trace_out *out, const char *key, const char *value,
@@ -344,7 +349,8 @@ static int refuse_event(struct rh_trace_out *out, const struct rh_event *event, 
 {
 	out->failed = true;
 	return rh_fail(err, out->order.no_memory ? RH_OS : RH_BAD_DATA,
-		       "%s: event %llu (%s) %s: %s", out->file.path, (unsigned long long)out->order.totals.events,
+		       "%s: event %llu (%s) %s: %s", name_of(out),
+		       (unsigned long long)out->order.totals.events,
 		       event->kind < RH_EV_COUNT ? rh_event_rows[event->kind].word : "?",
 		       out->order.no_memory ? "cannot be written" : "makes no legal trace",
 		       out->order.why);
@@ -389,7 +395,7 @@ int rh_trace_put(struct rh_trace_out *out, const struct rh_event *events, size_t
 		 struct rh_err *err)
 {
 	if (out->failed)
-		return rh_fail(err, RH_IO, "%s: writing has failed before", out->file.path);
+		return rh_fail(err, RH_IO, "%s: writing has failed before", name_of(out));
 	for (size_t i = 0; i < count; i++) {
 		struct rh_event event = events[i];
 
@@ -433,7 +439,7 @@ int rh_trace_finish(struct rh_trace_out *out, struct rh_trace_totals *totals, st
 	int rc;
 
 	if (out->failed)
-		rc = rh_fail(err, RH_IO, "%s: writing has failed before", out->file.path);
+		rc = rh_fail(err, RH_IO, "%s: writing has failed before", name_of(out));
 	else
 		rc = out->form == RH_FORM_TEXT ? end_text(out, err) : end_binary(out, err);
 	if (rc == 0)

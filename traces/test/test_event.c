@@ -43,6 +43,8 @@ static void test_order_refuses(void **state)
 {
 	struct rh_event alloc = { .kind = RH_EV_ALLOC, .size = 8, .time_ns = RH_NONE };
 	struct rh_event start = { .kind = RH_EV_LANE_START };
+	struct rh_event spawn = { .kind = RH_EV_SPAWN, .id = 1 };
+	struct rh_event exits = { .kind = RH_EV_EXIT, .id = 1 };
 	struct rh_order order;
 	uint64_t rank;
 
@@ -75,11 +77,11 @@ static void test_order_refuses(void **state)
 	expect_refused(&order, (struct rh_event){ .kind = RH_EV_FREE, .id = 7 }, "never born");
 	assert_true(rh_order_put(&order, &(struct rh_event){ .kind = RH_EV_FREE }, &rank));
 	expect_refused(&order, (struct rh_event){ .kind = RH_EV_FREE }, "dead already");
-	expect_refused(&order, (struct rh_event){ .kind = RH_EV_EXIT, .id = 1 }, "not been spawned");
+	expect_refused(&order, exits, "not been spawned");
 	expect_refused(&order, (struct rh_event){ .kind = RH_EV_EXIT }, "cannot exit");
-	assert_true(rh_order_put(&order, &(struct rh_event){ .kind = RH_EV_SPAWN, .id = 1 }, &rank));
-	assert_true(rh_order_put(&order, &(struct rh_event){ .kind = RH_EV_EXIT, .id = 1 }, &rank));
-	expect_refused(&order, (struct rh_event){ .kind = RH_EV_EXIT, .id = 1 }, "exited before");
+	assert_true(rh_order_put(&order, &spawn, &rank));
+	assert_true(rh_order_put(&order, &exits, &rank));
+	expect_refused(&order, exits, "exited before");
 	assert_true(rh_order_put(&order, &(struct rh_event){ .kind = RH_EV_JOIN, .id = 1 }, &rank));
 	assert_true(rh_order_put(&order, &(struct rh_event){ .kind = RH_EV_LANE_STOP }, &rank));
 	expect_refused(&order, (struct rh_event){ .kind = RH_EV_GC_END }, "has stopped");

@@ -143,7 +143,7 @@ static void test_bad_lines(void **state)
 	expect_says(HEAD "alloc lane=0 size=-3\nend\n", "'-3' is no value for size");
 	expect_says(HEAD "alloc lane=0 size=99999999999999999999\nend\n", "is no value for size");
 	expect_says(HEAD "alloc lane=0 size=18446744073709551615\nend\n", "is no value for size");
-	expect_says(HEAD "alloc lane=0 size=9223372036854775808\nend\n", "beyond any address space");
+	expect_says(HEAD "alloc lane=0 size=9223372036854775808\nend\n", "beyond any address");
 	expect_says(HEAD "alloc lane=0 size=8 align=3\nend\n", "(a power of two)");
 	expect_says(HEAD "alloc lane=0 size=8 flags=big\nend\n", "there is no flag 'big'");
 	expect_says(HEAD "alloc lane=4294967296 size=8\nend\n", "is no value for lane");
