@@ -7,14 +7,13 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "harness/command.h"
 #include "traces/import.h"
 
-enum { IMPORT_OPTS_MAX = 256 };
+enum { IMPORT_OPTS_MAX = 256, SOME = 64 };
 
 struct import_opts {
 	const char *out;
@@ -82,14 +81,28 @@ static void print_events(FILE *to, const struct rh_trace_totals *totals)
 	fprintf(to, "%s\n", *before == ',' ? ")" : "");
 }
 
-static void print_account(FILE *to, const char *path, const struct rh_trace_totals *totals,
-			  struct rh_trace *trace)
+/* The sum that must come out; 12 lines = 9 events + 3 dropped. */
+static void print_sum(FILE *to, const struct rh_importer *importer, struct rh_trace *trace)
 {
-	const char *lines = trace ? rh_trace_note_of(trace, "import.lines") : NULL;
+	struct rh_import_account account;
 
+	rh_import_account(importer, trace, &account);
+	fprintf(to, "  input     %" PRIu64 " %s = %" PRIu64 " events + %" PRIu64 " dropped",
+		account.lines, rh_trace_note_of(trace, "import.records") ? "records" : "lines",
+		account.from_lines, account.dropped);
+	if (account.lines != account.from_lines + account.dropped)
+		fputs(" DOES NOT ADD UP: please report this", to);
+	if (account.added)
+		fprintf(to, "; %" PRIu64 " events added", account.added);
+	fputc('\n', to);
+}
+
+static void print_account(FILE *to, const struct rh_importer *importer, const char *path,
+			  const struct rh_trace_totals *totals, struct rh_trace *trace)
+{
 	fprintf(to, "%s\n", path);
-	if (lines)
-		fprintf(to, "  lines     %s\n", lines);
+	if (trace)
+		print_sum(to, importer, trace);
 	print_events(to, totals);
 	if (trace) {
 		print_notes(to, trace, "drop.", "dropped");
@@ -102,26 +115,28 @@ static void print_account(FILE *to, const char *path, const struct rh_trace_tota
 		totals->live_bytes_peak, totals->live_objects_end);
 }
 
-static int account(const char *path, const struct rh_trace_totals *totals, struct rh_err *err)
+static int account(const struct rh_importer *importer, const char *path,
+		   const struct rh_trace_totals *totals, struct rh_err *err)
 {
+	struct rh_trace_totals counted;
+	struct rh_event batch[SOME];
 	struct rh_trace *trace;
+	bool exact;
+	int got = 0;
 
 	/* What went down a pipe cannot be read back. */
 	if (strcmp(path, "-") == 0) {
-		print_account(stderr, "standard output", totals, NULL);
+		print_account(stderr, importer, "standard output", totals, NULL);
 		return 0;
 	}
 	if (rh_trace_open(&trace, path, err) < 0)
 		return -1;
+	rh_trace_totals(trace, &counted, &exact);
 	/* A text trace has its totals and last notes at its end only. */
-	struct rh_event *batch = reallocarray(NULL, RH_TRACE_BATCH, sizeof(*batch));
-	int got = batch ? 1 : 0;
-
-	while (got > 0 && !rh_trace_note_of(trace, "source"))
-		got = rh_trace_next(trace, batch, RH_TRACE_BATCH, err);
-	free(batch);
+	while (!exact && (got = rh_trace_next(trace, batch, SOME, err)) > 0)
+		;
 	if (got >= 0)
-		print_account(stdout, path, totals, trace);
+		print_account(stdout, importer, path, totals, trace);
 	rh_trace_close(trace);
 	return got < 0 ? -1 : 0;
 }
@@ -154,7 +169,7 @@ static enum rh_exit run(const void *options, int argc, char **argv, struct rh_er
 	}
 	if (take_words(importer, argc - 2, argv + 2, importer_opts, &store, err) < 0 ||
 	    rh_import(importer, argv[1], importer_opts, &make, &totals, err) < 0 ||
-	    account(make.path, &totals, err) < 0)
+	    account(importer, make.path, &totals, err) < 0)
 		return err->code;
 	return RH_OK;
 }
@@ -165,8 +180,8 @@ static void more_help(FILE *to)
 	for (int i = 0; rh_importers[i]; i++) {
 		fprintf(to, "  %-18s %s\n  %-18s   %s\n", rh_importers[i]->name,
 			rh_importers[i]->summary, "", rh_importers[i]->looks_like);
-		if (rh_importers[i]->opts)
-			rh_opt_help(rh_importers[i]->opts, to);
+		for (const struct rh_opt *row = rh_importers[i]->opts; row && row->name; row++)
+			fprintf(to, "  %-18s   %s=%s: %s\n", "", row->name, row->arg, row->help);
 	}
 }
 

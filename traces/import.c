@@ -9,6 +9,7 @@
 #include "traces/import.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 extern const struct rh_importer rh_import_android;
@@ -88,6 +89,32 @@ static int add_notes(const struct rh_importer *importer, struct rh_input *input,
 	if (rh_input_line_number(input) == 0)
 		return 0;
 	return rh_trace_add_count(out, "import.lines", rh_input_line_number(input), err);
+}
+
+static uint64_t count_of(const struct rh_trace *trace, const char *key)
+{
+	const char *value = rh_trace_note_of(trace, key);
+
+	return value ? strtoull(value, NULL, 10) : 0;
+}
+
+void rh_import_account(const struct rh_importer *importer, const struct rh_trace *trace,
+		       struct rh_import_account *account)
+{
+	struct rh_trace_totals totals;
+	const struct rh_note *note;
+	bool exact;
+
+	rh_trace_totals(trace, &totals, &exact);
+	*account = (struct rh_import_account){ 0 };
+	account->lines = count_of(trace, "import.lines") + count_of(trace, "import.records");
+	account->added = importer->has_lane_starts ? count_of(trace, "repair.lane_start") :
+						     totals.by_kind[RH_EV_LANE_START];
+	account->added += count_of(trace, "repair.alloc_live");
+	account->from_lines = totals.events - account->added;
+	for (size_t i = 0; (note = rh_trace_note(trace, i)); i++)
+		if (strncmp(note->key, "drop.", 5) == 0)
+			account->dropped += count_of(trace, note->key);
 }
 
 int rh_import(const struct rh_importer *importer, const char *path, const void *opts,

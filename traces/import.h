@@ -37,6 +37,7 @@ struct rh_importer {
 	const struct rh_opt *opts;	/* KEY=VALUE words after the file; NULL = none */
 	size_t opts_bytes;		/* <= 256 */
 	unsigned columns;		/* enum rh_column it can fill */
+	bool has_lane_starts;		/* lane_start events are lines of the input, not ours */
 	/* Optional: which of `columns` this input fills, by a peek at its first bytes. */
 	int (*columns_of)(struct rh_input *input, const void *opts, unsigned *columns,
 			  struct rh_err *err);
@@ -57,5 +58,17 @@ const struct rh_importer *rh_importer_of(const char *name, struct rh_err *err);
 int rh_import(const struct rh_importer *importer, const char *path, const void *opts,
 	      const struct rh_trace_make *make, struct rh_trace_totals *totals,
 	      struct rh_err *err);
+
+/* Where the lines (or records) of the input went: lines == from_lines + dropped, always. */
+struct rh_import_account {
+	uint64_t lines;
+	uint64_t from_lines;	/* events that are lines */
+	uint64_t added;		/* events that are not: starts of lanes, repairs */
+	uint64_t dropped;	/* lines that are not events, by reason in the notes drop.* */
+};
+/* Reads the account off the notes and totals of a trace that was read to its end (or whose
+ * index could be read). */
+void rh_import_account(const struct rh_importer *importer, const struct rh_trace *trace,
+		       struct rh_import_account *account);
 
 #endif

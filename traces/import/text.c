@@ -101,8 +101,9 @@ static int put_name(struct text *text, char *at, bool is_note, struct rh_err *er
 			return refuse(text->input, "this is no site number", err);
 		return rh_trace_add_site(text->out, (uint32_t)site, value, err);
 	}
-	/* Where the text came from stays known beside where this import did. */
-	if (strcmp(at, "source") == 0 || strncmp(at, "import.", 7) == 0) {
+	/* Where the text came from and how stays known beside the same of this import. */
+	if (strcmp(at, "source") == 0 || strncmp(at, "import.", 7) == 0 ||
+	    strncmp(at, "drop.", 5) == 0 || strncmp(at, "repair.", 7) == 0) {
 		snprintf(kept, sizeof(kept), "before.%s", at);
 		at = kept;
 	}
@@ -220,6 +221,7 @@ const struct rh_importer rh_import_text = {
 	.summary = "reheap's own text form, from pipes, archives and hand-written files",
 	.looks_like = "alloc lane=0 id=17 size=64 align=32",
 	.columns = RH_COL_TIME | RH_COL_TASK | RH_COL_SITE | RH_COL_ARG,
+	.has_lane_starts = true,
 	.columns_of = columns_of,
 	.run = run,
 };

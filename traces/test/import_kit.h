@@ -69,6 +69,20 @@ static inline uint64_t ik_note(const char *key)
 	return number;
 }
 
+/* Every line of the input must be an event or a drop. */
+static inline void ik_adds_up(const char *format)
+{
+	struct rh_import_account account;
+	struct rh_trace *trace;
+
+	kit_ok(ik.rc, &ik.err);
+	kit_ok(rh_trace_open(&trace, ik.path, &ik.err), &ik.err);
+	rh_import_account(rh_importer_of(format, &ik.err), trace, &account);
+	rh_trace_close(trace);
+	assert_true(account.lines > 0);
+	assert_int_equal(account.lines, account.from_lines + account.dropped);
+}
+
 /* The lines of a text trace that are events. */
 static inline void ik_expect_lines(const char *path, const char *expected)
 {
@@ -100,7 +114,7 @@ static inline void ik_expect(const char *format, const char *text, const char *e
 	kit_ok(ik.rc, &ik.err);
 	ik_expect_lines(ik.path, expected);
 	ik_import_as(format, path, RH_FORM_BINARY, NULL);
-	kit_ok(ik.rc, &ik.err);
+	ik_adds_up(format);
 }
 
 /* Imports text that must be refused, with `part` in the reason, and leaves nothing. */

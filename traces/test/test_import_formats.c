@@ -319,7 +319,7 @@ static void test_mtrace_binary(void **state)
 				 "free lane=0 id=1\n"
 				 "alloc lane=0 id=6 size=1 align=4096\n");
 	ik_import("mtrace", "m.bin", bytes, sizeof(bytes));
-	kit_ok(ik.rc, &ik.err);
+	ik_adds_up("mtrace");
 	assert_int_equal(ik_note("import.records"), 11);
 	assert_int_equal(ik_note("drop.failed"), 1);
 	assert_int_equal(ik_note("drop.header_record"), 1);
@@ -416,6 +416,7 @@ static void test_real_valgrind(void **state)
 	run_tool("valgrind",
 		 "valgrind -q --tool=memcheck --trace-malloc=yes --log-file=$O $V victim", output);
 	ik_import_as("valgrind", output, RH_FORM_BINARY, NULL);
+	ik_adds_up("valgrind");
 	check_victim(true);
 }
 
@@ -430,6 +431,7 @@ static void test_real_heaptrack(void **state)
 		 output);
 	snprintf(found, sizeof(found), "%s.link", output);
 	ik_import_as("heaptrack", found, RH_FORM_BINARY, NULL);
+	ik_adds_up("heaptrack");
 	check_victim(false);
 }
 
@@ -446,6 +448,7 @@ static void test_real_mtrace(void **state)
 		skip();
 	}
 	ik_import_as("mtrace", output, RH_FORM_BINARY, NULL);
+	ik_adds_up("mtrace");
 	check_victim(true);
 }
 
