@@ -208,13 +208,13 @@ static void test_cut_blocks(void **state)
 
 static void test_turned_bits(void **state)
 {
-	struct rh_event *events = make_events(15, 8, 60);
+	struct rh_event *events = make_events(15, 8, 40);
 	const char *path = kit_path("good.rht"), *bad = kit_path("bad.rht");
 	size_t bytes;
 	char *data;
 
 	(void)state;
-	kit_write(path, RH_FORM_BINARY, 15, events, 60);
+	kit_write(path, RH_FORM_BINARY, 15, events, 40);
 	data = kit_load(path, &bytes);
 	for (size_t bit = 0; bit < bytes * 8; bit++) {
 		struct rh_trace *trace;
@@ -230,7 +230,7 @@ static void test_turned_bits(void **state)
 			assert_non_null(strstr(err.text, bad));
 			continue;
 		}
-		kit_read_prefix(trace, events, 60, &rc, &err);
+		kit_read_prefix(trace, events, 40, &rc, &err);
 		noticed = rc < 0 || rh_trace_truncated(trace);
 		if (!noticed)
 			fail_msg("bit %zu was turned and nobody noticed", bit);
