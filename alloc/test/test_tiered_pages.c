@@ -16,7 +16,7 @@
 #include "alloc/heap/tiered/lane.h"
 #include "alloc/heap/tiered/mheap.h"
 
-enum { PAGES = 24 * TIER_CHUNK_PAGES, RUNS = 3000, STEPS = 6000 };
+enum { PAGES = 16 * TIER_CHUNK_PAGES /* one arena */, RUNS = 3000, STEPS = 6000 };
 
 struct model {
 	struct rh_heap *heap;
@@ -181,7 +181,7 @@ static void walk(int profile)
 	open_heap(profile);
 	for (unsigned step = 0; step < STEPS; step++) {
 		uint32_t count = some_length();
-		bool room = m.runs < RUNS && (m.grown < PAGES - 2 * TIER_CHUNK_PAGES ||
+		bool room = m.runs < RUNS && (m.grown < PAGES - 4 * TIER_CHUNK_PAGES ||
 					      best_length(count));
 
 		if (m.runs && (draw(100) < (step / 1500 % 2 ? 56u : 40u) || !room))

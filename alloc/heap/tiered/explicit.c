@@ -3,8 +3,8 @@
  *
  * Life of a block:
  *  1. alloc pops the lane's bin of its class (tiered.c, inline).
- *  2. The bin is empty: the next slot of the lane's current span of the class, by
- *     alloc_cache. The span is used up: it starts over when slots of it were freed
+ *  2. The bin is empty: the next slots of the lane's current span of the class, by
+ *     alloc_cache; one is the block, up to 2 KiB of others go into the bin. The span is used up: it starts over when slots of it were freed
  *     meanwhile, else it is put aside as full, and the next current span is
  *	own span with free slots	(no lock)
  *	own span others freed into	(central lock of the class)
@@ -34,6 +34,10 @@
  * make a flush cheap per block. */
 enum { BIN_BYTES = 32768, BIN_MIN = 8, BIN_MAX = 512, PARTIAL_MAX = 64 };
 
+/* Slots that go into an empty bin at once: few enough to stay in memory that the block
+ * itself touches or will touch soon. */
+enum { BATCH_BYTES = 2048, BATCH_MAX = 31 };
+
 void rh_explicit_lane_init(struct rh_lane *lane)
 {
 	for (unsigned spc = 2; spc < TIER_SPC_MAX; spc++) {
@@ -41,7 +45,11 @@ void rh_explicit_lane_init(struct rh_lane *lane)
 		uint32_t limit = bytes ? BIN_BYTES / bytes : 0;
 
 		limit = limit < BIN_MIN ? BIN_MIN : limit > BIN_MAX ? BIN_MAX : limit;
-		lane->bin[spc].limit = lane->bin[spc].room = (int32_t)limit;
+		lane->bin[spc].limit = (uint16_t)limit;
+		lane->bin[spc].room = (int32_t)limit;
+		lane->bin[spc].batch = (uint16_t)(bytes ? BATCH_BYTES / bytes : 0);
+		if (lane->bin[spc].batch > BATCH_MAX)
+			lane->bin[spc].batch = BATCH_MAX;
 	}
 }
 
@@ -152,9 +160,8 @@ static void release_list(struct rh_lane *lane, unsigned spc, void *list)
 		release_chain(lane, spc, foreign);
 }
 
-void rh_explicit_overflow(struct rh_lane *lane, unsigned spc)
+void rh_explicit_overflow(struct rh_lane *lane, struct bin *bin)
 {
-	struct bin *bin = &lane->bin[spc];
 	int32_t keep = bin->limit / 2;
 	void *last = bin->head, *rest;
 
@@ -164,7 +171,7 @@ void rh_explicit_overflow(struct rh_lane *lane, unsigned spc)
 	*(void **)last = NULL;
 	bin->room = bin->limit - keep;
 	tier_add(&lane->n.bin_flushes, 1);
-	release_list(lane, spc, rest);
+	release_list(lane, (unsigned)(bin - lane->bin), rest);
 }
 
 /* ---- taking in what others freed ---- */
@@ -321,10 +328,49 @@ static struct mspan *squeeze(struct rh_lane *lane, unsigned spc)
 	return refill(lane, spc);
 }
 
+/* Puts the next free slots of the span into its empty bin, lowest first: as far as the
+ * word of alloc_cache goes, and no more than touch half a page. */
+static void fill_bin(struct bin *bin, struct mspan *span, size_t header)
+{
+	uint64_t cache = span->alloc_cache;
+	unsigned index = span->freeindex, end = span->elem_count, batch = bin->batch, took;
+	void **link = &bin->head;
+	uint64_t *word = &span->alloc_bits[index / 64];
+
+	if (index >= end)
+		return;
+	for (took = 0; took < batch && cache; took++) {
+		unsigned skip = (unsigned)__builtin_ctzll(cache);
+		char *block;
+
+		if (index + skip >= end)
+			break;
+		index += skip;
+		block = (char *)span->base + (size_t)index * span->elem_bytes + header;
+		*word |= (uint64_t)1 << index % 64;
+		cache = cache >> skip >> 1;
+		index++;
+		if (RH_POISON)
+			rh_unpoison(block, sizeof(void *));
+		*link = block;
+		link = (void **)block;
+	}
+	*link = NULL;
+	if (!took)
+		return;
+	if (index % 64 == 0)
+		cache = index < end ? ~span->alloc_bits[index / 64] : 0;
+	span->alloc_cache = cache;
+	span->freeindex = (uint16_t)index;
+	span->alloc_count += (uint16_t)took;
+	bin->room -= (int32_t)took;
+}
+
 void *rh_explicit_alloc(struct rh_lane *lane, unsigned spc, bool *known_zero)
 {
 	struct mspan *span = lane->alloc[spc];
 	struct bin *bin = &lane->bin[spc];
+	size_t header = lane->heap->classes.of[spc].header_bytes;
 	void *p = rh_span_next(span);
 
 	if (!p) {
@@ -338,9 +384,11 @@ void *rh_explicit_alloc(struct rh_lane *lane, unsigned spc, bool *known_zero)
 	}
 	if (known_zero)
 		*known_zero = !span->needzero;
+	else if (!bin->head)
+		fill_bin(bin, span, header);
 	tier_add(&bin->allocs, 1);
 	tier_add(&bin->misses, 1);
-	return (char *)p + lane->heap->classes.of[spc].header_bytes;
+	return (char *)p + header;
 }
 
 /* ---- closing a lane ---- */

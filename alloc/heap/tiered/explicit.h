@@ -6,12 +6,20 @@
 #define RH_TIERED_EXPLICIT_H
 
 #include "alloc/heap/tiered/heap.h"
+#include "alloc/heap/tiered/poison.h"
 
 /* A block of span class spc when its bin is empty. `known_zero` (may be NULL) is set
  * when the block was never used. NULL = exhausted. */
 void *rh_explicit_alloc(struct rh_lane *lane, unsigned spc, bool *known_zero);
-/* The bin of spc is over its limit: gives the older half back to the spans. */
-void rh_explicit_overflow(struct rh_lane *lane, unsigned spc);
+/* The bin is over its limit: gives the older half back to the spans. */
+void rh_explicit_overflow(struct rh_lane *lane, struct bin *bin);
+/* Poisons a block that was just put on the bin, its link too. */
+static inline void rh_poison_slot(const struct rh_lane *lane, const struct bin *bin, void *p)
+{
+	const struct tier_class *class = &lane->heap->classes.of[bin - lane->bin];
+
+	rh_poison(p, class->elem_bytes - class->header_bytes);
+}
 /* Takes in what other lanes freed into this lane's spans. */
 void rh_explicit_collect(struct rh_lane *lane);
 /* Gives all bins and spans up (lane closes). */

@@ -72,6 +72,9 @@ struct tier_knobs {
 
 /* ---- spans ---- */
 
+/* Two bitmaps of 256 slots: every class from 32 bytes up in gc=explicit. */
+enum { SPAN_INLINE_WORDS = 8 };
+
 enum span_state { SPAN_DEAD, SPAN_IN_USE, SPAN_MANUAL, SPAN_FREE /* old page heaps */ };
 
 struct span_list { struct mspan *first, *last; uint64_t count; };
@@ -106,6 +109,7 @@ struct mspan {
 	_Atomic uint32_t dead_count;
 	uint16_t bit_words;		/* capacity of each bitmap */
 	uint16_t tiny_bytes;		/* capacity of tiny_live */
+	uint64_t inline_bits[SPAN_INLINE_WORDS];	/* all bitmaps, where they fit */
 };
 
 /* The span's bytes from its pages. */
@@ -158,7 +162,8 @@ struct mcentral {
 struct bin {
 	void *head;
 	int32_t room;
-	int32_t limit;
+	uint16_t limit;
+	uint16_t batch;			/* slots to put in when empty */
 	uint64_t allocs;		/* every alloc of the class, by bin or not */
 	uint64_t misses;		/* of these, how many found the bin empty */
 };
@@ -216,7 +221,7 @@ struct lane_counters {
 
 struct rh_lane {
 	/* hot: what alloc and free of gc=explicit read */
-	uintptr_t class_map;		/* of page p: *(uint8_t *)(class_map + (p >> 13)) */
+	const char *bin_map;		/* of address a: *(uint16_t *)(bin_map + (a >> 13) * 2) */
 	struct rh_heap *heap;
 	uint16_t plain8[TIER_CLASS8_COUNT];	/* offset of the bin for ceil(size / 8) */
 	uint16_t plain128[TIER_CLASS128_COUNT];
@@ -274,7 +279,8 @@ struct rh_heap {
 	struct tier_classes classes;
 	uintptr_t window;		/* lowest address of the 64 GiB window */
 	struct mspan **spans;		/* by page of the window */
-	uint8_t *class_map;		/* by page: span class of a small span to free fast */
+	uint16_t *bin_map;		/* by page: offset of the bin in a lane for blocks of
+					 * this page; 0 = free takes the slow path */
 	struct mspan **all_spans;	/* every span struct ever made */
 	_Atomic uint32_t all_span_count;
 	struct mspan dummy;		/* full span of no class: an empty cache slot */
@@ -310,6 +316,11 @@ struct rh_heap {
 
 	struct mcentral central[TIER_SPC_MAX];
 };
+
+static inline uint16_t rh_bin_offset(unsigned spc)
+{
+	return (uint16_t)(offsetof(struct rh_lane, bin) + spc * sizeof(struct bin));
+}
 
 static inline size_t rh_page_index(const struct rh_heap *heap, uintptr_t address)
 {

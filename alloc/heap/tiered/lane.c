@@ -32,9 +32,9 @@ static int open_maps(struct rh_heap *heap)
 	size_t pages = TIER_WINDOW_PAGES;
 
 	heap->spans = rh_persistent_alloc(from, pages * sizeof(*heap->spans), 64);
-	heap->class_map = rh_persistent_alloc(from, pages, 64);
+	heap->bin_map = rh_persistent_alloc(from, pages * sizeof(*heap->bin_map), 64);
 	heap->all_spans = rh_persistent_alloc(from, pages * sizeof(*heap->all_spans), 64);
-	if (!heap->spans || !heap->class_map || !heap->all_spans)
+	if (!heap->spans || !heap->bin_map || !heap->all_spans)
 		return -1;
 	heap->span_alloc = (struct fixalloc){
 		.from = from, .object_bytes = sizeof(struct mspan), .align = 8,
@@ -93,13 +93,14 @@ static uint16_t bin_offset(const struct rh_heap *heap, size_t size)
 	struct place place = rh_place(heap, size, 0, 0);
 	unsigned spc = place.spc < 2 || heap->gc != TIER_GC_EXPLICIT ? 0 : place.spc;
 
-	return (uint16_t)(offsetof(struct rh_lane, bin) + spc * sizeof(struct bin));
+	return rh_bin_offset(spc);
 }
 
 static void init_lane(struct rh_heap *heap, struct rh_lane *lane)
 {
 	lane->heap = heap;
-	lane->class_map = (uintptr_t)heap->class_map - (heap->window >> TIER_PAGE_SHIFT);
+	lane->bin_map = (const char *)((uintptr_t)heap->bin_map -
+				       (heap->window >> TIER_PAGE_SHIFT) * 2);
 	for (unsigned i = 0; i < TIER_CLASS8_COUNT; i++)
 		lane->plain8[i] = bin_offset(heap, i * 8);
 	for (unsigned i = 0; i < TIER_CLASS128_COUNT; i++)

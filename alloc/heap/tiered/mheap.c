@@ -83,8 +83,10 @@ static void map_pages(struct rh_heap *heap, struct mspan *span)
 
 	for (size_t i = 0; i < span->page_count; i++)
 		heap->spans[first + i] = span;
-	if (heap->gc == TIER_GC_EXPLICIT && span->spc > 1 && span->state == SPAN_IN_USE)
-		memset(heap->class_map + first, span->spc, span->page_count);
+	if (heap->gc == TIER_GC_EXPLICIT && span->spc > 1 && span->state == SPAN_IN_USE) {
+		for (size_t i = 0; i < span->page_count; i++)
+			heap->bin_map[first + i] = rh_bin_offset(span->spc);
+	}
 	if (heap->gc != TIER_GC_EXPLICIT && span->state == SPAN_IN_USE)
 		atomic_fetch_or(&heap->arenas.page_in_use[first / 64], (uint64_t)1 << first % 64);
 }
@@ -94,7 +96,7 @@ static void unmap_pages(struct rh_heap *heap, struct mspan *span)
 	size_t first = rh_page_index(heap, span->base);
 
 	if (heap->gc == TIER_GC_EXPLICIT)
-		memset(heap->class_map + first, 0, span->page_count);
+		memset(heap->bin_map + first, 0, span->page_count * sizeof(*heap->bin_map));
 	else
 		atomic_fetch_and(&heap->arenas.page_in_use[first / 64],
 				 ~((uint64_t)1 << first % 64));
@@ -107,7 +109,7 @@ struct found {
 	struct mspan *span;
 	uint32_t page;
 	size_t scav_pages;
-	bool fresh;
+	bool zero;		/* every page is known to read as zero */
 };
 
 static uint64_t run_mask(size_t page_count)
@@ -130,7 +132,8 @@ static bool from_page_cache(struct rh_lane *lane, size_t page_count, struct foun
 	mask = run_mask(page_count) << at;
 	found->page = cache->page + at;
 	found->scav_pages = (size_t)__builtin_popcountll(cache->scav & mask);
-	found->fresh = (cache->fresh & mask) == mask;
+	found->zero = (cache->fresh & mask) == mask ||
+		      (lane->heap->profile->zero_scavenged && found->scav_pages == page_count);
 	cache->free &= ~mask;
 	cache->scav &= ~mask;
 	return true;
@@ -213,7 +216,9 @@ static bool find_locked(struct rh_lane *lane, size_t page_count, struct found *f
 		ok = rh_limit_admits(heap, page_count) &&
 		     pages_locked(heap, lane, page_count, found);
 		if (ok)
-			found->fresh = rh_arena_fresh(heap, found->page, page_count);
+			found->zero = rh_arena_fresh(heap, found->page, page_count) ||
+				      (heap->profile->zero_scavenged &&
+				       found->scav_pages == page_count);
 	}
 	if (ok && !found->span) {
 		ok = refill_span_cache(heap, lane);
@@ -265,12 +270,10 @@ static struct mspan *set_up(struct rh_lane *lane, size_t page_count, unsigned sp
 {
 	struct rh_heap *heap = lane->heap;
 	struct mspan *span = found->span;
-	bool zero = found->fresh ||
-		    (heap->profile->zero_scavenged && found->scav_pages == page_count);
 
 	span->base = heap->window + ((uintptr_t)found->page << TIER_PAGE_SHIFT);
 	span->page_count = (uint32_t)page_count;
-	span->needzero = !zero;
+	span->needzero = !found->zero;
 	atomic_store_explicit(&span->owner, NULL, memory_order_relaxed);
 	tier_add(&lane->d_released, -(int64_t)(found->scav_pages << TIER_PAGE_SHIFT));
 	tier_add(&lane->d_in_use, (int64_t)(page_count << TIER_PAGE_SHIFT));
@@ -405,7 +408,8 @@ void rh_stash_put(struct rh_lane *lane, struct mspan *span)
 		return;
 	}
 	rh_poison((void *)span->base, rh_span_bytes(span));
-	memset(heap->class_map + rh_page_index(heap, span->base), 0, pages);
+	memset(heap->bin_map + rh_page_index(heap, span->base), 0,
+	       pages * sizeof(*heap->bin_map));
 	span->state = SPAN_DEAD;
 	span->next = lane->stash[pages];
 	lane->stash[pages] = span;

@@ -13,8 +13,8 @@
  * sweep). alloc_bits is exact here at any time, where Go leaves the bits of slots
  * below freeindex to be implied: the same answer, and frees can be explicit.
  *
- * Bitmaps come from a pool of power-of-two sizes and stay with the span struct when
- * that is reused for a class that fits.
+ * Bitmaps of up to 256 slots lie in the span struct. Longer ones come from a pool of
+ * power-of-two sizes and stay with the struct when it is reused for a class that fits.
  */
 #include <string.h>
 
@@ -61,17 +61,21 @@ static bool tiny_class(const struct rh_heap *heap, unsigned spc)
 static bool resize_bits(struct rh_heap *heap, struct mspan *span, unsigned words)
 {
 	unsigned maps = bitmap_count(heap), log = log2_up(words * maps);
-	uint64_t *bits;
+	uint64_t *bits = span->inline_bits;
 
-	rh_lock(&heap->bits_lock);
-	if (span->bit_words)
-		bits_give(heap, span->alloc_bits, log2_up(span->bit_words * maps));
-	bits = bits_take(heap, log);
-	rh_unlock(&heap->bits_lock);
-	span->bit_words = 0;
-	if (!bits)
-		return false;
-	words = (1u << log) / maps;
+	if (words * maps <= SPAN_INLINE_WORDS) {
+		words = SPAN_INLINE_WORDS / maps;
+	} else {
+		rh_lock(&heap->bits_lock);
+		if (span->bit_words * maps > SPAN_INLINE_WORDS)
+			bits_give(heap, span->alloc_bits, log2_up(span->bit_words * maps));
+		bits = bits_take(heap, log);
+		rh_unlock(&heap->bits_lock);
+		span->bit_words = 0;
+		if (!bits)
+			return false;
+		words = (1u << log) / maps;
+	}
 	span->bit_words = (uint16_t)words;
 	span->alloc_bits = bits;
 	span->dead_bits = (_Atomic uint64_t *)(bits + words);

@@ -13,16 +13,16 @@
  *	arenas		address space, from the system and back		arena.c, scavenge.c
  *	collector	who is dead, when it is noticed			gc.c, sweep.c
  *
- * alloc(size), gc=explicit, about 14 instructions:
+ * alloc(size), gc=explicit, 14 instructions:
  *  1. size -> bin, one table load (two tables: up to 1 KiB by 8, up to 32 KiB by 128).
  *  2. Pop the bin. Done.
  *  3. Bin empty: a slot of the lane's span, else the next span (explicit.c).
  *  4. Larger than 32 KiB: pages of its own (large.c).
- * free(p), about 13: page of p -> span class, one byte load; push on that bin; over the
- * limit: give half back (explicit.c). The size told by the caller is not needed.
+ * free(p), 13: page of p -> bin, one load; push; over the limit: give half back
+ * (explicit.c). The size told by the caller is not needed.
  * No step up to here takes a lock, and most of what follows does not either.
  *
- * gc=oracle and gc=recorded keep every bin empty and the class map zero, so the same
+ * gc=oracle and gc=recorded keep every bin empty and the map of bins zero, so the same
  * two fast paths fall through to the slow ones at once: free marks a slot dead, and
  * cycles sweep (gc.c tells when).
  *
@@ -83,7 +83,7 @@ static inline void *bin_pop(struct rh_lane *lane, struct bin *bin, size_t size)
 		rh_unpoison(p, size < sizeof(void *) ? sizeof(void *) : size);
 	bin->head = *(void **)p;
 	bin->room++;
-	tier_add(&bin->allocs, 1);
+	bin->allocs++;
 	if (TIER_DEBUG)
 		rh_live_begin(lane, p);
 	return p;
@@ -142,7 +142,7 @@ static void *tiered_alloc_as(struct rh_lane *lane, size_t size, size_t align, ui
 
 /* ---- free ---- */
 
-/* Blocks that are not on the class map: large ones, and all of the collected modes. */
+/* Blocks that are not on the map of bins: large ones, and all of the collected modes. */
 static __attribute__((noinline)) void free_slow(struct rh_lane *lane, void *p, size_t size)
 {
 	struct mspan *span;
@@ -160,10 +160,11 @@ static __attribute__((noinline)) void free_slow(struct rh_lane *lane, void *p, s
 
 static void tiered_free(struct rh_lane *lane, void *p, size_t size)
 {
-	unsigned spc = *(const uint8_t *)(lane->class_map + ((uintptr_t)p >> TIER_PAGE_SHIFT));
-	struct bin *bin = &lane->bin[spc];
+	size_t twice = (uintptr_t)p >> TIER_PAGE_SHIFT << 1;
+	uint16_t offset = *(const uint16_t *)(lane->bin_map + twice);
+	struct bin *bin = bin_at(lane, offset);
 
-	if (tier_unlikely(!spc)) {
+	if (tier_unlikely(!offset)) {
 		free_slow(lane, p, size);
 		return;
 	}
@@ -174,10 +175,9 @@ static void tiered_free(struct rh_lane *lane, void *p, size_t size)
 	*(void **)p = bin->head;
 	bin->head = p;
 	if (RH_POISON)
-		rh_poison(p, lane->heap->classes.of[spc].elem_bytes -
-			  lane->heap->classes.of[spc].header_bytes);
+		rh_poison_slot(lane, bin, p);
 	if (tier_unlikely(--bin->room < 0))
-		rh_explicit_overflow(lane, spc);
+		rh_explicit_overflow(lane, bin);
 }
 
 /* ---- resize ---- */
