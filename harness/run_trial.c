@@ -226,7 +226,7 @@ static int live(struct trial_run *run, struct rh_err *err)
 	trial->anon_drained = rh_memory_read(&run->memory);
 	if (check_drained(run, err) < 0)
 		return -1;
-	return rh_worker_command(&run->worker, RH_CTL_CLOSE, err);
+	return rh_worker_close(&run->worker, err);
 }
 
 void rh_run_trial(const struct rh_run_config *config, struct rh_result *result,

@@ -35,7 +35,7 @@ enum {
 	SAID_BYTES = 300,		/* of the worker's last words that go into a sentence */
 	UNDER_WORDS_MAX = 32,
 };
-#define EXIT_NS 500000000ull		/* a closed worker gets this long to exit ... */
+#define EXIT_NS 10000000000ull		/* a closed worker gets this long to exit ... */
 #define UNDER_EXIT_NS 60000000000ull	/* ... and one under another program this long */
 
 extern char **environ;
@@ -443,24 +443,31 @@ int rh_worker_run(struct rh_worker *worker, uint64_t first, uint64_t count, stru
 	return rh_worker_command(worker, RH_CTL_RUN, err);
 }
 
-/* After CLOSE it exits by itself; a wrapper may still want to write its report. */
-static void await_exit(struct rh_worker *worker)
+int rh_worker_close(struct rh_worker *worker, struct rh_err *err)
 {
 	uint64_t until = rh_now_ns() + (worker->under ? UNDER_EXIT_NS : EXIT_NS);
+	char said[SAID_BYTES];
+	int status;
 
-	while (rh_now_ns() < until) {
-		if (waitpid(worker->pid, NULL, WNOHANG) == worker->pid) {
-			worker->pid = 0;
-			return;
-		}
+	if (rh_worker_command(worker, RH_CTL_CLOSE, err) < 0)
+		return -1;
+	while (waitpid(worker->pid, &status, WNOHANG) == 0) {
+		if (rh_now_ns() > until)
+			return rh_fail(err, RH_FAILED, "the worker closed its heap and did not exit");
 		usleep(200);
 	}
+	worker->pid = 0;
+	if (worker->under || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
+		return 0;
+	last_words(worker, said, sizeof(said));
+	return rh_fail(err, RH_FAILED, "after all was freed and closed, exit ended with %s %d%s%s",
+		       WIFSIGNALED(status) ? "signal" : "status",
+		       WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+		       said[0] ? "; it said: " : "", said);
 }
 
 void rh_worker_end(struct rh_worker *worker)
 {
-	if (worker->pid > 0 && !worker->dead && worker->ctl->command == RH_CTL_CLOSE)
-		await_exit(worker);
 	if (worker->pid > 0) {
 		kill(worker->pid, SIGKILL);
 		while (waitpid(worker->pid, NULL, 0) < 0 && errno == EINTR)

@@ -68,6 +68,9 @@ int rh_worker_start(struct rh_worker *worker, const struct rh_worker_start *how,
 int rh_worker_command(struct rh_worker *worker, enum rh_ctl_command command, struct rh_err *err);
 int rh_worker_run(struct rh_worker *worker, uint64_t first, uint64_t count, struct rh_err *err);
 
+/* CLOSE, and the exit that follows it: an allocator may die there, too. */
+int rh_worker_close(struct rh_worker *worker, struct rh_err *err);
+
 /* The two halves of a command, for who wants to do something meanwhile. */
 void rh_worker_send(struct rh_worker *worker, enum rh_ctl_command command);
 int rh_worker_answer(struct rh_worker *worker, struct rh_err *err);

@@ -1,0 +1,336 @@
+/*
+ * cmd_doctor.c - reheap doctor: what this machine can measure, proven by doing it.
+ *
+ * Every allocator is tried for real: a worker is started with it and replays a trace of a
+ * few hundred events, so "works" means that this library served that worker's malloc.
+ * Counters are opened and read, not looked up: machines list events that they refuse.
+ * Exit status 1 when something that is here does not work; what is not installed is no
+ * fault.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <linux/perf_event.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "harness/command.h"
+#include "harness/run.h"
+#include "traces/trace.h"
+
+struct doctor_opts {
+	bool json;
+};
+
+static const struct rh_opt opts[] = {
+	{ "json", 0, RH_OPT_FLAG, offsetof(struct doctor_opts, json), NULL,
+	  .help = "print JSON instead of text" },
+	{ .name = NULL }
+};
+
+enum state { WORKS, NOTE, ABSENT, BROKEN };
+static const char *const state_names[] = { "ok", "note", "absent", "broken" };
+
+/* One finding: a row of the text, an object of the JSON. */
+struct finding {
+	const char *group, *name;
+	enum state state;
+	char text[1400];
+};
+
+struct findings {
+	struct finding *rows;
+	size_t count;
+	bool broken;
+};
+
+static struct finding *find(struct findings *all, const char *group, const char *name,
+			    enum state state)
+{
+	struct finding *row = rh_grow(&all->rows, &all->count, sizeof(*row));
+
+	row->group = group;
+	row->name = name;
+	row->state = state;
+	all->broken |= state == BROKEN;
+	return row;
+}
+
+/* ---- clock and host ---- */
+
+static void look_at_clock(struct findings *all, const struct rh_clock *clock)
+{
+	struct finding *row = find(all, "clock", clock->name, clock->why ? NOTE : WORKS);
+
+	snprintf(row->text, sizeof(row->text), "steps of %.1f ns, a fenced pair costs %.1f ns, "
+		 "%.1f ppm drift between two calibrations%s%s",
+		 (double)clock->granularity_ticks * clock->ns_per_tick,
+		 (double)clock->pair_cost_ticks * clock->ns_per_tick, clock->drift_ppm,
+		 clock->why ? "; no better clock: " : "", clock->why ? clock->why : "");
+}
+
+static void look_at_host(struct findings *all, const struct rh_host *host)
+{
+	struct finding *row = find(all, "host", "cpus", WORKS);
+
+	snprintf(row->text, sizeof(row->text), "%u, this process may use %u: %s", host->cpus,
+		 host->cpus_allowed, host->cpu_model);
+	row = find(all, "host", "load", host->load1 > host->cpus_allowed * 0.5 ? NOTE : WORKS);
+	snprintf(row->text, sizeof(row->text), "%.2f over the last minute", host->load1);
+	row = find(all, "host", "thp", strcmp(host->thp, "always") == 0 ? NOTE : WORKS);
+	snprintf(row->text, sizeof(row->text), "transparent huge pages: %s",
+		 host->thp[0] ? host->thp : "not known");
+	row = find(all, "host", "governor", host->governor[0] ? WORKS : ABSENT);
+	snprintf(row->text, sizeof(row->text), "%s", host->governor[0] ? host->governor :
+		 "the kernel shows no CPU frequency control here");
+	if (host->hypervisor[0]) {
+		row = find(all, "host", "hypervisor", NOTE);
+		snprintf(row->text, sizeof(row->text), "%s: neighbours may slow this machine down",
+			 host->hypervisor);
+	}
+}
+
+/* ---- counters ---- */
+
+static volatile uint64_t spin_sink;
+
+/* Counts a known loop; the error text when the kernel refuses, NULL when it counted. */
+static const char *try_counter(uint32_t type, uint64_t config, uint64_t *value)
+{
+	struct perf_event_attr attr = { .type = type, .size = sizeof(attr), .config = config,
+					.disabled = 1, .exclude_kernel = 1, .exclude_hv = 1 };
+	int fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	const char *why = NULL;
+
+	if (fd < 0)
+		return strerror(errno);
+	ioctl(fd, PERF_EVENT_IOC_ENABLE, 0);
+	for (int i = 0; i < 1000000; i++)
+		spin_sink += (uint64_t)i;
+	ioctl(fd, PERF_EVENT_IOC_DISABLE, 0);
+	if (read(fd, value, sizeof(*value)) != sizeof(*value))
+		why = "it opens but cannot be read";
+	close(fd);
+	return why;
+}
+
+static void look_at_counters(struct findings *all)
+{
+	char paranoid[16] = "";
+	uint64_t value = 0;
+	const char *why = try_counter(PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS, &value);
+	struct finding *row;
+
+	rh_read_line("/proc/sys/kernel/perf_event_paranoid", paranoid, sizeof(paranoid));
+	/* The loop takes at least three instructions a round. */
+	if (!why && value < 1000000)
+		why = "it counts less than the instructions that ran";
+	row = find(all, "counters", "hardware", why ? ABSENT : WORKS);
+	if (why)
+		snprintf(row->text, sizeof(row->text), "instructions: %s (perf_event_paranoid %s); "
+			 "cache misses can be simulated under callgrind", why, paranoid);
+	else
+		snprintf(row->text, sizeof(row->text), "instructions counted");
+	why = try_counter(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK, &value);
+	row = find(all, "counters", "software", why ? ABSENT : WORKS);
+	if (why)
+		snprintf(row->text, sizeof(row->text), "task clock: %s (perf_event_paranoid %s)", why,
+			 paranoid);
+	else
+		snprintf(row->text, sizeof(row->text), "task clock counted");
+}
+
+static bool in_path(const char *name, char *found, size_t found_bytes)
+{
+	const char *path = getenv("PATH");
+
+	while (path && *path) {
+		size_t length = strcspn(path, ":");
+
+		snprintf(found, found_bytes, "%.*s/%s", (int)length, path, name);
+		if (access(found, X_OK) == 0)
+			return true;
+		path += length + (path[length] == ':');
+	}
+	return false;
+}
+
+static void look_at_tools(struct findings *all)
+{
+	static const struct { const char *name, *use; } tools[] = {
+		{ "valgrind", "counts instructions and simulates caches; install valgrind" },
+		{ "gnuplot", "draws figures; install gnuplot-nox" },
+	};
+
+	for (size_t i = 0; i < sizeof(tools) / sizeof(tools[0]); i++) {
+		char path[1024];
+		bool there = in_path(tools[i].name, path, sizeof(path));
+		struct finding *row = find(all, "tools", tools[i].name, there ? WORKS : ABSENT);
+
+		snprintf(row->text, sizeof(row->text), "%s", there ? path : tools[i].use);
+	}
+}
+
+/* ---- allocators ---- */
+
+static int make_trace(const char *path, struct rh_err *err)
+{
+	struct rh_trace_make make = { .path = path, .form = RH_FORM_BINARY };
+	struct rh_trace_out *out;
+	int result = 0;
+
+	if (rh_trace_create(&out, &make, err) < 0)
+		return -1;
+	for (uint64_t i = 0; i < 400 && result == 0; i++) {
+		struct rh_event event = { .time_ns = RH_NONE, .id = i / 2,
+					  .arg = RH_NONE, .size = 16 + i * 37,
+					  .task = RH_TASK_NONE,
+					  .kind = i % 2 ? RH_EV_FREE : RH_EV_ALLOC };
+
+		result = rh_trace_put(out, &event, 1, err);
+	}
+	if (result < 0) {
+		rh_trace_abandon(out);
+		return -1;
+	}
+	return rh_trace_finish(out, NULL, err);
+}
+
+/* All peers and the backends that stand alone, as a list for replay. */
+static void list_names(char *list, size_t list_bytes)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; rh_backends[i]; i++)
+		if (!(rh_backends[i]->caps & RH_CAP_DECORATOR) && used < list_bytes)
+			used += (size_t)snprintf(list + used, list_bytes - used, "%s%s",
+						 used ? "," : "", rh_backends[i]->name);
+	for (const struct rh_peer *peer = rh_peers; peer->name; peer++)
+		if (used < list_bytes)
+			used += (size_t)snprintf(list + used, list_bytes - used, ",%s", peer->name);
+}
+
+static void report_backends(struct findings *all, const struct rh_result *result)
+{
+	for (size_t b = 0; b < result->backend_count; b++) {
+		const struct rh_run_backend *backend = &result->backends[b];
+		struct finding *row = find(all, "allocators", strdup(backend->text),
+					   backend->status == RH_STATUS_OK ? WORKS :
+					   backend->status == RH_STATUS_ABSENT ? ABSENT : BROKEN);
+
+		if (backend->status == RH_STATUS_OK)
+			snprintf(row->text, sizeof(row->text), "%s%s%.40s", backend->heap_path,
+				 backend->heap_build_id[0] ? ", build id " : "",
+				 backend->heap_build_id);
+		else
+			snprintf(row->text, sizeof(row->text), "%s", backend->why);
+	}
+}
+
+static int look_at_allocators(struct findings *all, struct rh_result *result, struct rh_err *err)
+{
+	char path[] = "/tmp/reheap-doctor-XXXXXX", list[1024] = "", *traces[] = { path };
+	struct rh_run_config config = {
+		.traces = traces, .trace_count = 1, .backends = list, .lanes = "1",
+		.copies = "1", .probes = "time", .reps = 1, .seed = 1, .touch = RH_TOUCH_FIRST,
+		.timeout_ns = 10ull * 1000000000u,
+	};
+	int fd = mkstemp(path), failed;
+
+	if (fd < 0)
+		return rh_fail_errno(err, RH_CANT_CREATE, "no temporary file in /tmp");
+	close(fd);
+	list_names(list, sizeof(list));
+	failed = make_trace(path, err) < 0 || rh_run_prepare(&config, result, err) < 0 ||
+		 rh_run_trials(&config, result, err) < 0;
+	unlink(path);
+	rh_run_config_free(&config);
+	if (failed)
+		return -1;
+	report_backends(all, result);
+	return 0;
+}
+
+/* ---- telling ---- */
+
+static void print_text(const struct findings *all)
+{
+	const char *group = "";
+
+	for (size_t i = 0; i < all->count; i++) {
+		const struct finding *row = &all->rows[i];
+
+		if (strcmp(group, row->group) != 0)
+			printf("%s%s\n", i ? "\n" : "", row->group);
+		group = row->group;
+		printf("  %-7s %-12s %s\n", state_names[row->state], row->name, row->text);
+	}
+	printf("\n%s\n", all->broken ? "something that is here does not work: see broken" :
+				       "everything that is here works");
+}
+
+static void print_json(const struct findings *all)
+{
+	json_t *rows = json_array(), *root;
+
+	for (size_t i = 0; i < all->count; i++)
+		json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:s}", "group",
+						      all->rows[i].group, "name",
+						      all->rows[i].name, "state",
+						      state_names[all->rows[i].state], "text",
+						      all->rows[i].text));
+	root = json_pack("{s:s, s:b, s:o}", "schema", "reheap.doctor/1", "works", !all->broken,
+			 "findings", rows);
+	json_dumpf(root, stdout, JSON_INDENT(1));
+	printf("\n");
+	json_decref(root);
+}
+
+static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err *err)
+{
+	const struct doctor_opts *o = opaque;
+	struct rh_result result = { .reps = 1, .probes = "", .touch = "", .pace = "" };
+	struct findings all = { 0 };
+	int failed;
+
+	(void)argc;
+	(void)argv;
+	rh_host_read(&result.host);
+	rh_clock_calibrate(&result.clock, 0);
+	look_at_clock(&all, &result.clock);
+	look_at_host(&all, &result.host);
+	look_at_counters(&all);
+	look_at_tools(&all);
+	failed = look_at_allocators(&all, &result, err);
+	if (failed == 0 && o->json)
+		print_json(&all);
+	else if (failed == 0)
+		print_text(&all);
+	for (size_t i = 0; i < all.count; i++)
+		if (strcmp(all.rows[i].group, "allocators") == 0)
+			free((char *)all.rows[i].name);
+	free(all.rows);
+	rh_result_free(&result);
+	return failed < 0 ? err->code : all.broken ? RH_FAILED : RH_OK;
+}
+
+const struct rh_command rh_cmd_doctor = {
+	.name = "doctor",
+	.operands = "",
+	.summary = "say what this machine can measure, and which allocators really load",
+	.details =
+		"Tries every allocator in a worker of its own and every kind of counter by using it. "
+		"'absent' is not installed or not offered by this machine; 'broken' is here and does not "
+		"work, and makes the exit status 1.",
+	.examples = "reheap doctor",
+	.opts = opts,
+	.opts_bytes = sizeof(struct doctor_opts),
+	.operands_min = 0,
+	.operands_max = 0,
+	.run = run,
+};
