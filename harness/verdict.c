@@ -170,16 +170,14 @@ static void say_mean(const struct rh_view *view, const struct mean *m, FILE *to)
 {
 	double change = 100 * (m->memory - 1);
 
-	fprintf(to,
-		"%s: %.2f × the time of %s (geometric mean of %zu settings; faster in %zu, slower "
-		"in %zu, no telling in %zu)",
-		view->brands[m->brand].spec, m->time, view->brands[view->baseline].spec, m->scenes,
-		m->faster, m->slower, m->scenes - m->faster - m->slower);
+	fprintf(to, "%s takes %.2f × the time of %s over %zu settings (geometric mean)",
+		view->brands[m->brand].spec, m->time, view->brands[view->baseline].spec, m->scenes);
 	if (isfinite(change) && fabs(change) < 2)
-		fputs(", the same peak memory", to);
+		fputs(", with the same peak memory", to);
 	else if (isfinite(change))
-		fprintf(to, ", %.0f %% %s peak memory", fabs(change), change > 0 ? "more" : "less");
-	fputc('\n', to);
+		fprintf(to, ", with %.0f %% %s peak memory", fabs(change),
+			change > 0 ? "more" : "less");
+	fprintf(to, "; faster in %zu, slower in %zu\n", m->faster, m->slower);
 }
 
 void rh_verdict_overall(const struct rh_view *view, FILE *to)

@@ -1,6 +1,7 @@
 #!/bin/bash
 # The Android traces, when they are beside the checkout: every line accounted for, sizes and waits
 # within what the format promises, replay and report from start to end.
+# shellcheck source=ci/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 data=$shared/data/android
 [ -f "$data/systemui.zip" ] || skip_all "the Android traces are not in ../shared/data/android"

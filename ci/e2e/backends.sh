@@ -1,6 +1,7 @@
 #!/bin/bash
 # Every backend that is here passes --verify; what is absent, broken or crashes is said so and
 # does not stop the run.
+# shellcheck source=ci/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 "$reheap" gen server -o t.rht events=30000 lanes=2 heap=2M >/dev/null 2>&1

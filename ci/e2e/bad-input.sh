@@ -1,6 +1,7 @@
 #!/bin/bash
 # Bad input: one clear sentence with file and place, a distinct exit code, existing outputs left
 # alone, and never a crash, a hang or a balloon. Complete blocks of a cut trace stay usable.
+# shellcheck source=ci/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 "$reheap" gen server -o good.rht events=200000 lanes=2 >/dev/null 2>&1

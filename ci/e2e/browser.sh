@@ -1,6 +1,7 @@
 #!/bin/bash
 # The report in a real browser, without a window: nothing on the console, nothing fetched, ids
 # unique, text readable on light and dark. Skipped where there is no chromium.
+# shellcheck source=ci/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome) ||
 	skip_all 'there is no chromium here'

@@ -1,5 +1,6 @@
 #!/bin/bash
 # The command line itself: help for every command, versions, unknown words, install and uninstall.
+# shellcheck source=ci/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 ok 'help lists commands' "$reheap" --help

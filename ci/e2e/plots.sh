@@ -1,6 +1,7 @@
 #!/bin/bash
 # Figures and reports: strange names are data, figures need no gnuplot, the same input gives the
 # same bytes, many trials stay small and quick, scripts run alone.
+# shellcheck source=ci/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 # A result made by hand: backends with names that would do harm in a script or a page.

@@ -1,5 +1,6 @@
 #!/bin/bash
 # The whole way, from a generated trace to a report and a comparison.
+# shellcheck source=ci/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 # A profile and its words that make it small.
