@@ -2,8 +2,8 @@
  * libc.c - the malloc of the process, whoever serves it: glibc, or the peer that was
  * preloaded. The calls go through the PLT, so preloading decides.
  *
- * alloc and free are a register move and a jump (compiled without frame pointers; the
- * disassembly is checked by a test): what is measured is the allocator.
+ * alloc and free are a register move and a jump (the Makefile compiles this file without
+ * frame pointers for that): what is measured is the allocator.
  */
 #include <malloc.h>
 #include <stdlib.h>

@@ -11,7 +11,10 @@
  * the price. The memory it holds is at most RING blocks a lane.
  *
  * The decorator's own way through (a countdown and a jump) is the same for every share:
- * compare slow:5%:X with slow:0%:X, not with X, to see 5 % and nothing else.
+ * compare slow:5%:X with slow:0%:X, not with X, to see 5 % and nothing else. Around glibc
+ * on a trace of an Android system UI (786 thousand lines, one lane, whole replay loop), in
+ * instructions: slow:0% is 10.0 % over plain libc, slow:5% 4.9 % and slow:20% 19.7 % over
+ * slow:0%.
  *
  * spin=NS waits that long in every operation instead: time without instructions' worth.
  */
