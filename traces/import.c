@@ -55,6 +55,10 @@ static int name_place(struct rh_input *input, struct rh_err *err)
 	const char *path = rh_input_path(input);
 	unsigned long long line = rh_input_line_number(input);
 
+	/* Importers quote the line; what is no text must not reach the terminal as it is. */
+	for (char *p = err->text; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
 	if (err->code != RH_BAD_DATA || strncmp(err->text, path, strlen(path)) == 0)
 		return -1;
 	if (line)

@@ -131,6 +131,19 @@ static void test_refused(void **state)
 		ik_refuse("android", bad[i].text, bad[i].part);
 }
 
+/* A line that is no text is quoted without its control characters. */
+static void test_binary(void **state)
+{
+	static const char bytes[] = "\x1b[2J\x07\xff\x01\0tail\n";
+
+	(void)state;
+	ik_import("android", "input.bin", bytes, sizeof(bytes) - 1);
+	assert_int_equal(ik.err.code, RH_BAD_DATA);
+	assert_non_null(strstr(ik.err.text, "input.bin:1: not an android trace line"));
+	assert_non_null(strstr(ik.err.text, "?[2J?"));
+	assert_null(strpbrk(ik.err.text, "\x1b\x07\x01"));
+}
+
 /* What was at the output's path before a failed import is still there. */
 static void test_untouched(void **state)
 {
@@ -212,6 +225,7 @@ int main(void)
 		cmocka_unit_test(test_drops),
 		cmocka_unit_test(test_inversion),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_binary),
 		cmocka_unit_test(test_untouched),
 		cmocka_unit_test(test_systemui),
 		cmocka_unit_test(test_surfaceflinger),
