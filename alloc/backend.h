@@ -46,8 +46,8 @@ struct rh_stacks;
 struct rh_stack_lane;
 
 enum rh_cap {
-	RH_CAP_NO_MEMORY = 1u << 0,	/* blocks may not be touched past their first 16 bytes (null) */
-	RH_CAP_PROCESS = 1u << 1,	/* serves the process's malloc: peers are preloaded under it */
+	RH_CAP_NO_MEMORY = 1u << 0,	/* touch no more than 16 bytes of a block (null) */
+	RH_CAP_PROCESS = 1u << 1,	/* the process's malloc: peers are preloaded under it */
 	RH_CAP_DECORATOR = 1u << 2,	/* wraps another backend: needs env->inner */
 	RH_CAP_GC = 1u << 3,		/* gc_begin / gc_end do something */
 	RH_CAP_NO_REUSE = 1u << 4,	/* freed memory never comes back (bump) */
@@ -80,7 +80,7 @@ struct rh_backend {
 	const char *absent_why;		/* set: compiled out; listed and skipped with this reason */
 	const struct rh_opt *knobs;	/* NULL = none */
 	size_t knobs_bytes;		/* of the struct the knobs fill (<= RH_KNOBS_BYTES_MAX) */
-	const char *stack_default;	/* stack backend to pair with when none is named; NULL = "none" */
+	const char *stack_default;	/* stack backend when none is named; NULL = "none" */
 
 	/* required */
 	int (*open)(struct rh_heap **heap, const void *knobs, const struct rh_heap_env *env,
@@ -88,7 +88,7 @@ struct rh_backend {
 	void (*close)(struct rh_heap *heap);
 	int (*lane_open)(struct rh_heap *heap, struct rh_lane **lane, struct rh_err *err);
 	void (*lane_close)(struct rh_lane *lane);
-	/* The plain case, malloc(size): no flags, alignment 16 as malloc gives (8 below 16 bytes). */
+	/* The plain case, malloc(size): no flags, aligned to 16 (8 below 16 bytes). */
 	void *(*alloc)(struct rh_lane *lane, size_t size);
 	/* Everything else: align up to 2 MB at least, flags of enum rh_alloc_flag. */
 	void *(*alloc_as)(struct rh_lane *lane, size_t size, size_t align, uint32_t flags);
@@ -121,7 +121,7 @@ struct rh_stack_backend {
 	const struct rh_opt *knobs;
 	size_t knobs_bytes;
 
-	/* required. `heap` is the backend it is paired with; its pages are used where it lends any. */
+	/* required. `heap` is what it is paired with; its pages are used where it lends any. */
 	int (*open)(struct rh_stacks **stacks, const void *knobs, const struct rh_backend *heap_ops,
 		    struct rh_heap *heap, struct rh_err *err);
 	void (*close)(struct rh_stacks *stacks);
@@ -141,7 +141,7 @@ struct rh_stack_backend {
 	int (*shrink)(struct rh_stack_lane *lane, void *task, size_t stack_bytes);
 	void (*gc_begin)(struct rh_stack_lane *lane);
 	void (*gc_end)(struct rh_stack_lane *lane);
-	/* Proves the synthetic frames of a task are intact: every pointer points where it should. */
+	/* Proves the synthetic frames of a task intact: every pointer points where it should. */
 	int (*verify)(struct rh_stack_lane *lane, void *task, struct rh_err *err);
 	void (*stats)(struct rh_stacks *stacks, rh_stat_fn *emit, void *ctx);
 	void (*locks)(struct rh_stacks *stacks, rh_lock_fn *emit, void *ctx);
@@ -200,7 +200,7 @@ struct rh_spec {
 	struct rh_stack_backend stack;
 	_Alignas(16) unsigned char stack_knobs[RH_KNOBS_BYTES_MAX];
 	char preload[4096];		/* library to LD_PRELOAD into the worker; "" = none */
-	char native[4096];		/* library whose `reheap_backend` symbol is the heap; "" = none */
+	char native[4096];		/* library whose `reheap_backend` is the heap; "" = none */
 	char heap_name[512];		/* what to print: "jemalloc", "tiered:profile=1.22" */
 	char knob_text[512];		/* storage for texts of knobs */
 };

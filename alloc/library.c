@@ -100,8 +100,8 @@ static int scan(const struct rh_filemap *file, const char *path, struct rh_libra
 		names = part(file, text->sh_offset, text->sh_size, 1);
 		/* A last byte of 0 ends every name that starts inside. */
 		if (!symbols || !names || text->sh_size == 0 || names[text->sh_size - 1] != '\0')
-			return rh_fail(err, RH_BAD_DATA, "%s is damaged: its symbols lie outside it",
-				       path);
+			return rh_fail(err, RH_BAD_DATA,
+				       "%s is damaged: its symbols lie outside it", path);
 		for (uint64_t s = 0; s < count; s++)
 			look_at(&symbols[s], names, text->sh_size, library, &has_free);
 	}

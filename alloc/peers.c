@@ -28,7 +28,8 @@ const struct rh_peer rh_peers[] = {
 	{ "mimalloc", "mimalloc: sharded free lists per page",
 	  FILES("libmimalloc.so.3*", "libmimalloc.so.2*", "libmimalloc.so*"), "libmimalloc2.0" },
 	{ "rpmalloc", "rpmalloc: per-thread spans, lock-free",
-	  FILES("librpmallocwrap.so*", "librpmalloc.so*"), "rpmalloc from its sources (no package)" },
+	  FILES("librpmallocwrap.so*", "librpmalloc.so*"),
+	  "rpmalloc from its sources (no package)" },
 	{ "scudo", "Scudo: hardened, the allocator of Android",
 	  FILES("/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.scudo_standalone-"
 #if defined(__aarch64__)
@@ -40,7 +41,8 @@ const struct rh_peer rh_peers[] = {
 		"/usr/lib*/clang/*/lib/*/libclang_rt.scudo_standalone*.so"),
 	  "libclang-rt-dev" },
 	{ "snmalloc", "snmalloc: message passing between threads",
-	  FILES("libsnmallocshim.so*", "libsnmalloc.so*"), "snmalloc from its sources (no package)" },
+	  FILES("libsnmallocshim.so*", "libsnmalloc.so*"),
+	  "snmalloc from its sources (no package)" },
 	{ "tbbmalloc", "oneTBB's scalable allocator",
 	  FILES("libtbbmalloc_proxy.so.2", "libtbbmalloc_proxy.so*"), "libtbbmalloc2" },
 	{ "tcmalloc", "gperftools' thread-caching malloc",

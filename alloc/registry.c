@@ -102,13 +102,14 @@ static int check_head(uint32_t abi, const char *name, size_t knobs_bytes,
 {
 	if (abi != RH_BACKEND_ABI)
 		return rh_fail(err, RH_BAD_DATA,
-			       "backend was built for interface version %u, this reheap has %u: rebuild it",
+			       "backend is of interface version %u, this reheap has %u: rebuild it",
 			       abi, RH_BACKEND_ABI);
 	if (!name || !name[0])
 		return rh_fail(err, RH_BAD_DATA, "backend has no name: fill in .name");
 	if (knobs_bytes > RH_KNOBS_BYTES_MAX)
-		return rh_fail(err, RH_BAD_DATA, "backend %s has %zu bytes of knobs, at most %d fit",
-			       name, knobs_bytes, RH_KNOBS_BYTES_MAX);
+		return rh_fail(err, RH_BAD_DATA,
+			       "backend %s has %zu bytes of knobs, at most %d fit", name,
+			       knobs_bytes, RH_KNOBS_BYTES_MAX);
 	if (missing)
 		return rh_fail(err, RH_BAD_DATA, "backend %s lacks the required entry .%s", name,
 			       missing);

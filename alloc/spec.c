@@ -131,7 +131,8 @@ static int use_library(struct parse *parse, struct word word, struct rh_err *err
 		return access(given, F_OK) < 0 ? no_such_library(word, err) : -1;
 	if (!library.has_malloc && !library.has_native)
 		return rh_fail(err, RH_BAD_DATA,
-			       "%s is not an allocator: it defines neither malloc and free nor reheap_backend",
+			       "%s is not an allocator: it defines neither malloc and free "
+			       "nor reheap_backend",
 			       given);
 	if (!realpath(given, path))
 		return rh_fail_errno(err, RH_NO_INPUT, "%s cannot be resolved", given);
@@ -277,7 +278,8 @@ static int parse_stack(struct parse *parse, const char *name, struct rh_err *err
 		return rh_fail(err, RH_USAGE, "'%s' names no stack backend", spec->text);
 	ops = rh_stack_backend_find(word.text, word.bytes);
 	if (!ops)
-		return rh_fail(err, RH_BUG, "%s is paired with the stack backend %s, which is not built in",
+		return rh_fail(err, RH_BUG,
+			       "%s is paired with stack backend %s, which is not built in",
 			       spec->heap_name, name);
 	if (ops->absent_why)
 		return rh_fail(err, RH_ABSENT, "stack backend %s is not in this build: %s",

@@ -194,7 +194,7 @@ void rh_lock_rank_pop(const struct rh_lock *lock)
 	while (i >= 0 && held.lock[i] != lock)
 		i--;
 	if (i < 0) {
-		fprintf(stderr, "reheap: lock %s[%u] is released by a thread that does not hold it\n",
+		fprintf(stderr, "reheap: lock %s[%u] is released by a thread without it\n",
 			lock->class->name, lock->instance);
 		abort();
 	}

@@ -170,7 +170,8 @@ static int set_value(const struct rh_opt *row, void *target, const char *text, s
 		return parse_name(row, text, (int *)field, err);
 	case RH_OPT_REAL:
 	case RH_OPT_SHARE:
-		if ((row->type == RH_OPT_REAL ? parse_real : rh_parse_share)(text, &real, err) < 0 ||
+		if ((row->type == RH_OPT_REAL ? parse_real : rh_parse_share)(text, &real,
+									     err) < 0 ||
 		    check_bounds(row, real, text, err) < 0)
 			return -1;
 		*(double *)field = real;
@@ -179,13 +180,15 @@ static int set_value(const struct rh_opt *row, void *target, const char *text, s
 	case RH_OPT_SIZE:
 	case RH_OPT_TIME:
 		if ((row->type == RH_OPT_UINT ? rh_parse_uint :
-		     row->type == RH_OPT_SIZE ? rh_parse_size : rh_parse_time)(text, &whole, err) < 0 ||
+		     row->type == RH_OPT_SIZE ? rh_parse_size : rh_parse_time)(text, &whole,
+									       err) < 0 ||
 		    check_bounds(row, (double)whole, text, err) < 0)
 			return -1;
 		*(uint64_t *)field = whole;
 		return 0;
 	}
-	return rh_fail(err, RH_BUG, "option type %d of '%s' is not known", (int)row->type, row->name);
+	return rh_fail(err, RH_BUG, "option type %d of '%s' is not known", (int)row->type,
+		       row->name);
 }
 
 int rh_opt_defaults(const struct rh_opt *table, void *target, struct rh_err *err)
@@ -278,7 +281,8 @@ static int getopt_tables(const struct rh_opt *table, struct option *long_opts, c
 
 		assert(count < OPTS_MAX - 1);
 		long_opts[count] = (struct option){
-			row->name, has_value ? required_argument : no_argument, NULL, 1000 + count };
+			row->name, has_value ? required_argument : no_argument, NULL,
+			1000 + count };
 		if (row->letter) {
 			*at++ = row->letter;
 			if (has_value)

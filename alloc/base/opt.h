@@ -30,7 +30,7 @@
 enum rh_opt_type {
 	RH_OPT_FLAG,	/* bool; no value on the command line, "yes|no|on|off|1|0" as a knob */
 	RH_OPT_UINT,	/* uint64_t; plain number, bounds min..max (max 0 = no bound) */
-	RH_OPT_SIZE,	/* uint64_t bytes; 4096, 64K, 8M, 2G (1024-based, trailing B or iB allowed) */
+	RH_OPT_SIZE,	/* uint64_t bytes; 4096, 64K, 8M, 2G (1024-based, also KB and KiB) */
 	RH_OPT_TIME,	/* uint64_t ns; 250 (= seconds when no unit), 5s, 10ms, 3us, 20ns, 2m, 1h */
 	RH_OPT_REAL,	/* double */
 	RH_OPT_SHARE,	/* double; "5%" = 0.05, "0.05" = 0.05 */
@@ -44,7 +44,7 @@ struct rh_opt {
 	enum rh_opt_type type;
 	size_t offset;			/* of the field in the target struct */
 	const char *dflt;		/* default as text; NULL leaves the zeroed field */
-	double min, max;		/* bounds for UINT, SIZE, TIME, REAL, SHARE; both 0 = none */
+	double min, max;		/* bounds of numbers; both 0 = none */
 	const char *const *names;	/* RH_OPT_NAME: the allowed words */
 	const char *arg;		/* placeholder in help: "N", "FILE" */
 	const char *help;		/* one line, lower case, no full stop */

@@ -78,7 +78,8 @@ int rh_outfile_open(struct rh_outfile *out, const char *path, struct rh_err *err
 
 	*out = (struct rh_outfile){ .fd = -1 };
 	if (strlen(path) >= sizeof(out->path))
-		return rh_fail(err, RH_CANT_CREATE, "output path is longer than %d bytes", PATH_MAX);
+		return rh_fail(err, RH_CANT_CREATE, "output path is longer than %d bytes",
+			       PATH_MAX);
 	if (!path[0])
 		return rh_fail(err, RH_CANT_CREATE, "the output path is empty");
 	memcpy(out->path, path, strlen(path) + 1);
@@ -189,7 +190,7 @@ uint64_t rh_now_ns(void)
 
 unsigned rh_cpu_count(void)
 {
-	cpu_set_t set[8];	/* 8192 CPUs: one set holds 1024, and the kernel refuses a short one */
+	cpu_set_t set[8];	/* 8192 CPUs: the kernel refuses a mask that is too short */
 	int count = sched_getaffinity(0, sizeof(set), set) == 0 ?
 		    CPU_COUNT_S(sizeof(set), set) : 1;
 

@@ -180,7 +180,7 @@ static const struct rh_opt bump_knobs[] = {
 	  .dflt = "1M", .min = 64 << 10, .max = 64 << 20, .arg = "SIZE",
 	  .help = "first chunk of a lane; the next are twice the last, up to 64M" },
 	{ .name = "limit", .type = RH_OPT_SIZE, .offset = offsetof(struct knobs, limit),
-	  .arg = "SIZE", .help = "memory is exhausted at this many bytes (0: when the system says so)" },
+	  .arg = "SIZE", .help = "exhausted at this many bytes (0: when the system says so)" },
 	{ .name = NULL }
 };
 

@@ -288,7 +288,8 @@ static int checked_open(struct rh_heap **heap, const void *knobs, const struct r
 {
 	if (env && env->inner && env->inner->caps & RH_CAP_NO_MEMORY)
 		return rh_fail(err, RH_USAGE,
-			       "checked needs a heap with memory, and %s has none", env->inner->name);
+			       "checked needs a heap with memory, and %s has none",
+			       env->inner->name);
 	if (rh_wrap_open(heap, sizeof(**heap), "checked", env, err) < 0)
 		return -1;
 	(*heap)->knobs = *(const struct knobs *)knobs;

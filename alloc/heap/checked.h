@@ -28,7 +28,7 @@ struct rh_violation {
 	const char *word;		/* "double free" */
 	const void *p;			/* the block as its user knows it */
 	size_t size;			/* as asked for; of the call for wild frees */
-	size_t other;			/* offset of the first bad byte, size given, alignment due */
+	size_t other;			/* first bad byte, size given or alignment due */
 	const char *inner;		/* name of the heap inside */
 };
 

@@ -192,7 +192,8 @@ static const struct rh_opt slow_knobs[] = {
 	{ .name = "share", .type = RH_OPT_SHARE, .offset = offsetof(struct knobs, share),
 	  .min = 0, .max = 10, .arg = "SHARE", .help = "more operations by this share" },
 	{ .name = "spin", .type = RH_OPT_TIME, .offset = offsetof(struct knobs, spin_ns),
-	  .min = 0, .max = 1e9, .arg = "TIME", .help = "busy wait in every operation instead: 20ns" },
+	  .min = 0, .max = 1e9, .arg = "TIME",
+	  .help = "busy wait in every operation instead: 20ns" },
 	{ .name = NULL }
 };
 

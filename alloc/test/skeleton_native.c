@@ -19,6 +19,7 @@
  */
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -72,7 +73,7 @@ static int no_memory(struct rh_err *err, const char *text)
 {
 	if (err) {
 		err->code = RH_OS;
-		strncpy(err->text, text, sizeof(err->text) - 1);
+		snprintf(err->text, sizeof(err->text), "%s", text);
 	}
 	return -1;
 }

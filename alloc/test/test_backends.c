@@ -111,7 +111,8 @@ static void expect(const void *p, size_t size, unsigned seed)
 
 	for (size_t i = 0; i < size; i++)
 		if (bytes[i] != seed % 251 + 1)
-			fail_msg("byte %zu of %zu is %d, not %u", i, size, bytes[i], seed % 251 + 1);
+			fail_msg("byte %zu of %zu is %d, not %u", i, size, bytes[i],
+				 seed % 251 + 1);
 }
 
 static size_t size_of_round(unsigned i)
@@ -522,7 +523,8 @@ static void stacks_serve_tasks(void **state)
 		snprintf(text, sizeof(text), "libc/%s", rh_stack_backends[i]->name);
 		subject_open(&s, text);
 		heap_lane = lane_of(&s);
-		assert_int_equal(s.spec.stack.open(&stacks, s.spec.stack_knobs, s.ops, s.heap, &err), 0);
+		assert_int_equal(s.spec.stack.open(&stacks, s.spec.stack_knobs, s.ops, s.heap,
+						   &err), 0);
 		assert_int_equal(s.spec.stack.lane_open(stacks, heap_lane, &lane, &err), 0);
 		stack_tasks(&s.spec.stack, lane);
 		stack_tasks(&s.spec.stack, lane);

