@@ -156,7 +156,7 @@ static json_t *make_trace(const struct rh_result *result, uint32_t index)
 		if (result->programs[i].trace != index)
 			continue;
 		head = result->programs[i].program.head;
-		truncated = result->programs[i].stats.truncated;
+		truncated = result->programs[i].stats.truncated_text;
 		json_array_append_new(programs, make_program(&result->programs[i]));
 	}
 	object = json_pack("{s:o, s:o, s:o, s:o}", "path", any_text(trace->path), "name",

@@ -403,9 +403,8 @@ static void warn_of_lanes(const struct rh_run_config *config, struct rh_result *
 			rh_result_warn(result, "%s: %u recorded lanes folded onto %u, one per CPU "
 				       "(--lanes recorded keeps them)", result->traces[p->trace].path,
 				       result->traces[p->trace].lanes_recorded, p->lanes);
-		if (p->stats.truncated)
-			rh_result_warn(result, "%s: %s", result->traces[p->trace].path,
-				       p->stats.truncated);
+		if (p->stats.truncated_text[0])
+			rh_result_warn(result, "%s", p->stats.truncated_text);
 	}
 }
 
@@ -442,7 +441,7 @@ static enum rh_exit exit_class(const struct rh_result *result)
 			code = RH_PARTIAL;
 	}
 	for (size_t i = 0; i < result->program_count; i++)
-		if (result->programs[i].stats.truncated)
+		if (result->programs[i].stats.truncated_text[0])
 			code = RH_PARTIAL;
 	return code;
 }

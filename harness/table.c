@@ -211,9 +211,9 @@ void rh_result_print_table(const struct rh_result *result, FILE *to, bool markdo
 	if (stats)
 		print_stats(result, to);
 	if (result->trial_count)
-		fprintf(to, "Brackets: interval of the median over %llu repetitions. Baseline: %s. Net: "
+		fprintf(to, "Brackets: interval of the median over %llu repetition%s. Baseline: %s. Net: "
 			"without the null floor.\n", (unsigned long long)result->reps,
-			result->backends[result->baseline].text);
+			result->reps == 1 ? "" : "s", result->backends[result->baseline].text);
 	print_remarks(result, to, markdown);
 }
 

@@ -7,6 +7,7 @@
  * malloc; there the same tests run on the built-in backends, and that the peers say why
  * they are absent is a test of its own.
  */
+#include <errno.h>
 #include <math.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -190,6 +192,17 @@ static void all_ok(const struct rh_result *result)
 		if (result->trials[t].status != RH_STATUS_OK)
 			fail_msg("%s: %s", result->backends[result->trials[t].backend].text,
 				 result->trials[t].why);
+}
+
+/* Dead, but nobody has asked yet (in a container init may never do). */
+static bool is_zombie(pid_t pid)
+{
+	char path[64], line[256] = "", *state;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	rh_read_line(path, line, sizeof(line));
+	state = strrchr(line, ')');
+	return state && strncmp(state, ") Z", 3) == 0;
 }
 
 static void needs_preload(void)
@@ -576,6 +589,76 @@ static void order_is_seeded(void **state)
 		     memcmp(order[0], order[0] + 9, 3 * sizeof(uint32_t)) == 0);
 }
 
+static void on_alarm(int number)
+{
+	rh_interrupted = number;
+}
+
+/* A worker that hangs and a user who has had enough: the run ends, and so does the worker. */
+static void an_interrupt_leaves_no_worker(void **state)
+{
+	struct rh_run_config config = config_of(odd_path);
+	struct rh_result result;
+	struct rh_err err = { 0 };
+
+	(void)state;
+	needs_preload();
+	make_odd(0);
+	setenv("REHEAP_ODD", "loop", 1);
+	signal(SIGALRM, on_alarm);
+	alarm(1);
+	assert_int_equal(try_run(&config, &result, &err), -1);
+	assert_string_equal(err.text, "interrupted");
+	rh_interrupted = 0;
+	unsetenv("REHEAP_ODD");
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+	done(&config, &result);
+}
+
+/* The driver is gone: the kernel ends the worker. */
+static void a_worker_dies_with_its_driver(void **state)
+{
+	int fds[2];
+	pid_t driver, worker = 0;
+
+	(void)state;
+	make_mixed(1, 10);
+	assert_int_equal(pipe(fds), 0);
+	driver = fork();
+	if (driver == 0) {
+		struct rh_run_config config = config_of("libc");
+		struct rh_result result = { .reps = 1 };
+		struct rh_compile_options options = { 0 };
+		struct rh_compile_stats stats;
+		struct rh_program program;
+		struct rh_worker live;
+		struct rh_err err;
+
+		rh_clock_calibrate(&result.clock, 1000000);
+		if (rh_run_prepare(&config, &result, &err) < 0 ||
+		    rh_compile(trace_path, &options, &program, &stats, &err) < 0)
+			_exit(1);
+		struct rh_worker_start start = {
+			.spec = result.backends[0].spec, .program = &program,
+			.clock = &result.clock, .copies = 1, .deadline_ns = UINT64_MAX,
+		};
+		if (rh_worker_start(&live, &start, &err) < 0 ||
+		    write(fds[1], &live.pid, sizeof(live.pid)) != sizeof(live.pid))
+			_exit(1);
+		pause();
+	}
+	assert_int_equal(read(fds[0], &worker, sizeof(worker)), sizeof(worker));
+	assert_int_equal(kill(worker, 0), 0);
+	kill(driver, SIGKILL);
+	waitpid(driver, NULL, 0);
+	for (int i = 0; i < 500 && kill(worker, 0) == 0 && !is_zombie(worker); i++)
+		usleep(10000);
+	assert_true(kill(worker, 0) < 0 || is_zombie(worker));
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void sanitized_builds_say_why(void **state)
 {
 	(void)state;
@@ -640,6 +723,8 @@ int main(void)
 		cmocka_unit_test(a_library_that_is_no_allocator),
 		cmocka_unit_test(usage_is_checked_first),
 		cmocka_unit_test(order_is_seeded),
+		cmocka_unit_test(an_interrupt_leaves_no_worker),
+		cmocka_unit_test(a_worker_dies_with_its_driver),
 		cmocka_unit_test(sanitized_builds_say_why),
 	};
 
