@@ -54,7 +54,7 @@ static void put_file(char *path, const char *text)
 {
 	FILE *file;
 
-	snprintf(path, 64, "/tmp/reheap-test-clock-XX" "XXXX");
+	snprintf(path, 64, "/tmp/reheap-test-clock-XX" "XX" "XX");
 	file = fdopen(mkstemp(path), "w");
 	assert_non_null(file);
 	fputs(text, file);

@@ -18,7 +18,7 @@
 
 #include "alloc/base/os.h"
 
-static char dir[] = "/tmp/reheap-test-os-XX" "XXXX";
+static char dir[] = "/tmp/reheap-test-os-XX" "XX" "XX";
 
 static const char *in_dir(const char *name)
 {

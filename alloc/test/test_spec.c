@@ -17,7 +17,7 @@
 
 static struct rh_spec spec;
 static struct rh_err err;
-static char plugin[4200], dir[] = "/tmp/reheap-test-spec-XX" "XXXX";
+static char plugin[4200], dir[] = "/tmp/reheap-test-spec-XX" "XX" "XX";
 
 static int set_up(void **state)
 {
