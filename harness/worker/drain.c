@@ -92,7 +92,7 @@ static void walk_grain(struct worker *worker, uint32_t *published, uint64_t grai
 			open += at[l] != stop;
 		}
 		if (open && !moved)
-			worker_fail(worker, NULL, RH_BUG, "the program waits for itself in grain %llu",
+			rh_give_up(worker, NULL, RH_BUG, "the program waits for itself in grain %llu",
 				    (unsigned long long)grain);
 	}
 }
@@ -112,7 +112,7 @@ static void count_live(struct worker *worker, uint64_t *objects, uint64_t *bytes
 	}
 }
 
-void drain_copy(struct worker *worker, struct copy *copy, uint64_t *objects, uint64_t *bytes)
+void rh_drain_copy(struct worker *worker, struct copy *copy, uint64_t *objects, uint64_t *bytes)
 {
 	size_t live_bytes = ((size_t)worker->program.head->slots + 1) * sizeof(uint64_t);
 	size_t walk_bytes = worker->lanes * (sizeof(void *) + sizeof(uint32_t));
@@ -121,12 +121,12 @@ void drain_copy(struct worker *worker, struct copy *copy, uint64_t *objects, uin
 
 	worker->live = rh_map(live_bytes);
 	if (!worker->live || !at)
-		worker_fail(worker, NULL, RH_OS, "no memory to find the live objects (%zu bytes)",
+		rh_give_up(worker, NULL, RH_OS, "no memory to find the live objects (%zu bytes)",
 			    live_bytes);
 	for (uint64_t grain = 0; grain < copy->grain; grain++)
 		walk_grain(worker, published, grain, at);
 	count_live(worker, objects, bytes);
-	lanes_do(worker, JOB_DRAIN, copy->lanes, worker->lanes);
+	rh_seats_do(worker, JOB_DRAIN, copy->lanes, worker->lanes);
 	rh_unmap(worker->live, live_bytes);
 	rh_unmap(at, walk_bytes);
 	worker->live = NULL;
@@ -143,7 +143,7 @@ static void exit_tasks(struct lane *lane)
 	}
 }
 
-void drain_lane(struct lane *lane)
+void rh_drain_lane(struct lane *lane)
 {
 	struct worker *worker = lane->worker;
 	uint32_t slots = worker->program.head->slots;
@@ -155,7 +155,7 @@ void drain_lane(struct lane *lane)
 		if (live >> SIZE_BITS != lane->index + 1u || !lane->slots[s])
 			continue;
 		if (verify)
-			verify_dies(lane, s, lane->slots[s], size);
+			rh_verify_dies(lane, s, lane->slots[s], size);
 		lane->free(lane->heap, lane->slots[s], size);
 		lane->slots[s] = NULL;
 	}

@@ -81,7 +81,7 @@ static void run_segment(struct lane *lane)
 	gate_pass(lane->worker);
 	cpu = thread_cpu_ns();
 	seat->start_ticks = rh_ticks();
-	loop_run(lane);
+	rh_loop_run(lane);
 	seat->end_ticks = rh_ticks();
 	seat->cpu_ns = thread_cpu_ns() - cpu;
 	atomic_store_explicit(&seat->running, 0, memory_order_relaxed);
@@ -134,7 +134,7 @@ static void *lane_main(void *opaque)
 	bool seated = sit_down(lane) == 0;
 	enum job job = JOB_NONE;
 
-	crash_seat(lane->number);
+	rh_crash_seat(lane->number);
 	if (!seated && !lane->err.text[0])
 		rh_fail(&lane->err, RH_OS, "lane %u cannot be opened", lane->number);
 	job_done(lane);
@@ -144,7 +144,7 @@ static void *lane_main(void *opaque)
 			run_segment(lane);
 		} else if (job == JOB_DRAIN) {
 			atomic_store_explicit(&lane->seat->running, 1, memory_order_relaxed);
-			drain_lane(lane);
+			rh_drain_lane(lane);
 			atomic_store_explicit(&lane->seat->running, 0, memory_order_relaxed);
 		} else {
 			lane->stack_ops->lane_close(lane->stack);
@@ -203,7 +203,7 @@ static void thread_leave(struct lane *lane)
 	pthread_join(lane->thread, NULL);
 }
 
-void lanes_do(struct worker *worker, enum job job, struct lane *lanes, uint32_t count)
+void rh_seats_do(struct worker *worker, enum job job, struct lane *lanes, uint32_t count)
 {
 	worker->expected = count;
 	atomic_store(&worker->gate.done, count);
@@ -212,7 +212,7 @@ void lanes_do(struct worker *worker, enum job job, struct lane *lanes, uint32_t 
 	await_done(worker);
 }
 
-int lanes_open(struct worker *worker, struct rh_err *err)
+int rh_seats_open(struct worker *worker, struct rh_err *err)
 {
 	for (uint32_t i = 0; i < worker->seats; i++) {
 		if (seat_thread(&worker->lane[i], err) < 0) {
@@ -224,7 +224,7 @@ int lanes_open(struct worker *worker, struct rh_err *err)
 	return 0;
 }
 
-void lanes_close(struct worker *worker)
+void rh_seats_close(struct worker *worker)
 {
 	for (uint32_t i = 0; i < worker->seats; i++)
 		thread_leave(&worker->lane[i]);
@@ -245,7 +245,7 @@ static void turn_over(struct worker *worker)
 			continue;
 		thread_leave(lane);
 		if (seat_thread(lane, &err) < 0)
-			worker_fail(worker, lane, err.code, "%s", err.text);
+			rh_give_up(worker, lane, err.code, "%s", err.text);
 	}
 }
 
@@ -268,7 +268,7 @@ static void wrap(struct worker *worker, struct copy *copy)
 {
 	uint64_t objects, bytes;
 
-	drain_copy(worker, copy, &objects, &bytes);
+	rh_drain_copy(worker, copy, &objects, &bytes);
 	for (uint32_t l = 0; l < worker->lanes; l++)
 		atomic_store(&copy->progress[l].published, 0);
 	copy->grain = 0;
@@ -277,10 +277,10 @@ static void wrap(struct worker *worker, struct copy *copy)
 static void choose_loop(struct worker *worker, bool verify)
 {
 	for (uint32_t i = 0; i < worker->seats; i++)
-		loop_choose(&worker->lane[i], worker->ctl->touch, verify);
+		rh_loop_choose(&worker->lane[i], worker->ctl->touch, verify);
 }
 
-void lanes_run(struct worker *worker, uint64_t first, uint64_t count, bool verify)
+void rh_seats_run(struct worker *worker, uint64_t first, uint64_t count, bool verify)
 {
 	uint64_t grains = worker->program.head->grains;
 
@@ -294,11 +294,11 @@ void lanes_run(struct worker *worker, uint64_t first, uint64_t count, bool verif
 			wrap(worker, copy);
 		set_stretch(worker, copy, from, from + count);
 	}
-	lanes_do(worker, JOB_RUN, worker->lane, worker->seats);
+	rh_seats_do(worker, JOB_RUN, worker->lane, worker->seats);
 }
 
 /* Runs every shifted copy up to its phase, barrier by barrier. */
-void lanes_preroll(struct worker *worker, bool verify)
+void rh_seats_preroll(struct worker *worker, bool verify)
 {
 	uint64_t grains = worker->program.head->grains;
 	uint64_t epoch = worker->program.head->epoch_grains;
@@ -313,7 +313,7 @@ void lanes_preroll(struct worker *worker, bool verify)
 
 			turn_over(worker);
 			set_stretch(worker, copy, copy->grain, to < phase ? to : phase);
-			lanes_do(worker, JOB_RUN, copy->lanes, worker->lanes);
+			rh_seats_do(worker, JOB_RUN, copy->lanes, worker->lanes);
 		}
 	}
 }

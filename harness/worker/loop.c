@@ -25,7 +25,7 @@
 #include "harness/worker/ops.h"
 #include "harness/worker/worker.h"
 
-/* Ends the loop after `op`; loop_run goes on from there in the careful variant. */
+/* Ends the loop after `op`; rh_loop_run goes on from there in the careful variant. */
 static __attribute__((noinline, cold)) void change_loop(struct lane *lane, const struct rh_op *op)
 {
 	if (lane->loop == lane->loop_careful || lane->end_kept)
@@ -208,9 +208,9 @@ static void misc_op(struct lane *lane, const struct rh_op *op)
 
 #define LOOP_NAME loop_verify
 #define LOOP_CAREFUL 1
-#define BORN(slot, p, size, align, zeroed) verify_born(lane, slot, p, size, align, zeroed)
-#define DIES(slot, p, size) verify_dies(lane, slot, p, size)
-#define RESIZED(slot, p, size_old, size_new) verify_resized(lane, slot, p, size_old, size_new)
+#define BORN(slot, p, size, align, zeroed) rh_verify_born(lane, slot, p, size, align, zeroed)
+#define DIES(slot, p, size) rh_verify_dies(lane, slot, p, size)
+#define RESIZED(slot, p, size_old, size_new) rh_verify_resized(lane, slot, p, size_old, size_new)
 #define OPERATION(kind, size, call) call
 #include "harness/worker/loop.inc"
 
@@ -230,7 +230,7 @@ static loop_fn *loop_for(enum rh_ctl_touch touch, bool no_memory)
 	}
 }
 
-void loop_choose(struct lane *lane, enum rh_ctl_touch touch, bool verify)
+void rh_loop_choose(struct lane *lane, enum rh_ctl_touch touch, bool verify)
 {
 	bool no_memory = lane->heap_ops->caps & RH_CAP_NO_MEMORY;
 
@@ -239,7 +239,7 @@ void loop_choose(struct lane *lane, enum rh_ctl_touch touch, bool verify)
 								   loop_for(touch, no_memory);
 }
 
-void loop_run(struct lane *lane)
+void rh_loop_run(struct lane *lane)
 {
 	lane->end_kept = NULL;
 	lane->loop(lane);

@@ -40,7 +40,7 @@
 static struct worker worker_self;
 static __thread uint32_t my_seat = UINT32_MAX;
 
-void crash_seat(uint32_t seat)
+void rh_crash_seat(uint32_t seat)
 {
 	my_seat = seat;
 }
@@ -75,7 +75,7 @@ static void catch_crashes(void)
 	signal(SIGINT, SIG_IGN);	/* Ctrl-C is the driver's: it kills us and cleans up */
 }
 
-_Noreturn void worker_fail(struct worker *worker, struct lane *lane, enum rh_exit code,
+_Noreturn void rh_give_up(struct worker *worker, struct lane *lane, enum rh_exit code,
 			   const char *fmt, ...)
 {
 	struct rh_ctl *ctl = worker->ctl;
@@ -280,7 +280,7 @@ static int open_all(struct worker *worker, struct rh_err *err)
 		return -1;
 	for (uint32_t i = 0; i < worker->seats; i++)
 		set_lane(worker, i);
-	return lanes_open(worker, err);
+	return rh_seats_open(worker, err);
 }
 
 static void emit_stat(void *opaque, const char *name, const char *unit, uint64_t value)
@@ -303,7 +303,7 @@ static void drain_all(struct worker *worker)
 
 	ctl->drained_objects = ctl->drained_bytes = 0;
 	for (uint32_t k = 0; k < ctl->copies; k++) {
-		drain_copy(worker, &worker->copies[k], &objects, &bytes);
+		rh_drain_copy(worker, &worker->copies[k], &objects, &bytes);
 		ctl->drained_objects += objects;
 		ctl->drained_bytes += bytes;
 	}
@@ -317,13 +317,13 @@ static void obey(struct worker *worker)
 	switch (ctl->command) {
 	case RH_CTL_OPEN:
 		if (open_all(worker, &err) < 0)
-			worker_fail(worker, NULL, err.code, "%s", err.text);
+			rh_give_up(worker, NULL, err.code, "%s", err.text);
 		break;
 	case RH_CTL_PREROLL:
-		lanes_preroll(worker, ctl->verify);
+		rh_seats_preroll(worker, ctl->verify);
 		break;
 	case RH_CTL_RUN:
-		lanes_run(worker, ctl->first, ctl->count, ctl->verify);
+		rh_seats_run(worker, ctl->first, ctl->count, ctl->verify);
 		break;
 	case RH_CTL_STATS:
 		ctl->stat_count = 0;
@@ -335,7 +335,7 @@ static void obey(struct worker *worker)
 		drain_all(worker);
 		break;
 	case RH_CTL_CLOSE:
-		lanes_close(worker);
+		rh_seats_close(worker);
 		worker->spec.stack.close(worker->stacks);
 		worker->spec.layer[0].ops.close(worker->heap);
 		break;
@@ -359,7 +359,7 @@ int main(int argc, char **argv)
 	volunteer_for_oom();
 	rh_clock_is_counter = ctl->clock_is_counter;
 	if (map_program(&worker->program, &err) < 0)
-		worker_fail(worker, NULL, err.code, "%s", err.text);
+		rh_give_up(worker, NULL, err.code, "%s", err.text);
 	find_malloc(ctl);
 	for (;;) {
 		rh_ctl_pass(ctl, RH_CTL_DRIVER);

@@ -47,7 +47,7 @@ static size_t next_word(size_t at, size_t words_bytes)
 static _Noreturn void violation(struct lane *lane, uint32_t slot, const void *p, size_t size,
 				const char *what)
 {
-	worker_fail(lane->worker, lane, RH_FAILED,
+	rh_give_up(lane->worker, lane, RH_FAILED,
 		    "verify: %s (object of %zu bytes at %p, slot %u)", what, size, p, slot);
 }
 
@@ -125,7 +125,7 @@ static void check_place(struct lane *lane, uint32_t slot, void *p, size_t size, 
 		violation(lane, slot, p, size, "the usable size is smaller than what was asked for");
 }
 
-void verify_born(struct lane *lane, uint32_t slot, void *p, size_t size, size_t align, bool zeroed)
+void rh_verify_born(struct lane *lane, uint32_t slot, void *p, size_t size, size_t align, bool zeroed)
 {
 	check_place(lane, slot, p, size, align);
 	if (zeroed)
@@ -133,12 +133,12 @@ void verify_born(struct lane *lane, uint32_t slot, void *p, size_t size, size_t 
 	fill(p, size, pattern_seed(lane, slot, size));
 }
 
-void verify_dies(struct lane *lane, uint32_t slot, const void *p, size_t size)
+void rh_verify_dies(struct lane *lane, uint32_t slot, const void *p, size_t size)
 {
 	check_words(lane, slot, p, size, pattern_seed(lane, slot, size), size);
 }
 
-void verify_resized(struct lane *lane, uint32_t slot, void *p, size_t size_old, size_t size_new)
+void rh_verify_resized(struct lane *lane, uint32_t slot, void *p, size_t size_old, size_t size_new)
 {
 	check_place(lane, slot, p, size_new, 0);
 	check_words(lane, slot, p, size_old, pattern_seed(lane, slot, size_old),

@@ -98,38 +98,38 @@ struct worker {
 
 /* Ends the worker's usefulness from any thread: the first caller's sentence and place are
  * handed to the driver, who kills us. Never returns. lane NULL = no lane in particular. */
-_Noreturn void worker_fail(struct worker *worker, struct lane *lane, enum rh_exit code,
+_Noreturn void rh_give_up(struct worker *worker, struct lane *lane, enum rh_exit code,
 			   const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* Tells the crash handler whose thread this is. */
-void crash_seat(uint32_t seat);
+void rh_crash_seat(uint32_t seat);
 
 /* --- lanes.c --- */
 
-int lanes_open(struct worker *worker, struct rh_err *err);
-void lanes_close(struct worker *worker);
+int rh_seats_open(struct worker *worker, struct rh_err *err);
+void rh_seats_close(struct worker *worker);
 /* Virtual grains first..first+count-1 of every copy. */
-void lanes_run(struct worker *worker, uint64_t first, uint64_t count, bool verify);
-void lanes_preroll(struct worker *worker, bool verify);
+void rh_seats_run(struct worker *worker, uint64_t first, uint64_t count, bool verify);
+void rh_seats_preroll(struct worker *worker, bool verify);
 /* Runs one job on the lanes that are set up for it; returns when all are done. */
-void lanes_do(struct worker *worker, enum job job, struct lane *lanes, uint32_t count);
+void rh_seats_do(struct worker *worker, enum job job, struct lane *lanes, uint32_t count);
 
 /* --- drain.c --- */
 
-void drain_copy(struct worker *worker, struct copy *copy, uint64_t *objects, uint64_t *bytes);
-void drain_lane(struct lane *lane);	/* a lane's part, on its thread */
+void rh_drain_copy(struct worker *worker, struct copy *copy, uint64_t *objects, uint64_t *bytes);
+void rh_drain_lane(struct lane *lane);	/* a lane's part, on its thread */
 
 /* --- loop.c --- */
 
 /* Sets the variant a lane runs next: by way of touching, or the verifying one. */
-void loop_choose(struct lane *lane, enum rh_ctl_touch touch, bool verify);
+void rh_loop_choose(struct lane *lane, enum rh_ctl_touch touch, bool verify);
 /* Replays [lane->op, lane->end). */
-void loop_run(struct lane *lane);
+void rh_loop_run(struct lane *lane);
 
-/* --- verify.c: every check ends in worker_fail --- */
+/* --- verify.c: every check ends in rh_give_up --- */
 
-void verify_born(struct lane *lane, uint32_t slot, void *p, size_t size, size_t align, bool zeroed);
-void verify_dies(struct lane *lane, uint32_t slot, const void *p, size_t size);
-void verify_resized(struct lane *lane, uint32_t slot, void *p, size_t size_old, size_t size_new);
+void rh_verify_born(struct lane *lane, uint32_t slot, void *p, size_t size, size_t align, bool zeroed);
+void rh_verify_dies(struct lane *lane, uint32_t slot, const void *p, size_t size);
+void rh_verify_resized(struct lane *lane, uint32_t slot, void *p, size_t size_old, size_t size_new);
 
 #endif
