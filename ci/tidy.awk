@@ -99,7 +99,7 @@ FNR == 601 && FILENAME !~ /\/test\// {
 		say("white space at the end of the line")
 	if ($0 ~ /^        /)
 		say("indented with spaces")
-	if ($0 ~ /(TODO|FIXME|XXX|HACK)/)
+	if ($0 ~ /(TODO|FIXME|(^|[^X])XXX([^X]|$)|HACK)/)
 		say("unfinished: " $0)
 
 	code = code_of($0)

@@ -77,7 +77,10 @@ static void put_tick(const struct pen *pen, bool along_x, double value)
 	char text[32];
 	double at = place(along_x ? &pen->x : &pen->y, value);
 
-	format_tick(text, sizeof(text), value);
+	if (along_x && pen->figure->layout == RH_PERCENTILE)
+		snprintf(text, sizeof(text), "%.6g %%", 100 - 100 / value);
+	else
+		format_tick(text, sizeof(text), value);
 	if (along_x) {
 		put_line(pen->to, at, pen->y.from, at, pen->y.to, "grid");
 		put_text(pen->to, at, fmax(pen->y.from, pen->y.to) + 15, "middle", 11, "ink", text);
@@ -213,6 +216,12 @@ static void put_key(const struct pen *pen, const struct rh_panel *panel)
 		double y =
 			panel->top - figure->key_height + 8 + 15 * (double)(i % figure->key_rows);
 
+		if (figure->layout == RH_RUN && series->brand < 0) {
+			fprintf(pen->to, "<path fill=\"#808080\" fill-opacity=\"0.28\" "
+				"d=\"M%.1f,%.1fh22v10h-22z\"/>\n", x, y - 5);
+			put_text(pen->to, x + 27, y + 4, "start", 11, "ink", series->label);
+			continue;
+		}
 		fputs("<path stroke-width=\"2\" fill=\"none\" stroke=\"", pen->to);
 		put_color(pen, series);
 		fprintf(pen->to, "\" stroke-dasharray=\"%s\" d=\"M%.1f,%.1fh22\"/>\n",

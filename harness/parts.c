@@ -17,8 +17,8 @@
 #include "alloc/base/os.h"
 #include "harness/command.h"
 
-/* A build directory is at most this far below the source tree: build/san-x/debug/test. */
-enum { TREE_DEPTH = 5 };
+/* A binary is at most this far below the source tree: build/san-x/debug/test/harness/test. */
+enum { TREE_DEPTH = 7 };
 
 /* Ten lines a second. */
 #define PROGRESS_NS 100000000u

@@ -10,6 +10,7 @@ set -u
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 build=$(realpath "${REHEAP_BUILD:-$root/build}")
 reheap=$build/reheap
+# shellcheck disable=SC2034  # some tests use it
 shared=$root/../shared
 tests=0
 failures=0

@@ -7,10 +7,10 @@
 # A result made by hand: backends with names that would do harm in a script or a page.
 # result REPS SPEC...
 result() {
-	local reps=$1 i=0 r values trials= metrics= backends=
+	local reps=$1 i=0 r values trials="" metrics="" backends=""
 	shift
 	for spec in "$@"; do
-		values= trials_of=
+		values="" trials_of=""
 		for r in $(seq 1 "$reps"); do
 			values+="${values:+,}$((20 + i * 7 + r % 3)).$((r % 10))"
 			trials_of+="${trials_of:+,}{\"trace\":0,\"backend\":$i,\"lanes\":1,\"copies\":1,\"rep\":$r,\"order\":0,\"status\":\"ok\",\"events\":1000,\"wall_ns\":$((20000 + r)),\"segments\":{\"events\":[500,500],\"rss_bytes\":[4096000,8192000],\"live_bytes\":[3000000,6000000]}}"
@@ -61,6 +61,12 @@ ok 'there are figures, data and scripts' test -s simple/time-ratio.svg -a -s sim
 is_exit 2 'a format that is none' "$reheap" plot strange.json -o x --format gif
 is_exit 2 'a baseline that was not replayed' "$reheap" plot strange.json -o x --baseline unicorn
 is_exit 0 'another baseline' "$reheap" plot strange.json -o other --baseline '@home/&amp;'
+
+# The built-in drawing and the data are golden: a change shows here and is looked at.
+is_exit 0 'the fixture' "$reheap" plot "$root/plots/test/fixture.json" --builtin -o golden
+for want in "$root"/plots/test/golden/*; do
+	ok "golden ${want##*/}" cmp "$want" "golden/${want##*/}"
+done
 
 result 1 libc only >one.json
 is_exit 0 'one trial' "$reheap" plot one.json -o one
