@@ -42,7 +42,7 @@
 enum {
 	RH_RINGS = 8192,		/* threads alive at once, all processes together */
 	RH_PROCS = 1024,		/* process images alive at once */
-	RH_RING_FIRST = 4096,		/* records in a ring at first: 64 KiB stays in L2 */
+	RH_RING_FIRST = 65536,		/* bytes of a ring at first: stays in L2 */
 	RH_RING_GROW = 4,		/* factor of widening */
 };
 
@@ -82,15 +82,15 @@ static inline uint64_t rh_rec_word(enum rh_rec_kind kind, uint64_t address)
 
 /* Head of a ring: one line for each writer. */
 struct rh_ring {
-	_Atomic uint64_t head;		/* producer: records written, ever */
-	_Atomic uint32_t mask;		/* producer, when empty: records in use - 1 */
+	_Atomic uint64_t head;		/* producer: bytes of records written, ever */
+	_Atomic uint32_t mask;		/* producer, when empty: bytes in use - 1 */
 	_Atomic uint32_t proc;		/* producer, when empty: process slot + 1; 0 = never used */
 	_Atomic uint64_t waits;		/* producer: times it waited for room ... */
 	_Atomic uint64_t wait_ns;	/* ... and how long in all */
 	_Atomic uint64_t dropped;	/* producer: records given up (--on-full drop) */
 	_Atomic uint64_t nested;	/* producer: records of signal handlers that found no place */
 	uint64_t pad1[2];
-	_Atomic uint64_t tail;		/* supervisor: records taken, ever */
+	_Atomic uint64_t tail;		/* supervisor: bytes of records taken, ever */
 	_Atomic uint32_t tail_moves;	/* supervisor: futex word of a waiting producer */
 	_Atomic uint32_t waiting;	/* producer: 1 while it waits on tail_moves */
 	uint64_t pad2[6];

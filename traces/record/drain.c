@@ -136,20 +136,21 @@ static int64_t drain_ring(struct rh_drain *drain, uint32_t index, bool all, stru
 	uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
 	uint64_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
 	uint64_t mask = atomic_load_explicit(&ring->mask, memory_order_relaxed);
-	uint64_t count = head - tail, at = tail & mask, one;
+	uint64_t size = sizeof(struct rh_rec), count = (head - tail) / size;
+	uint64_t room = (mask + 1) / size, at = (tail & mask) / size, one;
 	uint32_t proc = atomic_load(&ring->proc);
 	struct rh_rec *data = rh_area_data(drain->area, index);
 
-	if (count == 0 || (!all && count < (mask + 1) / 4))
+	if (count == 0 || (!all && count < room / 4))
 		return 0;
 	if (proc == 0 || proc > RH_PROCS)
 		return 0;
 	if (drain->slot_image[proc - 1] < 0 && add_image(drain, proc - 1, err) < 0)
 		return -1;
-	if (count > mask + 1)
+	if (count > room)
 		return rh_fail(err, RH_BUG, "ring %u claims %llu records of %llu", index,
-			       (unsigned long long)count, (unsigned long long)mask + 1);
-	one = count < mask + 1 - at ? count : mask + 1 - at;
+			       (unsigned long long)count, (unsigned long long)room);
+	one = count < room - at ? count : room - at;
 	if (keep(drain, index, &drain->images[drain->slot_image[proc - 1]], data + at, one, data,
 		 count - one, err) < 0)
 		return -1;

@@ -72,6 +72,7 @@ static void take_signals(const struct rh_session *session)
 	now.area = session->area;
 	now.toggle = session->opts->toggle;
 	now.child = session->child;
+	now.toggles = 0;
 	sigfillset(&action.sa_mask);
 	for (int i = 0; i < SIGNALS; i++)
 		sigaction(passed_on[i], &action, &now.old[i]);
@@ -213,14 +214,13 @@ static void check_timers(struct rh_session *session)
 {
 	const struct rh_record_opts *opts = session->opts;
 	uint64_t since = rh_now_ns() - session->began_ns;
-	static int toggles_seen;
 
 	if (opts->attach_after_ns && session->span_count == 0 && since >= opts->attach_after_ns)
 		set_recording(session, true);
 	if (opts->duration_ns && since >= opts->attach_after_ns + opts->duration_ns)
 		stop_for_good(session);
-	while (toggles_seen < now.toggles) {
-		toggles_seen++;
+	while (session->toggles_seen < now.toggles) {
+		session->toggles_seen++;
 		set_recording(session, !session->recording);
 	}
 }

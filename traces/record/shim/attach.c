@@ -23,7 +23,8 @@
 #include "traces/record/shim/shim.h"
 
 struct shim shim;
-__thread struct producer *shim_self;
+struct producer shim_nobody = { .busy = UINTPTR_MAX };
+__thread struct producer *shim_self = &shim_nobody;
 __thread uint32_t shim_number;
 static __thread int attaching;
 static unsigned char ring_open[RH_RINGS];	/* survives fork, as the mappings do */
@@ -142,7 +143,7 @@ static bool take_slot(uint32_t how)
 		proc->pid = getpid();
 		proc->ppid = getppid();
 		proc->how = how;
-		proc->stamp = shim.counter ? shim_counter() : shim_clock();
+		proc->stamp = shim.counter ? shim_counter_after() : shim_clock();
 		describe(proc);
 		high = atomic_load(&area->procs_high);
 		while (high < i + 1 &&
@@ -184,7 +185,7 @@ static uint32_t start_process(void)
 	if (!area_path(path, sizeof path) || !(shim.area = map_area(path)) || !map_producers())
 		return SHIM_OFF;
 	shim.counter = shim.area->clock_counter;
-	shim.extra = shim.area->sites || shim.area->residency;
+	shim.every_slow = shim.area->sites || shim.area->residency || !shim.counter;
 	if (pthread_attr_init(&attr) == 0) {
 		if (pthread_attr_getstacksize(&attr, &stack) == 0)
 			shim.default_stack = stack;
@@ -249,14 +250,28 @@ static bool take_ring(uint32_t index)
 	return false;
 }
 
+/* Producers beyond those in use are untouched: rings_high bounds them. A store here may
+ * lose against its owner's decrement of skip; that costs a stamp of three events. */
+void shim_now_many(void)
+{
+	uint32_t high = atomic_load(&shim.area->rings_high);
+
+	if (atomic_exchange(&shim.many, 1))
+		return;
+	for (uint32_t i = 0; i < high && i < shim.rings_usable; i++) {
+		atomic_store(&shim.producers[i].sample, 0);
+		shim.producers[i].skip = 0;
+	}
+}
+
 static void introduce(struct producer *p)
 {
-	uint64_t now = shim.counter ? shim_counter() : shim_clock();
+	uint64_t now = shim.counter ? shim_counter_after() : shim_clock();
 
 	if (!shim_number)
 		shim_number = atomic_fetch_add(&shim.thread_next, 1) + 1;
 	if (shim_number > 1)
-		shim.many = 1;
+		shim_now_many();
 	if (!shim_room(p, 2))
 		return;
 	p->base = now;
@@ -275,11 +290,12 @@ static struct producer *use_ring(uint32_t index)
 	       !atomic_compare_exchange_weak(&shim.area->rings_high, &high, index + 1))
 		;
 	memset(p, 0, sizeof *p);
-	p->busy = (uintptr_t)__builtin_frame_address(0);
+	p->busy = shim_stack();
 	p->ring = ring;
 	p->data = rh_area_data(shim.area, index);
 	p->head = &ring->head;
 	p->mask = atomic_load(&ring->mask);
+	p->sample = shim.many ? 0 : shim.area->sample - 1;
 	p->pos = p->limit = atomic_load(&ring->head);
 	introduce(p);
 	p->busy = 0;
@@ -300,7 +316,8 @@ struct producer *shim_attach(void)
 				p = use_ring(i);
 		if (!p)
 			atomic_fetch_add(&shim.area->no_ring, 1);
-		shim_self = p;
+		if (p)
+			shim_self = p;
 	}
 	attaching = 0;
 	return p;

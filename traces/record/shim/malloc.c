@@ -22,11 +22,10 @@ void *reallocarray(void *p, size_t count, size_t size);
 void free_sized(void *p, size_t size);
 void free_aligned_sized(void *p, size_t align, size_t size);
 
-static inline void put_alloc(uint64_t flags, const void *p, uint64_t size, const void *caller)
+static inline __attribute__((always_inline)) void put_alloc(uint64_t flags, const void *p,
+							   uint64_t size, const void *caller)
 {
-	if (SHIM_UNLIKELY(shim.extra))
-		shim_site(caller);
-	shim_put(SHIM_KIND(RH_REC_ALLOC) | flags, (uintptr_t)p, size);
+	shim_put(SHIM_KIND(RH_REC_ALLOC) | flags, (uintptr_t)p, size, caller);
 }
 
 static inline uint64_t align_flag(size_t align)
@@ -44,15 +43,9 @@ SHIM_EXPORT void *malloc(size_t size)
 
 SHIM_EXPORT void free(void *p)
 {
-	uint64_t flags = SHIM_KIND(RH_REC_FREE), resident = 0;
-
 	if (SHIM_UNLIKELY(!p || shim_boot_owns(p)))
 		return;
-	if (SHIM_UNLIKELY(shim.extra) && shim.area && shim.area->residency) {
-		resident = shim_resident(p);
-		flags |= RH_REC_RESIDENT;
-	}
-	shim_put(flags, (uintptr_t)p, resident);
+	shim_put(SHIM_KIND(RH_REC_FREE), (uintptr_t)p, 0, NULL);
 	real.free(p);
 }
 
@@ -87,11 +80,9 @@ static void *realloc_at(void *p, size_t size, const void *caller)
 		put_alloc(0, q, size, caller);
 		return q;
 	}
-	shim_put(SHIM_KIND(RH_REC_RE_BEGIN), (uintptr_t)p, 0);
+	shim_put(SHIM_KIND(RH_REC_RE_BEGIN), (uintptr_t)p, 0, NULL);
 	q = real.realloc(p, size);
-	if (SHIM_UNLIKELY(shim.extra))
-		shim_site(caller);
-	shim_put(SHIM_KIND(RH_REC_RE_END), (uintptr_t)q, size);
+	shim_put(SHIM_KIND(RH_REC_RE_END), (uintptr_t)q, size, caller);
 	return q;
 }
 

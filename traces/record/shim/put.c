@@ -82,12 +82,12 @@ static bool wait_for_tail(struct producer *p, uint64_t tail_seen)
 /* An empty ring may be widened: the supervisor reads mask after head. */
 static void widen(struct producer *p)
 {
-	uint64_t records = p->mask + 1, most = shim.area->ring_bytes / sizeof(struct rh_rec);
+	uint64_t bytes = p->mask + 1, most = shim.area->ring_bytes;
 
 	p->grow = 0;
-	if (records < most) {
-		records = records * RH_RING_GROW < most ? records * RH_RING_GROW : most;
-		p->mask = records - 1;
+	if (bytes < most) {
+		bytes = bytes * RH_RING_GROW < most ? bytes * RH_RING_GROW : most;
+		p->mask = bytes - 1;
 		atomic_store(&p->ring->mask, (uint32_t)p->mask);
 	}
 }
@@ -100,13 +100,14 @@ bool shim_room(struct producer *p, uint32_t need)
 
 	for (;;) {
 		uint64_t tail = atomic_load_explicit(&p->ring->tail, memory_order_acquire);
-		uint64_t used = p->pos - tail, room;
+		uint64_t used = (p->pos - tail) / sizeof(struct rh_rec), room;
 
 		if (p->grow && used == 0)
 			widen(p);
-		room = p->mask + 1;
+		room = (p->mask + 1) / sizeof(struct rh_rec);
 		if (used + need <= room && !(p->grow && used)) {
-			p->limit = tail + (used + need < room / 2 ? room / 2 : room);
+			p->limit = tail + (used + need < room / 2 ? room / 2 : room) *
+						  sizeof(struct rh_rec);
 			if (used + need >= room / 2)
 				wake_supervisor(area);
 			return true;
@@ -127,11 +128,11 @@ bool shim_room(struct producer *p, uint32_t need)
 /* One raw record; busy is held and there is room. */
 static void write_record(struct producer *p, uint64_t word, uint64_t tail)
 {
-	struct rh_rec *rec = &p->data[p->pos & p->mask];
+	struct rh_rec *rec = (struct rh_rec *)((char *)p->data + (p->pos & p->mask));
 
 	rec->word = word;
 	rec->tail = tail;
-	p->pos++;
+	p->pos += sizeof *rec;
 	atomic_store_explicit(p->head, p->pos, memory_order_release);
 }
 
@@ -161,6 +162,21 @@ static void append_whole(struct producer *p, uint64_t kind_flags, uint64_t addre
 		    (wide ? 0 : size << 32) | (now - p->base));
 }
 
+/* --sites and --residency. */
+static void look_twice(struct producer *p, uint64_t *kind_flags, uint64_t address, uint64_t *size,
+		       const void *caller)
+{
+	unsigned kind = *kind_flags >> 48 & 63;
+
+	if (shim.area->sites && (kind == RH_REC_ALLOC || kind == RH_REC_RE_END) &&
+	    shim_room(p, SHIM_SITE_ROOM))
+		shim_site(p, caller);
+	if (shim.area->residency && kind == RH_REC_FREE) {
+		*kind_flags |= RH_REC_RESIDENT;
+		*size = shim_resident((const void *)(uintptr_t)address);
+	}
+}
+
 static bool recording(void)
 {
 	return atomic_load_explicit(&shim.area->recording, memory_order_relaxed) &&
@@ -168,20 +184,27 @@ static bool recording(void)
 }
 
 void shim_put_slow(struct producer *p, uint64_t kind_flags, uint64_t address, uint64_t size,
-		   uint64_t now)
+		   uint64_t now, const void *caller)
 {
 	int saved = errno;
 
 	if (!p->ring) {		/* we are a forked child and these pages were wiped */
 		p->busy = 0;
-		shim_self = NULL;
-		shim_put_odd(kind_flags, address, size);
+		shim_self = &shim_nobody;
+		shim_put_odd(kind_flags, address, size, caller);
 		return;
 	}
-	if (!recording())
+	if (!recording()) {
 		p->limit = p->pos;	/* stay on this path until it begins again */
-	else
+	} else {
+		if (!shim.counter)
+			now = shim_clock();
+		if (shim.every_slow)
+			look_twice(p, &kind_flags, address, &size, caller);
 		append_whole(p, kind_flags, address, size, now);
+		if (shim.every_slow)
+			p->limit = p->pos;
+	}
 	SHIM_BARRIER();
 	p->busy = 0;
 	SHIM_BARRIER();
@@ -195,7 +218,7 @@ void shim_flush_side(struct producer *p)
 	int saved = errno;
 	uint32_t i;
 
-	p->busy = (uintptr_t)__builtin_frame_address(0);
+	p->busy = shim_stack();
 	SHIM_BARRIER();
 	for (i = 0; i < *(volatile uint32_t *)&p->nested; i++) {
 		struct side_record *side = &p->side[i];
@@ -213,36 +236,33 @@ void shim_flush_side(struct producer *p)
  * this thread's put(): our frame lies below its frame. A frame at or above it says that
  * the put() is gone, because a handler jumped out of it.
  */
-void shim_put_odd(uint64_t kind_flags, uint64_t address, uint64_t size)
+void shim_put_odd(uint64_t kind_flags, uint64_t address, uint64_t size, const void *caller)
 {
-	uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+	uintptr_t frame = shim_stack();
 	struct producer *p = shim_self;
 	uint64_t now;
+	uint32_t at;
 
-	if (!p) {
+	if (p == &shim_nobody) {
 		int saved = errno;
 
-		if (shim.state != SHIM_OFF)
-			p = shim_attach();
+		p = shim.state == SHIM_OFF ? NULL : shim_attach();
 		errno = saved;
 		if (!p)
 			return;
-	} else if (frame >= p->busy) {
-		p->busy = 0;
-	} else {
-		uint32_t at = p->nested;
-
+	} else if (frame < p->busy) {
+		at = p->nested;
 		if (at == SHIM_SIDE) {
 			add(&p->ring->nested, 1);
 			return;
 		}
 		p->nested = at + 1;
 		p->side[at] = (struct side_record){ kind_flags, address, size,
-						    shim.counter ? shim_counter() : shim_clock() };
+						    shim.counter ? shim_counter_after() : shim_clock() };
 		return;
 	}
 	now = shim_stamp(p);
 	p->busy = frame;
 	SHIM_BARRIER();
-	shim_put_slow(p, kind_flags, address, size, now);
+	shim_put_slow(p, kind_flags, address, size, now, caller);
 }

@@ -43,29 +43,30 @@ enum { SHIM_SIDE = 7 };		/* records a signal handler may leave behind */
 
 struct side_record { uint64_t kind_flags, address, size, now; };
 
-/* One thread's end of its ring. The first line is all that the fast path touches. */
+/* One thread's end of its ring. The first line and a half is all that the fast path
+ * touches. pos, limit and mask count bytes. */
 struct producer {
 	uint64_t pos;			/* next record, counted since the ring's first use */
 	uint64_t limit;			/* slow path when pos == limit */
 	uint64_t base;			/* stamp of the last BASE record */
-	uint64_t last;			/* last clock read (one thread only) */
+	uint64_t mask;
 	struct rh_rec *data;
 	_Atomic uint64_t *head;
-	uintptr_t busy;			/* frame of the put() under way; 0 = none */
+	uintptr_t busy;			/* stack of the put() under way; 0 = none */
 	uint32_t skip;			/* events the last clock read still serves */
-	uint32_t beat;			/* the supervisor's beat at that read */
-	/* second line */
-	uint64_t mask;
-	struct rh_ring *ring;		/* NULL: wiped by fork, or never attached */
 	uint32_t nested;		/* records in side[] */
+	/* second line: the clock while there is one thread, then the slow path */
+	uint64_t last;			/* last clock read */
+	uint32_t beat;			/* the supervisor's beat at that read */
+	_Atomic uint32_t sample;	/* events it shall serve beyond its own; 0 = none */
+	struct rh_ring *ring;		/* NULL: wiped by fork, or never attached */
 	uint32_t grow;			/* widen the ring as soon as it is empty */
 	uint32_t site;			/* last SITE written */
-	uint32_t pad0;
 	uint64_t pad1[4];
 	struct side_record side[SHIM_SIDE];
 	uint64_t pad2[4];
 };
-_Static_assert(offsetof(struct producer, mask) == 64, "one line for the fast path");
+_Static_assert(offsetof(struct producer, last) == 64, "one line for the fast path");
 _Static_assert(sizeof(struct producer) % 64 == 0, "no false sharing of producers");
 
 enum shim_state { SHIM_UNKNOWN, SHIM_ON, SHIM_OFF };
@@ -74,8 +75,8 @@ struct shim {
 	struct rh_area *area;
 	struct producer *producers;	/* RH_RINGS of them, wiped on fork; [RH_RINGS] is the guard */
 	uint32_t counter;		/* stamps are the CPU's counter */
-	uint32_t extra;			/* sites or residency: look twice */
-	uint32_t many;			/* a second thread has been seen: every event reads the clock */
+	uint32_t every_slow;		/* look twice at every event: sites, residency, no counter */
+	_Atomic uint32_t many;		/* a second thread has been seen: every event reads the clock */
 	uint32_t state;			/* enum shim_state */
 	uint32_t proc;			/* our slot */
 	uint32_t rings_usable;		/* how many of the area's rings fit our address space */
@@ -85,7 +86,8 @@ struct shim {
 };
 extern struct shim shim;
 
-extern __thread struct producer *shim_self;
+extern struct producer shim_nobody;		/* of a thread that has no ring: always busy */
+extern __thread struct producer *shim_self;	/* never NULL */
 extern __thread uint32_t shim_number;	/* this thread's number + 1; 0 = none yet */
 
 struct real {
@@ -105,8 +107,9 @@ size_t shim_boot_room(const void *p);
 
 /* Slow halves. `kind_flags` is a record's word without the address. */
 void shim_put_slow(struct producer *p, uint64_t kind_flags, uint64_t address, uint64_t size,
-		   uint64_t now);
-void shim_put_odd(uint64_t kind_flags, uint64_t address, uint64_t size);
+		   uint64_t now, const void *caller) __attribute__((cold, noinline));
+void shim_put_odd(uint64_t kind_flags, uint64_t address, uint64_t size, const void *caller)
+	__attribute__((cold, noinline));
 void shim_flush_side(struct producer *p);
 
 /* This thread's producer, attached now if need be; NULL: not recorded (and why is counted). */
@@ -115,9 +118,13 @@ bool shim_process_on(void);
 bool shim_room(struct producer *p, uint32_t need);
 void shim_append(struct producer *p, uint64_t word, uint64_t tail);
 uint64_t shim_clock(void);
+/* From here on every event reads the clock, also those of the only thread so far. */
+void shim_now_many(void);
 
 /* site.c */
-void shim_site(const void *caller);
+/* Writes the site of the next record; busy is held and there is room for it (SHIM_SITE_ROOM). */
+void shim_site(struct producer *p, const void *caller);
+enum { SHIM_SITE_ROOM = 24 };
 uint64_t shim_resident(const void *block);
 
 static inline uint64_t shim_counter(void)
@@ -135,60 +142,90 @@ static inline uint64_t shim_counter(void)
 }
 
 /*
- * The stamp of an event. A bare counter read costs 12 ns on a VM, four times everything
+ * The counter, not before what came before it has happened. A bare rdtsc may run ahead of
+ * the load that brought the pointer to free (848 ticks were seen, once in two million
+ * hand-overs between two spinning threads), and then the free is stamped before the
+ * alloc. What follows needs no fence: no store is visible before rdtsc retires. The
+ * fence costs 6 ns in a loop of nothing but malloc and free.
+ */
+static inline uint64_t shim_counter_after(void)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("lfence" ::: "memory");
+#elif defined(__aarch64__)
+	__asm__ volatile("isb" ::: "memory");
+#endif
+	return shim_counter();
+}
+
+/* Where the stack is now; the value of `busy`. */
+static inline __attribute__((always_inline)) uintptr_t shim_stack(void)
+{
+#if defined(__x86_64__)
+	uintptr_t at;
+
+	__asm__ volatile("mov %%rsp, %0" : "=r"(at));	/* spares malloc() a frame */
+	return at;
+#else
+	return (uintptr_t)__builtin_frame_address(0);
+#endif
+}
+
+/*
+ * The stamp of an event. A bare counter read costs 12 to 27 ns on a VM, more than all
  * else here. While a process has one thread its events are in order without any stamp,
  * so one read serves `sample` events, unless the supervisor's beat moved in between
  * (it does every few milliseconds): the error is a few events and never more than a beat.
  * From the second thread on every event reads the clock, for the order depends on it.
  */
-static inline uint64_t shim_stamp(struct producer *p)
+static inline __attribute__((always_inline)) uint64_t shim_stamp(struct producer *p)
 {
 	uint64_t now;
-	uint32_t beat;
 
-	if (p->skip != 0) {
-		beat = atomic_load_explicit(&shim.area->beat, memory_order_relaxed);
-		if (SHIM_LIKELY(beat == p->beat)) {
-			p->skip--;
-			return p->last;
-		}
+	if (p->skip != 0 &&
+	    atomic_load_explicit(&shim.area->beat, memory_order_relaxed) == p->beat) {
+		p->skip--;
+		return p->last;
 	}
-	now = SHIM_LIKELY(shim.counter) ? shim_counter() : shim_clock();
-	if (!shim.many && p->ring) {
-		p->last = now;
-		p->skip = shim.area->sample - 1;
-		p->beat = atomic_load_explicit(&shim.area->beat, memory_order_relaxed);
-	}
+	if (!p->sample)
+		return shim_counter_after();
+	now = shim_counter();
+	p->last = now;
+	p->skip = p->sample;
+	p->beat = atomic_load_explicit(&shim.area->beat, memory_order_relaxed);
 	return now;
 }
 
-/* Puts one record with the stamp of now. */
-static inline void shim_put(uint64_t kind_flags, uint64_t address, uint64_t size)
+/* Puts one record with the stamp of now. A thread without a ring has a producer that is
+ * always busy; who must look twice at every event keeps limit at pos. */
+static inline __attribute__((always_inline)) void shim_put(uint64_t kind_flags, uint64_t address,
+							   uint64_t size, const void *caller)
 {
 	struct producer *p = shim_self;
 	uint64_t now, delta, pos;
 	struct rh_rec *rec;
 
-	if (SHIM_UNLIKELY(!p || p->busy)) {
-		shim_put_odd(kind_flags, address, size);
+	if (SHIM_UNLIKELY(p->busy != 0)) {
+		shim_put_odd(kind_flags, address, size, caller);
 		return;
 	}
 	/* Clock before busy: a handler in between records first and later; the reader
 	 * then moves our stamp up to its, which is the direction that stays true. */
 	now = shim_stamp(p);
-	p->busy = (uintptr_t)__builtin_frame_address(0);
+	p->busy = shim_stack();
 	SHIM_BARRIER();
 	pos = p->pos;
 	delta = now - p->base;
-	if (SHIM_UNLIKELY(pos == p->limit || ((delta | size) >> 32 | address >> 48) != 0)) {
-		shim_put_slow(p, kind_flags, address, size, now);
+	if (SHIM_UNLIKELY(pos == p->limit || (delta | size | address >> 16) >> 32 != 0)) {
+		shim_put_slow(p, kind_flags, address, size, now, caller);
 		return;
 	}
-	rec = &p->data[pos & p->mask];
+	rec = (struct rh_rec *)((char *)p->data + (pos & p->mask));
 	rec->word = kind_flags | address;
 	rec->tail = size << 32 | delta;
-	p->pos = pos + 1;
-	atomic_store_explicit(p->head, pos + 1, memory_order_release);
+	pos += sizeof *rec;
+	p->pos = pos;
+	atomic_store_explicit(p->head, pos, memory_order_release);
 	SHIM_BARRIER();
 	p->busy = 0;
 	SHIM_BARRIER();

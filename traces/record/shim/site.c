@@ -77,15 +77,14 @@ static uint32_t describe(const void *caller, char *text)
 	return at;
 }
 
-enum { TEXT_BYTES = 14, TEXT_RECORDS = NAME_MAX_BYTES / TEXT_BYTES + 2 };
+enum { TEXT_BYTES = 14 };
+_Static_assert(NAME_MAX_BYTES / TEXT_BYTES + 5 <= SHIM_SITE_ROOM, "a name, its head and a SITE");
 
 static void put_name(struct producer *p, uint32_t id, const void *caller)
 {
 	char text[NAME_MAX_BYTES + 32] = { 0 };
 	uint32_t bytes = describe(caller, text);
 
-	if (!shim_room(p, TEXT_RECORDS))
-		return;
 	shim_append(p, rh_rec_word(RH_REC_NAME, 0), (uint64_t)id << 32);
 	for (uint32_t at = 0; at < bytes; at += TEXT_BYTES) {
 		uint64_t low = 0, high;
@@ -121,32 +120,17 @@ static uint32_t id_of(const void *caller, bool *fresh)
 	return 0;
 }
 
-void shim_site(const void *caller)
+void shim_site(struct producer *p, const void *caller)
 {
-	struct producer *p = shim_self;
 	bool fresh;
-	uint32_t id;
-	int saved = errno;
+	uint32_t id = id_of(caller, &fresh);
 
-	if (!p)
-		p = shim.state == SHIM_OFF ? NULL : shim_attach();
-	if (!p || !p->ring || p->busy || !shim.area->sites)
-		goto out;
-	id = id_of(caller, &fresh);
-	if (!atomic_load(&shim.area->recording))
-		goto out;
-	p->busy = (uintptr_t)__builtin_frame_address(0);
-	SHIM_BARRIER();
 	if (fresh)
 		put_name(p, id, caller);
 	if (p->site != id) {
 		shim_append(p, rh_rec_word(RH_REC_SITE, 0), (uint64_t)id << 32);
 		p->site = id;
 	}
-	SHIM_BARRIER();
-	p->busy = 0;
-out:
-	errno = saved;
 }
 
 uint64_t shim_resident(const void *block)

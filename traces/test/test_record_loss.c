@@ -1,0 +1,177 @@
+/*
+ * test_record_loss.c - nothing is lost, however the program ends and however many
+ * threads it has; and the order between threads is the true one.
+ */
+#include "traces/test/record_run.h"
+
+#include <sys/mman.h>
+
+enum { DYING_THREADS = 4, SHORT_THREADS = 5000 };
+
+/* Each thread counts a call in shared memory after it returned: the trace must hold all
+ * of them, and at most one more, of the call during which it died. */
+static void dies(const char *how, int status)
+{
+	char file[64];
+	struct counts counts;
+	const uint64_t *finished;
+	int fd;
+
+	snprintf(file, sizeof file, "%s/progress.bin", work_dir);
+	assert_int_equal(record_helper(NULL, "die", "4", "60", file, how, NULL), status);
+	fd = open(file, O_RDONLY);
+	assert_true(fd >= 0);
+	finished = mmap(NULL, 65536, PROT_READ, MAP_SHARED, fd, 0);
+	assert_true(finished != MAP_FAILED);
+	if (strcmp(how, "exec") == 0) {		/* the image that allocated has its own trace */
+		char pattern[64];
+		glob_t found;
+
+		snprintf(pattern, sizeof pattern, "%s/out.*.rht", work_dir);
+		assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+		assert_int_equal(found.gl_pathc, 1);
+		count_trace(found.gl_pathv[0], &counts);
+		globfree(&found);
+	} else {
+		count_trace(out_path, &counts);
+	}
+	for (int i = 0; i < DYING_THREADS; i++) {
+		assert_true(counts.born[i] >= finished[8 * i]);
+		assert_true(counts.born[i] <= finished[8 * i] + 1);
+		assert_true(finished[8 * i] > 0);
+	}
+	munmap((void *)(uintptr_t)finished, 65536);
+	close(fd);
+}
+
+static void killed(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		dies("kill", 128 + 9);
+}
+
+static void aborted(void **state)
+{
+	(void)state;
+	dies("abort", 128 + 6);
+}
+
+static void crashed(void **state)
+{
+	(void)state;
+	dies("segv", 128 + 11);
+}
+
+static void left_by_exit(void **state)
+{
+	(void)state;
+	dies("_exit", 7);
+}
+
+static void left_by_exec(void **state)
+{
+	(void)state;
+	dies("exec", 9);
+}
+
+static void a_thousand_threads(void **state)
+{
+	struct counts counts;
+
+	(void)state;
+	if (record_helper(NULL, "storm", "1000", "20", NULL) == 77)
+		skip();
+	count_trace(out_path, &counts);
+	assert_int_equal(counts.born[0], 20000);
+	assert_int_equal(counts.died[0], 20000);
+	assert_int_equal(counts.lanes, 1001);
+	assert_int_equal(counts.kind[RH_EV_SPAWN], 1000);
+	assert_int_equal(counts.kind[RH_EV_EXIT], 1000);
+	assert_int_equal(counts.kind[RH_EV_JOIN], 1000);
+	assert_clean(out_path);
+}
+
+static void short_threads_in_sequence(void **state)
+{
+	struct counts counts;
+
+	(void)state;
+	assert_int_equal(record_helper(NULL, "sequence", "5000", NULL), 0);
+	count_trace(out_path, &counts);
+	assert_int_equal(counts.born[0], SHORT_THREADS);
+	assert_int_equal(counts.died[0], SHORT_THREADS);
+	assert_int_equal(counts.lanes, SHORT_THREADS + 1);
+	assert_int_equal(counts.kind[RH_EV_JOIN], SHORT_THREADS);
+	assert_clean(out_path);
+}
+
+/* Blocks go to the thread that their size names: a free on another lane, or one the
+ * builder had to mend, would be an inversion. */
+static void order_across_threads(void **state)
+{
+	static const char *const lanes[] = { "2", "3", "8", "32" };
+	struct counts counts;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof lanes / sizeof lanes[0]; i++) {
+		assert_int_equal(record_helper(NULL, "pass", lanes[i], "40000", NULL), 0);
+		count_trace(out_path, &counts);
+		assert_int_equal(counts.foreign, 0);
+		assert_true(counts.died[0] > 0 && counts.born[128] == 1);
+		assert_int_equal(counts.lanes, strtoull(lanes[i], NULL, 10) + 1);
+		assert_clean(out_path);
+	}
+}
+
+static void order_at_the_tightest(void **state)
+{
+	struct counts counts;
+
+	(void)state;
+	assert_int_equal(record_helper(NULL, "hand", "200000", NULL), 0);
+	count_trace(out_path, &counts);
+	assert_int_equal(counts.born[0], 200000);
+	assert_int_equal(counts.died[1], 200000);
+	assert_clean(out_path);
+}
+
+/* A small ring and many threads: they wait, and still nothing is lost; told to drop, what
+ * is dropped is counted to the last one. */
+static void full_rings(void **state)
+{
+	struct rh_record_opts opts = record_defaults();
+	struct counts counts;
+	uint64_t have;
+
+	(void)state;
+	opts.buffer_bytes = 65536;
+	assert_int_equal(record_helper(&opts, "churn", "500000", NULL), 0);
+	count_trace(out_path, &counts);
+	assert_int_equal(counts.born[0], 500000);
+	assert_int_equal(counts.died[0], 500000);
+	opts.on_full = RH_FULL_DROP;
+	assert_int_equal(record_helper(&opts, "churn", "500000", NULL), 0);
+	count_trace(out_path, &counts);
+	have = counts.kind[RH_EV_ALLOC] + counts.kind[RH_EV_FREE] -
+	       note_count(out_path, "repair.alloc_live") + note_count(out_path, "drop.free_unknown");
+	assert_int_equal(have + note_count(out_path, "drop.ring_full"), 1000000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(killed),
+		cmocka_unit_test(aborted),
+		cmocka_unit_test(crashed),
+		cmocka_unit_test(left_by_exit),
+		cmocka_unit_test(left_by_exec),
+		cmocka_unit_test(a_thousand_threads),
+		cmocka_unit_test(short_threads_in_sequence),
+		cmocka_unit_test(order_across_threads),
+		cmocka_unit_test(order_at_the_tightest),
+		cmocka_unit_test(full_rings),
+	};
+
+	return cmocka_run_group_tests(tests, record_setup, record_teardown);
+}
