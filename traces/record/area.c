@@ -2,7 +2,9 @@
  * area.c - makes the area: a memfd, so that it needs no name, no directory and no
  * clean-up, and is not bound by the size of /dev/shm.
  */
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "alloc/base/err.h"
@@ -36,6 +38,24 @@ static void make_rings(struct rh_area *area)
 	pthread_mutexattr_destroy(&attr);
 }
 
+/* A limit on file sizes means files on disk; the area is sparse and in memory. */
+static int size_file(int fd, uint64_t bytes)
+{
+	struct rlimit old, most;
+	struct sigaction ignore = { .sa_handler = SIG_IGN }, before;
+	int result;
+
+	getrlimit(RLIMIT_FSIZE, &old);
+	most = old;
+	most.rlim_cur = old.rlim_max;
+	setrlimit(RLIMIT_FSIZE, &most);
+	sigaction(SIGXFSZ, &ignore, &before);
+	result = ftruncate(fd, (off_t)bytes);
+	sigaction(SIGXFSZ, &before, NULL);
+	setrlimit(RLIMIT_FSIZE, &old);
+	return result;
+}
+
 struct rh_area *rh_area_make(const struct rh_record_opts *opts, int counter, int *fd,
 			     struct rh_err *err)
 {
@@ -44,7 +64,7 @@ struct rh_area *rh_area_make(const struct rh_record_opts *opts, int counter, int
 	struct rh_area *area;
 
 	*fd = memfd_create("reheap-record", MFD_CLOEXEC);
-	if (*fd < 0 || ftruncate(*fd, (off_t)bytes) < 0) {
+	if (*fd < 0 || size_file(*fd, bytes) < 0) {
 		rh_fail_errno(err, RH_OS, "no shared memory for the recording");
 		goto fail;
 	}

@@ -132,8 +132,8 @@ static void tell_losses(const struct rh_session *session, const struct rh_emit *
 	uint64_t no_proc = atomic_load(&session->area->no_proc);
 
 	if (drain->full.text[0])
-		fprintf(stderr, "reheap record: recording stopped early: %s; %llu later events are "
-			"not in the trace\n", drain->full.text,
+		fprintf(stderr, "reheap record: recording stopped before the program's end: %s; "
+			"what came later is not in the trace (%llu calls of it were seen)\n", drain->full.text,
 			(unsigned long long)drain->discarded);
 	if (lost)
 		fprintf(stderr, "reheap record: not recorded: %llu events (rings full %llu, signal "

@@ -42,7 +42,7 @@ static struct {
 	volatile pid_t child;
 	volatile sig_atomic_t toggles;
 	int toggle;
-	struct sigaction old[SIGNALS], old_child;
+	struct sigaction old[SIGNALS], old_child, old_size;
 	sigset_t old_mask;
 } now;
 
@@ -77,6 +77,8 @@ static void take_signals(const struct rh_session *session)
 	for (int i = 0; i < SIGNALS; i++)
 		sigaction(passed_on[i], &action, &now.old[i]);
 	sigaction(SIGCHLD, &action, &now.old_child);
+	/* A file size limit shall end the capture with a sentence, not us. */
+	sigaction(SIGXFSZ, &(struct sigaction){ .sa_handler = SIG_IGN }, &now.old_size);
 	sigprocmask(SIG_SETMASK, &now.old_mask, NULL);
 }
 
@@ -93,6 +95,7 @@ static void give_signals_back(void)
 	for (int i = 0; i < SIGNALS; i++)
 		sigaction(passed_on[i], &now.old[i], NULL);
 	sigaction(SIGCHLD, &now.old_child, NULL);
+	sigaction(SIGXFSZ, &now.old_size, NULL);
 	now.child = 0;
 }
 

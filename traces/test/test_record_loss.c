@@ -5,6 +5,7 @@
 #include "traces/test/record_run.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 enum { DYING_THREADS = 4, SHORT_THREADS = 5000 };
 
@@ -158,6 +159,29 @@ static void full_rings(void **state)
 	assert_int_equal(have + note_count(out_path, "drop.ring_full"), 1000000);
 }
 
+/* The file system takes no more: the program runs on, what was captured is a trace, and
+ * what was not is counted. A file size limit stands for the full disk. */
+static void full_disk(void **state)
+{
+	struct rlimit before, small;
+	struct counts counts;
+	uint64_t have;
+	int status;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	small = before;
+	small.rlim_cur = 4 << 20;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	status = record_helper(NULL, "churn", "1000000", NULL);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(status, 0);
+	count_trace(out_path, &counts);
+	have = counts.kind[RH_EV_ALLOC] + counts.kind[RH_EV_FREE];
+	assert_true(have > 100000 && have < 300000);
+	assert_true(note_count(out_path, "drop.disk_full") > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +194,7 @@ int main(void)
 		cmocka_unit_test(short_threads_in_sequence),
 		cmocka_unit_test(order_across_threads),
 		cmocka_unit_test(order_at_the_tightest),
+		cmocka_unit_test(full_disk),
 		cmocka_unit_test(full_rings),
 	};
 
