@@ -11,6 +11,7 @@
 
 #include "alloc/base/os.h"
 #include "harness/command.h"
+#include "harness/exports.h"
 #include "harness/figure.h"
 #include "harness/report.h"
 
@@ -114,6 +115,7 @@ static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err
 		rh_figures_build(&view, &figures);
 	if (view.metric_count == 0 || rh_make_dirs(o->out, err) < 0 ||
 	    draw_all(&view, &figures, &draw, err) < 0 ||
+	    rh_exports_write(&view, o->out, err) < 0 ||
 	    rh_report_write(&view, &figures, &draw, err) < 0)
 		code = err->code;
 	else
@@ -129,7 +131,9 @@ const struct rh_command rh_cmd_plot = {
 	.details = "Writes DIR/report.html, one self-contained page that opens with the verdict in "
 		   "words, and for each figure NAME.svg, NAME.tsv (what is drawn) and NAME.gp "
 		   "(how; runs alone beside its .tsv). Several results share one report. A figure "
-		   "whose data is absent is left out with a line that says why.",
+		   "whose data is absent is left out with a line that says why. results.csv, "
+		   "github-benchmark.json (customSmallerIsBetter) and bencher.json hold the same "
+		   "numbers for other tools.",
 	.examples =
 		"reheap plot run.json -o report\n"
 		"reheap plot laptop.json server.json -o both --baseline jemalloc --format svg,pdf",

@@ -32,6 +32,9 @@ is_exit 0 'strange names' "$reheap" plot strange.json -o strange
 ok 'are not run' test -z "$(find . -name harm)"
 ok 'are escaped in the page' fails grep -q '<script>alert' strange/report.html
 ok 'are shown in the page' grep -q '&lt;script&gt;alert(1)' strange/report.html
+ok 'there are exports' test -s strange/results.csv -a -s strange/github-benchmark.json \
+	-a -s strange/bencher.json
+ok 'the CSV has a line for each metric' test "$(wc -l <strange/results.csv)" = 25
 ok 'no script of the page can run' fails grep -q -E '<script>|<script type="(text|module)| on[a-z]+=' strange/report.html
 ok 'nothing is fetched' fails grep -q -E '(src|href)="?(https?:)?//' strange/report.html
 ok 'ids are unique' test -z "$(grep -o " id=[\"'][^\"']*" strange/report.html | sort | uniq -d)"
