@@ -139,8 +139,8 @@ static void look_at_counters(struct findings *all)
 	why = try_counter(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK, &value);
 	row = find(all, "counters", "software", why ? ABSENT : WORKS);
 	if (why)
-		snprintf(row->text, sizeof(row->text), "task clock: %s (perf_event_paranoid %s)", why,
-			 paranoid);
+		snprintf(row->text, sizeof(row->text), "task clock: %s (perf_event_paranoid %s)",
+			 why, paranoid);
 	else
 		snprintf(row->text, sizeof(row->text), "task clock counted");
 }
@@ -324,10 +324,11 @@ const struct rh_command rh_cmd_doctor = {
 	.operands = "",
 	.summary = "say what this machine can measure, and which allocators really load",
 	.details =
-		"Tries every allocator in a worker of its own and every kind of counter by using it. "
-		"'absent' is not installed or not offered by this machine; 'broken' is here and does not "
-		"work, and makes the exit status 1.",
-	.examples = "reheap doctor",
+		"Tries every allocator in a worker of its own and every kind of counter "
+		"by using it. 'absent' is not installed or not offered by this machine; "
+		"'broken' is here and does not work, and makes the exit status 1.",
+	.examples =
+		"reheap doctor",
 	.opts = opts,
 	.opts_bytes = sizeof(struct doctor_opts),
 	.operands_min = 0,

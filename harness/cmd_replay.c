@@ -38,7 +38,7 @@ static const struct rh_opt opts[] = {
 	{ "backend", 'b', RH_OPT_TEXT, AT(backends), "libc", .arg = "B[,B...]",
 	  .help = "backends to replay on (see reheap list backends)" },
 	{ "lanes", 'l', RH_OPT_TEXT, AT(lanes), NULL, .arg = "N[,N...]",
-	  .help = "threads to replay on, or 'recorded'; default: as recorded, at most one per CPU" },
+	  .help = "threads, or 'recorded'; default: as recorded, at most one per CPU" },
 	{ "copies", 0, RH_OPT_TEXT, AT(copies), "1", .arg = "K[,K...]",
 	  .help = "independent copies of the program side by side, phases shifted" },
 	{ "reps", 'r', RH_OPT_UINT, AT(reps), "5", .min = 1, .max = 10000, .arg = "R",
@@ -59,8 +59,7 @@ static const struct rh_opt opts[] = {
 	  .help = "what is measured: time, memory, all" },
 	{ "stats", 0, RH_OPT_FLAG, AT(stats), NULL,
 	  .help = "print what backends count about themselves" },
-	{ "seed", 0, RH_OPT_UINT, AT(seed), "1", .arg = "N",
-	  .help = "of the order of trials" },
+	{ "seed", 0, RH_OPT_UINT, AT(seed), "1", .arg = "N", .help = "of the order of trials" },
 	{ "timeout", 0, RH_OPT_TIME, AT(timeout_ns), NULL, .arg = "TIME",
 	  .help = "end a trial after this long; default 60 s and 2 us per event" },
 	{ "memory-limit", 0, RH_OPT_SIZE, AT(memory_limit), NULL, .arg = "SIZE",
@@ -81,7 +80,8 @@ static void on_signal(int number)
 static int check_opts(const struct replay_opts *o, struct rh_err *err)
 {
 	if (o->pace != 0)
-		return rh_fail(err, RH_USAGE, "--pace %s is not offered by this version: replay keeps "
+		return rh_fail(err, RH_USAGE,
+			       "--pace %s is not offered by this version: replay keeps "
 			       "the recorded order, not the recorded times (--pace none)",
 			       pace_names[o->pace]);
 	if (o->verify && o->touch == RH_TOUCH_RECORDED)
@@ -108,9 +108,10 @@ static void read_argv(struct rh_result *result, char *store, size_t store_bytes)
 /* Names of variables that steer allocators; what is set is part of a result. */
 static void note_env(struct rh_result *result)
 {
-	static const char *const prefixes[] = { "GLIBC_TUNABLES", "MALLOC_", "JE_MALLOC_", "MIMALLOC_",
-						"TCMALLOC_", "SCUDO_", "TBB_MALLOC_", "RPMALLOC_",
-						"SNMALLOC_" };
+	static const char *const prefixes[] = {
+		"GLIBC_TUNABLES", "MALLOC_", "JE_MALLOC_", "MIMALLOC_", "TCMALLOC_", "SCUDO_",
+		"TBB_MALLOC_", "RPMALLOC_", "SNMALLOC_",
+	};
 	extern char **environ;
 
 	for (char **at = environ; *at; at++) {
@@ -222,18 +223,20 @@ const struct rh_command rh_cmd_replay = {
 	.operands = "T.rht... --backend B[,B...]",
 	.summary = "replay traces through allocators and measure",
 	.details =
-		"Each backend gets fresh processes (workers), one per repetition, in an order that is "
-		"shuffled for every repetition, so that backends are compared with what ran next to "
-		"them. The worker checks which library really serves malloc. The null backend, which "
-		"hands out no memory, always runs along: it is the floor, what the replay itself costs.\n"
+		"Each backend gets fresh processes (workers), one per repetition, in an "
+		"order that is shuffled for every repetition, so that backends are "
+		"compared with what ran next to them. The worker checks which library "
+		"really serves malloc. The null backend, which hands out no memory, "
+		"always runs along: it is the floor, what the replay itself costs.\n"
 		"\n"
-		"Without --lanes a trace is replayed on as many threads as were recorded, folded onto "
-		"one per CPU when there were more: more threads than CPUs add the scheduler's noise and "
-		"little else. --lanes recorded keeps every thread.\n"
+		"Without --lanes a trace is replayed on as many threads as were recorded, "
+		"folded onto one per CPU when there were more: more threads than CPUs add "
+		"the scheduler's noise and little else. --lanes recorded keeps every "
+		"thread.\n"
 		"\n"
-		"A worker that crashes, hangs or runs out of memory is a failed trial, with the operation "
-		"it died at, and the run goes on: exit status 1. A backend that is not installed is "
-		"listed with the reason: exit status 6.",
+		"A worker that crashes, hangs or runs out of memory is a failed trial, "
+		"with the operation it died at, and the run goes on: exit status 1. A "
+		"backend that is not installed is listed with the reason: exit status 6.",
 	.examples =
 		"reheap replay app.rht --backend libc,jemalloc,mimalloc,tcmalloc -o app.json\n"
 		"reheap replay app.rht --backend ./libmine.so,libc --lanes 1,2 --reps 9\n"

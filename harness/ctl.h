@@ -109,7 +109,7 @@ struct rh_ctl {
 	uint32_t copies;
 	uint32_t touch;			/* enum rh_ctl_touch */
 	uint32_t verify;
-	uint32_t turn_over;		/* threads end where lanes of the trace ended; 0 when folded */
+	uint32_t turn_over; /* threads end where lanes of the trace ended; 0 when folded */
 	uint32_t clock_is_counter;	/* what rh_ticks() reads */
 	uint64_t spin_ticks;		/* how long a waiter may spin: 20 us */
 	uint64_t memory_limit;		/* writable private bytes beyond start-up; 0 = none */

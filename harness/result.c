@@ -20,7 +20,8 @@ void *rh_grow(void *array_pointer, size_t *count, size_t element_bytes)
 	if ((n & (n - 1)) == 0) {
 		size_t room = n ? 2 * n : 1;
 
-		array = room > SIZE_MAX / element_bytes ? NULL : realloc(array, room * element_bytes);
+		array = room > SIZE_MAX / element_bytes ? NULL
+							: realloc(array, room * element_bytes);
 		if (!array) {
 			fprintf(stderr, "reheap: no memory for the result\n");
 			exit(RH_OS);

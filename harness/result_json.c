@@ -88,11 +88,11 @@ static json_t *make_host(const struct rh_result *result)
 	return json_pack("{s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:o}",
 			 "name", text_or_null(h->name), "kernel", text_or_null(h->kernel),
 			 "cpu_model", text_or_null(h->cpu_model), "cpus", (int)h->cpus,
-			 "cpus_allowed", (int)h->cpus_allowed, "memory_bytes", count(h->memory_bytes),
-			 "page_bytes", count(h->page_bytes), "hypervisor",
+			 "cpus_allowed", (int)h->cpus_allowed, "memory_bytes",
+			 count(h->memory_bytes), "page_bytes", count(h->page_bytes), "hypervisor",
 			 text_or_null(h->hypervisor), "thp", text_or_null(h->thp), "governor",
-			 text_or_null(h->governor), "libc", text_or_null(h->libc), "load1", h->load1,
-			 "clock", clock);
+			 text_or_null(h->governor), "libc", text_or_null(h->libc), "load1",
+			 h->load1, "clock", clock);
 }
 
 /* The distinct lanes and copies that were run. */
@@ -190,25 +190,28 @@ static json_t *make_backend(const struct rh_run_backend *b)
 			 b->floor ? "floor" : "asked", "identity", identity);
 }
 
+static void set_rss(json_t *memory, const char *name, uint64_t anon_bytes, uint64_t harness)
+{
+	uint64_t bytes = rh_result_rss(anon_bytes, harness);
+
+	if (bytes != RH_NONE)
+		json_object_set_new(memory, name, count(bytes));
+}
+
 static json_t *make_trial_memory(const struct rh_trial *trial, uint64_t harness)
 {
 	json_t *memory = json_object();
-	uint64_t peak = trial->anon_start, end = RH_NONE, bytes;
-	const struct { const char *name; uint64_t *raw; } parts[] = {
-		{ "rss_start_bytes", &(uint64_t){ trial->anon_start } }, { "rss_peak_bytes", &peak },
-		{ "rss_end_bytes", &end }, { "rss_drained_bytes", &(uint64_t){ trial->anon_drained } },
-	};
+	uint64_t peak = trial->anon_start, end = RH_NONE;
 
 	for (size_t i = 0; i < trial->segment_count; i++) {
 		end = trial->segments[i].anon_bytes;
 		if (end != RH_NONE && (peak == RH_NONE || end > peak))
 			peak = end;
 	}
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		bytes = rh_result_rss(*parts[i].raw, harness);
-		if (bytes != RH_NONE)
-			json_object_set_new(memory, parts[i].name, count(bytes));
-	}
+	set_rss(memory, "rss_start_bytes", trial->anon_start, harness);
+	set_rss(memory, "rss_peak_bytes", peak, harness);
+	set_rss(memory, "rss_end_bytes", end, harness);
+	set_rss(memory, "rss_drained_bytes", trial->anon_drained, harness);
 	return memory;
 }
 
@@ -264,6 +267,14 @@ static void add_stats(json_t *object, const struct rh_trial *trial)
 	json_object_set_new(object, "stats", stats);
 }
 
+static json_t *make_place(const struct rh_worker_place *place)
+{
+	if (!place->known)
+		return json_null();
+	return json_pack("{s:i, s:o, s:o, s:s}", "lane", (int)place->seat, "op", count(place->op),
+			 "event", count(place->event), "text", place->text);
+}
+
 static json_t *make_trial(const struct rh_result *result, const struct rh_trial *t)
 {
 	uint64_t harness = rh_result_harness_bytes(result, t);
@@ -275,10 +286,7 @@ static json_t *make_trial(const struct rh_result *result, const struct rh_trial 
 				   count(t->events), "wall_ns", count(t->wall_ns), "cpu_ns",
 				   count(t->cpu_ns), "alloc_failed", count(t->alloc_failed));
 
-	json_object_set_new(object, "died_at", t->died_at.known ?
-			    json_pack("{s:i, s:o, s:o, s:s}", "lane", (int)t->died_at.seat, "op",
-				      count(t->died_at.op), "event", count(t->died_at.event), "text",
-				      t->died_at.text) : json_null());
+	json_object_set_new(object, "died_at", make_place(&t->died_at));
 	json_object_set_new(object, "waits", json_pack("{s:o, s:o, s:o}", "count", count(t->waits),
 						       "blocked", count(t->blocked), "ns",
 						       count(t->blocked_ns)));
@@ -297,12 +305,13 @@ static json_t *make_metric(const struct rh_metric *m)
 
 	for (size_t i = 0; i < x->n; i++)
 		json_array_append_new(values, json_real(m->values[i]));
-	return json_pack("{s:i, s:i, s:i, s:i, s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:f, s:f, s:f, s:f, "
-			 "s:o}", "trace", (int)m->trace, "backend", (int)m->backend, "lanes",
-			 (int)m->lanes, "copies", (int)m->copies, "name", m->name, "unit", m->unit,
-			 "source", m->source, "better", m->better, "n", (int)x->n, "median",
-			 x->median, "lo", x->lo, "hi", x->hi, "level", x->level, "min", x->min,
-			 "max", x->max, "values", values);
+	return json_pack(
+		"{s:i, s:i, s:i, s:i, s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:f, s:f, s:f, s:f, "
+		"s:o}",
+		"trace", (int)m->trace, "backend", (int)m->backend, "lanes", (int)m->lanes,
+		"copies", (int)m->copies, "name", m->name, "unit", m->unit, "source", m->source,
+		"better", m->better, "n", (int)x->n, "median", x->median, "lo", x->lo, "hi", x->hi,
+		"level", x->level, "min", x->min, "max", x->max, "values", values);
 }
 
 static json_t *make_absent(const struct rh_absent *a)

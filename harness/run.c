@@ -55,9 +55,9 @@ static int parse_numbers(const char *text, const char *what, bool recorded, uint
 			value = 0;
 		else if (rh_parse_uint(word, &value, &why) < 0 || value == 0 ||
 			 value > RH_CTL_SEATS_MAX)
-			result = rh_fail(err, RH_USAGE, "--%s takes numbers from 1 to %d%s, not '%s'",
-					 what, RH_CTL_SEATS_MAX,
-					 recorded ? " or the word recorded" : "", word);
+			result = rh_fail(
+				err, RH_USAGE, "--%s takes numbers from 1 to %d%s, not '%s'", what,
+				RH_CTL_SEATS_MAX, recorded ? " or the word recorded" : "", word);
 		if (result == 0)
 			*(uint32_t *)rh_grow(list, count, sizeof(**list)) = (uint32_t)value;
 	}
@@ -119,7 +119,8 @@ static int add_backends(const char *list, struct rh_result *result, struct rh_er
 	if (failed)
 		return -1;
 	if (result->backend_count == 0)
-		return rh_fail(err, RH_USAGE, "--backend names no backend (see reheap list backends)");
+		return rh_fail(err, RH_USAGE,
+			       "--backend names no backend (see reheap list backends)");
 	if (find_backend(result, "null") < 0 && add_backend(result, "null", true, err) < 0)
 		return -1;
 	result->floor = (uint32_t)find_backend(result, "null");
@@ -131,8 +132,8 @@ static int choose_baseline(const char *wanted, struct rh_result *result, struct 
 	int found = find_backend(result, wanted ? wanted : "libc");
 
 	if (found < 0 && wanted)
-		return rh_fail(err, RH_USAGE, "--baseline %s is not among the backends of --backend",
-			       wanted);
+		return rh_fail(err, RH_USAGE,
+			       "--baseline %s is not among the backends of --backend", wanted);
 	result->baseline = found < 0 ? 0 : (uint32_t)found;
 	return 0;
 }
@@ -370,7 +371,9 @@ static int run_trace(const struct rh_run_config *config, struct rh_result *resul
 	struct place place = { .trace = trace };
 
 	for (size_t l = 0; l < config->lane_count; l++) {
-		if (add_program(config, result, trace, config->lane_list[l], &place.program, err) < 0)
+		uint32_t lanes = config->lane_list[l];
+
+		if (add_program(config, result, trace, lanes, &place.program, err) < 0)
 			return -1;
 		for (size_t c = 0; c < config->copy_count; c++) {
 			place.copies = config->copy_list[c];
@@ -394,14 +397,16 @@ static void warn_of_lanes(const struct rh_run_config *config, struct rh_result *
 		if (result->trials[t].lanes * result->trials[t].copies > most)
 			most = result->trials[t].lanes * result->trials[t].copies;
 	if (most > result->host.cpus_allowed)
-		rh_result_warn(result, "%u lanes on %u CPUs: times contain the scheduler's work", most,
-			       result->host.cpus_allowed);
+		rh_result_warn(result, "%u lanes on %u CPUs: times contain the scheduler's work",
+			       most, result->host.cpus_allowed);
 	for (size_t i = 0; i < result->program_count; i++) {
 		const struct rh_run_program *p = &result->programs[i];
 
 		if (!config->lanes && p->folded)
-			rh_result_warn(result, "%s: %u recorded lanes folded onto %u, one per CPU "
-				       "(--lanes recorded keeps them)", result->traces[p->trace].path,
+			rh_result_warn(result,
+				       "%s: %u recorded lanes folded onto %u, one per CPU "
+				       "(--lanes recorded keeps them)",
+				       result->traces[p->trace].path,
 				       result->traces[p->trace].lanes_recorded, p->lanes);
 		if (p->stats.truncated_text[0])
 			rh_result_warn(result, "%s", p->stats.truncated_text);
@@ -419,11 +424,13 @@ static void warn_of_host(const struct rh_run_config *config, struct rh_result *r
 		rh_result_warn(result, "CPU governor is %s: clocks may change between trials",
 			       host->governor);
 	if (strcmp(host->thp, "always") == 0)
-		rh_result_warn(result, "transparent huge pages are 'always': RSS is in steps of 2 MiB");
+		rh_result_warn(result,
+			       "transparent huge pages are 'always': RSS is in steps of 2 MiB");
 	if (config->reps < CONFIDENCE_REPS)
-		rh_result_warn(result, "%llu repetition%s: intervals are min..max without confidence "
-			       "(--reps 6 reaches 95 %%)", (unsigned long long)config->reps,
-			       config->reps == 1 ? "" : "s");
+		rh_result_warn(result,
+			       "%llu repetition%s: intervals are min..max without confidence "
+			       "(--reps 6 reaches 95 %%)",
+			       (unsigned long long)config->reps, config->reps == 1 ? "" : "s");
 	if (result->clock.why)
 		rh_result_warn(result, "clock is %s: %s", result->clock.name, result->clock.why);
 	if (config->verify)
@@ -450,9 +457,12 @@ int rh_run_trials(const struct rh_run_config *config, struct rh_result *result, 
 {
 	uint64_t state = config->seed, since = rh_now_ns();
 
-	for (uint32_t t = 0; t < config->trace_count; t++)
-		((struct rh_run_trace *)rh_grow(&result->traces, &result->trace_count,
-						sizeof(struct rh_run_trace)))->path = config->traces[t];
+	for (uint32_t t = 0; t < config->trace_count; t++) {
+		struct rh_run_trace *trace = rh_grow(&result->traces, &result->trace_count,
+						     sizeof(*trace));
+
+		trace->path = config->traces[t];
+	}
 	for (uint32_t t = 0; t < config->trace_count; t++)
 		if (run_trace(config, result, t, &state, err) < 0)
 			return -1;

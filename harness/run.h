@@ -15,7 +15,7 @@ struct rh_run_config {
 	char **traces;			/* paths */
 	uint32_t trace_count;
 	const char *backends;		/* "null,jemalloc,./libmine.so" */
-	const char *lanes;		/* "1,2", "recorded", NULL = recorded but at most one per CPU */
+	const char *lanes; /* "1,2", "recorded", NULL = recorded but at most one per CPU */
 	const char *copies;		/* "1,2" */
 	const char *baseline;		/* spec; NULL = libc when asked for, else the first */
 	const char *probes;		/* "time,memory" or "all" */

@@ -47,7 +47,9 @@ static uint64_t segment_grains(const struct trial_run *run)
 								SEGMENT_EVENTS_MIN;
 
 	if (!want)
-		want = head->events / SEGMENTS_WANTED > least ? head->events / SEGMENTS_WANTED : least;
+		want = head->events / SEGMENTS_WANTED;
+	if (!run->config->segment_events && want < least)
+		want = least;
 	if (!grain_events)
 		grain_events = 1;
 	return want > grain_events ? want / grain_events : 1;
@@ -163,8 +165,10 @@ static int check_drained(const struct trial_run *run, struct rh_err *err)
 	}
 	if (objects == ctl->drained_objects && bytes == ctl->drained_bytes)
 		return 0;
-	return rh_fail(err, RH_BUG, "the drain found %llu objects of %llu bytes live, the trace says "
-		       "%llu of %llu", (unsigned long long)ctl->drained_objects,
+	return rh_fail(err, RH_BUG,
+		       "the drain found %llu objects of %llu bytes live, the trace says "
+		       "%llu of %llu",
+		       (unsigned long long)ctl->drained_objects,
 		       (unsigned long long)ctl->drained_bytes, (unsigned long long)objects,
 		       (unsigned long long)bytes);
 }

@@ -270,9 +270,12 @@ static void describe_op(const struct rh_op *op, char *text, size_t text_bytes)
 		[RH_OP_EXIT] = "exit", [RH_OP_PACE] = "pace", [RH_OP_TOUCH] = "touch",
 	};
 	static const char *const rare[] = {
-		[RH_MISC_FREE_BIG] = "free", [RH_MISC_RESIZE_BIG] = "resize",
-		[RH_MISC_GROW] = "stack growth", [RH_MISC_SHRINK] = "stack shrinking",
-		[RH_MISC_GC_BEGIN] = "start of a collection", [RH_MISC_GC_END] = "end of a collection",
+		[RH_MISC_FREE_BIG] = "free",
+		[RH_MISC_RESIZE_BIG] = "resize",
+		[RH_MISC_GROW] = "stack growth",
+		[RH_MISC_SHRINK] = "stack shrinking",
+		[RH_MISC_GC_BEGIN] = "start of a collection",
+		[RH_MISC_GC_END] = "end of a collection",
 		[RH_MISC_TURN] = "start of a recorded lane",
 	};
 	const uint64_t *word = (const uint64_t *)op;
@@ -284,11 +287,13 @@ static void describe_op(const struct rh_op *op, char *text, size_t text_bytes)
 	else if (kind == RH_OP_PUBLISH || kind == RH_OP_EXIT)
 		snprintf(text, text_bytes, "%s", words[kind]);
 	else if (kind == RH_OP_MISC && slot <= RH_MISC_SHRINK)
-		snprintf(text, text_bytes, "%s of %llu bytes", rare[slot], (unsigned long long)word[2]);
+		snprintf(text, text_bytes, "%s of %llu bytes", rare[slot],
+			 (unsigned long long)word[2]);
 	else if (kind == RH_OP_MISC)
 		snprintf(text, text_bytes, "%s", slot <= RH_MISC_TURN ? rare[slot] : "?");
 	else
-		snprintf(text, text_bytes, "%s of %llu bytes", words[kind] ? words[kind] : "?", size);
+		snprintf(text, text_bytes, "%s of %llu bytes", words[kind] ? words[kind] : "?",
+			 size);
 }
 
 /* The event an op stands near: events before its grain, plus its share of the grain. */
@@ -372,8 +377,9 @@ static int bury(struct rh_worker *worker, const char *how_it_ended, struct rh_er
 	worker->dead = true;
 	rh_worker_where(worker, &worker->place);
 	last_words(worker, said, sizeof(said));
-	return rh_fail(err, RH_FAILED, "%s%s%s%s%s", how_it_ended, worker->place.known ? " at " : "",
-		       worker->place.text, said[0] ? "; it said: " : "", said);
+	return rh_fail(err, RH_FAILED, "%s%s%s%s%s", how_it_ended,
+		       worker->place.known ? " at " : "", worker->place.text,
+		       said[0] ? "; it said: " : "", said);
 }
 
 /* The child ended by itself: -1 with the sentence; 0 when it lives. */
@@ -453,7 +459,8 @@ int rh_worker_close(struct rh_worker *worker, struct rh_err *err)
 		return -1;
 	while (waitpid(worker->pid, &status, WNOHANG) == 0) {
 		if (rh_now_ns() > until)
-			return rh_fail(err, RH_FAILED, "the worker closed its heap and did not exit");
+			return rh_fail(err, RH_FAILED,
+				       "the worker closed its heap and did not exit");
 		usleep(200);
 	}
 	worker->pid = 0;

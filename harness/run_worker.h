@@ -35,7 +35,7 @@ struct rh_worker_start {
 	bool turn_over;			/* the program is as recorded, not folded */
 	uint64_t memory_limit;		/* 0 = none */
 	uint64_t deadline_ns;		/* rh_now_ns() after which it is killed; UINT64_MAX never */
-	const char *under;		/* words put before the worker's ("valgrind ..."), or NULL */
+	const char *under; /* words put before the worker's ("valgrind ..."), or NULL */
 };
 
 /* Where a worker was when it ended. */

@@ -15,8 +15,8 @@
 enum { COLUMNS = 9, CELL = 64 };
 
 static const char *const heads[COLUMNS] = {
-	"backend", "ns/event", "to baseline", "net ns", "peak RSS", "RSS/live", "faults/1k", "waits",
-	"status",
+	"backend", "ns/event", "to baseline", "net ns", "peak RSS", "RSS/live", "faults/1k",
+	"waits", "status",
 };
 
 struct line { char cell[COLUMNS][CELL]; };
@@ -111,7 +111,8 @@ static void print_lines(FILE *to, const struct line *lines, size_t count, bool m
 			bool left = c == 0 || c == COLUMNS - 1;
 
 			if (markdown)
-				fprintf(to, "| %*s ", left ? -width[c] : width[c], lines[i].cell[c]);
+				fprintf(to, "| %*s ", left ? -width[c] : width[c],
+					lines[i].cell[c]);
 			else
 				fprintf(to, "%s%*s", c ? "  " : "",
 					c == COLUMNS - 1 ? 0 : left ? -width[c] : width[c],
@@ -211,8 +212,8 @@ void rh_result_print_table(const struct rh_result *result, FILE *to, bool markdo
 	if (stats)
 		print_stats(result, to);
 	if (result->trial_count)
-		fprintf(to, "Brackets: interval of the median over %llu repetition%s. Baseline: %s. Net: "
-			"without the null floor.\n", (unsigned long long)result->reps,
+		fprintf(to, "Brackets: interval of the median over %llu repetition%s. Baseline: "
+			"%s. Net: without the null floor.\n", (unsigned long long)result->reps,
 			result->reps == 1 ? "" : "s", result->backends[result->baseline].text);
 	print_remarks(result, to, markdown);
 }

@@ -58,9 +58,13 @@ static void add_trial(struct rh_result *result, uint32_t backend, uint32_t rep)
 						     sizeof(*segment));
 
 		*segment = (struct rh_segment){
-			.events = 500, .event_last = 500u * (unsigned)(i + 1), .wall_ns = wall / 2,
-			.anon_bytes = backend == NULL_FLOOR ? 1000 << 10 : (3048u + 100 * (unsigned)i) << 10,
-			.live_bytes = i ? 1000 : 1 << 20, .faults_minor = 1,
+			.events = 500,
+			.event_last = 500u * (unsigned)(i + 1),
+			.wall_ns = wall / 2,
+			.anon_bytes = backend == NULL_FLOOR ? 1000 << 10
+							    : (3048u + 100 * (unsigned)i) << 10,
+			.live_bytes = i ? 1000 : 1 << 20,
+			.faults_minor = 1,
 		};
 	}
 }
@@ -257,8 +261,9 @@ static void csv_quotes(void **state)
 	for (const char *c = text; *c; c++)
 		lines += *c == '\n';
 	assert_int_equal(lines, result.metric_count + 1);
-	assert_non_null(strstr(text, "some/where.rht,\"mi,ne\"\"\",2,1,time.ratio,ratio,own,lower,5,"
-				     "0.5625,0.55,0.583333333,"));
+	assert_non_null(strstr(text,
+			       "some/where.rht,\"mi,ne\"\"\",2,1,time.ratio,ratio,own,lower,5,"
+			       "0.5625,0.55,0.583333333,"));
 	free(text);
 	end(&result);
 }

@@ -53,7 +53,8 @@ static void put(struct maker *m, struct rh_event event)
 
 static uint64_t alloc(struct maker *m, uint32_t lane, uint64_t size)
 {
-	put(m, (struct rh_event){ .kind = RH_EV_ALLOC, .lane = lane, .id = m->objects, .size = size });
+	put(m, (struct rh_event){ .kind = RH_EV_ALLOC, .lane = lane, .id = m->objects,
+				  .size = size });
 	return m->objects++;
 }
 

@@ -92,8 +92,9 @@ static void walk_grain(struct worker *worker, uint32_t *published, uint64_t grai
 			open += at[l] != stop;
 		}
 		if (open && !moved)
-			rh_give_up(worker, NULL, RH_BUG, "the program waits for itself in grain %llu",
-				    (unsigned long long)grain);
+			rh_give_up(worker, NULL, RH_BUG,
+				   "the program waits for itself in grain %llu",
+				   (unsigned long long)grain);
 	}
 }
 

@@ -217,7 +217,8 @@ static void misc_op(struct lane *lane, const struct rh_op *op)
 static loop_fn *loop_for(enum rh_ctl_touch touch, bool no_memory)
 {
 	if (no_memory)
-		return touch == RH_TOUCH_NONE || touch == RH_TOUCH_RECORDED ? loop_none : loop_first;
+		return touch == RH_TOUCH_NONE || touch == RH_TOUCH_RECORDED ? loop_none
+									    : loop_first;
 	switch (touch) {
 	case RH_TOUCH_FIRST:
 		return loop_first;

@@ -118,14 +118,17 @@ static void check_place(struct lane *lane, uint32_t slot, void *p, size_t size, 
 	char what[96];
 
 	if ((uintptr_t)p % alignment_due(size, align)) {
-		snprintf(what, sizeof(what), "not aligned to %zu bytes", alignment_due(size, align));
+		snprintf(what, sizeof(what), "not aligned to %zu bytes",
+			 alignment_due(size, align));
 		violation(lane, slot, p, size, what);
 	}
 	if (lane->heap_ops->usable(lane->heap, p, size) < size)
-		violation(lane, slot, p, size, "the usable size is smaller than what was asked for");
+		violation(lane, slot, p, size,
+			  "the usable size is smaller than what was asked for");
 }
 
-void rh_verify_born(struct lane *lane, uint32_t slot, void *p, size_t size, size_t align, bool zeroed)
+void rh_verify_born(struct lane *lane, uint32_t slot, void *p, size_t size, size_t align,
+		    bool zeroed)
 {
 	check_place(lane, slot, p, size, align);
 	if (zeroed)

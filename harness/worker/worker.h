@@ -128,7 +128,8 @@ void rh_loop_run(struct lane *lane);
 
 /* --- verify.c: every check ends in rh_give_up --- */
 
-void rh_verify_born(struct lane *lane, uint32_t slot, void *p, size_t size, size_t align, bool zeroed);
+void rh_verify_born(struct lane *lane, uint32_t slot, void *p, size_t size, size_t align,
+		    bool zeroed);
 void rh_verify_dies(struct lane *lane, uint32_t slot, const void *p, size_t size);
 void rh_verify_resized(struct lane *lane, uint32_t slot, void *p, size_t size_old, size_t size_new);
 
