@@ -253,6 +253,11 @@ uint64_t rh_arena_fresh_block(struct rh_heap *heap, uint32_t page)
 void rh_pages_release(struct rh_heap *heap, uintptr_t base, size_t bytes)
 {
 	madvise((void *)base, bytes, heap->profile->madv_free ? MADV_FREE : MADV_DONTNEED);
-	heap->scavenger.released_total += bytes;
+}
+
+void rh_count_released(struct rh_heap *heap, size_t page_count)
+{
+	heap->released_bytes += (uint64_t)page_count << TIER_PAGE_SHIFT;
+	heap->scavenger.released_total += (uint64_t)page_count << TIER_PAGE_SHIFT;
 	heap->scavenger.releases++;
 }

@@ -47,7 +47,7 @@ static _Noreturn void bad_free(const struct rh_heap *heap, const struct mspan *s
 		fprintf(stderr, "reheap: tiered: free of %p: %s; span %p, %u pages, class %u "
 			"(%zu bytes), %s\n", p, what, (void *)span->base, span->page_count,
 			span->spc >> 1, rh_span_elem(span),
-			span->state == SPAN_IN_USE ? "in use" : "not in use");
+			rh_span_state(span) == SPAN_IN_USE ? "in use" : "not in use");
 	else
 		fprintf(stderr, "reheap: tiered: free of %p: %s; no span there, the heap is at "
 			"%p\n", p, what, (void *)heap->window);
@@ -89,7 +89,7 @@ void rh_live_end(struct rh_lane *lane, const void *p)
 	uint64_t bit;
 	_Atomic uint64_t *word;
 
-	if (!span || span->state != SPAN_IN_USE)
+	if (!span || rh_span_state(span) != SPAN_IN_USE)
 		bad_free(heap, span, p, "not a block of this heap, or freed already");
 	header = span->elem_bytes ? heap->classes.of[span->spc].header_bytes : 0;
 	offset = (uintptr_t)p - span->base;

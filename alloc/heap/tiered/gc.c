@@ -39,33 +39,37 @@ static uint64_t heap_min(const struct rh_heap *heap)
 	return HEAP_MIN * heap->knobs.gogc / 100;
 }
 
+static uint64_t late_trigger(const struct rh_heap *heap, uint64_t marked, uint64_t goal)
+{
+	double grow = (double)heap->knobs.gogc / 100;
+	uint64_t trigger, late;
+
+	if (!heap->profile->pacer_runway) {
+		trigger = marked + (uint64_t)((double)marked * grow * 0.95);
+		return trigger < heap_min(heap) ? heap_min(heap) : trigger;
+	}
+	trigger = marked + (goal - marked) / 64 * 61;
+	late = goal > HEAP_MIN ? goal - HEAP_MIN : 0;
+	return trigger < late ? late : trigger;
+}
+
 static void set_trigger(struct rh_heap *heap, uint64_t live)
 {
 	struct pacer *pacer = &heap->pacer;
-	uint64_t marked = pacer->heap_marked, least = heap_min(heap), late;
-	double grow = (double)heap->knobs.gogc / 100;
+	uint64_t marked = pacer->heap_marked, limit = heap->knobs.limit, trigger;
+	uint64_t goal = marked + (uint64_t)((double)marked * (double)heap->knobs.gogc / 100);
 
-	pacer->goal = marked + (uint64_t)((double)marked * grow);
-	if (heap->profile->pacer_runway) {
-		if (pacer->goal < least)
-			pacer->goal = least;
-		late = pacer->goal > HEAP_MIN ? pacer->goal - HEAP_MIN : 0;
-		pacer->trigger = marked + (pacer->goal - marked) / 64 * 61;
-		if (pacer->trigger < late)
-			pacer->trigger = late;
-	} else {
-		pacer->trigger = marked + (uint64_t)((double)marked * grow * 0.95);
-		if (pacer->trigger < least)
-			pacer->trigger = least;
-	}
-	if (heap->knobs.limit && pacer->goal > heap->knobs.limit)
-		pacer->goal = heap->knobs.limit;
-	if (heap->knobs.limit && pacer->trigger > heap->knobs.limit / 64 * 61)
-		pacer->trigger = heap->knobs.limit / 64 * 61;
-	if (pacer->trigger < live + (1u << 20) && pacer->cycles)
-		pacer->trigger = live + (1u << 20);
-	if (pacer->goal < pacer->trigger)
-		pacer->goal = pacer->trigger;
+	if (heap->profile->pacer_runway && goal < heap_min(heap))
+		goal = heap_min(heap);
+	if (limit && goal > limit && limit > marked)
+		goal = limit;
+	trigger = late_trigger(heap, marked, goal);
+	if (limit && trigger > limit / 64 * 61)
+		trigger = limit / 64 * 61;
+	if (trigger < live + (1u << 20) && pacer->cycles)
+		trigger = live + (1u << 20);
+	tier_store(&pacer->trigger, trigger);
+	pacer->goal = goal < trigger ? trigger : goal;
 }
 
 void rh_gc_open(struct rh_heap *heap)
@@ -127,7 +131,7 @@ static void mark(struct rh_heap *heap)
 	uint64_t marked = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
-		if (heap->all_spans[i]->state == SPAN_IN_USE)
+		if (rh_span_state(heap->all_spans[i]) == SPAN_IN_USE)
 			marked += mark_span(heap->all_spans[i]);
 	}
 	heap->pacer.heap_marked = marked;

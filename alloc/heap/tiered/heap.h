@@ -96,7 +96,7 @@ struct mspan {
 	struct span_list *list;		/* the list it stands in */
 	uint32_t page_count;
 	uint8_t spc;
-	uint8_t state;			/* enum span_state */
+	uint8_t state;			/* enum span_state, through the functions below */
 	uint8_t needzero;
 	_Atomic uint32_t sweepgen;
 	uint32_t scav_pages;		/* SPAN_FREE: of these pages, how many are released */
@@ -111,6 +111,18 @@ struct mspan {
 	uint16_t tiny_bytes;		/* capacity of tiny_live */
 	uint64_t inline_bits[SPAN_INLINE_WORDS];	/* all bitmaps, where they fit */
 };
+
+/* Others look at a span's state at any time: the sweeper at that of all spans, the page
+ * lists at that of neighbours. In use is set last, so that who sees it sees the rest. */
+static inline enum span_state rh_span_state(const struct mspan *span)
+{
+	return (enum span_state)__atomic_load_n(&span->state, __ATOMIC_ACQUIRE);
+}
+
+static inline void rh_span_set_state(struct mspan *span, enum span_state state)
+{
+	__atomic_store_n(&span->state, (uint8_t)state, __ATOMIC_RELEASE);
+}
 
 /* The span's bytes from its pages. */
 static inline size_t rh_span_bytes(const struct mspan *span)

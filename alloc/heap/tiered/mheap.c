@@ -68,7 +68,7 @@ static bool refill_span_cache(struct rh_heap *heap, struct rh_lane *lane)
 /* Heap lock held, or a lane with room in its cache. */
 static void drop_struct(struct rh_heap *heap, struct rh_lane *lane, struct mspan *span)
 {
-	span->state = SPAN_DEAD;
+	rh_span_set_state(span, SPAN_DEAD);
 	if (lane && lane->span_cache_count < SPAN_CACHE_MAX)
 		lane->span_cache[lane->span_cache_count++] = span;
 	else
@@ -82,12 +82,12 @@ static void map_pages(struct rh_heap *heap, struct mspan *span)
 	size_t first = rh_page_index(heap, span->base);
 
 	for (size_t i = 0; i < span->page_count; i++)
-		heap->spans[first + i] = span;
-	if (heap->gc == TIER_GC_EXPLICIT && span->spc > 1 && span->state == SPAN_IN_USE) {
+		tier_store(&heap->spans[first + i], span);
+	if (heap->gc == TIER_GC_EXPLICIT && span->spc > 1 && rh_span_state(span) == SPAN_IN_USE) {
 		for (size_t i = 0; i < span->page_count; i++)
 			heap->bin_map[first + i] = rh_bin_offset(span->spc);
 	}
-	if (heap->gc != TIER_GC_EXPLICIT && span->state == SPAN_IN_USE)
+	if (heap->gc != TIER_GC_EXPLICIT && rh_span_state(span) == SPAN_IN_USE)
 		atomic_fetch_or(&heap->arenas.page_in_use[first / 64], (uint64_t)1 << first % 64);
 }
 
@@ -278,7 +278,7 @@ static struct mspan *set_up(struct rh_lane *lane, size_t page_count, unsigned sp
 	tier_add(&lane->d_released, -(int64_t)(found->scav_pages << TIER_PAGE_SHIFT));
 	tier_add(&lane->d_in_use, (int64_t)(page_count << TIER_PAGE_SHIFT));
 	if (!rh_span_bits(heap, span, spc)) {
-		span->state = SPAN_IN_USE;
+		rh_span_set_state(span, SPAN_IN_USE);
 		span->spc = (uint8_t)spc;
 		rh_span_free(lane, span);
 		return NULL;
@@ -376,7 +376,7 @@ struct mspan *rh_span_alloc_manual(struct rh_lane *lane, size_t page_count)
 	span->base = lane->heap->window + ((uintptr_t)found.page << TIER_PAGE_SHIFT);
 	span->page_count = (uint32_t)page_count;
 	span->spc = 0;
-	span->state = SPAN_MANUAL;
+	rh_span_set_state(span, SPAN_MANUAL);
 	map_pages(lane->heap, span);
 	tier_add(&lane->d_released, -(int64_t)(found.scav_pages << TIER_PAGE_SHIFT));
 	tier_add(&lane->d_stack, bytes);
@@ -390,7 +390,7 @@ void rh_span_free(struct rh_lane *lane, struct mspan *span)
 	int64_t bytes = (int64_t)rh_span_bytes(span);
 
 	rh_lock(&heap->lock);
-	tier_add(span->state == SPAN_MANUAL ? &lane->d_stack : &lane->d_in_use, -bytes);
+	tier_add(rh_span_state(span) == SPAN_MANUAL ? &lane->d_stack : &lane->d_in_use, -bytes);
 	tier_add(&lane->n.heap_frees, 1);
 	rh_heap_fold(heap, lane);
 	free_locked(heap, lane, span);
@@ -410,7 +410,7 @@ void rh_stash_put(struct rh_lane *lane, struct mspan *span)
 	rh_poison((void *)span->base, rh_span_bytes(span));
 	memset(heap->bin_map + rh_page_index(heap, span->base), 0,
 	       pages * sizeof(*heap->bin_map));
-	span->state = SPAN_DEAD;
+	rh_span_set_state(span, SPAN_DEAD);
 	span->next = lane->stash[pages];
 	lane->stash[pages] = span;
 	lane->stash_pages += pages;

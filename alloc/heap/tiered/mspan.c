@@ -105,7 +105,6 @@ void rh_span_init(struct rh_heap *heap, struct mspan *span, unsigned spc)
 	const struct tier_class *class = &heap->classes.of[spc];
 
 	span->spc = (uint8_t)spc;
-	span->state = SPAN_IN_USE;
 	span->freeindex = 0;
 	span->alloc_count = span->alloc_count_cached = 0;
 	span->alloc_cache = ~(uint64_t)0;
@@ -124,6 +123,7 @@ void rh_span_init(struct rh_heap *heap, struct mspan *span, unsigned spc)
 		memset((void *)span->tiny_live, 0, span->tiny_bytes);
 	atomic_store_explicit(&span->sweepgen, atomic_load(&heap->sweepgen),
 			      memory_order_relaxed);
+	rh_span_set_state(span, SPAN_IN_USE);
 }
 
 /* The first taken slot count that alloc_cache cannot reach: moves on to the next word. */
@@ -175,7 +175,7 @@ const char *rh_span_check(const struct rh_heap *heap, const struct mspan *span)
 {
 	unsigned taken = 0;
 
-	if (span->state != SPAN_IN_USE)
+	if (rh_span_state(span) != SPAN_IN_USE)
 		return "it is on a list of spans in use but is not in use";
 	if (heap->spans[rh_page_index(heap, span->base)] != span)
 		return "its first page belongs to another span";

@@ -88,6 +88,8 @@ bool rh_arena_fresh(struct rh_heap *heap, uint32_t page, size_t page_count);
 uint64_t rh_arena_fresh_block(struct rh_heap *heap, uint32_t page);
 /* Gives pages back to the system. */
 void rh_pages_release(struct rh_heap *heap, uintptr_t base, size_t bytes);
+/* Books what was given back. */
+void rh_count_released(struct rh_heap *heap, size_t page_count);
 
 /* ---- pages_radix.c and pages_lists.c ---- */
 

@@ -120,7 +120,7 @@ static void insert(struct rh_heap *heap, struct mspan *span)
 	struct page_heap *pages = &heap->pages;
 	uint32_t page = page_of(heap, span);
 
-	span->state = SPAN_FREE;
+	rh_span_set_state(span, SPAN_FREE);
 	heap->spans[page] = heap->spans[page + span->page_count - 1] = span;
 	if (span->page_count < EXACT)
 		rh_list_push_front(&pages->free[span->page_count], span);
@@ -193,21 +193,21 @@ static void join(struct rh_heap *heap, struct mspan *span, struct mspan *other)
 		span->base = other->base;
 	span->page_count += other->page_count;
 	span->scav_pages += other->scav_pages;
-	other->state = SPAN_DEAD;
+	rh_span_set_state(other, SPAN_DEAD);
 	rh_fixalloc_free(&heap->span_alloc, other);
 }
 
 void rh_lists_free(struct rh_heap *heap, struct mspan *span, size_t scav_pages)
 {
 	uint32_t page = page_of(heap, span);
-	struct mspan *low = page ? heap->spans[page - 1] : NULL;
+	struct mspan *low = page ? tier_load(&heap->spans[page - 1]) : NULL;
 	struct mspan *high = page + span->page_count < TIER_WINDOW_PAGES ?
-			     heap->spans[page + span->page_count] : NULL;
+			     tier_load(&heap->spans[page + span->page_count]) : NULL;
 
 	span->scav_pages = (uint32_t)scav_pages;
-	if (low && low->state == SPAN_FREE)
+	if (low && rh_span_state(low) == SPAN_FREE)
 		join(heap, span, low);
-	if (high && high->state == SPAN_FREE)
+	if (high && rh_span_state(high) == SPAN_FREE)
 		join(heap, span, high);
 	insert(heap, span);
 }
@@ -266,11 +266,11 @@ size_t rh_lists_scavenge(struct rh_heap *heap, size_t page_max)
 		return 0;
 	released = span->page_count - span->scav_pages;
 	take_out(heap, span);
-	span->state = SPAN_DEAD;
+	rh_span_set_state(span, SPAN_DEAD);
 	rh_unlock(&heap->lock);
 	rh_pages_release(heap, span->base, rh_span_bytes(span));
 	rh_lock(&heap->lock);
-	heap->released_bytes += (uint64_t)released << TIER_PAGE_SHIFT;
+	rh_count_released(heap, released);
 	rh_lists_free(heap, span, span->page_count);
 	return released;
 }
@@ -285,14 +285,14 @@ const char *rh_lists_check(struct rh_heap *heap)
 			uint32_t page = page_of(heap, span);
 			struct mspan *next = heap->spans[page + span->page_count];
 
-			if (span->state != SPAN_FREE || span->list != list)
+			if (rh_span_state(span) != SPAN_FREE || span->list != list)
 				return "a span on a free list is not free";
 			if (i < EXACT && span->page_count != i)
 				return "a free span is on the list of another length";
 			if (heap->spans[page] != span ||
 			    heap->spans[page + span->page_count - 1] != span)
 				return "the ends of a free span are not in the map of pages";
-			if (next && next->state == SPAN_FREE)
+			if (next && rh_span_state(next) == SPAN_FREE)
 				return "two free neighbours were not joined";
 		}
 	}

@@ -455,7 +455,7 @@ size_t rh_pages_scavenge(struct rh_heap *heap, size_t page_max)
 				 (size_t)length << TIER_PAGE_SHIFT);
 		rh_lock(&heap->lock);
 		give(pages, page, length, true);
-		heap->released_bytes += (uint64_t)length << TIER_PAGE_SHIFT;
+		rh_count_released(heap, length);
 		return length;
 	}
 	pages->scav_search = 0;

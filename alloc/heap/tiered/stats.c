@@ -42,7 +42,7 @@ static void add_span(struct sums *sums, const struct mspan *span)
 {
 	unsigned spc = span->spc;
 
-	if (span->state != SPAN_IN_USE)
+	if (rh_span_state(span) != SPAN_IN_USE)
 		return;
 	sums->spans[spc]++;
 	sums->pages[spc] += span->page_count;
@@ -244,9 +244,9 @@ const char *rh_tiered_check(struct rh_heap *heap)
 	for (uint32_t i = 0; !wrong && i < count; i++) {
 		struct mspan *span = heap->all_spans[i];
 
-		if (span->state == SPAN_MANUAL)
+		if (rh_span_state(span) == SPAN_MANUAL)
 			manual += rh_span_bytes(span);
-		if (span->state != SPAN_IN_USE)
+		if (rh_span_state(span) != SPAN_IN_USE)
 			continue;
 		in_use += rh_span_bytes(span);
 		wrong = rh_span_check(heap, span);

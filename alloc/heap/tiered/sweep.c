@@ -112,7 +112,7 @@ static struct mspan *next_unswept(struct rh_lane *lane)
 	while ((at = atomic_fetch_add(&heap->sweep_next, 1)) <
 	       atomic_load(&heap->all_span_count)) {
 		span = heap->all_spans[at];
-		if (span->state == SPAN_IN_USE && rh_sweep_acquire(heap, span))
+		if (rh_span_state(span) == SPAN_IN_USE && rh_sweep_acquire(heap, span))
 			return span;
 	}
 	return NULL;
@@ -146,7 +146,7 @@ void rh_sweep_finish(struct rh_lane *lane)
 	for (uint32_t i = 0; i < count; i++) {
 		struct mspan *span = heap->all_spans[i];
 
-		if (span->state == SPAN_IN_USE && rh_sweep_acquire(heap, span))
+		if (rh_span_state(span) == SPAN_IN_USE && rh_sweep_acquire(heap, span))
 			rh_sweep_span(lane, span, false);
 	}
 }
@@ -209,7 +209,7 @@ static size_t reclaim_chunk(struct rh_lane *lane, uint32_t chunk)
 		for (; bits; bits &= bits - 1) {
 			struct mspan *span = heap->spans[base + (uint32_t)__builtin_ctzll(bits)];
 
-			if (span && span->state == SPAN_IN_USE &&
+			if (span && rh_span_state(span) == SPAN_IN_USE &&
 			    atomic_load(&span->sweepgen) == atomic_load(&heap->sweepgen) - 2 &&
 			    unmarked(span) && rh_sweep_acquire(heap, span))
 				pages += reclaim_span(lane, span);

@@ -227,7 +227,7 @@ static void tiered_stack_pages_free(struct rh_lane *lane, void *p, size_t page_c
 {
 	struct mspan *span = rh_span_of(lane->heap, p);
 
-	assert(span && span->state == SPAN_MANUAL && span->page_count == page_count);
+	assert(span && rh_span_state(span) == SPAN_MANUAL && span->page_count == page_count);
 	(void)page_count;
 	rh_span_free(lane, span);
 }
