@@ -6,7 +6,7 @@
  *	3  trials are condensed (metrics.c), written (result_json.c), printed (table.c)
  *
  * Ctrl-C ends the worker and the temporary of the output and then ourselves by the same
- * signal, so that a calling shell sees an interrupted program.
+ * signal, so that a calling shell sees an interrupted program. A second one does not wait.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -141,7 +141,7 @@ static void fill_config(const struct replay_opts *o, int argc, char **argv,
 		.probes = o->probes, .under = o->under, .reps = o->reps, .seed = o->seed,
 		.timeout_ns = o->timeout_ns, .memory_limit = o->memory_limit,
 		.segment_events = o->segment_events, .touch = o->touch, .verify = o->verify,
-		.stats = o->stats,
+		.stats = o->stats, .quiet = o->quiet,
 	};
 	*result = (struct rh_result){
 		.reps = o->reps, .seed = o->seed,
@@ -194,7 +194,7 @@ static int replay(const struct replay_opts *o, struct rh_run_config *config,
 static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err *err)
 {
 	const struct replay_opts *o = opaque;
-	struct sigaction action = { .sa_handler = on_signal };
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
 	struct rh_run_config config;
 	struct rh_result result;
 	struct rh_outfile out = { .fd = -1 };

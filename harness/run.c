@@ -223,7 +223,8 @@ static int compile(struct rh_result *result, uint32_t trace, uint32_t lanes,
 
 	program->trace = trace;
 	program->folded = lanes != 0;
-	rh_progress("compiling %s", result->traces[trace].path);
+	if (!config->quiet)
+		rh_progress("compiling %s", result->traces[trace].path);
 	if (rh_compile(result->traces[trace].path, &options, &program->program, &program->stats,
 		       err) < 0)
 		return -1;
@@ -308,6 +309,17 @@ static bool hung(const struct rh_result *result, size_t first, uint32_t backend)
 	return false;
 }
 
+static void show_progress(const struct rh_run_config *config, const struct rh_result *result,
+			  const struct rh_trial *trial)
+{
+	if (!config->quiet)
+		rh_progress("%s, %u lane%s x %u, rep %u of %llu: %s",
+			    result->traces[trial->trace].path, trial->lanes,
+			    trial->lanes == 1 ? "" : "s", trial->copies, trial->rep + 1,
+			    (unsigned long long)config->reps,
+			    result->backends[trial->backend].text);
+}
+
 struct place { uint32_t trace, program, copies; };
 
 static int run_rep(const struct rh_run_config *config, struct rh_result *result,
@@ -332,10 +344,7 @@ static int run_rep(const struct rh_run_config *config, struct rh_result *result,
 		if (skipped(config, backend) || hung(result, first, order[i]))
 			continue;
 		ran++;
-		rh_progress("%s, %u lane%s x %u, rep %u of %u: %s",
-			    result->traces[place->trace].path, trial.lanes,
-			    trial.lanes == 1 ? "" : "s", trial.copies, rep + 1,
-			    (unsigned)config->reps, backend->text);
+		show_progress(config, result, &trial);
 		rh_run_trial(config, result, &trial);
 		*(struct rh_trial *)rh_grow(&result->trials, &result->trial_count,
 					    sizeof(trial)) = trial;

@@ -25,7 +25,7 @@ struct rh_run_config {
 	uint64_t memory_limit;		/* 0 = none */
 	uint64_t segment_events;	/* 0 = chosen */
 	enum rh_ctl_touch touch;
-	bool verify, stats;
+	bool verify, stats, quiet;
 	/* filled by prepare */
 	bool memory;			/* the memory probe is on */
 	uint32_t *lane_list, *copy_list;	/* lanes 0 = recorded, UINT32_MAX = default */

@@ -397,7 +397,8 @@ static int check_alive(struct rh_worker *worker, struct rh_err *err)
 			 strsignal(WTERMSIG(status)),
 			 WTERMSIG(status) == SIGKILL ? ", perhaps for lack of memory," : "");
 	else if (got > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 127)
-		snprintf(text, sizeof(text), "the worker cannot be executed");
+		snprintf(text, sizeof(text), "%s cannot be executed", worker->under ?
+			 "the command of --under" : "reheap-worker");
 	else
 		snprintf(text, sizeof(text), "ended by itself with exit status %d",
 			 got > 0 ? WEXITSTATUS(status) : -1);

@@ -175,8 +175,10 @@ static void out_of_memory(void **state)
 
 static void a_library_that_is_no_allocator(void **state)
 {
-	static const char *const paths[] = { "/lib/x86_64-linux-gnu/libm.so.6",
-					    "/lib/aarch64-linux-gnu/libm.so.6", "/lib64/libm.so.6" };
+	static const char *const paths[] = {
+		"/lib/x86_64-linux-gnu/libm.so.6", "/lib/aarch64-linux-gnu/libm.so.6",
+		"/lib64/libm.so.6",
+	};
 	struct rh_run_config config;
 	struct rh_result result;
 	struct rh_err err = { 0 };
