@@ -12,10 +12,8 @@
 
 #include "traces/record/shim/shim.h"
 
-enum {
-	WAIT_NS = 500 * 1000 * 1000,
-	WAIT_PATIENCE = 10,	/* waits without a beat before the supervisor counts as gone */
-};
+enum { WAIT_NS = 500 * 1000 * 1000 };
+#define PATIENCE_NS 5000000000u		/* without a beat: then the supervisor counts as gone */
 
 /* Raw, so that neither a cancellation point nor another interposer is in the way. */
 static void futex(_Atomic uint32_t *word, int op, uint32_t value, const struct timespec *timeout)
@@ -52,9 +50,8 @@ static bool wait_for_tail(struct producer *p, uint64_t tail_seen)
 	static const struct timespec timeout = { 0, WAIT_NS };
 	struct rh_area *area = shim.area;
 	struct rh_ring *ring = p->ring;
-	uint64_t began = shim_clock();
+	uint64_t began = shim_clock(), beat_at = began;
 	uint32_t beat = atomic_load(&area->beat), seen;
-	int patience = WAIT_PATIENCE;
 
 	add(&ring->waits, 1);
 	for (;;) {
@@ -68,8 +65,8 @@ static bool wait_for_tail(struct producer *p, uint64_t tail_seen)
 		futex(&ring->tail_moves, FUTEX_WAIT, seen, &timeout);
 		if (atomic_load(&area->beat) != beat) {
 			beat = atomic_load(&area->beat);
-			patience = WAIT_PATIENCE;
-		} else if (atomic_load(&ring->tail) == tail_seen && --patience == 0) {
+			beat_at = shim_clock();
+		} else if (shim_clock() - beat_at > PATIENCE_NS) {
 			atomic_store(&area->closed, 1);
 			return false;
 		}
@@ -90,6 +87,22 @@ static void widen(struct producer *p)
 		p->mask = bytes - 1;
 		atomic_store(&p->ring->mask, (uint32_t)p->mask);
 	}
+}
+
+/* A signal handler that allocates meanwhile is no nested call: nothing of ours is half
+ * done, and it may wait for room of its own, or jump away. */
+static bool wait_open(struct producer *p, uint64_t tail)
+{
+	uintptr_t busy = p->busy;
+	bool moved;
+
+	p->limit = p->pos;
+	p->busy = 0;
+	SHIM_BARRIER();
+	moved = wait_for_tail(p, tail);
+	SHIM_BARRIER();
+	p->busy = busy;
+	return moved;
 }
 
 /* Makes room for `need` records and sets the limit. False: they cannot be kept. Records
@@ -120,7 +133,7 @@ bool shim_room(struct producer *p, uint32_t need)
 		}
 		if (room * sizeof(struct rh_rec) < area->ring_bytes)
 			p->grow = 1;
-		if (!wait_for_tail(p, tail))
+		if (!wait_open(p, tail))
 			return false;
 	}
 }
