@@ -129,7 +129,7 @@ void rh_brand_style(struct rh_brand *brand, int variant)
 			mark++;
 	} else {
 		brand->color = strangers[hash % STRANGER_COUNT];
-		brand->dash = 4;
+		brand->dash = 2 + (int)(hash / STRANGER_COUNT / MARK_COUNT % (DASH_COUNT - 1));
 		mark = (int)(hash / STRANGER_COUNT % MARK_COUNT);
 	}
 	brand->control = (look && look->control) ||
