@@ -16,6 +16,7 @@ cd "$(dirname "$0")/.." || exit 2
 # what it is for | how it is found | package names, first one apt knows is taken
 required='
 C compiler|command cc|gcc
+C library headers|header signal.h|libc6-dev
 make|command make|make
 reading compressed input|header archive.h|libarchive-dev
 JSON|header jansson.h|libjansson-dev
