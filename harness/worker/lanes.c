@@ -4,7 +4,8 @@
  *
  * A segment, on every lane:
  *	1  the coordinator sets op and end and gives JOB_RUN
- *	2  the lane reads its rusage (330 ns), arrives at the gate and waits
+ *	2  the lane goes to a CPU of its own, reads its rusage (330 ns), arrives at the gate
+ *	   and waits
  *	3  the last to arrive opens the gate
  *	4  CPU clock, start_ticks | loop | end_ticks, CPU clock: nothing else is timed
  *	5  rusage again; the last one done wakes the coordinator
@@ -14,6 +15,12 @@
  * Lanes spin at the gate for wait_spin_ticks; that is 0 when lanes outnumber CPUs.
  * The coordinator never spins while lanes work.
  *
+ * A CPU of its own: the scheduler likes to wake all lanes where the coordinator ran and
+ * takes milliseconds to part them, which is a whole segment (two lanes were seen to share
+ * one CPU for entire trials beside an idle one). So where lanes fit the CPUs, each moves
+ * to its own before the gate and is free again at once: a neighbour's load can still push
+ * it away, as it would a program's threads.
+ *
  * Turn-over: a replay lane carries several lanes of the trace, one after another. A
  * thread that began a new one (TURN) ends at the next segment edge, for real, so that
  * the allocator's thread caches die as they did; a fresh thread sits down instead. Not
@@ -22,6 +29,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -66,6 +74,25 @@ static void charge(struct rh_ctl_seat *seat, const struct rusage *a, const struc
 	seat->switches_involuntary = (uint64_t)(b->ru_nivcsw - a->ru_nivcsw);
 }
 
+/* To the lane's own CPU, and free again: see the top. */
+static void spread(const struct lane *lane)
+{
+	const struct worker *worker = lane->worker;
+	unsigned seen = 0;
+	cpu_set_t mine;
+
+	if (!worker->spread)
+		return;
+	CPU_ZERO(&mine);
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &worker->cpus) && seen++ == lane->number)
+			CPU_SET(cpu, &mine);
+	if (CPU_ISSET(sched_getcpu(), &mine))
+		return;
+	sched_setaffinity(0, sizeof(mine), &mine);
+	sched_setaffinity(0, sizeof(worker->cpus), &worker->cpus);
+}
+
 static void run_segment(struct lane *lane)
 {
 	struct rh_ctl_seat *seat = lane->seat;
@@ -76,6 +103,7 @@ static void run_segment(struct lane *lane)
 	lane->waits = lane->blocked = lane->blocked_ticks = lane->alloc_failed = 0;
 	lane->first_failed_op = RH_NONE;
 	lane->used |= first != lane->end;
+	spread(lane);
 	getrusage(RUSAGE_THREAD, &before);
 	atomic_store_explicit(&seat->running, 1, memory_order_relaxed);
 	gate_pass(lane->worker);

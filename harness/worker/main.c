@@ -270,6 +270,8 @@ static int open_all(struct worker *worker, struct rh_err *err)
 	if (worker->seats > ctl->seats)
 		return rh_fail(err, RH_BUG, "worker: %u seats for %u lanes", ctl->seats,
 			       worker->seats);
+	sched_getaffinity(0, sizeof(worker->cpus), &worker->cpus);
+	worker->spread = worker->seats > 1 && worker->seats <= rh_cpu_count();
 	worker->wait_spin_ticks = worker->seats <= rh_cpu_count() ? ctl->spin_ticks : 0;
 	if (make_copies(worker, err) < 0 ||
 	    (ctl->memory_limit && limit_memory(ctl->memory_limit, err) < 0) ||

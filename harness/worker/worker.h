@@ -11,6 +11,7 @@
 #define RH_WORKER_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -86,6 +87,8 @@ struct worker {
 	struct rh_stacks *stacks;
 	uint32_t lanes;			/* of the program */
 	uint32_t seats;			/* copies * lanes */
+	bool spread;			/* several lanes, and a CPU for each */
+	cpu_set_t cpus;			/* that the process may use */
 	uint64_t wait_spin_ticks;	/* 0 when lanes outnumber CPUs */
 	uint64_t *live;			/* drain: size and lane by slot, see drain.c */
 	uint32_t expected;		/* lanes that take part in this job */
