@@ -20,6 +20,7 @@ const struct rh_backend *const rh_backends[] = {
 
 const struct rh_stack_backend *const rh_stack_backends[] = {
 	&rh_stack_backend_none,
+	&rh_stack_backend_pools,
 	NULL
 };
 

@@ -1,0 +1,162 @@
+/*
+ * frames.c - moving a stack and proving it right; the layout is drawn in frames.h.
+ *
+ * A move is one copy and two walks: along the defer chain, which tells each record whose
+ * it is, and along the frames from the innermost to the first, by their saved frame
+ * pointers, each by the map its return address leads to.
+ */
+#include "alloc/stack/frames.h"
+
+#include <string.h>
+
+const struct rh_frame_kind rh_frame_kinds[RH_FRAME_KINDS] = {
+	[RH_FRAME_FIRST] = { .bytes_least = RH_FRAME_HEAD },
+	[RH_FRAME_LEAF] = { .bytes_least = RH_FRAME_HEAD },
+	[RH_FRAME_PLAIN] = { .bytes_least = RH_FRAME_PLAIN_LEAST, .slots = 3 },
+	[RH_FRAME_DEFER] = { .bytes_least = RH_FRAME_DEFER_LEAST, .slots = 3, .defers = true },
+};
+
+/* The old place of the bytes in use, and how far they went. */
+struct shift {
+	uintptr_t from, bytes, delta;
+	uint64_t adjusted;
+};
+
+static inline void adjust(struct shift *shift, uintptr_t *word)
+{
+	if (*word - shift->from >= shift->bytes)
+		return;
+	*word += shift->delta;
+	shift->adjusted++;
+}
+
+static void adjust_defers(struct shift *shift, uintptr_t *head)
+{
+	uintptr_t *link = head;
+
+	while (*link) {
+		uintptr_t *record;
+
+		adjust(shift, link);
+		record = (uintptr_t *)*link;
+		adjust(shift, &record[1]);
+		link = record;
+	}
+}
+
+static uint64_t adjust_frames(struct shift *shift, uintptr_t *fp)
+{
+	uint64_t frames = 0;
+
+	for (;;) {
+		const struct rh_frame_kind *kind = (const struct rh_frame_kind *)fp[1];
+
+		for (uint32_t slot = 1; slot <= kind->slots; slot++)
+			adjust(shift, fp - slot);
+		frames++;
+		if (!fp[0])
+			return frames;
+		adjust(shift, &fp[0]);
+		fp = (uintptr_t *)fp[0];
+	}
+}
+
+void rh_frames_move(struct rh_frames *f, uintptr_t hi, struct rh_frames_cost *cost)
+{
+	struct shift shift = { .from = f->sp, .bytes = f->hi - f->sp, .delta = hi - f->hi };
+
+	memcpy((void *)(hi - shift.bytes), (const void *)f->sp, shift.bytes);
+	f->hi = hi;
+	f->sp += shift.delta;
+	f->fp += shift.delta;
+	adjust_defers(&shift, &f->defer);
+	cost->frames += adjust_frames(&shift, (uintptr_t *)f->fp);
+	cost->bytes += shift.bytes;
+	cost->pointers += shift.adjusted;
+}
+
+/* ---- proof ---- */
+
+/* Where the walk stands. */
+struct walk {
+	const struct rh_frames *f;
+	uintptr_t low;		/* lowest byte of the frame at fp */
+	uintptr_t defer;	/* the next record that a frame must own */
+	uint32_t depth;		/* frames still to come */
+};
+
+static int wrong(const struct walk *walk, const uintptr_t *fp, const char *what, uintptr_t is,
+		 uintptr_t must, struct rh_err *err)
+{
+	return rh_fail(err, RH_FAILED,
+		       "stack ending at %#lx: frame at %#lx, %u from the first: %s is %#lx and "
+		       "must be %#lx", (unsigned long)walk->f->hi, (unsigned long)fp, walk->depth,
+		       what, (unsigned long)is, (unsigned long)must);
+}
+
+static int verify_slots(struct walk *walk, const uintptr_t *fp, const struct rh_frame_kind *kind,
+			struct rh_err *err)
+{
+	if (fp[-1] != (uintptr_t)fp)
+		return wrong(walk, fp, "the pointer to its local", fp[-1], (uintptr_t)fp, err);
+	if (fp[-2] != fp[0])
+		return wrong(walk, fp, "the pointer into its caller", fp[-2], fp[0], err);
+	if (fp[-3] != (uintptr_t)walk->f)
+		return wrong(walk, fp, "the pointer out of the stack", fp[-3],
+			     (uintptr_t)walk->f, err);
+	if (!kind->defers)
+		return 0;
+	if (walk->defer != (uintptr_t)&fp[-6])
+		return wrong(walk, fp, "its defer record in the chain", walk->defer,
+			     (uintptr_t)&fp[-6], err);
+	if (fp[-5] != (uintptr_t)fp)
+		return wrong(walk, fp, "the frame of its defer record", fp[-5], (uintptr_t)fp, err);
+	walk->defer = fp[-6];
+	return 0;
+}
+
+/* Leaves walk->low at the end of the frame, which is where its caller's begins. */
+static int verify_frame(struct walk *walk, const uintptr_t *fp, struct rh_err *err)
+{
+	const struct rh_frame_kind *kind = (const struct rh_frame_kind *)fp[1];
+	uintptr_t end = (uintptr_t)fp + RH_FRAME_HEAD;
+
+	if (kind < rh_frame_kinds || kind >= rh_frame_kinds + RH_FRAME_KINDS ||
+	    ((uintptr_t)kind - (uintptr_t)rh_frame_kinds) % sizeof(*kind))
+		return wrong(walk, fp, "the return address", fp[1], (uintptr_t)rh_frame_kinds, err);
+	if ((kind == &rh_frame_kinds[RH_FRAME_FIRST]) != (walk->depth == 0))
+		return wrong(walk, fp, "the count of frames", walk->f->depth,
+			     walk->f->depth - walk->depth, err);
+	if (end - walk->low < kind->bytes_least)
+		return wrong(walk, fp, "its size", end - walk->low, kind->bytes_least, err);
+	if (kind->slots && verify_slots(walk, fp, kind, err) < 0)
+		return -1;
+	walk->low = end;
+	return 0;
+}
+
+int rh_frames_verify(const struct rh_frames *f, uintptr_t lo, struct rh_err *err)
+{
+	struct walk walk = { .f = f, .low = f->sp, .defer = f->defer, .depth = f->depth };
+	uintptr_t at = f->fp;
+
+	if (f->sp < lo || f->sp >= f->hi)
+		return rh_fail(err, RH_FAILED, "stack %#lx to %#lx: its pointer is %#lx",
+			       (unsigned long)lo, (unsigned long)f->hi, (unsigned long)f->sp);
+	for (;;) {
+		if (at < walk.low || at > f->hi - RH_FRAME_HEAD || at % 8)
+			return wrong(&walk, (const uintptr_t *)at, "its place", at, walk.low, err);
+		if (verify_frame(&walk, (const uintptr_t *)at, err) < 0)
+			return -1;
+		if (walk.depth-- == 0)
+			break;
+		at = *(const uintptr_t *)at;
+	}
+	if (walk.low != f->hi || *(const uintptr_t *)at != 0)
+		return wrong(&walk, (const uintptr_t *)at, "the end of the first frame", walk.low,
+			     f->hi, err);
+	if (walk.defer)
+		return wrong(&walk, (const uintptr_t *)at, "the last defer record", walk.defer, 0,
+			     err);
+	return 0;
+}

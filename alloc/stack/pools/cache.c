@@ -1,0 +1,81 @@
+/*
+ * cache.c - free stacks of a lane, by size: Go's stackcache. No lock.
+ *
+ * alloc: pop; empty: half of 32 KiB from the pool at once (8, 4, 2 or 1 stacks).
+ * free: push; 32 KiB are there already: half of them go to the pool first. So neither a
+ * run of spawns nor one of exits takes the pool's lock more than every 8 stacks.
+ */
+#include "alloc/stack/pools/pools.h"
+
+enum { HALF = STACK_CACHE_BYTES / 2 };
+
+static void refill(struct rh_stack_lane *lane, unsigned order)
+{
+	struct stack_cache *cache = &lane->cache[order];
+	struct rh_lock *lock = rh_pool_lock(lane->stacks, order);
+
+	stack_add(&lane->n.cache_refills, 1);
+	rh_lock(lock);
+	while (cache->bytes < HALF) {
+		struct free_stack *stack = rh_pool_alloc_locked(lane, order);
+
+		if (!stack)
+			break;
+		stack->next = cache->head;
+		cache->head = stack;
+		cache->bytes += STACK_LEAST << order;
+	}
+	rh_unlock(lock);
+}
+
+static void release(struct rh_stack_lane *lane, struct stack_cache *cache, unsigned order,
+		    uint32_t keep)
+{
+	struct rh_lock *lock = rh_pool_lock(lane->stacks, order);
+
+	stack_add(&lane->n.cache_releases, 1);
+	rh_lock(lock);
+	while (cache->bytes > keep) {
+		struct free_stack *stack = cache->head;
+
+		cache->head = stack->next;
+		cache->bytes -= STACK_LEAST << order;
+		rh_pool_free_locked(lane, stack);
+	}
+	rh_unlock(lock);
+}
+
+struct free_stack *rh_cache_alloc(struct rh_stack_lane *lane, unsigned order)
+{
+	struct stack_cache *cache = &lane->cache[order];
+	struct free_stack *stack;
+
+	if (stack_unlikely(!cache->head))
+		refill(lane, order);
+	else
+		stack_add(&lane->n.cache_hits, 1);
+	stack = cache->head;
+	if (stack_unlikely(!stack))
+		return NULL;
+	cache->head = stack->next;
+	cache->bytes -= STACK_LEAST << order;
+	return stack;
+}
+
+void rh_cache_free(struct rh_stack_lane *lane, unsigned order, struct free_stack *stack)
+{
+	struct stack_cache *cache = &lane->cache[order];
+
+	if (stack_unlikely(cache->bytes >= STACK_CACHE_BYTES))
+		release(lane, cache, order, HALF);
+	stack->next = cache->head;
+	cache->head = stack;
+	cache->bytes += STACK_LEAST << order;
+}
+
+void rh_cache_flush(struct rh_stack_lane *lane, struct rh_stack_lane *of)
+{
+	for (unsigned order = 0; order < STACK_ORDERS; order++)
+		if (of->cache[order].head)
+			release(lane, &of->cache[order], order, 0);
+}

@@ -1,0 +1,84 @@
+/*
+ * copy.c - stacks that grow and shrink by being moved: Go's copystack.
+ *
+ * A new stack first, then what is in use is copied to its top and every pointer adjusted
+ * (frames.c), then the old one is freed: at the peak both exist. How much larger goes by
+ * version; a stack shrinks by half, at a cycle, when less than a quarter is in use.
+ */
+#include "alloc/stack/pools/pools.h"
+
+enum { NOSPLIT_MARGIN = RH_STACK_SMALL };	/* guard less this may be used unchecked */
+
+int rh_task_resize(struct rh_stack_lane *lane, struct task *task, size_t bytes)
+{
+	struct rh_stacks *stacks = lane->stacks;
+	size_t old_bytes = task_stack_bytes(stacks, task);
+	struct free_stack *old = stack_at(task->frames.hi);
+	struct rh_frames_cost cost = { 0 };
+	struct free_stack *stack = rh_stack_alloc(lane, bytes);
+	struct stack_span *span;
+
+	if (!stack) {
+		stack_add(&lane->n.refused, 1);
+		return -1;
+	}
+	span = stack->span;
+	rh_frames_move(&task->frames, stack_hi(stack), &cost);
+	task->frames.guard = task->frames.hi - bytes + stacks->guard_bytes;
+	old->span = task->span;
+	task->span = span;
+	rh_stack_free(lane, old, old_bytes);
+	stack_add(&lane->n.copied_bytes, cost.bytes);
+	stack_add(&lane->n.copied_frames, cost.frames);
+	stack_add(&lane->n.copied_pointers, cost.pointers);
+	return 0;
+}
+
+static size_t grown(const struct rh_stacks *stacks, const struct task *task, size_t frame_bytes)
+{
+	size_t old = task_stack_bytes(stacks, task), bytes = 2 * old;
+	size_t need = frame_bytes + stacks->guard_bytes;
+
+	switch ((enum pool_growth)stacks->profile->growth) {
+	case POOL_GROW_DOUBLE:
+		break;
+	case POOL_GROW_BY_FRAME:
+		while (bytes - old < need)
+			bytes *= 2;
+		break;
+	case POOL_GROW_TO_FIT:
+		while (bytes - rh_frames_used(&task->frames) < need)
+			bytes *= 2;
+		break;
+	}
+	return bytes;
+}
+
+int rh_task_grow(struct rh_stack_lane *lane, struct task *task, size_t frame_bytes)
+{
+	while (!rh_frames_fit(&task->frames, frame_bytes)) {
+		size_t bytes = grown(lane->stacks, task, frame_bytes);
+
+		if (bytes > lane->stacks->max_bytes) {
+			stack_add(&lane->n.overflows, 1);
+			return -1;
+		}
+		if (rh_task_resize(lane, task, bytes) < 0)
+			return -1;
+		stack_add(&lane->n.grows, 1);
+	}
+	return 0;
+}
+
+void rh_task_shrink_gc(struct rh_stack_lane *lane, struct task *task)
+{
+	const struct rh_stacks *stacks = lane->stacks;
+	size_t bytes = task_stack_bytes(stacks, task), used = rh_frames_used(&task->frames);
+
+	if (stacks->profile->shrink_reserve)
+		used += stacks->guard_bytes - NOSPLIT_MARGIN;
+	if (bytes / 2 < STACK_LEAST || used >= bytes / 4)
+		return;
+	if (rh_task_resize(lane, task, bytes / 2) == 0)
+		stack_add(&lane->n.shrinks, 1);
+}

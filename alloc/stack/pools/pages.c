@@ -1,0 +1,251 @@
+/*
+ * pages.c - where spans come from: the pages the paired heap lends, else our own.
+ *
+ * Ours: runs up to 512 KiB are cut from chunks of 4 MiB and kept by size when they come
+ * back (a page fault costs 2.5 us here, more than a hundred spawns); what is kept beyond
+ * 16 MiB stays ours but loses its memory. Larger runs are mapped and unmapped.
+ *
+ * Span structs are kept by lanes, 64 at a time.
+ */
+#include <sys/mman.h>
+
+#include "alloc/stack/pools/pools.h"
+
+const struct rh_lock_class rh_stackpages_class = { "stackpages", STACK_RANK_PAGES, 0 };
+
+enum {
+	CHUNK_BYTES = 4 << 20,
+	RUN_PAGES_MAX = 64,
+	KEEP_BYTES = 16 << 20,
+	BLOCK_BYTES = 65536,
+};
+
+/* Memory of span structs. */
+struct block {
+	struct block *next;
+	struct stack_span spans[];
+};
+enum { BLOCK_SPANS = (BLOCK_BYTES - sizeof(struct block)) / sizeof(struct stack_span) };
+
+static unsigned list_of(uint32_t page_count)
+{
+	return 31u - (unsigned)__builtin_clz(page_count);
+}
+
+/* ---- span structs ---- */
+
+static bool more_structs(struct page_source *source)
+{
+	struct block *block = rh_map(BLOCK_BYTES);
+
+	if (!block)
+		return false;
+	block->next = source->blocks;
+	source->blocks = block;
+	for (size_t i = 0; i < BLOCK_SPANS; i++) {
+		block->spans[i].next = source->span_structs;
+		source->span_structs = &block->spans[i];
+	}
+	return true;
+}
+
+static struct stack_span *take_struct(struct rh_stack_lane *lane)
+{
+	struct page_source *source = &lane->stacks->pages;
+	struct stack_span *span;
+
+	if (!lane->spans) {
+		rh_lock(&source->lock);
+		for (int i = 0; i < SPAN_BATCH; i++) {
+			if (!source->span_structs && !more_structs(source))
+				break;
+			span = source->span_structs;
+			source->span_structs = span->next;
+			span->next = lane->spans;
+			lane->spans = span;
+		}
+		rh_unlock(&source->lock);
+	}
+	span = lane->spans;
+	if (span)
+		lane->spans = span->next;
+	return span;
+}
+
+static void put_struct(struct rh_stack_lane *lane, struct stack_span *span)
+{
+	span->next = lane->spans;
+	lane->spans = span;
+}
+
+/* ---- our own pages; `span` has its page_count, its base is set ---- */
+
+/* Mappings are remembered in spans of their own, for close. */
+static bool new_chunk(struct rh_stack_lane *lane)
+{
+	struct page_source *source = &lane->stacks->pages;
+	struct stack_span *chunk = source->span_structs;
+	void *base;
+
+	if (!chunk && !more_structs(source))
+		return false;
+	base = rh_map(CHUNK_BYTES);
+	if (!base)
+		return false;
+	chunk = source->span_structs;
+	source->span_structs = chunk->next;
+	chunk->base = (uintptr_t)base;
+	chunk->page_count = CHUNK_BYTES / RH_STACK_PAGE;
+	span_push(&source->mapped, chunk);
+	source->chunk = chunk->base;
+	source->chunk_end = chunk->base + CHUNK_BYTES;
+	return true;
+}
+
+/* What is left of a chunk and too short is never touched, so it costs addresses only. */
+static bool take_run(struct rh_stack_lane *lane, struct stack_span *span)
+{
+	struct page_source *source = &lane->stacks->pages;
+	struct stack_list *runs = &source->runs[list_of(span->page_count)];
+	size_t bytes = (size_t)span->page_count * RH_STACK_PAGE;
+	bool done = true;
+
+	rh_lock(&source->lock);
+	if (runs->first) {
+		struct stack_span *run = runs->first;
+
+		span_remove(runs, run);
+		source->free_bytes -= bytes;
+		span->base = run->base;
+		run->next = source->span_structs;
+		source->span_structs = run;
+	} else if (source->chunk_end - source->chunk >= bytes || new_chunk(lane)) {
+		span->base = source->chunk;
+		source->chunk += bytes;
+	} else {
+		done = false;
+	}
+	rh_unlock(&source->lock);
+	return done;
+}
+
+static void give_run(struct rh_stack_lane *lane, struct stack_span *span)
+{
+	struct page_source *source = &lane->stacks->pages;
+	size_t bytes = (size_t)span->page_count * RH_STACK_PAGE;
+	bool release;
+
+	rh_lock(&source->lock);
+	release = source->free_bytes >= KEEP_BYTES;
+	if (!release) {
+		span_push(&source->runs[list_of(span->page_count)], span);
+		source->free_bytes += bytes;
+	}
+	rh_unlock(&source->lock);
+	if (!release)
+		return;
+	madvise((void *)span->base, bytes, MADV_DONTNEED);
+	rh_lock(&source->lock);
+	span_push(&source->runs[list_of(span->page_count)], span);
+	source->free_bytes += bytes;
+	source->released_bytes += bytes;
+	rh_unlock(&source->lock);
+}
+
+static bool map_run(struct rh_stack_lane *lane, struct stack_span *span)
+{
+	struct page_source *source = &lane->stacks->pages;
+	void *base = rh_map((size_t)span->page_count * RH_STACK_PAGE);
+
+	if (!base)
+		return false;
+	span->base = (uintptr_t)base;
+	rh_lock(&source->lock);
+	span_push(&source->mapped, span);
+	rh_unlock(&source->lock);
+	return true;
+}
+
+static void unmap_run(struct rh_stack_lane *lane, struct stack_span *span)
+{
+	struct page_source *source = &lane->stacks->pages;
+
+	rh_lock(&source->lock);
+	span_remove(&source->mapped, span);
+	rh_unlock(&source->lock);
+	rh_unmap((void *)span->base, (size_t)span->page_count * RH_STACK_PAGE);
+	put_struct(lane, span);
+}
+
+/* ---- what the tiers call ---- */
+
+static bool take(struct rh_stack_lane *lane, struct stack_span *span)
+{
+	const struct rh_backend *ops = lane->stacks->heap_ops;
+
+	if (!ops->stack_pages)
+		return span->page_count <= RUN_PAGES_MAX ? take_run(lane, span) :
+							   map_run(lane, span);
+	span->base = (uintptr_t)ops->stack_pages(lane->heap_lane, span->page_count);
+	return span->base != 0;
+}
+
+struct stack_span *rh_pages_take(struct rh_stack_lane *lane, uint32_t page_count)
+{
+	struct stack_span *span = take_struct(lane);
+
+	if (!span)
+		return NULL;
+	*span = (struct stack_span){ .page_count = page_count };
+	if (!take(lane, span)) {
+		put_struct(lane, span);
+		return NULL;
+	}
+	stack_add(&lane->n.spans_made, 1);
+	stack_add(&lane->d_in_use, (int64_t)page_count * RH_STACK_PAGE);
+	return span;
+}
+
+void rh_pages_give(struct rh_stack_lane *lane, struct stack_span *span)
+{
+	const struct rh_backend *ops = lane->stacks->heap_ops;
+
+	stack_add(&lane->n.spans_freed, 1);
+	stack_add(&lane->d_in_use, -(int64_t)span->page_count * RH_STACK_PAGE);
+	if (ops->stack_pages) {
+		ops->stack_pages_free(lane->heap_lane, (void *)span->base, span->page_count);
+		put_struct(lane, span);
+	} else if (span->page_count <= RUN_PAGES_MAX) {
+		give_run(lane, span);
+	} else {
+		unmap_run(lane, span);
+	}
+}
+
+void rh_pages_lane_close(struct rh_stack_lane *lane)
+{
+	struct page_source *source = &lane->stacks->pages;
+	struct stack_span *span;
+
+	rh_lock(&source->lock);
+	while ((span = lane->spans)) {
+		lane->spans = span->next;
+		span->next = source->span_structs;
+		source->span_structs = span;
+	}
+	rh_unlock(&source->lock);
+}
+
+/* Pages that a heap lent go with the heap. */
+void rh_pages_close(struct rh_stacks *stacks)
+{
+	struct page_source *source = &stacks->pages;
+	struct block *block, *next;
+
+	for (struct stack_span *span = source->mapped.first; span; span = span->next)
+		rh_unmap((void *)span->base, (size_t)span->page_count * RH_STACK_PAGE);
+	for (block = source->blocks; block; block = next) {
+		next = block->next;
+		rh_unmap(block, BLOCK_BYTES);
+	}
+}

@@ -1,0 +1,347 @@
+/*
+ * pools.c - Go's stacks in C: the backend's entries, and the story of a task.
+ *
+ * The tiers, each in its file:
+ *
+ *	lane (a P)	dead tasks, with their stacks	task.c
+ *			stackcache[order]		cache.c
+ *	stackpool	spans of 2, 4, 8, 16 KiB stacks	pool.c
+ *	stackLarge	32 KiB and more			large.c
+ *	pages		of the paired heap, or ours	pages.c
+ *	copystack	growth and shrinking		copy.c, ../frames.c
+ *	cycles		who shrinks, what is freed	world.c
+ *
+ * spawn, 25 instructions and two lines (of the task, of its stack) on the common path:
+ *  1. Pop the lane's list of dead tasks. Its stack has the size new ones have: write the
+ *     first frame. Done.
+ *  2. List empty: up to 32 from the global list, else a new task (task.c).
+ *  3. No stack, or one of another size: from the lane's cache, else the pool, else pages.
+ * exit, 16 instructions and the task's line: push it on the list, stack and all.
+ * call: a frame that fits is written, 5 to 7 stores; one that does not makes the stack
+ * grow first.
+ *
+ * No step up to here takes a lock or an atomic read-modify-write on a hit.
+ */
+#include "alloc/stack/pools/pools.h"
+
+#include "alloc/registry.h"
+
+static const struct rh_opt pool_knobs[] = {
+	{ "profile", 0, RH_OPT_NAME, offsetof(struct pool_knobs, profile), "1.17",
+	  .names = rh_pool_profile_names, .arg = "VERSION", .help = "which Go it behaves like" },
+	{ "max", 0, RH_OPT_SIZE, offsetof(struct pool_knobs, max), "1000000000", .min = 16384,
+	  .max = 1ull << 40, .arg = "BYTES", .help = "largest stack; beyond it is an overflow" },
+	{ "shrink", 0, RH_OPT_FLAG, offsetof(struct pool_knobs, shrink), "on",
+	  .arg = "on|off", .help = "cycles shrink stacks that use less than a quarter" },
+	{ .name = NULL }
+};
+
+enum { GSIGNAL_BYTES = 32768 };
+
+/* ---- open and close ---- */
+
+static void init_locks(struct rh_stacks *stacks)
+{
+	rh_lock_init(&stacks->world, &rh_world_class, 0);
+	rh_lock_init(&stacks->gfree_lock, &rh_gfree_class, 0);
+	rh_lock_init(&stacks->tasks_lock, &rh_alltasks_class, 0);
+	for (unsigned order = 0; order < STACK_ORDERS; order++)
+		rh_lock_init(&stacks->pool[order].lock, &rh_stackpool_class, order);
+	rh_lock_init(&stacks->large_lock, &rh_stacklarge_class, 0);
+	rh_lock_init(&stacks->pages.lock, &rh_stackpages_class, 0);
+}
+
+static int pools_open(struct rh_stacks **out, const void *knobs_given,
+		      const struct rh_backend *heap_ops, struct rh_heap *heap, struct rh_err *err)
+{
+	const struct pool_knobs *knobs = knobs_given;
+	struct rh_stacks *stacks = rh_map(sizeof(*stacks));
+
+	if (!stacks)
+		return rh_fail(err, RH_OS, "pools: no memory to open");
+	stacks->profile = &rh_pool_profiles[knobs->profile];
+	stacks->guard_bytes = stacks->profile->guard_bytes;
+	stacks->start_bytes = STACK_LEAST;
+	atomic_store(&stacks->start_room, STACK_LEAST - stacks->guard_bytes);
+	stacks->max_bytes = knobs->max;
+	stacks->shrink_on = knobs->shrink;
+	stacks->heap_ops = heap_ops;
+	stacks->heap = heap;
+	init_locks(stacks);
+	rh_world_init(stacks);
+	*out = stacks;
+	return 0;
+}
+
+static void pools_close(struct rh_stacks *stacks)
+{
+	struct task_chunk *chunk, *next;
+
+	assert(!stacks->lanes);
+	rh_pages_close(stacks);
+	for (chunk = stacks->chunks; chunk; chunk = next) {
+		next = chunk->next;
+		rh_unmap(chunk, TASK_CHUNK_BYTES);
+	}
+	rh_unmap(stacks, sizeof(*stacks));
+}
+
+/* What the thread of a lane has itself: a scheduler's and a signal stack. */
+static bool thread_stacks(struct rh_stack_lane *lane)
+{
+	lane->g0 = rh_stack_alloc(lane, lane->stacks->profile->g0_bytes);
+	lane->gsignal = lane->g0 ? rh_stack_alloc(lane, GSIGNAL_BYTES) : NULL;
+	return lane->gsignal != NULL;
+}
+
+/* World lock held. */
+static void lane_release(struct rh_stack_lane *lane)
+{
+	struct rh_stacks *stacks = lane->stacks;
+
+	if (lane->g0)
+		rh_stack_free(lane, lane->g0, lane->stacks->profile->g0_bytes);
+	if (lane->gsignal)
+		rh_stack_free(lane, lane->gsignal, GSIGNAL_BYTES);
+	rh_tasks_purge(lane);
+	rh_cache_flush(lane, lane);
+	rh_pages_lane_close(lane);
+	rh_stack_counters_add(&stacks->retired, &lane->n);
+	stacks->retired_in_use += lane->d_in_use;
+	rh_unmap(lane, sizeof(*lane));
+}
+
+static int pools_lane_open(struct rh_stacks *stacks, struct rh_lane *heap_lane,
+			   struct rh_stack_lane **out, struct rh_err *err)
+{
+	struct rh_stack_lane *lane = rh_map(sizeof(*lane));
+
+	if (!lane)
+		return rh_fail(err, RH_OS, "pools: no memory for a lane");
+	lane->stacks = stacks;
+	lane->heap_lane = heap_lane;
+	rh_lock(&stacks->world);
+	if (!thread_stacks(lane)) {
+		lane_release(lane);
+		rh_unlock(&stacks->world);
+		return rh_fail(err, RH_OS, "pools: no memory for the stacks of a lane");
+	}
+	lane->next = stacks->lanes;
+	if (lane->next)
+		lane->next->prev = lane;
+	stacks->lanes = lane;
+	rh_unlock(&stacks->world);
+	*out = lane;
+	return 0;
+}
+
+static void pools_lane_close(struct rh_stack_lane *lane)
+{
+	struct rh_stacks *stacks = lane->stacks;
+
+	rh_lock(&stacks->world);
+	*(lane->prev ? &lane->prev->next : &stacks->lanes) = lane->next;
+	if (lane->next)
+		lane->next->prev = lane->prev;
+	lane_release(lane);
+	rh_unlock(&stacks->world);
+}
+
+/* ---- spawn and exit ---- */
+
+static __attribute__((noinline)) void *spawn_slow(struct rh_stack_lane *lane, size_t asked)
+{
+	struct rh_stacks *stacks = lane->stacks;
+	size_t bytes = stacks->start_bytes;
+	struct task *task = NULL;
+
+	while (bytes < asked && bytes < stacks->max_bytes)
+		bytes *= 2;
+	if (bytes >= asked && bytes <= stacks->max_bytes)
+		task = rh_task_take(lane, bytes, asked > stacks->start_bytes);
+	if (task) {
+		stack_add(&lane->n.spawns, 1);
+		rh_frames_start(&task->frames, TASK_ALIVE);
+	} else {
+		stack_add(&lane->n.refused, 1);
+	}
+	stack_leave(lane);
+	return task;
+}
+
+static inline uint32_t start_room(const struct rh_stacks *stacks)
+{
+	return atomic_load_explicit(&stacks->start_room, memory_order_relaxed);
+}
+
+static void *pools_spawn(struct rh_stack_lane *lane, size_t stack_bytes)
+{
+	struct rh_stacks *stacks = lane->stacks;
+	struct task *task;
+
+	stack_enter(lane);
+	task = lane->gfree;
+	if (stack_unlikely(!task || stack_bytes > STACK_LEAST ||
+			   task->frames.hi - task->frames.guard != start_room(stacks)))
+		return spawn_slow(lane, stack_bytes);
+	lane->gfree = task->next;
+	lane->gfree_count--;
+	stack_add(&lane->n.spawns, 1);
+	rh_frames_start(&task->frames, TASK_ALIVE);
+	stack_leave(lane);
+	return task;
+}
+
+static __attribute__((noinline)) void exit_slow(struct rh_stack_lane *lane, struct task *task)
+{
+	rh_task_put(lane, task);
+	stack_leave(lane);
+}
+
+static void pools_exit(struct rh_stack_lane *lane, void *handle)
+{
+	struct task *task = handle;
+
+	stack_enter(lane);
+	assert(task->frames.tag == TASK_ALIVE);
+	stack_add(&lane->n.exits, 1);
+	if (stack_unlikely(task->frames.hi - task->frames.guard != start_room(lane->stacks) ||
+			   lane->gfree_count >= GFREE_MAX - 1)) {
+		exit_slow(lane, task);
+		return;
+	}
+	task->frames.tag = TASK_DEAD;
+	task->next = lane->gfree;
+	lane->gfree = task;
+	lane->gfree_count++;
+	stack_leave(lane);
+}
+
+/* ---- calls ---- */
+
+static int pools_call(struct rh_stack_lane *lane, void *handle, size_t frame_bytes)
+{
+	struct task *task = handle;
+	size_t bytes = rh_frame_bytes(frame_bytes);
+	int result = 0;
+
+	stack_enter(lane);
+	if (stack_unlikely(!rh_frames_fit(&task->frames, bytes)))
+		result = rh_task_grow(lane, task, bytes);
+	if (stack_likely(result == 0))
+		rh_frames_push(&task->frames, bytes);
+	stack_leave(lane);
+	return result;
+}
+
+static void pools_ret(struct rh_stack_lane *lane, void *handle, size_t frame_bytes)
+{
+	struct task *task = handle;
+
+	(void)frame_bytes;	/* the frame itself says where it ends */
+	stack_enter(lane);
+	if (stack_unlikely(!rh_frames_pop(&task->frames)))
+		stack_add(&lane->n.unmatched, 1);
+	stack_leave(lane);
+}
+
+/* ---- what the trace says of a stack's size ---- */
+
+enum { FILLER_BYTES = 256 };
+
+/* Frames until `used` bytes are in use, as far as they fit. */
+static void fill(struct task *task, size_t used)
+{
+	while (rh_frames_used(&task->frames) + FILLER_BYTES <= used &&
+	       rh_frames_fit(&task->frames, FILLER_BYTES))
+		rh_frames_push(&task->frames, FILLER_BYTES);
+}
+
+/* A size the trace names, as one this backend has. 0: beyond the maximum. */
+static size_t size_named(const struct rh_stacks *stacks, size_t stack_bytes)
+{
+	size_t bytes = STACK_LEAST;
+
+	while (bytes < stack_bytes && bytes <= stacks->max_bytes)
+		bytes *= 2;
+	return bytes <= stacks->max_bytes ? bytes : 0;
+}
+
+static int pools_grow(struct rh_stack_lane *lane, void *handle, size_t stack_bytes,
+		      size_t used_bytes)
+{
+	struct task *task = handle;
+	size_t bytes = size_named(lane->stacks, stack_bytes);
+	int result = 0;
+
+	stack_enter(lane);
+	fill(task, used_bytes);
+	if (!bytes) {
+		stack_add(&lane->n.overflows, 1);
+		result = -1;
+	} else if (bytes > task_stack_bytes(lane->stacks, task)) {
+		result = rh_task_resize(lane, task, bytes);
+		stack_add(&lane->n.grows, result == 0);
+	}
+	stack_leave(lane);
+	return result;
+}
+
+/* Frames the smaller stack has no room for have returned meanwhile, unseen by the trace. */
+static int pools_shrink(struct rh_stack_lane *lane, void *handle, size_t stack_bytes)
+{
+	struct task *task = handle;
+	size_t bytes = size_named(lane->stacks, stack_bytes);
+	int result = 0;
+
+	stack_enter(lane);
+	if (bytes && bytes < task_stack_bytes(lane->stacks, task)) {
+		while (rh_frames_used(&task->frames) + lane->stacks->guard_bytes > bytes &&
+		       rh_frames_pop(&task->frames))
+			continue;
+		result = rh_task_resize(lane, task, bytes);
+		stack_add(&lane->n.shrinks, result == 0);
+	}
+	stack_leave(lane);
+	return result;
+}
+
+static int pools_verify(struct rh_stack_lane *lane, void *handle, struct rh_err *err)
+{
+	const struct task *task = handle;
+	int result;
+
+	stack_enter(lane);
+	if (task->frames.tag == TASK_ALIVE)
+		result = rh_frames_verify(&task->frames,
+					  task->frames.hi - task_stack_bytes(lane->stacks, task),
+					  err);
+	else
+		result = rh_fail(err, RH_FAILED, "pools: a task that has exited is used");
+	stack_leave(lane);
+	return result;
+}
+
+const struct rh_stack_backend rh_stack_backend_pools = {
+	.abi = RH_BACKEND_ABI,
+	.caps = RH_CAP_GC,
+	.name = "pools",
+	.summary = "Go's stacks in C: 2 KiB from pools, grown by copying, shrunk at cycles",
+	.knobs = pool_knobs,
+	.knobs_bytes = sizeof(struct pool_knobs),
+	.open = pools_open,
+	.close = pools_close,
+	.lane_open = pools_lane_open,
+	.lane_close = pools_lane_close,
+	.spawn = pools_spawn,
+	.exit = pools_exit,
+	.call = pools_call,
+	.ret = pools_ret,
+	.grow = pools_grow,
+	.shrink = pools_shrink,
+	.gc_begin = rh_world_gc_begin,
+	.gc_end = rh_world_gc_end,
+	.verify = pools_verify,
+	.stats = rh_pools_stats,
+	.locks = rh_pools_locks,
+};

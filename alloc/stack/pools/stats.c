@@ -1,0 +1,63 @@
+/*
+ * stats.c - what the pools say about themselves. StackInuse is Go's figure: bytes of all
+ * spans, cached or handed out.
+ */
+#include "alloc/stack/pools/pools.h"
+
+#include <string.h>
+
+void rh_stack_counters_add(struct stack_counters *sum, const struct stack_counters *n)
+{
+#define X(field, name, unit) sum->field += stack_load(&n->field);
+	STACK_COUNTERS(X)
+#undef X
+}
+
+void rh_pools_stats(struct rh_stacks *stacks, rh_stat_fn *emit, void *ctx)
+{
+	struct stack_counters sum;
+	uint64_t in_use, tasks;
+
+	rh_lock(&stacks->world);
+	sum = stacks->retired;
+	in_use = (uint64_t)stacks->retired_in_use;
+	for (struct rh_stack_lane *lane = stacks->lanes; lane; lane = lane->next) {
+		rh_stack_counters_add(&sum, &lane->n);
+		in_use += (uint64_t)stack_load(&lane->d_in_use);
+	}
+	tasks = sum.spawns - sum.exits;
+	emit(ctx, "stacks.tasks", "count", tasks);
+	emit(ctx, "stacks.reserved", "bytes", in_use);
+	emit(ctx, "stacks.task_structs", "bytes", stacks->chunk_count * TASK_CHUNK_BYTES);
+	emit(ctx, "pools.StackInuse", "bytes", in_use);
+	emit(ctx, "pools.start_size", "bytes", stacks->start_bytes);
+	emit(ctx, "pools.cycles", "count", stacks->cycles);
+	emit(ctx, "pools.g.local_hits", "count", sum.spawns - sum.g_slow);
+#define X(field, name, unit) emit(ctx, "pools." name, unit, sum.field);
+	STACK_COUNTERS(X)
+#undef X
+	emit(ctx, "pools.pages.free", "bytes", stacks->pages.free_bytes);
+	emit(ctx, "pools.pages.released", "bytes", stacks->pages.released_bytes);
+	rh_unlock(&stacks->world);
+}
+
+static void emit_lock(const struct rh_lock *lock, rh_lock_fn *emit, void *ctx)
+{
+	struct rh_lock_stats stats;
+
+	rh_lock_read(lock, &stats);
+	emit(ctx, &stats);
+}
+
+void rh_pools_locks(struct rh_stacks *stacks, rh_lock_fn *emit, void *ctx)
+{
+	unsigned pools = stacks->profile->one_lock ? 1 : STACK_ORDERS;
+
+	emit_lock(&stacks->world, emit, ctx);
+	emit_lock(&stacks->gfree_lock, emit, ctx);
+	emit_lock(&stacks->tasks_lock, emit, ctx);
+	for (unsigned order = 0; order < pools; order++)
+		emit_lock(&stacks->pool[order].lock, emit, ctx);
+	emit_lock(&stacks->large_lock, emit, ctx);
+	emit_lock(&stacks->pages.lock, emit, ctx);
+}

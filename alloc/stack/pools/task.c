@@ -1,0 +1,186 @@
+/*
+ * task.c - tasks that died, to be used again: Go's gfget, gfput and gfpurge.
+ *
+ * A task that exits goes to the front of its lane's list and keeps its stack, if that has
+ * the size new ones have; so exit and spawn by turns use one task and one stack again and
+ * again. A lane that has 64 hands all but 31 to the global lists; one that has none takes
+ * up to 32 from there, those with a stack first. Tasks are never freed.
+ *
+ * The fast paths, a local hit, are in pools.c.
+ */
+#include "alloc/stack/pools/pools.h"
+
+const struct rh_lock_class rh_gfree_class = { "gfree", STACK_RANK_GFREE, 0 };
+const struct rh_lock_class rh_alltasks_class = { "allg", STACK_RANK_TASKS, 0 };
+
+/* ---- new tasks ---- */
+
+static struct task_chunk *new_chunk(struct rh_stacks *stacks)
+{
+	struct task_chunk *chunk = rh_map(TASK_CHUNK_BYTES);
+
+	if (!chunk)
+		return NULL;
+	rh_lock(&stacks->tasks_lock);
+	chunk->next = stacks->chunks;
+	stacks->chunks = chunk;
+	stacks->chunk_count++;
+	rh_unlock(&stacks->tasks_lock);
+	return chunk;
+}
+
+static struct task *new_task(struct rh_stack_lane *lane)
+{
+	if (!lane->chunk || lane->chunk->count == TASK_CHUNK_TASKS) {
+		struct task_chunk *chunk = new_chunk(lane->stacks);
+
+		if (!chunk)
+			return NULL;
+		lane->chunk = chunk;
+	}
+	stack_add(&lane->n.g_new, 1);
+	return &lane->chunk->tasks[lane->chunk->count++];
+}
+
+/* ---- the lists ---- */
+
+static void push(struct task **list, struct task *task)
+{
+	task->next = *list;
+	*list = task;
+}
+
+static struct task *pop(struct task **list)
+{
+	struct task *task = *list;
+
+	if (task)
+		*list = task->next;
+	return task;
+}
+
+/* Lane keeps `keep`; the rest goes to the global lists. */
+static void give_global(struct rh_stack_lane *lane, uint32_t keep)
+{
+	struct rh_stacks *stacks = lane->stacks;
+	uint32_t moved = lane->gfree_count - keep;
+
+	stack_add(&lane->n.g_batches, 1);
+	rh_lock(&stacks->gfree_lock);
+	while (lane->gfree_count > keep) {
+		struct task *task = pop(&lane->gfree);
+		bool bare = stacks->profile->g_split && !task->frames.hi;
+
+		push(bare ? &stacks->gfree_bare : &stacks->gfree_stack, task);
+		lane->gfree_count--;
+	}
+	atomic_fetch_add_explicit(&stacks->gfree_count, moved, memory_order_relaxed);
+	rh_unlock(&stacks->gfree_lock);
+}
+
+static void take_global(struct rh_stack_lane *lane)
+{
+	struct rh_stacks *stacks = lane->stacks;
+	uint32_t moved = 0;
+
+	rh_lock(&stacks->gfree_lock);
+	while (moved < GFREE_BATCH) {
+		struct task *task = pop(&stacks->gfree_stack);
+
+		if (!task)
+			task = pop(&stacks->gfree_bare);
+		if (!task)
+			break;
+		push(&lane->gfree, task);
+		moved++;
+	}
+	atomic_fetch_sub_explicit(&stacks->gfree_count, moved, memory_order_relaxed);
+	rh_unlock(&stacks->gfree_lock);
+	lane->gfree_count += moved;
+	stack_add(&lane->n.g_global, moved > 0);
+}
+
+static void put_back(struct rh_stack_lane *lane, struct task *task)
+{
+	push(&lane->gfree, task);
+	lane->gfree_count++;
+}
+
+static void drop_stack(struct rh_stack_lane *lane, struct task *task)
+{
+	struct free_stack *stack = stack_at(task->frames.hi);
+
+	stack->span = task->span;
+	rh_stack_free(lane, stack, task_stack_bytes(lane->stacks, task));
+	task->frames.hi = task->frames.guard = 0;
+}
+
+static bool give_stack(struct rh_stack_lane *lane, struct task *task, size_t bytes)
+{
+	struct free_stack *stack = rh_stack_alloc(lane, bytes);
+
+	if (!stack)
+		return false;
+	task->span = stack->span;
+	task->frames.hi = stack_hi(stack);
+	task->frames.guard = task->frames.hi - bytes + lane->stacks->guard_bytes;
+	return true;
+}
+
+struct task *rh_task_take(struct rh_stack_lane *lane, size_t bytes, bool exact)
+{
+	struct rh_stacks *stacks = lane->stacks;
+	struct task *task;
+
+	stack_add(&lane->n.g_slow, lane->gfree == NULL);
+	if (!lane->gfree && atomic_load_explicit(&stacks->gfree_count, memory_order_relaxed))
+		take_global(lane);
+	task = pop(&lane->gfree);
+	if (task) {
+		lane->gfree_count--;
+	} else {
+		task = new_task(lane);
+		/* Go makes a new one's stack of the least size, whatever the average. */
+		if (!exact)
+			bytes = STACK_LEAST;
+	}
+	if (!task)
+		return NULL;
+	if (task->frames.hi && task_stack_bytes(stacks, task) != bytes)
+		drop_stack(lane, task);
+	if (!task->frames.hi && !give_stack(lane, task, bytes)) {
+		put_back(lane, task);
+		return NULL;
+	}
+	return task;
+}
+
+void rh_task_put(struct rh_stack_lane *lane, struct task *task)
+{
+	task->frames.tag = TASK_DEAD;
+	if (task_stack_bytes(lane->stacks, task) != lane->stacks->start_bytes)
+		drop_stack(lane, task);
+	put_back(lane, task);
+	if (lane->gfree_count >= GFREE_MAX)
+		give_global(lane, GFREE_BATCH - 1);
+}
+
+void rh_tasks_purge(struct rh_stack_lane *lane)
+{
+	if (lane->gfree_count)
+		give_global(lane, 0);
+}
+
+void rh_tasks_free_stacks(struct rh_stack_lane *lane)
+{
+	struct rh_stacks *stacks = lane->stacks;
+	struct task *task;
+
+	rh_lock(&stacks->gfree_lock);
+	while ((task = pop(&stacks->gfree_stack))) {
+		if (task->frames.hi)
+			drop_stack(lane, task);
+		push(&stacks->gfree_bare, task);
+	}
+	rh_unlock(&stacks->gfree_lock);
+}

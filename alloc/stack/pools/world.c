@@ -1,0 +1,146 @@
+/*
+ * world.c - collection cycles: every lane steps aside while stacks are looked at.
+ *
+ * The trace says where a cycle begins and ends; the lane that does it runs these.
+ *
+ *   begin	stop the world; phase on: freed spans and large stacks stay; every living
+ *		task is scanned, shrunk if it uses less than a quarter; dead tasks of the
+ *		global list lose their stacks; start the world
+ *   end	stop; the size of new stacks follows what was scanned (1.19 and later); the
+ *		lanes' caches go to the pools; phase off; start; what nobody uses is freed
+ *
+ * A lane that wants to work says so with a plain store and looks whether the world is
+ * being stopped. The order of the two is kept by the one who stops: membarrier(2) makes
+ * every running thread of the process pass a full fence. Where the kernel has none,
+ * WORLD_FENCED stands in `stopping` for good and each lane fences for itself.
+ */
+#include <limits.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "alloc/stack/pools/pools.h"
+
+const struct rh_lock_class rh_world_class = { "stackworld", STACK_RANK_WORLD, 0 };
+
+static long membarrier(int command)
+{
+	return syscall(SYS_membarrier, command, 0, 0);
+}
+
+int rh_world_init(struct rh_stacks *stacks)
+{
+	bool has = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+
+	atomic_store(&stacks->stopping, has ? 0 : WORLD_FENCED);
+	return has;
+}
+
+/* Called with lane->inside set; it is set again on return. */
+__attribute__((noinline)) void rh_stack_wait_outside(struct rh_stack_lane *lane)
+{
+	_Atomic uint32_t *stopping = &lane->stacks->stopping;
+
+	for (;;) {
+		uint32_t state;
+
+		atomic_exchange(&lane->inside, 1);
+		state = atomic_load(stopping);
+		if (!(state & WORLD_STOPPING))
+			return;
+		atomic_store_explicit(&lane->inside, 0, memory_order_release);
+		rh_futex_wait_private(stopping, state, UINT64_MAX);
+	}
+}
+
+/* World lock held, the caller is outside. */
+static void stop(struct rh_stack_lane *lane)
+{
+	struct rh_stacks *stacks = lane->stacks;
+	uint32_t state = atomic_fetch_or(&stacks->stopping, WORLD_STOPPING);
+
+	if (!(state & WORLD_FENCED))
+		membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+	for (struct rh_stack_lane *other = stacks->lanes; other; other = other->next)
+		while (other != lane && atomic_load(&other->inside))
+			sched_yield();
+}
+
+static void start(struct rh_stacks *stacks)
+{
+	atomic_fetch_and(&stacks->stopping, ~(uint32_t)WORLD_STOPPING);
+	rh_futex_wake_private(&stacks->stopping, INT_MAX);
+}
+
+static void scan(struct rh_stack_lane *lane, struct task_chunk *chunk)
+{
+	struct rh_stacks *stacks = lane->stacks;
+
+	for (uint32_t i = 0; i < chunk->count; i++) {
+		struct task *task = &chunk->tasks[i];
+
+		if (task->frames.tag != TASK_ALIVE)
+			continue;
+		stacks->scanned_bytes += rh_frames_used(&task->frames);
+		stacks->scanned_stacks++;
+		if (stacks->shrink_on)
+			rh_task_shrink_gc(lane, task);
+	}
+}
+
+void rh_world_gc_begin(struct rh_stack_lane *lane)
+{
+	struct rh_stacks *stacks = lane->stacks;
+
+	rh_lock(&stacks->world);
+	stop(lane);
+	stacks->cycles_open++;
+	atomic_store_explicit(&stacks->gc_on, 1, memory_order_relaxed);
+	stacks->scanned_bytes = stacks->scanned_stacks = 0;
+	for (struct task_chunk *chunk = stacks->chunks; chunk; chunk = chunk->next)
+		scan(lane, chunk);
+	if (stacks->profile->g_split)
+		rh_tasks_free_stacks(lane);
+	start(stacks);
+	rh_unlock(&stacks->world);
+}
+
+/* The average in use, and room for a guard, as a power of two. */
+static void adapt(struct rh_stacks *stacks)
+{
+	uint64_t want = STACK_LEAST, bytes = STACK_LEAST;
+
+	if (stacks->scanned_stacks)
+		want = stacks->scanned_bytes / stacks->scanned_stacks + stacks->guard_bytes;
+	while (bytes < want && 2 * bytes <= stacks->max_bytes)
+		bytes *= 2;
+	stacks->start_bytes = (uint32_t)bytes;
+	atomic_store_explicit(&stacks->start_room, (uint32_t)bytes - stacks->guard_bytes,
+			      memory_order_relaxed);
+}
+
+/* A trace may be cut out of the middle of a cycle: an end without a beginning is fine. */
+void rh_world_gc_end(struct rh_stack_lane *lane)
+{
+	struct rh_stacks *stacks = lane->stacks;
+	bool last;
+
+	rh_lock(&stacks->world);
+	stop(lane);
+	stacks->cycles++;
+	stacks->cycles_open -= stacks->cycles_open > 0;
+	last = stacks->cycles_open == 0;
+	if (stacks->profile->adaptive)
+		adapt(stacks);
+	for (struct rh_stack_lane *other = stacks->lanes; other; other = other->next)
+		rh_cache_flush(lane, other);
+	if (last)
+		atomic_store_explicit(&stacks->gc_on, 0, memory_order_relaxed);
+	start(stacks);
+	if (last) {
+		rh_pools_trim(lane);
+		rh_large_stacks_trim(lane);
+	}
+	rh_unlock(&stacks->world);
+}
