@@ -24,7 +24,11 @@
  * Copies. K copies of the program run side by side, each with its own objects and
  * its own lanes: seat of lane l of copy k is k * lanes + l. Copy k is shifted by
  * rh_ctl_phase grains; a RUN names *virtual* grains and every copy runs its own
- * image of them, wrapping once (drained, outside the timed region, when it wraps).
+ * image of them, wrapping once (drained, outside the timed region, when it wraps). A RUN may
+ * have a lead: the grains before `first` run first, untimed, up to a barrier; the lead
+ * and the timed part are each a stretch of rh_ctl_stretch.
+ *
+ * DRAIN leaves every copy at its start with nothing live: the next RUN can begin anew.
  *
  * Thread rule: the side that has the baton; seats during RUN: their lane.
  */
@@ -45,6 +49,7 @@ enum {
 	RH_CTL_VERSION = 1,
 	RH_CTL_SEATS_MAX = 4096,	/* copies x lanes */
 	RH_CTL_STATS_MAX = 512,
+	RH_CTL_BATCHES_MAX = 256,	/* of one lane in one segment */
 	RH_CTL_FD = 3,			/* what the worker inherits, always at these numbers, */
 	RH_CTL_PROGRAM_FD = 4,		/* so that argv has one length for every backend */
 };
@@ -83,7 +88,10 @@ struct rh_ctl_seat {
 	uint64_t faults_minor, faults_major, switches_voluntary, switches_involuntary;
 	uint64_t op_words;		/* words executed: must be all of the segment */
 	uint64_t first_failed_op;	/* word index of the first failure; UINT64_MAX none */
-	uint64_t pad3[3];
+	uint32_t batch_count;		/* RUN with batches: so many parts of equal work ... */
+	uint32_t batch_grains;		/* ... of so many grains each (the last may have fewer) */
+	uint64_t pad3[2];
+	uint32_t batch_ticks[RH_CTL_BATCHES_MAX];
 };
 _Static_assert(offsetof(struct rh_ctl_seat, start_ticks) == RH_CACHE_LINE,
 	       "the running line is alone");
@@ -118,6 +126,8 @@ struct rh_ctl {
 	uint32_t command;		/* enum rh_ctl_command */
 	uint32_t mode;			/* how RUN measures; 0 = plain */
 	uint64_t first, count;		/* RUN: virtual grains */
+	uint64_t lead;			/* RUN: grains before `first` that go first, untimed */
+	uint32_t batches;		/* RUN: the lanes time their grains, too */
 
 	/* the worker writes: its answer */
 	_Atomic uint32_t failed;	/* 1: code and text say why; the worker is of no more use */

@@ -113,6 +113,7 @@ static void count_live(struct worker *worker, uint64_t *objects, uint64_t *bytes
 	}
 }
 
+/* The copy then stands at its start, as on the first day but for what the allocator keeps. */
 void rh_drain_copy(struct worker *worker, struct copy *copy, uint64_t *objects, uint64_t *bytes)
 {
 	size_t live_bytes = ((size_t)worker->program.head->slots + 1) * sizeof(uint64_t);
@@ -131,6 +132,9 @@ void rh_drain_copy(struct worker *worker, struct copy *copy, uint64_t *objects, 
 	rh_unmap(worker->live, live_bytes);
 	rh_unmap(at, walk_bytes);
 	worker->live = NULL;
+	for (uint32_t l = 0; l < worker->lanes; l++)
+		atomic_store(&copy->progress[l].published, 0);
+	copy->grain = 0;
 }
 
 static void exit_tasks(struct lane *lane)

@@ -93,6 +93,46 @@ static void spread(const struct lane *lane)
 	sched_setaffinity(0, sizeof(worker->cpus), &worker->cpus);
 }
 
+/* The lane goes on to the start of a grain. */
+static void replay_to(struct lane *lane, uint64_t grain)
+{
+	const struct worker *worker = lane->worker;
+
+	lane->end = lane->seat->ops +
+		    worker->program.grain_table[grain * worker->lanes + lane->index];
+	rh_loop_run(lane);
+	lane->op = lane->end;
+}
+
+/* The timed part, grain by grain (or a few at a time, when they are many). */
+static void replay_batches(struct lane *lane)
+{
+	struct rh_ctl_seat *seat = lane->seat;
+	uint64_t from = lane->copy->timed_grain, end = lane->copy->grain, since, now, to;
+	uint64_t step = (end - from + RH_CTL_BATCHES_MAX - 1) / RH_CTL_BATCHES_MAX;
+
+	seat->batch_count = 0;
+	seat->batch_grains = (uint32_t)step;
+	since = seat->start_ticks;
+	for (; from < end; from = to) {
+		to = from + step < end ? from + step : end;
+		replay_to(lane, to);
+		now = rh_ticks();
+		seat->batch_ticks[seat->batch_count++] =
+			now - since < UINT32_MAX ? (uint32_t)(now - since) : UINT32_MAX;
+		since = now;
+	}
+}
+
+/* What comes before the timed part brings caches and predictors to where they would be had
+ * nobody else run meanwhile. */
+static void run_lead(struct lane *lane, struct rusage *before)
+{
+	replay_to(lane, lane->copy->timed_grain);
+	getrusage(RUSAGE_THREAD, before);
+	gate_pass(lane->worker);
+}
+
 static void run_segment(struct lane *lane)
 {
 	struct rh_ctl_seat *seat = lane->seat;
@@ -107,9 +147,14 @@ static void run_segment(struct lane *lane)
 	getrusage(RUSAGE_THREAD, &before);
 	atomic_store_explicit(&seat->running, 1, memory_order_relaxed);
 	gate_pass(lane->worker);
+	if (lane->worker->ctl->lead)
+		run_lead(lane, &before);
 	cpu = thread_cpu_ns();
 	seat->start_ticks = rh_ticks();
-	rh_loop_run(lane);
+	if (lane->worker->ctl->batches)
+		replay_batches(lane);
+	else
+		rh_loop_run(lane);
 	seat->end_ticks = rh_ticks();
 	seat->cpu_ns = thread_cpu_ns() - cpu;
 	atomic_store_explicit(&seat->running, 0, memory_order_relaxed);
@@ -277,8 +322,9 @@ static void turn_over(struct worker *worker)
 	}
 }
 
-/* Grains [from, to) of a copy become what its lanes run next. */
-static void set_stretch(struct worker *worker, struct copy *copy, uint64_t from, uint64_t to)
+/* Grains [from, to) of a copy become what its lanes run next, the first `lead` untimed. */
+static void set_stretch(struct worker *worker, struct copy *copy, uint64_t from, uint64_t lead,
+			uint64_t to)
 {
 	const uint64_t *table = worker->program.grain_table;
 
@@ -288,6 +334,7 @@ static void set_stretch(struct worker *worker, struct copy *copy, uint64_t from,
 		lane->op = lane->seat->ops + table[from * worker->lanes + l];
 		lane->end = lane->seat->ops + table[to * worker->lanes + l];
 	}
+	copy->timed_grain = from + lead;
 	copy->grain = to;
 }
 
@@ -297,9 +344,6 @@ static void wrap(struct worker *worker, struct copy *copy)
 	uint64_t objects, bytes;
 
 	rh_drain_copy(worker, copy, &objects, &bytes);
-	for (uint32_t l = 0; l < worker->lanes; l++)
-		atomic_store(&copy->progress[l].published, 0);
-	copy->grain = 0;
 }
 
 static void choose_loop(struct worker *worker, bool verify)
@@ -310,17 +354,17 @@ static void choose_loop(struct worker *worker, bool verify)
 
 void rh_seats_run(struct worker *worker, uint64_t first, uint64_t count, bool verify)
 {
-	uint64_t grains = worker->program.head->grains;
+	uint64_t grains = worker->program.head->grains, lead = worker->ctl->lead;
 
 	turn_over(worker);
 	choose_loop(worker, verify);
 	for (uint32_t k = 0; k < worker->ctl->copies; k++) {
 		struct copy *copy = &worker->copies[k];
-		uint64_t from = rh_ctl_grain(k, worker->ctl->copies, grains, first);
+		uint64_t from = rh_ctl_grain(k, worker->ctl->copies, grains, first - lead);
 
 		if (from == 0 && copy->grain == grains)
 			wrap(worker, copy);
-		set_stretch(worker, copy, from, from + count);
+		set_stretch(worker, copy, from, lead, from + lead + count);
 	}
 	rh_seats_do(worker, JOB_RUN, worker->lane, worker->seats);
 }
@@ -340,7 +384,7 @@ void rh_seats_preroll(struct worker *worker, bool verify)
 			uint64_t to = copy->grain - copy->grain % epoch + epoch;
 
 			turn_over(worker);
-			set_stretch(worker, copy, copy->grain, to < phase ? to : phase);
+			set_stretch(worker, copy, copy->grain, 0, to < phase ? to : phase);
 			rh_seats_do(worker, JOB_RUN, copy->lanes, worker->lanes);
 		}
 	}

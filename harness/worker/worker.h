@@ -70,6 +70,7 @@ struct copy {
 	struct lane *lanes;
 	_Atomic bool careful;		/* an allocation failed: slots may hold NULL */
 	uint64_t grain;			/* where it stands; objects live since grain 0 */
+	uint64_t timed_grain;		/* the segment in hand is timed from here */
 };
 
 /* A word all lanes arrive at; the last one opens it. */
