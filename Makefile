@@ -71,6 +71,7 @@ $(B)/gen/version.h: FORCE
 # These stand between the replay and the allocator: a register move and a jump, no frame.
 EXTRA_alloc_heap_libc := -fomit-frame-pointer
 EXTRA_alloc_heap_null := -fomit-frame-pointer
+EXTRA_alloc_stack_pools_pools := -fomit-frame-pointer -fno-tree-slp-vectorize
 
 # The replay loop holds six values over each call and x86-64 keeps six registers: a frame
 # pointer would push one of them to memory (+1 instruction per event).

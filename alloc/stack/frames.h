@@ -63,8 +63,8 @@ struct rh_frames {
 	uintptr_t guard;	/* lo plus what is kept free below */
 	uintptr_t sp, fp;
 	uintptr_t defer;	/* innermost defer record, 0 = none */
-	uint32_t depth;		/* frames but the first */
 	uint32_t tag;		/* the owner's; see rh_frames_start */
+	uint32_t depth;		/* frames but the first */
 };
 
 /* What a move did. */
@@ -91,8 +91,8 @@ static inline void rh_frames_start(struct rh_frames *f, uint32_t tag)
 	top[1] = (uintptr_t)&rh_frame_kinds[RH_FRAME_FIRST];
 	f->sp = f->fp = (uintptr_t)top;
 	f->defer = 0;
-	f->depth = 0;
 	f->tag = tag;
+	f->depth = 0;
 }
 
 /* bytes as of rh_frame_bytes. */

@@ -62,7 +62,6 @@ static int pools_open(struct rh_stacks **out, const void *knobs_given,
 	stacks->profile = &rh_pool_profiles[knobs->profile];
 	stacks->guard_bytes = stacks->profile->guard_bytes;
 	stacks->start_bytes = STACK_LEAST;
-	atomic_store(&stacks->start_room, STACK_LEAST - stacks->guard_bytes);
 	stacks->max_bytes = knobs->max;
 	stacks->shrink_on = knobs->shrink;
 	stacks->heap_ops = heap_ops;
@@ -119,6 +118,9 @@ static int pools_lane_open(struct rh_stacks *stacks, struct rh_lane *heap_lane,
 	if (!lane)
 		return rh_fail(err, RH_OS, "pools: no memory for a lane");
 	lane->stacks = stacks;
+	lane->gfree = &rh_no_task;
+	lane->gfree_room = GFREE_KEEP;
+	atomic_store(&lane->start_room, rh_world_room(stacks));
 	lane->heap_lane = heap_lane;
 	rh_lock(&stacks->world);
 	if (!thread_stacks(lane)) {
@@ -147,20 +149,28 @@ static void pools_lane_close(struct rh_stack_lane *lane)
 	rh_unlock(&stacks->world);
 }
 
-/* ---- spawn and exit ---- */
+/* ---- spawn and exit ----
+ *
+ * Both say that they work and compare the room of a stack with that of new ones. That
+ * one comparison fails for a task without a stack, for one of another size, for an empty
+ * list (rh_no_task) and while the world is stopped. The tail calls keep the fast paths
+ * free of a frame.
+ */
 
 static __attribute__((noinline)) void *spawn_slow(struct rh_stack_lane *lane, size_t asked)
 {
 	struct rh_stacks *stacks = lane->stacks;
-	size_t bytes = stacks->start_bytes;
 	struct task *task = NULL;
+	size_t bytes;
 
+	stack_enter(lane);
+	bytes = stacks->start_bytes;
 	while (bytes < asked && bytes < stacks->max_bytes)
 		bytes *= 2;
 	if (bytes >= asked && bytes <= stacks->max_bytes)
 		task = rh_task_take(lane, bytes, asked > stacks->start_bytes);
 	if (task) {
-		stack_add(&lane->n.spawns, 1);
+		lane->n.spawns++;
 		rh_frames_start(&task->frames, TASK_ALIVE);
 	} else {
 		stack_add(&lane->n.refused, 1);
@@ -169,24 +179,22 @@ static __attribute__((noinline)) void *spawn_slow(struct rh_stack_lane *lane, si
 	return task;
 }
 
-static inline uint32_t start_room(const struct rh_stacks *stacks)
+static inline bool as_new(const struct rh_stack_lane *lane, const struct task *task)
 {
-	return atomic_load_explicit(&stacks->start_room, memory_order_relaxed);
+	return task_room(task) == atomic_load_explicit(&lane->start_room, memory_order_acquire);
 }
 
 static void *pools_spawn(struct rh_stack_lane *lane, size_t stack_bytes)
 {
-	struct rh_stacks *stacks = lane->stacks;
 	struct task *task;
 
-	stack_enter(lane);
+	stack_claim(lane);
 	task = lane->gfree;
-	if (stack_unlikely(!task || stack_bytes > STACK_LEAST ||
-			   task->frames.hi - task->frames.guard != start_room(stacks)))
+	if (stack_unlikely(stack_bytes > STACK_LEAST || !as_new(lane, task)))
 		return spawn_slow(lane, stack_bytes);
 	lane->gfree = task->next;
-	lane->gfree_count--;
-	stack_add(&lane->n.spawns, 1);
+	lane->gfree_room++;
+	lane->n.spawns++;
 	rh_frames_start(&task->frames, TASK_ALIVE);
 	stack_leave(lane);
 	return task;
@@ -194,6 +202,8 @@ static void *pools_spawn(struct rh_stack_lane *lane, size_t stack_bytes)
 
 static __attribute__((noinline)) void exit_slow(struct rh_stack_lane *lane, struct task *task)
 {
+	lane->gfree_room += lane->gfree_room < 0;	/* what found no room */
+	stack_enter(lane);
 	rh_task_put(lane, task);
 	stack_leave(lane);
 }
@@ -202,22 +212,21 @@ static void pools_exit(struct rh_stack_lane *lane, void *handle)
 {
 	struct task *task = handle;
 
-	stack_enter(lane);
-	assert(task->frames.tag == TASK_ALIVE);
-	stack_add(&lane->n.exits, 1);
-	if (stack_unlikely(task->frames.hi - task->frames.guard != start_room(lane->stacks) ||
-			   lane->gfree_count >= GFREE_MAX - 1)) {
+	stack_claim(lane);
+	if (STACK_DEBUG)
+		assert(task->frames.tag == TASK_ALIVE);
+	if (stack_unlikely(!as_new(lane, task) || --lane->gfree_room < 0)) {
 		exit_slow(lane, task);
 		return;
 	}
 	task->frames.tag = TASK_DEAD;
 	task->next = lane->gfree;
 	lane->gfree = task;
-	lane->gfree_count++;
 	stack_leave(lane);
 }
 
 /* ---- calls ---- */
+
 
 static int pools_call(struct rh_stack_lane *lane, void *handle, size_t frame_bytes)
 {

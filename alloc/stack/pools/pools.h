@@ -38,6 +38,12 @@ enum stack_rank {
 	STACK_RANK_PAGES = 150,
 };
 
+#ifdef RH_DEBUG
+enum { STACK_DEBUG = 1 };
+#else
+enum { STACK_DEBUG = 0 };
+#endif
+
 enum {
 	STACK_LEAST = 2048,
 	STACK_LEAST_LOG2 = 11,
@@ -45,7 +51,8 @@ enum {
 	STACK_CACHE_BYTES = 32768,	/* of each order in a lane, at most */
 	STACK_SPAN_PAGES = 4,		/* 32 KiB */
 	STACK_SIZES = 64,		/* log2 of pages */
-	GFREE_MAX = 64, GFREE_BATCH = 32,
+	GFREE_KEEP = 63,		/* dead tasks of a lane; one more and half go */
+	GFREE_BATCH = 32,
 	TASK_CHUNK_BYTES = 65536,
 	SPAN_BATCH = 64,
 };
@@ -81,6 +88,12 @@ struct task {
 };
 _Static_assert(sizeof(struct task) == RH_CACHE_LINE, "a spawn touches one line of its task");
 
+/* Room above the guard; what a spawn compares. */
+static inline uint32_t task_room(const struct task *task)
+{
+	return (uint32_t)(task->frames.hi - task->frames.guard);
+}
+
 struct task_chunk {
 	struct task_chunk *next;
 	uint32_t count;			/* tasks made; the lane that fills it writes */
@@ -92,7 +105,6 @@ enum { TASK_CHUNK_TASKS = (TASK_CHUNK_BYTES - RH_CACHE_LINE) / (int)sizeof(struc
 /* What a lane counts. One row per figure of `stats`. */
 #define STACK_COUNTERS(X) \
 	X(spawns, "spawn", "count") \
-	X(exits, "exit", "count") \
 	X(refused, "refused", "count") \
 	X(overflows, "overflows", "count") \
 	X(unmatched, "returns_without_call", "count") \
@@ -100,6 +112,8 @@ enum { TASK_CHUNK_TASKS = (TASK_CHUNK_BYTES - RH_CACHE_LINE) / (int)sizeof(struc
 	X(g_global, "g.global_hits", "count") \
 	X(g_new, "g.made", "count") \
 	X(g_batches, "g.batches_to_global", "count") \
+	X(g_out, "g.to_global", "count") \
+	X(g_in, "g.from_global_or_new", "count") \
 	X(cache_hits, "stackcache.hits", "count") \
 	X(cache_refills, "stackcache.refills", "count") \
 	X(cache_releases, "stackcache.releases", "count") \
@@ -121,7 +135,7 @@ struct stack_counters {
 #undef X
 };
 
-/* Written by the owner, read by anybody. */
+/* Written by the owner, read by anybody; spawns, alone, is read at rest. */
 #define stack_load(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 #define stack_add(p, v) __atomic_store_n((p), stack_load(p) + (v), __ATOMIC_RELAXED)
 #define stack_likely(x) __builtin_expect(!!(x), 1)
@@ -135,9 +149,12 @@ struct stack_cache {
 struct rh_stack_lane {
 	/* hot: spawn and exit */
 	struct rh_stacks *stacks;
-	struct task *gfree;		/* dead tasks, the last to die first */
-	uint32_t gfree_count;
+	struct task *gfree;		/* dead tasks, the last to die first; ends in rh_no_task */
+	int32_t gfree_room;		/* how many more it takes: GFREE_KEEP less its length */
 	_Atomic uint32_t inside;	/* 1 while an operation runs */
+	_Atomic uint32_t start_room;	/* hi - guard of a stack of the size new ones have; or
+					 * ROOM_STOPPED while lanes may not work: then no stack
+					 * matches and spawn and exit leave their fast path */
 	struct stack_counters n;
 	struct stack_cache cache[STACK_ORDERS];
 	struct rh_lane *heap_lane;
@@ -169,7 +186,6 @@ struct page_source {
 struct rh_stacks {
 	/* read by every operation, written by cycles */
 	_Atomic uint32_t stopping;	/* enum world_state bits */
-	_Atomic uint32_t start_room;	/* start_bytes less the guard: hi - guard of such a stack */
 	uint32_t start_bytes;
 	uint32_t guard_bytes;
 	const struct pool_profile *profile;
@@ -230,14 +246,24 @@ enum world_state {
 };
 
 void rh_stack_wait_outside(struct rh_stack_lane *lane);
-int rh_world_init(struct rh_stacks *stacks);
+void rh_world_init(struct rh_stacks *stacks);
+/* What lanes compare when the world runs. */
+uint32_t rh_world_room(const struct rh_stacks *stacks);
 void rh_world_gc_begin(struct rh_stack_lane *lane);
 void rh_world_gc_end(struct rh_stack_lane *lane);
 
-static inline void stack_enter(struct rh_stack_lane *lane)
+#define ROOM_STOPPED UINT32_MAX
+
+/* Says "working"; what may not be moved is looked at after. */
+static inline void stack_claim(struct rh_stack_lane *lane)
 {
 	atomic_store_explicit(&lane->inside, 1, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static inline void stack_enter(struct rh_stack_lane *lane)
+{
+	stack_claim(lane);
 	if (stack_unlikely(atomic_load_explicit(&lane->stacks->stopping, memory_order_acquire)))
 		rh_stack_wait_outside(lane);
 }
@@ -288,6 +314,7 @@ void rh_pages_lane_close(struct rh_stack_lane *lane);
 void rh_pages_close(struct rh_stacks *stacks);
 
 /* task.c: dead tasks, local and global */
+extern struct task rh_no_task;		/* has no stack; never written */
 struct task *rh_task_take(struct rh_stack_lane *lane, size_t bytes, bool exact);
 void rh_task_put(struct rh_stack_lane *lane, struct task *task);
 void rh_tasks_purge(struct rh_stack_lane *lane);

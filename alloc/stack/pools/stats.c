@@ -16,22 +16,26 @@ void rh_stack_counters_add(struct stack_counters *sum, const struct stack_counte
 void rh_pools_stats(struct rh_stacks *stacks, rh_stat_fn *emit, void *ctx)
 {
 	struct stack_counters sum;
-	uint64_t in_use, tasks;
+	uint64_t in_use, exits;
 
 	rh_lock(&stacks->world);
 	sum = stacks->retired;
 	in_use = (uint64_t)stacks->retired_in_use;
+	exits = 0;
 	for (struct rh_stack_lane *lane = stacks->lanes; lane; lane = lane->next) {
 		rh_stack_counters_add(&sum, &lane->n);
 		in_use += (uint64_t)stack_load(&lane->d_in_use);
+		exits += (uint64_t)(GFREE_KEEP - lane->gfree_room);
 	}
-	tasks = sum.spawns - sum.exits;
-	emit(ctx, "stacks.tasks", "count", tasks);
+	/* Who is on a list came by exit, or was moved there; who left did by spawn or move. */
+	exits += sum.spawns + sum.g_out - sum.g_in;
+	emit(ctx, "stacks.tasks", "count", sum.spawns - exits);
 	emit(ctx, "stacks.reserved", "bytes", in_use);
 	emit(ctx, "stacks.task_structs", "bytes", stacks->chunk_count * TASK_CHUNK_BYTES);
 	emit(ctx, "pools.StackInuse", "bytes", in_use);
 	emit(ctx, "pools.start_size", "bytes", stacks->start_bytes);
 	emit(ctx, "pools.cycles", "count", stacks->cycles);
+	emit(ctx, "pools.exit", "count", exits);
 	emit(ctx, "pools.g.local_hits", "count", sum.spawns - sum.g_slow);
 #define X(field, name, unit) emit(ctx, "pools." name, unit, sum.field);
 	STACK_COUNTERS(X)

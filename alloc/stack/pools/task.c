@@ -13,6 +13,8 @@
 const struct rh_lock_class rh_gfree_class = { "gfree", STACK_RANK_GFREE, 0 };
 const struct rh_lock_class rh_alltasks_class = { "allg", STACK_RANK_TASKS, 0 };
 
+struct task rh_no_task;
+
 /* ---- new tasks ---- */
 
 static struct task_chunk *new_chunk(struct rh_stacks *stacks)
@@ -39,6 +41,7 @@ static struct task *new_task(struct rh_stack_lane *lane)
 		lane->chunk = chunk;
 	}
 	stack_add(&lane->n.g_new, 1);
+	stack_add(&lane->n.g_in, 1);
 	return &lane->chunk->tasks[lane->chunk->count++];
 }
 
@@ -60,22 +63,23 @@ static struct task *pop(struct task **list)
 }
 
 /* Lane keeps `keep`; the rest goes to the global lists. */
-static void give_global(struct rh_stack_lane *lane, uint32_t keep)
+static void give_global(struct rh_stack_lane *lane, int32_t keep)
 {
 	struct rh_stacks *stacks = lane->stacks;
-	uint32_t moved = lane->gfree_count - keep;
+	uint32_t moved = 0;
 
 	stack_add(&lane->n.g_batches, 1);
 	rh_lock(&stacks->gfree_lock);
-	while (lane->gfree_count > keep) {
-		struct task *task = pop(&lane->gfree);
+	for (; GFREE_KEEP - lane->gfree_room > keep; lane->gfree_room++, moved++) {
+		struct task *task = lane->gfree;
 		bool bare = stacks->profile->g_split && !task->frames.hi;
 
+		lane->gfree = task->next;
 		push(bare ? &stacks->gfree_bare : &stacks->gfree_stack, task);
-		lane->gfree_count--;
 	}
 	atomic_fetch_add_explicit(&stacks->gfree_count, moved, memory_order_relaxed);
 	rh_unlock(&stacks->gfree_lock);
+	stack_add(&lane->n.g_out, moved);
 }
 
 static void take_global(struct rh_stack_lane *lane)
@@ -96,14 +100,15 @@ static void take_global(struct rh_stack_lane *lane)
 	}
 	atomic_fetch_sub_explicit(&stacks->gfree_count, moved, memory_order_relaxed);
 	rh_unlock(&stacks->gfree_lock);
-	lane->gfree_count += moved;
+	lane->gfree_room -= (int32_t)moved;
+	stack_add(&lane->n.g_in, moved);
 	stack_add(&lane->n.g_global, moved > 0);
 }
 
 static void put_back(struct rh_stack_lane *lane, struct task *task)
 {
 	push(&lane->gfree, task);
-	lane->gfree_count++;
+	lane->gfree_room--;
 }
 
 static void drop_stack(struct rh_stack_lane *lane, struct task *task)
@@ -132,12 +137,14 @@ struct task *rh_task_take(struct rh_stack_lane *lane, size_t bytes, bool exact)
 	struct rh_stacks *stacks = lane->stacks;
 	struct task *task;
 
-	stack_add(&lane->n.g_slow, lane->gfree == NULL);
-	if (!lane->gfree && atomic_load_explicit(&stacks->gfree_count, memory_order_relaxed))
+	stack_add(&lane->n.g_slow, lane->gfree == &rh_no_task);
+	if (lane->gfree == &rh_no_task &&
+	    atomic_load_explicit(&stacks->gfree_count, memory_order_relaxed))
 		take_global(lane);
-	task = pop(&lane->gfree);
-	if (task) {
-		lane->gfree_count--;
+	task = lane->gfree;
+	if (task != &rh_no_task) {
+		lane->gfree = task->next;
+		lane->gfree_room++;
 	} else {
 		task = new_task(lane);
 		/* Go makes a new one's stack of the least size, whatever the average. */
@@ -161,13 +168,13 @@ void rh_task_put(struct rh_stack_lane *lane, struct task *task)
 	if (task_stack_bytes(lane->stacks, task) != lane->stacks->start_bytes)
 		drop_stack(lane, task);
 	put_back(lane, task);
-	if (lane->gfree_count >= GFREE_MAX)
+	if (lane->gfree_room < 0)
 		give_global(lane, GFREE_BATCH - 1);
 }
 
 void rh_tasks_purge(struct rh_stack_lane *lane)
 {
-	if (lane->gfree_count)
+	if (lane->gfree_room < GFREE_KEEP)
 		give_global(lane, 0);
 }
 

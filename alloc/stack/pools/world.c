@@ -12,7 +12,8 @@
  * A lane that wants to work says so with a plain store and looks whether the world is
  * being stopped. The order of the two is kept by the one who stops: membarrier(2) makes
  * every running thread of the process pass a full fence. Where the kernel has none,
- * WORLD_FENCED stands in `stopping` for good and each lane fences for itself.
+ * WORLD_FENCED stands in `stopping` for good and each lane fences for itself. Spawn and
+ * exit look at start_room alone, which matches no stack while the world is stopped.
  */
 #include <limits.h>
 #include <linux/membarrier.h>
@@ -29,12 +30,17 @@ static long membarrier(int command)
 	return syscall(SYS_membarrier, command, 0, 0);
 }
 
-int rh_world_init(struct rh_stacks *stacks)
+void rh_world_init(struct rh_stacks *stacks)
 {
 	bool has = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
 
 	atomic_store(&stacks->stopping, has ? 0 : WORLD_FENCED);
-	return has;
+}
+
+uint32_t rh_world_room(const struct rh_stacks *stacks)
+{
+	return atomic_load(&stacks->stopping) & WORLD_FENCED ? ROOM_STOPPED :
+	       stacks->start_bytes - stacks->guard_bytes;
 }
 
 /* Called with lane->inside set; it is set again on return. */
@@ -60,6 +66,8 @@ static void stop(struct rh_stack_lane *lane)
 	struct rh_stacks *stacks = lane->stacks;
 	uint32_t state = atomic_fetch_or(&stacks->stopping, WORLD_STOPPING);
 
+	for (struct rh_stack_lane *other = stacks->lanes; other; other = other->next)
+		atomic_store(&other->start_room, ROOM_STOPPED);
 	if (!(state & WORLD_FENCED))
 		membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 	for (struct rh_stack_lane *other = stacks->lanes; other; other = other->next)
@@ -69,6 +77,8 @@ static void stop(struct rh_stack_lane *lane)
 
 static void start(struct rh_stacks *stacks)
 {
+	for (struct rh_stack_lane *lane = stacks->lanes; lane; lane = lane->next)
+		atomic_store(&lane->start_room, rh_world_room(stacks));
 	atomic_fetch_and(&stacks->stopping, ~(uint32_t)WORLD_STOPPING);
 	rh_futex_wake_private(&stacks->stopping, INT_MAX);
 }
@@ -116,8 +126,6 @@ static void adapt(struct rh_stacks *stacks)
 	while (bytes < want && 2 * bytes <= stacks->max_bytes)
 		bytes *= 2;
 	stacks->start_bytes = (uint32_t)bytes;
-	atomic_store_explicit(&stacks->start_room, (uint32_t)bytes - stacks->guard_bytes,
-			      memory_order_relaxed);
 }
 
 /* A trace may be cut out of the middle of a cycle: an end without a beginning is fine. */
