@@ -58,6 +58,7 @@ struct rh_figure {
 	bool log;
 	double ticks[8];			/* of a logarithmic x axis: 1, 2, 5 or fewer */
 	size_t tick_count;
+	double x_step;				/* of a linear one */
 	double width, height, left, right;	/* pixels */
 	size_t key_rows;			/* of a panel's key; 0 = rows carry their names */
 	double key_height;
@@ -83,6 +84,9 @@ struct rh_draw {
 /* Writes the figure's files. */
 int rh_figure_write(const struct rh_view *view, const struct rh_figure *figure,
 		    const struct rh_draw *draw, struct rh_err *err);
+
+/* 1, 2 or 5 times a power of ten that cuts range into `parts` or fewer. */
+double rh_tick_step(double range, int parts);
 
 /* The built-in drawing, for machines without gnuplot. */
 void rh_figure_svg(const struct rh_view *view, const struct rh_figure *figure, FILE *to);

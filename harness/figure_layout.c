@@ -127,6 +127,14 @@ static void log_ticks(struct rh_figure *figure)
 		figure->tick_count = most;
 }
 
+double rh_tick_step(double range, int parts)
+{
+	double power = pow(10, floor(log10(range / parts)));
+	double digit = range / parts / power;
+
+	return power * (digit > 5 ? 10 : digit > 2 ? 5 : digit > 1 ? 2 : 1);
+}
+
 static void x_range(struct rh_figure *figure)
 {
 	double lo = INFINITY, hi = -INFINITY;
@@ -150,6 +158,7 @@ static void x_range(struct rh_figure *figure)
 	figure->x_max = hi;
 	if (figure->log)
 		log_ticks(figure);
+	figure->x_step = rh_tick_step(hi - lo, TICKS_FIT);
 }
 
 static void y_range(struct rh_figure *figure, size_t panel_first, size_t panel_end, double scale,

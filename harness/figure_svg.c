@@ -37,15 +37,6 @@ static double place(const struct axis *axis, double value)
 	return axis->from + share * (axis->to - axis->from);
 }
 
-/* 1, 2 or 5 times a power of ten, about four to the axis. */
-static double tick_step(double range)
-{
-	double power = pow(10, floor(log10(range / 4)));
-	double digit = range / 4 / power;
-
-	return power * (digit > 5 ? 10 : digit > 2 ? 5 : digit > 1 ? 2 : 1);
-}
-
 static void format_tick(char *text, size_t bytes, double value)
 {
 	static const char *const units[] = { "", "k", "M", "G", "T" };
@@ -103,7 +94,7 @@ static void put_ticks(const struct pen *pen, bool along_x)
 		for (int i = first; i < first + 20 && pow(10, i) <= axis->max; i++)
 			put_tick(pen, along_x, pow(10, i));
 	} else {
-		double step = tick_step(axis->max - axis->min);
+		double step = rh_tick_step(axis->max - axis->min, 4);
 		double first = ceil(axis->min / step);
 
 		for (int i = 0; i < 40 && (first + i) * step <= axis->max; i++)

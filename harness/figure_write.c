@@ -182,6 +182,7 @@ static void write_facts(const struct rh_view *view, const struct rh_figure *figu
 	for (size_t i = 0; i < figure->tick_count; i++)
 		fprintf(to, "%s%.10g", i ? ", " : "", figure->ticks[i]);
 	fputs("'\n", to);
+	put_value("x_step", figure->x_step, to);
 	put_value("x_min", figure->x_min, to);
 	put_value("x_max", figure->x_max, to);
 	put_value("y_min", figure->y_min, to);

@@ -1,6 +1,7 @@
 # rows.gp - one row for each backend: a point and its interval, sorted; the numbers beside it.
 set lmargin at screen px(left)
 set rmargin at screen px(W - right)
+set xtics x_step
 if (log_x) set logscale x 10
 if (log_x) eval sprintf("set xtics (%s)", ticks)
 set xrange [x_min:x_max]

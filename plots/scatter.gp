@@ -2,6 +2,7 @@
 # Down and left is better; nothing beats a point that has no other below it and to its left.
 set lmargin at screen px(left)
 set rmargin at screen px(W - right)
+set xtics x_step
 if (log_x) set logscale x 10
 if (log_x) eval sprintf("set xtics (%s)", ticks)
 set xrange [x_min:x_max]
