@@ -11,6 +11,7 @@
 
 #include "alloc/backend.h"
 #include "harness/command.h"
+#include "harness/probe.h"
 #include "traces/gen.h"
 #include "traces/import.h"
 
@@ -130,6 +131,25 @@ static void list_generators(struct list *list)
 					   .example = rh_generators[i]->stresses });
 }
 
+static void list_probes(struct list *list)
+{
+	const struct rh_run_config plain = { .reps = 1 };
+
+	for (int i = 0; rh_probes[i]; i++) {
+		char text[300], source[64];
+		const struct rh_probe *probe = rh_probes[i];
+
+		snprintf(source, sizeof(source), "source %s; %s", probe->source, probe->own_pass ?
+			 "a pass of its own" : "rides along");
+		put(list, &(struct entry){ .name = probe->name, .kind = "probe",
+					   .summary = probe->summary,
+					   .absent_why = probe->absent_why ?
+						   probe->absent_why(&plain, text, sizeof(text)) :
+						   NULL,
+					   .example = source });
+	}
+}
+
 static const struct kind {
 	const char *name;
 	void (*walk)(struct list *list);
@@ -137,6 +157,7 @@ static const struct kind {
 	{ "backends", list_backends },
 	{ "generators", list_generators },
 	{ "importers", list_importers },
+	{ "probes", list_probes },
 	{ NULL, NULL }
 };
 
@@ -178,7 +199,7 @@ static const struct rh_opt list_opts[] = {
 
 const struct rh_command rh_cmd_list = {
 	.name = "list",
-	.operands = "backends|generators|importers",
+	.operands = "backends|generators|importers|probes",
 	.summary = "what is there, what is absent, and why",
 	.examples = "reheap list backends\nreheap list importers --json",
 	.opts = list_opts,

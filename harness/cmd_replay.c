@@ -22,7 +22,7 @@
 enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV, FORMAT_MD };
 
 struct replay_opts {
-	const char *backends, *lanes, *copies, *baseline, *probes, *output, *under;
+	const char *backends, *lanes, *copies, *baseline, *probes, *output, *under, *sample;
 	uint64_t reps, seed, timeout_ns, memory_limit, segment_events;
 	int touch, pace, format;
 	bool verify, stats, quiet;
@@ -56,7 +56,9 @@ static const struct rh_opt opts[] = {
 	{ "pace", 0, RH_OPT_NAME, AT(pace), "none", .names = pace_names, .arg = "P",
 	  .help = "none: as fast as the recorded order allows" },
 	{ "probes", 0, RH_OPT_TEXT, AT(probes), "time,memory", .arg = "P[,P...]",
-	  .help = "what is measured: time, memory, all" },
+	  .help = "what is measured, or 'all' (see reheap list probes)" },
+	{ "sample", 0, RH_OPT_TEXT, AT(sample), "32", .arg = "N",
+	  .help = "latency: time one operation in N, at random, or 'every' one" },
 	{ "stats", 0, RH_OPT_FLAG, AT(stats), NULL,
 	  .help = "print what backends count about themselves" },
 	{ "seed", 0, RH_OPT_UINT, AT(seed), "1", .arg = "N", .help = "of the order of trials" },
@@ -130,6 +132,19 @@ static void note_env(struct rh_result *result)
 			}
 		}
 	}
+}
+
+static int parse_sample(const char *text, uint64_t *sample, struct rh_err *err)
+{
+	struct rh_err why;
+
+	*sample = 1;
+	if (strcmp(text, "every") == 0)
+		return 0;
+	if (rh_parse_uint(text, sample, &why) < 0 || *sample == 0 || *sample > 1000000)
+		return rh_fail(err, RH_USAGE, "--sample takes a number from 1 to 1000000 or the "
+			       "word every, not '%s'", text);
+	return 0;
 }
 
 static void fill_config(const struct replay_opts *o, int argc, char **argv,
@@ -206,6 +221,8 @@ static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	fill_config(o, argc, argv, &config, &result);
+	if (parse_sample(o->sample, &config.sample, err) < 0)
+		return err->code;
 	read_argv(&result, words, sizeof(words));
 	code = replay(o, &config, &result, &out, err) < 0 ? err->code : result.exit;
 	rh_outfile_abandon(&out);

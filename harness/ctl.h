@@ -97,6 +97,22 @@ _Static_assert(offsetof(struct rh_ctl_seat, start_ticks) == RH_CACHE_LINE,
 	       "the running line is alone");
 _Static_assert(sizeof(struct rh_ctl_seat) % RH_CACHE_LINE == 0, "seats do not share lines");
 
+/* Memory that a probe shares with the worker, after the seats; laid out by the probe
+ * (harness/latency.h and so on). A lane touches its own part only, while a segment runs. */
+enum rh_area {
+	RH_AREA_LATENCY,	/* struct rh_latency_lane per seat */
+	RH_AREA_LOCKS,		/* struct rh_lock_area */
+	RH_AREA_COUNTERS,
+	RH_AREA_OTHER,
+	RH_AREA_COUNT
+};
+
+/* How RUN and PREROLL replay: another inclusion of the loop. */
+enum rh_ctl_mode {
+	RH_MODE_PLAIN,
+	RH_MODE_TIMED,		/* sampled operations are timed into RH_AREA_LATENCY */
+};
+
 struct rh_ctl_stat {
 	char name[48];
 	char unit[16];
@@ -121,10 +137,14 @@ struct rh_ctl {
 	uint32_t clock_is_counter;	/* what rh_ticks() reads */
 	uint64_t spin_ticks;		/* how long a waiter may spin: 20 us */
 	uint64_t memory_limit;		/* writable private bytes beyond start-up; 0 = none */
+	uint64_t area_offset[RH_AREA_COUNT];	/* from the start of the block; 0 = not there */
+	uint64_t area_bytes[RH_AREA_COUNT];
+	uint64_t sample;		/* RH_MODE_TIMED: one operation in so many, on average */
+	uint64_t seed;			/* of the sampling */
 
 	/* the driver writes: with each command */
 	uint32_t command;		/* enum rh_ctl_command */
-	uint32_t mode;			/* how RUN measures; 0 = plain */
+	uint32_t mode;			/* enum rh_ctl_mode */
 	uint64_t first, count;		/* RUN: virtual grains */
 	uint64_t lead;			/* RUN: grains before `first` that go first, untimed */
 	uint32_t batches;		/* RUN: the lanes time their grains, too */
@@ -157,6 +177,12 @@ struct rh_ctl {
 static inline size_t rh_ctl_bytes(uint32_t seats)
 {
 	return sizeof(struct rh_ctl) + (size_t)seats * sizeof(struct rh_ctl_seat);
+}
+
+/* An area by name; NULL when it was not asked for. */
+static inline void *rh_ctl_area(struct rh_ctl *ctl, enum rh_area area)
+{
+	return ctl->area_offset[area] ? (char *)ctl + ctl->area_offset[area] : NULL;
 }
 
 /* Grain at which copy k of `copies` starts. */

@@ -230,6 +230,50 @@ static void measure(struct rh_result *result, const struct rh_trial *like, uint3
 				      rh_stat_interval(values, count, confidence), values };
 }
 
+/* Readings of probes: the same over the numbers a probe took from each trial. */
+static void measure_reading(struct rh_result *result, const struct rh_trial *like,
+			    uint32_t backend, const struct rh_reading *named)
+{
+	struct rh_metric *metric;
+	double *values = calloc(result->trial_count + 1, sizeof(*values));
+	size_t count = 0;
+
+	for (size_t t = 0; values && t < result->trial_count; t++) {
+		const struct rh_trial *trial = &result->trials[t];
+
+		if (trial->backend != backend || !same_place(trial, like) ||
+		    trial->status != RH_STATUS_OK)
+			continue;
+		for (size_t i = 0; i < trial->reading_count; i++)
+			if (strcmp(trial->readings[i].name, named->name) == 0)
+				values[count++] = trial->readings[i].value;
+	}
+	if (count == 0) {
+		free(values);
+		return;
+	}
+	metric = rh_grow(&result->metrics, &result->metric_count, sizeof(*metric));
+	*metric = (struct rh_metric){ like->trace, backend, like->lanes, like->copies, named->name,
+				      named->unit, named->source, named->better,
+				      rh_stat_interval(values, count, confidence), values };
+}
+
+/* Every name once: a trial may lack what another could read. */
+static void measure_readings(struct rh_result *result, const struct rh_trial *like,
+			     uint32_t backend)
+{
+	for (size_t t = 0; t < result->trial_count; t++) {
+		const struct rh_trial *trial = &result->trials[t];
+
+		if (trial->backend != backend || !same_place(trial, like))
+			continue;
+		for (size_t i = 0; i < trial->reading_count; i++)
+			if (!rh_result_metric(result, like->trace, backend, like->lanes,
+					      like->copies, trial->readings[i].name))
+				measure_reading(result, like, backend, &trial->readings[i]);
+	}
+}
+
 static bool first_of_place(const struct rh_result *result, size_t t)
 {
 	for (size_t u = 0; u < t; u++)
@@ -247,9 +291,11 @@ void rh_result_measure(struct rh_result *result)
 		if (!first_of_place(result, t))
 			continue;
 		harness_bytes = rh_result_harness_bytes(result, like);
-		for (uint32_t b = 0; b < result->backend_count; b++)
+		for (uint32_t b = 0; b < result->backend_count; b++) {
 			for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++)
 				measure(result, like, b, &rows[r], harness_bytes);
+			measure_readings(result, like, b);
+		}
 	}
 }
 

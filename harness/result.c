@@ -3,6 +3,7 @@
  */
 #include "harness/result.h"
 
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,6 +89,9 @@ void rh_result_free(struct rh_result *result)
 	for (size_t i = 0; i < result->trial_count; i++) {
 		free(result->trials[i].segments);
 		free(result->trials[i].stats);
+		free(result->trials[i].readings);
+		free(result->trials[i].latency);
+		json_decref(result->trials[i].probes);
 	}
 	for (size_t i = 0; i < result->metric_count; i++)
 		free(result->metrics[i].values);

@@ -31,6 +31,12 @@ struct rh_segment {
 	uint64_t faults_minor, faults_major, switches_voluntary, switches_involuntary;
 };
 
+/* A number that a probe took from one trial; metrics.c makes metrics of them. */
+struct rh_reading {
+	const char *name, *unit, *source, *better;	/* static */
+	double value;
+};
+
 struct rh_trial {
 	uint32_t trace, program, backend, lanes, copies, rep, order;
 	enum rh_status status;
@@ -45,6 +51,10 @@ struct rh_trial {
 	size_t segment_count;
 	struct rh_ctl_stat *stats;
 	size_t stat_count;
+	struct rh_reading *readings;
+	size_t reading_count;
+	struct json_t *probes;		/* what probes found, by their names; NULL = nothing */
+	struct rh_latency_sum *latency;	/* of the latency probe, for tables and --hgrm */
 };
 
 struct rh_run_program {
@@ -95,10 +105,12 @@ struct rh_result {
 	struct timespec started;
 	double wall_s;
 	enum rh_exit exit;
+	bool partial;			/* a probe that was asked for is absent */
 	struct rh_host host;
 	struct rh_clock clock;
 	/* config */
 	uint64_t reps, seed, memory_limit;
+	uint64_t sample;		/* latency: one operation in so many */
 	const char *touch, *pace, *probes;
 	bool verify;
 	uint32_t baseline;		/* index of a backend */

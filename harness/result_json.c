@@ -292,7 +292,8 @@ static json_t *make_trial(const struct rh_result *result, const struct rh_trial 
 						       count(t->blocked_ns)));
 	json_object_set_new(object, "memory", make_trial_memory(t, harness));
 	json_object_set_new(object, "segments", make_segments(t, harness));
-	json_object_set_new(object, "probes", json_object());
+	json_object_set_new(object, "probes",
+			    t->probes ? json_incref(t->probes) : json_object());
 	if (t->stat_count)
 		add_stats(object, t);
 	return object;

@@ -21,10 +21,11 @@
 #include <string.h>
 
 #include "harness/command.h"
+#include "harness/probe.h"
 #include "traces/trace.h"
 
 #define LANES_DEFAULT UINT32_MAX	/* as recorded, at most one per CPU */
-enum { CONFIDENCE_REPS = 5, EPOCH_EVENTS_COPIES = 1 << 20 };
+enum { CONFIDENCE_REPS = 5, EPOCH_EVENTS_COPIES = 1 << 20, SAMPLE_MEAN = 32 };
 
 /* ---- lists of words ---- */
 
@@ -138,38 +139,10 @@ static int choose_baseline(const char *wanted, struct rh_result *result, struct 
 	return 0;
 }
 
-/* ---- probes ---- */
-
-const struct rh_probe_row rh_probe_rows[] = {
-	{ "time", "wall and CPU time, waits; always on", "own", NULL },
-	{ "memory", "resident and live bytes per segment, faults, what is kept after drain", "sw",
-	  NULL },
-	{ NULL, NULL, NULL, NULL }
-};
-
-static int choose_probes(struct rh_run_config *config, struct rh_err *err)
-{
-	char *copy = strdup(config->probes), *at = copy, *word;
-	int result = 0;
-
-	config->memory = false;
-	while (result == 0 && (word = next_word(&at))) {
-		if (strcmp(word, "memory") == 0 || strcmp(word, "all") == 0)
-			config->memory = true;
-		else if (strcmp(word, "time") != 0)
-			result = rh_fail(err, RH_USAGE, "there is no probe '%s'; there are time, "
-					 "memory, all", word);
-	}
-	free(copy);
-	/* A tool that runs the worker, and the fills of --verify, have pages of their own. */
-	if (config->under || config->verify)
-		config->memory = false;
-	return result;
-}
-
 int rh_run_prepare(struct rh_run_config *config, struct rh_result *result, struct rh_err *err)
 {
-	if (choose_probes(config, err) < 0 ||
+	result->sample = config->sample = config->sample ? config->sample : SAMPLE_MEAN;
+	if (rh_probes_choose(config, result, err) < 0 ||
 	    parse_numbers(config->copies, "copies", false, &config->copy_list, &config->copy_count,
 			  err) < 0)
 		return -1;
@@ -182,10 +155,6 @@ int rh_run_prepare(struct rh_run_config *config, struct rh_result *result, struc
 	if (add_backends(config->backends, result, err) < 0 ||
 	    choose_baseline(config->baseline, result, err) < 0)
 		return -1;
-	if (config->under || config->verify)
-		rh_result_absent(result, "memory", -1, "%s", config->under ?
-				 "workers run under another program, whose pages would be counted" :
-				 "--verify fills every block");
 	return 0;
 }
 
@@ -333,11 +302,37 @@ static void show_progress(const struct rh_run_config *config, const struct rh_re
 
 struct place { uint32_t trace, program, copies; };
 
+/* After the trials of a rep, so that those ran next to each other: the workers of probes that
+ * need one of their own, in the same order. */
+static void run_passes(const struct rh_run_config *config, struct rh_result *result, uint32_t rep,
+		       size_t first)
+{
+	for (size_t p = 0; rh_probes[p]; p++) {
+		const struct rh_probe *probe = rh_probes[p];
+
+		if (!probe->own_pass || !rh_probe_chosen(config, probe) ||
+		    (probe->reps_max && rep >= probe->reps_max))
+			continue;
+		for (size_t t = first; t < result->trial_count && !rh_interrupted; t++) {
+			struct rh_trial *trial = &result->trials[t];
+
+			if (trial->status != RH_STATUS_OK)
+				continue;
+			rh_progress("%s, rep %u of %u: %s, %s",
+				    result->traces[trial->trace].path, rep + 1,
+				    (unsigned)config->reps, result->backends[trial->backend].text,
+				    probe->name);
+			rh_run_pass(config, result, trial, probe);
+		}
+	}
+}
+
 static int run_rep(const struct rh_run_config *config, struct rh_result *result,
 		   const struct place *place, uint32_t rep, size_t first, uint64_t *state,
 		   struct rh_err *err)
 {
 	uint32_t *order = calloc(result->backend_count, sizeof(*order)), ran = 0;
+	size_t trials = result->trial_count;
 
 	if (!order)
 		return rh_fail(err, RH_OS, "no memory for the order of trials");
@@ -362,6 +357,7 @@ static int run_rep(const struct rh_run_config *config, struct rh_result *result,
 		take_backend_status(backend, &trial);
 	}
 	free(order);
+	run_passes(config, result, rep, trials);
 	return rh_interrupted ? rh_fail(err, RH_FAILED, "interrupted") : 0;
 }
 
@@ -459,7 +455,7 @@ static void warn_of_host(const struct rh_run_config *config, struct rh_result *r
 
 static enum rh_exit exit_class(const struct rh_result *result)
 {
-	enum rh_exit code = RH_OK;
+	enum rh_exit code = result->partial ? RH_PARTIAL : RH_OK;
 
 	for (size_t b = 0; b < result->backend_count; b++) {
 		if (result->backends[b].status == RH_STATUS_FAILED)

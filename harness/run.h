@@ -25,9 +25,11 @@ struct rh_run_config {
 	uint64_t memory_limit;		/* 0 = none */
 	uint64_t segment_events;	/* 0 = chosen */
 	enum rh_ctl_touch touch;
+	uint64_t sample;		/* latency: one operation in so many; 0 = 32, 1 = every */
 	bool verify, stats, quiet;
 	/* filled by prepare */
 	bool memory;			/* the memory probe is on */
+	uint32_t probe_set;		/* bit i: rh_probes[i] was chosen and is there */
 	uint32_t *lane_list, *copy_list;	/* lanes 0 = recorded, UINT32_MAX = default */
 	size_t lane_count, copy_count;
 };
@@ -42,8 +44,11 @@ void rh_run_config_free(struct rh_run_config *config);
 void rh_run_trial(const struct rh_run_config *config, struct rh_result *result,
 		  struct rh_trial *trial);
 
-/* Probes by name, for prepare and `reheap list probes`; ends with name NULL. */
-struct rh_probe_row { const char *name, *summary, *source, *absent_why; };
-extern const struct rh_probe_row rh_probe_rows[];
+/* A worker of its own for an own-pass probe (probe.h), after a trial that is ok: the same
+ * program, backend and place. What it finds goes into trial->probes and trial->readings; what
+ * goes wrong makes the probe absent for that backend, and the trial stays as it is. */
+struct rh_probe;
+void rh_run_pass(const struct rh_run_config *config, struct rh_result *result,
+		 struct rh_trial *trial, const struct rh_probe *probe);
 
 #endif

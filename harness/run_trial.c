@@ -4,6 +4,9 @@
  *	start, OPEN | memory | PREROLL (copies) | RUN, memory, RUN, memory ... | STATS | DRAIN |
  *	memory | CLOSE
  *
+ * Probes (probe.h) are asked between these steps. A probe that changes what runs gets a life
+ * of its own (rh_run_pass), of which the trial keeps only what the probe says.
+ *
  * Segments never cross an epoch or the wrap of a copy. Their length is a compromise: the
  * memory curve wants many, but each edge is a barrier that makes lanes wait for the
  * slowest and costs about 0.1 ms outside the timing. One lane gets about 64 segments of at
@@ -20,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/probe.h"
 #include "harness/probe_memory.h"
 #include "harness/run.h"
 #include "traces/event.h"
@@ -40,6 +44,8 @@ struct trial_run {
 	const struct rh_run_program *program;
 	struct rh_worker worker;
 	struct rh_memory_probe memory;
+	const struct rh_probe *own_pass;	/* NULL: the trial's own life */
+	struct rh_probe_set *probes;
 };
 
 static uint64_t segment_grains(const struct trial_run *run)
@@ -149,6 +155,7 @@ static int run_segments(struct trial_run *run, struct rh_err *err)
 		trial->events = event;
 		trial->wall_ns += segment->wall_ns;
 		trial->cpu_ns += segment->cpu_ns;
+		rh_probes_segment(run->probes, segment);
 	}
 	return 0;
 }
@@ -216,39 +223,80 @@ static int live(struct trial_run *run, struct rh_err *err)
 			       TIMEOUT_BASE_S * 1000000000ull + TIMEOUT_EVENT_NS * events),
 	};
 
+	rh_probes_prepare(run->probes, &start);
+	if (run->own_pass && !run->probes->mask)
+		return 0;	/* its preparation failed, and said so */
 	if (rh_worker_start(&run->worker, &start, err) < 0 ||
 	    rh_worker_command(&run->worker, RH_CTL_OPEN, err) < 0)
 		return -1;
-	keep_identity(run);
-	if (config->memory)
+	if (!run->own_pass)
+		keep_identity(run);
+	if (config->memory && !run->own_pass)
 		rh_memory_open(&run->memory, run->worker.pid);
 	trial->anon_start = rh_memory_read(&run->memory);
+	rh_probes_start(run->probes);
 	if (trial->copies > 1 && rh_worker_command(&run->worker, RH_CTL_PREROLL, err) < 0)
 		return -1;
 	if (run_segments(run, err) < 0)
 		return -1;
-	if (config->stats && rh_worker_command(&run->worker, RH_CTL_STATS, err) < 0)
+	rh_probes_end(run->probes);
+	if (config->stats && !run->own_pass && rh_worker_command(&run->worker, RH_CTL_STATS, err) < 0)
 		return -1;
 	keep_stats(run);
 	if (rh_worker_command(&run->worker, RH_CTL_DRAIN, err) < 0)
 		return -1;
 	trial->anon_drained = rh_memory_read(&run->memory);
+	rh_probes_drained(run->probes);
 	if (check_drained(run, err) < 0)
 		return -1;
 	return rh_worker_close(&run->worker, err);
+}
+
+/* A life with the probes that belong to it; `told` is the trial that keeps what they say. */
+static int live_with_probes(struct trial_run *run, struct rh_trial *told, struct rh_err *err)
+{
+	struct rh_probe_set probes;
+	struct rh_probe_run like = { .config = run->config, .result = run->result,
+				     .program = run->program, .trial = told, .life = run->trial,
+				     .worker = &run->worker };
+	int result;
+
+	run->trial->anon_start = run->trial->anon_drained = RH_NONE;
+	run->program = like.program = &run->result->programs[told->program];
+	rh_probes_open(&probes, &like, run->own_pass);
+	run->probes = &probes;
+	result = live(run, err);
+	rh_probes_close(&probes);
+	rh_memory_close(&run->memory);
+	return result;
+}
+
+void rh_run_pass(const struct rh_run_config *config, struct rh_result *result,
+		 struct rh_trial *trial, const struct rh_probe *probe)
+{
+	struct rh_trial life = { .trace = trial->trace, .program = trial->program,
+				 .backend = trial->backend, .lanes = trial->lanes,
+				 .copies = trial->copies, .rep = trial->rep };
+	struct trial_run run = { .config = config, .result = result, .trial = &life,
+				 .worker = { .said_fd = -1 }, .memory = { .fd = -1 },
+				 .own_pass = probe };
+	struct rh_err err = { 0 };
+
+	if (live_with_probes(&run, trial, &err) < 0)
+		rh_probe_failed(result, probe, (int)trial->backend, &err);
+	free(life.segments);
+	rh_worker_end(&run.worker);
 }
 
 void rh_run_trial(const struct rh_run_config *config, struct rh_result *result,
 		  struct rh_trial *trial)
 {
 	struct trial_run run = { .config = config, .result = result, .trial = trial,
-				 .program = &result->programs[trial->program],
 				 .worker = { .said_fd = -1 }, .memory = { .fd = -1 } };
 	struct rh_err err = { 0 };
 
-	trial->anon_start = trial->anon_drained = RH_NONE;
 	trial->status = RH_STATUS_OK;
-	if (live(&run, &err) < 0) {
+	if (live_with_probes(&run, trial, &err) < 0) {
 		trial->code = err.code;
 		trial->status = err.code == RH_ABSENT ? RH_STATUS_ABSENT : RH_STATUS_FAILED;
 		snprintf(trial->why, sizeof(trial->why), "%s", err.text);
@@ -260,6 +308,5 @@ void rh_run_trial(const struct rh_run_config *config, struct rh_result *result,
 		snprintf(trial->why, sizeof(trial->why), "%llu allocations failed, the first at %s",
 			 (unsigned long long)trial->alloc_failed, trial->died_at.text);
 	}
-	rh_memory_close(&run.memory);
 	rh_worker_end(&run.worker);
 }

@@ -49,17 +49,31 @@ struct launch {
 	char **env;
 };
 
+/* Areas follow the seats, each on pages of its own; returns the bytes of all. */
+static size_t place_areas(const struct rh_worker_start *how, uint32_t seats, uint64_t *offsets)
+{
+	size_t bytes = rh_ctl_bytes(seats);
+
+	for (int i = 0; i < RH_AREA_COUNT; i++) {
+		bytes = (bytes + RH_PAGE - 1) / RH_PAGE * RH_PAGE;
+		offsets[i] = how->area_bytes[i] ? bytes : 0;
+		bytes += how->area_bytes[i];
+	}
+	return bytes;
+}
+
 static int make_ctl(struct rh_worker *worker, const struct rh_worker_start *how, int *fd,
 		    struct rh_err *err)
 {
 	uint32_t seats = how->copies * how->program->head->lanes;
+	uint64_t offsets[RH_AREA_COUNT];
 	struct rh_ctl *ctl;
 
 	if (how->copies == 0 || seats > RH_CTL_SEATS_MAX || seats / how->copies !=
 	    how->program->head->lanes)
 		return rh_fail(err, RH_USAGE, "%u copies of %u lanes are more than %d threads",
 			       how->copies, how->program->head->lanes, RH_CTL_SEATS_MAX);
-	worker->ctl_bytes = rh_ctl_bytes(seats);
+	worker->ctl_bytes = place_areas(how, seats, offsets);
 	*fd = memfd_create("reheap-control", MFD_CLOEXEC);
 	if (*fd < 0 || ftruncate(*fd, (off_t)worker->ctl_bytes) < 0)
 		return rh_fail_errno(err, RH_OS, "no control block for a worker");
@@ -80,6 +94,12 @@ static int make_ctl(struct rh_worker *worker, const struct rh_worker_start *how,
 	ctl->clock_is_counter = rh_clock_is_counter;
 	ctl->spin_ticks = (uint64_t)(SPIN_NS / how->clock->ns_per_tick);
 	ctl->memory_limit = how->memory_limit;
+	memcpy(ctl->area_offset, offsets, sizeof(offsets));
+	for (int i = 0; i < RH_AREA_COUNT; i++)
+		ctl->area_bytes[i] = how->area_bytes[i];
+	ctl->mode = how->mode;
+	ctl->sample = how->sample;
+	ctl->seed = how->seed;
 	ctl->failed_seat = ctl->died_seat = UINT32_MAX;
 	return 0;
 }

@@ -35,6 +35,9 @@ struct rh_worker_start {
 	bool turn_over;			/* the program is as recorded, not folded */
 	uint64_t memory_limit;		/* 0 = none */
 	uint64_t deadline_ns;		/* rh_now_ns() after which it is killed; UINT64_MAX never */
+	size_t area_bytes[RH_AREA_COUNT];	/* shared with probes; whole pages */
+	enum rh_ctl_mode mode;
+	uint64_t sample, seed;		/* RH_MODE_TIMED */
 	const char *under; /* words put before the worker's ("valgrind ..."), or NULL */
 };
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/result.h"
+#include "harness/probe.h"
 
 enum { COLUMNS = 9, CELL = 64 };
 
@@ -155,6 +155,9 @@ static void print_place(const struct rh_result *result, const struct rh_trial *l
 		fill_line(result, like, result->floor, &lines[count++]);
 	print_lines(to, lines, count, markdown);
 	fprintf(to, "\n");
+	for (int i = 0; rh_probes[i]; i++)
+		if (rh_probes[i]->print)
+			rh_probes[i]->print(result, like, to, markdown);
 	free(lines);
 }
 

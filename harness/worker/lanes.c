@@ -144,6 +144,7 @@ static void run_segment(struct lane *lane)
 	lane->first_failed_op = RH_NONE;
 	lane->used |= first != lane->end;
 	spread(lane);
+	rh_sample_begin_segment(lane);
 	getrusage(RUSAGE_THREAD, &before);
 	atomic_store_explicit(&seat->running, 1, memory_order_relaxed);
 	gate_pass(lane->worker);
@@ -159,6 +160,7 @@ static void run_segment(struct lane *lane)
 	seat->cpu_ns = thread_cpu_ns() - cpu;
 	atomic_store_explicit(&seat->running, 0, memory_order_relaxed);
 	getrusage(RUSAGE_THREAD, &after);
+	rh_sample_end_segment(lane);
 	charge(seat, &before, &after);
 	seat->op_words = (uint64_t)(lane->end - first);
 	seat->waits = lane->waits;
@@ -349,7 +351,8 @@ static void wrap(struct worker *worker, struct copy *copy)
 static void choose_loop(struct worker *worker, bool verify)
 {
 	for (uint32_t i = 0; i < worker->seats; i++)
-		rh_loop_choose(&worker->lane[i], worker->ctl->touch, verify);
+		rh_loop_choose(&worker->lane[i], worker->ctl->touch, verify,
+			       (enum rh_ctl_mode)worker->ctl->mode);
 }
 
 void rh_seats_run(struct worker *worker, uint64_t first, uint64_t count, bool verify)

@@ -165,6 +165,23 @@ static void misc_op(struct lane *lane, const struct rh_op *op)
 			*(volatile uint64_t *)(p) = 0; \
 	} while (0)
 
+/* Sampled operations are timed; everything else is done as in the plain variants. */
+#define TIMED(call) do { \
+		if (__builtin_expect(--lane->sample.left != 0, 1)) { \
+			call; \
+		} else { \
+			uint64_t begin_ = sample_begin(&lane->sample), end_; \
+			uint32_t cpu_; \
+			\
+			call; \
+			end_ = rh_ticks_end(&cpu_); \
+			rh_sample_put(lane, op, begin_, end_, cpu_); \
+		} \
+	} while (0)
+
+/* Who made the block: told a remote free from a local one. */
+#define BIRTH(slot) (lane->copy->birth[slot] = (uint16_t)(lane->index + 1))
+
 #define LOOP_NAME loop_none
 #define LOOP_CAREFUL 0
 #define BORN(slot, p, size, align, zeroed) ((void)0)
@@ -206,6 +223,38 @@ static void misc_op(struct lane *lane, const struct rh_op *op)
 #define OPERATION(kind, size, call) call
 #include "harness/worker/loop.inc"
 
+#define LOOP_NAME loop_timed_none
+#define LOOP_CAREFUL 0
+#define BORN(slot, p, size, align, zeroed) BIRTH(slot)
+#define DIES(slot, p, size) ((void)0)
+#define RESIZED(slot, p, size_old, size_new) BIRTH(slot)
+#define OPERATION(kind, size, call) TIMED(call)
+#include "harness/worker/loop.inc"
+
+#define LOOP_NAME loop_timed_first
+#define LOOP_CAREFUL 0
+#define BORN(slot, p, size, align, zeroed) do { BIRTH(slot); TOUCH_FIRST(p, size); } while (0)
+#define DIES(slot, p, size) ((void)0)
+#define RESIZED(slot, p, old, new) do { BIRTH(slot); TOUCH_FIRST(p, new); } while (0)
+#define OPERATION(kind, size, call) TIMED(call)
+#include "harness/worker/loop.inc"
+
+#define LOOP_NAME loop_timed_page
+#define LOOP_CAREFUL 0
+#define BORN(slot, p, size, align, zeroed) do { BIRTH(slot); touch_pages(p, size); } while (0)
+#define DIES(slot, p, size) ((void)0)
+#define RESIZED(slot, p, old, new) do { BIRTH(slot); touch_pages(p, new); } while (0)
+#define OPERATION(kind, size, call) TIMED(call)
+#include "harness/worker/loop.inc"
+
+#define LOOP_NAME loop_timed_full
+#define LOOP_CAREFUL 0
+#define BORN(slot, p, size, align, zeroed) do { BIRTH(slot); memset(p, 0x5a, size); } while (0)
+#define DIES(slot, p, size) ((void)0)
+#define RESIZED(slot, p, old, new) do { BIRTH(slot); memset(p, 0x5a, new); } while (0)
+#define OPERATION(kind, size, call) TIMED(call)
+#include "harness/worker/loop.inc"
+
 #define LOOP_NAME loop_verify
 #define LOOP_CAREFUL 1
 #define BORN(slot, p, size, align, zeroed) rh_verify_born(lane, slot, p, size, align, zeroed)
@@ -214,30 +263,30 @@ static void misc_op(struct lane *lane, const struct rh_op *op)
 #define OPERATION(kind, size, call) call
 #include "harness/worker/loop.inc"
 
-static loop_fn *loop_for(enum rh_ctl_touch touch, bool no_memory)
+static loop_fn *loop_for(enum rh_ctl_touch touch, bool no_memory, bool timed)
 {
-	if (no_memory)
-		return touch == RH_TOUCH_NONE || touch == RH_TOUCH_RECORDED ? loop_none
-									    : loop_first;
-	switch (touch) {
-	case RH_TOUCH_FIRST:
-		return loop_first;
-	case RH_TOUCH_PAGE:
-		return loop_page;
-	case RH_TOUCH_FULL:
-		return loop_full;
-	default:
-		return loop_none;
-	}
+	static loop_fn *const loops[][2] = {
+		[RH_TOUCH_NONE] = { loop_none, loop_timed_none },
+		[RH_TOUCH_FIRST] = { loop_first, loop_timed_first },
+		[RH_TOUCH_PAGE] = { loop_page, loop_timed_page },
+		[RH_TOUCH_FULL] = { loop_full, loop_timed_full },
+		[RH_TOUCH_RECORDED] = { loop_none, loop_timed_none },
+	};
+
+	/* What hands out no memory can be touched in its first bytes only. */
+	if (no_memory && (touch == RH_TOUCH_PAGE || touch == RH_TOUCH_FULL))
+		touch = RH_TOUCH_FIRST;
+	return loops[touch][timed];
 }
 
-void rh_loop_choose(struct lane *lane, enum rh_ctl_touch touch, bool verify)
+void rh_loop_choose(struct lane *lane, enum rh_ctl_touch touch, bool verify,
+		    enum rh_ctl_mode mode)
 {
 	bool no_memory = lane->heap_ops->caps & RH_CAP_NO_MEMORY;
 
 	lane->loop_careful = verify ? loop_verify : loop_careful;
-	lane->loop = verify || atomic_load(&lane->copy->careful) ? lane->loop_careful :
-								   loop_for(touch, no_memory);
+	lane->loop = verify || atomic_load(&lane->copy->careful) ?
+		     lane->loop_careful : loop_for(touch, no_memory, mode == RH_MODE_TIMED);
 }
 
 void rh_loop_run(struct lane *lane)

@@ -180,7 +180,7 @@ static int map_program(struct rh_program *program, struct rh_err *err)
 }
 
 /* Mapped and touched: our pages are all there before the heap opens. */
-static void *map_touched(size_t bytes)
+void *rh_map_touched(size_t bytes)
 {
 	volatile char *p = rh_map(bytes);
 
@@ -194,16 +194,16 @@ static int make_copies(struct worker *worker, struct rh_err *err)
 	const struct rh_program_head *head = worker->program.head;
 	uint32_t copies = worker->ctl->copies;
 
-	worker->copies = map_touched(copies * sizeof(*worker->copies));
-	worker->lane = map_touched(worker->seats * sizeof(*worker->lane));
+	worker->copies = rh_map_touched(copies * sizeof(*worker->copies));
+	worker->lane = rh_map_touched(worker->seats * sizeof(*worker->lane));
 	if (!worker->copies || !worker->lane)
 		return rh_fail(err, RH_OS, "worker: no memory for %u lanes", worker->seats);
 	for (uint32_t k = 0; k < copies; k++) {
 		struct copy *copy = &worker->copies[k];
 
-		copy->slots = map_touched(((size_t)head->slots + 1) * sizeof(void *));
-		copy->tasks = map_touched(((size_t)head->task_slots + 1) * sizeof(void *));
-		copy->progress = map_touched(worker->lanes * sizeof(*copy->progress));
+		copy->slots = rh_map_touched(((size_t)head->slots + 1) * sizeof(void *));
+		copy->tasks = rh_map_touched(((size_t)head->task_slots + 1) * sizeof(void *));
+		copy->progress = rh_map_touched(worker->lanes * sizeof(*copy->progress));
 		copy->lanes = worker->lane + (size_t)k * worker->lanes;
 		if (!copy->slots || !copy->tasks || !copy->progress)
 			return rh_fail(err, RH_OS, "worker: no memory for the %u slots of copy %u",
@@ -274,6 +274,7 @@ static int open_all(struct worker *worker, struct rh_err *err)
 	worker->spread = worker->seats > 1 && worker->seats <= rh_cpu_count();
 	worker->wait_spin_ticks = worker->seats <= rh_cpu_count() ? ctl->spin_ticks : 0;
 	if (make_copies(worker, err) < 0 ||
+	    rh_sample_open(worker, err) < 0 ||
 	    (ctl->memory_limit && limit_memory(ctl->memory_limit, err) < 0) ||
 	    rh_spec_open(spec, worker->seats, &worker->heap, err) < 0)
 		return -1;

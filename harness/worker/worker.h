@@ -17,6 +17,7 @@
 
 #include "alloc/backend.h"
 #include "harness/ctl.h"
+#include "harness/worker/sample.h"
 #include "traces/event.h"
 
 /* What a lane has published, alone in its pair of lines (the prefetcher of x86 takes two).
@@ -52,6 +53,7 @@ struct lane {
 	uint64_t alloc_failed, first_failed_op;
 	const struct rh_op *end_kept;	/* of a loop that was left for the careful one */
 	uint32_t turns;			/* trace lanes begun since the thread sat down */
+	struct sample sample;		/* of the timed variants */
 
 	/* the coordinator's */
 	struct worker *worker;
@@ -67,6 +69,7 @@ struct lane {
 struct copy {
 	void **slots, **tasks;
 	struct progress *progress;
+	uint16_t *birth;		/* timed variants: lane + 1 that made the block, by slot */
 	struct lane *lanes;
 	_Atomic bool careful;		/* an allocation failed: slots may hold NULL */
 	uint64_t grain;			/* where it stands; objects live since grain 0 */
@@ -105,6 +108,9 @@ struct worker {
 _Noreturn void rh_give_up(struct worker *worker, struct lane *lane, enum rh_exit code,
 			   const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/* Zeroed pages that are all there already. */
+void *rh_map_touched(size_t bytes);
+
 /* Tells the crash handler whose thread this is. */
 void rh_crash_seat(uint32_t seat);
 
@@ -125,10 +131,23 @@ void rh_drain_lane(struct lane *lane);	/* a lane's part, on its thread */
 
 /* --- loop.c --- */
 
-/* Sets the variant a lane runs next: by way of touching, or the verifying one. */
-void rh_loop_choose(struct lane *lane, enum rh_ctl_touch touch, bool verify);
+/* Sets the variant a lane runs next: by way of touching, or the verifying one; timed when
+ * the mode says so and --verify does not. */
+void rh_loop_choose(struct lane *lane, enum rh_ctl_touch touch, bool verify,
+		    enum rh_ctl_mode mode);
 /* Replays [lane->op, lane->end). */
 void rh_loop_run(struct lane *lane);
+
+/* --- sample.c --- */
+
+/* Once, before the heap opens: what the timed variants need. */
+int rh_sample_open(struct worker *worker, struct rh_err *err);
+/* On the lane's thread, before and after a segment; outside its timing. */
+void rh_sample_begin_segment(struct lane *lane);
+void rh_sample_end_segment(struct lane *lane);
+/* One sampled operation; end_cpu from the same read as end. Sets the next gap. */
+void rh_sample_put(struct lane *lane, const struct rh_op *op, uint64_t begin, uint64_t end,
+		   uint32_t end_cpu);
 
 /* --- verify.c: every check ends in rh_give_up --- */
 
