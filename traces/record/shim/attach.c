@@ -73,14 +73,16 @@ static bool area_path(char *path, size_t room)
 
 static bool map_producers(void)
 {
-	size_t bytes = (RH_RINGS + 1) * sizeof(struct producer);
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+	size_t bytes = (RH_RINGS + 1) * sizeof(struct producer) +
+		       SHIM_OWNERS * sizeof *shim.owners;
+	char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (p == MAP_FAILED)
+	if (p == (char *)MAP_FAILED)
 		return false;
 	wipe_works = madvise(p, bytes, MADV_WIPEONFORK) == 0;
-	shim.producers = p;
+	shim.producers = (struct producer *)p;
+	shim.owners = (void *)(p + (RH_RINGS + 1) * sizeof(struct producer));
 	return true;
 }
 
@@ -292,6 +294,7 @@ static struct producer *use_ring(uint32_t index)
 	memset(p, 0, sizeof *p);
 	p->busy = shim_stack();
 	p->ring = ring;
+	p->id = index + 1;
 	p->data = rh_area_data(shim.area, index);
 	p->head = &ring->head;
 	p->mask = atomic_load(&ring->mask);

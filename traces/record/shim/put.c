@@ -274,7 +274,7 @@ void shim_put_odd(uint64_t kind_flags, uint64_t address, uint64_t size, const vo
 						    shim.counter ? shim_counter_after() : shim_clock() };
 		return;
 	}
-	now = shim_stamp(p);
+	now = shim_stamp(p, address);
 	p->busy = frame;
 	SHIM_BARRIER();
 	shim_put_slow(p, kind_flags, address, size, now, caller);

@@ -39,7 +39,10 @@
 #define SHIM_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define SHIM_BARRIER() __asm__ volatile("" ::: "memory")
 
-enum { SHIM_SIDE = 7 };		/* records a signal handler may leave behind */
+enum {
+	SHIM_SIDE = 7,			/* records a signal handler may leave behind */
+	SHIM_OWNERS = 1 << 16,		/* 512 KiB: exact for 1 MiB of neighbouring blocks */
+};
 
 struct side_record { uint64_t kind_flags, address, size, now; };
 
@@ -62,7 +65,8 @@ struct producer {
 	struct rh_ring *ring;		/* NULL: wiped by fork, or never attached */
 	uint32_t grow;			/* widen the ring as soon as it is empty */
 	uint32_t site;			/* last SITE written */
-	uint64_t pad1[4];
+	uint64_t id;			/* of the ring in owners[] */
+	uint64_t pad1[3];
 	struct side_record side[SHIM_SIDE];
 	uint64_t pad2[4];
 };
@@ -83,6 +87,7 @@ struct shim {
 	_Atomic uint32_t thread_next;
 	_Atomic uint32_t starting;	/* one thread at a time maps the area */
 	uint64_t default_stack;
+	_Atomic uint64_t *owners;	/* SHIM_OWNERS slots; see shim_counter_owned */
 };
 extern struct shim shim;
 
@@ -141,13 +146,8 @@ static inline uint64_t shim_counter(void)
 #endif
 }
 
-/*
- * The counter, not before what came before it has happened. A bare rdtsc may run ahead of
- * the load that brought the pointer to free (848 ticks were seen, once in two million
- * hand-overs between two spinning threads), and then the free is stamped before the
- * alloc. What follows needs no fence: no store is visible before rdtsc retires. The
- * fence costs 6 ns in a loop of nothing but malloc and free.
- */
+/* The counter, not before what came before it has happened. What follows needs no fence:
+ * no store is visible before rdtsc has retired. */
 static inline uint64_t shim_counter_after(void)
 {
 #if defined(__x86_64__)
@@ -156,6 +156,35 @@ static inline uint64_t shim_counter_after(void)
 	__asm__ volatile("isb" ::: "memory");
 #endif
 	return shim_counter();
+}
+
+/*
+ * The stamp that orders this event after all earlier ones of its block. A bare rdtsc may
+ * run ahead of the load that brought the pointer: 848 ticks were seen, once in two million
+ * hand-overs between two spinning threads, and the free was stamped before its alloc. A
+ * fence prevents that, but it waits for every cache miss under way: 6 ns in a loop of
+ * nothing but malloc, 100 in a program with a large heap. So it is taken only when the
+ * block's last event was another ring's (events of one ring are in order by themselves).
+ *
+ * owners[] remembers, for 64 Ki slots, address and ring of the last event there. Another
+ * thread's entry is seen in time: it was written before the block was passed on, and
+ * reading it depends on the pointer. A slot taken by another address means a fence too
+ * many, never one too few.
+ */
+static inline __attribute__((always_inline)) uint64_t shim_counter_owned(const struct producer *p,
+									 uint64_t address)
+{
+#if defined(__x86_64__)
+	_Atomic uint64_t *slot = &shim.owners[address >> 4 & (SHIM_OWNERS - 1)];
+	uint64_t mine = address << 16 | p->id;
+
+	if (SHIM_LIKELY(atomic_load_explicit(slot, memory_order_relaxed) == mine))
+		return shim_counter();
+	atomic_store_explicit(slot, mine, memory_order_relaxed);
+#else
+	(void)p, (void)address;
+#endif
+	return shim_counter_after();
 }
 
 /* Where the stack is now; the value of `busy`. */
@@ -178,7 +207,8 @@ static inline __attribute__((always_inline)) uintptr_t shim_stack(void)
  * (it does every few milliseconds): the error is a few events and never more than a beat.
  * From the second thread on every event reads the clock, for the order depends on it.
  */
-static inline __attribute__((always_inline)) uint64_t shim_stamp(struct producer *p)
+static inline __attribute__((always_inline)) uint64_t shim_stamp(struct producer *p,
+								 uint64_t address)
 {
 	uint64_t now;
 
@@ -188,7 +218,7 @@ static inline __attribute__((always_inline)) uint64_t shim_stamp(struct producer
 		return p->last;
 	}
 	if (!p->sample)
-		return shim_counter_after();
+		return shim_counter_owned(p, address);
 	now = shim_counter();
 	p->last = now;
 	p->skip = p->sample;
@@ -211,7 +241,7 @@ static inline __attribute__((always_inline)) void shim_put(uint64_t kind_flags, 
 	}
 	/* Clock before busy: a handler in between records first and later; the reader
 	 * then moves our stamp up to its, which is the direction that stays true. */
-	now = shim_stamp(p);
+	now = shim_stamp(p, address);
 	p->busy = shim_stack();
 	SHIM_BARRIER();
 	pos = p->pos;

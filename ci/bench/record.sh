@@ -1,0 +1,139 @@
+#!/bin/sh
+# record.sh BUILD [ROUNDS] - what recording costs: plain, a no-op interposer, reheap and
+# heaptrack, one after the other in every round, so that a noisy neighbour hits all alike.
+# Every program times itself: start-up and the writing of traces are not in the figures.
+# Prints medians over the rounds and the ns that each recorder adds to a call, on the wall
+# and in CPU time of the program (the wall includes waits for a recorder that has no CPU of
+# its own). `exact` is reheap with --sample 1, a clock read at every call, which is what
+# every program with two threads gets.
+set -eu
+build=${1:-build}
+rounds=${2:-7}
+here=$(dirname "$0")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT INT TERM
+${CC:-cc} -O2 -fPIC -shared "$here/noop_interposer.c" -o "$work/noop.so" -ldl
+make --no-print-directory -s "$build/helpers/malloc_loop" B="$build" NO_DEPS=1 >/dev/null
+
+cat > "$work/lists.pl" <<'EOF'
+use Time::HiRes qw(time clock);
+my ($began, $cpu) = (time, clock);
+for my $round (1 .. 6) {
+	my (%by, @all);
+	for my $i (1 .. 40000) {
+		my $row = { id => $i, name => "row $i" };
+		$by{$row->{name}} = $row;
+		push @all, [ $i, "x" x ($i % 200) ];
+	}
+	delete $by{"row $_"} for grep { $_ % 2 } 1 .. 40000;
+	@all = sort { $a->[1] cmp $b->[1] } @all;
+}
+printf "seconds %.6f %.6f\n", time - $began, clock - $cpu;
+EOF
+cat > "$work/rows.sql" <<'EOF'
+.timer on
+CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT, c TEXT);
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
+INSERT INTO t SELECT i, 'name ' || (i * 7919 % 60000), hex(i) FROM n;
+CREATE INDEX tb ON t(b);
+SELECT count(*) FROM t x JOIN t y ON x.b = y.b WHERE x.c < y.b || 'z';
+SELECT length(group_concat(b || c)) FROM t;
+SELECT sum(length(replace(b || c, 'a', 'bb'))) FROM t;
+EOF
+
+loop() { echo "$build/helpers/malloc_loop $1 $2"; }
+program() {	# NAME -> the command
+	case $1 in
+	loop) loop 10000000 1 ;;
+	threads) loop 10000000 2 ;;
+	perl) echo "perl $work/lists.pl" ;;
+	sqlite) echo "sqlite3 :memory:" ;;
+	esac
+}
+seconds() {	# on stdin what the program printed -> wall and CPU seconds
+	awk '/^seconds/ { print $2, $3 }
+		/Run Time/ { for (i = 1; i < NF; i++) {
+				if ($i == "real") wall += $(i + 1)
+				if ($i == "user" || $i == "sys") cpu += $(i + 1)
+			} timed = 1 }
+		END { if (timed) print wall, cpu }'
+}
+
+input() { if [ "$1" = sqlite ]; then echo "$work/rows.sql"; else echo /dev/null; fi; }
+
+run() {		# RECORDER NAME -> seconds
+	set -- "$1" "$2" "$(program "$2")"
+	case $1 in
+	plain) $3 < "$(input "$2")" ;;
+	noop) LD_PRELOAD=$work/noop.so $3 < "$(input "$2")" ;;
+	reheap) "$build/reheap" record -q -o "$work/t.rht" -- $3 < "$(input "$2")" ;;
+	exact) "$build/reheap" record -q --sample 1 -o "$work/t.rht" -- $3 < "$(input "$2")" ;;
+	heaptrack) heaptrack --raw -o "$work/h" $3 < "$(input "$2")" 2>/dev/null || true
+		rm -f "$work"/h* ;;
+	esac | seconds
+}
+
+recorders="plain noop reheap exact"
+if command -v heaptrack >/dev/null; then
+	recorders="$recorders heaptrack"
+else
+	echo "heaptrack: absent (apt-get install heaptrack), no comparison"
+fi
+names="loop threads"
+command -v perl >/dev/null && names="$names perl"
+command -v sqlite3 >/dev/null && names="$names sqlite"
+
+printf '%s rounds, interleaved; CPU: %s, %s of them; load %s\n' "$rounds" \
+	"$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" "$(nproc)" \
+	"$(cut -d' ' -f1 /proc/loadavg)"
+for name in $names; do
+	"$build/reheap" record -o "$work/t.rht" -- $(program $name) < "$(input $name)" \
+		>/dev/null 2> "$work/summary"
+	calls=$(sed -n 's/.*captured \([0-9]*\) calls.*/\1/p' "$work/summary")
+	i=0
+	: > "$work/figures"
+	while [ $i -lt "$rounds" ]; do
+		for recorder in $recorders; do
+			echo "$recorder $(run $recorder $name)" >> "$work/figures"
+		done
+		i=$((i + 1))
+	done
+	echo
+	echo "$name: $calls calls; $(grep -o '[0-9.]* bytes each' "$work/summary") raw;" \
+		"$(grep -o 'written in.*' "$work/summary" | head -1)"
+	awk -v calls="$calls" -v order="$recorders" '
+		function sorted(a, n,   i, j, t) {	# insertion sort
+			for (i = 2; i <= n; i++)
+				for (j = i; j > 1 && a[j - 1] > a[j]; j--) {
+					t = a[j]; a[j] = a[j - 1]; a[j - 1] = t
+				}
+		}
+		function summary(r, column,   i, a) {
+			for (i = 1; i <= n[r]; i++) a[i] = at[r, i, column]
+			sorted(a, n[r])
+			least = a[1]; most = a[n[r]]
+			return n[r] % 2 ? a[(n[r] + 1) / 2] : (a[n[r] / 2] + a[n[r] / 2 + 1]) / 2
+		}
+		NF == 3 { n[$1]++; at[$1, n[$1], 1] = $2; at[$1, n[$1], 2] = $3 }
+		END {
+			split(order, list, " ")
+			plain = summary("plain", 1); plain_cpu = summary("plain", 2)
+			printf "  %-10s %9s %17s %7s %9s %9s %9s\n", "", "wall s", "[min - max]",
+				"ratio", "CPU s", "ns wall", "ns CPU"
+			for (i = 1; i in list; i++) {
+				r = list[i]
+				if (!n[r]) { printf "  %-10s absent: it did not finish\n", r; continue }
+				cpu = summary(r, 2); wall = summary(r, 1)
+				printf "  %-10s %9.4f [%.4f - %.4f] %7.3f %9.4f %9.1f %9.1f\n", r, wall,
+					least, most, wall / plain, cpu, (wall - plain) * 1e9 / calls,
+					(cpu - plain_cpu) * 1e9 / calls
+				cost[r] = cpu - plain_cpu
+			}
+			if (!("heaptrack" in cost)) exit
+			if (cost["reheap"] > 0)
+				printf "  CPU added by heaptrack / by reheap: %.1f\n",
+					cost["heaptrack"] / cost["reheap"]
+			else
+				print "  reheap: below what these rounds can tell from nothing"
+		}' "$work/figures"
+done
