@@ -21,6 +21,8 @@ name=$(basename "$program" .rht)
 "$reheap" gen churn -o "$temp/churn.rht" seed=1 lanes=1 events=1000000 || exit 1
 
 "$reheap" replay "$program" --backend $backends,bump --lanes 1 --reps 11 -o "$temp/$name.json"
+"$reheap" replay "$program" --backend $backends --lanes 1 --reps 7 --probes latency \
+	-o "$temp/$name-tail.json"
 "$reheap" replay "$temp/sawtooth.rht" --backend $backends --reps 7 -o "$temp/sawtooth.json"
 "$reheap" replay "$temp/churn.rht" --backend $backends --copies 1,2 --reps 7 -o "$temp/churn.json"
 
@@ -35,6 +37,7 @@ draw() {
 }
 mkdir -p plots/gallery
 draw "$name" time-ratio ns-per-event time-memory memory-peak memory-run
+draw "$name-tail" latency latency-kinds
 draw sawtooth time-memory memory-run
 draw churn lanes
 du -bc plots/gallery/*.svg | tail -n 1

@@ -3,12 +3,12 @@
  *
  * Row figures (one point and interval a backend) come from a table: metric, title, axis.
  * The others have a function each in figures_lines.c. A figure asks the metrics by name; a probe
- *that adds its names there gets its picture without a line here:
+ * that adds its names there gets its picture without a line here:
  *
  *	time.ratio, time.ns_per_event, memory.rss_peak_bytes	row figures
  *	counters.WHAT_per_event					a panel each of cache-misses
  *	locks.wait_share					lock-wait
- *	latency.pNN, latency.pNN_N (ns)				latency by percentile: p50, p99_9
+ *	latency.pNN, latency.KIND.pNN_N (ns)			latency by percentile: p50, p99_9
  */
 #include "harness/figures_parts.h"
 
@@ -32,7 +32,7 @@ static const struct row_figure {
 	  "peak RSS of the heap, MiB", "no result has memory.rss_peak_bytes", 1048576, 0,
 	  true },
 	{ "lock-wait", "locks.wait_share", "Time spent waiting for locks (lower is better)",
-	  "share of lane time, %", "the lock probe has not run (--probe locks)", 0.01, 0,
+	  "share of lane time, %", "the lock probe has not run (--probes locks)", 0.01, 0,
 	  true },
 };
 
@@ -183,7 +183,7 @@ static void build_counters(const struct rh_view *view, struct rh_figures *figure
 	figure->note = rh_span_note(view, &span);
 	figure->caption = "What the caches missed, per event of the trace";
 	if (figure->panel_count == 0)
-		figure->absent_why = "the counter probe has not run (--probe counters)";
+		figure->absent_why = "the counter probe has not run (--probes counters)";
 }
 
 void rh_figures_build(const struct rh_view *view, struct rh_figures *figures)

@@ -274,35 +274,39 @@ void rh_build_pareto(const struct rh_view *view, struct rh_figures *figures)
 
 /* ---- latency by percentile ---- */
 
-/* "latency.p99_9" is 1 / (1 - 0.999) = 1000; 0 when the name is no percentile. */
-static double nines_of(const char *name)
+/* With prefix "latency." the name latency.p99_9 is 1 / (1 - 0.999) = 1000; 0 when the name is no
+ * percentile of that prefix. */
+static double nines_of(const char *name, const char *prefix)
 {
+	size_t skip = strlen(prefix);
 	double percent, part = 0.1;
 	char *end;
 
-	if (strncmp(name, "latency.p", 9) != 0 || name[9] < '0' || name[9] > '9')
+	if (strncmp(name, prefix, skip) != 0 || name[skip] != 'p' || name[skip + 1] < '0' ||
+	    name[skip + 1] > '9')
 		return 0;
-	percent = (double)strtoul(name + 9, &end, 10);
+	percent = (double)strtoul(name + skip + 1, &end, 10);
 	if (*end == '_')
 		for (end++; *end >= '0' && *end <= '9'; end++, part /= 10)
 			percent += part * (*end - '0');
 	return *end == '\0' && percent >= 50 && percent < 100 ? 100 / (100 - percent) : 0;
 }
 
+/* A panel of percentiles; nothing when no backend has two. */
 static void add_latency(const struct rh_view *view, struct rh_figure *figure, size_t scene,
-			struct rh_span *span)
+			const char *prefix, const char *panel_name, struct rh_span *span)
 {
 	size_t first = figure->series_count;
 
-	for (size_t b = 0; b < view->brand_count &&
-			   figure->series_count - first < RH_SERIES_MAX; b++) {
-		struct rh_series *series =
-			rh_figure_series(view, figure, figure->panel_count, (int)b,
-					 view->brands[b].label, view->metric_count);
+	for (size_t b = 0; b < view->brand_count && figure->series_count - first < RH_SERIES_MAX;
+	     b++) {
+		struct rh_series *series;
 
+		series = rh_figure_series(view, figure, figure->panel_count, (int)b,
+					  view->brands[b].label, view->metric_count);
 		for (size_t i = 0; i < view->metric_count; i++) {
 			const struct rh_metric *metric = &view->metrics[i];
-			double nines = nines_of(metric->name);
+			double nines = nines_of(metric->name, prefix);
 
 			if (nines > 0 && metric->scene == scene && metric->brand == b) {
 				rh_series_point(series, nines, metric->median);
@@ -314,21 +318,19 @@ static void add_latency(const struct rh_view *view, struct rh_figure *figure, si
 			figure->series_count--;
 	}
 	if (figure->series_count > first)
-		figure->panels[figure->panel_count++].name = view->scenes[scene].label;
+		figure->panels[figure->panel_count++].name = panel_name;
 }
 
-void rh_build_latency(const struct rh_view *view, struct rh_figures *figures)
+static struct rh_figure *start_latency(const struct rh_view *view, struct rh_figures *figures,
+				       const char *name, const char *title)
 {
-	struct rh_figure *figure = rh_figure_start(view, figures, "latency", RH_PERCENTILE,
+	struct rh_figure *figure = rh_figure_start(view, figures, name, RH_PERCENTILE,
 						   RH_PANELS_MAX,
 						   RH_PANELS_MAX * (RH_SERIES_MAX + 1));
-	struct rh_span span = { 0 };
 
-	figure->title = "Latency by percentile (lower is better)";
+	figure->title = title;
 	figure->x_text = "percentile of operations";
 	figure->y_text = "ns";
-	for (size_t s = 0; s < view->scene_count && figure->panel_count < RH_PANELS_MAX / 2; s++)
-		add_latency(view, figure, s, &span);
 	if (view->doc_count) {
 		const json_t *host = json_object_get(view->docs[0].root, "host");
 		double step = rh_json_number(json_object_get(host, "clock"), "granularity_ns");
@@ -336,12 +338,49 @@ void rh_build_latency(const struct rh_view *view, struct rh_figures *figures)
 		/* Three steps of the clock: below that, values are mostly rounding. */
 		figure->floor_ns = step > 0 ? 3 * step : 0;
 	}
-	figure->note = span.n_max ? rh_pool_printf(view->pool,
-						   "median over n = %u trials; grey: three "
-						   "steps of the clock and less",
-						   span.n_max)
-				  : "";
-	figure->caption = "Latency of single operations by percentile";
+	return figure;
+}
+
+static void end_latency(const struct rh_view *view, struct rh_figure *figure,
+			const struct rh_span *span, const char *why)
+{
+	figure->note = "";
+	if (span->n_max)
+		figure->note = rh_pool_printf(view->pool, "median over n = %u trials; grey: three "
+					      "steps of the clock and less", span->n_max);
 	if (figure->panel_count == 0)
-		figure->absent_why = "the latency probe has not run (--probe latency)";
+		figure->absent_why = why;
+}
+
+void rh_build_latency(const struct rh_view *view, struct rh_figures *figures)
+{
+	static const struct {
+		const char *prefix, *word;
+	} kinds[] = {
+		{"latency.alloc.", "alloc"},
+		{"latency.free.", "free"},
+		{"latency.free_remote.", "free from another lane"},
+		{"latency.resize.", "resize"},
+		{"latency.spawn.", "spawn of a task"},
+	};
+	struct rh_figure *figure = start_latency(view, figures, "latency",
+						 "Latency by percentile (lower is better)");
+	struct rh_span span = { 0 };
+
+	for (size_t s = 0; s < view->scene_count && figure->panel_count < RH_PANELS_MAX / 2; s++)
+		add_latency(view, figure, s, "latency.", view->scenes[s].label, &span);
+	figure->caption = "Latency of single operations by percentile";
+	end_latency(view, figure, &span, "the latency probe has not run (--probes latency)");
+
+	figure = start_latency(view, figures, "latency-kinds",
+			       "Latency by kind of operation (lower is better)");
+	span = (struct rh_span){ 0 };
+	for (size_t s = 0; s < view->scene_count; s++)
+		for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]) &&
+				   figure->panel_count < RH_PANELS_MAX; k++)
+			add_latency(view, figure, s, kinds[k].prefix,
+				    rh_pool_printf(view->pool, "%s, %s", kinds[k].word,
+						   view->scenes[s].label), &span);
+	figure->caption = "Latency by kind of operation: where the tail comes from";
+	end_latency(view, figure, &span, "no result has latency by kind of operation");
 }
