@@ -23,9 +23,10 @@ static const struct rh_lock_class persistent_class = {
 	"persistent", TIER_RANK_PERSISTENT, 0
 };
 
-void rh_persistent_init(struct persistent *persistent)
+void rh_persistent_init(struct persistent *persistent, bool guarded)
 {
 	memset(persistent, 0, sizeof(*persistent));
+	persistent->guarded = guarded;
 	rh_lock_init(&persistent->lock, &persistent_class, 0);
 }
 
@@ -68,9 +69,11 @@ void *rh_persistent_alloc(struct persistent *persistent, size_t bytes, size_t al
 {
 	void *p;
 
-	rh_lock(&persistent->lock);
+	if (!persistent->guarded)
+		rh_lock(&persistent->lock);
 	p = alloc_locked(persistent, bytes, align < 8 ? 8 : align);
-	rh_unlock(&persistent->lock);
+	if (!persistent->guarded)
+		rh_unlock(&persistent->lock);
 	return p;
 }
 

@@ -6,7 +6,8 @@
  * of one size with a LIFO free list, carved from 16 KiB pieces of persistent memory.
  *
  * Both return NULL when the system refuses, and may be asked again later.
- * Thread rule: fixalloc is called under the heap lock; persistent has its own lock.
+ * Thread rule: fixalloc is called under the heap lock; persistent has its own lock,
+ * unless it says that it is guarded.
  */
 #ifndef RH_TIERED_FIXALLOC_H
 #define RH_TIERED_FIXALLOC_H
@@ -27,12 +28,13 @@ struct persistent_block;
 
 struct persistent {
 	struct rh_lock lock;
+	bool guarded;			/* a lock of the caller's serves: ours is not taken */
 	uintptr_t at, end;
 	struct persistent_block *blocks;	/* every mapping, for close */
 	uint64_t mapped_bytes;
 };
 
-void rh_persistent_init(struct persistent *persistent);
+void rh_persistent_init(struct persistent *persistent, bool guarded);
 /* Zeroed; align a power of two up to RH_PAGE. */
 void *rh_persistent_alloc(struct persistent *persistent, size_t bytes, size_t align);
 void rh_persistent_close(struct persistent *persistent);

@@ -218,7 +218,8 @@ enum {
 	X(swept_free, "sweep.spans_freed", "count") \
 	X(swept_slots, "sweep.slots_freed", "count") \
 	X(reclaimed_pages, "sweep.reclaimed_pages", "count") \
-	X(credit_sweeps, "sweep.for_credit", "count")
+	X(credit_sweeps, "sweep.for_credit", "count") \
+	X(bitmap_bytes, "GCSys.bitmaps", "bytes")
 
 struct lane_counters {
 #define X(field, name, unit) uint64_t field;
@@ -248,6 +249,7 @@ struct rh_lane {
 	uint32_t stash_pages;
 	struct mspan *stash[STASH_SIZES];	/* empty spans by pages, LIFO */
 	struct mspan *span_cache[SPAN_CACHE_MAX];
+	uintptr_t bits_at, bits_end;		/* bitmaps are carved from here first */
 	/* tiny blocks (collected modes) */
 	uintptr_t tiny;
 	unsigned tiny_offset;
@@ -301,7 +303,7 @@ struct rh_heap {
 	struct page_heap pages;
 	struct arenas arenas;
 	struct fixalloc span_alloc, lane_alloc;
-	struct persistent persistent;
+	struct persistent structs;		/* below the two above; guarded by this lock */
 	uint64_t in_use_bytes, stack_bytes, released_bytes;	/* lanes' deltas folded in */
 	struct rh_lane *lanes;
 	unsigned lane_count, lane_count_max;
@@ -313,9 +315,10 @@ struct rh_heap {
 	struct scavenger scavenger;
 	struct span_list busy[128], busy_large;	/* <= 1.10: large spans in use, by pages */
 
+	struct persistent persistent;		/* maps, bitmaps, sets; has a lock of its own */
+
 	struct rh_lock bits_lock;	/* bitmap pool */
 	void *bits_free[16];		/* by log2 of words */
-	uint64_t bits_bytes;
 
 	struct rh_lock gc_lock;		/* one cycle at a time */
 	struct pacer pacer;

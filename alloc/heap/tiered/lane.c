@@ -37,11 +37,11 @@ static int open_maps(struct rh_heap *heap)
 	if (!heap->spans || !heap->bin_map || !heap->all_spans)
 		return -1;
 	heap->span_alloc = (struct fixalloc){
-		.from = from, .object_bytes = sizeof(struct mspan), .align = 8,
+		.from = &heap->structs, .object_bytes = sizeof(struct mspan), .align = 8,
 		.first = record_span, .ctx = heap,
 	};
 	heap->lane_alloc = (struct fixalloc){
-		.from = from, .object_bytes = sizeof(struct rh_lane), .align = 64, .zero = true,
+		.from = &heap->structs, .object_bytes = sizeof(struct rh_lane), .align = 64, .zero = true,
 	};
 	if (rh_arenas_open(heap) < 0)
 		return -1;
@@ -62,7 +62,8 @@ int rh_tiered_open(struct rh_heap **out, const void *knobs, const struct rh_heap
 	heap->scavenger.on = heap->knobs.scavenge;
 	heap->scavenger.goal_bytes = UINT64_MAX;
 	rh_classes_make(&heap->classes, heap->profile);
-	rh_persistent_init(&heap->persistent);
+	rh_persistent_init(&heap->persistent, false);
+	rh_persistent_init(&heap->structs, true);
 	rh_lock_init(&heap->lock, &rh_mheap_lock_class, 0);
 	rh_lock_init(&heap->bits_lock, &bits_lock_class, 0);
 	rh_central_init(heap);
@@ -83,6 +84,7 @@ void rh_tiered_close(struct rh_heap *heap)
 		return;
 	rh_arenas_close(heap);
 	rh_persistent_close(&heap->persistent);
+	rh_persistent_close(&heap->structs);
 	rh_unmap(heap, sizeof(*heap));
 }
 
@@ -161,6 +163,7 @@ void rh_tiered_lane_close(struct rh_lane *lane)
 		rh_gc_leave(lane);
 	}
 	rh_lock(&heap->gc_lock);
+	rh_lane_drain_bits(lane);
 	rh_lane_drain_pages(lane);
 	rh_lock(&heap->lock);
 	*(lane->prev ? &lane->prev->next : &heap->lanes) = lane->next;

@@ -6,6 +6,7 @@
  *  2. the lane's page cache, when n < 16				no lock
  *  3. under mheap.lock: the same cache refilled with 64 pages, the page
  *     heap, new pages from the system (arena.c)			one lock
+ *     (gc=explicit: a few more spans of that length go into the stash)
  * and brings a span struct from the lane's span cache, refilled by 64 under the lock.
  *
  * Freed spans go to the stash when frees are explicit, because a program that frees
@@ -110,6 +111,7 @@ struct found {
 	uint32_t page;
 	size_t scav_pages;
 	bool zero;		/* every page is known to read as zero */
+	unsigned spare;		/* as many more runs of the same length follow */
 };
 
 static uint64_t run_mask(size_t page_count)
@@ -201,11 +203,64 @@ static bool pages_locked(struct rh_heap *heap, struct rh_lane *lane, size_t page
 	return pages_once(heap, page_count, found);
 }
 
+/* Puts pages into the stash as a span; there is a struct for it. */
+static void stash_pages(struct rh_lane *lane, uintptr_t page, size_t page_count)
+{
+	struct mspan *span = lane->span_cache[--lane->span_cache_count];
+
+	span->base = lane->heap->window + (page << TIER_PAGE_SHIFT);
+	span->page_count = (uint32_t)page_count;
+	span->next = lane->stash[page_count];
+	lane->stash[page_count] = span;
+	lane->stash_pages += (uint32_t)page_count;
+}
+
+static void stash_spares(struct rh_lane *lane, size_t page_count, const struct found *found)
+{
+	for (unsigned i = 1; i <= found->spare; i++)
+		stash_pages(lane, found->page + i * page_count, page_count);
+}
+
+static void stash_page_cache(struct rh_lane *lane)
+{
+	struct page_cache *cache = &lane->pcache;
+	uint64_t released = (uint64_t)__builtin_popcountll(cache->scav & cache->free);
+
+	for (; cache->free; cache->free &= cache->free - 1)
+		stash_pages(lane, cache->page + (unsigned)__builtin_ctzll(cache->free), 1);
+	tier_add(&lane->d_released, -(int64_t)(released << TIER_PAGE_SHIFT));
+}
+
+/* A span of up to 15 pages that the page cache had no run for: several at once, for the
+ * next will not fit either. Only from pages that are there. Heap lock held. */
+static bool several_locked(struct rh_lane *lane, size_t page_count, struct found *found)
+{
+	enum { SPARES = 3 };
+	struct rh_heap *heap = lane->heap;
+
+	if (heap->gc != TIER_GC_EXPLICIT || !heap->profile->radix || heap->knobs.limit ||
+	    page_count >= 16 || !refill_span_cache(heap, lane))
+		return false;
+	if (lane->pcache.free && lane->span_cache_count >= 64) {
+		stash_page_cache(lane);
+		refill_span_cache(heap, lane);
+		rh_pages_fill_cache(heap, &lane->pcache);
+		tier_add(&lane->n.pcache_refills, 1);
+		if (from_page_cache(lane, page_count, found))
+			return true;
+	}
+	if (lane->span_cache_count <= SPARES || !pages_once(heap, page_count * (SPARES + 1), found))
+		return false;
+	found->spare = SPARES;
+	return true;
+}
+
 /* The locked part of a request: whatever `found` still lacks. */
 static bool find_locked(struct rh_lane *lane, size_t page_count, struct found *found)
 {
 	struct rh_heap *heap = lane->heap;
 	uint64_t grown;
+	size_t all;
 	bool ok = true;
 
 	rh_lock(&heap->lock);
@@ -213,12 +268,14 @@ static bool find_locked(struct rh_lane *lane, size_t page_count, struct found *f
 	rh_heap_fold(heap, lane);
 	if (found->page == TIER_NO_PAGE) {
 		tier_add(&lane->n.heap_allocs, 1);
-		ok = rh_limit_admits(heap, page_count) &&
-		     pages_locked(heap, lane, page_count, found);
-		if (ok)
-			found->zero = rh_arena_fresh(heap, found->page, page_count) ||
+		ok = several_locked(lane, page_count, found) ||
+		     (rh_limit_admits(heap, page_count) &&
+		      pages_locked(heap, lane, page_count, found));
+		all = page_count * (1 + found->spare);
+		if (ok && !found->zero)
+			found->zero = rh_arena_fresh(heap, found->page, all) ||
 				      (heap->profile->zero_scavenged &&
-				       found->scav_pages == page_count);
+				       found->scav_pages == all);
 	}
 	if (ok && !found->span) {
 		ok = refill_span_cache(heap, lane);
@@ -234,6 +291,18 @@ static bool find_locked(struct rh_lane *lane, size_t page_count, struct found *f
 	return ok;
 }
 
+static void refill_page_cache(struct rh_lane *lane)
+{
+	struct rh_heap *heap = lane->heap;
+
+	rh_lock(&heap->lock);
+	rh_heap_fold(heap, lane);
+	rh_pages_fill_cache(heap, &lane->pcache);
+	refill_span_cache(heap, lane);
+	rh_unlock(&heap->lock);
+	tier_add(&lane->n.pcache_refills, 1);
+}
+
 /* Steps 2 and 3 of the story. */
 static bool find_pages(struct rh_lane *lane, size_t page_count, bool lock_large,
 		       struct found *found)
@@ -242,14 +311,8 @@ static bool find_pages(struct rh_lane *lane, size_t page_count, bool lock_large,
 
 	*found = (struct found){ .page = TIER_NO_PAGE };
 	if (heap->profile->radix && page_count < 16 && !heap->knobs.limit) {
-		if (!lane->pcache.free) {
-			rh_lock(&heap->lock);
-			rh_heap_fold(heap, lane);
-			rh_pages_fill_cache(heap, &lane->pcache);
-			refill_span_cache(heap, lane);
-			rh_unlock(&heap->lock);
-			tier_add(&lane->n.pcache_refills, 1);
-		}
+		if (!lane->pcache.free)
+			refill_page_cache(lane);
 		if (from_page_cache(lane, page_count, found)) {
 			tier_add(&lane->n.pcache_hits, 1);
 			if (lane->span_cache_count && !lock_large)
@@ -277,7 +340,7 @@ static struct mspan *set_up(struct rh_lane *lane, size_t page_count, unsigned sp
 	atomic_store_explicit(&span->owner, NULL, memory_order_relaxed);
 	tier_add(&lane->d_released, -(int64_t)(found->scav_pages << TIER_PAGE_SHIFT));
 	tier_add(&lane->d_in_use, (int64_t)(page_count << TIER_PAGE_SHIFT));
-	if (!rh_span_bits(heap, span, spc)) {
+	if (!rh_span_bits(lane, span, spc)) {
 		rh_span_set_state(span, SPAN_IN_USE);
 		span->spc = (uint8_t)spc;
 		rh_span_free(lane, span);
@@ -294,7 +357,7 @@ static struct mspan *from_stash(struct rh_lane *lane, size_t page_count, unsigne
 
 	if (page_count >= STASH_SIZES || !(span = lane->stash[page_count]))
 		return NULL;
-	if (!rh_span_bits(lane->heap, span, spc))
+	if (!rh_span_bits(lane, span, spc))
 		return NULL;
 	lane->stash[page_count] = span->next;
 	lane->stash_pages -= (uint32_t)page_count;
@@ -316,6 +379,7 @@ struct mspan *rh_span_alloc(struct rh_lane *lane, size_t page_count, unsigned sp
 		return span;
 	if (!find_pages(lane, page_count, spc < 2 && !lane->heap->profile->large_pcache, &found))
 		return NULL;
+	stash_spares(lane, page_count, &found);
 	return set_up(lane, page_count, spc, &found);
 }
 
@@ -372,6 +436,7 @@ struct mspan *rh_span_alloc_manual(struct rh_lane *lane, size_t page_count)
 
 	if (!find_pages(lane, page_count, false, &found))
 		return NULL;
+	stash_spares(lane, page_count, &found);
 	span = found.span;
 	span->base = lane->heap->window + ((uintptr_t)found.page << TIER_PAGE_SHIFT);
 	span->page_count = (uint32_t)page_count;

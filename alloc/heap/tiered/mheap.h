@@ -46,7 +46,9 @@ bool rh_limit_admits(struct rh_heap *heap, size_t page_count);
 /* ---- mspan.c ---- */
 
 /* Makes room for the bitmaps of a span class. False = exhausted. */
-bool rh_span_bits(struct rh_heap *heap, struct mspan *span, unsigned spc);
+bool rh_span_bits(struct rh_lane *lane, struct mspan *span, unsigned spc);
+/* Gives what the lane has carved no bitmaps from to the pool (lane closes). */
+void rh_lane_drain_bits(struct rh_lane *lane);
 /* Fresh state of a span of class spc (3.2 of the span's life: nothing allocated). */
 void rh_span_init(struct rh_heap *heap, struct mspan *span, unsigned spc);
 /* Next free slot, or NULL when the span has none at or above freeindex. */

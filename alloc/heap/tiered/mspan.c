@@ -20,22 +20,66 @@
 
 #include "alloc/heap/tiered/mheap.h"
 
-static void *bits_take(struct rh_heap *heap, unsigned log)
-{
-	void *p = heap->bits_free[log];
-
-	if (p) {
-		heap->bits_free[log] = *(void **)p;
-		return p;
-	}
-	heap->bits_bytes += 8u << log;
-	return rh_persistent_alloc(&heap->persistent, 8u << log, 8);
-}
+/* A lane carves bitmaps from 4 KiB at a time, so that it takes the lock of the pool once
+ * for sixteen of the longest. */
+enum { LANE_BITS_BYTES = 4096 };
 
 static void bits_give(struct rh_heap *heap, void *p, unsigned log)
 {
 	*(void **)p = heap->bits_free[log];
 	heap->bits_free[log] = p;
+}
+
+/* What is left of the lane's piece, as powers of two. Pool lock held. */
+static void give_rest(struct rh_lane *lane)
+{
+	while (lane->bits_end - lane->bits_at >= 8) {
+		unsigned log = 63 - (unsigned)__builtin_clzll((lane->bits_end - lane->bits_at) / 8);
+
+		bits_give(lane->heap, (void *)lane->bits_at, log);
+		lane->bits_at += 8u << log;
+	}
+}
+
+static void *bits_locked(struct rh_lane *lane, unsigned log)
+{
+	struct rh_heap *heap = lane->heap;
+	void *p = heap->bits_free[log];
+	uintptr_t piece;
+
+	if (p) {
+		heap->bits_free[log] = *(void **)p;
+		return p;
+	}
+	piece = (uintptr_t)rh_persistent_alloc(&heap->persistent, LANE_BITS_BYTES, 8);
+	if (!piece)
+		return NULL;
+	give_rest(lane);
+	lane->bits_at = piece + (8u << log);
+	lane->bits_end = piece + LANE_BITS_BYTES;
+	return (void *)piece;
+}
+
+static void *bits_take(struct rh_lane *lane, unsigned log)
+{
+	void *p = (void *)lane->bits_at;
+
+	tier_add(&lane->n.bitmap_bytes, 8u << log);
+	if (lane->bits_end - lane->bits_at >= 8u << log) {
+		lane->bits_at += 8u << log;
+		return p;
+	}
+	rh_lock(&lane->heap->bits_lock);
+	p = bits_locked(lane, log);
+	rh_unlock(&lane->heap->bits_lock);
+	return p;
+}
+
+void rh_lane_drain_bits(struct rh_lane *lane)
+{
+	rh_lock(&lane->heap->bits_lock);
+	give_rest(lane);
+	rh_unlock(&lane->heap->bits_lock);
 }
 
 static unsigned log2_up(unsigned words)
@@ -58,20 +102,22 @@ static bool tiny_class(const struct rh_heap *heap, unsigned spc)
 	return heap->gc != TIER_GC_EXPLICIT && heap->classes.of[spc].elem_bytes == 16 && spc & 1;
 }
 
-static bool resize_bits(struct rh_heap *heap, struct mspan *span, unsigned words)
+static bool resize_bits(struct rh_lane *lane, struct mspan *span, unsigned words)
 {
+	struct rh_heap *heap = lane->heap;
 	unsigned maps = bitmap_count(heap), log = log2_up(words * maps);
 	uint64_t *bits = span->inline_bits;
 
 	if (words * maps <= SPAN_INLINE_WORDS) {
 		words = SPAN_INLINE_WORDS / maps;
 	} else {
-		rh_lock(&heap->bits_lock);
-		if (span->bit_words * maps > SPAN_INLINE_WORDS)
+		if (span->bit_words * maps > SPAN_INLINE_WORDS) {
+			rh_lock(&heap->bits_lock);
 			bits_give(heap, span->alloc_bits, log2_up(span->bit_words * maps));
-		bits = bits_take(heap, log);
-		rh_unlock(&heap->bits_lock);
+			rh_unlock(&heap->bits_lock);
+		}
 		span->bit_words = 0;
+		bits = bits_take(lane, log);
 		if (!bits)
 			return false;
 		words = (1u << log) / maps;
@@ -84,18 +130,17 @@ static bool resize_bits(struct rh_heap *heap, struct mspan *span, unsigned words
 	return true;
 }
 
-bool rh_span_bits(struct rh_heap *heap, struct mspan *span, unsigned spc)
+bool rh_span_bits(struct rh_lane *lane, struct mspan *span, unsigned spc)
 {
+	struct rh_heap *heap = lane->heap;
 	unsigned words = spc > 1 ? heap->classes.of[spc].bit_words : 1;
 	unsigned slots = heap->classes.of[spc].elem_count;
 
-	if (span->bit_words < words && !resize_bits(heap, span, words))
+	if (span->bit_words < words && !resize_bits(lane, span, words))
 		return false;
 	if (!tiny_class(heap, spc) || span->tiny_bytes >= slots)
 		return true;
-	rh_lock(&heap->bits_lock);
-	span->tiny_live = bits_take(heap, log2_up((slots + 7) / 8));
-	rh_unlock(&heap->bits_lock);
+	span->tiny_live = bits_take(lane, log2_up((slots + 7) / 8));
 	span->tiny_bytes = span->tiny_live ? (uint16_t)slots : 0;
 	return span->tiny_live != NULL;
 }
