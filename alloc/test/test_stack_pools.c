@@ -1,0 +1,425 @@
+/*
+ * test_stack_pools.c - the tiers of the stack pools by their numbers: what is taken from
+ * where, in which order, when it goes back, and how a stack grows and shrinks by version.
+ * Numbers are Go's: sizes, batches, thresholds, and the golden bytes of 1000 parked tasks.
+ */
+#include "alloc/test/stack_kit.h"
+
+#include "alloc/stack/pools/pools.h"
+
+enum { SPAN = 32768 };
+
+static size_t size_of(struct kit *kit, const struct task *task)
+{
+	return task_stack_bytes(kit->stacks, task);
+}
+
+static void call_ok(struct kit *kit, void *task, size_t bytes)
+{
+	assert_int_equal(kit->ops->call(kit->lane[0], task, bytes), 0);
+}
+
+static void cycle(struct kit *kit, unsigned lane)
+{
+	kit->ops->gc_begin(kit->lane[lane]);
+	kit->ops->gc_end(kit->lane[lane]);
+}
+
+/* ---- golden ---- */
+
+static void parked_tasks_cost_what_go_says(void **state)
+{
+	static const char *const specs[] = { "libc/pools", "tiered/pools", "libc/pools:profile=1.22",
+					     "tiered:profile=1.22/pools:profile=1.22",
+					     "tiered:profile=1.10/pools:profile=1.13" };
+	static void *parked[1001];
+
+	(void)state;
+	for (size_t s = 0; s < sizeof(specs) / sizeof(specs[0]); s++) {
+		bool tiered = strncmp(specs[s], "tiered", 6) == 0;
+		uint64_t before, heap_before = 0;
+		struct kit kit;
+
+		kit_open(&kit, specs[s], 1);
+		parked[1000] = kit_spawn(&kit, 0);	/* who spawns the others */
+		before = kit_stat(&kit, "pools.StackInuse");
+		if (tiered)
+			heap_before = kit_heap_stat(&kit, "StackInuse");
+		for (int i = 0; i < 1000; i++)
+			parked[i] = kit_spawn(&kit, 0);
+		assert_int_equal(kit_stat(&kit, "pools.StackInuse") - before, 2031616);
+		if (tiered)
+			assert_int_equal(kit_heap_stat(&kit, "StackInuse") - heap_before, 2031616);
+		assert_int_equal(kit_stat(&kit, "stacks.tasks"), 1001);
+		for (int i = 0; i < 1001; i++)
+			kit.ops->exit(kit.lane[0], parked[i]);
+		assert_int_equal(kit_stat(&kit, "stacks.tasks"), 0);
+		kit_close(&kit);
+	}
+}
+
+/* ---- stackcache and stackpool ---- */
+
+static void small_stacks_come_in_halves_highest_first(void **state)
+{
+	struct task *tasks[17];
+	struct kit kit;
+
+	(void)state;
+	kit_open(&kit, "libc/pools", 1);
+	for (int i = 0; i < 17; i++)
+		tasks[i] = kit_spawn(&kit, 0);
+	/* The first span's upper half, lowest of it first; then its lower half; then another. */
+	for (int i = 1; i < 16; i++)
+		assert_int_equal(tasks[i]->frames.hi - tasks[0]->frames.hi,
+				 i < 8 ? i * 2048 : (i - 16) * 2048);
+	assert_ptr_equal(tasks[15]->span, tasks[0]->span);
+	assert_ptr_not_equal(tasks[16]->span, tasks[0]->span);
+	assert_int_equal(tasks[7]->frames.hi, tasks[0]->span->base + SPAN);
+	/* 3 refills of 2 KiB stacks, and one for the lane's own scheduler stack. */
+	assert_int_equal(kit_stat(&kit, "pools.stackcache.refills"), 4);
+	assert_int_equal(kit_stat(&kit, "pools.stackpool.allocs"), 3 * 8 + 2);
+	kit_close(&kit);
+}
+
+static void cache_releases_half_when_full(void **state)
+{
+	struct stack_cache *cache;
+	struct free_stack *stacks[64];
+	struct kit kit;
+
+	(void)state;
+	kit_open(&kit, "libc/pools", 1);
+	cache = &kit.lane[0]->cache[1];
+	for (int i = 0; i < 64; i++)
+		assert_non_null(stacks[i] = rh_stack_alloc(kit.lane[0], 4096));
+	assert_int_equal(cache->bytes, 0);
+	for (int i = 0; i < 8; i++)
+		rh_stack_free(kit.lane[0], stacks[i], 4096);
+	assert_int_equal(cache->bytes, STACK_CACHE_BYTES);
+	assert_int_equal(kit_stat(&kit, "pools.stackcache.releases"), 0);
+	rh_stack_free(kit.lane[0], stacks[8], 4096);
+	assert_int_equal(cache->bytes, STACK_CACHE_BYTES / 2 + 4096);
+	assert_int_equal(kit_stat(&kit, "pools.stackcache.releases"), 1);
+	for (int i = 9; i < 64; i++)
+		rh_stack_free(kit.lane[0], stacks[i], 4096);
+	rh_cache_flush(kit.lane[0], kit.lane[0]);
+	/* Nobody has any: every span went back, but those of the lane's own two stacks. */
+	assert_null(kit.stacks->pool[1].spans.first);
+	assert_int_equal(kit_stat(&kit, "pools.StackInuse"), 2 * SPAN);
+	kit_close(&kit);
+}
+
+static void one_lock_or_one_each(void **state)
+{
+	struct kit kit;
+
+	(void)state;
+	kit_open(&kit, "libc/pools:profile=1.13", 1);
+	assert_ptr_equal(rh_pool_lock(kit.stacks, 0), rh_pool_lock(kit.stacks, 3));
+	kit_close(&kit);
+	kit_open(&kit, "libc/pools:profile=1.14", 1);
+	assert_ptr_not_equal(rh_pool_lock(kit.stacks, 0), rh_pool_lock(kit.stacks, 3));
+	kit_close(&kit);
+}
+
+/* ---- dead tasks ---- */
+
+static void dead_tasks_move_in_batches(void **state)
+{
+	struct task *tasks[100], *again;
+	struct kit kit;
+
+	(void)state;
+	kit_open(&kit, "libc/pools", 2);
+	for (int i = 0; i < 100; i++)
+		tasks[i] = kit_spawn(&kit, 0);
+	for (int i = 0; i < 63; i++)
+		kit.ops->exit(kit.lane[0], tasks[i]);
+	assert_int_equal(kit.stacks->gfree_count, 0);
+	kit.ops->exit(kit.lane[0], tasks[63]);
+	assert_int_equal(kit.stacks->gfree_count, 33);
+	assert_int_equal(kit.lane[0]->gfree_room, GFREE_KEEP - 31);
+	/* Another lane takes 32 of them, with their stacks: no pool is asked. */
+	again = kit_spawn(&kit, 1);
+	assert_int_equal(kit.stacks->gfree_count, 1);
+	assert_int_equal(kit_stat(&kit, "pools.g.made"), 100);
+	kit.ops->exit(kit.lane[1], again);
+	/* The last to die is the first to be used again, on the same stack. */
+	kit.ops->exit(kit.lane[0], tasks[99]);
+	assert_ptr_equal(kit_spawn(&kit, 0), tasks[99]);
+	assert_int_equal(kit_stat(&kit, "stacks.tasks"), 36);
+	kit_close(&kit);
+}
+
+static void a_grown_stack_is_freed_at_exit(void **state)
+{
+	struct task *task;
+	struct kit kit;
+
+	(void)state;
+	kit_open(&kit, "libc/pools", 1);
+	task = kit_spawn(&kit, 0);
+	call_ok(&kit, task, 3000);
+	assert_int_equal(size_of(&kit, task), 4096);
+	kit.ops->exit(kit.lane[0], task);
+	assert_int_equal(task->frames.hi, 0);
+	assert_ptr_equal(kit_spawn(&kit, 0), task);
+	assert_int_equal(size_of(&kit, task), 2048);
+	kit_close(&kit);
+}
+
+/* ---- growth ---- */
+
+static void recursion_doubles_and_pointers_follow(void **state)
+{
+	struct task *task;
+	struct kit kit;
+	uint64_t depth = 0;
+
+	(void)state;
+	kit_open(&kit, "tiered/pools", 1);
+	task = kit_spawn(&kit, 0);
+	for (size_t bytes = 2048; bytes <= 1 << 20; bytes *= 2) {
+		/* Frames of 128 bytes: one may start while sp is above the guard. */
+		while (rh_frames_used(&task->frames) < bytes - 928) {
+			assert_int_equal(size_of(&kit, task), bytes);
+			call_ok(&kit, task, 128);
+			depth++;
+		}
+		kit_verify(&kit, 0, task);
+		call_ok(&kit, task, 128);
+		depth++;
+		kit_verify(&kit, 0, task);
+		assert_int_equal(size_of(&kit, task), 2 * bytes);
+	}
+	assert_int_equal(kit_stat(&kit, "pools.grows"), 10);
+	assert_int_equal(task->frames.depth, depth);
+	while (depth-- > 0) {
+		kit.ops->ret(kit.lane[0], task, 128);
+		if (depth % 64 == 0)
+			kit_verify(&kit, 0, task);
+	}
+	assert_int_equal(rh_frames_used(&task->frames), RH_FRAME_HEAD);
+	kit.ops->ret(kit.lane[0], task, 128);
+	assert_int_equal(kit_stat(&kit, "pools.returns_without_call"), 1);
+	kit_close(&kit);
+}
+
+/* 5000 bytes on a stack of 2048: two copies up to 1.14, then one. */
+static void large_frames_grow_by_version(void **state)
+{
+	static const struct { const char *spec; uint64_t grows; size_t bytes; } cases[] = {
+		{ "libc/pools:profile=1.14", 2, 8192 },
+		{ "libc/pools:profile=1.15", 1, 8192 },
+		{ "libc/pools:profile=1.17", 1, 8192 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct task *task;
+		struct kit kit;
+
+		kit_open(&kit, cases[i].spec, 1);
+		task = kit_spawn(&kit, 0);
+		call_ok(&kit, task, 64);
+		call_ok(&kit, task, 5000);
+		kit_verify(&kit, 0, task);
+		assert_int_equal(size_of(&kit, task), cases[i].bytes);
+		assert_int_equal(kit_stat(&kit, "pools.grows"), cases[i].grows);
+		kit_close(&kit);
+	}
+}
+
+static void guards_by_version(void **state)
+{
+	static const struct { const char *spec; uint32_t guard; } cases[] = {
+		{ "libc/pools:profile=1.4", 512 }, { "libc/pools:profile=1.5", 640 },
+		{ "libc/pools:profile=1.8", 880 }, { "libc/pools:profile=1.13", 880 },
+		{ "libc/pools:profile=1.14", 896 }, { "libc/pools:profile=1.26", 928 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct task *task;
+		struct kit kit;
+		unsigned frames = 0;
+
+		kit_open(&kit, cases[i].spec, 1);
+		task = kit_spawn(&kit, 0);
+		for (; size_of(&kit, task) == 2048; frames++)
+			call_ok(&kit, task, 16);
+		/* One starts wherever sp is above the guard; the first frame takes 16. */
+		assert_int_equal(frames, (2048 - cases[i].guard - 16 + 15) / 16 + 1);
+		kit_close(&kit);
+	}
+}
+
+static void overflow_is_refused_and_harmless(void **state)
+{
+	struct task *task, *other;
+	struct kit kit;
+
+	(void)state;
+	kit_open(&kit, "libc/pools:max=65536", 1);
+	task = kit_spawn(&kit, 0);
+	while (kit.ops->call(kit.lane[0], task, 512) == 0)
+		continue;
+	assert_int_equal(size_of(&kit, task), 65536);
+	assert_int_equal(kit.ops->call(kit.lane[0], task, (size_t)1 << 40), -1);
+	assert_int_equal(kit_stat(&kit, "pools.overflows"), 2);
+	kit_verify(&kit, 0, task);
+	assert_null(kit.ops->spawn(kit.lane[0], 1 << 20));
+	other = kit_spawn(&kit, 0);
+	kit.ops->exit(kit.lane[0], other);
+	kit.ops->ret(kit.lane[0], task, 512);
+	call_ok(&kit, task, 512);
+	kit.ops->exit(kit.lane[0], task);
+	kit_close(&kit);
+}
+
+/* ---- cycles ---- */
+
+static void shrinks_by_half_each_cycle(void **state)
+{
+	struct task *task;
+	struct kit kit;
+
+	(void)state;
+	kit_open(&kit, "tiered/pools", 2);
+	task = kit_spawn(&kit, 0);
+	call_ok(&kit, task, 60000);
+	kit.ops->ret(kit.lane[0], task, 60000);
+	assert_int_equal(size_of(&kit, task), 65536);
+	/* 16 in use and the reserve of 800 are less than a quarter of 4096, not of 2048. */
+	for (size_t bytes = 32768; bytes >= 2048; bytes /= 2) {
+		cycle(&kit, 1);
+		assert_int_equal(size_of(&kit, task), bytes);
+		kit_verify(&kit, 0, task);
+	}
+	cycle(&kit, 1);
+	assert_int_equal(size_of(&kit, task), 2048);
+	assert_int_equal(kit_stat(&kit, "pools.shrinks"), 5);
+	kit_close(&kit);
+}
+
+static void the_nosplit_reserve_counts_from_1_5(void **state)
+{
+	static const char *const specs[] = { "libc/pools:profile=1.4", "libc/pools:profile=1.17" };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct task *task;
+		struct kit kit;
+
+		kit_open(&kit, specs[i], 1);
+		task = kit_spawn(&kit, 0);
+		call_ok(&kit, task, 3000);
+		kit.ops->ret(kit.lane[0], task, 3000);
+		call_ok(&kit, task, 400);
+		assert_int_equal(size_of(&kit, task), 4096);
+		cycle(&kit, 0);
+		assert_int_equal(size_of(&kit, task), i == 0 ? 2048 : 4096);
+		kit_close(&kit);
+	}
+}
+
+static void large_stacks_are_kept_during_cycles_only(void **state)
+{
+	struct free_stack *stack;
+	uint64_t before;
+	struct kit kit;
+
+	(void)state;
+	kit_open(&kit, "tiered/pools", 1);
+	before = kit_stat(&kit, "pools.StackInuse");
+	stack = rh_stack_alloc(kit.lane[0], 65536);
+	rh_stack_free(kit.lane[0], stack, 65536);
+	assert_int_equal(kit_stat(&kit, "pools.StackInuse"), before);
+	kit.ops->gc_begin(kit.lane[0]);
+	stack = rh_stack_alloc(kit.lane[0], 65536);
+	rh_stack_free(kit.lane[0], stack, 65536);
+	assert_int_equal(kit_stat(&kit, "pools.StackInuse"), before + 65536);
+	assert_ptr_equal(rh_stack_alloc(kit.lane[0], 65536), stack);
+	assert_int_equal(kit_stat(&kit, "pools.stackLarge.hits"), 1);
+	rh_stack_free(kit.lane[0], stack, 65536);
+	kit.ops->gc_end(kit.lane[0]);
+	assert_int_equal(kit_stat(&kit, "pools.StackInuse"), before);
+	kit_close(&kit);
+}
+
+static void cycles_free_the_stacks_of_the_global_list(void **state)
+{
+	void *tasks[200];
+	struct kit kit;
+
+	(void)state;
+	kit_open(&kit, "tiered/pools", 1);
+	for (int i = 0; i < 200; i++)
+		tasks[i] = kit_spawn(&kit, 0);
+	for (int i = 0; i < 200; i++)
+		kit.ops->exit(kit.lane[0], tasks[i]);
+	kit.ops->gc_begin(kit.lane[0]);
+	assert_null(kit.stacks->gfree_stack);
+	assert_non_null(kit.stacks->gfree_bare);
+	/* Phase on: spans without a stack handed out stay. */
+	assert_true(kit_stat(&kit, "pools.StackInuse") >= 13 * SPAN);
+	kit.ops->gc_end(kit.lane[0]);
+	/* What is left: the local list's stacks, and the lane's own two. */
+	assert_true(kit_stat(&kit, "pools.StackInuse") <= 6 * SPAN);
+	for (int i = 0; i < 200; i++)
+		kit_verify(&kit, 0, tasks[i] = kit_spawn(&kit, 0));
+	assert_int_equal(kit_stat(&kit, "pools.g.made"), 200);
+	kit_close(&kit);
+}
+
+static void start_size_follows_what_is_used(void **state)
+{
+	static const char *const specs[] = { "libc/pools:profile=1.17", "libc/pools:profile=1.19" };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct task *tasks[10], *next;
+		struct kit kit;
+
+		kit_open(&kit, specs[i], 1);
+		for (int t = 0; t < 10; t++) {
+			tasks[t] = kit_spawn(&kit, 0);
+			call_ok(&kit, tasks[t], 5000);
+		}
+		cycle(&kit, 0);
+		/* 5024 on average and 928 more: 8 KiB. */
+		assert_int_equal(kit_stat(&kit, "pools.start_size"), i == 0 ? 2048 : 8192);
+		kit.ops->exit(kit.lane[0], tasks[0]);
+		next = kit_spawn(&kit, 0);
+		assert_ptr_equal(next, tasks[0]);
+		assert_int_equal(size_of(&kit, next), i == 0 ? 2048 : 8192);
+		/* A task never seen before starts small all the same. */
+		next = kit_spawn(&kit, 0);
+		assert_int_equal(size_of(&kit, next), 2048);
+		kit_close(&kit);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(parked_tasks_cost_what_go_says),
+		cmocka_unit_test(small_stacks_come_in_halves_highest_first),
+		cmocka_unit_test(cache_releases_half_when_full),
+		cmocka_unit_test(one_lock_or_one_each),
+		cmocka_unit_test(dead_tasks_move_in_batches),
+		cmocka_unit_test(a_grown_stack_is_freed_at_exit),
+		cmocka_unit_test(recursion_doubles_and_pointers_follow),
+		cmocka_unit_test(large_frames_grow_by_version),
+		cmocka_unit_test(guards_by_version),
+		cmocka_unit_test(overflow_is_refused_and_harmless),
+		cmocka_unit_test(shrinks_by_half_each_cycle),
+		cmocka_unit_test(the_nosplit_reserve_counts_from_1_5),
+		cmocka_unit_test(large_stacks_are_kept_during_cycles_only),
+		cmocka_unit_test(cycles_free_the_stacks_of_the_global_list),
+		cmocka_unit_test(start_size_follows_what_is_used),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
