@@ -42,7 +42,7 @@ worst=0
 replay() {
 	local trace=$1 name code
 	name=$(basename "$trace" .rht)
-	"$reheap" replay "$trace" --backend "$backends" --reps "${REPS:-5}" \
+	"$reheap" replay "$trace" --backend "$backends" --reps "${REPS:-7}" --probes all \
 		-o "$out/$name.json" "${@:2}"
 	code=$?
 	# 6: an allocator is not installed, which the table says; anything else is a failure.

@@ -130,7 +130,7 @@ static void build_rows(const struct rh_view *view, struct rh_figures *figures,
 				     rh_pool_printf(view->pool, "%.*s",
 						    (int)strcspn(row->title, "(") - 1, row->title));
 	if (figure->panel_count == 0)
-		figure->absent_why = row->why;
+		figure->absent_why = rh_figure_why(view, row->metric, row->why);
 }
 
 /* ---- counters: a panel for each counter ---- */
@@ -183,7 +183,8 @@ static void build_counters(const struct rh_view *view, struct rh_figures *figure
 	figure->note = rh_span_note(view, &span);
 	figure->caption = "What the caches missed, per event of the trace";
 	if (figure->panel_count == 0)
-		figure->absent_why = "the counter probe has not run (--probes counters)";
+		figure->absent_why = rh_figure_why(view, "counters", "the counter probe has not "
+						   "run (--probes counters)");
 }
 
 void rh_figures_build(const struct rh_view *view, struct rh_figures *figures)

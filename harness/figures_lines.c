@@ -349,7 +349,7 @@ static void end_latency(const struct rh_view *view, struct rh_figure *figure,
 		figure->note = rh_pool_printf(view->pool, "median over n = %u trials; grey: three "
 					      "steps of the clock and less", span->n_max);
 	if (figure->panel_count == 0)
-		figure->absent_why = why;
+		figure->absent_why = rh_figure_why(view, "latency", why);
 }
 
 void rh_build_latency(const struct rh_view *view, struct rh_figures *figures)

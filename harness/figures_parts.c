@@ -73,3 +73,21 @@ const char *rh_figure_caption(const struct rh_view *view, size_t scenes_drawn, c
 			      view->scene_count == 1 ? " on " : "",
 			      view->scene_count == 1 ? view->scenes[0].label : "", more);
 }
+
+const char *rh_figure_why(const struct rh_view *view, const char *metric, const char *otherwise)
+{
+	size_t bytes = strlen(metric), at;
+	json_t *row;
+
+	for (size_t d = 0; d < view->doc_count; d++) {
+		json_array_foreach(json_object_get(view->docs[d].root, "absent"), at, row) {
+			const char *name = rh_json_text(row, "metric"),
+				   *why = rh_json_text(row, "why");
+
+			if (name && why && strncmp(name, metric, bytes) == 0 &&
+			    (name[bytes] == '\0' || name[bytes] == '.'))
+				return why;
+		}
+	}
+	return otherwise;
+}

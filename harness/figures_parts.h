@@ -26,6 +26,10 @@ const char *rh_span_note(const struct rh_view *view, const struct rh_span *span)
 /* `what`, where (when there is one scene only), and how many scenes are not drawn. */
 const char *rh_figure_caption(const struct rh_view *view, size_t scenes_drawn, const char *what);
 
+/* Why a metric is absent, as a document says it ("counters" matches counters.*), else `otherwise`.
+ */
+const char *rh_figure_why(const struct rh_view *view, const char *metric, const char *otherwise);
+
 void rh_build_runs(const struct rh_view *view, struct rh_figures *figures);
 void rh_build_lanes(const struct rh_view *view, struct rh_figures *figures);
 void rh_build_pareto(const struct rh_view *view, struct rh_figures *figures);

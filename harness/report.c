@@ -148,10 +148,13 @@ static int write_figures(const struct rh_figures *figures, const struct rh_draw 
 	fputs("</div>\n", to);
 	if (some_absent)
 		fputs("<p class=\"absent\">Not drawn:</p>\n<ul class=\"absent\">\n", to);
-	for (size_t i = 0; i < figures->count; i++)
-		if (figures->list[i].absent_why)
-			fprintf(to, "<li>%s: %s</li>\n", figures->list[i].name,
-				figures->list[i].absent_why);
+	for (size_t i = 0; i < figures->count; i++) {
+		if (!figures->list[i].absent_why)
+			continue;
+		fprintf(to, "<li>%s: ", figures->list[i].name);
+		rh_escape_xml(figures->list[i].absent_why, to);
+		fputs("</li>\n", to);
+	}
 	fputs(some_absent ? "</ul>\n</section>\n" : "</section>\n", to);
 	return 0;
 }
