@@ -13,6 +13,7 @@
 #include <string.h>
 
 extern const struct rh_importer rh_import_android;
+extern const struct rh_importer rh_import_go;
 extern const struct rh_importer rh_import_heaptrack;
 extern const struct rh_importer rh_import_logalloc;
 extern const struct rh_importer rh_import_malloclab;
@@ -23,6 +24,7 @@ extern const struct rh_importer rh_import_wee_alloc;
 
 const struct rh_importer *const rh_importers[] = {
 	&rh_import_android,
+	&rh_import_go,
 	&rh_import_heaptrack,
 	&rh_import_logalloc,
 	&rh_import_malloclab,
@@ -115,6 +117,7 @@ void rh_import_account(const struct rh_importer *importer, const struct rh_trace
 	account->added = importer->has_lane_starts ? count_of(trace, "repair.lane_start") :
 						     totals.by_kind[RH_EV_LANE_START];
 	account->added += count_of(trace, "repair.alloc_live");
+	account->added += count_of(trace, "import.added");
 	account->from_lines = totals.events - account->added;
 	for (size_t i = 0; (note = rh_trace_note(trace, i)); i++)
 		if (strncmp(note->key, "drop.", 5) == 0)

@@ -63,7 +63,8 @@ int rh_import(const struct rh_importer *importer, const char *path, const void *
 struct rh_import_account {
 	uint64_t lines;
 	uint64_t from_lines;	/* events that are lines */
-	uint64_t added;		/* events that are not: starts of lanes, repairs */
+	uint64_t added;		/* events that are not: starts of lanes, repairs, what an importer
+				 * made besides (its note import.added) */
 	uint64_t dropped;	/* lines that are not events, by reason in the notes drop.* */
 };
 /* Reads the account off the notes and totals of a trace that was read to its end (or whose
