@@ -19,8 +19,11 @@ const struct rh_backend *const rh_backends[] = {
 };
 
 const struct rh_stack_backend *const rh_stack_backends[] = {
+	&rh_stack_backend_heap,
 	&rh_stack_backend_none,
 	&rh_stack_backend_pools,
+	&rh_stack_backend_segmented,
+	&rh_stack_backend_thread,
 	NULL
 };
 

@@ -14,7 +14,8 @@
 /* One per file of alloc/heap/ and alloc/stack/. */
 extern const struct rh_backend rh_backend_bump, rh_backend_checked, rh_backend_failing,
 	rh_backend_libc, rh_backend_null, rh_backend_slow, rh_backend_tiered;
-extern const struct rh_stack_backend rh_stack_backend_none, rh_stack_backend_pools;
+extern const struct rh_stack_backend rh_stack_backend_heap, rh_stack_backend_none,
+	rh_stack_backend_pools, rh_stack_backend_segmented, rh_stack_backend_thread;
 
 /* By a name of name_bytes bytes that need not end in NUL; NULL when there is none. */
 const struct rh_backend *rh_backend_find(const char *name, size_t name_bytes);

@@ -75,11 +75,19 @@ void rh_frames_move(struct rh_frames *f, uintptr_t hi, struct rh_frames_cost *co
 	cost->pointers += shift.adjusted;
 }
 
+void rh_frames_fill(struct rh_frames *f, size_t used)
+{
+	enum { FILLER_BYTES = 256 };
+
+	while (rh_frames_used(f) + FILLER_BYTES <= used && rh_frames_fit(f, FILLER_BYTES))
+		rh_frames_push(f, FILLER_BYTES);
+}
+
 /* ---- proof ---- */
 
 /* Where the walk stands. */
 struct walk {
-	const struct rh_frames *f;
+	const struct rh_frames *f, *self;
 	uintptr_t low;		/* lowest byte of the frame at fp */
 	uintptr_t defer;	/* the next record that a frame must own */
 	uint32_t depth;		/* frames still to come */
@@ -101,9 +109,9 @@ static int verify_slots(struct walk *walk, const uintptr_t *fp, const struct rh_
 		return wrong(walk, fp, "the pointer to its local", fp[-1], (uintptr_t)fp, err);
 	if (fp[-2] != fp[0])
 		return wrong(walk, fp, "the pointer into its caller", fp[-2], fp[0], err);
-	if (fp[-3] != (uintptr_t)walk->f)
+	if (fp[-3] != (uintptr_t)walk->self)
 		return wrong(walk, fp, "the pointer out of the stack", fp[-3],
-			     (uintptr_t)walk->f, err);
+			     (uintptr_t)walk->self, err);
 	if (!kind->defers)
 		return 0;
 	if (walk->defer != (uintptr_t)&fp[-6])
@@ -135,9 +143,11 @@ static int verify_frame(struct walk *walk, const uintptr_t *fp, struct rh_err *e
 	return 0;
 }
 
-int rh_frames_verify(const struct rh_frames *f, uintptr_t lo, struct rh_err *err)
+int rh_frames_verify(const struct rh_frames *f, uintptr_t lo, const struct rh_frames *self,
+		     struct rh_err *err)
 {
-	struct walk walk = { .f = f, .low = f->sp, .defer = f->defer, .depth = f->depth };
+	struct walk walk = { .f = f, .self = self, .low = f->sp, .defer = f->defer,
+			     .depth = f->depth };
 	uintptr_t at = f->fp;
 
 	if (f->sp < lo || f->sp >= f->hi)

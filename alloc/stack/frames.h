@@ -145,7 +145,13 @@ static inline bool rh_frames_pop(struct rh_frames *f)
  * and does not overlap the old. The caller sets the guard. */
 void rh_frames_move(struct rh_frames *f, uintptr_t hi, struct rh_frames_cost *cost);
 
-/* Every word a frame or defer record holds is what it must be. 0 or -1 with the sentence. */
-int rh_frames_verify(const struct rh_frames *f, uintptr_t lo, struct rh_err *err);
+/* Frames of 256 bytes until `used` bytes are in use, as far as they fit: what a trace that
+ * tells no calls says of a stack. */
+void rh_frames_fill(struct rh_frames *f, size_t used);
+
+/* Every word a frame or defer record holds is what it must be; `self` is the struct the
+ * frames were pushed through. 0 or -1 with the sentence. */
+int rh_frames_verify(const struct rh_frames *f, uintptr_t lo, const struct rh_frames *self,
+		     struct rh_err *err);
 
 #endif

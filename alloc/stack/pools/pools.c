@@ -256,16 +256,6 @@ static void pools_ret(struct rh_stack_lane *lane, void *handle, size_t frame_byt
 
 /* ---- what the trace says of a stack's size ---- */
 
-enum { FILLER_BYTES = 256 };
-
-/* Frames until `used` bytes are in use, as far as they fit. */
-static void fill(struct task *task, size_t used)
-{
-	while (rh_frames_used(&task->frames) + FILLER_BYTES <= used &&
-	       rh_frames_fit(&task->frames, FILLER_BYTES))
-		rh_frames_push(&task->frames, FILLER_BYTES);
-}
-
 /* A size the trace names, as one this backend has. 0: beyond the maximum. */
 static size_t size_named(const struct rh_stacks *stacks, size_t stack_bytes)
 {
@@ -284,7 +274,7 @@ static int pools_grow(struct rh_stack_lane *lane, void *handle, size_t stack_byt
 	int result = 0;
 
 	stack_enter(lane);
-	fill(task, used_bytes);
+	rh_frames_fill(&task->frames, used_bytes);
 	if (!bytes) {
 		stack_add(&lane->n.overflows, 1);
 		result = -1;
@@ -324,7 +314,7 @@ static int pools_verify(struct rh_stack_lane *lane, void *handle, struct rh_err 
 	if (task->frames.tag == TASK_ALIVE)
 		result = rh_frames_verify(&task->frames,
 					  task->frames.hi - task_stack_bytes(lane->stacks, task),
-					  err);
+					  &task->frames, err);
 	else
 		result = rh_fail(err, RH_FAILED, "pools: a task that has exited is used");
 	stack_leave(lane);
