@@ -530,9 +530,8 @@ static int segmented_grow(struct rh_stack_lane *lane, void *handle, size_t stack
 	(void)stack_bytes;
 	if (used_bytes > lane->stacks->max)
 		return overflow(lane);
-	while (task->bytes < used_bytes ||
-	       task->bytes - used_bytes >
-	       task->top->bytes - rh_frames_used(&task->frames) + FRAME_BYTES)
+	while (task->bytes - task->top->bytes + rh_frames_used(&task->frames) + FRAME_BYTES <=
+	       used_bytes)
 		if (segmented_call(lane, task, FRAME_BYTES) < 0)
 			return -1;
 	return 0;
