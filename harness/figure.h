@@ -37,6 +37,7 @@ struct rh_panel {
 	size_t rows;				/* RH_ROWS: its height */
 	size_t first, last;			/* its series, last not included */
 	double top, bottom;			/* pixels from the top, set by the layout */
+	double y_min, y_max;			/* RH_SCATTER: its own heights */
 };
 
 enum { RH_PANELS_MAX = 12, RH_SERIES_MAX = 7 };

@@ -225,9 +225,12 @@ static void ranges(struct rh_figure *figure)
 		figure->y_max *= 1.15;	/* the ideal line leaves the picture where it must */
 		break;
 	case RH_SCATTER:
-		y_range(figure, 0, figure->panel_count, figure->scale, &figure->y_min,
-			&figure->y_max);
-		pad(&figure->y_min, &figure->y_max, false, 0.12);
+		for (size_t p = 0; p < figure->panel_count; p++) {
+			struct rh_panel *panel = &figure->panels[p];
+
+			y_range(figure, p, p + 1, figure->scale, &panel->y_min, &panel->y_max);
+			pad(&panel->y_min, &panel->y_max, false, 0.12);
+		}
 		break;
 	case RH_PERCENTILE:
 		y_range(figure, 0, figure->panel_count, 1, &figure->y_min, &figure->y_max);

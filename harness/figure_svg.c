@@ -249,6 +249,10 @@ static void start_panel(struct pen *pen, size_t p)
 		pen->x.log = true;
 		pen->x.min = 1.9;
 	}
+	if (figure->layout == RH_SCATTER) {
+		pen->y.min = panel->y_min;
+		pen->y.max = panel->y_max;
+	}
 	if (figure->layout == RH_ROWS)
 		pen->y = (struct axis){ (double)panel->rows - 0.5, -0.5, panel->bottom,
 					panel->top, false };

@@ -146,17 +146,21 @@ static void write_arrays(const struct rh_view *view, const struct rh_figure *fig
 	for (size_t s = 0; s < figure->series_count; s++)
 		fprintf(to, "%s%d", s ? ", " : "", figure->series[s].brand < 0);
 	fputs("]\n", to);
-	fputs("# of each panel: top and bottom in pixels, rows, first and last series\n", to);
-	for (int kind = 0; kind < 5; kind++) {
-		static const char *const of[] = { "top", "bottom", "rows", "first", "last" };
+	fputs("# of each panel: top and bottom in pixels, rows, first and last series, heights\n",
+	      to);
+	for (int kind = 0; kind < 7; kind++) {
+		static const char *const of[] = { "top", "bottom", "rows", "first", "last",
+						  "y_lo", "y_hi" };
 
 		fprintf(to, "array %s[panel_count] = [", of[kind]);
 		for (size_t p = 0; p < figure->panel_count; p++) {
 			const struct rh_panel *panel = &figure->panels[p];
 
-			fprintf(to, "%s%.10g", p ? ", " : "", kind == 0 ? panel->top :
-				kind == 1 ? panel->bottom : kind == 2 ? (double)panel->rows :
-				kind == 3 ? (double)panel->first + 1 : (double)panel->last);
+			const double facts[] = { panel->top, panel->bottom, (double)panel->rows,
+						 (double)panel->first + 1, (double)panel->last,
+						 panel->y_min, panel->y_max };
+
+			fprintf(to, "%s%.10g", p ? ", " : "", facts[kind]);
 		}
 		fputs("]\n", to);
 	}

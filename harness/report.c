@@ -13,9 +13,10 @@
 
 #include "alloc/base/os.h"
 
-/* Documents larger than this together are embedded without their segments, which the trials'
- * totals summarise; 200 trials of 100 segments are 1.4 MB. */
-enum { DOCUMENTS_BYTES_MAX = 3000000 };
+/* Documents larger than this together are embedded without the segments and histograms of their
+ * trials, which totals and metrics summarise: 200 trials of 100 segments are 1.4 MB, with latency
+ * histograms 4 MB, and a page should open at once. */
+enum { DOCUMENTS_BYTES_MAX = 1500000 };
 
 static int copy_css(const char *plots_dir, FILE *to, struct rh_err *err)
 {
@@ -159,14 +160,16 @@ static int write_figures(const struct rh_figures *figures, const struct rh_draw 
 	return 0;
 }
 
-/* A copy of the document whose trials have lost their segments. */
-static json_t *without_segments(const json_t *root)
+/* A copy of the document whose trials have lost what is long. */
+static json_t *without_details(const json_t *root)
 {
 	json_t *copy = json_deep_copy(root), *trial;
 	size_t at;
 
-	json_array_foreach(json_object_get(copy, "trials"), at, trial)
+	json_array_foreach(json_object_get(copy, "trials"), at, trial) {
 		json_object_del(trial, "segments");
+		json_object_del(trial, "probes");
+	}
 	return copy;
 }
 
@@ -191,7 +194,7 @@ void rh_report_documents(const struct rh_view *view, FILE *to)
 	}
 	for (size_t d = 0; d < view->doc_count; d++) {
 		if (total > DOCUMENTS_BYTES_MAX) {
-			json_t *less = without_segments(view->docs[d].root);
+			json_t *less = without_details(view->docs[d].root);
 
 			free(texts[d]);
 			texts[d] = json_dumps(less, JSON_COMPACT | JSON_REAL_PRECISION(10));
@@ -203,10 +206,8 @@ void rh_report_documents(const struct rh_view *view, FILE *to)
 		free(texts[d]);
 	}
 	if (total > DOCUMENTS_BYTES_MAX)
-		fputs("<p class=\"files\">The embedded documents leave out the segments of trials; "
-		      "the "
-		      "result files have them.</p>\n",
-		      to);
+		fputs("<p class=\"files\">The embedded documents leave out segments and "
+		      "histograms of trials; the result files have them.</p>\n", to);
 }
 
 static int write_page(const struct rh_view *view, const struct rh_figures *figures,

@@ -6,11 +6,11 @@ set xtics x_step
 if (log_x) set logscale x 10
 if (log_x) eval sprintf("set xtics (%s)", ticks)
 set xrange [x_min:x_max]
-set yrange [y_min:y_max]
 set grid x y lc rgb quiet lw 0.25 dt (2,4)
 do for [p = 1:panel_count] {
 	set tmargin at screen py(top[p])
 	set bmargin at screen py(bottom[p])
+	set yrange [y_lo[p]:y_hi[p]]
 	set label 4 y_text at screen px(11),py((top[p] + bottom[p]) / 2) center rotate textcolor rgb ink
 	set label 3 panel[p] at screen px(8),py(top[p] - key_px - 3) left font ",11" textcolor rgb ink
 	if (panel_count == 1) { unset label 3 }
