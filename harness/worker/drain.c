@@ -142,6 +142,8 @@ static void exit_tasks(struct lane *lane)
 	uint32_t tasks = lane->worker->program.head->task_slots;
 
 	for (uint32_t t = lane->index; t < tasks; t += lane->worker->lanes) {
+		if (lane->worker->ctl->verify)
+			rh_verify_task(lane, t);
 		if (lane->tasks[t])
 			lane->stack_ops->exit(lane->stack, lane->tasks[t]);
 		lane->tasks[t] = NULL;

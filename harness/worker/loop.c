@@ -261,6 +261,7 @@ static void misc_op(struct lane *lane, const struct rh_op *op)
 #define DIES(slot, p, size) rh_verify_dies(lane, slot, p, size)
 #define RESIZED(slot, p, size_old, size_new) rh_verify_resized(lane, slot, p, size_old, size_new)
 #define OPERATION(kind, size, call) call
+#define TASK_CHECK(op) rh_verify_task_op(lane, op)
 #include "harness/worker/loop.inc"
 
 static loop_fn *loop_for(enum rh_ctl_touch touch, bool no_memory, bool timed)

@@ -8,6 +8,8 @@
  *	dies	every word of the pattern is still there (at free, resize, and in the drain
  *		for whatever is live at the end)
  *	resized	the part both sizes share came along; then the pattern of the new size
+ *	tasks	where calls turn into returns, at exit and now and then on the way: every frame
+ *		of the stack is whole and every pointer in it points where it should
  *
  * Two live blocks that overlap cannot both keep their patterns, so overlap is found at
  * the first death of either. Blocks up to WHOLE_BYTES are filled and checked whole;
@@ -17,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "harness/worker/ops.h"
 #include "harness/worker/worker.h"
 
 enum { WHOLE_BYTES = 64 << 10, END_BYTES = 2048, STRIDE_BYTES = RH_PAGE };
@@ -147,4 +150,37 @@ void rh_verify_resized(struct lane *lane, uint32_t slot, void *p, size_t size_ol
 	check_words(lane, slot, p, size_old, pattern_seed(lane, slot, size_old),
 		    size_old < size_new ? size_old : size_new);
 	fill(p, size_new, pattern_seed(lane, slot, size_new));
+}
+
+void rh_verify_task(struct lane *lane, uint32_t slot)
+{
+	struct rh_err err;
+
+	if (lane->tasks[slot] && lane->stack_ops->verify &&
+	    lane->stack_ops->verify(lane->stack, lane->tasks[slot], &err) < 0)
+		rh_give_up(lane->worker, lane, RH_FAILED, "verify: task in slot %u: %s", slot,
+			   err.text);
+}
+
+/* Frames stay where a move put them until they return: looking where the first of a row
+ * returns proves all moves of the row. Every op would make deep recursion quadratic. */
+void rh_verify_task_op(struct lane *lane, const struct rh_op *op)
+{
+	enum { CALLS_BETWEEN = 64 };
+	uint32_t slot = RH_OP_SLOT(op->what);
+	uint64_t at = (uint64_t)(op - lane->seat->ops);
+
+	switch (RH_OP_KIND(op->what)) {
+	case RH_OP_CALL:
+		if (at % CALLS_BETWEEN == 0)
+			rh_verify_task(lane, slot);
+		break;
+	case RH_OP_RETURN:
+		if (at && RH_OP_KIND(op[-1].what) != RH_OP_RETURN)
+			rh_verify_task(lane, slot);
+		break;
+	case RH_OP_EXIT:
+		rh_verify_task(lane, slot);
+		break;
+	}
 }

@@ -155,5 +155,7 @@ void rh_verify_born(struct lane *lane, uint32_t slot, void *p, size_t size, size
 		    bool zeroed);
 void rh_verify_dies(struct lane *lane, uint32_t slot, const void *p, size_t size);
 void rh_verify_resized(struct lane *lane, uint32_t slot, void *p, size_t size_old, size_t size_new);
+void rh_verify_task(struct lane *lane, uint32_t slot);
+void rh_verify_task_op(struct lane *lane, const struct rh_op *op);
 
 #endif
