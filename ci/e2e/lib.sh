@@ -98,4 +98,7 @@ finish() {
 	exit $((failures > 0))
 }
 
-[ -x "$reheap" ] || skip_all "there is no $reheap: build first"
+if [ ! -x "$reheap" ]; then
+	echo "not ok 1 - there is a $reheap (build first)"
+	exit 1
+fi
