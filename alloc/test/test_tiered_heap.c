@@ -206,7 +206,7 @@ static void span_sets_are_first_in_first_out(void **state)
 
 	(void)state;
 	open_heap(3, TIER_GC_ORACLE);
-	set = &heap->central[9].partial[0];
+	set = &heap->central[9].sets->partial[0];
 	assert_null(rh_set_pop(heap, set));
 	for (int round = 0; round < 2; round++) {
 		for (int i = 0; i < COUNT; i++)

@@ -33,7 +33,8 @@ static inline bool rh_tiny_span(const struct mspan *span)
 
 /* ---- mcentral.c ---- */
 
-void rh_central_init(struct rh_heap *heap);
+/* -1 = exhausted. */
+int rh_central_init(struct rh_heap *heap);
 /* A span with a free slot for the lane's cache; NULL = exhausted. */
 struct mspan *rh_central_cache_span(struct rh_lane *lane, unsigned spc);
 /* Takes a span back from a lane's cache. */

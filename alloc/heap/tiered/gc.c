@@ -142,9 +142,9 @@ static void reset_sets(struct rh_heap *heap)
 {
 	unsigned unswept = 1 - atomic_load(&heap->sweepgen) / 2 % 2;
 
-	for (unsigned spc = 0; spc < TIER_SPC_MAX; spc++) {
-		rh_set_reset(heap, &heap->central[spc].partial[unswept]);
-		rh_set_reset(heap, &heap->central[spc].full[unswept]);
+	for (unsigned spc = 0; heap->profile->span_sets && spc < TIER_SPC_MAX; spc++) {
+		rh_set_reset(heap, &heap->central[spc].sets->partial[unswept]);
+		rh_set_reset(heap, &heap->central[spc].sets->full[unswept]);
 	}
 }
 

@@ -157,14 +157,16 @@ struct span_set {
 	struct rh_lock spine_lock;
 };
 
+/* The sets of a class: swept and unswept take turns with sweepgen. */
+struct span_sets { struct span_set partial[2], full[2]; };
+
 /* Padded by its lock's alignment: neighbours never share a cache line. */
 struct mcentral {
 	struct rh_lock lock;			/* lists below; dead_bits in gc=explicit */
 	struct span_list nonempty;		/* a free slot, no owner */
 	struct span_list empty;			/* full, or cached by a lane (<= 1.14) */
 	_Atomic uint32_t nonempty_count;	/* peeked without the lock */
-	struct span_set partial[2], full[2];	/* >= 1.15, collected modes */
-	uint64_t grown, swept_kept;
+	struct span_sets *sets;			/* >= 1.15, collected modes */
 };
 
 /* ---- a lane ---- */

@@ -66,9 +66,8 @@ int rh_tiered_open(struct rh_heap **out, const void *knobs, const struct rh_heap
 	rh_persistent_init(&heap->structs, true);
 	rh_lock_init(&heap->lock, &rh_mheap_lock_class, 0);
 	rh_lock_init(&heap->bits_lock, &bits_lock_class, 0);
-	rh_central_init(heap);
 	rh_gc_open(heap);
-	if (open_maps(heap) < 0) {
+	if (rh_central_init(heap) < 0 || open_maps(heap) < 0) {
 		rh_fail(err, RH_OS, "tiered: the system gives no address space for a heap "
 			"(64 MiB and its maps); raise the limit of address space (ulimit -v)");
 		rh_tiered_close(heap);

@@ -28,18 +28,32 @@ static const struct rh_lock_class central_lock_class = { "mcentral", TIER_RANK_C
 static const struct rh_lock_class spine_lock_class = { "spanSetSpine", TIER_RANK_SPINE, 0 };
 static const struct rh_lock_class pool_lock_class = { "spanSetPool", TIER_RANK_SPINE + 1, 0 };
 
-void rh_central_init(struct rh_heap *heap)
+static int init_sets(struct rh_heap *heap, unsigned spc)
 {
+	struct span_sets *sets = rh_persistent_alloc(&heap->persistent, sizeof(*sets),
+						     RH_CACHE_LINE);
+
+	if (!sets)
+		return -1;
+	for (unsigned i = 0; i < 2; i++) {
+		rh_lock_init(&sets->partial[i].spine_lock, &spine_lock_class, spc);
+		rh_lock_init(&sets->full[i].spine_lock, &spine_lock_class, spc);
+	}
+	heap->central[spc].sets = sets;
+	return 0;
+}
+
+int rh_central_init(struct rh_heap *heap)
+{
+	bool sets = heap->gc != TIER_GC_EXPLICIT && heap->profile->span_sets;
+
 	rh_lock_init(&heap->set_pool_lock, &pool_lock_class, 0);
 	for (unsigned spc = 0; spc < TIER_SPC_MAX; spc++) {
-		struct mcentral *central = &heap->central[spc];
-
-		rh_lock_init(&central->lock, &central_lock_class, spc);
-		for (unsigned i = 0; i < 2; i++) {
-			rh_lock_init(&central->partial[i].spine_lock, &spine_lock_class, spc);
-			rh_lock_init(&central->full[i].spine_lock, &spine_lock_class, spc);
-		}
+		rh_lock_init(&heap->central[spc].lock, &central_lock_class, spc);
+		if (sets && init_sets(heap, spc) < 0)
+			return -1;
 	}
+	return 0;
 }
 
 /* ---- span sets ---- */
@@ -164,7 +178,7 @@ static void file_swept(struct rh_heap *heap, struct mspan *span)
 	unsigned swept = swept_index(heap);
 	bool full = span->alloc_count == span->elem_count;
 
-	rh_set_push(heap, full ? &central->full[swept] : &central->partial[swept], span);
+	rh_set_push(heap, full ? &central->sets->full[swept] : &central->sets->partial[swept], span);
 }
 
 /* ---- since 1.15 ---- */
@@ -176,19 +190,19 @@ static struct mspan *sweep_for_span(struct rh_lane *lane, struct mcentral *centr
 	int tries = SWEEP_TRIES;
 	struct mspan *span;
 
-	while (tries-- > 0 && (span = rh_set_pop(heap, &central->partial[unswept]))) {
+	while (tries-- > 0 && (span = rh_set_pop(heap, &central->sets->partial[unswept]))) {
 		if (!rh_sweep_acquire(heap, span))
 			continue;
 		rh_sweep_span(lane, span, true);
 		return span;
 	}
-	while (tries-- > 0 && (span = rh_set_pop(heap, &central->full[unswept]))) {
+	while (tries-- > 0 && (span = rh_set_pop(heap, &central->sets->full[unswept]))) {
 		if (!rh_sweep_acquire(heap, span))
 			continue;
 		rh_sweep_span(lane, span, true);
 		if (span->alloc_count < span->elem_count)
 			return span;
-		rh_set_push(heap, &central->full[swept], span);
+		rh_set_push(heap, &central->sets->full[swept], span);
 	}
 	return NULL;
 }
@@ -197,7 +211,7 @@ static struct mspan *from_sets(struct rh_lane *lane, unsigned spc)
 {
 	struct rh_heap *heap = lane->heap;
 	struct mcentral *central = &heap->central[spc];
-	struct mspan *span = rh_set_pop(heap, &central->partial[swept_index(heap)]);
+	struct mspan *span = rh_set_pop(heap, &central->sets->partial[swept_index(heap)]);
 
 	if (span)
 		tier_add(&lane->n.from_central, 1);

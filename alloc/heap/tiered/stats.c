@@ -223,11 +223,11 @@ void rh_tiered_locks(struct rh_heap *heap, rh_lock_fn *emit, void *ctx)
 
 		if (central->lock.acquired)
 			emit_lock(&central->lock, emit, ctx);
-		for (unsigned i = 0; i < 2; i++) {
-			if (central->partial[i].spine_lock.acquired)
-				emit_lock(&central->partial[i].spine_lock, emit, ctx);
-			if (central->full[i].spine_lock.acquired)
-				emit_lock(&central->full[i].spine_lock, emit, ctx);
+		for (unsigned i = 0; central->sets && i < 2; i++) {
+			if (central->sets->partial[i].spine_lock.acquired)
+				emit_lock(&central->sets->partial[i].spine_lock, emit, ctx);
+			if (central->sets->full[i].spine_lock.acquired)
+				emit_lock(&central->sets->full[i].spine_lock, emit, ctx);
 		}
 	}
 }

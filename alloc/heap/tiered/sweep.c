@@ -98,8 +98,8 @@ static struct mspan *next_unswept(struct rh_lane *lane)
 	if (heap->profile->span_sets) {
 		while ((at = atomic_load(&heap->sweep_next)) < 2 * TIER_SPC_MAX) {
 			struct mcentral *central = &heap->central[at / 2];
-			struct span_set *set = at % 2 ? &central->partial[unswept] :
-							&central->full[unswept];
+			struct span_set *set = at % 2 ? &central->sets->partial[unswept] :
+							&central->sets->full[unswept];
 
 			while ((span = rh_set_pop(heap, set))) {
 				if (rh_sweep_acquire(heap, span))
