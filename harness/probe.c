@@ -37,6 +37,7 @@ const struct rh_probe *const rh_probes[] = {
 	&probe_time,
 	&probe_memory,
 	&rh_probe_latency,
+	&rh_probe_locks,
 	NULL
 };
 

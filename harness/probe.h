@@ -132,6 +132,6 @@ void rh_probes_end(struct rh_probe_set *set);
 void rh_probes_drained(struct rh_probe_set *set);
 void rh_probes_close(struct rh_probe_set *set);
 
-extern const struct rh_probe rh_probe_latency;
+extern const struct rh_probe rh_probe_latency, rh_probe_locks;
 
 #endif

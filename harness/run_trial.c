@@ -234,9 +234,9 @@ static int live(struct trial_run *run, struct rh_err *err)
 	if (config->memory && !run->own_pass)
 		rh_memory_open(&run->memory, run->worker.pid);
 	trial->anon_start = rh_memory_read(&run->memory);
-	rh_probes_start(run->probes);
 	if (trial->copies > 1 && rh_worker_command(&run->worker, RH_CTL_PREROLL, err) < 0)
 		return -1;
+	rh_probes_start(run->probes);
 	if (run_segments(run, err) < 0)
 		return -1;
 	rh_probes_end(run->probes);

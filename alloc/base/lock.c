@@ -44,6 +44,17 @@ static void raise_to(_Atomic uint64_t *number, uint64_t value)
 		atomic_store_explicit(number, value, memory_order_relaxed);
 }
 
+static void count_log2(_Atomic uint32_t *buckets, uint64_t ticks)
+{
+	int bucket = ticks ? 63 - __builtin_clzll(ticks) : 0;
+
+	if (bucket >= RH_LOCK_WAIT_BUCKETS)
+		bucket = RH_LOCK_WAIT_BUCKETS - 1;
+	atomic_store_explicit(&buckets[bucket],
+			      atomic_load_explicit(&buckets[bucket], memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+}
+
 void rh_lock_init(struct rh_lock *lock, const struct rh_lock_class *class, uint32_t instance)
 {
 	/* No thread has the number of the first "last owner", so the first acquire names its
@@ -77,22 +88,15 @@ static bool spin(struct rh_lock *lock)
 __attribute__((noinline)) void rh_lock_wait(struct rh_lock *lock)
 {
 	uint64_t since = rh_ticks(), waited;
-	int bucket;
 
 	if (!spin(lock))
 		while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire) != 0)
 			rh_futex_wait_private(&lock->word, 2, UINT64_MAX);
 	waited = rh_ticks() - since;
-	bucket = waited ? 63 - __builtin_clzll(waited) : 0;
-	if (bucket >= RH_LOCK_WAIT_BUCKETS)
-		bucket = RH_LOCK_WAIT_BUCKETS - 1;
 	add(&lock->contended, 1);
 	add(&lock->wait_ticks, waited);
 	raise_to(&lock->wait_ticks_max, waited);
-	atomic_store_explicit(&lock->wait_log2[bucket],
-			      atomic_load_explicit(&lock->wait_log2[bucket],
-						   memory_order_relaxed) + 1,
-			      memory_order_relaxed);
+	count_log2(lock->wait_log2, waited);
 }
 
 __attribute__((noinline)) void rh_lock_wake(struct rh_lock *lock)
@@ -124,6 +128,7 @@ __attribute__((noinline)) void rh_lock_hold_end(struct rh_lock *lock)
 	add(&lock->hold_ticks, ticks);
 	add(&lock->hold_samples, 1);
 	raise_to(&lock->hold_ticks_max, ticks);
+	count_log2(lock->hold_log2, ticks);
 }
 
 void rh_lock_read(const struct rh_lock *lock, struct rh_lock_stats *out)
@@ -144,9 +149,12 @@ void rh_lock_read(const struct rh_lock *lock, struct rh_lock_stats *out)
 		.hold_ticks_max = atomic_load_explicit(&lock->hold_ticks_max,
 						       memory_order_relaxed),
 	};
-	for (int i = 0; i < RH_LOCK_WAIT_BUCKETS; i++)
+	for (int i = 0; i < RH_LOCK_WAIT_BUCKETS; i++) {
 		out->wait_log2[i] = atomic_load_explicit(&lock->wait_log2[i],
 							 memory_order_relaxed);
+		out->hold_log2[i] = atomic_load_explicit(&lock->hold_log2[i],
+							 memory_order_relaxed);
+	}
 }
 
 static void abort_on_violation(const struct rh_lock *taken, const struct rh_lock *holder)

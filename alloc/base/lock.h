@@ -34,7 +34,7 @@ struct rh_lock_class {
 };
 #define RH_LOCK_SAME_RANK_OK 1u
 
-enum { RH_LOCK_WAIT_BUCKETS = 32 };	/* log2 of the wait in ticks */
+enum { RH_LOCK_WAIT_BUCKETS = 32 };	/* log2 of a wait or hold in ticks */
 
 /* Numbers are atomic so that rh_lock_read may look at any time; the holder alone writes
  * them, with relaxed loads and stores, which are plain moves. */
@@ -48,10 +48,11 @@ struct rh_lock {
 	_Atomic uint64_t owner_switches;
 	uint64_t hold_since;		/* ticks */
 	_Atomic uint64_t hold_ticks, hold_samples;
-	/* second line on: written on the contended path only, but for the last */
+	/* second line on: written on the contended path only, but for the last two */
 	_Atomic uint64_t contended, wait_ticks, wait_ticks_max;
 	_Atomic uint32_t wait_log2[RH_LOCK_WAIT_BUCKETS];
 	_Atomic uint64_t hold_ticks_max;
+	_Atomic uint32_t hold_log2[RH_LOCK_WAIT_BUCKETS];	/* of sampled holds */
 } __attribute__((aligned(RH_CACHE_LINE)));
 _Static_assert(offsetof(struct rh_lock, contended) == RH_CACHE_LINE,
 	       "an uncontended acquire touches one line");
@@ -140,7 +141,7 @@ struct rh_lock_stats {
 	uint64_t acquired, contended, owner_switches;
 	uint64_t wait_ticks, wait_ticks_max;
 	uint64_t hold_ticks, hold_samples, hold_ticks_max;
-	uint32_t wait_log2[RH_LOCK_WAIT_BUCKETS];
+	uint32_t wait_log2[RH_LOCK_WAIT_BUCKETS], hold_log2[RH_LOCK_WAIT_BUCKETS];
 };
 void rh_lock_read(const struct rh_lock *lock, struct rh_lock_stats *out);
 

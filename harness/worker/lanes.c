@@ -4,9 +4,9 @@
  *
  * A segment, on every lane:
  *	1  the coordinator sets op and end and gives JOB_RUN
- *	2  the lane goes to a CPU of its own, reads its rusage (330 ns), arrives at the gate
- *	   and waits
- *	3  the last to arrive opens the gate
+ *	2  the lane goes to a CPU of its own, arrives at the gate and waits
+ *	3  the last to arrive opens the gate; the lane reads its rusage (330 ns; before the
+ *	   gate it would count the switches of waiting there)
  *	4  CPU clock, start_ticks | loop | end_ticks, CPU clock: nothing else is timed
  *	5  rusage again; the last one done wakes the coordinator
  * The segment's wall time is last end minus first start over all lanes, so a lane that
@@ -126,10 +126,9 @@ static void replay_batches(struct lane *lane)
 
 /* What comes before the timed part brings caches and predictors to where they would be had
  * nobody else run meanwhile. */
-static void run_lead(struct lane *lane, struct rusage *before)
+static void run_lead(struct lane *lane)
 {
 	replay_to(lane, lane->copy->timed_grain);
-	getrusage(RUSAGE_THREAD, before);
 	gate_pass(lane->worker);
 }
 
@@ -145,11 +144,12 @@ static void run_segment(struct lane *lane)
 	lane->used |= first != lane->end;
 	spread(lane);
 	rh_sample_begin_segment(lane);
-	getrusage(RUSAGE_THREAD, &before);
 	atomic_store_explicit(&seat->running, 1, memory_order_relaxed);
 	gate_pass(lane->worker);
 	if (lane->worker->ctl->lead)
-		run_lead(lane, &before);
+		run_lead(lane);
+	getrusage(RUSAGE_THREAD, &before);
+	rh_meters_begin(lane);
 	cpu = thread_cpu_ns();
 	seat->start_ticks = rh_ticks();
 	if (lane->worker->ctl->batches)
@@ -160,8 +160,8 @@ static void run_segment(struct lane *lane)
 	seat->cpu_ns = thread_cpu_ns() - cpu;
 	atomic_store_explicit(&seat->running, 0, memory_order_relaxed);
 	getrusage(RUSAGE_THREAD, &after);
-	rh_sample_end_segment(lane);
 	charge(seat, &before, &after);
+	rh_meters_end(lane);
 	seat->op_words = (uint64_t)(lane->end - first);
 	seat->waits = lane->waits;
 	seat->blocked = lane->blocked;
@@ -176,6 +176,7 @@ static int sit_down(struct lane *lane)
 	struct worker *worker = lane->worker;
 
 	lane->seat->os_thread = (uint32_t)syscall(SYS_gettid);
+	rh_meters_open(lane);
 	if (lane->heap_ops->lane_open(worker->heap, &lane->heap, &lane->err) < 0)
 		return -1;
 	if (lane->stack_ops->lane_open(worker->stacks, lane->heap, &lane->stack, &lane->err) < 0) {
@@ -224,6 +225,7 @@ static void *lane_main(void *opaque)
 		} else {
 			lane->stack_ops->lane_close(lane->stack);
 			lane->heap_ops->lane_close(lane->heap);
+			rh_meters_close(lane);
 		}
 		if (job != JOB_LEAVE)
 			job_done(lane);

@@ -51,6 +51,16 @@ static __attribute__((noinline, cold)) void resize_failed(struct lane *lane, con
 	lane->slots[slot] = NULL;
 }
 
+/* What the recorded order makes a lane sleep is not the allocator's doing. */
+static void sleep_for(struct lane *lane, _Atomic uint32_t *published, uint32_t seen)
+{
+	uint64_t since = rh_ticks();
+
+	lane->meters.futex_replay++;
+	rh_futex_wait(published, seen, UINT64_MAX);
+	lane->meters.slept_ticks += rh_ticks() - since;
+}
+
 static __attribute__((noinline)) void wait_for(struct lane *lane, uint32_t other, uint32_t count)
 {
 	struct progress *progress = &lane->progress[other];
@@ -64,7 +74,7 @@ static __attribute__((noinline)) void wait_for(struct lane *lane, uint32_t other
 		atomic_fetch_add(&progress->waiters, 1);
 		seen = atomic_load(&progress->published);
 		if (seen < count)
-			rh_futex_wait(&progress->published, seen, UINT64_MAX);
+			sleep_for(lane, &progress->published, seen);
 		atomic_fetch_sub(&progress->waiters, 1);
 	}
 	lane->blocked_ticks += rh_ticks() - since;
@@ -76,8 +86,10 @@ static inline void publish(struct lane *lane, uint32_t count)
 	struct progress *mine = &lane->progress[lane->index];
 
 	atomic_exchange(&mine->published, count);
-	if (atomic_load_explicit(&mine->waiters, memory_order_relaxed))
+	if (atomic_load_explicit(&mine->waiters, memory_order_relaxed)) {
+		lane->meters.futex_replay++;
 		rh_futex_wake(&mine->published, INT32_MAX);
+	}
 }
 
 /* Makes a value and memory opaque to the optimiser: compares stay in the order written and

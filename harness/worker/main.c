@@ -281,6 +281,7 @@ static int open_all(struct worker *worker, struct rh_err *err)
 	if (spec->stack.open(&worker->stacks, spec->stack_knobs, &spec->layer[0].ops, worker->heap,
 			     err) < 0)
 		return -1;
+	rh_meters_find(worker);
 	for (uint32_t i = 0; i < worker->seats; i++)
 		set_lane(worker, i);
 	return rh_seats_open(worker, err);
@@ -333,6 +334,9 @@ static void obey(struct worker *worker)
 		worker->spec.layer[0].ops.stats(worker->heap, emit_stat, ctl);
 		if (worker->spec.stack.stats)
 			worker->spec.stack.stats(worker->stacks, emit_stat, ctl);
+		break;
+	case RH_CTL_LOCKS:
+		rh_locks_read(worker, ctl->count == 1);
 		break;
 	case RH_CTL_DRAIN:
 		drain_all(worker);

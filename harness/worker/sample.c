@@ -19,11 +19,7 @@
  * Who made a block is one 16-bit word per slot, written at birth by the timed variants alone:
  * the program need not carry it and the plain loop does not know of it.
  */
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "harness/worker/ops.h"
 #include "harness/worker/worker.h"
@@ -38,7 +34,6 @@ int rh_sample_open(struct worker *worker, struct rh_err *err)
 	for (uint32_t i = 0; i < worker->seats; i++) {
 		struct sample *sample = &worker->lane[i].sample;
 
-		sample->schedstat = -1;
 		sample->area = areas ? &areas[i] : NULL;
 		rh_sampler_open(&sample->sampler, ctl->sample, ctl->seed * 4099 + i);
 		sample->left = sample->gap = rh_sampler_gap(&sample->sampler);
@@ -73,18 +68,6 @@ static uint64_t pair_cost(struct sample *sample)
 	return cost;
 }
 
-static uint64_t read_run_delay(int fd)
-{
-	char text[96], *at = text;
-	ssize_t length = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
-
-	if (length <= 0)
-		return RH_NONE;
-	text[length] = '\0';
-	strtoull(at, &at, 10);
-	return strtoull(at, NULL, 10);
-}
-
 static void begin_batch(struct lane *lane)
 {
 	struct sample *sample = &lane->sample;
@@ -116,16 +99,8 @@ void rh_sample_begin_segment(struct lane *lane)
 	if (sample->pair > area->pair_max)
 		area->pair_max = sample->pair;
 	/* Another thread may sit here than in the segment before. */
-	sample->schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
-	sample->run_delay_ns = read_run_delay(sample->schedstat);
+	sample->run_delay_ns = rh_run_delay(lane->meters.schedstat);
 	sample->batch_since = 0;	/* begins with the first sample: the gate lies between */
-}
-
-void rh_sample_end_segment(struct lane *lane)
-{
-	if (lane->sample.area && lane->sample.schedstat >= 0)
-		close(lane->sample.schedstat);
-	lane->sample.schedstat = -1;
 }
 
 static void keep_outlier(struct rh_latency_lane *area, const struct rh_outlier *outlier)
@@ -148,7 +123,7 @@ note_outlier(struct lane *lane, const struct rh_op *op, uint64_t ticks, uint64_t
 {
 	struct sample *sample = &lane->sample;
 	struct rh_latency_lane *area = sample->area;
-	uint64_t delay = read_run_delay(sample->schedstat);
+	uint64_t delay = rh_run_delay(lane->meters.schedstat);
 	struct rusage usage;
 	struct rh_outlier outlier = {
 		.at_ticks = now, .ticks = ticks, .ops = sample->batch_ops,

@@ -23,7 +23,6 @@ struct sample {
 	uint64_t batch_ops, batch_since, batch_blocked;
 	uint64_t faults_minor, faults_major, switches_voluntary, switches_involuntary;
 	double median;			/* running, ticks per operation; 0 = none yet */
-	int schedstat;			/* fd of the thread's own, -1 = none */
 	uint64_t run_delay_ns;
 };
 

@@ -17,6 +17,7 @@
 
 #include "alloc/backend.h"
 #include "harness/ctl.h"
+#include "harness/worker/meters.h"
 #include "harness/worker/sample.h"
 #include "traces/event.h"
 
@@ -54,6 +55,7 @@ struct lane {
 	const struct rh_op *end_kept;	/* of a loop that was left for the careful one */
 	uint32_t turns;			/* trace lanes begun since the thread sat down */
 	struct sample sample;		/* of the timed variants */
+	struct meters meters;		/* of the contention probe */
 
 	/* the coordinator's */
 	struct worker *worker;
@@ -95,6 +97,7 @@ struct worker {
 	cpu_set_t cpus;			/* that the process may use */
 	uint64_t wait_spin_ticks;	/* 0 when lanes outnumber CPUs */
 	uint64_t *live;			/* drain: size and lane by slot, see drain.c */
+	uint64_t futex_id, kernel_id;	/* tracepoints; 0 = not counted */
 	uint32_t expected;		/* lanes that take part in this job */
 	struct copy *copies;
 	struct lane *lane;		/* all seats */
@@ -138,13 +141,17 @@ void rh_loop_choose(struct lane *lane, enum rh_ctl_touch touch, bool verify,
 /* Replays [lane->op, lane->end). */
 void rh_loop_run(struct lane *lane);
 
+/* --- locks.c --- */
+
+/* Fills the rows of RH_AREA_LOCKS; `reset` sets counters of jemalloc to zero. */
+void rh_locks_read(struct worker *worker, bool reset);
+
 /* --- sample.c --- */
 
 /* Once, before the heap opens: what the timed variants need. */
 int rh_sample_open(struct worker *worker, struct rh_err *err);
-/* On the lane's thread, before and after a segment; outside its timing. */
+/* On the lane's thread, before a segment; outside its timing. */
 void rh_sample_begin_segment(struct lane *lane);
-void rh_sample_end_segment(struct lane *lane);
 /* One sampled operation; end_cpu from the same read as end. Sets the next gap. */
 void rh_sample_put(struct lane *lane, const struct rh_op *op, uint64_t begin, uint64_t end,
 		   uint32_t end_cpu);
