@@ -2,8 +2,8 @@
  * verify.c - what --verify checks, so that any backend and any trace become an
  * allocator test.
  *
- *	born	the block is aligned as asked (16 from 16 bytes on, as malloc promises; else
- *		8 or the size's power of two), the backend's usable size covers it, zeroed
+ *	born	the block is aligned as asked (else as malloc promises: 16 from 16 bytes on,
+ *		8 from 8; noscan blocks anyhow), the backend's usable size covers it, zeroed
  *		memory is zero; then it is filled with a pattern of its slot, copy and size
  *	dies	every word of the pattern is still there (at free, resize, and in the drain
  *		for whatever is live at the end)
@@ -94,7 +94,7 @@ static void fill(char *p, size_t size, uint64_t seed)
 
 static size_t alignment_due(size_t size, size_t align)
 {
-	if (align > 1)
+	if (align)
 		return align;
 	if (size >= 16)
 		return 16;
