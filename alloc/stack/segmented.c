@@ -1,6 +1,4 @@
-	while (task->bytes - task->top->bytes + rh_frames_used(&task->frames) + FRAME_BYTES <=
-	       used_bytes)
-		if/*
+/*
  * segmented.c - Go's stacks up to 1.2: a chain of segments, and the hot split it died of.
  *
  *	segment ->	+-----------+
