@@ -14,6 +14,7 @@
 
 extern const struct rh_importer rh_import_android;
 extern const struct rh_importer rh_import_go;
+extern const struct rh_importer rh_import_go_allocfree;
 extern const struct rh_importer rh_import_heaptrack;
 extern const struct rh_importer rh_import_logalloc;
 extern const struct rh_importer rh_import_malloclab;
@@ -25,6 +26,7 @@ extern const struct rh_importer rh_import_wee_alloc;
 const struct rh_importer *const rh_importers[] = {
 	&rh_import_android,
 	&rh_import_go,
+	&rh_import_go_allocfree,
 	&rh_import_heaptrack,
 	&rh_import_logalloc,
 	&rh_import_malloclab,
