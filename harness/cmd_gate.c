@@ -1,0 +1,299 @@
+/*
+ * cmd_gate.c - reheap gate: is the candidate slower than the baseline?
+ *
+ *	1  words of the command line (and of a policy file) become a configuration
+ *	2  gate_run.c measures; --recompute reads a document instead; --self-test runs many
+ *	3  verdict to the terminal, to files, to the exit code, to the last line
+ *
+ * The last line of standard output is for scripts and is there in every case.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "harness/command.h"
+#include "harness/gate_extra.h"
+#include "harness/gate_tell.h"
+#include "harness/result.h"
+
+static const char *const touch_names[] = { "none", "first", "page", "full", "recorded", NULL };
+static const char *const tier_names[] = { "wall", "deterministic", "both", NULL };
+static const char *const inconclusive_names[] = { "exit-3", "pass", "fail", NULL };
+
+#define AT(field) offsetof(struct rh_gate_opts, field)
+
+static const struct rh_opt opts[] = {
+	{ "baseline", 0, RH_OPT_TEXT, AT(baseline), NULL, .arg = "B",
+	  .help = "backend, library, git:REVISION, or a stored baseline (FILE.json)" },
+	{ "candidate", 0, RH_OPT_TEXT, AT(candidate), NULL, .arg = "B",
+	  .help = "backend, library or git:REVISION that must not be slower" },
+	{ "threshold", 't', RH_OPT_SHARE, AT(threshold), "5%", .min = 0.005, .max = 10,
+	  .arg = "SHARE", .help = "a slow-down of this much is a regression" },
+	{ "metrics", 0, RH_OPT_TEXT, AT(metrics), "wall,rss", .arg = "M[=SHARE],...",
+	  .help = "what gates, with thresholds: wall, cpu, median, p99, rss, faults" },
+	{ "tier", 0, RH_OPT_NAME, AT(tier), "wall", .names = tier_names, .arg = "T",
+	  .help = "wall, deterministic (instructions under valgrind), both" },
+	{ "count-threshold", 0, RH_OPT_SHARE, AT(counts_threshold), "1%", .min = 0.0001, .max = 10,
+	  .arg = "SHARE", .help = "deterministic: more instructions than this fail" },
+	{ "events", 0, RH_OPT_UINT, AT(events_max), "1000000", .arg = "N",
+	  .help = "deterministic: the first N events of a trace; 0 = all" },
+	{ "lanes", 'l', RH_OPT_TEXT, AT(lanes), NULL, .arg = "N[,N...]",
+	  .help = "fold onto N lanes, or 'recorded'; default: recorded, at most one per CPU" },
+	{ "touch", 0, RH_OPT_NAME, AT(touch), "first", .names = touch_names, .arg = "HOW",
+	  .help = "what is written of a new block: none, first (8 bytes), page, full, recorded" },
+	{ "pairs", 0, RH_OPT_UINT, AT(pairs_max), "24", .min = 3, .max = 10000, .arg = "N",
+	  .help = "pairs of processes after which the answer is inconclusive" },
+	{ "pairs-min", 0, RH_OPT_UINT, AT(pairs_min), "3", .min = 3, .max = 10000, .arg = "N",
+	  .help = "pairs before the first look" },
+	{ "blocks", 0, RH_OPT_UINT, AT(blocks), "40", .min = 4, .max = 100000, .arg = "N",
+	  .help = "blocks of four turns in a pair, at least" },
+	{ "alpha", 0, RH_OPT_REAL, AT(alpha), "0.005", .min = 0.000001, .max = 0.1, .arg = "P",
+	  .help = "error allowed in each look, each side" },
+	{ "improve-check", 0, RH_OPT_SHARE, AT(improve), NULL, .min = 0.01, .max = 1,
+	  .arg = "SHARE", .help = "an improvement beyond this is suspicious: exit 5" },
+	{ "inconclusive", 0, RH_OPT_NAME, AT(inconclusive), "exit-3", .names = inconclusive_names,
+	  .arg = "WHAT", .help = "exit code when undecided: exit-3, pass (0), fail (1)" },
+	{ "policy", 'p', RH_OPT_TEXT, AT(policy), NULL, .arg = "FILE",
+	  .help = "take traces, thresholds and budgets from a JSON file" },
+	{ "build", 0, RH_OPT_TEXT, AT(build), NULL, .arg = "COMMAND",
+	  .help = "git:REVISION: builds a revision, run by sh in its own checkout" },
+	{ "artifact", 0, RH_OPT_TEXT, AT(artifact), NULL, .arg = "PATH",
+	  .help = "git:REVISION: the library that --build makes" },
+	{ "repo", 0, RH_OPT_TEXT, AT(repo), ".", .arg = "DIR",
+	  .help = "git:REVISION: the repository" },
+	{ "save-baseline", 0, RH_OPT_TEXT, AT(save_baseline), NULL, .arg = "FILE",
+	  .help = "measure the candidate against --reference and keep that for later" },
+	{ "reference", 0, RH_OPT_TEXT, AT(reference), "bump", .arg = "B",
+	  .help = "built-in backend that stored baselines refer to" },
+	{ "recompute", 0, RH_OPT_TEXT, AT(recompute), NULL, .arg = "FILE",
+	  .help = "judge the raw samples of a result again" },
+	{ "self-test", 0, RH_OPT_FLAG, AT(self_test), NULL,
+	  .help = "gate identical and slowed-down allocators here: rates of error, seconds" },
+	{ "gates", 0, RH_OPT_UINT, AT(gates), "20", .min = 1, .max = 100000, .arg = "N",
+	  .help = "--self-test: gates of each kind" },
+	{ "keep", 0, RH_OPT_TEXT, AT(keep), NULL, .arg = "FILE",
+	  .help = "--self-test: one line per gate; an interrupted run goes on from there" },
+	{ "output", 'o', RH_OPT_TEXT, AT(output), NULL, .arg = "FILE",
+	  .help = "write everything, raw samples too, as JSON ('-' = standard output)" },
+	{ "junit", 0, RH_OPT_TEXT, AT(junit), NULL, .arg = "FILE", .help = "write JUnit XML" },
+	{ "markdown", 0, RH_OPT_TEXT, AT(markdown), NULL, .arg = "FILE",
+	  .help = "write Markdown (appends to $GITHUB_STEP_SUMMARY)" },
+	{ "smaller-is-better", 0, RH_OPT_TEXT, AT(smaller), NULL, .arg = "FILE",
+	  .help = "write what github-action-benchmark takes" },
+	{ "plot", 0, RH_OPT_TEXT, AT(plot), NULL, .arg = "DIR",
+	  .help = "draw every block, the interval and the margin" },
+	{ "annotate", 0, RH_OPT_FLAG, AT(annotate), NULL,
+	  .help = "print GitHub annotations (also when GITHUB_ACTIONS=true)" },
+	{ "seed", 0, RH_OPT_UINT, AT(seed), NULL, .arg = "N",
+	  .help = "of the order of turns; default: the time" },
+	{ "timeout", 0, RH_OPT_TIME, AT(timeout_ns), "60s", .arg = "TIME",
+	  .help = "end a worker that takes longer for one turn" },
+	{ "no-verify", 0, RH_OPT_FLAG, AT(no_verify), NULL,
+	  .help = "do not check contents, alignment and overlap before timing" },
+	{ "quiet", 'q', RH_OPT_FLAG, AT(quiet), NULL, .help = "print the last line only" },
+	{ .name = NULL }
+};
+
+static void on_signal(int number)
+{
+	rh_interrupted = number;
+}
+
+static uint64_t seed_of_time(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000003u + (uint64_t)ts.tv_nsec;
+}
+
+/* The whole command line, as the kernel keeps it; the words stay in `store`. */
+static void read_argv(struct rh_gate *gate, char *store, size_t store_bytes)
+{
+	int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? 0 : read(fd, store, store_bytes - 1);
+	size_t count = 0;
+
+	if (fd >= 0)
+		close(fd);
+	store[length > 0 ? length : 0] = '\0';
+	for (ssize_t at = 0; at < length; at += (ssize_t)strlen(store + at) + 1)
+		*(char **)rh_grow(&gate->argv, &count, sizeof(char *)) = store + at;
+	gate->argc = (int)count;
+}
+
+static int fill(const struct rh_gate_opts *o, int argc, char **argv, struct rh_gate *gate,
+		struct rh_err *err)
+{
+	struct rh_gate_config *config = &gate->config;
+
+	*config = (struct rh_gate_config){
+		.traces = argv, .trace_count = (uint32_t)argc, .baseline = o->baseline,
+		.candidate = o->candidate, .lanes = o->lanes, .threshold = o->threshold,
+		.alpha = o->alpha, .improve = o->improve, .pairs_min = o->pairs_min,
+		.pairs_max = o->pairs_max, .blocks = o->blocks,
+		.seed = o->seed ? o->seed : seed_of_time(), .timeout_ns = o->timeout_ns,
+		.counts_threshold = o->counts_threshold, .events_max = o->events_max,
+		.touch = (enum rh_ctl_touch)o->touch, .tier = (enum rh_gate_tier)o->tier,
+		.no_verify = o->no_verify, .quiet = o->quiet,
+		.inconclusive_passes = o->inconclusive == RH_INCONCLUSIVE_PASSES,
+		.inconclusive_fails = o->inconclusive == RH_INCONCLUSIVE_FAILS,
+	};
+	if (config->pairs_max < config->pairs_min)
+		return rh_fail(err, RH_USAGE, "--pairs %llu is less than --pairs-min %llu",
+			       (unsigned long long)config->pairs_max,
+			       (unsigned long long)config->pairs_min);
+	clock_gettime(CLOCK_REALTIME, &gate->started);
+	rh_host_read(&gate->host);
+	return rh_gate_read_metrics(config, o->metrics, err);
+}
+
+/* Everything that was asked for besides the terminal. */
+static int write_files(const struct rh_gate_opts *o, const struct rh_gate *gate,
+		       struct rh_err *err)
+{
+	if ((o->output && rh_gate_write_json(gate, o->output, err) < 0) ||
+	    (o->junit && rh_gate_write_junit(gate, o->junit, err) < 0) ||
+	    (o->markdown && rh_gate_write_markdown(gate, o->markdown, err) < 0) ||
+	    (o->smaller && rh_gate_write_smaller(gate, o->smaller, err) < 0) ||
+	    (o->plot && rh_gate_plot(gate, o->plot, err) < 0))
+		return -1;
+	return 0;
+}
+
+static int tell(const struct rh_gate_opts *o, const struct rh_gate *gate, struct rh_err *err)
+{
+	const char *actions = getenv("GITHUB_ACTIONS");
+	bool to_stdout = o->output && strcmp(o->output, "-") == 0;
+
+	if (!o->quiet && !to_stdout)
+		rh_gate_print(gate, stdout);
+	if (o->annotate || (actions && strcmp(actions, "true") == 0))
+		rh_gate_annotate(gate, to_stdout ? stderr : stdout);
+	fflush(stdout);
+	return write_files(o, gate, err);
+}
+
+static enum rh_exit finish(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh_err *err)
+{
+	bool to_stdout = o->output && strcmp(o->output, "-") == 0;
+	enum rh_exit code;
+
+	code = gate->exit;
+	/* A verdict that could not be written must not look like a pass. */
+	if (tell(o, gate, err) < 0 && code == RH_OK)
+		code = err->code;
+	rh_gate_print_line(gate, to_stdout ? stderr : stdout);
+	return code;
+}
+
+static int measure(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh_err *err)
+{
+	int result;
+
+	if (!gate->config.trace_count)
+		return rh_fail(err, RH_USAGE, "name a trace, or --policy FILE");
+	if (!gate->config.candidate || (!gate->config.baseline && !o->save_baseline))
+		return rh_fail(err, RH_USAGE, "name both --baseline and --candidate");
+	result = rh_gate_revisions(o, gate, err);
+	rh_clock_calibrate(&gate->clock, 0);
+	if (result == 0 && rh_gate_is_stored(o))
+		result = rh_gate_stored(o, gate, err);
+	else if (result == 0)
+		result = rh_gate_prepare(gate, err) < 0 ? -1 : rh_gate_run(gate, err);
+	rh_gate_revisions_end(gate);
+	return result;
+}
+
+/* What stops us before there is a verdict still ends with the line that scripts read. */
+static enum rh_exit give_up(const struct rh_gate *gate, const struct rh_err *err)
+{
+	const char *verdict = err->code == RH_NO_BASELINE ? "no-baseline" :
+			      err->code == RH_USAGE ? "usage" : "invalid";
+	enum rh_exit code = err->code == RH_NO_BASELINE || err->code == RH_USAGE ? err->code :
+			    RH_INVALID;
+
+	if (err->code == RH_ABSENT || err->code == RH_NO_INPUT) {
+		verdict = "usage";
+		code = RH_USAGE;
+	}
+	printf("REHEAP-GATE verdict=%s ratio=nan lo=nan hi=nan scenarios=%zu exit=%d\n", verdict,
+	       gate->scenario_count, code);
+	return code;
+}
+
+static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err *err)
+{
+	struct rh_gate_opts o = *(const struct rh_gate_opts *)opaque;
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
+	struct rh_gate gate = { 0 };
+	struct rh_gate_documents documents = { 0 };
+	static char words[1 << 16];
+	enum rh_exit code;
+	int result;
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	read_argv(&gate, words, sizeof(words));
+	result = fill(&o, argc, argv, &gate, err);
+	if (result == 0 && o.policy)
+		result = rh_gate_read_policy(&o, &gate.config, &documents, err);
+	if (result == 0 && o.recompute)
+		result = rh_gate_recompute(&o, &gate, &documents, err);
+	else if (result == 0 && o.self_test)
+		return rh_gate_self_test(&o, &gate, err);
+	else if (result == 0)
+		result = measure(&o, &gate, err);
+	code = result < 0 ? give_up(&gate, err) : finish(&o, &gate, err);
+	rh_gate_free(&gate);
+	rh_gate_documents_free(&documents);
+	if (rh_interrupted) {
+		fflush(stdout);
+		signal(rh_interrupted, SIG_DFL);
+		raise(rh_interrupted);
+	}
+	return code;
+}
+
+const struct rh_command rh_cmd_gate = {
+	.name = "gate",
+	.operands = "T.rht... --baseline B --candidate B",
+	.summary = "pass or fail a candidate allocator against a baseline",
+	.details =
+		"Two live processes, one with each allocator, take turns on the same stretches "
+		"of the same trace, in an order that is tossed for, with an untimed lead before "
+		"every timed turn. Drift of the machine hits both alike and cancels. One log "
+		"ratio per block of four turns, pooled over fresh pairs of processes, gives an "
+		"exact interval of the median; pairs are added until it is clear of half the "
+		"threshold.\n"
+		"\n"
+		"Exit status: 0 pass, 1 regression, 2 usage, 3 inconclusive, 4 no comparable "
+		"baseline (or a trace is missing), 5 the measurement is not valid (a worker died, "
+		"hung, did less work, a trace is cut off). The last line of standard output "
+		"says the same: REHEAP-GATE verdict=... ratio=... lo=... hi=... Do not "
+		"call it through make, which turns every failure into 2.\n"
+		"\n"
+		"The deterministic tier counts instructions, LOCKed operations and simulated "
+		"cache misses under valgrind: the same build gives the same counts, so that 1 % "
+		"is found always; but it does not see time spent waiting.\n"
+		"\n"
+		"--self-test gates identical and slowed-down allocators on this machine and "
+		"prints how often it was wrong.",
+	.examples =
+		"reheap gate app.rht --baseline ./old.so --candidate ./new.so\n"
+		"reheap gate app.rht --baseline jemalloc --candidate slow:5%:jemalloc --tier both\n"
+		"reheap gate app.rht --baseline git:HEAD~1 --candidate git:HEAD "
+		"--build 'make -C alloc' --artifact alloc/libmine.so\n"
+		"reheap gate --policy ci/policy.json --baseline ./old.so --candidate ./new.so\n"
+		"reheap gate app.rht --self-test",
+	.opts = opts,
+	.opts_bytes = sizeof(struct rh_gate_opts),
+	.operands_min = 0,
+	.operands_max = -1,
+	.run = run,
+};
