@@ -7,7 +7,7 @@
  *
  *	time.ratio, time.ns_per_event, memory.rss_peak_bytes	row figures
  *	counters.WHAT_per_event					a panel each of cache-misses
- *	locks.wait_share					lock-wait
+ *	locks.wait_share, locks.blocked_share			lock-wait, blocked
  *	latency.pNN, latency.KIND.pNN_N (ns)			latency by percentile: p50, p99_9
  */
 #include "harness/figures_parts.h"
@@ -23,17 +23,18 @@ static const struct row_figure {
 	double scale, reference;
 	bool no_controls;	/* null's memory is nobody's choice */
 } row_figures[] = {
-	{ "time-ratio", "time.ratio", "Time relative to the baseline (lower is better)",
-	  "time / baseline's time, paired within repetitions",
-	  "no result has a baseline to relate times to", 1, 1, false },
-	{ "ns-per-event", "time.ns_per_event", "Time per event (lower is better)",
-	  "ns per event, replay loop included", "no result has time.ns_per_event", 1, 0, false },
-	{ "memory-peak", "memory.rss_peak_bytes", "Peak memory (lower is better)",
-	  "peak RSS of the heap, MiB", "no result has memory.rss_peak_bytes", 1048576, 0,
-	  true },
-	{ "lock-wait", "locks.wait_share", "Time spent waiting for locks (lower is better)",
-	  "share of lane time, %", "the lock probe has not run (--probes locks)", 0.01, 0,
-	  true },
+	{"time-ratio", "time.ratio", "Time relative to the baseline (lower is better)",
+	 "time / baseline's time, paired within repetitions",
+	 "no result has a baseline to relate times to", 1, 1, false},
+	{"ns-per-event", "time.ns_per_event", "Time per event (lower is better)",
+	 "ns per event, replay loop included", "no result has time.ns_per_event", 1, 0, false},
+	{"memory-peak", "memory.rss_peak_bytes", "Peak memory (lower is better)",
+	 "peak RSS of the heap, MiB", "no result has memory.rss_peak_bytes", 1048576, 0, true},
+	{"lock-wait", "locks.wait_share", "Time spent waiting for locks (lower is better)",
+	 "share of lane time, %", "the lock probe has not run (--probes locks)", 0.01, 0, true},
+	{"blocked", "locks.blocked_share",
+	 "Time lanes spent blocked in the kernel (lower is better)", "share of lane time, %",
+	 "the lock probe has not run (--probes locks)", 0.01, 0, true},
 };
 
 /* ---- row figures ---- */
@@ -200,6 +201,7 @@ void rh_figures_build(const struct rh_view *view, struct rh_figures *figures)
 	rh_build_latency(view, figures);
 	build_counters(view, figures);
 	build_rows(view, figures, &row_figures[3]);
+	build_rows(view, figures, &row_figures[4]);
 	for (size_t i = 0; i < figures->count; i++)
 		if (!figures->list[i].absent_why)
 			rh_figure_layout(&figures->list[i]);
