@@ -1,0 +1,79 @@
+#!/bin/bash
+# Recording from the command line: the program's own end, signals, what cannot be recorded,
+# and the way of the README: a server under load, recorded, replayed.
+# shellcheck source=ci/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+[ -f "$build/libreheap-record.so" ] || skip_all "no recorder in $build"
+target=$build/helpers/record_target
+
+is_exit 0 'a program that ends well' "$reheap" record -o ok.rht -- true
+ok 'has a trace' test -s ok.rht
+is_exit 41 'the exit status is the program'"'"'s' "$reheap" record -o x.rht -- sh -c 'exit 41'
+is_exit 127 'no such program' "$reheap" record -o none.rht -- no-such-program-here
+says 'no such program' 'and says so'
+ok 'leaves no trace' fails test -e none.rht
+is_exit 73 'no place for the trace' "$reheap" record -o /nowhere/at/all.rht -- true
+says '/nowhere/at' 'names the place'
+is_exit 2 'paused for ever is a usage error' "$reheap" record --paused -o x.rht -- true
+is_exit 2 'an unknown toggle signal too' "$reheap" record --toggle KILL -o x.rht -- true
+
+(exec "$reheap" record -q -o killed.rht -- sh -c 'kill -KILL $$') 2>/dev/null
+is_exit 0 'a killed program has a trace' test -s killed.rht
+"$reheap" record -q -o x.rht -- sh -c 'kill -TERM $$' 2>/dev/null
+ok 'and its signal is ours' test $? = 143
+
+if command -v gcc >/dev/null && echo 'int main(void) { return 3; }' >s.c &&
+	gcc -static s.c -o static 2>/dev/null; then
+	is_exit 69 'a static program is refused' "$reheap" record -o x.rht -- ./static
+	says 'statically linked' 'with the reason'
+else
+	skip 'a static program' 'no static libc here'
+fi
+if [ "$(id -u)" = 0 ]; then
+	cp "$(type -P true)" other && chown 65534 other && chmod 4755 other
+	is_exit 69 'a setuid program is refused' "$reheap" record -o x.rht -- ./other
+	says 'setuid' 'with the reason'
+else
+	skip 'a setuid program' 'needs root'
+fi
+
+# A signal to reheap alone goes on to the program; the trace is written all the same.
+"$reheap" record -q -o term.rht -- "$target" slow 200 50 &
+pid=$!
+sleep 0.6
+kill -TERM $pid
+wait $pid
+ok 'SIGTERM is passed on' test $? = 143
+ok 'and the trace is there' "$reheap" info term.rht
+
+# Ctrl-C: the terminal signals the whole group.
+set -m
+"$reheap" record -q -o int.rht -- "$target" slow 200 50 &
+pid=$!
+set +m
+sleep 0.6
+kill -INT -$pid
+wait $pid
+ok 'Ctrl-C ends the program' test $? = 130
+ok 'and the trace is there' "$reheap" info int.rht
+
+if command -v redis-server >/dev/null && command -v redis-benchmark >/dev/null; then
+	port=17431
+	"$reheap" record -q -o r.rht -- redis-server --bind 127.0.0.1 --port $port --save '' \
+		--io-threads 2 --dir "$temp" >redis.log 2>&1 &
+	pid=$!
+	for _ in $(seq 50); do
+		redis-cli -p $port ping >/dev/null 2>&1 && break
+		sleep 0.1
+	done
+	ok 'redis-benchmark against a recorded redis-server' timeout 60 redis-benchmark -p $port -q \
+		-n 5000 -c 8 -P 8 -t set,get,lpush,sadd
+	redis-cli -p $port shutdown nosave >/dev/null 2>&1
+	wait $pid
+	ok 'redis-server ends as ever' test $? = 0
+	ok 'its trace is whole' "$reheap" info r.rht
+	ok 'and replays' timeout 100 "$reheap" replay r.rht --backend libc --reps 1
+else
+	skip 'redis-server' 'not installed'
+fi
+finish
