@@ -12,6 +12,8 @@
 #include <string.h>
 
 extern const struct rh_generator rh_gen_churn;
+extern const struct rh_generator rh_gen_goroutines;
+extern const struct rh_generator rh_gen_hotsplit;
 extern const struct rh_generator rh_gen_larson;
 extern const struct rh_generator rh_gen_producer_consumer;
 extern const struct rh_generator rh_gen_sawtooth;
@@ -20,6 +22,8 @@ extern const struct rh_generator rh_gen_slices;
 
 const struct rh_generator *const rh_generators[] = {
 	&rh_gen_churn,
+	&rh_gen_goroutines,
+	&rh_gen_hotsplit,
 	&rh_gen_larson,
 	&rh_gen_producer_consumer,
 	&rh_gen_sawtooth,

@@ -198,6 +198,54 @@ void rh_gen_join(struct rh_gen *gen, uint32_t lane, uint32_t task)
 	place(gen, RH_EV_JOIN, lane)->id = task;
 }
 
+/* One of the events asked for. */
+static bool use(struct rh_gen *gen)
+{
+	if (!rh_gen_more(gen))
+		return false;
+	gen->left--;
+	return true;
+}
+
+uint32_t rh_gen_go(struct rh_gen *gen, uint32_t lane)
+{
+	return use(gen) ? rh_gen_spawn(gen, lane, RH_NONE) : 0;
+}
+
+void rh_gen_end(struct rh_gen *gen, uint32_t lane, uint32_t task)
+{
+	if (task && use(gen))
+		rh_gen_exit(gen, lane, task);
+}
+
+static void frame(struct rh_gen *gen, enum rh_kind kind, uint32_t lane, uint32_t task,
+		  uint64_t bytes)
+{
+	struct rh_event *event;
+
+	if (!task || !use(gen))
+		return;
+	event = place(gen, kind, lane);
+	event->id = task;
+	event->size = bytes;
+}
+
+void rh_gen_call(struct rh_gen *gen, uint32_t lane, uint32_t task, uint64_t frame_bytes)
+{
+	frame(gen, RH_EV_CALL, lane, task, frame_bytes);
+}
+
+void rh_gen_return(struct rh_gen *gen, uint32_t lane, uint32_t task, uint64_t frame_bytes)
+{
+	frame(gen, RH_EV_RETURN, lane, task, frame_bytes);
+}
+
+void rh_gen_cycle(struct rh_gen *gen, uint32_t lane, enum rh_kind kind, uint64_t number)
+{
+	if (rh_gen_more(gen))
+		place(gen, kind, lane)->id = number;
+}
+
 struct rh_gen_object rh_gen_alloc(struct rh_gen *gen, uint32_t lane, uint64_t size, unsigned flags)
 {
 	struct rh_event *event;

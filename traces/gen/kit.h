@@ -6,7 +6,8 @@
  * asked for, or after an error, emitters do nothing (rh_gen_alloc returns RH_NONE), so a
  * generator need not test each of them; rh_gen_close returns the error.
  *
- * `events` counts allocs, frees and resizes. Lane and task events come on top.
+ * `events` counts allocs, frees and resizes. Lane and task events come on top. Generators
+ * of tasks (of_tasks) count what tasks do instead, by rh_gen_go and its like.
  *
  * Everything is integers: the same seed gives the same bytes on every machine.
  * Memory is what the generator itself keeps, O(live). Thread rule: one thread.
@@ -80,10 +81,13 @@ struct rh_gen_common {
 enum { RH_GEN_LANES_MAX = 1024 };
 
 #define RH_GEN_COMMON_OPTS(type, lanes_default) \
+	RH_GEN_OPTS(type, lanes_default, "1000000", \
+		    "allocs, frees and resizes in all")
+#define RH_GEN_OPTS(type, lanes_default, events_default, events_help) \
 	{ "lanes", 0, RH_OPT_UINT, offsetof(struct type, common.lanes), lanes_default, \
 	  .min = 1, .max = RH_GEN_LANES_MAX, .arg = "N", .help = "lanes that do the work" }, \
-	{ "events", 0, RH_OPT_UINT, offsetof(struct type, common.events), "1000000", .min = 1, \
-	  .max = 1e15, .arg = "N", .help = "allocs, frees and resizes in all" }, \
+	{ "events", 0, RH_OPT_UINT, offsetof(struct type, common.events), events_default, .min = 1, \
+	  .max = 1e15, .arg = "N", .help = events_help }, \
 	{ "seed", 0, RH_OPT_UINT, offsetof(struct type, common.seed), "1", .arg = "N", \
 	  .help = "same seed, same bytes" }, \
 	{ "time", 0, RH_OPT_FLAG, offsetof(struct type, common.time), "off", \
@@ -126,6 +130,14 @@ uint32_t rh_gen_spawn(struct rh_gen *gen, uint32_t lane, uint64_t stack_bytes);
 void rh_gen_exit(struct rh_gen *gen, uint32_t lane, uint32_t task);
 void rh_gen_join(struct rh_gen *gen, uint32_t lane, uint32_t task);
 void rh_gen_lane_stop(struct rh_gen *gen, uint32_t lane);
+
+/* What a task does, counted as events: nothing once all are used up (rh_gen_go: task 0). */
+uint32_t rh_gen_go(struct rh_gen *gen, uint32_t lane);
+void rh_gen_end(struct rh_gen *gen, uint32_t lane, uint32_t task);
+void rh_gen_call(struct rh_gen *gen, uint32_t lane, uint32_t task, uint64_t frame_bytes);
+void rh_gen_return(struct rh_gen *gen, uint32_t lane, uint32_t task, uint64_t frame_bytes);
+/* Not counted: a collection cycle begins, ends. */
+void rh_gen_cycle(struct rh_gen *gen, uint32_t lane, enum rh_kind kind, uint64_t number);
 
 /* id RH_NONE when nothing was emitted; flags are enum rh_event_flag. */
 struct rh_gen_object rh_gen_alloc(struct rh_gen *gen, uint32_t lane, uint64_t size, unsigned flags);
