@@ -20,7 +20,7 @@ struct rh_generator {
 	const struct rh_opt *opts;	/* parameters; every generator has lanes, events, seed */
 	size_t opts_bytes;		/* <= 512 */
 	unsigned columns;
-	bool of_tasks;			/* its events are spawns, exits, calls, returns: no objects */
+	bool of_tasks;			/* counts spawns, exits, calls, returns; has no objects */
 	int (*run)(const void *opts, struct rh_trace_out *out, struct rh_err *err);
 };
 extern const struct rh_generator *const rh_generators[];	/* NULL-terminated, sorted */

@@ -29,7 +29,8 @@ static void cycle(struct kit *kit, unsigned lane)
 
 static void parked_tasks_cost_what_go_says(void **state)
 {
-	static const char *const specs[] = { "libc/pools", "tiered/pools", "libc/pools:profile=1.22",
+	static const char *const specs[] = { "libc/pools", "tiered/pools",
+					     "libc/pools:profile=1.22",
 					     "tiered:profile=1.22/pools:profile=1.22",
 					     "tiered:profile=1.10/pools:profile=1.13" };
 	static void *parked[1001];

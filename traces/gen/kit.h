@@ -86,8 +86,8 @@ enum { RH_GEN_LANES_MAX = 1024 };
 #define RH_GEN_OPTS(type, lanes_default, events_default, events_help) \
 	{ "lanes", 0, RH_OPT_UINT, offsetof(struct type, common.lanes), lanes_default, \
 	  .min = 1, .max = RH_GEN_LANES_MAX, .arg = "N", .help = "lanes that do the work" }, \
-	{ "events", 0, RH_OPT_UINT, offsetof(struct type, common.events), events_default, .min = 1, \
-	  .max = 1e15, .arg = "N", .help = events_help }, \
+	{ "events", 0, RH_OPT_UINT, offsetof(struct type, common.events), events_default, \
+	  .min = 1, .max = 1e15, .arg = "N", .help = events_help }, \
 	{ "seed", 0, RH_OPT_UINT, offsetof(struct type, common.seed), "1", .arg = "N", \
 	  .help = "same seed, same bytes" }, \
 	{ "time", 0, RH_OPT_FLAG, offsetof(struct type, common.time), "off", \

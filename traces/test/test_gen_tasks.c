@@ -100,7 +100,10 @@ static struct stacks_seen stacks_of(const char *name, const char *words)
 
 static void test_goroutines(void **state)
 {
-	static const struct { const char *words; uint64_t alive_least, alive_most, deepest; } shapes[] = {
+	static const struct {
+		const char *words;
+		uint64_t alive_least, alive_most, deepest;
+	} shapes[] = {
 		{ "events=60000 lanes=2 shape=storm tasks=500", 400, 500, 3 * 112 },
 		{ "events=60000 lanes=2 shape=parked tasks=700", 700, 700, 3 * 112 },
 		{ "events=60000 lanes=2 shape=pool tasks=50 depth=8K", 50, 50, 8192 },
