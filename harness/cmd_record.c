@@ -34,7 +34,8 @@ static const struct rh_opt record_opts[] = {
 	{ "max-bytes", 0, RH_OPT_SIZE, offsetof(struct opts, max_bytes), "0", .arg = "SIZE",
 	  .help = "keep at most this much raw capture, 16 bytes a call (see --keep)" },
 	{ "keep", 0, RH_OPT_NAME, offsetof(struct opts, keep), "first", .names = keep_names,
-	  .arg = "first|last", .help = "past a maximum: stop, or keep at least that much of the end" },
+	  .arg = "first|last",
+	  .help = "past a maximum: stop, or keep at least that much of the end" },
 	{ "paused", 0, RH_OPT_FLAG, offsetof(struct opts, paused),
 	  .help = "begin with recording off (needs --toggle)" },
 	{ "toggle", 0, RH_OPT_TEXT, offsetof(struct opts, toggle), .arg = "USR1|USR2|HUP",
@@ -114,8 +115,8 @@ static enum rh_exit run(const void *data, int argc, char **argv, struct rh_err *
 	if (signal_of(opts->toggle, &record.toggle, err) < 0)
 		return err->code;
 	if (opts->paused && !record.toggle)
-		return rh_fail(err, RH_USAGE, "--paused needs --toggle, or nothing is ever recorded"),
-		       RH_USAGE;
+		return rh_fail(err, RH_USAGE, "--paused needs --toggle, or nothing is ever "
+			       "recorded"), RH_USAGE;
 	if (strcmp(opts->out, "-") == 0)
 		return rh_fail(err, RH_USAGE, "-o -: standard output belongs to the program; name "
 			       "a file"), RH_USAGE;
@@ -136,11 +137,10 @@ const struct rh_command rh_cmd_record = {
 	.operands = "[--] PROGRAM ARGS...",
 	.summary = "record what a program allocates, frees and spawns",
 	.details =
-		"Runs PROGRAM with a recorder preloaded; nothing is recompiled. The exit status is\n"
-		"the program's own. It costs about 15 ns per call, less while there is one thread,\n"
-		"and loses nothing, also when the program is killed: its threads write into shared\n"
-		"memory that reheap empties meanwhile. Capture needs 16 bytes of disk per call in\n"
-		"the directory of the trace until the trace is written.\n"
+		"Runs PROGRAM with a recorder preloaded; nothing is recompiled. The exit status\n"
+		"is the program's own. Nothing is lost, also when the program is killed: its\n"
+		"threads write into shared memory that reheap empties meanwhile. Until the trace\n"
+		"is written its directory needs 16 bytes of disk per call.\n"
 		"\n"
 		"exec keeps recording: T.rht is the last program run, earlier ones are T.PID.rht.\n"
 		"Static and setuid programs cannot be recorded and are refused at once.",

@@ -463,7 +463,8 @@ static int leave(void)
 static const struct { const char *name; int (*run)(void); } modes[] = {
 	{ "churn", just_churn }, { "die", die }, { "endings", endings },
 	{ "environment", echo_environment }, { "exec", exec_twice }, { "exit", leave },
-	{ "family", family }, { "forks", forks }, { "hand", hand }, { "pass", pass }, { "sequence", sequence },
+	{ "family", family }, { "forks", forks }, { "hand", hand }, { "pass", pass },
+	{ "sequence", sequence },
 	{ "signals", signals }, { "slow", slow }, { "spawns", spawns }, { "storm", storm },
 	{ "surroundings", surroundings },
 };

@@ -52,7 +52,7 @@ struct rh_rec { uint64_t word, tail; };
 enum rh_rec_kind {
 	RH_REC_PAD,		/* skipped */
 	RH_REC_BASE,		/* T = absolute stamp; later ticks count from it */
-	RH_REC_WIDE,		/* T = 64-bit size, A = bits 63..48 of the address, of the next record */
+	RH_REC_WIDE,		/* T = 64-bit size, A = bits 63..48 of the address, of the next */
 	RH_REC_START,		/* right behind its BASE, a thread takes the ring: A = pthread_t,
 				   S = thread number, and its thread id in place of the ticks */
 	RH_REC_ALLOC,		/* A, S, L; A = 0: the call failed */
@@ -88,7 +88,7 @@ struct rh_ring {
 	_Atomic uint64_t waits;		/* producer: times it waited for room ... */
 	_Atomic uint64_t wait_ns;	/* ... and how long in all */
 	_Atomic uint64_t dropped;	/* producer: records given up (--on-full drop) */
-	_Atomic uint64_t nested;	/* producer: records of signal handlers that found no place */
+	_Atomic uint64_t nested;	/* producer: of signal handlers that found no place */
 	uint64_t pad1[2];
 	_Atomic uint64_t tail;		/* supervisor: bytes of records taken, ever */
 	_Atomic uint32_t tail_moves;	/* supervisor: futex word of a waiting producer */

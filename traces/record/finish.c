@@ -133,8 +133,8 @@ static void tell_losses(const struct rh_session *session, const struct rh_emit *
 
 	if (drain->full.text[0])
 		fprintf(stderr, "reheap record: recording stopped before the program's end: %s; "
-			"what came later is not in the trace (%llu calls of it were seen)\n", drain->full.text,
-			(unsigned long long)drain->discarded);
+			"what came later is not in the trace (%llu calls of it were seen)\n",
+			drain->full.text, (unsigned long long)drain->discarded);
 	if (lost)
 		fprintf(stderr, "reheap record: not recorded: %llu events (rings full %llu, signal "
 			"handlers %llu, no ring %llu)\n", (unsigned long long)lost,
@@ -149,8 +149,8 @@ static void tell_losses(const struct rh_session *session, const struct rh_emit *
 		fprintf(stderr, "reheap record: %llu child processes are not recorded "
 			"(--follow-children)\n", (unsigned long long)forks);
 	if (what->waits)
-		fprintf(stderr, "reheap record: threads waited %llu times, %.1f ms in all, for room "
-			"in their rings\n", (unsigned long long)what->waits,
+		fprintf(stderr, "reheap record: threads waited %llu times, %.1f ms in all, for "
+			"room in their rings\n", (unsigned long long)what->waits,
 			(double)what->wait_ns / 1e6);
 }
 

@@ -18,7 +18,7 @@ enum { BUFFERS_BYTES = 64 << 20, BUFFER_MIN = 256, BUFFER_MAX = 16384, NAME_BYTE
 struct stream {
 	const struct rh_chunk **chunks;		/* of this ring and image, in order */
 	size_t chunk_count, chunk;
-	uint32_t done;				/* records of the current chunk consumed from file */
+	uint32_t done;				/* records of the current chunk already read */
 	struct rh_rec *buffer;
 	uint32_t have, at;
 	uint64_t base, stamp, wide_size, wide_address;

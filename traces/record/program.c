@@ -95,8 +95,8 @@ static int check_privilege(const char *path, struct rh_err *err)
 		why = "given file capabilities";
 	if (why)
 		return rh_fail(err, RH_ABSENT,
-			       "%s is %s: the loader refuses to preload a recorder into it; record it "
-			       "as its owner, or a copy without that bit", path, why);
+			       "%s is %s: the loader refuses to preload a recorder into it; record "
+			       "it as its owner, or a copy without that bit", path, why);
 	return 0;
 }
 
@@ -184,12 +184,12 @@ static int judge_elf(const struct look *look, char *warning, size_t room, struct
 	    look->ehdr->e_machine == EM_NONE
 #endif
 	    )
-		return rh_fail(err, RH_ABSENT, "%s is built for another machine than this recorder; "
-			       "it needs a recorder of its own kind", look->path);
+		return rh_fail(err, RH_ABSENT, "%s is built for another machine than this "
+			       "recorder; it needs one of its own kind", look->path);
 	interp = program_header(look, PT_INTERP);
 	if (!interp)
-		return rh_fail(err, RH_ABSENT, "%s is statically linked: nothing can be preloaded into "
-			       "it; link it dynamically to record it", look->path);
+		return rh_fail(err, RH_ABSENT, "%s is statically linked: nothing can be preloaded "
+			       "into it; link it dynamically to record it", look->path);
 	loader = (const char *)look->base + interp->p_offset;
 	if (interp->p_filesz && memmem(loader, interp->p_filesz, "ld-musl", 7))
 		return rh_fail(err, RH_ABSENT, "%s is built on musl and this recorder on glibc; "

@@ -67,7 +67,8 @@ out:
 /* Signals are held back from before the fork until the handlers know the child. */
 static void take_signals(const struct rh_session *session)
 {
-	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART };
+	struct sigaction action = { .sa_sigaction = on_signal,
+				    .sa_flags = SA_SIGINFO | SA_RESTART };
 
 	now.area = session->area;
 	now.toggle = session->opts->toggle;
@@ -129,7 +130,7 @@ static void become(struct rh_session *session, const char *path, char **argv, in
 
 	snprintf(area_path, sizeof area_path, "/proc/%d/fd/%d", (int)supervisor,
 		 session->area_fd);
-	signal(SIGPIPE, SIG_DFL);	/* our main ignores it; the program shall not inherit that */
+	signal(SIGPIPE, SIG_DFL);	/* our main ignores it, the program shall not */
 	if (set_environment(session->opts, area_path, &err) < 0) {
 		fprintf(stderr, "reheap record: %s\n", err.text);
 		errno = ENOMEM;

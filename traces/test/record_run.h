@@ -122,7 +122,8 @@ static inline int record_helper(const struct rh_record_opts *opts, const char *m
 	return record(opts ? opts : &plain, argv, &err);
 }
 
-static inline void count_one(struct counts *counts, struct rh_map *live, const struct rh_event *event)
+static inline void count_one(struct counts *counts, struct rh_map *live,
+			     const struct rh_event *event)
 {
 	uint64_t size;
 

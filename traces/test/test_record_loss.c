@@ -155,7 +155,8 @@ static void full_rings(void **state)
 	assert_int_equal(record_helper(&opts, "churn", "500000", NULL), 0);
 	count_trace(out_path, &counts);
 	have = counts.kind[RH_EV_ALLOC] + counts.kind[RH_EV_FREE] -
-	       note_count(out_path, "repair.alloc_live") + note_count(out_path, "drop.free_unknown");
+	       note_count(out_path, "repair.alloc_live") +
+	       note_count(out_path, "drop.free_unknown");
 	assert_int_equal(have + note_count(out_path, "drop.ring_full"), 1000000);
 }
 

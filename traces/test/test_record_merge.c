@@ -69,8 +69,9 @@ static const char *trace_of(void)
 			const struct rh_event *e = &batch[i];
 
 			if (e->kind == RH_EV_RESIZE)
-				at += (size_t)snprintf(text + at, sizeof text - at, "resize %u %d/%d, ",
-						       e->lane, (int)e->id, (int)e->old);
+				at += (size_t)snprintf(text + at, sizeof text - at,
+						       "resize %u %d/%d, ", e->lane,
+						       (int)e->id, (int)e->old);
 			else if (e->kind == RH_EV_ALLOC || e->kind == RH_EV_FREE)
 				at += (size_t)snprintf(text + at, sizeof text - at, "%s %u %d, ",
 						       rh_event_rows[e->kind].word, e->lane,

@@ -145,7 +145,7 @@ static bool take_slot(uint32_t how)
 		proc->pid = getpid();
 		proc->ppid = getppid();
 		proc->how = how;
-		proc->stamp = shim.counter ? shim_counter_after() : shim_clock();
+		proc->stamp = shim_now();
 		describe(proc);
 		high = atomic_load(&area->procs_high);
 		while (high < i + 1 &&
@@ -268,7 +268,7 @@ void shim_now_many(void)
 
 static void introduce(struct producer *p)
 {
-	uint64_t now = shim.counter ? shim_counter_after() : shim_clock();
+	uint64_t now = shim_now();
 
 	if (!shim_number)
 		shim_number = atomic_fetch_add(&shim.thread_next, 1) + 1;

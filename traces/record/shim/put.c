@@ -271,7 +271,7 @@ void shim_put_odd(uint64_t kind_flags, uint64_t address, uint64_t size, const vo
 		}
 		p->nested = at + 1;
 		p->side[at] = (struct side_record){ kind_flags, address, size,
-						    shim.counter ? shim_counter_after() : shim_clock() };
+						    shim_now() };
 		return;
 	}
 	now = shim_stamp(p, address);

@@ -77,10 +77,10 @@ enum shim_state { SHIM_UNKNOWN, SHIM_ON, SHIM_OFF };
 
 struct shim {
 	struct rh_area *area;
-	struct producer *producers;	/* RH_RINGS of them, wiped on fork; [RH_RINGS] is the guard */
+	struct producer *producers;	/* RH_RINGS and a guard, wiped on fork */
 	uint32_t counter;		/* stamps are the CPU's counter */
-	uint32_t every_slow;		/* look twice at every event: sites, residency, no counter */
-	_Atomic uint32_t many;		/* a second thread has been seen: every event reads the clock */
+	uint32_t every_slow;		/* for sites, residency, or without a counter */
+	_Atomic uint32_t many;		/* a second thread was seen: clock at every event */
 	uint32_t state;			/* enum shim_state */
 	uint32_t proc;			/* our slot */
 	uint32_t rings_usable;		/* how many of the area's rings fit our address space */
@@ -156,6 +156,12 @@ static inline uint64_t shim_counter_after(void)
 	__asm__ volatile("isb" ::: "memory");
 #endif
 	return shim_counter();
+}
+
+/* A stamp outside the fast path, by whatever clock the recording has. */
+static inline uint64_t shim_now(void)
+{
+	return shim.counter ? shim_counter_after() : shim_clock();
 }
 
 /*
