@@ -106,8 +106,12 @@ struct rh_backend {
 	/* Pages of 8 KiB for stacks; both or none. NULL stays NULL: "has no pages to lend". */
 	void *(*stack_pages)(struct rh_lane *lane, size_t page_count);
 	void (*stack_pages_free)(struct rh_lane *lane, void *p, size_t page_count);
+	/* Where a living block lies: size class << 1 | noscan, as Go numbers span classes (0, 1 =
+	 * pages of its own). For comparison with a recorded program; default: RH_CLASS_UNKNOWN. */
+	uint32_t (*class_of)(struct rh_heap *heap, const void *p);
 };
 
+#define RH_CLASS_UNKNOWN UINT32_MAX
 enum { RH_KNOBS_BYTES_MAX = 256, RH_STACK_PAGE = 8192 };
 
 /* Serves tasks. A task handle is whatever spawn returns. One task is used by one

@@ -36,6 +36,13 @@ static size_t usable_is_size(struct rh_lane *lane, const void *p, size_t size)
 	return size;
 }
 
+static uint32_t no_class(struct rh_heap *heap, const void *p)
+{
+	(void)heap;
+	(void)p;
+	return RH_CLASS_UNKNOWN;
+}
+
 static void no_gc(struct rh_lane *lane)
 {
 	(void)lane;
@@ -147,6 +154,8 @@ int rh_backend_check(const struct rh_backend *ops, struct rh_backend *filled, st
 		filled->stats = no_stats;
 	if (!filled->locks)
 		filled->locks = no_locks;
+	if (!filled->class_of)
+		filled->class_of = no_class;
 	return 0;
 }
 

@@ -232,6 +232,13 @@ static void tiered_stack_pages_free(struct rh_lane *lane, void *p, size_t page_c
 	rh_span_free(lane, span);
 }
 
+static uint32_t tiered_class_of(struct rh_heap *heap, const void *p)
+{
+	const struct mspan *span = rh_span_of(heap, p);
+
+	return span ? span->spc : RH_CLASS_UNKNOWN;
+}
+
 /* ---- collections the trace asks for ---- */
 
 static void tiered_gc_begin(struct rh_lane *lane)
@@ -267,4 +274,5 @@ const struct rh_backend rh_backend_tiered = {
 	.locks = rh_tiered_locks,
 	.stack_pages = tiered_stack_pages,
 	.stack_pages_free = tiered_stack_pages_free,
+	.class_of = tiered_class_of,
 };
