@@ -25,6 +25,8 @@ struct replay_opts {
 	const char *backends, *lanes, *copies, *baseline, *probes, *output, *under, *sample;
 	uint64_t reps, seed, timeout_ns, memory_limit, segment_events;
 	int touch, pace, format;
+	double speed;
+	bool speed_given, pin, quiet_check;
 	bool verify, stats, quiet;
 };
 
@@ -54,7 +56,12 @@ static const struct rh_opt opts[] = {
 	{ "verify", 0, RH_OPT_FLAG, AT(verify), NULL,
 	  .help = "fill and check every block: contents, alignment, zeroes, overlap" },
 	{ "pace", 0, RH_OPT_NAME, AT(pace), "none", .names = pace_names, .arg = "P",
-	  .help = "none: as fast as the recorded order allows" },
+	  .help = "none: as fast as order allows; think: recorded gaps; open: recorded times" },
+	{ "speed", 0, RH_OPT_REAL, AT(speed), "1", .arg = "X", .given = AT(speed_given) + 1,
+	  .help = "of --pace: 2 = twice as fast as recorded" },
+	{ "pin", 0, RH_OPT_FLAG, AT(pin), NULL, .help = "each lane stays on one CPU" },
+	{ "quiet-check", 0, RH_OPT_FLAG, AT(quiet_check), NULL,
+	  .help = "look at load, steal, clocks and huge pages for a second first" },
 	{ "probes", 0, RH_OPT_TEXT, AT(probes), "time,memory", .arg = "P[,P...]",
 	  .help = "what is measured, or 'all' (see reheap list probes)" },
 	{ "sample", 0, RH_OPT_TEXT, AT(sample), "32", .arg = "N",
@@ -81,11 +88,10 @@ static void on_signal(int number)
 
 static int check_opts(const struct replay_opts *o, struct rh_err *err)
 {
-	if (o->pace != 0)
-		return rh_fail(err, RH_USAGE,
-			       "--pace %s is not offered by this version: replay keeps "
-			       "the recorded order, not the recorded times (--pace none)",
-			       pace_names[o->pace]);
+	if (o->speed_given && !o->pace)
+		return rh_fail(err, RH_USAGE, "--speed belongs to --pace think or open");
+	if (!(o->speed > 0))
+		return rh_fail(err, RH_USAGE, "--speed takes a number above 0");
 	if (o->verify && o->touch == RH_TOUCH_RECORDED)
 		return rh_fail(err, RH_USAGE, "--verify writes every block and cannot keep "
 			       "--touch recorded");
@@ -155,7 +161,8 @@ static void fill_config(const struct replay_opts *o, int argc, char **argv,
 		.lanes = o->lanes, .copies = o->copies, .baseline = o->baseline,
 		.probes = o->probes, .under = o->under, .reps = o->reps, .seed = o->seed,
 		.timeout_ns = o->timeout_ns, .memory_limit = o->memory_limit,
-		.segment_events = o->segment_events, .touch = o->touch, .verify = o->verify,
+		.pace = (enum rh_ctl_pace)o->pace, .speed = o->speed, .pin = o->pin,
+		.quiet_check = o->quiet_check, .segment_events = o->segment_events, .touch = o->touch, .verify = o->verify,
 		.stats = o->stats, .quiet = o->quiet,
 	};
 	*result = (struct rh_result){

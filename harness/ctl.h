@@ -103,10 +103,13 @@ _Static_assert(sizeof(struct rh_ctl_seat) % RH_CACHE_LINE == 0, "seats do not sh
 enum rh_area {
 	RH_AREA_LATENCY,	/* struct rh_latency_lane per seat */
 	RH_AREA_LOCKS,		/* struct rh_lock_area */
+	RH_AREA_PACE,		/* struct rh_pace_lane per seat */
 	RH_AREA_COUNTERS,
 	RH_AREA_OTHER,
 	RH_AREA_COUNT
 };
+
+enum rh_ctl_pace { RH_PACE_NONE, RH_PACE_THINK, RH_PACE_OPEN };
 
 /* How RUN and PREROLL replay: another inclusion of the loop. */
 enum rh_ctl_mode {
@@ -140,6 +143,10 @@ struct rh_ctl {
 	uint64_t memory_limit;		/* writable private bytes beyond start-up; 0 = none */
 	uint64_t area_offset[RH_AREA_COUNT];	/* from the start of the block; 0 = not there */
 	uint64_t area_bytes[RH_AREA_COUNT];
+	uint32_t pace;			/* enum rh_ctl_pace; the program has PACE ops then */
+	uint32_t pin;			/* each lane stays on its CPU */
+	double pace_ticks_per_ns;	/* of recorded time: the clock's rate / speed */
+	double ns_per_tick;
 	uint64_t sample;		/* RH_MODE_TIMED: one operation in so many, on average */
 	uint64_t seed;			/* of the sampling */
 

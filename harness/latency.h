@@ -53,14 +53,13 @@ struct rh_latency_lane {
 	uint64_t with_faults, with_switches;	/* outliers that had a fault / a switch */
 	uint64_t kept;
 	struct rh_outlier outlier[RH_OUTLIERS_MAX];	/* the longest */
-	_Alignas(4096) struct rh_hist response;	/* --pace open: from the intended start */
-	struct rh_hist lag;		/* --pace: how late an operation started */
-	struct rh_hist cell[RH_LAT_KINDS][RH_LAT_OCTAVES];
+	_Alignas(4096) struct rh_hist cell[RH_LAT_KINDS][RH_LAT_OCTAVES];
 };
 
 /* What the driver keeps of a trial: all lanes and octaves together. */
 struct rh_latency_sum {
-	struct rh_hist_sum all, kind[RH_LAT_KINDS], response, lag;
+	struct rh_hist_sum all, kind[RH_LAT_KINDS];
+	struct rh_hist_sum response;	/* --pace open: from when it was due */
 };
 
 extern const char *const rh_latency_names[RH_LAT_KINDS];	/* "alloc", "free_remote" ... */

@@ -37,7 +37,8 @@ struct rh_lane_meters {
 	uint64_t futex_calls;		/* all, by tracepoint ... */
 	uint64_t futex_replay;		/* ... and those of the replay itself among them */
 	uint64_t kernel_contended;	/* kernel locks that had to be waited for (mmap_lock ...) */
-	uint64_t pad[7];
+	uint64_t sleeps_replay;		/* of the replay itself: for order and for recorded times */
+	uint64_t pad[6];
 };
 _Static_assert(sizeof(struct rh_lane_meters) % (2 * RH_CACHE_LINE) == 0, "lanes share no line");
 

@@ -38,6 +38,7 @@ const struct rh_probe *const rh_probes[] = {
 	&probe_memory,
 	&rh_probe_latency,
 	&rh_probe_locks,
+	&rh_probe_pace,
 	NULL
 };
 
@@ -86,6 +87,9 @@ int rh_probes_choose(struct rh_run_config *config, struct rh_result *result, str
 	while ((word = strsep(&at, ",")))
 		if (*word && choose_word(word, &config->probe_set, err) < 0)
 			return -1;
+	for (unsigned i = 0; rh_probes[i]; i++)
+		if (rh_probes[i] == &rh_probe_pace && config->pace)
+			config->probe_set |= 1u << i;
 	for (unsigned i = 0; rh_probes[i]; i++) {
 		const struct rh_probe *probe = rh_probes[i];
 		const char *why = probe->absent_why && config->probe_set >> i & 1 ?

@@ -61,6 +61,7 @@ struct rh_probe {
 	const char *summary;		/* one line for `reheap list probes` */
 	const char *source;		/* what it mostly gives: hw, sw, sim or own */
 	bool own_pass;
+	bool paced;			/* own pass: keeps recorded times when --pace says so */
 	bool by_name_only;		/* not part of `--probes all` */
 	uint32_t reps_max;		/* own pass: only in the first so many reps; 0 = in all */
 
@@ -132,6 +133,6 @@ void rh_probes_end(struct rh_probe_set *set);
 void rh_probes_drained(struct rh_probe_set *set);
 void rh_probes_close(struct rh_probe_set *set);
 
-extern const struct rh_probe rh_probe_latency, rh_probe_locks;
+extern const struct rh_probe rh_probe_latency, rh_probe_locks, rh_probe_pace;
 
 #endif

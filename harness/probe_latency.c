@@ -14,8 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/probe.h"
 #include "harness/latency.h"
+#include "harness/pace.h"
+#include "harness/probe.h"
 #include "traces/event.h"
 
 enum { GRANULES = 3 };
@@ -32,11 +33,11 @@ enum { QUANTILES = sizeof(quantiles) / sizeof(quantiles[0]) };
 
 /* Names of metrics live as long as the program. */
 #define NAMES(kind) { kind "p50", kind "p90", kind "p99", kind "p99_9", kind "p99_99" }
-static const char *const metric_names[RH_LAT_KINDS + 1][QUANTILES] = {
+static const char *const metric_names[RH_LAT_KINDS + 2][QUANTILES] = {
 	NAMES("latency.alloc."), NAMES("latency.zalloc."), NAMES("latency.aligned."),
 	NAMES("latency.resize."), NAMES("latency.free."), NAMES("latency.free_remote."),
 	NAMES("latency.spawn."), NAMES("latency.exit."), NAMES("latency.grow."),
-	NAMES("latency.call."), NAMES("latency."),
+	NAMES("latency.call."), NAMES("latency."), NAMES("latency.response."),
 };
 
 static double floor_ns(const struct rh_result *result)
@@ -226,6 +227,8 @@ static json_t *document(const struct rh_probe_run *run, const struct rh_latency_
 			 rh_probe_ns(run, (double)drift), "drifted",
 			 drift > clock->granularity_ticks);
 	json_object_set_new(root, "all", hist_json(run, &sum->all, false));
+	if (sum->response.count)
+		json_object_set_new(root, "response", hist_json(run, &sum->response, true));
 	json_object_set_new(root, "kinds", kinds);
 	json_object_set_new(root, "cells", cells_json(run, lanes, seats));
 	json_object_set_new(root, "outliers", outliers_json(run, lanes, seats));
@@ -253,8 +256,6 @@ static void sum_up(struct rh_latency_sum *sum, const struct rh_latency_lane *lan
 			for (int o = 0; o < RH_LAT_OCTAVES; o++)
 				if (lanes[s].cell[k][o].count)
 					rh_hist_merge(&sum->kind[k], &lanes[s].cell[k][o]);
-		rh_hist_merge(&sum->response, &lanes[s].response);
-		rh_hist_merge(&sum->lag, &lanes[s].lag);
 	}
 	for (int k = 0; k < RH_LAT_KINDS; k++)
 		rh_hist_merge_sum(&sum->all, &sum->kind[k]);
@@ -263,17 +264,21 @@ static void sum_up(struct rh_latency_sum *sum, const struct rh_latency_lane *lan
 static int end(struct rh_probe_run *run, struct rh_err *err)
 {
 	const struct rh_latency_lane *lanes = rh_probe_area_of(run->worker, RH_AREA_LATENCY);
+	const struct rh_pace_lane *paced = rh_probe_area_of(run->worker, RH_AREA_PACE);
 	uint32_t seats = run->worker->ctl->seats;
 	struct rh_latency_sum *sum = calloc(1, sizeof(*sum));
 
 	if (!sum)
 		return rh_fail(err, RH_OS, "no memory for histograms");
 	sum_up(sum, lanes, seats);
+	for (uint32_t s = 0; paced && s < seats; s++)
+		rh_hist_merge(&sum->response, &paced[s].response);
 	run->trial->latency = sum;
 	if (!sum->all.count)
 		return rh_fail(err, RH_ABSENT, "the trace is so short that no operation was "
 			       "sampled (--sample every times all)");
 	readings_of(run, &sum->all, RH_LAT_KINDS);
+	readings_of(run, &sum->response, RH_LAT_KINDS + 1);
 	rh_probe_reading(run, "latency.max", "ns", "own", "lower",
 			 rh_probe_ns(run, (double)sum->all.max));
 	for (int k = 0; k < RH_LAT_KINDS; k++)
@@ -320,7 +325,6 @@ static bool pool(const struct rh_result *result, const struct rh_trial *like, ui
 			continue;
 		rh_hist_merge_sum(&into->all, &trial->latency->all);
 		rh_hist_merge_sum(&into->response, &trial->latency->response);
-		rh_hist_merge_sum(&into->lag, &trial->latency->lag);
 		for (int k = 0; k < RH_LAT_KINDS; k++)
 			rh_hist_merge_sum(&into->kind[k], &trial->latency->kind[k]);
 		any = true;
@@ -372,6 +376,7 @@ const struct rh_probe rh_probe_latency = {
 	.summary = "time of single operations: percentiles by kind, size, local or remote, lane",
 	.source = "own",
 	.own_pass = true,
+	.paced = true,
 	.absent_why = absent_why,
 	.prepare = prepare,
 	.end = end,

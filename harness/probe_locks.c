@@ -304,6 +304,12 @@ struct threads {
 	uint64_t switches, futex, kernel;
 };
 
+/* Without the replay's own part; some of its waits end before they sleep. */
+static uint64_t less(uint64_t all, uint64_t ours)
+{
+	return all > ours ? all - ours : 0;
+}
+
 static struct threads add_lanes(const struct rh_probe_run *run, const struct rh_lock_area *area)
 {
 	struct threads t = { 0 };
@@ -315,9 +321,8 @@ static struct threads add_lanes(const struct rh_probe_run *run, const struct rh_
 		t.cpu_ns += (double)m->cpu_ns;
 		t.delay_ns += m->run_delay_ns == RH_NONE ? NAN : (double)m->run_delay_ns;
 		t.slept_ns += rh_probe_ns(run, (double)m->slept_ticks);
-		t.switches += m->switches_voluntary;
-		t.futex += m->futex_calls - (m->futex_replay < m->futex_calls ? m->futex_replay :
-					     m->futex_calls);
+		t.switches += less(m->switches_voluntary, m->sleeps_replay);
+		t.futex += less(m->futex_calls, m->futex_replay);
 		t.kernel += m->kernel_contended;
 	}
 	return t;

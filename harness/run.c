@@ -22,6 +22,7 @@
 
 #include "harness/command.h"
 #include "harness/probe.h"
+#include "harness/quiet.h"
 #include "traces/trace.h"
 
 #define LANES_DEFAULT UINT32_MAX	/* as recorded, at most one per CPU */
@@ -198,6 +199,7 @@ static int compile(struct rh_result *result, uint32_t trace, uint32_t lanes,
 {
 	struct rh_compile_options options = {
 		.lanes = lanes, .touch = config->touch == RH_TOUCH_RECORDED,
+		.times = config->pace != RH_PACE_NONE,
 		.epoch_events = many_copies(config) ? EPOCH_EVENTS_COPIES : 0,
 	};
 
@@ -208,6 +210,11 @@ static int compile(struct rh_result *result, uint32_t trace, uint32_t lanes,
 	if (rh_compile(result->traces[trace].path, &options, &program->program, &program->stats,
 		       err) < 0)
 		return -1;
+	if (config->pace && !program->program.head->paced) {
+		rh_program_unmap(&program->program);
+		return rh_fail(err, RH_USAGE, "%s has no recorded times that --pace could keep",
+			       result->traces[trace].path);
+	}
 	program->lanes = program->program.head->lanes;
 	result->traces[trace].lanes_recorded = program->program.head->lanes_recorded;
 	return 0;
@@ -449,6 +456,9 @@ static void warn_of_host(const struct rh_run_config *config, struct rh_result *r
 			       (unsigned long long)config->reps, config->reps == 1 ? "" : "s");
 	if (result->clock.why)
 		rh_result_warn(result, "clock is %s: %s", result->clock.name, result->clock.why);
+	if (config->pace)
+		rh_result_warn(result, "--pace %s: times per event contain the recorded pauses",
+			       result->pace);
 	if (config->verify)
 		rh_result_warn(result, "--verify is on: times contain its checks");
 }
@@ -471,8 +481,13 @@ static enum rh_exit exit_class(const struct rh_result *result)
 
 int rh_run_trials(const struct rh_run_config *config, struct rh_result *result, struct rh_err *err)
 {
-	uint64_t state = config->seed, since = rh_now_ns();
+	uint64_t state = config->seed, since;
+	struct rh_cpu_times before, after;
 
+	if (config->quiet_check)
+		rh_quiet_check(result);
+	since = rh_now_ns();
+	rh_cpu_times_read("/proc/stat", &before);
 	for (uint32_t t = 0; t < config->trace_count; t++) {
 		struct rh_run_trace *trace = rh_grow(&result->traces, &result->trace_count,
 						     sizeof(*trace));
@@ -484,6 +499,8 @@ int rh_run_trials(const struct rh_run_config *config, struct rh_result *result, 
 			return -1;
 	rh_progress("%s", "");
 	result->wall_s = (double)(rh_now_ns() - since) / 1e9;
+	if (rh_cpu_times_read("/proc/stat", &after))
+		rh_quiet_steal(result, &before, &after);
 	warn_of_lanes(config, result);
 	warn_of_host(config, result);
 	result->exit = exit_class(result);

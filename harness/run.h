@@ -25,6 +25,10 @@ struct rh_run_config {
 	uint64_t memory_limit;		/* 0 = none */
 	uint64_t segment_events;	/* 0 = chosen */
 	enum rh_ctl_touch touch;
+	enum rh_ctl_pace pace;
+	double speed;			/* of --pace; 0 = 1 */
+	bool pin;			/* lanes stay on their CPUs */
+	bool quiet_check;		/* look at the machine for a second first */
 	uint64_t sample;		/* latency: one operation in so many; 0 = 32, 1 = every */
 	bool verify, stats, quiet;
 	/* filled by prepare */

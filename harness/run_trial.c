@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/pace.h"
 #include "harness/probe.h"
 #include "harness/probe_memory.h"
 #include "harness/run.h"
@@ -208,6 +209,15 @@ static void keep_identity(const struct trial_run *run)
 	memcpy(backend->heap_build_id, ctl->heap_build_id, sizeof(backend->heap_build_id));
 }
 
+/* Recorded time at the wanted speed, and half as much again for who cannot keep up. */
+static uint64_t paced_ns(const struct trial_run *run)
+{
+	double speed = run->config->speed > 0 ? run->config->speed : 1;
+	double ns = (double)run->program->program.head->time_ns_last / speed * 1.5;
+
+	return ns < 1e18 ? (uint64_t)ns : (uint64_t)1e18;
+}
+
 static int live(struct trial_run *run, struct rh_err *err)
 {
 	const struct rh_run_config *config = run->config;
@@ -218,10 +228,18 @@ static int live(struct trial_run *run, struct rh_err *err)
 		.spec = backend->spec, .program = &run->program->program,
 		.clock = &run->result->clock, .copies = trial->copies, .touch = config->touch,
 		.verify = config->verify, .turn_over = !run->program->folded,
+		.pace = run->own_pass && !run->own_pass->paced ? RH_PACE_NONE : config->pace,
+		.speed = config->speed, .pin = config->pin,
 		.memory_limit = config->memory_limit, .under = config->under,
 		.deadline_ns = rh_now_ns() + (config->timeout_ns ? config->timeout_ns :
 			       TIMEOUT_BASE_S * 1000000000ull + TIMEOUT_EVENT_NS * events),
 	};
+
+	if (start.pace && !config->timeout_ns)
+		start.deadline_ns += paced_ns(run);
+	if (start.pace)	/* every life that keeps time tells how well it did */
+		start.area_bytes[RH_AREA_PACE] = (size_t)run->program->program.head->lanes *
+						 trial->copies * sizeof(struct rh_pace_lane);
 
 	rh_probes_prepare(run->probes, &start);
 	if (run->own_pass && !run->probes->mask)

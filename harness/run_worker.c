@@ -100,6 +100,10 @@ static int make_ctl(struct rh_worker *worker, const struct rh_worker_start *how,
 	ctl->mode = how->mode;
 	ctl->sample = how->sample;
 	ctl->seed = how->seed;
+	ctl->pace = how->pace;
+	ctl->pin = how->pin;
+	ctl->ns_per_tick = how->clock->ns_per_tick;
+	ctl->pace_ticks_per_ns = 1 / how->clock->ns_per_tick / (how->speed > 0 ? how->speed : 1);
 	ctl->failed_seat = ctl->died_seat = UINT32_MAX;
 	return 0;
 }

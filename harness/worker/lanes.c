@@ -19,7 +19,8 @@
  * takes milliseconds to part them, which is a whole segment (two lanes were seen to share
  * one CPU for entire trials beside an idle one). So where lanes fit the CPUs, each moves
  * to its own before the gate and is free again at once: a neighbour's load can still push
- * it away, as it would a program's threads.
+ * it away, as it would a program's threads. With --pin it stays there, and lanes beyond the
+ * CPUs share them in turn.
  *
  * Turn-over: a replay lane carries several lanes of the trace, one after another. A
  * thread that began a new one (TURN) ends at the next segment edge, for real, so that
@@ -56,6 +57,7 @@ static void gate_pass(struct worker *worker)
 
 	if (atomic_fetch_add(&gate->arrived, 1) + 1 == worker->expected) {
 		atomic_store(&gate->arrived, 0);
+		worker->gate_ticks = rh_ticks();
 		atomic_fetch_add(&gate->open, 1);
 		rh_futex_wake(&gate->open, INT_MAX);
 		return;
@@ -78,19 +80,21 @@ static void charge(struct rh_ctl_seat *seat, const struct rusage *a, const struc
 static void spread(const struct lane *lane)
 {
 	const struct worker *worker = lane->worker;
-	unsigned seen = 0;
+	unsigned seen = 0, place;
 	cpu_set_t mine;
 
 	if (!worker->spread)
 		return;
+	place = lane->number % (unsigned)CPU_COUNT(&worker->cpus);
 	CPU_ZERO(&mine);
 	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-		if (CPU_ISSET(cpu, &worker->cpus) && seen++ == lane->number)
+		if (CPU_ISSET(cpu, &worker->cpus) && seen++ == place)
 			CPU_SET(cpu, &mine);
-	if (CPU_ISSET(sched_getcpu(), &mine))
+	if (CPU_ISSET(sched_getcpu(), &mine) && !worker->ctl->pin)
 		return;
 	sched_setaffinity(0, sizeof(mine), &mine);
-	sched_setaffinity(0, sizeof(worker->cpus), &worker->cpus);
+	if (!worker->ctl->pin)
+		sched_setaffinity(0, sizeof(worker->cpus), &worker->cpus);
 }
 
 /* The lane goes on to the start of a grain. */
@@ -149,6 +153,7 @@ static void run_segment(struct lane *lane)
 	if (lane->worker->ctl->lead)
 		run_lead(lane);
 	getrusage(RUSAGE_THREAD, &before);
+	rh_pace_begin(lane);
 	rh_meters_begin(lane);
 	cpu = thread_cpu_ns();
 	seat->start_ticks = rh_ticks();
@@ -343,11 +348,12 @@ static void set_stretch(struct worker *worker, struct copy *copy, uint64_t from,
 }
 
 /* A copy at the end of the program starts over: with nothing live and nothing published. */
-static void wrap(struct worker *worker, struct copy *copy)
+static void wrap(struct worker *worker, struct copy *copy, uint32_t number)
 {
 	uint64_t objects, bytes;
 
 	rh_drain_copy(worker, copy, &objects, &bytes);
+	rh_pace_wrap(worker, number);
 }
 
 static void choose_loop(struct worker *worker, bool verify)
@@ -368,10 +374,12 @@ void rh_seats_run(struct worker *worker, uint64_t first, uint64_t count, bool ve
 		uint64_t from = rh_ctl_grain(k, worker->ctl->copies, grains, first - lead);
 
 		if (from == 0 && copy->grain == grains)
-			wrap(worker, copy);
+			wrap(worker, copy, k);
 		set_stretch(worker, copy, from, lead, from + lead + count);
 	}
+	rh_pace_segment(worker);
 	rh_seats_do(worker, JOB_RUN, worker->lane, worker->seats);
+	rh_pace_segment_done(worker);
 }
 
 /* Runs every shifted copy up to its phase, barrier by barrier. */
@@ -381,6 +389,7 @@ void rh_seats_preroll(struct worker *worker, bool verify)
 	uint64_t epoch = worker->program.head->epoch_grains;
 
 	choose_loop(worker, verify);
+	rh_pace_preroll(worker);
 	for (uint32_t k = 0; k < worker->ctl->copies; k++) {
 		struct copy *copy = &worker->copies[k];
 		uint64_t phase = rh_ctl_phase(k, worker->ctl->copies, grains);

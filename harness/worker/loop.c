@@ -57,6 +57,7 @@ static void sleep_for(struct lane *lane, _Atomic uint32_t *published, uint32_t s
 	uint64_t since = rh_ticks();
 
 	lane->meters.futex_replay++;
+	lane->meters.sleeps_replay++;
 	rh_futex_wait(published, seen, UINT64_MAX);
 	lane->meters.slept_ticks += rh_ticks() - since;
 }
@@ -132,7 +133,8 @@ static __attribute__((noinline)) void task_op(struct lane *lane, const struct rh
 		if (lane->slots[slot] && !(lane->heap_ops->caps & RH_CAP_NO_MEMORY))
 			touch_pages(lane->slots[slot], op->size);
 		break;
-	default:	/* PACE: the recorded gap is not kept in the plain variants */
+	default:
+		rh_pace_op(lane, op->size);
 		break;
 	}
 }

@@ -271,7 +271,7 @@ static int open_all(struct worker *worker, struct rh_err *err)
 		return rh_fail(err, RH_BUG, "worker: %u seats for %u lanes", ctl->seats,
 			       worker->seats);
 	sched_getaffinity(0, sizeof(worker->cpus), &worker->cpus);
-	worker->spread = worker->seats > 1 && worker->seats <= rh_cpu_count();
+	worker->spread = ctl->pin || (worker->seats > 1 && worker->seats <= rh_cpu_count());
 	worker->wait_spin_ticks = worker->seats <= rh_cpu_count() ? ctl->spin_ticks : 0;
 	if (make_copies(worker, err) < 0 ||
 	    rh_sample_open(worker, err) < 0 ||
@@ -282,6 +282,7 @@ static int open_all(struct worker *worker, struct rh_err *err)
 			     err) < 0)
 		return -1;
 	rh_meters_find(worker);
+	rh_pace_open(worker);
 	for (uint32_t i = 0; i < worker->seats; i++)
 		set_lane(worker, i);
 	return rh_seats_open(worker, err);

@@ -145,7 +145,7 @@ void rh_meters_begin(struct lane *lane)
 
 	if (!area_of(lane->worker))
 		return;
-	m->futex_replay = m->slept_ticks = 0;
+	m->futex_replay = m->slept_ticks = m->sleeps_replay = 0;
 	m->futex_calls = read_counter(m->futex);
 	m->kernel_contended = read_counter(m->kernel);
 	m->run_delay_ns = rh_run_delay(m->schedstat);
@@ -168,10 +168,11 @@ void rh_meters_end(struct lane *lane)
 	sum->run_delay_ns = delay == RH_NONE || sum->run_delay_ns == RH_NONE ||
 			    m->run_delay_ns == RH_NONE ?
 			    RH_NONE : sum->run_delay_ns + delay - m->run_delay_ns;
-	sum->slept_ticks += m->slept_ticks;
+	sum->slept_ticks += m->slept_ticks + lane->pace.waited_ticks;
 	sum->switches_voluntary += seat->switches_voluntary;
 	sum->switches_involuntary += seat->switches_involuntary;
 	sum->futex_calls += read_counter(m->futex) - m->futex_calls;
 	sum->futex_replay += m->futex_replay;
+	sum->sleeps_replay += m->sleeps_replay;
 	sum->kernel_contended += read_counter(m->kernel) - m->kernel_contended;
 }

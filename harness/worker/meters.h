@@ -17,7 +17,7 @@ struct meters {
 	int schedstat, futex, kernel;	/* -1 = cannot be read */
 	uint64_t run_delay_ns, futex_calls, kernel_contended;	/* when the segment began */
 	uint64_t futex_replay;		/* counted by the loop where it waits or wakes */
-	uint64_t slept_ticks;
+	uint64_t slept_ticks, sleeps_replay;
 };
 
 /* Once, before threads start: which tracepoints there are. */

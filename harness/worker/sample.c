@@ -79,7 +79,7 @@ static void begin_batch(struct lane *lane)
 	sample->switches_voluntary = (uint64_t)usage.ru_nvcsw;
 	sample->switches_involuntary = (uint64_t)usage.ru_nivcsw;
 	sample->batch_ops = 0;
-	sample->batch_blocked = lane->blocked_ticks;
+	sample->batch_blocked = lane->blocked_ticks + lane->pace.waited_ticks;
 	sample->batch_since = rh_ticks();
 }
 
@@ -148,7 +148,8 @@ note_outlier(struct lane *lane, const struct rh_op *op, uint64_t ticks, uint64_t
 static void end_batch(struct lane *lane, const struct rh_op *op)
 {
 	struct sample *sample = &lane->sample;
-	uint64_t now = rh_ticks(), blocked = lane->blocked_ticks - sample->batch_blocked;
+	uint64_t now = rh_ticks();
+	uint64_t blocked = lane->blocked_ticks + lane->pace.waited_ticks - sample->batch_blocked;
 	uint64_t ticks = now - sample->batch_since;
 	double each;
 
@@ -221,6 +222,7 @@ __attribute__((noinline)) void rh_sample_put(struct lane *lane, const struct rh_
 
 	sample->batch_ops += sample->gap;
 	sample->left = sample->gap = rh_sampler_gap(&sample->sampler);
+	rh_pace_response(lane, end);
 	if (end_cpu != sample->cpu) {
 		sample->area->migrated++;
 	} else if (kind < RH_LAT_KINDS) {

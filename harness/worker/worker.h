@@ -18,6 +18,7 @@
 #include "alloc/backend.h"
 #include "harness/ctl.h"
 #include "harness/worker/meters.h"
+#include "harness/worker/pace.h"
 #include "harness/worker/sample.h"
 #include "traces/event.h"
 
@@ -56,6 +57,7 @@ struct lane {
 	uint32_t turns;			/* trace lanes begun since the thread sat down */
 	struct sample sample;		/* of the timed variants */
 	struct meters meters;		/* of the contention probe */
+	struct pace pace;
 
 	/* the coordinator's */
 	struct worker *worker;
@@ -76,6 +78,7 @@ struct copy {
 	_Atomic bool careful;		/* an allocation failed: slots may hold NULL */
 	uint64_t grain;			/* where it stands; objects live since grain 0 */
 	uint64_t timed_grain;		/* the segment in hand is timed from here */
+	uint64_t pace_ns;		/* recorded time of the rounds it has finished */
 };
 
 /* A word all lanes arrive at; the last one opens it. */
@@ -97,6 +100,8 @@ struct worker {
 	cpu_set_t cpus;			/* that the process may use */
 	uint64_t wait_spin_ticks;	/* 0 when lanes outnumber CPUs */
 	uint64_t *live;			/* drain: size and lane by slot, see drain.c */
+	uint64_t gate_ticks;		/* when the gate of this segment opened */
+	uint64_t pace_elapsed;		/* ticks of timed segments so far */
 	uint64_t futex_id, kernel_id;	/* tracepoints; 0 = not counted */
 	uint32_t expected;		/* lanes that take part in this job */
 	struct copy *copies;
