@@ -48,7 +48,7 @@ static const struct rh_opt record_opts[] = {
 	  .help = "who called malloc" },
 	{ "no-time", 0, RH_OPT_FLAG, offsetof(struct opts, no_time),
 	  .help = "leave the time of events out of the trace (a third of its size)" },
-	{ "sample", 0, RH_OPT_UINT, offsetof(struct opts, sample), "4", .min = 1, .max = 1024,
+	{ "sample", 0, RH_OPT_UINT, offsetof(struct opts, sample), "16", .min = 1, .max = 1024,
 	  .arg = "N", .help = "events per clock read while the program has one thread" },
 	{ "on-full", 0, RH_OPT_NAME, offsetof(struct opts, on_full), "wait", .names = full_names,
 	  .arg = "wait|drop", .help = "when a thread outruns the recorder" },

@@ -1,11 +1,14 @@
 #!/bin/sh
 # record.sh BUILD [ROUNDS] - what recording costs: plain, a no-op interposer, reheap and
 # heaptrack, one after the other in every round, so that a noisy neighbour hits all alike.
+# NAMES="loop python" in the environment takes only these programs.
+#
 # Every program times itself: start-up and the writing of traces are not in the figures.
 # Prints medians over the rounds and the ns that each recorder adds to a call, on the wall
 # and in CPU time of the program (the wall includes waits for a recorder that has no CPU of
 # its own). `exact` is reheap with --sample 1, a clock read at every call, which is what
-# every program with two threads gets.
+# every program with two threads gets. heaptrack is as Debian's runs by default, ht-raw with
+# its interpretation put off to later.
 set -eu
 build=${1:-build}
 rounds=${2:-7}
@@ -41,12 +44,28 @@ SELECT length(group_concat(b || c)) FROM t;
 SELECT sum(length(replace(b || c, 'a', 'bb'))) FROM t;
 EOF
 
+cat > "$work/lists.py" <<'EOF'
+import time
+began, cpu = time.perf_counter(), time.process_time()
+for _ in range(8):
+    rows, by = [], {}
+    for i in range(20000):
+        name = "k%d" % i
+        by[name] = [i, name]
+        rows.append((i, name + "x"))
+    rows = [row for row in rows if row[0] % 3]
+    for name in list(by)[::2]:
+        del by[name]
+print("seconds %.6f %.6f" % (time.perf_counter() - began, time.process_time() - cpu))
+EOF
+
 loop() { echo "$build/helpers/malloc_loop $1 $2"; }
 program() {	# NAME -> the command
 	case $1 in
 	loop) loop 10000000 1 ;;
 	threads) loop 10000000 2 ;;
 	perl) echo "perl $work/lists.pl" ;;
+	python) echo "$python -S $work/lists.py" ;;
 	sqlite) echo "sqlite3 :memory:" ;;
 	esac
 }
@@ -68,20 +87,29 @@ run() {		# RECORDER NAME -> seconds
 	noop) LD_PRELOAD=$work/noop.so $3 < "$(input "$2")" ;;
 	reheap) "$build/reheap" record -q -o "$work/t.rht" -- $3 < "$(input "$2")" ;;
 	exact) "$build/reheap" record -q --sample 1 -o "$work/t.rht" -- $3 < "$(input "$2")" ;;
-	heaptrack) heaptrack --raw -o "$work/h" $3 < "$(input "$2")" 2>/dev/null || true
+	heaptrack) heaptrack -o "$work/h" $3 < "$(input "$2")" 2>/dev/null || true
+		rm -f "$work"/h* ;;
+	ht-raw) heaptrack --raw -o "$work/h" $3 < "$(input "$2")" 2>/dev/null || true
 		rm -f "$work"/h* ;;
 	esac | seconds
 }
 
 recorders="plain noop reheap exact"
 if command -v heaptrack >/dev/null; then
-	recorders="$recorders heaptrack"
+	recorders="$recorders heaptrack ht-raw"
 else
 	echo "heaptrack: absent (apt-get install heaptrack), no comparison"
 fi
-names="loop threads"
-command -v perl >/dev/null && names="$names perl"
-command -v sqlite3 >/dev/null && names="$names sqlite"
+names=${NAMES:-loop threads}
+# Without this python takes blocks up to 512 bytes from arenas of its own.
+export PYTHONMALLOC=malloc PYTHONHASHSEED=0
+if python=$(python3 -c 'import sys; print(sys.executable)' 2>/dev/null) && [ -z "${NAMES:-}" ]; then
+	names="$names python"
+fi
+if [ -z "${NAMES:-}" ]; then
+	command -v perl >/dev/null && names="$names perl"
+	command -v sqlite3 >/dev/null && names="$names sqlite"
+fi
 
 printf '%s rounds, interleaved; CPU: %s, %s of them; load %s\n' "$rounds" \
 	"$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" "$(nproc)" \
@@ -128,11 +156,13 @@ for name in $names; do
 					least, most, wall / plain, cpu, (wall - plain) * 1e9 / calls,
 					(cpu - plain_cpu) * 1e9 / calls
 				cost[r] = cpu - plain_cpu
+				wall_cost[r] = wall - plain
 			}
 			if (!("heaptrack" in cost)) exit
-			if (cost["reheap"] > 0)
-				printf "  CPU added by heaptrack / by reheap: %.1f\n",
-					cost["heaptrack"] / cost["reheap"]
+			if (cost["reheap"] > 0 && wall_cost["reheap"] > 0)
+				printf "  slow-down of heaptrack / of reheap: %.1f in CPU, %.1f on the wall\n",
+					cost["heaptrack"] / cost["reheap"],
+					wall_cost["heaptrack"] / wall_cost["reheap"]
 			else
 				print "  reheap: below what these rounds can tell from nothing"
 		}' "$work/figures"

@@ -210,7 +210,7 @@ static inline __attribute__((always_inline)) uintptr_t shim_stack(void)
  * The stamp of an event. A bare counter read costs 12 to 27 ns on a VM, more than all
  * else here. While a process has one thread its events are in order without any stamp,
  * so one read serves `sample` events, unless the supervisor's beat moved in between
- * (it does every few milliseconds): the error is a few events and never more than a beat.
+ * (it does every 1 to 16 ms): the error is a few events and never more than a beat.
  * From the second thread on every event reads the clock, for the order depends on it.
  */
 static inline __attribute__((always_inline)) uint64_t shim_stamp(struct producer *p,
