@@ -168,7 +168,7 @@ static int cut(struct job *job, struct rh_err *err)
 
 	if (rh_out_cut(&c->out, &c->grain, err) < 0)
 		return -1;
-	c->grain.events = c->grain.bytes_allocated = 0;
+	c->grain.events = c->grain.bytes_allocated = c->grain.spawns = c->grain.calls = 0;
 	job->left = job->fine;
 	if (c->out.cut_count < job->epoch_grains)
 		return 0;

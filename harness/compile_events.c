@@ -276,6 +276,7 @@ static int do_spawn(struct rh_compiling *c, const struct rh_event *event, uint32
 	rh_out_op(&c->out.lanes[lane], RH_OP_SPAWN, task->slot, clamp32(event->size));
 	task->op = here(c, lane);
 	c->grain.live_tasks++;
+	c->grain.spawns++;
 	c->task_count++;
 	return 0;
 }
@@ -292,6 +293,21 @@ static int do_join(struct rh_compiling *c, const struct rh_event *event, uint32_
 	return order_point(c, lane, &task->op, err);
 }
 
+static void enter_frame(struct rh_compiling *c, struct rh_task *task, uint64_t bytes)
+{
+	task->stack_bytes += bytes;
+	c->grain.stack_bytes += bytes;
+	c->grain.calls++;
+}
+
+static void leave_frames(struct rh_compiling *c, struct rh_task *task, uint64_t bytes)
+{
+	if (bytes > task->stack_bytes)
+		bytes = task->stack_bytes;
+	task->stack_bytes -= bytes;
+	c->grain.stack_bytes -= bytes;
+}
+
 static int put_task_op(struct rh_compiling *c, const struct rh_event *event, struct rh_task *task,
 		       uint32_t lane, struct rh_err *err)
 {
@@ -300,12 +316,15 @@ static int put_task_op(struct rh_compiling *c, const struct rh_event *event, str
 	switch (event->kind) {
 	case RH_EV_CALL:
 		rh_out_op(to, RH_OP_CALL, task->slot, clamp32(event->size));
+		enter_frame(c, task, clamp32(event->size));
 		return 0;
 	case RH_EV_RETURN:
 		rh_out_op(to, RH_OP_RETURN, task->slot, clamp32(event->size));
+		leave_frames(c, task, clamp32(event->size));
 		return 0;
 	case RH_EV_EXIT:
 		rh_out_op(to, RH_OP_EXIT, task->slot, 0);
+		leave_frames(c, task, task->stack_bytes);
 		c->grain.live_tasks--;
 		if (rh_slots_give(&c->task_slots, lane, task->slot, err) < 0)
 			return -1;

@@ -144,15 +144,15 @@ static int put_facts(const struct join *join, const struct rh_program_head *head
 
 	for (uint64_t to = 0; to < head->grains; to++) {
 		uint64_t first = to * join->merge;
-		struct rh_grain sum = grains[first];
+		struct rh_grain sum = grains[first], last;
 
 		for (uint64_t i = first + 1; i < first + join->merge && i < count; i++) {
-			uint64_t events = sum.events + grains[i].events;
-			uint64_t bytes = sum.bytes_allocated + grains[i].bytes_allocated;
-
+			last = sum;
 			sum = grains[i];
-			sum.events = events;
-			sum.bytes_allocated = bytes;
+			sum.events += last.events;
+			sum.bytes_allocated += last.bytes_allocated;
+			sum.spawns += last.spawns;
+			sum.calls += last.calls;
 		}
 		grains[to] = sum;
 	}

@@ -19,6 +19,7 @@ struct rh_point { uint32_t epoch, lane, position; };	/* epoch 0 = nowhere */
 struct rh_task {
 	struct rh_point op;	/* last op that names it: spawn, call, grow, ... */
 	struct rh_point event;	/* last event it did itself */
+	uint64_t stack_bytes;	/* of its frames */
 	uint32_t slot;
 	bool alive;
 };

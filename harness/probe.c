@@ -37,6 +37,7 @@ const struct rh_probe *const rh_probes[] = {
 	&probe_time,
 	&probe_memory,
 	&rh_probe_latency,
+	&rh_probe_stacks,
 	&rh_probe_locks,
 	&rh_probe_pace,
 	NULL
@@ -87,6 +88,8 @@ int rh_probes_choose(struct rh_run_config *config, struct rh_result *result, str
 	while ((word = strsep(&at, ",")))
 		if (*word && choose_word(word, &config->probe_set, err) < 0)
 			return -1;
+	for (unsigned i = 0; rh_probes[i]; i++)
+		config->probe_set |= (uint32_t)rh_probes[i]->always << i;
 	for (unsigned i = 0; rh_probes[i]; i++)
 		if (rh_probes[i] == &rh_probe_pace && config->pace)
 			config->probe_set |= 1u << i;

@@ -60,6 +60,7 @@ struct rh_probe {
 	const char *name;		/* the word of --probes and the key in the result */
 	const char *summary;		/* one line for `reheap list probes` */
 	const char *source;		/* what it mostly gives: hw, sw, sim or own */
+	bool always;			/* rides along unasked; silent where there is nothing */
 	bool own_pass;
 	bool paced;			/* own pass: keeps recorded times when --pace says so */
 	bool by_name_only;		/* not part of `--probes all` */
@@ -133,6 +134,7 @@ void rh_probes_end(struct rh_probe_set *set);
 void rh_probes_drained(struct rh_probe_set *set);
 void rh_probes_close(struct rh_probe_set *set);
 
+extern const struct rh_probe rh_probe_stacks;
 extern const struct rh_probe rh_probe_latency, rh_probe_locks, rh_probe_pace;
 
 #endif

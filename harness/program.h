@@ -117,6 +117,8 @@ struct rh_grain {
 	uint64_t live_bytes, live_objects, live_tasks;
 	uint64_t time_ns;		/* of its last event; RH_NONE */
 	uint64_t bytes_allocated;	/* asked for in this grain */
+	uint64_t stack_bytes;		/* of frames that were called and have not returned */
+	uint64_t spawns, calls;		/* in this grain */
 };
 
 struct rh_program {

@@ -28,6 +28,8 @@ struct rh_segment {
 	uint64_t wall_ns, cpu_ns;
 	uint64_t anon_bytes;		/* of the worker, raw; RH_NONE when not read */
 	uint64_t live_bytes, live_objects;
+	uint64_t live_tasks, stack_bytes, spawns, calls;	/* stack_bytes: frames not returned */
+	uint64_t reserved_bytes;	/* of stacks, by their backend; RH_NONE when not asked */
 	uint64_t faults_minor, faults_major, switches_voluntary, switches_involuntary;
 };
 

@@ -243,7 +243,9 @@ static json_t *make_segments(const struct rh_trial *trial, uint64_t harness)
 #define COLUMN(name) { #name, offsetof(struct rh_segment, name) }
 		COLUMN(events), COLUMN(event_last), COLUMN(wall_ns), COLUMN(cpu_ns),
 		{ "rss_bytes", offsetof(struct rh_segment, anon_bytes) }, COLUMN(live_bytes),
-		COLUMN(live_objects), COLUMN(faults_minor), COLUMN(faults_major),
+		COLUMN(live_objects), COLUMN(live_tasks), COLUMN(stack_bytes), COLUMN(spawns),
+		COLUMN(calls), { "stack_reserved_bytes", offsetof(struct rh_segment, reserved_bytes) },
+		COLUMN(faults_minor), COLUMN(faults_major),
 		COLUMN(switches_voluntary), COLUMN(switches_involuntary),
 #undef COLUMN
 	};

@@ -77,10 +77,15 @@ static void facts_of(const struct trial_run *run, uint64_t v, uint64_t count,
 	for (uint32_t k = 0; k < run->trial->copies; k++) {
 		uint64_t grain = rh_ctl_grain(k, run->trial->copies, head->grains, v);
 
-		for (uint64_t g = grain; g < grain + count; g++)
+		for (uint64_t g = grain; g < grain + count; g++) {
 			segment->events += facts[g].events;
+			segment->spawns += facts[g].spawns;
+			segment->calls += facts[g].calls;
+		}
 		segment->live_bytes += facts[grain + count - 1].live_bytes;
 		segment->live_objects += facts[grain + count - 1].live_objects;
+		segment->live_tasks += facts[grain + count - 1].live_tasks;
+		segment->stack_bytes += facts[grain + count - 1].stack_bytes;
 	}
 }
 
@@ -147,6 +152,7 @@ static int run_segments(struct trial_run *run, struct rh_err *err)
 			return -1;
 		segment = rh_grow(&trial->segments, &trial->segment_count, sizeof(*segment));
 		facts_of(run, v, count, segment);
+		segment->reserved_bytes = RH_NONE;
 		read_seats(run, segment);
 		if (trial->alloc_failed > failed)
 			note_first_failure(run);
