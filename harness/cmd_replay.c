@@ -17,11 +17,13 @@
 #include <unistd.h>
 
 #include "harness/command.h"
+#include "harness/hgrm.h"
 #include "harness/run.h"
 
 enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV, FORMAT_MD };
 
 struct replay_opts {
+	const char *hgrm;
 	const char *backends, *lanes, *copies, *baseline, *probes, *output, *under, *sample;
 	uint64_t reps, seed, timeout_ns, memory_limit, segment_events;
 	int touch, pace, format;
@@ -59,6 +61,8 @@ static const struct rh_opt opts[] = {
 	  .help = "none: as fast as order allows; think: recorded gaps; open: recorded times" },
 	{ "speed", 0, RH_OPT_REAL, AT(speed), "1", .arg = "X", .given = AT(speed_given) + 1,
 	  .help = "of --pace: 2 = twice as fast as recorded" },
+	{ "hgrm", 0, RH_OPT_TEXT, AT(hgrm), NULL, .arg = "DIR",
+	  .help = "write latency histograms into a directory, for HdrHistogram's plotters" },
 	{ "pin", 0, RH_OPT_FLAG, AT(pin), NULL, .help = "each lane stays on one CPU" },
 	{ "quiet-check", 0, RH_OPT_FLAG, AT(quiet_check), NULL,
 	  .help = "look at load, steal, clocks and huge pages for a second first" },
@@ -90,6 +94,8 @@ static int check_opts(const struct replay_opts *o, struct rh_err *err)
 {
 	if (o->speed_given && !o->pace)
 		return rh_fail(err, RH_USAGE, "--speed belongs to --pace think or open");
+	if (o->hgrm && !strstr(o->probes, "latency") && !strstr(o->probes, "all"))
+		return rh_fail(err, RH_USAGE, "--hgrm writes what --probes latency measures");
 	if (!(o->speed > 0))
 		return rh_fail(err, RH_USAGE, "--speed takes a number above 0");
 	if (o->verify && o->touch == RH_TOUCH_RECORDED)
@@ -210,6 +216,8 @@ static int replay(const struct replay_opts *o, struct rh_run_config *config,
 	if (rh_run_trials(config, result, err) < 0)
 		return -1;
 	rh_result_measure(result);
+	if (o->hgrm && rh_hgrm_write(result, o->hgrm, err) < 0)
+		return -1;
 	return tell(o, result, out, err);
 }
 

@@ -62,6 +62,12 @@ struct rh_latency_sum {
 	struct rh_hist_sum response;	/* --pace open: from when it was due */
 };
 
+struct rh_result;
+struct rh_trial;
+/* All trials of a backend at the place of `like`, together; false when there are none. */
+int rh_latency_pool(const struct rh_result *result, const struct rh_trial *like, uint32_t backend,
+		    struct rh_latency_sum *into);
+
 extern const char *const rh_latency_names[RH_LAT_KINDS];	/* "alloc", "free_remote" ... */
 
 /* 0: up to 8 bytes, 1: up to 16 ... 17: up to 1 MiB, 18: more. */

@@ -310,11 +310,10 @@ static void value_cell(const struct rh_result *result, const struct rh_hist_sum 
 		snprintf(cell, RH_CELL, known ? "%.0f" : "~%.0f", ns);
 }
 
-/* All trials of a backend at the place of `like`, together. */
-static bool pool(const struct rh_result *result, const struct rh_trial *like, uint32_t backend,
-		 struct rh_latency_sum *into)
+int rh_latency_pool(const struct rh_result *result, const struct rh_trial *like, uint32_t backend,
+		    struct rh_latency_sum *into)
 {
-	bool any = false;
+	int any = 0;
 
 	memset(into, 0, sizeof(*into));
 	for (size_t t = 0; t < result->trial_count; t++) {
@@ -327,7 +326,7 @@ static bool pool(const struct rh_result *result, const struct rh_trial *like, ui
 		rh_hist_merge_sum(&into->response, &trial->latency->response);
 		for (int k = 0; k < RH_LAT_KINDS; k++)
 			rh_hist_merge_sum(&into->kind[k], &trial->latency->kind[k]);
-		any = true;
+		any = 1;
 	}
 	return any;
 }
@@ -358,7 +357,7 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 	for (int c = 0; cells && c < COLUMNS; c++)
 		snprintf(cells[c], RH_CELL, "%s", heads[c]);
 	for (uint32_t b = 0; cells && sum && b < result->backend_count; b++)
-		if (pool(result, like, b, sum))
+		if (rh_latency_pool(result, like, b, sum))
 			fill_row(result, b, sum, cells + rows++ * COLUMNS);
 	if (rows > 1) {
 		rh_print_cells(to, cells, rows, COLUMNS, markdown);

@@ -60,7 +60,7 @@ peak_anon() {
 loop_cost() {
 	rm -f "$temp"/callgrind.*
 	"$reheap" replay "$1" --backend "$2" --lanes 1 --reps 1 --probes time --format json \
-		--under "valgrind --tool=callgrind --cache-sim=yes --toggle-collect=loop_run --callgrind-out-file=$temp/callgrind.%p" \
+		--under "valgrind --tool=callgrind --cache-sim=yes --toggle-collect=*loop_run --callgrind-out-file=$temp/callgrind.%p" \
 		>/dev/null 2>&1
 	# null runs along with every backend; the dearer of the two is the one asked for
 	cat "$temp"/callgrind.* 2>/dev/null | awk -v events="$(events_of "$1")" '
