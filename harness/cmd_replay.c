@@ -25,6 +25,7 @@ enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV, FORMAT_MD };
 struct replay_opts {
 	const char *hgrm;
 	const char *backends, *lanes, *copies, *baseline, *probes, *output, *under, *sample;
+	const char *counters;
 	uint64_t reps, seed, timeout_ns, memory_limit, segment_events;
 	int touch, pace, format;
 	double speed;
@@ -68,6 +69,8 @@ static const struct rh_opt opts[] = {
 	  .help = "look at load, steal, clocks and huge pages for a second first" },
 	{ "probes", 0, RH_OPT_TEXT, AT(probes), "time,memory", .arg = "P[,P...]",
 	  .help = "what is measured, or 'all' (see reheap list probes)" },
+	{ "counters", 0, RH_OPT_TEXT, AT(counters), NULL, .arg = "C",
+	  .help = "who counts cache misses: auto, papi, perf, callgrind, none" },
 	{ "sample", 0, RH_OPT_TEXT, AT(sample), "32", .arg = "N",
 	  .help = "latency: time one operation in N, at random, or 'every' one" },
 	{ "stats", 0, RH_OPT_FLAG, AT(stats), NULL,
@@ -165,7 +168,8 @@ static void fill_config(const struct replay_opts *o, int argc, char **argv,
 	*config = (struct rh_run_config){
 		.traces = argv, .trace_count = (uint32_t)argc, .backends = o->backends,
 		.lanes = o->lanes, .copies = o->copies, .baseline = o->baseline,
-		.probes = o->probes, .under = o->under, .reps = o->reps, .seed = o->seed,
+		.probes = o->probes, .counters = o->counters, .under = o->under,
+		.reps = o->reps, .seed = o->seed,
 		.timeout_ns = o->timeout_ns, .memory_limit = o->memory_limit,
 		.pace = (enum rh_ctl_pace)o->pace, .speed = o->speed, .pin = o->pin,
 		.quiet_check = o->quiet_check, .segment_events = o->segment_events, .touch = o->touch, .verify = o->verify,

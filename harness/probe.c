@@ -40,6 +40,8 @@ const struct rh_probe *const rh_probes[] = {
 	&rh_probe_stacks,
 	&rh_probe_locks,
 	&rh_probe_pace,
+	&rh_probe_counters,
+	&rh_probe_callgrind,
 	NULL
 };
 
@@ -90,6 +92,8 @@ int rh_probes_choose(struct rh_run_config *config, struct rh_result *result, str
 			return -1;
 	for (unsigned i = 0; rh_probes[i]; i++)
 		config->probe_set |= (uint32_t)rh_probes[i]->always << i;
+	if (rh_counters_choose(config, result, err) < 0)
+		return -1;
 	for (unsigned i = 0; rh_probes[i]; i++)
 		if (rh_probes[i] == &rh_probe_pace && config->pace)
 			config->probe_set |= 1u << i;
@@ -198,6 +202,17 @@ void rh_probes_prepare(struct rh_probe_set *set, struct rh_worker_start *start)
 		set->run[i].start = NULL;
 }
 
+uint64_t rh_probes_events_max(const struct rh_probe_set *set)
+{
+	uint64_t least = 0;
+
+	for (unsigned i = 0; rh_probes[i]; i++)
+		if (set->mask >> i & 1 && set->run[i].events_max &&
+		    (!least || set->run[i].events_max < least))
+			least = set->run[i].events_max;
+	return least;
+}
+
 void rh_probes_start(struct rh_probe_set *set)
 {
 	EACH(set, start, probe->start(run, &err));
@@ -216,6 +231,11 @@ void rh_probes_end(struct rh_probe_set *set)
 void rh_probes_drained(struct rh_probe_set *set)
 {
 	EACH(set, drained, probe->drained(run, &err));
+}
+
+void rh_probes_closed(struct rh_probe_set *set)
+{
+	EACH(set, closed, probe->closed(run, &err));
 }
 
 void rh_probes_close(struct rh_probe_set *set)

@@ -17,6 +17,7 @@
  *	segment		after each segment, while the lanes rest
  *	end		after the last segment, before the drain
  *	drained		after the drain
+ *	closed		the worker has exited as it should: what it left in files is whole
  *	release		always, also when the worker died; frees run->own
  *
  * What it found goes in three places: numbers into rh_probe_reading() - they become metrics
@@ -53,6 +54,8 @@ struct rh_probe_run {
 					 * Riding: the same as trial; own pass: of the pass */
 	struct rh_worker *worker;
 	struct rh_worker_start *start;	/* prepare only */
+	uint32_t pass;			/* own pass: which of the passes() of this rep */
+	uint64_t events_max;		/* own pass: prepare may end it early; 0 = the whole trace */
 	void *own;			/* the probe's, NULL at first */
 };
 
@@ -65,6 +68,8 @@ struct rh_probe {
 	bool paced;			/* own pass: keeps recorded times when --pace says so */
 	bool by_name_only;		/* not part of `--probes all` */
 	uint32_t reps_max;		/* own pass: only in the first so many reps; 0 = in all */
+	/* own pass: workers it needs in a rep, one after another; NULL = 1 */
+	uint32_t (*passes)(const struct rh_run_config *config);
 
 	/* A sentence (static, or written into text) why it cannot be had here; NULL = it can. */
 	const char *(*absent_why)(const struct rh_run_config *config, char *text,
@@ -75,6 +80,7 @@ struct rh_probe {
 		       struct rh_err *err);
 	int (*end)(struct rh_probe_run *run, struct rh_err *err);
 	int (*drained)(struct rh_probe_run *run, struct rh_err *err);
+	int (*closed)(struct rh_probe_run *run, struct rh_err *err);
 	void (*release)(struct rh_probe_run *run);
 	/* After the table of times: what it says about the trials of one place (like: any trial
 	 * of it). Prints nothing when nothing was measured. */
@@ -128,13 +134,22 @@ struct rh_probe_set {
 void rh_probes_open(struct rh_probe_set *set, const struct rh_probe_run *like,
 		    const struct rh_probe *own_pass);
 void rh_probes_prepare(struct rh_probe_set *set, struct rh_worker_start *start);
+/* What prepare left in events_max; 0 = all. */
+uint64_t rh_probes_events_max(const struct rh_probe_set *set);
 void rh_probes_start(struct rh_probe_set *set);
 void rh_probes_segment(struct rh_probe_set *set, const struct rh_segment *segment);
 void rh_probes_end(struct rh_probe_set *set);
 void rh_probes_drained(struct rh_probe_set *set);
+void rh_probes_closed(struct rh_probe_set *set);
 void rh_probes_close(struct rh_probe_set *set);
 
 extern const struct rh_probe rh_probe_stacks;
-extern const struct rh_probe rh_probe_latency, rh_probe_locks, rh_probe_pace;
+extern const struct rh_probe rh_probe_latency, rh_probe_locks, rh_probe_counters,
+			     rh_probe_callgrind, rh_probe_pace;
+
+/* probe_counters.c: makes of the set of chosen probes (a mask over rh_probes) what --counters
+ * and this machine make of it: who counts, and whether callgrind has to stand in. RH_USAGE
+ * for a word that is none. */
+int rh_counters_choose(struct rh_run_config *config, struct rh_result *result, struct rh_err *err);
 
 #endif

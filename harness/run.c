@@ -316,6 +316,7 @@ static void run_passes(const struct rh_run_config *config, struct rh_result *res
 {
 	for (size_t p = 0; rh_probes[p]; p++) {
 		const struct rh_probe *probe = rh_probes[p];
+		uint32_t passes = probe->passes ? probe->passes(config) : 1;
 
 		if (!probe->own_pass || !rh_probe_chosen(config, probe) ||
 		    (probe->reps_max && rep >= probe->reps_max))
@@ -329,7 +330,8 @@ static void run_passes(const struct rh_run_config *config, struct rh_result *res
 				    result->traces[trial->trace].path, rep + 1,
 				    (unsigned)config->reps, result->backends[trial->backend].text,
 				    probe->name);
-			rh_run_pass(config, result, trial, probe);
+			for (uint32_t pass = 0; pass < passes && !rh_interrupted; pass++)
+				rh_run_pass(config, result, trial, probe, pass);
 		}
 	}
 }

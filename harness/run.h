@@ -11,6 +11,8 @@
 
 #include "harness/result.h"
 
+struct rh_counter_source;
+
 struct rh_run_config {
 	char **traces;			/* paths */
 	uint32_t trace_count;
@@ -19,6 +21,7 @@ struct rh_run_config {
 	const char *copies;		/* "1,2" */
 	const char *baseline;		/* spec; NULL = libc when asked for, else the first */
 	const char *probes;		/* "time,memory" or "all" */
+	const char *counters;		/* auto, papi, perf, callgrind, none; NULL = auto */
 	const char *under;		/* NULL, or a command to run workers under */
 	uint64_t reps, seed;
 	uint64_t timeout_ns;		/* per trial; 0 = 60 s + 2 us per event */
@@ -31,6 +34,7 @@ struct rh_run_config {
 	bool quiet_check;		/* look at the machine for a second first */
 	uint64_t sample;		/* latency: one operation in so many; 0 = 32, 1 = every */
 	bool verify, stats, quiet;
+	const struct rh_counter_source *counter_source;	/* NULL = by `counters`; tests set it */
 	/* filled by prepare */
 	bool memory;			/* the memory probe is on */
 	uint32_t probe_set;		/* bit i: rh_probes[i] was chosen and is there */
@@ -53,6 +57,6 @@ void rh_run_trial(const struct rh_run_config *config, struct rh_result *result,
  * goes wrong makes the probe absent for that backend, and the trial stays as it is. */
 struct rh_probe;
 void rh_run_pass(const struct rh_run_config *config, struct rh_result *result,
-		 struct rh_trial *trial, const struct rh_probe *probe);
+		 struct rh_trial *trial, const struct rh_probe *probe, uint32_t pass);
 
 #endif

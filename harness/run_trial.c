@@ -46,7 +46,9 @@ struct trial_run {
 	struct rh_worker worker;
 	struct rh_memory_probe memory;
 	const struct rh_probe *own_pass;	/* NULL: the trial's own life */
+	uint32_t pass;				/* of the own pass's, in this rep */
 	struct rh_probe_set *probes;
+	uint64_t grains;			/* virtual: where this life ends */
 };
 
 static uint64_t segment_grains(const struct trial_run *run)
@@ -87,6 +89,20 @@ static void facts_of(const struct trial_run *run, uint64_t v, uint64_t count,
 		segment->live_tasks += facts[grain + count - 1].live_tasks;
 		segment->stack_bytes += facts[grain + count - 1].stack_bytes;
 	}
+}
+
+/* The virtual grains with the first so many events of all copies; 0 = all. */
+static uint64_t grains_until(const struct trial_run *run, uint64_t events_max)
+{
+	const struct rh_program_head *head = run->program->program.head;
+	uint64_t v = 0;
+	struct rh_segment so_far = { 0 };
+
+	if (!events_max)
+		return head->grains;
+	while (v < head->grains && so_far.events < events_max)
+		facts_of(run, v++, 1, &so_far);
+	return v;
 }
 
 static uint64_t to_ns(const struct trial_run *run, uint64_t ticks)
@@ -143,11 +159,12 @@ static int run_segments(struct trial_run *run, struct rh_err *err)
 	uint64_t want = segment_grains(run), event = 0, count;
 	struct rh_trial *trial = run->trial;
 
-	for (uint64_t v = 0; v < head->grains; v += count) {
+	for (uint64_t v = 0; v < run->grains; v += count) {
 		struct rh_segment *segment;
 		uint64_t failed = trial->alloc_failed;
 
-		count = rh_ctl_stretch(trial->copies, head->grains, head->epoch_grains, v, want);
+		count = rh_ctl_stretch(trial->copies, head->grains, head->epoch_grains, v,
+				       want < run->grains - v ? want : run->grains - v);
 		if (rh_worker_run(&run->worker, v, count, err) < 0)
 			return -1;
 		segment = rh_grow(&trial->segments, &trial->segment_count, sizeof(*segment));
@@ -167,7 +184,8 @@ static int run_segments(struct trial_run *run, struct rh_err *err)
 	return 0;
 }
 
-/* What must be live at the end: copy k stands where it started, the first at the end. */
+/* What must be live at the end: copy k stands run->grains after its start; when that is the
+ * whole program, where it started, and the first at the end. */
 static int check_drained(const struct trial_run *run, struct rh_err *err)
 {
 	const struct rh_program_head *head = run->program->program.head;
@@ -176,8 +194,8 @@ static int check_drained(const struct trial_run *run, struct rh_err *err)
 	uint64_t objects = 0, bytes = 0;
 
 	for (uint32_t k = 0; k < run->trial->copies && head->grains; k++) {
-		uint64_t phase = rh_ctl_phase(k, run->trial->copies, head->grains);
-		uint64_t last = (phase ? phase : head->grains) - 1;
+		uint64_t last = rh_ctl_grain(k, run->trial->copies, head->grains,
+					     run->grains - 1);
 
 		objects += facts[last].live_objects;
 		bytes += facts[last].live_bytes;
@@ -250,6 +268,7 @@ static int live(struct trial_run *run, struct rh_err *err)
 	rh_probes_prepare(run->probes, &start);
 	if (run->own_pass && !run->probes->mask)
 		return 0;	/* its preparation failed, and said so */
+	run->grains = grains_until(run, rh_probes_events_max(run->probes));
 	if (rh_worker_start(&run->worker, &start, err) < 0 ||
 	    rh_worker_command(&run->worker, RH_CTL_OPEN, err) < 0)
 		return -1;
@@ -273,7 +292,10 @@ static int live(struct trial_run *run, struct rh_err *err)
 	rh_probes_drained(run->probes);
 	if (check_drained(run, err) < 0)
 		return -1;
-	return rh_worker_close(&run->worker, err);
+	if (rh_worker_close(&run->worker, err) < 0)
+		return -1;
+	rh_probes_closed(run->probes);
+	return 0;
 }
 
 /* A life with the probes that belong to it; `told` is the trial that keeps what they say. */
@@ -282,7 +304,7 @@ static int live_with_probes(struct trial_run *run, struct rh_trial *told, struct
 	struct rh_probe_set probes;
 	struct rh_probe_run like = { .config = run->config, .result = run->result,
 				     .program = run->program, .trial = told, .life = run->trial,
-				     .worker = &run->worker };
+				     .worker = &run->worker, .pass = run->pass };
 	int result;
 
 	run->trial->anon_start = run->trial->anon_drained = RH_NONE;
@@ -296,14 +318,14 @@ static int live_with_probes(struct trial_run *run, struct rh_trial *told, struct
 }
 
 void rh_run_pass(const struct rh_run_config *config, struct rh_result *result,
-		 struct rh_trial *trial, const struct rh_probe *probe)
+		 struct rh_trial *trial, const struct rh_probe *probe, uint32_t pass)
 {
 	struct rh_trial life = { .trace = trial->trace, .program = trial->program,
 				 .backend = trial->backend, .lanes = trial->lanes,
 				 .copies = trial->copies, .rep = trial->rep };
 	struct trial_run run = { .config = config, .result = result, .trial = &life,
 				 .worker = { .said_fd = -1 }, .memory = { .fd = -1 },
-				 .own_pass = probe };
+				 .own_pass = probe, .pass = pass };
 	struct rh_err err = { 0 };
 
 	if (live_with_probes(&run, trial, &err) < 0)

@@ -92,7 +92,7 @@ static int make_ctl(struct rh_worker *worker, const struct rh_worker_start *how,
 	ctl->verify = how->verify;
 	ctl->turn_over = how->turn_over;
 	ctl->clock_is_counter = rh_clock_is_counter;
-	ctl->spin_ticks = (uint64_t)(SPIN_NS / how->clock->ns_per_tick);
+	ctl->spin_ticks = how->no_spin ? 0 : (uint64_t)(SPIN_NS / how->clock->ns_per_tick);
 	ctl->memory_limit = how->memory_limit;
 	memcpy(ctl->area_offset, offsets, sizeof(offsets));
 	for (int i = 0; i < RH_AREA_COUNT; i++)

@@ -38,6 +38,7 @@ struct rh_worker_start {
 	size_t area_bytes[RH_AREA_COUNT];	/* shared with probes; whole pages */
 	enum rh_ctl_mode mode;
 	uint64_t sample, seed;		/* RH_MODE_TIMED */
+	bool no_spin;			/* who waits sleeps at once: spinning would be counted */
 	enum rh_ctl_pace pace;
 	double speed;			/* of the pace: 2 = recorded times halved; 0 = 1 */
 	bool pin;

@@ -313,7 +313,7 @@ void rh_seats_close(struct worker *worker)
 }
 
 /* Threads whose recorded lane ended go, new ones come. */
-static void turn_over(struct worker *worker)
+void rh_seats_turn(struct worker *worker)
 {
 	struct rh_err err = { 0 };
 
@@ -367,7 +367,7 @@ void rh_seats_run(struct worker *worker, uint64_t first, uint64_t count, bool ve
 {
 	uint64_t grains = worker->program.head->grains, lead = worker->ctl->lead;
 
-	turn_over(worker);
+	rh_seats_turn(worker);
 	choose_loop(worker, verify);
 	for (uint32_t k = 0; k < worker->ctl->copies; k++) {
 		struct copy *copy = &worker->copies[k];
@@ -397,7 +397,7 @@ void rh_seats_preroll(struct worker *worker, bool verify)
 		while (copy->grain < phase) {
 			uint64_t to = copy->grain - copy->grain % epoch + epoch;
 
-			turn_over(worker);
+			rh_seats_turn(worker);
 			set_stretch(worker, copy, copy->grain, 0, to < phase ? to : phase);
 			rh_seats_do(worker, JOB_RUN, copy->lanes, worker->lanes);
 		}
