@@ -101,7 +101,8 @@ static void published_heap_figures(void **state)
 
 static void spans_hold_as_many_objects_as_published(void **state)
 {
-	static const struct { int profile; uint32_t flags; size_t size; unsigned objects; } rows[] = {
+	static const struct { int profile; uint32_t flags; size_t size; unsigned objects; }
+	rows[] = {
 		{ 3, 0, 8, 1024 }, { 3, 0, 512, 16 }, { 4, 0, 8, 1008 }, { 4, 0, 512, 15 },
 		{ 4, RH_ALLOC_NOSCAN, 512, 16 }, { 5, 0, 16, 496 }, { 5, RH_ALLOC_NOSCAN, 16, 504 },
 		{ 5, RH_ALLOC_NOSCAN, 512, 15 }, { 5, 0, 1024, 7 }, { 5, RH_ALLOC_NOSCAN, 1024, 8 },

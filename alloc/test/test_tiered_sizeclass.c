@@ -189,7 +189,8 @@ static void every_size_gets_the_smallest_class_that_holds_it(void **state)
 			assert_int_equal(rh_class_of(&classes, size), class);
 		}
 		assert_int_equal(rh_class_of(&classes, 0), 1);
-		assert_int_equal(classes.size_max, rh_tier_profiles[profile].header ? 32760 : 32768);
+		assert_int_equal(classes.size_max,
+				 rh_tier_profiles[profile].header ? 32760 : 32768);
 	}
 }
 

@@ -4,8 +4,9 @@
  * Life of a block:
  *  1. alloc pops the lane's bin of its class (tiered.c, inline).
  *  2. The bin is empty: the next slots of the lane's current span of the class, by
- *     alloc_cache; one is the block, up to 1 KiB of others go into the bin. The span is used up: it starts over when slots of it were freed
- *     meanwhile, else it is put aside as full, and the next current span is
+ *     alloc_cache; one is the block, up to 1 KiB of others go into the bin. The span
+ *     is used up: it starts over when slots of it were freed meanwhile, else it is put
+ *     aside as full, and the next current span is
  *	own span with free slots	(no lock)
  *	own span others freed into	(central lock of the class)
  *	span nobody owns		(central lock of the class)

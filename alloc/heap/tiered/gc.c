@@ -28,6 +28,7 @@
 #include <sched.h>
 
 #include "alloc/heap/tiered/collect.h"
+#include "alloc/heap/tiered/lane.h"
 #include "alloc/heap/tiered/mheap.h"
 
 static const struct rh_lock_class gc_lock_class = { "gc", TIER_RANK_GC, 0 };
@@ -209,6 +210,7 @@ static void cycle_stopped(struct rh_lane *lane)
 		flush_all(heap, true);
 	if (heap->profile->pcache_flush_gc)
 		flush_idle_pcaches(heap);
+	rh_tiered_check_debug(heap);
 }
 
 /* Runs a cycle; with `due`, only if the trigger is still reached once it is our turn. */

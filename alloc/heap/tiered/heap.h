@@ -292,6 +292,7 @@ struct rh_heap {
 	const struct tier_profile *profile;
 	struct tier_knobs knobs;
 	enum tier_gc gc;
+	bool whole;			/* opened to the end */
 	struct tier_classes classes;
 	uintptr_t window;		/* lowest address of the 64 GiB window */
 	struct mspan **spans;		/* by page of the window */

@@ -41,7 +41,8 @@ static int open_maps(struct rh_heap *heap)
 		.first = record_span, .ctx = heap,
 	};
 	heap->lane_alloc = (struct fixalloc){
-		.from = &heap->structs, .object_bytes = sizeof(struct rh_lane), .align = 64, .zero = true,
+		.from = &heap->structs, .object_bytes = sizeof(struct rh_lane), .align = 64,
+		.zero = true,
 	};
 	if (rh_arenas_open(heap) < 0)
 		return -1;
@@ -73,6 +74,7 @@ int rh_tiered_open(struct rh_heap **out, const void *knobs, const struct rh_heap
 		rh_tiered_close(heap);
 		return -1;
 	}
+	heap->whole = true;
 	*out = heap;
 	return 0;
 }
@@ -81,6 +83,8 @@ void rh_tiered_close(struct rh_heap *heap)
 {
 	if (!heap)
 		return;
+	if (heap->whole)
+		rh_tiered_check_debug(heap);
 	rh_arenas_close(heap);
 	rh_persistent_close(&heap->persistent);
 	rh_persistent_close(&heap->structs);

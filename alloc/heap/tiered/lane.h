@@ -14,10 +14,12 @@ void rh_tiered_close(struct rh_heap *heap);
 int rh_tiered_lane_open(struct rh_heap *heap, struct rh_lane **lane, struct rh_err *err);
 void rh_tiered_lane_close(struct rh_lane *lane);
 
-/* stats.c */
+/* stats.c and check.c */
 void rh_tiered_stats(struct rh_heap *heap, rh_stat_fn *emit, void *ctx);
 void rh_tiered_locks(struct rh_heap *heap, rh_lock_fn *emit, void *ctx);
 /* Debug: every structure of an idle heap. NULL, or what is wrong with it. */
 const char *rh_tiered_check(struct rh_heap *heap);
+/* The same in debug builds, where what is wrong ends the program; else nothing. */
+void rh_tiered_check_debug(struct rh_heap *heap);
 
 #endif

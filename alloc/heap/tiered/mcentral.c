@@ -178,7 +178,7 @@ static void file_swept(struct rh_heap *heap, struct mspan *span)
 	unsigned swept = swept_index(heap);
 	bool full = span->alloc_count == span->elem_count;
 
-	rh_set_push(heap, full ? &central->sets->full[swept] : &central->sets->partial[swept], span);
+	rh_set_push(heap, (full ? central->sets->full : central->sets->partial) + swept, span);
 }
 
 /* ---- since 1.15 ---- */

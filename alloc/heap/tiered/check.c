@@ -1,0 +1,52 @@
+/*
+ * check.c - is every structure of a heap what it should be?
+ *
+ * One walk over the page heap, all spans and the totals. Tests call it between steps;
+ * debug builds call it at the end of every cycle, while the world stands still, and when
+ * a heap is closed, and abort when something is wrong.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc/heap/tiered/lane.h"
+#include "alloc/heap/tiered/mheap.h"
+
+const char *rh_tiered_check(struct rh_heap *heap)
+{
+	uint32_t count = atomic_load_explicit(&heap->all_span_count, memory_order_acquire);
+	uint64_t in_use = 0, manual = 0;
+	struct heap_totals totals;
+	const char *wrong;
+
+	rh_lock(&heap->lock);
+	wrong = heap->profile->radix ? rh_pages_check(heap) : rh_lists_check(heap);
+	for (uint32_t i = 0; !wrong && i < count; i++) {
+		struct mspan *span = heap->all_spans[i];
+
+		if (rh_span_state(span) == SPAN_MANUAL)
+			manual += rh_span_bytes(span);
+		if (rh_span_state(span) != SPAN_IN_USE)
+			continue;
+		in_use += rh_span_bytes(span);
+		wrong = rh_span_check(heap, span);
+	}
+	totals = rh_heap_totals(heap);
+	rh_unlock(&heap->lock);
+	if (wrong)
+		return wrong;
+	if (in_use != totals.in_use || manual != totals.stack)
+		return "the spans' bytes and the heap's totals differ";
+	if (totals.released + totals.in_use + totals.stack > totals.mapped)
+		return "more is in use and released than was ever grown";
+	return NULL;
+}
+
+void rh_tiered_check_debug(struct rh_heap *heap)
+{
+	const char *wrong = TIER_DEBUG ? rh_tiered_check(heap) : NULL;
+
+	if (!wrong)
+		return;
+	fprintf(stderr, "reheap: tiered heap, profile %s: %s\n", heap->profile->name, wrong);
+	abort();
+}
