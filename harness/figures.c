@@ -198,6 +198,7 @@ void rh_figures_build(const struct rh_view *view, struct rh_figures *figures)
 	build_rows(view, figures, &row_figures[2]);
 	rh_build_runs(view, figures);
 	rh_build_lanes(view, figures);
+	rh_build_tasks(view, figures);
 	rh_build_latency(view, figures);
 	build_counters(view, figures);
 	build_rows(view, figures, &row_figures[3]);

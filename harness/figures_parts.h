@@ -33,6 +33,7 @@ const char *rh_figure_why(const struct rh_view *view, const char *metric, const 
 void rh_build_runs(const struct rh_view *view, struct rh_figures *figures);
 void rh_build_lanes(const struct rh_view *view, struct rh_figures *figures);
 void rh_build_pareto(const struct rh_view *view, struct rh_figures *figures);
+void rh_build_tasks(const struct rh_view *view, struct rh_figures *figures);
 void rh_build_latency(const struct rh_view *view, struct rh_figures *figures);
 
 #endif
