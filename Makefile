@@ -55,7 +55,8 @@ WORKER_OBJ  := $(call obj,$(WORKER_SRC))
 TESTS       := $(patsubst %.c,$(B)/test/%,$(TEST_SRC))
 HELPERS     := $(patsubst ci/helpers/%.c,$(B)/helpers/%,$(HELPER_SRC))
 
-PROGRAMS := $(B)/reheap $(B)/reheap-worker $(if $(SHIM_SRC),$(B)/libreheap-record.so)
+PROGRAMS := $(B)/reheap $(B)/reheap-worker $(if $(SHIM_SRC),$(B)/libreheap-record.so) \
+            $(B)/libreheap-mutex.so
 
 .PHONY: all demo test check deps bench install uninstall clean help tests FORCE
 .DEFAULT_GOAL := all
@@ -104,6 +105,13 @@ $(B)/libreheap-record.so: $(SHIM_SRC) $(wildcard traces/record/*.h traces/record
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -I. -fPIC -shared -fvisibility=hidden \
 	  -ftls-model=initial-exec -fno-builtin -pthread $(SHIM_SRC) -o $@ -ldl
 
+# Preloaded into workers of the mutex probe, before the allocator under test.
+$(B)/libreheap-mutex.so: harness/shim/mutex.c harness/mutex.h alloc/base/clock.h
+	$(say) SHIM $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -I. -fPIC -shared -fvisibility=hidden \
+	  -ftls-model=initial-exec $< -o $@ -ldl
+
 $(B)/test/%: $(B)/obj/%.o $(B)/libreheap.a
 	$(say) LD $@
 	$(Q)mkdir -p $(@D)
@@ -145,6 +153,7 @@ install: all
 	$(Q)install $(B)/reheap $(DESTDIR)$(PREFIX)/bin/
 	$(Q)install $(B)/reheap-worker $(DESTDIR)$(PREFIX)/libexec/reheap/
 	$(Q)[ ! -f $(B)/libreheap-record.so ] || install -m 644 $(B)/libreheap-record.so $(DESTDIR)$(PREFIX)/libexec/reheap/
+	$(Q)install -m 644 $(B)/libreheap-mutex.so $(DESTDIR)$(PREFIX)/libexec/reheap/
 	$(Q)install -m 644 plots/*.gp plots/*.css $(DESTDIR)$(PREFIX)/share/reheap/plots/ 2>/dev/null || true
 	$(Q)install -m 644 traces/corpus/*.rht $(DESTDIR)$(PREFIX)/share/reheap/corpus/ 2>/dev/null || true
 	$(say) DONE "installed under $(DESTDIR)$(PREFIX)"

@@ -105,6 +105,7 @@ enum rh_area {
 	RH_AREA_LATENCY,	/* struct rh_latency_lane per seat */
 	RH_AREA_LOCKS,		/* struct rh_lock_area */
 	RH_AREA_PACE,		/* struct rh_pace_lane per seat */
+	RH_AREA_MUTEX,		/* struct rh_mutex_lane per seat */
 	RH_AREA_COUNTERS,
 	RH_AREA_OTHER,
 	RH_AREA_COUNT
@@ -175,6 +176,7 @@ struct rh_ctl {
 	char heap_path[1024];		/* object with the code of the heap; valid after OPEN */
 	char heap_build_id[64];
 
+	uint32_t mutex_seen;		/* OPEN found the library that counts mutexes */
 	uint64_t drained_objects, drained_bytes;	/* DRAIN: what was live, by the program */
 
 	uint32_t stat_count;

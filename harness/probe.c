@@ -40,6 +40,7 @@ const struct rh_probe *const rh_probes[] = {
 	&rh_probe_stacks,
 	&rh_probe_locks,
 	&rh_probe_pace,
+	&rh_probe_mutex,
 	&rh_probe_counters,
 	&rh_probe_callgrind,
 	NULL

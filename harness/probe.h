@@ -144,6 +144,7 @@ void rh_probes_closed(struct rh_probe_set *set);
 void rh_probes_close(struct rh_probe_set *set);
 
 extern const struct rh_probe rh_probe_stacks;
+extern const struct rh_probe rh_probe_mutex;
 extern const struct rh_probe rh_probe_latency, rh_probe_locks, rh_probe_counters,
 			     rh_probe_callgrind, rh_probe_pace;
 

@@ -497,7 +497,9 @@ static bool fill_row(const struct rh_result *result, const struct rh_trial *like
 		     char (*cell)[RH_CELL])
 {
 #define METRIC(name) rh_result_metric(result, like->trace, b, like->lanes, like->copies, name)
-	if (!METRIC("locks.switches_voluntary_per_event"))
+	const struct rh_metric *mutex = METRIC("mutex.acquired_per_event");
+
+	if (!METRIC("locks.switches_voluntary_per_event") && !mutex)
 		return false;
 	snprintf(cell[0], RH_CELL, "%.60s", result->backends[b].text);
 	metric_cell(cell[1], METRIC("time.cpu_share"), 100, "%.1f %%");
@@ -509,6 +511,16 @@ static bool fill_row(const struct rh_result *result, const struct rh_trial *like
 	metric_cell(cell[7], METRIC("locks.contended_share"), 100, "%.3f %%");
 	metric_cell(cell[8], METRIC("locks.wait_share"), 100, "%.2f %%");
 	worst_class(result, like, b, cell[9], cell[10]);
+	if (!METRIC("locks.acquired_per_event") && mutex && mutex->interval.median > 0) {
+		metric_cell(cell[6], mutex, 1, "%.4f");
+		metric_cell(cell[7], METRIC("mutex.contended_share"), 100, "%.3f %%");
+		metric_cell(cell[8], METRIC("mutex.wait_share"), 100, "%.2f %%");
+		snprintf(cell[10], RH_CELL, "sw, pthread");
+	}
+	/* None by that library means little: libc's own go past it. */
+	mutex = METRIC("mutex.futex_per_event");
+	if (!METRIC("locks.futex_per_event") && mutex && mutex->interval.median > 0)
+		metric_cell(cell[5], mutex, 1e6, "%.1f*");
 #undef METRIC
 	return true;
 }
@@ -534,8 +546,10 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 		fprintf(to, "\nEfficiency: CPU / (lanes x wall). Blocked: asleep, but not for "
 			"another lane's recorded order. Sleeps and futex calls per million "
 			"events; lock wait per (lanes x wall).\nSource: sw the kernel; own "
-			"counters in the locks; mallctl jemalloc's own counters; sw only: its "
-			"locks cannot be seen from outside.\n\n");
+			"counters in the locks; mallctl jemalloc's own counters; pthread mutexes "
+			"counted by a preloaded library (--probes mutex); sw only: its locks "
+			"cannot be seen from outside. *: by that library, not by the kernel's "
+			"tracepoint.\n\n");
 	}
 	free(cells);
 }

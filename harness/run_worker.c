@@ -174,17 +174,32 @@ static _Noreturn void child(const struct launch *launch, int ctl_fd, int program
 	_exit(127);
 }
 
+/* What is preloaded: a library of ours, the allocator, or both in this order. */
+static int join_preload(const struct rh_worker_start *how, char *text, size_t bytes,
+			struct rh_err *err)
+{
+	const char *first = how->preload_first, *then = how->spec->preload;
+	int length = snprintf(text, bytes, "%s%s%s", first, first[0] && then[0] ? ":" : "", then);
+
+	if (length < 0 || (size_t)length >= bytes)
+		return rh_fail(err, RH_USAGE, "the paths of %s and %s are too long to preload both",
+			       first, then);
+	return 0;
+}
+
 static int launch_worker(struct rh_worker *worker, const struct rh_worker_start *how, int ctl_fd,
 			 struct rh_err *err)
 {
 	struct launch launch = { .env = NULL };
+	char preload[sizeof(launch.preload) - 16];
 
 	worker->said_fd = memfd_create("reheap-said", MFD_CLOEXEC);
 	if (worker->said_fd < 0)
 		return rh_fail_errno(err, RH_OS, "no place for what a worker prints");
 	fcntl(worker->said_fd, F_SETFL, O_APPEND);
 	if (make_argv(&launch, how->under, err) < 0 ||
-	    make_env(&launch, how->spec->preload, err) < 0)
+	    join_preload(how, preload, sizeof(preload), err) < 0 ||
+	    make_env(&launch, preload, err) < 0)
 		return -1;
 	worker->pid = fork();
 	if (worker->pid == 0)

@@ -42,6 +42,7 @@ struct rh_worker_start {
 	enum rh_ctl_pace pace;
 	double speed;			/* of the pace: 2 = recorded times halved; 0 = 1 */
 	bool pin;
+	char preload_first[4096];	/* a library of ours before the allocator's; "" = none */
 	const char *under; /* words put before the worker's ("valgrind ..."), or NULL */
 };
 

@@ -7,6 +7,7 @@
  * the result carries. Counting costs 0.3 us per futex call, and an allocator that does not
  * block makes none.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/perf_event.h>
@@ -100,10 +101,32 @@ static uint64_t find_tracepoint(const char *name, char *why)
 	return id;
 }
 
+/* The library of the mutex probe, when it was preloaded. */
+static void find_mutexes(struct worker *worker)
+{
+	void *symbol = rh_ctl_area(worker->ctl, RH_AREA_MUTEX) ?
+		       dlsym(RTLD_DEFAULT, "rh_mutex_attach") : NULL;
+
+	memcpy(&worker->mutex_attach, &symbol, sizeof(symbol));
+	worker->ctl->mutex_seen = symbol != NULL;
+}
+
+static void attach_mutexes(struct lane *lane, bool on)
+{
+	extern const char __executable_start[], etext[];
+	struct worker *worker = lane->worker;
+	struct rh_mutex_lane *areas = rh_ctl_area(worker->ctl, RH_AREA_MUTEX);
+
+	if (worker->mutex_attach)
+		worker->mutex_attach(on ? &areas[lane->number] : NULL, rh_clock_is_counter,
+				     __executable_start, etext);
+}
+
 void rh_meters_find(struct worker *worker)
 {
 	struct rh_lock_area *area = area_of(worker);
 
+	find_mutexes(worker);
 	if (!area)
 		return;
 	worker->futex_id = find_tracepoint("syscalls/sys_enter_futex", area->futex_why);
@@ -143,6 +166,7 @@ void rh_meters_begin(struct lane *lane)
 {
 	struct meters *m = &lane->meters;
 
+	attach_mutexes(lane, true);
 	if (!area_of(lane->worker))
 		return;
 	m->futex_replay = m->slept_ticks = m->sleeps_replay = 0;
@@ -159,6 +183,7 @@ void rh_meters_end(struct lane *lane)
 	struct rh_lane_meters *sum;
 	uint64_t delay;
 
+	attach_mutexes(lane, false);
 	if (!area)
 		return;
 	delay = rh_run_delay(m->schedstat);

@@ -17,6 +17,7 @@
 
 #include "alloc/backend.h"
 #include "harness/ctl.h"
+#include "harness/mutex.h"
 #include "harness/worker/meters.h"
 #include "harness/worker/pace.h"
 #include "harness/worker/sample.h"
@@ -102,6 +103,7 @@ struct worker {
 	uint64_t *live;			/* drain: size and lane by slot, see drain.c */
 	uint64_t gate_ticks;		/* when the gate of this segment opened */
 	uint64_t pace_elapsed;		/* ticks of timed segments so far */
+	rh_mutex_attach_fn *mutex_attach;	/* NULL: mutexes are not counted */
 	uint64_t futex_id, kernel_id;	/* tracepoints; 0 = not counted */
 	uint32_t expected;		/* lanes that take part in this job */
 	struct copy *copies;
