@@ -48,9 +48,12 @@ static inline int record_setup(void **state)
 	if (got <= 0 || !mkdtemp(work_dir))
 		return -1;
 	build_dir[got] = '\0';
-	memmove(build_dir, dirname(dirname(build_dir)), strlen(build_dir) + 1);
+	/* The build folder is the first one upwards that holds the recorder. */
+	do {
+		dirname(build_dir);	/* cuts it in place */
+		snprintf(shim_path, sizeof shim_path, "%s/libreheap-record.so", build_dir);
+	} while (access(shim_path, F_OK) < 0 && strlen(build_dir) > 1);
 	snprintf(helper, sizeof helper, "%s/helpers/record_target", build_dir);
-	snprintf(shim_path, sizeof shim_path, "%s/libreheap-record.so", build_dir);
 	snprintf(out_path, sizeof out_path, "%s/out.rht", work_dir);
 	return 0;
 }
