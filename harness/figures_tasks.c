@@ -2,9 +2,10 @@
  * figures_tasks.c - figures about tasks: what each costs against how many there are, and the
  * hot split. Both are read from the segments of the trial of median time, one point each.
  *
- *	tasks		bytes for each living task (resident where it was measured, else what the
- *			stack backend reserves) and ns for each spawn, against tasks alive. Of
- *			replays in which 100 tasks and more live.
+ *	tasks-memory	bytes for each living task (resident where it was measured, else what the
+ *			stack backend reserves) against tasks alive
+ *	tasks-time	ns for each spawn against the same; both of replays in which 100 tasks
+ *			and more live
  *	hot-split	ns per call against the depth of the caller. Of replays in which few
  *			tasks do nothing but call and return at several depths.
  */
@@ -114,45 +115,41 @@ static bool scene_columns(const struct rh_view *view, size_t scene, struct colum
 	return false;
 }
 
-static void build_tasks(const struct rh_view *view, struct rh_figures *figures)
+static void build_tasks(const struct rh_view *view, struct rh_figures *figures, bool time)
 {
-	struct rh_figure *figure = rh_figure_start(view, figures, "tasks", RH_SCATTER,
-						   2 * SCENES_MAX, 2 * SCENES_MAX * RH_SERIES_MAX);
-	size_t scenes = 0;
+	struct rh_figure *figure = rh_figure_start(view, figures, time ? "tasks-time" : "tasks-memory",
+						   RH_LANES, SCENES_MAX, SCENES_MAX * RH_SERIES_MAX);
 
-	figure->title = "Bytes and time for each task (lower is better)";
+	figure->title = time ? "Time for each task (lower is better)" :
+			       "Bytes for each task (lower is better)";
 	figure->x_text = "tasks alive";
-	figure->y_text = "for each task";
-	figure->scale = 1;
-	for (size_t s = 0; s < view->scene_count && scenes < SCENES_MAX; s++) {
+	figure->y_text = time ? "ns a spawn" : "bytes a task";
+	for (size_t s = 0; s < view->scene_count && figure->panel_count < SCENES_MAX; s++) {
 		const char *label = view->scenes[s].label;
 		struct columns c;
 
 		if (!scene_columns(view, s, &c) || most(c.tasks) < TASKS_LEAST)
 			continue;
-		add_panel(view, figure, s, rh_pool_printf(view->pool, "bytes %s, %s",
-							  c.rss ? "resident" : "reserved", label),
-			  add_bytes);
-		add_panel(view, figure, s, rh_pool_printf(view->pool, "ns a spawn, %s", label),
-			  add_times);
-		scenes++;
+		if (!time && !c.rss)
+			label = rh_pool_printf(view->pool, "%s (reserved)", label);
+		add_panel(view, figure, s, label, time ? add_times : add_bytes);
 	}
 	figure->note = "one point a segment of the trial of median time";
-	figure->caption = "What a task costs by how many live: memory, and all of the replay's "
-			  "time for each spawn";
+	figure->caption = time ? "All of the replay's time for each task spawned, by how many live" :
+				 "Resident bytes for each living task (where they were not "
+				 "measured: what the stacks reserve), by how many live";
 	if (figure->panel_count == 0)
 		figure->absent_why = "no replay has 100 living tasks on a backend with stacks";
 }
 
 static void build_split(const struct rh_view *view, struct rh_figures *figures)
 {
-	struct rh_figure *figure = rh_figure_start(view, figures, "hot-split", RH_SCATTER,
+	struct rh_figure *figure = rh_figure_start(view, figures, "hot-split", RH_LANES,
 						   SCENES_MAX, SCENES_MAX * RH_SERIES_MAX);
 
 	figure->title = "Hot split: time of a call by depth (lower is better)";
 	figure->x_text = "bytes of stack under the caller";
 	figure->y_text = "ns a call and its return";
-	figure->scale = 1;
 	for (size_t s = 0; s < view->scene_count && figure->panel_count < SCENES_MAX; s++) {
 		struct columns c;
 
@@ -172,6 +169,7 @@ static void build_split(const struct rh_view *view, struct rh_figures *figures)
 
 void rh_build_tasks(const struct rh_view *view, struct rh_figures *figures)
 {
-	build_tasks(view, figures);
+	build_tasks(view, figures, false);
+	build_tasks(view, figures, true);
 	build_split(view, figures);
 }

@@ -5,7 +5,8 @@
  * Every lane has one task. A phase makes it one frame deeper and then calls and returns,
  * `loops` times. Phases go down to `depth` bytes, frame by frame, so that one of them
  * meets every edge there is; then all frames return and the next round begins. Lanes do a
- * phase together, in turns, so that a stretch of the trace is one depth.
+ * phase together, in turns, so that a stretch of the trace is one depth. The defaults make
+ * 64 phases of 32769 events, as a replay on one lane is cut into 64 segments.
  */
 #include "traces/gen/kit.h"
 
@@ -17,14 +18,14 @@ struct hotsplit_opts {
 };
 
 static const struct rh_opt hotsplit_options[] = {
-	RH_GEN_OPTS(hotsplit_opts, "1", "2100000", "spawns, calls and returns in all"),
+	RH_GEN_OPTS(hotsplit_opts, "1", "2097217", "spawns, calls and returns in all"),
 	{ "depth", 0, RH_OPT_SIZE, offsetof(struct hotsplit_opts, depth), "16K", .min = 16,
 	  .max = 1 << 30, .arg = "BYTES", .help = "how deep the caller goes" },
-	{ "frame", 0, RH_OPT_SIZE, offsetof(struct hotsplit_opts, frame), "128", .min = 16,
+	{ "frame", 0, RH_OPT_SIZE, offsetof(struct hotsplit_opts, frame), "256", .min = 16,
 	  .max = 65536, .arg = "BYTES", .help = "of each caller: the step from phase to phase" },
-	{ "callee", 0, RH_OPT_SIZE, offsetof(struct hotsplit_opts, callee), "128", .min = 16,
+	{ "callee", 0, RH_OPT_SIZE, offsetof(struct hotsplit_opts, callee), "256", .min = 16,
 	  .max = 65536, .arg = "BYTES", .help = "frame of what the loop calls" },
-	{ "loops", 0, RH_OPT_UINT, offsetof(struct hotsplit_opts, loops), "8192", .min = 1,
+	{ "loops", 0, RH_OPT_UINT, offsetof(struct hotsplit_opts, loops), "16384", .min = 1,
 	  .max = 1e9, .arg = "N", .help = "calls of a phase, all lanes together" },
 	{ .name = NULL }
 };
