@@ -1,0 +1,92 @@
+/*
+ * fidelity.h - does the tiered heap do what Go did? A Go trace is replayed on tiered/pools
+ * with the profile of its version, and what the recorded runtime did is compared.
+ *
+ * The replay here is not a measurement of time. It runs in a child process, in one thread,
+ * event by event in the order of the trace, through alloc/backend.h: every lane of the
+ * trace is a lane of the backend, but they take turns as they did when recorded. So the
+ * result is the same on every run, the state at every edge of a collection is exact, and
+ * a backend that crashes ends only the child. Workers (harness/worker/) run lanes at the
+ * same time and would add the chance of their interleaving to every curve.
+ *
+ * Thread rule: one thread. Memory: O(living objects + edges).
+ */
+#ifndef RH_FIDELITY_H
+#define RH_FIDELITY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "alloc/base/gosizes.h"
+#include "alloc/backend.h"
+
+enum {
+	FIDELITY_EDGES_MAX = 1 << 16,
+	FIDELITY_KINDS = 2 * RH_GO_CLASSES_MAX,
+	FIDELITY_ORDERS = 20,		/* stacks of 2 KiB << order */
+};
+
+/* What is compared at each edge. */
+#define FIDELITY_CURVES(X) \
+	X(HEAP, "HeapInuse", "bytes", "bytes of spans that hold objects") \
+	X(SPANS, "spans in use", "count", "spans that hold objects") \
+	X(LIVE, "live bytes", "bytes", "slots of living objects") \
+	X(STACK, "StackInuse", "bytes", "bytes of spans that hold stacks")
+
+enum fidelity_curve {
+#define X(name, word, unit, meaning) FIDELITY_##name,
+	FIDELITY_CURVES(X)
+#undef X
+	FIDELITY_CURVE_COUNT
+};
+
+/* One edge of a collection. [0] recorded, [1] replayed. */
+struct rh_fidelity_edge {
+	uint64_t cycle, time_ns;
+	bool ends;			/* the cycle ends here, else it begins */
+	uint64_t curve[FIDELITY_CURVE_COUNT][2];
+	uint64_t heap_live[2], heap_goal[2];	/* what the pacers believe; 0 = not told */
+	uint32_t spans[FIDELITY_KINDS][2];
+	uint64_t free_slots[2];		/* bytes of slots without a living object */
+};
+
+/* Filled by the child in memory it shares with us. */
+struct rh_fidelity {
+	char profile[16], backend[160], format[16];
+	uint64_t events, objects, class_right, class_differs;
+	uint64_t estimated;		/* objects whose size the trace estimates */
+	uint64_t layout;		/* slots filled to give the heap its first layout */
+	uint64_t span_allocs[2], span_frees[2];
+	uint64_t stack_allocs[FIDELITY_ORDERS][2], stack_frees[FIDELITY_ORDERS][2];
+	bool stack_orders_known;	/* the backend tells them */
+	uint64_t failed;		/* operations the backend refused */
+	uint64_t cycles[2];		/* oracle run: [1] = cycles its pacer started */
+	uint32_t edge_count;
+	bool done;
+	struct rh_err err;
+	struct rh_fidelity_edge edges[FIDELITY_EDGES_MAX];
+};
+
+struct rh_fidelity_opts {
+	bool oracle;		/* the heap's own pacer decides on cycles, not the trace */
+	bool no_layout;		/* snapshot objects are packed instead of where they were */
+};
+
+/* NULL with err, else to be given back by rh_fidelity_free. */
+struct rh_fidelity *rh_fidelity_run(const char *path, const struct rh_fidelity_opts *opts,
+				    struct rh_err *err);
+void rh_fidelity_free(struct rh_fidelity *fidelity);
+
+/* ---- fidelity_tell.c ---- */
+
+struct rh_fidelity_limits { double curve; double floor_bytes; };
+
+/* Table and verdict; true when everything is within its limit. */
+bool rh_fidelity_tell(const struct rh_fidelity *recorded, const struct rh_fidelity *oracle,
+		      const struct rh_fidelity_limits *limits, const char *path, bool all_edges,
+		      FILE *to);
+/* PREFIX.tsv, and PREFIX.svg where gnuplot is installed. */
+int rh_fidelity_plot(const struct rh_fidelity *fidelity, const char *prefix, struct rh_err *err);
+
+#endif
