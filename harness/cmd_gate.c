@@ -38,7 +38,7 @@ static const struct rh_opt opts[] = {
 	  .help = "what gates, with thresholds: wall, cpu, median, p99, rss, faults" },
 	{ "tier", 0, RH_OPT_NAME, AT(tier), "wall", .names = tier_names, .arg = "T",
 	  .help = "wall, deterministic (instructions under valgrind), both" },
-	{ "count-threshold", 0, RH_OPT_SHARE, AT(counts_threshold), "1%", .min = 0.0001, .max = 10,
+	{ "count-threshold", 0, RH_OPT_SHARE, AT(counts_threshold), "0.5%", .min = 0.0001, .max = 10,
 	  .arg = "SHARE", .help = "deterministic: more instructions than this fail" },
 	{ "events", 0, RH_OPT_UINT, AT(events_max), "1000000", .arg = "N",
 	  .help = "deterministic: the first N events of a trace; 0 = all" },
@@ -76,6 +76,8 @@ static const struct rh_opt opts[] = {
 	  .help = "gate identical and slowed-down allocators here: rates of error, seconds" },
 	{ "gates", 0, RH_OPT_UINT, AT(gates), "20", .min = 1, .max = 100000, .arg = "N",
 	  .help = "--self-test: gates of each kind" },
+	{ "slow-by", 0, RH_OPT_SHARE, AT(slow_by), NULL, .min = 0.001, .max = 10, .arg = "SHARE",
+	  .help = "--self-test: so many more operations; default: the threshold" },
 	{ "keep", 0, RH_OPT_TEXT, AT(keep), NULL, .arg = "FILE",
 	  .help = "--self-test: one line per gate; an interrupted run goes on from there" },
 	{ "output", 'o', RH_OPT_TEXT, AT(output), NULL, .arg = "FILE",
@@ -206,7 +208,7 @@ static int measure(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh
 		result = rh_gate_stored(o, gate, err);
 	else if (result == 0)
 		result = rh_gate_prepare(gate, err) < 0 ? -1 : rh_gate_run(gate, err);
-	rh_gate_revisions_end(gate);
+	rh_gate_revisions_end();
 	return result;
 }
 

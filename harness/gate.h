@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <time.h>
 
+#include <jansson.h>
+
 #include "harness/callgrind.h"
 #include "harness/compile.h"
 #include "harness/gate_decide.h"
@@ -60,6 +62,7 @@ struct rh_gate_config {
 	uint64_t events_max;		/* deterministic: of a trace; 0 = all */
 	enum rh_ctl_touch touch;
 	enum rh_gate_tier tier;
+	const json_t *stored;	/* document of the baseline; NULL = it runs here */
 	bool no_verify, inconclusive_passes, inconclusive_fails, quiet;
 };
 
@@ -67,7 +70,7 @@ struct rh_gate_config {
 struct rh_gate_block {
 	uint32_t pair, pass, unit;	/* unit: of the first of the two turns */
 	bool baseline_first;		/* ABBA; else BAAB */
-	bool late[2];			/* some turn of that side waited for a CPU */
+	double late[2];			/* share of its turns a side was runnable and not running */
 	bool dropped;
 	double d[RH_GATE_PAIRED];
 };
@@ -115,7 +118,12 @@ struct rh_gate_scenario {
 	char counts_absent[300];	/* why there are none; "" */
 	enum rh_gate_verdict counts_verdict;
 
+	/* a stored baseline: ln(it / reference); the blocks are candidate / reference */
+	bool stored;
+	double stored_median, stored_half;	/* half: of its interval */
+
 	double seconds;
+	bool broken;			/* it did not come to its end: samples say nothing */
 	enum rh_gate_verdict verdict;
 	char why[700];			/* INVALID, NO_BASELINE: the reason */
 	char note[300];			/* what a reader must know */

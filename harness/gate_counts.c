@@ -26,7 +26,7 @@ enum { TIMEOUT_FACTOR = 20 };		/* of the plain one: valgrind takes its time */
 struct row {
 	const char *name, *unit;
 	enum rh_callgrind_event first, second;	/* added up; the same = one */
-	double times;			/* of counts_threshold: limit; 0 = reported only */
+	double times;			/* counts_threshold: limit; 0 = reported only */
 	double least;			/* per event; below it a ratio is no news */
 };
 

@@ -104,6 +104,7 @@ static void set_interval(const struct rh_gate_rule *rule, const double *sorted, 
 	look->hi = high ? sorted[n - high] : INFINITY;
 }
 
+/* Verdict of the interval in hand. */
 static void conclude(const struct rh_gate_rule *rule, struct rh_gate_look *look)
 {
 	unsigned least = look->clustered && rule->pairs_min < CLUSTERED_PAIRS_MIN ?
@@ -149,4 +150,18 @@ void rh_gate_decide(const struct rh_gate_rule *rule, const double *blocks, const
 		set_interval(rule, sums.sorted, count, look);
 	conclude(rule, look);
 	free(room);
+}
+
+void rh_gate_decide_stored(const struct rh_gate_rule *rule, double median, double half,
+			   struct rh_gate_look *look)
+{
+	double above = look->hi - look->median, below = look->median - look->lo;
+
+	look->median -= median;
+	look->hi = look->median + sqrt(above * above + half * half);
+	look->lo = look->median - sqrt(below * below + half * half);
+	/* The pairs were held against the reference, so that guard 1 has nothing to say. */
+	look->pairs_above = look->pairs;
+	look->layout = false;
+	conclude(rule, look);
 }

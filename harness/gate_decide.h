@@ -57,6 +57,11 @@ double rh_gate_margin(double threshold);
 void rh_gate_decide(const struct rh_gate_rule *rule, const double *blocks, const uint32_t *pair_of,
 		    size_t count, struct rh_gate_look *look);
 
+/* The same when blocks are candidate / reference and the baseline is a stored ln(baseline /
+ * reference) with an interval of +- half: medians are subtracted, variances added. */
+void rh_gate_decide_stored(const struct rh_gate_rule *rule, double median, double half,
+			   struct rh_gate_look *look);
+
 /* Were the two sides disturbed equally often? of `disturbed` turns `candidates` were the
  * candidate's. False when the imbalance has a probability of 0.01 or less: then the
  * candidate itself is the cause and its turns must not be dropped. */

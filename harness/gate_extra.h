@@ -17,7 +17,7 @@ struct rh_gate_opts {
 	const char *baseline, *candidate, *metrics, *lanes, *policy, *build, *artifact, *repo,
 		*save_baseline, *reference, *recompute, *keep, *output, *junit, *markdown,
 		*smaller, *plot;
-	double threshold, counts_threshold, alpha, improve;
+	double threshold, counts_threshold, alpha, improve, slow_by;
 	uint64_t pairs_max, pairs_min, blocks, seed, timeout_ns, events_max, gates;
 	int tier, touch, inconclusive;
 	bool self_test, annotate, no_verify, quiet;
@@ -44,11 +44,14 @@ int rh_gate_read_policy(const struct rh_gate_opts *o, struct rh_gate_config *con
 /* Sides named git:REVISION are checked out, built and replaced by the library made. Nothing to
  * do for others. */
 int rh_gate_revisions(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh_err *err);
-void rh_gate_revisions_end(struct rh_gate *gate);
+void rh_gate_revisions_end(void);
 
 /* ---- gate_stored.c ---- */
 
 bool rh_gate_is_stored(const struct rh_gate_opts *o);
+/* The stored figures of a scenario; RH_NO_BASELINE when there are none that compare. */
+int rh_gate_match_stored(const struct rh_gate *gate, struct rh_gate_scenario *scenario,
+			 struct rh_err *err);
 int rh_gate_stored(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh_err *err);
 
 /* ---- gate_recompute.c, gate_self.c ---- */

@@ -40,12 +40,11 @@ enum {
 #define UNIT_NS 1000000.0		/* timed part of a turn, up to 8 lanes ... */
 #define UNIT_NS_MAX 20000000.0		/* ... and more for more: barriers cost more, too */
 #define UNIT_NS_LEAST 100000.0		/* below it the switch of sides is what is measured */
-#define LATE 0.10			/* of a turn spent runnable but not running */
 #define LEAD_GOOD 0.01
 
 struct turn {
 	double wall, cpu, median, p99;	/* ticks; cpu ns */
-	bool late;
+	double late;
 };
 
 struct side {
@@ -260,7 +259,7 @@ static void read_turn(const struct rh_gate_bench *bench, struct side *side, stru
 	side->wall_ns += turn->wall * bench->clock->ns_per_tick;
 	/* Where a lane waits for another it may sleep or spin; neither is being late. */
 	away_ns = lanes_ns - turn->cpu;
-	turn->late = away_ns > LATE * lanes_ns;
+	turn->late = lanes_ns > 0 && away_ns > 0 ? away_ns / lanes_ns : 0;
 	read_batches(ctl, turn);
 }
 
@@ -346,7 +345,8 @@ static int run_block(struct pair *pair, const size_t unit[2], struct rh_err *err
 
 		if (take_turn(pair, which, unit[second], &turn[which][second], err) < 0)
 			return -1;
-		block.late[which] |= turn[which][second].late;
+		if (turn[which][second].late > block.late[which])
+			block.late[which] = turn[which][second].late;
 		if (!pair->bench->calibrated)
 			judge_lead(pair, &pair->side[which],
 				   pair->bench->units->first[unit[second]]);

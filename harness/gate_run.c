@@ -11,9 +11,10 @@
  * alpha of FAIL is divided by the number of comparisons that may fail, over all
  * scenarios and metrics: ten traces do not make ten times the false alarms.
  *
- * Before anything is judged, blocks in which a turn waited for a CPU are dropped, with
- * several lanes only (there one late lane makes all late; with one it gains nothing), and
- * only when both sides suffer alike.
+ * Before anything is judged, blocks in which a turn waited for a CPU for more than 10 % of
+ * its time are dropped; with several lanes only (there one late lane makes all late; with
+ * one it gains nothing), only when both sides suffer alike, and never so many that less
+ * than a quarter of a pair's blocks is left: then the quarter that waited least stays.
  */
 #include "harness/gate.h"
 
@@ -25,7 +26,7 @@
 #include <unistd.h>
 
 #include "harness/command.h"
-#include "harness/gate_random.h"
+#include "harness/gate_extra.h"
 #include "harness/result.h"
 #include "traces/trace.h"
 
@@ -41,6 +42,8 @@ const struct rh_gate_metric_row rh_gate_metric_rows[RH_GATE_METRICS] = {
 /* Two live heaps may take this share of the machine's memory. */
 #define MEMORY_SHARE 0.5
 enum { GRAIN_EVENTS = 1024, EPOCH_EVENTS = 1 << 20 };
+#define LATE 0.10
+enum { KEPT_AT_LEAST = 4 };		/* one in so many */
 #define LANES_DEFAULT UINT32_MAX
 
 void rh_gate_warn(struct rh_gate *gate, const char *fmt, ...)
@@ -97,22 +100,50 @@ unsigned rh_gate_tests(const struct rh_gate_config *config, size_t scenarios)
 	return tests ? tests * (unsigned)scenarios : 1;
 }
 
+static double lateness(const struct rh_gate_block *block)
+{
+	return block->late[0] > block->late[1] ? block->late[0] : block->late[1];
+}
+
+/* Blocks [from, to) are a pair's. The measure is the same for both sides, so that choosing
+ * by it favours none. */
+static void filter_pair(struct rh_gate_scenario *scenario, size_t from, size_t to)
+{
+	double *late = calloc(to - from, sizeof(*late)), limit;
+
+	if (!late)
+		return;
+	for (size_t i = from; i < to; i++)
+		late[i - from] = lateness(&scenario->blocks[i]);
+	rh_stat_sort(late, to - from);
+	limit = late[(to - from - 1) / KEPT_AT_LEAST];
+	free(late);
+	if (limit < LATE)
+		limit = LATE;
+	for (size_t i = from; i < to; i++) {
+		scenario->blocks[i].dropped = lateness(&scenario->blocks[i]) > limit;
+		scenario->dropped += scenario->blocks[i].dropped;
+	}
+}
+
 static void filter(struct rh_gate_scenario *scenario)
 {
-	size_t late[2] = { 0 };
+	size_t late[2] = { 0 }, from, to;
 
 	scenario->dropped = 0;
 	for (size_t i = 0; i < scenario->block_count; i++) {
-		late[0] += scenario->blocks[i].late[0];
-		late[1] += scenario->blocks[i].late[1];
+		late[0] += scenario->blocks[i].late[0] > LATE;
+		late[1] += scenario->blocks[i].late[1] > LATE;
+		scenario->blocks[i].dropped = false;
 	}
 	scenario->disturbed_unevenly = !rh_gate_evenly_disturbed(late[1], late[0] + late[1]);
-	for (size_t i = 0; i < scenario->block_count; i++) {
-		struct rh_gate_block *block = &scenario->blocks[i];
-
-		block->dropped = scenario->lanes > 1 && !scenario->disturbed_unevenly &&
-				 (block->late[0] || block->late[1]);
-		scenario->dropped += block->dropped;
+	if (scenario->lanes < 2 || scenario->disturbed_unevenly)
+		return;
+	for (from = 0; from < scenario->block_count; from = to) {
+		for (to = from; to < scenario->block_count &&
+		     scenario->blocks[to].pair == scenario->blocks[from].pair; to++)
+			;
+		filter_pair(scenario, from, to);
 	}
 }
 
@@ -132,6 +163,9 @@ static void judge_blocks(struct rh_gate_scenario *scenario, enum rh_gate_metric 
 	}
 	rh_gate_decide(&scenario->result[metric].rule, values, pair_of, count,
 		       &scenario->result[metric].look);
+	if (scenario->stored && metric == RH_GATE_WALL)
+		rh_gate_decide_stored(&scenario->result[metric].rule, scenario->stored_median,
+				      scenario->stored_half, &scenario->result[metric].look);
 	free(values);
 	free(pair_of);
 }
@@ -217,9 +251,10 @@ void rh_gate_judge_scenario(const struct rh_gate_config *config, struct rh_gate_
 {
 	bool measured = scenario->block_count > 0;
 
-	if (scenario->verdict == RH_GATE_INVALID || scenario->verdict == RH_GATE_NO_BASELINE)
+	if (scenario->broken)
 		return;
 	scenario->verdict = RH_GATE_PASS;
+	scenario->why[0] = '\0';
 	if (config->tier != RH_TIER_WALL) {
 		rh_gate_judge_counts(config, scenario);
 		scenario->verdict = scenario->counts_verdict;
@@ -363,6 +398,8 @@ static int measure(struct rh_gate *gate, struct rh_gate_scenario *scenario, uint
 	if (compile(config, scenario, &lanes, program, &stats, err) < 0)
 		return -1;
 	bench.folded = lanes != 0;
+	if (config->stored && rh_gate_match_stored(gate, scenario, err) < 0)
+		return -1;
 	result = check_program(gate, scenario, &stats, err);
 	for (int s = 0; s < 2 && result == 0 && !config->no_verify; s++)
 		result = rh_gate_verify(&bench, s, err);
@@ -386,10 +423,10 @@ static int run_scenario(struct rh_gate *gate, struct rh_gate_scenario *scenario,
 
 	if (measure(gate, scenario, lanes, &program, tests, &why) < 0) {
 		scenario->verdict = why.code == RH_INCONCLUSIVE ? RH_GATE_INCONCLUSIVE :
-				    why.code == RH_NO_INPUT ? RH_GATE_NO_BASELINE : RH_GATE_INVALID;
+				    why.code == RH_NO_INPUT || why.code == RH_NO_BASELINE ?
+			    RH_GATE_NO_BASELINE : RH_GATE_INVALID;
 		snprintf(scenario->why, sizeof(scenario->why), "%s", why.text);
-		if (scenario->verdict == RH_GATE_INCONCLUSIVE)
-			scenario->block_count = 0;
+		scenario->broken = true;
 	}
 	rh_program_unmap(&program);
 	scenario->seconds = (double)(rh_now_ns() - since) / 1e9;
