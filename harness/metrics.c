@@ -156,6 +156,18 @@ static double value_retained(const struct view *v)
 	return rss(v, v->trial->anon_drained);
 }
 
+static double value_retained_1s(const struct view *v)
+{
+	return rss(v, v->trial->anon_rested);
+}
+
+static double value_retained_share(const struct view *v)
+{
+	double peak = value_rss_peak(v);
+
+	return peak > 0 ? value_retained(v) / peak : NAN;
+}
+
 /* At the segment end where most was live. What hands out no memory has no fragmentation. */
 static double value_fragmentation(const struct view *v)
 {
@@ -195,6 +207,8 @@ static const struct row {
 	{ "memory.rss_start_bytes", "bytes", "sw", "lower", value_rss_start },
 	{ "memory.rss_peak_bytes", "bytes", "sw", "lower", value_rss_peak },
 	{ "memory.retained_bytes", "bytes", "sw", "lower", value_retained },
+	{ "memory.retained_1s_bytes", "bytes", "sw", "lower", value_retained_1s },
+	{ "memory.retained_share", "share", "sw", "lower", value_retained_share },
 	{ "memory.fragmentation_peak", "ratio", "sw", "lower", value_fragmentation },
 	{ "memory.faults_per_event", "count", "sw", "lower", value_faults },
 };

@@ -43,6 +43,7 @@ const struct rh_probe *const rh_probes[] = {
 	&rh_probe_mutex,
 	&rh_probe_counters,
 	&rh_probe_callgrind,
+	&rh_probe_blocks,
 	NULL
 };
 

@@ -146,7 +146,7 @@ void rh_probes_close(struct rh_probe_set *set);
 extern const struct rh_probe rh_probe_stacks;
 extern const struct rh_probe rh_probe_mutex;
 extern const struct rh_probe rh_probe_latency, rh_probe_locks, rh_probe_counters,
-			     rh_probe_callgrind, rh_probe_pace;
+			     rh_probe_callgrind, rh_probe_blocks, rh_probe_pace;
 
 /* probe_counters.c: makes of the set of chosen probes (a mask over rh_probes) what --counters
  * and this machine make of it: who counts, and whether callgrind has to stand in. RH_USAGE

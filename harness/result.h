@@ -49,6 +49,7 @@ struct rh_trial {
 	uint64_t events, wall_ns, cpu_ns;
 	uint64_t waits, blocked, blocked_ns, alloc_failed;
 	uint64_t anon_start, anon_drained;	/* raw; RH_NONE */
+	uint64_t anon_rested;		/* a second after the drain, in a worker like it; RH_NONE */
 	struct rh_segment *segments;
 	size_t segment_count;
 	struct rh_ctl_stat *stats;

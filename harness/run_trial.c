@@ -307,7 +307,7 @@ static int live_with_probes(struct trial_run *run, struct rh_trial *told, struct
 				     .worker = &run->worker, .pass = run->pass };
 	int result;
 
-	run->trial->anon_start = run->trial->anon_drained = RH_NONE;
+	run->trial->anon_start = run->trial->anon_drained = run->trial->anon_rested = RH_NONE;
 	run->program = like.program = &run->result->programs[told->program];
 	rh_probes_open(&probes, &like, run->own_pass);
 	run->probes = &probes;

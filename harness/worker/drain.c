@@ -113,25 +113,52 @@ static void count_live(struct worker *worker, uint64_t *objects, uint64_t *bytes
 	}
 }
 
-/* The copy then stands at its start, as on the first day but for what the allocator keeps. */
-void rh_drain_copy(struct worker *worker, struct copy *copy, uint64_t *objects, uint64_t *bytes)
+static size_t live_bytes(const struct worker *worker)
 {
-	size_t live_bytes = ((size_t)worker->program.head->slots + 1) * sizeof(uint64_t);
+	return ((size_t)worker->program.head->slots + 1) * sizeof(uint64_t);
+}
+
+void rh_live_find(struct worker *worker, const struct copy *copy, uint64_t *objects,
+		  uint64_t *bytes)
+{
 	size_t walk_bytes = worker->lanes * (sizeof(void *) + sizeof(uint32_t));
 	const struct rh_op **at = rh_map(walk_bytes);
 	uint32_t *published = at ? (uint32_t *)(at + worker->lanes) : NULL;
 
-	worker->live = rh_map(live_bytes);
+	worker->live = rh_map(live_bytes(worker));
 	if (!worker->live || !at)
 		rh_give_up(worker, NULL, RH_OS, "no memory to find the live objects (%zu bytes)",
-			    live_bytes);
+			    live_bytes(worker));
 	for (uint64_t grain = 0; grain < copy->grain; grain++)
 		walk_grain(worker, published, grain, at);
 	count_live(worker, objects, bytes);
-	rh_seats_do(worker, JOB_DRAIN, copy->lanes, worker->lanes);
-	rh_unmap(worker->live, live_bytes);
 	rh_unmap(at, walk_bytes);
+}
+
+void rh_live_drop(struct worker *worker)
+{
+	rh_unmap(worker->live, live_bytes(worker));
 	worker->live = NULL;
+}
+
+const struct lane *rh_live_lane(const struct worker *worker, const struct copy *copy, uint32_t slot)
+{
+	uint64_t lane = worker->live[slot] >> SIZE_BITS;
+
+	return lane ? &copy->lanes[lane - 1] : NULL;
+}
+
+uint64_t rh_live_size(const struct worker *worker, uint32_t slot)
+{
+	return worker->live[slot] & ((1ull << SIZE_BITS) - 1);
+}
+
+/* The copy then stands at its start, as on the first day but for what the allocator keeps. */
+void rh_drain_copy(struct worker *worker, struct copy *copy, uint64_t *objects, uint64_t *bytes)
+{
+	rh_live_find(worker, copy, objects, bytes);
+	rh_seats_do(worker, JOB_DRAIN, copy->lanes, worker->lanes);
+	rh_live_drop(worker);
 	for (uint32_t l = 0; l < worker->lanes; l++)
 		atomic_store(&copy->progress[l].published, 0);
 	copy->grain = 0;

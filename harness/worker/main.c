@@ -339,6 +339,9 @@ static void obey(struct worker *worker)
 	case RH_CTL_LOCKS:
 		rh_locks_read(worker, ctl->count == 1);
 		break;
+	case RH_CTL_SURVEY:
+		rh_survey(worker);
+		break;
 	case RH_CTL_TURN:
 		rh_seats_turn(worker);
 		break;
