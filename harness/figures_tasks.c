@@ -117,8 +117,9 @@ static bool scene_columns(const struct rh_view *view, size_t scene, struct colum
 
 static void build_tasks(const struct rh_view *view, struct rh_figures *figures, bool time)
 {
-	struct rh_figure *figure = rh_figure_start(view, figures, time ? "tasks-time" : "tasks-memory",
-						   RH_LANES, SCENES_MAX, SCENES_MAX * RH_SERIES_MAX);
+	const char *name = time ? "tasks-time" : "tasks-memory";
+	struct rh_figure *figure = rh_figure_start(view, figures, name, RH_LANES, SCENES_MAX,
+						   SCENES_MAX * RH_SERIES_MAX);
 
 	figure->title = time ? "Time for each task (lower is better)" :
 			       "Bytes for each task (lower is better)";
@@ -135,7 +136,7 @@ static void build_tasks(const struct rh_view *view, struct rh_figures *figures, 
 		add_panel(view, figure, s, label, time ? add_times : add_bytes);
 	}
 	figure->note = "one point a segment of the trial of median time";
-	figure->caption = time ? "All of the replay's time for each task spawned, by how many live" :
+	figure->caption = time ? "All of the replay's time for each spawn, by how many tasks live" :
 				 "Resident bytes for each living task (where they were not "
 				 "measured: what the stacks reserve), by how many live";
 	if (figure->panel_count == 0)

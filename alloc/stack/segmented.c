@@ -250,8 +250,9 @@ static int segmented_open(struct rh_stacks **out, const void *knobs_given,
 
 	(void)heap;
 	if (ops->caps & RH_CAP_NO_MEMORY)
-		return rh_fail(err, RH_USAGE, "segments of heap %s cannot hold frames: it hands "
-			       "out no memory; name another heap or another stack backend", ops->name);
+		return rh_fail(err, RH_USAGE, "segments of heap %s cannot hold frames: it "
+			       "hands out no memory; name another heap or another stack "
+			       "backend", ops->name);
 	stacks = rh_map(sizeof(*stacks));
 	if (!stacks)
 		return rh_fail(err, RH_OS, "segmented: no memory to open");

@@ -132,6 +132,27 @@ static bool give_stack(struct rh_stack_lane *lane, struct task *task, size_t byt
 	return true;
 }
 
+/* Pages are refused, but a task that died may still have a stack of this size. */
+static struct task *last_resort(struct rh_stack_lane *lane, size_t bytes)
+{
+	for (int global = 0; global < 2; global++) {
+		struct task **link = &lane->gfree;
+
+		for (; *link != &rh_no_task; link = &(*link)->next) {
+			struct task *task = *link;
+
+			if (!task->frames.hi || task_stack_bytes(lane->stacks, task) != bytes)
+				continue;
+			*link = task->next;
+			lane->gfree_room++;
+			return task;
+		}
+		if (!global)
+			take_global(lane);
+	}
+	return NULL;
+}
+
 struct task *rh_task_take(struct rh_stack_lane *lane, size_t bytes, bool exact)
 {
 	struct rh_stacks *stacks = lane->stacks;
@@ -152,12 +173,12 @@ struct task *rh_task_take(struct rh_stack_lane *lane, size_t bytes, bool exact)
 			bytes = STACK_LEAST;
 	}
 	if (!task)
-		return NULL;
+		return last_resort(lane, bytes);
 	if (task->frames.hi && task_stack_bytes(stacks, task) != bytes)
 		drop_stack(lane, task);
 	if (!task->frames.hi && !give_stack(lane, task, bytes)) {
 		put_back(lane, task);
-		return NULL;
+		return last_resort(lane, bytes);
 	}
 	return task;
 }
