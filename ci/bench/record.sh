@@ -14,7 +14,8 @@ build=${1:-build}
 rounds=${2:-7}
 here=$(dirname "$0")
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
 ${CC:-cc} -O2 -fPIC -shared "$here/noop_interposer.c" -o "$work/noop.so" -ldl
 make --no-print-directory -s "$build/helpers/malloc_loop" B="$build" NO_DEPS=1 >/dev/null
 
