@@ -145,6 +145,7 @@ for name in $names; do
 		}
 		NF == 3 { n[$1]++; at[$1, n[$1], 1] = $2; at[$1, n[$1], 2] = $3 }
 		END {
+			if (!n["plain"]) { print "  absent: the plain program did not finish"; exit }
 			split(order, list, " ")
 			plain = summary("plain", 1); plain_cpu = summary("plain", 2)
 			printf "  %-10s %9s %17s %7s %9s %9s %9s\n", "", "wall s", "[min - max]",
