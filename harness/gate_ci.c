@@ -296,14 +296,19 @@ static void annotate(const struct rh_gate_scenario *row, FILE *to)
 void rh_gate_annotate(const struct rh_gate *gate, FILE *to)
 {
 	const struct rh_gate_scenario *worst = rh_gate_worst(gate);
-	unsigned told = 0;
+	unsigned told = 1;
 
 	if (!worst || gate->verdict == RH_GATE_PASS)
 		return;
 	annotate(worst, to);
-	for (size_t i = 0; i < gate->scenario_count && ++told < ANNOTATIONS_MAX; i++)
-		if (&gate->scenarios[i] != worst && gate->scenarios[i].verdict != RH_GATE_PASS)
-			annotate(&gate->scenarios[i], to);
+	for (size_t i = 0; i < gate->scenario_count && told < ANNOTATIONS_MAX; i++) {
+		const struct rh_gate_scenario *row = &gate->scenarios[i];
+
+		if (row == worst || row->verdict == RH_GATE_PASS)
+			continue;
+		annotate(row, to);
+		told++;
+	}
 }
 
 /* ---- github-action-benchmark ---- */

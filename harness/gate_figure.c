@@ -103,6 +103,14 @@ static double reach(const struct rh_gate *gate, double threshold)
 	return fmin(most, 100);
 }
 
+static bool any_dropped(const struct rh_gate *gate)
+{
+	for (size_t s = 0; s < gate->scenario_count; s++)
+		if (gate->scenarios[s].dropped)
+			return true;
+	return false;
+}
+
 static int copy_script(FILE *out, struct rh_err *err)
 {
 	char path[4096], dir[4096], line[1024];
@@ -164,8 +172,8 @@ static int write_script(const struct rh_gate *gate, const char *dir, size_t rows
 
 	if (!out)
 		return -1;
-	fprintf(out, "name = 'gate'\nW = %d\nH = %zu\nrows = %zu\nthreshold = %.4f\nmargin = %.4f\n"
-		"low = %.2f\nhigh = %.2f\n", WIDTH, rows * ROW + FRAME, rows, threshold,
+	fprintf(out, "name = 'gate'\nW = %d\nH = %zu\nrows = %zu\ndropped = %d\nthreshold = %.4f\nmargin = %.4f\n"
+		"low = %.2f\nhigh = %.2f\n", WIDTH, rows * ROW + FRAME, rows, any_dropped(gate), threshold,
 		threshold / PART, -far, far);
 	result = copy_script(out, err);
 	if (fclose(out) != 0 && result == 0)

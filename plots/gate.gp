@@ -1,7 +1,7 @@
 # gate.gp - every block of a gate, pair by pair, with the interval and the margin.
 #
-# A script is the facts of the figure (name, W, H, rows, threshold, margin, low and high of
-# the axis, all in percent), then this file. It runs alone beside its .tsv:
+# A script is the facts of the figure (name, W, H, rows, dropped: are there dropped blocks,
+# threshold, margin, low and high of the axis in percent), then this file. It runs alone beside its .tsv:
 #
 #	gnuplot gate.gp			gnuplot -e 'format="png"' gate.gp
 #
@@ -32,7 +32,7 @@ set key bottom outside horizontal center samplen 1.5
 set arrow 1 from 0, graph 0 to 0, graph 1 nohead lc rgb quiet lw 1
 set arrow 2 from margin, graph 0 to margin, graph 1 nohead lc rgb 0xD55E00 lw 1.5
 set arrow 3 from threshold, graph 0 to threshold, graph 1 nohead lc rgb 0xD55E00 lw 1 dt (4,3)
-plot data using ($1 == 1 ? $3 : NaN):2 with points pt 6 ps 0.25 lc rgb 0xBBBBBB title "block, dropped", \
+plot for [i = 1:dropped] data using ($1 == 1 ? $3 : NaN):2 with points pt 6 ps 0.25 lc rgb 0xBBBBBB title "block, dropped", \
      data using ($1 == 0 ? $3 : NaN):2 with points pt 7 ps 0.25 lc rgb 0x56B4E9 title "block", \
      data using ($1 == 2 ? $3 : NaN):2 with points pt 2 ps 0.8 lw 1.5 lc rgb 0x0072B2 title "median of a pair", \
      data using ($1 == 3 ? $3 : NaN):2:4:5:ytic(6) with xerrorbars pt 7 ps 0.9 lw 2 lc rgb 0x000000 title "median, interval", \
