@@ -7,6 +7,7 @@
  * A trial that cannot say (no probe, no partner in its rep) gives NaN and is left out.
  */
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,16 +43,24 @@ static const struct rh_trial *partner(const struct rh_result *result, const stru
 
 uint64_t rh_result_harness_bytes(const struct rh_result *result, const struct rh_trial *trial)
 {
+	return rh_result_harness_of(result, trial, offsetof(struct rh_trial, anon_start));
+}
+
+uint64_t rh_result_harness_of(const struct rh_result *result, const struct rh_trial *trial,
+			      size_t start_offset)
+{
 	double *seen = calloc(result->trial_count + 1, sizeof(*seen));
 	size_t count = 0;
 	uint64_t bytes;
 
 	for (size_t t = 0; seen && t < result->trial_count; t++) {
 		const struct rh_trial *other = &result->trials[t];
+		uint64_t start;
 
+		memcpy(&start, (const char *)other + start_offset, sizeof(start));
 		if (other->backend == result->floor && same_place(other, trial) &&
-		    other->status == RH_STATUS_OK && other->anon_start != RH_NONE)
-			seen[count++] = (double)other->anon_start;
+		    other->status == RH_STATUS_OK && start != RH_NONE)
+			seen[count++] = (double)start;
 	}
 	if (seen)
 		rh_stat_sort(seen, count);
@@ -151,6 +160,34 @@ static double value_rss_peak(const struct view *v)
 	return rss(v, peak);
 }
 
+/* Address space, resident or not. */
+static double value_reserved_peak(const struct view *v)
+{
+	uint64_t floor = rh_result_harness_of(v->result, v->trial,
+					      offsetof(struct rh_trial, mapped_start));
+	uint64_t peak = 0, bytes;
+
+	for (size_t i = 0; i < v->trial->segment_count; i++) {
+		bytes = v->trial->segments[i].mapped_bytes;
+		peak = bytes != RH_NONE && bytes > peak ? bytes : peak;
+	}
+	bytes = peak ? rh_result_rss(peak, floor) : RH_NONE;
+	return bytes == RH_NONE ? NAN : (double)bytes;
+}
+
+static double value_huge_peak(const struct view *v)
+{
+	double peak = NAN;
+
+	for (size_t i = 0; i < v->trial->segment_count; i++) {
+		uint64_t bytes = v->trial->segments[i].huge_bytes;
+
+		if (bytes != RH_NONE && !(peak >= (double)bytes))
+			peak = (double)bytes;
+	}
+	return peak;
+}
+
 static double value_retained(const struct view *v)
 {
 	return rss(v, v->trial->anon_drained);
@@ -206,6 +243,8 @@ static const struct row {
 	{ "waits.blocked_per_event", "share", "own", "none", value_blocked },
 	{ "memory.rss_start_bytes", "bytes", "sw", "lower", value_rss_start },
 	{ "memory.rss_peak_bytes", "bytes", "sw", "lower", value_rss_peak },
+	{ "memory.reserved_peak_bytes", "bytes", "sw", "none", value_reserved_peak },
+	{ "memory.huge_peak_bytes", "bytes", "sw", "none", value_huge_peak },
 	{ "memory.retained_bytes", "bytes", "sw", "lower", value_retained },
 	{ "memory.retained_1s_bytes", "bytes", "sw", "lower", value_retained_1s },
 	{ "memory.retained_share", "share", "sw", "lower", value_retained_share },

@@ -17,12 +17,23 @@
 
 struct rh_memory_probe {
 	int fd;			/* -1 = cannot be read */
+	int statm;		/* -1 = cannot be read; valid when fd is */
+};
+
+/* Bytes; RH_NONE = not told. */
+struct rh_memory_figures {
+	uint64_t anon;		/* anonymous and resident */
+	uint64_t pss;		/* resident, shared pages by their share; with files */
+	uint64_t huge;		/* of anon, in huge pages */
+	uint64_t mapped;	/* address space, resident or not */
 };
 
 /* Leaves fd at -1 where the kernel does not allow it (errno says why). */
 void rh_memory_open(struct rh_memory_probe *probe, pid_t pid);
 /* Anonymous resident bytes; RH_NONE when it cannot be read. */
 uint64_t rh_memory_read(const struct rh_memory_probe *probe);
+/* All of them; 5 us more. */
+void rh_memory_read_all(const struct rh_memory_probe *probe, struct rh_memory_figures *figures);
 void rh_memory_close(struct rh_memory_probe *probe);
 
 #endif

@@ -27,6 +27,7 @@ struct rh_segment {
 	uint64_t events, event_last;
 	uint64_t wall_ns, cpu_ns;
 	uint64_t anon_bytes;		/* of the worker, raw; RH_NONE when not read */
+	uint64_t pss_bytes, huge_bytes, mapped_bytes;	/* the same way: probe_memory.h */
 	uint64_t live_bytes, live_objects;
 	uint64_t live_tasks, stack_bytes, spawns, calls;	/* stack_bytes: frames not returned */
 	uint64_t reserved_bytes;	/* of stacks, by their backend; RH_NONE when not asked */
@@ -49,6 +50,7 @@ struct rh_trial {
 	uint64_t events, wall_ns, cpu_ns;
 	uint64_t waits, blocked, blocked_ns, alloc_failed;
 	uint64_t anon_start, anon_drained;	/* raw; RH_NONE */
+	uint64_t pss_start, mapped_start;	/* raw; RH_NONE */
 	uint64_t anon_rested;		/* a second after the drain, in a worker like it; RH_NONE */
 	struct rh_segment *segments;
 	size_t segment_count;
@@ -150,6 +152,9 @@ const struct rh_metric *rh_result_metric(const struct rh_result *result, uint32_
 /* The harness's own anonymous pages in a trial's worker: what the null floor's worker of the same
  * place held before its first event. RH_NONE without one. */
 uint64_t rh_result_harness_bytes(const struct rh_result *result, const struct rh_trial *trial);
+/* The same for another start figure of struct rh_trial, by its offset. */
+uint64_t rh_result_harness_of(const struct rh_result *result, const struct rh_trial *trial,
+			      size_t start_offset);
 /* Raw figure of a worker without them; RH_NONE stays RH_NONE. */
 uint64_t rh_result_rss(uint64_t anon_bytes, uint64_t harness_bytes);
 

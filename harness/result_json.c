@@ -215,9 +215,10 @@ static json_t *make_trial_memory(const struct rh_trial *trial, uint64_t harness)
 	return memory;
 }
 
-/* One column over all segments; a column that was never measured is left out. */
+/* One column over all segments, less the harness's own; a column that was never measured is
+ * left out. */
 static void add_column(json_t *segments, const char *name, const struct rh_trial *trial,
-		       size_t offset, bool memory, uint64_t harness)
+		       size_t offset, uint64_t harness)
 {
 	json_t *column = json_array();
 	bool any = false;
@@ -226,7 +227,7 @@ static void add_column(json_t *segments, const char *name, const struct rh_trial
 		uint64_t value;
 
 		memcpy(&value, (const char *)&trial->segments[i] + offset, sizeof(value));
-		if (memory)
+		if (harness)
 			value = rh_result_rss(value, harness);
 		any |= value != RH_NONE;
 		json_array_append_new(column, value == RH_NONE ? json_null() : count(value));
@@ -237,7 +238,17 @@ static void add_column(json_t *segments, const char *name, const struct rh_trial
 		json_decref(column);
 }
 
-static json_t *make_segments(const struct rh_trial *trial, uint64_t harness)
+/* What the harness has of each kind of memory. */
+struct floors { uint64_t anon, pss, mapped; };
+
+static uint64_t floor_of(const struct floors *floors, size_t offset)
+{
+	return offset == offsetof(struct rh_segment, anon_bytes) ? floors->anon :
+	       offset == offsetof(struct rh_segment, pss_bytes) ? floors->pss :
+	       offset == offsetof(struct rh_segment, mapped_bytes) ? floors->mapped : 0;
+}
+
+static json_t *make_segments(const struct rh_trial *trial, const struct floors *floors)
 {
 	static const struct { const char *name; size_t offset; } columns[] = {
 #define COLUMN(name) { #name, offsetof(struct rh_segment, name) }
@@ -245,6 +256,8 @@ static json_t *make_segments(const struct rh_trial *trial, uint64_t harness)
 		{ "rss_bytes", offsetof(struct rh_segment, anon_bytes) }, COLUMN(live_bytes),
 		COLUMN(live_objects), COLUMN(live_tasks), COLUMN(stack_bytes), COLUMN(spawns),
 		COLUMN(calls), { "stack_reserved_bytes", offsetof(struct rh_segment, reserved_bytes) },
+		{ "pss_bytes", offsetof(struct rh_segment, pss_bytes) },
+		{ "mapped_bytes", offsetof(struct rh_segment, mapped_bytes) }, COLUMN(huge_bytes),
 		COLUMN(faults_minor), COLUMN(faults_major),
 		COLUMN(switches_voluntary), COLUMN(switches_involuntary),
 #undef COLUMN
@@ -253,7 +266,7 @@ static json_t *make_segments(const struct rh_trial *trial, uint64_t harness)
 
 	for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
 		add_column(segments, columns[i].name, trial, columns[i].offset,
-			   strcmp(columns[i].name, "rss_bytes") == 0, harness);
+			   floor_of(floors, columns[i].offset));
 	return segments;
 }
 
@@ -280,6 +293,10 @@ static json_t *make_place(const struct rh_worker_place *place)
 static json_t *make_trial(const struct rh_result *result, const struct rh_trial *t)
 {
 	uint64_t harness = rh_result_harness_bytes(result, t);
+	struct floors floors = {
+		harness, rh_result_harness_of(result, t, offsetof(struct rh_trial, pss_start)),
+		rh_result_harness_of(result, t, offsetof(struct rh_trial, mapped_start)),
+	};
 	json_t *object = json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:o, s:o, s:o, s:o, s:o}",
 				   "trace", (int)t->trace, "backend", (int)t->backend, "lanes",
 				   (int)t->lanes, "copies", (int)t->copies, "rep", (int)t->rep,
@@ -293,7 +310,7 @@ static json_t *make_trial(const struct rh_result *result, const struct rh_trial 
 						       "blocked", count(t->blocked), "ns",
 						       count(t->blocked_ns)));
 	json_object_set_new(object, "memory", make_trial_memory(t, harness));
-	json_object_set_new(object, "segments", make_segments(t, harness));
+	json_object_set_new(object, "segments", make_segments(t, &floors));
 	json_object_set_new(object, "probes",
 			    t->probes ? json_incref(t->probes) : json_object());
 	if (t->stat_count)

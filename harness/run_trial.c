@@ -153,6 +153,17 @@ static void note_first_failure(struct trial_run *run)
 	}
 }
 
+static void read_memory(const struct trial_run *run, struct rh_segment *segment)
+{
+	struct rh_memory_figures figures;
+
+	rh_memory_read_all(&run->memory, &figures);
+	segment->anon_bytes = figures.anon;
+	segment->pss_bytes = figures.pss;
+	segment->huge_bytes = figures.huge;
+	segment->mapped_bytes = figures.mapped;
+}
+
 static int run_segments(struct trial_run *run, struct rh_err *err)
 {
 	const struct rh_program_head *head = run->program->program.head;
@@ -173,7 +184,7 @@ static int run_segments(struct trial_run *run, struct rh_err *err)
 		read_seats(run, segment);
 		if (trial->alloc_failed > failed)
 			note_first_failure(run);
-		segment->anon_bytes = rh_memory_read(&run->memory);
+		read_memory(run, segment);
 		event += segment->events;
 		segment->event_last = event;
 		trial->events = event;
@@ -265,6 +276,8 @@ static int live(struct trial_run *run, struct rh_err *err)
 		start.area_bytes[RH_AREA_PACE] = (size_t)run->program->program.head->lanes *
 						 trial->copies * sizeof(struct rh_pace_lane);
 
+	struct rh_memory_figures memory;
+
 	rh_probes_prepare(run->probes, &start);
 	if (run->own_pass && !run->probes->mask)
 		return 0;	/* its preparation failed, and said so */
@@ -276,7 +289,10 @@ static int live(struct trial_run *run, struct rh_err *err)
 		keep_identity(run);
 	if (config->memory && !run->own_pass)
 		rh_memory_open(&run->memory, run->worker.pid);
-	trial->anon_start = rh_memory_read(&run->memory);
+	rh_memory_read_all(&run->memory, &memory);
+	trial->anon_start = memory.anon;
+	trial->pss_start = memory.pss;
+	trial->mapped_start = memory.mapped;
 	if (trial->copies > 1 && rh_worker_command(&run->worker, RH_CTL_PREROLL, err) < 0)
 		return -1;
 	rh_probes_start(run->probes);
@@ -308,6 +324,7 @@ static int live_with_probes(struct trial_run *run, struct rh_trial *told, struct
 	int result;
 
 	run->trial->anon_start = run->trial->anon_drained = run->trial->anon_rested = RH_NONE;
+	run->trial->pss_start = run->trial->mapped_start = RH_NONE;
 	run->program = like.program = &run->result->programs[told->program];
 	rh_probes_open(&probes, &like, run->own_pass);
 	run->probes = &probes;

@@ -118,7 +118,7 @@ static size_t live_bytes(const struct worker *worker)
 	return ((size_t)worker->program.head->slots + 1) * sizeof(uint64_t);
 }
 
-void rh_live_find(struct worker *worker, const struct copy *copy, uint64_t *objects,
+void rh_alive_find(struct worker *worker, const struct copy *copy, uint64_t *objects,
 		  uint64_t *bytes)
 {
 	size_t walk_bytes = worker->lanes * (sizeof(void *) + sizeof(uint32_t));
@@ -135,20 +135,20 @@ void rh_live_find(struct worker *worker, const struct copy *copy, uint64_t *obje
 	rh_unmap(at, walk_bytes);
 }
 
-void rh_live_drop(struct worker *worker)
+void rh_alive_drop(struct worker *worker)
 {
 	rh_unmap(worker->live, live_bytes(worker));
 	worker->live = NULL;
 }
 
-const struct lane *rh_live_lane(const struct worker *worker, const struct copy *copy, uint32_t slot)
+const struct lane *rh_alive_lane(const struct worker *worker, const struct copy *copy, uint32_t slot)
 {
 	uint64_t lane = worker->live[slot] >> SIZE_BITS;
 
 	return lane ? &copy->lanes[lane - 1] : NULL;
 }
 
-uint64_t rh_live_size(const struct worker *worker, uint32_t slot)
+uint64_t rh_alive_size(const struct worker *worker, uint32_t slot)
 {
 	return worker->live[slot] & ((1ull << SIZE_BITS) - 1);
 }
@@ -156,9 +156,9 @@ uint64_t rh_live_size(const struct worker *worker, uint32_t slot)
 /* The copy then stands at its start, as on the first day but for what the allocator keeps. */
 void rh_drain_copy(struct worker *worker, struct copy *copy, uint64_t *objects, uint64_t *bytes)
 {
-	rh_live_find(worker, copy, objects, bytes);
+	rh_alive_find(worker, copy, objects, bytes);
 	rh_seats_do(worker, JOB_DRAIN, copy->lanes, worker->lanes);
-	rh_live_drop(worker);
+	rh_alive_drop(worker);
 	for (uint32_t l = 0; l < worker->lanes; l++)
 		atomic_store(&copy->progress[l].published, 0);
 	copy->grain = 0;

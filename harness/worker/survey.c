@@ -2,7 +2,7 @@
  * survey.c - looks at all live blocks at once: what they waste and whose share a line
  * (harness/blocks.h).
  *
- * The live blocks are found as for a drain (rh_live_find), their places written down and
+ * The live blocks are found as for a drain (rh_alive_find), their places written down and
  * sorted by address (radix: libc's qsort takes memory from malloc), and the lines are counted
  * in one sweep. Lanes rest meanwhile, so their handles may be used from here.
  */
@@ -30,8 +30,8 @@ static void take_copy(struct worker *worker, struct copy *copy, struct survey *s
 	uint32_t slots = worker->program.head->slots;
 
 	for (uint32_t s = 0; s < slots; s++) {
-		const struct lane *lane = rh_live_lane(worker, copy, s);
-		uint64_t size = rh_live_size(worker, s);
+		const struct lane *lane = rh_alive_lane(worker, copy, s);
+		uint64_t size = rh_alive_size(worker, s);
 
 		if (!lane || !copy->slots[s] || survey->count == survey->room)
 			continue;
@@ -120,9 +120,9 @@ void rh_survey(struct worker *worker)
 	if (!survey.block || !survey.spare)
 		rh_give_up(worker, NULL, RH_OS, "no memory to survey %zu blocks", survey.room);
 	for (uint32_t k = 0; k < worker->ctl->copies; k++) {
-		rh_live_find(worker, &worker->copies[k], &objects, &bytes);
+		rh_alive_find(worker, &worker->copies[k], &objects, &bytes);
 		take_copy(worker, &worker->copies[k], &survey);
-		rh_live_drop(worker);
+		rh_alive_drop(worker);
 	}
 	sort(&survey);
 	count_units(&survey, LINE_SHIFT, &out->lines, &out->lines_shared);

@@ -142,13 +142,13 @@ void rh_drain_copy(struct worker *worker, struct copy *copy, uint64_t *objects, 
 void rh_drain_lane(struct lane *lane);	/* a lane's part, on its thread */
 
 /* What lives in a copy where it stands: find, then ask by slot, then drop. One at a time. */
-void rh_live_find(struct worker *worker, const struct copy *copy, uint64_t *objects,
+void rh_alive_find(struct worker *worker, const struct copy *copy, uint64_t *objects,
 		  uint64_t *bytes);
-void rh_live_drop(struct worker *worker);
+void rh_alive_drop(struct worker *worker);
 /* The lane that made the block in a slot; NULL = nothing lives there. */
-const struct lane *rh_live_lane(const struct worker *worker, const struct copy *copy,
+const struct lane *rh_alive_lane(const struct worker *worker, const struct copy *copy,
 				uint32_t slot);
-uint64_t rh_live_size(const struct worker *worker, uint32_t slot);
+uint64_t rh_alive_size(const struct worker *worker, uint32_t slot);
 
 /* --- survey.c --- */
 
