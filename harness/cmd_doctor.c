@@ -3,23 +3,21 @@
  *
  * Every allocator is tried for real: a worker is started with it and replays a trace of a
  * few hundred events, so "works" means that this library served that worker's malloc.
- * Counters are opened and read, not looked up: machines list events that they refuse.
+ * Counters are opened and read, not looked up: machines list events that they refuse
+ * (counters.h).
  * Exit status 1 when something that is here does not work; what is not installed is no
  * fault.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
-#include <linux/perf_event.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "harness/command.h"
+#include "harness/counters.h"
+#include "harness/probe_memory.h"
 #include "harness/run.h"
 #include "traces/trace.h"
 
@@ -97,52 +95,69 @@ static void look_at_host(struct findings *all, const struct rh_host *host)
 
 /* ---- counters ---- */
 
-static volatile uint64_t spin_sink;
-
-/* Counts a known loop; the error text when the kernel refuses, NULL when it counted. */
-static const char *try_counter(uint32_t type, uint64_t config, uint64_t *value)
+/* One row a counter, with what each source says to it. */
+static void look_at_counter(struct findings *all, enum rh_counter counter,
+			    const struct rh_counter_source *const *sources, int count)
 {
-	struct perf_event_attr attr = { .type = type, .size = sizeof(attr), .config = config,
-					.disabled = 1, .exclude_kernel = 1, .exclude_hv = 1 };
-	int fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
-	const char *why = NULL;
+	struct finding *row = find(all, "counters", rh_counter_names[counter], ABSENT);
+	size_t used = 0;
 
-	if (fd < 0)
-		return strerror(errno);
-	ioctl(fd, PERF_EVENT_IOC_ENABLE, 0);
-	for (int i = 0; i < 1000000; i++)
-		spin_sink += (uint64_t)i;
-	ioctl(fd, PERF_EVENT_IOC_DISABLE, 0);
-	if (read(fd, value, sizeof(*value)) != sizeof(*value))
-		why = "it opens but cannot be read";
-	close(fd);
-	return why;
+	for (int s = 0; s < count; s++) {
+		const struct rh_counter_proof *proof = &rh_counters_proven(sources[s])[counter];
+		const char *between = used ? "; " : "";
+
+		if (proof->event)
+			row->state = WORKS;
+		if (used < sizeof(row->text) && proof->event)
+			used += (size_t)snprintf(row->text + used, sizeof(row->text) - used,
+						 "%s%s counts it as %s (%llu for known work)",
+						 between, sources[s]->name, proof->event,
+						 (unsigned long long)proof->value);
+		else if (used < sizeof(row->text))
+			used += (size_t)snprintf(row->text + used, sizeof(row->text) - used,
+						 "%s%s: %s", between, sources[s]->name,
+						 proof->why);
+	}
 }
 
 static void look_at_counters(struct findings *all)
 {
+	static const struct rh_counter_source *const sources[] = { &rh_counters_papi,
+								   &rh_counters_perf };
+	const char *none = rh_counters_no_pmu();
+	struct finding *row = find(all, "counters", "PMU", none ? ABSENT : WORKS);
+	struct rh_err err = { 0 };
 	char paranoid[16] = "";
-	uint64_t value = 0;
-	const char *why = try_counter(PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS, &value);
-	struct finding *row;
 
 	rh_read_line("/proc/sys/kernel/perf_event_paranoid", paranoid, sizeof(paranoid));
-	/* The loop takes at least three instructions a round. */
-	if (!why && value < 1000000)
-		why = "it counts less than the instructions that ran";
-	row = find(all, "counters", "hardware", why ? ABSENT : WORKS);
-	if (why)
-		snprintf(row->text, sizeof(row->text), "instructions: %s (perf_event_paranoid %s); "
-			 "cache misses can be simulated under callgrind", why, paranoid);
+	snprintf(row->text, sizeof(row->text), "%s; perf_event_paranoid %s%s", none ? none :
+		 "the kernel shows one", paranoid[0] ? paranoid : "not known", none ?
+		 "; cache misses can be simulated (callgrind)" : "");
+	row = find(all, "counters", "PAPI", rh_counters_papi.open(&err) == 0 ? WORKS : ABSENT);
+	snprintf(row->text, sizeof(row->text), "%s", err.text[0] ? err.text :
+		 "the library loads and starts");
+	for (int c = 0; c < RH_COUNTERS; c++)
+		look_at_counter(all, (enum rh_counter)c, sources, 2);
+}
+
+/* What another process's memory is read from. */
+static void look_at_memory(struct findings *all)
+{
+	struct rh_memory_probe probe;
+	struct rh_memory_figures figures;
+	struct finding *row;
+
+	rh_memory_open(&probe, getpid());
+	rh_memory_read_all(&probe, &figures);
+	rh_memory_close(&probe);
+	row = find(all, "memory", "smaps_rollup", figures.anon == RH_NONE ? ABSENT : WORKS);
+	if (figures.anon == RH_NONE)
+		snprintf(row->text, sizeof(row->text), "not there: resident memory of workers "
+			 "cannot be told (Linux 4.14, /proc)");
 	else
-		snprintf(row->text, sizeof(row->text), "instructions counted");
-	why = try_counter(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK, &value);
-	row = find(all, "counters", "software", why ? ABSENT : WORKS);
-	if (why)
-		snprintf(row->text, sizeof(row->text), "task clock: %s (perf_event_paranoid %s)",
-			 why, paranoid);
-	else
-		snprintf(row->text, sizeof(row->text), "task clock counted");
+		snprintf(row->text, sizeof(row->text), "this process holds %llu KiB, maps %llu KiB",
+			 (unsigned long long)(figures.anon >> 10),
+			 (unsigned long long)(figures.mapped >> 10));
 }
 
 static bool in_path(const char *name, char *found, size_t found_bytes)
@@ -232,27 +247,60 @@ static void report_backends(struct findings *all, const struct rh_result *result
 	}
 }
 
-static int look_at_allocators(struct findings *all, struct rh_result *result, struct rh_err *err)
+/* Replays a small trace of our own; every probe that is asked for is thereby tried. */
+static int try_replay(const char *backends, const char *probes, struct rh_result *result,
+		      struct rh_err *err)
 {
-	char path[] = "/tmp/reheap-doctor-XXXXXX", list[1024] = "", *traces[] = { path };
+	char path[] = "/tmp/reheap-doctor-XXXXXX", *traces[] = { path };
 	struct rh_run_config config = {
-		.traces = traces, .trace_count = 1, .backends = list, .lanes = "1",
-		.copies = "1", .probes = "time", .reps = 1, .seed = 1, .touch = RH_TOUCH_FIRST,
-		.timeout_ns = 10ull * 1000000000u,
+		.traces = traces, .trace_count = 1, .backends = backends, .lanes = "1",
+		.copies = "1", .probes = probes, .reps = 1, .seed = 1, .touch = RH_TOUCH_FIRST,
+		.timeout_ns = 20ull * 1000000000u, .quiet = true,
 	};
 	int fd = mkstemp(path), failed;
 
 	if (fd < 0)
 		return rh_fail_errno(err, RH_CANT_CREATE, "no temporary file in /tmp");
 	close(fd);
-	list_names(list, sizeof(list));
 	failed = make_trace(path, err) < 0 || rh_run_prepare(&config, result, err) < 0 ||
 		 rh_run_trials(&config, result, err) < 0;
 	unlink(path);
 	rh_run_config_free(&config);
-	if (failed)
+	return failed ? -1 : 0;
+}
+
+static int look_at_allocators(struct findings *all, struct rh_result *result, struct rh_err *err)
+{
+	char list[1024] = "";
+
+	list_names(list, sizeof(list));
+	if (try_replay(list, "time", result, err) < 0)
 		return -1;
 	report_backends(all, result);
+	return 0;
+}
+
+/* The whole way: a worker under valgrind, its counts read. */
+static int look_at_callgrind(struct findings *all, const struct rh_clock *clock,
+			     struct rh_err *err)
+{
+	struct rh_result result = { .reps = 1, .probes = "", .touch = "", .pace = "",
+				    .clock = *clock };
+	const struct rh_metric *metric;
+	struct finding *row;
+
+	if (try_replay("libc", "callgrind", &result, err) < 0) {
+		rh_result_free(&result);
+		return -1;
+	}
+	rh_result_measure(&result);
+	metric = rh_result_metric(&result, 0, 0, 1, 1, "counters.ir_per_event");
+	row = find(all, "counters", "callgrind", metric ? WORKS : ABSENT);
+	snprintf(row->text, sizeof(row->text), metric ? "libc took %.1f instructions an event "
+		 "(simulated)" : "not measured", metric ? metric->interval.median : 0);
+	for (size_t a = 0; !metric && a < result.absent_count; a++)
+		snprintf(row->text, sizeof(row->text), "%s", result.absent[a].why);
+	rh_result_free(&result);
 	return 0;
 }
 
@@ -268,7 +316,7 @@ static void print_text(const struct findings *all)
 		if (strcmp(group, row->group) != 0)
 			printf("%s%s\n", i ? "\n" : "", row->group);
 		group = row->group;
-		printf("  %-7s %-12s %s\n", state_names[row->state], row->name, row->text);
+		printf("  %-7s %-17s %s\n", state_names[row->state], row->name, row->text);
 	}
 	printf("\n%s\n", all->broken ? "something that is here does not work: see broken" :
 				       "everything that is here works");
@@ -305,8 +353,11 @@ static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err
 	look_at_clock(&all, &result.clock);
 	look_at_host(&all, &result.host);
 	look_at_counters(&all);
+	failed = look_at_callgrind(&all, &result.clock, err);
+	look_at_memory(&all);
 	look_at_tools(&all);
-	failed = look_at_allocators(&all, &result, err);
+	if (failed == 0)
+		failed = look_at_allocators(&all, &result, err);
 	if (failed == 0 && o->json)
 		print_json(&all);
 	else if (failed == 0)

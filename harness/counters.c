@@ -234,19 +234,6 @@ static bool prove_event(const struct rh_counter_source *source, enum rh_counter 
 	return false;
 }
 
-/* A missing PMU explains every single refusal. */
-static void explain(enum rh_counter counter, struct rh_counter_proof *proof)
-{
-	const char *none = counter < RH_COUNT_HARDWARE ? rh_counters_no_pmu() : NULL;
-	char tried[RH_COUNT_WHY_BYTES];
-
-	memcpy(tried, proof->why, sizeof(tried));
-	if (none)
-		snprintf(proof->why, sizeof(proof->why), "%s (%.180s)", none, tried);
-	else if (!tried[0])
-		snprintf(proof->why, sizeof(proof->why), "this family of CPUs has no event for it");
-}
-
 void rh_counters_prove(const struct rh_counter_source *source,
 		       struct rh_counter_proof proof[RH_COUNTERS])
 {
@@ -266,8 +253,9 @@ void rh_counters_prove(const struct rh_counter_source *source,
 		for (; chain && *chain && !proof[c].event; chain++)
 			if (prove_event(source, (enum rh_counter)c, *chain, &proof[c]))
 				proof[c].event = *chain;
-		if (!proof[c].event)
-			explain((enum rh_counter)c, &proof[c]);
+		if (!proof[c].event && !proof[c].why[0])
+			snprintf(proof[c].why, sizeof(proof[c].why),
+				 "this family of CPUs has no event for it");
 	}
 }
 

@@ -97,10 +97,12 @@ static void note_absent(const struct rh_counter_source *source, struct rh_result
 {
 	const struct rh_counter_proof *proof = rh_counters_proven(source);
 	bool hardware = counts_hardware(source);
+	const char *none = rh_counters_no_pmu();
 
 	if (!hardware)
 		rh_result_absent(result, "counters.hw", -1, "no cycles, instructions, cache, TLB "
-				 "or branch misses of the CPU: %s: %.180s", source->name,
+				 "or branch misses of the CPU: %s%s%s says %.100s",
+				 none ? none : "", none ? "; " : "", source->name,
 				 proof[RH_COUNT_INSTRUCTIONS].why);
 	for (int c = hardware ? 0 : RH_COUNT_HARDWARE; c < RH_COUNTERS; c++)
 		if (!proof[c].event)
