@@ -76,5 +76,7 @@ void rh_gc_leave(struct rh_lane *lane);
 void rh_gc_poll(struct rh_lane *lane);
 /* A whole cycle now. Outside enter/leave. */
 void rh_gc_cycle(struct rh_lane *lane);
+/* What the last cycle left to sweep, as the next one begins. Outside enter/leave. */
+void rh_gc_sweep_rest(struct rh_lane *lane);
 
 #endif

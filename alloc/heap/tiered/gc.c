@@ -232,6 +232,17 @@ void rh_gc_cycle(struct rh_lane *lane)
 	cycle(lane, false);
 }
 
+void rh_gc_sweep_rest(struct rh_lane *lane)
+{
+	struct rh_heap *heap = lane->heap;
+
+	rh_lock(&heap->gc_lock);
+	stop_world(heap);
+	rh_sweep_finish(lane);
+	atomic_store(&heap->stopping, 0);
+	rh_unlock(&heap->gc_lock);
+}
+
 void rh_gc_poll(struct rh_lane *lane)
 {
 	struct rh_heap *heap = lane->heap;

@@ -16,7 +16,8 @@
  *
  * gc=recorded: marks are not computed, the trace's frees since the cycle are what the
  * sweeper found. So a span is swept when it is wanted, with the frees known by then,
- * and no sweep is done ahead: no credit, no reclaim.
+ * and no sweep is done ahead for credit. Frees that come before the end of the cycle are
+ * what it marked dead: whole dead spans of those are reclaimed like any other.
  */
 #include <sched.h>
 #include <string.h>
@@ -261,7 +262,7 @@ void rh_sweep_reclaim(struct rh_lane *lane, size_t page_count)
 	struct pacer *pacer = &heap->pacer;
 	size_t got = 0;
 
-	if (heap->gc != TIER_GC_ORACLE || atomic_load(&heap->sweep_done))
+	if (heap->gc == TIER_GC_EXPLICIT || atomic_load(&heap->sweep_done))
 		return;
 	if (!heap->profile->reclaim_bitmap) {
 		reclaim_busy(lane, page_count);

@@ -243,7 +243,10 @@ static uint32_t tiered_class_of(struct rh_heap *heap, const void *p)
 
 static void tiered_gc_begin(struct rh_lane *lane)
 {
-	(void)lane;	/* a recorded cycle acts when marking ends: what it found then dies */
+	/* A recorded cycle acts when marking ends: what it found then dies. But before it may
+	 * begin, the last one has been swept. */
+	if (lane->heap->gc == TIER_GC_RECORDED)
+		rh_gc_sweep_rest(lane);
 }
 
 static void tiered_gc_end(struct rh_lane *lane)
