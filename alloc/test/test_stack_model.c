@@ -117,6 +117,8 @@ static void living_stacks_are_apart(void **state)
 					    frames[j]->hi <= frames[i]->sp);
 		for (unsigned i = 0; i < TASKS; i++)
 			kit_verify(&kit, 0, (void *)frames[i]);
+		for (unsigned i = 0; i < TASKS; i++)
+			kit.ops->exit(kit.lane[0], (void *)frames[i]);
 		kit_close(&kit);
 	}
 }
