@@ -7,6 +7,15 @@
  * slots that were free; when the snapshot is over, all fillers die and one cycle lets
  * their slots be used again. Then the heap looks as it did when recording began.
  *
+ * The dead: Go tells of a death when the slot is swept, which is when somebody looks for
+ * one. A heap that sweeps for itself must know at the end of the cycle who is dead. So a
+ * second reader runs one cycle ahead, and at each end of a cycle everything dies that is
+ * freed until the next; sweeping then happens as this heap has it, and is finished when the
+ * recorded one was (Go has a sweeper in the background, which this heap has not).
+ *
+ * Stacks that a lane of the backend makes for itself (two to a thread) were there before
+ * recording began, so the recorder told of none; they are left out of StackInuse.
+ *
  * Tiny objects: two that shared a block count as one slot on both sides, for the block is
  * what either heap hands out; live bytes count each with its own size instead.
  *
@@ -63,6 +72,7 @@ static int open_backend(struct replay *replay, struct rh_err *err)
 static int start_lane(struct replay *replay, const struct rh_event *event, struct rh_err *err)
 {
 	struct lane *lane;
+	uint64_t before;
 
 	if (replay->lane_count == replay->lane_cap) {
 		uint32_t cap = replay->lane_cap ? 2 * replay->lane_cap : 16;
@@ -78,7 +88,11 @@ static int start_lane(struct replay *replay, const struct rh_event *event, struc
 	lane = &replay->lanes[replay->lane_count++];
 	if (replay->ops->lane_open(replay->heap, &lane->heap, err) < 0)
 		return -1;
-	return replay->spec.stack.lane_open(replay->stacks, lane->heap, &lane->stack, err);
+	before = rh_fidelity_stacks(replay);
+	if (replay->spec.stack.lane_open(replay->stacks, lane->heap, &lane->stack, err) < 0)
+		return -1;
+	replay->own_stacks += rh_fidelity_stacks(replay) - before;
+	return 0;
 }
 
 /* ---- objects ---- */
@@ -145,22 +159,49 @@ static int bear(struct replay *replay, const struct rh_event *event, struct rh_e
 	return 0;
 }
 
-static int bury(struct replay *replay, const struct rh_event *event, struct rh_err *err)
+/* Frees an object if it lives: what a cycle found dead went when the cycle ended. */
+static void bury(struct replay *replay, uint64_t id, uint32_t lane)
 {
-	uint64_t index = rh_map_remove(&replay->ids, event->id);
+	uint64_t index = rh_map_remove(&replay->ids, id);
 	struct object *object;
 
 	if (index == RH_MAP_NONE)
-		return rh_fail(err, RH_BUG, "object %llu is not known",
-			       (unsigned long long)event->id);
+		return;
 	object = &replay->objects[index];
 	if (object->p)
-		replay->ops->free(replay->lanes[event->lane].heap, object->p, object->size);
+		replay->ops->free(replay->lanes[lane].heap, object->p, object->size);
 	replay->recorded.live_bytes -= live_bytes(replay, object, 0);
 	replay->replayed_live -= live_bytes(replay, object, 1);
 	object->lane = replay->unused;
 	replay->unused = (uint32_t)index;
-	return 0;
+}
+
+/* ---- what a cycle found dead ---- */
+
+/* Reads on to the end of the next cycle and frees what is freed until then: all of that
+ * was found dead by the cycle that ends now. */
+static int bury_dead(struct replay *replay, uint32_t lane, struct rh_err *err)
+{
+	struct ahead *ahead = &replay->ahead;
+
+	replay->unswept = 0;
+	for (;;) {
+		const struct rh_event *event;
+
+		if (ahead->at == ahead->count) {
+			ahead->count = rh_trace_next(ahead->trace, ahead->batch, AHEAD_BATCH, err);
+			ahead->at = 0;
+			if (ahead->count <= 0)
+				return ahead->count;
+		}
+		event = &ahead->batch[ahead->at++];
+		if (event->kind == RH_EV_FREE) {
+			bury(replay, event->id, lane);
+			replay->unswept++;
+		}
+		if (event->kind == RH_EV_GC_END)
+			return 0;
+	}
 }
 
 /* ---- the first layout ---- */
@@ -226,12 +267,12 @@ static int end_snapshot(struct replay *replay, uint32_t lane, struct rh_err *err
 	if (close_span(replay, err) < 0)
 		return -1;
 	replay->snapshot_over = true;
-	if (!replay->opening.any)
-		return 0;
 	for (size_t i = 0; i < replay->filler_count; i++)
 		if (replay->fillers[i].p)
 			replay->ops->free(replay->lanes[lane].heap, replay->fillers[i].p,
 					  replay->fillers[i].size);
+	if (bury_dead(replay, lane, err) < 0)
+		return -1;
 	replay->ops->gc_begin(replay->lanes[lane].heap);
 	replay->ops->gc_end(replay->lanes[lane].heap);
 	return 0;
@@ -280,10 +321,12 @@ static int cycle(struct replay *replay, const struct rh_event *event, struct rh_
 		replay->spec.stack.gc_begin(lane->stack);
 		return 0;
 	}
+	replay->out->cycles[0]++;
+	if (rh_fidelity_edge(replay, event, err) < 0 || bury_dead(replay, event->lane, err) < 0)
+		return -1;
 	replay->ops->gc_end(lane->heap);
 	replay->spec.stack.gc_end(lane->stack);
-	replay->out->cycles[0]++;
-	return rh_fidelity_edge(replay, event, err);
+	return 0;
 }
 
 static int reference(struct replay *replay, const struct rh_event *event, struct rh_err *err)
@@ -306,7 +349,11 @@ static int take(struct replay *replay, const struct rh_event *event, struct rh_e
 	case RH_EV_ALLOC:
 		return bear(replay, event, err);
 	case RH_EV_FREE:
-		return bury(replay, event, err);
+		bury(replay, event->id, event->lane);
+		/* The recorded sweep is over: so is ours. */
+		if (replay->unswept && --replay->unswept == 0)
+			replay->ops->gc_begin(replay->lanes[event->lane].heap);
+		return 0;
 	case RH_EV_SPAWN:
 		return spawn(replay, event, err);
 	case RH_EV_EXIT:
@@ -349,6 +396,7 @@ static void child(const char *path, const struct rh_fidelity_opts *opts, struct 
 	replay.opts = opts;
 	replay.unused = UINT32_MAX;
 	if (rh_trace_open(&replay.trace, path, &out->err) == 0 &&
+	    rh_trace_open(&replay.ahead.trace, path, &out->err) == 0 &&
 	    run_all(&replay, &out->err) == 0)
 		out->done = true;
 	if (out->err.code == RH_BAD_DATA && strncmp(out->err.text, path, strlen(path)) != 0)

@@ -176,6 +176,15 @@ static void stack_figure(void *ctx, const char *name, const char *unit, uint64_t
 	}
 }
 
+uint64_t rh_fidelity_stacks(struct replay *replay)
+{
+	struct rh_fidelity_edge edge = { 0 };
+	struct figures figures = { .edge = &edge, .out = replay->out };
+
+	replay->spec.stack.stats(replay->stacks, stack_figure, &figures);
+	return edge.curve[FIDELITY_STACK][1];
+}
+
 static uint64_t sum_spans(const struct rh_fidelity_edge *edge, int side)
 {
 	uint64_t sum = 0;
@@ -225,6 +234,7 @@ int rh_fidelity_edge(struct replay *replay, const struct rh_event *event, struct
 	figures.edge = edge;
 	replay->ops->stats(replay->heap, heap_figure, &figures);
 	replay->spec.stack.stats(replay->stacks, stack_figure, &figures);
+	edge->curve[FIDELITY_STACK][1] -= replay->own_stacks;
 	edge->free_slots[0] = recorded->slot_bytes - recorded->live_bytes;
 	edge->free_slots[1] = free_slots(replay, edge);
 	out->span_allocs[1] = figures.grows + figures.large;

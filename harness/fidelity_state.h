@@ -25,10 +25,20 @@ struct opening { bool open, any; uint32_t kind, slots, taken, lane; };
 
 struct lane { struct rh_lane *heap; struct rh_stack_lane *stack; };
 
+enum { AHEAD_BATCH = 1024 };
+
+/* A reader of the same trace, one cycle ahead. */
+struct ahead {
+	struct rh_trace *trace;
+	struct rh_event batch[AHEAD_BATCH];
+	int at, count;
+};
+
 struct replay {
 	struct rh_fidelity *out;
 	const struct rh_fidelity_opts *opts;
 	struct rh_trace *trace;
+	struct ahead ahead;
 	struct rh_spec spec;
 	const struct rh_backend *ops;
 	struct rh_heap *heap;
@@ -45,6 +55,8 @@ struct replay {
 	bool snapshot_over;
 	struct recorded recorded;
 	uint64_t replayed_live;
+	uint64_t unswept;		/* frees to come of what the last cycle found dead */
+	uint64_t own_stacks;		/* bytes of spans that lanes hold for themselves */
 	struct rh_gorules rules;
 	struct rh_gosize sizes[RH_GO_CLASSES_MAX];
 	unsigned class_count;
@@ -65,6 +77,8 @@ enum series rh_fidelity_record(struct replay *replay, const struct rh_event *eve
 uint32_t rh_fidelity_kind(const struct replay *replay, uint64_t size, bool noscan);
 /* Bytes of the slot of an object. */
 uint64_t rh_fidelity_slot(const struct replay *replay, uint32_t kind, uint64_t size);
+/* StackInuse of the backend. */
+uint64_t rh_fidelity_stacks(struct replay *replay);
 /* Both sides as they are now. */
 int rh_fidelity_edge(struct replay *replay, const struct rh_event *event, struct rh_err *err);
 

@@ -156,6 +156,7 @@ struct go_tasks {
 	struct go_unbound *unbound;	/* tasks of the snapshot, no goroutine yet */
 	size_t unbound_count, unbound_cap;
 	uint32_t count;			/* spawned */
+	uint8_t start_log2;		/* size of stacks taken over from ended ones; 0 = unknown */
 	uint64_t alive_at_start;	/* goroutines that told their status in generation 1 */
 	enum { GO_SNAPSHOT_OVER, GO_SNAPSHOT_DUE, GO_SNAPSHOT_OPEN } snapshot;
 };

@@ -183,7 +183,11 @@ static int create(struct go_import *import, struct go_thread *thread, struct go_
 		go_count(import, GO_N_DROP_TASK_UNKNOWN);
 		return 0;
 	}
-	if (spawn(import, thread, stack ? (uint64_t)1 << log2 : RH_NONE, false, &g->task, err) < 0)
+	if (stack && log2 != STACK_MIN_LOG2)
+		import->tasks.start_log2 = (uint8_t)log2;
+	if (!stack)
+		log2 = import->tasks.start_log2;
+	if (spawn(import, thread, log2 ? (uint64_t)1 << log2 : RH_NONE, false, &g->task, err) < 0)
 		return -1;
 	g->stack = stack;
 	return stack ? own(import, stack, g->task, false, log2, err) : 0;
@@ -309,6 +313,9 @@ static int owner_of(struct go_import *import, struct go_thread *thread, uint64_t
 					 RH_MAP_NONE;
 
 	*task = task_of(word);
+	/* What a goroutine took over has the size that new stacks have now. */
+	if (grows && g && g->task && !g->stack && *task == 0)
+		import->tasks.start_log2 = (uint8_t)log2_of(word);
 	*owner = g && g->stack == old && g->task == *task ? g : NULL;
 	if (!grows || !g || !g->task || *owner)
 		return 0;
