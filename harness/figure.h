@@ -16,11 +16,11 @@
 
 #include "harness/view.h"
 
-enum rh_layout { RH_ROWS, RH_RUN, RH_LANES, RH_SCATTER, RH_PERCENTILE };
+enum rh_layout { RH_ROWS, RH_RUN, RH_LANES, RH_SCATTER, RH_PERCENTILE, RH_HEAT };
 
 struct rh_point {
 	double x, x_lo, x_hi, y, y_lo, y_hi;	/* NaN = none */
-	unsigned n;
+	unsigned n;				/* RH_HEAT: 1 to RH_HEAT_LEVELS, how dark */
 	const char *text;			/* printed beside a row; NULL = none */
 };
 
@@ -28,6 +28,7 @@ struct rh_series {
 	size_t panel;
 	int brand;				/* -1: a thing to compare with */
 	const char *label;
+	int variant;				/* other dash and mark in the same colour */
 	struct rh_point *points;
 	size_t point_count;
 };
@@ -38,14 +39,16 @@ struct rh_panel {
 	size_t first, last;			/* its series, last not included */
 	double top, bottom;			/* pixels from the top, set by the layout */
 	double y_min, y_max;			/* RH_SCATTER: its own heights */
+	double x_min, x_max, x_step;		/* with own_x */
 };
 
-enum { RH_PANELS_MAX = 12, RH_SERIES_MAX = 7 };
+enum { RH_PANELS_MAX = 12, RH_SERIES_MAX = 7, RH_TICKS_MAX = 8, RH_HEAT_LEVELS = 6 };
 
 struct rh_figure {
 	const char *name;			/* file stem: "time-ratio" */
 	enum rh_layout layout;
 	const char *title, *x_text, *y_text, *y2_text, *note;	/* our words, our units */
+	const char *note_more;			/* a second line under the figure; NULL = none */
 	const char *caption;			/* for people; may hold names from outside */
 	const char *absent_why;			/* set: nothing to draw, and the reason */
 	struct rh_panel *panels;
@@ -53,11 +56,14 @@ struct rh_figure {
 	size_t panel_count, series_count;
 	double scale;				/* base unit / unit on the axis */
 	double reference;			/* ratio figures: 1; 0 = none */
-	double floor_ns;			/* percentile: below it the clock is blind */
+	double floor_ns;			/* latency: below it the clock is blind */
 	double cpus;
 	double x_min, x_max, y_min, y_max, y2_min, y2_max;
 	bool log;
-	double ticks[8];			/* of a logarithmic x axis: 1, 2, 5 or fewer */
+	bool own_x;				/* RH_ROWS: panels have units of their own */
+	bool percent;				/* RH_LANES: the y axis is % */
+	double ticks[RH_TICKS_MAX];		/* of a logarithmic x axis: 1, 2, 5 or fewer */
+	const char *tick_names[RH_TICKS_MAX];	/* RH_PERCENTILE: what stands there */
 	size_t tick_count;
 	double x_step;				/* of a linear one */
 	double width, height, left, right;	/* pixels */
@@ -85,6 +91,10 @@ struct rh_draw {
 /* Writes the figure's files. */
 int rh_figure_write(const struct rh_view *view, const struct rh_figure *figure,
 		    const struct rh_draw *draw, struct rh_err *err);
+
+/* Dash and mark: the brand's, moved on by the series' variant. */
+int rh_series_dash(const struct rh_brand *brand, const struct rh_series *series);
+int rh_series_mark(const struct rh_brand *brand, const struct rh_series *series);
 
 /* 1, 2 or 5 times a power of ten that cuts range into `parts` or fewer. */
 double rh_tick_step(double range, int parts);

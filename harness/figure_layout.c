@@ -15,7 +15,8 @@
 enum {
 	WIDTH = 460, WIDTH_MAX = 900,
 	TITLE = 30, PANEL_NAME = 18, GAP = 26, X_LABEL = 38, NOTE = 16,
-	ROW = 20, PANEL = 190, PANEL_RUN = 170, PANEL_BELOW = 80, KEY_ROW = 15,
+	ROW = 20, PANEL = 190, PANEL_HEAT = 96, NOTE_MORE = 12, PANEL_RUN = 170,
+	PANEL_BELOW = 80, KEY_ROW = 15,
 	PLOT_MIN = 190, TICKS_FIT = 6,
 };
 static const double CHAR_12 = 6.9, CHAR_11 = 6.4;	/* mean advance of a sans-serif letter */
@@ -161,6 +162,24 @@ static void x_range(struct rh_figure *figure)
 	figure->x_step = rh_tick_step(hi - lo, TICKS_FIT);
 }
 
+/* Each panel from 0 to a little more than its largest value. */
+static void own_x_ranges(struct rh_figure *figure)
+{
+	for (size_t p = 0; p < figure->panel_count; p++) {
+		struct rh_panel *panel = &figure->panels[p];
+		double lo = 0, hi = 0;
+
+		for (size_t i = panel->first; i < panel->last; i++) {
+			widen(figure->series[i].points[0].x, &lo, &hi);
+			widen(figure->series[i].points[0].x_hi, &lo, &hi);
+		}
+		panel->x_min = 0;
+		panel->x_max = hi > 0 ? hi * 1.06 : 1;
+		panel->x_step = rh_tick_step(panel->x_max, 4);
+	}
+	figure->log = false;
+}
+
 static void y_range(struct rh_figure *figure, size_t panel_first, size_t panel_end, double scale,
 		    double *min, double *max)
 {
@@ -205,6 +224,8 @@ static void ranges(struct rh_figure *figure)
 	x_range(figure);
 	switch (figure->layout) {
 	case RH_ROWS:
+		if (figure->own_x)
+			own_x_ranges(figure);
 		break;
 	case RH_RUN:
 		figure->x_max /= 1.06;
@@ -232,7 +253,14 @@ static void ranges(struct rh_figure *figure)
 			pad(&panel->y_min, &panel->y_max, false, 0.12);
 		}
 		break;
+	case RH_HEAT:
+		figure->x_min = 0;
+		figure->x_max /= 1.06;
+		y_range(figure, 0, figure->panel_count, 1, &figure->y_min, &figure->y_max);
+		break;
 	case RH_PERCENTILE:
+		figure->x_min = figure->ticks[0] * 0.95;
+		figure->x_max = fmax(figure->x_max, figure->ticks[0] * 10);
 		y_range(figure, 0, figure->panel_count, 1, &figure->y_min, &figure->y_max);
 		if (figure->y_min <= 0)
 			figure->y_min = figure->floor_ns > 0 ? figure->floor_ns / 2 : 1;
@@ -266,6 +294,7 @@ static void place_rows(struct rh_figure *figure)
 		at = panel->bottom + GAP - (figure->panel_count > 1 ? 4 : 0);
 	}
 	figure->height = figure->panels[figure->panel_count - 1].bottom + X_LABEL + NOTE;
+	figure->height += figure->note_more ? NOTE_MORE : 0;
 }
 
 static void place_keys(struct rh_figure *figure)
@@ -290,15 +319,24 @@ static void place_keys(struct rh_figure *figure)
 	figure->key_height = (double)figure->key_rows * KEY_ROW + 6;
 }
 
+static double panel_height(enum rh_layout layout, bool below)
+{
+	if (layout == RH_HEAT)
+		return PANEL_HEAT;
+	return below ? PANEL_BELOW : layout == RH_RUN ? PANEL_RUN : PANEL;
+}
+
 static void place_panels(struct rh_figure *figure)
 {
 	double at = TITLE - 4;
-	bool named = figure->panel_count > 1 && figure->layout != RH_RUN;
+	bool named = figure->layout == RH_HEAT ||
+		     (figure->panel_count > 1 && figure->layout != RH_RUN);
 
 	figure->width = WIDTH;
 	figure->left = 70;
 	figure->right = figure->layout == RH_PERCENTILE ? 30 : 18;
-	place_keys(figure);
+	if (figure->layout != RH_HEAT)
+		place_keys(figure);
 	for (size_t p = 0; p < figure->panel_count; p++) {
 		struct rh_panel *panel = &figure->panels[p];
 		bool below = figure->layout == RH_RUN && p == 1;
@@ -306,11 +344,12 @@ static void place_panels(struct rh_figure *figure)
 		at += named ? PANEL_NAME : 0;
 		at += below ? 0 : figure->key_height;
 		panel->top = at;
-		at += below ? PANEL_BELOW : figure->layout == RH_RUN ? PANEL_RUN : PANEL;
+		at += panel_height(figure->layout, below);
 		panel->bottom = at;
-		at += figure->layout == RH_RUN ? 12 : GAP;
+		at += figure->layout == RH_RUN || figure->layout == RH_HEAT ? 12 : GAP;
 	}
 	figure->height = figure->panels[figure->panel_count - 1].bottom + X_LABEL + NOTE;
+	figure->height += figure->note_more ? NOTE_MORE : 0;
 }
 
 void rh_figure_layout(struct rh_figure *figure)

@@ -63,13 +63,13 @@ static void put_line(FILE *to, double x1, double y1, double x2, double y2, const
 	fprintf(to, "<path class=\"%s\" d=\"M%.1f,%.1f L%.1f,%.1f\"/>\n", class, x1, y1, x2, y2);
 }
 
-static void put_tick(const struct pen *pen, bool along_x, double value)
+static void put_tick(const struct pen *pen, bool along_x, double value, const char *name)
 {
 	char text[32];
 	double at = place(along_x ? &pen->x : &pen->y, value);
 
-	if (along_x && pen->figure->layout == RH_PERCENTILE)
-		snprintf(text, sizeof(text), "%.6g %%", 100 - 100 / value);
+	if (name)
+		snprintf(text, sizeof(text), "%s", name);
 	else
 		format_tick(text, sizeof(text), value);
 	if (along_x) {
@@ -87,18 +87,18 @@ static void put_ticks(const struct pen *pen, bool along_x)
 
 	if (axis->log && along_x && pen->figure->tick_count) {
 		for (size_t i = 0; i < pen->figure->tick_count; i++)
-			put_tick(pen, along_x, pen->figure->ticks[i]);
+			put_tick(pen, along_x, pen->figure->ticks[i], pen->figure->tick_names[i]);
 	} else if (axis->log) {
 		int first = (int)ceil(log10(axis->min));
 
 		for (int i = first; i < first + 20 && pow(10, i) <= axis->max; i++)
-			put_tick(pen, along_x, pow(10, i));
+			put_tick(pen, along_x, pow(10, i), NULL);
 	} else {
 		double step = rh_tick_step(axis->max - axis->min, 4);
 		double first = ceil(axis->min / step);
 
 		for (int i = 0; i < 40 && (first + i) * step <= axis->max; i++)
-			put_tick(pen, along_x, (first + i) * step);
+			put_tick(pen, along_x, (first + i) * step, NULL);
 	}
 }
 
@@ -116,7 +116,10 @@ static void put_color(const struct pen *pen, const struct rh_series *series)
 static const char *dash_of(const struct pen *pen, const struct rh_series *series)
 {
 	static const char *const dashes[] = { "", "6,3", "2,3", "8,3,2,3", "4,2,1,2" };
-	int dash = series->brand >= 0 ? pen->view->brands[series->brand].dash : 2;
+	int dash = 2;
+
+	if (series->brand >= 0)
+		dash = rh_series_dash(&pen->view->brands[series->brand], series);
 
 	return dashes[(dash - 1) % 5];
 }
@@ -127,8 +130,12 @@ static void put_mark(const struct pen *pen, const struct rh_series *series, doub
 		"m-4,-4h8v8h-8z", "m-4,0a4,4 0 1 0 8,0a4,4 0 1 0 -8,0z", "m0,-5l5,8h-10z",
 		"m0,5l5,-8h-10z", "m0,-5l5,5l-5,5l-5,-5z", "m0,-5l5,3.5l-2,6h-6l-2,-6z",
 	};
-	int mark = series->brand >= 0 ? (pen->view->brands[series->brand].mark - 5) / 2 : 0;
+	int mark = 0;
 
+	if (!isfinite(x) || !isfinite(y))
+		return;
+	if (series->brand >= 0)
+		mark = (rh_series_mark(&pen->view->brands[series->brand], series) - 5) / 2;
 	fputs("<path fill=\"", pen->to);
 	put_color(pen, series);
 	fprintf(pen->to, "\" d=\"M%.1f,%.1f%s\"/>\n", x, y, shapes[mark % 6]);
@@ -194,6 +201,21 @@ static void put_path(const struct pen *pen, const struct rh_series *series, doub
 	fputs("\"/>\n", pen->to);
 }
 
+/* Boxes of a heat map: the colour is the backend's, how much of it says how many. */
+static void put_cells(const struct pen *pen, const struct rh_series *series)
+{
+	for (size_t i = 0; i < series->point_count; i++) {
+		const struct rh_point *point = &series->points[i];
+		double x = place(&pen->x, point->x_lo), y = place(&pen->y, point->y_hi);
+
+		fputs("<path fill=\"", pen->to);
+		put_color(pen, series);
+		fprintf(pen->to, "\" fill-opacity=\"%.2f\" d=\"M%.1f,%.1fH%.1fV%.1fH%.1fz\"/>\n",
+			(double)point->n / RH_HEAT_LEVELS, x, y, place(&pen->x, point->x_hi),
+			place(&pen->y, point->y_lo), x);
+	}
+}
+
 static void put_key(const struct pen *pen, const struct rh_panel *panel)
 {
 	const struct rh_figure *figure = pen->figure;
@@ -244,10 +266,12 @@ static void start_panel(struct pen *pen, size_t p)
 				figure->width - figure->right, figure->log };
 	pen->y = (struct axis){ below ? figure->y2_min : figure->y_min,
 				below ? figure->y2_max : figure->y_max, panel->bottom, panel->top,
-				figure->layout == RH_PERCENTILE };
-	if (figure->layout == RH_PERCENTILE) {
+				figure->layout == RH_PERCENTILE || figure->layout == RH_HEAT };
+	if (figure->layout == RH_PERCENTILE)
 		pen->x.log = true;
-		pen->x.min = 1.9;
+	if (figure->own_x) {
+		pen->x.min = panel->x_min;
+		pen->x.max = panel->x_max;
 	}
 	if (figure->layout == RH_SCATTER) {
 		pen->y.min = panel->y_min;
@@ -265,7 +289,7 @@ static void put_frame(const struct pen *pen, size_t p)
 	bool run = figure->layout == RH_RUN, rows = figure->layout == RH_ROWS;
 	const char *y_text = run && p == 1 ? figure->y2_text : figure->y_text;
 
-	if (!(run && p == 0))
+	if (!(run && p == 0) && !(figure->layout == RH_HEAT && p + 1 < figure->panel_count))
 		put_ticks(pen, true);
 	put_line(pen->to, pen->x.from, pen->y.from, pen->x.to, pen->y.from, "axis");
 	if (rows && figure->reference > 0)
@@ -289,7 +313,7 @@ static void put_panel(struct pen *pen, size_t p)
 
 	start_panel(pen, p);
 	put_frame(pen, p);
-	if (figure->panel_count > 1 && !run)
+	if ((figure->panel_count > 1 && !run) || figure->layout == RH_HEAT)
 		put_text(pen->to, 8, panel->top - (rows ? 0 : figure->key_height) - 3, "start", 11,
 			 "ink", panel->name);
 	fprintf(pen->to, "<clipPath id=\"%s-clip-%zu\"><rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
@@ -299,15 +323,17 @@ static void put_panel(struct pen *pen, size_t p)
 	for (size_t s = panel->first; s < panel->last; s++) {
 		const struct rh_series *series = &figure->series[s];
 
-		if (!rows && figure->layout != RH_SCATTER)
+		if (figure->layout == RH_HEAT)
+			put_cells(pen, series);
+		else if (!rows && figure->layout != RH_SCATTER)
 			put_path(pen, series, p == 1 && run ? 1 : figure->scale);
-		if (!run && series->brand >= 0)
+		if (!run && figure->layout != RH_HEAT && series->brand >= 0)
 			put_points(pen, series);
 	}
 	fputs("</g>\n", pen->to);
 	if (rows)
 		put_row_texts(pen, panel);
-	else if (!(run && p == 1))
+	else if (!(run && p == 1) && figure->layout != RH_HEAT)
 		put_key(pen, panel);
 }
 
@@ -315,6 +341,7 @@ void rh_figure_svg(const struct rh_view *view, const struct rh_figure *figure, F
 {
 	struct pen pen = { .view = view, .figure = figure, .to = to };
 	double middle = (figure->left + figure->width - figure->right) / 2;
+	double more = figure->note_more ? 12 : 0;
 
 	fprintf(to, "<svg id=\"%s\" class=\"figure\" role=\"img\" aria-labelledby=\"%s-title\" "
 		"viewBox=\"0 0 %.0f %.0f\" xmlns=\"http://www.w3.org/2000/svg\" "
@@ -335,7 +362,9 @@ void rh_figure_svg(const struct rh_view *view, const struct rh_figure *figure, F
 	put_text(to, 8, 20, "start", 13, "ink", figure->title);
 	for (size_t p = 0; p < figure->panel_count; p++)
 		put_panel(&pen, p);
-	put_text(to, middle, figure->height - 22, "middle", 12, "ink", figure->x_text);
-	put_text(to, 8, figure->height - 6, "start", 9, "quiet", figure->note);
+	put_text(to, middle, figure->height - 22 - more, "middle", 12, "ink", figure->x_text);
+	put_text(to, 8, figure->height - 6 - more, "start", 9, "quiet", figure->note);
+	if (figure->note_more)
+		put_text(to, 8, figure->height - 6, "start", 9, "quiet", figure->note_more);
 	fputs("</svg>\n", to);
 }

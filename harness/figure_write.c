@@ -23,6 +23,7 @@ extern char **environ;
 static const char *const layout_files[] = {
 	[RH_ROWS] = "rows.gp", [RH_RUN] = "run.gp", [RH_LANES] = "lanes.gp",
 	[RH_SCATTER] = "scatter.gp", [RH_PERCENTILE] = "percentile.gp",
+	[RH_HEAT] = "heat.gp",
 };
 
 void rh_format_number(char *text, size_t bytes, double value)
@@ -138,7 +139,9 @@ static void write_arrays(const struct rh_view *view, const struct rh_figure *fig
 			if (kind == 0)
 				fprintf(to, "0x%06x", look ? look->color : 0x808080u);
 			else
-				fprintf(to, "%d", !look ? 1 : kind == 1 ? look->dash : look->mark);
+				fprintf(to, "%d", !look ? 1 : kind == 1 ?
+					rh_series_dash(look, &figure->series[s]) :
+					rh_series_mark(look, &figure->series[s]));
 		}
 		fputs("]\n", to);
 	}
@@ -146,11 +149,11 @@ static void write_arrays(const struct rh_view *view, const struct rh_figure *fig
 	for (size_t s = 0; s < figure->series_count; s++)
 		fprintf(to, "%s%d", s ? ", " : "", figure->series[s].brand < 0);
 	fputs("]\n", to);
-	fputs("# of each panel: top and bottom in pixels, rows, first and last series, heights\n",
+	fputs("# of each panel: top and bottom in pixels, rows, first and last series, ranges\n",
 	      to);
-	for (int kind = 0; kind < 7; kind++) {
+	for (int kind = 0; kind < 10; kind++) {
 		static const char *const of[] = { "top", "bottom", "rows", "first", "last",
-						  "y_lo", "y_hi" };
+						  "y_lo", "y_hi", "x_lo", "x_hi", "x_steps" };
 
 		fprintf(to, "array %s[panel_count] = [", of[kind]);
 		for (size_t p = 0; p < figure->panel_count; p++) {
@@ -158,12 +161,30 @@ static void write_arrays(const struct rh_view *view, const struct rh_figure *fig
 
 			const double facts[] = { panel->top, panel->bottom, (double)panel->rows,
 						 (double)panel->first + 1, (double)panel->last,
-						 panel->y_min, panel->y_max };
+						 panel->y_min, panel->y_max,
+						 panel->x_min, panel->x_max, panel->x_step };
 
 			fprintf(to, "%s%.10g", p ? ", " : "", facts[kind]);
 		}
 		fputs("]\n", to);
 	}
+}
+
+/* What stands between the parentheses of `set xtics`; a % in a label is a format there. */
+static void put_ticks(const struct rh_figure *figure, FILE *to)
+{
+	fputs("ticks = '", to);
+	for (size_t i = 0; i < figure->tick_count; i++) {
+		const char *name = figure->tick_names[i];
+
+		fputs(i ? ", " : "", to);
+		if (name)
+			fputc('"', to);
+		for (; name && *name; name++)
+			fputs(*name == '%' ? "%%" : (char[]){ *name, '\0' }, to);
+		fprintf(to, "%s%.10g", name ? "\" " : "", figure->ticks[i]);
+	}
+	fputs("'\n", to);
 }
 
 static void write_facts(const struct rh_view *view, const struct rh_figure *figure, FILE *to)
@@ -173,6 +194,7 @@ static void write_facts(const struct rh_view *view, const struct rh_figure *figu
 	put_quoted("name", figure->name, to);
 	put_quoted("title_text", figure->title, to);
 	put_quoted("note_text", figure->note, to);
+	put_quoted("more_text", figure->note_more, to);
 	put_quoted("x_text", figure->x_text, to);
 	put_quoted("y_text", figure->y_text, to);
 	put_quoted("y2_text", figure->y2_text, to);
@@ -182,10 +204,9 @@ static void write_facts(const struct rh_view *view, const struct rh_figure *figu
 	put_value("right", figure->right, to);
 	put_value("scale", figure->scale, to);
 	put_value("reference", figure->reference, to);
-	fprintf(to, "log_x = %d\nticks = '", figure->log);
-	for (size_t i = 0; i < figure->tick_count; i++)
-		fprintf(to, "%s%.10g", i ? ", " : "", figure->ticks[i]);
-	fputs("'\n", to);
+	fprintf(to, "log_x = %d\nown_x = %d\npercent = %d\n", figure->log, figure->own_x,
+		figure->percent);
+	put_ticks(figure, to);
 	put_value("x_step", figure->x_step, to);
 	put_value("x_min", figure->x_min, to);
 	put_value("x_max", figure->x_max, to);

@@ -7,8 +7,10 @@
  *
  *	time.ratio, time.ns_per_event, memory.rss_peak_bytes	row figures
  *	counters.WHAT_per_event					a panel each of cache-misses
- *	locks.wait_share, locks.blocked_share			lock-wait, blocked
+ *	locks.wait_share					lock-wait
  *	latency.pNN, latency.KIND.pNN_N (ns)			latency by percentile: p50, p99_9
+ *
+ * What lies in trials (sizes, the run, classes of locks, tiers) is read by its builder.
  */
 #include "harness/figures_parts.h"
 
@@ -16,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIGURES_MAX = 24 };
+enum { FIGURES_MAX = 32 };
 
 static const struct row_figure {
 	const char *name, *metric, *title, *x_text, *why;
@@ -32,78 +34,9 @@ static const struct row_figure {
 	 "peak RSS of the heap, MiB", "no result has memory.rss_peak_bytes", 1048576, 0, true},
 	{"lock-wait", "locks.wait_share", "Time spent waiting for locks (lower is better)",
 	 "share of lane time, %", "the lock probe has not run (--probes locks)", 0.01, 0, true},
-	{"blocked", "locks.blocked_share",
-	 "Time lanes spent blocked in the kernel (lower is better)", "share of lane time, %",
-	 "the lock probe has not run (--probes locks)", 0.01, 0, true},
 };
 
 /* ---- row figures ---- */
-
-static int by_x(const void *a, const void *b)
-{
-	const struct rh_series *x = a, *y = b;
-
-	return (x->points[0].x > y->points[0].x) - (x->points[0].x < y->points[0].x);
-}
-
-static const char *row_text(const struct rh_view *view, const struct rh_metric *metric,
-			    double scale)
-{
-	char median[24], lo[24], hi[24];
-
-	rh_format_number(median, sizeof(median), metric->median / scale);
-	if (!isfinite(metric->lo) || !isfinite(metric->hi) || metric->n < 2)
-		return rh_pool_printf(view->pool, "%s", median);
-	rh_format_number(lo, sizeof(lo), metric->lo / scale);
-	rh_format_number(hi, sizeof(hi), metric->hi / scale);
-	return rh_pool_printf(view->pool, "%s [%s, %s]", median, lo, hi);
-}
-
-static void add_row(const struct rh_view *view, struct rh_figure *figure, size_t panel,
-		    const struct rh_metric *metric, struct rh_span *span)
-{
-	const struct rh_brand *brand = &view->brands[metric->brand];
-	struct rh_series *series = rh_figure_series(view, figure, panel, (int)metric->brand,
-						    brand->label, 1);
-
-	series->points[0] = (struct rh_point){
-		.x = metric->median,
-		.x_lo = metric->n > 1 ? metric->lo : NAN,
-		.x_hi = metric->n > 1 ? metric->hi : NAN,
-		.y = 0,
-		.y_lo = NAN,
-		.y_hi = NAN,
-		.n = metric->n,
-		.text = row_text(view, metric, figure->scale),
-	};
-	series->point_count = 1;
-	rh_span_widen(span, metric);
-}
-
-/* One panel of rows: every backend that has the metric in this scene, best first. */
-static void add_rows(const struct rh_view *view, struct rh_figure *figure, size_t scene,
-		     const char *metric_name, const char *panel_name, bool no_controls,
-		     struct rh_span *span)
-{
-	size_t first = figure->series_count, panel = figure->panel_count;
-
-	if (panel == RH_PANELS_MAX)
-		return;
-	for (size_t b = 0; b < view->brand_count; b++) {
-		const struct rh_metric *metric = rh_view_metric(view, scene, b, metric_name);
-
-		if (metric && !(no_controls && view->brands[b].control))
-			add_row(view, figure, panel, metric, span);
-	}
-	if (figure->series_count == first)
-		return;
-	qsort(figure->series + first, figure->series_count - first, sizeof(*figure->series), by_x);
-	for (size_t i = first; i < figure->series_count; i++)
-		figure->series[i].points[0].y = (double)(i - first);
-	figure->panels[panel].name = panel_name;
-	figure->panels[panel].rows = figure->series_count - first;
-	figure->panel_count++;
-}
 
 static void build_rows(const struct rh_view *view, struct rh_figures *figures,
 		       const struct row_figure *row)
@@ -121,10 +54,13 @@ static void build_rows(const struct rh_view *view, struct rh_figures *figures,
 	for (size_t s = 0; s < view->scene_count; s++) {
 		if (figure->panel_count < RH_PANELS_MAX)
 			drawn++;
-		add_rows(view, figure, s, row->metric, view->scenes[s].label, row->no_controls,
-			 &span);
+		rh_figure_rows(view, figure, s, &(struct rh_rows){
+			.metric = row->metric, .panel_name = view->scenes[s].label,
+			.no_controls = row->no_controls }, &span);
 	}
 	figure->note = rh_span_note(view, &span);
+	if (strcmp(row->metric, "memory.rss_peak_bytes") == 0)
+		figure->note_more = rh_touch_note(view);
 	figure->caption = rh_figure_caption(view, drawn, row->reference > 0 && view->baseline >= 0 ?
 				     rh_pool_printf(view->pool, "Time relative to %s",
 						    view->brands[view->baseline].spec) :
@@ -178,8 +114,9 @@ static void build_counters(const struct rh_view *view, struct rh_figures *figure
 			seen = view->metrics[j].scene == metric->scene &&
 			       strcmp(view->metrics[j].name, metric->name) == 0;
 		if (!seen)
-			add_rows(view, figure, metric->scene, metric->name,
-				 counter_panel(view, metric), false, &span);
+			rh_figure_rows(view, figure, metric->scene, &(struct rh_rows){
+				.metric = metric->name,
+				.panel_name = counter_panel(view, metric) }, &span);
 	}
 	figure->note = rh_span_note(view, &span);
 	figure->caption = "What the caches missed, per event of the trace";
@@ -202,7 +139,9 @@ void rh_figures_build(const struct rh_view *view, struct rh_figures *figures)
 	rh_build_latency(view, figures);
 	build_counters(view, figures);
 	build_rows(view, figures, &row_figures[3]);
-	build_rows(view, figures, &row_figures[4]);
+	rh_build_contention(view, figures);
+	rh_build_lock_classes(view, figures);
+	rh_build_tiers(view, figures);
 	for (size_t i = 0; i < figures->count; i++)
 		if (!figures->list[i].absent_why)
 			rh_figure_layout(&figures->list[i]);

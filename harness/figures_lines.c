@@ -1,7 +1,7 @@
 /*
  * figures_lines.c - figures with a function each: memory over the run, throughput against
- * lanes, memory against time, latency by percentile. At most seven series share a panel; what
- * is more gets another figure (runs) or stays in the tables (the rest).
+ * lanes, memory against time. At most seven series share a panel; what is more gets another
+ * figure (runs) or stays in the tables (the rest).
  */
 #include "harness/figures_parts.h"
 
@@ -93,6 +93,7 @@ static void build_run_part(const struct rh_view *view, struct rh_figures *figure
 					 "each backend needs for a byte in use; below 1 where the "
 					 "replay touches only part of a block (--touch)",
 					 view->scenes[scene].label);
+	figure->note_more = rh_touch_note(view);
 	if (drawn == 0)
 		figures->count--;
 }
@@ -119,24 +120,6 @@ void rh_build_runs(const struct rh_view *view, struct rh_figures *figures)
 
 /* ---- throughput against lanes ---- */
 
-static int by_point_x(const void *a, const void *b)
-{
-	const struct rh_point *x = a, *y = b;
-
-	return (x->x > y->x) - (x->x < y->x);
-}
-
-/* The ways of one trace to be replayed are its copies where copies vary, its lanes otherwise. */
-static unsigned width_of(const struct rh_scene *scene)
-{
-	return scene->lanes * scene->copies;
-}
-
-static bool same_trace(const struct rh_scene *a, const struct rh_scene *b)
-{
-	return a->doc == b->doc && a->trace == b->trace;
-}
-
 /* Events per second of one brand at every width of the trace of scene `first`. */
 static void add_scaling(const struct rh_view *view, struct rh_figure *figure, size_t first,
 			size_t brand, struct rh_span *span)
@@ -147,19 +130,19 @@ static void add_scaling(const struct rh_view *view, struct rh_figure *figure, si
 	for (size_t s = first; s < view->scene_count; s++) {
 		const struct rh_metric *metric;
 
-		if (!same_trace(&view->scenes[s], &view->scenes[first]))
+		if (!rh_same_trace(&view->scenes[s], &view->scenes[first]))
 			continue;
 		metric = rh_view_metric(view, s, brand, "time.ns_per_event");
 		if (!metric || !(metric->median > 0))
 			continue;
 		series->points[series->point_count++] = (struct rh_point){
-			.x = width_of(&view->scenes[s]), .x_lo = NAN, .x_hi = NAN,
+			.x = rh_scene_width(&view->scenes[s]), .x_lo = NAN, .x_hi = NAN,
 			.y = 1e9 / metric->median, .y_lo = 1e9 / metric->hi,
 			.y_hi = 1e9 / metric->lo, .n = metric->n,
 		};
 		rh_span_widen(span, metric);
 	}
-	qsort(series->points, series->point_count, sizeof(*series->points), by_point_x);
+	qsort(series->points, series->point_count, sizeof(*series->points), rh_by_point_x);
 	if (series->point_count < 2)
 		figure->series_count--;
 }
@@ -180,14 +163,6 @@ static void add_ideal(const struct rh_view *view, struct rh_figure *figure, size
 	rh_series_point(ideal, widest, one * widest);
 }
 
-static bool first_of_trace(const struct rh_view *view, size_t scene)
-{
-	for (size_t s = 0; s < scene; s++)
-		if (same_trace(&view->scenes[s], &view->scenes[scene]))
-			return false;
-	return true;
-}
-
 void rh_build_lanes(const struct rh_view *view, struct rh_figures *figures)
 {
 	struct rh_figure *figure = rh_figure_start(view, figures, "lanes", RH_LANES, RH_PANELS_MAX,
@@ -200,7 +175,7 @@ void rh_build_lanes(const struct rh_view *view, struct rh_figures *figures)
 	for (size_t s = 0; s < view->scene_count && figure->panel_count < RH_PANELS_MAX; s++) {
 		size_t first = figure->series_count;
 
-		if (!first_of_trace(view, s))
+		if (!rh_first_of_trace(view, s))
 			continue;
 		for (size_t b = 0; b < view->brand_count &&
 				   figure->series_count - first < RH_SERIES_MAX; b++)
@@ -266,121 +241,9 @@ void rh_build_pareto(const struct rh_view *view, struct rh_figures *figures)
 		drawn++;
 	}
 	figure->note = rh_span_note(view, &span);
+	figure->note_more = rh_touch_note(view);
 	figure->caption = rh_figure_caption(view, drawn, "What speed costs in memory");
 	if (figure->panel_count == 0)
 		figure->absent_why =
 			"no backend has both time.ns_per_event and memory.rss_peak_bytes";
-}
-
-/* ---- latency by percentile ---- */
-
-/* With prefix "latency." the name latency.p99_9 is 1 / (1 - 0.999) = 1000; 0 when the name is no
- * percentile of that prefix. */
-static double nines_of(const char *name, const char *prefix)
-{
-	size_t skip = strlen(prefix);
-	double percent, part = 0.1;
-	char *end;
-
-	if (strncmp(name, prefix, skip) != 0 || name[skip] != 'p' || name[skip + 1] < '0' ||
-	    name[skip + 1] > '9')
-		return 0;
-	percent = (double)strtoul(name + skip + 1, &end, 10);
-	if (*end == '_')
-		for (end++; *end >= '0' && *end <= '9'; end++, part /= 10)
-			percent += part * (*end - '0');
-	return *end == '\0' && percent >= 50 && percent < 100 ? 100 / (100 - percent) : 0;
-}
-
-/* A panel of percentiles; nothing when no backend has two. */
-static void add_latency(const struct rh_view *view, struct rh_figure *figure, size_t scene,
-			const char *prefix, const char *panel_name, struct rh_span *span)
-{
-	size_t first = figure->series_count;
-
-	for (size_t b = 0; b < view->brand_count && figure->series_count - first < RH_SERIES_MAX;
-	     b++) {
-		struct rh_series *series;
-
-		series = rh_figure_series(view, figure, figure->panel_count, (int)b,
-					  view->brands[b].label, view->metric_count);
-		for (size_t i = 0; i < view->metric_count; i++) {
-			const struct rh_metric *metric = &view->metrics[i];
-			double nines = nines_of(metric->name, prefix);
-
-			if (nines > 0 && metric->scene == scene && metric->brand == b) {
-				rh_series_point(series, nines, metric->median);
-				rh_span_widen(span, metric);
-			}
-		}
-		qsort(series->points, series->point_count, sizeof(*series->points), by_point_x);
-		if (series->point_count < 2)
-			figure->series_count--;
-	}
-	if (figure->series_count > first)
-		figure->panels[figure->panel_count++].name = panel_name;
-}
-
-static struct rh_figure *start_latency(const struct rh_view *view, struct rh_figures *figures,
-				       const char *name, const char *title)
-{
-	struct rh_figure *figure = rh_figure_start(view, figures, name, RH_PERCENTILE,
-						   RH_PANELS_MAX,
-						   RH_PANELS_MAX * (RH_SERIES_MAX + 1));
-
-	figure->title = title;
-	figure->x_text = "percentile of operations";
-	figure->y_text = "ns";
-	if (view->doc_count) {
-		const json_t *host = json_object_get(view->docs[0].root, "host");
-		double step = rh_json_number(json_object_get(host, "clock"), "granularity_ns");
-
-		/* Three steps of the clock: below that, values are mostly rounding. */
-		figure->floor_ns = step > 0 ? 3 * step : 0;
-	}
-	return figure;
-}
-
-static void end_latency(const struct rh_view *view, struct rh_figure *figure,
-			const struct rh_span *span, const char *why)
-{
-	figure->note = "";
-	if (span->n_max)
-		figure->note = rh_pool_printf(view->pool, "median over n = %u trials; grey: three "
-					      "steps of the clock and less", span->n_max);
-	if (figure->panel_count == 0)
-		figure->absent_why = rh_figure_why(view, "latency", why);
-}
-
-void rh_build_latency(const struct rh_view *view, struct rh_figures *figures)
-{
-	static const struct {
-		const char *prefix, *word;
-	} kinds[] = {
-		{"latency.alloc.", "alloc"},
-		{"latency.free.", "free"},
-		{"latency.free_remote.", "free from another lane"},
-		{"latency.resize.", "resize"},
-		{"latency.spawn.", "spawn of a task"},
-	};
-	struct rh_figure *figure = start_latency(view, figures, "latency",
-						 "Latency by percentile (lower is better)");
-	struct rh_span span = { 0 };
-
-	for (size_t s = 0; s < view->scene_count && figure->panel_count < RH_PANELS_MAX / 2; s++)
-		add_latency(view, figure, s, "latency.", view->scenes[s].label, &span);
-	figure->caption = "Latency of single operations by percentile";
-	end_latency(view, figure, &span, "the latency probe has not run (--probes latency)");
-
-	figure = start_latency(view, figures, "latency-kinds",
-			       "Latency by kind of operation (lower is better)");
-	span = (struct rh_span){ 0 };
-	for (size_t s = 0; s < view->scene_count; s++)
-		for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]) &&
-				   figure->panel_count < RH_PANELS_MAX; k++)
-			add_latency(view, figure, s, kinds[k].prefix,
-				    rh_pool_printf(view->pool, "%s, %s", kinds[k].word,
-						   view->scenes[s].label), &span);
-	figure->caption = "Latency by kind of operation: where the tail comes from";
-	end_latency(view, figure, &span, "no result has latency by kind of operation");
 }

@@ -4,6 +4,7 @@
 #include "harness/figures_parts.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A figure's own growing lists: counted generously, allocated once. */
@@ -33,6 +34,56 @@ void rh_series_point(struct rh_series *series, double x, double y)
 {
 	series->points[series->point_count++] = (struct rh_point){
 		.x = x, .x_lo = NAN, .x_hi = NAN, .y = y, .y_lo = NAN, .y_hi = NAN };
+}
+
+int rh_series_dash(const struct rh_brand *brand, const struct rh_series *series)
+{
+	return (brand->dash - 1 + series->variant) % 5 + 1;
+}
+
+/* Filled marks are gnuplot's 5, 7, 9, 11, 13 and 15. */
+int rh_series_mark(const struct rh_brand *brand, const struct rh_series *series)
+{
+	return ((brand->mark - 5) / 2 + series->variant) % 6 * 2 + 5;
+}
+
+int rh_by_point_x(const void *a, const void *b)
+{
+	const struct rh_point *x = a, *y = b;
+
+	return (x->x > y->x) - (x->x < y->x);
+}
+
+bool rh_same_trace(const struct rh_scene *a, const struct rh_scene *b)
+{
+	return a->doc == b->doc && a->trace == b->trace;
+}
+
+bool rh_first_of_trace(const struct rh_view *view, size_t scene)
+{
+	for (size_t s = 0; s < scene; s++)
+		if (rh_same_trace(&view->scenes[s], &view->scenes[scene]))
+			return false;
+	return true;
+}
+
+unsigned rh_scene_width(const struct rh_scene *scene)
+{
+	return scene->lanes * scene->copies;
+}
+
+const char *rh_touch_note(const struct rh_view *view)
+{
+	bool first = false;
+
+	for (size_t d = 0; d < view->doc_count && !first; d++) {
+		const char *touch = rh_json_text(json_object_get(view->docs[d].root, "config"),
+						 "touch");
+
+		first = touch && (strcmp(touch, "first") == 0 || strcmp(touch, "none") == 0);
+	}
+	return first ? "the replay touches only the first bytes of a block (--touch): RSS may be "
+		       "less than bytes in use" : NULL;
 }
 
 /* ---- the footer: n, and what the whiskers are ---- */
@@ -90,4 +141,76 @@ const char *rh_figure_why(const struct rh_view *view, const char *metric, const 
 		}
 	}
 	return otherwise;
+}
+
+/* ---- rows ---- */
+
+static int by_x(const void *a, const void *b)
+{
+	const struct rh_series *x = a, *y = b;
+
+	return (x->points[0].x > y->points[0].x) - (x->points[0].x < y->points[0].x);
+}
+
+static int by_x_down(const void *a, const void *b)
+{
+	return by_x(b, a);
+}
+
+static const char *row_text(const struct rh_view *view, const struct rh_metric *metric,
+			    double scale)
+{
+	char median[24], lo[24], hi[24];
+
+	rh_format_number(median, sizeof(median), metric->median / scale);
+	if (!isfinite(metric->lo) || !isfinite(metric->hi) || metric->n < 2)
+		return rh_pool_printf(view->pool, "%s", median);
+	rh_format_number(lo, sizeof(lo), metric->lo / scale);
+	rh_format_number(hi, sizeof(hi), metric->hi / scale);
+	return rh_pool_printf(view->pool, "%s [%s, %s]", median, lo, hi);
+}
+
+static void add_row(const struct rh_view *view, struct rh_figure *figure, size_t panel,
+		    const struct rh_metric *metric, double unit, struct rh_span *span)
+{
+	const struct rh_brand *brand = &view->brands[metric->brand];
+	struct rh_series *series = rh_figure_series(view, figure, panel, (int)metric->brand,
+						    brand->label, 1);
+
+	series->points[0] = (struct rh_point){
+		.x = metric->median / unit,
+		.x_lo = metric->n > 1 ? metric->lo / unit : NAN,
+		.x_hi = metric->n > 1 ? metric->hi / unit : NAN,
+		.y = 0,
+		.y_lo = NAN,
+		.y_hi = NAN,
+		.n = metric->n,
+		.text = row_text(view, metric, unit * figure->scale),
+	};
+	series->point_count = 1;
+	rh_span_widen(span, metric);
+}
+
+void rh_figure_rows(const struct rh_view *view, struct rh_figure *figure, size_t scene,
+		    const struct rh_rows *rows, struct rh_span *span)
+{
+	size_t first = figure->series_count, panel = figure->panel_count;
+
+	if (panel == RH_PANELS_MAX)
+		return;
+	for (size_t b = 0; b < view->brand_count; b++) {
+		const struct rh_metric *metric = rh_view_metric(view, scene, b, rows->metric);
+
+		if (metric && !(rows->no_controls && view->brands[b].control))
+			add_row(view, figure, panel, metric, rows->unit > 0 ? rows->unit : 1, span);
+	}
+	if (figure->series_count == first)
+		return;
+	qsort(figure->series + first, figure->series_count - first, sizeof(*figure->series),
+	      rows->most_first ? by_x_down : by_x);
+	for (size_t i = first; i < figure->series_count; i++)
+		figure->series[i].points[0].y = (double)(i - first);
+	figure->panels[panel].name = rows->panel_name;
+	figure->panels[panel].rows = figure->series_count - first;
+	figure->panel_count++;
 }

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "harness/latency.h"
+#include "harness/latency_run.h"
 #include "harness/pace.h"
 #include "harness/probe.h"
 #include "traces/event.h"
@@ -67,6 +68,26 @@ static int prepare(struct rh_probe_run *run, struct rh_err *err)
 	run->start->sample = run->config->sample;
 	run->start->seed = run->config->seed + run->trial->rep;
 	return 0;
+}
+
+static int start(struct rh_probe_run *run, struct rh_err *err)
+{
+	run->own = rh_latency_run_open();
+	return run->own ? 0 : rh_fail(err, RH_OS, "no memory for latency over the run");
+}
+
+static int segment(struct rh_probe_run *run, const struct rh_segment *segment, struct rh_err *err)
+{
+	(void)err;
+	rh_latency_run_add(run->own, rh_probe_area_of(run->worker, RH_AREA_LATENCY),
+			   run->worker->ctl->seats, segment->events);
+	return 0;
+}
+
+static void release(struct rh_probe_run *run)
+{
+	rh_latency_run_close(run->own);
+	run->own = NULL;
 }
 
 /* ---- the document ---- */
@@ -231,6 +252,8 @@ static json_t *document(const struct rh_probe_run *run, const struct rh_latency_
 		json_object_set_new(root, "response", hist_json(run, &sum->response, true));
 	json_object_set_new(root, "kinds", kinds);
 	json_object_set_new(root, "cells", cells_json(run, lanes, seats));
+	json_object_set_new(root, "sizes", rh_latency_sizes_json(lanes, seats, clock->ns_per_tick));
+	json_object_set_new(root, "run", rh_latency_run_json(run->own, clock->ns_per_tick));
 	json_object_set_new(root, "outliers", outliers_json(run, lanes, seats));
 	return root;
 }
@@ -378,6 +401,9 @@ const struct rh_probe rh_probe_latency = {
 	.paced = true,
 	.absent_why = absent_why,
 	.prepare = prepare,
+	.start = start,
+	.segment = segment,
 	.end = end,
+	.release = release,
 	.print = print,
 };

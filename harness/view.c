@@ -474,18 +474,30 @@ static bool trial_is(const json_t *trial, const struct rh_scene *scene, const ch
 	return own && strcmp(own, spec) == 0;
 }
 
-const json_t *rh_view_trial(const struct rh_view *view, size_t scene_at, size_t brand)
+size_t rh_view_trials(const struct rh_view *view, size_t scene_at, size_t brand,
+		      const json_t ***list)
 {
 	const struct rh_scene *scene = &view->scenes[scene_at];
 	const json_t *root = view->docs[scene->doc].root;
 	const json_t *backends = json_object_get(root, "backends");
 	json_t *trials = json_object_get(root, "trials"), *trial;
-	const json_t **found = rh_pool_alloc(view->pool, json_array_size(trials), sizeof(*found));
 	size_t count = 0, at;
 
 	json_array_foreach(trials, at, trial)
+		count += trial_is(trial, scene, view->brands[brand].spec, backends);
+	*list = rh_pool_alloc(view->pool, count, sizeof(**list));
+	count = 0;
+	json_array_foreach(trials, at, trial)
 		if (trial_is(trial, scene, view->brands[brand].spec, backends))
-			found[count++] = trial;
+			(*list)[count++] = trial;
+	return count;
+}
+
+const json_t *rh_view_trial(const struct rh_view *view, size_t scene, size_t brand)
+{
+	const json_t **found;
+	size_t count = rh_view_trials(view, scene, brand, &found);
+
 	if (count == 0)
 		return NULL;
 	qsort(found, count, sizeof(*found), compare_walls);

@@ -75,6 +75,10 @@ struct rh_estimate;
 bool rh_view_ratio(const struct rh_view *view, size_t scene, size_t brand, const char *name,
 		   struct rh_estimate *out);
 
+/* The ok trials of (scene, brand), in the document's order; the list lives in the pool. */
+size_t rh_view_trials(const struct rh_view *view, size_t scene, size_t brand,
+		      const json_t ***list);
+
 /* The trial of (scene, brand) whose wall time is the median of its ok trials; NULL. */
 const json_t *rh_view_trial(const struct rh_view *view, size_t scene, size_t brand);
 

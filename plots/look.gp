@@ -44,5 +44,6 @@ set style data lines
 px(v) = v / (1.0 * W)
 py(v) = 1.0 - v / (1.0 * H)
 set label 1 title_text at screen px(8),py(17) left font ",13" textcolor rgb ink
-set label 2 note_text at screen px(8),py(H - 9) left font ",9" textcolor rgb quiet
+more = more_text eq "" ? 0 : 12
+set label 2 sprintf("%s%s%s", note_text, more ? "\n" : "", more_text) at screen px(8),py(H - 9 - more) left font ",9" textcolor rgb quiet
 set multiplot

@@ -1,12 +1,13 @@
-# percentile.gp - latency by percentile. The x axis is 1 / (1 - p), so that each step to the
-# right is one more nine; below the grey band's edge the clock cannot tell values apart.
+# percentile.gp - latency by percentile or by size. For percentiles the x axis is 1 / (1 - p), so
+# that each step to the right is one more nine; below the grey band's edge the clock cannot
+# tell values apart.
 set lmargin at screen px(left)
 set rmargin at screen px(W - right)
 set logscale x 10
 set logscale y 10
-set xrange [1.9:x_max]
+set xrange [x_min:x_max]
 set yrange [y_min:y_max]
-set xtics ("50 %%" 2, "90 %%" 10, "99 %%" 100, "99.9 %%" 1000, "99.99 %%" 10000, "99.999 %%" 100000)
+eval sprintf("set xtics (%s)", ticks)
 set format y "%.0s%c"
 do for [p = 1:panel_count] {
 	set tmargin at screen py(top[p])

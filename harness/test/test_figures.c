@@ -54,13 +54,14 @@ static void every_figure_has_data_in_the_fixture(void **state)
 
 	(void)state;
 	open_fixture(&view, &figures);
-	assert_int_equal(figures.count, 12);
+	assert_int_equal(figures.count, 19);
 	for (size_t i = 0; i < figures.count; i++) {
 		const struct rh_figure *figure = &figures.list[i];
 
-		/* the fixture has no latency by kind and no view of the kernel's */
+		/* the fixture has no latency by kind and no tasks */
 		if (strcmp(figure->name, "latency-kinds") == 0 ||
-		    strcmp(figure->name, "blocked") == 0) {
+		    strncmp(figure->name, "tasks-", 6) == 0 ||
+		    strcmp(figure->name, "hot-split") == 0) {
 			assert_non_null(figure->absent_why);
 			continue;
 		}
@@ -126,6 +127,101 @@ static void percentiles_come_from_names(void **state)
 	assert_int_equal(figure->series[0].point_count, 5);
 	for (size_t i = 0; i < 5; i++)
 		assert_true(fabs(figure->series[0].points[i].x / nines[i] - 1) < 1e-6);
+	rh_view_close(&view);
+}
+
+static void sizes_are_octaves_and_never_below_the_clock(void **state)
+{
+	const struct rh_figure *figure;
+	struct rh_figures figures;
+	struct rh_view view;
+
+	(void)state;
+	open_fixture(&view, &figures);
+	figure = figure_of(&figures, "latency-sizes");
+	assert_int_equal(figure->panel_count, 5);	/* alloc, free at 1 lane; and remote at 2 */
+	for (size_t s = 0; s < figure->series_count; s++) {
+		const struct rh_series *series = &figure->series[s];
+
+		/* the last octave of the fixture (100 samples) counts, and has no upper end */
+		assert_int_equal(series->point_count, 11);
+		assert_true(series->points[0].x == 8);
+		assert_true(series->points[10].x == 2097152);
+		for (size_t i = 0; i < series->point_count; i++)
+			assert_true(series->points[i].y >= figure->floor_ns);
+	}
+	rh_view_close(&view);
+}
+
+static void heat_tiles_the_run_without_overlap(void **state)
+{
+	const struct rh_figure *figure;
+	struct rh_figures figures;
+	struct rh_view view;
+
+	(void)state;
+	open_fixture(&view, &figures);
+	figure = figure_of(&figures, "latency-run");
+	assert_int_equal(figure->panel_count, 3);
+	for (size_t s = 0; s < figure->series_count; s++) {
+		const struct rh_series *series = &figure->series[s];
+		unsigned darkest = 0;
+
+		for (size_t i = 0; i < series->point_count; i++) {
+			const struct rh_point *a = &series->points[i], *b = a + 1;
+
+			assert_true(a->x_lo < a->x_hi && a->y_lo < a->y_hi);
+			assert_true(a->n >= 1 && a->n <= RH_HEAT_LEVELS);
+			assert_true(a->x_hi <= 700000);
+			if (i + 1 < series->point_count && a->y_lo == b->y_lo)
+				assert_true(a->x_hi <= b->x_lo);
+			darkest = a->n > darkest ? a->n : darkest;
+		}
+		assert_true(darkest >= 5);
+	}
+	rh_view_close(&view);
+}
+
+static void classes_share_a_colour_and_differ_in_dash(void **state)
+{
+	const struct rh_figure *figure;
+	struct rh_figures figures;
+	struct rh_view view;
+
+	(void)state;
+	open_fixture(&view, &figures);
+	figure = figure_of(&figures, "lock-classes");
+	assert_int_equal(figure->panel_count, 2);
+	for (size_t p = 0; p < 2; p++) {
+		const struct rh_series *a = &figure->series[figure->panels[p].first], *b = a + 1;
+		const struct rh_brand *brand = &view.brands[a->brand];
+
+		assert_int_equal(figure->panels[p].last - figure->panels[p].first, 2);
+		assert_int_equal(a->brand, b->brand);
+		assert_int_not_equal(rh_series_dash(brand, a), rh_series_dash(brand, b));
+		assert_int_not_equal(rh_series_mark(brand, a), rh_series_mark(brand, b));
+		/* most waited for first; at one lane nobody waits */
+		assert_true(a->points[1].y > b->points[1].y);
+		assert_true(a->points[0].x == 1 && a->points[0].y == 0);
+	}
+	rh_view_close(&view);
+}
+
+static void tiers_stand_in_the_order_of_the_path(void **state)
+{
+	const struct rh_figure *figure;
+	struct rh_figures figures;
+	struct rh_view view;
+
+	(void)state;
+	open_fixture(&view, &figures);
+	figure = figure_of(&figures, "tiers");
+	assert_int_equal(figure->panels[0].rows, 8);
+	assert_true(isnan(figure->series[0].points[0].x));	/* no tiny block was used */
+	assert_string_equal(figure->series[0].points[0].text, "none");
+	assert_true(fabs(figure->series[1].points[0].x - 1000 * 340000.0 / 350000) < 1e-9);
+	for (size_t i = 0; i < 8; i++)
+		assert_true(figure->series[i].points[0].y == (double)i);
 	rh_view_close(&view);
 }
 
@@ -221,6 +317,10 @@ int main(void)
 		cmocka_unit_test(rows_are_sorted_and_controls_left_out_of_memory),
 		cmocka_unit_test(throughput_has_an_ideal_line),
 		cmocka_unit_test(percentiles_come_from_names),
+		cmocka_unit_test(sizes_are_octaves_and_never_below_the_clock),
+		cmocka_unit_test(heat_tiles_the_run_without_overlap),
+		cmocka_unit_test(classes_share_a_colour_and_differ_in_dash),
+		cmocka_unit_test(tiers_stand_in_the_order_of_the_path),
 		cmocka_unit_test(absent_data_is_absent_with_a_reason),
 		cmocka_unit_test(xml_is_escaped),
 		cmocka_unit_test(dressing_makes_ids_its_own),

@@ -1,0 +1,149 @@
+/*
+ * test_latency_run.c - latency over the run: stretches add up to what was recorded, a long run is
+ * cut into no more than 64 of them, buckets lie where their edges say, sizes sum lanes.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "harness/latency_run.h"
+
+static struct rh_latency_lane *make_lanes(size_t count)
+{
+	struct rh_latency_lane *lanes = aligned_alloc(4096, count * sizeof(*lanes));
+
+	assert_non_null(lanes);
+	memset(lanes, 0, count * sizeof(*lanes));
+	return lanes;
+}
+
+static double sum_of(const json_t *counts, size_t column)
+{
+	json_t *pair;
+	double sum = 0;
+	size_t at;
+
+	json_array_foreach(json_array_get(counts, column), at, pair)
+		sum += json_number_value(json_array_get(pair, 1));
+	return sum;
+}
+
+static void stretches_hold_what_was_new(void **state)
+{
+	struct rh_latency_lane *lanes = make_lanes(2);
+	struct rh_latency_run *run = rh_latency_run_open();
+	json_t *json, *edges, *pair;
+
+	(void)state;
+	rh_hist_add(&lanes[0].cell[RH_LAT_ALLOC][0], 100);
+	rh_hist_add(&lanes[1].cell[RH_LAT_FREE][3], 100);
+	rh_latency_run_add(run, lanes, 2, 10);
+	rh_hist_add(&lanes[1].cell[RH_LAT_FREE][3], 5000);
+	rh_latency_run_add(run, lanes, 2, 20);
+	json = rh_latency_run_json(run, 0.5);
+	assert_non_null(json);
+	assert_int_equal(json_array_size(json_object_get(json, "events")), 2);
+	assert_true(sum_of(json_object_get(json, "counts"), 0) == 2);
+	assert_true(sum_of(json_object_get(json, "counts"), 1) == 1);
+	/* 100 ticks are 50 ns: the first bucket, as nothing was quicker */
+	edges = json_object_get(json, "edges_ns");
+	pair = json_array_get(json_array_get(json_object_get(json, "counts"), 0), 0);
+	assert_int_equal(json_integer_value(json_array_get(pair, 0)), 0);
+	assert_true(json_number_value(json_array_get(edges, 0)) <= 50);
+	assert_true(json_number_value(json_array_get(edges, 1)) > 50);
+	/* 5000 ticks are in the last */
+	pair = json_array_get(json_array_get(json_object_get(json, "counts"), 1), 0);
+	assert_int_equal(json_integer_value(json_array_get(pair, 0)), json_array_size(edges) - 2);
+	json_decref(json);
+	rh_latency_run_close(run);
+	free(lanes);
+}
+
+static void a_long_run_has_64_stretches_at_most(void **state)
+{
+	enum { SEGMENTS = 1000 };
+	struct rh_latency_lane *lanes = make_lanes(1);
+	struct rh_latency_run *run = rh_latency_run_open();
+	double events = 0, samples = 0;
+	json_t *json;
+	size_t columns;
+
+	(void)state;
+	for (int i = 0; i < SEGMENTS; i++) {
+		rh_hist_add(&lanes[0].cell[RH_LAT_ALLOC][1], 40 + (uint64_t)i);
+		rh_latency_run_add(run, lanes, 1, 3);
+	}
+	json = rh_latency_run_json(run, 1);
+	columns = json_array_size(json_object_get(json, "events"));
+	assert_in_range(columns, 33, 64);
+	for (size_t c = 0; c < columns; c++) {
+		double here = json_number_value(json_array_get(json_object_get(json, "events"), c));
+
+		assert_true(c + 1 == columns || here == 3 * 16);
+		events += here;
+		samples += sum_of(json_object_get(json, "counts"), c);
+	}
+	assert_true(events == 3 * SEGMENTS && samples == SEGMENTS);
+	json_decref(json);
+	rh_latency_run_close(run);
+	free(lanes);
+}
+
+static void one_stretch_or_no_sample_is_no_run(void **state)
+{
+	struct rh_latency_lane *lanes = make_lanes(1);
+	struct rh_latency_run *run = rh_latency_run_open();
+
+	(void)state;
+	rh_latency_run_add(run, lanes, 1, 5);
+	rh_latency_run_add(run, lanes, 1, 5);
+	assert_null(rh_latency_run_json(run, 1));
+	rh_latency_run_close(run);
+	run = rh_latency_run_open();
+	rh_hist_add(&lanes[0].cell[RH_LAT_ALLOC][1], 40);
+	rh_latency_run_add(run, lanes, 1, 5);
+	assert_null(rh_latency_run_json(run, 1));
+	rh_latency_run_close(run);
+	free(lanes);
+}
+
+static void sizes_sum_lanes(void **state)
+{
+	struct rh_latency_lane *lanes = make_lanes(2);
+	json_t *json;
+
+	(void)state;
+	rh_hist_add(&lanes[0].cell[RH_LAT_FREE][2], 10);
+	rh_hist_add(&lanes[1].cell[RH_LAT_FREE][2], 30);
+	rh_hist_add(&lanes[1].cell[RH_LAT_FREE][RH_LAT_OCTAVES - 1], 7);
+	json = rh_latency_sizes_json(lanes, 2, 2);
+	assert_int_equal(json_array_size(json_object_get(json, "kind")), 2);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(json, "kind"), 0)),
+			    "free");
+	assert_int_equal(json_integer_value(json_array_get(json_object_get(json, "size_to"), 0)),
+			 32);
+	assert_int_equal(json_integer_value(json_array_get(json_object_get(json, "n"), 0)), 2);
+	assert_true(json_number_value(json_array_get(json_object_get(json, "mean_ns"), 0)) == 40);
+	assert_true(json_number_value(json_array_get(json_object_get(json, "p99_ns"), 0)) == 60);
+	assert_true(json_is_null(json_array_get(json_object_get(json, "size_to"), 1)));
+	json_decref(json);
+	free(lanes);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(stretches_hold_what_was_new),
+		cmocka_unit_test(a_long_run_has_64_stretches_at_most),
+		cmocka_unit_test(one_stretch_or_no_sample_is_no_run),
+		cmocka_unit_test(sizes_sum_lanes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
