@@ -35,7 +35,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) -fno-omit-frame-pointer -pthread -I.
 ALL_LDFLAGS = -pthread -rdynamic $(LDFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 # Only the driver needs libraries; the worker has libc alone, because whatever else it
 # loaded would allocate from the heap under test before the first event.
-DRIVER_LIBS = -larchive -ljansson -lzstd -lxxhash -lmd -lm -ldl
+DRIVER_LIBS = -larchive -ljansson -lsqlite3 -lzstd -lxxhash -lmd -lm -ldl
 WORKER_LIBS = -lm -ldl
 
 # --- what is built of what: folders, not files -------------------------------------------

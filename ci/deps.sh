@@ -23,6 +23,7 @@ JSON|header jansson.h|libjansson-dev
 trace blocks|header zstd.h|libzstd-dev
 checksums|header xxhash.h|libxxhash-dev
 trace identity (SHA-256)|header sha2.h|libmd-dev
+results kept over time|header sqlite3.h|libsqlite3-dev
 unit tests|header cmocka.h|libcmocka-dev
 '
 optional='
