@@ -412,8 +412,19 @@ static void resize_stays_where_it_fits(void **state)
 	ops->free(lane, q, 20);
 	p = ops->alloc(lane, 50000);
 	assert_ptr_equal(ops->resize(lane, p, 50000, 57344), p);
-	ops->free(lane, p, 57344);
-	assert_int_equal(figure("HeapObjects"), 0);
+	/* nothing but free pages behind it: it grows where it is */
+	memset(p, 7, 57344);
+	assert_ptr_equal(ops->resize(lane, p, 57344, 900000), p);
+	assert_int_equal(figure("large.extended"), 1);
+	assert_int_equal(figure("HeapInuse") % 8192, 0);
+	memset(p + 57344, 8, 900000 - 57344);
+	q = ops->alloc(lane, 900000);
+	q = ops->resize(lane, p, 900000, 90000000);
+	assert_ptr_not_equal(q, p);
+	assert_int_equal(q[57343], 7);
+	assert_int_equal(q[899999], 8);
+	ops->free(lane, q, 90000000);
+	assert_int_equal(figure("HeapObjects"), 1);
 	close_heap();
 }
 

@@ -198,6 +198,7 @@ enum {
 	X(large_allocs, "large.allocs", "count") \
 	X(large_frees, "large.frees", "count") \
 	X(large_bytes, "large.bytes", "bytes") \
+	X(extended, "large.extended", "count") \
 	X(bin_flushes, "mcache.bin_flushes", "count") \
 	X(frees_local, "mcache.frees_to_own_spans", "count") \
 	X(frees_remote, "mcache.frees_to_other_lanes", "count") \

@@ -428,6 +428,34 @@ struct mspan *rh_span_alloc_aligned(struct rh_lane *lane, size_t page_count, siz
 	return set_up(lane, page_count, spc, &found);
 }
 
+bool rh_span_extend(struct rh_lane *lane, struct mspan *span, size_t page_count)
+{
+	struct rh_heap *heap = lane->heap;
+	size_t more = page_count - span->page_count, scav;
+	uint32_t next = (uint32_t)rh_page_index(heap, span->base) + span->page_count;
+	bool ok;
+
+	if (!heap->profile->radix || next + more > TIER_WINDOW_PAGES)
+		return false;
+	rh_lock(&heap->lock);
+	rh_heap_fold(heap, lane);
+	/* the pages behind it may be parked in our own page cache */
+	if (next - lane->pcache.page < 64)
+		rh_pages_flush_cache(heap, &lane->pcache);
+	ok = rh_limit_admits(heap, more) && rh_pages_take_at(heap, next, more, &scav);
+	if (ok) {
+		rh_arena_fresh(heap, next, more);
+		heap->in_use_bytes += more << TIER_PAGE_SHIFT;
+		heap->released_bytes -= scav << TIER_PAGE_SHIFT;
+		span->page_count = (uint32_t)page_count;
+		for (size_t i = 0; i < more; i++)
+			tier_store(&heap->spans[next + i], span);
+	}
+	rh_unlock(&heap->lock);
+	tier_add(&lane->n.extended, ok);
+	return ok;
+}
+
 struct mspan *rh_span_alloc_manual(struct rh_lane *lane, size_t page_count)
 {
 	int64_t bytes = (int64_t)(page_count << TIER_PAGE_SHIFT);

@@ -15,6 +15,8 @@ struct mspan *rh_span_alloc(struct rh_lane *lane, size_t page_count, unsigned sp
 /* A large span whose base is a multiple of align pages. */
 struct mspan *rh_span_alloc_aligned(struct rh_lane *lane, size_t page_count, size_t align_pages,
 				    unsigned spc);
+/* Makes a large span page_count pages long where it is, if what follows it is free. */
+bool rh_span_extend(struct rh_lane *lane, struct mspan *span, size_t page_count);
 /* Pages for stacks: SPAN_MANUAL, accounted as StackInuse. */
 struct mspan *rh_span_alloc_manual(struct rh_lane *lane, size_t page_count);
 /* Back to the page heap. lane may be NULL (no cache is used then). */

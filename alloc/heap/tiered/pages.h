@@ -96,6 +96,9 @@ void rh_count_released(struct rh_heap *heap, size_t page_count);
 int rh_pages_open(struct rh_heap *heap);
 uint32_t rh_pages_alloc(struct rh_heap *heap, size_t page_count, size_t *scav_pages);
 void rh_pages_free(struct rh_heap *heap, uint32_t page, size_t page_count);
+/* Takes exactly these pages if all of them are free. */
+bool rh_pages_take_at(struct rh_heap *heap, uint32_t page, size_t page_count,
+		      size_t *scav_pages);
 /* New pages, free and scavenged. */
 bool rh_pages_grow(struct rh_heap *heap, uint32_t page, size_t page_count);
 /* Releases free resident pages, highest address first, about page_max of them, and

@@ -331,6 +331,23 @@ uint32_t rh_pages_alloc(struct rh_heap *heap, size_t page_count, size_t *scav_pa
 	return page;
 }
 
+bool rh_pages_take_at(struct rh_heap *heap, uint32_t page, size_t page_count,
+		      size_t *scav_pages)
+{
+	struct page_heap *pages = &heap->pages;
+
+	if (page + page_count > (size_t)pages->chunk_end * TIER_CHUNK_PAGES)
+		return false;
+	for (uint32_t at = page; at < page + page_count; at++) {
+		/* a summary of 0: never grown, or full */
+		if (!pages->summary[TIER_LEVELS - 1][at >> 9] ||
+		    pages->chunks[at >> 9].taken[(at & 511) >> 6] >> (at & 63) & 1)
+			return false;
+	}
+	*scav_pages = take(pages, page, page_count);
+	return true;
+}
+
 void rh_pages_free(struct rh_heap *heap, uint32_t page, size_t page_count)
 {
 	give(&heap->pages, page, page_count, false);

@@ -192,6 +192,18 @@ static size_t tiered_usable(struct rh_lane *lane, const void *p, size_t size)
 	return span->elem_bytes ? elem - lane->heap->classes.of[span->spc].header_bytes : elem;
 }
 
+/* A large block grows into free pages behind it, rather than being copied. */
+static bool extend(struct rh_lane *lane, void *p, size_t size)
+{
+	struct mspan *span = rh_span_of(lane->heap, p);
+
+	if (span->elem_bytes || size >= TIER_WINDOW ||
+	    !rh_span_extend(lane, span, (size + TIER_PAGE - 1) >> TIER_PAGE_SHIFT))
+		return false;
+	rh_unpoison(p, size);
+	return true;
+}
+
 /* Stays where it is while the new size fits and uses at least half of the slot. Go has
  * no such thing: the collected modes always make a new block. */
 static void *tiered_resize(struct rh_lane *lane, void *p, size_t size_old, size_t size_new)
@@ -205,6 +217,8 @@ static void *tiered_resize(struct rh_lane *lane, void *p, size_t size_old, size_
 		rh_unpoison(p, size_new);
 		return p;
 	}
+	if (lane->heap->gc == TIER_GC_EXPLICIT && size_new > usable && extend(lane, p, size_new))
+		return p;
 	moved = tiered_alloc(lane, size_new);
 	if (!moved)
 		return NULL;
