@@ -17,6 +17,9 @@ int rh_report_write(const struct rh_view *view, const struct rh_figures *figures
 /* The verdict in words: what each scene says, best first. Plain text, one sentence a line;
  * names from outside as they are. */
 void rh_verdict_scene(const struct rh_view *view, size_t scene, FILE *to);
+/* "; most of it in frees from other threads (71 % of ...)": where the difference between a brand
+ * and the baseline lies, as far as timed operations tell; "" when they do not. In the pool. */
+const char *rh_verdict_cause(const struct rh_view *view, size_t scene, size_t brand, bool faster);
 /* All scenes together (geometric means); nothing when there is one. */
 void rh_verdict_overall(const struct rh_view *view, FILE *to);
 

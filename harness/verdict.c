@@ -59,7 +59,7 @@ static void say_memory(const struct entry *e, FILE *to)
 			change > 0 ? "more" : "less");
 }
 
-static void say_entry(const struct rh_view *view, const struct entry *e, FILE *to)
+static void say_entry(const struct rh_view *view, size_t scene, const struct entry *e, FILE *to)
 {
 	const char *name = view->brands[e->brand].spec;
 	const char *base = view->brands[view->baseline].spec;
@@ -88,6 +88,8 @@ static void say_entry(const struct rh_view *view, const struct entry *e, FILE *t
 		break;
 	}
 	say_memory(e, to);
+	if (e->verdict == RH_BETTER || e->verdict == RH_WORSE)
+		fputs(rh_verdict_cause(view, scene, e->brand, e->verdict == RH_BETTER), to);
 	fputc('\n', to);
 }
 
@@ -126,7 +128,7 @@ void rh_verdict_scene(const struct rh_view *view, size_t scene, FILE *to)
 		fprintf(to, "No backend is shown to be faster than %s here\n",
 			view->brands[view->baseline].spec);
 	for (size_t i = 0; i < count; i++) {
-		say_entry(view, &list[i], to);
+		say_entry(view, scene, &list[i], to);
 		if (i == 0)
 			say_ties(view, list, count, to);
 	}
