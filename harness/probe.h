@@ -82,6 +82,7 @@ struct rh_probe {
 	int (*drained)(struct rh_probe_run *run, struct rh_err *err);
 	int (*closed)(struct rh_probe_run *run, struct rh_err *err);
 	void (*release)(struct rh_probe_run *run);
+	const char *died;		/* own pass: what it means that its worker died; NULL = nothing */
 	/* After the table of times: what it says about the trials of one place (like: any trial
 	 * of it). Prints nothing when nothing was measured. */
 	void (*print)(const struct rh_result *result, const struct rh_trial *like, FILE *to,

@@ -214,4 +214,5 @@ const struct rh_probe rh_probe_callgrind = {
 	.closed = closed,
 	.release = release,
 	.print = print,
+	.died = "no instruction tier for this allocator",
 };

@@ -345,8 +345,11 @@ void rh_run_pass(const struct rh_run_config *config, struct rh_result *result,
 				 .own_pass = probe, .pass = pass };
 	struct rh_err err = { 0 };
 
-	if (live_with_probes(&run, trial, &err) < 0)
+	if (live_with_probes(&run, trial, &err) < 0) {
+		if (probe->died)
+			rh_err_prefix(&err, "%s", probe->died);
 		rh_probe_failed(result, probe, (int)trial->backend, &err);
+	}
 	free(life.segments);
 	rh_worker_end(&run.worker);
 }

@@ -194,8 +194,10 @@ static void print_remarks(const struct rh_result *result, FILE *to, bool markdow
 				rh_status_names[backend->status], backend->why);
 	}
 	for (size_t i = 0; i < result->absent_count; i++)
-		fprintf(to, "%s%s not measured: %s\n", mark, result->absent[i].metric,
-			result->absent[i].why);
+		fprintf(to, "%s%s%s%s not measured: %s\n", mark, result->absent[i].metric,
+			result->absent[i].backend < 0 ? "" : " of ",
+			result->absent[i].backend < 0 ? "" :
+			result->backends[result->absent[i].backend].text, result->absent[i].why);
 	for (size_t i = 0; i < result->warning_count; i++)
 		fprintf(to, "%snote: %s\n", mark, result->warnings[i]);
 }

@@ -3,8 +3,9 @@
  *
  * A bump allocator over one reserved region; free keeps everything. A request of exactly
  * ODD_BYTES (odd_malloc.h) does what REHEAP_ODD says: loop, abort, segv, overlap (hands
- * out the block before once more), unaligned, null. calloc of ODD_BYTES with "dirty" is not
- * zero. Anything else, and everything without REHEAP_ODD, is honest.
+ * out the block before once more), unaligned, null, valgrind (abort there). calloc of
+ * ODD_BYTES with "dirty" is not zero. Anything else, and everything without REHEAP_ODD, is
+ * honest.
  */
 #include <errno.h>
 #include <signal.h>
@@ -69,6 +70,12 @@ static void *odd(size_t size)
 			pause();
 	if (strcmp(what, "abort") == 0) {
 		static const char words[] = "odd_malloc: asked to abort\n";
+
+		if (write(2, words, sizeof(words) - 1) > 0)
+			abort();
+	}
+	if (strcmp(what, "valgrind") == 0 && strstr(getenv("LD_PRELOAD"), "vgpreload")) {
+		static const char words[] = "odd_malloc: not under valgrind\n";
 
 		if (write(2, words, sizeof(words) - 1) > 0)
 			abort();

@@ -1,0 +1,570 @@
+/*
+ * test_counters.c - who counts what: counters that a test makes up, the kernel's own, and
+ * callgrind and surveys of blocks on backends whose cache lines are known.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <sys/wait.h>
+
+#include "harness/counters.h"
+#include "harness/probe.h"
+#include "harness/test/odd_malloc.h"
+#include "harness/test/worker_kit.h"
+
+static const char *packing(const char *knobs)
+{
+	static char spec[2][4300];
+	static int turn;
+	int dir_bytes = (int)(strrchr(odd_path, '/') - odd_path);
+
+	turn ^= 1;
+	snprintf(spec[turn], sizeof(spec[0]), "%.*s/packing.so%s", dir_bytes, odd_path, knobs);
+	return spec[turn];
+}
+
+static double median(const struct rh_result *result, uint32_t backend, const char *name)
+{
+	const struct rh_trial *trial = &result->trials[0];
+	const struct rh_metric *metric = rh_result_metric(result, 0, backend, trial->lanes,
+							  trial->copies, name);
+
+	if (!metric)
+		fail_msg("%s was not measured for %s", name, result->backends[backend].text);
+	return metric->interval.median;
+}
+
+static const struct rh_metric *metric_of(const struct rh_result *result, const char *name)
+{
+	return rh_result_metric(result, 0, 0, result->trials[0].lanes, result->trials[0].copies,
+				name);
+}
+
+static const char *why_absent(const struct rh_result *result, const char *metric)
+{
+	for (size_t i = 0; i < result->absent_count; i++)
+		if (strcmp(result->absent[i].metric, metric) == 0)
+			return result->absent[i].why;
+	return NULL;
+}
+
+/* ---- a source made up ---- */
+
+/* Counts `counts` for every event of a set, whatever the thread does. Events have the name of
+ * the counter; "refused" does not open. */
+struct rh_counter_set {
+	unsigned count;
+	const char *event[RH_COUNT_SET_MAX];
+};
+
+static struct {
+	bool hardware;			/* has a PMU */
+	bool wild;			/* instructions run wild on threads of workers */
+	unsigned sets, open;
+	pid_t threads[64];
+} fake;
+
+static int fake_open(struct rh_err *err)
+{
+	(void)err;
+	return 0;
+}
+
+static const char *const *fake_chain(enum rh_counter counter, enum rh_cpu_family family)
+{
+	static const char *chains[RH_COUNTERS][4];
+	const char **chain = chains[counter];
+
+	(void)family;
+	chain[0] = "refused";
+	chain[1] = "stands still";
+	chain[2] = fake.hardware || counter >= RH_COUNT_HARDWARE ? rh_counter_names[counter] : NULL;
+	chain[3] = NULL;
+	return chain;
+}
+
+static int fake_start(struct rh_counter_set **set, const char *const *events, unsigned count,
+		      pid_t thread, struct rh_err *err)
+{
+	if (strcmp(events[0], "refused") == 0)
+		return rh_fail(err, RH_ABSENT, "made up");
+	assert_true(thread > 0);
+	assert_true(count <= RH_COUNT_HW_MAX);
+	*set = calloc(1, sizeof(**set));
+	(*set)->count = count;
+	memcpy((*set)->event, events, count * sizeof(*events));
+	if (fake.sets < 64)
+		fake.threads[fake.sets] = thread;
+	fake.sets++;
+	fake.open++;
+	return 0;
+}
+
+static uint64_t fake_count(const char *event)
+{
+	uint64_t least, most;
+
+	for (int c = 0; c < RH_COUNTERS; c++) {
+		if (strcmp(event, rh_counter_names[c]) != 0)
+			continue;
+		rh_counter_bounds((enum rh_counter)c, &least, &most);
+		/* Two instructions a cycle, unless they run wild. */
+		return c == RH_COUNT_CYCLES ? 5 * least :
+		       fake.wild && c == RH_COUNT_INSTRUCTIONS ? most : least + 1;
+	}
+	return 0;
+}
+
+static int fake_stop(struct rh_counter_set *set, uint64_t *values, struct rh_err *err)
+{
+	(void)err;
+	for (unsigned i = 0; values && i < set->count; i++)
+		values[i] = fake_count(set->event[i]);
+	free(set);
+	fake.open--;
+	return 0;
+}
+
+static const struct rh_counter_source with_pmu = { "fake", fake_open, fake_chain, fake_start,
+						   fake_stop };
+static const struct rh_counter_source without_pmu = { "fake", fake_open, fake_chain, fake_start,
+						      fake_stop };
+
+/* ---- proofs ---- */
+
+static void the_first_plausible_event_counts(void **state)
+{
+	struct rh_counter_proof proof[RH_COUNTERS];
+
+	(void)state;
+	fake.hardware = true;
+	rh_counters_prove(&with_pmu, proof);
+	for (int c = 0; c < RH_COUNTERS; c++) {
+		uint64_t least, most;
+
+		rh_counter_bounds((enum rh_counter)c, &least, &most);
+		assert_true(least <= most);
+		assert_non_null(proof[c].event);
+		/* "stands still" counts 0, which is enough where nothing has to happen. */
+		assert_string_equal(proof[c].event, least ? rh_counter_names[c] : "stands still");
+		assert_has(proof[c].why, "refused: made up");
+	}
+	assert_has(proof[RH_COUNT_L1D_MISSES].why, "stands still: counted 0 where at least");
+	fake.hardware = false;
+	rh_counters_prove(&without_pmu, proof);
+	assert_null(proof[RH_COUNT_L1D_MISSES].event);
+	assert_non_null(proof[RH_COUNT_TASK_CLOCK].event);
+	assert_int_equal(fake.open, 0);
+}
+
+static int broken_open(struct rh_err *err)
+{
+	return rh_fail(err, RH_ABSENT, "no such library");
+}
+
+static void a_source_that_does_not_open_says_why(void **state)
+{
+	static const struct rh_counter_source broken = { "broken", broken_open, fake_chain,
+							 fake_start, fake_stop };
+	struct rh_counter_proof proof[RH_COUNTERS];
+
+	(void)state;
+	rh_counters_prove(&broken, proof);
+	for (int c = 0; c < RH_COUNTERS; c++) {
+		assert_null(proof[c].event);
+		assert_string_equal(proof[c].why, "no such library");
+	}
+}
+
+static void refusals_have_words(void **state)
+{
+	char text[200];
+
+	(void)state;
+	rh_counters_perf_why(EACCES, 4, text, sizeof(text));
+	assert_has(text, "perf_event_paranoid is 4");
+	assert_has(text, "sysctl");
+	rh_counters_perf_why(EPERM, 2, text, sizeof(text));
+	assert_has(text, "container");
+	rh_counters_perf_why(EACCES, -9, text, sizeof(text));
+	assert_null(strstr(text, "paranoid is"));
+	rh_counters_perf_why(ENOENT, 2, text, sizeof(text));
+	assert_has(text, "does not have it");
+	rh_counters_perf_why(ENOSYS, 2, text, sizeof(text));
+	assert_has(text, "blocked");
+	rh_counters_perf_why(ESRCH, 2, text, sizeof(text));
+	assert_has(text, "ended");
+	rh_counters_perf_why(EMFILE, 2, text, sizeof(text));
+	assert_has(text, strerror(EMFILE));
+}
+
+/* The kernel counts page faults of a thread; a stranger may not count its switches. */
+static void the_kernel_counts_and_refuses(void **state)
+{
+	const struct rh_counter_proof *proof = rh_counters_proven(&rh_counters_perf);
+	const char *event = "context-switches";
+	struct rh_counter_set *set;
+	struct rh_err err = { 0 };
+	int status;
+	pid_t child;
+
+	(void)state;
+	if (!proof[RH_COUNT_PAGE_FAULTS].event)
+		skip();		/* a container without perf events */
+	assert_true(proof[RH_COUNT_PAGE_FAULTS].value >= 2048);
+	if (getuid() != 0)
+		skip();
+	child = fork();
+	if (child == 0) {
+		bool refused = setuid(65534) == 0 &&
+			       rh_counters_perf.start(&set, &event, 1, getpid(), &err) < 0;
+		int fd = open("/proc/sys/kernel/perf_event_paranoid", O_RDONLY);
+		char level = '0';
+
+		if (read(fd, &level, 1) < 0 || level < '2')
+			_exit(0);
+		_exit(refused && strstr(err.text, "not permitted") ? 0 : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* ---- through a run ---- */
+
+static void every_lane_is_counted(void **state)
+{
+	struct rh_run_config config = config_of("null");
+	struct rh_result result;
+	json_t *events;
+	uint64_t least, most;
+
+	(void)state;
+	make_mixed(3, 200);
+	fake.hardware = true;
+	fake.sets = 0;
+	config.probes = "counters";
+	config.counter_source = &with_pmu;
+	run(&config, &result);
+	all_ok(&result);
+	assert_int_equal(result.exit, RH_OK);
+	assert_null(metric_of(&result, "counters.ir_per_event"));
+	events = json_object_get(json_object_get(result.trials[0].probes, "counters"), "events");
+	for (int c = 0; c < RH_COUNTERS; c++) {
+		json_t *row = json_object_get(events, rh_counter_names[c]);
+		json_t *lanes = json_object_get(row, "lanes");
+
+		rh_counter_bounds((enum rh_counter)c, &least, &most);
+		if (!least)
+			continue;
+		least = fake_count(rh_counter_names[c]) - 1;
+		assert_int_equal(json_array_size(lanes), 3);
+		assert_int_equal(json_integer_value(json_object_get(row, "total")),
+				 3 * (least + 1));
+		assert_string_equal(json_string_value(json_object_get(row, "source")),
+				    c < RH_COUNT_HARDWARE ? "hw" : "sw");
+	}
+	rh_counter_bounds(RH_COUNT_L1D_MISSES, &least, &most);
+	assert_true(median(&result, 0, "counters.l1d_misses_per_event") ==
+		    3.0 * (double)(least + 1) / (double)result.trials[0].events);
+	assert_string_equal(metric_of(&result, "counters.l1d_misses_per_event")->source, "hw");
+	assert_int_equal(fake.open, 0);
+	done(&config, &result);
+}
+
+static void absurd_counts_are_no_result(void **state)
+{
+	struct rh_run_config config = config_of("null");
+	struct rh_result result;
+
+	(void)state;
+	make_mixed(1, 200);
+	fake.hardware = fake.wild = true;
+	config.probes = "counters";
+	config.counter_source = &with_pmu;
+	run(&config, &result);
+	fake.wild = false;
+	assert_null(metric_of(&result, "counters.instructions_per_event"));
+	assert_non_null(metric_of(&result, "counters.llc_misses_per_event"));
+	assert_has(why_absent(&result, "counters"), "miscounts");
+	assert_int_equal(result.exit, RH_PARTIAL);
+	assert_int_equal(fake.open, 0);
+	done(&config, &result);
+}
+
+/* Recorded threads that end take a set with them, and the new thread gets one. */
+static void new_threads_are_counted_too(void **state)
+{
+	struct rh_run_config config = config_of("null");
+	struct rh_result result;
+	struct maker m;
+	bool same = true;
+
+	(void)state;
+	make_open(&m);
+	for (uint32_t lane = 0; lane < 4; lane++) {
+		put(&m, (struct rh_event){ .kind = RH_EV_LANE_START, .lane = lane });
+		for (unsigned i = 0; i < 40000; i++)
+			release(&m, lane, alloc(&m, lane, 32));
+		put(&m, (struct rh_event){ .kind = RH_EV_LANE_STOP, .lane = lane });
+	}
+	make_close(&m);
+	fake.hardware = false;
+	fake.sets = 0;
+	config.probes = "counters";
+	config.counters = "perf";
+	config.counter_source = &without_pmu;
+	run(&config, &result);
+	all_ok(&result);
+	assert_int_equal(result.trials[0].lanes, 1);
+	/* Sets of proofs count, too: there are more than one and their threads differ. */
+	assert_true(fake.sets >= 2);
+	for (unsigned i = 1; i < fake.sets && i < 64; i++)
+		same &= fake.threads[i] == fake.threads[0];
+	assert_false(same);
+	assert_int_equal(fake.open, 0);
+	assert_int_equal(result.exit, RH_PARTIAL);
+	assert_non_null(why_absent(&result, "counters.hw"));
+	done(&config, &result);
+}
+
+static void wrong_words_are_usage(void **state)
+{
+	struct rh_run_config config = config_of("null");
+	struct rh_result result;
+	struct rh_err err = { 0 };
+
+	(void)state;
+	config.counters = "abacus";
+	assert_int_equal(try_run(&config, &result, &err), -1);
+	assert_int_equal(err.code, RH_USAGE);
+	assert_has(err.text, "abacus");
+	done(&config, &result);
+}
+
+/* ---- callgrind ---- */
+
+static void need_valgrind(void)
+{
+	if (access("/usr/bin/valgrind", X_OK) < 0)
+		skip();
+}
+
+static void count_run(const char *backends, struct rh_run_config *config, struct rh_result *result)
+{
+	*config = config_of(backends);
+	config->probes = "time";
+	config->counters = "callgrind";
+	run(config, result);
+	all_ok(result);
+}
+
+/* 4096 bytes walked per allocation are 64 lines of an array of four times the last level:
+ * 64 misses more in both caches, and nothing else differs. */
+static void what_walks_an_array_misses(void **state)
+{
+	static const char *const names[] = { "counters.d1_misses_per_event",
+					     "counters.ll_misses_per_event" };
+	struct rh_run_config config;
+	struct rh_result result;
+	char backends[9000];
+	struct maker m;
+
+	(void)state;
+	need_valgrind();
+	make_open(&m);
+	for (unsigned i = 0; i < 4000; i++)
+		release(&m, 0, alloc(&m, 0, 48));
+	make_close(&m);
+	snprintf(backends, sizeof(backends), "%s,%s", packing(""), packing(":walk=4096"));
+	count_run(backends, &config, &result);
+	for (int i = 0; i < 2; i++) {
+		double more = median(&result, 1, names[i]) - median(&result, 0, names[i]);
+
+		/* Half of the events are allocations. */
+		assert_true(more > 0.97 * 32 && more < 1.03 * 32);
+		assert_string_equal(metric_of(&result, names[i])->source, "sim");
+	}
+	assert_true(median(&result, 1, "counters.ir_per_event") >
+		    median(&result, 0, "counters.ir_per_event") + 64);
+	done(&config, &result);
+}
+
+static json_int_t total_of(const struct rh_result *result, const char *event)
+{
+	json_t *callgrind = json_object_get(trial_of(result, "libc")->probes, "callgrind");
+
+	return json_integer_value(json_object_get(json_object_get(callgrind, "totals"), event));
+}
+
+static void the_same_twice(void **state)
+{
+	struct rh_run_config config;
+	struct rh_result first, second;
+	json_t *callgrind;
+
+	(void)state;
+	need_valgrind();
+	make_mixed(1, 1000);
+	count_run("libc", &config, &first);
+	rh_run_config_free(&config);
+	count_run("libc", &config, &second);
+	assert_true(total_of(&first, "Ir") > 0);
+	assert_int_equal(total_of(&first, "Ir"), total_of(&second, "Ir"));
+	assert_int_equal(total_of(&first, "Ge"), total_of(&second, "Ge"));
+	/* What the kernel put on the stack moves a line now and then. */
+	assert_true(llabs(total_of(&first, "D1mr") - total_of(&second, "D1mr")) * 500 <=
+		    total_of(&first, "D1mr"));
+	callgrind = json_object_get(trial_of(&first, "libc")->probes, "callgrind");
+	assert_true(json_is_false(json_object_get(callgrind, "shortened")));
+	assert_true(json_array_size(json_object_get(callgrind, "functions")) > 2);
+	rh_result_free(&first);
+	done(&config, &second);
+}
+
+/* Longer than the tier takes: it ends early, its drain still agrees with the trace. */
+static void long_traces_are_cut(void **state)
+{
+	struct rh_run_config config;
+	struct rh_result result;
+	json_t *callgrind;
+	struct maker m;
+
+	(void)state;
+	need_valgrind();
+	make_open(&m);
+	for (unsigned i = 0; i < 350000; i++) {
+		uint64_t id = alloc(&m, i % 2, 24);
+
+		if (i % 100)
+			release(&m, i % 2, id);
+	}
+	make_close(&m);
+	count_run("null", &config, &result);
+	callgrind = json_object_get(trial_of(&result, "null")->probes, "callgrind");
+	assert_true(json_is_true(json_object_get(callgrind, "shortened")));
+	assert_true(json_integer_value(json_object_get(callgrind, "events")) >= 500000);
+	assert_true(json_integer_value(json_object_get(callgrind, "events")) < 696500);
+	done(&config, &result);
+}
+
+/* An allocator that works, but not under valgrind. */
+static void what_dies_under_valgrind_is_absent(void **state)
+{
+	struct rh_run_config config = config_of(odd_path);
+	struct rh_result result;
+	struct maker m;
+
+	(void)state;
+	need_valgrind();
+	make_open(&m);
+	for (unsigned i = 0; i < 100; i++)
+		alloc(&m, 0, i == 50 ? ODD_BYTES : 100);
+	make_close(&m);
+	config.counters = "callgrind";
+	setenv("REHEAP_ODD", "valgrind", 1);
+	run(&config, &result);
+	unsetenv("REHEAP_ODD");
+	all_ok(&result);
+	assert_null(metric_of(&result, "counters.ir_per_event"));
+	assert_non_null(metric_of(&result, "time.ns_per_event"));
+	assert_has(why_absent(&result, "callgrind"), "no instruction tier for this allocator");
+	assert_has(why_absent(&result, "callgrind"), "not under valgrind");
+	assert_int_equal(result.exit, RH_PARTIAL);
+	done(&config, &result);
+}
+
+/* ---- blocks and memory ---- */
+
+/* Lane 0 and lane 1 in strict turns, by blocks that the other frees: each round takes four
+ * steps of 16 bytes, of which the first and the third stay. */
+static void make_turns(unsigned rounds)
+{
+	struct maker m;
+
+	make_open(&m);
+	for (unsigned i = 0; i < rounds; i++) {
+		uint64_t baton;
+
+		alloc(&m, 0, 16);
+		baton = alloc(&m, 0, 16);
+		release(&m, 1, baton);
+		alloc(&m, 1, 16);
+		baton = alloc(&m, 1, 16);
+		release(&m, 0, baton);
+	}
+	make_close(&m);
+}
+
+static void two_lanes_in_a_line_are_seen(void **state)
+{
+	struct rh_run_config config;
+	struct rh_result result;
+	char backends[9000];
+	json_t *blocks;
+
+	(void)state;
+	make_turns(2000);
+	snprintf(backends, sizeof(backends), "%s,%s", packing(":round=4"), packing(":from=lane"));
+	config = config_of(backends);
+	config.probes = "blocks";
+	run(&config, &result);
+	all_ok(&result);
+	assert_true(median(&result, 0, "memory.false_sharing") == 1.0);
+	assert_true(median(&result, 1, "memory.false_sharing") == 0.0);
+	assert_true(median(&result, 0, "memory.internal_waste") == 0.25);
+	blocks = json_object_get(result.trials[0].backend == 0 ? result.trials[0].probes :
+				 result.trials[1].backend == 0 ? result.trials[1].probes :
+				 result.trials[2].probes, "blocks");
+	assert_int_equal(json_integer_value(json_array_get(json_object_get(blocks, "objects"),
+							   json_array_size(json_object_get(
+							   blocks, "objects")) - 1)), 4000);
+	assert_int_equal(json_integer_value(json_array_get(json_object_get(blocks, "lines"),
+							   json_array_size(json_object_get(
+							   blocks, "lines")) - 1)), 2000);
+	/* It gave exactly what was asked for, or does not tell: that is no waste of 0. */
+	assert_has(why_absent(&result, "blocks"), "does not tell");
+	done(&config, &result);
+}
+
+/* The harness's own pages are in no figure: the null floor, which has only those, shows none. */
+static void the_null_run_shows_nothing(void **state)
+{
+	struct rh_run_config config = config_of("null,libc");
+	struct rh_result result;
+
+	(void)state;
+	make_mixed(2, 500);
+	run(&config, &result);
+	all_ok(&result);
+	assert_true(median(&result, 0, "memory.rss_start_bytes") == 0);
+	assert_true(median(&result, 0, "memory.rss_peak_bytes") <= 64 << 10);
+	assert_true(median(&result, 0, "memory.reserved_peak_bytes") <= 64 << 10);
+	assert_true(median(&result, 1, "memory.rss_peak_bytes") > 64 << 10);
+	assert_true(median(&result, 1, "memory.reserved_peak_bytes") >=
+		    median(&result, 1, "memory.rss_peak_bytes"));
+	assert_true(median(&result, 1, "memory.retained_share") <= 1.0);
+	assert_true(trial_of(&result, "libc")->segments[0].pss_bytes > 0);
+	done(&config, &result);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_first_plausible_event_counts),
+		cmocka_unit_test(a_source_that_does_not_open_says_why),
+		cmocka_unit_test(refusals_have_words),
+		cmocka_unit_test(the_kernel_counts_and_refuses),
+		cmocka_unit_test(every_lane_is_counted),
+		cmocka_unit_test(absurd_counts_are_no_result),
+		cmocka_unit_test(new_threads_are_counted_too),
+		cmocka_unit_test(wrong_words_are_usage),
+		cmocka_unit_test(what_walks_an_array_misses),
+		cmocka_unit_test(the_same_twice),
+		cmocka_unit_test(long_traces_are_cut),
+		cmocka_unit_test(what_dies_under_valgrind_is_absent),
+		cmocka_unit_test(two_lanes_in_a_line_are_seen),
+		cmocka_unit_test(the_null_run_shows_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
