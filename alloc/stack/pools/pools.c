@@ -11,12 +11,12 @@
  *	copystack	growth and shrinking		copy.c, ../frames.c
  *	cycles		who shrinks, what is freed	world.c
  *
- * spawn, 25 instructions and two lines (of the task, of its stack) on the common path:
+ * spawn, 24 instructions and two lines (of the task, of its stack) on the common path:
  *  1. Pop the lane's list of dead tasks. Its stack has the size new ones have: write the
  *     first frame. Done.
  *  2. List empty: up to 32 from the global list, else a new task (task.c).
  *  3. No stack, or one of another size: from the lane's cache, else the pool, else pages.
- * exit, 16 instructions and the task's line: push it on the list, stack and all.
+ * exit, 14 instructions and the task's line: push it on the list, stack and all.
  * call: a frame that fits is written, 5 to 7 stores; one that does not makes the stack
  * grow first.
  *
