@@ -50,10 +50,7 @@ static const char *absent_why(const struct rh_run_config *config, char *text, si
 {
 	(void)text;
 	(void)text_bytes;
-	if (config->verify)
-		return "--verify checks every block between the operations";
-	return config->under ? "workers run under another program, whose time would be measured" :
-			       NULL;
+	return config->verify ? "--verify checks every block between the operations" : NULL;
 }
 
 static int prepare(struct rh_probe_run *run, struct rh_err *err)
@@ -302,6 +299,8 @@ static int end(struct rh_probe_run *run, struct rh_err *err)
 			       "sampled (--sample every times all)");
 	readings_of(run, &sum->all, RH_LAT_KINDS);
 	readings_of(run, &sum->response, RH_LAT_KINDS + 1);
+	rh_probe_reading(run, "latency.ns_per_event", "ns", "own", "none",
+			 (double)run->life->wall_ns / (double)run->life->events);
 	rh_probe_reading(run, "latency.max", "ns", "own", "lower",
 			 rh_probe_ns(run, (double)sum->all.max));
 	for (int k = 0; k < RH_LAT_KINDS; k++)

@@ -45,8 +45,8 @@ static int start(struct rh_probe_run *run, struct rh_err *err)
 	struct rh_mutex_lane *lanes = rh_probe_area_of(run->worker, RH_AREA_MUTEX);
 
 	if (!run->worker->ctl->mutex_seen)
-		return rh_fail(err, RH_ABSENT, "the library that counts mutexes was not loaded into "
-			       "the worker");
+		return rh_fail(err, RH_ABSENT, "the library that counts mutexes was not loaded "
+			       "into the worker");
 	memset(lanes, 0, run->worker->ctl->seats * sizeof(*lanes));
 	return 0;
 }
@@ -90,6 +90,8 @@ static int end(struct rh_probe_run *run, struct rh_err *err)
 	double wait_ns = rh_probe_ns(run, (double)sum.wait_ticks);
 
 	(void)err;
+	rh_probe_reading(run, "mutex.ns_per_event", "ns", "own", "none",
+			 (double)run->life->wall_ns / events);
 	rh_probe_reading(run, "mutex.acquired_per_event", "count", "own", "lower",
 			 (double)sum.acquired / events);
 	rh_probe_reading(run, "mutex.contended_share", "share", "own", "lower", sum.acquired ?

@@ -68,7 +68,8 @@ void rh_quiet_check(struct rh_result *result)
 	}
 	if (reads("/sys/devices/system/cpu/intel_pstate/no_turbo", "0") ||
 	    reads("/sys/devices/system/cpu/cpufreq/boost", "1"))
-		rh_result_warn(result, "not quiet: turbo is on, clocks go with heat and neighbours");
+		rh_result_warn(result, "not quiet: turbo is on, clocks go with heat and with "
+			       "neighbours");
 	if (reads("/sys/devices/system/cpu/smt/active", "1"))
 		rh_result_warn(result, "not quiet: two threads share each core (SMT)");
 	if (!result->host.governor[0])

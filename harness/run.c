@@ -461,6 +461,9 @@ static void warn_of_host(const struct rh_run_config *config, struct rh_result *r
 	if (config->pace)
 		rh_result_warn(result, "--pace %s: times per event contain the recorded pauses",
 			       result->pace);
+	if (config->under)
+		rh_result_warn(result, "workers ran under '%s': times are its times",
+			       config->under);
 	if (config->verify)
 		rh_result_warn(result, "--verify is on: times contain its checks");
 }

@@ -299,7 +299,8 @@ static int live(struct trial_run *run, struct rh_err *err)
 	if (run_segments(run, err) < 0)
 		return -1;
 	rh_probes_end(run->probes);
-	if (config->stats && !run->own_pass && rh_worker_command(&run->worker, RH_CTL_STATS, err) < 0)
+	if (config->stats && !run->own_pass &&
+	    rh_worker_command(&run->worker, RH_CTL_STATS, err) < 0)
 		return -1;
 	keep_stats(run);
 	if (rh_worker_command(&run->worker, RH_CTL_DRAIN, err) < 0)

@@ -153,7 +153,7 @@ static void intervals_are_binomial_ranks(void **state)
 	assert_int_equal(rh_hist_interval(&sum, .5, &lo, &hi), 1);
 	assert_int_equal(lo, (469 - 1) / 50);
 	assert_int_equal(hi, (532 - 1) / 50);
-	assert_int_equal(rh_hist_interval(&sum, .99, &lo, &hi), 1);	/* ten beyond: just enough */
+	assert_int_equal(rh_hist_interval(&sum, .99, &lo, &hi), 1);	/* just ten beyond */
 	assert_int_equal(rh_hist_interval(&sum, .999, &lo, &hi), 0);
 }
 
