@@ -86,6 +86,7 @@ static int start_lane(struct replay *replay, const struct rh_event *event, struc
 	if (event->lane != replay->lane_count)
 		return rh_fail(err, RH_BUG, "lane %u starts out of turn", event->lane);
 	lane = &replay->lanes[replay->lane_count++];
+	replay->out->lanes = replay->lane_count;
 	if (replay->ops->lane_open(replay->heap, &lane->heap, err) < 0)
 		return -1;
 	before = rh_fidelity_stacks(replay);
@@ -253,7 +254,8 @@ static int open_span(struct replay *replay, const struct rh_event *event, struct
 
 	if (close_span(replay, err) < 0)
 		return -1;
-	if (replay->opts->no_layout || event->arg & 1 || kind < 2 || kind >= 2 * replay->class_count)
+	if (replay->opts->no_layout || event->arg & 1 || kind < 2 ||
+	    kind >= 2 * replay->class_count)
 		return 0;
 	replay->opening = (struct opening){
 		.open = true, .any = true, .kind = kind, .lane = event->lane,
@@ -315,9 +317,9 @@ static int cycle(struct replay *replay, const struct rh_event *event, struct rh_
 	struct lane *lane = &replay->lanes[event->lane];
 
 	if (event->kind == RH_EV_GC_BEGIN) {
+		replay->ops->gc_begin(lane->heap);	/* Go's begins once all is swept */
 		if (rh_fidelity_edge(replay, event, err) < 0)
 			return -1;
-		replay->ops->gc_begin(lane->heap);
 		replay->spec.stack.gc_begin(lane->stack);
 		return 0;
 	}

@@ -56,6 +56,7 @@ struct rh_fidelity {
 	char profile[16], backend[160], format[16];
 	uint64_t events, objects, class_right, class_differs;
 	uint64_t estimated;		/* objects whose size the trace estimates */
+	uint64_t lanes;
 	uint64_t layout;		/* slots filled to give the heap its first layout */
 	uint64_t span_allocs[2], span_frees[2];
 	uint64_t stack_allocs[FIDELITY_ORDERS][2], stack_frees[FIDELITY_ORDERS][2];

@@ -1,0 +1,3 @@
+module reheap/corpus
+
+go 1.23
