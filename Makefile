@@ -124,7 +124,8 @@ $(B)/helpers/%: ci/helpers/%.c
 $(B)/test/%.so: %.c alloc/backend.h
 	$(say) CC $<
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -I. -fPIC -shared -fvisibility=hidden $< -o $@
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -I. -fPIC -shared -fvisibility=hidden \
+	  $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $< -o $@
 PLUGINS := $(B)/test/alloc/test/skeleton_native.so $(B)/test/harness/test/odd_malloc.so $(B)/test/harness/test/locking.so \
            $(B)/test/harness/test/packing.so
 tests: all $(TESTS) $(HELPERS) $(PLUGINS)
