@@ -1,0 +1,231 @@
+#!/bin/bash
+# The gate as a user meets it: verdicts and exit codes, broken candidates, interrupts, stored
+# baselines, revisions, policies, and the snippets for CI systems, executed.
+#
+# Timing decides nothing here: where it could, several exit codes are right and the wrong one
+# is named (identical code must not fail, a slowed-down one must not pass). What must be
+# exact is asked of the deterministic tier.
+# shellcheck source=ci/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+"$reheap" gen server -o t.rht events=300000 lanes=2 heap=2M >/dev/null 2>&1
+"$reheap" gen server -o small.rht events=3000 lanes=1 heap=64K >/dev/null 2>&1
+quick=(--lanes 1 --pairs 4 --blocks 8 --no-verify)
+
+# ends_in WHAT PATTERN CODE... -- COMMAND: one of the codes, and a last line that says PATTERN
+ends_in() {
+	local what=$1 pattern=$2 codes=' ' code
+	shift 2
+	while [ "$1" != -- ]; do codes="$codes$1 "; shift; done
+	shift
+	timeout 100 "$@" >"$temp/.out" 2>"$temp/.err" </dev/null
+	code=$?
+	if [[ $codes != *" $code "* ]]; then
+		echo "# exit $code: $(head -c 600 "$temp/.err")"
+		tail -n 12 "$temp/.out" | sed 's/^/# /'
+	fi
+	ok "$what (exit $code)" test "${codes/ $code /}" != "$codes"
+	ok '  and the last line says so' bash -c "tail -n 1 '$temp/.out' | grep -q -E '^REHEAP-GATE verdict=($pattern) '"
+}
+
+ends_in 'identical code does not fail' 'pass|inconclusive' 0 3 -- "$reheap" gate t.rht \
+	--baseline libc --candidate libc "${quick[@]}" -o aa.json
+ends_in 'twice the work does not pass' 'fail|inconclusive' 1 3 -- "$reheap" gate t.rht \
+	--baseline libc --candidate slow:100%:libc "${quick[@]}" -o ab.json --junit ab.xml \
+	--markdown ab.md --plot figure --smaller-is-better ab.smaller.json --annotate
+ok 'every form is written' test -s ab.json -a -s ab.xml -a -s ab.md -a -s figure/gate.gp -a \
+	-s figure/gate.tsv -a -s ab.smaller.json
+if command -v xmllint >/dev/null; then
+	ok 'JUnit is well-formed' xmllint --noout ab.xml
+else
+	skip 'JUnit is well-formed' 'xmllint is not installed'
+fi
+ends_in 'one CPU is enough' 'pass|inconclusive' 0 3 -- taskset -c "$(taskset -pc $$ |
+	sed 's/.*: *\([0-9]*\).*/\1/')" "$reheap" gate t.rht --baseline libc --candidate libc \
+	--pairs 3 --blocks 8 --no-verify
+
+# recomputing
+for name in aa ab; do
+	want=$(sed -n 's/^ "exit": \([0-9]*\).*/\1/p' $name.json)
+	ends_in "samples of $name judged again" '[a-z]*' "$want" -- "$reheap" gate --recompute \
+		$name.json
+done
+sed 's/^ "verdict": "[a-z]*"/ "verdict": "invalid"/' aa.json >changed.json
+ends_in 'a changed verdict is noticed' invalid 5 -- "$reheap" gate --recompute changed.json
+head -c 3000 aa.json >cut.json
+ends_in 'half a document is no pass' invalid 5 -- "$reheap" gate --recompute cut.json
+ends_in 'no document is no pass' usage 2 -- "$reheap" gate --recompute none.json
+
+# words and files
+ends_in 'no baseline named' usage 2 -- "$reheap" gate t.rht --candidate libc
+ends_in 'an unknown candidate' usage 2 -- "$reheap" gate t.rht --baseline libc --candidate unicorn
+ends_in 'a baseline that is not there' no-baseline 4 -- "$reheap" gate t.rht --candidate libc \
+	--baseline ./old.so
+ends_in 'a stored baseline that is not there' no-baseline 4 -- "$reheap" gate t.rht \
+	--candidate libc --baseline none.json
+ends_in 'a trace that is not there' no-baseline 4 -- "$reheap" gate none.rht --baseline libc \
+	--candidate libc
+head -c 30000 t.rht >cut.rht
+ends_in 'a trace that was cut off' invalid 5 -- "$reheap" gate cut.rht --baseline libc \
+	--candidate libc
+ends_in 'a trace too short to decide' inconclusive 3 -- "$reheap" gate small.rht --baseline bump \
+	--candidate bump --metrics wall
+ends_in 'the same, when that shall fail' inconclusive 1 -- "$reheap" gate small.rht \
+	--baseline bump --candidate bump --inconclusive fail
+ends_in 'nothing to gate' usage 2 -- "$reheap" gate t.rht --baseline libc --candidate null
+
+# candidates that go wrong
+ends_in 'one that runs out of memory' invalid 5 -- "$reheap" gate t.rht --baseline libc \
+	--candidate failing:n=1000:libc "${quick[@]}"
+ends_in 'one that leaks' fail 1 -- "$reheap" gate t.rht --baseline libc --candidate bump \
+	--metrics rss "${quick[@]}"
+if command -v cc >/dev/null; then
+	# Serves from libc; after a while it crashes, hangs, or hands out one block for many.
+	cat >odd.c <<-'END'
+		#include <stddef.h>
+		#include <stdlib.h>
+		void *__libc_malloc(size_t);
+		void __libc_free(void *);
+		void *__libc_calloc(size_t, size_t);
+		void *__libc_realloc(void *, size_t);
+		static _Atomic int count;
+		static void *one;
+		void *malloc(size_t n)
+		{
+			if (++count > 20000 && ODD == 1)
+				abort();
+			while (count > 20000 && ODD == 2)
+				;
+			if (count > 20000 && ODD == 3 && n <= 64)
+				return one ? one : (one = __libc_malloc(64));
+			return __libc_malloc(n);
+		}
+		void free(void *p) { if (p != one) __libc_free(p); }
+		void *calloc(size_t n, size_t m) { return __libc_calloc(n, m); }
+		void *realloc(void *p, size_t n) { return __libc_realloc(p, n); }
+	END
+	for odd in 1 2 3; do
+		cc -shared -fPIC -O1 -DODD=$odd odd.c -o odd$odd.so 2>/dev/null
+	done
+	ends_in 'one that crashes' invalid 5 -- "$reheap" gate t.rht --baseline libc \
+		--candidate ./odd1.so "${quick[@]}"
+	ends_in 'one that hangs' invalid 5 -- "$reheap" gate t.rht --baseline libc \
+		--candidate ./odd2.so --timeout 2s "${quick[@]}"
+	ends_in 'one that hands out a block more than once' invalid 5 -- "$reheap" gate t.rht \
+		--baseline libc --candidate ./odd3.so --lanes 1 --pairs 4 --blocks 8
+else
+	skip 'candidates that crash and hang' 'there is no compiler'
+fi
+
+# interrupts
+"$reheap" gate t.rht --baseline libc --candidate libc --pairs 1000 --pairs-min 1000 \
+	>/dev/null 2>&1 </dev/null &
+driver=$!
+workers=
+for _ in $(seq 100); do
+	workers=$(pgrep -P $driver | tr '\n' ' ')
+	[ "$(wc -w <<<"$workers")" = 2 ] && break
+	sleep 0.1
+done
+kill -TERM $driver
+wait $driver
+code=$?
+ok "an interrupt ends it by its signal (exit $code)" test $code = 143
+left=0
+for worker in $workers; do
+	[ "$(cat "/proc/$worker/comm" 2>/dev/null)" != reheap-worker ] || left=$((left + 1))
+done
+ok 'and leaves no worker' test $left = 0
+
+# stored baselines: a busy machine may refuse to store (5), never lie
+"$reheap" gate t.rht --candidate libc --lanes 1 --save-baseline base.json --blocks 8 \
+	--threshold 20% >/dev/null 2>.err
+code=$?
+if [ $code = 0 ]; then
+	ends_in 'the same allocator against its stored baseline' 'pass|inconclusive' 0 3 -- \
+		"$reheap" gate t.rht --lanes 1 --candidate libc --baseline base.json --blocks 8 \
+		--threshold 20%
+	sed 's/"cpu": "[^"]*"/"cpu": "another"/' base.json >other.json
+	ends_in 'a baseline from another machine' no-baseline 4 -- "$reheap" gate t.rht --lanes 1 \
+		--candidate libc --baseline other.json
+	ends_in 'a baseline of another trace' no-baseline 4 -- "$reheap" gate small.rht --lanes 1 \
+		--candidate libc --baseline base.json
+else
+	ok "a busy machine stores no baseline (exit $code)" test $code = 5
+fi
+
+# policies
+cat >policy.json <<-'END'
+	{ "schema": "reheap.policy/1", "traces": ["t.rht"], "lanes": "1",
+	  "metrics": { "wall": "50%" }, "budget": { "ns-per-event": 0.001 } }
+END
+ends_in 'a budget that is too small fails' fail 1 -- "$reheap" gate --policy policy.json \
+	--baseline libc --candidate libc --pairs 3 --blocks 8
+echo '{ "schema": "reheap.policy/1", "trace": [] }' >wrong.json
+ends_in 'a misspelt policy protects nothing' usage 2 -- "$reheap" gate --policy wrong.json \
+	--baseline libc --candidate libc
+
+# the deterministic tier
+counts=(--tier deterministic --lanes 1 --events 60000 --no-verify)
+if command -v valgrind >/dev/null; then
+	ends_in 'identical code counts the same' pass 0 -- "$reheap" gate t.rht --baseline libc \
+		--candidate libc "${counts[@]}"
+	ends_in 'a few percent more operations are counted' fail 1 -- "$reheap" gate t.rht \
+		--baseline slow:0%:libc --candidate slow:3%:libc "${counts[@]}"
+else
+	ends_in 'without valgrind the deterministic tier is no pass' invalid 5 -- "$reheap" gate \
+		t.rht --baseline libc --candidate libc "${counts[@]}"
+fi
+
+# revisions: the second one does more in every call
+if command -v git >/dev/null && command -v cc >/dev/null && command -v valgrind >/dev/null; then
+	mkdir repo
+	(
+		cd repo || exit 1
+		git init -q . && git config user.email t@example.org && git config user.name t
+		sed 's/ODD == [0-9]/0/g' ../odd.c >mine.c
+		git add mine.c && git commit -q -m one
+		sed -i 's/return __libc_malloc(n)/for (volatile int i = 0; i < 5; i++) ; &/' mine.c
+		git commit -q -a -m two
+	) >/dev/null 2>&1
+	revisions=(--repo repo --build 'cc -shared -fPIC -O1 mine.c -o mine.so' --artifact mine.so)
+	ends_in 'a revision against itself' pass 0 -- "$reheap" gate t.rht --baseline git:HEAD \
+		--candidate git:HEAD "${revisions[@]}" "${counts[@]}"
+	ends_in 'a revision with more instructions' fail 1 -- "$reheap" gate t.rht \
+		--baseline git:HEAD~1 --candidate git:HEAD "${revisions[@]}" "${counts[@]}"
+	ends_in 'a baseline that does not build' no-baseline 4 -- "$reheap" gate t.rht \
+		--baseline git:HEAD~1 --candidate git:HEAD --repo repo --build false \
+		--artifact mine.so "${counts[@]}"
+	ok 'checkouts are gone' test "$(git -C repo worktree list | wc -l)" = 1
+fi
+
+# the snippets, as the CI systems would run them
+mkdir job && cd job || exit 1
+sed -n '/^      run: |$/,$ s/^        //p' "$root/ci/github/action.yml" >github.sh
+sed -n '/^  script:$/,/^  [a-z]/ s/^    - //p' "$root/ci/gitlab/reheap-gate.yml" >gitlab.sh
+export REHEAP=$reheap BASELINE=libc CANDIDATE=slow:100%:libc TRACES=$temp/t.rht POLICY=
+export ARGUMENTS='--lanes 1 --pairs 4 --blocks 8 --no-verify' GITHUB_STEP_SUMMARY=summary.md
+export GITHUB_OUTPUT=output.txt
+bash -e -o pipefail github.sh >github.out 2>&1 </dev/null
+code=$?
+ok "the GitHub action does not pass twice the work (exit $code)" test $code = 1 -o $code = 3
+ok '  and says so in the summary, an annotation and its output' bash -c \
+	'grep -q "reheap gate" summary.md && grep -q "^::" github.out && grep -q "^verdict=" output.txt'
+bash -e gitlab.sh >gitlab.out 2>&1 </dev/null
+code=$?
+ok "the GitLab job does not pass twice the work (exit $code)" test $code = 1 -o $code = 3
+ok '  and leaves its JUnit report' test -s reheap-gate.xml
+export CANDIDATE=libc POLICY=$root/ci/policy.json TRACES=
+if [ -f "$root/traces/corpus/redis.rht" ]; then
+	bash -e gitlab.sh >gitlab.out 2>&1 </dev/null
+	code=$?
+	ok "the example of a policy works (exit $code)" test $code = 0 -o $code = 3
+else
+	skip 'the example of a policy works' 'the corpus is not here'
+fi
+cd "$temp" || exit 1
+
+# history
+ok 'gates go to the history' "$reheap" history add aa.json ab.json --db h.sqlite
+ok 'and are told' bash -c "'$reheap' history show --db h.sqlite -m 'gate.wall' | grep -q 'slow:100%:libc'"
+finish
