@@ -131,10 +131,15 @@ static void list_generators(struct list *list)
 					   .example = rh_generators[i]->stresses });
 }
 
+/* As if all were asked for: some look for what they can use only then. */
 static void list_probes(struct list *list)
 {
-	const struct rh_run_config plain = { .reps = 1 };
+	struct rh_run_config plain = { .reps = 1, .probes = "all" };
+	struct rh_result scratch = { .reps = 1 };
+	struct rh_err err;
 
+	if (rh_probes_choose(&plain, &scratch, &err) < 0)
+		return;
 	for (int i = 0; rh_probes[i]; i++) {
 		char text[300], source[64];
 		const struct rh_probe *probe = rh_probes[i];
@@ -148,6 +153,7 @@ static void list_probes(struct list *list)
 						   NULL,
 					   .example = source });
 	}
+	rh_result_free(&scratch);
 }
 
 static const struct kind {

@@ -272,7 +272,17 @@ const struct rh_command rh_cmd_replay = {
 		"\n"
 		"A worker that crashes, hangs or runs out of memory is a failed trial, "
 		"with the operation it died at, and the run goes on: exit status 1. A "
-		"backend that is not installed is listed with the reason: exit status 6.",
+		"backend that is not installed is listed with the reason: exit status 6.\n"
+		"\n"
+		"Probes measure more than time (see reheap list probes). What changes the loop or "
+		"the process - latency times single operations, mutex preloads a library that "
+		"counts - gets workers of its own after the others of its repetition, so that times "
+		"stay those of the plain loop. Every figure says where it comes from: hw, sw, sim "
+		"or own. A probe that cannot be had here is listed with the reason: exit status 6.\n"
+		"\n"
+		"With --pace open each operation is due at its recorded time, and latency counts "
+		"from there, too; with --pace think the recorded gap follows each operation. How "
+		"late operations began is told, and whether the replay could not keep pace.",
 	.examples =
 		"reheap replay app.rht --backend libc,jemalloc,mimalloc,tcmalloc -o app.json\n"
 		"reheap replay app.rht --backend ./libmine.so,libc --lanes 1,2 --reps 9\n"

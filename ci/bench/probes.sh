@@ -123,7 +123,7 @@ same_twice() {
 	for name in time.ns_per_event time.ns_per_event_net time.cpu_ns_per_event \
 		memory.rss_peak_bytes memory.retained_bytes memory.fragmentation_peak \
 		memory.faults_per_event latency.p50 latency.p90 latency.p99 latency.p99_9 \
-		latency.p99_99 latency.max locks.acquired_per_event locks.run_delay_share; do
+		latency.p99_99 latency.max locks.acquired_per_event; do
 		awk -v n="A/A $name" -v a="$(metric "$out" jemalloc $name median)" \
 			-v lo="$(metric "$out" jemalloc $name lo)" \
 			-v hi="$(metric "$out" jemalloc $name hi)" \
