@@ -133,7 +133,8 @@ const struct rh_command rh_cmd_plot = {
 		   "(how; runs alone beside its .tsv). Several results share one report. A figure "
 		   "whose data is absent is left out with a line that says why. results.csv, "
 		   "github-benchmark.json (customSmallerIsBetter) and bencher.json hold the same "
-		   "numbers for other tools.",
+		   "numbers for other tools; instructions-N-BACKEND.folded, where callgrind "
+		   "counted, the functions for a differential flame graph.",
 	.examples =
 		"reheap plot run.json -o report\n"
 		"reheap plot laptop.json server.json -o both --baseline jemalloc --format svg,pdf",

@@ -126,8 +126,8 @@ static json_t *bencher_json(const struct rh_view *view)
 	return root;
 }
 
-static int put_file(const char *dir, const char *name, const char *text, size_t bytes,
-		    struct rh_err *err)
+int rh_exports_put(const char *dir, const char *name, const char *text, size_t bytes,
+		   struct rh_err *err)
 {
 	struct rh_outfile out;
 	char path[4096];
@@ -150,7 +150,7 @@ static int put_json(const char *dir, const char *name, json_t *root, struct rh_e
 	json_decref(root);
 	if (!text)
 		return rh_fail(err, RH_BUG, "%s/%s cannot be put into JSON", dir, name);
-	result = put_file(dir, name, text, strlen(text), err);
+	result = rh_exports_put(dir, name, text, strlen(text), err);
 	free(text);
 	return result;
 }
@@ -166,9 +166,11 @@ int rh_exports_write(const struct rh_view *view, const char *dir, struct rh_err 
 		abort();
 	write_csv(view, to);
 	fclose(to);
-	result = put_file(dir, "results.csv", text, bytes, err);
+	result = rh_exports_put(dir, "results.csv", text, bytes, err);
 	free(text);
 	if (result < 0 || put_json(dir, "github-benchmark.json", github_json(view), err) < 0)
 		return -1;
-	return put_json(dir, "bencher.json", bencher_json(view), err);
+	if (put_json(dir, "bencher.json", bencher_json(view), err) < 0)
+		return -1;
+	return rh_exports_folded(view, dir, err);
 }

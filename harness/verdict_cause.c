@@ -142,7 +142,8 @@ static double contributions(const struct side *base, const struct side *cand, si
 }
 
 /* The share each part has of the difference, of all trials (`whole`, the last round) and the
- * smallest over all ways to leave one out; false when the sum ever has another sign than the verdict. */
+ * smallest over all ways to leave one out; false when the sum ever has another sign than
+ * the verdict. */
 static bool least_shares(const struct side *base, const struct side *cand, bool faster,
 			 double *whole, double *least)
 {

@@ -101,6 +101,9 @@ static int run_binary(struct rh_trace *trace, const char *path, struct rh_err *e
 const struct rh_exporter rh_exporters[] = {
 	{ .name = "binary", .summary = "the compressed form (.rht), also of a text trace",
 	  .run = run_binary },
+	{ .name = "perfetto", .summary = "JSON trace events for ui.perfetto.dev: live bytes, lanes",
+	  .loses = "single objects, sites and sizes: it is a picture, in 1000 windows",
+	  .run = rh_export_perfetto },
 	{ .name = "text", .summary = "one line per event, readable and importable again",
 	  .run = run_text },
 	{ .name = NULL }

@@ -22,6 +22,8 @@ struct rh_exporter {
 /* Ends with name NULL, sorted. */
 extern const struct rh_exporter rh_exporters[];
 
+int rh_export_perfetto(struct rh_trace *trace, const char *path, struct rh_err *err);
+
 /* The row of a name, or NULL. */
 const struct rh_exporter *rh_exporter_of(const char *name);
 
