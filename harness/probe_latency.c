@@ -69,6 +69,9 @@ static int prepare(struct rh_probe_run *run, struct rh_err *err)
 
 static int start(struct rh_probe_run *run, struct rh_err *err)
 {
+	/* What brought shifted copies to their phase is not the run's. */
+	memset(rh_probe_area_of(run->worker, RH_AREA_LATENCY), 0,
+	       run->worker->ctl->seats * sizeof(struct rh_latency_lane));
 	run->own = rh_latency_run_open();
 	return run->own ? 0 : rh_fail(err, RH_OS, "no memory for latency over the run");
 }

@@ -116,6 +116,8 @@ struct rh_result {
 	/* config */
 	uint64_t reps, seed, memory_limit;
 	uint64_t sample;		/* latency: one operation in so many */
+	double speed;			/* of --pace */
+	bool pin;
 	const char *touch, *pace, *probes;
 	bool verify;
 	uint32_t baseline;		/* index of a backend */

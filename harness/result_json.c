@@ -121,13 +121,15 @@ static json_t *make_config(const struct rh_result *result)
 	while ((word = strsep(&at, ",")))
 		if (*word)
 			json_array_append_new(probes, json_string(word));
-	return json_pack("{s:o, s:o, s:o, s:o, s:s, s:s, s:b, s:o, s:o, s:o}", "reps",
+	return json_pack("{s:o, s:o, s:o, s:o, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:f, s:b}",
+			 "reps",
 			 count(result->reps), "seed", count(result->seed), "lanes",
 			 distinct(result, true), "copies", distinct(result, false), "touch",
 			 result->touch, "pace", result->pace, "verify", result->verify, "probes",
 			 probes, "baseline",
 			 text_or_null(result->backends[result->baseline].text), "memory_limit",
-			 result->memory_limit ? count(result->memory_limit) : json_null());
+			 result->memory_limit ? count(result->memory_limit) : json_null(), "sample",
+			 count(result->sample), "speed", result->speed, "pin", result->pin);
 }
 
 static json_t *make_program(const struct rh_run_program *p)

@@ -142,6 +142,8 @@ static int choose_baseline(const char *wanted, struct rh_result *result, struct 
 
 int rh_run_prepare(struct rh_run_config *config, struct rh_result *result, struct rh_err *err)
 {
+	result->speed = config->speed > 0 ? config->speed : 1;
+	result->pin = config->pin;
 	result->sample = config->sample = config->sample ? config->sample : SAMPLE_MEAN;
 	if (rh_probes_choose(config, result, err) < 0 ||
 	    parse_numbers(config->copies, "copies", false, &config->copy_list, &config->copy_count,

@@ -148,6 +148,28 @@ static void every_operation_is_counted(void **state)
 	done(&config, &result);
 }
 
+/* Copies are brought to their phases first; that is not measured. */
+static void prerolled_operations_are_not(void **state)
+{
+	struct rh_run_config config = config_of("libc");
+	struct rh_result result;
+	const struct rh_trial *trial;
+	enum { ROUNDS = 2000 };
+
+	(void)state;
+	make_mixed(1, ROUNDS);
+	config.probes = "latency,locks";
+	config.copies = "3";
+	config.sample = 1;
+	run(&config, &result);
+	all_ok(&result);
+	trial = trial_of(&result, "libc");
+	assert_true(trial->latency->all.count +
+		    (uint64_t)whole(found(trial, "latency"), "migrated") ==
+		    3 * (ROUNDS * 9 + ROUNDS - 1));
+	done(&config, &result);
+}
+
 /* A sample is a sample: about one in N, and the same ones for every backend. */
 static void samples_are_drawn_alike(void **state)
 {
@@ -537,6 +559,7 @@ int main(void)
 		cmocka_unit_test(absent_probes_are_told),
 		cmocka_unit_test(too_many_lanes_for_histograms),
 		cmocka_unit_test(every_operation_is_counted),
+		cmocka_unit_test(prerolled_operations_are_not),
 		cmocka_unit_test(samples_are_drawn_alike),
 		cmocka_unit_test(a_known_delay_shows),
 		cmocka_unit_test(metrics_end_at_the_granularity),
