@@ -72,12 +72,14 @@ static void build_rows(const struct rh_view *view, struct rh_figures *figures,
 
 /* ---- counters: a panel for each counter ---- */
 
-static bool is_counter(const char *name)
+/* Of caches and TLBs; a branch predictor is none. */
+static bool is_miss(const char *name)
 {
-	size_t length = strlen(name);
+	static const char end[] = "_misses_per_event";
+	size_t length = strlen(name), tail = sizeof(end) - 1;
 
-	return strncmp(name, "counters.", 9) == 0 && length > 18 &&
-	       strcmp(name + length - 10, "_per_event") == 0;
+	return strncmp(name, "counters.", 9) == 0 && length > 9 + tail &&
+	       strcmp(name + length - tail, end) == 0 && !strstr(name, "branch");
 }
 
 static const char *counter_panel(const struct rh_view *view, const struct rh_metric *metric)
@@ -108,7 +110,7 @@ static void build_counters(const struct rh_view *view, struct rh_figures *figure
 		const struct rh_metric *metric = &view->metrics[i];
 		bool seen = false;
 
-		if (!is_counter(metric->name))
+		if (!is_miss(metric->name))
 			continue;
 		for (size_t j = 0; j < i && !seen; j++)
 			seen = view->metrics[j].scene == metric->scene &&

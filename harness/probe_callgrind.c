@@ -46,6 +46,9 @@ static const char *absent_why(const struct rh_run_config *config, char *text, si
 	char under[UNDER_BYTES];
 	struct rh_err err = { 0 };
 
+#ifdef RH_SANITIZE
+	return "this build carries a sanitizer, which valgrind cannot run";
+#endif
 	if (config->verify)
 		return "--verify checks every block between the operations";
 	if (config->under)

@@ -324,6 +324,86 @@ static int end(struct rh_probe_run *run, struct rh_err *err)
 	return 0;
 }
 
+/* ---- the table ---- */
+
+static const struct column { enum rh_counter counter; const char *head; } columns[] = {
+	{ RH_COUNT_INSTRUCTIONS, "instructions" }, { RH_COUNT_CYCLES, "cycles" },
+	{ RH_COUNT_L1D_MISSES, "L1D misses" }, { RH_COUNT_L2_MISSES, "L2" },
+	{ RH_COUNT_LLC_MISSES, "LLC" }, { RH_COUNT_DTLB_MISSES, "DTLB" },
+	{ RH_COUNT_BRANCH_MISSES, "branch misses" }, { RH_COUNT_PAGE_FAULTS, "faults" },
+	{ RH_COUNT_MIGRATIONS, "migrations" }, { RH_COUNT_TASK_CLOCK, "CPU ns" },
+};
+enum { COLUMNS_MAX = sizeof(columns) / sizeof(columns[0]) + 1 };
+
+static const struct rh_metric *metric_at(const struct rh_result *result,
+					 const struct rh_trial *like, uint32_t backend,
+					 enum rh_counter counter)
+{
+	return rh_result_metric(result, like->trace, backend, like->lanes, like->copies,
+				metric_names[counter]);
+}
+
+/* Only what was counted for some backend has a column. */
+static int choose_columns(const struct rh_result *result, const struct rh_trial *like,
+			  const struct column **chosen)
+{
+	int count = 0;
+
+	for (int c = 0; c < COLUMNS_MAX - 1; c++) {
+		bool any = false;
+
+		for (uint32_t b = 0; b < result->backend_count; b++)
+			any |= metric_at(result, like, b, columns[c].counter) != NULL;
+		if (any)
+			chosen[count++] = &columns[c];
+	}
+	return count;
+}
+
+/* False when nothing was counted for the backend. */
+static bool fill_row(const struct rh_result *result, const struct rh_trial *like, uint32_t backend,
+		     const struct column *const *chosen, int count, char (*cell)[RH_CELL])
+{
+	bool any = false;
+
+	snprintf(cell[0], RH_CELL, "%.60s", result->backends[backend].text);
+	for (int c = 0; c < count; c++) {
+		const struct rh_metric *metric =
+			metric_at(result, like, backend, chosen[c]->counter);
+
+		any |= metric != NULL;
+		if (metric)
+			snprintf(cell[1 + c], RH_CELL, "%.4g", metric->interval.median);
+		else
+			snprintf(cell[1 + c], RH_CELL, "-");
+	}
+	return any;
+}
+
+static void print(const struct rh_result *result, const struct rh_trial *like, FILE *to,
+		  bool markdown)
+{
+	const struct column *chosen[COLUMNS_MAX];
+	int count = choose_columns(result, like, chosen);
+	char (*cells)[RH_CELL] = calloc((result->backend_count + 1) * COLUMNS_MAX, RH_CELL);
+	size_t used = 1;
+
+	if (!cells || count == 0) {
+		free(cells);
+		return;
+	}
+	snprintf(cells[0], RH_CELL, "counted, per event");
+	for (int c = 0; c < count; c++)
+		snprintf(cells[1 + c], RH_CELL, "%s, %s", chosen[c]->head,
+			 chosen[c]->counter < RH_COUNT_HARDWARE ? "hw" : "sw");
+	for (uint32_t b = 0; b < result->backend_count; b++)
+		used += fill_row(result, like, b, chosen, count,
+				 cells + used * (size_t)(count + 1));
+	rh_print_cells(to, cells, used, count + 1, markdown);
+	fprintf(to, "\n");
+	free(cells);
+}
+
 const struct rh_probe rh_probe_counters = {
 	.name = "counters",
 	.summary = "cache misses, instructions ... of each lane by PAPI or perf; without a PMU "
@@ -337,4 +417,5 @@ const struct rh_probe rh_probe_counters = {
 	.segment = segment,
 	.end = end,
 	.release = release,
+	.print = print,
 };
