@@ -80,8 +80,8 @@ static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err
 	else if (strcmp(argv[0], "show") == 0 && argc == 1)
 		result = show(o, err);
 	else
-		result = rh_fail(err, RH_USAGE, "reheap history does 'add FILE.json...' and 'show', "
-				 "not '%s'%s", argv[0], argc > 1 ? " with operands" : "");
+		result = rh_fail(err, RH_USAGE, "reheap history does 'add FILE.json...' and "
+				 "'show', not '%s'%s", argv[0], argc > 1 ? " with operands" : "");
 	return result < 0 ? err->code : RH_OK;
 }
 

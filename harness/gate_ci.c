@@ -331,14 +331,14 @@ static void fill_smaller(const struct rh_gate *gate, FILE *to)
 			snprintf(name, sizeof(name), "%s: %s", scenario,
 				 rh_gate_metric_rows[m].name);
 			verdict_text(look, row->result[m].rule.threshold, text, sizeof(text));
-			json_array_append_new(array, json_pack("{s:s,s:s,s:f,s:f,s:s}", "name", name,
-				"unit", "ratio", "value", exp(look->median), "range",
+			json_array_append_new(array, json_pack("{s:s,s:s,s:f,s:f,s:s}",
+				"name", name, "unit", "ratio", "value", exp(look->median), "range",
 				(exp(look->hi) - exp(look->lo)) / 2, "extra", text));
 		}
 		for (size_t c = 0; c < row->count_count; c++) {
 			snprintf(name, sizeof(name), "%s: %s", scenario, row->counts[c].name);
-			json_array_append_new(array, json_pack("{s:s,s:s,s:f}", "name", name, "unit",
-				row->counts[c].unit, "value", row->counts[c].candidate));
+			json_array_append_new(array, json_pack("{s:s,s:s,s:f}", "name", name,
+				"unit", row->counts[c].unit, "value", row->counts[c].candidate));
 		}
 	}
 	dump = json_dumps(array, JSON_INDENT(1) | JSON_REAL_PRECISION(8));

@@ -172,8 +172,9 @@ static int write_script(const struct rh_gate *gate, const char *dir, size_t rows
 
 	if (!out)
 		return -1;
-	fprintf(out, "name = 'gate'\nW = %d\nH = %zu\nrows = %zu\ndropped = %d\nthreshold = %.4f\nmargin = %.4f\n"
-		"low = %.2f\nhigh = %.2f\n", WIDTH, rows * ROW + FRAME, rows, any_dropped(gate), threshold,
+	fprintf(out, "name = 'gate'\nW = %d\nH = %zu\nrows = %zu\ndropped = %d\n", WIDTH,
+		rows * ROW + FRAME, rows, any_dropped(gate));
+	fprintf(out, "threshold = %.4f\nmargin = %.4f\nlow = %.2f\nhigh = %.2f\n", threshold,
 		threshold / PART, -far, far);
 	result = copy_script(out, err);
 	if (fclose(out) != 0 && result == 0)

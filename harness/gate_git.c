@@ -59,8 +59,8 @@ static int run_in(const char *folder, const char *const *argv, struct rh_err *er
 static int check_out(struct checkout *checkout, const char *repo, const char *revision,
 		     struct rh_err *err)
 {
-	const char *const add[] = { "git", "worktree", "add", "--quiet", "--detach", checkout->folder,
-			revision, NULL };
+	const char *const add[] = { "git", "worktree", "add", "--quiet", "--detach",
+				    checkout->folder, revision, NULL };
 
 	if (revision[0] == '-' || revision[0] == '\0')
 		return rh_fail(err, RH_USAGE, "'%s' is no revision", revision);
@@ -69,7 +69,8 @@ static int check_out(struct checkout *checkout, const char *repo, const char *re
 	if (!mkdtemp(checkout->folder))
 		return rh_fail_errno(err, RH_OS, "%s cannot be made", checkout->folder);
 	if (run_in(repo, add, err) < 0)
-		return rh_err_prefix(err, "revision %s of %s cannot be checked out", revision, repo);
+		return rh_err_prefix(err, "revision %s of %s cannot be checked out", revision,
+				     repo);
 	return 0;
 }
 
@@ -131,7 +132,8 @@ void rh_gate_revisions_end(void)
 {
 	for (int s = 0; s < 2; s++) {
 		struct checkout *checkout = &checkouts[s];
-		const char *const drop[] = { "git", "worktree", "remove", "--force", checkout->folder, NULL };
+		const char *const drop[] = { "git", "worktree", "remove", "--force",
+					     checkout->folder, NULL };
 		struct rh_err ignored;
 
 		if (!checkout->folder[0])

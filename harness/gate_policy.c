@@ -142,7 +142,8 @@ static int read_traces(json_t *array, const char *path, struct rh_gate_config *c
 	return 0;
 }
 
-static int word_of(const json_t *value, const char *key, const char *const *words, struct rh_err *err)
+static int word_of(const json_t *value, const char *key, const char *const *words,
+		   struct rh_err *err)
 {
 	for (int i = 0; json_is_string(value) && words[i]; i++)
 		if (strcmp(words[i], json_string_value(value)) == 0)

@@ -129,7 +129,8 @@ static void print_counts(const struct rh_gate_scenario *scenario, FILE *to)
 		else
 			fprintf(to, "%9s ", "-");
 		if (row->limit > 0)
-			fprintf(to, "%+6.1f %%  %s", 100 * row->limit, row->failed ? "fail" : "pass");
+			fprintf(to, "%+6.1f %%  %s", 100 * row->limit,
+				row->failed ? "fail" : "pass");
 		else
 			fprintf(to, "%8s  reported", "");
 		fprintf(to, "  (%s)\n", row->unit);
@@ -173,8 +174,8 @@ void rh_gate_print(const struct rh_gate *gate, FILE *to)
 		fprintf(to, "\n");
 	}
 	if (gate->config.tier != RH_TIER_DETERMINISTIC)
-		fprintf(to, "Changes are medians of paired ratios. FAIL: the interval is beyond half "
-			"the limit; PASS: short of it.\n");
+		fprintf(to, "Changes are medians of paired ratios. FAIL: the interval is beyond "
+			"half the limit; PASS: short of it.\n");
 	for (size_t i = 0; i < gate->warning_count; i++)
 		fprintf(to, "note: %s\n", gate->warnings[i]);
 }

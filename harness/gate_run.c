@@ -477,8 +477,8 @@ static void warn_of_host(struct rh_gate *gate)
 		rh_gate_warn(gate, "clock is %s: %s", gate->clock.name, gate->clock.why);
 	if (a->heap_build_id[0] && strcmp(a->heap_build_id, b->heap_build_id) == 0 &&
 	    strcmp(a->spec->text, b->spec->text) == 0)
-		rh_gate_warn(gate, "baseline and candidate are the same build (%.12s): this run can "
-			     "only show that the gate does not cry wolf", a->heap_build_id);
+		rh_gate_warn(gate, "baseline and candidate are the same build (%.12s): this run "
+			     "can only show that the gate does not cry wolf", a->heap_build_id);
 	for (size_t i = 0; i < gate->scenario_count; i++)
 		if (gate->scenarios[i].lanes > gate->host.cpus_allowed)
 			rh_gate_warn(gate, "%s: %u lanes on %u CPUs: times contain the scheduler's "

@@ -154,8 +154,8 @@ static void report(const struct self *self)
 		const struct score *score = &self->score[k];
 		double n = score->count ? (double)score->count : NAN;
 
-		printf("  %-28s %zu gates: %zu fail, %zu pass, %zu inconclusive, %zu invalid; ratio "
-		       "%.3f, %.1f pairs, %.1f s a gate (most %.1f s)\n",
+		printf("  %-28s %zu gates: %zu fail, %zu pass, %zu inconclusive, %zu invalid; "
+		       "ratio %.3f, %.1f pairs, %.1f s a gate (most %.1f s)\n",
 		       k == SAME ? "against itself" : "with more operations", score->count,
 		       score->verdicts[RH_GATE_FAIL], score->verdicts[RH_GATE_PASS],
 		       score->verdicts[RH_GATE_INCONCLUSIVE], score->verdicts[RH_GATE_INVALID],
@@ -220,8 +220,8 @@ int rh_gate_recompute(const struct rh_gate_opts *o, struct rh_gate *gate,
 		return -1;
 	rh_gate_judge(gate);
 	if (gate->verdict != stored)
-		return rh_fail(err, RH_INVALID, "%s states the verdict %s, but its samples say %s: it "
-			       "was changed, or judged by another rule", o->recompute,
+		return rh_fail(err, RH_INVALID, "%s states the verdict %s, but its samples say %s: "
+			       "it was changed, or judged by another rule", o->recompute,
 			       rh_gate_verdict_name(stored), rh_gate_verdict_name(gate->verdict));
 	return 0;
 }

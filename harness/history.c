@@ -283,10 +283,11 @@ static sqlite3_stmt *select_rows(struct rh_history *history, const struct rh_his
 				 struct rh_err *err)
 {
 	static const char sql[] =
-		"SELECT n.trace, n.lanes, n.copies, n.backend, n.metric, n.unit, n.value, n.lo, n.hi,"
-		" d.started, d.tool, n.sha256, d.host FROM number n JOIN document d "
-		"ON d.id = n.document WHERE n.metric LIKE ?1 AND n.backend LIKE ?2 AND n.trace LIKE ?3"
-		" ORDER BY n.metric, n.trace, n.sha256, n.lanes, n.copies, n.backend, d.started, d.id";
+		"SELECT n.trace, n.lanes, n.copies, n.backend, n.metric, n.unit, n.value, n.lo, "
+		"n.hi, d.started, d.tool, n.sha256, d.host FROM number n JOIN document d "
+		"ON d.id = n.document WHERE n.metric LIKE ?1 AND n.backend LIKE ?2 AND n.trace "
+		"LIKE ?3 ORDER BY n.metric, n.trace, n.sha256, n.lanes, n.copies, n.backend, "
+		"d.started, d.id";
 	sqlite3_stmt *rows;
 
 	if (sqlite3_prepare_v2(history->db, sql, -1, &rows, NULL) != SQLITE_OK) {
@@ -345,8 +346,8 @@ int rh_history_show(struct rh_history *history, const struct rh_history_pick *pi
 				show_series(name, values, count, to);
 			count = 0;
 			snprintf(last, sizeof(last), "%s", key);
-			snprintf(name, sizeof(name), "%s [%s], %s, %s lanes x %s, %s", column(rows, 4),
-				 column(rows, 5), column(rows, 0), column(rows, 1),
+			snprintf(name, sizeof(name), "%s [%s], %s, %s lanes x %s, %s",
+				 column(rows, 4), column(rows, 5), column(rows, 0), column(rows, 1),
 				 column(rows, 2), column(rows, 3));
 		}
 		*(double *)rh_grow(&values, &count, sizeof(double)) = sqlite3_column_double(rows,
@@ -401,8 +402,10 @@ static void export_json(sqlite3_stmt *rows, FILE *to)
 			int type = sqlite3_column_type(rows, i);
 
 			json_object_set_new(object, columns[i],
-				type == SQLITE_INTEGER ? json_integer(sqlite3_column_int64(rows, i)) :
-				type == SQLITE_FLOAT ? json_real(sqlite3_column_double(rows, i)) :
+				type == SQLITE_INTEGER ?
+				json_integer(sqlite3_column_int64(rows, i)) :
+				type == SQLITE_FLOAT ?
+				json_real(sqlite3_column_double(rows, i)) :
 				type == SQLITE_NULL ? json_null() : json_string(column(rows, i)));
 		}
 		fputs(between, to);

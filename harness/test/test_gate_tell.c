@@ -160,7 +160,8 @@ static void wrong_documents_are_refused(void **state)
 		"", "{", "[]", "{}", "{\"schema\":\"reheap.gate/2\"}",
 		"{\"schema\":\"reheap.gate/1\"}",
 		"{\"schema\":\"reheap.gate/1\",\"rule\":{},\"verdict\":\"pass\",\"scenarios\":[]}",
-		"{\"schema\":\"reheap.gate/1\",\"rule\":{},\"verdict\":\"fine\",\"scenarios\":[{}]}",
+		"{\"schema\":\"reheap.gate/1\",\"rule\":{},\"verdict\":\"fine\","
+		"\"scenarios\":[{}]}",
 		"{\"schema\":\"reheap.gate/1\",\"rule\":{},\"verdict\":\"pass\",\"scenarios\":"
 		"[{\"samples\":{\"pair\":[0,0],\"wall\":[1]}}]}",
 	};
@@ -243,8 +244,8 @@ static void annotations_are_escaped_and_few(void **state)
 	to = open_memstream(&text, &bytes);
 	rh_gate_annotate(&gate, to);
 	fclose(to);
-	assert_int_equal(strncmp(text, "::error title=reheap gate fail%2C b%25%2C%3A.rht%2C 1 lane::",
-				 60), 0);
+	assert_ptr_equal(strstr(text, "::error title=reheap gate fail%2C b%25%2C%3A.rht%2C 1 "
+				"lane::"), text);
 	for (const char *c = text; *c; c++)
 		lines += *c == '\n';
 	assert_int_equal(lines, 10);

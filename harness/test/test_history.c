@@ -20,7 +20,8 @@ static char path[] = "/tmp/reheap-history-test-XXXXXX";
 static char document[64];
 
 static const char gate[] =
-	"{\"schema\":\"reheap.gate/1\",\"started\":\"%s\",\"tool\":\"reheap 1\",\"verdict\":\"pass\","
+	"{\"schema\":\"reheap.gate/1\",\"started\":\"%s\",\"tool\":\"reheap 1\","
+	"\"verdict\":\"pass\","
 	"\"host\":{\"cpu\":\"x\"},\"candidate\":{\"label\":\"it's \\\"new\\\"\"},\"scenarios\":[{"
 	"\"trace\":\"a.rht\",\"sha256\":\"00\",\"lanes\":1,\"metrics\":[{\"name\":\"wall\","
 	"\"ratio\":%.3f}],\"counts\":[{\"name\":\"instructions\",\"unit\":\"Ir/event\","
