@@ -500,6 +500,48 @@ static void shifted_copies_keep_time(void **state)
 	done(&config, &result);
 }
 
+/* ---- touch ---- */
+
+/* 200 blocks of 256 KiB, of each 16 KiB were resident when it died: that much is touched. */
+static void recorded_residency_is_touched(void **state)
+{
+	enum { BLOCKS = 200, SIZE = 256 << 10, RESIDENT = 16 << 10 };
+	struct rh_trace_make make = { .path = trace_path, .form = RH_FORM_BINARY,
+				      .columns = RH_COL_ARG };
+	struct rh_run_config config = config_of("bump");
+	const struct rh_metric *m;
+	struct rh_result result;
+	struct rh_trace_out *out;
+	struct rh_err err = { 0 };
+
+	(void)state;
+#ifdef RH_SANITIZE
+	skip();		/* shadow memory is anonymous, too */
+#endif
+	if (rh_trace_create(&out, &make, &err) < 0)
+		fail_msg("%s", err.text);
+	for (uint64_t i = 0; i < 2 * BLOCKS; i++) {
+		struct rh_event event = {
+			.kind = i < BLOCKS ? RH_EV_ALLOC : RH_EV_FREE, .id = i % BLOCKS,
+			.size = i < BLOCKS ? SIZE : RH_NONE, .time_ns = RH_NONE,
+			.arg = i < BLOCKS ? RH_NONE : RESIDENT, .task = RH_TASK_NONE,
+		};
+
+		if (rh_trace_put(out, &event, 1, &err) < 0)
+			fail_msg("%s", err.text);
+	}
+	if (rh_trace_finish(out, NULL, &err) < 0)
+		fail_msg("%s", err.text);
+	config.touch = RH_TOUCH_RECORDED;
+	run(&config, &result);
+	all_ok(&result);
+	m = rh_result_metric(&result, 0, 0, 1, 1, "memory.rss_peak_bytes");
+	assert_non_null(m);
+	assert_true(m->interval.median >= (double)BLOCKS * RESIDENT);
+	assert_true(m->interval.median < 2.0 * BLOCKS * RESIDENT);
+	done(&config, &result);
+}
+
 /* ---- lanes and machine ---- */
 
 static void pinned_lanes_run(void **state)
@@ -573,6 +615,7 @@ int main(void)
 		cmocka_unit_test(a_backlog_is_told),
 		cmocka_unit_test(pace_needs_times),
 		cmocka_unit_test(shifted_copies_keep_time),
+		cmocka_unit_test(recorded_residency_is_touched),
 		cmocka_unit_test(pinned_lanes_run),
 		cmocka_unit_test(noise_is_judged),
 	};
