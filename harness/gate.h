@@ -57,7 +57,7 @@ struct rh_gate_config {
 	double alpha;
 	double improve;			/* an improvement beyond it is suspicious; 0 = never */
 	double budget_ns;		/* policy: ns per event of the candidate; 0 = none */
-	double counts_threshold;	/* deterministic: Ir and LOCKs 1 %, D1 misses 3 x that */
+	double counts_threshold;	/* deterministic: of Ir; LOCKs, L1D misses 6 x that */
 	uint64_t pairs_min, pairs_max, blocks, seed, timeout_ns;
 	uint64_t events_max;		/* deterministic: of a trace; 0 = all */
 	enum rh_ctl_touch touch;

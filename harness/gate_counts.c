@@ -7,6 +7,11 @@
  * run on each side decides and a growth of 1 % is a fact. It does not see time that is
  * waited, what cores do to each other's caches, page faults or the kernel.
  *
+ * With several lanes the order of their operations is the scheduler's (valgrind's, then), and
+ * who frees from afar changes a little. Measured on an Android trace, identical builds of
+ * four allocators on two lanes: instructions within 0.15 %, L1D misses 1.4 %, LOCKed
+ * operations 1.4 %. Hence 0.5 % for instructions and six times that for the other two.
+ *
  * Memory misses of the last level are reported and do not gate (with several threads
  * they vary five-fold). Lanes are run on one CPU: then none spins for another.
  */
@@ -32,8 +37,8 @@ struct row {
 
 static const struct row rows[] = {
 	{ "instructions", "Ir/event", RH_CG_IR, RH_CG_IR, 1, 0 },
-	{ "locked", "LOCK operations/event", RH_CG_GE, RH_CG_GE, 1, 0.001 },
-	{ "d1-misses", "simulated L1D misses/event", RH_CG_D1MR, RH_CG_D1MW, 3, 0.01 },
+	{ "locked", "LOCK operations/event", RH_CG_GE, RH_CG_GE, 6, 0.02 },
+	{ "d1-misses", "simulated L1D misses/event", RH_CG_D1MR, RH_CG_D1MW, 6, 0.01 },
 	{ "reads", "data reads/event", RH_CG_DR, RH_CG_DR, 0, 0 },
 	{ "writes", "data writes/event", RH_CG_DW, RH_CG_DW, 0, 0 },
 	{ "ll-misses", "simulated LL misses/event", RH_CG_DLMR, RH_CG_DLMW, 0, 0 },
