@@ -67,7 +67,7 @@ instructions() {
 # One run: plain trials and the passes of probes, rep by rep next to each other.
 times() {
 	local peer=null out=$temp/times.csv
-	"$reheap" list backends | grep -q '^ *jemalloc  *present' && peer=jemalloc
+	"$reheap" list backends | grep "^ *jemalloc  *present" >/dev/null && peer=jemalloc
 	for sample in 32 every; do
 		"$reheap" replay "$trace" --backend "null,$peer" --lanes 1 --reps "$reps" --sample \
 			$sample --probes latency,mutex --format csv >"$out" 2>/dev/null
