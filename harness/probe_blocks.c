@@ -38,7 +38,8 @@ struct own {
 };
 
 static const char *const column_names[7] = {
-	"event_last", "objects", "requested_bytes", "usable_bytes", "lines", "lines_shared", "pages",
+	"event_last", "objects", "requested_bytes", "usable_bytes", "lines", "lines_shared",
+	"pages",
 };
 
 static const char *absent_why(const struct rh_run_config *config, char *text, size_t text_bytes)

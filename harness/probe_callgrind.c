@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "harness/callgrind.h"
+#include "harness/forget.h"
 #include "harness/probe.h"
 
 enum { EVENTS_MAX = 500000, TOP = 12, UNDER_BYTES = 2048, COLUMNS = 7 };
@@ -68,6 +69,9 @@ static int prepare(struct rh_probe_run *run, struct rh_err *err)
 	if (!own)
 		return rh_fail(err, RH_OS, "no memory for callgrind");
 	run->own = own;
+	if (run->trial->copies > 1 && !RH_CAN_FORGET)
+		return rh_fail(err, RH_ABSENT, "built without valgrind's header: what brings copies "
+			       "to their phases would be counted");
 	snprintf(own->path, sizeof(own->path), "/tmp/reheap-callgrind-XXXXXX");
 	fd = mkstemp(own->path);
 	if (fd < 0) {

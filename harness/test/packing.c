@@ -8,6 +8,7 @@
  */
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -66,7 +67,7 @@ static int open_heap(struct rh_heap **out, const void *knobs, const struct rh_he
 	(void)env;
 	if (!heap || !array) {
 		err->code = RH_OS;
-		strcpy(err->text, "packing: no memory for the heap");
+		snprintf(err->text, sizeof(err->text), "packing: no memory for the heap");
 		return -1;
 	}
 	memset(array, 1, ARRAY_BYTES);
@@ -89,7 +90,7 @@ static int lane_open(struct rh_heap *heap, struct rh_lane **out, struct rh_err *
 
 	if (!lane) {
 		err->code = RH_OS;
-		strcpy(err->text, "packing: no memory for a lane");
+		snprintf(err->text, sizeof(err->text), "packing: no memory for a lane");
 		return -1;
 	}
 	lane->heap = heap;

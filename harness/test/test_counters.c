@@ -424,6 +424,35 @@ static void the_same_twice(void **state)
 	done(&config, &second);
 }
 
+/* What brings a copy to its phase is not counted: an event costs what it costs without. */
+static void phases_are_not_counted(void **state)
+{
+	static const char name[] = "counters.ir_per_event";
+	struct rh_run_config config;
+	struct rh_result one, two;
+	double ratio;
+
+	(void)state;
+	need_valgrind();
+	make_mixed(1, 2000);
+	count_run("null", &config, &one);
+	rh_run_config_free(&config);
+	config = config_of("null");
+	config.probes = "time";
+	config.counters = "callgrind";
+	config.copies = "2";
+	run(&config, &two);
+	all_ok(&two);
+	if (metric_of(&two, name)) {
+		ratio = median(&two, 0, name) / median(&one, 0, name);
+		assert_true(ratio > 0.97 && ratio < 1.03);
+	} else {
+		assert_has(why_absent(&two, "callgrind"), "header");
+	}
+	rh_result_free(&one);
+	done(&config, &two);
+}
+
 /* Longer than the tier takes: it ends early, its drain still agrees with the trace. */
 static void long_traces_are_cut(void **state)
 {
@@ -566,6 +595,7 @@ int main(void)
 		cmocka_unit_test(wrong_words_are_usage),
 		cmocka_unit_test(what_walks_an_array_misses),
 		cmocka_unit_test(the_same_twice),
+		cmocka_unit_test(phases_are_not_counted),
 		cmocka_unit_test(long_traces_are_cut),
 		cmocka_unit_test(what_dies_under_valgrind_is_absent),
 		cmocka_unit_test(two_lanes_in_a_line_are_seen),

@@ -141,7 +141,8 @@ void rh_alive_drop(struct worker *worker)
 	worker->live = NULL;
 }
 
-const struct lane *rh_alive_lane(const struct worker *worker, const struct copy *copy, uint32_t slot)
+const struct lane *rh_alive_lane(const struct worker *worker, const struct copy *copy,
+				 uint32_t slot)
 {
 	uint64_t lane = worker->live[slot] >> SIZE_BITS;
 

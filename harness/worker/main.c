@@ -35,6 +35,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "harness/forget.h"
 #include "harness/worker/worker.h"
 
 static struct worker worker_self;
@@ -326,6 +327,7 @@ static void obey(struct worker *worker)
 		break;
 	case RH_CTL_PREROLL:
 		rh_seats_preroll(worker, ctl->verify);
+		rh_counts_forget();
 		break;
 	case RH_CTL_RUN:
 		rh_seats_run(worker, ctl->first, ctl->count, ctl->verify);
