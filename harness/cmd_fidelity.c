@@ -17,7 +17,7 @@ static const struct rh_opt fidelity_options[] = {
 	{ "limit", 0, RH_OPT_SHARE, offsetof(struct opts, limit), "2%", .min = 0, .max = 1,
 	  .arg = "SHARE", .help = "how far a curve may be off at any edge of a collection" },
 	{ "floor", 0, RH_OPT_SIZE, offsetof(struct opts, floor), "64K", .arg = "SIZE",
-	  .help = "a difference of this many bytes is none (two spans of stacks)" },
+	  .help = "a difference of this many bytes a P is none: what it keeps at hand" },
 	{ "edges", 0, RH_OPT_FLAG, offsetof(struct opts, edges),
 	  .help = "print every edge of every collection" },
 	{ "plot", 0, RH_OPT_TEXT, offsetof(struct opts, plot), .arg = "PREFIX",

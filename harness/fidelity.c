@@ -10,8 +10,10 @@
  * The dead: Go tells of a death when the slot is swept, which is when somebody looks for
  * one. A heap that sweeps for itself must know at the end of the cycle who is dead. So a
  * second reader runs one cycle ahead, and at each end of a cycle everything dies that is
- * freed until the next; sweeping then happens as this heap has it, and is finished when the
- * recorded one was (Go has a sweeper in the background, which this heap has not).
+ * freed until the next; sweeping then happens as this heap has it. Go also has a sweeper in
+ * the background, which this heap has not: its share is done at once when half of the
+ * recorded frees have come (at the last of them HeapInuse was up to 3.8 % too high on the
+ * corpus, at the first 5.6 % too low).
  *
  * Stacks that a lane of the backend makes for itself (two to a thread) were there before
  * recording began, so the recorder told of none; they are left out of StackInuse.
@@ -200,8 +202,10 @@ static int bury_dead(struct replay *replay, uint32_t lane, struct rh_err *err)
 			bury(replay, event->id, lane);
 			replay->unswept++;
 		}
-		if (event->kind == RH_EV_GC_END)
+		if (event->kind == RH_EV_GC_END) {
+			replay->sweep_at = replay->unswept / 2;
 			return 0;
+		}
 	}
 }
 
@@ -220,7 +224,7 @@ static int fill_slot(struct replay *replay, uint32_t lane, uint64_t size, bool n
 		replay->filler_cap = cap;
 	}
 	replay->fillers[replay->filler_count] = (struct filler){
-		serve(replay, lane, size, noscan), size, lane };
+		serve(replay, lane, size, noscan), size, false };
 	replay->out->failed += !replay->fillers[replay->filler_count].p;
 	replay->filler_count++;
 	replay->out->layout++;
@@ -239,9 +243,14 @@ static int close_span(struct replay *replay, struct rh_err *err)
 	opening->open = false;
 	if (!(opening->kind & 1) && bytes > RH_GO_HEADER_MIN)
 		bytes -= RH_GO_HEADER;
-	/* A span without an object was a lane's reserve; the heap would drop it. */
-	if (opening->taken == 0)
-		return 0;
+	/* A span without an object was a lane's reserve until the next cycle; one slot of it
+	 * stays taken that long, or the heap would drop it. */
+	if (opening->taken == 0) {
+		if (fill_slot(replay, opening->lane, bytes, opening->kind & 1, err) < 0)
+			return -1;
+		replay->fillers[replay->filler_count - 1].held = true;
+		opening->taken++;
+	}
 	for (; opening->taken < opening->slots; opening->taken++)
 		if (fill_slot(replay, opening->lane, bytes, opening->kind & 1, err) < 0)
 			return -1;
@@ -264,15 +273,24 @@ static int open_span(struct replay *replay, const struct rh_event *event, struct
 	return 0;
 }
 
+static void free_fillers(struct replay *replay, uint32_t lane, bool held)
+{
+	for (size_t i = 0; i < replay->filler_count; i++) {
+		struct filler *filler = &replay->fillers[i];
+
+		if (!filler->p || filler->held != held)
+			continue;
+		replay->ops->free(replay->lanes[lane].heap, filler->p, filler->size);
+		filler->p = NULL;
+	}
+}
+
 static int end_snapshot(struct replay *replay, uint32_t lane, struct rh_err *err)
 {
 	if (close_span(replay, err) < 0)
 		return -1;
 	replay->snapshot_over = true;
-	for (size_t i = 0; i < replay->filler_count; i++)
-		if (replay->fillers[i].p)
-			replay->ops->free(replay->lanes[lane].heap, replay->fillers[i].p,
-					  replay->fillers[i].size);
+	free_fillers(replay, lane, false);
 	if (bury_dead(replay, lane, err) < 0)
 		return -1;
 	replay->ops->gc_begin(replay->lanes[lane].heap);
@@ -324,6 +342,8 @@ static int cycle(struct replay *replay, const struct rh_event *event, struct rh_
 		return 0;
 	}
 	replay->out->cycles[0]++;
+	if (replay->out->cycles[0] == 1)
+		free_fillers(replay, event->lane, true);
 	if (rh_fidelity_edge(replay, event, err) < 0 || bury_dead(replay, event->lane, err) < 0)
 		return -1;
 	replay->ops->gc_end(lane->heap);
@@ -352,8 +372,8 @@ static int take(struct replay *replay, const struct rh_event *event, struct rh_e
 		return bear(replay, event, err);
 	case RH_EV_FREE:
 		bury(replay, event->id, event->lane);
-		/* The recorded sweep is over: so is ours. */
-		if (replay->unswept && --replay->unswept == 0)
+		/* In the middle of the recorded sweep all that is left of ours is swept at once. */
+		if (replay->unswept && --replay->unswept == replay->sweep_at)
 			replay->ops->gc_begin(replay->lanes[event->lane].heap);
 		return 0;
 	case RH_EV_SPAWN:

@@ -18,7 +18,7 @@ struct recorded {
 
 struct object { void *p; uint64_t size; uint32_t lane, kind[2]; };
 
-struct filler { void *p; uint64_t size; uint32_t lane; };
+struct filler { void *p; uint64_t size; bool held; };
 
 /* The span of the snapshot whose objects are coming in. */
 struct opening { bool open, any; uint32_t kind, slots, taken, lane; };
@@ -56,6 +56,7 @@ struct replay {
 	struct recorded recorded;
 	uint64_t replayed_live;
 	uint64_t unswept;		/* frees to come of what the last cycle found dead */
+	uint64_t sweep_at;		/* sweep the rest when so many are left */
 	uint64_t own_stacks;		/* bytes of spans that lanes hold for themselves */
 	struct rh_gorules rules;
 	struct rh_gosize sizes[RH_GO_CLASSES_MAX];

@@ -34,8 +34,8 @@ for program in jsonapi parser workers recursion; do
 	go build -o "$work/bin/$program" "./$program"
 done
 src=$(go env GOROOT)/src
-record jsonapi "$work/bin/jsonapi" "$work/jsonapi.trace" 0.5
-record parser "$work/bin/parser" "$work/parser.trace" 2 "$src/go/ast" "$src/net/textproto" \
+record jsonapi "$work/bin/jsonapi" "$work/jsonapi.trace" 0.4
+record parser "$work/bin/parser" "$work/parser.trace" 1 "$src/go/ast" "$src/net/textproto" \
 	"$src/encoding/json" "$src/strings" "$src/sort"
 record workers "$work/bin/workers" "$work/workers.trace" 12000
 record recursion "$work/bin/recursion" "$work/recursion.trace" 8
@@ -43,7 +43,7 @@ record recursion "$work/bin/recursion" "$work/recursion.trace" 8
 GOBIN=$work/bin go install "github.com/evanw/esbuild/cmd/esbuild@$esbuild"
 lib=$(go env GOMODCACHE)/github.com/evanw/esbuild@$esbuild
 record esbuild "$work/bin/esbuild" "--trace=$work/esbuild.trace" --bundle --platform=node \
-	--define:ESBUILD_VERSION='"0"' --define:WASM=false --minify --sourcemap \
+	--define:ESBUILD_VERSION='"0"' --define:WASM=false --external:esbuild --minify --sourcemap \
 	--outdir="$work/js" "$lib/lib/npm/node.ts" "$lib/lib/npm/browser.ts" --log-level=error
 
 GOBIN=$work/bin go install "github.com/nats-io/nats-server/v2@$nats_server"
@@ -56,6 +56,6 @@ sleep 1
 "$work/bin/natsload" nats://127.0.0.1:14222 4 &
 load=$!
 sleep 0.5
-"$reheap" record-go -o "$out/nats.rht" --level 19 --pprof http://127.0.0.1:16222 --seconds 2
+"$reheap" record-go -o "$out/nats.rht" --level 19 --pprof http://127.0.0.1:16222 --seconds 1
 wait $load
 ls -l "$out"/*.rht
