@@ -6,7 +6,8 @@
  * that adds its names there gets its picture without a line here:
  *
  *	time.ratio, time.ns_per_event, memory.rss_peak_bytes	row figures
- *	counters.WHAT_per_event					a panel each of cache-misses
+ *	counters.WHAT_per_event					a panel each of cache-misses, or of
+ *								instructions (what is no miss)
  *	locks.wait_share					lock-wait
  *	latency.pNN, latency.KIND.pNN_N (ns)			latency by percentile: p50, p99_9
  *
@@ -70,16 +71,20 @@ static void build_rows(const struct rh_view *view, struct rh_figures *figures,
 		figure->absent_why = rh_figure_why(view, row->metric, row->why);
 }
 
-/* ---- counters: a panel for each counter ---- */
+/* ---- counters: a panel for each ---- */
 
-/* Of caches and TLBs; a branch predictor is none. */
-static bool is_miss(const char *name)
+static bool ends(const char *text, const char *with)
 {
-	static const char end[] = "_misses_per_event";
-	size_t length = strlen(name), tail = sizeof(end) - 1;
+	size_t length = strlen(text), bytes = strlen(with);
 
-	return strncmp(name, "counters.", 9) == 0 && length > 9 + tail &&
-	       strcmp(name + length - tail, end) == 0 && !strstr(name, "branch");
+	return length > bytes && strcmp(text + length - bytes, with) == 0;
+}
+
+/* What was missed has a figure, what was done (instructions, cycles, references) another. */
+static bool is_counter(const char *name, bool misses)
+{
+	return strncmp(name, "counters.", 9) == 0 && ends(name, "_per_event") &&
+	       ends(name, "_misses_per_event") == misses;
 }
 
 static const char *counter_panel(const struct rh_view *view, const struct rh_metric *metric)
@@ -93,24 +98,19 @@ static const char *counter_panel(const struct rh_view *view, const struct rh_met
 	for (char *at = what; *at; at++)
 		if (*at == '_')
 			*at = ' ';
-	return rh_pool_printf(view->pool, "%s (%s), %s", what, source,
-			      view->scenes[metric->scene].label);
+	return rh_pool_printf(view->pool, "%s (%s), %s", strcmp(what, "ir") == 0 ?
+			      "instructions" : what, source, view->scenes[metric->scene].label);
 }
 
-static void build_counters(const struct rh_view *view, struct rh_figures *figures)
+static void add_counters(const struct rh_view *view, struct rh_figure *figure, bool misses)
 {
-	struct rh_figure *figure =
-		rh_figure_start(view, figures, "cache-misses", RH_ROWS, RH_PANELS_MAX,
-				RH_PANELS_MAX * view->brand_count);
 	struct rh_span span = { 0 };
 
-	figure->title = "Cache and TLB misses per event (lower is better)";
-	figure->x_text = "per event";
 	for (size_t i = 0; i < view->metric_count; i++) {
 		const struct rh_metric *metric = &view->metrics[i];
 		bool seen = false;
 
-		if (!is_miss(metric->name))
+		if (!is_counter(metric->name, misses))
 			continue;
 		for (size_t j = 0; j < i && !seen; j++)
 			seen = view->metrics[j].scene == metric->scene &&
@@ -121,7 +121,22 @@ static void build_counters(const struct rh_view *view, struct rh_figures *figure
 				.panel_name = counter_panel(view, metric) }, &span);
 	}
 	figure->note = rh_span_note(view, &span);
-	figure->caption = "What the caches missed, per event of the trace";
+}
+
+static void build_counters(const struct rh_view *view, struct rh_figures *figures, bool misses)
+{
+	struct rh_figure *figure =
+		rh_figure_start(view, figures, misses ? "cache-misses" : "instructions", RH_ROWS,
+				RH_PANELS_MAX, RH_PANELS_MAX * view->brand_count);
+
+	figure->title = misses ? "Cache and TLB misses per event (lower is better)" :
+				 "Instructions and what they do per event (lower is better)";
+	figure->x_text = "per event";
+	figure->own_x = true;
+	add_counters(view, figure, misses);
+	figure->caption = misses ? "What the caches missed, per event of the trace" :
+				   "What the CPU had to do for an event of the trace, replay loop "
+				   "included (row null)";
 	if (figure->panel_count == 0)
 		figure->absent_why = rh_figure_why(view, "counters", "the counter probe has not "
 						   "run (--probes counters)");
@@ -139,7 +154,8 @@ void rh_figures_build(const struct rh_view *view, struct rh_figures *figures)
 	rh_build_lanes(view, figures);
 	rh_build_tasks(view, figures);
 	rh_build_latency(view, figures);
-	build_counters(view, figures);
+	build_counters(view, figures, true);
+	build_counters(view, figures, false);
 	build_rows(view, figures, &row_figures[3]);
 	rh_build_contention(view, figures);
 	rh_build_lock_classes(view, figures);

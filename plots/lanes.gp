@@ -6,7 +6,9 @@ set xrange [0:x_max]
 set yrange [0:y_max]
 set xtics 1
 if (x_max > 12) set xtics autofreq
-set format y (percent ? "%g" : "%.0s%c")
+# the leading part of the largest value says how many digits its ticks need
+lead = y_max > 0 ? y_max / 1000.0 ** floor(log10(y_max) / 3) : 1
+set format y (percent || y_max < 10000 ? "%g" : lead < 10 ? "%.1s%c" : "%.0s%c")
 set arrow 1 from first cpus,graph 0 to first cpus,graph 1 nohead lc rgb quiet lw 0.8 dt (1,3) back
 do for [p = 1:panel_count] {
 	set tmargin at screen py(top[p])
