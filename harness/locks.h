@@ -32,13 +32,15 @@ struct rh_lock_row {
 struct rh_lane_meters {
 	uint64_t span_ticks, cpu_ns;	/* start to end of the lane's segments */
 	uint64_t run_delay_ns;		/* runnable, but on no CPU; RH_NONE = not told */
-	uint64_t slept_ticks;		/* asleep for another lane, as the recorded order wants */
+	/* asleep by the replay's own doing: for another lane, as the recorded order wants, or for
+	 * recorded times; and how much of that was CPU time and run delay nevertheless */
+	uint64_t slept_ticks, slept_cpu_ns, slept_delay_ns;
 	uint64_t switches_voluntary, switches_involuntary;
 	uint64_t futex_calls;		/* all, by tracepoint ... */
 	uint64_t futex_replay;		/* ... and those of the replay itself among them */
 	uint64_t kernel_contended;	/* kernel locks that had to be waited for (mmap_lock ...) */
 	uint64_t sleeps_replay;		/* of the replay itself: for order and for recorded times */
-	uint64_t pad[6];
+	uint64_t pad[4];
 };
 _Static_assert(sizeof(struct rh_lane_meters) % (2 * RH_CACHE_LINE) == 0, "lanes share no line");
 

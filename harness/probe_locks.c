@@ -320,7 +320,9 @@ static struct threads add_lanes(const struct rh_probe_run *run, const struct rh_
 		t.span_ns += rh_probe_ns(run, (double)m->span_ticks);
 		t.cpu_ns += (double)m->cpu_ns;
 		t.delay_ns += m->run_delay_ns == RH_NONE ? NAN : (double)m->run_delay_ns;
-		t.slept_ns += rh_probe_ns(run, (double)m->slept_ticks);
+		/* Going to sleep takes CPU and waking up a CPU: both are counted already. */
+		t.slept_ns += rh_probe_ns(run, (double)m->slept_ticks) -
+			      (double)m->slept_cpu_ns - (double)m->slept_delay_ns;
 		t.switches += less(m->switches_voluntary, m->sleeps_replay);
 		t.futex += less(m->futex_calls, m->futex_replay);
 		t.kernel += m->kernel_contended;

@@ -338,6 +338,27 @@ static void one_lane_never_contends(void **state)
 	done(&config, &result);
 }
 
+/* A backend that sleeps 3 x 20 ms of its own accord blocks for as long; a lane that sleeps for
+ * another lane's order does not. */
+static void own_sleeps_are_blocked_time(void **state)
+{
+	struct rh_run_config config = config_of(locking(":lock=lane:nap=4000"));
+	struct rh_result result;
+	json_t *locks;
+
+	(void)state;
+	make_mixed(1, 1300);	/* 12999 operations */
+	config.probes = "locks";
+	run(&config, &result);
+	all_ok(&result);
+	locks = found(trial_of(&result, config.backends), "locks");
+	assert_true(real(locks, "blocked_share") * real(locks, "span_ns") >= 59e6);
+	assert_true(whole(locks, "switches_voluntary") >= 3);
+	locks = found(trial_of(&result, "null"), "locks");
+	assert_true(real(locks, "blocked_share") <= 1);
+	done(&config, &result);
+}
+
 /* Every backend has a row of its threads; what no kernel tells has a sentence instead. */
 static void every_backend_has_a_row(void **state)
 {
@@ -609,6 +630,7 @@ int main(void)
 		cmocka_unit_test(a_shared_lock_contends),
 		cmocka_unit_test(lane_locks_do_not),
 		cmocka_unit_test(one_lane_never_contends),
+		cmocka_unit_test(own_sleeps_are_blocked_time),
 		cmocka_unit_test(every_backend_has_a_row),
 		cmocka_unit_test(mutexes_are_counted_from_outside),
 		cmocka_unit_test(recorded_time_is_kept),

@@ -41,7 +41,7 @@
 
 enum { LANE_STACK_BYTES = 1 << 20 };
 
-static uint64_t thread_cpu_ns(void)
+uint64_t rh_thread_cpu_ns(void)
 {
 	struct timespec ts;
 
@@ -155,14 +155,14 @@ static void run_segment(struct lane *lane)
 	getrusage(RUSAGE_THREAD, &before);
 	rh_pace_begin(lane);
 	rh_meters_begin(lane);
-	cpu = thread_cpu_ns();
+	cpu = rh_thread_cpu_ns();
 	seat->start_ticks = rh_ticks();
 	if (lane->worker->ctl->batches)
 		replay_batches(lane);
 	else
 		rh_loop_run(lane);
 	seat->end_ticks = rh_ticks();
-	seat->cpu_ns = thread_cpu_ns() - cpu;
+	seat->cpu_ns = rh_thread_cpu_ns() - cpu;
 	atomic_store_explicit(&seat->running, 0, memory_order_relaxed);
 	getrusage(RUSAGE_THREAD, &after);
 	charge(seat, &before, &after);

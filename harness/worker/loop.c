@@ -54,12 +54,12 @@ static __attribute__((noinline, cold)) void resize_failed(struct lane *lane, con
 /* What the recorded order makes a lane sleep is not the allocator's doing. */
 static void sleep_for(struct lane *lane, _Atomic uint32_t *published, uint32_t seen)
 {
-	uint64_t since = rh_ticks();
+	struct nap nap;
 
 	lane->meters.futex_replay++;
-	lane->meters.sleeps_replay++;
+	rh_meters_sleep(lane, &nap);
 	rh_futex_wait(published, seen, UINT64_MAX);
-	lane->meters.slept_ticks += rh_ticks() - since;
+	rh_meters_awake(lane, &nap);
 }
 
 static __attribute__((noinline)) void wait_for(struct lane *lane, uint32_t other, uint32_t count)

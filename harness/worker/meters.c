@@ -162,6 +162,30 @@ void rh_meters_close(struct lane *lane)
 		close(m->kernel);
 }
 
+void rh_meters_sleep(struct lane *lane, struct nap *nap)
+{
+	if (!area_of(lane->worker))
+		return;
+	nap->cpu_ns = rh_thread_cpu_ns();
+	nap->delay_ns = rh_run_delay(lane->meters.schedstat);
+	nap->ticks = rh_ticks();
+}
+
+void rh_meters_awake(struct lane *lane, const struct nap *nap)
+{
+	struct meters *m = &lane->meters;
+	uint64_t delay;
+
+	if (!area_of(lane->worker))
+		return;
+	m->slept_ticks += rh_ticks() - nap->ticks;
+	delay = rh_run_delay(m->schedstat);
+	m->slept_delay_ns += delay == RH_NONE || nap->delay_ns == RH_NONE ? 0 :
+			     delay - nap->delay_ns;
+	m->slept_cpu_ns += rh_thread_cpu_ns() - nap->cpu_ns;
+	m->sleeps_replay++;
+}
+
 void rh_meters_begin(struct lane *lane)
 {
 	struct meters *m = &lane->meters;
@@ -169,7 +193,8 @@ void rh_meters_begin(struct lane *lane)
 	attach_mutexes(lane, true);
 	if (!area_of(lane->worker))
 		return;
-	m->futex_replay = m->slept_ticks = m->sleeps_replay = 0;
+	m->futex_replay = m->sleeps_replay = 0;
+	m->slept_ticks = m->slept_cpu_ns = m->slept_delay_ns = 0;
 	m->futex_calls = read_counter(m->futex);
 	m->kernel_contended = read_counter(m->kernel);
 	m->run_delay_ns = rh_run_delay(m->schedstat);
@@ -193,7 +218,9 @@ void rh_meters_end(struct lane *lane)
 	sum->run_delay_ns = delay == RH_NONE || sum->run_delay_ns == RH_NONE ||
 			    m->run_delay_ns == RH_NONE ?
 			    RH_NONE : sum->run_delay_ns + delay - m->run_delay_ns;
-	sum->slept_ticks += m->slept_ticks + lane->pace.waited_ticks;
+	sum->slept_ticks += m->slept_ticks;
+	sum->slept_cpu_ns += m->slept_cpu_ns;
+	sum->slept_delay_ns += m->slept_delay_ns;
 	sum->switches_voluntary += seat->switches_voluntary;
 	sum->switches_involuntary += seat->switches_involuntary;
 	sum->futex_calls += read_counter(m->futex) - m->futex_calls;

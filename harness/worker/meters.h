@@ -17,8 +17,11 @@ struct meters {
 	int schedstat, futex, kernel;	/* -1 = cannot be read */
 	uint64_t run_delay_ns, futex_calls, kernel_contended;	/* when the segment began */
 	uint64_t futex_replay;		/* counted by the loop where it waits or wakes */
-	uint64_t slept_ticks, sleeps_replay;
+	uint64_t slept_ticks, slept_cpu_ns, slept_delay_ns, sleeps_replay;
 };
+
+/* One sleep of the replay's own. */
+struct nap { uint64_t ticks, cpu_ns, delay_ns; };
 
 /* Once, before threads start: which tracepoints there are. */
 void rh_meters_find(struct worker *worker);
@@ -28,6 +31,10 @@ void rh_meters_close(struct lane *lane);
 /* Right before the start of the timed region and right after its end. */
 void rh_meters_begin(struct lane *lane);
 void rh_meters_end(struct lane *lane);
+
+/* Around a sleep that the recorded order or the pace wants: not the allocator's doing. */
+void rh_meters_sleep(struct lane *lane, struct nap *nap);
+void rh_meters_awake(struct lane *lane, const struct nap *nap);
 
 /* Second number of a schedstat file: ns runnable without a CPU; RH_NONE when it cannot be read. */
 uint64_t rh_run_delay(int fd);

@@ -113,13 +113,15 @@ static void wait_until(struct lane *lane, uint64_t due)
 	while ((now = rh_ticks()) < due) {
 		uint64_t ns = (uint64_t)((double)(due - now) * ctl->ns_per_tick);
 		struct timespec sleep;
+		struct nap nap;
 
 		if (ns <= spin_ns)
 			continue;
 		ns -= spin_ns;
 		sleep = (struct timespec){ (time_t)(ns / 1000000000u), (long)(ns % 1000000000u) };
-		lane->meters.sleeps_replay++;
+		rh_meters_sleep(lane, &nap);
 		nanosleep(&sleep, NULL);
+		rh_meters_awake(lane, &nap);
 	}
 }
 

@@ -74,6 +74,11 @@ static void begin_batch(struct lane *lane)
 	struct rusage usage;
 
 	getrusage(RUSAGE_THREAD, &usage);
+	/* Run delay grows with a switch and not without, so it is read again only then. */
+	if (!sample->batch_since ||
+	    sample->switches_voluntary != (uint64_t)usage.ru_nvcsw ||
+	    sample->switches_involuntary != (uint64_t)usage.ru_nivcsw)
+		sample->run_delay_ns = rh_run_delay(lane->meters.schedstat);
 	sample->faults_minor = (uint64_t)usage.ru_minflt;
 	sample->faults_major = (uint64_t)usage.ru_majflt;
 	sample->switches_voluntary = (uint64_t)usage.ru_nvcsw;
@@ -98,8 +103,6 @@ void rh_sample_begin_segment(struct lane *lane)
 		area->pair_min = sample->pair;
 	if (sample->pair > area->pair_max)
 		area->pair_max = sample->pair;
-	/* Another thread may sit here than in the segment before. */
-	sample->run_delay_ns = rh_run_delay(lane->meters.schedstat);
 	sample->batch_since = 0;	/* begins with the first sample: the gate lies between */
 }
 
@@ -137,7 +140,6 @@ note_outlier(struct lane *lane, const struct rh_op *op, uint64_t ticks, uint64_t
 	outlier.faults_major = (uint64_t)usage.ru_majflt - sample->faults_major;
 	outlier.switches_voluntary = (uint64_t)usage.ru_nvcsw - sample->switches_voluntary;
 	outlier.switches_involuntary = (uint64_t)usage.ru_nivcsw - sample->switches_involuntary;
-	sample->run_delay_ns = delay;
 	area->outliers++;
 	area->outlier_ticks += ticks;
 	area->with_faults += outlier.faults_minor + outlier.faults_major > 0;

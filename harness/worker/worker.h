@@ -126,6 +126,8 @@ void rh_crash_seat(uint32_t seat);
 
 /* --- lanes.c --- */
 
+/* CPU time of the calling thread. */
+uint64_t rh_thread_cpu_ns(void);
 int rh_seats_open(struct worker *worker, struct rh_err *err);
 void rh_seats_close(struct worker *worker);
 /* Virtual grains first..first+count-1 of every copy. */
