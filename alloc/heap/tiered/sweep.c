@@ -42,7 +42,7 @@ static unsigned sweep_word(const struct rh_heap *heap, struct mspan *span, unsig
 	uint64_t freed = taken & ~live;
 
 	span->alloc_bits[w] = live;
-	span->mark_bits[w] = 0;
+	tier_store(&span->mark_bits[w], 0);
 	if (freed)
 		atomic_fetch_and(&span->dead_bits[w], ~freed);
 	return (unsigned)__builtin_popcountll(freed);
@@ -179,7 +179,7 @@ void rh_sweep_credit(struct rh_lane *lane, size_t bytes, size_t own_pages)
 static bool unmarked(const struct mspan *span)
 {
 	for (unsigned w = 0; w < (span->elem_count + 63u) / 64; w++) {
-		if (span->mark_bits[w])
+		if (tier_load(&span->mark_bits[w]))
 			return false;
 	}
 	return true;
