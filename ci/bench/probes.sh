@@ -135,6 +135,36 @@ same_twice() {
 	done
 }
 
+# Counters: what attaching costs the lanes, and how far identical code differs in simulated counts.
+probe_counters() {
+	local path name since out=$temp/counters.csv
+	"$reheap" replay "$trace" --backend null --lanes 1 --reps "$reps" --probes time --counters perf \
+		--format csv >"$out" 2>/dev/null
+	row 'counters attached add, null backend' \
+		"$(minus "$(metric "$out" null counters.task_clock_ns_per_event median)" \
+			"$(metric "$out" null time.cpu_ns_per_event median)")" 'ns/event' \
+		'CPU time; the edges of segments are in it'
+	if ! command -v valgrind >/dev/null; then
+		absent 'callgrind tier' 'valgrind is not installed'
+		return
+	fi
+	path=$("$reheap" list backends --json | tr -d '\n' |
+		grep -o '"name": "jemalloc"[^}]*"path": "[^"]*"' | sed 's/.*"path": "//;s/"$//')
+	since=$(date +%s.%N)
+	"$reheap" replay "$trace" --backend "libc${path:+,jemalloc,$path}" --lanes 1 --reps 1 \
+		--probes time --counters callgrind --format csv >"$out" 2>/dev/null
+	row 'callgrind tier, each backend' "$(awk -v a="$since" -v b="$(date +%s.%N)" \
+		-v n="$([ -n "$path" ] && echo 4 || echo 2)" 'BEGIN { printf "%.1f", (b - a) / n }')" s \
+		'at most the first 500000 events'
+	for name in ir_per_event d1_misses_per_event ll_misses_per_event lock_ops_per_1000; do
+		row "$name of libc, simulated" "$(metric "$out" libc counters.$name median)" sim
+		[ -z "$path" ] || row "A/A counters.$name, jemalloc" \
+			"$(awk -v a="$(metric "$out" jemalloc counters.$name median)" \
+				-v b="$(metric "$out" "$path" counters.$name median)" \
+				'BEGIN { if (a + 0) printf "%+.3f", (b / a - 1) * 100 }')" '% between'
+	done
+}
+
 trace=$temp/t.rht
 if [ -f "$data/systemui.zip" ]; then
 	what=systemui
