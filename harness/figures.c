@@ -80,11 +80,12 @@ static bool ends(const char *text, const char *with)
 	return length > bytes && strcmp(text + length - bytes, with) == 0;
 }
 
-/* What was missed has a figure, what was done (instructions, cycles, references) another. */
+/* What caches and TLBs missed has a figure; what was done (instructions, cycles, references) and
+ * what the branch predictor missed has another. */
 static bool is_counter(const char *name, bool misses)
 {
 	return strncmp(name, "counters.", 9) == 0 && ends(name, "_per_event") &&
-	       ends(name, "_misses_per_event") == misses;
+	       (ends(name, "_misses_per_event") && !strstr(name, "branch")) == misses;
 }
 
 static const char *counter_panel(const struct rh_view *view, const struct rh_metric *metric)
