@@ -19,7 +19,9 @@ static int compare(const void *a, const void *b)
 
 void rh_stat_sort(double *values, size_t n)
 {
-	qsort(values, n, sizeof(*values), compare);
+	/* qsort wants a pointer even for nothing. */
+	if (n)
+		qsort(values, n, sizeof(*values), compare);
 }
 
 double rh_stat_median(const double *sorted, size_t n)
