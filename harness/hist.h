@@ -42,8 +42,8 @@ static inline unsigned rh_hist_index(uint64_t value)
 	top = 63 - (unsigned)__builtin_clzll(value);
 	if (top >= RH_HIST_TOP_BITS)
 		return RH_HIST_BUCKETS - 1;
-	return ((top - RH_HIST_BITS + 1) << RH_HIST_BITS) + (unsigned)(value >> (top - RH_HIST_BITS)) -
-	       (1u << RH_HIST_BITS);
+	return ((top - RH_HIST_BITS + 1) << RH_HIST_BITS) +
+	       (unsigned)(value >> (top - RH_HIST_BITS)) - (1u << RH_HIST_BITS);
 }
 
 static inline void rh_hist_add(struct rh_hist *hist, uint64_t value)

@@ -11,7 +11,7 @@
 enum { RH_MUTEX_BUCKETS = 32 };
 
 struct rh_mutex_lane {
-	uint64_t acquired, contended;	/* mutexes and spin locks; those that were held by another */
+	uint64_t acquired, contended;	/* mutexes and spin locks; those held by another */
 	uint64_t refused;		/* trylock that did not get it */
 	uint64_t wait_ticks, wait_ticks_max;
 	uint64_t futex_waits, futex_wakes;	/* through syscall(), not by the worker itself */
