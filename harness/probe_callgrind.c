@@ -20,7 +20,7 @@
 #include "harness/forget.h"
 #include "harness/probe.h"
 
-enum { EVENTS_MAX = 500000, TOP = 12, UNDER_BYTES = 2048, COLUMNS = 7 };
+enum { EVENTS_MAX = 1000000, TOP = 12, UNDER_BYTES = 2048, COLUMNS = 7 };
 #define TIMEOUT_BASE_NS (60ull * 1000000000u)
 #define TIMEOUT_EVENT_NS 200000ull	/* 2000 instructions of a slow backend at 10 MIPS */
 

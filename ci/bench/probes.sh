@@ -155,7 +155,7 @@ probe_counters() {
 		--probes time --counters callgrind --format csv >"$out" 2>/dev/null
 	row 'callgrind tier, each backend' "$(awk -v a="$since" -v b="$(date +%s.%N)" \
 		-v n="$([ -n "$path" ] && echo 4 || echo 2)" 'BEGIN { printf "%.1f", (b - a) / n }')" s \
-		'at most the first 500000 events'
+		'at most the first million events'
 	for name in ir_per_event d1_misses_per_event ll_misses_per_event lock_ops_per_1000; do
 		row "$name of libc, simulated" "$(metric "$out" libc counters.$name median)" sim
 		[ -z "$path" ] || row "A/A counters.$name, jemalloc" \

@@ -464,7 +464,7 @@ static void long_traces_are_cut(void **state)
 	(void)state;
 	need_valgrind();
 	make_open(&m);
-	for (unsigned i = 0; i < 350000; i++) {
+	for (unsigned i = 0; i < 700000; i++) {
 		uint64_t id = alloc(&m, i % 2, 24);
 
 		if (i % 100)
@@ -474,8 +474,8 @@ static void long_traces_are_cut(void **state)
 	count_run("null", &config, &result);
 	callgrind = json_object_get(trial_of(&result, "null")->probes, "callgrind");
 	assert_true(json_is_true(json_object_get(callgrind, "shortened")));
-	assert_true(json_integer_value(json_object_get(callgrind, "events")) >= 500000);
-	assert_true(json_integer_value(json_object_get(callgrind, "events")) < 696500);
+	assert_true(json_integer_value(json_object_get(callgrind, "events")) >= 1000000);
+	assert_true(json_integer_value(json_object_get(callgrind, "events")) < 1393000);
 	done(&config, &result);
 }
 
