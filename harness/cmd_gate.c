@@ -46,7 +46,7 @@ static const struct rh_opt opts[] = {
 	  .help = "fold onto N lanes, or 'recorded'; default: recorded, at most one per CPU" },
 	{ "touch", 0, RH_OPT_NAME, AT(touch), "first", .names = touch_names, .arg = "HOW",
 	  .help = "what is written of a new block: none, first (8 bytes), page, full, recorded" },
-	{ "pairs", 0, RH_OPT_UINT, AT(pairs_max), "24", .min = 3, .max = 10000, .arg = "N",
+	{ "pairs", 0, RH_OPT_UINT, AT(pairs_max), "40", .min = 3, .max = 10000, .arg = "N",
 	  .help = "pairs of processes after which the answer is inconclusive" },
 	{ "pairs-min", 0, RH_OPT_UINT, AT(pairs_min), "3", .min = 3, .max = 10000, .arg = "N",
 	  .help = "pairs before the first look" },

@@ -51,6 +51,7 @@ struct side {
 	struct rh_worker worker;
 	struct rh_memory_probe memory;
 	uint64_t grain;			/* where it stands */
+	uint64_t timeout_ns;
 	uint64_t rss_start, rss_peak;
 	uint64_t faults, switches, events;
 	double wall_ns;
@@ -90,9 +91,10 @@ static void pin(const struct rh_gate_bench *bench, struct rh_gate_pair_row *row,
 	sched_setaffinity(0, sizeof(one), &one);
 }
 
-static void set_deadline(const struct rh_gate_bench *bench, struct rh_worker *worker)
+/* Every command has the whole time limit, however long the pass. */
+static void set_deadline(struct side *side)
 {
-	worker->deadline_ns = rh_now_ns() + bench->config->timeout_ns;
+	side->worker.deadline_ns = rh_now_ns() + side->timeout_ns;
 }
 
 static int name_side(int which, int result, struct rh_err *err)
@@ -113,6 +115,7 @@ static int start(struct rh_gate_bench *bench, struct side *side, int which, bool
 	};
 	const struct rh_ctl *ctl;
 
+	side->timeout_ns = bench->config->timeout_ns;
 	side->worker.said_fd = side->memory.fd = -1;
 	if (rh_worker_start(&side->worker, &how, err) < 0 ||
 	    rh_worker_command(&side->worker, RH_CTL_OPEN, err) < 0)
@@ -157,7 +160,7 @@ static int check_turn(const struct side *side, struct rh_err *err)
 	return 0;
 }
 
-/* `first` to `end` untimed; the lead and timed part when lead_first < UINT64_MAX. */
+/* `lead` grains before `first` untimed, then `count` grains. */
 static int run(struct side *side, uint64_t first, uint64_t count, uint64_t lead, bool timed,
 	       struct rh_err *err)
 {
@@ -165,6 +168,7 @@ static int run(struct side *side, uint64_t first, uint64_t count, uint64_t lead,
 	const struct rh_program_head *head = side->worker.program->head;
 	uint64_t words = 0, done = 0;
 
+	set_deadline(side);
 	ctl->lead = lead;
 	ctl->batches = timed;
 	if (rh_worker_run(&side->worker, first, count, err) < 0 || check_turn(side, err) < 0)
@@ -206,6 +210,7 @@ static int drain(struct side *side, struct rh_err *err)
 	const struct rh_ctl *ctl = side->worker.ctl;
 	const struct rh_grain *last = &program->grain_facts[program->head->grains - 1];
 
+	set_deadline(side);
 	if (rh_worker_command(&side->worker, RH_CTL_DRAIN, err) < 0)
 		return -1;
 	side->grain = 0;
@@ -302,7 +307,6 @@ static int take_turn(struct pair *pair, int which, size_t unit, struct turn *tur
 
 	if (lead_first < epoch)
 		lead_first = epoch;
-	set_deadline(bench, &side->worker);
 	if (side->grain > first && drain(side, err) < 0)
 		return name_side(which, -1, err);
 	if (lead_first < side->grain)
@@ -384,7 +388,6 @@ static int run_pass(struct pair *pair, struct rh_err *err)
 			read_memory(&pair->side[s]);
 	}
 	for (int s = 0; s < 2; s++) {
-		set_deadline(bench, &pair->side[s].worker);
 		if (run_up(&pair->side[s], end_grain, err) < 0)
 			return name_side(s, -1, err);
 		read_memory(&pair->side[s]);
@@ -395,17 +398,19 @@ static int run_pass(struct pair *pair, struct rh_err *err)
 
 /* ---- calibration, by the first pair ---- */
 
-/* A pass of one side alone; ticks of every grain to solo. */
-static int solo_pass(struct pair *pair, int which, double *solo, struct rh_err *err)
+/* A pass of one side alone; ticks of every grain (on lane 0) to solo, of all to wall_ticks. */
+static int solo_pass(struct pair *pair, int which, double *solo, double *wall_ticks,
+		     struct rh_err *err)
 {
 	struct rh_gate_bench *bench = pair->bench;
 	struct side *side = &pair->side[which];
 	const struct rh_program_head *head = bench->program->head;
 
-	set_deadline(bench, &side->worker);
+	*wall_ticks = 0;
 	if (side->grain && drain(side, err) < 0)
 		return name_side(which, -1, err);
 	while (side->grain < head->grains) {
+		struct turn turn;
 		uint64_t first = side->grain, grain = first;
 		uint64_t count = rh_ctl_stretch(1, head->grains, head->epoch_grains, first,
 						RH_CTL_BATCHES_MAX);
@@ -415,6 +420,8 @@ static int solo_pass(struct pair *pair, int which, double *solo, struct rh_err *
 			return name_side(which, -1, err);
 		for (uint32_t b = 0; b < seat->batch_count; b++, grain++)
 			solo[grain] = seat->batch_ticks[b];
+		read_turn(bench, side, &turn);
+		*wall_ticks += turn.wall;
 	}
 	return 0;
 }
@@ -432,10 +439,9 @@ static int cut_units(struct pair *pair, struct rh_err *err)
 		double *solo = bench->solo_ticks + (size_t)s * head->grains;
 
 		/* the second pass is like those that follow: the heap has grown */
-		if (solo_pass(pair, s, solo, err) < 0 || solo_pass(pair, s, solo, err) < 0)
+		if (solo_pass(pair, s, solo, &total[s], err) < 0 ||
+		    solo_pass(pair, s, solo, &total[s], err) < 0)
 			return -1;
-		for (uint32_t g = 0; g < head->grains; g++)
-			total[s] += solo[g];
 	}
 	slower = (total[0] > total[1] ? total[0] : total[1]) * bench->clock->ns_per_tick;
 	want_ns = UNIT_NS * (head->lanes > 8 ? head->lanes / 8.0 : 1);
