@@ -362,7 +362,7 @@ bool rh_pages_grow(struct rh_heap *heap, uint32_t page, size_t page_count)
 		memset(pages->chunks[c].scav, 0xff, sizeof(pages->chunks[c].scav));
 	update(pages, page, page_count);
 	if (end > pages->chunk_end)
-		pages->chunk_end = end;
+		tier_store(&pages->chunk_end, end);
 	if (page < pages->search)
 		pages->search = page;
 	return true;

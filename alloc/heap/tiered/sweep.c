@@ -279,7 +279,7 @@ void rh_sweep_reclaim(struct rh_lane *lane, size_t page_count)
 			continue;
 		}
 		chunk = atomic_fetch_add(&pacer->reclaim_index, 1);
-		if (chunk >= heap->pages.chunk_end)
+		if (chunk >= tier_load(&heap->pages.chunk_end))
 			return;
 		rh_lock(&heap->lock);
 		use = reclaim_chunk(lane, (uint32_t)chunk);
