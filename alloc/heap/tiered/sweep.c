@@ -208,7 +208,8 @@ static size_t reclaim_chunk(struct rh_lane *lane, uint32_t chunk)
 		uint64_t bits = atomic_load(&heap->arenas.page_in_use[base / 64]);
 
 		for (; bits; bits &= bits - 1) {
-			struct mspan *span = heap->spans[base + (uint32_t)__builtin_ctzll(bits)];
+			uint32_t page = base + (uint32_t)__builtin_ctzll(bits);
+			struct mspan *span = tier_load(&heap->spans[page]);
 
 			if (span && rh_span_state(span) == SPAN_IN_USE &&
 			    atomic_load(&span->sweepgen) == atomic_load(&heap->sweepgen) - 2 &&
