@@ -70,8 +70,8 @@ static int prepare(struct rh_probe_run *run, struct rh_err *err)
 		return rh_fail(err, RH_OS, "no memory for callgrind");
 	run->own = own;
 	if (run->trial->copies > 1 && !RH_CAN_FORGET)
-		return rh_fail(err, RH_ABSENT, "built without valgrind's header: what brings copies "
-			       "to their phases would be counted");
+		return rh_fail(err, RH_ABSENT, "built without valgrind's header: what brings "
+			       "copies to their phases would be counted");
 	snprintf(own->path, sizeof(own->path), "/tmp/reheap-callgrind-XXXXXX");
 	fd = mkstemp(own->path);
 	if (fd < 0) {

@@ -150,7 +150,9 @@ int rh_counters_choose(struct rh_run_config *config, struct rh_result *result, s
 
 static const char *absent_why(const struct rh_run_config *config, char *text, size_t text_bytes)
 {
-	const struct rh_counter_proof *proof = rh_counters_proven(config->counter_source);
+	const struct rh_counter_source *source = config->counter_source ? config->counter_source :
+									  best_source();
+	const struct rh_counter_proof *proof = rh_counters_proven(source);
 
 	if (config->verify)
 		return "--verify checks every block between the operations";
@@ -159,7 +161,7 @@ static const char *absent_why(const struct rh_run_config *config, char *text, si
 	for (int c = 0; c < RH_COUNTERS; c++)
 		if (proof[c].event)
 			return NULL;
-	snprintf(text, text_bytes, "%s counts nothing here: %.200s", config->counter_source->name,
+	snprintf(text, text_bytes, "%s counts nothing here: %.200s", source->name,
 		 proof[RH_COUNT_TASK_CLOCK].why);
 	return text;
 }
