@@ -1,10 +1,9 @@
 #!/bin/bash
 # go.sh BUILD - the same allocations inside Go and through reheap: `make bench-go`.
 #
-# The Go side runs traces/corpus/go/workers twice: untraced, and timed by its own runtime
-# (ns per allocation = CPU time less what channels and hashing cost is not known, so what
-# is printed is the whole program's time per allocation, with the share of its collector).
-# Our side replays the recorded trace through the same heap in C and through others.
+# The Go side runs traces/corpus/go/sequence, which times itself: ns per allocation, share of
+# its collector, peak RSS. Our side records the same run and replays it through Go's heap in C
+# and through the platform's.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 build=$(realpath "${1:-build}")

@@ -145,8 +145,9 @@ static int end_leftover(struct go_import *import, struct go_thread *thread, uint
 		if (leave(import, thread, old->task, true, err) < 0)
 			return -1;
 	}
-	memmove(tasks->unbound, tasks->unbound + ended,
-		(tasks->unbound_count - ended) * sizeof(*tasks->unbound));
+	if (ended)
+		memmove(tasks->unbound, tasks->unbound + ended,
+			(tasks->unbound_count - ended) * sizeof(*tasks->unbound));
 	tasks->unbound_count -= ended;
 	return 0;
 }
