@@ -41,7 +41,7 @@ WORKER_LIBS = -lm -ldl
 # --- what is built of what: folders, not files -------------------------------------------
 ALLOC_SRC   := $(wildcard alloc/base/*.c alloc/*.c alloc/heap/*.c alloc/heap/*/*.c alloc/stack/*.c alloc/stack/*/*.c)
 TRACES_SRC  := $(wildcard traces/*.c traces/import/*.c traces/gen/*.c traces/record/*.c)
-HARNESS_SRC := $(filter-out harness/main.c,$(wildcard harness/*.c))
+HARNESS_SRC := $(filter-out harness/main.c harness/worker/%.c harness/shim/%.c harness/test/%.c,$(wildcard harness/*.c harness/*/*.c))
 WORKER_SRC  := $(filter-out harness/worker/main.c,$(wildcard harness/worker/*.c))
 SHIM_SRC    := $(wildcard traces/record/shim/*.c)
 TEST_SRC    := $(wildcard alloc/test/test_*.c traces/test/test_*.c harness/test/test_*.c plots/test/test_*.c)
@@ -106,7 +106,7 @@ $(B)/libreheap-record.so: $(SHIM_SRC) $(wildcard traces/record/*.h traces/record
 	  -ftls-model=initial-exec -fno-builtin -pthread $(SHIM_SRC) -o $@ -ldl
 
 # Preloaded into workers of the mutex probe, before the allocator under test.
-$(B)/libreheap-mutex.so: harness/shim/mutex.c harness/mutex.h alloc/base/clock.h
+$(B)/libreheap-mutex.so: harness/shim/mutex.c harness/probe/mutex.h alloc/base/clock.h
 	$(say) SHIM $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -I. -fPIC -shared -fvisibility=hidden \
@@ -157,7 +157,7 @@ install: all
 	$(Q)[ ! -f $(B)/libreheap-record.so ] || install -m 644 $(B)/libreheap-record.so $(DESTDIR)$(PREFIX)/libexec/reheap/
 	$(Q)install -m 644 $(B)/libreheap-mutex.so $(DESTDIR)$(PREFIX)/libexec/reheap/
 	$(Q)install -m 644 plots/*.gp plots/*.css $(DESTDIR)$(PREFIX)/share/reheap/plots/ 2>/dev/null || true
-	$(Q)install -m 644 traces/corpus/*.rht $(DESTDIR)$(PREFIX)/share/reheap/corpus/ 2>/dev/null || true
+	$(Q)install -m 644 traces/corpus/*.rht traces/corpus/go/*.rht $(DESTDIR)$(PREFIX)/share/reheap/corpus/
 	$(say) DONE "installed under $(DESTDIR)$(PREFIX)"
 uninstall:
 	$(Q)rm -rf $(DESTDIR)$(PREFIX)/bin/reheap $(DESTDIR)$(PREFIX)/libexec/reheap $(DESTDIR)$(PREFIX)/share/reheap

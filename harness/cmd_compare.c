@@ -5,7 +5,7 @@
  * the numbers differs between the manifests or nothing can be paired.
  */
 #include "harness/command.h"
-#include "harness/compare.h"
+#include "harness/tell/compare.h"
 
 struct compare_opts {
 	int format;

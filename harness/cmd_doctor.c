@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 #include "harness/command.h"
-#include "harness/counters.h"
-#include "harness/probe_memory.h"
-#include "harness/run.h"
+#include "harness/probe/counters.h"
+#include "harness/probe/probe_memory.h"
+#include "harness/run/run.h"
 #include "traces/trace.h"
 
 struct doctor_opts {

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "harness/command.h"
-#include "harness/fidelity.h"
+#include "harness/fidelity/fidelity.h"
 
 struct opts {
 	double limit;

@@ -17,9 +17,9 @@
 #include <unistd.h>
 
 #include "harness/command.h"
-#include "harness/gate_extra.h"
-#include "harness/gate_tell.h"
-#include "harness/result.h"
+#include "harness/gate/gate_extra.h"
+#include "harness/gate/gate_tell.h"
+#include "harness/run/result.h"
 
 static const char *const touch_names[] = { "none", "first", "page", "full", "recorded", NULL };
 static const char *const tier_names[] = { "wall", "deterministic", "both", NULL };

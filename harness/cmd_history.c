@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "harness/command.h"
-#include "harness/history.h"
+#include "harness/gate/history.h"
 
 struct history_opts {
 	const char *db, *metric, *backend, *trace;

@@ -2,7 +2,7 @@
  * cmd_info.c - `reheap info`: what is in a trace, before anybody replays it.
  *
  * One pass counts what check.h counts; the edges come from a compile that writes nothing
- * (harness/compile.h), which reads the file a second time. The same numbers are printed
+ * (harness/compile/compile.h), which reads the file a second time. The same numbers are printed
  * as a table or, with --json, as one document with unchanging keys.
  */
 #include <inttypes.h>
@@ -12,7 +12,7 @@
 #include <jansson.h>
 
 #include "harness/command.h"
-#include "harness/compile.h"
+#include "harness/compile/compile.h"
 #include "traces/check.h"
 
 struct info_opts {

@@ -11,7 +11,7 @@
 
 #include "alloc/backend.h"
 #include "harness/command.h"
-#include "harness/probe.h"
+#include "harness/probe/probe.h"
 #include "traces/gen.h"
 #include "traces/import.h"
 

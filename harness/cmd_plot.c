@@ -11,9 +11,9 @@
 
 #include "alloc/base/os.h"
 #include "harness/command.h"
-#include "harness/exports.h"
-#include "harness/figure.h"
-#include "harness/report.h"
+#include "harness/tell/exports.h"
+#include "harness/tell/figure.h"
+#include "harness/tell/report.h"
 
 struct plot_opts {
 	const char *out, *format, *baseline;

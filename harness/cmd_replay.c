@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "harness/command.h"
-#include "harness/hgrm.h"
-#include "harness/run.h"
+#include "harness/probe/hgrm.h"
+#include "harness/run/run.h"
 
 enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV, FORMAT_MD };
 
@@ -172,7 +172,8 @@ static void fill_config(const struct replay_opts *o, int argc, char **argv,
 		.reps = o->reps, .seed = o->seed,
 		.timeout_ns = o->timeout_ns, .memory_limit = o->memory_limit,
 		.pace = (enum rh_ctl_pace)o->pace, .speed = o->speed, .pin = o->pin,
-		.quiet_check = o->quiet_check, .segment_events = o->segment_events, .touch = o->touch, .verify = o->verify,
+		.quiet_check = o->quiet_check, .segment_events = o->segment_events,
+		.touch = o->touch, .verify = o->verify,
 		.stats = o->stats, .quiet = o->quiet,
 	};
 	*result = (struct rh_result){
@@ -276,9 +277,10 @@ const struct rh_command rh_cmd_replay = {
 		"\n"
 		"Probes measure more than time (see reheap list probes). What changes the loop or "
 		"the process - latency times single operations, mutex preloads a library that "
-		"counts - gets workers of its own after the others of its repetition, so that times "
-		"stay those of the plain loop. Every figure says where it comes from: hw, sw, sim "
-		"or own. A probe that cannot be had here is listed with the reason: exit status 6.\n"
+		"counts - gets workers of its own after the others of its repetition, so that "
+		"times stay those of the plain loop. Every figure says where it comes from: hw, "
+		"sw, sim or own. A probe that cannot be had here is listed with the reason: exit "
+		"status 6.\n"
 		"\n"
 		"With --pace open each operation is due at its recorded time, and latency counts "
 		"from there, too; with --pace think the recorded gap follows each operation. How "

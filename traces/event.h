@@ -4,7 +4,7 @@
  * The table feeds the enum, the text printer and parser, the binary codec, the
  * validator and FORMAT.md. A row says the kind, its word in text, which fields it
  * carries and one line of meaning. To add an event: add a row at the end (numbers
- * are file format), teach harness/compile.c what to do with it, and run `make test`:
+ * are file format), teach harness/compile/compile.c what to do with it, and run `make test`:
  * the round-trip tests walk this table.
  *
  * Fields (letters used in the rows; every row also has lane, and task, time and

@@ -3,7 +3,7 @@
  *
  * Events come in one total order that is a legal order of what happened: a free
  * never precedes its alloc, a lane's events stand in program order. Which pairs are
- * truly ordered is not stored: harness/compile.c derives edges from births, deaths,
+ * truly ordered is not stored: harness/compile/compile.c derives edges from births, deaths,
  * spawns and joins. The byte layout is FORMAT.md.
  *
  * Ids are dense: the n-th alloc or resize bears object n. A reader checks everything

@@ -13,8 +13,8 @@
 
 #include "alloc/base/clock.h"
 #include "alloc/base/lock.h"
-#include "harness/hist.h"
-#include "harness/sampler.h"
+#include "harness/probe/hist.h"
+#include "harness/probe/sampler.h"
 
 enum { ROUNDS = 9, TIMES = 2000000 };
 

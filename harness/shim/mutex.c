@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "alloc/base/clock.h"
-#include "harness/mutex.h"
+#include "harness/probe/mutex.h"
 
 #define EXPORT __attribute__((visibility("default")))
 

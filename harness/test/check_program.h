@@ -24,7 +24,7 @@
 #include <cmocka.h>
 
 #include "alloc/backend.h"
-#include "harness/program.h"
+#include "harness/compile/program.h"
 #include "traces/trace.h"
 
 #define CHECK(condition, ...) \

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "harness/compile.h"
+#include "harness/compile/compile.h"
 #include "harness/test/check_program.h"
 #include "traces/import.h"
 

@@ -7,8 +7,8 @@
 #include <jansson.h>
 #include <sys/wait.h>
 
-#include "harness/counters.h"
-#include "harness/probe.h"
+#include "harness/probe/counters.h"
+#include "harness/probe/probe.h"
 #include "harness/test/odd_malloc.h"
 #include "harness/test/worker_kit.h"
 

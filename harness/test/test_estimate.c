@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "harness/estimate.h"
+#include "harness/run/estimate.h"
 
 static void paired_of_five_reaches_fifteen_sixteenths(void **state)
 {

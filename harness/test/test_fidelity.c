@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "harness/fidelity.h"
+#include "harness/fidelity/fidelity.h"
 #include "traces/import.h"
 
 static char imported[64];

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "harness/command.h"
-#include "harness/figure.h"
+#include "harness/tell/figure.h"
 
 static void fixture_path(char *path, size_t bytes)
 {

@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "harness/gate_decide.h"
-#include "harness/gate_random.h"
+#include "harness/gate/gate_decide.h"
+#include "harness/gate/gate_random.h"
 
 enum { BLOCKS = 40, PAIRS = 24 };
 

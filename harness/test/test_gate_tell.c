@@ -14,9 +14,9 @@
 
 #include <cmocka.h>
 
-#include "harness/gate_extra.h"
-#include "harness/gate_tell.h"
-#include "harness/result.h"
+#include "harness/gate/gate_extra.h"
+#include "harness/gate/gate_tell.h"
+#include "harness/run/result.h"
 
 static char dir[] = "/tmp/reheap-gate-test-XXXXXX";
 

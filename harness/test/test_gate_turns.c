@@ -4,7 +4,7 @@
  */
 #include <math.h>
 
-#include "harness/gate.h"
+#include "harness/gate/gate.h"
 #include "harness/test/worker_kit.h"
 
 static struct rh_program program;

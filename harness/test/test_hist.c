@@ -12,10 +12,10 @@
 
 #include <cmocka.h>
 
-#include "harness/hgrm.h"
-#include "harness/hist.h"
-#include "harness/latency.h"
-#include "harness/sampler.h"
+#include "harness/probe/hgrm.h"
+#include "harness/probe/hist.h"
+#include "harness/probe/latency.h"
+#include "harness/probe/sampler.h"
 
 static struct rh_hist hist, other;
 static struct rh_hist_sum sum;

@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "harness/gate_random.h"
-#include "harness/history.h"
+#include "harness/gate/gate_random.h"
+#include "harness/gate/history.h"
 
 static char path[] = "/tmp/reheap-history-test-XXXXXX";
 static char document[64];

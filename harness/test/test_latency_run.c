@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "harness/latency_run.h"
+#include "harness/probe/latency_run.h"
 
 static struct rh_latency_lane *make_lanes(size_t count)
 {

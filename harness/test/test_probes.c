@@ -5,9 +5,9 @@
  */
 #include <jansson.h>
 
-#include "harness/latency.h"
-#include "harness/probe.h"
-#include "harness/quiet.h"
+#include "harness/probe/latency.h"
+#include "harness/probe/probe.h"
+#include "harness/probe/quiet.h"
 #include "harness/test/worker_kit.h"
 
 static char locking_path[4200];

@@ -14,8 +14,8 @@
 
 #include <cmocka.h>
 
-#include "harness/compile.h"
-#include "harness/compile_file.h"
+#include "harness/compile/compile.h"
+#include "harness/compile/compile_file.h"
 #include "traces/trace.h"
 
 /* A program of two lanes with an op of each shape, as bytes to be damaged. */

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "harness/result.h"
+#include "harness/run/result.h"
 #include "traces/event.h"
 
 enum { LIBC, NULL_FLOOR, MINE, GONE, BACKENDS };

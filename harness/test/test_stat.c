@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "harness/stat.h"
+#include "harness/run/stat.h"
 
 #define NEAR(a, b) assert_true(fabs((a) - (b)) < 1e-12)
 

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "harness/report.h"
+#include "harness/tell/report.h"
 
 /* One kind in one octave: what an operation takes on either side. */
 struct cell {

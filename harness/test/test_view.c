@@ -14,9 +14,9 @@
 
 #include <cmocka.h>
 
-#include "harness/compare.h"
-#include "harness/estimate.h"
-#include "harness/view.h"
+#include "harness/tell/compare.h"
+#include "harness/run/estimate.h"
+#include "harness/tell/view.h"
 
 static char path[] = "/tmp/reheap-test-view.XXXXXX";
 

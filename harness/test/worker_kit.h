@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "harness/run.h"
+#include "harness/run/run.h"
 #include "traces/trace.h"
 
 #pragma GCC diagnostic ignored "-Wunused-function"

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "harness/locks.h"
+#include "harness/probe/locks.h"
 #include "harness/worker/worker.h"
 
 typedef int mallctl_fn(const char *name, void *old, size_t *old_bytes, void *new, size_t new_bytes);

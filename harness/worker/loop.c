@@ -5,7 +5,7 @@
  * for --verify. Nothing here parses, hashes, locks, allocates or asks the clock while
  * ops run, but for a lane that has to wait for another.
  *
- * Waiting: the compiler (harness/compile.c) put a WAIT wherever an object or task made
+ * Waiting: the compiler (harness/compile/compile.c) put a WAIT wherever an object or task made
  * on one lane is used on another. It costs a load when the other lane is ahead. Else
  * we look for wait_spin_ticks (20 us; none when lanes outnumber CPUs, where spinning
  * keeps the other lane from running) and then sleep on the counter. The flag in

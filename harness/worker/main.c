@@ -1,7 +1,7 @@
 /*
  * main.c - the worker: a fresh process that replays one program on one backend pair.
  *
- * The driver (harness/run_worker.c) starts one per trial with the allocator under test
+ * The driver (harness/run/run_worker.c) starts one per trial with the allocator under test
  * in LD_PRELOAD, as users deploy it, and commands it through the control block (ctl.h).
  * Only libc and alloc/ are linked: whatever else were loaded would allocate from the
  * heap under test before the first event.
@@ -35,7 +35,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "harness/forget.h"
+#include "harness/worker/forget.h"
 #include "harness/worker/worker.h"
 
 static struct worker worker_self;

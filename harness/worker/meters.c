@@ -17,7 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "harness/locks.h"
+#include "harness/probe/locks.h"
 #include "harness/worker/worker.h"
 
 static struct rh_lock_area *area_of(struct worker *worker)

@@ -5,7 +5,7 @@
 #ifndef RH_WORKER_OPS_H
 #define RH_WORKER_OPS_H
 
-#include "harness/program.h"
+#include "harness/compile/program.h"
 
 static inline uint64_t op_word(const struct rh_op *op, unsigned index)
 {

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#include "harness/pace.h"
+#include "harness/probe/pace.h"
 
 struct lane;
 struct worker;

@@ -9,8 +9,8 @@
 #define RH_WORKER_SAMPLE_H
 
 #include "alloc/base/clock.h"
-#include "harness/latency.h"
-#include "harness/sampler.h"
+#include "harness/probe/latency.h"
+#include "harness/probe/sampler.h"
 
 struct sample {
 	uint64_t left;			/* operations until the next sample, that one included */

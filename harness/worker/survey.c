@@ -1,6 +1,6 @@
 /*
  * survey.c - looks at all live blocks at once: what they waste and whose share a line
- * (harness/blocks.h).
+ * (harness/probe/blocks.h).
  *
  * The live blocks are found as for a drain (rh_alive_find), their places written down and
  * sorted by address (radix: libc's qsort takes memory from malloc), and the lines are counted
@@ -8,7 +8,7 @@
  */
 #include <string.h>
 
-#include "harness/blocks.h"
+#include "harness/probe/blocks.h"
 #include "harness/worker/worker.h"
 
 enum { LINE_SHIFT = 6, PAGE_SHIFT = 12, DIGIT_BITS = 8, ADDRESS_BITS = 48, SEAT_BITS = 16 };

@@ -16,8 +16,8 @@
 #include <stdbool.h>
 
 #include "alloc/backend.h"
-#include "harness/ctl.h"
-#include "harness/mutex.h"
+#include "harness/run/ctl.h"
+#include "harness/probe/mutex.h"
 #include "harness/worker/meters.h"
 #include "harness/worker/pace.h"
 #include "harness/worker/sample.h"

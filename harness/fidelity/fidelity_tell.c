@@ -1,0 +1,292 @@
+/*
+ * fidelity_tell.c - what a fidelity run found: table, causes, verdict, and the data of the
+ * plot (plots/fidelity.gp draws it).
+ */
+#include "harness/fidelity/fidelity.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "harness/command.h"
+
+extern char **environ;
+
+enum { STACK_CACHE_BYTES = 4 * 32768 };
+
+static const struct { const char *name, *unit, *meaning; } curves[] = {
+#define X(name, word, unit, meaning) { word, unit, meaning },
+	FIDELITY_CURVES(X)
+#undef X
+};
+
+/* Relative difference of replayed from recorded. No difference is what
+ * a P keeps at hand: spans of some classes, and up to 32 KiB of stacks of each of four sizes. */
+static double difference(const struct rh_fidelity *f, const struct rh_fidelity_edge *edge,
+			 int curve, const struct rh_fidelity_limits *limits)
+{
+	bool stack = curve == FIDELITY_STACK;
+	double floor = (double)f->lanes * (stack ? STACK_CACHE_BYTES : limits->floor_bytes);
+	double recorded = (double)edge->curve[curve][0], replayed = (double)edge->curve[curve][1];
+	double unit = curve == FIDELITY_SPANS ? RH_GO_PAGE : 1;
+	double over = fabs(replayed - recorded) - (stack ? floor : 0);
+
+	if (fabs(replayed - recorded) * unit <= floor)
+		return 0;
+	return recorded > 0 ? copysign(over, replayed - recorded) / recorded : 1;
+}
+
+/* Which span each P had at hand when recording began is not recorded, and decides on spans
+ * until the first cycle has taken them all back: its edges are shown and do not count. */
+static uint32_t first_edge(const struct rh_fidelity *f)
+{
+	uint32_t i = 0;
+
+	while (i < f->edge_count && !f->edges[i].ends)
+		i++;
+	return i < f->edge_count ? i + 1 : 0;
+}
+
+struct worst { double share, mean; uint32_t at; };
+
+static struct worst worst_of(const struct rh_fidelity *f, int curve,
+			     const struct rh_fidelity_limits *limits)
+{
+	struct worst worst = { .at = first_edge(f) < f->edge_count ? first_edge(f) : 0 };
+
+	for (uint32_t i = first_edge(f); i < f->edge_count; i++) {
+		double share = difference(f, &f->edges[i], curve, limits);
+
+		worst.mean += share / (f->edge_count - first_edge(f));
+		if (fabs(share) > fabs(worst.share)) {
+			worst.share = share;
+			worst.at = i;
+		}
+	}
+	return worst;
+}
+
+static const char *verdict_of(bool good)
+{
+	return good ? "ok" : "OUTSIDE";
+}
+
+static void tell_row(FILE *to, const char *name, uint64_t recorded, uint64_t replayed,
+		     const char *remark)
+{
+	double share = recorded ? 100.0 * ((double)replayed - (double)recorded) / (double)recorded :
+				  0;
+
+	fprintf(to, "  %-28s %15" PRIu64 " %15" PRIu64 " %+8.2f%%  %s\n", name, recorded, replayed,
+		share, remark);
+}
+
+static bool tell_classes(FILE *to, const struct rh_fidelity *f)
+{
+	uint64_t right = f->class_right - f->class_differs;
+	bool good = f->class_right == f->objects && f->class_differs == 0;
+	char remark[96];
+
+	snprintf(remark, sizeof(remark), "%s", verdict_of(good));
+	tell_row(to, "objects in their span class", f->objects, right, remark);
+	return good;
+}
+
+/* The edge where a curve is furthest off, and how far on the whole. */
+static bool tell_curve(FILE *to, const struct rh_fidelity *f, int curve,
+		       const struct rh_fidelity_limits *limits)
+{
+	struct worst worst = worst_of(f, curve, limits);
+	const struct rh_fidelity_edge *edge = &f->edges[worst.at];
+	bool good = fabs(worst.share) <= limits->curve;
+	char remark[128];
+
+	snprintf(remark, sizeof(remark),
+		 "%s; worst of %u edges, cycle %" PRIu64 " %s, mean %+.2f%%", verdict_of(good),
+		 f->edge_count - first_edge(f), edge->cycle, edge->ends ? "end" : "begin",
+		 100 * worst.mean);
+	tell_row(to, curves[curve].name, edge->curve[curve][0], edge->curve[curve][1], remark);
+	return good;
+}
+
+static void tell_stacks(FILE *to, const struct rh_fidelity *f)
+{
+	char name[48];
+
+	for (unsigned i = 0; i < FIDELITY_ORDERS; i++) {
+		const uint64_t *allocs = f->stack_allocs[i], *frees = f->stack_frees[i];
+
+		if (!allocs[0] && !frees[0])
+			continue;
+		snprintf(name, sizeof(name), "stacks of %u KiB made", 2u << i);
+		if (f->stack_orders_known)
+			tell_row(to, name, allocs[0], allocs[1], "");
+		else
+			fprintf(to, "  %-28s %15" PRIu64 " %15s\n", name, allocs[0], "absent");
+		snprintf(name, sizeof(name), "stacks of %u KiB freed", 2u << i);
+		if (f->stack_orders_known)
+			tell_row(to, name, frees[0], frees[1], "");
+		else
+			fprintf(to, "  %-28s %15" PRIu64 " %15s\n", name, frees[0], "absent");
+	}
+	if (!f->stack_orders_known)
+		fputs("  (replayed stacks by size are absent: the backend does not tell them)\n",
+		      to);
+}
+
+/* Where bytes of HeapInuse differ: objects, or slots that wait for one. */
+static void tell_causes(FILE *to, const struct rh_fidelity *f,
+			const struct rh_fidelity_limits *limits)
+{
+	struct worst worst = worst_of(f, FIDELITY_HEAP, limits);
+	const struct rh_fidelity_edge *edge = &f->edges[worst.at];
+	int64_t live = (int64_t)(edge->curve[FIDELITY_LIVE][1] - edge->curve[FIDELITY_LIVE][0]);
+	int64_t slots = (int64_t)(edge->free_slots[1] - edge->free_slots[0]);
+
+	if (!f->edge_count)
+		return;
+	fprintf(to, "\nHeapInuse differs by %+" PRId64 " bytes at the worst edge:\n",
+		(int64_t)(edge->curve[FIDELITY_HEAP][1] - edge->curve[FIDELITY_HEAP][0]));
+	fprintf(to, "  %+15" PRId64 "  living objects (estimated sizes of %" PRIu64 " of %" PRIu64
+		" objects; tiny blocks)\n", live, f->estimated, f->objects);
+	fprintf(to, "  %+15" PRId64 "  free slots: another span was swept first or taken first\n",
+		slots);
+	fprintf(to, "  %+15" PRId64 "  ends of spans\n",
+		(int64_t)(edge->curve[FIDELITY_HEAP][1] - edge->curve[FIDELITY_HEAP][0]) - live -
+		slots);
+	fprintf(to, "Not compared, because no event tells: pages parked in page caches, memory "
+		"the runtime takes past its heap.\n");
+	if (f->failed)
+		fprintf(to, "%" PRIu64 " operations were refused by the backend.\n", f->failed);
+}
+
+static void tell_edges(FILE *to, const struct rh_fidelity *f)
+{
+	fprintf(to, "\n  %-12s", "edge");
+	for (int c = 0; c < FIDELITY_CURVE_COUNT; c++)
+		fprintf(to, " %14s %14s", curves[c].name, "replayed");
+	fputc('\n', to);
+	for (uint32_t i = 0; i < f->edge_count; i++) {
+		const struct rh_fidelity_edge *edge = &f->edges[i];
+
+		fprintf(to, "  %5" PRIu64 " %-6s", edge->cycle, edge->ends ? "end" : "begin");
+		for (int c = 0; c < FIDELITY_CURVE_COUNT; c++)
+			fprintf(to, " %14" PRIu64 " %14" PRIu64, edge->curve[c][0],
+				edge->curve[c][1]);
+		fputc('\n', to);
+	}
+}
+
+/* The pacer on its own: how many cycles it wants, and where it sets the goal. */
+static void tell_oracle(FILE *to, const struct rh_fidelity *f, const struct rh_fidelity *oracle)
+{
+	double goals = 0;
+	uint32_t counted = 0;
+
+	fputs("\nThe heap's own pacer (gc=oracle), for comparison:\n", to);
+	tell_row(to, "cycles", f->cycles[0], oracle->cycles[1], "");
+	for (uint32_t i = 0; i < f->edge_count; i++) {
+		const struct rh_fidelity_edge *edge = &f->edges[i];
+
+		if (!edge->ends || !edge->heap_goal[0] || !edge->heap_goal[1])
+			continue;
+		goals += (double)edge->heap_goal[1] / (double)edge->heap_goal[0];
+		counted++;
+	}
+	if (counted)
+		fprintf(to, "  heap goal over recorded goal, mean of %u cycles: %.3f\n", counted,
+			goals / counted);
+}
+
+bool rh_fidelity_tell(const struct rh_fidelity *recorded, const struct rh_fidelity *oracle,
+		      const struct rh_fidelity_limits *limits, const char *path, bool all_edges,
+		      FILE *to)
+{
+	const struct rh_fidelity *f = recorded;
+	bool good;
+
+	fprintf(to, "%s: format %s, %" PRIu64 " events, on %s\n\n", path, f->format, f->events,
+		f->backend);
+	fprintf(to, "  %-28s %15s %15s %9s\n", "", "recorded", "replayed", "differ");
+	good = tell_classes(to, f) && f->failed == 0;
+	for (int c = 0; c < FIDELITY_CURVE_COUNT && f->edge_count; c++)
+		good &= tell_curve(to, f, c, limits);
+	tell_row(to, "spans made", f->span_allocs[0], f->span_allocs[1], "");
+	tell_row(to, "spans freed", f->span_frees[0], f->span_frees[1], "");
+	tell_stacks(to, f);
+	tell_causes(to, f, limits);
+	if (oracle)
+		tell_oracle(to, f, oracle);
+	if (all_edges)
+		tell_edges(to, f);
+	if (!f->edge_count)
+		fputs("\nThe trace holds no collection: only the classes could be compared.\n", to);
+	fprintf(to,
+		"\n%s: every object in its class, every curve within %g%% (a P may keep %g KiB at "
+		"hand, of stacks 128) at every edge of a collection after the first%s\n",
+		good ? "PASS" : "FAIL",
+		100 * limits->curve, limits->floor_bytes / 1024, good ? "" : ": no");
+	return good;
+}
+
+/* ---- the plot ---- */
+
+static int write_data(const struct rh_fidelity *f, const char *path, struct rh_err *err)
+{
+	FILE *to = fopen(path, "w");
+
+	if (!to)
+		return rh_fail_errno(err, RH_CANT_CREATE, "%s", path);
+	fputs("cycle\tedge\ttime_ms", to);
+	for (int c = 0; c < FIDELITY_CURVE_COUNT; c++)
+		fprintf(to, "\t%s recorded\t%s replayed", curves[c].name, curves[c].name);
+	fputc('\n', to);
+	for (uint32_t i = 0; i < f->edge_count; i++) {
+		const struct rh_fidelity_edge *edge = &f->edges[i];
+
+		fprintf(to, "%" PRIu64 "\t%s\t%.3f", edge->cycle, edge->ends ? "end" : "begin",
+			(double)edge->time_ns / 1e6);
+		for (int c = 0; c < FIDELITY_CURVE_COUNT; c++)
+			fprintf(to, "\t%" PRIu64 "\t%" PRIu64, edge->curve[c][0],
+				edge->curve[c][1]);
+		fputc('\n', to);
+	}
+	if (fclose(to) != 0)
+		return rh_fail_errno(err, RH_IO, "%s", path);
+	return 0;
+}
+
+int rh_fidelity_plot(const struct rh_fidelity *fidelity, const char *prefix, struct rh_err *err)
+{
+	char data[4096], svg[4096], script[4096], plots[4096], set[3 * 4096];
+	char program[] = "gnuplot", flag[] = "-e";
+	char *argv[] = { program, flag, set, script, NULL };
+	int status;
+	pid_t pid;
+
+	if (strchr(prefix, '\'') || strlen(prefix) > 4000)
+		return rh_fail(err, RH_USAGE, "--plot: a name without ' and not that long, please");
+	snprintf(data, sizeof(data), "%s.tsv", prefix);
+	snprintf(svg, sizeof(svg), "%s.svg", prefix);
+	snprintf(set, sizeof(set), "data='%s'; picture='%s'", data, svg);
+	if (write_data(fidelity, data, err) < 0 ||
+	    rh_find_part("plots", plots, sizeof(plots), err) < 0)
+		return -1;
+	if ((size_t)snprintf(script, sizeof(script), "%s/fidelity.gp", plots) >= sizeof(script))
+		return rh_fail(err, RH_BUG, "the path of the plots is too long");
+	if (posix_spawnp(&pid, program, NULL, NULL, argv, environ) != 0) {
+		fprintf(stderr, "reheap fidelity: gnuplot is not installed (gnuplot-nox): only %s "
+			"was written\n", data);
+		return 0;
+	}
+	if (waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) == 127)
+		fprintf(stderr, "reheap fidelity: gnuplot is not installed (gnuplot-nox): only %s "
+			"was written\n", data);
+	else if (WEXITSTATUS(status) != 0)
+		return rh_fail(err, RH_FAILED, "gnuplot could not draw %s", data);
+	return 0;
+}

@@ -1,0 +1,64 @@
+/*
+ * gate_extra.h - what surrounds a gate: its options, policy files, git revisions, stored
+ * baselines, recomputation, the self-test. Each in a gate_*.c of its name.
+ *
+ * Thread rule: main thread.
+ */
+#ifndef RH_GATE_EXTRA_H
+#define RH_GATE_EXTRA_H
+
+#include <jansson.h>
+
+#include "harness/gate/gate.h"
+
+enum { RH_INCONCLUSIVE_EXIT_3, RH_INCONCLUSIVE_PASSES, RH_INCONCLUSIVE_FAILS };
+
+struct rh_gate_opts {
+	const char *baseline, *candidate, *metrics, *lanes, *policy, *build, *artifact, *repo,
+		*save_baseline, *reference, *recompute, *keep, *output, *junit, *markdown,
+		*smaller, *plot;
+	double threshold, counts_threshold, alpha, improve, slow_by;
+	uint64_t pairs_max, pairs_min, blocks, seed, timeout_ns, events_max, gates;
+	int tier, touch, inconclusive;
+	bool self_test, annotate, no_verify, quiet;
+};
+
+/* JSON documents whose texts a gate points into. */
+struct rh_gate_documents {
+	json_t *policy, *result;
+	char **traces;
+	size_t trace_count;
+};
+void rh_gate_documents_free(struct rh_gate_documents *documents);
+
+/* ---- gate_policy.c ---- */
+
+/* "wall,p99=20%" to which metrics gate and at what. */
+int rh_gate_read_metrics(struct rh_gate_config *config, const char *text, struct rh_err *err);
+/* Traces, thresholds and budgets of a file; what the file does not name stays as it is. */
+int rh_gate_read_policy(const struct rh_gate_opts *o, struct rh_gate_config *config,
+			struct rh_gate_documents *documents, struct rh_err *err);
+
+/* ---- gate_git.c ---- */
+
+/* Sides named git:REVISION are checked out, built and replaced by the library made. Nothing to
+ * do for others. */
+int rh_gate_revisions(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh_err *err);
+void rh_gate_revisions_end(void);
+
+/* ---- gate_stored.c ---- */
+
+bool rh_gate_is_stored(const struct rh_gate_opts *o);
+/* The stored figures of a scenario; RH_NO_BASELINE when there are none that compare. */
+int rh_gate_match_stored(const struct rh_gate *gate, struct rh_gate_scenario *scenario,
+			 struct rh_err *err);
+int rh_gate_stored(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh_err *err);
+
+/* ---- gate_recompute.c, gate_self.c ---- */
+
+int rh_gate_recompute(const struct rh_gate_opts *o, struct rh_gate *gate,
+		      struct rh_gate_documents *documents, struct rh_err *err);
+enum rh_exit rh_gate_self_test(const struct rh_gate_opts *o, struct rh_gate *gate,
+			       struct rh_err *err);
+
+#endif

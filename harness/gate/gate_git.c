@@ -1,0 +1,146 @@
+/*
+ * gate_git.c - sides that are revisions of an allocator's own repository.
+ *
+ * git:REVISION is checked out into a folder of its own (git worktree, detached: neither
+ * the user's files nor branches are touched), built there by the user's command, and its
+ * artifact takes the place of the revision. The folders go at the end, also after an
+ * interrupt. Both sides are built by the same command in folders whose names have the same
+ * length: a path that is compiled in shifts nothing.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness/command.h"
+#include "harness/gate/gate_extra.h"
+
+#define PREFIX "git:"
+
+static struct checkout {
+	char repo[4096];
+	char folder[64];
+	char path[64 + 4096];		/* of the artifact */
+	char label[600];
+} checkouts[2];
+
+/* Runs argv in `folder`; its output goes to ours' standard error. */
+static int run_in(const char *folder, const char *const *argv, struct rh_err *err)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid < 0)
+		return rh_fail_errno(err, RH_OS, "%s cannot be run", argv[0]);
+	if (pid == 0) {
+		int null = open("/dev/null", O_RDONLY);
+
+		if (null >= 0)
+			dup2(null, STDIN_FILENO);
+		dup2(STDERR_FILENO, STDOUT_FILENO);
+		if (chdir(folder) == 0)
+			execvp(argv[0], (char *const *)(uintptr_t)argv);
+		_exit(127);
+	}
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return rh_fail_errno(err, RH_OS, "%s got lost", argv[0]);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	return rh_fail(err, RH_FAILED, "%s ended with %s %d", argv[0],
+		       WIFSIGNALED(status) ? "signal" : "status",
+		       WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+static int check_out(struct checkout *checkout, const char *repo, const char *revision,
+		     struct rh_err *err)
+{
+	const char *const add[] = { "git", "worktree", "add", "--quiet", "--detach",
+				    checkout->folder, revision, NULL };
+
+	if (revision[0] == '-' || revision[0] == '\0')
+		return rh_fail(err, RH_USAGE, "'%s' is no revision", revision);
+	snprintf(checkout->repo, sizeof(checkout->repo), "%s", repo);
+	snprintf(checkout->folder, sizeof(checkout->folder), "/tmp/reheap-gate-XXXXXX");
+	if (!mkdtemp(checkout->folder))
+		return rh_fail_errno(err, RH_OS, "%s cannot be made", checkout->folder);
+	if (run_in(repo, add, err) < 0)
+		return rh_err_prefix(err, "revision %s of %s cannot be checked out", revision,
+				     repo);
+	return 0;
+}
+
+/* The library must lie in the checkout: what was there before is not what was built. */
+static int find_artifact(struct checkout *checkout, const char *artifact, struct rh_err *err)
+{
+	if (artifact[0] == '/')
+		return rh_fail(err, RH_USAGE, "--artifact is a path inside the checkout, not %s",
+			       artifact);
+	snprintf(checkout->path, sizeof(checkout->path), "%s/%s", checkout->folder, artifact);
+	if (access(checkout->path, R_OK) < 0)
+		return rh_fail(err, RH_FAILED, "the build made no %s", artifact);
+	return 0;
+}
+
+static int revision(const struct rh_gate_opts *o, struct checkout *checkout, const char **side,
+		    const char **label, struct rh_err *err)
+{
+	const char *const build[] = { "sh", "-c", o->build, NULL };
+	const char *name = *side + strlen(PREFIX);
+
+	if (!o->build || !o->artifact)
+		return rh_fail(err, RH_USAGE, "git:%s needs --build COMMAND and --artifact PATH "
+			       "(the library it makes)", name);
+	rh_progress("checking out and building %s", name);
+	if (check_out(checkout, o->repo, name, err) < 0)
+		return -1;
+	if (run_in(checkout->folder, build, err) < 0)
+		return rh_err_prefix(err, "--build of revision %s", name);
+	if (find_artifact(checkout, o->artifact, err) < 0)
+		return rh_err_prefix(err, "revision %s", name);
+	snprintf(checkout->label, sizeof(checkout->label), "%s (%s)", *side, o->artifact);
+	*side = checkout->path;
+	*label = checkout->label;
+	return 0;
+}
+
+int rh_gate_revisions(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh_err *err)
+{
+	struct rh_gate_config *config = &gate->config;
+	const char **sides[] = { &config->baseline, &config->candidate };
+	const char **labels[] = { &config->baseline_label, &config->candidate_label };
+	static const char *const names[] = { "baseline", "candidate" };
+
+	for (int s = 0; s < 2; s++) {
+		if (!*sides[s] || strncmp(*sides[s], PREFIX, strlen(PREFIX)) != 0)
+			continue;
+		if (revision(o, &checkouts[s], sides[s], labels[s], err) < 0) {
+			/* A baseline that cannot be built is none to compare with. */
+			if (s == 0 && err->code == RH_FAILED)
+				err->code = RH_NO_BASELINE;
+			return rh_err_prefix(err, "%s", names[s]);
+		}
+	}
+	return 0;
+}
+
+void rh_gate_revisions_end(void)
+{
+	for (int s = 0; s < 2; s++) {
+		struct checkout *checkout = &checkouts[s];
+		const char *const drop[] = { "git", "worktree", "remove", "--force",
+					     checkout->folder, NULL };
+		struct rh_err ignored;
+
+		if (!checkout->folder[0])
+			continue;
+		/* An empty folder that git never got to is not a worktree. */
+		if (rmdir(checkout->folder) < 0)
+			run_in(checkout->repo, drop, &ignored);
+		checkout->folder[0] = '\0';
+	}
+}

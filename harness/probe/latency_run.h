@@ -1,0 +1,39 @@
+/*
+ * latency_run.h - what the latency probe says beside totals: latency over the run (the heat map)
+ * and by size with all lanes together.
+ *
+ * The run is cut into at most RH_LATENCY_COLUMNS stretches of whole segments, each with a coarse
+ * histogram: four buckets an octave, which is what a picture can show. Fed between
+ * segments, while the lanes rest; a trace of more segments gets longer stretches.
+ *
+ * Thread rule: one thread. Errors: open returns NULL when memory ran out; add then loses its
+ * stretch and json says NULL.
+ */
+#ifndef RH_LATENCY_RUN_H
+#define RH_LATENCY_RUN_H
+
+#include <jansson.h>
+
+#include "harness/probe/latency.h"
+
+enum { RH_LATENCY_COLUMNS = 64, RH_LATENCY_COARSE = RH_HIST_BUCKETS / 8 };
+
+struct rh_latency_run;
+
+struct rh_latency_run *rh_latency_run_open(void);
+void rh_latency_run_close(struct rh_latency_run *run);	/* NULL allowed */
+
+/* After a segment of so many events: what the lanes have recorded since the last call. */
+void rh_latency_run_add(struct rh_latency_run *run, const struct rh_latency_lane *lanes,
+			uint32_t seats, uint64_t events);
+
+/* {events[], first_bucket, edges_ns[], counts[stretch][[bucket, n]...]}, buckets counted from
+ * first_bucket; NULL with fewer than two stretches or no samples. */
+json_t *rh_latency_run_json(const struct rh_latency_run *run, double ns_per_tick);
+
+/* Columns {kind[], size_to[], n[], mean_ns[], p50_ns[], p99_ns[]} over the cells of all lanes;
+ * size_to null: larger than 1 MiB. */
+json_t *rh_latency_sizes_json(const struct rh_latency_lane *lanes, uint32_t seats,
+			      double ns_per_tick);
+
+#endif

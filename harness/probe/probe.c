@@ -1,0 +1,277 @@
+/*
+ * probe.c - the table of probes, and the hooks of those that were chosen.
+ *
+ * A hook that fails takes its probe out of this worker's life: the sentence goes into the
+ * result once per metric and backend, the others go on.
+ */
+#include "harness/probe/probe.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct rh_probe probe_time = {
+	.name = "time",
+	.summary = "wall and CPU time, waits for other lanes; always on",
+	.source = "own",
+};
+
+static const char *memory_absent(const struct rh_run_config *config, char *text, size_t text_bytes)
+{
+	(void)text;
+	(void)text_bytes;
+	if (config->under)
+		return "workers run under another program, whose pages would be counted";
+	return config->verify ? "--verify fills every block" : NULL;
+}
+
+static const struct rh_probe probe_memory = {
+	.name = "memory",
+	.summary = "resident and live bytes per segment, faults, what is kept after the drain",
+	.source = "sw",
+	.absent_why = memory_absent,
+};
+
+const struct rh_probe *const rh_probes[] = {
+	&probe_time,
+	&probe_memory,
+	&rh_probe_latency,
+	&rh_probe_stacks,
+	&rh_probe_locks,
+	&rh_probe_pace,
+	&rh_probe_mutex,
+	&rh_probe_counters,
+	&rh_probe_callgrind,
+	&rh_probe_blocks,
+	NULL
+};
+
+bool rh_probe_chosen(const struct rh_run_config *config, const struct rh_probe *probe)
+{
+	for (unsigned i = 0; rh_probes[i]; i++)
+		if (rh_probes[i] == probe)
+			return config->probe_set >> i & 1;
+	return false;
+}
+
+/* ---- choosing ---- */
+
+static int no_such_probe(const char *word, struct rh_err *err)
+{
+	char names[400] = "";
+
+	for (unsigned i = 0; rh_probes[i]; i++)
+		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s, ",
+			 rh_probes[i]->name);
+	return rh_fail(err, RH_USAGE, "there is no probe '%s'; there are %sall", word, names);
+}
+
+static int choose_word(const char *word, uint32_t *set, struct rh_err *err)
+{
+	bool all = strcmp(word, "all") == 0, found = all;
+
+	for (unsigned i = 0; rh_probes[i]; i++) {
+		bool named = strcmp(word, rh_probes[i]->name) == 0;
+
+		if (named || (all && !rh_probes[i]->by_name_only))
+			*set |= 1u << i;
+		found |= named;
+	}
+	return found ? 0 : no_such_probe(word, err);
+}
+
+int rh_probes_choose(struct rh_run_config *config, struct rh_result *result, struct rh_err *err)
+{
+	char words[256], *at = words, *word, text[300];
+
+	if (snprintf(words, sizeof(words), "%s", config->probes) >= (int)sizeof(words))
+		return rh_fail(err, RH_USAGE, "--probes is longer than %zu characters",
+			       sizeof(words));
+	config->probe_set = 1;	/* time */
+	while ((word = strsep(&at, ",")))
+		if (*word && choose_word(word, &config->probe_set, err) < 0)
+			return -1;
+	for (unsigned i = 0; rh_probes[i]; i++)
+		config->probe_set |= (uint32_t)rh_probes[i]->always << i;
+	if (rh_counters_choose(config, result, err) < 0)
+		return -1;
+	for (unsigned i = 0; rh_probes[i]; i++)
+		if (rh_probes[i] == &rh_probe_pace && config->pace)
+			config->probe_set |= 1u << i;
+	for (unsigned i = 0; rh_probes[i]; i++) {
+		const struct rh_probe *probe = rh_probes[i];
+		const char *why = probe->absent_why && config->probe_set >> i & 1 ?
+				  probe->absent_why(config, text, sizeof(text)) : NULL;
+
+		if (!why)
+			continue;
+		config->probe_set &= ~(1u << i);
+		rh_result_absent(result, probe->name, -1, "%s", why);
+		/* --verify and --under without memory is what one expects of them. */
+		result->partial |= probe != &probe_memory;
+	}
+	config->memory = rh_probe_chosen(config, &probe_memory);
+	return 0;
+}
+
+/* ---- what hooks call ---- */
+
+void rh_probe_area(struct rh_probe_run *run, enum rh_area area, size_t bytes)
+{
+	run->start->area_bytes[area] = (bytes + RH_PAGE - 1) / RH_PAGE * RH_PAGE;
+}
+
+void *rh_probe_area_of(const struct rh_worker *worker, enum rh_area area)
+{
+	return rh_ctl_area(worker->ctl, area);
+}
+
+void rh_probe_reading(struct rh_probe_run *run, const char *name, const char *unit,
+		      const char *source, const char *better, double value)
+{
+	struct rh_reading *row;
+
+	if (!isfinite(value))
+		return;
+	row = rh_grow(&run->trial->readings, &run->trial->reading_count, sizeof(*row));
+	*row = (struct rh_reading){ name, unit, source, better, value };
+}
+
+void rh_probe_json(struct rh_probe_run *run, const char *name, struct json_t *object)
+{
+	if (!run->trial->probes)
+		run->trial->probes = json_object();
+	json_object_set_new(run->trial->probes, name, object);
+}
+
+double rh_probe_ns(const struct rh_probe_run *run, double ticks)
+{
+	return ticks * run->result->clock.ns_per_tick;
+}
+
+void rh_probe_failed(struct rh_result *result, const struct rh_probe *probe, int backend,
+		     const struct rh_err *err)
+{
+	result->partial = true;
+	for (size_t a = 0; a < result->absent_count; a++)
+		if (result->absent[a].metric == probe->name && result->absent[a].backend == backend)
+			return;
+	rh_result_absent(result, probe->name, backend, "%s", err->text);
+}
+
+/* ---- sets ---- */
+
+void rh_probes_open(struct rh_probe_set *set, const struct rh_probe_run *like,
+		    const struct rh_probe *own_pass)
+{
+	set->mask = 0;
+	for (unsigned i = 0; rh_probes[i]; i++) {
+		set->run[i] = *like;
+		if (own_pass ? rh_probes[i] == own_pass :
+			       !rh_probes[i]->own_pass && like->config->probe_set >> i & 1)
+			set->mask |= 1u << i;
+	}
+}
+
+static void drop(struct rh_probe_set *set, unsigned i, const struct rh_err *err)
+{
+	struct rh_probe_run *run = &set->run[i];
+
+	set->mask &= ~(1u << i);
+	if (rh_probes[i]->release)
+		rh_probes[i]->release(run);
+	run->own = NULL;
+	rh_probe_failed(run->result, rh_probes[i], (int)run->trial->backend, err);
+}
+
+/* Calls a hook of every probe in the set; the expression may use probe, run and err. */
+#define EACH(set, hook, call) \
+	for (unsigned i = 0; rh_probes[i]; i++) { \
+		const struct rh_probe *probe = rh_probes[i]; \
+		struct rh_probe_run *run = &(set)->run[i]; \
+		struct rh_err err = { 0 }; \
+		if ((set)->mask >> i & 1 && probe->hook && (call) < 0) \
+			drop(set, i, &err); \
+	}
+
+void rh_probes_prepare(struct rh_probe_set *set, struct rh_worker_start *start)
+{
+	for (unsigned i = 0; rh_probes[i]; i++)
+		set->run[i].start = start;
+	EACH(set, prepare, probe->prepare(run, &err));
+	for (unsigned i = 0; rh_probes[i]; i++)
+		set->run[i].start = NULL;
+}
+
+uint64_t rh_probes_events_max(const struct rh_probe_set *set)
+{
+	uint64_t least = 0;
+
+	for (unsigned i = 0; rh_probes[i]; i++)
+		if (set->mask >> i & 1 && set->run[i].events_max &&
+		    (!least || set->run[i].events_max < least))
+			least = set->run[i].events_max;
+	return least;
+}
+
+void rh_probes_start(struct rh_probe_set *set)
+{
+	EACH(set, start, probe->start(run, &err));
+}
+
+void rh_probes_segment(struct rh_probe_set *set, const struct rh_segment *segment)
+{
+	EACH(set, segment, probe->segment(run, segment, &err));
+}
+
+void rh_probes_end(struct rh_probe_set *set)
+{
+	EACH(set, end, probe->end(run, &err));
+}
+
+void rh_probes_drained(struct rh_probe_set *set)
+{
+	EACH(set, drained, probe->drained(run, &err));
+}
+
+void rh_probes_closed(struct rh_probe_set *set)
+{
+	EACH(set, closed, probe->closed(run, &err));
+}
+
+void rh_probes_close(struct rh_probe_set *set)
+{
+	for (unsigned i = 0; rh_probes[i]; i++)
+		if (set->mask >> i & 1 && rh_probes[i]->release)
+			rh_probes[i]->release(&set->run[i]);
+	set->mask = 0;
+}
+
+/* ---- tables ---- */
+
+void rh_print_cells(FILE *to, char (*cell)[RH_CELL], size_t rows, int columns, bool markdown)
+{
+	int width[RH_COLUMNS_MAX] = { 0 };
+
+	for (size_t i = 0; i < rows * (size_t)columns; i++)
+		if ((int)strlen(cell[i]) > width[i % (size_t)columns])
+			width[i % (size_t)columns] = (int)strlen(cell[i]);
+	for (size_t i = 0; i < rows; i++) {
+		for (int c = 0; c < columns; c++) {
+			const char *text = cell[i * (size_t)columns + (size_t)c];
+			bool left = c == 0 || c == columns - 1;
+			int room = left ? -width[c] : width[c];
+
+			if (markdown)
+				fprintf(to, "| %*s ", room, text);
+			else
+				fprintf(to, "%s%*s", c ? "  " : "", c == columns - 1 ? 0 : room,
+					text);
+		}
+		fprintf(to, markdown ? "|\n" : "\n");
+		for (int c = 0; markdown && i == 0 && c < columns; c++)
+			fprintf(to, "%s%s", c == 0 || c == columns - 1 ? "|---" : "|--:",
+				c == columns - 1 ? "|\n" : "");
+	}
+}

@@ -1,0 +1,234 @@
+/*
+ * probe_blocks.c - what live blocks waste and whose share a cache line; what is still there a
+ * second after all was freed.
+ *
+ * A worker of its own, once per place: addresses are the same in every rep but for the
+ * interleaving of lanes. The worker surveys its live blocks (blocks.h) about SURVEYS times,
+ * and always where most was live. The numbers that become metrics are those of the survey
+ * with the most bytes asked for:
+ *
+ *	memory.internal_waste	(usable - asked) / asked, by what malloc_usable_size or the backend
+ *				says it gave; the program cannot use it, sizes being what they are
+ *	memory.false_sharing	lines with blocks of two lanes or more / lines with live blocks
+ *	memory.page_density	bytes asked for / bytes of the pages they lie in
+ *
+ * After the drain the worker rests for a second: allocators that give memory back later
+ * (decay, a background thread) have done by then what they do without being called.
+ */
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness/probe/blocks.h"
+#include "harness/probe/probe.h"
+#include "harness/probe/probe_memory.h"
+#include "traces/event.h"
+
+enum { SURVEYS = 16, REST_US = 1000000, COLUMNS = 6, OBJECTS_MIN = 64 };
+
+struct own {
+	struct rh_memory_probe memory;
+	struct rh_block_survey most;	/* the survey with the most bytes asked for */
+	uint64_t events, next;		/* so far; when the next survey is due */
+	uint64_t live_most;		/* of the surveys */
+	json_t *column[7];
+	bool told;			/* the backend does tell usable sizes */
+};
+
+static const char *const column_names[7] = {
+	"event_last", "objects", "requested_bytes", "usable_bytes", "lines", "lines_shared",
+	"pages",
+};
+
+static const char *absent_why(const struct rh_run_config *config, char *text, size_t text_bytes)
+{
+	(void)text;
+	(void)text_bytes;
+	return config->under ? "workers run under another program, which moves blocks" : NULL;
+}
+
+static int prepare(struct rh_probe_run *run, struct rh_err *err)
+{
+	struct own *own = calloc(1, sizeof(*own));
+
+	if (!own)
+		return rh_fail(err, RH_OS, "no memory for surveys of blocks");
+	own->memory.fd = -1;
+	for (int c = 0; c < 7; c++)
+		own->column[c] = json_array();
+	run->own = own;
+	rh_probe_area(run, RH_AREA_BLOCKS, sizeof(struct rh_block_survey));
+	return 0;
+}
+
+static int start(struct rh_probe_run *run, struct rh_err *err)
+{
+	struct own *own = run->own;
+
+	(void)err;
+	rh_memory_open(&own->memory, run->worker->pid);
+	return 0;
+}
+
+static bool hands_out_memory(const struct rh_probe_run *run)
+{
+	const struct rh_spec *spec = run->result->backends[run->trial->backend].spec;
+
+	return !(spec->layer[0].ops.caps & RH_CAP_NO_MEMORY);
+}
+
+static void keep_survey(struct own *own, const struct rh_block_survey *survey)
+{
+	const uint64_t values[7] = { own->events, survey->objects, survey->requested,
+				     survey->usable, survey->lines, survey->lines_shared,
+				     survey->pages };
+
+	for (int c = 0; c < 7; c++)
+		json_array_append_new(own->column[c], json_integer((json_int_t)values[c]));
+	own->told |= survey->usable != survey->requested && survey->objects > 0;
+	if (survey->requested > own->most.requested)
+		own->most = *survey;
+}
+
+static int segment(struct rh_probe_run *run, const struct rh_segment *done, struct rh_err *err)
+{
+	const struct rh_program_head *head = run->program->program.head;
+	struct own *own = run->own;
+	uint64_t all = head->events * run->trial->copies;
+
+	own->events = done->event_last;
+	if (!hands_out_memory(run) ||
+	    (own->events < own->next && own->events < all && done->live_bytes <= own->live_most))
+		return 0;
+	if (done->live_bytes > own->live_most)
+		own->live_most = done->live_bytes;
+	own->next = own->events + all / SURVEYS;
+	if (rh_worker_command(run->worker, RH_CTL_SURVEY, err) < 0)
+		return -1;
+	keep_survey(own, rh_probe_area_of(run->worker, RH_AREA_BLOCKS));
+	return 0;
+}
+
+static void readings(struct rh_probe_run *run)
+{
+	const struct own *own = run->own;
+	const struct rh_block_survey *most = &own->most;
+	double requested = (double)most->requested;
+
+	if (most->objects < OBJECTS_MIN)
+		return;
+	if (own->told)
+		rh_probe_reading(run, "memory.internal_waste", "share", "own", "lower",
+				 ((double)most->usable - requested) / requested);
+	if (run->trial->lanes * run->trial->copies > 1)
+		rh_probe_reading(run, "memory.false_sharing", "share", "own", "lower",
+				 (double)most->lines_shared / (double)most->lines);
+	rh_probe_reading(run, "memory.page_density", "share", "own", "higher",
+			 requested / ((double)most->pages * RH_PAGE));
+}
+
+static int drained(struct rh_probe_run *run, struct rh_err *err)
+{
+	struct own *own = run->own;
+	uint64_t at_once = rh_memory_read(&own->memory);
+	json_t *root = json_object();
+
+	if (!hands_out_memory(run)) {
+		json_decref(root);
+		return 0;
+	}
+	usleep(REST_US);
+	run->trial->anon_rested = rh_memory_read(&own->memory);
+	for (int c = 0; c < 7; c++)
+		json_object_set(root, column_names[c], own->column[c]);
+	if (at_once != RH_NONE && run->trial->anon_rested != RH_NONE)
+		json_object_set_new(root, "given_back_bytes",
+				    json_integer((json_int_t)at_once -
+						 (json_int_t)run->trial->anon_rested));
+	rh_probe_json(run, "blocks", root);
+	readings(run);
+	if (!own->told && own->most.objects)
+		return rh_fail(err, RH_ABSENT, "internal waste: this backend does not tell what it "
+			       "gave (or gave exactly what was asked for)");
+	return 0;
+}
+
+static void release(struct rh_probe_run *run)
+{
+	struct own *own = run->own;
+
+	if (!own)
+		return;
+	rh_memory_close(&own->memory);
+	for (int c = 0; c < 7; c++)
+		json_decref(own->column[c]);
+	free(own);
+	run->own = NULL;
+}
+
+/* ---- the table ---- */
+
+static void share_cell(const struct rh_result *result, const struct rh_trial *like,
+		       uint32_t backend, const char *name, char *cell)
+{
+	const struct rh_metric *metric = rh_result_metric(result, like->trace, backend, like->lanes,
+							  like->copies, name);
+
+	if (metric && strcmp(metric->unit, "bytes") == 0)
+		snprintf(cell, RH_CELL, "%.2f MiB", metric->interval.median / (1 << 20));
+	else if (metric)
+		snprintf(cell, RH_CELL, "%.2f %%", 100 * metric->interval.median);
+	else
+		snprintf(cell, RH_CELL, "-");
+}
+
+static void print(const struct rh_result *result, const struct rh_trial *like, FILE *to,
+		  bool markdown)
+{
+	static const char *const heads[COLUMNS] = {
+		"blocks", "internal waste", "shared lines", "page density", "kept after drain",
+		"kept after 1 s",
+	};
+	static const char *const names[COLUMNS] = {
+		NULL, "memory.internal_waste", "memory.false_sharing", "memory.page_density",
+		"memory.retained_bytes", "memory.retained_1s_bytes",
+	};
+	char (*cells)[RH_CELL] = calloc((result->backend_count + 1) * COLUMNS, RH_CELL);
+	size_t used = 1;
+
+	for (int c = 0; cells && c < COLUMNS; c++)
+		snprintf(cells[c], RH_CELL, "%s", heads[c]);
+	for (uint32_t b = 0; cells && b < result->backend_count; b++) {
+		char (*row)[RH_CELL] = cells + used * COLUMNS;
+
+		if (!rh_result_metric(result, like->trace, b, like->lanes, like->copies, names[3]))
+			continue;
+		snprintf(row[0], RH_CELL, "%.60s", result->backends[b].text);
+		for (int c = 1; c < COLUMNS; c++)
+			share_cell(result, like, b, names[c], row[c]);
+		used++;
+	}
+	if (used > 1) {
+		rh_print_cells(to, cells, used, COLUMNS, markdown);
+		fprintf(to, "\nOf the live blocks where most was live. Shared lines: cache lines "
+			"with blocks made on two lanes or more.\n\n");
+	}
+	free(cells);
+}
+
+const struct rh_probe rh_probe_blocks = {
+	.name = "blocks",
+	.summary = "internal waste and false sharing of live blocks, memory kept after a second",
+	.source = "own",
+	.own_pass = true,
+	.reps_max = 1,
+	.absent_why = absent_why,
+	.prepare = prepare,
+	.start = start,
+	.segment = segment,
+	.drained = drained,
+	.release = release,
+	.print = print,
+};

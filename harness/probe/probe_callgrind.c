@@ -1,0 +1,225 @@
+/*
+ * probe_callgrind.c - instructions, cache misses and LOCKed operations per event on a
+ * machine that is simulated, and therefore the same everywhere (callgrind.h).
+ *
+ * A worker of its own under valgrind, once per place and not once per rep: the same replay
+ * gives the same counts. A long trace is cut: the first EVENTS_MAX events take some seconds
+ * and are enough for numbers per event; how many they were is in the result.
+ *
+ * Not seen by it: time spent waiting, real parallelism (valgrind runs one thread at a time),
+ * what cores do to each other's caches, TLBs, page faults, the kernel, prefetchers. So it
+ * is labelled `sim` and has names of its own: a simulated D1 miss is never shown as an L1D
+ * miss of the CPU.
+ */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness/probe/callgrind.h"
+#include "harness/worker/forget.h"
+#include "harness/probe/probe.h"
+
+enum { EVENTS_MAX = 1000000, TOP = 12, UNDER_BYTES = 2048, COLUMNS = 7 };
+#define TIMEOUT_BASE_NS (60ull * 1000000000u)
+#define TIMEOUT_EVENT_NS 200000ull	/* 2000 instructions of a slow backend at 10 MIPS */
+
+struct own {
+	char path[40], under[UNDER_BYTES];
+};
+
+static const struct row {
+	const char *metric, *name;
+	enum rh_callgrind_event a, b;	/* the sum of both; equal = one */
+	double times;			/* per so many events */
+} rows[] = {
+	{ "counters.ir_per_event", "ir", RH_CG_IR, RH_CG_IR, 1 },
+	{ "counters.d1_misses_per_event", "d1_misses", RH_CG_D1MR, RH_CG_D1MW, 1 },
+	{ "counters.ll_misses_per_event", "ll_misses", RH_CG_DLMR, RH_CG_DLMW, 1 },
+	{ "counters.i1_misses_per_event", "i1_misses", RH_CG_I1MR, RH_CG_I1MR, 1 },
+	{ "counters.data_refs_per_event", "data_refs", RH_CG_DR, RH_CG_DW, 1 },
+	{ "counters.lock_ops_per_1000", "lock_ops", RH_CG_GE, RH_CG_GE, 1000 },
+};
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+static const char *absent_why(const struct rh_run_config *config, char *text, size_t text_bytes)
+{
+	char under[UNDER_BYTES];
+	struct rh_err err = { 0 };
+
+#ifdef RH_SANITIZE
+	return "this build carries a sanitizer, which valgrind cannot run";
+#endif
+	if (config->verify)
+		return "--verify checks every block between the operations";
+	if (config->under)
+		return "workers run under another program already (--under)";
+	if (rh_callgrind_under(under, sizeof(under), "/tmp/x", &err) == 0)
+		return NULL;
+	snprintf(text, text_bytes, "%s", err.text);
+	return text;
+}
+
+static int prepare(struct rh_probe_run *run, struct rh_err *err)
+{
+	struct own *own = calloc(1, sizeof(*own));
+	uint64_t timeout = TIMEOUT_BASE_NS + TIMEOUT_EVENT_NS * EVENTS_MAX;
+	int fd;
+
+	if (!own)
+		return rh_fail(err, RH_OS, "no memory for callgrind");
+	run->own = own;
+	if (run->trial->copies > 1 && !RH_CAN_FORGET)
+		return rh_fail(err, RH_ABSENT, "built without valgrind's header: what brings "
+			       "copies to their phases would be counted");
+	snprintf(own->path, sizeof(own->path), "/tmp/reheap-callgrind-XXXXXX");
+	fd = mkstemp(own->path);
+	if (fd < 0) {
+		own->path[0] = '\0';
+		return rh_fail_errno(err, RH_CANT_CREATE, "no temporary file in /tmp");
+	}
+	close(fd);
+	if (rh_callgrind_under(own->under, sizeof(own->under), own->path, err) < 0)
+		return -1;
+	run->events_max = EVENTS_MAX;
+	run->start->under = own->under;
+	run->start->no_spin = true;
+	run->start->memory_limit = 0;
+	if (!run->config->timeout_ns)
+		run->start->deadline_ns = rh_now_ns() + timeout;
+	return 0;
+}
+
+static void release(struct rh_probe_run *run)
+{
+	struct own *own = run->own;
+
+	if (own && own->path[0])
+		unlink(own->path);
+	free(own);
+	run->own = NULL;
+}
+
+/* ---- telling ---- */
+
+static uint64_t count_of(const uint64_t *counts, const struct row *row)
+{
+	return counts[row->a] + (row->b == row->a ? 0 : counts[row->b]);
+}
+
+/* The functions in which most instructions were, with what else they cost. */
+static json_t *functions_json(const struct rh_callgrind *profile, double events)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < profile->function_count && i < TOP; i++) {
+		const struct rh_callgrind_function *f = &profile->functions[i];
+		json_t *object = json_object(), *name = json_string(f->name);
+
+		json_object_set_new(object, "name", name ? name : json_null());
+		name = json_string(f->object);
+		json_object_set_new(object, "object", name ? name : json_null());
+		for (int r = 0; r < ROWS; r++)
+			json_object_set_new(object, rows[r].name,
+				json_real(rows[r].times * (double)count_of(f->self, &rows[r]) /
+					  events));
+		json_array_append_new(list, object);
+	}
+	return list;
+}
+
+static json_t *totals_json(const struct rh_callgrind *profile)
+{
+	json_t *totals = json_object();
+
+	for (int e = 0; e < RH_CG_COUNT; e++)
+		json_object_set_new(totals, rh_callgrind_names[e],
+				    json_integer((json_int_t)profile->total[e]));
+	return totals;
+}
+
+static int closed(struct rh_probe_run *run, struct rh_err *err)
+{
+	const struct own *own = run->own;
+	const struct rh_program_head *head = run->program->program.head;
+	double events = (double)run->life->events;
+	struct rh_callgrind profile;
+
+	if (rh_callgrind_read(&profile, own->path, err) < 0)
+		return -1;
+	for (int r = 0; r < ROWS && events > 0; r++)
+		rh_probe_reading(run, rows[r].metric, "count", "sim", "lower",
+				 rows[r].times * (double)count_of(profile.total, &rows[r]) /
+				 events);
+	rh_probe_json(run, "callgrind",
+		      json_pack("{s:s, s:I, s:b, s:s, s:o, s:I, s:o}", "source", "sim", "events",
+				(json_int_t)run->life->events, "shortened",
+				run->life->events < head->events * run->trial->copies, "caches",
+				"I1 32 KiB 8-way, D1 32 KiB 8-way, LL 8 MiB 16-way, lines of 64",
+				"totals", totals_json(&profile), "waiting_ir",
+				(json_int_t)profile.waiting[RH_CG_IR], "functions",
+				functions_json(&profile, events)));
+	rh_callgrind_free(&profile);
+	return 0;
+}
+
+/* ---- the table ---- */
+
+static void fill_row(const struct rh_result *result, const struct rh_trial *like, uint32_t backend,
+		     char (*cell)[RH_CELL])
+{
+	snprintf(cell[0], RH_CELL, "%.60s", result->backends[backend].text);
+	for (int r = 0; r < ROWS; r++) {
+		const struct rh_metric *metric =
+			rh_result_metric(result, like->trace, backend, like->lanes, like->copies,
+					 rows[r].metric);
+
+		if (metric)
+			snprintf(cell[1 + r], RH_CELL, "%.*f", r ? 3 : 1, metric->interval.median);
+		else
+			snprintf(cell[1 + r], RH_CELL, "-");
+	}
+}
+
+static void print(const struct rh_result *result, const struct rh_trial *like, FILE *to,
+		  bool markdown)
+{
+	static const char *const heads[COLUMNS] = {
+		"simulated, per event", "instructions", "D1 misses", "LL misses", "I1 misses",
+		"data refs", "LOCKs / 1000",
+	};
+	char (*cells)[RH_CELL] = calloc((result->backend_count + 1) * COLUMNS, RH_CELL);
+	size_t used = 1;
+
+	for (int c = 0; cells && c < COLUMNS; c++)
+		snprintf(cells[c], RH_CELL, "%s", heads[c]);
+	for (uint32_t b = 0; cells && b < result->backend_count; b++) {
+		if (!rh_result_metric(result, like->trace, b, like->lanes, like->copies,
+				      rows[0].metric))
+			continue;
+		fill_row(result, like, b, cells + used++ * COLUMNS);
+	}
+	if (used > 1) {
+		rh_print_cells(to, cells, used, COLUMNS, markdown);
+		fprintf(to, "\nCallgrind, source sim: D1 32 KiB, LL 8 MiB; the replay loop is in "
+			"it (row null). At most the first %d events; waits for other lanes are "
+			"left out.\n\n", EVENTS_MAX);
+	}
+	free(cells);
+}
+
+const struct rh_probe rh_probe_callgrind = {
+	.name = "callgrind",
+	.summary = "instructions, cache misses, LOCKed operations per event, simulated; in all "
+		   "where there is no PMU",
+	.source = "sim",
+	.own_pass = true,
+	.by_name_only = true,
+	.reps_max = 1,
+	.absent_why = absent_why,
+	.prepare = prepare,
+	.closed = closed,
+	.release = release,
+	.print = print,
+	.died = "no instruction tier for this allocator",
+};

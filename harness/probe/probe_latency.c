@@ -1,0 +1,411 @@
+/*
+ * probe_latency.c - how long single operations take: the driver's half (latency.h).
+ *
+ * A pass of its own: a worker that replays with the timed loop. What the lanes recorded is
+ * summed here when they have ended: all operations together (the metrics latency.pNN), by
+ * kind (latency.KIND.pNN), and cell by cell into the document.
+ *
+ * What may be believed of a value: below three steps of the clock it is mostly rounding, so
+ * metrics do not go below that ("<= 30 ns" in tables); a quantile with fewer than ten
+ * samples beyond it has no interval and is marked.
+ */
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/probe/latency.h"
+#include "harness/probe/latency_run.h"
+#include "harness/probe/pace.h"
+#include "harness/probe/probe.h"
+#include "traces/event.h"
+
+enum { GRANULES = 3 };
+
+const char *const rh_latency_names[RH_LAT_KINDS] = {
+	"alloc", "zalloc", "aligned", "resize", "free", "free_remote", "spawn", "exit", "grow",
+	"call",
+};
+
+static const struct { const char *name; double q; } quantiles[] = {
+	{ "p50", .5 }, { "p90", .9 }, { "p99", .99 }, { "p99_9", .999 }, { "p99_99", .9999 },
+};
+enum { QUANTILES = sizeof(quantiles) / sizeof(quantiles[0]) };
+
+/* Names of metrics live as long as the program. */
+#define NAMES(kind) { kind "p50", kind "p90", kind "p99", kind "p99_9", kind "p99_99" }
+static const char *const metric_names[RH_LAT_KINDS + 2][QUANTILES] = {
+	NAMES("latency.alloc."), NAMES("latency.zalloc."), NAMES("latency.aligned."),
+	NAMES("latency.resize."), NAMES("latency.free."), NAMES("latency.free_remote."),
+	NAMES("latency.spawn."), NAMES("latency.exit."), NAMES("latency.grow."),
+	NAMES("latency.call."), NAMES("latency."), NAMES("latency.response."),
+};
+
+static double floor_ns(const struct rh_result *result)
+{
+	return GRANULES * (double)result->clock.granularity_ticks * result->clock.ns_per_tick;
+}
+
+static const char *absent_why(const struct rh_run_config *config, char *text, size_t text_bytes)
+{
+	(void)text;
+	(void)text_bytes;
+	return config->verify ? "--verify checks every block between the operations" : NULL;
+}
+
+static int prepare(struct rh_probe_run *run, struct rh_err *err)
+{
+	size_t seats = (size_t)run->program->program.head->lanes * run->trial->copies;
+
+	if (seats > RH_LATENCY_SEATS_MAX)
+		return rh_fail(err, RH_ABSENT, "%zu lanes are more than %d, which have a histogram "
+			       "each", seats, RH_LATENCY_SEATS_MAX);
+	rh_probe_area(run, RH_AREA_LATENCY, seats * sizeof(struct rh_latency_lane));
+	run->start->mode = RH_MODE_TIMED;
+	run->start->sample = run->config->sample;
+	run->start->seed = run->config->seed + run->trial->rep;
+	return 0;
+}
+
+static int start(struct rh_probe_run *run, struct rh_err *err)
+{
+	/* What brought shifted copies to their phase is not the run's. */
+	memset(rh_probe_area_of(run->worker, RH_AREA_LATENCY), 0,
+	       run->worker->ctl->seats * sizeof(struct rh_latency_lane));
+	run->own = rh_latency_run_open();
+	return run->own ? 0 : rh_fail(err, RH_OS, "no memory for latency over the run");
+}
+
+static int segment(struct rh_probe_run *run, const struct rh_segment *segment, struct rh_err *err)
+{
+	(void)err;
+	rh_latency_run_add(run->own, rh_probe_area_of(run->worker, RH_AREA_LATENCY),
+			   run->worker->ctl->seats, segment->events);
+	return 0;
+}
+
+static void release(struct rh_probe_run *run)
+{
+	rh_latency_run_close(run->own);
+	run->own = NULL;
+}
+
+/* ---- the document ---- */
+
+static json_t *integer(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+static json_t *quantile_json(const struct rh_probe_run *run, const struct rh_hist_sum *hist,
+			     double q)
+{
+	double ns = rh_probe_ns(run, (double)rh_hist_quantile(hist, q));
+	json_t *object = json_pack("{s:f, s:b}", "ns", ns, "exact", ns >= floor_ns(run->result));
+	uint64_t lo, hi;
+
+	if (rh_hist_interval(hist, q, &lo, &hi)) {
+		json_object_set_new(object, "lo", json_real(rh_probe_ns(run, (double)lo)));
+		json_object_set_new(object, "hi", json_real(rh_probe_ns(run, (double)hi)));
+	}
+	return object;
+}
+
+/* Counts by upper edge of the bucket in ns: enough to compute everything again. */
+static json_t *buckets_json(const struct rh_probe_run *run, const struct rh_hist_sum *hist)
+{
+	json_t *rows = json_array();
+
+	for (unsigned i = 0; i < RH_HIST_BUCKETS; i++) {
+		uint64_t high = rh_hist_high(i) < hist->max ? rh_hist_high(i) : hist->max;
+
+		if (hist->bucket[i])
+			json_array_append_new(rows, json_pack("[f, I]", rh_probe_ns(run,
+				(double)high), (json_int_t)hist->bucket[i]));
+	}
+	return rows;
+}
+
+static json_t *hist_json(const struct rh_probe_run *run, const struct rh_hist_sum *hist,
+			 bool buckets)
+{
+	json_t *object = json_pack("{s:o, s:f, s:f}", "n", integer(hist->count), "mean_ns",
+				   rh_probe_ns(run, hist->count ? hist->sum / (double)hist->count :
+							0),
+				   "max_ns", rh_probe_ns(run, (double)hist->max));
+
+	for (int q = 0; q < QUANTILES; q++)
+		json_object_set_new(object, quantiles[q].name,
+				    quantile_json(run, hist, quantiles[q].q));
+	if (buckets)
+		json_object_set_new(object, "buckets", buckets_json(run, hist));
+	return object;
+}
+
+/* Columns over all cells that have samples. */
+static json_t *cells_json(const struct rh_probe_run *run, const struct rh_latency_lane *lanes,
+			  uint32_t seats)
+{
+	static const char *const names[] = { "kind", "size_to", "lane", "n", "p50_ns", "p99_ns",
+					     "max_ns" };
+	json_t *object = json_object(), *column[7];
+
+	for (int c = 0; c < 7; c++)
+		json_object_set_new(object, names[c], column[c] = json_array());
+	for (size_t i = 0; i < (size_t)seats * RH_LAT_KINDS * RH_LAT_OCTAVES; i++) {
+		unsigned octave = (unsigned)(i % RH_LAT_OCTAVES);
+		unsigned kind = (unsigned)(i / RH_LAT_OCTAVES % RH_LAT_KINDS);
+		uint32_t lane = (uint32_t)(i / RH_LAT_OCTAVES / RH_LAT_KINDS);
+		const struct rh_hist *cell = &lanes[lane].cell[kind][octave];
+		struct rh_hist_sum sum = { 0 };
+
+		if (!cell->count)
+			continue;
+		rh_hist_merge(&sum, cell);
+		json_array_append_new(column[0], json_string(rh_latency_names[kind]));
+		json_array_append_new(column[1], octave == RH_LAT_OCTAVES - 1 ? json_null() :
+						 integer(8ull << octave));
+		json_array_append_new(column[2], integer(lane));
+		json_array_append_new(column[3], integer(sum.count));
+		json_array_append_new(column[4], json_real(
+			rh_probe_ns(run, (double)rh_hist_quantile(&sum, .5))));
+		json_array_append_new(column[5], json_real(
+			rh_probe_ns(run, (double)rh_hist_quantile(&sum, .99))));
+		json_array_append_new(column[6], json_real(rh_probe_ns(run, (double)sum.max)));
+	}
+	return object;
+}
+
+static json_t *outlier_json(const struct rh_probe_run *run, const struct rh_outlier *o,
+			    uint32_t lane)
+{
+	return json_pack("{s:i, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "lane", (int)lane, "ns",
+			 rh_probe_ns(run, (double)o->ticks), "ops", integer(o->ops), "op",
+			 integer(o->op), "faults_minor", integer(o->faults_minor), "faults_major",
+			 integer(o->faults_major), "switches_voluntary",
+			 integer(o->switches_voluntary), "switches_involuntary",
+			 integer(o->switches_involuntary), "run_delay_ns",
+			 o->run_delay_ns == RH_NONE ? json_null() : integer(o->run_delay_ns));
+}
+
+static json_t *outliers_json(const struct rh_probe_run *run, const struct rh_latency_lane *lanes,
+			     uint32_t seats)
+{
+	uint64_t batches = 0, count = 0, ticks = 0, faults = 0, switches = 0;
+	json_t *longest = json_array();
+
+	for (uint32_t s = 0; s < seats; s++) {
+		batches += lanes[s].batches;
+		count += lanes[s].outliers;
+		ticks += lanes[s].outlier_ticks;
+		faults += lanes[s].with_faults;
+		switches += lanes[s].with_switches;
+		for (uint64_t i = 0; i < lanes[s].kept && i < RH_OUTLIERS_MAX; i++)
+			json_array_append_new(longest,
+					      outlier_json(run, &lanes[s].outlier[i], s));
+	}
+	return json_pack("{s:o, s:i, s:o, s:o, s:f, s:o, s:o, s:o}", "batches", integer(batches),
+			 "batch_ops", RH_BATCH_OPS, "count", integer(count), "times_median",
+			 integer(RH_OUTLIER_TIMES), "ns", rh_probe_ns(run, (double)ticks),
+			 "with_faults", integer(faults), "with_switches", integer(switches),
+			 "longest", longest);
+}
+
+/* How much the empty pair moved, lane by lane at most, in ticks. */
+static uint64_t pair_drift(const struct rh_latency_lane *lanes, uint32_t seats)
+{
+	uint64_t most = 0;
+
+	for (uint32_t s = 0; s < seats; s++) {
+		uint64_t a = lanes[s].pair_first, b = lanes[s].pair_last;
+		uint64_t drift = a > b ? a - b : b - a;
+
+		most = drift > most ? drift : most;
+	}
+	return most;
+}
+
+static json_t *document(const struct rh_probe_run *run, const struct rh_latency_sum *sum,
+			const struct rh_latency_lane *lanes, uint32_t seats)
+{
+	const struct rh_clock *clock = &run->result->clock;
+	uint64_t migrated = 0, drift = pair_drift(lanes, seats);
+	json_t *kinds = json_object(), *root;
+
+	for (uint32_t s = 0; s < seats; s++)
+		migrated += lanes[s].migrated;
+	for (int k = 0; k < RH_LAT_KINDS; k++)
+		if (sum->kind[k].count)
+			json_object_set_new(kinds, rh_latency_names[k],
+					    hist_json(run, &sum->kind[k], true));
+	root = json_pack("{s:s, s:o, s:o, s:o, s:o, s:f, s:f, s:f, s:f, s:b}", "source", "own",
+			 "sample", integer(run->worker->ctl->sample), "wall_ns",
+			 integer(run->life->wall_ns), "events", integer(run->life->events),
+			 "migrated", integer(migrated), "granularity_ns",
+			 rh_probe_ns(run, (double)clock->granularity_ticks), "exact_from_ns",
+			 floor_ns(run->result), "pair_ns",
+			 rh_probe_ns(run, (double)lanes[0].pair_last), "pair_drift_ns",
+			 rh_probe_ns(run, (double)drift), "drifted",
+			 drift > clock->granularity_ticks);
+	json_object_set_new(root, "all", hist_json(run, &sum->all, false));
+	if (sum->response.count)
+		json_object_set_new(root, "response", hist_json(run, &sum->response, true));
+	json_object_set_new(root, "kinds", kinds);
+	json_object_set_new(root, "cells", cells_json(run, lanes, seats));
+	json_object_set_new(root, "sizes", rh_latency_sizes_json(lanes, seats, clock->ns_per_tick));
+	json_object_set_new(root, "run", rh_latency_run_json(run->own, clock->ns_per_tick));
+	json_object_set_new(root, "outliers", outliers_json(run, lanes, seats));
+	return root;
+}
+
+/* ---- numbers ---- */
+
+static void readings_of(struct rh_probe_run *run, const struct rh_hist_sum *hist, int names)
+{
+	double least = floor_ns(run->result);
+
+	for (int q = 0; hist->count && q < QUANTILES; q++) {
+		double ns = rh_probe_ns(run, (double)rh_hist_quantile(hist, quantiles[q].q));
+
+		rh_probe_reading(run, metric_names[names][q], "ns", "own", "lower",
+				 ns > least ? ns : least);
+	}
+}
+
+static void sum_up(struct rh_latency_sum *sum, const struct rh_latency_lane *lanes, uint32_t seats)
+{
+	for (uint32_t s = 0; s < seats; s++) {
+		for (int k = 0; k < RH_LAT_KINDS; k++)
+			for (int o = 0; o < RH_LAT_OCTAVES; o++)
+				if (lanes[s].cell[k][o].count)
+					rh_hist_merge(&sum->kind[k], &lanes[s].cell[k][o]);
+	}
+	for (int k = 0; k < RH_LAT_KINDS; k++)
+		rh_hist_merge_sum(&sum->all, &sum->kind[k]);
+}
+
+static int end(struct rh_probe_run *run, struct rh_err *err)
+{
+	const struct rh_latency_lane *lanes = rh_probe_area_of(run->worker, RH_AREA_LATENCY);
+	const struct rh_pace_lane *paced = rh_probe_area_of(run->worker, RH_AREA_PACE);
+	uint32_t seats = run->worker->ctl->seats;
+	struct rh_latency_sum *sum = calloc(1, sizeof(*sum));
+
+	if (!sum)
+		return rh_fail(err, RH_OS, "no memory for histograms");
+	sum_up(sum, lanes, seats);
+	for (uint32_t s = 0; paced && s < seats; s++)
+		rh_hist_merge(&sum->response, &paced[s].response);
+	run->trial->latency = sum;
+	if (!sum->all.count)
+		return rh_fail(err, RH_ABSENT, "the trace is so short that no operation was "
+			       "sampled (--sample every times all)");
+	readings_of(run, &sum->all, RH_LAT_KINDS);
+	readings_of(run, &sum->response, RH_LAT_KINDS + 1);
+	rh_probe_reading(run, "latency.ns_per_event", "ns", "own", "none",
+			 (double)run->life->wall_ns / (double)run->life->events);
+	rh_probe_reading(run, "latency.max", "ns", "own", "lower",
+			 rh_probe_ns(run, (double)sum->all.max));
+	for (int k = 0; k < RH_LAT_KINDS; k++)
+		readings_of(run, &sum->kind[k], k);
+	rh_probe_json(run, "latency", document(run, sum, lanes, seats));
+	return 0;
+}
+
+/* ---- the table ---- */
+
+enum { COLUMNS = 10 };
+
+static void value_cell(const struct rh_result *result, const struct rh_hist_sum *hist, double q,
+		       bool interval, char *cell)
+{
+	double ns_per_tick = result->clock.ns_per_tick;
+	double ns = (double)rh_hist_quantile(hist, q) * ns_per_tick;
+	uint64_t lo, hi;
+	int known = rh_hist_interval(hist, q, &lo, &hi);
+
+	if (!hist->count)
+		snprintf(cell, RH_CELL, "-");
+	else if (ns < floor_ns(result))
+		snprintf(cell, RH_CELL, "<= %.0f", floor_ns(result));
+	else if (known && interval)
+		snprintf(cell, RH_CELL, "%.0f [%.0f, %.0f]", ns, (double)lo * ns_per_tick,
+			 (double)hi * ns_per_tick);
+	else
+		snprintf(cell, RH_CELL, known ? "%.0f" : "~%.0f", ns);
+}
+
+int rh_latency_pool(const struct rh_result *result, const struct rh_trial *like, uint32_t backend,
+		    struct rh_latency_sum *into)
+{
+	int any = 0;
+
+	memset(into, 0, sizeof(*into));
+	for (size_t t = 0; t < result->trial_count; t++) {
+		const struct rh_trial *trial = &result->trials[t];
+
+		if (!trial->latency || trial->backend != backend ||
+		    trial->program != like->program || trial->copies != like->copies)
+			continue;
+		rh_hist_merge_sum(&into->all, &trial->latency->all);
+		rh_hist_merge_sum(&into->response, &trial->latency->response);
+		for (int k = 0; k < RH_LAT_KINDS; k++)
+			rh_hist_merge_sum(&into->kind[k], &trial->latency->kind[k]);
+		any = 1;
+	}
+	return any;
+}
+
+static void fill_row(const struct rh_result *result, uint32_t backend,
+		     const struct rh_latency_sum *sum, char (*cell)[RH_CELL])
+{
+	snprintf(cell[0], RH_CELL, "%.60s", result->backends[backend].text);
+	snprintf(cell[1], RH_CELL, "%llu", (unsigned long long)sum->all.count);
+	for (int q = 0; q < QUANTILES; q++)
+		value_cell(result, &sum->all, quantiles[q].q, quantiles[q].q == .99, cell[2 + q]);
+	snprintf(cell[7], RH_CELL, "%.0f", (double)sum->all.max * result->clock.ns_per_tick);
+	value_cell(result, &sum->kind[RH_LAT_FREE], .99, false, cell[8]);
+	value_cell(result, &sum->kind[RH_LAT_FREE_REMOTE], .99, false, cell[9]);
+}
+
+static void print(const struct rh_result *result, const struct rh_trial *like, FILE *to,
+		  bool markdown)
+{
+	static const char *const heads[COLUMNS] = {
+		"latency, ns", "samples", "p50", "p90", "p99", "p99.9", "p99.99", "max",
+		"free p99", "remote free p99",
+	};
+	char (*cells)[RH_CELL] = calloc((result->backend_count + 1) * COLUMNS, RH_CELL);
+	struct rh_latency_sum *sum = malloc(sizeof(*sum));
+	size_t rows = 1;
+
+	for (int c = 0; cells && c < COLUMNS; c++)
+		snprintf(cells[c], RH_CELL, "%s", heads[c]);
+	for (uint32_t b = 0; cells && sum && b < result->backend_count; b++)
+		if (rh_latency_pool(result, like, b, sum))
+			fill_row(result, b, sum, cells + rows++ * COLUMNS);
+	if (rows > 1) {
+		rh_print_cells(to, cells, rows, COLUMNS, markdown);
+		fprintf(to, "\nOne operation in %llu timed, all trials together; source own. Steps "
+			"of the clock: %.1f ns; nothing below three is exact. ~: fewer than ten "
+			"samples beyond.\n\n", (unsigned long long)result->sample,
+			(double)result->clock.granularity_ticks * result->clock.ns_per_tick);
+	}
+	free(cells);
+	free(sum);
+}
+
+const struct rh_probe rh_probe_latency = {
+	.name = "latency",
+	.summary = "time of single operations: percentiles by kind, size, local or remote, lane",
+	.source = "own",
+	.own_pass = true,
+	.paced = true,
+	.absent_why = absent_why,
+	.prepare = prepare,
+	.start = start,
+	.segment = segment,
+	.end = end,
+	.release = release,
+	.print = print,
+};

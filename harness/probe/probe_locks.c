@@ -1,0 +1,569 @@
+/*
+ * probe_locks.c - contention: who waits for whom, and how we know (locks.h).
+ *
+ * Rides along. Two layers, so that every backend has a row whatever it shows of itself:
+ *
+ *   of the thread (kernel, source sw)	efficiency = CPU / (lanes x wall); blocked = the part of
+ *	a lane's time that was neither CPU, nor waiting for a CPU (run delay), nor asleep for
+ *	another lane as the recorded order wants: what is left is locks and page-fault I/O;
+ *	voluntary switches; futex calls and contended kernel locks by tracepoint
+ *   of the lock (source own)	locks of our backends by class and instance; what jemalloc tells
+ *	of its own mutexes (mallctl; waits by spinning are not in its wait time)
+ *
+ * wait share = wait / (lanes x wall). Convoy = p99 of waits / p99 of holds: above 1 waiters
+ * queue behind more than the holder; both are upper edges of powers of two, so it is right
+ * within a factor of 2. Utilisation = share of the wall clock a lock was held, from one hold
+ * in 64.
+ */
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/probe/locks.h"
+#include "harness/probe/probe.h"
+#include "traces/event.h"
+
+enum { TOP = 10, COLUMNS = 11 };
+
+/* A lock, or all locks of a class together. */
+struct tally {
+	struct rh_lock_row sum;
+	uint32_t instances;
+	double utilisation;		/* the most of any instance; NAN = no hold was sampled */
+};
+
+struct own {
+	struct rh_lock_row *first;	/* rows before the first segment */
+	uint64_t first_count;
+};
+
+static double ticks_to_ns(const struct rh_probe_run *run, const struct rh_lock_row *row,
+			  double wait)
+{
+	return row->source == RH_LOCK_OWN ? rh_probe_ns(run, wait) : wait;
+}
+
+static double lane_wall_ns(const struct rh_probe_run *run)
+{
+	return (double)run->life->wall_ns * run->life->lanes * run->life->copies;
+}
+
+static int prepare(struct rh_probe_run *run, struct rh_err *err)
+{
+	size_t seats = (size_t)run->program->program.head->lanes * run->trial->copies;
+
+	(void)err;
+	rh_probe_area(run, RH_AREA_LOCKS, sizeof(struct rh_lock_area) +
+		      seats * sizeof(struct rh_lane_meters));
+	return 0;
+}
+
+static int start(struct rh_probe_run *run, struct rh_err *err)
+{
+	struct rh_lock_area *area = rh_probe_area_of(run->worker, RH_AREA_LOCKS);
+	struct own *own = calloc(1, sizeof(*own));
+
+	if (!own)
+		return rh_fail(err, RH_OS, "no memory for locks");
+	run->own = own;
+	run->worker->ctl->count = 1;
+	if (rh_worker_command(run->worker, RH_CTL_LOCKS, err) < 0)
+		return -1;
+	own->first = malloc(((size_t)area->rows + 1) * sizeof(*own->first));
+	if (!own->first)
+		return rh_fail(err, RH_OS, "no memory for %llu locks",
+			       (unsigned long long)area->rows);
+	memcpy(own->first, area->row, area->rows * sizeof(*own->first));
+	own->first_count = area->rows;
+	memset(area->lane, 0, run->worker->ctl->seats * sizeof(area->lane[0]));
+	return 0;
+}
+
+static void release(struct rh_probe_run *run)
+{
+	struct own *own = run->own;
+
+	if (own)
+		free(own->first);
+	free(own);
+	run->own = NULL;
+}
+
+/* ---- tallies ---- */
+
+static void add_log2(uint32_t *to, const uint32_t *from, int sign)
+{
+	for (int i = 0; i < RH_LOCK_WAIT_BUCKETS; i++)
+		to[i] = sign > 0 ? to[i] + from[i] : to[i] - from[i];
+}
+
+/* What happened before the first segment is not the segments'. Maxima stay as they are. */
+static void subtract(struct rh_lock_row *row, const struct rh_lock_row *before)
+{
+	row->acquired -= before->acquired;
+	row->contended -= before->contended;
+	row->owner_switches -= before->owner_switches;
+	row->wait -= before->wait;
+	row->hold -= before->hold;
+	row->hold_samples -= before->hold_samples;
+	add_log2(row->wait_log2, before->wait_log2, -1);
+	add_log2(row->hold_log2, before->hold_log2, -1);
+}
+
+static void take_first_off(const struct own *own, struct rh_lock_area *area)
+{
+	for (uint64_t i = 0; i < area->rows; i++)
+		for (uint64_t j = 0; j < own->first_count; j++) {
+			/* Mostly the same order. */
+			const struct rh_lock_row *before = &own->first[(i + j) % own->first_count];
+
+			if (before->instance != area->row[i].instance ||
+			    before->source != area->row[i].source ||
+			    strcmp(before->name, area->row[i].name) != 0)
+				continue;
+			subtract(&area->row[i], before);
+			break;
+		}
+}
+
+static double utilisation(const struct rh_probe_run *run, const struct rh_lock_row *row)
+{
+	if (!row->hold_samples || !run->life->wall_ns)
+		return NAN;
+	return rh_probe_ns(run, (double)row->hold) / (double)row->hold_samples *
+	       (double)row->acquired / (double)run->life->wall_ns;
+}
+
+static void add_to(struct tally *to, const struct rh_probe_run *run, const struct rh_lock_row *row)
+{
+	double used = utilisation(run, row);
+
+	to->sum.acquired += row->acquired;
+	to->sum.contended += row->contended;
+	to->sum.owner_switches += row->owner_switches;
+	to->sum.wait += row->wait;
+	to->sum.wait_max = row->wait_max > to->sum.wait_max ? row->wait_max : to->sum.wait_max;
+	to->sum.hold += row->hold;
+	to->sum.hold_samples += row->hold_samples;
+	to->sum.hold_max = row->hold_max > to->sum.hold_max ? row->hold_max : to->sum.hold_max;
+	add_log2(to->sum.wait_log2, row->wait_log2, 1);
+	add_log2(to->sum.hold_log2, row->hold_log2, 1);
+	to->instances++;
+	if (isfinite(used) && !(to->utilisation >= used))
+		to->utilisation = used;
+}
+
+/* Classes by name and source. */
+static size_t classes_of(const struct rh_probe_run *run, const struct rh_lock_area *area,
+			 struct tally **out)
+{
+	struct tally *classes = NULL;
+	size_t count = 0;
+
+	for (uint64_t i = 0; i < area->rows; i++) {
+		const struct rh_lock_row *row = &area->row[i];
+		size_t c = 0;
+
+		while (c < count && (strcmp(classes[c].sum.name, row->name) != 0 ||
+				     classes[c].sum.source != row->source))
+			c++;
+		if (c == count) {
+			struct tally *made = rh_grow(&classes, &count, sizeof(*classes));
+
+			memcpy(made->sum.name, row->name, sizeof(row->name));
+			made->sum.source = row->source;
+			made->utilisation = NAN;
+		}
+		add_to(&classes[c], run, row);
+	}
+	*out = classes;
+	return count;
+}
+
+/* Upper edge of the bucket with the quantile, in ticks; NAN without any. */
+static double log2_quantile(const uint32_t *buckets, double q)
+{
+	uint64_t all = 0, seen = 0;
+
+	for (int i = 0; i < RH_LOCK_WAIT_BUCKETS; i++)
+		all += buckets[i];
+	for (int i = 0; all && i < RH_LOCK_WAIT_BUCKETS; i++) {
+		seen += buckets[i];
+		if ((double)seen >= q * (double)all)
+			return ldexp(1, i + 1);
+	}
+	return NAN;
+}
+
+/* ---- the document ---- */
+
+static json_t *integer(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+static json_t *real_or_null(double value)
+{
+	return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *log2_json(const struct rh_probe_run *run, const uint32_t *buckets)
+{
+	json_t *rows = json_array();
+
+	for (int i = 0; i < RH_LOCK_WAIT_BUCKETS; i++)
+		if (buckets[i])
+			json_array_append_new(rows, json_pack("[f, I]", rh_probe_ns(run,
+				ldexp(1, i + 1)), (json_int_t)buckets[i]));
+	return rows;
+}
+
+static json_t *tally_json(const struct rh_probe_run *run, const struct tally *t)
+{
+	const struct rh_lock_row *row = &t->sum;
+	bool own = row->source == RH_LOCK_OWN;
+	double wait_p99 = own ? log2_quantile(row->wait_log2, .99) : NAN;
+	double hold_p99 = log2_quantile(row->hold_log2, .99);
+	json_t *object = json_pack("{s:s, s:s, s:o, s:o, s:o, s:f, s:f, s:f}", "name", row->name,
+				   "source", own ? "own" : "mallctl", "acquired",
+				   integer(row->acquired), "contended", integer(row->contended),
+				   "owner_switches", integer(row->owner_switches), "wait_ns",
+				   ticks_to_ns(run, row, (double)row->wait), "wait_max_ns",
+				   ticks_to_ns(run, row, (double)row->wait_max), "wait_share",
+				   ticks_to_ns(run, row, (double)row->wait) / lane_wall_ns(run));
+
+	if (!own)
+		return object;
+	json_object_set_new(object, "wait_p99_ns", real_or_null(rh_probe_ns(run, wait_p99)));
+	json_object_set_new(object, "hold_mean_ns", real_or_null(row->hold_samples ?
+			    rh_probe_ns(run, (double)row->hold / (double)row->hold_samples) : NAN));
+	json_object_set_new(object, "hold_p99_ns", real_or_null(rh_probe_ns(run, hold_p99)));
+	json_object_set_new(object, "convoy", real_or_null(wait_p99 / hold_p99));
+	json_object_set_new(object, "utilisation", real_or_null(t->utilisation));
+	json_object_set_new(object, "waits", log2_json(run, row->wait_log2));
+	return object;
+}
+
+static int worse_first(const void *a, const void *b)
+{
+	const struct tally *x = a, *y = b;
+
+	if (x->sum.contended != y->sum.contended)
+		return x->sum.contended < y->sum.contended ? 1 : -1;
+	if (x->sum.acquired != y->sum.acquired)
+		return x->sum.acquired < y->sum.acquired ? 1 : -1;
+	return 0;
+}
+
+/* The ten single locks that were waited for most. */
+static json_t *top_json(const struct rh_probe_run *run, const struct rh_lock_area *area)
+{
+	struct tally *all = calloc((size_t)area->rows + 1, sizeof(*all));
+	json_t *rows = json_array();
+
+	for (uint64_t i = 0; all && i < area->rows; i++)
+		all[i] = (struct tally){ area->row[i], 1, utilisation(run, &area->row[i]) };
+	if (all)
+		qsort(all, (size_t)area->rows, sizeof(*all), worse_first);
+	for (uint64_t i = 0; all && i < area->rows && i < TOP && all[i].sum.acquired; i++) {
+		json_t *row = tally_json(run, &all[i]);
+
+		json_object_set_new(row, "instance", integer(all[i].sum.instance));
+		json_array_append_new(rows, row);
+	}
+	free(all);
+	return rows;
+}
+
+static json_t *sources_json(const struct rh_lock_area *area, bool delay_known)
+{
+	json_t *list = json_array();
+
+	json_array_append_new(list, json_string("thread CPU time, rusage"));
+	if (delay_known)
+		json_array_append_new(list, json_string("schedstat"));
+	if (!area->futex_why[0])
+		json_array_append_new(list, json_string("tracepoint sys_enter_futex"));
+	if (!area->kernel_why[0])
+		json_array_append_new(list, json_string("tracepoint contention_begin"));
+	if (area->mallctl == RH_MALLCTL_READ)
+		json_array_append_new(list, json_string("mallctl stats.mutexes"));
+	for (uint64_t i = 0; i < area->rows; i++)
+		if (area->row[i].source == RH_LOCK_OWN) {
+			json_array_append_new(list, json_string("counters in the locks"));
+			break;
+		}
+	return list;
+}
+
+/* ---- numbers ---- */
+
+struct threads {
+	double span_ns, cpu_ns, delay_ns, slept_ns;
+	uint64_t switches, futex, kernel;
+};
+
+/* Without the replay's own part; some of its waits end before they sleep. */
+static uint64_t less(uint64_t all, uint64_t ours)
+{
+	return all > ours ? all - ours : 0;
+}
+
+static struct threads add_lanes(const struct rh_probe_run *run, const struct rh_lock_area *area)
+{
+	struct threads t = { 0 };
+
+	for (uint32_t s = 0; s < run->worker->ctl->seats; s++) {
+		const struct rh_lane_meters *m = &area->lane[s];
+
+		t.span_ns += rh_probe_ns(run, (double)m->span_ticks);
+		t.cpu_ns += (double)m->cpu_ns;
+		t.delay_ns += m->run_delay_ns == RH_NONE ? NAN : (double)m->run_delay_ns;
+		/* Going to sleep takes CPU and waking up a CPU: both are counted already. */
+		t.slept_ns += rh_probe_ns(run, (double)m->slept_ticks) -
+			      (double)m->slept_cpu_ns - (double)m->slept_delay_ns;
+		t.switches += less(m->switches_voluntary, m->sleeps_replay);
+		t.futex += less(m->futex_calls, m->futex_replay);
+		t.kernel += m->kernel_contended;
+	}
+	return t;
+}
+
+/* Below 0 when clocks disagree by more than the little that was blocked. */
+static double blocked_share(const struct threads *t)
+{
+	double blocked = t->span_ns - t->cpu_ns - t->delay_ns - t->slept_ns;
+
+	return t->span_ns > 0 ? (blocked < 0 ? 0 : blocked) / t->span_ns : NAN;
+}
+
+static void thread_readings(struct rh_probe_run *run, const struct rh_lock_area *area,
+			    const struct threads *t)
+{
+	double events = (double)run->life->events;
+
+	rh_probe_reading(run, "locks.blocked_share", "share", "sw", "lower", blocked_share(t));
+	rh_probe_reading(run, "locks.run_delay_share", "share", "sw", "none",
+			 t->delay_ns / t->span_ns);
+	rh_probe_reading(run, "locks.switches_voluntary_per_event", "count", "sw", "lower",
+			 (double)t->switches / events);
+	if (!area->futex_why[0])
+		rh_probe_reading(run, "locks.futex_per_event", "count", "sw", "lower",
+				 (double)t->futex / events);
+	if (!area->kernel_why[0])
+		rh_probe_reading(run, "locks.kernel_contended_per_event", "count", "sw", "lower",
+				 (double)t->kernel / events);
+}
+
+static void lock_readings(struct rh_probe_run *run, const struct tally *classes, size_t count)
+{
+	double acquired = 0, contended = 0, wait_ns = 0, used = NAN;
+
+	for (size_t c = 0; c < count; c++) {
+		const struct tally *t = &classes[c];
+
+		acquired += (double)t->sum.acquired;
+		contended += (double)t->sum.contended;
+		wait_ns += ticks_to_ns(run, &t->sum, (double)t->sum.wait);
+		if (isfinite(t->utilisation) && !(used >= t->utilisation))
+			used = t->utilisation;
+	}
+	if (count == 0)
+		return;
+	rh_probe_reading(run, "locks.acquired_per_event", "count", "own", "lower",
+			 acquired / (double)run->life->events);
+	rh_probe_reading(run, "locks.contended_per_event", "count", "own", "lower",
+			 contended / (double)run->life->events);
+	rh_probe_reading(run, "locks.contended_share", "share", "own", "lower",
+			 acquired > 0 ? contended / acquired : 0);
+	rh_probe_reading(run, "locks.wait_share", "share", "own", "lower",
+			 wait_ns / lane_wall_ns(run));
+	rh_probe_reading(run, "locks.utilisation_max", "share", "own", "none", used);
+}
+
+/* A tracepoint that is not there is so for all backends: one row. */
+static void absent_once(struct rh_result *result, const char *metric, const char *why)
+{
+	for (size_t i = 0; i < result->absent_count; i++)
+		if (strcmp(result->absent[i].metric, metric) == 0)
+			return;
+	rh_result_absent(result, metric, -1, "%s", why);
+	result->partial = true;
+}
+
+static void note_absent(struct rh_probe_run *run, const struct rh_lock_area *area, size_t classes,
+			const struct threads *t)
+{
+	struct rh_result *result = run->result;
+
+	if (area->futex_why[0])
+		absent_once(result, "locks.futex_per_event", area->futex_why);
+	if (area->kernel_why[0])
+		absent_once(result, "locks.kernel_contended_per_event", area->kernel_why);
+	if (!isfinite(t->delay_ns))
+		absent_once(result, "locks.run_delay_share",
+			    "/proc/thread-self/schedstat cannot be read: this kernel keeps no "
+			    "schedstats");
+	if (area->mallctl == RH_MALLCTL_NO_STATS && classes == 0)
+		absent_once(result, "locks.wait_share",
+			    "this jemalloc was built without statistics");
+}
+
+static int end(struct rh_probe_run *run, struct rh_err *err)
+{
+	struct rh_lock_area *area = rh_probe_area_of(run->worker, RH_AREA_LOCKS);
+	struct tally *classes;
+	struct threads threads;
+	json_t *list = json_array(), *root;
+	size_t count;
+
+	run->worker->ctl->count = 0;
+	if (rh_worker_command(run->worker, RH_CTL_LOCKS, err) < 0) {
+		json_decref(list);
+		return -1;
+	}
+	take_first_off(run->own, area);
+	count = classes_of(run, area, &classes);
+	threads = add_lanes(run, area);
+	thread_readings(run, area, &threads);
+	lock_readings(run, classes, count);
+	note_absent(run, area, count, &threads);
+	for (size_t c = 0; c < count; c++) {
+		json_t *row = tally_json(run, &classes[c]);
+
+		json_object_set_new(row, "instances", integer(classes[c].instances));
+		json_array_append_new(list, row);
+	}
+	free(classes);
+	root = json_pack("{s:o, s:f, s:f, s:o, s:f, s:o, s:o}", "sources",
+			 sources_json(area, isfinite(threads.delay_ns)), "span_ns",
+			 threads.span_ns, "cpu_ns", threads.cpu_ns, "run_delay_ns",
+			 real_or_null(threads.delay_ns), "slept_for_order_ns", threads.slept_ns,
+			 "blocked_share", real_or_null(blocked_share(&threads)),
+			 "switches_voluntary", integer(threads.switches));
+	json_object_set_new(root, "futex_calls", area->futex_why[0] ? json_null() :
+			    integer(threads.futex));
+	json_object_set_new(root, "kernel_contended", area->kernel_why[0] ? json_null() :
+			    integer(threads.kernel));
+	json_object_set_new(root, "classes", list);
+	json_object_set_new(root, "top", top_json(run, area));
+	json_object_set_new(root, "dropped", integer(area->dropped));
+	rh_probe_json(run, "locks", root);
+	return 0;
+}
+
+/* ---- the table ---- */
+
+/* "mheap 1.2 %": the class with the longest wait in the last trial that has one; and where the
+ * numbers of locks come from. */
+static void worst_class(const struct rh_result *result, const struct rh_trial *like, uint32_t b,
+			char *worst, char *source)
+{
+	double most = 0;
+
+	snprintf(worst, RH_CELL, "-");
+	snprintf(source, RH_CELL, "sw only");
+	for (size_t t = 0; t < result->trial_count; t++) {
+		const struct rh_trial *trial = &result->trials[t];
+		const json_t *row, *rows = json_object_get(json_object_get(trial->probes, "locks"),
+							   "classes");
+		size_t i;
+
+		if (trial->backend != b || trial->program != like->program ||
+		    trial->copies != like->copies)
+			continue;
+		json_array_foreach(rows, i, row) {
+			double share = json_number_value(json_object_get(row, "wait_share"));
+
+			snprintf(source, RH_CELL, "sw, %s",
+				 json_string_value(json_object_get(row, "source")));
+			if (share <= most)
+				continue;
+			most = share;
+			snprintf(worst, RH_CELL, "%.30s %.2f %%",
+				 json_string_value(json_object_get(row, "name")), share * 100);
+		}
+	}
+}
+
+static void metric_cell(char *cell, const struct rh_metric *m, double scale, const char *format)
+{
+	if (m)
+		snprintf(cell, RH_CELL, format, m->interval.median * scale);
+	else
+		snprintf(cell, RH_CELL, "-");
+}
+
+static bool fill_row(const struct rh_result *result, const struct rh_trial *like, uint32_t b,
+		     char (*cell)[RH_CELL])
+{
+#define METRIC(name) rh_result_metric(result, like->trace, b, like->lanes, like->copies, name)
+	const struct rh_metric *mutex = METRIC("mutex.acquired_per_event");
+
+	if (!METRIC("locks.switches_voluntary_per_event") && !mutex)
+		return false;
+	snprintf(cell[0], RH_CELL, "%.60s", result->backends[b].text);
+	metric_cell(cell[1], METRIC("time.cpu_share"), 100, "%.1f %%");
+	metric_cell(cell[2], METRIC("locks.blocked_share"), 100, "%.1f %%");
+	metric_cell(cell[3], METRIC("locks.run_delay_share"), 100, "%.1f %%");
+	metric_cell(cell[4], METRIC("locks.switches_voluntary_per_event"), 1e6, "%.1f");
+	metric_cell(cell[5], METRIC("locks.futex_per_event"), 1e6, "%.1f");
+	metric_cell(cell[6], METRIC("locks.acquired_per_event"), 1, "%.4f");
+	metric_cell(cell[7], METRIC("locks.contended_share"), 100, "%.3f %%");
+	metric_cell(cell[8], METRIC("locks.wait_share"), 100, "%.2f %%");
+	worst_class(result, like, b, cell[9], cell[10]);
+	if (!METRIC("locks.acquired_per_event") && mutex && mutex->interval.median > 0) {
+		metric_cell(cell[6], mutex, 1, "%.4f");
+		metric_cell(cell[7], METRIC("mutex.contended_share"), 100, "%.3f %%");
+		metric_cell(cell[8], METRIC("mutex.wait_share"), 100, "%.2f %%");
+		snprintf(cell[10], RH_CELL, "sw, pthread");
+	}
+	/* None by that library means little: libc's own go past it. */
+	mutex = METRIC("mutex.futex_per_event");
+	if (!METRIC("locks.futex_per_event") && mutex && mutex->interval.median > 0)
+		metric_cell(cell[5], mutex, 1e6, "%.1f*");
+#undef METRIC
+	return true;
+}
+
+static void print(const struct rh_result *result, const struct rh_trial *like, FILE *to,
+		  bool markdown)
+{
+	static const char *const heads[COLUMNS] = {
+		"contention", "efficiency", "blocked", "run delay", "sleeps/M", "futex/M",
+		"locks/event", "contended", "lock wait", "worst class", "source",
+	};
+	char (*cells)[RH_CELL] = calloc((result->backend_count + 1) * COLUMNS, RH_CELL);
+	size_t rows = 1;
+
+	if (!cells)
+		return;
+	for (int c = 0; c < COLUMNS; c++)
+		snprintf(cells[c], RH_CELL, "%s", heads[c]);
+	for (uint32_t b = 0; b < result->backend_count; b++)
+		rows += fill_row(result, like, b, cells + rows * COLUMNS);
+	if (rows > 1) {
+		rh_print_cells(to, cells, rows, COLUMNS, markdown);
+		fprintf(to, "\nEfficiency: CPU / (lanes x wall). Blocked: asleep, but not for "
+			"another lane's recorded order. Sleeps and futex calls per million "
+			"events; lock wait per (lanes x wall).\nSource: sw the kernel; own "
+			"counters in the locks; mallctl jemalloc's own counters; pthread mutexes "
+			"counted by a preloaded library (--probes mutex); sw only: its locks "
+			"cannot be seen from outside. *: by that library, not by the kernel's "
+			"tracepoint.\n\n");
+	}
+	free(cells);
+}
+
+const struct rh_probe rh_probe_locks = {
+	.name = "locks",
+	.summary = "contention: blocked time, switches, futex calls; locks that can be seen, "
+		   "by class",
+	.source = "own",
+	.prepare = prepare,
+	.start = start,
+	.end = end,
+	.release = release,
+	.print = print,
+};

@@ -1,0 +1,515 @@
+/*
+ * run.c - the plan of a run: which trials there are, and in which order.
+ *
+ * For every trace, number of lanes and number of copies, rep by rep: one trial of every
+ * backend, in an order shuffled anew (seeded) for each rep. Machines drift (one process
+ * to the next differs by 2x on a busy VM), so backends are compared within a rep, where
+ * they ran next to each other, and never run block by block.
+ *
+ * There is no discarded warm-up trial: each trial is a fresh process whose first touches
+ * belong to what it measures, and what trials share - the page cache of the program - was
+ * warmed when the program was compiled and checked.
+ *
+ * The null floor is always among the backends. A backend that is absent has a reason
+ * instead of trials. One that ran into the time limit is not tried again in the same
+ * place; every other failure leaves the remaining trials as planned.
+ */
+#include "harness/run/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/command.h"
+#include "harness/probe/probe.h"
+#include "harness/probe/quiet.h"
+#include "traces/trace.h"
+
+#define LANES_DEFAULT UINT32_MAX	/* as recorded, at most one per CPU */
+enum { CONFIDENCE_REPS = 5, EPOCH_EVENTS_COPIES = 1 << 20, SAMPLE_MEAN = 32 };
+
+/* ---- lists of words ---- */
+
+/* The next word of a comma-separated list; NULL at the end. *list is advanced. */
+static char *next_word(char **list)
+{
+	char *word = *list, *comma;
+
+	if (!word || !*word)
+		return NULL;
+	comma = strchr(word, ',');
+	*list = comma ? comma + 1 : NULL;
+	if (comma)
+		*comma = '\0';
+	return word;
+}
+
+static int parse_numbers(const char *text, const char *what, bool recorded, uint32_t **list,
+			 size_t *count, struct rh_err *err)
+{
+	char *copy = strdup(text), *at = copy, *word;
+	struct rh_err why;
+	uint64_t value;
+	int result = 0;
+
+	while (result == 0 && (word = next_word(&at))) {
+		if (recorded && strcmp(word, "recorded") == 0)
+			value = 0;
+		else if (rh_parse_uint(word, &value, &why) < 0 || value == 0 ||
+			 value > RH_CTL_SEATS_MAX)
+			result = rh_fail(
+				err, RH_USAGE, "--%s takes numbers from 1 to %d%s, not '%s'", what,
+				RH_CTL_SEATS_MAX, recorded ? " or the word recorded" : "", word);
+		if (result == 0)
+			*(uint32_t *)rh_grow(list, count, sizeof(**list)) = (uint32_t)value;
+	}
+	free(copy);
+	if (result == 0 && *count == 0)
+		return rh_fail(err, RH_USAGE, "--%s is empty", what);
+	return result;
+}
+
+/* ---- backends ---- */
+
+static int add_backend(struct rh_result *result, const char *text, bool floor, struct rh_err *err)
+{
+	struct rh_run_backend *backend;
+	struct rh_err why = { 0 };
+	struct rh_spec *spec = calloc(1, sizeof(*spec));
+
+	if (!spec)
+		return rh_fail(err, RH_OS, "no memory for backend %s", text);
+	if (rh_spec_parse(spec, text, 0, &why) < 0 && why.code != RH_ABSENT) {
+		*err = why;
+		free(spec);
+		return -1;
+	}
+	backend = rh_grow(&result->backends, &result->backend_count, sizeof(*backend));
+	backend->spec = spec;
+	backend->text = strdup(text);
+	backend->floor = floor;
+	if (why.code == RH_ABSENT) {
+		backend->status = RH_STATUS_ABSENT;
+		backend->code = RH_ABSENT;
+		snprintf(backend->why, sizeof(backend->why), "%s", why.text);
+		snprintf(backend->heap, sizeof(backend->heap), "%s", text);
+		return 0;
+	}
+	snprintf(backend->heap, sizeof(backend->heap), "%s", spec->heap_name);
+	snprintf(backend->stack, sizeof(backend->stack), "%s",
+		 spec->stack.name ? spec->stack.name : "none");
+	return 0;
+}
+
+static int find_backend(const struct rh_result *result, const char *text)
+{
+	for (size_t i = 0; i < result->backend_count; i++)
+		if (strcmp(result->backends[i].text, text) == 0)
+			return (int)i;
+	return -1;
+}
+
+static int add_backends(const char *list, struct rh_result *result, struct rh_err *err)
+{
+	char *copy = strdup(list), *at = copy, *word;
+	int failed = 0;
+
+	while (!failed && (word = next_word(&at)))
+		if (*word && find_backend(result, word) < 0)
+			failed = add_backend(result, word, false, err);
+	free(copy);
+	if (failed)
+		return -1;
+	if (result->backend_count == 0)
+		return rh_fail(err, RH_USAGE,
+			       "--backend names no backend (see reheap list backends)");
+	if (find_backend(result, "null") < 0 && add_backend(result, "null", true, err) < 0)
+		return -1;
+	result->floor = (uint32_t)find_backend(result, "null");
+	return 0;
+}
+
+static int choose_baseline(const char *wanted, struct rh_result *result, struct rh_err *err)
+{
+	int found = find_backend(result, wanted ? wanted : "libc");
+
+	if (found < 0 && wanted)
+		return rh_fail(err, RH_USAGE,
+			       "--baseline %s is not among the backends of --backend", wanted);
+	result->baseline = found < 0 ? 0 : (uint32_t)found;
+	return 0;
+}
+
+int rh_run_prepare(struct rh_run_config *config, struct rh_result *result, struct rh_err *err)
+{
+	result->speed = config->speed > 0 ? config->speed : 1;
+	result->pin = config->pin;
+	result->sample = config->sample = config->sample ? config->sample : SAMPLE_MEAN;
+	if (rh_probes_choose(config, result, err) < 0 ||
+	    parse_numbers(config->copies, "copies", false, &config->copy_list, &config->copy_count,
+			  err) < 0)
+		return -1;
+	if (!config->lanes)
+		*(uint32_t *)rh_grow(&config->lane_list, &config->lane_count, sizeof(uint32_t)) =
+			LANES_DEFAULT;
+	else if (parse_numbers(config->lanes, "lanes", true, &config->lane_list,
+			       &config->lane_count, err) < 0)
+		return -1;
+	if (add_backends(config->backends, result, err) < 0 ||
+	    choose_baseline(config->baseline, result, err) < 0)
+		return -1;
+	return 0;
+}
+
+void rh_run_config_free(struct rh_run_config *config)
+{
+	free(config->lane_list);
+	free(config->copy_list);
+}
+
+/* ---- programs ---- */
+
+static void read_notes(struct rh_run_trace *trace)
+{
+	const struct rh_note *note;
+	struct rh_trace *in;
+	struct rh_err ignored;
+
+	if (rh_trace_open(&in, trace->path, &ignored) < 0)
+		return;
+	for (size_t i = 0; (note = rh_trace_note(in, i)); i++) {
+		struct rh_pair *row = rh_grow(&trace->notes, &trace->note_count, sizeof(*row));
+
+		row->name = strdup(note->key);
+		row->value = strdup(note->value);
+	}
+	rh_trace_close(in);
+}
+
+/* Copies owe each other nothing, but stop at each other's barriers: those are kept few. */
+static bool many_copies(const struct rh_run_config *config)
+{
+	for (size_t c = 0; c < config->copy_count; c++)
+		if (config->copy_list[c] > 1)
+			return true;
+	return false;
+}
+
+static int compile(struct rh_result *result, uint32_t trace, uint32_t lanes,
+		   struct rh_run_program *program, const struct rh_run_config *config,
+		   struct rh_err *err)
+{
+	struct rh_compile_options options = {
+		.lanes = lanes, .touch = config->touch == RH_TOUCH_RECORDED,
+		.times = config->pace != RH_PACE_NONE,
+		.epoch_events = many_copies(config) ? EPOCH_EVENTS_COPIES : 0,
+	};
+
+	program->trace = trace;
+	program->folded = lanes != 0;
+	if (!config->quiet)
+		rh_progress("compiling %s", result->traces[trace].path);
+	if (rh_compile(result->traces[trace].path, &options, &program->program, &program->stats,
+		       err) < 0)
+		return -1;
+	if (config->pace && !program->program.head->paced) {
+		rh_program_unmap(&program->program);
+		return rh_fail(err, RH_USAGE, "%s has no recorded times that --pace could keep",
+			       result->traces[trace].path);
+	}
+	program->lanes = program->program.head->lanes;
+	result->traces[trace].lanes_recorded = program->program.head->lanes_recorded;
+	return 0;
+}
+
+/* Compiles for `lanes` (0 recorded, LANES_DEFAULT); *index gets the program, an earlier one
+ * when it comes to the same. */
+static int add_program(const struct rh_run_config *config, struct rh_result *result,
+		       uint32_t trace, uint32_t lanes, uint32_t *index, struct rh_err *err)
+{
+	struct rh_run_program made = { 0 };
+	uint32_t cpus = rh_cpu_count();
+
+	if (compile(result, trace, lanes == LANES_DEFAULT ? 0 : lanes, &made, config, err) < 0)
+		return -1;
+	if (lanes == LANES_DEFAULT && made.lanes > cpus) {
+		rh_program_unmap(&made.program);
+		if (compile(result, trace, cpus, &made, config, err) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < result->program_count; i++) {
+		if (result->programs[i].trace != trace || result->programs[i].lanes != made.lanes)
+			continue;
+		rh_program_unmap(&made.program);
+		*index = (uint32_t)i;
+		return 0;
+	}
+	*index = (uint32_t)result->program_count;
+	*(struct rh_run_program *)rh_grow(&result->programs, &result->program_count,
+					  sizeof(made)) = made;
+	return 0;
+}
+
+/* ---- order ---- */
+
+static uint64_t splitmix(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
+
+static void shuffle(uint32_t *order, size_t count, uint64_t *state)
+{
+	for (size_t i = count; i > 1; i--) {
+		size_t j = (size_t)(splitmix(state) % i);
+		uint32_t kept = order[i - 1];
+
+		order[i - 1] = order[j];
+		order[j] = kept;
+	}
+}
+
+/* ---- trials ---- */
+
+static void take_backend_status(struct rh_run_backend *backend, const struct rh_trial *trial)
+{
+	if (trial->status == RH_STATUS_OK || backend->status != RH_STATUS_OK)
+		return;
+	backend->status = trial->status;
+	backend->code = trial->code;
+	snprintf(backend->why, sizeof(backend->why), "%s", trial->why);
+}
+
+/* The null floor has nothing to verify, and must not stand for a failure of its own. */
+static bool skipped(const struct rh_run_config *config, const struct rh_run_backend *backend)
+{
+	return backend->status == RH_STATUS_ABSENT ||
+	       (config->verify && backend->spec->layer[0].ops.caps & RH_CAP_NO_MEMORY);
+}
+
+static bool hung(const struct rh_result *result, size_t first, uint32_t backend)
+{
+	for (size_t t = first; t < result->trial_count; t++)
+		if (result->trials[t].backend == backend && result->trials[t].timed_out)
+			return true;
+	return false;
+}
+
+static void show_progress(const struct rh_run_config *config, const struct rh_result *result,
+			  const struct rh_trial *trial)
+{
+	if (!config->quiet)
+		rh_progress("%s, %u lane%s x %u, rep %u of %llu: %s",
+			    result->traces[trial->trace].path, trial->lanes,
+			    trial->lanes == 1 ? "" : "s", trial->copies, trial->rep + 1,
+			    (unsigned long long)config->reps,
+			    result->backends[trial->backend].text);
+}
+
+struct place { uint32_t trace, program, copies; };
+
+/* After the trials of a rep, so that those ran next to each other: the workers of probes that
+ * need one of their own, in the same order. */
+static void run_passes(const struct rh_run_config *config, struct rh_result *result, uint32_t rep,
+		       size_t first)
+{
+	for (size_t p = 0; rh_probes[p]; p++) {
+		const struct rh_probe *probe = rh_probes[p];
+		uint32_t passes = probe->passes ? probe->passes(config) : 1;
+
+		if (!probe->own_pass || !rh_probe_chosen(config, probe) ||
+		    (probe->reps_max && rep >= probe->reps_max))
+			continue;
+		for (size_t t = first; t < result->trial_count && !rh_interrupted; t++) {
+			struct rh_trial *trial = &result->trials[t];
+
+			if (trial->status != RH_STATUS_OK)
+				continue;
+			rh_progress("%s, rep %u of %u: %s, %s",
+				    result->traces[trial->trace].path, rep + 1,
+				    (unsigned)config->reps, result->backends[trial->backend].text,
+				    probe->name);
+			for (uint32_t pass = 0; pass < passes && !rh_interrupted; pass++)
+				rh_run_pass(config, result, trial, probe, pass);
+		}
+	}
+}
+
+static int run_rep(const struct rh_run_config *config, struct rh_result *result,
+		   const struct place *place, uint32_t rep, size_t first, uint64_t *state,
+		   struct rh_err *err)
+{
+	uint32_t *order = calloc(result->backend_count, sizeof(*order)), ran = 0;
+	size_t trials = result->trial_count;
+
+	if (!order)
+		return rh_fail(err, RH_OS, "no memory for the order of trials");
+	for (uint32_t b = 0; b < result->backend_count; b++)
+		order[b] = b;
+	shuffle(order, result->backend_count, state);
+	for (size_t i = 0; i < result->backend_count && !rh_interrupted; i++) {
+		struct rh_run_backend *backend = &result->backends[order[i]];
+		struct rh_trial trial = {
+			.trace = place->trace, .program = place->program, .backend = order[i],
+			.lanes = result->programs[place->program].lanes, .copies = place->copies,
+			.rep = rep, .order = ran,
+		};
+
+		if (skipped(config, backend) || hung(result, first, order[i]))
+			continue;
+		ran++;
+		show_progress(config, result, &trial);
+		rh_run_trial(config, result, &trial);
+		*(struct rh_trial *)rh_grow(&result->trials, &result->trial_count,
+					    sizeof(trial)) = trial;
+		take_backend_status(backend, &trial);
+	}
+	free(order);
+	run_passes(config, result, rep, trials);
+	return rh_interrupted ? rh_fail(err, RH_FAILED, "interrupted") : 0;
+}
+
+static int run_place(const struct rh_run_config *config, struct rh_result *result,
+		     const struct place *place, uint64_t *state, struct rh_err *err)
+{
+	size_t first = result->trial_count;
+
+	for (uint32_t rep = 0; rep < config->reps; rep++)
+		if (run_rep(config, result, place, rep, first, state, err) < 0)
+			return -1;
+	return 0;
+}
+
+static bool place_done(const struct rh_result *result, const struct place *place)
+{
+	for (size_t t = 0; t < result->trial_count; t++)
+		if (result->trials[t].program == place->program &&
+		    result->trials[t].copies == place->copies)
+			return true;
+	return false;
+}
+
+static int run_trace(const struct rh_run_config *config, struct rh_result *result, uint32_t trace,
+		     uint64_t *state, struct rh_err *err)
+{
+	struct place place = { .trace = trace };
+
+	for (size_t l = 0; l < config->lane_count; l++) {
+		uint32_t lanes = config->lane_list[l];
+
+		if (add_program(config, result, trace, lanes, &place.program, err) < 0)
+			return -1;
+		for (size_t c = 0; c < config->copy_count; c++) {
+			place.copies = config->copy_list[c];
+			/* --lanes 4,8 on a trace of one lane comes to the same place twice. */
+			if (!place_done(result, &place) &&
+			    run_place(config, result, &place, state, err) < 0)
+				return -1;
+		}
+	}
+	read_notes(&result->traces[trace]);
+	return 0;
+}
+
+/* ---- warnings and the verdict ---- */
+
+static void warn_of_lanes(const struct rh_run_config *config, struct rh_result *result)
+{
+	uint32_t most = 0;
+
+	for (size_t t = 0; t < result->trial_count; t++)
+		if (result->trials[t].lanes * result->trials[t].copies > most)
+			most = result->trials[t].lanes * result->trials[t].copies;
+	if (most > result->host.cpus_allowed)
+		rh_result_warn(result, "%u lanes on %u CPUs: times contain the scheduler's work",
+			       most, result->host.cpus_allowed);
+	for (size_t i = 0; i < result->program_count; i++) {
+		const struct rh_run_program *p = &result->programs[i];
+
+		if (!config->lanes && p->folded)
+			rh_result_warn(result,
+				       "%s: %u recorded lanes folded onto %u, one per CPU "
+				       "(--lanes recorded keeps them)",
+				       result->traces[p->trace].path,
+				       result->traces[p->trace].lanes_recorded, p->lanes);
+		if (p->stats.truncated_text[0])
+			rh_result_warn(result, "%s", p->stats.truncated_text);
+	}
+}
+
+static void warn_of_host(const struct rh_run_config *config, struct rh_result *result)
+{
+	const struct rh_host *host = &result->host;
+
+	if (host->load1 > host->cpus_allowed * 0.5)
+		rh_result_warn(result, "the machine is busy (load %.1f on %u CPUs): intervals will "
+			       "be wide", host->load1, host->cpus_allowed);
+	if (host->governor[0] && strcmp(host->governor, "performance") != 0)
+		rh_result_warn(result, "CPU governor is %s: clocks may change between trials",
+			       host->governor);
+	if (strcmp(host->thp, "always") == 0)
+		rh_result_warn(result,
+			       "transparent huge pages are 'always': RSS is in steps of 2 MiB");
+	if (config->reps < CONFIDENCE_REPS)
+		rh_result_warn(result,
+			       "%llu repetition%s: intervals are min..max without confidence "
+			       "(--reps 6 reaches 95 %%)",
+			       (unsigned long long)config->reps, config->reps == 1 ? "" : "s");
+	if (result->clock.why)
+		rh_result_warn(result, "clock is %s: %s", result->clock.name, result->clock.why);
+	if (config->pace)
+		rh_result_warn(result, "--pace %s: times per event contain the recorded pauses",
+			       result->pace);
+	if (config->under)
+		rh_result_warn(result, "workers ran under '%s': times are its times",
+			       config->under);
+	if (config->verify)
+		rh_result_warn(result, "--verify is on: times contain its checks");
+}
+
+static enum rh_exit exit_class(const struct rh_result *result)
+{
+	enum rh_exit code = result->partial ? RH_PARTIAL : RH_OK;
+
+	for (size_t b = 0; b < result->backend_count; b++) {
+		if (result->backends[b].status == RH_STATUS_FAILED)
+			return RH_FAILED;
+		if (result->backends[b].status == RH_STATUS_ABSENT)
+			code = RH_PARTIAL;
+	}
+	for (size_t i = 0; i < result->program_count; i++)
+		if (result->programs[i].stats.truncated_text[0])
+			code = RH_PARTIAL;
+	return code;
+}
+
+int rh_run_trials(const struct rh_run_config *config, struct rh_result *result, struct rh_err *err)
+{
+	uint64_t state = config->seed, since;
+	struct rh_cpu_times before, after;
+
+	if (config->quiet_check)
+		rh_quiet_check(result);
+	since = rh_now_ns();
+	rh_cpu_times_read("/proc/stat", &before);
+	for (uint32_t t = 0; t < config->trace_count; t++) {
+		struct rh_run_trace *trace = rh_grow(&result->traces, &result->trace_count,
+						     sizeof(*trace));
+
+		trace->path = config->traces[t];
+	}
+	for (uint32_t t = 0; t < config->trace_count; t++)
+		if (run_trace(config, result, t, &state, err) < 0)
+			return -1;
+	rh_progress("%s", "");
+	result->wall_s = (double)(rh_now_ns() - since) / 1e9;
+	if (rh_cpu_times_read("/proc/stat", &after))
+		rh_quiet_steal(result, &before, &after);
+	warn_of_lanes(config, result);
+	warn_of_host(config, result);
+	result->exit = exit_class(result);
+	return 0;
+}

@@ -1,0 +1,379 @@
+/*
+ * run_trial.c - one worker's life, as numbers.
+ *
+ *	start, OPEN | memory | PREROLL (copies) | RUN, memory, RUN, memory ... | STATS | DRAIN |
+ *	memory | CLOSE
+ *
+ * Probes (probe.h) are asked between these steps. A probe that changes what runs gets a life
+ * of its own (rh_run_pass), of which the trial keeps only what the probe says.
+ *
+ * Segments never cross an epoch or the wrap of a copy. Their length is a compromise: the
+ * memory curve wants many, but each edge is a barrier that makes lanes wait for the
+ * slowest and costs about 0.1 ms outside the timing. One lane gets about 64 segments of at
+ * least 16 k events, several lanes get at least 64 k events (1 ms and more per lane). Copies
+ * are at different places of the program, so their segments differ in length and the
+ * shorter one idles: with 12 segments two copies on two CPUs keep them 80 % busy and look
+ * 1.7 times as fast as one, with 4 it is 97 % and 1.96 times. They get 4.
+ *
+ * After the last segment the cheap checks run: every op word was executed, no allocation
+ * failed, and what the drain found live is what the trace says. A trial that did less work
+ * than recorded is not comparable and counts as failed.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/probe/pace.h"
+#include "harness/probe/probe.h"
+#include "harness/probe/probe_memory.h"
+#include "harness/run/run.h"
+#include "traces/event.h"
+
+enum {
+	SEGMENTS_WANTED = 64,
+	SEGMENTS_WANTED_COPIES = 4,
+	SEGMENT_EVENTS_MIN = 16384,
+	SEGMENT_EVENTS_MIN_LANES = 65536,
+	TIMEOUT_BASE_S = 60,
+	TIMEOUT_EVENT_NS = 2000,
+};
+
+struct trial_run {
+	const struct rh_run_config *config;
+	struct rh_result *result;
+	struct rh_trial *trial;
+	const struct rh_run_program *program;
+	struct rh_worker worker;
+	struct rh_memory_probe memory;
+	const struct rh_probe *own_pass;	/* NULL: the trial's own life */
+	uint32_t pass;				/* of the own pass's, in this rep */
+	struct rh_probe_set *probes;
+	uint64_t grains;			/* virtual: where this life ends */
+};
+
+static uint64_t segment_grains(const struct trial_run *run)
+{
+	const struct rh_program_head *head = run->program->program.head;
+	uint64_t grain_events = head->grains ? head->events / head->grains : 1;
+	uint64_t want = run->config->segment_events;
+	uint64_t wanted = run->trial->copies > 1 ? SEGMENTS_WANTED_COPIES : SEGMENTS_WANTED;
+	uint64_t least = head->lanes * run->trial->copies > 1 ? SEGMENT_EVENTS_MIN_LANES :
+								SEGMENT_EVENTS_MIN;
+
+	if (!want)
+		want = head->events / wanted;
+	if (!run->config->segment_events && want < least)
+		want = least;
+	if (!grain_events)
+		grain_events = 1;
+	return want > grain_events ? want / grain_events : 1;
+}
+
+/* What the program says of virtual grains [v, v + count) of all copies. */
+static void facts_of(const struct trial_run *run, uint64_t v, uint64_t count,
+		     struct rh_segment *segment)
+{
+	const struct rh_program_head *head = run->program->program.head;
+	const struct rh_grain *facts = run->program->program.grain_facts;
+
+	for (uint32_t k = 0; k < run->trial->copies; k++) {
+		uint64_t grain = rh_ctl_grain(k, run->trial->copies, head->grains, v);
+
+		for (uint64_t g = grain; g < grain + count; g++) {
+			segment->events += facts[g].events;
+			segment->spawns += facts[g].spawns;
+			segment->calls += facts[g].calls;
+		}
+		segment->live_bytes += facts[grain + count - 1].live_bytes;
+		segment->live_objects += facts[grain + count - 1].live_objects;
+		segment->live_tasks += facts[grain + count - 1].live_tasks;
+		segment->stack_bytes += facts[grain + count - 1].stack_bytes;
+	}
+}
+
+/* The virtual grains with the first so many events of all copies; 0 = all. */
+static uint64_t grains_until(const struct trial_run *run, uint64_t events_max)
+{
+	const struct rh_program_head *head = run->program->program.head;
+	uint64_t v = 0;
+	struct rh_segment so_far = { 0 };
+
+	if (!events_max)
+		return head->grains;
+	while (v < head->grains && so_far.events < events_max)
+		facts_of(run, v++, 1, &so_far);
+	return v;
+}
+
+static uint64_t to_ns(const struct trial_run *run, uint64_t ticks)
+{
+	return (uint64_t)((double)ticks * run->result->clock.ns_per_tick + 0.5);
+}
+
+/* Adds up the seats; returns the first seat with a failed allocation or NULL. */
+static void read_seats(const struct trial_run *run, struct rh_segment *segment)
+{
+	const struct rh_ctl *ctl = run->worker.ctl;
+	struct rh_trial *trial = run->trial;
+	uint64_t start = UINT64_MAX, end = 0;
+
+	for (uint32_t s = 0; s < ctl->seats; s++) {
+		const struct rh_ctl_seat *seat = &ctl->seat[s];
+
+		if (seat->start_ticks < start)
+			start = seat->start_ticks;
+		if (seat->end_ticks > end)
+			end = seat->end_ticks;
+		segment->cpu_ns += seat->cpu_ns;
+		segment->faults_minor += seat->faults_minor;
+		segment->faults_major += seat->faults_major;
+		segment->switches_voluntary += seat->switches_voluntary;
+		segment->switches_involuntary += seat->switches_involuntary;
+		trial->waits += seat->waits;
+		trial->blocked += seat->blocked;
+		trial->blocked_ns += to_ns(run, seat->blocked_ticks);
+		trial->alloc_failed += seat->alloc_failed;
+	}
+	segment->wall_ns = to_ns(run, end - start);
+}
+
+/* The first allocation that failed, in words. */
+static void note_first_failure(struct trial_run *run)
+{
+	const struct rh_ctl *ctl = run->worker.ctl;
+	struct rh_worker_place *place = &run->trial->died_at;
+	const struct rh_program *program = &run->program->program;
+
+	for (uint32_t s = 0; s < ctl->seats && !place->known; s++) {
+		const struct rh_ctl_seat *seat = &ctl->seat[s];
+
+		if (!seat->alloc_failed)
+			continue;
+		rh_worker_place_of(program, s, seat->first_failed_op, place);
+	}
+}
+
+static void read_memory(const struct trial_run *run, struct rh_segment *segment)
+{
+	struct rh_memory_figures figures;
+
+	rh_memory_read_all(&run->memory, &figures);
+	segment->anon_bytes = figures.anon;
+	segment->pss_bytes = figures.pss;
+	segment->huge_bytes = figures.huge;
+	segment->mapped_bytes = figures.mapped;
+}
+
+static int run_segments(struct trial_run *run, struct rh_err *err)
+{
+	const struct rh_program_head *head = run->program->program.head;
+	uint64_t want = segment_grains(run), event = 0, count;
+	struct rh_trial *trial = run->trial;
+
+	for (uint64_t v = 0; v < run->grains; v += count) {
+		struct rh_segment *segment;
+		uint64_t failed = trial->alloc_failed;
+
+		count = rh_ctl_stretch(trial->copies, head->grains, head->epoch_grains, v,
+				       want < run->grains - v ? want : run->grains - v);
+		if (rh_worker_run(&run->worker, v, count, err) < 0)
+			return -1;
+		segment = rh_grow(&trial->segments, &trial->segment_count, sizeof(*segment));
+		facts_of(run, v, count, segment);
+		segment->reserved_bytes = RH_NONE;
+		read_seats(run, segment);
+		if (trial->alloc_failed > failed)
+			note_first_failure(run);
+		read_memory(run, segment);
+		event += segment->events;
+		segment->event_last = event;
+		trial->events = event;
+		trial->wall_ns += segment->wall_ns;
+		trial->cpu_ns += segment->cpu_ns;
+		rh_probes_segment(run->probes, segment);
+	}
+	return 0;
+}
+
+/* What must be live at the end: copy k stands run->grains after its start; when that is the
+ * whole program, where it started, and the first at the end. */
+static int check_drained(const struct trial_run *run, struct rh_err *err)
+{
+	const struct rh_program_head *head = run->program->program.head;
+	const struct rh_grain *facts = run->program->program.grain_facts;
+	const struct rh_ctl *ctl = run->worker.ctl;
+	uint64_t objects = 0, bytes = 0;
+
+	for (uint32_t k = 0; k < run->trial->copies && head->grains; k++) {
+		uint64_t last = rh_ctl_grain(k, run->trial->copies, head->grains,
+					     run->grains - 1);
+
+		objects += facts[last].live_objects;
+		bytes += facts[last].live_bytes;
+	}
+	if (objects == ctl->drained_objects && bytes == ctl->drained_bytes)
+		return 0;
+	return rh_fail(err, RH_BUG,
+		       "the drain found %llu objects of %llu bytes live, the trace says "
+		       "%llu of %llu",
+		       (unsigned long long)ctl->drained_objects,
+		       (unsigned long long)ctl->drained_bytes, (unsigned long long)objects,
+		       (unsigned long long)bytes);
+}
+
+static void keep_stats(struct trial_run *run)
+{
+	const struct rh_ctl *ctl = run->worker.ctl;
+
+	for (uint32_t i = 0; i < ctl->stat_count && i < RH_CTL_STATS_MAX; i++) {
+		struct rh_ctl_stat *row = rh_grow(&run->trial->stats, &run->trial->stat_count,
+						  sizeof(*row));
+
+		*row = ctl->stats[i];
+	}
+}
+
+static void keep_identity(const struct trial_run *run)
+{
+	struct rh_run_backend *backend = &run->result->backends[run->trial->backend];
+	const struct rh_ctl *ctl = run->worker.ctl;
+
+	memcpy(backend->malloc_path, ctl->malloc_path, sizeof(backend->malloc_path));
+	memcpy(backend->malloc_build_id, ctl->malloc_build_id, sizeof(backend->malloc_build_id));
+	memcpy(backend->heap_path, ctl->heap_path, sizeof(backend->heap_path));
+	memcpy(backend->heap_build_id, ctl->heap_build_id, sizeof(backend->heap_build_id));
+}
+
+/* Recorded time at the wanted speed, and half as much again for who cannot keep up. */
+static uint64_t paced_ns(const struct trial_run *run)
+{
+	double speed = run->config->speed > 0 ? run->config->speed : 1;
+	double ns = (double)run->program->program.head->time_ns_last / speed * 1.5;
+
+	return ns < 1e18 ? (uint64_t)ns : (uint64_t)1e18;
+}
+
+static int live(struct trial_run *run, struct rh_err *err)
+{
+	const struct rh_run_config *config = run->config;
+	struct rh_trial *trial = run->trial;
+	const struct rh_run_backend *backend = &run->result->backends[trial->backend];
+	uint64_t events = run->program->program.head->events * trial->copies;
+	struct rh_worker_start start = {
+		.spec = backend->spec, .program = &run->program->program,
+		.clock = &run->result->clock, .copies = trial->copies, .touch = config->touch,
+		.verify = config->verify, .turn_over = !run->program->folded,
+		.pace = run->own_pass && !run->own_pass->paced ? RH_PACE_NONE : config->pace,
+		.speed = config->speed, .pin = config->pin,
+		.memory_limit = config->memory_limit, .under = config->under,
+		.deadline_ns = rh_now_ns() + (config->timeout_ns ? config->timeout_ns :
+			       TIMEOUT_BASE_S * 1000000000ull + TIMEOUT_EVENT_NS * events),
+	};
+
+	if (start.pace && !config->timeout_ns)
+		start.deadline_ns += paced_ns(run);
+	if (start.pace)	/* every life that keeps time tells how well it did */
+		start.area_bytes[RH_AREA_PACE] = (size_t)run->program->program.head->lanes *
+						 trial->copies * sizeof(struct rh_pace_lane);
+
+	struct rh_memory_figures memory;
+
+	rh_probes_prepare(run->probes, &start);
+	if (run->own_pass && !run->probes->mask)
+		return 0;	/* its preparation failed, and said so */
+	run->grains = grains_until(run, rh_probes_events_max(run->probes));
+	if (rh_worker_start(&run->worker, &start, err) < 0 ||
+	    rh_worker_command(&run->worker, RH_CTL_OPEN, err) < 0)
+		return -1;
+	if (!run->own_pass)
+		keep_identity(run);
+	if (config->memory && !run->own_pass)
+		rh_memory_open(&run->memory, run->worker.pid);
+	rh_memory_read_all(&run->memory, &memory);
+	trial->anon_start = memory.anon;
+	trial->pss_start = memory.pss;
+	trial->mapped_start = memory.mapped;
+	if (trial->copies > 1 && rh_worker_command(&run->worker, RH_CTL_PREROLL, err) < 0)
+		return -1;
+	rh_probes_start(run->probes);
+	if (run_segments(run, err) < 0)
+		return -1;
+	rh_probes_end(run->probes);
+	if (config->stats && !run->own_pass &&
+	    rh_worker_command(&run->worker, RH_CTL_STATS, err) < 0)
+		return -1;
+	keep_stats(run);
+	if (rh_worker_command(&run->worker, RH_CTL_DRAIN, err) < 0)
+		return -1;
+	trial->anon_drained = rh_memory_read(&run->memory);
+	rh_probes_drained(run->probes);
+	if (check_drained(run, err) < 0)
+		return -1;
+	if (rh_worker_close(&run->worker, err) < 0)
+		return -1;
+	rh_probes_closed(run->probes);
+	return 0;
+}
+
+/* A life with the probes that belong to it; `told` is the trial that keeps what they say. */
+static int live_with_probes(struct trial_run *run, struct rh_trial *told, struct rh_err *err)
+{
+	struct rh_probe_set probes;
+	struct rh_probe_run like = { .config = run->config, .result = run->result,
+				     .program = run->program, .trial = told, .life = run->trial,
+				     .worker = &run->worker, .pass = run->pass };
+	int result;
+
+	run->trial->anon_start = run->trial->anon_drained = run->trial->anon_rested = RH_NONE;
+	run->trial->pss_start = run->trial->mapped_start = RH_NONE;
+	run->program = like.program = &run->result->programs[told->program];
+	rh_probes_open(&probes, &like, run->own_pass);
+	run->probes = &probes;
+	result = live(run, err);
+	rh_probes_close(&probes);
+	rh_memory_close(&run->memory);
+	return result;
+}
+
+void rh_run_pass(const struct rh_run_config *config, struct rh_result *result,
+		 struct rh_trial *trial, const struct rh_probe *probe, uint32_t pass)
+{
+	struct rh_trial life = { .trace = trial->trace, .program = trial->program,
+				 .backend = trial->backend, .lanes = trial->lanes,
+				 .copies = trial->copies, .rep = trial->rep };
+	struct trial_run run = { .config = config, .result = result, .trial = &life,
+				 .worker = { .said_fd = -1 }, .memory = { .fd = -1 },
+				 .own_pass = probe, .pass = pass };
+	struct rh_err err = { 0 };
+
+	if (live_with_probes(&run, trial, &err) < 0) {
+		if (probe->died)
+			rh_err_prefix(&err, "%s", probe->died);
+		rh_probe_failed(result, probe, (int)trial->backend, &err);
+	}
+	free(life.segments);
+	rh_worker_end(&run.worker);
+}
+
+void rh_run_trial(const struct rh_run_config *config, struct rh_result *result,
+		  struct rh_trial *trial)
+{
+	struct trial_run run = { .config = config, .result = result, .trial = trial,
+				 .worker = { .said_fd = -1 }, .memory = { .fd = -1 } };
+	struct rh_err err = { 0 };
+
+	trial->status = RH_STATUS_OK;
+	if (live_with_probes(&run, trial, &err) < 0) {
+		trial->code = err.code;
+		trial->status = err.code == RH_ABSENT ? RH_STATUS_ABSENT : RH_STATUS_FAILED;
+		snprintf(trial->why, sizeof(trial->why), "%s", err.text);
+		trial->died_at = run.worker.place;
+		trial->timed_out = run.worker.timed_out;
+	} else if (trial->alloc_failed) {
+		trial->code = RH_FAILED;
+		trial->status = RH_STATUS_FAILED;
+		snprintf(trial->why, sizeof(trial->why), "%llu allocations failed, the first at %s",
+			 (unsigned long long)trial->alloc_failed, trial->died_at.text);
+	}
+	rh_worker_end(&run.worker);
+}

@@ -1,0 +1,375 @@
+/*
+ * figure_write.c - a figure's files: NAME.tsv (what is drawn), NAME.gp (how), NAME.svg.
+ *
+ * The script is three parts in one file, so that it runs alone: facts of this figure (numbers
+ * and our own words, in single quotes where gnuplot substitutes nothing), plots/look.gp,
+ * and the layout. Names from outside are in the .tsv; the only change made to them is that
+ * tabs, line ends and straight double quotes, which delimit there, become look-alikes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "alloc/base/os.h"
+#include "harness/tell/figure.h"
+
+extern char **environ;
+
+static const char *const layout_files[] = {
+	[RH_ROWS] = "rows.gp", [RH_RUN] = "run.gp", [RH_LANES] = "lanes.gp",
+	[RH_SCATTER] = "scatter.gp", [RH_PERCENTILE] = "percentile.gp",
+	[RH_HEAT] = "heat.gp",
+};
+
+void rh_format_number(char *text, size_t bytes, double value)
+{
+	double size = fabs(value);
+
+	if (!isfinite(value))
+		snprintf(text, bytes, "-");
+	else if (size >= 1e6 || (size > 0 && size < 1e-4))
+		snprintf(text, bytes, "%.2e", value);
+	else if (size >= 99.95)
+		snprintf(text, bytes, "%.0f", value);
+	else if (size >= 9.995)
+		snprintf(text, bytes, "%.1f", value);
+	else if (size >= 0.09995 || size == 0)
+		snprintf(text, bytes, "%.2f", value);
+	else if (size >= 0.009995)
+		snprintf(text, bytes, "%.3f", value);
+	else
+		snprintf(text, bytes, "%.4f", value);
+}
+
+void rh_format_bytes(char *text, size_t bytes, double value)
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	char number[24];
+	int unit = 0;
+
+	while (fabs(value) >= 1024 && unit < 4) {
+		value /= 1024;
+		unit++;
+	}
+	if (unit == 0)
+		snprintf(number, sizeof(number), "%.0f", value);
+	else
+		rh_format_number(number, sizeof(number), value);
+	snprintf(text, bytes, "%s %s", number, units[unit]);
+}
+
+static void put_field(const char *text, FILE *to)
+{
+	for (; text && *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c == '"')
+			fputs("\u201d", to);
+		else
+			fputc(c < 0x20 || c == 0x7f ? ' ' : c, to);
+	}
+	fputc('\t', to);
+}
+
+static void put_number(double value, char end, FILE *to)
+{
+	if (isfinite(value))
+		fprintf(to, "%.10g%c", value, end);
+	else
+		fprintf(to, "NaN%c", end);
+}
+
+static void write_tsv(const struct rh_view *view, const struct rh_figure *figure, FILE *to)
+{
+	fputs("panel\tpanel_name\tseries\tbackend\tlabel\trole\tx\tx_lo\tx_hi\ty\ty_lo\ty_"
+	      "hi\tn\ttext\n",
+	      to);
+	for (size_t s = 0; s < figure->series_count; s++) {
+		const struct rh_series *series = &figure->series[s];
+
+		for (size_t i = 0; i < series->point_count; i++) {
+			const struct rh_point *point = &series->points[i];
+
+			fprintf(to, "%zu\t", series->panel + 1);
+			put_field(figure->panels[series->panel].name, to);
+			fprintf(to, "%zu\t", s + 1);
+			put_field(series->brand >= 0 ? view->brands[series->brand].spec : "-", to);
+			put_field(series->label, to);
+			fprintf(to, "%d\t", series->brand < 0);
+			put_number(point->x, '\t', to);
+			put_number(point->x_lo, '\t', to);
+			put_number(point->x_hi, '\t', to);
+			put_number(point->y, '\t', to);
+			put_number(point->y_lo, '\t', to);
+			put_number(point->y_hi, '\t', to);
+			fprintf(to, "%u\t%s\n", point->n, point->text ? point->text : "");
+		}
+	}
+}
+
+static void put_quoted(const char *name, const char *text, FILE *to)
+{
+	fprintf(to, "%s = '", name);
+	for (; text && *text; text++)
+		fputs(*text == '\'' ? "''" : (char[]){ *text, '\0' }, to);
+	fputs("'\n", to);
+}
+
+static void put_value(const char *name, double value, FILE *to)
+{
+	fprintf(to, "%s = %.10g\n", name, isfinite(value) ? value : 0.0);
+}
+
+static void write_arrays(const struct rh_view *view, const struct rh_figure *figure, FILE *to)
+{
+	static const char *const names[] = { "color", "dash", "mark" };
+
+	for (int kind = 0; kind < 3; kind++) {
+		fprintf(to, "array %s[series_count] = [", names[kind]);
+		for (size_t s = 0; s < figure->series_count; s++) {
+			int brand = figure->series[s].brand;
+			const struct rh_brand *look = brand >= 0 ? &view->brands[brand] : NULL;
+
+			fputs(s ? ", " : "", to);
+			if (kind == 0)
+				fprintf(to, "0x%06x", look ? look->color : 0x808080u);
+			else
+				fprintf(to, "%d", !look ? 1 : kind == 1 ?
+					rh_series_dash(look, &figure->series[s]) :
+					rh_series_mark(look, &figure->series[s]));
+		}
+		fputs("]\n", to);
+	}
+	fprintf(to, "array role[series_count] = [");
+	for (size_t s = 0; s < figure->series_count; s++)
+		fprintf(to, "%s%d", s ? ", " : "", figure->series[s].brand < 0);
+	fputs("]\n", to);
+	fputs("# of each panel: top and bottom in pixels, rows, first and last series, ranges\n",
+	      to);
+	for (int kind = 0; kind < 10; kind++) {
+		static const char *const of[] = { "top", "bottom", "rows", "first", "last",
+						  "y_lo", "y_hi", "x_lo", "x_hi", "x_steps" };
+
+		fprintf(to, "array %s[panel_count] = [", of[kind]);
+		for (size_t p = 0; p < figure->panel_count; p++) {
+			const struct rh_panel *panel = &figure->panels[p];
+
+			const double facts[] = { panel->top, panel->bottom, (double)panel->rows,
+						 (double)panel->first + 1, (double)panel->last,
+						 panel->y_min, panel->y_max,
+						 panel->x_min, panel->x_max, panel->x_step };
+
+			fprintf(to, "%s%.10g", p ? ", " : "", facts[kind]);
+		}
+		fputs("]\n", to);
+	}
+}
+
+/* What stands between the parentheses of `set xtics`; a % in a label is a format there. */
+static void put_ticks(const struct rh_figure *figure, FILE *to)
+{
+	fputs("ticks = '", to);
+	for (size_t i = 0; i < figure->tick_count; i++) {
+		const char *name = figure->tick_names[i];
+
+		fputs(i ? ", " : "", to);
+		if (name)
+			fputc('"', to);
+		for (; name && *name; name++)
+			fputs(*name == '%' ? "%%" : (char[]){ *name, '\0' }, to);
+		fprintf(to, "%s%.10g", name ? "\" " : "", figure->ticks[i]);
+	}
+	fputs("'\n", to);
+}
+
+static void write_facts(const struct rh_view *view, const struct rh_figure *figure, FILE *to)
+{
+	fprintf(to, "# %s.gp - draws %s.svg from %s.tsv; run it beside them: gnuplot %s.gp\n",
+		figure->name, figure->name, figure->name, figure->name);
+	put_quoted("name", figure->name, to);
+	put_quoted("title_text", figure->title, to);
+	put_quoted("note_text", figure->note, to);
+	put_quoted("more_text", figure->note_more, to);
+	put_quoted("x_text", figure->x_text, to);
+	put_quoted("y_text", figure->y_text, to);
+	put_quoted("y2_text", figure->y2_text, to);
+	put_value("W", figure->width, to);
+	put_value("H", figure->height, to);
+	put_value("left", figure->left, to);
+	put_value("right", figure->right, to);
+	put_value("scale", figure->scale, to);
+	put_value("reference", figure->reference, to);
+	fprintf(to, "log_x = %d\nown_x = %d\npercent = %d\n", figure->log, figure->own_x,
+		figure->percent);
+	put_ticks(figure, to);
+	put_value("x_step", figure->x_step, to);
+	put_value("x_min", figure->x_min, to);
+	put_value("x_max", figure->x_max, to);
+	put_value("y_min", figure->y_min, to);
+	put_value("y_max", figure->y_max, to);
+	put_value("y2_min", figure->y2_min, to);
+	put_value("y2_max", figure->y2_max, to);
+	put_value("floor_ns", figure->floor_ns, to);
+	put_value("cpus", figure->cpus, to);
+	put_value("key_rows", (double)figure->key_rows, to);
+	put_value("key_px", figure->key_height, to);
+	fprintf(to, "panel_count = %zu\nseries_count = %zu\n", figure->panel_count,
+		figure->series_count);
+	write_arrays(view, figure, to);
+}
+
+static int append_file(const char *dir, const char *file, FILE *to, struct rh_err *err)
+{
+	char path[4096];
+	char buffer[4096];
+	size_t bytes;
+	FILE *from;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, file);
+	from = fopen(path, "re");
+	if (!from)
+		return rh_fail(err, RH_NO_INPUT, "%s cannot be opened: %s", path,
+			       strerrordesc_np(errno));
+	while ((bytes = fread(buffer, 1, sizeof(buffer), from)) > 0)
+		fwrite(buffer, 1, bytes, to);
+	fclose(from);
+	return 0;
+}
+
+/* Puts what `text` holds into DIR/NAME.SUFFIX, whole or not at all. */
+static int put_file(const struct rh_draw *draw, const char *name, const char *suffix,
+		    const char *text, size_t bytes, struct rh_err *err)
+{
+	struct rh_outfile out;
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/%s.%s", draw->dir, name, suffix);
+	if (rh_outfile_open(&out, path, err) < 0)
+		return -1;
+	if (rh_write_all(out.fd, text, bytes, path, err) < 0) {
+		rh_outfile_abandon(&out);
+		return -1;
+	}
+	return rh_outfile_commit(&out, err);
+}
+
+static int run_gnuplot(const struct rh_draw *draw, const char *name, const char *format,
+		       struct rh_err *err)
+{
+	char program[] = "gnuplot", flag[] = "-e", set_format[64], script[256];
+	char *argv[] = { program, flag, set_format, script, NULL };
+	posix_spawn_file_actions_t actions;
+	int status = -1, failed;
+	pid_t pid;
+
+	snprintf(set_format, sizeof(set_format), "format = '%s'", format);
+	snprintf(script, sizeof(script), "%s.gp", name);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addchdir_np(&actions, draw->dir);
+	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+	failed = posix_spawnp(&pid, "gnuplot", &actions, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	if (failed)
+		return rh_fail(err, RH_ABSENT, "gnuplot cannot be started: %s",
+			       strerrordesc_np(failed));
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return rh_fail(err, RH_FAILED,
+			       "gnuplot failed on %s/%s.gp (run it there to see why)", draw->dir,
+			       name);
+	return 0;
+}
+
+/* Reads DIR/NAME.svg as gnuplot left it and puts the dressed one in its place. */
+static int dress_file(const struct rh_draw *draw, const struct rh_figure *figure,
+		      struct rh_err *err)
+{
+	struct rh_filemap map;
+	char path[4096];
+	char *svg, *dressed = NULL;
+	size_t bytes = 0;
+	FILE *to;
+	int result;
+
+	snprintf(path, sizeof(path), "%s/%s.svg", draw->dir, figure->name);
+	if (rh_filemap_open(&map, path, err) < 0)
+		return -1;
+	svg = map.base ? strndup((const char *)map.base, map.bytes) : strdup("");
+	rh_filemap_close(&map);
+	to = open_memstream(&dressed, &bytes);
+	if (!svg || !to)
+		abort();
+	rh_svg_dress(svg, figure->name, figure->title, figure->caption, to);
+	fclose(to);
+	free(svg);
+	result = put_file(draw, figure->name, "svg", dressed, bytes, err);
+	free(dressed);
+	return result;
+}
+
+static int draw_builtin(const struct rh_view *view, const struct rh_figure *figure,
+			const struct rh_draw *draw, struct rh_err *err)
+{
+	char *text = NULL;
+	size_t bytes = 0;
+	FILE *to = open_memstream(&text, &bytes);
+	int result;
+
+	if (!to)
+		abort();
+	rh_figure_svg(view, figure, to);
+	fclose(to);
+	result = put_file(draw, figure->name, "svg", text, bytes, err);
+	free(text);
+	return result;
+}
+
+static int write_sources(const struct rh_view *view, const struct rh_figure *figure,
+			 const struct rh_draw *draw, struct rh_err *err)
+{
+	char *tsv = NULL, *gp = NULL;
+	size_t tsv_bytes = 0, gp_bytes = 0;
+	FILE *tsv_to = open_memstream(&tsv, &tsv_bytes), *gp_to = open_memstream(&gp, &gp_bytes);
+	int result;
+
+	if (!tsv_to || !gp_to)
+		abort();
+	write_tsv(view, figure, tsv_to);
+	write_facts(view, figure, gp_to);
+	result = append_file(draw->plots_dir, "look.gp", gp_to, err);
+	if (result == 0)
+		result = append_file(draw->plots_dir, layout_files[figure->layout], gp_to, err);
+	fclose(tsv_to);
+	fclose(gp_to);
+	if (result == 0)
+		result = put_file(draw, figure->name, "tsv", tsv, tsv_bytes, err);
+	if (result == 0)
+		result = put_file(draw, figure->name, "gp", gp, gp_bytes, err);
+	free(tsv);
+	free(gp);
+	return result;
+}
+
+int rh_figure_write(const struct rh_view *view, const struct rh_figure *figure,
+		    const struct rh_draw *draw, struct rh_err *err)
+{
+	if (write_sources(view, figure, draw, err) < 0)
+		return -1;
+	if (draw->no_gnuplot)
+		return draw->svg ? draw_builtin(view, figure, draw, err) : 0;
+	if (draw->svg && (run_gnuplot(draw, figure->name, "svg", err) < 0 ||
+			  dress_file(draw, figure, err) < 0))
+		return -1;
+	if (draw->png && run_gnuplot(draw, figure->name, "png", err) < 0)
+		return -1;
+	if (draw->pdf && run_gnuplot(draw, figure->name, "pdf", err) < 0)
+		return -1;
+	return 0;
+}

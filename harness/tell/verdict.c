@@ -1,0 +1,207 @@
+/*
+ * verdict.c - results in words.
+ *
+ * Controls (null, bump, decorators) never win: they are bounds, not choices. A sentence
+ * claims only what the interval allows; "cannot tell" is an answer. Speed is said as
+ * "1.31 x faster", the inverse of the time ratio, with its interval inverted too.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/tell/report.h"
+
+struct entry {
+	size_t brand;
+	struct rh_estimate time, memory;
+	enum rh_verdict verdict;
+	bool has_memory;
+};
+
+static int by_ratio(const void *a, const void *b)
+{
+	double x = ((const struct entry *)a)->time.ratio, y = ((const struct entry *)b)->time.ratio;
+
+	return (x > y) - (x < y);
+}
+
+static size_t entries_of(const struct rh_view *view, size_t scene, struct entry *list)
+{
+	size_t count = 0;
+
+	for (size_t b = 0; b < view->brand_count; b++) {
+		struct entry *e = &list[count];
+
+		if (view->brands[b].control || (int)b == view->baseline ||
+		    !rh_view_ratio(view, scene, b, "time.ns_per_event", &e->time))
+			continue;
+		e->brand = b;
+		e->verdict = rh_verdict(&e->time, true);
+		e->has_memory = rh_view_ratio(view, scene, b, "memory.rss_peak_bytes", &e->memory);
+		count++;
+	}
+	qsort(list, count, sizeof(*list), by_ratio);
+	return count;
+}
+
+static void say_memory(const struct entry *e, FILE *to)
+{
+	double change = e->has_memory ? 100 * (e->memory.ratio - 1) : NAN;
+
+	if (!e->has_memory)
+		return;
+	if (fabs(change) < 2)
+		fputs(", with the same peak memory", to);
+	else if (change > 200)
+		fprintf(to, ", with %.1f × the peak memory", e->memory.ratio);
+	else
+		fprintf(to, ", with %.0f %% %s peak memory", fabs(change),
+			change > 0 ? "more" : "less");
+}
+
+static void say_entry(const struct rh_view *view, size_t scene, const struct entry *e, FILE *to)
+{
+	const char *name = view->brands[e->brand].spec;
+	const char *base = view->brands[view->baseline].spec;
+
+	switch (e->verdict) {
+	case RH_BETTER:
+		fprintf(to, "%s is %.2f × faster than %s [%.2f, %.2f]", name, 1 / e->time.ratio,
+			base, 1 / e->time.hi, 1 / e->time.lo);
+		break;
+	case RH_WORSE:
+		fprintf(to, "%s is %.2f × slower than %s [%.2f, %.2f]", name, e->time.ratio, base,
+			e->time.lo, e->time.hi);
+		break;
+	case RH_SAME:
+		fprintf(to, "%s is as fast as %s, to within %.0f %%", name, base,
+			100 * RH_SAME_SHARE);
+		break;
+	case RH_CANNOT_TELL:
+		if (e->time.level < RH_LEVEL_MIN)
+			fprintf(to, "%s took %.2f × the time of %s, but %zu trial%s cannot tell "
+				"that from noise", name, e->time.ratio, base, e->time.n,
+				e->time.n == 1 ? "" : "s");
+		else
+			fprintf(to, "%s and %s cannot be told apart (time ratio %.2f [%.2f, %.2f])",
+				name, base, e->time.ratio, e->time.lo, e->time.hi);
+		break;
+	}
+	say_memory(e, to);
+	if (e->verdict == RH_BETTER || e->verdict == RH_WORSE)
+		fputs(rh_verdict_cause(view, scene, e->brand, e->verdict == RH_BETTER), to);
+	fputc('\n', to);
+}
+
+static void say_ties(const struct rh_view *view, const struct entry *list, size_t count, FILE *to)
+{
+	size_t tied = 0;
+
+	if (count == 0 || list[0].verdict != RH_BETTER)
+		return;
+	for (size_t i = 1; i < count; i++) {
+		if (list[i].verdict != RH_BETTER || list[i].time.lo > list[0].time.hi)
+			continue;
+		fprintf(to, "%s%s", tied++ ? ", " : "Its interval overlaps with that of ",
+			view->brands[list[i].brand].spec);
+	}
+	if (tied)
+		fputs(": this run cannot rank them\n", to);
+}
+
+void rh_verdict_scene(const struct rh_view *view, size_t scene, FILE *to)
+{
+	struct entry *list = rh_pool_alloc(view->pool, view->brand_count, sizeof(*list));
+	size_t count;
+
+	if (view->baseline < 0) {
+		fputs("No baseline was replayed, so there is nothing to be faster than "
+		      "(--baseline names one)\n", to);
+		return;
+	}
+	count = entries_of(view, scene, list);
+	if (count == 0) {
+		fprintf(to, "Only %s was measured here\n", view->brands[view->baseline].spec);
+		return;
+	}
+	if (list[0].verdict != RH_BETTER)
+		fprintf(to, "No backend is shown to be faster than %s here\n",
+			view->brands[view->baseline].spec);
+	for (size_t i = 0; i < count; i++) {
+		say_entry(view, scene, &list[i], to);
+		if (i == 0)
+			say_ties(view, list, count, to);
+	}
+}
+
+/* Geometric mean of a metric's ratios over the scenes where the brand has one. */
+static double mean_ratio(const struct rh_view *view, size_t brand, const char *metric,
+			 size_t *scenes, size_t *faster, size_t *slower)
+{
+	double sum = 0;
+
+	*scenes = *faster = *slower = 0;
+	for (size_t s = 0; s < view->scene_count; s++) {
+		struct rh_estimate e;
+		enum rh_verdict verdict;
+
+		if (!rh_view_ratio(view, s, brand, metric, &e))
+			continue;
+		verdict = rh_verdict(&e, true);
+		*faster += verdict == RH_BETTER;
+		*slower += verdict == RH_WORSE;
+		sum += log(e.ratio);
+		++*scenes;
+	}
+	return *scenes ? exp(sum / (double)*scenes) : NAN;
+}
+
+struct mean {
+	size_t brand, scenes, faster, slower;
+	double time, memory;
+};
+
+static int by_time(const void *a, const void *b)
+{
+	double x = ((const struct mean *)a)->time, y = ((const struct mean *)b)->time;
+
+	return (x > y) - (x < y);
+}
+
+static void say_mean(const struct rh_view *view, const struct mean *m, FILE *to)
+{
+	double change = 100 * (m->memory - 1);
+
+	fprintf(to, "%s takes %.2f × the time of %s over %zu settings (geometric mean)",
+		view->brands[m->brand].spec, m->time, view->brands[view->baseline].spec, m->scenes);
+	if (isfinite(change) && fabs(change) < 2)
+		fputs(", with the same peak memory", to);
+	else if (isfinite(change))
+		fprintf(to, ", with %.0f %% %s peak memory", fabs(change),
+			change > 0 ? "more" : "less");
+	fprintf(to, "; faster in %zu, slower in %zu\n", m->faster, m->slower);
+}
+
+void rh_verdict_overall(const struct rh_view *view, FILE *to)
+{
+	struct mean *list = rh_pool_alloc(view->pool, view->brand_count, sizeof(*list));
+	size_t count = 0;
+
+	if (view->scene_count < 2 || view->baseline < 0)
+		return;
+	for (size_t b = 0; b < view->brand_count; b++) {
+		struct mean *m = &list[count];
+		size_t unused;
+
+		if (view->brands[b].control || (int)b == view->baseline)
+			continue;
+		m->brand = b;
+		m->time = mean_ratio(view, b, "time.ns_per_event", &m->scenes, &m->faster,
+				     &m->slower);
+		m->memory = mean_ratio(view, b, "memory.rss_peak_bytes", &unused, &unused, &unused);
+		count += m->scenes > 1;
+	}
+	qsort(list, count, sizeof(*list), by_time);
+	for (size_t i = 0; i < count; i++)
+		say_mean(view, &list[i], to);
+}
