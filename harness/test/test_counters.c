@@ -1,52 +1,13 @@
 /*
- * test_counters.c - who counts what: counters that a test makes up, the kernel's own, and
- * callgrind and surveys of blocks on backends whose cache lines are known.
+ * test_counters.c - who counts what: counters that a test makes up, and the kernel's own.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <sys/wait.h>
 
 #include "harness/probe/counters.h"
 #include "harness/probe/probe.h"
-#include "harness/test/odd_malloc.h"
-#include "harness/test/worker_kit.h"
-
-static const char *packing(const char *knobs)
-{
-	static char spec[2][4300];
-	static int turn;
-	int dir_bytes = (int)(strrchr(odd_path, '/') - odd_path);
-
-	turn ^= 1;
-	snprintf(spec[turn], sizeof(spec[0]), "%.*s/packing.so%s", dir_bytes, odd_path, knobs);
-	return spec[turn];
-}
-
-static double median(const struct rh_result *result, uint32_t backend, const char *name)
-{
-	const struct rh_trial *trial = &result->trials[0];
-	const struct rh_metric *metric = rh_result_metric(result, 0, backend, trial->lanes,
-							  trial->copies, name);
-
-	if (!metric)
-		fail_msg("%s was not measured for %s", name, result->backends[backend].text);
-	return metric->interval.median;
-}
-
-static const struct rh_metric *metric_of(const struct rh_result *result, const char *name)
-{
-	return rh_result_metric(result, 0, 0, result->trials[0].lanes, result->trials[0].copies,
-				name);
-}
-
-static const char *why_absent(const struct rh_result *result, const char *metric)
-{
-	for (size_t i = 0; i < result->absent_count; i++)
-		if (strcmp(result->absent[i].metric, metric) == 0)
-			return result->absent[i].why;
-	return NULL;
-}
+#include "harness/test/probe_kit.h"
 
 /* ---- a source made up ---- */
 
@@ -247,7 +208,7 @@ static void every_lane_is_counted(void **state)
 	run(&config, &result);
 	all_ok(&result);
 	assert_int_equal(result.exit, RH_OK);
-	assert_null(metric_of(&result, "counters.ir_per_event"));
+	assert_null(metric_of(&result, 0, "counters.ir_per_event"));
 	events = json_object_get(json_object_get(result.trials[0].probes, "counters"), "events");
 	for (int c = 0; c < RH_COUNTERS; c++) {
 		json_t *row = json_object_get(events, rh_counter_names[c]);
@@ -266,7 +227,7 @@ static void every_lane_is_counted(void **state)
 	rh_counter_bounds(RH_COUNT_L1D_MISSES, &least, &most);
 	assert_true(median(&result, 0, "counters.l1d_misses_per_event") ==
 		    3.0 * (double)(least + 1) / (double)result.trials[0].events);
-	assert_string_equal(metric_of(&result, "counters.l1d_misses_per_event")->source, "hw");
+	assert_string_equal(metric_of(&result, 0, "counters.l1d_misses_per_event")->source, "hw");
 	assert_int_equal(fake.open, 0);
 	done(&config, &result);
 }
@@ -283,8 +244,8 @@ static void absurd_counts_are_no_result(void **state)
 	config.counter_source = &with_pmu;
 	run(&config, &result);
 	fake.wild = false;
-	assert_null(metric_of(&result, "counters.instructions_per_event"));
-	assert_non_null(metric_of(&result, "counters.llc_misses_per_event"));
+	assert_null(metric_of(&result, 0, "counters.instructions_per_event"));
+	assert_non_null(metric_of(&result, 0, "counters.llc_misses_per_event"));
 	assert_has(why_absent(&result, "counters"), "miscounts");
 	assert_int_equal(result.exit, RH_PARTIAL);
 	assert_int_equal(fake.open, 0);
@@ -300,12 +261,12 @@ static void new_threads_are_counted_too(void **state)
 	bool same = true;
 
 	(void)state;
-	make_open(&m);
+	make_open(&m, 0);
 	for (uint32_t lane = 0; lane < 4; lane++) {
-		put(&m, (struct rh_event){ .kind = RH_EV_LANE_START, .lane = lane });
+		make_put(&m, EVENT(.kind = RH_EV_LANE_START, .lane = lane));
 		for (unsigned i = 0; i < 40000; i++)
-			release(&m, lane, alloc(&m, lane, 32));
-		put(&m, (struct rh_event){ .kind = RH_EV_LANE_STOP, .lane = lane });
+			free_of(&m, lane, alloc_of(&m, lane, 32));
+		make_put(&m, EVENT(.kind = RH_EV_LANE_STOP, .lane = lane));
 	}
 	make_close(&m);
 	fake.hardware = false;
@@ -341,247 +302,6 @@ static void wrong_words_are_usage(void **state)
 	done(&config, &result);
 }
 
-/* ---- callgrind ---- */
-
-static void need_valgrind(void)
-{
-#ifdef RH_SANITIZE
-	skip();
-#endif
-	if (access("/usr/bin/valgrind", X_OK) < 0)
-		skip();
-}
-
-static void count_run(const char *backends, struct rh_run_config *config, struct rh_result *result)
-{
-	*config = config_of(backends);
-	config->probes = "time";
-	config->counters = "callgrind";
-	run(config, result);
-	all_ok(result);
-}
-
-/* 4096 bytes walked per allocation are 64 lines of an array of four times the last level:
- * 64 misses more in both caches, and nothing else differs. */
-static void what_walks_an_array_misses(void **state)
-{
-	static const char *const names[] = { "counters.d1_misses_per_event",
-					     "counters.ll_misses_per_event" };
-	struct rh_run_config config;
-	struct rh_result result;
-	char backends[9000];
-	struct maker m;
-
-	(void)state;
-	need_valgrind();
-	make_open(&m);
-	for (unsigned i = 0; i < 4000; i++)
-		release(&m, 0, alloc(&m, 0, 48));
-	make_close(&m);
-	snprintf(backends, sizeof(backends), "%s,%s", packing(""), packing(":walk=4096"));
-	count_run(backends, &config, &result);
-	for (int i = 0; i < 2; i++) {
-		double more = median(&result, 1, names[i]) - median(&result, 0, names[i]);
-
-		/* Half of the events are allocations. */
-		assert_true(more > 0.97 * 32 && more < 1.03 * 32);
-		assert_string_equal(metric_of(&result, names[i])->source, "sim");
-	}
-	assert_true(median(&result, 1, "counters.ir_per_event") >
-		    median(&result, 0, "counters.ir_per_event") + 64);
-	done(&config, &result);
-}
-
-static json_int_t total_of(const struct rh_result *result, const char *event)
-{
-	json_t *callgrind = json_object_get(trial_of(result, "libc")->probes, "callgrind");
-
-	return json_integer_value(json_object_get(json_object_get(callgrind, "totals"), event));
-}
-
-static void the_same_twice(void **state)
-{
-	struct rh_run_config config;
-	struct rh_result first, second;
-	json_t *callgrind;
-
-	(void)state;
-	need_valgrind();
-	make_mixed(1, 1000);
-	count_run("libc", &config, &first);
-	rh_run_config_free(&config);
-	count_run("libc", &config, &second);
-	assert_true(total_of(&first, "Ir") > 0);
-	assert_int_equal(total_of(&first, "Ir"), total_of(&second, "Ir"));
-	assert_int_equal(total_of(&first, "Ge"), total_of(&second, "Ge"));
-	/* What the kernel put on the stack moves a line now and then. */
-	assert_true(llabs(total_of(&first, "D1mr") - total_of(&second, "D1mr")) * 500 <=
-		    total_of(&first, "D1mr"));
-	callgrind = json_object_get(trial_of(&first, "libc")->probes, "callgrind");
-	assert_true(json_is_false(json_object_get(callgrind, "shortened")));
-	assert_true(json_array_size(json_object_get(callgrind, "functions")) > 2);
-	rh_result_free(&first);
-	done(&config, &second);
-}
-
-/* What brings a copy to its phase is not counted: an event costs what it costs without. */
-static void phases_are_not_counted(void **state)
-{
-	static const char name[] = "counters.ir_per_event";
-	struct rh_run_config config;
-	struct rh_result one, two;
-	double ratio;
-
-	(void)state;
-	need_valgrind();
-	make_mixed(1, 2000);
-	count_run("null", &config, &one);
-	rh_run_config_free(&config);
-	config = config_of("null");
-	config.probes = "time";
-	config.counters = "callgrind";
-	config.copies = "2";
-	run(&config, &two);
-	all_ok(&two);
-	if (metric_of(&two, name)) {
-		ratio = median(&two, 0, name) / median(&one, 0, name);
-		assert_true(ratio > 0.97 && ratio < 1.03);
-	} else {
-		assert_has(why_absent(&two, "callgrind"), "header");
-	}
-	rh_result_free(&one);
-	done(&config, &two);
-}
-
-/* Longer than the tier takes: it ends early, its drain still agrees with the trace. */
-static void long_traces_are_cut(void **state)
-{
-	struct rh_run_config config;
-	struct rh_result result;
-	json_t *callgrind;
-	struct maker m;
-
-	(void)state;
-	need_valgrind();
-	make_open(&m);
-	for (unsigned i = 0; i < 700000; i++) {
-		uint64_t id = alloc(&m, i % 2, 24);
-
-		if (i % 100)
-			release(&m, i % 2, id);
-	}
-	make_close(&m);
-	count_run("null", &config, &result);
-	callgrind = json_object_get(trial_of(&result, "null")->probes, "callgrind");
-	assert_true(json_is_true(json_object_get(callgrind, "shortened")));
-	assert_true(json_integer_value(json_object_get(callgrind, "events")) >= 1000000);
-	assert_true(json_integer_value(json_object_get(callgrind, "events")) < 1393000);
-	done(&config, &result);
-}
-
-/* An allocator that works, but not under valgrind. */
-static void what_dies_under_valgrind_is_absent(void **state)
-{
-	struct rh_run_config config = config_of(odd_path);
-	struct rh_result result;
-	struct maker m;
-
-	(void)state;
-	need_valgrind();
-	make_open(&m);
-	for (unsigned i = 0; i < 100; i++)
-		alloc(&m, 0, i == 50 ? ODD_BYTES : 100);
-	make_close(&m);
-	config.counters = "callgrind";
-	setenv("REHEAP_ODD", "valgrind", 1);
-	run(&config, &result);
-	unsetenv("REHEAP_ODD");
-	all_ok(&result);
-	assert_null(metric_of(&result, "counters.ir_per_event"));
-	assert_non_null(metric_of(&result, "time.ns_per_event"));
-	assert_has(why_absent(&result, "callgrind"), "no instruction tier for this allocator");
-	assert_has(why_absent(&result, "callgrind"), "not under valgrind");
-	assert_int_equal(result.exit, RH_PARTIAL);
-	done(&config, &result);
-}
-
-/* ---- blocks and memory ---- */
-
-/* Lane 0 and lane 1 in strict turns, by blocks that the other frees: each round takes four
- * steps of 16 bytes, of which the first and the third stay. */
-static void make_turns(unsigned rounds)
-{
-	struct maker m;
-
-	make_open(&m);
-	for (unsigned i = 0; i < rounds; i++) {
-		uint64_t baton;
-
-		alloc(&m, 0, 16);
-		baton = alloc(&m, 0, 16);
-		release(&m, 1, baton);
-		alloc(&m, 1, 16);
-		baton = alloc(&m, 1, 16);
-		release(&m, 0, baton);
-	}
-	make_close(&m);
-}
-
-static void two_lanes_in_a_line_are_seen(void **state)
-{
-	struct rh_run_config config;
-	struct rh_result result;
-	char backends[9000];
-	json_t *blocks;
-
-	(void)state;
-	make_turns(2000);
-	snprintf(backends, sizeof(backends), "%s,%s", packing(":round=4"), packing(":from=lane"));
-	config = config_of(backends);
-	config.probes = "blocks";
-	run(&config, &result);
-	all_ok(&result);
-	assert_true(median(&result, 0, "memory.false_sharing") == 1.0);
-	assert_true(median(&result, 1, "memory.false_sharing") == 0.0);
-	assert_true(median(&result, 0, "memory.internal_waste") == 0.25);
-	blocks = json_object_get(result.trials[0].backend == 0 ? result.trials[0].probes :
-				 result.trials[1].backend == 0 ? result.trials[1].probes :
-				 result.trials[2].probes, "blocks");
-	assert_int_equal(json_integer_value(json_array_get(json_object_get(blocks, "objects"),
-							   json_array_size(json_object_get(
-							   blocks, "objects")) - 1)), 4000);
-	assert_int_equal(json_integer_value(json_array_get(json_object_get(blocks, "lines"),
-							   json_array_size(json_object_get(
-							   blocks, "lines")) - 1)), 2000);
-	/* It gave exactly what was asked for, or does not tell: that is no waste of 0. */
-	assert_has(why_absent(&result, "blocks"), "does not tell");
-	done(&config, &result);
-}
-
-/* The harness's own pages are in no figure: the null floor, which has only those, shows none. */
-static void the_null_run_shows_nothing(void **state)
-{
-	struct rh_run_config config = config_of("null,libc");
-	struct rh_result result;
-
-	(void)state;
-#ifdef RH_SANITIZE
-	skip();		/* shadow memory is in every figure */
-#endif
-	make_mixed(2, 500);
-	run(&config, &result);
-	all_ok(&result);
-	assert_true(median(&result, 0, "memory.rss_start_bytes") == 0);
-	assert_true(median(&result, 0, "memory.rss_peak_bytes") <= 64 << 10);
-	assert_true(median(&result, 0, "memory.reserved_peak_bytes") <= 64 << 10);
-	assert_true(median(&result, 1, "memory.rss_peak_bytes") > 64 << 10);
-	assert_true(median(&result, 1, "memory.reserved_peak_bytes") >=
-		    median(&result, 1, "memory.rss_peak_bytes"));
-	assert_true(median(&result, 1, "memory.retained_share") <= 1.0);
-	assert_true(trial_of(&result, "libc")->segments[0].pss_bytes > 0);
-	done(&config, &result);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -593,13 +313,6 @@ int main(void)
 		cmocka_unit_test(absurd_counts_are_no_result),
 		cmocka_unit_test(new_threads_are_counted_too),
 		cmocka_unit_test(wrong_words_are_usage),
-		cmocka_unit_test(what_walks_an_array_misses),
-		cmocka_unit_test(the_same_twice),
-		cmocka_unit_test(phases_are_not_counted),
-		cmocka_unit_test(long_traces_are_cut),
-		cmocka_unit_test(what_dies_under_valgrind_is_absent),
-		cmocka_unit_test(two_lanes_in_a_line_are_seen),
-		cmocka_unit_test(the_null_run_shows_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

@@ -44,9 +44,9 @@ static void memory_is_the_heaps(void **state)
 #ifdef RH_SANITIZE
 	skip();		/* shadow memory is anonymous, too */
 #endif
-	make_open(&mk);
+	make_open(&mk, 0);
 	for (int i = 0; i < 1000; i++)
-		alloc(&mk, 0, 64 << 10);
+		alloc_of(&mk, 0, 64 << 10);
 	make_close(&mk);
 	config.touch = RH_TOUCH_FULL;
 	run(&config, &result);

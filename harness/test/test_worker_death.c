@@ -17,12 +17,12 @@ static void make_odd(uint16_t flags)
 {
 	struct maker m;
 
-	make_open(&m);
+	make_open(&m, 0);
 	for (int i = 0; i < 1000; i++)
-		alloc(&m, 0, 64);
+		alloc_of(&m, 0, 64);
 	alloc_as(&m, 0, ODD_BYTES, 0, flags);
 	for (uint64_t i = 0; i < 1000; i++)
-		release(&m, 0, i);
+		free_of(&m, 0, i);
 	make_close(&m);
 }
 
@@ -160,9 +160,9 @@ static void out_of_memory(void **state)
 #ifdef RH_SANITIZE
 	skip();		/* the limit would be the sanitizer's */
 #endif
-	make_open(&m);
+	make_open(&m, 0);
 	for (int i = 0; i < 20; i++)
-		alloc(&m, 0, 32 << 20);
+		alloc_of(&m, 0, 32 << 20);
 	make_close(&m);
 	config.touch = RH_TOUCH_PAGE;
 	config.memory_limit = 256 << 20;

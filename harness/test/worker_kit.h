@@ -17,74 +17,12 @@
 #include <cmocka.h>
 
 #include "harness/run/run.h"
-#include "traces/trace.h"
-
-#pragma GCC diagnostic ignored "-Wunused-function"
+#include "harness/test/trace_maker.h"
 
 static char dir[] = "/tmp/reheap-worker-XXXXXX";
-static char trace_path[64], odd_path[4096];
+static char odd_path[4096];
 
 /* ---- traces ---- */
-
-struct maker {
-	struct rh_trace_out *out;
-	uint64_t objects;
-};
-
-static void make_open(struct maker *m)
-{
-	struct rh_trace_make make = { .path = trace_path, .form = RH_FORM_BINARY };
-	struct rh_err err = { 0 };
-
-	*m = (struct maker){ 0 };
-	if (rh_trace_create(&m->out, &make, &err) < 0)
-		fail_msg("%s", err.text);
-}
-
-static void put(struct maker *m, struct rh_event event)
-{
-	struct rh_err err = { 0 };
-
-	event.time_ns = event.arg = RH_NONE;
-	event.task = RH_TASK_NONE;
-	if (rh_trace_put(m->out, &event, 1, &err) < 0)
-		fail_msg("%s", err.text);
-}
-
-static uint64_t alloc(struct maker *m, uint32_t lane, uint64_t size)
-{
-	put(m, (struct rh_event){ .kind = RH_EV_ALLOC, .lane = lane, .id = m->objects,
-				  .size = size });
-	return m->objects++;
-}
-
-static uint64_t alloc_as(struct maker *m, uint32_t lane, uint64_t size, uint8_t align_log2,
-			 uint16_t flags)
-{
-	put(m, (struct rh_event){ .kind = RH_EV_ALLOC, .lane = lane, .id = m->objects, .size = size,
-				  .align_log2 = align_log2, .flags = flags });
-	return m->objects++;
-}
-
-static uint64_t resize(struct maker *m, uint32_t lane, uint64_t old, uint64_t size)
-{
-	put(m, (struct rh_event){ .kind = RH_EV_RESIZE, .lane = lane, .id = m->objects, .old = old,
-				  .size = size });
-	return m->objects++;
-}
-
-static void release(struct maker *m, uint32_t lane, uint64_t id)
-{
-	put(m, (struct rh_event){ .kind = RH_EV_FREE, .lane = lane, .id = id });
-}
-
-static void make_close(struct maker *m)
-{
-	struct rh_err err = { 0 };
-
-	if (rh_trace_finish(m->out, NULL, &err) < 0)
-		fail_msg("%s", err.text);
-}
 
 /* Every lane allocates, every object dies on the next lane: as many remote frees as there can
  * be, with resizes, zeroed and aligned blocks, large ones and some that live on. */
@@ -93,21 +31,21 @@ static void make_mixed(uint32_t lanes, unsigned rounds)
 	struct maker m;
 	uint64_t *held = calloc(lanes, sizeof(*held));
 
-	make_open(&m);
+	make_open(&m, 0);
 	for (unsigned round = 0; round < rounds; round++) {
 		for (uint32_t lane = 0; lane < lanes; lane++) {
-			uint64_t big = alloc(&m, lane, 1 + (round * 977u + lane * 131u) % 20000);
+			uint64_t big = alloc_of(&m, lane, 1 + (round * 977u + lane * 131u) % 20000);
 
 			if (round)
-				release(&m, lane, held[(lane + 1) % lanes]);
-			big = resize(&m, lane, big, 1 + (round * 613u) % 30000);
-			release(&m, lane, alloc_as(&m, lane, 1 + round % 3000, 0, RH_EVF_ZEROED));
-			release(&m, lane, alloc_as(&m, lane, 100, (uint8_t)(4 + round % 9), 0));
-			alloc(&m, lane, round % 100);
-			release(&m, lane, big);
+				free_of(&m, lane, held[(lane + 1) % lanes]);
+			big = resize_of(&m, lane, big, 1 + (round * 613u) % 30000);
+			free_of(&m, lane, alloc_as(&m, lane, 1 + round % 3000, 0, RH_EVF_ZEROED));
+			free_of(&m, lane, alloc_as(&m, lane, 100, (uint8_t)(4 + round % 9), 0));
+			alloc_of(&m, lane, round % 100);
+			free_of(&m, lane, big);
 		}
 		for (uint32_t lane = 0; lane < lanes; lane++)
-			held[lane] = alloc(&m, lane, 16 + round % 500);
+			held[lane] = alloc_of(&m, lane, 16 + round % 500);
 	}
 	make_close(&m);
 	free(held);

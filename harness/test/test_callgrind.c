@@ -1,0 +1,182 @@
+/*
+ * test_callgrind.c - workers under valgrind, on backends whose instructions and cache lines are
+ * known; and allocators that do not run there.
+ */
+#include "harness/test/odd_malloc.h"
+#include "harness/test/probe_kit.h"
+
+static void need_valgrind(void)
+{
+#ifdef RH_SANITIZE
+	skip();
+#endif
+	if (access("/usr/bin/valgrind", X_OK) < 0)
+		skip();
+}
+
+static void count_run(const char *backends, struct rh_run_config *config, struct rh_result *result)
+{
+	*config = config_of(backends);
+	config->probes = "time";
+	config->counters = "callgrind";
+	run(config, result);
+	all_ok(result);
+}
+
+/* 4096 bytes walked per allocation are 64 lines of an array of four times the last level:
+ * 64 misses more in both caches, and nothing else differs. */
+static void what_walks_an_array_misses(void **state)
+{
+	static const char *const names[] = { "counters.d1_misses_per_event",
+					     "counters.ll_misses_per_event" };
+	struct rh_run_config config;
+	struct rh_result result;
+	char backends[9000];
+	struct maker m;
+
+	(void)state;
+	need_valgrind();
+	make_open(&m, 0);
+	for (unsigned i = 0; i < 4000; i++)
+		free_of(&m, 0, alloc_of(&m, 0, 48));
+	make_close(&m);
+	snprintf(backends, sizeof(backends), "%s,%s", plugin("packing", ""),
+		 plugin("packing", ":walk=4096"));
+	count_run(backends, &config, &result);
+	for (int i = 0; i < 2; i++) {
+		double more = median(&result, 1, names[i]) - median(&result, 0, names[i]);
+
+		/* Half of the events are allocations. */
+		assert_true(more > 0.97 * 32 && more < 1.03 * 32);
+		assert_string_equal(metric_of(&result, 0, names[i])->source, "sim");
+	}
+	assert_true(median(&result, 1, "counters.ir_per_event") >
+		    median(&result, 0, "counters.ir_per_event") + 64);
+	done(&config, &result);
+}
+
+static json_int_t total_of(const struct rh_result *result, const char *event)
+{
+	json_t *callgrind = json_object_get(trial_of(result, "libc")->probes, "callgrind");
+
+	return json_integer_value(json_object_get(json_object_get(callgrind, "totals"), event));
+}
+
+static void the_same_twice(void **state)
+{
+	struct rh_run_config config;
+	struct rh_result first, second;
+	json_t *callgrind;
+
+	(void)state;
+	need_valgrind();
+	make_mixed(1, 1000);
+	count_run("libc", &config, &first);
+	rh_run_config_free(&config);
+	count_run("libc", &config, &second);
+	assert_true(total_of(&first, "Ir") > 0);
+	assert_int_equal(total_of(&first, "Ir"), total_of(&second, "Ir"));
+	assert_int_equal(total_of(&first, "Ge"), total_of(&second, "Ge"));
+	/* What the kernel put on the stack moves a line now and then. */
+	assert_true(llabs(total_of(&first, "D1mr") - total_of(&second, "D1mr")) * 500 <=
+		    total_of(&first, "D1mr"));
+	callgrind = json_object_get(trial_of(&first, "libc")->probes, "callgrind");
+	assert_true(json_is_false(json_object_get(callgrind, "shortened")));
+	assert_true(json_array_size(json_object_get(callgrind, "functions")) > 2);
+	rh_result_free(&first);
+	done(&config, &second);
+}
+
+/* What brings a copy to its phase is not counted: an event costs what it costs without. */
+static void phases_are_not_counted(void **state)
+{
+	static const char name[] = "counters.ir_per_event";
+	struct rh_run_config config;
+	struct rh_result one, two;
+	double ratio;
+
+	(void)state;
+	need_valgrind();
+	make_mixed(1, 2000);
+	count_run("null", &config, &one);
+	rh_run_config_free(&config);
+	config = config_of("null");
+	config.probes = "time";
+	config.counters = "callgrind";
+	config.copies = "2";
+	run(&config, &two);
+	all_ok(&two);
+	if (metric_of(&two, 0, name)) {
+		ratio = median(&two, 0, name) / median(&one, 0, name);
+		assert_true(ratio > 0.97 && ratio < 1.03);
+	} else {
+		assert_has(why_absent(&two, "callgrind"), "header");
+	}
+	rh_result_free(&one);
+	done(&config, &two);
+}
+
+/* Longer than the tier takes: it ends early, its drain still agrees with the trace. */
+static void long_traces_are_cut(void **state)
+{
+	struct rh_run_config config;
+	struct rh_result result;
+	json_t *callgrind;
+	struct maker m;
+
+	(void)state;
+	need_valgrind();
+	make_open(&m, 0);
+	for (unsigned i = 0; i < 700000; i++) {
+		uint64_t id = alloc_of(&m, i % 2, 24);
+
+		if (i % 100)
+			free_of(&m, i % 2, id);
+	}
+	make_close(&m);
+	count_run("null", &config, &result);
+	callgrind = json_object_get(trial_of(&result, "null")->probes, "callgrind");
+	assert_true(json_is_true(json_object_get(callgrind, "shortened")));
+	assert_true(json_integer_value(json_object_get(callgrind, "events")) >= 1000000);
+	assert_true(json_integer_value(json_object_get(callgrind, "events")) < 1393000);
+	done(&config, &result);
+}
+
+/* An allocator that works, but not under valgrind. */
+static void what_dies_under_valgrind_is_absent(void **state)
+{
+	struct rh_run_config config = config_of(odd_path);
+	struct rh_result result;
+	struct maker m;
+
+	(void)state;
+	need_valgrind();
+	make_open(&m, 0);
+	for (unsigned i = 0; i < 100; i++)
+		alloc_of(&m, 0, i == 50 ? ODD_BYTES : 100);
+	make_close(&m);
+	config.counters = "callgrind";
+	setenv("REHEAP_ODD", "valgrind", 1);
+	run(&config, &result);
+	unsetenv("REHEAP_ODD");
+	all_ok(&result);
+	assert_null(metric_of(&result, 0, "counters.ir_per_event"));
+	assert_non_null(metric_of(&result, 0, "time.ns_per_event"));
+	assert_has(why_absent(&result, "callgrind"), "no instruction tier for this allocator");
+	assert_has(why_absent(&result, "callgrind"), "not under valgrind");
+	assert_int_equal(result.exit, RH_PARTIAL);
+	done(&config, &result);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_walks_an_array_misses),
+		cmocka_unit_test(the_same_twice),
+		cmocka_unit_test(phases_are_not_counted),
+		cmocka_unit_test(long_traces_are_cut),
+		cmocka_unit_test(what_dies_under_valgrind_is_absent),
+	};
+
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}

@@ -1,0 +1,168 @@
+/*
+ * test_probe_locks.c - who contends: locks of backends that share one on purpose or never do,
+ * pthread mutexes counted from outside, and time blocked by a backend's own sleep.
+ */
+#include "harness/test/probe_kit.h"
+
+/* The row of a class in probes.locks. */
+static json_t *class_of(const struct rh_trial *trial, const char *name)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(found(trial, "locks"), "classes"), i, row)
+		if (strcmp(json_string_value(json_object_get(row, "name")), name) == 0)
+			return row;
+	fail_msg("there is no lock class '%s'", name);
+	return NULL;
+}
+
+enum { MIXED_OPS = 10 };	/* of make_mixed, per lane and round; one less in the first */
+
+static void a_shared_lock_contends(void **state)
+{
+	struct rh_run_config config = config_of(plugin("locking", ":lock=shared"));
+	struct rh_result result;
+	const struct rh_trial *trial;
+	json_t *row;
+
+	(void)state;
+	make_mixed(2, 500);
+	config.probes = "locks";
+	run(&config, &result);
+	all_ok(&result);
+	trial = trial_of(&result, config.backends);
+	row = class_of(trial, "test_shared");
+	assert_int_equal(whole(row, "acquired"), 2 * (500 * MIXED_OPS - 1));
+	assert_true(whole(row, "contended") > 0);
+	assert_true(whole(row, "owner_switches") > 0);
+	assert_true(real(row, "wait_ns") > 0 && real(row, "wait_share") > 0);
+	/* a wait cannot be longer than the lanes were there */
+	assert_true(real(row, "wait_share") <= 1);
+	assert_non_null(rh_result_metric(&result, 0, 0, 2, 1, "locks.wait_share"));
+	assert_string_equal(json_string_value(json_object_get(row, "source")), "own");
+	done(&config, &result);
+}
+
+static void lane_locks_do_not(void **state)
+{
+	struct rh_run_config config = config_of(plugin("locking", ":lock=lane"));
+	struct rh_result result;
+	json_t *row;
+
+	(void)state;
+	make_mixed(2, 500);
+	config.probes = "locks";
+	run(&config, &result);
+	all_ok(&result);
+	row = class_of(trial_of(&result, config.backends), "test_lane");
+	assert_int_equal(whole(row, "acquired"), 2 * (500 * MIXED_OPS - 1));
+	assert_int_equal(whole(row, "contended"), 0);
+	assert_int_equal(whole(row, "owner_switches"), 0);
+	assert_true(real(row, "wait_ns") == 0);
+	assert_int_equal(whole(row, "instances"), 2);
+	done(&config, &result);
+}
+
+/* The control: the same lock with nobody to share it. */
+static void one_lane_never_contends(void **state)
+{
+	struct rh_run_config config = config_of(plugin("locking", ":lock=shared"));
+	struct rh_result result;
+	json_t *row;
+
+	(void)state;
+	make_mixed(2, 200);
+	config.probes = "locks";
+	config.lanes = "1";
+	run(&config, &result);
+	row = class_of(trial_of(&result, config.backends), "test_shared");
+	assert_int_equal(whole(row, "contended"), 0);
+	/* 62 sleeps of 100 us with the lock held, one hold in 64 timed: those very ones */
+	assert_true(real(row, "hold_mean_ns") >= 100000);
+	done(&config, &result);
+}
+
+/* A backend that sleeps 3 x 20 ms of its own accord blocks for as long; a lane that sleeps for
+ * another lane's order does not. */
+static void own_sleeps_are_blocked_time(void **state)
+{
+	struct rh_run_config config = config_of(plugin("locking", ":lock=lane:nap=4000"));
+	struct rh_result result;
+	json_t *locks;
+
+	(void)state;
+	make_mixed(1, 1300);	/* 12999 operations */
+	config.probes = "locks";
+	run(&config, &result);
+	all_ok(&result);
+	locks = found(trial_of(&result, config.backends), "locks");
+	assert_true(real(locks, "blocked_share") * real(locks, "span_ns") >= 59e6);
+	assert_true(whole(locks, "switches_voluntary") >= 3);
+	locks = found(trial_of(&result, "null"), "locks");
+	assert_true(real(locks, "blocked_share") <= 1);
+	done(&config, &result);
+}
+
+/* Every backend has a row of its threads; what no kernel tells has a sentence instead. */
+static void every_backend_has_a_row(void **state)
+{
+	struct rh_run_config config = config_of("null,libc,bump");
+	struct rh_result result;
+
+	(void)state;
+	make_mixed(2, 300);
+	config.probes = "locks";
+	run(&config, &result);
+	all_ok(&result);
+	for (uint32_t b = 0; b < 3; b++) {
+		const struct rh_metric *futex = rh_result_metric(&result, 0, b, 2, 1,
+								 "locks.futex_per_event");
+
+		assert_non_null(rh_result_metric(&result, 0, b, 2, 1,
+						 "locks.switches_voluntary_per_event"));
+		assert_true(futex || is_absent(&result, "locks.futex_per_event"));
+	}
+	assert_int_equal(result.exit, result.absent_count ? RH_PARTIAL : RH_OK);
+	done(&config, &result);
+}
+
+static void mutexes_are_counted_from_outside(void **state)
+{
+	struct rh_run_config config = config_of(plugin("locking", ":lock=pthread"));
+	struct rh_result result;
+	json_t *mutex;
+
+	(void)state;
+	make_mixed(2, 500);
+	config.probes = "mutex";
+	run(&config, &result);
+	all_ok(&result);
+#ifdef RH_SANITIZE
+	assert_true(is_absent(&result, "mutex"));
+#else
+	mutex = found(trial_of(&result, config.backends), "mutex");
+	assert_int_equal(whole(mutex, "acquired"), 2 * (500 * MIXED_OPS - 1));
+	assert_true(whole(mutex, "contended") > 0);
+	assert_true(real(mutex, "wait_ns") > 0);
+	mutex = found(trial_of(&result, "null"), "mutex");
+	assert_int_equal(whole(mutex, "acquired"), 0);
+	assert_int_equal(whole(mutex, "futex_waits"), 0);
+#endif
+	(void)mutex;
+	done(&config, &result);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_shared_lock_contends),
+		cmocka_unit_test(lane_locks_do_not),
+		cmocka_unit_test(one_lane_never_contends),
+		cmocka_unit_test(own_sleeps_are_blocked_time),
+		cmocka_unit_test(every_backend_has_a_row),
+		cmocka_unit_test(mutexes_are_counted_from_outside),
+	};
+
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}

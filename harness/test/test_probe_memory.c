@@ -1,0 +1,121 @@
+/*
+ * test_probe_memory.c - where blocks lie and what is resident: lines shared by two lanes on a
+ * backend whose packing is known, and figures without the harness's own pages.
+ */
+#include "harness/test/probe_kit.h"
+
+/* Lane 0 and lane 1 in strict turns, by blocks that the other frees: each round takes four
+ * steps of 16 bytes, of which the first and the third stay. */
+static void make_turns(unsigned rounds)
+{
+	struct maker m;
+
+	make_open(&m, 0);
+	for (unsigned i = 0; i < rounds; i++) {
+		uint64_t baton;
+
+		alloc_of(&m, 0, 16);
+		baton = alloc_of(&m, 0, 16);
+		free_of(&m, 1, baton);
+		alloc_of(&m, 1, 16);
+		baton = alloc_of(&m, 1, 16);
+		free_of(&m, 0, baton);
+	}
+	make_close(&m);
+}
+
+static void two_lanes_in_a_line_are_seen(void **state)
+{
+	struct rh_run_config config;
+	struct rh_result result;
+	char backends[9000];
+	json_t *blocks;
+
+	(void)state;
+	make_turns(2000);
+	snprintf(backends, sizeof(backends), "%s,%s", plugin("packing", ":round=4"),
+		 plugin("packing", ":from=lane"));
+	config = config_of(backends);
+	config.probes = "blocks";
+	run(&config, &result);
+	all_ok(&result);
+	assert_true(median(&result, 0, "memory.false_sharing") == 1.0);
+	assert_true(median(&result, 1, "memory.false_sharing") == 0.0);
+	assert_true(median(&result, 0, "memory.internal_waste") == 0.25);
+	blocks = json_object_get(result.trials[0].backend == 0 ? result.trials[0].probes :
+				 result.trials[1].backend == 0 ? result.trials[1].probes :
+				 result.trials[2].probes, "blocks");
+	assert_int_equal(json_integer_value(json_array_get(json_object_get(blocks, "objects"),
+							   json_array_size(json_object_get(
+							   blocks, "objects")) - 1)), 4000);
+	assert_int_equal(json_integer_value(json_array_get(json_object_get(blocks, "lines"),
+							   json_array_size(json_object_get(
+							   blocks, "lines")) - 1)), 2000);
+	/* It gave exactly what was asked for, or does not tell: that is no waste of 0. */
+	assert_has(why_absent(&result, "blocks"), "does not tell");
+	done(&config, &result);
+}
+
+/* The harness's own pages are in no figure: the null floor, which has only those, shows none. */
+static void the_null_run_shows_nothing(void **state)
+{
+	struct rh_run_config config = config_of("null,libc");
+	struct rh_result result;
+
+	(void)state;
+#ifdef RH_SANITIZE
+	skip();		/* shadow memory is in every figure */
+#endif
+	make_mixed(2, 500);
+	run(&config, &result);
+	all_ok(&result);
+	assert_true(median(&result, 0, "memory.rss_start_bytes") == 0);
+	assert_true(median(&result, 0, "memory.rss_peak_bytes") <= 64 << 10);
+	assert_true(median(&result, 0, "memory.reserved_peak_bytes") <= 64 << 10);
+	assert_true(median(&result, 1, "memory.rss_peak_bytes") > 64 << 10);
+	assert_true(median(&result, 1, "memory.reserved_peak_bytes") >=
+		    median(&result, 1, "memory.rss_peak_bytes"));
+	assert_true(median(&result, 1, "memory.retained_share") <= 1.0);
+	assert_true(trial_of(&result, "libc")->segments[0].pss_bytes > 0);
+	done(&config, &result);
+}
+
+/* 200 blocks of 256 KiB, of each 16 KiB were resident when it died: that much is touched. */
+static void recorded_residency_is_touched(void **state)
+{
+	enum { BLOCKS = 200, SIZE = 256 << 10, RESIDENT = 16 << 10 };
+	struct rh_run_config config = config_of("bump");
+	const struct rh_metric *rss;
+	struct rh_result result;
+	struct maker m;
+
+	(void)state;
+#ifdef RH_SANITIZE
+	skip();		/* shadow memory is anonymous, too */
+#endif
+	make_open(&m, RH_COL_ARG);
+	for (unsigned i = 0; i < BLOCKS; i++)
+		alloc_of(&m, 0, SIZE);
+	for (unsigned i = 0; i < BLOCKS; i++)
+		make_put(&m, EVENT(.kind = RH_EV_FREE, .id = i, .arg = RESIDENT));
+	make_close(&m);
+	config.touch = RH_TOUCH_RECORDED;
+	run(&config, &result);
+	all_ok(&result);
+	rss = rh_result_metric(&result, 0, 0, 1, 1, "memory.rss_peak_bytes");
+	assert_non_null(rss);
+	assert_true(rss->interval.median >= (double)BLOCKS * RESIDENT);
+	assert_true(rss->interval.median < 2.0 * BLOCKS * RESIDENT);
+	done(&config, &result);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(two_lanes_in_a_line_are_seen),
+		cmocka_unit_test(the_null_run_shows_nothing),
+		cmocka_unit_test(recorded_residency_is_touched),
+	};
+
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
