@@ -74,10 +74,16 @@ static const struct rh_opt opts[] = {
 	  .help = "judge the raw samples of a result again" },
 	{ "self-test", 0, RH_OPT_FLAG, AT(self_test), NULL,
 	  .help = "gate identical and slowed-down allocators here: rates of error, seconds" },
-	{ "gates", 0, RH_OPT_UINT, AT(gates), "20", .min = 1, .max = 100000, .arg = "N",
+	{ "gates", 0, RH_OPT_UINT, AT(gates), "20", .max = 100000, .arg = "N",
 	  .help = "--self-test: gates of each kind" },
+	{ "gates-slower", 0, RH_OPT_UINT, AT(gates_slower), NULL, .max = 100000, .arg = "N",
+	  .given = AT(gates_slower_given) + 1,
+	  .help = "--self-test: gates of slow-downs, when not as many as --gates; 0 = none" },
+	{ "slow-time", 0, RH_OPT_SHARE, AT(slow_time), NULL, .min = 0.005, .max = 10,
+	  .arg = "SHARE", .help = "--self-test: slow down to so much more time (the operations "
+	  "for it are measured first); default: the threshold" },
 	{ "slow-by", 0, RH_OPT_SHARE, AT(slow_by), NULL, .min = 0.001, .max = 10, .arg = "SHARE",
-	  .help = "--self-test: so many more operations; default: the threshold" },
+	  .help = "--self-test: slow down by so many more operations instead" },
 	{ "keep", 0, RH_OPT_TEXT, AT(keep), NULL, .arg = "FILE",
 	  .help = "--self-test: one line per gate; an interrupted run goes on from there" },
 	{ "output", 'o', RH_OPT_TEXT, AT(output), NULL, .arg = "FILE",
@@ -239,6 +245,8 @@ static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err
 	enum rh_exit code;
 	int result;
 
+	if (!o.gates_slower_given)
+		o.gates_slower = o.gates;
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	read_argv(&gate, words, sizeof(words));
@@ -248,10 +256,11 @@ static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err
 	if (result == 0 && o.recompute)
 		result = rh_gate_recompute(&o, &gate, &documents, err);
 	else if (result == 0 && o.self_test)
-		return rh_gate_self_test(&o, &gate, err);
+		result = rh_gate_self_test(&o, &gate, err);
 	else if (result == 0)
 		result = measure(&o, &gate, err);
-	code = result < 0 ? give_up(&gate, err) : finish(&o, &gate, err);
+	code = result < 0 ? give_up(&gate, err) : o.self_test ? gate.exit :
+	       finish(&o, &gate, err);
 	rh_gate_free(&gate);
 	rh_gate_documents_free(&documents);
 	if (rh_interrupted) {
@@ -285,7 +294,8 @@ const struct rh_command rh_cmd_gate = {
 		"is found always; but it does not see time spent waiting.\n"
 		"\n"
 		"--self-test gates identical and slowed-down allocators on this machine and "
-		"prints how often it was wrong.",
+		"prints how often it was wrong. The slow-down is the threshold in time: how "
+		"many more operations that takes here is measured first, and printed.",
 	.examples =
 		"reheap gate app.rht --baseline ./old.so --candidate ./new.so\n"
 		"reheap gate app.rht --baseline jemalloc --candidate slow:5%:jemalloc --tier both\n"

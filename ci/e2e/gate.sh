@@ -44,6 +44,32 @@ ends_in 'one CPU is enough' 'pass|inconclusive' 0 3 -- taskset -c "$(taskset -pc
 	sed 's/.*: *\([0-9]*\).*/\1/')" "$reheap" gate t.rht --baseline libc --candidate libc \
 	--pairs 3 --blocks 8 --no-verify
 
+# the gate gated: what a file has is not run again, and a line that was cut is no gate
+"$reheap" gate t.rht --self-test --candidate libc --lanes 1 --gates 1 --slow-by 50% --pairs 3 \
+	--blocks 4 --no-verify --keep self.txt >self.out 2>self.err </dev/null
+code=$?
+ok "a self-test ends (exit $code)" test $code = 0 -o $code = 1 -o $code = 3
+ok '  and prints its rates' bash -c "grep -q '^  false alarms: ' self.out &&
+	grep -q '^  slow-downs found: ' self.out && grep -q '^  slow-down: 50 % more operations' self.out &&
+	tail -n 1 self.out | grep -q '^REHEAP-GATE verdict=self-test same=1 .* slower=1 '"
+for i in $(seq 40); do echo "same libc pass 1.00000 0.99 1.01 3 0.50"; done >kept.txt
+for i in $(seq 38); do echo "slower libc fail 1.05000 1.03 1.07 3 0.50 1.25%"; done >>kept.txt
+{
+	echo 'calibrated libc 1.25% 1.05000 1.04700 1.05300 32 10.00'
+	echo 'slower libc pass 1.03000 1.01 1.05 6 0.50 7%'
+	echo 'slower libc fail 1.05000 1.03 1.07 3 0.50 1.25%'
+	echo 'slower libc inconclusive 1.05000 1.01 1.07 40 0.50 1.25%'
+	printf 'slower libc pa'
+} >>kept.txt
+sort -o kept.txt kept.txt
+ends_in 'a finished self-test is only told' self-test 0 -- "$reheap" gate t.rht --self-test \
+	--candidate libc --gates 40 --keep kept.txt
+ok '  with the slow-down it was made with, and without what is another' bash -c \
+	"grep -q 'slow-down: 1.25 % more operations, calibrated to 5.0 % more time' '$temp/.out' &&
+	 grep -q 'slow-downs found: 97.50 %' '$temp/.out' &&
+	 grep -q 'time ratio 1.0500' '$temp/.out' && grep -q '1 gates of another' '$temp/.err'"
+ends_in 'a self-test without a trace' usage 2 -- "$reheap" gate --self-test
+
 # recomputing
 for name in aa ab; do
 	want=$(sed -n 's/^ "exit": \([0-9]*\).*/\1/p' $name.json)

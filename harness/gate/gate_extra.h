@@ -17,10 +17,10 @@ struct rh_gate_opts {
 	const char *baseline, *candidate, *metrics, *lanes, *policy, *build, *artifact, *repo,
 		*save_baseline, *reference, *recompute, *keep, *output, *junit, *markdown,
 		*smaller, *plot;
-	double threshold, counts_threshold, alpha, improve, slow_by;
-	uint64_t pairs_max, pairs_min, blocks, seed, timeout_ns, events_max, gates;
+	double threshold, counts_threshold, alpha, improve, slow_by, slow_time;
+	uint64_t pairs_max, pairs_min, blocks, seed, timeout_ns, events_max, gates, gates_slower;
 	int tier, touch, inconclusive;
-	bool self_test, annotate, no_verify, quiet;
+	bool self_test, annotate, no_verify, quiet, gates_slower_given;
 };
 
 /* JSON documents whose texts a gate points into. */
@@ -54,11 +54,11 @@ int rh_gate_match_stored(const struct rh_gate *gate, struct rh_gate_scenario *sc
 			 struct rh_err *err);
 int rh_gate_stored(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh_err *err);
 
-/* ---- gate_recompute.c, gate_self.c ---- */
+/* ---- gate_self.c ---- */
 
 int rh_gate_recompute(const struct rh_gate_opts *o, struct rh_gate *gate,
 		      struct rh_gate_documents *documents, struct rh_err *err);
-enum rh_exit rh_gate_self_test(const struct rh_gate_opts *o, struct rh_gate *gate,
-			       struct rh_err *err);
+/* Prints its report and its last line; gate->exit says what it means. */
+int rh_gate_self_test(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh_err *err);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "harness/gate/gate_decide.h"
 #include "harness/gate/gate_random.h"
+#include "harness/gate/gate_slow.h"
 
 enum { BLOCKS = 40, PAIRS = 24 };
 
@@ -264,6 +265,30 @@ static void one_percent_hardly_fails(void **state)
 	assert_true(verdicts[RH_GATE_FAIL] <= 2);
 }
 
+/* Twelve pairs at 1 %, of which the slopes are 3.5 .. 4.6 by 0.1: the median is 4.05, and the
+ * largest k with sum over i < k of C(12, i) / 2^12 <= 0.025 is 3: from the 3rd to the 10th. */
+static void the_share_for_a_time_is_exact(void **state)
+{
+	struct rh_gate_dose doses[12];
+	struct rh_gate_slow slow = { .share = 0 };
+
+	(void)state;
+	for (int i = 0; i < 12; i++)
+		doses[i] = (struct rh_gate_dose){ 0.01, 0.01 * (4.6 - 0.1 * i) };
+	assert_true(rh_gate_slow_of(doses, 12, 0.05, &slow));
+	assert_int_equal(slow.pairs, 12);
+	assert_float_equal(slow.share, log(1.05) / 4.05, 1e-12);
+	assert_float_equal(slow.ratio, 1.05, 1e-12);
+	assert_float_equal(slow.lo, exp(3.7 * log(1.05) / 4.05), 1e-12);
+	assert_float_equal(slow.hi, exp(4.4 * log(1.05) / 4.05), 1e-12);
+	for (int i = 0; i < 12; i++)
+		doses[i].log_ratio = (i - 8) * 0.001;
+	assert_false(rh_gate_slow_of(doses, 12, 0.05, &slow));
+	assert_false(rh_gate_slow_of(doses, 0, 0.05, &slow));
+	assert_true(rh_gate_slow_of(&(struct rh_gate_dose){ 0.02, 0.04 }, 1, 0.05, &slow));
+	assert_true(isinf(slow.hi) && slow.lo == 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -278,6 +303,7 @@ int main(void)
 		cmocka_unit_test(nothing_measured_is_no_pass),
 		cmocka_unit_test(disturbance_is_compared_exactly),
 		cmocka_unit_test(stored_intervals_add_in_squares),
+		cmocka_unit_test(the_share_for_a_time_is_exact),
 		cmocka_unit_test(identical_code_does_not_fail),
 		cmocka_unit_test(the_threshold_is_found),
 		cmocka_unit_test(one_percent_hardly_fails),
