@@ -275,3 +275,39 @@ void rh_print_cells(FILE *to, char (*cell)[RH_CELL], size_t rows, int columns, b
 				c == columns - 1 ? "|\n" : "");
 	}
 }
+
+size_t rh_print_rows(const struct rh_probe_table *table, FILE *to, bool markdown)
+{
+	size_t columns = (size_t)table->columns, rows = 1;
+	char (*cells)[RH_CELL] = calloc((table->result->backend_count + 1) * columns, RH_CELL);
+
+	if (!cells)
+		return 0;
+	for (size_t c = 0; c < columns; c++)
+		snprintf(cells[c], RH_CELL, "%s", table->heads[c]);
+	for (uint32_t b = 0; b < table->result->backend_count; b++) {
+		char (*row)[RH_CELL] = cells + rows * columns;
+
+		snprintf(row[0], RH_CELL, "%.60s", table->result->backends[b].text);
+		rows += table->fill(table, b, row + 1);
+	}
+	if (rows > 1)
+		rh_print_cells(to, cells, rows, table->columns, markdown);
+	free(cells);
+	return rows - 1;
+}
+
+const struct rh_metric *rh_table_metric(const struct rh_probe_table *table, uint32_t backend,
+					const char *name)
+{
+	return rh_result_metric(table->result, table->like->trace, backend, table->like->lanes,
+				table->like->copies, name);
+}
+
+void rh_metric_cell(char *cell, const struct rh_metric *metric, double scale, const char *format)
+{
+	if (metric)
+		snprintf(cell, RH_CELL, format, metric->interval.median * scale);
+	else
+		snprintf(cell, RH_CELL, "-");
+}

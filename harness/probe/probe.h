@@ -124,6 +124,25 @@ enum { RH_CELL = 64, RH_COLUMNS_MAX = 12 };
 /* Rows of `columns` cells; row 0 is the head, first and last column are left-aligned. */
 void rh_print_cells(FILE *to, char (*cell)[RH_CELL], size_t rows, int columns, bool markdown);
 
+/* A table with a row for each backend. `fill` writes the cells after the name (cell[0] is the
+ * first of them) and is false when the backend has no row; ctx is the probe's own. */
+struct rh_probe_table {
+	const struct rh_result *result;
+	const struct rh_trial *like;
+	const char *const *heads;	/* of all columns, the name's too */
+	int columns;
+	bool (*fill)(const struct rh_probe_table *table, uint32_t backend, char (*cell)[RH_CELL]);
+	void *ctx;
+};
+
+/* Rows printed below the head; with none nothing is printed, the head neither. */
+size_t rh_print_rows(const struct rh_probe_table *table, FILE *to, bool markdown);
+/* The metric of a backend at the table's trials; NULL when there is none. */
+const struct rh_metric *rh_table_metric(const struct rh_probe_table *table, uint32_t backend,
+					const char *name);
+/* The median times scale by a printf format for one double, '-' without a metric. */
+void rh_metric_cell(char *cell, const struct rh_metric *metric, double scale, const char *format);
+
 /* ---- for run_trial.c: the hooks of a set of probes on one worker ---- */
 
 struct rh_probe_set {

@@ -170,18 +170,23 @@ static void release(struct rh_probe_run *run)
 
 /* ---- the table ---- */
 
-static void share_cell(const struct rh_result *result, const struct rh_trial *like,
-		       uint32_t backend, const char *name, char *cell)
+static bool fill_row(const struct rh_probe_table *table, uint32_t backend, char (*cell)[RH_CELL])
 {
-	const struct rh_metric *metric = rh_result_metric(result, like->trace, backend, like->lanes,
-							  like->copies, name);
+	static const char *const names[COLUMNS - 1] = {
+		"memory.internal_waste", "memory.false_sharing", "memory.page_density",
+		"memory.retained_bytes", "memory.retained_1s_bytes",
+	};
 
-	if (metric && strcmp(metric->unit, "bytes") == 0)
-		snprintf(cell, RH_CELL, "%.2f MiB", metric->interval.median / (1 << 20));
-	else if (metric)
-		snprintf(cell, RH_CELL, "%.2f %%", 100 * metric->interval.median);
-	else
-		snprintf(cell, RH_CELL, "-");
+	if (!rh_table_metric(table, backend, "memory.page_density"))
+		return false;
+	for (int c = 0; c < COLUMNS - 1; c++) {
+		const struct rh_metric *metric = rh_table_metric(table, backend, names[c]);
+		bool bytes = metric && strcmp(metric->unit, "bytes") == 0;
+
+		rh_metric_cell(cell[c], metric, bytes ? 1.0 / (1 << 20) : 100,
+			       bytes ? "%.2f MiB" : "%.2f %%");
+	}
+	return true;
 }
 
 static void print(const struct rh_result *result, const struct rh_trial *like, FILE *to,
@@ -191,31 +196,14 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 		"blocks", "internal waste", "shared lines", "page density", "kept after drain",
 		"kept after 1 s",
 	};
-	static const char *const names[COLUMNS] = {
-		NULL, "memory.internal_waste", "memory.false_sharing", "memory.page_density",
-		"memory.retained_bytes", "memory.retained_1s_bytes",
+	const struct rh_probe_table table = {
+		.result = result, .like = like, .heads = heads, .columns = COLUMNS,
+		.fill = fill_row,
 	};
-	char (*cells)[RH_CELL] = calloc((result->backend_count + 1) * COLUMNS, RH_CELL);
-	size_t used = 1;
 
-	for (int c = 0; cells && c < COLUMNS; c++)
-		snprintf(cells[c], RH_CELL, "%s", heads[c]);
-	for (uint32_t b = 0; cells && b < result->backend_count; b++) {
-		char (*row)[RH_CELL] = cells + used * COLUMNS;
-
-		if (!rh_result_metric(result, like->trace, b, like->lanes, like->copies, names[3]))
-			continue;
-		snprintf(row[0], RH_CELL, "%.60s", result->backends[b].text);
-		for (int c = 1; c < COLUMNS; c++)
-			share_cell(result, like, b, names[c], row[c]);
-		used++;
-	}
-	if (used > 1) {
-		rh_print_cells(to, cells, used, COLUMNS, markdown);
+	if (rh_print_rows(&table, to, markdown))
 		fprintf(to, "\nOf the live blocks where most was live. Shared lines: cache lines "
 			"with blocks made on two lanes or more.\n\n");
-	}
-	free(cells);
 }
 
 const struct rh_probe rh_probe_blocks = {

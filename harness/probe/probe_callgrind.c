@@ -165,20 +165,14 @@ static int closed(struct rh_probe_run *run, struct rh_err *err)
 
 /* ---- the table ---- */
 
-static void fill_row(const struct rh_result *result, const struct rh_trial *like, uint32_t backend,
-		     char (*cell)[RH_CELL])
+static bool fill_row(const struct rh_probe_table *table, uint32_t backend, char (*cell)[RH_CELL])
 {
-	snprintf(cell[0], RH_CELL, "%.60s", result->backends[backend].text);
-	for (int r = 0; r < ROWS; r++) {
-		const struct rh_metric *metric =
-			rh_result_metric(result, like->trace, backend, like->lanes, like->copies,
-					 rows[r].metric);
-
-		if (metric)
-			snprintf(cell[1 + r], RH_CELL, "%.*f", r ? 3 : 1, metric->interval.median);
-		else
-			snprintf(cell[1 + r], RH_CELL, "-");
-	}
+	if (!rh_table_metric(table, backend, rows[0].metric))
+		return false;
+	for (int r = 0; r < ROWS; r++)
+		rh_metric_cell(cell[r], rh_table_metric(table, backend, rows[r].metric), 1,
+			       r ? "%.3f" : "%.1f");
+	return true;
 }
 
 static void print(const struct rh_result *result, const struct rh_trial *like, FILE *to,
@@ -188,24 +182,15 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 		"simulated, per event", "instructions", "D1 misses", "LL misses", "I1 misses",
 		"data refs", "LOCKs / 1000",
 	};
-	char (*cells)[RH_CELL] = calloc((result->backend_count + 1) * COLUMNS, RH_CELL);
-	size_t used = 1;
+	const struct rh_probe_table table = {
+		.result = result, .like = like, .heads = heads, .columns = COLUMNS,
+		.fill = fill_row,
+	};
 
-	for (int c = 0; cells && c < COLUMNS; c++)
-		snprintf(cells[c], RH_CELL, "%s", heads[c]);
-	for (uint32_t b = 0; cells && b < result->backend_count; b++) {
-		if (!rh_result_metric(result, like->trace, b, like->lanes, like->copies,
-				      rows[0].metric))
-			continue;
-		fill_row(result, like, b, cells + used++ * COLUMNS);
-	}
-	if (used > 1) {
-		rh_print_cells(to, cells, used, COLUMNS, markdown);
+	if (rh_print_rows(&table, to, markdown))
 		fprintf(to, "\nCallgrind, source sim: D1 32 KiB, LL 8 MiB; the replay loop is in "
 			"it (row null). At most the first %d events; waits for other lanes are "
 			"left out.\n\n", EVENTS_MAX);
-	}
-	free(cells);
 }
 
 const struct rh_probe rh_probe_callgrind = {

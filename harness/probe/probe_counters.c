@@ -363,21 +363,17 @@ static int choose_columns(const struct rh_result *result, const struct rh_trial 
 }
 
 /* False when nothing was counted for the backend. */
-static bool fill_row(const struct rh_result *result, const struct rh_trial *like, uint32_t backend,
-		     const struct column *const *chosen, int count, char (*cell)[RH_CELL])
+static bool fill_row(const struct rh_probe_table *table, uint32_t backend, char (*cell)[RH_CELL])
 {
+	const struct column *const *chosen = table->ctx;
 	bool any = false;
 
-	snprintf(cell[0], RH_CELL, "%.60s", result->backends[backend].text);
-	for (int c = 0; c < count; c++) {
+	for (int c = 0; c < table->columns - 1; c++) {
 		const struct rh_metric *metric =
-			metric_at(result, like, backend, chosen[c]->counter);
+			metric_at(table->result, table->like, backend, chosen[c]->counter);
 
 		any |= metric != NULL;
-		if (metric)
-			snprintf(cell[1 + c], RH_CELL, "%.4g", metric->interval.median);
-		else
-			snprintf(cell[1 + c], RH_CELL, "-");
+		rh_metric_cell(cell[c], metric, 1, "%.4g");
 	}
 	return any;
 }
@@ -386,24 +382,23 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 		  bool markdown)
 {
 	const struct column *chosen[COLUMNS_MAX];
-	int count = choose_columns(result, like, chosen);
-	char (*cells)[RH_CELL] = calloc((result->backend_count + 1) * COLUMNS_MAX, RH_CELL);
-	size_t used = 1;
+	char text[COLUMNS_MAX][RH_CELL];
+	const char *heads[COLUMNS_MAX] = { "counted, per event" };
+	const struct rh_probe_table table = {
+		.result = result, .like = like, .heads = heads,
+		.columns = 1 + choose_columns(result, like, chosen), .fill = fill_row,
+		.ctx = chosen,
+	};
 
-	if (!cells || count == 0) {
-		free(cells);
-		return;
+	for (int c = 1; c < table.columns; c++) {
+		const struct column *column = chosen[c - 1];
+
+		snprintf(text[c], RH_CELL, "%s, %s", column->head,
+			 column->counter < RH_COUNT_HARDWARE ? "hw" : "sw");
+		heads[c] = text[c];
 	}
-	snprintf(cells[0], RH_CELL, "counted, per event");
-	for (int c = 0; c < count; c++)
-		snprintf(cells[1 + c], RH_CELL, "%s, %s", chosen[c]->head,
-			 chosen[c]->counter < RH_COUNT_HARDWARE ? "hw" : "sw");
-	for (uint32_t b = 0; b < result->backend_count; b++)
-		used += fill_row(result, like, b, chosen, count,
-				 cells + used * (size_t)(count + 1));
-	rh_print_cells(to, cells, used, count + 1, markdown);
-	fprintf(to, "\n");
-	free(cells);
+	if (table.columns > 1 && rh_print_rows(&table, to, markdown))
+		fprintf(to, "\n");
 }
 
 const struct rh_probe rh_probe_counters = {

@@ -356,16 +356,20 @@ int rh_latency_pool(const struct rh_result *result, const struct rh_trial *like,
 	return any;
 }
 
-static void fill_row(const struct rh_result *result, uint32_t backend,
-		     const struct rh_latency_sum *sum, char (*cell)[RH_CELL])
+static bool fill_row(const struct rh_probe_table *table, uint32_t backend, char (*cell)[RH_CELL])
 {
-	snprintf(cell[0], RH_CELL, "%.60s", result->backends[backend].text);
-	snprintf(cell[1], RH_CELL, "%llu", (unsigned long long)sum->all.count);
+	const struct rh_result *result = table->result;
+	struct rh_latency_sum *sum = table->ctx;
+
+	if (!rh_latency_pool(result, table->like, backend, sum))
+		return false;
+	snprintf(cell[0], RH_CELL, "%llu", (unsigned long long)sum->all.count);
 	for (int q = 0; q < QUANTILES; q++)
-		value_cell(result, &sum->all, quantiles[q].q, quantiles[q].q == .99, cell[2 + q]);
-	snprintf(cell[7], RH_CELL, "%.0f", (double)sum->all.max * result->clock.ns_per_tick);
-	value_cell(result, &sum->kind[RH_LAT_FREE], .99, false, cell[8]);
-	value_cell(result, &sum->kind[RH_LAT_FREE_REMOTE], .99, false, cell[9]);
+		value_cell(result, &sum->all, quantiles[q].q, quantiles[q].q == .99, cell[1 + q]);
+	snprintf(cell[6], RH_CELL, "%.0f", (double)sum->all.max * result->clock.ns_per_tick);
+	value_cell(result, &sum->kind[RH_LAT_FREE], .99, false, cell[7]);
+	value_cell(result, &sum->kind[RH_LAT_FREE_REMOTE], .99, false, cell[8]);
+	return true;
 }
 
 static void print(const struct rh_result *result, const struct rh_trial *like, FILE *to,
@@ -375,23 +379,17 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 		"latency, ns", "samples", "p50", "p90", "p99", "p99.9", "p99.99", "max",
 		"free p99", "remote free p99",
 	};
-	char (*cells)[RH_CELL] = calloc((result->backend_count + 1) * COLUMNS, RH_CELL);
 	struct rh_latency_sum *sum = malloc(sizeof(*sum));
-	size_t rows = 1;
+	const struct rh_probe_table table = {
+		.result = result, .like = like, .heads = heads, .columns = COLUMNS,
+		.fill = fill_row, .ctx = sum
+	};
 
-	for (int c = 0; cells && c < COLUMNS; c++)
-		snprintf(cells[c], RH_CELL, "%s", heads[c]);
-	for (uint32_t b = 0; cells && sum && b < result->backend_count; b++)
-		if (rh_latency_pool(result, like, b, sum))
-			fill_row(result, b, sum, cells + rows++ * COLUMNS);
-	if (rows > 1) {
-		rh_print_cells(to, cells, rows, COLUMNS, markdown);
+	if (sum && rh_print_rows(&table, to, markdown))
 		fprintf(to, "\nOne operation in %llu timed, all trials together; source own. Steps "
 			"of the clock: %.1f ns; nothing below three is exact. ~: fewer than ten "
 			"samples beyond.\n\n", (unsigned long long)result->sample,
 			(double)result->clock.granularity_ticks * result->clock.ns_per_tick);
-	}
-	free(cells);
 	free(sum);
 }
 

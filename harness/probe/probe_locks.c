@@ -487,42 +487,32 @@ static void worst_class(const struct rh_result *result, const struct rh_trial *l
 	}
 }
 
-static void metric_cell(char *cell, const struct rh_metric *m, double scale, const char *format)
+static bool fill_row(const struct rh_probe_table *table, uint32_t backend, char (*cell)[RH_CELL])
 {
-	if (m)
-		snprintf(cell, RH_CELL, format, m->interval.median * scale);
-	else
-		snprintf(cell, RH_CELL, "-");
-}
-
-static bool fill_row(const struct rh_result *result, const struct rh_trial *like, uint32_t b,
-		     char (*cell)[RH_CELL])
-{
-#define METRIC(name) rh_result_metric(result, like->trace, b, like->lanes, like->copies, name)
+#define METRIC(name) rh_table_metric(table, backend, name)
 	const struct rh_metric *mutex = METRIC("mutex.acquired_per_event");
 
 	if (!METRIC("locks.switches_voluntary_per_event") && !mutex)
 		return false;
-	snprintf(cell[0], RH_CELL, "%.60s", result->backends[b].text);
-	metric_cell(cell[1], METRIC("time.cpu_share"), 100, "%.1f %%");
-	metric_cell(cell[2], METRIC("locks.blocked_share"), 100, "%.1f %%");
-	metric_cell(cell[3], METRIC("locks.run_delay_share"), 100, "%.1f %%");
-	metric_cell(cell[4], METRIC("locks.switches_voluntary_per_event"), 1e6, "%.1f");
-	metric_cell(cell[5], METRIC("locks.futex_per_event"), 1e6, "%.1f");
-	metric_cell(cell[6], METRIC("locks.acquired_per_event"), 1, "%.4f");
-	metric_cell(cell[7], METRIC("locks.contended_share"), 100, "%.3f %%");
-	metric_cell(cell[8], METRIC("locks.wait_share"), 100, "%.2f %%");
-	worst_class(result, like, b, cell[9], cell[10]);
+	rh_metric_cell(cell[0], METRIC("time.cpu_share"), 100, "%.1f %%");
+	rh_metric_cell(cell[1], METRIC("locks.blocked_share"), 100, "%.1f %%");
+	rh_metric_cell(cell[2], METRIC("locks.run_delay_share"), 100, "%.1f %%");
+	rh_metric_cell(cell[3], METRIC("locks.switches_voluntary_per_event"), 1e6, "%.1f");
+	rh_metric_cell(cell[4], METRIC("locks.futex_per_event"), 1e6, "%.1f");
+	rh_metric_cell(cell[5], METRIC("locks.acquired_per_event"), 1, "%.4f");
+	rh_metric_cell(cell[6], METRIC("locks.contended_share"), 100, "%.3f %%");
+	rh_metric_cell(cell[7], METRIC("locks.wait_share"), 100, "%.2f %%");
+	worst_class(table->result, table->like, backend, cell[8], cell[9]);
 	if (!METRIC("locks.acquired_per_event") && mutex && mutex->interval.median > 0) {
-		metric_cell(cell[6], mutex, 1, "%.4f");
-		metric_cell(cell[7], METRIC("mutex.contended_share"), 100, "%.3f %%");
-		metric_cell(cell[8], METRIC("mutex.wait_share"), 100, "%.2f %%");
-		snprintf(cell[10], RH_CELL, "sw, pthread");
+		rh_metric_cell(cell[5], mutex, 1, "%.4f");
+		rh_metric_cell(cell[6], METRIC("mutex.contended_share"), 100, "%.3f %%");
+		rh_metric_cell(cell[7], METRIC("mutex.wait_share"), 100, "%.2f %%");
+		snprintf(cell[9], RH_CELL, "sw, pthread");
 	}
 	/* None by that library means little: libc's own go past it. */
 	mutex = METRIC("mutex.futex_per_event");
 	if (!METRIC("locks.futex_per_event") && mutex && mutex->interval.median > 0)
-		metric_cell(cell[5], mutex, 1e6, "%.1f*");
+		rh_metric_cell(cell[4], mutex, 1e6, "%.1f*");
 #undef METRIC
 	return true;
 }
@@ -534,17 +524,12 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 		"contention", "efficiency", "blocked", "run delay", "sleeps/M", "futex/M",
 		"locks/event", "contended", "lock wait", "worst class", "source",
 	};
-	char (*cells)[RH_CELL] = calloc((result->backend_count + 1) * COLUMNS, RH_CELL);
-	size_t rows = 1;
+	const struct rh_probe_table table = {
+		.result = result, .like = like, .heads = heads, .columns = COLUMNS,
+		.fill = fill_row,
+	};
 
-	if (!cells)
-		return;
-	for (int c = 0; c < COLUMNS; c++)
-		snprintf(cells[c], RH_CELL, "%s", heads[c]);
-	for (uint32_t b = 0; b < result->backend_count; b++)
-		rows += fill_row(result, like, b, cells + rows * COLUMNS);
-	if (rows > 1) {
-		rh_print_cells(to, cells, rows, COLUMNS, markdown);
+	if (rh_print_rows(&table, to, markdown))
 		fprintf(to, "\nEfficiency: CPU / (lanes x wall). Blocked: asleep, but not for "
 			"another lane's recorded order. Sleeps and futex calls per million "
 			"events; lock wait per (lanes x wall).\nSource: sw the kernel; own "
@@ -552,8 +537,6 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 			"counted by a preloaded library (--probes mutex); sw only: its locks "
 			"cannot be seen from outside. *: by that library, not by the kernel's "
 			"tracepoint.\n\n");
-	}
-	free(cells);
 }
 
 const struct rh_probe rh_probe_locks = {

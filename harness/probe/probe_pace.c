@@ -56,31 +56,29 @@ static int end(struct rh_probe_run *run, struct rh_err *err)
 
 enum { COLUMNS = 5 };
 
-static bool fill_row(const struct rh_result *result, const struct rh_trial *like, uint32_t b,
-		     char (*cell)[RH_CELL])
+static bool fill_row(const struct rh_probe_table *table, uint32_t backend, char (*cell)[RH_CELL])
 {
 	static const struct { const char *name; double scale; const char *format; } values[] = {
 		{ "pace.lag_p50", 1e-3, "%.1f us" }, { "pace.lag_p99", 1e-3, "%.1f us" },
 		{ "pace.waited_share", 100, "%.1f %%" },
 	};
+	const struct rh_result *result = table->result;
 	bool behind = false;
 
-	snprintf(cell[0], RH_CELL, "%.60s", result->backends[b].text);
 	for (int v = 0; v < 3; v++) {
-		const struct rh_metric *m = rh_result_metric(result, like->trace, b, like->lanes,
-							     like->copies, values[v].name);
+		const struct rh_metric *m = rh_table_metric(table, backend, values[v].name);
 
 		if (!m)
 			return false;
-		snprintf(cell[1 + v], RH_CELL, values[v].format,
-			 m->interval.median * values[v].scale);
+		rh_metric_cell(cell[v], m, values[v].scale, values[v].format);
 	}
 	for (size_t t = 0; t < result->trial_count; t++)
-		if (result->trials[t].backend == b && result->trials[t].program == like->program &&
-		    result->trials[t].copies == like->copies)
+		if (result->trials[t].backend == backend &&
+		    result->trials[t].program == table->like->program &&
+		    result->trials[t].copies == table->like->copies)
 			behind |= json_is_true(json_object_get(json_object_get(
 				result->trials[t].probes, "pace"), "could_not_keep_pace"));
-	snprintf(cell[4], RH_CELL, "%s", behind ? "could not keep pace" : "kept");
+	snprintf(cell[3], RH_CELL, "%s", behind ? "could not keep pace" : "kept");
 	return true;
 }
 
@@ -88,20 +86,13 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 		  bool markdown)
 {
 	static const char *const heads[COLUMNS] = { "pace", "lag p50", "lag p99", "waited", "" };
-	char (*cells)[RH_CELL] = calloc((result->backend_count + 1) * COLUMNS, RH_CELL);
-	size_t rows = 1;
+	const struct rh_probe_table table = {
+		.result = result, .like = like, .heads = heads, .columns = COLUMNS,
+		.fill = fill_row,
+	};
 
-	if (!cells)
-		return;
-	for (int c = 0; c < COLUMNS; c++)
-		snprintf(cells[c], RH_CELL, "%s", heads[c]);
-	for (uint32_t b = 0; b < result->backend_count; b++)
-		rows += fill_row(result, like, b, cells + rows * COLUMNS);
-	if (rows > 1) {
-		rh_print_cells(to, cells, rows, COLUMNS, markdown);
+	if (rh_print_rows(&table, to, markdown))
 		fprintf(to, "\n");
-	}
-	free(cells);
 }
 
 const struct rh_probe rh_probe_pace = {

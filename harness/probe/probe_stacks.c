@@ -186,31 +186,27 @@ static void put_cell(char *cell, double value)
 		snprintf(cell, RH_CELL, value < 1e6 ? "%.0f" : "%.4g", value);
 }
 
-static size_t fill_row(const struct rh_result *result, const struct rh_trial *like,
-		       uint32_t backend, char (*cell)[RH_CELL])
+static bool fill_row(const struct rh_probe_table *table, uint32_t backend, char (*cell)[RH_CELL])
 {
 	static const char *const metrics[] = { "stacks.rss_bytes_per_task",
 					       "stacks.reserved_bytes_per_task",
 					       "stacks.ns_per_spawn" };
 	static const char *const copied[] = { "pools.copy.bytes", "heap.copy.bytes",
 					      "segmented.arguments_copied", NULL };
-	const struct rh_trial *trial = trial_of(result, like, backend);
+	const struct rh_trial *trial = trial_of(table->result, table->like, backend);
 	const json_t *probe = trial ? json_object_get(trial->probes, "stacks") : NULL;
 
 	if (!probe)
-		return 0;
-	snprintf(cell[0], RH_CELL, "%.*s", RH_CELL - 1, result->backends[backend].text);
-	put_cell(cell[1], (double)json_integer_value(json_object_get(probe, "tasks_most")));
+		return false;
+	put_cell(cell[0], (double)json_integer_value(json_object_get(probe, "tasks_most")));
 	for (int i = 0; i < 3; i++) {
-		const struct rh_metric *metric =
-			rh_result_metric(result, like->trace, backend, like->lanes, like->copies,
-					 metrics[i]);
+		const struct rh_metric *metric = rh_table_metric(table, backend, metrics[i]);
 
-		put_cell(cell[2 + i], metric ? metric->interval.median : NAN);
+		put_cell(cell[1 + i], metric ? metric->interval.median : NAN);
 	}
-	put_cell(cell[5], count_of(probe, copied));
-	snprintf(cell[6], RH_CELL, "%s", result->backends[backend].stack);
-	return 1;
+	put_cell(cell[4], count_of(probe, copied));
+	snprintf(cell[5], RH_CELL, "%s", table->result->backends[backend].stack);
+	return true;
 }
 
 static void print(const struct rh_result *result, const struct rh_trial *like, FILE *to,
@@ -218,21 +214,14 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 {
 	static const char *const heads[COLUMNS] = { "tasks", "most", "RSS/task", "reserved/task",
 						    "ns/spawn", "bytes copied", "stacks" };
-	char (*cells)[RH_CELL] = calloc((result->backend_count + 1) * COLUMNS, RH_CELL);
-	size_t rows = 1;
+	const struct rh_probe_table table = {
+		.result = result, .like = like, .heads = heads, .columns = COLUMNS,
+		.fill = fill_row,
+	};
 
-	if (!cells)
-		return;
-	for (int c = 0; c < COLUMNS; c++)
-		snprintf(cells[c], RH_CELL, "%s", heads[c]);
-	for (uint32_t b = 0; b < result->backend_count; b++)
-		rows += fill_row(result, like, b, cells + rows * COLUMNS);
-	if (rows > 1) {
-		rh_print_cells(to, cells, rows, COLUMNS, markdown);
+	if (rh_print_rows(&table, to, markdown))
 		fprintf(to, "\nBytes where most tasks live; ns/spawn: all of the replay for each "
 			"task made.\n\n");
-	}
-	free(cells);
 }
 
 const struct rh_probe rh_probe_stacks = {
