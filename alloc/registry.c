@@ -108,40 +108,68 @@ static void no_stack_locks(struct rh_stacks *stacks, rh_lock_fn *emit, void *ctx
 
 /* ---- checks ---- */
 
-static int check_head(uint32_t abi, const char *name, size_t knobs_bytes,
-		      const char *missing, struct rh_err *err)
+/* Of an interface version we do not know, nothing but the version may be read. */
+static int check_abi(uint32_t abi, struct rh_err *err)
 {
 	if (abi != RH_BACKEND_ABI)
 		return rh_fail(err, RH_BAD_DATA,
 			       "backend is of interface version %u, this reheap has %u: rebuild it",
 			       abi, RH_BACKEND_ABI);
+	return 0;
+}
+
+/* An entry that a backend must have; the last one has no name. */
+struct entry {
+	const char *name;
+	bool there;
+};
+
+/* A backend that is absent here needs no entries. */
+static int check_head(const char *name, size_t knobs_bytes, bool absent,
+		      const struct entry *required, struct rh_err *err)
+{
 	if (!name || !name[0])
 		return rh_fail(err, RH_BAD_DATA, "backend has no name: fill in .name");
 	if (knobs_bytes > RH_KNOBS_BYTES_MAX)
 		return rh_fail(err, RH_BAD_DATA,
 			       "backend %s has %zu bytes of knobs, at most %d fit", name,
 			       knobs_bytes, RH_KNOBS_BYTES_MAX);
-	if (missing)
-		return rh_fail(err, RH_BAD_DATA, "backend %s lacks the required entry .%s", name,
-			       missing);
+	for (; !absent && required->name; required++)
+		if (!required->there)
+			return rh_fail(err, RH_BAD_DATA,
+				       "backend %s lacks the required entry .%s", name,
+				       required->name);
 	return 0;
+}
+
+#define ENTRY(name) { #name, ops->name }
+
+static int check_heap(const struct rh_backend *ops, struct rh_err *err)
+{
+	const struct entry required[] = {
+		ENTRY(open), ENTRY(close), ENTRY(lane_open), ENTRY(lane_close), ENTRY(alloc),
+		ENTRY(alloc_as), ENTRY(free), ENTRY(resize),
+		{ "stack_pages and .stack_pages_free, both or none",
+		  !ops->stack_pages == !ops->stack_pages_free },
+		{ NULL, false }
+	};
+
+	return check_head(ops->name, ops->knobs_bytes, ops->absent_why, required, err);
+}
+
+static int check_stack(const struct rh_stack_backend *ops, struct rh_err *err)
+{
+	const struct entry required[] = {
+		ENTRY(open), ENTRY(close), ENTRY(lane_open), ENTRY(lane_close), ENTRY(spawn),
+		ENTRY(exit), ENTRY(call), ENTRY(ret), { NULL, false }
+	};
+
+	return check_head(ops->name, ops->knobs_bytes, ops->absent_why, required, err);
 }
 
 int rh_backend_check(const struct rh_backend *ops, struct rh_backend *filled, struct rh_err *err)
 {
-	const char *missing = NULL;
-
-	/* Of an interface version we do not know, nothing but the version may be read. */
-	if (ops->abi != RH_BACKEND_ABI)
-		return check_head(ops->abi, "", 0, NULL, err);
-	if (!ops->absent_why)
-		missing = !ops->open ? "open" : !ops->close ? "close" :
-			  !ops->lane_open ? "lane_open" : !ops->lane_close ? "lane_close" :
-			  !ops->alloc ? "alloc" : !ops->alloc_as ? "alloc_as" :
-			  !ops->free ? "free" : !ops->resize ? "resize" :
-			  !ops->stack_pages != !ops->stack_pages_free ?
-				"stack_pages and .stack_pages_free, both or none" : NULL;
-	if (check_head(ops->abi, ops->name, ops->knobs_bytes, missing, err) < 0)
+	if (check_abi(ops->abi, err) < 0 || check_heap(ops, err) < 0)
 		return -1;
 	*filled = *ops;
 	if (!filled->usable)
@@ -162,16 +190,7 @@ int rh_backend_check(const struct rh_backend *ops, struct rh_backend *filled, st
 int rh_stack_backend_check(const struct rh_stack_backend *ops, struct rh_stack_backend *filled,
 			   struct rh_err *err)
 {
-	const char *missing = NULL;
-
-	if (ops->abi != RH_BACKEND_ABI)
-		return check_head(ops->abi, "", 0, NULL, err);
-	if (!ops->absent_why)
-		missing = !ops->open ? "open" : !ops->close ? "close" :
-			  !ops->lane_open ? "lane_open" : !ops->lane_close ? "lane_close" :
-			  !ops->spawn ? "spawn" : !ops->exit ? "exit" :
-			  !ops->call ? "call" : !ops->ret ? "ret" : NULL;
-	if (check_head(ops->abi, ops->name, ops->knobs_bytes, missing, err) < 0)
+	if (check_abi(ops->abi, err) < 0 || check_stack(ops, err) < 0)
 		return -1;
 	*filled = *ops;
 	if (!filled->grow)
