@@ -2,18 +2,13 @@
  * test_checked.c - every violation the checked heap knows is provoked and named: those of
  * a program by doing them, those of a heap by a heap that does them.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "alloc/heap/checked.h"
-#include "alloc/registry.h"
+#include "alloc/test/spec_kit.h"
 
 static struct rh_violation seen[8];
 static int seen_count;
@@ -27,27 +22,11 @@ static void note(const struct rh_violation *v)
 	seen_count++;
 }
 
-static struct rh_spec spec;
-static struct rh_heap *heap;
-static struct rh_lane *lane;
-static const struct rh_backend *ops;
-
-static void open_spec(const char *text)
+static void open_noted(const char *text)
 {
-	struct rh_err err = { 0 };
-
-	if (rh_spec_parse(&spec, text, 1, &err) < 0 || rh_spec_open(&spec, 1, &heap, &err) < 0)
-		fail_msg("%s: %s", text, err.text);
-	ops = &spec.layer[0].ops;
-	assert_int_equal(ops->lane_open(heap, &lane, &err), 0);
+	open_spec(text);
 	rh_checked_violation = note;
 	seen_count = 0;
-}
-
-static void close_spec(void)
-{
-	ops->lane_close(lane);
-	ops->close(heap);
 }
 
 static void expect_one(enum rh_violation_kind kind, const void *p, size_t size, size_t other)
@@ -65,7 +44,7 @@ static void clean_use_is_silent(void **state)
 	unsigned char *p;
 
 	(void)state;
-	open_spec("checked:bump");
+	open_noted("checked:bump");
 	p = ops->alloc(lane, 100);
 	assert_int_equal(p[0], 0xa5);
 	assert_int_equal(p[99], 0xa5);
@@ -86,7 +65,7 @@ static void damaged_zones(void **state)
 	unsigned char *p;
 
 	(void)state;
-	open_spec("checked:bump");
+	open_noted("checked:bump");
 	p = ops->alloc(lane, 100);
 	p[103] = 0;
 	ops->free(lane, p, 100);
@@ -112,7 +91,7 @@ static void bad_frees(void **state)
 	unsigned char *p, *q;
 
 	(void)state;
-	open_spec("checked:bump");
+	open_noted("checked:bump");
 	p = ops->alloc(lane, 100);
 	q = ops->alloc(lane, 100);
 	ops->free(lane, p + 32, 100);
@@ -139,7 +118,7 @@ static void failed_resize_keeps_the_block(void **state)
 	unsigned char *p;
 
 	(void)state;
-	open_spec("checked:failing:n=2:bump");
+	open_noted("checked:failing:n=2:bump");
 	p = ops->alloc(lane, 100);
 	memset(p, 9, 100);
 	assert_null(ops->resize(lane, p, 100, 5000));
@@ -280,7 +259,7 @@ static void aborts_with_one_line(void **state)
 	pid_t pid;
 
 	(void)state;
-	open_spec("checked:bump");
+	open_noted("checked:bump");
 	assert_int_equal(pipe(fds), 0);
 	pid = fork();
 	if (pid == 0) {

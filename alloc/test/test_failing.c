@@ -2,36 +2,10 @@
  * test_failing.c - the two decorators that do harm on purpose: failing and slow do exactly
  * as much of it as they say.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <string.h>
 
 #include "alloc/base/clock.h"
-#include "alloc/registry.h"
-
-static struct rh_spec spec;
-static struct rh_heap *heap;
-static struct rh_lane *lane;
-static const struct rh_backend *ops;
-
-static void open_spec(const char *text)
-{
-	struct rh_err err = { 0 };
-
-	if (rh_spec_parse(&spec, text, 1, &err) < 0 || rh_spec_open(&spec, 1, &heap, &err) < 0)
-		fail_msg("%s: %s", text, err.text);
-	ops = &spec.layer[0].ops;
-	assert_int_equal(ops->lane_open(heap, &lane, &err), 0);
-}
-
-static void close_spec(void)
-{
-	ops->lane_close(lane);
-	ops->close(heap);
-}
+#include "alloc/test/spec_kit.h"
 
 struct wanted {
 	const char *name;
