@@ -8,16 +8,16 @@
  * Ctrl-C ends the worker and the temporary of the output and then ourselves by the same
  * signal, so that a calling shell sees an interrupted program. A second one does not wait.
  */
-#include <fcntl.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "harness/command.h"
 #include "harness/probe/hgrm.h"
+#include "harness/run/invocation.h"
 #include "harness/run/run.h"
 
 enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_CSV, FORMAT_MD };
@@ -33,7 +33,6 @@ struct replay_opts {
 	bool verify, stats, quiet;
 };
 
-static const char *const touch_names[] = { "none", "first", "page", "full", "recorded", NULL };
 static const char *const pace_names[] = { "none", "think", "open", NULL };
 static const char *const format_names[] = { "table", "json", "csv", "md", NULL };
 
@@ -54,7 +53,7 @@ static const struct rh_opt opts[] = {
 	  .help = "write the result as JSON ('-' = standard output, instead of the table)" },
 	{ "format", 0, RH_OPT_NAME, AT(format), "table", .names = format_names, .arg = "F",
 	  .help = "what is printed: table, json, csv, md" },
-	{ "touch", 0, RH_OPT_NAME, AT(touch), "first", .names = touch_names, .arg = "HOW",
+	{ "touch", 0, RH_OPT_NAME, AT(touch), "first", .names = rh_touch_names, .arg = "HOW",
 	  .help = "what is written of a new block: none, first (8 bytes), page, full, recorded" },
 	{ "verify", 0, RH_OPT_FLAG, AT(verify), NULL,
 	  .help = "fill and check every block: contents, alignment, zeroes, overlap" },
@@ -88,11 +87,6 @@ static const struct rh_opt opts[] = {
 	{ .name = NULL }
 };
 
-static void on_signal(int number)
-{
-	rh_interrupted = number;
-}
-
 static int check_opts(const struct replay_opts *o, struct rh_err *err)
 {
 	if (o->speed_given && !o->pace)
@@ -105,21 +99,6 @@ static int check_opts(const struct replay_opts *o, struct rh_err *err)
 		return rh_fail(err, RH_USAGE, "--verify writes every block and cannot keep "
 			       "--touch recorded");
 	return 0;
-}
-
-/* The whole command line, as the kernel keeps it; the words stay in `store`. */
-static void read_argv(struct rh_result *result, char *store, size_t store_bytes)
-{
-	int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
-	ssize_t length = fd < 0 ? 0 : read(fd, store, store_bytes - 1);
-	size_t count = 0;
-
-	if (fd >= 0)
-		close(fd);
-	store[length > 0 ? length : 0] = '\0';
-	for (ssize_t at = 0; at < length; at += (ssize_t)strlen(store + at) + 1)
-		*(char **)rh_grow(&result->argv, &count, sizeof(char *)) = store + at;
-	result->argc = (int)count;
 }
 
 /* Names of variables that steer allocators; what is set is part of a result. */
@@ -178,7 +157,7 @@ static void fill_config(const struct replay_opts *o, int argc, char **argv,
 	};
 	*result = (struct rh_result){
 		.reps = o->reps, .seed = o->seed,
-		.memory_limit = o->memory_limit, .touch = touch_names[o->touch],
+		.memory_limit = o->memory_limit, .touch = rh_touch_names[o->touch],
 		.pace = pace_names[o->pace], .probes = o->probes, .verify = o->verify,
 		.floor = UINT32_MAX,
 	};
@@ -229,29 +208,23 @@ static int replay(const struct replay_opts *o, struct rh_run_config *config,
 static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err *err)
 {
 	const struct replay_opts *o = opaque;
-	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
 	struct rh_run_config config;
 	struct rh_result result;
 	struct rh_outfile out = { .fd = -1 };
-	static char words[1 << 16];
 	enum rh_exit code;
 
 	if (check_opts(o, err) < 0)
 		return err->code;
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	rh_interrupts_watch();
 	fill_config(o, argc, argv, &config, &result);
 	if (parse_sample(o->sample, &config.sample, err) < 0)
 		return err->code;
-	read_argv(&result, words, sizeof(words));
+	result.argc = rh_argv_read(&result.argv);
 	code = replay(o, &config, &result, &out, err) < 0 ? err->code : result.exit;
 	rh_outfile_abandon(&out);
 	rh_run_config_free(&config);
 	rh_result_free(&result);
-	if (rh_interrupted) {
-		signal(rh_interrupted, SIG_DFL);
-		raise(rh_interrupted);
-	}
+	rh_interrupts_obey();
 	return code;
 }
 

@@ -1,0 +1,24 @@
+/*
+ * invocation.h - what commands that run workers take from their caller: the command line as it
+ * was given, signals, and words of options they share.
+ * Thread rule: main thread.
+ */
+#ifndef RH_INVOCATION_H
+#define RH_INVOCATION_H
+
+/* Words of --touch by enum rh_ctl_touch (ctl.h); NULL ends them. */
+extern const char *const rh_touch_names[];
+
+/* The whole command line as the kernel keeps it, at most 64 KiB of it: words[0..count) is the
+ * caller's to free, the words themselves are not and live as long as the process. */
+int rh_argv_read(char ***words);
+
+/* From here on SIGINT and SIGTERM set rh_interrupted (run_worker.h), so that workers and
+ * temporary files are cleared away; a second one does not wait. */
+void rh_interrupts_watch(void);
+
+/* Ends this process by the signal that came, so that a calling shell sees an interrupted
+ * program; returns when none came. */
+void rh_interrupts_obey(void);
+
+#endif
