@@ -7,21 +7,18 @@
  *
  * The last line of standard output is for scripts and is there in every case.
  */
-#include <fcntl.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "harness/command.h"
 #include "harness/gate/gate_extra.h"
 #include "harness/gate/gate_tell.h"
+#include "harness/run/invocation.h"
 #include "harness/run/result.h"
 
-static const char *const touch_names[] = { "none", "first", "page", "full", "recorded", NULL };
 static const char *const tier_names[] = { "wall", "deterministic", "both", NULL };
 static const char *const inconclusive_names[] = { "exit-3", "pass", "fail", NULL };
 
@@ -44,7 +41,7 @@ static const struct rh_opt opts[] = {
 	  .help = "deterministic: the first N events of a trace; 0 = all" },
 	{ "lanes", 'l', RH_OPT_TEXT, AT(lanes), NULL, .arg = "N[,N...]",
 	  .help = "fold onto N lanes, or 'recorded'; default: recorded, at most one per CPU" },
-	{ "touch", 0, RH_OPT_NAME, AT(touch), "first", .names = touch_names, .arg = "HOW",
+	{ "touch", 0, RH_OPT_NAME, AT(touch), "first", .names = rh_touch_names, .arg = "HOW",
 	  .help = "what is written of a new block: none, first (8 bytes), page, full, recorded" },
 	{ "pairs", 0, RH_OPT_UINT, AT(pairs_max), "40", .min = 3, .max = 10000, .arg = "N",
 	  .help = "pairs of processes after which the answer is inconclusive" },
@@ -107,32 +104,12 @@ static const struct rh_opt opts[] = {
 	{ .name = NULL }
 };
 
-static void on_signal(int number)
-{
-	rh_interrupted = number;
-}
-
 static uint64_t seed_of_time(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	return (uint64_t)ts.tv_sec * 1000003u + (uint64_t)ts.tv_nsec;
-}
-
-/* The whole command line, as the kernel keeps it; the words stay in `store`. */
-static void read_argv(struct rh_gate *gate, char *store, size_t store_bytes)
-{
-	int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
-	ssize_t length = fd < 0 ? 0 : read(fd, store, store_bytes - 1);
-	size_t count = 0;
-
-	if (fd >= 0)
-		close(fd);
-	store[length > 0 ? length : 0] = '\0';
-	for (ssize_t at = 0; at < length; at += (ssize_t)strlen(store + at) + 1)
-		*(char **)rh_grow(&gate->argv, &count, sizeof(char *)) = store + at;
-	gate->argc = (int)count;
 }
 
 static int fill(const struct rh_gate_opts *o, int argc, char **argv, struct rh_gate *gate,
@@ -238,18 +215,15 @@ static enum rh_exit give_up(const struct rh_gate *gate, const struct rh_err *err
 static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err *err)
 {
 	struct rh_gate_opts o = *(const struct rh_gate_opts *)opaque;
-	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
 	struct rh_gate gate = { 0 };
 	struct rh_gate_documents documents = { 0 };
-	static char words[1 << 16];
 	enum rh_exit code;
 	int result;
 
 	if (!o.gates_slower_given)
 		o.gates_slower = o.gates;
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	read_argv(&gate, words, sizeof(words));
+	rh_interrupts_watch();
+	gate.argc = rh_argv_read(&gate.argv);
 	result = fill(&o, argc, argv, &gate, err);
 	if (result == 0 && o.policy)
 		result = rh_gate_read_policy(&o, &gate.config, &documents, err);
@@ -263,11 +237,7 @@ static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err
 	       finish(&o, &gate, err);
 	rh_gate_free(&gate);
 	rh_gate_documents_free(&documents);
-	if (rh_interrupted) {
-		fflush(stdout);
-		signal(rh_interrupted, SIG_DFL);
-		raise(rh_interrupted);
-	}
+	rh_interrupts_obey();
 	return code;
 }
 
