@@ -103,7 +103,7 @@ static uintptr_t reserve_next(struct rh_heap *heap)
 int rh_arenas_open(struct rh_heap *heap)
 {
 	struct arenas *arenas = &heap->arenas;
-	uintptr_t start = 0;
+	uintptr_t start = 0, hinted;
 
 	arenas->owned = rh_persistent_alloc(&heap->persistent, TIER_WINDOW_ARENAS, 8);
 	arenas->zero_from = rh_persistent_alloc(&heap->persistent,
@@ -113,12 +113,15 @@ int rh_arenas_open(struct rh_heap *heap)
 		return -1;
 	for (unsigned i = 0; !start && i < HINTS; i++)
 		start = reserve_exactly(FIRST_HINT + i * HINT_STEP);
+	hinted = start;
 	if (!start)
 		start = reserve_anywhere();
 	if (!start)
 		return -1;
-	/* The system may fill downwards from here: leave half of the window below. */
-	heap->window = start > TIER_WINDOW / 2 ? start - TIER_WINDOW / 2 : 0;
+	/* Where we chose the place, arenas follow upwards: the window begins here, and so do
+	 * the parts of its maps that are in use. Else the system may fill downwards: leave
+	 * half of the window below. */
+	heap->window = hinted ? start : start > TIER_WINDOW / 2 ? start - TIER_WINDOW / 2 : 0;
 	own(heap, start);
 	arenas->at = start;
 	arenas->end = start + TIER_ARENA;

@@ -54,12 +54,14 @@ static _Noreturn void bad_free(const struct rh_heap *heap, const struct mspan *s
 	abort();
 }
 
-static _Atomic uint64_t *live_word(const struct mspan *span, const void *p, uint64_t *bit)
+static _Atomic uint64_t *live_word(const struct rh_heap *heap, const struct mspan *span,
+				   const void *p, uint64_t *bit)
 {
+	uint64_t *bits = rh_span_live_bits(span, heap->gc == TIER_GC_EXPLICIT);
 	unsigned index = span->elem_bytes ? rh_span_index(span, p) : 0;
 
 	*bit = (uint64_t)1 << index % 64;
-	return (_Atomic uint64_t *)&span->live_bits[index / 64];
+	return (_Atomic uint64_t *)&bits[index / 64];
 }
 
 /* Tiny blocks share a slot: the count of parts is their shadow (tiny.c). */
@@ -70,15 +72,16 @@ static bool shared(const struct rh_heap *heap, const struct mspan *span)
 
 void rh_live_begin(struct rh_lane *lane, const void *p)
 {
-	struct mspan *span = rh_span_of(lane->heap, p);
+	const struct rh_heap *heap = lane->heap;
+	struct mspan *span = rh_span_of(heap, p);
 	uint64_t bit;
 
-	if (shared(lane->heap, span))
+	if (shared(heap, span))
 		return;
-	_Atomic uint64_t *word = live_word(span, p, &bit);
+	_Atomic uint64_t *word = live_word(heap, span, p, &bit);
 
 	if (atomic_fetch_or_explicit(word, bit, memory_order_relaxed) & bit)
-		bad_free(lane->heap, span, p, "the heap handed it out twice");
+		bad_free(heap, span, p, "the heap handed it out twice");
 }
 
 void rh_live_end(struct rh_lane *lane, const void *p)
@@ -99,7 +102,7 @@ void rh_live_end(struct rh_lane *lane, const void *p)
 		bad_free(heap, span, p, "it points into a block");
 	if (span->elem_bytes && rh_span_index(span, p) >= span->elem_count)
 		bad_free(heap, span, p, "it points past the last block");
-	word = live_word(span, p, &bit);
+	word = live_word(heap, span, p, &bit);
 	if (!(atomic_fetch_and_explicit(word, ~bit, memory_order_relaxed) & bit))
 		bad_free(heap, span, p, "it is free already");
 }

@@ -35,6 +35,8 @@ static inline bool rh_tiny_span(const struct mspan *span)
 
 /* -1 = exhausted. */
 int rh_central_init(struct rh_heap *heap);
+/* Makes the lock of a class if nobody did. */
+void rh_central_ready(struct rh_heap *heap, unsigned spc);
 /* A span with a free slot for the lane's cache; NULL = exhausted. */
 struct mspan *rh_central_cache_span(struct rh_lane *lane, unsigned spc);
 /* Takes a span back from a lane's cache. */

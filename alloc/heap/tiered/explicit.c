@@ -27,6 +27,7 @@
  */
 #include "alloc/heap/tiered/explicit.h"
 
+#include "alloc/heap/tiered/collect.h"
 #include "alloc/heap/tiered/mheap.h"
 #include "alloc/heap/tiered/poison.h"
 
@@ -53,6 +54,16 @@ void rh_explicit_lane_init(struct rh_lane *lane)
 		if (lane->bin[spc].batch > BATCH_MAX)
 			lane->bin[spc].batch = BATCH_MAX;
 	}
+}
+
+static struct mcentral *lock_central(struct rh_heap *heap, unsigned spc)
+{
+	struct mcentral *central = &heap->central[spc];
+
+	if (!atomic_load_explicit(&central->ready, memory_order_acquire))
+		rh_central_ready(heap, spc);
+	rh_lock(&central->lock);
+	return central;
 }
 
 static void *link_of(void *block)
@@ -96,7 +107,7 @@ static bool release_foreign(struct mcentral *central, struct mspan *span, unsign
 		rh_list_remove(span);
 		return true;
 	}
-	atomic_fetch_or_explicit(&span->dead_bits[index / 64], bit, memory_order_relaxed);
+	atomic_fetch_or_explicit(&rh_span_dead_bits(span)[index / 64], bit, memory_order_relaxed);
 	if (atomic_fetch_add_explicit(&span->dead_count, 1, memory_order_relaxed) == 0) {
 		span->remote_next = atomic_load_explicit(&owner->remote[span->spc],
 							 memory_order_relaxed);
@@ -114,11 +125,10 @@ static void note_nonempty(struct mcentral *central)
 /* Gives a chain of blocks to spans of other lanes or of nobody. */
 static void release_chain(struct rh_lane *lane, unsigned spc, void *chain)
 {
-	struct mcentral *central = &lane->heap->central[spc];
+	struct mcentral *central = lock_central(lane->heap, spc);
 	struct span_list emptied = { 0 };
 	struct mspan *span;
 
-	rh_lock(&central->lock);
 	while (chain) {
 		void *next = link_of(chain);
 
@@ -182,7 +192,7 @@ void rh_explicit_overflow(struct rh_lane *lane, struct bin *bin)
 static void merge_dead(struct mspan *span)
 {
 	for (unsigned w = 0; w < (span->elem_count + 63u) / 64; w++) {
-		uint64_t dead = atomic_exchange_explicit(&span->dead_bits[w], 0,
+		uint64_t dead = atomic_exchange_explicit(&rh_span_dead_bits(span)[w], 0,
 							 memory_order_relaxed);
 
 		span->alloc_bits[w] &= ~dead;
@@ -193,13 +203,13 @@ static void merge_dead(struct mspan *span)
 
 static void collect_class(struct rh_lane *lane, unsigned spc)
 {
-	struct mcentral *central = &lane->heap->central[spc];
 	struct span_list emptied = { 0 };
 	struct mspan *span, *next;
+	struct mcentral *central;
 
 	if (!atomic_load_explicit(&lane->remote[spc], memory_order_relaxed))
 		return;
-	rh_lock(&central->lock);
+	central = lock_central(lane->heap, spc);
 	span = atomic_load_explicit(&lane->remote[spc], memory_order_relaxed);
 	atomic_store_explicit(&lane->remote[spc], NULL, memory_order_relaxed);
 	for (; span; span = next) {
@@ -233,7 +243,7 @@ static struct mspan *from_central(struct rh_lane *lane, unsigned spc)
 
 	if (!atomic_load_explicit(&central->nonempty_count, memory_order_relaxed))
 		return NULL;
-	rh_lock(&central->lock);
+	lock_central(lane->heap, spc);
 	span = central->nonempty.first;
 	if (span) {
 		rh_list_remove(span);
@@ -249,10 +259,9 @@ static struct mspan *from_central(struct rh_lane *lane, unsigned spc)
 /* Half of the lane's half-empty spans of a class, oldest first, to mcentral. */
 static void surrender(struct rh_lane *lane, unsigned spc)
 {
-	struct mcentral *central = &lane->heap->central[spc];
+	struct mcentral *central = lock_central(lane->heap, spc);
 	struct span_list *list = &lane->partial[spc];
 
-	rh_lock(&central->lock);
 	while (list->count > PARTIAL_MAX / 2) {
 		struct mspan *span = list->last;
 
@@ -408,11 +417,10 @@ static void give_up(struct mcentral *central, struct mspan *span, struct span_li
 
 static void drain_class(struct rh_lane *lane, unsigned spc, struct span_list *emptied)
 {
-	struct mcentral *central = &lane->heap->central[spc];
+	struct mcentral *central = lock_central(lane->heap, spc);
 	struct span_list *lists[2] = { &lane->partial[spc], &lane->full[spc] };
 	struct mspan *span;
 
-	rh_lock(&central->lock);
 	span = atomic_load_explicit(&lane->remote[spc], memory_order_relaxed);
 	atomic_store_explicit(&lane->remote[spc], NULL, memory_order_relaxed);
 	for (struct mspan *next; span; span = next) {

@@ -13,10 +13,12 @@
 #include "alloc/base/os.h"
 #include "alloc/heap/tiered/heap.h"
 
+/* Stands at the start of a chunk for the chunk, and somewhere in a chunk for a mapping of
+ * its own: at the start of that it would cost a page that nothing else touches. */
 struct persistent_block {
 	struct persistent_block *next;
+	void *base;
 	size_t bytes;
-	_Alignas(RH_CACHE_LINE) char room[];
 };
 
 static const struct rh_lock_class persistent_class = {
@@ -30,39 +32,43 @@ void rh_persistent_init(struct persistent *persistent, bool guarded)
 	rh_lock_init(&persistent->lock, &persistent_class, 0);
 }
 
-static struct persistent_block *map_block(struct persistent *persistent, size_t bytes)
+static void keep(struct persistent *persistent, struct persistent_block **list,
+		 struct persistent_block *block, void *base, size_t bytes)
 {
-	struct persistent_block *block = rh_map(bytes);
-
-	if (!block)
-		return NULL;
-	block->bytes = bytes;
-	block->next = persistent->blocks;
-	persistent->blocks = block;
+	*block = (struct persistent_block){ *list, base, bytes };
+	*list = block;
 	persistent->mapped_bytes += bytes;
-	return block;
+}
+
+static void *from_chunk(struct persistent *persistent, size_t bytes, size_t align)
+{
+	uintptr_t at = (persistent->at + align - 1) & ~(align - 1);
+
+	if (!persistent->at || at + bytes > persistent->end) {
+		struct persistent_block *chunk = rh_map(PERSISTENT_CHUNK);
+
+		if (!chunk)
+			return NULL;
+		keep(persistent, &persistent->chunks, chunk, chunk, PERSISTENT_CHUNK);
+		at = ((uintptr_t)(chunk + 1) + align - 1) & ~(align - 1);
+		persistent->end = (uintptr_t)chunk + PERSISTENT_CHUNK;
+	}
+	persistent->at = at + bytes;
+	return (void *)at;
 }
 
 static void *alloc_locked(struct persistent *persistent, size_t bytes, size_t align)
 {
 	struct persistent_block *block;
-	uintptr_t at;
+	void *base;
 
-	if (bytes >= PERSISTENT_DIRECT) {
-		block = map_block(persistent, bytes + align + sizeof(*block));
-		return block ? (void *)(((uintptr_t)block->room + align - 1) & ~(align - 1)) :
-			       NULL;
-	}
-	at = (persistent->at + align - 1) & ~(align - 1);
-	if (!persistent->at || at + bytes > persistent->end) {
-		block = map_block(persistent, PERSISTENT_CHUNK);
-		if (!block)
-			return NULL;
-		at = ((uintptr_t)block->room + align - 1) & ~(align - 1);
-		persistent->end = (uintptr_t)block + PERSISTENT_CHUNK;
-	}
-	persistent->at = at + bytes;
-	return (void *)at;
+	if (bytes < PERSISTENT_DIRECT)
+		return from_chunk(persistent, bytes, align);
+	block = from_chunk(persistent, sizeof(*block), 8);
+	base = block ? rh_map(bytes) : NULL;
+	if (base)
+		keep(persistent, &persistent->direct, block, base, bytes);
+	return base;
 }
 
 void *rh_persistent_alloc(struct persistent *persistent, size_t bytes, size_t align)
@@ -77,17 +83,21 @@ void *rh_persistent_alloc(struct persistent *persistent, size_t bytes, size_t al
 	return p;
 }
 
-void rh_persistent_close(struct persistent *persistent)
+static void unmap_all(struct persistent_block *block)
 {
-	struct persistent_block *block = persistent->blocks;
-
 	while (block) {
 		struct persistent_block *next = block->next;
 
-		rh_unmap(block, block->bytes);
+		rh_unmap(block->base, block->bytes);
 		block = next;
 	}
-	persistent->blocks = NULL;
+}
+
+void rh_persistent_close(struct persistent *persistent)
+{
+	unmap_all(persistent->direct);
+	unmap_all(persistent->chunks);
+	persistent->direct = persistent->chunks = NULL;
 	persistent->at = persistent->end = 0;
 }
 

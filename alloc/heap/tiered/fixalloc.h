@@ -30,7 +30,7 @@ struct persistent {
 	struct rh_lock lock;
 	bool guarded;			/* a lock of the caller's serves: ours is not taken */
 	uintptr_t at, end;
-	struct persistent_block *blocks;	/* every mapping, for close */
+	struct persistent_block *chunks, *direct;	/* every mapping, for close */
 	uint64_t mapped_bytes;
 };
 

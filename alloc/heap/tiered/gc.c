@@ -117,11 +117,13 @@ static void stop_world(struct rh_heap *heap)
 
 static uint64_t mark_span(struct mspan *span)
 {
+	const _Atomic uint64_t *dead = rh_span_dead_bits(span);
+	uint64_t *mark = rh_span_mark_bits(span);
 	unsigned live = 0;
 
 	for (unsigned w = 0; w < (span->elem_count + 63u) / 64; w++) {
-		span->mark_bits[w] = span->alloc_bits[w] & ~atomic_load(&span->dead_bits[w]);
-		live += (unsigned)__builtin_popcountll(span->mark_bits[w]);
+		mark[w] = span->alloc_bits[w] & ~atomic_load(&dead[w]);
+		live += (unsigned)__builtin_popcountll(mark[w]);
 	}
 	return (uint64_t)live * rh_span_elem(span);
 }

@@ -72,8 +72,10 @@ struct tier_knobs {
 
 /* ---- spans ---- */
 
-/* Two bitmaps of 256 slots: every class from 32 bytes up in gc=explicit. */
-enum { SPAN_INLINE_WORDS = 8 };
+/* Two bitmaps of 64 slots: the one-page spans of 128 bytes and more in gc=explicit, and the
+ * struct is two cache lines (with room for 256 slots it is 200 bytes, 2.4 % of a one-page
+ * span, where most programs have mostly such). */
+enum { SPAN_INLINE_WORDS = 2 };
 
 enum span_state { SPAN_DEAD, SPAN_IN_USE, SPAN_MANUAL, SPAN_FREE /* old page heaps */ };
 
@@ -86,7 +88,7 @@ struct mspan {
 	uint16_t elem_count;
 	uint16_t alloc_count;
 	uint16_t alloc_count_cached;	/* when the lane took it */
-	uint64_t *alloc_bits;		/* 1 = taken */
+	uint64_t *alloc_bits;		/* 1 = taken; the other bitmaps follow it */
 	uintptr_t base;
 	uint32_t elem_bytes;		/* 0 for large: page_count says it */
 	uint32_t div_mul;
@@ -100,17 +102,32 @@ struct mspan {
 	uint8_t needzero;
 	_Atomic uint32_t sweepgen;
 	uint32_t scav_pages;		/* SPAN_FREE: of these pages, how many are released */
-	/* frees from others (explicit), or from everyone (collected modes) */
-	_Atomic uint64_t *dead_bits;
-	uint64_t *mark_bits;		/* collected modes */
 	_Atomic uint8_t *tiny_live;	/* tiny class, collected modes: live parts of a slot */
-	uint64_t *live_bits;		/* debug: what the user holds */
 	struct mspan *remote_next;	/* on its owner's remote list */
 	_Atomic uint32_t dead_count;
 	uint16_t bit_words;		/* capacity of each bitmap */
 	uint16_t tiny_bytes;		/* capacity of tiny_live */
 	uint64_t inline_bits[SPAN_INLINE_WORDS];	/* all bitmaps, where they fit */
 };
+_Static_assert(sizeof(struct mspan) == 2 * RH_CACHE_LINE, "two cache lines, not three");
+
+/* Frees from others (explicit), or from everyone (collected modes). */
+static inline _Atomic uint64_t *rh_span_dead_bits(const struct mspan *span)
+{
+	return (_Atomic uint64_t *)(span->alloc_bits + span->bit_words);
+}
+
+/* Collected modes. */
+static inline uint64_t *rh_span_mark_bits(const struct mspan *span)
+{
+	return span->alloc_bits + 2 * span->bit_words;
+}
+
+/* Debug: what the user holds. The last of the bitmaps. */
+static inline uint64_t *rh_span_live_bits(const struct mspan *span, bool explicit_frees)
+{
+	return span->alloc_bits + (explicit_frees ? 2 : 3) * span->bit_words;
+}
 
 /* Others look at a span's state at any time: the sweeper at that of all spans, the page
  * lists at that of neighbours. In use is set last, so that who sees it sees the rest. */
@@ -166,6 +183,7 @@ struct mcentral {
 	struct span_list nonempty;		/* a free slot, no owner */
 	struct span_list empty;			/* full, or cached by a lane (<= 1.14) */
 	_Atomic uint32_t nonempty_count;	/* peeked without the lock */
+	_Atomic bool ready;			/* the lock is made */
 	struct span_sets *sets;			/* >= 1.15, collected modes */
 };
 

@@ -137,7 +137,7 @@ void rh_slot_died(struct rh_lane *lane, struct mspan *span, unsigned index)
 {
 	struct rh_heap *heap = lane->heap;
 	uint64_t bit = (uint64_t)1 << index % 64;
-	uint64_t old = atomic_fetch_or(&span->dead_bits[index / 64], bit);
+	uint64_t old = atomic_fetch_or(&rh_span_dead_bits(span)[index / 64], bit);
 	uint32_t dead = atomic_fetch_add(&span->dead_count, 1) + 1;
 
 	assert(!(old & bit));

@@ -48,12 +48,26 @@ int rh_central_init(struct rh_heap *heap)
 	bool sets = heap->gc != TIER_GC_EXPLICIT && heap->profile->span_sets;
 
 	rh_lock_init(&heap->set_pool_lock, &pool_lock_class, 0);
-	for (unsigned spc = 0; spc < TIER_SPC_MAX; spc++) {
-		rh_lock_init(&heap->central[spc].lock, &central_lock_class, spc);
+	for (unsigned spc = 0; spc < TIER_SPC_MAX && heap->gc != TIER_GC_EXPLICIT; spc++) {
+		rh_central_ready(heap, spc);
 		if (sets && init_sets(heap, spc) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+/* 136 locks are 60 KiB, a tenth of a small heap, and with explicit frees most of them are
+ * never taken: the first who does makes it. */
+void rh_central_ready(struct rh_heap *heap, unsigned spc)
+{
+	struct mcentral *central = &heap->central[spc];
+
+	rh_lock(&heap->set_pool_lock);
+	if (!atomic_load_explicit(&central->ready, memory_order_relaxed)) {
+		rh_lock_init(&central->lock, &central_lock_class, spc);
+		atomic_store_explicit(&central->ready, true, memory_order_release);
+	}
+	rh_unlock(&heap->set_pool_lock);
 }
 
 /* ---- span sets ---- */

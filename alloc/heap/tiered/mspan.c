@@ -13,7 +13,7 @@
  * sweep). alloc_bits is exact here at any time, where Go leaves the bits of slots
  * below freeindex to be implied: the same answer, and frees can be explicit.
  *
- * Bitmaps of up to 256 slots lie in the span struct. Longer ones come from a pool of
+ * Bitmaps of up to 64 slots lie in the span struct. Longer ones come from a pool of
  * power-of-two sizes and stay with the struct when it is reused for a class that fits.
  */
 #include <string.h>
@@ -124,9 +124,6 @@ static bool resize_bits(struct rh_lane *lane, struct mspan *span, unsigned words
 	}
 	span->bit_words = (uint16_t)words;
 	span->alloc_bits = bits;
-	span->dead_bits = (_Atomic uint64_t *)(bits + words);
-	span->mark_bits = heap->gc == TIER_GC_EXPLICIT ? NULL : bits + 2 * words;
-	span->live_bits = TIER_DEBUG ? bits + (maps - 1) * words : NULL;
 	return true;
 }
 
@@ -158,12 +155,7 @@ void rh_span_init(struct rh_heap *heap, struct mspan *span, unsigned spc)
 	span->div_mul = spc > 1 ? class->div_mul : 0;
 	span->remote_next = NULL;
 	atomic_store_explicit(&span->dead_count, 0, memory_order_relaxed);
-	memset(span->alloc_bits, 0, span->bit_words * 8u);
-	memset((void *)span->dead_bits, 0, span->bit_words * 8u);
-	if (span->mark_bits)
-		memset(span->mark_bits, 0, span->bit_words * 8u);
-	if (span->live_bits)
-		memset(span->live_bits, 0, span->bit_words * 8u);
+	memset(span->alloc_bits, 0, bitmap_count(heap) * span->bit_words * 8u);
 	if (tiny_class(heap, spc))
 		memset((void *)span->tiny_live, 0, span->tiny_bytes);
 	atomic_store_explicit(&span->sweepgen, atomic_load(&heap->sweepgen),

@@ -36,15 +36,16 @@ bool rh_sweep_acquire(struct rh_heap *heap, struct mspan *span)
 /* New taken bits of one word; what dies leaves the dead bits. */
 static unsigned sweep_word(const struct rh_heap *heap, struct mspan *span, unsigned w)
 {
+	_Atomic uint64_t *dead = &rh_span_dead_bits(span)[w];
+	uint64_t *mark = &rh_span_mark_bits(span)[w];
 	uint64_t taken = span->alloc_bits[w];
-	uint64_t live = heap->gc == TIER_GC_RECORDED ?
-			taken & ~atomic_load(&span->dead_bits[w]) : taken & span->mark_bits[w];
+	uint64_t live = taken & (heap->gc == TIER_GC_RECORDED ? ~atomic_load(dead) : *mark);
 	uint64_t freed = taken & ~live;
 
 	span->alloc_bits[w] = live;
-	tier_store(&span->mark_bits[w], 0);
+	tier_store(mark, 0);
 	if (freed)
-		atomic_fetch_and(&span->dead_bits[w], ~freed);
+		atomic_fetch_and(dead, ~freed);
 	return (unsigned)__builtin_popcountll(freed);
 }
 
@@ -179,7 +180,7 @@ void rh_sweep_credit(struct rh_lane *lane, size_t bytes, size_t own_pages)
 static bool unmarked(const struct mspan *span)
 {
 	for (unsigned w = 0; w < (span->elem_count + 63u) / 64; w++) {
-		if (tier_load(&span->mark_bits[w]))
+		if (tier_load(&rh_span_mark_bits(span)[w]))
 			return false;
 	}
 	return true;
