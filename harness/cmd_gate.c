@@ -90,6 +90,8 @@ static const struct rh_opt opts[] = {
 	  .help = "write Markdown (appends to $GITHUB_STEP_SUMMARY)" },
 	{ "smaller-is-better", 0, RH_OPT_TEXT, AT(smaller), NULL, .arg = "FILE",
 	  .help = "write what github-action-benchmark takes" },
+	{ "bencher", 0, RH_OPT_TEXT, AT(bencher), NULL, .arg = "FILE",
+	  .help = "write Bencher Metric Format" },
 	{ "plot", 0, RH_OPT_TEXT, AT(plot), NULL, .arg = "DIR",
 	  .help = "draw every block, the interval and the margin" },
 	{ "annotate", 0, RH_OPT_FLAG, AT(annotate), NULL,
@@ -146,6 +148,7 @@ static int write_files(const struct rh_gate_opts *o, const struct rh_gate *gate,
 	    (o->junit && rh_gate_write_junit(gate, o->junit, err) < 0) ||
 	    (o->markdown && rh_gate_write_markdown(gate, o->markdown, err) < 0) ||
 	    (o->smaller && rh_gate_write_smaller(gate, o->smaller, err) < 0) ||
+	    (o->bencher && rh_gate_write_bencher(gate, o->bencher, err) < 0) ||
 	    (o->plot && rh_gate_plot(gate, o->plot, err) < 0))
 		return -1;
 	return 0;

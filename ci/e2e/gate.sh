@@ -32,9 +32,10 @@ ends_in 'identical code does not fail' 'pass|inconclusive' 0 3 -- "$reheap" gate
 	--baseline libc --candidate libc "${quick[@]}" -o aa.json
 ends_in 'twice the work does not pass' 'fail|inconclusive' 1 3 -- "$reheap" gate t.rht \
 	--baseline libc --candidate slow:100%:libc "${quick[@]}" -o ab.json --junit ab.xml \
-	--markdown ab.md --plot figure --smaller-is-better ab.smaller.json --annotate
+	--markdown ab.md --plot figure --smaller-is-better ab.smaller.json \
+	--bencher ab.bencher.json --annotate
 ok 'every form is written' test -s ab.json -a -s ab.xml -a -s ab.md -a -s figure/gate.gp -a \
-	-s figure/gate.tsv -a -s ab.smaller.json
+	-s figure/gate.tsv -a -s ab.smaller.json -a -s ab.bencher.json
 if command -v xmllint >/dev/null; then
 	ok 'JUnit is well-formed' xmllint --noout ab.xml
 else
@@ -110,6 +111,7 @@ if command -v cc >/dev/null; then
 	cat >odd.c <<-'END'
 		#include <stddef.h>
 		#include <stdlib.h>
+		#include <sys/mman.h>
 		void *__libc_malloc(size_t);
 		void __libc_free(void *);
 		void *__libc_calloc(size_t, size_t);
@@ -122,6 +124,8 @@ if command -v cc >/dev/null; then
 				abort();
 			while (count > 20000 && ODD == 2)
 				;
+			if (count % 100 == 0 && ODD == 4)
+				munmap(mmap(0, 4096, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 4096);
 			if (count > 20000 && ODD == 3 && n <= 64)
 				return one ? one : (one = __libc_malloc(64));
 			return __libc_malloc(n);
@@ -130,7 +134,7 @@ if command -v cc >/dev/null; then
 		void *calloc(size_t n, size_t m) { return __libc_calloc(n, m); }
 		void *realloc(void *p, size_t n) { return __libc_realloc(p, n); }
 	END
-	for odd in 1 2 3; do
+	for odd in 0 1 2 3 4; do
 		cc -shared -fPIC -O1 -DODD=$odd odd.c -o odd$odd.so 2>/dev/null
 	done
 	ends_in 'one that crashes' invalid 5 -- "$reheap" gate t.rht --baseline libc \
@@ -198,6 +202,18 @@ if command -v valgrind >/dev/null; then
 		--candidate libc "${counts[@]}"
 	ends_in 'a few percent more operations are counted' fail 1 -- "$reheap" gate t.rht \
 		--baseline slow:0%:libc --candidate slow:3%:libc "${counts[@]}"
+	if [ -f odd4.so ] && grep -q '^  memory-calls' "$temp/.out"; then
+		ends_in 'a map and an unmap in every hundredth call are counted' fail 1 -- \
+			"$reheap" gate t.rht --baseline ./odd0.so --candidate ./odd4.so \
+			"${counts[@]}" -o calls.json
+		ok '  and the count of calls fails, too' bash -c "grep -q '^  memory-calls .* fail ' \
+			'$temp/.out' && grep -A9 '\"name\": \"memory-calls\"' calls.json |
+			grep -q '\"failed\": true'"
+		ends_in '  and judged alike from its document' fail 1 -- "$reheap" gate \
+			--recompute calls.json
+	else
+		skip 'system calls are counted' 'nothing can be traced here, or there is no compiler'
+	fi
 else
 	ends_in 'without valgrind the deterministic tier is no pass' invalid 5 -- "$reheap" gate \
 		t.rht --baseline libc --candidate libc "${counts[@]}"

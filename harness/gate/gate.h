@@ -89,13 +89,14 @@ struct rh_gate_result {			/* of one metric */
 };
 
 struct rh_gate_count {			/* of the deterministic tier */
-	const char *name, *unit;
-	double baseline, candidate;	/* per event */
+	const char *name, *unit, *source;	/* source: "sim" callgrind's, "own" counted */
+	double baseline, candidate;	/* in `unit` */
+	double slack;			/* a difference up to it is none */
 	double limit;			/* largest ratio - 1 that passes; 0 = reported only */
 	bool failed;
 };
 
-enum { RH_GATE_COUNTS_MAX = 12 };
+enum { RH_GATE_COUNTS_MAX = 16 };
 
 struct rh_gate_scenario {
 	const char *trace;
@@ -115,7 +116,8 @@ struct rh_gate_scenario {
 	struct rh_gate_count counts[RH_GATE_COUNTS_MAX];
 	size_t count_count;
 	uint64_t counted_events;
-	char counts_absent[300];	/* why there are none; "" */
+	char counts_absent[300];	/* why nothing was simulated; "" */
+	char calls_absent[300];		/* why no system calls were counted; "" */
 	enum rh_gate_verdict counts_verdict;
 
 	/* a stored baseline: ln(it / reference); the blocks are candidate / reference */

@@ -311,43 +311,92 @@ void rh_gate_annotate(const struct rh_gate *gate, FILE *to)
 	}
 }
 
-/* ---- github-action-benchmark ---- */
+/* ---- github-action-benchmark, Bencher ---- */
+
+/* Takes a figure: the value and its interval, for counts the value alone. */
+typedef void put_figure(json_t *into, const char *scenario, const char *name, const char *unit,
+			const double value[3], const char *text);
+
+static void each_figure(const struct rh_gate_scenario *row, json_t *into, put_figure *put)
+{
+	char scenario[300], text[300];
+
+	rh_gate_scenario_name(row, scenario, sizeof(scenario));
+	for (int m = 0; m < RH_GATE_METRICS && row->block_count && !row->broken; m++) {
+		const struct rh_gate_look *look = &row->result[m].look;
+		double value[3] = { exp(look->median), exp(look->lo), exp(look->hi) };
+
+		if (!isfinite(look->median) || !isfinite(look->lo) || !isfinite(look->hi))
+			continue;
+		verdict_text(look, row->result[m].rule.threshold, text, sizeof(text));
+		put(into, scenario, rh_gate_metric_rows[m].name, "ratio", value, text);
+	}
+	for (size_t c = 0; c < row->count_count; c++) {
+		const struct rh_gate_count *count = &row->counts[c];
+		double value[3] = { count->candidate, count->candidate, count->candidate };
+
+		snprintf(text, sizeof(text), "the baseline has %.4f", count->baseline);
+		put(into, scenario, count->name, count->unit, value, text);
+	}
+}
+
+/* customSmallerIsBetter: an array of figures. */
+static void put_smaller(json_t *array, const char *scenario, const char *name, const char *unit,
+			const double value[3], const char *text)
+{
+	char full[340];
+
+	snprintf(full, sizeof(full), "%s: %s", scenario, name);
+	json_array_append_new(array, json_pack("{s:s,s:s,s:f,s:f,s:s}", "name", full, "unit", unit,
+					       "value", value[0], "range",
+					       (value[2] - value[1]) / 2, "extra", text));
+}
+
+/* Bencher Metric Format: benchmark, measure (a slug; units are the measure's own), figure. */
+static void put_bencher(json_t *root, const char *scenario, const char *name, const char *unit,
+			const double value[3], const char *text)
+{
+	json_t *measures = json_object_get(root, scenario);
+
+	(void)unit;
+	(void)text;
+	if (!measures) {
+		measures = json_object();
+		json_object_set_new(root, scenario, measures);
+	}
+	json_object_set_new(measures, name, json_pack("{s:f,s:f,s:f}", "value", value[0],
+						      "lower_value", value[1], "upper_value",
+						      value[2]));
+}
+
+static void fill_json(const struct rh_gate *gate, json_t *into, put_figure *put, FILE *to)
+{
+	char *dump;
+
+	for (size_t i = 0; i < gate->scenario_count; i++)
+		each_figure(&gate->scenarios[i], into, put);
+	dump = json_dumps(into, JSON_INDENT(1) | JSON_REAL_PRECISION(8));
+	fprintf(to, "%s\n", dump ? dump : "null");
+	free(dump);
+	json_decref(into);
+}
 
 static void fill_smaller(const struct rh_gate *gate, FILE *to)
 {
-	json_t *array = json_array();
-	char *dump;
+	fill_json(gate, json_array(), put_smaller, to);
+}
 
-	for (size_t i = 0; i < gate->scenario_count; i++) {
-		const struct rh_gate_scenario *row = &gate->scenarios[i];
-		char name[340], scenario[300], text[300];
-
-		rh_gate_scenario_name(row, scenario, sizeof(scenario));
-		for (int m = 0; m < RH_GATE_METRICS && row->block_count && !row->broken; m++) {
-			const struct rh_gate_look *look = &row->result[m].look;
-
-			if (!isfinite(look->median) || !isfinite(look->lo) || !isfinite(look->hi))
-				continue;
-			snprintf(name, sizeof(name), "%s: %s", scenario,
-				 rh_gate_metric_rows[m].name);
-			verdict_text(look, row->result[m].rule.threshold, text, sizeof(text));
-			json_array_append_new(array, json_pack("{s:s,s:s,s:f,s:f,s:s}",
-				"name", name, "unit", "ratio", "value", exp(look->median), "range",
-				(exp(look->hi) - exp(look->lo)) / 2, "extra", text));
-		}
-		for (size_t c = 0; c < row->count_count; c++) {
-			snprintf(name, sizeof(name), "%s: %s", scenario, row->counts[c].name);
-			json_array_append_new(array, json_pack("{s:s,s:s,s:f}", "name", name,
-				"unit", row->counts[c].unit, "value", row->counts[c].candidate));
-		}
-	}
-	dump = json_dumps(array, JSON_INDENT(1) | JSON_REAL_PRECISION(8));
-	fprintf(to, "%s\n", dump ? dump : "[]");
-	free(dump);
-	json_decref(array);
+static void fill_bencher(const struct rh_gate *gate, FILE *to)
+{
+	fill_json(gate, json_object(), put_bencher, to);
 }
 
 int rh_gate_write_smaller(const struct rh_gate *gate, const char *path, struct rh_err *err)
 {
 	return write_by(gate, path, false, fill_smaller, err);
+}
+
+int rh_gate_write_bencher(const struct rh_gate *gate, const char *path, struct rh_err *err)
+{
+	return write_by(gate, path, false, fill_bencher, err);
 }

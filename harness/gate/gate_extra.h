@@ -16,7 +16,7 @@ enum { RH_INCONCLUSIVE_EXIT_3, RH_INCONCLUSIVE_PASSES, RH_INCONCLUSIVE_FAILS };
 struct rh_gate_opts {
 	const char *baseline, *candidate, *metrics, *lanes, *policy, *build, *artifact, *repo,
 		*save_baseline, *reference, *recompute, *keep, *output, *junit, *markdown,
-		*smaller, *plot;
+		*smaller, *bencher, *plot;
 	double threshold, counts_threshold, alpha, improve, slow_by, slow_time;
 	uint64_t pairs_max, pairs_min, blocks, seed, timeout_ns, events_max, gates, gates_slower;
 	int tier, touch, inconclusive;

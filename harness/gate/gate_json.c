@@ -173,9 +173,10 @@ static json_t *counts_array(const struct rh_gate_scenario *scenario)
 
 		set(object, "name", text(row->name));
 		set(object, "unit", text(row->unit));
-		set(object, "source", text("sim"));
+		set(object, "source", text(row->source));
 		set(object, "baseline", real(row->baseline));
 		set(object, "candidate", real(row->candidate));
+		set(object, "slack", real(row->slack));
 		set(object, "limit", row->limit > 0 ? real(row->limit) : json_null());
 		set(object, "failed", json_boolean(row->failed));
 		json_array_append_new(array, object);
@@ -213,6 +214,7 @@ static json_t *scenario_object(const struct rh_gate_scenario *scenario)
 	set(object, "counts", counts_array(scenario));
 	set(object, "counted_events", json_integer((json_int_t)scenario->counted_events));
 	set(object, "counts_absent", text(scenario->counts_absent));
+	set(object, "calls_absent", text(scenario->calls_absent));
 	set(object, "pairs", pairs_array(scenario));
 	set(object, "samples", samples_object(scenario));
 	return object;
@@ -407,6 +409,8 @@ static void read_counts(const json_t *array, struct rh_gate_scenario *row)
 			break;
 		row->counts[row->count_count++] = (struct rh_gate_count){
 			.name = text_of(object, "name"), .unit = text_of(object, "unit"),
+			.source = text_of(object, "source"),
+			.slack = real_of(json_object_get(object, "slack"), 0),
 			.baseline = real_of(json_object_get(object, "baseline"), 0),
 			.candidate = real_of(json_object_get(object, "candidate"), 0),
 		};
@@ -431,6 +435,8 @@ static int read_scenario(const json_t *object, struct rh_gate_scenario *row, str
 	snprintf(row->note, sizeof(row->note), "%s", text_of(object, "note"));
 	snprintf(row->counts_absent, sizeof(row->counts_absent), "%s",
 		 text_of(object, "counts_absent"));
+	snprintf(row->calls_absent, sizeof(row->calls_absent), "%s",
+		 text_of(object, "calls_absent"));
 	row->lanes = (uint32_t)real_of(json_object_get(object, "lanes"), 0);
 	row->lanes_recorded = (uint32_t)real_of(json_object_get(object, "lanes_recorded"), 0);
 	row->events = (uint64_t)real_of(json_object_get(object, "events"), 0);

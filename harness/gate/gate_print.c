@@ -156,6 +156,8 @@ static void print_scenario(const struct rh_gate_scenario *scenario, FILE *to)
 		print_metrics(scenario, to);
 	}
 	print_counts(scenario, to);
+	if (scenario->calls_absent[0])
+		fprintf(to, "  system calls are absent, because %s\n", scenario->calls_absent);
 	if (scenario->disturbed_unevenly)
 		fprintf(to, "  one side waits for a CPU far more often than the other: nothing was "
 			"dropped (is it blocking?)\n");

@@ -42,6 +42,7 @@ int rh_gate_write_markdown(const struct rh_gate *gate, const char *path, struct 
 void rh_gate_annotate(const struct rh_gate *gate, FILE *to);
 /* The array that github-action-benchmark takes as customSmallerIsBetter. */
 int rh_gate_write_smaller(const struct rh_gate *gate, const char *path, struct rh_err *err);
+int rh_gate_write_bencher(const struct rh_gate *gate, const char *path, struct rh_err *err);
 
 /* ---- gate_figure.c ---- */
 

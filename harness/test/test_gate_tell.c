@@ -227,6 +227,36 @@ static void markdown_is_escaped_and_capped(void **state)
 	rh_gate_free(&gate);
 }
 
+static void other_services_get_their_form(void **state)
+{
+	struct rh_gate gate;
+	struct rh_err err = { 0 };
+	json_t *array, *root, *wall;
+
+	(void)state;
+	make_gate(&gate);
+	gate.scenarios[0].counts[0] = (struct rh_gate_count){ .name = "d1-misses", .unit = "u",
+							      .baseline = 1, .candidate = 2 };
+	gate.scenarios[0].count_count = 1;
+	assert_int_equal(rh_gate_write_smaller(&gate, in_dir("gate.json"), &err), 0);
+	array = json_loads(read_back("gate.json"), 0, NULL);
+	assert_int_equal(json_array_size(array), 2 * RH_GATE_METRICS + 1);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(array, 0), "name")),
+			    "a.rht, 1 lane: wall");
+	json_decref(array);
+	assert_int_equal(rh_gate_write_bencher(&gate, in_dir("gate.json"), &err), 0);
+	root = json_loads(read_back("gate.json"), 0, NULL);
+	assert_int_equal(json_object_size(root), 2);
+	wall = json_object_get(json_object_get(root, "b%,:.rht, 1 lane"), "wall");
+	assert_float_equal(json_number_value(json_object_get(wall, "value")), 1.06, 1e-6);
+	assert_true(json_number_value(json_object_get(wall, "lower_value")) < 1.06);
+	assert_true(json_number_value(json_object_get(wall, "upper_value")) > 1.06);
+	wall = json_object_get(json_object_get(root, "a.rht, 1 lane"), "d1-misses");
+	assert_float_equal(json_number_value(json_object_get(wall, "value")), 2, 0);
+	json_decref(root);
+	rh_gate_free(&gate);
+}
+
 static void annotations_are_escaped_and_few(void **state)
 {
 	struct rh_gate gate;
@@ -318,6 +348,36 @@ static void counts_fail_beyond_their_limit(void **state)
 	row->counts[0].candidate = 101.01;
 	rh_gate_judge(&gate);
 	assert_int_equal(gate.verdict, RH_GATE_FAIL);
+	gate.scenario_count = 2;
+	rh_gate_free(&gate);
+}
+
+/* Limit 6 x 1 %, and what the runs of one side differ by is no difference. */
+static void calls_fail_beyond_limit_and_slack(void **state)
+{
+	struct rh_gate gate;
+	struct rh_gate_scenario *row;
+
+	(void)state;
+	make_gate(&gate);
+	gate.config.tier = RH_TIER_DETERMINISTIC;
+	gate.scenario_count = 1;
+	row = &gate.scenarios[0];
+	row->counts[0] = (struct rh_gate_count){ .name = "memory-calls", .baseline = 10,
+						 .candidate = 10.89, .slack = 0.3 };
+	row->counts[1] = (struct rh_gate_count){ .name = "mmap", .baseline = 1, .candidate = 9 };
+	row->count_count = 2;
+	rh_gate_judge(&gate);
+	assert_int_equal(gate.verdict, RH_GATE_PASS);
+	row->counts[0].candidate = 10.91;
+	rh_gate_judge(&gate);
+	assert_int_equal(gate.verdict, RH_GATE_FAIL);
+	assert_false(row->counts[1].failed);
+	/* counts that could not all be taken are no pass, whatever the others say */
+	row->counts[0].candidate = 10;
+	snprintf(row->counts_absent, sizeof(row->counts_absent), "no valgrind");
+	rh_gate_judge(&gate);
+	assert_int_equal(gate.verdict, RH_GATE_INVALID);
 	gate.scenario_count = 2;
 	rh_gate_free(&gate);
 }
@@ -455,10 +515,12 @@ int main(void)
 		cmocka_unit_test(wrong_documents_are_refused),
 		cmocka_unit_test(junit_says_which_failed),
 		cmocka_unit_test(markdown_is_escaped_and_capped),
+		cmocka_unit_test(other_services_get_their_form),
 		cmocka_unit_test(annotations_are_escaped_and_few),
 		cmocka_unit_test(memory_fails_when_every_pair_is_over),
 		cmocka_unit_test(a_wonder_is_suspicious),
 		cmocka_unit_test(counts_fail_beyond_their_limit),
+		cmocka_unit_test(calls_fail_beyond_limit_and_slack),
 		cmocka_unit_test(callgrind_is_added_up),
 		cmocka_unit_test(a_policy_is_read),
 		cmocka_unit_test(a_wrong_policy_is_refused),
