@@ -79,16 +79,16 @@ enum series rh_fidelity_record(struct replay *replay, const struct rh_event *eve
 		count_span(replay, event->arg, -1, true);
 		break;
 	case SERIES_STACK_ALLOC:
-		replay->out->stack_allocs[order_of(event->arg)][0]++;
+		replay->out->stack_allocs[order_of((uint64_t)1 << (event->arg & 63))][0]++;
 		break;
 	case SERIES_STACK_FREE:
-		replay->out->stack_frees[order_of(event->arg)][0]++;
+		replay->out->stack_frees[order_of((uint64_t)1 << (event->arg & 63))][0]++;
 		break;
 	case SERIES_STACK_SPAN:
-		recorded->stack_pages += event->arg;
+		recorded->stack_pages += event->arg & 0x7fffffff;
 		break;
 	case SERIES_STACK_SPAN_FREE:
-		recorded->stack_pages -= event->arg;
+		recorded->stack_pages -= event->arg & 0x7fffffff;
 		break;
 	default:
 		break;

@@ -91,6 +91,16 @@ int rh_go_put(struct go_import *import, struct go_thread *thread, struct rh_even
 	return rh_build_other(import->build, lane_key(import, thread), event, err);
 }
 
+int rh_go_put_on(struct go_import *import, struct go_thread *thread, uint64_t p,
+		 struct rh_event *event, struct rh_err *err)
+{
+	uint64_t lane = import->opts.lanes == GO_LANES_P ? p : lane_key(import, thread);
+
+	import->added++;
+	event->time_ns = time_of(import, thread->event.time);
+	return rh_build_other(import->build, lane, event, err);
+}
+
 int rh_go_put_ref(struct go_import *import, struct go_thread *thread, enum go_series series,
 	       uint64_t value, bool extra, struct rh_err *err)
 {
@@ -102,22 +112,6 @@ int rh_go_put_ref(struct go_import *import, struct go_thread *thread, enum go_se
 }
 
 /* ---- events in ---- */
-
-/* A generation in which a cycle runs tells so again. */
-static int gc_event(struct go_import *import, struct go_thread *thread,
-		    const struct go_event *event, struct rh_err *err)
-{
-	bool ends = event->kind == GO_GC_END;
-	struct rh_event out = rh_go_event_of(ends ? RH_EV_GC_END : RH_EV_GC_BEGIN);
-
-	if (ends == (import->gc_begun == import->gc_ended)) {
-		go_count(import, GO_N_DROP_CYCLE_KNOWN);
-		return 0;
-	}
-	out.id = ends ? ++import->gc_ended : ++import->gc_begun;
-	import->heap.cycles = import->gc_ended;
-	return rh_go_put(import, thread, &out, false, err);
-}
 
 static int alloc_event(struct go_import *import, struct go_thread *thread,
 		       const struct go_event *event, struct rh_err *err)
@@ -151,7 +145,10 @@ static int take(void *ctx, struct go_thread *thread, const struct go_event *even
 	case GO_GC_ACTIVE:
 	case GO_GC_BEGIN:
 	case GO_GC_END:
-		return gc_event(import, thread, event, err);
+		return rh_go_cycle_event(import, thread, event, err);
+	case GO_PROC_START:
+	case GO_STW_END:
+		return rh_go_flush_event(import, thread, event, err);
 	case GO_HEAP_ALLOC:
 		return rh_go_put_ref(import, thread, GO_REF_HEAP_LIVE, event->args[0], false, err);
 	case GO_HEAP_GOAL:
@@ -332,6 +329,8 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	import->opts = *(const struct go_opts *)opts;
 	import->build = build;
 	import->out = out;
+	import->gc_thread = RH_NONE;
+	import->gc_p = GO_NONE;
 	if (rh_go_wire_open(&import->wire, input, err) == 0) {
 		rh_go_order_open(&import->order, &import->wire);
 		rh_go_heap_open(&import->heap, import->wire.version);

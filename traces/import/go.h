@@ -9,6 +9,7 @@
  *	go_heap.c	spans and slots to objects
  *	go_size.c	slots and types to sizes
  *	go_tasks.c	goroutines and their stacks to tasks
+ *	go_cycles.c	collections, and when each P gave its caches back
  *	go.c		the importer: options, generations, notes
  *
  * Every timed event of the input becomes one event of the trace, or is counted as dropped
@@ -20,10 +21,13 @@
  *	go.swept			bytes that one sweep looked at
  *	go.span, go.span_alloc, go.span_free	pages << 9 | the runtime's word for the kind:
  *			1 = pages for stacks or the collector, else span class << 1
- *	go.stack, go.stack_alloc, go.stack_free	bytes
- *	go.stack_span, go.stack_span_free	pages that proved to hold stacks
+ *	go.stack, go.stack_alloc, go.stack_free	the stack's place: number of its span << 10 |
+ *			its 2 KiB in the span << 6 | log2 of its bytes; span 0 = none known
+ *	go.stack_span, go.stack_span_free	pages that proved to hold stacks: number of the
+ *			span << 32 | 1 << 31 if it was there when the trace began | pages
+ *	go.flushed	the lane's caches went back after a cycle; 1 = it had ended the cycle
  * "go.span" and "go.stack" are what was there when the trace began: the objects that
- * follow such a span were alive in it then.
+ * follow such a span were alive in it then. Spans are numbered as they come, from 1.
  */
 #ifndef RH_GO_H
 #define RH_GO_H
@@ -53,7 +57,8 @@ struct go_opts {
 	X(STACK_ALLOC, "go.stack_alloc") \
 	X(STACK_FREE, "go.stack_free") \
 	X(STACK_SPAN, "go.stack_span") \
-	X(STACK_SPAN_FREE, "go.stack_span_free")
+	X(STACK_SPAN_FREE, "go.stack_span_free") \
+	X(FLUSHED, "go.flushed")
 
 enum go_series {
 	GO_SERIES_NONE,
@@ -117,7 +122,9 @@ struct go_span {
 	uint64_t *chunk[RH_GO_PAGE / 8 / GO_CHUNK];	/* of slots: object id, RH_NONE = free */
 	uint32_t pages, elem, slots;
 	uint32_t div_mul;
+	uint32_t number;		/* of all spans the trace has told */
 	uint16_t kind;			/* the runtime's word */
+	bool snapshot;			/* was there when the trace began */
 	bool stacks;			/* holds stacks */
 	bool blocks;			/* slots are shared by tiny objects: values are nodes */
 };
@@ -137,6 +144,7 @@ struct go_heap {
 	uint32_t span_count, span_cap;
 	uint32_t *unused;
 	uint32_t unused_count, unused_cap;
+	uint32_t numbered;
 	struct { uint64_t page; uint32_t span; } cache[GO_SPAN_CACHE];
 	struct go_part *parts;
 	uint32_t part_count, part_cap, part_unused;
@@ -175,12 +183,17 @@ struct go_import {
 	struct rh_trace_out *out;
 	uint64_t births, added, time_zero, generations, without_p, alloc_events;
 	uint64_t gc_begun, gc_ended;
+	uint64_t gc_thread;		/* ended a cycle and has yet to start the world */
+	uint32_t gc_p;			/* what it held then */
 	uint64_t counts[GO_N_COUNT];
 };
 
 /* Fills in lane, time and task and puts the event. `extra`: no event of the input is it. */
 int rh_go_put(struct go_import *import, struct go_thread *thread, struct rh_event *event,
 	      bool extra, struct rh_err *err);
+/* The same on the lane of a P, if Ps are the lanes; no event of the input is it. */
+int rh_go_put_on(struct go_import *import, struct go_thread *thread, uint64_t p,
+		 struct rh_event *event, struct rh_err *err);
 int rh_go_put_ref(struct go_import *import, struct go_thread *thread, enum go_series series,
 	       uint64_t value, bool extra, struct rh_err *err);
 struct rh_event rh_go_event_of(unsigned kind);
@@ -201,6 +214,12 @@ int rh_go_types_read(struct go_import *import, struct rh_err *err);
 const struct go_type *rh_go_type_of(const struct go_types *types, uint64_t id);
 void rh_go_types_close(struct go_types *types);
 
+/* The word of a span that holds stacks. */
+static inline uint64_t rh_go_stack_span_word(const struct go_span *span)
+{
+	return (uint64_t)span->number << 32 | (uint64_t)span->snapshot << 31 | span->pages;
+}
+
 void rh_go_tasks_close(struct go_tasks *tasks);
 /* GoCreate*, GoStatus*, GoDestroy*: task of a goroutine. */
 int rh_go_task_event(struct go_import *import, struct go_thread *thread,
@@ -209,6 +228,17 @@ int rh_go_stack_event(struct go_import *import, struct go_thread *thread,
 		   const struct go_event *event, struct rh_err *err);
 /* The first event after the stacks of the snapshot ends it: goroutines get their tasks. */
 int rh_go_snapshot_end(struct go_import *import, struct go_thread *thread, struct rh_err *err);
+/* ---- go_cycles.c ---- */
+
+/* GC_ACTIVE, GC_BEGIN, GC_END. */
+int rh_go_cycle_event(struct go_import *import, struct go_thread *thread,
+		      const struct go_event *event, struct rh_err *err);
+/* PROC_START, STW_END: after a cycle, a P's caches go back. */
+int rh_go_flush_event(struct go_import *import, struct go_thread *thread,
+		      const struct go_event *event, struct rh_err *err);
+/* Before a stack is made or freed on a P that should have given its caches back. */
+int rh_go_flush_late(struct go_import *import, struct go_thread *thread, struct rh_err *err);
+
 /* Stacks still pending belong to the runtime's own threads. */
 int rh_go_tasks_finish(struct go_import *import, struct rh_err *err);
 

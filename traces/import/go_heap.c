@@ -208,8 +208,8 @@ static int end_span(struct go_import *import, struct go_thread *thread, struct g
 	if (end_objects(import, thread, span, err) < 0 ||
 	    rh_go_put_ref(import, thread, GO_REF_SPAN_FREE, span_word(span), extra, err) < 0)
 		return -1;
-	if (span->stacks && rh_go_put_ref(import, thread, GO_REF_STACK_SPAN_FREE, span->pages, true,
-				       err) < 0)
+	if (span->stacks && rh_go_put_ref(import, thread, GO_REF_STACK_SPAN_FREE,
+					  rh_go_stack_span_word(span), true, err) < 0)
 		return -1;
 	for (uint32_t i = 0; i < mapped_pages(span); i++)
 		if (rh_map_get(&heap->pages, first + i) == index)
@@ -305,6 +305,8 @@ static int begin_span(struct go_import *import, struct go_thread *thread,
 	index = take_record(heap);
 	if (index == GO_NONE)
 		return no_memory(err);
+	fresh.number = ++heap->numbered;
+	fresh.snapshot = event->kind == GO_SPAN;
 	heap->spans[index] = fresh;
 	for (uint32_t i = 0; i < mapped_pages(&fresh); i++)
 		if (!rh_map_put(&heap->pages, fresh.base / RH_GO_PAGE + i, index))

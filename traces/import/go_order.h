@@ -35,6 +35,8 @@ struct go_actor {
 	uint32_t waiters;		/* first thread that waits for a change, or GO_NONE */
 	uint8_t status;
 	uint8_t flags;			/* goroutines: enum go_task_flag, see go_tasks.h */
+	bool held;			/* Ps: a thread has run it */
+	bool stale;			/* Ps: its caches are from before the last cycle's end */
 	uint32_t holder;		/* goroutines: the thread that runs it */
 	uint32_t task;			/* goroutines: task number in the trace, 0 = none yet */
 	uint64_t stack;			/* goroutines: its stack's address, 0 = not known */

@@ -90,6 +90,7 @@ static void hold_p(struct go_order *order, struct go_thread *thread, uint32_t p)
 {
 	thread->p = p;
 	thread->p_last = order->ps.of[p].id;
+	order->ps.of[p].held = true;
 }
 
 static void drop_p(struct go_order *order, struct go_thread *thread, enum go_status status)

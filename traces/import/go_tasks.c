@@ -261,16 +261,24 @@ static int flush_pending(struct go_import *import, struct go_thread *thread, str
 	return stack ? thread_stack(import, thread, stack, thread->stack_pending_log2, err) : 0;
 }
 
-/* Pages that hold a stack are stack pages; told once. */
-static int note_span(struct go_import *import, struct go_thread *thread, uint64_t stack,
-		     struct rh_err *err)
+/* Pages that hold a stack are stack pages; told once. Then the stack, by its place. */
+static int note_stack(struct go_import *import, struct go_thread *thread, enum go_series series,
+		      uint64_t stack, unsigned log2, struct rh_err *err)
 {
 	struct go_span *span = rh_go_span_at(&import->heap, stack);
+	uint64_t place = log2;
 
-	if (!span || span->kind != GO_MANUAL || span->stacks)
-		return 0;
-	span->stacks = true;
-	return rh_go_put_ref(import, thread, GO_REF_STACK_SPAN, span->pages, true, err);
+	if (span && span->kind == GO_MANUAL) {
+		place |= (uint64_t)span->number << 10 |
+			 ((stack - span->base) >> STACK_MIN_LOG2 & 15) << 6;
+		if (!span->stacks) {
+			span->stacks = true;
+			if (rh_go_put_ref(import, thread, GO_REF_STACK_SPAN,
+					  rh_go_stack_span_word(span), true, err) < 0)
+				return -1;
+		}
+	}
+	return rh_go_put_ref(import, thread, series, place, false, err);
 }
 
 static int exists(struct go_import *import, struct go_thread *thread, uint64_t stack,
@@ -279,8 +287,7 @@ static int exists(struct go_import *import, struct go_thread *thread, uint64_t s
 	uint32_t task;
 
 	import->tasks.snapshot = GO_SNAPSHOT_OPEN;
-	if (rh_go_put_ref(import, thread, GO_REF_STACK, (uint64_t)1 << log2, false, err) < 0 ||
-	    note_span(import, thread, stack, err) < 0 ||
+	if (note_stack(import, thread, GO_REF_STACK, stack, log2, err) < 0 ||
 	    spawn(import, thread, (uint64_t)1 << log2, true, &task, err) < 0 ||
 	    own(import, stack, task, false, log2, err) < 0)
 		return -1;
@@ -293,9 +300,8 @@ static int made(struct go_import *import, struct go_thread *thread, uint64_t sta
 	bool new_thread = thread->stack_pending && thread->stack_pending_log2 == G0_LOG2 &&
 			  log2 == SIGNAL_LOG2;
 
-	if (rh_go_put_ref(import, thread, GO_REF_STACK_ALLOC, (uint64_t)1 << log2, false,
-	    err) < 0 || note_span(import, thread, stack, err) < 0 || flush_pending(import, thread,
-	    err) < 0)
+	if (note_stack(import, thread, GO_REF_STACK_ALLOC, stack, log2, err) < 0 ||
+	    flush_pending(import, thread, err) < 0)
 		return -1;
 	if (new_thread)
 		return thread_stack(import, thread, stack, log2, err);
@@ -368,8 +374,7 @@ static int freed(struct go_import *import, struct go_thread *thread, uint64_t st
 		go_count(import, GO_N_DROP_STACK_UNKNOWN);
 		return 0;
 	}
-	if (rh_go_put_ref(import, thread, GO_REF_STACK_FREE, (uint64_t)1 << log2_of(word), false,
-		       err) < 0)
+	if (note_stack(import, thread, GO_REF_STACK_FREE, stack, log2_of(word), err) < 0)
 		return -1;
 	if (thread->stack_pending == stack) {
 		thread->stack_pending = 0;
@@ -388,6 +393,8 @@ int rh_go_stack_event(struct go_import *import, struct go_thread *thread,
 	uint64_t stack = import->types.heap_min + 2048 * event->args[0];
 	uint64_t log2 = event->args[1] - 1;
 
+	if (event->kind != GO_STACK && rh_go_flush_late(import, thread, err) < 0)
+		return -1;
 	if (event->kind == GO_STACK_FREE)
 		return freed(import, thread, stack, err);
 	if (log2 < STACK_MIN_LOG2 || log2 > STACK_MAX_LOG2) {
