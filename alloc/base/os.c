@@ -72,6 +72,39 @@ void rh_filemap_close(struct rh_filemap *map)
 	*map = (struct rh_filemap){ 0 };
 }
 
+/* A file without a name in the output's folder: whatever ends this process, nothing is left.
+ * -1 where the file system has none (NFS, FUSE, old overlays) or /proc is not mounted. */
+static int open_nameless(struct rh_outfile *out)
+{
+	const char *slash = strrchr(out->path, '/');
+	char folder[sizeof(out->path)];
+	int length = slash == out->path ? 1 : slash ? (int)(slash - out->path) : 0;
+	int fd;
+
+	snprintf(folder, sizeof(folder), "%.*s", length, out->path);
+	fd = open(length ? folder : ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return -1;
+	out->nameless = true;
+	if (access("/proc/self/fd", X_OK) == 0)
+		return fd;
+	out->nameless = false;
+	close(fd);
+	return -1;
+}
+
+/* linkat() never replaces a file, so it gets the temporary's name first. */
+static int name_it(const struct rh_outfile *out, int fd)
+{
+	char self[40];
+
+	if (!out->nameless)
+		return 0;
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	unlink(out->temp);
+	return linkat(AT_FDCWD, self, AT_FDCWD, out->temp, AT_SYMLINK_FOLLOW);
+}
+
 int rh_outfile_open(struct rh_outfile *out, const char *path, struct rh_err *err)
 {
 	struct stat st;
@@ -101,7 +134,9 @@ int rh_outfile_open(struct rh_outfile *out, const char *path, struct rh_err *err
 	if (access(path, W_OK) < 0 && errno == EACCES)
 		return rh_fail_errno(err, RH_CANT_CREATE, "%s cannot be written", path);
 	snprintf(out->temp, sizeof(out->temp), "%s.%d.tmp", path, (int)getpid());
-	out->fd = open(out->temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	out->fd = open_nameless(out);
+	if (out->fd < 0)
+		out->fd = open(out->temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (out->fd < 0)
 		return rh_fail_errno(err, RH_CANT_CREATE, "%s cannot be created", path);
 	return 0;
@@ -115,6 +150,11 @@ int rh_outfile_commit(struct rh_outfile *out, struct rh_err *err)
 	if (out->is_stdout)
 		return fd == STDOUT_FILENO || close(fd) == 0 ? 0 :
 		       rh_fail_errno(err, RH_IO, "%s cannot be written", out->path);
+	if (name_it(out, fd) < 0) {
+		rh_fail_errno(err, RH_CANT_CREATE, "%s cannot be put in place", out->path);
+		close(fd);
+		return -1;
+	}
 	if (close(fd) < 0) {
 		rh_fail_errno(err, RH_IO, "%s cannot be written", out->path);
 		unlink(out->temp);
@@ -134,7 +174,8 @@ void rh_outfile_abandon(struct rh_outfile *out)
 		return;
 	if (!out->is_stdout) {
 		close(out->fd);
-		unlink(out->temp);
+		if (!out->nameless)
+			unlink(out->temp);
 	} else if (out->fd != STDOUT_FILENO) {
 		close(out->fd);
 	}

@@ -40,6 +40,7 @@ void rh_filemap_close(struct rh_filemap *map);
 struct rh_outfile {
 	int fd;			/* -1 when ended */
 	bool is_stdout;
+	bool nameless;		/* the temporary gets its name at commit */
 	char path[4096];
 	char temp[4096 + 32];
 };
