@@ -302,13 +302,12 @@ static int bad_option(int c, const char *what, char **argv, int count, struct rh
 	const char *word = optopt > 0 && optopt < 1000 ? letter : argv[optind - 1];
 
 	if (c == ':')
-		return rh_fail(err, RH_USAGE, "%s: %s needs a value (see reheap %s --help)", what,
-			       word, what);
+		return rh_fail(err, RH_USAGE, "%s needs a value (see reheap %s --help)", word,
+			       what);
 	if (optopt >= 1000 && optopt < 1000 + count)
-		return rh_fail(err, RH_USAGE, "%s: %s takes no value (see reheap %s --help)", what,
-			       word, what);
-	return rh_fail(err, RH_USAGE, "%s: no such option %s (see reheap %s --help)", what, word,
-		       what);
+		return rh_fail(err, RH_USAGE, "%s takes no value (see reheap %s --help)", word,
+			       what);
+	return rh_fail(err, RH_USAGE, "no such option %s (see reheap %s --help)", word, what);
 }
 
 static const struct rh_opt *row_of(const struct rh_opt *table, int count, int c)
@@ -340,7 +339,7 @@ int rh_opt_argv(const struct rh_opt *table, void *target, const char *what, int 
 		if (!row)
 			return bad_option(c, what, argv, count, err);
 		if (set_value(row, target, row->type == RH_OPT_FLAG ? "yes" : optarg, err) < 0)
-			return rh_err_prefix(err, "%s: --%s", what, row->name);
+			return rh_err_prefix(err, "--%s", row->name);
 		mark_given(row, target);
 	}
 	*operands = optind;

@@ -169,7 +169,7 @@ static void parses_argv(void **state)
 	assert_int_equal(PARSE(0, "cmd", "--", "-q"), 0);
 	assert_true(!t.quiet);
 	assert_int_equal(PARSE(0, "cmd", "--lanes", "0"), -1);
-	assert_string_equal(err.text, "cmd: --lanes: '0' is outside 1 to 64");
+	assert_string_equal(err.text, "--lanes: '0' is outside 1 to 64");
 }
 
 static void names_the_bad_option(void **state)
@@ -180,7 +180,7 @@ static void names_the_bad_option(void **state)
 
 	(void)state;
 	assert_int_equal(PARSE(0, "cmd", "-qzq"), -1);
-	assert_non_null(strstr(err.text, "no such option -z"));
+	assert_non_null(strstr(err.text, "no such option -z (see reheap cmd --help)"));
 	assert_int_equal(PARSE(0, "cmd", "--frob"), -1);
 	assert_non_null(strstr(err.text, "no such option --frob"));
 	assert_int_equal(PARSE(0, "cmd", "--quiet=1"), -1);
