@@ -1,6 +1,7 @@
 /*
  * main.c - finds the command, fills its options, runs it, reports its error.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -63,12 +64,27 @@ static enum rh_exit run_command(const struct rh_command *command, int argc, char
 	return command->run(opts, count, argv + first, err);
 }
 
+/* A caller may have closed some of 0, 1 and 2: the next file opened would take the number, and
+ * what is meant for standard output would go into a trace or a program. Open for reading only,
+ * so that a result that nobody gets is still an error. */
+static void hold_standard_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct rh_err err = { 0 };
 	const struct rh_command *command;
 	enum rh_exit code;
 
+	hold_standard_streams();
 	signal(SIGPIPE, SIG_IGN);
 	if (argc < 2) {
 		rh_help_all(stderr);
