@@ -160,21 +160,6 @@ static void look_at_memory(struct findings *all)
 			 (unsigned long long)(figures.mapped >> 10));
 }
 
-static bool in_path(const char *name, char *found, size_t found_bytes)
-{
-	const char *path = getenv("PATH");
-
-	while (path && *path) {
-		size_t length = strcspn(path, ":");
-
-		snprintf(found, found_bytes, "%.*s/%s", (int)length, path, name);
-		if (access(found, X_OK) == 0)
-			return true;
-		path += length + (path[length] == ':');
-	}
-	return false;
-}
-
 static void look_at_tools(struct findings *all)
 {
 	static const struct { const char *name, *use; } tools[] = {
@@ -184,7 +169,7 @@ static void look_at_tools(struct findings *all)
 
 	for (size_t i = 0; i < sizeof(tools) / sizeof(tools[0]); i++) {
 		char path[1024];
-		bool there = in_path(tools[i].name, path, sizeof(path));
+		bool there = rh_in_path(tools[i].name, path, sizeof(path));
 		struct finding *row = find(all, "tools", tools[i].name, there ? WORKS : ABSENT);
 
 		snprintf(row->text, sizeof(row->text), "%s", there ? path : tools[i].use);

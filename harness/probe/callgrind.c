@@ -20,6 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "harness/run/host.h"
 #include "harness/run/result.h"
 
 const char *const rh_callgrind_names[RH_CG_COUNT] = {
@@ -49,28 +50,36 @@ struct reader {
 	bool skip;			/* the next cost line is a call's */
 };
 
+/* As --under takes words: a backslash before what would end one. */
+static void escape_blanks(const char *from, char *to, size_t to_bytes)
+{
+	size_t used = 0;
+
+	for (; *from && used + 3 < to_bytes; from++) {
+		if (*from == '\\' || isspace((unsigned char)*from))
+			to[used++] = '\\';
+		to[used++] = *from;
+	}
+	to[used] = '\0';
+}
+
 int rh_callgrind_under(char *under, size_t under_bytes, const char *out_path, struct rh_err *err)
 {
-	static const char *const dirs[] = { "/usr/bin", "/usr/local/bin", "/bin" };
 	const char *tunables = getenv("GLIBC_TUNABLES");
-	bool found = false;
-	char path[64];
+	char path[4096];
 	int length;
 
-	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
-		snprintf(path, sizeof(path), "%s/valgrind", dirs[i]);
-		found |= access(path, X_OK) == 0;
-	}
-	if (!found)
+	if (!rh_in_path("valgrind", path, sizeof(path)))
 		return rh_fail(err, RH_ABSENT, "valgrind is not installed (apt-get install "
 			       "valgrind)");
+	escape_blanks(out_path, path, sizeof(path));
 	length = snprintf(under, under_bytes,
 			  "env LC_ALL=C GLIBC_TUNABLES=%s%sglibc.cpu.hwcaps="
 			  "-AVX512F,-AVX512VL,-AVX2,-ERMS,-FSRM valgrind --quiet --tool=callgrind "
 			  "--toggle-collect=rh_loop_run --cache-sim=yes --collect-bus=yes "
 			  "--I1=32768,8,64 --D1=32768,8,64 --LL=8388608,16,64 --fair-sched=yes "
-			  "--dump-line=no --callgrind-out-file=%s",
-			  tunables ? tunables : "", tunables ? ":" : "", out_path);
+			  "--vgdb=no --dump-line=no --callgrind-out-file=%s",
+			  tunables ? tunables : "", tunables ? ":" : "", path);
 	if (length < 0 || (size_t)length >= under_bytes)
 		return rh_fail(err, RH_USAGE, "the command line of valgrind is too long");
 	return 0;

@@ -97,3 +97,18 @@ void rh_host_read(struct rh_host *host)
 	if (getloadavg(&load, 1) == 1)
 		host->load1 = load;
 }
+
+bool rh_in_path(const char *name, char *found, unsigned found_bytes)
+{
+	const char *path = getenv("PATH");
+
+	while (path && *path) {
+		size_t length = strcspn(path, ":");
+
+		snprintf(found, found_bytes, "%.*s/%s", (int)length, path, name);
+		if (access(found, X_OK) == 0)
+			return true;
+		path += length + (path[length] == ':');
+	}
+	return false;
+}

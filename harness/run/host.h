@@ -21,4 +21,7 @@ void rh_host_read(struct rh_host *host);
 /* First line of a small file without its newline; false when it cannot be read. */
 bool rh_read_line(const char *path, char *text, unsigned text_bytes);
 
+/* Where the caller's PATH has a program of that name; false when nowhere. */
+bool rh_in_path(const char *name, char *found, unsigned found_bytes);
+
 #endif

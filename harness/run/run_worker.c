@@ -131,6 +131,21 @@ static int make_env(struct launch *launch, const char *preload, struct rh_err *e
 	return 0;
 }
 
+/* Ends the word at `at`, takes a backslash as "the next letter as it is", and returns what is
+ * behind it. */
+static char *end_word(char *at)
+{
+	char *to = at;
+
+	while (*at && !isspace((unsigned char)*at)) {
+		at += *at == '\\' && at[1];
+		*to++ = *at++;
+	}
+	at += *at != '\0';
+	*to = '\0';
+	return at;
+}
+
 static int make_argv(struct launch *launch, const char *under, struct rh_err *err)
 {
 	int words = 0;
@@ -140,15 +155,14 @@ static int make_argv(struct launch *launch, const char *under, struct rh_err *er
 	snprintf(launch->parent, sizeof(launch->parent), "%010ld", under ? 0L : (long)getpid());
 	for (at = launch->under; *at; ) {
 		while (isspace((unsigned char)*at))
-			*at++ = '\0';
+			at++;
 		if (!*at)
 			break;
 		if (words == UNDER_WORDS_MAX)
 			return rh_fail(err, RH_USAGE, "--under takes at most %d words",
 				       UNDER_WORDS_MAX);
 		launch->argv[words++] = at;
-		while (*at && !isspace((unsigned char)*at))
-			at++;
+		at = end_word(at);
 	}
 	launch->argv[words++] = launch->path;
 	launch->argv[words++] = launch->parent;
@@ -181,6 +195,9 @@ static int join_preload(const struct rh_worker_start *how, char *text, size_t by
 	const char *first = how->preload_first, *then = how->spec->preload;
 	int length = snprintf(text, bytes, "%s%s%s", first, first[0] && then[0] ? ":" : "", then);
 
+	if (strpbrk(first, " \t\n:"))
+		return rh_fail(err, RH_USAGE, "%s: a library to preload cannot have a blank or "
+			       "colon in its path: install reheap elsewhere", first);
 	if (length < 0 || (size_t)length >= bytes)
 		return rh_fail(err, RH_USAGE, "the paths of %s and %s are too long to preload both",
 			       first, then);
