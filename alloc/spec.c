@@ -136,6 +136,10 @@ static int use_library(struct parse *parse, struct word word, struct rh_err *err
 			       given);
 	if (!realpath(given, path))
 		return rh_fail_errno(err, RH_NO_INPUT, "%s cannot be resolved", given);
+	if (!library.has_native && strpbrk(path, " \t\n:"))
+		return rh_fail(err, RH_USAGE,
+			       "%s: a library to preload cannot have a blank or colon in its path: "
+			       "copy it to a path without", path);
 	memcpy(library.has_native ? spec->native : spec->preload, path, strlen(path) + 1);
 	if (library.has_native && parse->for_worker)
 		return load_native(spec, err);
