@@ -93,6 +93,8 @@ static int check_opts(const struct replay_opts *o, struct rh_err *err)
 		return rh_fail(err, RH_USAGE, "--speed belongs to --pace think or open");
 	if (o->hgrm && !strstr(o->probes, "latency") && !strstr(o->probes, "all"))
 		return rh_fail(err, RH_USAGE, "--hgrm writes what --probes latency measures");
+	if (o->under && !o->under[strspn(o->under, " \t\n")])
+		return rh_fail(err, RH_USAGE, "--under names no command");
 	if (!(o->speed > 0))
 		return rh_fail(err, RH_USAGE, "--speed takes a number above 0");
 	if (o->verify && o->touch == RH_TOUCH_RECORDED)
@@ -169,7 +171,8 @@ static int tell(const struct replay_opts *o, const struct rh_result *result,
 {
 	bool to_stdout = o->output && strcmp(o->output, "-") == 0;
 
-	if (o->output && (rh_result_write_json(result, out->fd, o->output, err) < 0 ||
+	if (o->output && (rh_result_write_json(result, out->fd, to_stdout ?
+					       "standard output" : o->output, err) < 0 ||
 			  rh_outfile_commit(out, err) < 0))
 		return -1;
 	if (o->quiet || to_stdout)

@@ -121,8 +121,9 @@ static int load_doc(struct rh_view *view, struct rh_doc *doc, const char *path, 
 	schema = rh_json_text(doc->root, "schema");
 	if (!schema || strcmp(schema, "reheap.result/1") != 0)
 		return rh_fail(err, RH_BAD_DATA,
-			       "%s is not a result of this version: schema is '%.40s', not "
-			       "'reheap.result/1'", path, schema ? schema : "absent");
+			       "%s is not a result of this version: schema is %s%.40s%s, not "
+			       "'reheap.result/1'", path, schema ? "'" : "", schema ? schema :
+			       "absent", schema ? "'" : "");
 	for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
 		if (need_array(doc, arrays[i], err) < 0)
 			return -1;
