@@ -20,13 +20,13 @@ is_exit 74 'a full standard output is an error' bash -c "'$reheap' --help >/dev/
 
 case $build in
 */build)
-	ok 'make install' make -C "$root" NO_DEPS=1 -s install DESTDIR="$temp/dest" PREFIX=/opt/reheap
+	ok 'make install' make -C "$root" B="$build" NO_DEPS=1 -s install DESTDIR="$temp/dest" PREFIX=/opt/reheap
 	ok 'the installed program runs from there' "$temp/dest/opt/reheap/bin/reheap" gen churn \
 		-o small.rht events=2000 lanes=1
 	is_exit 0 'and finds its worker' "$temp/dest/opt/reheap/bin/reheap" replay small.rht \
 		--backend libc --reps 1 -o small.json
 	is_exit 0 'and its plots' "$temp/dest/opt/reheap/bin/reheap" plot small.json -o drawn
-	ok 'make uninstall' make -C "$root" NO_DEPS=1 -s uninstall DESTDIR="$temp/dest" PREFIX=/opt/reheap
+	ok 'make uninstall' make -C "$root" B="$build" NO_DEPS=1 -s uninstall DESTDIR="$temp/dest" PREFIX=/opt/reheap
 	ok 'leaves nothing behind' fails test -e "$temp/dest/opt/reheap/bin/reheap"
 	;;
 *) skip 'make install' 'not the plain build' ;;
