@@ -38,7 +38,7 @@
 #include "alloc/base/lock.h"
 #include "alloc/base/opt.h"
 
-#define RH_BACKEND_ABI 1u
+#define RH_BACKEND_ABI 2u
 
 struct rh_heap;		/* each backend defines its own; opaque outside */
 struct rh_lane;
@@ -109,6 +109,11 @@ struct rh_backend {
 	/* Where a living block lies: size class << 1 | noscan, as Go numbers span classes (0, 1 =
 	 * pages of its own). For comparison with a recorded program; default: RH_CLASS_UNKNOWN. */
 	uint32_t (*class_of)(struct rh_heap *heap, const void *p);
+	/* The steps of a recorded cycle, for a backend that was told to leave them to the trace
+	 * (tiered: flush=lane): what a lane caches goes back after a cycle; sweeping goes on until
+	 * the block p, which the last cycle found dead, has been swept. */
+	void (*lane_flush)(struct rh_lane *lane);
+	void (*sweep_to)(struct rh_lane *lane, const void *p);
 };
 
 #define RH_CLASS_UNKNOWN UINT32_MAX
@@ -149,6 +154,8 @@ struct rh_stack_backend {
 	int (*verify)(struct rh_stack_lane *lane, void *task, struct rh_err *err);
 	void (*stats)(struct rh_stacks *stacks, rh_stat_fn *emit, void *ctx);
 	void (*locks)(struct rh_stacks *stacks, rh_lock_fn *emit, void *ctx);
+	/* As of heaps (pools: flush=lane). */
+	void (*lane_flush)(struct rh_stack_lane *lane);
 };
 
 /* A resize for backends that have no better one. */

@@ -48,6 +48,12 @@ static void no_gc(struct rh_lane *lane)
 	(void)lane;
 }
 
+static void no_sweep(struct rh_lane *lane, const void *p)
+{
+	(void)lane;
+	(void)p;
+}
+
 static void no_stats(struct rh_heap *heap, rh_stat_fn *emit, void *ctx)
 {
 	(void)heap;
@@ -184,6 +190,10 @@ int rh_backend_check(const struct rh_backend *ops, struct rh_backend *filled, st
 		filled->locks = no_locks;
 	if (!filled->class_of)
 		filled->class_of = no_class;
+	if (!filled->lane_flush)
+		filled->lane_flush = no_gc;
+	if (!filled->sweep_to)
+		filled->sweep_to = no_sweep;
 	return 0;
 }
 
@@ -207,6 +217,8 @@ int rh_stack_backend_check(const struct rh_stack_backend *ops, struct rh_stack_b
 		filled->stats = no_stack_stats;
 	if (!filled->locks)
 		filled->locks = no_stack_locks;
+	if (!filled->lane_flush)
+		filled->lane_flush = no_stack_gc;
 	return 0;
 }
 
