@@ -26,6 +26,8 @@
 
 #include "alloc/registry.h"
 
+static const char *const flush_names[] = { "cycle", "lane", NULL };
+
 static const struct rh_opt pool_knobs[] = {
 	{ "profile", 0, RH_OPT_NAME, offsetof(struct pool_knobs, profile), "1.17",
 	  .names = rh_pool_profile_names, .arg = "VERSION", .help = "which Go it behaves like" },
@@ -33,6 +35,13 @@ static const struct rh_opt pool_knobs[] = {
 	  .max = 1ull << 40, .arg = "BYTES", .help = "largest stack; beyond it is an overflow" },
 	{ "shrink", 0, RH_OPT_FLAG, offsetof(struct pool_knobs, shrink), "on",
 	  .arg = "on|off", .help = "cycles shrink stacks that use less than a quarter" },
+	{ "reuse", 0, RH_OPT_FLAG, offsetof(struct pool_knobs, reuse), "on", .arg = "on|off",
+	  .help = "tasks that end keep their stacks for new ones" },
+	{ "threads", 0, RH_OPT_FLAG, offsetof(struct pool_knobs, threads), "on", .arg = "on|off",
+	  .help = "a lane has a scheduler's and a signal stack of its own" },
+	{ "flush", 0, RH_OPT_NAME, offsetof(struct pool_knobs, flush), "cycle",
+	  .names = flush_names, .arg = "cycle|lane",
+	  .help = "lanes' caches go back as a cycle ends, or when each lane is told to" },
 	{ .name = NULL }
 };
 
@@ -64,6 +73,9 @@ static int pools_open(struct rh_stacks **out, const void *knobs_given,
 	stacks->start_bytes = STACK_LEAST;
 	stacks->max_bytes = knobs->max;
 	stacks->shrink_on = knobs->shrink;
+	stacks->reuse = knobs->reuse;
+	stacks->threads = knobs->threads;
+	stacks->flush_by_lane = knobs->flush == POOL_FLUSH_LANE;
 	stacks->heap_ops = heap_ops;
 	stacks->heap = heap;
 	init_locks(stacks);
@@ -88,6 +100,8 @@ static void pools_close(struct rh_stacks *stacks)
 /* What the thread of a lane has itself: a scheduler's and a signal stack. */
 static bool thread_stacks(struct rh_stack_lane *lane)
 {
+	if (!lane->stacks->threads)
+		return true;
 	lane->g0 = rh_stack_alloc(lane, lane->stacks->profile->g0_bytes);
 	lane->gsignal = lane->g0 ? rh_stack_alloc(lane, GSIGNAL_BYTES) : NULL;
 	return lane->gsignal != NULL;
@@ -106,6 +120,9 @@ static void lane_release(struct rh_stack_lane *lane)
 	rh_cache_flush(lane, lane);
 	rh_pages_lane_close(lane);
 	rh_stack_counters_add(&stacks->retired, &lane->n);
+	rh_stack_sizes_add(&stacks->retired_sizes, &lane->sizes);
+	if (stacks->ender == lane)
+		stacks->ender = NULL;
 	stacks->retired_in_use += lane->d_in_use;
 	rh_unmap(lane, sizeof(*lane));
 }
@@ -343,4 +360,5 @@ const struct rh_stack_backend rh_stack_backend_pools = {
 	.verify = pools_verify,
 	.stats = rh_pools_stats,
 	.locks = rh_pools_locks,
+	.lane_flush = rh_world_flush,
 };

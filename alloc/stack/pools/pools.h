@@ -55,12 +55,20 @@ enum {
 	GFREE_BATCH = 32,
 	TASK_CHUNK_BYTES = 65536,
 	SPAN_BATCH = 64,
+	STACK_SIZES_TOLD = 20,		/* 2 KiB to 1 GiB */
 };
 
 struct pool_knobs {
 	int profile;			/* index into rh_pool_profiles */
 	uint64_t max;			/* of one stack */
 	bool shrink;
+	int flush;			/* enum pool_flush */
+	bool reuse, threads;
+};
+
+enum pool_flush {
+	POOL_FLUSH_CYCLE,		/* the end of a cycle empties every lane's caches */
+	POOL_FLUSH_LANE,		/* each lane's when it is told to */
 };
 
 struct stack_span {
@@ -141,6 +149,9 @@ struct stack_counters {
 #define stack_likely(x) __builtin_expect(!!(x), 1)
 #define stack_unlikely(x) __builtin_expect(!!(x), 0)
 
+/* Stacks by log2 of their size; the last takes what is larger. */
+struct stack_sizes { uint64_t made[STACK_SIZES_TOLD], freed[STACK_SIZES_TOLD]; };
+
 struct stack_cache {
 	struct free_stack *head;
 	uint32_t bytes;
@@ -156,6 +167,7 @@ struct rh_stack_lane {
 					 * ROOM_STOPPED while lanes may not work: then no stack
 					 * matches and spawn and exit leave their fast path */
 	struct stack_counters n;
+	struct stack_sizes sizes;
 	struct stack_cache cache[STACK_ORDERS];
 	struct rh_lane *heap_lane;
 	struct task_chunk *chunk;	/* new tasks are cut from it */
@@ -193,13 +205,18 @@ struct rh_stacks {
 	struct rh_heap *heap;
 	uint64_t max_bytes;
 	bool shrink_on;
+	bool reuse;			/* ended tasks keep their stack for new ones */
+	bool threads;			/* a lane has stacks of its own */
+	bool flush_by_lane;
 	_Atomic uint32_t gc_on;		/* between mark start and the end of a cycle */
 
 	struct rh_lock world;		/* one cycle at a time; the list of lanes */
 	struct rh_stack_lane *lanes;
 	uint32_t cycles_open;
 	uint64_t cycles, scanned_bytes, scanned_stacks;
+	struct rh_stack_lane *ender;	/* ended a cycle; its flush frees what nobody uses */
 	struct stack_counters retired;	/* of closed lanes */
+	struct stack_sizes retired_sizes;
 	int64_t retired_in_use;
 
 	struct rh_lock gfree_lock;
@@ -251,6 +268,7 @@ void rh_world_init(struct rh_stacks *stacks);
 uint32_t rh_world_room(const struct rh_stacks *stacks);
 void rh_world_gc_begin(struct rh_stack_lane *lane);
 void rh_world_gc_end(struct rh_stack_lane *lane);
+void rh_world_flush(struct rh_stack_lane *lane);
 
 #define ROOM_STOPPED UINT32_MAX
 
@@ -334,6 +352,7 @@ static inline size_t task_stack_bytes(const struct rh_stacks *stacks, const stru
 
 /* stats.c */
 void rh_stack_counters_add(struct stack_counters *sum, const struct stack_counters *n);
+void rh_stack_sizes_add(struct stack_sizes *sum, const struct stack_sizes *sizes);
 void rh_pools_stats(struct rh_stacks *stacks, rh_stat_fn *emit, void *ctx);
 void rh_pools_locks(struct rh_stacks *stacks, rh_lock_fn *emit, void *ctx);
 

@@ -13,14 +13,27 @@ static inline unsigned order_of(size_t bytes)
 	return 63u - (unsigned)__builtin_clzll(bytes) - STACK_LEAST_LOG2;
 }
 
+static unsigned size_told(size_t bytes)
+{
+	unsigned order = order_of(bytes);
+
+	return order < STACK_SIZES_TOLD ? order : STACK_SIZES_TOLD - 1;
+}
+
 struct free_stack *rh_stack_alloc(struct rh_stack_lane *lane, size_t bytes)
 {
-	return is_small(lane->stacks, bytes) ? rh_cache_alloc(lane, order_of(bytes)) :
-					       rh_large_stack_alloc(lane, bytes);
+	struct free_stack *stack = is_small(lane->stacks, bytes) ?
+				   rh_cache_alloc(lane, order_of(bytes)) :
+				   rh_large_stack_alloc(lane, bytes);
+
+	if (stack)
+		stack_add(&lane->sizes.made[size_told(bytes)], 1);
+	return stack;
 }
 
 void rh_stack_free(struct rh_stack_lane *lane, struct free_stack *stack, size_t bytes)
 {
+	stack_add(&lane->sizes.freed[size_told(bytes)], 1);
 	if (is_small(lane->stacks, bytes))
 		rh_cache_free(lane, order_of(bytes), stack);
 	else

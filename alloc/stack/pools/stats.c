@@ -4,6 +4,7 @@
  */
 #include "alloc/stack/pools/pools.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void rh_stack_counters_add(struct stack_counters *sum, const struct stack_counters *n)
@@ -13,17 +14,43 @@ void rh_stack_counters_add(struct stack_counters *sum, const struct stack_counte
 #undef X
 }
 
+void rh_stack_sizes_add(struct stack_sizes *sum, const struct stack_sizes *sizes)
+{
+	for (unsigned i = 0; i < STACK_SIZES_TOLD; i++) {
+		sum->made[i] += stack_load(&sizes->made[i]);
+		sum->freed[i] += stack_load(&sizes->freed[i]);
+	}
+}
+
+/* Stacks of 2 KiB << order that left and came back to the caches and pools. */
+static void emit_sizes(const struct stack_sizes *sizes, rh_stat_fn *emit, void *ctx)
+{
+	char name[32];
+
+	for (unsigned i = 0; i < STACK_SIZES_TOLD; i++) {
+		if (!sizes->made[i])
+			continue;
+		snprintf(name, sizeof(name), "pools.order%u.allocs", i);
+		emit(ctx, name, "count", sizes->made[i]);
+		snprintf(name, sizeof(name), "pools.order%u.frees", i);
+		emit(ctx, name, "count", sizes->freed[i]);
+	}
+}
+
 void rh_pools_stats(struct rh_stacks *stacks, rh_stat_fn *emit, void *ctx)
 {
 	struct stack_counters sum;
+	struct stack_sizes sizes;
 	uint64_t in_use, exits;
 
 	rh_lock(&stacks->world);
 	sum = stacks->retired;
+	sizes = stacks->retired_sizes;
 	in_use = (uint64_t)stacks->retired_in_use;
 	exits = 0;
 	for (struct rh_stack_lane *lane = stacks->lanes; lane; lane = lane->next) {
 		rh_stack_counters_add(&sum, &lane->n);
+		rh_stack_sizes_add(&sizes, &lane->sizes);
 		in_use += (uint64_t)stack_load(&lane->d_in_use);
 		exits += (uint64_t)(GFREE_KEEP - lane->gfree_room);
 	}
@@ -40,6 +67,7 @@ void rh_pools_stats(struct rh_stacks *stacks, rh_stat_fn *emit, void *ctx)
 #define X(field, name, unit) emit(ctx, "pools." name, unit, sum.field);
 	STACK_COUNTERS(X)
 #undef X
+	emit_sizes(&sizes, emit, ctx);
 	emit(ctx, "pools.pages.free", "bytes", stacks->pages.free_bytes);
 	emit(ctx, "pools.pages.released", "bytes", stacks->pages.released_bytes);
 	rh_unlock(&stacks->world);

@@ -186,7 +186,8 @@ struct task *rh_task_take(struct rh_stack_lane *lane, size_t bytes, bool exact)
 void rh_task_put(struct rh_stack_lane *lane, struct task *task)
 {
 	task->frames.tag = TASK_DEAD;
-	if (task_stack_bytes(lane->stacks, task) != lane->stacks->start_bytes)
+	if (task_stack_bytes(lane->stacks, task) != lane->stacks->start_bytes ||
+	    !lane->stacks->reuse)
 		drop_stack(lane, task);
 	put_back(lane, task);
 	if (lane->gfree_room < 0)

@@ -9,6 +9,9 @@
  *   end	stop; the size of new stacks follows what was scanned (1.19 and later); the
  *		lanes' caches go to the pools; phase off; start; what nobody uses is freed
  *
+ * With flush=lane the end of a cycle stops at "phase off": Go's Ps give their caches back
+ * when each of them runs next, and a trace that knows when says so (rh_world_flush).
+ *
  * A lane that wants to work says so with a plain store and looks whether the world is
  * being stopped. The order of the two is kept by the one who stops: membarrier(2) makes
  * every running thread of the process pass a full fence. Where the kernel has none,
@@ -39,7 +42,7 @@ void rh_world_init(struct rh_stacks *stacks)
 
 uint32_t rh_world_room(const struct rh_stacks *stacks)
 {
-	return atomic_load(&stacks->stopping) & WORLD_FENCED ? ROOM_STOPPED :
+	return atomic_load(&stacks->stopping) & WORLD_FENCED || !stacks->reuse ? ROOM_STOPPED :
 	       stacks->start_bytes - stacks->guard_bytes;
 }
 
@@ -128,6 +131,18 @@ static void adapt(struct rh_stacks *stacks)
 	stacks->start_bytes = (uint32_t)bytes;
 }
 
+static void flush_all(struct rh_stack_lane *lane)
+{
+	for (struct rh_stack_lane *other = lane->stacks->lanes; other; other = other->next)
+		rh_cache_flush(lane, other);
+}
+
+static void trim(struct rh_stack_lane *lane)
+{
+	rh_pools_trim(lane);
+	rh_large_stacks_trim(lane);
+}
+
 /* A trace may be cut out of the middle of a cycle: an end without a beginning is fine. */
 void rh_world_gc_end(struct rh_stack_lane *lane)
 {
@@ -139,16 +154,31 @@ void rh_world_gc_end(struct rh_stack_lane *lane)
 	stacks->cycles++;
 	stacks->cycles_open -= stacks->cycles_open > 0;
 	last = stacks->cycles_open == 0;
-	if (stacks->profile->adaptive)
+	if (stacks->profile->adaptive && stacks->reuse)
 		adapt(stacks);
-	for (struct rh_stack_lane *other = stacks->lanes; other; other = other->next)
-		rh_cache_flush(lane, other);
+	if (stacks->flush_by_lane)
+		stacks->ender = lane;
+	else
+		flush_all(lane);
 	if (last)
 		atomic_store_explicit(&stacks->gc_on, 0, memory_order_relaxed);
 	start(stacks);
-	if (last) {
-		rh_pools_trim(lane);
-		rh_large_stacks_trim(lane);
+	if (last && !stacks->flush_by_lane)
+		trim(lane);
+	rh_unlock(&stacks->world);
+}
+
+/* The lane's caches go back, each after a cycle in its own time. The lane that ended the
+ * cycle then frees what nobody uses. */
+void rh_world_flush(struct rh_stack_lane *lane)
+{
+	struct rh_stacks *stacks = lane->stacks;
+
+	rh_lock(&stacks->world);
+	rh_cache_flush(lane, lane);
+	if (stacks->ender == lane) {
+		stacks->ender = NULL;
+		trim(lane);
 	}
 	rh_unlock(&stacks->world);
 }
