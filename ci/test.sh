@@ -3,11 +3,12 @@
 #
 # A unit test program is a cmocka group that speaks TAP; an end-to-end test is a script of
 # ci/e2e that speaks TAP too (lines `ok N - what`) and exits 0, 77 (skipped, its last line
-# says why) or anything else. One short line for each, the whole output of those that
-# failed, and at the end exactly `N passed, N failed, N skipped`. Exit 1 when one failed.
+# says why) or anything else. One short line for each, below it what was skipped and why, or
+# the end of the output of those that failed and where all of it is; and at the end exactly
+# `N passed, N failed, N skipped`. Exit 1 when one failed.
 #
-# A program fails also when it dies, hangs past the limit or runs fewer tests than it
-# announced. TIMEOUT= seconds for one program (120), JOBS= programs at once (2).
+# A program fails also when it dies, hangs past the limit, runs fewer tests than it announced
+# or skips one without a reason. TIMEOUT= seconds for one program (120), JOBS= programs at once (2).
 set -u
 cd "$(dirname "$0")/.." || exit 2
 build=${1:?usage: ci/test.sh BUILD_DIR [unit|e2e]}
@@ -40,6 +41,23 @@ run_one() {
 	judge "$name" "$log" $(((end - start) / 10000000))
 }
 
+# Of a log: a line `test: why` for each that was skipped. A reason stands behind `# SKIP` in the
+# test's line, or in a line `# SKIP why` before it, where cmocka's own line has no room.
+reasons() {
+	awk '
+		/^# SKIP / { why = substr($0, 8) }
+		/^(not )?ok / {
+			if (match($0, /# (SKIP|skip) */)) {
+				said = substr($0, RSTART + RLENGTH)
+				name = substr($0, 1, RSTART - 1)
+				sub(/^(not )?ok [0-9]* *(- )?/, "", name)
+				sub(/ *$/, "", name)
+				print name ": " (said != "" ? said : why)
+			}
+			why = ""
+		}' "$1"
+}
+
 # count PATTERN FILE
 count() {
 	grep -c -E "$1" "$2"
@@ -66,6 +84,10 @@ judge() {
 	elif [ "$rc" = 0 ] && [ "$plan" -gt $((passed + failed + skipped)) ]; then
 		why="announced $plan tests, ran $((passed + failed + skipped))" rc=1
 	fi
+	reasons "$log.log" >"$log.skips"
+	if [ "$rc$why" = 77 ] || grep -q ': $' "$log.skips"; then
+		why="${why:+$why; }skipped without a reason" failed=$((failed + 1))
+	fi
 	if [ "$rc" != 0 ] && [ "$rc" != 77 ] && [ "$failed" = 0 ]; then
 		failed=1
 	fi
@@ -73,14 +95,19 @@ judge() {
 	local verdict=ok
 	[ "$rc" != 77 ] || verdict=skip
 	[ "$failed" = 0 ] || verdict=FAIL
-	printf '%-5s %-44s %4d tests %4d.%02d s  %s\n' $verdict "$name" $((passed + failed)) \
-		$((centis / 100)) $((centis % 100)) "$why"
-	if [ $verdict = FAIL ]; then
-		tail -n 60 "$log.log" | sed 's/^/      | /'
-	fi
+	# written at once: another program may end at the same time
+	printf '%s\n' "$(
+		printf '%-5s %-44s %4d tests %4d.%02d s  %s\n' $verdict "$name" \
+			$((passed + failed)) $((centis / 100)) $((centis % 100)) "$why"
+		sed 's/^/      skipped: /' "$log.skips"
+		[ $verdict != FAIL ] || {
+			tail -n 60 "$log.log" | sed 's/^/      | /'
+			echo "      the whole of it: $log.log"
+		}
+	)"
 }
 
-export -f run_one judge count
+export -f run_one judge reasons count
 # shellcheck disable=SC2016  # expanded by the inner shell
 list_tests | xargs -r -P "${JOBS:-2}" -I{} bash -c 'run_one "$1" "$2"' test.sh {} "$logs"
 cat /dev/null "$logs"/*.sum 2>/dev/null | awk '

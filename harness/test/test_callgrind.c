@@ -7,11 +7,16 @@
 
 static void need_valgrind(void)
 {
+	char path[4096];
+
 #ifdef RH_SANITIZE
+	print_message("# SKIP valgrind cannot run a sanitized build\n");
 	skip();
 #endif
-	if (access("/usr/bin/valgrind", X_OK) < 0)
+	if (!rh_in_path("valgrind", path, sizeof(path))) {
+		print_message("# SKIP valgrind is not installed\n");
 		skip();
+	}
 }
 
 static void count_run(const char *backends, struct rh_run_config *config, struct rh_result *result)

@@ -233,8 +233,8 @@ static void android(const char *name, double waits_max)
 	char path[512];
 
 	if (!shared(path, sizeof(path), name)) {
-		print_message("%s.zip is not here: REHEAP_SHARED names the folder with data/\n",
-			      name);
+		print_message("# SKIP %s.zip is not here: REHEAP_SHARED names the folder with "
+			      "data/\n", name);
 		skip();
 	}
 	importer = rh_importer_of("android", &err);

@@ -117,8 +117,10 @@ static void runs_repeat_exactly(void **state)
 	struct rh_err err = { 0 };
 
 	(void)state;
-	if (!import_shared("mini1.26.1", NULL))
+	if (!import_shared("mini1.26.1", NULL)) {
+		print_message("# SKIP mini1.26.1 is not here\n");
 		skip();
+	}
 	a = rh_fidelity_run(imported, &opts, &err);
 	b = rh_fidelity_run(imported, &opts, &err);
 	assert_non_null(a);
@@ -146,8 +148,10 @@ static void others_are_refused(void **state)
 	assert_non_null(strstr(err.text, "reheap import go"));
 	assert_null(rh_fidelity_run("/nonexistent.rht", &opts, &err));
 	assert_int_equal(err.code, RH_NO_INPUT);
-	if (!import_shared("mini1.26.1", "lanes=goroutine"))
+	if (!import_shared("mini1.26.1", "lanes=goroutine")) {
+		print_message("# SKIP mini1.26.1 is not here\n");
 		skip();
+	}
 	assert_null(rh_fidelity_run(imported, &opts, &err));
 	assert_non_null(strstr(err.text, "lanes"));
 }

@@ -64,7 +64,8 @@ static void the_null_run_shows_nothing(void **state)
 
 	(void)state;
 #ifdef RH_SANITIZE
-	skip();		/* shadow memory is in every figure */
+	print_message("# SKIP shadow memory is in every figure\n");
+	skip();
 #endif
 	make_mixed(2, 500);
 	run(&config, &result);
@@ -91,7 +92,8 @@ static void recorded_residency_is_touched(void **state)
 
 	(void)state;
 #ifdef RH_SANITIZE
-	skip();		/* shadow memory is anonymous, too */
+	print_message("# SKIP shadow memory is anonymous, too\n");
+	skip();
 #endif
 	make_open(&m, RH_COL_ARG);
 	for (unsigned i = 0; i < BLOCKS; i++)

@@ -42,7 +42,8 @@ static void memory_is_the_heaps(void **state)
 
 	(void)state;
 #ifdef RH_SANITIZE
-	skip();		/* shadow memory is anonymous, too */
+	print_message("# SKIP shadow memory is anonymous, too\n");
+	skip();
 #endif
 	make_open(&mk, 0);
 	for (int i = 0; i < 1000; i++)

@@ -139,7 +139,7 @@ static inline const char *ik_shared(const char *name)
 	snprintf(path, sizeof(path), "%s/data/%s", root ? root : "../shared", name);
 	if (access(path, R_OK) == 0)
 		return path;
-	print_message("# %s is not there: set REHEAP_SHARED to the folder with data/\n", path);
+	print_message("# SKIP %s is not there: set REHEAP_SHARED to the folder with data/\n", path);
 	return NULL;
 }
 

@@ -440,7 +440,7 @@ static void test_fleetbench(void **state)
 		snprintf(words, sizeof(words), "%s/data/fleetbench/TCMALLOC_%d.csv",
 			 root ? root : "../shared", i);
 		if (access(words, R_OK) != 0) {
-			print_message("# %s is not there: set REHEAP_SHARED\n", words);
+			print_message("# SKIP %s is not there: set REHEAP_SHARED\n", words);
 			skip();
 		}
 		snprintf(words, sizeof(words),

@@ -396,12 +396,12 @@ static void run_tool(const char *tool, const char *line, const char *output)
 	assert_true(bytes > 0);
 	self[bytes] = '\0';
 #ifdef RH_SANITIZE
-	print_message("# a program built with -fsanitize is no victim for %s\n", tool);
+	print_message("# SKIP a program built with -fsanitize is no victim for %s\n", tool);
 	skip();
 #endif
 	snprintf(command, sizeof(command), "command -v %s >/dev/null 2>&1", tool);
 	if (system(command) != 0) {
-		print_message("# %s is not installed\n", tool);
+		print_message("# SKIP %s is not installed\n", tool);
 		skip();
 	}
 	snprintf(command, sizeof(command), "V='%s' O='%s'; %s", self, output, line);
@@ -444,7 +444,7 @@ static void test_real_mtrace(void **state)
 	run_tool("env", "LD_PRELOAD=libc_malloc_debug.so.0 MALLOC_TRACE=$O $V victim 2>/dev/null",
 		 output);
 	if (access(output, R_OK) != 0) {
-		print_message("# this C library has no mtrace\n");
+		print_message("# SKIP this C library has no mtrace\n");
 		skip();
 	}
 	ik_import_as("mtrace", output, RH_FORM_BINARY, NULL);

@@ -16,6 +16,7 @@ static long countdown, blocks;
 
 static void skip_if_replaced(void)
 {
+	print_message("# SKIP the sanitizer has replaced malloc\n");
 	skip();
 }
 #else

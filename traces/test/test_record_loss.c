@@ -81,8 +81,10 @@ static void a_thousand_threads(void **state)
 	struct counts counts;
 
 	(void)state;
-	if (record_helper(NULL, "storm", "1000", "20", NULL) == 77)
+	if (record_helper(NULL, "storm", "1000", "20", NULL) == 77) {
+		print_message("# SKIP a thousand threads cannot be had here\n");
 		skip();
+	}
 	count_trace(out_path, &counts);
 	assert_int_equal(counts.born[0], 20000);
 	assert_int_equal(counts.died[0], 20000);
