@@ -25,7 +25,7 @@
 
 #include "traces/map.h"
 
-enum { WINDOW = 256, WINDOW_AGE = 1024, COUNTS_MAX = 64, KEY_BYTES = 48 };
+enum { WINDOW = 256, WINDOW_AGE = 1024, COUNTS_MAX = 64, KEY_BYTES = 48, BATCH = 128 };
 
 enum what { ALLOC, FREE, RESIZE, OTHER };
 
@@ -48,6 +48,11 @@ struct rh_build {
 	struct rh_map objects;		/* address -> object id */
 	struct rh_map lanes;		/* thread -> lane */
 	uint64_t births;
+	struct rh_event batch[BATCH];	/* go out together: rh_trace_put looks ahead */
+	size_t batched, batch_full;
+	uint64_t lane_thread;		/* the thread asked for last, and its lane */
+	uint32_t lane_last;
+	bool lane_known;
 	uint32_t lane_count;
 	uint64_t time_ns;
 	uint32_t task, site;
@@ -72,6 +77,7 @@ int rh_build_open(struct rh_build **result, struct rh_trace_out *out, struct rh_
 	if (!build)
 		return rh_fail(err, RH_OS, "memory for building a trace ran out");
 	build->out = out;
+	build->batch_full = 1;
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
 	return 0;
 }
@@ -140,7 +146,21 @@ static bool more_lanes(struct rh_build *build)
 	return true;
 }
 
-int rh_build_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, struct rh_err *err)
+static int send(struct rh_build *build, struct rh_err *err)
+{
+	size_t count = build->batched;
+
+	build->batched = 0;
+	return rh_trace_put(build->out, build->batch, count, err);
+}
+
+static inline int put(struct rh_build *build, const struct rh_event *event, struct rh_err *err)
+{
+	build->batch[build->batched++] = *event;
+	return build->batched >= build->batch_full ? send(build, err) : 0;
+}
+
+static int find_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, struct rh_err *err)
 {
 	uint64_t known = rh_map_get(&build->lanes, thread);
 	struct rh_event start;
@@ -157,7 +177,19 @@ int rh_build_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, struc
 	start = stamped(build, RH_EV_LANE_START, *lane);
 	start.site = RH_SITE_NONE;
 	start.arg = thread;
-	return rh_trace_put(build->out, &start, 1, err);
+	return put(build, &start, err);
+}
+
+int rh_build_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, struct rh_err *err)
+{
+	if (!build->lane_known || build->lane_thread != thread) {
+		if (find_lane(build, thread, &build->lane_last, err) < 0)
+			return -1;
+		build->lane_thread = thread;
+		build->lane_known = true;
+	}
+	*lane = build->lane_last;
+	return 0;
 }
 
 /* ---- what goes out ---- */
@@ -182,15 +214,16 @@ static int free_first(struct rh_build *build, const struct call *call, struct rh
 	event.arg = RH_NONE;
 	event.site = RH_SITE_NONE;
 	rh_build_count(build, "repair.alloc_live", 1);
-	return rh_trace_put(build->out, &event, 1, err);
+	return put(build, &event, err);
 }
 
-static int emit(struct rh_build *build, const struct call *call, struct rh_err *err)
+static int emit(struct rh_build *build, const struct call *call, bool is_blocked,
+		struct rh_err *err)
 {
 	struct rh_event event = call->event;
 	uint64_t dies;
 
-	if (blocked(build, call) && free_first(build, call, err) < 0)
+	if (is_blocked && free_first(build, call, err) < 0)
 		return -1;
 	dies = call->dies ? rh_map_remove(&build->objects, call->dies) : RH_MAP_NONE;
 	if (call->what == FREE) {
@@ -211,7 +244,7 @@ static int emit(struct rh_build *build, const struct call *call, struct rh_err *
 		if (!rh_map_put(&build->objects, call->born, event.id))
 			return no_memory(err);
 	}
-	return rh_trace_put(build->out, &event, 1, err);
+	return put(build, &event, err);
 }
 
 /* ---- the window ---- */
@@ -219,7 +252,7 @@ static int emit(struct rh_build *build, const struct call *call, struct rh_err *
 /* Whether a call before `index` in the window bears what this one ends. */
 static bool born_before(const struct rh_build *build, const struct call *call, size_t index)
 {
-	if (!call->dies || lives(build, call->dies))
+	if (!index || !call->dies || lives(build, call->dies))
 		return false;
 	for (size_t i = 0; i < index; i++)
 		if (build->window[i].born == call->dies)
@@ -230,14 +263,15 @@ static bool born_before(const struct rh_build *build, const struct call *call, s
 static int leave(struct rh_build *build, size_t index, struct rh_err *err)
 {
 	struct call call = build->window[index];
+	bool is_blocked = blocked(build, &call);
 
 	build->waiting--;
 	build->lane_state[call.event.lane].waiting--;
 	memmove(&build->window[index], &build->window[index + 1],
 		(build->waiting - index) * sizeof(call));
-	if (call.waited && !blocked(build, &call))
+	if (call.waited && !is_blocked)
 		rh_build_count(build, "repair.inversion", 1);
-	return emit(build, &call, err);
+	return emit(build, &call, is_blocked, err);
 }
 
 /* One pass lets out, in order, whatever may go; *freed says that an address became free
@@ -305,7 +339,7 @@ static int take(struct rh_build *build, struct call *call, struct rh_err *err)
 	    !born_before(build, call, build->waiting)) {
 		bool drains = wanted(build, call);
 
-		if (emit(build, call, err) < 0)
+		if (emit(build, call, false, err) < 0)
 			return -1;
 		return drains ? drain(build, err) : 0;
 	}
@@ -316,6 +350,16 @@ static int take(struct rh_build *build, struct call *call, struct rh_err *err)
 }
 
 /* ---- calls ---- */
+
+void rh_build_batches(struct rh_build *build)
+{
+	build->batch_full = BATCH;
+}
+
+void rh_build_soon(const struct rh_build *build, uint64_t address)
+{
+	__builtin_prefetch(rh_map_place(&build->objects, address));
+}
 
 int rh_build_alloc(struct rh_build *build, uint64_t thread, uint64_t address, uint64_t size,
 		   unsigned align_log2, unsigned flags, struct rh_err *err)
@@ -394,6 +438,7 @@ int rh_build_thread_end(struct rh_build *build, uint64_t thread, struct rh_err *
 	if (rh_build_lane(build, thread, &lane, err) < 0)
 		return -1;
 	rh_map_remove(&build->lanes, thread);
+	build->lane_known = false;
 	call.event = stamped(build, RH_EV_LANE_STOP, lane);
 	return take(build, &call, err);
 }
@@ -403,6 +448,8 @@ int rh_build_finish(struct rh_build *build, struct rh_err *err)
 	while (build->waiting)
 		if (leave(build, 0, err) < 0 || drain(build, err) < 0)
 			return -1;
+	if (send(build, err) < 0)
+		return -1;
 	for (size_t i = 0; i < build->count_count; i++)
 		if (rh_trace_add_count(build->out, build->counts[i].key, build->counts[i].value,
 				       err) < 0)

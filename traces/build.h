@@ -31,6 +31,15 @@ int rh_build_open(struct rh_build **build, struct rh_trace_out *out, struct rh_e
 /* Stamp of the calls that follow; RH_NONE / RH_TASK_NONE / RH_SITE_NONE when unknown. */
 void rh_build_stamp(struct rh_build *build, uint64_t time_ns, uint32_t task, uint32_t site);
 
+/* From now on events go out in batches, which is half as fast again when millions of objects
+ * live. What the writer refuses is then told up to 128 calls late, so this is not for
+ * importers that name the line, and site names overtake events. */
+void rh_build_batches(struct rh_build *build);
+
+/* A call with this address will come, in a dozen calls or so: the look-up of it, a cache
+ * miss when millions of objects live, begins now. */
+void rh_build_soon(const struct rh_build *build, uint64_t address);
+
 /* `thread` is any 64-bit name of the thread in the source; lanes are made as threads
  * appear. A thread name seen again after thread_end is a new lane. */
 int rh_build_alloc(struct rh_build *build, uint64_t thread, uint64_t address, uint64_t size,

@@ -1,73 +1,150 @@
 /*
  * live.c - see live.h for the shape.
  *
- * Invariants: a bit is set exactly for a living object; chunk[c] and group[g] are the
- * population counts of their ranges; ids rise with positions; positions from top on
- * have no bits set.
+ * Invariants: a bit is set exactly for a living object; counts[k][i] is the number of
+ * bits set in the i-th stretch of LEAF_BITS * FAN^k positions; ids rise with positions;
+ * positions from top on have no bits set.
+ *
+ * Costs, by design. A rank reads at most 8 words and one line of counts per level (four
+ * levels for 2 * 10^6 living). An id below first_new is looked up through starts[], which
+ * cuts the ids into stretches of about two living; the items found there are the ones
+ * needed next, so a death costs two cache misses, and rh_live_soon() takes them ahead.
  */
 #include "traces/live.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "traces/large.h"
+
 enum {
 	WORD_BITS = 64,
-	CHUNK_WORDS = 64,		/* 4096 positions: the count fits 16 bits */
-	GROUP_CHUNKS = 64,		/* 262144 positions */
-	CHUNK_BITS = WORD_BITS * CHUNK_WORDS,
-	GROUP_BITS = CHUNK_BITS * GROUP_CHUNKS,
-	CAPACITY_FIRST = CHUNK_BITS,	/* small: its bitmap stays in the L1 cache */
+	LEAF_WORDS = 8,			/* one cache line */
+	LEAF_BITS = WORD_BITS * LEAF_WORDS,
+	FAN_LOG2 = 4,			/* 16 counts: one cache line */
+	FAN = 1 << FAN_LOG2,
+	LEVELS_MAX = 6,
+	STRETCH_LIVING = 2,		/* living per entry of starts[], on average */
+	CAPACITY_FIRST = 4096,		/* small: its bitmap stays in the L1 cache */
+};
+#define CAPACITY_MAX (1ull << 32)	/* starts[] are 32 bits; LEVELS_MAX would reach 2^33 */
+
+/* One generation: what is laid out anew when the bitmap is full. */
+struct table {
+	uint64_t capacity;		/* positions, a multiple of LEAF_BITS */
+	size_t item_bytes;
+	unsigned levels;
+	uint64_t *words;
+	uint32_t *counts[LEVELS_MAX];
+	char *items;			/* id, then the payload */
+	uint32_t *starts;		/* room for capacity / STRETCH_LIVING + 2 */
 };
 
 struct rh_live {
-	uint64_t *words;
-	uint16_t *chunks;
-	uint32_t *groups;
-	uint64_t *old_ids;
-	unsigned char *payload;
-	size_t payload_bytes;
+	struct table at;
 	uint64_t old_count, first_new;
-	uint64_t top, capacity;
+	unsigned shift;			/* starts[id >> shift] = first position from there on */
+	uint64_t top;
 	uint64_t count, births;
+	bool has_popcnt;
 };
 
-static bool grow(void **array, size_t count_old, size_t count, size_t item_bytes)
-{
-	void *p;
+/* ---- tables ---- */
 
-	if (item_bytes == 0)
-		return true;
-	p = count > SIZE_MAX / item_bytes ? NULL : realloc(*array, count * item_bytes);
-	if (!p)
-		return false;
-	memset((char *)p + count_old * item_bytes, 0, (count - count_old) * item_bytes);
-	*array = p;
-	return true;
+static size_t counts_bytes(const struct table *table, unsigned level)
+{
+	uint64_t span = (uint64_t)LEAF_BITS << (FAN_LOG2 * level);
+	uint64_t count = (table->capacity + span - 1) / span;
+
+	return (size_t)((count + FAN - 1) / FAN * FAN) * sizeof(uint32_t);
 }
 
-static bool set_capacity(struct rh_live *live, uint64_t capacity)
+static size_t words_bytes(const struct table *table)
 {
-	uint64_t old = live->capacity;
-	uint64_t groups_old = (old + GROUP_BITS - 1) / GROUP_BITS;
-	uint64_t groups = (capacity + GROUP_BITS - 1) / GROUP_BITS;
-	void *words = live->words, *chunks = live->chunks, *group = live->groups;
-	void *ids = live->old_ids, *payload = live->payload;
-	bool ok = grow(&words, old / WORD_BITS, capacity / WORD_BITS, sizeof(uint64_t)) &&
-		  grow(&chunks, old / CHUNK_BITS, capacity / CHUNK_BITS, sizeof(uint16_t)) &&
-		  grow(&group, groups_old, groups, sizeof(uint32_t)) &&
-		  grow(&ids, old, capacity, sizeof(uint64_t)) &&
-		  grow(&payload, old, capacity, live->payload_bytes);
+	return (size_t)(table->capacity / WORD_BITS) * sizeof(uint64_t);
+}
 
-	/* What moved has moved, also when a later one failed: the old size still holds. */
-	live->words = words;
-	live->chunks = chunks;
-	live->groups = group;
-	live->old_ids = ids;
-	live->payload = payload;
-	if (ok)
-		live->capacity = capacity;
+static size_t items_bytes(const struct table *table)
+{
+	return (size_t)table->capacity * table->item_bytes;
+}
+
+static size_t starts_bytes(const struct table *table)
+{
+	return (size_t)(table->capacity / STRETCH_LIVING + 2) * sizeof(uint32_t);
+}
+
+static void table_close(struct table *table)
+{
+	for (unsigned level = 0; level < table->levels; level++)
+		rh_large_free(table->counts[level], counts_bytes(table, level));
+	rh_large_free(table->words, words_bytes(table));
+	rh_large_free(table->items, items_bytes(table));
+	rh_large_free(table->starts, starts_bytes(table));
+	memset(table, 0, sizeof(*table));
+}
+
+static bool table_open(struct table *table, uint64_t capacity, size_t item_bytes)
+{
+	bool ok;
+
+	*table = (struct table){ .capacity = capacity, .item_bytes = item_bytes, .levels = 1 };
+	if (capacity > CAPACITY_MAX || capacity > SIZE_MAX / item_bytes)
+		return false;
+	while (counts_bytes(table, table->levels - 1) > FAN * sizeof(uint32_t))
+		table->levels++;
+	table->words = rh_large(words_bytes(table));
+	table->items = rh_large(items_bytes(table));
+	table->starts = rh_large(starts_bytes(table));
+	ok = table->words && table->items && table->starts;
+	for (unsigned level = 0; level < table->levels; level++) {
+		table->counts[level] = rh_large(counts_bytes(table, level));
+		ok = ok && table->counts[level];
+	}
+	if (!ok)
+		table_close(table);
 	return ok;
 }
+
+static inline char *item_at(const struct table *table, uint64_t position)
+{
+	return table->items + position * table->item_bytes;
+}
+
+static inline uint64_t id_at(const struct table *table, uint64_t position)
+{
+	return *(const uint64_t *)item_at(table, position);
+}
+
+static inline void count_by(struct table *table, uint64_t position, uint32_t by)
+{
+	uint64_t i = position / LEAF_BITS;
+
+	for (unsigned level = 0; level < table->levels; level++, i >>= FAN_LOG2)
+		table->counts[level][i] += by;
+}
+
+/* Sets the bits of positions 0 .. count-1 and of no others. */
+static void fill_bits(struct table *table, uint64_t count)
+{
+	uint64_t whole = count / WORD_BITS;
+
+	memset(table->words, 0, words_bytes(table));
+	memset(table->words, 0xff, whole * sizeof(uint64_t));
+	if (count % WORD_BITS)
+		table->words[whole] = (1ull << (count % WORD_BITS)) - 1;
+	for (unsigned level = 0; level < table->levels; level++) {
+		uint64_t span = (uint64_t)LEAF_BITS << (FAN_LOG2 * level);
+		uint64_t i = 0;
+
+		memset(table->counts[level], 0, counts_bytes(table, level));
+		for (uint64_t at = 0; at < count; at += span)
+			table->counts[level][i++] =
+				(uint32_t)(count - at < span ? count - at : span);
+	}
+}
+
+/* ---- life ---- */
 
 struct rh_live *rh_live_open(size_t payload_bytes)
 {
@@ -75,11 +152,14 @@ struct rh_live *rh_live_open(size_t payload_bytes)
 
 	if (!live)
 		return NULL;
-	live->payload_bytes = payload_bytes;
-	if (!set_capacity(live, CAPACITY_FIRST)) {
-		rh_live_close(live);
+	if (!table_open(&live->at, CAPACITY_FIRST,
+			sizeof(uint64_t) + (payload_bytes + 7) / 8 * 8)) {
+		free(live);
 		return NULL;
 	}
+#if defined(__x86_64__)
+	live->has_popcnt = __builtin_cpu_supports("popcnt");
+#endif
 	return live;
 }
 
@@ -87,11 +167,7 @@ void rh_live_close(struct rh_live *live)
 {
 	if (!live)
 		return;
-	free(live->words);
-	free(live->chunks);
-	free(live->groups);
-	free(live->old_ids);
-	free(live->payload);
+	table_close(&live->at);
 	free(live);
 }
 
@@ -105,120 +181,187 @@ uint64_t rh_live_births(const struct rh_live *live)
 	return live->births;
 }
 
-static uint64_t id_at(const struct rh_live *live, uint64_t position)
+/* Moves the living to the positions 0..count-1 of `to`, which may be where they are. */
+static void move_living(const struct rh_live *live, struct table *to)
 {
-	return position < live->old_count ? live->old_ids[position] :
-					    live->first_new + (position - live->old_count);
-}
-
-static void set_bit(struct rh_live *live, uint64_t position)
-{
-	live->words[position / WORD_BITS] |= 1ull << (position % WORD_BITS);
-	live->chunks[position / CHUNK_BITS]++;
-	live->groups[position / GROUP_BITS]++;
-}
-
-/* Moves the living to the positions 0..count-1, oldest first. */
-static void compact(struct rh_live *live)
-{
-	uint64_t to = 0, words = live->top / WORD_BITS;
+	uint64_t next = 0, words = (live->top + WORD_BITS - 1) / WORD_BITS;
+	size_t bytes = live->at.item_bytes;
 
 	for (uint64_t w = 0; w < words; w++) {
-		for (uint64_t bits = live->words[w]; bits; bits &= bits - 1) {
+		for (uint64_t bits = live->at.words[w]; bits; bits &= bits - 1, next++) {
 			uint64_t from = w * WORD_BITS + (unsigned)__builtin_ctzll(bits);
-			uint64_t id = id_at(live, from);
+			char *place = item_at(to, next), *item = item_at(&live->at, from);
 
-			if (to != from && live->payload_bytes)
-				memcpy(rh_live_payload(live, to), rh_live_payload(live, from),
-				       live->payload_bytes);
-			/* id_at(from) is read before: `to` never passes `from`. */
-			live->old_ids[to++] = id;
+			/* Never over one that is still to move: next <= from. */
+			if (place == item)
+				continue;
+			if (bytes == 2 * sizeof(uint64_t))
+				memcpy(place, item, 2 * sizeof(uint64_t));
+			else
+				memcpy(place, item, bytes);
 		}
-		live->words[w] = 0;
 	}
-	memset(live->chunks, 0, live->capacity / CHUNK_BITS * sizeof(*live->chunks));
-	memset(live->groups, 0, (live->capacity + GROUP_BITS - 1) / GROUP_BITS *
-					sizeof(*live->groups));
-	live->old_count = live->top = to;
-	live->first_new = live->births;
-	for (uint64_t position = 0; position < to; position++)
-		set_bit(live, position);
 }
 
-/* Cold: once per capacity/2 births at most. */
+/* The stretches of ids: as few ids each as keep the table within its room. */
+static void index_ids(struct rh_live *live)
+{
+	uint64_t room = live->old_count / STRETCH_LIVING + 1, stretch = 0;
+	uint32_t *starts = live->at.starts;
+
+	live->shift = 0;
+	while (live->first_new >> live->shift >= room)
+		live->shift++;
+	for (uint64_t position = 0; position < live->old_count; position++) {
+		uint64_t last = id_at(&live->at, position) >> live->shift;
+
+		while (stretch <= last)
+			starts[stretch++] = (uint32_t)position;
+	}
+	while (stretch <= (live->first_new >> live->shift) + 1)
+		starts[stretch++] = (uint32_t)live->old_count;
+}
+
+static void compacted(struct rh_live *live)
+{
+	fill_bits(&live->at, live->count);
+	live->old_count = live->top = live->count;
+	live->first_new = live->births;
+	index_ids(live);
+}
+
+/* Cold: half the positions are free after it, so it takes a step or two per birth. */
 static __attribute__((noinline)) bool make_room(struct rh_live *live)
 {
-	if (live->count <= live->capacity / 2) {
-		compact(live);
+	struct table bigger;
+
+	if (live->count <= live->at.capacity / 2) {
+		move_living(live, &live->at);
+		compacted(live);
 		return true;
 	}
-	return live->capacity <= UINT64_MAX / 64 && set_capacity(live, live->capacity * 2);
+	if (!table_open(&bigger, (live->count * 2 + LEAF_BITS - 1) / LEAF_BITS * LEAF_BITS,
+			live->at.item_bytes))
+		return false;
+	move_living(live, &bigger);
+	table_close(&live->at);
+	live->at = bigger;
+	compacted(live);
+	return true;
 }
 
 bool rh_live_birth(struct rh_live *live, uint64_t *position)
 {
-	if (live->top == live->capacity && !make_room(live))
+	if (live->top == live->at.capacity && !make_room(live))
 		return false;
 	*position = live->top++;
-	set_bit(live, *position);
+	live->at.words[*position / WORD_BITS] |= 1ull << (*position % WORD_BITS);
+	count_by(&live->at, *position, 1);
+	*(uint64_t *)item_at(&live->at, *position) = live->births;
 	live->count++;
 	live->births++;
 	return true;
 }
 
-static bool is_set(const struct rh_live *live, uint64_t position)
+void rh_live_death(struct rh_live *live, uint64_t position)
 {
-	return live->words[position / WORD_BITS] >> (position % WORD_BITS) & 1;
+	live->at.words[position / WORD_BITS] &= ~(1ull << (position % WORD_BITS));
+	count_by(&live->at, position, (uint32_t)-1);
+	live->count--;
 }
 
-static bool find_old(const struct rh_live *live, uint64_t id, uint64_t *position)
+void *rh_live_payload(const struct rh_live *live, uint64_t position)
 {
-	uint64_t low = 0, high = live->old_count;
+	return item_at(&live->at, position) + sizeof(uint64_t);
+}
 
-	while (low < high) {
-		uint64_t middle = low + (high - low) / 2;
+/* ---- ids ---- */
 
-		if (live->old_ids[middle] < id)
+/* First position whose id is not below `id`, within the stretch of `id`. */
+static inline uint64_t find_old(const struct rh_live *live, uint64_t id)
+{
+	const uint32_t *start = &live->at.starts[id >> live->shift];
+	uint64_t low = start[0], end = start[1];
+
+	/* Ages that cluster make long stretches; most are walked at once. */
+	while (end - low > 4 * STRETCH_LIVING) {
+		uint64_t middle = low + (end - low) / 2;
+
+		if (id_at(&live->at, middle) < id)
 			low = middle + 1;
 		else
-			high = middle;
+			end = middle;
 	}
-	*position = low;
-	return low < live->old_count && live->old_ids[low] == id;
+	while (low < end && id_at(&live->at, low) < id)
+		low++;
+	return low;
 }
 
 bool rh_live_find(const struct rh_live *live, uint64_t id, uint64_t *position)
 {
 	if (id >= live->births)
 		return false;
-	if (id >= live->first_new)
+	if (id >= live->first_new) {
 		*position = live->old_count + (id - live->first_new);
-	else if (!find_old(live, id, position))
-		return false;
-	return is_set(live, *position);
+	} else {
+		*position = find_old(live, id);
+		if (*position >= live->old_count || id_at(&live->at, *position) != id)
+			return false;
+	}
+	return live->at.words[*position / WORD_BITS] >> (*position % WORD_BITS) & 1;
 }
 
-uint64_t rh_live_rank(const struct rh_live *live, uint64_t position)
+void rh_live_soon(const struct rh_live *live, uint64_t id, bool very)
 {
-	uint64_t w = position / WORD_BITS, c = w / CHUNK_WORDS, g = c / GROUP_CHUNKS;
-	uint64_t w_last = (live->top - 1) / WORD_BITS, c_last = w_last / CHUNK_WORDS;
-	uint64_t g_last = c_last / GROUP_CHUNKS;
-	uint64_t w_end = c == c_last ? w_last : c * CHUNK_WORDS + CHUNK_WORDS - 1;
-	uint64_t c_end = g == g_last ? c_last : g * GROUP_CHUNKS + GROUP_CHUNKS - 1;
+	const struct table *at = &live->at;
+	const uint32_t *start;
+
+	if (id >= live->births)
+		return;
+	if (id >= live->first_new) {
+		if (!very)
+			__builtin_prefetch(item_at(at, live->old_count + (id - live->first_new)));
+		return;
+	}
+	start = &at->starts[id >> live->shift];
+	if (!very) {
+		__builtin_prefetch(start);
+		return;
+	}
+	__builtin_prefetch(item_at(at, start[0]));
+	__builtin_prefetch(item_at(at, start[1]));
+}
+
+/* ---- ranks ---- */
+
+/*
+ * Both are inlined into a function for CPUs that count bits with one instruction, which
+ * the baseline of x86-64 does not have, and one for all others.
+ */
+static inline __attribute__((always_inline)) uint64_t rank_of(const struct rh_live *live,
+							      uint64_t position)
+{
+	const struct table *at = &live->at;
+	uint64_t w = position / WORD_BITS, w_last = (live->top - 1) / WORD_BITS;
+	uint64_t i = position / LEAF_BITS, last = (live->top - 1) / LEAF_BITS;
+	uint64_t end = w | (LEAF_WORDS - 1);
 	uint64_t rank;
 
-	rank = (unsigned)__builtin_popcountll(live->words[w] >> (position % WORD_BITS)) - 1;
-	while (w++ < w_end)
-		rank += (unsigned)__builtin_popcountll(live->words[w]);
-	while (c++ < c_end)
-		rank += live->chunks[c];
-	while (g++ < g_last)
-		rank += live->groups[g];
+	rank = (unsigned)__builtin_popcountll(at->words[w] >> (position % WORD_BITS)) - 1;
+	for (end = end < w_last ? end : w_last; w < end;)
+		rank += (unsigned)__builtin_popcountll(at->words[++w]);
+	for (unsigned level = 0; i < last; level++) {
+		end = i | (FAN - 1);
+		for (uint64_t k = i, to = end < last ? end : last; k < to;)
+			rank += at->counts[level][++k];
+		i >>= FAN_LOG2;
+		last >>= FAN_LOG2;
+	}
 	return rank;
 }
 
 /* Bit number of the set bit that has `rank` set bits above it. */
-static unsigned select_in_word(uint64_t word, unsigned rank)
+static inline __attribute__((always_inline)) unsigned select_in_word(uint64_t word, unsigned rank)
 {
 	unsigned low = 0, above;
 
@@ -240,39 +383,67 @@ static unsigned select_in_word(uint64_t word, unsigned rank)
 	}
 }
 
+/* The position with `rank` living above it; rank < count. */
+static inline __attribute__((always_inline)) uint64_t select_of(const struct rh_live *live,
+								uint64_t rank)
+{
+	const struct table *at = &live->at;
+	unsigned level = 0, bits;
+	uint64_t i = (live->top - 1) / LEAF_BITS;
+
+	/* Up from the youngest stretch until the rank lies within one, then down again. */
+	for (;;) {
+		uint64_t first = i & ~(uint64_t)(FAN - 1);
+
+		while (i > first && rank >= at->counts[level][i])
+			rank -= at->counts[level][i--];
+		if (i > first || rank < at->counts[level][i] || level + 1 == at->levels)
+			break;
+		rank -= at->counts[level][i];
+		i = (i >> FAN_LOG2) - 1;
+		level++;
+	}
+	while (level > 0) {
+		level--;
+		i = i << FAN_LOG2 | (FAN - 1);
+		while (rank >= at->counts[level][i])
+			rank -= at->counts[level][i--];
+	}
+	i = i * LEAF_WORDS + LEAF_WORDS - 1;
+	while (rank >= (bits = (unsigned)__builtin_popcountll(at->words[i]))) {
+		rank -= bits;
+		i--;
+	}
+	return i * WORD_BITS + select_in_word(at->words[i], (unsigned)rank);
+}
+
+#if defined(__x86_64__)
+static __attribute__((target("popcnt"))) uint64_t rank_popcnt(const struct rh_live *live,
+							      uint64_t position)
+{
+	return rank_of(live, position);
+}
+
+static __attribute__((target("popcnt"))) uint64_t select_popcnt(const struct rh_live *live,
+								uint64_t rank)
+{
+	return select_of(live, rank);
+}
+#else
+#define rank_popcnt rank_of
+#define select_popcnt select_of
+#endif
+
+uint64_t rh_live_rank(const struct rh_live *live, uint64_t position)
+{
+	return live->has_popcnt ? rank_popcnt(live, position) : rank_of(live, position);
+}
+
 bool rh_live_select(const struct rh_live *live, uint64_t rank, uint64_t *position, uint64_t *id)
 {
-	uint64_t g, c, w, c_last, w_last, bits;
-
 	if (rank >= live->count)
 		return false;
-	w_last = (live->top - 1) / WORD_BITS;
-	c_last = w_last / CHUNK_WORDS;
-	for (g = c_last / GROUP_CHUNKS; rank >= live->groups[g]; g--)
-		rank -= live->groups[g];
-	c = g * GROUP_CHUNKS + GROUP_CHUNKS - 1;
-	for (c = c < c_last ? c : c_last; rank >= live->chunks[c]; c--)
-		rank -= live->chunks[c];
-	w = c * CHUNK_WORDS + CHUNK_WORDS - 1;
-	w = w < w_last ? w : w_last;
-	while (rank >= (bits = (unsigned)__builtin_popcountll(live->words[w]))) {
-		rank -= bits;
-		w--;
-	}
-	*position = w * WORD_BITS + select_in_word(live->words[w], (unsigned)rank);
-	*id = id_at(live, *position);
+	*position = live->has_popcnt ? select_popcnt(live, rank) : select_of(live, rank);
+	*id = id_at(&live->at, *position);
 	return true;
-}
-
-void *rh_live_payload(const struct rh_live *live, uint64_t position)
-{
-	return live->payload + position * live->payload_bytes;
-}
-
-void rh_live_death(struct rh_live *live, uint64_t position)
-{
-	live->words[position / WORD_BITS] &= ~(1ull << (position % WORD_BITS));
-	live->chunks[position / CHUNK_BITS]--;
-	live->groups[position / GROUP_BITS]--;
-	live->count--;
 }

@@ -7,15 +7,19 @@
  * (writing) and ranks to ids (reading).
  *
  * Shape: births take positions 0, 1, 2, ... in a bitmap of the living, with counts per
- * 4096 and per 262144 positions, searched from the youngest end. When the bitmap is full
- * it is compacted (or doubled, when more than half of it lives), so memory is O(live)
- * and time per event O(1) for young objects, a few hundred steps for the oldest of 10^7.
+ * 512 positions and a tree of 16 above them, searched from the youngest end. Beside it
+ * every position has an item: the id and payload_bytes of the caller's (size, birth time,
+ * ...). When the bitmap is full the living move to its front, oldest first, into a larger
+ * one when more than half of it lives.
  *
- *	position  0 ......... old_count ............. top      capacity
- *	id        old_ids[]   | first_new + (position - old_count)
+ *	position  0 .......... old_count ............. top      capacity
+ *	id        in the item | first_new + (position - old_count)
  *
- * Every object may carry payload_bytes of the caller's (size, birth time, ...).
- * A position is valid until the next birth. Thread rule: one thread. Memory: malloc.
+ * Time per event is O(1) for young objects and about a hundred steps and two cache misses
+ * for any of 10^7. Memory: at most 2 * (10.2 + payload_bytes) bytes for each of the most
+ * objects alive at once, and half as much again while it grows.
+ *
+ * A position is valid until the next birth. Thread rule: one thread.
  */
 #ifndef RH_LIVE_H
 #define RH_LIVE_H
@@ -41,6 +45,9 @@ bool rh_live_find(const struct rh_live *live, uint64_t id, uint64_t *position);
 /* Position and id of the living object with `rank` younger ones; false when rank >= count. */
 bool rh_live_select(const struct rh_live *live, uint64_t rank, uint64_t *position, uint64_t *id);
 uint64_t rh_live_rank(const struct rh_live *live, uint64_t position);
+
+/* `id` will be asked for soon (in 16 events or so), very soon (8): starts cache misses now. */
+void rh_live_soon(const struct rh_live *live, uint64_t id, bool very);
 
 void *rh_live_payload(const struct rh_live *live, uint64_t position);
 void rh_live_death(struct rh_live *live, uint64_t position);

@@ -58,6 +58,16 @@ void rh_order_close(struct rh_order *order);
  * column for, are set to "absent" (RH_NONE, size 0). *rank gets the liveness rank of what dies. */
 bool rh_order_put(struct rh_order *order, struct rh_event *event, uint64_t *rank);
 
+/* `event` will be put in 16 events or so; very soon: in 8. Starts cache misses early. */
+static inline void rh_order_soon(const struct rh_order *order, const struct rh_event *event,
+				 bool very)
+{
+	if (event->kind == RH_EV_FREE)
+		rh_live_soon(order->objects, event->id, very);
+	else if (event->kind == RH_EV_RESIZE)
+		rh_live_soon(order->objects, event->old, very);
+}
+
 /* The same for an event that names what dies by rank; ids are filled in. */
 bool rh_order_get(struct rh_order *order, struct rh_event *event, uint64_t rank);
 

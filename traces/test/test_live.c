@@ -1,11 +1,20 @@
 /*
  * test_live.c - ranks against a plain array, through compaction and growth; and a set of
  * many living objects is not quadratic (steps are bounded by shape, so it just finishes).
+ * And the map of addresses, against an array.
  */
 #include "traces/test/kit.h"
 
 #include "traces/live.h"
 #include "traces/map.h"
+
+static bool among(const uint64_t *ids, size_t count, uint64_t id)
+{
+	for (size_t i = 0; i < count; i++)
+		if (ids[i] == id)
+			return true;
+	return false;
+}
 
 struct model { uint64_t *ids; size_t count; };
 
@@ -90,6 +99,44 @@ static void test_many(void **state)
 	rh_live_close(live);
 }
 
+/* A few thousand survivors of the beginning under millions that come and go: compaction
+ * lays them out in one stretch of ids. Both ends are found, the dead are not. */
+static void test_skewed_ages(void **state)
+{
+	enum { OLD = 3000, PASSING = 3000000, YOUNG = 700 };
+	struct rh_live *live = rh_live_open(sizeof(uint64_t));
+	struct kit kit = { .random = 521288629 };
+	uint64_t position, id, young[YOUNG];
+
+	(void)state;
+	for (int i = 0; i < OLD; i++)
+		assert_true(rh_live_birth(live, &position));
+	for (int i = 0; i < YOUNG; i++) {
+		young[i] = rh_live_births(live);
+		assert_true(rh_live_birth(live, &position));
+	}
+	for (int step = 0; step < PASSING; step++) {
+		uint64_t *dies = &young[kit_below(&kit, YOUNG)];
+
+		rh_live_soon(live, *dies, false);
+		rh_live_soon(live, *dies, true);
+		assert_true(rh_live_find(live, *dies, &position));
+		rh_live_death(live, position);
+		assert_false(rh_live_find(live, *dies, &position));
+		*dies = rh_live_births(live);
+		assert_true(rh_live_birth(live, &position));
+	}
+	for (uint64_t i = 0; i < OLD; i++) {
+		assert_true(rh_live_find(live, i, &position));
+		assert_int_equal(rh_live_rank(live, position), OLD + YOUNG - 1 - i);
+		assert_true(rh_live_select(live, OLD + YOUNG - 1 - i, &position, &id));
+		assert_int_equal(id, i);
+	}
+	for (uint64_t i = OLD; i < PASSING; i += 999)
+		assert_int_equal(rh_live_find(live, i, &position), among(young, YOUNG, i));
+	rh_live_close(live);
+}
+
 static void test_map(void **state)
 {
 	enum { KEYS = 3000 };
@@ -116,12 +163,53 @@ static void test_map(void **state)
 	rh_map_close(&map);
 }
 
+/* Many more keys than a bucket has room for share a home, and the last bucket is among them:
+ * every order of removal leaves the others where a look finds them. */
+static void test_map_collisions(void **state)
+{
+	enum { KEYS = 9, TABLE = 16 };
+	struct kit kit = { .random = 886777 };
+	struct rh_map probe = { .cap = TABLE }, map = { 0 };
+	uint64_t key[KEYS] = { 0 };
+	size_t count = 0;
+
+	(void)state;
+	for (uint64_t k = 0; count < KEYS; k += 16) {
+		size_t home = rh_map_home(&probe, k);
+
+		if (home >= TABLE - 2 || (home == 0 && count > KEYS / 2))
+			key[count++] = k;
+	}
+	for (int round = 0; round < 2000; round++) {
+		bool in[KEYS] = { false };
+
+		for (int step = 0; step < 60; step++) {
+			size_t i = (size_t)kit_below(&kit, KEYS);
+
+			if (in[i])
+				assert_int_equal(rh_map_remove(&map, key[i]), i);
+			else
+				assert_true(rh_map_put(&map, key[i], i));
+			in[i] = !in[i];
+			for (size_t k = 0; k < KEYS; k++)
+				assert_int_equal(rh_map_get(&map, key[k]), in[k] ? k : RH_MAP_NONE);
+		}
+		for (size_t i = 0; i < KEYS; i++)
+			assert_int_equal(rh_map_remove(&map, key[i]), in[i] ? i : RH_MAP_NONE);
+		assert_int_equal(map.count, 0);
+	}
+	assert_int_equal(map.cap, TABLE);
+	rh_map_close(&map);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_model),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_skewed_ages),
 		cmocka_unit_test(test_map),
+		cmocka_unit_test(test_map_collisions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
