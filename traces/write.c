@@ -29,6 +29,7 @@
 
 enum {
 	LEVEL_DEFAULT = 7,
+	AHEAD = 16,			/* events whose deaths are looked up early */
 	TEXT_BUFFER_BYTES = 1 << 18,
 	PLACES_EAGER = 1 << 16,		/* blocks of names written early; the index must hold all */
 };
@@ -440,9 +441,17 @@ int rh_trace_put(struct rh_trace_out *out, const struct rh_event *events, size_t
 {
 	if (out->failed)
 		return rh_fail(err, RH_IO, "%s: writing has failed before", name_of(out));
+	for (size_t i = 0; i < AHEAD && i < count; i++)
+		rh_order_soon(&out->order, &events[i], false);
+	for (size_t i = 0; i < AHEAD / 2 && i < count; i++)
+		rh_order_soon(&out->order, &events[i], true);
 	for (size_t i = 0; i < count; i++) {
 		struct rh_event event = events[i];
 
+		if (i + AHEAD < count)
+			rh_order_soon(&out->order, &events[i + AHEAD], false);
+		if (i + AHEAD / 2 < count)
+			rh_order_soon(&out->order, &events[i + AHEAD / 2], true);
 		if (event.lane >= out->order.totals.lanes && event.kind != RH_EV_LANE_START &&
 		    start_lanes(out, &event, err) < 0)
 			return -1;
