@@ -102,6 +102,11 @@ static const struct rh_opt opts[] = {
 	  .help = "end a worker that takes longer for one turn" },
 	{ "no-verify", 0, RH_OPT_FLAG, AT(no_verify), NULL,
 	  .help = "do not check contents, alignment and overlap before timing" },
+	{ "memory", 0, RH_OPT_SIZE, AT(memory), NULL, .min = 1, .arg = "SIZE",
+	  .help = "two live heaps may take this; beyond it one process at a time; default: half "
+	  "of the machine's" },
+	{ "resume", 0, RH_OPT_TEXT, AT(resume), NULL, .arg = "FILE",
+	  .help = "keep samples after each pair; the same command goes on where it was cut" },
 	{ "quiet", 'q', RH_OPT_FLAG, AT(quiet), NULL, .help = "print the last line only" },
 	{ .name = NULL }
 };
@@ -127,7 +132,7 @@ static int fill(const struct rh_gate_opts *o, int argc, char **argv, struct rh_g
 		.seed = o->seed ? o->seed : seed_of_time(), .timeout_ns = o->timeout_ns,
 		.counts_threshold = o->counts_threshold, .events_max = o->events_max,
 		.touch = (enum rh_ctl_touch)o->touch, .tier = (enum rh_gate_tier)o->tier,
-		.no_verify = o->no_verify, .quiet = o->quiet,
+		.memory_bytes = o->memory, .resume = o->resume, .no_verify = o->no_verify, .quiet = o->quiet,
 		.inconclusive_passes = o->inconclusive == RH_INCONCLUSIVE_PASSES,
 		.inconclusive_fails = o->inconclusive == RH_INCONCLUSIVE_FAILS,
 	};
@@ -236,10 +241,14 @@ static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err
 		result = rh_gate_self_test(&o, &gate, err);
 	else if (result == 0)
 		result = measure(&o, &gate, err);
-	code = result < 0 ? give_up(&gate, err) : o.self_test ? gate.exit :
+	code = result < 0 ? give_up(&gate, err) : o.self_test && !o.recompute ? gate.exit :
 	       finish(&o, &gate, err);
 	rh_gate_free(&gate);
 	rh_gate_documents_free(&documents);
+	if (rh_interrupted && result < 0) {
+		rh_progress("%s", "");
+		fprintf(stderr, "reheap gate: %s\n", err->text);
+	}
 	rh_interrupts_obey();
 	return code;
 }

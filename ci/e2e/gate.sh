@@ -147,25 +147,85 @@ else
 	skip 'candidates that crash and hang' 'there is no compiler'
 fi
 
-# interrupts
-"$reheap" gate t.rht --baseline libc --candidate libc --pairs 1000 --pairs-min 1000 \
-	>/dev/null 2>&1 </dev/null &
+# one process at a time, when two heaps are too much for the machine
+ends_in 'two heaps that are too much: one process at a time' 'fail|inconclusive' 1 3 -- \
+	"$reheap" gate t.rht --baseline libc --candidate slow:200%:libc --lanes 1 --pairs 10 \
+	--memory 64K -o apart.json
+ok '  said in the output and in the document' bash -c "grep -q 'one process at a time, whole passes: two heaps of' \
+	'$temp/.out' && grep -q '\"apart\": true' apart.json"
+ok '  and judged at 15 % at best' bash -c "grep -q '^  wall .* +15.0 % ' '$temp/.out'"
+ends_in '  its document is judged alike' 'fail|inconclusive' 1 3 -- "$reheap" gate --recompute apart.json
+watch_workers() {
+	local most=0 now
+	while kill -0 "$1" 2>/dev/null; do
+		now=$(pgrep -c -P "$1" -x reheap-worker)
+		[ "$now" -le $most ] || most=$now
+	done
+	echo $most
+}
+"$reheap" gate t.rht --baseline libc --candidate libc --lanes 1 --pairs 8 --pairs-min 8 --memory 64K \
+	--no-verify >/dev/null 2>&1 </dev/null &
+ok '  and never two workers are alive' test "$(watch_workers $!)" = 1
+
+# interrupts: whatever ends the driver, no worker is left, and samples are kept where asked
+workers_of() {
+	for _ in $(seq 100); do
+		workers=$(pgrep -P "$1" | tr '\n' ' ')
+		[ "$(wc -w <<<"$workers")" = 2 ] && break
+		sleep 0.1
+	done
+}
+gone() {
+	local worker
+	for worker in $workers; do
+		for _ in $(seq 50); do
+			grep -q '^State:.[^ZX]' "/proc/$worker/status" 2>/dev/null || continue 2
+			[ "$(cat "/proc/$worker/comm" 2>/dev/null)" = reheap-worker ] || continue 2
+			sleep 0.1
+		done
+		return 1
+	done
+}
+for signal in TERM INT KILL; do
+	# a shell's background jobs ignore SIGINT, and so would what they start
+	env --default-signal=INT "$reheap" gate t.rht --baseline libc --candidate libc --pairs 1000 \
+		--pairs-min 1000 >/dev/null 2>interrupted.err </dev/null &
+	driver=$!
+	workers_of $driver
+	kill -$signal $driver
+	wait $driver 2>/dev/null
+	code=$?
+	ok "SIG$signal ends it as such (exit $code)" test $code = $((128 + $(kill -l $signal)))
+	ok '  and leaves no worker' gone
+done
+cut=(gate t.rht --baseline libc --candidate libc --pairs 12 --pairs-min 12 --blocks 8 --lanes 1
+	--no-verify --resume kept.json)
+"$reheap" "${cut[@]}" >/dev/null 2>&1 </dev/null &
 driver=$!
-workers=
-for _ in $(seq 100); do
-	workers=$(pgrep -P $driver | tr '\n' ' ')
-	[ "$(wc -w <<<"$workers")" = 2 ] && break
-	sleep 0.1
-done
-kill -TERM $driver
-wait $driver
-code=$?
-ok "an interrupt ends it by its signal (exit $code)" test $code = 143
-left=0
-for worker in $workers; do
-	[ "$(cat "/proc/$worker/comm" 2>/dev/null)" != reheap-worker ] || left=$((left + 1))
-done
-ok 'and leaves no worker' test $left = 0
+workers_of $driver
+while [ ! -e kept.json ] && kill -0 $driver 2>/dev/null; do sleep 0.02; done
+kill -KILL $driver 2>/dev/null
+wait $driver 2>/dev/null
+if [ -e kept.json ]; then
+	had=$(grep -c '"cpu": [0-9n]' kept.json)
+	ends_in 'half a gate is no verdict' invalid 5 -- "$reheap" gate --recompute kept.json
+	ends_in 'it is not gone on with by another candidate' usage 2 -- "$reheap" "${cut[@]}" \
+		--candidate bump
+	ends_in 'nor by other options' usage 2 -- "$reheap" "${cut[@]}" --metrics wall
+	sed 's/"file_sha256": ""/"file_sha256": "0"/' kept.json >other.json
+	ends_in 'nor by another library' usage 2 -- "$reheap" "${cut[@]}" --resume other.json
+	head -c 2000 kept.json >half.json
+	ends_in 'a damaged file is refused' usage 2 -- "$reheap" "${cut[@]}" --resume half.json
+	ends_in "the same command goes on after $had pairs" 'pass|inconclusive' 0 3 -- \
+		"$reheap" "${cut[@]}" -o whole.json
+	ok '  all pairs and blocks are there, and what was kept is gone' bash -c \
+		"test \$(grep -c '\"switches\"' whole.json) = 24 -a ! -e kept.json &&
+		 tail -n 1 '$temp/.out' | grep -q ' pairs=12 ' && grep -q 'pairs are from kept.json' '$temp/.out'"
+	ends_in '  and it is judged alike' 'pass|inconclusive' 0 3 -- "$reheap" gate \
+		--recompute whole.json
+else
+	skip 'a gate that was cut goes on' 'it had ended before it could be killed'
+fi
 
 # stored baselines: a busy machine may refuse to store (5), never lie
 "$reheap" gate t.rht --candidate libc --lanes 1 --save-baseline base.json --blocks 8 \

@@ -1,9 +1,10 @@
 /*
  * gate.h - a gate in memory: what was asked, what was measured, what it means.
  *
- * cmd_gate.c fills the configuration, gate_run.c measures (gate_pair.c: two live workers),
- * gate_decide.c judges, gate_json.c keeps everything including raw samples, the gate_*.c of
- * reports tell it. One scenario is one trace at one number of lanes.
+ * cmd_gate.c fills the configuration, gate_run.c measures (gate_pair.c: two live workers,
+ * gate_apart.c: one at a time), gate_decide.c judges, gate_json.c keeps everything
+ * including raw samples, the gate_*.c of reports tell it. One scenario is one trace at one
+ * number of lanes.
  *
  * Ownership: rh_gate_free. Thread rule: main thread. Memory: malloc; the driver ends when
  * there is none (rh_grow).
@@ -60,6 +61,8 @@ struct rh_gate_config {
 	double counts_threshold;	/* deterministic: of Ir; LOCKs, L1D misses 6 x that */
 	uint64_t pairs_min, pairs_max, blocks, seed, timeout_ns;
 	uint64_t events_max;		/* deterministic: of a trace; 0 = all */
+	uint64_t memory_bytes;		/* two live heaps may take it; 0 = half of the machine's */
+	const char *resume;		/* samples are kept here after each pair; NULL = nowhere */
 	enum rh_ctl_touch touch;
 	enum rh_gate_tier tier;
 	const json_t *stored;	/* document of the baseline; NULL = it runs here */
@@ -111,6 +114,7 @@ struct rh_gate_scenario {
 	struct rh_gate_pair_row *pairs;
 	size_t block_count, pair_count, dropped;
 	bool disturbed_unevenly;
+	bool apart;			/* one process at a time; a block is four whole passes */
 	struct rh_gate_result result[RH_GATE_METRICS];
 	/* the deterministic tier */
 	struct rh_gate_count counts[RH_GATE_COUNTS_MAX];
@@ -135,6 +139,7 @@ struct rh_gate_side {
 	const char *label;
 	struct rh_spec *spec;
 	char malloc_path[1024], malloc_build_id[64], heap_path[1024], heap_build_id[64];
+	char file_sha256[65];		/* of the library that was named or found; "" = built in */
 };
 
 struct rh_gate {
@@ -148,6 +153,7 @@ struct rh_gate {
 	struct rh_gate_scenario *scenarios;
 	size_t scenario_count;
 	double seconds;
+	bool unfinished;		/* what is kept between pairs: no verdict yet */
 	char *warnings[16];
 	size_t warning_count;
 	enum rh_gate_verdict verdict;
@@ -171,7 +177,7 @@ void rh_gate_warn(struct rh_gate *gate, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void rh_gate_free(struct rh_gate *gate);
 
-/* ---- gate_pair.c ---- */
+/* ---- gate_pair.c, gate_apart.c, gate_live.c ---- */
 
 struct rh_gate_bench {			/* what stays the same from pair to pair */
 	const struct rh_gate_config *config;
@@ -189,6 +195,12 @@ struct rh_gate_bench {			/* what stays the same from pair to pair */
 /* One fresh pair: appends its blocks and its row to the scenario. */
 int rh_gate_pair(struct rh_gate_bench *bench, struct rh_gate_scenario *scenario,
 		 struct rh_err *err);
+/* The same of four processes, of which one is alive at a time: for heaps of which two do not
+ * fit. Its pair has one block: A B B A or B A A B of whole passes. */
+int rh_gate_pair_apart(struct rh_gate_bench *bench, struct rh_gate_scenario *scenario,
+		       struct rh_err *err);
+/* Times of pairs apart are told from each other at this threshold at best. */
+#define RH_GATE_APART_THRESHOLD 0.15
 /* Verifies contents, alignment and overlap of one side over the trace (or its beginning). */
 int rh_gate_verify(struct rh_gate_bench *bench, int side, struct rh_err *err);
 

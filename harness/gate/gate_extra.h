@@ -16,9 +16,10 @@ enum { RH_INCONCLUSIVE_EXIT_3, RH_INCONCLUSIVE_PASSES, RH_INCONCLUSIVE_FAILS };
 struct rh_gate_opts {
 	const char *baseline, *candidate, *metrics, *lanes, *policy, *build, *artifact, *repo,
 		*save_baseline, *reference, *recompute, *keep, *output, *junit, *markdown,
-		*smaller, *bencher, *plot;
+		*smaller, *bencher, *plot, *resume;
 	double threshold, counts_threshold, alpha, improve, slow_by, slow_time;
-	uint64_t pairs_max, pairs_min, blocks, seed, timeout_ns, events_max, gates, gates_slower;
+	uint64_t pairs_max, pairs_min, blocks, seed, timeout_ns, events_max, gates, gates_slower,
+		memory;
 	int tier, touch, inconclusive;
 	bool self_test, annotate, no_verify, quiet, gates_slower_given;
 };
@@ -53,6 +54,21 @@ bool rh_gate_is_stored(const struct rh_gate_opts *o);
 int rh_gate_match_stored(const struct rh_gate *gate, struct rh_gate_scenario *scenario,
 			 struct rh_err *err);
 int rh_gate_stored(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh_err *err);
+
+/* ---- gate_resume.c: what an interrupted gate leaves, config->resume ---- */
+
+/* The library a side's spec names: its sha256. */
+void rh_gate_file_identity(struct rh_gate_side *side);
+/* Reads what an earlier run of the same command left; RH_USAGE when it was another's, or
+ * is no such file. Nothing there is nothing to do. */
+int rh_gate_open_kept(struct rh_gate *gate, struct rh_err *err);
+/* The kept pairs of a scenario: same trace, same lanes, same way. */
+int rh_gate_take_kept(struct rh_gate *gate, struct rh_gate_scenario *scenario,
+		      struct rh_err *err);
+/* After each pair: all samples so far, whole or not at all. */
+int rh_gate_keep(struct rh_gate *gate, struct rh_err *err);
+/* A gate that came to its end leaves nothing to go on from. */
+void rh_gate_close_kept(struct rh_gate *gate, bool ended);
 
 /* ---- gate_self.c ---- */
 

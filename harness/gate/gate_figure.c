@@ -103,6 +103,17 @@ static double reach(const struct rh_gate *gate, double threshold)
 	return fmin(most, 100);
 }
 
+/* Processes apart are judged at a wider threshold than was asked for. */
+static double widest(const struct rh_gate *gate)
+{
+	double most = gate->config.metric_threshold[RH_GATE_WALL];
+
+	for (size_t s = 0; s < gate->scenario_count; s++)
+		if (gate->scenarios[s].block_count)
+			most = fmax(most, gate->scenarios[s].result[RH_GATE_WALL].rule.threshold);
+	return most;
+}
+
 static bool any_dropped(const struct rh_gate *gate)
 {
 	for (size_t s = 0; s < gate->scenario_count; s++)
@@ -165,7 +176,7 @@ static FILE *create(const char *dir, const char *name, struct rh_err *err)
 static int write_script(const struct rh_gate *gate, const char *dir, size_t rows,
 			struct rh_err *err)
 {
-	double threshold = 100 * gate->config.metric_threshold[RH_GATE_WALL];
+	double threshold = 100 * widest(gate);
 	double far = reach(gate, threshold);
 	FILE *out = create(dir, "gate.gp", err);
 	int result;

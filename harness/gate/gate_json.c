@@ -73,6 +73,7 @@ static json_t *side_object(const struct rh_gate_side *side)
 	set(object, "malloc_build_id", text(side->malloc_build_id));
 	set(object, "heap_path", text(side->heap_path));
 	set(object, "heap_build_id", text(side->heap_build_id));
+	set(object, "file_sha256", text(side->file_sha256));
 	return object;
 }
 
@@ -203,6 +204,7 @@ static json_t *scenario_object(const struct rh_gate_scenario *scenario)
 	set(object, "passes", json_integer(scenario->passes));
 	set(object, "dropped", json_integer((json_int_t)scenario->dropped));
 	set(object, "broken", json_boolean(scenario->broken));
+	set(object, "apart", json_boolean(scenario->apart));
 	if (scenario->stored) {
 		set(object, "stored_median", real(scenario->stored_median));
 		set(object, "stored_half", real(scenario->stored_half));
@@ -237,6 +239,7 @@ static json_t *rule_object(const struct rh_gate_config *config)
 	set(object, "pairs_min", json_integer((json_int_t)config->pairs_min));
 	set(object, "pairs_max", json_integer((json_int_t)config->pairs_max));
 	set(object, "blocks", json_integer((json_int_t)config->blocks));
+	set(object, "touch", json_integer(config->touch));
 	set(object, "improve_check", real(config->improve));
 	set(object, "budget_ns_per_event", real(config->budget_ns));
 	set(object, "seed", json_integer((json_int_t)(config->seed & INT64_MAX)));
@@ -267,6 +270,8 @@ static json_t *document_of(const struct rh_gate *gate)
 	set(root, "verdict", text(rh_gate_verdict_name(gate->verdict)));
 	set(root, "exit", json_integer(gate->exit));
 	set(root, "seconds", real(gate->seconds));
+	if (gate->unfinished)
+		set(root, "unfinished", json_true());
 	set(root, "rule", rule_object(&gate->config));
 	set(root, "host", host_object(gate));
 	set(root, "baseline", side_object(&gate->side[0]));
@@ -452,6 +457,7 @@ static int read_scenario(const json_t *object, struct rh_gate_scenario *row, str
 		return -1;
 	/* What did not come to its end stays so: samples cannot tell. */
 	row->broken = json_is_true(json_object_get(object, "broken"));
+	row->apart = json_is_true(json_object_get(object, "apart"));
 	row->stored = json_is_real(json_object_get(object, "stored_half"));
 	row->stored_median = real_of(json_object_get(object, "stored_median"), 0);
 	row->stored_half = real_of(json_object_get(object, "stored_half"), 0);
@@ -473,6 +479,7 @@ static int read_root(struct rh_gate *gate, const json_t *root, enum rh_gate_verd
 	gate->side[0].label = text_of(json_object_get(root, "baseline"), "label");
 	gate->side[1].label = text_of(json_object_get(root, "candidate"), "label");
 	gate->seconds = real_of(json_object_get(root, "seconds"), 0);
+	gate->unfinished = json_is_true(json_object_get(root, "unfinished"));
 	json_array_foreach(rows, index, object)
 		if (read_scenario(object, rh_grow(&gate->scenarios, &gate->scenario_count,
 						  sizeof(struct rh_gate_scenario)), err) < 0)

@@ -137,6 +137,19 @@ static void print_counts(const struct rh_gate_scenario *scenario, FILE *to)
 	}
 }
 
+static void print_work(const struct rh_gate_scenario *scenario, unsigned pairs, FILE *to)
+{
+	if (scenario->apart)
+		fprintf(to, "  %u blocks of four processes, one at a time, passes of %.1f ms, "
+			"%.1f s\n", pairs, scenario->unit_ns / 1e6, scenario->seconds);
+	else
+		fprintf(to, "  %u pairs of processes, %zu blocks (%zu dropped), turns of %.2f ms "
+			"after %zu unit%s of warm-up, %u passes, %.1f s\n", pairs,
+			scenario->block_count, scenario->dropped, scenario->unit_ns / 1e6,
+			scenario->lead, scenario->lead == 1 ? "" : "s", scenario->passes,
+			scenario->seconds);
+}
+
 static void print_scenario(const struct rh_gate_scenario *scenario, FILE *to)
 {
 	static const char *const words[] = { "PASS", "FAIL", "INCONCLUSIVE", "NO BASELINE",
@@ -148,11 +161,7 @@ static void print_scenario(const struct rh_gate_scenario *scenario, FILE *to)
 	rh_gate_sentence(scenario, sentence, sizeof(sentence));
 	fprintf(to, "%s  %s: %s\n", words[scenario->verdict], name, sentence);
 	if (scenario->block_count) {
-		fprintf(to, "  %u pairs of processes, %zu blocks (%zu dropped), turns of %.2f ms "
-			"after %zu unit%s of warm-up, %u passes, %.1f s\n", p,
-			scenario->block_count, scenario->dropped, scenario->unit_ns / 1e6,
-			scenario->lead, scenario->lead == 1 ? "" : "s", scenario->passes,
-			scenario->seconds);
+		print_work(scenario, p, to);
 		print_metrics(scenario, to);
 	}
 	print_counts(scenario, to);

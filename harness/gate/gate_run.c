@@ -41,6 +41,8 @@ const struct rh_gate_metric_row rh_gate_metric_rows[RH_GATE_METRICS] = {
 
 /* Two live heaps may take this share of the machine's memory. */
 #define MEMORY_SHARE 0.5
+#define MEMORY_SHARE_ONE 0.8		/* and one that is alone this */
+#define MIB 1048576.0
 enum { GRAIN_EVENTS = 1024, EPOCH_EVENTS = 1 << 20 };
 #define LATE 0.10
 enum { KEPT_AT_LEAST = 4 };		/* one in so many */
@@ -69,6 +71,7 @@ static int prepare_side(struct rh_gate_side *side, const char *text, const char 
 	side->label = label ? label : text;
 	if (rh_spec_parse(side->spec, text, 0, err) < 0)
 		return -1;
+	rh_gate_file_identity(side);
 	if (side->spec->layer[0].ops.caps & RH_CAP_NO_MEMORY)
 		return rh_fail(err, RH_USAGE, "%s hands out no memory: there is nothing to gate",
 			       text);
@@ -246,6 +249,15 @@ static void judge_budget(const struct rh_gate_config *config, struct rh_gate_sce
 		 config->budget_ns);
 }
 
+static double threshold_of(const struct rh_gate_config *config,
+			   const struct rh_gate_scenario *scenario, int metric)
+{
+	double asked = config->metric_threshold[metric];
+
+	return scenario->apart && metric < RH_GATE_PAIRED && asked < RH_GATE_APART_THRESHOLD ?
+	       RH_GATE_APART_THRESHOLD : asked;
+}
+
 void rh_gate_judge_scenario(const struct rh_gate_config *config, struct rh_gate_scenario *scenario,
 			    unsigned tests)
 {
@@ -271,7 +283,7 @@ void rh_gate_judge_scenario(const struct rh_gate_config *config, struct rh_gate_
 
 		result->gates = config->metric_gates[m];
 		result->rule = (struct rh_gate_rule){
-			.threshold = config->metric_threshold[m], .alpha = config->alpha,
+			.threshold = threshold_of(config, scenario, m), .alpha = config->alpha,
 			.tests = tests, .pairs_min = (unsigned)config->pairs_min,
 			.pairs_max = (unsigned)config->pairs_max,
 		};
@@ -348,38 +360,57 @@ static int compile(const struct rh_gate_config *config, struct rh_gate_scenario 
 	return 0;
 }
 
-static int check_program(const struct rh_gate *gate, const struct rh_gate_scenario *scenario,
+static int check_program(const struct rh_gate *gate, struct rh_gate_scenario *scenario,
 			 const struct rh_compile_stats *stats, struct rh_err *err)
 {
+	double memory = (double)gate->host.memory_bytes, live = (double)scenario->live_bytes_peak;
+	double two = gate->config.memory_bytes ? (double)gate->config.memory_bytes :
+						 MEMORY_SHARE * memory;
+
+
 	if (stats->truncated)
 		return rh_fail(err, RH_INVALID, "%s", stats->truncated);
 	if (scenario->objects == 0)
 		return rh_fail(err, RH_INVALID, "%s allocates nothing", scenario->trace);
-	if ((double)scenario->live_bytes_peak * 2 > MEMORY_SHARE *
-	    (double)gate->host.memory_bytes)
-		return rh_fail(err, RH_INVALID, "%s holds %llu MiB and two live workers would hold "
-			       "twice that, more than half of this machine's memory: cut the trace "
-			       "(reheap cut) or take a larger machine", scenario->trace,
-			       (unsigned long long)(scenario->live_bytes_peak >> 20));
+	if (live > MEMORY_SHARE_ONE * memory)
+		return rh_fail(err, RH_INVALID, "%s holds %.0f MiB, too much for this machine's "
+			       "%.0f MiB: cut the trace (reheap cut) or take a larger machine",
+			       scenario->trace, live / MIB, memory / MIB);
+	scenario->apart = 2 * live > two;
+	if (scenario->apart)
+		snprintf(scenario->note, sizeof(scenario->note), "one process at a time, whole "
+			 "passes: two heaps of %.0f MiB would be more than %.0f MiB (--memory); "
+			 "times are judged at %.0f %% at best", live / MIB, two / MIB,
+			 100 * RH_GATE_APART_THRESHOLD);
 	return 0;
 }
 
+/* More pairs until no question is open; those that were kept have been looked at. */
 static int run_pairs(struct rh_gate *gate, struct rh_gate_bench *bench,
 		     struct rh_gate_scenario *scenario, unsigned tests, struct rh_err *err)
 {
 	const struct rh_gate_config *config = &gate->config;
+	double before = scenario->seconds;
+	uint64_t since = rh_now_ns();
+	size_t p;
 
-	for (uint64_t p = 0; p < config->pairs_max; p++) {
-		rh_progress("%s, %u lane%s: pair %u, %.1f %% slower so far", scenario->trace,
-			    scenario->lanes, scenario->lanes == 1 ? "" : "s", (unsigned)p + 1,
-			    p ? 100 * expm1(scenario->result[RH_GATE_WALL].look.median) : 0.0);
-		if (rh_gate_pair(bench, scenario, err) < 0)
+	while ((p = scenario->pair_count) < config->pairs_max) {
+		if (p >= config->pairs_min) {
+			rh_gate_judge_scenario(config, scenario, tests);
+			if (!open_question(scenario))
+				break;
+		}
+		rh_progress("%s, %u lane%s: pair %zu, %.1f %% slower so far", scenario->trace,
+			    scenario->lanes, scenario->lanes == 1 ? "" : "s", p + 1,
+			    p >= config->pairs_min ?
+			    100 * expm1(scenario->result[RH_GATE_WALL].look.median) : 0.0);
+		if ((scenario->apart ? rh_gate_pair_apart(bench, scenario, err) :
+				       rh_gate_pair(bench, scenario, err)) < 0)
 			return -1;
-		if (p + 1 < config->pairs_min)
-			continue;
-		rh_gate_judge_scenario(config, scenario, tests);
-		if (!open_question(scenario))
-			break;
+		scenario->seconds = before + (double)(rh_now_ns() - since) / 1e9;
+		if (rh_gate_keep(gate, err) < 0)
+			return -1;
+		scenario->seconds = before;
 	}
 	return 0;
 }
@@ -401,6 +432,9 @@ static int measure(struct rh_gate *gate, struct rh_gate_scenario *scenario, uint
 	if (config->stored && rh_gate_match_stored(gate, scenario, err) < 0)
 		return -1;
 	result = check_program(gate, scenario, &stats, err);
+	if (result == 0)
+		result = rh_gate_take_kept(gate, scenario, err);
+	bench.random += scenario->pair_count;
 	for (int s = 0; s < 2 && result == 0 && !config->no_verify; s++)
 		result = rh_gate_verify(&bench, s, err);
 	if (result == 0 && config->tier != RH_TIER_WALL)
@@ -429,9 +463,12 @@ static int run_scenario(struct rh_gate *gate, struct rh_gate_scenario *scenario,
 		scenario->broken = true;
 	}
 	rh_program_unmap(&program);
-	scenario->seconds = (double)(rh_now_ns() - since) / 1e9;
+	scenario->seconds += (double)(rh_now_ns() - since) / 1e9;
 	if (rh_interrupted)
-		return rh_fail(err, RH_INVALID, "interrupted");
+		return rh_fail(err, RH_INVALID, "interrupted%s%s%s", gate->config.resume ?
+			       ": the same command goes on from " : "",
+			       gate->config.resume ? gate->config.resume : "",
+			       gate->config.resume ? ", where its samples are" : "");
 	return 0;
 }
 
@@ -492,11 +529,14 @@ int rh_gate_run(struct rh_gate *gate, struct rh_err *err)
 	uint32_t *lanes = NULL;
 	int result = add_scenarios(gate, &lanes, err);
 
+	if (result == 0)
+		result = rh_gate_open_kept(gate, err);
 	for (size_t i = 0; result == 0 && i < gate->scenario_count; i++)
 		result = run_scenario(gate, &gate->scenarios[i], lanes[i],
 				      rh_gate_tests(&gate->config, gate->scenario_count), err);
 	free(lanes);
-	gate->seconds = (double)(rh_now_ns() - since) / 1e9;
+	gate->seconds += (double)(rh_now_ns() - since) / 1e9;
+	rh_gate_close_kept(gate, result == 0);
 	if (result < 0)
 		return -1;
 	warn_of_host(gate);

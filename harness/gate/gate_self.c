@@ -123,6 +123,7 @@ static int one_gate(struct self *self, enum kind kind, uint64_t number, struct r
 	gate.config.candidate = candidate;
 	gate.config.seed += 2 * number + kind;
 	gate.config.no_verify |= number > 0;
+	gate.config.resume = NULL;
 	result = rh_gate_prepare(&gate, err) < 0 ? -1 : rh_gate_run(&gate, err);
 	if (result == 0)
 		keep_line(self, kind, &gate);
@@ -340,6 +341,9 @@ int rh_gate_recompute(const struct rh_gate_opts *o, struct rh_gate *gate,
 	gate->config = (struct rh_gate_config){ .quiet = o->quiet };
 	if (rh_gate_read_json(gate, o->recompute, &documents->result, &stored, err) < 0)
 		return -1;
+	if (gate->unfinished)
+		return rh_fail(err, RH_INVALID, "%s is of a gate that was cut: its command goes on "
+			       "from it with --resume", o->recompute);
 	rh_gate_judge(gate);
 	if (gate->verdict != stored)
 		return rh_fail(err, RH_INVALID, "%s states the verdict %s, but its samples say %s: "

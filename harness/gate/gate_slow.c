@@ -110,6 +110,7 @@ static int step(struct search *search, const struct rh_gate *gate, const char *b
 	one.config.candidate = candidate;
 	one.config.seed += 0x10000 + number;
 	one.config.tier = RH_TIER_WALL;
+	one.config.resume = NULL;
 	one.config.no_verify |= number > 0;
 	one.config.pairs_min = one.config.pairs_max = number ? PAIRS_STEP : PAIRS_FIRST;
 	result = rh_gate_prepare(&one, err) < 0 ? -1 : rh_gate_run(&one, err);
