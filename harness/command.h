@@ -21,6 +21,7 @@
 
 #include "alloc/base/err.h"
 #include "alloc/base/opt.h"
+#include "harness/parts.h"
 
 struct rh_command {
 	const char *name;		/* "replay" */
@@ -40,12 +41,5 @@ struct rh_command {
 enum { RH_COMMAND_OPTS_MAX = 1024 };
 
 extern const struct rh_command *const rh_commands[];	/* NULL-terminated, in order of help */
-
-/* A part of the installation by name ("reheap-worker", "plots", "corpus", "libreheap-record.so"):
- * beside the binary, in the source tree it was built in, or under PREFIX/libexec or share. */
-int rh_find_part(const char *name, char *path, size_t path_bytes, struct rh_err *err);
-
-/* A progress line on stderr, only when it is a tty; "" ends it. At most ten a second. */
-void rh_progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -8,10 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "version.h"
-
-const char rh_version[] = RH_VERSION;
-
 static const char purpose[] = "replay recorded memory behaviour through any allocator";
 
 /* What scripts may rely on; classes of alloc/base/err.h. */

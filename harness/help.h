@@ -15,6 +15,4 @@ void rh_help_version(FILE *to);
 void rh_help_man(FILE *to);		/* reheap(1), roff */
 void rh_help_completion(FILE *to);	/* bash */
 
-extern const char rh_version[];
-
 #endif

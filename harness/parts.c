@@ -1,5 +1,5 @@
 /*
- * parts.c - where the rest of the installation is, and the progress line.
+ * parts.c - where the rest of the installation is, its version, and the progress line.
  *
  * A part is looked for beside the binary (a build tree), in the source tree the
  * binary was built in (build/, or build/san-x/ and deeper: the folder that holds the
@@ -7,6 +7,8 @@
  * the binary is PREFIX/bin/reheap. Nothing is compiled in, so an installation
  * may be moved as a whole.
  */
+#include "harness/parts.h"
+
 #include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -15,7 +17,9 @@
 #include <unistd.h>
 
 #include "alloc/base/os.h"
-#include "harness/command.h"
+#include "version.h"
+
+const char rh_version[] = RH_VERSION;
 
 /* A binary is at most this far below the source tree: build/san-x/debug/test/harness/test. */
 enum { TREE_DEPTH = 7 };

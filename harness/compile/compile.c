@@ -33,9 +33,9 @@
 #include <unistd.h>
 
 #include "alloc/base/os.h"
-#include "harness/command.h"
 #include "harness/compile/compile_file.h"
 #include "harness/compile/compile_state.h"
+#include "harness/parts.h"
 #include "traces/trace.h"
 
 enum { GRAIN_EVENTS = 4096, EPOCH_EVENTS = 1 << 18, EPOCH_GRAINS_MAX = 4096 };

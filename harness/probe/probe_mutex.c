@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/command.h"
+#include "harness/parts.h"
 #include "harness/probe/mutex.h"
 #include "harness/probe/probe.h"
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/help.h"
+#include "harness/parts.h"
 #include "harness/run/result.h"
 #include "traces/event.h"
 

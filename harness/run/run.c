@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/command.h"
+#include "harness/parts.h"
 #include "harness/probe/probe.h"
 #include "harness/probe/quiet.h"
 #include "traces/trace.h"

@@ -24,7 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "harness/command.h"
+#include "harness/parts.h"
 
 volatile sig_atomic_t rh_interrupted;
 
