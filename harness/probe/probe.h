@@ -28,7 +28,7 @@
  * Worker side: areas of the control block's mapping (ctl.h, enum rh_area). A lane finds its
  * part by its seat number; who writes when is said where the area's struct is.
  *
- * How to add a probe: harness/probe_NAME.c with one `const struct rh_probe`, a row in
+ * How to add a probe: harness/probe/probe_NAME.c with one `const struct rh_probe`, a row in
  * probe.c, an area in ctl.h when the worker takes part, a section in RESULT.md.
  *
  * Thread rule: main thread. Errors: hooks return -1 with err; the probe is then absent for
