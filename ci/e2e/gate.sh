@@ -298,6 +298,14 @@ if command -v git >/dev/null && command -v cc >/dev/null && command -v valgrind 
 	ends_in 'a baseline that does not build' no-baseline 4 -- "$reheap" gate t.rht \
 		--baseline git:HEAD~1 --candidate git:HEAD --repo repo --build false \
 		--artifact mine.so "${counts[@]}"
+	(cd repo && cc -shared -fPIC -O1 mine.c -o mine.so && echo '/* more */' >>mine.c) 2>/dev/null
+	ends_in 'no baseline is stored of uncommitted changes' invalid 5 -- "$reheap" gate t.rht \
+		--candidate ./repo/mine.so --lanes 1 --save-baseline dirty.json
+	ok '  which is said, and no file is left' bash -c \
+		"grep -q 'uncommitted changes' '$temp/.err' && test ! -e dirty.json"
+	ends_in 'a revision beside uncommitted changes' pass 0 -- "$reheap" gate t.rht \
+		--baseline git:HEAD --candidate git:HEAD "${revisions[@]}" "${counts[@]}"
+	ok '  which are noted' grep -q '^note: repo has uncommitted changes' "$temp/.out"
 	ok 'checkouts are gone' test "$(git -C repo worktree list | wc -l)" = 1
 fi
 

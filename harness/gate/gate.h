@@ -140,6 +140,7 @@ struct rh_gate_side {
 	struct rh_spec *spec;
 	char malloc_path[1024], malloc_build_id[64], heap_path[1024], heap_build_id[64];
 	char file_sha256[65];		/* of the library that was named or found; "" = built in */
+	char revision[96];		/* of the git tree it lies in, "-dirty" at the end; "" */
 };
 
 struct rh_gate {

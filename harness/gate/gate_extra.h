@@ -46,10 +46,19 @@ int rh_gate_read_policy(const struct rh_gate_opts *o, struct rh_gate_config *con
  * do for others. */
 int rh_gate_revisions(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh_err *err);
 void rh_gate_revisions_end(void);
+/* The library a side's spec names: its sha256, and the revision of the tree it lies in. */
+void rh_gate_file_identity(struct rh_gate_side *side);
+bool rh_gate_is_dirty(const char *revision);
 
 /* ---- gate_stored.c ---- */
 
 bool rh_gate_is_stored(const struct rh_gate_opts *o);
+/* Is this the place and the candidate to make a baseline of? RH_INVALID on a busy machine
+ * (load above its CPUs) and for a library from a tree with uncommitted changes. */
+int rh_gate_may_store(const struct rh_gate *gate, struct rh_err *err);
+/* Is what was measured worth storing? RH_INVALID when it is broken, or less sure than half
+ * the threshold. */
+int rh_gate_worth_storing(const struct rh_gate *gate, struct rh_err *err);
 /* The stored figures of a scenario; RH_NO_BASELINE when there are none that compare. */
 int rh_gate_match_stored(const struct rh_gate *gate, struct rh_gate_scenario *scenario,
 			 struct rh_err *err);
@@ -57,8 +66,6 @@ int rh_gate_stored(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh
 
 /* ---- gate_resume.c: what an interrupted gate leaves, config->resume ---- */
 
-/* The library a side's spec names: its sha256. */
-void rh_gate_file_identity(struct rh_gate_side *side);
 /* Reads what an earlier run of the same command left; RH_USAGE when it was another's, or
  * is no such file. Nothing there is nothing to do. */
 int rh_gate_open_kept(struct rh_gate *gate, struct rh_err *err);

@@ -9,6 +9,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <sha2.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,6 +110,68 @@ static int revision(const struct rh_gate_opts *o, struct checkout *checkout, con
 	return 0;
 }
 
+/* ---- what a library is ---- */
+
+/* `git describe` of the tree that holds `folder`; "" when there is none, or no git. */
+static void describe(const char *folder, char *text, size_t bytes)
+{
+	const char *const argv[] = { "git", "-C", folder, "describe", "--always", "--dirty",
+				     "--abbrev=12", NULL };
+	int out[2], status;
+	size_t length = 0;
+	ssize_t got;
+	pid_t pid;
+
+	text[0] = '\0';
+	if (pipe2(out, O_CLOEXEC) < 0)
+		return;
+	pid = fork();
+	if (pid == 0) {
+		int null = open("/dev/null", O_RDWR);
+
+		if (null >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(null, STDERR_FILENO) >= 0 &&
+		    dup2(out[1], STDOUT_FILENO) >= 0)
+			execvp(argv[0], (char *const *)(uintptr_t)argv);
+		_exit(127);
+	}
+	close(out[1]);
+	while (pid > 0 && length < bytes - 1 &&
+	       (got = read(out[0], text + length, bytes - 1 - length)) > 0)
+		length += (size_t)got;
+	close(out[0]);
+	text[length] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (pid < 0 || !WIFEXITED(status) || WEXITSTATUS(status))
+		text[0] = '\0';
+}
+
+bool rh_gate_is_dirty(const char *revision)
+{
+	static const char end[] = "-dirty";
+	size_t length = strlen(revision);
+
+	return length >= sizeof(end) - 1 &&
+	       strcmp(revision + length - (sizeof(end) - 1), end) == 0;
+}
+
+void rh_gate_file_identity(struct rh_gate_side *side)
+{
+	const char *path = side->spec->preload[0] ? side->spec->preload : side->spec->native;
+	char copy[4096];
+
+	side->file_sha256[0] = side->revision[0] = '\0';
+	if (!path[0])
+		return;
+	if (!SHA256File(path, side->file_sha256))
+		side->file_sha256[0] = '\0';
+	snprintf(copy, sizeof(copy), "%s", path);
+	describe(dirname(copy), side->revision, sizeof(side->revision));
+}
+
+/* ---- all ---- */
+
 int rh_gate_revisions(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh_err *err)
 {
 	struct rh_gate_config *config = &gate->config;
@@ -116,8 +180,14 @@ int rh_gate_revisions(const struct rh_gate_opts *o, struct rh_gate *gate, struct
 	static const char *const names[] = { "baseline", "candidate" };
 
 	for (int s = 0; s < 2; s++) {
+		char tree[96];
+
 		if (!*sides[s] || strncmp(*sides[s], PREFIX, strlen(PREFIX)) != 0)
 			continue;
+		describe(o->repo, tree, sizeof(tree));
+		if (rh_gate_is_dirty(tree))
+			rh_gate_warn(gate, "%s has uncommitted changes (%s), which are not in %s",
+				     o->repo, tree, *sides[s]);
 		if (revision(o, &checkouts[s], sides[s], labels[s], err) < 0) {
 			/* A baseline that cannot be built is none to compare with. */
 			if (s == 0 && err->code == RH_FAILED)

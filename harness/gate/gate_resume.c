@@ -11,7 +11,6 @@
  * sha256 of their libraries. Samples of another allocator are never taken over.
  */
 #include <errno.h>
-#include <sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,15 +24,6 @@ static struct {
 	struct rh_gate gate;
 	json_t *document;
 } kept;
-
-void rh_gate_file_identity(struct rh_gate_side *side)
-{
-	const char *path = side->spec->preload[0] ? side->spec->preload : side->spec->native;
-
-	side->file_sha256[0] = '\0';
-	if (path[0] && !SHA256File(path, side->file_sha256))
-		side->file_sha256[0] = '\0';
-}
 
 /* ---- is it ours? ---- */
 

@@ -47,22 +47,47 @@ static bool alike(const struct rh_gate *a, const struct rh_gate *b, double thres
 	return a->scenario_count == b->scenario_count;
 }
 
-/* A scenario that was measured to its end is good to store, whatever it says. */
-static int check_measured(const struct rh_gate *gate, struct rh_err *err)
+int rh_gate_may_store(const struct rh_gate *gate, struct rh_err *err)
 {
-	for (size_t i = 0; i < gate->scenario_count; i++)
-		if (gate->scenarios[i].broken || !gate->scenarios[i].block_count)
-			return rh_fail(err, RH_INVALID, "%s cannot be stored: %.400s",
-				       gate->scenarios[i].trace, gate->scenarios[i].why[0] ?
-				       gate->scenarios[i].why : "nothing was measured");
+	const struct rh_gate_side *candidate = &gate->side[1];
+
+	if (rh_gate_is_dirty(candidate->revision))
+		return rh_fail(err, RH_INVALID, "%s lies in a git tree with uncommitted changes "
+			       "(%s): nobody could tell later what this baseline was; commit them, "
+			       "or name git:REVISION", candidate->label, candidate->revision);
+	if (gate->host.load1 > gate->host.cpus_allowed)
+		return rh_fail(err, RH_INVALID, "the load is %.1f on %u CPU%s: a baseline is stored "
+			       "on a quiet machine", gate->host.load1, gate->host.cpus_allowed,
+			       gate->host.cpus_allowed == 1 ? "" : "s");
+	return 0;
+}
+
+/* A scenario that was measured to its end is good to store, whatever it says, when it says
+ * it surely enough to tell a threshold from nothing. */
+int rh_gate_worth_storing(const struct rh_gate *gate, struct rh_err *err)
+{
+	for (size_t i = 0; i < gate->scenario_count; i++) {
+		const struct rh_gate_scenario *row = &gate->scenarios[i];
+		const struct rh_gate_look *look = &row->result[RH_GATE_WALL].look;
+
+		if (row->broken || !row->block_count)
+			return rh_fail(err, RH_INVALID, "%s cannot be stored: %.400s", row->trace,
+				       row->why[0] ? row->why : "nothing was measured");
+		if (!((look->hi - look->lo) / 2 < look->margin))
+			return rh_fail(err, RH_INVALID, "%s cannot be stored: its interval of "
+				       "+-%.1f %% is wider than half the threshold; a quieter "
+				       "machine or a wider threshold is needed", row->trace,
+				       50 * (look->hi - look->lo));
+	}
 	return 0;
 }
 
 static int capture(struct rh_gate *gate, struct rh_err *err)
 {
-	if (rh_gate_prepare(gate, err) < 0 || rh_gate_run(gate, err) < 0)
+	if (rh_gate_prepare(gate, err) < 0 || rh_gate_may_store(gate, err) < 0 ||
+	    rh_gate_run(gate, err) < 0)
 		return -1;
-	return check_measured(gate, err);
+	return rh_gate_worth_storing(gate, err);
 }
 
 /* Twice: a file that the same machine cannot repeat within a minute gates nothing. */

@@ -382,6 +382,41 @@ static void calls_fail_beyond_limit_and_slack(void **state)
 	rh_gate_free(&gate);
 }
 
+/* ---- baselines ---- */
+
+static void a_baseline_is_made_of_what_can_be_repeated(void **state)
+{
+	struct rh_gate gate;
+	struct rh_err err = { 0 };
+
+	(void)state;
+	make_gate(&gate);
+	gate.host.cpus_allowed = 2;
+	gate.host.load1 = 1.9;
+	assert_int_equal(rh_gate_may_store(&gate, &err), 0);
+	gate.host.load1 = 2.1;
+	assert_int_equal(rh_gate_may_store(&gate, &err), -1);
+	assert_int_equal(err.code, RH_INVALID);
+	assert_non_null(strstr(err.text, "load is 2.1 on 2 CPUs"));
+	gate.host.load1 = 0;
+	snprintf(gate.side[1].revision, sizeof(gate.side[1].revision), "v1-3-gabc-dirty");
+	assert_int_equal(rh_gate_may_store(&gate, &err), -1);
+	assert_non_null(strstr(err.text, "uncommitted"));
+	snprintf(gate.side[1].revision, sizeof(gate.side[1].revision), "dirty-name-1");
+	assert_int_equal(rh_gate_may_store(&gate, &err), 0);
+	assert_int_equal(rh_gate_worth_storing(&gate, &err), 0);
+	gate.scenarios[1].result[RH_GATE_WALL].look.hi += 0.05;
+	assert_int_equal(rh_gate_worth_storing(&gate, &err), -1);
+	assert_int_equal(err.code, RH_INVALID);
+	gate.scenarios[1].result[RH_GATE_WALL].look.hi = INFINITY;
+	assert_int_equal(rh_gate_worth_storing(&gate, &err), -1);
+	gate.scenarios[0].broken = true;
+	snprintf(gate.scenarios[0].why, sizeof(gate.scenarios[0].why), "it died");
+	assert_int_equal(rh_gate_worth_storing(&gate, &err), -1);
+	assert_non_null(strstr(err.text, "it died"));
+	rh_gate_free(&gate);
+}
+
 /* ---- callgrind ---- */
 
 static void callgrind_is_added_up(void **state)
@@ -521,6 +556,7 @@ int main(void)
 		cmocka_unit_test(a_wonder_is_suspicious),
 		cmocka_unit_test(counts_fail_beyond_their_limit),
 		cmocka_unit_test(calls_fail_beyond_limit_and_slack),
+		cmocka_unit_test(a_baseline_is_made_of_what_can_be_repeated),
 		cmocka_unit_test(callgrind_is_added_up),
 		cmocka_unit_test(a_policy_is_read),
 		cmocka_unit_test(a_wrong_policy_is_refused),
