@@ -160,6 +160,7 @@ struct go_unbound { uint32_t task; uint64_t stack; };
 
 struct go_tasks {
 	struct rh_map stacks;		/* address -> go_stack word */
+	struct rh_map stack_of;		/* task -> address of the stack it had last */
 	struct rh_map guesses;		/* task -> goroutine it was given to without proof */
 	struct go_unbound *unbound;	/* tasks of the snapshot, no goroutine yet */
 	size_t unbound_count, unbound_cap;

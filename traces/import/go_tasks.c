@@ -37,6 +37,7 @@ static unsigned log2_of(uint64_t word) { return word & 255; }
 void rh_go_tasks_close(struct go_tasks *tasks)
 {
 	rh_map_close(&tasks->stacks);
+	rh_map_close(&tasks->stack_of);
 	rh_map_close(&tasks->guesses);
 	free(tasks->unbound);
 }
@@ -66,8 +67,25 @@ static int leave(struct go_import *import, struct go_thread *thread, uint32_t ta
 static int own(struct go_import *import, uint64_t stack, uint32_t task, bool of_thread,
 	       unsigned log2, struct rh_err *err)
 {
-	return rh_map_put(&import->tasks.stacks, stack, pack(task, of_thread, log2)) ? 0 :
+	struct go_tasks *tasks = &import->tasks;
+
+	if (task && !rh_map_put(&tasks->stack_of, task, stack))
+		return rh_go_no_memory(err);
+	return rh_map_put(&tasks->stacks, stack, pack(task, of_thread, log2)) ? 0 :
 	       rh_go_no_memory(err);
+}
+
+/* The task is over: its stack is nobody's. Others may have moved it meanwhile (a collector
+ * that shrinks it), so that the goroutine itself need not know where it is. */
+static int disown(struct go_import *import, uint32_t task, struct rh_err *err)
+{
+	uint64_t stack = rh_map_remove(&import->tasks.stack_of, task);
+	uint64_t word = stack == RH_MAP_NONE ? RH_MAP_NONE :
+					       rh_map_get(&import->tasks.stacks, stack);
+
+	if (word == RH_MAP_NONE || task_of(word) != task)
+		return 0;
+	return own(import, stack, 0, false, log2_of(word), err);
 }
 
 /* ---- goroutines of before the trace ---- */
@@ -135,14 +153,10 @@ static int end_leftover(struct go_import *import, struct go_thread *thread, uint
 
 	/* Caches hand out the last in first: the stacks made first are what is left. */
 	for (size_t i = 0; i < ended; i++) {
-		struct go_unbound *old = &tasks->unbound[i];
-		uint64_t word = rh_map_get(&tasks->stacks, old->stack);
+		uint32_t task = tasks->unbound[i].task;
 
-		rh_map_remove(&tasks->guesses, old->task);
-		if (word != RH_MAP_NONE &&
-		    own(import, old->stack, 0, false, log2_of(word), err) < 0)
-			return -1;
-		if (leave(import, thread, old->task, true, err) < 0)
+		rh_map_remove(&tasks->guesses, task);
+		if (disown(import, task, err) < 0 || leave(import, thread, task, true, err) < 0)
 			return -1;
 	}
 	if (ended)
@@ -208,18 +222,14 @@ static int destroy(struct go_import *import, struct go_thread *thread, struct go
 		   struct rh_err *err)
 {
 	struct go_tasks *tasks = &import->tasks;
-	uint64_t word;
 
 	if (!g || (!g->task && !bind(tasks, g))) {
 		go_count(import, GO_N_DROP_TASK_UNKNOWN);
 		return 0;
 	}
 	rh_map_remove(&tasks->guesses, g->task);
-	word = g->stack ? rh_map_get(&tasks->stacks, g->stack) : RH_MAP_NONE;
-	if (word != RH_MAP_NONE && task_of(word) == g->task &&
-	    own(import, g->stack, 0, false, log2_of(word), err) < 0)
-		return -1;
-	if (leave(import, thread, g->task, false, err) < 0)
+	if (disown(import, g->task, err) < 0 ||
+	    leave(import, thread, g->task, false, err) < 0)
 		return -1;
 	g->task = 0;
 	return 0;
