@@ -32,7 +32,7 @@ static const struct rh_opt record_opts[] = {
 	{ "max-events", 0, RH_OPT_UINT, offsetof(struct opts, max_events), "0", .arg = "N",
 	  .help = "keep at most N calls (see --keep)" },
 	{ "max-bytes", 0, RH_OPT_SIZE, offsetof(struct opts, max_bytes), "0", .arg = "SIZE",
-	  .help = "keep at most this much raw capture, 16 bytes a call (see --keep)" },
+	  .help = "keep at most this much raw capture, 8 bytes a call (see --keep)" },
 	{ "keep", 0, RH_OPT_NAME, offsetof(struct opts, keep), "first", .names = keep_names,
 	  .arg = "first|last",
 	  .help = "past a maximum: stop, or keep at least that much of the end" },
@@ -48,8 +48,8 @@ static const struct rh_opt record_opts[] = {
 	  .help = "who called malloc" },
 	{ "no-time", 0, RH_OPT_FLAG, offsetof(struct opts, no_time),
 	  .help = "leave the time of events out of the trace (a third of its size)" },
-	{ "sample", 0, RH_OPT_UINT, offsetof(struct opts, sample), "16", .min = 1, .max = 1024,
-	  .arg = "N", .help = "events per clock read while the program has one thread" },
+	{ "sample", 0, RH_OPT_UINT, offsetof(struct opts, sample), "64", .min = 1, .max = 1024,
+	  .arg = "N", .help = "events that one clock read may serve; 1: each has a time of its own" },
 	{ "on-full", 0, RH_OPT_NAME, offsetof(struct opts, on_full), "wait", .names = full_names,
 	  .arg = "wait|drop", .help = "when a thread outruns the recorder" },
 	{ "buffer", 0, RH_OPT_SIZE, offsetof(struct opts, buffer), "512K", .min = 65536,
@@ -140,7 +140,7 @@ const struct rh_command rh_cmd_record = {
 		"Runs PROGRAM with a recorder preloaded; nothing is recompiled. The exit status\n"
 		"is the program's own. Nothing is lost, also when the program is killed: its\n"
 		"threads write into shared memory that reheap empties meanwhile. Until the trace\n"
-		"is written its directory needs 16 bytes of disk per call.\n"
+		"is written its directory needs 8 to 16 bytes of disk per call.\n"
 		"\n"
 		"exec keeps recording: T.rht is the last program run, earlier ones are T.PID.rht.\n"
 		"Static and setuid programs cannot be recorded and are refused at once.",

@@ -308,6 +308,9 @@ static int die(void)
 	for (long i = 0; i < number[0]; i++)
 		pthread_create(&thread, NULL, dying_thread, (void *)(intptr_t)i);
 	usleep((useconds_t)number[1] * 1000);
+	for (long i = 0; i < number[0]; i++)	/* on a busy machine one may not have begun */
+		while (atomic_load(&progress[8 * i]) == 0)
+			usleep(1000);
 	signal(SIGABRT, SIG_DFL);
 	if (strcmp(how, "kill") == 0)
 		kill(getpid(), SIGKILL);

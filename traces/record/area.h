@@ -21,11 +21,19 @@
  * over and over: fresh pages would cost five times a write(2) from warm ones. A ring
  * starts small (cache) and its owner widens it, when empty, once it had to wait.
  *
- * Record: 16 bytes.
- *	word	63..60 flags | 59..54 align log2 | 53..48 kind | 47..0 address
- *	tail	63..32 size  | 31..0 ticks since the last BASE record of this ring
- * 16 and not 8 bytes: a delta-coded 8-byte form saves 1 ns of store and costs it again
- * in branches; 24 bytes cost 5 ns more on the way out (cache lines, drain).
+ * A record is one 64-bit word, or three.
+ *	short	63..60 kind | 59..44 size | 43..0 address / 8
+ *	STAMP	63..60 kind | 59..0 clock: when the records that follow happened, or later
+ *	SITE	63..60 kind | 31..0 site number of the events that follow
+ *	long	63..60 LONG | 15..8 log2 of the alignment | 7..0 kind; address; tail
+ * A short record is what a put() takes and no more: a ring's lines travel between two
+ * cores, and eight records on a line instead of four take 1 ns off a call and half of
+ * the drain. Sizes from 64 KiB, alignments and all that is seldom take the long form.
+ *
+ * Stamps. A record happened not before the STAMP in front of it, so in a merge by stamps
+ * an unstamped record comes out early, never late. That is enough: a record that must not
+ * precede one of another ring (the block's last event was there) always has a STAMP of
+ * its own, read after that event was seen. See shim.h, shim_owned.
  *
  * Thread rule: as above. Errors: none; who maps it checks magic and version.
  */
@@ -46,50 +54,114 @@ enum {
 	RH_RING_GROW = 4,		/* factor of widening */
 };
 
-struct rh_rec { uint64_t word, tail; };
-
-/* Kinds. A: address, S: size (32 bits), L: log2 of the alignment, T: the whole tail. */
+/* Kinds. A: address, S: size or number (the tail of a long record). Those below LONG
+ * have a short form. */
 enum rh_rec_kind {
-	RH_REC_PAD,		/* skipped */
-	RH_REC_BASE,		/* T = absolute stamp; later ticks count from it */
-	RH_REC_WIDE,		/* T = 64-bit size, A = bits 63..48 of the address, of the next */
-	RH_REC_START,		/* right behind its BASE, a thread takes the ring: A = pthread_t,
-				   S = thread number, and its thread id in place of the ticks */
-	RH_REC_ALLOC,		/* A, S, L; A = 0: the call failed */
-	RH_REC_FREE,		/* A, before the real free; flag RESIDENT: S = bytes resident */
+	RH_REC_PAD,		/* skipped: the end of a ring too short for what follows */
+	RH_REC_FREE,		/* A, before the real free */
+	RH_REC_ALLOC,		/* A, S; A = 0: the call failed */
+	RH_REC_CALLOC,
 	RH_REC_RE_BEGIN,	/* A = old block, before the real realloc */
 	RH_REC_RE_END,		/* A = new block (0 = none), S = size, after it */
+	RH_REC_STAMP,
+	RH_REC_SITE,
+	RH_REC_LONG = 15,
+	RH_REC_FREE_RESIDENT,	/* A, S = bytes resident */
+	RH_REC_START,		/* a thread takes the ring: A = pthread_t, S = its number in
+				   the upper half, its thread id in the lower */
 	RH_REC_SPAWN,		/* before pthread_create: A = stack bytes, S = thread number */
 	RH_REC_SPAWNED,		/* after it: A = pthread_t, S = thread number */
 	RH_REC_SPAWN_FAILED,	/* after it: S = thread number */
 	RH_REC_EXIT,		/* the thread's function has returned */
 	RH_REC_JOIN_BEGIN,	/* before pthread_join: A = pthread_t */
 	RH_REC_JOIN_END,	/* after it succeeded: A = pthread_t */
-	RH_REC_SITE,		/* S = site number of the events that follow on this ring */
 	RH_REC_NAME,		/* S = site number; its name is in the TEXT records that follow */
-	RH_REC_TEXT,		/* 14 bytes of it: 6 in A, 8 in T */
+	RH_REC_TEXT,		/* 16 bytes of it */
 	RH_REC_KINDS
 };
 
-#define RH_REC_ZEROED	(1ull << 60)	/* calloc */
-#define RH_REC_RESIDENT	(1ull << 61)
-#define RH_REC_ADDRESS	((1ull << 48) - 1)
+enum { RH_REC_MOST_WORDS = 3 };
 
-static inline uint64_t rh_rec_word(enum rh_rec_kind kind, uint64_t address)
+/* A record outside the ring. */
+struct rh_rec { uint64_t address, tail; uint8_t kind, align_log2; };
+
+static inline unsigned rh_rec_words(uint64_t head)
 {
-	return (uint64_t)kind << 48 | (address & RH_REC_ADDRESS);
+	return head >> 60 == RH_REC_LONG ? 3 : 1;
+}
+
+/* Kinds that become an event of the trace, as a set of short kinds. */
+#define RH_REC_EVENTS \
+	(1u << RH_REC_FREE | 1u << RH_REC_ALLOC | 1u << RH_REC_CALLOC | 1u << RH_REC_RE_END)
+
+static inline uint64_t rh_rec_short(enum rh_rec_kind kind, uint64_t address, uint64_t size)
+{
+	return (uint64_t)kind << 60 | size << 44 | address >> 3;
+}
+
+/* Has it a short form? `rotated` is the address rotated right by 3: aligned to 8 bytes and
+ * below 2^47, all its upper bits are zero. */
+static inline int rh_rec_is_short(uint64_t rotated, uint64_t size)
+{
+	return (rotated >> 44 | size >> 16) == 0;
+}
+
+static inline uint64_t rh_rec_stamp(uint64_t stamp)
+{
+	return (uint64_t)RH_REC_STAMP << 60 | (stamp & ((1ull << 60) - 1));
+}
+
+static inline uint64_t rh_rec_site(uint32_t site)
+{
+	return (uint64_t)RH_REC_SITE << 60 | site;
+}
+
+/* Into words[3], in the shorter form; returns how many it took. */
+static inline unsigned rh_rec_pack(const struct rh_rec *rec, uint64_t *words)
+{
+	uint64_t rotated = rec->address >> 3 | rec->address << 61;
+
+	if (rec->kind < RH_REC_STAMP && !rec->align_log2 && rh_rec_is_short(rotated, rec->tail)) {
+		words[0] = rh_rec_short((enum rh_rec_kind)rec->kind, rec->address, rec->tail);
+		return 1;
+	}
+	words[0] = (uint64_t)RH_REC_LONG << 60 | (uint64_t)rec->align_log2 << 8 | rec->kind;
+	words[1] = rec->address;
+	words[2] = rec->tail;
+	return 3;
+}
+
+/* From words that hold it whole. The tail of a STAMP is its clock, of a SITE its number. */
+static inline void rh_rec_unpack(const uint64_t *words, struct rh_rec *rec)
+{
+	uint64_t head = words[0];
+
+	*rec = (struct rh_rec){ .kind = (uint8_t)(head >> 60) };
+	if (rec->kind == RH_REC_LONG) {
+		rec->kind = (uint8_t)head;
+		rec->align_log2 = head >> 8 & 63;
+		rec->address = words[1];
+		rec->tail = words[2];
+	} else if (rec->kind == RH_REC_STAMP || rec->kind == RH_REC_SITE) {
+		rec->tail = head & ((1ull << 60) - 1);
+	} else {
+		rec->address = (head & ((1ull << 44) - 1)) << 3;
+		rec->tail = head >> 44 & 0xffff;
+	}
 }
 
 /* Head of a ring: one line for each writer. */
 struct rh_ring {
 	_Atomic uint64_t head;		/* producer: bytes of records written, ever */
+	_Atomic uint64_t limit;		/* producer: where it looks at clock and room again;
+					   supervisor, once a beat: 0, now */
 	_Atomic uint32_t mask;		/* producer, when empty: bytes in use - 1 */
 	_Atomic uint32_t proc;		/* producer, when empty: process slot + 1; 0 = never used */
 	_Atomic uint64_t waits;		/* producer: times it waited for room ... */
 	_Atomic uint64_t wait_ns;	/* ... and how long in all */
 	_Atomic uint64_t dropped;	/* producer: records given up (--on-full drop) */
 	_Atomic uint64_t nested;	/* producer: of signal handlers that found no place */
-	uint64_t pad1[2];
+	_Atomic uint64_t outside;	/* producer: calls made while recording was off */
 	_Atomic uint64_t tail;		/* supervisor: bytes of records taken, ever */
 	_Atomic uint32_t tail_moves;	/* supervisor: futex word of a waiting producer */
 	_Atomic uint32_t waiting;	/* producer: 1 while it waits on tail_moves */
@@ -124,7 +196,7 @@ struct rh_area {
 	uint32_t follow;		/* forked and spawned processes are recorded too */
 	uint32_t drop;			/* a full ring drops instead of waiting */
 	uint32_t residency, sites;
-	uint32_t sample;		/* one thread: a clock read serves this many events */
+	uint32_t sample;		/* a clock read serves at most this many events */
 	_Atomic int32_t main_pid;	/* the program itself: its images are always recorded */
 	uint32_t pad0;
 	uint64_t pad1[1];
@@ -141,7 +213,8 @@ struct rh_area {
 	_Atomic uint64_t no_ring;	/* events of threads that found no ring */
 	_Atomic uint64_t no_proc;	/* processes that found no slot */
 	_Atomic uint64_t forks_ignored;	/* processes kept out because follow is off */
-	uint64_t pad3[3];
+	_Atomic uint64_t outside;	/* calls of threads without a ring, recording being off */
+	uint64_t pad3[2];
 };
 
 #define RH_AREA_PROCS_AT 4096u
@@ -159,9 +232,9 @@ static inline struct rh_ring *rh_area_ring(struct rh_area *area, uint32_t index)
 	return (struct rh_ring *)((char *)area + RH_AREA_HEADS_AT) + index;
 }
 
-static inline struct rh_rec *rh_area_data(struct rh_area *area, uint32_t index)
+static inline uint64_t *rh_area_data(struct rh_area *area, uint32_t index)
 {
-	return (struct rh_rec *)((char *)area + RH_AREA_RINGS_AT + index * area->ring_bytes);
+	return (uint64_t *)((char *)area + RH_AREA_RINGS_AT + index * area->ring_bytes);
 }
 
 struct rh_record_opts;

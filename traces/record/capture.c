@@ -99,8 +99,8 @@ static int write_pieces(struct rh_capture *capture, struct iovec *piece, struct 
 	return 0;
 }
 
-int rh_capture_add(struct rh_capture *capture, struct rh_chunk *chunk, const struct rh_rec *one,
-		   size_t one_count, const struct rh_rec *two, size_t two_count,
+int rh_capture_add(struct rh_capture *capture, struct rh_chunk *chunk, const uint64_t *one,
+		   size_t one_count, const uint64_t *two, size_t two_count,
 		   struct rh_err *err)
 {
 	struct iovec piece[2] = {
@@ -111,11 +111,11 @@ int rh_capture_add(struct rh_capture *capture, struct rh_chunk *chunk, const str
 	if (reserve(capture, err) < 0)
 		return -1;
 	chunk->offset = capture->bytes;
-	chunk->records = (uint32_t)(one_count + two_count);
+	chunk->words = (uint32_t)(one_count + two_count);
 	if (write_pieces(capture, piece, err) < 0)
 		return -1;
 	capture->chunks[capture->count++] = *chunk;
-	capture->kept_bytes += chunk->records * sizeof *one;
+	capture->kept_bytes += chunk->words * sizeof *one;
 	capture->kept_events += chunk->events;
 	return 0;
 }
@@ -124,7 +124,7 @@ int rh_capture_add(struct rh_capture *capture, struct rh_chunk *chunk, const str
 void rh_capture_forget(const struct rh_capture *capture, const struct rh_chunk *chunk)
 {
 	uint64_t from = (chunk->offset + BLOCK - 1) / BLOCK * BLOCK;
-	uint64_t to = (chunk->offset + chunk->records * sizeof(struct rh_rec)) / BLOCK * BLOCK;
+	uint64_t to = (chunk->offset + chunk->words * sizeof(uint64_t)) / BLOCK * BLOCK;
 
 	if (to > from)
 		(void)fallocate(capture->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
@@ -136,7 +136,7 @@ static bool may_go(const struct rh_capture *capture, const struct rh_chunk *chun
 {
 	if (events && capture->kept_events - chunk->events >= events)
 		return true;
-	return bytes && capture->kept_bytes - chunk->records * sizeof(struct rh_rec) >= bytes;
+	return bytes && capture->kept_bytes - chunk->words * sizeof(uint64_t) >= bytes;
 }
 
 void rh_capture_keep_last(struct rh_capture *capture, uint64_t events, uint64_t bytes)
@@ -147,7 +147,7 @@ void rh_capture_keep_last(struct rh_capture *capture, uint64_t events, uint64_t 
 		if (!may_go(capture, chunk, events, bytes))
 			break;
 		capture->kept_events -= chunk->events;
-		capture->kept_bytes -= chunk->records * sizeof(struct rh_rec);
+		capture->kept_bytes -= chunk->words * sizeof(uint64_t);
 		capture->given_up_events += chunk->events;
 		rh_capture_forget(capture, chunk);
 		capture->first++;
@@ -161,7 +161,7 @@ void rh_capture_keep_last(struct rh_capture *capture, uint64_t events, uint64_t 
 }
 
 int rh_capture_read(const struct rh_capture *capture, const struct rh_chunk *chunk, size_t from,
-		    struct rh_rec *into, size_t count, struct rh_err *err)
+		    uint64_t *into, size_t count, struct rh_err *err)
 {
 	size_t want = count * sizeof *into, have = 0;
 	uint64_t at = chunk->offset + from * sizeof *into;

@@ -20,9 +20,9 @@
 
 struct rh_chunk {
 	uint64_t offset;	/* in the file */
-	uint64_t base;		/* stamp base that holds at its first record */
+	uint64_t stamp;		/* stamp that holds at its first record */
 	uint64_t events;	/* records that become events */
-	uint32_t records;
+	uint32_t words;		/* whole records: none begins in one chunk and ends in the next */
 	uint32_t ring;
 	uint32_t image;		/* process image, see drain.h */
 	uint32_t thread;	/* thread number that holds at its first record; UINT32_MAX */
@@ -41,18 +41,18 @@ struct rh_capture {
 
 int rh_capture_open(struct rh_capture *capture, const char *beside, struct rh_err *err);
 
-/* Appends a chunk whose records lie in two pieces (a ring wraps). chunk->offset and
- * ->records are filled in here. A full disk is RH_IO, and the chunk is not there. */
-int rh_capture_add(struct rh_capture *capture, struct rh_chunk *chunk, const struct rh_rec *one,
-		   size_t one_count, const struct rh_rec *two, size_t two_count,
+/* Appends a chunk whose words lie in two pieces (a ring wraps). chunk->offset and
+ * ->words are filled in here. A full disk is RH_IO, and the chunk is not there. */
+int rh_capture_add(struct rh_capture *capture, struct rh_chunk *chunk, const uint64_t *one,
+		   size_t one_count, const uint64_t *two, size_t two_count,
 		   struct rh_err *err);
 
 /* Gives up the oldest chunks while at least this much would remain. 0 = no such bound. */
 void rh_capture_keep_last(struct rh_capture *capture, uint64_t events, uint64_t bytes);
 
-/* Reads count records of a chunk from its record `from`. */
+/* Reads count words of a chunk from its word `from`. */
 int rh_capture_read(const struct rh_capture *capture, const struct rh_chunk *chunk, size_t from,
-		    struct rh_rec *into, size_t count, struct rh_err *err);
+		    uint64_t *into, size_t count, struct rh_err *err);
 
 /* Returns the disk space of a chunk that nobody reads again. */
 void rh_capture_forget(const struct rh_capture *capture, const struct rh_chunk *chunk);

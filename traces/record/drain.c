@@ -40,39 +40,55 @@ void rh_drain_close(struct rh_drain *drain)
 	rh_capture_close(&drain->capture);
 }
 
-/* Follows what later records depend on; counts what becomes an event. */
-static uint64_t follow(struct rh_ring_past *past, struct rh_image *image,
-		       const struct rh_rec *rec, size_t count)
+static uint64_t follow_long(struct rh_ring_past *past, struct rh_image *image,
+			    const uint64_t *words)
+{
+	struct rh_rec rec;
+
+	rh_rec_unpack(words, &rec);
+	if (rec.kind == RH_REC_START) {
+		past->thread = (uint32_t)(rec.tail >> 32);
+		past->tid = (uint32_t)rec.tail;
+		past->site = 0;
+		image->threads++;
+	}
+	return rec.kind == RH_REC_FREE_RESIDENT ||
+	       (rec.kind < RH_REC_LONG && (RH_REC_EVENTS >> rec.kind & 1));
+}
+
+/* Follows what later records depend on; counts what becomes an event. A producer never
+ * lets a record wrap, so a piece holds whole ones. */
+static uint64_t follow(struct rh_ring_past *past, struct rh_image *image, const uint64_t *words,
+		       size_t count)
 {
 	uint64_t events = 0;
+	size_t i = 0;
 
-	for (size_t i = 0; i < count; i++) {
-		unsigned kind = rec[i].word >> 48 & 63;
+	while (i < count) {
+		unsigned kind = (unsigned)(words[i] >> 60);
 
-		if (kind == RH_REC_ALLOC || kind == RH_REC_FREE || kind == RH_REC_RE_END) {
-			events++;
-		} else if (kind == RH_REC_BASE) {
-			past->base = rec[i].tail;
-		} else if (kind == RH_REC_START) {
-			past->thread = (uint32_t)(rec[i].tail >> 32);
-			past->tid = (uint32_t)rec[i].tail;
-			past->site = 0;
-			image->threads++;
-		} else if (kind == RH_REC_SITE) {
-			past->site = (uint32_t)(rec[i].tail >> 32);
+		events += RH_REC_EVENTS >> kind & 1;
+		if (kind >= RH_REC_STAMP) {
+			if (kind == RH_REC_STAMP)
+				past->stamp = words[i] & ((1ull << 60) - 1);
+			else if (kind == RH_REC_SITE)
+				past->site = (uint32_t)words[i];
+			else if (kind == RH_REC_LONG && count - i >= 3)
+				events += follow_long(past, image, words + i);
 		}
+		i += rh_rec_words(words[i]);
 	}
 	image->events += events;
 	return events;
 }
 
 static int keep(struct rh_drain *drain, uint32_t index, struct rh_image *image,
-		const struct rh_rec *one, size_t one_count, const struct rh_rec *two,
-		size_t two_count, struct rh_err *err)
+		const uint64_t *one, size_t one_count, const uint64_t *two, size_t two_count,
+		struct rh_err *err)
 {
 	struct rh_ring_past *past = &drain->past[index];
 	struct rh_chunk chunk = {
-		.base = past->base, .thread = past->thread, .tid = past->tid, .site = past->site,
+		.stamp = past->stamp, .thread = past->thread, .tid = past->tid, .site = past->site,
 		.ring = index, .image = (uint32_t)(image - drain->images),
 	};
 
@@ -136,10 +152,10 @@ static int64_t drain_ring(struct rh_drain *drain, uint32_t index, bool all, stru
 	uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
 	uint64_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
 	uint64_t mask = atomic_load_explicit(&ring->mask, memory_order_relaxed);
-	uint64_t size = sizeof(struct rh_rec), count = (head - tail) / size;
+	uint64_t size = sizeof(uint64_t), count = (head - tail) / size;
 	uint64_t room = (mask + 1) / size, at = (tail & mask) / size, one;
 	uint32_t proc = atomic_load(&ring->proc);
-	struct rh_rec *data = rh_area_data(drain->area, index);
+	uint64_t *data = rh_area_data(drain->area, index);
 
 	if (count == 0 || (!all && count < room / 4))
 		return 0;
@@ -148,7 +164,7 @@ static int64_t drain_ring(struct rh_drain *drain, uint32_t index, bool all, stru
 	if (drain->slot_image[proc - 1] < 0 && add_image(drain, proc - 1, err) < 0)
 		return -1;
 	if (count > room)
-		return rh_fail(err, RH_BUG, "ring %u claims %llu records of %llu", index,
+		return rh_fail(err, RH_BUG, "ring %u claims %llu words of %llu", index,
 			       (unsigned long long)count, (unsigned long long)room);
 	one = count < room - at ? count : room - at;
 	if (keep(drain, index, &drain->images[drain->slot_image[proc - 1]], data + at, one, data,
@@ -173,6 +189,19 @@ int64_t rh_drain_pass(struct rh_drain *drain, bool all, struct rh_err *err)
 		taken += got;
 	}
 	return taken;
+}
+
+void rh_drain_beat(struct rh_drain *drain)
+{
+	uint32_t high = atomic_load(&drain->area->rings_high);
+
+	atomic_fetch_add(&drain->area->beat, 1);
+	for (uint32_t i = 0; i < high && i < RH_RINGS; i++) {
+		struct rh_ring *ring = rh_area_ring(drain->area, i);
+
+		if (atomic_load_explicit(&ring->limit, memory_order_relaxed))
+			atomic_store_explicit(&ring->limit, 0, memory_order_relaxed);
+	}
 }
 
 static bool is_dead(const struct rh_image *image)

@@ -26,7 +26,7 @@ struct rh_image {
 };
 
 /* What a ring's next record means; kept so that every chunk can be read alone. */
-struct rh_ring_past { uint64_t base; uint32_t thread, tid, site; };
+struct rh_ring_past { uint64_t stamp; uint32_t thread, tid, site; };
 
 struct rh_drain {
 	struct rh_area *area;
@@ -45,8 +45,10 @@ struct rh_drain {
 int rh_drain_open(struct rh_drain *drain, struct rh_area *area, const char *beside,
 		  struct rh_err *err);
 /* One pass over all rings: those a quarter full, or all that are not empty. Returns the
- * records taken, -1 on error. */
+ * words taken, -1 on error. */
 int64_t rh_drain_pass(struct rh_drain *drain, bool all, struct rh_err *err);
+/* Every ring's next event reads the clock, and looks whether it is to be recorded. */
+void rh_drain_beat(struct rh_drain *drain);
 /* Looks for new processes and dead ones. main_over: the program itself has been reaped. */
 int rh_drain_processes(struct rh_drain *drain, bool main_over, struct rh_err *err);
 /* Images that still run, the program itself not counted. */

@@ -13,17 +13,17 @@
 
 #include "traces/record/merge.h"
 
-enum { BUFFERS_BYTES = 64 << 20, BUFFER_MIN = 256, BUFFER_MAX = 16384, NAME_BYTES = 320 };
+enum { BUFFERS_BYTES = 64 << 20, BUFFER_MIN = 256, BUFFER_MAX = 32768, NAME_BYTES = 320 };
 
 struct stream {
 	const struct rh_chunk **chunks;		/* of this ring and image, in order */
 	size_t chunk_count, chunk;
-	uint32_t done;				/* records of the current chunk already read */
-	struct rh_rec *buffer;
+	uint32_t done;				/* words of the current chunk already read */
+	uint64_t *buffer;
 	uint32_t have, at;
-	uint64_t base, stamp, wide_size, wide_address;
+	uint64_t stamp;
 	uint32_t thread, tid, site;
-	bool wide, ended;
+	bool ended;
 	struct rh_call next;
 	char name[NAME_BYTES];
 	uint32_t name_bytes;
@@ -34,9 +34,9 @@ struct stream {
 struct rh_merge {
 	const struct rh_capture *capture;
 	struct stream *streams;
-	uint32_t stream_count, buffer_records;
+	uint32_t stream_count, buffer_words;
 	const struct rh_chunk **chunks;
-	struct rh_rec *buffers;
+	uint64_t *buffers;
 	uint32_t *heap;
 	uint32_t heap_count;
 };
@@ -47,66 +47,69 @@ static void chunk_begins(struct stream *s)
 {
 	const struct rh_chunk *chunk = s->chunks[s->chunk];
 
-	s->base = chunk->base;
+	if (s->stamp < chunk->stamp)
+		s->stamp = chunk->stamp;
 	s->thread = chunk->thread;
 	s->tid = chunk->tid;
 	s->site = chunk->site;
 	s->done = 0;
 }
 
-/* 1 = the buffer has records, 0 = nothing is left, -1 = error. */
+/* 1 = the buffer begins with a whole record, 0 = nothing is left, -1 = error. What the
+ * buffer still holds is the beginning of a long record: it moves to the front. */
 static int refill(struct rh_merge *merge, struct stream *s, struct rh_err *err)
 {
 	const struct rh_chunk *chunk;
-	uint32_t left;
+	uint32_t left, rest = s->have - s->at;
 
 	if (s->chunk == s->chunk_count)
 		return 0;
 	chunk = s->chunks[s->chunk];
-	if (s->done == chunk->records) {
+	if (s->done == chunk->words) {
 		rh_capture_forget(merge->capture, chunk);
 		if (++s->chunk == s->chunk_count)
 			return 0;
 		chunk = s->chunks[s->chunk];
 		chunk_begins(s);
+		rest = 0;
 	}
-	left = chunk->records - s->done;
-	s->have = left < merge->buffer_records ? left : merge->buffer_records;
+	memmove(s->buffer, s->buffer + s->at, rest * sizeof *s->buffer);
+	left = chunk->words - s->done;
+	if (left > merge->buffer_words - rest)
+		left = merge->buffer_words - rest;
+	s->have = rest + left;
 	s->at = 0;
-	if (rh_capture_read(merge->capture, chunk, s->done, s->buffer, s->have, err) < 0)
+	if (rh_capture_read(merge->capture, chunk, s->done, s->buffer + rest, left, err) < 0)
 		return -1;
-	s->done += s->have;
+	s->done += left;
 	return 1;
+}
+
+static bool has_whole(const struct stream *s)
+{
+	return s->at < s->have && s->have - s->at >= rh_rec_words(s->buffer[s->at]);
 }
 
 static void add_text(struct stream *s, const struct rh_rec *rec)
 {
-	uint64_t low = rec->word & RH_REC_ADDRESS;
-
-	if (s->name_bytes + 14 >= NAME_BYTES)
+	if (s->name_bytes + 16 >= NAME_BYTES)
 		return;
-	memcpy(s->name + s->name_bytes, &low, 6);
-	memcpy(s->name + s->name_bytes + 6, &rec->tail, 8);
-	s->name_bytes += 14;
+	memcpy(s->name + s->name_bytes, &rec->address, 8);
+	memcpy(s->name + s->name_bytes + 8, &rec->tail, 8);
+	s->name_bytes += 16;
 	s->name[s->name_bytes] = '\0';
 }
 
 /* Records that only change what later ones mean. */
-static bool take_state(struct stream *s, const struct rh_rec *rec, unsigned kind)
+static bool take_state(struct stream *s, const struct rh_rec *rec)
 {
-	switch (kind) {
-	case RH_REC_PAD:
-		return true;
-	case RH_REC_BASE:
-		s->base = rec->tail;
-		return true;
-	case RH_REC_WIDE:
-		s->wide = true;
-		s->wide_size = rec->tail;
-		s->wide_address = (rec->word & 0xffff) << 48;
+	switch (rec->kind) {
+	case RH_REC_STAMP:
+		if (s->stamp < rec->tail)
+			s->stamp = rec->tail;
 		return true;
 	case RH_REC_SITE:
-		s->site = (uint32_t)(rec->tail >> 32);
+		s->site = (uint32_t)rec->tail;
 		return true;
 	case RH_REC_TEXT:
 		add_text(s, rec);
@@ -114,40 +117,41 @@ static bool take_state(struct stream *s, const struct rh_rec *rec, unsigned kind
 	case RH_REC_NAME:
 		s->naming = true;
 		s->name_bytes = 0;
-		s->name_site = (uint32_t)(rec->tail >> 32);
+		s->name_site = (uint32_t)rec->tail;
 		return true;
+	case RH_REC_FREE:
+	case RH_REC_ALLOC:
+	case RH_REC_CALLOC:
+	case RH_REC_RE_BEGIN:
+	case RH_REC_RE_END:
+		return false;
 	default:
-		return kind >= RH_REC_KINDS;
+		return rec->kind <= RH_REC_LONG || rec->kind >= RH_REC_KINDS;
 	}
 }
 
-static void decode(struct stream *s, const struct rh_rec *rec, unsigned kind)
+static void decode(struct stream *s, const struct rh_rec *rec)
 {
 	struct rh_call *call = &s->next;
-	uint64_t stamp = s->base + (uint32_t)rec->tail;
 
-	if (kind == RH_REC_START) {
-		stamp = s->base;	/* START stands right behind its BASE */
+	if (rec->kind == RH_REC_START) {
 		s->thread = (uint32_t)(rec->tail >> 32);
 		s->tid = (uint32_t)rec->tail;
 		s->site = 0;
 	}
-	if (stamp < s->stamp)
-		stamp = s->stamp;
-	s->stamp = stamp;
-	call->stamp = stamp;
-	call->kind = (uint8_t)kind;
-	call->address = (rec->word & RH_REC_ADDRESS) | (s->wide ? s->wide_address : 0);
-	call->size = s->wide ? s->wide_size : rec->tail >> 32;
+	call->stamp = s->stamp;
+	call->kind = rec->kind == RH_REC_CALLOC ? RH_REC_ALLOC :
+		     rec->kind == RH_REC_FREE_RESIDENT ? RH_REC_FREE : rec->kind;
+	call->address = rec->address;
+	call->size = rec->tail;
 	call->thread = s->thread;
 	call->tid = s->tid;
 	call->site = s->site;
-	call->align_log2 = rec->word >> 54 & 63;
-	call->zeroed = rec->word & RH_REC_ZEROED;
-	call->resident = rec->word & RH_REC_RESIDENT;
+	call->align_log2 = rec->align_log2;
+	call->zeroed = rec->kind == RH_REC_CALLOC;
+	call->resident = rec->kind == RH_REC_FREE_RESIDENT;
 	call->last = call->cut = false;
 	call->name = NULL;
-	s->wide = false;
 }
 
 /* A name is complete when anything but TEXT follows it. */
@@ -165,10 +169,9 @@ static bool name_ready(struct stream *s, unsigned kind)
 static int advance(struct rh_merge *merge, struct stream *s, struct rh_err *err)
 {
 	for (;;) {
-		const struct rh_rec *rec;
-		unsigned kind;
+		struct rh_rec rec;
 
-		if (s->at == s->have) {
+		while (!has_whole(s)) {
 			int more = refill(merge, s, err);
 
 			if (more < 0)
@@ -178,14 +181,13 @@ static int advance(struct rh_merge *merge, struct stream *s, struct rh_err *err)
 				return 0;
 			}
 		}
-		rec = &s->buffer[s->at];
-		kind = rec->word >> 48 & 63;
-		if (name_ready(s, kind))
+		rh_rec_unpack(&s->buffer[s->at], &rec);
+		if (name_ready(s, rec.kind))
 			return 0;
-		s->at++;
-		if (take_state(s, rec, kind))
+		s->at += rh_rec_words(s->buffer[s->at]);
+		if (take_state(s, &rec))
 			continue;
-		decode(s, rec, kind);
+		decode(s, &rec);
 		return 0;
 	}
 }
@@ -295,7 +297,7 @@ static void make_streams(struct rh_merge *merge, size_t count)
 			s = s ? s + 1 : merge->streams;
 			s->chunks = &merge->chunks[i];
 			s->buffer = merge->buffers +
-				    (size_t)(s - merge->streams) * merge->buffer_records;
+				    (size_t)(s - merge->streams) * merge->buffer_words;
 		}
 		s->chunk_count++;
 	}
@@ -330,14 +332,14 @@ int rh_merge_open(struct rh_merge **result, const struct rh_capture *capture, ui
 		goto none;
 	count = gather(merge, image);
 	k = merge->stream_count ? merge->stream_count : 1;
-	merge->buffer_records = (uint32_t)(BUFFERS_BYTES / sizeof(struct rh_rec) / k);
-	if (merge->buffer_records > BUFFER_MAX)
-		merge->buffer_records = BUFFER_MAX;
-	if (merge->buffer_records < BUFFER_MIN)
-		merge->buffer_records = BUFFER_MIN;
+	merge->buffer_words = (uint32_t)(BUFFERS_BYTES / sizeof(uint64_t) / k);
+	if (merge->buffer_words > BUFFER_MAX)
+		merge->buffer_words = BUFFER_MAX;
+	if (merge->buffer_words < BUFFER_MIN)
+		merge->buffer_words = BUFFER_MIN;
 	merge->streams = calloc(k, sizeof *merge->streams);
 	merge->heap = calloc(k, sizeof *merge->heap);
-	merge->buffers = malloc(k * merge->buffer_records * sizeof *merge->buffers);
+	merge->buffers = malloc(k * merge->buffer_words * sizeof *merge->buffers);
 	if (!merge->streams || !merge->heap || !merge->buffers)
 		goto none;
 	make_streams(merge, count);

@@ -204,6 +204,7 @@ static void set_recording(struct rh_session *session, bool on)
 	else
 		session->spans[session->span_count - 1].to = stamp;
 	atomic_store(&session->area->recording, on);
+	rh_drain_beat(&session->drain);
 }
 
 static void stop_for_good(struct rh_session *session)
@@ -277,7 +278,7 @@ static void doze(struct rh_session *session, uint64_t ns)
 /* Until the program (and all that are followed) is over, or recording is for good. */
 static int watch(struct rh_session *session, struct rh_err *err)
 {
-	uint64_t swept = 0, pause = BUSY_NS;
+	uint64_t swept = 0, beat = 0, pause = BUSY_NS;
 	int64_t taken;
 	bool sweep, over = false;
 
@@ -285,7 +286,10 @@ static int watch(struct rh_session *session, struct rh_err *err)
 		uint32_t woken = atomic_load(&session->area->wake);
 		uint64_t time = rh_now_ns();
 
-		atomic_fetch_add(&session->area->beat, 1);
+		if (time - beat >= BUSY_NS) {
+			beat = time;
+			rh_drain_beat(&session->drain);
+		}
 		reap(session);
 		over = session->reaped;		/* one more sweep after the end */
 		sweep = over || time - swept >= SWEEP_NS;

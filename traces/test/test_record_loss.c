@@ -181,7 +181,7 @@ static void full_disk(void **state)
 	assert_int_equal(status, 0);
 	count_trace(out_path, &counts);
 	have = counts.kind[RH_EV_ALLOC] + counts.kind[RH_EV_FREE];
-	assert_true(have > 100000 && have < 300000);
+	assert_true(have > 200000 && have < 600000);
 	assert_true(note_count(out_path, "drop.disk_full") > 0);
 }
 

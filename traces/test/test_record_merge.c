@@ -10,14 +10,17 @@
 static struct rh_drain drain;
 static struct rh_image image;
 
-static struct rh_rec rec(enum rh_rec_kind kind, uint64_t address, uint32_t size, uint32_t ticks)
+/* One call at a moment; a START is followed by its thread. */
+struct moment { enum rh_rec_kind kind; uint64_t address, size, stamp; };
+
+static struct moment rec(enum rh_rec_kind kind, uint64_t address, uint64_t size, uint64_t stamp)
 {
-	return (struct rh_rec){ rh_rec_word(kind, address), (uint64_t)size << 32 | ticks };
+	return (struct moment){ kind, address, size, stamp };
 }
 
-static struct rh_rec base(uint64_t stamp)
+static struct moment start(uint32_t thread, uint32_t tid, uint64_t stamp)
 {
-	return (struct rh_rec){ rh_rec_word(RH_REC_BASE, 0), stamp };
+	return (struct moment){ RH_REC_START, 0, (uint64_t)thread << 32 | tid, stamp };
 }
 
 static void begin(void)
@@ -32,16 +35,36 @@ static void begin(void)
 	assert_int_equal(rh_capture_open(&drain.capture, out_path, &err), 0);
 }
 
-static void add(uint32_t ring, uint64_t chunk_base, uint32_t thread, const struct rh_rec *recs,
-		size_t count)
+static void add_words(uint32_t ring, uint64_t stamp, uint32_t thread, const uint64_t *words,
+		      size_t count, size_t one_count)
 {
-	struct rh_chunk chunk = { .ring = ring, .base = chunk_base, .thread = thread, .tid = thread,
+	struct rh_chunk chunk = { .ring = ring, .stamp = stamp, .thread = thread, .tid = thread,
 				  .events = count };
 	struct rh_err err = { 0 };
 
 	/* in two pieces, as from a ring that wraps */
-	assert_int_equal(rh_capture_add(&drain.capture, &chunk, recs, count / 2, recs + count / 2,
-					count - count / 2, &err), 0);
+	assert_int_equal(rh_capture_add(&drain.capture, &chunk, words, one_count,
+					words + one_count, count - one_count, &err), 0);
+}
+
+/* A chunk in which every record has a stamp. */
+static void add(uint32_t ring, uint64_t stamp, uint32_t thread, const struct moment *moments,
+		size_t count)
+{
+	uint64_t words[400];
+	size_t at = 0, half = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct rh_rec one = { .kind = (uint8_t)moments[i].kind,
+				      .address = moments[i].address, .tail = moments[i].size };
+
+		assert_true(at + 1 + RH_REC_MOST_WORDS <= 400);
+		if (i == count / 2)
+			half = at;
+		words[at++] = rh_rec_stamp(moments[i].stamp);
+		at += rh_rec_pack(&one, words + at);
+	}
+	add_words(ring, stamp, thread, words, at, half);
 }
 
 /* Makes the trace and gives it as one line of text: kind lane id[/old], ... */
@@ -84,17 +107,17 @@ static const char *trace_of(void)
 
 static void threads_interleave_by_stamp(void **state)
 {
-	const struct rh_rec one[] = { base(1000), rec(RH_REC_START, 0, 0, 11),
-				      rec(RH_REC_ALLOC, 0x100, 8, 10),
-				      rec(RH_REC_FREE, 0x200, 0, 40) };
-	const struct rh_rec two[] = { base(1005), rec(RH_REC_START, 0, 1, 12),
-				      rec(RH_REC_ALLOC, 0x200, 8, 15),
-				      rec(RH_REC_FREE, 0x100, 0, 25) };
+	const struct moment one[] = { start(0, 11, 1000),
+				      rec(RH_REC_ALLOC, 0x100, 8, 1010),
+				      rec(RH_REC_FREE, 0x200, 0, 1040) };
+	const struct moment two[] = { start(1, 12, 1005),
+				      rec(RH_REC_ALLOC, 0x200, 8, 1020),
+				      rec(RH_REC_FREE, 0x100, 0, 1030) };
 
 	(void)state;
 	begin();
-	add(0, 0, UINT32_MAX, one, 4);
-	add(1, 0, UINT32_MAX, two, 4);
+	add(0, 0, UINT32_MAX, one, 3);
+	add(1, 0, UINT32_MAX, two, 3);
 	assert_string_equal(trace_of(), "alloc 0 0, alloc 1 1, free 1 0, free 0 1, ");
 	assert_clean(out_path);
 }
@@ -103,19 +126,19 @@ static void threads_interleave_by_stamp(void **state)
  * that it is over: the resize must come first. */
 static void old_block_is_taken_during_realloc(void **state)
 {
-	const struct rh_rec one[] = { base(1000), rec(RH_REC_START, 0, 0, 11),
-				      rec(RH_REC_ALLOC, 0x100, 8, 10),
-				      rec(RH_REC_RE_BEGIN, 0x100, 0, 20),
-				      rec(RH_REC_RE_END, 0x200, 16, 90),
-				      rec(RH_REC_FREE, 0x200, 0, 95) };
-	const struct rh_rec two[] = { base(1000), rec(RH_REC_START, 0, 1, 12),
-				      rec(RH_REC_ALLOC, 0x100, 8, 50),
-				      rec(RH_REC_FREE, 0x100, 0, 60) };
+	const struct moment one[] = { start(0, 11, 1000),
+				      rec(RH_REC_ALLOC, 0x100, 8, 1010),
+				      rec(RH_REC_RE_BEGIN, 0x100, 0, 1020),
+				      rec(RH_REC_RE_END, 0x200, 16, 1090),
+				      rec(RH_REC_FREE, 0x200, 0, 1095) };
+	const struct moment two[] = { start(1, 12, 1000),
+				      rec(RH_REC_ALLOC, 0x100, 8, 1050),
+				      rec(RH_REC_FREE, 0x100, 0, 1060) };
 
 	(void)state;
 	begin();
-	add(0, 0, UINT32_MAX, one, 6);
-	add(1, 0, UINT32_MAX, two, 4);
+	add(0, 0, UINT32_MAX, one, 5);
+	add(1, 0, UINT32_MAX, two, 3);
 	assert_string_equal(trace_of(), "alloc 0 0, resize 0 1/0, alloc 1 2, free 1 2, free 0 1, ");
 	assert_clean(out_path);
 }
@@ -123,18 +146,18 @@ static void old_block_is_taken_during_realloc(void **state)
 /* The new block was freed by another thread after the realloc had begun. */
 static void new_block_is_freed_during_realloc(void **state)
 {
-	const struct rh_rec one[] = { base(1000), rec(RH_REC_START, 0, 0, 11),
-				      rec(RH_REC_ALLOC, 0x100, 8, 10),
-				      rec(RH_REC_RE_BEGIN, 0x100, 0, 20),
-				      rec(RH_REC_RE_END, 0x200, 16, 90) };
-	const struct rh_rec two[] = { base(1000), rec(RH_REC_START, 0, 1, 12),
-				      rec(RH_REC_ALLOC, 0x200, 8, 5),
-				      rec(RH_REC_FREE, 0x200, 0, 60) };
+	const struct moment one[] = { start(0, 11, 1000),
+				      rec(RH_REC_ALLOC, 0x100, 8, 1010),
+				      rec(RH_REC_RE_BEGIN, 0x100, 0, 1020),
+				      rec(RH_REC_RE_END, 0x200, 16, 1090) };
+	const struct moment two[] = { start(1, 12, 1000),
+				      rec(RH_REC_ALLOC, 0x200, 8, 1005),
+				      rec(RH_REC_FREE, 0x200, 0, 1060) };
 
 	(void)state;
 	begin();
-	add(0, 0, UINT32_MAX, one, 5);
-	add(1, 0, UINT32_MAX, two, 4);
+	add(0, 0, UINT32_MAX, one, 4);
+	add(1, 0, UINT32_MAX, two, 3);
 	assert_string_equal(trace_of(), "alloc 1 0, alloc 0 1, free 1 0, resize 0 2/1, ");
 	assert_clean(out_path);
 }
@@ -142,33 +165,33 @@ static void new_block_is_freed_during_realloc(void **state)
 /* A signal handler's calls stand between the two ends of the realloc it interrupted. */
 static void realloc_with_a_handler_inside(void **state)
 {
-	const struct rh_rec one[] = { base(1000), rec(RH_REC_START, 0, 0, 11),
-				      rec(RH_REC_ALLOC, 0x100, 8, 10),
-				      rec(RH_REC_RE_BEGIN, 0x100, 0, 20),
-				      rec(RH_REC_ALLOC, 0x300, 8, 55),
-				      rec(RH_REC_RE_END, 0x200, 16, 90) };
-	const struct rh_rec two[] = { base(1000), rec(RH_REC_START, 0, 1, 12),
-				      rec(RH_REC_ALLOC, 0x100, 8, 50) };
+	const struct moment one[] = { start(0, 11, 1000),
+				      rec(RH_REC_ALLOC, 0x100, 8, 1010),
+				      rec(RH_REC_RE_BEGIN, 0x100, 0, 1020),
+				      rec(RH_REC_ALLOC, 0x300, 8, 1055),
+				      rec(RH_REC_RE_END, 0x200, 16, 1090) };
+	const struct moment two[] = { start(1, 12, 1000),
+				      rec(RH_REC_ALLOC, 0x100, 8, 1050) };
 
 	(void)state;
 	begin();
-	add(0, 0, UINT32_MAX, one, 6);
-	add(1, 0, UINT32_MAX, two, 3);
+	add(0, 0, UINT32_MAX, one, 5);
+	add(1, 0, UINT32_MAX, two, 2);
 	assert_string_equal(trace_of(), "alloc 0 0, free 0 0, alloc 1 1, alloc 0 2, alloc 0 3, ");
 }
 
 static void failed_and_freeing_reallocs(void **state)
 {
-	const struct rh_rec one[] = { base(1000), rec(RH_REC_START, 0, 0, 11),
-				      rec(RH_REC_ALLOC, 0x100, 8, 10),
-				      rec(RH_REC_RE_BEGIN, 0x100, 0, 20),
-				      rec(RH_REC_RE_END, 0, 16, 30),	/* out of memory */
-				      rec(RH_REC_RE_BEGIN, 0x100, 0, 40),
-				      rec(RH_REC_RE_END, 0, 0, 50) };	/* size 0: freed */
+	const struct moment one[] = { start(0, 11, 1000),
+				      rec(RH_REC_ALLOC, 0x100, 8, 1010),
+				      rec(RH_REC_RE_BEGIN, 0x100, 0, 1020),
+				      rec(RH_REC_RE_END, 0, 16, 1030),	/* out of memory */
+				      rec(RH_REC_RE_BEGIN, 0x100, 0, 1040),
+				      rec(RH_REC_RE_END, 0, 0, 1050) };	/* size 0: freed */
 
 	(void)state;
 	begin();
-	add(0, 0, UINT32_MAX, one, 7);
+	add(0, 0, UINT32_MAX, one, 6);
 	assert_string_equal(trace_of(), "alloc 0 0, free 0 0, ");
 	assert_int_equal(note_count(out_path, "drop.failed"), 1);
 }
@@ -176,35 +199,39 @@ static void failed_and_freeing_reallocs(void **state)
 /* Stamps that go back on one ring are a handler that was quicker: order of the ring. */
 static void a_late_stamp_is_moved_up(void **state)
 {
-	const struct rh_rec one[] = { base(1000), rec(RH_REC_START, 0, 0, 11),
-				      rec(RH_REC_ALLOC, 0x100, 8, 50),
-				      rec(RH_REC_ALLOC, 0x200, 8, 30) };
-	const struct rh_rec two[] = { base(1000), rec(RH_REC_START, 0, 1, 12),
-				      rec(RH_REC_ALLOC, 0x300, 8, 40) };
+	const struct moment one[] = { start(0, 11, 1000),
+				      rec(RH_REC_ALLOC, 0x100, 8, 1050),
+				      rec(RH_REC_ALLOC, 0x200, 8, 1030) };
+	const struct moment two[] = { start(1, 12, 1000),
+				      rec(RH_REC_ALLOC, 0x300, 8, 1040) };
 
 	(void)state;
 	begin();
-	add(0, 0, UINT32_MAX, one, 4);
-	add(1, 0, UINT32_MAX, two, 3);
+	add(0, 0, UINT32_MAX, one, 3);
+	add(1, 0, UINT32_MAX, two, 2);
 	assert_string_equal(trace_of(), "alloc 1 0, alloc 0 1, alloc 0 2, ");
 }
 
 static void chunks_can_be_read_alone(void **state)
 {
-	const struct rh_rec wide[] = { { rh_rec_word(RH_REC_WIDE, 0x7f), 1ull << 40 },
-				       rec(RH_REC_ALLOC, 0x100, 0, 10) };
+	/* no STAMP: the chunk's own holds; a block above 2^47 and of 2^40 bytes is long */
+	const struct rh_rec wide = { .kind = RH_REC_ALLOC, .address = 0x7full << 48 | 0x100,
+				     .tail = 1ull << 40, .align_log2 = 12 };
+	uint64_t words[4] = { 0 };	/* PAD in front */
 	struct rh_merge *merge;
 	struct rh_call call;
 	struct rh_err err = { 0 };
 
 	(void)state;
 	begin();
-	add(3, 5000, 7, wide, 2);
+	assert_int_equal(rh_rec_pack(&wide, words + 1), 3);
+	add_words(3, 5010, 7, words, 4, 1);
 	assert_int_equal(rh_merge_open(&merge, &drain.capture, 0, &err), 0);
 	assert_int_equal(rh_merge_next(merge, &call, &err), 1);
 	assert_int_equal(call.stamp, 5010);
 	assert_int_equal(call.thread, 7);
 	assert_true(call.size == 1ull << 40);
+	assert_int_equal(call.align_log2, 12);
 	assert_true(call.address == (0x7full << 48 | 0x100));
 	assert_true(call.last && call.cut);
 	assert_int_equal(rh_merge_next(merge, &call, &err), 0);
@@ -219,22 +246,77 @@ static void an_empty_capture_is_an_empty_trace(void **state)
 	assert_string_equal(trace_of(), "");
 }
 
+/* Records without a STAMP of their own have the last one of their ring: early, never late.
+ * Ring 0's free of 0x100 is placed at 1010, so it stands before ring 1's next use of the
+ * block, which has a stamp because the block was another ring's. */
+static void unstamped_records_come_early(void **state)
+{
+	const uint64_t one[] = { rh_rec_stamp(1010), rh_rec_short(RH_REC_ALLOC, 0x100, 8),
+				 rh_rec_short(RH_REC_CALLOC, 0x200, 65535),
+				 rh_rec_short(RH_REC_FREE, 0x100, 0), rh_rec_stamp(1090),
+				 rh_rec_short(RH_REC_FREE, 0x200, 0) };
+	const uint64_t two[] = { rh_rec_stamp(1005), rh_rec_short(RH_REC_ALLOC, 0x300, 8),
+				 rh_rec_stamp(1050), rh_rec_short(RH_REC_ALLOC, 0x100, 8),
+				 rh_rec_short(RH_REC_FREE, 0x100, 0) };
+
+	(void)state;
+	begin();
+	add_words(0, 0, 0, one, 6, 3);
+	add_words(1, 0, 1, two, 5, 2);
+	assert_string_equal(trace_of(), "alloc 0 0, alloc 1 1, alloc 1 2, free 1 1, alloc 0 3, "
+			    "free 0 3, free 1 2, ");
+	assert_clean(out_path);
+}
+
+/* More words than the buffer of a stream holds, all long: some are read in two halves. */
+static void long_records_cross_buffers(void **state)
+{
+	enum { COUNT = 40000 };
+	uint64_t *words = malloc(COUNT * 3 * sizeof *words);
+	struct rh_merge *merge;
+	struct rh_call call;
+	struct rh_err err = { 0 };
+
+	(void)state;
+	assert_non_null(words);
+	begin();
+	for (uint64_t i = 0; i < COUNT; i++) {
+		const struct rh_rec one = { .kind = RH_REC_ALLOC, .address = 16 * i + 16,
+					    .tail = 65536 + i };
+
+		assert_int_equal(rh_rec_pack(&one, words + 3 * i), 3);
+	}
+	add_words(0, 77, 0, words, COUNT * 3, 3);
+	free(words);
+	assert_int_equal(rh_merge_open(&merge, &drain.capture, 0, &err), 0);
+	for (uint64_t i = 0; i < COUNT; i++) {
+		assert_int_equal(rh_merge_next(merge, &call, &err), 1);
+		assert_int_equal(call.address, 16 * i + 16);
+		assert_int_equal(call.size, 65536 + i);
+		assert_int_equal(call.stamp, 77);
+	}
+	assert_int_equal(rh_merge_next(merge, &call, &err), 0);
+	rh_merge_close(merge);
+	rh_capture_close(&drain.capture);
+}
+
+/* Chunks of 100 words. */
 static void the_oldest_chunks_go_first(void **state)
 {
-	struct rh_rec many[100];
+	uint64_t many[100];
 
 	(void)state;
 	begin();
 	for (uint32_t i = 0; i < 100; i++)
-		many[i] = rec(RH_REC_ALLOC, 0x1000 + 16 * i, 8, i);
+		many[i] = rh_rec_short(RH_REC_ALLOC, 0x1000 + 16 * i, 8);
 	for (uint32_t i = 0; i < 50; i++)
-		add(0, 1000 * i, 0, many, 100);
+		add_words(0, 1000 * i, 0, many, 100, 50);
 	rh_capture_keep_last(&drain.capture, 250, 0);
 	assert_int_equal(drain.capture.kept_events, 300);
 	assert_int_equal(drain.capture.given_up_events, 4700);
 	assert_int_equal(drain.capture.count - drain.capture.first, 3);
-	rh_capture_keep_last(&drain.capture, 0, 1600);
-	assert_int_equal(drain.capture.kept_bytes, 1600);
+	rh_capture_keep_last(&drain.capture, 0, 800);
+	assert_int_equal(drain.capture.kept_bytes, 800);
 	rh_capture_close(&drain.capture);
 }
 
@@ -249,6 +331,8 @@ int main(void)
 		cmocka_unit_test(a_late_stamp_is_moved_up),
 		cmocka_unit_test(chunks_can_be_read_alone),
 		cmocka_unit_test(an_empty_capture_is_an_empty_trace),
+		cmocka_unit_test(unstamped_records_come_early),
+		cmocka_unit_test(long_records_cross_buffers),
 		cmocka_unit_test(the_oldest_chunks_go_first),
 	};
 

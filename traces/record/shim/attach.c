@@ -23,7 +23,7 @@
 #include "traces/record/shim/shim.h"
 
 struct shim shim;
-struct producer shim_nobody = { .busy = UINTPTR_MAX };
+struct producer shim_nobody;
 __thread struct producer *shim_self = &shim_nobody;
 __thread uint32_t shim_number;
 static __thread int attaching;
@@ -170,7 +170,7 @@ static uint32_t begin(uint32_t how)
 
 	atomic_store(&shim.thread_next, 0);
 	shim.many = 0;
-	guard->pos = 1;
+	guard->last = 1;
 	if (how == RH_PROC_FORKED && !shim.area->follow) {
 		atomic_fetch_add(&shim.area->forks_ignored, 1);
 		return SHIM_OFF;
@@ -207,7 +207,7 @@ bool shim_process_on(void)
 {
 	uint32_t expected = 0;
 
-	if (shim.state == SHIM_ON && shim.producers[RH_RINGS].pos == 0) {
+	if (shim.state == SHIM_ON && shim.producers[RH_RINGS].last == 0) {
 		shim_number = 0;
 		shim.state = begin(RH_PROC_FORKED);
 	}
@@ -252,34 +252,32 @@ static bool take_ring(uint32_t index)
 	return false;
 }
 
-/* Producers beyond those in use are untouched: rings_high bounds them. A store here may
- * lose against its owner's decrement of skip; that costs a stamp of three events. */
+/* Producers beyond those in use are untouched: rings_high bounds them. */
 void shim_now_many(void)
 {
-	uint32_t high = atomic_load(&shim.area->rings_high);
+	uint32_t high;
 
 	if (atomic_exchange(&shim.many, 1))
 		return;
-	for (uint32_t i = 0; i < high && i < shim.rings_usable; i++) {
-		atomic_store(&shim.producers[i].sample, 0);
-		shim.producers[i].skip = 0;
-	}
+	high = atomic_load(&shim.area->rings_high);
+	for (uint32_t i = 0; i < high && i < shim.rings_usable; i++)
+		atomic_store(&shim.producers[i].owners, shim.owners);
 }
 
 static void introduce(struct producer *p)
 {
-	uint64_t now = shim_now();
+	uint64_t now = shim_now(), words[1];
 
 	if (!shim_number)
 		shim_number = atomic_fetch_add(&shim.thread_next, 1) + 1;
 	if (shim_number > 1)
 		shim_now_many();
-	if (!shim_room(p, 2))
+	if (!shim_room(p, 1 + RH_REC_MOST_WORDS))
 		return;
-	p->base = now;
-	shim_append(p, rh_rec_word(RH_REC_BASE, 0), now);
-	shim_append(p, rh_rec_word(RH_REC_START, (uint64_t)pthread_self()),
-		    (uint64_t)(shim_number - 1) << 32 | (uint32_t)syscall(SYS_gettid));
+	words[0] = rh_rec_stamp(now);
+	shim_append(p, words, 1);
+	shim_append_long(p, RH_REC_START, (uint64_t)pthread_self(),
+			 (uint64_t)(shim_number - 1) << 32 | (uint32_t)syscall(SYS_gettid));
 }
 
 static struct producer *use_ring(uint32_t index)
@@ -292,16 +290,17 @@ static struct producer *use_ring(uint32_t index)
 	       !atomic_compare_exchange_weak(&shim.area->rings_high, &high, index + 1))
 		;
 	memset(p, 0, sizeof *p);
-	p->busy = shim_stack();
+	p->at = shim_stack();
 	p->ring = ring;
-	p->id = index + 1;
+	p->key = (uint64_t)(index + 1) << 48;
 	p->data = rh_area_data(shim.area, index);
-	p->head = &ring->head;
 	p->mask = atomic_load(&ring->mask);
-	p->sample = shim.many ? 0 : shim.area->sample - 1;
-	p->pos = p->limit = atomic_load(&ring->head);
+	p->every = sizeof(uint64_t);
+	p->last_head = atomic_load(&ring->head);
 	introduce(p);
-	p->busy = 0;
+	if (atomic_load(&shim.many))	/* behind rings_high: one of us sees the other */
+		atomic_store(&p->owners, shim.owners);
+	shim_idle(p);
 	return p;
 }
 

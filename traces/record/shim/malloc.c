@@ -22,44 +22,93 @@ void *reallocarray(void *p, size_t count, size_t size);
 void free_sized(void *p, size_t size);
 void free_aligned_sized(void *p, size_t align, size_t size);
 
-static inline __attribute__((always_inline)) void put_alloc(uint64_t flags, const void *p,
-							   uint64_t size, const void *caller)
+/* Of the functions that ask for an alignment; 0 and 1 ask for none. */
+static void put_aligned(size_t align, const void *p, uint64_t size, const void *caller)
 {
-	shim_put(SHIM_KIND(RH_REC_ALLOC) | flags, (uintptr_t)p, size, caller);
+	unsigned align_log2 = align > 1 ? (unsigned)__builtin_ctzll(align) : 0;
+
+	shim_put_long(SHIM_WHAT(RH_REC_ALLOC, align_log2), (uintptr_t)p, size, caller);
 }
 
-static inline uint64_t align_flag(size_t align)
+/* The real malloc's blocks are aligned and within the user's half of the address space. */
+static inline __attribute__((always_inline)) enum shim_need put_block(enum rh_rec_kind kind,
+								      const void *p, uint64_t size)
 {
-	return align > 1 ? (uint64_t)__builtin_ctzll(align) << 54 : 0;
+	if (SHIM_UNLIKELY(size >> 16 != 0))
+		return SHIM_LONG;
+	return shim_put(rh_rec_short(kind, (uintptr_t)p, size), (uintptr_t)p);
+}
+
+static __attribute__((noinline)) void *malloc_rest(void *p, size_t size, enum shim_need need,
+						   const void *caller)
+{
+	shim_put_rest(need, RH_REC_ALLOC, (uintptr_t)p, size, caller);
+	return p;
 }
 
 SHIM_EXPORT void *malloc(size_t size)
 {
 	void *p = real.malloc(size);
+	enum shim_need need = put_block(RH_REC_ALLOC, p, size);
 
-	put_alloc(0, p, size, __builtin_return_address(0));
+	if (SHIM_UNLIKELY(need != SHIM_DONE))
+		return malloc_rest(p, size, need, __builtin_return_address(0));
 	return p;
 }
 
+static __attribute__((noinline)) void free_rest(void *p, enum shim_need need)
+{
+	if (!p || shim_boot_owns(p))
+		return;
+	shim_put_rest(need, RH_REC_FREE, (uintptr_t)p, 0, NULL);
+	real.free(p);
+}
+
+/* NULL less 1, and what is not aligned, has upper bits. */
 SHIM_EXPORT void free(void *p)
 {
-	if (SHIM_UNLIKELY(!p || shim_boot_owns(p)))
-		return;
-	shim_put(SHIM_KIND(RH_REC_FREE), (uintptr_t)p, 0, NULL);
-	real.free(p);
+	uint64_t rotated = (uintptr_t)p >> 3 | (uintptr_t)p << 61;
+	enum shim_need need = SHIM_LONG;
+
+	if (SHIM_LIKELY((rotated - 1) >> 44 == 0 && !shim_boot_owns(p)))
+		need = shim_put((uint64_t)RH_REC_FREE << 60 | rotated, (uintptr_t)p);
+	if (SHIM_LIKELY(need == SHIM_DONE))
+		real.free(p);
+	else
+		free_rest(p, need);
+}
+
+static __attribute__((noinline)) void *calloc_rest(void *p, size_t bytes, enum shim_need need,
+						   const void *caller)
+{
+	if (!p || !shim_boot_owns(p))
+		shim_put_rest(need, RH_REC_CALLOC, (uintptr_t)p, bytes, caller);
+	return p;
 }
 
 SHIM_EXPORT void *calloc(size_t count, size_t size)
 {
 	void *p = real.calloc(count, size);
+	enum shim_need need;
 	size_t bytes;
 
-	if (SHIM_UNLIKELY(p && shim_boot_owns(p)))
-		return p;
-	if (__builtin_mul_overflow(count, size, &bytes))
+	if (SHIM_UNLIKELY(__builtin_mul_overflow(count, size, &bytes)))
 		bytes = SIZE_MAX;
-	put_alloc(RH_REC_ZEROED, p, bytes, __builtin_return_address(0));
+	need = shim_boot_owns(p) ? SHIM_LONG : put_block(RH_REC_CALLOC, p, bytes);
+	if (SHIM_UNLIKELY(need != SHIM_DONE))
+		return calloc_rest(p, bytes, need, __builtin_return_address(0));
 	return p;
+}
+
+static void put_realloc(enum rh_rec_kind kind, const void *p, uint64_t size, const void *caller)
+{
+	uint64_t rotated = (uintptr_t)p >> 3 | (uintptr_t)p << 61;
+	enum shim_need need = SHIM_LONG;
+
+	if (rh_rec_is_short(rotated, size))
+		need = shim_put(rh_rec_short(kind, (uintptr_t)p, size), (uintptr_t)p);
+	if (SHIM_UNLIKELY(need != SHIM_DONE))
+		shim_put_rest(need, kind, (uintptr_t)p, size, caller);
 }
 
 static void *realloc_at(void *p, size_t size, const void *caller)
@@ -72,17 +121,17 @@ static void *realloc_at(void *p, size_t size, const void *caller)
 		q = real.malloc(size);
 		if (q)
 			memcpy(q, p, room < size ? room : size);
-		put_alloc(0, q, size, caller);
+		put_realloc(RH_REC_ALLOC, q, size, caller);
 		return q;
 	}
 	if (!p) {
 		q = real.realloc(NULL, size);
-		put_alloc(0, q, size, caller);
+		put_realloc(RH_REC_ALLOC, q, size, caller);
 		return q;
 	}
-	shim_put(SHIM_KIND(RH_REC_RE_BEGIN), (uintptr_t)p, 0, NULL);
+	put_realloc(RH_REC_RE_BEGIN, p, 0, NULL);
 	q = real.realloc(p, size);
-	shim_put(SHIM_KIND(RH_REC_RE_END), (uintptr_t)q, size, caller);
+	put_realloc(RH_REC_RE_END, q, size, caller);
 	return q;
 }
 
@@ -106,7 +155,7 @@ SHIM_EXPORT void *memalign(size_t align, size_t size)
 {
 	void *p = real.memalign(align, size);
 
-	put_alloc(align_flag(align), p, size, __builtin_return_address(0));
+	put_aligned(align, p, size, __builtin_return_address(0));
 	return p;
 }
 
@@ -114,7 +163,7 @@ SHIM_EXPORT void *aligned_alloc(size_t align, size_t size)
 {
 	void *p = real.aligned_alloc(align, size);
 
-	put_alloc(align_flag(align), p, size, __builtin_return_address(0));
+	put_aligned(align, p, size, __builtin_return_address(0));
 	return p;
 }
 
@@ -122,7 +171,7 @@ SHIM_EXPORT int posix_memalign(void **out, size_t align, size_t size)
 {
 	int failed = real.posix_memalign(out, align, size);
 
-	put_alloc(align_flag(align), failed ? NULL : *out, size, __builtin_return_address(0));
+	put_aligned(align, failed ? NULL : *out, size, __builtin_return_address(0));
 	return failed;
 }
 
@@ -130,7 +179,7 @@ SHIM_EXPORT void *valloc(size_t size)
 {
 	void *p = real.valloc(size);
 
-	put_alloc(align_flag(4096), p, size, __builtin_return_address(0));
+	put_aligned(4096, p, size, __builtin_return_address(0));
 	return p;
 }
 
@@ -138,7 +187,7 @@ SHIM_EXPORT void *pvalloc(size_t size)
 {
 	void *p = real.pvalloc(size);
 
-	put_alloc(align_flag(4096), p, size, __builtin_return_address(0));
+	put_aligned(4096, p, size, __builtin_return_address(0));
 	return p;
 }
 

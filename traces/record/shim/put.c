@@ -1,12 +1,14 @@
 /*
  * put.c - the slow half of a record.
  *
- * Entered for every 2^k-th record (half a ring), after a pause of 2^32 ticks, for a
- * size of 4 GiB and more, in a thread's first call, and from signal handlers. Whatever
- * happens here, errno is kept and the program goes on.
+ * Entered for an event in 64 (or less, see next_read), for a block that another thread
+ * had, for sizes of 64 KiB and more, when half a ring is full, in a thread's first call,
+ * and from signal handlers. Whatever happens here, errno is kept and the program goes on.
  */
 #include <errno.h>
 #include <linux/futex.h>
+#include <signal.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,6 +16,7 @@
 
 enum { WAIT_NS = 500 * 1000 * 1000 };
 #define PATIENCE_NS 5000000000u		/* without a beat: then the supervisor counts as gone */
+#define DENSE_TICKS 512			/* between events: more, and each may have a clock read */
 
 /* Raw, so that neither a cancellation point nor another interposer is in the way. */
 static void futex(_Atomic uint32_t *word, int op, uint32_t value, const struct timespec *timeout)
@@ -89,103 +92,181 @@ static void widen(struct producer *p)
 	}
 }
 
+static uint64_t head_of(const struct producer *p)
+{
+	return atomic_load_explicit(&p->ring->head, memory_order_relaxed);
+}
+
+static void publish(struct producer *p, uint64_t head)
+{
+	atomic_store_explicit(&p->ring->head, head, memory_order_release);
+}
+
+/* The supervisor sets it to 0 now and then: what we store is only ever too much for the
+ * clock, and never for the room. */
+static void set_limit(struct producer *p, uint64_t limit)
+{
+	atomic_store_explicit(&p->ring->limit, limit, memory_order_relaxed);
+}
+
 /* A signal handler that allocates meanwhile is no nested call: nothing of ours is half
  * done, and it may wait for room of its own, or jump away. */
 static bool wait_open(struct producer *p, uint64_t tail)
 {
-	uintptr_t busy = p->busy;
+	uintptr_t at = p->at;
 	bool moved;
 
-	p->limit = p->pos;
-	p->busy = 0;
-	SHIM_BARRIER();
+	p->room = 0;
+	set_limit(p, 0);
+	shim_idle(p);
 	moved = wait_for_tail(p, tail);
 	SHIM_BARRIER();
-	p->busy = busy;
+	p->at = at;
 	return moved;
 }
 
-/* Makes room for `need` records and sets the limit. False: they cannot be kept. Records
- * that belong together ask for all their room at once: what is dropped is whole. */
-bool shim_room(struct producer *p, uint32_t need)
+/*
+ * Grants what is free of the ring up to its half, past that up to all of it, and never
+ * past its end: records do not wrap. True: it is enough. A rest at the end that is too
+ * short is filled with PAD (0), and the search goes on behind it.
+ */
+static bool grant(struct producer *p, uint64_t need, uint64_t tail)
+{
+	uint64_t size = p->mask + 1, head = head_of(p), used = head - tail;
+	uint64_t at = head & p->mask, to_end = size - at, upto;
+
+	if (to_end < need && used + to_end <= size) {
+		memset((char *)p->data + at, 0, to_end);
+		publish(p, head += to_end);
+		used += to_end;
+		at = 0;
+		to_end = size;
+	}
+	if (used + need > size)
+		return false;
+	upto = tail + (used + need < size / 2 ? size / 2 : size);
+	p->room = upto < head + to_end ? upto : head + to_end;
+	p->bias = (uint64_t)(uintptr_t)p->data + at - head;
+	if (used + need >= size / 2)
+		wake_supervisor(shim.area);
+	return true;
+}
+
+bool shim_room(struct producer *p, uint32_t words)
 {
 	struct rh_area *area = shim.area;
+	uint64_t need = words * sizeof(uint64_t);
 
+	if (head_of(p) + need <= p->room)
+		return true;
 	for (;;) {
 		uint64_t tail = atomic_load_explicit(&p->ring->tail, memory_order_acquire);
-		uint64_t used = (p->pos - tail) / sizeof(struct rh_rec), room;
+		bool empty = tail == head_of(p);
 
-		if (p->grow && used == 0)
+		if (p->grow && empty)
 			widen(p);
-		room = (p->mask + 1) / sizeof(struct rh_rec);
-		if (used + need <= room && !(p->grow && used)) {
-			p->limit = tail + (used + need < room / 2 ? room / 2 : room) *
-						  sizeof(struct rh_rec);
-			if (used + need >= room / 2)
-				wake_supervisor(area);
+		if (!p->grow && grant(p, need, tail))
 			return true;
-		}
 		if (atomic_load(&area->closed) || !atomic_load(&area->recording))
 			return false;
 		if (area->drop) {
 			wake_supervisor(area);
 			return false;
 		}
-		if (room * sizeof(struct rh_rec) < area->ring_bytes)
+		if (p->mask + 1 < area->ring_bytes)
 			p->grow = 1;
 		if (!wait_open(p, tail))
 			return false;
 	}
 }
 
-/* One raw record; busy is held and there is room. */
-static void write_record(struct producer *p, uint64_t word, uint64_t tail)
+void shim_append(struct producer *p, const uint64_t *words, uint32_t count)
 {
-	struct rh_rec *rec = (struct rh_rec *)((char *)p->data + (p->pos & p->mask));
+	uint64_t head = head_of(p), *at = (uint64_t *)(head + p->bias);
 
-	rec->word = word;
-	rec->tail = tail;
-	p->pos += sizeof *rec;
-	atomic_store_explicit(p->head, p->pos, memory_order_release);
+	for (uint32_t i = 0; i < count; i++)
+		at[i] = words[i];
+	publish(p, head + count * sizeof *words);
 }
 
-void shim_append(struct producer *p, uint64_t word, uint64_t tail)
+void shim_append_long(struct producer *p, uint32_t what, uint64_t address, uint64_t tail)
 {
-	if (p->pos != p->limit || shim_room(p, 1))
-		write_record(p, word, tail);
+	struct rh_rec rec = { .kind = (uint8_t)what, .align_log2 = (uint8_t)(what >> 8),
+			      .address = address, .tail = tail };
+	uint64_t words[RH_REC_MOST_WORDS];
+
+	shim_append(p, words, rh_rec_pack(&rec, words));
 }
 
-/* The record with whatever must stand before it. busy is held. */
-static void append_whole(struct producer *p, uint64_t kind_flags, uint64_t address, uint64_t size,
+/* ---- stamps ---- */
+
+/* The clock for one event of a block: fenced when others may have had the block. */
+static uint64_t read_clock(struct producer *p, uint32_t what, uint64_t address)
+{
+	_Atomic uint64_t *owners = p->owners;
+
+	if (!shim.counter)
+		return shim_clock();
+	if (!owners)
+		return shim_counter();
+	if ((what & 255) <= RH_REC_FREE_RESIDENT) {
+		if (shim_owned(p, owners, address))
+			return shim_counter();
+		atomic_store_explicit(&owners[shim_owner_slot(address)], address ^ p->key,
+				      memory_order_relaxed);
+	}
+	return shim_counter_after();
+}
+
+/*
+ * When the next event reads the clock again: after up to `sample` of them while they come
+ * densely, each when they are so far apart that a read is nothing to them. So the time
+ * of an event is true to some microseconds where it matters.
+ */
+static void next_read(struct producer *p, uint64_t now)
+{
+	uint64_t head = head_of(p), most = shim.area->sample * sizeof(uint64_t), stop;
+	uint64_t events = (head - p->last_head) / sizeof(uint64_t);
+
+	if (now - p->last > events * DENSE_TICKS)
+		p->every = p->every > 16 ? p->every / 2 : 8;
+	else if (p->every < most)
+		p->every *= 2;
+	p->last = now;
+	p->last_head = head;
+	stop = head + (p->every < most ? p->every : most) - sizeof(uint64_t);
+	set_limit(p, stop < p->room ? stop : p->room);
+}
+
+/* ---- records ---- */
+
+/* A stamped record. busy is held. */
+static void append_whole(struct producer *p, uint32_t what, uint64_t address, uint64_t size,
 			 uint64_t now)
 {
-	bool wide = size >> 32 || address >> 48;
+	uint64_t words[1 + RH_REC_MOST_WORDS] = { rh_rec_stamp(now) };
+	struct rh_rec rec = { .kind = (uint8_t)what, .align_log2 = (uint8_t)(what >> 8),
+			      .address = address, .tail = size };
+	uint32_t count = 1 + rh_rec_pack(&rec, words + 1);
 
-	if (!shim_room(p, 3)) {
+	if (shim_room(p, count))
+		shim_append(p, words, count);
+	else
 		add(&p->ring->dropped, 1);
-		return;
-	}
-	if ((now - p->base) >> 32) {
-		shim_append(p, rh_rec_word(RH_REC_BASE, 0), now);
-		p->base = now;
-	}
-	if (wide)
-		shim_append(p, rh_rec_word(RH_REC_WIDE, address >> 48), size);
-	shim_append(p, kind_flags | (address & RH_REC_ADDRESS),
-		    (wide ? 0 : size << 32) | (now - p->base));
 }
 
 /* --sites and --residency. */
-static void look_twice(struct producer *p, uint64_t *kind_flags, uint64_t address, uint64_t *size,
+static void look_twice(struct producer *p, uint32_t *what, uint64_t address, uint64_t *size,
 		       const void *caller)
 {
-	unsigned kind = *kind_flags >> 48 & 63;
+	unsigned kind = *what & 255;
 
-	if (shim.area->sites && (kind == RH_REC_ALLOC || kind == RH_REC_RE_END) &&
+	if (shim.area->sites &&
+	    (kind == RH_REC_ALLOC || kind == RH_REC_CALLOC || kind == RH_REC_RE_END) &&
 	    shim_room(p, SHIM_SITE_ROOM))
 		shim_site(p, caller);
 	if (shim.area->residency && kind == RH_REC_FREE) {
-		*kind_flags |= RH_REC_RESIDENT;
+		*what = RH_REC_FREE_RESIDENT;
 		*size = shim_resident((const void *)(uintptr_t)address);
 	}
 }
@@ -196,86 +277,155 @@ static bool recording(void)
 	       !atomic_load_explicit(&shim.area->closed, memory_order_relaxed);
 }
 
-void shim_put_slow(struct producer *p, uint64_t kind_flags, uint64_t address, uint64_t size,
-		   uint64_t now, const void *caller)
+static bool is_event(uint32_t what)
 {
-	int saved = errno;
+	unsigned kind = what & 255;
 
-	if (!p->ring) {		/* we are a forked child and these pages were wiped */
-		p->busy = 0;
-		shim_self = &shim_nobody;
-		shim_put_odd(kind_flags, address, size, caller);
-		return;
-	}
-	if (!recording()) {
-		p->limit = p->pos;	/* stay on this path until it begins again */
-	} else {
-		if (!shim.counter)
-			now = shim_clock();
-		if (shim.every_slow)
-			look_twice(p, &kind_flags, address, &size, caller);
-		append_whole(p, kind_flags, address, size, now);
-		if (shim.every_slow)
-			p->limit = p->pos;
-	}
-	SHIM_BARRIER();
-	p->busy = 0;
-	SHIM_BARRIER();
-	if (p->nested)
-		shim_flush_side(p);
-	errno = saved;
+	return kind == RH_REC_FREE_RESIDENT ||
+	       (kind < RH_REC_LONG && (RH_REC_EVENTS >> kind & 1));
 }
 
-void shim_flush_side(struct producer *p)
+static void flush_side(struct producer *p)
 {
 	int saved = errno;
 	uint32_t i;
 
-	p->busy = shim_stack();
+	p->at = shim_stack();
 	SHIM_BARRIER();
 	for (i = 0; i < *(volatile uint32_t *)&p->nested; i++) {
 		struct side_record *side = &p->side[i];
 
-		append_whole(p, side->kind_flags, side->address, side->size, side->now);
+		append_whole(p, (uint32_t)side->what, side->address, side->size, side->now);
 	}
 	p->nested = 0;
-	SHIM_BARRIER();
-	p->busy = 0;
+	shim_idle(p);
 	errno = saved;
 }
 
+static void idle(struct producer *p)
+{
+	shim_idle(p);
+	if (SHIM_UNLIKELY(p->nested != 0))
+		flush_side(p);
+}
+
+/* Off, full, wide, or every event is looked at twice. */
+static __attribute__((cold, noinline)) void put_slower(struct producer *p, uint32_t what,
+						       uint64_t address, uint64_t size,
+						       const void *caller)
+{
+	int saved = errno;
+	uint64_t now;
+
+	if (!recording()) {
+		add(&p->ring->outside, is_event(what));
+		p->room = 0;		/* stay on this path until it begins again */
+		set_limit(p, 0);
+	} else {
+		now = read_clock(p, what, address);
+		if (shim.every_slow)
+			look_twice(p, &what, address, &size, caller);
+		append_whole(p, what, address, size, now);
+		next_read(p, now);
+		if (shim.every_slow) {
+			p->room = 0;
+			set_limit(p, 0);
+		}
+	}
+	idle(p);
+	errno = saved;
+}
+
+static void put_held(struct producer *p, uint32_t what, uint64_t address, uint64_t size,
+		     const void *caller)
+{
+	uint64_t head = head_of(p), now, *at = (uint64_t *)(head + p->bias);
+
+	if (SHIM_UNLIKELY(head + 2 * sizeof *at > p->room || !recording() ||
+			  !rh_rec_is_short(address >> 3 | address << 61, size))) {
+		put_slower(p, what, address, size, caller);
+		return;
+	}
+	now = read_clock(p, what, address);
+	at[0] = rh_rec_stamp(now);
+	at[1] = rh_rec_short((enum rh_rec_kind)what, address, size);
+	publish(p, head + 2 * sizeof *at);
+	next_read(p, now);
+	idle(p);
+}
+
+static bool on_signal_stack(uintptr_t frame)
+{
+	stack_t now;
+
+	return sigaltstack(NULL, &now) == 0 && (now.ss_flags & SS_ONSTACK) &&
+	       frame - (uintptr_t)now.ss_sp < now.ss_size;
+}
+
 /*
- * No producer yet, or one that is busy. Busy means that we are a signal handler inside
- * this thread's put(): our frame lies below its frame. A frame at or above it says that
- * the put() is gone, because a handler jumped out of it.
+ * Is the put() under way one that a signal handler, us, has interrupted? Then our frame
+ * lies below its frame, or we are on a signal stack and it is not. Else it is gone,
+ * because a handler jumped out of it.
  */
-void shim_put_odd(uint64_t kind_flags, uint64_t address, uint64_t size, const void *caller)
+static bool interrupted(uintptr_t under_way, uintptr_t frame)
+{
+	return frame < under_way ? !on_signal_stack(under_way) || on_signal_stack(frame) :
+				   on_signal_stack(frame) && !on_signal_stack(under_way);
+}
+
+/* No ring yet, or it is held. */
+static __attribute__((cold, noinline)) void put_odd(uint32_t what, uint64_t address,
+						    uint64_t size, const void *caller)
 {
 	uintptr_t frame = shim_stack();
 	struct producer *p = shim_self;
-	uint64_t now;
 	uint32_t at;
 
-	if (p == &shim_nobody) {
-		int saved = errno;
-
+	if (p->at == 0) {		/* none yet, or we are a forked child and it was wiped */
+		shim_self = &shim_nobody;
 		p = shim.state == SHIM_OFF ? NULL : shim_attach();
-		errno = saved;
+		if (!p && shim.state == SHIM_ON && is_event(what) && !recording())
+			atomic_fetch_add(&shim.area->outside, 1);
 		if (!p)
 			return;
-	} else if (frame < p->busy) {
+	} else if (interrupted(p->at, frame)) {
 		at = p->nested;
 		if (at == SHIM_SIDE) {
 			add(&p->ring->nested, 1);
 			return;
 		}
 		p->nested = at + 1;
-		p->side[at] = (struct side_record){ kind_flags, address, size,
-						    shim_now() };
+		p->side[at] = (struct side_record){ what, address, size,
+						    read_clock(p, what, address) };
 		return;
 	}
-	now = shim_stamp(p, address);
-	p->busy = frame;
+	p->at = frame;
 	SHIM_BARRIER();
-	shim_put_slow(p, kind_flags, address, size, now, caller);
+	put_slower(p, what, address, size, caller);
+}
+
+void shim_put_long(uint32_t what, uint64_t address, uint64_t size, const void *caller)
+{
+	struct producer *p = shim_self;
+	int saved = errno;
+
+	if (p->at & 1) {
+		p->at = shim_stack();
+		SHIM_BARRIER();
+		put_slower(p, what, address, size, caller);
+	} else {
+		put_odd(what, address, size, caller);
+	}
+	errno = saved;
+}
+
+void shim_put_rest(enum shim_need need, uint32_t what, uint64_t address, uint64_t size,
+		   const void *caller)
+{
+	if (SHIM_LIKELY(need == SHIM_HELD))
+		put_held(shim_self, what, address, size, caller);
+	else if (need == SHIM_NESTED)
+		flush_side(shim_self);
+	else
+		shim_put_long(what, address, size, caller);
 }

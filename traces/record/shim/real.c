@@ -16,46 +16,38 @@
 
 #include "traces/record/shim/shim.h"
 
-enum { BOOT_BYTES = 64 * 1024 };
-
-static struct {
-	_Alignas(16) char arena[BOOT_BYTES];
-	_Atomic size_t used;
-	_Atomic uint32_t resolved;
-} boot;
+_Alignas(16) char shim_boot_arena[SHIM_BOOT_BYTES];
+_Atomic uint32_t shim_boot_used;
 static __thread int resolving;
-
-bool shim_boot_owns(const void *p)
-{
-	return (uintptr_t)p - (uintptr_t)boot.arena < BOOT_BYTES;
-}
 
 /* Bytes that may be copied out of a boot block: up to the end of what was given out. */
 size_t shim_boot_room(const void *p)
 {
-	size_t used = atomic_load(&boot.used);
+	size_t used = atomic_load(&shim_boot_used);
 
-	return (uintptr_t)boot.arena + used - (uintptr_t)p;
+	return (uintptr_t)shim_boot_arena + used - (uintptr_t)p;
 }
 
 static void *boot_take(size_t align, size_t size)
 {
-	size_t at, want;
+	uint32_t at;
+	size_t want;
 
 	if (align < 16)
 		align = 16;
-	if (size > BOOT_BYTES || align > 4096)
+	if (size > SHIM_BOOT_BYTES || align > 4096)
 		return NULL;
-	at = atomic_load(&boot.used);
+	at = atomic_load(&shim_boot_used);
 	do {
-		want = ((uintptr_t)boot.arena + at + align - 1) / align * align -
-		       (uintptr_t)boot.arena;
-		if (want + size > BOOT_BYTES) {
+		want = ((uintptr_t)shim_boot_arena + at + align - 1) / align * align -
+		       (uintptr_t)shim_boot_arena;
+		if (want + size > SHIM_BOOT_BYTES) {
 			errno = ENOMEM;
 			return NULL;
 		}
-	} while (!atomic_compare_exchange_weak(&boot.used, &at, want + ((size + 15) & ~15ul)));
-	return boot.arena + want;
+	} while (!atomic_compare_exchange_weak(&shim_boot_used, &at,
+						(uint32_t)(want + ((size + 15) & ~15ul))));
+	return shim_boot_arena + want;
 }
 
 static void *find(const char *name)
@@ -117,7 +109,7 @@ static void *first_calloc(size_t count, size_t size)
 {
 	if (resolve())
 		return real.calloc(count, size);
-	if (size && count > BOOT_BYTES / size)
+	if (size && count > SHIM_BOOT_BYTES / size)
 		return NULL;
 	return boot_take(16, count * size);	/* static storage never used before is zero */
 }

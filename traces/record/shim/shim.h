@@ -8,14 +8,14 @@
  *	real.c     the functions we stand in front of, and memory until they are known
  *	site.c     --sites and --residency
  *
- * Path of one malloc: real malloc; clock; 16 bytes into this thread's ring; publish.
- * About 20 instructions, no lock, no shared counter, no system call.
+ * Path of one malloc: real malloc; is the block ours; 8 bytes into this thread's ring;
+ * publish. About 25 instructions, no clock, no lock, no shared counter, no system call.
  *
  * What keeps it harmless:
  *   - no memory from the recorded heap, ever: mmap and static storage only;
  *   - a producer's state lies in pages the kernel wipes on fork (MADV_WIPEONFORK), so a
- *     forked child, made by whatever call, finds limit == pos == 0, takes the slow path
- *     and starts a ring of its own instead of writing into its parent's;
+ *     forked child, made by whatever call, finds busy == 0, takes the slow path and starts
+ *     a ring of its own instead of writing into its parent's;
  *   - a signal handler that allocates while its thread is inside put() finds `busy` and
  *     leaves its record in the side buffer, which the interrupted put() flushes;
  *   - errno is kept; nothing here is a cancellation point; nothing is exported but the
@@ -34,6 +34,9 @@
 
 #include "traces/record/area.h"
 
+/* Declarations too: what is ours is reached without the GOT. */
+#pragma GCC visibility push(hidden)
+
 #define SHIM_EXPORT __attribute__((visibility("default")))
 #define SHIM_LIKELY(x) __builtin_expect(!!(x), 1)
 #define SHIM_UNLIKELY(x) __builtin_expect(!!(x), 0)
@@ -41,37 +44,43 @@
 
 enum {
 	SHIM_SIDE = 7,			/* records a signal handler may leave behind */
-	SHIM_OWNERS = 1 << 16,		/* 512 KiB: exact for 1 MiB of neighbouring blocks */
+	SHIM_OWNERS = 1 << 18,		/* 2 MiB, touched as used: exact for 4 MiB of heap */
 };
 
-struct side_record { uint64_t kind_flags, address, size, now; };
+/* What a record says: its kind, and log2 of the alignment above it. */
+#define SHIM_WHAT(kind, align_log2) ((uint32_t)(kind) | (uint32_t)(align_log2) << 8)
 
-/* One thread's end of its ring. The first line and a half is all that the fast path
- * touches. pos, limit and mask count bytes. */
+struct side_record { uint64_t what, address, size, now; };
+
+/*
+ * One thread's end of its ring. The first line is all that the fast path touches, beside
+ * the ring's own. `at` says in one word where the ring is and whether it is ours now:
+ *	odd	idle; the ring's address + 1
+ *	even	the stack of the put() under way
+ *	0	no ring: never attached, or wiped by fork
+ */
 struct producer {
-	uint64_t pos;			/* next record, counted since the ring's first use */
-	uint64_t limit;			/* slow path when pos == limit */
-	uint64_t base;			/* stamp of the last BASE record */
-	uint64_t mask;
-	struct rh_rec *data;
-	_Atomic uint64_t *head;
-	uintptr_t busy;			/* stack of the put() under way; 0 = none */
-	uint32_t skip;			/* events the last clock read still serves */
+	uintptr_t at;
+	uint64_t bias;			/* address of a byte of the ring less its count */
+	_Atomic(_Atomic uint64_t *) owners;	/* NULL while the process has one thread */
+	uint64_t key;			/* of the ring in owners[] */
 	uint32_t nested;		/* records in side[] */
-	/* second line: the clock while there is one thread, then the slow path */
-	uint64_t last;			/* last clock read */
-	uint32_t beat;			/* the supervisor's beat at that read */
-	_Atomic uint32_t sample;	/* events it shall serve beyond its own; 0 = none */
-	struct rh_ring *ring;		/* NULL: wiped by fork, or never attached */
+	uint32_t every;			/* bytes of records that one clock read serves now */
+	uint64_t last, last_head;	/* last clock read, and head at it */
+	uint64_t room;			/* head may go this far */
+	/* second line: the slow path */
+	struct rh_ring *ring;
+	uint64_t mask;
+	uint64_t *data;
 	uint32_t grow;			/* widen the ring as soon as it is empty */
 	uint32_t site;			/* last SITE written */
-	uint64_t id;			/* of the ring in owners[] */
-	uint64_t pad1[3];
+	uint64_t pad1[4];
 	struct side_record side[SHIM_SIDE];
 	uint64_t pad2[4];
 };
-_Static_assert(offsetof(struct producer, last) == 64, "one line for the fast path");
+_Static_assert(offsetof(struct producer, ring) == 64, "one line for the fast path");
 _Static_assert(sizeof(struct producer) % 64 == 0, "no false sharing of producers");
+_Static_assert(offsetof(struct rh_ring, head) == 0, "at - 1 is where head is");
 
 enum shim_state { SHIM_UNKNOWN, SHIM_ON, SHIM_OFF };
 
@@ -80,18 +89,18 @@ struct shim {
 	struct producer *producers;	/* RH_RINGS and a guard, wiped on fork */
 	uint32_t counter;		/* stamps are the CPU's counter */
 	uint32_t every_slow;		/* for sites, residency, or without a counter */
-	_Atomic uint32_t many;		/* a second thread was seen: clock at every event */
+	_Atomic uint32_t many;		/* a second thread was seen */
 	uint32_t state;			/* enum shim_state */
 	uint32_t proc;			/* our slot */
 	uint32_t rings_usable;		/* how many of the area's rings fit our address space */
 	_Atomic uint32_t thread_next;
 	_Atomic uint32_t starting;	/* one thread at a time maps the area */
 	uint64_t default_stack;
-	_Atomic uint64_t *owners;	/* SHIM_OWNERS slots; see shim_counter_owned */
+	_Atomic uint64_t *owners;	/* SHIM_OWNERS slots; see shim_owned */
 };
 extern struct shim shim;
 
-extern struct producer shim_nobody;		/* of a thread that has no ring: always busy */
+extern struct producer shim_nobody;		/* of a thread that has no ring */
 extern __thread struct producer *shim_self;	/* never NULL */
 extern __thread uint32_t shim_number;	/* this thread's number + 1; 0 = none yet */
 
@@ -107,29 +116,51 @@ struct real {
 	void *(*pvalloc)(size_t);
 };
 extern struct real real;
-bool shim_boot_owns(const void *p);
+
+/* Memory from before the real functions were known. */
+enum { SHIM_BOOT_BYTES = 64 * 1024 };
+extern char shim_boot_arena[SHIM_BOOT_BYTES];
+extern _Atomic uint32_t shim_boot_used;		/* bytes of it */
 size_t shim_boot_room(const void *p);
 
-/* Slow halves. `kind_flags` is a record's word without the address. */
-void shim_put_slow(struct producer *p, uint64_t kind_flags, uint64_t address, uint64_t size,
-		   uint64_t now, const void *caller) __attribute__((cold, noinline));
-void shim_put_odd(uint64_t kind_flags, uint64_t address, uint64_t size, const void *caller)
-	__attribute__((cold, noinline));
-void shim_flush_side(struct producer *p);
+static inline bool shim_boot_owns(const void *p)
+{
+	return SHIM_UNLIKELY(atomic_load_explicit(&shim_boot_used, memory_order_relaxed) != 0) &&
+	       (uintptr_t)p - (uintptr_t)shim_boot_arena < SHIM_BOOT_BYTES;
+}
+
+/* What a put() that is not done still needs. */
+enum shim_need {
+	SHIM_DONE,
+	SHIM_LONG,	/* not begun: it has no short form */
+	SHIM_ODD,	/* not begun: no ring, or a put() of this thread is under way */
+	SHIM_HELD,	/* `at` is held; the slow path */
+	SHIM_NESTED,	/* it is done, and a signal handler left a record meanwhile */
+};
+/* Does that; `what` is a kind with log2 of the alignment above it. errno is kept. */
+void shim_put_rest(enum shim_need need, uint32_t what, uint64_t address, uint64_t size,
+		   const void *caller) __attribute__((noinline));
+/* A record that is seldom, or has only a long form; it has a stamp of its own. */
+void shim_put_long(uint32_t what, uint64_t address, uint64_t size, const void *caller)
+	__attribute__((noinline));
 
 /* This thread's producer, attached now if need be; NULL: not recorded (and why is counted). */
 struct producer *shim_attach(void);
 bool shim_process_on(void);
-bool shim_room(struct producer *p, uint32_t need);
-void shim_append(struct producer *p, uint64_t word, uint64_t tail);
+/* Room for that many words in one piece; false: they cannot be kept. What belongs together
+ * asks for all its room at once: what is dropped is whole. */
+bool shim_room(struct producer *p, uint32_t words);
+/* These need room, and publish what they wrote. */
+void shim_append(struct producer *p, const uint64_t *words, uint32_t count);
+void shim_append_long(struct producer *p, uint32_t what, uint64_t address, uint64_t tail);
 uint64_t shim_clock(void);
-/* From here on every event reads the clock, also those of the only thread so far. */
+/* From here on blocks may pass between threads, also those of the only thread so far. */
 void shim_now_many(void);
 
 /* site.c */
 /* Writes the site of the next record; busy is held and there is room for it (SHIM_SITE_ROOM). */
 void shim_site(struct producer *p, const void *caller);
-enum { SHIM_SITE_ROOM = 24 };
+enum { SHIM_SITE_ROOM = 64 };
 uint64_t shim_resident(const void *block);
 
 static inline uint64_t shim_counter(void)
@@ -165,35 +196,39 @@ static inline uint64_t shim_now(void)
 }
 
 /*
- * The stamp that orders this event after all earlier ones of its block. A bare rdtsc may
- * run ahead of the load that brought the pointer: 848 ticks were seen, once in two million
- * hand-overs between two spinning threads, and the free was stamped before its alloc. A
- * fence prevents that, but it waits for every cache miss under way: 6 ns in a loop of
- * nothing but malloc, 100 in a program with a large heap. So it is taken only when the
- * block's last event was another ring's (events of one ring are in order by themselves).
+ * The order between threads. The events of one ring are in order by themselves; a bare
+ * counter read costs 12 to 27 ns on a VM, more than all else here. So an event has a
+ * stamp of its own only when the block's last event was another ring's; all others share
+ * the last one of their ring, which lies before them. Say block X has an event on ring A
+ * and then one on ring B. B's is stamped after A's was over; A's own stamp, or the last
+ * one before it, was read before A's event: the merge by stamps has A's first.
  *
- * owners[] remembers, for 64 Ki slots, address and ring of the last event there. Another
+ * owners[] remembers, for 256 Ki slots, address and ring of the last event there. Another
  * thread's entry is seen in time: it was written before the block was passed on, and
- * reading it depends on the pointer. A slot taken by another address means a fence too
- * many, never one too few.
+ * reading it depends on the pointer. The whole address is compared: a slot taken by
+ * another one means a stamp too many, never one too few. While the process has one
+ * thread nothing is looked up: START of the second one is stamped after all of it.
+ *
+ * The stamp is fenced. A bare rdtsc may run ahead of the load that brought the pointer:
+ * 848 ticks were seen, once in two million hand-overs between two spinning threads, and
+ * the free was stamped before its alloc.
  */
-static inline __attribute__((always_inline)) uint64_t shim_counter_owned(const struct producer *p,
-									 uint64_t address)
+static inline __attribute__((always_inline)) uint64_t shim_owner_slot(uint64_t address)
 {
-#if defined(__x86_64__)
-	_Atomic uint64_t *slot = &shim.owners[address >> 4 & (SHIM_OWNERS - 1)];
-	uint64_t mine = address << 16 | p->id;
+	/* address / 16, and address / 32768 on top: neighbours stay neighbours, and the
+	 * arenas of threads, 64 MiB apart, do not meet. One multiplication does both. */
+	return address * ((1ull << 42) + (1ull << 31)) >> 46;
+}
+_Static_assert(SHIM_OWNERS == 1 << (64 - 46), "the slots that the shift leaves");
 
-	if (SHIM_LIKELY(atomic_load_explicit(slot, memory_order_relaxed) == mine))
-		return shim_counter();
-	atomic_store_explicit(slot, mine, memory_order_relaxed);
-#else
-	(void)p, (void)address;
-#endif
-	return shim_counter_after();
+static inline __attribute__((always_inline)) bool shim_owned(const struct producer *p,
+							     const _Atomic uint64_t *owners,
+							     uint64_t address)
+{
+	return atomic_load_explicit(&owners[shim_owner_slot(address)], memory_order_relaxed) ==
+	       (address ^ p->key);
 }
 
-/* Where the stack is now; the value of `busy`. */
 static inline __attribute__((always_inline)) uintptr_t shim_stack(void)
 {
 #if defined(__x86_64__)
@@ -206,69 +241,52 @@ static inline __attribute__((always_inline)) uintptr_t shim_stack(void)
 #endif
 }
 
-/*
- * The stamp of an event. A bare counter read costs 12 to 27 ns on a VM, more than all
- * else here. While a process has one thread its events are in order without any stamp,
- * so one read serves `sample` events, unless the supervisor's beat moved in between
- * (it does every 1 to 16 ms): the error is a few events and never more than a beat.
- * From the second thread on every event reads the clock, for the order depends on it.
- */
-static inline __attribute__((always_inline)) uint64_t shim_stamp(struct producer *p,
-								 uint64_t address)
+static inline void shim_idle(struct producer *p)
 {
-	uint64_t now;
-
-	if (p->skip != 0 &&
-	    atomic_load_explicit(&shim.area->beat, memory_order_relaxed) == p->beat) {
-		p->skip--;
-		return p->last;
-	}
-	if (!p->sample)
-		return shim_counter_owned(p, address);
-	now = shim_counter();
-	p->last = now;
-	p->skip = p->sample;
-	p->beat = atomic_load_explicit(&shim.area->beat, memory_order_relaxed);
-	return now;
+	SHIM_BARRIER();
+	p->at = (uintptr_t)p->ring + 1;
+	SHIM_BARRIER();
 }
 
-/* Puts one record with the stamp of now. A thread without a ring has a producer that is
- * always busy; who must look twice at every event keeps limit at pos. */
-static inline __attribute__((always_inline)) void shim_put(uint64_t kind_flags, uint64_t address,
-							   uint64_t size, const void *caller)
+/*
+ * Puts one short record. Its time is that of the ring's last stamp: at most `sample`
+ * events old, and of this beat of the supervisor (1 to 16 ms), who sets limit to 0.
+ *
+ * `word` is the record; it is a short one already. `at` comes first: a signal handler
+ * from here on leaves its record to us, so no stamp of its gets between what we see in
+ * owners[] and our record. Who must look twice at every event keeps limit at 0.
+ *
+ * What is left to do is the result and not a call, so that malloc() and free() can do it
+ * at their ends and need no frame before.
+ */
+static inline __attribute__((always_inline)) enum shim_need shim_put(uint64_t word,
+								     uint64_t address)
 {
 	struct producer *p = shim_self;
-	uint64_t now, delta, pos;
-	struct rh_rec *rec;
+	uintptr_t at = p->at;
+	_Atomic uint64_t *owners;
+	struct rh_ring *ring;
+	uint64_t head;
 
-	if (SHIM_UNLIKELY(p->busy != 0)) {
-		shim_put_odd(kind_flags, address, size, caller);
-		return;
-	}
-	/* Clock before busy: a handler in between records first and later; the reader
-	 * then moves our stamp up to its, which is the direction that stays true. */
-	now = shim_stamp(p, address);
-	p->busy = shim_stack();
+	if (SHIM_UNLIKELY(!(at & 1)))
+		return SHIM_ODD;
+	p->at = shim_stack();
 	SHIM_BARRIER();
-	pos = p->pos;
-	delta = now - p->base;
-	if (SHIM_UNLIKELY(pos == p->limit || (delta | size | address >> 16) >> 32 != 0)) {
-		shim_put_slow(p, kind_flags, address, size, now, caller);
-		return;
-	}
-	rec = (struct rh_rec *)((char *)p->data + (pos & p->mask));
-	rec->word = kind_flags | address;
-	rec->tail = size << 32 | delta;
-	pos += sizeof *rec;
-	p->pos = pos;
-	atomic_store_explicit(p->head, pos, memory_order_release);
+	ring = (struct rh_ring *)(at - 1);
+	head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+	if (SHIM_UNLIKELY(head >= atomic_load_explicit(&ring->limit, memory_order_relaxed)))
+		return SHIM_HELD;
+	owners = atomic_load_explicit(&p->owners, memory_order_relaxed);
+	if (owners && SHIM_UNLIKELY(!shim_owned(p, owners, address)))
+		return SHIM_HELD;
+	*(uint64_t *)(head + p->bias) = word;
+	atomic_store_explicit(&ring->head, head + sizeof(uint64_t), memory_order_release);
 	SHIM_BARRIER();
-	p->busy = 0;
+	p->at = at;
 	SHIM_BARRIER();
-	if (SHIM_UNLIKELY(p->nested != 0))
-		shim_flush_side(p);
+	return SHIM_UNLIKELY(p->nested != 0) ? SHIM_NESTED : SHIM_DONE;
 }
 
-#define SHIM_KIND(kind) ((uint64_t)(kind) << 48)
+#pragma GCC visibility pop
 
 #endif

@@ -77,21 +77,22 @@ static uint32_t describe(const void *caller, char *text)
 	return at;
 }
 
-enum { TEXT_BYTES = 14 };
-_Static_assert(NAME_MAX_BYTES / TEXT_BYTES + 5 <= SHIM_SITE_ROOM, "a name, its head and a SITE");
+enum { TEXT_BYTES = 16, TEXT_MAX = NAME_MAX_BYTES + 32 };
+_Static_assert((TEXT_MAX / TEXT_BYTES + 1) * RH_REC_MOST_WORDS + 6 <= SHIM_SITE_ROOM,
+	       "a name, its head, a SITE and the event");
 
 static void put_name(struct producer *p, uint32_t id, const void *caller)
 {
-	char text[NAME_MAX_BYTES + 32] = { 0 };
+	char text[TEXT_MAX] = { 0 };
 	uint32_t bytes = describe(caller, text);
 
-	shim_append(p, rh_rec_word(RH_REC_NAME, 0), (uint64_t)id << 32);
+	shim_append_long(p, RH_REC_NAME, 0, id);
 	for (uint32_t at = 0; at < bytes; at += TEXT_BYTES) {
-		uint64_t low = 0, high;
+		uint64_t low, high;
 
-		memcpy(&low, text + at, 6);
-		memcpy(&high, text + at + 6, 8);
-		shim_append(p, rh_rec_word(RH_REC_TEXT, low), high);
+		memcpy(&low, text + at, 8);
+		memcpy(&high, text + at + 8, 8);
+		shim_append_long(p, RH_REC_TEXT, low, high);
 	}
 }
 
@@ -128,7 +129,9 @@ void shim_site(struct producer *p, const void *caller)
 	if (fresh)
 		put_name(p, id, caller);
 	if (p->site != id) {
-		shim_append(p, rh_rec_word(RH_REC_SITE, 0), (uint64_t)id << 32);
+		uint64_t word = rh_rec_site(id);
+
+		shim_append(p, &word, 1);
 		p->site = id;
 	}
 }
