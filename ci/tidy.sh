@@ -2,9 +2,10 @@
 # tidy.sh [BUILD_DIR] - the house checks. Prints `file:line: rule` for every breach, one
 # summary line for each rule, and exits 1 when there was one.
 #
-# The rules: headers compile alone; folders include only what they may; what the text of
-# a file shows (ci/tidy.awk); names that leave a library start with rh_; the top level
-# has its six folders; shell scripts parse.
+# The rules: headers compile alone and somebody includes them; folders include only what they
+# may and never in a circle; what the text of a file shows (ci/tidy.awk); names that leave a
+# library start with rh_; files that are named exist; the top level has its six folders;
+# shell scripts parse.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 build=${1:-build}
@@ -71,6 +72,38 @@ includes() {
 		}'
 }
 
+# A circle of includes has no first file to read. tsort names the files of each it finds.
+circles() {
+	sources | xargs awk 'match($0, /^[ \t]*#[ \t]*include[ \t]*"[^"]*"/) {
+			name = $0
+			sub(/^[^"]*"/, "", name)
+			sub(/".*/, "", name)
+			print FILENAME, name
+		}' | tsort 2>&1 >/dev/null |
+		sed -n 's/^tsort: \([a-z].*\.[a-z]*\)$/\1:1: includes itself by way of others/p'
+}
+
+unread_headers() {
+	sources | grep '\.\(h\|inc\)$' | while read -r header; do
+		sources | xargs grep -q -F "include \"$header\"" ||
+			echo "$header:1: nobody includes it"
+	done
+}
+
+# Files that comments and pages name by their path. Upper case is a placeholder (cmd_NAME.c).
+named_files() {
+	{
+		sources | xargs grep -n -o -E \
+			'\b(alloc|traces|harness|plots|ci)/[a-z0-9_/-]+\.(c|h|inc|md|sh|awk)\b' /dev/null
+		find . -name '*.md' -not -path './build/*' | sed 's|^\./||' | while read -r page; do
+			grep -n -o -E '\]\([^)#:]*\)' "$page" |
+				sed -E "s|^([0-9]+):\]\((.*)\)$|$page:\1:${page%"${page##*/}"}\2|"
+		done
+	} | while IFS=: read -r file line name; do
+		[ -e "$name" ] || echo "$file:$line: names $name, which is not there"
+	done
+}
+
 text() {
 	sources | xargs awk -f ci/tidy.awk
 }
@@ -111,6 +144,9 @@ shell_scripts() {
 
 rule 'headers compile alone' headers_alone
 rule 'folders include what they may' includes
+rule 'no circle of includes' circles
+rule 'every header is included' unread_headers
+rule 'files that are named exist' named_files
 rule 'text: lengths, comments, banned functions' text
 rule 'exported names start with rh_' exported
 rule 'six folders at the top' top_level
