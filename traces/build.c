@@ -422,10 +422,20 @@ int rh_build_realloc(struct rh_build *build, uint64_t thread, uint64_t old_addre
 int rh_build_other(struct rh_build *build, uint64_t thread, const struct rh_event *event,
 		   struct rh_err *err)
 {
-	struct call call = { .what = OTHER, .event = *event };
+	struct call call = { .what = OTHER };
+	uint32_t lane;
 
-	if (rh_build_lane(build, thread, &call.event.lane, err) < 0)
+	if (rh_build_lane(build, thread, &lane, err) < 0)
 		return -1;
+	/* It waits for nobody but its lane: straight out, copied once. */
+	if (!build->waiting) {
+		build->calls++;
+		build->batch[build->batched] = *event;
+		build->batch[build->batched++].lane = lane;
+		return build->batched >= build->batch_full ? send(build, err) : 0;
+	}
+	call.event = *event;
+	call.event.lane = lane;
 	return take(build, &call, err);
 }
 

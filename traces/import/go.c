@@ -329,6 +329,7 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	import->opts = *(const struct go_opts *)opts;
 	import->build = build;
 	import->out = out;
+	rh_build_batches(build);
 	import->gc_thread = RH_NONE;
 	import->gc_p = GO_NONE;
 	if (rh_go_wire_open(&import->wire, input, err) == 0) {
