@@ -493,30 +493,55 @@ static bool get_columns(struct rh_decoder *decoder, struct rh_event *event)
 	return true;
 }
 
-bool rh_decode(struct rh_decoder *decoder, struct rh_order *order, struct rh_event *event)
+/* One event but for the ids that its rank stands for; false: its bytes make none. */
+static inline bool decode_one(struct rh_decoder *decoder, struct rh_event *event, uint64_t *rank)
 {
 	static const struct rh_event absent = {
 		.time_ns = RH_NONE, .id = RH_NONE, .old = RH_NONE, .arg = RH_NONE,
 		.task = RH_TASK_NONE, .site = RH_SITE_NONE,
 	};
-	uint64_t rank = 0;
 
 	*event = absent;
-	if ((!decoder->lane_run && !get_lane_run(decoder)) || !get_op(decoder, event, &rank))
-		goto damaged;
+	if ((!decoder->lane_run && !get_lane_run(decoder)) || !get_op(decoder, event, rank))
+		return false;
 	decoder->lane_run--;
 	event->lane = decoder->lane;
 	if (decoder->columns && !get_columns(decoder, event))
-		goto damaged;
-	decoder->events_left--;
-	if (!rh_order_get(order, event, rank))
 		return false;
-	if (event->kind == RH_EV_SPAWN)
-		decoder->task_named = event->id;
+	decoder->events_left--;
 	return true;
-damaged:
+}
+
+static void say_damaged(const struct rh_decoder *decoder, struct rh_order *order)
+{
 	order->no_memory = decoder->no_memory;
 	snprintf(order->why, sizeof(order->why), "%s",
 		 order->no_memory ? "memory for lanes ran out" : "its bytes make no event");
-	return false;
+}
+
+size_t rh_decode(struct rh_decoder *decoder, struct rh_order *order, struct rh_event *events,
+		 size_t cap, bool *refused)
+{
+	uint64_t ranks[RH_ORDER_BATCH] = { 0 };
+	size_t count = 0, good;
+	bool damaged = false;
+
+	if (cap > RH_ORDER_BATCH)
+		cap = RH_ORDER_BATCH;
+	while (count < cap && decoder->events_left && !damaged) {
+		damaged = !decode_one(decoder, &events[count], &ranks[count]);
+		count += !damaged;
+		/* Later operations count from the number that a spawn is given. */
+		if (!damaged && events[count - 1].kind == RH_EV_SPAWN)
+			break;
+	}
+	good = rh_order_get(order, events, ranks, count);
+	*refused = good < count || damaged;
+	if (good < count)
+		return good;
+	if (damaged)
+		say_damaged(decoder, order);
+	else if (count && events[count - 1].kind == RH_EV_SPAWN)
+		decoder->task_named = events[count - 1].id;
+	return good;
 }

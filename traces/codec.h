@@ -59,8 +59,10 @@ void rh_decoder_close(struct rh_decoder *decoder);
 /* Starts a block of `events` events; false when its sections do not fit its size. */
 bool rh_decoder_block(struct rh_decoder *decoder, const uint8_t *raw, size_t bytes,
 		      uint32_t events);
-/* Decodes one event and passes it through order. False: the reason is in order->why. */
-bool rh_decode(struct rh_decoder *decoder, struct rh_order *order, struct rh_event *event);
+/* Decodes events of the block, at most cap, and passes them through order: how many are good.
+ * *refused: the one behind them is not, and the reason is in order->why. */
+size_t rh_decode(struct rh_decoder *decoder, struct rh_order *order, struct rh_event *events,
+		 size_t cap, bool *refused);
 /* At the end of a block: whether every section was used up. */
 bool rh_decoder_drained(const struct rh_decoder *decoder);
 

@@ -250,6 +250,14 @@ static __attribute__((noinline)) bool make_room(struct rh_live *live)
 	return true;
 }
 
+bool rh_live_reserve(struct rh_live *live, uint64_t births)
+{
+	while (live->at.capacity - live->top < births)
+		if (!make_room(live))
+			return false;
+	return true;
+}
+
 bool rh_live_birth(struct rh_live *live, uint64_t *position)
 {
 	if (live->top == live->at.capacity && !make_room(live))
@@ -439,11 +447,32 @@ uint64_t rh_live_rank(const struct rh_live *live, uint64_t position)
 	return live->has_popcnt ? rank_popcnt(live, position) : rank_of(live, position);
 }
 
-bool rh_live_select(const struct rh_live *live, uint64_t rank, uint64_t *position, uint64_t *id)
+static inline bool select_position(const struct rh_live *live, uint64_t rank, uint64_t *position)
 {
 	if (rank >= live->count)
 		return false;
 	*position = live->has_popcnt ? select_popcnt(live, rank) : select_of(live, rank);
+	return true;
+}
+
+bool rh_live_take(struct rh_live *live, uint64_t rank, uint64_t *position)
+{
+	if (!select_position(live, rank, position))
+		return false;
+	__builtin_prefetch(item_at(&live->at, *position));
+	rh_live_death(live, *position);
+	return true;
+}
+
+uint64_t rh_live_id(const struct rh_live *live, uint64_t position)
+{
+	return id_at(&live->at, position);
+}
+
+bool rh_live_select(const struct rh_live *live, uint64_t rank, uint64_t *position, uint64_t *id)
+{
+	if (!select_position(live, rank, position))
+		return false;
 	*id = id_at(&live->at, *position);
 	return true;
 }

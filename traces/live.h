@@ -46,6 +46,13 @@ bool rh_live_find(const struct rh_live *live, uint64_t id, uint64_t *position);
 bool rh_live_select(const struct rh_live *live, uint64_t rank, uint64_t *position, uint64_t *id);
 uint64_t rh_live_rank(const struct rh_live *live, uint64_t position);
 
+/* Deaths by rank in a batch: after reserve, positions stay valid for that many births, and
+ * what take has ended can still be read. take: false when rank >= count. The item is on its
+ * way into the cache; asking for it in the next batch of calls costs no miss. */
+bool rh_live_reserve(struct rh_live *live, uint64_t births);
+bool rh_live_take(struct rh_live *live, uint64_t rank, uint64_t *position);
+uint64_t rh_live_id(const struct rh_live *live, uint64_t position);
+
 /* `id` will be asked for soon (in 16 events or so), very soon (8): starts cache misses now. */
 void rh_live_soon(const struct rh_live *live, uint64_t id, bool very);
 

@@ -148,30 +148,21 @@ static bool check_limits(struct rh_order *order, const struct rh_event *event)
 	return true;
 }
 
-static void death(struct rh_order *order, uint64_t position)
+/* The totals of a death: its size is read from where it lived. */
+static void count_death(struct rh_order *order, uint64_t position)
 {
-	uint64_t *size = rh_live_payload(order->objects, position);
-
-	order->totals.live_bytes_end -= *size;
-	rh_live_death(order->objects, position);
+	order->totals.live_bytes_end -= *(uint64_t *)rh_live_payload(order->objects, position);
 	order->totals.live_objects_end--;
 }
 
-static bool birth(struct rh_order *order, struct rh_event *event)
+/* The totals of a birth, and its size into where it lives. */
+static bool count_birth(struct rh_order *order, const struct rh_event *event, uint64_t position)
 {
 	struct rh_trace_totals *totals = &order->totals;
-	uint64_t position, id = rh_live_births(order->objects);
-	uint64_t *size;
+	uint64_t *size = rh_live_payload(order->objects, position);
 
-	if (event->id != id)
-		return refuse(order, "objects are numbered in order of birth: %llu came where "
-			      "%llu is next", (unsigned long long)event->id,
-			      (unsigned long long)id);
 	if (totals->live_bytes_end + event->size > INT64_MAX)
 		return refuse(order, "the living objects are larger than any address space");
-	if (!rh_live_birth(order->objects, &position))
-		return refuse_memory(order, "living objects");
-	size = rh_live_payload(order->objects, position);
 	*size = event->size;
 	totals->objects++;
 	totals->live_bytes_end += event->size;
@@ -183,6 +174,19 @@ static bool birth(struct rh_order *order, struct rh_event *event)
 	if (event->size > totals->size_max)
 		totals->size_max = event->size;
 	return true;
+}
+
+static bool birth(struct rh_order *order, const struct rh_event *event)
+{
+	uint64_t position, id = rh_live_births(order->objects);
+
+	if (event->id != id)
+		return refuse(order, "objects are numbered in order of birth: %llu came where "
+			      "%llu is next", (unsigned long long)event->id,
+			      (unsigned long long)id);
+	if (!rh_live_birth(order->objects, &position))
+		return refuse_memory(order, "living objects");
+	return count_birth(order, event, position);
 }
 
 static bool spawn(struct rh_order *order, const struct rh_event *event)
@@ -227,14 +231,10 @@ static inline bool check_kind(struct rh_order *order, const struct rh_event *eve
 		refuse(order, "kind %u is unknown", event->kind);
 }
 
-/* Everything after what dies has been found. */
-static inline bool finish_event(struct rh_order *order, struct rh_event *event)
+/* What comes last. */
+static inline bool finish_event(struct rh_order *order, const struct rh_event *event)
 {
-	unsigned fields = order->fields[event->kind];
-
-	if (fields & RH_FIELD_BORN && !birth(order, event))
-		return false;
-	if (fields & RH_FIELD_TASK && !task_event(order, event))
+	if (order->fields[event->kind] & RH_FIELD_TASK && !task_event(order, event))
 		return false;
 	order->totals.by_kind[event->kind]++;
 	order->totals.events++;
@@ -257,31 +257,78 @@ bool rh_order_put(struct rh_order *order, struct rh_event *event, uint64_t *rank
 				      id < rh_live_births(order->objects) ?
 					      "is dead already" : "was never born");
 		*rank = rh_live_rank(order->objects, position);
-		death(order, position);
+		count_death(order, position);
+		rh_live_death(order->objects, position);
 	}
+	if (order->fields[event->kind] & RH_FIELD_BORN && !birth(order, event))
+		return false;
 	return finish_event(order, event);
 }
 
-bool rh_order_get(struct rh_order *order, struct rh_event *event, uint64_t rank)
-{
-	uint64_t position, id;
+/* Where the objects of an event lie. */
+struct places { uint64_t dies, born; };
 
-	if (!check_lane(order, event) || !check_limits(order, event))
-		return false;
-	if (order->fields[event->kind] & RH_FIELD_DIES) {
-		if (!rh_live_select(order->objects, rank, &position, &id))
-			return refuse(order, "it names object %llu from the end and only %llu live",
-				      (unsigned long long)rank,
-				      (unsigned long long)rh_live_count(order->objects));
+/* Ends and begins lives in the bitmap: how many events, fewer when a rank is too large. */
+static size_t find_places(struct rh_order *order, struct rh_event *events, const uint64_t *ranks,
+			  struct places *places, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		unsigned fields = order->fields[events[i].kind];
+
+		if (fields & RH_FIELD_DIES &&
+		    !rh_live_take(order->objects, ranks[i], &places[i].dies))
+			return i;
+		if (!(fields & RH_FIELD_BORN))
+			continue;
+		events[i].id = rh_live_births(order->objects);
+		rh_live_birth(order->objects, &places[i].born);
+	}
+	return count;
+}
+
+/* An event whose objects have been found. */
+static bool get_one(struct rh_order *order, struct rh_event *event, const struct places *places)
+{
+	unsigned fields = order->fields[event->kind];
+
+	if (fields & RH_FIELD_DIES) {
+		uint64_t id = rh_live_id(order->objects, places->dies);
+
 		if (event->kind == RH_EV_FREE)
 			event->id = id;
 		else
 			event->old = id;
-		death(order, position);
+		count_death(order, places->dies);
 	}
-	if (order->fields[event->kind] & RH_FIELD_BORN)
-		event->id = rh_live_births(order->objects);
-	else if (event->kind == RH_EV_SPAWN)
+	if (fields & RH_FIELD_BORN && !count_birth(order, event, places->born))
+		return false;
+	if (event->kind == RH_EV_SPAWN)
 		event->id = order->totals.tasks + 1;
 	return finish_event(order, event);
+}
+
+size_t rh_order_get(struct rh_order *order, struct rh_event *events, const uint64_t *ranks,
+		    size_t count)
+{
+	struct places places[RH_ORDER_BATCH];
+	size_t found;
+
+	if (!rh_live_reserve(order->objects, count)) {
+		refuse_memory(order, "living objects");
+		return 0;
+	}
+	found = find_places(order, events, ranks, places, count);
+	for (size_t i = 0; i < count; i++) {
+		if (!check_lane(order, &events[i]) || !check_limits(order, &events[i]))
+			return i;
+		if (i == found) {
+			refuse(order, "it names object %llu from the end and only %llu live",
+			       (unsigned long long)ranks[i],
+			       (unsigned long long)rh_live_count(order->objects));
+			return i;
+		}
+		if (!get_one(order, &events[i], &places[i]))
+			return i;
+	}
+	return count;
 }

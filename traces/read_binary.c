@@ -317,6 +317,7 @@ long rh_binary_next(struct rh_trace *trace, struct rh_event *batch, size_t cap, 
 {
 	struct rh_decoder *decoder = &trace->decoder;
 	size_t count = 0;
+	bool refused;
 
 	while (count < cap) {
 		if (!decoder->events_left) {
@@ -329,11 +330,11 @@ long rh_binary_next(struct rh_trace *trace, struct rh_event *batch, size_t cap, 
 				return -1;
 			continue;
 		}
-		if (!rh_decode(decoder, &trace->order, &batch[count])) {
+		count += rh_decode(decoder, &trace->order, &batch[count], cap - count, &refused);
+		if (refused) {
 			rh_read_refused(trace, &batch[count], err);
 			return count ? (long)count : -1;
 		}
-		count++;
 		if (!decoder->events_left && !rh_decoder_drained(decoder)) {
 			damaged(trace, trace->offset, "the block before here has bytes that belong "
 				"to no event", err);
