@@ -8,11 +8,54 @@ ok 'version' "$reheap" --version
 is_exit 2 'no command is a usage error' "$reheap"
 is_exit 2 'an unknown command is a usage error' "$reheap" frobnicate
 says "no command 'frobnicate'" 'and is named'
-for command in $("$reheap" --help | sed -n 's/^  \([a-z]*\)  .*/\1/p'); do
+
+# ---- help, parser and documents name the same words ----
+
+# options COMMAND: what its help lists, a line each
+options() {
+	"$reheap" "$1" --help | sed -n 's/^  \(-.,\|   \) --\([a-z-]*\) .*/\2/p' |
+		grep -v -x help
+}
+# words COMMAND: on standard input, lines that show commands; the options of this one in them,
+# before what belongs to another program (after --, a pipe, or the end of the quoted words)
+words() {
+	sed -E -e ':join' -e '/\\$/{N;s/\\\n//;b join' -e '}' |
+		grep -o -E "reheap $1( [^\`|;]*)?\$|reheap $1 [^\`|;]*" |
+		sed -E -e 's/ -- .*//' -e "s/'[^']*'//g" | grep -o -E -e ' --[a-z-]+' | sort -u |
+		sed 's/^ --//'
+}
+# unknown COMMAND: words on standard input that its help does not list
+unknown() {
+	grep -v -x -F -e "$(options "$1")" -e help
+}
+"$reheap" help --man >man
+"$reheap" help --completion bash >completion
+commands=$("$reheap" --help | sed -n 's/^  \([a-z-]*\)  .*/\1/p')
+ok 'there are commands' test "$(echo "$commands" | wc -l)" -ge 16
+for command in $commands; do
 	ok "$command --help" "$reheap" "$command" --help
+	ok "help $command says the same" \
+		test "$("$reheap" help "$command")" = "$("$reheap" "$command" --help)"
 	is_exit 2 "$command --no-such-option is a usage error" "$reheap" "$command" --no-such-option
+	says "^reheap $command: no such option --no-such-option" 'is said once'
+	strange='' missing=''
+	for option in $(options "$command"); do
+		# A value where none belongs, or none where one does: either is another error
+		# than an option that is not known.
+		"$reheap" "$command" "--$option=" >.out 2>&1 </dev/null
+		! grep -q 'no such option' .out || strange="$strange --$option"
+		grep -q -F -e "--$option" completion || missing="$missing --$option (completion)"
+		sed 's/\\-/-/g' man | grep -q -F -e "--$option" || missing="$missing --$option (man)"
+	done
+	ok "$command: the parser knows every option of its help$strange" test -z "$strange"
+	ok "$command: manual page and completion know them, too$missing" test -z "$missing"
+	strange=$("$reheap" "$command" --help | words "$command" | unknown "$command")
+	ok "$command: its help shows no other$strange" test -z "$strange"
+	strange=$(find "$root" -name '*.md' -not -path '*/build/*' -exec cat {} + |
+		words "$command" | unknown "$command")
+	ok "$command: the documents show no other$strange" test -z "$strange"
 done
-for what in backends importers generators; do
+for what in backends importers generators probes; do
 	ok "list $what" "$reheap" list $what
 done
 is_exit 2 'list of something unknown' "$reheap" list unicorns

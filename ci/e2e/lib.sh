@@ -11,7 +11,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 build=$(realpath "${REHEAP_BUILD:-$root/build}")
 reheap=$build/reheap
 # shellcheck disable=SC2034  # some tests use it
-shared=$root/../shared
+shared=$(realpath -m "${REHEAP_SHARED:-$root/../shared}")
 tests=0
 failures=0
 
