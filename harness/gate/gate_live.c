@@ -189,14 +189,37 @@ static void read_batches(const struct rh_ctl *ctl, struct rh_gate_turn *turn)
 	free(all);
 }
 
+/* Share of the lanes' time in which one could have run and did not. By run delay where the
+ * kernel tells it: a lane that wakes for another and then has to queue is late, and its
+ * CPU time does not show it, because it was waiting all the time. */
+static double lateness(const struct rh_gate_bench *bench, const struct rh_ctl *ctl)
+{
+	double lanes_ns = 0, busy_ns = 0, delay_ns = 0, away_ns = 0;
+
+	for (uint32_t s = 0; s < ctl->seats; s++) {
+		const struct rh_ctl_seat *seat = &ctl->seat[s];
+
+		lanes_ns += (double)(seat->end_ticks - seat->start_ticks);
+		busy_ns += (double)(seat->end_ticks - seat->start_ticks) -
+			   (double)seat->blocked_ticks;
+		away_ns -= (double)seat->cpu_ns;
+		delay_ns += seat->run_delay_ns == RH_NONE ? NAN : (double)seat->run_delay_ns;
+	}
+	lanes_ns *= bench->clock->ns_per_tick;
+	busy_ns *= bench->clock->ns_per_tick;
+	away_ns += busy_ns;
+	if (isfinite(delay_ns))
+		return lanes_ns > 0 ? fmin(delay_ns / lanes_ns, 1) : 0;
+	return busy_ns > 0 && away_ns > 0 ? fmin(away_ns / busy_ns, 1) : 0;
+}
+
 void rh_gate_live_turn(const struct rh_gate_bench *bench, struct rh_gate_live *side,
 		       struct rh_gate_turn *turn)
 {
 	const struct rh_ctl *ctl = side->worker.ctl;
 	uint64_t first = UINT64_MAX, last = 0;
-	double lanes_ns = 0, away_ns;
 
-	*turn = (struct rh_gate_turn){ 0 };
+	*turn = (struct rh_gate_turn){ .late = lateness(bench, ctl) };
 	for (uint32_t s = 0; s < ctl->seats; s++) {
 		const struct rh_ctl_seat *seat = &ctl->seat[s];
 
@@ -205,14 +228,9 @@ void rh_gate_live_turn(const struct rh_gate_bench *bench, struct rh_gate_live *s
 		if (seat->end_ticks > last)
 			last = seat->end_ticks;
 		turn->cpu += (double)seat->cpu_ns;
-		lanes_ns += (double)(seat->end_ticks - seat->start_ticks - seat->blocked_ticks) *
-			    bench->clock->ns_per_tick;
 	}
 	turn->wall = (double)(last - first);
 	side->wall_ns += turn->wall * bench->clock->ns_per_tick;
-	/* Where a lane waits for another it may sleep or spin; neither is being late. */
-	away_ns = lanes_ns - turn->cpu;
-	turn->late = lanes_ns > 0 && away_ns > 0 ? away_ns / lanes_ns : 0;
 	read_batches(ctl, turn);
 }
 

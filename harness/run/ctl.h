@@ -85,7 +85,7 @@ struct rh_ctl_seat {
 	/* of the last segment */
 	uint64_t start_ticks, end_ticks;
 	uint64_t cpu_ns;		/* CPU time of the thread between them */
-	uint64_t waits, blocked;	/* WAIT ops met; those that had to wait ... */
+	uint64_t waits, blocked;	/* WAIT ops met after the lead; those that had to wait ... */
 	uint64_t blocked_ticks;		/* ... and how long */
 	uint64_t alloc_failed;		/* allocations and spawns that returned NULL */
 	uint64_t faults_minor, faults_major, switches_voluntary, switches_involuntary;
@@ -93,7 +93,9 @@ struct rh_ctl_seat {
 	uint64_t first_failed_op;	/* word index of the first failure; UINT64_MAX none */
 	uint32_t batch_count;		/* RUN with batches: so many parts of equal work ... */
 	uint32_t batch_grains;		/* ... of so many grains each (the last may have fewer) */
-	uint64_t pad3[2];
+	uint64_t run_delay_ns;		/* RUN with batches: runnable without a CPU between start
+					 * and end, waits included; RH_NONE = not told */
+	uint64_t pad3;
 	uint32_t batch_ticks[RH_CTL_BATCHES_MAX];
 };
 _Static_assert(offsetof(struct rh_ctl_seat, start_ticks) == RH_CACHE_LINE,

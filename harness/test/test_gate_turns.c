@@ -80,6 +80,8 @@ static void replay_all(struct rh_worker *worker)
 			for (uint32_t b = 0; b < seat->batch_count; b++)
 				ticks += seat->batch_ticks[b];
 			assert_true(ticks <= seat->end_ticks - seat->start_ticks);
+			/* waits of the untimed lead are not the timed part's */
+			assert_true(seat->blocked_ticks <= seat->end_ticks - seat->start_ticks);
 		}
 		g += count;
 	}

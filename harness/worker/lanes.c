@@ -134,6 +134,8 @@ static void run_lead(struct lane *lane)
 {
 	replay_to(lane, lane->copy->timed_grain);
 	gate_pass(lane->worker);
+	/* a turn's waits are those of its timed part, as its times are */
+	lane->waits = lane->blocked = lane->blocked_ticks = 0;
 }
 
 static void run_segment(struct lane *lane)
@@ -141,7 +143,8 @@ static void run_segment(struct lane *lane)
 	struct rh_ctl_seat *seat = lane->seat;
 	const struct rh_op *first = lane->op;
 	struct rusage before, after;
-	uint64_t cpu;
+	uint64_t cpu, delay = RH_NONE;
+	bool batches = lane->worker->ctl->batches;
 
 	lane->waits = lane->blocked = lane->blocked_ticks = lane->alloc_failed = 0;
 	lane->first_failed_op = RH_NONE;
@@ -155,14 +158,18 @@ static void run_segment(struct lane *lane)
 	getrusage(RUSAGE_THREAD, &before);
 	rh_pace_begin(lane);
 	rh_meters_begin(lane);
+	if (batches)
+		delay = rh_run_delay(lane->meters.schedstat);
 	cpu = rh_thread_cpu_ns();
 	seat->start_ticks = rh_ticks();
-	if (lane->worker->ctl->batches)
+	if (batches)
 		replay_batches(lane);
 	else
 		rh_loop_run(lane);
 	seat->end_ticks = rh_ticks();
 	seat->cpu_ns = rh_thread_cpu_ns() - cpu;
+	seat->run_delay_ns = delay == RH_NONE ? RH_NONE :
+			     rh_run_delay(lane->meters.schedstat) - delay;
 	atomic_store_explicit(&seat->running, 0, memory_order_relaxed);
 	getrusage(RUSAGE_THREAD, &after);
 	charge(seat, &before, &after);

@@ -140,10 +140,10 @@ void rh_meters_open(struct lane *lane)
 	struct worker *worker = lane->worker;
 	struct meters *m = &lane->meters;
 
-	m->schedstat = m->futex = m->kernel = -1;
-	if (!area_of(worker) && !lane->sample.area)
-		return;
+	m->futex = m->kernel = -1;
 	m->schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+	if (!area_of(worker))
+		return;
 	if (worker->futex_id)
 		m->futex = open_counter(worker->futex_id);
 	if (worker->kernel_id)
