@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "alloc/base/os.h"
+#include "harness/tell/exports.h"
 #include "harness/tell/figure.h"
 
 extern char **environ;
@@ -245,17 +246,10 @@ static int append_file(const char *dir, const char *file, FILE *to, struct rh_er
 static int put_file(const struct rh_draw *draw, const char *name, const char *suffix,
 		    const char *text, size_t bytes, struct rh_err *err)
 {
-	struct rh_outfile out;
-	char path[4096];
+	char file[512];
 
-	snprintf(path, sizeof(path), "%s/%s.%s", draw->dir, name, suffix);
-	if (rh_outfile_open(&out, path, err) < 0)
-		return -1;
-	if (rh_write_all(out.fd, text, bytes, path, err) < 0) {
-		rh_outfile_abandon(&out);
-		return -1;
-	}
-	return rh_outfile_commit(&out, err);
+	snprintf(file, sizeof(file), "%s.%s", name, suffix);
+	return rh_exports_put(draw->dir, file, text, bytes, err);
 }
 
 static int run_gnuplot(const struct rh_draw *draw, const char *name, const char *format,

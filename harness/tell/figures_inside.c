@@ -90,19 +90,26 @@ struct class {
 	double most;
 };
 
-static double class_share(const json_t *trial, const char *name)
+/* A field of the row of that name; NaN when there is none. */
+static double row_number(const json_t *rows, const char *name, const char *field)
 {
-	const json_t *probe = json_object_get(json_object_get(trial, "probes"), "locks");
 	json_t *row;
 	size_t at;
 
-	json_array_foreach(json_object_get(probe, "classes"), at, row) {
+	json_array_foreach(rows, at, row) {
 		const char *text = rh_json_text(row, "name");
 
 		if (text && strcmp(text, name) == 0)
-			return rh_json_number(row, "wait_share");
+			return rh_json_number(row, field);
 	}
 	return NAN;
+}
+
+static double class_share(const json_t *trial, const char *name)
+{
+	const json_t *probe = json_object_get(json_object_get(trial, "probes"), "locks");
+
+	return row_number(json_object_get(probe, "classes"), name, "wait_share");
 }
 
 static int by_value(const void *a, const void *b)
@@ -258,16 +265,7 @@ enum { TIERS = sizeof(tiers) / sizeof(tiers[0]) };
 
 static double stat_of(const json_t *trial, const char *name)
 {
-	json_t *row;
-	size_t at;
-
-	json_array_foreach(json_object_get(trial, "stats"), at, row) {
-		const char *text = rh_json_text(row, "name");
-
-		if (text && strcmp(text, name) == 0)
-			return rh_json_number(row, "value");
-	}
-	return NAN;
+	return row_number(json_object_get(trial, "stats"), name, "value");
 }
 
 static void add_tier(const struct rh_view *view, struct rh_figure *figure, const json_t *trial,
