@@ -22,6 +22,16 @@ static const char *plugin(const char *name, const char *knobs)
 	return spec[turn];
 }
 
+/* One run of make_mixed() with these probes, in which no trial may fail. */
+static void run_probes(struct rh_run_config *config, struct rh_result *result, const char *probes,
+		       uint32_t lanes, unsigned rounds)
+{
+	make_mixed(lanes, rounds);
+	config->probes = probes;
+	run(config, result);
+	all_ok(result);
+}
+
 /* A metric of the first shape of lanes and copies; NULL when there is none. */
 static const struct rh_metric *metric_of(const struct rh_result *result, uint32_t backend,
 					 const char *name)

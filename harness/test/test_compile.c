@@ -12,9 +12,7 @@ static void frees_in_order_wait_each(void **state)
 	struct maker m;
 
 	(void)state;
-	make_open(&m, 0);
-	lane_start(&m, 0);
-	lane_start(&m, 1);
+	open_lanes(&m, 2);
 	for (int i = 0; i < 3; i++)
 		alloc_of(&m, 0, 16);
 	for (uint64_t i = 0; i < 3; i++)
@@ -36,9 +34,7 @@ static void frees_backwards_wait_once(void **state)
 	struct maker m;
 
 	(void)state;
-	make_open(&m, 0);
-	lane_start(&m, 0);
-	lane_start(&m, 1);
+	open_lanes(&m, 2);
 	for (int i = 0; i < 3; i++)
 		alloc_of(&m, 0, 16);
 	for (uint64_t i = 3; i-- > 0; )
@@ -57,9 +53,7 @@ static void one_publish_serves_all(void **state)
 	struct maker m;
 
 	(void)state;
-	make_open(&m, 0);
-	for (uint32_t i = 0; i < 3; i++)
-		lane_start(&m, i);
+	open_lanes(&m, 3);
 	alloc_of(&m, 0, 16);
 	alloc_of(&m, 0, 16);
 	free_of(&m, 1, 1);
@@ -82,9 +76,7 @@ static void third_lane_tells(void **state)
 	struct maker m;
 
 	(void)state;
-	make_open(&m, 0);
-	for (uint32_t i = 0; i < 3; i++)
-		lane_start(&m, i);
+	open_lanes(&m, 3);
 	a = alloc_of(&m, 0, 16);
 	b = alloc_of(&m, 0, 16);
 	free_of(&m, 1, b);		/* waits for lane 0 */
@@ -105,9 +97,7 @@ static void third_lane_learns_later(void **state)
 	struct maker m;
 
 	(void)state;
-	make_open(&m, 0);
-	for (uint32_t i = 0; i < 3; i++)
-		lane_start(&m, i);
+	open_lanes(&m, 3);
 	a = alloc_of(&m, 0, 16);
 	b = alloc_of(&m, 0, 16);
 	c = alloc_of(&m, 1, 16);
@@ -127,9 +117,7 @@ static void barriers_replace_edges(void **state)
 	struct maker m;
 
 	(void)state;
-	make_open(&m, 0);
-	lane_start(&m, 0);
-	lane_start(&m, 1);
+	open_lanes(&m, 2);
 	alloc_of(&m, 0, 16);
 	alloc_of(&m, 0, 16);
 	free_of(&m, 1, 0);
@@ -176,8 +164,7 @@ static void stopped_lanes_give_way(void **state)
 	struct maker m;
 
 	(void)state;
-	make_open(&m, 0);
-	lane_start(&m, 0);
+	open_lanes(&m, 1);
 	for (uint32_t i = 1; i <= 100; i++) {
 		lane_start(&m, i);
 		free_of(&m, 0, alloc_of(&m, i, 100));
@@ -201,9 +188,7 @@ static void handed_over_slots_come_back(void **state)
 	struct maker m;
 
 	(void)state;
-	make_open(&m, 0);
-	lane_start(&m, 0);
-	lane_start(&m, 1);
+	open_lanes(&m, 2);
 	for (int i = 0; i < 20000; i++)
 		free_of(&m, 1, alloc_of(&m, 0, 64));
 	make_close(&m);
@@ -221,8 +206,7 @@ static void long_lived_objects_are_found(void **state)
 	struct maker m;
 
 	(void)state;
-	make_open(&m, 0);
-	lane_start(&m, 0);
+	open_lanes(&m, 1);
 	for (uint64_t i = 0; i < 64; i++) {
 		old[i] = alloc_of(&m, 0, 1000 + i);
 		for (int k = 0; k < 3000; k++)
@@ -243,9 +227,7 @@ static void many_long_lived_objects_are_found(void **state)
 	struct maker m;
 
 	(void)state;
-	make_open(&m, 0);
-	lane_start(&m, 0);
-	lane_start(&m, 1);
+	open_lanes(&m, 2);
 	for (uint64_t i = 0; i < MANY; i++)
 		alloc_of(&m, 0, i % 500);
 	for (uint64_t i = 0; i < MANY; i++)	/* a permutation: 7919 is prime */
@@ -328,8 +310,7 @@ static void facts_of_grains(void **state)
 	struct maker m;
 
 	(void)state;
-	make_open(&m, 0);
-	lane_start(&m, 0);
+	open_lanes(&m, 1);
 	alloc_of(&m, 0, 10);
 	alloc_of(&m, 0, 20);
 	free_of(&m, 0, 0);
@@ -384,9 +365,7 @@ static void too_many_lanes_at_once(void **state)
 	struct maker m;
 
 	(void)state;
-	make_open(&m, 0);
-	for (uint32_t i = 0; i < 5000; i++)
-		lane_start(&m, i);
+	open_lanes(&m, 5000);
 	alloc_of(&m, 4999, 1);
 	make_close(&m);
 	assert_int_equal(fails(trace_path, NULL, "--lanes"), RH_BAD_DATA);

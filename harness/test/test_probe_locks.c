@@ -27,10 +27,7 @@ static void a_shared_lock_contends(void **state)
 	json_t *row;
 
 	(void)state;
-	make_mixed(2, 500);
-	config.probes = "locks";
-	run(&config, &result);
-	all_ok(&result);
+	run_probes(&config, &result, "locks", 2, 500);
 	trial = trial_of(&result, config.backends);
 	row = class_of(trial, "test_shared");
 	assert_int_equal(whole(row, "acquired"), 2 * (500 * MIXED_OPS - 1));
@@ -51,10 +48,7 @@ static void lane_locks_do_not(void **state)
 	json_t *row;
 
 	(void)state;
-	make_mixed(2, 500);
-	config.probes = "locks";
-	run(&config, &result);
-	all_ok(&result);
+	run_probes(&config, &result, "locks", 2, 500);
 	row = class_of(trial_of(&result, config.backends), "test_lane");
 	assert_int_equal(whole(row, "acquired"), 2 * (500 * MIXED_OPS - 1));
 	assert_int_equal(whole(row, "contended"), 0);
@@ -92,10 +86,7 @@ static void own_sleeps_are_blocked_time(void **state)
 	json_t *locks;
 
 	(void)state;
-	make_mixed(1, 1300);	/* 12999 operations */
-	config.probes = "locks";
-	run(&config, &result);
-	all_ok(&result);
+	run_probes(&config, &result, "locks", 1, 1300);	/* 12999 operations */
 	locks = found(trial_of(&result, config.backends), "locks");
 	assert_true(real(locks, "blocked_share") * real(locks, "span_ns") >= 59e6);
 	assert_true(whole(locks, "switches_voluntary") >= 3);
@@ -111,10 +102,7 @@ static void every_backend_has_a_row(void **state)
 	struct rh_result result;
 
 	(void)state;
-	make_mixed(2, 300);
-	config.probes = "locks";
-	run(&config, &result);
-	all_ok(&result);
+	run_probes(&config, &result, "locks", 2, 300);
 	for (uint32_t b = 0; b < 3; b++) {
 		const struct rh_metric *futex = rh_result_metric(&result, 0, b, 2, 1,
 								 "locks.futex_per_event");
@@ -134,10 +122,7 @@ static void mutexes_are_counted_from_outside(void **state)
 	json_t *mutex;
 
 	(void)state;
-	make_mixed(2, 500);
-	config.probes = "mutex";
-	run(&config, &result);
-	all_ok(&result);
+	run_probes(&config, &result, "mutex", 2, 500);
 #ifdef RH_SANITIZE
 	assert_true(is_absent(&result, "mutex"));
 #else

@@ -42,11 +42,8 @@ static void absent_probes_are_told(void **state)
 	struct rh_result result;
 
 	(void)state;
-	make_mixed(1, 50);
-	config.probes = "latency";
 	config.verify = true;
-	run(&config, &result);
-	all_ok(&result);
+	run_probes(&config, &result, "latency", 1, 50);
 	assert_true(is_absent(&result, "latency"));
 	assert_int_equal(result.exit, RH_PARTIAL);
 	done(&config, &result);
@@ -59,11 +56,8 @@ static void too_many_lanes_for_histograms(void **state)
 	struct rh_result result;
 
 	(void)state;
-	make_mixed(1, 20);
-	config.probes = "latency,locks";
 	config.copies = "257";
-	run(&config, &result);
-	all_ok(&result);
+	run_probes(&config, &result, "latency,locks", 1, 20);
 	assert_true(is_absent(&result, "latency"));
 	assert_int_equal(result.exit, RH_PARTIAL);
 	assert_null(result.trials[0].latency);
@@ -83,11 +77,8 @@ static void every_operation_is_counted(void **state)
 	enum { LANES = 2, ROUNDS = 500 };
 
 	(void)state;
-	make_mixed(LANES, ROUNDS);
-	config.probes = "latency";
 	config.sample = 1;
-	run(&config, &result);
-	all_ok(&result);
+	run_probes(&config, &result, "latency", LANES, ROUNDS);
 	for (size_t t = 0; t < result.trial_count; t++) {
 		sum = result.trials[t].latency;
 		migrated = (uint64_t)whole(found(&result.trials[t], "latency"), "migrated");
@@ -116,12 +107,9 @@ static void prerolled_operations_are_not(void **state)
 	enum { ROUNDS = 2000 };
 
 	(void)state;
-	make_mixed(1, ROUNDS);
-	config.probes = "latency,locks";
 	config.copies = "3";
 	config.sample = 1;
-	run(&config, &result);
-	all_ok(&result);
+	run_probes(&config, &result, "latency,locks", 1, ROUNDS);
 	trial = trial_of(&result, "libc");
 	assert_true(trial->latency->all.count +
 		    (uint64_t)whole(found(trial, "latency"), "migrated") ==
@@ -137,10 +125,7 @@ static void samples_are_drawn_alike(void **state)
 	uint64_t count[2];
 
 	(void)state;
-	make_mixed(1, 3000);	/* 29999 operations */
-	config.probes = "latency";
-	run(&config, &result);
-	all_ok(&result);
+	run_probes(&config, &result, "latency", 1, 3000);	/* 29999 operations */
 	for (int t = 0; t < 2; t++)
 		count[t] = result.trials[t].latency->all.count +
 			   (uint64_t)whole(found(&result.trials[t], "latency"), "migrated");
@@ -158,11 +143,8 @@ static void a_known_delay_shows(void **state)
 	const struct rh_metric *m;
 
 	(void)state;
-	make_mixed(1, 300);
-	config.probes = "latency";
 	config.sample = 4;
-	run(&config, &result);
-	all_ok(&result);
+	run_probes(&config, &result, "latency", 1, 300);
 	m = rh_result_metric(&result, 0, 0, 1, 1, "latency.p50");
 	assert_non_null(m);
 	/* the pair's cost is taken off, and clocks are calibrated to 50 ppm */
@@ -202,10 +184,7 @@ static void outliers_carry_their_cause(void **state)
 	size_t i;
 
 	(void)state;
-	make_mixed(1, 1500);	/* 15 k operations: three naps */
-	config.probes = "latency";
-	run(&config, &result);
-	all_ok(&result);
+	run_probes(&config, &result, "latency", 1, 1500);	/* 15 k operations: three naps */
 	outliers = json_object_get(found(trial_of(&result, config.backends), "latency"),
 				   "outliers");
 	assert_true(whole(outliers, "count") >= 1);

@@ -67,6 +67,14 @@ static void lane_start(struct maker *m, uint32_t lane)
 	make_put(m, EVENT(.kind = RH_EV_LANE_START, .lane = lane));
 }
 
+/* A trace whose lanes are all there from the start. */
+static void open_lanes(struct maker *m, uint32_t lanes)
+{
+	make_open(m, 0);
+	for (uint32_t lane = 0; lane < lanes; lane++)
+		lane_start(m, lane);
+}
+
 static void lane_stop(struct maker *m, uint32_t lane)
 {
 	make_put(m, EVENT(.kind = RH_EV_LANE_STOP, .lane = lane));
