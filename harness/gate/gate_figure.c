@@ -2,7 +2,8 @@
  * gate_figure.c - the picture of a gate: all blocks of all pairs, interval and margin.
  *
  * Three files in one folder: gate.tsv (what is drawn), gate.gp (facts and plots/gate.gp: it
- * runs alone), gate.svg. Without gnuplot the first two are written and a line says so.
+ * runs alone), gate.svg, dressed like the figures of `reheap plot`. Without gnuplot the first
+ * two are written and a line says so.
  */
 #include <errno.h>
 #include <math.h>
@@ -17,11 +18,16 @@
 #include "harness/command.h"
 #include "harness/gate/gate_tell.h"
 #include "harness/run/stat.h"
+#include "harness/tell/figure.h"
 
 extern char **environ;
 
-enum { KIND_BLOCK, KIND_DROPPED, KIND_PAIR, KIND_INTERVAL };
-enum { WIDTH = 900, ROW = 14, FRAME = 130, PART = 2 };
+enum { KIND_BLOCK, KIND_DROPPED, KIND_PAIR, KIND_INTERVAL, KIND_NAME };
+enum { WIDTH = 460, ROW = 13, FRAME = 116, PART = 2 };	/* one column, as all figures */
+
+static const char title[] = "Gate: change of wall time (lower is better)";
+static const char caption[] = "Every block of a gate, with the interval of the median and the "
+			      "limits it is held against.";
 
 static double percent(double log_ratio)
 {
@@ -31,11 +37,16 @@ static double percent(double log_ratio)
 /* Tabs and line ends delimit; anything else may stand. */
 static void label(const struct rh_gate_scenario *scenario, FILE *to)
 {
+	const struct rh_gate_look *look = &scenario->result[RH_GATE_WALL].look;
 	char name[300];
 
 	rh_gate_scenario_name(scenario, name, sizeof(name));
 	for (char *c = name; *c; c++)
 		fputc(strchr("\t\n\r\"", *c) ? ' ' : *c, to);
+	fprintf(to, ": %+.1f %%", percent(look->median));
+	if (isfinite(look->lo) && isfinite(look->hi))
+		fprintf(to, " [%+.1f, %+.1f]", percent(look->lo), percent(look->hi));
+	fprintf(to, ", %s", rh_gate_verdict_name(look->verdict));
 }
 
 static void put_pair(const struct rh_gate_scenario *scenario, size_t from, size_t to, size_t row,
@@ -72,11 +83,12 @@ static size_t put_data(const struct rh_gate *gate, FILE *out)
 
 		if (!scenario->block_count)
 			continue;
-		fprintf(out, "%d\t%zu\t%.4f\t%.4f\t%.4f\t", KIND_INTERVAL, row,
-			percent(look->median), percent(look->lo), percent(look->hi));
+		fprintf(out, "%d\t%zu\tNaN\tNaN\tNaN\t", KIND_NAME, row++);
 		label(scenario, out);
-		fputc('\n', out);
-		row++;
+		fprintf(out, "\n%d\t%zu\t%.4f\t%.4f\t%.4f\t\n", KIND_INTERVAL, row++,
+			percent(look->median),
+			percent(isfinite(look->lo) ? look->lo : look->median),
+			percent(isfinite(look->hi) ? look->hi : look->median));
 		for (size_t from = 0, to; from < scenario->block_count; from = to) {
 			for (to = from; to < scenario->block_count &&
 			     scenario->blocks[to].pair == scenario->blocks[from].pair; to++)
@@ -114,6 +126,14 @@ static double widest(const struct rh_gate *gate)
 	return most;
 }
 
+static bool any_apart(const struct rh_gate *gate)
+{
+	for (size_t s = 0; s < gate->scenario_count; s++)
+		if (gate->scenarios[s].apart)
+			return true;
+	return false;
+}
+
 static bool any_dropped(const struct rh_gate *gate)
 {
 	for (size_t s = 0; s < gate->scenario_count; s++)
@@ -140,9 +160,37 @@ static int copy_script(FILE *out, struct rh_err *err)
 	return 0;
 }
 
+/* gate.svg as gnuplot left it becomes one that can share a page and follows its colours. */
+static int dress(const char *dir, struct rh_err *err)
+{
+	char path[4096], *svg, *dressed = NULL;
+	struct rh_filemap map;
+	struct rh_outfile out;
+	size_t bytes = 0;
+	int result = -1;
+	FILE *to;
+
+	snprintf(path, sizeof(path), "%s/gate.svg", dir);
+	if (rh_filemap_open(&map, path, err) < 0)
+		return -1;
+	svg = map.base ? strndup((const char *)map.base, map.bytes) : strdup("");
+	rh_filemap_close(&map);
+	to = open_memstream(&dressed, &bytes);
+	if (svg && to) {
+		rh_svg_dress(svg, "gate", title, caption, to);
+		result = fclose(to) == 0 ? rh_outfile_open(&out, path, err) :
+					   rh_fail(err, RH_OS, "no memory for %s", path);
+	}
+	if (result == 0 && rh_write_all(out.fd, dressed, bytes, path, err) == 0)
+		result = rh_outfile_commit(&out, err);
+	free(dressed);
+	free(svg);
+	return result;
+}
+
 static int gnuplot(const char *dir, struct rh_err *err)
 {
-	const char *const argv[] = { "sh", "-c", "cd \"$1\" && exec gnuplot gate.gp", "sh", dir,
+	const char *const argv[] = { "sh", "-c", "cd \"$1\" && exec gnuplot gate.gp 2>/dev/null", "sh", dir,
 				     NULL };
 	int status;
 	pid_t pid;
@@ -158,7 +206,7 @@ static int gnuplot(const char *dir, struct rh_err *err)
 	}
 	if (!WIFEXITED(status) || WEXITSTATUS(status))
 		return rh_fail(err, RH_FAILED, "gnuplot could not draw %s/gate.gp", dir);
-	return 0;
+	return dress(dir, err);
 }
 
 static FILE *create(const char *dir, const char *name, struct rh_err *err)
@@ -183,8 +231,9 @@ static int write_script(const struct rh_gate *gate, const char *dir, size_t rows
 
 	if (!out)
 		return -1;
-	fprintf(out, "name = 'gate'\nW = %d\nH = %zu\nrows = %zu\ndropped = %d\n", WIDTH,
-		rows * ROW + FRAME, rows, any_dropped(gate));
+	fprintf(out, "name = 'gate'\nW = %d\nH = %zu\nrows = %zu\ndropped = %d\n"
+		"apart = %d\n", WIDTH, rows * ROW + FRAME, rows, any_dropped(gate),
+		any_apart(gate));
 	fprintf(out, "threshold = %.4f\nmargin = %.4f\nlow = %.2f\nhigh = %.2f\n", threshold,
 		threshold / PART, -far, far);
 	result = copy_script(out, err);
