@@ -110,10 +110,11 @@ struct rh_backend {
 	 * pages of its own). For comparison with a recorded program; default: RH_CLASS_UNKNOWN. */
 	uint32_t (*class_of)(struct rh_heap *heap, const void *p);
 	/* The steps of a recorded cycle, for a backend that was told to leave them to the trace
-	 * (tiered: flush=lane): what a lane caches goes back after a cycle; sweeping goes on until
-	 * the block p, which the last cycle found dead, has been swept. */
+	 * (tiered: flush=lane): what a lane caches goes back after a cycle; where the block p lay,
+	 * which the last cycle found dead, is swept, and if `before`, so is all that comes first
+	 * for a sweeper that goes through the heap. */
 	void (*lane_flush)(struct rh_lane *lane);
-	void (*sweep_to)(struct rh_lane *lane, const void *p);
+	void (*sweep_to)(struct rh_lane *lane, const void *p, int before);
 };
 
 #define RH_CLASS_UNKNOWN UINT32_MAX

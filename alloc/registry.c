@@ -48,10 +48,11 @@ static void no_gc(struct rh_lane *lane)
 	(void)lane;
 }
 
-static void no_sweep(struct rh_lane *lane, const void *p)
+static void no_sweep(struct rh_lane *lane, const void *p, int before)
 {
 	(void)lane;
 	(void)p;
+	(void)before;
 }
 
 static void no_stats(struct rh_heap *heap, rh_stat_fn *emit, void *ctx)

@@ -80,5 +80,8 @@ void rh_gc_poll(struct rh_lane *lane);
 void rh_gc_cycle(struct rh_lane *lane);
 /* What the last cycle left to sweep, as the next one begins. Outside enter/leave. */
 void rh_gc_sweep_rest(struct rh_lane *lane);
+/* The steps of a recorded cycle, see backend.h. Outside enter/leave. */
+void rh_gc_flush_lane(struct rh_lane *lane);
+void rh_gc_sweep_to(struct rh_lane *lane, const void *p, int before);
 
 #endif

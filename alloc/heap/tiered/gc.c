@@ -13,7 +13,9 @@
  *  3. sweepgen += 2: every span is unswept
  *  4. the pacer sets goal and trigger, the scavenger its goal
  *  5. all lanes' caches go back to mcentral (before step 3 in profiles up to 1.10)
- * Then lanes go on and sweep as they allocate.
+ * Then lanes go on and sweep as they allocate. With gc=recorded:flush=lane step 5 and the
+ * sweeps are the caller's, who knows from a trace when each P gave its caches back and how
+ * far the sweeper in the background was (rh_gc_flush_lane, rh_gc_sweep_to).
  *
  * Stopping the world: a lane is `inside` for the length of an operation. The collector
  * holds gc_lock, raises `stopping` and waits until nobody is inside; who finds the flag
@@ -151,6 +153,22 @@ static void reset_sets(struct rh_heap *heap)
 	}
 }
 
+static bool by_lane(const struct rh_heap *heap)
+{
+	return heap->gc == TIER_GC_RECORDED && heap->knobs.flush == TIER_FLUSH_LANE &&
+	       heap->profile->lazy_flush;
+}
+
+/* Lanes that were not told to since the last cycle. */
+static void flush_stale(struct rh_heap *heap)
+{
+	for (struct rh_lane *lane = heap->lanes; lane; lane = lane->next) {
+		if (lane->stale)
+			rh_mcache_flush(lane, true);
+		lane->stale = false;
+	}
+}
+
 static void flush_all(struct rh_heap *heap, bool stale)
 {
 	for (struct rh_lane *lane = heap->lanes; lane; lane = lane->next)
@@ -195,10 +213,11 @@ static void cycle_stopped(struct rh_lane *lane)
 	struct rh_heap *heap = lane->heap;
 	bool late_flush = heap->profile->lazy_flush && heap->gc == TIER_GC_ORACLE;
 
+	flush_stale(heap);
 	rh_sweep_finish(lane);
 	reset_sets(heap);
 	mark(heap);
-	if (!late_flush)
+	if (!late_flush && !by_lane(heap))
 		flush_all(heap, false);
 	atomic_store(&heap->pacer.heap_live, heap->pacer.heap_marked);
 	atomic_fetch_add(&heap->sweepgen, 2);
@@ -210,6 +229,8 @@ static void cycle_stopped(struct rh_lane *lane)
 	set_pace(heap);
 	if (late_flush)
 		flush_all(heap, true);
+	for (struct rh_lane *other = heap->lanes; other; other = other->next)
+		other->stale = by_lane(heap);
 	if (heap->profile->pcache_flush_gc)
 		flush_idle_pcaches(heap);
 	rh_tiered_check_debug(heap);
@@ -240,9 +261,41 @@ void rh_gc_sweep_rest(struct rh_lane *lane)
 
 	rh_lock(&heap->gc_lock);
 	stop_world(heap);
+	flush_stale(heap);
 	rh_sweep_finish(lane);
 	atomic_store(&heap->stopping, 0);
 	rh_unlock(&heap->gc_lock);
+}
+
+void rh_gc_flush_lane(struct rh_lane *lane)
+{
+	rh_gc_enter(lane);
+	if (lane->stale)
+		rh_mcache_flush(lane, true);
+	lane->stale = false;
+	rh_gc_leave(lane);
+}
+
+static struct mspan *unswept_at(const struct rh_heap *heap, const void *p)
+{
+	struct mspan *span = rh_span_of(heap, p);
+
+	return span && rh_span_state(span) == SPAN_IN_USE &&
+	       atomic_load(&span->sweepgen) == atomic_load(&heap->sweepgen) - 2 ? span : NULL;
+}
+
+/* The block may be long gone with its span, and others in its place: those are swept. */
+void rh_gc_sweep_to(struct rh_lane *lane, const void *p, int before)
+{
+	struct mspan *span;
+
+	rh_gc_enter(lane);
+	while (before && unswept_at(lane->heap, p) && rh_sweep_one(lane) != SIZE_MAX)
+		continue;
+	span = unswept_at(lane->heap, p);
+	if (span && rh_sweep_acquire(lane->heap, span))
+		rh_sweep_span(lane, span, false);
+	rh_gc_leave(lane);
 }
 
 void rh_gc_poll(struct rh_lane *lane)

@@ -68,6 +68,12 @@ struct tier_knobs {
 	uint64_t gogc;		/* percent */
 	bool scavenge;
 	uint64_t limit;		/* bytes mapped and not released; 0 = none */
+	int flush;		/* enum tier_flush */
+};
+
+enum tier_flush {
+	TIER_FLUSH_CYCLE,	/* a recorded cycle ends by emptying every lane's caches */
+	TIER_FLUSH_LANE,	/* each lane's when it is told to */
 };
 
 /* ---- spans ---- */
@@ -280,6 +286,7 @@ struct rh_lane {
 	struct lane_counters n;
 	uint64_t class_frees[TIER_SPC_MAX];	/* collected modes: frees seen */
 	uint64_t refills_at_cycle;
+	bool stale;				/* flush=lane: caches of before the last cycle */
 	/* stop-the-world (collected modes) */
 	_Alignas(RH_CACHE_LINE) _Atomic uint32_t inside;
 	struct rh_lane *next, *prev;		/* all open lanes, under the heap lock */

@@ -43,6 +43,8 @@
 static const char *const profile_names[] = { "1.8", "1.10", "1.14", "1.17", "1.22", "1.26", NULL };
 static const char *const gc_names[] = { "explicit", "oracle", "recorded", NULL };
 
+static const char *const flush_names[] = { "cycle", "lane", NULL };
+
 static const struct rh_opt tiered_knobs[] = {
 	{ "profile", 0, RH_OPT_NAME, offsetof(struct tier_knobs, profile), "1.17",
 	  .names = profile_names, .arg = "VERSION", .help = "which Go it behaves like" },
@@ -54,6 +56,9 @@ static const struct rh_opt tiered_knobs[] = {
 	  .arg = "on|off", .help = "give free pages back to the system" },
 	{ "limit", 0, RH_OPT_SIZE, offsetof(struct tier_knobs, limit), "0",
 	  .arg = "BYTES", .help = "most memory it may hold, 0 for no limit" },
+	{ "flush", 0, RH_OPT_NAME, offsetof(struct tier_knobs, flush), "cycle",
+	  .names = flush_names, .arg = "cycle|lane",
+	  .help = "gc=recorded: lanes' caches go back as a cycle ends, or when each is told to" },
 	{ .name = NULL }
 };
 
@@ -292,4 +297,6 @@ const struct rh_backend rh_backend_tiered = {
 	.stack_pages = tiered_stack_pages,
 	.stack_pages_free = tiered_stack_pages_free,
 	.class_of = tiered_class_of,
+	.lane_flush = rh_gc_flush_lane,
+	.sweep_to = rh_gc_sweep_to,
 };
