@@ -25,6 +25,8 @@
  *			its 2 KiB in the span << 6 | log2 of its bytes; span 0 = none known
  *	go.stack_span, go.stack_span_free	pages that proved to hold stacks: number of the
  *			span << 32 | 1 << 31 if it was there when the trace began | pages
+ *	go.span_used	number of a span of the snapshot into which this lane is the first to
+ *			allocate: it was the next to be filled
  *	go.flushed	the lane's caches went back after a cycle; 1 = it had ended the cycle
  * "go.span" and "go.stack" are what was there when the trace began: the objects that
  * follow such a span were alive in it then. Spans are numbered as they come, from 1.
@@ -58,7 +60,8 @@ struct go_opts {
 	X(STACK_FREE, "go.stack_free") \
 	X(STACK_SPAN, "go.stack_span") \
 	X(STACK_SPAN_FREE, "go.stack_span_free") \
-	X(FLUSHED, "go.flushed")
+	X(FLUSHED, "go.flushed") \
+	X(SPAN_USED, "go.span_used")
 
 enum go_series {
 	GO_SERIES_NONE,
@@ -125,6 +128,7 @@ struct go_span {
 	uint32_t number;		/* of all spans the trace has told */
 	uint16_t kind;			/* the runtime's word */
 	bool snapshot;			/* was there when the trace began */
+	bool used;			/* an object was put into it since */
 	bool stacks;			/* holds stacks */
 	bool blocks;			/* slots are shared by tiny objects: values are nodes */
 };

@@ -416,6 +416,11 @@ static int alloc_object(struct go_import *import, struct go_thread *thread,
 	if (*slot != RH_NONE && !span->blocks &&
 	    slot_live(import, thread, span, slot, slot_address(span, index), err) < 0)
 		return -1;
+	if (span->snapshot && !span->used && event->kind == GO_OBJECT_ALLOC) {
+		span->used = true;
+		if (rh_go_put_ref(import, thread, GO_REF_SPAN_USED, span->number, true, err) < 0)
+			return -1;
+	}
 	fill_alloc(import, &out, span, event->args[1], event->kind == GO_OBJECT);
 	out.id = import->births++;
 	if (!span->blocks)
