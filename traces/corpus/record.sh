@@ -4,15 +4,14 @@
 # line that names the package. Servers listen on 127.0.0.1 only and are stopped here.
 #
 # Each trace is cut at EVENTS calls (default 1500000), so that the corpus stays small; the
-# servers' load is sized to pass that point well after their start-up. A linker was wished
-# for too, but mold and lld come with allocators of their own linked in: nothing to record.
+# servers' load is sized to pass that point well after their start-up.
 set -u
 reheap=${1:?usage: record.sh REHEAP OUT [NAME...]}
 out=${2:?usage: record.sh REHEAP OUT [NAME...]}
 shift 2
 events=${EVENTS:-1500000}
 port=${PORT:-17370}
-all="redis mariadb memcached nginx sqlite cc1plus python git perl pigz"
+all="redis mariadb memcached nginx sqlite cc1plus lld python git perl"
 work=$(mktemp -d)
 server=
 stop() {
@@ -21,7 +20,7 @@ stop() {
 }
 trap stop EXIT
 trap 'exit 1' INT TERM
-mkdir -p "$out"
+mkdir -p "$out" || exit 1
 
 need() {	# PROGRAM PACKAGE
 	command -v "$1" >/dev/null && return 0
@@ -82,14 +81,43 @@ mariadb() {
 }
 
 memcached() {
-	need memcached memcached && need memcslap libmemcached-tools || return 0
+	need memcached memcached || return 0
+	# Short connections that send sets and multi-gets in one go, so that read buffers grow and
+	# shrink, and ask for statistics as monitors do. Items live in slabs, not in malloc.
+	cat > "$work/load.pl" <<-'EOF'
+		use IO::Socket::INET;
+		sub key { 'k' . int rand 3000 }
+		sub ask {
+			my ($turn) = @_;
+			my $ask = '';
+			for (1 .. 12) {
+				my $bytes = int 30 * 2 ** rand 10;
+				$ask .= 'set ' . key() . " 0 60 $bytes noreply\r\n" . 'x' x $bytes . "\r\n";
+			}
+			$ask .= join(' ', 'get', map { key() } 1 .. 60) . "\r\n" for 1 .. 6;
+			$ask .= "stats\r\nstats items\r\nstats slabs\r\nstats conns\r\n" if $turn % 4 == 0;
+			return $ask . "mn\r\n";
+		}
+		sub answered {
+			my ($socket) = @_;
+			my ($end, $more) = ('');
+			$end = substr($end, -8) . $more
+				while $end !~ /MN\r\n$/ && sysread $socket, $more, 65536;
+		}
+		for my $client (1 .. 10) {
+			next if fork;
+			srand $client;
+			for my $turn (1 .. 60) {
+				my @open = map { IO::Socket::INET->new("127.0.0.1:$ARGV[0]") or exit 1 } 1 .. 12;
+				syswrite $_, ask($turn) for @open;
+				answered($_) for @open;
+			}
+			exit;
+		}
+		1 while wait > 0;
+	EOF
 	serve memcached -l 127.0.0.1 -p "$port" -U 0 -t 4 -m 64 -u "$(id -un)" || return 1
-	for _ in 1 2 3 4 5 6; do	# every run opens its connections anew
-		memcslap --servers="127.0.0.1:$port" --concurrency=16 --execute-number=300 \
-			--test=set > /dev/null 2>&1
-		memcslap --servers="127.0.0.1:$port" --concurrency=16 --execute-number=300 \
-			--test=get > /dev/null 2>&1
-	done
+	perl "$work/load.pl" "$port"
 	finish
 }
 
@@ -208,18 +236,25 @@ perl_work() {
 	record perl "$work/words.pl" > /dev/null
 }
 
-pigz_work() {
-	need pigz pigz || return 0
-	find /usr/include -name '*.h' -exec cat {} + 2>/dev/null | head -c 40000000 > "$work/text"
-	record pigz -p 4 -b 32 -c "$work/text" > /dev/null
+# The whole of the static libraries that come with g++, relocated, folded and collected.
+lld() {
+	need ld.lld-14 lld-14 && need g++ g++ || return 0
+	set --
+	for lib in libstdc++.a libc.a libm-2.36.a libgcc.a libgcc_eh.a libgomp.a libquadmath.a libitm.a; do
+		path=$(g++ -print-file-name="$lib")
+		[ "$path" = "$lib" ] || set -- "$@" "$path"
+	done
+	record ld.lld-14 --threads=4 -static -O2 --icf=all --gc-sections --build-id=sha1 -z muldefs \
+		--defsym main=0 -o "$work/out" "$(g++ -print-file-name=crt1.o)" \
+		"$(g++ -print-file-name=crti.o)" --whole-archive "$@" --no-whole-archive \
+		"$(g++ -print-file-name=crtn.o)"
 }
 
 failed=0
 for name in ${*:-$all}; do
 	case $name in
 	git | perl) "${name}_work" ;;
-	pigz) pigz_work ;;
-	redis | mariadb | memcached | nginx | sqlite | cc1plus | python) "$name" ;;
+	redis | mariadb | memcached | nginx | sqlite | cc1plus | lld | python) "$name" ;;
 	*) echo "$name: not in the corpus ($all)"; false ;;
 	esac || { echo "$name: failed"; failed=1; }
 	[ -z "$server" ] || finish > /dev/null 2>&1
