@@ -97,6 +97,12 @@ static void print_sum(FILE *to, const struct rh_importer *importer, struct rh_tr
 	fputc('\n', to);
 }
 
+/* What the end of the input cut: NULL when nothing was. */
+static const char *cut_off(const struct rh_trace *trace)
+{
+	return rh_trace_note_of(trace, "import.truncated");
+}
+
 static void print_account(FILE *to, const struct rh_importer *importer, const char *path,
 			  const struct rh_trace_totals *totals, struct rh_trace *trace)
 {
@@ -108,6 +114,8 @@ static void print_account(FILE *to, const struct rh_importer *importer, const ch
 		print_notes(to, trace, "drop.", "dropped");
 		print_notes(to, trace, "repair.", "repaired");
 		print_notes(to, trace, "estimate.", "estimated");
+		if (cut_off(trace))
+			fprintf(to, "  cut off   %s\n", cut_off(trace));
 	}
 	fprintf(to, "  lanes     %" PRIu64 "\n", totals->lanes);
 	fprintf(to, "  objects   %" PRIu64 " (live at most %" PRIu64 " and %" PRIu64
@@ -115,7 +123,7 @@ static void print_account(FILE *to, const struct rh_importer *importer, const ch
 		totals->live_bytes_peak, totals->live_objects_end);
 }
 
-static int account(const struct rh_importer *importer, const char *path,
+static int account(const struct rh_importer *importer, const char *input, const char *path,
 		   const struct rh_trace_totals *totals, struct rh_err *err)
 {
 	struct rh_trace_totals counted;
@@ -137,6 +145,9 @@ static int account(const struct rh_importer *importer, const char *path,
 		;
 	if (got >= 0)
 		print_account(stdout, importer, path, totals, trace);
+	if (got >= 0 && cut_off(trace))
+		got = rh_fail(err, RH_PARTIAL, "%s was cut off; what it had is in the result",
+			      input);
 	rh_trace_close(trace);
 	return got < 0 ? -1 : 0;
 }
@@ -169,7 +180,7 @@ static enum rh_exit run(const void *options, int argc, char **argv, struct rh_er
 	}
 	if (take_words(importer, argc - 2, argv + 2, importer_opts, &store, err) < 0 ||
 	    rh_import(importer, argv[1], importer_opts, &make, &totals, err) < 0 ||
-	    account(importer, make.path, &totals, err) < 0)
+	    account(importer, argv[1], make.path, &totals, err) < 0)
 		return err->code;
 	return RH_OK;
 }
@@ -192,7 +203,8 @@ const struct rh_command rh_cmd_import = {
 	.details =
 		"FILE may be - (standard input), compressed (gz, xz, zst, bz2, lz4) or an archive "
 		"(zip, tar) with one member. Every line of it is accounted for: as an event, as "
-		"dropped, or as repaired, with the reason.",
+		"dropped, or as repaired, with the reason. Where a Go trace is cut off, all of it "
+		"before the cut is imported, and the exit status is 6.",
 	.examples =
 		"reheap import android systemui.zip -o systemui.rht\n"
 		"valgrind --trace-malloc=yes ./prog 2>&1 | reheap import valgrind - -o prog.rht",

@@ -171,6 +171,7 @@ struct go_tasks {
 	uint32_t count;			/* spawned */
 	uint8_t start_log2;		/* size of stacks taken over from ended ones; 0 = unknown */
 	uint64_t alive_at_start;	/* goroutines that told their status in generation 1 */
+	uint32_t opened;		/* how often the stacks of the snapshot began */
 	enum { GO_SNAPSHOT_OVER, GO_SNAPSHOT_DUE, GO_SNAPSHOT_OPEN } snapshot;
 };
 

@@ -10,6 +10,8 @@
  *     goroutine (or for the collector's count) whose state it needs. The event that
  *     changes that state puts the waiters back. So each wait costs one heap operation,
  *     however many threads there are.
+ *     A trace made to be slow could wake a million threads with each event: beyond
+ *     WAITS_EACH waits an event it is refused (real ones wait once in a hundred).
  *  4. When all threads wait, the trace breaks the rules (or lacks a thread's batches):
  *     all are put back and their next events go out by force, counted.
  *
@@ -22,6 +24,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { WAITS_FREE = 1 << 20, WAITS_EACH = 64 };
 
 void rh_go_order_open(struct go_order *order, const struct go_wire *wire)
 {
@@ -152,7 +156,6 @@ static void force_all(struct go_order *order)
 
 /* ---- threads and their batches ---- */
 
-
 static struct go_thread *thread_of(struct go_order *order, uint64_t id)
 {
 	uint64_t known = rh_map_get(&order->by_thread, id);
@@ -172,6 +175,7 @@ static struct go_thread *thread_of(struct go_order *order, uint64_t id)
 	return thread;
 }
 
+/* Each thread's batches in a row, and the threads that have some in the heap's array. */
 static int chain(struct go_order *order, const struct go_generation *generation,
 		 struct rh_err *err)
 {
@@ -193,10 +197,15 @@ static int chain(struct go_order *order, const struct go_generation *generation,
 		if (!thread)
 			return rh_go_no_memory(err);
 		order->batch_next[i] = GO_NONE;
-		if (thread->batch == GO_NONE)
+		if (thread->batch == GO_NONE) {
+			if (!rh_go_room(&order->heap, &order->heap_cap, order->heap_count,
+					sizeof(*order->heap)))
+				return rh_go_no_memory(err);
+			order->heap[order->heap_count++] = (uint32_t)(thread - order->threads);
 			thread->batch = i;
-		else
+		} else {
 			order->batch_next[thread->batch_last] = i;
+		}
 		thread->batch_last = i;
 	}
 	return 0;
@@ -233,24 +242,21 @@ static int advance(struct go_order *order, struct go_thread *thread,
 	return 1;
 }
 
+/* The threads that chain listed, put in order. */
 static int fill_heap(struct go_order *order, const struct go_generation *generation,
 		     struct rh_err *err)
 {
-	if (order->thread_count > order->heap_cap) {
-		void *p = reallocarray(order->heap, order->thread_cap, sizeof(*order->heap));
+	uint32_t count = order->heap_count;
 
-		if (!p)
-			return rh_go_no_memory(err);
-		order->heap = p;
-		order->heap_cap = order->thread_cap;
-	}
-	for (uint32_t i = 0; i < order->thread_count; i++) {
-		int got = advance(order, &order->threads[i], generation, err);
+	order->heap_count = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t index = order->heap[i];
+		int got = advance(order, &order->threads[index], generation, err);
 
 		if (got < 0)
 			return -1;
 		if (got > 0)
-			push(order, i);
+			push(order, index);
 	}
 	return 0;
 }
@@ -293,6 +299,15 @@ static int end_current(struct go_order *order, struct go_thread *thread, go_take
 	return rh_go_actor_end(&order->gs, g) ? 0 : rh_go_no_memory(err);
 }
 
+static int entangled(const struct go_order *order, struct rh_err *err)
+{
+	return rh_fail(err, RH_BAD_DATA,
+		       "%s: generation %llu: %u threads wait for each other more often than "
+		       "any program's do: the trace is damaged",
+		       rh_input_path(order->wire->input), (unsigned long long)order->generation,
+		       order->thread_count);
+}
+
 /* An event of the scheduler. 1: it went out, 0: the thread now waits. */
 static int schedule(struct go_order *order, uint32_t index, go_take *take, void *ctx,
 		    struct rh_err *err)
@@ -307,6 +322,8 @@ static int schedule(struct go_order *order, uint32_t index, go_take *take, void 
 		return rh_go_no_memory(err);
 	held = rh_go_held_back(order, thread, p, g);
 	if (held && !thread->forced) {
+		if (++order->waits > WAITS_FREE + WAITS_EACH * order->events)
+			return entangled(order, err);
 		start_waiting(order, index);
 		return 0;
 	}

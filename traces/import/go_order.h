@@ -83,6 +83,7 @@ struct go_order {
 	uint32_t *batch_next;		/* the next batch of the same thread */
 	size_t batch_next_cap;
 	uint64_t events;		/* taken, all kinds */
+	uint64_t waits;			/* how often one had to wait */
 	uint64_t forced;		/* events that broke the rules and went out */
 	uint64_t status_again;		/* a P that was started before its start was written */
 };

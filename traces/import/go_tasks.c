@@ -20,7 +20,7 @@
 
 #include "traces/import/go.h"
 
-enum { STACK_MIN_LOG2 = 11, STACK_MAX_LOG2 = 30, G0_LOG2 = 14, SIGNAL_LOG2 = 15 };
+enum { STACK_MIN_LOG2 = 11, STACK_MAX_LOG2 = 30, G0_LOG2 = 14, SIGNAL_LOG2 = 15, OPENED_MAX = 64 };
 #define NOBODY (UINT64_MAX - 1)
 
 /* What is known of a stack, packed into a word of the map: task (0 = of no living one),
@@ -296,7 +296,11 @@ static int exists(struct go_import *import, struct go_thread *thread, uint64_t s
 {
 	uint32_t task;
 
-	import->tasks.snapshot = GO_SNAPSHOT_OPEN;
+	/* Closing looks at all goroutines: not for every stack of a damaged trace. */
+	if (import->tasks.opened < OPENED_MAX) {
+		import->tasks.opened += import->tasks.snapshot != GO_SNAPSHOT_OPEN;
+		import->tasks.snapshot = GO_SNAPSHOT_OPEN;
+	}
 	if (note_stack(import, thread, GO_REF_STACK, stack, log2, err) < 0 ||
 	    spawn(import, thread, (uint64_t)1 << log2, true, &task, err) < 0 ||
 	    own(import, stack, task, false, log2, err) < 0)

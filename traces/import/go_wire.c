@@ -139,8 +139,8 @@ static int read_head(struct go_wire *wire, struct rh_err *err)
 		return bad(wire, err, "a number is longer than ten bytes");
 	if (!whole) {
 		snprintf(wire->truncated, sizeof(wire->truncated),
-			 "cut off in the head of a batch at byte %llu",
-			 (unsigned long long)wire->offset);
+			 "cut off in the head of a batch at byte %llu: its first %zu bytes are "
+			 "dropped", (unsigned long long)wire->offset, wire->end - wire->at);
 		return 0;
 	}
 	if (wire->head.bytes > GO_BATCH_MAX)
@@ -227,7 +227,8 @@ static bool room(struct go_generation *generation, size_t bytes)
 static int keep(struct go_wire *wire, struct go_generation *generation, const uint8_t *data,
 		size_t bytes, struct rh_err *err)
 {
-	if (generation->bytes + bytes > GO_GENERATION_MAX)
+	if (generation->bytes + generation->batch_count * sizeof(*generation->batches) + bytes >
+	    GO_GENERATION_MAX)
 		return bad(wire, err, "a generation holds more than 1 GiB of events; record with "
 			   "GODEBUG=traceadvanceperiod=200000000 for shorter ones");
 	if (!room(generation, bytes))
@@ -254,9 +255,10 @@ static int read_data(struct go_wire *wire, struct go_generation *generation, str
 		return -1;
 	if (wire->end - wire->at < bytes) {
 		snprintf(wire->truncated, sizeof(wire->truncated),
-			 "cut off in a batch of generation %llu at byte %llu",
-			 (unsigned long long)wire->head.number,
-			 (unsigned long long)(wire->offset + wire->end - wire->at));
+			 "cut off in a batch of generation %llu at byte %llu: its first %zu of "
+			 "%zu bytes are dropped", (unsigned long long)wire->head.number,
+			 (unsigned long long)(wire->offset + wire->end - wire->at),
+			 wire->end - wire->at, bytes);
 		return 0;
 	}
 	data = wire->buffer + wire->at;
@@ -273,7 +275,7 @@ static int missing_end(struct go_wire *wire, const struct go_generation *generat
 {
 	if (!wire->truncated[0] && wire->version >= 26)
 		snprintf(wire->truncated, sizeof(wire->truncated),
-			 "cut off in generation %llu, which has no end",
+			 "cut off between two batches of generation %llu, which has no end",
 			 (unsigned long long)generation->number);
 	wire->ended = true;
 	return 1;
