@@ -8,7 +8,8 @@
 # `N passed, N failed, N skipped`. Exit 1 when one failed.
 #
 # A program fails also when it dies, hangs past the limit, runs fewer tests than it announced
-# or skips one without a reason. TIMEOUT= seconds for one program (120), JOBS= programs at once (2).
+# or skips one without a reason. TIMEOUT= seconds for one program (300, which only a hang
+# takes, also on a machine that is busy with more), JOBS= programs at once (2).
 set -u
 cd "$(dirname "$0")/.." || exit 2
 build=${1:?usage: ci/test.sh BUILD_DIR [unit|e2e]}
@@ -17,7 +18,7 @@ build=$(realpath "$build") || exit 2
 logs=$build/test/logs
 rm -rf "$logs"
 mkdir -p "$logs"
-export REHEAP_BUILD=$build CMOCKA_MESSAGE_OUTPUT=TAP TIMEOUT=${TIMEOUT:-120}
+export REHEAP_BUILD=$build CMOCKA_MESSAGE_OUTPUT=TAP TIMEOUT=${TIMEOUT:-300}
 
 list_tests() {
 	if [ "$part" != e2e ]; then
