@@ -48,11 +48,11 @@ static const struct rh_opt record_opts[] = {
 	  .help = "who called malloc" },
 	{ "no-time", 0, RH_OPT_FLAG, offsetof(struct opts, no_time),
 	  .help = "leave the time of events out of the trace (a third of its size)" },
-	{ "sample", 0, RH_OPT_UINT, offsetof(struct opts, sample), "64", .min = 1, .max = 1024,
+	{ "sample", 0, RH_OPT_UINT, offsetof(struct opts, sample), "128", .min = 1, .max = 1024,
 	  .arg = "N", .help = "events that one clock read may serve; 1: each has a time of its own" },
 	{ "on-full", 0, RH_OPT_NAME, offsetof(struct opts, on_full), "wait", .names = full_names,
 	  .arg = "wait|drop", .help = "when a thread outruns the recorder" },
-	{ "buffer", 0, RH_OPT_SIZE, offsetof(struct opts, buffer), "512K", .min = 65536,
+	{ "buffer", 0, RH_OPT_SIZE, offsetof(struct opts, buffer), "2M", .min = 65536,
 	  .max = 16777216, .arg = "SIZE", .help = "most that one thread's ring may grow to" },
 	{ "level", 0, RH_OPT_UINT, offsetof(struct opts, level), "0", .max = 19, .arg = "N",
 	  .help = "zstd level of the trace, 0 = default" },
@@ -107,6 +107,7 @@ static enum rh_exit run(const void *data, int argc, char **argv, struct rh_err *
 		.on_full = opts->on_full, .level = (int)opts->level, .paused = opts->paused,
 		.follow = opts->follow, .residency = opts->residency, .sites = opts->sites,
 		.time = !opts->no_time, .quiet = opts->quiet, .progress = rh_progress,
+		.sigpipe_ignored = rh_sigpipe_ignored,
 	};
 	int status, number;
 	bool trace_ok = true;

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +96,8 @@ static int run_program(char **argv, int *status, struct rh_err *err)
 	if (pid == 0) {
 		struct rh_err failure;
 
+		if (!rh_sigpipe_ignored)
+			signal(SIGPIPE, SIG_DFL);
 		if (set_godebug(&failure) == 0)
 			execvp(argv[0], argv);
 		fprintf(stderr, "reheap record-go: cannot run %s: %s\n", argv[0], strerror(errno));

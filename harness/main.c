@@ -85,7 +85,7 @@ int main(int argc, char **argv)
 	enum rh_exit code;
 
 	hold_standard_streams();
-	signal(SIGPIPE, SIG_IGN);
+	rh_sigpipe_ignored = signal(SIGPIPE, SIG_IGN) == SIG_IGN;
 	if (argc < 2) {
 		rh_help_all(stderr);
 		return RH_USAGE;

@@ -20,6 +20,7 @@
 #include "version.h"
 
 const char rh_version[] = RH_VERSION;
+bool rh_sigpipe_ignored;
 
 /* A binary is at most this far below the source tree: build/san-x/debug/test/harness/test. */
 enum { TREE_DEPTH = 7 };

@@ -6,11 +6,14 @@
 #ifndef RH_PARTS_H
 #define RH_PARTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "alloc/base/err.h"
 
 extern const char rh_version[];		/* of git describe */
+/* Whether our caller ignores SIGPIPE, as we do: a program that we become keeps that. */
+extern bool rh_sigpipe_ignored;
 
 /* A part of the installation by name ("reheap-worker", "plots", "corpus", "libreheap-record.so"):
  * beside the binary, in the source tree it was built in, or under PREFIX/libexec or share. */

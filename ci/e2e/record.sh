@@ -17,6 +17,24 @@ says '/nowhere/at' 'names the place'
 is_exit 2 'paused for ever is a usage error' "$reheap" record --paused -o x.rht -- true
 is_exit 2 'an unknown toggle signal too' "$reheap" record --toggle KILL -o x.rht -- true
 
+# What the program inherits of signals is what it would without us.
+signals="grep -E Sig(Blk|Ign|Cgt) /proc/self/status"
+# shellcheck disable=SC2086
+$signals >plain.txt && "$reheap" record -q -o x.rht -- $signals >recorded.txt
+ok 'dispositions and mask of signals are kept' cmp plain.txt recorded.txt
+# shellcheck disable=SC2086
+(trap '' PIPE HUP; $signals >plain.txt; "$reheap" record -q -o x.rht -- $signals >recorded.txt)
+ok 'also those that are ignored' cmp plain.txt recorded.txt
+
+# 400000 calls: each is captured, or counted as made when recording was off.
+"$reheap" record --max-events 1000 -o max.rht -- "$target" churn 200000 2>summary.txt
+ok 'calls past a maximum are counted' test 400000 = "$(
+	grep -oE '(captured|made) [0-9]+' summary.txt | awk '{ sum += $2 } END { print sum }')"
+(ulimit -S -f 4096; "$reheap" record -o full.rht -- "$target" churn 1000000) 2>full.txt
+ok 'calls past a full disk too' test 2000000 = "$(
+	grep -oE '(captured|made|\() ?[0-9]+ (more )?calls' full.txt | tr -dc '0-9\n' |
+		awk '{ sum += $1 } END { print sum }')"
+
 (exec "$reheap" record -q -o killed.rht -- sh -c 'kill -KILL $$') 2>/dev/null
 is_exit 0 'a killed program has a trace' test -s killed.rht
 "$reheap" record -q -o x.rht -- sh -c 'kill -TERM $$' 2>/dev/null

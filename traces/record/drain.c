@@ -108,6 +108,7 @@ static int keep(struct rh_drain *drain, uint32_t index, struct rh_image *image,
 		}
 		drain->stopped = true;
 		drain->events -= chunk.events;
+		drain->bytes -= (one_count + two_count) * sizeof *one;
 		drain->discarded += chunk.events;
 		return 0;
 	}

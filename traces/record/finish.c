@@ -206,3 +206,22 @@ bool rh_session_finish(struct rh_session *session)
 			session->clock.why ? session->clock.why : "no counter to trust");
 	return ok && final != SIZE_MAX;
 }
+
+/* Recording ended before the program. Its threads count what they make then; a few calls
+ * of the moment in which it ended may still lie in the rings. */
+void rh_session_afterwards(struct rh_session *session)
+{
+	struct rh_drain *drain = &session->drain;
+	uint32_t high = atomic_load(&session->area->rings_high);
+	uint64_t outside = atomic_load(&session->area->outside), seen = drain->discarded;
+	struct rh_err err = { 0 };
+
+	drain->stopped = true;
+	if (rh_drain_pass(drain, true, &err) >= 0)
+		outside += drain->discarded - seen;
+	for (uint32_t i = 0; i < high && i < RH_RINGS; i++)
+		outside += atomic_load(&rh_area_ring(session->area, i)->outside);
+	if (outside && (!session->opts->quiet || drain->full.text[0]))
+		fprintf(stderr, "reheap record: the program made %llu more calls while recording "
+			"was off\n", (unsigned long long)outside);
+}

@@ -36,7 +36,7 @@ struct rh_record_opts {
 	uint64_t max_events;		/* 0 = no bound */
 	uint64_t max_bytes;		/* of raw capture; 0 = no bound */
 	uint64_t buffer_bytes;		/* most a ring may grow to */
-	uint64_t sample;		/* events per clock read while there is one thread */
+	uint64_t sample;		/* events that one clock read may serve */
 	int keep;			/* enum rh_record_keep */
 	int on_full;			/* enum rh_record_full */
 	int level;			/* zstd level of the trace, 0 = default */
@@ -47,6 +47,7 @@ struct rh_record_opts {
 	bool sites;
 	bool time;			/* keep the time of every event */
 	bool quiet;			/* no summary */
+	bool sigpipe_ignored;		/* the program is to begin so; else with the default */
 	void (*progress)(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 };
 

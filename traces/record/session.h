@@ -32,5 +32,7 @@ struct rh_session {
 
 /* Writes every image's trace and says so. True when all that was kept is in traces. */
 bool rh_session_finish(struct rh_session *session);
+/* When the program is over too: how many calls it made while recording was off. */
+void rh_session_afterwards(struct rh_session *session);
 
 #endif

@@ -130,7 +130,8 @@ static void become(struct rh_session *session, const char *path, char **argv, in
 
 	snprintf(area_path, sizeof area_path, "/proc/%d/fd/%d", (int)supervisor,
 		 session->area_fd);
-	signal(SIGPIPE, SIG_DFL);	/* our main ignores it, the program shall not */
+	if (!session->opts->sigpipe_ignored)	/* we do, whatever our caller does */
+		signal(SIGPIPE, SIG_DFL);
 	if (set_environment(session->opts, area_path, &err) < 0) {
 		fprintf(stderr, "reheap record: %s\n", err.text);
 		errno = ENOMEM;
@@ -385,6 +386,7 @@ int rh_record_run(const struct rh_record_opts *opts, char **argv, int *status, i
 		fprintf(stderr, "reheap record: recording stopped: %s\n", err->text);
 	*trace_ok = rh_session_finish(&session);
 	wait_for_program(&session);
+	rh_session_afterwards(&session);
 	give_signals_back();
 	*status = WIFSIGNALED(session.wait_status) ? 128 + WTERMSIG(session.wait_status) :
 						     WEXITSTATUS(session.wait_status);

@@ -290,7 +290,7 @@ static struct producer *use_ring(uint32_t index)
 	       !atomic_compare_exchange_weak(&shim.area->rings_high, &high, index + 1))
 		;
 	memset(p, 0, sizeof *p);
-	p->at = shim_stack();
+	shim_hold(p);
 	p->ring = ring;
 	p->key = (uint64_t)(index + 1) << 48;
 	p->data = rh_area_data(shim.area, index);

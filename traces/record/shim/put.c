@@ -290,8 +290,7 @@ static void flush_side(struct producer *p)
 	int saved = errno;
 	uint32_t i;
 
-	p->at = shim_stack();
-	SHIM_BARRIER();
+	shim_hold(p);
 	for (i = 0; i < *(volatile uint32_t *)&p->nested; i++) {
 		struct side_record *side = &p->side[i];
 
@@ -399,8 +398,7 @@ static __attribute__((cold, noinline)) void put_odd(uint32_t what, uint64_t addr
 						    read_clock(p, what, address) };
 		return;
 	}
-	p->at = frame;
-	SHIM_BARRIER();
+	shim_hold(p);
 	put_slower(p, what, address, size, caller);
 }
 
@@ -410,8 +408,7 @@ void shim_put_long(uint32_t what, uint64_t address, uint64_t size, const void *c
 	int saved = errno;
 
 	if (p->at & 1) {
-		p->at = shim_stack();
-		SHIM_BARRIER();
+		shim_hold(p);
 		put_slower(p, what, address, size, caller);
 	} else {
 		put_odd(what, address, size, caller);

@@ -216,8 +216,11 @@ static inline uint64_t shim_now(void)
 static inline __attribute__((always_inline)) uint64_t shim_owner_slot(uint64_t address)
 {
 	/* address / 16, and address / 32768 on top: neighbours stay neighbours, and the
-	 * arenas of threads, 64 MiB apart, do not meet. One multiplication does both. */
-	return address * ((1ull << 42) + (1ull << 31)) >> 46;
+	 * arenas of threads, 64 MiB apart, do not meet. */
+	uint64_t both = (1ull << 42) + (1ull << 31);
+
+	__asm__("" : "+r"(both));	/* one multiplication, not two shifts and a sum */
+	return address * both >> 46;
 }
 _Static_assert(SHIM_OWNERS == 1 << (64 - 46), "the slots that the shift leaves");
 
@@ -231,13 +234,17 @@ static inline __attribute__((always_inline)) bool shim_owned(const struct produc
 
 static inline __attribute__((always_inline)) uintptr_t shim_stack(void)
 {
-#if defined(__x86_64__)
-	uintptr_t at;
-
-	__asm__ volatile("mov %%rsp, %0" : "=r"(at));	/* spares malloc() a frame */
-	return at;
-#else
 	return (uintptr_t)__builtin_frame_address(0);
+}
+
+/* The put() under way is this one. Straight from the register: malloc() needs no frame. */
+static inline __attribute__((always_inline)) void shim_hold(struct producer *p)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("mov %%rsp, %0" : "=m"(p->at) : : "memory");
+#else
+	p->at = shim_stack() & ~(uintptr_t)1;
+	SHIM_BARRIER();
 #endif
 }
 
@@ -270,8 +277,7 @@ static inline __attribute__((always_inline)) enum shim_need shim_put(uint64_t wo
 
 	if (SHIM_UNLIKELY(!(at & 1)))
 		return SHIM_ODD;
-	p->at = shim_stack();
-	SHIM_BARRIER();
+	shim_hold(p);
 	ring = (struct rh_ring *)(at - 1);
 	head = atomic_load_explicit(&ring->head, memory_order_relaxed);
 	if (SHIM_UNLIKELY(head >= atomic_load_explicit(&ring->limit, memory_order_relaxed)))
