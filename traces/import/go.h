@@ -8,6 +8,7 @@
  *	go_types.c	tables of types to sizes and sites
  *	go_heap.c	spans and slots to objects
  *	go_size.c	slots and types to sizes
+ *	go_tiny.c	who shares a block to sizes of tiny objects
  *	go_tasks.c	goroutines and their stacks to tasks
  *	go_cycles.c	collections, and when each P gave its caches back
  *	go.c		the importer: options, generations, notes
@@ -234,6 +235,16 @@ int rh_go_stack_event(struct go_import *import, struct go_thread *thread,
 		   const struct go_event *event, struct rh_err *err);
 /* The first event after the stacks of the snapshot ends it: goroutines get their tasks. */
 int rh_go_snapshot_end(struct go_import *import, struct go_thread *thread, struct rh_err *err);
+/* ---- go_tiny.c ---- */
+
+/* A size for an object of less than 16 bytes whose type does not tell; 16 = it is no tiny one
+ * after all. half: which 8 bytes of the block it begins in. */
+uint64_t rh_go_tiny_size(struct go_import *import, const struct go_thread *thread, uint64_t block,
+			 unsigned half);
+/* What became of any object in such a block. shared: others were in it. */
+void rh_go_tiny_note(struct go_import *import, const struct go_thread *thread, uint64_t block,
+		     unsigned half, uint64_t size, bool shared);
+
 /* ---- go_cycles.c ---- */
 
 /* GC_ACTIVE, GC_BEGIN, GC_END. */

@@ -44,6 +44,8 @@ static int flush(struct go_import *import, struct go_thread *thread, uint32_t p,
 	if (!actor->stale)
 		return 0;
 	actor->stale = false;
+	actor->tiny = 0;
+	actor->tiny_offset = 0;
 	event.id = GO_REF_FLUSHED;
 	event.arg = ended_cycle;
 	return rh_go_put_on(import, thread, actor->id, &event, err);

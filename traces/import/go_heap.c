@@ -25,7 +25,7 @@
 #include "traces/import/go.h"
 #include "traces/import/go_size.h"
 
-enum { KIND_BITS = 9, MAP_PAGES_MAX = 16, TINY_KIND = 5 << 1, PAGES_MAX = 1 << 30 };
+enum { KIND_BITS = 9, MAP_PAGES_MAX = 16, TINY_KIND = 5 << 1, TINY_SLOT = 16, PAGES_MAX = 1 << 30 };
 
 static int no_memory(struct rh_err *err)
 {
@@ -400,6 +400,22 @@ static void fill_alloc(struct go_import *import, struct rh_event *event,
 		go_count(import, GO_N_CLASS_DIFFERS);
 }
 
+/* Sizes of tiny objects are what makes them share blocks as they did. */
+static void fill_tiny(struct go_import *import, const struct go_thread *thread,
+		      struct rh_event *event, const struct go_span *span, uint64_t address,
+		      bool shared)
+{
+	unsigned half = (unsigned)((address - span->base) / 8 % 2);
+	uint64_t block = address - 8 * half;
+
+	if (event->flags & RH_EVF_TINY && event->flags & RH_EVF_ESTIMATED) {
+		event->size = rh_go_tiny_size(import, thread, block, half);
+		if (event->size == TINY_SLOT)
+			event->flags &= (uint16_t)~RH_EVF_TINY;
+	}
+	rh_go_tiny_note(import, thread, block, half, event->size, shared);
+}
+
 static int alloc_object(struct go_import *import, struct go_thread *thread,
 			const struct go_event *event, struct rh_err *err)
 {
@@ -422,6 +438,8 @@ static int alloc_object(struct go_import *import, struct go_thread *thread,
 			return -1;
 	}
 	fill_alloc(import, &out, span, event->args[1], event->kind == GO_OBJECT);
+	if (span->blocks && import->heap.parts_seen && event->kind == GO_OBJECT_ALLOC)
+		fill_tiny(import, thread, &out, span, address, *slot != RH_NONE);
 	out.id = import->births++;
 	if (!span->blocks)
 		*slot = out.id;
