@@ -11,6 +11,12 @@
  * 10^8 slices shows nothing: what is written is O(windows x active lanes), what is held
  * O(lanes + live objects). Without recorded times an event counts as one microsecond,
  * and the file says so. Lines are written as they come; the viewer sorts by time.
+ *
+ * What Perfetto's importer makes of it. A counter's track is called by its name and the key,
+ * "live bytes value". The thread whose number is that of the process is its main thread, and
+ * counters count for it: lane L is thread L + 1, so that this is lane 0. Slices of one thread
+ * must lie apart or within each other: where stamps of a lane go back, a slice begins no
+ * earlier than the last one ended.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -32,6 +38,7 @@ static const char *const done_words[DONE_COUNT] = { "allocs", "frees", "resizes"
 
 struct lane {
 	uint64_t first_ns, last_ns, done[DONE_COUNT], events;
+	uint64_t until_ns;		/* end of its last slice */
 	bool named;
 };
 
@@ -91,7 +98,7 @@ static void put_mark(struct job *job, const struct rh_event *event)
 
 	begin(job);
 	fprintf(job->to, "{\"ph\":\"i\",\"s\":\"g\",\"pid\":1,\"tid\":%" PRIu32 ",\"name\":",
-		event->lane);
+		event->lane + 1);
 	put_string(job, name ? name : "mark");
 	put_time(job, "ts", job->now_ns);
 	fputc('}', job->to);
@@ -111,20 +118,22 @@ static void put_collection(struct job *job, const struct rh_event *event)
 static void put_slice(struct job *job, size_t number)
 {
 	struct lane *lane = &job->lanes[number];
-	uint64_t span = lane->last_ns - lane->first_ns;
+	uint64_t from = lane->first_ns > lane->until_ns ? lane->first_ns : lane->until_ns;
+	uint64_t to = lane->last_ns > from ? lane->last_ns : from + 1;
 
 	if (!lane->named) {
 		char name[40];
 
 		snprintf(name, sizeof(name), "lane %zu", number);
-		put_track(job, number, name);
+		put_track(job, number + 1, name);
 		lane->named = true;
 	}
 	begin(job);
 	fprintf(job->to, "{\"ph\":\"X\",\"pid\":1,\"tid\":%zu,\"name\":\"%" PRIu64 " events\"",
-		number, lane->events);
-	put_time(job, "ts", lane->first_ns);
-	put_time(job, "dur", span ? span : 1);
+		number + 1, lane->events);
+	put_time(job, "ts", from);
+	put_time(job, "dur", to - from);
+	lane->until_ns = to;
 	fputs(",\"args\":{", job->to);
 	for (int i = 0, some = 0; i < DONE_COUNT; i++)
 		if (lane->done[i])
@@ -145,7 +154,7 @@ static void end_window(struct job *job)
 		if (lane->events == 0)
 			continue;
 		put_slice(job, i);
-		*lane = (struct lane){ .named = lane->named };
+		*lane = (struct lane){ .named = lane->named, .until_ns = lane->until_ns };
 	}
 }
 

@@ -84,6 +84,40 @@ static void what_lives_is_counted_at_recorded_times(void **state)
 	json_decref(json);
 }
 
+/* Stamps of a lane that go back, ten windows of them: its slices still lie apart, and
+ * no lane is a thread that Perfetto keeps for the process or the idle. */
+static void slices_of_a_lane_lie_apart(void **state)
+{
+	enum { EVENTS = 40000, LINE = 64 };
+	char *text = calloc(EVENTS + 4, LINE), *to = text;
+	double until[3] = { 0 };
+	json_t *json, *event;
+	int slices = 0;
+	size_t at;
+
+	(void)state;
+	to += snprintf(to, 3 * LINE, "reheap-trace 1 columns=time\nlane_start lane=0 time=0\n"
+		       "lane_start lane=1 time=0\n");
+	for (int i = 0; i < EVENTS; i++)
+		to += snprintf(to, LINE, "alloc lane=%d size=8 time=%d\n", i % 2,
+			       i * 10 + (i % 7 == 0 ? 500 : 0));
+	json = export(text);
+	free(text);
+	json_array_foreach(json_object_get(json, "traceEvents"), at, event) {
+		double ts = json_number_value(json_object_get(event, "ts"));
+		json_int_t tid = json_integer_value(json_object_get(event, "tid"));
+
+		if (strcmp(json_string_value(json_object_get(event, "ph")), "X") != 0)
+			continue;
+		assert_in_range(tid, 1, 2);
+		assert_true(ts > until[tid] - 1e-6);
+		until[tid] = ts + json_number_value(json_object_get(event, "dur"));
+		slices++;
+	}
+	assert_true(slices > 15);
+	json_decref(json);
+}
+
 static void collections_and_marks_have_their_places(void **state)
 {
 	json_t *json = export("reheap-trace 1\nnote program=<b>\"'\\\\ \xd0\xba\n"
@@ -103,6 +137,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_lives_is_counted_at_recorded_times),
+		cmocka_unit_test(slices_of_a_lane_lie_apart),
 		cmocka_unit_test(collections_and_marks_have_their_places),
 	};
 
