@@ -30,8 +30,8 @@ struct rh_press_job {
 	size_t raw_bytes, prefix_bytes;
 };
 
-/* level: zstd's, or the nearest that it has. raw_max: the longest raw there will be. After an error too, *press is to be
- * closed. */
+/* level: zstd's, or the nearest that it has. raw_max: the longest raw there will be. *press is
+ * to be closed, also after an error. */
 int rh_press_open(struct rh_press **press, int level, size_t raw_max, struct rh_err *err);
 /* Waits for what is under way; NULL allowed. */
 void rh_press_close(struct rh_press *press);

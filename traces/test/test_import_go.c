@@ -3,7 +3,7 @@
  *
  * Real traces of Go 1.23 to 1.26 must give the totals that Go's own reader counts in them
  * (`go tool trace -d=parsed`, where it reads the file to its end). What real traces hold
- * too rarely is written here byte by byte: a maker of small traces of format 1.26 below.
+ * too rarely is written byte by byte in test_import_go_bytes.c.
  */
 #include "traces/test/import_kit.h"
 
