@@ -1,9 +1,10 @@
 /*
  * test_import_go_fuzz.c - damaged Go traces: bytes changed, cut, doubled, counts blown up. The
  * importer must say what is wrong or import what is left, never crash, hang or balloon; what
- * it writes must be a legal trace whose account adds up. The same on every run.
+ * it writes must be a legal trace whose account adds up. The same on every run. The program
+ * may map 1 GiB, of which reading, writing and their threads take a quarter.
  */
-#include "traces/test/import_kit.h"
+#include "traces/test/go_maker.h"
 
 enum { MUTATIONS = 60, UNPACKED_MAX = 1 << 21, HEAD = 16 };
 
@@ -142,5 +143,6 @@ int main(void)
 		cmocka_unit_test(hostile_heads_are_refused),
 	};
 
+	gm_limit((size_t)1 << 30);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
