@@ -5,13 +5,16 @@
  *	2  gate_run.c measures; --recompute reads a document instead; --self-test runs many
  *	3  verdict to the terminal, to files, to the exit code, to the last line
  *
- * The last line of standard output is for scripts and is there in every case.
+ * The last line of standard output is for scripts; it is there whenever the options could
+ * be read.
  */
+#include <libgen.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "harness/command.h"
 #include "harness/gate/gate_extra.h"
@@ -172,17 +175,46 @@ static int tell(const struct rh_gate_opts *o, const struct rh_gate *gate, struct
 	return write_files(o, gate, err);
 }
 
+/* A verdict that could not be written must not look like a pass. */
 static enum rh_exit finish(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh_err *err)
 {
 	bool to_stdout = o->output && strcmp(o->output, "-") == 0;
-	enum rh_exit code;
 
-	code = gate->exit;
-	/* A verdict that could not be written must not look like a pass. */
-	if (tell(o, gate, err) < 0 && code == RH_OK)
-		code = err->code;
+	if (tell(o, gate, err) < 0 && (gate->exit == RH_OK || gate->exit == RH_INCONCLUSIVE)) {
+		gate->exit = RH_INVALID;
+		gate->verdict = RH_GATE_INVALID;
+	}
 	rh_gate_print_line(gate, to_stdout ? stderr : stdout);
-	return code;
+	return gate->exit;
+}
+
+/* Before anything is measured: can FILE be made where it shall be? */
+static int check_place(const char *path, const char *option, struct rh_err *err)
+{
+	char copy[4096];
+
+	if (!path || strcmp(path, "-") == 0)
+		return 0;
+	if (!*path || snprintf(copy, sizeof(copy), "%s", path) >= (int)sizeof(copy))
+		return rh_fail(err, RH_USAGE, "--%s: '%.60s' is no path", option, path);
+	if (access(dirname(copy), W_OK | X_OK) == 0)
+		return 0;
+	return rh_fail_errno(err, RH_USAGE, "--%s: %s cannot be written", option, path);
+}
+
+static int check_places(const struct rh_gate_opts *o, struct rh_err *err)
+{
+	const struct { const char *path, *option; } places[] = {
+		{ o->output, "output" }, { o->junit, "junit" }, { o->markdown, "markdown" },
+		{ o->smaller, "smaller-is-better" }, { o->bencher, "bencher" },
+		{ o->plot, "plot" }, { o->resume, "resume" }, { o->keep, "keep" },
+		{ o->save_baseline, "save-baseline" },
+	};
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		if (check_place(places[i].path, places[i].option, err) < 0)
+			return -1;
+	return 0;
 }
 
 static int measure(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh_err *err)
@@ -232,7 +264,7 @@ static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err
 		o.gates_slower = o.gates;
 	rh_interrupts_watch();
 	gate.argc = rh_argv_read(&gate.argv);
-	result = fill(&o, argc, argv, &gate, err);
+	result = check_places(&o, err) < 0 ? -1 : fill(&o, argc, argv, &gate, err);
 	if (result == 0 && o.policy)
 		result = rh_gate_read_policy(&o, &gate.config, &documents, err);
 	if (result == 0 && o.recompute)

@@ -69,6 +69,12 @@ ok '  with the slow-down it was made with, and without what is another' bash -c 
 	"grep -q 'slow-down: 1.25 % more operations, calibrated to 5.0 % more time' '$temp/.out' &&
 	 grep -q 'slow-downs found: 97.50 %' '$temp/.out' &&
 	 grep -q 'time ratio 1.0500' '$temp/.out' && grep -q '1 gates of another' '$temp/.err'"
+ends_in 'a slow-down of a given time is looked for, and found or said not to be' \
+	'self-test|invalid' 0 1 3 5 -- "$reheap" gate t.rht --self-test --candidate libc --lanes 1 \
+	--gates 0 --gates-slower 1 --slow-time 100% --blocks 4 --pairs 3 --no-verify
+ok '  with its ratio and interval' grep -q -E \
+	'calibrated to 100.0 % more time: ratio 2.0000 \[|no share of more operations makes' \
+	"$temp/.out" "$temp/.err"
 ends_in 'a self-test without a trace' usage 2 -- "$reheap" gate --self-test
 
 # recomputing
@@ -85,11 +91,27 @@ ends_in 'no document is no pass' usage 2 -- "$reheap" gate --recompute none.json
 
 # words and files
 ends_in 'no baseline named' usage 2 -- "$reheap" gate t.rht --candidate libc
+ends_in 'metrics that name none' usage 2 -- "$reheap" gate t.rht --baseline libc --candidate libc \
+	--metrics ''
+ends_in 'lanes that name none' usage 2 -- "$reheap" gate t.rht --baseline libc --candidate libc \
+	--lanes ,
+ends_in 'an output that cannot be there, before anything is measured' usage 2 -- "$reheap" gate \
+	t.rht --baseline libc --candidate libc -o /nonexistent/gate.json
+ends_in 'a verdict that cannot be written is no pass' 'invalid|fail' 1 5 -- "$reheap" gate t.rht \
+	--baseline libc --candidate libc "${quick[@]}" -o /dev/full
 ends_in 'an unknown candidate' usage 2 -- "$reheap" gate t.rht --baseline libc --candidate unicorn
 ends_in 'a baseline that is not there' no-baseline 4 -- "$reheap" gate t.rht --candidate libc \
 	--baseline ./old.so
 ends_in 'a stored baseline that is not there' no-baseline 4 -- "$reheap" gate t.rht \
 	--candidate libc --baseline none.json
+for dirty in '' '{' '[]' 'null' '{ "schema": "reheap.gate/1" }'; do
+	echo "$dirty" >broken.json
+	ends_in "a stored baseline that says '$dirty'" no-baseline 4 -- "$reheap" gate t.rht \
+		--candidate libc --baseline broken.json
+done
+head -c 3000 aa.json >half.json
+ends_in 'half a stored baseline' no-baseline 4 -- "$reheap" gate t.rht --candidate libc \
+	--baseline half.json
 ends_in 'a trace that is not there' no-baseline 4 -- "$reheap" gate none.rht --baseline libc \
 	--candidate libc
 head -c 30000 t.rht >cut.rht
@@ -112,6 +134,7 @@ if command -v cc >/dev/null; then
 		#include <stddef.h>
 		#include <stdlib.h>
 		#include <sys/mman.h>
+		#include <unistd.h>
 		void *__libc_malloc(size_t);
 		void __libc_free(void *);
 		void *__libc_calloc(size_t, size_t);
@@ -124,6 +147,10 @@ if command -v cc >/dev/null; then
 				abort();
 			while (count > 20000 && ODD == 2)
 				;
+			if (count > 20000 && ODD == 5)
+				_exit(0);
+			if (count > 20000 && ODD == 6)
+				return NULL;
 			if (count % 100 == 0 && ODD == 4)
 				munmap(mmap(0, 4096, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 4096);
 			if (count > 20000 && ODD == 3 && n <= 64)
@@ -134,13 +161,21 @@ if command -v cc >/dev/null; then
 		void *calloc(size_t n, size_t m) { return __libc_calloc(n, m); }
 		void *realloc(void *p, size_t n) { return __libc_realloc(p, n); }
 	END
-	for odd in 0 1 2 3 4; do
+	for odd in 0 1 2 3 4 5 6; do
 		cc -shared -fPIC -O1 -DODD=$odd odd.c -o odd$odd.so 2>/dev/null
 	done
 	ends_in 'one that crashes' invalid 5 -- "$reheap" gate t.rht --baseline libc \
 		--candidate ./odd1.so "${quick[@]}"
 	ends_in 'one that hangs' invalid 5 -- "$reheap" gate t.rht --baseline libc \
 		--candidate ./odd2.so --timeout 2s "${quick[@]}"
+	ends_in 'one that ends the process as if all were well' invalid 5 -- "$reheap" gate t.rht \
+		--baseline libc --candidate ./odd5.so "${quick[@]}"
+	ends_in 'one that returns NULL' invalid 5 -- "$reheap" gate t.rht --baseline libc \
+		--candidate ./odd6.so "${quick[@]}"
+	ends_in 'a baseline that crashes' invalid 5 -- "$reheap" gate t.rht --baseline ./odd1.so \
+		--candidate libc "${quick[@]}"
+	ends_in 'one that is no allocator' invalid 5 -- "$reheap" gate t.rht --baseline libc \
+		--candidate "$(type -P true)" "${quick[@]}"
 	ends_in 'one that hands out a block more than once' invalid 5 -- "$reheap" gate t.rht \
 		--baseline libc --candidate ./odd3.so --lanes 1 --pairs 4 --blocks 8
 else
@@ -215,6 +250,8 @@ if [ -e kept.json ]; then
 	sed 's/"file_sha256": ""/"file_sha256": "0"/' kept.json >other.json
 	ends_in 'nor by another library' usage 2 -- "$reheap" "${cut[@]}" --resume other.json
 	head -c 2000 kept.json >half.json
+	ends_in 'nor is it a baseline' no-baseline 4 -- "$reheap" gate t.rht --candidate libc \
+		--lanes 1 --baseline kept.json
 	ends_in 'a damaged file is refused' usage 2 -- "$reheap" "${cut[@]}" --resume half.json
 	ends_in "the same command goes on after $had pairs" 'pass|inconclusive' 0 3 -- \
 		"$reheap" "${cut[@]}" -o whole.json

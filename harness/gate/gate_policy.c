@@ -60,6 +60,14 @@ static int set_metric(struct rh_gate_config *config, const char *name, const cha
 	return 0;
 }
 
+static bool gates_any(const struct rh_gate_config *config)
+{
+	for (int m = 0; m < RH_GATE_METRICS; m++)
+		if (config->metric_gates[m])
+			return true;
+	return false;
+}
+
 int rh_gate_read_metrics(struct rh_gate_config *config, const char *text, struct rh_err *err)
 {
 	char *copy = strdup(text), *at = NULL;
@@ -75,6 +83,8 @@ int rh_gate_read_metrics(struct rh_gate_config *config, const char *text, struct
 		result = set_metric(config, word, share, err);
 	}
 	free(copy);
+	if (result == 0 && !gates_any(config))
+		result = rh_fail(err, RH_USAGE, "--metrics names none: nothing would gate");
 	return result;
 }
 
@@ -237,11 +247,13 @@ int rh_gate_read_policy(const struct rh_gate_opts *o, struct rh_gate_config *con
 			struct rh_gate_documents *documents, struct rh_err *err)
 {
 	json_error_t where;
+	char line[40];
 
 	documents->policy = json_load_file(o->policy, JSON_REJECT_DUPLICATES, &where);
+	snprintf(line, sizeof(line), ", line %d", where.line);
 	if (!documents->policy)
-		return rh_fail(err, RH_USAGE, "policy %s, line %d: %s", o->policy, where.line,
-			       where.text);
+		return rh_fail(err, RH_USAGE, "policy %s%.*s: %s", o->policy, where.line > 0 ? 80 :
+			       0, line, where.text);
 	err->text[0] = '\0';
 	if (read_keys(documents->policy, o->policy, config, documents, err) < 0)
 		return rh_err_prefix(err, "policy %s", o->policy);

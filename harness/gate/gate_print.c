@@ -198,7 +198,7 @@ void rh_gate_print_line(const struct rh_gate *gate, FILE *to)
 	double ir = 0;
 
 	fprintf(to, "REHEAP-GATE verdict=%s", rh_gate_verdict_name(gate->verdict));
-	if (look && worst->block_count)
+	if (look && look->blocks)
 		fprintf(to, " ratio=%.4f lo=%.4f hi=%.4f pairs=%u blocks=%zu", exp(look->median),
 			exp(look->lo), exp(look->hi), look->pairs, look->blocks);
 	else

@@ -503,7 +503,7 @@ static int add_scenarios(struct rh_gate *gate, uint32_t **lanes, struct rh_err *
 		}
 	}
 	free(copy);
-	return 0;
+	return gate->scenario_count ? 0 : rh_fail(err, RH_USAGE, "--lanes '%s' names none", list);
 }
 
 static void warn_of_host(struct rh_gate *gate)

@@ -219,6 +219,8 @@ static int compare(const char *path, json_t **root, struct rh_gate *gate, struct
 	if (strcmp(text_of(*root, "schema"), "reheap.gate/1") != 0 || !*reference)
 		return rh_fail(err, RH_NO_BASELINE, "it is not a stored baseline "
 			       "(--save-baseline makes one)");
+	if (json_is_true(json_object_get(*root, "unfinished")))
+		return rh_fail(err, RH_NO_BASELINE, "it is of a gate that was cut");
 	if (same_place(gate, *root, err) < 0)
 		return -1;
 	gate->config.stored = *root;
