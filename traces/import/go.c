@@ -130,6 +130,9 @@ static int take(void *ctx, struct go_thread *thread, const struct go_event *even
 	if (import->tasks.snapshot == GO_SNAPSHOT_OPEN && event->kind != GO_STACK &&
 	    rh_go_snapshot_end(import, thread, err) < 0)
 		return -1;
+	if (import->gc_started && thread->id == import->gc_thread &&
+	    rh_go_flush_idle(import, thread, err) < 0)
+		return -1;
 	if (go_is_alloc(event->kind))
 		return alloc_event(import, thread, event, err);
 	switch (event->kind) {

@@ -192,6 +192,7 @@ struct go_import {
 	uint64_t gc_begun, gc_ended;
 	uint64_t gc_thread;		/* ended a cycle and has yet to start the world */
 	uint32_t gc_p;			/* what it held then */
+	bool gc_started;		/* the world; idle Ps' caches are still due */
 	uint64_t counts[GO_N_COUNT];
 };
 
@@ -253,6 +254,8 @@ int rh_go_cycle_event(struct go_import *import, struct go_thread *thread,
 /* PROC_START, STW_END: after a cycle, a P's caches go back. */
 int rh_go_flush_event(struct go_import *import, struct go_thread *thread,
 		      const struct go_event *event, struct rh_err *err);
+/* The thread that ended a cycle goes on, after it started the world. */
+int rh_go_flush_idle(struct go_import *import, struct go_thread *thread, struct rh_err *err);
 /* Before a stack is made or freed on a P that should have given its caches back. */
 int rh_go_flush_late(struct go_import *import, struct go_thread *thread, struct rh_err *err);
 

@@ -4,7 +4,8 @@
  * At the end of marking the world stands still and every P's caches, of spans and of
  * stacks, have gone stale. Each P gives them back when it runs next: as it is started
  * (PROC_START comes right behind), the one that ended the cycle as it starts the world
- * (STW_END comes right behind), and those that stay idle are seen to by that one at once.
+ * (STW_END comes right behind), and those that stay idle are seen to by that one next, so
+ * before the next event of its thread.
  * Which stacks lie in whose cache decides on who needs a new span, so this is told in the
  * order it happened: go.flushed on the lane of the P.
  *
@@ -53,10 +54,17 @@ static int flush(struct go_import *import, struct go_thread *thread, uint32_t p,
 
 static int world_started(struct go_import *import, struct go_thread *thread, struct rh_err *err)
 {
-	import->gc_thread = RH_NONE;
-	if (import->gc_p != GO_NONE && flush(import, thread, import->gc_p, true, err) < 0)
-		return -1;
+	uint32_t p = import->gc_p;
+
 	import->gc_p = GO_NONE;
+	import->gc_started = true;
+	return p == GO_NONE ? 0 : flush(import, thread, p, true, err);
+}
+
+int rh_go_flush_idle(struct go_import *import, struct go_thread *thread, struct rh_err *err)
+{
+	import->gc_thread = RH_NONE;
+	import->gc_started = false;
 	for (uint32_t i = 0; i < import->order.ps.count; i++)
 		if (flush(import, thread, i, false, err) < 0)
 			return -1;
