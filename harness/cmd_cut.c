@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "harness/command.h"
+#include "harness/parts.h"
 #include "traces/cut.h"
 
 enum { LANE_SPANS_MAX = 256 };
@@ -93,6 +94,23 @@ static int parse_lanes(const char *text, struct rh_cut_span *spans, size_t *coun
 	return *count ? 0 : rh_fail(err, RH_USAGE, "--lanes names no lane");
 }
 
+/* What was asked for, in words. */
+static void say(const struct cut_opts *opts, char *words, size_t bytes)
+{
+	const struct { const char *what, *value; } said[] = {
+		{ "events ", opts->events }, { "time ", opts->time }, { "lanes ", opts->lanes },
+		{ "drained", opts->drain ? "" : NULL },
+	};
+
+	words[0] = '\0';
+	if (opts->has_first)
+		snprintf(words, bytes, "the first %" PRIu64 " events", opts->first);
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)
+		if (said[i].value)
+			snprintf(words + strlen(words), bytes - strlen(words), "%s%s%s",
+				 words[0] ? ", " : "", said[i].what, said[i].value);
+}
+
 static int parse_all(const struct cut_opts *opts, struct rh_cut *cut, struct rh_cut_span *spans,
 		     char *words, size_t words_bytes, struct rh_err *err)
 {
@@ -114,18 +132,7 @@ static int parse_all(const struct cut_opts *opts, struct rh_cut *cut, struct rh_
 		return rh_fail(err, RH_USAGE,
 			       "nothing to cut: say --events, --first, --time, --lanes or --drain");
 	cut->drain = opts->drain;
-	if (opts->has_first)
-		snprintf(words, words_bytes, "first %" PRIu64, opts->first);
-	else
-		snprintf(words, words_bytes, "events %s", opts->events ? opts->events : "0-");
-	if (opts->time)
-		snprintf(words + strlen(words), words_bytes - strlen(words), ", time %s",
-			 opts->time);
-	if (opts->lanes)
-		snprintf(words + strlen(words), words_bytes - strlen(words), ", lanes %s",
-			 opts->lanes);
-	if (opts->drain)
-		snprintf(words + strlen(words), words_bytes - strlen(words), ", drained");
+	say(opts, words, words_bytes);
 	cut->words = words;
 	return 0;
 }
@@ -151,11 +158,14 @@ static enum rh_exit run(const void *options, int argc, char **argv, struct rh_er
 			"a trace is not for a terminal: say -o OUT.rht, --form text, or > OUT.rht");
 		return err->code;
 	}
+	if (to == stderr)
+		rh_end_with_reader();
 	if (parse_all(opts, &cut, spans, words, sizeof(words), err) < 0 ||
 	    rh_cut(argv[0], &cut, &make, &totals, &truncated, err) < 0)
 		return err->code;
 	fprintf(to, "%s: %s of %s: %" PRIu64 " events, %" PRIu64 " lanes, %" PRIu64
-		" objects, %" PRIu64 " left live\n", make.path, words, argv[0], totals.events,
+		" objects, %" PRIu64 " left live\n",
+		to == stderr ? "standard output" : make.path, words, argv[0], totals.events,
 		totals.lanes, totals.objects, totals.live_objects_end);
 	if (!truncated)
 		return RH_OK;

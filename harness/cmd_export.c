@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "harness/command.h"
+#include "harness/parts.h"
 #include "traces/export.h"
 
 struct export_opts {
@@ -58,6 +59,8 @@ static enum rh_exit run(const void *options, int argc, char **argv, struct rh_er
 	const struct rh_exporter *exporter = rh_exporter_of(argv[0]);
 
 	(void)argc;
+	if (strcmp(opts->out, "-") == 0)
+		rh_end_with_reader();
 	if (!exporter)
 		unknown_format(argv[0], err);
 	else if (strcmp(argv[0], "binary") == 0 && strcmp(opts->out, "-") == 0 &&

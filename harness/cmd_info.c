@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include "harness/command.h"
+#include "harness/parts.h"
 #include "harness/compile/compile.h"
 #include "traces/check.h"
 
@@ -361,6 +362,7 @@ static enum rh_exit run(const void *options, int argc, char **argv, struct rh_er
 	rc = rh_check_trace(info.trace, &info.check, err);
 	if (rc == 0) {
 		find_edges(&info, opts);
+		rh_end_with_reader();
 		if (opts->json)
 			rc = print_json(&info, err);
 		else

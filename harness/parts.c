@@ -10,6 +10,7 @@
 #include "harness/parts.h"
 
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -21,6 +22,12 @@
 
 const char rh_version[] = RH_VERSION;
 bool rh_sigpipe_ignored;
+
+void rh_end_with_reader(void)
+{
+	if (!rh_sigpipe_ignored)
+		signal(SIGPIPE, SIG_DFL);
+}
 
 /* A binary is at most this far below the source tree: build/san-x/debug/test/harness/test. */
 enum { TREE_DEPTH = 7 };

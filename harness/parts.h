@@ -15,6 +15,10 @@ extern const char rh_version[];		/* of git describe */
 /* Whether our caller ignores SIGPIPE, as we do: a program that we become keeps that. */
 extern bool rh_sigpipe_ignored;
 
+/* From now on a reader of our output that goes away ends us without a word, as it does other
+ * filters (unless our caller ignores SIGPIPE). For commands with nothing to clean up. */
+void rh_end_with_reader(void);
+
 /* A part of the installation by name ("reheap-worker", "plots", "corpus", "libreheap-record.so"):
  * beside the binary, in the source tree it was built in, or under PREFIX/libexec or share. */
 int rh_find_part(const char *name, char *path, size_t path_bytes, struct rh_err *err);

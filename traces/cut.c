@@ -182,6 +182,15 @@ fail:
 	return -1;
 }
 
+static bool has_chosen(const struct rh_cutter *c)
+{
+	bool some = !c->cut->lanes;
+
+	for (size_t i = 0; i < c->lane_count; i++)
+		some |= c->lanes[i].chosen;
+	return some;
+}
+
 static int cut_open_trace(struct rh_trace *trace, const char *path, struct rh_cutter *c,
 			  const struct rh_trace_make *make, struct rh_trace_totals *totals,
 			  struct rh_err *err)
@@ -197,7 +206,11 @@ static int cut_open_trace(struct rh_trace *trace, const char *path, struct rh_cu
 	if (read_events(c, trace, err) < 0)
 		return -1;
 	if (!c->open)
-		return rh_fail(err, RH_BAD_DATA, "%s ends before the window of %s begins", path,
+		return rh_fail(err, RH_BAD_DATA, "%s ends before the window begins (%s)", path,
+			       c->cut->words);
+	if (!has_chosen(c))
+		return rh_fail(err, RH_BAD_DATA, "%s has none of the lanes asked for up to the "
+			       "window's end (%s): reheap info says how many there are", path,
 			       c->cut->words);
 	if (add_notes(c, trace, path, err) < 0)
 		return -1;
