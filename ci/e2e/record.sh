@@ -47,6 +47,25 @@ if command -v gcc >/dev/null && echo 'int main(void) { return 3; }' >s.c &&
 else
 	skip 'a static program' 'no static libc here'
 fi
+if command -v g++ >/dev/null; then
+	cat >new.cc <<-'END'
+	#include <new>
+	struct alignas(64) wide { char bytes[128]; };
+	#define SITE extern "C" __attribute__((noinline)) void
+	SITE one() { int *volatile p = new int[1750]; delete[] p; }
+	SITE two() { wide *volatile p = new wide; delete p; }
+	SITE three() { char *volatile p = new (std::nothrow) char; delete p; }
+	int main() { for (int i = 0; i < 9; i++) { one(); two(); three(); } }
+	END
+	g++ -O1 -rdynamic -o new new.cc
+	"$reheap" record -q --sites -o new.rht -- ./new
+	"$reheap" export text new.rht >new.txt
+	ok 'sites are the callers of operator new' \
+		test "$(grep -cE '^site .*=new\+0x[0-9a-f]+ (one|two|three)$' new.txt)" = 3
+	ok 'and not operator new' fails grep -qE '^site .*_Zn[wa]' new.txt
+else
+	skip 'callers of operator new' 'no C++ compiler here'
+fi
 if [ "$(id -u)" = 0 ]; then
 	cp "$(type -P true)" other && chown 65534 other && chmod 4755 other
 	is_exit 69 'a setuid program is refused' "$reheap" record -o x.rht -- ./other

@@ -23,11 +23,11 @@ void free_sized(void *p, size_t size);
 void free_aligned_sized(void *p, size_t align, size_t size);
 
 /* Of the functions that ask for an alignment; 0 and 1 ask for none. */
-static void put_aligned(size_t align, const void *p, uint64_t size, const void *caller)
+static void put_aligned(size_t align, const void *p, uint64_t size, struct shim_from from)
 {
 	unsigned align_log2 = align > 1 ? (unsigned)__builtin_ctzll(align) : 0;
 
-	shim_put_long(SHIM_WHAT(RH_REC_ALLOC, align_log2), (uintptr_t)p, size, caller);
+	shim_put_long(SHIM_WHAT(RH_REC_ALLOC, align_log2), (uintptr_t)p, size, from);
 }
 
 /* The real malloc's blocks are aligned and within the user's half of the address space. */
@@ -40,9 +40,9 @@ static inline __attribute__((always_inline)) enum shim_need put_block(enum rh_re
 }
 
 static __attribute__((noinline)) void *malloc_rest(void *p, size_t size, enum shim_need need,
-						   const void *caller)
+						   struct shim_from from)
 {
-	shim_put_rest(need, RH_REC_ALLOC, (uintptr_t)p, size, caller);
+	shim_put_rest(need, RH_REC_ALLOC, (uintptr_t)p, size, from);
 	return p;
 }
 
@@ -52,7 +52,7 @@ SHIM_EXPORT void *malloc(size_t size)
 	enum shim_need need = put_block(RH_REC_ALLOC, p, size);
 
 	if (SHIM_UNLIKELY(need != SHIM_DONE))
-		return malloc_rest(p, size, need, __builtin_return_address(0));
+		return malloc_rest(p, size, need, SHIM_FROM());
 	return p;
 }
 
@@ -60,7 +60,7 @@ static __attribute__((noinline)) void free_rest(void *p, enum shim_need need)
 {
 	if (!p || shim_boot_owns(p))
 		return;
-	shim_put_rest(need, RH_REC_FREE, (uintptr_t)p, 0, NULL);
+	shim_put_rest(need, RH_REC_FREE, (uintptr_t)p, 0, SHIM_NOBODY);
 	real.free(p);
 }
 
@@ -79,10 +79,10 @@ SHIM_EXPORT void free(void *p)
 }
 
 static __attribute__((noinline)) void *calloc_rest(void *p, size_t bytes, enum shim_need need,
-						   const void *caller)
+						   struct shim_from from)
 {
 	if (!p || !shim_boot_owns(p))
-		shim_put_rest(need, RH_REC_CALLOC, (uintptr_t)p, bytes, caller);
+		shim_put_rest(need, RH_REC_CALLOC, (uintptr_t)p, bytes, from);
 	return p;
 }
 
@@ -96,11 +96,11 @@ SHIM_EXPORT void *calloc(size_t count, size_t size)
 		bytes = SIZE_MAX;
 	need = shim_boot_owns(p) ? SHIM_LONG : put_block(RH_REC_CALLOC, p, bytes);
 	if (SHIM_UNLIKELY(need != SHIM_DONE))
-		return calloc_rest(p, bytes, need, __builtin_return_address(0));
+		return calloc_rest(p, bytes, need, SHIM_FROM());
 	return p;
 }
 
-static void put_realloc(enum rh_rec_kind kind, const void *p, uint64_t size, const void *caller)
+static void put_realloc(enum rh_rec_kind kind, const void *p, uint64_t size, struct shim_from from)
 {
 	uint64_t rotated = (uintptr_t)p >> 3 | (uintptr_t)p << 61;
 	enum shim_need need = SHIM_LONG;
@@ -108,10 +108,10 @@ static void put_realloc(enum rh_rec_kind kind, const void *p, uint64_t size, con
 	if (rh_rec_is_short(rotated, size))
 		need = shim_put(rh_rec_short(kind, (uintptr_t)p, size), (uintptr_t)p);
 	if (SHIM_UNLIKELY(need != SHIM_DONE))
-		shim_put_rest(need, kind, (uintptr_t)p, size, caller);
+		shim_put_rest(need, kind, (uintptr_t)p, size, from);
 }
 
-static void *realloc_at(void *p, size_t size, const void *caller)
+static void *realloc_at(void *p, size_t size, struct shim_from from)
 {
 	void *q;
 
@@ -121,23 +121,23 @@ static void *realloc_at(void *p, size_t size, const void *caller)
 		q = real.malloc(size);
 		if (q)
 			memcpy(q, p, room < size ? room : size);
-		put_realloc(RH_REC_ALLOC, q, size, caller);
+		put_realloc(RH_REC_ALLOC, q, size, from);
 		return q;
 	}
 	if (!p) {
 		q = real.realloc(NULL, size);
-		put_realloc(RH_REC_ALLOC, q, size, caller);
+		put_realloc(RH_REC_ALLOC, q, size, from);
 		return q;
 	}
-	put_realloc(RH_REC_RE_BEGIN, p, 0, NULL);
+	put_realloc(RH_REC_RE_BEGIN, p, 0, SHIM_NOBODY);
 	q = real.realloc(p, size);
-	put_realloc(RH_REC_RE_END, q, size, caller);
+	put_realloc(RH_REC_RE_END, q, size, from);
 	return q;
 }
 
 SHIM_EXPORT void *realloc(void *p, size_t size)
 {
-	return realloc_at(p, size, __builtin_return_address(0));
+	return realloc_at(p, size, SHIM_FROM());
 }
 
 SHIM_EXPORT void *reallocarray(void *p, size_t count, size_t size)
@@ -148,14 +148,14 @@ SHIM_EXPORT void *reallocarray(void *p, size_t count, size_t size)
 		errno = ENOMEM;
 		return NULL;
 	}
-	return realloc_at(p, bytes, __builtin_return_address(0));
+	return realloc_at(p, bytes, SHIM_FROM());
 }
 
 SHIM_EXPORT void *memalign(size_t align, size_t size)
 {
 	void *p = real.memalign(align, size);
 
-	put_aligned(align, p, size, __builtin_return_address(0));
+	put_aligned(align, p, size, SHIM_FROM());
 	return p;
 }
 
@@ -163,7 +163,7 @@ SHIM_EXPORT void *aligned_alloc(size_t align, size_t size)
 {
 	void *p = real.aligned_alloc(align, size);
 
-	put_aligned(align, p, size, __builtin_return_address(0));
+	put_aligned(align, p, size, SHIM_FROM());
 	return p;
 }
 
@@ -171,7 +171,7 @@ SHIM_EXPORT int posix_memalign(void **out, size_t align, size_t size)
 {
 	int failed = real.posix_memalign(out, align, size);
 
-	put_aligned(align, failed ? NULL : *out, size, __builtin_return_address(0));
+	put_aligned(align, failed ? NULL : *out, size, SHIM_FROM());
 	return failed;
 }
 
@@ -179,7 +179,7 @@ SHIM_EXPORT void *valloc(size_t size)
 {
 	void *p = real.valloc(size);
 
-	put_aligned(4096, p, size, __builtin_return_address(0));
+	put_aligned(4096, p, size, SHIM_FROM());
 	return p;
 }
 
@@ -187,7 +187,7 @@ SHIM_EXPORT void *pvalloc(size_t size)
 {
 	void *p = real.pvalloc(size);
 
-	put_aligned(4096, p, size, __builtin_return_address(0));
+	put_aligned(4096, p, size, SHIM_FROM());
 	return p;
 }
 

@@ -257,14 +257,14 @@ static void append_whole(struct producer *p, uint32_t what, uint64_t address, ui
 
 /* --sites and --residency. */
 static void look_twice(struct producer *p, uint32_t *what, uint64_t address, uint64_t *size,
-		       const void *caller)
+		       struct shim_from from)
 {
 	unsigned kind = *what & 255;
 
 	if (shim.area->sites &&
 	    (kind == RH_REC_ALLOC || kind == RH_REC_CALLOC || kind == RH_REC_RE_END) &&
 	    shim_room(p, SHIM_SITE_ROOM))
-		shim_site(p, caller);
+		shim_site(p, from);
 	if (shim.area->residency && kind == RH_REC_FREE) {
 		*what = RH_REC_FREE_RESIDENT;
 		*size = shim_resident((const void *)(uintptr_t)address);
@@ -311,7 +311,7 @@ static void idle(struct producer *p)
 /* Off, full, wide, or every event is looked at twice. */
 static __attribute__((cold, noinline)) void put_slower(struct producer *p, uint32_t what,
 						       uint64_t address, uint64_t size,
-						       const void *caller)
+						       struct shim_from from)
 {
 	int saved = errno;
 	uint64_t now;
@@ -323,7 +323,7 @@ static __attribute__((cold, noinline)) void put_slower(struct producer *p, uint3
 	} else {
 		now = read_clock(p, what, address);
 		if (shim.every_slow)
-			look_twice(p, &what, address, &size, caller);
+			look_twice(p, &what, address, &size, from);
 		append_whole(p, what, address, size, now);
 		next_read(p, now);
 		if (shim.every_slow) {
@@ -336,13 +336,13 @@ static __attribute__((cold, noinline)) void put_slower(struct producer *p, uint3
 }
 
 static void put_held(struct producer *p, uint32_t what, uint64_t address, uint64_t size,
-		     const void *caller)
+		     struct shim_from from)
 {
 	uint64_t head = head_of(p), now, *at = (uint64_t *)(head + p->bias);
 
 	if (SHIM_UNLIKELY(head + 2 * sizeof *at > p->room || !recording() ||
 			  !rh_rec_is_short(address >> 3 | address << 61, size))) {
-		put_slower(p, what, address, size, caller);
+		put_slower(p, what, address, size, from);
 		return;
 	}
 	now = read_clock(p, what, address);
@@ -374,7 +374,7 @@ static bool interrupted(uintptr_t under_way, uintptr_t frame)
 
 /* No ring yet, or it is held. */
 static __attribute__((cold, noinline)) void put_odd(uint32_t what, uint64_t address,
-						    uint64_t size, const void *caller)
+						    uint64_t size, struct shim_from from)
 {
 	uintptr_t frame = shim_stack();
 	struct producer *p = shim_self;
@@ -399,30 +399,30 @@ static __attribute__((cold, noinline)) void put_odd(uint32_t what, uint64_t addr
 		return;
 	}
 	shim_hold(p);
-	put_slower(p, what, address, size, caller);
+	put_slower(p, what, address, size, from);
 }
 
-void shim_put_long(uint32_t what, uint64_t address, uint64_t size, const void *caller)
+void shim_put_long(uint32_t what, uint64_t address, uint64_t size, struct shim_from from)
 {
 	struct producer *p = shim_self;
 	int saved = errno;
 
 	if (p->at & 1) {
 		shim_hold(p);
-		put_slower(p, what, address, size, caller);
+		put_slower(p, what, address, size, from);
 	} else {
-		put_odd(what, address, size, caller);
+		put_odd(what, address, size, from);
 	}
 	errno = saved;
 }
 
 void shim_put_rest(enum shim_need need, uint32_t what, uint64_t address, uint64_t size,
-		   const void *caller)
+		   struct shim_from from)
 {
 	if (SHIM_LIKELY(need == SHIM_HELD))
-		put_held(shim_self, what, address, size, caller);
+		put_held(shim_self, what, address, size, from);
 	else if (need == SHIM_NESTED)
 		flush_side(shim_self);
 	else
-		shim_put_long(what, address, size, caller);
+		shim_put_long(what, address, size, from);
 }

@@ -129,6 +129,19 @@ static inline bool shim_boot_owns(const void *p)
 	       (uintptr_t)p - (uintptr_t)shim_boot_arena < SHIM_BOOT_BYTES;
 }
 
+/* Who called malloc: the return address, and where the stack was before the call (0 where
+ * the return address does not lie right below that). Of use to --sites alone; passed to
+ * slow halves only. */
+struct shim_from { const void *caller; uintptr_t frame; };
+
+#if defined(__x86_64__)
+#define SHIM_FROM() \
+	((struct shim_from){ __builtin_return_address(0), (uintptr_t)__builtin_dwarf_cfa() })
+#else
+#define SHIM_FROM() ((struct shim_from){ __builtin_return_address(0), 0 })
+#endif
+#define SHIM_NOBODY ((struct shim_from){ NULL, 0 })
+
 /* What a put() that is not done still needs. */
 enum shim_need {
 	SHIM_DONE,
@@ -139,9 +152,9 @@ enum shim_need {
 };
 /* Does that; `what` is a kind with log2 of the alignment above it. errno is kept. */
 void shim_put_rest(enum shim_need need, uint32_t what, uint64_t address, uint64_t size,
-		   const void *caller) __attribute__((noinline));
+		   struct shim_from from) __attribute__((noinline));
 /* A record that is seldom, or has only a long form; it has a stamp of its own. */
-void shim_put_long(uint32_t what, uint64_t address, uint64_t size, const void *caller)
+void shim_put_long(uint32_t what, uint64_t address, uint64_t size, struct shim_from from)
 	__attribute__((noinline));
 
 /* This thread's producer, attached now if need be; NULL: not recorded (and why is counted). */
@@ -159,7 +172,7 @@ void shim_now_many(void);
 
 /* site.c */
 /* Writes the site of the next record; busy is held and there is room for it (SHIM_SITE_ROOM). */
-void shim_site(struct producer *p, const void *caller);
+void shim_site(struct producer *p, struct shim_from from);
 enum { SHIM_SITE_ROOM = 64 };
 uint64_t shim_resident(const void *block);
 

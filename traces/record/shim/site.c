@@ -4,6 +4,9 @@
  * --sites: the caller of an allocation becomes a small number; the first time it is
  * seen, its module, offset and nearest exported symbol go into the ring as text.
  * A lock-free table, wiped on fork like the producers, remembers which were seen.
+ * C++'s operator new is nobody's call site: its caller is. How far up the stack the
+ * return address of that lies is the same at each visit of one place in operator new,
+ * so the program's own unwinder is asked once for each place; later it is one load.
  *
  * --residency: how many bytes of a block were in memory when it was freed, by mincore
  * on its pages; a system call per free.
@@ -15,12 +18,15 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <unwind.h>
 
 #include "traces/record/shim/shim.h"
 
-enum { SITES = 1 << 16, NAME_MAX_BYTES = 240, PAGES_AT_ONCE = 256 };
+enum { SITES = 1 << 16, NAME_MAX_BYTES = 240, PAGES_AT_ONCE = 256, DEPTH = 4 };
+#define SEE_THROUGH UINT32_MAX		/* id of a place in operator new */
 
-struct site { _Atomic uint64_t caller; _Atomic uint32_t id; uint32_t pad; };
+/* step: bytes from its return address to its caller's, where id is SEE_THROUGH. */
+struct site { _Atomic uint64_t caller; _Atomic uint32_t id; uint32_t step; };
 
 static struct {
 	_Atomic(struct site *) table;
@@ -96,8 +102,59 @@ static void put_name(struct producer *p, uint32_t id, const void *caller)
 	}
 }
 
-/* The number of a caller; *fresh when this call gave it. 0 = the table is full. */
-static uint32_t id_of(const void *caller, bool *fresh)
+/* ---- operator new ---- */
+
+struct climb {
+	__typeof__(_Unwind_GetIP) *ip;
+	__typeof__(_Unwind_GetCFA) *cfa;
+	uintptr_t caller, frame, outer;
+	bool met;
+};
+
+/* Frames come from the inside out; the CFA of each is where the stack was in it. */
+static _Unwind_Reason_Code one_up(struct _Unwind_Context *context, void *data)
+{
+	struct climb *climb = data;
+	uintptr_t stack = climb->cfa(context);
+
+	if (climb->met) {
+		climb->outer = stack;
+		return _URC_END_OF_STACK;
+	}
+	climb->met = stack == climb->frame && climb->ip(context) == climb->caller;
+	return stack > climb->frame ? _URC_END_OF_STACK : _URC_NO_REASON;
+}
+
+#define LOOK_UP(pointer, name) do {				\
+	union { void *object; __typeof__(pointer) function; } u; \
+	u.object = dlsym(RTLD_DEFAULT, name);			\
+	(pointer) = u.function;					\
+} while (0)
+
+/* Bytes between the return addresses of a place in operator new and of its caller; 0: it
+ * is not in operator new, or the program has no unwinder (then it has no C++ either). */
+static uint32_t step_over(const void *caller, uintptr_t frame)
+{
+	struct climb climb = { .caller = (uintptr_t)caller, .frame = frame };
+	__typeof__(_Unwind_Backtrace) *backtrace;
+	Dl_info info = { 0 };
+
+	if (!frame || !dladdr(caller, &info) || !info.dli_sname ||
+	    (strncmp(info.dli_sname, "_Znw", 4) != 0 && strncmp(info.dli_sname, "_Zna", 4) != 0))
+		return 0;
+	LOOK_UP(backtrace, "_Unwind_Backtrace");
+	LOOK_UP(climb.ip, "_Unwind_GetIP");
+	LOOK_UP(climb.cfa, "_Unwind_GetCFA");
+	if (!backtrace || !climb.ip || !climb.cfa)
+		return 0;
+	backtrace(one_up, &climb);
+	return climb.outer > frame ? (uint32_t)(climb.outer - frame) : 0;
+}
+
+/* ---- numbers ---- */
+
+/* What is known of a caller; *fresh when this call found it new. NULL: the table is full. */
+static const struct site *site_of(const void *caller, uintptr_t frame, bool *fresh)
 {
 	struct site *all = table();
 	uint64_t key = (uintptr_t)caller, h = key * 0x9e3779b97f4a7c15u >> 48;
@@ -108,24 +165,36 @@ static uint32_t id_of(const void *caller, bool *fresh)
 
 		if (seen == 0 &&
 		    atomic_compare_exchange_strong(&all[h].caller, &seen, key)) {
-			atomic_store(&all[h].id, atomic_fetch_add(&sites.next, 1) + 1);
-			*fresh = true;
-			return all[h].id;
+			all[h].step = step_over(caller, frame);
+			*fresh = !all[h].step;
+			atomic_store(&all[h].id, all[h].step ? SEE_THROUGH :
+				     atomic_fetch_add(&sites.next, 1) + 1);
+			return &all[h];
 		}
 		if (seen == key) {
 			while (atomic_load(&all[h].id) == 0)
-				;	/* another thread is two instructions away from it */
-			return all[h].id;
+				;	/* another thread has just found it */
+			return &all[h];
 		}
 	}
-	return 0;
+	return NULL;
 }
 
-void shim_site(struct producer *p, const void *caller)
+void shim_site(struct producer *p, struct shim_from from)
 {
+	const void *caller = from.caller;
+	uintptr_t frame = from.frame;
+	const struct site *site;
+	uint32_t id;
 	bool fresh;
-	uint32_t id = id_of(caller, &fresh);
 
+	site = site_of(caller, frame, &fresh);
+	for (int i = 0; i < DEPTH && site && site->id == SEE_THROUGH; i++) {
+		frame += site->step;
+		memcpy(&caller, (const char *)frame - sizeof caller, sizeof caller);
+		site = site_of(caller, frame, &fresh);
+	}
+	id = site && site->id != SEE_THROUGH ? site->id : 0;
 	if (fresh)
 		put_name(p, id, caller);
 	if (p->site != id) {

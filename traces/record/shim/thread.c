@@ -59,7 +59,7 @@ static void give_start(struct start *start)
 static void put_exit(void *unused)
 {
 	(void)unused;
-	shim_put_long(RH_REC_EXIT, 0, 0, NULL);
+	shim_put_long(RH_REC_EXIT, 0, 0, SHIM_NOBODY);
 }
 
 static void enter(struct start *from, struct start *copy)
@@ -103,16 +103,16 @@ static struct start *announce(uint64_t stack_bytes)
 		return NULL;
 	shim_now_many();
 	start->number = atomic_fetch_add(&shim.thread_next, 1);
-	shim_put_long(RH_REC_SPAWN, stack_bytes, start->number, NULL);
+	shim_put_long(RH_REC_SPAWN, stack_bytes, start->number, SHIM_NOBODY);
 	return start;
 }
 
 static void announced(bool made, uint32_t number, pthread_t thread)
 {
 	if (made)
-		shim_put_long(RH_REC_SPAWNED, (uint64_t)thread, number, NULL);
+		shim_put_long(RH_REC_SPAWNED, (uint64_t)thread, number, SHIM_NOBODY);
 	else
-		shim_put_long(RH_REC_SPAWN_FAILED, 0, number, NULL);
+		shim_put_long(RH_REC_SPAWN_FAILED, 0, number, SHIM_NOBODY);
 }
 
 #define NEXT(pointer, name) do {				\
@@ -176,10 +176,10 @@ SHIM_EXPORT int pthread_join(pthread_t thread, void **result)
 
 	if (!next)
 		NEXT(next, "pthread_join");
-	shim_put_long(RH_REC_JOIN_BEGIN, (uint64_t)thread, 0, NULL);
+	shim_put_long(RH_REC_JOIN_BEGIN, (uint64_t)thread, 0, SHIM_NOBODY);
 	failed = next(thread, result);
 	if (!failed)
-		shim_put_long(RH_REC_JOIN_END, (uint64_t)thread, 0, NULL);
+		shim_put_long(RH_REC_JOIN_END, (uint64_t)thread, 0, SHIM_NOBODY);
 	return failed;
 }
 
@@ -190,9 +190,9 @@ SHIM_EXPORT int thrd_join(thrd_t thread, int *result)
 
 	if (!next)
 		NEXT(next, "thrd_join");
-	shim_put_long(RH_REC_JOIN_BEGIN, (uint64_t)thread, 0, NULL);
+	shim_put_long(RH_REC_JOIN_BEGIN, (uint64_t)thread, 0, SHIM_NOBODY);
 	failed = next(thread, result);
 	if (failed == thrd_success)
-		shim_put_long(RH_REC_JOIN_END, (uint64_t)thread, 0, NULL);
+		shim_put_long(RH_REC_JOIN_END, (uint64_t)thread, 0, SHIM_NOBODY);
 	return failed;
 }
