@@ -212,7 +212,10 @@ struct page_cache { uint32_t page; uint64_t free, scav, fresh; };
 
 enum {
 	SPAN_CACHE_MAX = 128,		/* span structs a lane keeps; refilled by half */
-	STASH_PAGES_MAX = 256,		/* free pages a lane keeps as whole spans: 2 MiB */
+	STASH_PAGES_MIN = 32,		/* free pages a lane keeps as whole spans: 256 KiB, */
+	STASH_PAGES_MAX = 256,		/* or an eighth of what is in use, up to 2 MiB */
+	STASH_SHARE = 8,
+	PCACHE_SPAN_PAGES = 16,		/* shorter spans come from the page cache */
 	STASH_SIZES = 64,		/* spans of up to 63 pages are stashed */
 };
 
@@ -273,7 +276,7 @@ struct rh_lane {
 	_Atomic(struct mspan *) remote[TIER_SPC_MAX];	/* own spans others freed into */
 	struct page_cache pcache;
 	uint32_t span_cache_count;
-	uint32_t stash_pages;
+	uint32_t stash_pages, stash_pages_max;
 	struct mspan *stash[STASH_SIZES];	/* empty spans by pages, LIFO */
 	struct mspan *span_cache[SPAN_CACHE_MAX];
 	uintptr_t bits_at, bits_end;		/* bitmaps are carved from here first */
@@ -309,7 +312,7 @@ struct pacer {
 struct scavenger {
 	bool on;
 	uint64_t goal_bytes;		/* retained bytes wanted; UINT64_MAX = no goal */
-	uint64_t peak_now, peak_before;	/* explicit: in use, this and the last window */
+	uint64_t peak_now, peak_before;	/* explicit: stacks, this and the last window */
 	uint64_t window_bytes;		/* explicit: page traffic of this window */
 	uint64_t released_total, releases;
 };

@@ -10,8 +10,10 @@
  * and brings a span struct from the lane's span cache, refilled by 64 under the lock.
  *
  * Freed spans go to the stash when frees are explicit, because a program that frees
- * and asks again would otherwise take this lock for every span; 2 MiB at most, then
- * all of it goes back in one locked visit and its pages coalesce. Where frees come from
+ * and asks again would otherwise take this lock for every span; an eighth of the heap at
+ * most (256 KiB to 2 MiB), then all of it goes back in one locked visit and its pages
+ * coalesce. So it does before small spans are made of pages that are not in memory:
+ * those that are come first. Where frees come from
  * sweeping, a span goes straight to the page heap, one lock each.
  *
  * Bytes: HeapSys + StackInuse = grown; each byte of it is in use by a heap span, by a
@@ -26,11 +28,22 @@
 
 const struct rh_lock_class rh_mheap_lock_class = { "mheap", TIER_RANK_HEAP, 0 };
 
+/* A lane keeps no more than its share: what lies in the stash serves requests of its own
+ * lengths only, and at the live peak it is in memory for nothing (perl: 1.3 of 5.7 MB). */
+static uint32_t stash_bound(uint64_t in_use)
+{
+	uint64_t pages = in_use / STASH_SHARE >> TIER_PAGE_SHIFT;
+
+	return pages < STASH_PAGES_MIN ? STASH_PAGES_MIN :
+	       pages > STASH_PAGES_MAX ? STASH_PAGES_MAX : (uint32_t)pages;
+}
+
 void rh_heap_fold(struct rh_heap *heap, struct rh_lane *lane)
 {
 	heap->in_use_bytes += (uint64_t)lane->d_in_use;
 	heap->stack_bytes += (uint64_t)lane->d_stack;
 	heap->released_bytes += (uint64_t)lane->d_released;
+	lane->stash_pages_max = stash_bound(heap->in_use_bytes);
 	tier_store(&lane->d_in_use, 0);
 	tier_store(&lane->d_stack, 0);
 	tier_store(&lane->d_released, 0);
@@ -119,6 +132,13 @@ static uint64_t run_mask(size_t page_count)
 	return ((uint64_t)1 << page_count) - 1;
 }
 
+/* Pages given back read as zero; Go knows it since 1.26, malloc's callers always may. */
+static bool released_is_zero(const struct rh_heap *heap)
+{
+	return heap->profile->zero_scavenged ||
+	       (heap->gc == TIER_GC_EXPLICIT && !heap->profile->madv_free);
+}
+
 /* Lowest run of page_count bits in the cache; does not cross its word. */
 static bool from_page_cache(struct rh_lane *lane, size_t page_count, struct found *found)
 {
@@ -135,7 +155,7 @@ static bool from_page_cache(struct rh_lane *lane, size_t page_count, struct foun
 	found->page = cache->page + at;
 	found->scav_pages = (size_t)__builtin_popcountll(cache->scav & mask);
 	found->zero = (cache->fresh & mask) == mask ||
-		      (lane->heap->profile->zero_scavenged && found->scav_pages == page_count);
+		      (released_is_zero(lane->heap) && found->scav_pages == page_count);
 	cache->free &= ~mask;
 	cache->scav &= ~mask;
 	return true;
@@ -153,7 +173,9 @@ static bool pages_once(struct rh_heap *heap, size_t page_count, struct found *fo
 	return found->span != NULL;
 }
 
-static void free_locked(struct rh_heap *heap, struct rh_lane *lane, struct mspan *span)
+/* free_locked for many: see rh_pages_free_next. */
+static void free_next(struct rh_heap *heap, struct rh_lane *lane, struct mspan *span,
+		      uint32_t *stale)
 {
 	rh_poison((void *)span->base, rh_span_bytes(span));
 	unmap_pages(heap, span);
@@ -161,14 +183,24 @@ static void free_locked(struct rh_heap *heap, struct rh_lane *lane, struct mspan
 		rh_lists_free(heap, span, 0);
 		return;
 	}
-	rh_pages_free(heap, (uint32_t)rh_page_index(heap, span->base), span->page_count);
+	rh_pages_free_next(heap, (uint32_t)rh_page_index(heap, span->base), span->page_count,
+			   stale);
 	drop_struct(heap, lane, span);
+}
+
+static void free_locked(struct rh_heap *heap, struct rh_lane *lane, struct mspan *span)
+{
+	uint32_t stale = TIER_NO_PAGE;
+
+	free_next(heap, lane, span, &stale);
+	rh_pages_free_end(heap, stale);
 }
 
 /* Everything the lane holds in its stash goes back. Heap lock held. */
 static uint64_t trim_stash(struct rh_heap *heap, struct rh_lane *lane)
 {
 	uint64_t bytes = (uint64_t)lane->stash_pages << TIER_PAGE_SHIFT;
+	uint32_t stale = TIER_NO_PAGE;
 
 	for (unsigned i = 1; i < STASH_SIZES && lane->stash_pages; i++) {
 		struct mspan *span;
@@ -177,10 +209,28 @@ static uint64_t trim_stash(struct rh_heap *heap, struct rh_lane *lane)
 			lane->stash[i] = span->next;
 			lane->stash_pages -= span->page_count;
 			span->next = NULL;
-			free_locked(heap, lane, span);
+			free_next(heap, lane, span, &stale);
 		}
 	}
+	rh_pages_free_end(heap, stale);
 	return bytes;
+}
+
+/* Up to 15 pages as above; but before any that are not in memory, those that the lane keeps.
+ * Larger runs, which are large blocks mostly, keep less of the stash than they cost: parts
+ * of them are often never touched, so they may as well lie where nothing was. */
+static bool pages_resident_first(struct rh_lane *lane, size_t page_count, struct found *found)
+{
+	struct rh_heap *heap = lane->heap;
+
+	if (!pages_once(heap, page_count, found))
+		return false;
+	if (page_count >= PCACHE_SPAN_PAGES || found->scav_pages < page_count ||
+	    !lane->stash_pages || !heap->profile->radix)
+		return true;
+	rh_pages_take_back(heap, found->page, page_count);
+	trim_stash(heap, lane);
+	return pages_once(heap, page_count, found);
 }
 
 /* Pages from the page heap; when there are none, what the lane holds back, then new
@@ -188,7 +238,7 @@ static uint64_t trim_stash(struct rh_heap *heap, struct rh_lane *lane)
 static bool pages_locked(struct rh_heap *heap, struct rh_lane *lane, size_t page_count,
 			 struct found *found)
 {
-	if (pages_once(heap, page_count, found))
+	if (pages_resident_first(lane, page_count, found))
 		return true;
 	if (lane->stash_pages >= page_count) {
 		trim_stash(heap, lane);
@@ -239,7 +289,7 @@ static bool several_locked(struct rh_lane *lane, size_t page_count, struct found
 	struct rh_heap *heap = lane->heap;
 
 	if (heap->gc != TIER_GC_EXPLICIT || !heap->profile->radix || heap->knobs.limit ||
-	    page_count >= 16 || !refill_span_cache(heap, lane))
+	    page_count >= PCACHE_SPAN_PAGES || !refill_span_cache(heap, lane))
 		return false;
 	if (lane->pcache.free && lane->span_cache_count >= 64) {
 		stash_page_cache(lane);
@@ -249,7 +299,8 @@ static bool several_locked(struct rh_lane *lane, size_t page_count, struct found
 		if (from_page_cache(lane, page_count, found))
 			return true;
 	}
-	if (lane->span_cache_count <= SPARES || !pages_once(heap, page_count * (SPARES + 1), found))
+	if (lane->span_cache_count <= SPARES ||
+	    !pages_resident_first(lane, page_count * (SPARES + 1), found))
 		return false;
 	found->spare = SPARES;
 	return true;
@@ -274,8 +325,7 @@ static bool find_locked(struct rh_lane *lane, size_t page_count, struct found *f
 		all = page_count * (1 + found->spare);
 		if (ok && !found->zero)
 			found->zero = rh_arena_fresh(heap, found->page, all) ||
-				      (heap->profile->zero_scavenged &&
-				       found->scav_pages == all);
+				      (released_is_zero(heap) && found->scav_pages == all);
 	}
 	if (ok && !found->span) {
 		ok = refill_span_cache(heap, lane);
@@ -298,6 +348,12 @@ static void refill_page_cache(struct rh_lane *lane)
 	rh_lock(&heap->lock);
 	rh_heap_fold(heap, lane);
 	rh_pages_fill_cache(heap, &lane->pcache);
+	/* None of them in memory: first what the lane keeps. */
+	if (lane->stash_pages && lane->pcache.scav == lane->pcache.free) {
+		rh_pages_flush_cache(heap, &lane->pcache);
+		trim_stash(heap, lane);
+		rh_pages_fill_cache(heap, &lane->pcache);
+	}
 	refill_span_cache(heap, lane);
 	rh_unlock(&heap->lock);
 	tier_add(&lane->n.pcache_refills, 1);
@@ -310,7 +366,7 @@ static bool find_pages(struct rh_lane *lane, size_t page_count, bool lock_large,
 	struct rh_heap *heap = lane->heap;
 
 	*found = (struct found){ .page = TIER_NO_PAGE };
-	if (heap->profile->radix && page_count < 16 && !heap->knobs.limit) {
+	if (heap->profile->radix && page_count < PCACHE_SPAN_PAGES && !heap->knobs.limit) {
 		if (!lane->pcache.free)
 			refill_page_cache(lane);
 		if (from_page_cache(lane, page_count, found)) {
@@ -509,7 +565,7 @@ void rh_stash_put(struct rh_lane *lane, struct mspan *span)
 	lane->stash_pages += pages;
 	tier_add(&lane->d_in_use, -(int64_t)rh_span_bytes(span));
 	tier_add(&lane->n.stash_puts, 1);
-	if (lane->stash_pages <= STASH_PAGES_MAX)
+	if (lane->stash_pages <= lane->stash_pages_max)
 		return;
 	rh_lock(&heap->lock);
 	rh_heap_fold(heap, lane);

@@ -42,13 +42,23 @@ static struct run unpack(uint64_t sum)
 	return (struct run){ sum & FIELD, sum >> 21 & FIELD, sum >> 42 & FIELD };
 }
 
-static uint32_t longest_in(uint64_t free)
+/* Longest run of ones that is longer than `beat`, or `beat`. Most words are done after the
+ * few steps that show that they have none. */
+static uint32_t longest_in(uint64_t free, uint32_t beat)
 {
-	uint32_t length = 0;
+	uint32_t have = 1;
 
-	for (; free; length++)
+	if (beat >= 64)
+		return beat;
+	while (free && have <= beat) {
+		uint32_t by = have <= beat + 1 - have ? have : beat + 1 - have;
+
+		free &= free >> by;
+		have += by;
+	}
+	for (; free; beat++)
 		free &= free >> 1;
-	return length;
+	return beat;
 }
 
 static struct run summarize(const struct page_chunk *chunk)
@@ -59,7 +69,7 @@ static struct run summarize(const struct page_chunk *chunk)
 
 	for (unsigned w = 0; w < TIER_CHUNK_WORDS; w++) {
 		uint64_t taken = chunk->taken[w];
-		uint32_t head, inner;
+		uint32_t head;
 
 		if (!taken) {
 			now += 64;
@@ -72,9 +82,7 @@ static struct run summarize(const struct page_chunk *chunk)
 		first = false;
 		if (now > run.max)
 			run.max = now;
-		inner = ~taken ? longest_in(~taken) : 0;
-		if (inner > run.max)
-			run.max = inner;
+		run.max = longest_in(~taken, run.max);
 		now = (uint32_t)__builtin_clzll(taken);
 	}
 	if (first)
@@ -93,6 +101,13 @@ static uint64_t merge(const uint64_t *sums, uint32_t child_pages)
 	for (unsigned i = 1; i < 8; i++) {
 		struct run next = unpack(sums[i]);
 
+		if (!sums[i]) {		/* full, or never grown as most are */
+			if (all.end > all.max)
+				all.max = all.end;
+			all.end = 0;
+			whole += child_pages;
+			continue;
+		}
 		if (all.start == whole)
 			all.start += next.start;
 		if (all.end + next.start > all.max)
@@ -158,8 +173,8 @@ static size_t take(struct page_heap *pages, uint32_t page, size_t page_count)
 	return scav;
 }
 
-/* Marks a range free, as scavenged or not. */
-static void give(struct page_heap *pages, uint32_t page, size_t page_count, bool scavenged)
+/* Marks a range free, as scavenged or not. The summaries are to be updated. */
+static void mark_free(struct page_heap *pages, uint32_t page, size_t page_count, bool scavenged)
 {
 	size_t left = page_count;
 
@@ -176,11 +191,16 @@ static void give(struct page_heap *pages, uint32_t page, size_t page_count, bool
 		at += count;
 		left -= count;
 	}
-	update(pages, page, page_count);
 	if (page < pages->search)
 		pages->search = page;
 	if (!scavenged && (page + page_count - 1) >> 9 > pages->scav_search)
 		pages->scav_search = (uint32_t)((page + page_count - 1) >> 9);
+}
+
+static void give(struct page_heap *pages, uint32_t page, size_t page_count, bool scavenged)
+{
+	mark_free(pages, page, page_count, scavenged);
+	update(pages, page, page_count);
 }
 
 /* Lowest run of page_count free pages in a chunk, from the word of `from` on; 512 = none. */
@@ -351,6 +371,29 @@ bool rh_pages_take_at(struct rh_heap *heap, uint32_t page, size_t page_count,
 void rh_pages_free(struct rh_heap *heap, uint32_t page, size_t page_count)
 {
 	give(&heap->pages, page, page_count, false);
+}
+
+void rh_pages_free_next(struct rh_heap *heap, uint32_t page, size_t page_count, uint32_t *stale)
+{
+	mark_free(&heap->pages, page, page_count, false);
+	if (*stale != TIER_NO_PAGE && *stale >> 9 != page >> 9)
+		update(&heap->pages, *stale, 1);
+	*stale = page;
+	if (page >> 9 == (page + page_count - 1) >> 9)
+		return;
+	update(&heap->pages, page, page_count);
+	*stale = TIER_NO_PAGE;
+}
+
+void rh_pages_free_end(struct rh_heap *heap, uint32_t stale)
+{
+	if (stale != TIER_NO_PAGE)
+		update(&heap->pages, stale, 1);
+}
+
+void rh_pages_take_back(struct rh_heap *heap, uint32_t page, size_t page_count)
+{
+	give(&heap->pages, page, page_count, true);
 }
 
 bool rh_pages_grow(struct rh_heap *heap, uint32_t page, size_t page_count)
