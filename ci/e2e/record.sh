@@ -74,6 +74,19 @@ else
 	skip 'a setuid program' 'needs root'
 fi
 
+# Root gives its privileges up and execs: the new image may not look into our /proc.
+nobody="setpriv --reuid=65534 --regid=65534 --clear-groups"
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null &&
+	$nobody test -r "$build/libreheap-record.so" && $nobody test -x "$target"; then
+	# shellcheck disable=SC2086
+	is_exit 0 'a program that gives up its privileges' \
+		"$reheap" record -q -o user.rht -- $nobody "$target" churn 500
+	ok 'is recorded past its exec' test "$("$reheap" info user.rht |
+		awk '$1 == "alloc" { print $2 }')" -ge 500
+else
+	skip 'a program that gives up its privileges' 'needs root and a build that all may read'
+fi
+
 # A signal to reheap alone goes on to the program; the trace is written all the same.
 "$reheap" record -q -o term.rht -- "$target" slow 200 50 &
 pid=$!

@@ -3,7 +3,8 @@
  *
  * One memfd is the area of one recording. The supervisor makes it; every recorded
  * process maps it (by path, /proc/SUPERVISOR/fd/N, so that a program that closes all
- * its descriptors or calls exec stays with us; a forked child inherits the mapping).
+ * its descriptors or calls exec stays with us; a forked child inherits the mapping; one
+ * that was root and is not any more has the descriptor).
  *
  *	+--------+-----------+------------+-----------+-----------+---
  *	| header | processes | ring heads | ring 0    | ring 1    | ...
@@ -45,7 +46,9 @@
 #include <stdint.h>
 
 #define RH_AREA_MAGIC 0x31616572615f6872u	/* "hr_area1" */
-#define RH_RECORD_ENV "REHEAP_RECORD"		/* the area's path, in the environment */
+/* In the environment: the area's path, a comma, and the descriptor inherited or -1. */
+#define RH_RECORD_ENV "REHEAP_RECORD"
+#define RH_RECORD_ENV_FD ','
 
 enum {
 	RH_RINGS = 8192,		/* threads alive at once, all processes together */

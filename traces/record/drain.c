@@ -28,6 +28,7 @@ int rh_drain_open(struct rh_drain *drain, struct rh_area *area, const char *besi
 	for (int i = 0; i < RH_RINGS; i++)
 		drain->past[i].thread = UINT32_MAX;
 	drain->area = area;
+	drain->ring_bytes = area->ring_bytes;
 	return rh_capture_open(&drain->capture, beside, err);
 }
 
@@ -156,7 +157,8 @@ static int64_t drain_ring(struct rh_drain *drain, uint32_t index, bool all, stru
 	uint64_t size = sizeof(uint64_t), count = (head - tail) / size;
 	uint64_t room = (mask + 1) / size, at = (tail & mask) / size, one;
 	uint32_t proc = atomic_load(&ring->proc);
-	uint64_t *data = rh_area_data(drain->area, index);
+	uint64_t *data = (uint64_t *)((char *)drain->area + RH_AREA_RINGS_AT +
+				      index * drain->ring_bytes);
 
 	if (count == 0 || (!all && count < room / 4))
 		return 0;
@@ -164,7 +166,8 @@ static int64_t drain_ring(struct rh_drain *drain, uint32_t index, bool all, stru
 		return 0;
 	if (drain->slot_image[proc - 1] < 0 && add_image(drain, proc - 1, err) < 0)
 		return -1;
-	if (count > room)
+	/* The program can write all of the area: nothing in it is believed. */
+	if (count > room || mask >= drain->ring_bytes || (mask & (mask + 1)))
 		return rh_fail(err, RH_BUG, "ring %u claims %llu words of %llu", index,
 			       (unsigned long long)count, (unsigned long long)room);
 	one = count < room - at ? count : room - at;

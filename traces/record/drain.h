@@ -30,6 +30,7 @@ struct rh_ring_past { uint64_t stamp; uint32_t thread, tid, site; };
 
 struct rh_drain {
 	struct rh_area *area;
+	uint64_t ring_bytes;		/* as we made them */
 	struct rh_capture capture;
 	struct rh_image *images;
 	size_t image_count, image_room;

@@ -26,6 +26,7 @@ struct rh_session {
 	struct rh_span spans[RH_SPANS_MAX];
 	size_t span_count;
 	bool recording;			/* the last span is open */
+	int strange_sweeps;		/* that saw an image which has not loaded the recorder */
 	int toggles_seen;		/* of the --toggle signal */
 	bool stopped;			/* for good: duration, a maximum, a full disk */
 };

@@ -32,6 +32,8 @@ enum {
 	IDLE_NS = 16 * 1000 * 1000,		/* longest sleep: the beat of an idle program */
 	SWEEP_NS = 100 * 1000 * 1000,		/* every ring, dead processes, limits */
 	SIGNALS = 6,
+	INHERITED_FD = 500,
+	UNSEEN_SWEEPS = 10,			/* so long a foreign image is no mere start */
 };
 
 static const int passed_on[SIGNALS] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 };
@@ -120,6 +122,16 @@ static int set_environment(const struct rh_record_opts *opts, const char *area_p
 	return 0;
 }
 
+/*
+ * A program that we start as root may drop its privileges and exec; its next image may
+ * not look into our /proc/PID/fd. So it inherits the area too, by a number above those
+ * that programs use. -1: not root, or it may not have so many files.
+ */
+static int bequeath(int area_fd)
+{
+	return geteuid() == 0 ? fcntl(area_fd, F_DUPFD, INHERITED_FD) : -1;
+}
+
 /* Never returns. Tells errno through the pipe when exec fails. */
 static void become(struct rh_session *session, const char *path, char **argv, int tell,
 		   pid_t supervisor)
@@ -128,8 +140,8 @@ static void become(struct rh_session *session, const char *path, char **argv, in
 	struct rh_err err = { 0 };
 	int failed;
 
-	snprintf(area_path, sizeof area_path, "/proc/%d/fd/%d", (int)supervisor,
-		 session->area_fd);
+	snprintf(area_path, sizeof area_path, "/proc/%d/fd/%d%c%d", (int)supervisor,
+		 session->area_fd, RH_RECORD_ENV_FD, bequeath(session->area_fd));
 	if (!session->opts->sigpipe_ignored)	/* we do, whatever our caller does */
 		signal(SIGPIPE, SIG_DFL);
 	if (set_environment(session->opts, area_path, &err) < 0) {
@@ -266,6 +278,31 @@ static void show(const struct rh_session *session)
 					(double)session->drain.bytes / 1e6);
 }
 
+/* Said once: what runs there now has not loaded the recorder. Paths are compared from the
+ * end, as the program may see them from below another root. */
+static void look_for_strangers(struct rh_session *session)
+{
+	const struct rh_drain *drain = &session->drain;
+	char link[64], exe[4096];
+	const char *known = NULL;
+	ssize_t got;
+
+	snprintf(link, sizeof link, "/proc/%d/exe", (int)session->child);
+	got = session->reaped ? -1 : readlink(link, exe, sizeof exe - 1);
+	if (got <= 0 || session->strange_sweeps > UNSEEN_SWEEPS)
+		return;
+	exe[got] = '\0';
+	for (size_t i = 0; i < drain->image_count; i++)
+		if (drain->images[i].pid == session->child)
+			known = drain->images[i].exe;
+	if (known && (size_t)got >= strlen(known) && strcmp(exe + got - strlen(known), known) == 0)
+		session->strange_sweeps = 0;
+	else if (++session->strange_sweeps > UNSEEN_SWEEPS)
+		fprintf(stderr, "reheap record: the program now runs %s, and that has not loaded "
+			"the recorder: it is static or setuid, or its environment was cleared, "
+			"or it changed user and closed its files; it is not recorded\n", exe);
+}
+
 static void doze(struct rh_session *session, uint64_t ns)
 {
 	struct rh_area *area = session->area;
@@ -303,6 +340,7 @@ static int watch(struct rh_session *session, struct rh_err *err)
 				return -1;
 			if (session->opts->follow && rh_drain_running(&session->drain))
 				over = false;
+			look_for_strangers(session);
 			show(session);
 		}
 		check_timers(session);

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -106,19 +107,38 @@ static struct rh_area *map_all(int fd, const struct rh_area *head)
 	return NULL;
 }
 
-static struct rh_area *map_area(const char *path)
+static struct rh_area *map_fd(int fd)
 {
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	struct rh_area *head, *area = NULL;
+	struct rh_area *head = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0), *area = NULL;
+	struct stat st;
 
-	if (fd < 0)
+	if (head == MAP_FAILED)
 		return NULL;
-	head = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
-	if (head != MAP_FAILED) {
-		if (head->magic == RH_AREA_MAGIC)
-			area = map_all(fd, head);
-		munmap(head, 4096);
+	if (fstat(fd, &st) == 0 && st.st_size >= 4096 && head->magic == RH_AREA_MAGIC)
+		area = map_all(fd, head);
+	munmap(head, 4096);
+	return area;
+}
+
+/* By path; by the inherited descriptor where that is not allowed. It stays open for the
+ * images to come. */
+static struct rh_area *map_area(char *path)
+{
+	char *comma = strchr(path, RH_RECORD_ENV_FD);
+	int inherited = -1, fd;
+	struct rh_area *area;
+
+	if (comma) {
+		*comma = '\0';
+		for (inherited = 0; comma[1] >= '0' && comma[1] <= '9' && inherited < 1000000; comma++)
+			inherited = inherited * 10 + comma[1] - '0';
+		if (comma[1])
+			inherited = -1;
 	}
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return inherited >= 0 ? map_fd(inherited) : NULL;
+	area = map_fd(fd);
 	close(fd);
 	return area;
 }
