@@ -42,18 +42,18 @@ run_one() {
 	judge "$name" "$log" $(((end - start) / 10000000))
 }
 
-# Of a log: a line `test: why` for each that was skipped. A reason stands behind `# SKIP` in the
-# test's line, or in a line `# SKIP why` before it, where cmocka's own line has no room.
+# Of a log: a line `test: why` for each that was skipped. A script writes `ok N - what # SKIP why`;
+# cmocka writes `not ok N # SKIP test`, and the reason is in a line `# SKIP why` before it.
 reasons() {
 	awk '
 		/^# SKIP / { why = substr($0, 8) }
 		/^(not )?ok / {
 			if (match($0, /# (SKIP|skip) */)) {
-				said = substr($0, RSTART + RLENGTH)
-				name = substr($0, 1, RSTART - 1)
-				sub(/^(not )?ok [0-9]* *(- )?/, "", name)
-				sub(/ *$/, "", name)
-				print name ": " (said != "" ? said : why)
+				head = substr($0, 1, RSTART - 1)
+				tail = substr($0, RSTART + RLENGTH)
+				sub(/^(not )?ok [0-9]* *(- )?/, "", head)
+				sub(/ *$/, "", head)
+				print (head == "" ? tail ": " why : head ": " tail)
 			}
 			why = ""
 		}' "$1"
