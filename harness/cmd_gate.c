@@ -135,7 +135,8 @@ static int fill(const struct rh_gate_opts *o, int argc, char **argv, struct rh_g
 		.seed = o->seed ? o->seed : seed_of_time(), .timeout_ns = o->timeout_ns,
 		.counts_threshold = o->counts_threshold, .events_max = o->events_max,
 		.touch = (enum rh_ctl_touch)o->touch, .tier = (enum rh_gate_tier)o->tier,
-		.memory_bytes = o->memory, .resume = o->resume, .no_verify = o->no_verify, .quiet = o->quiet,
+		.memory_bytes = o->memory, .resume = o->resume, .no_verify = o->no_verify,
+		.quiet = o->quiet,
 		.inconclusive_passes = o->inconclusive == RH_INCONCLUSIVE_PASSES,
 		.inconclusive_fails = o->inconclusive == RH_INCONCLUSIVE_FAILS,
 	};

@@ -194,7 +194,8 @@ static void slow_stats(struct rh_heap *heap, rh_stat_fn *emit, void *ctx)
 
 static const struct rh_opt slow_knobs[] = {
 	{ .name = "share", .type = RH_OPT_SHARE, .offset = offsetof(struct knobs, share),
-	  .min = 0, .max = 10, .arg = "SHARE", .help = "more operations by this share (in time it is more)" },
+	  .min = 0, .max = 10, .arg = "SHARE",
+	  .help = "more operations by this share (in time it is more)" },
 	{ .name = "spin", .type = RH_OPT_TIME, .offset = offsetof(struct knobs, spin_ns),
 	  .min = 0, .max = 1e9, .arg = "TIME",
 	  .help = "busy wait in every operation instead: 20ns" },

@@ -272,7 +272,8 @@ static void keep(struct rh_gate_scenario *scenario, const struct rh_callgrind co
 			value[s] /= (double)scenario->counted_events;
 		}
 		*row = (struct rh_gate_count){ .name = rows[i].name, .unit = rows[i].unit,
-					       .source = "sim", .baseline = value[0], .candidate = value[1] };
+					       .source = "sim", .baseline = value[0],
+					       .candidate = value[1] };
 	}
 }
 

@@ -190,8 +190,8 @@ static int dress(const char *dir, struct rh_err *err)
 
 static int gnuplot(const char *dir, struct rh_err *err)
 {
-	const char *const argv[] = { "sh", "-c", "cd \"$1\" && exec gnuplot gate.gp 2>/dev/null", "sh", dir,
-				     NULL };
+	const char *const argv[] = { "sh", "-c", "cd \"$1\" && exec gnuplot gate.gp 2>/dev/null",
+				     "sh", dir, NULL };
 	int status;
 	pid_t pid;
 

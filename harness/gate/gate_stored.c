@@ -56,7 +56,7 @@ int rh_gate_may_store(const struct rh_gate *gate, struct rh_err *err)
 			       "(%s): nobody could tell later what this baseline was; commit them, "
 			       "or name git:REVISION", candidate->label, candidate->revision);
 	if (gate->host.load1 > gate->host.cpus_allowed)
-		return rh_fail(err, RH_INVALID, "the load is %.1f on %u CPU%s: a baseline is stored "
+		return rh_fail(err, RH_INVALID, "the load is %.1f on %u CPU%s: a baseline is made "
 			       "on a quiet machine", gate->host.load1, gate->host.cpus_allowed,
 			       gate->host.cpus_allowed == 1 ? "" : "s");
 	return 0;

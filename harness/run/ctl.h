@@ -85,7 +85,7 @@ struct rh_ctl_seat {
 	/* of the last segment */
 	uint64_t start_ticks, end_ticks;
 	uint64_t cpu_ns;		/* CPU time of the thread between them */
-	uint64_t waits, blocked;	/* WAIT ops met after the lead; those that had to wait ... */
+	uint64_t waits, blocked;	/* WAIT ops after the lead; those that had to wait ... */
 	uint64_t blocked_ticks;		/* ... and how long */
 	uint64_t alloc_failed;		/* allocations and spawns that returned NULL */
 	uint64_t faults_minor, faults_major, switches_voluntary, switches_involuntary;

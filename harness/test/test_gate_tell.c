@@ -311,6 +311,42 @@ static void memory_fails_when_every_pair_is_over(void **state)
 	rh_gate_free(&gate);
 }
 
+/* Blocks b < late of each of the four pairs of a scenario with two lanes were late. */
+static void make_late(struct rh_gate_scenario *row, size_t late, bool on_both)
+{
+	row->lanes = 2;
+	for (size_t i = 0; i < row->block_count; i++)
+		for (int s = 0; s < 2; s++)
+			row->blocks[i].late[s] = i % 40 < late && (s == 1 || on_both) ? 0.5 : 0.05;
+}
+
+static void late_blocks_are_dropped_where_others_are_clean(void **state)
+{
+	struct rh_gate gate;
+	struct rh_gate_scenario *row;
+
+	(void)state;
+	make_gate(&gate);
+	row = &gate.scenarios[0];
+	make_late(row, 30, true);
+	rh_gate_judge(&gate);
+	assert_int_equal(row->dropped, 4 * 30);
+	assert_int_equal(row->result[RH_GATE_WALL].look.blocks, 4 * 10);
+	make_late(row, 31, true);	/* less than a quarter is clean: none is chosen */
+	rh_gate_judge(&gate);
+	assert_int_equal(row->dropped, 0);
+	assert_int_equal(row->result[RH_GATE_WALL].look.blocks, 4 * 40);
+	make_late(row, 30, false);	/* the candidate's own doing is kept */
+	rh_gate_judge(&gate);
+	assert_true(row->disturbed_unevenly);
+	assert_int_equal(row->dropped, 0);
+	make_late(row, 30, true);
+	row->lanes = 1;
+	rh_gate_judge(&gate);
+	assert_int_equal(row->dropped, 0);
+	rh_gate_free(&gate);
+}
+
 static void a_wonder_is_suspicious(void **state)
 {
 	struct rh_gate gate;
@@ -553,6 +589,7 @@ int main(void)
 		cmocka_unit_test(other_services_get_their_form),
 		cmocka_unit_test(annotations_are_escaped_and_few),
 		cmocka_unit_test(memory_fails_when_every_pair_is_over),
+		cmocka_unit_test(late_blocks_are_dropped_where_others_are_clean),
 		cmocka_unit_test(a_wonder_is_suspicious),
 		cmocka_unit_test(counts_fail_beyond_their_limit),
 		cmocka_unit_test(calls_fail_beyond_limit_and_slack),

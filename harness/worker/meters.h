@@ -3,7 +3,8 @@
  * segment: run delay, switches, futex calls, contended kernel locks.
  *
  * Only where the contention probe rides along (RH_AREA_LOCKS); then a segment costs each
- * lane about 4 us outside its timing. Run delay alone is read for turns of the gate, too. Thread rule: the lane's thread.
+ * lane about 4 us outside its timing. Run delay alone is read for turns of the gate, too.
+ * Thread rule: the lane's thread.
  */
 #ifndef RH_WORKER_METERS_H
 #define RH_WORKER_METERS_H
