@@ -23,6 +23,15 @@ says 'traceallocfree=1' "and says what to set"
 printf 'go 1.26 trace\0\0\0\001' >cut.trace
 is_exit 65 "a trace without an event is refused" "$reheap" import go cut.trace -o o.rht
 ok "and leaves nothing behind" fails test -e o.rht
+# Two batches of a made trace: a P, a goroutine and a span; then an object and the cut.
+printf 'go 1.26 trace\0\0\0' >made.trace
+printf '\1\1\7\144\16\15\1\0\1\31\1\1\7\2\201\1\1\1\30' >>made.trace
+printf '\1\1\7\170\11\204\1\1\200\10\0' >>made.trace
+is_exit 6 "a trace that is cut off is imported as far as it goes" \
+	"$reheap" import go made.trace -o m.rht
+says 'made.trace was cut off' "and the error says so"
+ok "the account says what is missing" grep -q 'cut off .*dropped' "$temp/.out"
+is_exit 0 "the result is a whole trace" "$reheap" info m.rht
 is_exit 66 "no service" "$reheap" record-go --pprof http://127.0.0.1:1 -o o.rht
 says '127.0.0.1:1' "and says where"
 
