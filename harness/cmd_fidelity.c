@@ -8,7 +8,6 @@
 
 struct opts {
 	double limit;
-	uint64_t floor;
 	const char *plot;
 	bool edges, no_oracle, packed;
 };
@@ -16,8 +15,6 @@ struct opts {
 static const struct rh_opt fidelity_options[] = {
 	{ "limit", 0, RH_OPT_SHARE, offsetof(struct opts, limit), "2%", .min = 0, .max = 1,
 	  .arg = "SHARE", .help = "how far a curve may be off at any edge of a collection" },
-	{ "floor", 0, RH_OPT_SIZE, offsetof(struct opts, floor), "64K", .arg = "SIZE",
-	  .help = "a difference of this many bytes a P is none: what it keeps at hand" },
 	{ "edges", 0, RH_OPT_FLAG, offsetof(struct opts, edges),
 	  .help = "print every edge of every collection" },
 	{ "plot", 0, RH_OPT_TEXT, offsetof(struct opts, plot), .arg = "PREFIX",
@@ -32,7 +29,6 @@ static const struct rh_opt fidelity_options[] = {
 static enum rh_exit one(const char *path, const struct opts *opts, struct rh_err *err)
 {
 	struct rh_fidelity_opts how = { .no_layout = opts->packed };
-	const struct rh_fidelity_limits limits = { opts->limit, (double)opts->floor };
 	struct rh_fidelity *recorded = rh_fidelity_run(path, &how, err), *oracle = NULL;
 	bool good;
 
@@ -46,7 +42,7 @@ static enum rh_exit one(const char *path, const struct opts *opts, struct rh_err
 			return err->code;
 		}
 	}
-	good = rh_fidelity_tell(recorded, oracle, &limits, path, opts->edges, stdout);
+	good = rh_fidelity_tell(recorded, oracle, opts->limit, path, opts->edges, stdout);
 	if (opts->plot && rh_fidelity_plot(recorded, opts->plot, err) < 0)
 		good = false;
 	rh_fidelity_free(recorded);
@@ -79,8 +75,8 @@ const struct rh_command rh_cmd_fidelity = {
 		"Takes traces made by reheap import go. The heap is tiered/pools with the profile "
 		"of the Go that was recorded and collections where the trace has them. Compared "
 		"are the span class of every object, and at every begin and end of a collection "
-		"the spans and bytes in use, the living bytes and the stacks. Exit 0: all within "
-		"the limit, 1: not.",
+		"the spans and bytes in use, the living bytes and the stacks; nothing is let off. "
+		"Exit 0: all within the limit, 1: not.",
 	.examples =
 		"reheap fidelity traces/corpus/go/jsonapi.rht\n"
 		"reheap fidelity --edges --plot service service.rht",

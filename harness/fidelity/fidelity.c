@@ -1,22 +1,19 @@
 /*
  * fidelity.c - the replay of a fidelity run; see fidelity.h.
  *
- * The snapshot: spans of a running program are half empty, and where the holes are decides
- * when the next span is needed. The trace tells each span that existed and, after it, its
- * living objects. So each such span is filled: its objects first, then fillers for the
- * slots that were free; when the snapshot is over, all fillers die and one cycle lets
- * their slots be used again. Then the heap looks as it did when recording began.
+ * The snapshot is made again before the first event: objects and holes (fidelity_layout.c),
+ * stacks (fidelity_start.c).
  *
  * The dead: Go tells of a death when the slot is swept, which is when somebody looks for
  * one. A heap that sweeps for itself must know at the end of the cycle who is dead. So a
  * second reader runs one cycle ahead, and at each end of a cycle everything dies that is
- * freed until the next; sweeping then happens as this heap has it. Go also has a sweeper in
- * the background, which this heap has not: its share is done at once when half of the
- * recorded frees have come (at the last of them HeapInuse was up to 3.8 % too high on the
- * corpus, at the first 5.6 % too low).
+ * freed until the next. Then, where the recorder saw a slot being swept, its span is swept
+ * here; and if the sweeper in the background did it, all that comes before it. Caches of
+ * lanes go back where the trace says so.
  *
- * Stacks that a lane of the backend makes for itself (two to a thread) were there before
- * recording began, so the recorder told of none; they are left out of StackInuse.
+ * Two runs: in one, cycles and stacks are the trace's, stack by stack, and this one is
+ * judged. In the other (oracle) the heap's own pacer decides on cycles, and tasks spawn,
+ * grow and exit as in `reheap replay`, which tells how far goroutines share stacks as Go's.
  *
  * Tiny objects: two that shared a block count as one slot on both sides, for the block is
  * what either heap hands out; live bytes count each with its own size instead.
@@ -33,6 +30,10 @@
 #include <unistd.h>
 
 enum { BATCH = 1024 };
+
+/* Shrinking is the trace's: see above. */
+#define BY_TASK "threads=off:shrink=off"
+#define BY_STACK BY_TASK ":reuse=off:flush=lane"
 
 static int no_memory(struct rh_err *err)
 {
@@ -57,9 +58,9 @@ static int open_backend(struct replay *replay, struct rh_err *err)
 			       "own Go's caches: import it again without lanes=", lanes);
 	snprintf(out->profile, sizeof(out->profile), "%s", profile);
 	snprintf(out->format, sizeof(out->format), "%s", format);
-	snprintf(out->backend, sizeof(out->backend),
-		 "tiered:profile=%s:gc=%s/pools:profile=%s:shrink=off", profile,
-		 replay->opts->oracle ? "oracle" : "recorded", profile);
+	snprintf(out->backend, sizeof(out->backend), "tiered:profile=%s:gc=%s/pools:profile=%s:%s",
+		 profile, replay->opts->oracle ? "oracle" : "recorded:flush=lane", profile,
+		 replay->opts->oracle ? BY_TASK : BY_STACK);
 	if (rh_spec_parse(&replay->spec, out->backend, 0, err) < 0)
 		return -1;
 	replay->ops = &replay->spec.layer[0].ops;
@@ -71,36 +72,64 @@ static int open_backend(struct replay *replay, struct rh_err *err)
 				       replay->heap, err);
 }
 
+/* All lanes at once: which stacks are whose at the start is made before the first event. */
+static int open_lanes(struct replay *replay, struct rh_err *err)
+{
+	uint32_t count = replay->steps.lanes;
+
+	replay->lanes = calloc(count, sizeof(*replay->lanes));
+	replay->drive.lanes = calloc(count, sizeof(*replay->drive.lanes));
+	if (!replay->lanes || !replay->drive.lanes)
+		return no_memory(err);
+	for (uint32_t i = 0; i < count; i++) {
+		struct lane *lane = &replay->lanes[i];
+
+		if (replay->ops->lane_open(replay->heap, &lane->heap, err) < 0 ||
+		    replay->spec.stack.lane_open(replay->stacks, lane->heap, &lane->stack,
+						 err) < 0)
+			return -1;
+		replay->drive.lanes[i] = lane->stack;
+	}
+	replay->lane_count = replay->drive.lane_count = count;
+	replay->drive.ops = &replay->spec.stack;
+	replay->drive.stacks = replay->stacks;
+	return 0;
+}
+
 static int start_lane(struct replay *replay, const struct rh_event *event, struct rh_err *err)
 {
-	struct lane *lane;
-	uint64_t before;
-
-	if (replay->lane_count == replay->lane_cap) {
-		uint32_t cap = replay->lane_cap ? 2 * replay->lane_cap : 16;
-		void *p = reallocarray(replay->lanes, cap, sizeof(*replay->lanes));
-
-		if (!p)
-			return no_memory(err);
-		replay->lanes = p;
-		replay->lane_cap = cap;
-	}
-	if (event->lane != replay->lane_count)
+	if (event->lane != replay->out->lanes)
 		return rh_fail(err, RH_BUG, "lane %u starts out of turn", event->lane);
-	lane = &replay->lanes[replay->lane_count++];
-	replay->out->lanes = replay->lane_count;
-	if (replay->ops->lane_open(replay->heap, &lane->heap, err) < 0)
+	replay->out->lanes++;
+	return 0;
+}
+
+/* The stacks as they lay when recording began. */
+static int start_stacks(struct replay *replay, struct rh_err *err)
+{
+	char trial[sizeof(replay->out->backend)];
+
+	if (replay->opts->oracle)
+		return 0;
+	snprintf(trial, sizeof(trial), "null/pools:profile=%s:%s", replay->out->profile, BY_STACK);
+	if (rh_start_find(&replay->start, &replay->steps, trial, err) < 0 ||
+	    rh_start_make(&replay->start, &replay->steps, &replay->drive, err) < 0)
 		return -1;
-	before = rh_fidelity_stacks(replay);
-	if (replay->spec.stack.lane_open(replay->stacks, lane->heap, &lane->stack, err) < 0)
-		return -1;
-	replay->own_stacks += rh_fidelity_stacks(replay) - before;
+	replay->recorded.stack_pages = replay->start.pages;
 	return 0;
 }
 
 /* ---- objects ---- */
 
-static void *serve(struct replay *replay, uint32_t lane, uint64_t size, bool noscan)
+/* After a cycle no lane allocates before it gave its caches back. */
+static void flush(struct replay *replay, uint32_t lane)
+{
+	if (replay->lanes[lane].stale)
+		replay->ops->lane_flush(replay->lanes[lane].heap);
+	replay->lanes[lane].stale = false;
+}
+
+void *rh_fidelity_serve(struct replay *replay, uint32_t lane, uint64_t size, bool noscan)
 {
 	/* As compiled programs ask: see alloc/heap/tiered/block.c for what alignment says. */
 	return replay->ops->alloc_as(replay->lanes[lane].heap, size, noscan ? 0 : 8,
@@ -137,7 +166,20 @@ static uint64_t live_bytes(const struct replay *replay, const struct object *obj
 	return rh_fidelity_slot(replay, object->kind[side], object->size);
 }
 
-static int bear(struct replay *replay, const struct rh_event *event, struct rh_err *err)
+/* The first of its class on a lane may have its block since the snapshot. */
+static void *serve_next(struct replay *replay, const struct rh_event *event, uint32_t kind)
+{
+	void **taken = &replay->lanes[event->lane].taken[kind < FIDELITY_KINDS ? kind : 0];
+	void *p = *taken;
+
+	if (!replay->begun || !p)
+		return rh_fidelity_serve(replay, event->lane, event->size,
+					 event->flags & RH_EVF_NOSCAN);
+	*taken = NULL;
+	return p;
+}
+
+int rh_fidelity_bear(struct replay *replay, const struct rh_event *event, struct rh_err *err)
 {
 	bool noscan = event->flags & RH_EVF_NOSCAN;
 	uint32_t index = take_record(replay);
@@ -147,8 +189,10 @@ static int bear(struct replay *replay, const struct rh_event *event, struct rh_e
 		return no_memory(err);
 	object = &replay->objects[index];
 	*object = (struct object){ .size = event->size, .lane = event->lane };
-	object->p = serve(replay, event->lane, event->size, noscan);
+	flush(replay, event->lane);
+	replay->lanes[event->lane].fresh = 0;
 	object->kind[0] = rh_fidelity_kind(replay, event->size, noscan);
+	object->p = serve_next(replay, event, object->kind[0]);
 	object->kind[1] = object->p ? replay->ops->class_of(replay->heap, object->p) :
 				      RH_CLASS_UNKNOWN;
 	replay->out->failed += !object->p;
@@ -157,26 +201,27 @@ static int bear(struct replay *replay, const struct rh_event *event, struct rh_e
 	replay->out->class_right += object->kind[0] == object->kind[1];
 	replay->recorded.live_bytes += live_bytes(replay, object, 0);
 	replay->replayed_live += live_bytes(replay, object, 1);
-	if (replay->opening.open)
-		replay->opening.taken++;
 	return 0;
 }
 
 /* Frees an object if it lives: what a cycle found dead went when the cycle ended. */
-static void bury(struct replay *replay, uint64_t id, uint32_t lane)
+static void *bury(struct replay *replay, uint64_t id, uint32_t lane)
 {
 	uint64_t index = rh_map_remove(&replay->ids, id);
 	struct object *object;
+	void *p;
 
 	if (index == RH_MAP_NONE)
-		return;
+		return NULL;
 	object = &replay->objects[index];
-	if (object->p)
-		replay->ops->free(replay->lanes[lane].heap, object->p, object->size);
+	p = object->p;
+	if (p)
+		replay->ops->free(replay->lanes[lane].heap, p, object->size);
 	replay->recorded.live_bytes -= live_bytes(replay, object, 0);
 	replay->replayed_live -= live_bytes(replay, object, 1);
 	object->lane = replay->unused;
 	replay->unused = (uint32_t)index;
+	return p;
 }
 
 /* ---- what a cycle found dead ---- */
@@ -187,9 +232,9 @@ static int bury_dead(struct replay *replay, uint32_t lane, struct rh_err *err)
 {
 	struct ahead *ahead = &replay->ahead;
 
-	replay->unswept = 0;
 	for (;;) {
 		const struct rh_event *event;
+		void *p;
 
 		if (ahead->at == ahead->count) {
 			ahead->count = rh_trace_next(ahead->trace, ahead->batch, AHEAD_BATCH, err);
@@ -199,102 +244,55 @@ static int bury_dead(struct replay *replay, uint32_t lane, struct rh_err *err)
 		}
 		event = &ahead->batch[ahead->at++];
 		if (event->kind == RH_EV_FREE) {
-			bury(replay, event->id, lane);
-			replay->unswept++;
+			p = bury(replay, event->id, lane);
+			if (p && !rh_map_put(&replay->dead, event->id, (uintptr_t)p))
+				return no_memory(err);
 		}
-		if (event->kind == RH_EV_GC_END) {
-			replay->sweep_at = replay->unswept / 2;
+		if (event->kind == RH_EV_GC_END)
 			return 0;
-		}
 	}
 }
 
-/* ---- the first layout ---- */
-
-static int fill_slot(struct replay *replay, uint32_t lane, uint64_t size, bool noscan,
-		     struct rh_err *err)
+/* A slot was swept. What the sweeper in the background sweeps, ours sweeps now: it goes
+ * through the spans in the same order. Who allocates sweeps here when it does. */
+static void sweep(struct replay *replay, const struct rh_event *event)
 {
-	if (replay->filler_count == replay->filler_cap) {
-		size_t cap = replay->filler_cap ? 2 * replay->filler_cap : 1024;
-		void *p = reallocarray(replay->fillers, cap, sizeof(*replay->fillers));
+	struct rh_lane *lane = replay->lanes[event->lane].heap;
+	uint64_t p = rh_map_remove(&replay->dead, event->id);
 
-		if (!p)
-			return no_memory(err);
-		replay->fillers = p;
-		replay->filler_cap = cap;
-	}
-	replay->fillers[replay->filler_count] = (struct filler){
-		serve(replay, lane, size, noscan), size, false };
-	replay->out->failed += !replay->fillers[replay->filler_count].p;
-	replay->filler_count++;
-	replay->out->layout++;
-	return 0;
+	if (p == RH_MAP_NONE)
+		bury(replay, event->id, event->lane);
+	else
+		replay->ops->sweep_to(lane, (void *)(uintptr_t)p, event->task != RH_TASK_NONE &&
+				      rh_map_get(&replay->actors, event->task) == ACTOR_FREES);
 }
 
-/* All objects of the span are in: its other slots were free. */
-static int close_span(struct replay *replay, struct rh_err *err)
+/* ---- the end of the snapshot ---- */
+
+/* A cycle nobody recorded: what has died is found and, if `sweeps`, swept at once. */
+static void own_cycle(struct replay *replay, uint32_t lane, bool sweeps)
 {
-	struct opening *opening = &replay->opening;
-	const struct rh_gosize *size = &replay->sizes[opening->kind >> 1];
-	uint64_t bytes = size->bytes;
-
-	if (!opening->open)
-		return 0;
-	opening->open = false;
-	if (!(opening->kind & 1) && bytes > RH_GO_HEADER_MIN)
-		bytes -= RH_GO_HEADER;
-	/* A span without an object was a lane's reserve until the next cycle; one slot of it
-	 * stays taken that long, or the heap would drop it. */
-	if (opening->taken == 0) {
-		if (fill_slot(replay, opening->lane, bytes, opening->kind & 1, err) < 0)
-			return -1;
-		replay->fillers[replay->filler_count - 1].held = true;
-		opening->taken++;
-	}
-	for (; opening->taken < opening->slots; opening->taken++)
-		if (fill_slot(replay, opening->lane, bytes, opening->kind & 1, err) < 0)
-			return -1;
-	return 0;
-}
-
-static int open_span(struct replay *replay, const struct rh_event *event, struct rh_err *err)
-{
-	uint32_t kind = (uint32_t)(event->arg & 511) >> 1;
-
-	if (close_span(replay, err) < 0)
-		return -1;
-	if (replay->opts->no_layout || event->arg & 1 || kind < 2 ||
-	    kind >= 2 * replay->class_count)
-		return 0;
-	replay->opening = (struct opening){
-		.open = true, .any = true, .kind = kind, .lane = event->lane,
-		.slots = rh_gosize_slots(&replay->sizes[kind >> 1], kind & 1, &replay->rules),
-	};
-	return 0;
-}
-
-static void free_fillers(struct replay *replay, uint32_t lane, bool held)
-{
-	for (size_t i = 0; i < replay->filler_count; i++) {
-		struct filler *filler = &replay->fillers[i];
-
-		if (!filler->p || filler->held != held)
-			continue;
-		replay->ops->free(replay->lanes[lane].heap, filler->p, filler->size);
-		filler->p = NULL;
-	}
+	replay->ops->gc_begin(replay->lanes[lane].heap);
+	replay->ops->gc_end(replay->lanes[lane].heap);
+	for (uint32_t i = 0; i < replay->lane_count; i++)
+		replay->ops->lane_flush(replay->lanes[i].heap);
+	if (sweeps)
+		replay->ops->gc_begin(replay->lanes[lane].heap);
 }
 
 static int end_snapshot(struct replay *replay, uint32_t lane, struct rh_err *err)
 {
-	if (close_span(replay, err) < 0)
-		return -1;
 	replay->snapshot_over = true;
-	free_fillers(replay, lane, false);
+	if (rh_layout_make(replay, err) < 0)
+		return -1;
+	rh_layout_release(replay, lane, false);
+	own_cycle(replay, lane, true);
 	if (bury_dead(replay, lane, err) < 0)
 		return -1;
-	replay->ops->gc_begin(replay->lanes[lane].heap);
-	replay->ops->gc_end(replay->lanes[lane].heap);
+	/* Recording began while the last cycle was still being swept. */
+	if (replay->dead.count)
+		own_cycle(replay, lane, false);
+	rh_layout_cache(replay);
 	return 0;
 }
 
@@ -335,19 +333,40 @@ static int cycle(struct replay *replay, const struct rh_event *event, struct rh_
 	struct lane *lane = &replay->lanes[event->lane];
 
 	if (event->kind == RH_EV_GC_BEGIN) {
-		replay->ops->gc_begin(lane->heap);	/* Go's begins once all is swept */
 		if (rh_fidelity_edge(replay, event, err) < 0)
 			return -1;
+		replay->ops->gc_begin(lane->heap);	/* what is left is swept now */
 		replay->spec.stack.gc_begin(lane->stack);
 		return 0;
 	}
 	replay->out->cycles[0]++;
 	if (replay->out->cycles[0] == 1)
-		free_fillers(replay, event->lane, true);
+		rh_layout_release(replay, event->lane, true);
 	if (rh_fidelity_edge(replay, event, err) < 0 || bury_dead(replay, event->lane, err) < 0)
 		return -1;
 	replay->ops->gc_end(lane->heap);
 	replay->spec.stack.gc_end(lane->stack);
+	for (uint32_t i = 0; i < replay->lane_count; i++)
+		replay->lanes[i].stale = true;
+	return 0;
+}
+
+/* A recorded stack is made or freed; when one is made the spans are compared. */
+static int stack_event(struct replay *replay, const struct rh_event *event, enum series series,
+		       struct rh_err *err)
+{
+	if (series == SERIES_STACK_FREE)
+		rh_drive_free(&replay->drive, event->lane, event->arg);
+	if (series != SERIES_STACK_ALLOC)
+		return 0;
+	if (!rh_drive_alloc(&replay->drive, event->lane, event->arg))
+		return no_memory(err);
+	if (place_span(event->arg) == 0)
+		replay->lost_stacks += place_pooled(event->arg) ? POOL_SPAN_BYTES :
+								  place_bytes(event->arg);
+	replay->out->stacks_made++;
+	replay->out->stacks_right += rh_drive_bytes(&replay->drive) ==
+				     replay->recorded.stack_pages * RH_GO_PAGE;
 	return 0;
 }
 
@@ -356,32 +375,48 @@ static int reference(struct replay *replay, const struct rh_event *event, struct
 	enum series series = rh_fidelity_record(replay, event);
 
 	if (series == SERIES_SPAN)
-		return open_span(replay, event, err);
+		return rh_layout_add(replay, event, err);
 	if (series == SERIES_STACK && !replay->snapshot_over)
 		return end_snapshot(replay, event->lane, err);
-	return 0;
+	if (series == SERIES_FLUSHED) {
+		flush(replay, event->lane);
+		replay->spec.stack.lane_flush(replay->lanes[event->lane].stack);
+	}
+	return replay->opts->oracle ? 0 : stack_event(replay, event, series, err);
+}
+
+/* Stacks come last in a snapshot, and with each a task; tasks of ended goroutines end. */
+static bool of_snapshot(const struct replay *replay, const struct rh_event *event)
+{
+	uint8_t series = event->kind == RH_EV_REF && event->id < sizeof(replay->series) ?
+			 replay->series[event->id] : SERIES_OTHER;
+
+	return series == SERIES_STACK || series == SERIES_STACK_SPAN ||
+	       event->kind == RH_EV_SPAWN || event->kind == RH_EV_EXIT ||
+	       event->kind == RH_EV_LANE_START;
 }
 
 static int take(struct replay *replay, const struct rh_event *event, struct rh_err *err)
 {
 	replay->out->events++;
+	if (replay->snapshot_over && !replay->begun && !of_snapshot(replay, event))
+		rh_fidelity_begin(replay);
 	switch (event->kind) {
 	case RH_EV_LANE_START:
 		return start_lane(replay, event, err);
 	case RH_EV_ALLOC:
-		return bear(replay, event, err);
+		return replay->layout.count && !replay->snapshot_over ?
+		       rh_layout_add(replay, event, err) : rh_fidelity_bear(replay, event, err);
 	case RH_EV_FREE:
-		bury(replay, event->id, event->lane);
-		/* In the middle of the recorded sweep all that is left of ours is swept at once. */
-		if (replay->unswept && --replay->unswept == replay->sweep_at)
-			replay->ops->gc_begin(replay->lanes[event->lane].heap);
+		sweep(replay, event);
 		return 0;
 	case RH_EV_SPAWN:
-		return spawn(replay, event, err);
+		return replay->opts->oracle ? spawn(replay, event, err) : 0;
 	case RH_EV_EXIT:
 	case RH_EV_GROW:
 	case RH_EV_SHRINK:
-		task_event(replay, event);
+		if (replay->opts->oracle)
+			task_event(replay, event);
 		return 0;
 	case RH_EV_GC_BEGIN:
 	case RH_EV_GC_END:
@@ -392,7 +427,7 @@ static int take(struct replay *replay, const struct rh_event *event, struct rh_e
 	return 0;
 }
 
-static int run_all(struct replay *replay, struct rh_err *err)
+static int run_all(struct replay *replay, const char *path, struct rh_err *err)
 {
 	static struct rh_event batch[BATCH];
 	const char *differs;
@@ -401,12 +436,20 @@ static int run_all(struct replay *replay, struct rh_err *err)
 	if (open_backend(replay, err) < 0)
 		return -1;
 	rh_fidelity_series(replay);
+	if (!memchr(replay->series, SERIES_FLUSHED, sizeof(replay->series)))
+		return rh_fail(err, RH_BAD_DATA, "an earlier reheap imported it, without the "
+			       "places of stacks: import it again");
+	if (rh_fidelity_scan(replay, path, err) < 0 || open_lanes(replay, err) < 0 ||
+	    start_stacks(replay, err) < 0)
+		return -1;
 	differs = rh_trace_note_of(replay->trace, "go.class_differs");
 	replay->out->class_differs = differs ? strtoull(differs, NULL, 10) : 0;
 	while ((got = rh_trace_next(replay->trace, batch, BATCH, err)) > 0)
 		for (int i = 0; i < got; i++)
 			if (take(replay, &batch[i], err) < 0)
 				return -1;
+	if (got == 0)
+		rh_fidelity_finish(replay);
 	return got;
 }
 
@@ -419,7 +462,7 @@ static void child(const char *path, const struct rh_fidelity_opts *opts, struct 
 	replay.unused = UINT32_MAX;
 	if (rh_trace_open(&replay.trace, path, &out->err) == 0 &&
 	    rh_trace_open(&replay.ahead.trace, path, &out->err) == 0 &&
-	    run_all(&replay, &out->err) == 0)
+	    run_all(&replay, path, &out->err) == 0)
 		out->done = true;
 	if (out->err.code == RH_BAD_DATA && strncmp(out->err.text, path, strlen(path)) != 0)
 		rh_err_prefix(&out->err, "%s", path);

@@ -46,6 +46,7 @@ struct rh_fidelity_edge {
 	uint64_t cycle, time_ns;
 	bool ends;			/* the cycle ends here, else it begins */
 	uint64_t curve[FIDELITY_CURVE_COUNT][2];
+	uint64_t lost_stacks;		/* bytes of stack spans that the recorder did not tell of */
 	uint64_t heap_live[2], heap_goal[2];	/* what the pacers believe; 0 = not told */
 	uint32_t spans[FIDELITY_KINDS][2];
 	uint64_t free_slots[2];		/* bytes of slots without a living object */
@@ -60,7 +61,8 @@ struct rh_fidelity {
 	uint64_t layout;		/* slots filled to give the heap its first layout */
 	uint64_t span_allocs[2], span_frees[2];
 	uint64_t stack_allocs[FIDELITY_ORDERS][2], stack_frees[FIDELITY_ORDERS][2];
-	bool stack_orders_known;	/* the backend tells them */
+	uint64_t stacks_then[FIDELITY_ORDERS][2];	/* made and freed for the snapshot */
+	uint64_t stacks_made, stacks_right;	/* with StackInuse as recorded right after */
 	uint64_t failed;		/* operations the backend refused */
 	uint64_t cycles[2];		/* oracle run: [1] = cycles its pacer started */
 	uint32_t edge_count;
@@ -81,12 +83,9 @@ void rh_fidelity_free(struct rh_fidelity *fidelity);
 
 /* ---- fidelity_tell.c ---- */
 
-struct rh_fidelity_limits { double curve; double floor_bytes; };
-
 /* Table and verdict; true when everything is within its limit. */
 bool rh_fidelity_tell(const struct rh_fidelity *recorded, const struct rh_fidelity *oracle,
-		      const struct rh_fidelity_limits *limits, const char *path, bool all_edges,
-		      FILE *to);
+		      double limit, const char *path, bool all_edges, FILE *to);
 /* PREFIX.tsv, and PREFIX.svg where gnuplot is installed. */
 int rh_fidelity_plot(const struct rh_fidelity *fidelity, const char *prefix, struct rh_err *err);
 

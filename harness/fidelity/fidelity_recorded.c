@@ -17,6 +17,7 @@ static const char *const names[SERIES_COUNT] = {
 	[SERIES_SPAN_FREE] = "go.span_free", [SERIES_STACK] = "go.stack",
 	[SERIES_STACK_ALLOC] = "go.stack_alloc", [SERIES_STACK_FREE] = "go.stack_free",
 	[SERIES_STACK_SPAN] = "go.stack_span", [SERIES_STACK_SPAN_FREE] = "go.stack_span_free",
+	[SERIES_FLUSHED] = "go.flushed", [SERIES_SPAN_USED] = "go.span_used",
 };
 
 void rh_fidelity_series(struct replay *replay)
@@ -30,6 +31,17 @@ void rh_fidelity_series(struct replay *replay)
 	}
 }
 
+/* Bytes of the slots of a span. */
+static uint64_t slot_bytes(const struct replay *replay, uint64_t word)
+{
+	uint64_t kind = (word & ((1 << WORD_KIND_BITS) - 1)) >> 1;
+
+	if (kind < 2)
+		return (word >> WORD_KIND_BITS) * RH_GO_PAGE;
+	return (uint64_t)replay->sizes[kind >> 1].bytes *
+	       rh_gosize_slots(&replay->sizes[kind >> 1], kind & 1, &replay->rules);
+}
+
 static void count_span(struct replay *replay, uint64_t word, int by, bool told)
 {
 	uint64_t kind = (word & ((1 << WORD_KIND_BITS) - 1)) >> 1;
@@ -39,10 +51,7 @@ static void count_span(struct replay *replay, uint64_t word, int by, bool told)
 		return;
 	replay->recorded.spans[kind] += (uint64_t)by;
 	replay->recorded.heap_pages += (uint64_t)by * pages;
-	replay->recorded.slot_bytes += (uint64_t)by *
-		(kind < 2 ? pages * RH_GO_PAGE :
-		 (uint64_t)replay->sizes[kind >> 1].bytes *
-			 rh_gosize_slots(&replay->sizes[kind >> 1], kind & 1, &replay->rules));
+	replay->recorded.slot_bytes += (uint64_t)by * slot_bytes(replay, word);
 	if (told && by > 0)
 		replay->out->span_allocs[0]++;
 	else if (told)
@@ -73,22 +82,25 @@ enum series rh_fidelity_record(struct replay *replay, const struct rh_event *eve
 		break;
 	case SERIES_SPAN:
 	case SERIES_SPAN_ALLOC:
+		if (!(event->arg & WORD_MANUAL))
+			replay->lanes[event->lane].fresh = event->arg;
 		count_span(replay, event->arg, 1, series == SERIES_SPAN_ALLOC);
 		break;
 	case SERIES_SPAN_FREE:
 		count_span(replay, event->arg, -1, true);
 		break;
 	case SERIES_STACK_ALLOC:
-		replay->out->stack_allocs[order_of((uint64_t)1 << (event->arg & 63))][0]++;
+		replay->out->stack_allocs[order_of(place_bytes(event->arg))][0]++;
 		break;
 	case SERIES_STACK_FREE:
-		replay->out->stack_frees[order_of((uint64_t)1 << (event->arg & 63))][0]++;
+		replay->out->stack_frees[order_of(place_bytes(event->arg))][0]++;
 		break;
 	case SERIES_STACK_SPAN:
-		recorded->stack_pages += event->arg & 0x7fffffff;
+		/* Those of the snapshot count from the start: rh_fidelity_scan found them. */
+		recorded->stack_pages += word_snapshot(event->arg) ? 0 : word_pages(event->arg);
 		break;
 	case SERIES_STACK_SPAN_FREE:
-		recorded->stack_pages -= event->arg & 0x7fffffff;
+		recorded->stack_pages -= word_pages(event->arg);
 		break;
 	default:
 		break;
@@ -127,7 +139,7 @@ uint64_t rh_fidelity_slot(const struct replay *replay, uint32_t kind, uint64_t s
 struct figures {
 	struct rh_fidelity_edge *edge;
 	struct rh_fidelity *out;
-	uint64_t grows, large, free_slots;
+	uint64_t grows, large;
 };
 
 static void heap_figure(void *ctx, const char *name, const char *unit, uint64_t value)
@@ -168,21 +180,11 @@ static void stack_figure(void *ctx, const char *name, const char *unit, uint64_t
 		figures->edge->curve[FIDELITY_STACK][1] = value;
 	} else if (sscanf(name, "pools.order%u.%7[a-z]", &order, what) == 2 &&
 		   order < FIDELITY_ORDERS) {
-		figures->out->stack_orders_known = true;
 		if (strcmp(what, "allocs") == 0)
 			figures->out->stack_allocs[order][1] = value;
 		else
 			figures->out->stack_frees[order][1] = value;
 	}
-}
-
-uint64_t rh_fidelity_stacks(struct replay *replay)
-{
-	struct rh_fidelity_edge edge = { 0 };
-	struct figures figures = { .edge = &edge, .out = replay->out };
-
-	replay->spec.stack.stats(replay->stacks, stack_figure, &figures);
-	return edge.curve[FIDELITY_STACK][1];
 }
 
 static uint64_t sum_spans(const struct rh_fidelity_edge *edge, int side)
@@ -209,6 +211,18 @@ static uint64_t free_slots(const struct replay *replay, const struct rh_fidelity
 	return slots - edge->curve[FIDELITY_LIVE][1];
 }
 
+/* A cycle begins inside an allocation that took a span, before the recorder tells of the
+ * object: the span is not counted until then. */
+static void leave_out(struct rh_fidelity_edge *edge, uint64_t fresh)
+{
+	uint64_t kind = (fresh & ((1 << WORD_KIND_BITS) - 1)) >> 1;
+
+	if (!fresh || kind >= FIDELITY_KINDS || !edge->spans[kind][0])
+		return;
+	edge->spans[kind][0]--;
+	edge->curve[FIDELITY_HEAP][0] -= (fresh >> WORD_KIND_BITS) * RH_GO_PAGE;
+}
+
 int rh_fidelity_edge(struct replay *replay, const struct rh_event *event, struct rh_err *err)
 {
 	struct rh_fidelity *out = replay->out;
@@ -227,6 +241,8 @@ int rh_fidelity_edge(struct replay *replay, const struct rh_event *event, struct
 	for (int i = 0; i < FIDELITY_KINDS; i++)
 		edge->spans[i][0] = (uint32_t)recorded->spans[i];
 	edge->curve[FIDELITY_HEAP][0] = recorded->heap_pages * RH_GO_PAGE;
+	if (!edge->ends)
+		leave_out(edge, replay->lanes[event->lane].fresh);
 	edge->curve[FIDELITY_SPANS][0] = sum_spans(edge, 0);
 	edge->curve[FIDELITY_LIVE][0] = recorded->live_bytes;
 	edge->curve[FIDELITY_LIVE][1] = replay->replayed_live;
@@ -234,10 +250,49 @@ int rh_fidelity_edge(struct replay *replay, const struct rh_event *event, struct
 	figures.edge = edge;
 	replay->ops->stats(replay->heap, heap_figure, &figures);
 	replay->spec.stack.stats(replay->stacks, stack_figure, &figures);
-	edge->curve[FIDELITY_STACK][1] -= replay->own_stacks;
 	edge->free_slots[0] = recorded->slot_bytes - recorded->live_bytes;
+	if (!edge->ends)
+		edge->free_slots[0] -= slot_bytes(replay, replay->lanes[event->lane].fresh);
 	edge->free_slots[1] = free_slots(replay, edge);
-	out->span_allocs[1] = figures.grows + figures.large;
-	out->span_frees[1] = out->span_allocs[1] - edge->curve[FIDELITY_SPANS][1];
+	edge->lost_stacks = replay->lost_stacks;
 	return 0;
+}
+
+/* ---- made and freed since the snapshot ---- */
+
+static void spans_now(struct replay *replay, uint64_t *made, uint64_t *in_use)
+{
+	struct rh_fidelity_edge edge = { 0 };
+	struct figures figures = { .edge = &edge, .out = replay->out };
+
+	replay->ops->stats(replay->heap, heap_figure, &figures);
+	replay->spec.stack.stats(replay->stacks, stack_figure, &figures);
+	*made = figures.grows + figures.large;
+	*in_use = edge.curve[FIDELITY_SPANS][1];
+}
+
+void rh_fidelity_begin(struct replay *replay)
+{
+	struct rh_fidelity *out = replay->out;
+
+	replay->begun = true;
+	spans_now(replay, &replay->spans_then[0], &replay->spans_then[1]);
+	for (unsigned i = 0; i < FIDELITY_ORDERS; i++) {
+		out->stacks_then[i][0] = out->stack_allocs[i][1];
+		out->stacks_then[i][1] = out->stack_frees[i][1];
+	}
+}
+
+void rh_fidelity_finish(struct replay *replay)
+{
+	struct rh_fidelity *out = replay->out;
+	uint64_t made, in_use;
+
+	spans_now(replay, &made, &in_use);
+	out->span_allocs[1] = made - replay->spans_then[0];
+	out->span_frees[1] = made - in_use - (replay->spans_then[0] - replay->spans_then[1]);
+	for (unsigned i = 0; i < FIDELITY_ORDERS; i++) {
+		out->stack_allocs[i][1] -= out->stacks_then[i][0];
+		out->stack_frees[i][1] -= out->stacks_then[i][1];
+	}
 }

@@ -1,11 +1,12 @@
 /*
  * fidelity_state.h - the child of a fidelity run: what it replays with and what it knows.
- * Internal to fidelity.c and fidelity_recorded.c.
+ * Internal to this folder.
  */
 #ifndef RH_FIDELITY_STATE_H
 #define RH_FIDELITY_STATE_H
 
 #include "harness/fidelity/fidelity.h"
+#include "harness/fidelity/fidelity_stacks.h"
 #include "traces/map.h"
 #include "traces/trace.h"
 
@@ -20,10 +21,35 @@ struct object { void *p; uint64_t size; uint32_t lane, kind[2]; };
 
 struct filler { void *p; uint64_t size; bool held; };
 
-/* The span of the snapshot whose objects are coming in. */
-struct opening { bool open, any; uint32_t kind, slots, taken, lane; };
+/* A span of the snapshot: its events are [first, first + count) of those kept. */
+struct laid_span {
+	size_t first, count;
+	uint32_t kind;			/* class << 1 | noscan */
+	uint32_t rank;			/* as it was first used after, from 1; UINT32_MAX = never */
+	uint32_t lane;			/* that used it first */
+	bool early;			/* before the first cycle ended */
+	bool cached;			/* the first of its class that this lane used */
+};
 
-struct lane { struct rh_lane *heap; struct rh_stack_lane *stack; };
+struct layout {
+	struct laid_span *spans;
+	size_t count, cap;		/* told so far; all of them, as the scan found */
+	struct rh_event *events;
+	size_t event_count, event_cap;
+	struct filler *fillers;
+	size_t filler_count, filler_cap;
+	struct rh_map uses;		/* number of the span -> lane << 33 | rank << 1 | early */
+	uint32_t ranks;
+	bool cycle_seen;		/* by the scan */
+};
+
+struct lane {
+	struct rh_lane *heap;
+	struct rh_stack_lane *stack;
+	bool stale;			/* caches of before the last cycle */
+	uint64_t fresh;			/* recorded: a span made, no object in it told yet */
+	void *taken[FIDELITY_KINDS];	/* a block ahead, for the first object of the class */
+};
 
 enum { AHEAD_BATCH = 1024 };
 
@@ -49,37 +75,62 @@ struct replay {
 	struct object *objects;
 	uint32_t object_count, object_cap, unused;	/* unused: list through .lane */
 	struct rh_map tasks;		/* task -> pointer of the backend */
-	struct filler *fillers;
-	size_t filler_count, filler_cap;
-	struct opening opening;
+	struct layout layout;
 	bool snapshot_over;
+	bool begun;			/* the first event after the snapshot was met */
+	uint64_t spans_then[2];		/* made and in use by the backend when it begun */
+	uint64_t lost_stacks;
 	struct recorded recorded;
 	uint64_t replayed_live;
-	uint64_t unswept;		/* frees to come of what the last cycle found dead */
-	uint64_t sweep_at;		/* sweep the rest when so many are left */
-	uint64_t own_stacks;		/* bytes of spans that lanes hold for themselves */
+	struct rh_map dead;		/* found by the last cycle, not yet swept: id -> block */
+	struct rh_map actors;		/* task -> what it did to objects, enum actor bits */
+	struct steps steps;		/* all that happened to stacks, read ahead */
+	struct stack_start start;
+	struct stack_drive drive;	/* recorded stacks, one by one */
 	struct rh_gorules rules;
 	struct rh_gosize sizes[RH_GO_CLASSES_MAX];
 	unsigned class_count;
 	uint8_t series[64];		/* enum series by site number */
 };
 
+enum actor { ACTOR_ALLOCS = 1, ACTOR_FREES = 2 };
+
 enum series {
 	SERIES_OTHER, SERIES_HEAP_LIVE, SERIES_HEAP_GOAL, SERIES_SPAN, SERIES_SPAN_ALLOC,
 	SERIES_SPAN_FREE, SERIES_STACK, SERIES_STACK_ALLOC, SERIES_STACK_FREE, SERIES_STACK_SPAN,
-	SERIES_STACK_SPAN_FREE, SERIES_COUNT,
+	SERIES_STACK_SPAN_FREE, SERIES_FLUSHED, SERIES_SPAN_USED, SERIES_COUNT,
 };
 
 /* The numbers of the series, once the trace knows its names. */
 void rh_fidelity_series(struct replay *replay);
 /* A REF event into `recorded`; returns its series. */
 enum series rh_fidelity_record(struct replay *replay, const struct rh_event *event);
+/* What the backend made for the snapshot is not counted as made since; and at the end. */
+void rh_fidelity_begin(struct replay *replay);
+void rh_fidelity_finish(struct replay *replay);
 /* The span class that Go's rule gives to a size: class << 1 | noscan. */
 uint32_t rh_fidelity_kind(const struct replay *replay, uint64_t size, bool noscan);
 /* Bytes of the slot of an object. */
 uint64_t rh_fidelity_slot(const struct replay *replay, uint32_t kind, uint64_t size);
-/* StackInuse of the backend. */
-uint64_t rh_fidelity_stacks(struct replay *replay);
+/* An object as the trace has it, and one of ours. */
+int rh_fidelity_bear(struct replay *replay, const struct rh_event *event, struct rh_err *err);
+void *rh_fidelity_serve(struct replay *replay, uint32_t lane, uint64_t size, bool noscan);
+
+/* ---- fidelity_layout.c ---- */
+
+/* A span of the snapshot, or an object in the last one. */
+int rh_layout_add(struct replay *replay, const struct rh_event *event, struct rh_err *err);
+/* The scan found the first use of a span. */
+bool rh_layout_used(struct layout *layout, uint64_t number, uint32_t lane);
+/* Makes the spans and objects; free slots are taken by fillers. */
+int rh_layout_make(struct replay *replay, struct rh_err *err);
+/* Every lane takes the span into its cache that it used first. */
+void rh_layout_cache(struct replay *replay);
+/* The fillers die: those that only hold a place until the first cycle, or the others. */
+void rh_layout_release(struct replay *replay, uint32_t lane, bool held);
+
+/* Reads the whole trace once, for what later events tell about the beginning. */
+int rh_fidelity_scan(struct replay *replay, const char *path, struct rh_err *err);
 /* Both sides as they are now. */
 int rh_fidelity_edge(struct replay *replay, const struct rh_event *event, struct rh_err *err);
 
