@@ -37,7 +37,7 @@ static const struct rh_opt opts[] = {
 	{ "metrics", 0, RH_OPT_TEXT, AT(metrics), "wall,rss", .arg = "M[=SHARE],...",
 	  .help = "what gates, with thresholds: wall, cpu, median, p99, rss, faults" },
 	{ "tier", 0, RH_OPT_NAME, AT(tier), "wall", .names = tier_names, .arg = "T",
-	  .help = "wall, deterministic (instructions under valgrind), both" },
+	  .help = "wall, deterministic (instructions, system calls), both" },
 	{ "count-threshold", 0, RH_OPT_SHARE, AT(counts_threshold), "0.5%", .min = 0.0001,
 	  .max = 10, .arg = "SHARE", .help = "deterministic: more instructions than this fail" },
 	{ "events", 0, RH_OPT_UINT, AT(events_max), "1000000", .arg = "N",
@@ -305,8 +305,12 @@ const struct rh_command rh_cmd_gate = {
 		"call it through make, which turns every failure into 2.\n"
 		"\n"
 		"The deterministic tier counts instructions, LOCKed operations and simulated "
-		"cache misses under valgrind: the same build gives the same counts, so that 1 % "
-		"is found always; but it does not see time spent waiting.\n"
+		"cache misses under valgrind, and memory system calls and page faults under a "
+		"tracer: the same build gives the same counts, so that 1 % is found always; but "
+		"it does not see time spent waiting.\n"
+		"\n"
+		"Where two heaps are more than half of the machine's memory (--memory), one "
+		"process is alive at a time, and times are judged at 15 % at best.\n"
 		"\n"
 		"--self-test gates identical and slowed-down allocators on this machine and "
 		"prints how often it was wrong. The slow-down is the threshold in time: how "
