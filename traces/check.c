@@ -8,6 +8,8 @@
 
 #include "traces/live.h"
 
+enum { AHEAD = 16 };	/* events whose deaths are looked up early */
+
 struct birth {
 	uint64_t event, time_ns;
 	uint32_t lane;
@@ -144,12 +146,25 @@ static void other_event(struct rh_checker *checker, const struct rh_event *event
 	check->tasks_alive_end = checker->tasks_alive;
 }
 
+/* The look for what dies in `event` begins now. */
+static void soon(const struct rh_checker *checker, const struct rh_event *event, bool very)
+{
+	if (event->kind == RH_EV_FREE)
+		rh_live_soon(checker->objects, event->id, very);
+	else if (event->kind == RH_EV_RESIZE)
+		rh_live_soon(checker->objects, event->old, very);
+}
+
 int rh_checker_add(struct rh_checker *checker, const struct rh_event *events, size_t count,
 		   struct rh_err *err)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct rh_event *event = &events[i];
 
+		if (i + AHEAD < count)
+			soon(checker, event + AHEAD, false);
+		if (i + AHEAD / 2 < count)
+			soon(checker, event + AHEAD / 2, true);
 		if (event->time_ns != RH_NONE) {
 			checker->check.time_back += event->time_ns < checker->time_last;
 			if (event->time_ns > checker->time_last)

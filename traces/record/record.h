@@ -10,7 +10,9 @@
  *	shim/		the other side: what runs inside the program
  *
  * While the program runs, the supervisor only copies bytes; everything that thinks
- * happens after its end, streaming, in memory that grows with threads and live objects.
+ * happens after its end, streaming, in memory that grows with threads and live objects: some
+ * 10 MB and, measured, 65 bytes for each of the most objects alive at once (at most 95). Its
+ * speed is what `make bench-finish` prints.
  *
  * Thread rule: one recording per process, from its main thread (it installs signal
  * handlers and restores them). Errors: RH_CANT_CREATE, RH_NO_INPUT (126/127 belong to
