@@ -80,9 +80,23 @@ struct stack_start {
 	uint64_t pages;			/* of spans with stacks, then */
 };
 
+/* The span, if stacks of this order were in it then; else NULL. */
+struct start_span *rh_start_span(const struct stack_start *start, unsigned order,
+				 uint64_t number);
+unsigned rh_start_slots(unsigned order);
+/* What the trace tells of the spans of then. */
+int rh_start_collect(struct stack_start *start, const struct steps *steps, struct rh_err *err);
+/* One order alone, caches and all. 1: done, 0: there cannot have been such a state, -1. */
+int rh_start_make_one(const struct stack_start *start, const struct steps *steps, unsigned of,
+		      struct stack_drive *drive, struct rh_err *err);
+
+/* ---- fidelity_find.c ---- */
+
 /* Deduces the start from what came after it. */
 int rh_start_find(struct stack_start *start, const struct steps *steps, const char *backend,
 		  struct rh_err *err);
+/* ---- fidelity_start.c again ---- */
+
 /* Brings a drive without any stack into that state. */
 int rh_start_make(const struct stack_start *start, const struct steps *steps,
 		  struct stack_drive *drive, struct rh_err *err);
