@@ -10,11 +10,11 @@
  *
  * Level 7 is the default. Bytes an event, and the CPU time of a whole import:
  *
- *	level			1	3	5	6	7	9	12
- *	systemui		0.373	0.349	0.322	0.319	0.312	0.308	0.303
- *	surfaceflinger		0.146	0.141	0.118	0.116	0.115	0.111	0.109
- *	a Go parser		1.958	1.904	1.786	1.718	1.688	1.686	1.672
- *	  ns an event		137	146	178	193	204	256	571
+ *	level			1	3	5	6	7	9
+ *	systemui		0.373	0.349	0.322	0.319	0.312	0.308
+ *	surfaceflinger		0.146	0.141	0.118	0.116	0.115	0.111
+ *	a Go parser		1.958	1.904	1.786	1.718	1.688	1.686
+ *	  ns an event		137	146	178	193	204	256
  *
  * Events with times are mostly noise to zstd, which 9 searches longer than 7 for nothing.
  */
