@@ -43,7 +43,7 @@ static enum rh_exit one(const char *path, const struct opts *opts, struct rh_err
 		}
 	}
 	good = rh_fidelity_tell(recorded, oracle, opts->limit, path, opts->edges, stdout);
-	if (opts->plot && rh_fidelity_plot(recorded, opts->plot, err) < 0)
+	if (opts->plot && rh_fidelity_plot(recorded, path, opts->plot, err) < 0)
 		good = false;
 	rh_fidelity_free(recorded);
 	rh_fidelity_free(oracle);

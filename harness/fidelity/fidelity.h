@@ -86,7 +86,8 @@ void rh_fidelity_free(struct rh_fidelity *fidelity);
 /* Table and verdict; true when everything is within its limit. */
 bool rh_fidelity_tell(const struct rh_fidelity *recorded, const struct rh_fidelity *oracle,
 		      double limit, const char *path, bool all_edges, FILE *to);
-/* PREFIX.tsv, and PREFIX.svg where gnuplot is installed. */
-int rh_fidelity_plot(const struct rh_fidelity *fidelity, const char *prefix, struct rh_err *err);
+/* PREFIX.tsv, and PREFIX.svg, with the trace's name on it, where gnuplot is installed. */
+int rh_fidelity_plot(const struct rh_fidelity *fidelity, const char *path, const char *prefix,
+		     struct rh_err *err);
 
 #endif

@@ -236,19 +236,22 @@ static int write_data(const struct rh_fidelity *f, const char *path, struct rh_e
 	return 0;
 }
 
-int rh_fidelity_plot(const struct rh_fidelity *fidelity, const char *prefix, struct rh_err *err)
+int rh_fidelity_plot(const struct rh_fidelity *fidelity, const char *path, const char *prefix,
+		     struct rh_err *err)
 {
-	char data[4096], svg[4096], script[4096], plots[4096], set[3 * 4096];
+	char data[4096], svg[4096], script[4096], plots[4096], set[4 * 4096];
 	char program[] = "gnuplot", flag[] = "-e";
 	char *argv[] = { program, flag, set, script, NULL };
+	const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
 	int status;
 	pid_t pid;
 
-	if (strchr(prefix, '\'') || strlen(prefix) > 4000)
+	if (strchr(prefix, '\'') || strchr(name, '\'') || strlen(prefix) > 4000)
 		return rh_fail(err, RH_USAGE, "--plot: a name without ' and not that long, please");
 	snprintf(data, sizeof(data), "%s.tsv", prefix);
 	snprintf(svg, sizeof(svg), "%s.svg", prefix);
-	snprintf(set, sizeof(set), "data='%s'; picture='%s'", data, svg);
+	snprintf(set, sizeof(set), "data='%s'; picture='%s'; title_text='%s: Go as recorded, and "
+		 "replayed'", data, svg, name);
 	if (write_data(fidelity, data, err) < 0 ||
 	    rh_find_part("plots", plots, sizeof(plots), err) < 0)
 		return -1;
