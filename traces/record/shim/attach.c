@@ -207,6 +207,7 @@ static uint32_t start_process(void)
 	if (!area_path(path, sizeof path) || !(shim.area = map_area(path)) || !map_producers())
 		return SHIM_OFF;
 	shim.counter = shim.area->clock_counter;
+	shim.exact = shim.area->sample <= 1;
 	shim.every_slow = shim.area->sites || shim.area->residency || !shim.counter;
 	if (pthread_attr_init(&attr) == 0) {
 		if (pthread_attr_getstacksize(&attr, &stack) == 0)

@@ -89,6 +89,7 @@ struct shim {
 	struct producer *producers;	/* RH_RINGS and a guard, wiped on fork */
 	uint32_t counter;		/* stamps are the CPU's counter */
 	uint32_t every_slow;		/* for sites, residency, or without a counter */
+	uint32_t exact;			/* every event has a stamp of its own */
 	_Atomic uint32_t many;		/* a second thread was seen */
 	uint32_t state;			/* enum shim_state */
 	uint32_t proc;			/* our slot */
