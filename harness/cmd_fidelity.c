@@ -26,27 +26,35 @@ static const struct rh_opt fidelity_options[] = {
 	{ .name = NULL }
 };
 
+/* runs: judged, oracle with late and with early deaths. */
+static bool replay_all(const char *path, const struct opts *opts, struct rh_fidelity **runs,
+		       struct rh_err *err)
+{
+	for (int i = 0; i < (opts->no_oracle ? 1 : 3); i++) {
+		struct rh_fidelity_opts how = {
+			.no_layout = opts->packed, .oracle = i > 0, .early = i > 1,
+		};
+
+		runs[i] = rh_fidelity_run(path, &how, err);
+		if (!runs[i])
+			return false;
+	}
+	return true;
+}
+
 static enum rh_exit one(const char *path, const struct opts *opts, struct rh_err *err)
 {
-	struct rh_fidelity_opts how = { .no_layout = opts->packed };
-	struct rh_fidelity *recorded = rh_fidelity_run(path, &how, err), *oracle = NULL;
-	bool good;
+	struct rh_fidelity *runs[3] = { NULL };
+	bool good = replay_all(path, opts, runs, err);
 
-	if (!recorded)
-		return err->code;
-	how.oracle = true;
-	if (!opts->no_oracle) {
-		oracle = rh_fidelity_run(path, &how, err);
-		if (!oracle) {
-			rh_fidelity_free(recorded);
-			return err->code;
-		}
-	}
-	good = rh_fidelity_tell(recorded, oracle, opts->limit, path, opts->edges, stdout);
-	if (opts->plot && rh_fidelity_plot(recorded, path, opts->plot, err) < 0)
+	if (good)
+		good = rh_fidelity_tell(runs[0], runs[1], runs[2], opts->limit, path, opts->edges,
+					stdout);
+	if (runs[0] && !err->code && opts->plot &&
+	    rh_fidelity_plot(runs[0], path, opts->plot, err) < 0)
 		good = false;
-	rh_fidelity_free(recorded);
-	rh_fidelity_free(oracle);
+	for (int i = 0; i < 3; i++)
+		rh_fidelity_free(runs[i]);
 	return good ? RH_OK : err->code ? err->code : RH_FAILED;
 }
 

@@ -166,6 +166,26 @@ static uint64_t live_bytes(const struct replay *replay, const struct object *obj
 	return rh_fidelity_slot(replay, object->kind[side], object->size);
 }
 
+/* Frees an object if it lives: what a cycle found dead went when the cycle ended. */
+static void *bury(struct replay *replay, uint64_t id, uint32_t lane)
+{
+	uint64_t index = rh_map_remove(&replay->ids, id);
+	struct object *object;
+	void *p;
+
+	if (index == RH_MAP_NONE)
+		return NULL;
+	object = &replay->objects[index];
+	p = object->p;
+	if (p)
+		replay->ops->free(replay->lanes[lane].heap, p, object->size);
+	replay->recorded.live_bytes -= live_bytes(replay, object, 0);
+	replay->replayed_live -= live_bytes(replay, object, 1);
+	object->lane = replay->unused;
+	replay->unused = (uint32_t)index;
+	return p;
+}
+
 /* The first of its class on a lane may have its block since the snapshot. */
 static void *serve_next(struct replay *replay, const struct rh_event *event, uint32_t kind)
 {
@@ -201,27 +221,9 @@ int rh_fidelity_bear(struct replay *replay, const struct rh_event *event, struct
 	replay->out->class_right += object->kind[0] == object->kind[1];
 	replay->recorded.live_bytes += live_bytes(replay, object, 0);
 	replay->replayed_live += live_bytes(replay, object, 1);
+	if (replay->doomed.count && rh_map_remove(&replay->doomed, event->id) != RH_MAP_NONE)
+		bury(replay, event->id, event->lane);
 	return 0;
-}
-
-/* Frees an object if it lives: what a cycle found dead went when the cycle ended. */
-static void *bury(struct replay *replay, uint64_t id, uint32_t lane)
-{
-	uint64_t index = rh_map_remove(&replay->ids, id);
-	struct object *object;
-	void *p;
-
-	if (index == RH_MAP_NONE)
-		return NULL;
-	object = &replay->objects[index];
-	p = object->p;
-	if (p)
-		replay->ops->free(replay->lanes[lane].heap, p, object->size);
-	replay->recorded.live_bytes -= live_bytes(replay, object, 0);
-	replay->replayed_live -= live_bytes(replay, object, 1);
-	object->lane = replay->unused;
-	replay->unused = (uint32_t)index;
-	return p;
 }
 
 /* ---- what a cycle found dead ---- */
@@ -245,6 +247,11 @@ static int bury_dead(struct replay *replay, uint32_t lane, struct rh_err *err)
 		event = &ahead->batch[ahead->at++];
 		if (event->kind == RH_EV_FREE) {
 			p = bury(replay, event->id, lane);
+			if (replay->opts->early) {
+				if (!p && !rh_map_put(&replay->doomed, event->id, 1))
+					return no_memory(err);
+				continue;
+			}
 			if (p && !rh_map_put(&replay->dead, event->id, (uintptr_t)p))
 				return no_memory(err);
 		}
@@ -288,6 +295,9 @@ static int end_snapshot(struct replay *replay, uint32_t lane, struct rh_err *err
 	rh_layout_release(replay, lane, false);
 	own_cycle(replay, lane, true);
 	if (bury_dead(replay, lane, err) < 0)
+		return -1;
+	/* One cycle ahead of the recorder. */
+	if (replay->opts->early && bury_dead(replay, lane, err) < 0)
 		return -1;
 	/* Recording began while the last cycle was still being swept. */
 	if (replay->dead.count)

@@ -73,6 +73,9 @@ struct rh_fidelity {
 
 struct rh_fidelity_opts {
 	bool oracle;		/* the heap's own pacer decides on cycles, not the trace */
+	bool early;		/* with oracle: who is dead at the end of a recorded cycle died
+				 * as early as can be, just after the one before or at birth;
+				 * else as late as can be, when that cycle found it */
 	bool no_layout;		/* snapshot objects are packed instead of where they were */
 };
 
@@ -84,7 +87,9 @@ void rh_fidelity_free(struct rh_fidelity *fidelity);
 /* ---- fidelity_tell.c ---- */
 
 /* Table and verdict; true when everything is within its limit. */
-bool rh_fidelity_tell(const struct rh_fidelity *recorded, const struct rh_fidelity *oracle,
+/* late, early: the two oracle runs, or NULL. */
+bool rh_fidelity_tell(const struct rh_fidelity *recorded, const struct rh_fidelity *late,
+		      const struct rh_fidelity *early,
 		      double limit, const char *path, bool all_edges, FILE *to);
 /* PREFIX.tsv, and PREFIX.svg, with the trace's name on it, where gnuplot is installed. */
 int rh_fidelity_plot(const struct rh_fidelity *fidelity, const char *path, const char *prefix,

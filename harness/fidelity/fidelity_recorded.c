@@ -277,6 +277,7 @@ void rh_fidelity_begin(struct replay *replay)
 
 	replay->begun = true;
 	spans_now(replay, &replay->spans_then[0], &replay->spans_then[1]);
+	replay->cycles_then = out->cycles[1];
 	for (unsigned i = 0; i < FIDELITY_ORDERS; i++) {
 		out->stacks_then[i][0] = out->stack_allocs[i][1];
 		out->stacks_then[i][1] = out->stack_frees[i][1];
@@ -289,6 +290,7 @@ void rh_fidelity_finish(struct replay *replay)
 	uint64_t made, in_use;
 
 	spans_now(replay, &made, &in_use);
+	out->cycles[1] -= replay->cycles_then;
 	out->span_allocs[1] = made - replay->spans_then[0];
 	out->span_frees[1] = made - in_use - (replay->spans_then[0] - replay->spans_then[1]);
 	for (unsigned i = 0; i < FIDELITY_ORDERS; i++) {

@@ -78,11 +78,13 @@ struct replay {
 	struct layout layout;
 	bool snapshot_over;
 	bool begun;			/* the first event after the snapshot was met */
+	uint64_t cycles_then;		/* oracle: that making the snapshot took */
 	uint64_t spans_then[2];		/* made and in use by the backend when it begun */
 	uint64_t lost_stacks;
 	struct recorded recorded;
 	uint64_t replayed_live;
 	struct rh_map dead;		/* found by the last cycle, not yet swept: id -> block */
+	struct rh_map doomed;		/* oracle: not born yet, and dead by the next cycle */
 	struct rh_map actors;		/* task -> what it did to objects, enum actor bits */
 	struct steps steps;		/* all that happened to stacks, read ahead */
 	struct stack_start start;

@@ -159,13 +159,17 @@ static void tell_edges(FILE *to, const struct rh_fidelity *f)
 }
 
 /* The pacer on its own: how many cycles it wants, and where it sets the goal. */
-static void tell_oracle(FILE *to, const struct rh_fidelity *f, const struct rh_fidelity *oracle)
+static void tell_oracle(FILE *to, const struct rh_fidelity *f, const struct rh_fidelity *late,
+			const struct rh_fidelity *early)
 {
 	double goals = 0;
 	uint32_t counted = 0;
 
-	fputs("\nThe heap's own pacer (gc=oracle), for comparison:\n", to);
-	tell_row(to, "cycles", f->cycles[0], oracle->cycles[1], "");
+	fputs("\nThe heap's own pacer (gc=oracle), for comparison. A trace tells of a death when a "
+	      "recorded\ncycle has found it; a cycle at another moment would have found some of "
+	      "them:\n", to);
+	tell_row(to, "cycles, deaths then", f->cycles[0], late->cycles[1], "as late as can be");
+	tell_row(to, "cycles, deaths before", f->cycles[0], early->cycles[1], "as early as can be");
 	for (uint32_t i = 0; i < f->edge_count; i++) {
 		const struct rh_fidelity_edge *edge = &f->edges[i];
 
@@ -175,12 +179,12 @@ static void tell_oracle(FILE *to, const struct rh_fidelity *f, const struct rh_f
 		counted++;
 	}
 	if (counted)
-		fprintf(to, "  heap goal over recorded goal, mean of %u cycles: %.3f\n", counted,
+		fprintf(to, "  heap goal over recorded goal after the same cycles, mean of %u: %.3f\n", counted,
 			goals / counted);
 }
 
-bool rh_fidelity_tell(const struct rh_fidelity *recorded, const struct rh_fidelity *oracle,
-		      double limit, const char *path, bool all_edges, FILE *to)
+bool rh_fidelity_tell(const struct rh_fidelity *recorded, const struct rh_fidelity *late,
+		      const struct rh_fidelity *early, double limit, const char *path, bool all_edges, FILE *to)
 {
 	const struct rh_fidelity *f = recorded;
 	bool good;
@@ -195,11 +199,11 @@ bool rh_fidelity_tell(const struct rh_fidelity *recorded, const struct rh_fideli
 		 "replayed: equal right after");
 	tell_row(to, "spans made", f->span_allocs[0], f->span_allocs[1], "");
 	tell_row(to, "spans freed", f->span_frees[0], f->span_frees[1], "");
-	if (oracle)
-		tell_stacks(to, oracle);
+	if (late)
+		tell_stacks(to, late);
 	tell_causes(to, f, limit);
-	if (oracle)
-		tell_oracle(to, f, oracle);
+	if (late && early)
+		tell_oracle(to, f, late, early);
 	if (all_edges)
 		tell_edges(to, f);
 	if (!f->edge_count)

@@ -68,7 +68,7 @@ static bool passes(const char *path)
 	assert_int_equal(f->failed, 0);
 	assert_int_equal(f->class_right, f->objects);
 	assert_int_equal(f->class_differs, 0);
-	good = rh_fidelity_tell(f, NULL, 0.02, path, true, stderr);
+	good = rh_fidelity_tell(f, NULL, NULL, 0.02, path, true, stderr);
 	rh_fidelity_free(f);
 	return good;
 }
