@@ -402,6 +402,61 @@ static void start_size_follows_what_is_used(void **state)
 	}
 }
 
+/* reuse=off: spawn makes a stack of just that size, exit frees it; by size they are told. */
+static void one_task_is_one_stack_if_asked(void **state)
+{
+	struct kit kit;
+
+	(void)state;
+	kit_open(&kit, "libc/pools:reuse=off:threads=off", 1);
+	assert_int_equal(kit_stat(&kit, "pools.StackInuse"), 0);
+	for (int i = 0; i < 10; i++) {
+		void *small = kit_spawn(&kit, 0), *large;
+
+		large = kit.ops->spawn(kit.lane[0], 65536);
+		assert_non_null(large);
+		assert_int_equal(size_of(&kit, small), 2048);
+		assert_int_equal(size_of(&kit, large), 65536);
+		assert_int_equal(kit_stat(&kit, "pools.StackInuse"), SPAN + 65536);
+		kit.ops->exit(kit.lane[0], small);
+		kit.ops->exit(kit.lane[0], large);
+		assert_int_equal(kit_stat(&kit, "pools.StackInuse"), SPAN);
+	}
+	assert_int_equal(kit_stat(&kit, "pools.order0.allocs"), 10);
+	assert_int_equal(kit_stat(&kit, "pools.order0.frees"), 10);
+	assert_int_equal(kit_stat(&kit, "pools.order5.allocs"), 10);
+	assert_int_equal(kit_stat(&kit, "pools.order5.frees"), 10);
+	kit.ops->lane_flush(kit.lane[0]);
+	assert_int_equal(kit_stat(&kit, "pools.StackInuse"), 0);
+	kit_close(&kit);
+}
+
+/* flush=lane: the end of a cycle leaves caches alone; each goes back when it is told to, and
+ * the lane that ended the cycle then frees what stayed empty during it. */
+static void lanes_flush_one_by_one_if_asked(void **state)
+{
+	struct kit kit;
+	void *task[2], *large;
+
+	(void)state;
+	kit_open(&kit, "libc/pools:reuse=off:threads=off:shrink=off:flush=lane", 2);
+	for (unsigned i = 0; i < 2; i++)
+		task[i] = kit.ops->spawn(kit.lane[i], 16384);
+	large = kit.ops->spawn(kit.lane[0], 32768);
+	assert_int_equal(kit_stat(&kit, "pools.StackInuse"), 2 * SPAN);
+	kit.ops->gc_begin(kit.lane[0]);
+	kit.ops->exit(kit.lane[0], task[0]);
+	kit.ops->exit(kit.lane[0], large);
+	kit.ops->exit(kit.lane[1], task[1]);
+	kit.ops->gc_end(kit.lane[0]);
+	assert_int_equal(kit_stat(&kit, "pools.StackInuse"), 2 * SPAN);
+	kit.ops->lane_flush(kit.lane[1]);
+	assert_int_equal(kit_stat(&kit, "pools.StackInuse"), 2 * SPAN);
+	kit.ops->lane_flush(kit.lane[0]);
+	assert_int_equal(kit_stat(&kit, "pools.StackInuse"), 0);
+	kit_close(&kit);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -420,6 +475,8 @@ int main(void)
 		cmocka_unit_test(large_stacks_are_kept_during_cycles_only),
 		cmocka_unit_test(cycles_free_the_stacks_of_the_global_list),
 		cmocka_unit_test(start_size_follows_what_is_used),
+		cmocka_unit_test(one_task_is_one_stack_if_asked),
+		cmocka_unit_test(lanes_flush_one_by_one_if_asked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
