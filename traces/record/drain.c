@@ -217,13 +217,26 @@ static bool is_dead(const struct rh_image *image)
 	return kill(image->pid, 0) < 0 && errno == ESRCH;
 }
 
-/* exec: the same process has a younger image. */
+/* exec: the same process has a younger image. Found in the order of their slots, images
+ * are not in the order of time. */
 static bool is_replaced(const struct rh_drain *drain, size_t index)
 {
-	for (size_t i = index + 1; i < drain->image_count; i++)
-		if (drain->images[i].pid == drain->images[index].pid && !drain->images[i].over)
+	for (size_t i = 0; i < drain->image_count; i++)
+		if (drain->images[i].pid == drain->images[index].pid && !drain->images[i].over &&
+		    drain->images[i].stamp > drain->images[index].stamp)
 			return true;
 	return false;
+}
+
+size_t rh_drain_newest(const struct rh_drain *drain, int pid, bool with_events)
+{
+	size_t found = SIZE_MAX;
+
+	for (size_t i = 0; i < drain->image_count; i++)
+		if (drain->images[i].pid == pid && (drain->images[i].events || !with_events) &&
+		    (found == SIZE_MAX || drain->images[i].stamp > drain->images[found].stamp))
+			found = i;
+	return found;
 }
 
 /* The slot may serve another process once all that its image left in rings is taken. */

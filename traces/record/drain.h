@@ -52,6 +52,8 @@ int64_t rh_drain_pass(struct rh_drain *drain, bool all, struct rh_err *err);
 void rh_drain_beat(struct rh_drain *drain);
 /* Looks for new processes and dead ones. main_over: the program itself has been reaped. */
 int rh_drain_processes(struct rh_drain *drain, bool main_over, struct rh_err *err);
+/* The youngest image of a process; SIZE_MAX: none. */
+size_t rh_drain_newest(const struct rh_drain *drain, int pid, bool with_events);
 /* Images that still run, the program itself not counted. */
 size_t rh_drain_running(const struct rh_drain *drain);
 void rh_drain_close(struct rh_drain *drain);

@@ -16,14 +16,10 @@
 /* The image that is the program in the end: the last one of its process that has events. */
 static size_t final_image(const struct rh_session *session)
 {
-	const struct rh_drain *drain = &session->drain;
-	size_t found = SIZE_MAX;
+	size_t found = rh_drain_newest(&session->drain, session->child, true);
 
-	for (size_t i = 0; i < drain->image_count; i++)
-		if (drain->images[i].pid == session->child &&
-		    (found == SIZE_MAX || drain->images[i].events))
-			found = i;
-	return found;
+	return found != SIZE_MAX ? found :
+				   rh_drain_newest(&session->drain, session->child, false);
 }
 
 static void name_of(const struct rh_session *session, size_t index, bool final, char *path,

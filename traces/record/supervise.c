@@ -284,7 +284,8 @@ static void look_for_strangers(struct rh_session *session)
 {
 	const struct rh_drain *drain = &session->drain;
 	char link[64], exe[4096];
-	const char *known = NULL;
+	size_t newest = rh_drain_newest(drain, session->child, false);
+	const char *known = newest == SIZE_MAX ? NULL : drain->images[newest].exe;
 	ssize_t got;
 
 	snprintf(link, sizeof link, "/proc/%d/exe", (int)session->child);
@@ -292,9 +293,6 @@ static void look_for_strangers(struct rh_session *session)
 	if (got <= 0 || session->strange_sweeps > UNSEEN_SWEEPS)
 		return;
 	exe[got] = '\0';
-	for (size_t i = 0; i < drain->image_count; i++)
-		if (drain->images[i].pid == session->child)
-			known = drain->images[i].exe;
 	if (known && (size_t)got >= strlen(known) && strcmp(exe + got - strlen(known), known) == 0)
 		session->strange_sweeps = 0;
 	else if (++session->strange_sweeps > UNSEEN_SWEEPS)

@@ -4,6 +4,8 @@
  */
 #include "traces/test/record_run.h"
 
+#include <sys/mman.h>
+
 #include "traces/record/emit.h"
 #include "traces/record/merge.h"
 
@@ -320,6 +322,42 @@ static void the_oldest_chunks_go_first(void **state)
 	rh_capture_close(&drain.capture);
 }
 
+static void claim(struct rh_area *area, uint32_t slot, uint64_t stamp)
+{
+	struct rh_proc *proc = rh_area_proc(area, slot);
+
+	proc->pid = getpid();
+	proc->stamp = stamp;
+	atomic_store(&proc->state, RH_PROC_READY);
+}
+
+/* Two execs between two looks, the second into a slot that became free meanwhile: the
+ * image in the lower slot is the younger one, and it is the one that lives. */
+static void images_are_told_by_their_time(void **state)
+{
+	static struct rh_drain two;
+	struct rh_record_opts opts = record_defaults();
+	struct rh_err err = { 0 };
+	struct rh_area *area;
+	int fd;
+
+	(void)state;
+	area = rh_area_make(&opts, 1, &fd, &err);
+	assert_non_null(area);
+	assert_int_equal(rh_drain_open(&two, area, out_path, &err), 0);
+	atomic_store(&area->main_pid, getpid());
+	claim(area, 2, 100);
+	claim(area, 0, 200);
+	atomic_store(&area->procs_high, 3);
+	assert_int_equal(rh_drain_processes(&two, false, &err), 0);
+	assert_int_equal(atomic_load(&rh_area_proc(area, 2)->state), RH_PROC_FREE);
+	assert_int_equal(atomic_load(&rh_area_proc(area, 0)->state), RH_PROC_READY);
+	assert_int_equal(two.images[rh_drain_newest(&two, getpid(), false)].stamp, 200);
+	rh_drain_close(&two);
+	munmap(area, area->bytes);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -334,6 +372,7 @@ int main(void)
 		cmocka_unit_test(unstamped_records_come_early),
 		cmocka_unit_test(long_records_cross_buffers),
 		cmocka_unit_test(the_oldest_chunks_go_first),
+		cmocka_unit_test(images_are_told_by_their_time),
 	};
 
 	return cmocka_run_group_tests(tests, record_setup, record_teardown);
