@@ -169,7 +169,8 @@ for name in $names; do
 				wall_cost[r] = wall - plain
 			}
 			if (!("heaptrack" in cost)) exit
-			printf "  slow-down of heaptrack / of reheap: in CPU %s, by the least %s; on the wall %s, by the least %s\n",
+			printf "  slow-down of heaptrack / of reheap: in CPU %s, by the least %s; " \
+				"on the wall %s, by the least %s\n",
 				times(cost["heaptrack"], cost["reheap"]),
 				times(least_cpu["heaptrack"] - least_cpu["plain"],
 					least_cpu["reheap"] - least_cpu["plain"]),

@@ -1,7 +1,7 @@
 /*
  * put.c - the slow half of a record.
  *
- * Entered for an event in 64 (or less, see next_read), for a block that another thread
+ * Entered for an event in 128 (or less, see next_read), for a block that another thread
  * had, for sizes of 64 KiB and more, when half a ring is full, in a thread's first call,
  * and from signal handlers. Whatever happens here, errno is kept and the program goes on.
  */
@@ -240,7 +240,7 @@ static void next_read(struct producer *p, uint64_t now)
 
 /* ---- records ---- */
 
-/* A stamped record. busy is held. */
+/* A stamped record. `at` is held. */
 static void append_whole(struct producer *p, uint32_t what, uint64_t address, uint64_t size,
 			 uint64_t now)
 {

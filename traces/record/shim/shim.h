@@ -14,9 +14,9 @@
  * What keeps it harmless:
  *   - no memory from the recorded heap, ever: mmap and static storage only;
  *   - a producer's state lies in pages the kernel wipes on fork (MADV_WIPEONFORK), so a
- *     forked child, made by whatever call, finds busy == 0, takes the slow path and starts
+ *     forked child, made by whatever call, finds at == 0, takes the slow path and starts
  *     a ring of its own instead of writing into its parent's;
- *   - a signal handler that allocates while its thread is inside put() finds `busy` and
+ *   - a signal handler that allocates while its thread is inside put() finds `at` held and
  *     leaves its record in the side buffer, which the interrupted put() flushes;
  *   - errno is kept; nothing here is a cancellation point; nothing is exported but the
  *     functions we stand in front of.
@@ -172,7 +172,7 @@ uint64_t shim_clock(void);
 void shim_now_many(void);
 
 /* site.c */
-/* Writes the site of the next record; busy is held and there is room for it (SHIM_SITE_ROOM). */
+/* Writes the site of the next record; `at` is held, there is room for it (SHIM_SITE_ROOM). */
 void shim_site(struct producer *p, struct shim_from from);
 enum { SHIM_SITE_ROOM = 64 };
 uint64_t shim_resident(const void *block);
