@@ -157,6 +157,8 @@ struct rh_stack_backend {
 	void (*locks)(struct rh_stacks *stacks, rh_lock_fn *emit, void *ctx);
 	/* As of heaps (pools: flush=lane). */
 	void (*lane_flush)(struct rh_stack_lane *lane);
+	/* While off, what the lane takes and gives goes past its caches. */
+	void (*lane_caches)(struct rh_stack_lane *lane, int on);
 };
 
 /* A resize for backends that have no better one. */

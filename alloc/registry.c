@@ -91,6 +91,12 @@ static void no_stack_gc(struct rh_stack_lane *lane)
 	(void)lane;
 }
 
+static void no_caches(struct rh_stack_lane *lane, int on)
+{
+	(void)lane;
+	(void)on;
+}
+
 static int nothing_to_verify(struct rh_stack_lane *lane, void *task, struct rh_err *err)
 {
 	(void)lane;
@@ -220,6 +226,8 @@ int rh_stack_backend_check(const struct rh_stack_backend *ops, struct rh_stack_b
 		filled->locks = no_stack_locks;
 	if (!filled->lane_flush)
 		filled->lane_flush = no_stack_gc;
+	if (!filled->lane_caches)
+		filled->lane_caches = no_caches;
 	return 0;
 }
 

@@ -12,8 +12,11 @@
 
 bool rh_drive_alloc(struct stack_drive *drive, uint32_t lane, uint64_t place)
 {
-	void *task = drive->ops->spawn(drive->lanes[lane], place_bytes(place));
+	void *task;
 
+	drive->ops->lane_caches(drive->lanes[lane], !place_past_cache(place));
+	task = drive->ops->spawn(drive->lanes[lane], place_bytes(place));
+	drive->ops->lane_caches(drive->lanes[lane], 1);
 	drive->failed += !task;
 	return !task || rh_map_put(&drive->live, place_key(place), (uintptr_t)task);
 }
@@ -22,8 +25,11 @@ void rh_drive_free(struct stack_drive *drive, uint32_t lane, uint64_t place)
 {
 	uint64_t task = rh_map_remove(&drive->live, place_key(place));
 
-	if (task != RH_MAP_NONE)
-		drive->ops->exit(drive->lanes[lane], (void *)(uintptr_t)task);
+	if (task == RH_MAP_NONE)
+		return;
+	drive->ops->lane_caches(drive->lanes[lane], !place_past_cache(place));
+	drive->ops->exit(drive->lanes[lane], (void *)(uintptr_t)task);
+	drive->ops->lane_caches(drive->lanes[lane], 1);
 }
 
 static void take_bytes(void *ctx, const char *name, const char *unit, uint64_t value)

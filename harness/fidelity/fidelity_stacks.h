@@ -29,7 +29,8 @@ struct steps {
 	uint32_t lanes;
 };
 
-static inline unsigned place_log2(uint64_t place) { return place & 63; }
+static inline unsigned place_log2(uint64_t place) { return place & 31; }
+static inline bool place_past_cache(uint64_t place) { return place >> 5 & 1; }
 static inline uint64_t place_bytes(uint64_t place) { return (uint64_t)1 << place_log2(place); }
 static inline uint64_t place_span(uint64_t place) { return place >> PLACE_SPAN_SHIFT; }
 static inline uint64_t place_key(uint64_t place) { return place >> PLACE_SIZE_BITS; }

@@ -150,6 +150,7 @@ static int take(void *ctx, struct go_thread *thread, const struct go_event *even
 	case GO_GC_END:
 		return rh_go_cycle_event(import, thread, event, err);
 	case GO_PROC_START:
+	case GO_STW_BEGIN:
 	case GO_STW_END:
 		return rh_go_flush_event(import, thread, event, err);
 	case GO_HEAP_ALLOC:
@@ -333,7 +334,7 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	import->build = build;
 	import->out = out;
 	rh_build_batches(build);
-	import->gc_thread = RH_NONE;
+	import->gc_thread = import->gc_ender = RH_NONE;
 	import->gc_p = GO_NONE;
 	if (rh_go_wire_open(&import->wire, input, err) == 0) {
 		rh_go_order_open(&import->order, &import->wire);

@@ -23,7 +23,8 @@
  *	go.span, go.span_alloc, go.span_free	pages << 9 | the runtime's word for the kind:
  *			1 = pages for stacks or the collector, else span class << 1
  *	go.stack, go.stack_alloc, go.stack_free	the stack's place: number of its span << 10 |
- *			its 2 KiB in the span << 6 | log2 of its bytes; span 0 = none known
+ *			its 2 KiB in the span << 6 | 1 << 5 if past the P's cache |
+ *			log2 of its bytes; span 0 = none known
  *	go.stack_span, go.stack_span_free	pages that proved to hold stacks: number of the
  *			span << 32 | 1 << 31 if it was there when the trace began | pages
  *	go.span_used	number of a span of the snapshot into which this lane is the first to
@@ -192,6 +193,8 @@ struct go_import {
 	uint64_t gc_begun, gc_ended;
 	uint64_t gc_thread;		/* ended a cycle and has yet to start the world */
 	uint32_t gc_p;			/* what it held then */
+	bool gc_marks;			/* a cycle is open, and the world went on after its begin */
+	uint64_t gc_ender;		/* the thread that has stopped the world to end it */
 	bool gc_started;		/* the world; idle Ps' caches are still due */
 	uint64_t counts[GO_N_COUNT];
 };

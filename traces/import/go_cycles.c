@@ -9,6 +9,9 @@
  * Which stacks lie in whose cache decides on who needs a new span, so this is told in the
  * order it happened: go.flushed on the lane of the P.
  *
+ * The thread that stops the world to end a cycle takes its stacks past the cache of its P
+ * until it has ended it.
+ *
  * Until it starts the world the P that ended the cycle goes on with stale caches; any other
  * that makes or frees a stack before we saw it start has given them back just before.
  */
@@ -28,6 +31,8 @@ int rh_go_cycle_event(struct go_import *import, struct go_thread *thread,
 	out.id = ends ? ++import->gc_ended : ++import->gc_begun;
 	import->heap.cycles = import->gc_ended;
 	if (ends) {
+		import->gc_marks = false;
+		import->gc_ender = RH_NONE;
 		for (uint32_t i = 0; i < import->order.ps.count; i++)
 			import->order.ps.of[i].stale = import->order.ps.of[i].held;
 		import->gc_thread = thread->id;
@@ -75,6 +80,16 @@ int rh_go_flush_event(struct go_import *import, struct go_thread *thread,
 		      const struct go_event *event, struct rh_err *err)
 {
 	go_count(import, GO_N_DROP_SCHEDULING);
+	if (event->kind == GO_STW_BEGIN) {
+		if (import->gc_marks)
+			import->gc_ender = thread->id;
+		return 0;
+	}
+	if (event->kind == GO_STW_END) {
+		import->gc_marks |= import->gc_begun > import->gc_ended;
+		if (import->gc_ender == thread->id)
+			import->gc_ender = RH_NONE;
+	}
 	if (event->kind == GO_STW_END)
 		return import->gc_thread == thread->id ? world_started(import, thread, err) : 0;
 	return thread->p == GO_NONE ? 0 : flush(import, thread, thread->p, false, err);

@@ -278,6 +278,8 @@ static int note_stack(struct go_import *import, struct go_thread *thread, enum g
 	struct go_span *span = rh_go_span_at(&import->heap, stack);
 	uint64_t place = log2;
 
+	if (import->gc_ender == thread->id)
+		place |= 1 << 5;
 	if (span && span->kind == GO_MANUAL) {
 		place |= (uint64_t)span->number << 10 |
 			 ((stack - span->base) >> STACK_MIN_LOG2 & 15) << 6;

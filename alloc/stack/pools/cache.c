@@ -45,11 +45,38 @@ static void release(struct rh_stack_lane *lane, struct stack_cache *cache, unsig
 	rh_unlock(lock);
 }
 
+static struct free_stack *alloc_past(struct rh_stack_lane *lane, unsigned order)
+{
+	struct rh_lock *lock = rh_pool_lock(lane->stacks, order);
+	struct free_stack *stack;
+
+	rh_lock(lock);
+	stack = rh_pool_alloc_locked(lane, order);
+	rh_unlock(lock);
+	return stack;
+}
+
+static void free_past(struct rh_stack_lane *lane, unsigned order, struct free_stack *stack)
+{
+	struct rh_lock *lock = rh_pool_lock(lane->stacks, order);
+
+	rh_lock(lock);
+	rh_pool_free_locked(lane, stack);
+	rh_unlock(lock);
+}
+
+void rh_cache_switch(struct rh_stack_lane *lane, int on)
+{
+	lane->past_cache = !on;
+}
+
 struct free_stack *rh_cache_alloc(struct rh_stack_lane *lane, unsigned order)
 {
 	struct stack_cache *cache = &lane->cache[order];
 	struct free_stack *stack;
 
+	if (stack_unlikely(lane->past_cache))
+		return alloc_past(lane, order);
 	if (stack_unlikely(!cache->head))
 		refill(lane, order);
 	else
@@ -66,6 +93,10 @@ void rh_cache_free(struct rh_stack_lane *lane, unsigned order, struct free_stack
 {
 	struct stack_cache *cache = &lane->cache[order];
 
+	if (stack_unlikely(lane->past_cache)) {
+		free_past(lane, order, stack);
+		return;
+	}
 	if (stack_unlikely(cache->bytes >= STACK_CACHE_BYTES))
 		release(lane, cache, order, HALF);
 	stack->next = cache->head;

@@ -361,4 +361,5 @@ const struct rh_stack_backend rh_stack_backend_pools = {
 	.stats = rh_pools_stats,
 	.locks = rh_pools_locks,
 	.lane_flush = rh_world_flush,
+	.lane_caches = rh_cache_switch,
 };

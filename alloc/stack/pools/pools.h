@@ -173,6 +173,7 @@ struct rh_stack_lane {
 	struct task_chunk *chunk;	/* new tasks are cut from it */
 	struct stack_span *spans;	/* unused span structs */
 	int64_t d_in_use;		/* bytes of spans this lane took and gave */
+	bool past_cache;		/* the thread is one of those Go keeps off caches */
 	struct free_stack *g0, *gsignal;	/* stacks of the thread itself */
 	struct rh_stack_lane *next, *prev;	/* under the world lock */
 } __attribute__((aligned(RH_CACHE_LINE)));
@@ -310,6 +311,8 @@ static inline struct free_stack *stack_at(uintptr_t hi)
 /* cache.c */
 struct free_stack *rh_cache_alloc(struct rh_stack_lane *lane, unsigned order);
 void rh_cache_free(struct rh_stack_lane *lane, unsigned order, struct free_stack *stack);
+/* Off: straight from and to the pools. */
+void rh_cache_switch(struct rh_stack_lane *lane, int on);
 /* Gives the cached stacks of `of` back; `lane` is who does it. */
 void rh_cache_flush(struct rh_stack_lane *lane, struct rh_stack_lane *of);
 
