@@ -44,7 +44,7 @@ name=$(basename "$program" .rht)
 	-o "$temp/hotsplit.json"
 # A gate of the C library against another allocator, and a Go program if a trace of one is here.
 "$reheap" gate "$program" --baseline libc --candidate mimalloc --plot "$temp/gate" >/dev/null
-go_program=$(find traces/corpus/go -name '*.rht' 2>/dev/null | LC_ALL=C sort | head -n 1)
+go_program=$(find traces/corpus/go -name 'nats.rht' 2>/dev/null)
 go_trace=../shared/data/go/mini1.26.3.trace.gz
 if [ -z "$go_program" ] && [ -f $go_trace ]; then
 	"$reheap" import go $go_trace -o "$temp/go.rht" && go_program=$temp/go.rht
