@@ -2,8 +2,9 @@
  * test_tiered_pages.c - the two page heaps against a plain array of pages.
  *
  * The model knows of every page whether it is taken, and what the right answer is: the
- * lowest run that fits (radix), or the shortest free run that fits (lists, treap). The
- * structures' own validity check runs along.
+ * lowest run that fits (radix), or the shortest free run that fits (lists, treap). Every page
+ * handed out is written to, and what comes back as released is read. The structures' own
+ * validity check runs along.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,6 +27,7 @@ struct model {
 	uint32_t grown;			/* pages known to exist */
 	struct { uint32_t page, count; struct mspan *span; } run[RUNS];
 	unsigned runs;
+	unsigned released;		/* runs handed out that were released, all of them */
 	uint64_t seed;
 };
 
@@ -99,17 +101,38 @@ static uint32_t pages_of(uint32_t page)
 	return page - m.origin;
 }
 
+/* What is told to be released reads as zero; now it is no longer. */
+static void touch(uint32_t page, uint32_t count, bool released)
+{
+	char *base = (char *)m.heap->window + ((uintptr_t)page << TIER_PAGE_SHIFT);
+
+	for (uint32_t i = 0; i < count; i++) {
+		for (size_t at = 0; at < TIER_PAGE; at += 4096) {
+			char *byte = base + ((size_t)i << TIER_PAGE_SHIFT) + at;
+
+			if (released && *byte)
+				fail_msg("page %u of %u is said to be released", i, count);
+			*byte = 1;
+		}
+	}
+}
+
 static struct mspan *take(uint32_t count, uint32_t *page)
 {
 	struct mspan *span = NULL;
+	bool released = false;
 	size_t scav = 0;
 
 	if (m.heap->profile->radix) {
 		*page = rh_pages_alloc(m.heap, count, &scav);
+		released = scav == count;
 	} else {
-		span = rh_lists_alloc(m.heap, count, &scav);
+		span = rh_lists_alloc(m.heap, count, &scav, &released);
 		*page = span ? (uint32_t)rh_page_index(m.heap, span->base) : TIER_NO_PAGE;
 	}
+	if (*page != TIER_NO_PAGE)
+		touch(*page, count, released);
+	m.released += released;
 	return span;
 }
 
@@ -165,15 +188,33 @@ static uint32_t some_length(void)
 	return kind < 5 ? 1 + draw(150) : 1 + draw(9);
 }
 
-static void check(void)
+static uint64_t check(void)
 {
+	uint64_t free_pages;
 	const char *wrong;
 
 	rh_lock(&m.heap->lock);
-	wrong = m.heap->profile->radix ? rh_pages_check(m.heap) : rh_lists_check(m.heap);
+	wrong = (m.heap->profile->radix ? rh_pages_check : rh_lists_check)(m.heap, &free_pages);
 	rh_unlock(&m.heap->lock);
 	if (wrong)
 		fail_msg("%s", wrong);
+	return free_pages;
+}
+
+static uint64_t free_in_model(void)
+{
+	uint64_t free = 0;
+
+	for (uint32_t i = 0; i < m.grown; i++)
+		free += !m.taken[i];
+	return free;
+}
+
+static void scavenge(void)
+{
+	rh_lock(&m.heap->lock);
+	(m.heap->profile->radix ? rh_pages_scavenge : rh_lists_scavenge)(m.heap, 1 + draw(300));
+	rh_unlock(&m.heap->lock);
 }
 
 static void walk(int profile)
@@ -188,13 +229,16 @@ static void walk(int profile)
 			release(draw(m.runs));
 		else
 			allocate(count);
+		if (draw(8) == 0)
+			scavenge();
 		if (step % 250 == 0)
-			check();
+			assert_int_equal(check(), free_in_model());
 	}
 	while (m.runs)
 		release(m.runs - 1);
 	check();
 	assert_int_equal(free_run_at(0), m.grown);
+	assert_true(m.released > STEPS / 100);
 	close_heap();
 }
 

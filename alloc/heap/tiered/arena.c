@@ -219,7 +219,10 @@ bool rh_arenas_grow(struct rh_heap *heap, size_t page_count)
 		return false;
 	arenas->at += bytes;
 	arenas->any_grown = true;
-	return !skip || rh_pages_alloc(heap, RANDOM_BASE_PAGES, &scav) != TIER_NO_PAGE;
+	if (!skip)
+		return true;
+	heap->pages.nobodys += RANDOM_BASE_PAGES;
+	return rh_pages_alloc(heap, RANDOM_BASE_PAGES, &scav) != TIER_NO_PAGE;
 }
 
 bool rh_arena_fresh(struct rh_heap *heap, uint32_t page, size_t page_count)

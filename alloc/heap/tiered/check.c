@@ -11,15 +11,26 @@
 #include "alloc/heap/tiered/lane.h"
 #include "alloc/heap/tiered/mheap.h"
 
+/* Free pages that lanes keep. */
+static uint64_t kept_pages(const struct rh_heap *heap)
+{
+	uint64_t pages = 0;
+
+	for (const struct rh_lane *lane = heap->lanes; lane; lane = lane->next)
+		pages += lane->stash_pages +
+			 (unsigned)__builtin_popcountll(lane->pcache.free);
+	return pages;
+}
+
 const char *rh_tiered_check(struct rh_heap *heap)
 {
 	uint32_t count = atomic_load_explicit(&heap->all_span_count, memory_order_acquire);
-	uint64_t in_use = 0, manual = 0;
+	uint64_t in_use = 0, manual = 0, pages = 0;
 	struct heap_totals totals;
 	const char *wrong;
 
 	rh_lock(&heap->lock);
-	wrong = heap->profile->radix ? rh_pages_check(heap) : rh_lists_check(heap);
+	wrong = (heap->profile->radix ? rh_pages_check : rh_lists_check)(heap, &pages);
 	for (uint32_t i = 0; !wrong && i < count; i++) {
 		struct mspan *span = heap->all_spans[i];
 
@@ -31,11 +42,14 @@ const char *rh_tiered_check(struct rh_heap *heap)
 		wrong = rh_span_check(heap, span);
 	}
 	totals = rh_heap_totals(heap);
+	pages += kept_pages(heap) + heap->pages.nobodys;
 	rh_unlock(&heap->lock);
 	if (wrong)
 		return wrong;
 	if (in_use != totals.in_use || manual != totals.stack)
 		return "the spans' bytes and the heap's totals differ";
+	if ((pages << TIER_PAGE_SHIFT) + in_use + manual != totals.mapped)
+		return "a page is lost, or is in two places";
 	if (totals.released + totals.in_use + totals.stack > totals.mapped)
 		return "more is in use and released than was ever grown";
 	return NULL;

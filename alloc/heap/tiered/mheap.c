@@ -123,6 +123,7 @@ struct found {
 	struct mspan *span;
 	uint32_t page;
 	size_t scav_pages;
+	bool released;		/* every page was given back to the system */
 	bool zero;		/* every page is known to read as zero */
 	unsigned spare;		/* as many more runs of the same length follow */
 };
@@ -165,9 +166,10 @@ static bool pages_once(struct rh_heap *heap, size_t page_count, struct found *fo
 {
 	if (heap->profile->radix) {
 		found->page = rh_pages_alloc(heap, page_count, &found->scav_pages);
+		found->released = found->scav_pages == page_count;
 		return found->page != TIER_NO_PAGE;
 	}
-	found->span = rh_lists_alloc(heap, page_count, &found->scav_pages);
+	found->span = rh_lists_alloc(heap, page_count, &found->scav_pages, &found->released);
 	if (found->span)
 		found->page = (uint32_t)rh_page_index(heap, found->span->base);
 	return found->span != NULL;
@@ -225,8 +227,8 @@ static bool pages_resident_first(struct rh_lane *lane, size_t page_count, struct
 
 	if (!pages_once(heap, page_count, found))
 		return false;
-	if (page_count >= PCACHE_SPAN_PAGES || found->scav_pages < page_count ||
-	    !lane->stash_pages || !heap->profile->radix)
+	if (page_count >= PCACHE_SPAN_PAGES || !found->released || !lane->stash_pages ||
+	    !heap->profile->radix)
 		return true;
 	rh_pages_take_back(heap, found->page, page_count);
 	trim_stash(heap, lane);
@@ -325,14 +327,16 @@ static bool find_locked(struct rh_lane *lane, size_t page_count, struct found *f
 		all = page_count * (1 + found->spare);
 		if (ok && !found->zero)
 			found->zero = rh_arena_fresh(heap, found->page, all) ||
-				      (released_is_zero(heap) && found->scav_pages == all);
+				      (released_is_zero(heap) && found->released);
 	}
 	if (ok && !found->span) {
 		ok = refill_span_cache(heap, lane);
-		if (ok)
+		if (ok) {
 			found->span = lane->span_cache[--lane->span_cache_count];
-		else
+		} else {
+			heap->released_bytes -= (uint64_t)found->scav_pages << TIER_PAGE_SHIFT;
 			rh_pages_free(heap, found->page, page_count);
+		}
 	}
 	heap->refused += !ok;
 	if (heap->arenas.grown_bytes > grown)
@@ -439,24 +443,26 @@ struct mspan *rh_span_alloc(struct rh_lane *lane, size_t page_count, unsigned sp
 	return set_up(lane, page_count, spc, &found);
 }
 
-/* Returns the pages before and after the aligned part. Heap lock held. */
-static bool cut(struct rh_heap *heap, uint32_t page, size_t page_count)
+/* Returns the pages before or after the aligned part. Heap lock held. */
+static void cut(struct rh_heap *heap, uint32_t page, size_t page_count)
 {
 	struct mspan *span;
 
 	if (!page_count)
-		return true;
+		return;
 	if (heap->profile->radix) {
 		rh_pages_free(heap, page, page_count);
-		return true;
+		return;
 	}
 	span = rh_fixalloc(&heap->span_alloc);
-	if (!span)
-		return false;
+	if (!span) {
+		/* no struct to keep them by: a few pages that nobody has until close */
+		heap->pages.nobodys += page_count;
+		return;
+	}
 	span->base = heap->window + ((uintptr_t)page << TIER_PAGE_SHIFT);
 	span->page_count = (uint32_t)page_count;
 	rh_lists_free(heap, span, 0);
-	return true;
 }
 
 struct mspan *rh_span_alloc_aligned(struct rh_lane *lane, size_t page_count, size_t align_pages,
@@ -472,11 +478,11 @@ struct mspan *rh_span_alloc_aligned(struct rh_lane *lane, size_t page_count, siz
 		return rh_span_alloc(lane, page_count, spc);
 	if (!find_locked(lane, all, &found))
 		return NULL;
+	stash_spares(lane, all, &found);
 	address = heap->window + ((uintptr_t)found.page << TIER_PAGE_SHIFT);
 	head = -(address >> TIER_PAGE_SHIFT) & (align_pages - 1);
 	tail = all - head - page_count;
 	rh_lock(&heap->lock);
-	/* A piece that finds no struct stays with nobody until close: a few pages. */
 	cut(heap, found.page, head);
 	cut(heap, found.page + (uint32_t)(head + page_count), tail);
 	rh_unlock(&heap->lock);

@@ -60,6 +60,8 @@ struct page_heap {
 	struct span_list *free;			/* [1..127] by length */
 	struct span_list *freelarge;		/* 128 pages and more (<= 1.8) */
 	struct mspan *treap;			/* the same as a treap (1.9) */
+	/* both: pages out of the free ones that no span or lane has */
+	uint64_t nobodys;
 };
 
 struct arenas {
@@ -114,17 +116,20 @@ size_t rh_pages_scavenge(struct rh_heap *heap, size_t page_max);
 
 /* The lists keep a span struct per free run, so spans go in and come out. */
 int rh_lists_open(struct rh_heap *heap);
-struct mspan *rh_lists_alloc(struct rh_heap *heap, size_t page_count, size_t *scav_pages);
+/* *scav_pages counts the whole run that was cut, for using any of it uses all again; *released
+ * tells whether all of that run was, and so the pages read as zero. */
+struct mspan *rh_lists_alloc(struct rh_heap *heap, size_t page_count, size_t *scav_pages,
+			     bool *released);
 void rh_lists_free(struct rh_heap *heap, struct mspan *span, size_t scav_pages);
 bool rh_lists_grow(struct rh_heap *heap, uint32_t page, size_t page_count);
 size_t rh_lists_scavenge(struct rh_heap *heap, size_t page_max);
-const char *rh_lists_check(struct rh_heap *heap);
+const char *rh_lists_check(struct rh_heap *heap, uint64_t *free_pages);
 
 /* Page caches: radix only. */
 void rh_pages_fill_cache(struct rh_heap *heap, struct page_cache *cache);
 void rh_pages_flush_cache(struct rh_heap *heap, struct page_cache *cache);
 
-/* Debug: the whole structure. NULL or what is wrong. */
-const char *rh_pages_check(struct rh_heap *heap);
+/* Debug: the whole structure. NULL or what is wrong. *free_pages: how many are free. */
+const char *rh_pages_check(struct rh_heap *heap, uint64_t *free_pages);
 
 #endif

@@ -161,12 +161,14 @@ static struct mspan *best_fit(struct rh_heap *heap, size_t page_count)
 				      list_best(heap->pages.freelarge, page_count);
 }
 
-struct mspan *rh_lists_alloc(struct rh_heap *heap, size_t page_count, size_t *scav_pages)
+struct mspan *rh_lists_alloc(struct rh_heap *heap, size_t page_count, size_t *scav_pages,
+			     bool *released)
 {
 	struct mspan *span = best_fit(heap, page_count), *rest;
 
 	if (!span)
 		return NULL;
+	*released = span->scav_pages == span->page_count;
 	if (span->page_count > page_count) {
 		rest = rh_fixalloc(&heap->span_alloc);
 		if (!rest)
@@ -267,16 +269,24 @@ size_t rh_lists_scavenge(struct rh_heap *heap, size_t page_max)
 	released = span->page_count - span->scav_pages;
 	take_out(heap, span);
 	rh_span_set_state(span, SPAN_DEAD);
+	heap->pages.nobodys += span->page_count;
 	rh_unlock(&heap->lock);
 	rh_pages_release(heap, span->base, rh_span_bytes(span));
 	rh_lock(&heap->lock);
+	heap->pages.nobodys -= span->page_count;
 	rh_count_released(heap, released);
 	rh_lists_free(heap, span, span->page_count);
 	return released;
 }
 
-const char *rh_lists_check(struct rh_heap *heap)
+static uint64_t treap_pages(const struct mspan *tree)
 {
+	return tree ? tree->page_count + treap_pages(tree->next) + treap_pages(tree->prev) : 0;
+}
+
+const char *rh_lists_check(struct rh_heap *heap, uint64_t *free_pages)
+{
+	*free_pages = treap_pages(heap->pages.treap);
 	for (unsigned i = 1; i <= EXACT; i++) {
 		struct span_list *list = i < EXACT ? &heap->pages.free[i] :
 						     heap->pages.freelarge;
@@ -285,6 +295,7 @@ const char *rh_lists_check(struct rh_heap *heap)
 			uint32_t page = page_of(heap, span);
 			struct mspan *next = heap->spans[page + span->page_count];
 
+			*free_pages += span->page_count;
 			if (rh_span_state(span) != SPAN_FREE || span->list != list)
 				return "a span on a free list is not free";
 			if (i < EXACT && span->page_count != i)

@@ -510,10 +510,12 @@ size_t rh_pages_scavenge(struct rh_heap *heap, size_t page_max)
 		pages->scav_search = c;
 		page = (c << 9) + at;
 		take(pages, page, length);
+		pages->nobodys += length;
 		rh_unlock(&heap->lock);
 		rh_pages_release(heap, heap->window + ((uintptr_t)page << TIER_PAGE_SHIFT),
 				 (size_t)length << TIER_PAGE_SHIFT);
 		rh_lock(&heap->lock);
+		pages->nobodys -= length;
 		give(pages, page, length, true);
 		rh_count_released(heap, length);
 		return length;
@@ -522,9 +524,11 @@ size_t rh_pages_scavenge(struct rh_heap *heap, size_t page_max)
 	return 0;
 }
 
-const char *rh_pages_check(struct rh_heap *heap)
+const char *rh_pages_check(struct rh_heap *heap, uint64_t *free_pages)
 {
 	struct page_heap *pages = &heap->pages;
+
+	*free_pages = 0;
 
 	for (uint32_t c = 0; c < pages->chunk_end; c++) {
 		const struct page_chunk *chunk = &pages->chunks[c];
@@ -533,6 +537,8 @@ const char *rh_pages_check(struct rh_heap *heap)
 		for (unsigned w = 0; w < TIER_CHUNK_WORDS; w++) {
 			if (chunk->taken[w] & chunk->scav[w])
 				return "a taken page is marked as released";
+			if (sum)	/* 0: never grown, or full */
+				*free_pages += (unsigned)__builtin_popcountll(~chunk->taken[w]);
 		}
 		if (sum && sum != pack(summarize(chunk)))
 			return "a leaf summary differs from its bitmap";
