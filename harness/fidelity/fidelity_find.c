@@ -209,31 +209,38 @@ static int find_lane(struct finding *finding, uint32_t lane, struct rh_err *err)
 	return result;
 }
 
+/* The other lane once more, for every number of stacks this one may have had. */
+static int find_pair(struct finding *finding, uint32_t lane, uint32_t other, struct rh_err *err)
+{
+	uint32_t *cached = finding->start->order[finding->of].cached;
+	uint32_t kept = cached[lane], slots = rh_start_slots(finding->of);
+
+	for (uint32_t number = 0; number <= slots; number++) {
+		int got;
+
+		cached[lane] = number;
+		got = find_lane(finding, other, err);
+		if (got < 0)
+			return -1;
+		if (got)
+			kept = number;
+	}
+	cached[lane] = kept;
+	return 0;
+}
+
 /* Lane by lane; then, while stacks that were one P's are taken for another's, two at once. */
 static int find_all(struct finding *finding, struct rh_err *err)
 {
-	uint32_t *cached = finding->start->order[finding->of].cached;
 	uint32_t lanes = finding->steps->lanes;
 
 	for (uint32_t lane = 0; lane < lanes; lane++)
 		if (find_lane(finding, lane, err) < 0)
 			return -1;
 	for (uint32_t lane = 0; lane < lanes; lane++) {
-		for (uint32_t other = 0; other < lanes; other++) {
-			uint32_t was = cached[lane];
-
-			for (uint32_t number = 0; other != lane && number <= rh_start_slots(finding->of);
-			     number++) {
-				int got;
-
-				cached[lane] = number;
-				got = find_lane(finding, other, err);
-				if (got < 0)
-					return -1;
-				was = got ? number : was;
-			}
-			cached[lane] = was;
-		}
+		for (uint32_t other = 0; other < lanes; other++)
+			if (other != lane && find_pair(finding, lane, other, err) < 0)
+				return -1;
 	}
 	return 0;
 }

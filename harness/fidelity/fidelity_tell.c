@@ -179,12 +179,13 @@ static void tell_oracle(FILE *to, const struct rh_fidelity *f, const struct rh_f
 		counted++;
 	}
 	if (counted)
-		fprintf(to, "  heap goal over recorded goal after the same cycles, mean of %u: %.3f\n", counted,
-			goals / counted);
+		fprintf(to, "  heap goal over recorded goal after the same cycles, mean of %u: "
+			"%.3f\n", counted, goals / counted);
 }
 
 bool rh_fidelity_tell(const struct rh_fidelity *recorded, const struct rh_fidelity *late,
-		      const struct rh_fidelity *early, double limit, const char *path, bool all_edges, FILE *to)
+		      const struct rh_fidelity *early, double limit, const char *path,
+		      bool all_edges, FILE *to)
 {
 	const struct rh_fidelity *f = recorded;
 	bool good;

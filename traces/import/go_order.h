@@ -34,7 +34,6 @@ struct go_actor {
 	uint64_t generation;		/* in which seq counts */
 	uint32_t waiters;		/* first thread that waits for a change, or GO_NONE */
 	uint8_t status;
-	uint8_t flags;			/* goroutines: enum go_task_flag, see go_tasks.h */
 	uint8_t tiny_offset;		/* Ps: how full that block is believed to be */
 	uint64_t tiny;			/* Ps: the block of tiny objects; 0 = none known */
 	bool held;			/* Ps: a thread has run it */

@@ -124,15 +124,16 @@ static struct rh_area *map_fd(int fd)
  * images to come. */
 static struct rh_area *map_area(char *path)
 {
-	char *comma = strchr(path, RH_RECORD_ENV_FD);
+	char *comma = strchr(path, RH_RECORD_ENV_FD), *at;
 	int inherited = -1, fd;
 	struct rh_area *area;
 
 	if (comma) {
 		*comma = '\0';
-		for (inherited = 0; comma[1] >= '0' && comma[1] <= '9' && inherited < 1000000; comma++)
-			inherited = inherited * 10 + comma[1] - '0';
-		if (comma[1])
+		inherited = 0;
+		for (at = comma + 1; *at >= '0' && *at <= '9' && inherited < 1000000; at++)
+			inherited = inherited * 10 + *at - '0';
+		if (*at)
 			inherited = -1;
 	}
 	fd = open(path, O_RDWR | O_CLOEXEC);
