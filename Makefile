@@ -25,6 +25,9 @@ endif
 
 comma := ,
 B := build$(if $(SANITIZE),/san-$(subst $(comma),-,$(SANITIZE)))$(if $(DEBUG),/debug)
+# One name for one folder: what gcc notes of an object's headers counts for that name only, so
+# after B=/here/build an object would not be made anew when a header changes.
+override B := $(patsubst $(CURDIR)/%,%,$(abspath $(B)))
 
 WARN := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wshadow -Wpointer-arith \
         -Wwrite-strings -Wold-style-definition $(if $(DEVELOPER),-Werror)

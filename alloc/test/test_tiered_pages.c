@@ -16,6 +16,7 @@
 #include "alloc/heap/tiered/heap.h"
 #include "alloc/heap/tiered/lane.h"
 #include "alloc/heap/tiered/mheap.h"
+#include "alloc/heap/tiered/poison.h"
 
 enum { PAGES = 16 * TIER_CHUNK_PAGES /* one arena */, RUNS = 3000, STEPS = 6000 };
 
@@ -106,6 +107,7 @@ static void touch(uint32_t page, uint32_t count, bool released)
 {
 	char *base = (char *)m.heap->window + ((uintptr_t)page << TIER_PAGE_SHIFT);
 
+	rh_unpoison(base, (size_t)count << TIER_PAGE_SHIFT);
 	for (uint32_t i = 0; i < count; i++) {
 		for (size_t at = 0; at < TIER_PAGE; at += 4096) {
 			char *byte = base + ((size_t)i << TIER_PAGE_SHIFT) + at;
@@ -210,10 +212,14 @@ static uint64_t free_in_model(void)
 	return free;
 }
 
+/* Nobody books here what is in use, so what is released is not booked either. */
 static void scavenge(void)
 {
+	uint64_t released = m.heap->released_bytes;
+
 	rh_lock(&m.heap->lock);
 	(m.heap->profile->radix ? rh_pages_scavenge : rh_lists_scavenge)(m.heap, 1 + draw(300));
+	m.heap->released_bytes = released;
 	rh_unlock(&m.heap->lock);
 }
 

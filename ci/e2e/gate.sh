@@ -190,10 +190,15 @@ ok '  said in the output and in the document' bash -c "grep -q 'one process at a
 	'$temp/.out' && grep -q '\"apart\": true' apart.json"
 ok '  and judged at 15 % at best' bash -c "grep -q '^  wall .* +15.0 % ' '$temp/.out'"
 ends_in '  its document is judged alike' 'fail|inconclusive' 1 3 -- "$reheap" gate --recompute apart.json
+# workers that a process has started, from /proc alone: a bare Debian has no pgrep
+workers() {
+	grep -ls "^PPid:[[:space:]]$1\$" /proc/[0-9]*/status | cut -d / -f 3
+}
 watch_workers() {
 	local most=0 now
 	while kill -0 "$1" 2>/dev/null; do
-		now=$(pgrep -c -P "$1" -x reheap-worker)
+		# seen twice: else one that ended and one that came after it would count as two
+		now=$(comm -12 <(workers "$1" | sort) <(workers "$1" | sort) | wc -l)
 		[ "$now" -le $most ] || most=$now
 	done
 	echo $most
@@ -205,7 +210,7 @@ ok '  and never two workers are alive' test "$(watch_workers $!)" = 1
 # interrupts: whatever ends the driver, no worker is left, and samples are kept where asked
 workers_of() {
 	for _ in $(seq 100); do
-		workers=$(pgrep -P "$1" | tr '\n' ' ')
+		workers=$(workers "$1" | tr '\n' ' ')
 		[ "$(wc -w <<<"$workers")" = 2 ] && break
 		sleep 0.1
 	done

@@ -93,14 +93,20 @@ static long peak(uint64_t generations, int alive)
 	return kib;
 }
 
+static void skip_if_sanitized(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	print_message("# SKIP the sanitizer keeps what was freed\n");
+	skip();
+#endif
+}
+
 static void memory_does_not_grow_with_the_trace(void **state)
 {
 	long shorter, longer;
 
 	(void)state;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	skip();
-#endif
+	skip_if_sanitized();
 	shorter = peak(SHORT, 0);
 	longer = peak(LONG, 0);
 	print_message("# %ld KiB for %d events, %ld KiB for %d\n", shorter, SHORT * 2 * PAIRS,
@@ -116,9 +122,7 @@ static void memory_grows_with_what_lives(void **state)
 	long none, many;
 
 	(void)state;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	skip();
-#endif
+	skip_if_sanitized();
 	none = peak(SHORT, 0);
 	many = peak(SHORT, ALIVE);
 	print_message("# %ld KiB with nothing alive, %ld KiB with %d objects\n", none, many, ALIVE);
