@@ -339,42 +339,55 @@ static struct mspan *squeeze(struct rh_lane *lane, unsigned spc)
 	return refill(lane, spc);
 }
 
+/* How many slots from `index` on are free one after another; cache: 1 = free, bit 0 = index. */
+static unsigned run_of(uint64_t cache, unsigned most)
+{
+	unsigned run = ~cache ? (unsigned)__builtin_ctzll(~cache) : 64;
+
+	return run < most ? run : most;
+}
+
 /* Puts the next free slots of the span into its empty bin, lowest first: as far as the
  * word of alloc_cache goes, and no more than touch half a page. */
 static void fill_bin(struct bin *bin, struct mspan *span, size_t header)
 {
 	uint64_t cache = span->alloc_cache;
-	unsigned index = span->freeindex, end = span->elem_count, batch = bin->batch, took;
+	unsigned index = span->freeindex, end = span->elem_count, left = bin->batch;
 	void **link = &bin->head;
 	uint64_t *word = &span->alloc_bits[index / 64];
 
 	if (index >= end)
 		return;
-	for (took = 0; took < batch && cache; took++) {
-		unsigned skip = (unsigned)__builtin_ctzll(cache);
+	while (left && cache) {
+		unsigned skip = (unsigned)__builtin_ctzll(cache), run;
 		char *block;
 
-		if (index + skip >= end)
-			break;
 		index += skip;
+		if (index >= end)
+			break;
+		cache >>= skip;
+		run = run_of(cache, left < end - index ? left : end - index);
+		*word |= (((uint64_t)1 << run) - 1) << index % 64;
 		block = (char *)span->base + (size_t)index * span->elem_bytes + header;
-		*word |= (uint64_t)1 << index % 64;
-		cache = cache >> skip >> 1;
-		index++;
-		if (RH_POISON)
-			rh_unpoison(block, sizeof(void *));
-		*link = block;
-		link = (void **)block;
+		for (unsigned i = 0; i < run; i++, block += span->elem_bytes) {
+			if (RH_POISON)
+				rh_unpoison(block, sizeof(void *));
+			*link = block;
+			link = (void **)block;
+		}
+		cache >>= run;
+		index += run;
+		left -= run;
 	}
 	*link = NULL;
-	if (!took)
+	if (left == bin->batch)
 		return;
 	if (index % 64 == 0)
 		cache = index < end ? ~span->alloc_bits[index / 64] : 0;
 	span->alloc_cache = cache;
 	span->freeindex = (uint16_t)index;
-	span->alloc_count += (uint16_t)took;
-	bin->room -= (int32_t)took;
+	span->alloc_count += (uint16_t)(bin->batch - left);
+	bin->room -= (int32_t)(bin->batch - left);
 }
 
 void *rh_explicit_alloc(struct rh_lane *lane, unsigned spc, bool *known_zero)

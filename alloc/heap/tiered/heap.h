@@ -210,6 +210,12 @@ _Static_assert(sizeof(struct bin) == 32, "two bins in a cache line");
 /* Up to 64 pages of one aligned block; a set bit is a free, released, never used page. */
 struct page_cache { uint32_t page; uint64_t free, scav, fresh; };
 
+/* Offsets of bins as below; 0 where sizes of one entry are of two classes. */
+struct go_bins {
+	uint16_t of8[TIER_CLASS8_COUNT];
+	uint16_t of128[TIER_CLASS128_COUNT];
+};
+
 enum {
 	SPAN_CACHE_MAX = 128,		/* span structs a lane keeps; refilled by half */
 	STASH_PAGES_MIN = 32,		/* free pages a lane keeps as whole spans: 256 KiB, */
@@ -268,6 +274,7 @@ struct rh_lane {
 	struct rh_heap *heap;
 	uint16_t plain8[TIER_CLASS8_COUNT];	/* offset of the bin for ceil(size / 8) */
 	uint16_t plain128[TIER_CLASS128_COUNT];
+	struct go_bins go[2];			/* what Go programs ask for: scan, noscan */
 	_Alignas(RH_CACHE_LINE) struct bin bin[TIER_SPC_MAX];
 	/* warm: refills */
 	struct mspan *alloc[TIER_SPC_MAX];	/* the span allocated from; never NULL */

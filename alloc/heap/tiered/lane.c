@@ -93,12 +93,25 @@ void rh_tiered_close(struct rh_heap *heap)
 
 /* ---- lanes ---- */
 
-static uint16_t bin_offset(const struct rh_heap *heap, size_t size)
+/* The bin of sizes low..high; that of large blocks, which is empty, where the slow way has to
+ * decide. */
+static uint16_t bin_offset(const struct rh_heap *heap, size_t low, size_t high, size_t align,
+			   uint32_t flags)
 {
-	struct place place = rh_place(heap, size, 0, 0);
-	unsigned spc = place.spc < 2 || heap->gc != TIER_GC_EXPLICIT ? 0 : place.spc;
+	unsigned spc = rh_place(heap, high, align, flags).spc;
 
+	if (spc < 2 || heap->gc != TIER_GC_EXPLICIT ||
+	    rh_place(heap, low, align, flags).spc != spc)
+		spc = 0;
 	return rh_bin_offset(spc);
+}
+
+static void fill_go_bins(const struct rh_heap *heap, struct go_bins *bins, uint32_t flags)
+{
+	for (size_t i = 0; i < TIER_CLASS8_COUNT; i++)
+		bins->of8[i] = bin_offset(heap, i ? i * 8 - 7 : 0, i * 8, 8, flags);
+	for (size_t high = 1024, i = 0; i < TIER_CLASS128_COUNT; i++, high += 128)
+		bins->of128[i] = bin_offset(heap, i ? high - 127 : high, high, 8, flags);
 }
 
 static void init_lane(struct rh_heap *heap, struct rh_lane *lane)
@@ -106,10 +119,12 @@ static void init_lane(struct rh_heap *heap, struct rh_lane *lane)
 	lane->heap = heap;
 	lane->bin_map = (const char *)((uintptr_t)heap->bin_map -
 				       (heap->window >> TIER_PAGE_SHIFT) * 2);
-	for (unsigned i = 0; i < TIER_CLASS8_COUNT; i++)
-		lane->plain8[i] = bin_offset(heap, i * 8);
-	for (unsigned i = 0; i < TIER_CLASS128_COUNT; i++)
-		lane->plain128[i] = bin_offset(heap, 1024 + i * 128);
+	for (size_t i = 0; i < TIER_CLASS8_COUNT; i++)
+		lane->plain8[i] = bin_offset(heap, i * 8, i * 8, 0, 0);
+	for (size_t i = 0; i < TIER_CLASS128_COUNT; i++)
+		lane->plain128[i] = bin_offset(heap, 1024 + i * 128, 1024 + i * 128, 0, 0);
+	fill_go_bins(heap, &lane->go[0], 0);
+	fill_go_bins(heap, &lane->go[1], RH_ALLOC_NOSCAN);
 	for (unsigned spc = 0; spc < TIER_SPC_MAX; spc++)
 		lane->alloc[spc] = &heap->dummy;
 	rh_explicit_lane_init(lane);

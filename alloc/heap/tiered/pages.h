@@ -111,7 +111,8 @@ bool rh_pages_take_at(struct rh_heap *heap, uint32_t page, size_t page_count,
 /* New pages, free and scavenged. */
 bool rh_pages_grow(struct rh_heap *heap, uint32_t page, size_t page_count);
 /* Releases free resident pages, highest address first, about page_max of them, and
- * tells how many; 0 = there are none. Drops the heap lock around the system call. */
+ * tells how many; 0 = there are none. Drops the heap lock around the system calls while there
+ * are other lanes. */
 size_t rh_pages_scavenge(struct rh_heap *heap, size_t page_max);
 
 /* The lists keep a span struct per free run, so spans go in and come out. */

@@ -494,13 +494,13 @@ static unsigned resident_run(const struct page_chunk *chunk, size_t page_max, un
 	return end - count;
 }
 
-size_t rh_pages_scavenge(struct rh_heap *heap, size_t page_max)
-{
-	struct page_heap *pages = &heap->pages;
+struct resident { uint32_t page, length; };
 
+/* The highest free resident run, at most page_max pages of it. */
+static bool next_resident(struct page_heap *pages, size_t page_max, struct resident *run)
+{
 	for (uint32_t c = pages->scav_search + 1; c-- > 0; ) {
 		unsigned length, at;
-		uint32_t page;
 
 		if (!pages->summary[TIER_LEVELS - 1][c])
 			continue;
@@ -508,20 +508,61 @@ size_t rh_pages_scavenge(struct rh_heap *heap, size_t page_max)
 		if (!length)
 			continue;
 		pages->scav_search = c;
-		page = (c << 9) + at;
-		take(pages, page, length);
-		pages->nobodys += length;
-		rh_unlock(&heap->lock);
-		rh_pages_release(heap, heap->window + ((uintptr_t)page << TIER_PAGE_SHIFT),
-				 (size_t)length << TIER_PAGE_SHIFT);
-		rh_lock(&heap->lock);
-		pages->nobodys -= length;
-		give(pages, page, length, true);
-		rh_count_released(heap, length);
-		return length;
+		*run = (struct resident){ (c << 9) + at, length };
+		return true;
 	}
 	pages->scav_search = 0;
-	return 0;
+	return false;
+}
+
+/* Free pages are released ones from now on, which summaries do not tell. */
+static void mark_released(struct page_heap *pages, struct resident run)
+{
+	while (run.length) {
+		unsigned bit = run.page & 63;
+		unsigned count = run.length < 64 - bit ? run.length : 64 - bit;
+
+		pages->chunks[run.page >> 9].scav[(run.page & 511) >> 6] |= mask_of(bit, count);
+		run.page += count;
+		run.length -= count;
+	}
+}
+
+/* Several runs with the lock dropped once; with one lane there is nobody to drop it for. */
+size_t rh_pages_scavenge(struct rh_heap *heap, size_t page_max)
+{
+	enum { RUNS = 16 };
+	struct page_heap *pages = &heap->pages;
+	struct resident run[RUNS];
+	bool alone = heap->lane_count <= 1;
+	unsigned count = 0;
+	size_t total = 0;
+
+	for (; count < RUNS && total < page_max; total += run[count++].length) {
+		if (!next_resident(pages, page_max - total, &run[count]))
+			break;
+		if (alone)
+			mark_released(pages, run[count]);
+		else
+			take(pages, run[count].page, run[count].length);
+	}
+	if (!alone) {
+		pages->nobodys += total;
+		rh_unlock(&heap->lock);
+	}
+	for (unsigned i = 0; i < count; i++)
+		rh_pages_release(heap, heap->window + ((uintptr_t)run[i].page << TIER_PAGE_SHIFT),
+				 (size_t)run[i].length << TIER_PAGE_SHIFT);
+	if (!alone) {
+		rh_lock(&heap->lock);
+		pages->nobodys -= total;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		if (!alone)
+			give(pages, run[i].page, run[i].length, true);
+		rh_count_released(heap, run[i].length);
+	}
+	return total;
 }
 
 const char *rh_pages_check(struct rh_heap *heap, uint64_t *free_pages)

@@ -18,6 +18,8 @@
  *  2. Pop the bin. Done.
  *  3. Bin empty: a slot of the lane's span, else the next span (explicit.c).
  *  4. Larger than 32 KiB: pages of its own (large.c).
+ * alloc_as(size, alignment up to 8, with or without pointers), as Go programs ask: the same by
+ * tables of its own, 27.
  * free(p), 13: page of p -> bin, one load; push; over the limit: give half back
  * (explicit.c). The size told by the caller is not needed.
  * No step up to here takes a lock, and most of what follows does not either.
@@ -114,10 +116,19 @@ static void *tiered_alloc(struct rh_lane *lane, size_t size)
 	return bin_pop(lane, bin, size);
 }
 
-static void *tiered_alloc_as(struct rh_lane *lane, size_t size, size_t align, uint32_t flags)
+/* Whether it pays to ask if a block is known to be zero: only where the bin would take no more
+ * of its kind, for clearing a short one costs less than going round the bin. */
+static inline bool ask_zero(const struct bin *bin, uint32_t flags)
 {
-	struct place place;
+	return flags & RH_ALLOC_ZEROED && bin->batch <= 1;
+}
+
+static __attribute__((noinline)) void *alloc_as_slow(struct rh_lane *lane, size_t size,
+						     size_t align, uint32_t flags)
+{
 	bool known_zero = false;
+	struct place place;
+	struct bin *bin;
 	void *p;
 
 	if (lane->heap->gc != TIER_GC_EXPLICIT)
@@ -129,10 +140,11 @@ static void *tiered_alloc_as(struct rh_lane *lane, size_t size, size_t align, ui
 			rh_live_begin(lane, p);
 		return p;
 	}
-	if (lane->bin[place.spc].head) {
-		p = bin_pop(lane, &lane->bin[place.spc], size);
+	bin = &lane->bin[place.spc];
+	if (bin->head) {
+		p = bin_pop(lane, bin, size);
 	} else {
-		p = rh_explicit_alloc(lane, place.spc, &known_zero);
+		p = rh_explicit_alloc(lane, place.spc, ask_zero(bin, flags) ? &known_zero : NULL);
 		if (!p)
 			return NULL;
 		if (TIER_DEBUG)
@@ -143,6 +155,27 @@ static void *tiered_alloc_as(struct rh_lane *lane, size_t size, size_t align, ui
 	if (flags & RH_ALLOC_ZEROED && !known_zero)
 		memset(p, 0, size);
 	return p;
+}
+
+/* Blocks of a Go program, which asks for an alignment of 2 to 8 or says that there are no
+ * pointers in them, go the way of alloc's with tables of their own. */
+static void *tiered_alloc_as(struct rh_lane *lane, size_t size, size_t align, uint32_t flags)
+{
+	unsigned noscan = flags / RH_ALLOC_NOSCAN % 2;
+	const struct go_bins *bins = &lane->go[noscan];
+	struct bin *bin = &lane->bin[0];
+
+	if (tier_likely(align <= 8 && align + 2 * noscan > 1 && !(flags & RH_ALLOC_ZEROED))) {
+		if (tier_likely(size <= 1024))
+			bin = bin_at(lane, bins->of8[(size + 7) >> 3]);
+		else if (size <= TIER_SMALL_MAX)
+			bin = bin_at(lane, bins->of128[(size - 1024 + 127) >> 7]);
+	}
+	if (tier_likely(bin->head))
+		return bin_pop(lane, bin, size);
+	if (bin == &lane->bin[0])
+		return alloc_as_slow(lane, size, align, flags);
+	return alloc_slow(lane, size, (unsigned)(bin - lane->bin));
 }
 
 /* ---- free ---- */
