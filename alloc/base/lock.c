@@ -3,17 +3,26 @@
  *
  * An acquire goes: (1) inline compare-and-swap 0 -> 1, done in almost every case;
  * (2) rh_lock_wait: spin a little, because a holder of ours keeps a lock for tens of
- * nanoseconds and a sleep costs microseconds; (3) put 2 into the word, which obliges
- * the holder to wake somebody, and sleep until the word changes. Who comes from (3)
- * leaves 2 behind, for others may still sleep: at worst one wake-up for nobody.
+ * nanoseconds and a sleep costs microseconds; (3) count ourselves as a sleeper, which
+ * obliges every holder to wake somebody, and sleep until the word changes.
+ *
+ * A holder frees the word and then looks for sleepers; a sleeper counts itself and then
+ * looks at the word. One of the two must see the other, which takes a full barrier on
+ * either side. Releases are a million times as frequent as sleeps, so the sleeper has
+ * both: membarrier(2) runs one on every processor that runs a thread of ours. After it, a
+ * holder has either freed the word for all to see or will still look for sleepers. Where
+ * the system has no membarrier, release is a locked exchange.
  *
  * Waits are timed from the failed compare-and-swap to ownership and written by the new
  * holder. Ranks live in a list per thread in static TLS: no allocation, no dlopen.
  */
 #include "alloc/base/lock.h"
 
+#include <linux/membarrier.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "alloc/base/clock.h"
 
@@ -23,6 +32,7 @@ enum {
 };
 
 _Thread_local uint32_t rh_lock_thread;
+_Atomic bool rh_lock_asymmetric;
 
 static _Atomic uint32_t threads_named;
 
@@ -55,8 +65,26 @@ static void count_log2(_Atomic uint32_t *buckets, uint64_t ticks)
 			      memory_order_relaxed);
 }
 
+static bool membarrier(int command)
+{
+	return syscall(SYS_membarrier, command, 0, 0) == 0;
+}
+
+/* Before there is any lock, so that nobody sees it change. */
+static void choose_release(void)
+{
+	static _Atomic int chosen;
+
+	if (atomic_load(&chosen))
+		return;
+	if (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED))
+		rh_lock_asymmetric = true;
+	atomic_store(&chosen, 1);
+}
+
 void rh_lock_init(struct rh_lock *lock, const struct rh_lock_class *class, uint32_t instance)
 {
+	choose_release();
 	/* No thread has the number of the first "last owner", so the first acquire names its
 	 * thread and is not counted as a switch. */
 	*lock = (struct rh_lock){ .owner_last = UINT32_MAX, .instance = instance,
@@ -85,13 +113,39 @@ static bool spin(struct rh_lock *lock)
 	return false;
 }
 
+/* Whoever releases the lock from now on sees that there are sleepers, or has released it
+ * already. Registered anew if need be: a fork may have lost it. */
+static bool order_releases(void)
+{
+	return !rh_lock_asymmetric || membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) ||
+	       (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) &&
+		membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED));
+}
+
+static void sleep_until_ours(struct rh_lock *lock)
+{
+	enum { MS = 1000000 };
+	uint64_t timeout;
+
+	atomic_fetch_add(&lock->sleepers, 1);
+	/* A membarrier that fails after it was there: then look again now and then. */
+	timeout = order_releases() ? UINT64_MAX : MS;
+	for (;;) {
+		uint32_t free_word = 0;
+
+		if (atomic_compare_exchange_strong(&lock->word, &free_word, 1))
+			break;
+		rh_futex_wait_private(&lock->word, 1, timeout);
+	}
+	atomic_fetch_sub(&lock->sleepers, 1);
+}
+
 __attribute__((noinline)) void rh_lock_wait(struct rh_lock *lock)
 {
 	uint64_t since = rh_ticks(), waited;
 
 	if (!spin(lock))
-		while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire) != 0)
-			rh_futex_wait_private(&lock->word, 2, UINT64_MAX);
+		sleep_until_ours(lock);
 	waited = rh_ticks() - since;
 	add(&lock->contended, 1);
 	add(&lock->wait_ticks, waited);

@@ -4,16 +4,17 @@
  *
  * The word and the statistics of the uncontended path share one padded cache line and
  * only the holder writes them, so such an acquire costs one compare-and-swap, one
- * increment and one compare of the owner; both ends are inline (goal: <= 2 ns over a
- * bare mutex). Wait time is taken on the contended path only; hold time on one
- * acquisition in 64.
+ * increment and one compare of the owner, and its release a plain store and a load: no
+ * second locked instruction, for who wants to sleep pays for the order of those two
+ * (lock.c). Both ends are inline (goal: <= 2 ns over a bare mutex). Wait time is taken on
+ * the contended path only; hold time on one acquisition in 64.
  *
  * Ranks order the locks: with RH_DEBUG a thread that takes a lock whose rank is
  * not above every rank it holds aborts, naming both. Same class, rising instance
  * number is allowed when the class says so (RH_LOCK_SAME_RANK_OK). rh_trylock cannot
  * deadlock and is not checked.
  *
- * Thread rule: any. Statistics are read with rh_lock_read while others work: each
+ * Thread rule: any; a lock may go only after every rh_unlock has returned. Statistics are read with rh_lock_read while others work: each
  * number is whole, the set need not be from one instant.
  */
 #ifndef RH_LOCK_H
@@ -39,10 +40,11 @@ enum { RH_LOCK_WAIT_BUCKETS = 32 };	/* log2 of a wait or hold in ticks */
 /* Numbers are atomic so that rh_lock_read may look at any time; the holder alone writes
  * them, with relaxed loads and stores, which are plain moves. */
 struct rh_lock {
-	_Atomic uint32_t word;		/* 0 free, 1 held, 2 held with waiters */
+	_Atomic uint32_t word;		/* 0 free, 1 held */
 	uint32_t owner_last;		/* small id of the last holder's thread */
 	uint32_t instance;
-	uint32_t hold_sampled;		/* this hold is timed: unlock has work to do */
+	uint16_t hold_sampled;		/* this hold is timed: unlock has work to do */
+	_Atomic uint16_t sleepers;	/* who sleeps, or is about to: unlock has to wake */
 	const struct rh_lock_class *class;
 	_Atomic uint64_t acquired;
 	_Atomic uint64_t owner_switches;
@@ -71,6 +73,7 @@ void rh_lock_rank_check(const struct rh_lock *lock);
 void rh_lock_rank_push(const struct rh_lock *lock);
 void rh_lock_rank_pop(const struct rh_lock *lock);
 bool rh_lock_rank_holds(const struct rh_lock *lock);
+extern _Atomic bool rh_lock_asymmetric;	/* set by the first rh_lock_init, then constant */
 extern _Thread_local uint32_t rh_lock_thread __attribute__((tls_model("initial-exec")));
 
 static inline void rh_lock_acquired(struct rh_lock *lock)
@@ -118,7 +121,12 @@ static inline void rh_unlock(struct rh_lock *lock)
 #endif
 	if (lock->hold_sampled)
 		rh_lock_hold_end(lock);
-	if (atomic_exchange_explicit(&lock->word, 0, memory_order_release) == 2)
+	if (atomic_load_explicit(&rh_lock_asymmetric, memory_order_relaxed))
+		atomic_store_explicit(&lock->word, 0, memory_order_release);
+	else
+		atomic_exchange(&lock->word, 0);
+	atomic_signal_fence(memory_order_seq_cst);
+	if (atomic_load_explicit(&lock->sleepers, memory_order_seq_cst))
 		rh_lock_wake(lock);
 }
 

@@ -14,6 +14,8 @@
 #include <cmocka.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "alloc/base/lock.h"
 
@@ -102,7 +104,7 @@ static void excludes_and_counts_contention(void **state)
 	assert_true(stats.hold_samples == 40000 / 64);
 }
 
-/* Held until the other is asleep on the futex (word 2): contention for certain, whatever
+/* Held until the other is asleep on the futex, or about to be: contention for certain, whatever
  * the machine does meanwhile. */
 static void a_sleeping_waiter_is_woken_and_counted(void **state)
 {
@@ -113,7 +115,7 @@ static void a_sleeping_waiter_is_woken_and_counted(void **state)
 	rh_lock_init(&shared, &low, 0);
 	rh_lock(&shared);
 	assert_int_equal(pthread_create(&thread, NULL, wait_once, NULL), 0);
-	while (atomic_load(&shared.word) != 2)
+	while (!atomic_load(&shared.sleepers))
 		sched_yield();
 	rh_unlock(&shared);
 	pthread_join(thread, NULL);
@@ -124,6 +126,59 @@ static void a_sleeping_waiter_is_woken_and_counted(void **state)
 	assert_true(stats.wait_ticks > 0 && stats.wait_ticks == stats.wait_ticks_max);
 	assert_int_equal(sum_of_waits(&stats), 1);
 	assert_int_equal(stats.wait_log2[0], 0);
+}
+
+enum { SLEEPERS = 6, TURNS = 4000 };
+
+/* Holds for longer than anybody spins, at times, so that others sleep. */
+static void *hold_long(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < TURNS; i++) {
+		rh_lock(&shared);
+		counter++;
+		if (i % 16 == 0)
+			sched_yield();
+		rh_unlock(&shared);
+	}
+	return NULL;
+}
+
+/* True when nobody slept for ever and no turn was lost. */
+static bool many_sleep(void)
+{
+	pthread_t thread[SLEEPERS];
+	struct rh_lock_stats stats;
+
+	rh_lock_init(&shared, &low, 0);
+	counter = 0;
+	for (int i = 0; i < SLEEPERS; i++)
+		if (pthread_create(&thread[i], NULL, hold_long, NULL) != 0)
+			return false;
+	for (int i = 0; i < SLEEPERS; i++)
+		pthread_join(thread[i], NULL);
+	rh_lock_read(&shared, &stats);
+	return counter == SLEEPERS * TURNS && stats.acquired == counter && stats.contended &&
+	       atomic_load(&shared.sleepers) == 0;
+}
+
+static void every_sleeper_is_woken(void **state)
+{
+	bool asymmetric;
+	int status;
+	pid_t child;
+
+	(void)state;
+	assert_true(many_sleep());
+	child = fork();
+	if (child == 0)
+		_exit(many_sleep() ? 0 : 1);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	/* as on a system without membarrier */
+	asymmetric = atomic_exchange(&rh_lock_asymmetric, false);
+	assert_true(many_sleep());
+	atomic_store(&rh_lock_asymmetric, asymmetric);
 }
 
 static const struct rh_lock *taken_wrong, *held_wrong;
@@ -180,6 +235,7 @@ int main(void)
 		cmocka_unit_test(counts_uncontended),
 		cmocka_unit_test(excludes_and_counts_contention),
 		cmocka_unit_test(a_sleeping_waiter_is_woken_and_counted),
+		cmocka_unit_test(every_sleeper_is_woken),
 		cmocka_unit_test(ranks_rise),
 	};
 
