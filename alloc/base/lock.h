@@ -14,8 +14,9 @@
  * number is allowed when the class says so (RH_LOCK_SAME_RANK_OK). rh_trylock cannot
  * deadlock and is not checked.
  *
- * Thread rule: any; a lock may go only after every rh_unlock has returned. Statistics are read with rh_lock_read while others work: each
- * number is whole, the set need not be from one instant.
+ * Thread rule: any; a lock may go only after every rh_unlock has returned. Statistics are
+ * read with rh_lock_read while others work: each number is whole, the set need not be from
+ * one instant.
  */
 #ifndef RH_LOCK_H
 #define RH_LOCK_H
