@@ -124,7 +124,7 @@ $(B)/helpers/%: ci/helpers/%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O1 -g -pthread -I. $< -o $@ -ldl
 # The example of a backend in a library of its own, and what the tests of loading load.
-$(B)/test/%.so: %.c alloc/backend.h
+$(B)/test/%.so: %.c alloc/backend.h $(wildcard alloc/base/*.h)
 	$(say) CC $<
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -I. -fPIC -shared -fvisibility=hidden \

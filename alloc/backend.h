@@ -38,7 +38,7 @@
 #include "alloc/base/lock.h"
 #include "alloc/base/opt.h"
 
-#define RH_BACKEND_ABI 2u
+#define RH_BACKEND_ABI 3u
 
 struct rh_heap;		/* each backend defines its own; opaque outside */
 struct rh_lane;

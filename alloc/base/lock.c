@@ -18,11 +18,9 @@
  */
 #include "alloc/base/lock.h"
 
-#include <linux/membarrier.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "alloc/base/clock.h"
 
@@ -65,26 +63,17 @@ static void count_log2(_Atomic uint32_t *buckets, uint64_t ticks)
 			      memory_order_relaxed);
 }
 
-static bool membarrier(int command)
-{
-	return syscall(SYS_membarrier, command, 0, 0) == 0;
-}
-
-/* Before there is any lock, so that nobody sees it change. */
 static void choose_release(void)
 {
-	static _Atomic int chosen;
-
-	if (atomic_load(&chosen))
-		return;
-	if (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED))
-		rh_lock_asymmetric = true;
-	atomic_store(&chosen, 1);
+	atomic_store(&rh_lock_asymmetric, rh_membarrier_ready());
 }
 
 void rh_lock_init(struct rh_lock *lock, const struct rh_lock_class *class, uint32_t instance)
 {
-	choose_release();
+	static pthread_once_t chosen = PTHREAD_ONCE_INIT;
+
+	/* Before there is any lock, so that nobody sees it change. */
+	pthread_once(&chosen, choose_release);
 	/* No thread has the number of the first "last owner", so the first acquire names its
 	 * thread and is not counted as a switch. */
 	*lock = (struct rh_lock){ .owner_last = UINT32_MAX, .instance = instance,
@@ -113,29 +102,23 @@ static bool spin(struct rh_lock *lock)
 	return false;
 }
 
-/* Whoever releases the lock from now on sees that there are sleepers, or has released it
- * already. Registered anew if need be: a fork may have lost it. */
-static bool order_releases(void)
-{
-	return !rh_lock_asymmetric || membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) ||
-	       (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) &&
-		membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED));
-}
-
 static void sleep_until_ours(struct rh_lock *lock)
 {
 	enum { MS = 1000000 };
-	uint64_t timeout;
+	uint64_t timeout = UINT64_MAX;
 
 	atomic_fetch_add(&lock->sleepers, 1);
-	/* A membarrier that fails after it was there: then look again now and then. */
-	timeout = order_releases() ? UINT64_MAX : MS;
+	/* Whoever releases the lock from now on sees that there are sleepers, or has released
+	 * it already. Where that fails though it was promised: look again now and then. */
+	if (atomic_load(&rh_lock_asymmetric) && !rh_membarrier())
+		timeout = MS;
 	for (;;) {
 		uint32_t free_word = 0;
 
 		if (atomic_compare_exchange_strong(&lock->word, &free_word, 1))
 			break;
 		rh_futex_wait_private(&lock->word, 1, timeout);
+		atomic_store(&lock->waking, 0);
 	}
 	atomic_fetch_sub(&lock->sleepers, 1);
 }
@@ -153,9 +136,18 @@ __attribute__((noinline)) void rh_lock_wait(struct rh_lock *lock)
 	count_log2(lock->wait_log2, waited);
 }
 
+/* One sleeper at a time is on its way: without that, every release until it runs would be a
+ * system call and wake another. When nobody was asleep yet, a release that came meanwhile
+ * relied on us: it is made up for here. */
 __attribute__((noinline)) void rh_lock_wake(struct rh_lock *lock)
 {
-	rh_futex_wake_private(&lock->word, 1);
+	while (!atomic_exchange(&lock->waking, 1)) {
+		if (rh_futex_wake_private(&lock->word, 1) > 0)
+			return;
+		atomic_store(&lock->waking, 0);
+		if (atomic_load(&lock->word) || !atomic_load(&lock->sleepers))
+			return;
+	}
 }
 
 __attribute__((noinline)) void rh_lock_new_owner(struct rh_lock *lock)

@@ -44,7 +44,8 @@ struct rh_lock {
 	_Atomic uint32_t word;		/* 0 free, 1 held */
 	uint32_t owner_last;		/* small id of the last holder's thread */
 	uint32_t instance;
-	uint16_t hold_sampled;		/* this hold is timed: unlock has work to do */
+	uint8_t hold_sampled;		/* this hold is timed: unlock has work to do */
+	_Atomic uint8_t waking;		/* a sleeper was woken and has not looked yet */
 	_Atomic uint16_t sleepers;	/* who sleeps, or is about to: unlock has to wake */
 	const struct rh_lock_class *class;
 	_Atomic uint64_t acquired;

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <link.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -264,9 +265,25 @@ int rh_futex_wait_private(_Atomic uint32_t *word, uint32_t expected, uint64_t ti
 	return futex_wait(word, FUTEX_WAIT_PRIVATE, expected, timeout_ns);
 }
 
-void rh_futex_wake_private(_Atomic uint32_t *word, int waiters)
+int rh_futex_wake_private(_Atomic uint32_t *word, int waiters)
 {
-	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, waiters, NULL, NULL, 0);
+	return (int)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, waiters, NULL, NULL, 0);
+}
+
+static bool membarrier(int command)
+{
+	return syscall(SYS_membarrier, command, 0, 0) == 0;
+}
+
+bool rh_membarrier_ready(void)
+{
+	return membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+}
+
+bool rh_membarrier(void)
+{
+	return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) ||
+	       (rh_membarrier_ready() && membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED));
 }
 
 struct object_search {

@@ -66,7 +66,14 @@ int rh_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns
 void rh_futex_wake(_Atomic uint32_t *word, int waiters);
 /* The same for a word that one process alone uses: the kernel then looks up no mapping. */
 int rh_futex_wait_private(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns);
-void rh_futex_wake_private(_Atomic uint32_t *word, int waiters);
+/* Tells how many were woken. */
+int rh_futex_wake_private(_Atomic uint32_t *word, int waiters);
+
+/* membarrier(2): a full memory barrier on every processor that runs a thread of this process.
+ * The first asks for it, false where the system has none; then the second does it, false when
+ * it fails all the same (it asks again first: a fork may have lost it). */
+bool rh_membarrier_ready(void);
+bool rh_membarrier(void);
 
 /* Build id of a loaded ELF object as lower-case hex, by any address in it.
  * Writes the object's path too. False (and empty strings) when it has none. */

@@ -262,7 +262,35 @@ static struct {
 	unsigned count;
 } box = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
-struct worker { struct rh_heap *heap; const struct rh_backend *ops; uint64_t seed; int result; };
+struct worker {
+	struct rh_heap *heap;
+	const struct rh_backend *ops;
+	uint64_t seed;
+	int result;
+	struct block stack;		/* pages taken as a stack's; p NULL = none */
+};
+
+/* Takes pages for a stack, or gives them back: nobody else may have written there. */
+static int stack_step(struct worker *w, struct rh_lane *lane)
+{
+	struct block *stack = &w->stack;
+	size_t pages = 1 + draw(&w->seed, 4);
+
+	if (stack->p) {
+		if (check_fill(stack) < 0)
+			return -1;
+		w->ops->stack_pages_free(lane, stack->p, stack->size >> TIER_PAGE_SHIFT);
+		stack->p = NULL;
+		return 0;
+	}
+	stack->size = pages << TIER_PAGE_SHIFT;
+	stack->fill = (unsigned char)draw(&w->seed, 256);
+	stack->p = w->ops->stack_pages(lane, pages);
+	if (!stack->p)
+		return bad("no pages for a stack", stack);
+	memset(stack->p, stack->fill, stack->size);
+	return 0;
+}
 
 static bool send_block(const struct block *block)
 {
@@ -296,7 +324,9 @@ static int thread_step(struct worker *w, struct rh_lane *lane, struct block *min
 {
 	struct block block;
 
-	switch (draw(&w->seed, 6)) {
+	switch (draw(&w->seed, 7)) {
+	case 6:
+		return stack_step(w, lane);
 	case 0:
 		if (*count && send_block(&mine[*count - 1]))
 			--*count;
@@ -337,7 +367,7 @@ static int work(struct worker *w, struct rh_lane **lane)
 		if (free_block(w->ops, *lane, &mine[--count]) < 0)
 			return -1;
 	}
-	return 0;
+	return w->stack.p ? stack_step(w, *lane) : 0;
 }
 
 static void *run_worker(void *arg)
@@ -363,7 +393,7 @@ static void run_threads(int profile, int gc)
 
 	open_world(&world, profile, gc, 20);
 	for (unsigned i = 0; i < THREADS; i++) {
-		worker[i] = (struct worker){ world.heap, world.ops, 100 + i, 0 };
+		worker[i] = (struct worker){ world.heap, world.ops, 100 + i, 0, { 0 } };
 		assert_int_equal(pthread_create(&thread[i], NULL, run_worker, &worker[i]), 0);
 	}
 	for (unsigned i = 0; i < THREADS; i++) {

@@ -258,7 +258,10 @@ uint64_t rh_arena_fresh_block(struct rh_heap *heap, uint32_t page)
 
 void rh_pages_release(struct rh_heap *heap, uintptr_t base, size_t bytes)
 {
-	madvise((void *)base, bytes, heap->profile->madv_free ? MADV_FREE : MADV_DONTNEED);
+	/* Refused for locked memory (mlockall); they are counted on to read as zero. */
+	if (madvise((void *)base, bytes, heap->profile->madv_free ? MADV_FREE : MADV_DONTNEED) &&
+	    !heap->profile->madv_free)
+		memset((void *)base, 0, bytes);
 }
 
 void rh_count_released(struct rh_heap *heap, size_t page_count)

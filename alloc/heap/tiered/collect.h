@@ -73,6 +73,8 @@ void rh_sweep_finish(struct rh_lane *lane);
 void rh_gc_open(struct rh_heap *heap);
 /* Brackets every operation of a lane in collected modes; the world stops between. */
 void rh_gc_enter(struct rh_lane *lane);
+/* The same for who holds a lock above "gc" in rank, which a cycle never takes: of stacks. */
+void rh_gc_enter_holding(struct rh_lane *lane);
 void rh_gc_leave(struct rh_lane *lane);
 /* Starts a cycle if the pacer says so. Outside enter/leave. */
 void rh_gc_poll(struct rh_lane *lane);

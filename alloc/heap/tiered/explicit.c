@@ -348,7 +348,7 @@ static unsigned run_of(uint64_t cache, unsigned most)
 }
 
 /* Puts the next free slots of the span into its empty bin, lowest first: as far as the
- * word of alloc_cache goes, and no more than touch half a page. */
+ * word of alloc_cache goes, and no more than touch a quarter of a page. */
 static void fill_bin(struct bin *bin, struct mspan *span, size_t header)
 {
 	uint64_t cache = span->alloc_cache;

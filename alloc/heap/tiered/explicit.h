@@ -8,8 +8,8 @@
 #include "alloc/heap/tiered/heap.h"
 #include "alloc/heap/tiered/poison.h"
 
-/* A block of span class spc when its bin is empty. `known_zero` (may be NULL) is set
- * when the block was never used. NULL = exhausted. */
+/* A block of span class spc when its bin is empty. `known_zero`, if not NULL, is set
+ * when the block was never used, and then the bin stays empty. NULL = exhausted. */
 void *rh_explicit_alloc(struct rh_lane *lane, unsigned spc, bool *known_zero);
 /* The bin is over its limit: gives the older half back to the spans. */
 void rh_explicit_overflow(struct rh_lane *lane, struct bin *bin);

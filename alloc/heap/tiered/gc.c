@@ -101,6 +101,20 @@ void rh_gc_enter(struct rh_lane *lane)
 	}
 }
 
+void rh_gc_enter_holding(struct rh_lane *lane)
+{
+	struct rh_heap *heap = lane->heap;
+
+	for (;;) {
+		atomic_store(&lane->inside, 1);
+		if (!atomic_load(&heap->stopping))
+			return;
+		atomic_store(&lane->inside, 0);
+		while (atomic_load(&heap->stopping))
+			sched_yield();
+	}
+}
+
 void rh_gc_leave(struct rh_lane *lane)
 {
 	atomic_store_explicit(&lane->inside, 0, memory_order_release);

@@ -210,8 +210,9 @@ _Static_assert(sizeof(struct bin) == 32, "two bins in a cache line");
 /* Up to 64 pages of one aligned block; a set bit is a free, released, never used page. */
 struct page_cache { uint32_t page; uint64_t free, scav, fresh; };
 
-/* Offsets of bins as below; 0 where sizes of one entry are of two classes. */
-struct go_bins {
+/* Offsets in a lane of the bins for ceil(size / 8), up to 1 KiB, and ceil((size - 1024) / 128);
+ * that of bin 0 where an entry's sizes are of two classes, or of none. */
+struct bin_table {
 	uint16_t of8[TIER_CLASS8_COUNT];
 	uint16_t of128[TIER_CLASS128_COUNT];
 };
@@ -272,9 +273,8 @@ struct rh_lane {
 	/* hot: what alloc and free of gc=explicit read */
 	const char *bin_map;		/* of address a: *(uint16_t *)(bin_map + (a >> 13) * 2) */
 	struct rh_heap *heap;
-	uint16_t plain8[TIER_CLASS8_COUNT];	/* offset of the bin for ceil(size / 8) */
-	uint16_t plain128[TIER_CLASS128_COUNT];
-	struct go_bins go[2];			/* what Go programs ask for: scan, noscan */
+	struct bin_table plain;			/* what malloc's callers ask for */
+	struct bin_table go[2];			/* what Go programs ask for: scan, noscan */
 	_Alignas(RH_CACHE_LINE) struct bin bin[TIER_SPC_MAX];
 	/* warm: refills */
 	struct mspan *alloc[TIER_SPC_MAX];	/* the span allocated from; never NULL */

@@ -93,8 +93,7 @@ void rh_tiered_close(struct rh_heap *heap)
 
 /* ---- lanes ---- */
 
-/* The bin of sizes low..high; that of large blocks, which is empty, where the slow way has to
- * decide. */
+/* The bin of sizes low..high; bin 0, which is always empty, where the slow way has to decide. */
 static uint16_t bin_offset(const struct rh_heap *heap, size_t low, size_t high, size_t align,
 			   uint32_t flags)
 {
@@ -106,12 +105,13 @@ static uint16_t bin_offset(const struct rh_heap *heap, size_t low, size_t high, 
 	return rh_bin_offset(spc);
 }
 
-static void fill_go_bins(const struct rh_heap *heap, struct go_bins *bins, uint32_t flags)
+static void fill_table(const struct rh_heap *heap, struct bin_table *table, size_t align,
+		       uint32_t flags)
 {
 	for (size_t i = 0; i < TIER_CLASS8_COUNT; i++)
-		bins->of8[i] = bin_offset(heap, i ? i * 8 - 7 : 0, i * 8, 8, flags);
+		table->of8[i] = bin_offset(heap, i ? i * 8 - 7 : 0, i * 8, align, flags);
 	for (size_t high = 1024, i = 0; i < TIER_CLASS128_COUNT; i++, high += 128)
-		bins->of128[i] = bin_offset(heap, i ? high - 127 : high, high, 8, flags);
+		table->of128[i] = bin_offset(heap, i ? high - 127 : high, high, align, flags);
 }
 
 static void init_lane(struct rh_heap *heap, struct rh_lane *lane)
@@ -119,12 +119,9 @@ static void init_lane(struct rh_heap *heap, struct rh_lane *lane)
 	lane->heap = heap;
 	lane->bin_map = (const char *)((uintptr_t)heap->bin_map -
 				       (heap->window >> TIER_PAGE_SHIFT) * 2);
-	for (size_t i = 0; i < TIER_CLASS8_COUNT; i++)
-		lane->plain8[i] = bin_offset(heap, i * 8, i * 8, 0, 0);
-	for (size_t i = 0; i < TIER_CLASS128_COUNT; i++)
-		lane->plain128[i] = bin_offset(heap, 1024 + i * 128, 1024 + i * 128, 0, 0);
-	fill_go_bins(heap, &lane->go[0], 0);
-	fill_go_bins(heap, &lane->go[1], RH_ALLOC_NOSCAN);
+	fill_table(heap, &lane->plain, 0, 0);
+	fill_table(heap, &lane->go[0], 8, 0);
+	fill_table(heap, &lane->go[1], 8, RH_ALLOC_NOSCAN);
 	for (unsigned spc = 0; spc < TIER_SPC_MAX; spc++)
 		lane->alloc[spc] = &heap->dummy;
 	rh_explicit_lane_init(lane);

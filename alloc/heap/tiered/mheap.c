@@ -123,7 +123,7 @@ struct found {
 	struct mspan *span;
 	uint32_t page;
 	size_t scav_pages;
-	bool released;		/* every page was given back to the system */
+	bool released;		/* from the page heap, and every page was given back before */
 	bool zero;		/* every page is known to read as zero */
 	unsigned spare;		/* as many more runs of the same length follow */
 };

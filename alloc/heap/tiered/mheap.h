@@ -36,7 +36,7 @@ void rh_heap_fold(struct rh_heap *heap, struct rh_lane *lane);
 /* ---- scavenge.c ---- */
 
 /* After pages came free: releases what is above the goal. Heap lock held; dropped
- * around system calls. */
+ * around system calls while there are other lanes. */
 void rh_scavenge_above_goal(struct rh_heap *heap, uint64_t freed_bytes);
 /* Goal after a cycle (collected modes). Heap lock held. */
 void rh_scavenge_set_goal(struct rh_heap *heap, uint64_t in_use, uint64_t goal,

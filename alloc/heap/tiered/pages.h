@@ -9,7 +9,7 @@
  *
  * Pages are numbered from the start of the window. A free page is either resident
  * ("free") or given back to the system ("scavenged", reads as zero); alloc tells how
- * many of the pages it handed out were scavenged, free may pass that on.
+ * many of the pages it took for that were scavenged, free may pass that on.
  *
  * Thread rule: everything here under the heap lock, but rh_pages_release.
  */

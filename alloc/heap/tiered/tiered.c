@@ -14,13 +14,13 @@
  *	collector	who is dead, when it is noticed			gc.c, sweep.c
  *
  * alloc(size), gc=explicit, 14 instructions:
- *  1. size -> bin, one table load (two tables: up to 1 KiB by 8, up to 32 KiB by 128).
+ *  1. size -> bin, one table load (up to 1 KiB by 8, up to 32 KiB by 128).
  *  2. Pop the bin. Done.
  *  3. Bin empty: a slot of the lane's span, else the next span (explicit.c).
  *  4. Larger than 32 KiB: pages of its own (large.c).
  * alloc_as(size, alignment up to 8, with or without pointers), as Go programs ask: the same by
- * tables of its own, 27.
- * free(p), 13: page of p -> bin, one load; push; over the limit: give half back
+ * tables of its own, 29.
+ * free(p), 14: page of p -> bin, one load; push; over the limit: give half back
  * (explicit.c). The size told by the caller is not needed.
  * No step up to here takes a lock, and most of what follows does not either.
  *
@@ -66,22 +66,6 @@ static const struct rh_opt tiered_knobs[] = {
 
 /* ---- alloc ---- */
 
-/* A block the bin did not have. */
-static __attribute__((noinline)) void *alloc_slow(struct rh_lane *lane, size_t size, unsigned spc)
-{
-	const struct place large = { .spc = 1, .align = 16 };
-	void *p;
-
-	if (lane->heap->gc != TIER_GC_EXPLICIT)
-		return rh_collected_alloc(lane, size, 0, 0);
-	p = spc ? rh_explicit_alloc(lane, spc, NULL) : rh_large_alloc(lane, size, &large, 0);
-	if (p && TIER_DEBUG)
-		rh_live_begin(lane, p);
-	if (p && RH_POISON)
-		rh_unpoison(p, size);
-	return p;
-}
-
 static inline void *bin_pop(struct rh_lane *lane, struct bin *bin, size_t size)
 {
 	void *p = bin->head;
@@ -101,30 +85,24 @@ static inline struct bin *bin_at(struct rh_lane *lane, uint16_t offset)
 	return (struct bin *)((char *)lane + offset);
 }
 
-static void *tiered_alloc(struct rh_lane *lane, size_t size)
+static inline struct bin *bin_of(struct rh_lane *lane, const struct bin_table *table, size_t size)
 {
-	struct bin *bin;
-
 	if (tier_likely(size <= 1024))
-		bin = bin_at(lane, lane->plain8[(size + 7) >> 3]);
-	else if (size <= TIER_SMALL_MAX)
-		bin = bin_at(lane, lane->plain128[(size - 1024 + 127) >> 7]);
-	else
-		bin = &lane->bin[0];
-	if (tier_unlikely(!bin->head))
-		return alloc_slow(lane, size, (unsigned)(bin - lane->bin));
-	return bin_pop(lane, bin, size);
+		return bin_at(lane, table->of8[(size + 7) >> 3]);
+	if (size <= TIER_SMALL_MAX)
+		return bin_at(lane, table->of128[(size - 1024 + 127) >> 7]);
+	return &lane->bin[0];
 }
 
-/* Whether it pays to ask if a block is known to be zero: only where the bin would take no more
- * of its kind, for clearing a short one costs less than going round the bin. */
+/* Whether it pays to ask if a block is known to be zero: only where the bin would take one more
+ * at most, for clearing a short block costs less than going round the bin. */
 static inline bool ask_zero(const struct bin *bin, uint32_t flags)
 {
 	return flags & RH_ALLOC_ZEROED && bin->batch <= 1;
 }
 
-static __attribute__((noinline)) void *alloc_as_slow(struct rh_lane *lane, size_t size,
-						     size_t align, uint32_t flags)
+/* A block that no table tells the bin of. */
+static void *alloc_by_rule(struct rh_lane *lane, size_t size, size_t align, uint32_t flags)
 {
 	bool known_zero = false;
 	struct place place;
@@ -157,25 +135,42 @@ static __attribute__((noinline)) void *alloc_as_slow(struct rh_lane *lane, size_
 	return p;
 }
 
+static __attribute__((noinline)) void *alloc_slow(struct rh_lane *lane, size_t size,
+						  size_t align, uint32_t flags, struct bin *bin)
+{
+	void *p;
+
+	if (bin == &lane->bin[0])
+		return alloc_by_rule(lane, size, align, flags);
+	p = rh_explicit_alloc(lane, (unsigned)(bin - lane->bin), NULL);
+	if (p && TIER_DEBUG)
+		rh_live_begin(lane, p);
+	if (p && RH_POISON)
+		rh_unpoison(p, size);
+	return p;
+}
+
+static void *tiered_alloc(struct rh_lane *lane, size_t size)
+{
+	struct bin *bin = bin_of(lane, &lane->plain, size);
+
+	if (tier_unlikely(!bin->head))
+		return alloc_slow(lane, size, 0, 0, bin);
+	return bin_pop(lane, bin, size);
+}
+
 /* Blocks of a Go program, which asks for an alignment of 2 to 8 or says that there are no
- * pointers in them, go the way of alloc's with tables of their own. */
+ * pointers in them, have tables of their own. */
 static void *tiered_alloc_as(struct rh_lane *lane, size_t size, size_t align, uint32_t flags)
 {
 	unsigned noscan = flags / RH_ALLOC_NOSCAN % 2;
-	const struct go_bins *bins = &lane->go[noscan];
 	struct bin *bin = &lane->bin[0];
 
-	if (tier_likely(align <= 8 && align + 2 * noscan > 1 && !(flags & RH_ALLOC_ZEROED))) {
-		if (tier_likely(size <= 1024))
-			bin = bin_at(lane, bins->of8[(size + 7) >> 3]);
-		else if (size <= TIER_SMALL_MAX)
-			bin = bin_at(lane, bins->of128[(size - 1024 + 127) >> 7]);
-	}
-	if (tier_likely(bin->head))
-		return bin_pop(lane, bin, size);
-	if (bin == &lane->bin[0])
-		return alloc_as_slow(lane, size, align, flags);
-	return alloc_slow(lane, size, (unsigned)(bin - lane->bin));
+	if (tier_likely(align <= 8 && align + 2 * noscan > 1 && !(flags & RH_ALLOC_ZEROED)))
+		bin = bin_of(lane, &lane->go[noscan], size);
+	if (tier_unlikely(!bin->head))
+		return alloc_slow(lane, size, align, flags, bin);
+	return bin_pop(lane, bin, size);
 }
 
 /* ---- free ---- */
@@ -269,9 +264,17 @@ static void *tiered_resize(struct rh_lane *lane, void *p, size_t size_old, size_
 
 static void *tiered_stack_pages(struct rh_lane *lane, size_t page_count)
 {
-	struct mspan *span = page_count && page_count <= TIER_WINDOW_PAGES ?
-			     rh_span_alloc_manual(lane, page_count) : NULL;
+	bool collected = lane->heap->gc != TIER_GC_EXPLICIT;
+	struct mspan *span;
 
+	if (!page_count || page_count > TIER_WINDOW_PAGES)
+		return NULL;
+	/* A cycle may look at the page cache of any lane that is outside. */
+	if (collected)
+		rh_gc_enter_holding(lane);
+	span = rh_span_alloc_manual(lane, page_count);
+	if (collected)
+		rh_gc_leave(lane);
 	return span ? (void *)span->base : NULL;
 }
 

@@ -19,23 +19,15 @@
  * exit look at start_room alone, which matches no stack while the world is stopped.
  */
 #include <limits.h>
-#include <linux/membarrier.h>
 #include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "alloc/stack/pools/pools.h"
 
 const struct rh_lock_class rh_world_class = { "stackworld", STACK_RANK_WORLD, 0 };
 
-static long membarrier(int command)
-{
-	return syscall(SYS_membarrier, command, 0, 0);
-}
-
 void rh_world_init(struct rh_stacks *stacks)
 {
-	bool has = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+	bool has = rh_membarrier_ready();
 
 	atomic_store(&stacks->stopping, has ? 0 : WORLD_FENCED);
 }
@@ -72,7 +64,7 @@ static void stop(struct rh_stack_lane *lane)
 	for (struct rh_stack_lane *other = stacks->lanes; other; other = other->next)
 		atomic_store(&other->start_room, ROOM_STOPPED);
 	if (!(state & WORLD_FENCED))
-		membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+		rh_membarrier();
 	for (struct rh_stack_lane *other = stacks->lanes; other; other = other->next)
 		while (other != lane && atomic_load(&other->inside))
 			sched_yield();
