@@ -15,7 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "alloc/heap/tiered/block.h"
 #include "alloc/heap/tiered/collect.h"
 #include "alloc/heap/tiered/lane.h"
 #include "alloc/heap/tiered/mheap.h"
@@ -429,43 +428,6 @@ static void odd_requests_get_an_answer(void **state)
 	}
 }
 
-/* The span class of the bin a table tells for a size; 0 = the slow way decides. */
-static unsigned told(const struct bin_table *table, size_t size)
-{
-	uint16_t offset = size <= 1024 ? table->of8[(size + 7) / 8] :
-					 table->of128[(size - 1024 + 127) / 128];
-
-	return (unsigned)((offset - rh_bin_offset(0)) / sizeof(struct bin));
-}
-
-static void tables_of_bins_say_what_the_rule_says(void **state)
-{
-	static const struct { size_t align; uint32_t flags; } asked[] = {
-		{ 0, 0 }, { 1, 0 }, { 8, 0 }, { 2, 0 }, { 8, RH_ALLOC_NOSCAN }, { 0, RH_ALLOC_NOSCAN },
-	};
-	unsigned by_table = 0;
-
-	(void)state;
-	for (int profile = 0; profile < TIER_PROFILE_COUNT; profile++) {
-		open_heap(profile, TIER_GC_EXPLICIT);
-		for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
-			uint32_t flags = asked[i].flags;
-			const struct bin_table *table = i < 2 ? &lane->plain : &lane->go[flags != 0];
-
-			for (size_t size = 0; size <= TIER_SMALL_MAX; size++) {
-				unsigned spc = told(table, size);
-
-				by_table += spc != 0;
-				if (spc && spc != rh_place(heap, size, asked[i].align, flags).spc)
-					fail_msg("profile %d, request %zu: %zu bytes to bin %u",
-						 profile, i, size, spc);
-			}
-		}
-		close_heap();
-	}
-	assert_true(by_table > 31 * 32768u);	/* all but a few of 36 * 32768 */
-}
-
 static void resize_stays_where_it_fits(void **state)
 {
 	char *p, *q;
@@ -603,7 +565,6 @@ int main(void)
 		cmocka_unit_test(pages_return_to_the_system),
 		cmocka_unit_test(ten_thousand_lanes_use_the_memory_of_one),
 		cmocka_unit_test(odd_requests_get_an_answer),
-		cmocka_unit_test(tables_of_bins_say_what_the_rule_says),
 		cmocka_unit_test(resize_stays_where_it_fits),
 		cmocka_unit_test(locks_are_told_by_name),
 #ifdef RH_DEBUG

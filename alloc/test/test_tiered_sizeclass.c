@@ -12,6 +12,7 @@
 #include "alloc/backend.h"
 #include "alloc/heap/tiered/block.h"
 #include "alloc/heap/tiered/heap.h"
+#include "alloc/heap/tiered/lane.h"
 #include "alloc/heap/tiered/sizeclass.h"
 
 /* Published: size, pages, objects up to 1.21, scan objects 1.22 to 1.25, scan and noscan
@@ -265,6 +266,59 @@ static void requests_go_where_their_alignment_and_kind_say(void **state)
 	assert_int_equal(place.spc, 1);
 }
 
+/* The span class of the bin a table tells for a size; 0 = the slow way decides. */
+static unsigned told(const struct bin_table *table, size_t size)
+{
+	uint16_t offset = size <= 1024 ? table->of8[(size + 7) / 8] :
+					 table->of128[(size - 1024 + 127) / 128];
+
+	return (unsigned)((offset - rh_bin_offset(0)) / sizeof(struct bin));
+}
+
+/* How many sizes the table answers, none of them wrongly. */
+static unsigned answers(const struct rh_heap *heap, const struct bin_table *table, size_t align,
+			uint32_t flags)
+{
+	unsigned count = 0;
+
+	for (size_t size = 0; size <= TIER_SMALL_MAX; size++) {
+		unsigned spc = told(table, size);
+
+		count += spc != 0;
+		if (spc && spc != rh_place(heap, size, align, flags).spc)
+			fail_msg("%s: %zu bytes to bin %u", heap->profile->name, size, spc);
+	}
+	return count;
+}
+
+static void tables_of_bins_say_what_the_rule_says(void **state)
+{
+	enum { ALL = TIER_SMALL_MAX + 1 };
+	struct rh_heap *heap;
+	struct rh_lane *lane;
+	struct rh_err err;
+
+	(void)state;
+	for (int profile = 0; profile < TIER_PROFILE_COUNT; profile++) {
+		struct tier_knobs knobs = { .profile = profile, .gogc = 100 };
+		bool header = rh_tier_profiles[profile].header;
+		const struct bin_table *scan, *noscan;
+
+		assert_int_equal(rh_tiered_open(&heap, &knobs, NULL, &err), 0);
+		assert_int_equal(rh_tiered_lane_open(heap, &lane, &err), 0);
+		scan = &lane->go[0];
+		noscan = &lane->go[1];
+		assert_in_range(answers(heap, &lane->plain, 0, 0), ALL - 128, ALL);
+		assert_in_range(answers(heap, &lane->plain, 1, 0), ALL - 128, ALL);
+		assert_in_range(answers(heap, scan, 8, 0), header ? 28000 : ALL, ALL);
+		assert_in_range(answers(heap, scan, 2, 0), header ? 28000 : ALL, ALL);
+		assert_in_range(answers(heap, noscan, 8, RH_ALLOC_NOSCAN), ALL - 128, ALL);
+		assert_in_range(answers(heap, noscan, 0, RH_ALLOC_NOSCAN), ALL - 128, ALL);
+		rh_tiered_lane_close(lane);
+		rh_tiered_close(heap);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +328,7 @@ int main(void)
 		cmocka_unit_test(every_size_gets_the_smallest_class_that_holds_it),
 		cmocka_unit_test(every_offset_finds_its_slot),
 		cmocka_unit_test(requests_go_where_their_alignment_and_kind_say),
+		cmocka_unit_test(tables_of_bins_say_what_the_rule_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
