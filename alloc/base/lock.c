@@ -115,10 +115,12 @@ static void sleep_until_ours(struct rh_lock *lock)
 	for (;;) {
 		uint32_t free_word = 0;
 
+		/* Before we look: a release that leaves us to one on its way must have come
+		 * before this. Also when nobody was (a fork takes no sleepers along). */
+		atomic_store(&lock->waking, 0);
 		if (atomic_compare_exchange_strong(&lock->word, &free_word, 1))
 			break;
 		rh_futex_wait_private(&lock->word, 1, timeout);
-		atomic_store(&lock->waking, 0);
 	}
 	atomic_fetch_sub(&lock->sleepers, 1);
 }

@@ -87,32 +87,28 @@ void rh_gc_open(struct rh_heap *heap)
 
 /* ---- the world ---- */
 
+/* False when the world is stopped, or about to be. */
+static bool entered(struct rh_lane *lane)
+{
+	atomic_store(&lane->inside, 1);
+	if (!atomic_load(&lane->heap->stopping))
+		return true;
+	atomic_store(&lane->inside, 0);
+	return false;
+}
+
 void rh_gc_enter(struct rh_lane *lane)
 {
-	struct rh_heap *heap = lane->heap;
-
-	for (;;) {
-		atomic_store(&lane->inside, 1);
-		if (!atomic_load(&heap->stopping))
-			return;
-		atomic_store(&lane->inside, 0);
-		rh_lock(&heap->gc_lock);
-		rh_unlock(&heap->gc_lock);
+	while (!entered(lane)) {
+		rh_lock(&lane->heap->gc_lock);
+		rh_unlock(&lane->heap->gc_lock);
 	}
 }
 
 void rh_gc_enter_holding(struct rh_lane *lane)
 {
-	struct rh_heap *heap = lane->heap;
-
-	for (;;) {
-		atomic_store(&lane->inside, 1);
-		if (!atomic_load(&heap->stopping))
-			return;
-		atomic_store(&lane->inside, 0);
-		while (atomic_load(&heap->stopping))
-			sched_yield();
-	}
+	while (!entered(lane))
+		sched_yield();
 }
 
 void rh_gc_leave(struct rh_lane *lane)
