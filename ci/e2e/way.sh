@@ -32,6 +32,10 @@ for format in json csv md; do
 done
 
 is_exit 0 'plot' "$reheap" plot a.json -o drawn
+ok 'more lanes than were recorded cannot run, which is said' bash -c "'$reheap' replay churn.rht --backend null \
+	--reps 1 --lanes 8 2>&1 | grep -q 'churn.rht: recorded on 2 lanes, so that is the most'"
+ok '  and is not said when they can' bash -c "! '$reheap' replay churn.rht --backend null --reps 1 --lanes 2 2>&1 |
+	grep -q 'recorded on'"
 for figure in time-ratio ns-per-event memory-peak memory-run lanes; do
 	ok "$figure has its .svg, .tsv and .gp" test -s drawn/$figure.svg -a -s drawn/$figure.tsv \
 		-a -s drawn/$figure.gp

@@ -416,9 +416,20 @@ static int run_trace(const struct rh_run_config *config, struct rh_result *resul
 
 /* ---- warnings and the verdict ---- */
 
-static void warn_of_lanes(const struct rh_run_config *config, struct rh_result *result)
+/* Asked for by number. */
+static uint32_t most_lanes_asked(const struct rh_run_config *config)
 {
 	uint32_t most = 0;
+
+	for (size_t l = 0; l < config->lane_count; l++)
+		if (config->lane_list[l] != LANES_DEFAULT && config->lane_list[l] > most)
+			most = config->lane_list[l];
+	return most;
+}
+
+static void warn_of_lanes(const struct rh_run_config *config, struct rh_result *result)
+{
+	uint32_t most = 0, asked = most_lanes_asked(config);
 
 	for (size_t t = 0; t < result->trial_count; t++)
 		if (result->trials[t].lanes * result->trials[t].copies > most)
@@ -426,6 +437,12 @@ static void warn_of_lanes(const struct rh_run_config *config, struct rh_result *
 	if (most > result->host.cpus_allowed)
 		rh_result_warn(result, "%u lanes on %u CPUs: times contain the scheduler's work",
 			       most, result->host.cpus_allowed);
+	for (size_t i = 0; i < result->trace_count; i++)
+		if (asked > result->traces[i].lanes_recorded)
+			rh_result_warn(result, "%s: recorded on %u lane%s, so that is the most it "
+				       "runs on (--copies runs it several times side by side)",
+				       result->traces[i].path, result->traces[i].lanes_recorded,
+				       result->traces[i].lanes_recorded == 1 ? "" : "s");
 	for (size_t i = 0; i < result->program_count; i++) {
 		const struct rh_run_program *p = &result->programs[i];
 
