@@ -2,15 +2,22 @@
 #
 #   make            build build/reheap            make demo       install what is missing, build, run the main job
 #   make test       the same, then all tests      make bench      print the numbers the README states
-#   make install    DESTDIR= PREFIX=/usr/local    make clean      make help
+#   make install    DESTDIR= PREFIX=/usr/local    make uninstall  make clean      make help
+#   make deb        a Debian package              make dist       a tarball       make lib  libreheap.so
 #
 # V=1 shows commands. SANITIZE=address,undefined | thread builds beside the normal build.
 # NO_DEPS=1 never calls apt. DEVELOPER=1 turns warnings into errors. DEBUG=1 checks lock
 # ranks and whole structures.
 
 CC      ?= cc
+# Cross-built into a folder of its own; SYSROOT= has the libraries of the other machine.
+ifdef CROSS
+CC := $(CROSS)gcc$(if $(SYSROOT), --sysroot=$(SYSROOT))
+AR := $(CROSS)ar
+endif
 PREFIX  ?= /usr/local
 DESTDIR ?=
+LIBDIR  ?= $(PREFIX)/lib
 
 ifdef V
 Q :=
@@ -24,7 +31,7 @@ say = @:
 endif
 
 comma := ,
-B := build$(if $(SANITIZE),/san-$(subst $(comma),-,$(SANITIZE)))$(if $(DEBUG),/debug)
+B := build$(if $(CROSS),/$(CROSS:-=))$(if $(SANITIZE),/san-$(subst $(comma),-,$(SANITIZE)))$(if $(DEBUG),/debug)
 # One name for one folder: what gcc notes of an object's headers counts for that name only, so
 # after B=/here/build an object would not be made anew when a header changes.
 override B := $(patsubst $(CURDIR)/%,%,$(abspath $(B)))
@@ -33,7 +40,8 @@ WARN := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wshadow -W
         -Wwrite-strings -Wold-style-definition $(if $(DEVELOPER),-Werror)
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) -fno-omit-frame-pointer -pthread -I. -I$(B)/gen \
-             $(CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -DRH_SANITIZE=\"$(SANITIZE)\") \
+             $(CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined \
+             $(if $(findstring undefined,$(SANITIZE)),-fsanitize=float-cast-overflow -fno-sanitize-recover=float-cast-overflow) -DRH_SANITIZE=\"$(SANITIZE)\") \
              $(if $(DEBUG)$(SANITIZE),-DRH_DEBUG=1)
 ALL_LDFLAGS = -pthread -rdynamic $(LDFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 # Only the driver needs libraries; the worker has libc alone, because whatever else it
@@ -43,33 +51,36 @@ WORKER_LIBS = -lm -ldl
 
 # --- what is built of what: folders, not files -------------------------------------------
 ALLOC_SRC   := $(wildcard alloc/base/*.c alloc/*.c alloc/heap/*.c alloc/heap/*/*.c alloc/stack/*.c alloc/stack/*/*.c)
-TRACES_SRC  := $(wildcard traces/*.c traces/import/*.c traces/gen/*.c traces/record/*.c)
-HARNESS_SRC := $(filter-out harness/main.c harness/worker/%.c harness/shim/%.c harness/test/%.c,$(wildcard harness/*.c harness/*/*.c))
-WORKER_SRC  := $(filter-out harness/worker/main.c,$(wildcard harness/worker/*.c))
+TRACES_SRC  := $(wildcard traces/format/*.c traces/import/*.c traces/import/go/*.c traces/gen/*.c traces/edit/*.c traces/record/*.c)
+WORKER_SRC  := $(filter-out harness/worker/main.c,$(wildcard harness/worker/*.c)) harness/control/hist.c
+HARNESS_SRC := $(filter-out harness/cli/main.c harness/worker/%.c harness/control/%.c harness/test/%.c,$(wildcard harness/*/*.c))
+PLOTS_SRC   := $(wildcard plots/figure/*.c plots/report/*.c)
+GATE_SRC    := $(wildcard ci/gate/*.c)
 SHIM_SRC    := $(wildcard traces/record/shim/*.c)
-TEST_SRC    := $(wildcard alloc/test/test_*.c traces/test/test_*.c harness/test/test_*.c plots/test/test_*.c)
-HELPER_SRC  := $(wildcard ci/helpers/*.c)
+TEST_SRC    := $(wildcard alloc/test/test_*.c traces/test/test_*.c harness/test/test_*.c plots/test/test_*.c ci/gate/test/test_*.c)
+HELPER_SRC  := $(wildcard ci/own/helpers/*.c)
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 ALLOC_OBJ   := $(call obj,$(ALLOC_SRC))
 TRACES_OBJ  := $(call obj,$(TRACES_SRC))
-HARNESS_OBJ := $(call obj,$(HARNESS_SRC))
+HARNESS_OBJ := $(call obj,$(HARNESS_SRC) $(PLOTS_SRC) $(GATE_SRC))
 WORKER_OBJ  := $(call obj,$(WORKER_SRC))
 TESTS       := $(patsubst %.c,$(B)/test/%,$(TEST_SRC))
-HELPERS     := $(patsubst ci/helpers/%.c,$(B)/helpers/%,$(HELPER_SRC))
+HELPERS     := $(patsubst ci/own/helpers/%.c,$(B)/helpers/%,$(filter-out ci/own/helpers/faults.c ci/own/helpers/fuzz_driver.c,$(HELPER_SRC)))
 
 PROGRAMS := $(B)/reheap $(B)/reheap-worker $(if $(SHIM_SRC),$(B)/libreheap-record.so) \
-            $(B)/libreheap-mutex.so
+            $(B)/libreheap-mutex.so $(B)/libreheap-maps.so
 
-.PHONY: all demo test check deps bench install uninstall clean help tests FORCE
+.PHONY: test-fleet test-flaky result-doc lib dist deb all fuzz fuzz-coverage faults demo demo-full test check format compile_commands.json deps bench install uninstall clean help tests FORCE
 .DEFAULT_GOAL := all
 .SECONDARY:
 all: $(PROGRAMS)
 
+# The version is a file; the commit stands beside it where git knows it.
 $(B)/gen/version.h: FORCE
 	$(Q)mkdir -p $(@D)
-	$(Q)v=$$(git describe --always --dirty --tags 2>/dev/null || echo unknown); \
-	  printf '#define RH_VERSION "%s"\n' "$$v" > $@.new; \
+	$(Q)v=$$(cat ci/VERSION); c=$$(git describe --always --dirty --exclude='*' 2>/dev/null); \
+	  printf '#define RH_VERSION "%s%s"\n' "$$v" "$${c:+ ($$c)}" > $@.new; \
 	  cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 # These stand between the replay and the allocator: a register move and a jump, no frame.
@@ -93,23 +104,46 @@ $(B)/libreheap.a: $(TRACES_OBJ) $(HARNESS_OBJ) $(WORKER_OBJ) $(ALLOC_OBJ)
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(B)/reheap: $(B)/obj/harness/main.o $(B)/libreheap.a
+$(B)/reheap: $(B)/obj/harness/cli/main.o $(B)/libreheap.a
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ -o $@ $(DRIVER_LIBS)
 $(B)/reheap-worker: $(B)/obj/harness/worker/main.o $(WORKER_OBJ) $(B)/liballoc.a
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ -o $@ $(WORKER_LIBS)
 
+# libreheap: reading, writing and importing traces for other programs. Its own objects, because it
+# is position-independent; what traces/libreheap.map names is all that others see.
+LIB_ABI   := $(shell sed 's/^v//; s/[.].*//' ci/VERSION)
+LIBREHEAP := $(B)/libreheap.so.$(LIB_ABI)
+LIB_SRC   := $(wildcard traces/format/*.c traces/import/*.c traces/import/go/*.c) $(wildcard alloc/base/*.c)
+$(B)/pic/%.o: %.c | $(B)/gen/version.h
+	$(say) CC "$< (shared)"
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -MMD -MP -c $< -o $@
+$(LIBREHEAP): $(patsubst %.c,$(B)/pic/%.o,$(LIB_SRC)) traces/libreheap.map
+	$(say) LD $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,$(@F) -Wl,--version-script,traces/libreheap.map \
+	  $(filter %.o,$^) -o $@ -larchive -lzstd -lxxhash -lmd -lm -ldl
+	$(Q)ln -sf $(@F) $(B)/libreheap.so
+lib: $(LIBREHEAP)
+
 # The recorder lives in strangers' processes: initial-exec TLS, nothing exported but malloc's family,
 # never a sanitizer.
-$(B)/libreheap-record.so: $(SHIM_SRC) $(wildcard traces/record/*.h traces/record/shim/*.h alloc/base/*.h)
+$(B)/libreheap-record.so: $(SHIM_SRC) $(wildcard traces/record/*.h traces/format/event.h traces/record/shim/*.h alloc/base/*.h)
 	$(say) SHIM $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -I. -fPIC -shared -fvisibility=hidden \
 	  -ftls-model=initial-exec -fno-builtin -pthread $(SHIM_SRC) -o $@ -ldl
 
+# Preloaded behind the recorder with --maps only: else no call of these comes through us.
+$(B)/libreheap-maps.so: traces/record/shim/maps/maps.c traces/record/area.h traces/format/event.h
+	$(say) SHIM $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -I. -fPIC -shared -fvisibility=hidden \
+	  -ftls-model=initial-exec -fno-builtin $< -o $@ -ldl
+
 # Preloaded into workers of the mutex probe, before the allocator under test.
-$(B)/libreheap-mutex.so: harness/shim/mutex.c harness/probe/mutex.h alloc/base/clock.h
+$(B)/libreheap-mutex.so: harness/probe/shim/mutex.c harness/control/mutex.h alloc/base/clock.h
 	$(say) SHIM $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -I. -fPIC -shared -fvisibility=hidden \
@@ -119,10 +153,10 @@ $(B)/test/%: $(B)/obj/%.o $(B)/libreheap.a
 	$(say) LD $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ -o $@ -lcmocka $(DRIVER_LIBS)
-$(B)/helpers/%: ci/helpers/%.c
+$(B)/helpers/%: ci/own/helpers/%.c
 	$(say) CC $<
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O1 -g -pthread -I. $< -o $@ -ldl
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O1 -g -pthread -I. $< -o $@ -ldl -lm
 # The example of a backend in a library of its own, and what the tests of loading load.
 $(B)/test/%.so: %.c alloc/backend.h $(wildcard alloc/base/*.h)
 	$(say) CC $<
@@ -131,43 +165,92 @@ $(B)/test/%.so: %.c alloc/backend.h $(wildcard alloc/base/*.h)
 	  $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $< -o $@
 PLUGINS := $(B)/test/alloc/test/skeleton_native.so $(B)/test/harness/test/odd_malloc.so $(B)/test/harness/test/locking.so \
            $(B)/test/harness/test/packing.so
-tests: all $(TESTS) $(HELPERS) $(PLUGINS)
+# Makes the n-th call of a kind fail (ci/own/e2e/faults.sh).
+$(B)/helpers/faults.so: ci/own/helpers/faults.c
+	$(say) SHIM $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g -fPIC -shared $< -o $@ -ldl
+# The fuzz targets with a plain main, which replays files: what was found once (ci/own/e2e/findings.sh).
+FUZZ_RUN := $(foreach f,$(wildcard alloc/test/fuzz_*.c traces/test/fuzz_*.c harness/test/fuzz_*.c plots/test/fuzz_*.c ci/gate/test/fuzz_*.c),\
+            $(B)/test/$(f:.c=))
+$(FUZZ_RUN): $(B)/test/%: $(B)/obj/%.o $(B)/obj/ci/own/helpers/fuzz_driver.o $(B)/libreheap.a
+	$(say) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ -o $@ $(DRIVER_LIBS)
+tests: $(FUZZ_RUN) $(B)/helpers/faults.so all $(TESTS) $(HELPERS) $(PLUGINS)
 
 deps:
-	$(if $(NO_DEPS),@:,$(Q)ci/deps.sh)
+	$(if $(NO_DEPS),@:,$(Q)ci/own/deps.sh)
 
 # The build is a second make, because what deps installs changes what the first one saw.
 demo: deps
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)ci/demo.sh $(B)
+	$(Q)ci/own/demo.sh $(B)
+demo-full: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)ci/own/demo.sh $(B) full
 test: deps
 	$(Q)$(MAKE) --no-print-directory tests
-	$(Q)ci/test.sh $(B)
+	$(Q)ci/own/test.sh $(B)
+# For editors and analysers: how each source is compiled.
+$(B)/compile_commands.json: Makefile | $(B)/gen/version.h
+	$(say) JSON $@
+	$(Q){ echo '['; sep=; for f in $(ALLOC_SRC) $(TRACES_SRC) $(HARNESS_SRC) $(WORKER_SRC) $(PLOTS_SRC) \
+	  $(GATE_SRC) $(SHIM_SRC) $(TEST_SRC) harness/cli/main.c harness/worker/main.c; do \
+	  printf '%s{"directory": "%s", "file": "%s", "command": "%s -c %s"}\n' "$$sep" '$(CURDIR)' "$$f" \
+	  '$(subst ",\\",$(CC) $(ALL_CFLAGS))' "$$f"; sep=,; done; echo ']'; } > $@
+compile_commands.json: $(B)/compile_commands.json
+# Every fuzz target for SECONDS; TARGET=import or TARGET=import-android runs some of them.
+fuzz:
+	$(Q)ci/own/fuzz.sh '$(TARGET)' $(or $(SECONDS),30)
+# How much of each reader file the fuzz corpora reach.
+fuzz-coverage:
+	$(Q)FUZZ_COVERAGE=1 ci/own/fuzz.sh '$(TARGET)'
+# Every unit test N=50 times beside two CPU hogs and memory pressure; TEST="test_live ..." runs some.
+test-flaky:
+	$(Q)$(MAKE) --no-print-directory tests
+	$(Q)ci/own/flaky.sh $(B) $(TEST)
+# A matrix on a real Slurm of two nodes here: 200 cells, one node dies; installs slurm-wlm and munge.
+test-fleet:
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)ci/own/test-fleet.sh $(B)
+# The n-th failing call of every command, for every n.
+faults:
+	$(Q)$(MAKE) --no-print-directory tests
+	$(Q)REHEAP_BUILD=$(B) REHEAP_FAULTS=whole ci/own/e2e/faults.sh
+	$(Q)REHEAP_BUILD=$(B) REHEAP_FAULTS=whole ci/own/e2e/record-faults.sh
+format:
+	$(Q)git ls-files '*.c' '*.h' '*.inc' | xargs clang-format-14 -i
+# The tables of RESULT.md and the JSON Schema, anew from fields.h.
+result-doc: all
+	$(Q)sed "/^## Tables/,\$$d" harness/result/RESULT.md > $(B)/RESULT.md && \
+	  { printf "## Tables\n\nWritten by \`make result-doc\`; \`make check\` holds them against \`reheap list fields\`.\n\n"; \
+	    $(B)/reheap list fields; } >> $(B)/RESULT.md && mv $(B)/RESULT.md harness/result/RESULT.md
+	$(Q)$(B)/reheap list schema > harness/result/result.schema.json
+
 check: all
-	$(Q)ci/tidy.sh
+	$(Q)ci/own/tidy.sh
 bench: deps
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)ci/bench/spine.sh $(B)
+	$(Q)ci/own/bench/spine.sh $(B)
 bench-%: deps
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)ci/bench/$*.sh $(B)
+	$(Q)ci/own/bench/$*.sh $(B)
 
-install: all
-	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/reheap \
-	  $(DESTDIR)$(PREFIX)/share/reheap/plots $(DESTDIR)$(PREFIX)/share/reheap/corpus
-	$(Q)install $(B)/reheap $(DESTDIR)$(PREFIX)/bin/
-	$(Q)install $(B)/reheap-worker $(DESTDIR)$(PREFIX)/libexec/reheap/
-	$(Q)[ ! -f $(B)/libreheap-record.so ] || install -m 644 $(B)/libreheap-record.so $(DESTDIR)$(PREFIX)/libexec/reheap/
-	$(Q)install -m 644 $(B)/libreheap-mutex.so $(DESTDIR)$(PREFIX)/libexec/reheap/
-	$(Q)install -m 644 plots/*.gp plots/*.css $(DESTDIR)$(PREFIX)/share/reheap/plots/ 2>/dev/null || true
-	$(Q)install -m 644 traces/corpus/*.rht traces/corpus/go/*.rht $(DESTDIR)$(PREFIX)/share/reheap/corpus/
+install: all $(LIBREHEAP)
+	$(Q)DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' ci/own/install.sh install $(B)
 	$(say) DONE "installed under $(DESTDIR)$(PREFIX)"
-uninstall:
-	$(Q)rm -rf $(DESTDIR)$(PREFIX)/bin/reheap $(DESTDIR)$(PREFIX)/libexec/reheap $(DESTDIR)$(PREFIX)/share/reheap
+uninstall: all
+	$(Q)DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' ci/own/install.sh uninstall $(B)
+# The same bytes each time: names sorted, one owner, the time of the last commit.
+dist:
+	$(Q)ci/own/dist.sh $(B)
+deb: dist
+	$(Q)ci/own/deb.sh $(B)
 clean:
 	$(Q)rm -rf build
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
--include $(shell [ ! -d $(B)/obj ] || find $(B)/obj -name '*.d')
+-include $(shell [ ! -d $(B)/obj ] || find $(B)/obj $(wildcard $(B)/pic) -name '*.d')

@@ -6,12 +6,18 @@
  * Stack backends serve tasks (goroutines, threads) the same way and may take their
  * pages from the heap they are paired with.
  *
- * How to add a built-in backend: one file in alloc/heap/ (or alloc/stack/) that
- * exports exactly one `const struct rh_backend` (or rh_stack_backend), one row in
- * the table of alloc/registry.c. It is then tested by alloc/test/test_backends.c,
- * listed by `reheap list backends` and replayable by name. A shared library becomes
- * a backend without our source: any library that defines malloc and friends is
- * preloaded; one that exports the symbol `reheap_backend` (a struct rh_backend) is
+ * To add a built-in backend: one file, its declaration and one row.
+ *
+ *	1 alloc/heap/NAME.c (or alloc/stack/NAME.c): exports exactly one
+ *	  `const struct rh_backend` (or rh_stack_backend)
+ *	2 alloc/registry.h: its name in the declaration of all
+ *	3 alloc/registry.c: its row in the table, in the order of the names
+ *
+ * alloc/test/test_backends.c then tests it, `reheap list backends` lists it and replay takes
+ * its name. A knob of it needs no further file (alloc/base/opt.h).
+ *
+ * A shared library becomes a backend without our source: any library that defines malloc and
+ * friends is preloaded; one that exports the symbol `reheap_backend` (a struct rh_backend) is
  * called through this table.
  *
  * Conditions common to all functions
@@ -35,27 +41,27 @@
 #include <string.h>
 
 #include "alloc/base/err.h"
-#include "alloc/base/lock.h"
+#include "alloc/base/lock_stats.h"
 #include "alloc/base/opt.h"
 
-#define RH_BACKEND_ABI 3u
+#define RH_BACKEND_ABI 4u
 
-struct rh_heap;		/* each backend defines its own; opaque outside */
+struct rh_heap; /* each backend defines its own; opaque outside */
 struct rh_lane;
 struct rh_stacks;
 struct rh_stack_lane;
 
 enum rh_cap {
-	RH_CAP_NO_MEMORY = 1u << 0,	/* touch no more than 16 bytes of a block (null) */
-	RH_CAP_PROCESS = 1u << 1,	/* the process's malloc: peers are preloaded under it */
-	RH_CAP_DECORATOR = 1u << 2,	/* wraps another backend: needs env->inner */
-	RH_CAP_GC = 1u << 3,		/* gc_begin / gc_end do something */
-	RH_CAP_NO_REUSE = 1u << 4,	/* freed memory never comes back (bump) */
+	RH_CAP_NO_MEMORY = 1u << 0, /* touch no more than 16 bytes of a block (null) */
+	RH_CAP_PROCESS = 1u << 1,   /* the process's malloc: peers are preloaded under it */
+	RH_CAP_DECORATOR = 1u << 2, /* wraps another backend: needs env->inner */
+	RH_CAP_GC = 1u << 3,	    /* gc_begin / gc_end do something */
+	RH_CAP_NO_REUSE = 1u << 4,  /* freed memory never comes back (bump) */
 };
 
 enum rh_alloc_flag {
-	RH_ALLOC_ZEROED = 1u << 0,	/* contents must be zero (calloc) */
-	RH_ALLOC_NOSCAN = 1u << 1,	/* holds no pointers (Go's noscan) */
+	RH_ALLOC_ZEROED = 1u << 0, /* contents must be zero (calloc) */
+	RH_ALLOC_NOSCAN = 1u << 1, /* holds no pointers (Go's noscan) */
 };
 
 /* Receives one figure: name like "mcache.hits", unit "count", "bytes", "ticks". */
@@ -64,23 +70,23 @@ typedef void rh_lock_fn(void *ctx, const struct rh_lock_stats *lock);
 
 struct rh_backend;
 
-/* What open is told besides its knobs. Valid during open only, and so are knobs: copy. */
+/* What open receives besides its knobs. Valid during open only, and so are knobs: copy. */
 struct rh_heap_env {
-	unsigned lanes_max;			/* lanes open at once, at most; a hint for sizing */
-	const struct rh_backend *inner;		/* decorators: what they wrap ... */
-	const void *inner_knobs;		/* ... with its knobs ... */
-	const struct rh_heap_env *inner_env;	/* ... and its own env (decorators nest) */
+	unsigned lanes_max;		     /* lanes open at once, at most; a hint for sizing */
+	const struct rh_backend *inner;	     /* decorators: what they wrap ... */
+	const void *inner_knobs;	     /* ... with its knobs ... */
+	const struct rh_heap_env *inner_env; /* ... and its own env (decorators nest) */
 };
 
 struct rh_backend {
-	uint32_t abi;			/* RH_BACKEND_ABI */
+	uint32_t abi; /* RH_BACKEND_ABI */
 	uint32_t caps;
-	const char *name;		/* the word on the command line */
-	const char *summary;		/* one line for `reheap list backends` */
-	const char *absent_why;		/* set: compiled out; listed and skipped with this reason */
-	const struct rh_opt *knobs;	/* NULL = none */
-	size_t knobs_bytes;		/* of the struct the knobs fill (<= RH_KNOBS_BYTES_MAX) */
-	const char *stack_default;	/* stack backend when none is named; NULL = "none" */
+	const char *name;	    /* the word on the command line */
+	const char *summary;	    /* one line for `reheap list backends` */
+	const char *absent_why;	    /* set: compiled out; listed and skipped with this reason */
+	const struct rh_opt *knobs; /* NULL = none */
+	size_t knobs_bytes;	    /* of the struct the knobs fill (<= RH_KNOBS_BYTES_MAX) */
+	const char *stack_default;  /* stack backend when none is named; NULL = "none" */
 
 	/* required */
 	int (*open)(struct rh_heap **heap, const void *knobs, const struct rh_heap_env *env,
@@ -98,8 +104,8 @@ struct rh_backend {
 	void *(*resize)(struct rh_lane *lane, void *p, size_t size_old, size_t size_new);
 
 	/* optional: rh_backend_check fills them in once, so nobody tests for NULL */
-	size_t (*usable)(struct rh_lane *lane, const void *p, size_t size);	/* default: size */
-	void (*gc_begin)(struct rh_lane *lane);		/* the trace starts / ends a cycle here */
+	size_t (*usable)(struct rh_lane *lane, const void *p, size_t size); /* default: size */
+	void (*gc_begin)(struct rh_lane *lane); /* the trace starts / ends a cycle here */
 	void (*gc_end)(struct rh_lane *lane);
 	void (*stats)(struct rh_heap *heap, rh_stat_fn *emit, void *ctx);
 	void (*locks)(struct rh_heap *heap, rh_lock_fn *emit, void *ctx);
@@ -109,12 +115,19 @@ struct rh_backend {
 	/* Where a living block lies: size class << 1 | noscan, as Go numbers span classes (0, 1 =
 	 * pages of its own). For comparison with a recorded program; default: RH_CLASS_UNKNOWN. */
 	uint32_t (*class_of)(struct rh_heap *heap, const void *p);
-	/* The steps of a recorded cycle, for a backend that was told to leave them to the trace
+	/* The steps of a recorded cycle, for a backend that leaves them to the trace
 	 * (tiered: flush=lane): what a lane caches goes back after a cycle; where the block p lay,
 	 * which the last cycle found dead, is swept, and if `before`, so is all that comes first
 	 * for a sweeper that goes through the heap. */
 	void (*lane_flush)(struct rh_lane *lane);
 	void (*sweep_to)(struct rh_lane *lane, const void *p, int before);
+	/* Of the spans of its class that have room, the one with p is to be taken next; 1 = it was
+	 * not. */
+	int (*prefer)(struct rh_lane *lane, const void *p);
+	/* free, where the program said the size too (C++ sized delete, sdallocx): for those whose
+	 * interface has a call of its own for that. Never for a block with an alignment of its
+	 * own. Default: free. */
+	void (*free_sized)(struct rh_lane *lane, void *p, size_t size);
 };
 
 #define RH_CLASS_UNKNOWN UINT32_MAX
@@ -174,6 +187,10 @@ static inline void *rh_resize_by_copy(const struct rh_backend *ops, struct rh_la
 	return q;
 }
 
+/* ---- only for the driver ---- */
+
+#include "alloc/base/variant.h"
+
 /* Checks abi and required entries of *ops and writes a copy with every optional
  * entry filled into *filled. The one place where a missing method is noticed. */
 int rh_backend_check(const struct rh_backend *ops, struct rh_backend *filled, struct rh_err *err);
@@ -186,12 +203,12 @@ extern const struct rh_stack_backend *const rh_stack_backends[];
 
 /* An allocator of the system, served by LD_PRELOAD under the libc backend. */
 struct rh_peer {
-	const char *name;		/* "jemalloc" */
+	const char *name; /* "jemalloc" */
 	const char *summary;
-	const char *const *files;	/* sonames or globs, first found wins; NULL-terminated */
-	const char *package;		/* what to install: "libjemalloc2" */
+	const char *const *files; /* sonames or globs, first found wins; NULL-terminated */
+	const char *package;	  /* what to install: "libjemalloc2" */
 };
-extern const struct rh_peer rh_peers[];		/* ends with name NULL */
+extern const struct rh_peer rh_peers[]; /* ends with name NULL */
 
 /*
  * A backend as the user named it: HEAP[/STACK], where HEAP is
@@ -205,24 +222,25 @@ extern const struct rh_peer rh_peers[];		/* ends with name NULL */
 enum { RH_SPEC_DEPTH_MAX = 4 };
 
 struct rh_spec {
-	char text[512];			/* as given */
-	int depth;			/* decorators + the heap itself, outermost first */
+	char text[512]; /* as given, with label and environment */
+	struct rh_variant variant;
+	int depth; /* decorators + the heap itself, outermost first */
 	struct {
-		struct rh_backend ops;	/* checked and filled */
-		_Alignas(16) unsigned char knobs[RH_KNOBS_BYTES_MAX];
+		struct rh_backend ops; /* checked and filled */
+		unsigned char knobs[RH_KNOBS_BYTES_MAX] __attribute__((aligned(16)));
 	} layer[RH_SPEC_DEPTH_MAX];
 	struct rh_stack_backend stack;
-	_Alignas(16) unsigned char stack_knobs[RH_KNOBS_BYTES_MAX];
-	char preload[4096];		/* library to LD_PRELOAD into the worker; "" = none */
-	char native[4096];		/* library whose `reheap_backend` is the heap; "" = none */
-	char heap_name[512];		/* what to print: "jemalloc", "tiered:profile=1.22" */
-	char knob_text[512];		/* storage for texts of knobs */
+	unsigned char stack_knobs[RH_KNOBS_BYTES_MAX] __attribute__((aligned(16)));
+	char preload[4096];  /* library to LD_PRELOAD into the worker; "" = none */
+	char native[4096];   /* library whose `reheap_backend` is the heap; "" = none */
+	char heap_name[512]; /* the heap alone: "jemalloc", "tiered:profile=1.22" */
+	char knob_text[512]; /* storage for texts of knobs */
 };
 
-/* Parses and resolves. RH_USAGE for an unknown name (with the nearest names), RH_ABSENT
- * for a known one that is not installed (with the package). Library paths are made
- * absolute. `for_worker` loads a native library; the driver only looks (it never
- * dlopens a stranger's code). The spec must not move in memory afterwards. */
+/* Parses and resolves a variant (alloc/base/variant.h). RH_USAGE for an unknown name (with the
+ * nearest names), RH_ABSENT for a known one that is not installed (with the package). Library paths
+ * are made absolute. `for_worker` loads a native library; the driver only looks (it never dlopens a
+ * stranger's code). The spec must not move in memory afterwards. */
 int rh_spec_parse(struct rh_spec *spec, const char *text, int for_worker, struct rh_err *err);
 
 /* Opens the heap of a parsed spec with all its decorators; ops to call are

@@ -7,6 +7,7 @@
  */
 #include "alloc/library.h"
 
+#include <assert.h>
 #include <elf.h>
 #include <link.h>
 #include <stddef.h>
@@ -37,8 +38,8 @@ static const void *part(const struct rh_filemap *file, uint64_t offset, uint64_t
 	return file->base + offset;
 }
 
-static const ElfW(Ehdr) *header_of(const struct rh_filemap *file, const char *path,
-				   struct rh_err *err)
+static const ElfW(Ehdr) *
+	header_of(const struct rh_filemap *file, const char *path, struct rh_err *err)
 {
 	const ElfW(Ehdr) *head = part(file, 0, 1, sizeof(*head));
 	const unsigned char class = sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32;
@@ -59,7 +60,7 @@ static const ElfW(Ehdr) *header_of(const struct rh_filemap *file, const char *pa
 	return head;
 }
 
-static void look_at(const ElfW(Sym) *symbol, const char *names, uint64_t names_bytes,
+static void look_at(const ElfW(Sym) * symbol, const char *names, uint64_t names_bytes,
 		    struct rh_library *library, bool *has_free)
 {
 	const char *name = names + symbol->st_name;
@@ -78,7 +79,7 @@ static int scan(const struct rh_filemap *file, const char *path, struct rh_libra
 		struct rh_err *err)
 {
 	const ElfW(Ehdr) *head = header_of(file, path, err);
-	const ElfW(Shdr) *sections;
+	const ElfW(Shdr) * sections;
 	bool has_free = false;
 
 	if (!head)
@@ -89,7 +90,7 @@ static int scan(const struct rh_filemap *file, const char *path, struct rh_libra
 			       path);
 	for (unsigned i = 0; i < head->e_shnum; i++) {
 		const ElfW(Shdr) *table = &sections[i], *text;
-		const ElfW(Sym) *symbols;
+		const ElfW(Sym) * symbols;
 		uint64_t count = table->sh_size / sizeof(*symbols);
 		const char *names;
 
@@ -118,6 +119,7 @@ int rh_library_inspect(const char *path, struct rh_library *library, struct rh_e
 	if (rh_filemap_open(&file, path, err) < 0)
 		return -1;
 	result = scan(&file, path, library, err);
+	assert(result < 0 || file.bytes > sizeof(ElfW(Ehdr))); /* what was found lies in the file */
 	rh_filemap_close(&file);
 	return result;
 }

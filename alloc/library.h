@@ -10,8 +10,8 @@
 #include "alloc/base/err.h"
 
 struct rh_library {
-	bool has_malloc;	/* defines malloc and free: can be preloaded */
-	bool has_native;	/* defines reheap_backend */
+	bool has_malloc; /* defines malloc and free: can be preloaded */
+	bool has_native; /* defines reheap_backend */
 };
 
 /* RH_NO_INPUT: cannot be opened; RH_BAD_DATA: not a shared library for this machine. */

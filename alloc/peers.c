@@ -2,13 +2,14 @@
  * peers.c - the allocators a system may have, and where they are.
  *
  * Where: (1) REHEAP_PEER_<NAME>, which is believed or refused, never passed over;
- * (2) the directories of LD_LIBRARY_PATH, (3) those of /etc/ld.so.conf, (4) the standard
- * ones. Per directory the patterns of the row in their order; of several matches of one
- * pattern the newest version. A file that is no allocator for this machine (an i386 one
- * in lib32, a linker script) is passed over.
+ * (2) the directories of REHEAP_PATH and (3) of LD_LIBRARY_PATH, (4) those of /etc/ld.so.conf,
+ * /usr/local/lib among them, (5) the standard ones. Per directory the patterns of the row in
+ * their order; of several matches of one pattern the newest version. A file that is no allocator
+ * for this machine (an i386 one in lib32, a linker script) is passed over.
  *
  * The driver alone looks: glob allocates, and a worker has its peer loaded already.
  */
+#include <assert.h>
 #include <ctype.h>
 #include <glob.h>
 #include <stdio.h>
@@ -148,6 +149,7 @@ static int from_environment(const struct rh_peer *peer, char *path, size_t path_
 
 	for (const char *c = peer->name; *c && at < sizeof(variable) - 1; c++)
 		variable[at++] = (char)toupper((unsigned char)*c);
+	assert(at < sizeof(variable));
 	variable[at] = '\0';
 	value = getenv(variable);
 	if (!value || !value[0])
@@ -176,6 +178,7 @@ int rh_peer_find(const struct rh_peer *peer, char *path, size_t path_bytes, stru
 	for (int i = 0; peer->files[i] && !hunt.found; i++)
 		if (peer->files[i][0] == '/')
 			try_pattern(&hunt, peer->files[i]);
+	try_dir_list(&hunt, getenv("REHEAP_PATH"));
 	try_dir_list(&hunt, getenv("LD_LIBRARY_PATH"));
 	if (!hunt.found)
 		try_conf(&hunt, "/etc/ld.so.conf", 0);

@@ -3,28 +3,19 @@
  * completes a backend before anybody calls it.
  */
 #include "alloc/registry.h"
+#include "alloc/base/suggest.h"
 
 #include <stdio.h>
 #include <string.h>
 
-const struct rh_backend *const rh_backends[] = {
-	&rh_backend_bump,
-	&rh_backend_checked,
-	&rh_backend_failing,
-	&rh_backend_libc,
-	&rh_backend_null,
-	&rh_backend_slow,
-	&rh_backend_tiered,
-	NULL
-};
+const struct rh_backend *const rh_backends[] = { &rh_backend_bump,    &rh_backend_checked,
+						 &rh_backend_failing, &rh_backend_libc,
+						 &rh_backend_null,    &rh_backend_slow,
+						 &rh_backend_tiered,  NULL };
 
 const struct rh_stack_backend *const rh_stack_backends[] = {
-	&rh_stack_backend_heap,
-	&rh_stack_backend_none,
-	&rh_stack_backend_pools,
-	&rh_stack_backend_segmented,
-	&rh_stack_backend_thread,
-	NULL
+	&rh_stack_backend_heap,	     &rh_stack_backend_none,   &rh_stack_backend_pools,
+	&rh_stack_backend_segmented, &rh_stack_backend_thread, NULL
 };
 
 /* ---- optional entries ---- */
@@ -53,6 +44,13 @@ static void no_sweep(struct rh_lane *lane, const void *p, int before)
 	(void)lane;
 	(void)p;
 	(void)before;
+}
+
+static int no_preference(struct rh_lane *lane, const void *p)
+{
+	(void)lane;
+	(void)p;
+	return 0;
 }
 
 static void no_stats(struct rh_heap *heap, rh_stat_fn *emit, void *ctx)
@@ -149,33 +147,38 @@ static int check_head(const char *name, size_t knobs_bytes, bool absent,
 			       knobs_bytes, RH_KNOBS_BYTES_MAX);
 	for (; !absent && required->name; required++)
 		if (!required->there)
-			return rh_fail(err, RH_BAD_DATA,
-				       "backend %s lacks the required entry .%s", name,
-				       required->name);
+			return rh_fail(err, RH_BAD_DATA, "backend %s lacks the required entry .%s",
+				       name, required->name);
 	return 0;
 }
 
-#define ENTRY(name) { #name, ops->name }
+#define ENTRY(name)              \
+	{                        \
+#name, ops->name \
+	}
 
 static int check_heap(const struct rh_backend *ops, struct rh_err *err)
 {
-	const struct entry required[] = {
-		ENTRY(open), ENTRY(close), ENTRY(lane_open), ENTRY(lane_close), ENTRY(alloc),
-		ENTRY(alloc_as), ENTRY(free), ENTRY(resize),
-		{ "stack_pages and .stack_pages_free, both or none",
-		  !ops->stack_pages == !ops->stack_pages_free },
-		{ NULL, false }
-	};
+	const struct entry required[] = { ENTRY(open),
+					  ENTRY(close),
+					  ENTRY(lane_open),
+					  ENTRY(lane_close),
+					  ENTRY(alloc),
+					  ENTRY(alloc_as),
+					  ENTRY(free),
+					  ENTRY(resize),
+					  { "stack_pages and .stack_pages_free, both or none",
+					    !ops->stack_pages == !ops->stack_pages_free },
+					  { NULL, false } };
 
 	return check_head(ops->name, ops->knobs_bytes, ops->absent_why, required, err);
 }
 
 static int check_stack(const struct rh_stack_backend *ops, struct rh_err *err)
 {
-	const struct entry required[] = {
-		ENTRY(open), ENTRY(close), ENTRY(lane_open), ENTRY(lane_close), ENTRY(spawn),
-		ENTRY(exit), ENTRY(call), ENTRY(ret), { NULL, false }
-	};
+	const struct entry required[] = { ENTRY(open),	     ENTRY(close), ENTRY(lane_open),
+					  ENTRY(lane_close), ENTRY(spawn), ENTRY(exit),
+					  ENTRY(call),	     ENTRY(ret),   { NULL, false } };
 
 	return check_head(ops->name, ops->knobs_bytes, ops->absent_why, required, err);
 }
@@ -199,8 +202,12 @@ int rh_backend_check(const struct rh_backend *ops, struct rh_backend *filled, st
 		filled->class_of = no_class;
 	if (!filled->lane_flush)
 		filled->lane_flush = no_gc;
+	if (!filled->free_sized)
+		filled->free_sized = filled->free;
 	if (!filled->sweep_to)
 		filled->sweep_to = no_sweep;
+	if (!filled->prefer)
+		filled->prefer = no_preference;
 	return 0;
 }
 
@@ -262,81 +269,22 @@ const struct rh_peer *rh_peer_by_name(const char *name, size_t name_bytes)
 	return NULL;
 }
 
-enum { NAME_MAX_BYTES = 31 };
-
-/* Letters to insert, drop or replace to make b of a. */
-static size_t edit_distance(const char *a, size_t a_bytes, const char *b, size_t b_bytes)
-{
-	size_t row[NAME_MAX_BYTES + 1];
-
-	if (a_bytes > NAME_MAX_BYTES || b_bytes > NAME_MAX_BYTES)
-		return SIZE_MAX;
-	for (size_t j = 0; j <= b_bytes; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= a_bytes; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (size_t j = 1; j <= b_bytes; j++) {
-			size_t best = diagonal + (a[i - 1] != b[j - 1]);
-
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			diagonal = row[j];
-			row[j] = best;
-		}
-	}
-	return row[b_bytes];
-}
-
-struct suggestion {
-	const char *name;
-	size_t name_bytes;
-	const char *nearest;
-	size_t distance;
-	char all[400];
-};
-
-static void consider(struct suggestion *s, const char *row)
-{
-	size_t distance = edit_distance(s->name, s->name_bytes, row, strlen(row));
-	size_t used = strlen(s->all);
-
-	if (distance < s->distance) {
-		s->distance = distance;
-		s->nearest = row;
-	}
-	snprintf(s->all + used, sizeof(s->all) - used, "%s%s", used ? ", " : "", row);
-}
-
-/* A third of the word may be wrong, and one letter of a short one. */
-static void write_suggestion(const struct suggestion *s, char *text, size_t text_bytes)
-{
-	bool near = s->nearest && s->distance <= 1 + s->name_bytes / 3 &&
-		    s->distance < s->name_bytes;
-
-	snprintf(text, text_bytes, "%s%s%sthere are: %s", near ? "did you mean " : "",
-		 near ? s->nearest : "", near ? "? " : "", s->all);
-}
-
 void rh_backend_suggest(const char *name, size_t name_bytes, char *text, size_t text_bytes)
 {
-	struct suggestion s = { .name = name, .name_bytes = name_bytes, .distance = SIZE_MAX };
+	struct rh_suggestion s = { .name = name, .name_bytes = name_bytes, .distance = SIZE_MAX };
 
 	for (int i = 0; rh_backends[i]; i++)
-		consider(&s, rh_backends[i]->name);
+		rh_suggest_consider(&s, rh_backends[i]->name);
 	for (const struct rh_peer *peer = rh_peers; peer->name; peer++)
-		consider(&s, peer->name);
-	write_suggestion(&s, text, text_bytes);
+		rh_suggest_consider(&s, peer->name);
+	rh_suggest_write(&s, text, text_bytes);
 }
 
 void rh_stack_suggest(const char *name, size_t name_bytes, char *text, size_t text_bytes)
 {
-	struct suggestion s = { .name = name, .name_bytes = name_bytes, .distance = SIZE_MAX };
+	struct rh_suggestion s = { .name = name, .name_bytes = name_bytes, .distance = SIZE_MAX };
 
 	for (int i = 0; rh_stack_backends[i]; i++)
-		consider(&s, rh_stack_backends[i]->name);
-	write_suggestion(&s, text, text_bytes);
+		rh_suggest_consider(&s, rh_stack_backends[i]->name);
+	rh_suggest_write(&s, text, text_bytes);
 }

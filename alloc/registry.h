@@ -10,6 +10,8 @@
 #include <stdbool.h>
 
 #include "alloc/backend.h"
+#include "alloc/base/lock.h"
+#include "alloc/base/os.h"
 
 /* One per file of alloc/heap/ and alloc/stack/. */
 extern const struct rh_backend rh_backend_bump, rh_backend_checked, rh_backend_failing,

@@ -1,7 +1,8 @@
 /*
  * spec.c - from what the user typed to a backend that can be opened.
  *
- *	slow:5%:tiered:profile=1.22/pools
+ *	old=slow:5%:tiered:profile=1.22/pools@NAME=VALUE
+ *	(0) label and environment come off (alloc/base/variant.h)
  *	(1) the stack: what follows the last slash, when it names a stack backend
  *	(2) layers from the left: a decorator takes the words that are its knobs, then
  *	    comes what it wraps; the first that wraps nothing takes all words left
@@ -11,6 +12,7 @@
  * (library.c). So a native library's knobs are checked in the worker, and its own wish
  * for a stack is not known to anybody: name one, or it is "none".
  */
+#include <assert.h>
 #include <dlfcn.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -22,8 +24,8 @@
 
 struct parse {
 	struct rh_spec *spec;
-	struct rh_opt_store store;	/* texts of knobs */
-	const char *at;			/* what is not read yet */
+	struct rh_opt_store store; /* texts of knobs */
+	const char *at;		   /* what is not read yet */
 	int for_worker;
 };
 
@@ -45,8 +47,7 @@ static bool next_word(struct parse *parse, struct word *word)
 
 static bool is_path(struct word word)
 {
-	return memchr(word.text, '/', word.bytes) ||
-	       memmem(word.text, word.bytes, ".so.", 4) ||
+	return memchr(word.text, '/', word.bytes) || memmem(word.text, word.bytes, ".so.", 4) ||
 	       (word.bytes > 3 && memcmp(word.text + word.bytes - 3, ".so", 3) == 0);
 }
 
@@ -66,6 +67,7 @@ static int use_ops(struct rh_spec *spec, const struct rh_backend *ops, struct rh
 {
 	struct rh_backend *mine = &spec->layer[spec->depth].ops;
 
+	assert(spec->depth < RH_SPEC_DEPTH_MAX);
 	if (ops->absent_why)
 		return rh_fail(err, RH_ABSENT, "%s is not in this build: %s", ops->name,
 			       ops->absent_why);
@@ -83,8 +85,8 @@ static int use_peer(struct parse *parse, const struct rh_peer *peer, struct rh_e
 	spec->layer[spec->depth].ops.name = peer->name;
 	spec->layer[spec->depth].ops.summary = peer->summary;
 	/* A worker was started with it preloaded, or its identity check will say so. */
-	return parse->for_worker ? 0 :
-	       rh_peer_find(peer, spec->preload, sizeof(spec->preload), err);
+	return parse->for_worker ? 0
+				 : rh_peer_find(peer, spec->preload, sizeof(spec->preload), err);
 }
 
 static int load_native(struct rh_spec *spec, struct rh_err *err)
@@ -97,8 +99,7 @@ static int load_native(struct rh_spec *spec, struct rh_err *err)
 			       dlerror());
 	ops = dlsym(library, "reheap_backend");
 	if (!ops)
-		return rh_fail(err, RH_BAD_DATA, "%s does not export reheap_backend",
-			       spec->native);
+		return rh_fail(err, RH_BAD_DATA, "%s does not export reheap_backend", spec->native);
 	if (use_ops(spec, ops, err) < 0)
 		return rh_err_prefix(err, "%s", spec->native);
 	return 0;
@@ -125,6 +126,7 @@ static int use_library(struct parse *parse, struct word word, struct rh_err *err
 	char given[sizeof(spec->heap_name)], path[PATH_MAX];
 	struct rh_library library;
 
+	assert(word.bytes < sizeof(given));
 	memcpy(given, word.text, word.bytes);
 	given[word.bytes] = '\0';
 	if (rh_library_inspect(given, &library, err) < 0)
@@ -139,7 +141,8 @@ static int use_library(struct parse *parse, struct word word, struct rh_err *err
 	if (!library.has_native && strpbrk(path, " \t\n:"))
 		return rh_fail(err, RH_USAGE,
 			       "%s: a library to preload cannot have a blank or colon in its path: "
-			       "copy it to a path without", path);
+			       "copy it to a path without",
+			       path);
 	memcpy(library.has_native ? spec->native : spec->preload, path, strlen(path) + 1);
 	if (library.has_native && parse->for_worker)
 		return load_native(spec, err);
@@ -173,6 +176,7 @@ static int add_layer(struct parse *parse, struct word word, struct rh_err *err)
 				 (int)word.bytes, word.text, hint);
 	}
 	spec->depth++;
+	assert(spec->depth <= RH_SPEC_DEPTH_MAX);
 	return result;
 }
 
@@ -183,9 +187,9 @@ static int set_first_knob(struct parse *parse, int layer, struct word word, stru
 	const struct rh_backend *ops = &parse->spec->layer[layer].ops;
 	char *value = parse->store.at, hint[400];
 
+	assert(ops->knobs && ops->knobs[0].name);
 	if (word.bytes + 1 > parse->store.left)
-		return rh_fail(err, RH_USAGE, "%s: '%s' is too long", ops->name,
-			       parse->spec->text);
+		return rh_fail(err, RH_USAGE, "%s: '%s' is too long", ops->name, parse->spec->text);
 	memcpy(value, word.text, word.bytes);
 	value[word.bytes] = '\0';
 	parse->store.at += word.bytes + 1;
@@ -202,7 +206,7 @@ static int set_knob(struct parse *parse, int layer, struct word word, struct rh_
 {
 	const struct rh_backend *ops = &parse->spec->layer[layer].ops;
 
-	if (!ops->open)		/* a native library, seen from the driver */
+	if (!ops->open) /* a native library, seen from the driver */
 		return 0;
 	return rh_opt_set_word(ops->knobs, knobs_of(parse->spec, layer), ops->name, word.text,
 			       word.bytes, &parse->store, err);
@@ -250,6 +254,7 @@ static int parse_heap(struct parse *parse, struct rh_err *err)
 		    decorator_knobs(parse, last, err) < 0)
 			return -1;
 	} while (spec->layer[last].ops.caps & RH_CAP_DECORATOR);
+	assert(last == spec->depth - 1);
 	while (next_word(parse, &word))
 		if (set_knob(parse, last, word, err) < 0)
 			return -1;
@@ -292,8 +297,8 @@ static int parse_stack(struct parse *parse, const char *name, struct rh_err *err
 	    rh_opt_defaults(ops->knobs, spec->stack_knobs, err) < 0)
 		return -1;
 	while (next_word(parse, &word))
-		if (rh_opt_set_word(ops->knobs, spec->stack_knobs, ops->name, word.text,
-				    word.bytes, &parse->store, err) < 0)
+		if (rh_opt_set_word(ops->knobs, spec->stack_knobs, ops->name, word.text, word.bytes,
+				    &parse->store, err) < 0)
 			return -1;
 	return 0;
 }
@@ -303,15 +308,18 @@ static int parse_stack(struct parse *parse, const char *name, struct rh_err *err
 int rh_spec_parse(struct rh_spec *spec, const char *text, int for_worker, struct rh_err *err)
 {
 	struct parse parse = { .spec = spec, .for_worker = for_worker };
-	const char *slash = find_stack(text), *stack = slash ? slash + 1 : NULL;
-	size_t heap_bytes = slash ? (size_t)(slash - text) : strlen(text);
+	const char *slash, *stack;
+	size_t heap_bytes;
 
 	memset(spec, 0, sizeof(*spec));
-	if (strlen(text) >= sizeof(spec->text))
-		return rh_fail(err, RH_USAGE, "a backend of %zu letters is too long ('%.40s...')",
-			       strlen(text), text);
+	if (rh_variant_parse(&spec->variant, text, err) < 0)
+		return -1;
+	slash = find_stack(spec->variant.spec);
+	stack = slash ? slash + 1 : NULL;
+	heap_bytes = slash ? (size_t)(slash - spec->variant.spec) : strlen(spec->variant.spec);
+	assert(strlen(text) < sizeof(spec->text) && heap_bytes < sizeof(spec->heap_name));
 	memcpy(spec->text, text, strlen(text) + 1);
-	memcpy(spec->heap_name, text, heap_bytes);
+	memcpy(spec->heap_name, spec->variant.spec, heap_bytes);
 	parse.store = (struct rh_opt_store){ spec->knob_text, sizeof(spec->knob_text) };
 	if (parse_heap(&parse, err) < 0)
 		return -1;
@@ -325,6 +333,7 @@ int rh_spec_open(struct rh_spec *spec, unsigned lanes_max, struct rh_heap **heap
 {
 	struct rh_heap_env env[RH_SPEC_DEPTH_MAX];
 
+	assert(spec->depth > 0 && spec->depth <= RH_SPEC_DEPTH_MAX);
 	if (!spec->layer[spec->depth - 1].ops.open)
 		return rh_fail(err, RH_BUG, "%s was parsed without being loaded", spec->native);
 	for (int i = spec->depth - 1; i >= 0; i--) {

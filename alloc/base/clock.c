@@ -12,6 +12,7 @@
  */
 #include "alloc/base/clock_io.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
@@ -20,13 +21,15 @@
 
 enum {
 	WINDOW_NS = 50000000,
-	BRACKETS = 16,		/* reads per window edge; 16 x 60 ns is nothing in 50 ms */
+	BRACKETS = 16, /* reads per window edge; 16 x 60 ns is nothing in 50 ms */
 	PAIRS_OF_WINDOWS = 3,
 	DRIFT_PPM_MAX = 50,
 	STEP_READS = 4096,
 	PAIRS = 4001,
-	PAIR_TICKS_MAX = 4096,	/* longer ones were interrupted; they still count as long */
+	PAIR_TICKS_MAX = 4096, /* longer ones were interrupted; they still count as long */
 };
+
+_Static_assert(PAIRS <= UINT16_MAX, "a count of pairs is 16 bits");
 
 #if defined(__x86_64__)
 static const enum rh_clock_source counter_source = RH_CLOCK_TSC;
@@ -46,6 +49,7 @@ static void read_text(const char *path, char *text, size_t bytes)
 	size_t used = 0;
 	ssize_t n;
 
+	assert(bytes > 0);
 	while (fd >= 0 && used < bytes - 1 && (n = read(fd, text + used, bytes - 1 - used)) > 0)
 		used += (size_t)n;
 	text[used] = '\0';
@@ -91,7 +95,7 @@ static const char *why_not_invariant(const char *cpuinfo)
 static const char *why_kernel_distrusts(const char *clocksource)
 {
 	static const char *const slow[] = { "hpet", "acpi_pm", "jiffies", "refined-jiffies",
-					    "pit", NULL };
+					    "pit",  NULL };
 	char text[64];
 
 	read_text(clocksource, text, sizeof(text));
@@ -175,8 +179,10 @@ void rh_clock_measure(const struct rh_clock_io *io, uint64_t window_ns, struct r
 		clock->source = RH_CLOCK_MONOTONIC;
 		clock->ns_per_tick = 1;
 	}
-	clock->name = clock->source == RH_CLOCK_TSC ? "tsc" :
-		      clock->source == RH_CLOCK_CNTVCT ? "cntvct" : "monotonic";
+	clock->name = clock->source == RH_CLOCK_TSC	 ? "tsc"
+		      : clock->source == RH_CLOCK_CNTVCT ? "cntvct"
+							 : "monotonic";
+	assert(clock->ns_per_tick > 0 && clock->name);
 }
 
 static uint64_t smallest_step(void)
@@ -208,6 +214,7 @@ static uint64_t median_pair_cost(void)
 	}
 	while ((seen += counts[cost]) <= PAIRS / 2)
 		cost++;
+	assert(cost < PAIR_TICKS_MAX);
 	return cost;
 }
 

@@ -26,12 +26,12 @@ enum rh_clock_source { RH_CLOCK_TSC, RH_CLOCK_CNTVCT, RH_CLOCK_MONOTONIC };
 
 struct rh_clock {
 	enum rh_clock_source source;
-	const char *name;		/* "tsc", "cntvct", "monotonic" */
-	const char *why;		/* why not the better one; NULL when it is */
+	const char *name; /* "tsc", "cntvct", "monotonic" */
+	const char *why;  /* why not the better one; NULL when it is */
 	double ns_per_tick;
-	double drift_ppm;		/* disagreement of the two calibration windows */
-	uint64_t granularity_ticks;	/* smallest non-zero step seen */
-	uint64_t pair_cost_ticks;	/* median of an empty fenced pair */
+	double drift_ppm;	    /* disagreement of the two calibration windows */
+	uint64_t granularity_ticks; /* smallest non-zero step seen */
+	uint64_t pair_cost_ticks;   /* median of an empty fenced pair */
 };
 
 /* Calibrates against CLOCK_MONOTONIC_RAW over two windows of window_ns (0 = 50 ms);
@@ -99,9 +99,19 @@ static inline uint64_t rh_counter_end(uint32_t *cpu)
 	return t;
 }
 #else
-static inline uint64_t rh_counter(void) { return rh_ticks_monotonic(); }
-static inline uint64_t rh_counter_begin(void) { return rh_ticks_monotonic(); }
-static inline uint64_t rh_counter_end(uint32_t *cpu) { *cpu = 0; return rh_ticks_monotonic(); }
+static inline uint64_t rh_counter(void)
+{
+	return rh_ticks_monotonic();
+}
+static inline uint64_t rh_counter_begin(void)
+{
+	return rh_ticks_monotonic();
+}
+static inline uint64_t rh_counter_end(uint32_t *cpu)
+{
+	*cpu = 0;
+	return rh_ticks_monotonic();
+}
 #endif
 
 static inline uint64_t rh_ticks(void)

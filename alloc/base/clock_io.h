@@ -12,11 +12,11 @@
 struct rh_clock_io {
 	void *ctx;
 	uint64_t (*counter)(void *ctx);
-	uint64_t (*raw_ns)(void *ctx);			/* CLOCK_MONOTONIC_RAW */
+	uint64_t (*raw_ns)(void *ctx); /* CLOCK_MONOTONIC_RAW */
 	void (*sleep)(void *ctx, uint64_t ns);
-	const char *cpuinfo;		/* path of /proc/cpuinfo; NULL: the counter is invariant */
-	const char *clocksource;	/* path of the kernel's current_clocksource */
-	const char *wanted;		/* value of REHEAP_CLOCK or NULL */
+	const char *cpuinfo;	 /* path of /proc/cpuinfo; NULL: the counter is invariant */
+	const char *clocksource; /* path of the kernel's current_clocksource */
+	const char *wanted;	 /* value of REHEAP_CLOCK or NULL */
 };
 
 /* Decides source, name, why, ns_per_tick and drift_ppm. */

@@ -4,6 +4,7 @@
  */
 #include "alloc/base/err.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,7 @@ int rh_vfail(struct rh_err *err, enum rh_exit code, const char *fmt, va_list ap)
 {
 	char text[sizeof(err->text)];
 
+	assert(code != RH_OK); /* an error has a class */
 	if (!err)
 		return -1;
 	/* Through a copy: the arguments may point into the old text. */
@@ -62,6 +64,7 @@ int rh_err_prefix(struct rh_err *err, const char *fmt, ...)
 	va_end(ap);
 	length = strlen(prefix);
 	room = sizeof(err->text) - length - 3;
+	assert(length < sizeof(prefix));
 	memmove(err->text + length + 2, err->text, strnlen(err->text, room) + 1);
 	err->text[sizeof(err->text) - 1] = '\0';
 	memcpy(err->text, prefix, length);

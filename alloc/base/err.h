@@ -2,7 +2,7 @@
  * err.h - how every part of reheap says what went wrong.
  *
  * Four voices, and only four:
- *   bug    assert(): our own mistake, aborts.
+ *   bug    assert(): our own mistake, aborts; in hot loops rh_debug_assert() (debug.h).
  *   die    main() only: prints the error of the command and exits with its class.
  *   error  a function that can fail takes `struct rh_err *err` last and returns
  *          -1 (or NULL); `return rh_fail(err, class, "...")` reports and returns
@@ -22,19 +22,19 @@
  * missing file (66), an absent allocator (69) or a full disk (74). */
 enum rh_exit {
 	RH_OK = 0,
-	RH_FAILED = 1,		/* it ran, and the answer is no: a trial failed, a regression */
-	RH_USAGE = 2,		/* the command line is wrong */
-	RH_INCONCLUSIVE = 3,	/* gate: not enough evidence either way */
-	RH_NO_BASELINE = 4,	/* gate: nothing comparable to compare with */
-	RH_INVALID = 5,		/* gate: the measurement itself is not valid */
-	RH_PARTIAL = 6,		/* done, but something asked for is absent, or input was cut off */
-	RH_BAD_DATA = 65,	/* damaged or malformed input */
-	RH_NO_INPUT = 66,	/* input cannot be opened */
-	RH_ABSENT = 69,		/* backend, importer or tool not available here */
-	RH_BUG = 70,		/* an invariant of ours broke */
-	RH_OS = 71,		/* the system refused: memory, threads, processes */
-	RH_CANT_CREATE = 73,	/* output cannot be created */
-	RH_IO = 74,		/* read or write failed half way */
+	RH_FAILED = 1,	     /* it ran, and the answer is no: a trial failed, a regression */
+	RH_USAGE = 2,	     /* the command line is wrong */
+	RH_INCONCLUSIVE = 3, /* gate: not enough evidence either way */
+	RH_NO_BASELINE = 4,  /* gate: nothing comparable to compare with */
+	RH_INVALID = 5,	     /* gate: the measurement itself is not valid */
+	RH_PARTIAL = 6,	     /* done, but something asked for is absent, or input was cut off */
+	RH_BAD_DATA = 65,    /* damaged or malformed input */
+	RH_NO_INPUT = 66,    /* input cannot be opened */
+	RH_ABSENT = 69,	     /* backend, importer or tool not available here */
+	RH_BUG = 70,	     /* an invariant of ours broke */
+	RH_OS = 71,	     /* the system refused: memory, threads, processes */
+	RH_CANT_CREATE = 73, /* output cannot be created */
+	RH_IO = 74,	     /* read or write failed half way */
 };
 
 struct rh_err {
@@ -53,7 +53,6 @@ int rh_fail_errno(struct rh_err *err, enum rh_exit code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* Puts "prefix: " before the text that is there; returns -1. */
-int rh_err_prefix(struct rh_err *err, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+int rh_err_prefix(struct rh_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

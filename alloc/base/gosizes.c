@@ -9,6 +9,8 @@
  */
 #include "alloc/base/gosizes.h"
 
+#include <assert.h>
+
 static uint32_t step_of(uint32_t size, uint32_t step, const struct rh_gorules *rules)
 {
 	uint32_t fine_from = rules->class24 ? 32 : 16;
@@ -40,6 +42,7 @@ unsigned rh_gosizes_make(struct rh_gosize table[RH_GO_CLASSES_MAX], const struct
 		else
 			table[count++] = (struct rh_gosize){ size, span };
 	}
+	assert(count <= RH_GO_CLASSES_MAX && table[count - 1].bytes == RH_GO_SMALL_MAX);
 	for (unsigned i = 1; rules->widened && i < count; i++) {
 		uint32_t span = table[i].span_bytes;
 		uint32_t room = span / (span / table[i].bytes) & ~127u;
@@ -59,5 +62,6 @@ unsigned rh_gosize_slots(const struct rh_gosize *size, bool noscan, const struct
 	if (rules->inline_marks && size->span_bytes == RH_GO_PAGE && size->bytes >= 16 &&
 	    size->bytes <= RH_GO_HEADER_MIN)
 		reserved += 128;
+	assert(size->bytes > 0 && reserved + size->bytes <= size->span_bytes);
 	return (size->span_bytes - reserved) / size->bytes;
 }

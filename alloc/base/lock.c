@@ -23,10 +23,11 @@
 #include <stdlib.h>
 
 #include "alloc/base/clock.h"
+#include "alloc/base/debug.h"
 
 enum {
-	SPINS = 100,		/* about 4 us of pause instructions, one futex round trip */
-	HELD_MAX = 16,		/* our deepest chain is far below */
+	SPINS = 100,   /* about 4 us of pause instructions, one futex round trip */
+	HELD_MAX = 16, /* our deepest chain is far below */
 };
 
 _Thread_local uint32_t rh_lock_thread;
@@ -76,8 +77,7 @@ void rh_lock_init(struct rh_lock *lock, const struct rh_lock_class *class, uint3
 	pthread_once(&chosen, choose_release);
 	/* No thread has the number of the first "last owner", so the first acquire names its
 	 * thread and is not counted as a switch. */
-	*lock = (struct rh_lock){ .owner_last = UINT32_MAX, .instance = instance,
-				  .class = class };
+	*lock = (struct rh_lock){ .owner_last = UINT32_MAX, .instance = instance, .class = class };
 }
 
 static void pause_cpu(void)
@@ -94,8 +94,9 @@ static bool spin(struct rh_lock *lock)
 	for (int i = 0; i < SPINS; i++) {
 		uint32_t seen = atomic_load_explicit(&lock->word, memory_order_relaxed);
 
-		if (seen == 0 && atomic_compare_exchange_weak_explicit(
-				&lock->word, &seen, 1, memory_order_acquire, memory_order_relaxed))
+		if (seen == 0 && atomic_compare_exchange_weak_explicit(&lock->word, &seen, 1,
+								       memory_order_acquire,
+								       memory_order_relaxed))
 			return true;
 		pause_cpu();
 	}
@@ -154,9 +155,10 @@ __attribute__((noinline)) void rh_lock_wake(struct rh_lock *lock)
 
 __attribute__((noinline)) void rh_lock_new_owner(struct rh_lock *lock)
 {
+	rh_debug_assert(atomic_load(&lock->word));
 	if (rh_lock_thread == 0)
-		rh_lock_thread = atomic_fetch_add_explicit(&threads_named, 1,
-							   memory_order_relaxed) + 1;
+		rh_lock_thread =
+			atomic_fetch_add_explicit(&threads_named, 1, memory_order_relaxed) + 1;
 	if (lock->owner_last != UINT32_MAX && lock->owner_last != rh_lock_thread)
 		add(&lock->owner_switches, 1);
 	lock->owner_last = rh_lock_thread;
@@ -164,6 +166,7 @@ __attribute__((noinline)) void rh_lock_new_owner(struct rh_lock *lock)
 
 __attribute__((noinline)) void rh_lock_hold_begin(struct rh_lock *lock)
 {
+	rh_debug_assert(!lock->hold_sampled);
 	lock->hold_sampled = 1;
 	lock->hold_since = rh_ticks();
 }
@@ -172,6 +175,7 @@ __attribute__((noinline)) void rh_lock_hold_end(struct rh_lock *lock)
 {
 	uint64_t ticks = rh_ticks() - lock->hold_since;
 
+	rh_debug_assert(lock->hold_sampled);
 	lock->hold_sampled = 0;
 	add(&lock->hold_ticks, ticks);
 	add(&lock->hold_samples, 1);
@@ -187,21 +191,16 @@ void rh_lock_read(const struct rh_lock *lock, struct rh_lock_stats *out)
 		.rank = lock->class->rank,
 		.acquired = atomic_load_explicit(&lock->acquired, memory_order_relaxed),
 		.contended = atomic_load_explicit(&lock->contended, memory_order_relaxed),
-		.owner_switches = atomic_load_explicit(&lock->owner_switches,
-						       memory_order_relaxed),
+		.owner_switches = atomic_load_explicit(&lock->owner_switches, memory_order_relaxed),
 		.wait_ticks = atomic_load_explicit(&lock->wait_ticks, memory_order_relaxed),
-		.wait_ticks_max = atomic_load_explicit(&lock->wait_ticks_max,
-						       memory_order_relaxed),
+		.wait_ticks_max = atomic_load_explicit(&lock->wait_ticks_max, memory_order_relaxed),
 		.hold_ticks = atomic_load_explicit(&lock->hold_ticks, memory_order_relaxed),
 		.hold_samples = atomic_load_explicit(&lock->hold_samples, memory_order_relaxed),
-		.hold_ticks_max = atomic_load_explicit(&lock->hold_ticks_max,
-						       memory_order_relaxed),
+		.hold_ticks_max = atomic_load_explicit(&lock->hold_ticks_max, memory_order_relaxed),
 	};
 	for (int i = 0; i < RH_LOCK_WAIT_BUCKETS; i++) {
-		out->wait_log2[i] = atomic_load_explicit(&lock->wait_log2[i],
-							 memory_order_relaxed);
-		out->hold_log2[i] = atomic_load_explicit(&lock->hold_log2[i],
-							 memory_order_relaxed);
+		out->wait_log2[i] = atomic_load_explicit(&lock->wait_log2[i], memory_order_relaxed);
+		out->hold_log2[i] = atomic_load_explicit(&lock->hold_log2[i], memory_order_relaxed);
 	}
 }
 
@@ -213,8 +212,8 @@ static void abort_on_violation(const struct rh_lock *taken, const struct rh_lock
 	abort();
 }
 
-void (*rh_lock_rank_violation)(const struct rh_lock *taken, const struct rh_lock *held) =
-	abort_on_violation;
+void (*rh_lock_rank_violation)(const struct rh_lock *taken,
+			       const struct rh_lock *held) = abort_on_violation;
 
 static bool in_order(const struct rh_lock *first, const struct rh_lock *next)
 {
@@ -235,6 +234,7 @@ void rh_lock_rank_check(const struct rh_lock *lock)
 
 void rh_lock_rank_push(const struct rh_lock *lock)
 {
+	rh_debug_assert(!rh_lock_rank_holds(lock)); /* not recursive */
 	if (held.count == HELD_MAX) {
 		fprintf(stderr, "reheap: a thread holds more than %d locks, the last is %s\n",
 			HELD_MAX, lock->class->name);

@@ -5,7 +5,7 @@
  * The word and the statistics of the uncontended path share one padded cache line and
  * only the holder writes them, so such an acquire costs one compare-and-swap, one
  * increment and one compare of the owner, and its release a plain store and a load: no
- * second locked instruction, for who wants to sleep pays for the order of those two
+ * second locked instruction, the thread that wants to sleep pays for the order of those two
  * (lock.c). Both ends are inline (goal: <= 2 ns over a bare mutex). Wait time is taken on
  * the contended path only; hold time on one acquisition in 64.
  *
@@ -26,42 +26,43 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "alloc/base/debug.h"
+#include "alloc/base/lock_stats.h"
 #include "alloc/base/os.h"
 
 /* A class of locks: static storage, shared by all its instances. */
 struct rh_lock_class {
-	const char *name;	/* "mheap", "mcentral", "stackpool" */
-	int rank;		/* acquire in rising order */
+	const char *name; /* "mheap", "mcentral", "stackpool" */
+	int rank;	  /* acquire in rising order */
 	unsigned flags;
 };
 #define RH_LOCK_SAME_RANK_OK 1u
 
-enum { RH_LOCK_WAIT_BUCKETS = 32 };	/* log2 of a wait or hold in ticks */
-
 /* Numbers are atomic so that rh_lock_read may look at any time; the holder alone writes
  * them, with relaxed loads and stores, which are plain moves. */
 struct rh_lock {
-	_Atomic uint32_t word;		/* 0 free, 1 held */
-	uint32_t owner_last;		/* small id of the last holder's thread */
+	_Atomic uint32_t word; /* 0 free, 1 held */
+	uint32_t owner_last;   /* small id of the last holder's thread */
 	uint32_t instance;
-	uint8_t hold_sampled;		/* this hold is timed: unlock has work to do */
-	_Atomic uint8_t waking;		/* a sleeper was woken and has not looked yet */
-	_Atomic uint16_t sleepers;	/* who sleeps, or is about to: unlock has to wake */
+	uint8_t hold_sampled;	   /* this hold is timed: unlock has work to do */
+	_Atomic uint8_t waking;	   /* a sleeper was woken and has not looked yet */
+	_Atomic uint16_t sleepers; /* threads asleep, or about to be: unlock has to wake */
 	const struct rh_lock_class *class;
 	_Atomic uint64_t acquired;
 	_Atomic uint64_t owner_switches;
-	uint64_t hold_since;		/* ticks */
+	uint64_t hold_since; /* ticks */
 	_Atomic uint64_t hold_ticks, hold_samples;
 	/* second line on: written on the contended path only, but for the last two */
 	_Atomic uint64_t contended, wait_ticks, wait_ticks_max;
 	_Atomic uint32_t wait_log2[RH_LOCK_WAIT_BUCKETS];
 	_Atomic uint64_t hold_ticks_max;
-	_Atomic uint32_t hold_log2[RH_LOCK_WAIT_BUCKETS];	/* of sampled holds */
+	_Atomic uint32_t hold_log2[RH_LOCK_WAIT_BUCKETS]; /* of sampled holds */
 } __attribute__((aligned(RH_CACHE_LINE)));
 _Static_assert(offsetof(struct rh_lock, contended) == RH_CACHE_LINE,
 	       "an uncontended acquire touches one line");
 
-enum { RH_LOCK_HOLD_SAMPLE = 64 };	/* one hold in so many is timed: every one costs 22 ns */
+enum { RH_LOCK_HOLD_SAMPLE = 64 }; /* one hold in so many is timed: every one costs 22 ns */
+_Static_assert((RH_LOCK_HOLD_SAMPLE & (RH_LOCK_HOLD_SAMPLE - 1)) == 0, "a mask, not a division");
 
 void rh_lock_init(struct rh_lock *lock, const struct rh_lock_class *class, uint32_t instance);
 
@@ -75,13 +76,14 @@ void rh_lock_rank_check(const struct rh_lock *lock);
 void rh_lock_rank_push(const struct rh_lock *lock);
 void rh_lock_rank_pop(const struct rh_lock *lock);
 bool rh_lock_rank_holds(const struct rh_lock *lock);
-extern _Atomic bool rh_lock_asymmetric;	/* set by the first rh_lock_init, then constant */
+extern _Atomic bool rh_lock_asymmetric; /* set by the first rh_lock_init, then constant */
 extern _Thread_local uint32_t rh_lock_thread __attribute__((tls_model("initial-exec")));
 
 static inline void rh_lock_acquired(struct rh_lock *lock)
 {
 	uint64_t count = atomic_load_explicit(&lock->acquired, memory_order_relaxed) + 1;
 
+	rh_debug_assert(atomic_load_explicit(&lock->word, memory_order_relaxed));
 	atomic_store_explicit(&lock->acquired, count, memory_order_relaxed);
 	if (lock->owner_last != rh_lock_thread)
 		rh_lock_new_owner(lock);
@@ -118,6 +120,7 @@ static inline void rh_lock(struct rh_lock *lock)
 
 static inline void rh_unlock(struct rh_lock *lock)
 {
+	rh_debug_assert(atomic_load_explicit(&lock->word, memory_order_relaxed));
 #ifdef RH_DEBUG
 	rh_lock_rank_pop(lock);
 #endif
@@ -143,16 +146,6 @@ static inline bool rh_lock_held(const struct rh_lock *lock)
 #endif
 }
 
-/* A copy of the statistics in plain numbers. */
-struct rh_lock_stats {
-	const char *name;
-	uint32_t instance;
-	int rank;
-	uint64_t acquired, contended, owner_switches;
-	uint64_t wait_ticks, wait_ticks_max;
-	uint64_t hold_ticks, hold_samples, hold_ticks_max;
-	uint32_t wait_log2[RH_LOCK_WAIT_BUCKETS], hold_log2[RH_LOCK_WAIT_BUCKETS];
-};
 void rh_lock_read(const struct rh_lock *lock, struct rh_lock_stats *out);
 
 /* What a rank violation does; tests replace it. Default: print both names, abort. */

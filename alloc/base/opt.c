@@ -6,6 +6,7 @@
  * that --name=value, --name value, -n5 and abbreviations work as elsewhere.
  */
 #include "alloc/base/opt.h"
+#include "alloc/base/suggest.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -66,25 +67,36 @@ int rh_parse_uint(const char *text, uint64_t *out, struct rh_err *err)
 
 int rh_parse_size(const char *text, uint64_t *out, struct rh_err *err)
 {
-	static const struct unit units[] = {
-		{ "", 1 }, { "b", 1 },
-		{ "k", 1ull << 10 }, { "kb", 1ull << 10 }, { "kib", 1ull << 10 },
-		{ "m", 1ull << 20 }, { "mb", 1ull << 20 }, { "mib", 1ull << 20 },
-		{ "g", 1ull << 30 }, { "gb", 1ull << 30 }, { "gib", 1ull << 30 },
-		{ "t", 1ull << 40 }, { "tb", 1ull << 40 }, { "tib", 1ull << 40 },
-		{ NULL, 0 }
-	};
+	static const struct unit units[] = { { "", 1 },
+					     { "b", 1 },
+					     { "k", 1ull << 10 },
+					     { "kb", 1ull << 10 },
+					     { "kib", 1ull << 10 },
+					     { "m", 1ull << 20 },
+					     { "mb", 1ull << 20 },
+					     { "mib", 1ull << 20 },
+					     { "g", 1ull << 30 },
+					     { "gb", 1ull << 30 },
+					     { "gib", 1ull << 30 },
+					     { "t", 1ull << 40 },
+					     { "tb", 1ull << 40 },
+					     { "tib", 1ull << 40 },
+					     { NULL, 0 } };
 
 	return parse_scaled(text, units, out, err);
 }
 
 int rh_parse_time(const char *text, uint64_t *out_ns, struct rh_err *err)
 {
-	static const struct unit units[] = {
-		{ "", 1000000000 }, { "s", 1000000000 }, { "ms", 1000000 }, { "us", 1000 },
-		{ "ns", 1 }, { "m", 60000000000 }, { "min", 60000000000 },
-		{ "h", 3600000000000 }, { NULL, 0 }
-	};
+	static const struct unit units[] = { { "", 1000000000 },
+					     { "s", 1000000000 },
+					     { "ms", 1000000 },
+					     { "us", 1000 },
+					     { "ns", 1 },
+					     { "m", 60000000000 },
+					     { "min", 60000000000 },
+					     { "h", 3600000000000 },
+					     { NULL, 0 } };
 
 	return parse_scaled(text, units, out_ns, err);
 }
@@ -100,6 +112,9 @@ int rh_parse_share(const char *text, double *out, struct rh_err *err)
 		value /= 100;
 	else if (*end)
 		return rh_fail(err, RH_USAGE, "'%s' is not a share such as 5%% or 0.05", text);
+	else if (value > 1)
+		return rh_fail(err, RH_USAGE, "'%s' would be %g %%: did you mean %s%%?", text,
+			       100 * value, text);
 	*out = value;
 	return 0;
 }
@@ -128,16 +143,44 @@ static int parse_real(const char *text, double *out, struct rh_err *err)
 	return 0;
 }
 
+void (*rh_opt_note)(const char *text);
+
+static int name_index(const char *const *names, const char *text)
+{
+	for (int i = 0; names[i]; i++)
+		if (strcmp(names[i], text) == 0)
+			return i;
+	return -1;
+}
+
+/* The word that stands for one that is not allowed, and says so. */
+static int nearest_name(const struct rh_opt *row, const char *text)
+{
+	const char *near = row->nearest ? row->nearest(text) : NULL;
+	char note[160];
+
+	if (!near)
+		return -1;
+	snprintf(note, sizeof(note), "%s=%.32s is not modelled by itself: %s stands for it",
+		 row->name, text, near);
+	if (rh_opt_note)
+		rh_opt_note(note);
+	return name_index(row->names, near);
+}
+
 static int parse_name(const struct rh_opt *row, const char *text, int *out, struct rh_err *err)
 {
-	char all[256] = "";
+	char all[512] = "";
+	int index = name_index(row->names, text);
 
-	for (int i = 0; row->names[i]; i++) {
-		if (strcmp(row->names[i], text) == 0)
-			return *out = i, 0;
+	assert(row->names);
+	if (index < 0)
+		index = nearest_name(row, text);
+	if (index >= 0)
+		return *out = index, 0;
+	for (int i = 0; row->names[i]; i++)
 		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? ", " : "",
 			 row->names[i]);
-	}
 	return rh_fail(err, RH_USAGE, "'%s' is not one of %s", text, all);
 }
 
@@ -170,18 +213,23 @@ static int set_value(const struct rh_opt *row, void *target, const char *text, s
 		return parse_name(row, text, (int *)field, err);
 	case RH_OPT_REAL:
 	case RH_OPT_SHARE:
-		if ((row->type == RH_OPT_REAL ? parse_real : rh_parse_share)(text, &real,
-									     err) < 0 ||
+		if ((row->type == RH_OPT_REAL ? parse_real : rh_parse_share)(text, &real, err) <
+			    0 ||
 		    check_bounds(row, real, text, err) < 0)
 			return -1;
 		*(double *)field = real;
 		return 0;
 	case RH_OPT_UINT:
+		if (row->off && strcmp(text, "off") == 0) {
+			*(uint64_t *)field = UINT64_MAX;
+			return 0;
+		}
+		/* fall through */
 	case RH_OPT_SIZE:
 	case RH_OPT_TIME:
-		if ((row->type == RH_OPT_UINT ? rh_parse_uint :
-		     row->type == RH_OPT_SIZE ? rh_parse_size : rh_parse_time)(text, &whole,
-									       err) < 0 ||
+		if ((row->type == RH_OPT_UINT	? rh_parse_uint
+		     : row->type == RH_OPT_SIZE ? rh_parse_size
+						: rh_parse_time)(text, &whole, err) < 0 ||
 		    check_bounds(row, (double)whole, text, err) < 0)
 			return -1;
 		*(uint64_t *)field = whole;
@@ -213,8 +261,8 @@ static void mark_given(const struct rh_opt *row, void *target)
 		*((bool *)((char *)target + row->given - 1)) = true;
 }
 
-static int no_such_row(const struct rh_opt *table, const char *what, const char *name,
-		       size_t bytes, struct rh_err *err)
+static int no_such_row(const struct rh_opt *table, const char *what, const char *name, size_t bytes,
+		       struct rh_err *err)
 {
 	char all[320] = "";
 
@@ -280,9 +328,9 @@ static int getopt_tables(const struct rh_opt *table, struct option *long_opts, c
 		bool has_value = row->type != RH_OPT_FLAG;
 
 		assert(count < OPTS_MAX - 1);
-		long_opts[count] = (struct option){
-			row->name, has_value ? required_argument : no_argument, NULL,
-			1000 + count };
+		long_opts[count] =
+			(struct option){ row->name, has_value ? required_argument : no_argument,
+					 NULL, 1000 + count };
 		if (row->letter) {
 			*at++ = row->letter;
 			if (has_value)
@@ -295,8 +343,23 @@ static int getopt_tables(const struct rh_opt *table, struct option *long_opts, c
 	return count;
 }
 
+static int no_such_option(const char *word, const char *what, const struct rh_opt *table, int count,
+			  struct rh_err *err)
+{
+	const char *name = word + strspn(word, "-"), *near = NULL;
+	struct rh_suggestion s = rh_suggestion_for(name, strcspn(name, "="));
+
+	for (int i = 0; i < count; i++)
+		rh_suggest_consider(&s, table[i].name);
+	if (word[0] == '-' && word[1] == '-')
+		near = rh_suggest_nearest(&s);
+	return rh_fail(err, RH_USAGE, "no such option %s%s%s%s (see reheap %s --help)", word,
+		       near ? ": did you mean --" : "", near ? near : "", near ? "?" : "", what);
+}
+
 /* What getopt stumbled over: inside a group of letters argv[optind - 1] is another word. */
-static int bad_option(int c, const char *what, char **argv, int count, struct rh_err *err)
+static int bad_option(int c, const char *what, char **argv, const struct rh_opt *table, int count,
+		      struct rh_err *err)
 {
 	char letter[3] = { '-', (char)optopt, '\0' };
 	const char *word = optopt > 0 && optopt < 1000 ? letter : argv[optind - 1];
@@ -307,7 +370,7 @@ static int bad_option(int c, const char *what, char **argv, int count, struct rh
 	if (optopt >= 1000 && optopt < 1000 + count)
 		return rh_fail(err, RH_USAGE, "%s takes no value (see reheap %s --help)", word,
 			       what);
-	return rh_fail(err, RH_USAGE, "no such option %s (see reheap %s --help)", word, what);
+	return no_such_option(word, what, table, count, err);
 }
 
 static const struct rh_opt *row_of(const struct rh_opt *table, int count, int c)
@@ -337,7 +400,7 @@ int rh_opt_argv(const struct rh_opt *table, void *target, const char *what, int 
 			return RH_OPT_HELP;
 		row = c == ':' || c == '?' ? NULL : row_of(table, count, c);
 		if (!row)
-			return bad_option(c, what, argv, count, err);
+			return bad_option(c, what, argv, table, count, err);
 		if (set_value(row, target, row->type == RH_OPT_FLAG ? "yes" : optarg, err) < 0)
 			return rh_err_prefix(err, "--%s", row->name);
 		mark_given(row, target);

@@ -3,6 +3,7 @@
  */
 #include "alloc/base/os.h"
 
+#include <assert.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,7 @@
 
 static size_t round_up(size_t bytes, size_t align)
 {
+	assert((align & (align - 1)) == 0);
 	return (bytes + align - 1) & ~(align - 1);
 }
 
@@ -37,6 +39,7 @@ void *rh_map(size_t bytes)
 
 void rh_unmap(void *p, size_t bytes)
 {
+	assert((uintptr_t)p % RH_PAGE == 0);
 	if (p)
 		munmap(p, round_up(bytes, RH_PAGE));
 }
@@ -140,6 +143,19 @@ int rh_outfile_open(struct rh_outfile *out, const char *path, struct rh_err *err
 		out->fd = open(out->temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (out->fd < 0)
 		return rh_fail_errno(err, RH_CANT_CREATE, "%s cannot be created", path);
+	assert(out->fd >= 0);
+	return 0;
+}
+
+int rh_outfile_rename(struct rh_outfile *out, const char *path, struct rh_err *err)
+{
+	if (strcmp(out->path, path) == 0)
+		return 0;
+	if (out->is_stdout || strlen(path) >= sizeof out->path)
+		return rh_fail(err, RH_CANT_CREATE, "%s cannot become %s", out->path, path);
+	memcpy(out->path, path, strlen(path) + 1);
+	if (out->nameless)
+		snprintf(out->temp, sizeof out->temp, "%s.%d.tmp", path, (int)getpid());
 	return 0;
 }
 
@@ -147,10 +163,12 @@ int rh_outfile_commit(struct rh_outfile *out, struct rh_err *err)
 {
 	int fd = out->fd;
 
+	assert(fd >= 0); /* commit comes once */
 	out->fd = -1;
 	if (out->is_stdout)
-		return fd == STDOUT_FILENO || close(fd) == 0 ? 0 :
-		       rh_fail_errno(err, RH_IO, "%s cannot be written", out->path);
+		return fd == STDOUT_FILENO || close(fd) == 0
+			       ? 0
+			       : rh_fail_errno(err, RH_IO, "%s cannot be written", out->path);
 	if (name_it(out, fd) < 0) {
 		rh_fail_errno(err, RH_CANT_CREATE, "%s cannot be put in place", out->path);
 		close(fd);
@@ -232,9 +250,8 @@ uint64_t rh_now_ns(void)
 
 unsigned rh_cpu_count(void)
 {
-	cpu_set_t set[8];	/* 8192 CPUs: the kernel refuses a mask that is too short */
-	int count = sched_getaffinity(0, sizeof(set), set) == 0 ?
-		    CPU_COUNT_S(sizeof(set), set) : 1;
+	cpu_set_t set[8]; /* 8192 CPUs: the kernel refuses a mask that is too short */
+	int count = sched_getaffinity(0, sizeof(set), set) == 0 ? CPU_COUNT_S(sizeof(set), set) : 1;
 
 	return count > 0 ? (unsigned)count : 1;
 }
@@ -244,8 +261,8 @@ static int futex_wait(_Atomic uint32_t *word, int op, uint32_t expected, uint64_
 	struct timespec ts = { .tv_sec = (time_t)(timeout_ns / 1000000000u),
 			       .tv_nsec = (long)(timeout_ns % 1000000000u) };
 
-	if (syscall(SYS_futex, word, op, expected, timeout_ns == UINT64_MAX ? NULL : &ts,
-		    NULL, 0) == 0)
+	if (syscall(SYS_futex, word, op, expected, timeout_ns == UINT64_MAX ? NULL : &ts, NULL,
+		    0) == 0)
 		return 0;
 	return errno == ETIMEDOUT ? -1 : 0;
 }
@@ -294,7 +311,7 @@ struct object_search {
 };
 
 static void copy_build_id(struct object_search *search, const struct dl_phdr_info *info,
-			  const ElfW(Phdr) *segment)
+			  const ElfW(Phdr) * segment)
 {
 	const unsigned char *base = (const void *)(info->dlpi_addr + segment->p_vaddr);
 	size_t align = segment->p_align == 8 ? 8 : 4, at = 0;
@@ -308,8 +325,8 @@ static void copy_build_id(struct object_search *search, const struct dl_phdr_inf
 			return;
 		if (head->n_type == NT_GNU_BUILD_ID && head->n_namesz == 4 &&
 		    memcmp(base + name, "GNU", 4) == 0) {
-			for (unsigned i = 0; i < head->n_descsz &&
-			     2 * i + 3 <= search->build_id_bytes; i++)
+			for (unsigned i = 0;
+			     i < head->n_descsz && 2 * i + 3 <= search->build_id_bytes; i++)
 				snprintf(search->build_id + 2 * i, 3, "%02x", base[desc + i]);
 			return;
 		}
@@ -349,8 +366,8 @@ static int match_object(struct dl_phdr_info *info, size_t size, void *opaque)
 bool rh_object_of(const void *address, char *path, size_t path_bytes, char *build_id,
 		  size_t build_id_bytes)
 {
-	struct object_search search = { (uintptr_t)address, path, build_id, path_bytes,
-					build_id_bytes, false };
+	struct object_search search = { (uintptr_t)address, path,	    build_id,
+					path_bytes,	    build_id_bytes, false };
 
 	path[0] = build_id[0] = '\0';
 	dl_iterate_phdr(match_object, &search);

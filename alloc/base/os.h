@@ -20,7 +20,7 @@
 #include "alloc/base/err.h"
 
 #define RH_CACHE_LINE 64
-#define RH_PAGE 4096
+#define RH_PAGE	      4096
 
 /* Zeroed private pages, bytes rounded up to RH_PAGE; NULL when the system refuses.
  * Pages are touched on first use. Unmap with the same bytes. */
@@ -28,7 +28,10 @@ void *rh_map(size_t bytes);
 void rh_unmap(void *p, size_t bytes);
 
 /* A read-only mapping of a whole regular file. An empty file gives base NULL, bytes 0. */
-struct rh_filemap { const uint8_t *base; size_t bytes; };
+struct rh_filemap {
+	const uint8_t *base;
+	size_t bytes;
+};
 int rh_filemap_open(struct rh_filemap *map, const char *path, struct rh_err *err);
 void rh_filemap_close(struct rh_filemap *map);
 
@@ -38,13 +41,15 @@ void rh_filemap_close(struct rh_filemap *map);
  * rename) or abandon (unlink). Both end the object; abandon after commit is a no-op.
  */
 struct rh_outfile {
-	int fd;			/* -1 when ended */
+	int fd; /* -1 when ended */
 	bool is_stdout;
-	bool nameless;		/* the temporary gets its name at commit */
+	bool nameless; /* the temporary gets its name at commit */
 	char path[4096];
 	char temp[4096 + 32];
 };
 int rh_outfile_open(struct rh_outfile *out, const char *path, struct rh_err *err);
+/* Another path in the same folder before commit; not of a device, pipe or stdout. */
+int rh_outfile_rename(struct rh_outfile *out, const char *path, struct rh_err *err);
 int rh_outfile_commit(struct rh_outfile *out, struct rh_err *err);
 void rh_outfile_abandon(struct rh_outfile *out);
 

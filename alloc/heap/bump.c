@@ -12,8 +12,10 @@
  * Memory is zero when it is first handed out, and it is handed out once, so zeroed costs
  * nothing. A resize grows in place only inside the rounding.
  */
+#include "alloc/base/debug.h"
 #include "alloc/registry.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 
 enum { GRAIN = 16, CHUNK_BYTES_MAX = 64 << 20 };
@@ -35,9 +37,9 @@ struct rh_heap {
 };
 
 struct rh_lane {
-	uintptr_t at, end;		/* end - at is a multiple of GRAIN */
+	uintptr_t at, end; /* end - at is a multiple of GRAIN */
 	struct rh_heap *heap;
-	size_t chunk_bytes;		/* of the next chunk */
+	size_t chunk_bytes; /* of the next chunk */
 };
 
 static int bump_open(struct rh_heap **heap, const void *knobs, const struct rh_heap_env *env,
@@ -85,7 +87,8 @@ static struct chunk *chunk_new(struct rh_heap *heap, size_t bytes)
 
 	bytes = (bytes + RH_PAGE - 1) & ~(size_t)(RH_PAGE - 1);
 	if (atomic_fetch_add_explicit(&heap->mapped, bytes, memory_order_relaxed) + bytes >
-	    heap->knobs.limit && heap->knobs.limit)
+		    heap->knobs.limit &&
+	    heap->knobs.limit)
 		chunk = NULL;
 	else
 		chunk = rh_map(bytes);
@@ -94,6 +97,7 @@ static struct chunk *chunk_new(struct rh_heap *heap, size_t bytes)
 		return NULL;
 	}
 	chunk->bytes = bytes;
+	assert(bytes % RH_PAGE == 0 && bytes > sizeof(*chunk));
 	chunk->next = atomic_load_explicit(&heap->chunks, memory_order_relaxed);
 	while (!atomic_compare_exchange_weak(&heap->chunks, &chunk->next, chunk))
 		;
@@ -107,6 +111,7 @@ static __attribute__((noinline)) void *bump_slow(struct rh_lane *lane, size_t si
 	struct chunk *chunk;
 	uintptr_t p;
 
+	assert(size > 0 && align >= GRAIN && (align & (align - 1)) == 0);
 	if (size > PTRDIFF_MAX - RH_PAGE || align > PTRDIFF_MAX - size - RH_PAGE)
 		return NULL;
 	if (need > lane->chunk_bytes / 4) {
@@ -124,6 +129,7 @@ static __attribute__((noinline)) void *bump_slow(struct rh_lane *lane, size_t si
 	p = ((uintptr_t)(chunk + 1) + align - 1) & ~(uintptr_t)(align - 1);
 	lane->end = (uintptr_t)chunk + chunk->bytes;
 	lane->at = p + ((size + GRAIN - 1) & ~(size_t)(GRAIN - 1));
+	assert(lane->at <= lane->end && (lane->end - lane->at) % GRAIN == 0);
 	return (void *)p;
 }
 
@@ -133,6 +139,7 @@ static void *bump_alloc(struct rh_lane *lane, size_t size)
 {
 	uintptr_t p = lane->at;
 
+	rh_debug_assert((lane->end - p) % GRAIN == 0);
 	size += size == 0;
 	if (size > lane->end - p)
 		return bump_slow(lane, size, GRAIN);
@@ -152,6 +159,7 @@ static void *bump_alloc_as(struct rh_lane *lane, size_t size, size_t align, uint
 	if (p < lane->at || p > lane->end || size > lane->end - p)
 		return bump_slow(lane, size, align);
 	lane->at = p + ((size + GRAIN - 1) & ~(size_t)(GRAIN - 1));
+	rh_debug_assert(lane->at <= lane->end);
 	return (void *)p;
 }
 
@@ -166,8 +174,8 @@ static void *bump_resize(struct rh_lane *lane, void *p, size_t size_old, size_t 
 {
 	size_t room = (size_old + (size_old == 0) + GRAIN - 1) & ~(size_t)(GRAIN - 1);
 
-	return size_new <= room ? p :
-	       rh_resize_by_copy(&rh_backend_bump, lane, p, size_old, size_new);
+	return size_new <= room ? p
+				: rh_resize_by_copy(&rh_backend_bump, lane, p, size_old, size_new);
 }
 
 static void bump_stats(struct rh_heap *heap, rh_stat_fn *emit, void *ctx)
@@ -176,11 +184,19 @@ static void bump_stats(struct rh_heap *heap, rh_stat_fn *emit, void *ctx)
 }
 
 static const struct rh_opt bump_knobs[] = {
-	{ .name = "chunk", .type = RH_OPT_SIZE, .offset = offsetof(struct knobs, chunk),
-	  .dflt = "1M", .min = 64 << 10, .max = 64 << 20, .arg = "SIZE",
+	{ .name = "chunk",
+	  .type = RH_OPT_SIZE,
+	  .offset = offsetof(struct knobs, chunk),
+	  .dflt = "1M",
+	  .min = 64 << 10,
+	  .max = 64 << 20,
+	  .arg = "SIZE",
 	  .help = "first chunk of a lane; the next are twice the last, up to 64M" },
-	{ .name = "limit", .type = RH_OPT_SIZE, .offset = offsetof(struct knobs, limit),
-	  .arg = "SIZE", .help = "exhausted at this many bytes (0: when the system says so)" },
+	{ .name = "limit",
+	  .type = RH_OPT_SIZE,
+	  .offset = offsetof(struct knobs, limit),
+	  .arg = "SIZE",
+	  .help = "exhausted at this many bytes (0: when the system says so)" },
 	{ .name = NULL }
 };
 

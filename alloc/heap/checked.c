@@ -19,6 +19,7 @@
  */
 #include "alloc/heap/checked.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,10 @@
 
 enum {
 	ZONE = 16,
-	BYTE_BEFORE = 0xfa, BYTE_AFTER = 0xfb, BYTE_NEW = 0xa5, BYTE_FREED = 0xdf,
+	BYTE_BEFORE = 0xfa,
+	BYTE_AFTER = 0xfb,
+	BYTE_NEW = 0xa5,
+	BYTE_FREED = 0xdf,
 };
 
 struct knobs {
@@ -48,12 +52,18 @@ struct rh_lane {
 	struct rh_wrap_lane wrap;
 	struct rh_heap *heap;
 };
+_Static_assert(offsetof(struct rh_heap, wrap) == 0 && offsetof(struct rh_lane, wrap) == 0,
+	       "rh_wrap_ functions cast");
 
 static const char *const words[RH_VIOLATION_COUNT] = {
-	[RH_VIOLATION_OVERRUN] = "overrun", [RH_VIOLATION_UNDERRUN] = "underrun",
-	[RH_VIOLATION_DOUBLE_FREE] = "double free", [RH_VIOLATION_WILD_FREE] = "wild free",
-	[RH_VIOLATION_WRONG_SIZE] = "wrong size", [RH_VIOLATION_ALIGNMENT] = "bad alignment",
-	[RH_VIOLATION_NOT_ZEROED] = "memory not zeroed", [RH_VIOLATION_OVERLAP] = "overlap",
+	[RH_VIOLATION_OVERRUN] = "overrun",
+	[RH_VIOLATION_UNDERRUN] = "underrun",
+	[RH_VIOLATION_DOUBLE_FREE] = "double free",
+	[RH_VIOLATION_WILD_FREE] = "wild free",
+	[RH_VIOLATION_WRONG_SIZE] = "wrong size",
+	[RH_VIOLATION_ALIGNMENT] = "bad alignment",
+	[RH_VIOLATION_NOT_ZEROED] = "memory not zeroed",
+	[RH_VIOLATION_OVERLAP] = "overlap",
 	[RH_VIOLATION_LOST_CONTENTS] = "contents lost",
 };
 
@@ -78,17 +88,18 @@ static void report_and_abort(const struct rh_violation *v)
 			     v->word, v->p, v->size, meanings[v->kind], v->other, v->inner);
 
 	if (bytes > 0 && write(STDERR_FILENO, line, (size_t)bytes) < 0)
-		abort();	/* nobody to tell: the same end */
+		abort(); /* there is no caller to report to */
 	abort();
 }
 
 void (*rh_checked_violation)(const struct rh_violation *violation) = report_and_abort;
 
-static void violation(struct rh_heap *heap, enum rh_violation_kind kind, const void *p,
-		      size_t size, size_t other)
+static void violation(struct rh_heap *heap, enum rh_violation_kind kind, const void *p, size_t size,
+		      size_t other)
 {
 	struct rh_violation v = { kind, words[kind], p, size, other, heap->wrap.ops.name };
 
+	assert(words[kind] && meanings[kind]);
 	rh_checked_violation(&v);
 }
 
@@ -149,6 +160,7 @@ static bool enter(struct rh_heap *heap, unsigned char *base, size_t front, size_
 	size_t whole = front + size + ZONE;
 	enum rh_live_answer answer = rh_live_map_claim(heap->map, (uintptr_t)base, whole);
 
+	assert(front >= ZONE && (front & (front - 1)) == 0);
 	if (answer == RH_LIVE_OVERLAP)
 		violation(heap, RH_VIOLATION_OVERLAP, base + front, size, whole);
 	return answer != RH_LIVE_NO_MEMORY &&
@@ -176,6 +188,7 @@ static bool take(struct rh_heap *heap, unsigned char *p, size_t size_given,
 		violation(heap, RH_VIOLATION_WRONG_SIZE, p, block->size, size_given);
 	check_zones(heap, p, block->size);
 	front = (size_t)1 << block->front_log2;
+	assert(front >= ZONE);
 	rh_live_map_release(heap->map, (uintptr_t)(p - front), front + block->size + ZONE);
 	return true;
 }
@@ -191,8 +204,8 @@ static void *checked_alloc_as(struct rh_lane *lane, size_t size, size_t align, u
 
 	if (align > (size_t)1 << 40 || !whole_bytes(front, size, &whole))
 		return NULL;
-	base = align <= 1 && !flags ? inner->alloc(lane->wrap.inner, whole) :
-				      inner->alloc_as(lane->wrap.inner, whole, front, flags);
+	base = align <= 1 && !flags ? inner->alloc(lane->wrap.inner, whole)
+				    : inner->alloc_as(lane->wrap.inner, whole, front, flags);
 	if (!base)
 		return NULL;
 	p = base + front;
@@ -228,14 +241,15 @@ static void checked_free(struct rh_lane *lane, void *p, size_t size)
 		return;
 	front = (size_t)1 << block.front_log2;
 	memset(p, BYTE_FREED, filled_bytes(heap, block.size));
+	assert(atomic_load(&heap->live) > 0);
 	atomic_fetch_sub_explicit(&heap->live, 1, memory_order_relaxed);
 	heap->wrap.ops.free(lane->wrap.inner, (unsigned char *)p - front,
 			    front + block.size + ZONE);
 }
 
 /* After the inner heap moved a block of `old` bytes to base: as after an alloc. */
-static void *resized(struct rh_heap *heap, unsigned char *base, size_t front,
-		     size_t old, size_t size, uint64_t hash)
+static void *resized(struct rh_heap *heap, unsigned char *base, size_t front, size_t old,
+		     size_t size, uint64_t hash)
 {
 	unsigned char *p = base + front;
 	size_t kept = filled_bytes(heap, old < size ? old : size);
@@ -253,7 +267,7 @@ static void *resized(struct rh_heap *heap, unsigned char *base, size_t front,
 }
 
 /* A resize that the map has no memory for loses the block: the inner heap cannot undo it.
- * The caller is told "exhausted", and the leak ends with the heap. */
+ * The caller sees "exhausted", and the leak ends with the heap. */
 static void *checked_resize(struct rh_lane *lane, void *p, size_t size_old, size_t size_new)
 {
 	struct rh_heap *heap = lane->heap;
@@ -280,15 +294,14 @@ static size_t checked_usable(struct rh_lane *lane, const void *p, size_t size)
 {
 	(void)lane;
 	(void)p;
-	return size;	/* what lies behind is the red zone */
+	return size; /* what lies behind is the red zone */
 }
 
 static int checked_open(struct rh_heap **heap, const void *knobs, const struct rh_heap_env *env,
 			struct rh_err *err)
 {
 	if (env && env->inner && env->inner->caps & RH_CAP_NO_MEMORY)
-		return rh_fail(err, RH_USAGE,
-			       "checked needs a heap with memory, and %s has none",
+		return rh_fail(err, RH_USAGE, "checked needs a heap with memory, and %s has none",
 			       env->inner->name);
 	if (rh_wrap_open(heap, sizeof(**heap), "checked", env, err) < 0)
 		return -1;
@@ -340,8 +353,12 @@ static void checked_locks(struct rh_heap *heap, rh_lock_fn *emit, void *ctx)
 }
 
 static const struct rh_opt checked_knobs[] = {
-	{ .name = "fill", .type = RH_OPT_SIZE, .offset = offsetof(struct knobs, fill),
-	  .dflt = "1M", .arg = "SIZE", .help = "bytes of a block that are filled and compared" },
+	{ .name = "fill",
+	  .type = RH_OPT_SIZE,
+	  .offset = offsetof(struct knobs, fill),
+	  .dflt = "1M",
+	  .arg = "SIZE",
+	  .help = "bytes of a block that are filled and compared" },
 	{ .name = NULL }
 };
 

@@ -34,6 +34,8 @@ struct rh_lane {
 	uint64_t requests;
 	uint64_t random;
 };
+_Static_assert(offsetof(struct rh_heap, wrap) == 0 && offsetof(struct rh_lane, wrap) == 0,
+	       "rh_wrap_ functions cast");
 
 static int failing_open(struct rh_heap **heap, const void *knobs, const struct rh_heap_env *env,
 			struct rh_err *err)
@@ -116,8 +118,8 @@ static void *failing_alloc_as(struct rh_lane *lane, size_t size, size_t align, u
 
 	if (must_fail(lane) || !take_bytes(lane->heap, size))
 		return fail(lane);
-	p = align <= 1 && !flags ? wrap->wrap->ops.alloc(wrap->inner, size) :
-				   wrap->wrap->ops.alloc_as(wrap->inner, size, align, flags);
+	p = align <= 1 && !flags ? wrap->wrap->ops.alloc(wrap->inner, size)
+				 : wrap->wrap->ops.alloc_as(wrap->inner, size, align, flags);
 	if (!p)
 		give_back(lane->heap, size);
 	return p;
@@ -156,16 +158,34 @@ static void failing_stats(struct rh_heap *heap, rh_stat_fn *emit, void *ctx)
 }
 
 static const struct rh_opt failing_knobs[] = {
-	{ .name = "n", .type = RH_OPT_UINT, .offset = offsetof(struct knobs, n), .arg = "N",
+	{ .name = "n",
+	  .type = RH_OPT_UINT,
+	  .offset = offsetof(struct knobs, n),
+	  .arg = "N",
 	  .help = "every N-th request of a lane fails" },
-	{ .name = "after", .type = RH_OPT_UINT, .offset = offsetof(struct knobs, after),
-	  .arg = "N", .help = "requests of a lane past the N-th fail" },
-	{ .name = "bytes", .type = RH_OPT_SIZE, .offset = offsetof(struct knobs, bytes),
-	  .arg = "SIZE", .help = "requests that bring live bytes over SIZE fail" },
-	{ .name = "share", .type = RH_OPT_SHARE, .offset = offsetof(struct knobs, share),
-	  .min = 0, .max = 1, .arg = "SHARE", .help = "this share of requests fails at random" },
-	{ .name = "seed", .type = RH_OPT_UINT, .offset = offsetof(struct knobs, seed),
-	  .dflt = "1", .arg = "N", .help = "of the random share" },
+	{ .name = "after",
+	  .type = RH_OPT_UINT,
+	  .offset = offsetof(struct knobs, after),
+	  .arg = "N",
+	  .help = "requests of a lane past the N-th fail" },
+	{ .name = "bytes",
+	  .type = RH_OPT_SIZE,
+	  .offset = offsetof(struct knobs, bytes),
+	  .arg = "SIZE",
+	  .help = "requests that bring live bytes over SIZE fail" },
+	{ .name = "share",
+	  .type = RH_OPT_SHARE,
+	  .offset = offsetof(struct knobs, share),
+	  .min = 0,
+	  .max = 1,
+	  .arg = "SHARE",
+	  .help = "this share of requests fails at random" },
+	{ .name = "seed",
+	  .type = RH_OPT_UINT,
+	  .offset = offsetof(struct knobs, seed),
+	  .dflt = "1",
+	  .arg = "N",
+	  .help = "of the random share" },
 	{ .name = NULL }
 };
 

@@ -9,10 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/debug.h"
 #include "alloc/registry.h"
 
 /* Below this size peers align to 8 only. */
 enum { MALLOC_ALIGN = 16, MALLOC_ALIGN_TINY = 8 };
+
+/* Frees that take the size, in the order of what programs most often call: sized delete of
+ * C++, that of C23, jemalloc's. Weak: NULL where nobody in the process has one (glibc). */
+void _ZdlPvm(void *p, size_t size) __attribute__((weak));
+void free_sized(void *p, size_t size) __attribute__((weak));
+void sdallocx(void *p, size_t size, int flags) __attribute__((weak));
 
 /* There is one heap, the process's, and lanes are its threads: the objects are empty. */
 static char the_heap, the_lane;
@@ -55,6 +62,7 @@ static void *libc_alloc_as(struct rh_lane *lane, size_t size, size_t align, uint
 {
 	void *p;
 
+	rh_debug_assert((align & (align - 1)) == 0);
 	(void)lane;
 	if (align <= MALLOC_ALIGN_TINY || (align == MALLOC_ALIGN && size >= MALLOC_ALIGN))
 		return flags & RH_ALLOC_ZEROED ? calloc(1, size) : malloc(size);
@@ -70,6 +78,22 @@ static void libc_free(struct rh_lane *lane, void *p, size_t size)
 	(void)lane;
 	(void)size;
 	free(p);
+}
+
+/* A block of no bytes was asked for with some other size, if at all. */
+static void libc_free_sized(struct rh_lane *lane, void *p, size_t size)
+{
+	(void)lane;
+	if (!size)
+		free(p);
+	else if (_ZdlPvm)
+		_ZdlPvm(p, size);
+	else if (free_sized)
+		free_sized(p, size);
+	else if (sdallocx)
+		sdallocx(p, size, 0);
+	else
+		free(p);
 }
 
 /* realloc to 0 would free; the contract wants a block. */
@@ -101,4 +125,5 @@ const struct rh_backend rh_backend_libc = {
 	.free = libc_free,
 	.resize = libc_resize,
 	.usable = libc_usable,
+	.free_sized = libc_free_sized,
 };

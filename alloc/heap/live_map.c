@@ -10,16 +10,24 @@
  * compare-and-swap and stay until close; lookups take no lock above the region's.
  *
  * Entry word: size << 8 | front_log2 << 2 | state. A freed block keeps its word, so that
- * a second free can be told from a wild one until a new block starts there.
+ * a second free can be distinguished from a wild one until a new block starts there.
  */
 #include "alloc/heap/live_map.h"
 
+#include <assert.h>
+
 enum {
-	GRANULE_LOG2 = 4, REGION_LOG2 = 20, MIDDLE_BITS = 14, TOP_BITS = 14,
+	GRANULE_LOG2 = 4,
+	REGION_LOG2 = 20,
+	MIDDLE_BITS = 14,
+	TOP_BITS = 14,
 	GRANULES = 1 << (REGION_LOG2 - GRANULE_LOG2),
-	ENTRY_LIVE = 1, ENTRY_FREED = 2, ENTRY_STATE = 3,
+	ENTRY_LIVE = 1,
+	ENTRY_FREED = 2,
+	ENTRY_STATE = 3,
 	LOCK_RANK = 900,
 };
+_Static_assert(REGION_LOG2 + MIDDLE_BITS + TOP_BITS == 48, "all of user space has a place");
 
 struct region {
 	struct rh_lock lock;
@@ -104,6 +112,7 @@ static uint64_t mask_of(size_t first, size_t last, size_t word)
 {
 	uint64_t mask = UINT64_MAX;
 
+	assert(first <= last && word >= first / 64 && word <= last / 64);
 	if (word == first / 64)
 		mask &= UINT64_MAX << (first % 64);
 	if (word == last / 64)
@@ -115,6 +124,7 @@ static bool region_claim(struct region *region, size_t first, size_t last)
 {
 	bool free_all = true;
 
+	assert(last < GRANULES);
 	rh_lock(&region->lock);
 	for (size_t word = first / 64; word <= last / 64 && free_all; word++)
 		free_all = !(region->claimed[word] & mask_of(first, last, word));
@@ -127,14 +137,19 @@ static bool region_claim(struct region *region, size_t first, size_t last)
 static void region_release(struct region *region, size_t first, size_t last)
 {
 	rh_lock(&region->lock);
-	for (size_t word = first / 64; word <= last / 64; word++)
-		region->claimed[word] &= ~mask_of(first, last, word);
+	for (size_t word = first / 64; word <= last / 64; word++) {
+		uint64_t mask = mask_of(first, last, word);
+
+		assert((region->claimed[word] & mask) == mask); /* given back as it was claimed */
+		region->claimed[word] &= ~mask;
+	}
 	rh_unlock(&region->lock);
 }
 
 /* Last byte of [at, end) that is in the region of at. */
 static uintptr_t last_in_region(uintptr_t at, uintptr_t end)
 {
+	assert(at < end);
 	uintptr_t region_last = at | ((1u << REGION_LOG2) - 1);
 
 	return region_last < end - 1 ? region_last : end - 1;
@@ -179,6 +194,8 @@ enum rh_live_answer rh_live_map_enter(struct rh_live_map *map, uintptr_t p,
 	if (!region)
 		return RH_LIVE_NO_MEMORY;
 	rh_lock(&region->lock);
+	assert(block->size < 1ull << 56 && block->front_log2 < 64);
+	assert(region->claimed[granule_of(p) / 64] >> (granule_of(p) % 64) & 1);
 	region->entry[granule_of(p)] = block->size << 8 | block->front_log2 << 2 | ENTRY_LIVE;
 	rh_unlock(&region->lock);
 	return RH_LIVE_OK;
@@ -247,7 +264,7 @@ static void each_block(void *ctx, struct region *region, uintptr_t base)
 
 	for (size_t i = 0; i < GRANULES; i++) {
 		if (i % 64 == 0 && region->claimed[i / 64] == 0) {
-			i += 63;	/* leaves the entries of unused pages untouched */
+			i += 63; /* leaves the entries of unused pages untouched */
 			continue;
 		}
 		if ((region->entry[i] & ENTRY_STATE) != ENTRY_LIVE)

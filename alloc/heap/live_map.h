@@ -16,7 +16,7 @@
 
 struct rh_live_map;
 
-struct rh_live_map *rh_live_map_open(void);		/* NULL: no memory */
+struct rh_live_map *rh_live_map_open(void); /* NULL: no memory */
 void rh_live_map_close(struct rh_live_map *map);
 
 /* What is known of a block: size as asked for, log2 of the bytes before it. */
@@ -27,11 +27,11 @@ struct rh_live_block {
 
 enum rh_live_answer {
 	RH_LIVE_OK,
-	RH_LIVE_OVERLAP,	/* claim: some of [base, base + bytes) belongs to a live block */
-	RH_LIVE_WAS_FREED,	/* a block started here and was freed */
-	RH_LIVE_INSIDE,		/* not a start, but inside a live block */
+	RH_LIVE_OVERLAP,   /* claim: some of [base, base + bytes) belongs to a live block */
+	RH_LIVE_WAS_FREED, /* a block started here and was freed */
+	RH_LIVE_INSIDE,	   /* not a start, but inside a live block */
 	RH_LIVE_UNKNOWN,
-	RH_LIVE_NO_MEMORY,	/* for the map itself */
+	RH_LIVE_NO_MEMORY, /* for the map itself */
 };
 
 /* Marks memory as somebody's; all or nothing. */

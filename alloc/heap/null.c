@@ -15,6 +15,7 @@ struct rh_lane {
 	_Alignas(RH_CACHE_LINE) struct rh_heap *heap;
 	_Alignas(RH_CACHE_LINE) unsigned char block[RH_CACHE_LINE];
 };
+_Static_assert(sizeof(struct rh_lane) <= RH_PAGE, "lanes share no page");
 
 static int null_open(struct rh_heap **heap, const void *knobs, const struct rh_heap_env *env,
 		     struct rh_err *err)

@@ -23,6 +23,7 @@
  * spin=NS waits that long in every operation instead: time without instructions' worth.
  */
 #include "alloc/base/clock.h"
+#include "alloc/base/debug.h"
 #include "alloc/heap/wrap.h"
 #include "alloc/registry.h"
 
@@ -38,24 +39,30 @@ struct rh_heap {
 	struct knobs knobs;
 	uint64_t spin_ticks;
 	_Atomic uint32_t lanes;
-	_Atomic uint64_t extra;		/* pairs done by closed lanes */
+	_Atomic uint64_t extra; /* pairs done by closed lanes */
 };
 
 struct rh_lane {
 	/* first line: all that the common way reads and writes */
 	struct rh_wrap_lane wrap;
-	uint64_t left;			/* operations until the next extra pair */
+	uint64_t left; /* operations until the next extra pair */
 	void *(*alloc)(struct rh_lane *inner, size_t size);
 	void (*free)(struct rh_lane *inner, void *p, size_t size);
 	/* the rest: once in 2/S operations */
 	struct rh_heap *heap;
-	double run, start;		/* operations per pair; where the run in hand starts */
-	uint64_t at;			/* operation number of the pair in hand */
+	double run, start; /* operations per pair; where the run in hand starts */
+	uint64_t at;	   /* operation number of the pair in hand */
 	uint64_t random;
 	uint64_t extra;
 	uint32_t next;
-	struct { void *p; size_t size; } ring[RING];
+	struct {
+		void *p;
+		size_t size;
+	} ring[RING];
 };
+_Static_assert(offsetof(struct rh_heap, wrap) == 0 && offsetof(struct rh_lane, wrap) == 0,
+	       "rh_wrap_ functions cast");
+_Static_assert(offsetof(struct rh_lane, heap) <= RH_CACHE_LINE, "the common way: one line");
 
 /* Ticks are calibrated here only when spin is asked for: it takes 100 ms. */
 static int slow_open(struct rh_heap **heap, const void *knobs, const struct rh_heap_env *env,
@@ -144,6 +151,7 @@ static void extra_pair(struct rh_lane *lane, size_t size)
 /* Called when the countdown is at 0: does what is due and sets it anew. */
 static __attribute__((noinline)) void slow_turn(struct rh_lane *lane, size_t size)
 {
+	rh_debug_assert(lane->left == 0);
 	if (lane->heap->spin_ticks) {
 		uint64_t since = rh_ticks();
 
@@ -193,11 +201,19 @@ static void slow_stats(struct rh_heap *heap, rh_stat_fn *emit, void *ctx)
 }
 
 static const struct rh_opt slow_knobs[] = {
-	{ .name = "share", .type = RH_OPT_SHARE, .offset = offsetof(struct knobs, share),
-	  .min = 0, .max = 10, .arg = "SHARE",
+	{ .name = "share",
+	  .type = RH_OPT_SHARE,
+	  .offset = offsetof(struct knobs, share),
+	  .min = 0,
+	  .max = 10,
+	  .arg = "SHARE",
 	  .help = "more operations by this share (in time it is more)" },
-	{ .name = "spin", .type = RH_OPT_TIME, .offset = offsetof(struct knobs, spin_ns),
-	  .min = 0, .max = 1e9, .arg = "TIME",
+	{ .name = "spin",
+	  .type = RH_OPT_TIME,
+	  .offset = offsetof(struct knobs, spin_ns),
+	  .min = 0,
+	  .max = 1e9,
+	  .arg = "TIME",
 	  .help = "busy wait in every operation instead: 20ns" },
 	{ .name = NULL }
 };

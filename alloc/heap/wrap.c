@@ -3,6 +3,10 @@
  */
 #include "alloc/heap/wrap.h"
 
+#include <assert.h>
+
+#include "alloc/base/os.h"
+
 static struct rh_wrap_heap *wrap_of(struct rh_heap *heap)
 {
 	return (struct rh_wrap_heap *)heap;
@@ -18,6 +22,7 @@ int rh_wrap_open(struct rh_heap **heap, size_t heap_bytes, const char *what,
 {
 	struct rh_wrap_heap *wrap;
 
+	assert(heap_bytes >= sizeof(*wrap));
 	if (!env || !env->inner)
 		return rh_fail(err, RH_USAGE, "%s needs a backend to wrap: %s:libc", what, what);
 	wrap = rh_map(heap_bytes);
@@ -44,6 +49,7 @@ int rh_wrap_lane_open(struct rh_heap *heap, struct rh_lane **lane, size_t lane_b
 	struct rh_wrap_heap *wrap = wrap_of(heap);
 	struct rh_wrap_lane *mine = rh_map(lane_bytes);
 
+	assert(lane_bytes >= sizeof(*mine));
 	if (!mine)
 		return rh_fail(err, RH_OS, "no memory for a lane around %s", wrap->ops.name);
 	mine->wrap = wrap;
@@ -98,13 +104,14 @@ void *rh_wrap_stack_pages(struct rh_lane *lane, size_t page_count)
 {
 	struct rh_wrap_lane *mine = wrap_lane_of(lane);
 
-	return mine->wrap->ops.stack_pages ?
-	       mine->wrap->ops.stack_pages(mine->inner, page_count) : NULL;
+	return mine->wrap->ops.stack_pages ? mine->wrap->ops.stack_pages(mine->inner, page_count)
+					   : NULL;
 }
 
 void rh_wrap_stack_pages_free(struct rh_lane *lane, void *p, size_t page_count)
 {
 	struct rh_wrap_lane *mine = wrap_lane_of(lane);
 
+	assert(mine->wrap->ops.stack_pages_free);
 	mine->wrap->ops.stack_pages_free(mine->inner, p, page_count);
 }

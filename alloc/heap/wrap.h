@@ -12,7 +12,7 @@
 #include "alloc/backend.h"
 
 struct rh_wrap_heap {
-	struct rh_backend ops;		/* of the inner heap */
+	struct rh_backend ops; /* of the inner heap */
 	struct rh_heap *inner;
 };
 

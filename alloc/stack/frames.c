@@ -1,13 +1,15 @@
 /*
  * frames.c - moving a stack and proving it right; the layout is drawn in frames.h.
  *
- * A move is one copy and two walks: along the defer chain, which tells each record whose
+ * A move is one copy and two walks: along the defer chain, which says of each record whose
  * it is, and along the frames from the innermost to the first, by their saved frame
  * pointers, each by the map its return address leads to.
  */
 #include "alloc/stack/frames.h"
 
 #include <string.h>
+
+#include "alloc/base/debug.h"
 
 const struct rh_frame_kind rh_frame_kinds[RH_FRAME_KINDS] = {
 	[RH_FRAME_FIRST] = { .bytes_least = RH_FRAME_HEAD },
@@ -51,6 +53,7 @@ static uint64_t adjust_frames(struct shift *shift, uintptr_t *fp)
 	for (;;) {
 		const struct rh_frame_kind *kind = (const struct rh_frame_kind *)fp[1];
 
+		rh_debug_assert(kind >= rh_frame_kinds && kind < rh_frame_kinds + RH_FRAME_KINDS);
 		for (uint32_t slot = 1; slot <= kind->slots; slot++)
 			adjust(shift, fp - slot);
 		frames++;
@@ -65,6 +68,7 @@ void rh_frames_move(struct rh_frames *f, uintptr_t hi, struct rh_frames_cost *co
 {
 	struct shift shift = { .from = f->sp, .bytes = f->hi - f->sp, .delta = hi - f->hi };
 
+	rh_debug_assert(f->sp <= f->fp && f->fp < f->hi);
 	memcpy((void *)(hi - shift.bytes), (const void *)f->sp, shift.bytes);
 	f->hi = hi;
 	f->sp += shift.delta;
@@ -73,6 +77,8 @@ void rh_frames_move(struct rh_frames *f, uintptr_t hi, struct rh_frames_cost *co
 	cost->frames += adjust_frames(&shift, (uintptr_t *)f->fp);
 	cost->bytes += shift.bytes;
 	cost->pointers += shift.adjusted;
+	rh_debug_assert(rh_frames_used(f) == shift.bytes);
+	rh_debug_assert(rh_frames_verify(f, 0, f, NULL) == 0);
 }
 
 void rh_frames_fill(struct rh_frames *f, size_t used)
@@ -88,9 +94,9 @@ void rh_frames_fill(struct rh_frames *f, size_t used)
 /* Where the walk stands. */
 struct walk {
 	const struct rh_frames *f, *self;
-	uintptr_t low;		/* lowest byte of the frame at fp */
-	uintptr_t defer;	/* the next record that a frame must own */
-	uint32_t depth;		/* frames still to come */
+	uintptr_t low;	 /* lowest byte of the frame at fp */
+	uintptr_t defer; /* the next record that a frame must own */
+	uint32_t depth;	 /* frames still to come */
 };
 
 static int wrong(const struct walk *walk, const uintptr_t *fp, const char *what, uintptr_t is,
@@ -98,8 +104,9 @@ static int wrong(const struct walk *walk, const uintptr_t *fp, const char *what,
 {
 	return rh_fail(err, RH_FAILED,
 		       "stack ending at %#lx: frame at %#lx, %u from the first: %s is %#lx and "
-		       "must be %#lx", (unsigned long)walk->f->hi, (unsigned long)fp, walk->depth,
-		       what, (unsigned long)is, (unsigned long)must);
+		       "must be %#lx",
+		       (unsigned long)walk->f->hi, (unsigned long)fp, walk->depth, what,
+		       (unsigned long)is, (unsigned long)must);
 }
 
 static int verify_slots(struct walk *walk, const uintptr_t *fp, const struct rh_frame_kind *kind,
@@ -146,8 +153,9 @@ static int verify_frame(struct walk *walk, const uintptr_t *fp, struct rh_err *e
 int rh_frames_verify(const struct rh_frames *f, uintptr_t lo, const struct rh_frames *self,
 		     struct rh_err *err)
 {
-	struct walk walk = { .f = f, .self = self, .low = f->sp, .defer = f->defer,
-			     .depth = f->depth };
+	struct walk walk = {
+		.f = f, .self = self, .low = f->sp, .defer = f->defer, .depth = f->depth
+	};
 	uintptr_t at = f->fp;
 
 	if (f->sp < lo || f->sp >= f->hi)

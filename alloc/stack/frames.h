@@ -37,12 +37,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "alloc/base/debug.h"
 #include "alloc/base/err.h"
 
 /* A frame's map: which of its words point into the stack. */
 struct rh_frame_kind {
 	uint32_t bytes_least;
-	uint32_t slots;		/* words below fp that are looked at */
+	uint32_t slots; /* words below fp that are looked at */
 	bool defers;
 };
 
@@ -50,22 +51,26 @@ enum { RH_FRAME_FIRST, RH_FRAME_LEAF, RH_FRAME_PLAIN, RH_FRAME_DEFER, RH_FRAME_K
 extern const struct rh_frame_kind rh_frame_kinds[RH_FRAME_KINDS];
 
 enum {
-	RH_FRAME_HEAD = 16,		/* return address and saved frame pointer */
+	RH_FRAME_HEAD = 16, /* return address and saved frame pointer */
 	RH_FRAME_PLAIN_LEAST = 48,
 	RH_FRAME_DEFER_LEAST = 80,
 	RH_FRAME_DEFER_EVERY = 8,
-	RH_STACK_SMALL = 128,		/* what may be taken below the guard unasked */
+	RH_STACK_SMALL = 128, /* what may be taken below the guard unasked */
 };
 
 /* A task's stack pointers; 48 bytes, so that a task with its two links is one cache line. */
 struct rh_frames {
-	uintptr_t hi;		/* end of the stack */
-	uintptr_t guard;	/* lo plus what is kept free below */
+	uintptr_t hi;	 /* end of the stack */
+	uintptr_t guard; /* lo plus what is kept free below */
 	uintptr_t sp, fp;
-	uintptr_t defer;	/* innermost defer record, 0 = none */
-	uint32_t tag;		/* the owner's; see rh_frames_start */
-	uint32_t depth;		/* frames but the first */
+	uintptr_t defer; /* innermost defer record, 0 = none */
+	uint32_t tag;	 /* the owner's; see rh_frames_start */
+	uint32_t depth;	 /* frames but the first */
 };
+
+_Static_assert(sizeof(struct rh_frames) == 48, "a task and its two links are one line");
+_Static_assert(RH_FRAME_PLAIN_LEAST >= RH_FRAME_HEAD + 3 * 8, "room for three pointers");
+_Static_assert(RH_FRAME_DEFER_LEAST >= RH_FRAME_HEAD + 6 * 8, "and for a defer record");
 
 /* What a move did. */
 struct rh_frames_cost {
@@ -87,6 +92,7 @@ static inline void rh_frames_start(struct rh_frames *f, uint32_t tag)
 {
 	uintptr_t *top = (uintptr_t *)f->hi - 2;
 
+	rh_debug_assert(f->hi % 8 == 0 && f->hi > f->guard);
 	top[0] = 0;
 	top[1] = (uintptr_t)&rh_frame_kinds[RH_FRAME_FIRST];
 	f->sp = f->fp = (uintptr_t)top;
@@ -98,8 +104,8 @@ static inline void rh_frames_start(struct rh_frames *f, uint32_t tag)
 /* bytes as of rh_frame_bytes. */
 static inline bool rh_frames_fit(const struct rh_frames *f, size_t bytes)
 {
-	return bytes <= RH_STACK_SMALL ? f->sp > f->guard :
-					 f->sp > f->guard + (bytes - RH_STACK_SMALL);
+	return bytes <= RH_STACK_SMALL ? f->sp > f->guard
+				       : f->sp > f->guard + (bytes - RH_STACK_SMALL);
 }
 
 static inline void rh_frames_push(struct rh_frames *f, size_t bytes)
@@ -107,6 +113,7 @@ static inline void rh_frames_push(struct rh_frames *f, size_t bytes)
 	uintptr_t *fp = (uintptr_t *)(f->sp - RH_FRAME_HEAD);
 	unsigned kind = RH_FRAME_LEAF;
 
+	rh_debug_assert(bytes % 16 == 0 && rh_frames_fit(f, bytes));
 	if (bytes >= RH_FRAME_PLAIN_LEAST) {
 		kind = RH_FRAME_PLAIN;
 		fp[-1] = (uintptr_t)fp;
@@ -136,6 +143,7 @@ static inline bool rh_frames_pop(struct rh_frames *f)
 	f->depth--;
 	f->sp = (uintptr_t)fp + RH_FRAME_HEAD;
 	f->fp = fp[0];
+	rh_debug_assert(f->fp >= f->sp);
 	if (f->defer && f->defer < f->sp)
 		f->defer = *(const uintptr_t *)f->defer;
 	return true;

@@ -7,23 +7,43 @@
  * with and without pools above it.
  */
 #include "alloc/registry.h"
+
+#include <assert.h>
+
 #include "alloc/stack/frames.h"
 #include "alloc/stack/tally.h"
 
-enum { SPAWNS, EXITS, GROWS, SHRINKS, COPIED_BYTES, COPIED_FRAMES, COPIED_POINTERS, RESERVED,
-       REFUSED, OVERFLOWS };
-
-static const struct rh_tally_row rows[] = {
-	{ "heap.spawn", "count" }, { "heap.exit", "count" }, { "heap.grows", "count" },
-	{ "heap.shrinks", "count" }, { "heap.copy.bytes", "bytes" },
-	{ "heap.copy.frames", "count" }, { "heap.copy.pointers_adjusted", "count" },
-	{ "stacks.reserved", "bytes" }, { "heap.refused", "count" },
-	{ "heap.overflows", "count" }, { NULL, NULL }
+enum {
+	SPAWNS,
+	EXITS,
+	GROWS,
+	SHRINKS,
+	COPIED_BYTES,
+	COPIED_FRAMES,
+	COPIED_POINTERS,
+	RESERVED,
+	REFUSED,
+	OVERFLOWS
 };
+_Static_assert((int)OVERFLOWS < (int)RH_TALLY_MAX, "every row has its count");
 
-enum { GUARD_BYTES = 928 };	/* as the pools keep free: the same calls grow the same stacks */
+static const struct rh_tally_row rows[] = { { "heap.spawn", "count" },
+					    { "heap.exit", "count" },
+					    { "heap.grows", "count" },
+					    { "heap.shrinks", "count" },
+					    { "heap.copy.bytes", "bytes" },
+					    { "heap.copy.frames", "count" },
+					    { "heap.copy.pointers_adjusted", "count" },
+					    { "stacks.reserved", "bytes" },
+					    { "heap.refused", "count" },
+					    { "heap.overflows", "count" },
+					    { NULL, NULL } };
 
-struct heap_knobs { uint64_t size, max; };
+enum { GUARD_BYTES = 928 }; /* as the pools keep free: the same calls grow the same stacks */
+
+struct heap_knobs {
+	uint64_t size, max;
+};
 
 struct rh_stacks {
 	const struct rh_backend *ops;
@@ -58,8 +78,10 @@ static int heap_open(struct rh_stacks **out, const void *knobs, const struct rh_
 
 	(void)heap;
 	if (ops->caps & RH_CAP_NO_MEMORY)
-		return rh_fail(err, RH_USAGE, "stacks of heap %s cannot hold frames: it hands out "
-			       "no memory; name another heap or another stack backend", ops->name);
+		return rh_fail(err, RH_USAGE,
+			       "stacks of heap %s cannot hold frames: it hands out "
+			       "no memory; name another heap or another stack backend",
+			       ops->name);
 	stacks = rh_map(sizeof(*stacks));
 	if (!stacks)
 		return rh_fail(err, RH_OS, "heap: no memory to open");
@@ -120,6 +142,7 @@ static void *heap_spawn(struct rh_stack_lane *lane, size_t stack_bytes)
 		ops->free(lane->heap, task, sizeof(*task));
 		return refuse(lane);
 	}
+	assert(task->block + bytes > (char *)task->block + GUARD_BYTES);
 	task->frames.hi = ((uintptr_t)task->block + bytes) & ~(uintptr_t)15;
 	task->frames.guard = (uintptr_t)task->block + GUARD_BYTES;
 	rh_frames_start(&task->frames, 0);
@@ -149,6 +172,7 @@ static int move(struct rh_stack_lane *lane, struct task *task, size_t bytes)
 		refuse(lane);
 		return -1;
 	}
+	assert(bytes > rh_frames_used(&task->frames) + RH_FRAME_HEAD);
 	rh_frames_move(&task->frames, ((uintptr_t)block + bytes) & ~(uintptr_t)15, &cost);
 	task->frames.guard = (uintptr_t)block + GUARD_BYTES;
 	ops->free(lane->heap, task->block, task->bytes);
@@ -172,6 +196,7 @@ static int enlarge(struct rh_stack_lane *lane, struct task *task, size_t free_by
 		rh_tally_count(&lane->tally, OVERFLOWS, 1);
 		return -1;
 	}
+	assert(bytes > task->bytes);
 	if (move(lane, task, bytes) < 0)
 		return -1;
 	rh_tally_count(&lane->tally, GROWS, 1);
@@ -218,8 +243,7 @@ static int heap_shrink(struct rh_stack_lane *lane, void *handle, size_t stack_by
 	if (bytes < 2048 || bytes >= task->bytes)
 		return 0;
 	/* Frames there is no room for have returned meanwhile, unseen by the trace. */
-	while (rh_frames_used(&task->frames) + GUARD_BYTES > bytes &&
-	       rh_frames_pop(&task->frames))
+	while (rh_frames_used(&task->frames) + GUARD_BYTES > bytes && rh_frames_pop(&task->frames))
 		continue;
 	if (move(lane, task, bytes) < 0)
 		return -1;

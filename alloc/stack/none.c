@@ -10,9 +10,8 @@
 
 enum { SPAWN, EXIT, CALL, RET, GROW, SHRINK, COUNTS };
 
-static const char *const count_names[COUNTS] = {
-	"none.spawn", "none.exit", "none.call", "none.return", "none.grow", "none.shrink"
-};
+static const char *const count_names[COUNTS] = { "none.spawn",	"none.exit", "none.call",
+						 "none.return", "none.grow", "none.shrink" };
 
 struct rh_stacks {
 	_Atomic uint64_t count[COUNTS];
@@ -85,8 +84,7 @@ static void none_ret(struct rh_stack_lane *lane, void *task, size_t frame_bytes)
 	lane->count[RET]++;
 }
 
-static int none_grow(struct rh_stack_lane *lane, void *task, size_t stack_bytes,
-		     size_t used_bytes)
+static int none_grow(struct rh_stack_lane *lane, void *task, size_t stack_bytes, size_t used_bytes)
 {
 	(void)task;
 	(void)stack_bytes;

@@ -3,6 +3,8 @@
  */
 #include "alloc/stack/tally.h"
 
+#include <assert.h>
+
 /* Taken before every other lock: nothing is called with it held but what is here. */
 static const struct rh_lock_class tally_class = { "stacktally", 30, 0 };
 
@@ -37,6 +39,7 @@ uint64_t rh_tally_sum(struct rh_tally *tally, unsigned index)
 {
 	uint64_t sum;
 
+	assert(index < RH_TALLY_MAX);
 	rh_lock(&tally->lock);
 	sum = tally->retired[index];
 	for (struct rh_tally_lane *lane = tally->lanes; lane; lane = lane->next)

@@ -9,6 +9,8 @@
 #define RH_STACK_TALLY_H
 
 #include "alloc/backend.h"
+#include "alloc/base/debug.h"
+#include "alloc/base/lock.h"
 
 enum { RH_TALLY_MAX = 16 };
 
@@ -20,10 +22,12 @@ struct rh_tally_lane {
 struct rh_tally {
 	struct rh_lock lock;
 	struct rh_tally_lane *lanes;
-	uint64_t retired[RH_TALLY_MAX];		/* of lanes that left */
+	uint64_t retired[RH_TALLY_MAX]; /* of lanes that left */
 };
 
-struct rh_tally_row { const char *name, *unit; };
+struct rh_tally_row {
+	const char *name, *unit;
+};
 
 void rh_tally_init(struct rh_tally *tally);
 void rh_tally_join(struct rh_tally *tally, struct rh_tally_lane *lane);
@@ -39,6 +43,7 @@ static inline void rh_tally_count(struct rh_tally_lane *lane, unsigned index, ui
 {
 	uint64_t *n = &lane->n[index];
 
+	rh_debug_assert(index < RH_TALLY_MAX);
 	__atomic_store_n(n, __atomic_load_n(n, __ATOMIC_RELAXED) + by, __ATOMIC_RELAXED);
 }
 

@@ -12,6 +12,7 @@
  *
  * A call that does not fit is refused; the real one would be a signal.
  */
+#include <assert.h>
 #include <sys/mman.h>
 
 #include "alloc/registry.h"
@@ -19,17 +20,23 @@
 #include "alloc/stack/tally.h"
 
 enum { SPAWNS, EXITS, MAPS, UNMAPS, CACHE_HITS, RESERVED, REFUSED, OVERFLOWS };
+_Static_assert((int)OVERFLOWS < (int)RH_TALLY_MAX, "every row has its count");
 
-static const struct rh_tally_row rows[] = {
-	{ "thread.spawn", "count" }, { "thread.exit", "count" }, { "thread.maps", "count" },
-	{ "thread.unmaps", "count" }, { "thread.cache_hits", "count" },
-	{ "stacks.reserved", "bytes" }, { "thread.refused", "count" },
-	{ "thread.overflows", "count" }, { NULL, NULL }
-};
+static const struct rh_tally_row rows[] = { { "thread.spawn", "count" },
+					    { "thread.exit", "count" },
+					    { "thread.maps", "count" },
+					    { "thread.unmaps", "count" },
+					    { "thread.cache_hits", "count" },
+					    { "stacks.reserved", "bytes" },
+					    { "thread.refused", "count" },
+					    { "thread.overflows", "count" },
+					    { NULL, NULL } };
 
 static const struct rh_lock_class list_class = { "stack_cache_lock", 150, 0 };
 
-struct thread_knobs { uint64_t size, guard, cache; };
+struct thread_knobs {
+	uint64_t size, guard, cache;
+};
 
 struct task {
 	struct rh_frames frames;
@@ -39,7 +46,9 @@ struct task {
 	size_t stack_bytes;
 } __attribute__((aligned(RH_CACHE_LINE)));
 
-struct task_list { struct task *first, *last; };
+struct task_list {
+	struct task *first, *last;
+};
 
 struct rh_stacks {
 	struct thread_knobs knobs;
@@ -57,10 +66,10 @@ struct rh_stack_lane {
 static const struct rh_opt thread_knobs[] = {
 	{ "size", 0, RH_OPT_SIZE, offsetof(struct thread_knobs, size), "8M", .min = 16384,
 	  .max = 1ull << 40, .arg = "BYTES", .help = "stack of a thread" },
-	{ "guard", 0, RH_OPT_SIZE, offsetof(struct thread_knobs, guard), "4K",
-	  .max = 1 << 30, .arg = "BYTES", .help = "inaccessible below it, 0 for none" },
-	{ "cache", 0, RH_OPT_SIZE, offsetof(struct thread_knobs, cache), "40M",
-	  .arg = "BYTES", .help = "stacks of ended threads kept, 0 for none" },
+	{ "guard", 0, RH_OPT_SIZE, offsetof(struct thread_knobs, guard), "4K", .max = 1 << 30,
+	  .arg = "BYTES", .help = "inaccessible below it, 0 for none" },
+	{ "cache", 0, RH_OPT_SIZE, offsetof(struct thread_knobs, cache), "40M", .arg = "BYTES",
+	  .help = "stacks of ended threads kept, 0 for none" },
 	{ .name = NULL }
 };
 
@@ -141,9 +150,10 @@ static struct task *take_kept(struct rh_stack_lane *lane, size_t stack_bytes)
 	struct task *task;
 
 	rh_lock(&stacks->lock);
-	for (task = stacks->kept.first; task && task->stack_bytes != stack_bytes; )
+	for (task = stacks->kept.first; task && task->stack_bytes != stack_bytes;)
 		task = task->next;
 	if (task) {
+		assert(stacks->kept_bytes >= task->map_bytes);
 		take(&stacks->kept, task);
 		stacks->kept_bytes -= task->map_bytes;
 		push(&stacks->used, task);
@@ -175,6 +185,7 @@ static struct task *map_task(struct rh_stack_lane *lane, size_t stack_bytes)
 	task->frames.hi = (uintptr_t)task;
 	/* A frame may go down to the guard page: the check allows 128 bytes below this. */
 	task->frames.guard = (uintptr_t)map + guard + RH_STACK_SMALL;
+	assert((uintptr_t)task % RH_CACHE_LINE == 0 && task->frames.guard < task->frames.hi);
 	rh_lock(&stacks->lock);
 	push(&stacks->used, task);
 	rh_unlock(&stacks->lock);
@@ -194,7 +205,7 @@ static void *thread_spawn(struct rh_stack_lane *lane, size_t stack_bytes)
 	struct task *task;
 
 	if (bytes < 4 * RH_PAGE)
-		bytes = 4 * RH_PAGE;	/* PTHREAD_STACK_MIN */
+		bytes = 4 * RH_PAGE; /* PTHREAD_STACK_MIN */
 	task = take_kept(lane, bytes);
 	if (!task)
 		task = map_task(lane, bytes);
@@ -226,6 +237,7 @@ static void thread_exit(struct rh_stack_lane *lane, void *handle)
 	stacks->kept_bytes += task->map_bytes;
 	while (stacks->kept_bytes > stacks->knobs.cache) {
 		victim = stacks->kept.last;
+		assert(victim && stacks->kept_bytes >= victim->map_bytes);
 		take(&stacks->kept, victim);
 		stacks->kept_bytes -= victim->map_bytes;
 		rh_unlock(&stacks->lock);

@@ -32,16 +32,19 @@ struct knobs {
 	uint64_t slab;
 };
 
-static const struct rh_opt knob_table[] = {
-	{ .name = "slab", .type = RH_OPT_SIZE, .offset = offsetof(struct knobs, slab),
-	  .dflt = "4M", .min = 4 << 20, .max = 1 << 30, .arg = "SIZE",
-	  .help = "bytes taken from the system at once" },
-	{ .name = NULL }
-};
+static const struct rh_opt knob_table[] = { { .name = "slab",
+					      .type = RH_OPT_SIZE,
+					      .offset = offsetof(struct knobs, slab),
+					      .dflt = "4M",
+					      .min = 4 << 20,
+					      .max = 1 << 30,
+					      .arg = "SIZE",
+					      .help = "bytes taken from the system at once" },
+					    { .name = NULL } };
 
 /* (2) The heap: what all lanes share. Everything mapped hangs on it, for close. */
 struct mapping {
-	struct mapping *next, **back;	/* back: of large blocks only, to unlink */
+	struct mapping *next, **back; /* back: of large blocks only, to unlink */
 	void *base;
 	size_t bytes;
 };
@@ -56,8 +59,8 @@ struct rh_heap {
 /* (3) A lane: what one thread at a time owns. No lock is needed for what is in here. */
 struct rh_lane {
 	struct rh_heap *heap;
-	uintptr_t at, end;		/* the lane's slab */
-	void *free[CLASSES];		/* linked through the first word of free blocks */
+	uintptr_t at, end;   /* the lane's slab */
+	void *free[CLASSES]; /* linked through the first word of free blocks */
 };
 
 static void *map(size_t bytes)
@@ -85,7 +88,7 @@ static int heap_open(struct rh_heap **heap, const void *knobs, const struct rh_h
 	*heap = map(sizeof(**heap));
 	if (!*heap)
 		return no_memory(err, "skeleton: no memory for the heap");
-	(*heap)->knobs = *(const struct knobs *)knobs;	/* knobs are valid during open only */
+	(*heap)->knobs = *(const struct knobs *)knobs; /* knobs are valid during open only */
 	return 0;
 }
 
@@ -176,8 +179,7 @@ static void large_free(struct rh_heap *heap, void *p)
 
 static unsigned class_of(size_t size)
 {
-	return size <= 1u << CLASS_MIN ? CLASS_MIN :
-	       64u - (unsigned)__builtin_clzll(size - 1);
+	return size <= 1u << CLASS_MIN ? CLASS_MIN : 64u - (unsigned)__builtin_clzll(size - 1);
 }
 
 /* Slabs start with their own mapping record, so that close finds them. */
@@ -228,7 +230,7 @@ static void *alloc(struct rh_lane *lane, size_t size)
 }
 
 /*
- * A free is told the size, but not the alignment. So a block that got a mapping of its own
+ * A free receives the size, but not the alignment. So a block that got a mapping of its own
  * for the alignment's sake joins the list of its size when it is freed, and must be as large
  * as that class: safe, because close knows the mapping, and wasteful, which a real backend
  * would mend.
@@ -241,8 +243,9 @@ static void *alloc_as(struct rh_lane *lane, size_t size, size_t align, uint32_t 
 	if (align <= PAGE && need <= (size_t)1 << CLASS_MAX)
 		p = small_alloc(lane, class_of(need));
 	else
-		p = large_alloc(lane->heap, size > (size_t)1 << CLASS_MAX ? size :
-				(size_t)1 << class_of(size), align);
+		p = large_alloc(lane->heap,
+				size > (size_t)1 << CLASS_MAX ? size : (size_t)1 << class_of(size),
+				align);
 	if (p && flags & RH_ALLOC_ZEROED)
 		memset(p, 0, size);
 	return p;

@@ -372,7 +372,7 @@ static void live_and_die(const char *text)
 		void *p = s.ops->alloc(lane, size_of_round(i));
 
 		assert_non_null(p);
-		if (i % 3)	/* the others die with the heap */
+		if (i % 3) /* the others die with the heap */
 			s.ops->free(lane, p, size_of_round(i));
 	}
 	assert_non_null(s.ops->alloc_as(lane, 3 << 20, 2 << 20, 0));
@@ -454,8 +454,8 @@ static void tables_are_sorted_and_complete(void **state)
 	}
 	for (int i = 0; rh_stack_backends[i]; i++) {
 		assert_int_equal(rh_stack_backend_check(rh_stack_backends[i], &stack, &err), 0);
-		assert_true(i == 0 || strcmp(rh_stack_backends[i - 1]->name,
-					     rh_stack_backends[i]->name) < 0);
+		assert_true(i == 0 ||
+			    strcmp(rh_stack_backends[i - 1]->name, rh_stack_backends[i]->name) < 0);
 	}
 	for (int i = 1; rh_peers[i].name; i++)
 		assert_true(strcmp(rh_peers[i - 1].name, rh_peers[i].name) < 0);
@@ -523,8 +523,8 @@ static void stacks_serve_tasks(void **state)
 		snprintf(text, sizeof(text), "libc/%s", rh_stack_backends[i]->name);
 		subject_open(&s, text);
 		heap_lane = lane_of(&s);
-		assert_int_equal(s.spec.stack.open(&stacks, s.spec.stack_knobs, s.ops, s.heap,
-						   &err), 0);
+		assert_int_equal(
+			s.spec.stack.open(&stacks, s.spec.stack_knobs, s.ops, s.heap, &err), 0);
 		assert_int_equal(s.spec.stack.lane_open(stacks, heap_lane, &lane, &err), 0);
 		stack_tasks(&s.spec.stack, lane);
 		stack_tasks(&s.spec.stack, lane);

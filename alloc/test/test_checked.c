@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "alloc/heap/checked.h"
-#include "alloc/test/spec_kit.h"
+#include "alloc/test/spec_support.h"
 
 static struct rh_violation seen[8];
 static int seen_count;
@@ -183,7 +183,7 @@ static void *bad_alloc_as(struct rh_lane *l, size_t size, size_t align, uint32_t
 	(void)align;
 	memset(p, 0, size);
 	if (flags & RH_ALLOC_ZEROED && mistake == RH_VIOLATION_NOT_ZEROED)
-		p[20] = 1;	/* 4 bytes into the block */
+		p[20] = 1; /* 4 bytes into the block */
 	return p;
 }
 
@@ -204,10 +204,17 @@ static void *bad_resize(struct rh_lane *l, void *p, size_t size_old, size_t size
 }
 
 static const struct rh_backend bad = {
-	.abi = RH_BACKEND_ABI, .name = "bad", .summary = "wrong on request",
-	.open = bad_open, .close = bad_close, .lane_open = bad_lane_open,
-	.lane_close = bad_lane_close, .alloc = bad_alloc, .alloc_as = bad_alloc_as,
-	.free = bad_free, .resize = bad_resize,
+	.abi = RH_BACKEND_ABI,
+	.name = "bad",
+	.summary = "wrong on request",
+	.open = bad_open,
+	.close = bad_close,
+	.lane_open = bad_lane_open,
+	.lane_close = bad_lane_close,
+	.alloc = bad_alloc,
+	.alloc_as = bad_alloc_as,
+	.free = bad_free,
+	.resize = bad_resize,
 };
 
 static void open_around_bad(enum rh_violation_kind kind)
@@ -297,9 +304,12 @@ static void needs_a_heap_with_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(clean_use_is_silent), cmocka_unit_test(damaged_zones),
-		cmocka_unit_test(bad_frees), cmocka_unit_test(failed_resize_keeps_the_block),
-		cmocka_unit_test(mistakes_of_the_heap), cmocka_unit_test(aborts_with_one_line),
+		cmocka_unit_test(clean_use_is_silent),
+		cmocka_unit_test(damaged_zones),
+		cmocka_unit_test(bad_frees),
+		cmocka_unit_test(failed_resize_keeps_the_block),
+		cmocka_unit_test(mistakes_of_the_heap),
+		cmocka_unit_test(aborts_with_one_line),
 		cmocka_unit_test(needs_a_heap_with_memory),
 	};
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "alloc/base/clock.h"
-#include "alloc/test/spec_kit.h"
+#include "alloc/test/spec_support.h"
 
 struct wanted {
 	const char *name;
@@ -113,10 +113,14 @@ static uint64_t extra_pairs(const char *text, int operations)
  * run that is not over. */
 static void slow_does_its_share(void **state)
 {
-	static const struct { const char *text; uint64_t pairs; } rows[] = {
-		{ "slow:0%:libc", 0 }, { "slow:libc", 0 }, { "slow:1%:libc", 100 },
-		{ "slow:5%:libc", 500 }, { "slow:share=0.5:libc", 5000 },
-		{ "slow:100%:libc", 10000 }, { "slow:300%:libc", 30000 },
+	static const struct {
+		const char *text;
+		uint64_t pairs;
+	} rows[] = {
+		{ "slow:0%:libc", 0 },		 { "slow:libc", 0 },
+		{ "slow:1%:libc", 100 },	 { "slow:5%:libc", 500 },
+		{ "slow:share=0.5:libc", 5000 }, { "slow:100%:libc", 10000 },
+		{ "slow:300%:libc", 30000 },
 	};
 
 	(void)state;
@@ -144,7 +148,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_nth_and_after), cmocka_unit_test(limits_bytes),
-		cmocka_unit_test(share_is_seeded), cmocka_unit_test(slow_does_its_share),
+		cmocka_unit_test(share_is_seeded),     cmocka_unit_test(slow_does_its_share),
 		cmocka_unit_test(spin_takes_time),
 	};
 

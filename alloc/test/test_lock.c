@@ -51,7 +51,7 @@ static void counts_uncontended(void **state)
 }
 
 static struct rh_lock shared;
-static uint64_t counter;	/* guarded by shared */
+static uint64_t counter; /* guarded by shared */
 static _Atomic int started;
 
 static void *hammer(void *arg)
@@ -194,7 +194,7 @@ static bool violates(struct rh_lock *first, struct rh_lock *second)
 	taken_wrong = held_wrong = NULL;
 	rh_lock(first);
 	rh_lock(second);
-	rh_unlock(first);	/* not in reverse order: allowed */
+	rh_unlock(first); /* not in reverse order: allowed */
 	rh_unlock(second);
 	assert_true(!taken_wrong || (taken_wrong == second && held_wrong == first));
 	return taken_wrong != NULL;

@@ -35,11 +35,18 @@ static const struct rh_opt table[] = {
 
 static void parses_whole_numbers(void **state)
 {
-	static const struct { const char *text; uint64_t value; } good[] = {
-		{ "0", 0 }, { "010", 10 }, { "0x10", 16 }, { "18446744073709551615", UINT64_MAX },
+	static const struct {
+		const char *text;
+		uint64_t value;
+	} good[] = {
+		{ "0", 0 },
+		{ "010", 10 },
+		{ "0x10", 16 },
+		{ "18446744073709551615", UINT64_MAX },
 	};
-	static const char *const bad[] = { "", "-1", " 1", "+1", "1.5", "1k", "x",
-					   "18446744073709551616", "0x", NULL };
+	static const char *const bad[] = { "",	  "-1", " 1", "+1",
+					   "1.5", "1k", "x",  "18446744073709551616",
+					   "0x",  NULL };
 	struct rh_err err = { 0 };
 	uint64_t value;
 
@@ -57,14 +64,23 @@ static void parses_whole_numbers(void **state)
 
 static void parses_sizes_and_times(void **state)
 {
-	static const struct { const char *text; uint64_t value; } sizes[] = {
-		{ "64K", 65536 }, { "1.5k", 1536 }, { "2GiB", 2ull << 30 }, { "7b", 7 },
-		{ "9007199254740993K", 9007199254740993ull * 1024 },	/* past 2^53 */
-		{ "10000000T", 10000000ull << 40 },			/* past 2^63 */
+	static const struct {
+		const char *text;
+		uint64_t value;
+	} sizes[] = {
+		{ "64K", 65536 },
+		{ "1.5k", 1536 },
+		{ "2GiB", 2ull << 30 },
+		{ "7b", 7 },
+		{ "9007199254740993K", 9007199254740993ull * 1024 }, /* past 2^53 */
+		{ "10000000T", 10000000ull << 40 },		     /* past 2^63 */
 	};
-	static const struct { const char *text; uint64_t value; } times[] = {
-		{ "2", 2000000000 }, { "20ns", 20 }, { "1.5us", 1500 }, { "2m", 120000000000 },
-		{ "1h", 3600000000000 }, { "10MS", 10000000 },
+	static const struct {
+		const char *text;
+		uint64_t value;
+	} times[] = {
+		{ "2", 2000000000 },	{ "20ns", 20 },		 { "1.5us", 1500 },
+		{ "2m", 120000000000 }, { "1h", 3600000000000 }, { "10MS", 10000000 },
 	};
 	struct rh_err err = { 0 };
 	uint64_t value;
@@ -142,15 +158,16 @@ static int parse(struct target *t, int *first, struct rh_err *err, int stop_earl
 	*t = (struct target){ 0 };
 	result = rh_opt_argv(table, t, "cmd", argc, argv, stop_early, first, err);
 	if (t->out)
-		t->out = words[argc - 1];	/* the copy goes away; tests look at its place */
+		t->out = words[argc - 1]; /* the copy goes away; tests look at its place */
 	for (int i = 0; i < argc; i++)
 		free(argv[i]);
 	return result;
 }
 
-#define PARSE(early, ...) parse(&t, &first, &err, early, \
-	(int)(sizeof((const char *[]){ __VA_ARGS__ }) / sizeof(char *)), \
-	(const char *[]){ __VA_ARGS__ })
+#define PARSE(early, ...)                                                      \
+	parse(&t, &first, &err, early,                                         \
+	      (int)(sizeof((const char *[]){ __VA_ARGS__ }) / sizeof(char *)), \
+	      (const char *[]){ __VA_ARGS__ })
 
 static void parses_argv(void **state)
 {
@@ -196,8 +213,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parses_whole_numbers), cmocka_unit_test(parses_sizes_and_times),
-		cmocka_unit_test(parses_shares), cmocka_unit_test(sets_words),
-		cmocka_unit_test(parses_argv), cmocka_unit_test(names_the_bad_option),
+		cmocka_unit_test(parses_shares),	cmocka_unit_test(sets_words),
+		cmocka_unit_test(parses_argv),		cmocka_unit_test(names_the_bad_option),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,7 +18,9 @@
 
 #include "alloc/base/os.h"
 
-static char dir[] = "/tmp/reheap-test-os-XX" "XX" "XX";
+static char dir[] = "/tmp/reheap-test-os-XX"
+		    "XX"
+		    "XX";
 
 static const char *in_dir(const char *name)
 {
@@ -190,8 +192,8 @@ static void names_objects(void **state)
 	char path[4096], id[128];
 
 	(void)state;
-	assert_true(rh_object_of((const void *)(uintptr_t)&floor, path, sizeof(path), id,
-				 sizeof(id)));
+	assert_true(
+		rh_object_of((const void *)(uintptr_t)&floor, path, sizeof(path), id, sizeof(id)));
 	assert_true(strstr(path, "libm") || strstr(path, "test_os"));
 	assert_true(rh_object_of(&here, path, sizeof(path), id, sizeof(id)));
 	assert_non_null(strstr(path, "test_os"));
@@ -206,9 +208,12 @@ static void names_objects(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(maps), cmocka_unit_test(refuses_what_is_no_file),
-		cmocka_unit_test(outputs_appear_whole), cmocka_unit_test(outputs_that_cannot_be),
-		cmocka_unit_test(makes_directories), cmocka_unit_test(futex_waits_and_wakes),
+		cmocka_unit_test(maps),
+		cmocka_unit_test(refuses_what_is_no_file),
+		cmocka_unit_test(outputs_appear_whole),
+		cmocka_unit_test(outputs_that_cannot_be),
+		cmocka_unit_test(makes_directories),
+		cmocka_unit_test(futex_waits_and_wakes),
 		cmocka_unit_test(names_objects),
 	};
 

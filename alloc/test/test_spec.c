@@ -17,7 +17,9 @@
 
 static struct rh_spec spec;
 static struct rh_err err;
-static char plugin[4200], dir[] = "/tmp/reheap-test-spec-XX" "XX" "XX";
+static char plugin[4200], dir[] = "/tmp/reheap-test-spec-XX"
+				  "XX"
+				  "XX";
 
 static int set_up(void **state)
 {
@@ -47,7 +49,11 @@ static int parse(const char *text)
 
 static void good_names(void **state)
 {
-	static const struct { const char *text; int depth; const char *inner, *stack; } rows[] = {
+	static const struct {
+		const char *text;
+		int depth;
+		const char *inner, *stack;
+	} rows[] = {
 		{ "null", 1, "null", "none" },
 		{ "libc/none", 1, "libc", "none" },
 		{ "bump:chunk=2M:limit=1G", 1, "bump", "none" },
@@ -76,7 +82,11 @@ static void good_names(void **state)
 
 static void bad_names(void **state)
 {
-	static const struct { const char *text; int code; const char *part; } rows[] = {
+	static const struct {
+		const char *text;
+		int code;
+		const char *part;
+	} rows[] = {
 		{ "", RH_USAGE, "names no heap backend" },
 		{ "/none", RH_USAGE, "names no heap backend" },
 		{ ":", RH_USAGE, "'' is not a backend: there are: bump, checked" },
@@ -250,8 +260,8 @@ static void peers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(good_names), cmocka_unit_test(bad_names),
-		cmocka_unit_test(not_an_allocator), cmocka_unit_test(native_library),
+		cmocka_unit_test(good_names),	     cmocka_unit_test(bad_names),
+		cmocka_unit_test(not_an_allocator),  cmocka_unit_test(native_library),
 		cmocka_unit_test(damaged_libraries), cmocka_unit_test(peers),
 	};
 

@@ -5,7 +5,7 @@
  * overlap, damage is found, memory that runs out is refused and comes back, and many lanes
  * work at once while cycles move their stacks.
  */
-#include "alloc/test/stack_kit.h"
+#include "alloc/test/stack_support.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -18,14 +18,26 @@
 enum { TASKS = 200, STEPS = 30000, LANES = 4, ROUNDS = 4000, FRAMES_MAX = 400 };
 
 static const char *const specs[] = {
-	"libc/pools", "tiered/pools", "libc/pools:profile=1.4", "tiered/pools:profile=1.13",
-	"tiered:profile=1.26/pools:profile=1.26", "libc/segmented", "tiered/segmented:profile=1.1",
-	"tiered/segmented:profile=1.3", "libc/thread", "libc/thread:size=1M:cache=0:guard=0",
-	"libc/heap", "tiered/heap",
+	"libc/pools",
+	"tiered/pools",
+	"libc/pools:profile=1.4",
+	"tiered/pools:profile=1.13",
+	"tiered:profile=1.26/pools:profile=1.26",
+	"libc/segmented",
+	"tiered/segmented:profile=1.1",
+	"tiered/segmented:profile=1.3",
+	"libc/thread",
+	"libc/thread:size=1M:cache=0:guard=0",
+	"libc/heap",
+	"tiered/heap",
 };
 enum { SPECS = sizeof(specs) / sizeof(specs[0]) };
 
-struct model { void *task; uint32_t depth; uint32_t frame[FRAMES_MAX]; };
+struct model {
+	void *task;
+	uint32_t depth;
+	uint32_t frame[FRAMES_MAX];
+};
 
 static uint32_t draw(uint64_t *state, uint32_t bound)
 {
@@ -33,31 +45,31 @@ static uint32_t draw(uint64_t *state, uint32_t bound)
 	return (uint32_t)((*state >> 33) * bound >> 31);
 }
 
-static void step(struct kit *kit, struct model *model, uint64_t *random)
+static void step(struct stack_fixture *fixture, struct model *model, uint64_t *random)
 {
 	unsigned lane = draw(random, LANES);
-	struct rh_stack_lane *l = kit->lane[lane];
+	struct rh_stack_lane *l = fixture->lane[lane];
 	uint32_t bytes = 1u << (4 + draw(random, 8));
 	/* A thread's stack has what was asked for and never more. */
-	bool fixed = strcmp(kit->ops->name, "thread") == 0;
+	bool fixed = strcmp(fixture->ops->name, "thread") == 0;
 
 	if (!model->task) {
-		model->task = kit->ops->spawn(l, draw(random, 8) || fixed ? 0 :
-								 1u << draw(random, 17));
+		model->task = fixture->ops->spawn(
+			l, draw(random, 8) || fixed ? 0 : 1u << draw(random, 17));
 		assert_non_null(model->task);
 		model->depth = 0;
 	} else if (draw(random, 100) < 55 && model->depth < FRAMES_MAX) {
 		model->frame[model->depth++] = bytes;
-		assert_int_equal(kit->ops->call(l, model->task, bytes), 0);
+		assert_int_equal(fixture->ops->call(l, model->task, bytes), 0);
 	} else if (model->depth && draw(random, 100) < 97) {
-		kit->ops->ret(l, model->task, model->frame[--model->depth]);
+		fixture->ops->ret(l, model->task, model->frame[--model->depth]);
 	} else {
-		kit_verify(kit, lane, model->task);
-		kit->ops->exit(l, model->task);
+		stack_verify(fixture, lane, model->task);
+		fixture->ops->exit(l, model->task);
 		model->task = NULL;
 	}
 	if (model->task && draw(random, 8) == 0)
-		kit_verify(kit, lane, model->task);
+		stack_verify(fixture, lane, model->task);
 }
 
 static void random_lives(void **state)
@@ -67,31 +79,31 @@ static void random_lives(void **state)
 	(void)state;
 	for (size_t s = 0; s < SPECS; s++) {
 		uint64_t random = s + 1, alive = 0;
-		struct kit kit;
+		struct stack_fixture fixture;
 
 		memset(models, 0, sizeof(models));
-		kit_open(&kit, specs[s], LANES);
+		stack_open(&fixture, specs[s], LANES);
 		for (int i = 0; i < STEPS; i++) {
-			step(&kit, &models[draw(&random, TASKS)], &random);
+			step(&fixture, &models[draw(&random, TASKS)], &random);
 			if (i % 1500 == 700)
-				kit.ops->gc_begin(kit.lane[i % LANES]);
+				fixture.ops->gc_begin(fixture.lane[i % LANES]);
 			if (i % 1500 == 900)
-				kit.ops->gc_end(kit.lane[(i + 1) % LANES]);
+				fixture.ops->gc_end(fixture.lane[(i + 1) % LANES]);
 		}
 		for (int i = 0; i < TASKS; i++)
 			alive += models[i].task != NULL;
-		assert_int_equal(kit_stat(&kit, "stacks.tasks"), alive);
+		assert_int_equal(stack_stat(&fixture, "stacks.tasks"), alive);
 		for (int i = 0; i < TASKS; i++) {
 			if (!models[i].task)
 				continue;
 			while (models[i].depth)
-				kit.ops->ret(kit.lane[0], models[i].task,
-					     models[i].frame[--models[i].depth]);
-			kit_verify(&kit, 0, models[i].task);
-			kit.ops->exit(kit.lane[0], models[i].task);
+				fixture.ops->ret(fixture.lane[0], models[i].task,
+						 models[i].frame[--models[i].depth]);
+			stack_verify(&fixture, 0, models[i].task);
+			fixture.ops->exit(fixture.lane[0], models[i].task);
 		}
-		assert_int_equal(kit_stat(&kit, "stacks.tasks"), 0);
-		kit_close(&kit);
+		assert_int_equal(stack_stat(&fixture, "stacks.tasks"), 0);
+		stack_close(&fixture);
 	}
 }
 
@@ -101,14 +113,15 @@ static void living_stacks_are_apart(void **state)
 	(void)state;
 	for (size_t s = 0; s < SPECS; s++) {
 		const struct rh_frames *frames[TASKS];
-		struct kit kit;
+		struct stack_fixture fixture;
 
-		kit_open(&kit, specs[s], LANES);
+		stack_open(&fixture, specs[s], LANES);
 		for (unsigned i = 0; i < TASKS; i++) {
-			void *task = kit_spawn(&kit, i % LANES);
+			void *task = stack_spawn(&fixture, i % LANES);
 
 			for (unsigned d = 0; d < i; d++)
-				assert_int_equal(kit.ops->call(kit.lane[i % LANES], task, 96), 0);
+				assert_int_equal(
+					fixture.ops->call(fixture.lane[i % LANES], task, 96), 0);
 			frames[i] = task;
 		}
 		for (unsigned i = 0; i < TASKS; i++)
@@ -116,10 +129,10 @@ static void living_stacks_are_apart(void **state)
 				assert_true(frames[i]->hi <= frames[j]->sp ||
 					    frames[j]->hi <= frames[i]->sp);
 		for (unsigned i = 0; i < TASKS; i++)
-			kit_verify(&kit, 0, (void *)frames[i]);
+			stack_verify(&fixture, 0, (void *)frames[i]);
 		for (unsigned i = 0; i < TASKS; i++)
-			kit.ops->exit(kit.lane[0], (void *)frames[i]);
-		kit_close(&kit);
+			fixture.ops->exit(fixture.lane[0], (void *)frames[i]);
+		stack_close(&fixture);
 	}
 }
 
@@ -131,24 +144,25 @@ static void damage_is_found(void **state)
 	(void)state;
 	for (size_t s = 0; s < SPECS; s++) {
 		struct rh_frames *frames;
-		struct kit kit;
+		struct stack_fixture fixture;
 
-		kit_open(&kit, specs[s], 1);
-		frames = kit_spawn(&kit, 0);
+		stack_open(&fixture, specs[s], 1);
+		frames = stack_spawn(&fixture, 0);
 		for (int i = 0; i < 9; i++)
-			assert_int_equal(kit.ops->call(kit.lane[0], frames, 96), 0);
-		kit_verify(&kit, 0, frames);
+			assert_int_equal(fixture.ops->call(fixture.lane[0], frames, 96), 0);
+		stack_verify(&fixture, 0, frames);
 		for (size_t w = 0; w < sizeof(words) / sizeof(words[0]); w++) {
 			uintptr_t *word = (uintptr_t *)frames->fp + words[w], was = *word;
 
 			*word = was + 8;
-			assert_int_equal(kit.ops->verify(kit.lane[0], frames, &kit.err), -1);
-			assert_non_null(strstr(kit.err.text, "must be"));
+			assert_int_equal(fixture.ops->verify(fixture.lane[0], frames, &fixture.err),
+					 -1);
+			assert_non_null(strstr(fixture.err.text, "must be"));
 			*word = was;
 		}
-		kit_verify(&kit, 0, frames);
-		kit.ops->exit(kit.lane[0], frames);
-		kit_close(&kit);
+		stack_verify(&fixture, 0, frames);
+		fixture.ops->exit(fixture.lane[0], frames);
+		stack_close(&fixture);
 	}
 }
 
@@ -171,17 +185,17 @@ void *mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offs
 #endif
 
 /* Spawns and deepens until something is refused; returns the tasks made. */
-static int until_refused(struct kit *kit, void **tasks, int most)
+static int until_refused(struct stack_fixture *fixture, void **tasks, int most)
 {
 	int count = 0;
 
 	while (count < most) {
-		tasks[count] = kit->ops->spawn(kit->lane[0], 0);
+		tasks[count] = fixture->ops->spawn(fixture->lane[0], 0);
 		if (!tasks[count])
 			break;
 		count++;
 		for (int d = 0; d < 20; d++)
-			if (kit->ops->call(kit->lane[0], tasks[count - 1], 1024) < 0)
+			if (fixture->ops->call(fixture->lane[0], tasks[count - 1], 1024) < 0)
 				return count;
 	}
 	return count;
@@ -189,9 +203,10 @@ static int until_refused(struct kit *kit, void **tasks, int most)
 
 static void every_failing_map_is_survived(void **state)
 {
-	static const char *const own[] = { "tiered/pools", "null/pools", "bump/pools",
-					   "tiered/segmented", "null/thread:size=64K",
-					   "tiered/heap" };
+	static const char *const own[] = {
+		"tiered/pools",	    "null/pools",	    "bump/pools",
+		"tiered/segmented", "null/thread:size=64K", "tiered/heap"
+	};
 	static void *tasks[3000];
 
 	(void)state;
@@ -201,24 +216,24 @@ static void every_failing_map_is_survived(void **state)
 #endif
 	for (size_t s = 0; s < sizeof(own) / sizeof(own[0]); s++) {
 		for (long n = 0; n < 24; n++) {
-			struct kit kit;
+			struct stack_fixture fixture;
 			int made;
 
-			kit_open(&kit, own[s], 1);
+			stack_open(&fixture, own[s], 1);
 			atomic_store(&maps_left, n);
-			made = until_refused(&kit, tasks, n < 12 ? 3000 : 1500);
+			made = until_refused(&fixture, tasks, n < 12 ? 3000 : 1500);
 			for (int i = 0; i < made; i++)
-				kit_verify(&kit, 0, tasks[i]);
+				stack_verify(&fixture, 0, tasks[i]);
 			atomic_store(&maps_left, -1);
 			/* Memory is back: all goes on. */
-			kit_verify(&kit, 0, kit_spawn(&kit, 0));
+			stack_verify(&fixture, 0, stack_spawn(&fixture, 0));
 			for (int i = 0; i < made; i++) {
-				if (kit.ops->call(kit.lane[0], tasks[i], 256) < 0)
+				if (fixture.ops->call(fixture.lane[0], tasks[i], 256) < 0)
 					fail_msg("%s: no call with memory back", own[s]);
-				kit_verify(&kit, 0, tasks[i]);
-				kit.ops->exit(kit.lane[0], tasks[i]);
+				stack_verify(&fixture, 0, tasks[i]);
+				fixture.ops->exit(fixture.lane[0], tasks[i]);
 			}
-			kit_close(&kit);
+			stack_close(&fixture);
 		}
 	}
 }
@@ -226,20 +241,20 @@ static void every_failing_map_is_survived(void **state)
 static void a_heap_with_a_limit_refuses_and_goes_on(void **state)
 {
 	static void *tasks[5000];
-	struct kit kit;
+	struct stack_fixture fixture;
 	int made = 0;
 
 	(void)state;
-	kit_open(&kit, "tiered:limit=4M/pools", 1);
-	while (made < 5000 && (tasks[made] = kit.ops->spawn(kit.lane[0], 0)))
+	stack_open(&fixture, "tiered:limit=4M/pools", 1);
+	while (made < 5000 && (tasks[made] = fixture.ops->spawn(fixture.lane[0], 0)))
 		made++;
 	assert_in_range(made, 1000, 2100);
-	assert_true(kit_stat(&kit, "pools.refused") > 0);
+	assert_true(stack_stat(&fixture, "pools.refused") > 0);
 	for (int i = 0; i < made; i++)
-		kit.ops->exit(kit.lane[0], tasks[i]);
+		fixture.ops->exit(fixture.lane[0], tasks[i]);
 	for (int i = 0; i < made; i++)
-		kit_verify(&kit, 0, kit_spawn(&kit, 0));
-	kit_close(&kit);
+		stack_verify(&fixture, 0, stack_spawn(&fixture, 0));
+	stack_close(&fixture);
 }
 
 static void heaps_without_memory_are_refused(void **state)
@@ -255,8 +270,9 @@ static void heaps_without_memory_are_refused(void **state)
 
 		assert_int_equal(rh_spec_parse(&spec, bad[i], 1, &err), 0);
 		assert_int_equal(rh_spec_open(&spec, 1, &heap, &err), 0);
-		assert_int_equal(spec.stack.open(&stacks, spec.stack_knobs, &spec.layer[0].ops,
-						 heap, &err), -1);
+		assert_int_equal(
+			spec.stack.open(&stacks, spec.stack_knobs, &spec.layer[0].ops, heap, &err),
+			-1);
 		assert_int_equal(err.code, RH_USAGE);
 		spec.layer[0].ops.close(heap);
 	}
@@ -265,14 +281,17 @@ static void heaps_without_memory_are_refused(void **state)
 /* ---- many lanes ---- */
 
 struct crew {
-	struct kit kit;
-	pthread_mutex_t mutex;		/* tasks handed from lane to lane */
+	struct stack_fixture fixture;
+	pthread_mutex_t mutex; /* tasks handed from lane to lane */
 	void *handed[64];
 	int count;
 	char why[LANES][64];
 };
 
-struct worker { struct crew *crew; unsigned lane; };
+struct worker {
+	struct crew *crew;
+	unsigned lane;
+};
 
 static void *hand_over(struct crew *crew, void *task, bool put)
 {
@@ -288,35 +307,35 @@ static void *hand_over(struct crew *crew, void *task, bool put)
 static void *work(void *opaque)
 {
 	struct worker *me = opaque;
-	struct kit *kit = &me->crew->kit;
-	struct rh_stack_lane *lane = kit->lane[me->lane];
+	struct stack_fixture *fixture = &me->crew->fixture;
+	struct rh_stack_lane *lane = fixture->lane[me->lane];
 	uint64_t random = me->lane + 77;
 	struct rh_err err = { 0 };
 	bool bad = false;
 
 	for (int i = 0; i < ROUNDS; i++) {
-		void *task = kit->ops->spawn(lane, 0);
+		void *task = fixture->ops->spawn(lane, 0);
 		uint32_t depth = draw(&random, 40);
 
 		for (uint32_t d = 0; d < depth; d++)
-			bad = bad || kit->ops->call(lane, task, 200) < 0;
-		bad = bad || kit->ops->verify(lane, task, &err) < 0;
+			bad = bad || fixture->ops->call(lane, task, 200) < 0;
+		bad = bad || fixture->ops->verify(lane, task, &err) < 0;
 		if (draw(&random, 2))
 			task = hand_over(me->crew, task, true);
 		if (!task)
 			task = hand_over(me->crew, NULL, false);
 		if (task) {
-			bad = bad || kit->ops->verify(lane, task, &err) < 0;
-			kit->ops->exit(lane, task);
+			bad = bad || fixture->ops->verify(lane, task, &err) < 0;
+			fixture->ops->exit(lane, task);
 		}
 		if (bad) {
 			snprintf(me->crew->why[me->lane], 64, "%.63s", err.text);
 			break;
 		}
 		if (me->lane == 0 && i % 50 == 0)
-			kit->ops->gc_begin(lane);
+			fixture->ops->gc_begin(lane);
 		if (me->lane == 1 && i % 50 == 25)
-			kit->ops->gc_end(lane);
+			fixture->ops->gc_end(lane);
 	}
 	return bad ? me->crew->why[me->lane] : NULL;
 }
@@ -329,7 +348,7 @@ static void lanes_work_while_cycles_run(void **state)
 		struct worker workers[LANES];
 		pthread_t threads[LANES];
 
-		kit_open(&crew.kit, specs[s], LANES);
+		stack_open(&crew.fixture, specs[s], LANES);
 		for (unsigned i = 0; i < LANES; i++) {
 			workers[i] = (struct worker){ &crew, i };
 			assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
@@ -341,11 +360,11 @@ static void lanes_work_while_cycles_run(void **state)
 			if (bad)
 				fail_msg("%s: lane %u: %s", specs[s], i, (char *)bad);
 		}
-		assert_int_equal(kit_stat(&crew.kit, "stacks.tasks"), crew.count);
+		assert_int_equal(stack_stat(&crew.fixture, "stacks.tasks"), crew.count);
 		while (crew.count)
-			crew.kit.ops->exit(crew.kit.lane[0], crew.handed[--crew.count]);
-		assert_int_equal(kit_stat(&crew.kit, "stacks.tasks"), 0);
-		kit_close(&crew.kit);
+			crew.fixture.ops->exit(crew.fixture.lane[0], crew.handed[--crew.count]);
+		assert_int_equal(stack_stat(&crew.fixture, "stacks.tasks"), 0);
+		stack_close(&crew.fixture);
 	}
 }
 

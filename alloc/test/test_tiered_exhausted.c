@@ -23,11 +23,11 @@
 #include "alloc/registry.h"
 
 static const struct rh_backend *ops = &rh_backend_tiered;
-static long fail_at = -1;	/* calls until one fails; -1 = none does */
-static bool fail_on;		/* and every one after it */
+static long fail_at = -1; /* calls until one fails; -1 = none does */
+static bool fail_on;	  /* and every one after it */
 static long calls;
 
-#if !defined(__SANITIZE_THREAD__)	/* its runtime maps before any code of ours may run */
+#if !defined(__SANITIZE_THREAD__) /* its runtime maps before any code of ours may run */
 void *mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t offset)
 {
 	long result;
@@ -77,7 +77,9 @@ static unsigned use(struct rh_lane *lane)
 /* One life of a heap whose n-th mapping fails. True when all went well without failing. */
 static bool live_with_failure(int profile, int gc, long nth, bool and_after)
 {
-	struct tier_knobs knobs = { .profile = profile, .gc = gc, .gogc = 100, .scavenge = true };
+	struct tier_knobs knobs = {
+		.profile = profile, .gc = gc, .gogc = 100, .scavenge = TIER_SCAVENGE_EAGER
+	};
 	struct rh_heap *heap;
 	struct rh_lane *lane;
 	struct rh_err err;
@@ -133,7 +135,9 @@ static void a_memory_limit_is_kept_and_survived(void **state)
 
 	(void)state;
 	for (int profile = 0; profile < 6; profile++) {
-		struct tier_knobs knobs = { .profile = profile, .gogc = 100, .scavenge = true,
+		struct tier_knobs knobs = { .profile = profile,
+					    .gogc = 100,
+					    .scavenge = TIER_SCAVENGE_EAGER,
 					    .limit = LIMIT };
 		struct rh_heap *heap;
 		struct rh_lane *lane;
@@ -156,7 +160,9 @@ static void a_memory_limit_is_kept_and_survived(void **state)
 /* In a child, because a limit of address space cannot be raised again. */
 static int out_of_space(int profile)
 {
-	struct tier_knobs knobs = { .profile = profile, .gogc = 100, .scavenge = true };
+	struct tier_knobs knobs = { .profile = profile,
+				    .gogc = 100,
+				    .scavenge = TIER_SCAVENGE_EAGER };
 	struct rlimit space = { 1u << 29, 1u << 29 };
 	struct rh_heap *heap;
 	struct rh_lane *lane;

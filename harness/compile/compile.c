@@ -1,10 +1,10 @@
 /*
  * compile.c - from a trace to a program, in one streaming pass.
  *
- * Cast: compile_events.c takes the events one by one; compile_lanes.c says on which
- * replay lane each goes; compile_ids.c knows the living objects and compile_tasks.c
- * the tasks; compile_slots.c hands out slots; compile_clocks.c says which edges need
- * a WAIT; compile_out.c collects the ops of an epoch and spools them; compile_join.c
+ * Cast: events.c takes the events one by one; lanes.c says on which
+ * replay lane each goes; ids.c knows the living objects and tasks.c
+ * the tasks; slots.c hands out slots; clocks.c says which edges need
+ * a WAIT; out.c collects the ops of an epoch and spools them; join.c
  * makes the program file of the spool; program.c maps and checks it.
  *
  * Path of a compilation:
@@ -25,33 +25,43 @@
  */
 #include "harness/compile/compile.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "alloc/base/opt.h"
 #include "alloc/base/os.h"
-#include "harness/compile/compile_file.h"
-#include "harness/compile/compile_state.h"
-#include "harness/parts.h"
-#include "traces/trace.h"
+#include "harness/compile/file.h"
+#include "harness/compile/state.h"
+#include "alloc/base/progress.h"
+#include "traces/format/huge_alloc.h"
+#include "traces/format/trace.h"
 
+enum { PROGRAM_EVENT_BYTES = 8 };
 enum { GRAIN_EVENTS = 4096, EPOCH_EVENTS = 1 << 18, EPOCH_GRAINS_MAX = 4096 };
 /* Above this the grain table is made coarser: it should not push the ops out of caches. */
 enum { GRAIN_TABLE_BYTES_MAX = 4 << 20 };
+/* touch_known: of deaths. What lives to the end has none, so that it cannot be all. */
+#define KNOWN_SHARE 0.9
+/* Touched at a time when nobody knows what the program had. */
+#define TOUCH_UNKNOWN_BYTES (4ull << 30)
 
 struct job {
 	const char *path;
 	const struct rh_compile_options *options;
 	struct rh_compiling c;
 	struct rh_touch touch;
-	uint64_t *lane_events;		/* survey: by trace lane */
+	uint64_t *lane_events; /* survey: by trace lane */
 	uint32_t survey_lanes, survey_cap;
-	uint32_t fine, epoch_grains;	/* events in a fine grain, fine grains in an epoch */
-	uint32_t left;			/* events until the next cut */
-	bool times, touched;		/* asked for, and the trace has them */
+	uint32_t fine, epoch_grains; /* events in a fine grain, fine grains in an epoch */
+	uint32_t left;		     /* events until the next cut */
+	bool times, touched;	     /* asked for, and the trace has them */
+	uint64_t deaths, known;	     /* survey: those with their residency */
 	struct rh_compile_stats *stats;
 	struct rh_event batch[RH_TRACE_BATCH];
 };
@@ -77,6 +87,7 @@ static int survey_lane(struct job *job, uint32_t lane, struct rh_err *err)
 	}
 	if (lane >= job->survey_lanes)
 		job->survey_lanes = lane + 1;
+	assert(job->survey_lanes <= job->survey_cap);
 	job->lane_events[lane]++;
 	return 0;
 }
@@ -87,10 +98,17 @@ static int survey_touch(struct job *job, const struct rh_event *event, struct rh
 	bool death = event->kind == RH_EV_FREE || event->kind == RH_EV_RESIZE;
 	uint64_t object = event->kind == RH_EV_FREE ? event->id : event->old;
 
-	if (death && event->arg != RH_NONE && event->arg > 0 &&
+	job->deaths += death;
+	job->known += death && event->arg != RH_NONE;
+	if (death && event->arg != RH_NONE &&
 	    rh_touch_death(&job->touch, object, event->arg, err) < 0)
 		return -1;
 	return birth ? rh_touch_birth(&job->touch, err) : 0;
+}
+
+static bool wants_touch(const struct job *job)
+{
+	return job->options->touch || (job->options->touch_known && strcmp(job->path, "-") != 0);
 }
 
 static int survey(struct job *job, struct rh_err *err)
@@ -104,7 +122,7 @@ static int survey(struct job *job, struct rh_err *err)
 			       "lanes or recorded touch needs two looks; save the trace first");
 	if (rh_trace_open(&trace, job->path, err) < 0)
 		return -1;
-	job->touched = job->options->touch && (rh_trace_columns(trace) & RH_COL_ARG);
+	job->touched = wants_touch(job) && (rh_trace_columns(trace) & RH_COL_ARG);
 	if (job->touched && rh_touch_open(&job->touch, job->options->work_dir, err) < 0) {
 		rh_trace_close(trace);
 		return -1;
@@ -117,9 +135,29 @@ static int survey(struct job *job, struct rh_err *err)
 				return rh_err_prefix(err, "%s", job->path);
 			}
 	rh_trace_close(trace);
+	if (!job->options->touch && job->known < job->deaths * KNOWN_SHARE)
+		job->touched = false;
 	if (count == 0 && job->touched && rh_touch_rewind(&job->touch, err) < 0)
 		return -1;
 	return count;
+}
+
+/* ---- how much may be touched ---- */
+
+/* A program cannot have touched more than it ever had resident. Where the recorder did not note
+ * that, no more than half of the machine is taken. */
+static uint64_t touch_bound(const struct rh_trace *trace, bool *noted)
+{
+	uint64_t bound = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2;
+	const struct rh_note *note;
+	struct rh_err ignored;
+
+	for (size_t i = 0; (note = rh_trace_note(trace, i)); i++)
+		if (strcmp(note->key, "peak_rss_bytes") == 0) {
+			*noted = rh_parse_uint(note->value, &bound, &ignored) == 0;
+			return bound;
+		}
+	return bound < TOUCH_UNKNOWN_BYTES ? bound : TOUCH_UNKNOWN_BYTES;
 }
 
 /* ---- the pass ---- */
@@ -131,14 +169,17 @@ static int choose_grains(struct job *job, struct rh_err *err)
 	if (epoch > RH_EPOCH_EVENTS_MAX || job->options->grain_events > RH_EPOCH_EVENTS_MAX)
 		return rh_fail(err, RH_USAGE, "an epoch or grain has at most %d events",
 			       RH_EPOCH_EVENTS_MAX);
-	job->fine = job->options->grain_events ? job->options->grain_events :
-		    epoch < GRAIN_EVENTS ? epoch : GRAIN_EVENTS;
+	job->fine = job->options->grain_events ? job->options->grain_events
+		    : epoch < GRAIN_EVENTS     ? epoch
+					       : GRAIN_EVENTS;
 	job->epoch_grains = epoch / job->fine;
 	if (job->epoch_grains < 1)
 		job->epoch_grains = 1;
 	if (job->epoch_grains > EPOCH_GRAINS_MAX)
 		job->epoch_grains = EPOCH_GRAINS_MAX;
 	job->left = job->fine;
+	assert(job->fine > 0);
+	assert((uint64_t)job->fine * job->epoch_grains <= RH_EPOCH_EVENTS_MAX);
 	return 0;
 }
 
@@ -162,10 +203,29 @@ static int start(struct job *job, bool edges_only, struct rh_err *err)
 	return rh_compile_lanes(c, c->lanes.count, err);
 }
 
+/* A program has 8 bytes for each event, which all workers map; while it is joined, its folder
+ * holds twice that. Both are said before hours of work, where the trace says how many they are. */
+static int check_memory(const struct job *job, uint64_t events, struct rh_err *err)
+{
+	uint64_t limit = rh_large_limit_machine();
+
+	if (events <= limit / PROGRAM_EVENT_BYTES)
+		return 0;
+	return rh_fail(
+		err, RH_OS,
+		"%s: %s%llu events make a program of %llu MiB, over the limit of %llu MiB "
+		"of memory; --limit-memory SIZE raises it, reheap cut --first N takes a part",
+		job->path, events == job->c.events ? "its first " : "its ",
+		(unsigned long long)events,
+		(unsigned long long)((events * PROGRAM_EVENT_BYTES) >> 20),
+		(unsigned long long)(limit >> 20));
+}
+
 static int cut(struct job *job, struct rh_err *err)
 {
 	struct rh_compiling *c = &job->c;
 
+	assert(c->grain.events == job->fine - job->left);
 	if (rh_out_cut(&c->out, &c->grain, err) < 0)
 		return -1;
 	c->grain.events = c->grain.bytes_allocated = c->grain.spawns = c->grain.calls = 0;
@@ -173,6 +233,8 @@ static int cut(struct job *job, struct rh_err *err)
 	if (c->out.cut_count < job->epoch_grains)
 		return 0;
 	rh_progress("compiling %s: %llu events", job->path, (unsigned long long)c->events);
+	if (c->out.spool >= 0 && check_memory(job, c->events, err) < 0)
+		return -1;
 	return rh_out_epoch(&c->out, err) < 0 ? -1 : rh_compile_barrier(c, err);
 }
 
@@ -211,6 +273,40 @@ static void note_truncated(struct job *job, const struct rh_trace *trace)
 	stats->truncated = stats->truncated_text;
 }
 
+/* The recorder's verdict on what it could not see. */
+static void note_incomplete(struct job *job, const struct rh_trace *trace)
+{
+	const char *said = rh_trace_note_of(trace, "complete");
+
+	if (said && strncmp(said, "no: ", 4) == 0)
+		snprintf(job->stats->incomplete, sizeof(job->stats->incomplete), "%s", said + 4);
+}
+
+static int check_room(const struct job *job, const struct rh_trace *trace, struct rh_err *err)
+{
+	uint64_t need, free_bytes;
+	struct rh_trace_totals totals;
+	struct statvfs fs;
+	bool exact;
+
+	rh_trace_totals(trace, &totals, &exact);
+	if (!exact || totals.events == 0)
+		return 0;
+	if (check_memory(job, totals.events, err) < 0)
+		return -1;
+	need = totals.events * PROGRAM_EVENT_BYTES * 2;
+	if (fstatvfs(job->c.out.spool, &fs) < 0 || fs.f_blocks == 0)
+		return 0;
+	free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	if (need <= free_bytes)
+		return 0;
+	return rh_fail(err, RH_CANT_CREATE,
+		       "%s: its %llu events need %llu MiB of work files, and their folder has %llu "
+		       "MiB free (set TMPDIR to a roomier place)",
+		       job->path, (unsigned long long)totals.events,
+		       (unsigned long long)(need >> 20), (unsigned long long)(free_bytes >> 20));
+}
+
 static int pass(struct job *job, bool edges_only, struct rh_err *err)
 {
 	struct rh_trace *trace;
@@ -219,7 +315,10 @@ static int pass(struct job *job, bool edges_only, struct rh_err *err)
 	if (rh_trace_open(&trace, job->path, err) < 0)
 		return -1;
 	job->times = job->options->times && (rh_trace_columns(trace) & RH_COL_TIME);
+	job->c.touch_bound = touch_bound(trace, &job->stats->touch_noted);
 	count = start(job, edges_only, err);
+	if (count == 0 && !edges_only)
+		count = check_room(job, trace, err);
 	while (count == 0 && (count = rh_trace_next(trace, job->batch, RH_TRACE_BATCH, err)) > 0) {
 		count = take_batch(job, count, err);
 		if (count < 0)
@@ -227,6 +326,7 @@ static int pass(struct job *job, bool edges_only, struct rh_err *err)
 	}
 	if (count == 0) {
 		note_truncated(job, trace);
+		note_incomplete(job, trace);
 		count = end(job, err);
 	}
 	rh_trace_close(trace);
@@ -247,8 +347,9 @@ static uint32_t choose_merge(const struct job *job)
 	while (merge < job->epoch_grains &&
 	       (job->epoch_grains % merge ||
 		(out->grain_count / merge + 1) * out->lane_count * sizeof(uint64_t) >
-		GRAIN_TABLE_BYTES_MAX))
+			GRAIN_TABLE_BYTES_MAX))
 		merge++;
+	assert(job->epoch_grains % merge == 0); /* else a grain would lie across a barrier */
 	return merge;
 }
 
@@ -256,15 +357,24 @@ static void fill_head(const struct job *job, uint32_t merge, struct rh_program_h
 {
 	const struct rh_compiling *c = &job->c;
 
-	*head = (struct rh_program_head){
-		.magic = RH_PROGRAM_MAGIC, .version = RH_PROGRAM_VERSION,
-		.lanes_recorded = c->lanes.recorded, .epoch_grains = job->epoch_grains / merge,
-		.slots = c->slots.used, .task_slots = c->task_slots.used,
-		.paced = job->times, .touched = job->touched,
-		.events = c->events, .objects = c->objects.next, .tasks = c->task_count,
-		.size_max = c->size_max, .live_bytes_peak = c->live_bytes_peak,
-		.live_objects_peak = c->live_objects_peak, .live_bytes_end = c->grain.live_bytes,
-		.live_objects_end = c->grain.live_objects, .time_ns_last = c->time_ns_last };
+	*head = (struct rh_program_head){ .magic = RH_PROGRAM_MAGIC,
+					  .version = RH_PROGRAM_VERSION,
+					  .lanes_recorded = c->lanes.recorded,
+					  .epoch_grains = job->epoch_grains / merge,
+					  .slots = c->slots.used,
+					  .task_slots = c->task_slots.used,
+					  .paced = job->times,
+					  .touched = job->touched,
+					  .events = c->events,
+					  .objects = c->objects.next,
+					  .tasks = c->task_count,
+					  .size_max = c->size_max,
+					  .live_bytes_peak = c->live_bytes_peak,
+					  .live_objects_peak = c->live_objects_peak,
+					  .live_bytes_end = c->grain.live_bytes,
+					  .live_objects_end = c->grain.live_objects,
+					  .time_ns_last = c->time_ns_last };
+	assert(c->objects.next <= c->events && c->grain.live_objects <= c->live_objects_peak);
 	snprintf(head->trace_path, sizeof(head->trace_path), "%s", job->path);
 	/* What came through a pipe is gone: the text stays empty. */
 	if (strcmp(job->path, "-") != 0 && !SHA256File(job->path, head->trace_sha256))
@@ -284,7 +394,7 @@ static int write_program(struct job *job, struct rh_program *program, struct rh_
 		close(fd);
 		return -1;
 	}
-	fcntl(fd, F_SETFD, 0);		/* workers inherit it */
+	fcntl(fd, F_SETFD, 0); /* workers inherit it */
 	return rh_program_map(program, fd, err);
 }
 
@@ -295,13 +405,17 @@ static void fill_stats(struct job *job)
 
 	stats->events = c->events;
 	stats->edges_all = c->edges_all;
-	stats->edges_address = RH_NONE;	/* a trace has no addresses */
+	stats->edges_address = RH_NONE; /* a trace has no addresses */
 	stats->waits = c->out.waits;
 	stats->publishes = c->out.publishes;
 	stats->slots = c->slots.used;
 	stats->task_slots = c->task_slots.used;
+	stats->untouched = c->untouched;
+	stats->untouched_bytes = c->untouched_bytes;
+	stats->touch_bound = c->touch_bound;
 	stats->lanes_recorded = c->lanes.recorded;
 	stats->lanes = c->lanes.count;
+	assert(stats->publishes <= stats->waits && stats->waits <= stats->edges_all);
 }
 
 static void close_job(struct job *job)
@@ -315,6 +429,7 @@ static void close_job(struct job *job)
 	rh_clocks_close(&job->c.clocks);
 	rh_touch_close(&job->touch);
 	free(job->c.paced_ns);
+	free(job->c.asked);
 	free(job->lane_events);
 	free(job);
 }
@@ -337,7 +452,7 @@ static int compile(const char *path, const struct rh_compile_options *options,
 	job->touch.fd = job->c.out.spool = -1;
 	*job->stats = (struct rh_compile_stats){ 0 };
 	if (choose_grains(job, err) == 0 &&
-	    (!(job->options->lanes > 1 || (job->options->touch && program)) ||
+	    (!(job->options->lanes > 1 || (wants_touch(job) && program)) ||
 	     survey(job, err) == 0) &&
 	    pass(job, !program, err) == 0 && (!program || write_program(job, program, err) == 0)) {
 		fill_stats(job);

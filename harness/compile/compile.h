@@ -1,6 +1,6 @@
 /*
  * compile.h - from a trace to a program: ids to slots, events to ops, true edges
- * only, pruned with vector clocks. The story is told in compile.c.
+ * only, pruned with vector clocks. compile.c has the story.
  *
  * An edge is "this event must not start before that event of another lane
  * finished": birth before remote free or resize, an op on a task before the next op
@@ -22,26 +22,33 @@
 #include "harness/compile/program.h"
 
 struct rh_compile_options {
-	uint32_t lanes;			/* fold onto this many; 0 = as recorded */
-	uint32_t grain_events;		/* 0 = default */
-	uint32_t epoch_events;		/* 0 = default (2^18) */
-	bool times;			/* put PACE ops in */
-	bool touch;			/* put TOUCH ops in, from recorded residency */
-	const char *work_dir;		/* NULL = $TMPDIR or /tmp; the file is unlinked at once */
+	uint32_t lanes;	       /* fold onto this many; 0 = as recorded */
+	uint32_t grain_events; /* 0 = default */
+	uint32_t epoch_events; /* 0 = default (2^18) */
+	bool times;	       /* put PACE ops in */
+	bool touch;	       /* put TOUCH ops in, from recorded residency */
+	bool touch_known;      /* the same, when the trace has the residency of nearly all blocks */
+	const char *work_dir;  /* NULL = $TMPDIR or /tmp; the file is unlinked at once */
 };
 
 struct rh_compile_stats {
 	uint64_t events;
-	uint64_t edges_all;		/* cross-lane pairs, before any pruning */
-	uint64_t edges_address;		/* what ordering by address reuse would need;
-					 * RH_NONE unknown: a trace has no addresses */
-	uint64_t waits;			/* after pruning: WAIT ops */
+	uint64_t edges_all;	/* cross-lane pairs, before any pruning */
+	uint64_t edges_address; /* what ordering by address reuse would need;
+				 * RH_NONE unknown: a trace has no addresses */
+	uint64_t waits;		/* after pruning: WAIT ops */
 	uint64_t publishes;
 	uint64_t slots, task_slots;
 	uint32_t lanes_recorded, lanes;
 	uint64_t wall_ns;
-	const char *truncated;		/* NULL, or truncated_text: what rh_trace_truncated said */
+	/* Blocks that are not touched in full: more would be resident than the program ever had. */
+	uint64_t untouched, untouched_bytes;
+	uint64_t touch_bound; /* bytes of large blocks that may be resident at a time; noted by the
+				 recorder, or a guess */
+	bool touch_noted;
+	const char *truncated; /* NULL, or truncated_text: what rh_trace_truncated said */
 	char truncated_text[400];
+	char incomplete[1500]; /* what the note "complete" says is missing; "" = nothing */
 };
 
 /* The program comes back mapped, its fd open (to be inherited by workers). */

@@ -11,6 +11,7 @@
  */
 #include "harness/compile/program.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -25,8 +26,8 @@
 struct scan {
 	const struct rh_program *program;
 	uint32_t lane;
-	uint64_t at, words;		/* in words of the lane */
-	uint64_t cut;			/* next row of the grain table to be met */
+	uint64_t at, words; /* in words of the lane */
+	uint64_t cut;	    /* next row of the grain table to be met */
 	uint32_t published, waits, turns;
 };
 
@@ -56,9 +57,10 @@ static int check_head(const struct rh_program_head *head, uint64_t bytes, struct
 	if (bytes < sizeof(*head) || head->magic != RH_PROGRAM_MAGIC)
 		return rh_fail(err, RH_BAD_DATA, "this is not a compiled program");
 	if (head->version != RH_PROGRAM_VERSION)
-		return rh_fail(err, RH_BAD_DATA, "the compiled program has version %u, and this "
-			       "reheap reads %d; compile it again", head->version,
-			       RH_PROGRAM_VERSION);
+		return rh_fail(err, RH_BAD_DATA,
+			       "the compiled program has version %u, and this "
+			       "reheap reads %d; compile it again",
+			       head->version, RH_PROGRAM_VERSION);
 	if (head->bytes != bytes)
 		return damaged(err, "its length is not the one it names");
 	if (head->lanes == 0 || head->grains == 0 || head->epoch_grains == 0)
@@ -81,8 +83,9 @@ static int check_misc(const struct scan *scan, const struct rh_op *op, struct rh
 {
 	static const uint8_t words[] = {
 		[RH_MISC_FREE_BIG] = 2, [RH_MISC_RESIZE_BIG] = 3, [RH_MISC_GROW] = 3,
-		[RH_MISC_SHRINK] = 3, [RH_MISC_GC_BEGIN] = 1, [RH_MISC_GC_END] = 1,
-		[RH_MISC_TURN] = 1 };
+		[RH_MISC_SHRINK] = 3,	[RH_MISC_GC_BEGIN] = 1,	  [RH_MISC_GC_END] = 1,
+		[RH_MISC_TURN] = 1,	[RH_MISC_USABLE] = 2,	  [RH_MISC_TOUCH] = 3
+	};
 	const struct rh_program_head *head = scan->program->head;
 	uint32_t kind = RH_OP_SLOT(op->what), limit = 0;
 	uint64_t first;
@@ -91,7 +94,8 @@ static int check_misc(const struct scan *scan, const struct rh_op *op, struct rh
 		return damaged_op(scan, "a rare op of unknown kind or length", err);
 	if (scan->words - scan->at - 1 < op->size)
 		return damaged_op(scan, "an op that goes on past the end of the lane", err);
-	if (kind == RH_MISC_FREE_BIG || kind == RH_MISC_RESIZE_BIG)
+	if (kind == RH_MISC_FREE_BIG || kind == RH_MISC_RESIZE_BIG || kind == RH_MISC_USABLE ||
+	    kind == RH_MISC_TOUCH)
 		limit = head->slots;
 	else if (kind == RH_MISC_GROW || kind == RH_MISC_SHRINK)
 		limit = head->task_slots;
@@ -133,6 +137,7 @@ static int check_op(struct scan *scan, const struct rh_op *op, struct rh_err *er
 
 	switch (RH_OP_KIND(op->what)) {
 	case RH_OP_FREE:
+	case RH_OP_FREE_SIZED:
 	case RH_OP_ALLOC:
 	case RH_OP_NOSCAN:
 	case RH_OP_ZALLOC:
@@ -149,8 +154,9 @@ static int check_op(struct scan *scan, const struct rh_op *op, struct rh_err *er
 	case RH_OP_RETURN:
 	case RH_OP_SPAWN:
 	case RH_OP_EXIT:
-		return slot < head->task_slots ? 0 :
-		       damaged_op(scan, "a task that does not exist", err);
+		return slot < head->task_slots
+			       ? 0
+			       : damaged_op(scan, "a task that does not exist", err);
 	case RH_OP_WAIT:
 	case RH_OP_PUBLISH:
 		return check_sync(scan, op, err);
@@ -189,6 +195,7 @@ static int scan_until(struct scan *scan, const struct rh_op *ops, uint64_t until
 			return -1;
 		scan->at += 1 + (uint64_t)extra;
 	}
+	assert(scan->at <= scan->words); /* check_op() lets no op reach past the end */
 	return 0;
 }
 
@@ -213,7 +220,8 @@ static int check_ends(struct scan *scan, struct rh_err *err)
 static int check_lane(const struct rh_program *program, uint32_t lane, struct rh_err *err)
 {
 	const struct rh_op *ops = rh_program_ops(program, lane);
-	struct scan scan = { .program = program, .lane = lane,
+	struct scan scan = { .program = program,
+			     .lane = lane,
 			     .words = program->lanes[lane].op_words };
 	bool large = program->head->bytes > WINDOW_BYTES;
 
@@ -225,9 +233,11 @@ static int check_lane(const struct rh_program *program, uint32_t lane, struct rh
 			return -1;
 		from &= ~(uint64_t)(RH_PAGE - 1);
 		if (large)
-			madvise((void *)(program->base + from), WINDOW_BYTES <
-				program->head->bytes - from ? WINDOW_BYTES :
-				program->head->bytes - from, MADV_DONTNEED);
+			madvise((void *)(program->base + from),
+				WINDOW_BYTES < program->head->bytes - from
+					? WINDOW_BYTES
+					: program->head->bytes - from,
+				MADV_DONTNEED);
 	}
 	return check_ends(&scan, err);
 }

@@ -1,15 +1,14 @@
 /*
  * fidelity.c - the replay of a fidelity run; see fidelity.h.
  *
- * The snapshot is made again before the first event: objects and holes (fidelity_layout.c),
- * stacks (fidelity_start.c).
+ * The snapshot is made again before the first event: objects and holes (layout.c),
+ * stacks (start.c).
  *
  * The dead: Go tells of a death when the slot is swept, which is when somebody looks for
  * one. A heap that sweeps for itself must know at the end of the cycle who is dead. So a
  * second reader runs one cycle ahead, and at each end of a cycle everything dies that is
- * freed until the next. Then, where the recorder saw a slot being swept, its span is swept
- * here; and if the sweeper in the background did it, all that comes before it. Caches of
- * lanes go back where the trace says so.
+ * freed until the next. How spans are swept then, and which are taken up, is in sweeps.c.
+ * Caches of lanes go back where the trace says so.
  *
  * Two runs: in one, cycles and stacks are the trace's, stack by stack, and this one is
  * judged. In the other (oracle) the heap's own pacer decides on cycles, and tasks spawn,
@@ -18,10 +17,12 @@
  * Tiny objects: two that shared a block count as one slot on both sides, for the block is
  * what either heap hands out; live bytes count each with its own size instead.
  *
- * Shrinking is the trace's (shrink=off): the backend's own rule looks at how much of a
+ * Only recorded shrinks are replayed (shrink=off): the backend's own rule looks at how much of a
  * stack is in use, and no trace tells that.
  */
-#include "harness/fidelity/fidelity_state.h"
+#include "harness/fidelity/state.h"
+
+#include "alloc/base/goversions.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,8 +32,8 @@
 
 enum { BATCH = 1024 };
 
-/* Shrinking is the trace's: see above. */
-#define BY_TASK "threads=off:shrink=off"
+/* Only recorded shrinks are replayed: see above. */
+#define BY_TASK	 "threads=off:shrink=off"
 #define BY_STACK BY_TASK ":reuse=off:flush=lane"
 
 static int no_memory(struct rh_err *err)
@@ -45,26 +46,47 @@ static int no_memory(struct rh_err *err)
 static int open_backend(struct replay *replay, struct rh_err *err)
 {
 	struct rh_fidelity *out = replay->out;
-	const char *profile = rh_trace_note_of(replay->trace, "go.profile");
+	const char *noted = rh_trace_note_of(replay->trace, "go.profile");
+	const char *profile = noted && replay->opts->profile ? replay->opts->profile : noted;
+	const char *unseen = rh_trace_note_of(replay->trace, "import.unseen");
+	const char *why = rh_trace_note_of(replay->trace, "go.profile_why");
 	const char *format = rh_trace_note_of(replay->trace, "go.trace_format");
 	const char *lanes = rh_trace_note_of(replay->trace, "go.lanes");
+	const struct rh_goversion *row;
 
-	if (!profile || !format)
+	if (!profile || !format || !rh_goversion_nearest(profile, false))
 		return rh_fail(err, RH_BAD_DATA,
 			       "not a trace of a Go program with its reference series (reheap "
 			       "import go makes one)");
+	if (rh_trace_note_of(replay->trace, "go.snapshot"))
+		return rh_fail(err, RH_INCONCLUSIVE,
+			       "the heap when recording began is missing, as in all snapshots of a "
+			       "flight recorder: record with trace.Start or /debug/pprof/trace");
 	if (lanes && strcmp(lanes, "p") != 0)
-		return rh_fail(err, RH_BAD_DATA, "its lanes are by %s; fidelity needs the Ps that "
-			       "own Go's caches: import it again without lanes=", lanes);
+		return rh_fail(err, RH_BAD_DATA,
+			       "its lanes are by %s; fidelity needs the Ps that "
+			       "own Go's caches: import it again without lanes=",
+			       lanes);
+	row = rh_goversion_of(rh_goversion_nearest(profile, false));
+	profile = row->name;
 	snprintf(out->profile, sizeof(out->profile), "%s", profile);
 	snprintf(out->format, sizeof(out->format), "%s", format);
-	snprintf(out->backend, sizeof(out->backend), "tiered:profile=%s:gc=%s/pools:profile=%s:%s",
-		 profile, replay->opts->oracle ? "oracle" : "recorded:flush=lane", profile,
+	snprintf(out->why, sizeof(out->why), "%s",
+		 replay->opts->profile ? "given by --profile"
+		 : why		       ? why
+				       : "");
+	snprintf(out->unseen, sizeof(out->unseen), "%s", unseen ? unseen : "");
+	snprintf(out->setting, sizeof(out->setting), "%s",
+		 replay->opts->setting ? replay->opts->setting : "");
+	snprintf(out->backend, sizeof(out->backend),
+		 "tiered:profile=%s:gc=%s%s%s/pools:profile=%s:%s", profile,
+		 replay->opts->oracle ? "oracle" : "recorded:flush=lane",
+		 out->setting[0] ? ":" : "", out->setting, profile,
 		 replay->opts->oracle ? BY_TASK : BY_STACK);
 	if (rh_spec_parse(&replay->spec, out->backend, 0, err) < 0)
 		return -1;
 	replay->ops = &replay->spec.layer[0].ops;
-	replay->rules = (struct rh_gorules){ true, true, true, strcmp(profile, "1.26") == 0 };
+	replay->rules = rh_goversion_rules(&row->heap);
 	replay->class_count = rh_gosizes_make(replay->sizes, &replay->rules);
 	if (rh_spec_open(&replay->spec, 64, &replay->heap, err) < 0)
 		return -1;
@@ -85,8 +107,7 @@ static int open_lanes(struct replay *replay, struct rh_err *err)
 		struct lane *lane = &replay->lanes[i];
 
 		if (replay->ops->lane_open(replay->heap, &lane->heap, err) < 0 ||
-		    replay->spec.stack.lane_open(replay->stacks, lane->heap, &lane->stack,
-						 err) < 0)
+		    replay->spec.stack.lane_open(replay->stacks, lane->heap, &lane->stack, err) < 0)
 			return -1;
 		replay->drive.lanes[i] = lane->stack;
 	}
@@ -121,8 +142,7 @@ static int start_stacks(struct replay *replay, struct rh_err *err)
 
 /* ---- objects ---- */
 
-/* After a cycle no lane allocates before it gave its caches back. */
-static void flush(struct replay *replay, uint32_t lane)
+void rh_fidelity_flush(struct replay *replay, uint32_t lane)
 {
 	if (replay->lanes[lane].stale)
 		replay->ops->lane_flush(replay->lanes[lane].heap);
@@ -166,8 +186,7 @@ static uint64_t live_bytes(const struct replay *replay, const struct object *obj
 	return rh_fidelity_slot(replay, object->kind[side], object->size);
 }
 
-/* Frees an object if it lives: what a cycle found dead went when the cycle ended. */
-static void *bury(struct replay *replay, uint64_t id, uint32_t lane)
+void *rh_fidelity_bury(struct replay *replay, uint64_t id, uint32_t lane)
 {
 	uint64_t index = rh_map_remove(&replay->ids, id);
 	struct object *object;
@@ -187,14 +206,14 @@ static void *bury(struct replay *replay, uint64_t id, uint32_t lane)
 }
 
 /* The first of its class on a lane may have its block since the snapshot. */
-static void *serve_next(struct replay *replay, const struct rh_event *event, uint32_t kind)
+void *rh_fidelity_take(struct replay *replay, uint32_t lane, uint64_t size, uint32_t kind)
 {
-	void **taken = &replay->lanes[event->lane].taken[kind < FIDELITY_KINDS ? kind : 0];
+	void **taken = &replay->lanes[lane].taken[kind < FIDELITY_KINDS ? kind : 0];
 	void *p = *taken;
 
+	rh_fidelity_flush(replay, lane);
 	if (!replay->begun || !p)
-		return rh_fidelity_serve(replay, event->lane, event->size,
-					 event->flags & RH_EVF_NOSCAN);
+		return rh_fidelity_serve(replay, lane, size, kind & 1);
 	*taken = NULL;
 	return p;
 }
@@ -209,12 +228,14 @@ int rh_fidelity_bear(struct replay *replay, const struct rh_event *event, struct
 		return no_memory(err);
 	object = &replay->objects[index];
 	*object = (struct object){ .size = event->size, .lane = event->lane };
-	flush(replay, event->lane);
-	replay->lanes[event->lane].fresh = 0;
 	object->kind[0] = rh_fidelity_kind(replay, event->size, noscan);
-	object->p = serve_next(replay, event, object->kind[0]);
-	object->kind[1] = object->p ? replay->ops->class_of(replay->heap, object->p) :
-				      RH_CLASS_UNKNOWN;
+	object->p = rh_flight_end(replay, event, object->kind[0]);
+	if (!object->p)
+		object->p = rh_fidelity_take(replay, event->lane, event->size, object->kind[0]);
+	object->kind[1] =
+		object->p ? replay->ops->class_of(replay->heap, object->p) : RH_CLASS_UNKNOWN;
+	if (!rh_sweeps_note(replay, event->lane, object->p))
+		return no_memory(err);
 	replay->out->failed += !object->p;
 	replay->out->objects++;
 	replay->out->estimated += (event->flags & RH_EVF_ESTIMATED) != 0;
@@ -222,7 +243,7 @@ int rh_fidelity_bear(struct replay *replay, const struct rh_event *event, struct
 	replay->recorded.live_bytes += live_bytes(replay, object, 0);
 	replay->replayed_live += live_bytes(replay, object, 1);
 	if (replay->doomed.count && rh_map_remove(&replay->doomed, event->id) != RH_MAP_NONE)
-		bury(replay, event->id, event->lane);
+		rh_fidelity_bury(replay, event->id, event->lane);
 	return 0;
 }
 
@@ -246,7 +267,7 @@ static int bury_dead(struct replay *replay, uint32_t lane, struct rh_err *err)
 		}
 		event = &ahead->batch[ahead->at++];
 		if (event->kind == RH_EV_FREE) {
-			p = bury(replay, event->id, lane);
+			p = rh_fidelity_bury(replay, event->id, lane);
 			if (replay->opts->early) {
 				if (!p && !rh_map_put(&replay->doomed, event->id, 1))
 					return no_memory(err);
@@ -258,20 +279,6 @@ static int bury_dead(struct replay *replay, uint32_t lane, struct rh_err *err)
 		if (event->kind == RH_EV_GC_END)
 			return 0;
 	}
-}
-
-/* A slot was swept. What the sweeper in the background sweeps, ours sweeps now: it goes
- * through the spans in the same order. Who allocates sweeps here when it does. */
-static void sweep(struct replay *replay, const struct rh_event *event)
-{
-	struct rh_lane *lane = replay->lanes[event->lane].heap;
-	uint64_t p = rh_map_remove(&replay->dead, event->id);
-
-	if (p == RH_MAP_NONE)
-		bury(replay, event->id, event->lane);
-	else
-		replay->ops->sweep_to(lane, (void *)(uintptr_t)p, event->task != RH_TASK_NONE &&
-				      rh_map_get(&replay->actors, event->task) == ACTOR_FREES);
 }
 
 /* ---- the end of the snapshot ---- */
@@ -323,8 +330,8 @@ static void task_event(struct replay *replay, const struct rh_event *event)
 {
 	const struct rh_stack_backend *ops = &replay->spec.stack;
 	struct rh_stack_lane *lane = replay->lanes[event->lane].stack;
-	uint64_t task = event->kind == RH_EV_EXIT ? rh_map_remove(&replay->tasks, event->id) :
-						    rh_map_get(&replay->tasks, event->id);
+	uint64_t task = event->kind == RH_EV_EXIT ? rh_map_remove(&replay->tasks, event->id)
+						  : rh_map_get(&replay->tasks, event->id);
 
 	if (task == RH_MAP_NONE)
 		return;
@@ -342,10 +349,12 @@ static int cycle(struct replay *replay, const struct rh_event *event, struct rh_
 {
 	struct lane *lane = &replay->lanes[event->lane];
 
+	for (uint32_t i = 0; i < replay->lane_count; i++)
+		rh_sweeps_settle(replay, i);
 	if (event->kind == RH_EV_GC_BEGIN) {
 		if (rh_fidelity_edge(replay, event, err) < 0)
 			return -1;
-		replay->ops->gc_begin(lane->heap);	/* what is left is swept now */
+		replay->ops->gc_begin(lane->heap); /* what is left is swept now */
 		replay->spec.stack.gc_begin(lane->stack);
 		return 0;
 	}
@@ -372,11 +381,11 @@ static int stack_event(struct replay *replay, const struct rh_event *event, enum
 	if (!rh_drive_alloc(&replay->drive, event->lane, event->arg))
 		return no_memory(err);
 	if (place_span(event->arg) == 0)
-		replay->lost_stacks += place_pooled(event->arg) ? POOL_SPAN_BYTES :
-								  place_bytes(event->arg);
+		replay->lost_stacks +=
+			place_pooled(event->arg) ? POOL_SPAN_BYTES : place_bytes(event->arg);
 	replay->out->stacks_made++;
-	replay->out->stacks_right += rh_drive_bytes(&replay->drive) ==
-				     replay->recorded.stack_pages * RH_GO_PAGE;
+	replay->out->stacks_right +=
+		rh_drive_bytes(&replay->drive) == replay->recorded.stack_pages * RH_GO_PAGE;
 	return 0;
 }
 
@@ -386,10 +395,18 @@ static int reference(struct replay *replay, const struct rh_event *event, struct
 
 	if (series == SERIES_SPAN)
 		return rh_layout_add(replay, event, err);
+	if (series == SERIES_SPAN_ALLOC || series == SERIES_FLUSHED)
+		rh_sweeps_settle(replay, event->lane);
+	if (series == SERIES_SPAN_ALLOC)
+		return rh_flight_begin(replay, event, err);
 	if (series == SERIES_STACK && !replay->snapshot_over)
 		return end_snapshot(replay, event->lane, err);
+	if (series == SERIES_FILLS)
+		rh_sweeps_fill(replay, event->lane, event->arg);
+	if (series == SERIES_SPAN_FREE || series == SERIES_FILLS)
+		rh_sweeps_settle(replay, event->lane);
 	if (series == SERIES_FLUSHED) {
-		flush(replay, event->lane);
+		rh_fidelity_flush(replay, event->lane);
 		replay->spec.stack.lane_flush(replay->lanes[event->lane].stack);
 	}
 	return replay->opts->oracle ? 0 : stack_event(replay, event, series, err);
@@ -398,8 +415,9 @@ static int reference(struct replay *replay, const struct rh_event *event, struct
 /* Stacks come last in a snapshot, and with each a task; tasks of ended goroutines end. */
 static bool of_snapshot(const struct replay *replay, const struct rh_event *event)
 {
-	uint8_t series = event->kind == RH_EV_REF && event->id < sizeof(replay->series) ?
-			 replay->series[event->id] : SERIES_OTHER;
+	uint8_t series = event->kind == RH_EV_REF && event->id < sizeof(replay->series)
+				 ? replay->series[event->id]
+				 : SERIES_OTHER;
 
 	return series == SERIES_STACK || series == SERIES_STACK_SPAN ||
 	       event->kind == RH_EV_SPAWN || event->kind == RH_EV_EXIT ||
@@ -415,10 +433,12 @@ static int take(struct replay *replay, const struct rh_event *event, struct rh_e
 	case RH_EV_LANE_START:
 		return start_lane(replay, event, err);
 	case RH_EV_ALLOC:
-		return replay->layout.count && !replay->snapshot_over ?
-		       rh_layout_add(replay, event, err) : rh_fidelity_bear(replay, event, err);
+		rh_sweeps_settle(replay, event->lane);
+		return replay->layout.count && !replay->snapshot_over
+			       ? rh_layout_add(replay, event, err)
+			       : rh_fidelity_bear(replay, event, err);
 	case RH_EV_FREE:
-		sweep(replay, event);
+		rh_sweeps_slot(replay, event);
 		return 0;
 	case RH_EV_SPAWN:
 		return replay->opts->oracle ? spawn(replay, event, err) : 0;
@@ -447,7 +467,8 @@ static int run_all(struct replay *replay, const char *path, struct rh_err *err)
 		return -1;
 	rh_fidelity_series(replay);
 	if (!memchr(replay->series, SERIES_FLUSHED, sizeof(replay->series)))
-		return rh_fail(err, RH_BAD_DATA, "an earlier reheap imported it, without the "
+		return rh_fail(err, RH_BAD_DATA,
+			       "an earlier reheap imported it, without the "
 			       "places of stacks: import it again");
 	if (rh_fidelity_scan(replay, path, err) < 0 || open_lanes(replay, err) < 0 ||
 	    start_stacks(replay, err) < 0)
@@ -474,15 +495,16 @@ static void child(const char *path, const struct rh_fidelity_opts *opts, struct 
 	    rh_trace_open(&replay.ahead.trace, path, &out->err) == 0 &&
 	    run_all(&replay, path, &out->err) == 0)
 		out->done = true;
-	if (out->err.code == RH_BAD_DATA && strncmp(out->err.text, path, strlen(path)) != 0)
+	if ((out->err.code == RH_BAD_DATA || out->err.code == RH_INCONCLUSIVE) &&
+	    strncmp(out->err.text, path, strlen(path)) != 0)
 		rh_err_prefix(&out->err, "%s", path);
 }
 
 struct rh_fidelity *rh_fidelity_run(const char *path, const struct rh_fidelity_opts *opts,
 				    struct rh_err *err)
 {
-	struct rh_fidelity *out = mmap(NULL, sizeof(*out), PROT_READ | PROT_WRITE,
-				       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct rh_fidelity *out =
+		mmap(NULL, sizeof(*out), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int status = 0;
 	pid_t pid;
 
@@ -494,7 +516,7 @@ struct rh_fidelity *rh_fidelity_run(const char *path, const struct rh_fidelity_o
 	pid = fork();
 	if (pid == 0) {
 		child(path, opts, out);
-		_exit(0);	/* blocks still live die with the process */
+		_exit(0); /* blocks still live die with the process */
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) < 0)
 		rh_fail_errno(err, RH_OS, "cannot run the replay");

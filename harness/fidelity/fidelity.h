@@ -24,47 +24,51 @@
 enum {
 	FIDELITY_EDGES_MAX = 1 << 16,
 	FIDELITY_KINDS = 2 * RH_GO_CLASSES_MAX,
-	FIDELITY_ORDERS = 20,		/* stacks of 2 KiB << order */
+	FIDELITY_ORDERS = 20, /* stacks of 2 KiB << order */
 };
 
 /* What is compared at each edge. */
-#define FIDELITY_CURVES(X) \
+#define FIDELITY_CURVES(X)                                                \
 	X(HEAP, "HeapInuse", "bytes", "bytes of spans that hold objects") \
-	X(SPANS, "spans in use", "count", "spans that hold objects") \
-	X(LIVE, "live bytes", "bytes", "slots of living objects") \
+	X(SPANS, "spans in use", "count", "spans that hold objects")      \
+	X(LIVE, "live bytes", "bytes", "slots of living objects")         \
 	X(STACK, "StackInuse", "bytes", "bytes of spans that hold stacks")
 
 enum fidelity_curve {
 #define X(name, word, unit, meaning) FIDELITY_##name,
 	FIDELITY_CURVES(X)
 #undef X
-	FIDELITY_CURVE_COUNT
+		FIDELITY_CURVE_COUNT
 };
 
 /* One edge of a collection. [0] recorded, [1] replayed. */
 struct rh_fidelity_edge {
 	uint64_t cycle, time_ns;
-	bool ends;			/* the cycle ends here, else it begins */
+	bool ends; /* the cycle ends here, else it begins */
 	uint64_t curve[FIDELITY_CURVE_COUNT][2];
-	uint64_t lost_stacks;		/* bytes of stack spans that the recorder did not tell of */
-	uint64_t heap_live[2], heap_goal[2];	/* what the pacers believe; 0 = not told */
+	uint64_t lost_stacks; /* bytes of stack spans that the recorder did not tell of */
+	uint64_t heap_live[2], heap_goal[2]; /* what the pacers believe; 0 = not told */
 	uint32_t spans[FIDELITY_KINDS][2];
-	uint64_t free_slots[2];		/* bytes of slots without a living object */
+	uint64_t free_slots[2]; /* bytes of slots without a living object */
 };
 
 /* Filled by the child in memory it shares with us. */
 struct rh_fidelity {
-	char profile[16], backend[160], format[16];
+	char profile[32], backend[256], format[16];
+	char setting[128]; /* knobs of the heap besides, "gogc=100 roots=160000" */
+	char why[128];	   /* it is this profile */
+	char unseen[512];  /* what the recorder could not see, or "" */
 	uint64_t events, objects, class_right, class_differs;
-	uint64_t estimated;		/* objects whose size the trace estimates */
+	uint64_t estimated; /* objects whose size the trace estimates */
 	uint64_t lanes;
-	uint64_t layout;		/* slots filled to give the heap its first layout */
+	uint64_t layout;	     /* slots filled to give the heap its first layout */
+	uint64_t fills, fills_moved; /* spans a P went on with; not the next here by itself */
 	uint64_t span_allocs[2], span_frees[2];
 	uint64_t stack_allocs[FIDELITY_ORDERS][2], stack_frees[FIDELITY_ORDERS][2];
-	uint64_t stacks_then[FIDELITY_ORDERS][2];	/* made and freed for the snapshot */
-	uint64_t stacks_made, stacks_right;	/* with StackInuse as recorded right after */
-	uint64_t failed;		/* operations the backend refused */
-	uint64_t cycles[2];		/* oracle run: [1] = cycles its pacer started */
+	uint64_t stacks_then[FIDELITY_ORDERS][2]; /* made and freed for the snapshot */
+	uint64_t stacks_made, stacks_right;	  /* with StackInuse as recorded right after */
+	uint64_t failed;			  /* operations the backend refused */
+	uint64_t cycles[2];			  /* oracle run: [1] = cycles its pacer started */
 	uint32_t edge_count;
 	bool done;
 	struct rh_err err;
@@ -72,11 +76,13 @@ struct rh_fidelity {
 };
 
 struct rh_fidelity_opts {
-	bool oracle;		/* the heap's own pacer decides on cycles, not the trace */
-	bool early;		/* with oracle: who is dead at the end of a recorded cycle died
-				 * as early as can be, just after the one before or at birth;
-				 * else as late as can be, when that cycle found it */
-	bool no_layout;		/* snapshot objects are packed instead of where they were */
+	bool oracle;	     /* the heap's own pacer decides on cycles, not the trace */
+	bool early;	     /* with oracle: who is dead at the end of a recorded cycle died
+			      * as early as can be, just after the one before or at birth;
+			      * else as late as can be, when that cycle found it */
+	const char *profile; /* NULL: as the trace says */
+	const char *setting; /* more knobs of the heap, "gogc=50:roots=1M"; NULL: none */
+	bool no_layout;	     /* snapshot objects are packed instead of where they were */
 };
 
 /* NULL with err, else to be given back by rh_fidelity_free. */
@@ -84,13 +90,16 @@ struct rh_fidelity *rh_fidelity_run(const char *path, const struct rh_fidelity_o
 				    struct rh_err *err);
 void rh_fidelity_free(struct rh_fidelity *fidelity);
 
-/* ---- fidelity_tell.c ---- */
+/* ---- report.c ---- */
 
-/* Table and verdict; true when everything is within its limit. */
-/* late, early: the two oracle runs, or NULL. */
-bool rh_fidelity_tell(const struct rh_fidelity *recorded, const struct rh_fidelity *late,
-		      const struct rh_fidelity *early,
-		      double limit, const char *path, bool all_edges, FILE *to);
+/* Table and verdict: RH_OK, RH_FAILED when a curve is further off than `limit` and than one
+ * span, RH_INCONCLUSIVE when the recorder did not see enough to say.
+ * late, early: the two oracle runs, or NULL. */
+enum rh_exit rh_fidelity_tell(const struct rh_fidelity *recorded, const struct rh_fidelity *late,
+			      const struct rh_fidelity *early, double limit, const char *path,
+			      bool all_edges, FILE *to);
+/* PREFIX.svg from PREFIX.tsv by a script of plots/layout; without gnuplot it says so. */
+int rh_fidelity_draw(const char *layout, const char *path, const char *prefix, struct rh_err *err);
 /* PREFIX.tsv, and PREFIX.svg, with the trace's name on it, where gnuplot is installed. */
 int rh_fidelity_plot(const struct rh_fidelity *fidelity, const char *path, const char *prefix,
 		     struct rh_err *err);

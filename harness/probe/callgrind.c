@@ -20,12 +20,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness/run/host.h"
-#include "harness/run/result.h"
+#include "harness/launch/host.h"
+#include "harness/result/result.h"
 
-const char *const rh_callgrind_names[RH_CG_COUNT] = {
-	"Ir", "Dr", "Dw", "I1mr", "D1mr", "D1mw", "ILmr", "DLmr", "DLmw", "Ge"
-};
+const char *const rh_callgrind_names[RH_CG_COUNT] = { "Ir",   "Dr",   "Dw",   "I1mr", "D1mr",
+						      "D1mw", "ILmr", "DLmr", "DLmw", "Ge" };
 
 enum { EVENTS_MAX = 32, ID_MAX = 1 << 24 };
 
@@ -33,21 +32,21 @@ enum { EVENTS_MAX = 32, ID_MAX = 1 << 24 };
 static const char *const waiting_names[] = { "wait_for", "rh_futex_wait", "rh_futex_wait_private",
 					     "rh_futex_wake", "rh_futex_wake_private" };
 
-struct names {				/* by callgrind's number */
+struct names { /* by callgrind's number */
 	char **text;
 	size_t count;
 };
 
 struct reader {
 	struct rh_callgrind *out;
-	struct names names[2];		/* objects, functions */
-	size_t *function_of;		/* index in out by number of the function; + 1 */
+	struct names names[2]; /* objects, functions */
+	size_t *function_of;   /* index in out by number of the function; + 1 */
 	size_t function_of_count;
-	int column[EVENTS_MAX];		/* enum rh_callgrind_event or -1 */
+	int column[EVENTS_MAX]; /* enum rh_callgrind_event or -1 */
 	size_t columns;
-	size_t positions;		/* leading fields of a cost line */
-	size_t object, function;	/* numbers in force */
-	bool skip;			/* the next cost line is a call's */
+	size_t positions;	 /* leading fields of a cost line */
+	size_t object, function; /* numbers in force */
+	bool skip;		 /* the next cost line is a call's */
 };
 
 /* As --under takes words: a backslash before what would end one. */
@@ -70,7 +69,8 @@ int rh_callgrind_under(char *under, size_t under_bytes, const char *out_path, st
 	int length;
 
 	if (!rh_in_path("valgrind", path, sizeof(path)))
-		return rh_fail(err, RH_ABSENT, "valgrind is not installed (apt-get install "
+		return rh_fail(err, RH_ABSENT,
+			       "valgrind is not installed (apt-get install "
 			       "valgrind)");
 	escape_blanks(out_path, path, sizeof(path));
 	length = snprintf(under, under_bytes,
@@ -92,10 +92,12 @@ static int read_name(struct names *names, char *at, size_t *number, struct rh_er
 	unsigned long id;
 
 	if (*at != '(')
-		return rh_fail(err, RH_BAD_DATA, "callgrind's output names a function without a "
-			       "number: '%.40s'", at);
+		return rh_fail(err, RH_BAD_DATA,
+			       "callgrind's output names a function without a "
+			       "number: '%.40s'",
+			       at);
 	id = strtoul(at + 1, &close, 10);
-	if (*close != ')' || id == 0 || id > ID_MAX)
+	if (close == at + 1 || *close != ')' || id > ID_MAX)
 		return rh_fail(err, RH_BAD_DATA, "callgrind's output has a wrong number: '%.40s'",
 			       at);
 	while (names->count <= id)
@@ -183,8 +185,14 @@ static int read_events(struct reader *reader, char *at, struct rh_err *err)
 
 static int read_line(struct reader *reader, char *line, struct rh_err *err)
 {
-	static const struct { const char *key; int kind; } names[] = {
-		{ "ob=", 0 }, { "fn=", 1 }, { "cob=", 2 }, { "cfn=", 3 },
+	static const struct {
+		const char *key;
+		int kind;
+	} names[] = {
+		{ "ob=", 0 },
+		{ "fn=", 1 },
+		{ "cob=", 2 },
+		{ "cfn=", 3 },
 	};
 
 	if (isdigit((unsigned char)line[0]) || line[0] == '+' || line[0] == '-' || line[0] == '*') {
@@ -254,8 +262,10 @@ int rh_callgrind_read(struct rh_callgrind *out, const char *path, struct rh_err 
 	fclose(file);
 	reader_free(&reader);
 	if (result == 0 && (reader.columns == 0 || out->total[RH_CG_IR] == 0))
-		result = rh_fail(err, RH_BAD_DATA, "%s: callgrind counted nothing: the replay loop "
-				 "was not found, or the worker died", path);
+		result = rh_fail(err, RH_BAD_DATA,
+				 "%s: callgrind counted nothing: the replay loop "
+				 "was not found, or the worker died",
+				 path);
 	if (result == 0)
 		qsort(out->functions, out->function_count, sizeof(*out->functions), most_first);
 	else

@@ -23,11 +23,19 @@
 #include "alloc/base/err.h"
 
 enum rh_callgrind_event {
-	RH_CG_IR, RH_CG_DR, RH_CG_DW, RH_CG_I1MR, RH_CG_D1MR, RH_CG_D1MW, RH_CG_ILMR, RH_CG_DLMR,
-	RH_CG_DLMW, RH_CG_GE,		/* Ge: LOCK-prefixed operations */
+	RH_CG_IR,
+	RH_CG_DR,
+	RH_CG_DW,
+	RH_CG_I1MR,
+	RH_CG_D1MR,
+	RH_CG_D1MW,
+	RH_CG_ILMR,
+	RH_CG_DLMR,
+	RH_CG_DLMW,
+	RH_CG_GE, /* Ge: LOCK-prefixed operations */
 	RH_CG_COUNT
 };
-extern const char *const rh_callgrind_names[RH_CG_COUNT];	/* "Ir", ... */
+extern const char *const rh_callgrind_names[RH_CG_COUNT]; /* "Ir", ... */
 
 struct rh_callgrind_function {
 	char *name, *object;
@@ -35,9 +43,9 @@ struct rh_callgrind_function {
 };
 
 struct rh_callgrind {
-	uint64_t total[RH_CG_COUNT];	/* without `waiting` */
+	uint64_t total[RH_CG_COUNT]; /* without `waiting` */
 	uint64_t waiting[RH_CG_COUNT];
-	struct rh_callgrind_function *functions;	/* by Ir, most first */
+	struct rh_callgrind_function *functions; /* by Ir, most first */
 	size_t function_count;
 };
 

@@ -26,8 +26,9 @@
 #include "alloc/base/os.h"
 
 const char *const rh_counter_names[RH_COUNTERS] = {
-	"instructions", "cycles", "l1d_misses", "l2_misses", "llc_misses", "dtlb_misses",
-	"branch_misses", "page_faults", "context_switches", "migrations", "task_clock_ns",
+	"instructions",	    "cycles",	   "l1d_misses",    "l2_misses",
+	"llc_misses",	    "dtlb_misses", "branch_misses", "page_faults",
+	"context_switches", "migrations",  "task_clock_ns",
 };
 
 enum {
@@ -44,8 +45,9 @@ enum rh_cpu_family rh_cpu_family(void)
 
 	if (!__get_cpuid(0, &a, &b, &c, &d))
 		return RH_CPU_OTHER;
-	return b == signature_INTEL_ebx ? RH_CPU_INTEL :
-	       b == signature_AMD_ebx ? RH_CPU_AMD : RH_CPU_OTHER;
+	return b == signature_INTEL_ebx ? RH_CPU_INTEL
+	       : b == signature_AMD_ebx ? RH_CPU_AMD
+					: RH_CPU_OTHER;
 #elif defined(__aarch64__)
 	return RH_CPU_ARM;
 #else
@@ -92,8 +94,8 @@ static void work_on_cpu(void)
 /* A full-period generator modulo a power of two visits every line once. */
 static void work_on_memory(void)
 {
-	volatile char *area = mmap(NULL, WALK_BYTES, PROT_READ | PROT_WRITE,
-				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	volatile char *area =
+		mmap(NULL, WALK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint32_t line = 1;
 
 	if (area == MAP_FAILED)
@@ -131,7 +133,9 @@ static void work_for_kernel(void)
 
 void rh_counter_bounds(enum rh_counter counter, uint64_t *least, uint64_t *most)
 {
-	static const struct { uint64_t least, most; } bounds[RH_COUNTERS] = {
+	static const struct {
+		uint64_t least, most;
+	} bounds[RH_COUNTERS] = {
 		/* at least five instructions a round, at most a thousand for all together */
 		[RH_COUNT_INSTRUCTIONS] = { 5ull * ROUNDS, 1000ull * ROUNDS },
 		[RH_COUNT_CYCLES] = { ROUNDS / 2, 10000ull * ROUNDS },
@@ -167,7 +171,7 @@ static void say(struct rh_counter_proof *proof, const char *event, const char *w
  * caller need not be able to attach (PAPI without a PMU is not). */
 struct workman {
 	pthread_t thread;
-	_Atomic uint32_t tid, go;	/* go: 1 work, 2 leave */
+	_Atomic uint32_t tid, go; /* go: 1 work, 2 leave */
 };
 
 static void *work(void *opaque)
@@ -246,8 +250,8 @@ void rh_counters_prove(const struct rh_counter_source *source,
 		const char *const *chain = source->chain((enum rh_counter)c, family);
 
 		if (!open) {
-			snprintf(proof[c].why, sizeof(proof[c].why), "%.*s",
-				 RH_COUNT_WHY_BYTES - 1, err.text);
+			snprintf(proof[c].why, sizeof(proof[c].why), "%.*s", RH_COUNT_WHY_BYTES - 1,
+				 err.text);
 			continue;
 		}
 		for (; chain && *chain && !proof[c].event; chain++)
@@ -261,8 +265,10 @@ void rh_counters_prove(const struct rh_counter_source *source,
 
 const struct rh_counter_proof *rh_counters_proven(const struct rh_counter_source *source)
 {
-	static struct { const struct rh_counter_source *source;
-			struct rh_counter_proof proof[RH_COUNTERS]; } kept[3];
+	static struct {
+		const struct rh_counter_source *source;
+		struct rh_counter_proof proof[RH_COUNTERS];
+	} kept[3];
 	size_t i = 0;
 
 	while (i < 2 && kept[i].source && kept[i].source != source)

@@ -25,26 +25,33 @@
 #include "alloc/base/err.h"
 
 enum rh_counter {
-	RH_COUNT_INSTRUCTIONS, RH_COUNT_CYCLES, RH_COUNT_L1D_MISSES, RH_COUNT_L2_MISSES,
-	RH_COUNT_LLC_MISSES, RH_COUNT_DTLB_MISSES, RH_COUNT_BRANCH_MISSES,
-	RH_COUNT_HARDWARE,		/* those above need a PMU */
-	RH_COUNT_PAGE_FAULTS = RH_COUNT_HARDWARE, RH_COUNT_CONTEXT_SWITCHES,
-	RH_COUNT_MIGRATIONS, RH_COUNT_TASK_CLOCK,
+	RH_COUNT_INSTRUCTIONS,
+	RH_COUNT_CYCLES,
+	RH_COUNT_L1D_MISSES,
+	RH_COUNT_L2_MISSES,
+	RH_COUNT_LLC_MISSES,
+	RH_COUNT_DTLB_MISSES,
+	RH_COUNT_BRANCH_MISSES,
+	RH_COUNT_HARDWARE, /* those above need a PMU */
+	RH_COUNT_PAGE_FAULTS = RH_COUNT_HARDWARE,
+	RH_COUNT_CONTEXT_SWITCHES,
+	RH_COUNT_MIGRATIONS,
+	RH_COUNT_TASK_CLOCK,
 	RH_COUNTERS
 };
-extern const char *const rh_counter_names[RH_COUNTERS];	/* "l1d_misses" */
+extern const char *const rh_counter_names[RH_COUNTERS]; /* "l1d_misses" */
 
 enum rh_cpu_family { RH_CPU_INTEL, RH_CPU_AMD, RH_CPU_ARM, RH_CPU_OTHER };
 enum rh_cpu_family rh_cpu_family(void);
 
 enum {
-	RH_COUNT_SET_MAX = 8,		/* events of a set ... */
-	RH_COUNT_HW_MAX = 4,		/* ... and of these on the PMU: all CPUs have that many */
+	RH_COUNT_SET_MAX = 8, /* events of a set ... */
+	RH_COUNT_HW_MAX = 4,  /* ... and of these on the PMU: all CPUs have that many */
 	RH_COUNT_CHAIN_MAX = 4,
 	RH_COUNT_WHY_BYTES = 300,
 };
 
-struct rh_counter_set;			/* each source defines its own */
+struct rh_counter_set; /* each source defines its own */
 
 struct rh_counter_source {
 	const char *name;
@@ -62,9 +69,9 @@ struct rh_counter_source {
 extern const struct rh_counter_source rh_counters_papi, rh_counters_perf;
 
 struct rh_counter_proof {
-	const char *event;		/* what counts it, a name of the source; NULL = nothing */
-	uint64_t value;			/* that it counted for the known work */
-	char why[RH_COUNT_WHY_BYTES];	/* nothing counts it: what each candidate said */
+	const char *event;	      /* what counts it, a name of the source; NULL = nothing */
+	uint64_t value;		      /* that it counted for the known work */
+	char why[RH_COUNT_WHY_BYTES]; /* nothing counts it: what each candidate said */
 };
 
 /* Tries everything; about 20 ms per event that opens. */

@@ -43,9 +43,17 @@ static struct {
 static int find_symbols(void *library)
 {
 	static const char *const names[] = {
-		"PAPI_library_init", "PAPI_set_debug", "PAPI_set_domain", "PAPI_create_eventset",
-		"PAPI_assign_eventset_component", "PAPI_attach", "PAPI_add_named_event",
-		"PAPI_start", "PAPI_stop", "PAPI_cleanup_eventset", "PAPI_destroy_eventset",
+		"PAPI_library_init",
+		"PAPI_set_debug",
+		"PAPI_set_domain",
+		"PAPI_create_eventset",
+		"PAPI_assign_eventset_component",
+		"PAPI_attach",
+		"PAPI_add_named_event",
+		"PAPI_start",
+		"PAPI_stop",
+		"PAPI_cleanup_eventset",
+		"PAPI_destroy_eventset",
 		"PAPI_strerror",
 	};
 	void *entry[sizeof(names) / sizeof(names[0])];
@@ -75,8 +83,9 @@ static int load(struct rh_err *err)
 		return rh_fail(err, RH_ABSENT, "the libpapi that is found lacks functions we call");
 	version = papi.library_init(PAPI_VER_CURRENT);
 	if (version != PAPI_VER_CURRENT)
-		return rh_fail(err, RH_ABSENT, "PAPI does not start: %s", version > 0 ?
-			       "its version is not the one of the header" : papi.strerror(version));
+		return rh_fail(err, RH_ABSENT, "PAPI does not start: %s",
+			       version > 0 ? "its version is not the one of the header"
+					   : papi.strerror(version));
 	papi.set_debug(PAPI_QUIET);
 	return 0;
 }
@@ -226,5 +235,9 @@ static int stop(struct rh_counter_set *set, uint64_t *values, struct rh_err *err
 #endif
 
 const struct rh_counter_source rh_counters_papi = {
-	.name = "papi", .open = ready, .chain = chain, .start = start, .stop = stop,
+	.name = "papi",
+	.open = ready,
+	.chain = chain,
+	.start = start,
+	.stop = stop,
 };

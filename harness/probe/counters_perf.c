@@ -19,23 +19,23 @@
 #include <unistd.h>
 
 #include "harness/probe/counters.h"
-#include "harness/run/host.h"
+#include "harness/launch/host.h"
 
 struct rh_counter_set {
 	unsigned count;
 	int fd[RH_COUNT_SET_MAX];
 };
 
-#define CACHE(cache, op, result) ((uint64_t)(PERF_COUNT_HW_CACHE_##cache) | \
-	(uint64_t)(PERF_COUNT_HW_CACHE_OP_##op) << 8 | \
-	(uint64_t)(PERF_COUNT_HW_CACHE_RESULT_##result) << 16)
+#define CACHE(cache, op, result)                                                                  \
+	((uint64_t)(PERF_COUNT_HW_CACHE_##cache) | (uint64_t)(PERF_COUNT_HW_CACHE_OP_##op) << 8 | \
+	 (uint64_t)(PERF_COUNT_HW_CACHE_RESULT_##result) << 16)
 
 /* The raw ones: umask and event of the makers' manuals. */
 static const struct event {
 	const char *name;
 	uint32_t type;
 	uint64_t config;
-	bool kernel;			/* happens in the kernel */
+	bool kernel; /* happens in the kernel */
 } events[] = {
 	{ "instructions", PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS, false },
 	{ "cycles", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES, false },
@@ -112,11 +112,15 @@ void rh_counters_perf_why(int code, int paranoid, char *text, size_t text_bytes)
 	if (paranoid != -9)
 		snprintf(level, sizeof(level), " (perf_event_paranoid is %d)", paranoid);
 	if ((code == EACCES || code == EPERM) && paranoid > 2)
-		snprintf(text, text_bytes, "not permitted%s: sysctl kernel.perf_event_paranoid=1, "
-			 "or CAP_PERFMON", level);
+		snprintf(text, text_bytes,
+			 "not permitted%s: sysctl kernel.perf_event_paranoid=1, "
+			 "or CAP_PERFMON",
+			 level);
 	else if (code == EACCES || code == EPERM)
-		snprintf(text, text_bytes, "not permitted%s: it needs 1 or less, CAP_PERFMON, or "
-			 "a container that allows perf_event_open", level);
+		snprintf(text, text_bytes,
+			 "not permitted%s: it needs 1 or less, CAP_PERFMON, or "
+			 "a container that allows perf_event_open",
+			 level);
 	else if (code == ENOENT || code == ENODEV || code == EOPNOTSUPP)
 		snprintf(text, text_bytes, "this machine does not have it");
 	else if (code == ENOSYS)
@@ -130,7 +134,8 @@ void rh_counters_perf_why(int code, int paranoid, char *text, size_t text_bytes)
 static int open_event(const char *name, pid_t thread, struct rh_err *err)
 {
 	struct perf_event_attr attr = {
-		.size = sizeof(attr), .exclude_hv = 1,
+		.size = sizeof(attr),
+		.exclude_hv = 1,
 		.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING,
 	};
 	const struct event *event = events;
@@ -180,8 +185,10 @@ static int read_event(int fd, uint64_t *value, struct rh_err *err)
 	if (read(fd, got, sizeof(got)) != sizeof(got))
 		return rh_fail(err, RH_ABSENT, "it opens but cannot be read");
 	if (got[2] < got[1])
-		return rh_fail(err, RH_ABSENT, "the counters were shared with somebody: it counted "
-			       "%.0f %% of the time", 100.0 * (double)got[2] / (double)got[1]);
+		return rh_fail(err, RH_ABSENT,
+			       "the counters were shared with somebody: it counted "
+			       "%.0f %% of the time",
+			       100.0 * (double)got[2] / (double)got[1]);
 	*value = got[0];
 	return 0;
 }
@@ -202,5 +209,9 @@ static int stop(struct rh_counter_set *set, uint64_t *values, struct rh_err *err
 }
 
 const struct rh_counter_source rh_counters_perf = {
-	.name = "perf", .open = ready, .chain = chain, .start = start, .stop = stop,
+	.name = "perf",
+	.open = ready,
+	.chain = chain,
+	.start = start,
+	.stop = stop,
 };

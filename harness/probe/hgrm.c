@@ -2,13 +2,14 @@
  * hgrm.c - writes .hgrm files; every file appears whole or not at all.
  */
 #include "harness/probe/hgrm.h"
+#include "harness/result/latency_kinds.h"
 
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/probe/latency.h"
+#include "harness/control/latency.h"
 
 static const char *base_name(const char *path)
 {
@@ -37,8 +38,7 @@ void rh_hgrm_print(const struct rh_hist_sum *hist, double ns_per_tick, FILE *to)
 	double n = (double)hist->count, mean = n > 0 ? hist->sum / n : 0;
 	uint64_t seen = 0;
 
-	fprintf(to, "%12s %14s %10s %14s\n\n", "Value", "Percentile", "TotalCount",
-		"1/(1-Percentile)");
+	fputs("       Value     Percentile TotalCount 1/(1-Percentile)\n\n", to);
 	for (unsigned i = 0; i < RH_HIST_BUCKETS; i++) {
 		uint64_t high = rh_hist_high(i) < hist->max ? rh_hist_high(i) : hist->max;
 
@@ -105,8 +105,8 @@ static int write_place(const struct rh_result *result, const struct rh_trial *li
 	if (!rh_latency_pool(result, like, like->backend, sum))
 		return 0;
 	snprintf(stem, sizeof(stem), "%.250s.%.250s.l%u.c%u",
-		 base_name(result->traces[like->trace].path),
-		 result->backends[like->backend].text, like->lanes, like->copies);
+		 base_name(result->traces[like->trace].path), result->backends[like->backend].text,
+		 like->lanes, like->copies);
 	plain(stem);
 	failed = write_one(result, &sum->all, dir, stem, "", err) < 0 ||
 		 write_one(result, &sum->response, dir, stem, "response", err) < 0;

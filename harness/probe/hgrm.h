@@ -10,8 +10,8 @@
 
 #include <stdio.h>
 
-#include "harness/probe/hist.h"
-#include "harness/run/result.h"
+#include "harness/control/hist.h"
+#include "harness/result/result.h"
 
 /* One histogram; ns_per_tick scales its values. */
 void rh_hgrm_print(const struct rh_hist_sum *hist, double ns_per_tick, FILE *to);

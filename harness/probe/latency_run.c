@@ -7,27 +7,29 @@
  */
 #include "harness/probe/latency_run.h"
 
+#include "harness/result/latency_kinds.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-struct rh_latency_run {
+struct rh_latency_rec {
 	uint64_t before[RH_LATENCY_COARSE];
 	uint64_t counts[RH_LATENCY_COLUMNS][RH_LATENCY_COARSE];
 	uint64_t events[RH_LATENCY_COLUMNS];
 	size_t columns;
-	unsigned stride, pending;	/* segments a column, and those in the last one so far */
+	unsigned stride, pending; /* segments a column, and those in the last one so far */
 };
 
-struct rh_latency_run *rh_latency_run_open(void)
+struct rh_latency_rec *rh_latency_run_open(void)
 {
-	struct rh_latency_run *run = calloc(1, sizeof(*run));
+	struct rh_latency_rec *run = calloc(1, sizeof(*run));
 
 	if (run)
 		run->stride = 1;
 	return run;
 }
 
-void rh_latency_run_close(struct rh_latency_run *run)
+void rh_latency_run_close(struct rh_latency_rec *run)
 {
 	free(run);
 }
@@ -44,7 +46,7 @@ static void sum_cells(uint64_t *coarse, const struct rh_latency_lane *lanes, uin
 }
 
 /* Pairs of columns become one. */
-static void halve(struct rh_latency_run *run)
+static void halve(struct rh_latency_rec *run)
 {
 	for (size_t c = 0; c < RH_LATENCY_COLUMNS / 2; c++) {
 		run->events[c] = run->events[2 * c] + run->events[2 * c + 1];
@@ -57,7 +59,7 @@ static void halve(struct rh_latency_run *run)
 	run->stride *= 2;
 }
 
-void rh_latency_run_add(struct rh_latency_run *run, const struct rh_latency_lane *lanes,
+void rh_latency_run_add(struct rh_latency_rec *run, const struct rh_latency_lane *lanes,
 			uint32_t seats, uint64_t events)
 {
 	uint64_t now[RH_LATENCY_COARSE] = { 0 };
@@ -77,58 +79,57 @@ void rh_latency_run_add(struct rh_latency_run *run, const struct rh_latency_lane
 	run->pending = (run->pending + 1) % run->stride;
 }
 
-static json_t *integer(uint64_t value)
+static struct rh_bucket_row column_of(struct rh_pool *pool, const uint64_t *counts, size_t first,
+				      size_t last)
 {
-	return json_integer((json_int_t)value);
-}
-
-static json_t *column_json(const uint64_t *counts, size_t first, size_t last)
-{
-	json_t *column = json_array();
+	struct rh_bucket_row row = { NULL, 0 };
 
 	for (size_t b = first; b <= last; b++)
 		if (counts[b])
-			json_array_append_new(column, json_pack("[o, o]", integer(b - first),
-								integer(counts[b])));
-	return column;
+			*(struct rh_bucket *)rh_pool_grow(pool, &row.list, &row.list_count,
+							  sizeof(*row.list)) =
+				(struct rh_bucket){ (double)(b - first), counts[b] };
+	return row;
 }
 
-json_t *rh_latency_run_json(const struct rh_latency_run *run, double ns_per_tick)
+struct rh_latency_run *rh_latency_run_found(struct rh_pool *pool, const struct rh_latency_rec *rec,
+					    double ns_per_tick)
 {
 	size_t first = 0, last = RH_LATENCY_COARSE;
-	json_t *events, *edges, *counts;
+	struct rh_latency_run *to;
 
-	while (first < RH_LATENCY_COARSE && run->before[first] == 0)
+	while (first < RH_LATENCY_COARSE && rec->before[first] == 0)
 		first++;
-	while (last > first && run->before[last - 1] == 0)
+	while (last > first && rec->before[last - 1] == 0)
 		last--;
-	if (run->columns < 2 || first == last)
+	if (rec->columns < 2 || first == last)
 		return NULL;
-	events = json_array();
-	edges = json_array();
-	counts = json_array();
+	to = rh_pool_alloc(pool, 1, sizeof(*to));
+	to->first_bucket = first;
+	to->events_count = to->counts_count = rec->columns;
+	to->events = rh_pool_alloc(pool, rec->columns, sizeof(*to->events));
+	to->counts = rh_pool_alloc(pool, rec->columns, sizeof(*to->counts));
+	to->edges_ns_count = last - first + 1;
+	to->edges_ns = rh_pool_alloc(pool, to->edges_ns_count, sizeof(*to->edges_ns));
 	for (size_t b = first; b <= last; b++)
-		json_array_append_new(edges, json_real(ns_per_tick *
-						       (double)rh_hist_low((unsigned)b * 8)));
-	for (size_t c = 0; c < run->columns; c++) {
-		json_array_append_new(events, integer(run->events[c]));
-		json_array_append_new(counts, column_json(run->counts[c], first, last - 1));
+		to->edges_ns[b - first] = ns_per_tick * (double)rh_hist_low((unsigned)b * 8);
+	for (size_t c = 0; c < rec->columns; c++) {
+		to->events[c] = (double)rec->events[c];
+		to->counts[c] = column_of(pool, rec->counts[c], first, last - 1);
 	}
-	return json_pack("{s:o, s:o, s:o, s:o}", "events", events, "first_bucket",
-			 integer(first), "edges_ns", edges, "counts", counts);
+	return to;
 }
 
 /* ---- by size ---- */
 
-json_t *rh_latency_sizes_json(const struct rh_latency_lane *lanes, uint32_t seats,
-			      double ns_per_tick)
+struct rh_latency_sizes *rh_latency_sizes(struct rh_pool *pool, const struct rh_latency_lane *lanes,
+					  uint32_t seats, double ns_per_tick)
 {
-	static const char *const names[] = { "kind", "size_to", "n", "mean_ns", "p50_ns",
-					     "p99_ns" };
-	json_t *object = json_object(), *column[6];
+	struct rh_latency_sizes *to = rh_pool_alloc(pool, 1, sizeof(*to));
 
-	for (int c = 0; c < 6; c++)
-		json_object_set_new(object, names[c], column[c] = json_array());
+#define ADD(key, value)                                                                           \
+	(*(__typeof__(to->key))rh_pool_grow(pool, &to->key, &to->key##_count, sizeof(*to->key)) = \
+		 (value))
 	for (int i = 0; i < RH_LAT_KINDS * RH_LAT_OCTAVES; i++) {
 		int kind = i / RH_LAT_OCTAVES, octave = i % RH_LAT_OCTAVES;
 		struct rh_hist_sum sum = { 0 };
@@ -138,16 +139,13 @@ json_t *rh_latency_sizes_json(const struct rh_latency_lane *lanes, uint32_t seat
 				rh_hist_merge(&sum, &lanes[s].cell[kind][octave]);
 		if (!sum.count)
 			continue;
-		json_array_append_new(column[0], json_string(rh_latency_names[kind]));
-		json_array_append_new(column[1], octave == RH_LAT_OCTAVES - 1 ? json_null() :
-						 integer(8ull << octave));
-		json_array_append_new(column[2], integer(sum.count));
-		json_array_append_new(column[3], json_real(ns_per_tick * sum.sum /
-							   (double)sum.count));
-		json_array_append_new(column[4], json_real(ns_per_tick *
-			(double)rh_hist_quantile(&sum, .5)));
-		json_array_append_new(column[5], json_real(ns_per_tick *
-			(double)rh_hist_quantile(&sum, .99)));
+		ADD(kind, rh_latency_names[kind]);
+		ADD(size_to, rh_latency_size_to((unsigned)octave));
+		ADD(n, (double)sum.count);
+		ADD(mean_ns, ns_per_tick * sum.sum / (double)sum.count);
+		ADD(p50_ns, ns_per_tick * (double)rh_hist_quantile(&sum, .5));
+		ADD(p99_ns, ns_per_tick * (double)rh_hist_quantile(&sum, .99));
 	}
-	return object;
+#undef ADD
+	return to;
 }

@@ -12,28 +12,26 @@
 #ifndef RH_LATENCY_RUN_H
 #define RH_LATENCY_RUN_H
 
-#include <jansson.h>
-
-#include "harness/probe/latency.h"
+#include "harness/control/latency.h"
+#include "harness/result/fields.h"
 
 enum { RH_LATENCY_COLUMNS = 64, RH_LATENCY_COARSE = RH_HIST_BUCKETS / 8 };
 
-struct rh_latency_run;
+struct rh_latency_rec;
 
-struct rh_latency_run *rh_latency_run_open(void);
-void rh_latency_run_close(struct rh_latency_run *run);	/* NULL allowed */
+struct rh_latency_rec *rh_latency_run_open(void);
+void rh_latency_run_close(struct rh_latency_rec *run); /* NULL allowed */
 
 /* After a segment of so many events: what the lanes have recorded since the last call. */
-void rh_latency_run_add(struct rh_latency_run *run, const struct rh_latency_lane *lanes,
+void rh_latency_run_add(struct rh_latency_rec *run, const struct rh_latency_lane *lanes,
 			uint32_t seats, uint64_t events);
 
-/* {events[], first_bucket, edges_ns[], counts[stretch][[bucket, n]...]}, buckets counted from
- * first_bucket; NULL with fewer than two stretches or no samples. */
-json_t *rh_latency_run_json(const struct rh_latency_run *run, double ns_per_tick);
+/* Buckets are counted from first_bucket; NULL with fewer than two stretches or no samples. */
+struct rh_latency_run *rh_latency_run_found(struct rh_pool *pool, const struct rh_latency_rec *rec,
+					    double ns_per_tick);
 
-/* Columns {kind[], size_to[], n[], mean_ns[], p50_ns[], p99_ns[]} over the cells of all lanes;
- * size_to null: larger than 1 MiB. */
-json_t *rh_latency_sizes_json(const struct rh_latency_lane *lanes, uint32_t seats,
-			      double ns_per_tick);
+/* Columns over the cells of all lanes that have samples. */
+struct rh_latency_sizes *rh_latency_sizes(struct rh_pool *pool, const struct rh_latency_lane *lanes,
+					  uint32_t seats, double ns_per_tick);
 
 #endif

@@ -5,13 +5,13 @@
  * result once per metric and backend, the others go on.
  */
 #include "harness/probe/probe.h"
+#include "alloc/base/printable.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const struct rh_probe probe_time = {
+const struct rh_probe rh_probe_time = {
 	.name = "time",
 	.summary = "wall and CPU time, waits for other lanes; always on",
 	.source = "own",
@@ -26,7 +26,7 @@ static const char *memory_absent(const struct rh_run_config *config, char *text,
 	return config->verify ? "--verify fills every block" : NULL;
 }
 
-static const struct rh_probe probe_memory = {
+const struct rh_probe rh_probe_memory = {
 	.name = "memory",
 	.summary = "resident and live bytes per segment, faults, what is kept after the drain",
 	.source = "sw",
@@ -34,17 +34,10 @@ static const struct rh_probe probe_memory = {
 };
 
 const struct rh_probe *const rh_probes[] = {
-	&probe_time,
-	&probe_memory,
-	&rh_probe_latency,
-	&rh_probe_stacks,
-	&rh_probe_locks,
-	&rh_probe_pace,
-	&rh_probe_mutex,
-	&rh_probe_counters,
-	&rh_probe_callgrind,
-	&rh_probe_blocks,
-	NULL
+#define ROW(name) &rh_probe_##name,
+	RH_PROBES(ROW)
+#undef ROW
+		NULL
 };
 
 bool rh_probe_chosen(const struct rh_run_config *config, const struct rh_probe *probe)
@@ -88,7 +81,7 @@ int rh_probes_choose(struct rh_run_config *config, struct rh_result *result, str
 	if (snprintf(words, sizeof(words), "%s", config->probes) >= (int)sizeof(words))
 		return rh_fail(err, RH_USAGE, "--probes is longer than %zu characters",
 			       sizeof(words));
-	config->probe_set = 1;	/* time */
+	config->probe_set = 1; /* time */
 	while ((word = strsep(&at, ",")))
 		if (*word && choose_word(word, &config->probe_set, err) < 0)
 			return -1;
@@ -101,17 +94,18 @@ int rh_probes_choose(struct rh_run_config *config, struct rh_result *result, str
 			config->probe_set |= 1u << i;
 	for (unsigned i = 0; rh_probes[i]; i++) {
 		const struct rh_probe *probe = rh_probes[i];
-		const char *why = probe->absent_why && config->probe_set >> i & 1 ?
-				  probe->absent_why(config, text, sizeof(text)) : NULL;
+		const char *why = probe->absent_why && config->probe_set >> i & 1
+					  ? probe->absent_why(config, text, sizeof(text))
+					  : NULL;
 
 		if (!why)
 			continue;
 		config->probe_set &= ~(1u << i);
 		rh_result_absent(result, probe->name, -1, "%s", why);
 		/* --verify and --under without memory is what one expects of them. */
-		result->partial |= probe != &probe_memory;
+		result->partial |= probe != &rh_probe_memory;
 	}
-	config->memory = rh_probe_chosen(config, &probe_memory);
+	config->memory = rh_probe_chosen(config, &rh_probe_memory);
 	return 0;
 }
 
@@ -127,22 +121,19 @@ void *rh_probe_area_of(const struct rh_worker *worker, enum rh_area area)
 	return rh_ctl_area(worker->ctl, area);
 }
 
-void rh_probe_reading(struct rh_probe_run *run, const char *name, const char *unit,
-		      const char *source, const char *better, double value)
+void rh_probe_reading(struct rh_probe_run *run, const char *name, double value)
 {
 	struct rh_reading *row;
 
 	if (!isfinite(value))
 		return;
 	row = rh_grow(&run->trial->readings, &run->trial->reading_count, sizeof(*row));
-	*row = (struct rh_reading){ name, unit, source, better, value };
+	*row = (struct rh_reading){ name, value };
 }
 
-void rh_probe_json(struct rh_probe_run *run, const char *name, struct json_t *object)
+struct rh_pool *rh_probe_pool(const struct rh_probe_run *run)
 {
-	if (!run->trial->probes)
-		run->trial->probes = json_object();
-	json_object_set_new(run->trial->probes, name, object);
+	return rh_result_pool(run->result);
 }
 
 double rh_probe_ns(const struct rh_probe_run *run, double ticks)
@@ -168,8 +159,8 @@ void rh_probes_open(struct rh_probe_set *set, const struct rh_probe_run *like,
 	set->mask = 0;
 	for (unsigned i = 0; rh_probes[i]; i++) {
 		set->run[i] = *like;
-		if (own_pass ? rh_probes[i] == own_pass :
-			       !rh_probes[i]->own_pass && like->config->probe_set >> i & 1)
+		if (own_pass ? rh_probes[i] == own_pass
+			     : !rh_probes[i]->own_pass && like->config->probe_set >> i & 1)
 			set->mask |= 1u << i;
 	}
 }
@@ -186,13 +177,13 @@ static void drop(struct rh_probe_set *set, unsigned i, const struct rh_err *err)
 }
 
 /* Calls a hook of every probe in the set; the expression may use probe, run and err. */
-#define EACH(set, hook, call) \
-	for (unsigned i = 0; rh_probes[i]; i++) { \
-		const struct rh_probe *probe = rh_probes[i]; \
-		struct rh_probe_run *run = &(set)->run[i]; \
-		struct rh_err err = { 0 }; \
+#define EACH(set, hook, call)                                          \
+	for (unsigned i = 0; rh_probes[i]; i++) {                      \
+		const struct rh_probe *probe = rh_probes[i];           \
+		struct rh_probe_run *run = &(set)->run[i];             \
+		struct rh_err err = { 0 };                             \
 		if ((set)->mask >> i & 1 && probe->hook && (call) < 0) \
-			drop(set, i, &err); \
+			drop(set, i, &err);                            \
 	}
 
 void rh_probes_prepare(struct rh_probe_set *set, struct rh_worker_start *start)
@@ -250,49 +241,27 @@ void rh_probes_close(struct rh_probe_set *set)
 
 /* ---- tables ---- */
 
-void rh_print_cells(FILE *to, char (*cell)[RH_CELL], size_t rows, int columns, bool markdown)
-{
-	int width[RH_COLUMNS_MAX] = { 0 };
-
-	for (size_t i = 0; i < rows * (size_t)columns; i++)
-		if ((int)strlen(cell[i]) > width[i % (size_t)columns])
-			width[i % (size_t)columns] = (int)strlen(cell[i]);
-	for (size_t i = 0; i < rows; i++) {
-		for (int c = 0; c < columns; c++) {
-			const char *text = cell[i * (size_t)columns + (size_t)c];
-			bool left = c == 0 || c == columns - 1;
-			int room = left ? -width[c] : width[c];
-
-			if (markdown)
-				fprintf(to, "| %*s ", room, text);
-			else
-				fprintf(to, "%s%*s", c ? "  " : "", c == columns - 1 ? 0 : room,
-					text);
-		}
-		fprintf(to, markdown ? "|\n" : "\n");
-		for (int c = 0; markdown && i == 0 && c < columns; c++)
-			fprintf(to, "%s%s", c == 0 || c == columns - 1 ? "|---" : "|--:",
-				c == columns - 1 ? "|\n" : "");
-	}
-}
-
 size_t rh_print_rows(const struct rh_probe_table *table, FILE *to, bool markdown)
 {
 	size_t columns = (size_t)table->columns, rows = 1;
-	char (*cells)[RH_CELL] = calloc((table->result->backend_count + 1) * columns, RH_CELL);
+	char(*cells)[RH_CELL] = calloc((table->result->backend_count + 1) * columns, RH_CELL);
 
 	if (!cells)
 		return 0;
 	for (size_t c = 0; c < columns; c++)
 		snprintf(cells[c], RH_CELL, "%s", table->heads[c]);
 	for (uint32_t b = 0; b < table->result->backend_count; b++) {
-		char (*row)[RH_CELL] = cells + rows * columns;
+		char(*row)[RH_CELL] = cells + rows * columns;
 
 		snprintf(row[0], RH_CELL, "%.60s", table->result->backends[b].text);
 		rows += table->fill(table, b, row + 1);
 	}
 	if (rows > 1)
-		rh_print_cells(to, cells, rows, table->columns, markdown);
+		rh_print_cells(to, &(struct rh_cells){ .cell = cells,
+						       .rows = rows,
+						       .columns = table->columns,
+						       .left = RH_LEFT_ENDS(table->columns),
+						       .markdown = markdown });
 	free(cells);
 	return rows - 1;
 }
@@ -307,7 +276,7 @@ const struct rh_metric *rh_table_metric(const struct rh_probe_table *table, uint
 void rh_metric_cell(char *cell, const struct rh_metric *metric, double scale, const char *format)
 {
 	if (metric)
-		snprintf(cell, RH_CELL, format, metric->interval.median * scale);
+		snprintf(cell, RH_CELL, format, metric->median * scale);
 	else
 		snprintf(cell, RH_CELL, "-");
 }

@@ -21,15 +21,24 @@
  *	release		always, also when the worker died; frees run->own
  *
  * What it found goes in three places: numbers into rh_probe_reading() - they become metrics
- * with intervals over the trials -, everything else as an object into rh_probe_json() ->
- * trials[].probes.NAME, and what it could not measure into rh_result_absent() (or -1 from a
+ * with intervals over the trials -, everything else as its structure of fields.h into
+ * run->trial->found, and what it could not measure into rh_result_absent() (or -1 from a
  * hook, for a whole pass): one sentence, and the run goes on with exit class RH_PARTIAL.
  *
  * Worker side: areas of the control block's mapping (ctl.h, enum rh_area). A lane finds its
  * part by its seat number; who writes when is said where the area's struct is.
  *
- * How to add a probe: harness/probe/probe_NAME.c with one `const struct rh_probe`, a row in
- * probe.c, an area in ctl.h when the worker takes part, a section in RESULT.md.
+ * To add a probe, three files at most:
+ *
+ *	1 harness/probe/probe_NAME.c	with one `const struct rh_probe rh_probe_NAME`
+ *	2 harness/probe/probe.h		a row in RH_PROBES: its place in the order of the document
+ *	3 harness/result/fields_metrics.h	a row in RH_METRICS for each number; what is more
+ *					than numbers: a structure and a row in
+ *					RH_FIELDS_FOUND of fields.h
+ *
+ * Then `make result-doc`. It appears in `list probes`, --help, results, schema and RESULT.md
+ * by itself. Only a probe that needs help from inside the worker touches more: an area in
+ * harness/control/ctl.h (enum rh_area) and the code of the worker that fills it.
  *
  * Thread rule: main thread. Errors: hooks return -1 with err; the probe is then absent for
  * that backend with that sentence.
@@ -39,35 +48,39 @@
 
 #include <stdio.h>
 
-#include "harness/run/ctl.h"
-#include "harness/run/run.h"
-
-struct json_t;
+#include "alloc/base/cells.h"
+#include "harness/control/ctl.h"
+#include "harness/result/result.h"
+#include "harness/result/run_config.h"
 
 /* One worker's life as a probe sees it. */
 struct rh_probe_run {
 	const struct rh_run_config *config;
 	struct rh_result *result;
 	const struct rh_run_program *program;
-	struct rh_trial *trial;		/* whose probes are filled */
-	const struct rh_trial *life;	/* what this worker did so far: segments, wall_ns, faults.
-					 * Riding: the same as trial; own pass: of the pass */
+	struct rh_trial *trial;	     /* whose probes are filled */
+	const struct rh_trial *life; /* what this worker did so far: segments, wall_ns, faults.
+				      * Riding: the same as trial; own pass: of the pass */
 	struct rh_worker *worker;
-	struct rh_worker_start *start;	/* prepare only */
-	uint32_t pass;			/* own pass: which of the passes() of this rep */
-	uint64_t events_max;		/* own pass: may end early; 0 = the whole trace */
-	void *own;			/* the probe's, NULL at first */
+	struct rh_worker_start *start; /* prepare only */
+	uint32_t pass;		       /* own pass: which of the passes() of this rep */
+	uint64_t events_max;	       /* own pass: may end early; 0 = the whole trace */
+	void *own;		       /* the probe's, NULL at first */
+};
+
+struct rh_headline {
+	const char *metric, *words;
 };
 
 struct rh_probe {
-	const char *name;		/* the word of --probes and the key in the result */
-	const char *summary;		/* one line for `reheap list probes` */
-	const char *source;		/* what it mostly gives: hw, sw, sim or own */
-	bool always;			/* rides along unasked; silent where there is nothing */
+	const char *name;    /* the word of --probes and the key in the result */
+	const char *summary; /* one line for `reheap list probes` */
+	const char *source;  /* what it mostly gives: hw, sw, sim or own */
+	bool always;	     /* rides along unasked; silent where there is nothing */
 	bool own_pass;
-	bool paced;			/* own pass: keeps recorded times when --pace says so */
-	bool by_name_only;		/* not part of `--probes all` */
-	uint32_t reps_max;		/* own pass: only in the first so many reps; 0 = in all */
+	bool paced;	   /* own pass: keeps recorded times when --pace says so */
+	bool by_name_only; /* not part of `--probes all` */
+	uint32_t reps_max; /* own pass: only in the first so many reps; 0 = in all */
 	/* own pass: workers it needs in a rep, one after another; NULL = 1 */
 	uint32_t (*passes)(const struct rh_run_config *config);
 
@@ -82,15 +95,33 @@ struct rh_probe {
 	int (*drained)(struct rh_probe_run *run, struct rh_err *err);
 	int (*closed)(struct rh_probe_run *run, struct rh_err *err);
 	void (*release)(struct rh_probe_run *run);
-	const char *died;		/* own pass: what a dead worker means; NULL = nothing */
-	/* After the table of times: what it says about the trials of one place (like: any trial
-	 * of it). Prints nothing when nothing was measured. */
+	const char *died; /* own pass: what a dead worker means; NULL = nothing */
+	/* What says most of it, for the one line that `replay` prints: the first of these that was
+	 * measured. Ends with a row without a metric; NULL = it is in the main table. */
+	const struct rh_headline *headlines;
+	/* With -v, after the table of times: what it says about the trials of one place (like: any
+	 * trial of it). Prints nothing when nothing was measured. */
 	void (*print)(const struct rh_result *result, const struct rh_trial *like, FILE *to,
 		      bool markdown);
 };
 
-/* NULL-terminated, in the order of the document. At most 32: a set of them is a mask. */
-extern const struct rh_probe *const rh_probes[];
+/* In the order of the document. At most 32: a set of them is a mask. */
+#define RH_PROBES(P) \
+	P(time)      \
+	P(memory)    \
+	P(latency)   \
+	P(stacks)    \
+	P(locks)     \
+	P(pace)      \
+	P(mutex)     \
+	P(counters)  \
+	P(callgrind) \
+	P(blocks)
+
+#define RH_PROBE_DECLARED(name) extern const struct rh_probe rh_probe_##name;
+RH_PROBES(RH_PROBE_DECLARED)
+
+extern const struct rh_probe *const rh_probes[]; /* ends with NULL */
 
 /* Parses "time,memory" or "all" into config->probe_set; a probe that is absent is taken out
  * and gets its row in result->absent. RH_USAGE for a name that is none. */
@@ -105,11 +136,11 @@ void rh_probe_area(struct rh_probe_run *run, enum rh_area area, size_t bytes);
 /* The driver's view of it; NULL when it was not asked for. */
 void *rh_probe_area_of(const struct rh_worker *worker, enum rh_area area);
 
-/* One number of this trial. Texts are static. NaN is left out. */
-void rh_probe_reading(struct rh_probe_run *run, const char *name, const char *unit,
-		      const char *source, const char *better, double value);
-/* trials[].probes.NAME; takes the reference. */
-void rh_probe_json(struct rh_probe_run *run, const char *name, struct json_t *object);
+/* One number of this trial; the name is static and a row of RH_METRICS (fields_metrics.h). NaN is
+ * left out. */
+void rh_probe_reading(struct rh_probe_run *run, const char *name, double value);
+/* Where what goes into run->trial->found lies. */
+struct rh_pool *rh_probe_pool(const struct rh_probe_run *run);
 
 /* Ticks of the run's clock in ns. */
 double rh_probe_ns(const struct rh_probe_run *run, double ticks);
@@ -120,16 +151,12 @@ void rh_probe_failed(struct rh_result *result, const struct rh_probe *probe, int
 
 /* ---- for tables under the main one ---- */
 
-enum { RH_CELL = 64, RH_COLUMNS_MAX = 12 };
-/* Rows of `columns` cells; row 0 is the head, first and last column are left-aligned. */
-void rh_print_cells(FILE *to, char (*cell)[RH_CELL], size_t rows, int columns, bool markdown);
-
 /* A table with a row for each backend. `fill` writes the cells after the name (cell[0] is the
  * first of them) and is false when the backend has no row; ctx is the probe's own. */
 struct rh_probe_table {
 	const struct rh_result *result;
 	const struct rh_trial *like;
-	const char *const *heads;	/* of all columns, the name's too */
+	const char *const *heads; /* of all columns, the name's too */
 	int columns;
 	bool (*fill)(const struct rh_probe_table *table, uint32_t backend, char (*cell)[RH_CELL]);
 	void *ctx;
@@ -146,7 +173,7 @@ void rh_metric_cell(char *cell, const struct rh_metric *metric, double scale, co
 /* ---- for run_trial.c: the hooks of a set of probes on one worker ---- */
 
 struct rh_probe_set {
-	uint32_t mask;			/* that still work */
+	uint32_t mask; /* that still work */
 	struct rh_probe_run run[32];
 };
 
@@ -162,11 +189,6 @@ void rh_probes_end(struct rh_probe_set *set);
 void rh_probes_drained(struct rh_probe_set *set);
 void rh_probes_closed(struct rh_probe_set *set);
 void rh_probes_close(struct rh_probe_set *set);
-
-extern const struct rh_probe rh_probe_stacks;
-extern const struct rh_probe rh_probe_mutex;
-extern const struct rh_probe rh_probe_latency, rh_probe_locks, rh_probe_counters,
-			     rh_probe_callgrind, rh_probe_blocks, rh_probe_pace;
 
 /* probe_counters.c: makes of the set of chosen probes (a mask over rh_probes) what --counters
  * and this machine make of it: who counts, and whether callgrind has to stand in. RH_USAGE

@@ -15,31 +15,25 @@
  * After the drain the worker rests for a second: allocators that give memory back later
  * (decay, a background thread) have done by then what they do without being called.
  */
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "harness/probe/blocks.h"
+#include "harness/control/blocks.h"
 #include "harness/probe/probe.h"
 #include "harness/probe/probe_memory.h"
-#include "traces/event.h"
+#include "traces/format/event.h"
 
 enum { SURVEYS = 16, REST_US = 1000000, COLUMNS = 6, OBJECTS_MIN = 64 };
 
 struct own {
 	struct rh_memory_probe memory;
-	struct rh_block_survey most;	/* the survey with the most bytes asked for */
-	uint64_t events, next;		/* so far; when the next survey is due */
-	uint64_t live_most;		/* of the surveys */
-	json_t *column[7];
-	bool told;			/* the backend does tell usable sizes */
-};
-
-static const char *const column_names[7] = {
-	"event_last", "objects", "requested_bytes", "usable_bytes", "lines", "lines_shared",
-	"pages",
+	struct rh_block_survey most; /* the survey with the most bytes asked for */
+	uint64_t events, next;	     /* so far; when the next survey is due */
+	uint64_t live_most;	     /* of the surveys */
+	struct rh_blocks_found *found;
+	bool told; /* the backend does tell usable sizes */
 };
 
 static const char *absent_why(const struct rh_run_config *config, char *text, size_t text_bytes)
@@ -56,8 +50,8 @@ static int prepare(struct rh_probe_run *run, struct rh_err *err)
 	if (!own)
 		return rh_fail(err, RH_OS, "no memory for surveys of blocks");
 	own->memory.fd = -1;
-	for (int c = 0; c < 7; c++)
-		own->column[c] = json_array();
+	own->found = rh_pool_alloc(rh_probe_pool(run), 1, sizeof(*own->found));
+	own->found->given_back_bytes = NAN;
 	run->own = own;
 	rh_probe_area(run, RH_AREA_BLOCKS, sizeof(struct rh_block_survey));
 	return 0;
@@ -79,14 +73,25 @@ static bool hands_out_memory(const struct rh_probe_run *run)
 	return !(spec->layer[0].ops.caps & RH_CAP_NO_MEMORY);
 }
 
-static void keep_survey(struct own *own, const struct rh_block_survey *survey)
+static void add_value(struct rh_pool *pool, double **column, size_t *count, uint64_t value)
 {
-	const uint64_t values[7] = { own->events, survey->objects, survey->requested,
-				     survey->usable, survey->lines, survey->lines_shared,
-				     survey->pages };
+	*(double *)rh_pool_grow(pool, column, count, sizeof(**column)) = (double)value;
+}
 
-	for (int c = 0; c < 7; c++)
-		json_array_append_new(own->column[c], json_integer((json_int_t)values[c]));
+static void keep_survey(const struct rh_probe_run *run, const struct rh_block_survey *survey)
+{
+	struct own *own = run->own;
+	struct rh_blocks_found *found = own->found;
+
+#define ADD(key, value) add_value(rh_probe_pool(run), &found->key, &found->key##_count, value)
+	ADD(event_last, own->events);
+	ADD(objects, survey->objects);
+	ADD(requested_bytes, survey->requested);
+	ADD(usable_bytes, survey->usable);
+	ADD(lines, survey->lines);
+	ADD(lines_shared, survey->lines_shared);
+	ADD(pages, survey->pages);
+#undef ADD
 	own->told |= survey->usable != survey->requested && survey->objects > 0;
 	if (survey->requested > own->most.requested)
 		own->most = *survey;
@@ -107,7 +112,7 @@ static int segment(struct rh_probe_run *run, const struct rh_segment *done, stru
 	own->next = own->events + all / SURVEYS;
 	if (rh_worker_command(run->worker, RH_CTL_SURVEY, err) < 0)
 		return -1;
-	keep_survey(own, rh_probe_area_of(run->worker, RH_AREA_BLOCKS));
+	keep_survey(run, rh_probe_area_of(run->worker, RH_AREA_BLOCKS));
 	return 0;
 }
 
@@ -120,37 +125,30 @@ static void readings(struct rh_probe_run *run)
 	if (most->objects < OBJECTS_MIN)
 		return;
 	if (own->told)
-		rh_probe_reading(run, "memory.internal_waste", "share", "own", "lower",
+		rh_probe_reading(run, "memory.internal_waste",
 				 ((double)most->usable - requested) / requested);
 	if (run->trial->lanes * run->trial->copies > 1)
-		rh_probe_reading(run, "memory.false_sharing", "share", "own", "lower",
+		rh_probe_reading(run, "memory.false_sharing",
 				 (double)most->lines_shared / (double)most->lines);
-	rh_probe_reading(run, "memory.page_density", "share", "own", "higher",
-			 requested / ((double)most->pages * RH_PAGE));
+	rh_probe_reading(run, "memory.page_density", requested / ((double)most->pages * RH_PAGE));
 }
 
 static int drained(struct rh_probe_run *run, struct rh_err *err)
 {
 	struct own *own = run->own;
 	uint64_t at_once = rh_memory_read(&own->memory);
-	json_t *root = json_object();
 
-	if (!hands_out_memory(run)) {
-		json_decref(root);
+	if (!hands_out_memory(run))
 		return 0;
-	}
 	usleep(REST_US);
 	run->trial->anon_rested = rh_memory_read(&own->memory);
-	for (int c = 0; c < 7; c++)
-		json_object_set(root, column_names[c], own->column[c]);
 	if (at_once != RH_NONE && run->trial->anon_rested != RH_NONE)
-		json_object_set_new(root, "given_back_bytes",
-				    json_integer((json_int_t)at_once -
-						 (json_int_t)run->trial->anon_rested));
-	rh_probe_json(run, "blocks", root);
+		own->found->given_back_bytes = (double)at_once - (double)run->trial->anon_rested;
+	run->trial->found.blocks = own->found;
 	readings(run);
 	if (!own->told && own->most.objects)
-		return rh_fail(err, RH_ABSENT, "internal waste: this backend does not tell what it "
+		return rh_fail(err, RH_ABSENT,
+			       "internal waste: this backend does not tell what it "
 			       "gave (or gave exactly what was asked for)");
 	return 0;
 }
@@ -162,8 +160,6 @@ static void release(struct rh_probe_run *run)
 	if (!own)
 		return;
 	rh_memory_close(&own->memory);
-	for (int c = 0; c < 7; c++)
-		json_decref(own->column[c]);
 	free(own);
 	run->own = NULL;
 }
@@ -173,7 +169,7 @@ static void release(struct rh_probe_run *run)
 static bool fill_row(const struct rh_probe_table *table, uint32_t backend, char (*cell)[RH_CELL])
 {
 	static const char *const names[COLUMNS - 1] = {
-		"memory.internal_waste", "memory.false_sharing", "memory.page_density",
+		"memory.internal_waste", "memory.false_sharing",     "memory.page_density",
 		"memory.retained_bytes", "memory.retained_1s_bytes",
 	};
 
@@ -193,22 +189,31 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 		  bool markdown)
 {
 	static const char *const heads[COLUMNS] = {
-		"blocks", "internal waste", "shared lines", "page density", "kept after drain",
-		"kept after 1 s",
+		"blocks",	"internal waste",   "shared lines",
+		"page density", "kept after drain", "kept after 1 s",
 	};
 	const struct rh_probe_table table = {
-		.result = result, .like = like, .heads = heads, .columns = COLUMNS,
+		.result = result,
+		.like = like,
+		.heads = heads,
+		.columns = COLUMNS,
 		.fill = fill_row,
 	};
 
 	if (rh_print_rows(&table, to, markdown))
 		fprintf(to, "\nOf the live blocks where most was live. Shared lines: cache lines "
-			"with blocks made on two lanes or more.\n\n");
+			    "with blocks made on two lanes or more.\n\n");
 }
+
+static const struct rh_headline headlines[] = {
+	{ "memory.internal_waste", "blocks, internal waste" },
+	{ NULL, NULL },
+};
 
 const struct rh_probe rh_probe_blocks = {
 	.name = "blocks",
 	.summary = "internal waste and false sharing of live blocks, memory kept after a second",
+	.headlines = headlines,
 	.source = "own",
 	.own_pass = true,
 	.reps_max = 1,

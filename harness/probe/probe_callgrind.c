@@ -11,34 +11,33 @@
  * is labelled `sim` and has names of its own: a simulated D1 miss is never shown as an L1D
  * miss of the CPU.
  */
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "harness/probe/callgrind.h"
-#include "harness/worker/forget.h"
+#include "harness/control/callgrind_reset.h"
 #include "harness/probe/probe.h"
 
 enum { EVENTS_MAX = 1000000, TOP = 12, UNDER_BYTES = 2048, COLUMNS = 7 };
-#define TIMEOUT_BASE_NS (60ull * 1000000000u)
-#define TIMEOUT_EVENT_NS 200000ull	/* 2000 instructions of a slow backend at 10 MIPS */
+#define TIMEOUT_BASE_NS	 (60ull * 1000000000u)
+#define TIMEOUT_EVENT_NS 200000ull /* 2000 instructions of a slow backend at 10 MIPS */
 
 struct own {
 	char path[40], under[UNDER_BYTES];
 };
 
 static const struct row {
-	const char *metric, *name;
-	enum rh_callgrind_event a, b;	/* the sum of both; equal = one */
-	double times;			/* per so many events */
+	const char *metric;	      /* in the order of struct rh_function_cost */
+	enum rh_callgrind_event a, b; /* the sum of both; equal = one */
+	double times;		      /* per so many events */
 } rows[] = {
-	{ "counters.ir_per_event", "ir", RH_CG_IR, RH_CG_IR, 1 },
-	{ "counters.d1_misses_per_event", "d1_misses", RH_CG_D1MR, RH_CG_D1MW, 1 },
-	{ "counters.ll_misses_per_event", "ll_misses", RH_CG_DLMR, RH_CG_DLMW, 1 },
-	{ "counters.i1_misses_per_event", "i1_misses", RH_CG_I1MR, RH_CG_I1MR, 1 },
-	{ "counters.data_refs_per_event", "data_refs", RH_CG_DR, RH_CG_DW, 1 },
-	{ "counters.lock_ops_per_1000", "lock_ops", RH_CG_GE, RH_CG_GE, 1000 },
+	{ "counters.ir_per_event", RH_CG_IR, RH_CG_IR, 1 },
+	{ "counters.d1_misses_per_event", RH_CG_D1MR, RH_CG_D1MW, 1 },
+	{ "counters.ll_misses_per_event", RH_CG_DLMR, RH_CG_DLMW, 1 },
+	{ "counters.i1_misses_per_event", RH_CG_I1MR, RH_CG_I1MR, 1 },
+	{ "counters.data_refs_per_event", RH_CG_DR, RH_CG_DW, 1 },
+	{ "counters.lock_ops_per_1000", RH_CG_GE, RH_CG_GE, 1000 },
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
@@ -63,14 +62,17 @@ static const char *absent_why(const struct rh_run_config *config, char *text, si
 static int prepare(struct rh_probe_run *run, struct rh_err *err)
 {
 	struct own *own = calloc(1, sizeof(*own));
-	uint64_t timeout = TIMEOUT_BASE_NS + TIMEOUT_EVENT_NS * EVENTS_MAX;
+	uint64_t most = run->config->callgrind_events ? run->config->callgrind_events : EVENTS_MAX;
+	uint64_t all = run->program->program.head->events * run->trial->copies;
+	uint64_t timeout = TIMEOUT_BASE_NS + TIMEOUT_EVENT_NS * (most < all ? most : all);
 	int fd;
 
 	if (!own)
 		return rh_fail(err, RH_OS, "no memory for callgrind");
 	run->own = own;
-	if (run->trial->copies > 1 && !RH_CAN_FORGET)
-		return rh_fail(err, RH_ABSENT, "built without valgrind's header: what brings "
+	if (run->trial->copies > 1 && !RH_CAN_CALLGRIND_RESET)
+		return rh_fail(err, RH_ABSENT,
+			       "built without valgrind's header: what brings "
 			       "copies to their phases would be counted");
 	snprintf(own->path, sizeof(own->path), "/tmp/reheap-callgrind-XXXXXX");
 	fd = mkstemp(own->path);
@@ -81,7 +83,7 @@ static int prepare(struct rh_probe_run *run, struct rh_err *err)
 	close(fd);
 	if (rh_callgrind_under(own->under, sizeof(own->under), own->path, err) < 0)
 		return -1;
-	run->events_max = EVENTS_MAX;
+	run->events_max = most;
 	run->start->under = own->under;
 	run->start->no_spin = true;
 	run->start->memory_limit = 0;
@@ -108,34 +110,39 @@ static uint64_t count_of(const uint64_t *counts, const struct row *row)
 }
 
 /* The functions in which most instructions were, with what else they cost. */
-static json_t *functions_json(const struct rh_callgrind *profile, double events)
+static void fill_functions(const struct rh_probe_run *run, const struct rh_callgrind *profile,
+			   struct rh_callgrind_found *found)
 {
-	json_t *list = json_array();
+	double events = (double)run->life->events;
+	struct rh_pool *pool = rh_probe_pool(run);
 
+	found->functions = rh_pool_alloc(pool, TOP, sizeof(*found->functions));
 	for (size_t i = 0; i < profile->function_count && i < TOP; i++) {
 		const struct rh_callgrind_function *f = &profile->functions[i];
-		json_t *object = json_object(), *name = json_string(f->name);
+		double cost[ROWS];
 
-		json_object_set_new(object, "name", name ? name : json_null());
-		name = json_string(f->object);
-		json_object_set_new(object, "object", name ? name : json_null());
 		for (int r = 0; r < ROWS; r++)
-			json_object_set_new(object, rows[r].name,
-				json_real(rows[r].times * (double)count_of(f->self, &rows[r]) /
-					  events));
-		json_array_append_new(list, object);
+			cost[r] = rows[r].times * (double)count_of(f->self, &rows[r]) / events;
+		found->functions[found->functions_count++] = (struct rh_function_cost){
+			.name = rh_pool_text(pool, f->name),
+			.object = rh_pool_text(pool, f->object),
+			.ir = cost[0],
+			.d1_misses = cost[1],
+			.ll_misses = cost[2],
+			.i1_misses = cost[3],
+			.data_refs = cost[4],
+			.lock_ops = cost[5],
+		};
 	}
-	return list;
 }
 
-static json_t *totals_json(const struct rh_callgrind *profile)
+static void fill_totals(const struct rh_probe_run *run, const struct rh_callgrind *profile,
+			struct rh_callgrind_found *found)
 {
-	json_t *totals = json_object();
-
+	found->totals = rh_pool_alloc(rh_probe_pool(run), RH_CG_COUNT, sizeof(*found->totals));
 	for (int e = 0; e < RH_CG_COUNT; e++)
-		json_object_set_new(totals, rh_callgrind_names[e],
-				    json_integer((json_int_t)profile->total[e]));
-	return totals;
+		found->totals[found->totals_count++] =
+			(struct rh_named){ rh_callgrind_names[e], (double)profile->total[e] };
 }
 
 static int closed(struct rh_probe_run *run, struct rh_err *err)
@@ -143,22 +150,25 @@ static int closed(struct rh_probe_run *run, struct rh_err *err)
 	const struct own *own = run->own;
 	const struct rh_program_head *head = run->program->program.head;
 	double events = (double)run->life->events;
+	struct rh_callgrind_found *found;
 	struct rh_callgrind profile;
 
 	if (rh_callgrind_read(&profile, own->path, err) < 0)
 		return -1;
 	for (int r = 0; r < ROWS && events > 0; r++)
-		rh_probe_reading(run, rows[r].metric, "count", "sim", "lower",
+		rh_probe_reading(run, rows[r].metric,
 				 rows[r].times * (double)count_of(profile.total, &rows[r]) /
-				 events);
-	rh_probe_json(run, "callgrind",
-		      json_pack("{s:s, s:I, s:b, s:s, s:o, s:I, s:o}", "source", "sim", "events",
-				(json_int_t)run->life->events, "shortened",
-				run->life->events < head->events * run->trial->copies, "caches",
-				"I1 32 KiB 8-way, D1 32 KiB 8-way, LL 8 MiB 16-way, lines of 64",
-				"totals", totals_json(&profile), "waiting_ir",
-				(json_int_t)profile.waiting[RH_CG_IR], "functions",
-				functions_json(&profile, events)));
+					 events);
+	found = run->trial->found.callgrind = rh_pool_alloc(rh_probe_pool(run), 1, sizeof(*found));
+	*found = (struct rh_callgrind_found){
+		.source = "sim",
+		.events = run->life->events,
+		.shortened = run->life->events < head->events * run->trial->copies,
+		.caches = "I1 32 KiB 8-way, D1 32 KiB 8-way, LL 8 MiB 16-way, lines of 64",
+		.waiting_ir = profile.waiting[RH_CG_IR],
+	};
+	fill_totals(run, &profile, found);
+	fill_functions(run, &profile, found);
 	rh_callgrind_free(&profile);
 	return 0;
 }
@@ -179,24 +189,40 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 		  bool markdown)
 {
 	static const char *const heads[COLUMNS] = {
-		"simulated, per event", "instructions", "D1 misses", "LL misses", "I1 misses",
-		"data refs", "LOCKs / 1000",
+		"simulated, per event",
+		"instructions",
+		"D1 misses",
+		"LL misses",
+		"I1 misses",
+		"data refs",
+		"LOCKs / 1000",
 	};
 	const struct rh_probe_table table = {
-		.result = result, .like = like, .heads = heads, .columns = COLUMNS,
+		.result = result,
+		.like = like,
+		.heads = heads,
+		.columns = COLUMNS,
 		.fill = fill_row,
 	};
 
 	if (rh_print_rows(&table, to, markdown))
-		fprintf(to, "\nCallgrind, source sim: D1 32 KiB, LL 8 MiB; the replay loop is in "
+		fprintf(to,
+			"\nCallgrind, source sim: D1 32 KiB, LL 8 MiB; the replay loop is in "
 			"it (row null). At most the first %d events; waits for other lanes are "
-			"left out.\n\n", EVENTS_MAX);
+			"left out.\n\n",
+			EVENTS_MAX);
 }
+
+static const struct rh_headline headlines[] = {
+	{ "counters.ir_per_event", "simulated, instructions per event" },
+	{ NULL, NULL },
+};
 
 const struct rh_probe rh_probe_callgrind = {
 	.name = "callgrind",
 	.summary = "instructions, cache misses, LOCKed operations per event, simulated; in all "
 		   "where there is no PMU",
+	.headlines = headlines,
 	.source = "sim",
 	.own_pass = true,
 	.by_name_only = true,

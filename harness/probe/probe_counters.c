@@ -14,7 +14,6 @@
  * Where recorded threads end, the lanes' threads do, too; they are asked to do so before the
  * next segment starts (RH_CTL_TURN), so that new threads are counted from their first op.
  */
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,11 +21,11 @@
 #include "harness/probe/probe.h"
 
 enum { GROUPS = 3, MODES = 5 };
-static const double ipc_least = 0.05, ipc_most = 8;	/* what no CPU exceeds */
+static const double ipc_least = 0.05, ipc_most = 8; /* what no CPU exceeds */
 
 static const enum rh_counter groups[GROUPS][RH_COUNT_HW_MAX + 1] = {
-	{ RH_COUNT_PAGE_FAULTS, RH_COUNT_CONTEXT_SWITCHES, RH_COUNT_MIGRATIONS,
-	  RH_COUNT_TASK_CLOCK, RH_COUNTERS },
+	{ RH_COUNT_PAGE_FAULTS, RH_COUNT_CONTEXT_SWITCHES, RH_COUNT_MIGRATIONS, RH_COUNT_TASK_CLOCK,
+	  RH_COUNTERS },
 	{ RH_COUNT_INSTRUCTIONS, RH_COUNT_CYCLES, RH_COUNT_L1D_MISSES, RH_COUNT_L2_MISSES,
 	  RH_COUNTERS },
 	{ RH_COUNT_LLC_MISSES, RH_COUNT_DTLB_MISSES, RH_COUNT_BRANCH_MISSES, RH_COUNTERS },
@@ -100,7 +99,8 @@ static void note_absent(const struct rh_counter_source *source, struct rh_result
 	const char *none = rh_counters_no_pmu();
 
 	if (!hardware)
-		rh_result_absent(result, "counters.hw", -1, "no cycles, instructions, cache, TLB "
+		rh_result_absent(result, "counters.hw", -1,
+				 "no cycles, instructions, cache, TLB "
 				 "or branch misses of the CPU: %s%s%s says %.100s",
 				 none ? none : "", none ? "; " : "", source->name,
 				 proof[RH_COUNT_INSTRUCTIONS].why);
@@ -126,8 +126,10 @@ int rh_counters_choose(struct rh_run_config *config, struct rh_result *result, s
 	while (mode < MODES && strcmp(word, modes[mode]) != 0)
 		mode++;
 	if (mode == MODES)
-		return rh_fail(err, RH_USAGE, "--counters takes auto, papi, perf, callgrind or "
-			       "none, not '%s'", word);
+		return rh_fail(err, RH_USAGE,
+			       "--counters takes auto, papi, perf, callgrind or "
+			       "none, not '%s'",
+			       word);
 	if (config->counters)
 		config->probe_set |= mode == 3 ? callgrind : counters;
 	if (mode >= 3)
@@ -135,8 +137,9 @@ int rh_counters_choose(struct rh_run_config *config, struct rh_result *result, s
 	if (!(config->probe_set & counters))
 		return 0;
 	if (!config->counter_source)
-		config->counter_source = mode == 1 ? &rh_counters_papi :
-					 mode == 2 ? &rh_counters_perf : best_source();
+		config->counter_source = mode == 1   ? &rh_counters_papi
+					 : mode == 2 ? &rh_counters_perf
+						     : best_source();
 	note_absent(config->counter_source, result);
 	if (counts_hardware(config->counter_source))
 		return 0;
@@ -150,8 +153,8 @@ int rh_counters_choose(struct rh_run_config *config, struct rh_result *result, s
 
 static const char *absent_why(const struct rh_run_config *config, char *text, size_t text_bytes)
 {
-	const struct rh_counter_source *source = config->counter_source ? config->counter_source :
-									  best_source();
+	const struct rh_counter_source *source =
+		config->counter_source ? config->counter_source : best_source();
 	const struct rh_counter_proof *proof = rh_counters_proven(source);
 
 	if (config->verify)
@@ -284,30 +287,33 @@ static bool ipc_is_absurd(const struct own *own)
 	return ipc < ipc_least || ipc > ipc_most;
 }
 
-static void tell_event(struct rh_probe_run *run, json_t *events, unsigned event)
+static void keep_event(struct rh_probe_run *run, struct rh_counters_found *found, unsigned event)
 {
 	const struct own *own = run->own;
 	enum rh_counter counter = own->counter[event];
-	json_t *lanes = json_array();
+	struct rh_counted *row = rh_pool_grow(rh_probe_pool(run), &found->events,
+					      &found->events_count, sizeof(*row));
 
+	*row = (struct rh_counted){
+		.name = rh_counter_names[counter],
+		.event = own->event[event],
+		.source = counter < RH_COUNT_HARDWARE ? "hw" : "sw",
+		.total = total_of(own, event),
+		.lanes = rh_pool_alloc(rh_probe_pool(run), own->seats, sizeof(*row->lanes)),
+		.lanes_count = own->seats,
+		.events = run->life->events,
+		.segments = run->life->segment_count,
+	};
 	for (uint32_t s = 0; s < own->seats; s++)
-		json_array_append_new(lanes,
-				      json_integer((json_int_t)own->lane[s].value[event]));
-	json_object_set_new(events, rh_counter_names[counter],
-			    json_pack("{s:s, s:s, s:I, s:o, s:I, s:I}", "event", own->event[event],
-				      "source", counter < RH_COUNT_HARDWARE ? "hw" : "sw", "total",
-				      (json_int_t)total_of(own, event), "lanes", lanes, "events",
-				      (json_int_t)run->life->events, "segments",
-				      (json_int_t)run->life->segment_count));
-	rh_probe_reading(run, metric_names[counter], counter == RH_COUNT_TASK_CLOCK ? "ns" :
-			 "count", counter < RH_COUNT_HARDWARE ? "hw" : "sw", "lower",
+		row->lanes[s] = (double)own->lane[s].value[event];
+	rh_probe_reading(run, metric_names[counter],
 			 (double)total_of(own, event) / (double)run->life->events);
 }
 
 static int end(struct rh_probe_run *run, struct rh_err *err)
 {
 	struct own *own = run->own;
-	json_t *root = run->trial->probes ? json_object_get(run->trial->probes, "counters") : NULL;
+	struct rh_counters_found *found = run->trial->found.counters;
 
 	for (uint32_t s = 0; s < own->seats; s++)
 		if (stop_lane(own, &own->lane[s], err) < 0)
@@ -315,25 +321,35 @@ static int end(struct rh_probe_run *run, struct rh_err *err)
 	if (!run->life->events)
 		return 0;
 	if (ipc_is_absurd(own))
-		return rh_fail(err, RH_ABSENT, "instructions and cycles do not belong together: "
+		return rh_fail(err, RH_ABSENT,
+			       "instructions and cycles do not belong together: "
 			       "this CPU miscounts");
-	if (!root) {
-		root = json_pack("{s:s, s:{}}", "by", own->source->name, "events");
-		rh_probe_json(run, "counters", root);
+	if (!found) {
+		found = rh_pool_alloc(rh_probe_pool(run), 1, sizeof(*found));
+		found->by = own->source->name;
+		run->trial->found.counters = found;
 	}
 	for (unsigned i = 0; i < own->count; i++)
-		tell_event(run, json_object_get(root, "events"), i);
+		keep_event(run, found, i);
 	return 0;
 }
 
 /* ---- the table ---- */
 
-static const struct column { enum rh_counter counter; const char *head; } columns[] = {
-	{ RH_COUNT_INSTRUCTIONS, "instructions" }, { RH_COUNT_CYCLES, "cycles" },
-	{ RH_COUNT_L1D_MISSES, "L1D misses" }, { RH_COUNT_L2_MISSES, "L2" },
-	{ RH_COUNT_LLC_MISSES, "LLC" }, { RH_COUNT_DTLB_MISSES, "DTLB" },
-	{ RH_COUNT_BRANCH_MISSES, "branch misses" }, { RH_COUNT_PAGE_FAULTS, "faults" },
-	{ RH_COUNT_MIGRATIONS, "migrations" }, { RH_COUNT_TASK_CLOCK, "CPU ns" },
+static const struct column {
+	enum rh_counter counter;
+	const char *head;
+} columns[] = {
+	{ RH_COUNT_INSTRUCTIONS, "instructions" },
+	{ RH_COUNT_CYCLES, "cycles" },
+	{ RH_COUNT_L1D_MISSES, "L1D misses" },
+	{ RH_COUNT_L2_MISSES, "L2" },
+	{ RH_COUNT_LLC_MISSES, "LLC" },
+	{ RH_COUNT_DTLB_MISSES, "DTLB" },
+	{ RH_COUNT_BRANCH_MISSES, "branch misses" },
+	{ RH_COUNT_PAGE_FAULTS, "faults" },
+	{ RH_COUNT_MIGRATIONS, "migrations" },
+	{ RH_COUNT_TASK_CLOCK, "CPU ns" },
 };
 enum { COLUMNS_MAX = sizeof(columns) / sizeof(columns[0]) + 1 };
 
@@ -385,8 +401,11 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 	char text[COLUMNS_MAX][RH_CELL];
 	const char *heads[COLUMNS_MAX] = { "counted, per event" };
 	const struct rh_probe_table table = {
-		.result = result, .like = like, .heads = heads,
-		.columns = 1 + choose_columns(result, like, chosen), .fill = fill_row,
+		.result = result,
+		.like = like,
+		.heads = heads,
+		.columns = 1 + choose_columns(result, like, chosen),
+		.fill = fill_row,
 		.ctx = chosen,
 	};
 
@@ -401,10 +420,17 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 		fprintf(to, "\n");
 }
 
+static const struct rh_headline headlines[] = {
+	{ "counters.instructions_per_event", "counted, instructions per event" },
+	{ "counters.task_clock_ns_per_event", "counted, CPU time per event" },
+	{ NULL, NULL },
+};
+
 const struct rh_probe rh_probe_counters = {
 	.name = "counters",
 	.summary = "cache misses, instructions ... of each lane by PAPI or perf; without a PMU "
 		   "what the kernel counts, and callgrind's caches",
+	.headlines = headlines,
 	.source = "hw",
 	.own_pass = true,
 	.absent_why = absent_why,

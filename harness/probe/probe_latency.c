@@ -9,36 +9,38 @@
  * metrics do not go below that ("<= 30 ns" in tables); a quantile with fewer than ten
  * samples beyond it has no interval and is marked.
  */
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/probe/latency.h"
+#include "harness/control/latency.h"
 #include "harness/probe/latency_run.h"
-#include "harness/probe/pace.h"
+#include "harness/control/pace.h"
 #include "harness/probe/probe.h"
-#include "traces/event.h"
+#include "harness/result/latency_kinds.h"
+#include "traces/format/event.h"
 
 enum { GRANULES = 3 };
 
-const char *const rh_latency_names[RH_LAT_KINDS] = {
-	"alloc", "zalloc", "aligned", "resize", "free", "free_remote", "spawn", "exit", "grow",
-	"call",
-};
-
-static const struct { const char *name; double q; } quantiles[] = {
+static const struct {
+	const char *name;
+	double q;
+} quantiles[] = {
 	{ "p50", .5 }, { "p90", .9 }, { "p99", .99 }, { "p99_9", .999 }, { "p99_99", .9999 },
 };
 enum { QUANTILES = sizeof(quantiles) / sizeof(quantiles[0]) };
 
 /* Names of metrics live as long as the program. */
-#define NAMES(kind) { kind "p50", kind "p90", kind "p99", kind "p99_9", kind "p99_99" }
+#define NAMES(kind)                                                             \
+	{                                                                       \
+		kind "p50", kind "p90", kind "p99", kind "p99_9", kind "p99_99" \
+	}
 static const char *const metric_names[RH_LAT_KINDS + 2][QUANTILES] = {
-	NAMES("latency.alloc."), NAMES("latency.zalloc."), NAMES("latency.aligned."),
-	NAMES("latency.resize."), NAMES("latency.free."), NAMES("latency.free_remote."),
-	NAMES("latency.spawn."), NAMES("latency.exit."), NAMES("latency.grow."),
-	NAMES("latency.call."), NAMES("latency."), NAMES("latency.response."),
+#define ROW(id, name, words) NAMES("latency." #name "."),
+	RH_LATENCY_KINDS(ROW)
+#undef ROW
+		NAMES("latency."),
+	NAMES("latency.response."),
 };
 
 static double floor_ns(const struct rh_result *result)
@@ -58,8 +60,10 @@ static int prepare(struct rh_probe_run *run, struct rh_err *err)
 	size_t seats = (size_t)run->program->program.head->lanes * run->trial->copies;
 
 	if (seats > RH_LATENCY_SEATS_MAX)
-		return rh_fail(err, RH_ABSENT, "%zu lanes are more than %d, which have a histogram "
-			       "each", seats, RH_LATENCY_SEATS_MAX);
+		return rh_fail(err, RH_ABSENT,
+			       "%zu lanes are more than %d, which have a histogram "
+			       "each",
+			       seats, RH_LATENCY_SEATS_MAX);
 	rh_probe_area(run, RH_AREA_LATENCY, seats * sizeof(struct rh_latency_lane));
 	run->start->mode = RH_MODE_TIMED;
 	run->start->sample = run->config->sample;
@@ -92,66 +96,84 @@ static void release(struct rh_probe_run *run)
 
 /* ---- the document ---- */
 
-static json_t *integer(uint64_t value)
+static struct rh_quantile *quantile_of(const struct rh_probe_run *run,
+				       const struct rh_hist_sum *hist, double q)
 {
-	return json_integer((json_int_t)value);
-}
-
-static json_t *quantile_json(const struct rh_probe_run *run, const struct rh_hist_sum *hist,
-			     double q)
-{
+	struct rh_quantile *made = rh_pool_alloc(rh_probe_pool(run), 1, sizeof(*made));
 	double ns = rh_probe_ns(run, (double)rh_hist_quantile(hist, q));
-	json_t *object = json_pack("{s:f, s:b}", "ns", ns, "exact", ns >= floor_ns(run->result));
 	uint64_t lo, hi;
 
+	*made = (struct rh_quantile){ ns, ns >= floor_ns(run->result), NAN, NAN };
 	if (rh_hist_interval(hist, q, &lo, &hi)) {
-		json_object_set_new(object, "lo", json_real(rh_probe_ns(run, (double)lo)));
-		json_object_set_new(object, "hi", json_real(rh_probe_ns(run, (double)hi)));
+		made->lo = rh_probe_ns(run, (double)lo);
+		made->hi = rh_probe_ns(run, (double)hi);
 	}
-	return object;
+	return made;
 }
 
 /* Counts by upper edge of the bucket in ns: enough to compute everything again. */
-static json_t *buckets_json(const struct rh_probe_run *run, const struct rh_hist_sum *hist)
+static void fill_buckets(const struct rh_probe_run *run, const struct rh_hist_sum *hist,
+			 struct rh_latency_of *to)
 {
-	json_t *rows = json_array();
+	size_t used = 0;
 
+	for (unsigned i = 0; i < RH_HIST_BUCKETS; i++)
+		used += hist->bucket[i] != 0;
+	to->buckets = rh_pool_alloc(rh_probe_pool(run), used, sizeof(*to->buckets));
 	for (unsigned i = 0; i < RH_HIST_BUCKETS; i++) {
 		uint64_t high = rh_hist_high(i) < hist->max ? rh_hist_high(i) : hist->max;
 
 		if (hist->bucket[i])
-			json_array_append_new(rows, json_pack("[f, I]", rh_probe_ns(run,
-				(double)high), (json_int_t)hist->bucket[i]));
+			to->buckets[to->buckets_count++] =
+				(struct rh_bucket){ rh_probe_ns(run, (double)high),
+						    hist->bucket[i] };
 	}
-	return rows;
 }
 
-static json_t *hist_json(const struct rh_probe_run *run, const struct rh_hist_sum *hist,
-			 bool buckets)
+static void fill_latency(const struct rh_probe_run *run, const struct rh_hist_sum *hist,
+			 const char *kind, struct rh_latency_of *to)
 {
-	json_t *object = json_pack("{s:o, s:f, s:f}", "n", integer(hist->count), "mean_ns",
-				   rh_probe_ns(run, hist->count ? hist->sum / (double)hist->count :
-							0),
-				   "max_ns", rh_probe_ns(run, (double)hist->max));
+	*to = (struct rh_latency_of){
+		.kind = kind,
+		.n = hist->count,
+		.mean_ns = rh_probe_ns(run, hist->count ? hist->sum / (double)hist->count : 0),
+		.max_ns = rh_probe_ns(run, (double)hist->max),
+		.p50 = quantile_of(run, hist, quantiles[0].q),
+		.p90 = quantile_of(run, hist, quantiles[1].q),
+		.p99 = quantile_of(run, hist, quantiles[2].q),
+		.p99_9 = quantile_of(run, hist, quantiles[3].q),
+		.p99_99 = quantile_of(run, hist, quantiles[4].q),
+	};
+}
 
-	for (int q = 0; q < QUANTILES; q++)
-		json_object_set_new(object, quantiles[q].name,
-				    quantile_json(run, hist, quantiles[q].q));
-	if (buckets)
-		json_object_set_new(object, "buckets", buckets_json(run, hist));
-	return object;
+static size_t cells_in_use(const struct rh_latency_lane *lanes, uint32_t seats)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < (size_t)seats * RH_LAT_KINDS * RH_LAT_OCTAVES; i++)
+		used += (&lanes[i / (RH_LAT_KINDS * RH_LAT_OCTAVES)]
+				  .cell[0][0])[i % (RH_LAT_KINDS * RH_LAT_OCTAVES)]
+				.count != 0;
+	return used;
 }
 
 /* Columns over all cells that have samples. */
-static json_t *cells_json(const struct rh_probe_run *run, const struct rh_latency_lane *lanes,
-			  uint32_t seats)
+static struct rh_latency_cells *make_cells(const struct rh_probe_run *run,
+					   const struct rh_latency_lane *lanes, uint32_t seats)
 {
-	static const char *const names[] = { "kind", "size_to", "lane", "n", "p50_ns", "p99_ns",
-					     "max_ns" };
-	json_t *object = json_object(), *column[7];
+	struct rh_pool *pool = rh_probe_pool(run);
+	struct rh_latency_cells *to = rh_pool_alloc(pool, 1, sizeof(*to));
+	size_t used = cells_in_use(lanes, seats), at = 0;
 
-	for (int c = 0; c < 7; c++)
-		json_object_set_new(object, names[c], column[c] = json_array());
+#define COLUMN(key) to->key = rh_pool_alloc(pool, used, sizeof(*to->key)), to->key##_count = used
+	COLUMN(kind);
+	COLUMN(size_to);
+	COLUMN(lane);
+	COLUMN(n);
+	COLUMN(p50_ns);
+	COLUMN(p99_ns);
+	COLUMN(max_ns);
+#undef COLUMN
 	for (size_t i = 0; i < (size_t)seats * RH_LAT_KINDS * RH_LAT_OCTAVES; i++) {
 		unsigned octave = (unsigned)(i % RH_LAT_OCTAVES);
 		unsigned kind = (unsigned)(i / RH_LAT_OCTAVES % RH_LAT_KINDS);
@@ -162,53 +184,52 @@ static json_t *cells_json(const struct rh_probe_run *run, const struct rh_latenc
 		if (!cell->count)
 			continue;
 		rh_hist_merge(&sum, cell);
-		json_array_append_new(column[0], json_string(rh_latency_names[kind]));
-		json_array_append_new(column[1], octave == RH_LAT_OCTAVES - 1 ? json_null() :
-						 integer(8ull << octave));
-		json_array_append_new(column[2], integer(lane));
-		json_array_append_new(column[3], integer(sum.count));
-		json_array_append_new(column[4], json_real(
-			rh_probe_ns(run, (double)rh_hist_quantile(&sum, .5))));
-		json_array_append_new(column[5], json_real(
-			rh_probe_ns(run, (double)rh_hist_quantile(&sum, .99))));
-		json_array_append_new(column[6], json_real(rh_probe_ns(run, (double)sum.max)));
+		to->kind[at] = rh_latency_names[kind];
+		to->size_to[at] = rh_latency_size_to(octave);
+		to->lane[at] = lane;
+		to->n[at] = (double)sum.count;
+		to->p50_ns[at] = rh_probe_ns(run, (double)rh_hist_quantile(&sum, .5));
+		to->p99_ns[at] = rh_probe_ns(run, (double)rh_hist_quantile(&sum, .99));
+		to->max_ns[at++] = rh_probe_ns(run, (double)sum.max);
 	}
-	return object;
+	return to;
 }
 
-static json_t *outlier_json(const struct rh_probe_run *run, const struct rh_outlier *o,
-			    uint32_t lane)
+static struct rh_long_batch batch_of(const struct rh_probe_run *run, const struct rh_outlier *o,
+				     uint32_t lane)
 {
-	return json_pack("{s:i, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "lane", (int)lane, "ns",
-			 rh_probe_ns(run, (double)o->ticks), "ops", integer(o->ops), "op",
-			 integer(o->op), "faults_minor", integer(o->faults_minor), "faults_major",
-			 integer(o->faults_major), "switches_voluntary",
-			 integer(o->switches_voluntary), "switches_involuntary",
-			 integer(o->switches_involuntary), "run_delay_ns",
-			 o->run_delay_ns == RH_NONE ? json_null() : integer(o->run_delay_ns));
+	return (struct rh_long_batch){
+		.lane = lane,
+		.ns = rh_probe_ns(run, (double)o->ticks),
+		.ops = o->ops,
+		.op = o->op,
+		.faults_minor = o->faults_minor,
+		.faults_major = o->faults_major,
+		.switches_voluntary = o->switches_voluntary,
+		.switches_involuntary = o->switches_involuntary,
+		.run_delay_ns = o->run_delay_ns == RH_NONE ? UINT64_MAX : o->run_delay_ns,
+	};
 }
 
-static json_t *outliers_json(const struct rh_probe_run *run, const struct rh_latency_lane *lanes,
-			     uint32_t seats)
+static struct rh_outliers *make_outliers(const struct rh_probe_run *run,
+					 const struct rh_latency_lane *lanes, uint32_t seats)
 {
-	uint64_t batches = 0, count = 0, ticks = 0, faults = 0, switches = 0;
-	json_t *longest = json_array();
+	struct rh_outliers *to = rh_pool_alloc(rh_probe_pool(run), 1, sizeof(*to));
 
+	to->batch_ops = RH_BATCH_OPS;
+	to->times_median = RH_OUTLIER_TIMES;
 	for (uint32_t s = 0; s < seats; s++) {
-		batches += lanes[s].batches;
-		count += lanes[s].outliers;
-		ticks += lanes[s].outlier_ticks;
-		faults += lanes[s].with_faults;
-		switches += lanes[s].with_switches;
+		to->batches += lanes[s].batches;
+		to->count += lanes[s].outliers;
+		to->ns += rh_probe_ns(run, (double)lanes[s].outlier_ticks);
+		to->with_faults += lanes[s].with_faults;
+		to->with_switches += lanes[s].with_switches;
 		for (uint64_t i = 0; i < lanes[s].kept && i < RH_OUTLIERS_MAX; i++)
-			json_array_append_new(longest,
-					      outlier_json(run, &lanes[s].outlier[i], s));
+			*(struct rh_long_batch *)rh_pool_grow(
+				rh_probe_pool(run), &to->longest, &to->longest_count,
+				sizeof(*to->longest)) = batch_of(run, &lanes[s].outlier[i], s);
 	}
-	return json_pack("{s:o, s:i, s:o, s:o, s:f, s:o, s:o, s:o}", "batches", integer(batches),
-			 "batch_ops", RH_BATCH_OPS, "count", integer(count), "times_median",
-			 integer(RH_OUTLIER_TIMES), "ns", rh_probe_ns(run, (double)ticks),
-			 "with_faults", integer(faults), "with_switches", integer(switches),
-			 "longest", longest);
+	return to;
 }
 
 /* How much the empty pair moved, lane by lane at most, in ticks. */
@@ -225,37 +246,52 @@ static uint64_t pair_drift(const struct rh_latency_lane *lanes, uint32_t seats)
 	return most;
 }
 
-static json_t *document(const struct rh_probe_run *run, const struct rh_latency_sum *sum,
-			const struct rh_latency_lane *lanes, uint32_t seats)
+static void fill_kinds(const struct rh_probe_run *run, const struct rh_latency_sum *sum,
+		       struct rh_latency_found *to)
+{
+	to->kinds = rh_pool_alloc(rh_probe_pool(run), RH_LAT_KINDS, sizeof(*to->kinds));
+	for (int k = 0; k < RH_LAT_KINDS; k++) {
+		if (!sum->kind[k].count)
+			continue;
+		fill_latency(run, &sum->kind[k], rh_latency_names[k], &to->kinds[to->kinds_count]);
+		fill_buckets(run, &sum->kind[k], &to->kinds[to->kinds_count++]);
+	}
+	to->all = rh_pool_alloc(rh_probe_pool(run), 1, sizeof(*to->all));
+	fill_latency(run, &sum->all, NULL, to->all);
+	if (!sum->response.count)
+		return;
+	to->response = rh_pool_alloc(rh_probe_pool(run), 1, sizeof(*to->response));
+	fill_latency(run, &sum->response, NULL, to->response);
+	fill_buckets(run, &sum->response, to->response);
+}
+
+static struct rh_latency_found *make_found(const struct rh_probe_run *run,
+					   const struct rh_latency_sum *sum,
+					   const struct rh_latency_lane *lanes, uint32_t seats)
 {
 	const struct rh_clock *clock = &run->result->clock;
-	uint64_t migrated = 0, drift = pair_drift(lanes, seats);
-	json_t *kinds = json_object(), *root;
+	struct rh_latency_found *to = rh_pool_alloc(rh_probe_pool(run), 1, sizeof(*to));
+	uint64_t drift = pair_drift(lanes, seats);
 
+	*to = (struct rh_latency_found){
+		.source = "own",
+		.sample = run->worker->ctl->sample,
+		.wall_ns = run->life->wall_ns,
+		.events = run->life->events,
+		.granularity_ns = rh_probe_ns(run, (double)clock->granularity_ticks),
+		.exact_from_ns = floor_ns(run->result),
+		.pair_ns = rh_probe_ns(run, (double)lanes[0].pair_last),
+		.pair_drift_ns = rh_probe_ns(run, (double)drift),
+		.drifted = drift > clock->granularity_ticks,
+		.cells = make_cells(run, lanes, seats),
+		.sizes = rh_latency_sizes(rh_probe_pool(run), lanes, seats, clock->ns_per_tick),
+		.run = rh_latency_run_found(rh_probe_pool(run), run->own, clock->ns_per_tick),
+		.outliers = make_outliers(run, lanes, seats),
+	};
 	for (uint32_t s = 0; s < seats; s++)
-		migrated += lanes[s].migrated;
-	for (int k = 0; k < RH_LAT_KINDS; k++)
-		if (sum->kind[k].count)
-			json_object_set_new(kinds, rh_latency_names[k],
-					    hist_json(run, &sum->kind[k], true));
-	root = json_pack("{s:s, s:o, s:o, s:o, s:o, s:f, s:f, s:f, s:f, s:b}", "source", "own",
-			 "sample", integer(run->worker->ctl->sample), "wall_ns",
-			 integer(run->life->wall_ns), "events", integer(run->life->events),
-			 "migrated", integer(migrated), "granularity_ns",
-			 rh_probe_ns(run, (double)clock->granularity_ticks), "exact_from_ns",
-			 floor_ns(run->result), "pair_ns",
-			 rh_probe_ns(run, (double)lanes[0].pair_last), "pair_drift_ns",
-			 rh_probe_ns(run, (double)drift), "drifted",
-			 drift > clock->granularity_ticks);
-	json_object_set_new(root, "all", hist_json(run, &sum->all, false));
-	if (sum->response.count)
-		json_object_set_new(root, "response", hist_json(run, &sum->response, true));
-	json_object_set_new(root, "kinds", kinds);
-	json_object_set_new(root, "cells", cells_json(run, lanes, seats));
-	json_object_set_new(root, "sizes", rh_latency_sizes_json(lanes, seats, clock->ns_per_tick));
-	json_object_set_new(root, "run", rh_latency_run_json(run->own, clock->ns_per_tick));
-	json_object_set_new(root, "outliers", outliers_json(run, lanes, seats));
-	return root;
+		to->migrated += lanes[s].migrated;
+	fill_kinds(run, sum, to);
+	return to;
 }
 
 /* ---- numbers ---- */
@@ -267,8 +303,7 @@ static void readings_of(struct rh_probe_run *run, const struct rh_hist_sum *hist
 	for (int q = 0; hist->count && q < QUANTILES; q++) {
 		double ns = rh_probe_ns(run, (double)rh_hist_quantile(hist, quantiles[q].q));
 
-		rh_probe_reading(run, metric_names[names][q], "ns", "own", "lower",
-				 ns > least ? ns : least);
+		rh_probe_reading(run, metric_names[names][q], ns > least ? ns : least);
 	}
 }
 
@@ -298,17 +333,17 @@ static int end(struct rh_probe_run *run, struct rh_err *err)
 		rh_hist_merge(&sum->response, &paced[s].response);
 	run->trial->latency = sum;
 	if (!sum->all.count)
-		return rh_fail(err, RH_ABSENT, "the trace is so short that no operation was "
+		return rh_fail(err, RH_ABSENT,
+			       "the trace is so short that no operation was "
 			       "sampled (--sample every times all)");
 	readings_of(run, &sum->all, RH_LAT_KINDS);
 	readings_of(run, &sum->response, RH_LAT_KINDS + 1);
-	rh_probe_reading(run, "latency.ns_per_event", "ns", "own", "none",
+	rh_probe_reading(run, "latency.ns_per_event",
 			 (double)run->life->wall_ns / (double)run->life->events);
-	rh_probe_reading(run, "latency.max", "ns", "own", "lower",
-			 rh_probe_ns(run, (double)sum->all.max));
+	rh_probe_reading(run, "latency.max", rh_probe_ns(run, (double)sum->all.max));
 	for (int k = 0; k < RH_LAT_KINDS; k++)
 		readings_of(run, &sum->kind[k], k);
-	rh_probe_json(run, "latency", document(run, sum, lanes, seats));
+	run->trial->found.latency = make_found(run, sum, lanes, seats);
 	return 0;
 }
 
@@ -376,26 +411,36 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 		  bool markdown)
 {
 	static const char *const heads[COLUMNS] = {
-		"latency, ns", "samples", "p50", "p90", "p99", "p99.9", "p99.99", "max",
-		"free p99", "remote free p99",
+		"latency, ns", "samples", "p50", "p90",	     "p99",
+		"p99.9",       "p99.99",  "max", "free p99", "remote free p99",
 	};
 	struct rh_latency_sum *sum = malloc(sizeof(*sum));
-	const struct rh_probe_table table = {
-		.result = result, .like = like, .heads = heads, .columns = COLUMNS,
-		.fill = fill_row, .ctx = sum
-	};
+	const struct rh_probe_table table = { .result = result,
+					      .like = like,
+					      .heads = heads,
+					      .columns = COLUMNS,
+					      .fill = fill_row,
+					      .ctx = sum };
 
 	if (sum && rh_print_rows(&table, to, markdown))
-		fprintf(to, "\nOne operation in %llu timed, all trials together; source own. Steps "
+		fprintf(to,
+			"\nOne operation in %llu timed, all trials together; source own. Steps "
 			"of the clock: %.1f ns; nothing below three is exact. ~: fewer than ten "
-			"samples beyond.\n\n", (unsigned long long)result->sample,
+			"samples beyond.\n\n",
+			(unsigned long long)result->sample,
 			(double)result->clock.granularity_ticks * result->clock.ns_per_tick);
 	free(sum);
 }
 
+static const struct rh_headline headlines[] = {
+	{ "latency.p99", "latency, 99th percentile" },
+	{ NULL, NULL },
+};
+
 const struct rh_probe rh_probe_latency = {
 	.name = "latency",
 	.summary = "time of single operations: percentiles by kind, size, local or remote, lane",
+	.headlines = headlines,
 	.source = "own",
 	.own_pass = true,
 	.paced = true,

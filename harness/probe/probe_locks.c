@@ -15,14 +15,13 @@
  * within a factor of 2. Utilisation = share of the wall clock a lock was held, from one hold
  * in 64.
  */
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/probe/locks.h"
+#include "harness/control/locks.h"
 #include "harness/probe/probe.h"
-#include "traces/event.h"
+#include "traces/format/event.h"
 
 enum { TOP = 10, COLUMNS = 11 };
 
@@ -30,11 +29,11 @@ enum { TOP = 10, COLUMNS = 11 };
 struct tally {
 	struct rh_lock_row sum;
 	uint32_t instances;
-	double utilisation;		/* the most of any instance; NAN = no hold was sampled */
+	double utilisation; /* the most of any instance; NAN = no hold was sampled */
 };
 
 struct own {
-	struct rh_lock_row *first;	/* rows before the first segment */
+	struct rh_lock_row *first; /* rows before the first segment */
 	uint64_t first_count;
 };
 
@@ -54,8 +53,8 @@ static int prepare(struct rh_probe_run *run, struct rh_err *err)
 	size_t seats = (size_t)run->program->program.head->lanes * run->trial->copies;
 
 	(void)err;
-	rh_probe_area(run, RH_AREA_LOCKS, sizeof(struct rh_lock_area) +
-		      seats * sizeof(struct rh_lane_meters));
+	rh_probe_area(run, RH_AREA_LOCKS,
+		      sizeof(struct rh_lock_area) + seats * sizeof(struct rh_lane_meters));
 	return 0;
 }
 
@@ -198,51 +197,41 @@ static double log2_quantile(const uint32_t *buckets, double q)
 
 /* ---- the document ---- */
 
-static json_t *integer(uint64_t value)
+static void fill_waits(const struct rh_probe_run *run, const uint32_t *buckets,
+		       struct rh_lock_found *to)
 {
-	return json_integer((json_int_t)value);
-}
-
-static json_t *real_or_null(double value)
-{
-	return isfinite(value) ? json_real(value) : json_null();
-}
-
-static json_t *log2_json(const struct rh_probe_run *run, const uint32_t *buckets)
-{
-	json_t *rows = json_array();
-
+	to->waits = rh_pool_alloc(rh_probe_pool(run), RH_LOCK_WAIT_BUCKETS, sizeof(*to->waits));
 	for (int i = 0; i < RH_LOCK_WAIT_BUCKETS; i++)
 		if (buckets[i])
-			json_array_append_new(rows, json_pack("[f, I]", rh_probe_ns(run,
-				ldexp(1, i + 1)), (json_int_t)buckets[i]));
-	return rows;
+			to->waits[to->waits_count++] =
+				(struct rh_bucket){ rh_probe_ns(run, ldexp(1, i + 1)), buckets[i] };
 }
 
-static json_t *tally_json(const struct rh_probe_run *run, const struct tally *t)
+static void fill_class(const struct rh_probe_run *run, const struct tally *t,
+		       struct rh_lock_found *to)
 {
 	const struct rh_lock_row *row = &t->sum;
-	bool own = row->source == RH_LOCK_OWN;
-	double wait_p99 = own ? log2_quantile(row->wait_log2, .99) : NAN;
+	double wait_p99 = log2_quantile(row->wait_log2, .99);
 	double hold_p99 = log2_quantile(row->hold_log2, .99);
-	json_t *object = json_pack("{s:s, s:s, s:o, s:o, s:o, s:f, s:f, s:f}", "name", row->name,
-				   "source", own ? "own" : "mallctl", "acquired",
-				   integer(row->acquired), "contended", integer(row->contended),
-				   "owner_switches", integer(row->owner_switches), "wait_ns",
-				   ticks_to_ns(run, row, (double)row->wait), "wait_max_ns",
-				   ticks_to_ns(run, row, (double)row->wait_max), "wait_share",
-				   ticks_to_ns(run, row, (double)row->wait) / lane_wall_ns(run));
 
-	if (!own)
-		return object;
-	json_object_set_new(object, "wait_p99_ns", real_or_null(rh_probe_ns(run, wait_p99)));
-	json_object_set_new(object, "hold_mean_ns", real_or_null(row->hold_samples ?
-			    rh_probe_ns(run, (double)row->hold / (double)row->hold_samples) : NAN));
-	json_object_set_new(object, "hold_p99_ns", real_or_null(rh_probe_ns(run, hold_p99)));
-	json_object_set_new(object, "convoy", real_or_null(wait_p99 / hold_p99));
-	json_object_set_new(object, "utilisation", real_or_null(t->utilisation));
-	json_object_set_new(object, "waits", log2_json(run, row->wait_log2));
-	return object;
+	rh_record_clear(&rh_lock_found_type, to);
+	to->name = rh_pool_text(rh_probe_pool(run), row->name);
+	to->source = row->source == RH_LOCK_OWN ? "own" : "mallctl";
+	to->acquired = row->acquired;
+	to->contended = row->contended;
+	to->owner_switches = row->owner_switches;
+	to->wait_ns = ticks_to_ns(run, row, (double)row->wait);
+	to->wait_max_ns = ticks_to_ns(run, row, (double)row->wait_max);
+	to->wait_share = to->wait_ns / lane_wall_ns(run);
+	if (row->source != RH_LOCK_OWN)
+		return;
+	to->wait_p99_ns = rh_probe_ns(run, wait_p99);
+	if (row->hold_samples)
+		to->hold_mean_ns = rh_probe_ns(run, (double)row->hold / (double)row->hold_samples);
+	to->hold_p99_ns = rh_probe_ns(run, hold_p99);
+	to->convoy = wait_p99 / hold_p99;
+	to->utilisation = t->utilisation;
+	fill_waits(run, row->wait_log2, to);
 }
 
 static int worse_first(const void *a, const void *b)
@@ -257,44 +246,46 @@ static int worse_first(const void *a, const void *b)
 }
 
 /* The ten single locks that were waited for most. */
-static json_t *top_json(const struct rh_probe_run *run, const struct rh_lock_area *area)
+static void fill_top(const struct rh_probe_run *run, const struct rh_lock_area *area,
+		     struct rh_locks_found *found)
 {
 	struct tally *all = calloc((size_t)area->rows + 1, sizeof(*all));
-	json_t *rows = json_array();
 
 	for (uint64_t i = 0; all && i < area->rows; i++)
 		all[i] = (struct tally){ area->row[i], 1, utilisation(run, &area->row[i]) };
 	if (all)
 		qsort(all, (size_t)area->rows, sizeof(*all), worse_first);
 	for (uint64_t i = 0; all && i < area->rows && i < TOP && all[i].sum.acquired; i++) {
-		json_t *row = tally_json(run, &all[i]);
+		struct rh_lock_found *row = rh_pool_grow(rh_probe_pool(run), &found->top,
+							 &found->top_count, sizeof(*row));
 
-		json_object_set_new(row, "instance", integer(all[i].sum.instance));
-		json_array_append_new(rows, row);
+		fill_class(run, &all[i], row);
+		row->instance = all[i].sum.instance;
 	}
 	free(all);
-	return rows;
 }
 
-static json_t *sources_json(const struct rh_lock_area *area, bool delay_known)
+static void add_source(const struct rh_probe_run *run, struct rh_locks_found *found, bool is,
+		       const char *name)
 {
-	json_t *list = json_array();
+	if (is)
+		*(const char **)rh_pool_grow(rh_probe_pool(run), &found->sources,
+					     &found->sources_count, sizeof(name)) = name;
+}
 
-	json_array_append_new(list, json_string("thread CPU time, rusage"));
-	if (delay_known)
-		json_array_append_new(list, json_string("schedstat"));
-	if (!area->futex_why[0])
-		json_array_append_new(list, json_string("tracepoint sys_enter_futex"));
-	if (!area->kernel_why[0])
-		json_array_append_new(list, json_string("tracepoint contention_begin"));
-	if (area->mallctl == RH_MALLCTL_READ)
-		json_array_append_new(list, json_string("mallctl stats.mutexes"));
+static void fill_sources(const struct rh_probe_run *run, const struct rh_lock_area *area,
+			 bool delay_known, struct rh_locks_found *found)
+{
+	bool own = false;
+
 	for (uint64_t i = 0; i < area->rows; i++)
-		if (area->row[i].source == RH_LOCK_OWN) {
-			json_array_append_new(list, json_string("counters in the locks"));
-			break;
-		}
-	return list;
+		own |= area->row[i].source == RH_LOCK_OWN;
+	add_source(run, found, true, "thread CPU time, rusage");
+	add_source(run, found, delay_known, "schedstat");
+	add_source(run, found, !area->futex_why[0], "tracepoint sys_enter_futex");
+	add_source(run, found, !area->kernel_why[0], "tracepoint contention_begin");
+	add_source(run, found, area->mallctl == RH_MALLCTL_READ, "mallctl stats.mutexes");
+	add_source(run, found, own, "counters in the locks");
 }
 
 /* ---- numbers ---- */
@@ -321,8 +312,8 @@ static struct threads add_lanes(const struct rh_probe_run *run, const struct rh_
 		t.cpu_ns += (double)m->cpu_ns;
 		t.delay_ns += m->run_delay_ns == RH_NONE ? NAN : (double)m->run_delay_ns;
 		/* Going to sleep takes CPU and waking up a CPU: both are counted already. */
-		t.slept_ns += rh_probe_ns(run, (double)m->slept_ticks) -
-			      (double)m->slept_cpu_ns - (double)m->slept_delay_ns;
+		t.slept_ns += rh_probe_ns(run, (double)m->slept_ticks) - (double)m->slept_cpu_ns -
+			      (double)m->slept_delay_ns;
 		t.switches += less(m->switches_voluntary, m->sleeps_replay);
 		t.futex += less(m->futex_calls, m->futex_replay);
 		t.kernel += m->kernel_contended;
@@ -343,16 +334,13 @@ static void thread_readings(struct rh_probe_run *run, const struct rh_lock_area 
 {
 	double events = (double)run->life->events;
 
-	rh_probe_reading(run, "locks.blocked_share", "share", "sw", "lower", blocked_share(t));
-	rh_probe_reading(run, "locks.run_delay_share", "share", "sw", "none",
-			 t->delay_ns / t->span_ns);
-	rh_probe_reading(run, "locks.switches_voluntary_per_event", "count", "sw", "lower",
-			 (double)t->switches / events);
+	rh_probe_reading(run, "locks.blocked_share", blocked_share(t));
+	rh_probe_reading(run, "locks.run_delay_share", t->delay_ns / t->span_ns);
+	rh_probe_reading(run, "locks.switches_voluntary_per_event", (double)t->switches / events);
 	if (!area->futex_why[0])
-		rh_probe_reading(run, "locks.futex_per_event", "count", "sw", "lower",
-				 (double)t->futex / events);
+		rh_probe_reading(run, "locks.futex_per_event", (double)t->futex / events);
 	if (!area->kernel_why[0])
-		rh_probe_reading(run, "locks.kernel_contended_per_event", "count", "sw", "lower",
+		rh_probe_reading(run, "locks.kernel_contended_per_event",
 				 (double)t->kernel / events);
 }
 
@@ -371,15 +359,11 @@ static void lock_readings(struct rh_probe_run *run, const struct tally *classes,
 	}
 	if (count == 0)
 		return;
-	rh_probe_reading(run, "locks.acquired_per_event", "count", "own", "lower",
-			 acquired / (double)run->life->events);
-	rh_probe_reading(run, "locks.contended_per_event", "count", "own", "lower",
-			 contended / (double)run->life->events);
-	rh_probe_reading(run, "locks.contended_share", "share", "own", "lower",
-			 acquired > 0 ? contended / acquired : 0);
-	rh_probe_reading(run, "locks.wait_share", "share", "own", "lower",
-			 wait_ns / lane_wall_ns(run));
-	rh_probe_reading(run, "locks.utilisation_max", "share", "own", "none", used);
+	rh_probe_reading(run, "locks.acquired_per_event", acquired / (double)run->life->events);
+	rh_probe_reading(run, "locks.contended_per_event", contended / (double)run->life->events);
+	rh_probe_reading(run, "locks.contended_share", acquired > 0 ? contended / acquired : 0);
+	rh_probe_reading(run, "locks.wait_share", wait_ns / lane_wall_ns(run));
+	rh_probe_reading(run, "locks.utilisation_max", used);
 }
 
 /* A tracepoint that is not there is so for all backends: one row. */
@@ -410,46 +394,53 @@ static void note_absent(struct rh_probe_run *run, const struct rh_lock_area *are
 			    "this jemalloc was built without statistics");
 }
 
+static struct rh_locks_found *make_found(const struct rh_probe_run *run,
+					 const struct rh_lock_area *area,
+					 const struct threads *threads)
+{
+	struct rh_locks_found *found = rh_pool_alloc(rh_probe_pool(run), 1, sizeof(*found));
+
+	*found = (struct rh_locks_found){
+		.span_ns = threads->span_ns,
+		.cpu_ns = threads->cpu_ns,
+		.run_delay_ns = threads->delay_ns,
+		.slept_for_order_ns = threads->slept_ns,
+		.blocked_share = blocked_share(threads),
+		.switches_voluntary = threads->switches,
+		.futex_calls = area->futex_why[0] ? UINT64_MAX : threads->futex,
+		.kernel_contended = area->kernel_why[0] ? UINT64_MAX : threads->kernel,
+		.dropped = area->dropped,
+	};
+	fill_sources(run, area, isfinite(threads->delay_ns), found);
+	fill_top(run, area, found);
+	return found;
+}
+
 static int end(struct rh_probe_run *run, struct rh_err *err)
 {
 	struct rh_lock_area *area = rh_probe_area_of(run->worker, RH_AREA_LOCKS);
-	struct tally *classes;
+	struct rh_locks_found *found;
 	struct threads threads;
-	json_t *list = json_array(), *root;
+	struct tally *classes;
 	size_t count;
 
 	run->worker->ctl->count = 0;
-	if (rh_worker_command(run->worker, RH_CTL_LOCKS, err) < 0) {
-		json_decref(list);
+	if (rh_worker_command(run->worker, RH_CTL_LOCKS, err) < 0)
 		return -1;
-	}
 	take_first_off(run->own, area);
 	count = classes_of(run, area, &classes);
 	threads = add_lanes(run, area);
 	thread_readings(run, area, &threads);
 	lock_readings(run, classes, count);
 	note_absent(run, area, count, &threads);
+	found = run->trial->found.locks = make_found(run, area, &threads);
+	found->classes = rh_pool_alloc(rh_probe_pool(run), count, sizeof(*found->classes));
+	found->classes_count = count;
 	for (size_t c = 0; c < count; c++) {
-		json_t *row = tally_json(run, &classes[c]);
-
-		json_object_set_new(row, "instances", integer(classes[c].instances));
-		json_array_append_new(list, row);
+		fill_class(run, &classes[c], &found->classes[c]);
+		found->classes[c].instances = classes[c].instances;
 	}
 	free(classes);
-	root = json_pack("{s:o, s:f, s:f, s:o, s:f, s:o, s:o}", "sources",
-			 sources_json(area, isfinite(threads.delay_ns)), "span_ns",
-			 threads.span_ns, "cpu_ns", threads.cpu_ns, "run_delay_ns",
-			 real_or_null(threads.delay_ns), "slept_for_order_ns", threads.slept_ns,
-			 "blocked_share", real_or_null(blocked_share(&threads)),
-			 "switches_voluntary", integer(threads.switches));
-	json_object_set_new(root, "futex_calls", area->futex_why[0] ? json_null() :
-			    integer(threads.futex));
-	json_object_set_new(root, "kernel_contended", area->kernel_why[0] ? json_null() :
-			    integer(threads.kernel));
-	json_object_set_new(root, "classes", list);
-	json_object_set_new(root, "top", top_json(run, area));
-	json_object_set_new(root, "dropped", integer(area->dropped));
-	rh_probe_json(run, "locks", root);
 	return 0;
 }
 
@@ -466,23 +457,19 @@ static void worst_class(const struct rh_result *result, const struct rh_trial *l
 	snprintf(source, RH_CELL, "sw only");
 	for (size_t t = 0; t < result->trial_count; t++) {
 		const struct rh_trial *trial = &result->trials[t];
-		const json_t *row, *rows = json_object_get(json_object_get(trial->probes, "locks"),
-							   "classes");
-		size_t i;
+		const struct rh_locks_found *found = trial->found.locks;
 
 		if (trial->backend != b || trial->program != like->program ||
 		    trial->copies != like->copies)
 			continue;
-		json_array_foreach(rows, i, row) {
-			double share = json_number_value(json_object_get(row, "wait_share"));
+		for (size_t i = 0; found && i < found->classes_count; i++) {
+			const struct rh_lock_found *row = &found->classes[i];
 
-			snprintf(source, RH_CELL, "sw, %s",
-				 json_string_value(json_object_get(row, "source")));
-			if (share <= most)
+			snprintf(source, RH_CELL, "sw, %s", row->source);
+			if (row->wait_share <= most)
 				continue;
-			most = share;
-			snprintf(worst, RH_CELL, "%.30s %.2f %%",
-				 json_string_value(json_object_get(row, "name")), share * 100);
+			most = row->wait_share;
+			snprintf(worst, RH_CELL, "%.30s %.2f %%", row->name, most * 100);
 		}
 	}
 }
@@ -503,7 +490,7 @@ static bool fill_row(const struct rh_probe_table *table, uint32_t backend, char 
 	rh_metric_cell(cell[6], METRIC("locks.contended_share"), 100, "%.3f %%");
 	rh_metric_cell(cell[7], METRIC("locks.wait_share"), 100, "%.2f %%");
 	worst_class(table->result, table->like, backend, cell[8], cell[9]);
-	if (!METRIC("locks.acquired_per_event") && mutex && mutex->interval.median > 0) {
+	if (!METRIC("locks.acquired_per_event") && mutex && mutex->median > 0) {
 		rh_metric_cell(cell[5], mutex, 1, "%.4f");
 		rh_metric_cell(cell[6], METRIC("mutex.contended_share"), 100, "%.3f %%");
 		rh_metric_cell(cell[7], METRIC("mutex.wait_share"), 100, "%.2f %%");
@@ -511,7 +498,7 @@ static bool fill_row(const struct rh_probe_table *table, uint32_t backend, char 
 	}
 	/* None by that library means little: libc's own go past it. */
 	mutex = METRIC("mutex.futex_per_event");
-	if (!METRIC("locks.futex_per_event") && mutex && mutex->interval.median > 0)
+	if (!METRIC("locks.futex_per_event") && mutex && mutex->median > 0)
 		rh_metric_cell(cell[4], mutex, 1e6, "%.1f*");
 #undef METRIC
 	return true;
@@ -521,16 +508,20 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 		  bool markdown)
 {
 	static const char *const heads[COLUMNS] = {
-		"contention", "efficiency", "blocked", "run delay", "sleeps/M", "futex/M",
-		"locks/event", "contended", "lock wait", "worst class", "source",
+		"contention",  "efficiency", "blocked",	  "run delay",	 "sleeps/M", "futex/M",
+		"locks/event", "contended",  "lock wait", "worst class", "source",
 	};
 	const struct rh_probe_table table = {
-		.result = result, .like = like, .heads = heads, .columns = COLUMNS,
+		.result = result,
+		.like = like,
+		.heads = heads,
+		.columns = COLUMNS,
 		.fill = fill_row,
 	};
 
 	if (rh_print_rows(&table, to, markdown))
-		fprintf(to, "\nEfficiency: CPU / (lanes x wall). Blocked: asleep, but not for "
+		fprintf(to,
+			"\nEfficiency: CPU / (lanes x wall). Blocked: asleep, but not for "
 			"another lane's recorded order. Sleeps and futex calls per million "
 			"events; lock wait per (lanes x wall).\nSource: sw the kernel; own "
 			"counters in the locks; mallctl jemalloc's own counters; pthread mutexes "
@@ -539,10 +530,16 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 			"tracepoint.\n\n");
 }
 
+static const struct rh_headline headlines[] = {
+	{ "locks.blocked_share", "contention, time blocked in the kernel" },
+	{ NULL, NULL },
+};
+
 const struct rh_probe rh_probe_locks = {
 	.name = "locks",
 	.summary = "contention: blocked time, switches, futex calls; locks that can be seen, "
 		   "by class",
+	.headlines = headlines,
 	.source = "own",
 	.prepare = prepare,
 	.start = start,

@@ -16,16 +16,19 @@
 #include <sys/types.h>
 
 struct rh_memory_probe {
-	int fd;			/* -1 = cannot be read */
-	int statm;		/* -1 = cannot be read; valid when fd is */
+	int fd; /* -1 = cannot be read */
+	/* -1 = cannot be read; valid when fd is */
+	int statm, status;
+	int restart; /* of the high-water mark of status */
 };
 
 /* Bytes; RH_NONE = not told. */
 struct rh_memory_figures {
-	uint64_t anon;		/* anonymous and resident */
-	uint64_t pss;		/* resident, shared pages by their share; with files */
-	uint64_t huge;		/* of anon, in huge pages */
-	uint64_t mapped;	/* address space, resident or not */
+	uint64_t anon;	 /* anonymous and resident */
+	uint64_t most;	 /* of anon since the last reading: exact at it, within 0.5 MiB between */
+	uint64_t pss;	 /* resident, shared pages by their share; with files */
+	uint64_t huge;	 /* of anon, in huge pages */
+	uint64_t mapped; /* address space, resident or not */
 };
 
 /* Leaves fd at -1 where the kernel does not allow it (errno says why). */

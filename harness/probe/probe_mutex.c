@@ -2,13 +2,12 @@
  * probe_mutex.c - pthread mutexes and futex calls of any allocator, by a preloaded library
  * (shim/mutex.c). A pass of its own: each counted lock costs a few ns more.
  */
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/parts.h"
-#include "harness/probe/mutex.h"
+#include "alloc/base/install_paths.h"
+#include "harness/control/mutex.h"
 #include "harness/probe/probe.h"
 
 static const char *absent_why(const struct rh_run_config *config, char *text, size_t text_bytes)
@@ -18,13 +17,15 @@ static const char *absent_why(const struct rh_run_config *config, char *text, si
 
 	(void)config;
 #ifdef RH_SANITIZE
-	snprintf(text, text_bytes, "this build carries a sanitizer (%s), before which nothing can "
-		 "be preloaded", RH_SANITIZE);
+	snprintf(text, text_bytes,
+		 "this build carries a sanitizer (%s), before which nothing can "
+		 "be preloaded",
+		 RH_SANITIZE);
 	(void)path;
 	(void)err;
 	return text;
 #else
-	if (rh_find_part("libreheap-mutex.so", path, sizeof(path), &err) == 0)
+	if (rh_install_path("libreheap-mutex.so", path, sizeof(path), &err) == 0)
 		return NULL;
 	snprintf(text, text_bytes, "%.290s", err.text);
 	return text;
@@ -36,8 +37,8 @@ static int prepare(struct rh_probe_run *run, struct rh_err *err)
 	size_t seats = (size_t)run->program->program.head->lanes * run->trial->copies;
 
 	rh_probe_area(run, RH_AREA_MUTEX, seats * sizeof(struct rh_mutex_lane));
-	return rh_find_part("libreheap-mutex.so", run->start->preload_first,
-			    sizeof(run->start->preload_first), err);
+	return rh_install_path("libreheap-mutex.so", run->start->preload_first,
+			       sizeof(run->start->preload_first), err);
 }
 
 static int start(struct rh_probe_run *run, struct rh_err *err)
@@ -45,7 +46,8 @@ static int start(struct rh_probe_run *run, struct rh_err *err)
 	struct rh_mutex_lane *lanes = rh_probe_area_of(run->worker, RH_AREA_MUTEX);
 
 	if (!run->worker->ctl->mutex_seen)
-		return rh_fail(err, RH_ABSENT, "the library that counts mutexes was not loaded "
+		return rh_fail(err, RH_ABSENT,
+			       "the library that counts mutexes was not loaded "
 			       "into the worker");
 	memset(lanes, 0, run->worker->ctl->seats * sizeof(*lanes));
 	return 0;
@@ -70,15 +72,15 @@ static struct rh_mutex_lane add_lanes(const struct rh_mutex_lane *lanes, uint32_
 	return sum;
 }
 
-static json_t *waits_json(const struct rh_probe_run *run, const struct rh_mutex_lane *sum)
+static void fill_waits(const struct rh_probe_run *run, const struct rh_mutex_lane *sum,
+		       struct rh_mutex_found *to)
 {
-	json_t *rows = json_array();
-
+	to->waits = rh_pool_alloc(rh_probe_pool(run), RH_MUTEX_BUCKETS, sizeof(*to->waits));
 	for (int i = 0; i < RH_MUTEX_BUCKETS; i++)
 		if (sum->wait_log2[i])
-			json_array_append_new(rows, json_pack("[f, I]", rh_probe_ns(run,
-				ldexp(1, i + 1)), (json_int_t)sum->wait_log2[i]));
-	return rows;
+			to->waits[to->waits_count++] =
+				(struct rh_bucket){ rh_probe_ns(run, ldexp(1, i + 1)),
+						    sum->wait_log2[i] };
 }
 
 static int end(struct rh_probe_run *run, struct rh_err *err)
@@ -88,32 +90,43 @@ static int end(struct rh_probe_run *run, struct rh_err *err)
 	double events = (double)run->life->events;
 	double lane_wall = (double)run->life->wall_ns * run->life->lanes * run->life->copies;
 	double wait_ns = rh_probe_ns(run, (double)sum.wait_ticks);
+	struct rh_mutex_found *found;
 
 	(void)err;
-	rh_probe_reading(run, "mutex.ns_per_event", "ns", "own", "none",
-			 (double)run->life->wall_ns / events);
-	rh_probe_reading(run, "mutex.acquired_per_event", "count", "own", "lower",
-			 (double)sum.acquired / events);
-	rh_probe_reading(run, "mutex.contended_share", "share", "own", "lower", sum.acquired ?
-			 (double)sum.contended / (double)sum.acquired : NAN);
-	rh_probe_reading(run, "mutex.wait_share", "share", "own", "lower", wait_ns / lane_wall);
-	rh_probe_reading(run, "mutex.futex_per_event", "count", "own", "lower",
+	rh_probe_reading(run, "mutex.ns_per_event", (double)run->life->wall_ns / events);
+	rh_probe_reading(run, "mutex.acquired_per_event", (double)sum.acquired / events);
+	rh_probe_reading(run, "mutex.contended_share",
+			 sum.acquired ? (double)sum.contended / (double)sum.acquired : NAN);
+	rh_probe_reading(run, "mutex.wait_share", wait_ns / lane_wall);
+	rh_probe_reading(run, "mutex.futex_per_event",
 			 (double)(sum.futex_waits + sum.futex_wakes) / events);
-	rh_probe_json(run, "mutex", json_pack(
-		"{s:s, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I, s:I, s:o}", "source", "own",
-		"acquired", (json_int_t)sum.acquired, "contended", (json_int_t)sum.contended,
-		"refused", (json_int_t)sum.refused, "wait_ns", wait_ns, "wait_max_ns",
-		rh_probe_ns(run, (double)sum.wait_ticks_max), "futex_waits",
-		(json_int_t)sum.futex_waits, "futex_wakes", (json_int_t)sum.futex_wakes,
-		"wall_ns", (json_int_t)run->life->wall_ns, "events",
-		(json_int_t)run->life->events, "waits", waits_json(run, &sum)));
+	found = run->trial->found.mutex = rh_pool_alloc(rh_probe_pool(run), 1, sizeof(*found));
+	*found = (struct rh_mutex_found){
+		.source = "own",
+		.acquired = sum.acquired,
+		.contended = sum.contended,
+		.refused = sum.refused,
+		.wait_ns = wait_ns,
+		.wait_max_ns = rh_probe_ns(run, (double)sum.wait_ticks_max),
+		.futex_waits = sum.futex_waits,
+		.futex_wakes = sum.futex_wakes,
+		.wall_ns = run->life->wall_ns,
+		.events = run->life->events,
+	};
+	fill_waits(run, &sum, found);
 	return 0;
 }
+
+static const struct rh_headline headlines[] = {
+	{ "mutex.acquired_per_event", "mutexes, taken per event" },
+	{ NULL, NULL },
+};
 
 const struct rh_probe rh_probe_mutex = {
 	.name = "mutex",
 	.summary = "pthread mutexes, spin locks and futex calls of any allocator, by a preloaded "
 		   "library",
+	.headlines = headlines,
 	.source = "own",
 	.own_pass = true,
 	.absent_why = absent_why,

@@ -5,11 +5,10 @@
  * contains the queue behind slow operations). A run whose lag at p99 is more than a tenth of
  * its length could not keep pace, and its latencies from the due time tell of a backlog.
  */
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/probe/pace.h"
+#include "harness/control/pace.h"
 #include "harness/probe/probe.h"
 
 static const double behind_share = 0.1;
@@ -26,6 +25,7 @@ static int end(struct rh_probe_run *run, struct rh_err *err)
 	const struct rh_pace_lane *lanes = rh_probe_area_of(run->worker, RH_AREA_PACE);
 	struct rh_hist_sum *lag = calloc(1, sizeof(*lag));
 	double p50, p99, waited = 0;
+	struct rh_pace_found *found;
 	bool behind;
 
 	if (!lag)
@@ -37,19 +37,27 @@ static int end(struct rh_probe_run *run, struct rh_err *err)
 	p50 = rh_probe_ns(run, (double)rh_hist_quantile(lag, .5));
 	p99 = rh_probe_ns(run, (double)rh_hist_quantile(lag, .99));
 	behind = p99 > behind_share * (double)run->life->wall_ns;
-	rh_probe_reading(run, "pace.lag_p50", "ns", "own", "lower", p50);
-	rh_probe_reading(run, "pace.lag_p99", "ns", "own", "lower", p99);
-	rh_probe_reading(run, "pace.waited_share", "share", "own", "none", waited /
-			 ((double)run->life->wall_ns * run->life->lanes * run->life->copies));
-	rh_probe_json(run, "pace", json_pack("{s:s, s:I, s:f, s:f, s:f, s:f, s:b}", "source",
-					     "own", "n", (json_int_t)lag->count, "lag_p50_ns", p50,
-					     "lag_p99_ns", p99, "lag_max_ns",
-					     rh_probe_ns(run, (double)lag->max), "waited_ns",
-					     waited, "could_not_keep_pace", behind));
+	rh_probe_reading(run, "pace.lag_p50", p50);
+	rh_probe_reading(run, "pace.lag_p99", p99);
+	rh_probe_reading(
+		run, "pace.waited_share",
+		waited / ((double)run->life->wall_ns * run->life->lanes * run->life->copies));
+	found = run->trial->found.pace = rh_pool_alloc(rh_probe_pool(run), 1, sizeof(*found));
+	*found = (struct rh_pace_found){
+		.source = "own",
+		.n = lag->count,
+		.lag_p50_ns = p50,
+		.lag_p99_ns = p99,
+		.lag_max_ns = rh_probe_ns(run, (double)lag->max),
+		.waited_ns = waited,
+		.could_not_keep_pace = behind,
+	};
 	if (behind)
-		rh_result_warn(run->result, "%s could not keep pace in rep %u: lag at p99 %.3f ms "
-			       "of %.3f ms", run->result->backends[run->trial->backend].text,
-			       run->trial->rep + 1, p99 / 1e6, (double)run->life->wall_ns / 1e6);
+		rh_result_warn(run->result,
+			       "%s could not keep pace in rep %u: lag at p99 %.3f ms "
+			       "of %.3f ms",
+			       run->result->backends[run->trial->backend].text, run->trial->rep + 1,
+			       p99 / 1e6, (double)run->life->wall_ns / 1e6);
 	free(lag);
 	return 0;
 }
@@ -58,8 +66,13 @@ enum { COLUMNS = 5 };
 
 static bool fill_row(const struct rh_probe_table *table, uint32_t backend, char (*cell)[RH_CELL])
 {
-	static const struct { const char *name; double scale; const char *format; } values[] = {
-		{ "pace.lag_p50", 1e-3, "%.1f us" }, { "pace.lag_p99", 1e-3, "%.1f us" },
+	static const struct {
+		const char *name;
+		double scale;
+		const char *format;
+	} values[] = {
+		{ "pace.lag_p50", 1e-3, "%.1f us" },
+		{ "pace.lag_p99", 1e-3, "%.1f us" },
 		{ "pace.waited_share", 100, "%.1f %%" },
 	};
 	const struct rh_result *result = table->result;
@@ -76,8 +89,8 @@ static bool fill_row(const struct rh_probe_table *table, uint32_t backend, char 
 		if (result->trials[t].backend == backend &&
 		    result->trials[t].program == table->like->program &&
 		    result->trials[t].copies == table->like->copies)
-			behind |= json_is_true(json_object_get(json_object_get(
-				result->trials[t].probes, "pace"), "could_not_keep_pace"));
+			behind |= result->trials[t].found.pace &&
+				  result->trials[t].found.pace->could_not_keep_pace;
 	snprintf(cell[3], RH_CELL, "%s", behind ? "could not keep pace" : "kept");
 	return true;
 }
@@ -87,7 +100,10 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 {
 	static const char *const heads[COLUMNS] = { "pace", "lag p50", "lag p99", "waited", "" };
 	const struct rh_probe_table table = {
-		.result = result, .like = like, .heads = heads, .columns = COLUMNS,
+		.result = result,
+		.like = like,
+		.heads = heads,
+		.columns = COLUMNS,
 		.fill = fill_row,
 	};
 
@@ -95,9 +111,15 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 		fprintf(to, "\n");
 }
 
+static const struct rh_headline headlines[] = {
+	{ "pace.lag_p99", "pace, 99th percentile of lag" },
+	{ NULL, NULL },
+};
+
 const struct rh_probe rh_probe_pace = {
 	.name = "pace",
 	.summary = "how late operations start when recorded times are kept; comes with --pace",
+	.headlines = headlines,
 	.source = "own",
 	.by_name_only = true,
 	.absent_why = absent_why,

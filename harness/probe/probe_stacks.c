@@ -11,13 +11,12 @@
  * since the start, so a trace with objects, too, has them in: the figure is about tasks
  * only where tasks are what the trace is about.
  */
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "harness/probe/probe.h"
-#include "traces/event.h"
+#include "traces/format/event.h"
 
 enum { COLUMNS = 7 };
 
@@ -61,8 +60,7 @@ static uint64_t row_value(const struct rh_ctl *ctl, const char *name)
 	return RH_NONE;
 }
 
-static int segment(struct rh_probe_run *run, const struct rh_segment *segment,
-		   struct rh_err *err)
+static int segment(struct rh_probe_run *run, const struct rh_segment *segment, struct rh_err *err)
 {
 	struct rh_segment *kept = &run->trial->segments[run->trial->segment_count - 1];
 	struct own *own = run->own;
@@ -79,8 +77,9 @@ static int segment(struct rh_probe_run *run, const struct rh_segment *segment,
 	own->tasks = segment->live_tasks;
 	own->reserved_bytes = kept->reserved_bytes;
 	own->rss_bytes = segment->anon_bytes == RH_NONE || run->trial->anon_start == RH_NONE ||
-			 segment->anon_bytes < run->trial->anon_start ? RH_NONE :
-			 segment->anon_bytes - run->trial->anon_start;
+					 segment->anon_bytes < run->trial->anon_start
+				 ? RH_NONE
+				 : segment->anon_bytes - run->trial->anon_start;
 	return 0;
 }
 
@@ -89,61 +88,67 @@ static double per(uint64_t value, uint64_t count)
 	return value == RH_NONE || !count ? NAN : (double)value / (double)count;
 }
 
-static json_t *counts_of(const struct rh_ctl *ctl)
+static void fill_counts(const struct rh_probe_run *run, struct rh_stacks_found *found)
 {
-	json_t *counts = json_object();
+	const struct rh_ctl *ctl = run->worker->ctl;
 
 	for (const struct rh_ctl_stat *row = first_row(ctl);
-	     row && row < ctl->stats + ctl->stat_count; row++)
-		json_object_set_new(counts, row->name, json_integer((json_int_t)row->value));
-	return counts;
+	     row && row < ctl->stats + ctl->stat_count; row++) {
+		struct rh_named *count = rh_pool_grow(rh_probe_pool(run), &found->counts,
+						      &found->counts_count, sizeof(*count));
+
+		*count = (struct rh_named){ rh_pool_text(rh_probe_pool(run), row->name),
+					    (double)row->value };
+	}
 }
 
-static void add_rate(json_t *rates, const char *name, uint64_t hits, uint64_t of)
+static void add_rate(struct rh_stacks_found *found, const char *name, uint64_t hits, uint64_t of)
 {
 	if (hits != RH_NONE && of != RH_NONE && of)
-		json_object_set_new(rates, name, json_real((double)hits / (double)of));
+		found->hit_rates[found->hit_rates_count++] =
+			(struct rh_named){ name, (double)hits / (double)of };
 }
 
 /* By tier: the share of what asked it that it could serve. */
-static json_t *rates_of(const struct rh_ctl *ctl)
+static void fill_rates(const struct rh_probe_run *run, struct rh_stacks_found *found)
 {
+	enum { TIERS = 5 };
+	const struct rh_ctl *ctl = run->worker->ctl;
 	uint64_t cached = row_value(ctl, "pools.stackcache.hits");
 	uint64_t refills = row_value(ctl, "pools.stackcache.refills");
 	uint64_t pooled = row_value(ctl, "pools.stackpool.allocs");
-	json_t *rates = json_object();
 
-	add_rate(rates, "dead_tasks", row_value(ctl, "pools.g.local_hits"),
+	found->hit_rates = rh_pool_alloc(rh_probe_pool(run), TIERS, sizeof(*found->hit_rates));
+	add_rate(found, "dead_tasks", row_value(ctl, "pools.g.local_hits"),
 		 row_value(ctl, "pools.spawn"));
-	add_rate(rates, "stackcache", cached, refills == RH_NONE ? RH_NONE : cached + refills);
-	add_rate(rates, "stackpool", pooled == RH_NONE ? RH_NONE :
-		 pooled - row_value(ctl, "pools.spans.made"), pooled);
-	add_rate(rates, "stackLarge", row_value(ctl, "pools.stackLarge.hits"),
+	add_rate(found, "stackcache", cached, refills == RH_NONE ? RH_NONE : cached + refills);
+	add_rate(found, "stackpool",
+		 pooled == RH_NONE ? RH_NONE : pooled - row_value(ctl, "pools.spans.made"), pooled);
+	add_rate(found, "stackLarge", row_value(ctl, "pools.stackLarge.hits"),
 		 row_value(ctl, "pools.stackLarge.allocs"));
-	add_rate(rates, "thread_cache", row_value(ctl, "thread.cache_hits"),
+	add_rate(found, "thread_cache", row_value(ctl, "thread.cache_hits"),
 		 row_value(ctl, "thread.spawn"));
-	return rates;
 }
 
 static int end(struct rh_probe_run *run, struct rh_err *err)
 {
 	const struct own *own = run->own;
-	const struct rh_ctl *ctl = run->worker->ctl;
+	struct rh_stacks_found *found;
 
 	if (!own)
 		return 0;
 	if (rh_worker_command(run->worker, RH_CTL_STATS, err) < 0)
 		return -1;
-	rh_probe_reading(run, "stacks.rss_bytes_per_task", "bytes", "sw", "lower",
-			 per(own->rss_bytes, own->tasks));
-	rh_probe_reading(run, "stacks.reserved_bytes_per_task", "bytes", "own", "lower",
+	rh_probe_reading(run, "stacks.rss_bytes_per_task", per(own->rss_bytes, own->tasks));
+	rh_probe_reading(run, "stacks.reserved_bytes_per_task",
 			 per(own->reserved_bytes, own->tasks));
-	rh_probe_reading(run, "stacks.ns_per_spawn", "ns", "own", "lower",
-			 per(run->life->wall_ns, own->spawns));
-	rh_probe_json(run, "stacks",
-		      json_pack("{s:I, s:I, s:I, s:o, s:o}", "tasks_most", (json_int_t)own->tasks,
-				"spawns", (json_int_t)own->spawns, "calls", (json_int_t)own->calls,
-				"hit_rates", rates_of(ctl), "counts", counts_of(ctl)));
+	rh_probe_reading(run, "stacks.ns_per_spawn", per(run->life->wall_ns, own->spawns));
+	found = run->trial->found.stacks = rh_pool_alloc(rh_probe_pool(run), 1, sizeof(*found));
+	*found = (struct rh_stacks_found){ .tasks_most = own->tasks,
+					   .spawns = own->spawns,
+					   .calls = own->calls };
+	fill_rates(run, found);
+	fill_counts(run, found);
 	return 0;
 }
 
@@ -155,8 +160,8 @@ static void release(struct rh_probe_run *run)
 
 /* ---- the table ---- */
 
-static const struct rh_trial *trial_of(const struct rh_result *result,
-				       const struct rh_trial *like, uint32_t backend)
+static const struct rh_trial *trial_of(const struct rh_result *result, const struct rh_trial *like,
+				       uint32_t backend)
 {
 	for (size_t t = 0; t < result->trial_count; t++) {
 		const struct rh_trial *trial = &result->trials[t];
@@ -168,13 +173,12 @@ static const struct rh_trial *trial_of(const struct rh_result *result,
 	return NULL;
 }
 
-static double count_of(const json_t *probe, const char *const *names)
+static double count_of(const struct rh_stacks_found *probe, const char *const *names)
 {
-	const json_t *counts = json_object_get(probe, "counts");
-
 	for (; *names; names++)
-		if (json_object_get(counts, *names))
-			return (double)json_integer_value(json_object_get(counts, *names));
+		for (size_t i = 0; i < probe->counts_count; i++)
+			if (strcmp(probe->counts[i].name, *names) == 0)
+				return probe->counts[i].value;
 	return NAN;
 }
 
@@ -194,15 +198,15 @@ static bool fill_row(const struct rh_probe_table *table, uint32_t backend, char 
 	static const char *const copied[] = { "pools.copy.bytes", "heap.copy.bytes",
 					      "segmented.arguments_copied", NULL };
 	const struct rh_trial *trial = trial_of(table->result, table->like, backend);
-	const json_t *probe = trial ? json_object_get(trial->probes, "stacks") : NULL;
+	const struct rh_stacks_found *probe = trial ? trial->found.stacks : NULL;
 
 	if (!probe)
 		return false;
-	put_cell(cell[0], (double)json_integer_value(json_object_get(probe, "tasks_most")));
+	put_cell(cell[0], (double)probe->tasks_most);
 	for (int i = 0; i < 3; i++) {
 		const struct rh_metric *metric = rh_table_metric(table, backend, metrics[i]);
 
-		put_cell(cell[1 + i], metric ? metric->interval.median : NAN);
+		put_cell(cell[1 + i], metric ? metric->median : NAN);
 	}
 	put_cell(cell[4], count_of(probe, copied));
 	snprintf(cell[5], RH_CELL, "%s", table->result->backends[backend].stack);
@@ -212,21 +216,31 @@ static bool fill_row(const struct rh_probe_table *table, uint32_t backend, char 
 static void print(const struct rh_result *result, const struct rh_trial *like, FILE *to,
 		  bool markdown)
 {
-	static const char *const heads[COLUMNS] = { "tasks", "most", "RSS/task", "reserved/task",
-						    "ns/spawn", "bytes copied", "stacks" };
+	static const char *const heads[COLUMNS] = { "tasks",	     "most",	 "RSS/task",
+						    "reserved/task", "ns/spawn", "bytes copied",
+						    "stacks" };
 	const struct rh_probe_table table = {
-		.result = result, .like = like, .heads = heads, .columns = COLUMNS,
+		.result = result,
+		.like = like,
+		.heads = heads,
+		.columns = COLUMNS,
 		.fill = fill_row,
 	};
 
 	if (rh_print_rows(&table, to, markdown))
 		fprintf(to, "\nBytes where most tasks live; ns/spawn: all of the replay for each "
-			"task made.\n\n");
+			    "task made.\n\n");
 }
+
+static const struct rh_headline headlines[] = {
+	{ "stacks.rss_bytes_per_task", "stacks, resident for each task" },
+	{ NULL, NULL },
+};
 
 const struct rh_probe rh_probe_stacks = {
 	.name = "stacks",
 	.summary = "tasks: resident and reserved bytes and time for each, hit rates by tier",
+	.headlines = headlines,
 	.source = "own",
 	.always = true,
 	.start = start,

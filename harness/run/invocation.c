@@ -9,10 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness/run/result.h"
-#include "harness/run/run_worker.h"
+#include "harness/result/result.h"
+#include "harness/launch/worker.h"
 
-const char *const rh_touch_names[] = { "none", "first", "page", "full", "recorded", NULL };
+const char *const rh_touch_names[] = { "none", "first", "page", "full", "recorded", "auto", NULL };
 
 int rh_argv_read(char ***words)
 {

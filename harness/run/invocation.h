@@ -13,7 +13,7 @@ extern const char *const rh_touch_names[];
  * caller's to free, the words themselves are not and live as long as the process. */
 int rh_argv_read(char ***words);
 
-/* From here on SIGINT and SIGTERM set rh_interrupted (run_worker.h), so that workers and
+/* From here on SIGINT and SIGTERM set rh_interrupted (harness/launch/worker.h), so that workers and
  * temporary files are cleared away; a second one does not wait. */
 void rh_interrupts_watch(void);
 

@@ -19,14 +19,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#include "harness/parts.h"
+#include "alloc/base/progress.h"
 #include "harness/probe/probe.h"
-#include "harness/probe/quiet.h"
-#include "traces/trace.h"
+#include "harness/probe/machine_noise.h"
+#include "traces/format/trace.h"
 
-#define LANES_DEFAULT UINT32_MAX	/* as recorded, at most one per CPU */
-enum { CONFIDENCE_REPS = 5, EPOCH_EVENTS_COPIES = 1 << 20, SAMPLE_MEAN = 32 };
+enum { EPOCH_EVENTS_COPIES = 1 << 20, SAMPLE_MEAN = 32 };
 
 /* ---- lists of words ---- */
 
@@ -52,6 +52,8 @@ static int parse_numbers(const char *text, const char *what, bool recorded, uint
 	uint64_t value;
 	int result = 0;
 
+	if (!copy)
+		return rh_fail(err, RH_OS, "no memory for --%s", what);
 	while (result == 0 && (word = next_word(&at))) {
 		if (recorded && strcmp(word, "recorded") == 0)
 			value = 0;
@@ -71,6 +73,18 @@ static int parse_numbers(const char *text, const char *what, bool recorded, uint
 
 /* ---- backends ---- */
 
+/* What it is to a reader of the result: nobody downstream has to guess from its name. */
+static void classify(struct rh_run_backend *backend)
+{
+	const struct rh_spec *spec = backend->spec;
+	const struct rh_backend *outer = &spec->layer[0].ops,
+				*heap = &spec->layer[spec->depth - 1].ops;
+
+	snprintf(backend->heap, sizeof(backend->heap), "%s", heap->name);
+	backend->control = outer->caps & (RH_CAP_NO_MEMORY | RH_CAP_NO_REUSE | RH_CAP_DECORATOR);
+	backend->deployable = !backend->control && outer->caps & RH_CAP_PROCESS;
+}
+
 static int add_backend(struct rh_result *result, const char *text, bool floor, struct rh_err *err)
 {
 	struct rh_run_backend *backend;
@@ -86,8 +100,13 @@ static int add_backend(struct rh_result *result, const char *text, bool floor, s
 	}
 	backend = rh_grow(&result->backends, &result->backend_count, sizeof(*backend));
 	backend->spec = spec;
-	backend->text = strdup(text);
+	backend->given = strdup(text);
+	backend->text = strdup(spec->variant.label[0] ? spec->variant.label : text);
+	if (!backend->given || !backend->text)
+		return rh_fail(err, RH_OS, "no memory for the names of backends");
 	backend->floor = floor;
+	if (why.code != RH_ABSENT)
+		classify(backend);
 	if (why.code == RH_ABSENT) {
 		backend->status = RH_STATUS_ABSENT;
 		backend->code = RH_ABSENT;
@@ -95,7 +114,6 @@ static int add_backend(struct rh_result *result, const char *text, bool floor, s
 		snprintf(backend->heap, sizeof(backend->heap), "%s", text);
 		return 0;
 	}
-	snprintf(backend->heap, sizeof(backend->heap), "%s", spec->heap_name);
 	snprintf(backend->stack, sizeof(backend->stack), "%s",
 		 spec->stack.name ? spec->stack.name : "none");
 	return 0;
@@ -104,20 +122,31 @@ static int add_backend(struct rh_result *result, const char *text, bool floor, s
 static int find_backend(const struct rh_result *result, const char *text)
 {
 	for (size_t i = 0; i < result->backend_count; i++)
-		if (strcmp(result->backends[i].text, text) == 0)
+		if (strcmp(result->backends[i].text, text) == 0 ||
+		    strcmp(result->backends[i].given, text) == 0)
 			return (int)i;
 	return -1;
 }
 
-static int add_backends(const char *list, struct rh_result *result, struct rh_err *err)
+/* The variants of --backend, then those of --sweep. */
+static int add_backends(const struct rh_run_config *config, struct rh_result *result,
+			struct rh_err *err)
 {
-	char *copy = strdup(list), *at = copy, *word;
+	const char *sweep = config->sweep ? config->sweep : "", *at;
+	char *list, *texts = NULL;
+	size_t count = 0;
 	int failed = 0;
 
-	while (!failed && (word = next_word(&at)))
-		if (*word && find_backend(result, word) < 0)
-			failed = add_backend(result, word, false, err);
-	free(copy);
+	if (asprintf(&list, "%s%s%s", config->backends, *sweep ? "," : "", sweep) < 0)
+		return rh_fail(err, RH_OS, "no memory for a list of backends");
+	texts = rh_variant_list(list, &count, err);
+	free(list);
+	if (!texts)
+		return -1;
+	at = texts;
+	for (size_t i = 0; i < count && !failed; i++, at += strlen(at) + 1)
+		failed = add_backend(result, at, false, err);
+	free(texts);
 	if (failed)
 		return -1;
 	if (result->backend_count == 0)
@@ -151,11 +180,11 @@ int rh_run_prepare(struct rh_run_config *config, struct rh_result *result, struc
 		return -1;
 	if (!config->lanes)
 		*(uint32_t *)rh_grow(&config->lane_list, &config->lane_count, sizeof(uint32_t)) =
-			LANES_DEFAULT;
+			RH_LANES_DEFAULT;
 	else if (parse_numbers(config->lanes, "lanes", true, &config->lane_list,
 			       &config->lane_count, err) < 0)
 		return -1;
-	if (add_backends(config->backends, result, err) < 0 ||
+	if (add_backends(config, result, err) < 0 ||
 	    choose_baseline(config->baseline, result, err) < 0)
 		return -1;
 	return 0;
@@ -182,6 +211,13 @@ static void read_notes(struct rh_run_trace *trace)
 
 		row->name = strdup(note->key);
 		row->value = strdup(note->value);
+		/* Without memory a note is missing, not the replay. */
+		if (!row->name || !row->value) {
+			free((char *)(uintptr_t)row->name);
+			free((char *)(uintptr_t)row->value);
+			trace->note_count--;
+			break;
+		}
 	}
 	rh_trace_close(in);
 }
@@ -200,7 +236,9 @@ static int compile(struct rh_result *result, uint32_t trace, uint32_t lanes,
 		   struct rh_err *err)
 {
 	struct rh_compile_options options = {
-		.lanes = lanes, .touch = config->touch == RH_TOUCH_RECORDED,
+		.lanes = lanes,
+		.touch = config->touch == RH_TOUCH_RECORDED,
+		.touch_known = config->touch == RH_TOUCH_AUTO,
 		.times = config->pace != RH_PACE_NONE,
 		.epoch_events = many_copies(config) ? EPOCH_EVENTS_COPIES : 0,
 	};
@@ -222,17 +260,17 @@ static int compile(struct rh_result *result, uint32_t trace, uint32_t lanes,
 	return 0;
 }
 
-/* Compiles for `lanes` (0 recorded, LANES_DEFAULT); *index gets the program, an earlier one
+/* Compiles for `lanes` (0 recorded, RH_LANES_DEFAULT); *index gets the program, an earlier one
  * when it comes to the same. */
-static int add_program(const struct rh_run_config *config, struct rh_result *result,
-		       uint32_t trace, uint32_t lanes, uint32_t *index, struct rh_err *err)
+static int add_program(const struct rh_run_config *config, struct rh_result *result, uint32_t trace,
+		       uint32_t lanes, uint32_t *index, struct rh_err *err)
 {
 	struct rh_run_program made = { 0 };
 	uint32_t cpus = rh_cpu_count();
 
-	if (compile(result, trace, lanes == LANES_DEFAULT ? 0 : lanes, &made, config, err) < 0)
+	if (compile(result, trace, lanes == RH_LANES_DEFAULT ? 0 : lanes, &made, config, err) < 0)
 		return -1;
-	if (lanes == LANES_DEFAULT && made.lanes > cpus) {
+	if (lanes == RH_LANES_DEFAULT && made.lanes > cpus) {
 		rh_program_unmap(&made.program);
 		if (compile(result, trace, cpus, &made, config, err) < 0)
 			return -1;
@@ -245,8 +283,8 @@ static int add_program(const struct rh_run_config *config, struct rh_result *res
 		return 0;
 	}
 	*index = (uint32_t)result->program_count;
-	*(struct rh_run_program *)rh_grow(&result->programs, &result->program_count,
-					  sizeof(made)) = made;
+	*(struct rh_run_program *)rh_grow(&result->programs, &result->program_count, sizeof(made)) =
+		made;
 	return 0;
 }
 
@@ -302,14 +340,15 @@ static void show_progress(const struct rh_run_config *config, const struct rh_re
 			  const struct rh_trial *trial)
 {
 	if (!config->quiet)
-		rh_progress("%s, %u lane%s x %u, rep %u of %llu: %s",
-			    result->traces[trial->trace].path, trial->lanes,
-			    trial->lanes == 1 ? "" : "s", trial->copies, trial->rep + 1,
-			    (unsigned long long)config->reps,
-			    result->backends[trial->backend].text);
+		rh_progress(
+			"%s, %u lane%s x %u, rep %u of %llu: %s", result->traces[trial->trace].path,
+			trial->lanes, trial->lanes == 1 ? "" : "s", trial->copies, trial->rep + 1,
+			(unsigned long long)config->reps, result->backends[trial->backend].text);
 }
 
-struct place { uint32_t trace, program, copies; };
+struct place {
+	uint32_t trace, program, copies;
+};
 
 /* After the trials of a rep, so that those ran next to each other: the workers of probes that
  * need one of their own, in the same order. */
@@ -328,10 +367,9 @@ static void run_passes(const struct rh_run_config *config, struct rh_result *res
 
 			if (trial->status != RH_STATUS_OK)
 				continue;
-			rh_progress("%s, rep %u of %u: %s, %s",
-				    result->traces[trial->trace].path, rep + 1,
-				    (unsigned)config->reps, result->backends[trial->backend].text,
-				    probe->name);
+			rh_progress("%s, rep %u of %u: %s, %s", result->traces[trial->trace].path,
+				    rep + 1, (unsigned)config->reps,
+				    result->backends[trial->backend].text, probe->name);
 			for (uint32_t pass = 0; pass < passes && !rh_interrupted; pass++)
 				rh_run_pass(config, result, trial, probe, pass);
 		}
@@ -353,9 +391,13 @@ static int run_rep(const struct rh_run_config *config, struct rh_result *result,
 	for (size_t i = 0; i < result->backend_count && !rh_interrupted; i++) {
 		struct rh_run_backend *backend = &result->backends[order[i]];
 		struct rh_trial trial = {
-			.trace = place->trace, .program = place->program, .backend = order[i],
-			.lanes = result->programs[place->program].lanes, .copies = place->copies,
-			.rep = rep, .order = ran,
+			.trace = place->trace,
+			.program = place->program,
+			.backend = order[i],
+			.lanes = result->programs[place->program].lanes,
+			.copies = place->copies,
+			.rep = rep,
+			.order = ran,
 		};
 
 		if (skipped(config, backend) || hung(result, first, order[i]))
@@ -363,8 +405,14 @@ static int run_rep(const struct rh_run_config *config, struct rh_result *result,
 		ran++;
 		show_progress(config, result, &trial);
 		rh_run_trial(config, result, &trial);
-		*(struct rh_trial *)rh_grow(&result->trials, &result->trial_count,
-					    sizeof(trial)) = trial;
+		if (rh_interrupted) {
+			/* It was ended, it did not fail. */
+			free(trial.segments);
+			free(trial.passes);
+			break;
+		}
+		*(struct rh_trial *)rh_grow(&result->trials, &result->trial_count, sizeof(trial)) =
+			trial;
 		take_backend_status(backend, &trial);
 	}
 	free(order);
@@ -414,77 +462,14 @@ static int run_trace(const struct rh_run_config *config, struct rh_result *resul
 	return 0;
 }
 
-/* ---- warnings and the verdict ---- */
+/* ---- the verdict ---- */
 
-/* Asked for by number. */
-static uint32_t most_lanes_asked(const struct rh_run_config *config)
+/* What had ended is a result; what was running is left out. */
+static void warn_of_interruption(struct rh_result *result)
 {
-	uint32_t most = 0;
-
-	for (size_t l = 0; l < config->lane_count; l++)
-		if (config->lane_list[l] != LANES_DEFAULT && config->lane_list[l] > most)
-			most = config->lane_list[l];
-	return most;
-}
-
-static void warn_of_lanes(const struct rh_run_config *config, struct rh_result *result)
-{
-	uint32_t most = 0, asked = most_lanes_asked(config);
-
-	for (size_t t = 0; t < result->trial_count; t++)
-		if (result->trials[t].lanes * result->trials[t].copies > most)
-			most = result->trials[t].lanes * result->trials[t].copies;
-	if (most > result->host.cpus_allowed)
-		rh_result_warn(result, "%u lanes on %u CPUs: times contain the scheduler's work",
-			       most, result->host.cpus_allowed);
-	for (size_t i = 0; i < result->trace_count; i++)
-		if (asked > result->traces[i].lanes_recorded)
-			rh_result_warn(result, "%s: recorded on %u lane%s, so that is the most it "
-				       "runs on (--copies runs it several times side by side)",
-				       result->traces[i].path, result->traces[i].lanes_recorded,
-				       result->traces[i].lanes_recorded == 1 ? "" : "s");
-	for (size_t i = 0; i < result->program_count; i++) {
-		const struct rh_run_program *p = &result->programs[i];
-
-		if (!config->lanes && p->folded)
-			rh_result_warn(result,
-				       "%s: %u recorded lanes folded onto %u, one per CPU "
-				       "(--lanes recorded keeps them)",
-				       result->traces[p->trace].path,
-				       result->traces[p->trace].lanes_recorded, p->lanes);
-		if (p->stats.truncated_text[0])
-			rh_result_warn(result, "%s", p->stats.truncated_text);
-	}
-}
-
-static void warn_of_host(const struct rh_run_config *config, struct rh_result *result)
-{
-	const struct rh_host *host = &result->host;
-
-	if (host->load1 > host->cpus_allowed * 0.5)
-		rh_result_warn(result, "the machine is busy (load %.1f on %u CPUs): intervals will "
-			       "be wide", host->load1, host->cpus_allowed);
-	if (host->governor[0] && strcmp(host->governor, "performance") != 0)
-		rh_result_warn(result, "CPU governor is %s: clocks may change between trials",
-			       host->governor);
-	if (strcmp(host->thp, "always") == 0)
-		rh_result_warn(result,
-			       "transparent huge pages are 'always': RSS is in steps of 2 MiB");
-	if (config->reps < CONFIDENCE_REPS)
-		rh_result_warn(result,
-			       "%llu repetition%s: intervals are min..max without confidence "
-			       "(--reps 6 reaches 95 %%)",
-			       (unsigned long long)config->reps, config->reps == 1 ? "" : "s");
-	if (result->clock.why)
-		rh_result_warn(result, "clock is %s: %s", result->clock.name, result->clock.why);
-	if (config->pace)
-		rh_result_warn(result, "--pace %s: times per event contain the recorded pauses",
-			       result->pace);
-	if (config->under)
-		rh_result_warn(result, "workers ran under '%s': times are its times",
-			       config->under);
-	if (config->verify)
-		rh_result_warn(result, "--verify is on: times contain its checks");
+	result->partial = true;
+	rh_result_warn(result, "interrupted after %zu trials: what had not ended is left out",
+		       result->trial_count);
 }
 
 static enum rh_exit exit_class(const struct rh_result *result)
@@ -503,30 +488,51 @@ static enum rh_exit exit_class(const struct rh_result *result)
 	return code;
 }
 
+/* Every trace is opened more than once, and a pipe gives its bytes once. */
+static int check_trace_files(const struct rh_run_config *config, struct rh_err *err)
+{
+	struct stat st;
+
+	for (uint32_t t = 0; t < config->trace_count; t++)
+		if (stat(config->traces[t], &st) == 0 && !S_ISREG(st.st_mode) &&
+		    !S_ISDIR(st.st_mode))
+			return rh_fail(
+				err, RH_NO_INPUT,
+				"%s is no file but a pipe or a device, and a trace is read more "
+				"than once to be replayed: put it into a file",
+				config->traces[t]);
+	return 0;
+}
+
 int rh_run_trials(const struct rh_run_config *config, struct rh_result *result, struct rh_err *err)
 {
 	uint64_t state = config->seed, since;
 	struct rh_cpu_times before, after;
 
+	if (check_trace_files(config, err) < 0)
+		return -1;
 	if (config->quiet_check)
-		rh_quiet_check(result);
+		rh_machine_noise_check(result);
+	result->fault_ns = rh_fault_cost_ns();
 	since = rh_now_ns();
 	rh_cpu_times_read("/proc/stat", &before);
 	for (uint32_t t = 0; t < config->trace_count; t++) {
-		struct rh_run_trace *trace = rh_grow(&result->traces, &result->trace_count,
-						     sizeof(*trace));
+		struct rh_run_trace *trace =
+			rh_grow(&result->traces, &result->trace_count, sizeof(*trace));
 
 		trace->path = config->traces[t];
 	}
-	for (uint32_t t = 0; t < config->trace_count; t++)
-		if (run_trace(config, result, t, &state, err) < 0)
+	for (uint32_t t = 0; t < config->trace_count && !rh_interrupted; t++)
+		if (run_trace(config, result, t, &state, err) < 0 &&
+		    !(rh_interrupted && result->trial_count))
 			return -1;
+	if (rh_interrupted)
+		warn_of_interruption(result);
 	rh_progress("%s", "");
 	result->wall_s = (double)(rh_now_ns() - since) / 1e9;
 	if (rh_cpu_times_read("/proc/stat", &after))
-		rh_quiet_steal(result, &before, &after);
-	warn_of_lanes(config, result);
-	warn_of_host(config, result);
+		rh_machine_noise_steal(result, &before, &after);
+	rh_run_warn(config, result);
 	result->exit = exit_class(result);
 	return 0;
 }

@@ -9,43 +9,45 @@
 #ifndef RH_RUN_H
 #define RH_RUN_H
 
-#include "harness/run/result.h"
-
-struct rh_counter_source;
-
-struct rh_run_config {
-	char **traces;			/* paths */
-	uint32_t trace_count;
-	const char *backends;		/* "null,jemalloc,./libmine.so" */
-	const char *lanes; /* "1,2", "recorded", NULL = recorded but at most one per CPU */
-	const char *copies;		/* "1,2" */
-	const char *baseline;		/* spec; NULL = libc when asked for, else the first */
-	const char *probes;		/* "time,memory" or "all" */
-	const char *counters;		/* auto, papi, perf, callgrind, none; NULL = auto */
-	const char *under;		/* NULL, or a command to run workers under */
-	uint64_t reps, seed;
-	uint64_t timeout_ns;		/* per trial; 0 = 60 s + 2 us per event */
-	uint64_t memory_limit;		/* 0 = none */
-	uint64_t segment_events;	/* 0 = chosen */
-	enum rh_ctl_touch touch;
-	enum rh_ctl_pace pace;
-	double speed;			/* of --pace; 0 = 1 */
-	bool pin;			/* lanes stay on their CPUs */
-	bool quiet_check;		/* look at the machine for a second first */
-	uint64_t sample;		/* latency: one operation in so many; 0 = 32, 1 = every */
-	bool verify, stats, quiet;
-	const struct rh_counter_source *counter_source;	/* NULL = by `counters`; tests set it */
-	/* filled by prepare */
-	bool memory;			/* the memory probe is on */
-	uint32_t probe_set;		/* bit i: rh_probes[i] was chosen and is there */
-	uint32_t *lane_list, *copy_list;	/* lanes 0 = recorded, UINT32_MAX = default */
-	size_t lane_count, copy_count;
-};
+#include "alloc/base/cells.h"
+#include "harness/result/run_config.h"
+#include "harness/result/result.h"
 
 int rh_run_prepare(struct rh_run_config *config, struct rh_result *result, struct rh_err *err);
-int rh_run_trials(const struct rh_run_config *config, struct rh_result *result,
-		  struct rh_err *err);
+int rh_run_trials(const struct rh_run_config *config, struct rh_result *result, struct rh_err *err);
 void rh_run_config_free(struct rh_run_config *config);
+
+#define RH_LANES_DEFAULT UINT32_MAX /* in lane_list: as recorded, at most one per CPU */
+
+/* warnings.c: what a reader must know of a run, into result->warnings. */
+void rh_run_warn(const struct rh_run_config *config, struct rh_result *result);
+
+/* ---- what is printed of a result: table.c calls these ---- */
+
+/* The first trial of every setting (trace, lanes, copies), in the order they ran; places has room
+ * for all trials. */
+size_t rh_result_places(const struct rh_result *result, const struct rh_trial **places);
+/* matrix.c: settings down, backends across. */
+void rh_result_print_matrix(const struct rh_result *result, const struct rh_trial **places,
+			    size_t count, FILE *to, bool markdown);
+/* Whether the intervals show a difference to the baseline. */
+enum rh_tone rh_time_tone(const struct rh_result *result, const struct rh_trial *like,
+			  uint32_t backend);
+enum rh_tone rh_memory_tone(const struct rh_result *result, const struct rh_trial *like,
+			    uint32_t backend);
+/* fault_cost.c: CPU time of a page fault on this machine; 0 when it cannot be measured. */
+double rh_fault_cost_ns(void);
+/* table_apart.c: where the time went. */
+void rh_result_print_apart(const struct rh_result *result, const struct rh_trial *like, FILE *to,
+			   bool markdown);
+/* worth.c: what it is worth to the program, a line for each trace that can say it. */
+void rh_result_print_worth(const struct rh_result *result, const struct rh_trial **places,
+			   size_t count, FILE *to);
+/* summary.c: a line for each probe, what could not be measured, and the notes. */
+void rh_result_print_summary(const struct rh_result *result, const struct rh_trial **places,
+			     size_t count, FILE *to, const struct rh_telling *how);
+/* 1536 -> "1.5 KiB" */
+void rh_size_text(char *text, size_t text_bytes, double bytes);
 
 /* run_trial.c: one worker's life. Fills trial, which knows its place already. Never fails
  * itself: what went wrong is the trial's status. */

@@ -1,8 +1,8 @@
 /*
  * run_trial.c - one worker's life, as numbers.
  *
- *	start, OPEN | memory | PREROLL (copies) | RUN, memory, RUN, memory ... | STATS | DRAIN |
- *	memory | CLOSE
+ *	start, OPEN | memory | PREROLL (copies) | RUN, memory, RUN, memory ... | later passes:
+ *	RUN, memory ... | STATS | DRAIN | memory | CLOSE
  *
  * Probes (probe.h) are asked between these steps. A probe that changes what runs gets a life
  * of its own (rh_run_pass), of which the trial keeps only what the probe says.
@@ -15,6 +15,10 @@
  * shorter one idles: with 12 segments two copies on two CPUs keep them 80 % busy and look
  * 1.7 times as fast as one, with 4 it is 97 % and 1.96 times. They get 4.
  *
+ * Everything that a trial says of one pass is said of its first: --passes 5 and --passes 1 agree
+ * there. Probes that ride along are done when it ends. What a pass carries into the next must be
+ * what the trace says lives at its end.
+ *
  * After the last segment the cheap checks run: every op word was executed, no allocation
  * failed, and what the drain found live is what the trace says. A trial that did less work
  * than recorded is not comparable and counts as failed.
@@ -23,11 +27,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/probe/pace.h"
+#include "harness/control/pace.h"
 #include "harness/probe/probe.h"
 #include "harness/probe/probe_memory.h"
 #include "harness/run/run.h"
-#include "traces/event.h"
+#include "traces/format/event.h"
 
 enum {
 	SEGMENTS_WANTED = 64,
@@ -45,10 +49,10 @@ struct trial_run {
 	const struct rh_run_program *program;
 	struct rh_worker worker;
 	struct rh_memory_probe memory;
-	const struct rh_probe *own_pass;	/* NULL: the trial's own life */
-	uint32_t pass;				/* of the own pass's, in this rep */
+	const struct rh_probe *own_pass; /* NULL: the trial's own life */
+	uint32_t pass;			 /* of the own pass's, in this rep */
 	struct rh_probe_set *probes;
-	uint64_t grains;			/* virtual: where this life ends */
+	uint64_t grains; /* virtual: where this life ends */
 };
 
 static uint64_t segment_grains(const struct trial_run *run)
@@ -57,8 +61,8 @@ static uint64_t segment_grains(const struct trial_run *run)
 	uint64_t grain_events = head->grains ? head->events / head->grains : 1;
 	uint64_t want = run->config->segment_events;
 	uint64_t wanted = run->trial->copies > 1 ? SEGMENTS_WANTED_COPIES : SEGMENTS_WANTED;
-	uint64_t least = head->lanes * run->trial->copies > 1 ? SEGMENT_EVENTS_MIN_LANES :
-								SEGMENT_EVENTS_MIN;
+	uint64_t least = head->lanes * run->trial->copies > 1 ? SEGMENT_EVENTS_MIN_LANES
+							      : SEGMENT_EVENTS_MIN;
 
 	if (!want)
 		want = head->events / wanted;
@@ -110,11 +114,11 @@ static uint64_t to_ns(const struct trial_run *run, uint64_t ticks)
 	return (uint64_t)((double)ticks * run->result->clock.ns_per_tick + 0.5);
 }
 
-/* Adds up the seats; returns the first seat with a failed allocation or NULL. */
-static void read_seats(const struct trial_run *run, struct rh_segment *segment)
+/* Adds up the seats. */
+static void read_seats(const struct trial_run *run, struct rh_segment *segment,
+		       struct rh_trial_pass *pass)
 {
 	const struct rh_ctl *ctl = run->worker.ctl;
-	struct rh_trial *trial = run->trial;
 	uint64_t start = UINT64_MAX, end = 0;
 
 	for (uint32_t s = 0; s < ctl->seats; s++) {
@@ -129,12 +133,45 @@ static void read_seats(const struct trial_run *run, struct rh_segment *segment)
 		segment->faults_major += seat->faults_major;
 		segment->switches_voluntary += seat->switches_voluntary;
 		segment->switches_involuntary += seat->switches_involuntary;
-		trial->waits += seat->waits;
-		trial->blocked += seat->blocked;
-		trial->blocked_ns += to_ns(run, seat->blocked_ticks);
-		trial->alloc_failed += seat->alloc_failed;
+		pass->waits += seat->waits;
+		pass->blocked += seat->blocked;
+		pass->blocked_ns += to_ns(run, seat->blocked_ticks);
+		pass->slept_ns += to_ns(run, seat->slept_ticks);
+		pass->kernel_ns += seat->kernel_ns;
+		pass->run_delay_ns = pass->run_delay_ns == RH_NONE || seat->run_delay_ns == RH_NONE
+					     ? RH_NONE
+					     : pass->run_delay_ns + seat->run_delay_ns;
+		run->trial->alloc_failed += seat->alloc_failed;
 	}
 	segment->wall_ns = to_ns(run, end - start);
+	for (uint32_t s = 0; s < ctl->seats; s++)
+		pass->idle_ns +=
+			to_ns(run, ctl->seat[s].start_ticks - start + end - ctl->seat[s].end_ticks);
+	segment->live_bytes += ctl->kept_bytes;
+	segment->live_objects += ctl->kept_objects;
+	segment->live_tasks += ctl->kept_tasks;
+}
+
+static uint64_t more_of(uint64_t a, uint64_t b)
+{
+	return a == RH_NONE || (b != RH_NONE && b > a) ? b : a;
+}
+
+/* A segment that ended, as part of its pass. */
+static void add_to_pass(const struct trial_run *run, const struct rh_segment *segment,
+			struct rh_trial_pass *pass)
+{
+	pass->events += segment->events;
+	pass->wall_ns += segment->wall_ns;
+	pass->cpu_ns += segment->cpu_ns;
+	pass->faults_minor += segment->faults_minor;
+	pass->faults_major += segment->faults_major;
+	pass->anon_peak = more_of(pass->anon_peak, segment->anon_most);
+	pass->anon_end = segment->anon_bytes;
+	pass->live_peak = more_of(pass->live_peak, segment->live_bytes);
+	pass->live_end = segment->live_bytes;
+	pass->carried_objects += run->worker.ctl->carried_objects;
+	pass->carried_bytes += run->worker.ctl->carried_bytes;
 }
 
 /* The first allocation that failed, in words. */
@@ -159,38 +196,105 @@ static void read_memory(const struct trial_run *run, struct rh_segment *segment)
 
 	rh_memory_read_all(&run->memory, &figures);
 	segment->anon_bytes = figures.anon;
+	segment->anon_most = figures.most;
 	segment->pss_bytes = figures.pss;
 	segment->huge_bytes = figures.huge;
 	segment->mapped_bytes = figures.mapped;
 }
 
-static int run_segments(struct trial_run *run, struct rh_err *err)
+/* One segment from virtual grain v on; *count gets its grains. */
+static int run_segment(struct trial_run *run, uint64_t v, uint64_t *count,
+		       struct rh_segment *segment, struct rh_trial_pass *pass, struct rh_err *err)
 {
 	const struct rh_program_head *head = run->program->program.head;
-	uint64_t want = segment_grains(run), event = 0, count;
+	uint64_t failed = run->trial->alloc_failed, want = segment_grains(run);
+
+	*count = rh_ctl_stretch(run->trial->copies, head->grains, head->epoch_grains, v,
+				want < run->grains - v ? want : run->grains - v);
+	*segment = (struct rh_segment){ .reserved_bytes = RH_NONE };
+	if (rh_worker_run(&run->worker, v, *count, err) < 0)
+		return -1;
+	facts_of(run, v, *count, segment);
+	read_seats(run, segment, pass);
+	if (run->trial->alloc_failed > failed)
+		note_first_failure(run);
+	read_memory(run, segment);
+	add_to_pass(run, segment, pass);
+	segment->event_last = pass->events;
+	return 0;
+}
+
+static struct rh_trial_pass *next_pass(struct rh_trial *trial)
+{
+	struct rh_trial_pass *pass = rh_grow(&trial->passes, &trial->pass_count, sizeof(*pass));
+
+	pass->anon_peak = pass->anon_end = pass->live_peak = RH_NONE;
+	return pass;
+}
+
+/* The trial's own figures are those of this pass. */
+static int run_first_pass(struct trial_run *run, struct rh_err *err)
+{
 	struct rh_trial *trial = run->trial;
+	struct rh_trial_pass *pass = next_pass(trial);
+	struct rh_segment segment;
+	uint64_t count;
 
 	for (uint64_t v = 0; v < run->grains; v += count) {
-		struct rh_segment *segment;
-		uint64_t failed = trial->alloc_failed;
-
-		count = rh_ctl_stretch(trial->copies, head->grains, head->epoch_grains, v,
-				       want < run->grains - v ? want : run->grains - v);
-		if (rh_worker_run(&run->worker, v, count, err) < 0)
+		if (run_segment(run, v, &count, &segment, pass, err) < 0)
 			return -1;
-		segment = rh_grow(&trial->segments, &trial->segment_count, sizeof(*segment));
-		facts_of(run, v, count, segment);
-		segment->reserved_bytes = RH_NONE;
-		read_seats(run, segment);
-		if (trial->alloc_failed > failed)
-			note_first_failure(run);
-		read_memory(run, segment);
-		event += segment->events;
-		segment->event_last = event;
-		trial->events = event;
-		trial->wall_ns += segment->wall_ns;
-		trial->cpu_ns += segment->cpu_ns;
-		rh_probes_segment(run->probes, segment);
+		*(struct rh_segment *)rh_grow(&trial->segments, &trial->segment_count,
+					      sizeof(segment)) = segment;
+		trial->events = pass->events;
+		trial->wall_ns = pass->wall_ns;
+		trial->cpu_ns = pass->cpu_ns;
+		trial->waits = pass->waits;
+		trial->blocked = pass->blocked;
+		trial->blocked_ns = pass->blocked_ns;
+		rh_probes_segment(run->probes, &trial->segments[trial->segment_count - 1]);
+	}
+	return 0;
+}
+
+static int check_carried(const struct trial_run *run, const struct rh_trial_pass *pass,
+			 struct rh_err *err)
+{
+	const struct rh_program_head *head = run->program->program.head;
+	const struct rh_grain *last = &run->program->program.grain_facts[head->grains - 1];
+
+	if (pass->carried_objects == last->live_objects * run->trial->copies &&
+	    pass->carried_bytes == last->live_bytes * run->trial->copies)
+		return 0;
+	return rh_fail(err, RH_BUG,
+		       "%llu objects of %llu bytes were carried into a pass, the trace says %llu "
+		       "of %llu",
+		       (unsigned long long)pass->carried_objects,
+		       (unsigned long long)pass->carried_bytes,
+		       (unsigned long long)(last->live_objects * run->trial->copies),
+		       (unsigned long long)(last->live_bytes * run->trial->copies));
+}
+
+static bool several_passes(const struct trial_run *run)
+{
+	return !run->own_pass && (run->config->for_ns || run->config->passes > 1);
+}
+
+static int run_later_passes(struct trial_run *run, uint64_t since_ns, struct rh_err *err)
+{
+	const struct rh_run_config *config = run->config;
+
+	for (uint64_t p = 1;
+	     config->for_ns ? p < 2 || rh_now_ns() - since_ns < config->for_ns : p < config->passes;
+	     p++) {
+		struct rh_trial_pass *pass = next_pass(run->trial);
+		struct rh_segment segment;
+		uint64_t count;
+
+		for (uint64_t v = 0; v < run->grains; v += count)
+			if (run_segment(run, v, &count, &segment, pass, err) < 0)
+				return -1;
+		if (run->grains && check_carried(run, pass, err) < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -205,8 +309,7 @@ static int check_drained(const struct trial_run *run, struct rh_err *err)
 	uint64_t objects = 0, bytes = 0;
 
 	for (uint32_t k = 0; k < run->trial->copies && head->grains; k++) {
-		uint64_t last = rh_ctl_grain(k, run->trial->copies, head->grains,
-					     run->grains - 1);
+		uint64_t last = rh_ctl_grain(k, run->trial->copies, head->grains, run->grains - 1);
 
 		objects += facts[last].live_objects;
 		bytes += facts[last].live_bytes;
@@ -226,8 +329,8 @@ static void keep_stats(struct trial_run *run)
 	const struct rh_ctl *ctl = run->worker.ctl;
 
 	for (uint32_t i = 0; i < ctl->stat_count && i < RH_CTL_STATS_MAX; i++) {
-		struct rh_ctl_stat *row = rh_grow(&run->trial->stats, &run->trial->stat_count,
-						  sizeof(*row));
+		struct rh_ctl_stat *row =
+			rh_grow(&run->trial->stats, &run->trial->stat_count, sizeof(*row));
 
 		*row = ctl->stats[i];
 	}
@@ -240,11 +343,12 @@ static void keep_identity(const struct trial_run *run)
 
 	memcpy(backend->malloc_path, ctl->malloc_path, sizeof(backend->malloc_path));
 	memcpy(backend->malloc_build_id, ctl->malloc_build_id, sizeof(backend->malloc_build_id));
+	memcpy(backend->malloc_version, ctl->malloc_version, sizeof(backend->malloc_version));
 	memcpy(backend->heap_path, ctl->heap_path, sizeof(backend->heap_path));
 	memcpy(backend->heap_build_id, ctl->heap_build_id, sizeof(backend->heap_build_id));
 }
 
-/* Recorded time at the wanted speed, and half as much again for who cannot keep up. */
+/* Recorded time at the wanted speed, 1.5 x of it, as slack. */
 static uint64_t paced_ns(const struct trial_run *run)
 {
 	double speed = run->config->speed > 0 ? run->config->speed : 1;
@@ -253,26 +357,46 @@ static uint64_t paced_ns(const struct trial_run *run)
 	return ns < 1e18 ? (uint64_t)ns : (uint64_t)1e18;
 }
 
+/* Without a limit of the user's it is generous, and grows with what there is to do. */
+static uint64_t limit_ns(const struct trial_run *run)
+{
+	const struct rh_run_config *config = run->config;
+	uint64_t events = run->program->program.head->events * run->trial->copies, pass_ns;
+
+	if (config->timeout_ns)
+		return config->timeout_ns;
+	pass_ns = TIMEOUT_EVENT_NS * events;
+	if (config->pace && (!run->own_pass || run->own_pass->paced))
+		pass_ns += paced_ns(run);
+	if (several_passes(run))
+		pass_ns = config->for_ns ? 2 * pass_ns + 2 * config->for_ns
+					 : pass_ns * config->passes;
+	return TIMEOUT_BASE_S * 1000000000ull + pass_ns;
+}
+
 static int live(struct trial_run *run, struct rh_err *err)
 {
 	const struct rh_run_config *config = run->config;
 	struct rh_trial *trial = run->trial;
 	const struct rh_run_backend *backend = &run->result->backends[trial->backend];
-	uint64_t events = run->program->program.head->events * trial->copies;
+	uint64_t since;
 	struct rh_worker_start start = {
-		.spec = backend->spec, .program = &run->program->program,
-		.clock = &run->result->clock, .copies = trial->copies, .touch = config->touch,
-		.verify = config->verify, .turn_over = !run->program->folded,
+		.spec = backend->spec,
+		.program = &run->program->program,
+		.clock = &run->result->clock,
+		.copies = trial->copies,
+		.touch = config->touch,
+		.verify = config->verify,
+		.turn_over = !run->program->folded,
 		.pace = run->own_pass && !run->own_pass->paced ? RH_PACE_NONE : config->pace,
-		.speed = config->speed, .pin = config->pin,
-		.memory_limit = config->memory_limit, .under = config->under,
-		.deadline_ns = rh_now_ns() + (config->timeout_ns ? config->timeout_ns :
-			       TIMEOUT_BASE_S * 1000000000ull + TIMEOUT_EVENT_NS * events),
+		.speed = config->speed,
+		.pin = config->pin,
+		.memory_limit = config->memory_limit,
+		.under = config->under,
+		.deadline_ns = rh_now_ns() + limit_ns(run),
 	};
 
-	if (start.pace && !config->timeout_ns)
-		start.deadline_ns += paced_ns(run);
-	if (start.pace)	/* every life that keeps time tells how well it did */
+	if (start.pace) /* every life that keeps time tells how well it did */
 		start.area_bytes[RH_AREA_PACE] = (size_t)run->program->program.head->lanes *
 						 trial->copies * sizeof(struct rh_pace_lane);
 
@@ -280,10 +404,12 @@ static int live(struct trial_run *run, struct rh_err *err)
 
 	rh_probes_prepare(run->probes, &start);
 	if (run->own_pass && !run->probes->mask)
-		return 0;	/* its preparation failed, and said so */
+		return 0; /* its preparation failed, and said so */
 	run->grains = grains_until(run, rh_probes_events_max(run->probes));
-	if (rh_worker_start(&run->worker, &start, err) < 0 ||
-	    rh_worker_command(&run->worker, RH_CTL_OPEN, err) < 0)
+	if (rh_worker_start(&run->worker, &start, err) < 0)
+		return -1;
+	run->worker.ctl->keep = several_passes(run);
+	if (rh_worker_command(&run->worker, RH_CTL_OPEN, err) < 0)
 		return -1;
 	if (!run->own_pass)
 		keep_identity(run);
@@ -296,9 +422,12 @@ static int live(struct trial_run *run, struct rh_err *err)
 	if (trial->copies > 1 && rh_worker_command(&run->worker, RH_CTL_PREROLL, err) < 0)
 		return -1;
 	rh_probes_start(run->probes);
-	if (run_segments(run, err) < 0)
+	since = rh_now_ns();
+	if (run_first_pass(run, err) < 0)
 		return -1;
 	rh_probes_end(run->probes);
+	if (several_passes(run) && run_later_passes(run, since, err) < 0)
+		return -1;
 	if (config->stats && !run->own_pass &&
 	    rh_worker_command(&run->worker, RH_CTL_STATS, err) < 0)
 		return -1;
@@ -319,9 +448,13 @@ static int live(struct trial_run *run, struct rh_err *err)
 static int live_with_probes(struct trial_run *run, struct rh_trial *told, struct rh_err *err)
 {
 	struct rh_probe_set probes;
-	struct rh_probe_run like = { .config = run->config, .result = run->result,
-				     .program = run->program, .trial = told, .life = run->trial,
-				     .worker = &run->worker, .pass = run->pass };
+	struct rh_probe_run like = { .config = run->config,
+				     .result = run->result,
+				     .program = run->program,
+				     .trial = told,
+				     .life = run->trial,
+				     .worker = &run->worker,
+				     .pass = run->pass };
 	int result;
 
 	run->trial->anon_start = run->trial->anon_drained = run->trial->anon_rested = RH_NONE;
@@ -331,6 +464,7 @@ static int live_with_probes(struct trial_run *run, struct rh_trial *told, struct
 	run->probes = &probes;
 	result = live(run, err);
 	rh_probes_close(&probes);
+	run->probes = NULL; /* they end with this function */
 	rh_memory_close(&run->memory);
 	return result;
 }
@@ -338,12 +472,19 @@ static int live_with_probes(struct trial_run *run, struct rh_trial *told, struct
 void rh_run_pass(const struct rh_run_config *config, struct rh_result *result,
 		 struct rh_trial *trial, const struct rh_probe *probe, uint32_t pass)
 {
-	struct rh_trial life = { .trace = trial->trace, .program = trial->program,
-				 .backend = trial->backend, .lanes = trial->lanes,
-				 .copies = trial->copies, .rep = trial->rep };
-	struct trial_run run = { .config = config, .result = result, .trial = &life,
-				 .worker = { .said_fd = -1 }, .memory = { .fd = -1 },
-				 .own_pass = probe, .pass = pass };
+	struct rh_trial life = { .trace = trial->trace,
+				 .program = trial->program,
+				 .backend = trial->backend,
+				 .lanes = trial->lanes,
+				 .copies = trial->copies,
+				 .rep = trial->rep };
+	struct trial_run run = { .config = config,
+				 .result = result,
+				 .trial = &life,
+				 .worker = { .said_fd = -1 },
+				 .memory = { .fd = -1 },
+				 .own_pass = probe,
+				 .pass = pass };
 	struct rh_err err = { 0 };
 
 	if (live_with_probes(&run, trial, &err) < 0) {
@@ -352,14 +493,18 @@ void rh_run_pass(const struct rh_run_config *config, struct rh_result *result,
 		rh_probe_failed(result, probe, (int)trial->backend, &err);
 	}
 	free(life.segments);
+	free(life.passes);
 	rh_worker_end(&run.worker);
 }
 
 void rh_run_trial(const struct rh_run_config *config, struct rh_result *result,
 		  struct rh_trial *trial)
 {
-	struct trial_run run = { .config = config, .result = result, .trial = trial,
-				 .worker = { .said_fd = -1 }, .memory = { .fd = -1 } };
+	struct trial_run run = { .config = config,
+				 .result = result,
+				 .trial = trial,
+				 .worker = { .said_fd = -1 },
+				 .memory = { .fd = -1 } };
 	struct rh_err err = { 0 };
 
 	trial->status = RH_STATUS_OK;

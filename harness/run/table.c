@@ -1,25 +1,30 @@
 /*
  * table.c - a result for the eye (aligned text, Markdown) and for spreadsheets (CSV).
  *
- * One table per trace, number of lanes and copies; one line per backend, best first as
- * asked for, the null floor last; then what was absent or failed with its reason, then
- * the warnings. Intervals stand beside every figure that is compared.
+ * First what it is worth to the program, where its trace says so (worth.c).
+ * By default one table: of one setting (a trace at a number of lanes and copies) its backends,
+ * one line each, best first as asked for, the null floor last; of several settings the matrix
+ * (matrix.c). Then one line for each probe beyond time and memory, and what was absent, failed or
+ * has to be known (summary.c). With -v every setting has its table, and every probe has one.
+ * Intervals stand beside every figure that is compared; a difference that the intervals show has
+ * a colour on a terminal.
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/cells.h"
+#include "alloc/base/printable.h"
 #include "harness/probe/probe.h"
+#include "harness/run/run.h"
 
-enum { COLUMNS = 9, CELL = 64 };
+enum { COLUMNS = 9 };
 
 static const char *const heads[COLUMNS] = {
-	"backend", "ns/event", "to baseline", "net ns", "peak RSS", "RSS/live", "faults/1k",
-	"waits", "status",
+	"backend",  "ns/event",	 "to baseline", "net ns", "peak RSS",
+	"RSS/live", "faults/1k", "waits",	"status",
 };
-
-struct line { char cell[COLUMNS][CELL]; };
 
 static const char *base_name(const char *path)
 {
@@ -29,7 +34,7 @@ static const char *base_name(const char *path)
 }
 
 /* 1536 -> "1.5 KiB" */
-static void size_text(char *text, size_t text_bytes, double bytes)
+void rh_size_text(char *text, size_t text_bytes, double bytes)
 {
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
 	int unit = 0;
@@ -41,124 +46,129 @@ static void size_text(char *text, size_t text_bytes, double bytes)
 	snprintf(text, text_bytes, unit && bytes < 100 ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
 }
 
-static void group_text(char *text, size_t text_bytes, uint64_t value)
-{
-	char plain[24];
-	int length = snprintf(plain, sizeof(plain), "%llu", (unsigned long long)value);
-	size_t at = 0;
-
-	for (int i = 0; i < length && at + 2 < text_bytes; i++) {
-		if (i && (length - i) % 3 == 0)
-			text[at++] = ',';
-		text[at++] = plain[i];
-	}
-	text[at] = '\0';
-}
-
 static void interval_cell(char *cell, const struct rh_metric *m, int digits)
 {
 	if (!m)
 		return;
-	if (m->interval.n > 1)
-		snprintf(cell, CELL, "%.*f [%.*f, %.*f]", digits, m->interval.median, digits,
-			 m->interval.lo, digits, m->interval.hi);
+	if (m->n > 1)
+		snprintf(cell, RH_CELL, "%.*f [%.*f, %.*f]", digits, m->median, digits, m->lo,
+			 digits, m->hi);
 	else
-		snprintf(cell, CELL, "%.*f", digits, m->interval.median);
+		snprintf(cell, RH_CELL, "%.*f", digits, m->median);
 }
 
 static void number_cell(char *cell, const struct rh_metric *m, double scale, int digits,
 			const char *unit)
 {
 	if (m)
-		snprintf(cell, CELL, "%.*f%s", digits, m->interval.median * scale, unit);
+		snprintf(cell, RH_CELL, "%.*f%s", digits, m->median * scale, unit);
 }
 
+/* What stands in one line, and which of it differs from the baseline. */
+struct line {
+	char (*cell)[RH_CELL];
+	unsigned char *tone;
+};
+
 static void fill_line(const struct rh_result *result, const struct rh_trial *like, uint32_t b,
-		      struct line *line)
+		      const struct line *line)
 {
 	const struct rh_run_backend *backend = &result->backends[b];
 	const struct rh_metric *m;
 #define METRIC(name) rh_result_metric(result, like->trace, b, like->lanes, like->copies, name)
 
-	memset(line, 0, sizeof(*line));
 	for (int c = 0; c < COLUMNS; c++)
-		snprintf(line->cell[c], CELL, "-");
-	snprintf(line->cell[0], CELL, "%s%s", backend->text, backend->floor ? " (floor)" : "");
+		snprintf(line->cell[c], RH_CELL, "-");
+	snprintf(line->cell[0], RH_CELL, "%s%s", backend->text, backend->floor ? " (floor)" : "");
 	interval_cell(line->cell[1], METRIC("time.ns_per_event"), 1);
 	interval_cell(line->cell[2], METRIC("time.ratio"), 2);
 	if (b != result->floor)
 		number_cell(line->cell[3], METRIC("time.ns_per_event_net"), 1, 1, "");
 	m = METRIC("memory.rss_peak_bytes");
 	if (m)
-		size_text(line->cell[4], CELL, m->interval.median);
+		rh_size_text(line->cell[4], RH_CELL, m->median);
 	number_cell(line->cell[5], METRIC("memory.fragmentation_peak"), 1, 2, "");
 	number_cell(line->cell[6], METRIC("memory.faults_per_event"), 1000, 1, "");
 	number_cell(line->cell[7], METRIC("time.wait_share"), 100, 1, " %");
-	snprintf(line->cell[8], CELL, "%s", rh_status_names[backend->status]);
+	snprintf(line->cell[8], RH_CELL, "%s", rh_status_names[backend->status]);
+	if (b == result->floor) {
+		memset(line->tone, RH_TONE_QUIET, COLUMNS);
+		return;
+	}
+	line->tone[2] = rh_time_tone(result, like, b);
+	line->tone[4] = rh_memory_tone(result, like, b);
+	if (backend->status != RH_STATUS_OK)
+		line->tone[8] = RH_TONE_WORSE;
 #undef METRIC
 }
 
-static void print_lines(FILE *to, const struct line *lines, size_t count, bool markdown)
+static void print_head(const struct rh_result *result, const struct rh_trial *like, FILE *to,
+		       bool markdown)
 {
-	int width[COLUMNS] = { 0 };
+	const struct rh_program_head *head = result->programs[like->program].program.head;
+	char events[32], live[32];
 
-	for (size_t i = 0; i < count; i++)
-		for (int c = 0; c < COLUMNS; c++)
-			if ((int)strlen(lines[i].cell[c]) > width[c])
-				width[c] = (int)strlen(lines[i].cell[c]);
-	for (size_t i = 0; i < count; i++) {
-		for (int c = 0; c < COLUMNS; c++) {
-			bool left = c == 0 || c == COLUMNS - 1;
-
-			if (markdown)
-				fprintf(to, "| %*s ", left ? -width[c] : width[c],
-					lines[i].cell[c]);
-			else
-				fprintf(to, "%s%*s", c ? "  " : "",
-					c == COLUMNS - 1 ? 0 : left ? -width[c] : width[c],
-					lines[i].cell[c]);
-		}
-		fprintf(to, markdown ? "|\n" : "\n");
-		if (markdown && i == 0) {
-			for (int c = 0; c < COLUMNS; c++)
-				fprintf(to, c == 0 || c == COLUMNS - 1 ? "|---" : "|--:");
-			fprintf(to, "|\n");
-		}
-	}
+	rh_group_number(events, sizeof(events), head->events * like->copies);
+	rh_size_text(live, sizeof(live), (double)head->live_bytes_peak);
+	rh_print(to, "%s%s: %s events, %u lane%s x %u cop%s, %llu rep%s, live peak %s\n\n",
+		 markdown ? "### " : "", base_name(result->traces[like->trace].path), events,
+		 like->lanes, like->lanes == 1 ? "" : "s", like->copies,
+		 like->copies == 1 ? "y" : "ies", (unsigned long long)result->reps,
+		 result->reps == 1 ? "" : "s", live);
 }
 
 static void print_place(const struct rh_result *result, const struct rh_trial *like, FILE *to,
 			bool markdown)
 {
-	const struct rh_program_head *head = result->programs[like->program].program.head;
-	struct line *lines = calloc(result->backend_count + 1, sizeof(*lines));
-	char events[32], live[32];
-	size_t count = 1;
+	size_t rows = 1, most = result->backend_count + 1;
+	char(*cells)[RH_CELL] = calloc(most * COLUMNS, RH_CELL);
+	unsigned char *tones = calloc(most, COLUMNS);
 
-	if (!lines)
-		return;
-	group_text(events, sizeof(events), head->events * like->copies);
-	size_text(live, sizeof(live), (double)head->live_bytes_peak);
-	fprintf(to, "%s%s: %s events, %u lane%s x %u cop%s, %llu rep%s, live peak %s\n\n",
-		markdown ? "### " : "", base_name(result->traces[like->trace].path), events,
-		like->lanes, like->lanes == 1 ? "" : "s", like->copies,
-		like->copies == 1 ? "y" : "ies", (unsigned long long)result->reps,
-		result->reps == 1 ? "" : "s", live);
-	for (int c = 0; c < COLUMNS; c++)
-		snprintf(lines[0].cell[c], CELL, "%s", heads[c]);
-	for (uint32_t b = 0; b < result->backend_count; b++)
-		if (b != result->floor && result->backends[b].status != RH_STATUS_ABSENT)
-			fill_line(result, like, b, &lines[count++]);
-	if (result->floor < result->backend_count &&
-	    rh_result_metric(result, like->trace, result->floor, like->lanes, like->copies,
-			     "time.ns_per_event"))
-		fill_line(result, like, result->floor, &lines[count++]);
-	print_lines(to, lines, count, markdown);
+	print_head(result, like, to, markdown);
+	for (int c = 0; cells && c < COLUMNS; c++)
+		snprintf(cells[c], RH_CELL, "%s", heads[c]);
+	for (uint32_t i = 0; cells && tones && i <= result->backend_count; i++) {
+		/* The floor comes last. */
+		uint32_t b = i < result->backend_count ? i : result->floor;
+		const struct line line = { cells + rows * COLUMNS, tones + rows * COLUMNS };
+
+		if (b >= result->backend_count ||
+		    (b == result->floor) != (i == result->backend_count))
+			continue;
+		if (b == result->floor ? !rh_result_metric(result, like->trace, b, like->lanes,
+							   like->copies, "time.ns_per_event")
+				       : result->backends[b].status == RH_STATUS_ABSENT)
+			continue;
+		fill_line(result, like, b, &line);
+		rows++;
+	}
+	if (cells && tones)
+		rh_print_cells(to, &(struct rh_cells){ .cell = cells,
+						       .tone = tones,
+						       .rows = rows,
+						       .columns = COLUMNS,
+						       .left = RH_LEFT_ENDS(COLUMNS),
+						       .markdown = markdown });
 	fprintf(to, "\n");
+	rh_result_print_passes(result, like, to, markdown);
+	free(cells);
+	free(tones);
+}
+
+static void print_probes(const struct rh_result *result, const struct rh_trial *like, FILE *to,
+			 bool markdown)
+{
 	for (int i = 0; rh_probes[i]; i++)
 		if (rh_probes[i]->print)
 			rh_probes[i]->print(result, like, to, markdown);
-	free(lines);
+}
+
+static void print_stat(const struct rh_ctl_stat *stat, FILE *to)
+{
+	char value[32];
+
+	rh_group_number(value, sizeof(value), stat->value);
+	rh_print(to, "  %-40s %20s %s\n", stat->name, value, stat->unit);
 }
 
 static void print_stats(const struct rh_result *result, FILE *to)
@@ -171,87 +181,86 @@ static void print_stats(const struct rh_result *result, FILE *to)
 				last = &result->trials[t];
 		if (!last)
 			continue;
-		fprintf(to, "%s, before the last drain (figures that are 0 left out):\n",
-			result->backends[b].text);
+		rh_print(to, "%s, before the last drain (figures that are 0 left out):\n",
+			 result->backends[b].text);
 		for (size_t i = 0; i < last->stat_count; i++)
 			if (last->stats[i].value)
-				fprintf(to, "  %-40s %16llu %s\n", last->stats[i].name,
-					(unsigned long long)last->stats[i].value,
-					last->stats[i].unit);
+				print_stat(&last->stats[i], to);
 		fprintf(to, "\n");
 	}
 }
 
-static void print_remarks(const struct rh_result *result, FILE *to, bool markdown)
+/* "jemalloc 5.3.0, mimalloc 2.0.9": what was measured, as it names itself. */
+static void print_versions(const struct rh_result *result, FILE *to)
 {
-	const char *mark = markdown ? "- " : "";
+	const char *before = "Versions: ";
 
 	for (size_t b = 0; b < result->backend_count; b++) {
-		const struct rh_run_backend *backend = &result->backends[b];
+		const struct rh_run_backend *row = &result->backends[b];
 
-		if (backend->status != RH_STATUS_OK)
-			fprintf(to, "%s%s: %s: %s\n", mark, backend->text,
-				rh_status_names[backend->status], backend->why);
+		if (!row->deployable || !row->malloc_version[0])
+			continue;
+		rh_print(to, "%s%s %s", before, row->text, row->malloc_version);
+		before = ", ";
 	}
-	for (size_t i = 0; i < result->absent_count; i++)
-		fprintf(to, "%s%s%s%s not measured: %s\n", mark, result->absent[i].metric,
-			result->absent[i].backend < 0 ? "" : " of ",
-			result->absent[i].backend < 0 ? "" :
-			result->backends[result->absent[i].backend].text, result->absent[i].why);
-	for (size_t i = 0; i < result->warning_count; i++)
-		fprintf(to, "%snote: %s\n", mark, result->warnings[i]);
+	if (before[0] == ',')
+		fprintf(to, ".\n");
 }
 
-void rh_result_print_table(const struct rh_result *result, FILE *to, bool markdown, bool stats)
+/* Confidence of the intervals, the least there is. */
+static double level_of(const struct rh_result *result)
 {
-	for (size_t t = 0; t < result->trial_count; t++) {
-		const struct rh_trial *like = &result->trials[t];
-		bool first = true;
+	double least = 1;
 
-		for (size_t u = 0; u < t; u++)
-			first &= result->trials[u].program != like->program ||
-				 result->trials[u].copies != like->copies;
-		if (first)
-			print_place(result, like, to, markdown);
+	for (size_t i = 0; i < result->metric_count; i++)
+		if (strcmp(result->metrics[i].name, "time.ns_per_event") == 0)
+			least = fmin(least, result->metrics[i].level);
+	return least;
+}
+
+void rh_result_print_table(const struct rh_result *result, FILE *to, const struct rh_telling *how)
+{
+	const struct rh_trial **places = calloc(result->trial_count + 1, sizeof(*places));
+	size_t count = places ? rh_result_places(result, places) : 0;
+
+	if (count)
+		rh_result_print_worth(result, places, count, to);
+	for (size_t p = 0; p < count && (count == 1 || how->verbose); p++) {
+		print_place(result, places[p], to, how->markdown);
+		if (how->verbose)
+			rh_result_print_apart(result, places[p], to, how->markdown);
+		if (how->verbose)
+			print_probes(result, places[p], to, how->markdown);
 	}
-	if (stats)
+	if (how->stats)
 		print_stats(result, to);
-	if (result->trial_count)
-		fprintf(to, "Brackets: interval of the median over %llu repetition%s. Baseline: "
-			"%s. Net: without the null floor.\n", (unsigned long long)result->reps,
-			result->reps == 1 ? "" : "s", result->backends[result->baseline].text);
-	print_remarks(result, to, markdown);
-}
-
-/* A field in quotes when it needs them (RFC 4180). */
-static void csv_text(FILE *to, const char *text)
-{
-	if (!strpbrk(text, ",\"\n\r")) {
-		fputs(text, to);
-		return;
-	}
-	fputc('"', to);
-	for (; *text; text++) {
-		if (*text == '"')
-			fputc('"', to);
-		fputc(*text, to);
-	}
-	fputc('"', to);
+	if (count > 1)
+		rh_result_print_matrix(result, places, count, to, how->markdown);
+	if (count == 1 || (count && how->verbose))
+		rh_print(to,
+			 "Brackets: interval of the median over %llu repetition%s (%.1f %%). "
+			 "Baseline: %s. Net: without the null floor.\n",
+			 (unsigned long long)result->reps, result->reps == 1 ? "" : "s",
+			 100 * level_of(result), result->backends[result->baseline].text);
+	if (count)
+		print_versions(result, to);
+	rh_result_print_summary(result, places, count, to, how);
+	free(places);
 }
 
 void rh_result_print_csv(const struct rh_result *result, FILE *to)
 {
 	fprintf(to, "trace,backend,lanes,copies,metric,unit,source,better,n,median,lo,hi,level,min,"
-		"max\n");
+		    "max\n");
 	for (size_t i = 0; i < result->metric_count; i++) {
 		const struct rh_metric *m = &result->metrics[i];
-		const struct rh_interval *x = &m->interval;
+		const struct rh_metric *x = m;
 
-		csv_text(to, result->traces[m->trace].path);
+		rh_print_csv(to, result->traces[m->trace].path);
 		fputc(',', to);
-		csv_text(to, result->backends[m->backend].text);
-		fprintf(to, ",%u,%u,%s,%s,%s,%s,%zu,%.9g,%.9g,%.9g,%.4g,%.9g,%.9g\n", m->lanes,
-			m->copies, m->name, m->unit, m->source, m->better, x->n, x->median, x->lo,
-			x->hi, x->level, x->min, x->max);
+		rh_print_csv(to, result->backends[m->backend].text);
+		rh_print(to, ",%u,%u,%s,%s,%s,%s,%u,%.9g,%.9g,%.9g,%.4g,%.9g,%.9g\n", m->lanes,
+			 m->copies, m->name, m->unit, m->source, m->better, x->n, x->median, x->lo,
+			 x->hi, x->level, x->min, x->max);
 	}
 }

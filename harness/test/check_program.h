@@ -25,11 +25,11 @@
 
 #include "alloc/backend.h"
 #include "harness/compile/program.h"
-#include "traces/trace.h"
+#include "traces/format/trace.h"
 
-#define CHECK(condition, ...) \
-	do { \
-		if (!(condition)) \
+#define CHECK(condition, ...)                  \
+	do {                                   \
+		if (!(condition))              \
 			fail_msg(__VA_ARGS__); \
 	} while (0)
 
@@ -38,38 +38,42 @@ enum step_kind { STEP_EVENT, STEP_QUIET, STEP_WAIT, STEP_PUBLISH };
 #define NOWHERE UINT32_MAX
 
 /* STEP_QUIET is an event without an op, taken as late as it can be. */
-struct step { uint32_t kind, a, b; };	/* event and slot, lane and count, -, count */
+struct step {
+	uint32_t kind, a, b;
+}; /* event and slot, lane and count, -, count */
 
 struct check_lane {
 	uint32_t *events, event_count, event_cap;
 	struct step *steps;
 	uint32_t step_count, step_cap, at;
-	uint32_t *epoch_ends;		/* step index where each epoch ends */
-	uint32_t *clock;		/* by lane */
-	uint32_t **said;		/* clock at publish k */
+	uint32_t *epoch_ends; /* step index where each epoch ends */
+	uint32_t *clock;      /* by lane */
+	uint32_t **said;      /* clock at publish k */
 	uint32_t published;
 };
 
 struct check {
 	struct rh_event *events;
 	uint64_t event_count;
-	uint32_t *carrier, trace_lanes;	/* by trace lane: replay lane */
-	uint64_t *size;			/* by object */
-	uint32_t *born, *spawned, *task_op, *task_last;	/* by object / task: event */
-	bool *task_ran;			/* its first event is past: only that needs the spawn */
-	uint32_t *prior, *prior2;	/* by event: events that must come before, NOWHERE = none */
-	uint32_t *when;			/* by event: own clock of its lane, 0 = not yet */
+	uint32_t *carrier, trace_lanes;			/* by trace lane: replay lane */
+	uint64_t *size;					/* by object */
+	uint32_t *born, *spawned, *task_op, *task_last; /* by object / task: event */
+	bool *aligned;					/* by object */
+	bool *task_ran;		  /* its first event is past: only that needs the spawn */
+	uint32_t *prior, *prior2; /* by event: events that must come before, NOWHERE = none */
+	uint32_t *when;		  /* by event: own clock of its lane, 0 = not yet */
 	struct check_lane *lanes;
 	uint32_t lane_count, epochs;
-	uint64_t *slots, *tasks;	/* object / task + 1 there, 0 = empty */
-	uint64_t *slot_last, *task_slot_last;	/* lane << 32 | clock of the last access */
+	uint64_t *slots, *tasks;	      /* object / task + 1 there, 0 = empty */
+	uint64_t *slot_last, *task_slot_last; /* lane << 32 | clock of the last access */
 	const struct rh_program *program;
 };
 
 static inline bool check_has_op(unsigned kind)
 {
 	return kind != RH_EV_LANE_START && kind != RH_EV_LANE_STOP && kind != RH_EV_JOIN &&
-	       kind != RH_EV_MARK && kind != RH_EV_REF;
+	       kind != RH_EV_MARK && kind != RH_EV_REF && kind != RH_EV_GAP && kind != RH_EV_MAP &&
+	       kind != RH_EV_UNMAP;
 }
 
 static void *check_zero(size_t count, size_t each)
@@ -105,9 +109,10 @@ static void check_load(struct check *check, const char *path)
 /* Births, and for each event what must come before it. */
 static void check_priors(struct check *check)
 {
-	uint32_t *last_op;	/* by trace lane: last event with an op, for quiet ones */
+	uint32_t *last_op; /* by trace lane: last event with an op, for quiet ones */
 
 	check->size = check_zero(check->event_count, sizeof(*check->size));
+	check->aligned = check_zero(check->event_count, sizeof(*check->aligned));
 	check->born = check_zero(check->event_count, sizeof(*check->born));
 	check->spawned = check_zero(check->event_count + 1, sizeof(uint32_t));
 	check->task_op = check_zero(check->event_count + 1, sizeof(uint32_t));
@@ -125,10 +130,13 @@ static void check_priors(struct check *check)
 
 		if (event->kind == RH_EV_ALLOC || event->kind == RH_EV_RESIZE) {
 			check->size[event->id] = event->size;
+			check->aligned[event->id] = event->align_log2 != 0;
 			check->born[event->id] = i;
 		}
-		if (event->kind == RH_EV_FREE)
+		if (event->kind == RH_EV_FREE || event->kind == RH_EV_USABLE)
 			before = check->born[event->id];
+		if (event->kind == RH_EV_USABLE)
+			check->born[event->id] = i; /* what ends it comes after this too */
 		if (event->kind == RH_EV_RESIZE)
 			before = check->born[event->old];
 		if (event->kind == RH_EV_SPAWN)
@@ -248,17 +256,19 @@ static void check_alloc(const struct rh_event *event, const struct rh_op *op, ui
 	}
 	CHECK(size == event->size && align_log2 == event->align_log2, "event %u: size", i);
 	CHECK(!(flags & RH_ALLOC_ZEROED) == !(event->flags & RH_EVF_ZEROED) &&
-	      !(flags & RH_ALLOC_NOSCAN) == !(event->flags & RH_EVF_NOSCAN), "event %u: flags", i);
+		      !(flags & RH_ALLOC_NOSCAN) == !(event->flags & RH_EVF_NOSCAN),
+	      "event %u: flags", i);
 }
 
 /* Compares op and event; the slot of the op. */
 static uint32_t check_op(const struct check *check, uint32_t i, const struct rh_op *op)
 {
 	static const uint8_t plain[RH_EV_COUNT] = {
-		[RH_EV_SPAWN] = RH_OP_SPAWN, [RH_EV_EXIT] = RH_OP_EXIT, [RH_EV_CALL] = RH_OP_CALL,
-		[RH_EV_RETURN] = RH_OP_RETURN, [RH_EV_GROW] = RH_MISC_GROW,
-		[RH_EV_SHRINK] = RH_MISC_SHRINK, [RH_EV_GC_BEGIN] = RH_MISC_GC_BEGIN,
-		[RH_EV_GC_END] = RH_MISC_GC_END };
+		[RH_EV_SPAWN] = RH_OP_SPAWN,	     [RH_EV_EXIT] = RH_OP_EXIT,
+		[RH_EV_CALL] = RH_OP_CALL,	     [RH_EV_RETURN] = RH_OP_RETURN,
+		[RH_EV_GROW] = RH_MISC_GROW,	     [RH_EV_SHRINK] = RH_MISC_SHRINK,
+		[RH_EV_GC_BEGIN] = RH_MISC_GC_BEGIN, [RH_EV_GC_END] = RH_MISC_GC_END
+	};
 	const struct rh_event *event = &check->events[i];
 	uint32_t kind = RH_OP_KIND(op->what), slot = RH_OP_SLOT(op->what);
 	bool misc = kind == RH_OP_MISC;
@@ -268,17 +278,26 @@ static uint32_t check_op(const struct check *check, uint32_t i, const struct rh_
 		check_alloc(event, op, i);
 		return slot;
 	case RH_EV_FREE:
-		CHECK(misc ? slot == RH_MISC_FREE_BIG : kind == RH_OP_FREE, "event %u: free", i);
+		CHECK(misc ? slot == RH_MISC_FREE_BIG
+			   : (kind == RH_OP_FREE || kind == RH_OP_FREE_SIZED),
+		      "event %u: free", i);
 		CHECK((misc ? check_word(op, 1) : op->size) == check->size[event->id],
 		      "event %u: size of a free", i);
+		CHECK(misc || (kind == RH_OP_FREE_SIZED) ==
+				      (event->flags & RH_EVF_SIZED && !check->aligned[event->id]),
+		      "event %u: sized or not", i);
 		return misc ? (uint32_t)check_word(op, 0) : slot;
 	case RH_EV_RESIZE:
 		CHECK(misc ? slot == RH_MISC_RESIZE_BIG : kind == RH_OP_RESIZE, "event %u: resize",
 		      i);
 		CHECK((misc ? check_word(op, 1) : op->size) == event->size &&
-		      check_word(op, misc ? 2 : 0) == check->size[event->old],
+			      check_word(op, misc ? 2 : 0) == check->size[event->old],
 		      "event %u: sizes of a resize", i);
 		return misc ? (uint32_t)check_word(op, 0) : slot;
+	case RH_EV_USABLE:
+		CHECK(misc && slot == RH_MISC_USABLE && check_word(op, 1) == check->size[event->id],
+		      "event %u: question", i);
+		return (uint32_t)check_word(op, 0);
 	case RH_EV_GC_BEGIN:
 	case RH_EV_GC_END:
 		CHECK(misc && slot == plain[event->kind] && check_word(op, 0) == event->id,
@@ -287,7 +306,8 @@ static uint32_t check_op(const struct check *check, uint32_t i, const struct rh_
 	case RH_EV_GROW:
 	case RH_EV_SHRINK:
 		CHECK(misc && slot == plain[event->kind] && check_word(op, 1) == event->size &&
-		      check_word(op, 2) == event->arg, "event %u: grow or shrink", i);
+			      check_word(op, 2) == event->arg,
+		      "event %u: grow or shrink", i);
 		return (uint32_t)check_word(op, 0);
 	default:
 		CHECK(kind == plain[event->kind], "event %u: op %u for %s", i, kind,
@@ -307,7 +327,7 @@ static void check_match(struct check *check, uint32_t index)
 	uint32_t next = 0;
 
 	lane->epoch_ends = check_zero(check->epochs, sizeof(uint32_t));
-	for (uint64_t at = 0; at <= program->lanes[index].op_words; ) {
+	for (uint64_t at = 0; at <= program->lanes[index].op_words;) {
 		const struct rh_op *op = &ops[at];
 		uint32_t kind;
 
@@ -335,13 +355,15 @@ static void check_match(struct check *check, uint32_t index)
 				   RH_OP_SLOT(op->what), op->size);
 		} else if (op->what == RH_OP_WHAT(RH_OP_MISC, RH_MISC_TURN)) {
 			turns++;
-		} else if (kind != RH_OP_PACE && kind != RH_OP_TOUCH) {
+		} else if (kind != RH_OP_PACE && kind != RH_OP_TOUCH &&
+			   op->what != RH_OP_WHAT(RH_OP_MISC, RH_MISC_TOUCH)) {
 			for (; next < lane->event_count &&
-			     !check_has_op(check->events[lane->events[next]].kind); next++)
+			       !check_has_op(check->events[lane->events[next]].kind);
+			     next++)
 				check_step(lane, STEP_QUIET, lane->events[next], 0);
 			CHECK(next < lane->event_count, "lane %u has more ops than events", index);
-			CHECK(lane->events[next] < grain_end +
-			      program->grain_facts[grain].events && lane->events[next] >= grain_end,
+			CHECK(lane->events[next] < grain_end + program->grain_facts[grain].events &&
+				      lane->events[next] >= grain_end,
 			      "event %u is not in its grain", lane->events[next]);
 			check_step(lane, STEP_EVENT, lane->events[next],
 				   check_op(check, lane->events[next], op));
@@ -351,7 +373,8 @@ static void check_match(struct check *check, uint32_t index)
 	CHECK(grain == program->head->grains && next == lane->event_count,
 	      "lane %u: %u of %u events, %lu grains", index, next, lane->event_count, grain);
 	CHECK(turns == program->lanes[index].turns &&
-	      lane->event_count == program->lanes[index].events, "lane %u: turns or events", index);
+		      lane->event_count == program->lanes[index].events,
+	      "lane %u: turns or events", index);
 }
 
 /* ---- running ---- */
@@ -380,7 +403,7 @@ static void check_slot(struct check *check, const struct rh_event *event, uint32
 	if (event->kind == RH_EV_ALLOC)
 		CHECK(*object == 0, "event %u: slot %u holds a living object", i, slot);
 	else
-		CHECK(*object == (event->kind == RH_EV_FREE ? event->id : event->old) + 1,
+		CHECK(*object == (event->kind == RH_EV_RESIZE ? event->old : event->id) + 1,
 		      "event %u: slot %u holds another object", i, slot);
 	*object = event->kind == RH_EV_FREE ? 0 : event->id + 1;
 }
@@ -407,7 +430,7 @@ static void check_event(struct check *check, uint32_t lane, const struct step *s
 	if (step->kind == STEP_QUIET)
 		return;
 	if (event->kind == RH_EV_ALLOC || event->kind == RH_EV_FREE ||
-	    event->kind == RH_EV_RESIZE) {
+	    event->kind == RH_EV_RESIZE || event->kind == RH_EV_USABLE) {
 		check_slot(check, event, step->b, i);
 		check_access(check, lane, &check->slot_last[step->b], i);
 	} else if (strchr(rh_event_rows[event->kind].fields, 'T')) {
@@ -527,6 +550,7 @@ static void check_free(struct check *check)
 	free(check->events);
 	free(check->carrier);
 	free(check->size);
+	free(check->aligned);
 	free(check->born);
 	free(check->spawned);
 	free(check->task_op);
@@ -540,7 +564,8 @@ static void check_free(struct check *check)
 /* The whole judgement. */
 static void check_program(const char *path, const struct rh_program *program)
 {
-	struct check check = { .program = program, .lane_count = program->head->lanes,
+	struct check check = { .program = program,
+			       .lane_count = program->head->lanes,
 			       .trace_lanes = program->head->lanes_recorded };
 
 	check_load(&check, path);

@@ -2,7 +2,7 @@
  * locking.c - a backend whose contention is known, for tests of probes: every operation holds
  * a lock. `lock=shared` is one lock for the heap, `lock=lane` one for each lane, `lock=pthread`
  * one pthread mutex for the heap; every 64th hold of `hold` sleeps for 100 us, so that with a
- * shared lock the other lane must come to wait, on however many CPUs. `nap=N` sleeps 20 ms in
+ * shared lock the other lane must come to wait, on however many CPUs. `nap=N` sleeps 60 ms in
  * every N-th operation of a lane, without a lock.
  *
  * Blocks are cut from one mapping and never come back. It runs in the worker, which exports the
@@ -16,8 +16,9 @@
 #include <time.h>
 
 #include "alloc/backend.h"
+#include "alloc/base/lock.h"
 
-enum { HOLD_EVERY = 64, HOLD_NS = 100000, NAP_NS = 20000000, LANES_MAX = 64 };
+enum { HOLD_EVERY = 64, HOLD_NS = 100000, NAP_NS = 60000000, LANES_MAX = 64 };
 #define REGION_BYTES ((size_t)4 << 30)
 
 enum lock_kind { LOCK_SHARED, LOCK_LANE, LOCK_PTHREAD };
@@ -29,13 +30,20 @@ struct knobs {
 
 static const char *const lock_names[] = { "shared", "lane", "pthread", NULL };
 
-static const struct rh_opt knob_table[] = {
-	{ .name = "lock", .type = RH_OPT_NAME, .offset = offsetof(struct knobs, lock),
-	  .dflt = "shared", .names = lock_names, .arg = "KIND", .help = "whose lock it is" },
-	{ .name = "nap", .type = RH_OPT_UINT, .offset = offsetof(struct knobs, nap), .dflt = "0",
-	  .arg = "N", .help = "operations between two naps; 0 = none" },
-	{ .name = NULL }
-};
+static const struct rh_opt knob_table[] = { { .name = "lock",
+					      .type = RH_OPT_NAME,
+					      .offset = offsetof(struct knobs, lock),
+					      .dflt = "shared",
+					      .names = lock_names,
+					      .arg = "KIND",
+					      .help = "whose lock it is" },
+					    { .name = "nap",
+					      .type = RH_OPT_UINT,
+					      .offset = offsetof(struct knobs, nap),
+					      .dflt = "0",
+					      .arg = "N",
+					      .help = "operations between two naps; 0 = none" },
+					    { .name = NULL } };
 
 static const struct rh_lock_class shared_class = { .name = "test_shared", .rank = 1 };
 static const struct rh_lock_class lane_class = { .name = "test_lane", .rank = 2 };
@@ -86,7 +94,7 @@ static int heap_open(struct rh_heap **heap, const void *knobs, const struct rh_h
 
 static void heap_close(struct rh_heap *heap)
 {
-	(void)heap;	/* the worker ends */
+	(void)heap; /* the worker ends */
 }
 
 static int lane_open(struct rh_heap *heap, struct rh_lane **lane, struct rh_err *err)
@@ -140,7 +148,7 @@ static void *alloc_as(struct rh_lane *lane, size_t size, size_t align, uint32_t 
 	size_t bytes = (size + 15) / 16 * 16 + (align > 16 ? align : 0);
 	uintptr_t at;
 
-	(void)flags;	/* the region is zero and used once */
+	(void)flags; /* the region is zero and used once */
 	operate(lane);
 	at = atomic_fetch_add(&lane->heap->at, bytes + 16);
 	return (void *)(align > 16 ? (at + align - 1) / align * align : at);

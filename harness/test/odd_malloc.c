@@ -19,7 +19,7 @@
 
 #include "harness/test/odd_malloc.h"
 
-#define SHOWN __attribute__((visibility("default")))
+#define SHOWN	     __attribute__((visibility("default")))
 
 #define REGION_BYTES ((size_t)1 << 34)
 

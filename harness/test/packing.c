@@ -3,7 +3,8 @@
  * Blocks are cut in steps of 16 bytes, without headers, and never come back.
  * `from=shared` cuts the blocks of all lanes from one mapping, one after another;
  * `from=lane` gives each lane a mapping of its own. `walk=BYTES` reads so many bytes of a
- * large array in every allocation, line after line. `round=BYTES` says that blocks have that
+ * large array in every allocation, line after line. `spend=N` executes N instructions more in every
+ * allocation and every free (an even number). `round=BYTES` says that blocks have that
  * much more usable space than was asked for.
  */
 #include <stdatomic.h>
@@ -21,20 +22,38 @@ enum from { FROM_SHARED, FROM_LANE };
 
 struct knobs {
 	int from;
-	uint64_t walk, round;
+	uint64_t walk, round, spend;
 };
 
 static const char *const from_names[] = { "shared", "lane", NULL };
 
-static const struct rh_opt knob_table[] = {
-	{ .name = "from", .type = RH_OPT_NAME, .offset = offsetof(struct knobs, from),
-	  .dflt = "shared", .names = from_names, .arg = "WHOSE", .help = "whose mapping it is" },
-	{ .name = "walk", .type = RH_OPT_SIZE, .offset = offsetof(struct knobs, walk),
-	  .dflt = "0", .arg = "SIZE", .help = "bytes read in every allocation" },
-	{ .name = "round", .type = RH_OPT_SIZE, .offset = offsetof(struct knobs, round),
-	  .dflt = "0", .arg = "SIZE", .help = "usable bytes beyond what was asked for" },
-	{ .name = NULL }
-};
+static const struct rh_opt knob_table[] = { { .name = "from",
+					      .type = RH_OPT_NAME,
+					      .offset = offsetof(struct knobs, from),
+					      .dflt = "shared",
+					      .names = from_names,
+					      .arg = "WHOSE",
+					      .help = "whose mapping it is" },
+					    { .name = "walk",
+					      .type = RH_OPT_SIZE,
+					      .offset = offsetof(struct knobs, walk),
+					      .dflt = "0",
+					      .arg = "SIZE",
+					      .help = "bytes read in every allocation" },
+					    { .name = "round",
+					      .type = RH_OPT_SIZE,
+					      .offset = offsetof(struct knobs, round),
+					      .dflt = "0",
+					      .arg = "SIZE",
+					      .help = "usable bytes beyond what was asked for" },
+					    { .name = "spend",
+					      .type = RH_OPT_UINT,
+					      .offset = offsetof(struct knobs, spend),
+					      .dflt = "0",
+					      .max = 1000000,
+					      .arg = "N",
+					      .help = "instructions more in every operation" },
+					    { .name = NULL } };
 
 struct rh_heap {
 	struct knobs knobs;
@@ -105,10 +124,24 @@ static void lane_close(struct rh_lane *lane)
 	(void)lane;
 }
 
+/* Two instructions a round, whatever the compiler is. */
+static void spend_instructions(uint64_t count)
+{
+	uint64_t rounds = count / 2;
+
+	if (rounds)
+#if defined(__aarch64__)
+		__asm__ volatile("1: subs %0, %0, #1\n\tb.ne 1b" : "+r"(rounds) : : "cc");
+#else
+		__asm__ volatile("1: sub $1, %0\n\tjnz 1b" : "+r"(rounds) : : "cc");
+#endif
+}
+
 static void *lane_alloc(struct rh_lane *lane, size_t size)
 {
 	size_t room = size ? (size + STEP - 1) / STEP * STEP : STEP;
 
+	spend_instructions(lane->heap->knobs.spend);
 	for (uint64_t walked = 0; walked < lane->heap->knobs.walk; walked += LINE) {
 		(void)lane->heap->array[lane->walked];
 		lane->walked = (lane->walked + LINE) % ARRAY_BYTES;
@@ -126,9 +159,9 @@ static void *lane_alloc_as(struct rh_lane *lane, size_t size, size_t align, uint
 
 static void lane_free(struct rh_lane *lane, void *p, size_t size)
 {
-	(void)lane;
 	(void)p;
 	(void)size;
+	spend_instructions(lane->heap->knobs.spend);
 }
 
 static void *lane_resize(struct rh_lane *lane, void *p, size_t size_old, size_t size_new)

@@ -12,7 +12,8 @@
 
 #include <cmocka.h>
 
-#include "harness/help.h"
+#include "harness/cli/usage.h"
+#include "alloc/base/progress.h"
 
 static char *printed(void (*print)(FILE *))
 {
@@ -102,40 +103,93 @@ static int feed(const char *program, const char *text)
 	return pclose(to);
 }
 
-static void manual_page_is_roff(void **state)
+static void is_clean_roff(const char *text)
 {
-	char *text = printed(rh_help_man);
-
-	(void)state;
-	assert_int_equal(strncmp(text, ".TH REHEAP 1", 12), 0);
-	for (int i = 0; rh_commands[i]; i++)
-		if (!rh_commands[i]->hidden)
-			contains(text, rh_commands[i]->name, "the manual page");
-	contains(text, ".SH EXIT STATUS", "the manual page");
+	contains(text, ".SH EXIT STATUS", "a manual page");
+	contains(text, ".SH ENVIRONMENT", "a manual page");
 	if (system("command -v groff >/dev/null") == 0)
 		assert_int_equal(
 			feed("test -z \"$(groff -man -Tascii -ww 2>&1 >/dev/null)\"", text), 0);
 	else
 		print_message("groff is not here: the page was not rendered\n");
+}
+
+static char *printed_manual(const struct rh_command *command)
+{
+	char *text = NULL;
+	size_t bytes;
+	FILE *to = open_memstream(&text, &bytes);
+
+	assert_non_null(to);
+	rh_help_man_command(command, to);
+	fclose(to);
+	return text;
+}
+
+static void manual_pages_are_roff(void **state)
+{
+	char *text = printed(rh_help_man);
+
+	(void)state;
+	assert_int_equal(strncmp(text, ".TH REHEAP 1", 12), 0);
+	is_clean_roff(text);
+	for (int i = 0; rh_commands[i]; i++) {
+		char *page;
+
+		if (rh_commands[i]->hidden)
+			continue;
+		contains(text, rh_commands[i]->summary, "the manual page");
+		page = printed_manual(rh_commands[i]);
+		is_clean_roff(page);
+		if (rh_commands[i]->examples)
+			contains(page, ".SH EXAMPLES", "a manual page");
+		free(page);
+	}
 	free(text);
 }
 
-static void completion_is_bash(void **state)
+static char *printed_completion(enum rh_shell shell)
 {
-	char *text = printed(rh_help_completion);
-	char *test;
+	char *text = NULL;
+	size_t bytes;
+	FILE *to = open_memstream(&text, &bytes);
+
+	assert_non_null(to);
+	rh_help_completion(shell, to);
+	fclose(to);
+	return text;
+}
+
+/* bash hands the line over and takes off what it does not replace: here a reheap that answers
+ * with two candidates for the whole word. */
+static void bash_replaces_the_last_piece(void **state)
+{
+	char *text = printed_completion(RH_SHELL_BASH), *test;
 
 	(void)state;
 	assert_int_equal(feed("bash -n", text), 0);
-	assert_true(asprintf(&test, "%s\nCOMP_WORDS=(reheap he) COMP_CWORD=1\n_reheap\n"
-			     "[ \"${COMPREPLY[*]}\" = help ] || exit 1\n"
-			     "COMP_WORDS=(reheap help --m) COMP_CWORD=2\n_reheap\n"
-			     "[ \"${COMPREPLY[*]}\" = --man ] || exit 2\n"
-			     "COMP_WORDS=(reheap help --completion b) COMP_CWORD=3\n_reheap\n"
-			     "[ \"${COMPREPLY[*]}\" = bash ] || exit 3\n", text) > 0);
+	assert_true(
+		asprintf(&test,
+			 "%s\nanswer() { [ \"$2\" = 'reheap replay -b tiered:prof' ] || exit 3; "
+			 "printf '%%s\\n' tiered:profile= tiered:profiles; }\n"
+			 "COMP_LINE='reheap replay -b tiered:prof' COMP_POINT=28\n"
+			 "COMP_WORDS=(answer replay -b tiered : prof) COMP_CWORD=5\n_reheap\n"
+			 "[ \"${COMPREPLY[*]}\" = 'profile= profiles' ] || exit 1\n",
+			 text) > 0);
 	assert_int_equal(feed("bash", test), 0);
 	free(test);
 	free(text);
+}
+
+static void every_shell_has_a_file(void **state)
+{
+	(void)state;
+	for (int shell = RH_SHELL_BASH; rh_shells[shell]; shell++) {
+		char *text = printed_completion((enum rh_shell)shell);
+
+		contains(text, "complete", rh_shells[shell]);
+		free(text);
+	}
 }
 
 static void version_is_known(void **state)
@@ -155,19 +209,19 @@ static void parts_are_found(void **state)
 
 	(void)state;
 	/* The source tree this test was built in, found from the binary alone. */
-	if (rh_find_part("harness/command.h", path, sizeof(path), &err) < 0) {
+	if (rh_install_path("harness/cli/command.h", path, sizeof(path), &err) < 0) {
 		print_message("built outside the source tree: %s\n", err.text);
 	} else {
 		assert_int_equal(access(path, R_OK), 0);
-		assert_int_equal(rh_find_part("plots", path, sizeof(path), &err), 0);
-		assert_int_equal(rh_find_part("corpus", path, sizeof(path), &err), 0);
+		assert_int_equal(rh_install_path("plots/layout", path, sizeof(path), &err), 0);
+		assert_int_equal(rh_install_path("corpus", path, sizeof(path), &err), 0);
 		assert_non_null(strstr(path, "traces/corpus"));
 	}
-	assert_int_equal(rh_find_part("no-such-part", path, sizeof(path), &err), -1);
+	assert_int_equal(rh_install_path("no-such-part", path, sizeof(path), &err), -1);
 	assert_int_equal(err.code, RH_ABSENT);
 	assert_non_null(strstr(err.text, "no-such-part"));
 	/* A path that does not fit is not found, and nothing is written beyond it. */
-	assert_int_equal(rh_find_part("plots", path, 4, &err), -1);
+	assert_int_equal(rh_install_path("plots/layout", path, 4, &err), -1);
 }
 
 static void progress_is_for_terminals(void **state)
@@ -192,8 +246,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rows_are_sound),
 		cmocka_unit_test(help_tells_every_option),
-		cmocka_unit_test(manual_page_is_roff),
-		cmocka_unit_test(completion_is_bash),
+		cmocka_unit_test(manual_pages_are_roff),
+		cmocka_unit_test(bash_replaces_the_last_piece),
+		cmocka_unit_test(every_shell_has_a_file),
 		cmocka_unit_test(version_is_known),
 		cmocka_unit_test(parts_are_found),
 		cmocka_unit_test(progress_is_for_terminals),

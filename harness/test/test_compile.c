@@ -2,7 +2,7 @@
  * test_compile.c - small traces whose edges, slots and facts can be counted by hand, compiled
  * before an independent judge (check_program.h); and what compiling says when it cannot.
  */
-#include "harness/test/compile_kit.h"
+#include "harness/test/compile_support.h"
 
 /* ---- edges that can be counted by hand ---- */
 
@@ -37,7 +37,7 @@ static void frees_backwards_wait_once(void **state)
 	open_lanes(&m, 2);
 	for (int i = 0; i < 3; i++)
 		alloc_of(&m, 0, 16);
-	for (uint64_t i = 3; i-- > 0; )
+	for (uint64_t i = 3; i-- > 0;)
 		free_of(&m, 1, i);
 	make_close(&m);
 	stats = judge(NULL);
@@ -79,10 +79,10 @@ static void third_lane_tells(void **state)
 	open_lanes(&m, 3);
 	a = alloc_of(&m, 0, 16);
 	b = alloc_of(&m, 0, 16);
-	free_of(&m, 1, b);		/* waits for lane 0 */
+	free_of(&m, 1, b); /* waits for lane 0 */
 	c = alloc_of(&m, 1, 16);
-	free_of(&m, 2, c);		/* waits for lane 1 ... */
-	free_of(&m, 2, a);		/* ... which knew of lane 0 */
+	free_of(&m, 2, c); /* waits for lane 1 ... */
+	free_of(&m, 2, a); /* ... which knew of lane 0 */
 	make_close(&m);
 	stats = judge(NULL);
 	assert_int_equal(stats.edges_all, 3);
@@ -143,8 +143,8 @@ static void tasks_are_ordered(void **state)
 	make_put(&m, EVENT(.kind = RH_EV_ALLOC, .lane = 1, .id = 1, .size = 8, .task = 1));
 	make_put(&m, EVENT(.kind = RH_EV_CALL, .lane = 1, .id = 1, .size = 64, .task = 1));
 	/* moves to lane 0: the op before on lane 1 is waited for */
-	make_put(&m, EVENT(.kind = RH_EV_GROW, .lane = 0, .id = 1, .size = 4096, .arg = 64,
-			   .task = 1));
+	make_put(&m,
+		 EVENT(.kind = RH_EV_GROW, .lane = 0, .id = 1, .size = 4096, .arg = 64, .task = 1));
 	make_put(&m, EVENT(.kind = RH_EV_RETURN, .lane = 0, .id = 1, .size = 64, .task = 1));
 	make_put(&m, EVENT(.kind = RH_EV_EXIT, .lane = 0, .id = 1, .task = 1));
 	/* joined on lane 1: waits for the exit */
@@ -153,7 +153,7 @@ static void tasks_are_ordered(void **state)
 	make_close(&m);
 	stats = judge(NULL);
 	assert_int_equal(stats.waits, 3);
-	assert_int_equal(stats.task_slots, 16);	/* a line of 8 for each lane */
+	assert_int_equal(stats.task_slots, 16); /* a line of 8 for each lane */
 	stats = judge_lanes(1);
 	assert_int_equal(stats.waits, 0);
 }
@@ -178,7 +178,7 @@ static void stopped_lanes_give_way(void **state)
 	stats = judge_lanes(7);
 	assert_int_equal(stats.lanes, 7);
 	stats = judge_lanes(1000);
-	assert_int_equal(stats.lanes, 101);	/* none that would only idle */
+	assert_int_equal(stats.lanes, 101); /* none that would only idle */
 }
 
 static void handed_over_slots_come_back(void **state)
@@ -230,7 +230,7 @@ static void many_long_lived_objects_are_found(void **state)
 	open_lanes(&m, 2);
 	for (uint64_t i = 0; i < MANY; i++)
 		alloc_of(&m, 0, i % 500);
-	for (uint64_t i = 0; i < MANY; i++)	/* a permutation: 7919 is prime */
+	for (uint64_t i = 0; i < MANY; i++) /* a permutation: 7919 is prime */
 		free_of(&m, i & 1, i * 7919 % MANY);
 	make_close(&m);
 	assert_int_equal(judge_lanes(1).slots, MANY);
@@ -253,6 +253,7 @@ static const struct rh_op *find_op(const struct rh_program *program, uint32_t la
 static void touch_comes_from_residency(void **state)
 {
 	struct rh_compile_options options = { .touch = true };
+	const struct rh_op *large;
 	struct rh_program program;
 	struct rh_err err = { 0 };
 	struct maker m;
@@ -263,17 +264,64 @@ static void touch_comes_from_residency(void **state)
 	alloc_of(&m, 0, 100000);
 	alloc_of(&m, 0, 100);
 	alloc_of(&m, 0, 100);
-	make_put(&m, EVENT(.kind = RH_EV_FREE, .id = 1, .arg = 4096));	/* more than it has */
-	make_put(&m, EVENT(.kind = RH_EV_FREE, .id = 2));		/* unknown */
+	make_put(&m, EVENT(.kind = RH_EV_FREE, .id = 1, .arg = 4096)); /* more than it has */
+	make_put(&m, EVENT(.kind = RH_EV_FREE, .id = 2));	       /* unknown */
 	make_put(&m, EVENT(.kind = RH_EV_FREE, .id = 0, .arg = 8192));
 	make_close(&m);
 	CHECK(rh_compile(trace_path, &options, &program, NULL, &err) == 0, "%s", err.text);
 	assert_int_equal(program.head->touched, 1);
-	assert_int_equal(find_op(&program, 0, RH_OP_TOUCH, 0)->size, 8192);
-	assert_int_equal(find_op(&program, 0, RH_OP_TOUCH, 1)->size, 100);
-	assert_null(find_op(&program, 0, RH_OP_TOUCH, 2));
-	assert_int_equal(RH_OP_SLOT(find_op(&program, 0, RH_OP_TOUCH, 0)->what),
+	/* the large one in words of its own: slot, from, to */
+	large = find_op(&program, 0, RH_OP_MISC, 1); /* after the TURN */
+	assert_int_equal(large->what, RH_OP_WHAT(RH_OP_MISC, RH_MISC_TOUCH));
+	assert_int_equal(check_word(large, 0),
 			 RH_OP_SLOT(find_op(&program, 0, RH_OP_ALLOC, 0)->what));
+	assert_int_equal(check_word(large, 1), 0);
+	assert_int_equal(check_word(large, 2), 8192);
+	assert_int_equal(find_op(&program, 0, RH_OP_TOUCH, 0)->size, 100);
+	assert_int_equal(find_op(&program, 0, RH_OP_TOUCH, 1)->size, 100); /* unknown: all of it */
+	assert_null(find_op(&program, 0, RH_OP_TOUCH, 2));
+	rh_program_unmap(&program);
+	/* known of two deaths in three: too few for touch_known */
+	options = (struct rh_compile_options){ .touch_known = true };
+	CHECK(rh_compile(trace_path, &options, &program, NULL, &err) == 0, "%s", err.text);
+	assert_int_equal(program.head->touched, 0);
+	assert_int_equal(check_word(find_op(&program, 0, RH_OP_MISC, 1), 2), 100000);
+	rh_program_unmap(&program);
+}
+
+/* Large blocks: what a resize adds is new, and no more is touched than the program ever had. */
+static void large_blocks_are_touched_within_bounds(void **state)
+{
+	static const uint64_t touched[][2] = { { 0, 1 << 20 }, { 1 << 20, 3 << 20 }, { 0, 65536 } };
+	struct rh_compile_stats stats;
+	struct rh_program program;
+	struct rh_err err = { 0 };
+	const struct rh_op *op;
+	struct maker m;
+
+	(void)state;
+	make_open(&m, 0);
+	CHECK(rh_trace_add_note(m.out, "peak_rss_bytes", "4194304", &err) == 0, "%s", err.text);
+	lane_start(&m, 0);
+	alloc_of(&m, 0, 1 << 20);
+	make_put(&m, EVENT(.kind = RH_EV_RESIZE, .old = 0, .id = 1, .size = 3 << 20));
+	make_put(&m, EVENT(.kind = RH_EV_RESIZE, .old = 1, .id = 2, .size = 2 << 20));
+	make_put(&m, EVENT(.kind = RH_EV_ALLOC, .id = 3, .size = 8ull << 30)); /* never */
+	make_put(&m, EVENT(.kind = RH_EV_ALLOC, .id = 4, .size = 65535));      /* by the loop */
+	make_put(&m, EVENT(.kind = RH_EV_ALLOC, .id = 5, .size = 65536));
+	make_put(&m, EVENT(.kind = RH_EV_ALLOC, .id = 6, .size = 3 << 20)); /* not beside id 2 */
+	make_close(&m);
+	CHECK(rh_compile(trace_path, NULL, &program, &stats, &err) == 0, "%s", err.text);
+	for (int i = 0; i < 3; i++) {
+		op = find_op(&program, 0, RH_OP_MISC, i + 1); /* 0 is the TURN */
+		assert_int_equal(op->what, RH_OP_WHAT(RH_OP_MISC, RH_MISC_TOUCH));
+		assert_int_equal(check_word(op, 1), touched[i][0]);
+		assert_int_equal(check_word(op, 2), touched[i][1]);
+	}
+	assert_null(find_op(&program, 0, RH_OP_MISC, 4));
+	assert_int_equal(stats.untouched, 2);
+	assert_int_equal(stats.untouched_bytes, (8ull << 30) + (3 << 20));
+	assert_true(stats.touch_noted);
 	rh_program_unmap(&program);
 }
 
@@ -387,6 +435,7 @@ int main(void)
 		cmocka_unit_test(long_lived_objects_are_found),
 		cmocka_unit_test(many_long_lived_objects_are_found),
 		cmocka_unit_test(touch_comes_from_residency),
+		cmocka_unit_test(large_blocks_are_touched_within_bounds),
 		cmocka_unit_test(pace_adds_up_to_recorded_time),
 		cmocka_unit_test(facts_of_grains),
 		cmocka_unit_test(says_what_is_wrong),

@@ -6,8 +6,14 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-#include "harness/test/compile_kit.h"
-#include "traces/import.h"
+#include "harness/test/compile_support.h"
+#include "traces/import/import.h"
+
+#ifdef __SANITIZE_THREAD__ /* some 20 times slower, and compiling has one thread */
+enum { SEEDS = 1 };
+#else
+enum { SEEDS = 3 };
+#endif
 
 /* ---- random traces ---- */
 
@@ -32,8 +38,9 @@ static uint64_t random_size(struct random *r)
 {
 	uint64_t kind = below(r, 100);
 
-	return kind == 0 ? (1ull << 32) + below(r, 1000) : kind < 5 ? below(r, 1 << 22) :
-							   below(r, 300);
+	return kind == 0  ? (1ull << 32) + below(r, 1000)
+	       : kind < 5 ? below(r, 1 << 22)
+			  : below(r, 300);
 }
 
 static void random_task_event(struct random *r, struct rh_event event)
@@ -63,9 +70,9 @@ static void random_task_event(struct random *r, struct rh_event event)
 static void random_object_event(struct random *r, struct rh_event event)
 {
 	uint64_t index = r->live_count ? below(r, r->live_count) : 0;
-	uint64_t what = r->live_count == 0 ? 0 : r->live_count == 2000 ? 9 : below(r, 10);
+	uint64_t what = r->live_count == 0 ? 0 : r->live_count == 2000 ? 9 : below(r, 11);
 
-	if (below(r, 4))	/* the young die first, mostly */
+	if (below(r, 4)) /* the young die first, mostly */
 		index = r->live_count ? r->live_count - 1 - index % (1 + r->live_count / 8) : 0;
 	event.size = random_size(r);
 	event.id = r->m.objects;
@@ -79,10 +86,13 @@ static void random_object_event(struct random *r, struct rh_event event)
 		event.old = r->live[index];
 		event.arg = RH_NONE;
 		r->live[index] = r->m.objects++;
+	} else if (what == 10) {
+		event.kind = RH_EV_USABLE;
+		event.id = r->live[index];
 	} else {
 		event.kind = RH_EV_FREE;
 		event.id = r->live[index];
-		event.size = 0;
+		event.flags = below(r, 3) ? 0 : RH_EVF_SIZED; /* of any size */
 		event.arg = below(r, 2) ? below(r, 5000) : RH_NONE;
 		r->live[index] = r->live[--r->live_count];
 	}
@@ -137,21 +147,26 @@ static void make_random(uint64_t seed, uint32_t lanes_max, uint32_t events)
 
 static void random_traces_keep_order(void **state)
 {
-	static const struct { uint32_t lanes_max, events, grain, epoch; } shapes[] = {
-		{ 2, 5000, 0, 0 }, { 3, 20000, 100, 1000 }, { 8, 20000, 64, 64 },
-		{ 20, 30000, 0, 0 }, { 40, 30000, 1, 50 }, { 300, 40000, 512, 8192 },
+	static const struct {
+		uint32_t lanes_max, events, grain, epoch;
+	} shapes[] = {
+		{ 2, 5000, 0, 0 },   { 3, 20000, 100, 1000 }, { 8, 20000, 64, 64 },
+		{ 20, 30000, 0, 0 }, { 40, 30000, 1, 50 },    { 300, 40000, 512, 8192 },
 	};
 	static const uint32_t folds[] = { 0, 1, 2, 3, 7 };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
-		for (uint64_t seed = 1; seed <= 3; seed++) {
+		for (uint64_t seed = 1; seed <= SEEDS; seed++) {
 			make_random(seed * 100 + i, shapes[i].lanes_max, shapes[i].events);
 			for (size_t k = 0; k < sizeof(folds) / sizeof(folds[0]); k++) {
-				struct rh_compile_options options = {
-					.lanes = folds[k], .grain_events = shapes[i].grain,
-					.epoch_events = shapes[i].epoch, .times = seed == 2,
-					.touch = seed == 3 };
+				struct rh_compile_options options = { .lanes = folds[k],
+								      .grain_events =
+									      shapes[i].grain,
+								      .epoch_events =
+									      shapes[i].epoch,
+								      .times = seed == 2,
+								      .touch = seed == 3 };
 				struct rh_compile_stats stats = judge(&options);
 
 				assert_true(stats.waits <= stats.edges_all);
@@ -202,7 +217,7 @@ static void cut_off_traces_compile_as_far_as_whole(void **state)
 	struct stat st;
 
 	(void)state;
-	make_random(3, 4, 400000);	/* several blocks */
+	make_random(3, 4, 400000); /* several blocks */
 	whole = judge(NULL);
 	assert_null(whole.truncated);
 	assert_int_equal(stat(trace_path, &st), 0);
@@ -232,14 +247,26 @@ static void android(const char *name, double waits_max)
 	struct rh_err err = { 0 };
 	char path[512];
 
+#ifdef __SANITIZE_THREAD__
+	print_message(
+		"# SKIP ThreadSanitizer takes 3 minutes for it, and compiling has one thread\n");
+	skip();
+#endif
 	if (!shared(path, sizeof(path), name)) {
 		print_message("# SKIP %s.zip is not here: REHEAP_SHARED names the folder with "
-			      "data/\n", name);
+			      "data/\n",
+			      name);
 		skip();
 	}
 	importer = rh_importer_of("android", &err);
 	assert_non_null(importer);
-	CHECK(rh_import(importer, path, opts, &make, &totals, &err) == 0, "%s", err.text);
+	CHECK(rh_import(&(struct rh_import_job){ .importer = importer,
+						 .path = path,
+						 .opts = opts,
+						 .make = &make,
+						 .max_damage = RH_MAX_DAMAGE },
+			&totals, &err) == 0,
+	      "%s", err.text);
 	stats = judge(NULL);
 	assert_int_equal(stats.events, totals.events);
 	CHECK((double)stats.waits <= waits_max * (double)stats.events, "%lu waits", stats.waits);

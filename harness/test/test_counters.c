@@ -7,7 +7,7 @@
 
 #include "harness/probe/counters.h"
 #include "harness/probe/probe.h"
-#include "harness/test/probe_kit.h"
+#include "harness/test/probe_support.h"
 
 /* ---- a source made up ---- */
 
@@ -19,8 +19,8 @@ struct rh_counter_set {
 };
 
 static struct {
-	bool hardware;			/* has a PMU */
-	bool wild;			/* instructions run wild on threads of workers */
+	bool hardware; /* has a PMU */
+	bool wild;     /* instructions run wild on threads of workers */
 	unsigned sets, open;
 	pid_t threads[64];
 } fake;
@@ -70,8 +70,9 @@ static uint64_t fake_count(const char *event)
 			continue;
 		rh_counter_bounds((enum rh_counter)c, &least, &most);
 		/* Two instructions a cycle, unless they run wild. */
-		return c == RH_COUNT_CYCLES ? 5 * least :
-		       fake.wild && c == RH_COUNT_INSTRUCTIONS ? most : least + 1;
+		return c == RH_COUNT_CYCLES			 ? 5 * least
+		       : fake.wild && c == RH_COUNT_INSTRUCTIONS ? most
+								 : least + 1;
 	}
 	return 0;
 }
@@ -200,7 +201,7 @@ static void every_lane_is_counted(void **state)
 {
 	struct rh_run_config config = config_of("null");
 	struct rh_result result;
-	json_t *events;
+	const struct rh_counters_found *found;
 	uint64_t least, most;
 
 	(void)state;
@@ -213,20 +214,21 @@ static void every_lane_is_counted(void **state)
 	all_ok(&result);
 	assert_int_equal(result.exit, RH_OK);
 	assert_null(metric_of(&result, 0, "counters.ir_per_event"));
-	events = json_object_get(json_object_get(result.trials[0].probes, "counters"), "events");
+	found = FOUND(&result.trials[0], counters);
 	for (int c = 0; c < RH_COUNTERS; c++) {
-		json_t *row = json_object_get(events, rh_counter_names[c]);
-		json_t *lanes = json_object_get(row, "lanes");
+		const struct rh_counted *row = NULL;
 
 		rh_counter_bounds((enum rh_counter)c, &least, &most);
 		if (!least)
 			continue;
 		least = fake_count(rh_counter_names[c]) - 1;
-		assert_int_equal(json_array_size(lanes), 3);
-		assert_int_equal(json_integer_value(json_object_get(row, "total")),
-				 3 * (least + 1));
-		assert_string_equal(json_string_value(json_object_get(row, "source")),
-				    c < RH_COUNT_HARDWARE ? "hw" : "sw");
+		for (size_t i = 0; i < found->events_count; i++)
+			if (strcmp(found->events[i].name, rh_counter_names[c]) == 0)
+				row = &found->events[i];
+		assert_non_null(row);
+		assert_int_equal(row->lanes_count, 3);
+		assert_int_equal(row->total, 3 * (least + 1));
+		assert_string_equal(row->source, c < RH_COUNT_HARDWARE ? "hw" : "sw");
 	}
 	rh_counter_bounds(RH_COUNT_L1D_MISSES, &least, &most);
 	assert_true(median(&result, 0, "counters.l1d_misses_per_event") ==

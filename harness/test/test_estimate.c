@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "harness/run/estimate.h"
+#include "harness/result/estimate.h"
 
 static void paired_of_five_reaches_fifteen_sixteenths(void **state)
 {
@@ -122,11 +122,16 @@ static void words(void **state)
 		bool lower;
 		enum rh_verdict verdict;
 	} rows[] = {
-		{ 0.7, 0.8, 0.95, true, RH_BETTER },	{ 0.7, 0.8, 0.95, false, RH_WORSE },
-		{ 1.1, 1.2, 0.95, true, RH_WORSE },	{ 1.1, 1.2, 0.95, false, RH_BETTER },
-		{ 0.99, 1.01, 0.95, true, RH_SAME },	{ 0.985, 0.995, 0.95, true, RH_SAME },
-		{ 0.9, 1.1, 0.95, true, RH_CANNOT_TELL }, { 0.95, 1.0, 0.95, true, RH_CANNOT_TELL },
-		{ 0.7, 0.8, 0.875, true, RH_CANNOT_TELL }, { 0.7, 0.8, 0.9375, true, RH_BETTER },
+		{ 0.7, 0.8, 0.95, true, RH_BETTER },
+		{ 0.7, 0.8, 0.95, false, RH_WORSE },
+		{ 1.1, 1.2, 0.95, true, RH_WORSE },
+		{ 1.1, 1.2, 0.95, false, RH_BETTER },
+		{ 0.99, 1.01, 0.95, true, RH_SAME },
+		{ 0.985, 0.995, 0.95, true, RH_SAME },
+		{ 0.9, 1.1, 0.95, true, RH_CANNOT_TELL },
+		{ 0.95, 1.0, 0.95, true, RH_CANNOT_TELL },
+		{ 0.7, 0.8, 0.875, true, RH_CANNOT_TELL },
+		{ 0.7, 0.8, 0.9375, true, RH_BETTER },
 		{ NAN, 0.8, 0.95, true, RH_CANNOT_TELL },
 	};
 

@@ -13,9 +13,9 @@
 #include <cmocka.h>
 
 #include "harness/probe/hgrm.h"
-#include "harness/probe/hist.h"
-#include "harness/probe/latency.h"
-#include "harness/probe/sampler.h"
+#include "harness/control/hist.h"
+#include "harness/control/latency.h"
+#include "harness/control/sampler.h"
 
 static struct rh_hist hist, other;
 static struct rh_hist_sum sum;
@@ -153,15 +153,27 @@ static void intervals_are_binomial_ranks(void **state)
 	assert_int_equal(rh_hist_interval(&sum, .5, &lo, &hi), 1);
 	assert_int_equal(lo, (469 - 1) / 50);
 	assert_int_equal(hi, (532 - 1) / 50);
-	assert_int_equal(rh_hist_interval(&sum, .99, &lo, &hi), 1);	/* just ten beyond */
+	assert_int_equal(rh_hist_interval(&sum, .99, &lo, &hi), 1); /* just ten beyond */
 	assert_int_equal(rh_hist_interval(&sum, .999, &lo, &hi), 0);
 }
 
 static void octaves_are_of_sizes(void **state)
 {
-	static const struct { uint64_t size; unsigned octave; } known[] = {
-		{ 0, 0 }, { 1, 0 }, { 8, 0 }, { 9, 1 }, { 16, 1 }, { 17, 2 }, { 32, 2 },
-		{ 1024, 7 }, { 1025, 8 }, { 1 << 20, 17 }, { (1 << 20) + 1, 18 },
+	static const struct {
+		uint64_t size;
+		unsigned octave;
+	} known[] = {
+		{ 0, 0 },
+		{ 1, 0 },
+		{ 8, 0 },
+		{ 9, 1 },
+		{ 16, 1 },
+		{ 17, 2 },
+		{ 32, 2 },
+		{ 1024, 7 },
+		{ 1025, 8 },
+		{ 1 << 20, 17 },
+		{ (1 << 20) + 1, 18 },
 		{ UINT64_MAX, 18 },
 	};
 
@@ -220,14 +232,13 @@ static void every_is_every(void **state)
 /* A table of the format, computed by hand: 2 x 10 ticks, 1 x 20, 1 x 30, half a ns each. */
 static void hgrm_is_the_format(void **state)
 {
-	static const char want[] =
-		"       Value     Percentile TotalCount 1/(1-Percentile)\n\n"
-		"       5.000 0.500000000000          2           2.00\n"
-		"      10.000 0.750000000000          3           4.00\n"
-		"      15.000 1.000000000000          4\n"
-		"#[Mean    =        8.750, StdDeviation   =        4.146]\n"
-		"#[Max     =       15.000, Total count    =            4]\n"
-		"#[Buckets =           31, SubBuckets     =           32]\n";
+	static const char want[] = "       Value     Percentile TotalCount 1/(1-Percentile)\n\n"
+				   "       5.000 0.500000000000          2           2.00\n"
+				   "      10.000 0.750000000000          3           4.00\n"
+				   "      15.000 1.000000000000          4\n"
+				   "#[Mean    =        8.750, StdDeviation   =        4.146]\n"
+				   "#[Max     =       15.000, Total count    =            4]\n"
+				   "#[Buckets =           31, SubBuckets     =           32]\n";
 	char *text = NULL;
 	size_t bytes = 0;
 	FILE *to;

@@ -23,22 +23,21 @@ static struct rh_latency_lane *make_lanes(size_t count)
 	return lanes;
 }
 
-static double sum_of(const json_t *counts, size_t column)
+static double sum_of(const struct rh_latency_run *found, size_t column)
 {
-	json_t *pair;
 	double sum = 0;
-	size_t at;
 
-	json_array_foreach(json_array_get(counts, column), at, pair)
-		sum += json_number_value(json_array_get(pair, 1));
+	for (size_t i = 0; i < found->counts[column].list_count; i++)
+		sum += (double)found->counts[column].list[i].count;
 	return sum;
 }
 
 static void stretches_hold_what_was_new(void **state)
 {
 	struct rh_latency_lane *lanes = make_lanes(2);
-	struct rh_latency_run *run = rh_latency_run_open();
-	json_t *json, *edges, *pair;
+	struct rh_latency_rec *run = rh_latency_run_open();
+	struct rh_pool *pool = rh_pool_open();
+	const struct rh_latency_run *found;
 
 	(void)state;
 	rh_hist_add(&lanes[0].cell[RH_LAT_ALLOC][0], 100);
@@ -46,22 +45,19 @@ static void stretches_hold_what_was_new(void **state)
 	rh_latency_run_add(run, lanes, 2, 10);
 	rh_hist_add(&lanes[1].cell[RH_LAT_FREE][3], 5000);
 	rh_latency_run_add(run, lanes, 2, 20);
-	json = rh_latency_run_json(run, 0.5);
-	assert_non_null(json);
-	assert_int_equal(json_array_size(json_object_get(json, "events")), 2);
-	assert_true(sum_of(json_object_get(json, "counts"), 0) == 2);
-	assert_true(sum_of(json_object_get(json, "counts"), 1) == 1);
+	found = rh_latency_run_found(pool, run, 0.5);
+	assert_non_null(found);
+	assert_int_equal(found->events_count, 2);
+	assert_true(sum_of(found, 0) == 2);
+	assert_true(sum_of(found, 1) == 1);
 	/* 100 ticks are 50 ns: the first bucket, as nothing was quicker */
-	edges = json_object_get(json, "edges_ns");
-	pair = json_array_get(json_array_get(json_object_get(json, "counts"), 0), 0);
-	assert_int_equal(json_integer_value(json_array_get(pair, 0)), 0);
-	assert_true(json_number_value(json_array_get(edges, 0)) <= 50);
-	assert_true(json_number_value(json_array_get(edges, 1)) > 50);
+	assert_true(found->counts[0].list[0].edge == 0);
+	assert_true(found->edges_ns[0] <= 50);
+	assert_true(found->edges_ns[1] > 50);
 	/* 5000 ticks are in the last */
-	pair = json_array_get(json_array_get(json_object_get(json, "counts"), 1), 0);
-	assert_int_equal(json_integer_value(json_array_get(pair, 0)), json_array_size(edges) - 2);
-	json_decref(json);
+	assert_true(found->counts[1].list[0].edge == (double)(found->edges_ns_count - 2));
 	rh_latency_run_close(run);
+	rh_pool_close(pool);
 	free(lanes);
 }
 
@@ -69,9 +65,10 @@ static void a_long_run_has_64_stretches_at_most(void **state)
 {
 	enum { SEGMENTS = 1000 };
 	struct rh_latency_lane *lanes = make_lanes(1);
-	struct rh_latency_run *run = rh_latency_run_open();
+	struct rh_latency_rec *run = rh_latency_run_open();
 	double events = 0, samples = 0;
-	json_t *json;
+	struct rh_pool *pool = rh_pool_open();
+	const struct rh_latency_run *found;
 	size_t columns;
 
 	(void)state;
@@ -79,60 +76,61 @@ static void a_long_run_has_64_stretches_at_most(void **state)
 		rh_hist_add(&lanes[0].cell[RH_LAT_ALLOC][1], 40 + (uint64_t)i);
 		rh_latency_run_add(run, lanes, 1, 3);
 	}
-	json = rh_latency_run_json(run, 1);
-	columns = json_array_size(json_object_get(json, "events"));
+	found = rh_latency_run_found(pool, run, 1);
+	columns = found->events_count;
 	assert_in_range(columns, 33, 64);
 	for (size_t c = 0; c < columns; c++) {
-		double here = json_number_value(json_array_get(json_object_get(json, "events"), c));
+		double here = found->events[c];
 
 		assert_true(c + 1 == columns || here == 3 * 16);
 		events += here;
-		samples += sum_of(json_object_get(json, "counts"), c);
+		samples += sum_of(found, c);
 	}
 	assert_true(events == 3 * SEGMENTS && samples == SEGMENTS);
-	json_decref(json);
 	rh_latency_run_close(run);
+	rh_pool_close(pool);
 	free(lanes);
 }
 
 static void one_stretch_or_no_sample_is_no_run(void **state)
 {
 	struct rh_latency_lane *lanes = make_lanes(1);
-	struct rh_latency_run *run = rh_latency_run_open();
+	struct rh_latency_rec *run = rh_latency_run_open();
+	struct rh_pool *pool = rh_pool_open();
 
 	(void)state;
 	rh_latency_run_add(run, lanes, 1, 5);
 	rh_latency_run_add(run, lanes, 1, 5);
-	assert_null(rh_latency_run_json(run, 1));
+	assert_null(rh_latency_run_found(pool, run, 1));
 	rh_latency_run_close(run);
 	run = rh_latency_run_open();
 	rh_hist_add(&lanes[0].cell[RH_LAT_ALLOC][1], 40);
 	rh_latency_run_add(run, lanes, 1, 5);
-	assert_null(rh_latency_run_json(run, 1));
+	assert_null(rh_latency_run_found(pool, run, 1));
 	rh_latency_run_close(run);
+	rh_pool_close(pool);
 	free(lanes);
 }
 
 static void sizes_sum_lanes(void **state)
 {
 	struct rh_latency_lane *lanes = make_lanes(2);
-	json_t *json;
+	struct rh_pool *pool = rh_pool_open();
+	const struct rh_latency_sizes *found;
 
 	(void)state;
 	rh_hist_add(&lanes[0].cell[RH_LAT_FREE][2], 10);
 	rh_hist_add(&lanes[1].cell[RH_LAT_FREE][2], 30);
 	rh_hist_add(&lanes[1].cell[RH_LAT_FREE][RH_LAT_OCTAVES - 1], 7);
-	json = rh_latency_sizes_json(lanes, 2, 2);
-	assert_int_equal(json_array_size(json_object_get(json, "kind")), 2);
-	assert_string_equal(json_string_value(json_array_get(json_object_get(json, "kind"), 0)),
-			    "free");
-	assert_int_equal(json_integer_value(json_array_get(json_object_get(json, "size_to"), 0)),
-			 32);
-	assert_int_equal(json_integer_value(json_array_get(json_object_get(json, "n"), 0)), 2);
-	assert_true(json_number_value(json_array_get(json_object_get(json, "mean_ns"), 0)) == 40);
-	assert_true(json_number_value(json_array_get(json_object_get(json, "p99_ns"), 0)) == 60);
-	assert_true(json_is_null(json_array_get(json_object_get(json, "size_to"), 1)));
-	json_decref(json);
+	found = rh_latency_sizes(pool, lanes, 2, 2);
+	assert_int_equal(found->kind_count, 2);
+	assert_string_equal(found->kind[0], "free");
+	assert_true(found->size_to[0] == 32);
+	assert_true(found->n[0] == 2);
+	assert_true(found->mean_ns[0] == 40);
+	assert_true(found->p99_ns[0] == 60);
+	assert_true(isnan(found->size_to[1]));
+	rh_pool_close(pool);
 	free(lanes);
 }
 

@@ -2,7 +2,7 @@
  * test_probe_pace.c - recorded time on real workers: nothing starts before it is due, what comes
  * late says by how much, and copies keep one clock.
  */
-#include "harness/test/probe_kit.h"
+#include "harness/test/probe_support.h"
 
 /* Allocations `gap_ns` apart, on one lane. */
 static void make_paced(unsigned count, uint64_t gap_ns)
@@ -11,20 +11,25 @@ static void make_paced(unsigned count, uint64_t gap_ns)
 
 	make_open(&m, RH_COL_TIME);
 	for (unsigned i = 0; i < count; i++)
-		make_put(&m, EVENT(.kind = RH_EV_ALLOC, .id = i, .size = 64,
-				   .time_ns = i * gap_ns));
+		make_put(&m,
+			 EVENT(.kind = RH_EV_ALLOC, .id = i, .size = 64, .time_ns = i * gap_ns));
 	make_close(&m);
 }
 
 /* Nothing starts before it is due, so the run cannot be shorter than the recording / speed. */
 static void recorded_time_is_kept(void **state)
 {
-	static const struct { enum rh_ctl_pace pace; double speed; } ways[] = {
-		{ RH_PACE_OPEN, 1 }, { RH_PACE_THINK, 1 }, { RH_PACE_OPEN, 4 },
+	static const struct {
+		enum rh_ctl_pace pace;
+		double speed;
+	} ways[] = {
+		{ RH_PACE_OPEN, 1 },
+		{ RH_PACE_THINK, 1 },
+		{ RH_PACE_OPEN, 4 },
 	};
 
 	(void)state;
-	make_paced(101, 500000);	/* 50 ms */
+	make_paced(101, 500000); /* 50 ms */
 	for (size_t i = 0; i < 3; i++) {
 		struct rh_run_config config = config_of("libc");
 		struct rh_result result;
@@ -36,8 +41,8 @@ static void recorded_time_is_kept(void **state)
 		all_ok(&result);
 		trial = trial_of(&result, "libc");
 		assert_true((double)trial->wall_ns >= 50e6 / ways[i].speed * 0.999);
-		assert_int_equal(whole(found(trial, "pace"), "n"), 100);
-		assert_true(real(found(trial, "pace"), "waited_ns") > 0);
+		assert_int_equal(FOUND(trial, pace)->n, 100);
+		assert_true(FOUND(trial, pace)->waited_ns > 0);
 		done(&config, &result);
 	}
 }
@@ -48,7 +53,8 @@ static void a_backlog_is_told(void **state)
 	struct rh_run_config config = config_of("slow:spin=200us:libc");
 	struct rh_result result;
 	const struct rh_trial *trial;
-	json_t *pace, *response;
+	const struct rh_pace_found *pace;
+	const struct rh_latency_of *response;
 
 	(void)state;
 	make_paced(200, 1000);
@@ -58,14 +64,13 @@ static void a_backlog_is_told(void **state)
 	run(&config, &result);
 	all_ok(&result);
 	trial = trial_of(&result, config.backends);
-	pace = found(trial, "pace");
-	assert_true(json_is_true(json_object_get(pace, "could_not_keep_pace")));
-	assert_true(real(pace, "lag_max_ns") >= 199 * 199e3 - 0.2e6);
-	response = json_object_get(found(trial, "latency"), "response");
-	assert_true(real(response, "max_ns") >= 199 * 199e3);
+	pace = FOUND(trial, pace);
+	assert_true(pace->could_not_keep_pace);
+	assert_true(pace->lag_max_ns >= 199 * 199e3 - 0.2e6);
+	response = FOUND(trial, latency)->response;
+	assert_true(response->max_ns >= 199 * 199e3);
 	/* the service itself is not longer for the queue before it */
-	assert_true(real(json_object_get(found(trial, "latency"), "all"), "mean_ns") <
-		    real(response, "mean_ns"));
+	assert_true(FOUND(trial, latency)->all->mean_ns < response->mean_ns);
 	assert_true(result.warning_count > 0);
 	done(&config, &result);
 }
@@ -101,7 +106,7 @@ static void shifted_copies_keep_time(void **state)
 	trial = trial_of(&result, "libc");
 	assert_int_equal(trial->events, 2 * result.programs[0].program.head->events);
 	/* no op of either copy was lost, and both were told to wait */
-	assert_true(whole(found(trial, "pace"), "n") >= 1900);
+	assert_true(FOUND(trial, pace)->n >= 1900);
 	done(&config, &result);
 }
 

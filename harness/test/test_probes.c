@@ -3,10 +3,10 @@
  * whose answers are known, and what is said of the machine. Times are compared with what
  * physics forbids, never with what is usual.
  */
-#include "harness/probe/latency.h"
+#include "harness/control/latency.h"
 #include "harness/probe/probe.h"
-#include "harness/probe/quiet.h"
-#include "harness/test/probe_kit.h"
+#include "harness/probe/machine_noise.h"
+#include "harness/test/probe_support.h"
 
 /* ---- choosing ---- */
 
@@ -61,7 +61,7 @@ static void too_many_lanes_for_histograms(void **state)
 	assert_true(is_absent(&result, "latency"));
 	assert_int_equal(result.exit, RH_PARTIAL);
 	assert_null(result.trials[0].latency);
-	found(&result.trials[0], "locks");
+	assert_non_null(FOUND(&result.trials[0], locks));
 	done(&config, &result);
 }
 
@@ -81,11 +81,11 @@ static void every_operation_is_counted(void **state)
 	run_probes(&config, &result, "latency", LANES, ROUNDS);
 	for (size_t t = 0; t < result.trial_count; t++) {
 		sum = result.trials[t].latency;
-		migrated = (uint64_t)whole(found(&result.trials[t], "latency"), "migrated");
+		migrated = FOUND(&result.trials[t], latency)->migrated;
 		/* per lane and round: 1 + 1 + 1 + held; 3 frees of its own, 1 of the other's */
 		assert_true(sum->all.count + migrated == LANES * (ROUNDS * 9 + ROUNDS - 1));
 		if (migrated)
-			continue;	/* which kinds they were is not known */
+			continue; /* which kinds they were is not known */
 		assert_int_equal(sum->kind[RH_LAT_ALLOC].count, LANES * ROUNDS * 3);
 		assert_int_equal(sum->kind[RH_LAT_ZALLOC].count, LANES * ROUNDS);
 		assert_int_equal(sum->kind[RH_LAT_ALIGNED].count, LANES * ROUNDS);
@@ -111,8 +111,7 @@ static void prerolled_operations_are_not(void **state)
 	config.sample = 1;
 	run_probes(&config, &result, "latency,locks", 1, ROUNDS);
 	trial = trial_of(&result, "libc");
-	assert_true(trial->latency->all.count +
-		    (uint64_t)whole(found(trial, "latency"), "migrated") ==
+	assert_true(trial->latency->all.count + FOUND(trial, latency)->migrated ==
 		    3 * (ROUNDS * 9 + ROUNDS - 1));
 	done(&config, &result);
 }
@@ -125,10 +124,10 @@ static void samples_are_drawn_alike(void **state)
 	uint64_t count[2];
 
 	(void)state;
-	run_probes(&config, &result, "latency", 1, 3000);	/* 29999 operations */
+	run_probes(&config, &result, "latency", 1, 3000); /* 29999 operations */
 	for (int t = 0; t < 2; t++)
 		count[t] = result.trials[t].latency->all.count +
-			   (uint64_t)whole(found(&result.trials[t], "latency"), "migrated");
+			   FOUND(&result.trials[t], latency)->migrated;
 	assert_int_equal(count[0], count[1]);
 	/* 937 +- 5 sd of a binomial */
 	assert_in_range(count[0], 937 - 151, 937 + 151);
@@ -148,7 +147,7 @@ static void a_known_delay_shows(void **state)
 	m = rh_result_metric(&result, 0, 0, 1, 1, "latency.p50");
 	assert_non_null(m);
 	/* the pair's cost is taken off, and clocks are calibrated to 50 ppm */
-	assert_true(m->interval.median >= 1950);
+	assert_true(m->median >= 1950);
 	assert_string_equal(m->source, "own");
 	assert_string_equal(m->unit, "ns");
 	done(&config, &result);
@@ -169,28 +168,28 @@ static void metrics_end_at_the_granularity(void **state)
 	run(&config, &result);
 	least = 3 * (double)result.clock.granularity_ticks * result.clock.ns_per_tick;
 	m = rh_result_metric(&result, 0, 0, 1, 1, "latency.p50");
-	assert_true(m->interval.median >= least * 0.999);
-	assert_true(real(found(&result.trials[0], "latency"), "exact_from_ns") >= least * 0.999);
+	assert_true(m->median >= least * 0.999);
+	assert_true(FOUND(&result.trials[0], latency)->exact_from_ns >= least * 0.999);
 	done(&config, &result);
 }
 
-/* A nap of 20 ms in a batch of 256 operations: an outlier with a voluntary switch in it. */
+/* A nap of 60 ms in a batch of 256 operations: an outlier with a voluntary switch in it. */
 static void outliers_carry_their_cause(void **state)
 {
 	struct rh_run_config config = config_of(plugin("locking", ":lock=lane:nap=4000"));
 	struct rh_result result;
-	json_t *outliers, *row;
+	const struct rh_outliers *outliers;
 	bool seen = false;
 	size_t i;
 
 	(void)state;
-	run_probes(&config, &result, "latency", 1, 1500);	/* 15 k operations: three naps */
-	outliers = json_object_get(found(trial_of(&result, config.backends), "latency"),
-				   "outliers");
-	assert_true(whole(outliers, "count") >= 1);
-	assert_true(whole(outliers, "with_switches") >= 1);
-	json_array_foreach(json_object_get(outliers, "longest"), i, row)
-		seen |= real(row, "ns") >= 19e6 && whole(row, "switches_voluntary") >= 1;
+	run_probes(&config, &result, "latency", 1, 1500); /* 15 k operations: three naps */
+	outliers = FOUND(trial_of(&result, config.backends), latency)->outliers;
+	assert_true(outliers->count >= 1);
+	assert_true(outliers->with_switches >= 1);
+	for (i = 0; i < outliers->longest_count; i++)
+		seen |= outliers->longest[i].ns >= 59e6 &&
+			outliers->longest[i].switches_voluntary >= 1;
 	assert_true(seen);
 	done(&config, &result);
 }
@@ -217,11 +216,11 @@ static void noise_is_judged(void **state)
 		struct rh_cpu_times before, after;
 		size_t warnings;
 	} known[] = {
-		{ { 1000, 100, 0 }, { 1200, 104, 0 }, 0 },	/* 2 % busy */
-		{ { 1000, 100, 0 }, { 1200, 140, 0 }, 1 },	/* 20 % */
-		{ { 1000, 100, 0 }, { 1200, 100, 6 }, 1 },	/* 3 % stolen */
+		{ { 1000, 100, 0 }, { 1200, 104, 0 }, 0 }, /* 2 % busy */
+		{ { 1000, 100, 0 }, { 1200, 140, 0 }, 1 }, /* 20 % */
+		{ { 1000, 100, 0 }, { 1200, 100, 6 }, 1 }, /* 3 % stolen */
 		{ { 1000, 100, 0 }, { 1200, 140, 6 }, 2 },
-		{ { 1000, 100, 0 }, { 1000, 100, 0 }, 0 },	/* no time passed */
+		{ { 1000, 100, 0 }, { 1000, 100, 0 }, 0 }, /* no time passed */
 	};
 	char path[64];
 	struct rh_cpu_times times;
@@ -231,7 +230,7 @@ static void noise_is_judged(void **state)
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		struct rh_result result = { .reps = 1 };
 
-		rh_quiet_judge(&result, &known[i].before, &known[i].after);
+		rh_machine_noise_judge(&result, &known[i].before, &known[i].after);
 		assert_int_equal(result.warning_count, known[i].warnings);
 		rh_result_free(&result);
 	}

@@ -1,8 +1,9 @@
 /*
  * test_result.c - metrics against hand-made trials with known answers, and every form of
  * output read back: the JSON against RESULT.md, CSV by its columns, the table by its words.
+ *
+ * With files as arguments it only holds those against the schema (ci/own/e2e/lib.sh).
  */
-#include <jansson.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,12 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include "harness/run/result.h"
-#include "traces/event.h"
+#include "harness/result/result.h"
+#include "harness/test/schema_check.h"
+#include "traces/format/event.h"
 
 enum { LIBC, NULL_FLOOR, MINE, GONE, BACKENDS };
 enum { REPS = 5 };
@@ -27,8 +30,8 @@ static const char *const specs[BACKENDS] = { "libc", "null", "mi,ne\"", "gone" }
 static void add_backends(struct rh_result *result)
 {
 	for (int b = 0; b < BACKENDS; b++) {
-		struct rh_run_backend *backend = rh_grow(&result->backends, &result->backend_count,
-							 sizeof(*backend));
+		struct rh_run_backend *backend =
+			rh_grow(&result->backends, &result->backend_count, sizeof(*backend));
 
 		backend->text = strdup(specs[b]);
 		backend->spec = calloc(1, sizeof(*backend->spec));
@@ -46,16 +49,25 @@ static void add_trial(struct rh_result *result, uint32_t backend, uint32_t rep)
 {
 	static const uint64_t base_ns[REPS] = { 12000, 14000, 16000, 18000, 20000 };
 	struct rh_trial *trial = rh_grow(&result->trials, &result->trial_count, sizeof(*trial));
-	uint64_t wall = backend == NULL_FLOOR ? 2000 : backend == LIBC ? base_ns[rep] :
-			base_ns[rep] / 2 + 1000;
+	uint64_t wall = backend == NULL_FLOOR ? 2000
+			: backend == LIBC     ? base_ns[rep]
+					      : base_ns[rep] / 2 + 1000;
 
-	*trial = (struct rh_trial){ .backend = backend, .lanes = 2, .copies = 1, .rep = rep,
-				    .events = 1000, .wall_ns = wall, .cpu_ns = wall, .waits = 10,
-				    .blocked = 5, .blocked_ns = wall / 2,
-				    .anon_start = 1000 << 10, .anon_drained = 1200 << 10 };
+	*trial = (struct rh_trial){ .backend = backend,
+				    .lanes = 2,
+				    .copies = 1,
+				    .rep = rep,
+				    .events = 1000,
+				    .wall_ns = wall,
+				    .cpu_ns = wall,
+				    .waits = 10,
+				    .blocked = 5,
+				    .blocked_ns = wall / 2,
+				    .anon_start = 1000 << 10,
+				    .anon_drained = 1200 << 10 };
 	for (int i = 0; i < 2; i++) {
-		struct rh_segment *segment = rh_grow(&trial->segments, &trial->segment_count,
-						     sizeof(*segment));
+		struct rh_segment *segment =
+			rh_grow(&trial->segments, &trial->segment_count, sizeof(*segment));
 
 		*segment = (struct rh_segment){
 			.events = 500,
@@ -63,6 +75,8 @@ static void add_trial(struct rh_result *result, uint32_t backend, uint32_t rep)
 			.wall_ns = wall / 2,
 			.anon_bytes = backend == NULL_FLOOR ? 1000 << 10
 							    : (3048u + 100 * (unsigned)i) << 10,
+			.anon_most = backend == NULL_FLOOR ? 1000 << 10
+							   : (3048u + 100 * (unsigned)i) << 10,
 			.live_bytes = i ? 1000 : 1 << 20,
 			.faults_minor = 1,
 		};
@@ -71,17 +85,24 @@ static void add_trial(struct rh_result *result, uint32_t backend, uint32_t rep)
 
 static void make(struct rh_result *result)
 {
-	static struct rh_program_head head = { .events = 1000, .lanes = 2, .grains = 2,
-					       .epoch_grains = 2, .live_bytes_peak = 1 << 20 };
+	static struct rh_program_head head = { .events = 1000,
+					       .lanes = 2,
+					       .grains = 2,
+					       .epoch_grains = 2,
+					       .live_bytes_peak = 1 << 20 };
 	struct rh_run_program *program;
 
-	*result = (struct rh_result){ .reps = REPS, .touch = "first", .pace = "none",
-				      .probes = "time,memory", .baseline = LIBC,
+	*result = (struct rh_result){ .reps = REPS,
+				      .touch = "full",
+				      .pace = "none",
+				      .probes = "time,memory",
+				      .baseline = LIBC,
 				      .floor = NULL_FLOOR };
 	result->clock.name = "tsc";
 	add_backends(result);
 	((struct rh_run_trace *)rh_grow(&result->traces, &result->trace_count,
-					sizeof(struct rh_run_trace)))->path = "some/where.rht";
+					sizeof(struct rh_run_trace)))
+		->path = "some/where.rht";
 	program = rh_grow(&result->programs, &result->program_count, sizeof(*program));
 	program->lanes = 2;
 	program->program = (struct rh_program){ .fd = -1, .head = &head };
@@ -100,14 +121,13 @@ static void end(struct rh_result *result)
 	rh_result_free(result);
 }
 
-static struct rh_interval metric(const struct rh_result *result, uint32_t backend,
-				 const char *name)
+static struct rh_interval metric(const struct rh_result *result, uint32_t backend, const char *name)
 {
 	const struct rh_metric *m = rh_result_metric(result, 0, backend, 2, 1, name);
 
 	if (!m)
 		fail_msg("no %s of %s", name, specs[backend]);
-	return m->interval;
+	return (struct rh_interval){ m->median, m->lo, m->hi, m->level, m->min, m->max, m->n };
 }
 
 #define NEAR(a, b) assert_true(fabs((a) - (b)) < 1e-9)
@@ -168,71 +188,143 @@ static void failed_trials_have_no_say(void **state)
 	end(&result);
 }
 
-static void has_fields(const json_t *object, const char *where, const char *names)
-{
-	char words[512], *at = words, *name;
-
-	snprintf(words, sizeof(words), "%s", names);
-	while ((name = strsep(&at, " ")))
-		if (!json_object_get(object, name))
-			fail_msg("%s has no %s", where, name);
-}
-
-static json_t *written(const struct rh_result *result)
+static char *written(struct rh_result *result)
 {
 	int fd = memfd_create("result", 0);
 	struct rh_err err = { 0 };
-	json_error_t why;
-	json_t *root;
+	struct stat seen;
+	char *text;
 
 	assert_int_equal(rh_result_write_json(result, fd, "result", &err), 0);
-	lseek(fd, 0, SEEK_SET);
-	root = json_loadfd(fd, 0, &why);
-	if (!root)
-		fail_msg("%s", why.text);
+	assert_int_equal(fstat(fd, &seen), 0);
+	text = calloc(1, (size_t)seen.st_size + 1);
+	assert_int_equal(pread(fd, text, (size_t)seen.st_size, 0), seen.st_size);
 	close(fd);
-	return root;
+	return text;
+}
+
+/* One of everything, so that each structure of the schema is met. */
+static void add_findings(struct rh_result *result)
+{
+	static struct rh_bucket bucket = { 40, 3 };
+	static struct rh_bucket_row row = { &bucket, 1 };
+	static double numbers[] = { 1, 2 };
+	static struct rh_latency_run run = { numbers, 2, 7, numbers, 2, &row, 1 };
+	static struct rh_quantile q = { 40, true, NAN, NAN };
+	static struct rh_latency_of of = { "free", 3, 40, 41, &q, &q, &q, &q, &q, &bucket, 1 };
+	static struct rh_latency_of all = { NULL, 3, 40, 41, &q, &q, &q, &q, &q, NULL, 0 };
+	static struct rh_latency_cells cells;
+	static struct rh_latency_sizes sizes;
+	static struct rh_outliers outliers;
+	static struct rh_latency_found latency = { .source = "own",
+						   .all = &all,
+						   .kinds = &of,
+						   .kinds_count = 1,
+						   .cells = &cells,
+						   .sizes = &sizes,
+						   .run = &run,
+						   .outliers = &outliers };
+	static struct rh_lock_found lock = { .name = "mheap", .source = "own", .instance = 0 };
+	static struct rh_locks_found locks = {
+		.run_delay_ns = NAN, .futex_calls = UINT64_MAX, .classes = &lock, .classes_count = 1
+	};
+	static struct rh_named named = { "Ir", 12 };
+	static struct rh_callgrind_found callgrind = {
+		.source = "sim", .caches = "none", .totals = &named, .totals_count = 1
+	};
+
+	result->trials[LIBC].found =
+		(struct rh_found){ .latency = &latency, .locks = &locks, .callgrind = &callgrind };
 }
 
 static void json_keeps_its_contract(void **state)
 {
+	struct rh_pool *pool = rh_pool_open();
+	struct rh_document document;
 	struct rh_result result;
-	json_t *root, *trial, *null;
+	struct rh_err err = { 0 };
+	char *text;
 
 	(void)state;
 	make(&result);
+	add_findings(&result);
 	result.trials[3].anon_drained = RH_NONE;
-	root = written(&result);
-	assert_string_equal(json_string_value(json_object_get(root, "schema")), "reheap.result/1");
-	has_fields(root, "root", "tool started wall_s exit host warnings config traces backends "
-		   "trials metrics absent");
-	has_fields(json_object_get(root, "tool"), "tool", "name version argv");
-	has_fields(json_object_get(root, "host"), "host", "name kernel cpu_model cpus "
-		   "cpus_allowed memory_bytes page_bytes hypervisor thp governor libc load1 clock");
-	has_fields(json_object_get(json_object_get(root, "host"), "clock"), "clock",
-		   "source why ns_per_tick granularity_ns pair_cost_ns drift_ppm");
-	has_fields(json_object_get(root, "config"), "config", "reps seed lanes copies touch pace "
-		   "verify probes baseline");
-	has_fields(json_array_get(json_object_get(root, "traces"), 0), "trace", "path name sha256 "
-		   "events objects lanes_recorded live_bytes_peak live_objects_peak size_max "
-		   "truncated notes programs");
-	has_fields(json_array_get(json_object_get(root, "backends"), 3), "backend",
-		   "spec heap stack status why role identity");
-	trial = json_array_get(json_object_get(root, "trials"), 3);
-	has_fields(trial, "trial", "trace backend lanes copies rep order status why died_at events "
-		   "wall_ns cpu_ns waits alloc_failed memory segments probes");
-	assert_null(json_object_get(json_object_get(trial, "memory"), "rss_drained_bytes"));
-	null = json_array_get(json_object_get(root, "trials"), NULL_FLOOR);
-	assert_int_equal(json_integer_value(json_object_get(json_object_get(null, "memory"),
-							    "rss_peak_bytes")), 0);
-	has_fields(json_object_get(trial, "segments"), "segments", "events event_last wall_ns "
-		   "cpu_ns rss_bytes live_bytes live_objects faults_minor faults_major "
-		   "switches_voluntary switches_involuntary");
-	has_fields(json_array_get(json_object_get(root, "metrics"), 0), "metric", "trace backend "
-		   "lanes copies name unit source better n median lo hi level min max values");
-	assert_int_equal(json_array_size(json_object_get(root, "metrics")), result.metric_count);
-	json_decref(root);
+	text = written(&result);
+	check_against_schema(text, &rh_document_type);
+	assert_int_equal(rh_record_parse(&rh_document_type, &document, text, strlen(text), "text",
+					 RH_RESULT_SCHEMA, pool, &err),
+			 0);
+	assert_int_equal(document.metrics_count, result.metric_count);
+	assert_int_equal(document.trials_count, result.trial_count);
+	assert_true(document.trials[3].memory->rss_drained_bytes == UINT64_MAX);
+	assert_int_equal(document.trials[NULL_FLOOR].memory->rss_peak_bytes, 0);
+	assert_string_equal(document.backends[MINE].spec, "mi,ne\"");
+	assert_string_equal(document.trials[LIBC].probes->latency->kinds[0].kind, "free");
+	assert_int_equal(document.trials[LIBC].probes->latency->run->counts[0].list[0].count, 3);
+	assert_true(isnan(document.trials[LIBC].probes->locks->run_delay_ns));
+	assert_true(document.trials[LIBC].probes->callgrind->totals[0].value == 12);
+	assert_int_equal(document.absent[0].backend, UINT32_MAX);
+	free(text);
+	rh_pool_close(pool);
 	end(&result);
+}
+
+/* What was read and is written again is the same text: no field is lost or changes on the way. */
+static void reading_and_writing_are_inverse(void **state)
+{
+	struct rh_pool *pool = rh_pool_open();
+	struct rh_document document;
+	struct rh_result result;
+	struct rh_err err = { 0 };
+	char *text, *again;
+
+	(void)state;
+	make(&result);
+	add_findings(&result);
+	text = written(&result);
+	assert_int_equal(rh_record_parse(&rh_document_type, &document, text, strlen(text), "text",
+					 RH_RESULT_SCHEMA, pool, &err),
+			 0);
+	again = rh_record_print(&rh_document_type, &document, RH_JSON_COMPACT);
+	text[strcspn(text, "\n")] = '\0';
+	assert_string_equal(text, again);
+	free(again);
+	free(text);
+	rh_pool_close(pool);
+	end(&result);
+}
+
+/* The validator itself must be able to say no. */
+static void the_schema_refuses(void **state)
+{
+	struct rh_result result;
+	char *text, *at;
+
+	(void)state;
+	make(&result);
+	text = written(&result);
+	at = strstr(text, "\"traces\"");
+	memcpy(at, "\"Traces\"", 8);
+	assert_non_null(schema_fault(text, &rh_document_type));
+	memcpy(at, "\"traces\"", 8);
+	at = strstr(text, "\"wall_ns\":1");
+	at[10] = '"', at[11] = '"'; /* a text where a number belongs */
+	assert_non_null(schema_fault(text, &rh_document_type));
+	free(text);
+	end(&result);
+}
+
+/* Every metric has a row; no name stands twice. */
+static void metrics_have_rows(void **state)
+{
+	(void)state;
+	for (const struct rh_metric_row *row = rh_metric_rows; row->name; row++) {
+		assert_true(strcmp(row->better, "lower") == 0 ||
+			    strcmp(row->better, "higher") == 0 || strcmp(row->better, "none") == 0);
+		assert_ptr_equal(rh_metric_find(row->name), row);
+	}
+	assert_string_equal(rh_metric_find("latency.free_remote.p99_9")->unit, "ns");
+	assert_null(rh_metric_find("latent"));
 }
 
 static char *printed(const struct rh_result *result, int form)
@@ -244,7 +336,10 @@ static char *printed(const struct rh_result *result, int form)
 	if (form == 0)
 		rh_result_print_csv(result, to);
 	else
-		rh_result_print_table(result, to, form == 2, true);
+		rh_result_print_table(result, to,
+				      &(struct rh_telling){ .markdown = form == 2,
+							    .stats = true,
+							    .verbose = true });
 	fclose(to);
 	return text;
 }
@@ -289,15 +384,39 @@ static void tables_tell(void **state)
 	end(&result);
 }
 
-int main(void)
+/* For the end-to-end tests: how many of these files are not what the schema says; names them. */
+static int check_files(char **paths, const struct rh_record_type *type)
+{
+	int wrong = 0;
+
+	for (; *paths; paths++) {
+		json_t *value = json_load_file(*paths, 0, NULL);
+		char *text = value ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
+		const char *fault = text ? schema_fault(text, type) : "is no JSON";
+
+		if (fault)
+			printf("%s: %s\n", *paths, fault);
+		wrong += fault != NULL;
+		free(text);
+		json_decref(value);
+	}
+	return wrong;
+}
+
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(metrics_are_right),
 		cmocka_unit_test(failed_trials_have_no_say),
 		cmocka_unit_test(json_keeps_its_contract),
+		cmocka_unit_test(reading_and_writing_are_inverse),
+		cmocka_unit_test(the_schema_refuses),
+		cmocka_unit_test(metrics_have_rows),
 		cmocka_unit_test(csv_quotes),
 		cmocka_unit_test(tables_tell),
 	};
 
+	if (argc > 1)
+		return check_files(argv + 1, &rh_document_type) > 0;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "harness/run/stat.h"
+#include "harness/result/stat.h"
 
 #define NEAR(a, b) assert_true(fabs((a) - (b)) < 1e-12)
 
@@ -42,9 +42,11 @@ static void tails(void **state)
 /* The classic table of sign-test ranks at 95 % (two-sided, so 2.5 % a tail). */
 static void ranks(void **state)
 {
-	static const struct { size_t n, k; } table[] = {
-		{ 1, 0 }, { 5, 0 }, { 6, 1 }, { 8, 1 }, { 9, 2 }, { 11, 2 }, { 12, 3 }, { 15, 4 },
-		{ 20, 6 }, { 25, 8 }, { 30, 10 }, { 40, 14 }, { 50, 18 }, { 100, 40 },
+	static const struct {
+		size_t n, k;
+	} table[] = {
+		{ 1, 0 },  { 5, 0 },  { 6, 1 },	 { 8, 1 },   { 9, 2 },	 { 11, 2 },  { 12, 3 },
+		{ 15, 4 }, { 20, 6 }, { 25, 8 }, { 30, 10 }, { 40, 14 }, { 50, 18 }, { 100, 40 },
 	};
 
 	(void)state;
@@ -87,7 +89,9 @@ static void intervals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(medians), cmocka_unit_test(tails), cmocka_unit_test(ranks),
+		cmocka_unit_test(medians),
+		cmocka_unit_test(tails),
+		cmocka_unit_test(ranks),
 		cmocka_unit_test(intervals),
 	};
 

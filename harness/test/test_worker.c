@@ -4,7 +4,7 @@
  */
 #include <sched.h>
 
-#include "harness/test/worker_kit.h"
+#include "harness/test/worker_support.h"
 
 static void counts_are_the_traces(void **state)
 {
@@ -54,12 +54,12 @@ static void memory_is_the_heaps(void **state)
 	all_ok(&result);
 	m = rh_result_metric(&result, 0, 1, 1, 1, "memory.rss_peak_bytes");
 	assert_non_null(m);
-	assert_true(m->interval.median >= 1000.0 * (64 << 10));
-	assert_true(m->interval.median < 1.05 * 1000.0 * (64 << 10));
+	assert_true(m->median >= 1000.0 * (64 << 10));
+	assert_true(m->median < 1.05 * 1000.0 * (64 << 10));
 	m = rh_result_metric(&result, 0, 1, 1, 1, "memory.fragmentation_peak");
-	assert_true(m->interval.median >= 1 && m->interval.median < 1.05);
+	assert_true(m->median >= 1 && m->median < 1.05);
 	m = rh_result_metric(&result, 0, 0, 1, 1, "memory.rss_peak_bytes");
-	assert_true(m->interval.median < 256 << 10);
+	assert_true(m->median < 256 << 10);
 	done(&config, &result);
 }
 
@@ -90,6 +90,25 @@ static void sixty_four_lanes(void **state)
 {
 	(void)state;
 	many_lanes(64, 30, "null,libc", false, "1");
+}
+
+/* Many more lanes than CPUs: they verify and finish, and what that can show is said. */
+static void many_more_lanes_than_cpus(void **state)
+{
+	struct rh_run_config config = config_of("libc");
+	struct rh_result result;
+	bool said = false;
+
+	(void)state;
+	make_mixed(128, 12);
+	config.verify = true;
+	run(&config, &result);
+	all_ok(&result);
+	assert_int_equal(result.trials[0].lanes, 128);
+	for (size_t i = 0; i < result.warning_count; i++)
+		said |= strstr(result.warnings[i], "128 lanes on ") != NULL;
+	assert_int_equal(said, result.host.cpus_allowed < 128);
+	done(&config, &result);
 }
 
 static void one_cpu(void **state)
@@ -177,10 +196,12 @@ static void verify_passes_for_all_present(void **state)
 
 static void usage_is_checked_first(void **state)
 {
-	static const struct { const char *backends, *lanes, *copies, *words; } wrong[] = {
+	static const struct {
+		const char *backends, *lanes, *copies, *words;
+	} wrong[] = {
 		{ "libc,jemaloc", "1", "1", "jemalloc" }, { "libc", "0", "1", "--lanes" },
-		{ "libc", "1,x", "1", "--lanes" }, { "libc", "1", "0", "--copies" },
-		{ ",", "1", "1", "--backend" }, { "libc", "99999", "1", "--lanes" },
+		{ "libc", "1,x", "1", "--lanes" },	  { "libc", "1", "0", "--copies" },
+		{ ",", "1", "1", "--backend" },		  { "libc", "99999", "1", "--lanes" },
 	};
 
 	(void)state;
@@ -230,6 +251,7 @@ int main(void)
 		cmocka_unit_test(memory_is_the_heaps),
 		cmocka_unit_test(lanes_wait_for_each_other),
 		cmocka_unit_test(sixty_four_lanes),
+		cmocka_unit_test(many_more_lanes_than_cpus),
 		cmocka_unit_test(one_cpu),
 		cmocka_unit_test(copies_run_the_whole_program),
 		cmocka_unit_test(folded_onto_fewer),

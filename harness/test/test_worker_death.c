@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 
 #include "harness/test/odd_malloc.h"
-#include "harness/test/worker_kit.h"
+#include "harness/test/worker_support.h"
 
 /* Honest until the object in the middle asks for ODD_BYTES. */
 static void make_odd(uint16_t flags)
@@ -178,7 +178,8 @@ static void out_of_memory(void **state)
 static void a_library_that_is_no_allocator(void **state)
 {
 	static const char *const paths[] = {
-		"/lib/x86_64-linux-gnu/libm.so.6", "/lib/aarch64-linux-gnu/libm.so.6",
+		"/lib/x86_64-linux-gnu/libm.so.6",
+		"/lib/aarch64-linux-gnu/libm.so.6",
 		"/lib64/libm.so.6",
 	};
 	struct rh_run_config config;
@@ -257,8 +258,11 @@ static void a_worker_dies_with_its_driver(void **state)
 		    rh_compile(trace_path, &options, &program, &stats, &err) < 0)
 			_exit(1);
 		struct rh_worker_start start = {
-			.spec = result.backends[0].spec, .program = &program,
-			.clock = &result.clock, .copies = 1, .deadline_ns = UINT64_MAX,
+			.spec = result.backends[0].spec,
+			.program = &program,
+			.clock = &result.clock,
+			.copies = 1,
+			.deadline_ns = UINT64_MAX,
 		};
 		if (rh_worker_start(&live, &start, &err) < 0 ||
 		    write(fds[1], &live.pid, sizeof(live.pid)) != sizeof(live.pid))

@@ -15,14 +15,18 @@
 
 #include <cmocka.h>
 
-#include "traces/trace.h"
+#include "traces/format/trace.h"
 
 #pragma GCC diagnostic ignored "-Wunused-function"
 /* Unknown first, then what the event says: later initialisers win, which is meant. */
 #pragma GCC diagnostic ignored "-Woverride-init"
-#define EVENT(...) \
-	((struct rh_event){ .time_ns = RH_NONE, .id = RH_NONE, .old = RH_NONE, .arg = RH_NONE, \
-			    .task = RH_TASK_NONE, __VA_ARGS__ })
+#define EVENT(...)                                \
+	((struct rh_event){ .time_ns = RH_NONE,   \
+			    .id = RH_NONE,        \
+			    .old = RH_NONE,       \
+			    .arg = RH_NONE,       \
+			    .task = RH_TASK_NONE, \
+			    __VA_ARGS__ })
 
 static char trace_path[64];
 
@@ -34,7 +38,8 @@ struct maker {
 
 static void make_open(struct maker *m, unsigned columns)
 {
-	struct rh_trace_make make = { .path = trace_path, .form = RH_FORM_BINARY,
+	struct rh_trace_make make = { .path = trace_path,
+				      .form = RH_FORM_BINARY,
 				      .columns = columns };
 	struct rh_err err = { 0 };
 
@@ -59,7 +64,7 @@ static void make_close(struct maker *m)
 
 	if (rh_trace_finish(m->out, &totals, &err) < 0)
 		fail_msg("%s", err.text);
-	assert_true(totals.events >= m->events);	/* lanes that were not started are */
+	assert_true(totals.events >= m->events); /* lanes that were not started are */
 }
 
 static void lane_start(struct maker *m, uint32_t lane)

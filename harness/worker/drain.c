@@ -1,5 +1,5 @@
 /*
- * drain.c - frees what is live, so that what the allocator keeps can be told from what
+ * drain.c - frees what is live, so that what the allocator keeps can be separated from what
  * the program held, and so that a wrapped copy starts from nothing.
  *
  * The loop keeps no list of what lives (that would be a store per event and a wider
@@ -9,14 +9,19 @@
  * it; then every lane frees its own, as the thread that ends would. About 0.5 ns per
  * event, outside every timed region, in memory that is gone before RSS is read again.
  *
+ * For passes (passes.c) the same walk notes where each was born.
+ *
  * worker->live[slot]:	size in the low 48 bits, lane + 1 in the high 16; 0 = not live
  */
+#include <assert.h>
 #include <string.h>
 
+#include "alloc/base/debug.h"
 #include "harness/worker/ops.h"
 #include "harness/worker/worker.h"
 
 enum { SIZE_BITS = 48 };
+_Static_assert(RH_CTL_SEATS_MAX < 1 << (64 - SIZE_BITS), "lane + 1 fits its bits");
 
 static uint64_t live_entry(uint32_t lane, uint64_t size)
 {
@@ -33,10 +38,17 @@ static void walk_misc(struct worker *worker, uint32_t lane, const struct rh_op *
 		worker->live[op_word(op, 1)] = live_entry(lane, op_word(op, 2));
 }
 
+static void note_birth(uint64_t *births, uint32_t slot, uint32_t lane, ptrdiff_t word)
+{
+	if (births)
+		births[slot] = rh_birth_of(lane, (uint64_t)word);
+}
+
 /* Follows a lane until it ends or has to wait; returns where it stands. */
 static const struct rh_op *walk_lane(struct worker *worker, uint32_t *published, uint32_t lane,
 				     const struct rh_op *op, const struct rh_op *end)
 {
+	const struct rh_op *first = rh_program_ops(&worker->program, lane);
 	uint64_t *live = worker->live;
 
 	for (; op != end; op += op_words(op)) {
@@ -44,22 +56,35 @@ static const struct rh_op *walk_lane(struct worker *worker, uint32_t *published,
 
 		switch (RH_OP_KIND(op->what)) {
 		case RH_OP_FREE:
+		case RH_OP_FREE_SIZED:
 			live[slot] = 0;
 			break;
 		case RH_OP_ALLOC:
 		case RH_OP_NOSCAN:
 		case RH_OP_ZALLOC:
+			note_birth(worker->births, slot, lane, op - first);
+			live[slot] = live_entry(lane, op->size);
+			break;
 		case RH_OP_RESIZE:
 			live[slot] = live_entry(lane, op->size);
 			break;
 		case RH_OP_ALLOC_AS:
+			note_birth(worker->births, slot, lane, op - first);
 			live[slot] = live_entry(lane, op_word(op, 1));
+			break;
+		case RH_OP_SPAWN:
+			note_birth(worker->task_births, slot, lane, op - first);
+			break;
+		case RH_OP_EXIT:
+			if (worker->task_births)
+				worker->task_births[slot] = 0;
 			break;
 		case RH_OP_WAIT:
 			if (published[slot] < op->size)
 				return op;
 			break;
 		case RH_OP_PUBLISH:
+			assert(op->size == published[lane] + 1);
 			published[lane] = op->size;
 			break;
 		case RH_OP_MISC:
@@ -78,13 +103,13 @@ static void walk_grain(struct worker *worker, uint32_t *published, uint64_t grai
 	uint32_t open = worker->lanes;
 
 	for (uint32_t l = 0; l < worker->lanes; l++)
-		at[l] = worker->lane[l].seat->ops + end[(ptrdiff_t)l - worker->lanes];
+		at[l] = rh_program_ops(&worker->program, l) + end[(ptrdiff_t)l - worker->lanes];
 	while (open > 0) {
 		bool moved = false;
 
 		open = 0;
 		for (uint32_t l = 0; l < worker->lanes; l++) {
-			const struct rh_op *stop = worker->lane[l].seat->ops + end[l];
+			const struct rh_op *stop = rh_program_ops(&worker->program, l) + end[l];
 			const struct rh_op *was = at[l];
 
 			at[l] = walk_lane(worker, published, l, was, stop);
@@ -119,16 +144,17 @@ static size_t live_bytes(const struct worker *worker)
 }
 
 void rh_alive_find(struct worker *worker, const struct copy *copy, uint64_t *objects,
-		  uint64_t *bytes)
+		   uint64_t *bytes)
 {
 	size_t walk_bytes = worker->lanes * (sizeof(void *) + sizeof(uint32_t));
 	const struct rh_op **at = rh_map(walk_bytes);
 	uint32_t *published = at ? (uint32_t *)(at + worker->lanes) : NULL;
 
+	assert(!worker->live && copy->grain <= worker->program.head->grains);
 	worker->live = rh_map(live_bytes(worker));
 	if (!worker->live || !at)
 		rh_give_up(worker, NULL, RH_OS, "no memory to find the live objects (%zu bytes)",
-			    live_bytes(worker));
+			   live_bytes(worker));
 	for (uint64_t grain = 0; grain < copy->grain; grain++)
 		walk_grain(worker, published, grain, at);
 	count_live(worker, objects, bytes);
@@ -137,6 +163,7 @@ void rh_alive_find(struct worker *worker, const struct copy *copy, uint64_t *obj
 
 void rh_alive_drop(struct worker *worker)
 {
+	assert(worker->live);
 	rh_unmap(worker->live, live_bytes(worker));
 	worker->live = NULL;
 }
@@ -146,6 +173,7 @@ const struct lane *rh_alive_lane(const struct worker *worker, const struct copy 
 {
 	uint64_t lane = worker->live[slot] >> SIZE_BITS;
 
+	assert(lane <= worker->lanes);
 	return lane ? &copy->lanes[lane - 1] : NULL;
 }
 
@@ -157,6 +185,7 @@ uint64_t rh_alive_size(const struct worker *worker, uint32_t slot)
 /* The copy then stands at its start, as on the first day but for what the allocator keeps. */
 void rh_drain_copy(struct worker *worker, struct copy *copy, uint64_t *objects, uint64_t *bytes)
 {
+	assert(copy->lanes[0].copy == copy);
 	rh_alive_find(worker, copy, objects, bytes);
 	rh_seats_do(worker, JOB_DRAIN, copy->lanes, worker->lanes);
 	rh_alive_drop(worker);
@@ -184,9 +213,11 @@ void rh_drain_lane(struct lane *lane)
 	uint32_t slots = worker->program.head->slots;
 	bool verify = worker->ctl->verify;
 
+	rh_passes_drain(lane);
 	for (uint32_t s = 0; s < slots; s++) {
 		uint64_t live = worker->live[s], size = live & ((1ull << SIZE_BITS) - 1);
 
+		rh_debug_assert(live >> SIZE_BITS <= worker->lanes);
 		if (live >> SIZE_BITS != lane->index + 1u || !lane->slots[s])
 			continue;
 		if (verify)

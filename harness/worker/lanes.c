@@ -4,30 +4,37 @@
  *
  * A segment, on every lane:
  *	1  the coordinator sets op and end and gives JOB_RUN
- *	2  the lane goes to a CPU of its own, arrives at the gate and waits
- *	3  the last to arrive opens the gate; the lane reads its rusage (330 ns; before the
- *	   gate it would count the switches of waiting there)
+ *	2  the lane goes to a CPU of its own, arrives at the barrier and waits
+ *	3  the last to arrive opens the barrier; the lane reads its rusage (330 ns; before the
+ *	   barrier it would count the switches of waiting there)
  *	4  CPU clock, start_ticks | loop | end_ticks, CPU clock: nothing else is timed
  *	5  rusage again; the last one done wakes the coordinator
  * The segment's wall time is last end minus first start over all lanes, so a lane that
  * was woken late counts and the wake-up before the first start does not.
  *
- * Lanes spin at the gate for wait_spin_ticks; that is 0 when lanes outnumber CPUs.
+ * Lanes spin at the barrier for wait_spin_ticks; that is 0 when lanes outnumber CPUs.
  * The coordinator never spins while lanes work.
  *
  * A CPU of its own: the scheduler likes to wake all lanes where the coordinator ran and
  * takes milliseconds to part them, which is a whole segment (two lanes were seen to share
  * one CPU for entire trials beside an idle one). So where lanes fit the CPUs, each moves
- * to its own before the gate and is free again at once: a neighbour's load can still push
+ * to its own before the barrier and is free again at once: a neighbour's load can still push
  * it away, as it would a program's threads. With --pin it stays there, and lanes beyond the
  * CPUs share them in turn.
+ *
+ * A program that had one thread has one here, too: the lane of a trace of one lane, one copy of it,
+ * runs on the worker's only thread, which is the coordinator's. The C library serves such a process
+ * without locks and from its main arena (with a second thread it takes 25 instructions more for
+ * each event of perl's), and an allocator may do the same.
  *
  * Turn-over: a replay lane carries several lanes of the trace, one after another. A
  * thread that began a new one (TURN) ends at the next segment edge, for real, so that
  * the allocator's thread caches die as they did; a fresh thread sits down instead. Not
  * so when lanes are folded: there they are merged and none ends where the next begins.
- * Drain at the wrap of a copy happens at the edge, too. Both are outside the timing.
+ * What happens at the wrap of a copy (passes.c, drain.c) happens at the edge, too. Both are outside
+ *the timing.
  */
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <sched.h>
@@ -37,6 +44,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "alloc/base/debug.h"
 #include "harness/worker/worker.h"
 
 enum { LANE_STACK_BYTES = 1 << 20 };
@@ -49,22 +57,22 @@ uint64_t rh_thread_cpu_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-static void gate_pass(struct worker *worker)
+static void barrier_pass(struct worker *worker)
 {
-	struct gate *gate = &worker->gate;
-	uint32_t round = atomic_load(&gate->open);
+	struct barrier *barrier = &worker->barrier;
+	uint32_t round = atomic_load(&barrier->open);
 	uint64_t since = rh_ticks();
 
-	if (atomic_fetch_add(&gate->arrived, 1) + 1 == worker->expected) {
-		atomic_store(&gate->arrived, 0);
-		worker->gate_ticks = rh_ticks();
-		atomic_fetch_add(&gate->open, 1);
-		rh_futex_wake(&gate->open, INT_MAX);
+	if (atomic_fetch_add(&barrier->arrived, 1) + 1 == worker->expected) {
+		atomic_store(&barrier->arrived, 0);
+		worker->barrier_ticks = rh_ticks();
+		atomic_fetch_add(&barrier->open, 1);
+		rh_futex_wake(&barrier->open, INT_MAX);
 		return;
 	}
-	while (atomic_load_explicit(&gate->open, memory_order_acquire) == round)
+	while (atomic_load_explicit(&barrier->open, memory_order_acquire) == round)
 		if (!worker->wait_spin_ticks || rh_ticks() - since > worker->wait_spin_ticks)
-			rh_futex_wait(&gate->open, round, UINT64_MAX);
+			rh_futex_wait(&barrier->open, round, UINT64_MAX);
 }
 
 /* The figures between two readings of the thread's rusage. */
@@ -74,6 +82,9 @@ static void charge(struct rh_ctl_seat *seat, const struct rusage *a, const struc
 	seat->faults_major = (uint64_t)(b->ru_majflt - a->ru_majflt);
 	seat->switches_voluntary = (uint64_t)(b->ru_nvcsw - a->ru_nvcsw);
 	seat->switches_involuntary = (uint64_t)(b->ru_nivcsw - a->ru_nivcsw);
+	seat->kernel_ns = (uint64_t)((b->ru_stime.tv_sec - a->ru_stime.tv_sec) * 1000000 +
+				     (b->ru_stime.tv_usec - a->ru_stime.tv_usec)) *
+			  1000;
 }
 
 /* To the lane's own CPU, and free again: see the top. */
@@ -90,6 +101,7 @@ static void spread(const struct lane *lane)
 	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
 		if (CPU_ISSET(cpu, &worker->cpus) && seen++ == place)
 			CPU_SET(cpu, &mine);
+	assert(CPU_COUNT(&mine) == 1);
 	if (CPU_ISSET(sched_getcpu(), &mine) && !worker->ctl->pin)
 		return;
 	sched_setaffinity(0, sizeof(mine), &mine);
@@ -102,9 +114,11 @@ static void replay_to(struct lane *lane, uint64_t grain)
 {
 	const struct worker *worker = lane->worker;
 
-	lane->end = lane->seat->ops +
-		    worker->program.grain_table[grain * worker->lanes + lane->index];
-	rh_loop_run(lane);
+	rh_debug_assert(grain <= worker->program.head->grains);
+	lane->end =
+		lane->seat->ops + worker->program.grain_table[grain * worker->lanes + lane->index];
+	rh_debug_assert(lane->op <= lane->end);
+	rh_passes_run(lane);
 	lane->op = lane->end;
 }
 
@@ -115,6 +129,7 @@ static void replay_batches(struct lane *lane)
 	uint64_t from = lane->copy->timed_grain, end = lane->copy->grain, since, now, to;
 	uint64_t step = (end - from + RH_CTL_BATCHES_MAX - 1) / RH_CTL_BATCHES_MAX;
 
+	assert(from <= end && end - from <= step * RH_CTL_BATCHES_MAX);
 	seat->batch_count = 0;
 	seat->batch_grains = (uint32_t)step;
 	since = seat->start_ticks;
@@ -133,9 +148,9 @@ static void replay_batches(struct lane *lane)
 static void run_lead(struct lane *lane)
 {
 	replay_to(lane, lane->copy->timed_grain);
-	gate_pass(lane->worker);
+	barrier_pass(lane->worker);
 	/* a turn's waits are those of its timed part, as its times are */
-	lane->waits = lane->blocked = lane->blocked_ticks = 0;
+	lane->waits = lane->blocked = lane->blocked_ticks = lane->slept_ticks = 0;
 }
 
 static void run_segment(struct lane *lane)
@@ -143,41 +158,43 @@ static void run_segment(struct lane *lane)
 	struct rh_ctl_seat *seat = lane->seat;
 	const struct rh_op *first = lane->op;
 	struct rusage before, after;
-	uint64_t cpu, delay = RH_NONE;
+	uint64_t cpu, delay;
 	bool batches = lane->worker->ctl->batches;
 
-	lane->waits = lane->blocked = lane->blocked_ticks = lane->alloc_failed = 0;
+	assert(lane->op <= lane->end);
+	lane->waits = lane->blocked = lane->blocked_ticks = lane->slept_ticks = 0;
+	lane->alloc_failed = 0;
 	lane->first_failed_op = RH_NONE;
 	lane->used |= first != lane->end;
 	spread(lane);
 	rh_sample_begin_segment(lane);
 	atomic_store_explicit(&seat->running, 1, memory_order_relaxed);
-	gate_pass(lane->worker);
+	barrier_pass(lane->worker);
 	if (lane->worker->ctl->lead)
 		run_lead(lane);
-	getrusage(RUSAGE_THREAD, &before);
 	rh_pace_begin(lane);
 	rh_meters_begin(lane);
-	if (batches)
-		delay = rh_run_delay(lane->meters.schedstat);
+	delay = rh_run_delay(lane->meters.schedstat);
+	getrusage(RUSAGE_THREAD, &before);
 	cpu = rh_thread_cpu_ns();
 	seat->start_ticks = rh_ticks();
 	if (batches)
 		replay_batches(lane);
 	else
-		rh_loop_run(lane);
+		rh_passes_run(lane);
 	seat->end_ticks = rh_ticks();
 	seat->cpu_ns = rh_thread_cpu_ns() - cpu;
-	seat->run_delay_ns = delay == RH_NONE ? RH_NONE :
-			     rh_run_delay(lane->meters.schedstat) - delay;
-	atomic_store_explicit(&seat->running, 0, memory_order_relaxed);
 	getrusage(RUSAGE_THREAD, &after);
+	seat->run_delay_ns =
+		delay == RH_NONE ? RH_NONE : rh_run_delay(lane->meters.schedstat) - delay;
+	atomic_store_explicit(&seat->running, 0, memory_order_relaxed);
 	charge(seat, &before, &after);
 	rh_meters_end(lane);
 	seat->op_words = (uint64_t)(lane->end - first);
 	seat->waits = lane->waits;
 	seat->blocked = lane->blocked;
 	seat->blocked_ticks = lane->blocked_ticks;
+	seat->slept_ticks = lane->slept_ticks;
 	seat->alloc_failed = lane->alloc_failed;
 	seat->first_failed_op = lane->first_failed_op;
 }
@@ -209,48 +226,76 @@ static enum job next_job(struct lane *lane)
 
 static void job_done(struct lane *lane)
 {
-	struct gate *gate = &lane->worker->gate;
+	struct barrier *barrier = &lane->worker->barrier;
 
+	assert(atomic_load(&barrier->done) > 0);
 	atomic_store_explicit(&lane->job, JOB_NONE, memory_order_relaxed);
-	if (atomic_fetch_sub(&gate->done, 1) == 1)
-		rh_futex_wake(&gate->done, 1);
+	if (atomic_fetch_sub(&barrier->done, 1) == 1)
+		rh_futex_wake(&barrier->done, 1);
+}
+
+static void do_job(struct lane *lane, enum job job)
+{
+	assert(job != JOB_NONE);
+	if (job == JOB_RUN) {
+		run_segment(lane);
+	} else if (job == JOB_DRAIN) {
+		atomic_store_explicit(&lane->seat->running, 1, memory_order_relaxed);
+		rh_drain_lane(lane);
+		atomic_store_explicit(&lane->seat->running, 0, memory_order_relaxed);
+	} else {
+		lane->stack_ops->lane_close(lane->stack);
+		lane->heap_ops->lane_close(lane->heap);
+		rh_meters_close(lane);
+	}
+}
+
+static bool take_seat(struct lane *lane)
+{
+	bool seated = sit_down(lane) == 0;
+
+	if (!seated && !lane->err.text[0])
+		rh_fail(&lane->err, RH_OS, "lane %u cannot be opened", lane->number);
+	return seated;
 }
 
 static void *lane_main(void *opaque)
 {
 	struct lane *lane = opaque;
-	bool seated = sit_down(lane) == 0;
+	bool seated = take_seat(lane);
 	enum job job = JOB_NONE;
 
 	rh_crash_seat(lane->number);
-	if (!seated && !lane->err.text[0])
-		rh_fail(&lane->err, RH_OS, "lane %u cannot be opened", lane->number);
 	job_done(lane);
 	while (seated && job != JOB_LEAVE) {
 		job = next_job(lane);
-		if (job == JOB_RUN) {
-			run_segment(lane);
-		} else if (job == JOB_DRAIN) {
-			atomic_store_explicit(&lane->seat->running, 1, memory_order_relaxed);
-			rh_drain_lane(lane);
-			atomic_store_explicit(&lane->seat->running, 0, memory_order_relaxed);
-		} else {
-			lane->stack_ops->lane_close(lane->stack);
-			lane->heap_ops->lane_close(lane->heap);
-			rh_meters_close(lane);
-		}
+		do_job(lane, job);
 		if (job != JOB_LEAVE)
 			job_done(lane);
 	}
 	return NULL;
 }
 
+/* The program had one thread: see the top. */
+static bool alone(const struct worker *worker)
+{
+	return worker->seats == 1 && worker->program.head->lanes_recorded <= 1;
+}
+
+/* A lane's job on the coordinator's thread. */
+static void do_job_here(struct lane *lane, enum job job)
+{
+	rh_crash_seat(lane->number);
+	do_job(lane, job);
+	rh_crash_seat(UINT32_MAX);
+}
+
 static void await_done(struct worker *worker)
 {
 	uint32_t left;
 
-	while ((left = atomic_load_explicit(&worker->gate.done, memory_order_acquire)) > 0)
-		rh_futex_wait(&worker->gate.done, left, UINT64_MAX);
+	while ((left = atomic_load_explicit(&worker->barrier.done, memory_order_acquire)) > 0)
+		rh_futex_wait(&worker->barrier.done, left, UINT64_MAX);
 }
 
 /* A thread for the lane; it takes its handles before this returns. */
@@ -260,11 +305,14 @@ static int seat_thread(struct lane *lane, struct rh_err *err)
 	pthread_attr_t attr;
 	int code;
 
+	assert(atomic_load(&worker->barrier.done) == 0); /* no lane is at work */
 	lane->used = false;
 	lane->turns = 0;
 	lane->err = (struct rh_err){ 0 };
+	if (alone(worker))
+		return take_seat(lane) ? 0 : rh_fail(err, lane->err.code, "%s", lane->err.text);
 	atomic_store(&lane->job, JOB_NONE);
-	atomic_store(&worker->gate.done, 1);
+	atomic_store(&worker->barrier.done, 1);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, LANE_STACK_BYTES);
 	code = pthread_create(&lane->thread, &attr, lane_main, lane);
@@ -282,20 +330,32 @@ static int seat_thread(struct lane *lane, struct rh_err *err)
 
 static void give_job(struct lane *lane, enum job job)
 {
+	assert(atomic_load(&lane->job) == JOB_NONE);
 	atomic_store_explicit(&lane->job, job, memory_order_release);
 	rh_futex_wake(&lane->job, 1);
 }
 
 static void thread_leave(struct lane *lane)
 {
+	if (alone(lane->worker)) {
+		do_job_here(lane, JOB_LEAVE);
+		return;
+	}
 	give_job(lane, JOB_LEAVE);
 	pthread_join(lane->thread, NULL);
 }
 
 void rh_seats_do(struct worker *worker, enum job job, struct lane *lanes, uint32_t count)
 {
+	assert(count > 0 && count <= worker->seats);
+	assert(atomic_load(&worker->barrier.done) == 0 &&
+	       atomic_load(&worker->barrier.arrived) == 0);
 	worker->expected = count;
-	atomic_store(&worker->gate.done, count);
+	if (alone(worker)) {
+		do_job_here(&lanes[0], job);
+		return;
+	}
+	atomic_store(&worker->barrier.done, count);
 	for (uint32_t i = 0; i < count; i++)
 		give_job(&lanes[i], job);
 	await_done(worker);
@@ -344,6 +404,9 @@ static void set_stretch(struct worker *worker, struct copy *copy, uint64_t from,
 {
 	const uint64_t *table = worker->program.grain_table;
 
+	/* Going on anywhere else would free what was never allocated. */
+	assert(copy->grain == from && from + lead <= to);
+	assert(to <= worker->program.head->grains);
 	for (uint32_t l = 0; l < worker->lanes; l++) {
 		struct lane *lane = &copy->lanes[l];
 
@@ -354,12 +417,16 @@ static void set_stretch(struct worker *worker, struct copy *copy, uint64_t from,
 	copy->grain = to;
 }
 
-/* A copy at the end of the program starts over: with nothing live and nothing published. */
+/* A copy at the end of the program starts over: with nothing published, and with nothing live
+ * unless what lives is kept. */
 static void wrap(struct worker *worker, struct copy *copy, uint32_t number)
 {
 	uint64_t objects, bytes;
 
-	rh_drain_copy(worker, copy, &objects, &bytes);
+	if (worker->kept)
+		rh_passes_wrap(worker, copy);
+	else
+		rh_drain_copy(worker, copy, &objects, &bytes);
 	rh_pace_wrap(worker, number);
 }
 
@@ -374,6 +441,8 @@ void rh_seats_run(struct worker *worker, uint64_t first, uint64_t count, bool ve
 {
 	uint64_t grains = worker->program.head->grains, lead = worker->ctl->lead;
 
+	assert(count > 0 && first >= lead);
+	worker->ctl->carried_objects = worker->ctl->carried_bytes = 0;
 	rh_seats_turn(worker);
 	choose_loop(worker, verify);
 	for (uint32_t k = 0; k < worker->ctl->copies; k++) {
@@ -384,9 +453,13 @@ void rh_seats_run(struct worker *worker, uint64_t first, uint64_t count, bool ve
 			wrap(worker, copy, k);
 		set_stretch(worker, copy, from, lead, from + lead + count);
 	}
+	if (worker->kept)
+		rh_seats_turn(worker); /* of what wrapped */
 	rh_pace_segment(worker);
 	rh_seats_do(worker, JOB_RUN, worker->lane, worker->seats);
 	rh_pace_segment_done(worker);
+	if (worker->kept)
+		rh_passes_count(worker);
 }
 
 /* Runs every shifted copy up to its phase, barrier by barrier. */

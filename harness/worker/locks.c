@@ -2,7 +2,7 @@
  * locks.c - RH_CTL_LOCKS: every lock that can be seen from inside the worker, as rows.
  *
  * Locks of our own backends come through the backend's `locks` entry. jemalloc counts its
- * mutexes itself and tells through mallctl, which is looked up by name, since the library
+ * mutexes itself and reports them through mallctl, which is looked up by name, since the library
  * comes by preload: `stats.mutexes.NAME`, `stats.arenas.4096.mutexes.NAME` and
  * `stats.arenas.4096.bins.J.mutex` (4096 means all arenas together). They are set to zero
  * before the first segment. Its wait time does not contain what was acquired by spinning.
@@ -10,13 +10,17 @@
  * Asking runs on the coordinator, between segments. Names that this jemalloc does not have
  * are passed over: they differ from version to version.
  */
+#include <assert.h>
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "harness/probe/locks.h"
+#include "harness/control/locks.h"
 #include "harness/worker/worker.h"
 
+_Static_assert(sizeof(((struct rh_lock_row *)NULL)->wait_log2) ==
+		       sizeof(((struct rh_lock_stats *)NULL)->wait_log2),
+	       "a row has the buckets of a lock");
 typedef int mallctl_fn(const char *name, void *old, size_t *old_bytes, void *new, size_t new_bytes);
 
 static struct rh_lock_row *new_row(struct rh_lock_area *area)
@@ -98,13 +102,29 @@ static void read_named(mallctl_fn *mallctl, struct rh_lock_area *area, const cha
 
 static void read_jemalloc(mallctl_fn *mallctl, struct rh_lock_area *area, bool reset)
 {
-	static const char *const process[] = {
-		"background_thread", "max_per_bg_thd", "ctl", "prof", "prof_thds_data",
-		"prof_dump", "prof_recent_alloc", "prof_recent_dump", "prof_stats", NULL };
-	static const char *const arena[] = {
-		"large", "extent_avail", "extents_dirty", "extents_muzzy", "extents_retained",
-		"decay_dirty", "decay_muzzy", "base", "tcache_list", "hpa_shard",
-		"hpa_shard_grow", "hpa_sec", NULL };
+	static const char *const process[] = { "background_thread",
+					       "max_per_bg_thd",
+					       "ctl",
+					       "prof",
+					       "prof_thds_data",
+					       "prof_dump",
+					       "prof_recent_alloc",
+					       "prof_recent_dump",
+					       "prof_stats",
+					       NULL };
+	static const char *const arena[] = { "large",
+					     "extent_avail",
+					     "extents_dirty",
+					     "extents_muzzy",
+					     "extents_retained",
+					     "decay_dirty",
+					     "decay_muzzy",
+					     "base",
+					     "tcache_list",
+					     "hpa_shard",
+					     "hpa_shard_grow",
+					     "hpa_sec",
+					     NULL };
 	uint64_t epoch = 1;
 	unsigned bins = 0;
 	size_t bytes = sizeof(bins);
@@ -133,6 +153,7 @@ void rh_locks_read(struct worker *worker, bool reset)
 	const struct rh_backend *inner = &worker->spec.layer[worker->spec.depth - 1].ops;
 	void *symbol;
 
+	assert(worker->spec.depth > 0);
 	if (!area)
 		return;
 	area->rows = area->dropped = 0;

@@ -20,8 +20,10 @@
  * only after a WAIT that follows the failure, or in a later segment: those are the two
  * places where the mark is read.
  */
+#include <assert.h>
 #include <string.h>
 
+#include "alloc/base/debug.h"
 #include "harness/worker/ops.h"
 #include "harness/worker/worker.h"
 
@@ -30,19 +32,22 @@ static __attribute__((noinline, cold)) void change_loop(struct lane *lane, const
 {
 	if (lane->loop == lane->loop_careful || lane->end_kept)
 		return;
+	assert(op < lane->end);
 	lane->end_kept = lane->end;
 	lane->end = op + op_words(op);
 }
 
 static __attribute__((noinline, cold)) void alloc_failed(struct lane *lane, const struct rh_op *op)
 {
+	assert(op >= lane->seat->ops);
 	if (lane->alloc_failed++ == 0)
 		lane->first_failed_op = (uint64_t)(op - lane->seat->ops);
 	atomic_store_explicit(&lane->copy->careful, true, memory_order_relaxed);
 	change_loop(lane, op);
 }
 
-/* The object ended where its resize failed: the old block is still valid and goes. */
+/* After a failed resize, free the old block, which is still valid: the trace considers the object
+ * dead. */
 static __attribute__((noinline, cold)) void resize_failed(struct lane *lane, const struct rh_op *op,
 							  uint32_t slot, size_t size_old)
 {
@@ -51,14 +56,17 @@ static __attribute__((noinline, cold)) void resize_failed(struct lane *lane, con
 	lane->slots[slot] = NULL;
 }
 
-/* What the recorded order makes a lane sleep is not the allocator's doing. */
+/* Sleeping for recorded order is not charged to the allocator. */
 static void sleep_for(struct lane *lane, _Atomic uint32_t *published, uint32_t seen)
 {
+	uint64_t since;
 	struct nap nap;
 
 	lane->meters.futex_replay++;
 	rh_meters_sleep(lane, &nap);
+	since = rh_ticks();
 	rh_futex_wait(published, seen, UINT64_MAX);
+	lane->slept_ticks += rh_ticks() - since;
 	rh_meters_awake(lane, &nap);
 }
 
@@ -68,6 +76,7 @@ static __attribute__((noinline)) void wait_for(struct lane *lane, uint32_t other
 	uint64_t since = rh_ticks(), spin = lane->worker->wait_spin_ticks;
 	uint32_t seen;
 
+	assert(other < lane->worker->lanes && other != lane->index);
 	lane->blocked++;
 	while (atomic_load_explicit(&progress->published, memory_order_acquire) < count) {
 		if (spin && rh_ticks() - since < spin)
@@ -86,6 +95,8 @@ static inline void publish(struct lane *lane, uint32_t count)
 {
 	struct progress *mine = &lane->progress[lane->index];
 
+	/* the compiler numbered them: a waiter compares with that number */
+	rh_debug_assert(count == atomic_load(&mine->published) + 1);
 	atomic_exchange(&mine->published, count);
 	if (atomic_load_explicit(&mine->waiters, memory_order_relaxed)) {
 		lane->meters.futex_replay++;
@@ -97,11 +108,38 @@ static inline void publish(struct lane *lane, uint32_t count)
  * no load moves up to where the common ops would pay for it. */
 #define KEEP_ORDER(value) __asm__ volatile("" : "+r"(value) : : "memory")
 
-/* Writes a word into every page of a block. */
-static inline void touch_pages(void *p, size_t size)
+/* Writes a byte into every `step` bytes of [from, to), and into the last one. */
+static inline void touch_range(void *p, size_t from, size_t to, size_t step)
 {
-	for (size_t at = 0; at + 8 <= size; at += RH_PAGE)
-		*(volatile uint64_t *)((char *)p + at) = at;
+	volatile char *bytes = p;
+
+	for (size_t at = from; at < to; at += step)
+		bytes[at] = 0x5a;
+	if (to > from)
+		bytes[to - 1] = 0x5a;
+}
+
+/* What is new of a block; large ones have MISC_TOUCH ops. Every cache line is what the program's
+ * own writes bring in; all bytes would be its own time, not the heap's. */
+static inline void touch_some(void *p, size_t from, size_t to, size_t step)
+{
+	if (to < RH_TOUCH_LARGE_BYTES)
+		touch_range(p, from, to, step);
+}
+
+static bool keeps_memory(const struct lane *lane)
+{
+	return !(lane->heap_ops->caps & RH_CAP_NO_MEMORY);
+}
+
+/* A large block, page by page. --verify has written it already. */
+static __attribute__((noinline)) void touch_new(struct lane *lane, uint32_t slot, size_t from,
+						size_t to)
+{
+	const struct rh_ctl *ctl = lane->worker->ctl;
+
+	if (ctl->touch >= RH_TOUCH_PAGE && !ctl->verify && lane->slots[slot] && keeps_memory(lane))
+		touch_range(lane->slots[slot], from, to, RH_PAGE);
 }
 
 static __attribute__((noinline)) void task_op(struct lane *lane, const struct rh_op *op)
@@ -120,6 +158,7 @@ static __attribute__((noinline)) void task_op(struct lane *lane, const struct rh
 			ops->ret(lane->stack, *task, op->size);
 		break;
 	case RH_OP_SPAWN:
+		rh_debug_assert(!*task); /* the exit before emptied it */
 		*task = ops->spawn(lane->stack, op->size);
 		if (!*task)
 			alloc_failed(lane, op);
@@ -130,8 +169,8 @@ static __attribute__((noinline)) void task_op(struct lane *lane, const struct rh
 		*task = NULL;
 		break;
 	case RH_OP_TOUCH:
-		if (lane->slots[slot] && !(lane->heap_ops->caps & RH_CAP_NO_MEMORY))
-			touch_pages(lane->slots[slot], op->size);
+		if (lane->slots[slot] && keeps_memory(lane))
+			touch_range(lane->slots[slot], 0, op->size, RH_CACHE_LINE);
 		break;
 	default:
 		rh_pace_op(lane, op->size);
@@ -174,108 +213,134 @@ static void misc_op(struct lane *lane, const struct rh_op *op)
 }
 
 /* The first word: what nearly every program writes at once. */
-#define TOUCH_FIRST(p, size) do { \
-		if ((size) >= 8) \
+#define TOUCH_FIRST(p, size)                           \
+	do {                                           \
+		if ((size) >= 8)                       \
 			*(volatile uint64_t *)(p) = 0; \
 	} while (0)
 
 /* Sampled operations are timed; everything else is done as in the plain variants. */
-#define TIMED(call) do { \
-		if (__builtin_expect(--lane->sample.left != 0, 1)) { \
-			call; \
-		} else { \
+#define TIMED(call)                                                          \
+	do {                                                                 \
+		if (__builtin_expect(--lane->sample.left != 0, 1)) {         \
+			call;                                                \
+		} else {                                                     \
 			uint64_t begin_ = sample_begin(&lane->sample), end_; \
-			uint32_t cpu_; \
-			\
-			call; \
-			end_ = rh_ticks_end(&cpu_); \
-			rh_sample_put(lane, op, begin_, end_, cpu_); \
-		} \
+			uint32_t cpu_;                                       \
+                                                                             \
+			call;                                                \
+			end_ = rh_ticks_end(&cpu_);                          \
+			rh_sample_put(lane, op, begin_, end_, cpu_);         \
+		}                                                            \
 	} while (0)
 
-/* Who made the block: told a remote free from a local one. */
-#define BIRTH(slot) (lane->copy->birth[slot] = (uint16_t)(lane->index + 1))
+/* Which lane made the block: separates a remote free from a local one. */
+#define BIRTH(slot)			     (lane->copy->birth[slot] = (uint16_t)(lane->index + 1))
 
-#define LOOP_NAME loop_none
-#define LOOP_CAREFUL 0
-#define BORN(slot, p, size, align, zeroed) ((void)0)
-#define DIES(slot, p, size) ((void)0)
+#define LOOP_NAME			     loop_none
+#define LOOP_CAREFUL			     0
+#define BORN(slot, p, size, align, zeroed)   ((void)0)
+#define DIES(slot, p, size)		     ((void)0)
 #define RESIZED(slot, p, size_old, size_new) ((void)0)
-#define OPERATION(kind, size, call) call
+#define OPERATION(kind, size, call)	     call
 #include "harness/worker/loop.inc"
 
-#define LOOP_NAME loop_first
-#define LOOP_CAREFUL 0
-#define BORN(slot, p, size, align, zeroed) TOUCH_FIRST(p, size)
-#define DIES(slot, p, size) ((void)0)
+#define LOOP_NAME			     loop_first
+#define LOOP_CAREFUL			     0
+#define BORN(slot, p, size, align, zeroed)   TOUCH_FIRST(p, size)
+#define DIES(slot, p, size)		     ((void)0)
 #define RESIZED(slot, p, size_old, size_new) TOUCH_FIRST(p, size_new)
-#define OPERATION(kind, size, call) call
+#define OPERATION(kind, size, call)	     call
 #include "harness/worker/loop.inc"
 
-#define LOOP_NAME loop_page
-#define LOOP_CAREFUL 0
-#define BORN(slot, p, size, align, zeroed) touch_pages(p, size)
-#define DIES(slot, p, size) ((void)0)
-#define RESIZED(slot, p, size_old, size_new) touch_pages(p, size_new)
-#define OPERATION(kind, size, call) call
+#define LOOP_NAME			     loop_page
+#define LOOP_CAREFUL			     0
+#define BORN(slot, p, size, align, zeroed)   touch_some(p, 0, size, RH_PAGE)
+#define DIES(slot, p, size)		     ((void)0)
+#define RESIZED(slot, p, size_old, size_new) touch_some(p, size_old, size_new, RH_PAGE)
+#define OPERATION(kind, size, call)	     call
 #include "harness/worker/loop.inc"
 
-#define LOOP_NAME loop_full
-#define LOOP_CAREFUL 0
-#define BORN(slot, p, size, align, zeroed) memset(p, 0x5a, size)
-#define DIES(slot, p, size) ((void)0)
-#define RESIZED(slot, p, size_old, size_new) memset(p, 0x5a, size_new)
-#define OPERATION(kind, size, call) call
+#define LOOP_NAME			     loop_full
+#define LOOP_CAREFUL			     0
+#define BORN(slot, p, size, align, zeroed)   touch_some(p, 0, size, RH_CACHE_LINE)
+#define DIES(slot, p, size)		     ((void)0)
+#define RESIZED(slot, p, size_old, size_new) touch_some(p, size_old, size_new, RH_CACHE_LINE)
+#define OPERATION(kind, size, call)	     call
 #include "harness/worker/loop.inc"
 
 /* After a failure the trial is a failed one, whose time says nothing: one touch will do. */
-#define LOOP_NAME loop_careful
-#define LOOP_CAREFUL 1
-#define BORN(slot, p, size, align, zeroed) TOUCH_FIRST(p, size)
-#define DIES(slot, p, size) ((void)0)
+#define LOOP_NAME			     loop_careful
+#define LOOP_CAREFUL			     1
+#define BORN(slot, p, size, align, zeroed)   TOUCH_FIRST(p, size)
+#define DIES(slot, p, size)		     ((void)0)
 #define RESIZED(slot, p, size_old, size_new) TOUCH_FIRST(p, size_new)
-#define OPERATION(kind, size, call) call
+#define OPERATION(kind, size, call)	     call
 #include "harness/worker/loop.inc"
 
-#define LOOP_NAME loop_timed_none
-#define LOOP_CAREFUL 0
-#define BORN(slot, p, size, align, zeroed) BIRTH(slot)
-#define DIES(slot, p, size) ((void)0)
+#define LOOP_NAME			     loop_timed_none
+#define LOOP_CAREFUL			     0
+#define BORN(slot, p, size, align, zeroed)   BIRTH(slot)
+#define DIES(slot, p, size)		     ((void)0)
 #define RESIZED(slot, p, size_old, size_new) BIRTH(slot)
-#define OPERATION(kind, size, call) TIMED(call)
+#define OPERATION(kind, size, call)	     TIMED(call)
 #include "harness/worker/loop.inc"
 
-#define LOOP_NAME loop_timed_first
+#define LOOP_NAME    loop_timed_first
 #define LOOP_CAREFUL 0
-#define BORN(slot, p, size, align, zeroed) do { BIRTH(slot); TOUCH_FIRST(p, size); } while (0)
+#define BORN(slot, p, size, align, zeroed) \
+	do {                               \
+		BIRTH(slot);               \
+		TOUCH_FIRST(p, size);      \
+	} while (0)
 #define DIES(slot, p, size) ((void)0)
-#define RESIZED(slot, p, old, new) do { BIRTH(slot); TOUCH_FIRST(p, new); } while (0)
+#define RESIZED(slot, p, old, new)   \
+	do {                         \
+		BIRTH(slot);         \
+		TOUCH_FIRST(p, new); \
+	} while (0)
 #define OPERATION(kind, size, call) TIMED(call)
 #include "harness/worker/loop.inc"
 
-#define LOOP_NAME loop_timed_page
+#define LOOP_NAME    loop_timed_page
 #define LOOP_CAREFUL 0
-#define BORN(slot, p, size, align, zeroed) do { BIRTH(slot); touch_pages(p, size); } while (0)
+#define BORN(slot, p, size, align, zeroed)       \
+	do {                                     \
+		BIRTH(slot);                     \
+		touch_some(p, 0, size, RH_PAGE); \
+	} while (0)
 #define DIES(slot, p, size) ((void)0)
-#define RESIZED(slot, p, old, new) do { BIRTH(slot); touch_pages(p, new); } while (0)
+#define RESIZED(slot, p, old, new)                \
+	do {                                      \
+		BIRTH(slot);                      \
+		touch_some(p, old, new, RH_PAGE); \
+	} while (0)
 #define OPERATION(kind, size, call) TIMED(call)
 #include "harness/worker/loop.inc"
 
-#define LOOP_NAME loop_timed_full
+#define LOOP_NAME    loop_timed_full
 #define LOOP_CAREFUL 0
-#define BORN(slot, p, size, align, zeroed) do { BIRTH(slot); memset(p, 0x5a, size); } while (0)
+#define BORN(slot, p, size, align, zeroed)             \
+	do {                                           \
+		BIRTH(slot);                           \
+		touch_some(p, 0, size, RH_CACHE_LINE); \
+	} while (0)
 #define DIES(slot, p, size) ((void)0)
-#define RESIZED(slot, p, old, new) do { BIRTH(slot); memset(p, 0x5a, new); } while (0)
+#define RESIZED(slot, p, old, new)                      \
+	do {                                            \
+		BIRTH(slot);                            \
+		touch_some(p, old, new, RH_CACHE_LINE); \
+	} while (0)
 #define OPERATION(kind, size, call) TIMED(call)
 #include "harness/worker/loop.inc"
 
-#define LOOP_NAME loop_verify
-#define LOOP_CAREFUL 1
-#define BORN(slot, p, size, align, zeroed) rh_verify_born(lane, slot, p, size, align, zeroed)
-#define DIES(slot, p, size) rh_verify_dies(lane, slot, p, size)
+#define LOOP_NAME			     loop_verify
+#define LOOP_CAREFUL			     1
+#define BORN(slot, p, size, align, zeroed)   rh_verify_born(lane, slot, p, size, align, zeroed)
+#define DIES(slot, p, size)		     rh_verify_dies(lane, slot, p, size)
 #define RESIZED(slot, p, size_old, size_new) rh_verify_resized(lane, slot, p, size_old, size_new)
-#define OPERATION(kind, size, call) call
-#define TASK_CHECK(op) rh_verify_task_op(lane, op)
+#define OPERATION(kind, size, call)	     call
+#define TASK_CHECK(op)			     rh_verify_task_op(lane, op)
 #include "harness/worker/loop.inc"
 
 static loop_fn *loop_for(enum rh_ctl_touch touch, bool no_memory, bool timed)
@@ -288,20 +353,21 @@ static loop_fn *loop_for(enum rh_ctl_touch touch, bool no_memory, bool timed)
 		[RH_TOUCH_RECORDED] = { loop_none, loop_timed_none },
 	};
 
+	assert(touch < RH_TOUCH_AUTO); /* the driver has chosen */
 	/* What hands out no memory can be touched in its first bytes only. */
 	if (no_memory && (touch == RH_TOUCH_PAGE || touch == RH_TOUCH_FULL))
 		touch = RH_TOUCH_FIRST;
 	return loops[touch][timed];
 }
 
-void rh_loop_choose(struct lane *lane, enum rh_ctl_touch touch, bool verify,
-		    enum rh_ctl_mode mode)
+void rh_loop_choose(struct lane *lane, enum rh_ctl_touch touch, bool verify, enum rh_ctl_mode mode)
 {
 	bool no_memory = lane->heap_ops->caps & RH_CAP_NO_MEMORY;
 
 	lane->loop_careful = verify ? loop_verify : loop_careful;
-	lane->loop = verify || atomic_load(&lane->copy->careful) ?
-		     lane->loop_careful : loop_for(touch, no_memory, mode == RH_MODE_TIMED);
+	lane->loop = verify || atomic_load(&lane->copy->careful)
+			     ? lane->loop_careful
+			     : loop_for(touch, no_memory, mode == RH_MODE_TIMED);
 }
 
 void rh_loop_run(struct lane *lane)
@@ -310,6 +376,7 @@ void rh_loop_run(struct lane *lane)
 	lane->loop(lane);
 	if (!lane->end_kept)
 		return;
+	assert(lane->end <= lane->end_kept && lane->loop != lane->loop_careful);
 	lane->op = lane->end;
 	lane->end = lane->end_kept;
 	lane->loop = lane->loop_careful;

@@ -1,7 +1,7 @@
 /*
  * main.c - the worker: a fresh process that replays one program on one backend pair.
  *
- * The driver (harness/run/run_worker.c) starts one per trial with the allocator under test
+ * The driver (harness/launch/worker.c) starts one per trial with the allocator under test
  * in LD_PRELOAD, as users deploy it, and commands it through the control block (ctl.h).
  * Only libc and alloc/ are linked: whatever else were loaded would allocate from the
  * heap under test before the first event.
@@ -23,6 +23,7 @@
  * Everything of ours is mapped and touched before the heap opens, so that from then on
  * new pages are the backend's.
  */
+#include <assert.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -35,7 +36,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "harness/worker/forget.h"
+#include "alloc/base/printable.h"
+#include "harness/control/callgrind_reset.h"
 #include "harness/worker/worker.h"
 
 static struct worker worker_self;
@@ -61,7 +63,7 @@ static void on_crash(int signal_number, siginfo_t *info, void *context)
 	signal(signal_number, SIG_DFL);
 }
 
-/* A sanitizer wants these for itself and tells more. */
+/* A sanitizer wants these for itself and reports more. */
 static void catch_crashes(void)
 {
 #ifndef RH_SANITIZE
@@ -73,17 +75,18 @@ static void catch_crashes(void)
 #else
 	(void)on_crash;
 #endif
-	signal(SIGINT, SIG_IGN);	/* Ctrl-C is the driver's: it kills us and cleans up */
+	signal(SIGINT, SIG_IGN); /* Ctrl-C is the driver's: it kills us and cleans up */
 }
 
 _Noreturn void rh_give_up(struct worker *worker, struct lane *lane, enum rh_exit code,
-			   const char *fmt, ...)
+			  const char *fmt, ...)
 {
 	struct rh_ctl *ctl = worker->ctl;
 	static _Atomic uint32_t claimed;
 	uint32_t none = 0;
 	va_list ap;
 
+	assert(code != RH_OK);
 	if (atomic_compare_exchange_strong(&claimed, &none, 1)) {
 		va_start(ap, fmt);
 		vsnprintf(ctl->text, sizeof(ctl->text), fmt, ap);
@@ -100,7 +103,7 @@ _Noreturn void rh_give_up(struct worker *worker, struct lane *lane, enum rh_exit
 /* The kernel shall rather kill a worker than the driver or a neighbour. */
 static void volunteer_for_oom(void)
 {
-	struct rh_err refused;	/* then the kernel chooses as usual */
+	struct rh_err refused; /* then the kernel chooses as usual */
 	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0)
@@ -119,6 +122,7 @@ static void find_malloc(struct rh_ctl *ctl)
 		     ctl->malloc_build_id, sizeof(ctl->malloc_build_id));
 	rh_object_of(libc, path, sizeof(path), build_id, sizeof(build_id));
 	ctl->malloc_is_libc = strcmp(path, ctl->malloc_path) == 0;
+	rh_malloc_version(ctl->malloc_version, sizeof(ctl->malloc_version));
 	for (size_t i = 0; i < sizeof(family) / sizeof(family[0]); i++) {
 		rh_object_of(dlsym(RTLD_DEFAULT, family[i]), path, sizeof(path), build_id,
 			     sizeof(build_id));
@@ -173,6 +177,8 @@ static int map_program(struct rh_program *program, struct rh_err *err)
 	if (head->magic != RH_PROGRAM_MAGIC || head->version != RH_PROGRAM_VERSION ||
 	    head->bytes != (uint64_t)st.st_size)
 		return rh_fail(err, RH_BUG, "worker: what came as program is none");
+	assert(head->lanes > 0 &&
+	       head->lane_table + head->lanes * sizeof(struct rh_program_lane) <= head->bytes);
 	program->head = head;
 	program->lanes = (const void *)(program->base + head->lane_table);
 	program->grain_table = (const void *)(program->base + head->grain_table);
@@ -195,6 +201,7 @@ static int make_copies(struct worker *worker, struct rh_err *err)
 	const struct rh_program_head *head = worker->program.head;
 	uint32_t copies = worker->ctl->copies;
 
+	assert(copies > 0 && worker->seats == copies * worker->lanes);
 	worker->copies = rh_map_touched(copies * sizeof(*worker->copies));
 	worker->lane = rh_map_touched(worker->seats * sizeof(*worker->lane));
 	if (!worker->copies || !worker->lane)
@@ -219,6 +226,7 @@ static void set_lane(struct worker *worker, uint32_t number)
 	struct copy *copy = &worker->copies[number / worker->lanes];
 	const struct rh_backend *ops = &worker->spec.layer[0].ops;
 
+	assert(number < worker->seats);
 	lane->worker = worker;
 	lane->copy = copy;
 	lane->index = number % worker->lanes;
@@ -271,10 +279,11 @@ static int open_all(struct worker *worker, struct rh_err *err)
 	if (worker->seats > ctl->seats)
 		return rh_fail(err, RH_BUG, "worker: %u seats for %u lanes", ctl->seats,
 			       worker->seats);
+	assert(worker->seats > 0 && worker->seats <= RH_CTL_SEATS_MAX);
 	sched_getaffinity(0, sizeof(worker->cpus), &worker->cpus);
 	worker->spread = ctl->pin || (worker->seats > 1 && worker->seats <= rh_cpu_count());
 	worker->wait_spin_ticks = worker->seats <= rh_cpu_count() ? ctl->spin_ticks : 0;
-	if (make_copies(worker, err) < 0 ||
+	if (make_copies(worker, err) < 0 || rh_passes_open(worker, err) < 0 ||
 	    rh_sample_open(worker, err) < 0 ||
 	    (ctl->memory_limit && limit_memory(ctl->memory_limit, err) < 0) ||
 	    rh_spec_open(spec, worker->seats, &worker->heap, err) < 0)
@@ -320,6 +329,7 @@ static void obey(struct worker *worker)
 	struct rh_ctl *ctl = worker->ctl;
 	struct rh_err err = { 0 };
 
+	assert(atomic_load(&ctl->turn) == RH_CTL_WORKER); /* the baton is ours */
 	switch (ctl->command) {
 	case RH_CTL_OPEN:
 		if (open_all(worker, &err) < 0)
@@ -327,7 +337,7 @@ static void obey(struct worker *worker)
 		break;
 	case RH_CTL_PREROLL:
 		rh_seats_preroll(worker, ctl->verify);
-		rh_counts_forget();
+		rh_callgrind_reset();
 		break;
 	case RH_CTL_RUN:
 		rh_seats_run(worker, ctl->first, ctl->count, ctl->verify);
@@ -342,7 +352,7 @@ static void obey(struct worker *worker)
 		rh_locks_read(worker, ctl->count == 1);
 		break;
 	case RH_CTL_SURVEY:
-		rh_survey(worker);
+		rh_block_scan(worker);
 		break;
 	case RH_CTL_TURN:
 		rh_seats_turn(worker);
@@ -363,9 +373,15 @@ int main(int argc, char **argv)
 	struct worker *worker = &worker_self;
 	struct rh_err err = { 0 };
 	struct rh_ctl *ctl;
+	char version[sizeof(ctl->malloc_version)];
 	long parent = argc == 2 ? strtol(argv[1], NULL, 10) : -1;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (argc == 2 && strcmp(argv[1], "version") == 0) { /* harness/launch/peer_version.c */
+		rh_malloc_version(version, sizeof(version));
+		rh_print(stdout, "%s\n", version);
+		return RH_OK;
+	}
 	if (parent < 0 || (parent > 0 && getppid() != (pid_t)parent))
 		return RH_USAGE;
 	ctl = worker->ctl = map_ctl();

@@ -7,6 +7,7 @@
  * the result carries. Counting costs 0.3 us per futex call, and an allocator that does not
  * block makes none.
  */
+#include <assert.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "harness/probe/locks.h"
+#include "harness/control/locks.h"
 #include "harness/worker/worker.h"
 
 static struct rh_lock_area *area_of(struct worker *worker)
@@ -48,8 +49,9 @@ static uint64_t read_counter(int fd)
 
 static int open_counter(uint64_t id)
 {
-	struct perf_event_attr attr = { .type = PERF_TYPE_TRACEPOINT, .size = sizeof(attr),
-					.config = id, .sample_period = 0 };
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_TRACEPOINT, .size = sizeof(attr), .config = id, .sample_period = 0
+	};
 
 	return (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
 }
@@ -77,9 +79,10 @@ static uint64_t tracepoint_id(const char *name, char *why)
 			return strtoull(text, NULL, 10);
 		}
 	}
-	snprintf(why, RH_METER_WHY_BYTES, "tracepoint %s: %s", name, error == EACCES ?
-		 "tracefs may be read by root only" :
-		 "tracefs is not mounted (mount -t tracefs nodev /sys/kernel/tracing)");
+	snprintf(why, RH_METER_WHY_BYTES, "tracepoint %s: %s", name,
+		 error == EACCES
+			 ? "tracefs may be read by root only"
+			 : "tracefs is not mounted (mount -t tracefs nodev /sys/kernel/tracing)");
 	return 0;
 }
 
@@ -104,8 +107,9 @@ static uint64_t find_tracepoint(const char *name, char *why)
 /* The library of the mutex probe, when it was preloaded. */
 static void find_mutexes(struct worker *worker)
 {
-	void *symbol = rh_ctl_area(worker->ctl, RH_AREA_MUTEX) ?
-		       dlsym(RTLD_DEFAULT, "rh_mutex_attach") : NULL;
+	void *symbol = rh_ctl_area(worker->ctl, RH_AREA_MUTEX)
+			       ? dlsym(RTLD_DEFAULT, "rh_mutex_attach")
+			       : NULL;
 
 	memcpy(&worker->mutex_attach, &symbol, sizeof(symbol));
 	worker->ctl->mutex_seen = symbol != NULL;
@@ -117,6 +121,7 @@ static void attach_mutexes(struct lane *lane, bool on)
 	struct worker *worker = lane->worker;
 	struct rh_mutex_lane *areas = rh_ctl_area(worker->ctl, RH_AREA_MUTEX);
 
+	assert(lane->number < worker->ctl->seats); /* the area has a row for each seat */
 	if (worker->mutex_attach)
 		worker->mutex_attach(on ? &areas[lane->number] : NULL, rh_clock_is_counter,
 				     __executable_start, etext);
@@ -180,8 +185,8 @@ void rh_meters_awake(struct lane *lane, const struct nap *nap)
 		return;
 	m->slept_ticks += rh_ticks() - nap->ticks;
 	delay = rh_run_delay(m->schedstat);
-	m->slept_delay_ns += delay == RH_NONE || nap->delay_ns == RH_NONE ? 0 :
-			     delay - nap->delay_ns;
+	m->slept_delay_ns +=
+		delay == RH_NONE || nap->delay_ns == RH_NONE ? 0 : delay - nap->delay_ns;
 	m->slept_cpu_ns += rh_thread_cpu_ns() - nap->cpu_ns;
 	m->sleeps_replay++;
 }
@@ -215,9 +220,10 @@ void rh_meters_end(struct lane *lane)
 	sum = &area->lane[lane->number];
 	sum->span_ticks += seat->end_ticks - seat->start_ticks;
 	sum->cpu_ns += seat->cpu_ns;
-	sum->run_delay_ns = delay == RH_NONE || sum->run_delay_ns == RH_NONE ||
-			    m->run_delay_ns == RH_NONE ?
-			    RH_NONE : sum->run_delay_ns + delay - m->run_delay_ns;
+	sum->run_delay_ns =
+		delay == RH_NONE || sum->run_delay_ns == RH_NONE || m->run_delay_ns == RH_NONE
+			? RH_NONE
+			: sum->run_delay_ns + delay - m->run_delay_ns;
 	sum->slept_ticks += m->slept_ticks;
 	sum->slept_cpu_ns += m->slept_cpu_ns;
 	sum->slept_delay_ns += m->slept_delay_ns;

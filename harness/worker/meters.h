@@ -15,14 +15,16 @@ struct lane;
 struct worker;
 
 struct meters {
-	int schedstat, futex, kernel;	/* -1 = cannot be read */
-	uint64_t run_delay_ns, futex_calls, kernel_contended;	/* when the segment began */
-	uint64_t futex_replay;		/* counted by the loop where it waits or wakes */
+	int schedstat, futex, kernel;			      /* -1 = cannot be read */
+	uint64_t run_delay_ns, futex_calls, kernel_contended; /* when the segment began */
+	uint64_t futex_replay; /* counted by the loop where it waits or wakes */
 	uint64_t slept_ticks, slept_cpu_ns, slept_delay_ns, sleeps_replay;
 };
 
 /* One sleep of the replay's own. */
-struct nap { uint64_t ticks, cpu_ns, delay_ns; };
+struct nap {
+	uint64_t ticks, cpu_ns, delay_ns;
+};
 
 /* Once, before threads start: which tracepoints there are. */
 void rh_meters_find(struct worker *worker);

@@ -5,12 +5,8 @@
 #ifndef RH_WORKER_OPS_H
 #define RH_WORKER_OPS_H
 
+#include "alloc/base/debug.h"
 #include "harness/compile/program.h"
-
-static inline uint64_t op_word(const struct rh_op *op, unsigned index)
-{
-	return ((const uint64_t *)op)[index];
-}
 
 static inline unsigned op_words(const struct rh_op *op)
 {
@@ -23,6 +19,19 @@ static inline unsigned op_words(const struct rh_op *op)
 	default:
 		return 1;
 	}
+}
+
+/* Where something was born, as one number: lane + 1 in the high 16 bits, word in the low 48. */
+static inline uint64_t rh_birth_of(uint32_t lane, uint64_t word)
+{
+	return (uint64_t)(lane + 1) << 48 | word;
+}
+
+/* Word `index` of the op, 1 being the first behind it. */
+static inline uint64_t op_word(const struct rh_op *op, unsigned index)
+{
+	rh_debug_assert(index > 0 && index < op_words(op));
+	return ((const uint64_t *)op)[index];
 }
 
 #endif

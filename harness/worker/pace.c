@@ -3,7 +3,7 @@
  *
  *	think	each operation starts its recorded gap after the end of the one before: a
  *		program that waits for the allocator waits longer with a slower one. (A trace does
- *		not tell how long an operation took when it was recorded, so that stays in
+ *		not say how long an operation took when it was recorded, so that stays in
  *		the gap.)
  *	open	each operation is due at its recorded time after the start of the run, whatever
  *		happened before: work comes from outside and queues up behind a slow
@@ -12,15 +12,17 @@
  * PACE ops exist only in programs compiled for it, and reach us through the loop's rare path:
  * the variants of the loop do not know of time.
  *
- * The clock of a run stands still at segment edges: due = gate of this segment - timed
- * length of all earlier segments + recorded time / speed. All lanes use the same gate.
+ * The clock of a run stands still at segment edges: due = barrier of this segment - timed
+ * length of all earlier segments + recorded time / speed. All lanes use the same barrier.
  *
  * Waiting: the last 50 us before the time are spun on the clock, because a sleep comes back
  * that much late; what is farther away is slept. Where lanes outnumber CPUs nobody spins: the
  * spinner would take the CPU from the lane that is due.
  */
+#include <assert.h>
 #include <time.h>
 
+#include "alloc/base/debug.h"
 #include "harness/worker/worker.h"
 
 enum { SPIN_NS = 50000 };
@@ -30,6 +32,7 @@ void rh_pace_open(struct worker *worker)
 	struct rh_ctl *ctl = worker->ctl;
 	struct rh_pace_lane *areas = rh_ctl_area(ctl, RH_AREA_PACE);
 
+	assert(!areas || ctl->pace_ticks_per_ns > 0);
 	for (uint32_t i = 0; i < worker->seats; i++) {
 		struct pace *pace = &worker->lane[i].pace;
 
@@ -51,6 +54,7 @@ static uint64_t phase_ns(const struct worker *worker, uint32_t copy)
 	uint64_t phase = rh_ctl_phase(copy, worker->ctl->copies, program->head->grains);
 	uint64_t time = phase ? program->grain_facts[phase - 1].time_ns : 0;
 
+	assert(phase < program->head->grains);
 	return time == RH_NONE ? 0 : time;
 }
 
@@ -86,6 +90,7 @@ void rh_pace_wrap(struct worker *worker, uint32_t copy)
 	uint64_t last = worker->program.head->time_ns_last;
 	struct copy *c = &worker->copies[copy];
 
+	assert(c->grain == 0); /* drained: it stands at its start */
 	c->pace_ns += last == RH_NONE ? 0 : last;
 	for (uint32_t l = 0; l < worker->lanes; l++)
 		c->lanes[l].pace.recorded_ns = 0;
@@ -99,9 +104,9 @@ void rh_pace_begin(struct lane *lane)
 
 	if (pace->how != RH_PACE_OPEN)
 		return;
-	ahead = (double)lane->copy->pace_ns - (double)phase_ns(worker, lane->number /
-							       worker->lanes);
-	pace->origin = (int64_t)(worker->gate_ticks - worker->pace_elapsed) +
+	ahead = (double)lane->copy->pace_ns -
+		(double)phase_ns(worker, lane->number / worker->lanes);
+	pace->origin = (int64_t)(worker->barrier_ticks - worker->pace_elapsed) +
 		       (int64_t)(ahead * pace->ticks_per_ns);
 }
 
@@ -134,6 +139,7 @@ void rh_pace_op(struct lane *lane, uint32_t gap_ns)
 	pace->recorded_ns += gap_ns;
 	if (pace->how == RH_PACE_NONE)
 		return;
+	rh_debug_assert(pace->area);
 	now = rh_ticks();
 	if (pace->how == RH_PACE_THINK) {
 		due = now + (uint64_t)(gap_ns * pace->ticks_per_ns);
@@ -155,6 +161,6 @@ void rh_pace_response(struct lane *lane, uint64_t end_ticks)
 	struct pace *pace = &lane->pace;
 
 	if (pace->how == RH_PACE_OPEN && pace->due)
-		rh_hist_add(&pace->area->response, end_ticks > pace->due ?
-			    end_ticks - pace->due : 0);
+		rh_hist_add(&pace->area->response,
+			    end_ticks > pace->due ? end_ticks - pace->due : 0);
 }

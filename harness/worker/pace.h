@@ -8,20 +8,20 @@
 
 #include <stdint.h>
 
-#include "harness/probe/pace.h"
+#include "harness/control/pace.h"
 
 struct lane;
 struct worker;
 struct rh_op;
 
 struct pace {
-	uint32_t how;			/* enum rh_ctl_pace; RH_PACE_NONE while prerolling */
+	uint32_t how; /* enum rh_ctl_pace; RH_PACE_NONE while prerolling */
 	struct rh_pace_lane *area;
-	double ticks_per_ns;		/* of recorded time: speed is in it */
-	uint64_t recorded_ns;		/* how far the lane's program is */
-	int64_t origin;			/* open: ticks at which recorded time 0 is due */
-	uint64_t due;			/* open: when the op in hand was to start; 0 = unknown */
-	uint64_t waited_ticks;		/* in this segment */
+	double ticks_per_ns;   /* of recorded time: speed is in it */
+	uint64_t recorded_ns;  /* how far the lane's program is */
+	int64_t origin;	       /* open: ticks at which recorded time 0 is due */
+	uint64_t due;	       /* open: when the op in hand was to start; 0 = unknown */
+	uint64_t waited_ticks; /* in this segment */
 };
 
 /* Once: which lanes keep time. */
@@ -31,7 +31,7 @@ void rh_pace_preroll(struct worker *worker);
 void rh_pace_segment(struct worker *worker);
 void rh_pace_segment_done(struct worker *worker);
 void rh_pace_wrap(struct worker *worker, uint32_t copy);
-/* The lane, once the gate is open. */
+/* The lane, once the barrier is open. */
 void rh_pace_begin(struct lane *lane);
 /* A PACE op: gap_ns of recorded time have passed since the one before. */
 void rh_pace_op(struct lane *lane, uint32_t gap_ns);

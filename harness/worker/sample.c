@@ -4,7 +4,7 @@
  *	1  the thread changed CPU between begin and end: dropped, counted (clocks of two
  *	   sockets need not agree, and the operation contains a migration)
  *	2  ticks = end - begin - cost of an empty pair, not below 0
- *	3  into the cell of its kind, size octave and, for frees, of who made the block
+ *	3  into the cell of its kind, size octave and, for frees, of which lane made the block
  *	4  the batch is full: is it an outlier?
  *	5  the next gap
  *
@@ -19,8 +19,10 @@
  * Who made a block is one 16-bit word per slot, written at birth by the timed variants alone:
  * the program need not carry it and the plain loop does not know of it.
  */
+#include <assert.h>
 #include <sys/resource.h>
 
+#include "alloc/base/debug.h"
 #include "harness/worker/ops.h"
 #include "harness/worker/worker.h"
 
@@ -37,6 +39,7 @@ int rh_sample_open(struct worker *worker, struct rh_err *err)
 		sample->area = areas ? &areas[i] : NULL;
 		rh_sampler_open(&sample->sampler, ctl->sample, ctl->seed * 4099 + i);
 		sample->left = sample->gap = rh_sampler_gap(&sample->sampler);
+		assert(sample->left > 0); /* the loop counts down to 0 */
 	}
 	for (uint32_t k = 0; areas && k < ctl->copies; k++) {
 		struct copy *copy = &worker->copies[k];
@@ -44,7 +47,8 @@ int rh_sample_open(struct worker *worker, struct rh_err *err)
 		copy->birth = rh_map_touched(((size_t)worker->program.head->slots + 1) *
 					     sizeof(*copy->birth));
 		if (!copy->birth)
-			return rh_fail(err, RH_OS, "worker: no memory to know who made a block");
+			return rh_fail(err, RH_OS,
+				       "worker: no memory to know which lane made a block");
 	}
 	return 0;
 }
@@ -65,6 +69,7 @@ static uint64_t pair_cost(struct sample *sample)
 	}
 	while ((seen += counts[cost]) <= PAIRS / 2)
 		cost++;
+	assert(cost < PAIR_TICKS_MAX);
 	return cost;
 }
 
@@ -75,8 +80,7 @@ static void begin_batch(struct lane *lane)
 
 	getrusage(RUSAGE_THREAD, &usage);
 	/* Run delay grows with a switch and not without, so it is read again only then. */
-	if (!sample->batch_since ||
-	    sample->switches_voluntary != (uint64_t)usage.ru_nvcsw ||
+	if (!sample->batch_since || sample->switches_voluntary != (uint64_t)usage.ru_nvcsw ||
 	    sample->switches_involuntary != (uint64_t)usage.ru_nivcsw)
 		sample->run_delay_ns = rh_run_delay(lane->meters.schedstat);
 	sample->faults_minor = (uint64_t)usage.ru_minflt;
@@ -103,13 +107,15 @@ void rh_sample_begin_segment(struct lane *lane)
 		area->pair_min = sample->pair;
 	if (sample->pair > area->pair_max)
 		area->pair_max = sample->pair;
-	sample->batch_since = 0;	/* begins with the first sample: the gate lies between */
+	assert(area->pair_min <= sample->pair && sample->pair <= area->pair_max);
+	sample->batch_since = 0; /* begins with the first sample: the barrier lies between */
 }
 
 static void keep_outlier(struct rh_latency_lane *area, const struct rh_outlier *outlier)
 {
 	struct rh_outlier *place = &area->outlier[0];
 
+	assert(area->kept <= RH_OUTLIERS_MAX);
 	if (area->kept < RH_OUTLIERS_MAX) {
 		area->outlier[area->kept++] = *outlier;
 		return;
@@ -121,18 +127,21 @@ static void keep_outlier(struct rh_latency_lane *area, const struct rh_outlier *
 		*place = *outlier;
 }
 
-static __attribute__((noinline, cold)) void
-note_outlier(struct lane *lane, const struct rh_op *op, uint64_t ticks, uint64_t now)
+static __attribute__((noinline, cold)) void note_outlier(struct lane *lane, const struct rh_op *op,
+							 uint64_t ticks, uint64_t now)
 {
 	struct sample *sample = &lane->sample;
 	struct rh_latency_lane *area = sample->area;
 	uint64_t delay = rh_run_delay(lane->meters.schedstat);
 	struct rusage usage;
 	struct rh_outlier outlier = {
-		.at_ticks = now, .ticks = ticks, .ops = sample->batch_ops,
+		.at_ticks = now,
+		.ticks = ticks,
+		.ops = sample->batch_ops,
 		.op = (uint64_t)(op - lane->seat->ops),
-		.run_delay_ns = delay == RH_NONE || sample->run_delay_ns == RH_NONE ?
-				RH_NONE : delay - sample->run_delay_ns,
+		.run_delay_ns = delay == RH_NONE || sample->run_delay_ns == RH_NONE
+					? RH_NONE
+					: delay - sample->run_delay_ns,
 	};
 
 	getrusage(RUSAGE_THREAD, &usage);
@@ -145,6 +154,7 @@ note_outlier(struct lane *lane, const struct rh_op *op, uint64_t ticks, uint64_t
 	area->with_faults += outlier.faults_minor + outlier.faults_major > 0;
 	area->with_switches += outlier.switches_voluntary + outlier.switches_involuntary > 0;
 	keep_outlier(area, &outlier);
+	assert(area->kept <= area->outliers);
 }
 
 static void end_batch(struct lane *lane, const struct rh_op *op)
@@ -155,16 +165,17 @@ static void end_batch(struct lane *lane, const struct rh_op *op)
 	uint64_t ticks = now - sample->batch_since;
 	double each;
 
+	assert(sample->batch_ops > 0 && sample->batch_since);
 	ticks = ticks > blocked ? ticks - blocked : 0;
 	each = (double)ticks / (double)sample->batch_ops;
 	if (sample->area->batches++ < WARM_BATCHES) {
-		sample->median = sample->median == 0 || each < sample->median ? each :
-									       sample->median;
+		sample->median =
+			sample->median == 0 || each < sample->median ? each : sample->median;
 	} else {
 		if (each > RH_OUTLIER_TIMES * sample->median)
 			note_outlier(lane, op, ticks, now);
-		sample->median += (each > sample->median ? sample->median : -sample->median) /
-				  MEDIAN_STEP;
+		sample->median +=
+			(each > sample->median ? sample->median : -sample->median) / MEDIAN_STEP;
 	}
 	begin_batch(lane);
 }
@@ -178,6 +189,7 @@ static unsigned kind_of(const struct lane *lane, const struct rh_op *op, uint64_
 	*size = op->size;
 	switch (RH_OP_KIND(op->what)) {
 	case RH_OP_FREE:
+	case RH_OP_FREE_SIZED:
 		return birth[slot] == lane->index + 1 ? RH_LAT_FREE : RH_LAT_FREE_REMOTE;
 	case RH_OP_ALLOC:
 	case RH_OP_NOSCAN:
@@ -188,8 +200,9 @@ static unsigned kind_of(const struct lane *lane, const struct rh_op *op, uint64_
 		return RH_LAT_RESIZE;
 	case RH_OP_ALLOC_AS:
 		*size = op_word(op, 1);
-		return op->size >> 8 ? RH_LAT_ALIGNED :
-		       op->size & RH_ALLOC_ZEROED ? RH_LAT_ZALLOC : RH_LAT_ALLOC;
+		return op->size >> 8		    ? RH_LAT_ALIGNED
+		       : op->size & RH_ALLOC_ZEROED ? RH_LAT_ZALLOC
+						    : RH_LAT_ALLOC;
 	case RH_OP_SPAWN:
 		return RH_LAT_SPAWN;
 	case RH_OP_EXIT:
@@ -224,6 +237,7 @@ __attribute__((noinline)) void rh_sample_put(struct lane *lane, const struct rh_
 
 	sample->batch_ops += sample->gap;
 	sample->left = sample->gap = rh_sampler_gap(&sample->sampler);
+	rh_debug_assert(sample->left > 0);
 	rh_pace_response(lane, end);
 	if (end_cpu != sample->cpu) {
 		sample->area->migrated++;

@@ -13,16 +13,18 @@
  *
  * Two live blocks that overlap cannot both keep their patterns, so overlap is found at
  * the first death of either. Blocks up to WHOLE_BYTES are filled and checked whole;
- * beyond that both ends and a word in every page: a run over gigabyte objects stays
- * possible, and a page that was given away or never mapped is still noticed.
+ * beyond that both ends and a word in every page, of PAGES_MAX pages at most: a run over
+ * gigabyte objects stays possible, and memory that was given away or never mapped is still
+ * noticed.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "harness/worker/ops.h"
 #include "harness/worker/worker.h"
 
-enum { WHOLE_BYTES = 64 << 10, END_BYTES = 2048, STRIDE_BYTES = RH_PAGE };
+enum { WHOLE_BYTES = 64 << 10, END_BYTES = 2048, PAGES_MAX = 16384 };
 
 static uint64_t pattern_seed(const struct lane *lane, uint32_t slot, size_t size)
 {
@@ -40,9 +42,13 @@ static uint64_t pattern_word(uint64_t seed, size_t at)
 /* The offset of the word to look at after the one at `at`. */
 static size_t next_word(size_t at, size_t words_bytes)
 {
+	size_t stride;
+
 	if (words_bytes <= WHOLE_BYTES || at + 8 < END_BYTES || at + END_BYTES >= words_bytes)
 		return at + 8;
-	at = (at / STRIDE_BYTES + 1) * STRIDE_BYTES;
+	stride = (words_bytes / PAGES_MAX + RH_PAGE - 1) / RH_PAGE * RH_PAGE;
+	assert(stride >= RH_PAGE); /* so that it ends */
+	at = (at / stride + 1) * stride;
 	return at + END_BYTES < words_bytes ? at : words_bytes - END_BYTES;
 }
 
@@ -50,8 +56,8 @@ static size_t next_word(size_t at, size_t words_bytes)
 static _Noreturn void violation(struct lane *lane, uint32_t slot, const void *p, size_t size,
 				const char *what)
 {
-	rh_give_up(lane->worker, lane, RH_FAILED,
-		    "verify: %s (object of %zu bytes at %p, slot %u)", what, size, p, slot);
+	rh_give_up(lane->worker, lane, RH_FAILED, "verify: %s (object of %zu bytes at %p, slot %u)",
+		   what, size, p, slot);
 }
 
 static void check_words(struct lane *lane, uint32_t slot, const char *p, size_t size, size_t seed,
@@ -60,6 +66,7 @@ static void check_words(struct lane *lane, uint32_t slot, const char *p, size_t 
 	size_t words_bytes = size & ~(size_t)7;
 	char what[160];
 
+	assert(upto <= size);
 	for (size_t at = 0; at < words_bytes; at = next_word(at, words_bytes)) {
 		uint64_t word, want = pattern_word(seed, at);
 
@@ -70,8 +77,8 @@ static void check_words(struct lane *lane, uint32_t slot, const char *p, size_t 
 			continue;
 		snprintf(what, sizeof(what),
 			 "contents changed at offset %zu: %016llx, was %016llx; another block "
-			 "overlaps it or somebody wrote into it", at, (unsigned long long)word,
-			 (unsigned long long)want);
+			 "overlaps it or somebody wrote into it",
+			 at, (unsigned long long)word, (unsigned long long)want);
 		violation(lane, slot, p, size, what);
 	}
 	for (size_t at = words_bytes; at < size && at < upto; at++)
@@ -94,6 +101,7 @@ static void fill(char *p, size_t size, uint64_t seed)
 
 static size_t alignment_due(size_t size, size_t align)
 {
+	assert((align & (align - 1)) == 0);
 	if (align)
 		return align;
 	if (size >= 16)

@@ -1,5 +1,5 @@
 /*
- * worker.h - what the files of the worker share. main.c tells the story.
+ * worker.h - what the files of the worker share. main.c has the story.
  *
  * Thread rule: struct worker and struct copy belong to the coordinator (the main
  * thread); lanes read them while a job runs. A struct lane belongs to its thread
@@ -16,12 +16,12 @@
 #include <stdbool.h>
 
 #include "alloc/backend.h"
-#include "harness/run/ctl.h"
-#include "harness/probe/mutex.h"
+#include "harness/control/ctl.h"
+#include "harness/control/mutex.h"
 #include "harness/worker/meters.h"
 #include "harness/worker/pace.h"
 #include "harness/worker/sample.h"
-#include "traces/event.h"
+#include "traces/format/event.h"
 
 /* What a lane has published, alone in its pair of lines (the prefetcher of x86 takes two).
  * waiters is touched only by those who sleep. */
@@ -30,6 +30,7 @@ struct progress {
 	_Atomic uint32_t waiters;
 	char pad[2 * RH_CACHE_LINE - 8];
 } __attribute__((aligned(2 * RH_CACHE_LINE)));
+_Static_assert(sizeof(struct progress) == 2 * RH_CACHE_LINE, "alone in its pair of lines");
 
 enum job { JOB_NONE, JOB_RUN, JOB_DRAIN, JOB_LEAVE };
 
@@ -41,52 +42,67 @@ typedef void loop_fn(struct lane *lane);
 struct lane {
 	/* the loop reads */
 	const struct rh_op *op, *end;
-	void *(*alloc)(struct rh_lane *heap, size_t size);	/* of heap_ops, within reach */
+	void *(*alloc)(struct rh_lane *heap, size_t size); /* of heap_ops, within reach */
 	void (*free)(struct rh_lane *heap, void *p, size_t size);
 	void **slots, **tasks;
 	struct rh_lane *heap;
 	struct rh_stack_lane *stack;
 	const struct rh_backend *heap_ops;
 	const struct rh_stack_backend *stack_ops;
-	struct progress *progress;	/* of the copy, by lane */
+	struct progress *progress; /* of the copy, by lane */
 	struct rh_ctl_seat *seat;
 	loop_fn *loop, *loop_careful;
 	/* the loop writes, seldom */
 	uint64_t waits, blocked, blocked_ticks;
 	uint64_t alloc_failed, first_failed_op;
-	const struct rh_op *end_kept;	/* of a loop that was left for the careful one */
-	uint32_t turns;			/* trace lanes begun since the thread sat down */
-	struct sample sample;		/* of the timed variants */
-	struct meters meters;		/* of the contention probe */
+	const struct rh_op *end_kept; /* of a loop that was left for the careful one */
+	uint32_t turns;		      /* trace lanes begun since the thread sat down */
+	struct sample sample;	      /* of the timed variants */
+	struct meters meters;	      /* of the contention probe */
 	struct pace pace;
+	/* what the last pass left here: rows of worker->kept[] that have not died yet */
+	uint64_t kept_at, kept_end;
+	uint64_t slept_ticks; /* of blocked_ticks */
 
 	/* the coordinator's */
 	struct worker *worker;
 	struct copy *copy;
-	uint32_t index;			/* lane of the program */
-	uint32_t number;		/* seat */
-	bool used;			/* the thread has run ops since it sat down */
+	uint32_t index;	 /* lane of the program */
+	uint32_t number; /* seat */
+	bool used;	 /* the thread has run ops since it sat down */
 	pthread_t thread;
-	struct rh_err err;		/* of lane_open */
-	_Atomic uint32_t job;		/* enum job: a futex the thread sleeps on */
+	struct rh_err err;    /* of lane_open */
+	_Atomic uint32_t job; /* enum job: a futex the thread sleeps on */
 } __attribute__((aligned(2 * RH_CACHE_LINE)));
 
 struct copy {
 	void **slots, **tasks;
 	struct progress *progress;
-	uint16_t *birth;		/* timed variants: lane + 1 that made the block, by slot */
+	uint16_t *birth; /* timed variants: lane + 1 that made the block, by slot */
 	struct lane *lanes;
-	_Atomic bool careful;		/* an allocation failed: slots may hold NULL */
-	uint64_t grain;			/* where it stands; objects live since grain 0 */
-	uint64_t timed_grain;		/* the segment in hand is timed from here */
-	uint64_t pace_ns;		/* recorded time of the rounds it has finished */
+	_Atomic bool careful; /* an allocation failed: slots may hold NULL */
+	uint64_t grain;	      /* where it stands; objects live since grain 0 */
+	uint64_t timed_grain; /* the segment in hand is timed from here */
+	uint64_t pace_ns;     /* recorded time of the rounds it has finished */
+	void **kept;	      /* block or task of each row of worker->kept[]; see passes.c */
 };
 
+/* One that lives at the end of the program: it dies where `birth` makes its successor. */
+struct kept {
+	const struct rh_op *birth;
+	uint64_t size;	       /* last asked for */
+	uint64_t bytes_before; /* sizes of all rows before this one ... */
+	uint32_t tasks_before; /* ... and how many of those are tasks */
+	uint32_t slot;
+	bool task;
+};
+_Static_assert(RH_CTL_SEATS_MAX < UINT16_MAX, "lane + 1 fits birth[]");
+
 /* A word all lanes arrive at; the last one opens it. */
-struct gate {
+struct barrier {
 	_Atomic uint32_t arrived;
-	_Atomic uint32_t open;		/* rises by one per segment */
-	_Atomic uint32_t done;		/* lanes still at work; the coordinator sleeps on it */
+	_Atomic uint32_t open; /* rises by one per segment */
+	_Atomic uint32_t done; /* lanes still at work; the coordinator sleeps on it */
 };
 
 struct worker {
@@ -101,14 +117,17 @@ struct worker {
 	cpu_set_t cpus;			/* that the process may use */
 	uint64_t wait_spin_ticks;	/* 0 when lanes outnumber CPUs */
 	uint64_t *live;			/* drain: size and lane by slot, see drain.c */
-	uint64_t gate_ticks;		/* when the gate of this segment opened */
+	uint64_t *births, *task_births; /* the same walk: lane and word by slot; NULL = not asked */
+	uint64_t barrier_ticks;		/* when the barrier of this segment opened */
 	uint64_t pace_elapsed;		/* ticks of timed segments so far */
-	rh_mutex_attach_fn *mutex_attach;	/* NULL: mutexes are not counted */
-	uint64_t futex_id, kernel_id;	/* tracepoints; 0 = not counted */
-	uint32_t expected;		/* lanes that take part in this job */
+	rh_mutex_attach_fn *mutex_attach; /* NULL: mutexes are not counted */
+	uint64_t futex_id, kernel_id;	  /* tracepoints; 0 = not counted */
+	uint32_t expected;		  /* lanes that take part in this job */
 	struct copy *copies;
-	struct lane *lane;		/* all seats */
-	_Alignas(2 * RH_CACHE_LINE) struct gate gate;
+	struct lane *lane;	   /* all seats */
+	const struct kept *kept;   /* by lane of the program, then by birth; NULL = drained */
+	const uint64_t *kept_from; /* by lane: its first row; one more at the end */
+	_Alignas(2 * RH_CACHE_LINE) struct barrier barrier;
 };
 
 /* --- main.c --- */
@@ -116,7 +135,7 @@ struct worker {
 /* Ends the worker's usefulness from any thread: the first caller's sentence and place are
  * handed to the driver, who kills us. Never returns. lane NULL = no lane in particular. */
 _Noreturn void rh_give_up(struct worker *worker, struct lane *lane, enum rh_exit code,
-			   const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+			  const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* Zeroed pages that are all there already. */
 void *rh_map_touched(size_t bytes);
@@ -141,28 +160,43 @@ void rh_seats_do(struct worker *worker, enum job job, struct lane *lanes, uint32
 /* --- drain.c --- */
 
 void rh_drain_copy(struct worker *worker, struct copy *copy, uint64_t *objects, uint64_t *bytes);
-void rh_drain_lane(struct lane *lane);	/* a lane's part, on its thread */
+void rh_drain_lane(struct lane *lane); /* a lane's part, on its thread */
 
 /* What lives in a copy where it stands: find, then ask by slot, then drop. One at a time. */
 void rh_alive_find(struct worker *worker, const struct copy *copy, uint64_t *objects,
-		  uint64_t *bytes);
+		   uint64_t *bytes);
 void rh_alive_drop(struct worker *worker);
 /* The lane that made the block in a slot; NULL = nothing lives there. */
 const struct lane *rh_alive_lane(const struct worker *worker, const struct copy *copy,
-				uint32_t slot);
+				 uint32_t slot);
 uint64_t rh_alive_size(const struct worker *worker, uint32_t slot);
 
-/* --- survey.c --- */
+/* --- passes.c --- */
+
+/* Once, before the heap opens: finds out what lives at the end of the program. */
+int rh_passes_open(struct worker *worker, struct rh_err *err);
+/* The copy ends a pass: what lives is kept, and it stands at its start. */
+void rh_passes_wrap(struct worker *worker, struct copy *copy);
+/* Replays [lane->op, lane->end); what is kept dies on the way. */
+void rh_passes_run(struct lane *lane);
+/* Frees what is still kept of a lane, on its thread. */
+void rh_passes_drain(struct lane *lane);
+/* Into ctl: what is still kept of all copies. */
+void rh_passes_count(struct worker *worker);
+
+/* --- block_scan.c --- */
 
 /* RH_CTL_SURVEY: fills RH_AREA_BLOCKS. */
-void rh_survey(struct worker *worker);
+void rh_block_scan(struct worker *worker);
+
+/* malloc_version.c: as the allocator says it, "5.3.0"; "" when it does not. */
+void rh_malloc_version(char *text, size_t bytes);
 
 /* --- loop.c --- */
 
 /* Sets the variant a lane runs next: by way of touching, or the verifying one; timed when
  * the mode says so and --verify does not. */
-void rh_loop_choose(struct lane *lane, enum rh_ctl_touch touch, bool verify,
-		    enum rh_ctl_mode mode);
+void rh_loop_choose(struct lane *lane, enum rh_ctl_touch touch, bool verify, enum rh_ctl_mode mode);
 /* Replays [lane->op, lane->end). */
 void rh_loop_run(struct lane *lane);
 

@@ -5,7 +5,7 @@
  * the newest (lifo: caches and free lists at their best), the oldest (fifo: every freed
  * block is cold) or any (random: what most programs come down to in the long run).
  */
-#include "traces/gen/kit.h"
+#include "traces/gen/emitter.h"
 
 #include <stdlib.h>
 
@@ -21,24 +21,24 @@ static const char *const orders[] = { "lifo", "fifo", "random", NULL };
 
 static const struct rh_opt churn_options[] = {
 	RH_GEN_COMMON_OPTS(churn_opts, "4"),
-	{ "order", 0, RH_OPT_NAME, offsetof(struct churn_opts, order), "random",
-	  .names = orders, .arg = "ORDER", .help = "which object a free takes" },
-	{ "live", 0, RH_OPT_UINT, offsetof(struct churn_opts, live), "10000", .min = 1,
-	  .max = 1e9, .arg = "N", .help = "objects each lane keeps alive" },
-	{ "burst", 0, RH_OPT_UINT, offsetof(struct churn_opts, burst), "32", .min = 1,
-	  .max = 1e6, .arg = "N", .help = "allocs, then frees, in a row (mean)" },
-	{ "min", 0, RH_OPT_SIZE, offsetof(struct churn_opts, least), "16", .min = 1,
-	  .max = 1e12, .arg = "BYTES", .help = "smallest object" },
-	{ "max", 0, RH_OPT_SIZE, offsetof(struct churn_opts, most), "4096", .min = 1,
-	  .max = 1e12, .arg = "BYTES", .help = "largest object; octaves are equally likely" },
+	{ "order", 0, RH_OPT_NAME, offsetof(struct churn_opts, order), "random", .names = orders,
+	  .arg = "ORDER", .help = "which object a free takes" },
+	{ "live", 0, RH_OPT_UINT, offsetof(struct churn_opts, live), "10000", .min = 1, .max = 1e9,
+	  .arg = "N", .help = "objects each lane keeps alive" },
+	{ "burst", 0, RH_OPT_UINT, offsetof(struct churn_opts, burst), "32", .min = 1, .max = 1e6,
+	  .arg = "N", .help = "allocs, then frees, in a row (mean)" },
+	{ "min", 0, RH_OPT_SIZE, offsetof(struct churn_opts, least), "16", .min = 1, .max = 1e12,
+	  .arg = "BYTES", .help = "smallest object" },
+	{ "max", 0, RH_OPT_SIZE, offsetof(struct churn_opts, most), "4096", .min = 1, .max = 1e12,
+	  .arg = "BYTES", .help = "largest object; octaves are equally likely" },
 	{ .name = NULL }
 };
 
 static void free_one(struct rh_gen *gen, uint32_t lane, struct rh_gen_bag *bag, int order)
 {
-	struct rh_gen_object object = order == LIFO ? rh_gen_bag_newest(bag) :
-				      order == FIFO ? rh_gen_bag_oldest(bag) :
-						      rh_gen_bag_any(bag, &gen->random);
+	struct rh_gen_object object = order == LIFO   ? rh_gen_bag_newest(bag)
+				      : order == FIFO ? rh_gen_bag_oldest(bag)
+						      : rh_gen_bag_any(bag, &gen->random);
 
 	rh_gen_free(gen, lane, object);
 }

@@ -15,14 +15,19 @@
  * A lane's tasks are its own, but for a share `remote` that is ended on another lane, and
  * the tasks of a fanout. With `gc=N` a collection cycle runs every N events.
  */
-#include "traces/gen/kit.h"
+#include "traces/gen/emitter.h"
 
 #include <stdlib.h>
 
 enum shape { STORM, PARKED, POOL, RECURSION, FANOUT, SHRINK };
 
-enum { PARK_FRAMES = 3, PARK_FRAME_BYTES = 112, SHRINK_CYCLE_EVENTS = 20000,
-       FAN_MAX = 4096, CYCLE_EVENTS = 64 };
+enum {
+	PARK_FRAMES = 3,
+	PARK_FRAME_BYTES = 112,
+	SHRINK_CYCLE_EVENTS = 20000,
+	FAN_MAX = 4096,
+	CYCLE_EVENTS = 64
+};
 
 struct goroutines_opts {
 	struct rh_gen_common common;
@@ -31,8 +36,8 @@ struct goroutines_opts {
 	double remote;
 };
 
-static const char *const shapes[] = { "storm", "parked", "pool", "recursion", "fanout", "shrink",
-				      NULL };
+static const char *const shapes[] = { "storm",	"parked", "pool", "recursion",
+				      "fanout", "shrink", NULL };
 
 static const struct rh_opt goroutines_options[] = {
 	RH_GEN_OPTS(goroutines_opts, "4", "1000000", "spawns, exits, calls and returns in all"),
@@ -48,20 +53,23 @@ static const struct rh_opt goroutines_options[] = {
 	  .max = FAN_MAX, .arg = "N", .help = "tasks of a request (mean)" },
 	{ "remote", 0, RH_OPT_SHARE, offsetof(struct goroutines_opts, remote), "0", .max = 1,
 	  .arg = "SHARE", .help = "tasks ended on another lane than the one that spawned them" },
-	{ "gc", 0, RH_OPT_UINT, offsetof(struct goroutines_opts, gc), "0", .max = 1e15,
-	  .arg = "N", .help = "events between cycles; 0: none, but every 20000 for shrink" },
+	{ "gc", 0, RH_OPT_UINT, offsetof(struct goroutines_opts, gc), "0", .max = 1e15, .arg = "N",
+	  .help = "events between cycles; 0: none, but every 20000 for shrink" },
 	{ .name = NULL }
 };
 
-struct lane_tasks { uint32_t *task; uint64_t count; };
+struct lane_tasks {
+	uint32_t *task;
+	uint64_t count;
+};
 
 struct state {
 	struct rh_gen gen;
 	const struct goroutines_opts *opts;
 	struct lane_tasks *lanes;
-	uint64_t per_lane;		/* tasks of a lane at most */
+	uint64_t per_lane; /* tasks of a lane at most */
 	uint32_t remote_share;
-	uint64_t cycle, cycle_at;	/* the next one is due when so many events are left */
+	uint64_t cycle, cycle_at; /* the next one is due when so many events are left */
 	uint64_t gc;
 	bool marking;
 };
@@ -136,8 +144,9 @@ static void storm(struct state *state, uint32_t lane)
 
 	for (; burst && own->count < state->per_lane && rh_gen_more(&state->gen); burst--)
 		park_one(state, lane);
-	for (burst += RH_GEN_RUN_MEAN; burst && own->count && own->count >= state->per_lane / 2 &&
-				       rh_gen_more(&state->gen); burst--)
+	for (burst += RH_GEN_RUN_MEAN;
+	     burst && own->count && own->count >= state->per_lane / 2 && rh_gen_more(&state->gen);
+	     burst--)
 		if (rh_gen_chance(&state->gen.random, UINT32_MAX / 2))
 			end_task(state, lane, take_any(state, own));
 }
@@ -188,8 +197,9 @@ static void pool(struct state *state, uint32_t lane)
 {
 	const struct goroutines_opts *opts = state->opts;
 
-	job(state, lane, rh_gen_log_uniform(&state->gen.random, opts->frame,
-					    opts->depth > opts->frame ? opts->depth : opts->frame));
+	job(state, lane,
+	    rh_gen_log_uniform(&state->gen.random, opts->frame,
+			       opts->depth > opts->frame ? opts->depth : opts->frame));
 }
 
 /* One job in 64 goes deep. */
@@ -224,7 +234,7 @@ static void fanout(struct state *state, uint32_t lane)
 }
 
 static void (*const turns[])(struct state *state, uint32_t lane) = {
-	[STORM] = storm, [PARKED] = parked, [POOL] = pool,
+	[STORM] = storm,	 [PARKED] = parked, [POOL] = pool,
 	[RECURSION] = recursion, [FANOUT] = fanout, [SHRINK] = shrink,
 };
 

@@ -8,7 +8,7 @@
  * phase together, in turns, so that a stretch of the trace is one depth. The defaults make
  * 64 phases of 32769 events, as a replay on one lane is cut into 64 segments.
  */
-#include "traces/gen/kit.h"
+#include "traces/gen/emitter.h"
 
 enum { TURN_LOOPS = 64 };
 
@@ -30,7 +30,7 @@ static const struct rh_opt hotsplit_options[] = {
 	{ .name = NULL }
 };
 
-/* The calls of a phase: lanes by turns. The seed decides who begins. */
+/* The calls of a phase: lanes by turns. The seed decides which begins. */
 static void loop(struct rh_gen *gen, const struct hotsplit_opts *opts)
 {
 	uint32_t lane = (uint32_t)rh_gen_below(&gen->random, opts->common.lanes);

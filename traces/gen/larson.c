@@ -9,7 +9,7 @@
  *
  * All threads change arrays at the same point of the trace.
  */
-#include "traces/gen/kit.h"
+#include "traces/gen/emitter.h"
 
 #include <stdlib.h>
 
@@ -24,10 +24,10 @@ static const struct rh_opt larson_options[] = {
 	  .max = 1e8, .arg = "N", .help = "blocks each lane holds" },
 	{ "rounds", 0, RH_OPT_UINT, offsetof(struct larson_opts, rounds), "10000", .min = 1,
 	  .max = 1e12, .arg = "N", .help = "replacements by a lane between hand-overs" },
-	{ "min", 0, RH_OPT_SIZE, offsetof(struct larson_opts, least), "10", .min = 1,
-	  .max = 1e12, .arg = "BYTES", .help = "smallest block" },
-	{ "max", 0, RH_OPT_SIZE, offsetof(struct larson_opts, most), "500", .min = 1,
-	  .max = 1e12, .arg = "BYTES", .help = "largest block; all sizes are equally likely" },
+	{ "min", 0, RH_OPT_SIZE, offsetof(struct larson_opts, least), "10", .min = 1, .max = 1e12,
+	  .arg = "BYTES", .help = "smallest block" },
+	{ "max", 0, RH_OPT_SIZE, offsetof(struct larson_opts, most), "500", .min = 1, .max = 1e12,
+	  .arg = "BYTES", .help = "largest block; all sizes are equally likely" },
 	{ .name = NULL }
 };
 
@@ -37,8 +37,7 @@ static void replace(struct rh_gen *gen, const struct larson_opts *opts, uint32_t
 {
 	if (slot->id != RH_NONE)
 		rh_gen_free(gen, lane, *slot);
-	*slot = rh_gen_alloc(gen, lane,
-			     rh_gen_between(&gen->random, opts->least, opts->most), 0);
+	*slot = rh_gen_alloc(gen, lane, rh_gen_between(&gen->random, opts->least, opts->most), 0);
 }
 
 /* One generation: every lane does its rounds on the array it holds, in turns. */

@@ -7,7 +7,7 @@
  * every free is remote: the worst case for caches owned by threads, because all memory
  * flows one way. One lane is its own consumer.
  */
-#include "traces/gen/kit.h"
+#include "traces/gen/emitter.h"
 
 #include <stdlib.h>
 
@@ -18,8 +18,8 @@ struct pc_opts {
 
 static const struct rh_opt pc_options[] = {
 	RH_GEN_COMMON_OPTS(pc_opts, "4"),
-	{ "depth", 0, RH_OPT_UINT, offsetof(struct pc_opts, depth), "1000", .min = 1,
-	  .max = 1e9, .arg = "N", .help = "messages a queue holds at most" },
+	{ "depth", 0, RH_OPT_UINT, offsetof(struct pc_opts, depth), "1000", .min = 1, .max = 1e9,
+	  .arg = "N", .help = "messages a queue holds at most" },
 	{ "min", 0, RH_OPT_SIZE, offsetof(struct pc_opts, least), "32", .min = 1, .max = 1e12,
 	  .arg = "BYTES", .help = "smallest message" },
 	{ "max", 0, RH_OPT_SIZE, offsetof(struct pc_opts, most), "2048", .min = 1, .max = 1e12,
@@ -30,7 +30,7 @@ static const struct rh_opt pc_options[] = {
 struct pc {
 	struct rh_gen gen;
 	const struct pc_opts *opts;
-	struct rh_gen_bag *queues;	/* by consumer */
+	struct rh_gen_bag *queues; /* by consumer */
 	uint64_t producers, consumers;
 };
 
@@ -40,8 +40,7 @@ static void produce(struct pc *pc, uint32_t lane, uint64_t run)
 	struct rh_gen_bag *queue = &pc->queues[rh_gen_below(&gen->random, pc->consumers)];
 
 	while (run-- && queue->count < pc->opts->depth && rh_gen_more(gen)) {
-		uint64_t size = rh_gen_log_uniform(&gen->random, pc->opts->least,
-						   pc->opts->most);
+		uint64_t size = rh_gen_log_uniform(&gen->random, pc->opts->least, pc->opts->most);
 
 		rh_gen_bag_put(gen, queue, rh_gen_alloc(gen, lane, size, 0));
 	}

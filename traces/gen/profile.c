@@ -12,27 +12,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "traces/import.h"
+#include "traces/import/import.h"
 
 /* Our own: a server that parses small requests, keeps tables of medium objects and a few
  * large buffers. Most allocations are small and short-lived, most bytes are not. */
 static const struct rh_gen_profile_row builtin[] = {
-	{ 8, 310, 2100, 0 },	  { 16, 1900, 9200, 0 },   { 24, 1250, 7400, 0 },
-	{ 32, 2400, 8800, 0 },	  { 40, 820, 5200, 0 },	   { 48, 1400, 6100, 0 },
-	{ 56, 350, 1900, 0 },	  { 64, 1650, 5600, 0 },   { 80, 540, 3300, 0 },
-	{ 96, 610, 2900, 0 },	  { 112, 260, 1500, 0 },   { 128, 890, 2400, 0 },
-	{ 160, 230, 1300, 0 },	  { 192, 310, 1100, 0 },   { 256, 640, 1250, 0 },
-	{ 320, 120, 520, 0 },	  { 384, 95, 430, 0 },	   { 512, 420, 610, 0 },
-	{ 640, 60, 240, 0 },	  { 768, 75, 190, 0 },	   { 1024, 380, 340, 0 },
-	{ 1280, 30, 95, 0 },	  { 1536, 44, 88, 0 },	   { 2048, 165, 140, 0 },
-	{ 3072, 22, 42, 0 },	  { 4096, 130, 96, 0 },	   { 6144, 11, 18, 0 },
-	{ 8192, 58, 46, 0 },	  { 12288, 6, 9, 0 },	   { 16384, 31, 27, 0 },
-	{ 24576, 2.5, 4.5, 0 },	  { 32768, 12, 11, 0 },	   { 65536, 7, 9, 0 },
-	{ 131072, 1.6, 3, 0 },	  { 262144, 0.5, 1.2, 0 }, { 1048576, 0.06, 0.35, 0 },
+	{ 8, 310, 2100, 0 },	{ 16, 1900, 9200, 0 },	 { 24, 1250, 7400, 0 },
+	{ 32, 2400, 8800, 0 },	{ 40, 820, 5200, 0 },	 { 48, 1400, 6100, 0 },
+	{ 56, 350, 1900, 0 },	{ 64, 1650, 5600, 0 },	 { 80, 540, 3300, 0 },
+	{ 96, 610, 2900, 0 },	{ 112, 260, 1500, 0 },	 { 128, 890, 2400, 0 },
+	{ 160, 230, 1300, 0 },	{ 192, 310, 1100, 0 },	 { 256, 640, 1250, 0 },
+	{ 320, 120, 520, 0 },	{ 384, 95, 430, 0 },	 { 512, 420, 610, 0 },
+	{ 640, 60, 240, 0 },	{ 768, 75, 190, 0 },	 { 1024, 380, 340, 0 },
+	{ 1280, 30, 95, 0 },	{ 1536, 44, 88, 0 },	 { 2048, 165, 140, 0 },
+	{ 3072, 22, 42, 0 },	{ 4096, 130, 96, 0 },	 { 6144, 11, 18, 0 },
+	{ 8192, 58, 46, 0 },	{ 12288, 6, 9, 0 },	 { 16384, 31, 27, 0 },
+	{ 24576, 2.5, 4.5, 0 }, { 32768, 12, 11, 0 },	 { 65536, 7, 9, 0 },
+	{ 131072, 1.6, 3, 0 },	{ 262144, 0.5, 1.2, 0 }, { 1048576, 0.06, 0.35, 0 },
 };
 
-static int add_row(struct rh_gen_profile *profile, struct rh_gen_profile_row row,
-		   uint64_t size_max)
+static int add_row(struct rh_gen_profile *profile, struct rh_gen_profile_row row, uint64_t size_max)
 {
 	if (row.size > size_max) {
 		profile->left_out++;
@@ -189,8 +188,10 @@ static int set_targets(struct rh_gen_profile *profile, uint64_t heap_bytes, cons
 	for (uint32_t i = 0; i < profile->rows; i++)
 		bytes += (double)profile->row[i].size * profile->row[i].live;
 	if (profile->rows == 0 || !(bytes > 0) || !isfinite(bytes))
-		return rh_fail(err, RH_BAD_DATA, "%s: no row has a rate, a live count and a size "
-			       "within a quarter of the heap", name);
+		return rh_fail(err, RH_BAD_DATA,
+			       "%s: no row has a rate, a live count and a size "
+			       "within a quarter of the heap",
+			       name);
 	scale = (double)heap_bytes / bytes;
 	for (uint32_t i = 0; i < profile->rows; i++) {
 		double target = profile->row[i].live * scale;

@@ -12,27 +12,27 @@
 #ifndef RH_GEN_PROFILE_H
 #define RH_GEN_PROFILE_H
 
-#include "traces/gen/kit.h"
+#include "traces/gen/emitter.h"
 
 enum { RH_GEN_PROFILE_ROWS_MAX = 4096 };
 
 /* Draws a row in proportion to its weight. */
 struct rh_gen_alias {
 	uint32_t count;
-	uint32_t *threshold;	/* of 2^32: below it the row itself, else its alias */
+	uint32_t *threshold; /* of 2^32: below it the row itself, else its alias */
 	uint32_t *other;
 };
 
 struct rh_gen_profile_row {
 	uint64_t size;
-	double rate, live;	/* as read; only ratios matter */
-	uint64_t target;	/* alive at the heap size asked for, 32.32 fixed point */
+	double rate, live; /* as read; only ratios matter */
+	uint64_t target;   /* alive at the heap size asked for, 32.32 fixed point */
 };
 
 struct rh_gen_profile {
 	struct rh_gen_profile_row *row;
 	uint32_t rows;
-	uint32_t left_out;	/* rows of sizes above the largest allowed */
+	uint32_t left_out; /* rows of sizes above the largest allowed */
 	struct rh_gen_alias by_rate, by_live;
 };
 

@@ -5,14 +5,14 @@
  * then free them in random order, all but `survivors` of them. The next tooth is of
  * another band, so that the holes left around the survivors fit nothing asked for; the
  * survivors go after `keep` more teeth. What a heap still holds at the foot of a tooth, or
- * gives back to the system, tells fragmentation.
+ * gives back to the system, shows fragmentation.
  *
  *	live ^   /|   /|      bands: 16-64, 1K-4K, 64-256, 4K-16K, 256-1K, 16K-64K
  *	     |  / |  / |      (neighbours differ by a factor of 16, so that no band
  *	     | /  |_/  |_     can live in the holes of the one before)
  *	     +-------------> events
  */
-#include "traces/gen/kit.h"
+#include "traces/gen/emitter.h"
 
 #include <stdlib.h>
 
@@ -28,21 +28,21 @@ struct saw_opts {
 
 static const struct rh_opt saw_options[] = {
 	RH_GEN_COMMON_OPTS(saw_opts, "2"),
-	{ "heap", 0, RH_OPT_SIZE, offsetof(struct saw_opts, heap), "32M", .min = 65536,
-	  .max = 1e15, .arg = "BYTES", .help = "live bytes at the tip of a tooth, all lanes" },
-	{ "survivors", 0, RH_OPT_SHARE, offsetof(struct saw_opts, survivors), "5%",
-	  .max = 0.9, .arg = "SHARE", .help = "objects that outlive their tooth" },
-	{ "keep", 0, RH_OPT_UINT, offsetof(struct saw_opts, keep), "3", .min = 1,
-	  .max = KEEP_MAX, .arg = "N", .help = "teeth that survivors stay for" },
+	{ "heap", 0, RH_OPT_SIZE, offsetof(struct saw_opts, heap), "32M", .min = 65536, .max = 1e15,
+	  .arg = "BYTES", .help = "live bytes at the tip of a tooth, all lanes" },
+	{ "survivors", 0, RH_OPT_SHARE, offsetof(struct saw_opts, survivors), "5%", .max = 0.9,
+	  .arg = "SHARE", .help = "objects that outlive their tooth" },
+	{ "keep", 0, RH_OPT_UINT, offsetof(struct saw_opts, keep), "3", .min = 1, .max = KEEP_MAX,
+	  .arg = "N", .help = "teeth that survivors stay for" },
 	{ .name = NULL }
 };
 
 struct tooth {
-	struct rh_gen_bag bag;		/* of this tooth */
-	struct rh_gen_bag *old;		/* keep of them: survivors by tooth */
+	struct rh_gen_bag bag;	/* of this tooth */
+	struct rh_gen_bag *old; /* keep of them: survivors by tooth */
 	uint64_t number;
 	uint64_t live_bytes;
-	uint64_t to_free;		/* > 0: falling */
+	uint64_t to_free; /* > 0: falling */
 };
 
 static void grow(struct rh_gen *gen, const struct saw_opts *opts, uint32_t lane,
@@ -55,7 +55,8 @@ static void grow(struct rh_gen *gen, const struct saw_opts *opts, uint32_t lane,
 	tooth->live_bytes += size;
 	if (tooth->live_bytes >= opts->heap / opts->common.lanes) {
 		uint64_t stay = (uint64_t)((unsigned __int128)tooth->bag.count *
-					   rh_gen_share(opts->survivors) >> 32);
+						   rh_gen_share(opts->survivors) >>
+					   32);
 
 		tooth->to_free = tooth->bag.count - stay;
 	}

@@ -13,7 +13,7 @@
  * numbers per lane stay, and the object given is freed remotely too, sooner or later. That
  * makes two remote frees of one exchange, hence the half below.
  */
-#include "traces/gen/kit.h"
+#include "traces/gen/emitter.h"
 
 #include <stdlib.h>
 
@@ -45,7 +45,7 @@ struct server {
 	struct rh_gen gen;
 	const struct server_opts *opts;
 	struct rh_gen_profile profile;
-	struct rh_gen_bag *bags;	/* by lane, then by row */
+	struct rh_gen_bag *bags; /* by lane, then by row */
 	uint32_t exchange_share;
 	uint32_t touched[REQUEST_MAX];
 };

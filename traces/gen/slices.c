@@ -11,7 +11,7 @@
  * Rounding here is to an eighth of the power of two below (at least 8 bytes), and to 8 KiB
  * pages above 32 KiB: near Go's table of classes without being it.
  */
-#include "traces/gen/kit.h"
+#include "traces/gen/emitter.h"
 
 #include <stdlib.h>
 
@@ -36,8 +36,8 @@ static const struct rh_opt slices_options[] = {
 };
 
 struct slice {
-	struct rh_gen_object object;	/* id RH_NONE: not begun */
-	uint64_t capacity, length;	/* now and in the end, elements */
+	struct rh_gen_object object; /* id RH_NONE: not begun */
+	uint64_t capacity, length;   /* now and in the end, elements */
 };
 
 static uint64_t round_bytes(uint64_t bytes)
@@ -78,9 +78,9 @@ static void step(struct rh_gen *gen, const struct slices_opts *opts, uint32_t la
 	}
 	bytes = round_bytes(next_capacity(opts, slice->capacity) * opts->element);
 	slice->capacity = bytes / opts->element;
-	slice->object = slice->object.id == RH_NONE ?
-				rh_gen_alloc(gen, lane, bytes, 0) :
-				rh_gen_resize(gen, lane, slice->object, bytes);
+	slice->object = slice->object.id == RH_NONE
+				? rh_gen_alloc(gen, lane, bytes, 0)
+				: rh_gen_resize(gen, lane, slice->object, bytes);
 }
 
 static int run(const void *options, struct rh_trace_out *out, struct rh_err *err)

@@ -15,9 +15,9 @@
  * Times: a free is stamped by its START and everything else by its END, because memory
  * is owned from the end of malloc to the start of free. They are counted from the first.
  *
- * Every line is one event, one drop or one repair; blank lines are counted too.
+ * Lines that are torn or mixed with other text: lines.h.
  */
-#include "traces/import.h"
+#include "traces/import/lines.h"
 
 #include <string.h>
 
@@ -30,25 +30,24 @@ static const struct {
 	const char *word;
 	unsigned numbers;
 } calls[] = {
-	[CALL_MALLOC] = { "malloc ", 1 },     [CALL_CALLOC] = { "calloc ", 2 },
-	[CALL_REALLOC] = { "realloc ", 2 },   [CALL_MEMALIGN] = { "memalign ", 2 },
-	[CALL_FREE] = { "free ", 0 },	      [CALL_THREAD_DONE] = { "thread_done ", 0 },
+	[CALL_MALLOC] = { "malloc ", 1 },   [CALL_CALLOC] = { "calloc ", 2 },
+	[CALL_REALLOC] = { "realloc ", 2 }, [CALL_MEMALIGN] = { "memalign ", 2 },
+	[CALL_FREE] = { "free ", 0 },	    [CALL_THREAD_DONE] = { "thread_done ", 0 },
 };
 
 struct line {
 	uint64_t thread, pointer;
-	uint64_t number[2];	/* size; count and size; old pointer and size; ... */
-	uint64_t extra[3];	/* times and residency */
+	uint64_t number[2]; /* size; count and size; old pointer and size; ... */
+	uint64_t extra[3];  /* times and residency */
 	unsigned extras;
 	enum call call;
 };
 
 struct android {
-	struct rh_input *input;
 	struct rh_build *build;
-	uint64_t time_first;	/* RH_NONE until a time was seen */
+	uint64_t time_first; /* RH_NONE until a time was seen */
 	uint64_t time_last;
-	uint64_t clock_back;	/* lines whose time lay before the line above */
+	uint64_t clock_back; /* lines whose time lay before the line above */
 };
 
 static bool scan_call(const char **at, enum call *call)
@@ -81,33 +80,33 @@ static bool scan_numbers(const char **at, struct line *line)
 
 		if (!scan_char(at, ' '))
 			return false;
-		if (is_address ? !scan_address(at, &line->number[i]) :
-				 !scan_decimal(at, &line->number[i]))
+		if (is_address ? !scan_address(at, &line->number[i])
+			       : !scan_decimal(at, &line->number[i]))
 			return false;
 	}
 	return true;
 }
 
-/* NULL, or what is wrong with the line. */
-static const char *scan_line(const char *text, struct line *line)
+static const char *scan_record(const char **at, void *record)
 {
-	const char *at = text;
+	struct line *line = record;
+	const char *next;
 
 	line->extras = 0;
-	if (!scan_decimal(&at, &line->thread) || !scan_char(&at, ':'))
+	if (!scan_decimal(at, &line->thread) || !scan_char(at, ':'))
 		return "it does not begin with a thread id and a colon";
-	scan_blanks(&at);
-	if (!scan_call(&at, &line->call))
+	scan_blanks(at);
+	if (!scan_call(at, &line->call))
 		return "the call is none of malloc, calloc, realloc, memalign, free, thread_done";
-	if (!scan_address(&at, &line->pointer))
+	if (!scan_address(at, &line->pointer))
 		return "a pointer such as 0xb4827400 is missing after the call";
-	if (!scan_numbers(&at, line))
+	if (!scan_numbers(at, line))
 		return "a number is missing or too large";
-	while (!scan_end(&at)) {
-		if (line->extras == 3 || !scan_decimal(&at, &line->extra[line->extras]))
-			return "there is something after the numbers";
-		line->extras++;
-	}
+	for (next = *at; line->extras < 3 && scan_char(&next, ' '); *at = next)
+		if (!scan_decimal(&next, &line->extra[line->extras++])) {
+			line->extras--;
+			break;
+		}
 	return NULL;
 }
 
@@ -143,27 +142,30 @@ static uint64_t stamp(struct android *android, const struct line *line)
 	return android->time_last - android->time_first;
 }
 
-static int put_line(struct android *android, const struct line *line, struct rh_err *err)
+static int put_record(void *ctx, const void *record, const char **why, struct rh_err *err)
 {
+	struct android *android = ctx;
+	const struct line *line = record;
 	struct rh_build *build = android->build;
-	uint64_t bytes;
+	uint64_t bytes = line->number[calls[line->call].numbers > 1];
 
+	if (line->call == CALL_CALLOC && !scan_product(line->number[0], line->number[1], &bytes))
+		return rh_build_count(build, "drop.failed", 1), 0;
+	if (!scan_size_fits(line->pointer, calls[line->call].numbers ? bytes : 0, why))
+		return RH_LINE_TORN;
 	rh_build_stamp(build, stamp(android, line), RH_TASK_NONE, RH_SITE_NONE);
 	switch (line->call) {
 	case CALL_MALLOC:
-		return rh_build_alloc(build, line->thread, line->pointer, line->number[0], 0, 0,
-				      err);
+		return rh_build_alloc(build, line->thread, line->pointer, bytes, 0, 0, err);
 	case CALL_CALLOC:
-		if (!scan_product(line->number[0], line->number[1], &bytes))
-			return rh_build_count(build, "drop.failed", 1), 0;
 		return rh_build_alloc(build, line->thread, line->pointer, bytes, 0, RH_EVF_ZEROED,
 				      err);
 	case CALL_MEMALIGN:
-		return rh_build_alloc(build, line->thread, line->pointer, line->number[1],
+		return rh_build_alloc(build, line->thread, line->pointer, bytes,
 				      scan_align_log2(line->number[0]), 0, err);
 	case CALL_REALLOC:
-		return rh_build_realloc(build, line->thread, line->number[0], line->pointer,
-					line->number[1], 0, err);
+		return rh_build_realloc(build, line->thread, line->number[0], line->pointer, bytes,
+					0, err);
 	case CALL_FREE:
 		return rh_build_free(build, line->thread, line->pointer, residency(line), err);
 	case CALL_THREAD_DONE:
@@ -172,32 +174,35 @@ static int put_line(struct android *android, const struct line *line, struct rh_
 	return 0;
 }
 
-static int bad_line(struct rh_input *input, const char *why, const char *text, struct rh_err *err)
+static const char *const marks[] = { "alloc", "memalign", "free", "thread_done", "0x", NULL };
+
+static const struct rh_line_form form = {
+	.what = "an android trace line",
+	.marks = marks,
+	.starts = "0123456789",
+	.record_bytes = sizeof(struct line),
+	.scan = scan_record,
+	.put = put_record,
+};
+
+static unsigned likeness(const char *bytes, size_t count)
 {
-	return rh_fail(err, RH_BAD_DATA, "%s:%llu: not an android trace line: %s: '%.60s'",
-		       rh_input_path(input), (unsigned long long)rh_input_line_number(input), why,
-		       text);
+	return rh_lines_likeness(&form, bytes, count);
 }
 
-/* The first line tells whether times and residency were recorded. */
+/* The first record tells whether times and residency were recorded. */
 static int columns_of(struct rh_input *input, const void *opts, unsigned *columns,
 		      struct rh_err *err)
 {
 	const char *bytes;
-	char first[512];
 	struct line line;
 	ssize_t have = rh_input_peek(input, &bytes, err);
-	size_t length;
 
 	(void)opts;
 	if (have < 0)
 		return -1;
-	length = (size_t)have < sizeof(first) - 1 ? (size_t)have : sizeof(first) - 1;
-	memcpy(first, bytes, length);
-	first[length] = '\0';
-	first[strcspn(first, "\r\n")] = '\0';
 	*columns = 0;
-	if (scan_line(first, &line) == NULL && line.extras)
+	if (rh_lines_first(&form, bytes, (size_t)have, &line) && line.extras)
 		*columns = RH_COL_TIME | RH_COL_ARG;
 	return 0;
 }
@@ -205,26 +210,10 @@ static int columns_of(struct rh_input *input, const void *opts, unsigned *column
 static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
-	struct android android = { .input = input, .build = build, .time_first = RH_NONE };
-	struct line line;
-	char *text;
-	ssize_t length;
+	struct android android = { .build = build, .time_first = RH_NONE };
 
 	(void)opts;
-	while ((length = rh_input_line(input, &text, err)) >= 0) {
-		const char *why;
-
-		if (length == 0) {
-			rh_build_count(build, "drop.blank_line", 1);
-			continue;
-		}
-		why = scan_line(text, &line);
-		if (why)
-			return bad_line(input, why, text, err);
-		if (put_line(&android, &line, err) < 0)
-			return -1;
-	}
-	if (length != RH_INPUT_END)
+	if (rh_lines_read(&form, input, build, out, &android, err) < 0)
 		return -1;
 	if (android.clock_back)
 		rh_build_count(build, "repair.clock_back", android.clock_back);
@@ -236,6 +225,7 @@ const struct rh_importer rh_import_android = {
 	.summary = "Android memory_replay text, also as the .zip it is published in",
 	.looks_like = "202: realloc 0xb4827400 0xb4837058 1024",
 	.columns = RH_COL_TIME | RH_COL_ARG,
+	.likeness = likeness,
 	.columns_of = columns_of,
 	.run = run,
 };

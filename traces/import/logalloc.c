@@ -10,7 +10,7 @@
  * so, or after munging `#slot`, where #0 is NULL. Other processes than the first (or pid=)
  * are left out and counted; jemalloc_stats becomes a mark.
  */
-#include "traces/import.h"
+#include "traces/import/lines.h"
 
 #include "traces/import/scan.h"
 
@@ -78,103 +78,117 @@ static bool scan_arguments(const char **at, struct line *line)
 	return false;
 }
 
-static const char *scan_line(const char *text, struct line *line)
+static const char *scan_record(const char **at, void *record)
 {
-	const char *at = text;
+	struct line *line = record;
 	size_t i, count = sizeof(calls) / sizeof(*calls);
 
 	*line = (struct line){ 0 };
-	if (!scan_decimal(&at, &line->pid) || !scan_char(&at, ' '))
+	if (!scan_decimal(at, &line->pid) || !scan_char(at, ' '))
 		return "it does not begin with a process id";
-	if (scan_decimal(&at, &line->thread) && !scan_char(&at, ' '))
+	if (scan_decimal(at, &line->thread) && !scan_char(at, ' '))
 		return "no blank after the thread id";
-	for (i = 0; i < count && !scan_text(&at, calls[i].word); i++)
+	for (i = 0; i < count && !scan_text(at, calls[i].word); i++)
 		;
 	if (i == count)
 		return "the function is not known";
 	line->call = calls[i].call;
-	if (!scan_arguments(&at, line) || !scan_char(&at, ')'))
+	if (!scan_arguments(at, line) || !scan_char(at, ')'))
 		return "the arguments are wrong";
 	if (line->call == FREE || line->call == STATS)
-		return scan_end(&at) ? NULL : "there is something after the call";
-	if (!scan_char(&at, '=') || !scan_pointer(&at, &line->pointer) || !scan_end(&at))
+		return NULL;
+	if (!scan_char(at, '=') || !scan_pointer(at, &line->pointer))
 		return "the result is missing";
 	return NULL;
 }
 
-static int put_line(struct rh_build *build, const struct line *line, struct rh_err *err)
+struct log {
+	struct rh_build *build;
+	struct rh_pids pids;
+	bool marked;
+};
+
+static int put_mark(struct log *log, uint64_t thread, struct rh_err *err)
 {
 	const struct rh_event mark = {
-		.kind = RH_EV_MARK, .id = STATS_SITE, .time_ns = RH_NONE, .old = RH_NONE,
-		.size = RH_NONE, .arg = RH_NONE, .task = RH_TASK_NONE, .site = RH_SITE_NONE,
+		.kind = RH_EV_MARK,
+		.id = STATS_SITE,
+		.time_ns = RH_NONE,
+		.old = RH_NONE,
+		.size = RH_NONE,
+		.arg = RH_NONE,
+		.task = RH_TASK_NONE,
+		.site = RH_SITE_NONE,
 	};
-	uint64_t bytes;
 
+	log->marked = true;
+	return rh_build_other(log->build, thread, &mark, err);
+}
+
+static int put_record(void *ctx, const void *record, const char **why, struct rh_err *err)
+{
+	struct log *log = ctx;
+	const struct line *line = record;
+	struct rh_build *build = log->build;
+	uint64_t bytes = line->number[line->call == ALIGNED];
+
+	if (!rh_pids_wants(&log->pids, build, line->pid))
+		return 0;
+	if (line->call == CALLOC && !scan_product(line->number[0], line->number[1], &bytes)) {
+		rh_build_count(build, "drop.failed", 1);
+		return 0;
+	}
+	if (!scan_size_fits(line->pointer, bytes, why))
+		return RH_LINE_TORN;
 	switch (line->call) {
 	case FREE:
 		return rh_build_free(build, line->thread, line->old, RH_NONE, err);
 	case REALLOC:
-		return rh_build_realloc(build, line->thread, line->old, line->pointer,
-					line->number[0], 0, err);
+		return rh_build_realloc(build, line->thread, line->old, line->pointer, bytes, 0,
+					err);
 	case CALLOC:
-		if (!scan_product(line->number[0], line->number[1], &bytes)) {
-			rh_build_count(build, "drop.failed", 1);
-			return 0;
-		}
-		return rh_build_alloc(build, line->thread, line->pointer, bytes, 0,
-				      RH_EVF_ZEROED, err);
+		return rh_build_alloc(build, line->thread, line->pointer, bytes, 0, RH_EVF_ZEROED,
+				      err);
 	case ALIGNED:
-		return rh_build_alloc(build, line->thread, line->pointer, line->number[1],
+		return rh_build_alloc(build, line->thread, line->pointer, bytes,
 				      scan_align_log2(line->number[0]), 0, err);
 	case VALLOC:
-		return rh_build_alloc(build, line->thread, line->pointer, line->number[0], 12, 0,
-				      err);
+		return rh_build_alloc(build, line->thread, line->pointer, bytes, 12, 0, err);
 	case MALLOC:
-		return rh_build_alloc(build, line->thread, line->pointer, line->number[0], 0, 0,
-				      err);
+		return rh_build_alloc(build, line->thread, line->pointer, bytes, 0, 0, err);
 	case STATS:
-		return rh_build_other(build, line->thread, &mark, err);
+		return put_mark(log, line->thread, err);
 	}
 	return 0;
+}
+
+static const char *const marks[] = { "alloc(", "free(", "align(", "jemalloc_stats", "0x", NULL };
+
+static const struct rh_line_form form = {
+	.what = "a logalloc line",
+	.marks = marks,
+	.starts = "0123456789",
+	.record_bytes = sizeof(struct line),
+	.scan = scan_record,
+	.put = put_record,
+};
+
+static unsigned likeness(const char *bytes, size_t count)
+{
+	return rh_lines_likeness(&form, bytes, count);
 }
 
 static int run(struct rh_input *input, const void *options, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct logalloc_opts *opts = options;
-	uint64_t wanted = opts->pid;
-	struct line line;
-	bool marked = false;
-	char *text;
-	ssize_t length;
+	struct log log = { .build = build, .pids.wanted = opts->pid };
 
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
-	while ((length = rh_input_line(input, &text, err)) >= 0) {
-		const char *why;
-
-		if (length == 0) {
-			rh_build_count(build, "drop.blank_line", 1);
-			continue;
-		}
-		why = scan_line(text, &line);
-		if (why)
-			return rh_fail(err, RH_BAD_DATA,
-				       "%s:%llu: not a logalloc line: %s: '%.60s'",
-				       rh_input_path(input),
-				       (unsigned long long)rh_input_line_number(input), why, text);
-		if (wanted == 0)
-			wanted = line.pid;
-		if (line.pid != wanted) {
-			rh_build_count(build, "drop.other_process", 1);
-			continue;
-		}
-		marked |= line.call == STATS;
-		if (put_line(build, &line, err) < 0)
-			return -1;
-	}
-	if (length != RH_INPUT_END)
+	if (rh_lines_read(&form, input, build, out, &log, err) < 0 ||
+	    rh_pids_check(&log.pids, input, err) < 0)
 		return -1;
-	return marked ? rh_trace_add_site(out, STATS_SITE, "jemalloc_stats", err) : 0;
+	return log.marked ? rh_trace_add_site(out, STATS_SITE, "jemalloc_stats", err) : 0;
 }
 
 const struct rh_importer rh_import_logalloc = {
@@ -183,5 +197,6 @@ const struct rh_importer rh_import_logalloc = {
 	.looks_like = "18545 18545 malloc(32)=0x7f90495120e0",
 	.opts = logalloc_options,
 	.opts_bytes = sizeof(struct logalloc_opts),
+	.likeness = likeness,
 	.run = run,
 };

@@ -1,133 +1,164 @@
 /*
  * malloclab.c - the .rep files of the malloc lab that many universities set.
  *
- * Four header numbers, then `a ID SIZE`, `r ID SIZE`, `f ID`, one thread. Two dialects of
- * header, told apart by where the weight (0 to 3) stands:
+ * Header lines of one number each, then `a ID SIZE`, `r ID SIZE`, `f ID`, one thread. The
+ * first line that is not a number ends the header. Of headers there are:
  *
- *	old	heap hint, ids, ops, weight
+ *	old	heap hint, ids, ops, weight	(four; the weight is 0 to 3)
  *	new	weight, ids, ops, most bytes live
+ *	short	ids, ops			(two)
  *
- * `r` keeps its id: the object ends and another of the same name begins. `f -1` stands for
- * free(NULL). Ids are names, so an id may be used again after its free. Where the
- * header's count of operations is not that of the lines (a file cut off, or the work of a
- * careless script) the lines count, and repair.header_ops says by how much they differ.
+ * Of any other length only the lines count. `r` keeps its id: the object ends and another of
+ * the same name begins. `f -1` stands for free(NULL). Ids are names, so an id may be used
+ * again after its free. Where the header's count of operations is not that of the lines (a
+ * file cut off, or the work of a careless script) the lines count, and repair.header_ops says
+ * by how much they differ.
  */
-#include "traces/import.h"
+#include "traces/import/lines.h"
+
+#include <string.h>
 
 #include "traces/import/scan.h"
 
-enum { THREAD = 0, WEIGHT_MAX = 3, FREE_NULL_ADDRESS = 0 };
+enum { THREAD = 0, WEIGHT_MAX = 3, HEADER_MAX = 16, HEADER_LONG = 4, HEADER_SHORT = 2 };
 
-static int bad_line(struct rh_input *input, const char *why, const char *text, struct rh_err *err)
+struct line {
+	char letter; /* 0: a header number */
+	bool null;   /* f -1 */
+	uint64_t id, size;
+};
+
+struct lab {
+	struct rh_build *build;
+	uint64_t header[HEADER_MAX];
+	unsigned header_count;
+	uint64_t ops;
+};
+
+static const char *scan_operation(const char **at, struct line *line)
 {
-	return rh_fail(err, RH_BAD_DATA, "%s:%llu: not a malloclab trace line: %s: '%.60s'",
-		       rh_input_path(input), (unsigned long long)rh_input_line_number(input), why,
-		       text);
+	if (!memchr("arf", line->letter, 3))
+		return "it begins with none of a, r, f";
+	(*at)++;
+	if (**at != ' ' && **at != '\t')
+		return "no blank after the first letter";
+	scan_blanks(at);
+	line->null = line->letter == 'f' && scan_text(at, "-1");
+	if (line->null)
+		return NULL;
+	if (!scan_decimal(at, &line->id) || line->id == UINT64_MAX)
+		return "no id";
+	if (line->letter == 'f')
+		return NULL;
+	scan_blanks(at);
+	return scan_decimal(at, &line->size) ? NULL : "no size";
 }
 
-/* The next line that is not blank: 1, 0 at the end, -1. */
-static int next_line(struct rh_input *input, struct rh_build *build, const char **text,
-		     struct rh_err *err)
+static const char *scan_record(const char **at, void *record)
 {
-	char *line;
-	ssize_t length;
+	struct line *line = record;
 
-	while ((length = rh_input_line(input, &line, err)) >= 0) {
-		*text = line;
-		scan_blanks(text);
-		if (**text)
-			return 1;
-		rh_build_count(build, "drop.blank_line", 1);
-	}
-	return length == RH_INPUT_END ? 0 : -1;
+	*line = (struct line){ 0 };
+	scan_blanks(at);
+	if (scan_decimal(at, &line->size))
+		return NULL;
+	line->letter = **at;
+	return scan_operation(at, line);
 }
 
-static int read_header(struct rh_input *input, struct rh_build *build, uint64_t header[4],
-		       struct rh_err *err)
+static int put_header(struct lab *lab, uint64_t number, const char **why)
 {
-	for (int i = 0; i < 4; i++) {
-		const char *text = "";
-		int got = next_line(input, build, &text, err);
-
-		if (got < 0)
-			return -1;
-		if (!got)
-			return rh_fail(err, RH_BAD_DATA,
-				       "%s: not a malloclab trace: it ends inside its four header "
-				       "lines",
-				       rh_input_path(input));
-		if (!scan_decimal(&text, &header[i]) || !scan_end(&text))
-			return bad_line(input, "a header line must be one number", text, err);
-		rh_build_count(build, "drop.header_line", 1);
+	if (lab->ops || lab->header_count == HEADER_MAX) {
+		*why = lab->ops ? "a number alone belongs into the header"
+				: "the header has more than 16 numbers";
+		return RH_LINE_TORN;
 	}
-	if (header[3] > WEIGHT_MAX && header[0] > WEIGHT_MAX)
-		return rh_fail(err, RH_BAD_DATA,
-			       "%s: not a malloclab trace: neither the first nor the fourth header "
-			       "number is a weight of 0 to 3",
-			       rh_input_path(input));
+	lab->header[lab->header_count++] = number;
+	rh_build_count(lab->build, "drop.header_line", 1);
 	return 0;
 }
 
-static int put_line(struct rh_build *build, struct rh_input *input, const char *text,
-		    struct rh_err *err)
+static int put_record(void *ctx, const void *record, const char **why, struct rh_err *err)
 {
-	const char *at = text + 1;
-	uint64_t id, size = 0;
+	struct lab *lab = ctx;
+	const struct line *line = record;
 
-	if (text[0] != 'a' && text[0] != 'r' && text[0] != 'f')
-		return bad_line(input, "it begins with none of a, r, f", text, err);
-	if (*at != ' ' && *at != '\t')
-		return bad_line(input, "no blank after the first letter", text, err);
-	scan_blanks(&at);
-	if (text[0] == 'f' && scan_text(&at, "-1")) {
-		if (!scan_end(&at))
-			return bad_line(input, "something after -1", text, err);
-		return rh_build_free(build, THREAD, FREE_NULL_ADDRESS, RH_NONE, err);
+	if (!line->letter)
+		return put_header(lab, line->size, why);
+	if (!lab->header_count) {
+		*why = "there is no header of numbers before it";
+		return RH_LINE_TORN;
 	}
-	if (!scan_decimal(&at, &id) || id == UINT64_MAX)
-		return bad_line(input, "no id", text, err);
-	if (text[0] != 'f') {
-		scan_blanks(&at);
-		if (!scan_decimal(&at, &size))
-			return bad_line(input, "no size", text, err);
-	}
-	if (!scan_end(&at))
-		return bad_line(input, "too many words", text, err);
+	if (!scan_size_fits(1, line->size, why))
+		return RH_LINE_TORN;
+	lab->ops++;
 	/* Ids count from 0, and address 0 means no block: names are the ids plus one. */
-	if (text[0] == 'a')
-		return rh_build_alloc(build, THREAD, id + 1, size, 0, 0, err);
-	if (text[0] == 'f')
-		return rh_build_free(build, THREAD, id + 1, RH_NONE, err);
-	return rh_build_realloc(build, THREAD, id + 1, id + 1, size, 0, err);
+	if (line->letter == 'a')
+		return rh_build_alloc(lab->build, THREAD, line->id + 1, line->size, 0, 0, err);
+	if (line->letter == 'f')
+		return rh_build_free(lab->build, THREAD, line->null ? 0 : line->id + 1, RH_NONE,
+				     err);
+	return rh_build_realloc(lab->build, THREAD, line->id + 1, line->id + 1, line->size, 0, err);
+}
+
+/* The count of operations in the header; RH_NONE where it is not known which that is. */
+static uint64_t promised(const struct lab *lab)
+{
+	if (lab->header_count == HEADER_LONG)
+		return lab->header[2];
+	return lab->header_count == HEADER_SHORT ? lab->header[1] : RH_NONE;
+}
+
+static const char *const marks[] = { "a ", "r ", "f ", NULL };
+
+static const struct rh_line_form form = {
+	.what = "a malloclab trace line",
+	.marks = marks,
+	.record_bytes = sizeof(struct line),
+	.scan = scan_record,
+	.put = put_record,
+};
+
+static unsigned likeness(const char *bytes, size_t count)
+{
+	struct line first;
+
+	if (!rh_lines_first(&form, bytes, count, &first))
+		return 0;
+	return rh_lines_likeness(&form, bytes, count) * 9 / 10;
+}
+
+static int note_weight(const struct lab *lab, struct rh_trace_out *out, struct rh_err *err)
+{
+	uint64_t weight;
+
+	if (lab->header_count != HEADER_LONG)
+		return 0;
+	weight = lab->header[lab->header[3] <= WEIGHT_MAX ? 3 : 0];
+	return weight <= WEIGHT_MAX ? rh_trace_add_count(out, "malloclab.weight", weight, err) : 0;
 }
 
 static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
-	uint64_t header[4], ops = 0;
-	const char *text;
-	int got;
+	struct lab lab = { .build = build };
+	uint64_t ops;
 
 	(void)opts;
-	if (read_header(input, build, header, err) < 0)
+	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
+	if (rh_lines_read(&form, input, build, out, &lab, err) < 0)
 		return -1;
-	while ((got = next_line(input, build, &text, err)) > 0) {
-		if (put_line(build, input, text, err) < 0)
-			return -1;
-		ops++;
-	}
-	if (got < 0)
-		return -1;
-	if (ops != header[2])
+	ops = promised(&lab);
+	if (ops != RH_NONE && ops != lab.ops)
 		rh_build_count(build, "repair.header_ops",
-			       ops < header[2] ? header[2] - ops : ops - header[2]);
-	return rh_trace_add_count(out, "malloclab.weight",
-				  header[3] <= WEIGHT_MAX ? header[3] : header[0], err);
+			       ops > lab.ops ? ops - lab.ops : lab.ops - ops);
+	return note_weight(&lab, out, err);
 }
 
 const struct rh_importer rh_import_malloclab = {
 	.name = "malloclab",
-	.summary = "malloc lab .rep files, old and new header",
+	.summary = "malloc lab .rep files, whatever their header",
 	.looks_like = "a 0 2040",
+	.likeness = likeness,
 	.run = run,
 };

@@ -18,10 +18,13 @@
  *	@ WHERE + ADDR SIZE	- ADDR       free	> ADDR SIZE	realloc, new
  *	= End			! ADDR SIZE  realloc failed
  *
- * WHERE (a call site) is left out with the word "@" that leads it. One thread.
+ * Lines that are torn or mixed, as when a program forks: lines.h. WHERE (a call site) is left out
+ *with the word "@" that leads it. One thread.
  */
-#include "traces/import.h"
+#include "traces/import/lines.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "traces/import/scan.h"
@@ -35,7 +38,15 @@ enum {
 };
 
 enum type {
-	UNUSED, MALLOC, CALLOC, FREE, REALLOC, MEMALIGN, VALLOC, PVALLOC, POSIX_MEMALIGN,
+	UNUSED,
+	MALLOC,
+	CALLOC,
+	FREE,
+	REALLOC,
+	MEMALIGN,
+	VALLOC,
+	PVALLOC,
+	POSIX_MEMALIGN,
 	MAGIC = 255,
 };
 
@@ -61,8 +72,8 @@ static struct record decode(const unsigned char *bytes)
 	return record;
 }
 
-/* A whole record: 1, 0 at the end, -1; a part of one is an error. */
-static int next_record(struct rh_input *input, unsigned char *bytes, uint64_t number,
+/* A whole record: 1, 0 at the end, -1. Of a part of one at the end, *part says how much. */
+static int next_record(struct rh_input *input, unsigned char *bytes, size_t *part,
 		       struct rh_err *err)
 {
 	size_t have = 0;
@@ -76,10 +87,21 @@ static int next_record(struct rh_input *input, unsigned char *bytes, uint64_t nu
 			break;
 		have += (size_t)got;
 	}
-	if (have == 0 || have == RECORD_BYTES)
-		return have > 0;
-	return rh_fail(err, RH_BAD_DATA, "%s: record %llu is cut off after %zu of %d bytes",
-		       rh_input_path(input), (unsigned long long)number, have, RECORD_BYTES);
+	*part = have == RECORD_BYTES ? 0 : have;
+	return have == RECORD_BYTES;
+}
+
+/* The last record was not written to its end: all before it is kept. */
+static int note_part(struct rh_build *build, struct rh_trace_out *out, uint64_t number, size_t part,
+		     struct rh_err *err)
+{
+	char text[120];
+
+	rh_build_count(build, "drop.cut_record", 1);
+	snprintf(text, sizeof(text),
+		 "record %" PRIu64 ", the last, has %zu of %d bytes and is left out", number, part,
+		 RECORD_BYTES);
+	return rh_trace_add_note(out, "import.truncated", text, err);
 }
 
 static int put_record(struct rh_build *build, const struct record *record, struct rh_err *err)
@@ -125,9 +147,10 @@ static int run_binary(struct rh_input *input, struct rh_build *build, struct rh_
 {
 	unsigned char bytes[RECORD_BYTES];
 	uint64_t number = 0;
+	size_t part = 0;
 	int got;
 
-	while ((got = next_record(input, bytes, number, err)) > 0) {
+	while ((got = next_record(input, bytes, &part, err)) > 0) {
 		struct record record = decode(bytes);
 		int result;
 
@@ -145,94 +168,154 @@ static int run_binary(struct rh_input *input, struct rh_build *build, struct rh_
 				       record.type);
 		number++;
 	}
-	if (got < 0)
+	if (got < 0 || (part && note_part(build, out, number, part, err) < 0))
 		return -1;
-	return rh_trace_add_count(out, "import.records", number, err);
+	return rh_trace_add_count(out, "import.records", number + (part > 0), err);
 }
 
 /* ---- text ---- */
 
-/* Past "@ WHERE ", where WHERE has no blank (a path may: then the last word that is a
- * sign between blanks counts). */
-static const char *skip_where(const char *text)
+/* Past "@ WHERE ": the next sign between blanks. A path may have blanks and such a sign too:
+ * it is the next one behind the bracket of the address, where there is one. False when
+ * another "@ " comes first, as in a line that was torn. */
+static bool skip_where(const char **at)
 {
-	const char *sign = NULL;
+	const char *p = *at, *bracket;
 
-	if (text[0] != '@')
-		return text;
-	for (const char *p = text; *p; p++)
-		if (p[0] == ' ' && p[1] && strchr("+-<>!", p[1]) && p[2] == ' ')
-			sign = p + 1;
-	return sign;
+	if (*p != '@')
+		return true;
+	bracket = strstr(p, "] ");
+	if (bracket)
+		p = bracket;
+	for (; *p; p++) {
+		if (p > *at && p[0] == '@' && p[1] == ' ')
+			return false;
+		if (p[0] == ' ' && p[1] && strchr("+-<>!", p[1]) && p[2] == ' ') {
+			*at = p + 1;
+			return true;
+		}
+	}
+	return false;
+}
+
+struct line {
+	char sign;
+	uint64_t pointer, size;
+};
+
+static bool scan_header(const char **at)
+{
+	return scan_text(at, "= Start") || scan_text(at, "= End");
+}
+
+static const char *scan_text_record(const char **at, void *record)
+{
+	struct line *line = record;
+
+	*line = (struct line){ .sign = **at };
+	if (line->sign == '=')
+		return scan_header(at) ? NULL : "it is neither '= Start' nor '= End'";
+	if (!skip_where(at))
+		return "there is no call behind its place";
+	line->sign = **at;
+	if (!line->sign || !strchr("+-<>!", line->sign) || (*at)[1] != ' ')
+		return "it begins with none of @ + - < > ! =";
+	(*at)++;
+	scan_blanks(at);
+	if (!scan_address(at, &line->pointer) && !scan_text(at, "(nil)"))
+		return "an address is missing";
+	if (line->sign == '-' || line->sign == '<')
+		return NULL;
+	scan_blanks(at);
+	if (!scan_address(at, &line->size) && !scan_decimal(at, &line->size))
+		return "a size is missing";
+	return NULL;
 }
 
 struct text {
-	struct rh_input *input;
 	struct rh_build *build;
-	uint64_t old;		/* of a realloc whose second line is due; 0 = none */
+	uint64_t old; /* of a realloc whose second line is due; 0 = none */
 };
 
-/* 0, -1 with err, 1 for a line that is none of ours. */
-static int put_text(struct text *text, const char *line, struct rh_err *err)
+/* The second line of a realloc. Two processes may write one log: then lines of the other
+ * stand between the halves, and where both halves are lost it is an allocation. */
+static int put_resize(struct text *text, const struct line *line, const char **why,
+		      struct rh_err *err)
 {
-	const char *at = skip_where(line);
-	uint64_t pointer, size = 0, old = text->old;
-	char sign;
+	uint64_t old = text->old;
 
-	if (!at || !*at || at[1] != ' ')
-		return 1;
-	sign = *at++;
-	scan_blanks(&at);
-	if (sign == '=' && (scan_text(&at, "Start") || scan_text(&at, "End"))) {
+	if (!old) {
+		*why = "the first half of that realloc ('< ADDRESS') is missing";
+		return RH_LINE_TORN;
+	}
+	text->old = 0;
+	return rh_build_realloc(text->build, TEXT_THREAD, old, line->pointer, line->size, 0, err);
+}
+
+static int put_text_record(void *ctx, const void *record, const char **why, struct rh_err *err)
+{
+	struct text *text = ctx;
+	const struct line *line = record;
+
+	if (!scan_size_fits(line->sign == '!' ? 0 : line->pointer, line->size, why))
+		return RH_LINE_TORN;
+	switch (line->sign) {
+	case '=':
 		rh_build_count(text->build, "drop.header_line", 1);
 		return 0;
-	}
-	if (!scan_address(&at, &pointer)) {
-		if (!scan_text(&at, "(nil)"))
-			return 1;
-		pointer = 0;
-	}
-	scan_blanks(&at);
-	if (sign != '-' && sign != '<' && !scan_address(&at, &size) && !scan_decimal(&at, &size))
-		return 1;
-	if (!scan_end(&at) || (sign == '>') != (old != 0))
-		return 1;
-	text->old = 0;
-	switch (sign) {
 	case '+':
-		return rh_build_alloc(text->build, TEXT_THREAD, pointer, size, 0, 0, err);
+		return rh_build_alloc(text->build, TEXT_THREAD, line->pointer, line->size, 0, 0,
+				      err);
 	case '-':
-		return rh_build_free(text->build, TEXT_THREAD, pointer, RH_NONE, err);
+		return rh_build_free(text->build, TEXT_THREAD, line->pointer, RH_NONE, err);
 	case '<':
-		text->old = pointer;
+		if (text->old) {
+			*why = "the second half of the realloc before it is missing";
+			return RH_LINE_TORN;
+		}
+		text->old = line->pointer;
 		rh_build_count(text->build, "drop.realloc_first_half", 1);
 		return 0;
 	case '>':
-		return rh_build_realloc(text->build, TEXT_THREAD, old, pointer, size, 0, err);
-	case '!':
+		return put_resize(text, line, why, err);
+	default: /* '!' */
+		text->old = 0;
 		rh_build_count(text->build, "drop.failed", 1);
 		return 0;
 	}
-	return 1;
 }
 
-static int run_text(struct rh_input *input, struct rh_build *build, struct rh_err *err)
+static bool is_last(void *ctx, const void *record)
 {
-	struct text text = { input, build, 0 };
-	char *line;
-	ssize_t length;
+	(void)ctx;
+	return ((const struct line *)record)->sign == '=';
+}
 
-	while ((length = rh_input_line(input, &line, err)) >= 0) {
-		int result = put_text(&text, line, err);
+static const char *const marks[] = { "@ ", "0x", NULL };
 
-		if (result < 0)
-			return -1;
-		if (result > 0)
-			return rh_fail(err, RH_BAD_DATA, "%s:%llu: not an mtrace line: '%.60s'",
-				       rh_input_path(input),
-				       (unsigned long long)rh_input_line_number(input), line);
-	}
-	return length == RH_INPUT_END ? 0 : -1;
+static const struct rh_line_form text_form = {
+	.what = "an mtrace line",
+	.marks = marks,
+	.starts = "@+-<>!=",
+	.record_bytes = sizeof(struct line),
+	.scan = scan_text_record,
+	.put = put_text_record,
+	.is_last = is_last,
+};
+
+static bool is_binary(const char *bytes, size_t count)
+{
+	struct record first;
+
+	if (count < RECORD_BYTES)
+		return false;
+	first = decode((const unsigned char *)bytes);
+	return first.type == MAGIC && first.in == MAGIC_IN;
+}
+
+static unsigned likeness(const char *bytes, size_t count)
+{
+	return is_binary(bytes, count) ? 100 : rh_lines_likeness(&text_form, bytes, count);
 }
 
 static int run(struct rh_input *input, const void *opts, struct rh_build *build,
@@ -240,28 +323,21 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 {
 	const char *bytes;
 	ssize_t have = rh_input_peek(input, &bytes, err);
+	struct text text = { .build = build };
 
 	(void)opts;
 	if (have < 0)
 		return -1;
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
-	if (have >= RECORD_BYTES) {
-		struct record first = decode((const unsigned char *)bytes);
-
-		if (first.type == MAGIC && first.in == MAGIC_IN)
-			return run_binary(input, build, out, err);
-	}
-	if (have > 0 && !strchr("=@+-<", bytes[0]))
-		return rh_fail(err, RH_BAD_DATA,
-			       "%s: neither an mtrace text ('= Start') nor records that begin with "
-			       "the magic one",
-			       rh_input_path(input));
-	return run_text(input, build, err);
+	if (is_binary(bytes, (size_t)have))
+		return run_binary(input, build, out, err);
+	return rh_lines_read(&text_form, input, build, out, &text, err);
 }
 
 const struct rh_importer rh_import_mtrace = {
 	.name = "mtrace",
 	.summary = "glibc: text of mtrace(3), or 64-byte records of the workload tracer",
 	.looks_like = "@ ./t:[0x1149] + 0x5581e0 0x64",
+	.likeness = likeness,
 	.run = run,
 };

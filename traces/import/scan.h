@@ -118,6 +118,16 @@ static inline bool scan_product(uint64_t count, uint64_t size, uint64_t *bytes)
 	return !__builtin_mul_overflow(count, size, bytes);
 }
 
+/* No object has more bytes than any address space, so digits of two numbers ran together.
+ * A call that failed may have asked for any size. */
+static inline bool scan_size_fits(uint64_t pointer, uint64_t size, const char **why)
+{
+	if (!pointer || size <= 1ull << 57)
+		return true;
+	*why = "no object is so large";
+	return false;
+}
+
 /* log2 of an alignment; 0 (as malloc aligns) when it is no power of two. */
 static inline unsigned scan_align_log2(uint64_t alignment)
 {

@@ -9,19 +9,19 @@
  * may be is decided by order.c here as everywhere: nothing is repaired that would change
  * the meaning.
  */
-#include "traces/text.h"
+#include "traces/format/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "traces/import.h"
+#include "traces/import/lines.h"
 
 struct text {
 	struct rh_input *input;
 	struct rh_build *build;
 	struct rh_trace_out *out;
-	struct rh_order order;		/* numbers births for rh_text_parse */
+	struct rh_order order; /* numbers births for rh_text_parse */
 	struct rh_event batch[RH_TRACE_BATCH];
 	size_t count;
 	bool ended;
@@ -90,8 +90,10 @@ static int put_name(struct text *text, char *at, bool is_note, struct rh_err *er
 	at += strspn(at, " \t");
 	value = strchr(at, '=');
 	if (!value)
-		return refuse(text->input, is_note ? "a note is written 'note KEY=VALUE'" :
-						     "a site is written 'site NUMBER=NAME'", err);
+		return refuse(text->input,
+			      is_note ? "a note is written 'note KEY=VALUE'"
+				      : "a site is written 'site NUMBER=NAME'",
+			      err);
 	*value++ = '\0';
 	if (rh_text_unescape(value) < 0)
 		return refuse(text->input, "a backslash must be followed by n, r or a backslash",
@@ -123,8 +125,13 @@ static bool start_lane(struct text *text, struct rh_event *event)
 	uint64_t rank;
 
 	*event = (struct rh_event){
-		.kind = RH_EV_LANE_START, .lane = event->lane, .time_ns = event->time_ns,
-		.id = RH_NONE, .old = RH_NONE, .arg = RH_NONE, .task = RH_TASK_NONE,
+		.kind = RH_EV_LANE_START,
+		.lane = event->lane,
+		.time_ns = event->time_ns,
+		.id = RH_NONE,
+		.old = RH_NONE,
+		.arg = RH_NONE,
+		.task = RH_TASK_NONE,
 	};
 	rh_build_count(text->build, "repair.lane_start", 1);
 	return rh_order_put(&text->order, event, &rank);
@@ -172,6 +179,11 @@ static int read_lines(struct text *text, struct rh_err *err)
 		char why[200];
 		unsigned version, columns;
 
+		if (rh_input_line_cut(text->input) && !starts_with(line, "end")) {
+			if (rh_lines_leave_cut(text->input, text->build, text->out, err) < 0)
+				return -1;
+			continue;
+		}
 		if (is_comment(line)) {
 			rh_build_count(text->build, "drop.blank_line", 1);
 			continue;
@@ -216,12 +228,18 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	return result;
 }
 
+static unsigned likeness(const char *bytes, size_t count)
+{
+	return memmem(bytes, count < 4096 ? count : 4096, "reheap-trace ", 13) ? 90 : 0;
+}
+
 const struct rh_importer rh_import_text = {
 	.name = "text",
 	.summary = "reheap's own text form, from pipes, archives and hand-written files",
 	.looks_like = "alloc lane=0 id=17 size=64 align=32",
 	.columns = RH_COL_TIME | RH_COL_TASK | RH_COL_SITE | RH_COL_ARG,
 	.has_lane_starts = true,
+	.likeness = likeness,
 	.columns_of = columns_of,
 	.run = run,
 };

@@ -12,11 +12,12 @@
  *	--PID-- _ZdlPvm(0x4D6EF00)                       _Zd.. is delete
  *	--PID-- free(0x4A41350)
  *
- * Everything else (valgrind's own remarks, what the program wrote to stderr) is skipped
- * and counted. Valgrind runs one thread at a time and does not say which: one lane. With
+ * With --time-stamp=yes a time since the start stands before PID: --00:00:00:01.489 7--. The
+ * program's own text may stand on the same line. Everything else is skipped and counted. Valgrind
+ *runs one thread at a time and does not say which: one lane. With
  * --trace-children=yes there are several processes: pid= chooses, the first is the default.
  */
-#include "traces/import.h"
+#include "traces/import/lines.h"
 
 #include "traces/import/scan.h"
 
@@ -34,9 +35,10 @@ static const struct rh_opt valgrind_options[] = {
 
 struct call {
 	enum { CALL_ALLOC, CALL_FREE, CALL_REALLOC } kind;
-	uint64_t size, old, pointer;
+	uint64_t size, old, pointer, pid;
+	uint64_t time_ns; /* since the start, of --time-stamp=yes; else RH_NONE */
 	unsigned align_log2, flags;
-	bool overflow;		/* calloc whose product does not fit */
+	bool overflow; /* calloc whose product does not fit */
 };
 
 /* The brackets of memalign and of aligned new: "al 64, size 1000" in either order. */
@@ -62,7 +64,7 @@ static bool scan_aligned(const char **at, struct call *call)
 /* " = 0x..." ends every call that allocates. */
 static bool scan_result(const char **at, struct call *call)
 {
-	return scan_text(at, " = ") && scan_address(at, &call->pointer) && scan_end(at);
+	return scan_text(at, " = ") && scan_address(at, &call->pointer);
 }
 
 static bool scan_calloc(const char **at, struct call *call)
@@ -90,9 +92,7 @@ static bool scan_realloc(const char **at, struct call *call)
 		if (!scan_address(at, &call->pointer) || !scan_char(at, ')'))
 			return false;
 		call->kind = CALL_FREE;
-		if (scan_text(at, " = "))
-			return scan_address(at, &again) && scan_end(at);
-		return scan_end(at);
+		return !scan_text(at, " = ") || scan_address(at, &again);
 	}
 	if (scan_text(at, "malloc(") && !(scan_decimal(at, &again) && scan_char(at, ')')))
 		return false;
@@ -102,7 +102,7 @@ static bool scan_realloc(const char **at, struct call *call)
 static bool scan_free(const char **at, struct call *call)
 {
 	call->kind = CALL_FREE;
-	return scan_address(at, &call->pointer) && scan_char(at, ')') && scan_end(at);
+	return scan_address(at, &call->pointer) && scan_char(at, ')');
 }
 
 static bool scan_new(const char **at, struct call *call)
@@ -119,35 +119,81 @@ static bool scan_mangled(const char **at)
 	return scan_char(at, '(');
 }
 
-/* The call after "--PID-- "; false when it is none of ours. */
-static bool scan_call(const char *at, struct call *call)
+static bool scan_call(const char **at, struct call *call)
 {
-	*call = (struct call){ .kind = CALL_ALLOC };
-	if (scan_text(&at, "malloc("))
-		return scan_decimal(&at, &call->size) && scan_char(&at, ')') &&
-		       scan_result(&at, call);
-	if (scan_text(&at, "free("))
-		return scan_free(&at, call);
-	if (scan_text(&at, "calloc("))
-		return scan_calloc(&at, call);
-	if (scan_text(&at, "realloc("))
-		return scan_realloc(&at, call);
-	if (scan_text(&at, "memalign("))
-		return scan_aligned(&at, call) && scan_result(&at, call);
-	if (scan_text(&at, "_Znw") || scan_text(&at, "_Zna"))
-		return scan_mangled(&at) && scan_new(&at, call);
-	if (scan_text(&at, "_Zdl") || scan_text(&at, "_Zda"))
-		return scan_mangled(&at) && scan_free(&at, call);
+	if (scan_text(at, "malloc("))
+		return scan_decimal(at, &call->size) && scan_char(at, ')') && scan_result(at, call);
+	if (scan_text(at, "free("))
+		return scan_free(at, call);
+	if (scan_text(at, "calloc("))
+		return scan_calloc(at, call);
+	if (scan_text(at, "realloc("))
+		return scan_realloc(at, call);
+	if (scan_text(at, "memalign("))
+		return scan_aligned(at, call) && scan_result(at, call);
+	if (scan_text(at, "_Znw") || scan_text(at, "_Zna"))
+		return scan_mangled(at) && scan_new(at, call);
+	if (scan_text(at, "_Zdl") || scan_text(at, "_Zda"))
+		return scan_mangled(at) && scan_free(at, call);
 	return false;
 }
 
-static int put_call(struct rh_build *build, const struct call *call, struct rh_err *err)
+/* "DD:HH:MM:SS.mmm " before the process. */
+static bool scan_time(const char **at, uint64_t *ns)
 {
-	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
+	uint64_t part[4];
+	const char *p = *at;
+
+	for (int i = 0; i < 4; i++)
+		if (!scan_decimal(&p, &part[i]) || part[i] > 99999 ||
+		    !scan_char(&p, i < 3 ? ':' : '.'))
+			return false;
+	*ns = ((part[0] * 24 + part[1]) * 60 + part[2]) * 60 + part[3];
+	if (!scan_decimal(&p, &part[0]) || part[0] > 999 || !scan_char(&p, ' '))
+		return false;
+	*ns = *ns * 1000000000 + part[0] * 1000000;
+	*at = p;
+	return true;
+}
+
+static const char *scan_record(const char **at, void *record)
+{
+	struct call *call = record;
+
+	*call = (struct call){ .kind = CALL_ALLOC, .time_ns = RH_NONE };
+	if (!scan_text(at, "--"))
+		return "it does not begin with --PID--";
+	scan_time(at, &call->time_ns);
+	if (!scan_decimal(at, &call->pid) || !scan_text(at, "-- "))
+		return "it does not begin with --PID--";
+	return scan_call(at, call) ? NULL : "the call is not whole";
+}
+
+struct log {
+	struct rh_build *build;
+	struct rh_pids pids;
+	uint64_t time_last; /* RH_NONE until a time was seen */
+};
+
+static int put_record(void *ctx, const void *record, const char **why, struct rh_err *err)
+{
+	struct log *log = ctx;
+	const struct call *call = record;
+	struct rh_build *build = log->build;
+
+	if (!rh_pids_wants(&log->pids, build, call->pid))
+		return 0;
 	if (call->overflow) {
 		rh_build_count(build, "drop.failed", 1);
 		return 0;
 	}
+	if (!scan_size_fits(call->pointer, call->size, why))
+		return RH_LINE_TORN;
+	/* A message is stamped when it begins, and the first process may be another. */
+	if (call->time_ns != RH_NONE &&
+	    (log->time_last == RH_NONE || call->time_ns > log->time_last))
+		log->time_last = call->time_ns;
+	rh_build_stamp(build, log->time_last, RH_TASK_NONE, RH_SITE_NONE);
 	if (call->kind == CALL_FREE)
 		return rh_build_free(build, THREAD, call->pointer, RH_NONE, err);
 	if (call->kind == CALL_REALLOC)
@@ -157,43 +203,52 @@ static int put_call(struct rh_build *build, const struct call *call, struct rh_e
 			      call->flags, err);
 }
 
+/* Valgrind's own remarks, too, begin with --PID--: a torn record has one of the calls. */
+static const char *const marks[] = { "-- malloc(",   "-- free(", "-- calloc(", "-- realloc(",
+				     "-- memalign(", "-- _Zn",	 "-- _Zd",     NULL };
+
+static const struct rh_line_form form = {
+	.what = "a line such as '--123-- malloc(8) = 0x4A41040' of valgrind --trace-malloc=yes",
+	.marks = marks,
+	.starts = "-",
+	.record_bytes = sizeof(struct call),
+	.scan = scan_record,
+	.put = put_record,
+};
+
+static unsigned likeness(const char *bytes, size_t count)
+{
+	return rh_lines_likeness(&form, bytes, count);
+}
+
+static int columns_of(struct rh_input *input, const void *opts, unsigned *columns,
+		      struct rh_err *err)
+{
+	const char *bytes;
+	struct call call;
+	ssize_t have = rh_input_peek(input, &bytes, err);
+
+	(void)opts;
+	if (have < 0)
+		return -1;
+	*columns = 0;
+	if (rh_lines_first(&form, bytes, (size_t)have, &call) && call.time_ns != RH_NONE)
+		*columns = RH_COL_TIME;
+	return 0;
+}
+
 static int run(struct rh_input *input, const void *options, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct valgrind_opts *opts = options;
-	uint64_t wanted = opts->pid, calls = 0, others = 0;
-	struct call call;
-	char *line;
-	ssize_t length;
+	struct log log = { .build = build, .pids.wanted = opts->pid, .time_last = RH_NONE };
 
-	while ((length = rh_input_line(input, &line, err)) >= 0) {
-		const char *at = line;
-		uint64_t pid;
-
-		if (!scan_text(&at, "--") || !scan_decimal(&at, &pid) ||
-		    !scan_text(&at, "-- ") || !scan_call(at, &call)) {
-			rh_build_count(build, "drop.other_line", 1);
-			continue;
-		}
-		if (wanted == 0)
-			wanted = pid;
-		if (pid != wanted) {
-			rh_build_count(build, "drop.other_process", 1);
-			others++;
-			continue;
-		}
-		if (put_call(build, &call, err) < 0)
-			return -1;
-		calls++;
-	}
-	if (length != RH_INPUT_END)
+	if (rh_lines_read(&form, input, build, out, &log, err) < 0 ||
+	    rh_pids_check(&log.pids, input, err) < 0)
 		return -1;
-	if (calls == 0)
-		return rh_fail(err, RH_BAD_DATA,
-			       "%s: no line such as '--123-- malloc(8) = 0x4A41040'%s; was it made "
-			       "with valgrind --trace-malloc=yes?",
-			       rh_input_path(input), others ? " of that process" : "");
-	return rh_trace_add_count(out, "valgrind.pid", wanted, err);
+	if (log.time_last != RH_NONE && rh_trace_add_note(out, "clock", "ms", err) < 0)
+		return -1;
+	return rh_trace_add_count(out, "valgrind.pid", log.pids.wanted, err);
 }
 
 const struct rh_importer rh_import_valgrind = {
@@ -202,5 +257,8 @@ const struct rh_importer rh_import_valgrind = {
 	.looks_like = "--18946-- malloc(100) = 0x4A412A0",
 	.opts = valgrind_options,
 	.opts_bytes = sizeof(struct valgrind_opts),
+	.columns = RH_COL_TIME,
+	.likeness = likeness,
+	.columns_of = columns_of,
 	.run = run,
 };

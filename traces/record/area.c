@@ -1,12 +1,16 @@
 /*
  * area.c - makes the area: a memfd, so that it needs no name, no directory and no
- * clean-up, and is not bound by the size of /dev/shm.
+ * clean-up, and is not bound by the size of /dev/shm. Only for a process that may not reach it
+ * there (attach.c) it is a file, whose name is gone as soon as that process has it.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "alloc/base/clock.h"
 #include "alloc/base/err.h"
 #include "traces/record/area.h"
 #include "traces/record/record.h"
@@ -35,6 +39,8 @@ static void make_rings(struct rh_area *area)
 		pthread_mutex_init(&ring->owner, &attr);
 		atomic_store(&ring->mask, RH_RING_FIRST - 1);
 	}
+	pthread_mutex_init(&area->recorder, &attr);
+	pthread_mutex_lock(&area->recorder);
 	pthread_mutexattr_destroy(&attr);
 }
 
@@ -63,17 +69,21 @@ struct rh_area *rh_area_make(const struct rh_record_opts *opts, int counter, int
 	uint64_t bytes = RH_AREA_RINGS_AT + RH_RINGS * ring;
 	struct rh_area *area;
 
-	*fd = memfd_create("reheap-record", MFD_CLOEXEC);
+	*fd = opts->area_file ? open(opts->area_file,
+				     O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600)
+			      : memfd_create("reheap-record", MFD_CLOEXEC);
 	if (*fd < 0 || size_file(*fd, bytes) < 0) {
 		rh_fail_errno(err, RH_OS, "no shared memory for the recording");
 		goto fail;
 	}
-	area = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, *fd, 0);
+	area = mmap(NULL, RH_AREA_TEXTS_AT, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
 	if (area == MAP_FAILED) {
-		rh_fail_errno(err, RH_OS, "%llu bytes of address space for the recording's buffers "
-			      "(--buffer takes less)", (unsigned long long)bytes);
+		rh_fail_errno(err, RH_OS, "%llu bytes of address space for the recording's buffers",
+			      (unsigned long long)RH_AREA_TEXTS_AT);
 		goto fail;
 	}
+	if (getrandom(&area->cookie, sizeof area->cookie, 0) != sizeof area->cookie)
+		area->cookie = rh_ticks() ^ (uint64_t)getpid() << 32;
 	area->bytes = bytes;
 	area->ring_bytes = ring;
 	area->clock_counter = (uint32_t)counter;
@@ -81,6 +91,7 @@ struct rh_area *rh_area_make(const struct rh_record_opts *opts, int counter, int
 	area->drop = opts->on_full == RH_FULL_DROP;
 	area->residency = opts->residency;
 	area->sites = opts->sites;
+	area->maps = opts->maps_shim != NULL;
 	area->sample = opts->sample ? (uint32_t)opts->sample : 1;
 	make_rings(area);
 	area->magic = RH_AREA_MAGIC;
@@ -90,4 +101,15 @@ fail:
 		close(*fd);
 	*fd = -1;
 	return NULL;
+}
+
+void rh_area_close(struct rh_area *area, int fd)
+{
+	if (area) {
+		atomic_store(&area->closed, 1);
+		pthread_mutex_unlock(&area->recorder);
+		munmap(area, RH_AREA_TEXTS_AT);
+	}
+	if (fd >= 0)
+		close(fd);
 }

@@ -2,14 +2,18 @@
  * area.h - the memory that a recorded program and `reheap record` share.
  *
  * One memfd is the area of one recording. The supervisor makes it; every recorded
- * process maps it (by path, /proc/SUPERVISOR/fd/N, so that a program that closes all
- * its descriptors or calls exec stays with us; a forked child inherits the mapping; one
- * that was root and is not any more has the descriptor).
+ * process finds it by path (/proc/SUPERVISOR/fd/N), or by a descriptor it inherited where
+ * the path is not its to open (another PID namespace, privileges given up).
  *
- *	+--------+-----------+------------+-----------+-----------+---
- *	| header | processes | ring heads | ring 0    | ring 1    | ...
- *	+--------+-----------+------------+-----------+-----------+---
- *	 1 page   RH_PROCS    RH_RINGS     ring_bytes each, sparse
+ *	+--------+-----------+------------+-------+----------+--------+--------+---
+ *	| header | processes | ring heads | texts | children | ring 0 | ring 1 | ...
+ *	+--------+-----------+------------+-------+----------+--------+--------+---
+ *	 1 page   RH_PROCS    RH_RINGS     RH_PROCS RH_KIDS    ring_bytes each, sparse
+ *
+ * Nobody maps all of it. A process maps header and processes (196 KiB), ring heads by 64,
+ * and of each ring it owns what is in use: 64 KiB at first. A program that limits its
+ * address space, or locks its memory, loses next to nothing. The supervisor maps all but
+ * texts and rings, and reads those with pread: its own memory does not grow with theirs.
  *
  * A ring belongs to one thread at a time. Ownership is a robust process-shared mutex:
  * the kernel marks it when its thread dies, however it dies, so the next thread takes
@@ -45,57 +49,73 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define RH_AREA_MAGIC 0x31616572615f6872u	/* "hr_area1" */
-/* In the environment: the area's path, a comma, and the descriptor inherited or -1. */
-#define RH_RECORD_ENV "REHEAP_RECORD"
+#include "traces/format/event.h"
+
+#define RH_AREA_MAGIC 0x35616572615f6872u /* "hr_area5" */
+/* In the environment: the area's path, the descriptor inherited or -1, and the area's
+ * cookie in hex, with commas between. */
+#define RH_RECORD_ENV	 "REHEAP_RECORD"
 #define RH_RECORD_ENV_FD ','
 
 enum {
-	RH_RINGS = 8192,		/* threads alive at once, all processes together */
-	RH_PROCS = 1024,		/* process images alive at once */
-	RH_RING_FIRST = 65536,		/* bytes of a ring at first: stays in L2 */
-	RH_RING_GROW = 4,		/* factor of widening */
+	RH_RINGS = 8192,       /* threads alive at once, all processes together */
+	RH_PROCS = 1024,       /* process images alive at once */
+	RH_RING_FIRST = 65536, /* bytes of a ring at first: stays in L2 */
+	RH_RING_GROW = 4,      /* factor of widening */
+	RH_RING_GROUP = 64,    /* ring heads are mapped by so many */
+	RH_KIDS = 1024,	       /* programs begun unrecorded, between two sweeps */
 };
 
 /* Kinds. A: address, S: size or number (the tail of a long record). Those below LONG
  * have a short form. */
 enum rh_rec_kind {
-	RH_REC_PAD,		/* skipped: the end of a ring too short for what follows */
-	RH_REC_FREE,		/* A, before the real free */
-	RH_REC_ALLOC,		/* A, S; A = 0: the call failed */
+	RH_REC_PAD,   /* skipped: the end of a ring too short for what follows */
+	RH_REC_FREE,  /* A, S = the size that was given + 1 (0 = none), before the real free */
+	RH_REC_ALLOC, /* A, S; A = 0: the call failed */
 	RH_REC_CALLOC,
-	RH_REC_RE_BEGIN,	/* A = old block, before the real realloc */
-	RH_REC_RE_END,		/* A = new block (0 = none), S = size, after it */
+	RH_REC_RE_BEGIN, /* A = old block, before the real realloc */
+	RH_REC_RE_END,	 /* A = new block (0 = none), S = size, after it */
 	RH_REC_STAMP,
 	RH_REC_SITE,
+	RH_REC_USABLE, /* A: how large a living block really is was asked */
 	RH_REC_LONG = 15,
-	RH_REC_FREE_RESIDENT,	/* A, S = bytes resident */
-	RH_REC_START,		/* a thread takes the ring: A = pthread_t, S = its number in
-				   the upper half, its thread id in the lower */
-	RH_REC_SPAWN,		/* before pthread_create: A = stack bytes, S = thread number */
-	RH_REC_SPAWNED,		/* after it: A = pthread_t, S = thread number */
-	RH_REC_SPAWN_FAILED,	/* after it: S = thread number */
-	RH_REC_EXIT,		/* the thread's function has returned */
-	RH_REC_JOIN_BEGIN,	/* before pthread_join: A = pthread_t */
-	RH_REC_JOIN_END,	/* after it succeeded: A = pthread_t */
-	RH_REC_NAME,		/* S = site number; its name is in the TEXT records that follow */
-	RH_REC_TEXT,		/* 16 bytes of it */
+	RH_REC_FREE_RESIDENT, /* A, S = bytes resident */
+	RH_REC_START,	      /* a thread takes the ring: A = pthread_t, S = its number in
+				 the upper half, its thread id in the lower */
+	RH_REC_SPAWN,	      /* before pthread_create: A = stack bytes, S = thread number */
+	RH_REC_SPAWNED,	      /* after it: A = pthread_t, S = thread number */
+	RH_REC_SPAWN_FAILED,  /* after it: S = thread number */
+	RH_REC_EXIT,	      /* the thread's function has returned */
+	RH_REC_JOIN_BEGIN,    /* before pthread_join: A = pthread_t */
+	RH_REC_JOIN_END,      /* after it succeeded: A = pthread_t */
+	RH_REC_NAME,	      /* S = site number; its name is in the TEXT records that follow */
+	RH_REC_TEXT,	      /* 16 bytes of it */
+	RH_REC_SIZED,	      /* S = the size that was given + 1, of the FREE_RESIDENT next */
+	RH_REC_GAP,	      /* S = calls of this ring that were lost right here */
+	RH_REC_MAP,	      /* A, S = bytes, enum rh_map_how as the alignment; after it */
+	RH_REC_UNMAP,	      /* A, S = bytes; before it, of an mremap after it */
 	RH_REC_KINDS
 };
 
 enum { RH_REC_MOST_WORDS = 3 };
 
 /* A record outside the ring. */
-struct rh_rec { uint64_t address, tail; uint8_t kind, align_log2; };
+struct rh_rec {
+	uint64_t address, tail;
+	uint8_t kind, align_log2;
+};
 
 static inline unsigned rh_rec_words(uint64_t head)
 {
 	return head >> 60 == RH_REC_LONG ? 3 : 1;
 }
 
-/* Kinds that become an event of the trace, as a set of short kinds. */
-#define RH_REC_EVENTS \
-	(1u << RH_REC_FREE | 1u << RH_REC_ALLOC | 1u << RH_REC_CALLOC | 1u << RH_REC_RE_END)
+/* Short kinds that are calls into the allocator, as a set. */
+#define RH_REC_CALLS                                                                            \
+	(1u << RH_REC_FREE | 1u << RH_REC_ALLOC | 1u << RH_REC_CALLOC | 1u << RH_REC_RE_BEGIN | \
+	 1u << RH_REC_RE_END | 1u << RH_REC_USABLE)
+/* Those of them that become an event of the trace. */
+#define RH_REC_EVENTS (RH_REC_CALLS & ~(1u << RH_REC_RE_BEGIN))
 
 static inline uint64_t rh_rec_short(enum rh_rec_kind kind, uint64_t address, uint64_t size)
 {
@@ -124,7 +144,8 @@ static inline unsigned rh_rec_pack(const struct rh_rec *rec, uint64_t *words)
 {
 	uint64_t rotated = rec->address >> 3 | rec->address << 61;
 
-	if (rec->kind < RH_REC_STAMP && !rec->align_log2 && rh_rec_is_short(rotated, rec->tail)) {
+	if (rec->kind < RH_REC_LONG && RH_REC_CALLS >> rec->kind & 1 && !rec->align_log2 &&
+	    rh_rec_is_short(rotated, rec->tail)) {
 		words[0] = rh_rec_short((enum rh_rec_kind)rec->kind, rec->address, rec->tail);
 		return 1;
 	}
@@ -153,78 +174,152 @@ static inline void rh_rec_unpack(const uint64_t *words, struct rh_rec *rec)
 	}
 }
 
+/* A mutex of glibc has 40 bytes on x86-64 and 48 on AArch64: lines are filled up by it. */
+#define RH_MUTEX_WORDS (sizeof(pthread_mutex_t) / 8)
+
 /* Head of a ring: one line for each writer. */
 struct rh_ring {
-	_Atomic uint64_t head;		/* producer: bytes of records written, ever */
-	_Atomic uint64_t limit;		/* producer: where it looks at clock and room again;
-					   supervisor, once a beat: 0, now */
-	_Atomic uint32_t mask;		/* producer, when empty: bytes in use - 1 */
-	_Atomic uint32_t proc;		/* producer, when empty: process slot + 1; 0 = never used */
-	_Atomic uint64_t waits;		/* producer: times it waited for room ... */
-	_Atomic uint64_t wait_ns;	/* ... and how long in all */
-	_Atomic uint64_t dropped;	/* producer: records given up (--on-full drop) */
-	_Atomic uint64_t nested;	/* producer: of signal handlers that found no place */
-	_Atomic uint64_t outside;	/* producer: calls made while recording was off */
-	_Atomic uint64_t tail;		/* supervisor: bytes of records taken, ever */
-	_Atomic uint32_t tail_moves;	/* supervisor: futex word of a waiting producer */
-	_Atomic uint32_t waiting;	/* producer: 1 while it waits on tail_moves */
+	_Atomic uint64_t head;	     /* producer: bytes of records written, ever */
+	_Atomic uint64_t limit;	     /* producer: where it looks at clock and room again;
+					supervisor, once a beat: 0, now */
+	_Atomic uint32_t mask;	     /* producer, when empty: bytes in use - 1 */
+	_Atomic uint32_t proc;	     /* producer, when empty: process slot + 1; 0 = never used */
+	_Atomic uint64_t waits;	     /* producer: times it waited for room ... */
+	_Atomic uint64_t wait_ns;    /* ... and how long in all */
+	_Atomic uint64_t dropped;    /* producer: records given up (--on-full drop) */
+	_Atomic uint64_t nested;     /* producer: of signal handlers that found no place */
+	_Atomic uint64_t outside;    /* producer: calls made while recording was off */
+	_Atomic uint64_t tail;	     /* supervisor: bytes of records taken, ever */
+	_Atomic uint32_t tail_moves; /* supervisor: futex word of a waiting producer */
+	_Atomic uint32_t waiting;    /* producer: 1 while it waits on tail_moves */
 	uint64_t pad2[6];
-	pthread_mutex_t owner;		/* robust, process-shared */
-	uint64_t pad3[3];
+	pthread_mutex_t owner; /* robust, process-shared */
+	uint64_t pad3[8 - RH_MUTEX_WORDS];
 	uint64_t pad4[8];
 };
-_Static_assert(sizeof(pthread_mutex_t) <= 40 + 8, "the owner line");
 _Static_assert(sizeof(struct rh_ring) % 64 == 0, "whole lines");
 
 enum rh_proc_state { RH_PROC_FREE, RH_PROC_CLAIMED, RH_PROC_READY };
-enum rh_proc_how { RH_PROC_MAIN, RH_PROC_FORKED, RH_PROC_EXECED };
-
-/* One process image. The process fills it and sets READY; the supervisor frees it. */
-struct rh_proc {
-	_Atomic uint32_t state;		/* enum rh_proc_state */
-	int32_t pid, ppid;
-	uint32_t how;			/* enum rh_proc_how */
-	uint64_t stamp;			/* when it began recording */
-	char exe[512];			/* resolved path of the executable; "" = unknown */
-	char args[1024];		/* command line, NUL-separated, cut off */
-	uint32_t args_bytes;
-	uint32_t pad[3];
+/* What else serves memory in a process, as bits. */
+enum rh_heap {
+	RH_HEAP_FOREIGN = 1u << 0, /* another malloc, in the object `foreign` */
+	RH_HEAP_PYMALLOC = 1u << 1,
+	RH_HEAP_ZEND = 1u << 2,
+	RH_HEAP_JVM = 1u << 3,
+	RH_HEAP_V8 = 1u << 4,
+	RH_HEAP_GO = 1u << 5,
 };
+enum { RH_PROC_FOREIGN = 84 - sizeof(pthread_mutex_t) };
+
+enum rh_proc_how { RH_PROC_MAIN, RH_PROC_FORKED, RH_PROC_EXECED, RH_PROC_LATE };
+
+/*
+ * One process image. The process fills it and sets READY; the supervisor frees it.
+ *
+ * `pid` is what the process takes itself for; in another PID namespace that is no number
+ * of ours. Which process it is, is found out by what it cannot get wrong: that process has
+ * this area mapped, at this address (see process.h). `alive` is held by the thread that
+ * made the image: with the owners of its rings it says that the process lives where no
+ * look at the process is possible.
+ */
+struct rh_proc {
+	_Atomic uint32_t state; /* enum rh_proc_state */
+	int32_t pid, ppid;
+	uint32_t how;		 /* enum rh_proc_how */
+	uint64_t stamp;		 /* when it began recording */
+	uint64_t mapped;	 /* where the header is in its address space */
+	uint32_t parent;	 /* forked: slot of the image it is a copy of; else UINT32_MAX */
+	_Atomic uint32_t filter; /* of system calls; the supervisor saw one too */
+	pthread_mutex_t alive;	 /* robust, process-shared */
+	_Atomic uint32_t heaps;	 /* enum rh_heap: as loaded, and again as it exits */
+	char foreign[RH_PROC_FOREIGN];
+	/* What it had used when it began, and as it exited: see shim/figures.c. */
+	uint64_t user_us[2], kernel_us[2], peak_rss;
+	_Atomic uint64_t end_stamp; /* 0: it has not exited, or could not say so */
+	_Atomic uint32_t left;	    /* came late, and has taken itself out of the way again */
+	uint32_t pad1;
+	uint64_t pad[1];
+};
+_Static_assert(sizeof(struct rh_proc) == 192, "three lines");
+
+/* What a new image is; forked ones are what their parent is. */
+struct rh_proc_text {
+	char exe[512];	 /* resolved path of the executable; "" = unknown */
+	char args[3072]; /* command line, NUL-separated, cut off */
+	uint32_t args_bytes;
+	uint32_t pad[127];
+};
+_Static_assert(sizeof(struct rh_proc_text) == 4096, "a page");
+
+/* Why a program that a recorded process began is not recorded. */
+enum rh_kid_why {
+	RH_KID_RECORDED, /* nothing speaks against it */
+	RH_KID_STATIC,
+	RH_KID_MUSL,
+	RH_KID_SETUID,	  /* or setgid, or given capabilities */
+	RH_KID_CLEARED,	  /* its environment does not name the recorder */
+	RH_KID_MACHINE,	  /* another word size or processor */
+	RH_KID_SANITIZER, /* which bears nobody in front of its malloc */
+	RH_KID_BELOW,	  /* begun by a program that is not recorded */
+	RH_KID_WHYS
+};
+
+/* One such program. Its process writes it before the exec; the supervisor frees it. */
+enum rh_kid_state { RH_KID_FREE, RH_KID_CLAIMED, RH_KID_READY };
+struct rh_kid {
+	int32_t pid, ppid; /* as they see themselves */
+	uint32_t why;
+	char exe[500]; /* as it was called, cut off */
+};
+_Static_assert(sizeof(struct rh_kid) == 512, "eight on a page");
 
 struct rh_area {
 	uint64_t magic;
-	uint64_t bytes;			/* of the whole area */
-	uint64_t ring_bytes;		/* of one ring's records; a power of two */
-	uint32_t clock_counter;		/* 1: stamps are the CPU's counter; 0: CLOCK_MONOTONIC ns */
-	uint32_t follow;		/* forked and spawned processes are recorded too */
-	uint32_t drop;			/* a full ring drops instead of waiting */
+	uint64_t bytes;		/* of the whole area */
+	uint64_t ring_bytes;	/* of one ring's records; a power of two */
+	uint32_t clock_counter; /* 1: stamps are the CPU's counter; 0: CLOCK_MONOTONIC ns */
+	uint32_t follow;	/* forked and spawned processes are recorded too */
+	uint32_t drop;		/* a full ring drops instead of waiting */
 	uint32_t residency, sites;
-	uint32_t sample;		/* a clock read serves at most this many events */
-	_Atomic int32_t main_pid;	/* the program itself: its images are always recorded */
-	uint32_t pad0;
-	uint64_t pad1[1];
+	uint32_t sample;	  /* a clock read serves at most this many events */
+	_Atomic int32_t main_pid; /* the program itself: its images are always recorded */
+	uint32_t maps;		  /* the program's own mmap and brk are recorded too */
+	uint64_t cookie;	  /* as in the environment: this area and no other */
+	uint64_t ticks_per_ms;	  /* of the stamps */
+	pthread_mutex_t recorder; /* robust; held by the supervisor as long as it lives */
+	uint64_t pad1[11 - RH_MUTEX_WORDS];
 	/* Written by the supervisor, read by all, seldom. */
-	_Atomic uint32_t recording;	/* 0: producers keep out (paused, or stopped) */
-	_Atomic uint32_t closed;	/* nobody drains any more: producers never wait again */
-	_Atomic uint32_t beat;		/* counts passes of the supervisor */
-	uint32_t pad2[13];
+	_Atomic uint32_t recording; /* 0: producers keep out (paused, or stopped) */
+	_Atomic uint32_t closed;    /* nobody drains any more: producers never wait again */
+	_Atomic uint32_t beat;	    /* counts passes of the supervisor */
+	uint32_t pad2[1];
+	_Atomic uint64_t now; /* the clock at the last beat, for those who may read none */
+	uint64_t pad2b[5];
 	/* Written by producers, seldom. */
-	_Atomic uint32_t wake;		/* futex word the supervisor sleeps on */
+	_Atomic uint32_t wake; /* futex word the supervisor sleeps on */
 	_Atomic uint32_t sleeping;
-	_Atomic uint32_t rings_high;	/* rings ever claimed: [0, rings_high) */
+	_Atomic uint32_t rings_high; /* rings ever claimed: [0, rings_high) */
 	_Atomic uint32_t procs_high;
 	_Atomic uint64_t no_ring;	/* events of threads that found no ring */
 	_Atomic uint64_t no_proc;	/* processes that found no slot */
-	_Atomic uint64_t forks_ignored;	/* processes kept out because follow is off */
+	_Atomic uint64_t forks_ignored; /* processes kept out because follow is off */
 	_Atomic uint64_t outside;	/* calls of threads without a ring, recording being off */
-	uint64_t pad3[2];
+	_Atomic uint64_t no_map;	/* threads whose ring found no address space, or a filter */
+	_Atomic uint32_t forking;	/* forks whose child has not registered yet */
+	_Atomic uint32_t kids_lost;	/* those that found no place */
+	_Atomic uint8_t kid_state[RH_KIDS];
 };
+_Static_assert(sizeof(struct rh_area) <= 4096, "a page");
 
-#define RH_AREA_PROCS_AT 4096u
-#define RH_AREA_HEADS_AT (RH_AREA_PROCS_AT + RH_PROCS * (uint64_t)sizeof(struct rh_proc))
-#define RH_AREA_RINGS_AT \
-	((RH_AREA_HEADS_AT + RH_RINGS * (uint64_t)sizeof(struct rh_ring) + 4095) & ~4095ull)
+#define RH_AREA_PROCS_AT    4096u
+#define RH_AREA_HEADS_AT    (RH_AREA_PROCS_AT + RH_PROCS * (uint64_t)sizeof(struct rh_proc))
+#define RH_AREA_TEXTS_AT    (RH_AREA_HEADS_AT + RH_RINGS * (uint64_t)sizeof(struct rh_ring))
+#define RH_AREA_KIDS_AT	    (RH_AREA_TEXTS_AT + RH_PROCS * (uint64_t)sizeof(struct rh_proc_text))
+#define RH_AREA_RINGS_AT    (RH_AREA_KIDS_AT + RH_KIDS * (uint64_t)sizeof(struct rh_kid))
+#define RH_AREA_GROUP_BYTES (RH_RING_GROUP * (uint64_t)sizeof(struct rh_ring))
+_Static_assert(RH_AREA_HEADS_AT % 4096 == 0 && RH_AREA_GROUP_BYTES % 4096 == 0, "pages");
 
+/* These two where the area is mapped up to the texts, as the supervisor has it. */
 static inline struct rh_proc *rh_area_proc(struct rh_area *area, uint32_t index)
 {
 	return (struct rh_proc *)((char *)area + RH_AREA_PROCS_AT) + index;
@@ -235,15 +330,36 @@ static inline struct rh_ring *rh_area_ring(struct rh_area *area, uint32_t index)
 	return (struct rh_ring *)((char *)area + RH_AREA_HEADS_AT) + index;
 }
 
-static inline uint64_t *rh_area_data(struct rh_area *area, uint32_t index)
-{
-	return (uint64_t *)((char *)area + RH_AREA_RINGS_AT + index * area->ring_bytes);
-}
+/* Of a process that runs already: this function of the shim is called in it, with what else
+ * would be in the environment. */
+#define RH_LATE_FUNCTION "rh_record_attach"
+/* What it returns; 0: the process is recorded. */
+enum rh_late { RH_LATE_RECORDED = 1, RH_LATE_BUSY, RH_LATE_NO_AREA, RH_LATE_NO_ROOM };
+
+/*
+ * The page of a process that has the shim preloaded and asleep, see shim/dormant.c. It has a name
+ * in /dev/shm, or in the folder that the variable names.
+ */
+#define RH_DORMANT_ENV	"REHEAP_DORMANT"
+#define RH_DORMANT_FILE "reheap-dormant."
+struct rh_dormant {
+	_Atomic uint32_t asleep; /* the process: 1; who wants it recorded: 0 */
+	int32_t pid;		 /* as the process sees itself */
+	uint64_t magic;
+	_Atomic uint32_t failed; /* enum rh_late: it was asked, and could not */
+	uint32_t pad;
+	char where[256]; /* the area, as in the environment; before asleep is cleared */
+	char rest[4096 - 280];
+};
+enum { RH_DORMANT_BYTES = 4096 };
+_Static_assert(sizeof(struct rh_dormant) == RH_DORMANT_BYTES, "a page");
 
 struct rh_record_opts;
 struct rh_err;
-/* Supervisor: makes the area of a recording and its file descriptor; unmap with bytes. */
+/* Supervisor: makes the area of a recording, mapped up to RH_AREA_TEXTS_AT, and its file
+ * descriptor. The calling thread is its recorder. */
 struct rh_area *rh_area_make(const struct rh_record_opts *opts, int counter, int *fd,
 			     struct rh_err *err);
+void rh_area_close(struct rh_area *area, int fd);
 
 #endif

@@ -1,57 +1,88 @@
 /*
- * capture.c - an unnamed file of chunks and its index.
+ * capture.c - a file of frames and the index of its chunks.
  *
- * write(2) from the rings' warm pages costs 0.33 ns a byte here; windows of a mapped
- * file cost five times that in page faults, which is why nothing is mapped.
+ * write(2) from warm pages costs 0.33 ns a byte here; windows of a mapped file cost five
+ * times that in page faults, which is why nothing is mapped. A frame's head goes out in the
+ * same write as its records: what is torn is the last frame alone.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "traces/record/capture.h"
 
-enum { BLOCK = 4096 };
+enum { BLOCK = 4096, NAMES = 1000, PIECES = 3, IMAGE_MOST = 65536 };
+#define DATA_AT	    (1024 * 1024u)
+#define FRAME_MAGIC 0x6d617266u /* "fram" */
+static const char head_magic[8] = "RHCAPT\1\n";
+_Static_assert(sizeof(struct rh_capture_head) <= BLOCK, "the first block");
 
-/* Directories whose file system has no O_TMPFILE get a name that is removed at once. */
-static int open_unnamed(const char *directory)
+enum frame_kind { FRAME_IMAGE = 1, FRAME_CHUNK };
+
+struct frame {
+	uint32_t magic, kind;
+	uint64_t bytes; /* that follow */
+	struct rh_chunk chunk;
+};
+
+/* A name that is not there yet: what another recorder left is not ours to overwrite. */
+static int open_named(struct rh_capture *capture, const char *beside)
 {
-	char name[4200];
-	size_t bytes = strlen(directory);
-	int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int fd = -1;
 
-	if (fd >= 0 || bytes + 32 > sizeof name)
-		return fd;
-	memcpy(name, directory, bytes);
-	memcpy(name + bytes, "/.reheap-capture-XXXXXX", sizeof "/.reheap-capture-XXXXXX");
-	fd = mkostemp(name, O_CLOEXEC);
-	if (fd >= 0)
-		unlink(name);
+	for (int i = 1; i < NAMES && fd < 0; i++) {
+		int got =
+			i == 1 ? snprintf(capture->path, sizeof capture->path, "%s.capture", beside)
+			       : snprintf(capture->path, sizeof capture->path, "%s.capture.%d",
+					  beside, i);
+
+		if (got >= (int)sizeof capture->path) {
+			errno = ENAMETOOLONG;
+			return -1;
+		}
+		fd = open(capture->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd < 0 && errno != EEXIST)
+			return -1;
+	}
 	return fd;
+}
+
+int rh_capture_put_head(const struct rh_capture *capture, struct rh_err *err)
+{
+	if (pwrite(capture->fd, &capture->head, sizeof capture->head, 0) !=
+	    (ssize_t)sizeof capture->head)
+		return rh_fail_errno(err, RH_IO, "%s: its head cannot be written", capture->path);
+	return 0;
 }
 
 int rh_capture_open(struct rh_capture *capture, const char *beside, struct rh_err *err)
 {
-	char directory[4096] = ".";
-	const char *slash = strrchr(beside, '/');
-	size_t bytes = slash ? (size_t)(slash - beside) : 0;
-
 	memset(capture, 0, sizeof *capture);
-	if (bytes >= sizeof directory)
-		return rh_fail(err, RH_CANT_CREATE, "%.80s...: the path is too long", beside);
-	if (slash) {
-		memcpy(directory, beside, bytes);
-		directory[bytes] = '\0';
-		if (bytes == 0)
-			memcpy(directory, "/", 2);
-	}
-	capture->fd = open_unnamed(directory);
+	capture->fd = open_named(capture, beside);
 	if (capture->fd < 0)
 		return rh_fail_errno(err, RH_CANT_CREATE, "%s: no capture can be made there",
-				     directory);
+				     capture->path);
+	(void)flock(capture->fd, LOCK_EX | LOCK_NB);
+	(void)fallocate(capture->fd, 0, 0, DATA_AT); /* a reserve, where the disk has room */
+	memcpy(capture->head.magic, head_magic, sizeof head_magic);
+	capture->head.head_bytes = sizeof capture->head;
+	capture->head.first = DATA_AT;
+	capture->head.recorder = (int32_t)getpid();
+	snprintf(capture->head.out, sizeof capture->head.out, "%s", beside);
+	capture->bytes = DATA_AT;
 	return 0;
+}
+
+void rh_capture_give_reserve(const struct rh_capture *capture)
+{
+	(void)fallocate(capture->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, BLOCK,
+			DATA_AT - BLOCK);
 }
 
 static int reserve(struct rh_capture *capture, struct rh_err *err)
@@ -76,21 +107,21 @@ static int write_pieces(struct rh_capture *capture, struct iovec *piece, struct 
 	ssize_t put;
 	int i = 0;
 
-	while (i < 2) {
+	while (i < PIECES) {
 		if (piece[i].iov_len == 0) {
 			i++;
 			continue;
 		}
-		put = pwritev(capture->fd, piece + i, 2 - i, (off_t)at);
+		put = pwritev(capture->fd, piece + i, PIECES - i, (off_t)at);
 		if (put < 0 && errno == EINTR)
 			continue;
 		if (put <= 0)
 			return rh_fail_errno(err, RH_IO, "the capture cannot grow past %llu bytes",
 					     (unsigned long long)at);
 		at += (uint64_t)put;
-		for (; i < 2 && (size_t)put >= piece[i].iov_len; i++)
+		for (; i < PIECES && (size_t)put >= piece[i].iov_len; i++)
 			put -= (ssize_t)piece[i].iov_len;
-		if (i < 2) {
+		if (i < PIECES) {
 			piece[i].iov_base = (char *)piece[i].iov_base + put;
 			piece[i].iov_len -= (size_t)put;
 		}
@@ -99,29 +130,126 @@ static int write_pieces(struct rh_capture *capture, struct iovec *piece, struct 
 	return 0;
 }
 
-int rh_capture_add(struct rh_capture *capture, struct rh_chunk *chunk, const uint64_t *one,
-		   size_t one_count, const uint64_t *two, size_t two_count,
-		   struct rh_err *err)
+static int index_chunk(struct rh_capture *capture, const struct rh_chunk *chunk, struct rh_err *err)
 {
-	struct iovec piece[2] = {
+	if (reserve(capture, err) < 0)
+		return -1;
+	capture->chunks[capture->count++] = *chunk;
+	capture->kept_bytes += chunk->words * sizeof(uint64_t);
+	capture->kept_events += chunk->events;
+	return 0;
+}
+
+int rh_capture_add(struct rh_capture *capture, struct rh_chunk *chunk, const uint64_t *one,
+		   size_t one_count, const uint64_t *two, size_t two_count, struct rh_err *err)
+{
+	struct frame frame = { .magic = FRAME_MAGIC,
+			       .kind = FRAME_CHUNK,
+			       .bytes = (one_count + two_count) * sizeof *one };
+	struct iovec piece[PIECES] = {
+		{ &frame, sizeof frame },
 		{ (void *)(uintptr_t)one, one_count * sizeof *one },
 		{ (void *)(uintptr_t)two, two_count * sizeof *two },
 	};
 
 	if (reserve(capture, err) < 0)
 		return -1;
-	chunk->offset = capture->bytes;
+	chunk->offset = capture->bytes + sizeof frame;
 	chunk->words = (uint32_t)(one_count + two_count);
+	frame.chunk = *chunk;
 	if (write_pieces(capture, piece, err) < 0)
 		return -1;
-	capture->chunks[capture->count++] = *chunk;
-	capture->kept_bytes += chunk->words * sizeof *one;
-	capture->kept_events += chunk->events;
+	return index_chunk(capture, chunk, err);
+}
+
+int rh_capture_add_image(struct rh_capture *capture, const void *image, size_t bytes,
+			 struct rh_err *err)
+{
+	struct frame frame = { .magic = FRAME_MAGIC, .kind = FRAME_IMAGE, .bytes = bytes };
+	struct iovec piece[PIECES] = {
+		{ &frame, sizeof frame },
+		{ (void *)(uintptr_t)image, bytes },
+	};
+
+	return write_pieces(capture, piece, err);
+}
+
+/* ---- what a recorder left ---- */
+
+static int open_left(struct rh_capture *capture, const char *path, struct rh_err *err)
+{
+	struct rh_capture_head *head = &capture->head;
+
+	memset(capture, 0, sizeof *capture);
+	capture->keep = true;
+	snprintf(capture->path, sizeof capture->path, "%s", path);
+	capture->fd = open(path, O_RDWR | O_CLOEXEC);
+	if (capture->fd < 0)
+		return rh_fail_errno(err, RH_NO_INPUT, "%s", path);
+	if (pread(capture->fd, head, sizeof *head, 0) != (ssize_t)sizeof *head ||
+	    memcmp(head->magic, head_magic, sizeof head_magic) != 0 ||
+	    head->head_bytes != sizeof *head ||
+	    !(head->ns_per_tick > 0 && head->ns_per_tick < 1e9) || head->first < DATA_AT)
+		return rh_fail(err, RH_BAD_DATA, "%s: no capture of this version of reheap record",
+			       path);
+	head->out[sizeof head->out - 1] = '\0';
+	if (flock(capture->fd, LOCK_EX | LOCK_NB) < 0)
+		return rh_fail(err, RH_NO_INPUT,
+			       "%s: its recorder, process %d, still runs; end that, and it writes "
+			       "the trace itself",
+			       path, head->recorder);
 	return 0;
 }
 
+/* One frame: 1 = taken, 0 = the end or torn, -1 = error. */
+static int take_frame(struct rh_capture *capture, uint64_t end,
+		      const struct rh_capture_visit *visit, struct rh_err *err)
+{
+	static char image[IMAGE_MOST];
+	struct frame frame;
+	uint64_t at = capture->bytes;
+
+	if (pread(capture->fd, &frame, sizeof frame, (off_t)at) != (ssize_t)sizeof frame ||
+	    frame.magic != FRAME_MAGIC || frame.bytes > end - at - sizeof frame)
+		return 0;
+	if (frame.kind == FRAME_IMAGE) {
+		if (frame.bytes > sizeof image ||
+		    pread(capture->fd, image, frame.bytes, (off_t)(at + sizeof frame)) !=
+			    (ssize_t)frame.bytes)
+			return 0;
+		if (visit->image(visit->data, image, frame.bytes, err) < 0)
+			return -1;
+	} else if (frame.kind == FRAME_CHUNK && frame.chunk.offset == at + sizeof frame &&
+		   frame.chunk.words * sizeof(uint64_t) == frame.bytes &&
+		   frame.chunk.ring < RH_RINGS) {
+		if (index_chunk(capture, &frame.chunk, err) < 0)
+			return -1;
+	} else {
+		return 0;
+	}
+	capture->bytes = at + sizeof frame + frame.bytes;
+	return 1;
+}
+
+int rh_capture_recover(struct rh_capture *capture, const char *path,
+		       const struct rh_capture_visit *visit, struct rh_err *err)
+{
+	struct stat st;
+	int more;
+
+	if (open_left(capture, path, err) < 0)
+		return -1;
+	if (fstat(capture->fd, &st) < 0)
+		return rh_fail_errno(err, RH_IO, "%s", path);
+	capture->bytes = capture->head.first;
+	do
+		more = take_frame(capture, (uint64_t)st.st_size, visit, err);
+	while (more > 0);
+	return more;
+}
+
 /* Only whole blocks: the edges may belong to neighbours. */
-void rh_capture_forget(const struct rh_capture *capture, const struct rh_chunk *chunk)
+static void give_back(const struct rh_capture *capture, const struct rh_chunk *chunk)
 {
 	uint64_t from = (chunk->offset + BLOCK - 1) / BLOCK * BLOCK;
 	uint64_t to = (chunk->offset + chunk->words * sizeof(uint64_t)) / BLOCK * BLOCK;
@@ -129,6 +257,12 @@ void rh_capture_forget(const struct rh_capture *capture, const struct rh_chunk *
 	if (to > from)
 		(void)fallocate(capture->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				(off_t)from, (off_t)(to - from));
+}
+
+void rh_capture_forget(const struct rh_capture *capture, const struct rh_chunk *chunk)
+{
+	if (!capture->keep && !capture->whole)
+		give_back(capture, chunk);
 }
 
 static bool may_go(const struct rh_capture *capture, const struct rh_chunk *chunk, uint64_t events,
@@ -141,6 +275,9 @@ static bool may_go(const struct rh_capture *capture, const struct rh_chunk *chun
 
 void rh_capture_keep_last(struct rh_capture *capture, uint64_t events, uint64_t bytes)
 {
+	size_t first = capture->first;
+	struct rh_err err = { 0 };
+
 	while (capture->first < capture->count) {
 		struct rh_chunk *chunk = &capture->chunks[capture->first];
 
@@ -149,9 +286,12 @@ void rh_capture_keep_last(struct rh_capture *capture, uint64_t events, uint64_t 
 		capture->kept_events -= chunk->events;
 		capture->kept_bytes -= chunk->words * sizeof(uint64_t);
 		capture->given_up_events += chunk->events;
-		rh_capture_forget(capture, chunk);
+		capture->head.first = chunk->offset + chunk->words * sizeof(uint64_t);
 		capture->first++;
 	}
+	if (capture->first > first && rh_capture_put_head(capture, &err) == 0)
+		for (size_t i = first; i < capture->first; i++)
+			give_back(capture, &capture->chunks[i]);
 	if (capture->first > 4096 && capture->first > capture->count / 2) {
 		memmove(capture->chunks, capture->chunks + capture->first,
 			(capture->count - capture->first) * sizeof *capture->chunks);
@@ -181,6 +321,8 @@ int rh_capture_read(const struct rh_capture *capture, const struct rh_chunk *chu
 
 void rh_capture_close(struct rh_capture *capture)
 {
+	if (capture->path[0] && !capture->keep)
+		unlink(capture->path);
 	if (capture->fd >= 0)
 		close(capture->fd);
 	free(capture->chunks);

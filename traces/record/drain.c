@@ -8,26 +8,31 @@
  * A ring's mask is read after its head: its owner widens it only while it is empty and
  * before it publishes the next record.
  */
-#include <errno.h>
 #include <limits.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "alloc/base/clock.h"
 #include "alloc/base/os.h"
 #include "traces/record/drain.h"
+#include "traces/record/process.h"
 
-int rh_drain_open(struct rh_drain *drain, struct rh_area *area, const char *beside,
+int rh_drain_open(struct rh_drain *drain, struct rh_area *area, int area_fd, const char *beside,
 		  struct rh_err *err)
 {
+	struct stat st = { 0 };
+
 	memset(drain, 0, sizeof *drain);
 	memset(drain->slot_image, 0xff, sizeof drain->slot_image);
 	for (int i = 0; i < RH_RINGS; i++)
 		drain->past[i].thread = UINT32_MAX;
 	drain->area = area;
+	drain->area_fd = area_fd;
+	if (fstat(area_fd, &st) == 0)
+		drain->area_inode = st.st_ino;
 	drain->ring_bytes = area->ring_bytes;
 	return rh_capture_open(&drain->capture, beside, err);
 }
@@ -38,6 +43,7 @@ void rh_drain_close(struct rh_drain *drain)
 		if (drain->images[i].pidfd >= 0)
 			close(drain->images[i].pidfd);
 	free(drain->images);
+	free(drain->words);
 	rh_capture_close(&drain->capture);
 }
 
@@ -83,33 +89,48 @@ static uint64_t follow(struct rh_ring_past *past, struct rh_image *image, const 
 	return events;
 }
 
+static int keep_chunk(struct rh_drain *drain, struct rh_chunk *chunk, const uint64_t *words,
+		      size_t count)
+{
+	struct rh_err *full = &drain->full;
+
+	if (rh_capture_add(&drain->capture, chunk, words, count, NULL, 0, full) == 0)
+		return 0;
+	if (full->code == RH_OS || !drain->make_room || !drain->make_room(drain->make_room_of))
+		return -1;
+	*full = (struct rh_err){ 0 };
+	return rh_capture_add(&drain->capture, chunk, words, count, NULL, 0, full);
+}
+
 static int keep(struct rh_drain *drain, uint32_t index, struct rh_image *image,
-		const uint64_t *one, size_t one_count, const uint64_t *two, size_t two_count,
-		struct rh_err *err)
+		const uint64_t *words, size_t count, struct rh_err *err)
 {
 	struct rh_ring_past *past = &drain->past[index];
 	struct rh_chunk chunk = {
-		.stamp = past->stamp, .thread = past->thread, .tid = past->tid, .site = past->site,
-		.ring = index, .image = (uint32_t)(image - drain->images),
+		.stamp = past->stamp,
+		.thread = past->thread,
+		.tid = past->tid,
+		.site = past->site,
+		.ring = index,
+		.image = (uint32_t)(image - drain->images),
 	};
 
-	chunk.events = follow(past, image, one, one_count);
-	chunk.events += follow(past, image, two, two_count);
+	chunk.events = follow(past, image, words, count);
 	if (drain->stopped) {
 		drain->discarded += chunk.events;
 		return 0;
 	}
 	drain->events += chunk.events;
-	drain->bytes += (one_count + two_count) * sizeof *one;
-	if (rh_capture_add(&drain->capture, &chunk, one, one_count, two, two_count,
-			   &drain->full) < 0) {
+	drain->bytes += count * sizeof *words;
+	if (keep_chunk(drain, &chunk, words, count) < 0) {
 		if (drain->full.code == RH_OS) {
 			*err = drain->full;
 			return -1;
 		}
 		drain->stopped = true;
+		rh_capture_give_reserve(&drain->capture);
 		drain->events -= chunk.events;
-		drain->bytes -= (one_count + two_count) * sizeof *one;
+		drain->bytes -= count * sizeof *words;
 		drain->discarded += chunk.events;
 		return 0;
 	}
@@ -118,33 +139,139 @@ static int keep(struct rh_drain *drain, uint32_t index, struct rh_image *image,
 	return 0;
 }
 
+static void read_text(struct rh_drain *drain, struct rh_image *image)
+{
+	const struct rh_proc *proc = rh_area_proc(drain->area, image->slot);
+	struct rh_proc_text text = { .args_bytes = 0 };
+	int32_t parent = proc->parent < RH_PROCS ? drain->slot_image[proc->parent] : -1;
+
+	if (image->how == RH_PROC_FORKED) {
+		if (parent < 0)
+			return;
+		memcpy(image->exe, drain->images[parent].exe, sizeof image->exe);
+		memcpy(image->args, drain->images[parent].args, sizeof image->args);
+		image->args_bytes = drain->images[parent].args_bytes;
+		return;
+	}
+	if (pread(drain->area_fd, &text, sizeof text,
+		  (off_t)(RH_AREA_TEXTS_AT + image->slot * sizeof text)) != sizeof text)
+		return;
+	image->args_bytes = text.args_bytes < sizeof image->args ? text.args_bytes
+								 : (uint32_t)sizeof image->args;
+	memcpy(image->args, text.args, image->args_bytes);
+	memcpy(image->exe, text.exe, sizeof image->exe - 1);
+}
+
+/* Which process it is, as /proc shows it. */
+static enum rh_process_found seek(const struct rh_drain *drain, struct rh_image *image)
+{
+	const struct rh_proc *proc = rh_area_proc(drain->area, image->slot);
+	struct rh_process_seek seek = { .inner = image->inner,
+					.mapped = proc->mapped,
+					.inode = drain->area_inode };
+	enum rh_process_found found;
+	int taken[RH_PROCS];
+
+	for (size_t i = 0; i < drain->image_count && seek.taken_count < RH_PROCS; i++)
+		if (&drain->images[i] != image && !drain->images[i].over &&
+		    drain->images[i].found && image->how == RH_PROC_FORKED)
+			taken[seek.taken_count++] = drain->images[i].pid;
+	seek.taken = taken;
+	found = rh_process_find(&seek, &image->pid, &image->pidfd);
+	image->found = found == RH_PROCESS_FOUND;
+	return found;
+}
+
+/* The program itself is our child: that number is certain. */
+static void identify(const struct rh_drain *drain, struct rh_image *image)
+{
+	if (image->inner == atomic_load(&drain->area->main_pid) && image->how == RH_PROC_MAIN) {
+		image->found = true;
+		image->pidfd = (int)syscall(SYS_pidfd_open, image->pid, 0);
+	} else if (rh_process_holds(drain->area, image->slot)) {
+		seek(drain, image);
+	}
+}
+
+static int room_for_image(struct rh_drain *drain, struct rh_err *err)
+{
+	struct rh_image *grown;
+	size_t room;
+
+	if (drain->image_count < drain->image_room)
+		return 0;
+	room = drain->image_room ? drain->image_room * 2 : 16;
+	grown = realloc(drain->images, room * sizeof *grown);
+	if (!grown)
+		return rh_fail(err, RH_OS, "no memory for %zu processes", room);
+	drain->images = grown;
+	drain->image_room = room;
+	return 0;
+}
+
 static int add_image(struct rh_drain *drain, uint32_t slot, struct rh_err *err)
 {
 	const struct rh_proc *proc = rh_area_proc(drain->area, slot);
-	struct rh_image *image, *grown;
-	size_t room;
+	struct rh_image *image;
 
-	if (drain->image_count == drain->image_room) {
-		room = drain->image_room ? drain->image_room * 2 : 16;
-		grown = realloc(drain->images, room * sizeof *grown);
-		if (!grown)
-			return rh_fail(err, RH_OS, "no memory for %zu processes", room);
-		drain->images = grown;
-		drain->image_room = room;
-	}
+	if (room_for_image(drain, err) < 0)
+		return -1;
 	image = &drain->images[drain->image_count];
 	memset(image, 0, sizeof *image);
-	image->pid = proc->pid;
+	image->pid = image->inner = proc->pid;
+	image->pidfd = -1;
 	image->ppid = proc->ppid;
 	image->how = (int)proc->how;
 	image->stamp = proc->stamp;
 	image->slot = slot;
-	image->args_bytes = proc->args_bytes < sizeof image->args ? proc->args_bytes :
-								     (uint32_t)sizeof image->args;
-	memcpy(image->args, proc->args, image->args_bytes);
-	memcpy(image->exe, proc->exe, sizeof image->exe - 1);
-	image->pidfd = (int)syscall(SYS_pidfd_open, image->pid, 0);
 	drain->slot_image[slot] = (int32_t)drain->image_count++;
+	read_text(drain, image);
+	identify(drain, image);
+	rh_figures_begin(&image->life, drain->area, proc);
+	if (!image->exe[0] && image->found)
+		rh_process_exe(image->pid, image->exe, sizeof image->exe);
+	if (rh_capture_add_image(&drain->capture, image, sizeof *image, &drain->full) < 0)
+		drain->stopped = true;
+	return 0;
+}
+
+int rh_drain_recover(struct rh_drain *drain, const void *bytes, size_t count, struct rh_err *err)
+{
+	struct rh_image *image;
+
+	if (count != sizeof *image)
+		return rh_fail(err, RH_BAD_DATA, "the capture is of another version of reheap");
+	if (room_for_image(drain, err) < 0)
+		return -1;
+	image = &drain->images[drain->image_count++];
+	memcpy(image, bytes, sizeof *image);
+	image->pidfd = -1;
+	image->over = true;
+	image->events = image->threads = 0;
+	image->exe[sizeof image->exe - 1] = '\0';
+	if (image->args_bytes > sizeof image->args)
+		image->args_bytes = 0;
+	return 0;
+}
+
+/* Copies [tail, head) of a ring out of the area: two pieces where it wraps. */
+static int read_ring(struct rh_drain *drain, uint32_t index, uint64_t at, uint64_t first,
+		     uint64_t count, struct rh_err *err)
+{
+	off_t base = (off_t)(RH_AREA_RINGS_AT + index * drain->ring_bytes);
+	size_t size = sizeof *drain->words, one = first * size, two = (count - first) * size;
+
+	if (count > drain->words_room) {
+		uint64_t *grown = realloc(drain->words, count * size);
+
+		if (!grown)
+			return rh_fail(err, RH_OS, "no memory to drain %zu bytes", count * size);
+		drain->words = grown;
+		drain->words_room = count;
+	}
+	if (pread(drain->area_fd, drain->words, one, base + (off_t)(at * size)) != (ssize_t)one ||
+	    pread(drain->area_fd, drain->words + first, two, base) != (ssize_t)two)
+		return rh_fail_errno(err, RH_OS, "ring %u cannot be read", index);
 	return 0;
 }
 
@@ -155,10 +282,8 @@ static int64_t drain_ring(struct rh_drain *drain, uint32_t index, bool all, stru
 	uint64_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
 	uint64_t mask = atomic_load_explicit(&ring->mask, memory_order_relaxed);
 	uint64_t size = sizeof(uint64_t), count = (head - tail) / size;
-	uint64_t room = (mask + 1) / size, at = (tail & mask) / size, one;
+	uint64_t room = (mask + 1) / size, at = (tail & mask) / size;
 	uint32_t proc = atomic_load(&ring->proc);
-	uint64_t *data = (uint64_t *)((char *)drain->area + RH_AREA_RINGS_AT +
-				      index * drain->ring_bytes);
 
 	if (count == 0 || (!all && count < room / 4))
 		return 0;
@@ -170,9 +295,9 @@ static int64_t drain_ring(struct rh_drain *drain, uint32_t index, bool all, stru
 	if (count > room || mask >= drain->ring_bytes || (mask & (mask + 1)))
 		return rh_fail(err, RH_BUG, "ring %u claims %llu words of %llu", index,
 			       (unsigned long long)count, (unsigned long long)room);
-	one = count < room - at ? count : room - at;
-	if (keep(drain, index, &drain->images[drain->slot_image[proc - 1]], data + at, one, data,
-		 count - one, err) < 0)
+	if (read_ring(drain, index, at, count < room - at ? count : room - at, count, err) < 0 ||
+	    keep(drain, index, &drain->images[drain->slot_image[proc - 1]], drain->words, count,
+		 err) < 0)
 		return -1;
 	atomic_store(&ring->tail, head);
 	atomic_fetch_add(&ring->tail_moves, 1);
@@ -199,6 +324,7 @@ void rh_drain_beat(struct rh_drain *drain)
 {
 	uint32_t high = atomic_load(&drain->area->rings_high);
 
+	atomic_store(&drain->area->now, rh_ticks());
 	atomic_fetch_add(&drain->area->beat, 1);
 	for (uint32_t i = 0; i < high && i < RH_RINGS; i++) {
 		struct rh_ring *ring = rh_area_ring(drain->area, i);
@@ -208,24 +334,26 @@ void rh_drain_beat(struct rh_drain *drain)
 	}
 }
 
-static bool is_dead(const struct rh_image *image)
+/* What a bare clone copied holds mutexes by another thread's number: the kernel never marks
+ * them, but /proc shows no such process any more. */
+static bool is_dead(const struct rh_drain *drain, struct rh_image *image)
 {
-	struct pollfd fd = { .fd = image->pidfd, .events = POLLIN };
-
 	if (image->pidfd >= 0)
-		return poll(&fd, 1, 0) == 1;
-	return kill(image->pid, 0) < 0 && errno == ESRCH;
+		return rh_process_over(image->pidfd);
+	return !rh_process_holds(drain->area, image->slot) || seek(drain, image) == RH_PROCESS_GONE;
 }
 
-/* exec: the same process has a younger image. Found in the order of their slots, images
- * are not in the order of time. */
-static bool is_replaced(const struct rh_drain *drain, size_t index)
+/* exec: the same process has a younger image, or NULL. Found in the order of their slots,
+ * images are not in the order of time. */
+static const struct rh_image *successor(const struct rh_drain *drain, size_t index)
 {
-	for (size_t i = 0; i < drain->image_count; i++)
-		if (drain->images[i].pid == drain->images[index].pid && !drain->images[i].over &&
-		    drain->images[i].stamp > drain->images[index].stamp)
-			return true;
-	return false;
+	const struct rh_image *images = drain->images;
+
+	for (size_t i = 0; images[index].found && i < drain->image_count; i++)
+		if (images[i].found && images[i].pid == images[index].pid && !images[i].over &&
+		    images[i].stamp > images[index].stamp)
+			return &images[i];
+	return NULL;
 }
 
 size_t rh_drain_newest(const struct rh_drain *drain, int pid, bool with_events)
@@ -239,15 +367,60 @@ size_t rh_drain_newest(const struct rh_drain *drain, int pid, bool with_events)
 	return found;
 }
 
+/* What an image has of memory, and has used. Reading it costs some microseconds. Behind the
+ * look it is known that it was that process. */
+static void look_at(struct rh_image *image)
+{
+	struct rh_used now;
+	uint64_t anonymous, peak;
+	bool got;
+
+	if (!image->found)
+		return;
+	rh_process_memory(image->pid, &anonymous, &peak);
+	got = rh_figures_now(image->pid, &now);
+	if (image->pidfd >= 0 && rh_process_over(image->pidfd))
+		return;
+	if (anonymous > image->anonymous_peak)
+		image->anonymous_peak = anonymous;
+	if (peak > image->life.peak_rss)
+		image->life.peak_rss = peak;
+	if (got)
+		rh_figures_look(&image->life, &now);
+}
+
+void rh_drain_pause(struct rh_drain *drain, bool off)
+{
+	for (size_t i = 0; i < drain->image_count; i++)
+		if (!drain->images[i].over) {
+			look_at(&drain->images[i]);
+			rh_figures_pause(&drain->images[i].life, off);
+		}
+}
+
+void rh_drain_last_look(struct rh_drain *drain, int pid)
+{
+	size_t newest = rh_drain_newest(drain, pid, false);
+	struct rh_used now;
+
+	if (newest != SIZE_MAX && !drain->images[newest].over && rh_figures_now(pid, &now))
+		rh_figures_look(&drain->images[newest].life, &now);
+}
+
 /* The slot may serve another process once all that its image left in rings is taken. */
+
 static int retire(struct rh_drain *drain, size_t index, struct rh_err *err)
 {
 	struct rh_image *image = &drain->images[index];
+	const struct rh_proc *proc = rh_area_proc(drain->area, image->slot);
 
 	if (rh_drain_pass(drain, true, err) < 0)
 		return -1;
 	image = &drain->images[index];
 	image->over = true;
+	image->heaps = atomic_load(&proc->heaps);
+	rh_figures_end(&image->life, drain->area, proc);
+	memcpy(image->foreign, proc->foreign, sizeof image->foreign - 1);
 	if (image->pidfd >= 0)
 		close(image->pidfd);
 	image->pidfd = -1;
@@ -267,13 +440,34 @@ int rh_drain_processes(struct rh_drain *drain, bool main_over, struct rh_err *er
 		    add_image(drain, i, err) < 0)
 			return -1;
 	for (size_t i = 0; i < drain->image_count; i++) {
-		const struct rh_image *image = &drain->images[i];
-		bool dead = image->pid == main_pid ? main_over : is_dead(image);
+		struct rh_image *image = &drain->images[i];
+		const struct rh_image *next;
+		bool dead;
 
-		if (!image->over && (dead || is_replaced(drain, i)) && retire(drain, i, err) < 0)
+		if (image->over)
+			continue;
+		next = successor(drain, i);
+		if (next) /* what that had used when it began is what this one has */
+			rh_figures_look(&image->life, &next->life.begin);
+		else
+			look_at(image);
+		dead = image->found && image->pid == main_pid ? main_over : is_dead(drain, image);
+		if ((dead || next) && retire(drain, i, err) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+void rh_drain_filters(struct rh_drain *drain)
+{
+	for (size_t i = 0; i < drain->image_count; i++) {
+		const struct rh_image *image = &drain->images[i];
+		struct rh_proc *proc = rh_area_proc(drain->area, image->slot);
+
+		if (!image->over && image->found && !atomic_load(&proc->filter) &&
+		    rh_process_filtered(image->pid))
+			atomic_store(&proc->filter, 1);
+	}
 }
 
 size_t rh_drain_running(const struct rh_drain *drain)

@@ -13,44 +13,69 @@
 
 #include "alloc/base/err.h"
 #include "traces/record/capture.h"
+#include "traces/record/figures.h"
 
 struct rh_image {
-	int pid, ppid, how;		/* how: enum rh_proc_how */
-	int pidfd;			/* -1: over, or not to be had */
+	int pid, ppid, how; /* pid: as we see it; how: enum rh_proc_how */
+	int inner;	    /* pid as it sees itself */
+	int pidfd;	    /* -1: over, or not to be had */
 	bool over;
+	bool found; /* pid is certain */
 	uint32_t slot;
 	uint64_t stamp;
 	uint64_t events, threads;
+	uint64_t anonymous_peak; /* bytes, seen by looking now and then */
+	struct rh_figures_life life;
+	uint32_t heaps; /* enum rh_heap */
+	char foreign[RH_PROC_FOREIGN];
 	char exe[512], args[1024];
 	uint32_t args_bytes;
 };
 
 /* What a ring's next record means; kept so that every chunk can be read alone. */
-struct rh_ring_past { uint64_t stamp; uint32_t thread, tid, site; };
+struct rh_ring_past {
+	uint64_t stamp;
+	uint32_t thread, tid, site;
+};
 
 struct rh_drain {
 	struct rh_area *area;
-	uint64_t ring_bytes;		/* as we made them */
+	int area_fd;
+	uint64_t area_inode;
+	uint64_t ring_bytes; /* as we made them */
+	uint64_t *words;     /* of the ring that is being drained */
+	size_t words_room;
 	struct rh_capture capture;
 	struct rh_image *images;
 	size_t image_count, image_room;
-	int32_t slot_image[RH_PROCS];	/* image in a slot, -1 = none seen */
+	int32_t slot_image[RH_PROCS]; /* image in a slot, -1 = none seen */
 	struct rh_ring_past past[RH_RINGS];
-	uint64_t last_events, last_bytes;	/* keep this many of the last; 0 = all */
+	uint64_t last_events, last_bytes; /* keep this many of the last; 0 = all */
 	uint64_t events, bytes, discarded;
-	bool stopped;			/* nothing more is kept */
-	struct rh_err full;		/* text set: why the capture stopped growing */
+	bool stopped;	    /* nothing more is kept */
+	struct rh_err full; /* text set: why the capture stopped growing */
+	/* Asked once when the capture cannot grow; true: there is more room than before. */
+	bool (*make_room)(void *of);
+	void *make_room_of;
 	uint64_t full_stamp;
 };
 
-int rh_drain_open(struct rh_drain *drain, struct rh_area *area, const char *beside,
+int rh_drain_open(struct rh_drain *drain, struct rh_area *area, int area_fd, const char *beside,
 		  struct rh_err *err);
+/* An image as the capture of a dead recorder has it. */
+int rh_drain_recover(struct rh_drain *drain, const void *bytes, size_t count, struct rh_err *err);
 /* One pass over all rings: those a quarter full, or all that are not empty. Returns the
  * words taken, -1 on error. */
 int64_t rh_drain_pass(struct rh_drain *drain, bool all, struct rh_err *err);
 /* Every ring's next event reads the clock, and looks whether it is to be recorded. */
 void rh_drain_beat(struct rh_drain *drain);
+/* Recording stops or begins again: what processes use from here on does not count, or does. */
+void rh_drain_pause(struct rh_drain *drain, bool off);
+/* The program itself is over and not reaped: the last look at what it used. */
+void rh_drain_last_look(struct rh_drain *drain, int pid);
 /* Looks for new processes and dead ones. main_over: the program itself has been reaped. */
+/* Once a second: a process under a filter of system calls is to make none for us. */
+void rh_drain_filters(struct rh_drain *drain);
 int rh_drain_processes(struct rh_drain *drain, bool main_over, struct rh_err *err);
 /* The youngest image of a process; SIZE_MAX: none. */
 size_t rh_drain_newest(const struct rh_drain *drain, int pid, bool with_events);

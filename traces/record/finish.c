@@ -4,6 +4,7 @@
  * The program's last image gets the name that was asked for. Images it left by exec, and
  * other processes, get NAME.PID.rht, with a number when one process had several.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,15 +12,16 @@
 #include <sys/wait.h>
 
 #include "alloc/base/os.h"
+#include "traces/record/complete.h"
 #include "traces/record/session.h"
+#include "alloc/base/printable.h"
 
 /* The image that is the program in the end: the last one of its process that has events. */
 static size_t final_image(const struct rh_session *session)
 {
 	size_t found = rh_drain_newest(&session->drain, session->child, true);
 
-	return found != SIZE_MAX ? found :
-				   rh_drain_newest(&session->drain, session->child, false);
+	return found != SIZE_MAX ? found : rh_drain_newest(&session->drain, session->child, false);
 }
 
 static void name_of(const struct rh_session *session, size_t index, bool final, char *path,
@@ -46,8 +48,12 @@ static void name_of(const struct rh_session *session, size_t index, bool final, 
 static void how_it_ended(const struct rh_session *session, const struct rh_image *image, char *text,
 			 size_t room)
 {
-	if (image->pid != session->child)
-		snprintf(text, room, image->over ? "over" : "still running");
+	if (session->recovered)
+		snprintf(text, room, "unknown: the recorder was killed");
+	else if (image->pid != session->child || session->attached)
+		snprintf(text, room,
+			 image->over || (session->attached && session->reaped) ? "over"
+									       : "still running");
 	else if (!session->reaped)
 		snprintf(text, room, "still running");
 	else if (WIFSIGNALED(session->wait_status))
@@ -55,6 +61,9 @@ static void how_it_ended(const struct rh_session *session, const struct rh_image
 	else
 		snprintf(text, room, "exit %d", WEXITSTATUS(session->wait_status));
 }
+
+/* The clocks are compared well enough then: to a millionth, where a read is late by 250 ns. */
+#define COMPARED_NS 250000000u
 
 /* ns per tick over the whole recording when that is long enough to beat calibration. */
 static double ns_per_tick(const struct rh_session *session)
@@ -64,12 +73,14 @@ static double ns_per_tick(const struct rh_session *session)
 
 	if (session->clock.source == RH_CLOCK_MONOTONIC)
 		return 1.0;
-	return ns > 1000000000u && ticks ? (double)ns / (double)ticks : session->clock.ns_per_tick;
+	if (session->recovered)
+		return session->clock.ns_per_tick;
+	return ns > COMPARED_NS && ticks ? (double)ns / (double)ticks : session->clock.ns_per_tick;
 }
 
 static void sum_losses(const struct rh_session *session, struct rh_emit *what)
 {
-	uint32_t high = atomic_load(&session->area->rings_high);
+	uint32_t high = session->area ? atomic_load(&session->area->rings_high) : 0;
 
 	for (uint32_t i = 0; i < high && i < RH_RINGS; i++) {
 		struct rh_ring *ring = rh_area_ring(session->area, i);
@@ -79,31 +90,76 @@ static void sum_losses(const struct rh_session *session, struct rh_emit *what)
 		what->waits += atomic_load(&ring->waits);
 		what->wait_ns += atomic_load(&ring->wait_ns);
 	}
-	what->no_ring = atomic_load(&session->area->no_ring);
+	if (!session->area)
+		return;
+	what->no_ring = atomic_load(&session->area->no_ring) + atomic_load(&session->area->no_map);
 }
 
-static void tell_trace(const struct rh_session *session, const char *path,
-		       const struct rh_trace_totals *totals, uint64_t threads, uint64_t spent_ns)
+struct written {
+	const char *path;
+	struct rh_trace_totals totals;
+	uint64_t threads, spent_ns;
+	bool before;		      /* begun while the program ran */
+	const struct rh_image *child; /* NULL: it is the program itself */
+};
+
+static void tell_trace(const struct rh_session *session, const struct written *written)
 {
 	struct stat st = { 0 };
-	double seconds = (double)spent_ns / 1e9;
+	double seconds = (double)written->spent_ns / 1e9;
+	double events = (double)written->totals.events;
 
 	if (session->opts->quiet)
 		return;
-	if (strcmp(path, "-") != 0)
-		stat(path, &st);
-	fprintf(stderr, "reheap record: %s: %llu events, %llu threads, %.1f MB; "
-		"written in %.2f s (%.1f M events/s)\n", path,
-		(unsigned long long)totals->events, (unsigned long long)threads,
-		(double)st.st_size / 1e6, seconds, seconds > 0 ?
-		(double)totals->events / 1e6 / seconds : 0.0);
+	if (strcmp(written->path, "-") != 0)
+		stat(written->path, &st);
+	rh_print(stderr, "reheap record: %s: %llu events, %llu threads, %.1f MB", written->path,
+		 (unsigned long long)written->totals.events, (unsigned long long)written->threads,
+		 (double)st.st_size / 1e6);
+	if (written->child)
+		rh_print(stderr, " of %d %.200s", written->child->pid, written->child->exe);
+	fputs("; written ", stderr);
+	if (written->before)
+		rh_print(stderr, "while it ran, and in %.2f s after that\n", seconds);
+	else
+		rh_print(stderr, "in %.2f s (%.1f M events/s)\n", seconds,
+			 seconds > 0 ? events / 1e6 / seconds : 0.0);
 }
 
-static bool write_image(const struct rh_session *session, size_t index, bool final,
-			struct rh_emit *what)
+/* The last word on a trace; of the program itself it needs no name. */
+static void tell_verdict(const struct rh_session *session, const char *path, const char *complete)
+{
+	bool yes = strcmp(complete, "yes") == 0;
+
+	if (session->opts->quiet)
+		return;
+	rh_print(stderr, "reheap record: %s%s%s%s\n", path, *path ? " is " : "",
+		 yes ? "complete: every heap call of the program is in it" : "not complete: ",
+		 yes ? "" : complete + strlen("no: "));
+}
+
+/* A trace that could not be written for want of room may take that of the chunks it has read. On
+ * any other failure the capture is still whole, to be recovered. */
+static int write_trace(struct rh_session *session, const struct rh_emit *what, const char *path,
+		       struct rh_trace_totals *totals, struct rh_err *err)
+{
+	struct rh_capture *capture = &session->drain.capture;
+
+	if (rh_emit(what, path, totals, err) == 0)
+		return 0;
+	if (!capture->whole ||
+	    (!strstr(err->text, strerror(ENOSPC)) && !strstr(err->text, strerror(EDQUOT))))
+		return -1;
+	capture->whole = false;
+	return rh_emit(what, path, totals, err);
+}
+
+static bool write_image(struct rh_session *session, size_t index, bool final, struct rh_emit *what)
 {
 	const struct rh_image *image = &session->drain.images[index];
-	struct rh_trace_totals totals;
+	struct rh_emitter *begun =
+		rh_stream_take(session->stream, &session->drain.capture, (uint32_t)index);
+	struct written written = { .threads = image->threads, .child = final ? NULL : image };
 	struct rh_err err = { 0 };
 	char path[4096], ended[40];
 	uint64_t began = rh_now_ns();
@@ -112,42 +168,77 @@ static bool write_image(const struct rh_session *session, size_t index, bool fin
 	how_it_ended(session, image, ended, sizeof ended);
 	what->image = (uint32_t)index;
 	what->ended = ended;
-	if (rh_emit(what, path, &totals, &err) < 0) {
-		fprintf(stderr, "reheap record: the trace %s is not there: %s\n", path, err.text);
+	written.path = path;
+	session->drain.capture.whole = !session->drain.full.text[0];
+	written.before = begun && rh_emit_end(begun, what, path, &written.totals, &err) == 0;
+	if (!written.before && write_trace(session, what, path, &written.totals, &err) < 0) {
+		rh_print(stderr, "reheap record: the trace %s is not there: %s\n", path, err.text);
 		return false;
 	}
-	tell_trace(session, path, &totals, image->threads, rh_now_ns() - began);
+	written.spent_ns = rh_now_ns() - began;
+	tell_trace(session, &written);
+	if (!final)
+		tell_verdict(session, path, what->complete);
 	return true;
+}
+
+/* Those that have a trace were named with it. */
+static void tell_children(const struct rh_session *session)
+{
+	const struct rh_children *children = &session->children;
+
+	for (size_t i = 0; i < session->drain.image_count && session->opts->follow; i++) {
+		const struct rh_image *image = &session->drain.images[i];
+
+		if (!session->opts->quiet && image->pid != session->child && !image->events)
+			rh_print(stderr, "reheap record: child %d %.200s: recorded, made no call\n",
+				 image->pid, image->exe);
+	}
+	for (size_t i = 0; i < children->count; i++)
+		rh_print(stderr, "reheap record: %s %d %s: not recorded: %s\n",
+			 children->rows[i].pid == session->child ? "the program" : "child",
+			 children->rows[i].pid, children->rows[i].exe,
+			 rh_children_why(children->rows[i].why));
+	if (children->lost)
+		rh_print(stderr, "reheap record: %llu more children are not recorded\n",
+			 (unsigned long long)children->lost);
 }
 
 static void tell_losses(const struct rh_session *session, const struct rh_emit *what)
 {
 	const struct rh_drain *drain = &session->drain;
 	uint64_t lost = what->dropped + what->nested + what->no_ring;
-	uint64_t forks = atomic_load(&session->area->forks_ignored);
-	uint64_t no_proc = atomic_load(&session->area->no_proc);
+	uint64_t forks = session->area ? atomic_load(&session->area->forks_ignored) : 0;
+	uint64_t no_proc = session->area ? atomic_load(&session->area->no_proc) : 0;
 
 	if (drain->full.text[0])
-		fprintf(stderr, "reheap record: recording stopped before the program's end: %s; "
-			"what came later is not in the trace (%llu calls of it were seen)\n",
-			drain->full.text, (unsigned long long)drain->discarded);
+		rh_print(stderr,
+			 "reheap record: recording stopped before the program's end: %s; "
+			 "what came later is not in the trace (%llu calls of it were seen)\n",
+			 drain->full.text, (unsigned long long)drain->discarded);
 	if (lost)
-		fprintf(stderr, "reheap record: not recorded: %llu events (rings full %llu, signal "
-			"handlers %llu, no ring %llu)\n", (unsigned long long)lost,
-			(unsigned long long)what->dropped, (unsigned long long)what->nested,
-			(unsigned long long)what->no_ring);
+		fprintf(stderr,
+			"reheap record: not recorded: %llu events (rings full %llu, signal "
+			"handlers %llu, no ring %llu)\n",
+			(unsigned long long)lost, (unsigned long long)what->dropped,
+			(unsigned long long)what->nested, (unsigned long long)what->no_ring);
 	if (no_proc)
-		fprintf(stderr, "reheap record: %llu processes found no place among %d and are not "
-			"recorded\n", (unsigned long long)no_proc, RH_PROCS);
+		fprintf(stderr,
+			"reheap record: %llu processes found no place among %d and are not "
+			"recorded\n",
+			(unsigned long long)no_proc, RH_PROCS);
 	if (session->opts->quiet)
 		return;
 	if (forks)
-		fprintf(stderr, "reheap record: %llu child processes are not recorded "
-			"(--follow-children)\n", (unsigned long long)forks);
+		fprintf(stderr,
+			"reheap record: %llu child processes are not recorded "
+			"(--follow-children)\n",
+			(unsigned long long)forks);
 	if (what->waits)
-		fprintf(stderr, "reheap record: threads waited %llu times, %.1f ms in all, for "
-			"room in their rings\n", (unsigned long long)what->waits,
-			(double)what->wait_ns / 1e6);
+		fprintf(stderr,
+			"reheap record: threads waited %llu times, %.1f ms in all, for "
+			"room in their rings\n",
+			(unsigned long long)what->waits, (double)what->wait_ns / 1e6);
 }
 
 static void tell_capture(const struct rh_session *session)
@@ -157,11 +248,13 @@ static void tell_capture(const struct rh_session *session)
 
 	if (session->opts->quiet)
 		return;
-	fprintf(stderr, "reheap record: captured %llu calls in %.2f s (%.2f M/s), %.1f MB raw, "
-		"%.1f bytes each; clock %s\n", (unsigned long long)drain->events, seconds,
-		(double)drain->events / 1e6 / seconds, (double)drain->bytes / 1e6,
-		drain->events ? (double)drain->bytes / (double)drain->events : 0.0,
-		session->clock.name);
+	rh_print(stderr,
+		 "reheap record: captured %llu calls in %.2f s (%.2f M/s), %.1f MB raw, "
+		 "%.1f bytes each; clock %s\n",
+		 (unsigned long long)drain->events, seconds, (double)drain->events / 1e6 / seconds,
+		 (double)drain->bytes / 1e6,
+		 drain->events ? (double)drain->bytes / (double)drain->events : 0.0,
+		 session->clock.name);
 }
 
 static void tell_empty(const struct rh_session *session)
@@ -170,36 +263,99 @@ static void tell_empty(const struct rh_session *session)
 
 	if (drain->events || session->span_count == 0)
 		return;
-	fprintf(stderr, drain->image_count ?
-		"reheap record: the program made no allocation through libc's malloc\n" :
-		"reheap record: the program never loaded the recorder: it cleared its environment, "
-		"changed user, or runs something static\n");
+	if (session->attached) {
+		fprintf(stderr, "reheap record: the process made no call meanwhile\n");
+		return;
+	}
+	fprintf(stderr,
+		drain->image_count
+			? "reheap record: the program made no allocation through libc's malloc\n"
+			: "reheap record: the program never loaded the recorder: it cleared its "
+			  "environment, changed user, or runs something static\n");
+}
+
+static bool make_room(void *session)
+{
+	return rh_stream_abandon(((struct rh_session *)session)->stream);
+}
+
+/* A device or pipe is written once, from the beginning to the end. */
+void rh_session_write_along(struct rh_session *session)
+{
+	struct stat st;
+
+	if (session->opts->keep == RH_KEEP_LAST ||
+	    (stat(session->opts->out, &st) == 0 && !S_ISREG(st.st_mode)))
+		return;
+	session->stream = rh_stream_open();
+	session->drain.make_room = make_room;
+	session->drain.make_room_of = session;
+}
+
+void rh_session_turn(struct rh_session *session, uint64_t cut)
+{
+	const struct rh_emit what = {
+		.opts = session->opts,
+		.drain = &session->drain,
+		.spans = session->spans,
+		.span_count = session->span_count,
+		.ns_per_tick = ns_per_tick(session),
+	};
+
+	if (session->opts->along_events || rh_now_ns() - session->began_ns > COMPARED_NS)
+		rh_stream_turn(session->stream, &what, cut);
 }
 
 bool rh_session_finish(struct rh_session *session)
 {
-	char clock[200];
+	char clock[200], complete[RH_COMPLETE_TEXT], last[RH_COMPLETE_TEXT] = "";
 	struct rh_emit what = {
-		.opts = session->opts, .drain = &session->drain, .spans = session->spans,
-		.span_count = session->span_count, .clock = clock,
+		.opts = session->opts,
+		.drain = &session->drain,
+		.spans = session->spans,
+		.span_count = session->span_count,
+		.clock = clock,
+		.complete = complete,
 	};
 	size_t final = final_image(session);
+	char children[RH_CHILDREN_NOTE];
 	bool ok = true;
 
+	rh_children_settle(&session->children, &session->drain);
+	if (!session->recovered && (session->opts->follow || session->children.count)) {
+		rh_children_note(&session->children, &session->drain, children);
+		what.children = children;
+	}
+	rh_stream_stop(session->stream);
 	what.ns_per_tick = ns_per_tick(session);
 	sum_losses(session, &what);
 	snprintf(clock, sizeof clock, "%s, %.6f ns a tick%s%s", session->clock.name,
 		 what.ns_per_tick, session->clock.why ? "; " : "",
 		 session->clock.why ? session->clock.why : "");
-	tell_capture(session);
+	if (!session->recovered)
+		tell_capture(session);
 	for (size_t i = 0; i < session->drain.image_count; i++)
-		if (i == final || session->drain.images[i].events)
+		if (i == final || session->drain.images[i].events) {
 			ok = write_image(session, i, i == final, &what) && ok;
+			if (i == final && ok)
+				memcpy(last, complete, sizeof last);
+		}
 	tell_empty(session);
+	tell_children(session);
 	tell_losses(session, &what);
+	session->lost = what.dropped + what.nested + what.no_ring + session->drain.discarded;
 	if (session->clock.source == RH_CLOCK_MONOTONIC && !session->opts->quiet)
-		fprintf(stderr, "reheap record: stamps are CLOCK_MONOTONIC: %s\n",
-			session->clock.why ? session->clock.why : "no counter to trust");
+		rh_print(stderr, "reheap record: stamps are CLOCK_MONOTONIC: %s\n",
+			 session->clock.why ? session->clock.why : "no counter to trust");
+	if (!ok && session->drain.capture.path[0]) {
+		session->drain.capture.keep = true;
+		rh_print(stderr,
+			 "reheap record: what was captured stays in %s: reheap record --recover "
+			 "makes the trace of it\n",
+			 session->drain.capture.path);
+	}
+	if (last[0])
+		tell_verdict(session, "", last);
 	return ok && final != SIZE_MAX;
 }
 
@@ -218,6 +374,8 @@ void rh_session_afterwards(struct rh_session *session)
 	for (uint32_t i = 0; i < high && i < RH_RINGS; i++)
 		outside += atomic_load(&rh_area_ring(session->area, i)->outside);
 	if (outside && (!session->opts->quiet || drain->full.text[0]))
-		fprintf(stderr, "reheap record: the program made %llu more calls while recording "
-			"was off\n", (unsigned long long)outside);
+		fprintf(stderr,
+			"reheap record: the program made %llu more calls while recording "
+			"was off\n",
+			(unsigned long long)outside);
 }

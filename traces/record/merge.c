@@ -11,41 +11,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "traces/record/merge.h"
+#include "traces/record/merger.h"
 
-enum { BUFFERS_BYTES = 64 << 20, BUFFER_MIN = 256, BUFFER_MAX = 32768, NAME_BYTES = 320 };
-
-struct stream {
-	const struct rh_chunk **chunks;		/* of this ring and image, in order */
-	size_t chunk_count, chunk;
-	uint32_t done;				/* words of the current chunk already read */
-	uint64_t *buffer;
-	uint32_t have, at;
-	uint64_t stamp;
-	uint32_t thread, tid, site;
-	bool ended;
-	struct rh_call next;
-	char name[NAME_BYTES];
-	uint32_t name_bytes;
-	uint32_t name_site;
-	bool naming;
-};
-
-struct rh_merge {
-	const struct rh_capture *capture;
-	struct stream *streams;
-	uint32_t stream_count, buffer_words;
-	const struct rh_chunk **chunks;
-	uint64_t *buffers;
-	uint32_t *heap;
-	uint32_t heap_count;
+enum {
+	BUFFERS_BYTES = 64 << 20,
+	BUFFER_MIN = 256,
+	BUFFER_MAX = 32768,
+	LIVE_MANY = 128, /* streams of a program that still runs, beyond which buffers are small */
+	LIVE_BUFFER = 8192,
 };
 
 /* ---- reading ---- */
 
-static void chunk_begins(struct stream *s)
+static void chunk_begins(struct rh_merged *s)
 {
-	const struct rh_chunk *chunk = s->chunks[s->chunk];
+	const struct rh_chunk *chunk = &s->chunks[s->chunk];
 
 	if (s->stamp < chunk->stamp)
 		s->stamp = chunk->stamp;
@@ -57,26 +37,27 @@ static void chunk_begins(struct stream *s)
 
 /* 1 = the buffer begins with a whole record, 0 = nothing is left, -1 = error. What the
  * buffer still holds is the beginning of a long record: it moves to the front. */
-static int refill(struct rh_merge *merge, struct stream *s, struct rh_err *err)
+static int refill(struct rh_merge *merge, struct rh_merged *s, struct rh_err *err)
 {
 	const struct rh_chunk *chunk;
 	uint32_t left, rest = s->have - s->at;
 
 	if (s->chunk == s->chunk_count)
 		return 0;
-	chunk = s->chunks[s->chunk];
+	chunk = &s->chunks[s->chunk];
 	if (s->done == chunk->words) {
-		rh_capture_forget(merge->capture, chunk);
+		if (!merge->keeps)
+			rh_capture_forget(merge->capture, chunk);
 		if (++s->chunk == s->chunk_count)
 			return 0;
-		chunk = s->chunks[s->chunk];
+		chunk = &s->chunks[s->chunk];
 		chunk_begins(s);
 		rest = 0;
 	}
 	memmove(s->buffer, s->buffer + s->at, rest * sizeof *s->buffer);
 	left = chunk->words - s->done;
-	if (left > merge->buffer_words - rest)
-		left = merge->buffer_words - rest;
+	if (left > s->buffer_words - rest)
+		left = s->buffer_words - rest;
 	s->have = rest + left;
 	s->at = 0;
 	if (rh_capture_read(merge->capture, chunk, s->done, s->buffer + rest, left, err) < 0)
@@ -85,14 +66,14 @@ static int refill(struct rh_merge *merge, struct stream *s, struct rh_err *err)
 	return 1;
 }
 
-static bool has_whole(const struct stream *s)
+static bool has_whole(const struct rh_merged *s)
 {
 	return s->at < s->have && s->have - s->at >= rh_rec_words(s->buffer[s->at]);
 }
 
-static void add_text(struct stream *s, const struct rh_rec *rec)
+static void add_text(struct rh_merged *s, const struct rh_rec *rec)
 {
-	if (s->name_bytes + 16 >= NAME_BYTES)
+	if (s->name_bytes + 16 >= RH_MERGE_NAME_BYTES)
 		return;
 	memcpy(s->name + s->name_bytes, &rec->address, 8);
 	memcpy(s->name + s->name_bytes + 8, &rec->tail, 8);
@@ -101,7 +82,7 @@ static void add_text(struct stream *s, const struct rh_rec *rec)
 }
 
 /* Records that only change what later ones mean. */
-static bool take_state(struct stream *s, const struct rh_rec *rec)
+static bool take_state(struct rh_merged *s, const struct rh_rec *rec)
 {
 	switch (rec->kind) {
 	case RH_REC_STAMP:
@@ -110,6 +91,9 @@ static bool take_state(struct stream *s, const struct rh_rec *rec)
 		return true;
 	case RH_REC_SITE:
 		s->site = (uint32_t)rec->tail;
+		return true;
+	case RH_REC_SIZED:
+		s->sized = rec->tail;
 		return true;
 	case RH_REC_TEXT:
 		add_text(s, rec);
@@ -124,13 +108,14 @@ static bool take_state(struct stream *s, const struct rh_rec *rec)
 	case RH_REC_CALLOC:
 	case RH_REC_RE_BEGIN:
 	case RH_REC_RE_END:
+	case RH_REC_USABLE:
 		return false;
 	default:
 		return rec->kind <= RH_REC_LONG || rec->kind >= RH_REC_KINDS;
 	}
 }
 
-static void decode(struct stream *s, const struct rh_rec *rec)
+void rh_merge_decode(struct rh_merged *s, const struct rh_rec *rec)
 {
 	struct rh_call *call = &s->next;
 
@@ -140,8 +125,9 @@ static void decode(struct stream *s, const struct rh_rec *rec)
 		s->site = 0;
 	}
 	call->stamp = s->stamp;
-	call->kind = rec->kind == RH_REC_CALLOC ? RH_REC_ALLOC :
-		     rec->kind == RH_REC_FREE_RESIDENT ? RH_REC_FREE : rec->kind;
+	call->kind = rec->kind == RH_REC_CALLOC		 ? RH_REC_ALLOC
+		     : rec->kind == RH_REC_FREE_RESIDENT ? RH_REC_FREE
+							 : rec->kind;
 	call->address = rec->address;
 	call->size = rec->tail;
 	call->thread = s->thread;
@@ -150,23 +136,35 @@ static void decode(struct stream *s, const struct rh_rec *rec)
 	call->align_log2 = rec->align_log2;
 	call->zeroed = rec->kind == RH_REC_CALLOC;
 	call->resident = rec->kind == RH_REC_FREE_RESIDENT;
+	call->sized = false;
 	call->last = call->cut = false;
 	call->name = NULL;
+	if (call->kind == RH_REC_FREE) {
+		uint64_t given = call->resident ? s->sized : rec->tail;
+
+		call->sized = given != 0;
+		call->given = given - 1;
+		s->sized = 0;
+	}
 }
 
 /* A name is complete when anything but TEXT follows it. */
-static bool name_ready(struct stream *s, unsigned kind)
+static bool name_ready(struct rh_merged *s, unsigned kind)
 {
 	if (!s->naming || kind == RH_REC_TEXT)
 		return false;
 	s->naming = false;
-	s->next = (struct rh_call){ .kind = RH_REC_NAME, .stamp = s->stamp, .thread = s->thread,
-				    .tid = s->tid, .site = s->name_site, .name = s->name };
+	s->next = (struct rh_call){ .kind = RH_REC_NAME,
+				    .stamp = s->stamp,
+				    .thread = s->thread,
+				    .tid = s->tid,
+				    .site = s->name_site,
+				    .name = s->name };
 	return true;
 }
 
 /* Fills s->next, or sets ended. */
-static int advance(struct rh_merge *merge, struct stream *s, struct rh_err *err)
+static int advance(struct rh_merge *merge, struct rh_merged *s, struct rh_err *err)
 {
 	for (;;) {
 		struct rh_rec rec;
@@ -177,7 +175,7 @@ static int advance(struct rh_merge *merge, struct stream *s, struct rh_err *err)
 			if (more < 0)
 				return -1;
 			if (more == 0) {
-				s->ended = !name_ready(s, RH_REC_KINDS);
+				s->ended = merge->live || !name_ready(s, RH_REC_KINDS);
 				return 0;
 			}
 		}
@@ -187,23 +185,23 @@ static int advance(struct rh_merge *merge, struct stream *s, struct rh_err *err)
 		s->at += rh_rec_words(s->buffer[s->at]);
 		if (take_state(s, &rec))
 			continue;
-		decode(s, &rec);
+		rh_merge_decode(s, &rec);
 		return 0;
 	}
 }
 
-/* ---- the heap: streams ordered by next stamp, ties by number ---- */
+/* ---- the heap: streams ordered by next stamp, ties by ring ---- */
 
 static bool before(const struct rh_merge *merge, uint32_t a, uint32_t b)
 {
-	uint64_t x = merge->streams[a].next.stamp, y = merge->streams[b].next.stamp;
+	const struct rh_merged *x = &merge->streams[a], *y = &merge->streams[b];
 
-	return x != y ? x < y : a < b;
+	return x->next.stamp != y->next.stamp ? x->next.stamp < y->next.stamp : x->ring < y->ring;
 }
 
-static void sift(struct rh_merge *merge, uint32_t at)
+void rh_merge_sift(struct rh_merge *merge)
 {
-	uint32_t *heap = merge->heap, moved = heap[at];
+	uint32_t *heap = merge->heap, at = 0, moved = heap[0];
 
 	for (;;) {
 		uint32_t child = 2 * at + 1;
@@ -222,35 +220,35 @@ static void sift(struct rh_merge *merge, uint32_t at)
 
 int rh_merge_next(struct rh_merge *merge, struct rh_call *call, struct rh_err *err)
 {
-	struct stream *s;
+	struct rh_merged *s;
 	uint32_t index;
 
 	if (merge->heap_count == 0)
 		return 0;
 	index = merge->heap[0];
 	s = &merge->streams[index];
+	if (s->next.stamp >= merge->until)
+		return 0;
 	*call = s->next;
 	call->stream = index;
-	if (call->name) {	/* the stream's own text moves on */
-		static char name[NAME_BYTES];
-
-		memcpy(name, s->name, sizeof name);
-		call->name = name;
+	if (call->name) { /* the stream's own text moves on */
+		memcpy(merge->name, s->name, sizeof merge->name);
+		call->name = merge->name;
 	}
 	if (advance(merge, s, err) < 0)
 		return -1;
-	call->cut = s->ended;
-	call->last = s->ended || s->next.kind == RH_REC_START;
+	call->cut = s->ended && !merge->live;
+	call->last = call->cut || (!s->ended && s->next.kind == RH_REC_START);
 	if (s->ended)
 		merge->heap[0] = merge->heap[--merge->heap_count];
 	if (merge->heap_count)
-		sift(merge, 0);
+		rh_merge_sift(merge);
 	return 1;
 }
 
 const struct rh_call *rh_merge_peek(const struct rh_merge *merge, uint32_t stream)
 {
-	const struct stream *s = &merge->streams[stream];
+	const struct rh_merged *s = &merge->streams[stream];
 
 	return s->ended ? NULL : &s->next;
 }
@@ -260,107 +258,184 @@ uint32_t rh_merge_streams(const struct rh_merge *merge)
 	return merge->stream_count;
 }
 
-/* ---- opening ---- */
+/* ---- chunks ---- */
 
-static int by_ring(const void *a, const void *b)
+static bool more_streams(struct rh_merge *merge)
 {
-	const struct rh_chunk *x = *(const struct rh_chunk *const *)a;
-	const struct rh_chunk *y = *(const struct rh_chunk *const *)b;
+	uint32_t room = merge->stream_room ? merge->stream_room * 2 : 16;
+	struct rh_merged *streams = realloc(merge->streams, room * sizeof *streams);
+	uint32_t *heap;
 
-	if (x->ring != y->ring)
-		return x->ring < y->ring ? -1 : 1;
-	return x->offset < y->offset ? -1 : x->offset > y->offset;
+	if (!streams)
+		return false;
+	merge->streams = streams;
+	heap = realloc(merge->heap, room * sizeof *heap);
+	if (!heap)
+		return false;
+	merge->heap = heap;
+	memset(streams + merge->stream_room, 0, (room - merge->stream_room) * sizeof *streams);
+	merge->stream_room = room;
+	return true;
 }
 
-/* Sorts the image's chunks by ring and counts the rings. */
-static size_t gather(struct rh_merge *merge, uint32_t image)
+static struct rh_merged *stream_of(struct rh_merge *merge, uint32_t ring)
 {
-	const struct rh_capture *capture = merge->capture;
-	size_t count = 0;
+	uint32_t *known = &merge->of_ring[ring];
+	struct rh_merged *s;
 
-	for (size_t i = capture->first; i < capture->count; i++)
-		if (capture->chunks[i].image == image)
-			merge->chunks[count++] = &capture->chunks[i];
-	qsort(merge->chunks, count, sizeof *merge->chunks, by_ring);
-	for (size_t i = 0; i < count; i++)
-		merge->stream_count += i == 0 ||
-				       merge->chunks[i]->ring != merge->chunks[i - 1]->ring;
-	return count;
+	if (*known)
+		return &merge->streams[*known - 1];
+	if (merge->stream_count == merge->stream_room && !more_streams(merge))
+		return NULL;
+	s = &merge->streams[merge->stream_count];
+	s->ring = ring;
+	s->ended = true;
+	*known = ++merge->stream_count;
+	return s;
 }
 
-static void make_streams(struct rh_merge *merge, size_t count)
+/* What has been read of the chunks so far makes room. */
+static bool room_for_chunk(struct rh_merged *s)
 {
-	struct stream *s = NULL;
+	struct rh_chunk *chunks;
+	size_t room;
 
-	for (size_t i = 0; i < count; i++) {
-		if (i == 0 || merge->chunks[i]->ring != merge->chunks[i - 1]->ring) {
-			s = s ? s + 1 : merge->streams;
-			s->chunks = &merge->chunks[i];
-			s->buffer = merge->buffers +
-				    (size_t)(s - merge->streams) * merge->buffer_words;
-		}
-		s->chunk_count++;
+	if (s->chunk_count < s->chunk_room)
+		return true;
+	if (s->chunk > s->chunk_count / 2) {
+		s->chunk_count -= s->chunk;
+		memmove(s->chunks, s->chunks + s->chunk, s->chunk_count * sizeof *s->chunks);
+		s->chunk = 0;
+		return true;
 	}
+	room = s->chunk_room ? s->chunk_room * 2 : 16;
+	chunks = realloc(s->chunks, room * sizeof *chunks);
+	if (!chunks)
+		return false;
+	s->chunks = chunks;
+	s->chunk_room = room;
+	return true;
 }
 
-static int start_streams(struct rh_merge *merge, struct rh_err *err)
+static int no_memory(struct rh_err *err)
 {
-	for (uint32_t i = 0; i < merge->stream_count; i++) {
-		chunk_begins(&merge->streams[i]);
-		if (advance(merge, &merge->streams[i], err) < 0)
-			return -1;
-		if (!merge->streams[i].ended)
-			merge->heap[merge->heap_count++] = i;
-	}
-	for (uint32_t i = merge->heap_count / 2; i-- > 0;)
-		sift(merge, i);
+	return rh_fail(err, RH_OS, "no memory to merge the threads of the recording");
+}
+
+int rh_merge_add(struct rh_merge *merge, const struct rh_chunk *chunk, struct rh_err *err)
+{
+	struct rh_merged *s = stream_of(merge, chunk->ring);
+
+	if (!s || !room_for_chunk(s))
+		return no_memory(err);
+	s->chunks[s->chunk_count++] = *chunk;
 	return 0;
 }
 
-int rh_merge_open(struct rh_merge **result, const struct rh_capture *capture, uint32_t image,
-		  struct rh_err *err)
+/* ---- turns ---- */
+
+static bool has_buffer(struct rh_merge *merge, struct rh_merged *s)
+{
+	uint32_t words = merge->buffer_words;
+
+	if (s->buffer)
+		return true;
+	if (!words)
+		words = merge->stream_count > LIVE_MANY ? LIVE_BUFFER / 8 : LIVE_BUFFER;
+	s->buffer = malloc(words * sizeof *s->buffer);
+	s->buffer_words = words;
+	return s->buffer != NULL;
+}
+
+/* A stream that had nothing left goes on; the first time, its first chunk begins. */
+static int wake(struct rh_merge *merge, uint32_t index, struct rh_err *err)
+{
+	struct rh_merged *s = &merge->streams[index];
+	uint32_t at;
+
+	if (s->chunk < s->chunk_count)
+		chunk_begins(s);
+	s->at = s->have = 0;
+	if (!has_buffer(merge, s))
+		return no_memory(err);
+	s->ended = false;
+	if (advance(merge, s, err) < 0)
+		return -1;
+	if (s->ended)
+		return 0;
+	for (at = merge->heap_count++; at && before(merge, index, merge->heap[(at - 1) / 2]);
+	     at = (at - 1) / 2)
+		merge->heap[at] = merge->heap[(at - 1) / 2];
+	merge->heap[at] = index;
+	return 0;
+}
+
+int rh_merge_turn(struct rh_merge *merge, uint64_t until, bool final, struct rh_err *err)
+{
+	merge->until = until;
+	merge->live = !final;
+	for (uint32_t i = 0; i < merge->stream_count; i++) {
+		const struct rh_merged *s = &merge->streams[i];
+
+		if (s->ended && (s->chunk < s->chunk_count || (final && s->naming)) &&
+		    wake(merge, i, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int rh_merge_begin(struct rh_merge **result, const struct rh_capture *capture, struct rh_err *err)
 {
 	struct rh_merge *merge = calloc(1, sizeof *merge);
-	size_t count, k;
 
 	*result = merge;
 	if (!merge)
-		goto none;
+		return no_memory(err);
 	merge->capture = capture;
-	merge->chunks = malloc((capture->count - capture->first + 1) * sizeof *merge->chunks);
-	if (!merge->chunks)
-		goto none;
-	count = gather(merge, image);
+	merge->keeps = true;
+	return 0;
+}
+
+int rh_merge_add_all(struct rh_merge *merge, uint32_t image, struct rh_err *err)
+{
+	const struct rh_capture *capture = merge->capture;
+	uint32_t k;
+
+	merge->keeps = false;
+	for (size_t i = capture->first; i < capture->count; i++)
+		if (capture->chunks[i].image == image &&
+		    rh_merge_add(merge, &capture->chunks[i], err) < 0)
+			return -1;
 	k = merge->stream_count ? merge->stream_count : 1;
 	merge->buffer_words = (uint32_t)(BUFFERS_BYTES / sizeof(uint64_t) / k);
 	if (merge->buffer_words > BUFFER_MAX)
 		merge->buffer_words = BUFFER_MAX;
 	if (merge->buffer_words < BUFFER_MIN)
 		merge->buffer_words = BUFFER_MIN;
-	merge->streams = calloc(k, sizeof *merge->streams);
-	merge->heap = calloc(k, sizeof *merge->heap);
-	merge->buffers = malloc(k * merge->buffer_words * sizeof *merge->buffers);
-	if (!merge->streams || !merge->heap || !merge->buffers)
-		goto none;
-	make_streams(merge, count);
-	if (start_streams(merge, err) == 0)
+	return 0;
+}
+
+int rh_merge_open(struct rh_merge **result, const struct rh_capture *capture, uint32_t image,
+		  struct rh_err *err)
+{
+	if (rh_merge_begin(result, capture, err) == 0 &&
+	    rh_merge_add_all(*result, image, err) == 0 &&
+	    rh_merge_turn(*result, UINT64_MAX, true, err) == 0)
 		return 0;
-	rh_merge_close(merge);
+	rh_merge_close(*result);
 	*result = NULL;
 	return -1;
-none:
-	rh_merge_close(merge);
-	*result = NULL;
-	return rh_fail(err, RH_OS, "no memory to merge the threads of the recording");
 }
 
 void rh_merge_close(struct rh_merge *merge)
 {
 	if (!merge)
 		return;
-	free(merge->chunks);
+	for (uint32_t i = 0; i < merge->stream_count; i++) {
+		free(merge->streams[i].chunks);
+		free(merge->streams[i].buffer);
+	}
 	free(merge->streams);
 	free(merge->heap);
-	free(merge->buffers);
 	free(merge);
 }

@@ -1,18 +1,26 @@
 /*
  * record.h - records what a program does to memory: `reheap record`.
  *
- *	program.c	finds the program and says early what cannot be recorded
+ *	executable.c	finds the program and says early what cannot be recorded
  *	supervise.c	starts it, keeps the clock of the recording, passes signals on
  *	drain.c		empties the rings into the capture, knows the processes
- *	capture.c	the capture: an unnamed file of chunks beside the output
+ *	capture.c	the capture: a file beside the output until the traces are there
+ *	recover.c	the traces of a capture whose recorder was killed
+ *	process.c	which process is an image, and does it live
+ *	attach.c	joins a process that runs, and lets it go: it is looked at (target.c)
+ *			and made to load the shim (inject.c)
  *	merge.c		all threads' chunks as one stream, ordered by stamp
- *	emit.c		that stream into a trace
+ *	calls.c		these calls into events
+ *	emit.c		a trace: begun, written in turns, ended
+ *	stream.c	the thread that does so while the program runs
+ *	figures.c	what the program itself used
  *	shim/		the other side: what runs inside the program
  *
- * While the program runs, the supervisor only copies bytes; everything that thinks
- * happens after its end, streaming, in memory that grows with threads and live objects: some
- * 10 MB and, measured, 65 bytes for each of the most objects alive at once (at most 95). Its
- * speed is what `make bench-finish` prints.
+ * While the program runs, the supervisor only copies bytes, and a thread of low priority behind
+ * it writes the traces of what has been copied; the rest is written after the program's end. That
+ * takes memory by threads and live objects: some 10 MB for each image that is written along, at
+ * most four, and, measured, 65 bytes for each of the most objects alive at once (at most 95).
+ * Its speed is what `make bench-finish` prints.
  *
  * Thread rule: one recording per process, from its main thread (it installs signal
  * handlers and restores them). Errors: RH_CANT_CREATE, RH_NO_INPUT (126/127 belong to
@@ -30,37 +38,51 @@ enum rh_record_full { RH_FULL_WAIT, RH_FULL_DROP };
 enum rh_record_keep { RH_KEEP_FIRST, RH_KEEP_LAST };
 
 struct rh_record_opts {
-	const char *out;		/* "trace.rht" */
-	const char *shim;		/* path of libreheap-record.so */
-	const char *version;		/* of the recorder, for the trace's notes */
-	uint64_t attach_after_ns;	/* recording starts this long after the program */
-	uint64_t duration_ns;		/* ... and ends this much later; 0 = with the program */
-	uint64_t max_events;		/* 0 = no bound */
-	uint64_t max_bytes;		/* of raw capture; 0 = no bound */
-	uint64_t buffer_bytes;		/* most a ring may grow to */
-	uint64_t sample;		/* events that one clock read may serve */
-	int keep;			/* enum rh_record_keep */
-	int on_full;			/* enum rh_record_full */
-	int level;			/* zstd level of the trace, 0 = default */
-	int toggle;			/* signal that starts and stops recording; 0 = none */
-	bool paused;			/* begin with recording off */
-	bool follow;			/* children too, each in OUT.PID.rht */
+	const char *out;	  /* "trace.rht" */
+	const char *shim;	  /* path of libreheap-record.so */
+	const char *maps_shim;	  /* path of libreheap-maps.so: the program's own mmap and brk are
+				     recorded too; NULL: they are not */
+	const char *area_file;	  /* the shared area is this new file; NULL: it has no name */
+	const char *version;	  /* of the recorder, for the trace's notes */
+	uint64_t attach_after_ns; /* recording starts this long after the program */
+	uint64_t duration_ns;	  /* ... and ends this much later; 0 = with the program */
+	uint64_t max_events;	  /* 0 = no bound */
+	uint64_t max_bytes;	  /* of raw capture; 0 = no bound */
+	uint64_t buffer_bytes;	  /* most a ring may grow to */
+	int pid;		  /* attach to this process; 0: run a program */
+	uint64_t sample;	  /* events that one clock read may serve */
+	uint64_t along_events;	  /* images with so many events are written while the program runs;
+				     0 = half a million, after 250 ms */
+	int keep;		  /* enum rh_record_keep */
+	int on_full;		  /* enum rh_record_full */
+	int level;		  /* zstd level of the trace, 0 = default */
+	int toggle;		  /* signal that starts and stops recording; 0 = none */
+	bool paused;		  /* begin with recording off */
+	bool follow;		  /* children too, each in OUT.PID.rht */
 	bool residency;
 	bool sites;
-	bool time;			/* keep the time of every event */
-	bool quiet;			/* no summary */
-	bool sigpipe_ignored;		/* the program is to begin so; else with the default */
+	bool time;	      /* keep the time of every event */
+	bool quiet;	      /* no summary */
+	bool sigpipe_ignored; /* the program is to begin so; else with the default */
 	void (*progress)(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 };
 
 /*
- * Runs argv[0] with argv under the recorder and writes the trace. *status gets what a
+ * Runs argv[0] with argv under the recorder (or joins process opts->pid: argv is not used, and
+ * *status is 0 whatever becomes of it) and writes the trace. *status gets what a
  * shell would get of the program: its exit status, or 128 + signal with *signal set.
  * Returns 0 when the program ran, whatever became of the trace: a trace that could not
  * be written is reported on stderr and in *trace_ok. -1: it was not started, and *status
  * is 127 (not found), 126 (not executable) or the class of the error.
  */
 int rh_record_run(const struct rh_record_opts *opts, char **argv, int *status, int *signal,
-		  bool *trace_ok, struct rh_err *err);
+		  bool *trace_ok, uint64_t *lost, struct rh_err *err);
+
+/*
+ * The traces of a capture whose recorder was killed. Of opts, out (NULL = what that recorder was
+ * asked for), level, quiet, version and progress count. The capture is removed when they are
+ * all written.
+ */
+int rh_record_recover(const struct rh_record_opts *opts, const char *capture, struct rh_err *err);
 
 #endif

@@ -8,8 +8,10 @@
 #include <sys/types.h>
 
 #include "alloc/base/clock.h"
+#include "traces/record/children.h"
 #include "traces/record/drain.h"
 #include "traces/record/emit.h"
+#include "traces/record/stream.h"
 
 enum { RH_SPANS_MAX = 1024 };
 
@@ -19,18 +21,29 @@ struct rh_session {
 	struct rh_area *area;
 	int area_fd;
 	struct rh_drain drain;
+	struct rh_children children; /* that are not recorded */
+	struct rh_stream *stream;    /* NULL: traces are written at the end */
 	pid_t child;
+	int attached;		    /* pidfd of the program when it is not our child; else 0 */
+	struct rh_dormant *dormant; /* page of the program, when its shim slept; else NULL */
 	bool reaped;
 	int wait_status;
-	uint64_t began_ns, began_ticks;	/* one moment on both clocks */
+	uint64_t began_ns, began_ticks; /* one moment on both clocks */
 	struct rh_span spans[RH_SPANS_MAX];
 	size_t span_count;
-	bool recording;			/* the last span is open */
-	int strange_sweeps;		/* that saw an image which has not loaded the recorder */
-	int toggles_seen;		/* of the --toggle signal */
-	bool stopped;			/* for good: duration, a maximum, a full disk */
+	bool recording;	   /* the last span is open */
+	int toggles_seen;  /* of the --toggle signal */
+	bool stopped;	   /* for good: duration, a maximum, a full disk, or told so */
+	bool recovered;	   /* from the capture of a dead recorder: there is no area */
+	uint64_t lost;	   /* calls that are in no trace, as was said */
+	bool waiting_told; /* that we wait for what the program left running */
+	uint64_t over_ns;  /* when the program was reaped */
 };
 
+/* Traces may be written while the program runs; once, after it has started. */
+void rh_session_write_along(struct rh_session *session);
+/* All rings have been looked at since the clock said `cut`: writing may go on that far. */
+void rh_session_turn(struct rh_session *session, uint64_t cut);
 /* Writes every image's trace and says so. True when all that was kept is in traces. */
 bool rh_session_finish(struct rh_session *session);
 /* When the program is over too: how many calls it made while recording was off. */

@@ -1,40 +1,49 @@
 /*
  * supervise.c - runs the program and stays with it until it is over.
  *
- *	1. look at the program (program.c), calibrate the clock, make the area;
+ *	1. look at the program (executable.c), calibrate the clock, make the area;
  *	2. fork; the child names itself the recorded process, puts the shim in front of
  *	   whatever LD_PRELOAD held, and execs;
  *	3. loop: beat, drain, processes, limits and timers, sleep until a ring is half
  *	   full or a few milliseconds are over;
- *	4. the program has ended, or recording has for good: write the traces, and wait
- *	   for the program if it still runs.
+ *	4. at the end of the program, or of recording: write the traces, wait for the program.
  *
  * Signals. What comes from the terminal reaches the program by itself (it is in our
- * process group); what is sent to us alone is passed on. We end only when it does.
+ * process group); what is sent to us alone is passed on. We end when it does, and all
+ * that is followed, or when we are told so: by a signal when the program is over and
+ * only its children run, or by a second one that it does not end by.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "alloc/base/os.h"
-#include "traces/record/program.h"
+#include "traces/record/attach.h"
+#include "traces/record/executable.h"
+#include "traces/record/preload.h"
+#include "traces/record/process.h"
 #include "traces/record/session.h"
+#include "alloc/base/printable.h"
 
 enum {
 	CALIBRATE_NS = 10 * 1000 * 1000,
-	BUSY_NS = 1000 * 1000,			/* sleep after a pass that found work */
-	IDLE_NS = 16 * 1000 * 1000,		/* longest sleep: the beat of an idle program */
-	SWEEP_NS = 100 * 1000 * 1000,		/* every ring, dead processes, limits */
+	BUSY_NS = 1000 * 1000,	      /* sleep after a pass that found work */
+	IDLE_NS = 16 * 1000 * 1000,   /* longest sleep: the beat of an idle program */
+	SWEEP_NS = 100 * 1000 * 1000, /* every ring, dead processes, limits */
 	SIGNALS = 6,
 	INHERITED_FD = 500,
-	UNSEEN_SWEEPS = 10,			/* so long a foreign image is no mere start */
+	TOLD_TO_STOP = 2, /* signals that end us though something runs on */
 };
+
+#define FILTERS_NS 1000000000u /* so often filters of system calls are looked for */
+#define FORK_NS	   2000000000u /* a child that has not registered by then never will */
 
 static const int passed_on[SIGNALS] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 };
 
@@ -43,6 +52,7 @@ static struct {
 	struct rh_area *area;
 	volatile pid_t child;
 	volatile sig_atomic_t toggles;
+	volatile sig_atomic_t told; /* to end: signals sent to us alone */
 	int toggle;
 	struct sigaction old[SIGNALS], old_child, old_size;
 	sigset_t old_mask;
@@ -60,6 +70,10 @@ static void on_signal(int number, siginfo_t *info, void *unused)
 		now.toggles = now.toggles + 1;
 		goto out;
 	}
+	if (number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT)
+		now.told += now.child <= 0			      ? TOLD_TO_STOP
+			    : number == SIGTERM && info->si_code <= 0 ? 1
+								      : 0;
 	if (now.child > 0 && (info->si_code <= 0 || getpgid(now.child) != getpgrp()))
 		kill(now.child, number);
 out:
@@ -76,6 +90,7 @@ static void take_signals(const struct rh_session *session)
 	now.toggle = session->opts->toggle;
 	now.child = session->child;
 	now.toggles = 0;
+	now.told = 0;
 	sigfillset(&action.sa_mask);
 	for (int i = 0; i < SIGNALS; i++)
 		sigaction(passed_on[i], &action, &now.old[i]);
@@ -104,61 +119,52 @@ static void give_signals_back(void)
 
 /* ---- the child ---- */
 
-static int set_environment(const struct rh_record_opts *opts, const char *area_path,
-			   struct rh_err *err)
-{
-	const char *old = getenv("LD_PRELOAD");
-	char preload[8192];
-
-	if (strpbrk(opts->shim, " :"))
-		return rh_fail(err, RH_OS, "%s: the loader splits preloaded paths at spaces and "
-			       "colons; install reheap under a path without them", opts->shim);
-	if ((size_t)snprintf(preload, sizeof preload, "%s%s%s", opts->shim, old && *old ? ":" : "",
-			     old && *old ? old : "") >= sizeof preload)
-		return rh_fail(err, RH_OS, "LD_PRELOAD would be longer than %zu bytes",
-			       sizeof preload);
-	if (setenv("LD_PRELOAD", preload, 1) < 0 || setenv(RH_RECORD_ENV, area_path, 1) < 0)
-		return rh_fail_errno(err, RH_OS, "the program's environment cannot be set");
-	return 0;
-}
-
 /*
- * A program that we start as root may drop its privileges and exec; its next image may
- * not look into our /proc/PID/fd. So it inherits the area too, by a number above those
- * that programs use. -1: not root, or it may not have so many files.
+ * A program that we start as root may drop its privileges and exec, and a child may live in
+ * a PID namespace: they cannot go by our /proc/PID/fd. So they inherit the area too, by a
+ * number above those that programs use. -1: nobody needs it, or it cannot be.
  */
-static int bequeath(int area_fd)
+static int bequeath(const struct rh_session *session)
 {
-	return geteuid() == 0 ? fcntl(area_fd, F_DUPFD, INHERITED_FD) : -1;
+	struct rlimit files = { 0, 0 };
+	int lowest = INHERITED_FD;
+
+	if (geteuid() != 0 && !session->opts->follow)
+		return -1;
+	getrlimit(RLIMIT_NOFILE, &files);
+	if (files.rlim_cur <= INHERITED_FD)
+		lowest = files.rlim_cur > 16 ? (int)files.rlim_cur - 1 : INHERITED_FD;
+	return fcntl(session->area_fd, F_DUPFD, lowest);
 }
 
 /* Never returns. Tells errno through the pipe when exec fails. */
 static void become(struct rh_session *session, const char *path, char **argv, int tell,
 		   pid_t supervisor)
 {
-	char area_path[64];
+	char area_path[96];
 	struct rh_err err = { 0 };
 	int failed;
 
-	snprintf(area_path, sizeof area_path, "/proc/%d/fd/%d%c%d", (int)supervisor,
-		 session->area_fd, RH_RECORD_ENV_FD, bequeath(session->area_fd));
-	if (!session->opts->sigpipe_ignored)	/* we do, whatever our caller does */
+	snprintf(area_path, sizeof area_path, "/proc/%d/fd/%d%c%d%c%" PRIx64, (int)supervisor,
+		 session->area_fd, RH_RECORD_ENV_FD, bequeath(session), RH_RECORD_ENV_FD,
+		 session->area->cookie);
+	if (!session->opts->sigpipe_ignored) /* we do, whatever our caller does */
 		signal(SIGPIPE, SIG_DFL);
-	if (set_environment(session->opts, area_path, &err) < 0) {
-		fprintf(stderr, "reheap record: %s\n", err.text);
+	if (rh_preload_set(session->opts, area_path, &err) < 0) {
+		rh_print(stderr, "reheap record: %s\n", err.text);
 		errno = ENOMEM;
 	} else {
 		atomic_store(&session->area->main_pid, (int32_t)getpid());
 		sigprocmask(SIG_SETMASK, &now.old_mask, NULL);
 		execv(path, argv);
-		if (errno == ENOEXEC) {		/* a script without #!, as execvp would */
+		if (errno == ENOEXEC) { /* a script without #!, as execvp would */
 			char **shell = calloc(1, 4096 * sizeof *shell);
 			int i;
 
 			for (i = 0; shell && argv[i] && i < 4090; i++)
 				shell[i + 1] = argv[i];
 			if (shell) {
-				shell[0] = (char *)(uintptr_t)"sh";
+				shell[0] = (char *)(uintptr_t) "sh";
 				shell[1] = (char *)(uintptr_t)path;
 				execv("/bin/sh", shell);
 			}
@@ -200,7 +206,8 @@ static int start(struct rh_session *session, const char *path, char **argv, stru
 		return rh_fail_errno(err, RH_NO_INPUT, "%s", path);
 	}
 	take_signals(session);
-	return 0;
+	session->drain.capture.head.program = session->child;
+	return rh_capture_put_head(&session->drain.capture, err);
 }
 
 /* ---- spans, limits, timers ---- */
@@ -216,6 +223,7 @@ static void set_recording(struct rh_session *session, bool on)
 		session->spans[session->span_count++] = (struct rh_span){ stamp, UINT64_MAX };
 	else
 		session->spans[session->span_count - 1].to = stamp;
+	rh_drain_pause(&session->drain, !on);
 	atomic_store(&session->area->recording, on);
 	rh_drain_beat(&session->drain);
 }
@@ -260,11 +268,23 @@ static void check_limits(struct rh_session *session)
 
 static void reap(struct rh_session *session)
 {
+	siginfo_t over = { 0 };
 	int status;
 
-	if (!session->reaped && waitpid(session->child, &status, WNOHANG) == session->child) {
+	if (session->attached && !session->reaped) {
+		session->reaped = rh_process_over(session->attached);
+		session->over_ns = rh_now_ns();
+		return;
+	}
+	if (session->reaped ||
+	    waitid(P_PID, (id_t)session->child, &over, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+	    over.si_pid != session->child)
+		return;
+	rh_drain_last_look(&session->drain, session->child);
+	if (waitpid(session->child, &status, WNOHANG) == session->child) {
 		session->reaped = true;
 		session->wait_status = status;
+		session->over_ns = rh_now_ns();
 		now.child = 0;
 	}
 }
@@ -272,33 +292,9 @@ static void reap(struct rh_session *session)
 static void show(const struct rh_session *session)
 {
 	if (session->opts->progress && !session->opts->quiet)
-		session->opts->progress("recording%s: %.1f M calls, %.1f MB",
-					session->recording ? "" : " (paused)",
-					(double)session->drain.events / 1e6,
-					(double)session->drain.bytes / 1e6);
-}
-
-/* Said once: what runs there now has not loaded the recorder. Paths are compared from the
- * end, as the program may see them from below another root. */
-static void look_for_strangers(struct rh_session *session)
-{
-	const struct rh_drain *drain = &session->drain;
-	char link[64], exe[4096];
-	size_t newest = rh_drain_newest(drain, session->child, false);
-	const char *known = newest == SIZE_MAX ? NULL : drain->images[newest].exe;
-	ssize_t got;
-
-	snprintf(link, sizeof link, "/proc/%d/exe", (int)session->child);
-	got = session->reaped ? -1 : readlink(link, exe, sizeof exe - 1);
-	if (got <= 0 || session->strange_sweeps > UNSEEN_SWEEPS)
-		return;
-	exe[got] = '\0';
-	if (known && (size_t)got >= strlen(known) && strcmp(exe + got - strlen(known), known) == 0)
-		session->strange_sweeps = 0;
-	else if (++session->strange_sweeps > UNSEEN_SWEEPS)
-		fprintf(stderr, "reheap record: the program now runs %s, and that has not loaded "
-			"the recorder: it is static or setuid, or its environment was cleared, "
-			"or it changed user and closed its files; it is not recorded\n", exe);
+		session->opts->progress(
+			"recording%s: %.1f M calls, %.1f MB", session->recording ? "" : " (paused)",
+			(double)session->drain.events / 1e6, (double)session->drain.bytes / 1e6);
 }
 
 static void doze(struct rh_session *session, uint64_t ns)
@@ -311,23 +307,81 @@ static void doze(struct rh_session *session, uint64_t ns)
 	atomic_store(&area->sleeping, 0);
 }
 
+static void name_running(const struct rh_session *session, char *text, size_t room)
+{
+	const struct rh_drain *drain = &session->drain;
+	size_t at = 0, said = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < drain->image_count; i++) {
+		const struct rh_image *image = &drain->images[i];
+		const char *slash = strrchr(image->exe, '/');
+
+		if (image->over || image->pid == session->child || said == 4 || at + 80 > room)
+			continue;
+		at += (size_t)snprintf(text + at, room - at, "%s%d %.40s", said ? ", " : "",
+				       image->pid, slash ? slash + 1 : image->exe);
+		said++;
+	}
+}
+
+/* Is there anything left to record, now that the program is over? */
+static bool others_run(struct rh_session *session)
+{
+	size_t running = rh_drain_running(&session->drain);
+	char names[400];
+
+	if (!session->opts->follow)
+		return false;
+	if (running && !session->waiting_told &&
+	    rh_now_ns() - session->over_ns > 10 * (uint64_t)SWEEP_NS && !session->opts->quiet) {
+		session->waiting_told = true;
+		name_running(session, names, sizeof names);
+		rh_print(stderr,
+			 "reheap record: the program is over; recording goes on for %zu "
+			 "processes that it left running: %s (SIGINT or SIGTERM ends it)\n",
+			 running, names);
+	}
+	return running ||
+	       (atomic_load(&session->area->forking) && rh_now_ns() - session->over_ns < FORK_NS);
+}
+
+static void check_told(struct rh_session *session)
+{
+	char names[400];
+
+	if (now.told < TOLD_TO_STOP || session->stopped)
+		return;
+	if (session->attached) { /* what it is for */
+		stop_for_good(session);
+		return;
+	}
+	name_running(session, names, sizeof names);
+	rh_print(stderr,
+		 "reheap record: ended by a signal; still running, not recorded any more: "
+		 "%s%s%s\n",
+		 session->reaped ? "" : "the program", !session->reaped && names[0] ? ", " : "",
+		 names);
+	stop_for_good(session);
+}
+
 /* Until the program (and all that are followed) is over, or recording is for good. */
 static int watch(struct rh_session *session, struct rh_err *err)
 {
-	uint64_t swept = 0, beat = 0, pause = BUSY_NS;
+	uint64_t swept = 0, beat = 0, filters = 0, pause = BUSY_NS;
 	int64_t taken;
 	bool sweep, over = false;
 
 	while (!over && !session->stopped) {
 		uint32_t woken = atomic_load(&session->area->wake);
-		uint64_t time = rh_now_ns();
+		uint64_t time = rh_now_ns(), cut = rh_ticks();
 
 		if (time - beat >= BUSY_NS) {
 			beat = time;
 			rh_drain_beat(&session->drain);
 		}
 		reap(session);
-		over = session->reaped;		/* one more sweep after the end */
+		over = session->reaped; /* one more sweep after the end */
 		sweep = over || time - swept >= SWEEP_NS;
 		taken = rh_drain_pass(&session->drain, sweep, err);
 		if (taken < 0)
@@ -336,13 +390,23 @@ static int watch(struct rh_session *session, struct rh_err *err)
 			swept = time;
 			if (rh_drain_processes(&session->drain, session->reaped, err) < 0)
 				return -1;
-			if (session->opts->follow && rh_drain_running(&session->drain))
+			rh_session_turn(session, cut);
+			if (over && others_run(session))
 				over = false;
-			look_for_strangers(session);
+			if (time - filters >= FILTERS_NS) {
+				filters = time;
+				rh_drain_filters(&session->drain);
+			}
+			if (rh_children_look(&session->children, &session->drain, err) < 0)
+				return -1;
+			if (!session->reaped)
+				rh_children_stranger(&session->children, &session->drain,
+						     session->child);
 			show(session);
 		}
 		check_timers(session);
 		check_limits(session);
+		check_told(session);
 		pause = taken ? BUSY_NS : pause * 2 < IDLE_NS ? pause * 2 : IDLE_NS;
 		if (!over && woken == atomic_load(&session->area->wake))
 			doze(session, pause);
@@ -350,10 +414,9 @@ static int watch(struct rh_session *session, struct rh_err *err)
 	return 0;
 }
 
-/* Recording is over, the program is not. */
 static void wait_for_program(struct rh_session *session)
 {
-	while (!session->reaped) {
+	while (!session->reaped && now.told < TOLD_TO_STOP) {
 		reap(session);
 		if (!session->reaped)
 			doze(session, SWEEP_NS);
@@ -363,9 +426,24 @@ static void wait_for_program(struct rh_session *session)
 static int last_sweep(struct rh_session *session, struct rh_err *err)
 {
 	stop_for_good(session);
-	if (rh_drain_pass(&session->drain, true, err) < 0)
+	if (rh_drain_pass(&session->drain, true, err) < 0 ||
+	    rh_children_look(&session->children, &session->drain, err) < 0)
 		return -1;
 	return rh_drain_processes(&session->drain, session->reaped, err);
+}
+
+/* What the traces would need if we were killed. */
+static int put_head(struct rh_session *session, struct rh_err *err)
+{
+	struct rh_capture_head *head = &session->drain.capture.head;
+
+	head->counter = session->clock.source != RH_CLOCK_MONOTONIC;
+	head->ns_per_tick = session->clock.ns_per_tick;
+	head->time = session->opts->time;
+	head->sites = session->opts->sites;
+	head->residency = session->opts->residency;
+	head->program = session->child;
+	return rh_capture_put_head(&session->drain.capture, err);
 }
 
 static int open_session(struct rh_session *session, const struct rh_record_opts *opts,
@@ -378,7 +456,8 @@ static int open_session(struct rh_session *session, const struct rh_record_opts 
 				     &session->area_fd, err);
 	if (!session->area)
 		return -1;
-	if (rh_drain_open(&session->drain, session->area, opts->out, err) < 0)
+	session->area->ticks_per_ms = (uint64_t)(1e6 / session->clock.ns_per_tick);
+	if (rh_drain_open(&session->drain, session->area, session->area_fd, opts->out, err) < 0)
 		return -1;
 	if (opts->keep == RH_KEEP_LAST) {
 		session->drain.last_events = opts->max_events;
@@ -386,6 +465,8 @@ static int open_session(struct rh_session *session, const struct rh_record_opts 
 	}
 	session->began_ns = rh_now_ns();
 	session->began_ticks = rh_ticks();
+	if (put_head(session, err) < 0)
+		return -1;
 	if (!opts->paused && !opts->attach_after_ns)
 		set_recording(session, true);
 	return 0;
@@ -393,39 +474,87 @@ static int open_session(struct rh_session *session, const struct rh_record_opts 
 
 static void close_session(struct rh_session *session)
 {
+	rh_stream_close(session->stream);
+	rh_children_close(&session->children);
 	rh_drain_close(&session->drain);
-	if (session->area)
-		munmap(session->area, session->area->bytes);
-	if (session->area_fd >= 0)
-		close(session->area_fd);
+	rh_area_close(session->area, session->area_fd);
+}
+
+/* The program that runs already, instead of start(). */
+static int join_program(struct rh_session *session, struct rh_target *target, struct rh_err *err)
+{
+	hold_signals();
+	take_signals(session); /* no child: what we are sent ends the recording */
+	if (rh_attach_join(session, target, err) < 0) {
+		give_signals_back();
+		return -1;
+	}
+	session->drain.capture.head.program = session->child;
+	return rh_capture_put_head(&session->drain.capture, err);
+}
+
+static int record_running(const struct rh_record_opts *opts, int *status, bool *trace_ok,
+			  uint64_t *lost, struct rh_err *err)
+{
+	static struct rh_session session;
+	static struct rh_target target;
+	struct rh_record_opts late = *opts;
+	char area_file[RH_ATTACH_FILE];
+
+	*status = 0;
+	if (rh_target_open(&target, opts->pid, opts->shim, err) < 0)
+		return *status = (int)err->code, -1;
+	late.area_file = rh_attach_file(&target, area_file);
+	if (open_session(&session, &late, err) < 0 || join_program(&session, &target, err) < 0) {
+		*status = (int)err->code;
+		close_session(&session);
+		rh_attach_forget(&target, &late);
+		return -1;
+	}
+	if (watch(&session, err) < 0 || last_sweep(&session, err) < 0)
+		rh_print(stderr, "reheap record: recording stopped: %s\n", err->text);
+	rh_attach_leave(&session);
+	*trace_ok = rh_session_finish(&session);
+	*lost = session.lost;
+	give_signals_back();
+	close_session(&session);
+	rh_attach_forget(&target, &late);
+	return 0;
 }
 
 int rh_record_run(const struct rh_record_opts *opts, char **argv, int *status, int *signal_number,
-		  bool *trace_ok, struct rh_err *err)
+		  bool *trace_ok, uint64_t *lost, struct rh_err *err)
 {
 	static struct rh_session session;
 	char path[4096], warning[600];
 
 	*signal_number = 0;
-	if (rh_program_find(argv[0], path, sizeof path, warning, sizeof warning, status, err) < 0)
+	if (opts->pid)
+		return record_running(opts, status, trace_ok, lost, err);
+	if (rh_executable_find(argv[0], path, sizeof path, warning, sizeof warning, status, err) <
+	    0)
 		return -1;
 	if (warning[0])
-		fprintf(stderr, "reheap record: %s\n", warning);
+		rh_print(stderr, "reheap record: %s\n", warning);
 	if (open_session(&session, opts, err) < 0 || start(&session, path, argv, err) < 0) {
 		*status = err->code == RH_NO_INPUT ? 126 : err->code;
 		close_session(&session);
 		return -1;
 	}
+	rh_session_write_along(&session);
 	if (watch(&session, err) < 0)
-		fprintf(stderr, "reheap record: recording stopped: %s\n", err->text);
+		rh_print(stderr, "reheap record: recording stopped: %s\n", err->text);
 	if (last_sweep(&session, err) < 0)
-		fprintf(stderr, "reheap record: recording stopped: %s\n", err->text);
+		rh_print(stderr, "reheap record: recording stopped: %s\n", err->text);
 	*trace_ok = rh_session_finish(&session);
+	*lost = session.lost;
 	wait_for_program(&session);
 	rh_session_afterwards(&session);
 	give_signals_back();
-	*status = WIFSIGNALED(session.wait_status) ? 128 + WTERMSIG(session.wait_status) :
-						     WEXITSTATUS(session.wait_status);
+	if (!session.reaped) /* we were told to end before it did */
+		session.wait_status = (128 + SIGTERM) << 8;
+	*status = WIFSIGNALED(session.wait_status) ? 128 + WTERMSIG(session.wait_status)
+						   : WEXITSTATUS(session.wait_status);
 	if (WIFSIGNALED(session.wait_status))
 		*signal_number = WTERMSIG(session.wait_status);
 	close_session(&session);

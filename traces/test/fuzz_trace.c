@@ -3,18 +3,12 @@
  *
  * Properties, beyond not crashing: what is read is a legal trace, so the writer takes all
  * of it; and what was written reads back as the same events, in both forms.
- * With clang: -fsanitize=fuzzer,address -DRH_FUZZ. Plain tests include this file and replay
- * a corpus that they make (test_fuzz.c). To reach past the checksums the target seals them:
- * it walks the blocks and puts the right checksum into each.
+ * Plain tests include this file and replay a corpus that they make (test_fuzz.c). To reach past the
+ * checksums the target seals them: it walks the blocks and puts the right checksum into each.
  */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "traces/export.h"
-#include "traces/frame.h"
+#include "traces/edit/export.h"
+#include "traces/format/frame.h"
+#include "traces/test/fuzz_support.h"
 
 enum { FUZZ_EVENTS = 20000 };
 
@@ -34,14 +28,6 @@ static void seal(uint8_t *data, size_t bytes)
 			return;
 		rh_block_head_put(data + at, &head, data + at + RH_BLOCK_HEAD_BYTES, ordinal++);
 		at += RH_BLOCK_HEAD_BYTES + head.stored_bytes;
-	}
-}
-
-static void demand(bool holds, const char *what, const struct rh_err *err)
-{
-	if (!holds) {
-		fprintf(stderr, "property broken: %s: %s\n", what, err->text);
-		abort();
 	}
 }
 
@@ -68,7 +54,10 @@ static void write_and_compare(const char *path, enum rh_trace_form form, unsigne
 			      const struct rh_event *events, size_t count, struct rh_event *again)
 {
 	struct rh_trace_make make = {
-		.path = path, .form = form, .columns = columns, .level = 1,
+		.path = path,
+		.form = form,
+		.columns = columns,
+		.level = 1,
 	};
 	struct rh_trace_out *out;
 	struct rh_err err = { 0 };
@@ -80,31 +69,28 @@ static void write_and_compare(const char *path, enum rh_trace_form form, unsigne
 	demand(memcmp(events, again, count * sizeof(*events)) == 0, "it reads back the same", &err);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
 	static struct rh_event events[FUZZ_EVENTS], again[FUZZ_EVENTS];
-	char in[64], out[64];
+	char out[64];
 	uint8_t *sealed = malloc(bytes + 1);
 	unsigned columns = 0;
+	struct fuzz_file in;
 	size_t count;
-	FILE *file;
 
 	if (!sealed)
 		return 0;
 	memcpy(sealed, data, bytes);
 	seal(sealed, bytes);
-	snprintf(in, sizeof(in), "/tmp/rh-fuzz-%d.in", (int)getpid());
-	snprintf(out, sizeof(out), "/tmp/rh-fuzz-%d.out", (int)getpid());
-	file = fopen(in, "w");
-	if (file && fwrite(sealed, 1, bytes, file) == bytes && fclose(file) == 0) {
-		count = read_all(in, events, FUZZ_EVENTS, &columns);
+	snprintf(out, sizeof(out), "%s/rh-fuzz-%d.out", fuzz_folder(), (int)getpid());
+	if (fuzz_file_open(&in, sealed, bytes)) {
+		count = read_all(in.path, events, FUZZ_EVENTS, &columns);
 		if (count) {
 			write_and_compare(out, RH_FORM_BINARY, columns, events, count, again);
 			write_and_compare(out, RH_FORM_TEXT, columns, events, count, again);
 		}
 	}
-	unlink(in);
+	fuzz_file_close(&in);
 	unlink(out);
 	free(sealed);
 	return 0;

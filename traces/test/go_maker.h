@@ -11,17 +11,23 @@
 
 #include <sys/resource.h>
 
-#include "traces/import/go_wire.h"
-#include "traces/test/import_kit.h"
+#include "traces/import/go/wire.h"
+#include "traces/test/import_support.h"
 
-enum { GM_MAX = 1 << 21, GM_HEAP_PAGE = 8192 / 8, GM_KIND_64 = 6 << 2, GM_KIND_TINY = 10,
-       GM_P_RUNNING = 1, GM_G_RUNNING = 2 };
+enum {
+	GM_MAX = 1 << 21,
+	GM_HEAP_PAGE = 8192 / 8,
+	GM_KIND_64 = 6 << 2,
+	GM_KIND_TINY = 10,
+	GM_P_RUNNING = 1,
+	GM_G_RUNNING = 2
+};
 #define GM_HEAP 0xc000000000ull
 
 static struct {
 	uint8_t data[GM_MAX];
 	size_t bytes;
-	size_t head_bytes;		/* of the batch that is open */
+	size_t head_bytes; /* of the batch that is open */
 	uint8_t body[GO_BATCH_MAX * 2];
 	size_t body_bytes;
 	uint64_t step;

@@ -22,23 +22,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "traces/map.h"
+#include "traces/format/map.h"
 #include "traces/record/record.h"
-#include "traces/trace.h"
+#include "traces/format/trace.h"
 
-enum { MAGIC = 7001, MAGICS = 256 };	/* as in ci/helpers/record_target.c */
+enum { MAGIC = 7001, MAGICS = 256 }; /* as in ci/own/helpers/record_target.c */
 
 struct counts {
 	uint64_t kind[RH_EV_COUNT];
-	uint64_t born[MAGICS], died[MAGICS];	/* by size - MAGIC */
+	uint64_t born[MAGICS], died[MAGICS]; /* by size - MAGIC */
 	uint64_t lanes;
-	uint64_t who[MAGICS];	/* thread of mode pass on a lane, + 1; 0 = not one of them */
-	uint64_t foreign;	/* blocks passed by size freed on another lane than meant */
+	uint64_t who[MAGICS]; /* thread of mode pass on a lane, + 1; 0 = not one of them */
+	uint64_t foreign;     /* blocks passed by size freed on another lane than meant */
 };
 
 static char build_dir[PATH_MAX], work_dir[] = "/tmp/reheap-record-XXXXXX";
 static char helper[PATH_MAX + 32], shim_path[PATH_MAX + 32], out_path[64];
-static char output[4096];	/* what the program wrote to stdout */
+static char output[4096]; /* what the program wrote to stdout */
+static uint64_t along;	  /* 1: traces are written while the program runs, whatever its events */
 
 static inline int record_setup(void **state)
 {
@@ -50,7 +51,7 @@ static inline int record_setup(void **state)
 	build_dir[got] = '\0';
 	/* The build folder is the first one upwards that holds the recorder. */
 	do {
-		dirname(build_dir);	/* cuts it in place */
+		dirname(build_dir); /* cuts it in place */
 		snprintf(shim_path, sizeof shim_path, "%s/libreheap-record.so", build_dir);
 	} while (access(shim_path, F_OK) < 0 && strlen(build_dir) > 1);
 	snprintf(helper, sizeof helper, "%s/helpers/record_target", build_dir);
@@ -81,8 +82,14 @@ static inline int record_teardown(void **state)
 static inline struct rh_record_opts record_defaults(void)
 {
 	return (struct rh_record_opts){
-		.out = out_path, .shim = shim_path, .version = "test", .buffer_bytes = 512 * 1024,
-		.sample = 4, .time = true, .quiet = true,
+		.out = out_path,
+		.shim = shim_path,
+		.version = "test",
+		.buffer_bytes = 512 * 1024,
+		.sample = 4,
+		.along_events = along,
+		.time = true,
+		.quiet = true,
 	};
 }
 
@@ -91,6 +98,7 @@ static inline int record(const struct rh_record_opts *opts, char **argv, struct 
 {
 	int status = -1, number, kept = dup(1), to;
 	bool trace_ok = false;
+	uint64_t lost;
 	char path[64];
 	ssize_t got;
 
@@ -99,7 +107,7 @@ static inline int record(const struct rh_record_opts *opts, char **argv, struct 
 	to = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	fflush(stdout);
 	dup2(to, 1);
-	if (rh_record_run(opts, argv, &status, &number, &trace_ok, err) == 0)
+	if (rh_record_run(opts, argv, &status, &number, &trace_ok, &lost, err) == 0)
 		assert_true(trace_ok);
 	dup2(kept, 1);
 	close(kept);
@@ -108,6 +116,23 @@ static inline int record(const struct rh_record_opts *opts, char **argv, struct 
 	close(to);
 	return status;
 }
+
+static inline int along_on(void **state)
+{
+	(void)state;
+	along = 1;
+	return 0;
+}
+
+static inline int along_off(void **state)
+{
+	(void)state;
+	along = 0;
+	return 0;
+}
+
+/* The test once more, with traces written while the program runs. */
+#define TEST_ALONG(test) cmocka_unit_test_setup_teardown(test, along_on, along_off)
 
 /* Words up to a NULL: the helper with its mode and numbers. */
 static inline int record_helper(const struct rh_record_opts *opts, const char *mode, ...)
@@ -149,8 +174,7 @@ static inline void count_one(struct counts *counts, struct rh_map *live,
 		if (event->size >= MAGIC && event->size < MAGIC + MAGICS)
 			counts->born[event->size - MAGIC]++;
 		/* ... and thread i introduces itself with MAGIC + 128 + i */
-		if (event->size >= MAGIC + 128 && event->size < MAGIC + 192 &&
-		    event->lane < MAGICS)
+		if (event->size >= MAGIC + 128 && event->size < MAGIC + 192 && event->lane < MAGICS)
 			counts->who[event->lane] = event->size - MAGIC - 127;
 	}
 }
@@ -199,9 +223,10 @@ static inline uint64_t note_count(const char *path, const char *key)
 static inline void assert_clean(const char *path)
 {
 	static const char *const keys[] = {
-		"drop.free_unknown", "drop.free_null", "drop.outside", "drop.ring_full",
-		"drop.signal_handler", "drop.no_ring", "drop.not_kept", "drop.join_unknown",
-		"repair.realloc_unknown", "repair.alloc_live", "repair.inversion",
+		"drop.free_unknown", "drop.free_null",	    "drop.outside",
+		"drop.ring_full",    "drop.signal_handler", "drop.no_ring",
+		"drop.not_kept",     "drop.join_unknown",   "repair.realloc_unknown",
+		"repair.alloc_live", "repair.inversion",
 	};
 
 	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)

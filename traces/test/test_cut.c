@@ -2,14 +2,16 @@
  * test_cut.c - parts of traces: each must be what cut.h promises, on small traces to the
  * event and on random ones by properties (legal, closed, the same objects alive).
  */
-#include "traces/cut.h"
-#include "traces/test/import_kit.h"
+#include "traces/edit/cut.h"
+#include "traces/test/import_support.h"
 
 static struct rh_err err;
 static struct rh_trace_totals totals;
 
 static const struct rh_cut whole = {
-	.events = { 0, UINT64_MAX }, .time_ns = { 0, UINT64_MAX }, .words = "all",
+	.events = { 0, UINT64_MAX },
+	.time_ns = { 0, UINT64_MAX },
+	.words = "all",
 };
 
 /* Two lanes, a task, an object born before and freed after every window. */
@@ -45,10 +47,10 @@ static const char *cut_text(const char *text, const struct rh_cut *cut)
 	struct rh_trace_make make = { .path = out, .form = RH_FORM_TEXT };
 	bool truncated = true;
 
-	snprintf(in, sizeof(in), "%s", kit_path("source.txt"));
-	snprintf(out, sizeof(out), "%s", kit_path("cut.txt"));
-	kit_store(in, text, strlen(text));
-	kit_ok(rh_cut(in, cut, &make, &totals, &truncated, &err), &err);
+	snprintf(in, sizeof(in), "%s", scratch_path("source.txt"));
+	snprintf(out, sizeof(out), "%s", scratch_path("cut.txt"));
+	store_trace(in, text, strlen(text));
+	expect_ok(rh_cut(in, cut, &make, &totals, &truncated, &err), &err);
 	assert_false(truncated);
 	return out;
 }
@@ -60,12 +62,12 @@ static uint64_t count_of(const char *path, const char *key)
 	uint64_t number = 0;
 	const char *value;
 
-	kit_ok(rh_trace_open(&trace, path, &err), &err);
+	expect_ok(rh_trace_open(&trace, path, &err), &err);
 	while (rh_trace_next(trace, batch, 256, &err) > 0)
 		;
 	value = rh_trace_note_of(trace, key);
 	if (value)
-		kit_ok(rh_parse_uint(value, &number, &err), &err);
+		expect_ok(rh_parse_uint(value, &number, &err), &err);
 	rh_trace_close(trace);
 	return number;
 }
@@ -81,7 +83,7 @@ static void test_whole(void **state)
 	/* Everything but the head, the notes and the sites comes back as it was. */
 	events = strstr(text, "lane_start");
 	*strstr(events, "site 1=one") = '\0';
-	char *made = kit_load(out, &bytes);
+	char *made = load_trace(out, &bytes);
 
 	assert_non_null(strstr(made, events));
 	assert_non_null(strstr(made, "note cut=all of "));
@@ -151,9 +153,9 @@ static void test_time(void **state)
 	/* 2 lanes, 1 task, 2 objects; then alloc, return (left out), free */
 	assert_int_equal(totals.events, 7);
 	assert_int_equal(totals.time_ns_last, 20);
-	in = kit_path("plain.txt");
-	make.path = kit_path("out.txt");
-	kit_store(in, no_time, sizeof(no_time) - 1);
+	in = scratch_path("plain.txt");
+	make.path = scratch_path("out.txt");
+	store_trace(in, no_time, sizeof(no_time) - 1);
 	assert_int_equal(rh_cut(in, &cut, &make, NULL, NULL, &err), -1);
 	assert_int_equal(err.code, RH_BAD_DATA);
 	assert_non_null(strstr(err.text, "has no times"));
@@ -191,11 +193,11 @@ static void test_refused(void **state)
 {
 	struct rh_cut cut = whole;
 	struct rh_trace_make make = { .form = RH_FORM_TEXT };
-	const char *in = kit_path("source.txt");
+	const char *in = scratch_path("source.txt");
 
 	(void)state;
-	make.path = kit_path("none.txt");
-	kit_store(in, source, sizeof(source) - 1);
+	make.path = scratch_path("none.txt");
+	store_trace(in, source, sizeof(source) - 1);
 	cut.events.from = 1000;
 	assert_int_equal(rh_cut(in, &cut, &make, NULL, NULL, &err), -1);
 	assert_int_equal(err.code, RH_BAD_DATA);
@@ -208,20 +210,20 @@ static void test_refused(void **state)
 	assert_int_equal(err.code, RH_BAD_DATA);
 	assert_non_null(strstr(err.text, "none of the lanes"));
 	assert_int_equal(access(make.path, F_OK), -1);
-	assert_int_equal(rh_cut(kit_path("missing"), &whole, &make, NULL, NULL, &err), -1);
+	assert_int_equal(rh_cut(scratch_path("missing"), &whole, &make, NULL, NULL, &err), -1);
 	assert_int_equal(err.code, RH_NO_INPUT);
 }
 
 /* A source that is cut off gives what it has, and says so. */
 static void test_truncated(void **state)
 {
-	const char *in = kit_path("short.txt");
-	struct rh_trace_make make = { .path = kit_path("out.txt"), .form = RH_FORM_TEXT };
+	const char *in = scratch_path("short.txt");
+	struct rh_trace_make make = { .path = scratch_path("out.txt"), .form = RH_FORM_TEXT };
 	bool truncated = false;
 
 	(void)state;
-	kit_store(in, source, (size_t)(strstr(source, "exit lane=1") - source));
-	kit_ok(rh_cut(in, &whole, &make, &totals, &truncated, &err), &err);
+	store_trace(in, source, (size_t)(strstr(source, "exit lane=1") - source));
+	expect_ok(rh_cut(in, &whole, &make, &totals, &truncated, &err), &err);
 	assert_true(truncated);
 	assert_int_equal(totals.live_objects_end, 1);
 }
@@ -234,39 +236,40 @@ static void test_random(void **state)
 	struct rh_event *events = malloc(EVENTS * sizeof(*events));
 	char in[128], out[128];
 	struct rh_trace_make make = { .path = out };
-	struct kit kit, dice = { .random = 99 };
+	struct maker maker, dice = { .random = 99 };
 
 	(void)state;
 	assert_non_null(events);
-	snprintf(in, sizeof(in), "%s", kit_path("in.rht"));
-	snprintf(out, sizeof(out), "%s", kit_path("out.rht"));
+	snprintf(in, sizeof(in), "%s", scratch_path("in.rht"));
+	snprintf(out, sizeof(out), "%s", scratch_path("out.rht"));
 	for (unsigned round = 0; round < 60; round++) {
 		struct rh_cut cut = whole;
-		const struct rh_cut_span some = { kit_below(&dice, 50), 50 + kit_below(&dice, 50) };
+		const struct rh_cut_span some = { maker_below(&dice, 50),
+						  50 + maker_below(&dice, 50) };
 		struct rh_trace_totals prefix;
 
-		kit_open(&kit, round % 16, round + 1);
+		maker_open(&maker, round % 16, round + 1);
 		for (size_t i = 0; i < EVENTS; i++)
-			kit_event(&kit, -1, &events[i]);
-		kit_close(&kit);
-		kit_write(in, RH_FORM_BINARY, round % 16, events, EVENTS);
-		cut.events.from = kit_below(&dice, EVENTS);
-		cut.events.to = cut.events.from + 1 + kit_below(&dice, EVENTS);
-		kit_ok(rh_cut(in, &cut, &make, &totals, NULL, &err), &err);
+			maker_event(&maker, -1, &events[i]);
+		maker_close(&maker);
+		write_events(in, RH_FORM_BINARY, round % 16, events, EVENTS);
+		cut.events.from = maker_below(&dice, EVENTS);
+		cut.events.to = cut.events.from + 1 + maker_below(&dice, EVENTS);
+		expect_ok(rh_cut(in, &cut, &make, &totals, NULL, &err), &err);
 		/* What lives at the window's end lives at the end of the result. */
 		cut.events.from = 0;
-		kit_ok(rh_cut(in, &cut, &make, &prefix, NULL, &err), &err);
+		expect_ok(rh_cut(in, &cut, &make, &prefix, NULL, &err), &err);
 		assert_int_equal(prefix.live_objects_end, totals.live_objects_end);
 		assert_int_equal(prefix.live_bytes_end, totals.live_bytes_end);
 		cut.drain = true;
-		kit_ok(rh_cut(in, &cut, &make, &totals, NULL, &err), &err);
+		expect_ok(rh_cut(in, &cut, &make, &totals, NULL, &err), &err);
 		assert_int_equal(totals.live_objects_end, 0);
 		cut.drain = false;
 		cut.lanes = &some;
 		cut.lane_spans = 1;
 		if (rh_cut(in, &cut, &make, &totals, NULL, &err) == 0)
 			assert_true(totals.live_objects_end <= prefix.live_objects_end);
-		else if (prefix.lanes > some.from)	/* there are such lanes */
+		else if (prefix.lanes > some.from) /* there are such lanes */
 			fail_msg("%s", err.text);
 	}
 	free(events);
@@ -286,11 +289,11 @@ static void test_systemui(void **state)
 	if (!zip)
 		skip();
 	ik_import_as("android", zip, RH_FORM_BINARY, NULL);
-	kit_ok(ik.rc, &ik.err);
+	expect_ok(ik.rc, &ik.err);
 	snprintf(in, sizeof(in), "%s", ik.path);
-	make.path = kit_path("part.rht");
+	make.path = scratch_path("part.rht");
 	cut.events = (struct rh_cut_span){ 300000, UINT64_MAX };
-	kit_ok(rh_cut(in, &cut, &make, &totals, NULL, &err), &err);
+	expect_ok(rh_cut(in, &cut, &make, &totals, NULL, &err), &err);
 	assert_int_equal(totals.live_objects_end, 53645);
 	assert_int_equal(totals.live_objects_peak, 60097);
 	assert_int_equal(totals.live_bytes_peak, 10441709);
@@ -298,11 +301,11 @@ static void test_systemui(void **state)
 	cut = whole;
 	cut.lane_spans = 1;
 	cut.lanes = &low;
-	kit_ok(rh_cut(in, &cut, &make, &totals, NULL, &err), &err);
+	expect_ok(rh_cut(in, &cut, &make, &totals, NULL, &err), &err);
 	assert_int_equal(totals.lanes, 200);
 	births = totals.objects;
 	cut.lanes = &high;
-	kit_ok(rh_cut(in, &cut, &make, &totals, NULL, &err), &err);
+	expect_ok(rh_cut(in, &cut, &make, &totals, NULL, &err), &err);
 	assert_int_equal(totals.lanes, 193);
 	assert_true(births + totals.objects >= 421234);
 }
@@ -310,14 +313,10 @@ static void test_systemui(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_whole),
-		cmocka_unit_test(test_window),
-		cmocka_unit_test(test_drain),
-		cmocka_unit_test(test_time),
-		cmocka_unit_test(test_lanes),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_whole),	  cmocka_unit_test(test_window),
+		cmocka_unit_test(test_drain),	  cmocka_unit_test(test_time),
+		cmocka_unit_test(test_lanes),	  cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_truncated), cmocka_unit_test(test_random),
 		cmocka_unit_test(test_systemui),
 	};
 

@@ -1,7 +1,7 @@
 /*
  * test_event.c - the table of kinds is whole and its words lead back to it.
  */
-#include "traces/test/kit.h"
+#include "traces/test/test_support.h"
 
 static void test_rows(void **state)
 {
@@ -10,7 +10,7 @@ static void test_rows(void **state)
 		const struct rh_event_row *row = &rh_event_rows[kind];
 
 		assert_non_null(row->word);
-		assert_int_equal(strspn(row->fields, "IOTNSAFR"), strlen(row->fields));
+		assert_int_equal(strspn(row->fields, "IOTNSAFRU"), strlen(row->fields));
 		assert_true(strlen(row->meaning) > 0);
 		assert_int_equal(rh_kind_of(row->word), kind);
 	}
@@ -29,6 +29,11 @@ static void test_numbers(void **state)
 	assert_int_equal(RH_EV_SPAWN, 5);
 	assert_int_equal(RH_EV_GC_BEGIN, 12);
 	assert_int_equal(RH_EV_REF, 15);
+	assert_int_equal(RH_EV_USABLE, 16);
+	assert_int_equal(RH_EV_GAP, 17);
+	assert_int_equal(RH_EV_MAP, 18);
+	assert_int_equal(RH_EV_UNMAP, 19);
+	assert_int_equal(RH_MAP_UNKNOWN, 4);
 }
 
 static void expect_refused(struct rh_order *order, struct rh_event event, const char *why)
@@ -52,7 +57,7 @@ static void test_order_refuses(void **state)
 	assert_true(rh_order_open(&order, RH_COL_TIME | RH_COL_TASK));
 	expect_refused(&order, alloc, "lane 0 has not started");
 	expect_refused(&order, (struct rh_event){ .kind = RH_EV_LANE_START, .lane = 1 }, "gaps");
-	expect_refused(&order, (struct rh_event){ .kind = RH_EV_COUNT }, "kind 16 is unknown");
+	expect_refused(&order, (struct rh_event){ .kind = RH_EV_COUNT }, "kind 20 is unknown");
 	assert_true(rh_order_put(&order, &start, &rank));
 	expect_refused(&order, start, "has started before");
 	assert_true(rh_order_put(&order, &alloc, &rank));

@@ -4,8 +4,8 @@
  */
 #include <jansson.h>
 
-#include "traces/export.h"
-#include "traces/test/kit.h"
+#include "traces/edit/export.h"
+#include "traces/test/test_support.h"
 
 static json_t *export(const char *text)
 {
@@ -39,10 +39,10 @@ static json_int_t last_of(const json_t *json, const char *name)
 	json_t *event;
 	size_t at;
 
-	json_array_foreach(json_object_get(json, "traceEvents"), at, event)
-		if (strcmp(json_string_value(json_object_get(event, "name")), name) == 0)
-			value = json_integer_value(json_object_get(json_object_get(event, "args"),
-								   "value"));
+	json_array_foreach(json_object_get(json, "traceEvents"), at,
+			   event) if (strcmp(json_string_value(json_object_get(event, "name")),
+					     name) == 0) value =
+		json_integer_value(json_object_get(json_object_get(event, "args"), "value"));
 	return value;
 }
 
@@ -51,8 +51,8 @@ static size_t count_of(const json_t *json, const char *phase)
 	size_t count = 0, at;
 	json_t *event;
 
-	json_array_foreach(json_object_get(json, "traceEvents"), at, event)
-		count += strcmp(json_string_value(json_object_get(event, "ph")), phase) == 0;
+	json_array_foreach(json_object_get(json, "traceEvents"), at, event) count +=
+		strcmp(json_string_value(json_object_get(event, "ph")), phase) == 0;
 	return count;
 }
 
@@ -71,13 +71,14 @@ static void what_lives_is_counted_at_recorded_times(void **state)
 	(void)state;
 	assert_int_equal(last_of(json, "live bytes"), 70);
 	assert_int_equal(last_of(json, "live objects"), 1);
-	json_array_foreach(json_object_get(json, "traceEvents"), at, event) {
+	json_array_foreach(json_object_get(json, "traceEvents"), at, event)
+	{
 		double ts = json_number_value(json_object_get(event, "ts"));
 
 		if (strcmp(json_string_value(json_object_get(event, "ph")), "X") != 0)
 			continue;
 		slices++;
-		assert_true(ts >= 0.9 && ts <= 9);	/* microseconds */
+		assert_true(ts >= 0.9 && ts <= 9); /* microseconds */
 		assert_true(json_number_value(json_object_get(event, "dur")) > 0);
 	}
 	assert_in_range(slices, 2, 6);
@@ -96,14 +97,16 @@ static void slices_of_a_lane_lie_apart(void **state)
 	size_t at;
 
 	(void)state;
-	to += snprintf(to, 3 * LINE, "reheap-trace 1 columns=time\nlane_start lane=0 time=0\n"
+	to += snprintf(to, 3 * LINE,
+		       "reheap-trace 1 columns=time\nlane_start lane=0 time=0\n"
 		       "lane_start lane=1 time=0\n");
 	for (int i = 0; i < EVENTS; i++)
 		to += snprintf(to, LINE, "alloc lane=%d size=8 time=%d\n", i % 2,
 			       i * 10 + (i % 7 == 0 ? 500 : 0));
 	json = export(text);
 	free(text);
-	json_array_foreach(json_object_get(json, "traceEvents"), at, event) {
+	json_array_foreach(json_object_get(json, "traceEvents"), at, event)
+	{
 		double ts = json_number_value(json_object_get(event, "ts"));
 		json_int_t tid = json_integer_value(json_object_get(event, "tid"));
 
@@ -128,8 +131,9 @@ static void collections_and_marks_have_their_places(void **state)
 	assert_int_equal(count_of(json, "B"), 1);
 	assert_int_equal(count_of(json, "E"), 1);
 	assert_int_equal(count_of(json, "i"), 1);
-	assert_non_null(strstr(json_string_value(json_object_get(
-		json_object_get(json, "otherData"), "clock")), "no times"));
+	assert_non_null(strstr(
+		json_string_value(json_object_get(json_object_get(json, "otherData"), "clock")),
+		"no times"));
 	json_decref(json);
 }
 

@@ -3,28 +3,28 @@
  * forms, and the same with bytes changed, cut, doubled and swapped. The same on every run.
  */
 #include "traces/test/fuzz_trace.c"
-#include "traces/test/kit.h"
+#include "traces/test/test_support.h"
 
 enum { CORPUS_EVENTS = 120, MUTATIONS = 150 };
 
-static void mutate(struct kit *kit, char *data, size_t *bytes)
+static void mutate(struct maker *maker, char *data, size_t *bytes)
 {
-	for (uint64_t edits = 1 + kit_below(kit, 4); edits && *bytes > 8; edits--) {
-		size_t at = (size_t)kit_below(kit, *bytes), room = *bytes - at;
-		size_t length = 1 + (size_t)kit_below(kit, room < 16 ? room : 16);
+	for (uint64_t edits = 1 + maker_below(maker, 4); edits && *bytes > 8; edits--) {
+		size_t at = (size_t)maker_below(maker, *bytes), room = *bytes - at;
+		size_t length = 1 + (size_t)maker_below(maker, room < 16 ? room : 16);
 
-		switch (kit_below(kit, 5)) {
+		switch (maker_below(maker, 5)) {
 		case 0:
-			data[at] = (char)kit_random(kit);
+			data[at] = (char)maker_random(maker);
 			break;
 		case 1:
-			data[at] ^= (char)(1u << kit_below(kit, 8));
+			data[at] ^= (char)(1u << maker_below(maker, 8));
 			break;
 		case 2:
-			memset(data + at, kit_below(kit, 2) ? 0xff : 0, length);
+			memset(data + at, maker_below(maker, 2) ? 0xff : 0, length);
 			break;
 		case 3:
-			memmove(data + at, data + kit_below(kit, *bytes - length + 1), length);
+			memmove(data + at, data + maker_below(maker, *bytes - length + 1), length);
 			break;
 		default:
 			memmove(data + at, data + at + length, room - length);
@@ -36,28 +36,28 @@ static void mutate(struct kit *kit, char *data, size_t *bytes)
 static void replay(enum rh_trace_form form, unsigned columns)
 {
 	struct rh_event events[CORPUS_EVENTS];
-	const char *path = kit_path("corpus");
-	struct kit kit;
+	const char *path = scratch_path("corpus");
+	struct maker maker;
 	size_t bytes, mutated_bytes;
 	char *data, *mutated;
 
-	kit_open(&kit, columns, columns + 7);
+	maker_open(&maker, columns, columns + 7);
 	for (size_t i = 0; i < CORPUS_EVENTS; i++)
-		kit_event(&kit, -1, &events[i]);
-	kit_write(path, form, columns, events, CORPUS_EVENTS);
-	data = kit_load(path, &bytes);
+		maker_event(&maker, -1, &events[i]);
+	write_events(path, form, columns, events, CORPUS_EVENTS);
+	data = load_trace(path, &bytes);
 	mutated = malloc(bytes);
 	assert_non_null(mutated);
 	assert_int_equal(LLVMFuzzerTestOneInput((uint8_t *)data, bytes), 0);
 	for (int i = 0; i < MUTATIONS; i++) {
 		memcpy(mutated, data, bytes);
 		mutated_bytes = bytes;
-		mutate(&kit, mutated, &mutated_bytes);
+		mutate(&maker, mutated, &mutated_bytes);
 		assert_int_equal(LLVMFuzzerTestOneInput((uint8_t *)mutated, mutated_bytes), 0);
 	}
 	free(data);
 	free(mutated);
-	kit_close(&kit);
+	maker_close(&maker);
 }
 
 /* Small blocks compress to literals, so changed bytes reach the codec and not only zstd. */

@@ -4,15 +4,15 @@
  * does what it is for (remote frees, hand-over, teeth, growth by Go's rule).
  */
 #include "traces/gen/profile.h"
-#include "traces/import.h"
-#include "traces/test/gen_kit.h"
+#include "traces/import/import.h"
+#include "traces/test/gen_support.h"
 
 enum { EVENTS = 60000, LANES = 3 };
 
 static bool same_files(const char *a, const char *b)
 {
 	size_t a_bytes, b_bytes;
-	char *a_data = kit_load(a, &a_bytes), *b_data = kit_load(b, &b_bytes);
+	char *a_data = load_trace(a, &a_bytes), *b_data = load_trace(b, &b_bytes);
 	bool same = a_bytes == b_bytes && memcmp(a_data, b_data, a_bytes) == 0;
 
 	free(a_data);
@@ -22,7 +22,7 @@ static bool same_files(const char *a, const char *b)
 
 static void test_seeds(void **state)
 {
-	const char *a = kit_path("a.rht"), *b = kit_path("b.rht");
+	const char *a = scratch_path("a.rht"), *b = scratch_path("b.rht");
 
 	(void)state;
 	for (int i = 0; rh_generators[i]; i++) {
@@ -56,7 +56,7 @@ static void survey(const char *path, bool of_tasks, uint64_t by_lane[LANES], uin
 
 	memset(by_lane, 0, LANES * sizeof(*by_lane));
 	*time_last = 0;
-	kit_ok(rh_trace_open(&trace, path, &err), &err);
+	expect_ok(rh_trace_open(&trace, path, &err), &err);
 	while ((got = rh_trace_next(trace, batch, 512, &err)) > 0) {
 		for (int i = 0; i < got; i++) {
 			assert_true(batch[i].lane < LANES);
@@ -67,13 +67,13 @@ static void survey(const char *path, bool of_tasks, uint64_t by_lane[LANES], uin
 			*time_last = batch[i].time_ns;
 		}
 	}
-	kit_ok(got, &err);
+	expect_ok(got, &err);
 	rh_trace_close(trace);
 }
 
 static void test_counts(void **state)
 {
-	const char *path = kit_path("a.rht");
+	const char *path = scratch_path("a.rht");
 
 	(void)state;
 	for (int i = 0; rh_generators[i]; i++) {
@@ -108,7 +108,7 @@ static void test_counts(void **state)
 /* time=on adds times, which rise, and changes nothing else. */
 static void test_time(void **state)
 {
-	const char *path = kit_path("a.rht");
+	const char *path = scratch_path("a.rht");
 
 	(void)state;
 	for (int i = 0; rh_generators[i]; i++) {
@@ -129,7 +129,7 @@ static void test_time(void **state)
 /* Extremes: one lane, one event; as many lanes as there may be. */
 static void test_extremes(void **state)
 {
-	const char *path = kit_path("a.rht");
+	const char *path = scratch_path("a.rht");
 	struct rh_trace_totals totals;
 
 	(void)state;
@@ -156,15 +156,16 @@ static void test_extremes(void **state)
 
 static void test_notes(void **state)
 {
-	const char *path = kit_path("a.rht");
+	const char *path = scratch_path("a.rht");
 	struct rh_trace *trace;
 
 	(void)state;
 	generate_ok("churn", "lanes=2 events=100 order=fifo", path, NULL);
-	kit_ok(rh_trace_open(&trace, path, &err), &err);
-	assert_string_equal(rh_trace_note_of(trace, "generator"),
-			    "churn lanes=2 events=100 seed=1 time=off order=fifo live=10000 "
-			    "burst=32 min=16 max=4096");
+	expect_ok(rh_trace_open(&trace, path, &err), &err);
+	assert_string_equal(
+		rh_trace_note_of(trace, "generator"),
+		"churn lanes=2 events=100 seed=1 sized=off time=off order=fifo live=10000 "
+		"burst=32 min=16 max=4096");
 	assert_non_null(rh_trace_note_of(trace, "stresses"));
 	rh_trace_close(trace);
 }
@@ -174,11 +175,15 @@ static void test_notes(void **state)
 /* A pass over a trace that knows where each object was born, how big it is and when. */
 struct life {
 	uint64_t frees, remote;
-	uint64_t youngest, oldest;	/* frees of the newest, of the oldest object alive */
-	uint64_t sizes_out;		/* births outside [least, most] */
+	uint64_t youngest, oldest; /* frees of the newest, of the oldest object alive */
+	uint64_t sizes_out;	   /* births outside [least, most] */
 };
 
-struct birth { uint64_t id, size; uint32_t lane; bool alive; };
+struct birth {
+	uint64_t id, size;
+	uint32_t lane;
+	bool alive;
+};
 
 static struct life lives_of(const char *path, uint64_t least, uint64_t most)
 {
@@ -190,15 +195,15 @@ static struct life lives_of(const char *path, uint64_t least, uint64_t most)
 	int got;
 
 	assert_non_null(births);
-	kit_ok(rh_trace_open(&trace, path, &err), &err);
+	expect_ok(rh_trace_open(&trace, path, &err), &err);
 	while ((got = rh_trace_next(trace, batch, 512, &err)) > 0) {
 		for (int i = 0; i < got; i++) {
 			const struct rh_event *event = &batch[i];
 			uint64_t newest;
 
 			if (event->kind == RH_EV_ALLOC) {
-				births[count++] = (struct birth){ event->id, event->size,
-								  event->lane, true };
+				births[count++] =
+					(struct birth){ event->id, event->size, event->lane, true };
 				life.sizes_out += event->size < least || event->size > most;
 			}
 			if (event->kind != RH_EV_FREE)
@@ -214,7 +219,7 @@ static struct life lives_of(const char *path, uint64_t least, uint64_t most)
 			births[event->id].alive = false;
 		}
 	}
-	kit_ok(got, &err);
+	expect_ok(got, &err);
 	rh_trace_close(trace);
 	free(births);
 	return life;
@@ -222,7 +227,7 @@ static struct life lives_of(const char *path, uint64_t least, uint64_t most)
 
 static void test_churn(void **state)
 {
-	const char *path = kit_path("a.rht");
+	const char *path = scratch_path("a.rht");
 	struct rh_trace_totals totals;
 	struct life life;
 
@@ -245,7 +250,7 @@ static void test_churn(void **state)
 
 static void test_producer_consumer(void **state)
 {
-	const char *path = kit_path("a.rht");
+	const char *path = scratch_path("a.rht");
 	struct rh_trace_totals totals;
 	struct life life;
 
@@ -262,7 +267,7 @@ static void test_producer_consumer(void **state)
 
 static void test_larson(void **state)
 {
-	const char *path = kit_path("a.rht");
+	const char *path = scratch_path("a.rht");
 	struct rh_trace_totals totals;
 	struct life life;
 
@@ -280,7 +285,7 @@ static void test_larson(void **state)
 
 static void test_sawtooth(void **state)
 {
-	const char *path = kit_path("a.rht");
+	const char *path = scratch_path("a.rht");
 	struct rh_event batch[512];
 	struct rh_trace *trace;
 	uint64_t live = 0, tips = 0, feet = 0, size[EVENTS];
@@ -290,7 +295,7 @@ static void test_sawtooth(void **state)
 
 	(void)state;
 	generate_ok("sawtooth", "lanes=1 events=60000 heap=256K survivors=10%", path, NULL);
-	kit_ok(rh_trace_open(&trace, path, &err), &err);
+	expect_ok(rh_trace_open(&trace, path, &err), &err);
 	while ((got = rh_trace_next(trace, batch, 512, &err)) > 0) {
 		for (int i = 0; i < got; i++) {
 			if (batch[i].kind == RH_EV_ALLOC)
@@ -305,7 +310,7 @@ static void test_sawtooth(void **state)
 				high = false, feet++;
 		}
 	}
-	kit_ok(got, &err);
+	expect_ok(got, &err);
 	rh_trace_close(trace);
 	assert_true(tips >= 5 && feet >= tips - 1);
 }
@@ -313,7 +318,7 @@ static void test_sawtooth(void **state)
 /* Growth of 8-byte elements as Go's: 1, 2, 4 ... 512 (256 elements doubled), then slower. */
 static void test_slices(void **state)
 {
-	const char *path = kit_path("a.rht");
+	const char *path = scratch_path("a.rht");
 	struct rh_event batch[512];
 	struct rh_trace *trace;
 	uint64_t size[EVENTS], slow = 0;
@@ -321,7 +326,7 @@ static void test_slices(void **state)
 
 	(void)state;
 	generate_ok("slices", "lanes=2 events=60000 slices=20", path, NULL);
-	kit_ok(rh_trace_open(&trace, path, &err), &err);
+	expect_ok(rh_trace_open(&trace, path, &err), &err);
 	while ((got = rh_trace_next(trace, batch, 512, &err)) > 0) {
 		for (int i = 0; i < got; i++) {
 			const struct rh_event *event = &batch[i];
@@ -339,18 +344,18 @@ static void test_slices(void **state)
 			/* by a quarter and 192 elements, rounded up by an eighth or a page */
 			slow++;
 			assert_true(event->size >= size[event->old] * 5 / 4 + 192 * 8);
-			assert_true(event->size <= (size[event->old] * 5 / 4 + 192 * 8) * 9 / 8 +
-						   8192);
+			assert_true(event->size <=
+				    (size[event->old] * 5 / 4 + 192 * 8) * 9 / 8 + 8192);
 		}
 	}
-	kit_ok(got, &err);
+	expect_ok(got, &err);
 	rh_trace_close(trace);
 	assert_true(slow > 1000);
 }
 
 static void test_server(void **state)
 {
-	const char *path = kit_path("a.rht");
+	const char *path = scratch_path("a.rht");
 	struct rh_trace_totals totals;
 	struct life life;
 
@@ -373,14 +378,14 @@ static void test_profile(void **state)
 				  "16, 300, 1000.0\n"
 				  "64, 100, 250\r\n"
 				  "1048576, 1, 1\n";
-	const char *path = kit_path("p.csv");
+	const char *path = scratch_path("p.csv");
 	struct rh_gen_profile profile;
 	struct rh_gen_random random;
 	uint64_t drawn[2] = { 0 };
 
 	(void)state;
-	kit_store(path, csv, sizeof(csv) - 1);
-	kit_ok(rh_gen_profile_open(&profile, path, 64000, 1000, &err), &err);
+	store_trace(path, csv, sizeof(csv) - 1);
+	expect_ok(rh_gen_profile_open(&profile, path, 64000, 1000, &err), &err);
 	assert_int_equal(profile.rows, 2);
 	assert_int_equal(profile.left_out, 1);
 	/* 16 * 1000 + 64 * 250 = 32000 bytes: twice that is asked for */
@@ -417,21 +422,22 @@ static void test_profile_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-		const char *path = kit_path("p.csv");
+		const char *path = scratch_path("p.csv");
 
-		kit_store(path, bad[i].csv, strlen(bad[i].csv));
+		store_trace(path, bad[i].csv, strlen(bad[i].csv));
 		assert_int_equal(rh_gen_profile_open(&profile, path, 64000, 1000, &err), -1);
 		assert_int_equal(err.code, RH_BAD_DATA);
 		if (!strstr(err.text, bad[i].part) || !strstr(err.text, "p.csv"))
 			fail_msg("'%s' and the file are not in: %s", bad[i].part, err.text);
 	}
-	assert_int_equal(generate("server", "csv=/nonexistent.csv", kit_path("a.rht"), NULL), -1);
+	assert_int_equal(generate("server", "csv=/nonexistent.csv", scratch_path("a.rht"), NULL),
+			 -1);
 	assert_int_equal(err.code, RH_NO_INPUT);
 }
 
 static void test_fleetbench(void **state)
 {
-	const char *root = getenv("REHEAP_SHARED"), *path = kit_path("a.rht");
+	const char *root = getenv("REHEAP_SHARED"), *path = scratch_path("a.rht");
 	struct rh_trace_totals totals;
 	char words[4200];
 

@@ -2,17 +2,20 @@
  * test_gen_tasks.c - the generators of tasks: how many live, how deep they call, that every
  * return matches a call and an exit comes last, and which of them have cycles.
  */
-#include "traces/test/gen_kit.h"
+#include "traces/test/gen_support.h"
 
 enum { EVENTS = 60000 };
 
 /* What the stacks of a trace are like: bytes in use by task, tasks alive. */
 struct stacks_seen {
 	uint64_t alive, alive_most, deepest, cycles, remote_ends;
-	uint64_t unmatched;		/* returns of another size than the call's, or of none */
+	uint64_t unmatched; /* returns of another size than the call's, or of none */
 };
 
-struct task_seen { uint64_t used; uint32_t lane; };
+struct task_seen {
+	uint64_t used;
+	uint32_t lane;
+};
 
 static void see(struct stacks_seen *seen, struct task_seen *tasks, const struct rh_event *event)
 {
@@ -47,7 +50,7 @@ static void see(struct stacks_seen *seen, struct task_seen *tasks, const struct 
 static struct stacks_seen stacks_of(const char *name, const char *words)
 {
 	struct task_seen *tasks = calloc(EVENTS + 2, sizeof(*tasks));
-	const char *path = kit_path("a.rht");
+	const char *path = scratch_path("a.rht");
 	struct stacks_seen seen = { 0 };
 	struct rh_event batch[512];
 	struct rh_trace *trace;
@@ -55,12 +58,12 @@ static struct stacks_seen stacks_of(const char *name, const char *words)
 
 	assert_non_null(tasks);
 	generate_ok(name, words, path, NULL);
-	kit_ok(rh_trace_open(&trace, path, &err), &err);
+	expect_ok(rh_trace_open(&trace, path, &err), &err);
 	while ((got = rh_trace_next(trace, batch, 512, &err)) > 0)
 		for (int i = 0; i < got; i++)
 			if (batch[i].kind >= RH_EV_SPAWN)
 				see(&seen, tasks, &batch[i]);
-	kit_ok(got, &err);
+	expect_ok(got, &err);
 	rh_trace_close(trace);
 	free(tasks);
 	return seen;

@@ -2,7 +2,7 @@
  * test_import_android.c - known lines to known events; every bad line to its message; and
  * the two published traces, of which every line must be accounted for.
  */
-#include "traces/test/import_kit.h"
+#include "traces/test/import_support.h"
 
 static void test_calls(void **state)
 {
@@ -71,15 +71,14 @@ static void test_clock_back(void **state)
 static void test_drops(void **state)
 {
 	(void)state;
-	ik_import_text("android",
-		       "1: malloc 0x0 9223372036854775808\n"
-		       "1: calloc 0x0 18446744073709551615 2\n"
-		       "1: free 0x99\n"
-		       "\n"
-		       "1: malloc 0x10 8\n"
-		       "1: free 0x10\n"
-		       "1: free 0x10\n");
-	kit_ok(ik.rc, &ik.err);
+	ik_import_text("android", "1: malloc 0x0 9223372036854775808\n"
+				  "1: calloc 0x0 18446744073709551615 2\n"
+				  "1: free 0x99\n"
+				  "\n"
+				  "1: malloc 0x10 8\n"
+				  "1: free 0x10\n"
+				  "1: free 0x10\n");
+	expect_ok(ik.rc, &ik.err);
 	assert_int_equal(ik_note("drop.failed"), 2);
 	assert_int_equal(ik_note("drop.free_unknown"), 2);
 	assert_int_equal(ik_note("drop.blank_line"), 1);
@@ -111,7 +110,7 @@ static void test_refused(void **state)
 		const char *text, *part;
 	} bad[] = {
 		{ "hello\n", ":1: not an android trace line: it does not begin" },
-		{ "1: malloc 0x10 8\nx: free 0x10\n", ":2: not an android" },
+		{ "1: malloc 0x10 8\nx: free 0x10\n2: free 0x\n", ":2: not an android" },
 		{ "1: mallok 0x10 8\n", "the call is none of" },
 		{ "1 malloc 0x10 8\n", "it does not begin" },
 		{ "1: malloc 10 8\n", "a pointer such as" },
@@ -120,9 +119,10 @@ static void test_refused(void **state)
 		{ "1: malloc 0x11112222333344445 8\n", "a pointer such as" },
 		{ "1: malloc 0x10 -8\n", "a number is missing" },
 		{ "1: realloc 0x10 5 8\n", "a number is missing" },
-		{ "1: free 0x10 1 2 3 4\n", "something after the numbers" },
-		{ "1: malloc 0x10 8x\n", "something after the numbers" },
-		{ "1: malloc 0x10 9223372036854775808\n", ":1: " },
+		{ "1: free 0x10 1 2 3 4\n", "something after the record" },
+		{ "1: malloc 0x10 8x\n", "something after the record" },
+		{ "1: malloc 0x10 9223372036854775808\n",
+		  ":1: not an android trace line: no object" },
 		{ "99999999999999999999: free 0x10\n", "it does not begin" },
 	};
 
@@ -139,7 +139,9 @@ static void test_binary(void **state)
 	(void)state;
 	ik_import("android", "input.bin", bytes, sizeof(bytes) - 1);
 	assert_int_equal(ik.err.code, RH_BAD_DATA);
-	assert_non_null(strstr(ik.err.text, "input.bin:1: not an android trace line"));
+	assert_non_null(strstr(ik.err.text, "input.bin:1: a zero byte"));
+	ik_import("android", "input.bin", "\x1b[2J\x07\xff\x01x\n", 9);
+	assert_int_equal(ik.err.code, RH_BAD_DATA);
 	assert_non_null(strstr(ik.err.text, "?[2J?"));
 	assert_null(strpbrk(ik.err.text, "\x1b\x07\x01"));
 }
@@ -147,18 +149,21 @@ static void test_binary(void **state)
 /* What was at the output's path before a failed import is still there. */
 static void test_untouched(void **state)
 {
-	const char *in = kit_path("bad.txt"), *out = kit_path("kept.rht");
+	const char *in = scratch_path("bad.txt"), *out = scratch_path("kept.rht");
 	struct rh_trace_make make = { .path = out };
+	struct rh_import_job job = { .importer = rh_importer_of("android", &ik.err),
+				     .path = in,
+				     .make = &make,
+				     .max_damage = 0 };
 	struct rh_err err = { 0 };
 	size_t bytes;
 	char *kept;
 
 	(void)state;
-	kit_store(in, "1: malloc 0x10 8\nnonsense\n", 26);
-	kit_store(out, "as it was", 9);
-	assert_int_equal(rh_import(rh_importer_of("android", &err), in, NULL, &make, NULL, &err),
-			 -1);
-	kept = kit_load(out, &bytes);
+	store_trace(in, "1: malloc 0x10 8\n1: malloc 0x\n", 30);
+	store_trace(out, "as it was", 9);
+	assert_int_equal(rh_import(&job, NULL, &err), -1);
+	kept = load_trace(out, &bytes);
 	assert_string_equal(kept, "as it was");
 	free(kept);
 }
@@ -197,7 +202,15 @@ static void test_systemui(void **state)
 {
 	/* 383154 malloc + 7847 calloc + 1066 memalign + 10623 realloc of NULL = 402690 */
 	static const struct published systemui = {
-		"android/systemui.zip", 786454, 402690, 349045, 18544, 357, 15818, 393, 60097,
+		"android/systemui.zip",
+		786454,
+		402690,
+		349045,
+		18544,
+		357,
+		15818,
+		393,
+		60097,
 		10441709,
 	};
 
@@ -208,7 +221,15 @@ static void test_systemui(void **state)
 static void test_surfaceflinger(void **state)
 {
 	static const struct published surfaceflinger = {
-		"android/surfaceflinger.zip", 2455240, 1195292, 1191725, 65708, 1, 2514, 15, 3833,
+		"android/surfaceflinger.zip",
+		2455240,
+		1195292,
+		1191725,
+		65708,
+		1,
+		2514,
+		15,
+		3833,
 		2063697,
 	};
 
@@ -219,16 +240,11 @@ static void test_surfaceflinger(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_calls),
-		cmocka_unit_test(test_stamps),
-		cmocka_unit_test(test_clock_back),
-		cmocka_unit_test(test_drops),
-		cmocka_unit_test(test_inversion),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_binary),
-		cmocka_unit_test(test_untouched),
-		cmocka_unit_test(test_systemui),
-		cmocka_unit_test(test_surfaceflinger),
+		cmocka_unit_test(test_calls),	   cmocka_unit_test(test_stamps),
+		cmocka_unit_test(test_clock_back), cmocka_unit_test(test_drops),
+		cmocka_unit_test(test_inversion),  cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_binary),	   cmocka_unit_test(test_untouched),
+		cmocka_unit_test(test_systemui),   cmocka_unit_test(test_surfaceflinger),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

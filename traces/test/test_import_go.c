@@ -5,7 +5,7 @@
  * (`go tool trace -d=parsed`, where it reads the file to its end). What real traces hold
  * too rarely is written byte by byte in test_import_go_bytes.c.
  */
-#include "traces/test/import_kit.h"
+#include "traces/test/import_support.h"
 
 /* ---- real traces, beside the repository or where REHEAP_SHARED says ---- */
 
@@ -18,9 +18,9 @@ struct fixture {
 };
 
 static const struct fixture fixtures[] = {
-	{ "mini1.23.1", "1.23", "1.22", 182, 2579, 43, 304, 266, 5, 60, 49, 4, 11, 0 },
-	{ "mini1.24.2", "1.23", "1.22", 209, 2943, 49, 346, 322, 5, 59, 50, 4, 10, 0 },
-	{ "mini1.25.2", "1.25", "1.22", 230, 3046, 41, 318, 284, 5, 65, 54, 4, 11, 0 },
+	{ "mini1.23.1", "1.23", "1.23", 182, 2579, 43, 304, 266, 5, 60, 49, 4, 11, 0 },
+	{ "mini1.24.2", "1.23", "1.24", 209, 2943, 49, 346, 322, 5, 59, 50, 4, 10, 0 },
+	{ "mini1.25.2", "1.25", "1.25", 230, 3046, 41, 318, 284, 5, 65, 54, 4, 11, 0 },
 	{ "mini1.26.1", "1.26", "1.26", 259, 3021, 52, 318, 274, 5, 61, 52, 4, 10, 0 },
 	/* Go's reader stops in the middle of this one; a P's status comes before its start. */
 	{ "mini1.26.3", "1.26", "1.26", 262, 3095, 60, 336, 291, 5, 66, 57, 4, 11, 2 },
@@ -40,7 +40,10 @@ static const char *shared(const char *name)
 }
 
 /* Counts of REF events by the name of their series. */
-static struct { char name[64]; uint64_t count; } series[64];
+static struct {
+	char name[64];
+	uint64_t count;
+} series[64];
 static size_t series_count;
 
 static uint64_t series_of(const char *name)
@@ -60,7 +63,7 @@ static void count_series(void)
 
 	memset(counts, 0, sizeof(counts));
 	series_count = 0;
-	kit_ok(rh_trace_open(&trace, ik.path, &ik.err), &ik.err);
+	expect_ok(rh_trace_open(&trace, ik.path, &ik.err), &ik.err);
 	while ((got = rh_trace_next(trace, batch, 64, &ik.err)) > 0)
 		for (long i = 0; i < got; i++)
 			if (batch[i].kind == RH_EV_REF && batch[i].id < 64)
@@ -82,7 +85,7 @@ static void check_text_note(const char *key, const char *value)
 {
 	struct rh_trace *trace;
 
-	kit_ok(rh_trace_open(&trace, ik.path, &ik.err), &ik.err);
+	expect_ok(rh_trace_open(&trace, ik.path, &ik.err), &ik.err);
 	assert_string_equal(rh_trace_note_of(trace, key), value);
 	rh_trace_close(trace);
 }
@@ -93,7 +96,7 @@ static void no_anomaly(void)
 	struct rh_trace *trace;
 	const struct rh_note *note;
 
-	kit_ok(rh_trace_open(&trace, ik.path, &ik.err), &ik.err);
+	expect_ok(rh_trace_open(&trace, ik.path, &ik.err), &ik.err);
 	for (size_t i = 0; (note = rh_trace_note(trace, i)); i++) {
 		if (strncmp(note->key, "repair.", 7) == 0)
 			fail_msg("%s = %s", note->key, note->value);
@@ -198,20 +201,19 @@ static void the_old_log_gives_every_object(void **state)
 
 static void log_takes_the_size_that_was_asked_for(void **state)
 {
-	static const char log[] =
-		"hello from the program\n"
-		"tracealloc(0xc000010000, 0x30, main.node)\n"
-		"goroutine 7 [running]:\n"
-		"runtime.mallocgc(0x21, 0x45f400, 0x1)\n"
-		"\t/go/malloc.go:1131 +0x7b1\n"
-		"\n"
-		"tracealloc(0xc000020000, 0x40)\n"
-		"goroutine 7 [running]:\n"
-		"runtime.mallocgc(0x38?, 0x0?, 0x0)\n"
-		"\n"
-		"tracefree(0xc000010000, 0x30)\n"
-		"goroutine 2 [running]:\n"
-		"\n";
+	static const char log[] = "hello from the program\n"
+				  "tracealloc(0xc000010000, 0x30, main.node)\n"
+				  "goroutine 7 [running]:\n"
+				  "runtime.mallocgc(0x21, 0x45f400, 0x1)\n"
+				  "\t/go/malloc.go:1131 +0x7b1\n"
+				  "\n"
+				  "tracealloc(0xc000020000, 0x40)\n"
+				  "goroutine 7 [running]:\n"
+				  "runtime.mallocgc(0x38?, 0x0?, 0x0)\n"
+				  "\n"
+				  "tracefree(0xc000010000, 0x30)\n"
+				  "goroutine 2 [running]:\n"
+				  "\n";
 
 	(void)state;
 	ik_import("go-allocfree", "log.txt", log, sizeof(log) - 1);

@@ -20,7 +20,7 @@ static size_t unpack(const char *name, uint8_t *data)
 	snprintf(path, sizeof(path), "%s/data/go/%s.trace.gz", folder ? folder : "../shared", name);
 	if (access(path, R_OK) != 0)
 		return 0;
-	kit_ok(rh_input_open(&input, path, &err), &err);
+	expect_ok(rh_input_open(&input, path, &err), &err);
 	while ((got = rh_input_read(input, data + bytes, UNPACKED_MAX - bytes, &err)) > 0)
 		bytes += (size_t)got;
 	rh_input_close(input);
@@ -36,24 +36,25 @@ static void check(const uint8_t *data, size_t bytes)
 		assert_in_range(ik.err.code, RH_BAD_DATA, RH_NO_INPUT);
 }
 
-static void mutate(struct kit *kit, uint8_t *data, size_t bytes)
+static void mutate(struct maker *maker, uint8_t *data, size_t bytes)
 {
-	for (uint64_t edits = 1 + kit_below(kit, 6); edits; edits--) {
-		size_t at = HEAD + (size_t)kit_below(kit, bytes - HEAD - 16);
-		size_t length = 1 + (size_t)kit_below(kit, 12);
+	for (uint64_t edits = 1 + maker_below(maker, 6); edits; edits--) {
+		size_t at = HEAD + (size_t)maker_below(maker, bytes - HEAD - 16);
+		size_t length = 1 + (size_t)maker_below(maker, 12);
 
-		switch (kit_below(kit, 4)) {
+		switch (maker_below(maker, 4)) {
 		case 0:
-			data[at] = (uint8_t)kit_random(kit);
+			data[at] = (uint8_t)maker_random(maker);
 			break;
 		case 1:
-			data[at] ^= (uint8_t)(1u << kit_below(kit, 8));
+			data[at] ^= (uint8_t)(1u << maker_below(maker, 8));
 			break;
 		case 2:
-			memset(data + at, kit_below(kit, 2) ? 0xff : 0, length);
+			memset(data + at, maker_below(maker, 2) ? 0xff : 0, length);
 			break;
 		default:
-			memmove(data + at, data + HEAD + kit_below(kit, bytes - HEAD - 16), length);
+			memmove(data + at, data + HEAD + maker_below(maker, bytes - HEAD - 16),
+				length);
 		}
 	}
 }
@@ -61,7 +62,7 @@ static void mutate(struct kit *kit, uint8_t *data, size_t bytes)
 static void fuzz(const char *name, uint64_t seed)
 {
 	uint8_t *data = malloc(UNPACKED_MAX), *damaged = malloc(UNPACKED_MAX);
-	struct kit kit;
+	struct maker maker;
 	size_t bytes;
 
 	assert_non_null(data);
@@ -73,14 +74,14 @@ static void fuzz(const char *name, uint64_t seed)
 		print_message("# SKIP %s is not here (REHEAP_SHARED names its folder)\n", name);
 		skip();
 	}
-	kit_open(&kit, 0, seed);
+	maker_open(&maker, 0, seed);
 	for (int i = 0; i < MUTATIONS; i++) {
 		memcpy(damaged, data, bytes);
-		mutate(&kit, damaged, bytes);
+		mutate(&maker, damaged, bytes);
 		check(damaged, bytes);
-		check(data, HEAD + (size_t)kit_below(&kit, bytes - HEAD));
+		check(data, HEAD + (size_t)maker_below(&maker, bytes - HEAD));
 	}
-	kit_close(&kit);
+	maker_close(&maker);
 	free(data);
 	free(damaged);
 }
@@ -115,7 +116,10 @@ static void a_cut_trace_gives_its_whole_batches(void **state)
 /* Heads of batches that promise what is not there. */
 static void hostile_heads_are_refused(void **state)
 {
-	static const struct { const char *bytes; size_t count; } heads[] = {
+	static const struct {
+		const char *bytes;
+		size_t count;
+	} heads[] = {
 		{ "go 1.26 trace\0\0\0\1\1\1\1\xff\xff\xff\xff\xff\xff\xff\xff\xff\1", 30 },
 		{ "go 1.26 trace\0\0\0\1\1\1\1\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\1", 31 },
 		{ "go 1.26 trace\0\0\0\7", 17 },

@@ -86,7 +86,7 @@ static long peak(uint64_t generations, int alive)
 	char path[128];
 	long kib;
 
-	snprintf(path, sizeof(path), "%s", kit_path("long.trace"));
+	snprintf(path, sizeof(path), "%s", scratch_path("long.trace"));
 	make(path, generations, alive);
 	kib = peak_of(path, generations * 2 * PAIRS + (uint64_t)alive);
 	unlink(path);

@@ -6,17 +6,17 @@
 #include <archive_entry.h>
 #include <fcntl.h>
 
-#include "traces/test/import_kit.h"
+#include "traces/test/import_support.h"
 
 static struct rh_err err;
 
 static struct rh_input *open_bytes(const void *bytes, size_t count)
 {
-	const char *path = kit_path("in");
+	const char *path = scratch_path("in");
 	struct rh_input *input;
 
-	kit_store(path, bytes, count);
-	kit_ok(rh_input_open(&input, path, &err), &err);
+	store_trace(path, bytes, count);
+	expect_ok(rh_input_open(&input, path, &err), &err);
 	return input;
 }
 
@@ -127,7 +127,7 @@ static void test_line_limit(void **state)
 static const char *pack(int (*format)(struct archive *), int (*filter)(struct archive *),
 			int members)
 {
-	const char *path = kit_path("packed");
+	const char *path = scratch_path("packed");
 	struct archive *a = archive_write_new();
 
 	assert_int_equal(filter(a), ARCHIVE_OK);
@@ -171,7 +171,7 @@ static void test_packed(void **state)
 		const char *path = pack(ways[i].format, ways[i].filter, 1);
 		struct rh_input *input;
 
-		kit_ok(rh_input_open(&input, path, &err), &err);
+		expect_ok(rh_input_open(&input, path, &err), &err);
 		expect_line(input, "hello");
 		expect_line(input, "world");
 		expect_end(input);
@@ -185,7 +185,7 @@ static void test_two_members(void **state)
 	char *line;
 
 	(void)state;
-	kit_ok(rh_input_open(&input, path, &err), &err);
+	expect_ok(rh_input_open(&input, path, &err), &err);
 	expect_line(input, "hello");
 	expect_line(input, "world");
 	assert_int_equal(rh_input_line(input, &line, &err), -1);
@@ -195,19 +195,19 @@ static void test_two_members(void **state)
 	rh_input_close(input);
 }
 
-/* A compressed file cut short or with a bit turned is told, never taken for whole. */
+/* A compressed file cut short or with a bit turned is reported, never taken for whole. */
 static void test_damage(void **state)
 {
 	const char *path = pack(archive_write_set_format_raw, archive_write_add_filter_zstd, 1);
 	size_t bytes;
-	char *whole = kit_load(path, &bytes), *line;
+	char *whole = load_trace(path, &bytes), *line;
 	struct rh_input *input;
 
 	(void)state;
 	for (size_t keep = 1; keep < bytes; keep++) {
 		ssize_t length = 0;
 
-		kit_store(path, whole, keep);
+		store_trace(path, whole, keep);
 		memset(&err, 0, sizeof(err));
 		if (rh_input_open(&input, path, &err) == 0) {
 			/* Less than the magic is no zstd file but one of plain bytes. */
@@ -236,15 +236,15 @@ static void expect_refused(const char *path, enum rh_exit code, const char *part
 
 static void test_refused(void **state)
 {
-	const char *empty = kit_path("empty"), *secret = kit_path("secret");
+	const char *empty = scratch_path("empty"), *secret = scratch_path("secret");
 
 	(void)state;
-	expect_refused(kit_path("missing"), RH_NO_INPUT, "cannot be opened");
+	expect_refused(scratch_path("missing"), RH_NO_INPUT, "cannot be opened");
 	expect_refused("/tmp", RH_NO_INPUT, "is a directory");
-	kit_store(empty, "", 0);
+	store_trace(empty, "", 0);
 	expect_refused(empty, RH_BAD_DATA, "is empty");
 	expect_refused("/dev/null", RH_BAD_DATA, "is empty");
-	kit_store(secret, "x", 1);
+	store_trace(secret, "x", 1);
 	assert_int_equal(chmod(secret, 0), 0);
 	/* root may read everything */
 	if (geteuid() != 0)
@@ -260,7 +260,7 @@ static void test_stdin(void **state)
 	(void)state;
 	assert_true(file >= 0);
 	assert_int_equal(dup2(file, STDIN_FILENO), STDIN_FILENO);
-	kit_ok(rh_input_open(&input, "-", &err), &err);
+	expect_ok(rh_input_open(&input, "-", &err), &err);
 	assert_string_equal(rh_input_path(input), "stdin");
 	expect_line(input, "hello");
 	expect_line(input, "world");
@@ -275,14 +275,10 @@ static void test_stdin(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lines),
-		cmocka_unit_test(test_peek_and_read),
-		cmocka_unit_test(test_long),
-		cmocka_unit_test(test_line_limit),
-		cmocka_unit_test(test_packed),
-		cmocka_unit_test(test_two_members),
-		cmocka_unit_test(test_damage),
-		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_lines),  cmocka_unit_test(test_peek_and_read),
+		cmocka_unit_test(test_long),   cmocka_unit_test(test_line_limit),
+		cmocka_unit_test(test_packed), cmocka_unit_test(test_two_members),
+		cmocka_unit_test(test_damage), cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_stdin),
 	};
 

@@ -3,10 +3,10 @@
  * many living objects is not quadratic (steps are bounded by shape, so it just finishes).
  * And the map of addresses, against an array.
  */
-#include "traces/test/kit.h"
+#include "traces/test/test_support.h"
 
-#include "traces/live.h"
-#include "traces/map.h"
+#include "traces/format/live.h"
+#include "traces/format/map.h"
 
 static bool among(const uint64_t *ids, size_t count, uint64_t id)
 {
@@ -16,7 +16,10 @@ static bool among(const uint64_t *ids, size_t count, uint64_t id)
 	return false;
 }
 
-struct model { uint64_t *ids; size_t count; };
+struct model {
+	uint64_t *ids;
+	size_t count;
+};
 
 static void check_all(const struct rh_live *live, const struct model *model)
 {
@@ -56,7 +59,7 @@ static void test_model(void **state)
 {
 	struct rh_live *live = rh_live_open(sizeof(uint64_t));
 	struct model model = { .ids = calloc(20000, sizeof(uint64_t)) };
-	struct kit kit = { .random = 88172645463325252ull };
+	struct maker maker = { .random = 88172645463325252ull };
 	uint64_t position, id;
 
 	(void)state;
@@ -64,12 +67,12 @@ static void test_model(void **state)
 	assert_false(rh_live_find(live, 0, &position));
 	for (int step = 0; step < 60000; step++) {
 		/* Waves: the population swings between nothing and some thousands. */
-		int grows = kit_below(&kit, 100) < (step / 10000 % 2 ? 35u : 65u);
+		int grows = maker_below(&maker, 100) < (step / 10000 % 2 ? 35u : 65u);
 
 		if (model.count == 0 || (grows && model.count < 20000))
 			birth(live, &model);
 		else
-			death(live, &model, (size_t)kit_below(&kit, model.count));
+			death(live, &model, (size_t)maker_below(&maker, model.count));
 		if (step % 5003 == 0)
 			check_all(live, &model);
 	}
@@ -105,7 +108,7 @@ static void test_skewed_ages(void **state)
 {
 	enum { OLD = 3000, PASSING = 3000000, YOUNG = 700 };
 	struct rh_live *live = rh_live_open(sizeof(uint64_t));
-	struct kit kit = { .random = 521288629 };
+	struct maker maker = { .random = 521288629 };
 	uint64_t position, id, young[YOUNG];
 
 	(void)state;
@@ -116,7 +119,7 @@ static void test_skewed_ages(void **state)
 		assert_true(rh_live_birth(live, &position));
 	}
 	for (int step = 0; step < PASSING; step++) {
-		uint64_t *dies = &young[kit_below(&kit, YOUNG)];
+		uint64_t *dies = &young[maker_below(&maker, YOUNG)];
 
 		rh_live_soon(live, *dies, false);
 		rh_live_soon(live, *dies, true);
@@ -141,7 +144,7 @@ static void test_map(void **state)
 {
 	enum { KEYS = 3000 };
 	static uint64_t value[KEYS];
-	struct kit kit = { .random = 362436069 };
+	struct maker maker = { .random = 362436069 };
 	struct rh_map map = { 0 };
 
 	(void)state;
@@ -149,10 +152,10 @@ static void test_map(void **state)
 	assert_int_equal(rh_map_get(&map, 5), RH_MAP_NONE);
 	assert_int_equal(rh_map_remove(&map, 5), RH_MAP_NONE);
 	for (uint64_t step = 0; step < 200000; step++) {
-		uint64_t i = kit_below(&kit, KEYS), key = 0xb6000000 + i * 16;
+		uint64_t i = maker_below(&maker, KEYS), key = 0xb6000000 + i * 16;
 
 		assert_int_equal(rh_map_get(&map, key), value[i]);
-		if (kit_below(&kit, 2)) {
+		if (maker_below(&maker, 2)) {
 			assert_int_equal(rh_map_remove(&map, key), value[i]);
 			value[i] = RH_MAP_NONE;
 		} else {
@@ -168,7 +171,7 @@ static void test_map(void **state)
 static void test_map_collisions(void **state)
 {
 	enum { KEYS = 9, TABLE = 16 };
-	struct kit kit = { .random = 886777 };
+	struct maker maker = { .random = 886777 };
 	struct rh_map probe = { .cap = TABLE }, map = { 0 };
 	uint64_t key[KEYS] = { 0 };
 	size_t count = 0;
@@ -184,7 +187,7 @@ static void test_map_collisions(void **state)
 		bool in[KEYS] = { false };
 
 		for (int step = 0; step < 60; step++) {
-			size_t i = (size_t)kit_below(&kit, KEYS);
+			size_t i = (size_t)maker_below(&maker, KEYS);
 
 			if (in[i])
 				assert_int_equal(rh_map_remove(&map, key[i]), i);
@@ -205,10 +208,8 @@ static void test_map_collisions(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_model),
-		cmocka_unit_test(test_many),
-		cmocka_unit_test(test_skewed_ages),
-		cmocka_unit_test(test_map),
+		cmocka_unit_test(test_model),	       cmocka_unit_test(test_many),
+		cmocka_unit_test(test_skewed_ages),    cmocka_unit_test(test_map),
 		cmocka_unit_test(test_map_collisions),
 	};
 

@@ -4,10 +4,10 @@
  * error and nothing leaks or is freed twice. malloc is replaced in this program only; under
  * a sanitizer, which has its own, there is nothing to replace and the test is skipped.
  */
-#include "traces/build.h"
-#include "traces/check.h"
-#include "traces/export.h"
-#include "traces/test/kit.h"
+#include "traces/format/repair.h"
+#include "traces/format/check.h"
+#include "traces/edit/export.h"
+#include "traces/test/test_support.h"
 
 enum { COUNT = 20000, ALLOCATIONS_MAX = 2000 };
 
@@ -20,8 +20,8 @@ static void skip_if_replaced(void)
 	skip();
 }
 #else
-static long countdown = -1;		/* allocations that still succeed; -1 = all */
-static long blocks;			/* allocated and not freed */
+static long countdown = -1; /* allocations that still succeed; -1 = all */
+static long blocks;	    /* allocated and not freed */
 
 extern void *__libc_malloc(size_t bytes);
 extern void *__libc_calloc(size_t count, size_t bytes);
@@ -62,16 +62,14 @@ void free(void *p)
 	__libc_free(p);
 }
 
-static void skip_if_replaced(void)
-{
-}
+static void skip_if_replaced(void) {}
 #endif
 
 static struct rh_event *events;
 
 static int write_trace(enum rh_trace_form form, struct rh_err *err)
 {
-	struct rh_trace_make make = { .path = kit_path("m.rht"), .form = form, .columns = 15 };
+	struct rh_trace_make make = { .path = scratch_path("m.rht"), .form = form, .columns = 15 };
 	struct rh_trace_out *out;
 	int rc;
 
@@ -102,7 +100,7 @@ static int read_trace(struct rh_err *err)
 	struct rh_check check;
 	int rc;
 
-	if (rh_trace_open(&trace, kit_path("m.rht"), err) < 0)
+	if (rh_trace_open(&trace, scratch_path("m.rht"), err) < 0)
 		return -1;
 	rc = rh_check_trace(trace, &check, err);
 	/* An index that could not be read for want of memory is read again at the end. */
@@ -122,7 +120,7 @@ static int build_calls(struct rh_build *build, struct rh_err *err)
 
 static int build_trace(struct rh_err *err)
 {
-	struct rh_trace_make make = { .path = kit_path("b.rht") };
+	struct rh_trace_make make = { .path = scratch_path("b.rht") };
 	struct rh_trace_out *out;
 	struct rh_build *build;
 	int rc;
@@ -144,7 +142,7 @@ static void exhaust(int (*work)(struct rh_err *err))
 	int failures = 0, rc = -1;
 
 	skip_if_replaced();
-	kit_path("m.rht");
+	scratch_path("m.rht");
 	for (long n = 0; rc < 0; n++) {
 		struct rh_err err = { 0 };
 		long before = blocks;
@@ -195,17 +193,17 @@ static void test_build(void **state)
 
 static int make_events(void **state)
 {
-	struct kit *kit = malloc(sizeof(*kit));
+	struct maker *maker = malloc(sizeof(*maker));
 
 	(void)state;
 	events = malloc(COUNT * sizeof(*events));
-	assert_non_null(kit);
+	assert_non_null(maker);
 	assert_non_null(events);
-	kit_open(kit, 15, 4);
+	maker_open(maker, 15, 4);
 	for (size_t i = 0; i < COUNT; i++)
-		kit_event(kit, -1, &events[i]);
-	kit_close(kit);
-	free(kit);
+		maker_event(maker, -1, &events[i]);
+	maker_close(maker);
+	free(maker);
 	return 0;
 }
 
@@ -219,10 +217,8 @@ static int drop_events(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_write_binary),
-		cmocka_unit_test(test_read_binary),
-		cmocka_unit_test(test_write_text),
-		cmocka_unit_test(test_read_text),
+		cmocka_unit_test(test_write_binary), cmocka_unit_test(test_read_binary),
+		cmocka_unit_test(test_write_text),   cmocka_unit_test(test_read_text),
 		cmocka_unit_test(test_build),
 	};
 

@@ -9,6 +9,20 @@
 
 enum { DYING_THREADS = 4, SHORT_THREADS = 5000 };
 
+/* Calls of the longer programs. Under ThreadSanitizer the larger numbers take five minutes, and
+ * what it looks for shows in the first of them. */
+#ifdef __SANITIZE_THREAD__
+#define PASSES	"2000"
+#define HANDED	20000
+#define CHURNED 100000
+#else
+#define PASSES	"40000"
+#define HANDED	200000
+#define CHURNED 500000
+#endif
+#define TEXT_OF(number) TEXT(number)
+#define TEXT(number)	#number
+
 /* Each thread counts a call in shared memory after it returned: the trace must hold all
  * of them, and at most one more, of the call during which it died. */
 static void dies(const char *how, int status)
@@ -24,7 +38,7 @@ static void dies(const char *how, int status)
 	assert_true(fd >= 0);
 	finished = mmap(NULL, 65536, PROT_READ, MAP_SHARED, fd, 0);
 	assert_true(finished != MAP_FAILED);
-	if (strcmp(how, "exec") == 0) {		/* the image that allocated has its own trace */
+	if (strcmp(how, "exec") == 0) { /* the image that allocated has its own trace */
 		char pattern[64];
 		glob_t found;
 
@@ -118,7 +132,7 @@ static void order_across_threads(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof lanes / sizeof lanes[0]; i++) {
-		assert_int_equal(record_helper(NULL, "pass", lanes[i], "40000", NULL), 0);
+		assert_int_equal(record_helper(NULL, "pass", lanes[i], PASSES, NULL), 0);
 		count_trace(out_path, &counts);
 		assert_int_equal(counts.foreign, 0);
 		assert_true(counts.died[0] > 0 && counts.born[128] == 1);
@@ -132,10 +146,10 @@ static void order_at_the_tightest(void **state)
 	struct counts counts;
 
 	(void)state;
-	assert_int_equal(record_helper(NULL, "hand", "200000", NULL), 0);
+	assert_int_equal(record_helper(NULL, "hand", TEXT_OF(HANDED), NULL), 0);
 	count_trace(out_path, &counts);
-	assert_int_equal(counts.born[0], 200000);
-	assert_int_equal(counts.died[1], 200000);
+	assert_int_equal(counts.born[0], HANDED);
+	assert_int_equal(counts.died[1], HANDED);
 	assert_clean(out_path);
 }
 
@@ -149,17 +163,17 @@ static void full_rings(void **state)
 
 	(void)state;
 	opts.buffer_bytes = 65536;
-	assert_int_equal(record_helper(&opts, "churn", "500000", NULL), 0);
+	assert_int_equal(record_helper(&opts, "churn", TEXT_OF(CHURNED), NULL), 0);
 	count_trace(out_path, &counts);
-	assert_int_equal(counts.born[0], 500000);
-	assert_int_equal(counts.died[0], 500000);
+	assert_int_equal(counts.born[0], CHURNED);
+	assert_int_equal(counts.died[0], CHURNED);
 	opts.on_full = RH_FULL_DROP;
-	assert_int_equal(record_helper(&opts, "churn", "500000", NULL), 0);
+	assert_int_equal(record_helper(&opts, "churn", TEXT_OF(CHURNED), NULL), 0);
 	count_trace(out_path, &counts);
 	have = counts.kind[RH_EV_ALLOC] + counts.kind[RH_EV_FREE] -
 	       note_count(out_path, "repair.alloc_live") +
 	       note_count(out_path, "drop.free_unknown");
-	assert_int_equal(have + note_count(out_path, "drop.ring_full"), 1000000);
+	assert_int_equal(have + note_count(out_path, "drop.ring_full"), 2 * CHURNED);
 }
 
 /* The file system takes no more: the program runs on, what was captured is a trace, and
@@ -189,13 +203,17 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(killed),
+		TEST_ALONG(killed),
 		cmocka_unit_test(aborted),
 		cmocka_unit_test(crashed),
 		cmocka_unit_test(left_by_exit),
 		cmocka_unit_test(left_by_exec),
 		cmocka_unit_test(a_thousand_threads),
+		TEST_ALONG(a_thousand_threads),
 		cmocka_unit_test(short_threads_in_sequence),
+		TEST_ALONG(short_threads_in_sequence),
 		cmocka_unit_test(order_across_threads),
+		TEST_ALONG(order_across_threads),
 		cmocka_unit_test(order_at_the_tightest),
 		cmocka_unit_test(full_disk),
 		cmocka_unit_test(full_rings),

@@ -8,12 +8,16 @@
 
 #include "traces/record/emit.h"
 #include "traces/record/merge.h"
+#include "traces/record/stream.h"
 
 static struct rh_drain drain;
 static struct rh_image image;
 
 /* One call at a moment; a START is followed by its thread. */
-struct moment { enum rh_rec_kind kind; uint64_t address, size, stamp; };
+struct moment {
+	enum rh_rec_kind kind;
+	uint64_t address, size, stamp;
+};
 
 static struct moment rec(enum rh_rec_kind kind, uint64_t address, uint64_t size, uint64_t stamp)
 {
@@ -25,28 +29,43 @@ static struct moment start(uint32_t thread, uint32_t tid, uint64_t stamp)
 	return (struct moment){ RH_REC_START, 0, (uint64_t)thread << 32 | tid, stamp };
 }
 
-static void begin(void)
+/* The moments added so far, for a second way to the same trace. */
+static struct {
+	uint32_t ring;
+	struct moment moment;
+} told[200];
+static size_t told_count;
+
+static void begin_capture(void)
 {
 	struct rh_err err = { 0 };
 
 	memset(&drain, 0, sizeof drain);
-	memset(&image, 0, sizeof image);
 	drain.images = &image;
 	drain.image_count = 1;
-	image.stamp = 1000;
 	assert_int_equal(rh_capture_open(&drain.capture, out_path, &err), 0);
+}
+
+static void begin(void)
+{
+	memset(&image, 0, sizeof image);
+	image.stamp = 1000;
+	told_count = 0;
+	begin_capture();
 }
 
 static void add_words(uint32_t ring, uint64_t stamp, uint32_t thread, const uint64_t *words,
 		      size_t count, size_t one_count)
 {
-	struct rh_chunk chunk = { .ring = ring, .stamp = stamp, .thread = thread, .tid = thread,
-				  .events = count };
+	struct rh_chunk chunk = {
+		.ring = ring, .stamp = stamp, .thread = thread, .tid = thread, .events = count
+	};
 	struct rh_err err = { 0 };
 
 	/* in two pieces, as from a ring that wraps */
-	assert_int_equal(rh_capture_add(&drain.capture, &chunk, words, one_count,
-					words + one_count, count - one_count, &err), 0);
+	assert_int_equal(rh_capture_add(&drain.capture, &chunk, words, one_count, words + one_count,
+					count - one_count, &err),
+			 0);
 }
 
 /* A chunk in which every record has a stamp. */
@@ -57,8 +76,14 @@ static void add(uint32_t ring, uint64_t stamp, uint32_t thread, const struct mom
 	size_t at = 0, half = 0;
 
 	for (size_t i = 0; i < count; i++) {
+		assert_true(told_count < sizeof told / sizeof told[0]);
+		told[told_count].ring = ring;
+		told[told_count++].moment = moments[i];
+	}
+	for (size_t i = 0; i < count; i++) {
 		struct rh_rec one = { .kind = (uint8_t)moments[i].kind,
-				      .address = moments[i].address, .tail = moments[i].size };
+				      .address = moments[i].address,
+				      .tail = moments[i].size };
 
 		assert_true(at + 1 + RH_REC_MOST_WORDS <= 400);
 		if (i == count / 2)
@@ -69,51 +94,133 @@ static void add(uint32_t ring, uint64_t stamp, uint32_t thread, const struct mom
 	add_words(ring, stamp, thread, words, at, half);
 }
 
-/* Makes the trace and gives it as one line of text: kind lane id[/old], ... */
-static const char *trace_of(void)
+static struct rh_record_opts opts;
+static const struct rh_span all = { 0, UINT64_MAX };
+
+static struct rh_emit what_to_emit(void)
 {
-	static char text[2000];
+	opts = record_defaults();
+	return (struct rh_emit){ .opts = &opts,
+				 .drain = &drain,
+				 .spans = &all,
+				 .span_count = 1,
+				 .ns_per_tick = 1.0,
+				 .clock = "ticks",
+				 .ended = "exit 0" };
+}
+
+/* What was made, as one line of text: kind lane id[/old], ... */
+static void read_trace(char *text, size_t room)
+{
 	static struct rh_event batch[RH_TRACE_BATCH];
-	struct rh_record_opts opts = record_defaults();
-	struct rh_span all = { 0, UINT64_MAX };
-	struct rh_emit what = { .opts = &opts, .drain = &drain, .spans = &all, .span_count = 1,
-				.ns_per_tick = 1.0, .clock = "ticks", .ended = "exit 0" };
-	struct rh_trace_totals totals;
 	struct rh_trace *trace;
 	struct rh_err err = { 0 };
+	uint64_t last = 0;
 	size_t at = 0;
 	int got;
 
-	if (rh_emit(&what, out_path, &totals, &err) < 0)
-		fail_msg("%s", err.text);
-	rh_capture_close(&drain.capture);
 	assert_int_equal(rh_trace_open(&trace, out_path, &err), 0);
 	text[0] = '\0';
 	while ((got = rh_trace_next(trace, batch, RH_TRACE_BATCH, &err)) > 0)
 		for (int i = 0; i < got; i++) {
 			const struct rh_event *e = &batch[i];
 
+			assert_true(e->time_ns >= last);
+			last = e->time_ns;
 			if (e->kind == RH_EV_RESIZE)
-				at += (size_t)snprintf(text + at, sizeof text - at,
-						       "resize %u %d/%d, ", e->lane,
-						       (int)e->id, (int)e->old);
+				at += (size_t)snprintf(text + at, room - at, "resize %u %d/%d, ",
+						       e->lane, (int)e->id, (int)e->old);
 			else if (e->kind == RH_EV_ALLOC || e->kind == RH_EV_FREE)
-				at += (size_t)snprintf(text + at, sizeof text - at, "%s %u %d, ",
+				at += (size_t)snprintf(text + at, room - at, "%s %u %d, ",
 						       rh_event_rows[e->kind].word, e->lane,
 						       (int)e->id);
 		}
 	assert_int_equal(got, 0);
 	rh_trace_close(trace);
+}
+
+/* Every moment a chunk of its own, there when the clock says so; a ring's go in their order. */
+static void tell_until(bool *there, uint64_t now, struct rh_emitter *emit)
+{
+	static const uint64_t none = UINT64_MAX;
+	uint64_t passed[4] = { 0 }, threads[4] = { none, none, none, none };
+	struct rh_err err = { 0 };
+
+	for (size_t i = 0; i < told_count; i++) {
+		const struct moment *moment = &told[i].moment;
+		uint32_t ring = told[i].ring;
+		struct rh_chunk chunk = { .ring = ring,
+					  .stamp = passed[ring],
+					  .thread = (uint32_t)(threads[ring] >> 32),
+					  .tid = (uint32_t)threads[ring],
+					  .events = 1 };
+		struct rh_rec one = { .kind = (uint8_t)moment->kind,
+				      .address = moment->address,
+				      .tail = moment->size };
+		uint64_t words[1 + RH_REC_MOST_WORDS] = { rh_rec_stamp(moment->stamp) };
+
+		if (moment->kind == RH_REC_START)
+			threads[ring] = moment->size;
+		if (passed[ring] < moment->stamp)
+			passed[ring] = moment->stamp;
+		if (there[i] || passed[ring] > now)
+			continue;
+		there[i] = true;
+		assert_int_equal(rh_capture_add(&drain.capture, &chunk, words,
+						1 + rh_rec_pack(&one, words + 1), NULL, 0, &err),
+				 0);
+		assert_int_equal(rh_emit_add(emit, &chunk, &err), 0);
+	}
+}
+
+/* The same trace, written while the program runs, with a turn at every stamp. */
+static void trace_in_turns(char *text, size_t room)
+{
+	struct rh_emit what = what_to_emit();
+	char elsewhere[64];
+	bool there[sizeof told / sizeof told[0]] = { false };
+	struct rh_trace_totals totals;
+	struct rh_emitter *emit;
+	struct rh_err err = { 0 };
+
+	snprintf(elsewhere, sizeof elsewhere, "%s/elsewhere.rht", work_dir);
+	begin_capture();
+	assert_int_equal(rh_emit_begin(&emit, &what, elsewhere, &err), 0);
+	for (uint64_t now = 1000; now < 1100; now += 5) {
+		tell_until(there, now, emit);
+		assert_int_equal(rh_emit_turn(emit, &what, now, &err), 0);
+		assert_int_equal(rh_emit_work(emit, &err), 0);
+	}
+	tell_until(there, UINT64_MAX, emit);
+	assert_int_equal(rh_emit_end(emit, &what, out_path, &totals, &err), 0);
+	rh_capture_close(&drain.capture);
+	read_trace(text, room);
+}
+
+/* Makes the trace, in both ways where there are two, and gives it as text. */
+static const char *trace_of(void)
+{
+	static char text[2000], turns[2000];
+	struct rh_emit what = what_to_emit();
+	struct rh_trace_totals totals;
+	struct rh_err err = { 0 };
+
+	if (rh_emit(&what, out_path, &totals, &err) < 0)
+		fail_msg("%s", err.text);
+	rh_capture_close(&drain.capture);
+	read_trace(text, sizeof text);
+	if (told_count) { /* what is said of the trace below is then said of this one */
+		trace_in_turns(turns, sizeof turns);
+		assert_string_equal(turns, text);
+	}
 	return text;
 }
 
 static void threads_interleave_by_stamp(void **state)
 {
-	const struct moment one[] = { start(0, 11, 1000),
-				      rec(RH_REC_ALLOC, 0x100, 8, 1010),
+	const struct moment one[] = { start(0, 11, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1010),
 				      rec(RH_REC_FREE, 0x200, 0, 1040) };
-	const struct moment two[] = { start(1, 12, 1005),
-				      rec(RH_REC_ALLOC, 0x200, 8, 1020),
+	const struct moment two[] = { start(1, 12, 1005), rec(RH_REC_ALLOC, 0x200, 8, 1020),
 				      rec(RH_REC_FREE, 0x100, 0, 1030) };
 
 	(void)state;
@@ -128,13 +235,11 @@ static void threads_interleave_by_stamp(void **state)
  * that it is over: the resize must come first. */
 static void old_block_is_taken_during_realloc(void **state)
 {
-	const struct moment one[] = { start(0, 11, 1000),
-				      rec(RH_REC_ALLOC, 0x100, 8, 1010),
+	const struct moment one[] = { start(0, 11, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1010),
 				      rec(RH_REC_RE_BEGIN, 0x100, 0, 1020),
 				      rec(RH_REC_RE_END, 0x200, 16, 1090),
 				      rec(RH_REC_FREE, 0x200, 0, 1095) };
-	const struct moment two[] = { start(1, 12, 1000),
-				      rec(RH_REC_ALLOC, 0x100, 8, 1050),
+	const struct moment two[] = { start(1, 12, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1050),
 				      rec(RH_REC_FREE, 0x100, 0, 1060) };
 
 	(void)state;
@@ -148,12 +253,10 @@ static void old_block_is_taken_during_realloc(void **state)
 /* The new block was freed by another thread after the realloc had begun. */
 static void new_block_is_freed_during_realloc(void **state)
 {
-	const struct moment one[] = { start(0, 11, 1000),
-				      rec(RH_REC_ALLOC, 0x100, 8, 1010),
+	const struct moment one[] = { start(0, 11, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1010),
 				      rec(RH_REC_RE_BEGIN, 0x100, 0, 1020),
 				      rec(RH_REC_RE_END, 0x200, 16, 1090) };
-	const struct moment two[] = { start(1, 12, 1000),
-				      rec(RH_REC_ALLOC, 0x200, 8, 1005),
+	const struct moment two[] = { start(1, 12, 1000), rec(RH_REC_ALLOC, 0x200, 8, 1005),
 				      rec(RH_REC_FREE, 0x200, 0, 1060) };
 
 	(void)state;
@@ -167,13 +270,11 @@ static void new_block_is_freed_during_realloc(void **state)
 /* A signal handler's calls stand between the two ends of the realloc it interrupted. */
 static void realloc_with_a_handler_inside(void **state)
 {
-	const struct moment one[] = { start(0, 11, 1000),
-				      rec(RH_REC_ALLOC, 0x100, 8, 1010),
+	const struct moment one[] = { start(0, 11, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1010),
 				      rec(RH_REC_RE_BEGIN, 0x100, 0, 1020),
 				      rec(RH_REC_ALLOC, 0x300, 8, 1055),
 				      rec(RH_REC_RE_END, 0x200, 16, 1090) };
-	const struct moment two[] = { start(1, 12, 1000),
-				      rec(RH_REC_ALLOC, 0x100, 8, 1050) };
+	const struct moment two[] = { start(1, 12, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1050) };
 
 	(void)state;
 	begin();
@@ -187,9 +288,9 @@ static void failed_and_freeing_reallocs(void **state)
 	const struct moment one[] = { start(0, 11, 1000),
 				      rec(RH_REC_ALLOC, 0x100, 8, 1010),
 				      rec(RH_REC_RE_BEGIN, 0x100, 0, 1020),
-				      rec(RH_REC_RE_END, 0, 16, 1030),	/* out of memory */
+				      rec(RH_REC_RE_END, 0, 16, 1030), /* out of memory */
 				      rec(RH_REC_RE_BEGIN, 0x100, 0, 1040),
-				      rec(RH_REC_RE_END, 0, 0, 1050) };	/* size 0: freed */
+				      rec(RH_REC_RE_END, 0, 0, 1050) }; /* size 0: freed */
 
 	(void)state;
 	begin();
@@ -201,11 +302,9 @@ static void failed_and_freeing_reallocs(void **state)
 /* Stamps that go back on one ring are a handler that was quicker: order of the ring. */
 static void a_late_stamp_is_moved_up(void **state)
 {
-	const struct moment one[] = { start(0, 11, 1000),
-				      rec(RH_REC_ALLOC, 0x100, 8, 1050),
+	const struct moment one[] = { start(0, 11, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1050),
 				      rec(RH_REC_ALLOC, 0x200, 8, 1030) };
-	const struct moment two[] = { start(1, 12, 1000),
-				      rec(RH_REC_ALLOC, 0x300, 8, 1040) };
+	const struct moment two[] = { start(1, 12, 1000), rec(RH_REC_ALLOC, 0x300, 8, 1040) };
 
 	(void)state;
 	begin();
@@ -217,9 +316,11 @@ static void a_late_stamp_is_moved_up(void **state)
 static void chunks_can_be_read_alone(void **state)
 {
 	/* no STAMP: the chunk's own holds; a block above 2^47 and of 2^40 bytes is long */
-	const struct rh_rec wide = { .kind = RH_REC_ALLOC, .address = 0x7full << 48 | 0x100,
-				     .tail = 1ull << 40, .align_log2 = 12 };
-	uint64_t words[4] = { 0 };	/* PAD in front */
+	const struct rh_rec wide = { .kind = RH_REC_ALLOC,
+				     .address = 0x7full << 48 | 0x100,
+				     .tail = 1ull << 40,
+				     .align_log2 = 12 };
+	uint64_t words[4] = { 0 }; /* PAD in front */
 	struct rh_merge *merge;
 	struct rh_call call;
 	struct rh_err err = { 0 };
@@ -241,6 +342,59 @@ static void chunks_can_be_read_alone(void **state)
 	rh_capture_close(&drain.capture);
 }
 
+/* The size that a free was given, plus one; beside the resident bytes it has a record of
+ * its own, which holds for one free only. */
+static void a_free_may_have_its_size(void **state)
+{
+	const struct {
+		struct rh_rec rec;
+		bool sized, resident;
+		uint64_t given;
+	} rows[] = {
+		{ { .kind = RH_REC_FREE, .address = 0x100 }, false, false, 0 },
+		{ { .kind = RH_REC_FREE, .address = 0x100, .tail = 1 }, true, false, 0 },
+		{ { .kind = RH_REC_FREE, .address = 0x100, .tail = 25 }, true, false, 24 },
+		{ { .kind = RH_REC_FREE, .address = 0x100, .tail = 1u << 20 },
+		  true,
+		  false,
+		  (1u << 20) - 1 },
+		{ { .kind = RH_REC_SIZED, .tail = 49 }, false, false, 0 },
+		{ { .kind = RH_REC_FREE_RESIDENT, .address = 0x100, .tail = 4096 },
+		  true,
+		  true,
+		  48 },
+		{ { .kind = RH_REC_FREE_RESIDENT, .address = 0x100, .tail = 4096 },
+		  false,
+		  true,
+		  0 },
+	};
+	uint64_t words[32];
+	struct rh_merge *merge;
+	struct rh_call call;
+	struct rh_err err = { 0 };
+	size_t at = 0;
+
+	(void)state;
+	begin();
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+		at += rh_rec_pack(&rows[i].rec, words + at);
+	add_words(0, 10, 0, words, at, 0);
+	assert_int_equal(rh_merge_open(&merge, &drain.capture, 0, &err), 0);
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		if (rows[i].rec.kind == RH_REC_SIZED)
+			continue;
+		assert_int_equal(rh_merge_next(merge, &call, &err), 1);
+		assert_int_equal(call.kind, RH_REC_FREE);
+		assert_int_equal(call.sized, rows[i].sized);
+		assert_int_equal(call.resident, rows[i].resident);
+		if (call.sized)
+			assert_int_equal(call.given, rows[i].given);
+	}
+	assert_int_equal(rh_merge_next(merge, &call, &err), 0);
+	rh_merge_close(merge);
+	rh_capture_close(&drain.capture);
+}
+
 static void an_empty_capture_is_an_empty_trace(void **state)
 {
 	(void)state;
@@ -253,9 +407,11 @@ static void an_empty_capture_is_an_empty_trace(void **state)
  * block, which has a stamp because the block was another ring's. */
 static void unstamped_records_come_early(void **state)
 {
-	const uint64_t one[] = { rh_rec_stamp(1010), rh_rec_short(RH_REC_ALLOC, 0x100, 8),
+	const uint64_t one[] = { rh_rec_stamp(1010),
+				 rh_rec_short(RH_REC_ALLOC, 0x100, 8),
 				 rh_rec_short(RH_REC_CALLOC, 0x200, 65535),
-				 rh_rec_short(RH_REC_FREE, 0x100, 0), rh_rec_stamp(1090),
+				 rh_rec_short(RH_REC_FREE, 0x100, 0),
+				 rh_rec_stamp(1090),
 				 rh_rec_short(RH_REC_FREE, 0x200, 0) };
 	const uint64_t two[] = { rh_rec_stamp(1005), rh_rec_short(RH_REC_ALLOC, 0x300, 8),
 				 rh_rec_stamp(1050), rh_rec_short(RH_REC_ALLOC, 0x100, 8),
@@ -266,7 +422,7 @@ static void unstamped_records_come_early(void **state)
 	add_words(0, 0, 0, one, 6, 3);
 	add_words(1, 0, 1, two, 5, 2);
 	assert_string_equal(trace_of(), "alloc 0 0, alloc 1 1, alloc 1 2, free 1 1, alloc 0 3, "
-			    "free 0 3, free 1 2, ");
+					"free 0 3, free 1 2, ");
 	assert_clean(out_path);
 }
 
@@ -283,7 +439,8 @@ static void long_records_cross_buffers(void **state)
 	assert_non_null(words);
 	begin();
 	for (uint64_t i = 0; i < COUNT; i++) {
-		const struct rh_rec one = { .kind = RH_REC_ALLOC, .address = 16 * i + 16,
+		const struct rh_rec one = { .kind = RH_REC_ALLOC,
+					    .address = 16 * i + 16,
 					    .tail = 65536 + i };
 
 		assert_int_equal(rh_rec_pack(&one, words + 3 * i), 3);
@@ -322,6 +479,66 @@ static void the_oldest_chunks_go_first(void **state)
 	rh_capture_close(&drain.capture);
 }
 
+/* Two threads hand blocks over; the first has more than one turn can tell. What is there is
+ * written by the writer's thread, the rest at the end; the first trace is then given up and made
+ * of the capture, which must be whole. */
+static void written_while_it_runs(void **state)
+{
+	enum { ROUNDS = 300, BLOCKS = 2000 };
+	static uint64_t one[2 * BLOCKS + 1], two[2 * BLOCKS + 1];
+	struct rh_emit what = what_to_emit();
+	struct rh_stream *stream = rh_stream_open();
+	struct rh_emitter *begun;
+	struct rh_trace_totals totals[2];
+	struct rh_area *area;
+	struct rh_err err = { 0 };
+	uint64_t now = 1000000;
+	int fd;
+
+	(void)state;
+#ifdef __SANITIZE_THREAD__
+	print_message("# SKIP takes minutes under ThreadSanitizer\n");
+	skip();
+#endif
+	if (!stream) {
+		print_message("# SKIP one CPU: there is no writer\n");
+		skip();
+	}
+	begin();
+	area = rh_area_make(&opts, 1, &fd, &err);
+	assert_non_null(area);
+	area->ticks_per_ms = 1;
+	drain.area = area;
+	for (uint64_t round = 0; round < ROUNDS; round++, now += 1000) {
+		one[0] = rh_rec_stamp(now);
+		two[0] = rh_rec_stamp(now + 500);
+		for (uint64_t i = 0; i < BLOCKS; i++) {
+			one[1 + i] = rh_rec_short(RH_REC_ALLOC, 16 * i + 16, i);
+			two[1 + i] = rh_rec_short(RH_REC_FREE, 16 * i + 16, 0);
+		}
+		add_words(0, now, 0, one, 1 + BLOCKS, 1);
+		image.events += BLOCKS;
+		if (round % 2) /* the free of a block may be seen in the turn after its birth */
+			rh_stream_turn(stream, &what, now + 400);
+		add_words(1, now + 500, 1, two, 1 + BLOCKS, 1);
+		image.events += BLOCKS;
+		rh_stream_turn(stream, &what, now + 900);
+	}
+	rh_stream_stop(stream);
+	begun = rh_stream_take(stream, &drain.capture, 0);
+	assert_non_null(begun);
+	assert_null(rh_stream_take(stream, &drain.capture, 0));
+	assert_int_equal(rh_emit_end(begun, &what, out_path, &totals[0], &err), 0);
+	assert_clean(out_path);
+	assert_int_equal(rh_emit(&what, out_path, &totals[1], &err), 0);
+	assert_clean(out_path);
+	assert_int_equal(totals[0].by_kind[RH_EV_FREE], ROUNDS * BLOCKS);
+	assert_memory_equal(&totals[0], &totals[1], sizeof totals[0]);
+	rh_stream_close(stream);
+	rh_capture_close(&drain.capture);
+	rh_area_close(area, fd);
+}
+
 static void claim(struct rh_area *area, uint32_t slot, uint64_t stamp)
 {
 	struct rh_proc *proc = rh_area_proc(area, slot);
@@ -336,15 +553,15 @@ static void claim(struct rh_area *area, uint32_t slot, uint64_t stamp)
 static void images_are_told_by_their_time(void **state)
 {
 	static struct rh_drain two;
-	struct rh_record_opts opts = record_defaults();
+	struct rh_record_opts defaults = record_defaults();
 	struct rh_err err = { 0 };
 	struct rh_area *area;
 	int fd;
 
 	(void)state;
-	area = rh_area_make(&opts, 1, &fd, &err);
+	area = rh_area_make(&defaults, 1, &fd, &err);
 	assert_non_null(area);
-	assert_int_equal(rh_drain_open(&two, area, out_path, &err), 0);
+	assert_int_equal(rh_drain_open(&two, area, fd, out_path, &err), 0);
 	atomic_store(&area->main_pid, getpid());
 	claim(area, 2, 100);
 	claim(area, 0, 200);
@@ -354,8 +571,7 @@ static void images_are_told_by_their_time(void **state)
 	assert_int_equal(atomic_load(&rh_area_proc(area, 0)->state), RH_PROC_READY);
 	assert_int_equal(two.images[rh_drain_newest(&two, getpid(), false)].stamp, 200);
 	rh_drain_close(&two);
-	munmap(area, area->bytes);
-	close(fd);
+	rh_area_close(area, fd);
 }
 
 int main(void)
@@ -369,9 +585,11 @@ int main(void)
 		cmocka_unit_test(a_late_stamp_is_moved_up),
 		cmocka_unit_test(chunks_can_be_read_alone),
 		cmocka_unit_test(an_empty_capture_is_an_empty_trace),
+		cmocka_unit_test(a_free_may_have_its_size),
 		cmocka_unit_test(unstamped_records_come_early),
 		cmocka_unit_test(long_records_cross_buffers),
 		cmocka_unit_test(the_oldest_chunks_go_first),
+		cmocka_unit_test(written_while_it_runs),
 		cmocka_unit_test(images_are_told_by_their_time),
 	};
 

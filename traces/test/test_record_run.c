@@ -10,9 +10,12 @@
 
 static void every_function_is_recorded(void **state)
 {
-	static const struct { unsigned size; uint64_t count; } known[] = {
-		{ 0, 1 }, { 20, 1 }, { 30, 1 }, { 31, 1 }, { 39, 1 }, { 60, 1 }, { 70, 1 },
-		{ 80, 1 }, { 90, 1 }, { 100, 1 }, { 110, 1 }, { 167, 1 },
+	static const struct {
+		unsigned size;
+		uint64_t count;
+	} known[] = {
+		{ 0, 1 },  { 20, 1 }, { 30, 1 }, { 31, 1 },  { 39, 1 },	 { 60, 1 },
+		{ 70, 1 }, { 80, 1 }, { 90, 1 }, { 100, 1 }, { 110, 1 }, { 167, 1 },
 	};
 	struct counts counts;
 
@@ -24,7 +27,7 @@ static void every_function_is_recorded(void **state)
 		assert_int_equal(counts.died[known[i].size], known[i].count);
 	}
 	assert_int_equal(counts.kind[RH_EV_RESIZE], 2);
-	assert_int_equal(note_count(out_path, "drop.failed"), 2);	/* malloc, posix_memalign */
+	assert_int_equal(note_count(out_path, "drop.failed"), 2); /* malloc, posix_memalign */
 	assert_clean(out_path);
 }
 
@@ -72,7 +75,7 @@ static void surroundings_do_not_matter(void **state)
 {
 	struct counts counts;
 
-	(void)state;	/* closes descriptors, changes directory, locks its memory */
+	(void)state; /* closes descriptors, changes directory, locks its memory */
 	assert_int_equal(record_helper(NULL, "surroundings", NULL), 0);
 	count_trace(out_path, &counts);
 	assert_int_equal(counts.born[0], 20);
@@ -139,7 +142,7 @@ static void children_have_traces_of_their_own(void **state)
 	assert_int_equal(counts.born[1] + counts.born[2] + counts.born[3], 0);
 	assert_int_equal(traces_with(1, 20), 1);
 	assert_int_equal(traces_with(2, 30), 1);
-	assert_int_equal(traces_with(3, 40), 1);	/* made by a bare clone */
+	assert_int_equal(traces_with(3, 40), 1); /* made by a bare clone */
 	assert_int_equal(record_helper(&opts, "spawns", NULL), 0);
 	count_trace(out_path, &counts);
 	assert_int_equal(counts.born[0], 20);
@@ -176,11 +179,11 @@ static void endings_of_threads(void **state)
 	(void)state;
 	assert_int_equal(record_helper(NULL, "endings", NULL), 0);
 	count_trace(out_path, &counts);
-	assert_int_equal(counts.born[0], 2);	/* freed by destructors after the thread's end */
+	assert_int_equal(counts.born[0], 2); /* freed by destructors after the thread's end */
 	assert_int_equal(counts.died[0], 2);
 	assert_int_equal(counts.born[1], 2);
-	assert_int_equal(counts.born[2], 1);	/* the thread that left by a bare exit */
-	assert_int_equal(counts.born[3], 1);	/* the C11 thread */
+	assert_int_equal(counts.born[2], 1); /* the thread that left by a bare exit */
+	assert_int_equal(counts.born[3], 1); /* the C11 thread */
 	assert_int_equal(counts.kind[RH_EV_SPAWN], 4);
 	assert_int_equal(counts.kind[RH_EV_JOIN], 3);
 	assert_clean(out_path);
@@ -249,8 +252,9 @@ static void maxima_stop_or_keep_the_end(void **state)
 	assert_true(counts.kind[RH_EV_ALLOC] + counts.kind[RH_EV_FREE] >= 99000);
 	assert_true(counts.kind[RH_EV_ALLOC] + counts.kind[RH_EV_FREE] < 1000000);
 	assert_int_equal(counts.kind[RH_EV_ALLOC] + counts.kind[RH_EV_FREE] +
-			 note_count(out_path, "drop.not_kept") +
-			 note_count(out_path, "drop.free_unknown"), 4000000);
+				 note_count(out_path, "drop.not_kept") +
+				 note_count(out_path, "drop.free_unknown"),
+			 4000000);
 }
 
 static void windows_of_time(void **state)
@@ -266,8 +270,8 @@ static void windows_of_time(void **state)
 	count_trace(out_path, &counts);
 	for (int i = 0; i < MAGICS; i++)
 		born += counts.born[i];
-	assert_int_equal(counts.born[0], 0);	/* before */
-	assert_int_equal(counts.born[59], 0);	/* after */
+	assert_int_equal(counts.born[0], 0);  /* before */
+	assert_int_equal(counts.born[59], 0); /* after */
 	assert_true(born < 60);
 }
 
@@ -303,6 +307,32 @@ static void other_clock(void **state)
 	assert_int_equal(counts.lanes, 5);
 }
 
+/* The clock of the process' CPU time goes on over exec; the first image's is not the second's. */
+static void what_the_program_used(void **state)
+{
+	static const uint64_t ms = 1000000, mib = 1 << 20;
+	uint64_t cpu, wall;
+	char pattern[80];
+	glob_t found;
+
+	(void)state;
+	assert_int_equal(record_helper(NULL, "burn", "400", "40", "1", NULL), 0);
+	cpu = note_count(out_path, "cpu_user_ns") + note_count(out_path, "cpu_kernel_ns");
+	wall = note_count(out_path, "wall_ns");
+	assert_in_range(cpu, 1, 400 * ms - 1);
+	assert_true(wall + 20 * ms >= cpu && wall < 600000 * ms);
+	assert_in_range(note_count(out_path, "peak_rss_bytes"), 4 * mib, 40 * mib);
+	assert_true(note_count(out_path, "recorded_calls") >= 2);
+
+	snprintf(pattern, sizeof pattern, "%s/out.*.rht", work_dir);
+	assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+	assert_int_equal(found.gl_pathc, 1);
+	cpu = note_count(found.gl_pathv[0], "cpu_user_ns") +
+	      note_count(found.gl_pathv[0], "cpu_kernel_ns");
+	assert_true(cpu >= 390 * ms && note_count(found.gl_pathv[0], "wall_ns") + 20 * ms >= cpu);
+	globfree(&found);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -312,15 +342,23 @@ int main(void)
 		cmocka_unit_test(surroundings_do_not_matter),
 		cmocka_unit_test(preload_is_kept),
 		cmocka_unit_test(signal_handlers_may_allocate),
+		TEST_ALONG(signal_handlers_may_allocate),
 		cmocka_unit_test(children_have_traces_of_their_own),
+		TEST_ALONG(children_have_traces_of_their_own),
 		cmocka_unit_test(children_stay_out_unless_asked),
 		cmocka_unit_test(exec_keeps_both_images),
+		TEST_ALONG(exec_keeps_both_images),
 		cmocka_unit_test(endings_of_threads),
+		TEST_ALONG(endings_of_threads),
 		cmocka_unit_test(sites_are_named),
+		TEST_ALONG(sites_are_named),
 		cmocka_unit_test(residency_is_measured),
 		cmocka_unit_test(maxima_stop_or_keep_the_end),
 		cmocka_unit_test(windows_of_time),
+		TEST_ALONG(windows_of_time),
+		cmocka_unit_test(what_the_program_used),
 		cmocka_unit_test(toggled_by_signal),
+		TEST_ALONG(toggled_by_signal),
 		cmocka_unit_test(other_clock),
 	};
 

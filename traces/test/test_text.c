@@ -2,22 +2,22 @@
  * test_text.c - the text form: every kind comes back, text and binary are the same thing
  * twice, and a bad line is named by file and number with what is wrong in it.
  */
-#include "traces/export.h"
-#include "traces/test/kit.h"
-#include "traces/text.h"
+#include "traces/edit/export.h"
+#include "traces/test/test_support.h"
+#include "traces/format/text.h"
 
 enum { COUNT = 3000 };
 
 static struct rh_event *make_events(unsigned columns, uint64_t seed)
 {
 	struct rh_event *events = malloc(COUNT * sizeof(*events));
-	struct kit kit;
+	struct maker maker;
 
 	assert_non_null(events);
-	kit_open(&kit, columns, seed);
+	maker_open(&maker, columns, seed);
 	for (size_t i = 0; i < COUNT; i++)
-		kit_event(&kit, i < 3 * RH_EV_COUNT ? (int)(i % RH_EV_COUNT) : -1, &events[i]);
-	kit_close(&kit);
+		maker_event(&maker, i < 3 * RH_EV_COUNT ? (int)(i % RH_EV_COUNT) : -1, &events[i]);
+	maker_close(&maker);
 	return events;
 }
 
@@ -26,8 +26,8 @@ static void copy(const char *from, const char *to, const char *format)
 	struct rh_trace *trace;
 	struct rh_err err = { 0 };
 
-	kit_ok(rh_trace_open(&trace, from, &err), &err);
-	kit_ok(rh_exporter_of(format)->run(trace, to, &err), &err);
+	expect_ok(rh_trace_open(&trace, from, &err), &err);
+	expect_ok(rh_exporter_of(format)->run(trace, to, &err), &err);
 	assert_null(rh_trace_truncated(trace));
 	rh_trace_close(trace);
 }
@@ -35,7 +35,7 @@ static void copy(const char *from, const char *to, const char *format)
 static void assert_same_file(const char *a, const char *b)
 {
 	size_t a_bytes, b_bytes;
-	char *a_data = kit_load(a, &a_bytes), *b_data = kit_load(b, &b_bytes);
+	char *a_data = load_trace(a, &a_bytes), *b_data = load_trace(b, &b_bytes);
 
 	assert_int_equal(a_bytes, b_bytes);
 	assert_memory_equal(a_data, b_data, a_bytes);
@@ -48,10 +48,10 @@ static void test_round_trip(void **state)
 	(void)state;
 	for (unsigned columns = 0; columns < 16; columns++) {
 		struct rh_event *events = make_events(columns, columns + 100);
-		const char *path = kit_path("round.txt");
+		const char *path = scratch_path("round.txt");
 
-		kit_write(path, RH_FORM_TEXT, columns, events, COUNT);
-		kit_expect(path, columns, events, COUNT);
+		write_events(path, RH_FORM_TEXT, columns, events, COUNT);
+		expect_file(path, columns, events, COUNT);
 		free(events);
 	}
 }
@@ -64,26 +64,26 @@ static void test_identity(void **state)
 	for (unsigned columns = 0; columns < 16; columns += 5) {
 		struct rh_event *events = make_events(columns, columns + 200);
 
-		kit_write(kit_path("0.rht"), RH_FORM_BINARY, columns, events, COUNT);
-		copy(kit_path("0.rht"), kit_path("1.txt"), "text");
-		copy(kit_path("1.txt"), kit_path("1.rht"), "binary");
-		copy(kit_path("1.rht"), kit_path("2.txt"), "text");
-		copy(kit_path("2.txt"), kit_path("2.rht"), "binary");
-		assert_same_file(kit_path("1.txt"), kit_path("2.txt"));
-		assert_same_file(kit_path("1.rht"), kit_path("2.rht"));
-		kit_expect(kit_path("2.rht"), columns, events, COUNT);
-		kit_expect(kit_path("2.txt"), columns, events, COUNT);
+		write_events(scratch_path("0.rht"), RH_FORM_BINARY, columns, events, COUNT);
+		copy(scratch_path("0.rht"), scratch_path("1.txt"), "text");
+		copy(scratch_path("1.txt"), scratch_path("1.rht"), "binary");
+		copy(scratch_path("1.rht"), scratch_path("2.txt"), "text");
+		copy(scratch_path("2.txt"), scratch_path("2.rht"), "binary");
+		assert_same_file(scratch_path("1.txt"), scratch_path("2.txt"));
+		assert_same_file(scratch_path("1.rht"), scratch_path("2.rht"));
+		expect_file(scratch_path("2.rht"), columns, events, COUNT);
+		expect_file(scratch_path("2.txt"), columns, events, COUNT);
 		free(events);
 	}
 }
 
 static int read_text(const char *text, struct rh_event *events, int cap, struct rh_err *err)
 {
-	const char *path = kit_path("hand.txt");
+	const char *path = scratch_path("hand.txt");
 	struct rh_trace *trace;
 	int count, more;
 
-	kit_store(path, text, strlen(text));
+	store_trace(path, text, strlen(text));
 	if (rh_trace_open(&trace, path, err) < 0)
 		return -1;
 	count = rh_trace_next(trace, events, (size_t)cap, err);
@@ -101,10 +101,11 @@ static void test_by_hand(void **state)
 	int count = read_text("# a comment\n\nreheap-trace 1 columns=arg\r\n"
 			      "  note a=b = c\r\nlane_start lane=0\n"
 			      "alloc\tlane=0   size=64 align=32 flags=noscan,zeroed\n"
-			      "free arg=7 id=0 lane=0\n# more\nend\n\n", events, 8, &err);
+			      "free arg=7 id=0 lane=0\n# more\nend\n\n",
+			      events, 8, &err);
 
 	(void)state;
-	kit_ok(count, &err);
+	expect_ok(count, &err);
 	assert_int_equal(count, 3);
 	assert_int_equal(events[1].id, 0);
 	assert_int_equal(events[1].align_log2, 5);
@@ -185,7 +186,7 @@ static void test_long_line(void **state)
 /* The longest note and name there may be, all of it escaped; one more byte is refused. */
 static void test_long_names(void **state)
 {
-	struct rh_trace_make make = { .path = kit_path("long.txt"), .form = RH_FORM_TEXT };
+	struct rh_trace_make make = { .path = scratch_path("long.txt"), .form = RH_FORM_TEXT };
 	struct rh_trace_out *out;
 	struct rh_trace *trace;
 	struct rh_err err = { 0 };
@@ -193,17 +194,17 @@ static void test_long_names(void **state)
 
 	(void)state;
 	memset(text, '\n', 65536);
-	kit_ok(rh_trace_create(&out, &make, &err), &err);
+	expect_ok(rh_trace_create(&out, &make, &err), &err);
 	assert_int_equal(rh_trace_add_note(out, "k", text, &err), -1);
 	assert_int_equal(rh_trace_add_site(out, 1, text, &err), -1);
 	assert_int_equal(rh_trace_add_note(out, "two words", "v", &err), -1);
 	text[65535] = '\0';
-	kit_ok(rh_trace_add_note(out, "k", text, &err), &err);
-	kit_ok(rh_trace_add_note(out, "again", "1", &err), &err);
-	kit_ok(rh_trace_add_note(out, "again", "2", &err), &err);
-	kit_ok(rh_trace_add_site(out, 9, text, &err), &err);
-	kit_ok(rh_trace_finish(out, NULL, &err), &err);
-	kit_ok(rh_trace_open(&trace, make.path, &err), &err);
+	expect_ok(rh_trace_add_note(out, "k", text, &err), &err);
+	expect_ok(rh_trace_add_note(out, "again", "1", &err), &err);
+	expect_ok(rh_trace_add_note(out, "again", "2", &err), &err);
+	expect_ok(rh_trace_add_site(out, 9, text, &err), &err);
+	expect_ok(rh_trace_finish(out, NULL, &err), &err);
+	expect_ok(rh_trace_open(&trace, make.path, &err), &err);
 	assert_string_equal(rh_trace_note_of(trace, "k"), text);
 	assert_string_equal(rh_trace_note_of(trace, "again"), "2");
 	assert_string_equal(rh_trace_site(trace, 9), text);
@@ -214,12 +215,9 @@ static void test_long_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_identity),
-		cmocka_unit_test(test_by_hand),
-		cmocka_unit_test(test_bad_lines),
-		cmocka_unit_test(test_cut_off),
-		cmocka_unit_test(test_long_line),
+		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_identity),
+		cmocka_unit_test(test_by_hand),	   cmocka_unit_test(test_bad_lines),
+		cmocka_unit_test(test_cut_off),	   cmocka_unit_test(test_long_line),
 		cmocka_unit_test(test_long_names),
 	};
 

@@ -12,14 +12,16 @@
  *
  * Older profiles grow by less: at least 1 MiB in multiples of 64 KiB before 1.11.
  */
+#include <assert.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "alloc/base/debug.h"
 #include "alloc/heap/tiered/heap.h"
 #include "alloc/heap/tiered/poison.h"
 
 #define FIRST_HINT ((uintptr_t)0xc000000000)
-#define HINT_STEP ((uintptr_t)0x10000000000)
+#define HINT_STEP  ((uintptr_t)0x10000000000)
 enum { HINTS = 16 };
 
 /* 1.26 draws the first page at random; replays must repeat, so the draw is fixed. */
@@ -27,8 +29,8 @@ enum { RANDOM_BASE_PAGES = 171 };
 
 static void *reserve_at(uintptr_t hint, size_t bytes)
 {
-	void *p = mmap((void *)hint, bytes, PROT_NONE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = mmap((void *)hint, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		       -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
@@ -44,6 +46,7 @@ static uintptr_t reserve_anywhere(void)
 	if (start > raw)
 		munmap((void *)raw, start - raw);
 	munmap((void *)(start + TIER_ARENA), raw + TIER_ARENA - start);
+	assert(start % TIER_ARENA == 0 && start + TIER_ARENA <= raw + 2 * TIER_ARENA);
 	return start;
 }
 
@@ -67,6 +70,8 @@ static void own(struct rh_heap *heap, uintptr_t start)
 {
 	uint32_t chunk = (uint32_t)((start - heap->window) / TIER_CHUNK_BYTES);
 
+	assert(in_window(heap, start) && start % TIER_ARENA == 0);
+	assert(!heap->arenas.owned[(start - heap->window) / TIER_ARENA]);
 	if (!heap->arenas.reserved_bytes || chunk < heap->arenas.first_chunk)
 		heap->arenas.first_chunk = chunk;
 	heap->arenas.owned[(start - heap->window) / TIER_ARENA] = 1;
@@ -80,6 +85,7 @@ static uintptr_t reserve_next(struct rh_heap *heap)
 {
 	uintptr_t start = 0;
 
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	if (in_window(heap, heap->arenas.next))
 		start = reserve_exactly(heap->arenas.next);
 	if (!start) {
@@ -106,8 +112,8 @@ int rh_arenas_open(struct rh_heap *heap)
 	uintptr_t start = 0, hinted;
 
 	arenas->owned = rh_persistent_alloc(&heap->persistent, TIER_WINDOW_ARENAS, 8);
-	arenas->zero_from = rh_persistent_alloc(&heap->persistent,
-						TIER_WINDOW_ARENAS * sizeof(uint32_t), 8);
+	arenas->zero_from =
+		rh_persistent_alloc(&heap->persistent, TIER_WINDOW_ARENAS * sizeof(uint32_t), 8);
 	arenas->page_in_use = rh_persistent_alloc(&heap->persistent, TIER_WINDOW_PAGES / 8, 8);
 	if (!arenas->owned || !arenas->zero_from || !arenas->page_in_use)
 		return -1;
@@ -149,6 +155,8 @@ static size_t grow_ask(const struct rh_heap *heap, size_t page_count)
 
 	if (heap->profile->radix)
 		return (bytes + TIER_CHUNK_BYTES - 1) & ~(size_t)(TIER_CHUNK_BYTES - 1);
+	if (heap->profile->whole_arenas)
+		return (bytes + TIER_ARENA - 1) & ~((size_t)TIER_ARENA - 1);
 	bytes = (bytes + 65535) & ~(size_t)65535;
 	return bytes < (1u << 20) ? 1u << 20 : bytes;
 }
@@ -159,6 +167,8 @@ static bool commit(struct rh_heap *heap, uintptr_t start, size_t bytes)
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
 	uint32_t page;
 
+	rh_debug_assert(rh_lock_held(&heap->lock));
+	assert(start % TIER_PAGE == 0 && start - heap->window + bytes <= TIER_WINDOW);
 	if (p == MAP_FAILED)
 		return false;
 	rh_poison(p, bytes);
@@ -179,6 +189,7 @@ static bool use_up_rest(struct rh_heap *heap)
 	struct arenas *arenas = &heap->arenas;
 	size_t rest = arenas->end - arenas->at;
 
+	assert(arenas->at <= arenas->end);
 	if (rest && !commit(heap, arenas->at, rest))
 		return false;
 	arenas->at = arenas->end;
@@ -200,6 +211,7 @@ bool rh_arenas_grow(struct rh_heap *heap, size_t page_count)
 	size_t bytes = grow_ask(heap, page_count), scav;
 	bool skip;
 
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	if (page_count > TIER_WINDOW_PAGES)
 		return false;
 	skip = skip_random_base(heap, &bytes);
@@ -215,6 +227,7 @@ bool rh_arenas_grow(struct rh_heap *heap, size_t page_count)
 		}
 		arenas->end = start + TIER_ARENA;
 	}
+	assert(arenas->end - arenas->at >= bytes);
 	if (!commit(heap, arenas->at, bytes))
 		return false;
 	arenas->at += bytes;
@@ -229,6 +242,7 @@ bool rh_arena_fresh(struct rh_heap *heap, uint32_t page, size_t page_count)
 {
 	bool fresh = true;
 
+	rh_debug_assert(page + page_count <= TIER_WINDOW_PAGES);
 	while (page_count) {
 		uint32_t first = page % TIER_ARENA_PAGES;
 		size_t room = TIER_ARENA_PAGES - first;
@@ -251,6 +265,7 @@ uint64_t rh_arena_fresh_block(struct rh_heap *heap, uint32_t page)
 	uint32_t *from = &heap->arenas.zero_from[page / TIER_ARENA_PAGES];
 	uint32_t used = *from <= first ? 0 : *from - first;
 
+	rh_debug_assert(page % 64 == 0 && used <= TIER_ARENA_PAGES);
 	if (*from < first + 64)
 		*from = first + 64;
 	return used >= 64 ? 0 : ~(uint64_t)0 << used;
@@ -258,6 +273,7 @@ uint64_t rh_arena_fresh_block(struct rh_heap *heap, uint32_t page)
 
 void rh_pages_release(struct rh_heap *heap, uintptr_t base, size_t bytes)
 {
+	rh_debug_assert(base % RH_PAGE == 0 && bytes % RH_PAGE == 0);
 	/* Refused for locked memory (mlockall); they are counted on to read as zero. */
 	if (madvise((void *)base, bytes, heap->profile->madv_free ? MADV_FREE : MADV_DONTNEED) &&
 	    !heap->profile->madv_free)
@@ -266,6 +282,7 @@ void rh_pages_release(struct rh_heap *heap, uintptr_t base, size_t bytes)
 
 void rh_count_released(struct rh_heap *heap, size_t page_count)
 {
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	heap->released_bytes += (uint64_t)page_count << TIER_PAGE_SHIFT;
 	heap->scavenger.released_total += (uint64_t)page_count << TIER_PAGE_SHIFT;
 	heap->scavenger.releases++;

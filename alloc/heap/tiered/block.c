@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "alloc/base/debug.h"
+
 struct place rh_place(const struct rh_heap *heap, size_t size, size_t align, uint32_t flags)
 {
 	const struct tier_classes *classes = &heap->classes;
@@ -23,34 +25,39 @@ struct place rh_place(const struct rh_heap *heap, size_t size, size_t align, uin
 	size_t look = size;
 	unsigned class;
 
-	place.tiny = go && noscan && size > 0 && size < 16 &&
-		     (!asked || (size & -size) >= align);
+	place.plain = !go && place.align <= 16;
+	place.tiny = go && noscan && size > 0 && size < 16 && (!asked || (size & -size) >= align);
 	if (!odd && heap->profile->header && size > TIER_HEADER_MIN)
 		look += TIER_HEADER;
 	place.spc = odd;
 	if (size > classes->size_max || place.align > TIER_PAGE)
 		return place;
 	class = rh_class_of(classes, look);
-	while (class < classes->class_count &&
-	       classes->of[2 * class + 1].elem_bytes % place.align)
-		class++;
+	while (class < classes->class_count && classes->of[2 * class + 1].elem_bytes % place.align)
+		class ++;
 	if (class < classes->class_count)
 		place.spc = 2 * class + odd;
+	rh_debug_assert(place.spc < 2 || classes->of[place.spc].elem_bytes >=
+						 size + classes->of[place.spc].header_bytes);
 	return place;
 }
 
 #ifdef RH_DEBUG
-static _Noreturn void bad_free(const struct rh_heap *heap, const struct mspan *span,
-			       const void *p, const char *what)
+static _Noreturn void bad_free(const struct rh_heap *heap, const struct mspan *span, const void *p,
+			       const char *what)
 {
 	if (span)
-		fprintf(stderr, "reheap: tiered: free of %p: %s; span %p, %u pages, class %u "
-			"(%zu bytes), %s\n", p, what, (void *)span->base, span->page_count,
-			span->spc >> 1, rh_span_elem(span),
+		fprintf(stderr,
+			"reheap: tiered: free of %p: %s; span %p, %u pages, class %u "
+			"(%zu bytes), %s\n",
+			p, what, (void *)span->base, span->page_count, span->spc >> 1,
+			rh_span_elem(span),
 			rh_span_state(span) == SPAN_IN_USE ? "in use" : "not in use");
 	else
-		fprintf(stderr, "reheap: tiered: free of %p: %s; no span there, the heap is at "
-			"%p\n", p, what, (void *)heap->window);
+		fprintf(stderr,
+			"reheap: tiered: free of %p: %s; no span there, the heap is at "
+			"%p\n",
+			p, what, (void *)heap->window);
 	abort();
 }
 

@@ -17,8 +17,7 @@ static uint64_t kept_pages(const struct rh_heap *heap)
 	uint64_t pages = 0;
 
 	for (const struct rh_lane *lane = heap->lanes; lane; lane = lane->next)
-		pages += lane->stash_pages +
-			 (unsigned)__builtin_popcountll(lane->pcache.free);
+		pages += lane->stash_pages + (unsigned)__builtin_popcountll(lane->pcache.free);
 	return pages;
 }
 

@@ -41,6 +41,8 @@ void rh_central_ready(struct rh_heap *heap, unsigned spc);
 struct mspan *rh_central_cache_span(struct rh_lane *lane, unsigned spc);
 /* Takes a span back from a lane's cache. */
 void rh_central_uncache_span(struct rh_lane *lane, struct mspan *span, bool stale);
+/* A span with room becomes the next of its class to be given out; 1 = it was not. */
+int rh_central_prefer(struct rh_lane *lane, struct mspan *span);
 /* Files a span that was just swept and keeps live slots. */
 void rh_central_file(struct rh_lane *lane, struct mspan *span);
 /* A swept span without live slots leaves its lists, before its pages are freed. */
@@ -48,6 +50,11 @@ void rh_central_forget(struct rh_heap *heap, struct mspan *span);
 /* A large span in use becomes known to the sweepers. */
 void rh_large_published(struct rh_lane *lane, struct mspan *span);
 void rh_set_push(struct rh_heap *heap, struct span_set *set, struct mspan *span);
+/* The set's spans in order, for who has it alone: from at 0 on; NULL = taken out; false = past
+ * the end. */
+bool rh_set_at(const struct span_set *set, uint32_t at, struct mspan **span);
+/* To the front, by who has the set alone; 1 = it was there and not in front. */
+int rh_set_advance(struct span_set *set, const struct mspan *span);
 struct mspan *rh_set_pop(struct rh_heap *heap, struct span_set *set);
 void rh_set_reset(struct rh_heap *heap, struct span_set *set);
 
@@ -65,12 +72,21 @@ size_t rh_sweep_one(struct rh_lane *lane);
 void rh_sweep_credit(struct rh_lane *lane, size_t bytes, size_t own_pages);
 /* Sweeps whole dead spans until page_count pages came free or there are no more. */
 void rh_sweep_reclaim(struct rh_lane *lane, size_t page_count);
+/* Sweeps what comes before a span and holds no garbage. Nobody else sweeps meanwhile. */
+void rh_sweep_before(struct rh_lane *lane, const struct mspan *span);
 /* Sweeps all that is left. The world is stopped. */
 void rh_sweep_finish(struct rh_lane *lane);
 
 /* ---- gc.c ---- */
 
 void rh_gc_open(struct rh_heap *heap);
+/* The steps of a cycle are the caller's: gc=recorded:flush=lane. */
+static inline bool rh_gc_by_lane(const struct rh_heap *heap)
+{
+	return heap->gc == TIER_GC_RECORDED && heap->knobs.flush == TIER_FLUSH_LANE &&
+	       heap->profile->lazy_flush;
+}
+
 /* Brackets every operation of a lane in collected modes; the world stops between. */
 void rh_gc_enter(struct rh_lane *lane);
 /* The same for who holds a lock above "gc" in rank, which a cycle never takes: of stacks. */
@@ -85,5 +101,6 @@ void rh_gc_sweep_rest(struct rh_lane *lane);
 /* The steps of a recorded cycle, see backend.h. Outside enter/leave. */
 void rh_gc_flush_lane(struct rh_lane *lane);
 void rh_gc_sweep_to(struct rh_lane *lane, const void *p, int before);
+int rh_gc_prefer(struct rh_lane *lane, const void *p);
 
 #endif

@@ -5,6 +5,7 @@
 #ifndef RH_TIERED_EXPLICIT_H
 #define RH_TIERED_EXPLICIT_H
 
+#include "alloc/base/debug.h"
 #include "alloc/heap/tiered/heap.h"
 #include "alloc/heap/tiered/poison.h"
 
@@ -18,12 +19,15 @@ static inline void rh_poison_slot(const struct rh_lane *lane, const struct bin *
 {
 	const struct tier_class *class = &lane->heap->classes.of[bin - lane->bin];
 
+	rh_debug_assert(bin > lane->bin && bin < lane->bin + TIER_SPC_MAX);
 	rh_poison(p, class->elem_bytes - class->header_bytes);
 }
 /* Takes in what other lanes freed into this lane's spans. */
 void rh_explicit_collect(struct rh_lane *lane);
 /* Gives all bins and spans up (lane closes). */
 void rh_explicit_drain(struct rh_lane *lane);
+/* What a bin may hold in a heap that has so much in use. */
+uint32_t rh_explicit_bin_bytes(uint64_t in_use);
 /* Sets up bin limits of a new lane. */
 void rh_explicit_lane_init(struct rh_lane *lane);
 

@@ -8,6 +8,7 @@
  */
 #include "alloc/heap/tiered/fixalloc.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "alloc/base/os.h"
@@ -21,9 +22,7 @@ struct persistent_block {
 	size_t bytes;
 };
 
-static const struct rh_lock_class persistent_class = {
-	"persistent", TIER_RANK_PERSISTENT, 0
-};
+static const struct rh_lock_class persistent_class = { "persistent", TIER_RANK_PERSISTENT, 0 };
 
 void rh_persistent_init(struct persistent *persistent, bool guarded)
 {
@@ -53,6 +52,7 @@ static void *from_chunk(struct persistent *persistent, size_t bytes, size_t alig
 		at = ((uintptr_t)(chunk + 1) + align - 1) & ~(align - 1);
 		persistent->end = (uintptr_t)chunk + PERSISTENT_CHUNK;
 	}
+	assert(at % align == 0 && at + bytes <= persistent->end);
 	persistent->at = at + bytes;
 	return (void *)at;
 }
@@ -62,6 +62,7 @@ static void *alloc_locked(struct persistent *persistent, size_t bytes, size_t al
 	struct persistent_block *block;
 	void *base;
 
+	assert((align & (align - 1)) == 0 && align <= RH_PAGE);
 	if (bytes < PERSISTENT_DIRECT)
 		return from_chunk(persistent, bytes, align);
 	block = from_chunk(persistent, sizeof(*block), 8);
@@ -113,9 +114,9 @@ void *rh_fixalloc(struct fixalloc *fix)
 		return object;
 	}
 	if (fix->at == fix->end) {
-		size_t bytes = fix->object_bytes < FIXALLOC_CHUNK ?
-			       FIXALLOC_CHUNK - FIXALLOC_CHUNK % fix->object_bytes :
-			       fix->object_bytes;
+		size_t bytes = fix->object_bytes < FIXALLOC_CHUNK
+				       ? FIXALLOC_CHUNK - FIXALLOC_CHUNK % fix->object_bytes
+				       : fix->object_bytes;
 		uintptr_t chunk = (uintptr_t)rh_persistent_alloc(fix->from, bytes, fix->align);
 
 		if (!chunk)
@@ -124,6 +125,7 @@ void *rh_fixalloc(struct fixalloc *fix)
 		fix->end = chunk + bytes;
 		fix->chunk_bytes += bytes;
 	}
+	assert(fix->at + fix->object_bytes <= fix->end);
 	object = (void *)fix->at;
 	fix->at += fix->object_bytes;
 	fix->in_use_bytes += fix->object_bytes;
@@ -134,6 +136,7 @@ void *rh_fixalloc(struct fixalloc *fix)
 
 void rh_fixalloc_free(struct fixalloc *fix, void *object)
 {
+	assert(fix->in_use_bytes >= fix->object_bytes);
 	*(void **)object = fix->free;
 	fix->free = object;
 	fix->in_use_bytes -= fix->object_bytes;

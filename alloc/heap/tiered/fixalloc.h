@@ -23,14 +23,15 @@ enum {
 	PERSISTENT_DIRECT = 64 * 1024,
 	FIXALLOC_CHUNK = 16384,
 };
+_Static_assert((int)PERSISTENT_DIRECT < (int)PERSISTENT_CHUNK, "what is not direct fits a chunk");
 
 struct persistent_block;
 
 struct persistent {
 	struct rh_lock lock;
-	bool guarded;			/* a lock of the caller's serves: ours is not taken */
+	bool guarded; /* a lock of the caller's serves: ours is not taken */
 	uintptr_t at, end;
-	struct persistent_block *chunks, *direct;	/* every mapping, for close */
+	struct persistent_block *chunks, *direct; /* every mapping, for close */
 	uint64_t mapped_bytes;
 };
 
@@ -42,8 +43,8 @@ void rh_persistent_close(struct persistent *persistent);
 struct fixalloc {
 	struct persistent *from;
 	size_t object_bytes, align;
-	bool zero;			/* objects are zeroed when they come back into use */
-	void (*first)(void *ctx, void *object);		/* told of each brand-new object */
+	bool zero; /* objects are zeroed when they come back into use */
+	void (*first)(void *ctx, void *object); /* told of each brand-new object */
 	void *ctx;
 	void *free;
 	uintptr_t at, end;

@@ -14,65 +14,79 @@
  *  4. the pacer sets goal and trigger, the scavenger its goal
  *  5. all lanes' caches go back to mcentral (before step 3 in profiles up to 1.10)
  * Then lanes go on and sweep as they allocate. With gc=recorded:flush=lane step 5 and the
- * sweeps are the caller's, who knows from a trace when each P gave its caches back and how
- * far the sweeper in the background was (rh_gc_flush_lane, rh_gc_sweep_to).
+ * sweeps are the caller's, who knows from a trace when each P gave its caches back, which
+ * span was swept when and which was taken next (rh_gc_flush_lane, rh_gc_sweep_to,
+ * rh_gc_prefer); no whole dead span is looked for besides.
  *
  * Stopping the world: a lane is `inside` for the length of an operation. The collector
  * holds gc_lock, raises `stopping` and waits until nobody is inside; who finds the flag
  * up on entering steps back and waits for the lock. A lane whose thread sleeps is not
  * inside, so nobody waits for it.
  *
- * Pacer, for GOGC percent g and marked bytes m: goal = m (1 + g), at least 4 MiB x g.
- * A real collector starts early by what it expects to allocate while it marks; marking
- * takes no time here, so the trigger is as late as the version allows: 95 % of the way
- * up to 1.17, 61/64 of it (or goal - 4 MiB) since 1.18.
+ * The pacer is Go's (alloc/base/gopacer.c): goal by GOGC and GOMEMLIMIT, which is soft. A real
+ * collector starts early by what it expects to be allocated while it marks, and all of that
+ * survives. With marking=0 marking takes no time here, so the trigger is as late as the version
+ * allows: 95 % of the way up to 1.17, 61/64 of it (or goal - 4 MiB) since 1.18. Else a cycle
+ * begins at the trigger, notes who is dead (in the mark bits), and ends when marking x (what is
+ * reachable + roots) bytes have been allocated: who died or was born meanwhile lives on. Whoever
+ * allocates has to help marking when the goal is near, so it ends 10 % beyond that at the latest.
  */
+#include <assert.h>
 #include <sched.h>
 
+#include "alloc/base/debug.h"
+#include "alloc/base/gopacer.h"
 #include "alloc/heap/tiered/collect.h"
 #include "alloc/heap/tiered/lane.h"
 #include "alloc/heap/tiered/mheap.h"
 
 static const struct rh_lock_class gc_lock_class = { "gc", TIER_RANK_GC, 0 };
 
-#define HEAP_MIN ((uint64_t)4 << 20)
+/* Assists let the heap grow this far beyond its goal. */
+#define OVERSHOOT 1.1
 
-static uint64_t heap_min(const struct rh_heap *heap)
+static struct heap_totals totals_of(struct rh_heap *heap)
 {
-	return HEAP_MIN * heap->knobs.gogc / 100;
+	struct heap_totals totals;
+
+	rh_lock(&heap->lock);
+	totals = rh_heap_totals(heap);
+	rh_unlock(&heap->lock);
+	return totals;
 }
 
-static uint64_t late_trigger(const struct rh_heap *heap, uint64_t marked, uint64_t goal)
+/* Of a limit, what is no heap: stacks, and room in spans. */
+static uint64_t overhead(const struct heap_totals *totals, uint64_t live)
 {
-	double grow = (double)heap->knobs.gogc / 100;
-	uint64_t trigger, late;
+	return totals->stack + (totals->in_use > live ? totals->in_use - live : 0);
+}
 
-	if (!heap->profile->pacer_runway) {
-		trigger = marked + (uint64_t)((double)marked * grow * 0.95);
-		return trigger < heap_min(heap) ? heap_min(heap) : trigger;
-	}
-	trigger = marked + (goal - marked) / 64 * 61;
-	late = goal > HEAP_MIN ? goal - HEAP_MIN : 0;
-	return trigger < late ? late : trigger;
+static uint64_t roots_of(const struct rh_heap *heap, const struct heap_totals *totals)
+{
+	return heap->knobs.roots + (uint64_t)(heap->knobs.stacks * (double)totals->stack);
 }
 
 static void set_trigger(struct rh_heap *heap, uint64_t live)
 {
 	struct pacer *pacer = &heap->pacer;
-	uint64_t marked = pacer->heap_marked, limit = heap->knobs.limit, trigger;
-	uint64_t goal = marked + (uint64_t)((double)marked * (double)heap->knobs.gogc / 100);
+	const struct heap_totals totals = totals_of(heap);
+	uint64_t roots = roots_of(heap, &totals);
+	const struct rh_gopacer go = {
+		.runway = heap->profile->pacer_runway,
+		.gogc = heap->knobs.gogc,
+		.limit = heap->knobs.limit,
+		.overhead = overhead(&totals, live),
+		.marked = pacer->heap_marked,
+		.roots = roots,
+		.ahead = (uint64_t)(heap->knobs.marking * (double)(pacer->heap_marked + roots)),
+	};
+	struct rh_gopace pace = rh_gopacer_pace(&go);
 
-	if (heap->profile->pacer_runway && goal < heap_min(heap))
-		goal = heap_min(heap);
-	if (limit && goal > limit && limit > marked)
-		goal = limit;
-	trigger = late_trigger(heap, marked, goal);
-	if (limit && trigger > limit / 64 * 61)
-		trigger = limit / 64 * 61;
-	if (trigger < live + (1u << 20) && pacer->cycles)
-		trigger = live + (1u << 20);
-	tier_store(&pacer->trigger, trigger);
-	pacer->goal = goal < trigger ? trigger : goal;
+	if (pace.trigger < live + (1u << 20) && pacer->cycles)
+		pace.trigger = live + (1u << 20);
+	tier_store(&pacer->trigger, pace.trigger);
+	pacer->goal = pace.goal < pace.trigger ? pace.trigger : pace.goal;
+	assert(pacer->goal >= pacer->trigger);
 }
 
 void rh_gc_open(struct rh_heap *heap)
@@ -99,6 +113,7 @@ static bool entered(struct rh_lane *lane)
 
 void rh_gc_enter(struct rh_lane *lane)
 {
+	rh_debug_assert(!atomic_load(&lane->inside)); /* operations do not nest */
 	while (!entered(lane)) {
 		rh_lock(&lane->heap->gc_lock);
 		rh_unlock(&lane->heap->gc_lock);
@@ -113,11 +128,13 @@ void rh_gc_enter_holding(struct rh_lane *lane)
 
 void rh_gc_leave(struct rh_lane *lane)
 {
+	rh_debug_assert(atomic_load(&lane->inside));
 	atomic_store_explicit(&lane->inside, 0, memory_order_release);
 }
 
 static void stop_world(struct rh_heap *heap)
 {
+	rh_debug_assert(rh_lock_held(&heap->gc_lock));
 	atomic_store(&heap->stopping, 1);
 	for (struct rh_lane *lane = heap->lanes; lane; lane = lane->next) {
 		while (atomic_load(&lane->inside))
@@ -127,15 +144,17 @@ static void stop_world(struct rh_heap *heap)
 
 /* ---- a cycle ---- */
 
-static uint64_t mark_span(struct mspan *span)
+/* Who lives: taken, and not dead; now, or when the cycle began. */
+static uint64_t mark_span(struct mspan *span, bool since_begin)
 {
 	const _Atomic uint64_t *dead = rh_span_dead_bits(span);
 	uint64_t *mark = rh_span_mark_bits(span);
 	unsigned live = 0;
 
 	for (unsigned w = 0; w < (span->elem_count + 63u) / 64; w++) {
-		mark[w] = span->alloc_bits[w] & ~atomic_load(&dead[w]);
+		mark[w] = span->alloc_bits[w] & ~(since_begin ? mark[w] : atomic_load(&dead[w]));
 		live += (unsigned)__builtin_popcountll(mark[w]);
+		rh_debug_assert(live <= span->alloc_count);
 	}
 	return (uint64_t)live * rh_span_elem(span);
 }
@@ -145,12 +164,28 @@ static void mark(struct rh_heap *heap)
 	uint32_t count = atomic_load(&heap->all_span_count);
 	uint64_t marked = 0;
 
+	rh_debug_assert(atomic_load(&heap->stopping));
 	for (uint32_t i = 0; i < count; i++) {
 		if (rh_span_state(heap->all_spans[i]) == SPAN_IN_USE)
-			marked += mark_span(heap->all_spans[i]);
+			marked += mark_span(heap->all_spans[i], heap->pacer.marking);
 	}
+	heap->pacer.marking = false;
 	heap->pacer.heap_marked = marked;
 	atomic_store(&heap->pacer.heap_live, marked);
+}
+
+/* Notes who is dead in the mark bits; bytes of the others. */
+static uint64_t note_dead(struct mspan *span)
+{
+	const _Atomic uint64_t *dead = rh_span_dead_bits(span);
+	uint64_t *mark = rh_span_mark_bits(span);
+	unsigned live = 0;
+
+	for (unsigned w = 0; w < (span->elem_count + 63u) / 64; w++) {
+		mark[w] = atomic_load(&dead[w]);
+		live += (unsigned)__builtin_popcountll(span->alloc_bits[w] & ~mark[w]);
+	}
+	return (uint64_t)live * rh_span_elem(span);
 }
 
 static void reset_sets(struct rh_heap *heap)
@@ -163,15 +198,10 @@ static void reset_sets(struct rh_heap *heap)
 	}
 }
 
-static bool by_lane(const struct rh_heap *heap)
-{
-	return heap->gc == TIER_GC_RECORDED && heap->knobs.flush == TIER_FLUSH_LANE &&
-	       heap->profile->lazy_flush;
-}
-
 /* Lanes that were not told to since the last cycle. */
 static void flush_stale(struct rh_heap *heap)
 {
+	rh_debug_assert(atomic_load(&heap->stopping));
 	for (struct rh_lane *lane = heap->lanes; lane; lane = lane->next) {
 		if (lane->stale)
 			rh_mcache_flush(lane, true);
@@ -181,6 +211,7 @@ static void flush_stale(struct rh_heap *heap)
 
 static void flush_all(struct rh_heap *heap, bool stale)
 {
+	rh_debug_assert(atomic_load(&heap->stopping));
 	for (struct rh_lane *lane = heap->lanes; lane; lane = lane->next)
 		rh_mcache_flush(lane, stale);
 }
@@ -193,6 +224,7 @@ static void set_pace(struct rh_heap *heap)
 
 	pacer->last_goal = pacer->goal;
 	set_trigger(heap, live);
+	/* With GOGC=off the next cycle is nowhere, and so is the need to sweep. */
 	room = (double)pacer->trigger - (double)live - (double)(1u << 20);
 	if (room < TIER_PAGE)
 		room = TIER_PAGE;
@@ -209,6 +241,7 @@ static void set_pace(struct rh_heap *heap)
 /* Page caches of lanes that took no span since the last cycle. */
 static void flush_idle_pcaches(struct rh_heap *heap)
 {
+	rh_debug_assert(atomic_load(&heap->stopping));
 	rh_lock(&heap->lock);
 	for (struct rh_lane *lane = heap->lanes; lane; lane = lane->next) {
 		if (lane->n.refills == lane->refills_at_cycle)
@@ -223,11 +256,13 @@ static void cycle_stopped(struct rh_lane *lane)
 	struct rh_heap *heap = lane->heap;
 	bool late_flush = heap->profile->lazy_flush && heap->gc == TIER_GC_ORACLE;
 
+	rh_debug_assert(rh_lock_held(&heap->gc_lock) && atomic_load(&heap->stopping));
 	flush_stale(heap);
 	rh_sweep_finish(lane);
+	rh_debug_assert(atomic_load(&heap->sweep_done));
 	reset_sets(heap);
 	mark(heap);
-	if (!late_flush && !by_lane(heap))
+	if (!late_flush && !rh_gc_by_lane(heap))
 		flush_all(heap, false);
 	atomic_store(&heap->pacer.heap_live, heap->pacer.heap_marked);
 	atomic_fetch_add(&heap->sweepgen, 2);
@@ -240,21 +275,49 @@ static void cycle_stopped(struct rh_lane *lane)
 	if (late_flush)
 		flush_all(heap, true);
 	for (struct rh_lane *other = heap->lanes; other; other = other->next)
-		other->stale = by_lane(heap);
+		other->stale = rh_gc_by_lane(heap);
 	if (heap->profile->pcache_flush_gc)
 		flush_idle_pcaches(heap);
 	rh_tiered_check_debug(heap);
 }
 
-/* Runs a cycle; with `due`, only if the trigger is still reached once it is our turn. */
+/* The world is stopped. Nothing is swept or given back until the end of the cycle. */
+static void begin_marking(struct rh_lane *lane)
+{
+	struct rh_heap *heap = lane->heap;
+	struct pacer *pacer = &heap->pacer;
+	uint32_t count = atomic_load(&heap->all_span_count);
+	uint64_t live = atomic_load(&pacer->heap_live);
+	const struct heap_totals totals = totals_of(heap);
+	double reachable = (double)roots_of(heap, &totals), black, room;
+
+	flush_stale(heap);
+	rh_sweep_finish(lane);
+	for (uint32_t i = 0; i < count; i++) {
+		if (rh_span_state(heap->all_spans[i]) == SPAN_IN_USE)
+			reachable += (double)note_dead(heap->all_spans[i]);
+	}
+	black = heap->knobs.marking * reachable;
+	room = OVERSHOOT * (double)pacer->goal - (double)live;
+	if (black > room)
+		black = room > TIER_PAGE ? room : TIER_PAGE;
+	pacer->marking = true;
+	tier_store(&pacer->trigger, live + (uint64_t)black);
+}
+
+/* Runs a cycle, or with `due` its next part, if the trigger is still reached at our turn. */
 static void cycle(struct rh_lane *lane, bool due)
 {
 	struct rh_heap *heap = lane->heap;
+	bool begins = due && heap->knobs.marking > 0;
 
 	rh_lock(&heap->gc_lock);
 	if (!due || atomic_load(&heap->pacer.heap_live) >= heap->pacer.trigger) {
 		stop_world(heap);
-		cycle_stopped(lane);
+		if (begins && !heap->pacer.marking)
+			begin_marking(lane);
+		else
+			cycle_stopped(lane);
 		atomic_store(&heap->stopping, 0);
 	}
 	rh_unlock(&heap->gc_lock);
@@ -291,7 +354,9 @@ static struct mspan *unswept_at(const struct rh_heap *heap, const void *p)
 	struct mspan *span = rh_span_of(heap, p);
 
 	return span && rh_span_state(span) == SPAN_IN_USE &&
-	       atomic_load(&span->sweepgen) == atomic_load(&heap->sweepgen) - 2 ? span : NULL;
+			       atomic_load(&span->sweepgen) == atomic_load(&heap->sweepgen) - 2
+		       ? span
+		       : NULL;
 }
 
 /* The block may be long gone with its span, and others in its place: those are swept. */
@@ -300,12 +365,24 @@ void rh_gc_sweep_to(struct rh_lane *lane, const void *p, int before)
 	struct mspan *span;
 
 	rh_gc_enter(lane);
-	while (before && unswept_at(lane->heap, p) && rh_sweep_one(lane) != SIZE_MAX)
-		continue;
 	span = unswept_at(lane->heap, p);
+	if (before && span)
+		rh_sweep_before(lane, span);
 	if (span && rh_sweep_acquire(lane->heap, span))
 		rh_sweep_span(lane, span, false);
 	rh_gc_leave(lane);
+}
+
+int rh_gc_prefer(struct rh_lane *lane, const void *p)
+{
+	struct mspan *span = rh_span_of(lane->heap, p);
+	int moved = 0;
+
+	rh_gc_enter(lane);
+	if (span && rh_span_state(span) == SPAN_IN_USE && span->elem_bytes)
+		moved = rh_central_prefer(lane, span);
+	rh_gc_leave(lane);
+	return moved;
 }
 
 void rh_gc_poll(struct rh_lane *lane)

@@ -31,6 +31,7 @@
 #include <stdint.h>
 
 #include "alloc/backend.h"
+#include "alloc/base/debug.h"
 #include "alloc/base/lock.h"
 #include "alloc/base/os.h"
 #include "alloc/heap/tiered/fixalloc.h"
@@ -44,7 +45,7 @@ enum { TIER_DEBUG = 1 };
 enum { TIER_DEBUG = 0 };
 #endif
 
-#define tier_likely(x) __builtin_expect(!!(x), 1)
+#define tier_likely(x)	 __builtin_expect(!!(x), 1)
 #define tier_unlikely(x) __builtin_expect(!!(x), 0)
 
 /* Ranks of our locks: take them in rising order. The stack pools stand between the
@@ -63,18 +64,25 @@ enum tier_rank {
 enum tier_gc { TIER_GC_EXPLICIT, TIER_GC_ORACLE, TIER_GC_RECORDED };
 
 struct tier_knobs {
-	int profile;		/* index into rh_tier_profiles */
-	int gc;			/* enum tier_gc */
-	uint64_t gogc;		/* percent */
-	bool scavenge;
-	uint64_t limit;		/* bytes mapped and not released; 0 = none */
-	int flush;		/* enum tier_flush */
+	int profile;	/* index into rh_tier_profiles */
+	int gc;		/* enum tier_gc */
+	uint64_t gogc;	/* percent, or RH_GOGC_OFF */
+	int scavenge;	/* enum tier_scavenge */
+	uint64_t limit; /* bytes mapped and not released; 0 = none. Collected modes: soft */
+	int flush;	/* enum tier_flush */
+	/* what a cycle scans besides the heap: bytes, and the share of the stacks */
+	uint64_t roots;
+	double stacks;
+	double marking; /* oracle: bytes allocated while one is marked */
 };
 
+enum tier_scavenge { TIER_SCAVENGE_PACED, TIER_SCAVENGE_EAGER, TIER_SCAVENGE_OFF };
+
 enum tier_flush {
-	TIER_FLUSH_CYCLE,	/* a recorded cycle ends by emptying every lane's caches */
-	TIER_FLUSH_LANE,	/* each lane's when it is told to */
+	TIER_FLUSH_CYCLE, /* a recorded cycle ends by emptying every lane's caches */
+	TIER_FLUSH_LANE,  /* each lane's when it is told to */
 };
+_Static_assert(TIER_SPC_MAX <= 256, "a span class fits a byte");
 
 /* ---- spans ---- */
 
@@ -85,41 +93,46 @@ enum { SPAN_INLINE_WORDS = 2 };
 
 enum span_state { SPAN_DEAD, SPAN_IN_USE, SPAN_MANUAL, SPAN_FREE /* old page heaps */ };
 
-struct span_list { struct mspan *first, *last; uint64_t count; };
+struct span_list {
+	struct mspan *first, *last;
+	uint64_t count;
+};
 
 struct mspan {
 	/* written by the owner at every slow allocation */
-	uint64_t alloc_cache;		/* 1 = free; slot freeindex is bit 0 */
+	uint64_t alloc_cache; /* 1 = free; slot freeindex is bit 0 */
 	uint16_t freeindex;
 	uint16_t elem_count;
 	uint16_t alloc_count;
-	uint16_t alloc_count_cached;	/* when the lane took it */
-	uint64_t *alloc_bits;		/* 1 = taken; the other bitmaps follow it */
+	uint16_t alloc_count_cached; /* when the lane took it */
+	uint64_t *alloc_bits;	     /* 1 = taken; the other bitmaps follow it */
 	uintptr_t base;
-	uint32_t elem_bytes;		/* 0 for large: page_count says it */
+	uint32_t elem_bytes; /* 0 for large: page_count says it */
 	uint32_t div_mul;
 	_Atomic(struct rh_lane *) owner;
 	/* written when the span changes hands */
 	struct mspan *next, *prev;
-	struct span_list *list;		/* the list it stands in */
+	struct span_list *list; /* the list it stands in */
 	uint32_t page_count;
 	uint8_t spc;
-	uint8_t state;			/* enum span_state, through the functions below */
+	uint8_t state; /* enum span_state, through the functions below */
 	uint8_t needzero;
+	uint8_t grown; /* large: realloc made it longer before, and may again */
 	_Atomic uint32_t sweepgen;
-	uint32_t scav_pages;		/* SPAN_FREE: of these pages, how many are released */
-	_Atomic uint8_t *tiny_live;	/* tiny class, collected modes: live parts of a slot */
-	struct mspan *remote_next;	/* on its owner's remote list */
+	uint32_t scav_pages;	    /* SPAN_FREE: of these pages, how many are released */
+	_Atomic uint8_t *tiny_live; /* tiny class, collected modes: live parts of a slot */
+	struct mspan *remote_next;  /* on its owner's remote list */
 	_Atomic uint32_t dead_count;
-	uint16_t bit_words;		/* capacity of each bitmap */
-	uint16_t tiny_bytes;		/* capacity of tiny_live */
-	uint64_t inline_bits[SPAN_INLINE_WORDS];	/* all bitmaps, where they fit */
+	uint16_t bit_words;			 /* capacity of each bitmap */
+	uint16_t tiny_bytes;			 /* capacity of tiny_live */
+	uint64_t inline_bits[SPAN_INLINE_WORDS]; /* all bitmaps, where they fit */
 };
 _Static_assert(sizeof(struct mspan) == 2 * RH_CACHE_LINE, "two cache lines, not three");
 
 /* Frees from others (explicit), or from everyone (collected modes). */
 static inline _Atomic uint64_t *rh_span_dead_bits(const struct mspan *span)
 {
+	rh_debug_assert(span->bit_words > 0);
 	return (_Atomic uint64_t *)(span->alloc_bits + span->bit_words);
 }
 
@@ -161,36 +174,40 @@ static inline size_t rh_span_elem(const struct mspan *span)
 
 static inline unsigned rh_span_index(const struct mspan *span, const void *p)
 {
+	rh_debug_assert((uintptr_t)p >= span->base);
 	return (unsigned)(((uint64_t)((uintptr_t)p - span->base) * span->div_mul) >> 32);
 }
 
 /* Lock-free FIFO of spans (mcentral.c). */
 enum { SET_BLOCK_SPANS = 512, SET_SPINE_BLOCKS = 4096 };
+_Static_assert((uint64_t)SET_BLOCK_SPANS *SET_SPINE_BLOCKS < 1ull << 32, "head and tail: 32 bits");
 
 struct span_set_block {
 	_Atomic uint32_t popped;
-	struct span_set_block *next;		/* in the pool */
+	struct span_set_block *next; /* in the pool */
 	_Atomic(struct mspan *) spans[SET_BLOCK_SPANS];
 };
 
 struct span_set {
-	_Atomic uint64_t head_tail;		/* head << 32 | tail */
+	_Atomic uint64_t head_tail; /* head << 32 | tail */
 	_Atomic uint32_t spine_len;
-	_Atomic(struct span_set_block *) *spine;	/* SET_SPINE_BLOCKS, made at first push */
+	_Atomic(struct span_set_block *) *spine; /* SET_SPINE_BLOCKS, made at first push */
 	struct rh_lock spine_lock;
 };
 
 /* The sets of a class: swept and unswept take turns with sweepgen. */
-struct span_sets { struct span_set partial[2], full[2]; };
+struct span_sets {
+	struct span_set partial[2], full[2];
+};
 
 /* Padded by its lock's alignment: neighbours never share a cache line. */
 struct mcentral {
-	struct rh_lock lock;			/* lists below; dead_bits in gc=explicit */
-	struct span_list nonempty;		/* a free slot, no owner */
-	struct span_list empty;			/* full, or cached by a lane (<= 1.14) */
-	_Atomic uint32_t nonempty_count;	/* peeked without the lock */
-	_Atomic bool ready;			/* the lock is made */
-	struct span_sets *sets;			/* >= 1.15, collected modes */
+	struct rh_lock lock;		 /* lists below; dead_bits in gc=explicit */
+	struct span_list nonempty;	 /* a free slot, no owner */
+	struct span_list empty;		 /* full, or cached by a lane (<= 1.14) */
+	_Atomic uint32_t nonempty_count; /* peeked without the lock */
+	_Atomic bool ready;		 /* the lock is made */
+	struct span_sets *sets;		 /* >= 1.15, collected modes */
 };
 
 /* ---- a lane ---- */
@@ -201,14 +218,17 @@ struct bin {
 	void *head;
 	int32_t room;
 	uint16_t limit;
-	uint16_t batch;			/* slots to put in when empty */
-	uint64_t allocs;		/* every alloc of the class, by bin or not */
-	uint64_t misses;		/* of these, how many found the bin empty */
+	uint16_t batch;	 /* slots to put in when empty */
+	uint64_t allocs; /* every alloc of the class, by bin or not */
+	uint64_t misses; /* of these, how many found the bin empty */
 };
 _Static_assert(sizeof(struct bin) == 32, "two bins in a cache line");
 
 /* Up to 64 pages of one aligned block; a set bit is a free, released, never used page. */
-struct page_cache { uint32_t page; uint64_t free, scav, fresh; };
+struct page_cache {
+	uint32_t page;
+	uint64_t free, scav, fresh;
+};
 
 /* Offsets in a lane of the bins for ceil(size / 8), up to 1 KiB, and ceil((size - 1024) / 128);
  * that of bin 0 where an entry's sizes are of two classes, or of none. */
@@ -218,44 +238,47 @@ struct bin_table {
 };
 
 enum {
-	SPAN_CACHE_MAX = 128,		/* span structs a lane keeps; refilled by half */
-	STASH_PAGES_MIN = 32,		/* free pages a lane keeps as whole spans: 256 KiB, */
-	STASH_PAGES_MAX = 256,		/* or an eighth of what is in use, up to 2 MiB */
+	SPAN_CACHE_MAX = 128,  /* span structs a lane keeps; refilled by half */
+	STASH_PAGES_MIN = 32,  /* free pages a lane keeps as whole spans: 256 KiB, */
+	STASH_PAGES_MAX = 256, /* or an eighth of what is in use, up to 2 MiB */
 	STASH_SHARE = 8,
-	PCACHE_SPAN_PAGES = 16,		/* shorter spans come from the page cache */
-	STASH_SIZES = 64,		/* spans of up to 63 pages are stashed */
+	PCACHE_SPAN_PAGES = 16, /* shorter spans come from the page cache */
+	STASH_SIZES = 64,	/* spans of up to 63 pages are stashed */
 };
+_Static_assert(PCACHE_SPAN_PAGES < STASH_SIZES, "spares go into the stash");
 
 /* What a lane counts. One row per figure of `stats`. */
-#define TIER_LANE_COUNTERS(X) \
-	X(tiny_allocs, "tiny.allocs", "count") \
-	X(large_allocs, "large.allocs", "count") \
-	X(large_frees, "large.frees", "count") \
-	X(large_bytes, "large.bytes", "bytes") \
-	X(extended, "large.extended", "count") \
-	X(bin_flushes, "mcache.bin_flushes", "count") \
-	X(frees_local, "mcache.frees_to_own_spans", "count") \
+#define TIER_LANE_COUNTERS(X)                                   \
+	X(tiny_allocs, "tiny.allocs", "count")                  \
+	X(large_allocs, "large.allocs", "count")                \
+	X(large_frees, "large.frees", "count")                  \
+	X(large_bytes, "large.bytes", "bytes")                  \
+	X(extended, "large.extended", "count")                  \
+	X(shortened, "large.shortened", "count")                \
+	X(slack_bytes, "large.growth_slack", "bytes")           \
+	X(bin_flushes, "mcache.bin_flushes", "count")           \
+	X(frees_local, "mcache.frees_to_own_spans", "count")    \
 	X(frees_remote, "mcache.frees_to_other_lanes", "count") \
-	X(refills, "mcache.refills", "count") \
-	X(rewinds, "mcache.refills_same_span", "count") \
-	X(from_partial, "mcache.refills_own_partial", "count") \
-	X(from_central, "mcentral.refills", "count") \
-	X(from_sweep, "mcentral.refills_by_sweep", "count") \
-	X(from_pages, "mcentral.grows", "count") \
-	X(surrenders, "mcentral.spans_surrendered", "count") \
-	X(stash_hits, "stash.hits", "count") \
-	X(stash_puts, "stash.puts", "count") \
-	X(stash_trims, "stash.trims", "count") \
-	X(pcache_hits, "pcache.hits", "count") \
-	X(pcache_misses, "pcache.misses", "count") \
-	X(pcache_refills, "pcache.refills", "count") \
-	X(heap_allocs, "mheap.span_allocs", "count") \
-	X(heap_frees, "mheap.span_frees", "count") \
-	X(swept, "sweep.spans", "count") \
-	X(swept_free, "sweep.spans_freed", "count") \
-	X(swept_slots, "sweep.slots_freed", "count") \
-	X(reclaimed_pages, "sweep.reclaimed_pages", "count") \
-	X(credit_sweeps, "sweep.for_credit", "count") \
+	X(refills, "mcache.refills", "count")                   \
+	X(rewinds, "mcache.refills_same_span", "count")         \
+	X(from_partial, "mcache.refills_own_partial", "count")  \
+	X(from_central, "mcentral.refills", "count")            \
+	X(from_sweep, "mcentral.refills_by_sweep", "count")     \
+	X(from_pages, "mcentral.grows", "count")                \
+	X(surrenders, "mcentral.spans_surrendered", "count")    \
+	X(stash_hits, "stash.hits", "count")                    \
+	X(stash_puts, "stash.puts", "count")                    \
+	X(stash_trims, "stash.trims", "count")                  \
+	X(pcache_hits, "pcache.hits", "count")                  \
+	X(pcache_misses, "pcache.misses", "count")              \
+	X(pcache_refills, "pcache.refills", "count")            \
+	X(heap_allocs, "mheap.span_allocs", "count")            \
+	X(heap_frees, "mheap.span_frees", "count")              \
+	X(swept, "sweep.spans", "count")                        \
+	X(swept_free, "sweep.spans_freed", "count")             \
+	X(swept_slots, "sweep.slots_freed", "count")            \
+	X(reclaimed_pages, "sweep.reclaimed_pages", "count")    \
+	X(credit_sweeps, "sweep.for_credit", "count")           \
 	X(bitmap_bytes, "GCSys.bitmaps", "bytes")
 
 struct lane_counters {
@@ -265,28 +288,32 @@ struct lane_counters {
 };
 
 /* Written by the owner, read by anybody. */
-#define tier_load(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define tier_load(p)	 __atomic_load_n((p), __ATOMIC_RELAXED)
 #define tier_store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
-#define tier_add(p, v) tier_store((p), tier_load(p) + (v))
+#define tier_add(p, v)	 tier_store((p), tier_load(p) + (v))
 
 struct rh_lane {
 	/* hot: what alloc and free of gc=explicit read */
-	const char *bin_map;		/* of address a: *(uint16_t *)(bin_map + (a >> 13) * 2) */
+	const char *bin_map; /* of address a: *(uint16_t *)(bin_map + (a >> 13) * 2) */
 	struct rh_heap *heap;
-	struct bin_table plain;			/* what malloc's callers ask for */
-	struct bin_table go[2];			/* what Go programs ask for: scan, noscan */
+	struct bin_table plain; /* what malloc's callers ask for */
+	struct bin_table go[2]; /* what Go programs ask for: scan, noscan */
 	_Alignas(RH_CACHE_LINE) struct bin bin[TIER_SPC_MAX];
 	/* warm: refills */
-	struct mspan *alloc[TIER_SPC_MAX];	/* the span allocated from; never NULL */
-	struct span_list partial[TIER_SPC_MAX];	/* own spans with free slots */
-	struct span_list full[TIER_SPC_MAX];	/* own spans without */
-	_Atomic(struct mspan *) remote[TIER_SPC_MAX];	/* own spans others freed into */
+	struct mspan *alloc[TIER_SPC_MAX];	      /* the span allocated from; never NULL */
+	struct span_list partial[TIER_SPC_MAX];	      /* own spans with free slots */
+	struct span_list full[TIER_SPC_MAX];	      /* own spans without */
+	_Atomic(struct mspan *) remote[TIER_SPC_MAX]; /* own spans others freed into */
 	struct page_cache pcache;
 	uint32_t span_cache_count;
 	uint32_t stash_pages, stash_pages_max;
-	struct mspan *stash[STASH_SIZES];	/* empty spans by pages, LIFO */
+	uint32_t bin_bytes; /* what a bin may hold, by what the heap has in use */
+	/* gc=explicit: the class that malloc's callers get for this one (serves.c) */
+	uint8_t serves[TIER_CLASS_MAX];
+	uint8_t served[TIER_CLASS_MAX];	  /* how many others get this one */
+	struct mspan *stash[STASH_SIZES]; /* empty spans by pages, LIFO */
 	struct mspan *span_cache[SPAN_CACHE_MAX];
-	uintptr_t bits_at, bits_end;		/* bitmaps are carved from here first */
+	uintptr_t bits_at, bits_end; /* bitmaps are carved from here first */
 	/* tiny blocks (collected modes) */
 	uintptr_t tiny;
 	unsigned tiny_offset;
@@ -294,90 +321,100 @@ struct rh_lane {
 	 * held the heap lock; negative ones wrap */
 	int64_t d_in_use, d_stack, d_released;
 	struct lane_counters n;
-	uint64_t class_frees[TIER_SPC_MAX];	/* collected modes: frees seen */
+	uint64_t events_paid;		    /* allocations that the scavenger has counted as work */
+	uint64_t class_frees[TIER_SPC_MAX]; /* collected modes: frees seen */
 	uint64_t refills_at_cycle;
-	bool stale;				/* flush=lane: caches of before the last cycle */
+	bool stale; /* flush=lane: caches of before the last cycle */
 	/* stop-the-world (collected modes) */
 	_Alignas(RH_CACHE_LINE) _Atomic uint32_t inside;
-	struct rh_lane *next, *prev;		/* all open lanes, under the heap lock */
+	struct rh_lane *next, *prev; /* all open lanes, under the heap lock */
 };
 _Static_assert(offsetof(struct rh_lane, alloc) < 65536, "bin offsets are 16 bits");
+_Static_assert(offsetof(struct rh_lane, bin) % RH_CACHE_LINE == 0, "two bins in a cache line");
 
 /* ---- the heap ---- */
 
 struct pacer {
-	_Atomic uint64_t heap_live;	/* counted at refill and large alloc; over-estimates */
+	_Atomic uint64_t heap_live; /* counted at refill and large alloc; over-estimates */
 	uint64_t heap_marked, goal, trigger;
 	uint64_t last_goal, last_in_use;
 	uint64_t cycles;
-	double sweep_pages_per_byte;	/* proportional sweep; 0 = swept */
+	bool marking;		     /* a cycle has begun: mark bits hold what was dead then */
+	double sweep_pages_per_byte; /* proportional sweep; 0 = swept */
 	uint64_t sweep_live_basis, pages_swept_basis;
 	_Atomic uint64_t pages_swept;
 	_Atomic uint64_t reclaim_index, reclaim_credit;
 };
 
 struct scavenger {
-	bool on;
+	enum tier_scavenge policy;
 	uint64_t goal_bytes;		/* retained bytes wanted; UINT64_MAX = no goal */
-	uint64_t peak_now, peak_before;	/* explicit: stacks, this and the last window */
-	uint64_t window_bytes;		/* explicit: page traffic of this window */
+	uint64_t peak_now, peak_before; /* explicit, this and the last window: in use (paced),
+					 * by stacks (eager) */
+	uint64_t window_bytes;		/* eager: page traffic of this window */
+	uint64_t window_work;		/* paced: work of this window, ns */
+	uint64_t tick_bytes;		/* paced: page traffic that is not counted as work yet */
+	int64_t credit;			/* paced: work that was not spent yet, ns; may be a debt */
+	uint64_t mark_bytes;		/* paced: the most that was retained */
 	uint64_t released_total, releases;
 };
 
 struct rh_heap {
-	const struct tier_profile *profile;
+	const struct rh_goheap *profile;
 	struct tier_knobs knobs;
 	enum tier_gc gc;
-	bool whole;			/* opened to the end */
+	bool whole; /* opened to the end */
 	struct tier_classes classes;
-	uintptr_t window;		/* lowest address of the 64 GiB window */
-	struct mspan **spans;		/* by page of the window */
-	uint16_t *bin_map;		/* by page: offset of the bin in a lane for blocks of
-					 * this page; 0 = free takes the slow path */
-	struct mspan **all_spans;	/* every span struct ever made */
+	uintptr_t window;	  /* lowest address of the 64 GiB window */
+	struct mspan **spans;	  /* by page of the window */
+	uint16_t *bin_map;	  /* by page: offset of the bin in a lane for blocks of
+				   * this page; 0 = free takes the slow path */
+	struct mspan **all_spans; /* every span struct ever made */
 	_Atomic uint32_t all_span_count;
-	struct mspan dummy;		/* full span of no class: an empty cache slot */
+	struct mspan dummy; /* full span of no class: an empty cache slot */
 
-	struct rh_lock lock;		/* mheap.lock: everything below, and pages */
+	struct rh_lock lock; /* mheap.lock: everything below, and pages */
 	struct page_heap pages;
 	struct arenas arenas;
 	struct fixalloc span_alloc, lane_alloc;
-	struct persistent structs;		/* below the two above; guarded by this lock */
-	uint64_t in_use_bytes, stack_bytes, released_bytes;	/* lanes' deltas folded in */
+	struct persistent structs; /* below the two above; guarded by this lock */
+	uint64_t in_use_bytes, stack_bytes, released_bytes; /* lanes' deltas folded in */
 	struct rh_lane *lanes;
 	unsigned lane_count, lane_count_max;
 	uint64_t lanes_opened;
-	struct lane_counters retired;	/* of closed lanes */
+	struct lane_counters retired; /* of closed lanes */
 	uint64_t retired_allocs[TIER_SPC_MAX], retired_misses[TIER_SPC_MAX];
 	uint64_t retired_frees[TIER_SPC_MAX];
-	uint64_t grows, refused;	/* heap growth; requests that found no memory */
+	uint64_t grows, refused; /* heap growth; requests that found no memory */
 	struct scavenger scavenger;
-	struct span_list busy[128], busy_large;	/* <= 1.10: large spans in use, by pages */
+	struct span_list busy[128], busy_large; /* <= 1.10: large spans in use, by pages */
 
-	struct persistent persistent;		/* maps, bitmaps, sets; has a lock of its own */
+	struct persistent persistent; /* maps, bitmaps, sets; has a lock of its own */
 
-	struct rh_lock bits_lock;	/* bitmap pool */
-	void *bits_free[16];		/* by log2 of words */
+	struct rh_lock bits_lock; /* bitmap pool */
+	void *bits_free[16];	  /* by log2 of words */
 
-	struct rh_lock gc_lock;		/* one cycle at a time */
+	struct rh_lock gc_lock; /* one cycle at a time */
 	struct pacer pacer;
 	_Atomic uint32_t sweepgen;
 	_Atomic uint32_t sweep_done;
-	_Atomic uint32_t sweep_next;	/* sweepone: next set or span */
-	_Atomic uint32_t stopping;	/* world is being stopped */
+	_Atomic uint32_t sweep_next; /* sweepone: next set or span */
+	_Atomic uint32_t stopping;   /* world is being stopped */
 	struct rh_lock set_pool_lock;
-	struct span_set_block *set_pool;	/* blocks of span sets, empty */
+	struct span_set_block *set_pool; /* blocks of span sets, empty */
 
 	struct mcentral central[TIER_SPC_MAX];
 };
 
 static inline uint16_t rh_bin_offset(unsigned spc)
 {
+	rh_debug_assert(spc < TIER_SPC_MAX);
 	return (uint16_t)(offsetof(struct rh_lane, bin) + spc * sizeof(struct bin));
 }
 
 static inline size_t rh_page_index(const struct rh_heap *heap, uintptr_t address)
 {
+	rh_debug_assert(address - heap->window <= TIER_WINDOW);
 	return (address - heap->window) >> TIER_PAGE_SHIFT;
 }
 
@@ -395,6 +432,7 @@ static inline void rh_list_remove(struct mspan *span)
 {
 	struct span_list *list = span->list;
 
+	rh_debug_assert(list && list->count > 0);
 	*(span->prev ? &span->prev->next : &list->first) = span->next;
 	*(span->next ? &span->next->prev : &list->last) = span->prev;
 	span->next = span->prev = NULL;
@@ -404,6 +442,7 @@ static inline void rh_list_remove(struct mspan *span)
 
 static inline void rh_list_push_front(struct span_list *list, struct mspan *span)
 {
+	rh_debug_assert(!span->list);
 	span->prev = NULL;
 	span->next = list->first;
 	*(list->first ? &list->first->prev : &list->last) = span;
@@ -414,6 +453,7 @@ static inline void rh_list_push_front(struct span_list *list, struct mspan *span
 
 static inline void rh_list_push_back(struct span_list *list, struct mspan *span)
 {
+	rh_debug_assert(!span->list);
 	span->next = NULL;
 	span->prev = list->last;
 	*(list->last ? &list->last->next : &list->first) = span;

@@ -8,12 +8,14 @@
  */
 #include "alloc/heap/tiered/lane.h"
 
+#include <assert.h>
 #include <string.h>
 
-#include "alloc/heap/tiered/block.h"
+#include "alloc/base/debug.h"
 #include "alloc/heap/tiered/collect.h"
 #include "alloc/heap/tiered/explicit.h"
 #include "alloc/heap/tiered/mheap.h"
+#include "alloc/heap/tiered/serves.h"
 
 static const struct rh_lock_class bits_lock_class = { "gcBits", TIER_RANK_BITS, 0 };
 
@@ -22,6 +24,7 @@ static void record_span(void *ctx, void *object)
 	struct rh_heap *heap = ctx;
 	uint32_t count = atomic_load_explicit(&heap->all_span_count, memory_order_relaxed);
 
+	assert(count < TIER_WINDOW_PAGES); /* a struct a page is the most there can be */
 	heap->all_spans[count] = object;
 	atomic_store_explicit(&heap->all_span_count, count + 1, memory_order_release);
 }
@@ -37,11 +40,16 @@ static int open_maps(struct rh_heap *heap)
 	if (!heap->spans || !heap->bin_map || !heap->all_spans)
 		return -1;
 	heap->span_alloc = (struct fixalloc){
-		.from = &heap->structs, .object_bytes = sizeof(struct mspan), .align = 8,
-		.first = record_span, .ctx = heap,
+		.from = &heap->structs,
+		.object_bytes = sizeof(struct mspan),
+		.align = 8,
+		.first = record_span,
+		.ctx = heap,
 	};
 	heap->lane_alloc = (struct fixalloc){
-		.from = &heap->structs, .object_bytes = sizeof(struct rh_lane), .align = 64,
+		.from = &heap->structs,
+		.object_bytes = sizeof(struct rh_lane),
+		.align = 64,
 		.zero = true,
 	};
 	if (rh_arenas_open(heap) < 0)
@@ -60,7 +68,7 @@ int rh_tiered_open(struct rh_heap **out, const void *knobs, const struct rh_heap
 	heap->knobs = *(const struct tier_knobs *)knobs;
 	heap->profile = &rh_tier_profiles[heap->knobs.profile];
 	heap->gc = (enum tier_gc)heap->knobs.gc;
-	heap->scavenger.on = heap->knobs.scavenge;
+	heap->scavenger.policy = (enum tier_scavenge)heap->knobs.scavenge;
 	heap->scavenger.goal_bytes = UINT64_MAX;
 	rh_classes_make(&heap->classes, heap->profile);
 	rh_persistent_init(&heap->persistent, false);
@@ -69,7 +77,8 @@ int rh_tiered_open(struct rh_heap **out, const void *knobs, const struct rh_heap
 	rh_lock_init(&heap->bits_lock, &bits_lock_class, 0);
 	rh_gc_open(heap);
 	if (rh_central_init(heap) < 0 || open_maps(heap) < 0) {
-		rh_fail(err, RH_OS, "tiered: the system gives no address space for a heap "
+		rh_fail(err, RH_OS,
+			"tiered: the system gives no address space for a heap "
 			"(64 MiB and its maps); raise the limit of address space (ulimit -v)");
 		rh_tiered_close(heap);
 		return -1;
@@ -93,35 +102,12 @@ void rh_tiered_close(struct rh_heap *heap)
 
 /* ---- lanes ---- */
 
-/* The bin of sizes low..high; bin 0, which is always empty, where the slow way has to decide. */
-static uint16_t bin_offset(const struct rh_heap *heap, size_t low, size_t high, size_t align,
-			   uint32_t flags)
-{
-	unsigned spc = rh_place(heap, high, align, flags).spc;
-
-	if (spc < 2 || heap->gc != TIER_GC_EXPLICIT ||
-	    rh_place(heap, low, align, flags).spc != spc)
-		spc = 0;
-	return rh_bin_offset(spc);
-}
-
-static void fill_table(const struct rh_heap *heap, struct bin_table *table, size_t align,
-		       uint32_t flags)
-{
-	for (size_t i = 0; i < TIER_CLASS8_COUNT; i++)
-		table->of8[i] = bin_offset(heap, i ? i * 8 - 7 : 0, i * 8, align, flags);
-	for (size_t high = 1024, i = 0; i < TIER_CLASS128_COUNT; i++, high += 128)
-		table->of128[i] = bin_offset(heap, i ? high - 127 : high, high, align, flags);
-}
-
 static void init_lane(struct rh_heap *heap, struct rh_lane *lane)
 {
 	lane->heap = heap;
-	lane->bin_map = (const char *)((uintptr_t)heap->bin_map -
-				       (heap->window >> TIER_PAGE_SHIFT) * 2);
-	fill_table(heap, &lane->plain, 0, 0);
-	fill_table(heap, &lane->go[0], 8, 0);
-	fill_table(heap, &lane->go[1], 8, RH_ALLOC_NOSCAN);
+	lane->bin_map =
+		(const char *)((uintptr_t)heap->bin_map - (heap->window >> TIER_PAGE_SHIFT) * 2);
+	rh_serves_init(heap, lane);
 	for (unsigned spc = 0; spc < TIER_SPC_MAX; spc++)
 		lane->alloc[spc] = &heap->dummy;
 	rh_explicit_lane_init(lane);
@@ -156,6 +142,7 @@ int rh_tiered_lane_open(struct rh_heap *heap, struct rh_lane **out, struct rh_er
 /* Adds what a closing lane counted to the heap's own counters. Heap lock held. */
 static void retire_counters(struct rh_heap *heap, struct rh_lane *lane)
 {
+	rh_debug_assert(rh_lock_held(&heap->lock));
 #define X(field, name, unit) heap->retired.field += lane->n.field;
 	TIER_LANE_COUNTERS(X)
 #undef X
@@ -180,10 +167,12 @@ void rh_tiered_lane_close(struct rh_lane *lane)
 	rh_lock(&heap->gc_lock);
 	rh_lane_drain_bits(lane);
 	rh_lane_drain_pages(lane);
+	rh_debug_assert(!lane->stash_pages && !lane->span_cache_count && !lane->pcache.free);
 	rh_lock(&heap->lock);
 	*(lane->prev ? &lane->prev->next : &heap->lanes) = lane->next;
 	if (lane->next)
 		lane->next->prev = lane->prev;
+	assert(heap->lane_count > 0);
 	heap->lane_count--;
 	retire_counters(heap, lane);
 	rh_fixalloc_free(&heap->lane_alloc, lane);

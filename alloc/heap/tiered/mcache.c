@@ -12,10 +12,12 @@
  * free only marks: the slot's bit in dead_bits. It is reused after a cycle has seen
  * the mark and the span has been swept.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/debug.h"
 #include "alloc/heap/tiered/collect.h"
 #include "alloc/heap/tiered/mheap.h"
 #include "alloc/heap/tiered/poison.h"
@@ -32,6 +34,7 @@ static struct mspan *refill(struct rh_lane *lane, unsigned spc)
 	span = rh_central_cache_span(lane, spc);
 	if (!span)
 		return NULL;
+	rh_debug_assert(span->spc == spc && span->alloc_count < span->elem_count);
 	atomic_store(&span->sweepgen, atomic_load(&heap->sweepgen) + 3);
 	span->alloc_count_cached = span->alloc_count;
 	atomic_fetch_add(&heap->pacer.heap_live,
@@ -68,10 +71,11 @@ void rh_mcache_flush(struct rh_lane *lane, bool stale)
 
 		if (span == &heap->dummy)
 			continue;
+		rh_debug_assert(span->spc == spc);
 		if (!stale)
 			atomic_fetch_sub(&heap->pacer.heap_live,
 					 (uint64_t)(span->elem_count - span->alloc_count) *
-					 span->elem_bytes);
+						 span->elem_bytes);
 		lane->alloc[spc] = &heap->dummy;
 		rh_central_uncache_span(lane, span, stale);
 	}
@@ -133,35 +137,41 @@ void *rh_collected_alloc(struct rh_lane *lane, size_t size, size_t align, uint32
 	return p;
 }
 
+/* The dead bit is the last word on the slot: from then on another lane may sweep the span, free
+ * it and set it up anew. So all that is read of the span is read before, and counted before. */
 void rh_slot_died(struct rh_lane *lane, struct mspan *span, unsigned index)
 {
 	struct rh_heap *heap = lane->heap;
-	uint64_t bit = (uint64_t)1 << index % 64;
-	uint64_t old = atomic_fetch_or(&rh_span_dead_bits(span)[index / 64], bit);
+	uint64_t bit = (uint64_t)1 << index % 64, old;
 	uint32_t dead = atomic_fetch_add(&span->dead_count, 1) + 1;
 
-	assert(!(old & bit));
-	(void)old;
+	/* A recorded free is the sweeper's word: with the last live slot gone, the span is
+	 * swept and freed here. Nothing is allocated from an unswept span, so that its count
+	 * stands still. Cached or swept spans wait for the next cycle, and so does a slot whose
+	 * bit another lane has counted and not yet set. */
+	bool last = heap->gc == TIER_GC_RECORDED &&
+		    atomic_load(&span->sweepgen) == atomic_load(&heap->sweepgen) - 2 &&
+		    dead == tier_load(&span->alloc_count);
+
+	rh_debug_assert(index < span->elem_count);
 	if (rh_tiny_span(span))
 		rh_poison((void *)(span->base + index * 16u), 16);
-	/* A recorded free is the sweeper's word: with the last live slot gone, the span was
-	 * swept and freed here. Nothing is allocated from an unswept span, so that its count
-	 * stands still. Cached or swept spans wait for the next cycle. */
-	if (heap->gc == TIER_GC_RECORDED &&
-	    atomic_load(&span->sweepgen) == atomic_load(&heap->sweepgen) - 2 &&
-	    dead == tier_load(&span->alloc_count) && rh_sweep_acquire(heap, span))
+	old = atomic_fetch_or(&rh_span_dead_bits(span)[index / 64], bit);
+	assert(!(old & bit));
+	(void)old;
+	if (last && rh_sweep_acquire(heap, span))
 		rh_sweep_span(lane, span, false);
 }
 
 static void tiny_free(struct rh_lane *lane, struct mspan *span, unsigned index)
 {
-	uint8_t parts = atomic_fetch_sub_explicit(&span->tiny_live[index], 1,
-						  memory_order_acq_rel);
+	uint8_t parts = atomic_fetch_sub_explicit(&span->tiny_live[index], 1, memory_order_acq_rel);
 
 	if (TIER_DEBUG && parts == 0) {
-		fprintf(stderr, "reheap: tiered: free of a part of slot %u of span %p: all of its "
-			"parts are free already; class 2 (16 bytes)\n", index,
-			(void *)span->base);
+		fprintf(stderr,
+			"reheap: tiered: free of a part of slot %u of span %p: all of its "
+			"parts are free already; class 2 (16 bytes)\n",
+			index, (void *)span->base);
 		abort();
 	}
 	if (parts == 1)

@@ -19,6 +19,7 @@
  *
  * gc=explicit uses lock, nonempty and empty for spans without an owner (explicit.c).
  */
+#include "alloc/base/debug.h"
 #include "alloc/heap/tiered/collect.h"
 #include "alloc/heap/tiered/mheap.h"
 
@@ -30,8 +31,8 @@ static const struct rh_lock_class pool_lock_class = { "spanSetPool", TIER_RANK_S
 
 static int init_sets(struct rh_heap *heap, unsigned spc)
 {
-	struct span_sets *sets = rh_persistent_alloc(&heap->persistent, sizeof(*sets),
-						     RH_CACHE_LINE);
+	struct span_sets *sets =
+		rh_persistent_alloc(&heap->persistent, sizeof(*sets), RH_CACHE_LINE);
 
 	if (!sets)
 		return -1;
@@ -162,11 +163,48 @@ struct mspan *rh_set_pop(struct rh_heap *heap, struct span_set *set)
 	return span;
 }
 
+static struct mspan *_Atomic *set_place(const struct span_set *set, uint32_t at)
+{
+	struct span_set_block *block = atomic_load(&set->spine[at / SET_BLOCK_SPANS]);
+
+	return &block->spans[at % SET_BLOCK_SPANS];
+}
+
+bool rh_set_at(const struct span_set *set, uint32_t at, struct mspan **span)
+{
+	uint64_t head_tail = atomic_load(&set->head_tail);
+
+	at += (uint32_t)(head_tail >> 32);
+	if (at >= (uint32_t)head_tail)
+		return false;
+	*span = atomic_load(set_place(set, at));
+	return true;
+}
+
+int rh_set_advance(struct span_set *set, const struct mspan *span)
+{
+	uint64_t head_tail = atomic_load(&set->head_tail);
+	uint32_t head = (uint32_t)(head_tail >> 32), tail = (uint32_t)head_tail, at = head;
+	struct mspan *found;
+
+	while (at < tail && atomic_load(set_place(set, at)) != span)
+		at++;
+	if (at == tail || at == head)
+		return 0;
+	found = atomic_load(set_place(set, at));
+	for (; at > head; at--)
+		atomic_store(set_place(set, at), atomic_load(set_place(set, at - 1)));
+	atomic_store(set_place(set, head), found);
+	return 1;
+}
+
 /* The world is stopped and the set is empty. */
 void rh_set_reset(struct rh_heap *heap, struct span_set *set)
 {
 	uint32_t len = atomic_load(&set->spine_len);
 
+	rh_debug_assert((uint32_t)(atomic_load(&set->head_tail) >> 32) ==
+			(uint32_t)atomic_load(&set->head_tail));
 	for (uint32_t b = 0; b < len; b++) {
 		struct span_set_block *block = atomic_load(&set->spine[b]);
 
@@ -192,6 +230,7 @@ static void file_swept(struct rh_heap *heap, struct mspan *span)
 	unsigned swept = swept_index(heap);
 	bool full = span->alloc_count == span->elem_count;
 
+	rh_debug_assert(atomic_load(&span->sweepgen) == atomic_load(&heap->sweepgen));
 	rh_set_push(heap, (full ? central->sets->full : central->sets->partial) + swept, span);
 }
 
@@ -237,10 +276,29 @@ static struct mspan *from_sets(struct rh_lane *lane, unsigned spc)
 	return span;
 }
 
+int rh_central_prefer(struct rh_lane *lane, struct mspan *span)
+{
+	struct rh_heap *heap = lane->heap;
+	struct span_set *swept = &heap->central[span->spc].sets->partial[swept_index(heap)];
+
+	if (!heap->profile->span_sets)
+		return 0;
+	if (rh_sweep_acquire(heap, span)) {
+		rh_sweep_span(lane, span, true);
+		rh_set_push(heap,
+			    span->alloc_count < span->elem_count
+				    ? swept
+				    : &heap->central[span->spc].sets->full[swept_index(heap)],
+			    span);
+	}
+	return rh_set_advance(swept, span);
+}
+
 /* ---- before 1.15 ---- */
 
 static void move_to_back(struct mcentral *central, struct mspan *span)
 {
+	rh_debug_assert(rh_lock_held(&central->lock) && span->list);
 	rh_list_remove(span);
 	rh_list_push_back(&central->empty, span);
 }
@@ -255,6 +313,7 @@ static struct mspan *from_nonempty(struct rh_lane *lane, struct mcentral *centra
 {
 	struct rh_heap *heap = lane->heap;
 
+	rh_debug_assert(rh_lock_held(&central->lock));
 	for (struct mspan *span = central->nonempty.first; span; span = span->next) {
 		if (rh_sweep_acquire(heap, span)) {
 			move_to_back(central, span);
@@ -279,6 +338,7 @@ static struct mspan *from_empty(struct rh_lane *lane, struct mcentral *central, 
 {
 	struct rh_heap *heap = lane->heap;
 
+	rh_debug_assert(rh_lock_held(&central->lock));
 	for (struct mspan *span = central->empty.first; span; span = span->next) {
 		if (rh_sweep_acquire(heap, span)) {
 			move_to_back(central, span);
@@ -293,7 +353,7 @@ static struct mspan *from_empty(struct rh_lane *lane, struct mcentral *central, 
 			return NULL;
 		}
 		if (!being_swept(heap, span))
-			return NULL;	/* the rest is swept or cached */
+			return NULL; /* the rest is swept or cached */
 	}
 	return NULL;
 }
@@ -354,6 +414,7 @@ void rh_central_uncache_span(struct rh_lane *lane, struct mspan *span, bool stal
 	struct mcentral *central = &heap->central[span->spc];
 	uint32_t sweepgen = atomic_load(&heap->sweepgen);
 
+	rh_debug_assert(span->spc > 1 && span->elem_bytes);
 	if (stale) {
 		atomic_store(&span->sweepgen, sweepgen - 1);
 		rh_sweep_span(lane, span, false);
@@ -408,13 +469,15 @@ void rh_large_published(struct rh_lane *lane, struct mspan *span)
 {
 	struct rh_heap *heap = lane->heap;
 
+	rh_debug_assert(!span->elem_bytes && span->alloc_count == 1);
 	atomic_fetch_add(&heap->pacer.heap_live, rh_span_bytes(span));
 	if (heap->profile->span_sets) {
 		file_swept(heap, span);
 	} else if (!heap->profile->reclaim_bitmap) {
 		rh_lock(&heap->lock);
-		rh_list_push_back(span->page_count < 128 ? &heap->busy[span->page_count] :
-							   &heap->busy_large, span);
+		rh_list_push_back(span->page_count < 128 ? &heap->busy[span->page_count]
+							 : &heap->busy_large,
+				  span);
 		rh_unlock(&heap->lock);
 	}
 }

@@ -22,8 +22,11 @@
  */
 #include "alloc/heap/tiered/mheap.h"
 
+#include <assert.h>
 #include <string.h>
 
+#include "alloc/base/debug.h"
+#include "alloc/heap/tiered/explicit.h"
 #include "alloc/heap/tiered/poison.h"
 
 const struct rh_lock_class rh_mheap_lock_class = { "mheap", TIER_RANK_HEAP, 0 };
@@ -34,16 +37,19 @@ static uint32_t stash_bound(uint64_t in_use)
 {
 	uint64_t pages = in_use / STASH_SHARE >> TIER_PAGE_SHIFT;
 
-	return pages < STASH_PAGES_MIN ? STASH_PAGES_MIN :
-	       pages > STASH_PAGES_MAX ? STASH_PAGES_MAX : (uint32_t)pages;
+	return pages < STASH_PAGES_MIN	 ? STASH_PAGES_MIN
+	       : pages > STASH_PAGES_MAX ? STASH_PAGES_MAX
+					 : (uint32_t)pages;
 }
 
 void rh_heap_fold(struct rh_heap *heap, struct rh_lane *lane)
 {
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	heap->in_use_bytes += (uint64_t)lane->d_in_use;
 	heap->stack_bytes += (uint64_t)lane->d_stack;
 	heap->released_bytes += (uint64_t)lane->d_released;
 	lane->stash_pages_max = stash_bound(heap->in_use_bytes);
+	lane->bin_bytes = rh_explicit_bin_bytes(heap->in_use_bytes);
 	tier_store(&lane->d_in_use, 0);
 	tier_store(&lane->d_stack, 0);
 	tier_store(&lane->d_released, 0);
@@ -52,10 +58,13 @@ void rh_heap_fold(struct rh_heap *heap, struct rh_lane *lane)
 struct heap_totals rh_heap_totals(struct rh_heap *heap)
 {
 	struct heap_totals totals = {
-		heap->in_use_bytes, heap->stack_bytes, heap->released_bytes,
+		heap->in_use_bytes,
+		heap->stack_bytes,
+		heap->released_bytes,
 		heap->arenas.grown_bytes,
 	};
 
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	for (struct rh_lane *lane = heap->lanes; lane; lane = lane->next) {
 		totals.in_use += (uint64_t)tier_load(&lane->d_in_use);
 		totals.stack += (uint64_t)tier_load(&lane->d_stack);
@@ -69,11 +78,13 @@ struct heap_totals rh_heap_totals(struct rh_heap *heap)
 /* Fills the lane's cache of span structs to half. Heap lock held. */
 static bool refill_span_cache(struct rh_heap *heap, struct rh_lane *lane)
 {
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	while (lane->span_cache_count < SPAN_CACHE_MAX / 2) {
 		struct mspan *span = rh_fixalloc(&heap->span_alloc);
 
 		if (!span)
 			return lane->span_cache_count > 0;
+		rh_debug_assert(rh_span_state(span) == SPAN_DEAD);
 		lane->span_cache[lane->span_cache_count++] = span;
 	}
 	return true;
@@ -95,6 +106,7 @@ static void map_pages(struct rh_heap *heap, struct mspan *span)
 {
 	size_t first = rh_page_index(heap, span->base);
 
+	rh_debug_assert(first + span->page_count <= TIER_WINDOW_PAGES);
 	for (size_t i = 0; i < span->page_count; i++)
 		tier_store(&heap->spans[first + i], span);
 	if (heap->gc == TIER_GC_EXPLICIT && span->spc > 1 && rh_span_state(span) == SPAN_IN_USE) {
@@ -123,13 +135,14 @@ struct found {
 	struct mspan *span;
 	uint32_t page;
 	size_t scav_pages;
-	bool released;		/* from the page heap, and every page was given back before */
-	bool zero;		/* every page is known to read as zero */
-	unsigned spare;		/* as many more runs of the same length follow */
+	bool released;	/* from the page heap, and every page was given back before */
+	bool zero;	/* every page is known to read as zero */
+	unsigned spare; /* as many more runs of the same length follow */
 };
 
 static uint64_t run_mask(size_t page_count)
 {
+	rh_debug_assert(page_count < 64);
 	return ((uint64_t)1 << page_count) - 1;
 }
 
@@ -147,6 +160,7 @@ static bool from_page_cache(struct rh_lane *lane, size_t page_count, struct foun
 	uint64_t fits = cache->free, mask;
 	unsigned at;
 
+	rh_debug_assert(page_count && page_count < PCACHE_SPAN_PAGES);
 	for (size_t have = 1; have < page_count; have++)
 		fits &= cache->free >> have;
 	if (!fits)
@@ -157,6 +171,7 @@ static bool from_page_cache(struct rh_lane *lane, size_t page_count, struct foun
 	found->scav_pages = (size_t)__builtin_popcountll(cache->scav & mask);
 	found->zero = (cache->fresh & mask) == mask ||
 		      (released_is_zero(lane->heap) && found->scav_pages == page_count);
+	rh_debug_assert((cache->free & mask) == mask && mask);
 	cache->free &= ~mask;
 	cache->scav &= ~mask;
 	return true;
@@ -164,6 +179,7 @@ static bool from_page_cache(struct rh_lane *lane, size_t page_count, struct foun
 
 static bool pages_once(struct rh_heap *heap, size_t page_count, struct found *found)
 {
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	if (heap->profile->radix) {
 		found->page = rh_pages_alloc(heap, page_count, &found->scav_pages);
 		found->released = found->scav_pages == page_count;
@@ -179,6 +195,7 @@ static bool pages_once(struct rh_heap *heap, size_t page_count, struct found *fo
 static void free_next(struct rh_heap *heap, struct rh_lane *lane, struct mspan *span,
 		      uint32_t *stale)
 {
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	rh_poison((void *)span->base, rh_span_bytes(span));
 	unmap_pages(heap, span);
 	if (!heap->profile->radix) {
@@ -204,6 +221,7 @@ static uint64_t trim_stash(struct rh_heap *heap, struct rh_lane *lane)
 	uint64_t bytes = (uint64_t)lane->stash_pages << TIER_PAGE_SHIFT;
 	uint32_t stale = TIER_NO_PAGE;
 
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	for (unsigned i = 1; i < STASH_SIZES && lane->stash_pages; i++) {
 		struct mspan *span;
 
@@ -214,6 +232,7 @@ static uint64_t trim_stash(struct rh_heap *heap, struct rh_lane *lane)
 			free_next(heap, lane, span, &stale);
 		}
 	}
+	rh_debug_assert(lane->stash_pages == 0);
 	rh_pages_free_end(heap, stale);
 	return bytes;
 }
@@ -260,6 +279,7 @@ static void stash_pages(struct rh_lane *lane, uintptr_t page, size_t page_count)
 {
 	struct mspan *span = lane->span_cache[--lane->span_cache_count];
 
+	rh_debug_assert(page_count < STASH_SIZES && rh_span_state(span) == SPAN_DEAD);
 	span->base = lane->heap->window + (page << TIER_PAGE_SHIFT);
 	span->page_count = (uint32_t)page_count;
 	span->next = lane->stash[page_count];
@@ -290,6 +310,7 @@ static bool several_locked(struct rh_lane *lane, size_t page_count, struct found
 	enum { SPARES = 3 };
 	struct rh_heap *heap = lane->heap;
 
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	if (heap->gc != TIER_GC_EXPLICIT || !heap->profile->radix || heap->knobs.limit ||
 	    page_count >= PCACHE_SPAN_PAGES || !refill_span_cache(heap, lane))
 		return false;
@@ -339,8 +360,10 @@ static bool find_locked(struct rh_lane *lane, size_t page_count, struct found *f
 		}
 	}
 	heap->refused += !ok;
+	if (ok && found->scav_pages)
+		rh_scavenge_before_growth(heap, lane, found->scav_pages);
 	if (heap->arenas.grown_bytes > grown)
-		rh_scavenge_above_goal(heap, heap->arenas.grown_bytes - grown);
+		rh_scavenge_freed(heap, lane, heap->arenas.grown_bytes - grown);
 	rh_unlock(&heap->lock);
 	return ok;
 }
@@ -370,7 +393,7 @@ static bool find_pages(struct rh_lane *lane, size_t page_count, bool lock_large,
 	struct rh_heap *heap = lane->heap;
 
 	*found = (struct found){ .page = TIER_NO_PAGE };
-	if (heap->profile->radix && page_count < PCACHE_SPAN_PAGES && !heap->knobs.limit) {
+	if (heap->profile->pcache && page_count < PCACHE_SPAN_PAGES && !heap->knobs.limit) {
 		if (!lane->pcache.free)
 			refill_page_cache(lane);
 		if (from_page_cache(lane, page_count, found)) {
@@ -381,8 +404,7 @@ static bool find_pages(struct rh_lane *lane, size_t page_count, bool lock_large,
 			tier_add(&lane->n.pcache_misses, 1);
 		}
 	}
-	return (found->page != TIER_NO_PAGE && found->span) ||
-	       find_locked(lane, page_count, found);
+	return (found->page != TIER_NO_PAGE && found->span) || find_locked(lane, page_count, found);
 }
 
 /* ---- spans ---- */
@@ -394,6 +416,7 @@ static struct mspan *set_up(struct rh_lane *lane, size_t page_count, unsigned sp
 	struct rh_heap *heap = lane->heap;
 	struct mspan *span = found->span;
 
+	rh_debug_assert(found->page + page_count <= TIER_WINDOW_PAGES);
 	span->base = heap->window + ((uintptr_t)found->page << TIER_PAGE_SHIFT);
 	span->page_count = (uint32_t)page_count;
 	span->needzero = !found->zero;
@@ -408,6 +431,7 @@ static struct mspan *set_up(struct rh_lane *lane, size_t page_count, unsigned sp
 	}
 	rh_span_init(heap, span, spc);
 	map_pages(heap, span);
+	rh_debug_assert(rh_span_of(heap, (const void *)span->base) == span);
 	return span;
 }
 
@@ -422,6 +446,7 @@ static struct mspan *from_stash(struct rh_lane *lane, size_t page_count, unsigne
 	lane->stash[page_count] = span->next;
 	lane->stash_pages -= (uint32_t)page_count;
 	span->next = NULL;
+	rh_debug_assert(span->page_count == page_count);
 	span->needzero = 1;
 	rh_span_init(lane->heap, span, spc);
 	map_pages(lane->heap, span);
@@ -448,6 +473,7 @@ static void cut(struct rh_heap *heap, uint32_t page, size_t page_count)
 {
 	struct mspan *span;
 
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	if (!page_count)
 		return;
 	if (heap->profile->radix) {
@@ -482,40 +508,13 @@ struct mspan *rh_span_alloc_aligned(struct rh_lane *lane, size_t page_count, siz
 	address = heap->window + ((uintptr_t)found.page << TIER_PAGE_SHIFT);
 	head = -(address >> TIER_PAGE_SHIFT) & (align_pages - 1);
 	tail = all - head - page_count;
+	assert(head + page_count <= all && tail < align_pages);
 	rh_lock(&heap->lock);
 	cut(heap, found.page, head);
 	cut(heap, found.page + (uint32_t)(head + page_count), tail);
 	rh_unlock(&heap->lock);
 	found.page += (uint32_t)head;
 	return set_up(lane, page_count, spc, &found);
-}
-
-bool rh_span_extend(struct rh_lane *lane, struct mspan *span, size_t page_count)
-{
-	struct rh_heap *heap = lane->heap;
-	size_t more = page_count - span->page_count, scav;
-	uint32_t next = (uint32_t)rh_page_index(heap, span->base) + span->page_count;
-	bool ok;
-
-	if (!heap->profile->radix || next + more > TIER_WINDOW_PAGES)
-		return false;
-	rh_lock(&heap->lock);
-	rh_heap_fold(heap, lane);
-	/* the pages behind it may be parked in our own page cache */
-	if (next - lane->pcache.page < 64)
-		rh_pages_flush_cache(heap, &lane->pcache);
-	ok = rh_limit_admits(heap, more) && rh_pages_take_at(heap, next, more, &scav);
-	if (ok) {
-		rh_arena_fresh(heap, next, more);
-		heap->in_use_bytes += more << TIER_PAGE_SHIFT;
-		heap->released_bytes -= scav << TIER_PAGE_SHIFT;
-		span->page_count = (uint32_t)page_count;
-		for (size_t i = 0; i < more; i++)
-			tier_store(&heap->spans[next + i], span);
-	}
-	rh_unlock(&heap->lock);
-	tier_add(&lane->n.extended, ok);
-	return ok;
 }
 
 struct mspan *rh_span_alloc_manual(struct rh_lane *lane, size_t page_count)
@@ -544,12 +543,13 @@ void rh_span_free(struct rh_lane *lane, struct mspan *span)
 	struct rh_heap *heap = lane->heap;
 	int64_t bytes = (int64_t)rh_span_bytes(span);
 
+	rh_debug_assert(rh_span_state(span) == SPAN_MANUAL || rh_span_state(span) == SPAN_IN_USE);
 	rh_lock(&heap->lock);
 	tier_add(rh_span_state(span) == SPAN_MANUAL ? &lane->d_stack : &lane->d_in_use, -bytes);
 	tier_add(&lane->n.heap_frees, 1);
 	rh_heap_fold(heap, lane);
 	free_locked(heap, lane, span);
-	rh_scavenge_above_goal(heap, (uint64_t)bytes);
+	rh_scavenge_freed(heap, lane, (uint64_t)bytes);
 	rh_unlock(&heap->lock);
 }
 
@@ -558,13 +558,13 @@ void rh_stash_put(struct rh_lane *lane, struct mspan *span)
 	struct rh_heap *heap = lane->heap;
 	uint32_t pages = span->page_count;
 
+	rh_debug_assert(rh_span_state(span) == SPAN_IN_USE && !span->list);
 	if (pages >= STASH_SIZES || heap->knobs.limit) {
 		rh_span_free(lane, span);
 		return;
 	}
 	rh_poison((void *)span->base, rh_span_bytes(span));
-	memset(heap->bin_map + rh_page_index(heap, span->base), 0,
-	       pages * sizeof(*heap->bin_map));
+	memset(heap->bin_map + rh_page_index(heap, span->base), 0, pages * sizeof(*heap->bin_map));
 	rh_span_set_state(span, SPAN_DEAD);
 	span->next = lane->stash[pages];
 	lane->stash[pages] = span;
@@ -575,7 +575,7 @@ void rh_stash_put(struct rh_lane *lane, struct mspan *span)
 		return;
 	rh_lock(&heap->lock);
 	rh_heap_fold(heap, lane);
-	rh_scavenge_above_goal(heap, trim_stash(heap, lane));
+	rh_scavenge_freed(heap, lane, trim_stash(heap, lane));
 	rh_unlock(&heap->lock);
 	tier_add(&lane->n.stash_trims, 1);
 }
@@ -591,6 +591,6 @@ void rh_lane_drain_pages(struct rh_lane *lane)
 		rh_pages_flush_cache(heap, &lane->pcache);
 	while (lane->span_cache_count)
 		rh_fixalloc_free(&heap->span_alloc, lane->span_cache[--lane->span_cache_count]);
-	rh_scavenge_above_goal(heap, 0);
+	rh_scavenge_freed(heap, lane, 0);
 	rh_unlock(&heap->lock);
 }

@@ -17,6 +17,9 @@ struct mspan *rh_span_alloc_aligned(struct rh_lane *lane, size_t page_count, siz
 				    unsigned spc);
 /* Makes a large span page_count pages long where it is, if what follows it is free. */
 bool rh_span_extend(struct rh_lane *lane, struct mspan *span, size_t page_count);
+/* Gives back what a large span holds beyond page_count pages, where it is. False = this page heap
+ * cannot. */
+bool rh_span_shorten(struct rh_lane *lane, struct mspan *span, size_t page_count);
 /* Pages for stacks: SPAN_MANUAL, accounted as StackInuse. */
 struct mspan *rh_span_alloc_manual(struct rh_lane *lane, size_t page_count);
 /* Back to the page heap. lane may be NULL (no cache is used then). */
@@ -27,7 +30,9 @@ void rh_stash_put(struct rh_lane *lane, struct mspan *span);
 /* Gives all stashed spans and the page cache back (lane closes). */
 void rh_lane_drain_pages(struct rh_lane *lane);
 
-struct heap_totals { uint64_t in_use, stack, released, mapped; };
+struct heap_totals {
+	uint64_t in_use, stack, released, mapped;
+};
 /* What the lanes and the heap count together. Heap lock held. */
 struct heap_totals rh_heap_totals(struct rh_heap *heap);
 /* Adds a lane's pending bytes to the heap's. Heap lock held. */
@@ -35,12 +40,17 @@ void rh_heap_fold(struct rh_heap *heap, struct rh_lane *lane);
 
 /* ---- scavenge.c ---- */
 
-/* After pages came free: releases what is above the goal. Heap lock held; dropped
- * around system calls while there are other lanes. */
-void rh_scavenge_above_goal(struct rh_heap *heap, uint64_t freed_bytes);
+/* After pages came free: gives back what the policy says, on behalf of this lane. Heap lock held;
+ * dropped around system calls while there are other lanes. */
+void rh_scavenge_freed(struct rh_heap *heap, struct rh_lane *lane, uint64_t freed_bytes);
+/* So many released pages are about to be used: where that raises the highest mark, free ones
+ * elsewhere go first. Heap lock held; dropped as above. */
+void rh_scavenge_before_growth(struct rh_heap *heap, struct rh_lane *lane, size_t scav_pages);
+/* Whether so many pages of a block may be given back and faulted in again; if so it is paid for.
+ * Takes the heap lock. */
+bool rh_scavenge_pays_for(struct rh_lane *lane, size_t page_count);
 /* Goal after a cycle (collected modes). Heap lock held. */
-void rh_scavenge_set_goal(struct rh_heap *heap, uint64_t in_use, uint64_t goal,
-			  uint64_t last_goal);
+void rh_scavenge_set_goal(struct rh_heap *heap, uint64_t in_use, uint64_t goal, uint64_t last_goal);
 /* True when page_count more pages fit under the memory limit, after releasing what is
  * free if need be. Heap lock held. */
 bool rh_limit_admits(struct rh_heap *heap, size_t page_count);
@@ -59,5 +69,10 @@ void *rh_span_next(struct mspan *span);
 void rh_span_rewind(struct mspan *span);
 /* Debug: NULL, or what is wrong with the span. */
 const char *rh_span_check(const struct rh_heap *heap, const struct mspan *span);
+
+/* ---- structures.c ---- */
+
+/* Lengths of all lists that are not empty. Heap lock held. */
+void rh_tiered_structures(const struct rh_heap *heap, rh_stat_fn *emit, void *ctx);
 
 #endif

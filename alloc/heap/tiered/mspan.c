@@ -18,6 +18,7 @@
  */
 #include <string.h>
 
+#include "alloc/base/debug.h"
 #include "alloc/heap/tiered/mheap.h"
 
 /* A lane carves bitmaps from 4 KiB at a time, so that it takes the lock of the pool once
@@ -26,6 +27,7 @@ enum { LANE_BITS_BYTES = 4096 };
 
 static void bits_give(struct rh_heap *heap, void *p, unsigned log)
 {
+	rh_debug_assert(rh_lock_held(&heap->bits_lock));
 	*(void **)p = heap->bits_free[log];
 	heap->bits_free[log] = p;
 }
@@ -47,6 +49,7 @@ static void *bits_locked(struct rh_lane *lane, unsigned log)
 	void *p = heap->bits_free[log];
 	uintptr_t piece;
 
+	rh_debug_assert(rh_lock_held(&heap->bits_lock));
 	if (p) {
 		heap->bits_free[log] = *(void **)p;
 		return p;
@@ -153,13 +156,13 @@ void rh_span_init(struct rh_heap *heap, struct mspan *span, unsigned spc)
 	span->elem_bytes = spc > 1 ? class->elem_bytes : 0;
 	span->elem_count = spc > 1 ? class->elem_count : 1;
 	span->div_mul = spc > 1 ? class->div_mul : 0;
+	rh_debug_assert(span->elem_count <= 64u * span->bit_words);
 	span->remote_next = NULL;
 	atomic_store_explicit(&span->dead_count, 0, memory_order_relaxed);
 	memset(span->alloc_bits, 0, bitmap_count(heap) * span->bit_words * 8u);
 	if (tiny_class(heap, spc))
 		memset((void *)span->tiny_live, 0, span->tiny_bytes);
-	atomic_store_explicit(&span->sweepgen, atomic_load(&heap->sweepgen),
-			      memory_order_relaxed);
+	atomic_store_explicit(&span->sweepgen, atomic_load(&heap->sweepgen), memory_order_relaxed);
 	rh_span_set_state(span, SPAN_IN_USE);
 }
 
@@ -192,12 +195,14 @@ void *rh_span_next(struct mspan *span)
 		span->freeindex = span->elem_count;
 		return NULL;
 	}
+	rh_debug_assert(!(span->alloc_bits[index / 64] >> index % 64 & 1)); /* handed out once */
 	span->alloc_bits[index / 64] |= (uint64_t)1 << index % 64;
 	span->alloc_cache = bit == 63 ? 0 : span->alloc_cache >> (bit + 1);
 	span->freeindex = (uint16_t)(index + 1);
 	if (span->freeindex % 64 == 0 && span->freeindex < span->elem_count)
 		span->alloc_cache = ~span->alloc_bits[span->freeindex / 64];
-	span->alloc_count++;
+	tier_store(&span->alloc_count, (uint16_t)(span->alloc_count + 1)); /* slots die elsewhere */
+	rh_debug_assert(span->alloc_count <= span->elem_count);
 	return (void *)(span->base + index * rh_span_elem(span));
 }
 

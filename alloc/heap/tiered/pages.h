@@ -23,7 +23,7 @@
 
 #include "alloc/heap/tiered/sizeclass.h"
 
-#define TIER_ARENA ((uintptr_t)64 << 20)
+#define TIER_ARENA  ((uintptr_t)64 << 20)
 #define TIER_WINDOW ((uintptr_t)64 << 30)
 enum {
 	TIER_ARENA_PAGES = 8192,
@@ -36,6 +36,10 @@ enum {
 	TIER_LEVELS = 5,
 };
 #define TIER_NO_PAGE UINT32_MAX
+_Static_assert(TIER_WINDOW_CHUNKS *TIER_CHUNK_PAGES == TIER_WINDOW_PAGES, "whole chunks");
+_Static_assert(TIER_WINDOW_ARENAS *TIER_ARENA == TIER_WINDOW, "whole arenas");
+_Static_assert(TIER_ARENA_PAGES *(uintptr_t)TIER_PAGE == TIER_ARENA, "an arena by its pages");
+_Static_assert(TIER_ARENA_PAGES % TIER_CHUNK_PAGES == 0, "no chunk lies in two arenas");
 
 struct rh_heap;
 struct mspan;
@@ -51,29 +55,30 @@ struct page_chunk {
 
 struct page_heap {
 	/* radix */
-	struct page_chunk *chunks;		/* TIER_WINDOW_CHUNKS */
-	uint64_t *summary[TIER_LEVELS];		/* [0] covers 16 GiB an entry, [4] a chunk */
-	uint32_t search;			/* no free page below this one */
-	uint32_t scav_search;			/* no chunk with resident free pages above */
-	uint32_t chunk_end;			/* first chunk above all grown ones */
+	struct page_chunk *chunks;	/* TIER_WINDOW_CHUNKS */
+	uint64_t *summary[TIER_LEVELS]; /* [0] covers 16 GiB an entry, [4] a chunk */
+	uint32_t search;		/* no free page below this one */
+	uint32_t scav_search;		/* no chunk with resident free pages above */
+	uint32_t chunk_end;		/* first chunk above all grown ones */
 	/* lists: spans of `page_count` free pages */
-	struct span_list *free;			/* [1..127] by length */
-	struct span_list *freelarge;		/* 128 pages and more (<= 1.8) */
-	struct mspan *treap;			/* the same as a treap (1.9) */
+	struct span_list *free;	     /* [1..127] by length */
+	struct span_list *freelarge; /* 128 pages and more (<= 1.8) */
+	struct mspan *treap;	     /* the same as a treap (1.9) */
+	struct mspan *scav;	     /* spans wholly given back, beside treap (1.12) */
 	/* both: pages out of the free ones that no span or lane has */
 	uint64_t nobodys;
 };
 
 struct arenas {
-	uintptr_t at, end;			/* reserved, not yet grown into */
-	uintptr_t next;				/* where the next arena is hoped for */
+	uintptr_t at, end; /* reserved, not yet grown into */
+	uintptr_t next;	   /* where the next arena is hoped for */
 	uint64_t reserved_bytes, grown_bytes;
-	uint32_t *zero_from;			/* per arena: first page never handed out */
-	_Atomic uint64_t *page_in_use;		/* bit of the first page of each heap span;
-						 * collected modes, for reclaim */
-	uint8_t *owned;				/* per arena: reserved by us */
+	uint32_t *zero_from;	       /* per arena: first page never handed out */
+	_Atomic uint64_t *page_in_use; /* bit of the first page of each heap span;
+					* collected modes, for reclaim */
+	uint8_t *owned;		       /* per arena: reserved by us */
 	bool any_grown;
-	uint32_t first_chunk;			/* of the lowest arena */
+	uint32_t first_chunk; /* of the lowest arena */
 };
 
 /* ---- arena.c ---- */
@@ -106,14 +111,13 @@ void rh_pages_take_back(struct rh_heap *heap, uint32_t page, size_t page_count);
 void rh_pages_free_next(struct rh_heap *heap, uint32_t page, size_t page_count, uint32_t *stale);
 void rh_pages_free_end(struct rh_heap *heap, uint32_t stale);
 /* Takes exactly these pages if all of them are free. */
-bool rh_pages_take_at(struct rh_heap *heap, uint32_t page, size_t page_count,
-		      size_t *scav_pages);
+bool rh_pages_take_at(struct rh_heap *heap, uint32_t page, size_t page_count, size_t *scav_pages);
 /* New pages, free and scavenged. */
 bool rh_pages_grow(struct rh_heap *heap, uint32_t page, size_t page_count);
-/* Releases free resident pages, highest address first, about page_max of them, and
- * tells how many; 0 = there are none. Drops the heap lock around the system calls while there
- * are other lanes. */
-size_t rh_pages_scavenge(struct rh_heap *heap, size_t page_max);
+/* Releases free resident pages, runs of page_min and more first, highest address first, about
+ * page_max of them, and tells how many; 0 = there are none. Drops the heap lock around the system
+ * calls while there are other lanes. */
+size_t rh_pages_scavenge(struct rh_heap *heap, unsigned page_min, size_t page_max);
 
 /* The lists keep a span struct per free run, so spans go in and come out. */
 int rh_lists_open(struct rh_heap *heap);

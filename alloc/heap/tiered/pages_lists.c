@@ -5,6 +5,9 @@
  *	freelarge	spans of 128 pages (1 MiB) and more: one list before 1.9, then
  *			a treap ordered by (pages, address)
  *
+ *	free, scav	1.12: two treaps hold all, spans that are in memory and those wholly
+ *			given back; the shorter fit of the two, in memory when they are alike
+ *
  * Best fit: the first non-empty list from n upwards, then the smallest large span,
  * lowest address among equals. What is left of a span that is too long goes back as a
  * span of its own. A freed span joins free neighbours, which it finds in the map of
@@ -13,6 +16,7 @@
  *
  * Released pages are counted per span; using any of a span uses all of it again.
  */
+#include "alloc/base/debug.h"
 #include "alloc/heap/tiered/mheap.h"
 
 enum { EXACT = 128 };
@@ -33,8 +37,7 @@ static uint64_t priority(const struct mspan *span)
 
 static bool before(const struct mspan *a, const struct mspan *b)
 {
-	return a->page_count != b->page_count ? a->page_count < b->page_count :
-						a->base < b->base;
+	return a->page_count != b->page_count ? a->page_count < b->page_count : a->base < b->base;
 }
 
 /* Splits a tree into what stands before the key and what does not. */
@@ -115,36 +118,48 @@ static struct mspan *list_best(struct span_list *list, size_t page_count)
 	return best;
 }
 
+/* The treap that a free span is in; NULL: a list. */
+static struct mspan **treap_of(struct rh_heap *heap, const struct mspan *span)
+{
+	if (heap->profile->two_treaps)
+		return span->scav_pages < span->page_count ? &heap->pages.treap : &heap->pages.scav;
+	return heap->profile->treap && span->page_count >= EXACT ? &heap->pages.treap : NULL;
+}
+
 static void insert(struct rh_heap *heap, struct mspan *span)
 {
 	struct page_heap *pages = &heap->pages;
+	struct mspan **treap = treap_of(heap, span);
 	uint32_t page = page_of(heap, span);
 
+	rh_debug_assert(rh_lock_held(&heap->lock) && span->page_count > 0);
 	rh_span_set_state(span, SPAN_FREE);
 	heap->spans[page] = heap->spans[page + span->page_count - 1] = span;
-	if (span->page_count < EXACT)
+	if (treap)
+		treap_insert(treap, span);
+	else if (span->page_count < EXACT)
 		rh_list_push_front(&pages->free[span->page_count], span);
-	else if (heap->profile->treap)
-		treap_insert(&pages->treap, span);
 	else
 		rh_list_push_front(pages->freelarge, span);
 }
 
 static void take_out(struct rh_heap *heap, struct mspan *span)
 {
+	struct mspan **treap = treap_of(heap, span);
 	uint32_t page = page_of(heap, span);
 
+	rh_debug_assert(rh_lock_held(&heap->lock) && rh_span_state(span) == SPAN_FREE);
 	heap->spans[page] = heap->spans[page + span->page_count - 1] = NULL;
-	if (span->page_count >= EXACT && heap->profile->treap)
-		treap_remove(&heap->pages.treap, span);
+	if (treap)
+		treap_remove(treap, span);
 	else
 		rh_list_remove(span);
 }
 
 int rh_lists_open(struct rh_heap *heap)
 {
-	struct span_list *lists = rh_persistent_alloc(&heap->persistent,
-						      (EXACT + 1) * sizeof(*lists), 8);
+	struct span_list *lists =
+		rh_persistent_alloc(&heap->persistent, (EXACT + 1) * sizeof(*lists), 8);
 
 	heap->pages.free = lists;
 	heap->pages.freelarge = lists ? lists + EXACT : NULL;
@@ -153,12 +168,18 @@ int rh_lists_open(struct rh_heap *heap)
 
 static struct mspan *best_fit(struct rh_heap *heap, size_t page_count)
 {
+	if (heap->profile->two_treaps) {
+		struct mspan *here = treap_best(heap->pages.treap, page_count);
+		struct mspan *gone = treap_best(heap->pages.scav, page_count);
+
+		return !gone || (here && here->page_count <= gone->page_count) ? here : gone;
+	}
 	for (size_t i = page_count; i < EXACT; i++) {
 		if (heap->pages.free[i].first)
 			return heap->pages.free[i].first;
 	}
-	return heap->profile->treap ? treap_best(heap->pages.treap, page_count) :
-				      list_best(heap->pages.freelarge, page_count);
+	return heap->profile->treap ? treap_best(heap->pages.treap, page_count)
+				    : list_best(heap->pages.freelarge, page_count);
 }
 
 struct mspan *rh_lists_alloc(struct rh_heap *heap, size_t page_count, size_t *scav_pages,
@@ -182,6 +203,7 @@ struct mspan *rh_lists_alloc(struct rh_heap *heap, size_t page_count, size_t *sc
 	} else {
 		take_out(heap, span);
 	}
+	rh_debug_assert(span->page_count == page_count);
 	*scav_pages = span->scav_pages;
 	span->scav_pages = 0;
 	return span;
@@ -190,6 +212,8 @@ struct mspan *rh_lists_alloc(struct rh_heap *heap, size_t page_count, size_t *sc
 /* Joins a free neighbour into span. */
 static void join(struct rh_heap *heap, struct mspan *span, struct mspan *other)
 {
+	rh_debug_assert(other->base + rh_span_bytes(other) == span->base ||
+			span->base + rh_span_bytes(span) == other->base);
 	take_out(heap, other);
 	if (other->base < span->base)
 		span->base = other->base;
@@ -203,9 +227,11 @@ void rh_lists_free(struct rh_heap *heap, struct mspan *span, size_t scav_pages)
 {
 	uint32_t page = page_of(heap, span);
 	struct mspan *low = page ? tier_load(&heap->spans[page - 1]) : NULL;
-	struct mspan *high = page + span->page_count < TIER_WINDOW_PAGES ?
-			     tier_load(&heap->spans[page + span->page_count]) : NULL;
+	struct mspan *high = page + span->page_count < TIER_WINDOW_PAGES
+				     ? tier_load(&heap->spans[page + span->page_count])
+				     : NULL;
 
+	rh_debug_assert(scav_pages <= span->page_count);
 	span->scav_pages = (uint32_t)scav_pages;
 	if (low && rh_span_state(low) == SPAN_FREE)
 		join(heap, span, low);
@@ -263,7 +289,8 @@ size_t rh_lists_scavenge(struct rh_heap *heap, size_t page_max)
 	struct mspan *span = resident_span(heap);
 	size_t released;
 
-	(void)page_max;		/* a span is released whole, as these heaps did */
+	rh_debug_assert(rh_lock_held(&heap->lock));
+	(void)page_max; /* a span is released whole, as these heaps did */
 	if (!span)
 		return 0;
 	released = span->page_count - span->scav_pages;
@@ -286,10 +313,9 @@ static uint64_t treap_pages(const struct mspan *tree)
 
 const char *rh_lists_check(struct rh_heap *heap, uint64_t *free_pages)
 {
-	*free_pages = treap_pages(heap->pages.treap);
+	*free_pages = treap_pages(heap->pages.treap) + treap_pages(heap->pages.scav);
 	for (unsigned i = 1; i <= EXACT; i++) {
-		struct span_list *list = i < EXACT ? &heap->pages.free[i] :
-						     heap->pages.freelarge;
+		struct span_list *list = i < EXACT ? &heap->pages.free[i] : heap->pages.freelarge;
 
 		for (struct mspan *span = list->first; span; span = span->next) {
 			uint32_t page = page_of(heap, span);

@@ -13,23 +13,30 @@
  *  2. walks the tree from the left: an entry whose start completes the run of the
  *     entries before it is the answer, one whose max is enough is descended into;
  *  3. marks the pages, and rewrites summaries upwards until one does not change.
- * The result is always the lowest address that fits. Freed neighbours join by
- * themselves, because a bitmap has no seams.
+ * The result is always the lowest address that fits. Freed neighbours need no joining.
  */
+#include <assert.h>
 #include <string.h>
 
+#include "alloc/base/debug.h"
 #include "alloc/heap/tiered/heap.h"
 
-enum { MAX_PAGES_LOG = 21 };
-#define FIELD ((1u << MAX_PAGES_LOG) - 1)
+#define FIELD	 ((1u << 21) - 1) /* 21 bits of pages in a summary's field */
 #define ALL_FREE ((uint64_t)1 << 63)
 
 static const unsigned level_shift[TIER_LEVELS] = { 21, 18, 15, 12, 9 };
+_Static_assert(TIER_CHUNK_PAGES == 1 << 9, "page >> 9 is its chunk");
 
-struct run { uint32_t start, max, end; };
+struct run {
+	uint32_t start, max, end;
+};
+
+/* What happened to a range: MIXED where only some of its pages changed. */
+enum change { FREED, TAKEN, MIXED };
 
 static uint64_t pack(struct run run)
 {
+	rh_debug_assert(run.start <= run.max && run.end <= run.max);
 	if (run.max > FIELD)
 		return ALL_FREE;
 	return run.start | (uint64_t)run.max << 21 | (uint64_t)run.end << 42;
@@ -90,6 +97,7 @@ static struct run summarize(const struct page_chunk *chunk)
 	if (now > run.max)
 		run.max = now;
 	run.end = now;
+	rh_debug_assert(run.max <= TIER_CHUNK_PAGES);
 	return run;
 }
 
@@ -101,7 +109,7 @@ static uint64_t merge(const uint64_t *sums, uint32_t child_pages)
 	for (unsigned i = 1; i < 8; i++) {
 		struct run next = unpack(sums[i]);
 
-		if (!sums[i]) {		/* full, or never grown as most are */
+		if (!sums[i]) { /* full, or never grown as most are */
 			if (all.end > all.max)
 				all.max = all.end;
 			all.end = 0;
@@ -120,16 +128,80 @@ static uint64_t merge(const uint64_t *sums, uint32_t child_pages)
 	return pack(all);
 }
 
-/* Rewrites the summaries above a range of pages. */
-static void update(struct page_heap *pages, uint32_t page, size_t page_count)
+/* How many pages before `at` in a chunk are free without a gap. */
+static uint32_t free_before(const struct page_chunk *chunk, uint32_t at)
+{
+	uint32_t from = at;
+
+	while (from) {
+		uint32_t bits = (from - 1) % 64 + 1;
+		uint64_t taken = chunk->taken[(from - 1) / 64] << (64 - bits);
+
+		if (taken)
+			return at - from + (uint32_t)__builtin_clzll(taken);
+		from -= bits;
+	}
+	return at;
+}
+
+/* How many pages from `at` on in a chunk are free without a gap. */
+static uint32_t free_from(const struct page_chunk *chunk, uint32_t at)
+{
+	uint32_t to = at;
+
+	while (to < TIER_CHUNK_PAGES) {
+		uint64_t taken = chunk->taken[to / 64] >> to % 64;
+
+		if (taken)
+			return to - at + (uint32_t)__builtin_ctzll(taken);
+		to += 64 - to % 64;
+	}
+	return TIER_CHUNK_PAGES - at;
+}
+
+/* The summary of a chunk after pages low..high-1 of it changed hands, from the one before: all
+ * that can have changed is the run around them. Only where the longest run was cut are all words
+ * looked at (a heap of large blocks spent a quarter of its instructions on that). */
+static struct run resummarize(const struct page_chunk *chunk, struct run was, uint32_t low,
+			      uint32_t high, bool freed)
+{
+	uint32_t before = free_before(chunk, low), after = free_from(chunk, high);
+	uint32_t whole = before + (high - low) + after;
+	struct run run = was;
+
+	if (!freed && whole >= was.max)
+		return summarize(chunk);
+	if (low - before == 0)
+		run.start = freed ? whole : before;
+	if (high + after == TIER_CHUNK_PAGES)
+		run.end = freed ? whole : after;
+	if (freed && whole > run.max)
+		run.max = whole;
+	return run;
+}
+
+/* Rewrites the summaries above a range of pages, all of which were freed or taken. */
+static void update(struct page_heap *pages, uint32_t page, size_t page_count, enum change change)
 {
 	uint32_t low = page >> 9, high = (uint32_t)((page + page_count - 1) >> 9);
 	bool changed = false;
 
+	rh_debug_assert(page_count > 0 && page + page_count <= TIER_WINDOW_PAGES);
 	for (uint32_t c = low; c <= high; c++) {
-		uint64_t sum = pack(summarize(&pages->chunks[c]));
+		uint64_t was = pages->summary[TIER_LEVELS - 1][c], sum;
+		const struct page_chunk *chunk = &pages->chunks[c];
 
-		changed |= pages->summary[TIER_LEVELS - 1][c] != sum;
+		if (change == MIXED) {
+			sum = pack(summarize(chunk));
+		} else {
+			uint32_t from = c == low ? page & 511 : 0;
+			uint32_t to = c == high ? ((page + (uint32_t)page_count - 1) & 511) + 1
+						: TIER_CHUNK_PAGES;
+
+			sum = pack(resummarize(chunk, unpack(was), from, to, change == FREED));
+			assert(!TIER_DEBUG || sum == pack(summarize(chunk)));
+		}
+		changed |= was != sum;
 		pages->summary[TIER_LEVELS - 1][c] = sum;
 	}
 	for (int level = TIER_LEVELS - 2; level >= 0 && changed; level--) {
@@ -148,6 +220,7 @@ static void update(struct page_heap *pages, uint32_t page, size_t page_count)
 
 static uint64_t mask_of(unsigned from, unsigned count)
 {
+	rh_debug_assert(count > 0 && from + count <= 64);
 	return (count == 64 ? ~(uint64_t)0 : ((uint64_t)1 << count) - 1) << from;
 }
 
@@ -156,7 +229,7 @@ static size_t take(struct page_heap *pages, uint32_t page, size_t page_count)
 {
 	size_t scav = 0, left = page_count;
 
-	for (uint32_t at = page; left; ) {
+	for (uint32_t at = page; left;) {
 		struct page_chunk *chunk = &pages->chunks[at >> 9];
 		unsigned word = (at & 511) >> 6, bit = at & 63;
 		unsigned count = left < 64 - bit ? (unsigned)left : 64 - bit;
@@ -169,7 +242,7 @@ static size_t take(struct page_heap *pages, uint32_t page, size_t page_count)
 		at += count;
 		left -= count;
 	}
-	update(pages, page, page_count);
+	update(pages, page, page_count, TAKEN);
 	return scav;
 }
 
@@ -178,7 +251,7 @@ static void mark_free(struct page_heap *pages, uint32_t page, size_t page_count,
 {
 	size_t left = page_count;
 
-	for (uint32_t at = page; left; ) {
+	for (uint32_t at = page; left;) {
 		struct page_chunk *chunk = &pages->chunks[at >> 9];
 		unsigned word = (at & 511) >> 6, bit = at & 63;
 		unsigned count = left < 64 - bit ? (unsigned)left : 64 - bit;
@@ -200,7 +273,7 @@ static void mark_free(struct page_heap *pages, uint32_t page, size_t page_count,
 static void give(struct page_heap *pages, uint32_t page, size_t page_count, bool scavenged)
 {
 	mark_free(pages, page, page_count, scavenged);
-	update(pages, page, page_count);
+	update(pages, page, page_count, FREED);
 }
 
 /* Lowest run of page_count free pages in a chunk, from the word of `from` on; 512 = none. */
@@ -222,9 +295,10 @@ static unsigned search_chunk(const struct page_chunk *chunk, size_t page_count, 
 		if (page_count < 64) {
 			uint64_t fits = free;
 
-			for (unsigned have = 1; have < page_count; ) {
-				unsigned by = have < page_count - have ?
-					      have : (unsigned)page_count - have;
+			for (unsigned have = 1; have < page_count;) {
+				unsigned by = have < page_count - have
+						      ? have
+						      : (unsigned)page_count - have;
 
 				fits &= fits >> by;
 				have += by;
@@ -238,7 +312,9 @@ static unsigned search_chunk(const struct page_chunk *chunk, size_t page_count, 
 }
 
 /* The narrowest stretch known to hold the first free page. */
-struct first_free { uint32_t low, high; };
+struct first_free {
+	uint32_t low, high;
+};
 
 static void narrow(struct first_free *first, uint32_t low, uint32_t page_count)
 {
@@ -326,6 +402,7 @@ uint32_t rh_pages_alloc(struct rh_heap *heap, size_t page_count, size_t *scav_pa
 	struct first_free first = { 0, 0 };
 	uint32_t chunk = pages->search >> 9, from = pages->search & 511, page;
 
+	rh_debug_assert(rh_lock_held(&heap->lock) && page_count > 0);
 	if (chunk >= pages->chunk_end || page_count > TIER_WINDOW_PAGES)
 		return TIER_NO_PAGE;
 	page = TIER_NO_PAGE;
@@ -343,6 +420,7 @@ uint32_t rh_pages_alloc(struct rh_heap *heap, size_t page_count, size_t *scav_pa
 			pages->search = TIER_WINDOW_PAGES;
 		return TIER_NO_PAGE;
 	}
+	rh_debug_assert(page + page_count <= (size_t)pages->chunk_end * TIER_CHUNK_PAGES);
 	*scav_pages = take(pages, page, page_count);
 	if (page_count == 1 && page > pages->search)
 		pages->search = page;
@@ -351,11 +429,11 @@ uint32_t rh_pages_alloc(struct rh_heap *heap, size_t page_count, size_t *scav_pa
 	return page;
 }
 
-bool rh_pages_take_at(struct rh_heap *heap, uint32_t page, size_t page_count,
-		      size_t *scav_pages)
+bool rh_pages_take_at(struct rh_heap *heap, uint32_t page, size_t page_count, size_t *scav_pages)
 {
 	struct page_heap *pages = &heap->pages;
 
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	if (page + page_count > (size_t)pages->chunk_end * TIER_CHUNK_PAGES)
 		return false;
 	for (uint32_t at = page; at < page + page_count; at++) {
@@ -370,29 +448,32 @@ bool rh_pages_take_at(struct rh_heap *heap, uint32_t page, size_t page_count,
 
 void rh_pages_free(struct rh_heap *heap, uint32_t page, size_t page_count)
 {
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	give(&heap->pages, page, page_count, false);
 }
 
 void rh_pages_free_next(struct rh_heap *heap, uint32_t page, size_t page_count, uint32_t *stale)
 {
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	mark_free(&heap->pages, page, page_count, false);
 	if (*stale != TIER_NO_PAGE && *stale >> 9 != page >> 9)
-		update(&heap->pages, *stale, 1);
+		update(&heap->pages, *stale, 1, MIXED);
 	*stale = page;
 	if (page >> 9 == (page + page_count - 1) >> 9)
 		return;
-	update(&heap->pages, page, page_count);
+	update(&heap->pages, page, page_count, MIXED);
 	*stale = TIER_NO_PAGE;
 }
 
 void rh_pages_free_end(struct rh_heap *heap, uint32_t stale)
 {
 	if (stale != TIER_NO_PAGE)
-		update(&heap->pages, stale, 1);
+		update(&heap->pages, stale, 1, MIXED);
 }
 
 void rh_pages_take_back(struct rh_heap *heap, uint32_t page, size_t page_count)
 {
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	give(&heap->pages, page, page_count, true);
 }
 
@@ -401,9 +482,10 @@ bool rh_pages_grow(struct rh_heap *heap, uint32_t page, size_t page_count)
 	struct page_heap *pages = &heap->pages;
 	uint32_t end = (uint32_t)((page + page_count) >> 9);
 
+	assert(page % TIER_CHUNK_PAGES == 0 && page_count % TIER_CHUNK_PAGES == 0);
 	for (uint32_t c = page >> 9; c < end; c++)
 		memset(pages->chunks[c].scav, 0xff, sizeof(pages->chunks[c].scav));
-	update(pages, page, page_count);
+	update(pages, page, page_count, MIXED);
 	if (end > pages->chunk_end)
 		tier_store(&pages->chunk_end, end);
 	if (page < pages->search)
@@ -420,6 +502,7 @@ void rh_pages_fill_cache(struct rh_heap *heap, struct page_cache *cache)
 	struct page_chunk *at;
 	unsigned word;
 
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	memset(cache, 0, sizeof(*cache));
 	if (chunk >= pages->chunk_end)
 		return;
@@ -443,7 +526,7 @@ void rh_pages_fill_cache(struct rh_heap *heap, struct page_cache *cache)
 	cache->fresh = rh_arena_fresh_block(heap, cache->page);
 	at->taken[word] = ~(uint64_t)0;
 	at->scav[word] = 0;
-	update(pages, cache->page, 64);
+	update(pages, cache->page, 64, MIXED);
 	pages->search = cache->page + 63;
 }
 
@@ -453,116 +536,18 @@ void rh_pages_flush_cache(struct rh_heap *heap, struct page_cache *cache)
 	struct page_chunk *chunk = &pages->chunks[cache->page >> 9];
 	unsigned word = (cache->page & 511) >> 6;
 
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	if (!cache->free)
 		return;
 	assert((chunk->taken[word] & cache->free) == cache->free);
 	chunk->taken[word] &= ~cache->free;
 	chunk->scav[word] |= cache->scav & cache->free;
-	update(pages, cache->page, 64);
+	update(pages, cache->page, 64, MIXED);
 	if (cache->page < pages->search)
 		pages->search = cache->page;
 	if (cache->page >> 9 > pages->scav_search)
 		pages->scav_search = cache->page >> 9;
 	memset(cache, 0, sizeof(*cache));
-}
-
-/* Highest run of free resident pages in a chunk, cut to page_max from its top. */
-static unsigned resident_run(const struct page_chunk *chunk, size_t page_max, unsigned *length)
-{
-	unsigned end = 0, count = 0;
-
-	for (int i = TIER_CHUNK_PAGES - 1; i >= 0; i--) {
-		uint64_t busy = chunk->taken[i >> 6] | chunk->scav[i >> 6];
-
-		if (!~busy) {
-			if (count)
-				break;
-			i &= ~63;
-			continue;
-		}
-		if (busy >> (i & 63) & 1) {
-			if (count)
-				break;
-			continue;
-		}
-		if (!count)
-			end = (unsigned)i + 1;
-		if (++count == page_max)
-			break;
-	}
-	*length = count;
-	return end - count;
-}
-
-struct resident { uint32_t page, length; };
-
-/* The highest free resident run, at most page_max pages of it. */
-static bool next_resident(struct page_heap *pages, size_t page_max, struct resident *run)
-{
-	for (uint32_t c = pages->scav_search + 1; c-- > 0; ) {
-		unsigned length, at;
-
-		if (!pages->summary[TIER_LEVELS - 1][c])
-			continue;
-		at = resident_run(&pages->chunks[c], page_max, &length);
-		if (!length)
-			continue;
-		pages->scav_search = c;
-		*run = (struct resident){ (c << 9) + at, length };
-		return true;
-	}
-	pages->scav_search = 0;
-	return false;
-}
-
-/* Free pages are released ones from now on, which summaries do not tell. */
-static void mark_released(struct page_heap *pages, struct resident run)
-{
-	while (run.length) {
-		unsigned bit = run.page & 63;
-		unsigned count = run.length < 64 - bit ? run.length : 64 - bit;
-
-		pages->chunks[run.page >> 9].scav[(run.page & 511) >> 6] |= mask_of(bit, count);
-		run.page += count;
-		run.length -= count;
-	}
-}
-
-/* Several runs with the lock dropped once; with one lane there is nobody to drop it for. */
-size_t rh_pages_scavenge(struct rh_heap *heap, size_t page_max)
-{
-	enum { RUNS = 16 };
-	struct page_heap *pages = &heap->pages;
-	struct resident run[RUNS];
-	bool alone = heap->lane_count <= 1;
-	unsigned count = 0;
-	size_t total = 0;
-
-	for (; count < RUNS && total < page_max; total += run[count++].length) {
-		if (!next_resident(pages, page_max - total, &run[count]))
-			break;
-		if (alone)
-			mark_released(pages, run[count]);
-		else
-			take(pages, run[count].page, run[count].length);
-	}
-	if (!alone) {
-		pages->nobodys += total;
-		rh_unlock(&heap->lock);
-	}
-	for (unsigned i = 0; i < count; i++)
-		rh_pages_release(heap, heap->window + ((uintptr_t)run[i].page << TIER_PAGE_SHIFT),
-				 (size_t)run[i].length << TIER_PAGE_SHIFT);
-	if (!alone) {
-		rh_lock(&heap->lock);
-		pages->nobodys -= total;
-	}
-	for (unsigned i = 0; i < count; i++) {
-		if (!alone)
-			give(pages, run[i].page, run[i].length, true);
-		rh_count_released(heap, run[i].length);
-	}
-	return total;
 }
 
 const char *rh_pages_check(struct rh_heap *heap, uint64_t *free_pages)
@@ -578,7 +563,7 @@ const char *rh_pages_check(struct rh_heap *heap, uint64_t *free_pages)
 		for (unsigned w = 0; w < TIER_CHUNK_WORDS; w++) {
 			if (chunk->taken[w] & chunk->scav[w])
 				return "a taken page is marked as released";
-			if (sum)	/* 0: never grown, or full */
+			if (sum) /* 0: never grown, or full */
 				*free_pages += (unsigned)__builtin_popcountll(~chunk->taken[w]);
 		}
 		if (sum && sum != pack(summarize(chunk)))
@@ -587,11 +572,10 @@ const char *rh_pages_check(struct rh_heap *heap, uint64_t *free_pages)
 			return "there is a free page below the search address";
 	}
 	for (unsigned level = 0; level < TIER_LEVELS - 1; level++) {
-		for (uint32_t i = 0; i < (uint32_t)TIER_WINDOW_PAGES >> level_shift[level]; i++) {
+		for (uint32_t i = 0; i < (uint32_t)TIER_WINDOW_PAGES >> level_shift[level]; i++)
 			if (pages->summary[level][i] !=
 			    merge(&pages->summary[level + 1][i * 8], 1u << level_shift[level + 1]))
 				return "an inner summary differs from its children";
-		}
 	}
 	return NULL;
 }

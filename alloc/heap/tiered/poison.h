@@ -23,8 +23,16 @@ static inline void rh_unpoison(const void *p, size_t bytes)
 }
 #else
 #define RH_POISON 0
-static inline void rh_poison(const void *p, size_t bytes) { (void)p; (void)bytes; }
-static inline void rh_unpoison(const void *p, size_t bytes) { (void)p; (void)bytes; }
+static inline void rh_poison(const void *p, size_t bytes)
+{
+	(void)p;
+	(void)bytes;
+}
+static inline void rh_unpoison(const void *p, size_t bytes)
+{
+	(void)p;
+	(void)bytes;
+}
 #endif
 
 #endif

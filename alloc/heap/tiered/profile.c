@@ -1,25 +1,29 @@
 /*
- * profile.c - the rows of the version matrix, oldest first.
- *
- * Only versions whose behaviour is fully known are here; any other name is refused
- * by the knob. 1.10 stands for the heaps with a treap of large free spans.
+ * profile.c - the rows of the version matrix, oldest first, from the one table of versions
+ * (alloc/base/goversions.h, which says what each row differs in).
  */
 #include "alloc/heap/tiered/profile.h"
 
-const struct tier_profile rh_tier_profiles[TIER_PROFILE_COUNT] = {
-	{ .name = "1.8", .widened = true },
-	{ .name = "1.10", .widened = true, .noscan_split = true, .treap = true },
-	{ .name = "1.14", .widened = true, .noscan_split = true, .lazy_flush = true,
-	  .radix = true, .madv_free = true, .reclaim_bitmap = true },
-	{ .name = "1.17", .widened = true, .class24 = true, .noscan_split = true,
-	  .span_sets = true, .lazy_flush = true, .radix = true, .large_pcache = true,
-	  .reclaim_bitmap = true },
-	{ .name = "1.22", .widened = true, .class24 = true, .noscan_split = true,
-	  .header = true, .span_sets = true, .lazy_flush = true, .radix = true,
-	  .large_pcache = true, .pcache_flush_gc = true, .reclaim_bitmap = true,
-	  .pacer_runway = true },
-	{ .name = "1.26", .widened = true, .class24 = true, .noscan_split = true,
-	  .header = true, .inline_marks = true, .span_sets = true, .lazy_flush = true,
-	  .radix = true, .large_pcache = true, .random_base = true, .zero_scavenged = true,
-	  .pcache_flush_gc = true, .reclaim_bitmap = true, .pacer_runway = true },
+#include <string.h>
+
+#include "alloc/base/goversions.h"
+
+const struct rh_goheap rh_tier_profiles[TIER_PROFILE_COUNT] = {
+#define X(version, differs, heap, stacks) { .name = version, heap },
+	GO_VERSIONS(X)
+#undef X
 };
+
+const char *const rh_tier_profile_names[TIER_PROFILE_COUNT + 1] = {
+#define X(version, differs, heap, stacks) version,
+	GO_VERSIONS(X)
+#undef X
+};
+
+int rh_tier_profile_of(const char *name)
+{
+	for (int i = 0; i < TIER_PROFILE_COUNT; i++)
+		if (strcmp(rh_tier_profiles[i].name, name) == 0)
+			return i;
+	return -1;
+}

@@ -4,14 +4,16 @@
  */
 #include "alloc/heap/tiered/sizeclass.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "alloc/base/gosizes.h"
 
 _Static_assert((int)TIER_CLASS_MAX == (int)RH_GO_CLASSES_MAX &&
-	       (int)TIER_SMALL_MAX == (int)RH_GO_SMALL_MAX && (int)TIER_PAGE == (int)RH_GO_PAGE &&
-	       (int)TIER_HEADER == (int)RH_GO_HEADER &&
-	       (int)TIER_HEADER_MIN == (int)RH_GO_HEADER_MIN, "one rule, told once");
+		       (int)TIER_SMALL_MAX == (int)RH_GO_SMALL_MAX &&
+		       (int)TIER_PAGE == (int)RH_GO_PAGE && (int)TIER_HEADER == (int)RH_GO_HEADER &&
+		       (int)TIER_HEADER_MIN == (int)RH_GO_HEADER_MIN,
+	       "one rule, told once");
 
 static void fill(struct tier_class *out, const struct rh_gosize *size, int noscan,
 		 const struct rh_gorules *rules)
@@ -20,15 +22,22 @@ static void fill(struct tier_class *out, const struct rh_gosize *size, int nosca
 	out->page_count = (uint16_t)(size->span_bytes >> TIER_PAGE_SHIFT);
 	out->elem_count = (uint16_t)rh_gosize_slots(size, noscan, rules);
 	out->div_mul = UINT32_MAX / size->bytes + 1;
-	out->header_bytes = rules->header && !noscan && size->bytes > TIER_HEADER_MIN ?
-			    TIER_HEADER : 0;
+	out->header_bytes =
+		rules->header && !noscan && size->bytes > TIER_HEADER_MIN ? TIER_HEADER : 0;
 	out->bit_words = (uint16_t)((out->elem_count + 63) / 64);
+	assert((size_t)out->elem_count * out->elem_bytes <= size->span_bytes);
+	/* the multiplication that stands for a division is exact up to the last slot */
+	assert(((uint64_t)(out->elem_count - 1) * out->elem_bytes * out->div_mul) >> 32 ==
+	       out->elem_count - 1u);
 }
 
-void rh_classes_make(struct tier_classes *classes, const struct tier_profile *profile)
+void rh_classes_make(struct tier_classes *classes, const struct rh_goheap *profile)
 {
 	const struct rh_gorules rules = {
-		profile->widened, profile->class24, profile->header, profile->inline_marks,
+		profile->widened,
+		profile->class24,
+		profile->header,
+		profile->inline_marks,
 	};
 	struct rh_gosize sizes[RH_GO_CLASSES_MAX];
 	unsigned class = 1;
@@ -42,12 +51,14 @@ void rh_classes_make(struct tier_classes *classes, const struct tier_profile *pr
 	}
 	for (unsigned i = 0; i < TIER_CLASS8_COUNT; i++) {
 		while (sizes[class].bytes < i * 8)
-			class++;
-		classes->class8[i] = (uint8_t)class;
+			class ++;
+		assert(class < classes->class_count);
+		classes->class8[i] = (uint8_t) class;
 	}
 	for (unsigned i = 0; i < TIER_CLASS128_COUNT; i++) {
 		while (sizes[class].bytes < 1024 + i * 128)
-			class++;
-		classes->class128[i] = (uint8_t)class;
+			class ++;
+		assert(class < classes->class_count);
+		classes->class128[i] = (uint8_t) class;
 	}
 }

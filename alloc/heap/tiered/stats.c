@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "alloc/base/debug.h"
 #include "alloc/heap/tiered/collect.h"
 #include "alloc/heap/tiered/lane.h"
 #include "alloc/heap/tiered/mheap.h"
@@ -56,6 +57,7 @@ static void sum_up(struct rh_heap *heap, struct sums *sums)
 {
 	uint32_t count = atomic_load_explicit(&heap->all_span_count, memory_order_acquire);
 
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	memset(sums, 0, sizeof(*sums));
 	sums->n = heap->retired;
 	memcpy(sums->allocs, heap->retired_allocs, sizeof(sums->allocs));
@@ -66,7 +68,10 @@ static void sum_up(struct rh_heap *heap, struct sums *sums)
 		add_span(sums, heap->all_spans[i]);
 }
 
-struct sink { rh_stat_fn *emit; void *ctx; };
+struct sink {
+	rh_stat_fn *emit;
+	void *ctx;
+};
 
 static void out(const struct sink *sink, const char *name, const char *unit, uint64_t value)
 {
@@ -109,8 +114,7 @@ static void emit_objects(struct rh_heap *heap, const struct sums *sums, const st
 			objects -= sums->dead[spc];
 		if (spc < 2)
 			continue;
-		tail += sums->pages[spc] * TIER_PAGE -
-			sums->slots[spc] * class->elem_bytes;
+		tail += sums->pages[spc] * TIER_PAGE - sums->slots[spc] * class->elem_bytes;
 		free_slots += (sums->slots[spc] - sums->taken[spc] + sums->binned[spc]) *
 			      class->elem_bytes;
 	}
@@ -137,8 +141,8 @@ static void emit_memory(struct rh_heap *heap, const struct sink *sink)
 	out(sink, "MSpanSys", "bytes", heap->span_alloc.chunk_bytes);
 	out(sink, "MCacheInuse", "bytes", heap->lane_alloc.in_use_bytes);
 	out(sink, "MCacheSys", "bytes", heap->lane_alloc.chunk_bytes);
-	out(sink, "metadata.mapped", "bytes", heap->persistent.mapped_bytes +
-	    heap->structs.mapped_bytes + sizeof(*heap));
+	out(sink, "metadata.mapped", "bytes",
+	    heap->persistent.mapped_bytes + heap->structs.mapped_bytes + sizeof(*heap));
 	out(sink, "arenas.reserved", "bytes", heap->arenas.reserved_bytes);
 	out(sink, "arenas.resident", "bytes", resident_bytes(heap));
 	out(sink, "mheap.grows", "count", heap->grows);
@@ -174,8 +178,8 @@ static void emit_classes(struct rh_heap *heap, const struct sums *sums, const st
 		if (spc < 2)
 			continue;
 		snprintf(name, sizeof(name), "class%02u.%u.%s.waste", spc >> 1, bytes, kind);
-		out(sink, name, "bytes", sums->pages[spc] * TIER_PAGE -
-		    (sums->taken[spc] - sums->binned[spc]) * bytes);
+		out(sink, name, "bytes",
+		    sums->pages[spc] * TIER_PAGE - (sums->taken[spc] - sums->binned[spc]) * bytes);
 	}
 }
 
@@ -188,6 +192,7 @@ void rh_tiered_stats(struct rh_heap *heap, rh_stat_fn *emit, void *ctx)
 	rh_lock(&heap->lock);
 	sum_up(heap, &sums);
 	emit_memory(heap, &sink);
+	rh_tiered_structures(heap, emit, ctx);
 	rh_unlock(&heap->lock);
 	emit_objects(heap, &sums, &sink);
 	for (unsigned spc = 0; spc < TIER_SPC_MAX; spc++)

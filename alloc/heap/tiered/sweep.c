@@ -19,9 +19,11 @@
  * and no sweep is done ahead for credit. Frees that come before the end of the cycle are
  * what it marked dead: whole dead spans of those are reclaimed like any other.
  */
+#include <assert.h>
 #include <sched.h>
 #include <string.h>
 
+#include "alloc/base/debug.h"
 #include "alloc/heap/tiered/collect.h"
 #include "alloc/heap/tiered/mheap.h"
 
@@ -57,6 +59,7 @@ bool rh_sweep_span(struct rh_lane *lane, struct mspan *span, bool preserve)
 	assert(atomic_load(&span->sweepgen) == atomic_load(&heap->sweepgen) - 1);
 	for (unsigned w = 0; w < (span->elem_count + 63u) / 64; w++)
 		freed += sweep_word(heap, span, w);
+	rh_debug_assert(freed <= span->elem_count);
 	atomic_fetch_sub(&span->dead_count, freed);
 	tier_store(&span->alloc_count, (uint16_t)(span->alloc_count - freed));
 	span->freeindex = 0;
@@ -100,8 +103,8 @@ static struct mspan *next_unswept(struct rh_lane *lane)
 	if (heap->profile->span_sets) {
 		while ((at = atomic_load(&heap->sweep_next)) < 2 * TIER_SPC_MAX) {
 			struct mcentral *central = &heap->central[at / 2];
-			struct span_set *set = at % 2 ? &central->sets->partial[unswept] :
-							&central->sets->full[unswept];
+			struct span_set *set = at % 2 ? &central->sets->partial[unswept]
+						      : &central->sets->full[unswept];
 
 			while ((span = rh_set_pop(heap, set))) {
 				if (rh_sweep_acquire(heap, span))
@@ -111,8 +114,7 @@ static struct mspan *next_unswept(struct rh_lane *lane)
 		}
 		return NULL;
 	}
-	while ((at = atomic_fetch_add(&heap->sweep_next, 1)) <
-	       atomic_load(&heap->all_span_count)) {
+	while ((at = atomic_fetch_add(&heap->sweep_next, 1)) < atomic_load(&heap->all_span_count)) {
 		span = heap->all_spans[at];
 		if (rh_span_state(span) == SPAN_IN_USE && rh_sweep_acquire(heap, span))
 			return span;
@@ -137,6 +139,37 @@ size_t rh_sweep_one(struct rh_lane *lane)
 	return rh_sweep_span(lane, span, false) ? pages : 0;
 }
 
+static bool holds_garbage(struct mspan *span)
+{
+	for (unsigned w = 0; w < (span->elem_count + 63u) / 64; w++)
+		if (span->alloc_bits[w] & atomic_load(&rh_span_dead_bits(span)[w]))
+			return true;
+	return false;
+}
+
+/* One that is swept stays in the set of the unswept: whoever pops it passes over it. */
+void rh_sweep_before(struct rh_lane *lane, const struct mspan *until)
+{
+	struct rh_heap *heap = lane->heap;
+	unsigned unswept = 1 - atomic_load(&heap->sweepgen) / 2 % 2;
+	uint32_t at = atomic_load(&heap->sweep_next);
+
+	for (; heap->profile->span_sets && at < 2 * TIER_SPC_MAX; at++) {
+		const struct mcentral *central = &heap->central[at / 2];
+		struct mspan *span = NULL;
+
+		for (uint32_t i = 0;
+		     rh_set_at(&(at % 2 ? central->sets->partial : central->sets->full)[unswept], i,
+			       &span);
+		     i++) {
+			if (span == until)
+				return;
+			if (span && !holds_garbage(span) && rh_sweep_acquire(heap, span))
+				rh_sweep_span(lane, span, false);
+		}
+	}
+}
+
 void rh_sweep_finish(struct rh_lane *lane)
 {
 	struct rh_heap *heap = lane->heap;
@@ -144,6 +177,7 @@ void rh_sweep_finish(struct rh_lane *lane)
 
 	while (rh_sweep_one(lane) != SIZE_MAX)
 		;
+	rh_debug_assert(atomic_load(&heap->sweep_done));
 	/* What found no room in a set. */
 	for (uint32_t i = 0; i < count; i++) {
 		struct mspan *span = heap->all_spans[i];
@@ -164,8 +198,9 @@ void rh_sweep_credit(struct rh_lane *lane, size_t bytes, size_t own_pages)
 		return;
 	while (!atomic_load(&heap->sweep_done) && pacer->sweep_pages_per_byte > 0) {
 		uint64_t live = atomic_load(&pacer->heap_live);
-		double since = live + bytes > pacer->sweep_live_basis ?
-			       (double)(live + bytes - pacer->sweep_live_basis) : 0;
+		double since = live + bytes > pacer->sweep_live_basis
+				       ? (double)(live + bytes - pacer->sweep_live_basis)
+				       : 0;
 		double owed = pacer->sweep_pages_per_byte * since - (double)own_pages;
 		uint64_t swept = atomic_load(&pacer->pages_swept) - pacer->pages_swept_basis;
 
@@ -192,6 +227,7 @@ static size_t reclaim_span(struct rh_lane *lane, struct mspan *span)
 	struct rh_heap *heap = lane->heap;
 	size_t pages = span->page_count;
 
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	rh_unlock(&heap->lock);
 	pages = rh_sweep_span(lane, span, false) ? pages : 0;
 	rh_lock(&heap->lock);
@@ -204,6 +240,7 @@ static size_t reclaim_chunk(struct rh_lane *lane, uint32_t chunk)
 	struct rh_heap *heap = lane->heap;
 	size_t pages = 0;
 
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	for (unsigned w = 0; w < TIER_CHUNK_WORDS; w++) {
 		uint32_t base = chunk * TIER_CHUNK_PAGES + w * 64;
 		uint64_t bits = atomic_load(&heap->arenas.page_in_use[base / 64]);
@@ -227,6 +264,7 @@ static size_t reclaim_list(struct rh_lane *lane, struct span_list *list, size_t 
 	size_t pages = 0;
 	bool found = true;
 
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	while (pages < want && found) {
 		found = false;
 		for (struct mspan *span = list->first; span && !found; span = span->next) {
@@ -264,7 +302,7 @@ void rh_sweep_reclaim(struct rh_lane *lane, size_t page_count)
 	struct pacer *pacer = &heap->pacer;
 	size_t got = 0;
 
-	if (heap->gc == TIER_GC_EXPLICIT || atomic_load(&heap->sweep_done))
+	if (heap->gc == TIER_GC_EXPLICIT || atomic_load(&heap->sweep_done) || rh_gc_by_lane(heap))
 		return;
 	if (!heap->profile->reclaim_bitmap) {
 		reclaim_busy(lane, page_count);

@@ -14,7 +14,7 @@
  *	collector	who is dead, when it is noticed			gc.c, sweep.c
  *
  * alloc(size), gc=explicit, 14 instructions:
- *  1. size -> bin, one table load (up to 1 KiB by 8, up to 32 KiB by 128).
+ *  1. size -> bin, one table load (up to 1 KiB by 8, up to 32 KiB by 128; serves.c).
  *  2. Pop the bin. Done.
  *  3. Bin empty: a slot of the lane's span, else the next span (explicit.c).
  *  4. Larger than 32 KiB: pages of its own (large.c).
@@ -32,32 +32,51 @@
  * Tiny blocks are made in the collected modes only: with explicit frees a 16-byte slot
  * would stay as long as its longest-lived part, for nothing.
  */
+#include <assert.h>
 #include <string.h>
 
+#include "alloc/base/debug.h"
 #include "alloc/heap/tiered/block.h"
 #include "alloc/heap/tiered/collect.h"
 #include "alloc/heap/tiered/explicit.h"
 #include "alloc/heap/tiered/lane.h"
 #include "alloc/heap/tiered/mheap.h"
 #include "alloc/heap/tiered/poison.h"
+#include "alloc/heap/tiered/serves.h"
 #include "alloc/registry.h"
 
-static const char *const profile_names[] = { "1.8", "1.10", "1.14", "1.17", "1.22", "1.26", NULL };
+_Static_assert((int)RH_STACK_PAGE == (int)TIER_PAGE, "pages for stacks are ours");
+_Static_assert(sizeof(struct tier_knobs) <= RH_KNOBS_BYTES_MAX, "a spec holds them");
+
 static const char *const gc_names[] = { "explicit", "oracle", "recorded", NULL };
 
+static const char *const scavenge_names[] = { "paced", "eager", "off", NULL };
 static const char *const flush_names[] = { "cycle", "lane", NULL };
 
+static const char *nearest_profile(const char *text)
+{
+	return rh_goversion_nearest(text, false);
+}
+
 static const struct rh_opt tiered_knobs[] = {
-	{ "profile", 0, RH_OPT_NAME, offsetof(struct tier_knobs, profile), "1.17",
-	  .names = profile_names, .arg = "VERSION", .help = "which Go it behaves like" },
-	{ "gc", 0, RH_OPT_NAME, offsetof(struct tier_knobs, gc), "explicit",
-	  .names = gc_names, .arg = "MODE", .help = "when freed slots come back" },
-	{ "gogc", 0, RH_OPT_UINT, offsetof(struct tier_knobs, gogc), "100",
-	  .min = 1, .max = 100000, .arg = "PERCENT", .help = "growth that starts a cycle" },
-	{ "scavenge", 0, RH_OPT_FLAG, offsetof(struct tier_knobs, scavenge), "on",
-	  .arg = "on|off", .help = "give free pages back to the system" },
-	{ "limit", 0, RH_OPT_SIZE, offsetof(struct tier_knobs, limit), "0",
-	  .arg = "BYTES", .help = "most memory it may hold, 0 for no limit" },
+	{ "profile", 0, RH_OPT_NAME, offsetof(struct tier_knobs, profile), TIER_PROFILE_DEFAULT,
+	  .names = rh_tier_profile_names, .nearest = nearest_profile, .arg = "VERSION",
+	  .help = "which Go it behaves like (reheap list profiles)" },
+	{ "gc", 0, RH_OPT_NAME, offsetof(struct tier_knobs, gc), "explicit", .names = gc_names,
+	  .arg = "MODE", .help = "when freed slots come back" },
+	{ "gogc", 0, RH_OPT_UINT, offsetof(struct tier_knobs, gogc), "100", .min = 1, .max = 100000,
+	  .off = true, .arg = "PERCENT|off", .help = "growth that starts a cycle" },
+	{ "scavenge", 0, RH_OPT_NAME, offsetof(struct tier_knobs, scavenge), "paced",
+	  .names = scavenge_names, .arg = "POLICY",
+	  .help = "give free pages back: as work pays for it, at once, or never" },
+	{ "limit", 0, RH_OPT_SIZE, offsetof(struct tier_knobs, limit), "0", .arg = "BYTES",
+	  .help = "most memory it may hold; soft as GOMEMLIMIT with gc=oracle, 0 for none" },
+	{ "roots", 0, RH_OPT_SIZE, offsetof(struct tier_knobs, roots), "0", .arg = "BYTES",
+	  .help = "globals that a cycle scans; goals count them" },
+	{ "stacks", 0, RH_OPT_SHARE, offsetof(struct tier_knobs, stacks), "0", .max = 1,
+	  .arg = "SHARE", .help = "of the stacks' bytes that a cycle scans; goals count them" },
+	{ "marking", 0, RH_OPT_SHARE, offsetof(struct tier_knobs, marking), "0", .max = 100,
+	  .arg = "SHARE", .help = "gc=oracle: bytes allocated while one byte is marked" },
 	{ "flush", 0, RH_OPT_NAME, offsetof(struct tier_knobs, flush), "cycle",
 	  .names = flush_names, .arg = "cycle|lane",
 	  .help = "gc=recorded: lanes' caches go back as a cycle ends, or when each is told to" },
@@ -70,6 +89,7 @@ static inline void *bin_pop(struct rh_lane *lane, struct bin *bin, size_t size)
 {
 	void *p = bin->head;
 
+	rh_debug_assert(p && bin > lane->bin);
 	if (RH_POISON)
 		rh_unpoison(p, size < sizeof(void *) ? sizeof(void *) : size);
 	bin->head = *(void **)p;
@@ -101,8 +121,9 @@ static inline bool ask_zero(const struct bin *bin, uint32_t flags)
 	return flags & RH_ALLOC_ZEROED && bin->batch <= 1;
 }
 
-/* A block that no table tells the bin of. */
-static void *alloc_by_rule(struct rh_lane *lane, size_t size, size_t align, uint32_t flags)
+/* A block that no table tells the bin of. Apart from alloc_slow, which has nothing to save then. */
+static __attribute__((noinline)) void *alloc_by_rule(struct rh_lane *lane, size_t size,
+						     size_t align, uint32_t flags)
 {
 	bool known_zero = false;
 	struct place place;
@@ -118,6 +139,8 @@ static void *alloc_by_rule(struct rh_lane *lane, size_t size, size_t align, uint
 			rh_live_begin(lane, p);
 		return p;
 	}
+	if (place.plain) /* zeroed, or on the edge of two classes */
+		place.spc = rh_serves(lane, place.spc);
 	bin = &lane->bin[place.spc];
 	if (bin->head) {
 		p = bin_pop(lane, bin, size);
@@ -135,14 +158,17 @@ static void *alloc_by_rule(struct rh_lane *lane, size_t size, size_t align, uint
 	return p;
 }
 
-static __attribute__((noinline)) void *alloc_slow(struct rh_lane *lane, size_t size,
-						  size_t align, uint32_t flags, struct bin *bin)
+static __attribute__((noinline)) void *alloc_slow(struct rh_lane *lane, size_t size, size_t align,
+						  uint32_t flags, struct bin *bin)
 {
+	unsigned spc = (unsigned)(bin - lane->bin);
 	void *p;
 
-	if (bin == &lane->bin[0])
+	if (!spc)
 		return alloc_by_rule(lane, size, align, flags);
-	p = rh_explicit_alloc(lane, (unsigned)(bin - lane->bin), NULL);
+	if (tier_unlikely(lane->served[spc / 2]) && !align && !flags) /* malloc's caller */
+		spc = rh_serves(lane, 2 * rh_class_of(&lane->heap->classes, size) + 1);
+	p = rh_explicit_alloc(lane, spc, NULL);
 	if (p && TIER_DEBUG)
 		rh_live_begin(lane, p);
 	if (p && RH_POISON)
@@ -203,6 +229,7 @@ static void tiered_free(struct rh_lane *lane, void *p, size_t size)
 	}
 	if (TIER_DEBUG)
 		rh_live_end(lane, p);
+	rh_debug_assert(rh_span_of(lane->heap, p)->spc == bin - lane->bin);
 	if (RH_POISON)
 		rh_unpoison(p, sizeof(void *));
 	*(void **)p = bin->head;
@@ -225,39 +252,54 @@ static size_t tiered_usable(struct rh_lane *lane, const void *p, size_t size)
 	return span->elem_bytes ? elem - lane->heap->classes.of[span->spc].header_bytes : elem;
 }
 
-/* A large block grows into free pages behind it, rather than being copied. */
-static bool extend(struct rh_lane *lane, void *p, size_t size)
+static void *move(struct rh_lane *lane, void *p, size_t size_old, size_t size_new, size_t room)
 {
-	struct mspan *span = rh_span_of(lane->heap, p);
+	void *moved = tiered_alloc(lane, room);
 
-	if (span->elem_bytes || size >= TIER_WINDOW ||
-	    !rh_span_extend(lane, span, (size + TIER_PAGE - 1) >> TIER_PAGE_SHIFT))
-		return false;
-	rh_unpoison(p, size);
-	return true;
+	if (!moved && room > size_new)
+		moved = tiered_alloc(lane, size_new);
+	if (!moved)
+		return NULL;
+	rh_debug_assert(moved != p);
+	memcpy(moved, p, size_old < size_new ? size_old : size_new);
+	tiered_free(lane, p, size_old);
+	return moved;
 }
 
-/* Stays where it is while the new size fits and uses at least half of the slot. Go has
- * no such thing: the collected modes always make a new block. */
-static void *tiered_resize(struct rh_lane *lane, void *p, size_t size_old, size_t size_new)
+/* Frees that take effect at once: stays where it is while the new size fits and uses at least half
+ * of the slot, and where a large block can change its length. */
+static void *resize_explicit(struct rh_lane *lane, void *p, size_t size_old, size_t size_new)
 {
+	struct mspan *span = rh_span_of(lane->heap, p);
 	size_t usable = tiered_usable(lane, p, size_old);
 	void *moved;
 
-	if (lane->heap->gc == TIER_GC_EXPLICIT && size_new <= usable && size_new >= usable / 2) {
+	assert(usable >= size_old);
+	if (size_new <= usable && size_new >= usable / 2) {
 		if (RH_POISON && size_new < usable)
 			rh_poison((char *)p + size_new, usable - size_new);
 		rh_unpoison(p, size_new);
 		return p;
 	}
-	if (lane->heap->gc == TIER_GC_EXPLICIT && size_new > usable && extend(lane, p, size_new))
+	if (!span->elem_bytes && rh_large_resize(lane, p, size_new))
 		return p;
-	moved = tiered_alloc(lane, size_new);
-	if (!moved)
-		return NULL;
-	memcpy(moved, p, size_old < size_new ? size_old : size_new);
-	tiered_free(lane, p, size_old);
+	if (size_new < usable)
+		return move(lane, p, size_old, size_new, size_new);
+	moved = move(lane, p, size_old, size_new, rh_large_room(lane, span, size_new));
+	if (moved && size_new > TIER_SMALL_MAX)
+		rh_span_of(lane->heap, moved)->grown = 1;
+	if (RH_POISON && moved)
+		rh_poison((char *)moved + size_new,
+			  tiered_usable(lane, moved, size_new) - size_new);
 	return moved;
+}
+
+/* Go has no such thing: the collected modes always make a new block. */
+static void *tiered_resize(struct rh_lane *lane, void *p, size_t size_old, size_t size_new)
+{
+	if (lane->heap->gc == TIER_GC_EXPLICIT)
+		return resize_explicit(lane, p, size_old, size_new);
+	return move(lane, p, size_old, size_new, size_new);
 }
 
 /* ---- pages for stacks ---- */
@@ -335,4 +377,5 @@ const struct rh_backend rh_backend_tiered = {
 	.class_of = tiered_class_of,
 	.lane_flush = rh_gc_flush_lane,
 	.sweep_to = rh_gc_sweep_to,
+	.prefer = rh_gc_prefer,
 };

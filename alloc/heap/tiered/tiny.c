@@ -10,6 +10,7 @@
  * the lane that still hands out parts of it. Every block of that class is counted this
  * way, so that a free needs not know how the block came about.
  */
+#include "alloc/base/debug.h"
 #include "alloc/heap/tiered/collect.h"
 #include "alloc/heap/tiered/poison.h"
 
@@ -27,6 +28,7 @@ static _Atomic uint8_t *parts_of(struct rh_lane *lane, uintptr_t slot, struct ms
 {
 	*span = rh_span_of(lane->heap, (void *)slot);
 	*index = rh_span_index(*span, (void *)slot);
+	rh_debug_assert(rh_tiny_span(*span));
 	return &(*span)->tiny_live[*index];
 }
 
@@ -51,6 +53,7 @@ void *rh_tiny_alloc(struct rh_lane *lane, size_t size, bool *refilled)
 	struct mspan *span;
 	uintptr_t slot;
 
+	rh_debug_assert(size > 0 && size < TINY_BLOCK);
 	if (lane->tiny && offset + size <= TINY_BLOCK) {
 		slot = lane->tiny;
 		atomic_fetch_add_explicit(parts_of(lane, slot, &span, &index), 1,
@@ -73,5 +76,6 @@ void *rh_tiny_alloc(struct rh_lane *lane, size_t size, bool *refilled)
 		lane->tiny = slot;
 		lane->tiny_offset = (unsigned)size;
 	}
+	rh_debug_assert(lane->tiny_offset <= TINY_BLOCK);
 	return (void *)slot;
 }

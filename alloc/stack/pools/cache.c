@@ -5,15 +5,18 @@
  * free: push; 32 KiB are there already: half of them go to the pool first. So neither a
  * run of spawns nor one of exits takes the pool's lock more than every 8 stacks.
  */
+#include "alloc/base/debug.h"
 #include "alloc/stack/pools/pools.h"
 
 enum { HALF = STACK_CACHE_BYTES / 2 };
+_Static_assert((STACK_LEAST << (STACK_ORDERS - 1)) <= HALF, "a refill brings at least one");
 
 static void refill(struct rh_stack_lane *lane, unsigned order)
 {
 	struct stack_cache *cache = &lane->cache[order];
 	struct rh_lock *lock = rh_pool_lock(lane->stacks, order);
 
+	rh_debug_assert(!cache->head && !cache->bytes);
 	stack_add(&lane->n.cache_refills, 1);
 	rh_lock(lock);
 	while (cache->bytes < HALF) {
@@ -33,6 +36,7 @@ static void release(struct rh_stack_lane *lane, struct stack_cache *cache, unsig
 {
 	struct rh_lock *lock = rh_pool_lock(lane->stacks, order);
 
+	rh_debug_assert(cache->head && cache->bytes > keep);
 	stack_add(&lane->n.cache_releases, 1);
 	rh_lock(lock);
 	while (cache->bytes > keep) {
@@ -42,6 +46,7 @@ static void release(struct rh_stack_lane *lane, struct stack_cache *cache, unsig
 		cache->bytes -= STACK_LEAST << order;
 		rh_pool_free_locked(lane, stack);
 	}
+	rh_debug_assert(!cache->bytes == !cache->head);
 	rh_unlock(lock);
 }
 
@@ -75,6 +80,7 @@ struct free_stack *rh_cache_alloc(struct rh_stack_lane *lane, unsigned order)
 	struct stack_cache *cache = &lane->cache[order];
 	struct free_stack *stack;
 
+	rh_debug_assert(order < STACK_ORDERS);
 	if (stack_unlikely(lane->past_cache))
 		return alloc_past(lane, order);
 	if (stack_unlikely(!cache->head))
@@ -86,6 +92,7 @@ struct free_stack *rh_cache_alloc(struct rh_stack_lane *lane, unsigned order)
 		return NULL;
 	cache->head = stack->next;
 	cache->bytes -= STACK_LEAST << order;
+	rh_debug_assert(stack->span->order == order);
 	return stack;
 }
 
@@ -93,6 +100,7 @@ void rh_cache_free(struct rh_stack_lane *lane, unsigned order, struct free_stack
 {
 	struct stack_cache *cache = &lane->cache[order];
 
+	rh_debug_assert(stack->span->order == order);
 	if (stack_unlikely(lane->past_cache)) {
 		free_past(lane, order, stack);
 		return;

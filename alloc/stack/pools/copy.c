@@ -5,9 +5,10 @@
  * (frames.c), then the old one is freed: at the peak both exist. How much larger goes by
  * version; a stack shrinks by half, at a cycle, when less than a quarter is in use.
  */
+#include "alloc/base/debug.h"
 #include "alloc/stack/pools/pools.h"
 
-enum { NOSPLIT_MARGIN = RH_STACK_SMALL };	/* guard less this may be used unchecked */
+enum { NOSPLIT_MARGIN = RH_STACK_SMALL }; /* guard less this may be used unchecked */
 
 int rh_task_resize(struct rh_stack_lane *lane, struct task *task, size_t bytes)
 {
@@ -18,6 +19,8 @@ int rh_task_resize(struct rh_stack_lane *lane, struct task *task, size_t bytes)
 	struct free_stack *stack = rh_stack_alloc(lane, bytes);
 	struct stack_span *span;
 
+	rh_debug_assert((bytes & (bytes - 1)) == 0 && bytes >= STACK_LEAST);
+	rh_debug_assert(rh_frames_used(&task->frames) < bytes);
 	if (!stack) {
 		stack_add(&lane->n.refused, 1);
 		return -1;
@@ -25,6 +28,7 @@ int rh_task_resize(struct rh_stack_lane *lane, struct task *task, size_t bytes)
 	span = stack->span;
 	rh_frames_move(&task->frames, stack_hi(stack), &cost);
 	task->frames.guard = task->frames.hi - bytes + stacks->guard_bytes;
+	rh_debug_assert(task_stack_bytes(stacks, task) == bytes);
 	old->span = task->span;
 	task->span = span;
 	rh_stack_free(lane, old, old_bytes);

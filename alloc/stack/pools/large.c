@@ -4,12 +4,14 @@
  * Outside cycles a large stack is pages and nothing else. During a cycle those that are
  * freed are kept by size and, from 1.6 on, taken again; the end of the cycle frees them.
  */
+#include "alloc/base/debug.h"
 #include "alloc/stack/pools/pools.h"
 
 const struct rh_lock_class rh_stacklarge_class = { "stackLarge", STACK_RANK_LARGE, 0 };
 
 static unsigned list_of(uint32_t page_count)
 {
+	rh_debug_assert((page_count & (page_count - 1)) == 0); /* one length on a list */
 	return 31u - (unsigned)__builtin_clz(page_count);
 }
 
@@ -23,6 +25,7 @@ static struct stack_span *take_kept(struct rh_stack_lane *lane, uint32_t page_co
 	if (span)
 		span_remove(list, span);
 	rh_unlock(&lane->stacks->large_lock);
+	rh_debug_assert(!span || (span->page_count == page_count && !span->taken));
 	if (span)
 		stack_add(&lane->n.large_hits, 1);
 	return span;
@@ -34,6 +37,7 @@ struct free_stack *rh_large_stack_alloc(struct rh_stack_lane *lane, size_t bytes
 	struct stack_span *span = NULL;
 	struct free_stack *stack;
 
+	rh_debug_assert(bytes % RH_STACK_PAGE == 0);
 	stack_add(&lane->n.large_allocs, 1);
 	if (lane->stacks->profile->large == POOL_LARGE_LISTS)
 		span = take_kept(lane, page_count);
@@ -52,6 +56,7 @@ void rh_large_stack_free(struct rh_stack_lane *lane, struct free_stack *stack)
 	struct rh_stacks *stacks = lane->stacks;
 	struct stack_span *span = stack->span;
 
+	rh_debug_assert(span->taken == 1);
 	span->taken = 0;
 	if (!atomic_load_explicit(&stacks->gc_on, memory_order_relaxed) ||
 	    stacks->profile->large == POOL_LARGE_NONE) {

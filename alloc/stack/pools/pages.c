@@ -9,6 +9,7 @@
  */
 #include <sys/mman.h>
 
+#include "alloc/base/debug.h"
 #include "alloc/stack/pools/pools.h"
 
 const struct rh_lock_class rh_stackpages_class = { "stackpages", STACK_RANK_PAGES, 0 };
@@ -38,6 +39,7 @@ static bool more_structs(struct page_source *source)
 {
 	struct block *block = rh_map(BLOCK_BYTES);
 
+	rh_debug_assert(rh_lock_held(&source->lock));
 	if (!block)
 		return false;
 	block->next = source->blocks;
@@ -87,6 +89,7 @@ static bool new_chunk(struct rh_stack_lane *lane)
 	struct stack_span *chunk = source->span_structs;
 	void *base;
 
+	rh_debug_assert(rh_lock_held(&source->lock));
 	if (!chunk && !more_structs(source))
 		return false;
 	base = rh_map(CHUNK_BYTES);
@@ -110,11 +113,13 @@ static bool take_run(struct rh_stack_lane *lane, struct stack_span *span)
 	size_t bytes = (size_t)span->page_count * RH_STACK_PAGE;
 	bool done = true;
 
+	rh_debug_assert(span->page_count <= RUN_PAGES_MAX);
 	rh_lock(&source->lock);
 	if (runs->first) {
 		struct stack_span *run = runs->first;
 
 		span_remove(runs, run);
+		rh_debug_assert(run->page_count == span->page_count && source->free_bytes >= bytes);
 		source->free_bytes -= bytes;
 		span->base = run->base;
 		run->next = source->span_structs;
@@ -135,6 +140,7 @@ static void give_run(struct rh_stack_lane *lane, struct stack_span *span)
 	size_t bytes = (size_t)span->page_count * RH_STACK_PAGE;
 	bool release;
 
+	rh_debug_assert(span->page_count <= RUN_PAGES_MAX);
 	rh_lock(&source->lock);
 	release = source->free_bytes >= KEEP_BYTES;
 	if (!release) {
@@ -184,8 +190,8 @@ static bool take(struct rh_stack_lane *lane, struct stack_span *span)
 	const struct rh_backend *ops = lane->stacks->heap_ops;
 
 	if (!ops->stack_pages)
-		return span->page_count <= RUN_PAGES_MAX ? take_run(lane, span) :
-							   map_run(lane, span);
+		return span->page_count <= RUN_PAGES_MAX ? take_run(lane, span)
+							 : map_run(lane, span);
 	span->base = (uintptr_t)ops->stack_pages(lane->heap_lane, span->page_count);
 	return span->base != 0;
 }

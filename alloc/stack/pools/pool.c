@@ -7,6 +7,7 @@
  * of pages come after it. A span that nobody uses is given back at once, but during a
  * cycle: then it stays until rh_pools_trim.
  */
+#include "alloc/base/debug.h"
 #include "alloc/stack/pools/pools.h"
 
 const struct rh_lock_class rh_stackpool_class = { "stackpool", STACK_RANK_POOL, 0 };
@@ -21,6 +22,7 @@ static struct stack_span *new_span(struct rh_stack_lane *lane, unsigned order)
 	struct stack_span *span = rh_pages_take(lane, STACK_SPAN_PAGES);
 	uintptr_t bytes = (uintptr_t)STACK_LEAST << order, end;
 
+	rh_debug_assert(rh_lock_held(rh_pool_lock(lane->stacks, order)));
 	if (!span)
 		return NULL;
 	span->order = (uint8_t)order;
@@ -44,12 +46,14 @@ struct free_stack *rh_pool_alloc_locked(struct rh_stack_lane *lane, unsigned ord
 	struct stack_span *span = spans->first ? spans->first : new_span(lane, order);
 	struct free_stack *stack;
 
+	rh_debug_assert(rh_lock_held(rh_pool_lock(lane->stacks, order)));
 	if (!span)
 		return NULL;
 	stack_add(&lane->n.pool_allocs, 1);
 	stack = span->free;
 	span->free = stack->next;
 	span->taken++;
+	rh_debug_assert(span->taken <= (STACK_SPAN_PAGES * RH_STACK_PAGE) / (STACK_LEAST << order));
 	if (!span->free)
 		span_remove(spans, span);
 	return stack;
@@ -60,14 +64,14 @@ void rh_pool_free_locked(struct rh_stack_lane *lane, struct free_stack *stack)
 	struct stack_span *span = stack->span;
 	struct stack_list *spans = &lane->stacks->pool[span->order].spans;
 
+	rh_debug_assert(rh_lock_held(rh_pool_lock(lane->stacks, span->order)) && span->taken > 0);
 	stack_add(&lane->n.pool_frees, 1);
 	if (!span->listed)
 		span_push(spans, span);
 	stack->next = span->free;
 	span->free = stack;
 	span->taken--;
-	if (span->taken == 0 &&
-	    !atomic_load_explicit(&lane->stacks->gc_on, memory_order_relaxed)) {
+	if (span->taken == 0 && !atomic_load_explicit(&lane->stacks->gc_on, memory_order_relaxed)) {
 		span_remove(spans, span);
 		rh_pages_give(lane, span);
 	}

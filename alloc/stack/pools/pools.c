@@ -9,7 +9,7 @@
  *	stackLarge	32 KiB and more			large.c
  *	pages		of the paired heap, or ours	pages.c
  *	copystack	growth and shrinking		copy.c, ../frames.c
- *	cycles		who shrinks, what is freed	world.c
+ *	cycles		which stacks shrink, what is freed	stop_the_world.c
  *
  * spawn, 24 instructions and two lines (of the task, of its stack) on the common path:
  *  1. Pop the lane's list of dead tasks. Its stack has the size new ones have: write the
@@ -24,24 +24,37 @@
  */
 #include "alloc/stack/pools/pools.h"
 
+#include <assert.h>
+
+#include "alloc/base/debug.h"
+#include "alloc/base/goversions.h"
+
 #include "alloc/registry.h"
+
+_Static_assert(sizeof(struct pool_knobs) <= RH_KNOBS_BYTES_MAX, "a spec holds them");
 
 static const char *const flush_names[] = { "cycle", "lane", NULL };
 
+static const char *nearest_profile(const char *text)
+{
+	return rh_goversion_nearest(text, false);
+}
+
 static const struct rh_opt pool_knobs[] = {
 	{ "profile", 0, RH_OPT_NAME, offsetof(struct pool_knobs, profile), "1.17",
-	  .names = rh_pool_profile_names, .arg = "VERSION", .help = "which Go it behaves like" },
+	  .names = rh_pool_profile_names, .nearest = nearest_profile, .arg = "VERSION",
+	  .help = "which Go it behaves like (reheap list profiles)" },
 	{ "max", 0, RH_OPT_SIZE, offsetof(struct pool_knobs, max), "1000000000", .min = 16384,
 	  .max = 1ull << 40, .arg = "BYTES", .help = "largest stack; beyond it is an overflow" },
-	{ "shrink", 0, RH_OPT_FLAG, offsetof(struct pool_knobs, shrink), "on",
-	  .arg = "on|off", .help = "cycles shrink stacks that use less than a quarter" },
+	{ "shrink", 0, RH_OPT_FLAG, offsetof(struct pool_knobs, shrink), "on", .arg = "on|off",
+	  .help = "cycles shrink stacks that use less than a quarter" },
 	{ "reuse", 0, RH_OPT_FLAG, offsetof(struct pool_knobs, reuse), "on", .arg = "on|off",
 	  .help = "tasks that end keep their stacks for new ones" },
 	{ "threads", 0, RH_OPT_FLAG, offsetof(struct pool_knobs, threads), "on", .arg = "on|off",
 	  .help = "a lane has a scheduler's and a signal stack of its own" },
 	{ "flush", 0, RH_OPT_NAME, offsetof(struct pool_knobs, flush), "cycle",
 	  .names = flush_names, .arg = "cycle|lane",
-	  .help = "lanes' caches go back as a cycle ends, or when each lane is told to" },
+	  .help = "lanes' caches go back as a cycle ends, or lane by lane as the trace says" },
 	{ .name = NULL }
 };
 
@@ -51,7 +64,7 @@ enum { GSIGNAL_BYTES = 32768 };
 
 static void init_locks(struct rh_stacks *stacks)
 {
-	rh_lock_init(&stacks->world, &rh_world_class, 0);
+	rh_lock_init(&stacks->world, &rh_stop_the_world_class, 0);
 	rh_lock_init(&stacks->gfree_lock, &rh_gfree_class, 0);
 	rh_lock_init(&stacks->tasks_lock, &rh_alltasks_class, 0);
 	for (unsigned order = 0; order < STACK_ORDERS; order++)
@@ -70,6 +83,8 @@ static int pools_open(struct rh_stacks **out, const void *knobs_given,
 		return rh_fail(err, RH_OS, "pools: no memory to open");
 	stacks->profile = &rh_pool_profiles[knobs->profile];
 	stacks->guard_bytes = stacks->profile->guard_bytes;
+	assert(stacks->profile->orders <= STACK_ORDERS);
+	assert(stacks->guard_bytes < STACK_LEAST); /* the least stack has room above it */
 	stacks->start_bytes = STACK_LEAST;
 	stacks->max_bytes = knobs->max;
 	stacks->shrink_on = knobs->shrink;
@@ -79,7 +94,7 @@ static int pools_open(struct rh_stacks **out, const void *knobs_given,
 	stacks->heap_ops = heap_ops;
 	stacks->heap = heap;
 	init_locks(stacks);
-	rh_world_init(stacks);
+	rh_stop_the_world_init(stacks);
 	*out = stacks;
 	return 0;
 }
@@ -112,6 +127,7 @@ static void lane_release(struct rh_stack_lane *lane)
 {
 	struct rh_stacks *stacks = lane->stacks;
 
+	rh_debug_assert(rh_lock_held(&stacks->world));
 	if (lane->g0)
 		rh_stack_free(lane, lane->g0, lane->stacks->profile->g0_bytes);
 	if (lane->gsignal)
@@ -137,7 +153,7 @@ static int pools_lane_open(struct rh_stacks *stacks, struct rh_lane *heap_lane,
 	lane->stacks = stacks;
 	lane->gfree = &rh_no_task;
 	lane->gfree_room = GFREE_KEEP;
-	atomic_store(&lane->start_room, rh_world_room(stacks));
+	atomic_store(&lane->start_room, rh_stop_the_world_room(stacks));
 	lane->heap_lane = heap_lane;
 	rh_lock(&stacks->world);
 	if (!thread_stacks(lane)) {
@@ -209,6 +225,7 @@ static void *pools_spawn(struct rh_stack_lane *lane, size_t stack_bytes)
 	task = lane->gfree;
 	if (stack_unlikely(stack_bytes > STACK_LEAST || !as_new(lane, task)))
 		return spawn_slow(lane, stack_bytes);
+	rh_debug_assert(task->frames.tag == TASK_DEAD);
 	lane->gfree = task->next;
 	lane->gfree_room++;
 	lane->n.spawns++;
@@ -219,7 +236,7 @@ static void *pools_spawn(struct rh_stack_lane *lane, size_t stack_bytes)
 
 static __attribute__((noinline)) void exit_slow(struct rh_stack_lane *lane, struct task *task)
 {
-	lane->gfree_room += lane->gfree_room < 0;	/* what found no room */
+	lane->gfree_room += lane->gfree_room < 0; /* what found no room */
 	stack_enter(lane);
 	rh_task_put(lane, task);
 	stack_leave(lane);
@@ -230,8 +247,7 @@ static void pools_exit(struct rh_stack_lane *lane, void *handle)
 	struct task *task = handle;
 
 	stack_claim(lane);
-	if (STACK_DEBUG)
-		assert(task->frames.tag == TASK_ALIVE);
+	rh_debug_assert(task->frames.tag == TASK_ALIVE);
 	if (stack_unlikely(!as_new(lane, task) || --lane->gfree_room < 0)) {
 		exit_slow(lane, task);
 		return;
@@ -244,13 +260,13 @@ static void pools_exit(struct rh_stack_lane *lane, void *handle)
 
 /* ---- calls ---- */
 
-
 static int pools_call(struct rh_stack_lane *lane, void *handle, size_t frame_bytes)
 {
 	struct task *task = handle;
 	size_t bytes = rh_frame_bytes(frame_bytes);
 	int result = 0;
 
+	rh_debug_assert(task->frames.tag == TASK_ALIVE);
 	stack_enter(lane);
 	if (stack_unlikely(!rh_frames_fit(&task->frames, bytes)))
 		result = rh_task_grow(lane, task, bytes);
@@ -264,7 +280,8 @@ static void pools_ret(struct rh_stack_lane *lane, void *handle, size_t frame_byt
 {
 	struct task *task = handle;
 
-	(void)frame_bytes;	/* the frame itself says where it ends */
+	(void)frame_bytes; /* the frame itself says where it ends */
+	rh_debug_assert(task->frames.tag == TASK_ALIVE);
 	stack_enter(lane);
 	if (stack_unlikely(!rh_frames_pop(&task->frames)))
 		stack_add(&lane->n.unmatched, 1);
@@ -290,6 +307,7 @@ static int pools_grow(struct rh_stack_lane *lane, void *handle, size_t stack_byt
 	size_t bytes = size_named(lane->stacks, stack_bytes);
 	int result = 0;
 
+	rh_debug_assert(task->frames.tag == TASK_ALIVE);
 	stack_enter(lane);
 	rh_frames_fill(&task->frames, used_bytes);
 	if (!bytes) {
@@ -310,6 +328,7 @@ static int pools_shrink(struct rh_stack_lane *lane, void *handle, size_t stack_b
 	size_t bytes = size_named(lane->stacks, stack_bytes);
 	int result = 0;
 
+	rh_debug_assert(task->frames.tag == TASK_ALIVE);
 	stack_enter(lane);
 	if (bytes && bytes < task_stack_bytes(lane->stacks, task)) {
 		while (rh_frames_used(&task->frames) + lane->stacks->guard_bytes > bytes &&
@@ -355,11 +374,11 @@ const struct rh_stack_backend rh_stack_backend_pools = {
 	.ret = pools_ret,
 	.grow = pools_grow,
 	.shrink = pools_shrink,
-	.gc_begin = rh_world_gc_begin,
-	.gc_end = rh_world_gc_end,
+	.gc_begin = rh_stop_the_world_gc_begin,
+	.gc_end = rh_stop_the_world_gc_end,
 	.verify = pools_verify,
 	.stats = rh_pools_stats,
 	.locks = rh_pools_locks,
-	.lane_flush = rh_world_flush,
+	.lane_flush = rh_stop_the_world_flush,
 	.lane_caches = rh_cache_switch,
 };

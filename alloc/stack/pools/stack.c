@@ -1,6 +1,7 @@
 /*
  * stack.c - which tier serves a stack: by size alone.
  */
+#include "alloc/base/debug.h"
 #include "alloc/stack/pools/pools.h"
 
 static inline bool is_small(const struct rh_stacks *stacks, size_t bytes)
@@ -10,6 +11,7 @@ static inline bool is_small(const struct rh_stacks *stacks, size_t bytes)
 
 static inline unsigned order_of(size_t bytes)
 {
+	rh_debug_assert(bytes >= STACK_LEAST && (bytes & (bytes - 1)) == 0);
 	return 63u - (unsigned)__builtin_clzll(bytes) - STACK_LEAST_LOG2;
 }
 
@@ -22,9 +24,9 @@ static unsigned size_told(size_t bytes)
 
 struct free_stack *rh_stack_alloc(struct rh_stack_lane *lane, size_t bytes)
 {
-	struct free_stack *stack = is_small(lane->stacks, bytes) ?
-				   rh_cache_alloc(lane, order_of(bytes)) :
-				   rh_large_stack_alloc(lane, bytes);
+	struct free_stack *stack = is_small(lane->stacks, bytes)
+					   ? rh_cache_alloc(lane, order_of(bytes))
+					   : rh_large_stack_alloc(lane, bytes);
 
 	if (stack)
 		stack_add(&lane->sizes.made[size_told(bytes)], 1);

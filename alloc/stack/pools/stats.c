@@ -54,7 +54,7 @@ void rh_pools_stats(struct rh_stacks *stacks, rh_stat_fn *emit, void *ctx)
 		in_use += (uint64_t)stack_load(&lane->d_in_use);
 		exits += (uint64_t)(GFREE_KEEP - lane->gfree_room);
 	}
-	/* Who is on a list came by exit, or was moved there; who left did by spawn or move. */
+	/* A task on a list came there by exit or by a move; it leaves by spawn or by a move. */
 	exits += sum.spawns + sum.g_out - sum.g_in;
 	emit(ctx, "stacks.tasks", "count", sum.spawns - exits);
 	emit(ctx, "stacks.reserved", "bytes", in_use);

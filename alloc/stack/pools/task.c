@@ -8,6 +8,7 @@
  *
  * The fast paths, a local hit, are in pools.c.
  */
+#include "alloc/base/debug.h"
 #include "alloc/stack/pools/pools.h"
 
 const struct rh_lock_class rh_gfree_class = { "gfree", STACK_RANK_GFREE, 0 };
@@ -115,6 +116,7 @@ static void drop_stack(struct rh_stack_lane *lane, struct task *task)
 {
 	struct free_stack *stack = stack_at(task->frames.hi);
 
+	rh_debug_assert(task->frames.hi && task->frames.tag == TASK_DEAD);
 	stack->span = task->span;
 	rh_stack_free(lane, stack, task_stack_bytes(lane->stacks, task));
 	task->frames.hi = task->frames.guard = 0;
@@ -124,6 +126,7 @@ static bool give_stack(struct rh_stack_lane *lane, struct task *task, size_t byt
 {
 	struct free_stack *stack = rh_stack_alloc(lane, bytes);
 
+	rh_debug_assert(!task->frames.hi);
 	if (!stack)
 		return false;
 	task->span = stack->span;
@@ -166,6 +169,7 @@ struct task *rh_task_take(struct rh_stack_lane *lane, size_t bytes, bool exact)
 	if (task != &rh_no_task) {
 		lane->gfree = task->next;
 		lane->gfree_room++;
+		rh_debug_assert(task->frames.tag == TASK_DEAD);
 	} else {
 		task = new_task(lane);
 		/* Go makes a new one's stack of the least size, whatever the average. */
@@ -180,6 +184,7 @@ struct task *rh_task_take(struct rh_stack_lane *lane, size_t bytes, bool exact)
 		put_back(lane, task);
 		return last_resort(lane, bytes);
 	}
+	rh_debug_assert(task_stack_bytes(stacks, task) == bytes);
 	return task;
 }
 

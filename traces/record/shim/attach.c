@@ -3,12 +3,13 @@
  *
  * 1. The first event of a process (often before any constructor) reads REHEAP_RECORD
  *    from the environment, from /proc/self/environ when libc has not set environ yet,
- *    and maps that file: all of it without access, so that a program which locks its
- *    memory does not pin gigabytes of rings; what is used is opened piece by piece.
+ *    and maps the head of that file (map.c).
  * 2. It takes a process slot: always when it is the program itself (also after exec),
  *    else only with --follow-children.
  * 3. The first event of each thread takes the first ring whose mutex it can have.
- * 4. A forked child finds the guard wiped: it takes its own slot, or stays out.
+ * 4. A forked child takes its own slot before fork() returns in it: its parent may be
+ *    gone by then, and the supervisor waits for what it knows. One that was made by a bare
+ *    clone finds the guard wiped at its first event.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,15 +22,21 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "traces/record/shim/patch.h"
 #include "traces/record/shim/shim.h"
 
-struct shim shim;
+struct shim shim = { .fd = -1 };
 struct producer shim_nobody;
 __thread struct producer *shim_self = &shim_nobody;
 __thread uint32_t shim_number;
 static __thread int attaching;
-static unsigned char ring_open[RH_RINGS];	/* survives fork, as the mappings do */
-static uint32_t wipe_works;
+
+/* From the environment. */
+static struct {
+	char path[128];
+	int inherited; /* descriptor, -1 = none */
+	uint64_t cookie;
+} where = { .inherited = -1 };
 
 extern char **environ;
 
@@ -47,115 +54,187 @@ static size_t read_file(const char *path, char *into, size_t room)
 	return have;
 }
 
-/* libc's environ is not there yet for calls made while the loader still works. */
-static bool area_path(char *path, size_t room)
-{
-	static const char key[] = RH_RECORD_ENV "=";
-	const size_t key_bytes = sizeof key - 1;
-	static char text[256 * 1024];
-	size_t have, at;
+static const char key[] = RH_RECORD_ENV "=";
+enum { KEY_BYTES = sizeof key - 1 };
 
-	if (environ) {
-		for (char **e = environ; *e; e++)
-			if (strncmp(*e, key, key_bytes) == 0 && strlen(*e) < room) {
-				memcpy(path, *e + key_bytes, strlen(*e) - key_bytes + 1);
-				return true;
-			}
-		return false;
-	}
-	have = read_file("/proc/self/environ", text, sizeof text - 1);
-	for (at = 0; at < have; at += strlen(text + at) + 1)
-		if (strncmp(text + at, key, key_bytes) == 0 && strlen(text + at) < room) {
-			memcpy(path, text + at + key_bytes, strlen(text + at) - key_bytes + 1);
+/* The variable in /proc/self/environ, read through a window: no room for all of it. */
+static bool early_environment(char *text, size_t room)
+{
+	int fd = open("/proc/self/environ", O_RDONLY | O_CLOEXEC);
+	size_t at = 0;
+	char window[1024];
+	ssize_t got = 0;
+	bool found = false;
+
+	while (fd >= 0 && !found && (got = read(fd, window, sizeof window)) > 0)
+		for (ssize_t i = 0; i < got && !found; i++) {
+			if (at < room)
+				text[at] = window[i];
+			at++;
+			if (window[i])
+				continue;
+			found = at <= room && strncmp(text, key, KEY_BYTES) == 0;
+			at = 0;
+		}
+	if (fd >= 0)
+		close(fd);
+	return found;
+}
+
+/* libc's environ is not there yet for calls made while the loader still works. */
+static bool find_variable(char *text, size_t room)
+{
+	if (!environ)
+		return early_environment(text, room);
+	for (char **e = environ; *e; e++)
+		if (strncmp(*e, key, KEY_BYTES) == 0 && strlen(*e) < room) {
+			memcpy(text, *e, strlen(*e) + 1);
 			return true;
 		}
 	return false;
 }
 
-static bool map_producers(void)
+/* PATH,FD,COOKIE */
+static bool read_where(const char *at)
 {
-	size_t bytes = (RH_RINGS + 1) * sizeof(struct producer) +
-		       SHIM_OWNERS * sizeof *shim.owners;
-	char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	const char *fd, *cookie;
 
-	if (p == (char *)MAP_FAILED)
+	fd = strchr(at, RH_RECORD_ENV_FD);
+	cookie = fd ? strchr(fd + 1, RH_RECORD_ENV_FD) : NULL;
+	if (!cookie || (size_t)(fd - at) >= sizeof where.path)
 		return false;
-	wipe_works = madvise(p, bytes, MADV_WIPEONFORK) == 0;
-	shim.producers = (struct producer *)p;
-	shim.owners = (void *)(p + (RH_RINGS + 1) * sizeof(struct producer));
+	memset(where.path, 0, sizeof where.path);
+	memcpy(where.path, at, (size_t)(fd - at));
+	where.inherited = (int)strtol(fd + 1, NULL, 10);
+	where.cookie = strtoull(cookie + 1, NULL, 16);
 	return true;
 }
 
-/* As many rings as the address space (ulimit -v) has room for. */
-static struct rh_area *map_all(int fd, const struct rh_area *head)
+static bool read_variable(void)
 {
-	uint32_t rings = RH_RINGS;
-	void *p;
+	char text[KEY_BYTES + 256] = { 0 };
 
-	for (; rings >= 8; rings /= 2) {
-		p = mmap(NULL, RH_AREA_RINGS_AT + rings * head->ring_bytes, PROT_NONE,
-			 MAP_SHARED | MAP_NORESERVE, fd, 0);
-		if (p != MAP_FAILED) {
-			if (mprotect(p, RH_AREA_RINGS_AT, PROT_READ | PROT_WRITE) < 0)
-				return NULL;
-			madvise(p, RH_AREA_RINGS_AT + rings * head->ring_bytes, MADV_DONTDUMP);
-			shim.rings_usable = rings;
-			return p;
-		}
-	}
+	return find_variable(text, sizeof text - 1) && read_where(text + KEY_BYTES);
+}
+
+/* A descriptor of ours to close, or -1. What lies at that path or number may be another's. */
+int shim_open_area(void)
+{
+	return open(where.path, O_RDWR | O_CLOEXEC);
+}
+
+static struct rh_area *map_head(int fd)
+{
+	struct rh_area *area;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || (uint64_t)st.st_size < RH_AREA_RINGS_AT)
+		return NULL;
+	area = mmap(NULL, RH_AREA_HEADS_AT, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (area == MAP_FAILED)
+		return NULL;
+	if (area->magic == RH_AREA_MAGIC && area->cookie == where.cookie)
+		return area;
+	munmap(area, RH_AREA_HEADS_AT);
 	return NULL;
 }
 
-static struct rh_area *map_fd(int fd)
+/* By path; by the inherited descriptor where that is not allowed or leads elsewhere. The
+ * latter stays open for the images to come. */
+static bool open_area(void)
 {
-	struct rh_area *head = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0), *area = NULL;
-	struct stat st;
+	int fd = shim_open_area();
+	struct rh_area *area = map_head(fd);
 
-	if (head == MAP_FAILED)
-		return NULL;
-	if (fstat(fd, &st) == 0 && st.st_size >= 4096 && head->magic == RH_AREA_MAGIC)
-		area = map_all(fd, head);
-	munmap(head, 4096);
-	return area;
-}
-
-/* By path; by the inherited descriptor where that is not allowed. It stays open for the
- * images to come. */
-static struct rh_area *map_area(char *path)
-{
-	char *comma = strchr(path, RH_RECORD_ENV_FD), *at;
-	int inherited = -1, fd;
-	struct rh_area *area;
-
-	if (comma) {
-		*comma = '\0';
-		inherited = 0;
-		for (at = comma + 1; *at >= '0' && *at <= '9' && inherited < 1000000; at++)
-			inherited = inherited * 10 + *at - '0';
-		if (*at)
-			inherited = -1;
+	if (!area && fd >= 0) {
+		close(fd);
+		fd = -1;
 	}
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return inherited >= 0 ? map_fd(inherited) : NULL;
-	area = map_fd(fd);
-	close(fd);
-	return area;
+	if (!area) {
+		fd = where.inherited;
+		area = map_head(fd);
+	}
+	if (!area)
+		return false;
+	shim.area = area; /* a former one is still in use where we come late */
+	shim.fd = fd;
+	return true;
 }
 
-static void describe(struct rh_proc *proc)
+static void close_area(void)
 {
-	ssize_t got = readlink("/proc/self/exe", proc->exe, sizeof proc->exe - 1);
+	if (shim.fd >= 0 && shim.fd != where.inherited)
+		close(shim.fd);
+	shim.fd = -1;
+}
 
-	proc->exe[got > 0 ? got : 0] = '\0';
-	proc->args_bytes = (uint32_t)read_file("/proc/self/cmdline", proc->args,
-					       sizeof proc->args);
+/* What /proc/self/status says; read by the calls that the loader makes too. */
+static uint64_t status_field(const char *name, uint64_t otherwise)
+{
+	char text[4096];
+	size_t got = read_file("/proc/self/status", text, sizeof text - 1), bytes = strlen(name);
+
+	text[got] = '\0';
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, name, bytes) == 0)
+			return strtoull(line + bytes, NULL, 10);
+	}
+	return otherwise;
+}
+
+static void describe(uint32_t slot)
+{
+	struct rh_proc_text *text =
+		shim_map(RH_AREA_TEXTS_AT + slot * sizeof(struct rh_proc_text), sizeof *text);
+	ssize_t got = -1;
+
+	if (!text)
+		return;
+	if (!shim_filtered())
+		got = readlink("/proc/self/exe", text->exe, sizeof text->exe - 1);
+	text->exe[got > 0 ? got : 0] = '\0';
+	text->args_bytes = (uint32_t)read_file("/proc/self/cmdline", text->args, sizeof text->args);
+	munmap(text, sizeof *text);
+}
+
+static void hold_alive(struct rh_proc *proc)
+{
+	pthread_mutexattr_t attr;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(&proc->alive, &attr);
+	pthread_mutex_lock(&proc->alive);
+	pthread_mutexattr_destroy(&attr);
+}
+
+/* A process under a filter may not ask for its number; libc knows that of its thread. */
+static int32_t own_pid(const struct rh_proc *proc)
+{
+	return atomic_load(&shim.filter) ? proc->alive.__data.__owner : getpid();
+}
+
+static void fill_slot(struct rh_proc *proc, uint32_t how, uint32_t parent)
+{
+	hold_alive(proc);
+	proc->pid = own_pid(proc);
+	proc->ppid = atomic_load(&shim.filter) ? 0 : getppid();
+	proc->how = how;
+	proc->mapped = (uint64_t)(uintptr_t)shim.area;
+	proc->parent = parent;
+	proc->stamp = shim_now();
+	atomic_store(&proc->filter, atomic_load(&shim.filter));
+	proc->end_stamp = 0;
+	proc->user_us[0] = proc->kernel_us[0] = 0;
+	shim_figures(proc, false);
 }
 
 static bool take_slot(uint32_t how)
 {
 	struct rh_area *area = shim.area;
+	uint32_t parent = how == RH_PROC_FORKED ? shim.proc : UINT32_MAX;
 
 	for (uint32_t i = 0; i < RH_PROCS; i++) {
 		struct rh_proc *proc = rh_area_proc(area, i);
@@ -163,11 +242,9 @@ static bool take_slot(uint32_t how)
 
 		if (!atomic_compare_exchange_strong(&proc->state, &want, RH_PROC_CLAIMED))
 			continue;
-		proc->pid = getpid();
-		proc->ppid = getppid();
-		proc->how = how;
-		proc->stamp = shim_now();
-		describe(proc);
+		fill_slot(proc, how, parent);
+		if (how != RH_PROC_FORKED)
+			describe(i);
 		high = atomic_load(&area->procs_high);
 		while (high < i + 1 &&
 		       !atomic_compare_exchange_weak(&area->procs_high, &high, i + 1))
@@ -180,15 +257,12 @@ static bool take_slot(uint32_t how)
 	return false;
 }
 
-static void forked_without_wipe(void)
-{
-	memset(shim.producers, 0, (RH_RINGS + 1) * sizeof(struct producer));
-}
-
 static uint32_t begin(uint32_t how)
 {
-	struct producer *guard = &shim.producers[RH_RINGS];
+	struct producer *guard = shim_guard();
 
+	if (!shim_wipe_works() && how == RH_PROC_FORKED)
+		shim_wipe();
 	atomic_store(&shim.thread_next, 0);
 	shim.many = 0;
 	guard->last = 1;
@@ -199,29 +273,76 @@ static uint32_t begin(uint32_t how)
 	return take_slot(how) ? SHIM_ON : SHIM_OFF;
 }
 
-static uint32_t start_process(void)
+static void before_fork(void)
 {
-	char path[256];
+	if (shim.state == SHIM_ON && shim.area->follow)
+		atomic_fetch_add(&shim.area->forking, 1);
+}
+
+static void after_fork(void)
+{
+	bool counted = shim.state == SHIM_ON && shim.area->follow;
+
+	if (!shim_wipe_works() && shim_guard())
+		shim_wipe();
+	shim_process_on();
+	if (counted)
+		atomic_fetch_sub(&shim.area->forking, 1);
+}
+
+static void mind_forks(void)
+{
+	static bool minded;
+
+	if (minded || (!shim.area->follow && shim_wipe_works()))
+		return;
+	pthread_atfork(before_fork, NULL, after_fork);
+	minded = true;
+}
+
+static void read_settings(void)
+{
 	pthread_attr_t attr;
 	size_t stack;
 
-	if (!area_path(path, sizeof path) || !(shim.area = map_area(path)) || !map_producers())
-		return SHIM_OFF;
 	shim.counter = shim.area->clock_counter;
 	shim.exact = shim.area->sample <= 1;
 	shim.every_slow = shim.area->sites || shim.area->residency || !shim.counter;
+	atomic_store(&shim.filter, status_field("Seccomp:", 0) != 0);
 	if (pthread_attr_init(&attr) == 0) {
 		if (pthread_attr_getstacksize(&attr, &stack) == 0)
 			shim.default_stack = stack;
 		pthread_attr_destroy(&attr);
 	}
-	if (getpid() == atomic_load(&shim.area->main_pid))
-		return begin(RH_PROC_MAIN);
-	if (!shim.area->follow) {
-		atomic_fetch_add(&shim.area->forks_ignored, 1);
+}
+
+static uint32_t how_it_starts(void)
+{
+	int32_t pid = atomic_load(&shim.filter) ? (int32_t)status_field("Pid:", 0) : getpid();
+
+	return pid == atomic_load(&shim.area->main_pid) ? RH_PROC_MAIN : RH_PROC_EXECED;
+}
+
+static uint32_t start_process(void)
+{
+	uint32_t how, state = SHIM_OFF;
+
+	if (!read_variable() || !open_area())
 		return SHIM_OFF;
+	read_settings();
+	how = how_it_starts();
+	if (how == RH_PROC_EXECED && !shim.area->follow) {
+		atomic_fetch_add(&shim.area->forks_ignored, 1);
+	} else if (!shim_group(0)) {
+		atomic_fetch_add(&shim.area->no_map, 1);
+	} else {
+		if (atomic_load(&shim.filter))
+			shim_stock_up();
+		shim_patch_tables(true);
+		state = begin(how);
 	}
-	return begin(RH_PROC_EXECED);
+	close_area();
+	return state;
 }
 
 /* Is this process recorded? Decides it on the first call, and again after a fork. */
@@ -229,61 +350,111 @@ bool shim_process_on(void)
 {
 	uint32_t expected = 0;
 
-	if (shim.state == SHIM_ON && shim.producers[RH_RINGS].last == 0) {
+	if (shim.state == SHIM_ON && shim_guard()->last == 0) {
 		shim_number = 0;
+		shim_self = &shim_nobody;
 		shim.state = begin(RH_PROC_FORKED);
+		if (shim.state == SHIM_OFF)
+			shim_let_go(true);
 	}
+	if (SHIM_UNLIKELY(shim.state == SHIM_DORMANT))
+		return shim_wake();
 	if (shim.state != SHIM_UNKNOWN)
 		return shim.state == SHIM_ON;
+	if (shim_sanitizer()) {
+		shim.state = SHIM_OFF;
+		return false;
+	}
 	if (!atomic_compare_exchange_strong(&shim.starting, &expected, 1))
 		return false;
 	shim.state = start_process();
-	if (shim.state == SHIM_ON && !wipe_works)
-		pthread_atfork(NULL, NULL, forked_without_wipe);
+	if (shim.state == SHIM_ON)
+		mind_forks();
 	return shim.state == SHIM_ON;
 }
 
-static bool open_ring(uint32_t index)
+enum rh_late shim_start_late(const char *text)
 {
-	if (!ring_open[index]) {
-		if (mprotect(rh_area_data(shim.area, index), shim.area->ring_bytes,
-			     PROT_READ | PROT_WRITE) < 0)
-			return false;
-		ring_open[index] = 1;
-	}
-	return true;
+	uint32_t state = SHIM_OFF;
+
+	if (!read_where(text) || !open_area())
+		return RH_LATE_NO_AREA;
+	read_settings();
+	if (shim_group(0))
+		state = begin(RH_PROC_LATE);
+	close_area();
+	if (state != SHIM_ON)
+		return RH_LATE_NO_ROOM;
+	mind_forks();
+	return 0;
 }
 
-/* True when the ring is ours to write. */
-static bool take_ring(uint32_t index)
+/* Its data is mapped, as wide as its mask says. A ring that was another process's is
+ * empty: it may be narrowed. */
+static uint64_t *ring_data(uint32_t index, struct rh_ring *ring, bool ours)
 {
-	struct rh_ring *ring = rh_area_ring(shim.area, index);
+	uint64_t *data = shim_ring_data(index, (uint64_t)atomic_load(&ring->mask) + 1);
+
+	if (data || ours)
+		return data;
+	data = shim_ring_data(index, RH_RING_FIRST);
+	if (data)
+		atomic_store(&ring->mask, RH_RING_FIRST - 1);
+	return data;
+}
+
+/* Where its data is, when the ring is ours to write. */
+static uint64_t *take_ring(uint32_t index)
+{
+	struct rh_ring *ring = shim_ring(index);
 	int got = pthread_mutex_trylock(&ring->owner);
 	uint32_t mine = shim.proc + 1;
+	uint64_t *data = NULL;
+	bool ours;
 
 	if (got == EOWNERDEAD)
 		got = pthread_mutex_consistent(&ring->owner);
 	if (got != 0)
-		return false;
-	if ((atomic_load(&ring->proc) == mine ||
-	     atomic_load(&ring->head) == atomic_load(&ring->tail)) && open_ring(index)) {
+		return NULL;
+	ours = atomic_load(&ring->proc) == mine;
+	if (ours || atomic_load(&ring->head) == atomic_load(&ring->tail))
+		data = ring_data(index, ring,
+				 ours && atomic_load(&ring->head) != atomic_load(&ring->tail));
+	if (data)
 		atomic_store(&ring->proc, mine);
-		return true;
-	}
-	pthread_mutex_unlock(&ring->owner);
-	return false;
+	else
+		pthread_mutex_unlock(&ring->owner);
+	return data;
 }
 
-/* Producers beyond those in use are untouched: rings_high bounds them. */
+/* Producers beyond those in use are untouched: rings_high bounds them. Without memory to
+ * remember owners in, every event has a stamp of its own. */
 void shim_now_many(void)
 {
+	bool owners;
 	uint32_t high;
 
 	if (atomic_exchange(&shim.many, 1))
 		return;
+	owners = shim_owners();
+	if (!owners)
+		shim.exact = 1;
 	high = atomic_load(&shim.area->rings_high);
-	for (uint32_t i = 0; i < high && i < shim.rings_usable; i++)
-		atomic_store(&shim.producers[i].owners, shim.owners);
+	for (uint32_t i = 0; i < high && i < RH_RINGS; i++) {
+		struct producer *p = shim_producer(i);
+
+		if (!p)
+			continue;
+		atomic_store(&p->owners, atomic_load(&shim.owners));
+		if (!owners && p->ring)
+			atomic_store(&p->ring->limit, 0);
+	}
+}
+
+static uint32_t own_tid(const struct producer *p)
+{
+	return shim_filtered() ? (uint32_t)p->ring->owner.__data.__owner
+			       : (uint32_t)shim_raw(SYS_gettid, 0, 0, 0, 0, 0, 0);
 }
 
 static void introduce(struct producer *p)
@@ -299,13 +470,13 @@ static void introduce(struct producer *p)
 	words[0] = rh_rec_stamp(now);
 	shim_append(p, words, 1);
 	shim_append_long(p, RH_REC_START, (uint64_t)pthread_self(),
-			 (uint64_t)(shim_number - 1) << 32 | (uint32_t)syscall(SYS_gettid));
+			 (uint64_t)(shim_number - 1) << 32 | own_tid(p));
 }
 
-static struct producer *use_ring(uint32_t index)
+static struct producer *use_ring(uint32_t index, uint64_t *data)
 {
-	struct producer *p = &shim.producers[index];
-	struct rh_ring *ring = rh_area_ring(shim.area, index);
+	struct producer *p = shim_producer(index);
+	struct rh_ring *ring = shim_ring(index);
 	uint32_t high = atomic_load(&shim.area->rings_high);
 
 	while (high < index + 1 &&
@@ -314,16 +485,36 @@ static struct producer *use_ring(uint32_t index)
 	memset(p, 0, sizeof *p);
 	shim_hold(p);
 	p->ring = ring;
+	p->index = index;
+	p->generation = atomic_load(&shim.generation);
 	p->key = (uint64_t)(index + 1) << 48;
-	p->data = rh_area_data(shim.area, index);
+	p->data = data;
 	p->mask = atomic_load(&ring->mask);
 	p->every = sizeof(uint64_t);
 	p->last_head = atomic_load(&ring->head);
 	introduce(p);
-	if (atomic_load(&shim.many))	/* behind rings_high: one of us sees the other */
-		atomic_store(&p->owners, shim.owners);
+	if (atomic_load(&shim.many)) /* behind rings_high: one of us sees the other */
+		atomic_store(&p->owners, atomic_load(&shim.owners));
 	shim_idle(p);
 	return p;
+}
+
+/* Well past the rings in use, a ring that cannot be had says that none can. */
+static struct producer *find_ring(void)
+{
+	uint32_t high = 0;
+	uint64_t *data;
+
+	for (uint32_t i = 0; i < RH_RINGS; i++) {
+		high = atomic_load(&shim.area->rings_high);
+		if (i > high + 2 * RH_RING_GROUP)
+			break;
+		data = shim_group(i) ? take_ring(i) : NULL;
+		if (data)
+			return use_ring(i, data);
+	}
+	atomic_fetch_add(high < RH_RINGS ? &shim.area->no_map : &shim.area->no_ring, 1);
+	return NULL;
 }
 
 struct producer *shim_attach(void)
@@ -331,15 +522,11 @@ struct producer *shim_attach(void)
 	struct producer *p = NULL;
 
 	if (attaching)
-		goto none;	/* a signal handler inside attach, or a call of our own */
+		goto none; /* a signal handler inside attach, or a call of our own */
 	attaching = 1;
 	if (shim_process_on() && atomic_load(&shim.area->recording) &&
 	    !atomic_load(&shim.area->closed)) {
-		for (uint32_t i = 0; i < shim.rings_usable && !p; i++)
-			if (take_ring(i))
-				p = use_ring(i);
-		if (!p)
-			atomic_fetch_add(&shim.area->no_ring, 1);
+		p = find_ring();
 		if (p)
 			shim_self = p;
 	}
@@ -351,7 +538,26 @@ none:
 	return NULL;
 }
 
+/* Now that it has begun we may say that we keep out. */
+static void tell_sanitizer(void)
+{
+	char exe[256];
+	ssize_t got;
+
+	if (!shim_sanitizer() || !read_variable() || !open_area())
+		return;
+	got = readlink("/proc/self/exe", exe, sizeof exe - 1);
+	exe[got > 0 ? got : 0] = '\0';
+	if (shim.area->follow)
+		shim_tell_kid(RH_KID_SANITIZER, exe, getpid());
+	close_area();
+}
+
 __attribute__((constructor)) static void loaded(void)
 {
 	shim_process_on();
+	tell_sanitizer();
+	shim_exec_ready();
+	shim_dormant();
+	shim_look();
 }

@@ -6,14 +6,15 @@
  * pass through. A realloc gives both ends: its old block may be handed to another
  * thread while it still runs, and its new one may have been freed since it began.
  *
- * malloc_usable_size is not here: blocks are the real allocator's own, unchanged.
- * C++ new and delete come through malloc and free.
+ * A query of a block's real size is a record too: some programs ask once for each block,
+ * and what costs nothing in one allocator is a look-up in another. C++ new and delete, and
+ * what allocators offer beside malloc, see hook.h.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "traces/record/shim/shim.h"
+#include "traces/record/shim/call.h"
 
 void *memalign(size_t align, size_t size);
 void *pvalloc(size_t size);
@@ -21,22 +22,15 @@ void *valloc(size_t size);
 void *reallocarray(void *p, size_t count, size_t size);
 void free_sized(void *p, size_t size);
 void free_aligned_sized(void *p, size_t align, size_t size);
+size_t malloc_usable_size(void *p);
 
-/* Of the functions that ask for an alignment; 0 and 1 ask for none. */
+/* Of the functions that ask for an alignment; 0 and 1 ask for none. What is no power of two, which
+ * memalign takes, glibc rounds up to one. */
 static void put_aligned(size_t align, const void *p, uint64_t size, struct shim_from from)
 {
-	unsigned align_log2 = align > 1 ? (unsigned)__builtin_ctzll(align) : 0;
+	unsigned align_log2 = align > 1 ? 64u - (unsigned)__builtin_clzll(align - 1) : 0;
 
 	shim_put_long(SHIM_WHAT(RH_REC_ALLOC, align_log2), (uintptr_t)p, size, from);
-}
-
-/* The real malloc's blocks are aligned and within the user's half of the address space. */
-static inline __attribute__((always_inline)) enum shim_need put_block(enum rh_rec_kind kind,
-								      const void *p, uint64_t size)
-{
-	if (SHIM_UNLIKELY(size >> 16 != 0))
-		return SHIM_LONG;
-	return shim_put(rh_rec_short(kind, (uintptr_t)p, size), (uintptr_t)p);
 }
 
 static __attribute__((noinline)) void *malloc_rest(void *p, size_t size, enum shim_need need,
@@ -48,9 +42,13 @@ static __attribute__((noinline)) void *malloc_rest(void *p, size_t size, enum sh
 
 SHIM_EXPORT void *malloc(size_t size)
 {
-	void *p = real.malloc(size);
-	enum shim_need need = put_block(RH_REC_ALLOC, p, size);
+	enum shim_need need;
+	void *p;
 
+	if (shim_asleep())
+		return real.malloc(size);
+	p = real.malloc(size);
+	need = put_block(RH_REC_ALLOC, p, size);
 	if (SHIM_UNLIKELY(need != SHIM_DONE))
 		return malloc_rest(p, size, need, SHIM_FROM());
 	return p;
@@ -70,6 +68,10 @@ SHIM_EXPORT void free(void *p)
 	uint64_t rotated = (uintptr_t)p >> 3 | (uintptr_t)p << 61;
 	enum shim_need need = SHIM_LONG;
 
+	if (shim_asleep() && !shim_boot_owns(p)) {
+		real.free(p);
+		return;
+	}
 	if (SHIM_LIKELY((rotated - 1) >> 44 == 0 && !shim_boot_owns(p)))
 		need = shim_put((uint64_t)RH_REC_FREE << 60 | rotated, (uintptr_t)p);
 	if (SHIM_LIKELY(need == SHIM_DONE))
@@ -88,27 +90,19 @@ static __attribute__((noinline)) void *calloc_rest(void *p, size_t bytes, enum s
 
 SHIM_EXPORT void *calloc(size_t count, size_t size)
 {
-	void *p = real.calloc(count, size);
 	enum shim_need need;
 	size_t bytes;
+	void *p;
 
+	if (shim_asleep())
+		return real.calloc(count, size);
+	p = real.calloc(count, size);
 	if (SHIM_UNLIKELY(__builtin_mul_overflow(count, size, &bytes)))
 		bytes = SIZE_MAX;
 	need = shim_boot_owns(p) ? SHIM_LONG : put_block(RH_REC_CALLOC, p, bytes);
 	if (SHIM_UNLIKELY(need != SHIM_DONE))
 		return calloc_rest(p, bytes, need, SHIM_FROM());
 	return p;
-}
-
-static void put_realloc(enum rh_rec_kind kind, const void *p, uint64_t size, struct shim_from from)
-{
-	uint64_t rotated = (uintptr_t)p >> 3 | (uintptr_t)p << 61;
-	enum shim_need need = SHIM_LONG;
-
-	if (rh_rec_is_short(rotated, size))
-		need = shim_put(rh_rec_short(kind, (uintptr_t)p, size), (uintptr_t)p);
-	if (SHIM_UNLIKELY(need != SHIM_DONE))
-		shim_put_rest(need, kind, (uintptr_t)p, size, from);
 }
 
 static void *realloc_at(void *p, size_t size, struct shim_from from)
@@ -121,22 +115,24 @@ static void *realloc_at(void *p, size_t size, struct shim_from from)
 		q = real.malloc(size);
 		if (q)
 			memcpy(q, p, room < size ? room : size);
-		put_realloc(RH_REC_ALLOC, q, size, from);
+		put_any(RH_REC_ALLOC, q, size, from);
 		return q;
 	}
 	if (!p) {
 		q = real.realloc(NULL, size);
-		put_realloc(RH_REC_ALLOC, q, size, from);
+		put_any(RH_REC_ALLOC, q, size, from);
 		return q;
 	}
-	put_realloc(RH_REC_RE_BEGIN, p, 0, SHIM_NOBODY);
+	put_any(RH_REC_RE_BEGIN, p, 0, SHIM_NOBODY);
 	q = real.realloc(p, size);
-	put_realloc(RH_REC_RE_END, q, size, from);
+	put_any(RH_REC_RE_END, q, size, from);
 	return q;
 }
 
 SHIM_EXPORT void *realloc(void *p, size_t size)
 {
+	if (shim_asleep() && !shim_boot_owns(p))
+		return real.realloc(p, size);
 	return realloc_at(p, size, SHIM_FROM());
 }
 
@@ -191,15 +187,35 @@ SHIM_EXPORT void *pvalloc(size_t size)
 	return p;
 }
 
-/* C23; a libc that has them may not pass them through the free we stand in front of. */
+/* C23. */
 SHIM_EXPORT void free_sized(void *p, size_t size)
 {
-	(void)size;
-	free(p);
+	if (!p || shim_boot_owns(p))
+		return;
+	put_sized_free(p, size);
+	if (real.free_sized)
+		real.free_sized(p, size);
+	else
+		real.free(p);
 }
 
 SHIM_EXPORT void free_aligned_sized(void *p, size_t align, size_t size)
 {
-	(void)align, (void)size;
-	free(p);
+	if (!p || shim_boot_owns(p))
+		return;
+	put_sized_free(p, size);
+	if (real.free_aligned_sized)
+		real.free_aligned_sized(p, align, size);
+	else
+		real.free(p);
+}
+
+SHIM_EXPORT size_t malloc_usable_size(void *p)
+{
+	if (!p)
+		return 0;
+	if (shim_boot_owns(p))
+		return shim_boot_room(p);
+	put_any(RH_REC_USABLE, p, 0, SHIM_NOBODY);
+	return real.malloc_usable_size ? real.malloc_usable_size(p) : 0;
 }

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -14,14 +15,16 @@
 
 #include "traces/record/shim/shim.h"
 
-enum { WAIT_NS = 500 * 1000 * 1000 };
-#define PATIENCE_NS 5000000000u		/* without a beat: then the supervisor counts as gone */
-#define DENSE_TICKS 512			/* between events: more, and each may have a clock read */
+enum {
+	WAIT_NS = 100 * 1000 * 1000,
+	PATIENCE_MS = 1000, /* without a beat: then the program goes on, and calls are lost */
+	SPINS_PER_MS = 20000,
+};
+#define DENSE_TICKS 512 /* between events: more, and each may have a clock read */
 
-/* Raw, so that neither a cancellation point nor another interposer is in the way. */
 static void futex(_Atomic uint32_t *word, int op, uint32_t value, const struct timespec *timeout)
 {
-	syscall(SYS_futex, word, op, value, timeout, NULL, 0);
+	shim_raw(SYS_futex, (long)word, op, value, (long)timeout, 0, 0);
 }
 
 uint64_t shim_clock(void)
@@ -34,7 +37,7 @@ uint64_t shim_clock(void)
 
 static void wake_supervisor(struct rh_area *area)
 {
-	if (atomic_load_explicit(&area->sleeping, memory_order_relaxed)) {
+	if (atomic_load_explicit(&area->sleeping, memory_order_relaxed) && !shim_filtered()) {
 		atomic_fetch_add(&area->wake, 1);
 		futex(&area->wake, FUTEX_WAKE, 1, NULL);
 	}
@@ -42,54 +45,109 @@ static void wake_supervisor(struct rh_area *area)
 
 static void add(_Atomic uint64_t *counter, uint64_t by)
 {
-	atomic_store_explicit(counter,
-			      atomic_load_explicit(counter, memory_order_relaxed) + by,
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
 			      memory_order_relaxed);
 }
 
-/* Waits until the supervisor moved the tail. False: nobody drains any more. */
-static bool wait_for_tail(struct producer *p, uint64_t tail_seen)
+/* The supervisor holds that mutex as long as it lives. */
+bool shim_recorder_is_dead(struct rh_area *area)
+{
+	int got = pthread_mutex_trylock(&area->recorder);
+
+	if (got == EBUSY)
+		return false;
+	if (got == 0 || got == EOWNERDEAD)
+		pthread_mutex_unlock(&area->recorder);
+	atomic_store(&area->closed, 1);
+	return true;
+}
+
+/* A clock for patience: in ms, by whatever may be read here. */
+static uint64_t patience_clock(uint64_t spins)
+{
+	if (!shim_filtered())
+		return shim_clock() / 1000000;
+	return shim.counter && !shim_clockless() && shim.area->ticks_per_ms
+		       ? shim_counter() / shim.area->ticks_per_ms
+		       : spins / SPINS_PER_MS;
+}
+
+static void pause_for_tail(struct rh_area *area, struct rh_ring *ring, uint32_t seen)
 {
 	static const struct timespec timeout = { 0, WAIT_NS };
+
+	if (shim_filtered()) {
+		for (int i = 0; i < 100; i++)
+			SHIM_PAUSE();
+		return;
+	}
+	wake_supervisor(area);
+	futex(&ring->tail_moves, FUTEX_WAIT, seen, &timeout);
+}
+
+/*
+ * Until the supervisor has moved the tail. False: recording is over, or there was no beat
+ * for a second: a recorder that hangs must not hang the program. Then no thread waits
+ * again before the next beat; what is lost until then is counted.
+ */
+static bool wait_for_beats(struct producer *p, uint64_t tail_seen)
+{
 	struct rh_area *area = shim.area;
 	struct rh_ring *ring = p->ring;
-	uint64_t began = shim_clock(), beat_at = began;
 	uint32_t beat = atomic_load(&area->beat), seen;
+	uint64_t beat_at, spins = 0;
 
-	add(&ring->waits, 1);
-	for (;;) {
+	if (p->stalled == beat + 1)
+		return false;
+	beat_at = patience_clock(0);
+	for (;; spins++) {
 		seen = atomic_load(&ring->tail_moves);
 		atomic_store(&ring->waiting, 1);
 		if (atomic_load(&ring->tail) != tail_seen)
-			break;
-		if (atomic_load(&area->closed) || !atomic_load(&area->recording))
+			return true;
+		if (atomic_load(&area->closed) || !atomic_load(&area->recording) ||
+		    shim_recorder_is_dead(area))
 			return false;
-		wake_supervisor(area);
-		futex(&ring->tail_moves, FUTEX_WAIT, seen, &timeout);
+		pause_for_tail(area, ring, seen);
 		if (atomic_load(&area->beat) != beat) {
 			beat = atomic_load(&area->beat);
-			beat_at = shim_clock();
-		} else if (shim_clock() - beat_at > PATIENCE_NS) {
-			atomic_store(&area->closed, 1);
+			beat_at = patience_clock(spins);
+		} else if (patience_clock(spins) - beat_at > PATIENCE_MS) {
+			p->stalled = beat + 1;
 			return false;
 		}
 	}
-	atomic_store(&ring->waiting, 0);
-	add(&ring->wait_ns, shim_clock() - began);
+}
+
+static bool wait_for_tail(struct producer *p, uint64_t tail_seen)
+{
+	uint64_t began = shim_filtered() ? 0 : shim_clock();
+	bool moved = wait_for_beats(p, tail_seen);
+
+	if (!moved)
+		return false;
+	atomic_store(&p->ring->waiting, 0);
+	add(&p->ring->waits, 1);
+	if (began)
+		add(&p->ring->wait_ns, shim_clock() - began);
 	return true;
 }
 
 /* An empty ring may be widened: the supervisor reads mask after head. */
 static void widen(struct producer *p)
 {
-	uint64_t bytes = p->mask + 1, most = shim.area->ring_bytes;
+	uint64_t bytes = p->mask + 1, most = shim.area->ring_bytes, *data;
 
 	p->grow = 0;
-	if (bytes < most) {
-		bytes = bytes * RH_RING_GROW < most ? bytes * RH_RING_GROW : most;
-		p->mask = bytes - 1;
-		atomic_store(&p->ring->mask, (uint32_t)p->mask);
-	}
+	if (bytes >= most)
+		return;
+	bytes = bytes * RH_RING_GROW < most ? bytes * RH_RING_GROW : most;
+	data = shim_ring_data(p->index, bytes);
+	if (!data)
+		return;
+	p->data = data;
+	p->mask = bytes - 1;
+	atomic_store(&p->ring->mask, (uint32_t)p->mask);
 }
 
 static uint64_t head_of(const struct producer *p)
@@ -191,8 +249,10 @@ void shim_append(struct producer *p, const uint64_t *words, uint32_t count)
 
 void shim_append_long(struct producer *p, uint32_t what, uint64_t address, uint64_t tail)
 {
-	struct rh_rec rec = { .kind = (uint8_t)what, .align_log2 = (uint8_t)(what >> 8),
-			      .address = address, .tail = tail };
+	struct rh_rec rec = { .kind = (uint8_t)what,
+			      .align_log2 = (uint8_t)(what >> 8),
+			      .address = address,
+			      .tail = tail };
 	uint64_t words[RH_REC_MOST_WORDS];
 
 	shim_append(p, words, rh_rec_pack(&rec, words));
@@ -205,10 +265,10 @@ static uint64_t read_clock(struct producer *p, uint32_t what, uint64_t address)
 {
 	_Atomic uint64_t *owners = p->owners;
 
-	if (!shim.counter)
-		return shim_clock();
+	if (SHIM_UNLIKELY(!shim.counter || shim_clockless()))
+		return shim_now();
 	if (!owners)
-		return shim_counter();
+		return shim.exact ? shim_counter_after() : shim_counter();
 	if ((what & 255) <= RH_REC_FREE_RESIDENT) {
 		if (shim_owned(p, owners, address))
 			return shim_counter();
@@ -240,19 +300,56 @@ static void next_read(struct producer *p, uint64_t now)
 
 /* ---- records ---- */
 
-/* A stamped record. `at` is held. */
+static bool recording(void)
+{
+	return atomic_load_explicit(&shim.area->recording, memory_order_relaxed) &&
+	       !atomic_load_explicit(&shim.area->closed, memory_order_relaxed);
+}
+
+static bool is_event(uint32_t what)
+{
+	unsigned kind = what & 255;
+
+	return kind == RH_REC_FREE_RESIDENT || (kind < RH_REC_LONG && (RH_REC_EVENTS >> kind & 1));
+}
+
+/* A call that there is no room for: lost in a stall, or made when recording was off. The
+ * one place where that is decided. */
+static void missed(struct producer *p, uint32_t what)
+{
+	p->room = 0; /* the next record, however short, comes behind a GAP */
+	set_limit(p, 0);
+	if (!is_event(what))
+		return;
+	if (recording()) {
+		add(&p->ring->dropped, 1);
+		p->lost++;
+	} else {
+		add(&p->ring->outside, 1);
+	}
+}
+
+/* A stamped record, behind a GAP where calls were lost. `at` is held. */
 static void append_whole(struct producer *p, uint32_t what, uint64_t address, uint64_t size,
 			 uint64_t now)
 {
-	uint64_t words[1 + RH_REC_MOST_WORDS] = { rh_rec_stamp(now) };
-	struct rh_rec rec = { .kind = (uint8_t)what, .align_log2 = (uint8_t)(what >> 8),
-			      .address = address, .tail = size };
-	uint32_t count = 1 + rh_rec_pack(&rec, words + 1);
+	uint64_t words[1 + 2 * RH_REC_MOST_WORDS] = { rh_rec_stamp(now) };
+	struct rh_rec rec = { .kind = (uint8_t)what,
+			      .align_log2 = (uint8_t)(what >> 8),
+			      .address = address,
+			      .tail = size };
+	struct rh_rec gap = { .kind = RH_REC_GAP, .tail = p->lost };
+	uint32_t count = 1;
 
-	if (shim_room(p, count))
-		shim_append(p, words, count);
-	else
-		add(&p->ring->dropped, 1);
+	if (p->lost)
+		count += rh_rec_pack(&gap, words + count);
+	count += rh_rec_pack(&rec, words + count);
+	if (!shim_room(p, count)) {
+		missed(p, what);
+		return;
+	}
+	shim_append(p, words, count);
+	p->lost = 0;
 }
 
 /* --sites and --residency. */
@@ -265,24 +362,12 @@ static void look_twice(struct producer *p, uint32_t *what, uint64_t address, uin
 	    (kind == RH_REC_ALLOC || kind == RH_REC_CALLOC || kind == RH_REC_RE_END) &&
 	    shim_room(p, SHIM_SITE_ROOM))
 		shim_site(p, from);
-	if (shim.area->residency && kind == RH_REC_FREE) {
+	if (shim.area->residency && kind == RH_REC_FREE && !shim_filtered()) {
+		if (*size && shim_room(p, 2 * RH_REC_MOST_WORDS + 1))
+			shim_append_long(p, RH_REC_SIZED, 0, *size);
 		*what = RH_REC_FREE_RESIDENT;
 		*size = shim_resident((const void *)(uintptr_t)address);
 	}
-}
-
-static bool recording(void)
-{
-	return atomic_load_explicit(&shim.area->recording, memory_order_relaxed) &&
-	       !atomic_load_explicit(&shim.area->closed, memory_order_relaxed);
-}
-
-static bool is_event(uint32_t what)
-{
-	unsigned kind = what & 255;
-
-	return kind == RH_REC_FREE_RESIDENT ||
-	       (kind < RH_REC_LONG && (RH_REC_EVENTS >> kind & 1));
 }
 
 static void flush_side(struct producer *p)
@@ -308,6 +393,26 @@ static void idle(struct producer *p)
 		flush_side(p);
 }
 
+static void put_odd(uint32_t what, uint64_t address, uint64_t size, struct shim_from from);
+
+/* Its ring is of an area that is no more, or recording is over for good and we are to be out of
+ * the way: this thread has none. */
+static bool leave_ring(struct producer *p)
+{
+	bool stale = p->generation != atomic_load(&shim.generation);
+
+	if (!stale && atomic_load(&shim.late) != SHIM_EARLY &&
+	    atomic_load_explicit(&shim.area->closed, memory_order_relaxed))
+		shim_let_go(false);
+	else if (!stale)
+		return false;
+	shim_idle(p);
+	shim_self = &shim_nobody;
+	shim_number = 0;
+	pthread_mutex_unlock(&p->ring->owner);
+	return true;
+}
+
 /* Off, full, wide, or every event is looked at twice. */
 static __attribute__((cold, noinline)) void put_slower(struct producer *p, uint32_t what,
 						       uint64_t address, uint64_t size,
@@ -316,9 +421,14 @@ static __attribute__((cold, noinline)) void put_slower(struct producer *p, uint3
 	int saved = errno;
 	uint64_t now;
 
+	if (SHIM_UNLIKELY(atomic_load(&shim.late) != SHIM_EARLY) && leave_ring(p)) {
+		put_odd(what, address, size, from);
+		errno = saved;
+		return;
+	}
 	if (!recording()) {
 		add(&p->ring->outside, is_event(what));
-		p->room = 0;		/* stay on this path until it begins again */
+		p->room = 0; /* stay on this path until it begins again */
 		set_limit(p, 0);
 	} else {
 		now = read_clock(p, what, address);
@@ -326,10 +436,10 @@ static __attribute__((cold, noinline)) void put_slower(struct producer *p, uint3
 			look_twice(p, &what, address, &size, from);
 		append_whole(p, what, address, size, now);
 		next_read(p, now);
-		if (shim.every_slow) {
+		if (shim.every_slow || p->lost)
 			p->room = 0;
+		if (shim.every_slow || shim.exact || p->lost)
 			set_limit(p, 0);
-		}
 	}
 	idle(p);
 	errno = saved;
@@ -341,6 +451,7 @@ static void put_held(struct producer *p, uint32_t what, uint64_t address, uint64
 	uint64_t head = head_of(p), now, *at = (uint64_t *)(head + p->bias);
 
 	if (SHIM_UNLIKELY(head + 2 * sizeof *at > p->room || !recording() ||
+			  p->generation != atomic_load(&shim.generation) ||
 			  !rh_rec_is_short(address >> 3 | address << 61, size))) {
 		put_slower(p, what, address, size, from);
 		return;
@@ -349,7 +460,7 @@ static void put_held(struct producer *p, uint32_t what, uint64_t address, uint64
 	at[0] = rh_rec_stamp(now);
 	at[1] = rh_rec_short((enum rh_rec_kind)what, address, size);
 	publish(p, head + 2 * sizeof *at);
-	if (!shim.exact)	/* there the limit stays where it is, behind us */
+	if (!shim.exact) /* there the limit stays where it is, behind us */
 		next_read(p, now);
 	idle(p);
 }
@@ -358,7 +469,7 @@ static bool on_signal_stack(uintptr_t frame)
 {
 	stack_t now;
 
-	return sigaltstack(NULL, &now) == 0 && (now.ss_flags & SS_ONSTACK) &&
+	return !shim_filtered() && sigaltstack(NULL, &now) == 0 && (now.ss_flags & SS_ONSTACK) &&
 	       frame - (uintptr_t)now.ss_sp < now.ss_size;
 }
 
@@ -369,19 +480,19 @@ static bool on_signal_stack(uintptr_t frame)
  */
 static bool interrupted(uintptr_t under_way, uintptr_t frame)
 {
-	return frame < under_way ? !on_signal_stack(under_way) || on_signal_stack(frame) :
-				   on_signal_stack(frame) && !on_signal_stack(under_way);
+	return frame < under_way ? !on_signal_stack(under_way) || on_signal_stack(frame)
+				 : on_signal_stack(frame) && !on_signal_stack(under_way);
 }
 
 /* No ring yet, or it is held. */
-static __attribute__((cold, noinline)) void put_odd(uint32_t what, uint64_t address,
-						    uint64_t size, struct shim_from from)
+static __attribute__((cold, noinline)) void put_odd(uint32_t what, uint64_t address, uint64_t size,
+						    struct shim_from from)
 {
 	uintptr_t frame = shim_stack();
 	struct producer *p = shim_self;
 	uint32_t at;
 
-	if (p->at == 0) {		/* none yet, or we are a forked child and it was wiped */
+	if (p->at == 0) { /* none yet, or we are a forked child and it was wiped */
 		shim_self = &shim_nobody;
 		p = shim.state == SHIM_OFF ? NULL : shim_attach();
 		if (!p && shim.state == SHIM_ON && is_event(what) && !recording())
@@ -395,8 +506,8 @@ static __attribute__((cold, noinline)) void put_odd(uint32_t what, uint64_t addr
 			return;
 		}
 		p->nested = at + 1;
-		p->side[at] = (struct side_record){ what, address, size,
-						    read_clock(p, what, address) };
+		p->side[at] =
+			(struct side_record){ what, address, size, read_clock(p, what, address) };
 		return;
 	}
 	shim_hold(p);
@@ -408,6 +519,8 @@ void shim_put_long(uint32_t what, uint64_t address, uint64_t size, struct shim_f
 	struct producer *p = shim_self;
 	int saved = errno;
 
+	if (shim_asleep())
+		return;
 	if (p->at & 1) {
 		shim_hold(p);
 		put_slower(p, what, address, size, from);

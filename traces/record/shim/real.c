@@ -14,8 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "traces/record/shim/shim.h"
+#include "traces/record/shim/hook.h"
 
+static struct real originals;
 _Alignas(16) char shim_boot_arena[SHIM_BOOT_BYTES];
 _Atomic uint32_t shim_boot_used;
 static __thread int resolving;
@@ -46,13 +47,29 @@ static void *boot_take(size_t align, size_t size)
 			return NULL;
 		}
 	} while (!atomic_compare_exchange_weak(&shim_boot_used, &at,
-						(uint32_t)(want + ((size + 15) & ~15ul))));
+					       (uint32_t)(want + ((size + 15) & ~15ul))));
 	return shim_boot_arena + want;
 }
 
+/* By what their runtimes define, in libraries (gcc) or in the program (clang). */
+#define WEAK(name) extern void name(void) __attribute__((weak, visibility("default")))
+WEAK(__asan_init);
+WEAK(__tsan_init);
+WEAK(__msan_init);
+WEAK(__hwasan_init);
+WEAK(__lsan_init);
+
+bool shim_sanitizer(void)
+{
+	return __asan_init || __tsan_init || __msan_init || __hwasan_init || __lsan_init;
+}
+
+static bool late;
+
+/* Opened late we are in no scope that has a next one. */
 static void *find(const char *name)
 {
-	void *p = dlsym(RTLD_NEXT, name);
+	void *p = late ? shim_hook_find(name) : dlsym(RTLD_NEXT, name);
 	static const char text[] = "reheap record: the program has no malloc to record\n";
 
 	if (!p && strcmp(name, "malloc") == 0) {
@@ -64,11 +81,19 @@ static void *find(const char *name)
 }
 
 /* ISO C has no cast from object to function pointers; the union is what POSIX blesses. */
-#define FIND(name) do {						\
-	union { void *object; __typeof__(real.name) function; } u; \
-	u.object = find(#name);					\
-	found.name = u.function;				\
-} while (0)
+#define FIND_BY(look_up, name)                          \
+	do {                                            \
+		union {                                 \
+			void *object;                   \
+			__typeof__(real.name) function; \
+		} u;                                    \
+		u.object = look_up(#name);              \
+		found.name = u.function;                \
+	} while (0)
+
+#define FIND(name) FIND_BY(find, name)
+/* dlsym allocates when there is no such function, and not every allocator has these. */
+#define FIND_MAYBE(name) FIND_BY(shim_hook_find, name)
 
 /* True when the real functions are in place; false while this thread is finding them. */
 static bool resolve(void)
@@ -88,10 +113,26 @@ static bool resolve(void)
 	FIND(posix_memalign);
 	FIND(valloc);
 	FIND(pvalloc);
-	real = found;
+	if (shim_sanitizer()) { /* whose dl_iterate_phdr is no use yet */
+		FIND(malloc_usable_size);
+		found.free_sized = NULL;
+		found.free_aligned_sized = NULL;
+	} else {
+		FIND_MAYBE(malloc_usable_size);
+		FIND_MAYBE(free_sized);
+		FIND_MAYBE(free_aligned_sized);
+	}
+	originals = real = found;
 	resolving = 0;
 	errno = saved;
 	return true;
+}
+
+void shim_real_late(void)
+{
+	late = !originals.malloc;
+	if (late)
+		resolve();
 }
 
 static void *first_malloc(size_t size)
@@ -111,7 +152,7 @@ static void *first_calloc(size_t count, size_t size)
 		return real.calloc(count, size);
 	if (size && count > SHIM_BOOT_BYTES / size)
 		return NULL;
-	return boot_take(16, count * size);	/* static storage never used before is zero */
+	return boot_take(16, count * size); /* static storage never used before is zero */
 }
 
 static void *first_realloc(void *p, size_t size)
@@ -147,6 +188,11 @@ static void *first_pvalloc(size_t size)
 	return resolve() ? real.pvalloc(size) : boot_take(4096, (size + 4095) & ~4095ul);
 }
 
+static size_t first_usable_size(void *p)
+{
+	return resolve() && real.malloc_usable_size ? real.malloc_usable_size(p) : 0;
+}
+
 struct real real = {
 	.malloc = first_malloc,
 	.free = first_free,
@@ -157,4 +203,84 @@ struct real real = {
 	.posix_memalign = first_posix_memalign,
 	.valloc = first_valloc,
 	.pvalloc = first_pvalloc,
+	.malloc_usable_size = first_usable_size,
 };
+
+/* ---- does operator new come through malloc, and delete through free? ---- */
+
+static __thread const void *probe_last;
+
+static void *note(void *p)
+{
+	probe_last = p;
+	return p;
+}
+
+static void *probe_malloc(size_t size)
+{
+	return note(originals.malloc(size));
+}
+
+static void *probe_calloc(size_t count, size_t size)
+{
+	return note(originals.calloc(count, size));
+}
+
+static void *probe_memalign(size_t align, size_t size)
+{
+	return note(originals.memalign(align, size));
+}
+
+static void *probe_aligned_alloc(size_t align, size_t size)
+{
+	return note(originals.aligned_alloc(align, size));
+}
+
+static void *probe_realloc(void *p, size_t size)
+{
+	return note(originals.realloc(p, size));
+}
+
+static void probe_free(void *p)
+{
+	note(p);
+	originals.free(p);
+}
+
+static int probe_posix_memalign(void **out, size_t align, size_t size)
+{
+	int failed = originals.posix_memalign(out, align, size);
+
+	if (!failed)
+		note(*out);
+	return failed;
+}
+
+/* Other threads meanwhile pass through the same functions, which does them no harm. */
+void shim_probe_begin(void)
+{
+	if (!originals.malloc && !resolve())
+		return;
+	probe_last = NULL;
+	real.malloc = probe_malloc;
+	real.calloc = probe_calloc;
+	real.realloc = probe_realloc;
+	real.free = probe_free;
+	real.memalign = probe_memalign;
+	real.aligned_alloc = probe_aligned_alloc;
+	real.posix_memalign = probe_posix_memalign;
+}
+
+bool shim_probe_end(const void *block)
+{
+	if (originals.malloc)
+		real = originals;
+	return block && block == probe_last;
+}
+
+void *(*shim_real_malloc(void))(size_t)
+{
+	if (!originals.malloc)
+		resolve();
+	return originals.malloc ? originals.malloc : real.malloc;
+}

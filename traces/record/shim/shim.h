@@ -1,12 +1,20 @@
 /*
  * shim.h - inside the recorded program: who is who.
  *
- *	malloc.c   the malloc family: calls the real one, puts a record
+ *	malloc.c   the malloc family: calls the real one, puts a record (call.h)
+ *	new.c      every operator new and delete
+ *	family_*.c the interfaces of their own that allocators offer
+ *	hook.c     finds the functions behind those two, and which of them come through malloc
  *	thread.c   pthread_create, C11 threads, joins
  *	put.c      the slow half of a record: rings full, wide sizes, signal handlers
  *	attach.c   a process finds the area, a thread finds a ring, a fork starts anew
+ *	map.c      the pieces of the area that are mapped
+ *	filter.c   seccomp: no system call of ours once the program forbids them
  *	real.c     the functions we stand in front of, and memory until they are known
+ *	look.c     what else serves memory in the process
  *	site.c     --sites and --residency
+ *	exec.c     what is begun and will not be recorded
+ *	mapped.c   --maps: what the program maps itself (maps/ is the library that tells)
  *
  * Path of one malloc: real malloc; is the block ours; 8 bytes into this thread's ring;
  * publish. About 25 instructions, no clock, no lock, no shared counter, no system call.
@@ -37,20 +45,27 @@
 /* Declarations too: what is ours is reached without the GOT. */
 #pragma GCC visibility push(hidden)
 
-#define SHIM_EXPORT __attribute__((visibility("default")))
-#define SHIM_LIKELY(x) __builtin_expect(!!(x), 1)
+#define SHIM_EXPORT	 __attribute__((visibility("default")))
+#define SHIM_LIKELY(x)	 __builtin_expect(!!(x), 1)
 #define SHIM_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#if defined(__x86_64__)
+#define SHIM_PAUSE() __builtin_ia32_pause()
+#else
+#define SHIM_PAUSE() __asm__ volatile("yield" ::: "memory")
+#endif
 #define SHIM_BARRIER() __asm__ volatile("" ::: "memory")
 
 enum {
-	SHIM_SIDE = 7,			/* records a signal handler may leave behind */
-	SHIM_OWNERS = 1 << 18,		/* 2 MiB, touched as used: exact for 4 MiB of heap */
+	SHIM_SIDE = 7,	       /* records a signal handler may leave behind */
+	SHIM_OWNERS = 1 << 18, /* 2 MiB, touched as used: exact for 4 MiB of heap */
 };
 
 /* What a record says: its kind, and log2 of the alignment above it. */
 #define SHIM_WHAT(kind, align_log2) ((uint32_t)(kind) | (uint32_t)(align_log2) << 8)
 
-struct side_record { uint64_t what, address, size, now; };
+struct side_record {
+	uint64_t what, address, size, now;
+};
 
 /*
  * One thread's end of its ring. The first line is all that the fast path touches, beside
@@ -61,20 +76,25 @@ struct side_record { uint64_t what, address, size, now; };
  */
 struct producer {
 	uintptr_t at;
-	uint64_t bias;			/* address of a byte of the ring less its count */
-	_Atomic(_Atomic uint64_t *) owners;	/* NULL while the process has one thread */
-	uint64_t key;			/* of the ring in owners[] */
-	uint32_t nested;		/* records in side[] */
-	uint32_t every;			/* bytes of records that one clock read serves now */
-	uint64_t last, last_head;	/* last clock read, and head at it */
-	uint64_t room;			/* head may go this far */
+	uint64_t bias;			    /* address of a byte of the ring less its count */
+	_Atomic(_Atomic uint64_t *) owners; /* NULL while the process has one thread */
+	uint64_t key;			    /* of the ring in owners[] */
+	uint32_t nested;		    /* records in side[] */
+	uint32_t every;			    /* bytes of records that one clock read serves now */
+	uint64_t last, last_head;	    /* last clock read, and head at it */
+	uint64_t room;			    /* head may go this far */
 	/* second line: the slow path */
 	struct rh_ring *ring;
 	uint64_t mask;
 	uint64_t *data;
-	uint32_t grow;			/* widen the ring as soon as it is empty */
-	uint32_t site;			/* last SITE written */
-	uint64_t pad1[4];
+	uint32_t grow; /* widen the ring as soon as it is empty */
+	uint32_t site; /* last SITE written */
+	uint32_t index;
+	uint32_t stalled;    /* beat + 1 at which waiting for room was given up; 0 = never */
+	uint64_t lost;	     /* calls since the last record that was put */
+	uint32_t generation; /* of the area that the ring lies in */
+	uint32_t pad0;
+	uint64_t pad1[1];
 	struct side_record side[SHIM_SIDE];
 	uint64_t pad2[4];
 };
@@ -82,28 +102,41 @@ _Static_assert(offsetof(struct producer, ring) == 64, "one line for the fast pat
 _Static_assert(sizeof(struct producer) % 64 == 0, "no false sharing of producers");
 _Static_assert(offsetof(struct rh_ring, head) == 0, "at - 1 is where head is");
 
-enum shim_state { SHIM_UNKNOWN, SHIM_ON, SHIM_OFF };
+enum shim_state { SHIM_UNKNOWN, SHIM_ON, SHIM_OFF, SHIM_DORMANT };
+/* Of a shim that came into a running process. */
+enum shim_late { SHIM_EARLY, SHIM_LATE, SHIM_LEAVING, SHIM_LEFT };
 
 struct shim {
-	struct rh_area *area;
-	struct producer *producers;	/* RH_RINGS and a guard, wiped on fork */
-	uint32_t counter;		/* stamps are the CPU's counter */
-	uint32_t every_slow;		/* for sites, residency, or without a counter */
-	uint32_t exact;			/* every event has a stamp of its own */
-	_Atomic uint32_t many;		/* a second thread was seen */
-	uint32_t state;			/* enum shim_state */
-	uint32_t proc;			/* our slot */
-	uint32_t rings_usable;		/* how many of the area's rings fit our address space */
+	struct rh_area *area;	     /* header and processes */
+	int fd;			     /* of the area, while the process starts; then -1 */
+	uint32_t counter;	     /* stamps are the CPU's counter */
+	uint32_t every_slow;	     /* for sites, residency, or without a counter */
+	uint32_t exact;		     /* every event has a stamp of its own */
+	_Atomic uint32_t many;	     /* a second thread was seen */
+	_Atomic uint32_t filter;     /* of system calls: we make none any more */
+	_Atomic uint32_t tsc_off;    /* reading the counter kills (strict seccomp, PR_SET_TSC) */
+	uint32_t state;		     /* enum shim_state */
+	uint32_t proc;		     /* our slot */
+	uint32_t dormant;	     /* preloaded to sleep: dormant.c */
+	_Atomic uint32_t late;	     /* enum shim_late */
+	_Atomic uint32_t generation; /* areas that this process has had before */
 	_Atomic uint32_t thread_next;
-	_Atomic uint32_t starting;	/* one thread at a time maps the area */
+	_Atomic uint32_t starting; /* one thread at a time maps the area */
 	uint64_t default_stack;
-	_Atomic uint64_t *owners;	/* SHIM_OWNERS slots; see shim_owned */
+	_Atomic(_Atomic uint64_t *) owners; /* SHIM_OWNERS slots; see shim_owned */
 };
 extern struct shim shim;
 
-extern struct producer shim_nobody;		/* of a thread that has no ring */
-extern __thread struct producer *shim_self;	/* never NULL */
-extern __thread uint32_t shim_number;	/* this thread's number + 1; 0 = none yet */
+extern struct producer shim_nobody;	    /* of a thread that has no ring */
+extern __thread struct producer *shim_self; /* never NULL */
+extern __thread uint32_t shim_number;	    /* this thread's number + 1; 0 = none yet */
+
+/* The one thing that a call looks at while the shim is asleep; 0 when it never is. */
+extern struct rh_dormant shim_sleep;
+static inline __attribute__((always_inline)) bool shim_asleep(void)
+{
+	return SHIM_UNLIKELY(atomic_load_explicit(&shim_sleep.asleep, memory_order_relaxed) != 0);
+}
 
 struct real {
 	void *(*malloc)(size_t);
@@ -115,13 +148,19 @@ struct real {
 	int (*posix_memalign)(void **, size_t, size_t);
 	void *(*valloc)(size_t);
 	void *(*pvalloc)(size_t);
+	/* NULL where the allocator has none */
+	size_t (*malloc_usable_size)(void *);
+	void (*free_sized)(void *, size_t);
+	void (*free_aligned_sized)(void *, size_t, size_t);
 };
 extern struct real real;
+/* malloc as it was found, whatever stands in `real` for the moment. */
+void *(*shim_real_malloc(void))(size_t);
 
 /* Memory from before the real functions were known. */
 enum { SHIM_BOOT_BYTES = 64 * 1024 };
 extern char shim_boot_arena[SHIM_BOOT_BYTES];
-extern _Atomic uint32_t shim_boot_used;		/* bytes of it */
+extern _Atomic uint32_t shim_boot_used; /* bytes of it */
 size_t shim_boot_room(const void *p);
 
 static inline bool shim_boot_owns(const void *p)
@@ -133,7 +172,10 @@ static inline bool shim_boot_owns(const void *p)
 /* Who called malloc: the return address, and where the stack was before the call (0 where
  * the return address does not lie right below that). Of use to --sites alone; passed to
  * slow halves only. */
-struct shim_from { const void *caller; uintptr_t frame; };
+struct shim_from {
+	const void *caller;
+	uintptr_t frame;
+};
 
 #if defined(__x86_64__)
 #define SHIM_FROM() \
@@ -146,10 +188,10 @@ struct shim_from { const void *caller; uintptr_t frame; };
 /* What a put() that is not done still needs. */
 enum shim_need {
 	SHIM_DONE,
-	SHIM_LONG,	/* not begun: it has no short form */
-	SHIM_ODD,	/* not begun: no ring, or a put() of this thread is under way */
-	SHIM_HELD,	/* `at` is held; the slow path */
-	SHIM_NESTED,	/* it is done, and a signal handler left a record meanwhile */
+	SHIM_LONG,   /* not begun: it has no short form */
+	SHIM_ODD,    /* not begun: no ring, or a put() of this thread is under way */
+	SHIM_HELD,   /* `at` is held; the slow path */
+	SHIM_NESTED, /* it is done, and a signal handler left a record meanwhile */
 };
 /* Does that; `what` is a kind with log2 of the alignment above it. errno is kept. */
 void shim_put_rest(enum shim_need need, uint32_t what, uint64_t address, uint64_t size,
@@ -161,6 +203,32 @@ void shim_put_long(uint32_t what, uint64_t address, uint64_t size, struct shim_f
 /* This thread's producer, attached now if need be; NULL: not recorded (and why is counted). */
 struct producer *shim_attach(void);
 bool shim_process_on(void);
+/* Maps the area that the text names (as in the environment) and takes a slot; the state stays. */
+enum rh_late shim_start_late(const char *text);
+/* late.c: recording is over for a process that we came late into: out of its way. Again in a
+ * forked child that is not to be recorded. */
+void shim_let_go(bool child);
+/* real.c: the real functions, looked up from an object that was opened late. */
+void shim_real_late(void);
+bool shim_recorder_is_dead(struct rh_area *area); /* and closes it then */
+/* late.c: see area.h, RH_LATE_FUNCTION. */
+int rh_record_attach(const char *where) SHIM_EXPORT;
+/* dormant.c: falls asleep where the environment says so; wakes when asked to (true: it is
+ * recorded from now on); recording is over. */
+void shim_dormant(void);
+bool shim_wake(void);
+void shim_sleep_again(bool child);
+/* look.c: what else serves memory in this process; left in its slot. */
+void shim_look(void);
+/* exec.c: finds the functions behind the exec family; tells the supervisor of a program that is
+ * not recorded, and gives the place + 1 where that stands (0: none). */
+void shim_exec_ready(void);
+uint32_t shim_tell_kid(enum rh_kid_why why, const char *exe, int pid);
+/* real.c: built with a sanitizer. What its runtime puts in front of libc's functions may not be
+ * called before it has begun, and before that we are: so we only pass calls on. */
+bool shim_sanitizer(void);
+/* figures.c: CPU time that the process has used, and as it exits its peak memory. */
+void shim_figures(struct rh_proc *proc, bool over);
 /* Room for that many words in one piece; false: they cannot be kept. What belongs together
  * asks for all its room at once: what is dropped is whole. */
 bool shim_room(struct producer *p, uint32_t words);
@@ -171,11 +239,65 @@ uint64_t shim_clock(void);
 /* From here on blocks may pass between threads, also those of the only thread so far. */
 void shim_now_many(void);
 
+/* map.c. What is asked for and cannot be had is NULL or false. */
+int shim_open_area(void);
+void *shim_map(uint64_t offset, uint64_t bytes);
+bool shim_group(uint32_t ring); /* its head and producer are mapped; ask before these: */
+struct rh_ring *shim_ring(uint32_t ring);
+struct producer *shim_producer(uint32_t ring); /* NULL: not mapped */
+/* At least that many bytes of its data; only its owner asks, when it is empty. */
+uint64_t *shim_ring_data(uint32_t ring, uint64_t bytes);
+bool shim_owners(void);
+struct producer *shim_guard(void); /* last is 0 in a forked child */
+bool shim_wipe_works(void);
+void shim_wipe(void); /* where the kernel does not */
+void shim_stock_up(void);
+/* The next area begins. What threads still write to stays mapped. */
+void shim_map_forget(void);
+
+/* A filter of system calls is on, seen by us or by the supervisor. */
+static inline bool shim_filtered(void)
+{
+	return atomic_load_explicit(&shim.filter, memory_order_relaxed) ||
+	       (shim.state == SHIM_ON && rh_area_proc(shim.area, shim.proc)->filter);
+}
+
 /* site.c */
 /* Writes the site of the next record; `at` is held, there is room for it (SHIM_SITE_ROOM). */
 void shim_site(struct producer *p, struct shim_from from);
 enum { SHIM_SITE_ROOM = 64 };
 uint64_t shim_resident(const void *block);
+
+/* A bare system call: no cancellation point, errno left alone, -errno on failure. */
+static inline long shim_raw(long number, long a, long b, long c, long d, long e, long f)
+{
+#if defined(__x86_64__)
+	register long r10 __asm__("r10") = d;
+	register long r8 __asm__("r8") = e;
+	register long r9 __asm__("r9") = f;
+	long result;
+
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
+	return result;
+#else
+	register long x8 __asm__("x8") = number;
+	register long x0 __asm__("x0") = a;
+	register long x1 __asm__("x1") = b;
+	register long x2 __asm__("x2") = c;
+	register long x3 __asm__("x3") = d;
+	register long x4 __asm__("x4") = e;
+	register long x5 __asm__("x5") = f;
+
+	__asm__ volatile("svc 0"
+			 : "+r"(x0)
+			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+			 : "memory");
+	return x0;
+#endif
+}
 
 static inline uint64_t shim_counter(void)
 {
@@ -203,9 +325,17 @@ static inline uint64_t shim_counter_after(void)
 	return shim_counter();
 }
 
+/* No clock may be read here; the supervisor's last is what there is. */
+static inline bool shim_clockless(void)
+{
+	return atomic_load_explicit(&shim.tsc_off, memory_order_relaxed);
+}
+
 /* A stamp outside the fast path, by whatever clock the recording has. */
 static inline uint64_t shim_now(void)
 {
+	if (SHIM_UNLIKELY(shim_clockless()))
+		return atomic_load(&shim.area->now);
 	return shim.counter ? shim_counter_after() : shim_clock();
 }
 
@@ -233,14 +363,13 @@ static inline __attribute__((always_inline)) uint64_t shim_owner_slot(uint64_t a
 	 * arenas of threads, 64 MiB apart, do not meet. */
 	uint64_t both = (1ull << 42) + (1ull << 31);
 
-	__asm__("" : "+r"(both));	/* one multiplication, not two shifts and a sum */
+	__asm__("" : "+r"(both)); /* one multiplication, not two shifts and a sum */
 	return address * both >> 46;
 }
 _Static_assert(SHIM_OWNERS == 1 << (64 - 46), "the slots that the shift leaves");
 
-static inline __attribute__((always_inline)) bool shim_owned(const struct producer *p,
-							     const _Atomic uint64_t *owners,
-							     uint64_t address)
+static inline __attribute__((always_inline)) bool
+shim_owned(const struct producer *p, const _Atomic uint64_t *owners, uint64_t address)
 {
 	return atomic_load_explicit(&owners[shim_owner_slot(address)], memory_order_relaxed) ==
 	       (address ^ p->key);

@@ -23,10 +23,14 @@
 #include "traces/record/shim/shim.h"
 
 enum { SITES = 1 << 16, NAME_MAX_BYTES = 240, PAGES_AT_ONCE = 256, DEPTH = 4 };
-#define SEE_THROUGH UINT32_MAX		/* id of a place in operator new */
+#define SEE_THROUGH UINT32_MAX /* id of a place in operator new */
 
 /* step: bytes from its return address to its caller's, where id is SEE_THROUGH. */
-struct site { _Atomic uint64_t caller; _Atomic uint32_t id; uint32_t step; };
+struct site {
+	_Atomic uint64_t caller;
+	_Atomic uint32_t id;
+	uint32_t step;
+};
 
 static struct {
 	_Atomic(struct site *) table;
@@ -125,11 +129,15 @@ static _Unwind_Reason_Code one_up(struct _Unwind_Context *context, void *data)
 	return stack > climb->frame ? _URC_END_OF_STACK : _URC_NO_REASON;
 }
 
-#define LOOK_UP(pointer, name) do {				\
-	union { void *object; __typeof__(pointer) function; } u; \
-	u.object = dlsym(RTLD_DEFAULT, name);			\
-	(pointer) = u.function;					\
-} while (0)
+#define LOOK_UP(pointer, name)                        \
+	do {                                          \
+		union {                               \
+			void *object;                 \
+			__typeof__(pointer) function; \
+		} u;                                  \
+		u.object = dlsym(RTLD_DEFAULT, name); \
+		(pointer) = u.function;               \
+	} while (0)
 
 /* Bytes between the return addresses of a place in operator new and of its caller; 0: it
  * is not in operator new, or the program has no unwinder (then it has no C++ either). */
@@ -163,17 +171,17 @@ static const struct site *site_of(const void *caller, uintptr_t frame, bool *fre
 	for (uint32_t i = 0; all && i < 64; i++, h = (h + 1) % SITES) {
 		uint64_t seen = atomic_load_explicit(&all[h].caller, memory_order_acquire);
 
-		if (seen == 0 &&
-		    atomic_compare_exchange_strong(&all[h].caller, &seen, key)) {
+		if (seen == 0 && atomic_compare_exchange_strong(&all[h].caller, &seen, key)) {
 			all[h].step = step_over(caller, frame);
 			*fresh = !all[h].step;
-			atomic_store(&all[h].id, all[h].step ? SEE_THROUGH :
-				     atomic_fetch_add(&sites.next, 1) + 1);
+			atomic_store(&all[h].id, all[h].step
+							 ? SEE_THROUGH
+							 : atomic_fetch_add(&sites.next, 1) + 1);
 			return &all[h];
 		}
 		if (seen == key) {
 			while (atomic_load(&all[h].id) == 0)
-				;	/* another thread has just found it */
+				; /* another thread has just found it */
 			return &all[h];
 		}
 	}
@@ -208,11 +216,13 @@ void shim_site(struct producer *p, struct shim_from from)
 uint64_t shim_resident(const void *block)
 {
 	unsigned char pages[PAGES_AT_ONCE];
-	uintptr_t at = (uintptr_t)block, end = at + malloc_usable_size((void *)(uintptr_t)block);
+	uintptr_t at = (uintptr_t)block, end = at;
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 	uint64_t resident = 0;
 	int saved = errno;
 
+	if (real.malloc_usable_size) /* not ours: the program has not asked */
+		end += real.malloc_usable_size((void *)(uintptr_t)block);
 	while (at < end) {
 		uintptr_t from = at & ~(page - 1), to = from + PAGES_AT_ONCE * page;
 

@@ -10,12 +10,11 @@
  * The argument block of a new thread comes from a static pool, or from a page of its
  * own when 256 threads are being born at once; never from the recorded heap.
  */
-#include <dlfcn.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <threads.h>
 
-#include "traces/record/shim/shim.h"
+#include "traces/record/shim/hook.h"
 
 enum { STARTS = 256 };
 
@@ -115,14 +114,19 @@ static void announced(bool made, uint32_t number, pthread_t thread)
 		shim_put_long(RH_REC_SPAWN_FAILED, 0, number, SHIM_NOBODY);
 }
 
-#define NEXT(pointer, name) do {				\
-	union { void *object; __typeof__(pointer) function; } u; \
-	u.object = dlsym(RTLD_NEXT, name);			\
-	(pointer) = u.function;					\
-} while (0)
+/* Not dlsym's next: to that a patched table shows us. */
+#define NEXT(pointer, name)                           \
+	do {                                          \
+		union {                               \
+			void *object;                 \
+			__typeof__(pointer) function; \
+		} u;                                  \
+		u.object = shim_hook_find(name);      \
+		(pointer) = u.function;               \
+	} while (0)
 
-SHIM_EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr,
-			       void *(*fn)(void *), void *arg)
+SHIM_EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
+			       void *arg)
 {
 	static int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 	size_t stack = shim.default_stack;

@@ -1,0 +1,84 @@
+/*
+ * mheap_resize.c - large spans that become longer or shorter where they are.
+ *
+ * Only with the bitmap chunks, which can say of any page whether it is free; the older lists know
+ * free runs by their ends. Both take the heap lock once. What a span gets from behind it may be
+ * parked in the lane's own page cache, or not be mapped yet: the next piece of the arena is.
+ */
+#include "alloc/base/debug.h"
+#include "alloc/heap/tiered/mheap.h"
+
+#include <assert.h>
+
+#include "alloc/heap/tiered/poison.h"
+
+/* Takes the pages from `next` on, mapping more of the arena where it ends among them. */
+static bool take_behind(struct rh_heap *heap, uint32_t next, size_t more, size_t *scav)
+{
+	size_t mapped = rh_page_index(heap, heap->arenas.at);
+
+	rh_debug_assert(rh_lock_held(&heap->lock));
+	if (rh_pages_take_at(heap, next, more, scav))
+		return true;
+	/* Past the end of what is mapped, and the reservation has room for it. */
+	if (mapped < next || mapped >= next + more ||
+	    ((next + more - mapped) << TIER_PAGE_SHIFT) > heap->arenas.end - heap->arenas.at)
+		return false;
+	return rh_arenas_grow(heap, next + more - mapped) &&
+	       rh_pages_take_at(heap, next, more, scav);
+}
+
+bool rh_span_extend(struct rh_lane *lane, struct mspan *span, size_t page_count)
+{
+	struct rh_heap *heap = lane->heap;
+	size_t more = page_count - span->page_count, scav;
+	uint32_t next = (uint32_t)rh_page_index(heap, span->base) + span->page_count;
+	bool ok;
+
+	assert(page_count > span->page_count && span->spc < 2);
+	if (!heap->profile->radix || next + more > TIER_WINDOW_PAGES)
+		return false;
+	rh_lock(&heap->lock);
+	rh_heap_fold(heap, lane);
+	/* the pages behind it may be parked in our own page cache */
+	if (next - lane->pcache.page < 64)
+		rh_pages_flush_cache(heap, &lane->pcache);
+	ok = rh_limit_admits(heap, more) && take_behind(heap, next, more, &scav);
+	if (ok) {
+		rh_arena_fresh(heap, next, more);
+		heap->in_use_bytes += more << TIER_PAGE_SHIFT;
+		heap->released_bytes -= scav << TIER_PAGE_SHIFT;
+		span->page_count = (uint32_t)page_count;
+		for (size_t i = 0; i < more; i++)
+			tier_store(&heap->spans[next + i], span);
+		if (scav)
+			rh_scavenge_before_growth(heap, lane, 0);
+	}
+	rh_unlock(&heap->lock);
+	tier_add(&lane->n.extended, ok);
+	return ok;
+}
+
+bool rh_span_shorten(struct rh_lane *lane, struct mspan *span, size_t page_count)
+{
+	struct rh_heap *heap = lane->heap;
+	size_t less = span->page_count - page_count, bytes = less << TIER_PAGE_SHIFT;
+	uint32_t from = (uint32_t)(rh_page_index(heap, span->base) + page_count);
+
+	assert(page_count && page_count < span->page_count && span->spc < 2);
+	if (!heap->profile->radix)
+		return false;
+	rh_poison((char *)span->base + (page_count << TIER_PAGE_SHIFT), bytes);
+	rh_lock(&heap->lock);
+	rh_heap_fold(heap, lane);
+	for (size_t i = 0; i < less; i++)
+		tier_store(&heap->spans[from + i], NULL);
+	span->page_count = (uint32_t)page_count;
+	assert(heap->in_use_bytes >= bytes || heap->lane_count > 1);
+	heap->in_use_bytes -= bytes;
+	rh_pages_free(heap, from, less);
+	rh_scavenge_freed(heap, lane, bytes);
+	rh_unlock(&heap->lock);
+	tier_add(&lane->n.shortened, 1);
+	return true;
+}

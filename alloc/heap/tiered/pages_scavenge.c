@@ -1,0 +1,135 @@
+/*
+ * pages_scavenge.c - which free pages of the bitmap chunks go back to the system.
+ *
+ * A free page is in memory when neither `taken` nor `scav` has its bit. Runs of them are found
+ * from the top, for allocation fills from the bottom; runs long enough to be worth a system call
+ * come before short ones. `scav_search` remembers above which chunk there is nothing, so that a
+ * heap that gives back often does not walk all of its chunks each time.
+ */
+#include "alloc/base/debug.h"
+#include "alloc/heap/tiered/heap.h"
+
+#include <assert.h>
+
+/* Highest run of at least page_min free resident pages in a chunk, cut to page_max from its top. */
+static unsigned resident_run(const struct page_chunk *chunk, unsigned page_min, size_t page_max,
+			     unsigned *length)
+{
+	unsigned end = 0, count = 0;
+
+	for (int i = TIER_CHUNK_PAGES - 1; i >= 0; i--) {
+		uint64_t busy = chunk->taken[i >> 6] | chunk->scav[i >> 6];
+
+		if (!~busy || busy >> (i & 63) & 1) {
+			if (count >= page_min)
+				break;
+			count = 0;
+			if (!~busy)
+				i &= ~63;
+			continue;
+		}
+		if (!count)
+			end = (unsigned)i + 1;
+		if (++count == page_max)
+			break;
+	}
+	*length = count >= page_min ? count : 0;
+	return end - *length;
+}
+
+struct resident {
+	uint32_t page, length;
+};
+
+/* The highest free resident run of at least page_min pages, at most page_max of it. */
+static bool next_resident(struct page_heap *pages, unsigned page_min, size_t page_max,
+			  struct resident *run)
+{
+	for (uint32_t c = pages->scav_search + 1; c-- > 0;) {
+		unsigned length, at;
+
+		if (!pages->summary[TIER_LEVELS - 1][c])
+			continue;
+		at = resident_run(&pages->chunks[c], page_min, page_max, &length);
+		if (!length)
+			continue;
+		if (page_min == 1) /* else there may be short ones above */
+			pages->scav_search = c;
+		*run = (struct resident){ (c << 9) + at, length };
+		return true;
+	}
+	if (page_min == 1)
+		pages->scav_search = 0;
+	return false;
+}
+
+/* Free pages are released ones from now on, which summaries do not tell. */
+static void mark_released(struct page_heap *pages, struct resident run)
+{
+	while (run.length) {
+		unsigned bit = run.page & 63;
+		unsigned count = run.length < 64 - bit ? run.length : 64 - bit;
+
+		pages->chunks[run.page >> 9].scav[(run.page & 511) >> 6] |=
+			(count == 64 ? ~(uint64_t)0 : ((uint64_t)1 << count) - 1) << bit;
+		run.page += count;
+		run.length -= count;
+	}
+}
+
+/* While the lock is dropped these pages are nobody's. */
+static void take_run(struct rh_heap *heap, struct resident run)
+{
+	size_t scav = 0;
+	bool taken = rh_pages_take_at(heap, run.page, run.length, &scav);
+
+	assert(taken && scav == 0);
+	(void)taken;
+}
+
+/* Several runs with the lock dropped once, long ones first; with one lane there is nobody to drop
+ * it for. */
+size_t rh_pages_scavenge(struct rh_heap *heap, unsigned page_min, size_t page_max)
+{
+	enum { RUNS = 16 };
+	struct page_heap *pages = &heap->pages;
+	struct resident run[RUNS];
+	bool alone = heap->lane_count <= 1;
+	unsigned count = 0, least = page_min;
+	size_t total = 0;
+
+	rh_debug_assert(rh_lock_held(&heap->lock));
+	for (; count < RUNS && total < page_max; total += run[count++].length) {
+		size_t left = page_max - total;
+		bool found = next_resident(pages, least < left ? least : (unsigned)left, left,
+					   &run[count]);
+
+		if (!found && least > 1) {
+			least = 1;
+			found = next_resident(pages, 1, left, &run[count]);
+		}
+		if (!found)
+			break;
+		if (alone)
+			mark_released(pages, run[count]);
+		else
+			take_run(heap, run[count]);
+	}
+	if (!alone) {
+		pages->nobodys += total;
+		rh_unlock(&heap->lock);
+	}
+	for (unsigned i = 0; i < count; i++)
+		rh_pages_release(heap, heap->window + ((uintptr_t)run[i].page << TIER_PAGE_SHIFT),
+				 (size_t)run[i].length << TIER_PAGE_SHIFT);
+	if (!alone) {
+		rh_lock(&heap->lock);
+		pages->nobodys -= total;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		if (!alone)
+			rh_pages_take_back(heap, run[i].page, run[i].length);
+		rh_count_released(heap, run[i].length);
+	}
+	return total;
+}

@@ -1,0 +1,54 @@
+/*
+ * fuzz_options.c - a fuzz target for options as words: every type, from text. Properties: an
+ * error is one sentence; a number that was taken lies within its bounds.
+ */
+#include <stddef.h>
+
+#include "alloc/base/opt.h"
+#include "traces/test/fuzz_support.h"
+
+struct target {
+	bool flag;
+	uint64_t count, size, time;
+	double real, share;
+	const char *text;
+	int name;
+};
+
+static const char *const names[] = { "one", "two", NULL };
+
+static const struct rh_opt table[] = {
+	{ "flag", 'f', RH_OPT_FLAG, offsetof(struct target, flag), .help = "" },
+	{ "count", 'c', RH_OPT_UINT, offsetof(struct target, count), "1", .min = 1, .max = 1000 },
+	{ "size", 0, RH_OPT_SIZE, offsetof(struct target, size), "4K", .help = "" },
+	{ "time", 0, RH_OPT_TIME, offsetof(struct target, time), "1s", .help = "" },
+	{ "real", 0, RH_OPT_REAL, offsetof(struct target, real), "0", .help = "" },
+	{ "share", 0, RH_OPT_SHARE, offsetof(struct target, share), "1%", .max = 1 },
+	{ "text", 0, RH_OPT_TEXT, offsetof(struct target, text), .help = "" },
+	{ "name", 0, RH_OPT_NAME, offsetof(struct target, name), "one", .names = names },
+	{ .name = NULL }
+};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+	struct target target = { 0 };
+	char room[4096];
+	struct rh_opt_store store = { room, sizeof(room) };
+	struct rh_err err = { 0 };
+	char *copy;
+
+	if (bytes > 2000)
+		return 0;
+	copy = malloc(bytes + 1);
+	demand(copy != NULL, "there is memory", NULL);
+	memcpy(copy, data, bytes);
+	copy[bytes] = '\0';
+	demand(rh_opt_defaults(table, &target, &err) == 0, "defaults are legal", &err);
+	if (rh_opt_set_word(table, &target, "fuzz", copy, strlen(copy), &store, &err) < 0)
+		demand_error(&err);
+	demand(target.count >= 1 && target.count <= 1000, "a count is within its bounds", &err);
+	demand(target.share >= 0 && target.share <= 1, "a share is within its bounds", &err);
+	demand(target.name == 0 || target.name == 1, "a name is one of the list", &err);
+	free(copy);
+	return 0;
+}

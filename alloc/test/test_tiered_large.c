@@ -1,0 +1,190 @@
+/*
+ * test_tiered_large.c - blocks of pages that change their length: how often a block that grows by
+ * realloc is copied, that it keeps its contents, where it ends when nothing may follow it, and
+ * that what is cut off comes back to others.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc/heap/tiered/lane.h"
+#include "alloc/registry.h"
+
+static const struct rh_backend *ops = &rh_backend_tiered;
+static struct rh_heap *heap;
+static struct rh_lane *lane;
+
+static void open_heap(int profile, int gc)
+{
+	struct tier_knobs knobs = { .profile = profile, .gc = gc, .gogc = 100 };
+
+	assert_int_equal(ops->open(&heap, &knobs, NULL, NULL), 0);
+	assert_int_equal(ops->lane_open(heap, &lane, NULL), 0);
+}
+
+static void close_heap(void)
+{
+	const char *wrong = rh_tiered_check(heap);
+
+	if (wrong)
+		fail_msg("%s", wrong);
+	ops->lane_close(lane);
+	ops->close(heap);
+}
+
+struct wanted {
+	const char *name;
+	uint64_t value;
+};
+
+static void pick(void *ctx, const char *name, const char *unit, uint64_t value)
+{
+	struct wanted *wanted = ctx;
+
+	(void)unit;
+	if (strcmp(name, wanted->name) == 0)
+		wanted->value = value;
+}
+
+static uint64_t figure(const char *name)
+{
+	struct wanted wanted = { name, UINT64_MAX };
+
+	ops->stats(heap, pick, &wanted);
+	if (wanted.value == UINT64_MAX)
+		fail_msg("no figure called %s", name);
+	return wanted.value;
+}
+
+/* The first profile whose page heap can say of any page whether it is free. */
+#define RADIX rh_tier_profile_of("1.14")
+enum { LINE = 400, MOST = 8 << 20 };
+
+static void fill(unsigned char *p, size_t from, size_t to, unsigned tag)
+{
+	for (size_t at = from; at < to; at += 64)
+		p[at] = (unsigned char)(at / 64 * 7 + tag);
+}
+
+static void same(const unsigned char *p, size_t to, unsigned tag)
+{
+	for (size_t at = 0; at < to; at += 64)
+		assert_int_equal(p[at], (unsigned char)(at / 64 * 7 + tag));
+}
+
+/* Grows `count` buffers in turn, a line at a time; returns how often one of them moved. */
+static unsigned grow(unsigned count, size_t most)
+{
+	unsigned char *text[4] = { NULL };
+	size_t length = 40000;
+	unsigned moves = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		text[i] = ops->alloc(lane, length);
+		fill(text[i], 0, length, i);
+	}
+	for (; length + LINE < most; length += LINE) {
+		size_t filled = (length + 63) & ~(size_t)63;
+
+		for (unsigned i = 0; i < count; i++) {
+			unsigned char *moved = ops->resize(lane, text[i], length, length + LINE);
+
+			assert_non_null(moved);
+			moves += moved != text[i];
+			text[i] = moved;
+			fill(moved, filled, length + LINE, i);
+		}
+	}
+	for (unsigned i = 0; i < count; i++) {
+		same(text[i], length, i);
+		ops->free(lane, text[i], length);
+	}
+	return moves;
+}
+
+static void a_growing_block_is_seldom_copied(void **state)
+{
+	(void)state;
+	for (int profile = RADIX; profile < TIER_PROFILE_COUNT; profile++) {
+		open_heap(profile, TIER_GC_EXPLICIT);
+		/* nothing stands behind it: a few moves while it is small, none after */
+		assert_true(grow(1, MOST) <= 4);
+		/* four in each other's way: by a quarter each time, 40 KB to 8 MB is 24 times */
+		assert_true(grow(4, MOST) <= 4 * 26);
+		close_heap();
+	}
+	/* a collector's heap makes a new block each time */
+	open_heap(rh_tier_profile_of(TIER_PROFILE_DEFAULT), TIER_GC_RECORDED);
+	assert_int_equal(grow(1, 200000), (200000 - 40000 - 1) / LINE);
+	close_heap();
+}
+
+static void a_block_grows_past_what_is_mapped(void **state)
+{
+	unsigned char *p;
+
+	(void)state;
+	for (int profile = RADIX; profile < TIER_PROFILE_COUNT; profile++) {
+		uint64_t sys;
+
+		open_heap(profile, TIER_GC_EXPLICIT);
+		p = ops->alloc(lane, 1 << 20);
+		fill(p, 0, 1 << 20, 1);
+		sys = figure("HeapSys");
+		assert_ptr_equal(ops->resize(lane, p, 1 << 20, 30 << 20), p);
+		assert_true(figure("HeapSys") >= sys + (24 << 20));
+		fill(p, 1 << 20, 30 << 20, 1);
+		same(p, 30 << 20, 1);
+		/* more than is left of the reservation moves */
+		p = ops->resize(lane, p, 30 << 20, 200 << 20);
+		assert_non_null(p);
+		same(p, 30 << 20, 1);
+		ops->free(lane, p, 200 << 20);
+		close_heap();
+	}
+}
+
+static void what_is_cut_off_comes_back(void **state)
+{
+	enum { LONG = 4 << 20, SHORT = 100000 };
+
+	(void)state;
+	for (int profile = RADIX; profile < TIER_PROFILE_COUNT; profile++) {
+		unsigned char *p, *q;
+		uint64_t in_use;
+
+		open_heap(profile, TIER_GC_EXPLICIT);
+		p = ops->alloc(lane, LONG);
+		fill(p, 0, LONG, 3);
+		in_use = figure("HeapInuse");
+		assert_ptr_equal(ops->resize(lane, p, LONG, SHORT), p);
+		same(p, SHORT, 3);
+		assert_int_equal(figure("HeapInuse"), in_use - LONG + 13 * 8192);
+		/* the next block lies in what was cut off */
+		q = ops->alloc(lane, LONG / 2);
+		assert_true(q > p && q < p + LONG);
+		fill(q, 0, LONG / 2, 4);
+		same(p, SHORT, 3);
+		/* to a small block it moves */
+		p = ops->resize(lane, p, SHORT, 100);
+		same(p, 100, 3);
+		ops->free(lane, p, 100);
+		ops->free(lane, q, LONG / 2);
+		close_heap();
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_growing_block_is_seldom_copied),
+		cmocka_unit_test(a_block_grows_past_what_is_mapped),
+		cmocka_unit_test(what_is_cut_off_comes_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,143 @@
+/*
+ * test_tiered_pacer.c - gc=oracle under the settings that Go programs run with.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "alloc/base/gopacer.h"
+#include "alloc/heap/tiered/lane.h"
+#include "alloc/registry.h"
+
+enum { MIB = 1 << 20, BLOCK = 8192, KEPT = 1024 };
+
+static const struct rh_backend *ops = &rh_backend_tiered;
+static struct rh_heap *heap;
+static struct rh_lane *lane;
+
+struct asked {
+	const char *name;
+	uint64_t value;
+};
+
+static void take_figure(void *ctx, const char *name, const char *unit, uint64_t value)
+{
+	struct asked *asked = ctx;
+
+	(void)unit;
+	if (strcmp(name, asked->name) == 0)
+		asked->value = value;
+}
+
+static uint64_t figure(const char *name)
+{
+	struct asked asked = { name, UINT64_MAX };
+
+	ops->stats(heap, take_figure, &asked);
+	return asked.value;
+}
+
+static void open_heap(struct tier_knobs knobs)
+{
+	struct rh_err err;
+
+	knobs.profile = rh_tier_profile_of("1.26");
+	knobs.gc = TIER_GC_ORACLE;
+	assert_int_equal(ops->open(&heap, &knobs, NULL, &err), 0);
+	assert_int_equal(ops->lane_open(heap, &lane, &err), 0);
+}
+
+static void close_heap(void)
+{
+	ops->lane_close(lane);
+	ops->close(heap);
+}
+
+/* Blocks that live, then others that die at once. */
+static void keep_and_churn(uint64_t churn_bytes)
+{
+	for (int i = 0; i < KEPT; i++)
+		assert_non_null(ops->alloc(lane, BLOCK));
+	for (uint64_t done = 0; done < churn_bytes; done += BLOCK) {
+		char *p = ops->alloc(lane, BLOCK);
+
+		assert_non_null(p);
+		memset(p, 0xa5, BLOCK);
+		ops->free(lane, p, BLOCK);
+	}
+}
+
+static void without_gogc_nothing_is_collected(void **state)
+{
+	(void)state;
+	open_heap((struct tier_knobs){ .gogc = RH_GOGC_OFF });
+	keep_and_churn(64 * MIB);
+	assert_int_equal(figure("NumGC"), 0);
+	close_heap();
+}
+
+/* Twice the limit lives: Go overruns it, and so does this. */
+static void the_limit_is_soft(void **state)
+{
+	(void)state;
+	open_heap((struct tier_knobs){ .gogc = RH_GOGC_OFF, .limit = 4 * MIB });
+	keep_and_churn(0);
+	assert_in_range(figure("NumGC"), 1, KEPT);
+	assert_true(figure("HeapInuse") >= KEPT * BLOCK);
+	close_heap();
+	/* And with room below it, it is what starts the cycles. */
+	open_heap((struct tier_knobs){ .gogc = RH_GOGC_OFF, .limit = 32 * MIB });
+	keep_and_churn(64 * MIB);
+	assert_in_range(figure("NumGC"), 2, 6);
+	assert_in_range(figure("HeapInuse"), KEPT * BLOCK, 32 * MIB);
+	close_heap();
+}
+
+static void goals_count_what_is_scanned_besides(void **state)
+{
+	uint64_t without;
+
+	(void)state;
+	open_heap((struct tier_knobs){ .gogc = 100 });
+	keep_and_churn(32 * MIB);
+	without = figure("NextGC");
+	close_heap();
+	open_heap((struct tier_knobs){ .gogc = 100, .roots = 2 * MIB });
+	keep_and_churn(32 * MIB);
+	assert_int_equal(figure("NextGC"), without + 2 * MIB);
+	close_heap();
+}
+
+/* Who is born or dies while a cycle marks is in it: cycles begin earlier, and goals are higher. */
+static void marking_takes_its_time(void **state)
+{
+	uint64_t at_once, goal;
+
+	(void)state;
+	open_heap((struct tier_knobs){ .gogc = 100 });
+	keep_and_churn(128 * MIB);
+	at_once = figure("NumGC");
+	goal = figure("NextGC");
+	close_heap();
+	open_heap((struct tier_knobs){ .gogc = 100, .marking = 0.25 });
+	keep_and_churn(128 * MIB);
+	assert_in_range(figure("NumGC"), 3, at_once);
+	assert_true(figure("NextGC") >= goal + 2 * MIB);
+	close_heap();
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(without_gogc_nothing_is_collected),
+		cmocka_unit_test(the_limit_is_soft),
+		cmocka_unit_test(goals_count_what_is_scanned_besides),
+		cmocka_unit_test(marking_takes_its_time),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

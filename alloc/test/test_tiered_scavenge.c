@@ -1,0 +1,246 @@
+/*
+ * test_tiered_scavenge.c - giving memory back by cost: programs that breathe keep their pages,
+ * what is released was paid for, a heap that shrank for good gives up what it kept, and the
+ * highest mark of memory stays where free pages can stand in for new ones.
+ *
+ * What work pays for is counted here on its own: 20 ns an allocation, a twentieth of a nanosecond
+ * for each byte of pages freed, 4 us a page, one part in a hundred (scavenge.c says why).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc/heap/tiered/lane.h"
+#include "alloc/registry.h"
+
+/* The first profile that paces: older page heaps release runs whole. */
+#define RADIX rh_tier_profile_of("1.14")
+
+static const struct rh_backend *ops = &rh_backend_tiered;
+static struct rh_heap *heap;
+static struct rh_lane *lane;
+static uint64_t seed;
+
+static void open_heap(int profile, int policy)
+{
+	struct tier_knobs knobs = { .profile = profile, .gogc = 100, .scavenge = policy };
+
+	assert_int_equal(ops->open(&heap, &knobs, NULL, NULL), 0);
+	assert_int_equal(ops->lane_open(heap, &lane, NULL), 0);
+	seed = 1;
+}
+
+static void close_heap(void)
+{
+	const char *wrong = rh_tiered_check(heap);
+
+	if (wrong)
+		fail_msg("%s", wrong);
+	ops->lane_close(lane);
+	ops->close(heap);
+}
+
+static size_t draw(size_t low, size_t high)
+{
+	seed = seed * 6364136223846793005u + 1442695040888963407u;
+	return low + (seed >> 33) % (high - low + 1);
+}
+
+struct wanted {
+	const char *name;
+	uint64_t value;
+};
+
+static void pick(void *ctx, const char *name, const char *unit, uint64_t value)
+{
+	struct wanted *wanted = ctx;
+
+	(void)unit;
+	if (strcmp(name, wanted->name) == 0)
+		wanted->value = value;
+}
+
+static uint64_t figure(const char *name)
+{
+	struct wanted wanted = { name, UINT64_MAX };
+
+	ops->stats(heap, pick, &wanted);
+	if (wanted.value == UINT64_MAX)
+		fail_msg("no figure called %s", name);
+	return wanted.value;
+}
+
+static uint64_t retained(void)
+{
+	return figure("HeapInuse") + figure("HeapIdle") - figure("HeapReleased");
+}
+
+struct work {
+	uint64_t allocs, freed_bytes;
+};
+
+/* Pages that the work may have paid for. */
+static uint64_t paid_pages(struct work work)
+{
+	return (work.allocs * 20 + work.freed_bytes / 20) / 400000;
+}
+
+/* Three buffers of 200 to 600 KB come and go beside 2000 small blocks. */
+static struct work buffers(int rounds)
+{
+	void *node[2000] = { 0 }, *buffer[3] = { 0 };
+	size_t bytes[3] = { 0 };
+	struct work work = { 0, 0 };
+
+	for (int i = 0; i < rounds; i++) {
+		size_t at = draw(0, 1999), which = (size_t)i % 3;
+
+		if (node[at])
+			ops->free(lane, node[at], 0);
+		node[at] = ops->alloc(lane, draw(16, 200));
+		if (buffer[which])
+			ops->free(lane, buffer[which], bytes[which]);
+		work.freed_bytes += (bytes[which] + 8191) & ~(size_t)8191;
+		bytes[which] = draw(200000, 600000);
+		buffer[which] = ops->alloc(lane, bytes[which]);
+		memset(buffer[which], 1, 64);
+		work.allocs += 2;
+	}
+	for (int i = 0; i < 3; i++)
+		ops->free(lane, buffer[i], bytes[i]);
+	for (int i = 0; i < 2000; i++) {
+		if (node[i])
+			ops->free(lane, node[i], 0);
+	}
+	return work;
+}
+
+static void what_goes_back_was_paid_for(void **state)
+{
+	enum { ROUNDS = 20000 };
+
+	(void)state;
+	for (int profile = RADIX; profile < TIER_PROFILE_COUNT; profile++) {
+		struct work work;
+		uint64_t pages;
+
+		open_heap(profile, TIER_SCAVENGE_EAGER);
+		buffers(ROUNDS);
+		assert_true(figure("scavenger.releases") > ROUNDS / 20);
+		close_heap();
+
+		open_heap(profile, TIER_SCAVENGE_PACED);
+		work = buffers(ROUNDS);
+		pages = figure("scavenger.released") / TIER_PAGE;
+		assert_true(pages <= paid_pages(work));
+		assert_true(figure("scavenger.releases") < ROUNDS / 200);
+		close_heap();
+
+		open_heap(profile, TIER_SCAVENGE_OFF);
+		buffers(ROUNDS);
+		assert_int_equal(figure("scavenger.releases"), 0);
+		close_heap();
+	}
+}
+
+/* 64 MiB live, then a heap of 1 MiB: gone when work has paid for it, and not much later. */
+static void what_is_kept_decays(void **state)
+{
+	enum { BLOCKS = 128, BYTES = 512 << 10, KEPT = 2 << 20 };
+	static void *p[BLOCKS];
+	int profile = RADIX;
+
+#ifdef __SANITIZE_THREAD__ /* some 10 s for each, and there is one thread */
+	profile = TIER_PROFILE_COUNT - 1;
+#endif
+	(void)state;
+	for (; profile < TIER_PROFILE_COUNT; profile++) {
+		struct work work = { 0, 0 };
+
+		open_heap(profile, TIER_SCAVENGE_PACED);
+		for (int i = 0; i < BLOCKS; i++)
+			p[i] = ops->alloc(lane, BYTES);
+		for (int i = 0; i < BLOCKS; i++)
+			ops->free(lane, p[i], BYTES);
+		assert_true(retained() > (uint64_t)BLOCKS * BYTES / 2);
+		/* twice what is paid for, and two windows of 33 ms each */
+		while (paid_pages(work) < 2 * BLOCKS * BYTES / TIER_PAGE) {
+			ops->free(lane, ops->alloc(lane, BYTES), BYTES);
+			work.allocs++;
+			work.freed_bytes += BYTES;
+		}
+		assert_true(retained() < KEPT);
+		close_heap();
+	}
+}
+
+/* Every second of many runs is freed; longer runs then need new pages. Returns what is retained
+ * beyond the mark before. */
+static uint64_t growth_beside_holes(int policy)
+{
+	enum { RUNS = 400, BYTES = 90 * 8192, LONG = 120 * 8192 };
+	static void *p[RUNS];
+	uint64_t mark, after;
+
+	open_heap(rh_tier_profile_of(TIER_PROFILE_DEFAULT), policy);
+	for (int i = 0; i < RUNS; i++)
+		p[i] = ops->alloc(lane, BYTES);
+	for (int i = 0; i < 2000000; i++) /* earns 100 pages */
+		ops->free(lane, ops->alloc(lane, 64), 64);
+	mark = retained();
+	for (int i = 0; i < RUNS; i += 2)
+		ops->free(lane, p[i], BYTES);
+	for (int i = 0; i < 100; i++)
+		p[2 * i] = ops->alloc(lane, LONG);
+	after = retained();
+	close_heap();
+	return after > mark ? after - mark : 0;
+}
+
+static void free_pages_stand_in_for_new_ones(void **state)
+{
+	uint64_t off = growth_beside_holes(TIER_SCAVENGE_OFF);
+	uint64_t paced = growth_beside_holes(TIER_SCAVENGE_PACED);
+
+	(void)state;
+	assert_true(off > (uint64_t)60 * 120 * 8192);
+	assert_true(paced + (uint64_t)80 * 8192 < off);
+}
+
+/* A zeroed large block is cleared unless work has paid for fresh pages; zero either way. */
+static void zeroed_blocks_do_not_fault_for_nothing(void **state)
+{
+	enum { BYTES = 200000, ROUNDS = 3000 };
+
+	(void)state;
+	for (int policy = TIER_SCAVENGE_PACED; policy <= TIER_SCAVENGE_OFF; policy++) {
+		open_heap(rh_tier_profile_of(TIER_PROFILE_DEFAULT), policy);
+		for (int i = 0; i < ROUNDS; i++) {
+			unsigned char *p = ops->alloc_as(lane, BYTES, 0, RH_ALLOC_ZEROED);
+
+			for (size_t at = 0; at < BYTES; at += 509)
+				assert_int_equal(p[at], 0);
+			memset(p, 255, BYTES);
+			ops->free(lane, p, BYTES);
+		}
+		if (policy == TIER_SCAVENGE_PACED)
+			assert_true(heap->scavenger.credit < (int64_t)ROUNDS * BYTES);
+		close_heap();
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_goes_back_was_paid_for),
+		cmocka_unit_test(what_is_kept_decays),
+		cmocka_unit_test(free_pages_stand_in_for_new_ones),
+		cmocka_unit_test(zeroed_blocks_do_not_fault_for_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,169 @@
+/*
+ * decide.c - see the header for the rule.
+ *
+ * The scale of a block within its pair is 1.4826 x the median absolute deviation: single
+ * blocks are off by tens of percent whenever a neighbour strikes, and the plain standard
+ * deviation would take that for the precision of a median. The variance of the median of
+ * B blocks is pi/2 x s^2 / B; what pairs differ beyond that is the layout's.
+ */
+#include "ci/gate/decide.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/result/stat.h"
+
+enum { CLUSTERED_PAIRS_MIN = 8 };
+#define MAD_TO_SD   1.4826
+#define UNEVEN_TAIL 0.005 /* of each side: 0.01 together */
+
+/* All that is computed once per look. */
+struct sums {
+	double *sorted;	 /* all blocks */
+	double *medians; /* of pairs, sorted */
+	double *scratch;
+	size_t count;
+	unsigned pairs;
+	double square_w; /* mean variance of a block */
+	double square_m; /* mean variance of a pair's median that blocks explain */
+};
+
+double rh_gate_margin(double threshold)
+{
+	return log1p(threshold / 2);
+}
+
+const char *rh_gate_verdict_name(enum rh_gate_verdict verdict)
+{
+	static const char *const names[] = { "pass", "fail", "inconclusive", "no-baseline",
+					     "invalid" };
+
+	return names[verdict];
+}
+
+bool rh_gate_evenly_disturbed(size_t candidates, size_t disturbed)
+{
+	size_t fewer = candidates * 2 < disturbed ? candidates : disturbed - candidates;
+
+	return rh_stat_sign_tail(disturbed, fewer + 1) > UNEVEN_TAIL;
+}
+
+/* Median and scale of one pair's blocks; leaves them sorted in scratch. */
+static void take_pair(struct sums *sums, const double *blocks, size_t n)
+{
+	double median, scale;
+
+	memcpy(sums->scratch, blocks, n * sizeof(*blocks));
+	rh_stat_sort(sums->scratch, n);
+	median = rh_stat_median(sums->scratch, n);
+	sums->medians[sums->pairs++] = median;
+	for (size_t i = 0; i < n; i++)
+		sums->scratch[i] = fabs(sums->scratch[i] - median);
+	rh_stat_sort(sums->scratch, n);
+	scale = MAD_TO_SD * rh_stat_median(sums->scratch, n);
+	sums->square_w += scale * scale;
+	sums->square_m += scale * scale * M_PI_2 / (double)n;
+}
+
+static void sum_up(struct sums *sums, const double *blocks, const uint32_t *pair_of, size_t count)
+{
+	sums->count = count;
+	memcpy(sums->sorted, blocks, count * sizeof(*blocks));
+	rh_stat_sort(sums->sorted, count);
+	for (size_t from = 0, to; from < count; from = to) {
+		for (to = from + 1; to < count && pair_of[to] == pair_of[from]; to++)
+			;
+		take_pair(sums, blocks + from, to - from);
+	}
+	rh_stat_sort(sums->medians, sums->pairs);
+	sums->square_w /= sums->pairs;
+	sums->square_m /= sums->pairs;
+}
+
+static double variance(const double *values, size_t n)
+{
+	double mean = 0, sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		mean += values[i] / (double)n;
+	for (size_t i = 0; i < n; i++)
+		sum += (values[i] - mean) * (values[i] - mean);
+	return n > 1 ? sum / (double)(n - 1) : 0;
+}
+
+static void set_interval(const struct rh_gate_rule *rule, const double *sorted, size_t n,
+			 struct rh_gate_look *look)
+{
+	size_t low = rh_stat_sign_rank(n, rule->alpha / (rule->tests ? rule->tests : 1));
+	size_t high = rh_stat_sign_rank(n, rule->alpha);
+
+	look->median = rh_stat_median(sorted, n);
+	look->lo = low ? sorted[low - 1] : -INFINITY;
+	look->hi = high ? sorted[n - high] : INFINITY;
+}
+
+/* Verdict of the interval in hand. */
+static void conclude(const struct rh_gate_rule *rule, struct rh_gate_look *look)
+{
+	unsigned least = look->clustered && rule->pairs_min < CLUSTERED_PAIRS_MIN
+				 ? CLUSTERED_PAIRS_MIN
+				 : rule->pairs_min;
+
+	look->verdict = RH_GATE_INCONCLUSIVE;
+	if (look->pairs >= least && look->hi < look->margin)
+		look->verdict = RH_GATE_PASS;
+	if (look->pairs >= least && look->lo > look->margin) {
+		look->layout = look->pairs_above * 4 <= look->pairs * 3;
+		if (!look->layout)
+			look->verdict = RH_GATE_FAIL;
+	}
+	look->more = look->verdict == RH_GATE_INCONCLUSIVE && look->pairs < rule->pairs_max;
+}
+
+void rh_gate_decide(const struct rh_gate_rule *rule, const double *blocks, const uint32_t *pair_of,
+		    size_t count, struct rh_gate_look *look)
+{
+	double *room = calloc(3 * count + 1, sizeof(*room)), square_b;
+	struct sums sums = { .sorted = room, .medians = room + count, .scratch = room + 2 * count };
+
+	*look = (struct rh_gate_look){ .verdict = RH_GATE_INCONCLUSIVE,
+				       .more = true,
+				       .median = NAN,
+				       .lo = -INFINITY,
+				       .hi = INFINITY,
+				       .margin = rh_gate_margin(rule->threshold) };
+	if (!room || count == 0) {
+		free(room);
+		return;
+	}
+	sum_up(&sums, blocks, pair_of, count);
+	look->blocks = count;
+	look->pairs = sums.pairs;
+	look->within_sd = sqrt(sums.square_w);
+	square_b = variance(sums.medians, sums.pairs) - sums.square_m;
+	look->between_sd = square_b > 0 ? sqrt(square_b) : 0;
+	look->clustered = look->between_sd > look->margin / 3;
+	for (unsigned p = 0; p < sums.pairs; p++)
+		look->pairs_above += sums.medians[p] > look->margin / 2;
+	if (look->clustered)
+		set_interval(rule, sums.medians, sums.pairs, look);
+	else
+		set_interval(rule, sums.sorted, count, look);
+	conclude(rule, look);
+	free(room);
+}
+
+void rh_gate_decide_stored(const struct rh_gate_rule *rule, double median, double half,
+			   struct rh_gate_look *look)
+{
+	double above = look->hi - look->median, below = look->median - look->lo;
+
+	look->median -= median;
+	look->hi = look->median + sqrt(above * above + half * half);
+	look->lo = look->median - sqrt(below * below + half * half);
+	/* The pairs were held against the reference, so that guard 1 has nothing to say. */
+	look->pairs_above = look->pairs;
+	look->layout = false;
+	conclude(rule, look);
+}

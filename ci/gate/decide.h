@@ -1,0 +1,76 @@
+/*
+ * decide.h - the gate's arithmetic: from log ratios to a verdict. Pure functions.
+ *
+ * A block is one log ratio, ln(candidate / baseline), of work done in turns by two live
+ * processes; a pair is those two processes. All blocks of all pairs are pooled and the
+ * exact sign-test interval of their median is held against the margin m = ln(1 + tau/2):
+ *
+ *	lower end above m   FAIL	the slow-down is more than half of the threshold, surely
+ *	upper end below m   PASS
+ *	neither		    one more pair, and INCONCLUSIVE when there may be no more
+ *
+ * 0 and tau both lie half the threshold away from m, so that both errors are rare: that
+ * is why the margin is not the threshold itself.
+ *
+ * Guard 1: FAIL also wants more than 3/4 of the pairs' own medians above m/2 (one process
+ * with an unlucky layout is not a regression). Guard 2: when the pairs differ among each
+ * other by more than blocks can explain (sd > m/3), blocks are not independent and the
+ * same test is made on the pairs' medians, from 8 pairs on.
+ *
+ * Thread rule: none shared. Memory: malloc inside, freed before return. Errors: none.
+ */
+#ifndef RH_GATE_DECIDE_H
+#define RH_GATE_DECIDE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum rh_gate_verdict {
+	RH_GATE_PASS,
+	RH_GATE_FAIL,
+	RH_GATE_INCONCLUSIVE,
+	RH_GATE_NO_BASELINE,
+	RH_GATE_INVALID
+};
+
+struct rh_gate_rule {
+	double threshold; /* tau: 0.05 = 5 % */
+	double alpha;	  /* of each look, each side: 0.005 */
+	unsigned tests;	  /* comparisons that may FAIL: alpha is divided by it (Bonferroni) */
+	unsigned pairs_min, pairs_max;
+};
+
+/* What one look at the data says. Logarithms of ratios. */
+struct rh_gate_look {
+	enum rh_gate_verdict verdict;
+	bool more;	       /* INCONCLUSIVE, and another pair may change that */
+	double median, lo, hi; /* lo at alpha / tests, hi at alpha; infinite when n is too small */
+	double margin;
+	size_t blocks;
+	unsigned pairs;
+	unsigned pairs_above;	      /* of which the own median is above m/2 */
+	double within_sd, between_sd; /* of a block in its pair; of pairs beyond that */
+	bool clustered;		      /* guard 2: lo and hi are of the pairs' medians */
+	bool layout;		      /* guard 1 kept it from failing */
+};
+
+double rh_gate_margin(double threshold);
+
+/* blocks[i] belongs to pair pair_of[i]; pairs are numbered from 0 in ascending order. */
+void rh_gate_decide(const struct rh_gate_rule *rule, const double *blocks, const uint32_t *pair_of,
+		    size_t count, struct rh_gate_look *look);
+
+/* The same when blocks are candidate / reference and the baseline is a stored ln(baseline /
+ * reference) with an interval of +- half: medians are subtracted, variances added. */
+void rh_gate_decide_stored(const struct rh_gate_rule *rule, double median, double half,
+			   struct rh_gate_look *look);
+
+/* Were the two sides disturbed equally often? of `disturbed` turns `candidates` were the
+ * candidate's. False when the imbalance has a probability of 0.01 or less: then the
+ * candidate itself is the cause and its turns must not be dropped. */
+bool rh_gate_evenly_disturbed(size_t candidates, size_t disturbed);
+
+const char *rh_gate_verdict_name(enum rh_gate_verdict verdict);
+
+#endif

@@ -1,0 +1,248 @@
+/*
+ * gate.h - a gate in memory: what was asked, what was measured, what it means.
+ *
+ * harness/cli/gate.c fills the configuration, run.c measures (pair.c: two live workers,
+ * pair_sequential.c: one at a time), decide.c judges, json.c keeps everything
+ * including raw samples, the gate_*.c of reports tell it. One scenario is one trace at one
+ * number of lanes.
+ *
+ * Ownership: rh_gate_free. Thread rule: main thread. Memory: malloc; the driver ends when
+ * there is none (rh_grow).
+ */
+#ifndef RH_GATE_H
+#define RH_GATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include <jansson.h>
+
+#include "harness/probe/callgrind.h"
+#include "harness/compile/compile.h"
+#include "ci/gate/decide.h"
+#include "ci/gate/plan.h"
+#include "harness/launch/host.h"
+#include "harness/launch/worker.h"
+
+enum rh_gate_metric {
+	RH_GATE_WALL,		      /* last end minus first start over all lanes of a turn */
+	RH_GATE_CPU,		      /* CPU time of all lanes */
+	RH_GATE_MEDIAN,		      /* median batch of a turn: the fast path alone */
+	RH_GATE_P99,		      /* 99th percentile batch: the slow path */
+	RH_GATE_PAIRED,		      /* those above are one number a block, these one a pair: */
+	RH_GATE_RSS = RH_GATE_PAIRED, /* most anonymous memory of any turn */
+	RH_GATE_FAULTS,		      /* minor page faults of all turns */
+	RH_GATE_STARTUP,	      /* ns from the start of the process to the open heap */
+	RH_GATE_IMAGE,		      /* bytes resident then: the library's own pages */
+	RH_GATE_LATENCY,	      /* ns of single operations: kinds x quantiles (latency.c) */
+	RH_GATE_METRICS = RH_GATE_LATENCY + 12
+};
+enum { RH_GATE_OF_ALLOC, RH_GATE_OF_FREE, RH_GATE_OF_REMOTE, RH_GATE_OF_RESIZE, RH_GATE_KINDS };
+enum { RH_GATE_QUANTILES = 3 }; /* p50, p99, p99.9 */
+_Static_assert(RH_GATE_METRICS - RH_GATE_LATENCY == RH_GATE_KINDS * RH_GATE_QUANTILES, "rows");
+
+struct rh_gate_metric_row {
+	const char *name, *unit, *what;
+	double threshold; /* default; 0 = that of wall */
+	double slack;	  /* paired: a difference below it is none (bytes, faults) */
+	bool gates;	  /* by default */
+};
+extern const struct rh_gate_metric_row rh_gate_metric_rows[RH_GATE_METRICS];
+
+enum rh_gate_tier { RH_TIER_WALL, RH_TIER_DETERMINISTIC, RH_TIER_BOTH };
+
+struct rh_gate_config {
+	char **traces;
+	uint32_t trace_count;
+	const char *baseline, *candidate;	      /* specs */
+	const char *baseline_label, *candidate_label; /* what to print instead; NULL = spec */
+	const char *lanes; /* list; NULL = as recorded, at most one per CPU */
+	double threshold;
+	double metric_threshold[RH_GATE_METRICS];
+	bool metric_gates[RH_GATE_METRICS];
+	double alpha;
+	double improve;		 /* an improvement beyond it is suspicious; 0 = never */
+	double budget_ns;	 /* policy: ns per event of the candidate; 0 = none */
+	double counts_threshold; /* deterministic: of Ir; LOCKs, L1D misses 6 x that */
+	uint64_t pairs_min, pairs_max, blocks, seed, timeout_ns;
+	uint64_t events_max;   /* deterministic: of a trace; 0 = all */
+	uint64_t memory_bytes; /* two live heaps may take it; 0 = half of the machine's */
+	const char *resume;    /* samples are kept here after each pair; NULL = nowhere */
+	enum rh_ctl_touch touch;
+	enum rh_gate_tier tier;
+	const json_t *stored; /* document of the baseline; NULL = it runs here */
+	bool no_verify, inconclusive_passes, inconclusive_fails, quiet;
+	bool say_done;		 /* a line on stdout as each scenario is finished */
+	uint64_t budget_time_ns; /* of all scenarios together; 0 = none */
+};
+
+/* The raw samples: one row a block. */
+struct rh_gate_block {
+	uint32_t pair, pass, unit; /* unit: of the first of the two turns */
+	bool baseline_first;	   /* ABBA; else BAAB */
+	double late[2];		   /* share of its turns a side was runnable and not running */
+	bool dropped;
+	double d[RH_GATE_PAIRED];
+};
+
+struct rh_gate_pair_row {
+	uint32_t cpu;			  /* both sides pinned to it; UINT32_MAX = free */
+	double value[2][RH_GATE_METRICS]; /* of baseline, candidate; paired metrics */
+	double ns_per_event[2];
+	uint64_t switches[2]; /* involuntary */
+	uint64_t kept[2];     /* bytes resident at the end of the last pass; 0 = not read */
+};
+
+struct rh_gate_result { /* of one metric */
+	bool gates;
+	struct rh_gate_rule rule;
+	struct rh_gate_look look;
+};
+
+struct rh_gate_count {			  /* of the deterministic tier */
+	const char *name, *unit, *source; /* source: "sim" callgrind's, "own" counted */
+	double baseline, candidate;	  /* in `unit` */
+	double slack;			  /* a difference up to it is none */
+	double limit;			  /* largest ratio - 1 that passes; 0 = reported only */
+	bool failed;
+};
+
+enum { RH_GATE_COUNTS_MAX = 16 };
+
+struct rh_gate_scenario {
+	const char *trace;
+	char sha256[65];
+	uint32_t lanes, lanes_recorded;
+	uint64_t events, objects, live_bytes_peak;
+	uint64_t live_objects_end, live_bytes_end; /* live on from pass to pass */
+	/* the wall tier */
+	size_t units, lead; /* turns a pass is cut in; untimed units before each */
+	double unit_ns;	    /* of the slower side */
+	uint32_t passes;    /* of all pairs */
+	struct rh_gate_block *blocks;
+	struct rh_gate_pair_row *pairs;
+	size_t block_count, pair_count, dropped;
+	bool disturbed_unevenly;
+	bool apart; /* one process at a time; a block is four whole passes */
+	struct rh_gate_result result[RH_GATE_METRICS];
+	/* the deterministic tier */
+	struct rh_gate_count counts[RH_GATE_COUNTS_MAX];
+	size_t count_count;
+	uint64_t counted_events;
+	char counts_absent[300]; /* why nothing was simulated; "" */
+	char calls_absent[300];	 /* why no system calls were counted; "" */
+	enum rh_gate_verdict counts_verdict;
+
+	/* a stored baseline: ln(it / reference); the blocks are candidate / reference */
+	bool stored;
+	double stored_median, stored_half; /* half: of its interval */
+
+	double seconds;
+	bool broken; /* it did not come to its end: samples say nothing */
+	enum rh_gate_verdict verdict;
+	char why[700];	/* INVALID, NO_BASELINE: the reason */
+	char note[300]; /* what a reader must know */
+};
+
+struct rh_gate_side {
+	const char *label;
+	struct rh_spec *spec;
+	char malloc_path[1024], malloc_build_id[64], malloc_version[64], heap_path[1024],
+		heap_build_id[64];
+	char file_sha256[65]; /* of the library that was named or found; "" = built in */
+	char said[300];	      /* the last line that a worker printed; "" = nothing */
+	char revision[96];    /* of the git tree it lies in, "-dirty" at the end; "" */
+};
+
+enum { RH_GATE_CAUSES = 3 };
+
+struct rh_gate_cause {
+	const char *by; /* "operation", "function", "lock" ...; NULL = no such line */
+	char text[300];
+};
+
+struct rh_gate {
+	int argc;
+	char **argv;
+	struct timespec started;
+	struct rh_host host;
+	struct rh_clock clock;
+	struct rh_gate_config config;
+	struct rh_gate_side side[2]; /* baseline, candidate */
+	struct rh_gate_scenario *scenarios;
+	size_t scenario_count;
+	double seconds;
+	char why[600];	      /* what stopped it before there was a scenario; "" = nothing */
+	uint64_t deadline_ns; /* of the budget */
+	char same_build[200]; /* both sides are one build: what that means; "" = they are not */
+	bool unfinished;      /* what is kept between pairs: no verdict yet */
+	char *warnings[16];
+	size_t warning_count;
+	char first_bad[700]; /* --bisect: "COMMIT subject", or which it may be; "" */
+	struct rh_gate_cause cause[RH_GATE_CAUSES]; /* of a FAIL: where it comes from */
+	const struct rh_gate_scenario *cause_of;    /* whose they are; NULL = none */
+	enum rh_gate_verdict verdict;
+	enum rh_exit exit;
+};
+
+/* ---- run.c, judge.c ---- */
+
+/* Parses both sides; RH_NO_BASELINE when there is no such baseline here. */
+int rh_gate_prepare(struct rh_gate *gate, struct rh_err *err);
+/* Measures all scenarios. What goes wrong in one is its verdict; an error here means that
+ * there is nothing to tell (interrupted, no memory). */
+int rh_gate_run(struct rh_gate *gate, struct rh_err *err);
+/* From samples to verdicts; rh_gate_run did it, --recompute does it again. */
+void rh_gate_judge(struct rh_gate *gate);
+void rh_gate_judge_scenario(const struct rh_gate_config *config, struct rh_gate_scenario *scenario,
+			    unsigned tests);
+/* Comparisons that may FAIL, of all scenarios. */
+unsigned rh_gate_tests(const struct rh_gate_config *config, size_t scenarios);
+void rh_gate_warn(struct rh_gate *gate, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void rh_gate_free(struct rh_gate *gate);
+
+/* ---- cause.c ---- */
+
+/* After a FAIL: replays the worst scenario with probes and fills gate->cause. Changes no verdict;
+ * what cannot be found is said in the lines. */
+void rh_gate_find_cause(struct rh_gate *gate);
+
+/* ---- pair.c, pair_sequential.c, live.c ---- */
+
+struct rh_gate_bench { /* what stays the same from pair to pair */
+	const struct rh_gate_config *config;
+	const struct rh_clock *clock;
+	struct rh_gate_side *side;
+	const struct rh_program *program;
+	bool folded;
+	uint64_t random; /* state; every coin comes from it */
+	struct rh_gate_units *units;
+	double *solo_ticks; /* per grain, of both sides, undisturbed */
+	size_t lead;
+	bool calibrated;
+};
+
+/* One fresh pair: appends its blocks and its row to the scenario. */
+int rh_gate_pair(struct rh_gate_bench *bench, struct rh_gate_scenario *scenario,
+		 struct rh_err *err);
+/* The same of four processes, of which one is alive at a time: for heaps of which two do not
+ * fit. Its pair has one block: A B B A or B A A B of whole passes. */
+int rh_gate_pair_apart(struct rh_gate_bench *bench, struct rh_gate_scenario *scenario,
+		       struct rh_err *err);
+/* Times of pairs apart are told from each other at this threshold at best. */
+#define RH_GATE_APART_THRESHOLD 0.15
+/* Percentiles of single operations into the row, from two processes of their own; NaN where no
+ * latency metric gates, or a percentile has too few samples. */
+int rh_gate_latency(struct rh_gate_bench *bench, struct rh_gate_pair_row *row, struct rh_err *err);
+bool rh_gate_wants_latency(const struct rh_gate_config *config);
+/* Verifies contents, alignment and overlap of one side over the trace (or its beginning). */
+int rh_gate_verify(struct rh_gate_bench *bench, int side, struct rh_err *err);
+
+/* ---- counts.c: the deterministic tier ---- */
+
+void rh_gate_count(struct rh_gate *gate, struct rh_gate_scenario *scenario,
+		   const struct rh_program *program, bool folded);
+void rh_gate_judge_counts(const struct rh_gate_config *config, struct rh_gate_scenario *scenario);
+
+#endif

@@ -1,0 +1,426 @@
+/*
+ * history.c - the SQLite file: two tables, documents and the numbers in them.
+ *
+ * A document is added in one transaction: all of its numbers or none. Values reach SQL as
+ * bound parameters only.
+ */
+#include "ci/gate/history.h"
+#include "ci/gate/gate.h"
+#include "alloc/base/printable.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <sha2.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc/base/os.h"
+#include "harness/result/result.h"
+
+struct rh_history {
+	sqlite3 *db;
+	const char *path;
+	sqlite3_stmt *put;
+};
+
+/* What all numbers of a document share. */
+struct source {
+	sqlite3_int64 document;
+	const char *trace, *sha256, *backend;
+	json_int_t lanes, copies;
+	size_t rows;
+};
+
+static const char schema[] =
+	"CREATE TABLE IF NOT EXISTS document(id INTEGER PRIMARY KEY, sha256 TEXT UNIQUE NOT NULL,"
+	" schema TEXT NOT NULL, started TEXT NOT NULL, tool TEXT NOT NULL, host TEXT NOT NULL,"
+	" verdict TEXT);"
+	"CREATE TABLE IF NOT EXISTS number(document INTEGER NOT NULL REFERENCES document(id),"
+	" trace TEXT NOT NULL, sha256 TEXT NOT NULL, lanes INTEGER NOT NULL,"
+	" copies INTEGER NOT NULL, backend TEXT NOT NULL, metric TEXT NOT NULL,"
+	" unit TEXT NOT NULL, value REAL NOT NULL, lo REAL, hi REAL);"
+	"CREATE INDEX IF NOT EXISTS number_series ON number(metric, backend, sha256);";
+
+static int failed(const struct rh_history *history, struct rh_err *err)
+{
+	return rh_fail(err, RH_IO, "%s: %s", history->path, sqlite3_errmsg(history->db));
+}
+
+static int run(struct rh_history *history, const char *sql, struct rh_err *err)
+{
+	return sqlite3_exec(history->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0
+									     : failed(history, err);
+}
+
+int rh_history_open(struct rh_history **history, const char *path, bool create, struct rh_err *err)
+{
+	static const char put[] = "INSERT INTO number VALUES(?,?,?,?,?,?,?,?,?,?,?)";
+	struct rh_history *made = calloc(1, sizeof(*made));
+	int flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0);
+
+	*history = NULL;
+	if (!made)
+		return rh_fail(err, RH_OS, "no memory");
+	made->path = path;
+	if (sqlite3_open_v2(path, &made->db, flags, NULL) != SQLITE_OK) {
+		rh_fail(err, create ? RH_CANT_CREATE : RH_NO_INPUT, "%s: %s", path,
+			sqlite3_errmsg(made->db));
+		rh_history_close(made);
+		return -1;
+	}
+	sqlite3_busy_timeout(made->db, 5000);
+	if (run(made, schema, err) < 0 ||
+	    (sqlite3_prepare_v2(made->db, put, -1, &made->put, NULL) != SQLITE_OK &&
+	     failed(made, err) < 0)) {
+		rh_history_close(made);
+		return -1;
+	}
+	*history = made;
+	return 0;
+}
+
+void rh_history_close(struct rh_history *history)
+{
+	if (!history)
+		return;
+	sqlite3_finalize(history->put);
+	sqlite3_close(history->db);
+	free(history);
+}
+
+/* ---- adding ---- */
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	return value ? value : "";
+}
+
+static void bind_real(sqlite3_stmt *statement, int place, const json_t *value)
+{
+	if (json_is_number(value))
+		sqlite3_bind_double(statement, place, json_number_value(value));
+	else
+		sqlite3_bind_null(statement, place);
+}
+
+static int put(struct rh_history *history, struct source *source, const char *metric,
+	       const char *unit, double value, const json_t *lo, const json_t *hi,
+	       struct rh_err *err)
+{
+	sqlite3_stmt *row = history->put;
+
+	if (!isfinite(value))
+		return 0;
+	sqlite3_reset(row);
+	sqlite3_bind_int64(row, 1, source->document);
+	sqlite3_bind_text(row, 2, source->trace, -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(row, 3, source->sha256, -1, SQLITE_TRANSIENT);
+	sqlite3_bind_int64(row, 4, source->lanes);
+	sqlite3_bind_int64(row, 5, source->copies);
+	sqlite3_bind_text(row, 6, source->backend, -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(row, 7, metric, -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(row, 8, unit, -1, SQLITE_TRANSIENT);
+	sqlite3_bind_double(row, 9, value);
+	bind_real(row, 10, lo);
+	bind_real(row, 11, hi);
+	if (sqlite3_step(row) != SQLITE_DONE)
+		return failed(history, err);
+	source->rows++;
+	return 0;
+}
+
+static int add_result(struct rh_history *history, const json_t *root, struct source *source,
+		      struct rh_err *err)
+{
+	const json_t *traces = json_object_get(root, "traces");
+	const json_t *backends = json_object_get(root, "backends");
+	size_t index;
+	json_t *metric;
+
+	json_array_foreach(json_object_get(root, "metrics"), index, metric)
+	{
+		const json_t *trace = json_array_get(
+			traces, (size_t)json_integer_value(json_object_get(metric, "trace")));
+		const json_t *backend = json_array_get(
+			backends, (size_t)json_integer_value(json_object_get(metric, "backend")));
+		const json_t *median = json_object_get(metric, "median");
+
+		if (!json_is_number(median))
+			continue;
+		source->trace = text_of(trace, "name");
+		source->sha256 = text_of(trace, "sha256");
+		source->backend = text_of(backend, "spec");
+		source->lanes = json_integer_value(json_object_get(metric, "lanes"));
+		source->copies = json_integer_value(json_object_get(metric, "copies"));
+		if (put(history, source, text_of(metric, "name"), text_of(metric, "unit"),
+			json_number_value(median), json_object_get(metric, "lo"),
+			json_object_get(metric, "hi"), err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int add_scenario(struct rh_history *history, const json_t *scenario, struct source *source,
+			struct rh_err *err)
+{
+	char name[80];
+	size_t index;
+	json_t *row;
+
+	source->trace = text_of(scenario, "trace");
+	source->sha256 = text_of(scenario, "sha256");
+	source->lanes = json_integer_value(json_object_get(scenario, "lanes"));
+	source->copies = 1;
+	json_array_foreach(json_object_get(scenario, "metrics"), index, row)
+	{
+		const json_t *ratio = json_object_get(row, "ratio");
+
+		snprintf(name, sizeof(name), "gate.%.60s", text_of(row, "name"));
+		if (json_is_number(ratio) && put(history, source, name, "ratio",
+						 json_number_value(ratio), NULL, NULL, err) < 0)
+			return -1;
+	}
+	json_array_foreach(json_object_get(scenario, "counts"), index, row)
+	{
+		const json_t *value = json_object_get(row, "candidate");
+
+		snprintf(name, sizeof(name), "counts.%.60s", text_of(row, "name"));
+		if (json_is_number(value) && put(history, source, name, text_of(row, "unit"),
+						 json_number_value(value), NULL, NULL, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int add_gate(struct rh_history *history, const json_t *root, struct source *source,
+		    struct rh_err *err)
+{
+	size_t index;
+	json_t *row;
+
+	source->backend = text_of(json_object_get(root, "candidate"), "label");
+	json_array_foreach(json_object_get(root, "scenarios"), index,
+			   row) if (add_scenario(history, row, source, err) < 0) return -1;
+	return 0;
+}
+
+/* 1 new, 0 was there, -1 error. */
+static int add_document(struct rh_history *history, const json_t *root, const char *sha256,
+			struct source *source, struct rh_err *err)
+{
+	static const char sql[] = "INSERT OR IGNORE INTO document(sha256, schema, started, tool, "
+				  "host, verdict) VALUES(?,?,?,?,?,?)";
+	const json_t *host = json_object_get(root, "host"), *tool = json_object_get(root, "tool");
+	const char *cpu = text_of(host, "cpu_model");
+	sqlite3_stmt *row;
+
+	if (sqlite3_prepare_v2(history->db, sql, -1, &row, NULL) != SQLITE_OK)
+		return failed(history, err);
+	sqlite3_bind_text(row, 1, sha256, -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(row, 2, text_of(root, "schema"), -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(row, 3, text_of(root, "started"), -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(row, 4,
+			  json_is_string(tool) ? json_string_value(tool) : text_of(tool, "version"),
+			  -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(row, 5, *cpu ? cpu : text_of(host, "cpu"), -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(row, 6, text_of(root, "verdict"), -1, SQLITE_TRANSIENT);
+	if (sqlite3_step(row) != SQLITE_DONE) {
+		sqlite3_finalize(row);
+		return failed(history, err);
+	}
+	sqlite3_finalize(row);
+	source->document = sqlite3_last_insert_rowid(history->db);
+	return sqlite3_changes(history->db) > 0;
+}
+
+static int add(struct rh_history *history, const json_t *root, const char *sha256,
+	       struct source *source, struct rh_err *err)
+{
+	const char *kind = text_of(root, "schema");
+	int fresh;
+
+	if (strcmp(kind, "reheap.result/1") != 0 && strcmp(kind, "reheap.gate/1") != 0)
+		return rh_fail(err, RH_BAD_DATA,
+			       "it is neither a result (reheap.result/1) nor a "
+			       "gate (reheap.gate/1)");
+	fresh = add_document(history, root, sha256, source, err);
+	if (fresh <= 0)
+		return fresh;
+	return strcmp(kind, "reheap.gate/1") == 0 ? add_gate(history, root, source, err)
+						  : add_result(history, root, source, err);
+}
+
+int rh_history_add(struct rh_history *history, const char *path, size_t *rows, struct rh_err *err)
+{
+	char sha256[SHA256_DIGEST_STRING_LENGTH];
+	struct source source = { .trace = "" };
+	struct rh_filemap map;
+	json_error_t where;
+	json_t *root;
+	int result;
+
+	*rows = 0;
+	if (rh_filemap_open(&map, path, err) < 0)
+		return -1;
+	SHA256Data(map.base ? map.base : (const uint8_t *)"", map.bytes, sha256);
+	root = json_loadb((const char *)map.base, map.base ? map.bytes : 0, 0, &where);
+	rh_filemap_close(&map);
+	if (!root)
+		return rh_fail(err, RH_BAD_DATA, "%s, line %d: %s", path, where.line, where.text);
+	result = run(history, "BEGIN IMMEDIATE", err);
+	if (result == 0) {
+		result = add(history, root, sha256, &source, err);
+		if (run(history, result == 0 ? "COMMIT" : "ROLLBACK", result == 0 ? err : NULL) < 0)
+			result = -1;
+	}
+	json_decref(root);
+	*rows = source.rows;
+	return result < 0 && err->code != RH_IO ? rh_err_prefix(err, "%s", path) : result;
+}
+
+/* ---- telling ---- */
+
+static sqlite3_stmt *select_rows(struct rh_history *history, const struct rh_history_pick *pick,
+				 struct rh_err *err)
+{
+	static const char sql[] =
+		"SELECT n.trace, n.lanes, n.copies, n.backend, n.metric, n.unit, n.value, n.lo, "
+		"n.hi, d.started, d.tool, n.sha256, d.host FROM number n JOIN document d "
+		"ON d.id = n.document WHERE n.metric LIKE ?1 AND n.backend LIKE ?2 AND n.trace "
+		"LIKE ?3 ORDER BY n.metric, n.trace, n.sha256, n.lanes, n.copies, n.backend, "
+		"d.started, d.id";
+	sqlite3_stmt *rows;
+
+	if (sqlite3_prepare_v2(history->db, sql, -1, &rows, NULL) != SQLITE_OK) {
+		failed(history, err);
+		return NULL;
+	}
+	sqlite3_bind_text(rows, 1, pick->metric ? pick->metric : "%", -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(rows, 2, pick->backend ? pick->backend : "%", -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(rows, 3, pick->trace ? pick->trace : "%", -1, SQLITE_TRANSIENT);
+	return rows;
+}
+
+static const char *column(sqlite3_stmt *rows, int index)
+{
+	const unsigned char *text = sqlite3_column_text(rows, index);
+
+	return text ? (const char *)text : "";
+}
+
+/* metric, trace, hash, lanes, copies, backend: what makes a series. */
+static void key_of(sqlite3_stmt *rows, char *key, size_t bytes)
+{
+	snprintf(key, bytes, "%s\t%s\t%s\t%s\t%s\t%s", column(rows, 4), column(rows, 0),
+		 column(rows, 11), column(rows, 1), column(rows, 2), column(rows, 3));
+}
+
+static void show_series(const char *name, const double *values, size_t count, FILE *to)
+{
+	struct rh_change changes[RH_CHANGES_MAX];
+	size_t found = rh_changes_find(values, count, changes);
+
+	rh_print(to, "%s\n    %zu value%s, first %.4g, last %.4g (%+.1f %%)", name, count,
+		 count == 1 ? "" : "s", values[0], values[count - 1],
+		 values[0] != 0 ? 100 * (values[count - 1] / values[0] - 1) : 0.0);
+	for (size_t i = 0; i < found; i++)
+		fprintf(to, "\n    step at value %zu: %.4g -> %.4g (%+.1f %%)", changes[i].at + 1,
+			changes[i].before, changes[i].after,
+			100 * (changes[i].after / changes[i].before - 1));
+	fputc('\n', to);
+}
+
+int rh_history_show(struct rh_history *history, const struct rh_history_pick *pick, FILE *to,
+		    struct rh_err *err)
+{
+	sqlite3_stmt *rows = select_rows(history, pick, err);
+	char key[2048], last[2048] = "", name[2048] = "";
+	double *values = NULL;
+	size_t count = 0;
+
+	if (!rows)
+		return -1;
+	while (sqlite3_step(rows) == SQLITE_ROW) {
+		key_of(rows, key, sizeof(key));
+		if (strcmp(key, last) != 0) {
+			if (count)
+				show_series(name, values, count, to);
+			count = 0;
+			snprintf(last, sizeof(last), "%s", key);
+			snprintf(name, sizeof(name), "%s [%s], %s, %s lanes x %s, %s",
+				 column(rows, 4), column(rows, 5), column(rows, 0), column(rows, 1),
+				 column(rows, 2), column(rows, 3));
+		}
+		*(double *)rh_grow(&values, &count, sizeof(double)) =
+			sqlite3_column_double(rows, 6);
+	}
+	if (count)
+		show_series(name, values, count, to);
+	else if (!last[0])
+		fprintf(to, "nothing is kept that fits\n");
+	free(values);
+	sqlite3_finalize(rows);
+	return 0;
+}
+
+static const char *const columns[] = { "trace", "lanes",  "copies", "backend", "metric",
+				       "unit",	"value",  "lo",	    "hi",      "started",
+				       "tool",	"sha256", "host" };
+enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
+
+static void export_csv(sqlite3_stmt *rows, FILE *to)
+{
+	for (int i = 0; i < COLUMNS; i++)
+		rh_print(to, "%s%c", columns[i], i + 1 < COLUMNS ? ',' : '\n');
+	while (sqlite3_step(rows) == SQLITE_ROW)
+		for (int i = 0; i < COLUMNS; i++) {
+			if (sqlite3_column_type(rows, i) == SQLITE_TEXT)
+				rh_print_csv(to, column(rows, i));
+			else
+				rh_print_text(to, column(rows, i));
+			fputc(i + 1 < COLUMNS ? ',' : '\n', to);
+		}
+}
+
+static void export_json(sqlite3_stmt *rows, FILE *to)
+{
+	bool some = false;
+
+	while (sqlite3_step(rows) == SQLITE_ROW) {
+		json_t *object = json_object();
+
+		for (int i = 0; i < COLUMNS; i++) {
+			int type = sqlite3_column_type(rows, i);
+
+			json_object_set_new(
+				object, columns[i],
+				type == SQLITE_INTEGER ? json_integer(sqlite3_column_int64(rows, i))
+				: type == SQLITE_FLOAT ? json_real(sqlite3_column_double(rows, i))
+				: type == SQLITE_NULL  ? json_null()
+						       : json_string(column(rows, i)));
+		}
+		fputs(some ? ",\n" : "[\n", to);
+		json_dumpf(object, to, JSON_REAL_PRECISION(17) | JSON_ENSURE_ASCII);
+		some = true;
+		json_decref(object);
+	}
+	fputs(some ? "\n]\n" : "[]\n", to);
+}
+
+int rh_history_export(struct rh_history *history, const struct rh_history_pick *pick, bool json,
+		      FILE *to, struct rh_err *err)
+{
+	sqlite3_stmt *rows = select_rows(history, pick, err);
+
+	if (!rows)
+		return -1;
+	if (json)
+		export_json(rows, to);
+	else
+		export_csv(rows, to);
+	sqlite3_finalize(rows);
+	return 0;
+}

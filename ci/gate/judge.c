@@ -1,0 +1,303 @@
+/*
+ * judge.c - from samples to verdicts: of a metric, of a scenario, of a gate.
+ *
+ * alpha of FAIL is divided by the number of comparisons that may fail, over all
+ * scenarios and metrics: ten traces do not make ten times the false alarms.
+ *
+ * Before anything is judged, blocks in which a turn waited for a CPU for more than 10 % of
+ * its time are dropped; with several lanes only (there one late lane makes all late; with
+ * one it gains nothing), only when both sides suffer alike, and only in pairs of which a
+ * quarter of the blocks is clean. On a machine so busy that fewer are, nothing is dropped:
+ * the least late quarter is not clean either, and on two CPUs under a load of 12 to keep
+ * it alone made the interval a third wider than to keep all.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "ci/gate/gate.h"
+#include "harness/result/stat.h"
+
+const struct rh_gate_metric_row rh_gate_metric_rows[RH_GATE_METRICS] = {
+	[RH_GATE_WALL] = { "wall", "ratio", "wall time of a turn", 0, 0, true },
+	[RH_GATE_CPU] = { "cpu", "ratio", "CPU time of all lanes", 0, 0, false },
+	[RH_GATE_MEDIAN] = { "median", "ratio", "median batch: the fast path", 0, 0, false },
+	[RH_GATE_P99] = { "batch-p99", "ratio", "99th percentile batch: the slow path", 0.15, 0,
+			  false },
+	[RH_GATE_RSS] = { "rss", "bytes", "peak resident memory", 0.10, 2 << 20, true },
+	[RH_GATE_FAULTS] = { "faults", "count", "minor page faults", 0.25, 256, true },
+	[RH_GATE_STARTUP] = { "startup", "ns", "start of the process to the open heap", 0.25, 20e6,
+			      true },
+	[RH_GATE_IMAGE] = { "image", "bytes", "resident at start: the library's pages", 0.25,
+			    4 << 20, false },
+	[RH_GATE_LATENCY + 0] = { "alloc.p50", "ns", "p50 of a single allocation", 0.10, 30,
+				  false },
+	[RH_GATE_LATENCY + 1] = { "alloc.p99", "ns", "p99 of a single allocation", 0.15, 30,
+				  false },
+	[RH_GATE_LATENCY + 2] = { "alloc.p99.9", "ns", "p99.9 of a single allocation", 0.30, 30,
+				  false },
+	[RH_GATE_LATENCY + 3] = { "free.p50", "ns", "p50 of a single free", 0.10, 30, false },
+	[RH_GATE_LATENCY + 4] = { "free.p99", "ns", "p99 of a single free", 0.15, 30, false },
+	[RH_GATE_LATENCY + 5] = { "free.p99.9", "ns", "p99.9 of a single free", 0.30, 30, false },
+	[RH_GATE_LATENCY + 6] = { "remote.p50", "ns",
+				  "p50 of a single free of another lane's block", 0.10, 30, false },
+	[RH_GATE_LATENCY + 7] = { "remote.p99", "ns",
+				  "p99 of a single free of another lane's block", 0.15, 30, false },
+	[RH_GATE_LATENCY + 8] = { "remote.p99.9", "ns",
+				  "p99.9 of a single free of another lane's block", 0.30, 30,
+				  false },
+	[RH_GATE_LATENCY + 9] = { "resize.p50", "ns", "p50 of a single resize", 0.10, 30, false },
+	[RH_GATE_LATENCY + 10] = { "resize.p99", "ns", "p99 of a single resize", 0.15, 30, false },
+	[RH_GATE_LATENCY + 11] = { "resize.p99.9", "ns", "p99.9 of a single resize", 0.30, 30,
+				   false },
+};
+
+#define LATE	     0.10
+#define LATENCY_TAIL 0.005
+enum { CLEAN_AT_LEAST = 4 }; /* one in so many */
+
+/* ---- judging ---- */
+
+unsigned rh_gate_tests(const struct rh_gate_config *config, size_t scenarios)
+{
+	unsigned tests = 0;
+
+	for (int m = 0; m < RH_GATE_PAIRED; m++)
+		tests += config->metric_gates[m];
+	return tests ? tests * (unsigned)scenarios : 1;
+}
+
+static double lateness(const struct rh_gate_block *block)
+{
+	return block->late[0] > block->late[1] ? block->late[0] : block->late[1];
+}
+
+/* Blocks [from, to) are a pair's. The measure is the same for both sides, so that choosing
+ * by it favours none. */
+static void filter_pair(struct rh_gate_scenario *scenario, size_t from, size_t to)
+{
+	size_t clean = 0;
+
+	for (size_t i = from; i < to; i++)
+		clean += lateness(&scenario->blocks[i]) <= LATE;
+	if (clean * CLEAN_AT_LEAST < to - from)
+		return;
+	for (size_t i = from; i < to; i++) {
+		scenario->blocks[i].dropped = lateness(&scenario->blocks[i]) > LATE;
+		scenario->dropped += scenario->blocks[i].dropped;
+	}
+}
+
+static void filter(struct rh_gate_scenario *scenario)
+{
+	size_t late[2] = { 0 }, from, to;
+
+	scenario->dropped = 0;
+	for (size_t i = 0; i < scenario->block_count; i++) {
+		late[0] += scenario->blocks[i].late[0] > LATE;
+		late[1] += scenario->blocks[i].late[1] > LATE;
+		scenario->blocks[i].dropped = false;
+	}
+	scenario->disturbed_unevenly = !rh_gate_evenly_disturbed(late[1], late[0] + late[1]);
+	if (scenario->lanes < 2 || scenario->disturbed_unevenly)
+		return;
+	for (from = 0; from < scenario->block_count; from = to) {
+		for (to = from; to < scenario->block_count &&
+				scenario->blocks[to].pair == scenario->blocks[from].pair;
+		     to++)
+			;
+		filter_pair(scenario, from, to);
+	}
+}
+
+static void judge_blocks(struct rh_gate_scenario *scenario, enum rh_gate_metric metric)
+{
+	double *values = calloc(scenario->block_count + 1, sizeof(*values));
+	uint32_t *pair_of = calloc(scenario->block_count + 1, sizeof(*pair_of));
+	size_t count = 0;
+
+	for (size_t i = 0; values && pair_of && i < scenario->block_count; i++) {
+		const struct rh_gate_block *block = &scenario->blocks[i];
+
+		if (block->dropped || !isfinite(block->d[metric]))
+			continue;
+		pair_of[count] = block->pair;
+		values[count++] = block->d[metric];
+	}
+	rh_gate_decide(&scenario->result[metric].rule, values, pair_of, count,
+		       &scenario->result[metric].look);
+	if (scenario->stored && metric == RH_GATE_WALL)
+		rh_gate_decide_stored(&scenario->result[metric].rule, scenario->stored_median,
+				      scenario->stored_half, &scenario->result[metric].look);
+	free(values);
+	free(pair_of);
+}
+
+/* All of them; of latencies, which are noisier, also so many that a coin would not (1 in 200). */
+static bool most_are_over(bool latency, size_t over, size_t count)
+{
+	return over == count ||
+	       (latency && rh_stat_sign_tail(count, count - over + 1) <= LATENCY_TAIL);
+}
+
+/* One number a pair and little noise: FAIL when every pair is over the threshold (and over the
+ * slack), PASS when the median pair is not. Interval: from the least to the largest pair. */
+static void judge_pairs(struct rh_gate_scenario *scenario, enum rh_gate_metric metric)
+{
+	struct rh_gate_result *result = &scenario->result[metric];
+	struct rh_gate_look *look = &result->look;
+	double *ratios = calloc(scenario->pair_count + 1, sizeof(*ratios));
+	bool latency = metric >= RH_GATE_LATENCY;
+	size_t count = 0, over = 0;
+
+	*look = (struct rh_gate_look){ .verdict = RH_GATE_INCONCLUSIVE,
+				       .median = NAN,
+				       .lo = -INFINITY,
+				       .hi = INFINITY,
+				       .margin = latency ? rh_gate_margin(result->rule.threshold)
+							 : log1p(result->rule.threshold) };
+	for (size_t p = 0; ratios && p < scenario->pair_count; p++) {
+		double a = scenario->pairs[p].value[0][metric];
+		double b = scenario->pairs[p].value[1][metric];
+		double slack = rh_gate_metric_rows[metric].slack;
+
+		if (!isfinite(a) || !isfinite(b))
+			continue;
+		/* The slack is added to both: little on little is no regression. */
+		ratios[count] = log(b + slack) - log(a + slack);
+		over += ratios[count++] > look->margin;
+	}
+	if (count) {
+		rh_stat_sort(ratios, count);
+		look->median = rh_stat_median(ratios, count);
+		look->lo = ratios[0];
+		look->hi = ratios[count - 1];
+	}
+	look->pairs = (unsigned)count;
+	if (count >= result->rule.pairs_min)
+		look->verdict = most_are_over(latency, over, count) ? RH_GATE_FAIL
+				: look->median <= look->margin	    ? RH_GATE_PASS
+								    : RH_GATE_INCONCLUSIVE;
+	look->more = look->verdict == RH_GATE_INCONCLUSIVE && count < result->rule.pairs_max;
+	free(ratios);
+}
+
+/* The worst of two, for what a script should act on. */
+static enum rh_gate_verdict worse(enum rh_gate_verdict a, enum rh_gate_verdict b)
+{
+	static const int rank[] = { [RH_GATE_PASS] = 0,
+				    [RH_GATE_INCONCLUSIVE] = 1,
+				    [RH_GATE_NO_BASELINE] = 2,
+				    [RH_GATE_INVALID] = 3,
+				    [RH_GATE_FAIL] = 4 };
+
+	return rank[a] > rank[b] ? a : b;
+}
+
+static void judge_improvement(const struct rh_gate_config *config,
+			      struct rh_gate_scenario *scenario)
+{
+	const struct rh_gate_look *wall = &scenario->result[RH_GATE_WALL].look;
+
+	if (config->improve <= 0 || !(wall->hi < log1p(-config->improve)))
+		return;
+	scenario->verdict = worse(scenario->verdict, RH_GATE_INVALID);
+	snprintf(scenario->why, sizeof(scenario->why),
+		 "suspicious improvement: the candidate is "
+		 "%.1f %% faster, more than --improve-check %.0f %% allows; does it do the work?",
+		 -100 * expm1(wall->median), 100 * config->improve);
+}
+
+static void judge_budget(const struct rh_gate_config *config, struct rh_gate_scenario *scenario)
+{
+	double *ns = calloc(scenario->pair_count + 1, sizeof(*ns)), median;
+
+	for (size_t p = 0; ns && p < scenario->pair_count; p++)
+		ns[p] = scenario->pairs[p].ns_per_event[1];
+	rh_stat_sort(ns, ns ? scenario->pair_count : 0);
+	median = rh_stat_median(ns, ns ? scenario->pair_count : 0);
+	free(ns);
+	if (config->budget_ns <= 0 || !(median > config->budget_ns))
+		return;
+	scenario->verdict = worse(scenario->verdict, RH_GATE_FAIL);
+	snprintf(scenario->why, sizeof(scenario->why),
+		 "over its budget: %.1f ns per event, allowed are %.1f", median, config->budget_ns);
+}
+
+static double threshold_of(const struct rh_gate_config *config,
+			   const struct rh_gate_scenario *scenario, int metric)
+{
+	double asked = config->metric_threshold[metric];
+
+	return scenario->apart && metric < RH_GATE_PAIRED && asked < RH_GATE_APART_THRESHOLD
+		       ? RH_GATE_APART_THRESHOLD
+		       : asked;
+}
+
+void rh_gate_judge_scenario(const struct rh_gate_config *config, struct rh_gate_scenario *scenario,
+			    unsigned tests)
+{
+	bool measured = scenario->block_count > 0;
+
+	if (scenario->broken)
+		return;
+	scenario->verdict = RH_GATE_PASS;
+	scenario->why[0] = '\0';
+	if (config->tier != RH_TIER_WALL) {
+		rh_gate_judge_counts(config, scenario);
+		scenario->verdict = scenario->counts_verdict;
+	}
+	if (config->tier == RH_TIER_DETERMINISTIC)
+		return;
+	if (!measured) {
+		scenario->verdict = worse(scenario->verdict, RH_GATE_INCONCLUSIVE);
+		return;
+	}
+	filter(scenario);
+	for (int m = 0; m < RH_GATE_METRICS; m++) {
+		struct rh_gate_result *result = &scenario->result[m];
+
+		result->gates = config->metric_gates[m];
+		result->rule = (struct rh_gate_rule){
+			.threshold = threshold_of(config, scenario, m),
+			.alpha = config->alpha,
+			.tests = tests,
+			.pairs_min = (unsigned)config->pairs_min,
+			.pairs_max = (unsigned)config->pairs_max,
+		};
+		if (m < RH_GATE_PAIRED)
+			judge_blocks(scenario, (enum rh_gate_metric)m);
+		else
+			judge_pairs(scenario, (enum rh_gate_metric)m);
+		/* A kind that the trace does not have, or hardly, says nothing. */
+		if (m >= RH_GATE_LATENCY && result->look.pairs == 0)
+			result->gates = result->look.more = false;
+		if (result->gates)
+			scenario->verdict = worse(scenario->verdict, result->look.verdict);
+	}
+	judge_improvement(config, scenario);
+	judge_budget(config, scenario);
+}
+
+void rh_gate_judge(struct rh_gate *gate)
+{
+	static const enum rh_exit codes[] = {
+		[RH_GATE_PASS] = RH_OK,
+		[RH_GATE_FAIL] = RH_FAILED,
+		[RH_GATE_INCONCLUSIVE] = RH_INCONCLUSIVE,
+		[RH_GATE_NO_BASELINE] = RH_NO_BASELINE,
+		[RH_GATE_INVALID] = RH_INVALID,
+	};
+
+	gate->verdict = gate->scenario_count ? RH_GATE_PASS : RH_GATE_INVALID;
+	for (size_t i = 0; i < gate->scenario_count; i++) {
+		rh_gate_judge_scenario(&gate->config, &gate->scenarios[i],
+				       rh_gate_tests(&gate->config, gate->scenario_count));
+		gate->verdict = worse(gate->verdict, gate->scenarios[i].verdict);
+	}
+	gate->exit = codes[gate->verdict];
+	if (gate->verdict == RH_GATE_INCONCLUSIVE && gate->config.inconclusive_passes)
+		gate->exit = RH_OK;
+	if (gate->verdict == RH_GATE_INCONCLUSIVE && gate->config.inconclusive_fails)
+		gate->exit = RH_FAILED;
+}

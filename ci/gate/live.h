@@ -1,0 +1,79 @@
+/*
+ * live.h - one live worker of a gate: what a pair (two alive, pair.c) and a pair
+ * apart (one alive at a time, pair_sequential.c) are made of.
+ *
+ * A side stands at a grain and goes on from there; every command is checked: all words of
+ * the stretch executed, nothing failed, after a drain, and from one pass to the next, what was
+ * live is what the trace says. A side that did less than it was asked has no time worth comparing.
+ *
+ * Ownership: rh_gate_live_end; it accepts one that never started (said_fd and memory.fd
+ * -1). Thread rule: main thread. Errors: RH_INVALID and those of harness/launch/worker.h, with the
+ * name of the side in front where it says so.
+ */
+#ifndef RH_GATE_LIVE_H
+#define RH_GATE_LIVE_H
+
+#include <sched.h>
+
+#include "ci/gate/gate.h"
+#include "harness/probe/probe_memory.h"
+
+struct rh_gate_turn {
+	double wall, cpu, median, p99; /* ticks; cpu ns */
+	double late;		       /* share of it a lane was runnable and not running */
+};
+
+struct rh_gate_live {
+	struct rh_worker worker;
+	struct rh_memory_probe memory;
+	uint64_t grain; /* where it stands */
+	bool again;	/* the next run begins another pass */
+	bool timed;	/* single operations are timed; set before the start */
+	uint64_t timeout_ns;
+	uint64_t rss_start, rss_peak;
+	uint64_t rss_kept;		  /* at the end of the last pass */
+	uint64_t startup_ns, image_bytes; /* to the open heap; PSS there */
+	uint64_t faults, switches, events;
+	double wall_ns;
+};
+
+/* With one lane: this thread to a CPU of the kept set, by toss; what is started inherits it. */
+void rh_gate_live_pin(const struct rh_gate_bench *bench, struct rh_gate_pair_row *row,
+		      cpu_set_t *kept, uint64_t *random);
+
+/* A fresh process with an open heap; the error is named. */
+int rh_gate_live_start(struct rh_gate_bench *bench, struct rh_gate_live *side, int which,
+		       bool verify, struct rh_err *err);
+/* The end of its life as a program's: drain, close, destructors, exit, nothing left behind. What
+ * it printed goes to the side. */
+int rh_gate_live_close(struct rh_gate_bench *bench, struct rh_gate_live *side, int which,
+		       struct rh_err *err);
+void rh_gate_live_end(struct rh_gate_live *side);
+
+/* `lead` grains before `first` untimed, then `count` grains. */
+int rh_gate_live_run(struct rh_gate_live *side, uint64_t first, uint64_t count, uint64_t lead,
+		     bool timed, struct rh_err *err);
+/* On to a grain, epoch by epoch. */
+int rh_gate_live_run_up(struct rh_gate_live *side, uint64_t to, struct rh_err *err);
+int rh_gate_live_drain(struct rh_gate_live *side, struct rh_err *err);
+/* From the end of a pass to the start of the next: what lives, lives on (harness/worker/passes.c).
+ * Nothing where it stands at the start already. */
+void rh_gate_live_again(struct rh_gate_live *side);
+
+/* Figures of the last run, which was timed. */
+void rh_gate_live_turn(const struct rh_gate_bench *bench, struct rh_gate_live *side,
+		       struct rh_gate_turn *turn);
+/* Looks at resident memory: the most that was seen is rss_peak. */
+void rh_gate_live_memory(struct rh_gate_live *side);
+
+/* Puts the name of the side before an error; returns result. */
+int rh_gate_live_name(int which, int result, struct rh_err *err);
+
+/* The log ratios of a block: turn[side][unit]. */
+void rh_gate_block_of(struct rh_gate_turn turn[2][2], struct rh_gate_block *block);
+
+/* The row of a pair, of what its sides saw. */
+void rh_gate_live_keep(struct rh_gate_scenario *scenario, const struct rh_gate_live side[2],
+		       struct rh_gate_pair_row *row);
+
+#endif

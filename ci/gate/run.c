@@ -1,0 +1,579 @@
+/*
+ * run.c - all scenarios of a gate: one trace at one number of lanes each.
+ *
+ *	1  compile; a trace that was cut off is no benchmark any more: INVALID
+ *	2  both sides replay it once with --verify (contents, alignment, overlap): an
+ *	   allocator that hands out wrong memory is not fast
+ *	3  the deterministic tier, when asked for (counts.c)
+ *	4  pairs (pair.c); after each from the third on a look at the verdict of every
+ *	   metric that gates (judge.c); no more pairs when none is open
+ *
+ * Small traces come first. Under --budget every trace first gets a few pairs, and then the time
+ * goes pair by pair to what still needs deciding: what looks like a failure first, then what is
+ * cheap. A line is printed as each is finished. What the budget leaves open is inconclusive, and
+ * says so.
+ */
+#include "ci/gate/gate.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "alloc/base/printable.h"
+#include "alloc/base/progress.h"
+#include "ci/gate/extra.h"
+#include "ci/gate/report.h"
+#include "harness/result/result.h"
+#include "traces/format/trace.h"
+
+/* Two live heaps may take this share of the machine's memory. */
+#define MEMORY_SHARE	 0.5
+#define MEMORY_SHARE_ONE 0.8 /* and one that is alone this */
+#define MIB		 1048576.0
+enum { GRAIN_EVENTS = 1024, EPOCH_EVENTS = 1 << 20 };
+enum { PAIRS_BEFORE_OTHERS = 6 }; /* under a budget, before others have had theirs */
+enum { MANY_PER_CPU = 4 };
+#define LANES_DEFAULT UINT32_MAX
+#define LANES_MANY    (UINT32_MAX - 1)
+
+/* A scenario while it is measured. */
+struct job {
+	struct rh_gate *gate;
+	struct rh_gate_scenario *scenario;
+	uint32_t lanes; /* asked for */
+	unsigned tests;
+	off_t bytes; /* of the trace: what comes first */
+	struct rh_program program;
+	struct rh_gate_units units;
+	struct rh_gate_bench bench;
+	uint64_t pair_ns; /* the longest pair so far */
+	bool open, twice; /* twice: another scenario has this trace at these lanes */
+};
+
+void rh_gate_warn(struct rh_gate *gate, const char *fmt, ...)
+{
+	char text[400];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (gate->warning_count < sizeof(gate->warnings) / sizeof(gate->warnings[0]))
+		gate->warnings[gate->warning_count++] = strdup(text);
+}
+
+/* ---- sides ---- */
+
+static int prepare_side(struct rh_gate_side *side, const char *text, const char *label,
+			struct rh_err *err)
+{
+	side->spec = calloc(1, sizeof(*side->spec));
+	if (!side->spec)
+		return rh_fail(err, RH_OS, "no memory for backend %s", text);
+	side->label = label ? label : text;
+	if (rh_spec_parse(side->spec, text, 0, err) < 0)
+		return -1;
+	rh_gate_file_identity(side);
+	if (side->spec->layer[0].ops.caps & RH_CAP_NO_MEMORY)
+		return rh_fail(err, RH_USAGE, "%s hands out no memory: there is nothing to gate",
+			       text);
+	return 0;
+}
+
+int rh_gate_prepare(struct rh_gate *gate, struct rh_err *err)
+{
+	const struct rh_gate_config *config = &gate->config;
+
+	if (prepare_side(&gate->side[1], config->candidate, config->candidate_label, err) < 0)
+		return rh_err_prefix(err, "candidate");
+	if (prepare_side(&gate->side[0], config->baseline, config->baseline_label, err) < 0) {
+		if (err->code == RH_ABSENT || err->code == RH_NO_INPUT)
+			err->code = RH_NO_BASELINE;
+		return rh_err_prefix(err, "baseline");
+	}
+	return 0;
+}
+
+/* ---- one scenario ---- */
+
+static bool open_question(const struct rh_gate_scenario *scenario)
+{
+	for (int m = 0; m < RH_GATE_METRICS; m++)
+		if (scenario->result[m].gates && scenario->result[m].look.more)
+			return true;
+	return false;
+}
+
+/* *lanes: 0 as recorded, LANES_DEFAULT the same but at most one per CPU, LANES_MANY at most four;
+ * it comes back as 0 or what the trace was folded onto. */
+static int compile(const struct rh_gate_config *config, struct rh_gate_scenario *scenario,
+		   uint32_t *lanes, struct rh_program *program, struct rh_compile_stats *stats,
+		   struct rh_err *err)
+{
+	uint32_t most = *lanes == LANES_MANY ? MANY_PER_CPU * rh_cpu_count() : rh_cpu_count();
+	bool capped = *lanes == LANES_DEFAULT || *lanes == LANES_MANY;
+	struct rh_compile_options options = { .lanes = capped ? 0 : *lanes,
+					      .grain_events = GRAIN_EVENTS,
+					      .epoch_events = EPOCH_EVENTS,
+					      .touch = config->touch == RH_TOUCH_RECORDED,
+					      .touch_known = config->touch == RH_TOUCH_AUTO };
+	const struct rh_program_head *head;
+
+	if (rh_compile(scenario->trace, &options, program, stats, err) < 0)
+		return -1;
+	if (capped && program->head->lanes > most) {
+		rh_program_unmap(program);
+		options.lanes = most;
+		if (rh_compile(scenario->trace, &options, program, stats, err) < 0)
+			return -1;
+	}
+	*lanes = options.lanes;
+	head = program->head;
+	scenario->lanes = head->lanes;
+	scenario->lanes_recorded = head->lanes_recorded;
+	scenario->events = head->events;
+	scenario->objects = head->objects;
+	scenario->live_bytes_peak = head->live_bytes_peak;
+	scenario->live_bytes_end = head->live_bytes_end;
+	scenario->live_objects_end = head->live_objects_end;
+	snprintf(scenario->sha256, sizeof(scenario->sha256), "%s", head->trace_sha256);
+	return 0;
+}
+
+static int check_program(const struct rh_gate *gate, struct rh_gate_scenario *scenario,
+			 const struct rh_compile_stats *stats, struct rh_err *err)
+{
+	double memory = (double)gate->host.memory_bytes, live = (double)scenario->live_bytes_peak;
+	double two = gate->config.memory_bytes ? (double)gate->config.memory_bytes
+					       : MEMORY_SHARE * memory;
+
+	if (stats->truncated)
+		return rh_fail(err, RH_INVALID, "%s", stats->truncated);
+	if (scenario->objects == 0)
+		return rh_fail(err, RH_INVALID, "%s allocates nothing", scenario->trace);
+	if (live > MEMORY_SHARE_ONE * memory)
+		return rh_fail(err, RH_INVALID,
+			       "%s holds %.0f MiB, too much for this machine's "
+			       "%.0f MiB: cut the trace (reheap cut) or take a larger machine",
+			       scenario->trace, live / MIB, memory / MIB);
+	scenario->apart = 2 * live > two;
+	if (scenario->apart)
+		snprintf(scenario->note, sizeof(scenario->note),
+			 "one process at a time, whole "
+			 "passes: two heaps of %.0f MiB would be more than %.0f MiB (--memory); "
+			 "times are judged at %.0f %% at best",
+			 live / MIB, two / MIB, 100 * RH_GATE_APART_THRESHOLD);
+	return 0;
+}
+
+/* Another scenario before it has the same trace on as many lanes. */
+static bool is_twice(const struct job *job)
+{
+	const struct rh_gate_scenario *mine = job->scenario, *row = job->gate->scenarios;
+
+	for (size_t i = 0; i < job->gate->scenario_count; i++, row++)
+		if (row != mine && row->events && row->lanes == mine->lanes &&
+		    row->trace == mine->trace)
+			return true;
+	return false;
+}
+
+/* All that comes before the first pair. */
+static int prepare(struct job *job, struct rh_err *err)
+{
+	struct rh_gate *gate = job->gate;
+	struct rh_gate_scenario *scenario = job->scenario;
+	struct rh_gate_config *config = &gate->config;
+	struct rh_compile_stats stats = { 0 };
+	int result;
+
+	job->bench = (struct rh_gate_bench){ .config = config,
+					     .clock = &gate->clock,
+					     .side = gate->side,
+					     .program = &job->program,
+					     .units = &job->units,
+					     .random = config->seed };
+	if (compile(config, scenario, &job->lanes, &job->program, &stats, err) < 0)
+		return -1;
+	job->twice = is_twice(job);
+	if (job->twice)
+		return 0;
+	job->bench.folded = job->lanes != 0;
+	if (config->stored && rh_gate_match_stored(gate, scenario, err) < 0)
+		return -1;
+	result = check_program(gate, scenario, &stats, err);
+	if (result == 0)
+		result = rh_gate_take_kept(gate, scenario, err);
+	job->bench.random += scenario->pair_count;
+	for (int s = 0; s < 2 && result == 0 && !config->no_verify; s++)
+		result = rh_gate_verify(&job->bench, s, err);
+	if (result == 0 && config->tier != RH_TIER_WALL)
+		rh_gate_count(gate, scenario, &job->program, job->bench.folded);
+	job->open = result == 0 && config->tier != RH_TIER_DETERMINISTIC;
+	return result;
+}
+
+/* A look at what there is: is it decided? */
+static void look(struct job *job)
+{
+	const struct rh_gate_config *config = &job->gate->config;
+
+	if (job->scenario->pair_count >= config->pairs_max)
+		job->open = false;
+	if (!job->open || job->scenario->pair_count < config->pairs_min)
+		return;
+	rh_gate_judge_scenario(config, job->scenario, job->tests);
+	job->open = open_question(job->scenario);
+}
+
+static int one_pair(struct job *job, struct rh_err *err)
+{
+	struct rh_gate_scenario *scenario = job->scenario;
+	uint64_t since = rh_now_ns(), took;
+	size_t p = scenario->pair_count;
+
+	rh_progress("%s, %u lane%s: pair %zu, %.1f %% slower so far", scenario->trace,
+		    scenario->lanes, scenario->lanes == 1 ? "" : "s", p + 1,
+		    p >= job->gate->config.pairs_min
+			    ? 100 * expm1(scenario->result[RH_GATE_WALL].look.median)
+			    : 0.0);
+	if ((scenario->apart ? rh_gate_pair_apart(&job->bench, scenario, err)
+			     : rh_gate_pair(&job->bench, scenario, err)) < 0)
+		return -1;
+	took = rh_now_ns() - since;
+	job->pair_ns = took > job->pair_ns ? took : job->pair_ns;
+	scenario->seconds += (double)took / 1e9;
+	return rh_gate_keep(job->gate, err);
+}
+
+/* A failure of one scenario is its verdict. Only what says nothing about the candidate ends
+ * the gate: interrupts, and a trace that cannot be read. */
+static void break_off(struct job *job, const struct rh_err *why)
+{
+	struct rh_gate_scenario *scenario = job->scenario;
+
+	scenario->verdict = why->code == RH_INCONCLUSIVE ? RH_GATE_INCONCLUSIVE
+			    : why->code == RH_NO_INPUT || why->code == RH_NO_BASELINE
+				    ? RH_GATE_NO_BASELINE
+				    : RH_GATE_INVALID;
+	snprintf(scenario->why, sizeof(scenario->why), "%s", why->text);
+	scenario->broken = true;
+	job->open = false;
+}
+
+static int interrupted(const struct rh_gate *gate, struct rh_err *err)
+{
+	return rh_fail(err, RH_INVALID, "interrupted%s%s%s",
+		       gate->config.resume ? ": the same command goes on from " : "",
+		       gate->config.resume ? gate->config.resume : "",
+		       gate->config.resume ? ", where its samples are" : "");
+}
+
+/* One build on both sides, whatever the two are called. */
+static void note_same_build(struct rh_gate *gate)
+{
+	const struct rh_gate_side *a = &gate->side[0], *b = &gate->side[1];
+	bool libraries = a->spec->preload[0] && b->spec->preload[0];
+	bool same = a->heap_build_id[0] && strcmp(a->heap_build_id, b->heap_build_id) == 0;
+
+	if (a->file_sha256[0] && b->file_sha256[0])
+		same = strcmp(a->file_sha256, b->file_sha256) == 0 || (same && libraries);
+	if (!same || (!libraries && strcmp(a->spec->text, b->spec->text) != 0))
+		return;
+	snprintf(gate->same_build, sizeof(gate->same_build),
+		 strcmp(a->spec->text, b->spec->text) == 0 || libraries
+			 ? "baseline and candidate are the same build (%.12s): this run can only "
+			   "show that the gate does not cry wolf"
+			 : "baseline and candidate are one build (%.12s) under two settings",
+		 a->heap_build_id[0] ? a->heap_build_id : a->file_sha256);
+}
+
+/* It needs its program no more; its line is printed at once, so that a gate that is cut later
+ * has not lost it. */
+static void finish(struct job *job)
+{
+	const struct rh_gate_config *config = &job->gate->config;
+
+	rh_gate_units_free(&job->units);
+	free(job->bench.solo_ticks);
+	job->bench.solo_ticks = NULL;
+	rh_program_unmap(&job->program);
+	if (job->twice)
+		return;
+	rh_gate_judge_scenario(config, job->scenario, job->tests);
+	if (config->say_done && !rh_interrupted && job->gate->scenario_count > 1) {
+		rh_progress("%s", "");
+		if (!job->gate->same_build[0]) {
+			note_same_build(job->gate);
+			if (job->gate->same_build[0])
+				rh_print(stdout, "NOTE: %s\n", job->gate->same_build);
+		}
+		rh_gate_print_done(job->scenario, stdout);
+	}
+}
+
+static uint64_t time_left(const struct rh_gate *gate)
+{
+	uint64_t now = rh_now_ns();
+
+	if (!gate->config.budget_time_ns)
+		return UINT64_MAX;
+	return now < gate->deadline_ns ? gate->deadline_ns - now : 0;
+}
+
+static void out_of_time(struct job *job)
+{
+	struct rh_gate_scenario *scenario = job->scenario;
+	struct rh_err why = { .code = RH_INCONCLUSIVE };
+
+	if (scenario->pair_count) {
+		snprintf(scenario->note, sizeof(scenario->note),
+			 "--budget was spent after %zu pairs: a longer one decides more",
+			 scenario->pair_count);
+		job->open = false;
+		return;
+	}
+	snprintf(why.text, sizeof(why.text), "--budget was spent before its first pair");
+	break_off(job, &why);
+}
+
+/* The first stretch of a scenario; without a budget all of it. */
+static int begin(struct job *job, struct rh_err *err)
+{
+	size_t most = job->gate->config.budget_time_ns ? PAIRS_BEFORE_OTHERS : SIZE_MAX;
+	uint64_t since = rh_now_ns();
+	struct rh_err why = { 0 };
+	int result = 0;
+
+	if (time_left(job->gate) == 0) {
+		out_of_time(job);
+	} else {
+		result = prepare(job, &why);
+		job->scenario->seconds += (double)(rh_now_ns() - since) / 1e9;
+		look(job);
+		while (result == 0 && job->open && job->scenario->pair_count < most) {
+			if (time_left(job->gate) <= job->pair_ns) {
+				out_of_time(job);
+				break;
+			}
+			result = one_pair(job, &why);
+			look(job);
+		}
+	}
+	if (result < 0)
+		break_off(job, &why);
+	if (!job->open)
+		finish(job);
+	return rh_interrupted ? interrupted(job->gate, err) : 0;
+}
+
+/* What looks like a failure comes first, then what is cheap. */
+static struct job *next_job(struct job *jobs, size_t count)
+{
+	struct job *best = NULL;
+	bool best_fails = false;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct rh_gate_look *wall = &jobs[i].scenario->result[RH_GATE_WALL].look;
+		bool fails = wall->median > wall->margin;
+
+		if (jobs[i].open && (!best || (fails && !best_fails) ||
+				     (fails == best_fails && jobs[i].pair_ns < best->pair_ns))) {
+			best = &jobs[i];
+			best_fails = fails;
+		}
+	}
+	return best;
+}
+
+static int share_time(struct rh_gate *gate, struct job *jobs, size_t count, struct rh_err *err)
+{
+	struct job *job;
+
+	while ((job = next_job(jobs, count))) {
+		struct rh_err why = { 0 };
+
+		if (time_left(gate) <= job->pair_ns)
+			out_of_time(job);
+		else if (one_pair(job, &why) < 0)
+			break_off(job, &why);
+		else
+			look(job);
+		if (!job->open)
+			finish(job);
+		if (rh_interrupted)
+			return interrupted(gate, err);
+	}
+	return 0;
+}
+
+/* ---- the plan ---- */
+
+static int lanes_of(const char *word, uint32_t *lanes, struct rh_err *err)
+{
+	uint64_t value;
+
+	if (strcmp(word, "recorded") == 0)
+		value = 0;
+	else if (strcmp(word, "default") == 0 || strcmp(word, "cpus") == 0)
+		value = LANES_DEFAULT;
+	else if (strcmp(word, "many") == 0)
+		value = LANES_MANY;
+	else if (rh_parse_uint(word, &value, NULL) < 0 || value == 0 || value > RH_CTL_SEATS_MAX)
+		return rh_fail(err, RH_USAGE,
+			       "--lanes takes numbers from 1 to %d or the words recorded, cpus "
+			       "(at most one a CPU), many (at most four a CPU), not '%s'",
+			       RH_CTL_SEATS_MAX, word);
+	*lanes = (uint32_t)value;
+	return 0;
+}
+
+/* One scenario for each trace at each number of lanes. */
+static int add_scenarios(struct rh_gate *gate, uint32_t **lanes, struct rh_err *err)
+{
+	const char *list = gate->config.lanes ? gate->config.lanes : "default";
+	char *copy = strdup(list), *at = NULL;
+	size_t count = 0;
+	int result = 0;
+
+	if (!copy)
+		return rh_fail(err, RH_OS, "no memory for the list of lanes");
+	for (char *word = strtok_r(copy, ",", &at); word && result == 0;
+	     word = strtok_r(NULL, ",", &at)) {
+		uint32_t value = 0;
+
+		result = lanes_of(word, &value, err);
+		for (uint32_t t = 0; t < gate->config.trace_count && result == 0; t++) {
+			struct rh_gate_scenario *row =
+				rh_grow(&gate->scenarios, &gate->scenario_count, sizeof(*row));
+
+			row->trace = gate->config.traces[t];
+			*(uint32_t *)rh_grow(lanes, &count, sizeof(uint32_t)) = value;
+		}
+	}
+	free(copy);
+	if (result == 0 && !gate->scenario_count)
+		result = rh_fail(err, RH_USAGE, "--lanes '%s' names none", list);
+	return result;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	const struct job *x = a, *y = b;
+
+	if (x->bytes != y->bytes)
+		return x->bytes < y->bytes ? -1 : 1;
+	return x->scenario < y->scenario ? -1 : x->scenario > y->scenario;
+}
+
+static struct job *make_jobs(struct rh_gate *gate, const uint32_t *lanes, struct rh_err *err)
+{
+	struct job *jobs = calloc(gate->scenario_count + 1, sizeof(*jobs));
+	struct stat facts;
+
+	if (!jobs) {
+		rh_fail(err, RH_OS, "no memory for %zu scenarios", gate->scenario_count);
+		return NULL;
+	}
+	for (size_t i = 0; i < gate->scenario_count; i++)
+		jobs[i] = (struct job){
+			.gate = gate,
+			.scenario = &gate->scenarios[i],
+			.lanes = lanes[i],
+			.tests = rh_gate_tests(&gate->config, gate->scenario_count),
+			.bytes = stat(gate->scenarios[i].trace, &facts) == 0 ? facts.st_size : 0,
+			.program = { .fd = -1 },
+		};
+	qsort(jobs, gate->scenario_count, sizeof(*jobs), by_size);
+	return jobs;
+}
+
+/* Scenarios that were another's twice go. */
+static void drop_twice(struct rh_gate *gate, const struct job *jobs)
+{
+	bool *twice = calloc(gate->scenario_count + 1, sizeof(*twice));
+	size_t kept = 0;
+
+	for (size_t i = 0; twice && i < gate->scenario_count; i++)
+		twice[jobs[i].scenario - gate->scenarios] = jobs[i].twice;
+	for (size_t i = 0; twice && i < gate->scenario_count; i++)
+		if (!twice[i])
+			gate->scenarios[kept++] = gate->scenarios[i];
+	gate->scenario_count = twice ? kept : gate->scenario_count;
+	free(twice);
+}
+
+static int measure_all(struct rh_gate *gate, const uint32_t *lanes, struct rh_err *err)
+{
+	size_t count = gate->scenario_count;
+	struct job *jobs = make_jobs(gate, lanes, err);
+	int result = jobs ? rh_gate_open_kept(gate, err) : -1;
+
+	gate->deadline_ns = rh_now_ns() + gate->config.budget_time_ns;
+	for (size_t i = 0; i < count && result == 0; i++)
+		result = begin(&jobs[i], err);
+	if (result == 0)
+		result = share_time(gate, jobs, count, err);
+	for (size_t i = 0; i < count && jobs; i++)
+		if (jobs[i].open)
+			finish(&jobs[i]);
+	if (jobs)
+		drop_twice(gate, jobs);
+	free(jobs);
+	return result;
+}
+
+static void warn_of_host(struct rh_gate *gate)
+{
+	if (gate->clock.why)
+		rh_gate_warn(gate, "clock is %s: %s", gate->clock.name, gate->clock.why);
+	for (int s = 0; s < 2; s++)
+		if (gate->side[s].said[0])
+			rh_gate_warn(gate, "a worker of the %s printed: %s",
+				     s ? "candidate" : "baseline", gate->side[s].said);
+	for (size_t i = 0; i < gate->scenario_count; i++)
+		if (gate->scenarios[i].lanes > gate->host.cpus_allowed)
+			rh_gate_warn(gate,
+				     "%s: %u lanes on %u CPUs: times contain the scheduler's "
+				     "work",
+				     gate->scenarios[i].trace, gate->scenarios[i].lanes,
+				     gate->host.cpus_allowed);
+}
+
+int rh_gate_run(struct rh_gate *gate, struct rh_err *err)
+{
+	uint64_t since = rh_now_ns();
+	uint32_t *lanes = NULL;
+	int result = add_scenarios(gate, &lanes, err);
+
+	if (result == 0)
+		result = measure_all(gate, lanes, err);
+	free(lanes);
+	gate->seconds += (double)(rh_now_ns() - since) / 1e9;
+	rh_gate_close_kept(gate, result == 0);
+	if (result < 0)
+		return -1;
+	note_same_build(gate);
+	warn_of_host(gate);
+	rh_gate_judge(gate);
+	rh_progress("%s", "");
+	return 0;
+}
+
+void rh_gate_free(struct rh_gate *gate)
+{
+	for (size_t i = 0; i < gate->scenario_count; i++) {
+		free(gate->scenarios[i].blocks);
+		free(gate->scenarios[i].pairs);
+	}
+	for (size_t i = 0; i < gate->warning_count; i++)
+		free(gate->warnings[i]);
+	free(gate->scenarios);
+	free(gate->argv);
+	for (int s = 0; s < 2; s++)
+		free(gate->side[s].spec);
+}

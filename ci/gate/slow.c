@@ -1,0 +1,172 @@
+/*
+ * slow.c - see the header.
+ *
+ *	1  a first step of few pairs at S = the target says roughly how much time S takes
+ *	2  steps of more pairs at the S that all doses so far point to; only steps whose own
+ *	   median lies within 1.5 x the target count, because time is not
+ *	   proportional to operations over a wide range (the ring of extra blocks fills
+ *	   caches), but near the target a line through zero is good enough
+ *	3  enough when the 95 % interval of the ratio at the chosen S is within +- 0.5 %
+ *
+ * The number of pairs of a step is fixed, not sequential: a rule that stops when the
+ * difference looks large would find it larger than it is.
+ */
+#include "ci/gate/slow.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc/base/progress.h"
+#include "harness/result/result.h"
+
+enum { STEPS_MAX = 8, PAIRS_FIRST = 6, PAIRS_STEP = 16, NEAR_STEPS = 2 };
+#define NEAR	    1.5
+#define HALF_GOOD   0.005
+#define SHARE_LEAST 0.0005
+#define SHARE_MOST  10.0
+#define TAIL	    0.025
+
+struct search {
+	struct rh_gate_dose *doses;
+	size_t count, used; /* doses before `used` are of steps near the target */
+	unsigned near;
+};
+
+bool rh_gate_slow_of(const struct rh_gate_dose *doses, size_t count, double target,
+		     struct rh_gate_slow *slow)
+{
+	double *slopes = calloc(count + 1, sizeof(*slopes)), median;
+	size_t rank;
+
+	for (size_t i = 0; slopes && i < count; i++)
+		slopes[i] = doses[i].log_ratio / doses[i].share;
+	if (!slopes || count == 0) {
+		free(slopes);
+		return false;
+	}
+	rh_stat_sort(slopes, count);
+	median = rh_stat_median(slopes, count);
+	rank = rh_stat_sign_rank(count, TAIL);
+	slow->pairs = count;
+	slow->share = log1p(target) / median;
+	slow->ratio = exp(median * slow->share);
+	slow->lo = rank ? exp(slopes[rank - 1] * slow->share) : 0;
+	slow->hi = rank ? exp(slopes[count - rank] * slow->share) : INFINITY;
+	free(slopes);
+	return median > 0;
+}
+
+/* The median of one pair of one scenario; NAN when all its blocks were dropped. */
+static double pair_median(const struct rh_gate_scenario *row, uint32_t pair, double *room)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < row->block_count; i++)
+		if (row->blocks[i].pair == pair && !row->blocks[i].dropped &&
+		    isfinite(row->blocks[i].d[RH_GATE_WALL]))
+			room[n++] = row->blocks[i].d[RH_GATE_WALL];
+	rh_stat_sort(room, n);
+	return rh_stat_median(room, n);
+}
+
+static int take_doses(struct search *search, const struct rh_gate *gate, double share,
+		      struct rh_err *err)
+{
+	search->count = search->used;
+	for (size_t s = 0; s < gate->scenario_count; s++) {
+		const struct rh_gate_scenario *row = &gate->scenarios[s];
+		double *room = calloc(row->block_count + 1, sizeof(*room));
+
+		for (uint32_t p = 0; room && p < row->pair_count; p++) {
+			double median = pair_median(row, p, room);
+
+			if (isfinite(median))
+				*(struct rh_gate_dose *)rh_grow(&search->doses, &search->count,
+								sizeof(*search->doses)) =
+					(struct rh_gate_dose){ share, median };
+		}
+		free(room);
+		if (row->broken)
+			return rh_fail(err,
+				       row->verdict == RH_GATE_INCONCLUSIVE ? RH_INCONCLUSIVE
+									    : RH_INVALID,
+				       "the slow-down cannot be calibrated: %s", row->why);
+	}
+	return 0;
+}
+
+/* One step at a share; its doses are behind `used`. */
+static int step(struct search *search, const struct rh_gate *gate, const char *backend,
+		double share, uint64_t number, struct rh_err *err)
+{
+	struct rh_gate one = { .config = gate->config, .host = gate->host, .clock = gate->clock };
+	char baseline[600], candidate[600];
+	int result;
+
+	snprintf(baseline, sizeof(baseline), "slow:0%%:%s", backend);
+	snprintf(candidate, sizeof(candidate), "slow:%.4g%%:%s", 100 * share, backend);
+	one.config.baseline = baseline;
+	one.config.candidate = candidate;
+	one.config.seed += 0x10000 + number;
+	one.config.tier = RH_TIER_WALL;
+	one.config.resume = NULL;
+	one.config.no_verify |= number > 0;
+	one.config.pairs_min = one.config.pairs_max = number ? PAIRS_STEP : PAIRS_FIRST;
+	result = rh_gate_prepare(&one, err) < 0 ? -1 : rh_gate_run(&one, err);
+	if (result == 0)
+		result = take_doses(search, &one, share, err);
+	rh_gate_free(&one);
+	return result;
+}
+
+/* Where to look next; the doses of a step near the target are kept. */
+static double next_share(struct search *search, double share, double target,
+			 struct rh_gate_slow *slow)
+{
+	struct rh_gate_slow last = { .share = 0 };
+	double times;
+
+	if (!rh_gate_slow_of(search->doses + search->used, search->count - search->used, target,
+			     &last))
+		times = 2;
+	else
+		times = last.share / share;
+	if (times > NEAR || times < 1 / NEAR)
+		return share * fmin(fmax(times, 0.1), 4);
+	search->used = search->count;
+	search->near++;
+	rh_gate_slow_of(search->doses, search->used, target, slow);
+	return slow->share;
+}
+
+int rh_gate_find_slow(const struct rh_gate *gate, const char *backend, double target,
+		      struct rh_gate_slow *slow, struct rh_err *err)
+{
+	struct search search = { .near = 0 };
+	uint64_t since = rh_now_ns();
+	double share = target;
+	int result = 0;
+
+	*slow = (struct rh_gate_slow){ .share = 0 };
+	for (uint64_t n = 0; n < STEPS_MAX && result == 0; n++) {
+		rh_progress("calibrating the slow-down of %s: step %u, %.2f %% more operations",
+			    backend, (unsigned)n + 1, 100 * share);
+		result = step(&search, gate, backend, share, n, err);
+		if (result < 0)
+			break;
+		share = fmin(fmax(next_share(&search, share, target, slow), SHARE_LEAST),
+			     SHARE_MOST);
+		if (search.near >= NEAR_STEPS && slow->hi - slow->ratio < HALF_GOOD &&
+		    slow->ratio - slow->lo < HALF_GOOD)
+			break;
+	}
+	if (result == 0 && !(slow->share > SHARE_LEAST && slow->share < SHARE_MOST))
+		result = rh_fail(err, RH_INVALID,
+				 "no share of more operations makes %s %.1f %% "
+				 "slower here: name one with --slow-by",
+				 backend, 100 * target);
+	slow->seconds = (double)(rh_now_ns() - since) / 1e9;
+	free(search.doses);
+	return result;
+}

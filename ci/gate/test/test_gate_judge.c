@@ -1,0 +1,186 @@
+/*
+ * test_gate_judge.c - what becomes a verdict besides the interval: memory, late blocks,
+ * wonders, counts, and what may be stored as a baseline. Gates made by hand.
+ */
+#include "ci/gate/test/gate_support.h"
+
+static void memory_fails_when_every_pair_is_over(void **state)
+{
+	struct rh_gate gate;
+
+	(void)state;
+	make_gate(&gate);
+	gate.scenario_count = 1;
+	for (int p = 0; p < 4; p++)
+		gate.scenarios[0].pairs[p].value[1][RH_GATE_RSS] = 1.2e8;
+	rh_gate_judge(&gate);
+	assert_int_equal(gate.verdict, RH_GATE_FAIL);
+	gate.scenarios[0].pairs[2].value[1][RH_GATE_RSS] = 1e8;
+	rh_gate_judge(&gate);
+	assert_int_equal(gate.verdict, RH_GATE_INCONCLUSIVE);
+	/* twice as much of next to nothing is nothing */
+	for (int p = 0; p < 4; p++) {
+		gate.scenarios[0].pairs[p].value[0][RH_GATE_RSS] = 10000;
+		gate.scenarios[0].pairs[p].value[1][RH_GATE_RSS] = 20000;
+	}
+	rh_gate_judge(&gate);
+	assert_int_equal(gate.verdict, RH_GATE_PASS);
+	gate.scenario_count = 2;
+	rh_gate_free(&gate);
+}
+
+/* Blocks b < late of each of the four pairs of a scenario with two lanes were late. */
+static void make_late(struct rh_gate_scenario *row, size_t late, bool on_both)
+{
+	row->lanes = 2;
+	for (size_t i = 0; i < row->block_count; i++)
+		for (int s = 0; s < 2; s++)
+			row->blocks[i].late[s] = i % 40 < late && (s == 1 || on_both) ? 0.5 : 0.05;
+}
+
+static void late_blocks_are_dropped_where_others_are_clean(void **state)
+{
+	struct rh_gate gate;
+	struct rh_gate_scenario *row;
+
+	(void)state;
+	make_gate(&gate);
+	row = &gate.scenarios[0];
+	make_late(row, 30, true);
+	rh_gate_judge(&gate);
+	assert_int_equal(row->dropped, 4 * 30);
+	assert_int_equal(row->result[RH_GATE_WALL].look.blocks, 4 * 10);
+	make_late(row, 31, true); /* less than a quarter is clean: none is chosen */
+	rh_gate_judge(&gate);
+	assert_int_equal(row->dropped, 0);
+	assert_int_equal(row->result[RH_GATE_WALL].look.blocks, 4 * 40);
+	make_late(row, 30, false); /* the candidate's own doing is kept */
+	rh_gate_judge(&gate);
+	assert_true(row->disturbed_unevenly);
+	assert_int_equal(row->dropped, 0);
+	make_late(row, 30, true);
+	row->lanes = 1;
+	rh_gate_judge(&gate);
+	assert_int_equal(row->dropped, 0);
+	rh_gate_free(&gate);
+}
+
+static void a_wonder_is_suspicious(void **state)
+{
+	struct rh_gate gate;
+
+	(void)state;
+	make_gate(&gate);
+	gate.config.improve = 0.2;
+	gate.scenario_count = 1;
+	for (size_t i = 0; i < gate.scenarios[0].block_count; i++)
+		gate.scenarios[0].blocks[i].d[RH_GATE_WALL] -= 0.7;
+	rh_gate_judge(&gate);
+	assert_int_equal(gate.verdict, RH_GATE_INVALID);
+	assert_non_null(strstr(gate.scenarios[0].why, "suspicious improvement"));
+	gate.scenario_count = 2;
+	rh_gate_free(&gate);
+}
+
+static void counts_fail_beyond_their_limit(void **state)
+{
+	struct rh_gate gate;
+	struct rh_gate_scenario *row;
+
+	(void)state;
+	make_gate(&gate);
+	gate.config.tier = RH_TIER_DETERMINISTIC;
+	gate.scenario_count = 1;
+	row = &gate.scenarios[0];
+	rh_gate_judge(&gate);
+	assert_int_equal(gate.verdict, RH_GATE_INVALID); /* asked for and not there */
+	row->counts[0] = (struct rh_gate_count){
+		.name = "instructions", .unit = "Ir/event", .baseline = 100, .candidate = 100.99
+	};
+	row->count_count = 1;
+	rh_gate_judge(&gate);
+	assert_int_equal(gate.verdict, RH_GATE_PASS);
+	row->counts[0].candidate = 101.01;
+	rh_gate_judge(&gate);
+	assert_int_equal(gate.verdict, RH_GATE_FAIL);
+	gate.scenario_count = 2;
+	rh_gate_free(&gate);
+}
+
+/* Limit 6 x 1 %, and what the runs of one side differ by is no difference. */
+static void calls_fail_beyond_limit_and_slack(void **state)
+{
+	struct rh_gate gate;
+	struct rh_gate_scenario *row;
+
+	(void)state;
+	make_gate(&gate);
+	gate.config.tier = RH_TIER_DETERMINISTIC;
+	gate.scenario_count = 1;
+	row = &gate.scenarios[0];
+	row->counts[0] = (struct rh_gate_count){
+		.name = "memory-calls", .baseline = 10, .candidate = 10.89, .slack = 0.3
+	};
+	row->counts[1] = (struct rh_gate_count){ .name = "mmap", .baseline = 1, .candidate = 9 };
+	row->count_count = 2;
+	rh_gate_judge(&gate);
+	assert_int_equal(gate.verdict, RH_GATE_PASS);
+	row->counts[0].candidate = 10.91;
+	rh_gate_judge(&gate);
+	assert_int_equal(gate.verdict, RH_GATE_FAIL);
+	assert_false(row->counts[1].failed);
+	/* counts that could not all be taken are no pass, whatever the others say */
+	row->counts[0].candidate = 10;
+	snprintf(row->counts_absent, sizeof(row->counts_absent), "no valgrind");
+	rh_gate_judge(&gate);
+	assert_int_equal(gate.verdict, RH_GATE_INVALID);
+	gate.scenario_count = 2;
+	rh_gate_free(&gate);
+}
+
+static void a_baseline_is_made_of_what_can_be_repeated(void **state)
+{
+	struct rh_gate gate;
+	struct rh_err err = { 0 };
+
+	(void)state;
+	make_gate(&gate);
+	gate.host.cpus_allowed = 2;
+	gate.host.load1 = 1.9;
+	assert_int_equal(rh_gate_may_store(&gate, &err), 0);
+	gate.host.load1 = 2.1;
+	assert_int_equal(rh_gate_may_store(&gate, &err), -1);
+	assert_int_equal(err.code, RH_INVALID);
+	assert_non_null(strstr(err.text, "load is 2.1 on 2 CPUs"));
+	gate.host.load1 = 0;
+	snprintf(gate.side[1].revision, sizeof(gate.side[1].revision), "v1-3-gabc-dirty");
+	assert_int_equal(rh_gate_may_store(&gate, &err), -1);
+	assert_non_null(strstr(err.text, "uncommitted"));
+	snprintf(gate.side[1].revision, sizeof(gate.side[1].revision), "dirty-name-1");
+	assert_int_equal(rh_gate_may_store(&gate, &err), 0);
+	assert_int_equal(rh_gate_worth_storing(&gate, &err), 0);
+	gate.scenarios[1].result[RH_GATE_WALL].look.hi += 0.05;
+	assert_int_equal(rh_gate_worth_storing(&gate, &err), -1);
+	assert_int_equal(err.code, RH_INVALID);
+	gate.scenarios[1].result[RH_GATE_WALL].look.hi = INFINITY;
+	assert_int_equal(rh_gate_worth_storing(&gate, &err), -1);
+	gate.scenarios[0].broken = true;
+	snprintf(gate.scenarios[0].why, sizeof(gate.scenarios[0].why), "it died");
+	assert_int_equal(rh_gate_worth_storing(&gate, &err), -1);
+	assert_non_null(strstr(err.text, "it died"));
+	rh_gate_free(&gate);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(memory_fails_when_every_pair_is_over),
+		cmocka_unit_test(late_blocks_are_dropped_where_others_are_clean),
+		cmocka_unit_test(a_wonder_is_suspicious),
+		cmocka_unit_test(counts_fail_beyond_their_limit),
+		cmocka_unit_test(calls_fail_beyond_limit_and_slack),
+		cmocka_unit_test(a_baseline_is_made_of_what_can_be_repeated),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,201 @@
+#!/bin/bash
+# truth.sh BUILD [NAME...] - does a replay predict the real program? Programs of Debian packages
+# doing real work, each validated (reheap validate) under every installed allocator; then the goals:
+# the sign of each significant change of CPU time right and its size within a third, peak memory
+# within 10 % or 1 MiB in 90 % of cells. What is not installed is skipped with its package.
+# With INSTRUCTIONS=1 each runs once more under callgrind, also the whole replay (slow, and exact on a
+# loaded machine): the change within 5 % of the heap's own instructions in 90 % of cells.
+# REPS= rounds (6); BACKENDS= allocators; OUT= where the tables and results are kept.
+set -u
+build=$(realpath "${1:-build}")
+[ $# -eq 0 ] || shift
+reheap=$build/reheap
+all="redis memcached sqlite python perl git cc1plus ruby php lua gawk jq zstd"
+work=$(mktemp -d)
+out=${OUT:-$build/truth}
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+mkdir -p "$out" || exit 1
+port=${PORT:-17390}
+python=/usr/bin/python3
+cc1plus=$(ls /usr/lib/gcc/*/*/cc1plus 2>/dev/null | tail -n 1)
+
+# need PROGRAM PACKAGE
+need() {
+	[ -n "$1" ] && type -P "$1" >/dev/null && return 0
+	echo "$name: skipped, $2 is not installed (apt-get install $2)"
+	return 1
+}
+
+validate() {
+	local began=$SECONDS code
+	"$reheap" validate -q --reps "${REPS:-6}" ${BACKENDS:+--backend "$BACKENDS"} \
+		${INSTRUCTIONS:+--instructions} -o "$out/$name.json" "$@" \
+		>"$out/$name.txt" 2>"$work/err"
+	code=$?
+	if [ $code -gt 1 ] || ! grep -q '^change of' "$out/$name.txt"; then
+		echo "$name: not validated: $(tail -n 1 "$work/err")"
+		rm -f "$out/$name.txt"
+		return
+	fi
+	echo "$name: $(sed -n 2p "$out/$name.txt") ($((SECONDS - began)) s)"
+}
+
+redis() {
+	need redis-server redis-server || return
+	validate --driver "until redis-cli -p $port ping >/dev/null 2>&1; do sleep 0.05; done
+		redis-benchmark -p $port -q -n 30000 -r 50000 -P 8 -d 40 \\
+			-t set,lpush,hset,sadd,get,lpop,spop >/dev/null" \
+		-- redis-server --port $port --bind 127.0.0.1 --save '' --appendonly no
+}
+memcached() {
+	need memcached memcached || return
+	cat >"$work/load.pl" <<'END'
+use IO::Socket::INET;
+my $s;
+until ($s = IO::Socket::INET->new("127.0.0.1:$ARGV[0]")) { select undef, undef, undef, 0.05 }
+srand 1;
+for my $i (1 .. 200000) {
+	my $n = 10 + int rand 900;
+	print $s "set k" . ($i % 50000) . " 0 0 $n noreply\r\n" . "x" x $n . "\r\n";
+}
+print $s "version\r\n";
+$s->flush;
+scalar <$s>;
+END
+	validate --driver "perl $work/load.pl $port" \
+		-- memcached -p $port -l 127.0.0.1 -U 0 -m 256 -u "$(id -un)" -t 1
+}
+sqlite() {
+	need sqlite3 sqlite3 || return
+	cat >"$work/load.sql" <<'END'
+create table t(a integer primary key, b text, c real);
+with recursive n(i) as (select 1 union all select i + 1 from n where i < 150000)
+insert into t select i, hex(i * 7919) || 'abcdefgh', i * 0.5 from n;
+create index tb on t(b);
+select count(*), sum(c) from t where b like '%A%';
+select substr(b, 1, 3) k, count(*), group_concat(a) from t group by k order by 2 desc limit 5;
+END
+	validate -- sqlite3 -bail :memory: ".read $work/load.sql"
+}
+python() {
+	need $python python3 || return
+	cat >"$work/load.py" <<'END'
+import json
+rows = [{"id": i, "name": "n%d" % i, "tags": [str(j) for j in range(i % 7)]} for i in range(60000)]
+text = json.dumps(rows)
+back = json.loads(text)
+d = {}
+for r in back:
+    d.setdefault(len(r["tags"]), []).append(r["name"].upper())
+print(sum(len(v) for v in d.values()))
+END
+	PYTHONMALLOC=malloc validate -- $python "$work/load.py"
+}
+perl() {
+	need perl perl || return
+	validate -- perl -e 'my %h;
+		for my $i (1 .. 300000) { push @{$h{$i % 5000}}, "value $i" x (1 + $i % 3) }
+		my $n = 0; $n += length join ",", map { uc } sort @$_ for values %h;'
+}
+git() {
+	need git git || return
+	local root
+	root=${REPOSITORY:-$(cd "$(dirname "$0")/../../.." && pwd)}
+	if ! command git -C "$root" rev-parse HEAD >/dev/null 2>&1; then
+		echo "$name: skipped, no repository here"
+		return
+	fi
+	validate -- git -C "$root" log --stat --no-ext-diff
+}
+cc1plus() {
+	need "$cc1plus" g++ || return
+	printf '#include <map>\n#include <regex>\n#include <string>\n%s\n' \
+		'int main() { std::map<std::string, int> m; return std::regex_match("a", std::regex("[a-z]")) + (int)m.size(); }' >"$work/x.cc"
+	g++ -E "$work/x.cc" -o "$work/x.ii" || return
+	validate -- "$cc1plus" -fpreprocessed -quiet -O1 "$work/x.ii" -o /dev/null
+}
+ruby() {
+	need ruby ruby || return
+	validate -- ruby -e 'h = {}; 250000.times { |i| (h[i % 3000] ||= []) << "value #{i} " * 4 }
+		n = 0; h.each_value { |v| n += v.sort.join(",").size }'
+}
+php() {
+	need php php-cli || return
+	USE_ZEND_ALLOC=0 validate -- php -n -r '$h = []; for ($i = 0; $i < 400000; $i++) $h[$i % 4000][] = "value $i " . str_repeat("x", $i % 50);
+		$n = 0; foreach ($h as $v) { sort($v); $n += strlen(implode(",", $v)); }'
+}
+lua() {
+	need lua5.4 lua5.4 || return
+	validate -- lua5.4 -e 'local t = {} for i = 1, 600000 do local k = i % 5000; t[k] = t[k] or {}; local v = t[k]; v[#v + 1] = "value " .. i end
+		local n = 0 for _, v in pairs(t) do table.sort(v) n = n + #table.concat(v, ",") end'
+}
+gawk() {
+	need gawk gawk || return
+	validate -- gawk 'BEGIN { for (i = 0; i < 600000; i++) a[i % 200000] = a[i % 200000] "value " i
+		for (k in a) n += length(toupper(a[k])) }'
+}
+jq() {
+	need jq jq || return
+	awk 'BEGIN { for (i = 0; i < 40000; i++) printf "{\"id\":%d,\"name\":\"n%d\",\"tags\":[%d,%d,\"x%d\"]}\n", i, i, i, i * 2, i }' >"$work/x.json"
+	validate -- jq -s 'map(select(.id % 3 == 0) | {n: .name, t: (.tags | map(tostring) | join("-"))}) | group_by(.t[0:2]) | length' "$work/x.json"
+}
+zstd() {
+	need zstd zstd || return
+	seq 3000000 >"$work/x.txt"
+	validate -- zstd -q -T2 -9 -f "$work/x.txt" -o "$work/x.zst"
+}
+
+for name in ${*:-$all}; do
+	$name
+done
+
+# What the tables say, cell by cell.
+awk '
+	FNR == 1 { program = FILENAME; sub(/.*\//, "", program); sub(/\.txt$/, "", program) }
+	FNR == 2 { for (i = 1; i < NF; i++) if ($(i + 1) ~ /^MiB/) base = $i }
+	/^change of CPU/ { field = "cpu"; next }
+	/^change of peak/ { field = "rss"; next }
+	/^change of instructions/ { field = "ir"; held = 0; next }
+	/^\(the heap.s own/ {
+		for (i = 1; i < NF; i++) if ($i == "replay:") own = $(i + 1)
+		for (i = 0; i < held; i++) {
+			split(kept[i], c, " ")
+			gsub(/\+/, "", c[2]); gsub(/\+/, "", c[3])
+			off = c[2] - c[3]; if (off < 0) off = -off
+			counts++
+			if (off <= 0.05 * own) exact++
+			else missed = missed sprintf("  instructions %s, %s: predicted %+.1f million, observed %+.1f (the heap: %.1f)\n", program, c[1], c[2], c[3], own)
+		}
+		next
+	}
+	field == "ir" && NF >= 4 && $1 != "backend" { kept[held++] = $1 " " $2 " " $3; next }
+	/^observed/ { field = "" }
+	field == "" || NF < 7 || $1 == "backend" { next }
+	{
+		for (i = 2; i <= 7; i++) gsub(/[][,+]/, "", $i)
+		p = $2 + 0; o = $5 + 0; lo = $6 + 0; hi = $7 + 0
+		off = p - o; if (off < 0) off = -off
+		if (field == "rss") {
+			cells++
+			if (off <= 1 || off <= 0.1 * base) near++
+			else missed = missed sprintf("  memory %s, %s: predicted %+.1f MiB, observed %+.1f (of %s)\n", program, $1, p, o, base)
+			next
+		}
+		times++
+		if (lo <= 0 && hi >= 0) { unclear++; next }
+		clear++
+		if (p * o > 0) sign++
+		else missed = missed sprintf("  sign %s, %s: predicted %+.1f ms, observed %+.1f [%.1f, %.1f]\n", program, $1, p, o, lo, hi)
+		size = o < 0 ? -o : o
+		if (off <= size / 3) third++
+		else if (p * o > 0) missed = missed sprintf("  size %s, %s: predicted %+.1f ms, observed %+.1f [%.1f, %.1f]\n", program, $1, p, o, lo, hi)
+	}
+	END {
+		if (!cells) { print "nothing was validated"; exit 1 }
+		printf "\npeak memory within 10 %% or 1 MiB: %d of %d cells, %.0f %% (goal 90)\n", near, cells, 100 * near / cells
+		if (counts) printf "instructions within 5 %% of the heap'"'"'s own: %d of %d cells, %.0f %% (goal 90)\n", exact, counts, 100 * exact / counts
+		printf "CPU time, sign right where the change is significant: %d of %d (goal all); %d cells not significant\n", sign, clear, unclear
+		printf "CPU time, size within a third of it: %d of %d\n", third, clear
+		if (missed) printf "missed:\n%s", missed
+	}' "$out"/*.txt

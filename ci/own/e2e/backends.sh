@@ -1,0 +1,114 @@
+#!/bin/bash
+# Every backend that is here passes --verify; what is absent, broken or crashes is said so and
+# does not stop the run.
+# shellcheck source=ci/own/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+"$reheap" gen server -o t.rht events=30000 lanes=2 heap=2M >/dev/null 2>&1
+"$reheap" gen slices -o r.rht events=20000 lanes=2 >/dev/null 2>&1
+for backend in libc bump tiered jemalloc mimalloc tcmalloc tbbmalloc scudo; do
+	state=$("$reheap" list backends | awk -v b=$backend '$1 == b { print $2 }' | head -n 1)
+	if [ "$state" != present ]; then
+		skip "$backend passes --verify" "$backend is ${state:-unknown} here"
+		continue
+	fi
+	for trace in t r; do
+		is_exit 0 "$backend passes --verify on $trace.rht" "$reheap" replay $trace.rht \
+			--backend $backend --verify --reps 1 -o v.json
+	done
+done
+is_exit 0 'a decorator wraps a backend' "$reheap" replay t.rht --backend checked:libc --reps 1
+
+is_exit 2 'an unknown backend is a usage error' "$reheap" replay t.rht --backend unicorn
+says unicorn 'that names it'
+echo 'not a library' >fake.so
+"$reheap" replay t.rht --backend ./fake.so --reps 1 -o f.json >.out 2>.err </dev/null
+code=$?
+ok "a .so that is no library fails (exit $code)" test $code != 0 -a $code -lt 128
+ok 'and is named' grep -q fake.so .err .out
+if command -v cc >/dev/null; then
+	echo 'int nothing_here(void) { return 1; }' >plain.c
+	cc -shared -fPIC plain.c -o plain.so
+	"$reheap" replay t.rht --backend ./plain.so --reps 1 -o f.json >.out 2>.err </dev/null
+	code=$?
+	ok "a .so that is no allocator fails (exit $code)" test $code != 0 -a $code -lt 128
+	ok 'and is named' grep -q plain.so .err .out
+	# Serves from libc and aborts after a while.
+	cat >crash.c <<-'END'
+		#include <stddef.h>
+		#include <stdlib.h>
+		void *__libc_malloc(size_t);
+		void *__libc_calloc(size_t, size_t);
+		void *__libc_realloc(void *, size_t);
+		void __libc_free(void *);
+		static unsigned long count;
+		void *malloc(size_t bytes)
+		{
+			if (++count > 5000)
+				abort();
+			return __libc_malloc(bytes);
+		}
+		void *calloc(size_t n, size_t bytes) { return __libc_calloc(n, bytes); }
+		void *realloc(void *p, size_t bytes) { return __libc_realloc(p, bytes); }
+		void free(void *p) { __libc_free(p); }
+	END
+	cc -shared -fPIC crash.c -o crash.so
+	"$reheap" replay t.rht --backend libc,./crash.so --reps 2 -o f.json >.out 2>.err </dev/null
+	code=$?
+	ok "a crashing allocator is a failed trial, exit 1 (got $code)" test $code = 1
+	ok 'the others were measured' grep -q '"status": *"ok"' f.json
+	ok 'the result says where it died' grep -q '"died_at": *{' f.json
+	is_exit 0 'and can be drawn' "$reheap" plot f.json -o drawn
+	ok 'with the failure in the report' grep -q 'trials failed' drawn/report.html
+	# Variants: variables for one backend alone, labels, the same allocator twice, sweeps.
+	sed -i 's/if (++count > 5000)/if (++count > 5000 \&\& !getenv("STAY"))/' crash.c
+	cc -shared -fPIC crash.c -o stay.so
+	is_exit 1 'only the variant with the variable lives' "$reheap" replay t.rht --reps 1 \
+		--backend "ok=./stay.so@STAY=1,bad=./stay.so,libc,libc" --sweep 'bump:chunk={64K,1M}' -o w.json
+	ok 'the others are reported by their names' test "$(grep -c '^\(ok\|bad\|libc\|libc#2\|bump:chunk=64K\|bump:chunk=1M\) ' .out)" = 6
+	ok 'the variable stands in the result' grep -q '"STAY": *"1"' w.json
+	is_exit 1 'a variant is a baseline by its label' "$reheap" replay t.rht --reps 1 \
+		--backend "ok=./stay.so@STAY=1,bad=./stay.so" --baseline ok
+	is_exit 0 'and a side of a gate' "$reheap" gate t.rht --baseline 'old=./stay.so@STAY=1' \
+		--candidate 'new=./stay.so@STAY=1' --tier deterministic
+fi
+is_exit 2 'two backends of one name are a usage error' "$reheap" replay t.rht --backend a=libc,a=bump
+says "called 'a'" 'that names them'
+
+# ---- versions: as the allocator says it, not as its file is called ----
+if command -v cc >/dev/null; then
+	cat >mi.c <<-'END'
+		#include <stddef.h>
+		void *__libc_malloc(size_t);
+		void __libc_free(void *);
+		void *__libc_calloc(size_t, size_t);
+		void *__libc_realloc(void *, size_t);
+		void *malloc(size_t n) { return __libc_malloc(n); }
+		void free(void *p) { __libc_free(p); }
+		void *calloc(size_t n, size_t m) { return __libc_calloc(n, m); }
+		void *realloc(void *p, size_t n) { return __libc_realloc(p, n); }
+		int mi_version(void) { return VERSION; }
+	END
+	"$reheap" gen server -o v.rht events=2000 lanes=1 >/dev/null 2>&1
+	for pair in 209=2.0.9 224=2.2.4 30102=3.1.2; do
+		cc -shared -fPIC -w -DVERSION="${pair%=*}" mi.c -o libmimalloc.so
+		"$reheap" replay v.rht --backend ./libmimalloc.so --reps 1 >.out 2>/dev/null
+		ok "a mimalloc that says ${pair%=*} is ${pair#*=}" grep -q "^Versions: .*libmimalloc.so ${pair#*=}\.$" .out
+		REHEAP_PEER_MIMALLOC=$PWD/libmimalloc.so "$reheap" list backends >.out
+		ok '  also where it is listed' grep -q "libmimalloc.so, version ${pair#*=}$" .out
+	done
+	# An allocator that serves the first thread of a process only.
+	sed -e 's/^\(void \*malloc.*\){ \(return\)/\1{ if (gettid() != getpid()) abort(); \2/' \
+		-e '1i #define _GNU_SOURCE\n#include <stdlib.h>\n#include <unistd.h>' mi.c >first.c
+	cc -shared -fPIC -w -DVERSION=1 first.c -o first.so
+	ok 'a program of one thread is replayed on one' \
+		"$reheap" replay v.rht --backend ./first.so --reps 1
+	is_exit 1 'two copies of it are not' \
+		"$reheap" replay v.rht --backend ./first.so --reps 1 --copies 2
+	"$reheap" gen server -o two.rht events=2000 lanes=2 >/dev/null 2>&1
+	is_exit 1 'nor is a program of two, on however many lanes' \
+		"$reheap" replay two.rht --backend ./first.so --reps 1 --lanes 1
+fi
+"$reheap" replay v.rht --backend libc --reps 1 -o v.json >/dev/null 2>&1
+ok 'the result names the version' grep -q '"malloc_version": *"glibc [0-9.]*"' v.json
+finish

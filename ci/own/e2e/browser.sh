@@ -1,0 +1,70 @@
+#!/bin/bash
+# The report in a real browser, without a window: nothing on the console, nothing fetched, ids
+# unique, text readable on light and dark. Skipped where there is no chromium.
+# shellcheck source=ci/own/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome) ||
+	skip_all 'there is no chromium here'
+
+"$reheap" gen server -o t.rht events=40000 lanes=2 heap=2M >/dev/null 2>&1
+"$reheap" replay t.rht --backend libc,bump,null --reps 5 -o r.json >/dev/null 2>&1
+is_exit 0 'a report' "$reheap" plot r.json -o drawn
+
+# A second page around the report asks the browser what it sees: it reads the computed colours of
+# text and ground and writes contrast and counts into its own text, which --dump-dom prints.
+cat >probe.js <<'END'
+addEventListener("load", () => {
+	const rgb = c => (c.match(/[\d.]+/g) || []).map(Number);
+	const light = c => {
+		const [r, g, b] = rgb(c).slice(0, 3).map(v => v / 255)
+			.map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+		return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+	};
+	const ground = light(getComputedStyle(document.body).backgroundColor);
+	let least = 99, where = "";
+	for (const e of document.querySelectorAll("h1,h2,h3,p,li,td,th,figcaption,svg text")) {
+		if (!e.textContent.trim()) continue;
+		const s = getComputedStyle(e);
+		const own = light(e.tagName == "text" ? (s.fill == "currentcolor" ? s.color : s.fill) : s.color);
+		const c = (Math.max(own, ground) + 0.05) / (Math.min(own, ground) + 0.05);
+		if (c < least) { least = c; where = e.tagName + " " + e.textContent.slice(0, 30); }
+	}
+	const ids = [...document.querySelectorAll("[id]")].map(e => e.id);
+	const twice = ids.filter((id, i) => ids.indexOf(id) != i);
+	const wide = document.documentElement.scrollWidth > innerWidth + 1;
+	const out = document.createElement("pre");
+	out.textContent = `PROBE contrast=${least.toFixed(2)} at=[${where}] twice=${twice.length} ` +
+		`fetched=${performance.getEntriesByType("resource").length} wide=${wide} ` +
+		`dark=${matchMedia("(prefers-color-scheme: dark)").matches} ` +
+		`json=${JSON.parse(document.querySelector("script[type='application/json']").textContent).schema}`;
+	document.body.append(out);
+});
+END
+{ sed 's|</body>.*||' drawn/report.html; echo '<script>'; cat probe.js; echo '</script></body></html>'; } >page.html
+
+# look NAME WIDTH FLAGS...
+look() {
+	local name=$1 width=$2
+	shift 2
+	timeout 90 "$browser" --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage \
+		--user-data-dir="$temp/profile" --window-size="$width,900" --enable-logging=stderr \
+		--v=0 "$@" --dump-dom "file://$temp/page.html" >dom 2>console </dev/null
+	grep -o 'PROBE [^<]*' dom | tail -n 1 >seen
+	ok "$name: the browser shows it" test -s seen
+	sed 's/^/# /' seen
+	ok "$name: nothing on the console" fails grep -q 'CONSOLE' console
+	ok "$name: ids are unique" grep -q 'twice=0 ' seen
+	ok "$name: nothing is fetched" grep -q 'fetched=0 ' seen
+	ok "$name: text is readable (contrast >= 3)" awk -F'contrast=' '{ exit !($2 + 0 >= 3) }' seen
+	ok "$name: the page is not wider than the window" grep -q 'wide=false' seen
+	ok "$name: the result can be read back" grep -q 'json=reheap.result/1' seen
+}
+look light 1200
+look phone 500
+look dark 1200 --blink-settings=preferredColorScheme=0
+if grep -q 'dark=true' seen; then
+	ok 'dark is dark' true
+else
+	skip 'dark is dark' 'this browser cannot be told to prefer dark'
+fi
+finish

@@ -1,0 +1,77 @@
+#!/bin/bash
+# The command line itself: help for every command, versions, unknown words, install and uninstall.
+# shellcheck source=ci/own/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+ok 'help lists commands' "$reheap" --help
+ok 'version' "$reheap" --version
+is_exit 2 'no command is a usage error' "$reheap"
+is_exit 2 'an unknown command is a usage error' "$reheap" frobnicate
+says "no command 'frobnicate'" 'and is named'
+
+# ---- help, parser and documents name the same words ----
+
+# options COMMAND: what its help lists, a line each
+options() {
+	"$reheap" "$1" --help | sed -n 's/^  \(-.,\|   \) --\([a-z-]*\) .*/\2/p' |
+		grep -v -x help
+}
+# words COMMAND: on standard input, lines that show commands; the options of this one in them,
+# before what belongs to another program (after --, a pipe, or the end of the quoted words)
+words() {
+	sed -E -e ':join' -e '/\\$/{N;s/\\\n//;b join' -e '}' |
+		grep -o -E "reheap $1( [^\`|;]*)?\$|reheap $1 [^\`|;]*" |
+		sed -E -e 's/ -- .*//' -e "s/'[^']*'//g" | grep -o -E -e ' --[a-z-]+' | sort -u |
+		sed 's/^ --//'
+}
+# unknown COMMAND: words on standard input that its help does not list
+unknown() {
+	grep -v -x -F -e "$(options "$1")" -e help
+}
+commands=$("$reheap" --help | sed -n 's/^  \([a-z-]*\)  .*/\1/p')
+ok 'there are commands' test "$(echo "$commands" | wc -l)" -ge 16
+for command in $commands; do
+	ok "$command --help" "$reheap" "$command" --help
+	ok "help $command says the same" \
+		test "$("$reheap" help "$command")" = "$("$reheap" "$command" --help)"
+	is_exit 2 "$command --no-such-option is a usage error" "$reheap" "$command" --no-such-option
+	says "^reheap $command: no such option --no-such-option" 'is said once'
+	strange='' missing=''
+	"$reheap" help --man "$command" >man
+	for option in $(options "$command"); do
+		# A value where none belongs, or none where one does: either is another error
+		# than an option that is not known.
+		"$reheap" "$command" "--$option=" >.out 2>&1 </dev/null
+		! grep -q 'no such option' .out || strange="$strange --$option"
+		"$reheap" complete "reheap $command --$option" | grep -q -x -F -e "--$option" ||
+			missing="$missing --$option (completion)"
+		sed 's/\\-/-/g' man | grep -q -F -e "--$option" || missing="$missing --$option (man)"
+	done
+	ok "$command: the parser knows every option of its help$strange" test -z "$strange"
+	ok "$command: manual page and completion know them, too$missing" test -z "$missing"
+	strange=$("$reheap" "$command" --help | words "$command" | unknown "$command")
+	ok "$command: its help shows no other$strange" test -z "$strange"
+	strange=$(find "$root" -name '*.md' -not -path '*/build/*' -exec cat {} + |
+		words "$command" | unknown "$command")
+	ok "$command: the documents show no other$strange" test -z "$strange"
+done
+for what in backends importers generators probes; do
+	ok "list $what" "$reheap" list $what
+done
+is_exit 2 'list of something unknown' "$reheap" list unicorns
+is_exit 74 'a full standard output is an error' bash -c "'$reheap' --help >/dev/full"
+
+case $build in
+*/build)
+	ok 'make install' make -C "$root" B="$build" NO_DEPS=1 -s install DESTDIR="$temp/dest" PREFIX=/opt/reheap
+	ok 'the installed program runs from there' "$temp/dest/opt/reheap/bin/reheap" gen churn \
+		-o small.rht events=2000 lanes=1
+	is_exit 0 'and finds its worker' "$temp/dest/opt/reheap/bin/reheap" replay small.rht \
+		--backend libc --reps 1 -o small.json
+	is_exit 0 'and its plots' "$temp/dest/opt/reheap/bin/reheap" plot small.json -o drawn
+	ok 'make uninstall' make -C "$root" B="$build" NO_DEPS=1 -s uninstall DESTDIR="$temp/dest" PREFIX=/opt/reheap
+	ok 'leaves nothing behind' fails test -e "$temp/dest/opt/reheap/bin/reheap"
+	;;
+*) skip 'make install' 'not the plain build' ;;
+esac
+finish

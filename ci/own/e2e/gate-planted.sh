@@ -1,0 +1,243 @@
+#!/bin/bash
+# What must not get past a gate: each fault is planted in an allocator, a document, a policy or a
+# name, and the gate has to see it. Time decides nothing: what is planted is far beyond any limit,
+# or is a fact.
+# shellcheck source=ci/own/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=ci/own/e2e/lib_gate.sh
+. "$root/ci/own/e2e/lib_gate.sh"
+
+"$reheap" gen server -o t.rht events=200000 lanes=2 heap=2M >/dev/null 2>&1
+quick=(--lanes 1 --pairs 4 --blocks 8 --no-verify)
+
+# ---- the whole life of a worker ----
+if command -v cc >/dev/null; then
+	cat >life.c <<-'END'
+		#include <signal.h>
+		#include <stdlib.h>
+		#include <string.h>
+		#include <sys/wait.h>
+		#include <time.h>
+		#include <unistd.h>
+		void *__libc_malloc(size_t);
+		void __libc_free(void *);
+		void *__libc_calloc(size_t, size_t);
+		void *__libc_realloc(void *, size_t);
+		void *malloc(size_t n) { return __libc_malloc(n); }
+		static _Thread_local unsigned count;
+		void free(void *p)
+		{
+			if (LIFE == 9 && p && ++count % 64 == 0)
+				for (volatile int i = 0; i < 4000; i++)
+					;
+			__libc_free(p);
+		}
+		void *calloc(size_t n, size_t m) { return __libc_calloc(n, m); }
+		void *realloc(void *p, size_t n) { return __libc_realloc(p, n); }
+		__attribute__((constructor)) static void begin(void)
+		{
+			if (LIFE == 4 && fork() == 0)
+				for (;;)
+					pause();
+			if (LIFE == 5 && fork() == 0) {
+				setsid();
+				for (;;)
+					pause();
+			}
+			if (LIFE == 6)
+				nanosleep(&(struct timespec){ 0, 150000000 }, NULL);
+			if (LIFE == 7 && fork() == 0)
+				_exit(0);
+		}
+		__attribute__((destructor)) static void end(void)
+		{
+			static const char words[] = "\x1b[31mleak of 5 blocks\n";
+			if (LIFE == 1)
+				abort();
+			if (LIFE == 2)
+				_exit(7);
+			if (LIFE == 3)
+				raise(SIGSEGV);
+			if (LIFE == 8 && write(2, words, strlen(words)) < 0)
+				_exit(1);
+		}
+	END
+	for life in 0 1 2 3 4 5 6 7 8 9; do
+		cc -shared -fPIC -O1 -w -DLIFE=$life life.c -o life$life.so || skip_all 'life.c does not compile'
+	done
+	for way in "${quick[*]}" "--lanes 1 --pairs 3 --blocks 8 --memory 64K --no-verify" \
+		"--lanes 2 --pairs 3 --blocks 8"; do
+		# shellcheck disable=SC2086
+		gate 5 "abort() in a destructor ($way)" t.rht --baseline libc --candidate ./life1.so $way
+		said 'candidate: .*signal 6'
+	done
+	gate 5 '_exit(7) in a destructor' t.rht --baseline libc --candidate ./life2.so "${quick[@]}"
+	said 'exit ended with status 7'
+	gate 5 'a destructor that crashes' t.rht --baseline libc --candidate ./life3.so "${quick[@]}"
+	gate 5 'a baseline that aborts at its end' t.rht --baseline ./life1.so --candidate libc \
+		"${quick[@]}"
+	said 'baseline: .*signal 6'
+	for life in 4 5; do
+		gate 5 "a constructor that forks (life $life)" t.rht --baseline libc \
+			--candidate "./life$life.so" "${quick[@]}"
+		said 'started 1 process that outlived the worker'
+		ok '  and nothing of it is left' bash -c "! grep -l life$life.so /proc/[0-9]*/maps 2>/dev/null"
+	done
+	timeout 100 "$reheap" gate t.rht --baseline ./life0.so --candidate ./life7.so \
+		--metrics wall "${quick[@]}" >.out 2>&1 </dev/null
+	ok 'a child that ended and was not waited for is no leak' test $? != 5
+	timeout 100 "$reheap" gate t.rht --baseline ./life0.so --candidate ./life8.so \
+		--metrics wall "${quick[@]}" >.out 2>&1 </dev/null
+	ok 'what a worker prints is shown, harmless' grep -q \
+		'a worker of the candidate printed:.*leak of 5 blocks' .out
+	ok '  without its escape' fails grep -q "$(printf '\033')" .out
+
+	# ---- start-up ----
+	gate 1 '150 ms more to start' t.rht --baseline ./life0.so --candidate ./life6.so \
+		--metrics startup "${quick[@]}" -o startup.json
+	said '^  startup .* fail'
+	gate 1 '  its document is judged alike' --recompute startup.json
+
+	# ---- single operations ----
+	gate 1 'a tail that one free in 64 has' t.rht --baseline ./life0.so --candidate ./life9.so \
+		--metrics p99 "${quick[@]}" -o tail.json
+	said '^  free.p99 .* fail$'
+	ok '  and no other kind is blamed' fails grep -q -E '^  (alloc|resize).p99 .* fail$' "$temp/.out"
+	gate 1 '  its document is judged alike' --recompute tail.json
+
+	# ---- one build on both sides ----
+	timeout 100 "$reheap" gate t.rht --baseline ./life0.so --candidate "$temp/life0.so" "${quick[@]}" \
+		>.out 2>&1 </dev/null
+	ok 'one build under two names is said first' bash -c "head -n 1 .out | grep -q '^NOTE: .* same build'"
+else
+	skip 'the whole life of a worker' 'there is no compiler'
+fi
+
+# ---- limits ----
+for word in '--threshold 5' '--metrics wall=5' '--count-threshold 2' '--metrics rss=10'; do
+	# shellcheck disable=SC2086
+	is_exit 2 "$word would be a hundred times that" "$reheap" gate t.rht --baseline libc \
+		--candidate libc $word
+	said 'did you mean [0-9]+%\?'
+done
+for policy in '"threshold": 5' '"threshold": "5"' '"metrics": { "wall": 5 }' '"counts": "3"' \
+	'"metrics": { "rss": "5000%" }' '"threshold": -1' '"improve-check": 1e300'; do
+	echo "{ \"schema\": \"reheap.policy/1\", \"traces\": [\"t.rht\"], $policy }" >policy.json
+	gate 2 "a policy of $policy" --policy policy.json --baseline libc --candidate libc
+done
+"$reheap" gate t.rht --baseline libc --candidate libc "${quick[@]}" >.out 2>&1 </dev/null
+"$reheap" gate --help >help.txt
+agree() {
+	local name limit rows=0
+	while read -r name limit; do
+		rows=$((rows + 1))
+		grep -q -E "^ +$name +$limit %" help.txt || { echo "help: $name $limit"; return 1; }
+		grep -q -E "^\| \`$name\` \| $limit %" "$root/ci/gate/GATE.md" ||
+			{ echo "GATE.md: $name $limit"; return 1; }
+	done < <(sed -n '/^  metric/,/^  [^ ]* *count\|^$/ s/^  \([a-z0-9-]*\) .*\] *+\([0-9]*\)\.0 %.*/\1 \2/p' .out)
+	[ $rows -ge 8 ]
+}
+ok 'each limit of the output stands in --help and in GATE.md' agree
+
+# ---- several traces in one budget ----
+"$reheap" gen server -o small.rht events=60000 lanes=2 heap=1M >/dev/null 2>&1
+gate 3 'a budget that is spent at once' t.rht small.rht --baseline libc --candidate libc --budget 1ns \
+	--lanes 1
+said 'small.rht: --budget was spent before its first pair'
+gate 3 'a budget that decides nothing' t.rht small.rht --baseline libc --candidate libc --budget 3s \
+	--lanes 1 --pairs 5000 --pairs-min 5000 --blocks 8 --no-verify
+ok '  each trace had pairs, and says that more are needed' test \
+	"$(grep -c -- '--budget was spent after [1-9][0-9]* pairs' "$temp/.out")" = 2
+ok '  small traces come first' bash -c "grep '^done: ' '$temp/.out' | head -n 1 | grep -q small.rht ||
+	test \$(grep -c '^done: ' '$temp/.out') = 2"
+many=(gate t.rht small.rht --baseline libc --candidate libc --lanes 1 --pairs 30 --pairs-min 30
+	--blocks 8 --no-verify --resume kept.json)
+"$reheap" "${many[@]}" >cut.out 2>/dev/null </dev/null &
+driver=$!
+for _ in $(seq 600); do
+	grep -q '^done: ' cut.out && break
+	sleep 0.05
+done
+kill -KILL $driver 2>/dev/null
+wait $driver 2>/dev/null
+ok 'what is finished is printed while the rest runs' grep -q '^done: .* small.rht, 1 lane: ' cut.out
+if [ -e kept.json ]; then
+	timeout 100 "$reheap" "${many[@]}" >again.out 2>&1 </dev/null
+	code=$?
+	ok "  and the same command goes on after a kill (exit $code)" test $code = 0 -o $code = 3
+	ok '  with a line for each trace and one for all' bash -c \
+		"test \$(grep -c '^REHEAP-GATE trace=.* pairs=30 ' again.out) = 2 &&
+		 tail -n 1 again.out | grep -q '^REHEAP-GATE verdict='"
+else
+	skip '  and the same command goes on after a kill' 'it had ended before it was killed'
+fi
+
+# ---- lanes: a lock is seen by two threads only ----
+echo '{ "schema": "reheap.policy/1", "traces": ["t.rht"] }' >policy.json
+"$reheap" gate --policy policy.json --baseline libc --candidate libc --pairs 3 --blocks 8 --no-verify \
+	>.out 2>/dev/null </dev/null
+ok 'a policy without lanes judges one lane and all' bash -c \
+	"grep -q '^REHEAP-GATE trace=t.rht lanes=1 ' .out &&
+	 test \$(grep -c '^REHEAP-GATE trace=' .out) = \$(( \$(nproc) > 1 ? 2 : 1 ))"
+is_exit 2 'a word that is no number of lanes' "$reheap" gate t.rht --baseline libc --candidate libc \
+	--lanes few
+says 'cpus' '  names those that are'
+
+# ---- documents ----
+"$reheap" gate t.rht --baseline libc --candidate libc --lanes 1 --pairs 3 --blocks 8 --no-verify \
+	-o good.json >/dev/null 2>&1 </dev/null
+spoil() {
+	sed -E "$1" good.json >bad.json
+	ok "  $2 is spoilt" fails cmp -s good.json bad.json
+	gate 5 "a document with $2" --recompute bad.json
+	said "bad.json: $3 (must be|is |has )"
+}
+spoil 's/^     "cpu": .*/     "cpu": 1e300,/' 'a CPU of 1e300' 'scenarios\[0\].pairs\[[0-9]\].cpu'
+spoil 's/"alpha": [0-9.e-]+/"alpha": -1/' 'an alpha of -1' 'rule.alpha'
+spoil 's/"pairs_max": [0-9]+/"pairs_max": 1e19/' 'pairs of 1e19' 'rule.pairs_max'
+spoil 's/"events": [0-9]+/"events": 2.5/' 'half an event' 'scenarios\[0\].events'
+spoil 's/"lanes": 1/"lanes": -1/' 'lanes of -1' 'scenarios\[0\].lanes'
+spoil 's/"wall": 0\.[0-9]+/"wall": 1e308/' 'a limit of 1e308' 'rule.thresholds.wall'
+spoil 's/"switches": [0-9]+/"switches": "many"/' 'a text for a number' \
+	'scenarios\[0\].pairs\[[0-9]\].(baseline|candidate).switches'
+for file in "$shared"/cases/hostile/gatejson/*.json; do
+	[ -f "$file" ] || { skip 'hostile documents' 'they are not here'; break; }
+	gate 5 "${file##*/}" --recompute "$file"
+	said '(rule|scenarios)[][a-z0-9_.]* must be'
+done
+
+# ---- names ----
+evil=$(printf 'y\n::error::x\033[31m\302\2332J.rht')
+cp t.rht "$evil"
+harmless() {
+	! grep -q -E '^ *::error::x' "$@" && ! grep -q "$(printf '\033')" "$@" &&
+		! LC_ALL=C grep -q "$(printf '\302\233')" "$@" && grep -q -F 'y\n::error::x\x1b[31m\u009b2J' "$@"
+}
+"$reheap" gate "$evil" --baseline libc --candidate libc --lanes 1 --pairs 3 --blocks 8 --no-verify \
+	--markdown n.md --junit n.xml --annotate --plot n.figure >n.out 2>n.err </dev/null
+for file in n.out n.xml; do
+	ok "a name with commands and escapes is harmless in $file" harmless $file
+done
+ok '  and in Markdown' bash -c "grep -q '::error' n.md && ! LC_ALL=C grep -q \$'^ *::error\\|[\\001-\\010\\013-\\037\\177]\\|\\302\\233' n.md"
+"$reheap" gate "$evil" --baseline libc --candidate libc --lanes 1 --pairs 3 --blocks 8 --no-verify \
+	-o n.json >/dev/null 2>&1 </dev/null
+ok 'JSON has no control character' bash -c "! LC_ALL=C grep -q \$'[\\001-\\010\\013-\\037\\177-\\377]' n.json"
+"$reheap" info "$evil" >i.out 2>&1
+ok '  nor in info' harmless i.out
+"$reheap" info "./none$evil" >i.out 2>&1
+ok '  nor in an error' harmless i.out
+"$reheap" history add n.json --db h.sqlite >/dev/null
+"$reheap" history show --db h.sqlite -m 'gate.%' >h.out
+ok '  nor in the history' harmless h.out
+"$reheap" replay "$evil" --backend libc --reps 1 --probes time --format csv >r.csv 2>/dev/null
+ok '  nor in CSV' harmless r.csv
+if [ -f "$shared/cases/hostile/gate-injection.json" ]; then
+	"$reheap" gate --recompute "$shared/cases/hostile/gate-injection.json" --junit n.xml \
+		--markdown n.md >n.out 2>&1
+	ok 'a document that injects is harmless' bash -c \
+		"grep -q 'PWN3' n.out && ! grep -q -E \$'\\033|^ *::' n.out n.md n.xml && ! grep -q '<script\|<img' n.xml"
+fi
+printf '#include <stdio.h>\nvoid f(const char *name)\n{\n\tprintf("%%-10s\\n",\n\t       name);\n\tputs(name);\n}\n' >raw.c
+ok 'the check of make check sees a raw print' bash -c \
+	"awk -v own= -f '$root/ci/own/printable.awk' raw.c | grep -c 'use rh_print' | grep -q 2"
+finish

@@ -1,0 +1,97 @@
+#!/bin/bash
+# What an installation gives: the command finds its parts where it was put, the manual pages
+# render, shells complete values, the examples build from the installed headers alone (C and C++),
+# a native backend and a trace writer work, and uninstall leaves nothing behind.
+. "$(dirname "$0")/lib.sh"
+
+place=$PWD/place
+ok 'make install' make -C "$root" -s install NO_DEPS=1 B="$build" PREFIX="$place"
+reheap=$place/bin/reheap
+export PKG_CONFIG_PATH=$place/lib/pkgconfig LD_LIBRARY_PATH=$place/lib
+mkdir away && cd away || exit 1
+
+ok 'it runs from its place' "$reheap" gen churn -o t.rht events=20000 seed=1
+ok 'it finds its worker' "$reheap" replay t.rht --backend libc,tiered --reps 1 -o r.json
+ok 'it finds its layouts' "$reheap" plot r.json --builtin -o figures
+
+# Manual pages: one for each command, and every one renders.
+pages=0 bad=''
+for page in "$place"/share/man/man1/*.gz; do
+	pages=$((pages + 1))
+	gzip -dc "$page" | grep -q '^\.SH EXIT STATUS' || bad="$bad ${page##*/}"
+	if command -v groff >/dev/null; then
+		[ -z "$(gzip -dc "$page" | groff -man -Tascii -ww 2>&1 >/dev/null)" ] ||
+			bad="$bad ${page##*/}"
+	fi
+done
+commands=$("$reheap" --help | sed -n '/^commands:/,$p' | grep -c '^  [a-z-]* ')
+ok "a page for reheap and each of $commands commands" test "$pages" = $((commands + 1))
+ok "every page is sound$bad" test -z "$bad"
+
+# Values, through the shells themselves where they are here.
+complete_in_bash() {
+	bash -c '. "$0/share/bash-completion/completions/reheap"
+		COMP_LINE=$1 COMP_POINT=${#1} COMP_TYPE=9
+		read -r -a COMP_WORDS <<<"$1"; COMP_WORDS[0]=$0/bin/reheap
+		COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _reheap; echo "${COMPREPLY[*]}"' "$place" "$1"
+}
+ok 'bash: --backend ti' test "$(complete_in_bash 'reheap replay --backend ti')" = tiered
+ok 'bash: the next of a list' test "$(complete_in_bash 'reheap replay --backend libc,ti')" = libc,tiered
+ok 'bash: probes' test "$(complete_in_bash 'reheap replay --probes laten')" = latency
+ok 'bash: metrics' test "$(complete_in_bash 'reheap gate --metrics wal')" = wall
+ok 'bash: importers' test "$(complete_in_bash 'reheap import andr')" = android
+ok 'bash: generators' test "$(complete_in_bash 'reheap gen larso')" = larson
+ok 'knobs and their values' test "$("$reheap" complete 'reheap replay -b tiered:gc=or')" = tiered:gc=oracle
+ok 'files are left to the shell' test -z "$("$reheap" complete 'reheap info t')"
+if command -v zsh >/dev/null; then
+	ok 'zsh reads its file' zsh -n "$place/share/zsh/site-functions/_reheap"
+else
+	skip 'zsh reads its file' 'zsh is not installed'
+fi
+if command -v fish >/dev/null; then
+	ok 'fish: --backend ti' test "$(PATH=$place/bin:$PATH fish -c "source \
+		$place/share/fish/vendor_completions.d/reheap.fish; complete -C 'reheap replay --backend ti'")" = tiered
+else
+	skip 'fish: --backend ti' 'fish is not installed'
+fi
+
+# Outside the tree: headers and examples alone.
+if command -v pkg-config >/dev/null; then
+	cflags=$(pkg-config --cflags reheap) libs=$(pkg-config --libs reheap)
+else
+	cflags="-I$place/include" libs="-L$place/lib -lreheap"
+fi
+examples=$place/share/doc/reheap/examples
+# shellcheck disable=SC2086  # flags are words
+{
+	ok 'the native example builds' cc -std=gnu11 -O2 -fPIC -shared "$examples/skeleton_native.c" $cflags -o mine.so
+	ok 'and serves a replay' "$reheap" replay t.rht --backend ./mine.so,libc --reps 1 --verify
+	sed 's/RH_BACKEND_ABI/RH_BACKEND_ABI + 1/' "$examples/skeleton_native.c" >other.c
+	ok 'one of another interface version builds' cc -std=gnu11 -O2 -fPIC -shared other.c $cflags -o other.so
+	is_exit 1 'and is refused' "$reheap" replay t.rht --backend ./other.so --reps 1
+	ok 'with the reason' grep -q -i 'abi\|interface' "$temp/.out"
+	ok 'the trace writer builds' cc -std=c11 "$examples/example_writer.c" $cflags $libs -o writer
+	ok 'and writes' ./writer w.rht
+	is_exit 0 'a trace that reheap reads' "$reheap" info w.rht
+	ok 'with what was written' grep -q '4196 bytes' "$temp/.out"
+	if command -v c++ >/dev/null; then
+		for header in "$place"/include/reheap/*.h; do
+			echo "#include <reheap/${header##*/}>"
+		done >all.cc
+		echo 'int main() { return sizeof(rh_backend) == 0; }' >>all.cc
+		ok 'every header is C++ too' c++ -std=c++11 -Wall -Werror $cflags all.cc -o all
+	else
+		skip 'every header is C++ too' 'no C++ compiler'
+	fi
+}
+
+ok 'make uninstall' make -C "$root" -s uninstall NO_DEPS=1 B="$build" PREFIX="$place"
+ok 'nothing is left' test ! -e "$place"
+if [ -e "$root/.git" ] && command -v git >/dev/null; then
+	ok 'make dist' "$root/ci/own/dist.sh" "$PWD/one"
+	ok 'again' "$root/ci/own/dist.sh" "$PWD/two"
+	ok 'the same bytes' cmp one/*.tar.gz two/*.tar.gz
+else
+	skip 'the same bytes' 'not a checkout of git'
+fi
+finish

@@ -1,0 +1,118 @@
+# lib.sh - what the end-to-end tests share. Source it first:
+#
+#	. "$(dirname "$0")/lib.sh"
+#
+# It finds the build (REHEAP_BUILD, else build/ of this tree), makes a temporary folder that is
+# removed at the end, enters it, and gives `ok`, `is_exit` and `says` to state facts in TAP.
+# A test that needs something that is not here calls `skip_all REASON` (exit 77).
+# shellcheck shell=bash
+set -u
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
+build=$(realpath "${REHEAP_BUILD:-$root/build}")
+reheap=$build/reheap
+# shellcheck disable=SC2034  # some tests use it
+shared=$(realpath -m "${REHEAP_SHARED:-$root/../shared}")
+tests=0
+failures=0
+
+temp=$(mktemp -d "${TMPDIR:-/tmp}/reheap-e2e.XXXXXX")
+cleanup() {
+	chmod -R u+rwx "$temp" 2>/dev/null
+	rm -rf "$temp"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM HUP
+cd "$temp" || exit 1
+
+# ok WHAT COMMAND...: the command succeeds
+ok() {
+	local what=$1
+	shift
+	tests=$((tests + 1))
+	local code
+	"$@" >"$temp/.ok" 2>&1 </dev/null
+	code=$?
+	if [ $code = 0 ]; then
+		echo "ok $tests - $what"
+	else
+		echo "not ok $tests - $what"
+		echo "# $* ended with exit $code"
+		sed 's/^/# /' "$temp/.ok" | head -n 20
+		failures=$((failures + 1))
+	fi
+}
+
+# fails COMMAND...: succeeds when the command does not
+fails() {
+	! "$@"
+}
+
+# is_exit CODE WHAT COMMAND...: it ends with that exit code; output goes to $temp/.out and .err
+is_exit() {
+	local want=$1 what=$2 got
+	shift 2
+	tests=$((tests + 1))
+	timeout 60 "$@" >"$temp/.out" 2>"$temp/.err" </dev/null
+	got=$?
+	if [ $got = "$want" ]; then
+		echo "ok $tests - $what"
+	else
+		echo "not ok $tests - $what"
+		echo "# $* ended with exit $got, not $want"
+		cat "$temp/.out" "$temp/.err" | sed 's/^/# /' | head -n 20
+		failures=$((failures + 1))
+	fi
+}
+
+# says PATTERN WHAT: the last is_exit said so on standard error, in few lines
+says() {
+	tests=$((tests + 1))
+	if grep -q -E -e "$1" "$temp/.err" && [ "$(wc -l <"$temp/.err")" -le 6 ]; then
+		echo "ok $tests - $2"
+	else
+		echo "not ok $tests - $2"
+		echo "# expected /$1/ in at most six lines of"
+		sed 's/^/#   /' "$temp/.err" | head -n 20
+		failures=$((failures + 1))
+	fi
+}
+
+# skip WHAT WHY
+skip() {
+	tests=$((tests + 1))
+	echo "ok $tests - $1 # SKIP $2"
+}
+
+skip_all() {
+	echo "$1"
+	exit 77
+}
+
+# number KEY FILE: the first number after "KEY": in a JSON file
+number() {
+	grep -o "\"$1\": *-\?[0-9.e+-]*" "$2" | head -n 1 | sed 's/.*: *//'
+}
+
+# Results that the program left behind, against the JSON Schema. A document that a test wrote or
+# damaged itself names no tool, or no longer ends with its brace.
+results_fit() {
+	local validator=$build/test/harness/test/test_result file
+	local -a results=()
+	[ -x "$validator" ] || return 0
+	while read -r file; do
+		[ "$(tail -c 2 "$file")" = '}' ] && head -c 400 "$file" | grep -q '"tool"' && results+=("$file")
+	done < <(find "$temp" -path "$temp/copy" -prune -o -name '*.json' -type f \
+		-exec grep -l -m 1 '"schema": *"reheap.result/1"' {} +)
+	[ ${#results[@]} = 0 ] || ok "${#results[@]} results are what the schema says" "$validator" "${results[@]}"
+}
+
+finish() {
+	results_fit
+	echo "1..$tests"
+	exit $((failures > 0))
+}
+
+if [ ! -x "$reheap" ]; then
+	echo "not ok 1 - there is a $reheap (build first)"
+	exit 1
+fi

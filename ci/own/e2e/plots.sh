@@ -1,0 +1,142 @@
+#!/bin/bash
+# Figures and reports: strange names are data, figures need no gnuplot, the same input gives the
+# same bytes, many trials stay small and quick, scripts run alone.
+# shellcheck source=ci/own/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# A result made by hand: backends with names that would do harm in a script or a page.
+# result REPS SPEC...
+result() {
+	local reps=$1 i=0 r values trials="" metrics="" backends=""
+	shift
+	for spec in "$@"; do
+		values="" trials_of=""
+		for r in $(seq 1 "$reps"); do
+			values+="${values:+,}$((20 + i * 7 + r % 3)).$((r % 10))"
+			trials_of+="${trials_of:+,}{\"trace\":0,\"backend\":$i,\"lanes\":1,\"copies\":1,\"rep\":$r,\"order\":0,\"status\":\"ok\",\"events\":1000,\"wall_ns\":$((20000 + r)),\"segments\":{\"events\":[500,500],\"rss_bytes\":[4096000,8192000],\"live_bytes\":[3000000,6000000]}}"
+		done
+		backends+="${backends:+,}{\"spec\":\"$spec\",\"status\":\"ok\"}"
+		trials+="${trials:+,}$trials_of"
+		for metric in time.ns_per_event time.ratio memory.rss_peak_bytes; do
+			metrics+="${metrics:+,}{\"trace\":0,\"backend\":$i,\"lanes\":1,\"copies\":1,\"name\":\"$metric\",\"unit\":\"ns\",\"source\":\"own\",\"better\":\"lower\",\"n\":$reps,\"median\":$((21 + i * 7)),\"lo\":$((20 + i * 7)),\"hi\":$((23 + i * 7)),\"level\":0.95,\"values\":[$values]}"
+		done
+		i=$((i + 1))
+	done
+	printf '{"schema":"reheap.result/1","config":{"baseline":"libc"},"host":{"cpu_model":"x"},"traces":[{"name":"t <b>`id`</b> $(id) @x_y"}],"backends":[%s],"trials":[%s],"metrics":[%s]}' \
+		"$backends" "$trials" "$metrics"
+}
+
+result 5 libc '`touch harm`' '$(touch harm)' '<script>alert(1)</script>' "'; system('touch harm') #" \
+	'naïve_ünï^{x}:ключ=5' 'say \"hi\"' '@home/&amp;' 'a]]>b' >strange.json
+is_exit 0 'strange names' "$reheap" plot strange.json -o strange
+ok 'are not run' test -z "$(find . -name harm)"
+ok 'are escaped in the page' fails grep -q '<script>alert' strange/report.html
+ok 'are shown in the page' grep -q '&lt;script&gt;alert(1)' strange/report.html
+ok 'there are exports' test -s strange/results.csv -a -s strange/github-benchmark.json \
+	-a -s strange/bencher.json
+ok 'the CSV has a line for each metric' test "$(wc -l <strange/results.csv)" = 28
+ok 'no script of the page can run' fails grep -q -E '<script>|<script type="(text|module)| on[a-z]+=' strange/report.html
+ok 'nothing is fetched' fails grep -q -E '(src|href)="?(https?:)?//' strange/report.html
+ok 'ids are unique' test -z "$(grep -o " id=[\"'][^\"']*" strange/report.html | sort | uniq -d)"
+ok 'no name stands in a script' fails grep -l -E 'touch|alert|ключ' strange/*.gp
+if command -v xmllint >/dev/null; then
+	ok 'figures are well-formed' xmllint --noout strange/*.svg
+fi
+if command -v gnuplot >/dev/null; then
+	"$reheap" plot strange.json -o again >/dev/null 2>&1
+	for figure in strange/*.svg; do
+		ok "$(basename "$figure") is the same to the byte" cmp "$figure" "again/${figure#*/}"
+	done
+	mkdir alone
+	cp strange/*.gp strange/*.tsv alone
+	for script in alone/*.gp; do
+		ok "$(basename "$script") runs alone" bash -c "cd alone && gnuplot ${script#*/} && \
+			test -s $(basename "$script" .gp).svg"
+	done
+	is_exit 0 'png and pdf' "$reheap" plot strange.json -o all --format svg,png,pdf
+	ok 'are there' test -s all/time-ratio.png -a -s all/time-ratio.pdf
+fi
+# Values that no axis holds, and a disk that is full.
+result 5 libc one two | sed 's/"median":21/"median":5e-324/g; s/"median":28/"median":1e308/g' >wild.json
+is_exit 0 'the smallest and the largest number' "$reheap" plot wild.json -o wild
+ok 'are drawn with numbers' fails grep -l -E '[^a-z](nan|inf)[^a-z]' wild/*.svg
+ok 'are drawn simply too' env PATH=/nowhere "$reheap" plot wild.json -o wild-simple
+ok 'with numbers' fails grep -l -E '[^a-z](nan|inf)[^a-z]' wild-simple/*.svg
+for blocks in 1 8 24; do
+	is_exit 74 "$blocks KiB a file" bash -c 'ulimit -f $0; "$@"' $blocks "$reheap" plot strange.json \
+		-o full$blocks
+	says "full$blocks/" 'the file is named'
+	ok 'no half figure is left' test -z "$(grep -L '</svg>' full$blocks/*.svg 2>/dev/null)"
+done
+if unshare -rm true 2>/dev/null && mkdir disk && unshare -rm mount -t tmpfs none disk 2>/dev/null; then
+	is_exit 74 'a full disk' unshare -rm bash -c 'mount -t tmpfs -o size=64k none disk && "$0" plot \
+		strange.json -o disk/out; code=$?; grep -L "</svg>" disk/out/*.svg >half; exit $code' "$reheap"
+	ok 'leaves no half figure' test ! -s half
+else
+	skip 'a full disk' 'no name space of mounts can be made here'
+fi
+mkdir nowhere
+is_exit 0 'without gnuplot' env PATH="$temp/nowhere" "$reheap" plot strange.json -o simple
+if command -v xmllint >/dev/null; then
+	ok 'simple figures are well-formed' xmllint --noout simple/*.svg
+fi
+ok 'is said' grep -q 'gnuplot is not installed' "$temp/.err"
+ok 'there are figures, data and scripts' test -s simple/time-ratio.svg -a -s simple/time-ratio.tsv \
+	-a -s simple/time-ratio.gp -a -s simple/report.html
+is_exit 2 'a format that is none' "$reheap" plot strange.json -o x --format gif
+is_exit 2 'a baseline that was not replayed' "$reheap" plot strange.json -o x --baseline unicorn
+is_exit 0 'another baseline' "$reheap" plot strange.json -o other --baseline '@home/&amp;'
+
+# The built-in drawing and the data are golden: a change shows here and is looked at.
+is_exit 0 'the fixture' "$reheap" plot "$root/plots/test/fixture.json" --builtin -o golden
+for want in "$root"/plots/test/golden/*; do
+	ok "golden ${want##*/}" cmp "$want" "golden/${want##*/}"
+done
+
+result 1 libc only >one.json
+is_exit 0 'one trial' "$reheap" plot one.json -o one
+ok 'claims nothing' grep -q 'cannot tell' one/report.html
+# shellcheck disable=SC2046
+result 3 libc $(seq -f 'lib%g' 1 63) >wide.json
+is_exit 0 '64 backends' "$reheap" plot wide.json -o wide
+result 500 libc jemalloc >deep.json
+began=$SECONDS
+is_exit 0 '1000 trials' "$reheap" plot deep.json -o deep
+ok 'take less than ten seconds' test $((SECONDS - began)) -lt 10
+ok 'and less than 5 MB' test "$(stat -c %s deep/report.html)" -lt 5000000
+
+# Two allocators of one result; the changes first; filters.
+"$reheap" gen churn -o between.rht events=30000 lanes=1 >/dev/null 2>&1
+"$reheap" replay between.rht --backend libc,bump --reps 6 -q -o between.json
+is_exit 0 'two backends of one result' "$reheap" compare between.json --between libc,bump
+ok 'which are named' grep -q '^before: libc, after: bump$' .out
+ok 'with what changed, or that nothing did' grep -q -E '^(What changed most|Nothing changed)' .out
+ok 'on one screen' test "$(wc -l <.out)" -le 40
+is_exit 0 'one metric of them' "$reheap" compare between.json --between libc,bump -m rss_peak --all
+ok 'and nothing else' test "$(grep -c '^[a-z]*\.' .out)" = 1 -a "$(grep -c '^memory.rss_peak_bytes' .out)" = 1
+is_exit 0 'patterns' "$reheap" compare between.json between.json -m 'memory.*' -t between -b libc --all
+ok 'leave out the others' fails grep -q -E '^time\.|  bump  ' .out
+is_exit 2 'one result alone is asked what with' "$reheap" compare between.json
+says '--between libc,jemalloc' 'with an example'
+is_exit 2 'a backend that is not in it' "$reheap" compare between.json --between libc,nobody
+says "no backend called 'nobody'" 'is named'
+
+# The result of a gate is no result of a replay: the command that reads it is named.
+printf '{"schema": "reheap.gate/1"}' >gate.json
+is_exit 65 'a gate is not drawn by plot' "$reheap" plot gate.json -o gated
+says 'reheap gate --recompute' 'and the command that does is named'
+
+# A disk that is full leaves what was there, and no half of a file.
+for limit in 4 24 64 200; do
+	rm -rf full
+	(
+		ulimit -f "$limit"
+		"$reheap" plot between.json -o full >/dev/null 2>.err
+	)
+	ok "limit $limit: every picture is whole" bash -c \
+		'for f in full/*.svg; do [ ! -e "$f" ] || tail -c 20 "$f" | grep -q "</svg>" || exit 1; done'
+	ok "limit $limit: no page is half" bash -c \
+		'[ ! -e full/report.html ] || tail -c 20 full/report.html | grep -q "</html>"'
+	ok "limit $limit: nothing else is left" test -z "$(find full -name '*.part*' -o -name '*.tmp*' 2>/dev/null)"
+done
+finish

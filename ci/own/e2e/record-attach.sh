@@ -1,0 +1,193 @@
+#!/bin/bash
+# reheap record --pid: a program that runs already. record_live counts its own calls; what was
+# born before is told apart; it must end with 0, which says that nothing of it was disturbed.
+# shellcheck source=ci/own/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+[ -f "$build/libreheap-record.so" ] || skip_all "no recorder in $build"
+live=$build/helpers/record_live
+[ "$(uname -m)" = x86_64 ] || skip_all 'attaching is for x86-64'
+
+# until FILE: at most 20 s
+until_there() {
+	for _ in $(seq 400); do
+		test -e "$1" && return
+		sleep 0.05
+	done
+}
+# until_says TEXT FILE
+until_says() {
+	for _ in $(seq 400); do
+		grep -q "$1" "$2" 2>/dev/null && return
+		sleep 0.05
+	done
+}
+# begin FOLDER [quiet]: a program, its number in $program
+begin() {
+	mkdir "$1"
+	[ $# = 1 ] || touch "$1/$2"
+	"$live" 3 20000 "$1" &
+	program=$!
+	until_there "$1/ready"
+}
+attach() { # TRACE: its number in $recorder
+	rm -f said.txt
+	"$reheap" record --pid $program -o "$1" 2>said.txt &
+	recorder=$!
+	until_says 'recorded from now on' said.txt
+}
+end() { # FOLDER
+	touch "$1/off" "$1/end"
+	wait $program
+	ok "$1: the program ended undisturbed" test $? = 0
+}
+# count KEY FILE: of the counts and notes
+count() {
+	"$reheap" info "$2" | awk -v key="$1" '$1 == key { print $2; exit }' | grep . || echo 0
+}
+
+begin exact quiet
+attach exact.rht
+touch exact/on
+until_there exact/counted
+kill -INT $recorder
+wait $recorder
+ok 'Ctrl-C ends the recording' test $? = 0
+ok 'each birth is there once' test "$(count alloc exact.rht)" = "$(cat exact/counted)"
+ok 'each death too' test "$(count free exact.rht)" = "$(cat exact/counted)"
+ok 'what was born before is told apart' test "$(count before.freed exact.rht)" = 1000
+ok 'and is no damage' fails grep -qE 'unknown|alloc_live|inversion|drop\.' <("$reheap" info exact.rht)
+is_exit 0 'replay verifies' "$reheap" replay exact.rht --backend libc --verify -o r.json
+end exact
+
+# Under load: 1000 of the main thread, and what 3 threads that keep 64 blocks each came to free.
+begin load
+attach load.rht
+touch load/on
+until_there load/counted
+kill -INT $recorder
+wait $recorder
+before=$(($(count before.freed load.rht) + $(count before.resized load.rht)))
+ok "under load: what was born before ($before)" test $before -ge 1000 -a $before -le 1192
+ok 'under load: at least what was counted' test "$(count alloc load.rht)" -ge "$(cat load/counted)"
+ok 'under load: no damage' fails grep -qE 'unknown|alloc_live|inversion|drop\.' <("$reheap" info load.rht)
+is_exit 0 'under load: replay verifies' "$reheap" replay load.rht --backend libc --verify -o r.json
+touch load/off
+until_there load/after
+for round in 1 2 3 4 5 6; do
+	"$reheap" record -q --pid $program --duration 0.02 -o again.rht 2>/dev/null || break
+done
+ok 'again and again' test $round = 6
+ok 'with calls each time' test "$(count alloc again.rht)" -gt 0
+ok 'and each call is once' fails grep -qE 'unknown|alloc_live|inversion' <("$reheap" info again.rht)
+
+attach twice.rht
+is_exit 69 'one recording at a time' "$reheap" record --pid $program -o x.rht
+says 'recorded already' 'is said'
+kill -KILL $recorder
+wait $recorder 2>/dev/null
+is_exit 0 'a killed recorder makes place' "$reheap" record --pid $program --duration 0.1 -o after.rht
+ok 'for the next' test "$(count alloc after.rht)" -gt 0
+kill -STOP $program
+is_exit 69 'a stopped process is refused' "$reheap" record --pid $program -o x.rht
+says 'kill -CONT' 'with the way out'
+kill -CONT $program
+end load
+rm -f ./*.capture
+
+# The program ends first.
+begin over
+attach over.rht
+touch over/on
+until_there over/counted
+end over
+wait $recorder
+ok 'the recording ends with the program' test $? = 0
+ok 'and is there' test "$(count alloc over.rht)" -ge "$(cat over/counted)"
+ok 'and says so' grep -qE 'ended +over' <("$reheap" info over.rht)
+
+# Refusals.
+is_exit 66 'no such process' "$reheap" record --pid 4194304 -o x.rht
+says 'no process' 'is said'
+is_exit 2 'a process and a program' "$reheap" record --pid $$ -o x.rht -- true
+echo 'int pause(void); int main(void) { return pause(); }' >static.c
+if gcc -static static.c -o static 2>/dev/null; then
+	./static &
+	program=$!
+	sleep 0.2
+	is_exit 69 'a static program is refused' "$reheap" record --pid $program -o x.rht
+	says 'static.*link it dynamically' 'with the way out'
+	kill $program
+else
+	skip 'a static program' 'no static libc here'
+fi
+# What the kernel's yama says is read from a file that a mount namespace can put there.
+# yama SCOPE PID REHEAP: to a process of the same user that may not be attached to
+cat >yama <<'EOF'
+mount -t tmpfs none /proc/sys/kernel && mkdir -m 755 /proc/sys/kernel/yama || exit 77
+echo $1 >/proc/sys/kernel/yama/ptrace_scope
+exec setpriv --reuid 65534 --clear-groups "$3" record --pid $2 -o /dev/null
+EOF
+printf '#include <sys/prctl.h>\n#include <unistd.h>\nint main(void)\n{\n\tprctl(PR_SET_DUMPABLE, 0);\n' >dump.c
+printf '\treturn pause();\n}\n' >>dump.c
+if [ "$(id -u)" = 0 ] && gcc dump.c -o undumpable 2>/dev/null && chmod 755 . undumpable &&
+	unshare -m mount -t tmpfs none /proc/sys/kernel 2>/dev/null &&
+	setpriv --reuid 65534 --clear-groups test -r "$build/libreheap-record.so" -a -x "$temp/undumpable"; then
+	setpriv --reuid 65534 --clear-groups ./undumpable &
+	program=$!
+	sleep 0.3
+	is_exit 69 'yama, scope 1: refused' unshare -m bash yama 1 $program "$reheap"
+	says 'ptrace_scope 1.*as root, or sysctl kernel.yama.ptrace_scope=0' 'with the way out'
+	is_exit 69 'yama, scope 3: refused' unshare -m bash yama 3 $program "$reheap"
+	says 'ptrace_scope 3.*REHEAP_DORMANT' 'with the way out'
+	is_exit 69 'an undumpable process: refused' unshare -m bash yama 0 $program "$reheap"
+	says 'undumpable.*start it under reheap record' 'with the way out'
+	kill $program
+else
+	skip 'refusals by yama' 'needs root, mount namespaces and a build that others can read'
+fi
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+	if setpriv --reuid 65534 --clear-groups test -r "$build/libreheap-record.so"; then
+		sleep 100 &
+		program=$!
+		is_exit 69 "another user's process is refused" setpriv --reuid 65534 --clear-groups \
+			"$reheap" record --pid $program -o /dev/null
+		says "another user's" 'by name'
+		kill $program
+		chmod 777 .
+		mkdir -m 777 user
+		setpriv --reuid 65534 --clear-groups "$live" 2 1000 "$temp/user" &
+		program=$!
+		chmod 755 "$temp"
+		until_there user/ready
+		is_exit 0 "root records another user's" "$reheap" record --pid $program --duration 0.1 -o user.rht
+		ok 'calls are there' test "$(count alloc user.rht)" -gt 0
+		ok 'nothing is left in /dev/shm' fails ls /dev/shm/reheap-area.*
+		touch user/on
+		end user
+	else
+		skip "another user's process" 'that user cannot read the build'
+	fi
+else
+	skip "another user's process" 'needs root'
+fi
+
+if command -v redis-server >/dev/null && command -v redis-benchmark >/dev/null; then
+	redis-server --port 7398 --save '' --daemonize no >redis.txt 2>&1 &
+	program=$!
+	until_says 'eady to accept' redis.txt
+	redis-benchmark -p 7398 -q -n 60000 -P 8 -c 8 -d 100 -r 5000 -t set,get,lpush >bench.txt 2>&1 &
+	bench=$!
+	sleep 0.3
+	is_exit 0 'redis-server under load' "$reheap" record --pid $program --duration 0.7 -o redis.rht
+	wait $bench
+	ok 'the benchmark is undisturbed' grep -q 'requests per second' bench.txt
+	ok 'its calls are there' test "$(count alloc redis.rht)" -gt 1000
+	ok 'without damage' fails grep -qE 'free_unknown|alloc_live|inversion' <("$reheap" info redis.rht)
+	is_exit 0 'replay verifies' "$reheap" replay redis.rht --backend libc --verify -o r.json
+	kill -TERM $program
+	wait $program
+	ok 'redis-server ends as ever' test $? = 0
+else
+	skip 'redis-server under load' 'no redis here'
+fi
+finish

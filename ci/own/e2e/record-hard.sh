@@ -1,0 +1,172 @@
+#!/bin/bash
+# Programs that are hard to record: daemons, PID namespaces, sandboxes, limits of the address
+# space. The helper makes a number of blocks known beforehand; the trace must hold it.
+# shellcheck source=ci/own/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+[ -f "$build/libreheap-record.so" ] || skip_all "no recorder in $build"
+hard=$build/helpers/record_hard
+
+# allocs FILE...: what those traces hold together
+allocs() {
+	local file
+	for file in "$@"; do
+		"$reheap" info "$file"
+	done | awk '$1 == "alloc" { sum += $2 } END { print sum + 0 }'
+}
+
+# holds COUNT WHAT FILE...: so many blocks, and some of libc's own (a stdio buffer)
+holds() {
+	local count=$1 what=$2 have
+	shift 2
+	have=$(allocs "$@")
+	ok "$what ($have of $count)" test "$have" -ge "$count" -a "$have" -le $((count + 20))
+}
+
+is_exit 0 'a daemon that its parent leaves at once' \
+	"$reheap" record -f -o d.rht -- "$hard" daemon 100000 300 "$temp/done"
+ok 'is waited for' test -e done
+holds 100000 'and recorded' d.*.rht
+
+# One that never ends: the recorder says for which process it waits, and ends when told.
+"$reheap" record -f -o e.rht -- "$hard" daemon 1000 86400000 "$temp/never" 2>told.txt &
+recorder=$!
+for _ in $(seq 100); do
+	grep -q 'recording goes on' told.txt && break
+	sleep 0.1
+done
+ok 'a daemon that runs on is named' grep -qE 'left running: [0-9]+ record_hard' told.txt
+left=$(sed -n 's/.*left running: \([0-9]*\) .*/\1/p' told.txt)
+kill -TERM $recorder
+wait $recorder
+ok 'SIGTERM ends the recorder with the status of the program' test $? = 0
+ok 'and it names what still runs' grep -qE "ended by a signal; still running.*$left" told.txt
+ok 'which does' kill -KILL "$left"
+
+"$reheap" record -q -f -o n.rht -- "$hard" nested 1000 2>/dev/null
+case $? in
+0) holds 1000 'the first process of a PID namespace' n.*.rht ;;
+*) skip 'the first process of a PID namespace' 'needs the right to unshare' ;;
+esac
+if unshare -p -f --mount-proc true 2>/dev/null; then
+	is_exit 0 'a PID namespace with a /proc of its own' \
+		"$reheap" record -f -o p.rht -- unshare -p -f --mount-proc "$hard" many 1000
+	holds 1000 'is recorded' p.*.rht
+else
+	skip 'a PID namespace with a /proc of its own' 'needs the right to unshare'
+fi
+
+for mode in strict filter; do
+	"$hard" $mode 10 >/dev/null
+	if [ $? = 77 ]; then
+		skip "$mode seccomp" 'not to be had here'
+		continue
+	fi
+	is_exit 0 "a program under a $mode seccomp filter lives on" \
+		"$reheap" record -o s.rht -- "$hard" $mode 400000
+	holds 400001 'and is recorded' s.rht
+done
+
+# All but 5 % of what it may use plain, by its own limit and by its caller's.
+for mib in 256 512 1024 4096; do
+	plain=0
+	for share in 99 98 96 94 92 90 88; do
+		"$hard" limit $mib $((mib * share / 100)) >/dev/null && plain=$((mib * share / 100)) &&
+			break
+	done
+	most=$((plain * 95 / 100))
+	is_exit 0 "$mib MiB of address space, limited by itself: $most of $plain MiB are left" \
+		"$reheap" record -q -o l.rht -- "$hard" limit $mib $most
+	ok "and by its caller" bash -c "ulimit -v $((mib * 1024)) &&
+		exec '$reheap' record -q -o l.rht -- '$hard' use $most"
+	holds $most 'and recorded' l.rht
+done
+if "$hard" lock 2>/dev/null; then
+	is_exit 0 'a program that locks its memory' "$reheap" record -o k.rht -- "$hard" lock
+	holds 100000 'is recorded' k.rht
+else
+	skip 'a program that locks its memory' 'may not'
+fi
+
+# The recorder hangs: the program goes on, and what was lost is counted and marked.
+# accounted TOTAL FILE: events of the trace and calls that it says were lost
+accounted() {
+	"$reheap" info "$2" | awk -v total="$1" '
+		$1 == "alloc" || $1 == "free" { sum += $2 }
+		$1 == "repair.alloc_live" { sum -= $2 }
+		$1 == "drop.ring_full" || $1 == "drop.free_unknown" || $1 == "drop.disk_full" { sum += $2 }
+		END { print sum; exit !(sum >= total && sum <= total + 40) }'
+}
+"$reheap" record -q -o stall.rht -- "$hard" churn-then 6000000 "$temp/mark" 2>stall.txt &
+recorder=$!
+for _ in $(seq 100); do
+	test -e mark && break
+	sleep 0.05
+done
+kill -STOP $recorder
+for _ in $(seq 600); do
+	test -e mark.2 && break
+	sleep 0.05
+done
+ok 'a program whose recorder is stopped goes on' test -e mark.2
+kill -CONT $recorder
+wait $recorder
+ok 'and ends as ever' test $? = 0
+ok 'every call is in the trace or counted as lost' accounted 36000000 stall.rht
+ok 'and some were lost' grep -q 'not recorded: ' stall.txt
+is_exit 6 'with --strict losses have a status of their own' "$reheap" record -q --strict \
+	--on-full drop --buffer 65536 -o drop.rht -- "$hard" many 3000000
+
+# The recorder is killed: the program ends as ever, and what was captured is a trace.
+{
+	"$reheap" record -q -o killed.rht -- "$hard" churn-then 300000 "$temp/kill" &
+	recorder=$!
+	for _ in $(seq 100); do # the reserve, and 600000 records
+		test "$(stat -c %s killed.rht.capture)" -ge $(((1 << 20) + 4800000)) && break
+		sleep 0.05
+	done
+	is_exit 66 'a capture whose recorder lives is left alone' "$reheap" record --recover killed.rht.capture
+	kill -KILL $recorder
+	wait $recorder
+} 2>/dev/null
+for _ in $(seq 600); do
+	test -e kill.3 && break
+	sleep 0.05
+done
+ok 'a program whose recorder is killed ends' test -e kill.3
+ok 'no trace is there' fails test -e killed.rht
+is_exit 0 'the capture is recovered' "$reheap" record --recover killed.rht.capture
+have=$(allocs killed.rht)
+# stamps are words, too: some in a hundred
+ok "what was taken before is in the trace ($have)" test "$have" -ge 290000
+ok 'and it says how it ended' grep -q 'recorder was killed' <("$reheap" info killed.rht)
+ok 'the capture is gone' fails test -e killed.rht.capture
+head -c 1500000 /dev/zero >bad.capture
+is_exit 65 'what is no capture is refused' "$reheap" record --recover bad.capture
+
+# A full disk: what fits is kept, the trace is written into the reserve.
+mkdir small
+if mount -t tmpfs -o size=16m none small 2>/dev/null; then
+	is_exit 0 'a program outlives a full disk' "$reheap" record -o small/f.rht -- "$hard" many 9000000
+	cp .err full.txt
+	ok 'the trace is there' test -s small/f.rht
+	ok 'and what is missing was counted' test 18000000 -le "$(
+		grep -oE '(captured|made|\() ?[0-9]+ (more )?calls' full.txt | tr -dc '0-9\n' |
+			awk '{ sum += $1 } END { print sum }')"
+	ok 'nothing else is left' test "$(ls -A small)" = f.rht
+	umount small
+else
+	skip 'a full disk' 'needs the right to mount'
+fi
+
+# Sanitizers stand in front of malloc themselves: refused by name.
+echo 'int main(void) { return 0; }' >clean.c
+for kind in address thread; do
+	if command -v gcc >/dev/null && gcc -fsanitize=$kind clean.c -o san 2>/dev/null; then
+		is_exit 69 "a program built with -fsanitize=$kind is refused" \
+			"$reheap" record -o san.rht -- ./san
+		says 'Sanitizer.*-fsanitize' 'by name and with the way out'
+	else
+		skip "a program built with -fsanitize=$kind" 'no such compiler here'
+	fi
+done
+finish

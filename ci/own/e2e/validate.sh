@@ -1,0 +1,191 @@
+#!/bin/bash
+# reheap validate: an allocator that wastes a known number of bytes in each block is predicted to
+# 1 %, and so observed; what cannot be validated is refused with the reason.
+# shellcheck source=ci/own/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+command -v cc >/dev/null || skip_all 'no C compiler'
+
+# A quarter of a million blocks of 64 bytes, all written, and some work on them.
+cat >job.c <<'END'
+#include <stdlib.h>
+#include <string.h>
+enum { BLOCKS = 250000, ROUNDS = 40 };
+int main(void)
+{
+	static char *block[BLOCKS];
+	unsigned long sum = 0;
+
+	for (int i = 0; i < BLOCKS; i++)
+		memset(block[i] = malloc(64), i, 64);
+	for (int r = 0; r < ROUNDS; r++)
+		for (int i = 0; i < BLOCKS; i++)
+			sum += (unsigned char)block[i][r];
+	for (int i = 0; i < BLOCKS; i++)
+		free(block[i]);
+	return sum == 1;
+}
+END
+# libc with 640 bytes more in each block, written: 152.6 MiB for the job.
+cat >waste.c <<'END'
+#include <stddef.h>
+#include <string.h>
+void *__libc_malloc(size_t);
+void *__libc_calloc(size_t, size_t);
+void *__libc_realloc(void *, size_t);
+void __libc_free(void *);
+void *malloc(size_t bytes)
+{
+	char *p = __libc_malloc(bytes + 640);
+
+	return p ? memset(p, 1, bytes + 640) : p;
+}
+void *calloc(size_t n, size_t bytes) { return __libc_calloc(n, bytes); }
+void *realloc(void *p, size_t bytes) { return __libc_realloc(p, bytes); }
+void free(void *p) { __libc_free(p); }
+END
+cc -O1 -fno-builtin job.c -o job
+cc -O1 -shared -fPIC -fno-builtin waste.c -o waste.so
+"$reheap" validate -q --reps 2 --backend libc,waste=./waste.so --trace kept.rht -v -o v.json \
+	-- ./job >out 2>err
+code=$?
+ok "the program is validated (exit $code)" test $code = 0 -o $code = 1
+ok 'the recording is kept' "$reheap" info kept.rht
+awk '/peak resident memory/ { on = 1 } on && $1 == "waste" { print $2, $5; exit }' out |
+	tr -d '[],+' >figures
+read -r predicted observed <figures
+near() { awk -v a="$1" -v b="$2" 'BEGIN { d = a / b - 1; exit !(d < 0.01 && d > -0.01) }'; }
+ok "640 bytes a block are predicted to 1 % (152.6 MiB, $predicted)" near "${predicted:-0}" 152.588
+ok "and so observed ($observed)" near "${observed:-0}" 152.588
+ok 'with two rounds nothing is claimed' grep -q '^waste .* cannot tell$' out
+for what in 'user CPU time' 'kernel CPU time' 'page faults'; do
+	ok "with -v $what has a table" grep -q "^change of $what against libc" out
+done
+ok 'the result says what was predicted and observed' grep -q '"validation":{"argv":\["./job"\]' v.json
+is_exit 0 'it is drawn' "$reheap" plot v.json -o drawn
+ok 'time against time' test -s drawn/truth-cpu.svg -a -s drawn/truth-cpu.tsv
+ok 'memory against memory' grep -qE '152\.[56]' drawn/truth-memory.tsv
+ok 'with the diagonal' grep -q '^diagonal = 1' drawn/truth-memory.gp
+ok 'the report has a section' grep -q '<section id="truth">' drawn/report.html
+ok 'with the table' grep -q 'Change of peak resident memory, MiB' drawn/report.html
+ok 'what was not asked for is absent with the reason' \
+	grep -q 'truth-instructions: no result holds' drawn/report.html
+
+# 20,000 calls, and time in the kernel, which callgrind does not count. The allocator spends some
+# thousand instructions more on each.
+cat >calls.c <<'END'
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+/* With a name: a file that holds how often this ran; then each run makes more calls. */
+int main(int argc, char **argv)
+{
+	static char page[1 << 20];
+	int calls = 20000, runs = 0, fd = open("/dev/zero", O_RDONLY);
+	FILE *file = argc > 1 ? fopen(argv[1], "r+") : NULL;
+
+	if (file && fscanf(file, "%d", &runs) == 1) {
+		rewind(file);
+		fprintf(file, "%d\n", runs + 1);
+		fclose(file);
+	}
+	for (int i = 0; i < calls + 1000 * runs; i++) {
+		char *volatile block = malloc(100);
+
+		free(block);
+	}
+	for (int i = 0; i < 4000; i++)
+		if (read(fd, page, sizeof(page)) < 0)
+			return 1;
+	return 0;
+}
+END
+sed -e 's/bytes + 640/bytes/g' -e 's/return p ? memset.*/for (volatile int i = 0; i < 300; i++)\n\t\t;\n\treturn p;/' \
+	waste.c >busy.c
+cc -O1 -fno-builtin calls.c -o calls
+cc -O1 -shared -fPIC -fno-builtin busy.c -o busy.so
+if command -v valgrind >/dev/null && ! grep -q RH_SANITIZE "$build/.flags" 2>/dev/null; then
+	"$reheap" validate -q --reps 1 -i --backend libc,busy=./busy.so -- ./calls >out 2>err
+	code=$?
+	if grep -q 'sanitizer' out err; then
+		echo '# this build carries a sanitizer: no instructions'
+	else
+		ok "instructions are counted (exit $code)" test $code = 0 -o $code = 1
+		awk '/^change of instructions/ { on = 1 } on && $1 == "busy" { print $2, $3, $4 }' out \
+			>counts
+		read -r predicted observed verdict <counts
+		ok "more than 18 million, and predicted to 2 % ($predicted, $observed)" awk -v \
+			p="${predicted:-0}" -v o="${observed:-0}" \
+			'BEGIN { exit !(o > 18 && p / o < 1.02 && p / o > 0.98) }'
+		ok "so the verdict is one ($verdict)" test "$verdict" = predicted
+	fi
+fi
+
+echo 0 >runs
+"$reheap" validate -q --reps 1 --backend libc,busy=./busy.so -- ./calls runs >out 2>err
+code=$?
+ok "a program that does not do the same twice (exit $code)" test $code = 0 -o $code = 1
+ok 'is said to be one' grep -q 'note: two recordings made [0-9]* and [0-9]* heap calls' out
+ok 'and compared by rates' grep -q '^change of CPU time .* against libc, ns a heap call' out
+
+# Two thousand calls and nothing else: some ms, most of them loading.
+sed -e 's/calls = 20000/calls = 2000/' -e 's/i < 4000/i < 0/' calls.c >brief.c
+cc -O1 -fno-builtin brief.c -o brief
+is_exit 1 'a program under 50 ms is refused' "$reheap" validate -q --backend libc,./waste.so -- ./brief
+says 'takes [0-9]+ ms of CPU: under 50 ms' 'with the reason'
+is_exit 1 'so is one without a use for a heap' "$reheap" validate -q --backend libc,./waste.so -- \
+	/bin/true
+says 'has no use for a heap' 'with its reason'
+cc -O1 -static job.c -o fixed 2>/dev/null && {
+	"$reheap" validate -q --backend libc,./waste.so -- ./fixed >.out 2>.err
+	code=$?
+	ok "one that ignores preloads is refused (exit $code)" test $code != 0
+	ok 'with the reason' grep -q 'static' .err
+}
+is_exit 2 'a model is no backend for a program' "$reheap" validate -q --backend libc,tiered -- ./job
+says 'cannot be put under a real program' 'it says'
+is_exit 2 'nor is one backend a comparison' "$reheap" validate -q --backend libc -- ./job
+"$reheap" validate -q --reps 1 --backend libc,./waste.so -- ./no-such-program >.out 2>.err
+code=$?
+ok "a program that is not there is an error (exit $code)" test $code != 0
+ok 'that names it' grep -q no-such-program .err
+# A server: driven, then ended.
+cat >server.c <<'END'
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+static void ended(int number)
+{
+	(void)number;
+	_exit(0);
+}
+int main(void)
+{
+	static char *block[100000];
+	int fd = open("ready", O_RDONLY);
+	char c;
+
+	signal(SIGTERM, ended);
+	while (fd >= 0 && read(fd, &c, 1) == 1)
+		for (int r = 0; r < 60; r++)
+			for (int i = 0; i < 100000; i++) {
+				free(block[i]);
+				memset(block[i] = malloc(64), i, 64);
+			}
+	fd = open("done", O_WRONLY);
+	close(fd);
+	for (;;)
+		pause();
+}
+END
+cc -O1 -fno-builtin server.c -o server
+mkfifo ready done
+"$reheap" validate -q --reps 1 --backend libc,waste=./waste.so --driver 'printf xx >ready; cat done' \
+	-- ./server >out 2>err
+code=$?
+ok "a server is driven and ended (exit $code)" test $code = 0 -o $code = 1
+ok 'and seen' grep -q '^waste ' out
+sed 's/^/# /' err
+finish

@@ -1,0 +1,34 @@
+/*
+ * commands.c - the table of commands, in order of help: how a trace comes in, what can be
+ * done with it, replaying it, reporting on it.
+ */
+#include "harness/cli/command.h"
+
+extern const struct rh_command rh_cmd_calls, rh_cmd_compare, rh_cmd_complete, rh_cmd_cut,
+	rh_cmd_doctor, rh_cmd_export, rh_cmd_fidelity, rh_cmd_gate, rh_cmd_gen, rh_cmd_help,
+	rh_cmd_history, rh_cmd_import, rh_cmd_info, rh_cmd_list, rh_cmd_matrix, rh_cmd_plot,
+	rh_cmd_record, rh_cmd_record_go, rh_cmd_replay, rh_cmd_tour, rh_cmd_validate, rh_cmd_whatif;
+
+const struct rh_command *const rh_commands[] = { &rh_cmd_record,
+						 &rh_cmd_record_go,
+						 &rh_cmd_import,
+						 &rh_cmd_gen,
+						 &rh_cmd_info,
+						 &rh_cmd_export,
+						 &rh_cmd_cut,
+						 &rh_cmd_replay,
+						 &rh_cmd_matrix,
+						 &rh_cmd_validate,
+						 &rh_cmd_plot,
+						 &rh_cmd_compare,
+						 &rh_cmd_gate,
+						 &rh_cmd_history,
+						 &rh_cmd_fidelity,
+						 &rh_cmd_whatif,
+						 &rh_cmd_tour,
+						 &rh_cmd_list,
+						 &rh_cmd_doctor,
+						 &rh_cmd_help,
+						 &rh_cmd_calls,
+						 &rh_cmd_complete,
+						 NULL };

@@ -1,0 +1,136 @@
+/*
+ * fidelity.c - `reheap fidelity`: is the tiered heap Go's heap?
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "alloc/base/printable.h"
+#include "harness/cli/command.h"
+#include "harness/fidelity/fidelity.h"
+#include "harness/fidelity/whatif.h"
+
+#define GLOBALS_USUAL 160000.0 /* bytes with pointers, in all programs tried */
+
+struct opts {
+	double limit;
+	const char *plot, *profile;
+	bool edges, no_oracle, packed;
+};
+
+static const struct rh_opt fidelity_options[] = {
+	{ "limit", 0, RH_OPT_SHARE, offsetof(struct opts, limit), "2%", .min = 0, .max = 1,
+	  .arg = "SHARE", .help = "how far a curve may be off at any edge of a collection" },
+	{ "profile", 0, RH_OPT_TEXT, offsetof(struct opts, profile), .arg = "VERSION",
+	  .help = "replay as this Go (reheap list profiles) instead of what the trace says" },
+	{ "edges", 0, RH_OPT_FLAG, offsetof(struct opts, edges),
+	  .help = "print every edge of every collection" },
+	{ "plot", 0, RH_OPT_TEXT, offsetof(struct opts, plot), .arg = "PREFIX",
+	  .help = "write both curves to PREFIX.tsv and draw PREFIX.svg" },
+	{ "no-oracle", 0, RH_OPT_FLAG, offsetof(struct opts, no_oracle),
+	  .help = "do not run the heap's own pacer for comparison" },
+	{ "packed", 0, RH_OPT_FLAG, offsetof(struct opts, packed),
+	  .help = "pack what lived when recording began instead of placing it as it was" },
+	{ .name = NULL }
+};
+
+/* As the program ran: GOGC, stacks and globals, allocation while marking, by what its goals and
+ * cycles tell. "" without a whole cycle. */
+static void setting_of(const char *path, char *text, size_t bytes)
+{
+	struct rh_err err = { 0 };
+	struct rh_whatif whatif;
+	double stacks = 0, share = 0;
+
+	text[0] = '\0';
+	if (rh_whatif_read(&whatif, path, 0, &err) < 0)
+		return;
+	for (uint32_t i = 0; i < whatif.count; i++)
+		stacks += (double)whatif.cycles[i].stacks / whatif.count;
+	if (whatif.roots > GLOBALS_USUAL && stacks > 0)
+		share = (whatif.roots - GLOBALS_USUAL) / stacks;
+	if (share > 1)
+		share = 1;
+	snprintf(text, bytes, "gogc=%" PRIu64 ":roots=%.0f:stacks=%.4f:marking=%.4f", whatif.gogc,
+		 whatif.roots - share * stacks, share, whatif.black);
+	rh_whatif_close(&whatif);
+}
+
+/* runs: judged, oracle with late and with early deaths. */
+static bool replay_all(const char *path, const struct opts *opts, struct rh_fidelity **runs,
+		       struct rh_err *err)
+{
+	char setting[128];
+
+	setting_of(path, setting, sizeof(setting));
+	for (int i = 0; i < (opts->no_oracle ? 1 : 3); i++) {
+		struct rh_fidelity_opts how = {
+			.profile = opts->profile,
+			.no_layout = opts->packed,
+			.oracle = i > 0,
+			.early = i > 1,
+			.setting = setting,
+		};
+
+		runs[i] = rh_fidelity_run(path, &how, err);
+		if (!runs[i])
+			return false;
+	}
+	return true;
+}
+
+static enum rh_exit one(const char *path, const struct opts *opts, struct rh_err *err)
+{
+	struct rh_fidelity *runs[3] = { NULL };
+	enum rh_exit result = RH_FAILED;
+
+	if (replay_all(path, opts, runs, err))
+		result = rh_fidelity_tell(runs[0], runs[1], runs[2], opts->limit, path, opts->edges,
+					  stdout);
+	if (runs[0] && !err->code && opts->plot)
+		rh_fidelity_plot(runs[0], path, opts->plot, err);
+	for (int i = 0; i < 3; i++)
+		rh_fidelity_free(runs[i]);
+	return err->code ? err->code : result;
+}
+
+/* Of several traces the worst counts: no, then cannot tell, then yes. */
+static enum rh_exit run(const void *options, int argc, char **argv, struct rh_err *err)
+{
+	enum rh_exit result = RH_OK;
+
+	for (int i = 0; i < argc; i++) {
+		enum rh_exit got = one(argv[i], options, err);
+
+		if (err->code == RH_INCONCLUSIVE) {
+			rh_print(stdout, "CANNOT TELL: %s\n", err->text);
+			*err = (struct rh_err){ 0 };
+		}
+		if (err->code)
+			return got;
+		if (got == RH_FAILED || result == RH_OK)
+			result = got;
+		if (i + 1 < argc)
+			putchar('\n');
+	}
+	return result;
+}
+
+const struct rh_command rh_cmd_fidelity = {
+	.name = "fidelity",
+	.operands = "T.rht...",
+	.summary = "replay a Go trace on Go's heap in C and compare with what Go did",
+	.details =
+		"Takes traces made by reheap import go. The heap is tiered/pools with the profile "
+		"of the Go that was recorded and collections where the trace has them. Compared "
+		"are the span class of every object, and at every begin and end of a collection "
+		"the spans and bytes in use, the living bytes and the stacks. Exit 0: all within "
+		"the limit or one span, 1: not, 3: cannot tell, because the recorder did not see "
+		"what would be compared (Go 1.23, flight recorder).",
+	.examples = "reheap fidelity traces/corpus/go/jsonapi.rht\n"
+		    "reheap fidelity --edges --plot service service.rht",
+	.opts = fidelity_options,
+	.opts_bytes = sizeof(struct opts),
+	.operands_min = 1,
+	.operands_max = -1,
+	.run = run,
+};

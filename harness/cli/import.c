@@ -1,0 +1,281 @@
+/*
+ * import.c - `reheap import`: a foreign trace in, a trace and its accounts out.
+ *
+ * The work is rh_import's (traces/import/import.c). Here: words to options, and afterwards an
+ * account of every line, read back from the notes of the trace that was written, so that
+ * what is printed is what the file says of itself.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness/cli/command.h"
+#include "traces/import/import.h"
+#include "alloc/base/printable.h"
+
+enum { IMPORT_OPTS_MAX = 256, SOME = 64 };
+
+struct import_opts {
+	const char *out;
+	int form;
+	uint64_t level;
+	double max_damage;
+};
+
+static const char *const forms[] = { [RH_FORM_BINARY] = "binary", [RH_FORM_TEXT] = "text", NULL };
+
+static const struct rh_opt import_options[] = {
+	{ "output", 'o', RH_OPT_TEXT, offsetof(struct import_opts, out), .arg = "T.rht",
+	  .help = "the trace to write; - or nothing: standard output" },
+	{ "form", 0, RH_OPT_NAME, offsetof(struct import_opts, form), "binary", .names = forms,
+	  .arg = "FORM", .help = "how to write it" },
+	{ "level", 0, RH_OPT_UINT, offsetof(struct import_opts, level), "0", .max = 19, .arg = "N",
+	  .help = "zstd level; 0 = the writer's default" },
+	{ "max-damage", 0, RH_OPT_SHARE, offsetof(struct import_opts, max_damage), "1%", .max = 1,
+	  .arg = "SHARE", .help = "torn lines that may be left out, of all lines" },
+	{ .name = NULL }
+};
+
+/* The words behind FORMAT FILE into the importer's own options. */
+static int take_words(const struct rh_importer *importer, int count, char **words, void *opts,
+		      struct rh_opt_store *store, struct rh_err *err)
+{
+	if (rh_opt_defaults(importer->opts, opts, err) < 0)
+		return -1;
+	for (int i = 0; i < count; i++) {
+		if (!importer->opts)
+			return rh_fail(err, RH_USAGE, "%s takes no options, and here is '%s'",
+				       importer->name, words[i]);
+		if (rh_opt_set_word(importer->opts, opts, importer->name, words[i],
+				    strlen(words[i]), store, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void print_notes(FILE *to, struct rh_trace *trace, const char *prefix, const char *title)
+{
+	const struct rh_note *note;
+	const char *before = "";
+
+	rh_print(to, "  %-9s ", title);
+	for (size_t i = 0; (note = rh_trace_note(trace, i)); i++) {
+		if (strncmp(note->key, prefix, strlen(prefix)) != 0 ||
+		    strcmp(note->value, "0") == 0)
+			continue;
+		rh_print(to, "%s%s %s", before, note->value, note->key + strlen(prefix));
+		before = ", ";
+	}
+	rh_print(to, "%s\n", *before ? "" : "nothing");
+}
+
+static void print_events(FILE *to, const struct rh_trace_totals *totals)
+{
+	const char *before = " (";
+
+	fprintf(to, "  events    %" PRIu64, totals->events);
+	for (int kind = 0; kind < RH_EV_COUNT; kind++) {
+		if (!totals->by_kind[kind])
+			continue;
+		rh_print(to, "%s%" PRIu64 " %s", before, totals->by_kind[kind],
+			 rh_event_rows[kind].word);
+		before = ", ";
+	}
+	rh_print(to, "%s\n", *before == ',' ? ")" : "");
+}
+
+/* The sum that must come out; 12 lines = 9 events + 3 dropped. */
+static void print_sum(FILE *to, const struct rh_importer *importer, struct rh_trace *trace)
+{
+	struct rh_import_account account;
+
+	rh_import_account(importer, trace, &account);
+	rh_print(to, "  input     %" PRIu64 " %s = %" PRIu64 " events + %" PRIu64 " dropped",
+		 account.lines, rh_trace_note_of(trace, "import.records") ? "records" : "lines",
+		 account.from_lines, account.dropped);
+	if (account.lines != account.from_lines + account.dropped)
+		fputs(" DOES NOT ADD UP: please report this", to);
+	if (account.added)
+		fprintf(to, "; %" PRIu64 " events added", account.added);
+	fputc('\n', to);
+}
+
+/* What the end of the input cut: NULL when nothing was. */
+static const char *cut_off(const struct rh_trace *trace)
+{
+	return rh_trace_note_of(trace, "import.truncated");
+}
+
+static void print_note(FILE *to, const struct rh_trace *trace, const char *key, const char *word)
+{
+	const char *text = rh_trace_note_of(trace, key);
+
+	if (text)
+		rh_print(to, "  %-9s %s\n", word, text);
+}
+
+static void print_account(FILE *to, const struct rh_importer *importer, const char *path,
+			  const struct rh_trace_totals *totals, struct rh_trace *trace)
+{
+	rh_print(to, "%s\n", path);
+	rh_print(to, "  format    %s\n", importer->name);
+	if (trace)
+		print_sum(to, importer, trace);
+	print_events(to, totals);
+	if (trace) {
+		print_notes(to, trace, "drop.", "dropped");
+		print_notes(to, trace, "repair.", "repaired");
+		print_notes(to, trace, "estimate.", "estimated");
+		if (cut_off(trace))
+			rh_print(to, "  cut off   %s\n", cut_off(trace));
+		print_note(to, trace, "import.unseen", "not seen");
+		print_note(to, trace, "import.unsuited", "not suited for");
+	}
+	fprintf(to, "  lanes     %" PRIu64 "\n", totals->lanes);
+	fprintf(to,
+		"  objects   %" PRIu64 " (live at most %" PRIu64 " and %" PRIu64
+		" bytes; left live %" PRIu64 ")\n",
+		totals->objects, totals->live_objects_peak, totals->live_bytes_peak,
+		totals->live_objects_end);
+}
+
+static int account(const struct rh_importer *importer, const char *input, const char *path,
+		   const struct rh_trace_totals *totals, struct rh_err *err)
+{
+	struct rh_trace_totals counted;
+	struct rh_event batch[SOME];
+	struct rh_trace *trace;
+	bool exact;
+	int got = 0;
+
+	/* What went down a pipe cannot be read back. */
+	if (strcmp(path, "-") == 0) {
+		print_account(stderr, importer, "standard output", totals, NULL);
+		return 0;
+	}
+	if (rh_trace_open(&trace, path, err) < 0)
+		return -1;
+	rh_trace_totals(trace, &counted, &exact);
+	/* A text trace has its totals and last notes at its end only. */
+	while (!exact && (got = rh_trace_next(trace, batch, SOME, err)) > 0)
+		;
+	if (got >= 0)
+		print_account(stdout, importer, path, totals, trace);
+	if (got >= 0 && cut_off(trace))
+		got = rh_fail(err, RH_PARTIAL, "%s was cut off; what it had is in the result",
+			      input);
+	rh_trace_close(trace);
+	return got < 0 ? -1 : 0;
+}
+
+/* What the words of the command line are: [FORMAT] FILE [KEY=VALUE...]. */
+struct words {
+	const struct rh_importer *importer; /* NULL: by the content */
+	const char *file;
+	int count; /* of KEY=VALUE */
+	char **values;
+};
+
+static int sort_words(struct words *words, int argc, char **argv, struct rh_err *err)
+{
+	bool has_format = argc >= 2 && !strchr(argv[1], '=');
+
+	*words = (struct words){ .file = argv[has_format],
+				 .count = argc - 1 - has_format,
+				 .values = argv + 1 + has_format };
+	if (has_format) {
+		words->importer = rh_importer_of(argv[0], err);
+		return words->importer ? 0 : -1;
+	}
+	if (strcmp(argv[0], "-") != 0 && access(argv[0], F_OK) != 0 && rh_importer_of(argv[0], err))
+		return rh_fail(err, RH_USAGE, "which file? reheap import %s FILE", argv[0]);
+	return 0;
+}
+
+static int import_input(const struct import_opts *opts, struct words *words, struct rh_input *input,
+			struct rh_err *err)
+{
+	_Alignas(16) unsigned char importer_opts[IMPORT_OPTS_MAX] = { 0 };
+	char text[4096];
+	struct rh_opt_store store = { text, sizeof(text) };
+	struct rh_trace_totals totals;
+	struct rh_trace_make make = {
+		.path = opts->out ? opts->out : "-",
+		.form = opts->form == RH_FORM_TEXT ? RH_FORM_TEXT : RH_FORM_BINARY,
+		.level = (int)opts->level,
+	};
+	struct rh_import_job job = {
+		.input = input, .opts = importer_opts, .make = &make, .max_damage = opts->max_damage
+	};
+
+	if (!words->importer)
+		words->importer = rh_importer_by_content(input, err);
+	if (!words->importer)
+		return -1;
+	job.importer = words->importer;
+	if (words->importer->absent_why)
+		return rh_fail(err, RH_ABSENT, "%s is not available here: %s",
+			       words->importer->name, words->importer->absent_why);
+	if (take_words(words->importer, words->count, words->values, importer_opts, &store, err) <
+		    0 ||
+	    rh_import(&job, &totals, err) < 0)
+		return -1;
+	return account(words->importer, words->file, make.path, &totals, err);
+}
+
+static enum rh_exit run(const void *options, int argc, char **argv, struct rh_err *err)
+{
+	const struct import_opts *opts = options;
+	struct rh_input *input;
+	struct words words;
+	int result;
+
+	if (sort_words(&words, argc, argv, err) < 0)
+		return err->code;
+	if (!opts->out && opts->form == RH_FORM_BINARY && isatty(STDOUT_FILENO)) {
+		rh_fail(err, RH_USAGE,
+			"a trace is not for a terminal: say -o T.rht, --form text, or > T.rht");
+		return err->code;
+	}
+	if (rh_input_open(&input, words.file, err) < 0)
+		return err->code;
+	result = import_input(opts, &words, input, err);
+	rh_input_close(input);
+	return result < 0 ? err->code : RH_OK;
+}
+
+static void more_help(FILE *to)
+{
+	fputs("\nFormats:\n", to);
+	for (int i = 0; rh_importers[i]; i++) {
+		rh_print(to, "  %-18s %s\n  %-18s   %s\n", rh_importers[i]->name,
+			 rh_importers[i]->summary, "", rh_importers[i]->looks_like);
+		for (const struct rh_opt *row = rh_importers[i]->opts; row && row->name; row++)
+			rh_print(to, "  %-18s   %s=%s: %s\n", "", row->name, row->arg, row->help);
+	}
+}
+
+const struct rh_command rh_cmd_import = {
+	.name = "import",
+	.operands = "[FORMAT] FILE [-o T.rht] [KEY=VALUE...]",
+	.summary = "make a trace of another tool's recording",
+	.details =
+		"FORMAT is one of those below; without it, the first lines decide, and the format "
+		"that was found is printed. FILE may be - (standard input), compressed (gz, xz, "
+		"zst, bz2, lz4) or an archive (zip, tar) with one member. Every line of it is "
+		"accounted for: as an event, as dropped, or as repaired, with the reason. Text of "
+		"others before, behind and between the records is skipped and counted. Lines that "
+		"are torn are left out, up to --max-damage of all lines (one is forgiven in any "
+		"log, none with 0). Where the input is cut off, in a Go trace or in the last line "
+		"of a log, all before the cut is imported, and the exit status is 6.",
+	.examples =
+		"reheap import systemui.zip -o systemui.rht\n"
+		"valgrind --trace-malloc=yes ./prog 2>&1 | reheap import valgrind - -o prog.rht",
+	.opts = import_options,
+	.opts_bytes = sizeof(struct import_opts),
+	.operands_min = 1,
+	.operands_max = -1,
+	.run = run,
+	.more_help = more_help,
+};

@@ -1,0 +1,247 @@
+/*
+ * record.c - `reheap record [options] [--] PROGRAM ARGS...`: options to the
+ * recorder (traces/record/), the program's own end to our caller.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "harness/cli/command.h"
+#include "harness/cli/usage.h"
+#include "alloc/base/install_paths.h"
+#include "alloc/base/progress.h"
+#include "traces/record/record.h"
+
+struct opts {
+	const char *out, *toggle, *recover;
+	uint64_t pid, attach_after, duration, max_events, max_bytes, buffer, sample, level;
+	int keep, on_full;
+	bool follow, residency, sites, maps, paused, no_time, quiet, strict;
+};
+
+static const char *const keep_names[] = { "first", "last", NULL };
+static const char *const full_names[] = { "wait", "drop", NULL };
+
+static const struct rh_opt record_opts[] = {
+	{ "output", 'o', RH_OPT_TEXT, offsetof(struct opts, out), "trace.rht", .arg = "T.rht",
+	  .help = "the trace to write" },
+	{ "pid", 'p', RH_OPT_UINT, offsetof(struct opts, pid), "0", .max = 4194304, .arg = "PID",
+	  .help = "record a process that runs already, until --duration, Ctrl-C or its end" },
+	{ "attach-after", 0, RH_OPT_TIME, offsetof(struct opts, attach_after), "0", .arg = "TIME",
+	  .help = "start recording this long after the program" },
+	{ "duration", 0, RH_OPT_TIME, offsetof(struct opts, duration), "0", .arg = "TIME",
+	  .help = "record this long, write the trace, let the program run on" },
+	{ "max-events", 0, RH_OPT_UINT, offsetof(struct opts, max_events), "0", .arg = "N",
+	  .help = "keep at most N calls (see --keep)" },
+	{ "max-bytes", 0, RH_OPT_SIZE, offsetof(struct opts, max_bytes), "0", .arg = "SIZE",
+	  .help = "keep at most this much raw capture, 8 bytes a call (see --keep)" },
+	{ "keep", 0, RH_OPT_NAME, offsetof(struct opts, keep), "first", .names = keep_names,
+	  .arg = "first|last",
+	  .help = "past a maximum: stop, or keep at least that much of the end" },
+	{ "paused", 0, RH_OPT_FLAG, offsetof(struct opts, paused),
+	  .help = "begin with recording off (needs --toggle)" },
+	{ "toggle", 0, RH_OPT_TEXT, offsetof(struct opts, toggle), .arg = "USR1|USR2|HUP",
+	  .help = "this signal to reheap starts and stops recording" },
+	{ "follow-children", 'f', RH_OPT_FLAG, offsetof(struct opts, follow),
+	  .help = "record child processes too, each in T.PID.rht" },
+	{ "residency", 0, RH_OPT_FLAG, offsetof(struct opts, residency),
+	  .help = "bytes of a block that were in memory when freed (a system call each)" },
+	{ "sites", 0, RH_OPT_FLAG, offsetof(struct opts, sites), .help = "who called malloc" },
+	{ "maps", 0, RH_OPT_FLAG, offsetof(struct opts, maps),
+	  .help = "the program's own mmap, munmap, mremap and brk too, as events" },
+	{ "no-time", 0, RH_OPT_FLAG, offsetof(struct opts, no_time),
+	  .help = "leave the time of events out of the trace (a third of its size)" },
+	{ "sample", 0, RH_OPT_UINT, offsetof(struct opts, sample), "128", .min = 1, .max = 1024,
+	  .arg = "N",
+	  .help = "events that one clock read may serve; 1: each has a time of its own" },
+	{ "on-full", 0, RH_OPT_NAME, offsetof(struct opts, on_full), "wait", .names = full_names,
+	  .arg = "wait|drop", .help = "when a thread outruns the recorder" },
+	{ "buffer", 0, RH_OPT_SIZE, offsetof(struct opts, buffer), "2M", .min = 65536,
+	  .max = 16777216, .arg = "SIZE", .help = "most that one thread's ring may grow to" },
+	{ "level", 0, RH_OPT_UINT, offsetof(struct opts, level), "0", .max = 19, .arg = "N",
+	  .help = "zstd level of the trace, 0 = default" },
+	{ "recover", 0, RH_OPT_TEXT, offsetof(struct opts, recover), .arg = "T.rht.capture",
+	  .help = "make the trace of what a recorder that was killed left behind" },
+	{ "strict", 0, RH_OPT_FLAG, offsetof(struct opts, strict),
+	  .help = "exit 6 when the program ends with 0 but calls were lost, or no trace written" },
+	{ "quiet", 'q', RH_OPT_FLAG, offsetof(struct opts, quiet),
+	  .help = "no progress and no summary; losses are still reported" },
+	{ .name = NULL }
+};
+
+static int signal_of(const char *name, int *number, struct rh_err *err)
+{
+	static const struct {
+		const char *name;
+		int number;
+	} known[] = {
+		{ "USR1", SIGUSR1 },
+		{ "USR2", SIGUSR2 },
+		{ "HUP", SIGHUP },
+	};
+
+	*number = 0;
+	if (!name)
+		return 0;
+	if (strncmp(name, "SIG", 3) == 0)
+		name += 3;
+	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+		if (strcmp(name, known[i].name) == 0)
+			*number = known[i].number;
+	if (!*number)
+		return rh_fail(err, RH_USAGE, "--toggle %s: takes USR1, USR2 or HUP", name);
+	return 0;
+}
+
+/* Ends as the program did, so that shells and supervisors see no difference. */
+static void end_by(int number)
+{
+	struct rlimit none = { 0, 0 };
+	sigset_t only;
+
+	setrlimit(RLIMIT_CORE, &none); /* the core would be ours, over the program's */
+	fflush(NULL);
+	signal(number, SIG_DFL);
+	sigemptyset(&only);
+	sigaddset(&only, number);
+	sigprocmask(SIG_UNBLOCK, &only, NULL);
+	raise(number);
+}
+
+static int find_shims(const struct opts *opts, struct rh_record_opts *record, struct rh_err *err)
+{
+	static char shim[4096], maps[4096];
+
+	if (opts->pid && opts->maps)
+		return rh_fail(err, RH_USAGE,
+			       "--maps is for programs that reheap starts: no --pid");
+	if (rh_install_path("libreheap-record.so", shim, sizeof shim, err) < 0 ||
+	    (opts->maps && rh_install_path("libreheap-maps.so", maps, sizeof maps, err) < 0))
+		return -1;
+	record->shim = shim;
+	record->maps_shim = opts->maps ? maps : NULL;
+	return 0;
+}
+
+static enum rh_exit run(const void *data, int argc, char **argv, struct rh_err *err)
+{
+	const struct opts *opts = data;
+	static char version[200];
+	struct rh_record_opts record = {
+		.out = opts->out,
+		.version = version,
+		.pid = (int)opts->pid,
+		.attach_after_ns = opts->attach_after,
+		.duration_ns = opts->duration,
+		.max_events = opts->max_events,
+		.max_bytes = opts->max_bytes,
+		.buffer_bytes = opts->buffer,
+		.sample = opts->sample,
+		.keep = opts->keep,
+		.on_full = opts->on_full,
+		.level = (int)opts->level,
+		.paused = opts->paused,
+		.follow = opts->follow,
+		.residency = opts->residency,
+		.sites = opts->sites,
+		.time = !opts->no_time,
+		.quiet = opts->quiet,
+		.progress = rh_progress,
+		.sigpipe_ignored = rh_sigpipe_ignored,
+	};
+	int status, number;
+	uint64_t lost = 0;
+	bool trace_ok = true;
+
+	if (signal_of(opts->toggle, &record.toggle, err) < 0)
+		return err->code;
+	if (opts->paused && !record.toggle)
+		return rh_fail(err, RH_USAGE,
+			       "--paused needs --toggle, or nothing is ever "
+			       "recorded"),
+		       RH_USAGE;
+	if (strcmp(opts->out, "-") == 0)
+		return rh_fail(err, RH_USAGE,
+			       "-o -: standard output belongs to the program; name "
+			       "a file"),
+		       RH_USAGE;
+	snprintf(version, sizeof version, "reheap %s", rh_version);
+	if (opts->recover) {
+		if (argc > 0)
+			return rh_fail(err, RH_USAGE, "--recover runs no program"), RH_USAGE;
+		if (strcmp(opts->out, "trace.rht") == 0)
+			record.out = NULL; /* what that recorder was asked for */
+		return rh_record_recover(&record, opts->recover, err) < 0 ? err->code : RH_OK;
+	}
+	if (opts->pid && argc > 0)
+		return rh_fail(err, RH_USAGE, "--pid records what runs already: no program"),
+		       RH_USAGE;
+	if (argc == 0 && !opts->pid)
+		return rh_fail(err, RH_USAGE, "no program to record; --pid PID for one that runs"),
+		       RH_USAGE;
+	if (find_shims(opts, &record, err) < 0)
+		return err->code;
+	if (rh_record_run(&record, argv, &status, &number, &trace_ok, &lost, err) < 0)
+		return (enum rh_exit)status;
+	err->text[0] = '\0';
+	rh_progress("%s", "");
+	if (number)
+		end_by(number);
+	if (opts->strict && status == 0 && (lost || !trace_ok))
+		return RH_PARTIAL;
+	return (enum rh_exit)status;
+}
+
+const struct rh_command rh_cmd_record = {
+	.name = "record",
+	.operands = "[--] PROGRAM ARGS... | --pid PID [--duration TIME]",
+	.summary = "record what a program allocates, frees and spawns",
+	.details =
+		"Runs PROGRAM with a recorder preloaded; nothing is recompiled. The exit status\n"
+		"is the program's own. Nothing is lost, also when the program is killed: its\n"
+		"threads write into shared memory that reheap empties meanwhile. It writes the\n"
+		"trace while the program runs; until that is there its directory needs 8 to 16\n"
+		"bytes of disk per call beside it.\n"
+		"\n"
+		"Until then T.rht.capture holds what was captured; should reheap be killed, the\n"
+		"program runs on, and --recover makes the trace of it. A program waits at most a\n"
+		"second for a recorder that hangs; what is lost then is counted and said.\n"
+		"\n"
+		"The trace notes what the program itself used: CPU time, wall time and peak\n"
+		"memory; what recording costs it, some 5 ns a call and its rings, is in these.\n"
+		"\n"
+		"--pid joins a process that runs (x86-64, glibc) and lets it go again: one of\n"
+		"its threads loads the recorder, outside of malloc and the loader, and all calls\n"
+		"lead to it until the end; then they lead where they did. The recorder stays\n"
+		"loaded without being called, for a thread may be inside of it. Blocks born\n"
+		"before are counted apart (before.freed, before.resized). Calls through copies\n"
+		"that the program made of malloc's address are not seen. The process may notice\n"
+		"that one wait (epoll_wait) begins anew; reheap may be killed at any time. It\n"
+		"takes the right to trace: the same user and yama ptrace_scope 0, or root.\n"
+		"\n"
+		"A program started with LD_PRELOAD=libreheap-record.so REHEAP_DORMANT=1 sleeps\n"
+		"for --pid: 8 instructions a call more, and no right to trace is needed, only its\n"
+		"user or root. Its file is /dev/shm/reheap-dormant.PID (or in the folder that\n"
+		"REHEAP_DORMANT names); it wakes with its next call, and sleeps again when the\n"
+		"recording is over. What other threads call while it wakes is not recorded.\n"
+		"\n"
+		"With -f each child is named at the end, with its trace or with why it has none\n"
+		"(static, musl, setuid, a sanitizer, its environment cleared: env -i, sudo), and\n"
+		"in the note \"children\" of T.rht. Those run as ever. For sudo: sudo reheap ...\n"
+		"\n"
+		"exec keeps recording: T.rht is the last program run, earlier ones are T.PID.rht.\n"
+		"Static and setuid programs cannot be recorded and are refused at once.",
+	.examples = "reheap record -o redis.rht -- redis-server --save ''\n"
+		    "reheap record -f -o build.rht -- make\n"
+		    "reheap record --pid $(pidof redis-server) --duration 10 -o live.rht\n"
+		    "reheap record --recover redis.rht.capture -o redis.rht\n"
+		    "reheap record --attach-after 60 --duration 10 -o peak.rht -- ./server",
+	.opts = record_opts,
+	.opts_bytes = sizeof(struct opts),
+	.stop_early = true,
+	.operands_min = 0,
+	.operands_max = -1,
+	.run = run,
+};

@@ -1,0 +1,258 @@
+/*
+ * whatif.c - `reheap whatif`: what another GOGC or GOMEMLIMIT would do to a recorded Go program.
+ * First how well the model meets the recorded run, then a row for each setting.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc/base/printable.h"
+#include "harness/cli/command.h"
+#include "harness/fidelity/fidelity.h"
+#include "harness/fidelity/whatif.h"
+
+enum { VALUES_MAX = 32, NEAR_PERCENT = 20 };
+
+struct opts {
+	const char *gogc, *memlimit, *plot;
+	uint64_t recorded;
+};
+
+static const struct rh_opt whatif_options[] = {
+	{ "gogc", 0, RH_OPT_TEXT, offsetof(struct opts, gogc), "50,100,200,off", .arg = "LIST",
+	  .help = "values of GOGC, percent or off" },
+	{ "memlimit", 0, RH_OPT_TEXT, offsetof(struct opts, memlimit), "off", .arg = "LIST",
+	  .help = "values of GOMEMLIMIT, such as 64M,1G, or off" },
+	{ "recorded-gogc", 0, RH_OPT_UINT, offsetof(struct opts, recorded), .min = 1, .max = 100000,
+	  .arg = "PERCENT", .help = "GOGC of the recorded run; else deduced from its goals" },
+	{ "plot", 0, RH_OPT_TEXT, offsetof(struct opts, plot), .arg = "PREFIX",
+	  .help = "write PREFIX.tsv and draw PREFIX.svg: peak heap against marking" },
+	{ .name = NULL }
+};
+
+/* ---- lists of values ---- */
+
+static int parse_value(const char *word, bool size, uint64_t *value, struct rh_err *err)
+{
+	if (strcmp(word, "off") == 0) {
+		*value = WHATIF_OFF;
+		return 0;
+	}
+	if ((size ? rh_parse_size : rh_parse_uint)(word, value, err) < 0)
+		return -1;
+	if (*value == 0 || (!size && *value > 100000))
+		return rh_fail(err, RH_USAGE, "'%s' is out of range", word);
+	return 0;
+}
+
+static int parse_list(const char *name, const char *text, bool size, uint64_t *values,
+		      unsigned *count, struct rh_err *err)
+{
+	char copy[512], *rest = copy, *word;
+
+	if (strlen(text) >= sizeof(copy))
+		return rh_fail(err, RH_USAGE, "%s: the list is too long", name);
+	snprintf(copy, sizeof(copy), "%s", text);
+	*count = 0;
+	while ((word = strsep(&rest, ","))) {
+		if (*count == VALUES_MAX)
+			return rh_fail(err, RH_USAGE, "%s: more than %d values", name, VALUES_MAX);
+		if (parse_value(word, size, &values[(*count)++], err) < 0)
+			return rh_err_prefix(err, "%s", name);
+	}
+	return 0;
+}
+
+/* ---- printing ---- */
+
+static const char *gogc_word(uint64_t gogc, char *text, size_t bytes)
+{
+	if (gogc == WHATIF_OFF)
+		snprintf(text, bytes, "off");
+	else
+		snprintf(text, bytes, "%" PRIu64, gogc);
+	return text;
+}
+
+static const char *limit_word(uint64_t limit, char *text, size_t bytes)
+{
+	if (limit == WHATIF_OFF)
+		snprintf(text, bytes, "off");
+	else if (limit % (1 << 20) == 0)
+		snprintf(text, bytes, "%" PRIu64 "M", limit >> 20);
+	else
+		snprintf(text, bytes, "%" PRIu64, limit);
+	return text;
+}
+
+static double mib(uint64_t bytes)
+{
+	return (double)bytes / (1 << 20);
+}
+
+static double off_by(double replayed, double recorded)
+{
+	return recorded > 0 ? 100 * (replayed - recorded) / recorded : 0;
+}
+
+struct check {
+	uint64_t cycles, peak, marked;
+	double goal; /* mean of the goals after each cycle */
+};
+
+static struct check recorded_of(const struct rh_whatif *whatif)
+{
+	struct check check = { .cycles = whatif->count, .peak = whatif->peak };
+	unsigned goals = 0;
+
+	for (uint32_t i = 0; i < whatif->count; i++) {
+		check.marked += whatif->cycles[i].marked;
+		check.goal += (double)whatif->cycles[i].goal;
+		goals += whatif->cycles[i].goal > 0;
+	}
+	check.goal = goals ? check.goal / goals : 0;
+	return check;
+}
+
+static void tell_check(const char *path, const struct rh_whatif *whatif, const struct check *was,
+		       const struct rh_whatif_answer *is)
+{
+	char word[32];
+	unsigned asked = 0;
+
+	for (uint32_t i = 0; i < whatif->count; i++)
+		asked += whatif->cycles[i].asked_for;
+	rh_print(stdout, "%s: Go %s, %.1f MiB allocated, %" PRIu32 " collections", path,
+		 whatif->profile, mib(whatif->allocated), whatif->count);
+	if (asked)
+		printf(" (%u asked for by the program)", asked);
+	rh_print(stdout,
+		 "\nrecorded with GOGC=%s (%s); stacks and globals %.2f MiB; %.2f bytes allocated "
+		 "while one is marked\n\n",
+		 gogc_word(whatif->gogc, word, sizeof(word)),
+		 whatif->gogc_found ? "by its goals" : "assumed: its goals do not say",
+		 whatif->roots / (1 << 20), whatif->black);
+	rh_print(stdout, "  the model at this setting   %12s %12s %9s\n", "recorded", "model",
+		 "differ");
+	rh_print(stdout, "  %-27s %12" PRIu64 " %12" PRIu64 " %+8.1f%%\n", "collections",
+		 was->cycles, is->cycles, off_by((double)is->cycles, (double)was->cycles));
+	rh_print(stdout, "  %-27s %12.2f %12.2f %+8.1f%%\n", "peak heap, MiB", mib(was->peak),
+		 mib(is->peak), off_by((double)is->peak, (double)was->peak));
+	rh_print(stdout, "  %-27s %12.2f %12.2f %+8.1f%%\n", "mean goal, MiB",
+		 was->goal / (1 << 20), is->goal_mean / (1 << 20),
+		 off_by(is->goal_mean, was->goal));
+	rh_print(stdout, "  %-27s %12.2f %12.2f %+8.1f%%\n\n", "marked, MiB", mib(was->marked),
+		 mib(is->marked), off_by((double)is->marked, (double)was->marked));
+	if (fabs(off_by((double)is->cycles, (double)was->cycles)) > NEAR_PERCENT)
+		printf("  The model is off at the recorded setting: read the rows below as an "
+		       "order of magnitude.\n\n");
+}
+
+static void tell_row(const struct rh_whatif_setting *setting, const struct rh_whatif_answer *is,
+		     uint64_t allocated)
+{
+	char gogc[32], limit[32];
+
+	rh_print(stdout, "  %8s %10s %12" PRIu64 " %12.2f %12.2f %10.3f%s\n",
+		 gogc_word(setting->gogc, gogc, sizeof(gogc)),
+		 limit_word(setting->limit, limit, sizeof(limit)), is->cycles, mib(is->peak),
+		 mib(is->marked), allocated ? (double)is->marked / (double)allocated : 0,
+		 is->over_limit ? "  over its limit"
+		 : is->tight	? "  little room under the limit: collections are a guess"
+				: "");
+}
+
+/* ---- all settings ---- */
+
+struct table {
+	const struct rh_whatif *whatif;
+	uint64_t gogc[VALUES_MAX], limit[VALUES_MAX];
+	unsigned gogcs, limits;
+};
+
+/* One row each: printed, and into the plot's data; NULL = not that. */
+static void walk(const struct table *table, bool text, FILE *data)
+{
+	char gogc[32], limit[32];
+
+	for (unsigned l = 0; l < table->limits; l++)
+		for (unsigned g = 0; g < table->gogcs; g++) {
+			struct rh_whatif_setting setting = { table->gogc[g], table->limit[l] };
+			struct rh_whatif_answer is = rh_whatif_ask(table->whatif, &setting);
+
+			if (text)
+				tell_row(&setting, &is, table->whatif->allocated);
+			if (data)
+				rh_print(data, "%s\t%s\t%.4f\t%.4f\t%" PRIu64 "\n",
+					 gogc_word(setting.gogc, gogc, sizeof(gogc)),
+					 limit_word(setting.limit, limit, sizeof(limit)),
+					 mib(is.marked), mib(is.peak), is.cycles);
+		}
+}
+
+static int plot(const struct table *table, const char *path, const char *prefix, struct rh_err *err)
+{
+	char name[4096];
+	FILE *to;
+
+	snprintf(name, sizeof(name), "%s.tsv", prefix);
+	to = fopen(name, "w");
+	if (!to)
+		return rh_fail_errno(err, RH_CANT_CREATE, "%s", name);
+	fputs("gogc\tmemlimit\tmarked MiB\tpeak heap MiB\tcycles\n", to);
+	walk(table, false, to);
+	if (fclose(to) != 0)
+		return rh_fail_errno(err, RH_IO, "%s", name);
+	return rh_fidelity_draw("whatif.gp", path, prefix, err);
+}
+
+static int answer(const struct table *table, const struct opts *opts, const char *path,
+		  struct rh_err *err)
+{
+	const struct rh_whatif_setting then = { table->whatif->gogc, WHATIF_OFF };
+	struct rh_whatif_answer is = rh_whatif_ask(table->whatif, &then);
+	struct check was = recorded_of(table->whatif);
+
+	tell_check(path, table->whatif, &was, &is);
+	rh_print(stdout, "  %8s %10s %12s %12s %12s %10s\n", "GOGC", "GOMEMLIMIT", "collections",
+		 "peak MiB", "marked MiB", "per byte");
+	walk(table, true, NULL);
+	return opts->plot ? plot(table, path, opts->plot, err) : 0;
+}
+
+static enum rh_exit run(const void *options, int argc, char **argv, struct rh_err *err)
+{
+	const struct opts *opts = options;
+	struct rh_whatif whatif;
+	struct table table = { .whatif = &whatif };
+	int result;
+
+	(void)argc;
+	if (parse_list("--gogc", opts->gogc, false, table.gogc, &table.gogcs, err) < 0 ||
+	    parse_list("--memlimit", opts->memlimit, true, table.limit, &table.limits, err) < 0 ||
+	    rh_whatif_read(&whatif, argv[0], opts->recorded, err) < 0)
+		return err->code;
+	result = answer(&table, opts, argv[0], err);
+	rh_whatif_close(&whatif);
+	return result < 0 ? err->code : RH_OK;
+}
+
+const struct rh_command rh_cmd_whatif = {
+	.name = "whatif",
+	.operands = "T.rht",
+	.summary = "what another GOGC or GOMEMLIMIT would do to a recorded Go program",
+	.details = "Takes a trace made by reheap import go. Printed first is how well the model "
+		   "meets the run that was recorded; then for each setting the collections, the "
+		   "peak of the heap (live objects and garbage, as gctrace prints it), and the "
+		   "bytes the collector marks, in all and per byte allocated. The limit is soft, "
+		   "as Go's is.",
+	.examples = "reheap whatif service.rht --gogc 50,100,200,off --memlimit 64M,128M\n"
+		    "reheap whatif --plot tradeoff service.rht",
+	.opts = whatif_options,
+	.opts_bytes = sizeof(struct opts),
+	.operands_min = 1,
+	.operands_max = 1,
+	.run = run,
+};

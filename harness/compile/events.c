@@ -1,0 +1,598 @@
+/*
+ * events.c - one event: its edges, its ops, its facts.
+ *
+ * Path of an event: find the replay lane of its trace lane (a new one gets a TURN);
+ * put the time that passed (PACE); put a WAIT for every edge that the clocks do not
+ * imply; put the op; note where on the lane that was, for edges to come.
+ *
+ * Edges, and nothing else is one:
+ *	birth of an object	-> its free or resize, or a question about it
+ *	question		-> the next one about the object, its free or resize
+ *	op on a task		-> next op on it
+ *	spawn of a task		-> first event of the task
+ *	last event and op of a task -> join of it
+ * Those within a lane are kept by program order, those from an earlier epoch by the
+ * barrier between.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "alloc/backend.h"
+#include "alloc/base/debug.h"
+#include "harness/compile/state.h"
+
+/* The largest alignment a backend must serve is 2 MiB; 2^47 is all of user space. */
+enum { ALIGN_LOG2_MAX = 47 };
+
+/* In rh_id.a, above the size: it has an alignment of its own; its place is that of a question
+ * of this epoch, though it was born before. */
+#define OBJECT_ALIGNED (1ull << 63)
+#define OBJECT_ASKED   (1ull << 62)
+
+static uint64_t size_of(const struct rh_id *object)
+{
+	return object->a & (OBJECT_ASKED - 1);
+}
+
+static uint64_t where(uint32_t slot, uint32_t lane, uint32_t position)
+{
+	rh_debug_assert(slot <= RH_SLOTS_MAX && lane < 1u << RH_LANE_BITS &&
+			position < 1u << RH_POSITION_BITS);
+	return (uint64_t)slot << (RH_LANE_BITS + RH_POSITION_BITS) |
+	       (uint64_t)lane << RH_POSITION_BITS | position;
+}
+
+static uint32_t where_slot(uint64_t at)
+{
+	return (uint32_t)(at >> (RH_LANE_BITS + RH_POSITION_BITS));
+}
+
+static uint32_t where_lane(uint64_t at)
+{
+	return (uint32_t)(at >> RH_POSITION_BITS) & ((1u << RH_LANE_BITS) - 1);
+}
+
+static uint32_t where_position(uint64_t at)
+{
+	return (uint32_t)at & ((1u << RH_POSITION_BITS) - 1);
+}
+
+int rh_compile_lanes(struct rh_compiling *c, uint32_t lanes, struct rh_err *err)
+{
+	uint64_t *paced;
+
+	if (lanes <= c->lane_room)
+		return 0;
+	paced = reallocarray(c->paced_ns, lanes, sizeof(*paced));
+	if (!paced)
+		return rh_fail(err, RH_OS, "no memory for %u lanes", lanes);
+	memset(paced + c->lane_room, 0, (lanes - c->lane_room) * sizeof(*paced));
+	c->paced_ns = paced;
+	if (rh_out_lanes(&c->out, lanes, err) < 0 || rh_clocks_lanes(&c->clocks, lanes, err) < 0 ||
+	    rh_slots_lanes(&c->slots, lanes, err) < 0 ||
+	    rh_slots_lanes(&c->task_slots, lanes, err) < 0)
+		return -1;
+	c->lane_room = lanes;
+	assert(c->out.lane_count >= lanes && c->clocks.lanes >= lanes && c->slots.lanes >= lanes);
+	return 0;
+}
+
+static void forget_questions(struct rh_compiling *c)
+{
+	for (size_t i = 0; i < c->asked_count; i++) {
+		struct rh_id *object = rh_ids_find(&c->objects, c->asked[i]);
+
+		if (object)
+			object->a &= ~OBJECT_ASKED;
+	}
+	c->asked_count = 0;
+}
+
+int rh_compile_barrier(struct rh_compiling *c, struct rh_err *err)
+{
+	assert(c->out.cut_count == 0); /* the epoch has been spooled */
+	forget_questions(c);
+	rh_clocks_barrier(&c->clocks);
+	rh_tasks_barrier(&c->tasks);
+	c->epoch++;
+	c->epoch_object = c->objects.next;
+	return rh_slots_barrier(&c->slots, err) < 0 || rh_slots_barrier(&c->task_slots, err) < 0
+		       ? -1
+		       : 0;
+}
+
+static int bad(const struct rh_compiling *c, const char *what, uint64_t id, struct rh_err *err)
+{
+	return rh_fail(err, RH_BAD_DATA, "event %llu: %s %llu", (unsigned long long)c->events, what,
+		       (unsigned long long)id);
+}
+
+/* The one place where an edge becomes a WAIT. */
+static int order_slow(struct rh_compiling *c, uint32_t lane, uint32_t source, uint32_t position,
+		      struct rh_err *err)
+{
+	if (rh_clocks_knows(&c->clocks, lane, source, position))
+		return 0;
+	if (rh_out_wait(&c->out, lane, source, position, err) < 0)
+		return -1;
+	return rh_clocks_wait(&c->clocks, lane, c->out.lanes[lane].count, source, position, err);
+}
+
+static inline int order_object(struct rh_compiling *c, uint32_t lane, uint64_t id,
+			       const struct rh_id *object, struct rh_err *err)
+{
+	uint32_t source = where_lane(object->b);
+
+	if (source == lane)
+		return 0;
+	rh_debug_assert(source < c->lanes.count);
+	c->edges_all++;
+	if (id < c->epoch_object && !(object->a & OBJECT_ASKED))
+		return 0;
+	return order_slow(c, lane, source, where_position(object->b), err);
+}
+
+static int order_point(struct rh_compiling *c, uint32_t lane, const struct rh_point *point,
+		       struct rh_err *err)
+{
+	if (point->epoch == 0 || point->lane == lane)
+		return 0;
+	c->edges_all++;
+	if (point->epoch != c->epoch)
+		return 0;
+	return order_slow(c, lane, point->lane, point->position, err);
+}
+
+static struct rh_point here(const struct rh_compiling *c, uint32_t lane)
+{
+	return (struct rh_point){ c->epoch, lane, c->out.lanes[lane].count };
+}
+
+/* ---- objects ---- */
+
+static void fact_birth(struct rh_compiling *c, uint64_t size)
+{
+	struct rh_grain *grain = &c->grain;
+
+	grain->bytes_allocated += size;
+	grain->live_bytes += size;
+	grain->live_objects++;
+	c->touch_live += size <= c->touch_bound ? size : 0;
+	if (grain->live_bytes > c->live_bytes_peak)
+		c->live_bytes_peak = grain->live_bytes;
+	if (grain->live_objects > c->live_objects_peak)
+		c->live_objects_peak = grain->live_objects;
+	if (size > c->size_max)
+		c->size_max = size;
+}
+
+static void fact_death(struct rh_compiling *c, uint64_t size)
+{
+	assert(c->grain.live_objects > 0 && c->grain.live_bytes >= size);
+	c->grain.live_bytes -= size;
+	c->touch_live -= size <= c->touch_bound ? size : 0;
+	c->grain.live_objects--;
+}
+
+/* Of a large block only as much as the program can have had resident. */
+static uint64_t bounded(struct rh_compiling *c, uint64_t size, uint64_t bytes)
+{
+	if (size < RH_TOUCH_LARGE_BYTES ||
+	    (size <= c->touch_bound && c->touch_live <= c->touch_bound))
+		return bytes;
+	c->untouched++;
+	c->untouched_bytes += bytes;
+	return 0;
+}
+
+/* What is new of a block: all that was touched of it, or what a resize added. */
+static int put_touch(struct rh_compiling *c, struct rh_out_lane *to, uint32_t slot,
+		     uint64_t size_old, uint64_t size, struct rh_err *err)
+{
+	bool large = size >= RH_TOUCH_LARGE_BYTES;
+	uint64_t bytes = RH_NONE;
+
+	if (c->touch && rh_touch_next(c->touch, &bytes, err) < 0)
+		return -1;
+	if (!c->touch && !large)
+		return 0;
+	if (bytes > size)
+		bytes = bounded(c, size, size);
+	if (bytes <= size_old)
+		return 0;
+	if (large) {
+		rh_out_op(to, RH_OP_MISC, RH_MISC_TOUCH, 3);
+		rh_out_word(to, slot);
+		rh_out_word(to, size_old);
+		rh_out_word(to, bytes);
+	} else {
+		rh_out_op(to, RH_OP_TOUCH, slot, (uint32_t)bytes);
+	}
+	return 0;
+}
+
+/* The object's place in the table, filled in once the ops are out. size_old: of a resize. */
+static int bear(struct rh_compiling *c, const struct rh_event *event, uint32_t slot, uint32_t lane,
+		uint64_t size_old, uint64_t size, struct rh_err *err)
+{
+	struct rh_out_lane *to = &c->out.lanes[lane];
+	struct rh_id *born;
+
+	if (event->id != c->objects.next)
+		return bad(c, "objects are numbered as they are born, and this is not the next:",
+			   event->id, err);
+	born = rh_ids_add(&c->objects, err);
+	if (!born)
+		return -1;
+	fact_birth(c, size);
+	if (put_touch(c, to, slot, size_old, size, err) < 0)
+		return -1;
+	*born = (struct rh_id){ .a = size | (event->align_log2 ? OBJECT_ALIGNED : 0),
+				.b = where(slot, lane, to->count) };
+	rh_debug_assert(where_slot(born->b) == slot && where_lane(born->b) == lane &&
+			where_position(born->b) == to->count);
+	return 0;
+}
+
+static void put_alloc(struct rh_out_lane *to, const struct rh_event *event, uint32_t slot,
+		      uint64_t size)
+{
+	static const uint8_t kinds[] = { RH_OP_ALLOC, RH_OP_ZALLOC, RH_OP_NOSCAN, RH_OP_ALLOC_AS };
+	uint32_t flags = (event->flags & RH_EVF_ZEROED ? RH_ALLOC_ZEROED : 0) |
+			 (event->flags & RH_EVF_NOSCAN ? RH_ALLOC_NOSCAN : 0);
+	uint32_t kind = kinds[flags];
+
+	_Static_assert(RH_ALLOC_ZEROED == 1 && RH_ALLOC_NOSCAN == 2, "kinds[] goes by flags");
+	if (kind != RH_OP_ALLOC_AS && event->align_log2 == 0 && size <= UINT32_MAX) {
+		rh_out_op(to, kind, slot, (uint32_t)size);
+		return;
+	}
+	rh_out_op(to, RH_OP_ALLOC_AS, slot, flags | (uint32_t)event->align_log2 << 8);
+	rh_out_word(to, size);
+}
+
+static int do_alloc(struct rh_compiling *c, const struct rh_event *event, uint32_t lane,
+		    struct rh_err *err)
+{
+	uint64_t size = event->size == RH_NONE ? 0 : event->size;
+	uint32_t slot;
+
+	if (event->align_log2 > ALIGN_LOG2_MAX)
+		return bad(c, "an alignment beyond 2^47: log2 is", event->align_log2, err);
+	if (rh_slots_take(&c->slots, lane, &slot, err) < 0)
+		return -1;
+	put_alloc(&c->out.lanes[lane], event, slot, size);
+	return bear(c, event, slot, lane, 0, size, err);
+}
+
+static int do_free(struct rh_compiling *c, const struct rh_event *event, uint32_t lane,
+		   struct rh_err *err)
+{
+	const struct rh_id *found = rh_ids_find(&c->objects, event->id);
+	struct rh_out_lane *to;
+	struct rh_id object;
+	uint64_t size;
+	uint32_t slot;
+	bool sized;
+
+	if (!found)
+		return bad(c, "frees an object that does not live:", event->id, err);
+	object = *found;
+	slot = where_slot(object.b);
+	assert(slot < c->slots.used);
+	if (order_object(c, lane, event->id, &object, err) < 0)
+		return -1;
+	rh_ids_remove(&c->objects, event->id);
+	size = size_of(&object);
+	fact_death(c, size);
+	to = &c->out.lanes[lane];
+	/* With the size that was asked for, be it what the program gave or not: another
+	 * allocator need not have a class in which both are right. */
+	sized = event->flags & RH_EVF_SIZED && !(object.a & OBJECT_ALIGNED);
+	if (size <= UINT32_MAX) {
+		rh_out_op(to, sized ? RH_OP_FREE_SIZED : RH_OP_FREE, slot, (uint32_t)size);
+	} else {
+		rh_out_op(to, RH_OP_MISC, RH_MISC_FREE_BIG, 2);
+		rh_out_word(to, slot);
+		rh_out_word(to, size);
+	}
+	return rh_slots_give(&c->slots, lane, slot, err);
+}
+
+/* The new object stays in the slot of the old. */
+static int do_resize(struct rh_compiling *c, const struct rh_event *event, uint32_t lane,
+		     struct rh_err *err)
+{
+	const struct rh_id *found = rh_ids_find(&c->objects, event->old);
+	uint64_t size = event->size == RH_NONE ? 0 : event->size;
+	struct rh_out_lane *to;
+	struct rh_id old;
+	uint32_t slot;
+
+	if (!found)
+		return bad(c, "resizes an object that does not live:", event->old, err);
+	old = *found;
+	slot = where_slot(old.b);
+	assert(slot < c->slots.used);
+	if (order_object(c, lane, event->old, &old, err) < 0)
+		return -1;
+	rh_ids_remove(&c->objects, event->old);
+	fact_death(c, size_of(&old));
+	to = &c->out.lanes[lane];
+	if (size <= UINT32_MAX) {
+		rh_out_op(to, RH_OP_RESIZE, slot, (uint32_t)size);
+	} else {
+		rh_out_op(to, RH_OP_MISC, RH_MISC_RESIZE_BIG, 3);
+		rh_out_word(to, slot);
+		rh_out_word(to, size);
+	}
+	rh_out_word(to, size_of(&old));
+	return bear(c, event, slot, lane, size_of(&old), size, err);
+}
+
+/* The object's place is in this epoch from now on. */
+static int note_question(struct rh_compiling *c, uint64_t id, struct rh_id *object,
+			 struct rh_err *err)
+{
+	if (id >= c->epoch_object || object->a & OBJECT_ASKED)
+		return 0;
+	if (c->asked_count == c->asked_room) {
+		size_t room = c->asked_room ? c->asked_room * 2 : 1024;
+		uint64_t *more = reallocarray(c->asked, room, sizeof(*more));
+
+		if (!more)
+			return rh_fail(err, RH_OS, "no memory for %zu questions", room);
+		c->asked = more;
+		c->asked_room = room;
+	}
+	c->asked[c->asked_count++] = id;
+	object->a |= OBJECT_ASKED;
+	return 0;
+}
+
+static int do_usable(struct rh_compiling *c, const struct rh_event *event, uint32_t lane,
+		     struct rh_err *err)
+{
+	struct rh_id *object = rh_ids_find(&c->objects, event->id);
+	struct rh_out_lane *to;
+	uint32_t slot;
+
+	if (!object)
+		return bad(c, "asks about an object that does not live:", event->id, err);
+	if (order_object(c, lane, event->id, object, err) < 0)
+		return -1;
+	slot = where_slot(object->b);
+	assert(slot < c->slots.used);
+	to = &c->out.lanes[lane];
+	rh_out_op(to, RH_OP_MISC, RH_MISC_USABLE, 2);
+	rh_out_word(to, slot);
+	rh_out_word(to, size_of(object));
+	object->b = where(slot, lane, to->count);
+	return note_question(c, event->id, object, err);
+}
+
+/* ---- tasks ---- */
+
+static uint32_t clamp32(uint64_t value)
+{
+	return value == RH_NONE ? 0 : value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
+}
+
+static int do_spawn(struct rh_compiling *c, const struct rh_event *event, uint32_t lane,
+		    struct rh_err *err)
+{
+	struct rh_task *task;
+
+	if (event->id != c->tasks.ids.next)
+		return bad(c, "tasks are numbered as they are spawned, and this is not the next:",
+			   event->id, err);
+	task = rh_tasks_spawn(&c->tasks, err);
+	if (!task || rh_slots_take(&c->task_slots, lane, &task->slot, err) < 0)
+		return -1;
+	assert(task->slot < c->task_slots.used);
+	rh_out_op(&c->out.lanes[lane], RH_OP_SPAWN, task->slot, clamp32(event->size));
+	task->op = here(c, lane);
+	c->grain.live_tasks++;
+	c->grain.spawns++;
+	c->task_count++;
+	return 0;
+}
+
+static int do_join(struct rh_compiling *c, const struct rh_event *event, uint32_t lane,
+		   struct rh_err *err)
+{
+	const struct rh_task *task = rh_tasks_find(&c->tasks, event->id);
+
+	if (!task)
+		return 0; /* ended before the last barrier */
+	if (order_point(c, lane, &task->event, err) < 0)
+		return -1;
+	return order_point(c, lane, &task->op, err);
+}
+
+static void enter_frame(struct rh_compiling *c, struct rh_task *task, uint64_t bytes)
+{
+	task->stack_bytes += bytes;
+	c->grain.stack_bytes += bytes;
+	c->grain.calls++;
+}
+
+static void leave_frames(struct rh_compiling *c, struct rh_task *task, uint64_t bytes)
+{
+	if (bytes > task->stack_bytes)
+		bytes = task->stack_bytes;
+	assert(c->grain.stack_bytes >= bytes);
+	task->stack_bytes -= bytes;
+	c->grain.stack_bytes -= bytes;
+}
+
+static int put_task_op(struct rh_compiling *c, const struct rh_event *event, struct rh_task *task,
+		       uint32_t lane, struct rh_err *err)
+{
+	struct rh_out_lane *to = &c->out.lanes[lane];
+
+	switch (event->kind) {
+	case RH_EV_CALL:
+		rh_out_op(to, RH_OP_CALL, task->slot, clamp32(event->size));
+		enter_frame(c, task, clamp32(event->size));
+		return 0;
+	case RH_EV_RETURN:
+		rh_out_op(to, RH_OP_RETURN, task->slot, clamp32(event->size));
+		leave_frames(c, task, clamp32(event->size));
+		return 0;
+	case RH_EV_EXIT:
+		rh_out_op(to, RH_OP_EXIT, task->slot, 0);
+		leave_frames(c, task, task->stack_bytes);
+		assert(c->grain.live_tasks > 0);
+		c->grain.live_tasks--;
+		if (rh_slots_give(&c->task_slots, lane, task->slot, err) < 0)
+			return -1;
+		return rh_tasks_exit(&c->tasks, event->id, task, err);
+	default:
+		rh_out_op(to, RH_OP_MISC, event->kind == RH_EV_GROW ? RH_MISC_GROW : RH_MISC_SHRINK,
+			  3);
+		rh_out_word(to, task->slot);
+		rh_out_word(to, event->size == RH_NONE ? 0 : event->size);
+		rh_out_word(to, event->arg);
+		return 0;
+	}
+}
+
+static int do_task_op(struct rh_compiling *c, const struct rh_event *event, uint32_t lane,
+		      struct rh_err *err)
+{
+	struct rh_task *task = rh_tasks_find(&c->tasks, event->id);
+
+	if (!task || !task->alive)
+		return bad(c, "names a task that is not alive:", event->id, err);
+	if (order_point(c, lane, &task->op, err) < 0 || put_task_op(c, event, task, lane, err) < 0)
+		return -1;
+	task->op = here(c, lane);
+	return 0;
+}
+
+/* ---- all ---- */
+
+static void put_words(struct rh_out_lane *to, enum rh_misc what, uint64_t word)
+{
+	rh_out_op(to, RH_OP_MISC, what, 1);
+	rh_out_word(to, word);
+}
+
+static int start_lane(struct rh_compiling *c, uint32_t trace_lane, struct rh_err *err)
+{
+	uint32_t lane;
+
+	if (rh_lanes_start(&c->lanes, trace_lane, err) < 0 ||
+	    rh_compile_lanes(c, c->lanes.count, err) < 0)
+		return -1;
+	lane = c->lanes.carrier[trace_lane];
+	assert(lane < c->lane_room);
+	if (rh_out_begin(&c->out, lane, err) < 0)
+		return -1;
+	put_words(&c->out.lanes[lane], RH_MISC_TURN, trace_lane);
+	c->out.lanes[lane].turns++;
+	return 0;
+}
+
+/* Recorded time that has passed on the lane; what four ops cannot hold (17 s) is made up
+ * for by those to come. */
+static void put_pace(struct rh_compiling *c, uint32_t lane, uint64_t time_ns)
+{
+	for (int i = 0; i < RH_EVENT_PACES_MAX && c->paced_ns[lane] < time_ns; i++) {
+		uint32_t gap = clamp32(time_ns - c->paced_ns[lane]);
+
+		rh_out_op(&c->out.lanes[lane], RH_OP_PACE, 0, gap);
+		c->paced_ns[lane] += gap;
+	}
+}
+
+static int do_kind(struct rh_compiling *c, const struct rh_event *event, uint32_t lane,
+		   struct rh_err *err)
+{
+	switch (event->kind) {
+	case RH_EV_ALLOC:
+		return do_alloc(c, event, lane, err);
+	case RH_EV_FREE:
+		return do_free(c, event, lane, err);
+	case RH_EV_RESIZE:
+		return do_resize(c, event, lane, err);
+	case RH_EV_USABLE:
+		return do_usable(c, event, lane, err);
+	case RH_EV_SPAWN:
+		return do_spawn(c, event, lane, err);
+	case RH_EV_JOIN:
+		return do_join(c, event, lane, err);
+	case RH_EV_CALL:
+	case RH_EV_RETURN:
+	case RH_EV_EXIT:
+	case RH_EV_GROW:
+	case RH_EV_SHRINK:
+		return do_task_op(c, event, lane, err);
+	case RH_EV_GC_BEGIN:
+		put_words(&c->out.lanes[lane], RH_MISC_GC_BEGIN, event->id);
+		return 0;
+	case RH_EV_GC_END:
+		put_words(&c->out.lanes[lane], RH_MISC_GC_END, event->id);
+		return 0;
+	default:
+		return 0; /* lane_start, lane_stop, mark, ref, gap, map, unmap have no op */
+	}
+}
+
+/* A task's first event follows its spawn. */
+static int before_task(struct rh_compiling *c, const struct rh_task *task, uint32_t lane,
+		       struct rh_err *err)
+{
+	return task && task->event.epoch == 0 ? order_point(c, lane, &task->op, err) : 0;
+}
+
+static bool has_op(unsigned kind)
+{
+	return kind != RH_EV_LANE_START && kind != RH_EV_LANE_STOP && kind != RH_EV_JOIN &&
+	       kind != RH_EV_MARK && kind != RH_EV_REF && kind != RH_EV_GAP && kind != RH_EV_MAP &&
+	       kind != RH_EV_UNMAP;
+}
+
+static int do_with_task(struct rh_compiling *c, const struct rh_event *event, uint32_t lane,
+			struct rh_err *err)
+{
+	struct rh_task *task = rh_tasks_find(&c->tasks, event->task);
+
+	if (before_task(c, task, lane, err) < 0 || do_kind(c, event, lane, err) < 0)
+		return -1;
+	task = rh_tasks_find(&c->tasks, event->task); /* a spawn moves records */
+	if (task)
+		task->event = here(c, lane);
+	return 0;
+}
+
+int rh_compile_event(struct rh_compiling *c, const struct rh_event *event, struct rh_err *err)
+{
+	uint32_t lane = rh_lanes_carrier(&c->lanes, event->lane);
+
+	if (lane == RH_LANE_NONE) {
+		if (start_lane(c, event->lane, err) < 0)
+			return -1;
+		lane = c->lanes.carrier[event->lane];
+	}
+	if (rh_out_begin(&c->out, lane, err) < 0)
+		return -1;
+	if (c->times && event->time_ns != RH_NONE && has_op(event->kind))
+		put_pace(c, lane, event->time_ns);
+	if (event->task == RH_TASK_NONE ? do_kind(c, event, lane, err) < 0
+					: do_with_task(c, event, lane, err) < 0)
+		return -1;
+	c->out.lanes[lane].events++;
+	c->events++;
+	c->grain.events++;
+	if (event->time_ns != RH_NONE) {
+		c->grain.time_ns = event->time_ns;
+		c->time_ns_last = c->time_ns_last == RH_NONE || event->time_ns > c->time_ns_last
+					  ? event->time_ns
+					  : c->time_ns_last;
+	}
+	if (event->kind == RH_EV_LANE_STOP)
+		rh_lanes_stop(&c->lanes, event->lane);
+	return 0;
+}

@@ -1,0 +1,277 @@
+/*
+ * ctl.h - the control block: how the driver commands a worker.
+ *
+ * One shared mapping (a memfd) per worker, made by the driver before exec. Exactly
+ * one side owns the block at a time; `turn` says which (the baton). A command is:
+ *
+ *	driver                          worker
+ *	fills command, first, count
+ *	turn = WORKER, wakes  ------->  does it, fills the answer
+ *	                      <-------  turn = DRIVER, wakes
+ *
+ * Whoever waits may spin for `spin_ticks` (at most 20 us: an idle worker must not
+ * burn a CPU the other one runs on) and then sleeps in a futex. Replay, sampling
+ * and the gate are this same protocol with different segment lengths, so two live
+ * workers can be handed segments in turn.
+ *
+ * A life:	(start-up answer: identity) OPEN [PREROLL] RUN... [STATS] DRAIN CLOSE
+ *
+ * Every lane has a seat. seat->at is the address of the op the lane is at, stored
+ * once per op; since the block is shared it survives the worker, so that a crashed
+ * or hung worker shows where it was. Nothing else is written during a segment;
+ * the figures of a seat are valid after the RUN that made them.
+ *
+ * Copies. K copies of the program run side by side, each with its own objects and
+ * its own lanes: seat of lane l of copy k is k * lanes + l. Copy k is shifted by
+ * rh_ctl_phase grains; a RUN names *virtual* grains and every copy runs its own
+ * image of them, wrapping once (drained, outside the timed region, when it wraps). A RUN may
+ * have a lead: the grains before `first` run first, untimed, up to a barrier; the lead
+ * and the timed part are each a stretch of rh_ctl_stretch.
+ *
+ * DRAIN leaves every copy at its start with nothing live: the next RUN can begin anew.
+ *
+ * Passes. A RUN of virtual grain 0 after the last one begins the next pass: every copy goes on
+ * from where it stands and wraps once. With `keep` what lives at a wrap lives on and dies in
+ * the next pass (harness/worker/passes.c); without, it is drained.
+ *
+ * Thread rule: the side that has the baton; seats during RUN: their lane.
+ */
+#ifndef RH_CTL_H
+#define RH_CTL_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "alloc/base/clock.h"
+#include "alloc/base/os.h"
+#include "harness/compile/program.h"
+
+#define RH_CTL_MAGIC 0x6c74636865657268ull
+
+enum {
+	RH_CTL_VERSION = 1,
+	RH_CTL_SEATS_MAX = 4096, /* copies x lanes */
+	RH_CTL_STATS_MAX = 512,
+	RH_CTL_BATCHES_MAX = 256, /* of one lane in one segment */
+	RH_CTL_FD = 3,		  /* what the worker inherits, always at these numbers, */
+	RH_CTL_PROGRAM_FD = 4,	  /* so that argv has one length for every backend */
+};
+
+enum rh_ctl_turn { RH_CTL_DRIVER, RH_CTL_WORKER };
+
+enum rh_ctl_command {
+	RH_CTL_NONE,
+	RH_CTL_OPEN,	/* heap, stacks, threads */
+	RH_CTL_PREROLL, /* untimed: brings shifted copies to their phase */
+	RH_CTL_RUN,	/* virtual grains first .. first + count - 1 */
+	RH_CTL_STATS,	/* fills stats[] */
+	RH_CTL_LOCKS,	/* fills the rows of RH_AREA_LOCKS; count 1: the first reading */
+	RH_CTL_SURVEY,	/* looks where live blocks lie, into RH_AREA_BLOCKS */
+	RH_CTL_TURN,	/* threads whose recorded lane ended go; RUN would do it, too */
+	RH_CTL_DRAIN,	/* untimed: frees every live object on the lane that made it */
+	RH_CTL_CLOSE,	/* closes the heap; the worker exits with 0 after its answer */
+};
+
+enum rh_ctl_touch {
+	RH_TOUCH_NONE,
+	RH_TOUCH_FIRST,
+	RH_TOUCH_PAGE,
+	RH_TOUCH_FULL,
+	RH_TOUCH_RECORDED,
+	RH_TOUCH_AUTO /* the driver's: RECORDED when the program has TOUCH ops, else FULL */
+};
+
+/* What a lane says of itself after a segment. */
+struct rh_ctl_seat {
+	/* the running line: the lane stores `at` once per op */
+	_Atomic(const struct rh_op *) at;
+	const struct rh_op *ops;  /* first op of the lane, where the worker mapped it */
+	_Atomic uint32_t running; /* between start and end of a segment or drain */
+	uint32_t os_thread;	  /* kernel id of the thread that sits here */
+	uint64_t pad[4];
+	char pad2[8];
+	/* of the last segment */
+	uint64_t start_ticks, end_ticks;
+	uint64_t cpu_ns;	 /* CPU time of the thread between them */
+	uint64_t waits, blocked; /* WAIT ops after the lead; those that had to wait ... */
+	uint64_t blocked_ticks;	 /* ... and how long */
+	uint64_t alloc_failed;	 /* allocations and spawns that returned NULL */
+	uint64_t faults_minor, faults_major, switches_voluntary, switches_involuntary;
+	uint64_t op_words;	  /* words executed: must be all of the segment */
+	uint64_t first_failed_op; /* word index of the first failure; UINT64_MAX none */
+	uint32_t batch_count;	  /* RUN with batches: so many parts of equal work ... */
+	uint32_t batch_grains;	  /* ... of so many grains each (the last may have fewer) */
+	uint64_t run_delay_ns;	  /* runnable without a CPU between start and end, waits
+				   * included; RH_NONE = unknown */
+	uint64_t kernel_ns;	  /* CPU time of the kernel for the thread, by its ticks */
+	uint64_t slept_ticks;	  /* of blocked_ticks: asleep; the rest was looking */
+	uint64_t pad3[7];
+	uint32_t batch_ticks[RH_CTL_BATCHES_MAX];
+};
+_Static_assert(offsetof(struct rh_ctl_seat, start_ticks) == RH_CACHE_LINE,
+	       "the running line is alone");
+_Static_assert(sizeof(struct rh_ctl_seat) % RH_CACHE_LINE == 0, "seats do not share lines");
+
+/* Memory that a probe shares with the worker, after the seats; laid out by the probe
+ * (harness/control/latency.h and so on). A lane touches its own part only, while a segment runs. */
+enum rh_area {
+	RH_AREA_LATENCY, /* struct rh_latency_lane per seat */
+	RH_AREA_LOCKS,	 /* struct rh_lock_area */
+	RH_AREA_PACE,	 /* struct rh_pace_lane per seat */
+	RH_AREA_MUTEX,	 /* struct rh_mutex_lane per seat */
+	RH_AREA_BLOCKS,	 /* struct rh_block_survey */
+	RH_AREA_COUNT
+};
+
+enum rh_ctl_pace { RH_PACE_NONE, RH_PACE_THINK, RH_PACE_OPEN };
+
+/* How RUN and PREROLL replay: another inclusion of the loop. */
+enum rh_ctl_mode {
+	RH_MODE_PLAIN,
+	RH_MODE_TIMED, /* sampled operations are timed into RH_AREA_LATENCY */
+};
+
+struct rh_ctl_stat {
+	char name[48];
+	char unit[16];
+	uint64_t value;
+};
+
+struct rh_ctl {
+	uint64_t magic;
+	uint32_t version, seats;
+	uint64_t bytes; /* of the mapping */
+	char pad[RH_CACHE_LINE - 24];
+
+	_Atomic uint32_t turn; /* the baton: a futex, alone in its line */
+	char pad2[RH_CACHE_LINE - 4];
+
+	/* the driver writes: before exec */
+	char spec[512]; /* backend as the user named it */
+	uint32_t copies;
+	uint32_t touch; /* enum rh_ctl_touch */
+	uint32_t verify;
+	uint32_t turn_over;	   /* threads end where lanes of the trace ended; 0 when folded */
+	uint32_t clock_is_counter; /* what rh_ticks() reads */
+	uint64_t spin_ticks;	   /* how long a waiter may spin: 20 us */
+	uint64_t memory_limit;	   /* writable private bytes beyond start-up; 0 = none */
+	uint64_t area_offset[RH_AREA_COUNT]; /* from the start of the block; 0 = not there */
+	uint64_t area_bytes[RH_AREA_COUNT];
+	uint32_t pace;		  /* enum rh_ctl_pace; the program has PACE ops then */
+	uint32_t pin;		  /* each lane stays on its CPU */
+	double pace_ticks_per_ns; /* of recorded time: the clock's rate / speed */
+	double ns_per_tick;
+	uint64_t sample; /* RH_MODE_TIMED: one operation in so many, on average */
+	uint64_t seed;	 /* of the sampling */
+
+	/* the driver writes: before OPEN */
+	uint32_t keep; /* what lives when a copy wraps lives on */
+
+	/* the driver writes: with each command */
+	uint32_t command;      /* enum rh_ctl_command */
+	uint32_t mode;	       /* enum rh_ctl_mode */
+	uint64_t first, count; /* RUN: virtual grains */
+	uint64_t lead;	       /* RUN: grains before `first` that go first, untimed */
+	uint32_t batches;      /* RUN: the lanes time their grains, too */
+
+	/* the worker writes: its answer */
+	_Atomic uint32_t failed; /* 1: code and text say why; the worker is of no more use */
+	uint32_t code;		 /* enum rh_exit */
+	char text[600];
+	uint32_t failed_seat;	      /* UINT32_MAX = no lane in particular */
+	_Atomic uint32_t died_signal; /* set by the crash handler, 0 = none ... */
+	uint32_t died_seat;	      /* ... with the seat it struck; UINT32_MAX = none */
+	uint64_t died_address;	      /* what it could not reach */
+
+	/* identity, valid in the start-up answer */
+	uint32_t malloc_is_libc; /* malloc comes from where the rest of libc comes from */
+	uint32_t malloc_mixed;	 /* malloc, free, calloc, realloc are not one object's */
+	char malloc_path[1024];
+	char malloc_build_id[64];
+	char malloc_version[64]; /* as it says itself; "" */
+	char heap_path[1024];	 /* object with the code of the heap; valid after OPEN */
+	char heap_build_id[64];
+
+	uint32_t mutex_seen;			 /* OPEN found the library that counts mutexes */
+	uint64_t drained_objects, drained_bytes; /* DRAIN: what was live, by the program */
+
+	/* with `keep`, after each RUN: what wraps of this RUN carried over, and what earlier passes
+	 * left that still lives */
+	uint64_t carried_objects, carried_bytes;
+	uint64_t kept_objects, kept_bytes, kept_tasks;
+
+	uint32_t stat_count;
+	struct rh_ctl_stat stats[RH_CTL_STATS_MAX];
+
+	_Alignas(RH_CACHE_LINE) struct rh_ctl_seat seat[];
+};
+
+static inline size_t rh_ctl_bytes(uint32_t seats)
+{
+	return sizeof(struct rh_ctl) + (size_t)seats * sizeof(struct rh_ctl_seat);
+}
+
+/* An area by name; NULL when it was not asked for. */
+static inline void *rh_ctl_area(struct rh_ctl *ctl, enum rh_area area)
+{
+	return ctl->area_offset[area] ? (char *)ctl + ctl->area_offset[area] : NULL;
+}
+
+/* Grain at which copy k of `copies` starts. */
+static inline uint64_t rh_ctl_phase(uint32_t copy, uint32_t copies, uint64_t grains)
+{
+	return grains * copy / copies;
+}
+
+/* The grain of a copy that is its image of virtual grain v (v < grains). */
+static inline uint64_t rh_ctl_grain(uint32_t copy, uint32_t copies, uint64_t grains, uint64_t v)
+{
+	uint64_t grain = rh_ctl_phase(copy, copies, grains) + v;
+
+	return grain >= grains ? grain - grains : grain;
+}
+
+/* How many virtual grains from v can be one segment of at most `want`: no copy may cross a
+ * barrier of its own (the end of an epoch, or the wrap) inside. At least 1. */
+static inline uint64_t rh_ctl_stretch(uint32_t copies, uint64_t grains, uint64_t epoch_grains,
+				      uint64_t v, uint64_t want)
+{
+	for (uint32_t k = 0; k < copies; k++) {
+		uint64_t grain = rh_ctl_grain(k, copies, grains, v);
+		uint64_t epoch_left = epoch_grains - grain % epoch_grains;
+		uint64_t left = grains - grain < epoch_left ? grains - grain : epoch_left;
+
+		if (want > left)
+			want = left;
+	}
+	if (want > grains - v)
+		want = grains - v;
+	return want ? want : 1;
+}
+
+/* Waits until the baton is ours: spins at most spin_ticks, then sleeps. Returns -1 when
+ * timeout_ns passed without it (UINT64_MAX = forever). */
+static inline int rh_ctl_await(struct rh_ctl *ctl, enum rh_ctl_turn mine, uint64_t spin_ticks,
+			       uint64_t timeout_ns)
+{
+	uint32_t other = mine == RH_CTL_DRIVER ? RH_CTL_WORKER : RH_CTL_DRIVER;
+	uint64_t since = rh_ticks();
+
+	while (atomic_load_explicit(&ctl->turn, memory_order_acquire) == other) {
+		if (spin_ticks && rh_ticks() - since < spin_ticks)
+			continue;
+		if (rh_futex_wait(&ctl->turn, other, timeout_ns) < 0 &&
+		    atomic_load_explicit(&ctl->turn, memory_order_acquire) == other)
+			return -1;
+	}
+	return 0;
+}
+
+static inline void rh_ctl_pass(struct rh_ctl *ctl, enum rh_ctl_turn to)
+{
+	atomic_store_explicit(&ctl->turn, to, memory_order_release);
+	rh_futex_wake(&ctl->turn, 1);
+}
+
+#endif

@@ -1,0 +1,108 @@
+/*
+ * flight.c - allocations in flight: their span is in the trace, their object not yet.
+ *
+ * Go takes the span first. Then it may start a collection, clear a large block, lose its P to
+ * another goroutine and go on with another P, and only then does the recorder write the
+ * object. So the block is taken here when the span was, on the lane that took it, and kept
+ * for the task until its object comes, on whatever lane. To start a collection the task
+ * allocates for its workers, so it can have several in flight, of different classes.
+ *
+ * A tiny block cannot be taken ahead, for the size of its first object decides what it
+ * shares: its span is left out of both edges until then (rh_flight_leave_out).
+ */
+#include <stdlib.h>
+
+#include "harness/fidelity/state.h"
+
+enum { WORD_KIND_BITS = 9, WORD_MANUAL = 1, TINY_KIND = 5 };
+
+/* Without a task, the lane is what goes on. */
+static uint64_t key_of(const struct rh_event *event)
+{
+	return event->task != RH_TASK_NONE ? event->task : (uint64_t)1 << 40 | event->lane;
+}
+
+static struct flight *find(struct flights *flights, uint64_t key, uint32_t kind)
+{
+	for (size_t i = 0; i < flights->count; i++)
+		if (flights->of[i].key == key && flights->of[i].kind == kind)
+			return &flights->of[i];
+	return NULL;
+}
+
+static struct flight *add(struct flights *flights, uint64_t key)
+{
+	if (flights->count == flights->cap) {
+		size_t cap = flights->cap ? 2 * flights->cap : 16;
+		void *p = reallocarray(flights->of, cap, sizeof(*flights->of));
+
+		if (!p)
+			return NULL;
+		flights->of = p;
+		flights->cap = cap;
+	}
+	flights->of[flights->count] = (struct flight){ .key = key };
+	return &flights->of[flights->count++];
+}
+
+static void drop(struct flights *flights, struct flight *flight)
+{
+	*flight = flights->of[--flights->count];
+}
+
+/* No object came for it: what it holds dies with the next cycle. */
+static void give_up(struct replay *replay, struct flight *flight, uint32_t lane)
+{
+	if (flight->p)
+		replay->ops->free(replay->lanes[lane].heap, flight->p, flight->size);
+	drop(&replay->flights, flight);
+}
+
+int rh_flight_begin(struct replay *replay, const struct rh_event *event, struct rh_err *err)
+{
+	uint32_t kind = (uint32_t)(event->arg & ((1 << WORD_KIND_BITS) - 1)) >> 1;
+	struct flight *flight = find(&replay->flights, key_of(event), kind);
+
+	if (event->arg & WORD_MANUAL || kind >= 2 * replay->class_count)
+		return 0;
+	if (flight)
+		give_up(replay, flight, event->lane);
+	flight = add(&replay->flights, key_of(event));
+	if (!flight)
+		return rh_fail(err, RH_OS, "memory for the living objects of the replay ran out");
+	flight->word = event->arg;
+	flight->kind = kind;
+	/* Cycles of the heap's own come between spans and objects anywhere: only large blocks
+	 * are the same there. */
+	if (kind == TINY_KIND || (kind > 1 && replay->opts->oracle))
+		return 0;
+	flight->size = kind > 1 ? rh_fidelity_most(replay, kind)
+				: (event->arg >> WORD_KIND_BITS) * RH_GO_PAGE;
+	flight->p = rh_fidelity_take(replay, event->lane, flight->size, kind);
+	return 0;
+}
+
+void *rh_flight_end(struct replay *replay, const struct rh_event *event, uint32_t kind)
+{
+	struct flight *flight = find(&replay->flights, key_of(event), kind);
+	void *p;
+
+	if (!flight)
+		return NULL;
+	p = flight->p;
+	drop(&replay->flights, flight);
+	return p;
+}
+
+void rh_flight_leave_out(const struct replay *replay, struct rh_fidelity_edge *edge)
+{
+	for (size_t i = 0; i < replay->flights.count; i++) {
+		const struct flight *flight = &replay->flights.of[i];
+
+		if (flight->p || !edge->spans[flight->kind][0])
+			continue;
+		edge->spans[flight->kind][0]--;
+		edge->curve[FIDELITY_HEAP][0] -= (flight->word >> WORD_KIND_BITS) * RH_GO_PAGE;
+		edge->free_slots[0] -= rh_fidelity_slot_bytes(replay, flight->word);
+	}
+}

@@ -1,0 +1,382 @@
+/*
+ * report.c - what a fidelity run found: table, causes, verdict, and the data of the
+ * plot (plots/layout/fidelity.gp draws it).
+ */
+#include "harness/fidelity/fidelity.h"
+#include "alloc/base/printable.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "alloc/base/install_paths.h"
+
+extern char **environ;
+
+enum { KINDS_TOLD = 5, ONE_STACK_SPAN = 32768 };
+
+static const struct {
+	const char *name, *unit, *meaning;
+} curves[] = {
+#define X(name, word, unit, meaning) { word, unit, meaning },
+	FIDELITY_CURVES(X)
+#undef X
+};
+
+/* Relative difference of replayed from recorded. None is what the recorder itself lost: it
+ * told of stacks in spans that it had not told of (Go 1.23 does). */
+static double difference(const struct rh_fidelity_edge *edge, int curve)
+{
+	double recorded = (double)edge->curve[curve][0], replayed = (double)edge->curve[curve][1];
+
+	if (curve == FIDELITY_STACK && fabs(replayed - recorded) <= (double)edge->lost_stacks)
+		return 0;
+	if (recorded > 0)
+		return (replayed - recorded) / recorded;
+	return replayed > 0;
+}
+
+/* Bytes or spans that any curve may be off: one span. */
+static bool within(const struct rh_fidelity_edge *edge, int curve, double limit)
+{
+	int64_t off = (int64_t)(edge->curve[curve][1] - edge->curve[curve][0]);
+	int64_t one = curve == FIDELITY_STACK	? ONE_STACK_SPAN
+		      : curve == FIDELITY_SPANS ? 1
+		      : curve == FIDELITY_HEAP	? RH_GO_PAGE
+						: 0;
+
+	return fabs(difference(edge, curve)) <= limit || llabs(off) <= one;
+}
+
+struct worst {
+	double share, mean;
+	uint32_t at, within, equal;
+};
+
+static struct worst worst_of(const struct rh_fidelity *f, int curve, double limit)
+{
+	struct worst worst = { 0 };
+
+	for (uint32_t i = 0; i < f->edge_count; i++) {
+		double share = difference(&f->edges[i], curve);
+
+		worst.mean += share / f->edge_count;
+		worst.within += within(&f->edges[i], curve, limit);
+		worst.equal += f->edges[i].curve[curve][0] == f->edges[i].curve[curve][1];
+		if (fabs(share) > fabs(worst.share)) {
+			worst.share = share;
+			worst.at = i;
+		}
+	}
+	return worst;
+}
+
+static const char *verdict_of(bool good)
+{
+	return good ? "ok" : "OUTSIDE";
+}
+
+static void tell_row(FILE *to, const char *name, uint64_t recorded, uint64_t replayed,
+		     const char *remark)
+{
+	double share =
+		recorded ? 100.0 * ((double)replayed - (double)recorded) / (double)recorded : 0;
+
+	rh_print(to, "  %-28s %15" PRIu64 " %15" PRIu64 " %+8.2f%%  %s\n", name, recorded, replayed,
+		 share, remark);
+}
+
+static bool tell_classes(FILE *to, const struct rh_fidelity *f)
+{
+	uint64_t right = f->class_right - f->class_differs;
+	bool good = f->class_right == f->objects && f->class_differs == 0;
+	char remark[96];
+
+	snprintf(remark, sizeof(remark), "%s", verdict_of(good));
+	tell_row(to, "objects in their span class", f->objects, right, remark);
+	return good;
+}
+
+/* Curves that the recorder could not give: 1.23 loses events of stacks. */
+static bool cannot_tell(const struct rh_fidelity *f, int curve)
+{
+	return f->unseen[0] && curve == FIDELITY_STACK;
+}
+
+/* The edge where a curve is furthest off, and how far on the whole. */
+static bool tell_curve(FILE *to, const struct rh_fidelity *f, int curve, double limit)
+{
+	struct worst worst = worst_of(f, curve, limit);
+	const struct rh_fidelity_edge *edge = &f->edges[worst.at];
+	bool good = worst.within == f->edge_count;
+	char remark[128];
+
+	snprintf(remark, sizeof(remark),
+		 "%s; %u of %u edges within, %u equal; worst: cycle %" PRIu64 " %s; mean %+.2f%%",
+		 cannot_tell(f, curve) ? "not judged" : verdict_of(good), worst.within,
+		 f->edge_count, worst.equal, edge->cycle, edge->ends ? "end" : "begin",
+		 100 * worst.mean);
+	tell_row(to, curves[curve].name, edge->curve[curve][0], edge->curve[curve][1], remark);
+	return good;
+}
+
+/* Goroutines that end leave their stacks to new ones; how many are made besides tells. Which
+ * ended ones had a stack when recording began, and on which P, no trace tells. */
+static void tell_stacks(FILE *to, const struct rh_fidelity *tasks)
+{
+	char name[48];
+
+	for (unsigned i = 0; i < FIDELITY_ORDERS; i++) {
+		const uint64_t *allocs = tasks->stack_allocs[i], *frees = tasks->stack_frees[i];
+
+		if (!allocs[0] && !frees[0] && !allocs[1] && !frees[1])
+			continue;
+		snprintf(name, sizeof(name), "stacks of %u KiB made", 2u << i);
+		tell_row(to, name, allocs[0], allocs[1], "by tasks");
+		snprintf(name, sizeof(name), "stacks of %u KiB freed", 2u << i);
+		tell_row(to, name, frees[0], frees[1], "by tasks");
+	}
+}
+
+/* Which classes have more or fewer spans at an edge, the furthest off first. */
+static void tell_kinds(FILE *to, const struct rh_fidelity_edge *edge)
+{
+	bool told[FIDELITY_KINDS] = { false };
+
+	for (int row = 0; row < KINDS_TOLD; row++) {
+		int worst = -1, far = 0;
+
+		for (int kind = 0; kind < FIDELITY_KINDS; kind++) {
+			int off = abs((int)edge->spans[kind][1] - (int)edge->spans[kind][0]);
+
+			if (!told[kind] && off > far) {
+				far = off;
+				worst = kind;
+			}
+		}
+		if (worst < 0)
+			return;
+		told[worst] = true;
+		rh_print(to,
+			 "  %+15d  spans of class %d %s (%" PRIu32 " in Go, %" PRIu32 " here)\n",
+			 (int)edge->spans[worst][1] - (int)edge->spans[worst][0], worst >> 1,
+			 worst & 1 ? "noscan" : "scan", edge->spans[worst][0],
+			 edge->spans[worst][1]);
+	}
+}
+
+/* Where bytes of HeapInuse differ: objects, or slots that wait for one. */
+static void tell_causes(FILE *to, const struct rh_fidelity *f, double limit)
+{
+	struct worst worst = worst_of(f, FIDELITY_HEAP, limit);
+	const struct rh_fidelity_edge *edge = &f->edges[worst.at];
+	int64_t live = (int64_t)(edge->curve[FIDELITY_LIVE][1] - edge->curve[FIDELITY_LIVE][0]);
+	int64_t slots = (int64_t)(edge->free_slots[1] - edge->free_slots[0]);
+	int64_t all = (int64_t)(edge->curve[FIDELITY_HEAP][1] - edge->curve[FIDELITY_HEAP][0]);
+
+	if (!f->edge_count)
+		return;
+	fprintf(to, "\nHeapInuse differs by %+" PRId64 " bytes at the worst edge:\n", all);
+	fprintf(to,
+		"  %+15" PRId64 "  living objects (estimated sizes of %" PRIu64 " of %" PRIu64
+		" objects; tiny blocks)\n",
+		live, f->estimated, f->objects);
+	fprintf(to,
+		"  %+15" PRId64
+		"  free slots, in spans that were swept or taken in another order\n",
+		slots);
+	fprintf(to, "  %+15" PRId64 "  ends of spans\n", all - live - slots);
+	tell_kinds(to, edge);
+	fprintf(to, "Not compared, because no event tells: pages parked in page caches, memory "
+		    "the runtime takes past its heap.\n");
+	if (f->edges[f->edge_count - 1].lost_stacks)
+		fprintf(to,
+			"StackInuse may differ by %" PRIu64 " bytes: the recorder lost events "
+			"of their spans.\n",
+			f->edges[f->edge_count - 1].lost_stacks);
+	if (f->failed)
+		fprintf(to, "%" PRIu64 " operations were refused by the backend.\n", f->failed);
+}
+
+static void tell_edges(FILE *to, const struct rh_fidelity *f)
+{
+	rh_print(to, "\n  %-12s", "edge");
+	for (int c = 0; c < FIDELITY_CURVE_COUNT; c++)
+		rh_print(to, " %14s %14s", curves[c].name, "replayed");
+	fputc('\n', to);
+	for (uint32_t i = 0; i < f->edge_count; i++) {
+		const struct rh_fidelity_edge *edge = &f->edges[i];
+
+		rh_print(to, "  %5" PRIu64 " %-6s", edge->cycle, edge->ends ? "end" : "begin");
+		for (int c = 0; c < FIDELITY_CURVE_COUNT; c++)
+			fprintf(to, " %14" PRIu64 " %14" PRIu64, edge->curve[c][0],
+				edge->curve[c][1]);
+		fputc('\n', to);
+	}
+}
+
+/* The pacer on its own: how many cycles it wants, and where it sets the goal. */
+static void tell_oracle(FILE *to, const struct rh_fidelity *f, const struct rh_fidelity *late,
+			const struct rh_fidelity *early)
+{
+	double goals = 0;
+	uint32_t counted = 0, ends = 0;
+
+	fputs("\nThe heap's own pacer (gc=oracle), for comparison. A trace tells of a death when a "
+	      "recorded\ncycle has found it; a cycle at another moment would have found some of "
+	      "them.\n",
+	      to);
+	rh_print(to, "As the program ran, by its goals and cycles: %s\n",
+		 late->setting[0] ? late->setting : "not known, it has no whole cycle");
+	tell_row(to, "cycles, deaths then", f->cycles[0], late->cycles[1], "as late as can be");
+	tell_row(to, "cycles, deaths before", f->cycles[0], early->cycles[1], "as early as can be");
+	for (uint32_t i = 0; i < f->edge_count; i++) {
+		const struct rh_fidelity_edge *edge = &f->edges[i];
+
+		/* The first goal is of a cycle before the recording. */
+		if (!edge->ends || !ends++ || !edge->heap_goal[0] || !edge->heap_goal[1])
+			continue;
+		goals += (double)edge->heap_goal[1] / (double)edge->heap_goal[0];
+		counted++;
+	}
+	if (counted)
+		fprintf(to,
+			"  heap goal over recorded goal after the same cycles, mean of %u: "
+			"%.3f\n",
+			counted, goals / counted);
+}
+
+static void tell_verdict(FILE *to, const struct rh_fidelity *f, bool good, double limit)
+{
+	if (!good)
+		rh_print(to,
+			 "\nFAIL: every object in its class, every curve within %g%% or one span "
+			 "at every edge of a collection: no\n",
+			 100 * limit);
+	else if (f->unseen[0])
+		rh_print(
+			to,
+			"\nCANNOT TELL: what could be compared is within %g%% or one span, but not "
+			"recorded were %s. Record with Go 1.24 or later.\n",
+			100 * limit, f->unseen);
+	else if (!f->edge_count)
+		fputs("\nCANNOT TELL: the trace holds no collection, only the classes could be "
+		      "compared\n",
+		      to);
+	else
+		rh_print(to,
+			 "\nPASS: every object in its class, every curve within %g%% or one span "
+			 "at every edge of a collection\n",
+			 100 * limit);
+}
+
+enum rh_exit rh_fidelity_tell(const struct rh_fidelity *recorded, const struct rh_fidelity *late,
+			      const struct rh_fidelity *early, double limit, const char *path,
+			      bool all_edges, FILE *to)
+{
+	const struct rh_fidelity *f = recorded;
+	bool good;
+
+	rh_print(to, "%s: format %s, %" PRIu64 " events, on %s\n", path, f->format, f->events,
+		 f->backend);
+	rh_print(to, "profile %s: %s\n\n", f->profile, f->why);
+	rh_print(to, "  %-28s %15s %15s %9s\n", "", "recorded", "replayed", "differ");
+	good = tell_classes(to, f) && f->failed == 0;
+	for (int c = 0; c < FIDELITY_CURVE_COUNT && f->edge_count; c++)
+		good &= tell_curve(to, f, c, limit) || cannot_tell(f, c);
+	tell_row(to, "stacks made, StackInuse then", f->stacks_made, f->stacks_right,
+		 "replayed: equal right after");
+	tell_row(to, "spans made", f->span_allocs[0], f->span_allocs[1], "");
+	tell_row(to, "spans freed", f->span_frees[0], f->span_frees[1], "");
+	if (f->fills)
+		rh_print(to,
+			 "  %-28s %15" PRIu64 " %15" PRIu64
+			 "            in the order the heap has them; "
+			 "others by the trace\n",
+			 "spans taken up", f->fills, f->fills - f->fills_moved);
+	if (late)
+		tell_stacks(to, late);
+	tell_causes(to, f, limit);
+	if (late && early)
+		tell_oracle(to, f, late, early);
+	if (all_edges)
+		tell_edges(to, f);
+	tell_verdict(to, f, good, limit);
+	if (!good)
+		return RH_FAILED;
+	return f->unseen[0] || !f->edge_count ? RH_INCONCLUSIVE : RH_OK;
+}
+
+/* ---- the plot ---- */
+
+static int write_data(const struct rh_fidelity *f, const char *path, struct rh_err *err)
+{
+	FILE *to = fopen(path, "w");
+
+	if (!to)
+		return rh_fail_errno(err, RH_CANT_CREATE, "%s", path);
+	fputs("cycle\tedge\ttime_ms", to);
+	for (int c = 0; c < FIDELITY_CURVE_COUNT; c++)
+		rh_print(to, "\t%s recorded\t%s replayed", curves[c].name, curves[c].name);
+	fputc('\n', to);
+	for (uint32_t i = 0; i < f->edge_count; i++) {
+		const struct rh_fidelity_edge *edge = &f->edges[i];
+
+		rh_print(to, "%" PRIu64 "\t%s\t%.3f", edge->cycle, edge->ends ? "end" : "begin",
+			 (double)edge->time_ns / 1e6);
+		for (int c = 0; c < FIDELITY_CURVE_COUNT; c++)
+			fprintf(to, "\t%" PRIu64 "\t%" PRIu64, edge->curve[c][0],
+				edge->curve[c][1]);
+		fputc('\n', to);
+	}
+	if (fclose(to) != 0)
+		return rh_fail_errno(err, RH_IO, "%s", path);
+	return 0;
+}
+
+int rh_fidelity_draw(const char *layout, const char *path, const char *prefix, struct rh_err *err)
+{
+	char script[4096], plots[4096], set[4 * 4096];
+	char program[] = "gnuplot", flag[] = "-e";
+	char *argv[] = { program, flag, set, script, NULL };
+	const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+	int status = 0;
+	pid_t pid;
+
+	if (strchr(prefix, '\'') || strchr(name, '\'') || strlen(prefix) > 4000)
+		return rh_fail(err, RH_USAGE, "--plot: a name without ' and not that long, please");
+	snprintf(set, sizeof(set), "data='%s.tsv'; picture='%s.svg'; title_text='%s'", prefix,
+		 prefix, name);
+	if (rh_install_path("plots/layout", plots, sizeof(plots), err) < 0)
+		return -1;
+	if ((size_t)snprintf(script, sizeof(script), "%s/%s", plots, layout) >= sizeof(script))
+		return rh_fail(err, RH_BUG, "the path of the plots is too long");
+	if (posix_spawnp(&pid, program, NULL, NULL, argv, environ) != 0 ||
+	    waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) == 127) {
+		rh_print(stderr,
+			 "reheap: gnuplot is not installed (gnuplot-nox): only %s.tsv was "
+			 "written\n",
+			 prefix);
+		return 0;
+	}
+	if (WEXITSTATUS(status) != 0)
+		return rh_fail(err, RH_FAILED, "gnuplot could not draw %s.tsv", prefix);
+	return 0;
+}
+
+int rh_fidelity_plot(const struct rh_fidelity *fidelity, const char *path, const char *prefix,
+		     struct rh_err *err)
+{
+	char data[4096];
+
+	if (strlen(prefix) > 4000)
+		return rh_fail(err, RH_USAGE, "--plot: the name is too long");
+	snprintf(data, sizeof(data), "%s.tsv", prefix);
+	if (write_data(fidelity, data, err) < 0)
+		return -1;
+	return rh_fidelity_draw("fidelity.gp", path, prefix, err);
+}

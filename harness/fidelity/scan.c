@@ -1,0 +1,103 @@
+/*
+ * scan.c - the first of two readings of the trace: what happened to stacks, in
+ * order, for start.c.
+ */
+#include <stdlib.h>
+
+#include "harness/fidelity/state.h"
+
+static int add(struct steps *steps, const struct rh_event *event, enum step_kind kind,
+	       struct rh_err *err)
+{
+	if (steps->count == steps->cap) {
+		size_t cap = steps->cap ? 2 * steps->cap : 4096;
+		void *p = cap > STEPS_MAX ? NULL : reallocarray(steps->of, cap, sizeof(*steps->of));
+
+		if (!p)
+			return rh_fail(err, RH_BAD_DATA,
+				       "too many stacks are made and freed in "
+				       "it: cut it (reheap cut)");
+		steps->of = p;
+		steps->cap = cap;
+	}
+	steps->of[steps->count++] = (struct step){
+		.word = event->kind == RH_EV_REF ? event->arg : 0,
+		.lane = event->lane,
+		.kind = (uint8_t)kind,
+	};
+	return 0;
+}
+
+static int scan_ref(struct replay *replay, const struct rh_event *event, struct rh_err *err)
+{
+	static const struct {
+		uint8_t series, kind;
+	} kinds[] = {
+		{ SERIES_STACK, STEP_EXISTS },
+		{ SERIES_STACK_ALLOC, STEP_ALLOC },
+		{ SERIES_STACK_FREE, STEP_FREE },
+		{ SERIES_STACK_SPAN, STEP_SPAN },
+		{ SERIES_STACK_SPAN_FREE, STEP_SPAN_FREE },
+		{ SERIES_FLUSHED, STEP_FLUSH },
+	};
+	uint8_t series = event->id < sizeof(replay->series) ? replay->series[event->id] : 0;
+
+	if (series == SERIES_SPAN_USED && !rh_layout_used(&replay->layout, event->arg, event->lane))
+		return rh_fail(err, RH_OS, "memory for the spans of the trace ran out");
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (kinds[i].series == series)
+			return add(&replay->steps, event, kinds[i].kind, err);
+	return 0;
+}
+
+/* Go's sweeper in the background is the task that frees and never allocates. */
+static int note_actor(struct replay *replay, const struct rh_event *event, enum actor did,
+		      struct rh_err *err)
+{
+	uint64_t was;
+
+	if (event->task == RH_TASK_NONE)
+		return 0;
+	was = rh_map_get(&replay->actors, event->task);
+	if (was == RH_MAP_NONE)
+		was = 0;
+	if (!(was & did) && !rh_map_put(&replay->actors, event->task, was | did))
+		return rh_fail(err, RH_OS, "memory for the tasks of the trace ran out");
+	return 0;
+}
+
+static int scan_event(struct replay *replay, const struct rh_event *event, struct rh_err *err)
+{
+	switch (event->kind) {
+	case RH_EV_LANE_START:
+		replay->steps.lanes++;
+		return 0;
+	case RH_EV_GC_BEGIN:
+		return add(&replay->steps, event, STEP_GC_BEGIN, err);
+	case RH_EV_GC_END:
+		replay->layout.cycle_seen = true;
+		return add(&replay->steps, event, STEP_GC_END, err);
+	case RH_EV_ALLOC:
+		return note_actor(replay, event, ACTOR_ALLOCS, err);
+	case RH_EV_FREE:
+		return note_actor(replay, event, ACTOR_FREES, err);
+	case RH_EV_REF:
+		return scan_ref(replay, event, err);
+	}
+	return 0;
+}
+
+int rh_fidelity_scan(struct replay *replay, const char *path, struct rh_err *err)
+{
+	static struct rh_event batch[AHEAD_BATCH];
+	struct rh_trace *trace;
+	int got, result = 0;
+
+	if (rh_trace_open(&trace, path, err) < 0)
+		return -1;
+	while (result == 0 && (got = rh_trace_next(trace, batch, AHEAD_BATCH, err)) > 0)
+		for (int i = 0; i < got && result == 0; i++)
+			result = scan_event(replay, &batch[i], err);
+	rh_trace_close(trace);
+	return result < 0 || got < 0 ? -1 : 0;
+}

@@ -1,0 +1,162 @@
+/*
+ * stacks.h - the recorded stacks, one by one, on the stack pools.
+ * Internal to this folder; stories in stacks.c and start.c.
+ */
+#ifndef RH_FIDELITY_STACKS_H
+#define RH_FIDELITY_STACKS_H
+
+#include "alloc/backend.h"
+#include "traces/format/map.h"
+
+enum {
+	POOLED_ORDERS = 4, /* 2, 4, 8, 16 KiB; larger stacks have their own span */
+	POOL_SPAN_BYTES = 32768,
+	PLACE_SIZE_BITS = 6,
+	PLACE_SPAN_SHIFT = 10,
+	STEPS_MAX = 1 << 24, /* of one trace: 256 MiB */
+};
+
+#define NOBODYS_STACK ((uint64_t)1 << 63)
+
+enum step_kind {
+	STEP_EXISTS,
+	STEP_ALLOC,
+	STEP_FREE, /* word: place, as in traces/import/go/go.h */
+	STEP_SPAN,
+	STEP_SPAN_FREE, /* word: span, ditto */
+	STEP_GC_BEGIN,
+	STEP_GC_END,
+	STEP_FLUSH,
+};
+
+struct step {
+	uint64_t word;
+	uint32_t lane;
+	uint8_t kind;
+};
+
+struct steps {
+	struct step *of;
+	size_t count, cap;
+	uint32_t lanes;
+};
+
+static inline unsigned place_log2(uint64_t place)
+{
+	return place & 31;
+}
+static inline bool place_past_cache(uint64_t place)
+{
+	return place >> 5 & 1;
+}
+static inline uint64_t place_bytes(uint64_t place)
+{
+	return (uint64_t)1 << place_log2(place);
+}
+static inline uint64_t place_span(uint64_t place)
+{
+	return place >> PLACE_SPAN_SHIFT;
+}
+static inline uint64_t place_key(uint64_t place)
+{
+	return place >> PLACE_SIZE_BITS;
+}
+static inline unsigned place_order(uint64_t place)
+{
+	return place_log2(place) - 11;
+}
+static inline bool place_pooled(uint64_t place)
+{
+	return place_log2(place) >= 11 && place_order(place) < POOLED_ORDERS;
+}
+
+static inline uint64_t word_span(uint64_t word)
+{
+	return word >> 32;
+}
+static inline bool word_snapshot(uint64_t word)
+{
+	return word >> 31 & 1;
+}
+static inline uint64_t word_pages(uint64_t word)
+{
+	return word & 0x7fffffff;
+}
+
+/* ---- stacks.c: who makes and frees the stacks ---- */
+
+struct stack_drive {
+	const struct rh_stack_backend *ops;
+	struct rh_stacks *stacks;
+	struct rh_stack_lane **lanes;
+	uint32_t lane_count;
+	struct rh_map live; /* place_key, or NOBODYS_STACK | n -> task */
+	uint64_t failed, overlaid;
+};
+
+bool rh_drive_alloc(struct stack_drive *drive, uint32_t lane, uint64_t place);
+void rh_drive_free(struct stack_drive *drive, uint32_t lane, uint64_t place);
+/* Every stack goes, and with them all spans. */
+void rh_drive_empty(struct stack_drive *drive);
+/* StackInuse of the backend. */
+uint64_t rh_drive_bytes(const struct stack_drive *drive);
+
+/* ---- start.c: where free stacks lay when recording began ---- */
+
+struct start_span {
+	uint64_t number;
+	uint16_t seen;		/* while first uses are looked for */
+	uint16_t live, touched; /* bits: slots with a stack then; slots ever used */
+	bool ended;		/* was given back later */
+};
+
+/* The first use of a stack that was free; cacheable: before the first cycle ended. */
+struct first_use {
+	uint32_t lane, span;
+	bool cacheable;
+};
+
+/* A stack that was in use. */
+struct then_live {
+	uint64_t key;
+	uint32_t span;
+};
+
+struct start_order {
+	struct start_span *spans;
+	uint32_t span_count, span_cap;
+	struct first_use *uses;
+	struct then_live *lives;
+	uint32_t use_count, live_count;
+	uint32_t *cached;      /* by lane: free stacks in its cache */
+	uint64_t made, agrees; /* stacks looked at; how many until one differed */
+};
+
+struct stack_start {
+	struct rh_map spans; /* number -> order << 24 | index, + 1; 0 = no stack yet */
+	struct start_order order[POOLED_ORDERS];
+	uint64_t pages; /* of spans with stacks, then */
+};
+
+/* The span, if stacks of this order were in it then; else NULL. */
+struct start_span *rh_start_span(const struct stack_start *start, unsigned order, uint64_t number);
+unsigned rh_start_slots(unsigned order);
+/* What the trace tells of the spans of then. */
+int rh_start_collect(struct stack_start *start, const struct steps *steps, struct rh_err *err);
+/* One order alone, caches and all. 1: done, 0: there cannot have been such a state, -1. */
+int rh_start_make_one(const struct stack_start *start, unsigned of, struct stack_drive *drive,
+		      struct rh_err *err);
+
+/* ---- find.c ---- */
+
+/* Deduces the start from what came after it. */
+int rh_start_find(struct stack_start *start, const struct steps *steps, const char *backend,
+		  struct rh_err *err);
+/* ---- start.c again ---- */
+
+/* Brings a drive without any stack into that state. */
+int rh_start_make(const struct stack_start *start, const struct steps *steps,
+		  struct stack_drive *drive, struct rh_err *err);
+void rh_start_close(struct stack_start *start);
+
+#endif

@@ -1,0 +1,206 @@
+/*
+ * state.h - the child of a fidelity run: what it replays with and what it knows.
+ * Internal to this folder.
+ */
+#ifndef RH_FIDELITY_STATE_H
+#define RH_FIDELITY_STATE_H
+
+#include "harness/fidelity/fidelity.h"
+#include "harness/fidelity/stacks.h"
+#include "traces/format/map.h"
+#include "traces/format/trace.h"
+
+/* What the REF events say the recorded runtime had. */
+struct recorded {
+	uint64_t spans[FIDELITY_KINDS];
+	uint64_t heap_pages, stack_pages, live_bytes, slot_bytes;
+	uint64_t heap_live, heap_goal;
+};
+
+struct object {
+	void *p;
+	uint64_t size;
+	uint32_t lane, kind[2];
+};
+
+struct filler {
+	void *p;
+	uint64_t size;
+	bool held;
+};
+
+/* A span of the snapshot: its events are [first, first + count) of those kept. */
+struct laid_span {
+	size_t first, count;
+	uint64_t number; /* of all spans */
+	uint32_t kind;	 /* class << 1 | noscan */
+	uint32_t rank;	 /* as it was first used after, from 1; UINT32_MAX = never */
+	uint32_t lane;	 /* that used it first */
+	bool early;	 /* before the first cycle ended */
+	bool cached;	 /* the first of its class that this lane used */
+};
+
+struct layout {
+	struct laid_span *spans;
+	size_t count, cap; /* told so far; all of them, as the scan found */
+	struct rh_event *events;
+	size_t event_count, event_cap;
+	struct filler *fillers;
+	size_t filler_count, filler_cap;
+	struct rh_map uses; /* number of the span -> lane << 33 | rank << 1 | early */
+	uint32_t ranks;
+	bool cycle_seen; /* by the scan */
+};
+
+struct lane {
+	struct rh_lane *heap;
+	struct rh_stack_lane *stack;
+	bool stale;		     /* caches of before the last cycle */
+	char *swept;		     /* a block of the span that it has swept and not let go */
+	uint64_t fills;		     /* number of the span that its next object goes into */
+	void *taken[FIDELITY_KINDS]; /* a block ahead, for the first object of the class */
+};
+
+/* An allocation whose span was made and whose object is not in the trace yet. */
+struct flight {
+	uint64_t key, word; /* task, or lane; the span, as its series has it */
+	uint32_t kind;
+	void *p; /* taken ahead; NULL: its span is left out until the object comes */
+	uint64_t size;
+};
+
+struct flights {
+	struct flight *of;
+	size_t count, cap;
+};
+
+enum { AHEAD_BATCH = 1024 };
+
+/* A reader of the same trace, one cycle ahead. */
+struct ahead {
+	struct rh_trace *trace;
+	struct rh_event batch[AHEAD_BATCH];
+	int at, count;
+};
+
+struct replay {
+	struct rh_fidelity *out;
+	const struct rh_fidelity_opts *opts;
+	struct rh_trace *trace;
+	struct ahead ahead;
+	struct rh_spec spec;
+	const struct rh_backend *ops;
+	struct rh_heap *heap;
+	struct rh_stacks *stacks;
+	struct lane *lanes;
+	uint32_t lane_count, lane_cap;
+	struct rh_map ids; /* object id -> index into objects */
+	struct object *objects;
+	uint32_t object_count, object_cap, unused; /* unused: list through .lane */
+	struct rh_map tasks;			   /* task -> pointer of the backend */
+	struct layout layout;
+	struct flights flights;
+	bool snapshot_over;
+	bool begun;		/* the first event after the snapshot was met */
+	uint64_t cycles_then;	/* oracle: that making the snapshot took */
+	uint64_t spans_then[2]; /* made and in use by the backend when it begun */
+	uint64_t lost_stacks;
+	struct recorded recorded;
+	uint64_t replayed_live;
+	struct rh_map dead;    /* found by the last cycle, not yet swept: id -> block */
+	struct rh_map span_at; /* number of a span of Go's -> a block in ours */
+	struct rh_map doomed;  /* oracle: not born yet, and dead by the next cycle */
+	struct rh_map actors;  /* task -> what it did to objects, enum actor bits */
+	struct steps steps;    /* all that happened to stacks, read ahead */
+	struct stack_start start;
+	struct stack_drive drive; /* recorded stacks, one by one */
+	struct rh_gorules rules;
+	struct rh_gosize sizes[RH_GO_CLASSES_MAX];
+	unsigned class_count;
+	uint8_t series[64]; /* enum series by site number */
+};
+
+enum actor { ACTOR_ALLOCS = 1, ACTOR_FREES = 2 };
+
+enum series {
+	SERIES_OTHER,
+	SERIES_HEAP_LIVE,
+	SERIES_HEAP_GOAL,
+	SERIES_SPAN,
+	SERIES_SPAN_ALLOC,
+	SERIES_SPAN_FREE,
+	SERIES_STACK,
+	SERIES_STACK_ALLOC,
+	SERIES_STACK_FREE,
+	SERIES_STACK_SPAN,
+	SERIES_STACK_SPAN_FREE,
+	SERIES_FLUSHED,
+	SERIES_SPAN_USED,
+	SERIES_FILLS,
+	SERIES_COUNT,
+};
+
+/* The numbers of the series, once the trace knows its names. */
+void rh_fidelity_series(struct replay *replay);
+/* A REF event into `recorded`; returns its series. */
+enum series rh_fidelity_record(struct replay *replay, const struct rh_event *event);
+/* What the backend made for the snapshot is not counted as made since; and at the end. */
+void rh_fidelity_begin(struct replay *replay);
+void rh_fidelity_finish(struct replay *replay);
+/* The span class that Go's rule gives to a size: class << 1 | noscan. */
+uint32_t rh_fidelity_kind(const struct replay *replay, uint64_t size, bool noscan);
+/* Bytes of the slot of an object. */
+uint64_t rh_fidelity_slot(const struct replay *replay, uint32_t kind, uint64_t size);
+/* An object as the trace has it, and one of ours. */
+int rh_fidelity_bear(struct replay *replay, const struct rh_event *event, struct rh_err *err);
+void *rh_fidelity_serve(struct replay *replay, uint32_t lane, uint64_t size, bool noscan);
+
+/* The most that is asked for a slot of a class. */
+uint64_t rh_fidelity_most(const struct replay *replay, uint32_t kind);
+/* Bytes of the slots of a span, as its series has it. */
+uint64_t rh_fidelity_slot_bytes(const struct replay *replay, uint64_t word);
+/* A block for the next object on a lane, after the caches of before the last cycle went back. */
+void *rh_fidelity_take(struct replay *replay, uint32_t lane, uint64_t size, uint32_t kind);
+
+/* After a cycle no lane allocates before it gave its caches back. */
+void rh_fidelity_flush(struct replay *replay, uint32_t lane);
+/* Frees an object if it lives: what a cycle found dead went when the cycle ended. */
+void *rh_fidelity_bury(struct replay *replay, uint64_t id, uint32_t lane);
+
+/* ---- sweeps.c ---- */
+
+/* A slot was swept; the lane's next event ends the sweep of its span. */
+void rh_sweeps_slot(struct replay *replay, const struct rh_event *event);
+void rh_sweeps_settle(struct replay *replay, uint32_t lane);
+/* The lane goes on with a span of Go's; ours is where its next object lies. */
+void rh_sweeps_fill(struct replay *replay, uint32_t lane, uint64_t number);
+bool rh_sweeps_note(struct replay *replay, uint32_t lane, const void *p);
+
+/* ---- flight.c ---- */
+
+/* A span was made for an object to come. */
+int rh_flight_begin(struct replay *replay, const struct rh_event *event, struct rh_err *err);
+/* The object came: its block, or NULL when none was taken ahead. */
+void *rh_flight_end(struct replay *replay, const struct rh_event *event, uint32_t kind);
+/* Spans of which nothing was taken ahead are not compared. */
+void rh_flight_leave_out(const struct replay *replay, struct rh_fidelity_edge *edge);
+
+/* ---- layout.c ---- */
+
+/* A span of the snapshot, or an object in the last one. */
+int rh_layout_add(struct replay *replay, const struct rh_event *event, struct rh_err *err);
+/* The scan found the first use of a span. */
+bool rh_layout_used(struct layout *layout, uint64_t number, uint32_t lane);
+/* Makes the spans and objects; free slots are taken by fillers. */
+int rh_layout_make(struct replay *replay, struct rh_err *err);
+/* Every lane takes the span into its cache that it used first. */
+void rh_layout_cache(struct replay *replay);
+/* The fillers die: those that only hold a place until the first cycle, or the others. */
+void rh_layout_release(struct replay *replay, uint32_t lane, bool held);
+
+/* Reads the whole trace once, for what later events tell about the beginning. */
+int rh_fidelity_scan(struct replay *replay, const char *path, struct rh_err *err);
+/* Both sides as they are now. */
+int rh_fidelity_edge(struct replay *replay, const struct rh_event *event, struct rh_err *err);
+
+#endif

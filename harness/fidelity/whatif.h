@@ -1,0 +1,71 @@
+/*
+ * whatif.h - what another GOGC or GOMEMLIMIT would do to a recorded Go program.
+ *
+ * From the trace come the bytes allocated, and at each collection the bytes that were live,
+ * the goal, where it started and what was allocated while it marked. The pacer's own rules
+ * then run on the same allocations with other settings. How well they meet the recorded
+ * setting is part of the answer.
+ *
+ * What is assumed: the program allocates the same, whatever its collector does; what is
+ * reachable between two recorded collections lies on the line between them, and so do stacks
+ * and what is allocated while a byte is marked.
+ *
+ * Thread rule: one thread. Memory: O(collections).
+ */
+#ifndef RH_WHATIF_H
+#define RH_WHATIF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "alloc/base/err.h"
+
+#define WHATIF_OFF UINT64_MAX /* of GOGC: no collection by growth; of the limit: none */
+
+/* One recorded collection. "At" is bytes allocated since the trace began. */
+struct rh_whatif_cycle {
+	uint64_t at_begin, at_end;
+	uint64_t live_begin, live_end; /* as the runtime counts, before the garbage is taken off */
+	uint64_t marked;	       /* live afterwards; what was allocated meanwhile is in it */
+	uint64_t goal;		       /* for the next */
+	uint64_t begin_ns, end_ns;
+	uint64_t stacks; /* StackInuse as it begins */
+	bool asked_for;	 /* not started by growth: runtime.GC or the two minutes */
+	/* deduced: what the goal counts besides the heap; and, per byte to mark, the bytes before
+	 * the goal at which it began and those allocated while it marked */
+	double roots, runway, black;
+};
+
+struct rh_whatif {
+	char profile[32];
+	struct rh_whatif_cycle *cycles;
+	uint32_t count, cap;
+	uint64_t allocated;		 /* in all */
+	uint64_t live_start, goal_start; /* 0 = the trace does not say */
+	uint64_t live_end, peak;
+	uint64_t stack_bytes; /* StackInuse at its peak */
+	double slack;	      /* bytes of spans beyond what is live, per byte of that */
+	/* deduced */
+	uint64_t gogc;	     /* of the recorded run, percent; WHATIF_OFF = off or unknown */
+	bool gogc_found;     /* by the goals; else 100 is assumed */
+	double roots, black; /* means over the collections */
+};
+
+struct rh_whatif_setting {
+	uint64_t gogc, limit; /* WHATIF_OFF; limit in bytes */
+};
+
+struct rh_whatif_answer {
+	uint64_t cycles, peak, marked;
+	double goal_mean; /* of the goals after each cycle */
+	bool over_limit;  /* more is reachable than the limit allows */
+	bool tight;	  /* the limit leaves less than a third of what is marked to grow in */
+};
+
+/* Reads a trace that `reheap import go` made. gogc: of the recorded run, 0 = deduce it. */
+int rh_whatif_read(struct rh_whatif *whatif, const char *path, uint64_t gogc, struct rh_err *err);
+void rh_whatif_close(struct rh_whatif *whatif);
+struct rh_whatif_answer rh_whatif_ask(const struct rh_whatif *whatif,
+				      const struct rh_whatif_setting *setting);
+
+#endif

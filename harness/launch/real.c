@@ -1,0 +1,172 @@
+/*
+ * real.c - fork, exec, wait by pidfd, clear up.
+ *
+ * Waiting is poll(2) on a pidfd in slices, between which an interrupt or the deadline is seen. No
+ * process outlives the call: the group is killed after the program was reaped, too, for children
+ * that it left.
+ */
+#include "harness/launch/real.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "alloc/base/os.h"
+#include "harness/launch/worker.h"
+
+enum { SLICE_MS = 100 };
+/* A server gets this long to end after SIGTERM; the recorder has its trace to write then. */
+#define ENDING_NS 120000000000ull
+
+/* Between fork and exec; what cannot be started says so by its exit status, as a shell would. */
+static _Noreturn void become(const struct rh_real *real, char **argv)
+{
+	const struct rh_variant *variant = real->spec ? &real->spec->variant : NULL;
+	int null = open("/dev/null", O_RDWR);
+
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (real->spec && real->spec->preload[0])
+		setenv("LD_PRELOAD", real->spec->preload, 1);
+	else if (real->spec)
+		unsetenv("LD_PRELOAD");
+	for (unsigned i = 0; variant && i < variant->env_count; i++)
+		putenv((char *)(uintptr_t)variant->env[i]);
+	if (dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
+	    dup2(real->output_fd >= 0 ? real->output_fd : null, 2) < 0)
+		_exit(126);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGPIPE, SIG_DFL);
+	execvp(argv[0], argv);
+	_exit(errno == ENOENT ? 127 : 126);
+}
+
+static pid_t begin(const struct rh_real *real, char **argv, struct rh_err *err)
+{
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0)
+		become(real, argv);
+	if (pid < 0)
+		rh_fail_errno(err, RH_OS, "no process for %s", argv[0]);
+	else
+		setpgid(pid, pid); /* whichever of the two is first */
+	return pid;
+}
+
+/* 0 = it has ended (and is not reaped yet), -1 = not before the deadline, or interrupted. */
+static int await_end(pid_t pid, uint64_t deadline_ns)
+{
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0), ready = 0;
+	struct pollfd at = { .fd = fd, .events = POLLIN };
+
+	while (fd >= 0 && !rh_interrupted && rh_now_ns() < deadline_ns && ready <= 0)
+		ready = poll(&at, 1, SLICE_MS);
+	if (fd >= 0)
+		close(fd);
+	return ready > 0 ? 0 : -1;
+}
+
+/* Ends the group and takes the costs of its leader. */
+static int reap(pid_t pid, int *status, struct rusage *use)
+{
+	pid_t got;
+
+	kill(-pid, SIGKILL);
+	do
+		got = wait4(pid, status, 0, use);
+	while (got < 0 && errno == EINTR);
+	kill(-pid, SIGKILL);
+	return got == pid ? 0 : -1;
+}
+
+/* The load: how it ended is what counts. */
+static int drive(const struct rh_real *real, uint64_t deadline_ns, struct rh_err *err)
+{
+	static char shell[] = "sh", option[] = "-c";
+	char *argv[] = { shell, option, (char *)(uintptr_t)real->driver, NULL };
+	struct rh_real plain = { .output_fd = real->output_fd };
+	struct rusage use;
+	int status = 0;
+	pid_t pid = begin(&plain, argv, err);
+
+	if (pid < 0)
+		return -1;
+	if (await_end(pid, deadline_ns) < 0) {
+		reap(pid, &status, &use);
+		return rh_fail(err, RH_FAILED, "the driver did not end in time: %s", real->driver);
+	}
+	reap(pid, &status, &use);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return rh_fail(err, RH_FAILED, "the driver ended with %s %d: %s",
+			       WIFEXITED(status) ? "exit status" : "signal",
+			       WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
+			       real->driver);
+	return 0;
+}
+
+static int judge_end(const struct rh_real *real, int status, struct rh_err *err)
+{
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	if (real->driver && (!WIFSIGNALED(status) || WTERMSIG(status) == SIGTERM))
+		return 0; /* a server ended by us may say so */
+	if (WIFSIGNALED(status))
+		return rh_fail(err, RH_FAILED, "%s was ended by signal %d (%s)", real->argv[0],
+			       WTERMSIG(status), strsignal(WTERMSIG(status)));
+	if (WEXITSTATUS(status) == 127)
+		return rh_fail(err, RH_NO_INPUT, "%s cannot be found", real->argv[0]);
+	return rh_fail(err, RH_FAILED, "%s ended with exit status %d", real->argv[0],
+		       WEXITSTATUS(status));
+}
+
+/* Waits for the program, or drives it and asks it to end. */
+static int live(const struct rh_real *real, pid_t pid, uint64_t deadline_ns, struct rh_err *err)
+{
+	if (!real->driver)
+		return await_end(pid, deadline_ns) == 0
+			       ? 0
+			       : rh_fail(err, RH_FAILED, "%s did not end in time", real->argv[0]);
+	if (drive(real, deadline_ns, err) < 0)
+		return -1;
+	kill(pid, SIGTERM);
+	return await_end(pid, rh_now_ns() + ENDING_NS) == 0
+		       ? 0
+		       : rh_fail(err, RH_FAILED, "%s did not end on SIGTERM", real->argv[0]);
+}
+
+int rh_real_run(const struct rh_real *real, struct rh_real_cost *cost, struct rh_err *err)
+{
+	uint64_t since = rh_now_ns();
+	uint64_t deadline_ns = real->timeout_ns ? since + real->timeout_ns : UINT64_MAX;
+	pid_t pid = begin(real, real->argv, err);
+	struct rusage use;
+	int status = 0, result;
+
+	if (pid < 0)
+		return -1;
+	result = live(real, pid, deadline_ns, err);
+	cost->wall_s = (double)(rh_now_ns() - since) / 1e9;
+	if (reap(pid, &status, &use) < 0 && result == 0)
+		result = rh_fail_errno(err, RH_OS, "%s cannot be waited for", real->argv[0]);
+	if (rh_interrupted)
+		return rh_fail(err, RH_FAILED, "interrupted");
+	if (result < 0)
+		return -1;
+	cost->user_s = (double)use.ru_utime.tv_sec + (double)use.ru_utime.tv_usec / 1e6;
+	cost->system_s = (double)use.ru_stime.tv_sec + (double)use.ru_stime.tv_usec / 1e6;
+	cost->peak_rss_bytes = (uint64_t)use.ru_maxrss * 1024;
+	cost->faults = (uint64_t)(use.ru_minflt + use.ru_majflt);
+	return judge_end(real, status, err);
+}

@@ -1,0 +1,46 @@
+/*
+ * local.h - the cells of a matrix on this machine, and how long they would take.
+ *
+ * As many at once as do not disturb each other: one, unless `jobs` says more; timing cells never
+ * take more lanes together than there are CPUs.
+ *
+ * Thread rule: main thread. Errors: RH_IO when the folder is full: nothing more is begun, what is
+ * there stays. A cell that fails is counted and the others go on.
+ */
+#ifndef RH_MATRIX_LOCAL_H
+#define RH_MATRIX_LOCAL_H
+
+#include <stdint.h>
+
+#include "harness/matrix/folder.h"
+
+struct rh_local {
+	unsigned jobs;
+	bool quiet;
+	bool one_by_one; /* a task: each cell is looked for by itself, its libraries are checked */
+	const char *trace_cache; /* traces are staged there (stage.h); NULL = read where they are */
+};
+
+struct rh_local_sum {
+	size_t there; /* had a result before */
+	size_t made, absent, failed_trials, failed, not_here;
+};
+
+/* Makes what is missing of cells[first .. end). Ends early when rh_interrupted is set: -1 then,
+ * with no text in err. */
+int rh_matrix_local(const char *dir, const struct rh_matrix *matrix, size_t first, size_t end,
+		    const struct rh_local *how, struct rh_local_sum *sum, struct rh_err *err);
+
+struct rh_estimate_of_matrix {
+	size_t cells, missing;
+	double seconds, bytes; /* of what is missing, one cell after another */
+	size_t pilots;
+	double pilot_seconds;
+};
+
+/* Replays one cell of each kind in the middle of its traces, with few repetitions, and scales by
+ * events, repetitions and passes. */
+int rh_matrix_estimate(const struct rh_matrix *matrix, const bool *done,
+		       struct rh_estimate_of_matrix *estimate, struct rh_err *err);
+
+#endif

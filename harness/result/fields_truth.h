@@ -1,0 +1,51 @@
+/*
+ * fields_truth.h - the part of a result that `reheap validate` adds: the program under each
+ * allocator for real, beside the replay of its recording. Part of fields.h.
+ * Thread rule: constants.
+ */
+#ifndef RH_FIELDS_TRUTH_H
+#define RH_FIELDS_TRUTH_H
+
+#define RH_FIELDS_TRUTH_CHANGE(F)                                                              \
+	F(U32, _, backend, NEED, "", "index into `backends`")                                  \
+	F(TEXT, _, what, NEED, "", "`cpu`, `rss`, `instructions`, `user`, `kernel`, `faults`") \
+	F(TEXT, _, unit, EVER, "", "`s`, `bytes` or `count`")                                  \
+	F(REAL, _, predicted, EVER, "", "change against the baseline, by replay: median")      \
+	F(REAL, _, predicted_lo, EVER, "", "its interval")                                     \
+	F(REAL, _, predicted_hi, EVER, "", "its upper end")                                    \
+	F(REAL, _, observed, EVER, "", "change of the program itself, without loading")        \
+	F(REAL, _, observed_lo, EVER, "", "its interval")                                      \
+	F(REAL, _, observed_hi, EVER, "", "its upper end")                                     \
+	F(REAL, _, level, EVER, "", "confidence of both intervals; 1: counts that repeat")     \
+	F(REAL, _, slack, EVER, "", "a change below is of no interest")                        \
+	F(REAL, _, off, EVER, "", "predicted - observed")                                      \
+	F(TEXT, _, verdict, EVER, "", "`predicted`, `off` or `cannot tell`")
+
+#define RH_FIELDS_TRUTH_SEEN(F)                                                  \
+	F(U32, _, backend, NEED, "", "index into `backends`")                    \
+	F(REALS, _, user_s, EVER, "s", "CPU time of the program, by round")      \
+	F(REALS, _, kernel_s, EVER, "s", "in the kernel")                        \
+	F(REALS, _, wall_s, EVER, "s", "wall time")                              \
+	F(INTS, _, rss_bytes, EVER, "bytes", "most resident")                    \
+	F(INTS, _, faults, EVER, "", "page faults")                              \
+	F(REALS, _, load_cpu_s, EVER, "s", "CPU time of /bin/true under it")     \
+	F(INTS, _, load_rss_bytes, EVER, "bytes", "most resident of it")         \
+	F(U64, _, instructions, MAY, "", "of the program under callgrind, once") \
+	F(U64, _, load_instructions, MAY, "", "of /bin/true under callgrind")
+
+#define RH_FIELDS_VALIDATION(F)                                                          \
+	F(TEXTS, _, argv, EVER, "", "the program and its words")                         \
+	F(TEXT, _, driver, NULL, "", "command that loaded it")                           \
+	F(U64, _, rounds, EVER, "", "each ran it once under every backend")              \
+	F(U64, _, calls, EVER, "", "heap calls of the recording that was replayed")      \
+	F(U64, _, calls_again, EVER, "", "of a second recording")                        \
+	F(BOOL, _, nondeterministic, EVER, "",                                           \
+	  "they differ by more than 1 %: predictions are scaled to the mean of both")    \
+	F(REAL, _, cpu_s, EVER, "s", "CPU time under the baseline, median")              \
+	F(REAL, _, load_s, EVER, "s", "of it, loading")                                  \
+	F(REAL, _, heap_s, EVER, "s", "the heap's own by replay, net of the floor")      \
+	F(REAL, _, rss_bytes, EVER, "bytes", "most resident under the baseline, median") \
+	F(LIST, truth_change, changes, EVER, "", "predicted beside observed")            \
+	F(LIST, truth_seen, seen, EVER, "", "what was observed, by backend")
+
+#endif

@@ -1,0 +1,26 @@
+/*
+ * pool.h - memory that is freed at once: what a result, a document or a page is made of.
+ *
+ * Ownership: close frees everything that came from the pool. Thread rule: one thread.
+ * Errors: none come back; without memory the driver prints a line and ends with RH_OS.
+ */
+#ifndef RH_POOL_H
+#define RH_POOL_H
+
+#include <stddef.h>
+
+struct rh_pool;
+
+struct rh_pool *rh_pool_open(void);
+void rh_pool_close(struct rh_pool *pool); /* NULL allowed */
+
+void *rh_pool_alloc(struct rh_pool *pool, size_t count, size_t bytes); /* zeroed; never NULL */
+char *rh_pool_text(struct rh_pool *pool, const char *text);	       /* a copy; NULL stays NULL */
+char *rh_pool_printf(struct rh_pool *pool, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Room for one more element at the end of an array of the pool; returns it zeroed. The array
+ * moves when it grows (to twice its size); what it left stays until the pool is closed. */
+void *rh_pool_grow(struct rh_pool *pool, void *array_pointer, size_t *count, size_t bytes);
+
+#endif

@@ -1,0 +1,52 @@
+/*
+ * run_config.h - what a replay was asked to do: the options of the command, and what
+ * rh_run_prepare (harness/run/run.h) makes of them.
+ *
+ * Ownership: texts belong to the caller; rh_run_config_free frees what prepare filled.
+ * Thread rule: read-only once prepared.
+ */
+#ifndef RH_RUN_CONFIG_H
+#define RH_RUN_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "harness/control/ctl.h"
+
+struct rh_counter_source;
+
+struct rh_run_config {
+	char **traces; /* paths */
+	uint32_t trace_count;
+	const char *backends; /* "null,jemalloc,./libmine.so" */
+	const char *sweep;    /* more of them, "tiered:gogc={50,100}"; NULL = none */
+	const char *lanes;    /* "1,2", "recorded", NULL = recorded but at most one per CPU */
+	const char *copies;   /* "1,2" */
+	const char *baseline; /* spec; NULL = libc when asked for, else the first */
+	const char *probes;   /* "time,memory" or "all" */
+	const char *counters; /* auto, papi, perf, callgrind, none; NULL = auto */
+	const char *under;    /* NULL, or a command to run workers under */
+	uint64_t reps, seed;
+	uint64_t passes;	 /* of each trial over the trace; 0 = 1 */
+	uint64_t for_ns;	 /* passes go on for so long, two at least; 0 = `passes` of them */
+	uint64_t timeout_ns;	 /* per trial; 0 = 60 s + 2 us per event */
+	uint64_t memory_limit;	 /* 0 = none */
+	uint64_t segment_events; /* 0 = chosen */
+	enum rh_ctl_touch touch;
+	enum rh_ctl_pace pace;
+	double speed;		   /* of --pace; 0 = 1 */
+	bool pin;		   /* lanes stay on their CPUs */
+	bool quiet_check;	   /* look at the machine for a second first */
+	uint64_t sample;	   /* latency: one operation in so many; 0 = 32, 1 = every */
+	uint64_t callgrind_events; /* of a trace at most; 0 = a million */
+	bool verify, stats, quiet;
+	const struct rh_counter_source *counter_source; /* NULL = by `counters`; tests set it */
+	/* filled by prepare */
+	bool memory;			 /* the memory probe is on */
+	uint32_t probe_set;		 /* bit i: rh_probes[i] was chosen and is there */
+	uint32_t *lane_list, *copy_list; /* lanes 0 = recorded, UINT32_MAX = default */
+	size_t lane_count, copy_count;
+};
+
+#endif

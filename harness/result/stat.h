@@ -1,0 +1,36 @@
+/*
+ * stat.h - the few statistics every verdict rests on: order statistics, exact.
+ *
+ * A median and the sign-test interval around it: the k-th smallest to the k-th largest
+ * value, where k is as large as the wanted confidence allows. It holds for any
+ * distribution (independence is all it asks), needs no seed and no table.
+ * Thread rule: none shared. Errors: none; n = 0 gives NaN.
+ */
+#ifndef RH_STAT_H
+#define RH_STAT_H
+
+#include <stddef.h>
+
+struct rh_interval {
+	double median, lo, hi;
+	double level; /* confidence reached; 0 for one value */
+	double min, max;
+	size_t n;
+};
+
+/* Sorts values in place; NaNs must not be among them. */
+void rh_stat_sort(double *values, size_t n);
+double rh_stat_median(const double *sorted, size_t n);
+
+/* The largest k (from 1) with sum over i < k of C(n, i) / 2^n <= tail, so that the k-th
+ * smallest of n is below the true median but for that probability. 0 = n is too small. */
+size_t rh_stat_sign_rank(size_t n, double tail);
+
+/* That sum: the probability that fewer than k of n fair coins show heads. */
+double rh_stat_sign_tail(size_t n, size_t k);
+
+/* Median of values (any order; not changed) and its interval at `confidence` (0.95) or, when
+ * n is too small for that, the widest there is (min..max) with the level it reaches. */
+struct rh_interval rh_stat_interval(const double *values, size_t n, double confidence);
+
+#endif

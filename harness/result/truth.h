@@ -1,0 +1,33 @@
+/*
+ * truth.h - predicted against observed: what a replay says will change when another allocator is
+ * put under a program, and what did change when it was.
+ *
+ * Every change is a difference to the baseline in the same repetition, so both sides have an
+ * interval (stat.h). A prediction holds when it is as near as the field needs it: within a third
+ * of the observed change, or within `slack`, below which a change is of no interest.
+ * Thread rule: pure functions. Errors: none.
+ */
+#ifndef RH_TRUTH_H
+#define RH_TRUTH_H
+
+#include <stddef.h>
+
+#include "harness/result/stat.h"
+
+enum rh_truth_verdict { RH_TRUTH_PREDICTED, RH_TRUTH_OFF, RH_TRUTH_CANNOT_TELL, RH_TRUTH_VERDICTS };
+extern const char *const rh_truth_names[]; /* "predicted", "off", "cannot tell" */
+
+struct rh_truth {
+	struct rh_interval predicted, observed; /* changes against the baseline */
+	double slack;
+	enum rh_truth_verdict verdict;
+	double off; /* predicted - observed */
+};
+
+/* Fills verdict and off. RH_TRUTH_OFF: nearer than that is ruled out by both intervals. */
+void rh_truth_judge(struct rh_truth *truth);
+
+/* Interval of a[i] - b[i] - shift. NaNs are not counted. */
+struct rh_interval rh_truth_change(const double *a, const double *b, size_t count, double shift);
+
+#endif

@@ -1,0 +1,180 @@
+/*
+ * matrix.c - several traces at a glance: settings down, backends across, time and peak memory
+ * relative to the baseline.
+ *
+ * A star, on a terminal also a colour, marks what the intervals allow to be called a difference:
+ * that of the time ratio leaves out 1; those of the two peaks do not overlap. The null floor that
+ * runs along has no column; a control that was asked for (bump, decorators) has one, in a quiet
+ * tone.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc/base/cells.h"
+#include "alloc/base/printable.h"
+#include "harness/probe/probe.h"
+#include "harness/run/run.h"
+
+static const double level_least = 0.9;
+
+static const struct rh_metric *metric_at(const struct rh_result *result,
+					 const struct rh_trial *like, uint32_t backend,
+					 const char *name)
+{
+	return rh_result_metric(result, like->trace, backend, like->lanes, like->copies, name);
+}
+
+enum rh_tone rh_time_tone(const struct rh_result *result, const struct rh_trial *like,
+			  uint32_t backend)
+{
+	const struct rh_metric *m = metric_at(result, like, backend, "time.ratio");
+
+	if (!m || m->level < level_least)
+		return RH_TONE_NONE;
+	return m->hi < 1 ? RH_TONE_BETTER : m->lo > 1 ? RH_TONE_WORSE : RH_TONE_NONE;
+}
+
+enum rh_tone rh_memory_tone(const struct rh_result *result, const struct rh_trial *like,
+			    uint32_t backend)
+{
+	const struct rh_metric *m = metric_at(result, like, backend, "memory.rss_peak_bytes");
+	const struct rh_metric *base =
+		metric_at(result, like, result->baseline, "memory.rss_peak_bytes");
+
+	if (!m || !base || m->level < level_least || base->level < level_least)
+		return RH_TONE_NONE;
+	return m->hi < base->lo ? RH_TONE_BETTER : m->lo > base->hi ? RH_TONE_WORSE : RH_TONE_NONE;
+}
+
+static void ratio_cell(char *cell, double ratio, enum rh_tone tone)
+{
+	snprintf(cell, RH_CELL, "%.2f%s", ratio, tone == RH_TONE_NONE ? " " : "*");
+}
+
+static enum rh_tone time_cell(const struct rh_result *result, const struct rh_trial *like,
+			      uint32_t backend, char *cell)
+{
+	const struct rh_metric *m = metric_at(result, like, backend, "time.ratio");
+	enum rh_tone tone = rh_time_tone(result, like, backend);
+
+	snprintf(cell, RH_CELL, "- ");
+	if (m)
+		ratio_cell(cell, m->median, tone);
+	return tone;
+}
+
+static enum rh_tone memory_cell(const struct rh_result *result, const struct rh_trial *like,
+				uint32_t backend, char *cell)
+{
+	const struct rh_metric *m = metric_at(result, like, backend, "memory.rss_peak_bytes");
+	const struct rh_metric *base =
+		metric_at(result, like, result->baseline, "memory.rss_peak_bytes");
+	enum rh_tone tone = rh_memory_tone(result, like, backend);
+
+	snprintf(cell, RH_CELL, "- ");
+	if (m && base && base->median > 0)
+		ratio_cell(cell, m->median / base->median, tone);
+	return tone;
+}
+
+typedef enum rh_tone fill_cell(const struct rh_result *result, const struct rh_trial *like,
+			       uint32_t backend, char *cell);
+
+size_t rh_result_places(const struct rh_result *result, const struct rh_trial **places)
+{
+	size_t count = 0;
+
+	for (size_t t = 0; t < result->trial_count; t++) {
+		const struct rh_trial *trial = &result->trials[t];
+		bool seen = false;
+
+		for (size_t p = 0; p < count; p++)
+			seen |= places[p]->program == trial->program &&
+				places[p]->copies == trial->copies;
+		if (!seen)
+			places[count++] = trial;
+	}
+	return count;
+}
+
+static bool has_column(const struct rh_run_backend *backend)
+{
+	return !backend->floor && backend->status != RH_STATUS_ABSENT;
+}
+
+static void name_row(const struct rh_result *result, const struct rh_trial *place, char *cell)
+{
+	const char *path = result->traces[place->trace].path, *slash = strrchr(path, '/');
+	uint32_t lanes = place->lanes * place->copies;
+
+	snprintf(cell, RH_CELL, "%.40s, %u lane%s", slash ? slash + 1 : path, lanes,
+		 lanes == 1 ? "" : "s");
+}
+
+struct matrix {
+	const struct rh_result *result;
+	const struct rh_trial **places;
+	size_t count;
+};
+
+static void print_one(const struct matrix *matrix, const char *title, fill_cell *fill, FILE *to,
+		      bool markdown)
+{
+	const struct rh_result *result = matrix->result;
+	size_t columns = 1, c = 1;
+	char(*cells)[RH_CELL];
+	unsigned char *tones;
+
+	for (uint32_t b = 0; b < result->backend_count; b++)
+		columns += has_column(&result->backends[b]);
+	cells = calloc((matrix->count + 1) * columns, RH_CELL);
+	tones = calloc(matrix->count + 1, columns);
+	if (cells)
+		snprintf(cells[0], RH_CELL, "%s", title);
+	for (size_t p = 0; cells && p < matrix->count; p++)
+		name_row(result, matrix->places[p], cells[(p + 1) * columns]);
+	for (uint32_t b = 0; cells && tones && b < result->backend_count; b++) {
+		if (!has_column(&result->backends[b]))
+			continue;
+		snprintf(cells[c], RH_CELL, "%.20s ", result->backends[b].text);
+		for (size_t p = 1; p <= matrix->count; p++)
+			tones[p * columns + c] = (unsigned char)fill(result, matrix->places[p - 1],
+								     b, cells[p * columns + c]);
+		c++;
+	}
+	if (cells && tones)
+		rh_print_cells(to, &(struct rh_cells){ .cell = cells,
+						       .tone = tones,
+						       .rows = matrix->count + 1,
+						       .columns = (int)columns,
+						       .left = RH_LEFT_FIRST,
+						       .markdown = markdown });
+	fputc('\n', to);
+	free(cells);
+	free(tones);
+}
+
+/* Without the memory probe every cell of its matrix would be a dash. */
+static bool memory_was_measured(const struct matrix *matrix)
+{
+	for (size_t p = 0; p < matrix->count; p++)
+		for (uint32_t b = 0; b < matrix->result->backend_count; b++)
+			if (metric_at(matrix->result, matrix->places[p], b,
+				      "memory.rss_peak_bytes"))
+				return true;
+	return false;
+}
+
+void rh_result_print_matrix(const struct rh_result *result, const struct rh_trial **places,
+			    size_t count, FILE *to, bool markdown)
+{
+	const struct matrix matrix = { result, places, count };
+
+	print_one(&matrix, "time", time_cell, to, markdown);
+	if (memory_was_measured(&matrix))
+		print_one(&matrix, "peak memory", memory_cell, to, markdown);
+	rh_print(to,
+		 "Relative to %s, below 1 is better. *: a difference that the intervals show.\n",
+		 result->backends[result->baseline].text);
+}

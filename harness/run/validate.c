@@ -1,0 +1,342 @@
+/*
+ * validate.c - the plan of a validation. The real runs come first: the kernel charges a child with
+ * what its parent had resident, and the replay makes us grow.
+ */
+#include "harness/run/validate.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "alloc/base/os.h"
+#include "alloc/base/progress.h"
+#include "harness/run/invocation.h"
+#include "traces/format/trace.h"
+
+#define CPU_LEAST_S	0.05
+#define CALLS_LEAST	1000
+#define DIFFERENT_SHARE 0.01 /* of the calls of two recordings */
+enum { SAID_BYTES = 600 };
+
+/* ---- recording ---- */
+
+/* What a recording said, for the reason why it failed. */
+static void last_words(int fd, char *text, size_t bytes)
+{
+	off_t size = lseek(fd, 0, SEEK_END);
+	ssize_t got = pread(fd, text, bytes - 1, size < (off_t)bytes ? 0 : size - (off_t)bytes + 1);
+
+	text[got > 0 ? got : 0] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+}
+
+static int record(const struct rh_validate_config *config, const char *path, struct rh_err *err)
+{
+	static char command[] = "record", quiet[] = "-q", output[] = "-o", end[] = "--";
+	char self[4096], said[SAID_BYTES];
+	char *head[] = { self, command, quiet, output, (char *)(uintptr_t)path, end };
+	size_t given = 0, fixed = sizeof(head) / sizeof(head[0]);
+	struct rh_real real = { .driver = config->driver, .timeout_ns = config->timeout_ns };
+	struct rh_real_cost cost;
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char **argv;
+	int result;
+
+	while (config->argv[given])
+		given++;
+	argv = calloc(fixed + given + 1, sizeof(*argv));
+	if (length <= 0 || !argv)
+		return free(argv), rh_fail(err, RH_OS, "reheap cannot start itself to record");
+	self[length] = '\0';
+	memcpy(argv, head, sizeof(head));
+	memcpy(argv + fixed, config->argv, given * sizeof(*argv));
+	real.argv = argv;
+	real.output_fd = memfd_create("reheap-said", MFD_CLOEXEC);
+	result = rh_real_run(&real, &cost, err);
+	if (real.output_fd >= 0)
+		last_words(real.output_fd, said, sizeof(said));
+	if (result < 0 && !rh_interrupted)
+		rh_fail(err, err->code, "%s cannot be recorded: %s", config->argv[0],
+			real.output_fd >= 0 && said[0] ? said : err->text);
+	if (real.output_fd >= 0)
+		close(real.output_fd);
+	free(argv);
+	return result;
+}
+
+/* Heap calls in a trace. */
+static int count_calls(const char *path, uint64_t *calls, struct rh_err *err)
+{
+	static struct rh_event batch[RH_TRACE_BATCH];
+	struct rh_trace *trace;
+	int count;
+
+	*calls = 0;
+	if (rh_trace_open(&trace, path, err) < 0)
+		return -1;
+	while ((count = rh_trace_next(trace, batch, RH_TRACE_BATCH, err)) > 0)
+		for (int i = 0; i < count; i++)
+			*calls += batch[i].kind == RH_EV_ALLOC || batch[i].kind == RH_EV_FREE ||
+				  batch[i].kind == RH_EV_RESIZE;
+	rh_trace_close(trace);
+	return count;
+}
+
+static int record_twice(const struct rh_validate_config *config, struct rh_validate *out,
+			struct rh_err *err)
+{
+	char again[4096 + 8];
+	double apart;
+	int result;
+
+	snprintf(again, sizeof(again), "%s.again", config->trace);
+	if (!config->quiet)
+		rh_progress("recording %s", config->argv[0]);
+	result = record(config, config->trace, err) < 0 ||
+				 count_calls(config->trace, &out->events, err) < 0 ||
+				 record(config, again, err) < 0 ||
+				 count_calls(again, &out->events_again, err) < 0
+			 ? -1
+			 : 0;
+	unlink(again);
+	if (result < 0)
+		return -1;
+	if (out->events < CALLS_LEAST)
+		return rh_fail(err, RH_FAILED,
+			       "%s made %llu heap calls that a preloaded library sees: it ignores "
+			       "preloads (static, setuid, an allocator of its own) or has no use "
+			       "for a heap",
+			       config->argv[0], (unsigned long long)out->events);
+	apart = fabs((double)out->events - (double)out->events_again);
+	out->nondeterministic = apart > DIFFERENT_SHARE * (double)out->events;
+	out->calls_mean = ((double)out->events + (double)out->events_again) / 2;
+	return 0;
+}
+
+/* ---- the real runs ---- */
+
+static int run_one(const struct rh_validate_config *config, const struct rh_spec *spec,
+		   struct rh_validate_row *row, uint64_t round, struct rh_err *err)
+{
+	static char true_path[] = "/bin/true";
+	static char *nothing[] = { true_path, NULL };
+	struct rh_real real = { .argv = config->argv,
+				.driver = config->driver,
+				.spec = spec,
+				.timeout_ns = config->timeout_ns,
+				.output_fd = -1 };
+	struct rh_real empty = { .argv = nothing, .spec = spec, .output_fd = -1 };
+	struct rh_real_cost cost, load;
+
+	if (rh_real_run(&empty, &load, err) < 0 || rh_real_run(&real, &cost, err) < 0)
+		return -1;
+	row->user[round] = cost.user_s;
+	row->system[round] = cost.system_s;
+	row->wall[round] = cost.wall_s;
+	row->rss[round] = (double)cost.peak_rss_bytes;
+	row->faults[round] = (double)cost.faults;
+	row->load_cpu[round] = load.user_s + load.system_s;
+	row->load_rss[round] = (double)load.peak_rss_bytes;
+	if (round == 0 && cost.user_s + cost.system_s < CPU_LEAST_S)
+		return rh_fail(err, RH_FAILED,
+			       "%s takes %.0f ms of CPU: under %.0f ms the clock of the kernel "
+			       "says nothing; give it more to do",
+			       config->argv[0], 1e3 * (cost.user_s + cost.system_s),
+			       1e3 * CPU_LEAST_S);
+	return 0;
+}
+
+static uint64_t splitmix(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
+
+static int run_rounds(const struct rh_validate_config *config, struct rh_validate *out,
+		      struct rh_err *err)
+{
+	size_t order[RH_VARIANTS_MAX];
+	uint64_t state = config->seed;
+
+	for (size_t i = 0; i < out->row_count; i++)
+		order[i] = i;
+	for (uint64_t round = 0; round < config->reps; round++) {
+		for (size_t i = out->row_count; i > 1; i--) {
+			size_t j = (size_t)(splitmix(&state) % i), kept = order[i - 1];
+
+			order[i - 1] = order[j];
+			order[j] = kept;
+		}
+		for (size_t i = 0; i < out->row_count; i++) {
+			struct rh_validate_row *row = &out->rows[order[i]];
+
+			if (!config->quiet)
+				rh_progress("round %llu of %llu: %s under %s",
+					    (unsigned long long)round + 1,
+					    (unsigned long long)config->reps, config->argv[0],
+					    row->name);
+			if (run_one(config, out->result.backends[order[i]].spec, row, round, err) <
+			    0)
+				return rh_err_prefix(err, "under %s", row->name);
+		}
+	}
+	return 0;
+}
+
+static int count_instructions(const struct rh_validate_config *config, struct rh_validate *out,
+			      struct rh_err *err)
+{
+	static char true_path[] = "/bin/true";
+	static char *nothing[] = { true_path, NULL };
+
+	for (size_t i = 0; config->instructions && i < out->row_count; i++) {
+		struct rh_validate_row *row = &out->rows[i];
+		struct rh_real real = { .argv = config->argv,
+					.driver = config->driver,
+					.spec = out->result.backends[i].spec,
+					.timeout_ns = config->timeout_ns,
+					.output_fd = -1 };
+		struct rh_real empty = { .argv = nothing, .spec = real.spec, .output_fd = -1 };
+
+		if (!config->quiet)
+			rh_progress("%s under %s and callgrind", config->argv[0], row->name);
+		if (rh_validate_instructions(&empty, &row->load_instructions, err) < 0 ||
+		    rh_validate_instructions(&real, &row->instructions, err) < 0)
+			return rh_err_prefix(err, "under %s and callgrind", row->name);
+	}
+	return 0;
+}
+
+/* ---- backends ---- */
+
+static bool deployable(const struct rh_spec *spec)
+{
+	return spec->depth == 1 && (spec->layer[0].ops.caps & RH_CAP_PROCESS) && !spec->native[0];
+}
+
+char *rh_validate_backends(void)
+{
+	char *list = strdup("libc"), path[4096];
+	struct rh_err ignored;
+
+	for (const struct rh_peer *peer = rh_peers; peer->name && list; peer++) {
+		char *longer;
+
+		if (rh_peer_find(peer, path, sizeof(path), &ignored) < 0 ||
+		    asprintf(&longer, "%s,%s", list, peer->name) < 0)
+			continue;
+		free(list);
+		list = longer;
+	}
+	return list;
+}
+
+static double *numbers(uint64_t count)
+{
+	return calloc(count, sizeof(double));
+}
+
+/* One row for each backend; the floor, which the replay adds, is the last and has none. */
+static int make_rows(const struct rh_validate_config *config, struct rh_validate *out,
+		     struct rh_err *err)
+{
+	for (size_t i = 0; i < out->result.backend_count; i++) {
+		const struct rh_run_backend *backend = &out->result.backends[i];
+		struct rh_validate_row *row;
+
+		if (backend->floor)
+			continue;
+		if (backend->status == RH_STATUS_ABSENT)
+			return rh_fail(err, RH_ABSENT, "%s", backend->why);
+		if (!deployable(backend->spec))
+			return rh_fail(err, RH_USAGE,
+				       "%s cannot be put under a real program: it is a model or a "
+				       "control (libc, an installed allocator or a .so can)",
+				       backend->text);
+		row = rh_grow(&out->rows, &out->row_count, sizeof(*row));
+		*row = (struct rh_validate_row){ backend->text,
+						 numbers(config->reps),
+						 numbers(config->reps),
+						 numbers(config->reps),
+						 numbers(config->reps),
+						 numbers(config->reps),
+						 numbers(config->reps),
+						 numbers(config->reps),
+						 NAN,
+						 NAN,
+						 { { .slack = 0 } } };
+	}
+	if (out->row_count < 2)
+		return rh_fail(err, RH_USAGE,
+			       "name two backends at least: changes are against a baseline");
+	out->base = out->result.baseline;
+	return 0;
+}
+
+void rh_validate_free(struct rh_validate *validate)
+{
+	for (size_t i = 0; i < validate->row_count; i++) {
+		struct rh_validate_row *row = &validate->rows[i];
+		double *all[] = { row->user,   row->system,   row->wall,    row->rss,
+				  row->faults, row->load_cpu, row->load_rss };
+
+		for (size_t n = 0; n < sizeof(all) / sizeof(all[0]); n++)
+			free(all[n]);
+	}
+	free(validate->rows);
+	rh_result_free(&validate->result);
+}
+
+int rh_validate_run(const struct rh_validate_config *config, struct rh_validate *out,
+		    struct rh_err *err)
+{
+	char *traces[] = { (char *)(uintptr_t)config->trace };
+	struct rh_run_config run = { .traces = traces,
+				     .trace_count = 1,
+				     .backends = config->backends,
+				     .copies = "1",
+				     .baseline = config->baseline,
+				     .probes = config->instructions ? "time,memory,callgrind"
+								    : "time,memory",
+				     .callgrind_events = UINT64_MAX,
+				     .reps = config->reps,
+				     .seed = config->seed,
+				     .touch = RH_TOUCH_AUTO,
+				     .quiet = config->quiet };
+	int result;
+
+	*out = (struct rh_validate){ .result = { .reps = config->reps,
+						 .seed = config->seed,
+						 .touch = rh_touch_names[RH_TOUCH_AUTO],
+						 .pace = "none",
+						 .probes = run.probes,
+						 .floor = UINT32_MAX } };
+	clock_gettime(CLOCK_REALTIME, &out->result.started);
+	out->result.argc = rh_argv_read(&out->result.argv);
+	rh_host_read(&out->result.host);
+	rh_clock_calibrate(&out->result.clock, 0);
+	result = rh_run_prepare(&run, &out->result, err);
+	if (result == 0)
+		result = make_rows(config, out, err);
+	if (result == 0)
+		result = record_twice(config, out, err);
+	if (result == 0)
+		result = run_rounds(config, out, err);
+	if (result == 0)
+		result = count_instructions(config, out, err);
+	if (result == 0)
+		result = rh_run_trials(&run, &out->result, err);
+	if (result == 0) {
+		rh_result_measure(&out->result);
+		result = rh_validate_compare(config, out, err);
+	}
+	rh_run_config_free(&run);
+	return result;
+}

@@ -1,0 +1,336 @@
+/*
+ * validate_compare.c - predicted beside observed: what validate.c ran and replayed becomes changes
+ * with intervals and verdicts, and a part of the result.
+ */
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/run/validate.h"
+#include "traces/format/event.h"
+
+#define CPU_SLACK_SHARE	   0.02 /* of the program: a change below is of no interest */
+#define RSS_SLACK_SHARE	   0.10
+#define RSS_SLACK_BYTES	   (1 << 20)
+#define FAULTS_SLACK_SHARE 0.10
+#define FAULTS_SLACK	   256	/* pages of 4 KiB in that */
+#define HEAP_SLACK_SHARE   0.05 /* of the heap's own instructions */
+
+const struct rh_validate_what rh_validate_whats[RH_VALIDATE_FIELDS] = {
+	[RH_VALIDATE_CPU] = { "cpu", "s", "CPU time of the program", "ms", 1e3, "ns a heap call",
+			      1e9 },
+	[RH_VALIDATE_RSS] = { "rss", "bytes", "peak resident memory", "MiB", 1.0 / (1 << 20), NULL,
+			      0 },
+	[RH_VALIDATE_INSTRUCTIONS] = { "instructions", "count", "instructions (callgrind)",
+				       "million", 1e-6, "a heap call", 1 },
+	[RH_VALIDATE_USER] = { "user", "s", "user CPU time", "ms", 1e3, "ns a heap call", 1e9 },
+	[RH_VALIDATE_KERNEL] = { "kernel", "s", "kernel CPU time", "ms", 1e3, "ns a heap call",
+				 1e9 },
+	[RH_VALIDATE_FAULTS] = { "faults", "count", "page faults", "thousand", 1e-3,
+				 "per 1000 heap calls", 1e3 },
+};
+
+static double *numbers(uint64_t count)
+{
+	return calloc(count + 1, sizeof(double));
+}
+
+static double median_of(const double *values, size_t count)
+{
+	return rh_stat_interval(values, count, 0.95).median;
+}
+
+/* ---- the replay ---- */
+
+static double value_of(const struct rh_trial *trial, enum rh_validate_field field)
+{
+	const struct rh_trial_pass *first = trial->pass_count ? &trial->passes[0] : NULL;
+	uint64_t peak = rh_result_anon_peak(trial);
+
+	if (field == RH_VALIDATE_CPU)
+		return (double)trial->cpu_ns / 1e9;
+	if (field == RH_VALIDATE_RSS)
+		return peak == RH_NONE ? NAN : (double)peak;
+	if (!first)
+		return NAN;
+	if (field == RH_VALIDATE_KERNEL)
+		return (double)first->kernel_ns / 1e9;
+	if (field == RH_VALIDATE_USER)
+		return ((double)trial->cpu_ns - (double)first->kernel_ns) / 1e9;
+	return (double)(first->faults_minor + first->faults_major);
+}
+
+/* One figure of the replay by repetition: of the whole, or most bytes of the worker.
+ * Ours among them cancel out in a change; what an allocator takes before the first event does not
+ * and should not: /bin/true, which allocates nothing, does not show it. */
+static void replayed(const struct rh_validate *out, size_t backend, enum rh_validate_field field,
+		     double *values, size_t count)
+{
+	const struct rh_result *result = &out->result;
+	double rate = out->nondeterministic && rh_validate_whats[field].rate
+			      ? out->calls_mean / (double)out->events
+			      : 1;
+
+	for (size_t i = 0; i < count; i++)
+		values[i] = NAN;
+	for (size_t t = 0; t < result->trial_count; t++) {
+		const struct rh_trial *trial = &result->trials[t];
+
+		if (trial->backend == backend && trial->status == RH_STATUS_OK &&
+		    trial->rep < count)
+			values[trial->rep] = rate * value_of(trial, field);
+	}
+}
+
+/* Of the whole replay under callgrind, which ran once for each backend; NaN without. */
+static double replayed_instructions(const struct rh_validate *out, size_t backend)
+{
+	const struct rh_result *result = &out->result;
+
+	for (size_t t = 0; t < result->trial_count; t++) {
+		const struct rh_trial *trial = &result->trials[t];
+
+		if (trial->backend != backend || trial->status != RH_STATUS_OK)
+			continue;
+		for (size_t i = 0; i < trial->reading_count; i++)
+			if (strcmp(trial->readings[i].name, "counters.ir_per_event") == 0)
+				return trial->readings[i].value * (double)trial->events *
+				       (out->nondeterministic
+						? out->calls_mean / (double)out->events
+						: 1);
+	}
+	return NAN;
+}
+
+/* ---- the program ---- */
+
+static double seen_of(const struct rh_validate_row *row, enum rh_validate_field field, size_t round)
+{
+	switch (field) {
+	case RH_VALIDATE_CPU:
+		return row->user[round] + row->system[round];
+	case RH_VALIDATE_RSS:
+		return row->rss[round];
+	case RH_VALIDATE_USER:
+		return row->user[round];
+	case RH_VALIDATE_KERNEL:
+		return row->system[round];
+	default:
+		return row->faults[round];
+	}
+}
+
+static void observed(const struct rh_validate_row *row, enum rh_validate_field field,
+		     double *values, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		values[i] = seen_of(row, field, i);
+}
+
+/* What loading takes of a field, where /bin/true tells it: its user and kernel time are within a
+ * tick or two of the clock that tells them apart, and its faults few. */
+static double loading(const struct rh_validate_row *row, enum rh_validate_field field, size_t count)
+{
+	if (field == RH_VALIDATE_CPU)
+		return median_of(row->load_cpu, count);
+	return field == RH_VALIDATE_RSS ? median_of(row->load_rss, count) : 0;
+}
+
+/* ---- both ---- */
+
+static double slack_of(const struct rh_validate *out, enum rh_validate_field field,
+		       const double *base_real, size_t count)
+{
+	switch (field) {
+	case RH_VALIDATE_RSS:
+		return fmax(RSS_SLACK_BYTES, RSS_SLACK_SHARE * median_of(base_real, count));
+	case RH_VALIDATE_FAULTS:
+		return fmax(FAULTS_SLACK, FAULTS_SLACK_SHARE * median_of(base_real, count));
+	default:
+		return CPU_SLACK_SHARE * out->cpu_s;
+	}
+}
+
+static int compare_field(const struct rh_validate_config *config, struct rh_validate *out,
+			 enum rh_validate_field field, struct rh_err *err)
+{
+	const struct rh_validate_row *of = &out->rows[out->base];
+	size_t n = config->reps;
+	double *base = numbers(4 * n), *mine = base + n, *base_real = base + 2 * n,
+	       *mine_real = base + 3 * n;
+
+	if (!base)
+		return rh_fail(err, RH_OS, "no memory to compare");
+	replayed(out, out->base, field, base, n);
+	observed(of, field, base_real, n);
+	for (size_t b = 0; b < out->row_count; b++) {
+		struct rh_validate_row *row = &out->rows[b];
+		struct rh_truth *truth = &row->truth[field];
+
+		replayed(out, b, field, mine, n);
+		observed(row, field, mine_real, n);
+		truth->predicted = rh_truth_change(mine, base, n, 0);
+		truth->observed = rh_truth_change(mine_real, base_real, n,
+						  loading(row, field, n) - loading(of, field, n));
+		truth->slack = slack_of(out, field, base_real, n);
+		rh_truth_judge(truth);
+	}
+	free(base);
+	return 0;
+}
+
+/* Counts that repeat: one is enough, and it is its own interval. */
+static struct rh_interval exactly(double value)
+{
+	return (struct rh_interval){ .median = value,
+				     .lo = value,
+				     .hi = value,
+				     .level = 1,
+				     .min = value,
+				     .max = value,
+				     .n = isfinite(value) ? 1 : 0 };
+}
+
+static void compare_instructions(struct rh_validate *out)
+{
+	const struct rh_validate_row *of = &out->rows[out->base];
+	double base = replayed_instructions(out, out->base);
+	double heap = base - replayed_instructions(out, out->result.floor);
+
+	out->heap_instructions = heap;
+	for (size_t b = 0; b < out->row_count; b++) {
+		struct rh_validate_row *row = &out->rows[b];
+		struct rh_truth *truth = &row->truth[RH_VALIDATE_INSTRUCTIONS];
+
+		truth->predicted = exactly(replayed_instructions(out, b) - base);
+		truth->observed = exactly((row->instructions - row->load_instructions) -
+					  (of->instructions - of->load_instructions));
+		truth->slack = isfinite(heap) ? HEAP_SLACK_SHARE * fmax(heap, 0) : 0;
+		rh_truth_judge(truth);
+	}
+}
+
+static void sum_up(const struct rh_validate_config *config, struct rh_validate *out)
+{
+	const struct rh_validate_row *base = &out->rows[out->base];
+	double *values = numbers(2 * config->reps), *floor = values + config->reps;
+
+	if (!values)
+		return;
+	observed(base, RH_VALIDATE_CPU, values, config->reps);
+	out->cpu_s = median_of(values, config->reps);
+	out->load_s = median_of(base->load_cpu, config->reps);
+	out->rss_bytes = median_of(base->rss, config->reps);
+	replayed(out, out->base, RH_VALIDATE_CPU, values, config->reps);
+	replayed(out, out->result.floor, RH_VALIDATE_CPU, floor, config->reps);
+	out->heap_s = rh_truth_change(values, floor, config->reps, 0).median;
+	free(values);
+}
+
+/* ---- the document's part ---- */
+
+static void keep_changes(struct rh_validate *out, struct rh_validation *to)
+{
+	struct rh_pool *pool = rh_result_pool(&out->result);
+
+	to->changes =
+		rh_pool_alloc(pool, out->row_count * RH_VALIDATE_FIELDS, sizeof(*to->changes));
+	for (int f = 0; f < RH_VALIDATE_FIELDS; f++)
+		for (size_t b = 0; b < out->row_count; b++) {
+			const struct rh_truth *truth = &out->rows[b].truth[f];
+
+			if (b == out->base || truth->predicted.n == 0 || truth->observed.n == 0)
+				continue;
+			to->changes[to->changes_count++] = (struct rh_truth_change){
+				.backend = (uint32_t)b,
+				.what = rh_validate_whats[f].name,
+				.unit = rh_validate_whats[f].unit,
+				.predicted = truth->predicted.median,
+				.predicted_lo = truth->predicted.lo,
+				.predicted_hi = truth->predicted.hi,
+				.observed = truth->observed.median,
+				.observed_lo = truth->observed.lo,
+				.observed_hi = truth->observed.hi,
+				.level = fmin(truth->predicted.level, truth->observed.level),
+				.slack = truth->slack,
+				.off = truth->off,
+				.verdict = rh_truth_names[truth->verdict],
+			};
+		}
+}
+
+static uint64_t whole(double value)
+{
+	return isfinite(value) ? (uint64_t)value : UINT64_MAX;
+}
+
+static void keep_seen(const struct rh_validate_config *config, struct rh_validate *out,
+		      struct rh_validation *to)
+{
+	size_t n = config->reps;
+
+	to->seen = rh_pool_alloc(rh_result_pool(&out->result), out->row_count, sizeof(*to->seen));
+	to->seen_count = out->row_count;
+	for (size_t b = 0; b < out->row_count; b++) {
+		const struct rh_validate_row *row = &out->rows[b];
+
+		to->seen[b] = (struct rh_truth_seen){
+			.backend = (uint32_t)b,
+			.user_s = row->user,
+			.user_s_count = n,
+			.kernel_s = row->system,
+			.kernel_s_count = n,
+			.wall_s = row->wall,
+			.wall_s_count = n,
+			.rss_bytes = row->rss,
+			.rss_bytes_count = n,
+			.faults = row->faults,
+			.faults_count = n,
+			.load_cpu_s = row->load_cpu,
+			.load_cpu_s_count = n,
+			.load_rss_bytes = row->load_rss,
+			.load_rss_bytes_count = n,
+			.instructions = whole(row->instructions),
+			.load_instructions = whole(row->load_instructions),
+		};
+	}
+}
+
+static void keep(const struct rh_validate_config *config, struct rh_validate *out)
+{
+	struct rh_validation *to =
+		rh_pool_alloc(rh_result_pool(&out->result), 1, sizeof(*out->result.validation));
+
+	rh_record_clear(&rh_validation_type, to);
+	to->argv = (const char **)config->argv;
+	while (config->argv[to->argv_count])
+		to->argv_count++;
+	to->driver = config->driver;
+	to->rounds = config->reps;
+	to->calls = out->events;
+	to->calls_again = out->events_again;
+	to->nondeterministic = out->nondeterministic;
+	to->cpu_s = out->cpu_s;
+	to->load_s = out->load_s;
+	to->heap_s = out->heap_s;
+	to->rss_bytes = out->rss_bytes;
+	keep_changes(out, to);
+	keep_seen(config, out, to);
+	out->result.validation = to;
+}
+
+int rh_validate_compare(const struct rh_validate_config *config, struct rh_validate *out,
+			struct rh_err *err)
+{
+	assert(out->base < out->row_count && out->events > 0);
+	sum_up(config, out);
+	for (int f = 0; f < RH_VALIDATE_FIELDS; f++)
+		if (f != RH_VALIDATE_INSTRUCTIONS &&
+		    compare_field(config, out, (enum rh_validate_field)f, err) < 0)
+			return -1;
+	if (config->instructions)
+		compare_instructions(out);
+	keep(config, out);
+	return 0;
+}

@@ -1,0 +1,147 @@
+/*
+ * warnings.c - what a reader must know of a run before its figures: lanes and CPUs, blocks that
+ * were not touched, replays that mostly wait, and the machine.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/run/invocation.h"
+#include "harness/run/run.h"
+
+enum { CONFIDENCE_REPS = 6 };
+#define WAITS_SHARE 0.10 /* of events: beyond it a replay is about something else */
+
+/* Asked for by number. */
+static uint32_t most_lanes_asked(const struct rh_run_config *config)
+{
+	uint32_t most = 0;
+
+	for (size_t l = 0; l < config->lane_count; l++)
+		if (config->lane_list[l] != RH_LANES_DEFAULT && config->lane_list[l] > most)
+			most = config->lane_list[l];
+	return most;
+}
+
+static void warn_of_lanes(const struct rh_run_config *config, struct rh_result *result)
+{
+	uint32_t most = 0, asked = most_lanes_asked(config);
+
+	for (size_t t = 0; t < result->trial_count; t++)
+		if (result->trials[t].lanes * result->trials[t].copies > most)
+			most = result->trials[t].lanes * result->trials[t].copies;
+	if (most > result->host.cpus_allowed)
+		rh_result_warn(
+			result,
+			"%u lanes on %u CPUs: memory, contents and locks held across a switch "
+			"are those of so many threads; times contain the scheduler's work, and "
+			"contention of more than %u at once cannot be seen here",
+			most, result->host.cpus_allowed, result->host.cpus_allowed);
+	for (size_t i = 0; i < result->trace_count; i++)
+		if (asked > result->traces[i].lanes_recorded)
+			rh_result_warn(result,
+				       "%s: recorded on %u lane%s, so that is the most it "
+				       "runs on (--copies runs it several times side by side)",
+				       result->traces[i].path, result->traces[i].lanes_recorded,
+				       result->traces[i].lanes_recorded == 1 ? "" : "s");
+	for (size_t i = 0; i < result->program_count; i++) {
+		const struct rh_run_program *p = &result->programs[i];
+
+		if (!config->lanes && p->folded)
+			rh_result_warn(result,
+				       "%s: %u recorded lanes folded onto %u, one per CPU "
+				       "(--lanes recorded keeps them)",
+				       result->traces[p->trace].path,
+				       result->traces[p->trace].lanes_recorded, p->lanes);
+		if (p->stats.truncated_text[0])
+			rh_result_warn(result, "%s", p->stats.truncated_text);
+		if (p->stats.incomplete[0])
+			rh_result_warn(result, "%s is not complete: %s",
+				       result->traces[p->trace].path, p->stats.incomplete);
+	}
+}
+
+/* A replay that waits most of the time measures the order of the recording. */
+static void warn_of_waits(struct rh_result *result)
+{
+	double worst = 0;
+	const char *trace = NULL;
+
+	for (size_t t = 0; t < result->trial_count; t++) {
+		const struct rh_trial *trial = &result->trials[t];
+		double share = trial->events ? (double)trial->blocked / (double)trial->events : 0;
+
+		if (share <= worst)
+			continue;
+		worst = share;
+		trace = result->traces[trial->trace].path;
+	}
+	if (worst > WAITS_SHARE)
+		rh_result_warn(result,
+			       "%s: %.0f %% of the events had to wait for another lane: times "
+			       "are those of the recorded order more than of the heap",
+			       trace, 100 * worst);
+}
+
+/* What was written of blocks decides what memory figures are worth. */
+static void settle_touch(const struct rh_run_config *config, struct rh_result *result)
+{
+	size_t touched = 0;
+
+	for (size_t i = 0; i < result->program_count; i++) {
+		const struct rh_run_program *p = &result->programs[i];
+
+		touched += p->program.head->touched;
+		if (p->stats.untouched && config->touch >= RH_TOUCH_PAGE)
+			rh_result_warn(
+				result,
+				"%s: %llu large blocks (%.0f MiB) are not touched: with them "
+				"more than %.0f MiB would be resident%s",
+				result->traces[p->trace].path,
+				(unsigned long long)p->stats.untouched,
+				(double)p->stats.untouched_bytes / (1 << 20),
+				(double)p->stats.touch_bound / (1 << 20),
+				p->stats.touch_noted ? ", which the program never had" : "");
+	}
+	if (config->touch == RH_TOUCH_AUTO && (touched == 0 || touched == result->program_count))
+		result->touch = rh_touch_names[touched ? RH_TOUCH_RECORDED : RH_TOUCH_FULL];
+}
+
+static void warn_of_host(const struct rh_run_config *config, struct rh_result *result)
+{
+	const struct rh_host *host = &result->host;
+
+	if (host->load1 > host->cpus_allowed * 0.5)
+		rh_result_warn(result,
+			       "the machine is busy (load %.1f on %u CPUs): intervals will "
+			       "be wide",
+			       host->load1, host->cpus_allowed);
+	if (host->governor[0] && strcmp(host->governor, "performance") != 0)
+		rh_result_warn(result, "CPU governor is %s: clocks may change between trials",
+			       host->governor);
+	if (strcmp(host->thp, "always") == 0)
+		rh_result_warn(result,
+			       "transparent huge pages are 'always': RSS is in steps of 2 MiB");
+	if (config->reps < CONFIDENCE_REPS)
+		rh_result_warn(result,
+			       "%llu repetition%s: intervals are min..max without confidence "
+			       "(--reps 6 reaches 95 %%)",
+			       (unsigned long long)config->reps, config->reps == 1 ? "" : "s");
+	if (result->clock.why)
+		rh_result_warn(result, "clock is %s: %s", result->clock.name, result->clock.why);
+	if (config->pace)
+		rh_result_warn(result, "--pace %s: times per event contain the recorded pauses",
+			       result->pace);
+	if (config->under)
+		rh_result_warn(result, "workers ran under '%s': times are its times",
+			       config->under);
+	if (config->verify)
+		rh_result_warn(result, "--verify is on: times contain its checks");
+}
+
+void rh_run_warn(const struct rh_run_config *config, struct rh_result *result)
+{
+	warn_of_lanes(config, result);
+	settle_touch(config, result);
+	warn_of_waits(result);
+	warn_of_host(config, result);
+}

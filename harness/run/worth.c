@@ -1,0 +1,58 @@
+/*
+ * worth.c - the sentence that leads what is printed of a run: what the heap is of the program, and
+ * what another one would save (harness/result/worth.h). One for each trace, of its first setting:
+ * the program ran once, on lanes of its own.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/result/worth.h"
+#include "harness/run/run.h"
+
+static const struct rh_metric *at(const struct rh_result *result, const struct rh_trial *like,
+				  uint32_t backend, const char *name)
+{
+	return rh_result_metric(result, like->trace, backend, like->lanes, like->copies, name);
+}
+
+static bool print_one(const struct rh_result *result, const struct rh_trial *like, bool named,
+		      FILE *to)
+{
+	const struct rh_metric *heap = at(result, like, result->baseline, "program.heap_share");
+	const char *path = result->traces[like->trace].path, *slash = strrchr(path, '/');
+	struct rh_worth worth = { .trace = named ? slash ? slash + 1 : path : NULL };
+
+	worth.rows = heap ? calloc(result->backend_count + 1, sizeof(*worth.rows)) : NULL;
+	if (!worth.rows)
+		return false;
+	worth.base = result->backends[result->baseline].text;
+	worth.heap = heap->median;
+	for (uint32_t b = 0; b < result->backend_count; b++) {
+		const struct rh_metric *m = at(result, like, b, "program.saved_share");
+
+		if (m && result->backends[b].deployable && !result->backends[b].control)
+			worth.rows[worth.count++] =
+				(struct rh_worth_row){ result->backends[b].text, m->median, m->lo,
+						       m->hi, m->level };
+	}
+	rh_worth_print(&worth, to);
+	free(worth.rows);
+	return true;
+}
+
+void rh_result_print_worth(const struct rh_result *result, const struct rh_trial **places,
+			   size_t count, FILE *to)
+{
+	bool said = false;
+
+	for (size_t p = 0; p < count; p++) {
+		bool first = true;
+
+		for (size_t q = 0; q < p; q++)
+			first &= places[q]->trace != places[p]->trace;
+		if (first)
+			said |= print_one(result, places[p], result->trace_count > 1, to);
+	}
+	if (said)
+		fputc('\n', to);
+}

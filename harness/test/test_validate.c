@@ -1,0 +1,203 @@
+/*
+ * test_validate.c - predicted beside observed, from trials and rounds with known answers: the
+ * changes, what becomes of a program that does not do the same twice, and the part of the result.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "harness/run/validate.h"
+#include "harness/test/schema_check.h"
+#include "traces/format/event.h"
+
+enum { BASE, MINE, FLOOR, BACKENDS, ROUNDS = 6, EVENTS = 1000 };
+
+static char *words[] = { (char *)"./job", (char *)"<x>", NULL };
+
+static void add_trial(struct rh_result *result, uint32_t b, uint32_t rep)
+{
+	static const uint64_t cpu_ms[BACKENDS] = { 100, 80, 10 },
+			      kernel_ms[BACKENDS] = { 40, 35, 0 };
+	struct rh_trial *trial = rh_grow(&result->trials, &result->trial_count, sizeof(*trial));
+	struct rh_trial_pass *pass = rh_grow(&trial->passes, &trial->pass_count, sizeof(*pass));
+
+	*pass = (struct rh_trial_pass){ .kernel_ns = kernel_ms[b] * 1000000,
+					.faults_minor = b == MINE ? 500 : 2000 };
+	trial->backend = b;
+	trial->lanes = trial->copies = 1;
+	trial->rep = rep;
+	trial->events = EVENTS;
+	trial->cpu_ns = (cpu_ms[b] + rep) * 1000000;
+	trial->anon_start = (uint64_t)(10 + 5 * (b == MINE)) << 20;
+	if (rep == 0)
+		*(struct rh_reading *)rh_grow(&trial->readings, &trial->reading_count,
+					      sizeof(struct rh_reading)) =
+			(struct rh_reading){ "counters.ir_per_event", b == FLOOR  ? 10
+								      : b == BASE ? 110
+										  : 90 };
+}
+
+static double *filled(double value, double step)
+{
+	double *list = calloc(ROUNDS, sizeof(*list));
+
+	for (int i = 0; i < ROUNDS; i++)
+		list[i] = value + step * i;
+	return list;
+}
+
+static void add_row(struct rh_validate *v, bool mine)
+{
+	struct rh_validate_row *row = rh_grow(&v->rows, &v->row_count, sizeof(*row));
+
+	row->name = mine ? "mine" : "libc";
+	row->user = filled(mine ? 0.215 : 0.23, 0.01);
+	row->system = filled(mine ? 0.045 : 0.05, 0);
+	row->wall = filled(1, 0);
+	row->rss = filled((mine ? 36.0 : 30.0) * (1 << 20), 0);
+	row->faults = filled(mine ? 3000 : 4500, 0);
+	row->load_cpu = filled(mine ? 0.003 : 0.001, 0);
+	row->load_rss = filled((mine ? 2.0 : 1.0) * (1 << 20), 0);
+	row->instructions = mine ? 980500 : 1000000;
+	row->load_instructions = mine ? 1500 : 1000;
+}
+
+static void make(struct rh_validate *v, uint64_t again)
+{
+	struct rh_run_backend *row;
+
+	*v = (struct rh_validate){ .events = EVENTS,
+				   .events_again = again,
+				   .nondeterministic = again != EVENTS,
+				   .calls_mean = (EVENTS + (double)again) / 2 };
+	v->result.floor = FLOOR;
+	v->result.touch = "full";
+	v->result.pace = "none";
+	v->result.probes = "time";
+	v->result.clock.name = "tsc";
+	for (uint32_t b = 0; b < BACKENDS; b++) {
+		row = rh_grow(&v->result.backends, &v->result.backend_count, sizeof(*row));
+		row->text = strdup(b == BASE ? "libc" : b == MINE ? "mine" : "null");
+		row->spec = calloc(1, sizeof(*row->spec));
+		for (uint32_t rep = 0; rep < ROUNDS; rep++)
+			add_trial(&v->result, b, rep);
+	}
+	add_row(v, false);
+	add_row(v, true);
+}
+
+static void compared(struct rh_validate *v, uint64_t again)
+{
+	const struct rh_validate_config config = { .argv = words,
+						   .reps = ROUNDS,
+						   .instructions = true };
+	struct rh_err err = { 0 };
+
+	make(v, again);
+	assert_int_equal(rh_validate_compare(&config, v, &err), 0);
+}
+
+static void end(struct rh_validate *v)
+{
+	/* The document's lists are the rows': both are freed here, once. */
+	rh_validate_free(v);
+}
+
+#define NEAR(a, b) assert_true(fabs((a) - (b)) < 1e-9 * (1 + fabs((double)(b))))
+
+static void changes_are_right(void **state)
+{
+	static const struct {
+		enum rh_validate_field field;
+		double predicted, observed;
+		enum rh_truth_verdict verdict;
+	} rows[] = {
+		{ RH_VALIDATE_CPU, -0.02, -0.022, RH_TRUTH_PREDICTED },
+		{ RH_VALIDATE_USER, -0.015, -0.015, RH_TRUTH_PREDICTED },
+		{ RH_VALIDATE_KERNEL, -0.005, -0.005, RH_TRUTH_PREDICTED },
+		{ RH_VALIDATE_RSS, 5 << 20, 5 << 20, RH_TRUTH_PREDICTED },
+		{ RH_VALIDATE_FAULTS, -1500, -1500, RH_TRUTH_PREDICTED },
+		{ RH_VALIDATE_INSTRUCTIONS, -20000, -20000, RH_TRUTH_PREDICTED },
+	};
+	struct rh_validate v;
+
+	(void)state;
+	compared(&v, EVENTS);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct rh_truth *truth = &v.rows[MINE].truth[rows[i].field];
+
+		NEAR(truth->predicted.median, rows[i].predicted);
+		NEAR(truth->observed.median, rows[i].observed);
+		assert_int_equal(truth->verdict, rows[i].verdict);
+	}
+	NEAR(v.heap_s, 0.09);
+	NEAR(v.cpu_s, 0.305);
+	/* 5 % of the heap's own 100 instructions an event */
+	NEAR(v.rows[MINE].truth[RH_VALIDATE_INSTRUCTIONS].slack, 5000);
+	end(&v);
+}
+
+/* 1000 calls were replayed, the mean of both recordings is 1500: half as much again is predicted,
+ * but of the peak. */
+static void rates_are_scaled(void **state)
+{
+	struct rh_validate v;
+
+	(void)state;
+	compared(&v, 2 * EVENTS);
+	NEAR(v.rows[MINE].truth[RH_VALIDATE_CPU].predicted.median, -0.03);
+	NEAR(v.rows[MINE].truth[RH_VALIDATE_INSTRUCTIONS].predicted.median, -30000);
+	NEAR(v.rows[MINE].truth[RH_VALIDATE_RSS].predicted.median, 5 << 20);
+	NEAR(v.rows[MINE].truth[RH_VALIDATE_CPU].observed.median, -0.022);
+	assert_true(v.result.validation->nondeterministic);
+	end(&v);
+}
+
+static void the_result_has_it(void **state)
+{
+	struct rh_pool *pool = rh_pool_open();
+	const struct rh_validation *kept;
+	struct rh_validation read;
+	struct rh_validate v;
+	struct rh_err err = { 0 };
+	char *text;
+
+	(void)state;
+	compared(&v, EVENTS);
+	kept = v.result.validation;
+	assert_int_equal(kept->changes_count, RH_VALIDATE_FIELDS);
+	assert_int_equal(kept->seen_count, 2);
+	text = rh_record_print(&rh_validation_type, kept, RH_JSON_COMPACT);
+	check_against_schema(text, &rh_validation_type);
+	assert_int_equal(rh_record_parse(&rh_validation_type, &read, text, strlen(text), "text",
+					 NULL, pool, &err),
+			 0);
+	assert_string_equal(read.argv[1], "<x>");
+	assert_string_equal(read.changes[0].what, "cpu");
+	assert_string_equal(read.changes[0].verdict, "predicted");
+	assert_int_equal(read.changes[0].backend, MINE);
+	NEAR(read.changes[0].observed, -0.022);
+	assert_int_equal(read.seen[MINE].user_s_count, ROUNDS);
+	assert_true(read.seen[MINE].instructions == 980500);
+	free(text);
+	rh_pool_close(pool);
+	end(&v);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(changes_are_right),
+		cmocka_unit_test(rates_are_scaled),
+		cmocka_unit_test(the_result_has_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,150 @@
+/*
+ * test_whatif.c - Go's pacer by its published rules, and the model of a recorded program: at the
+ * recorded setting it must meet what was recorded, and it must move the right way.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "alloc/base/gopacer.h"
+#include "harness/fidelity/whatif.h"
+
+#define MIB ((uint64_t)1 << 20)
+
+static void goals_are_by_the_published_rule(void **state)
+{
+	struct rh_gopacer pacer = { .runway = true, .gogc = 100, .marked = 10 * MIB, .roots = MIB };
+	struct rh_gopace pace = rh_gopacer_pace(&pacer);
+
+	(void)state;
+	/* 10 + (10 + 1) x 100 %; nothing is allocated while marking: 61/64 of 11 MiB on, or
+	 * 4 MiB before the goal, whichever is later */
+	assert_int_equal(pace.goal, 21 * MIB);
+	assert_int_equal(pace.trigger, 10 * MIB + 11 * MIB / 64 * 61);
+	pacer.ahead = 20 * MIB;
+	assert_int_equal(rh_gopacer_pace(&pacer).trigger, 10 * MIB + 11 * MIB / 64 * 45);
+	pacer.ahead = 2 * MIB;
+	assert_int_equal(rh_gopacer_pace(&pacer).trigger, 19 * MIB);
+	/* before 1.18 stacks and globals do not count */
+	pacer.runway = false;
+	pace = rh_gopacer_pace(&pacer);
+	assert_int_equal(pace.goal, 20 * MIB);
+	assert_int_equal(pace.trigger, 10 * MIB + (uint64_t)(10 * (double)MIB * 0.95));
+	/* the least goal is 4 MiB at 100, 2 at 50 */
+	pacer = (struct rh_gopacer){ .runway = true, .gogc = 50, .marked = MIB / 2 };
+	assert_int_equal(rh_gopacer_pace(&pacer).goal, 2 * MIB);
+}
+
+static void a_limit_is_soft(void **state)
+{
+	struct rh_gopacer pacer = {
+		.runway = true, .gogc = RH_GOGC_OFF, .marked = 10 * MIB, .overhead = 4 * MIB
+	};
+
+	(void)state;
+	assert_true(rh_gopacer_pace(&pacer).goal == UINT64_MAX);
+	assert_true(rh_gopacer_pace(&pacer).trigger == UINT64_MAX);
+	/* 100 less 4 that are no heap and 3 of headroom */
+	pacer.limit = 100 * MIB;
+	assert_int_equal(rh_gopacer_pace(&pacer).goal, 93 * MIB);
+	/* more is live than the limit holds: the goal is what is live, nothing fails */
+	pacer.limit = 8 * MIB;
+	assert_int_equal(rh_gopacer_pace(&pacer).goal, 10 * MIB);
+	/* GOGC still counts when it asks for less */
+	pacer.limit = 100 * MIB;
+	pacer.gogc = 50;
+	assert_int_equal(rh_gopacer_pace(&pacer).goal, 15 * MIB);
+}
+
+static double share(double a, double b)
+{
+	return fabs(a - b) / b;
+}
+
+/* Cycles within 15 % or one, goals within 5 %, peak within 10 %, of what Go did. */
+static void meets_the_recorded_run(const char *path)
+{
+	struct rh_whatif whatif;
+	struct rh_err err = { 0 };
+	struct rh_whatif_setting then = { 0, WHATIF_OFF };
+	struct rh_whatif_answer is;
+	double goal = 0;
+
+	if (rh_whatif_read(&whatif, path, 0, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(whatif.gogc, 100);
+	then.gogc = whatif.gogc;
+	is = rh_whatif_ask(&whatif, &then);
+	for (uint32_t i = 0; i < whatif.count; i++)
+		goal += (double)whatif.cycles[i].goal / whatif.count;
+	print_message("%s: cycles %u %llu, peak %llu %llu, goal %.0f %.0f\n", path, whatif.count,
+		      (unsigned long long)is.cycles, (unsigned long long)whatif.peak,
+		      (unsigned long long)is.peak, goal, is.goal_mean);
+	assert_true(fabs((double)is.cycles - whatif.count) <= fmax(1, 0.15 * whatif.count));
+	assert_true(share(is.goal_mean, goal) <= 0.06);
+	assert_true(share((double)is.peak, (double)whatif.peak) <= 0.15);
+	rh_whatif_close(&whatif);
+}
+
+static void the_corpus_is_met_at_its_setting(void **state)
+{
+	static const char *const names[] = { "jsonapi", "parser", "workers", "esbuild", "nats" };
+	char path[128];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "traces/corpus/go/%s.rht", names[i]);
+		meets_the_recorded_run(path);
+	}
+}
+
+static void settings_move_the_right_way(void **state)
+{
+	static const uint64_t gogc[] = { 25, 50, 100, 200, 400, WHATIF_OFF };
+	struct rh_whatif whatif;
+	struct rh_err err = { 0 };
+	struct rh_whatif_answer last = { 0 };
+
+	(void)state;
+	assert_int_equal(rh_whatif_read(&whatif, "traces/corpus/go/nats.rht", 0, &err), 0);
+	for (size_t i = 0; i < sizeof(gogc) / sizeof(gogc[0]); i++) {
+		struct rh_whatif_setting setting = { gogc[i], WHATIF_OFF };
+		struct rh_whatif_answer is = rh_whatif_ask(&whatif, &setting);
+
+		if (i > 0) {
+			assert_true(is.cycles < last.cycles);
+			assert_true(is.peak > last.peak);
+			assert_true(is.marked < last.marked);
+		}
+		last = is;
+	}
+	/* Off: no collection, and all that was allocated is there at the end. */
+	assert_int_equal(last.cycles, 0);
+	assert_true(last.peak >= whatif.allocated);
+	/* A limit brings them back, and what is over it is said. */
+	last = rh_whatif_ask(&whatif, &(struct rh_whatif_setting){ WHATIF_OFF, 16 * MIB });
+	assert_true(last.cycles > 5);
+	assert_true(last.peak < 16 * MIB);
+	assert_false(last.over_limit);
+	assert_true(
+		rh_whatif_ask(&whatif, &(struct rh_whatif_setting){ WHATIF_OFF, MIB }).over_limit);
+	rh_whatif_close(&whatif);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(goals_are_by_the_published_rule),
+		cmocka_unit_test(a_limit_is_soft),
+		cmocka_unit_test(the_corpus_is_met_at_its_setting),
+		cmocka_unit_test(settings_move_the_right_way),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,97 @@
+/*
+ * malloc_version.c - which version of an allocator serves malloc in this process.
+ *
+ * Names of files lie (libmimalloc.so.2.0 holds 2.0.9), so the allocator itself is asked, by the
+ * function that it has for that: mi_version, mallctl("version"), tc_version, gnu_get_libc_version.
+ * A function counts only when it lies in the object that serves malloc. What has none (Scudo,
+ * oneTBB, snmalloc, rpmalloc) is known by its file's name and its build id alone.
+ */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/worker/worker.h"
+
+/* The function of that name in malloc's own object; NULL when it has none. */
+static void *own_function(const char *name)
+{
+	void *function = dlsym(RTLD_DEFAULT, name), *serves = dlsym(RTLD_DEFAULT, "malloc");
+	Dl_info a, b;
+
+	if (!function || !serves || !dladdr(function, &a) || !dladdr(serves, &b) ||
+	    a.dli_fbase != b.dli_fbase)
+		return NULL;
+	return function;
+}
+
+/* mi_version: 209 is 2.0.9, 224 is 2.2.4; since there are more than ten of a kind, 30102 is 3.1.2.
+ */
+static bool of_mimalloc(char *text, size_t bytes)
+{
+	int (*version)(void);
+	int number;
+
+	*(void **)&version = own_function("mi_version");
+	if (!version)
+		return false;
+	number = version();
+	if (number >= 10000)
+		snprintf(text, bytes, "%d.%d.%d", number / 10000, number / 100 % 100, number % 100);
+	else
+		snprintf(text, bytes, "%d.%d.%d", number / 100, number / 10 % 10, number % 10);
+	return true;
+}
+
+/* "5.3.0-0-g54eaed1d8b56b1aa528be3bdd1877e59c56fa90c": what follows a plain release says nothing.
+ */
+static bool of_jemalloc(char *text, size_t bytes)
+{
+	static const char *const names[] = { "mallctl", "je_mallctl" };
+	int (*control)(const char *, void *, size_t *, void *, size_t);
+	const char *version = NULL;
+	size_t size = sizeof(version);
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		*(void **)&control = own_function(names[i]);
+		if (control && control("version", &version, &size, NULL, 0) == 0 && version) {
+			const char *plain = strstr(version, "-0-g");
+
+			snprintf(text, bytes, "%.*s",
+				 plain ? (int)(plain - version) : (int)strlen(version), version);
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool of_tcmalloc(char *text, size_t bytes)
+{
+	const char *(*version)(int *, int *, const char **);
+	const char *patch = "";
+	int major = 0, minor = 0;
+
+	*(void **)&version = own_function("tc_version");
+	if (!version)
+		return false;
+	version(&major, &minor, &patch);
+	snprintf(text, bytes, "%d.%d%s", major, minor, patch ? patch : "");
+	return true;
+}
+
+static bool of_libc(char *text, size_t bytes)
+{
+	const char *(*version)(void);
+
+	*(void **)&version = own_function("gnu_get_libc_version");
+	if (!version)
+		return false;
+	snprintf(text, bytes, "glibc %s", version());
+	return true;
+}
+
+void rh_malloc_version(char *text, size_t bytes)
+{
+	text[0] = '\0';
+	if (!of_mimalloc(text, bytes) && !of_jemalloc(text, bytes) && !of_tcmalloc(text, bytes))
+		of_libc(text, bytes);
+}

@@ -1,0 +1,148 @@
+/*
+ * figure.h - a figure before it is drawn: panels, series, points and our own words.
+ *
+ * rh_figures_build asks a view for everything there is a figure for. What cannot be drawn
+ * comes back too, with absent_why. rh_figure_write puts NAME.tsv and NAME.gp into a folder
+ * and draws NAME.svg with gnuplot, or with the simple built-in writer where there is none.
+ *
+ * To add a figure: one file and one row.
+ *
+ *	1 plots/figure/figures_NAME.c: a builder (rh_figure_start, rh_figure_series and
+ *	  rh_series_point of figures_parts.h; absent_why when there is nothing to draw)
+ *	2 plots/figure/figures.c: its declaration and a row in `builders`, its place on the page
+ *
+ * A figure of one value and interval for each backend needs no file: a row in `row_figures` and
+ * one in `builders`. It is then drawn, listed as absent, exported and put on the page by itself.
+ *
+ * Text that came from outside (backends, traces) stands in the .tsv and nowhere else.
+ * Ownership: figures live in the view's pool. Thread rule: one thread.
+ */
+#ifndef RH_FIGURE_H
+#define RH_FIGURE_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "plots/figure/view.h"
+
+enum rh_layout { RH_ROWS, RH_RUN, RH_LANES, RH_SCATTER, RH_PERCENTILE, RH_HEAT };
+
+struct rh_figure_point {
+	double x, x_lo, x_hi, y, y_lo, y_hi; /* NaN = none */
+	unsigned n;			     /* RH_HEAT: 1 to RH_HEAT_LEVELS, how dark */
+	const char *text;		     /* printed beside a row; NULL = none */
+};
+
+struct rh_series {
+	size_t panel;
+	int brand; /* -1: a thing to compare with */
+	const char *label;
+	int variant; /* other dash and mark in the same colour */
+	struct rh_figure_point *points;
+	size_t point_count;
+};
+
+struct rh_panel {
+	const char *name;
+	size_t rows;		     /* RH_ROWS: its height */
+	size_t first, last;	     /* its series, last not included */
+	double top, bottom;	     /* pixels from the top, set by the layout */
+	double y_min, y_max;	     /* RH_SCATTER: its own heights */
+	double x_min, x_max, x_step; /* with own_x */
+};
+
+enum {
+	RH_PANELS_MAX = 12,
+	RH_SERIES_MAX = 7,
+	RH_TICKS_MAX = 8,
+	RH_HEAT_LEVELS = 6,
+	RH_NOTE_LINES_MAX = 4
+};
+
+struct rh_figure {
+	const char *name; /* file stem: "time-ratio" */
+	enum rh_layout layout;
+	const char *title, *x_text, *y_text, *y2_text, *note; /* our words, our units */
+	const char *note_more; /* a second sentence under the figure; NULL = none */
+	const char *note_lines[RH_NOTE_LINES_MAX]; /* both, broken into lines by build */
+	size_t note_count;
+	const char *caption;	/* for people; may hold names from outside */
+	const char *absent_why; /* set: nothing to draw, and the reason */
+	struct rh_panel *panels;
+	struct rh_series *series;
+	size_t panel_count, series_count;
+	double scale;	  /* base unit / unit on the axis */
+	double reference; /* ratio figures: 1; 0 = none */
+	double floor_ns;  /* latency: below it the clock is blind */
+	double cpus;
+	double x_min, x_max, y_min, y_max, y2_min, y2_max;
+	bool log;
+	bool diagonal;			      /* RH_SCATTER: both axes have one unit */
+	bool own_x;			      /* RH_ROWS: panels have units of their own */
+	bool percent;			      /* RH_LANES: the y axis is % */
+	double ticks[RH_TICKS_MAX];	      /* of a logarithmic x axis: 1, 2, 5 or fewer */
+	const char *tick_names[RH_TICKS_MAX]; /* RH_PERCENTILE: what stands there */
+	size_t tick_count;
+	double x_step;			   /* of a linear one */
+	bool one_key;			   /* every panel shows the same: the first has the key */
+	double width, height, left, right; /* pixels */
+	size_t key_rows;		   /* of a panel's key; 0 = rows carry their names */
+	double key_height;
+};
+
+struct rh_figures {
+	struct rh_figure *list;
+	size_t count;
+};
+
+void rh_figures_build(const struct rh_view *view, struct rh_figures *figures);
+
+/* Pixels: margins, panel places, axis ranges. Called by build; a pure function of the figure. */
+void rh_figure_layout(struct rh_figure *figure);
+
+struct rh_draw {
+	const char *dir;
+	bool svg, png, pdf;
+	bool no_gnuplot;       /* there is none (or it is not wanted) */
+	const char *plots_dir; /* where look.gp and the layouts are */
+};
+
+/* Writes the figure's files. */
+int rh_figure_write(const struct rh_view *view, const struct rh_figure *figure,
+		    const struct rh_draw *draw, struct rh_err *err);
+
+/* Dash and mark: the brand's, moved on by the series' variant. */
+int rh_series_dash(const struct rh_brand *brand, const struct rh_series *series);
+int rh_series_mark(const struct rh_brand *brand, const struct rh_series *series);
+
+/* What is shown when the pointer rests on a mark; false when nothing is: of a line with many
+ * points only some tell, so that a page stays small. */
+bool rh_figure_hover(const struct rh_figure *figure, const struct rh_series *series, size_t index,
+		     char *text, size_t bytes);
+
+/* "800k", "1.2M": what stands at a tick. */
+void rh_format_tick(char *text, size_t bytes, double value);
+
+/* 1, 2 or 5 times a power of ten that cuts range into `parts` or fewer. */
+double rh_tick_step(double range, int parts);
+
+/* The built-in drawing, for machines without gnuplot. */
+void rh_figure_svg(const struct rh_view *view, const struct rh_figure *figure, FILE *to);
+
+/* A gnuplot SVG made fit to stand beside others in one page: ids prefixed by `id`, ink that
+ * follows the page's colour scheme, title and description set, what nobody needs dropped. */
+void rh_svg_dress(const char *svg, const char *id, const char *title, const char *caption,
+		  FILE *to);
+
+/* "1.31", "0.052", "12.4": three figures, never an exponent: "0.000062", "3.00G". */
+void rh_format_number(char *text, size_t bytes, double value);
+/* "12.4 MiB" */
+void rh_format_bytes(char *text, size_t bytes, double value);
+/* Text for HTML and XML, quotes included. */
+void rh_escape_xml(const char *text, FILE *to);
+
+/* DIR/NAME, whole or not at all. */
+int rh_figure_put(const char *dir, const char *name, const char *text, size_t bytes,
+		  struct rh_err *err);
+
+#endif

@@ -1,0 +1,18 @@
+/*
+ * compare_parts.h - what the printers of a comparison share. Private to compare_*.c.
+ * Thread rule: one thread. Errors: those of the stream.
+ */
+#ifndef RH_COMPARE_PARTS_H
+#define RH_COMPARE_PARTS_H
+
+#include "plots/report/compare.h"
+
+/* "3.58 MiB", "45.5 ns" */
+void rh_compare_value(char *text, size_t bytes, const struct rh_view_metric *m);
+/* "0.851 [0.840, 0.862]", "-" */
+void rh_compare_change(char *text, size_t bytes, const struct rh_estimate *e);
+/* compare_table.c */
+void rh_compare_table(const struct rh_view *view, const struct rh_compare *compare, bool all,
+		      FILE *to);
+
+#endif

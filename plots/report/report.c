@@ -1,0 +1,335 @@
+/*
+ * report.c - the page: head, verdict, overview, figures, tables, provenance, documents.
+ *
+ * Everything that came from outside passes rh_escape_xml on its way in; documents are
+ * JSON in which every '<' is written \u003c, so nothing in them can end the element.
+ */
+#include "plots/report/report.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc/base/os.h"
+
+/* Documents larger than this together are embedded without the segments and histograms of their
+ * trials, which totals and metrics summarise: 200 trials of 100 segments are 1.4 MB, with latency
+ * histograms 4 MB, and a page should open at once. */
+enum { DOCUMENTS_BYTES_MAX = 500000 };
+
+int rh_report_style(const char *plots_dir, FILE *to, struct rh_err *err)
+{
+	char path[4096], buffer[4096];
+	size_t bytes;
+	FILE *from;
+
+	snprintf(path, sizeof(path), "%s/report.css", plots_dir);
+	from = fopen(path, "re");
+	if (!from)
+		return rh_fail(err, RH_NO_INPUT, "%s cannot be opened: %s", path,
+			       strerrordesc_np(errno));
+	fputs("<style>\n", to);
+	while ((bytes = fread(buffer, 1, sizeof(buffer), from)) > 0)
+		fwrite(buffer, 1, bytes, to);
+	fclose(from);
+	fputs("</style>\n", to);
+	return 0;
+}
+
+static void write_title(const struct rh_view *view, FILE *to)
+{
+	fputs("<title>reheap: ", to);
+	for (size_t d = 0; d < view->doc_count && d < 3; d++) {
+		fputs(d ? ", " : "", to);
+		rh_escape_xml(view->docs[d].name, to);
+	}
+	fputs("</title>\n", to);
+}
+
+/* Lines of text become items; the first may stand out. */
+static void write_lines(const char *text, bool first_stands_out, FILE *to)
+{
+	bool first = first_stands_out, open = false;
+
+	while (*text) {
+		size_t bytes = strcspn(text, "\n");
+		char *line = strndup(text, bytes);
+
+		if (!line)
+			abort();
+		if (!first && !open) {
+			fputs("<ul>\n", to);
+			open = true;
+		}
+		fputs(first ? "<p class=\"lead\">" : "<li>", to);
+		rh_escape_xml(line, to);
+		fputs(first ? ".</p>\n" : ".</li>\n", to);
+		free(line);
+		first = false;
+		text += bytes + (text[bytes] == '\n');
+	}
+	if (open)
+		fputs("</ul>\n", to);
+}
+
+static void write_overall(const struct rh_view *view, FILE *to)
+{
+	char *text = NULL;
+	size_t bytes = 0;
+	FILE *words = open_memstream(&text, &bytes);
+
+	if (!words)
+		abort();
+	rh_verdict_worth(view, words);
+	rh_verdict_overall(view, words);
+	fclose(words);
+	write_lines(text, true, to);
+	free(text);
+}
+
+void rh_report_scene(const struct rh_view *view, size_t scene, FILE *to)
+{
+	char *text = NULL;
+	size_t bytes = 0;
+	FILE *words = open_memstream(&text, &bytes);
+
+	if (!words)
+		abort();
+	rh_verdict_scene(view, scene, words);
+	fclose(words);
+	write_lines(text, false, to);
+	free(text);
+}
+
+static void write_verdict(const struct rh_view *view, FILE *to)
+{
+	fputs("<section id=\"verdict\">\n<h2>Verdict</h2>\n", to);
+	write_overall(view, to);
+	if (view->scene_count == 1)
+		rh_report_scene(view, 0, to);
+	fputs("</section>\n", to);
+}
+
+static int write_figure(const struct rh_figure *figure, const struct rh_draw *draw, FILE *to,
+			struct rh_err *err)
+{
+	struct rh_filemap map;
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/%s.svg", draw->dir, figure->name);
+	if (rh_filemap_open(&map, path, err) < 0)
+		return -1;
+	fputs("<figure>\n", to);
+	if (map.base)
+		fwrite(map.base, 1, map.bytes, to);
+	rh_filemap_close(&map);
+	fputs("<figcaption>", to);
+	rh_escape_xml(figure->caption, to);
+	fprintf(to, " <span class=\"files\">%s.tsv, %s.gp</span></figcaption>\n</figure>\n",
+		figure->name, figure->name);
+	return 0;
+}
+
+/* The one figure above the fold: over all traces, or of the only one. */
+static const struct rh_figure *first_figure(const struct rh_figures *figures)
+{
+	static const char *const names[] = { "trade", "time-memory" };
+
+	for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++)
+		for (size_t i = 0; i < figures->count; i++)
+			if (strcmp(figures->list[i].name, names[n]) == 0 &&
+			    !figures->list[i].absent_why)
+				return &figures->list[i];
+	return NULL;
+}
+
+static int write_pareto(const struct rh_figures *figures, const struct rh_draw *draw, FILE *to,
+			struct rh_err *err)
+{
+	const struct rh_figure *figure = first_figure(figures);
+
+	if (!figure)
+		return 0;
+	fputs("<section id=\"trade\">\n<h2>What speed costs in memory</h2>\n", to);
+	if (write_figure(figure, draw, to, err) < 0)
+		return -1;
+	fputs("</section>\n", to);
+	return 0;
+}
+
+static void write_absent(const struct rh_figures *figures, FILE *to)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < figures->count; i++)
+		count += figures->list[i].absent_why != NULL;
+	if (!count)
+		return;
+	fprintf(to,
+		"<details class=\"absent\"><summary>%zu figures are not drawn</summary>\n<ul>\n",
+		count);
+	for (size_t i = 0; i < figures->count; i++) {
+		if (!figures->list[i].absent_why)
+			continue;
+		fprintf(to, "<li>%s: ", figures->list[i].name);
+		rh_escape_xml(figures->list[i].absent_why, to);
+		fputs("</li>\n", to);
+	}
+	fputs("</ul></details>\n", to);
+}
+
+/* Figures of one title differ by what they show. */
+static void write_summary(const struct rh_figures *figures, const struct rh_figure *figure,
+			  FILE *to)
+{
+	size_t same = 0;
+
+	for (size_t i = 0; i < figures->count; i++)
+		same += !figures->list[i].absent_why &&
+			strcmp(figures->list[i].title, figure->title) == 0;
+	fputs("<summary>", to);
+	rh_escape_xml(figure->title, to);
+	if (same > 1 && figure->panel_count) {
+		fputs(": ", to);
+		rh_escape_xml(figure->panels[0].name, to);
+	}
+	fputs("</summary>\n", to);
+}
+
+/* One folded part a figure: the page opens short, and what is looked for is one click away. */
+static int write_figures(const struct rh_figures *figures, const struct rh_draw *draw, FILE *to,
+			 struct rh_err *err)
+{
+	fputs("<section id=\"figures\">\n<h2>Figures</h2>\n", to);
+	for (size_t i = 0; i < figures->count; i++) {
+		const struct rh_figure *figure = &figures->list[i];
+
+		if (figure->absent_why || figure == first_figure(figures))
+			continue;
+		fputs("<details>", to);
+		write_summary(figures, figure, to);
+		if (write_figure(figure, draw, to, err) < 0)
+			return -1;
+		fputs("</details>\n", to);
+	}
+	write_absent(figures, to);
+	fputs("</section>\n", to);
+	return 0;
+}
+
+static void write_contents(const struct rh_view *view, FILE *to)
+{
+	fputs("<nav aria-label=\"Contents\"><a href=\"#verdict\">Verdict</a> ", to);
+	if (view->baseline >= 0)
+		fputs("<a href=\"#overview\">Traces by allocators</a> ", to);
+	fputs("<a href=\"#figures\">Figures</a> <a href=\"#tables\">Trace by trace</a> "
+	      "<a href=\"#provenance\">Where the numbers come from</a></nav>\n",
+	      to);
+}
+
+/* A copy of the document whose trials have lost what is long. */
+static struct rh_document without_details(const struct rh_view *view,
+					  const struct rh_document *whole)
+{
+	struct rh_document copy = *whole;
+
+	copy.trials = rh_pool_alloc(view->pool, whole->trials_count, sizeof(*copy.trials));
+	for (size_t t = 0; t < whole->trials_count; t++) {
+		copy.trials[t] = whole->trials[t];
+		copy.trials[t].segments = NULL;
+		copy.trials[t].probes = NULL;
+		copy.trials[t].stats = NULL;
+	}
+	return copy;
+}
+
+static void write_json(const char *text, FILE *to)
+{
+	for (; *text; text++) {
+		if (*text == '<')
+			fputs("\\u003c", to);
+		else
+			fputc(*text, to);
+	}
+}
+
+void rh_report_documents(const struct rh_view *view, FILE *to)
+{
+	char **texts = rh_pool_alloc(view->pool, view->doc_count, sizeof(*texts));
+	size_t total = 0;
+
+	for (size_t d = 0; d < view->doc_count; d++) {
+		texts[d] = rh_record_print(&rh_document_type, &view->docs[d].file, RH_JSON_COMPACT);
+		total += texts[d] ? strlen(texts[d]) : 0;
+	}
+	for (size_t d = 0; d < view->doc_count; d++) {
+		if (total > DOCUMENTS_BYTES_MAX) {
+			struct rh_document less = without_details(view, &view->docs[d].file);
+
+			free(texts[d]);
+			texts[d] = rh_record_print(&rh_document_type, &less, RH_JSON_COMPACT);
+		}
+		fprintf(to, "<script type=\"application/json\" id=\"result-%zu\">", d + 1);
+		write_json(texts[d] ? texts[d] : "null", to);
+		fputs("</script>\n", to);
+		free(texts[d]);
+	}
+	if (total > DOCUMENTS_BYTES_MAX)
+		fputs("<p class=\"files\">The embedded documents leave out segments and "
+		      "histograms of trials; the result files have them.</p>\n",
+		      to);
+}
+
+static int write_page(const struct rh_view *view, const struct rh_figures *figures,
+		      const struct rh_draw *draw, FILE *to, struct rh_err *err)
+{
+	fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+	      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+	      "<meta name=\"color-scheme\" content=\"light dark\">\n"
+	      "<link rel=\"icon\" href=\"data:,\">\n",
+	      to);
+	write_title(view, to);
+	if (rh_report_style(draw->plots_dir, to, err) < 0)
+		return -1;
+	fputs("</head>\n<body>\n<main>\n<h1>What another allocator would do</h1>\n", to);
+	write_contents(view, to);
+	write_verdict(view, to);
+	rh_report_validation(view, to);
+	rh_report_overview(view, to);
+	if (write_pareto(figures, draw, to, err) < 0 || write_figures(figures, draw, to, err) < 0)
+		return -1;
+	rh_report_tables(view, to);
+	rh_report_warnings(view, to);
+	rh_report_provenance(view, to);
+	rh_report_documents(view, to);
+	fputs("</main>\n</body>\n</html>\n", to);
+	return 0;
+}
+
+int rh_report_write(const struct rh_view *view, const struct rh_figures *figures,
+		    const struct rh_draw *draw, struct rh_err *err)
+{
+	struct rh_outfile out;
+	char path[4096], *text = NULL;
+	size_t bytes = 0;
+	FILE *to = open_memstream(&text, &bytes);
+	int result;
+
+	if (!to)
+		abort();
+	result = write_page(view, figures, draw, to, err);
+	fclose(to);
+	snprintf(path, sizeof(path), "%s/report.html", draw->dir);
+	if (result == 0)
+		result = rh_outfile_open(&out, path, err);
+	if (result == 0) {
+		result = rh_write_all(out.fd, text, bytes, path, err);
+		if (result == 0)
+			result = rh_outfile_commit(&out, err);
+		else
+			rh_outfile_abandon(&out);
+	}
+	free(text);
+	return result;
+}

@@ -1,0 +1,244 @@
+/*
+ * check.c - see check.h. A set of the living of its own carries, for each object, where
+ * and when it was born.
+ */
+#include "traces/format/check.h"
+#include "traces/format/huge_alloc.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "traces/format/live.h"
+
+enum { AHEAD = 16 }; /* events whose deaths are looked up early */
+
+struct birth {
+	uint64_t event, time_ns;
+	uint32_t lane;
+};
+
+struct rh_checker {
+	struct rh_check check;
+	struct rh_live *objects; /* payload: struct birth */
+	unsigned char *busy;	 /* by lane */
+	size_t busy_cap;
+	uint64_t events, time_last;
+	uint64_t lanes_alive, tasks_alive;
+};
+
+struct rh_checker *rh_checker_open(void)
+{
+	struct rh_checker *checker = calloc(1, sizeof(*checker));
+
+	if (!checker)
+		return NULL;
+	checker->objects = rh_live_open(sizeof(struct birth));
+	if (!checker->objects) {
+		free(checker);
+		return NULL;
+	}
+	return checker;
+}
+
+void rh_checker_close(struct rh_checker *checker)
+{
+	if (!checker)
+		return;
+	rh_live_close(checker->objects);
+	free(checker->busy);
+	free(checker);
+}
+
+const struct rh_check *rh_checker_result(const struct rh_checker *checker)
+{
+	return &checker->check;
+}
+
+static bool mark_busy(struct rh_checker *checker, uint32_t lane)
+{
+	size_t cap = checker->busy_cap;
+	unsigned char *busy = checker->busy;
+
+	if (lane >= cap) {
+		while (cap <= lane)
+			cap = cap ? cap * 2 : 64;
+		busy = realloc(busy, cap);
+		if (!busy)
+			return false;
+		for (size_t i = checker->busy_cap; i < cap; i++)
+			busy[i] = 0;
+		checker->busy = busy;
+		checker->busy_cap = cap;
+	}
+	assert(lane < checker->busy_cap);
+	checker->check.lanes_busy += !busy[lane];
+	busy[lane] = 1;
+	return true;
+}
+
+static bool birth(struct rh_checker *checker, const struct rh_event *event)
+{
+	struct rh_check *check = &checker->check;
+	unsigned octave = rh_octave(event->size);
+	struct birth *birth;
+	uint64_t position;
+
+	if (!rh_live_birth(checker->objects, &position))
+		return false;
+	/* both count the same births, so an id is the ordinal here, too */
+	assert(rh_live_births(checker->objects) == check->births + 1 && octave < RH_CHECK_OCTAVES);
+	birth = rh_live_payload(checker->objects, position);
+	*birth = (struct birth){
+		.event = checker->events,
+		.time_ns = event->time_ns,
+		.lane = event->lane,
+	};
+	check->births++;
+	check->bytes_born += event->size;
+	check->size[octave]++;
+	check->size_bytes[octave] += event->size;
+	check->align[event->align_log2 < RH_CHECK_OCTAVES ? event->align_log2 : 0]++;
+	check->births_zero_size += event->size == 0;
+	check->births_zeroed += (event->flags & RH_EVF_ZEROED) != 0;
+	check->births_estimated += (event->flags & RH_EVF_ESTIMATED) != 0;
+	check->scan_known += (event->flags & RH_EVF_SCAN_KNOWN) != 0;
+	check->noscan += (event->flags & RH_EVF_NOSCAN) != 0;
+	return true;
+}
+
+static void death(struct rh_checker *checker, const struct rh_event *event, uint64_t id)
+{
+	struct rh_check *check = &checker->check;
+	const struct birth *birth;
+	uint64_t position;
+
+	if (!rh_live_find(checker->objects, id, &position))
+		return; /* cannot be in a trace that was read from its start */
+	birth = rh_live_payload(checker->objects, position);
+	assert(birth->event < checker->events && check->deaths < check->births);
+	check->deaths++;
+	check->deaths_sized += event->kind == RH_EV_FREE && event->flags & RH_EVF_SIZED;
+	check->deaths_remote += birth->lane != event->lane;
+	check->life_events[rh_octave(checker->events - birth->event)]++;
+	if (event->time_ns != RH_NONE && birth->time_ns != RH_NONE)
+		check->life_ns[rh_octave(
+			event->time_ns > birth->time_ns ? event->time_ns - birth->time_ns : 0)]++;
+	rh_live_death(checker->objects, position);
+}
+
+static bool object_event(struct rh_checker *checker, const struct rh_event *event)
+{
+	if (!mark_busy(checker, event->lane))
+		return false;
+	if (event->kind != RH_EV_ALLOC)
+		death(checker, event, event->kind == RH_EV_FREE ? event->id : event->old);
+	return event->kind == RH_EV_FREE || birth(checker, event);
+}
+
+/* What was mapped unseen can be given back: then it is taken for nothing. */
+static void count_map(struct rh_check *check, const struct rh_event *event)
+{
+	bool file = event->id == RH_MAP_FILE;
+	uint64_t size = event->size == RH_NONE ? 0 : event->size;
+	uint64_t *live = file ? &check->mapped_file : &check->mapped;
+	uint64_t *peak = file ? &check->mapped_file_peak : &check->mapped_peak;
+
+	if (event->kind == RH_EV_MAP)
+		*live += size;
+	else if (event->id != RH_MAP_UNKNOWN)
+		*live -= size < *live ? size : *live;
+	if (*live > *peak)
+		*peak = *live;
+}
+
+static void other_event(struct rh_checker *checker, const struct rh_event *event)
+{
+	struct rh_check *check = &checker->check;
+
+	if (event->kind == RH_EV_LANE_START) {
+		if (++checker->lanes_alive > check->lanes_alive_peak)
+			check->lanes_alive_peak = checker->lanes_alive;
+	} else if (event->kind == RH_EV_LANE_STOP) {
+		assert(checker->lanes_alive > 0);
+		checker->lanes_alive--;
+		check->lanes_stopped++;
+	} else if (event->kind == RH_EV_SPAWN) {
+		if (++checker->tasks_alive > check->tasks_alive_peak)
+			check->tasks_alive_peak = checker->tasks_alive;
+	} else if (event->kind == RH_EV_EXIT) {
+		assert(checker->tasks_alive > 0);
+		checker->tasks_alive--;
+	} else if (event->kind == RH_EV_GAP) {
+		check->calls_lost += event->id == RH_NONE ? 0 : event->id;
+	} else if (event->kind == RH_EV_MAP || event->kind == RH_EV_UNMAP) {
+		count_map(check, event);
+	}
+	check->lanes_alive_end = checker->lanes_alive;
+	check->tasks_alive_end = checker->tasks_alive;
+}
+
+/* The look for what dies in `event` begins now. */
+static void soon(const struct rh_checker *checker, const struct rh_event *event, bool very)
+{
+	if (event->kind == RH_EV_FREE)
+		rh_live_soon(checker->objects, event->id, very);
+	else if (event->kind == RH_EV_RESIZE)
+		rh_live_soon(checker->objects, event->old, very);
+}
+
+static int no_memory(const struct rh_checker *checker, struct rh_err *err)
+{
+	unsigned long long event = checker->events;
+
+	if (rh_large_refused())
+		return rh_fail(err, RH_OS,
+			       "the living objects at event %llu need over %llu MiB of memory, the "
+			       "limit%s; --limit-memory SIZE raises it",
+			       event, (unsigned long long)(rh_large_limit_bytes() >> 20),
+			       rh_large_limit_why());
+	return rh_fail(err, RH_OS, "memory for checking a trace ran out at event %llu", event);
+}
+
+int rh_checker_add(struct rh_checker *checker, const struct rh_event *events, size_t count,
+		   struct rh_err *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct rh_event *event = &events[i];
+
+		if (i + AHEAD < count)
+			soon(checker, event + AHEAD, false);
+		if (i + AHEAD / 2 < count)
+			soon(checker, event + AHEAD / 2, true);
+		if (event->time_ns != RH_NONE) {
+			checker->check.time_back += event->time_ns < checker->time_last;
+			if (event->time_ns > checker->time_last)
+				checker->time_last = event->time_ns;
+		}
+		if (event->kind > RH_EV_RESIZE)
+			other_event(checker, event);
+		else if (!object_event(checker, event))
+			return no_memory(checker, err);
+		checker->events++;
+	}
+	return 0;
+}
+
+int rh_check_trace(struct rh_trace *trace, struct rh_check *check, struct rh_err *err)
+{
+	struct rh_checker *checker = rh_checker_open();
+	struct rh_event batch[RH_TRACE_BATCH];
+	int count = -1;
+
+	if (!checker)
+		return rh_fail(err, RH_OS, "memory for checking a trace ran out");
+	while ((count = rh_trace_next(trace, batch, RH_TRACE_BATCH, err)) > 0) {
+		if (rh_checker_add(checker, batch, (size_t)count, err) < 0) {
+			count = -1;
+			break;
+		}
+	}
+	*check = checker->check;
+	rh_trace_totals(trace, &check->totals, NULL);
+	rh_checker_close(checker);
+	return count;
+}

@@ -1,0 +1,532 @@
+/*
+ * live.c - see live.h for the shape.
+ *
+ * Invariants: a bit is set exactly for a living object; counts[k][i] is the number of
+ * bits set in the i-th stretch of LEAF_BITS * FAN^k positions; ids rise with positions;
+ * positions from top on have no bits set.
+ *
+ * Costs, by design. A rank reads at most 8 words and one line of counts per level (four
+ * levels for 2 * 10^6 living). An id below first_new is looked up through starts[], which
+ * cuts the ids into stretches of about two living; the items found there are the ones
+ * needed next, so a death costs two cache misses, and rh_live_soon() takes them ahead.
+ */
+#include "traces/format/live.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc/base/debug.h"
+#include "traces/format/huge_alloc.h"
+
+enum {
+	WORD_BITS = 64,
+	LEAF_WORDS = 8, /* one cache line */
+	LEAF_BITS = WORD_BITS * LEAF_WORDS,
+	FAN_LOG2 = 4, /* 16 counts: one cache line */
+	FAN = 1 << FAN_LOG2,
+	LEVELS_MAX = 6,
+	STRETCH_LIVING = 2,    /* living per entry of starts[], on average */
+	CAPACITY_FIRST = 4096, /* small: its bitmap stays in the L1 cache */
+};
+#define CAPACITY_MAX (1ull << 32) /* starts[] are 32 bits; LEVELS_MAX would reach 2^33 */
+
+/* One generation: what is laid out anew when the bitmap is full. */
+struct table {
+	uint64_t capacity; /* positions, a multiple of LEAF_BITS */
+	size_t item_bytes;
+	unsigned levels;
+	uint64_t *words;
+	uint32_t *counts[LEVELS_MAX];
+	char *items;	  /* id, then the payload */
+	uint32_t *starts; /* room for capacity / STRETCH_LIVING + 2 */
+};
+
+struct rh_live {
+	struct table at;
+	uint64_t old_count, first_new;
+	unsigned shift; /* starts[id >> shift] = first position from there on */
+	uint64_t top;
+	uint64_t count, births;
+	bool has_popcnt;
+};
+
+/* ---- tables ---- */
+
+static size_t counts_bytes(const struct table *table, unsigned level)
+{
+	uint64_t span = (uint64_t)LEAF_BITS << (FAN_LOG2 * level);
+	uint64_t count = (table->capacity + span - 1) / span;
+
+	assert(level < LEVELS_MAX);
+	return (size_t)((count + FAN - 1) / FAN * FAN) * sizeof(uint32_t);
+}
+
+static size_t words_bytes(const struct table *table)
+{
+	return (size_t)(table->capacity / WORD_BITS) * sizeof(uint64_t);
+}
+
+static size_t items_bytes(const struct table *table)
+{
+	return (size_t)table->capacity * table->item_bytes;
+}
+
+static size_t starts_bytes(const struct table *table)
+{
+	return (size_t)(table->capacity / STRETCH_LIVING + 2) * sizeof(uint32_t);
+}
+
+static void table_close(struct table *table)
+{
+	for (unsigned level = 0; level < table->levels; level++)
+		rh_large_free(table->counts[level], counts_bytes(table, level));
+	rh_large_free(table->words, words_bytes(table));
+	rh_large_free(table->items, items_bytes(table));
+	rh_large_free(table->starts, starts_bytes(table));
+	memset(table, 0, sizeof(*table));
+}
+
+static bool table_open(struct table *table, uint64_t capacity, size_t item_bytes)
+{
+	bool ok;
+
+	*table = (struct table){ .capacity = capacity, .item_bytes = item_bytes, .levels = 1 };
+	if (capacity > CAPACITY_MAX || capacity > SIZE_MAX / item_bytes)
+		return false;
+	assert(capacity % LEAF_BITS == 0);
+	while (counts_bytes(table, table->levels - 1) > FAN * sizeof(uint32_t))
+		table->levels++;
+	assert(table->levels <= LEVELS_MAX);
+	table->words = rh_large(words_bytes(table));
+	table->items = rh_large(items_bytes(table));
+	table->starts = rh_large(starts_bytes(table));
+	ok = table->words && table->items && table->starts;
+	for (unsigned level = 0; level < table->levels; level++) {
+		table->counts[level] = rh_large(counts_bytes(table, level));
+		ok = ok && table->counts[level];
+	}
+	if (!ok)
+		table_close(table);
+	return ok;
+}
+
+static inline char *item_at(const struct table *table, uint64_t position)
+{
+	rh_debug_assert(position <= table->capacity);
+	return table->items + position * table->item_bytes;
+}
+
+static inline uint64_t id_at(const struct table *table, uint64_t position)
+{
+	return *(const uint64_t *)item_at(table, position);
+}
+
+static inline void count_by(struct table *table, uint64_t position, uint32_t by)
+{
+	uint64_t i = position / LEAF_BITS;
+
+	table->counts[0][i] += by;
+	for (unsigned level = 1; level < table->levels; level++)
+		table->counts[level][i >> FAN_LOG2 * level] += by;
+}
+
+/* Sets the bits of positions 0 .. count-1 and of no others. */
+static void fill_bits(struct table *table, uint64_t count)
+{
+	uint64_t whole = count / WORD_BITS;
+
+	assert(count <= table->capacity);
+	memset(table->words, 0, words_bytes(table));
+	memset(table->words, 0xff, whole * sizeof(uint64_t));
+	if (count % WORD_BITS)
+		table->words[whole] = (1ull << (count % WORD_BITS)) - 1;
+	for (unsigned level = 0; level < table->levels; level++) {
+		uint64_t span = (uint64_t)LEAF_BITS << (FAN_LOG2 * level);
+		uint64_t i = 0;
+
+		memset(table->counts[level], 0, counts_bytes(table, level));
+		for (uint64_t at = 0; at < count; at += span)
+			table->counts[level][i++] =
+				(uint32_t)(count - at < span ? count - at : span);
+	}
+}
+
+/* ---- life ---- */
+
+struct rh_live *rh_live_open(size_t payload_bytes)
+{
+	struct rh_live *live = calloc(1, sizeof(*live));
+
+	if (!live)
+		return NULL;
+	if (!table_open(&live->at, CAPACITY_FIRST,
+			sizeof(uint64_t) + (payload_bytes + 7) / 8 * 8)) {
+		free(live);
+		return NULL;
+	}
+#if defined(__x86_64__)
+	live->has_popcnt = __builtin_cpu_supports("popcnt");
+#endif
+	return live;
+}
+
+void rh_live_close(struct rh_live *live)
+{
+	if (!live)
+		return;
+	table_close(&live->at);
+	free(live);
+}
+
+uint64_t rh_live_count(const struct rh_live *live)
+{
+	return live->count;
+}
+
+uint64_t rh_live_births(const struct rh_live *live)
+{
+	return live->births;
+}
+
+/* Moves the living to the positions 0..count-1 of `to`, which may be where they are. */
+static void move_living(const struct rh_live *live, struct table *to)
+{
+	uint64_t next = 0, words = (live->top + WORD_BITS - 1) / WORD_BITS;
+	size_t bytes = live->at.item_bytes;
+
+	for (uint64_t w = 0; w < words; w++) {
+		for (uint64_t bits = live->at.words[w]; bits; bits &= bits - 1, next++) {
+			uint64_t from = w * WORD_BITS + (unsigned)__builtin_ctzll(bits);
+			char *place = item_at(to, next), *item = item_at(&live->at, from);
+
+			/* Never over one that is still to move: next <= from. */
+			if (place == item)
+				continue;
+			if (bytes == 2 * sizeof(uint64_t))
+				memcpy(place, item, 2 * sizeof(uint64_t));
+			else
+				memcpy(place, item, bytes);
+		}
+	}
+	assert(next == live->count);
+}
+
+/* The stretches of ids: as few ids each as keep the table within its room. */
+static void index_ids(struct rh_live *live)
+{
+	uint64_t room = live->old_count / STRETCH_LIVING + 1, stretch = 0;
+	uint32_t *starts = live->at.starts;
+
+	live->shift = 0;
+	while (live->first_new >> live->shift >= room)
+		live->shift++;
+	for (uint64_t position = 0; position < live->old_count; position++) {
+		uint64_t last = id_at(&live->at, position) >> live->shift;
+
+		while (stretch <= last)
+			starts[stretch++] = (uint32_t)position;
+	}
+	while (stretch <= (live->first_new >> live->shift) + 1)
+		starts[stretch++] = (uint32_t)live->old_count;
+	assert(stretch <= live->at.capacity / STRETCH_LIVING + 2);
+}
+
+static inline bool is_alive(const struct rh_live *live, uint64_t position)
+{
+	return live->at.words[position / WORD_BITS] >> (position % WORD_BITS) & 1;
+}
+
+/* The invariants at the top, of all that lives. */
+static bool is_whole(const struct rh_live *live)
+{
+	uint64_t bits = 0, counted = 0;
+
+	for (uint64_t p = 0; p < live->at.capacity; p++) {
+		bits += is_alive(live, p);
+		if (is_alive(live, p) &&
+		    (p >= live->top || (p > 0 && p < live->old_count &&
+					id_at(&live->at, p - 1) >= id_at(&live->at, p))))
+			return false;
+	}
+	for (uint64_t i = 0; i < live->at.capacity / LEAF_BITS; i++)
+		counted += live->at.counts[0][i];
+	return bits == live->count && counted == live->count;
+}
+
+static void compacted(struct rh_live *live)
+{
+	fill_bits(&live->at, live->count);
+	live->old_count = live->top = live->count;
+	live->first_new = live->births;
+	index_ids(live);
+	rh_debug_assert(is_whole(live));
+}
+
+/* Cold: half the positions are free after it, so it takes a step or two per birth. */
+static __attribute__((noinline)) bool make_room(struct rh_live *live)
+{
+	struct table bigger;
+
+	if (live->count <= live->at.capacity / 2) {
+		move_living(live, &live->at);
+		compacted(live);
+		return true;
+	}
+	if (!table_open(&bigger, (live->count * 2 + LEAF_BITS - 1) / LEAF_BITS * LEAF_BITS,
+			live->at.item_bytes))
+		return false;
+	move_living(live, &bigger);
+	table_close(&live->at);
+	live->at = bigger;
+	compacted(live);
+	assert(live->at.capacity - live->top >= live->at.capacity / 2);
+	return true;
+}
+
+bool rh_live_reserve(struct rh_live *live, uint64_t births)
+{
+	while (live->at.capacity - live->top < births)
+		if (!make_room(live))
+			return false;
+	return true;
+}
+
+bool rh_live_birth(struct rh_live *live, uint64_t *position)
+{
+	if (live->top == live->at.capacity && !make_room(live))
+		return false;
+	*position = live->top++;
+	rh_debug_assert(!is_alive(live, *position));
+	live->at.words[*position / WORD_BITS] |= 1ull << (*position % WORD_BITS);
+	count_by(&live->at, *position, 1);
+	*(uint64_t *)item_at(&live->at, *position) = live->births;
+	live->count++;
+	live->births++;
+	return true;
+}
+
+void rh_live_death(struct rh_live *live, uint64_t position)
+{
+	rh_debug_assert(position < live->top && is_alive(live, position));
+	live->at.words[position / WORD_BITS] &= ~(1ull << (position % WORD_BITS));
+	count_by(&live->at, position, (uint32_t)-1);
+	live->count--;
+}
+
+void *rh_live_payload(const struct rh_live *live, uint64_t position)
+{
+	rh_debug_assert(position < live->top);
+	return item_at(&live->at, position) + sizeof(uint64_t);
+}
+
+/* ---- ids ---- */
+
+/* First position whose id is not below `id`, within the stretch of `id`. */
+static inline uint64_t find_old(const struct rh_live *live, uint64_t id)
+{
+	const uint32_t *start = &live->at.starts[id >> live->shift];
+	uint64_t low = start[0], end = start[1];
+
+	rh_debug_assert(id < live->first_new && low <= end && end <= live->old_count);
+	/* Ages that cluster make long stretches; most are walked at once. */
+	while (end - low > 4 * STRETCH_LIVING) {
+		uint64_t middle = low + (end - low) / 2;
+
+		if (id_at(&live->at, middle) < id)
+			low = middle + 1;
+		else
+			end = middle;
+	}
+	while (low < end && id_at(&live->at, low) < id)
+		low++;
+	return low;
+}
+
+bool rh_live_find(const struct rh_live *live, uint64_t id, uint64_t *position)
+{
+	if (id >= live->births)
+		return false;
+	if (id >= live->first_new) {
+		*position = live->old_count + (id - live->first_new);
+	} else {
+		*position = find_old(live, id);
+		if (*position >= live->old_count || id_at(&live->at, *position) != id)
+			return false;
+	}
+	return is_alive(live, *position);
+}
+
+void rh_live_soon(const struct rh_live *live, uint64_t id, bool very)
+{
+	const struct table *at = &live->at;
+	const uint32_t *start;
+
+	if (id >= live->births)
+		return;
+	if (id >= live->first_new) {
+		if (!very)
+			__builtin_prefetch(item_at(at, live->old_count + (id - live->first_new)));
+		return;
+	}
+	start = &at->starts[id >> live->shift];
+	if (!very) {
+		__builtin_prefetch(start);
+		return;
+	}
+	__builtin_prefetch(item_at(at, start[0]));
+	__builtin_prefetch(item_at(at, start[1]));
+}
+
+/* ---- ranks ---- */
+
+/*
+ * Both are inlined into a function for CPUs that count bits with one instruction, which
+ * the baseline of x86-64 does not have, and one for all others.
+ */
+static inline __attribute__((always_inline)) uint64_t rank_of(const struct rh_live *live,
+							      uint64_t position)
+{
+	const struct table *at = &live->at;
+	uint64_t w = position / WORD_BITS, w_last = (live->top - 1) / WORD_BITS;
+	uint64_t i = position / LEAF_BITS, last = (live->top - 1) / LEAF_BITS;
+	uint64_t end = w | (LEAF_WORDS - 1);
+	uint64_t rank;
+
+	rh_debug_assert(position < live->top);
+	rank = (unsigned)__builtin_popcountll(at->words[w] >> (position % WORD_BITS)) - 1;
+	for (end = end < w_last ? end : w_last; w < end;)
+		rank += (unsigned)__builtin_popcountll(at->words[++w]);
+	for (unsigned level = 0; i < last; level++) {
+		end = i | (FAN - 1);
+		for (uint64_t k = i, to = end < last ? end : last; k < to;)
+			rank += at->counts[level][++k];
+		i >>= FAN_LOG2;
+		last >>= FAN_LOG2;
+	}
+	return rank;
+}
+
+/* Bit number of the set bit that has `rank` set bits above it. */
+static inline __attribute__((always_inline)) unsigned select_in_word(uint64_t word, unsigned rank)
+{
+	unsigned low = 0, above;
+
+	for (unsigned half = 32; half >= 8; half /= 2) {
+		above = (unsigned)__builtin_popcountll(word >> (low + half) & ((1ull << half) - 1));
+		if (rank < above)
+			low += half;
+		else
+			rank -= above;
+	}
+	word = word >> low & 0xff;
+	for (;;) {
+		unsigned high = 63u - (unsigned)__builtin_clzll(word);
+
+		if (rank-- == 0)
+			return low + high;
+		word &= ~(1ull << high);
+	}
+}
+
+/* The position with `rank` living above it; rank < count. */
+static inline __attribute__((always_inline)) uint64_t select_of(const struct rh_live *live,
+								uint64_t rank)
+{
+	const struct table *at = &live->at;
+	unsigned level = 0, bits;
+	uint64_t i = (live->top - 1) / LEAF_BITS;
+
+	rh_debug_assert(rank < live->count);
+	/* Up from the youngest stretch until the rank lies within one, then down again. */
+	for (;;) {
+		uint64_t first = i & ~(uint64_t)(FAN - 1);
+
+		while (i > first && rank >= at->counts[level][i])
+			rank -= at->counts[level][i--];
+		if (i > first || rank < at->counts[level][i] || level + 1 == at->levels)
+			break;
+		rank -= at->counts[level][i];
+		i = (i >> FAN_LOG2) - 1;
+		level++;
+	}
+	while (level > 0) {
+		level--;
+		i = i << FAN_LOG2 | (FAN - 1);
+		while (rank >= at->counts[level][i])
+			rank -= at->counts[level][i--];
+	}
+	i = i * LEAF_WORDS + LEAF_WORDS - 1;
+	while (rank >= (bits = (unsigned)__builtin_popcountll(at->words[i]))) {
+		rank -= bits;
+		i--;
+	}
+	return i * WORD_BITS + select_in_word(at->words[i], (unsigned)rank);
+}
+
+#if defined(__x86_64__)
+static __attribute__((target("popcnt"))) uint64_t rank_popcnt(const struct rh_live *live,
+							      uint64_t position)
+{
+	return rank_of(live, position);
+}
+
+static __attribute__((target("popcnt"))) uint64_t select_popcnt(const struct rh_live *live,
+								uint64_t rank)
+{
+	return select_of(live, rank);
+}
+#else
+#define rank_popcnt   rank_of
+#define select_popcnt select_of
+#endif
+
+uint64_t rh_live_rank(const struct rh_live *live, uint64_t position)
+{
+	uint64_t rank = live->has_popcnt ? rank_popcnt(live, position) : rank_of(live, position);
+
+	rh_debug_assert(select_of(live, rank) == position);
+	return rank;
+}
+
+__attribute__((flatten)) void *rh_live_finish(struct rh_live *live, uint64_t id, uint64_t *rank)
+{
+	uint64_t position;
+
+	if (!rh_live_find(live, id, &position))
+		return NULL;
+	*rank = rh_live_rank(live, position);
+	rh_live_death(live, position);
+	return rh_live_payload(live, position);
+}
+
+static inline bool select_position(const struct rh_live *live, uint64_t rank, uint64_t *position)
+{
+	if (rank >= live->count)
+		return false;
+	*position = live->has_popcnt ? select_popcnt(live, rank) : select_of(live, rank);
+	return true;
+}
+
+bool rh_live_take(struct rh_live *live, uint64_t rank, uint64_t *position)
+{
+	if (!select_position(live, rank, position))
+		return false;
+	__builtin_prefetch(item_at(&live->at, *position));
+	rh_live_death(live, *position);
+	return true;
+}
+
+uint64_t rh_live_id(const struct rh_live *live, uint64_t position)
+{
+	rh_debug_assert(position < live->top);
+	return id_at(&live->at, position);
+}
+
+bool rh_live_select(const struct rh_live *live, uint64_t rank, uint64_t *position, uint64_t *id)
+{
+	if (!select_position(live, rank, position))
+		return false;
+	*id = id_at(&live->at, *position);
+	return true;
+}

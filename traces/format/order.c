@@ -1,0 +1,444 @@
+/*
+ * order.c - see order.h. The path of an event: common checks (kind, lane, limits),
+ * what dies, what is born or spawned, totals.
+ */
+#include "traces/format/order.h"
+#include "alloc/base/debug.h"
+#include "traces/format/huge_alloc.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static __attribute__((format(printf, 2, 3), noinline, cold)) bool refuse(struct rh_order *order,
+									 const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(order->why, sizeof(order->why), fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+static __attribute__((noinline, cold)) bool refuse_memory(struct rh_order *order, const char *what)
+{
+	order->no_memory = true;
+	if (rh_large_refused())
+		return refuse(order,
+			      "%llu %s and more need over %llu MiB of memory, the limit%s; "
+			      "--limit-memory SIZE raises it",
+			      (unsigned long long)order->totals.live_objects_end, what,
+			      (unsigned long long)(rh_large_limit_bytes() >> 20),
+			      rh_large_limit_why());
+	return refuse(order, "memory for %s ran out", what);
+}
+
+static uint16_t fields_of(const char *letters)
+{
+	static const char all[] = "IOTNSAFRU";
+	unsigned fields = 0;
+	_Static_assert(RH_FIELD_BORN == 1 && RH_FIELD_LIVES == 1 << (sizeof(all) - 2),
+		       "bits go by the letters");
+
+	for (; *letters; letters++) {
+		assert(strchr(all, *letters)); /* a letter of event.h */
+		fields |= 1u << (strchr(all, *letters) - all);
+	}
+	return (uint16_t)fields;
+}
+
+bool rh_order_open(struct rh_order *order, unsigned columns)
+{
+	*order = (struct rh_order){ .columns = columns };
+	order->totals.time_ns_last = RH_NONE;
+	for (int kind = 0; kind < RH_EV_COUNT; kind++)
+		order->fields[kind] = fields_of(rh_event_rows[kind].fields);
+	order->objects = rh_live_open(sizeof(uint64_t));
+	order->tasks = rh_live_open(0);
+	if (order->objects && order->tasks)
+		return true;
+	rh_order_close(order);
+	return false;
+}
+
+void rh_order_close(struct rh_order *order)
+{
+	rh_live_close(order->objects);
+	rh_live_close(order->tasks);
+	free(order->lanes);
+	order->objects = order->tasks = NULL;
+	order->lanes = NULL;
+}
+
+void rh_order_clear_absent(const struct rh_order *order, struct rh_event *event)
+{
+	unsigned fields = order->fields[event->kind];
+
+	if (!(fields &
+	      (RH_FIELD_BORN | RH_FIELD_DIES | RH_FIELD_TASK | RH_FIELD_NUMBER | RH_FIELD_LIVES)))
+		event->id = RH_NONE;
+	if ((fields & (RH_FIELD_BORN | RH_FIELD_DIES)) != (RH_FIELD_BORN | RH_FIELD_DIES))
+		event->old = RH_NONE;
+	if (!(fields & RH_FIELD_SIZE))
+		event->size = 0;
+	if (!(fields & RH_FIELD_ALIGN))
+		event->align_log2 = 0;
+	if (!(fields & RH_FIELD_FLAGS))
+		event->flags = 0;
+	if (event->kind == RH_EV_FREE) {
+		event->flags &= RH_EVF_SIZED;
+		event->size = event->flags ? event->size : 0;
+	}
+	if (!(fields & RH_FIELD_ARG) || !(order->columns & RH_COL_ARG))
+		event->arg = RH_NONE;
+	if (!(order->columns & RH_COL_TIME))
+		event->time_ns = RH_NONE;
+	if (!(order->columns & RH_COL_TASK))
+		event->task = RH_TASK_NONE;
+	if (!(order->columns & RH_COL_SITE))
+		event->site = RH_SITE_NONE;
+}
+
+static bool lane_start(struct rh_order *order, uint32_t lane)
+{
+	struct rh_trace_totals *totals = &order->totals;
+
+	if (lane < totals->lanes)
+		return refuse(order, "lane %u has started before", lane);
+	if (lane > totals->lanes)
+		return refuse(order,
+			      "lane numbers must rise without gaps: %u came where %llu is "
+			      "next",
+			      lane, (unsigned long long)totals->lanes);
+	if (lane >= RH_TRACE_LANES_MAX)
+		return refuse(order, "there are more than %d lanes", RH_TRACE_LANES_MAX);
+	if (lane >= order->lanes_cap) {
+		size_t cap = order->lanes_cap ? order->lanes_cap * 2 : 64;
+		void *p = realloc(order->lanes, cap);
+
+		if (!p)
+			return refuse_memory(order, "lanes");
+		order->lanes = p;
+		order->lanes_cap = cap;
+	}
+	assert(lane == totals->lanes && lane < order->lanes_cap);
+	order->lanes[lane] = true;
+	totals->lanes++;
+	return true;
+}
+
+static bool check_lane(struct rh_order *order, const struct rh_event *event)
+{
+	if (event->kind == RH_EV_LANE_START)
+		return lane_start(order, event->lane);
+	if (event->lane >= order->totals.lanes)
+		return refuse(order,
+			      "lane %u has not started (a lane_start of it must come "
+			      "first)",
+			      event->lane);
+	rh_debug_assert(event->lane < order->lanes_cap);
+	if (!order->lanes[event->lane])
+		return refuse(order, "lane %u has stopped before", event->lane);
+	if (event->kind == RH_EV_LANE_STOP)
+		order->lanes[event->lane] = false;
+	return true;
+}
+
+static bool check_limits(struct rh_order *order, const struct rh_event *event)
+{
+	unsigned fields = order->fields[event->kind];
+	bool no_size = event->size == RH_NONE && !(fields & RH_FIELD_BORN);
+
+	if (event->size > RH_TRACE_SIZE_MAX && !no_size)
+		return refuse(order, "a size of %llu bytes is beyond any address space",
+			      (unsigned long long)event->size);
+	if (event->align_log2 > RH_TRACE_ALIGN_LOG2_MAX)
+		return refuse(order, "an alignment of 2^%u is beyond any address space",
+			      event->align_log2);
+	if (event->flags & RH_EVF_SIZED && (event->kind != RH_EV_FREE || event->size == RH_NONE))
+		return refuse(order, "only a free can be sized, and then has a size");
+	if (event->flags & ~(unsigned)RH_TRACE_FLAGS)
+		return refuse(order, "flags 0x%x are unknown", event->flags);
+	if (event->time_ns != RH_NONE) {
+		if (event->time_ns > RH_TRACE_TIME_MAX)
+			return refuse(order, "a time of %llu ns is out of range",
+				      (unsigned long long)event->time_ns);
+		if (order->totals.time_ns_last == RH_NONE ||
+		    order->totals.time_ns_last < event->time_ns)
+			order->totals.time_ns_last = event->time_ns;
+	}
+	if (event->task != RH_TASK_NONE && event->task > order->totals.tasks)
+		return refuse(order, "task %u has not been spawned", event->task);
+	return true;
+}
+
+/* The totals of a death: its size is read from where it lived. */
+static void count_death(struct rh_order *order, uint64_t position)
+{
+	rh_debug_assert(order->totals.live_objects_end > 0);
+	rh_debug_assert(order->totals.live_bytes_end >=
+			*(uint64_t *)rh_live_payload(order->objects, position));
+	order->totals.live_bytes_end -= *(uint64_t *)rh_live_payload(order->objects, position);
+	order->totals.live_objects_end--;
+}
+
+/* The totals of a birth, and its size into where it lives. */
+static inline __attribute__((always_inline)) bool
+count_birth(struct rh_order *order, const struct rh_event *event, uint64_t position)
+{
+	struct rh_trace_totals *totals = &order->totals;
+	uint64_t *size = rh_live_payload(order->objects, position);
+
+	if (totals->live_bytes_end + event->size > INT64_MAX)
+		return refuse(order, "the living objects are larger than any address space");
+	*size = event->size;
+	totals->objects++;
+	totals->live_bytes_end += event->size;
+	totals->live_objects_end++;
+	if (totals->live_bytes_end > totals->live_bytes_peak)
+		totals->live_bytes_peak = totals->live_bytes_end;
+	if (totals->live_objects_end > totals->live_objects_peak)
+		totals->live_objects_peak = totals->live_objects_end;
+	if (event->size > totals->size_max)
+		totals->size_max = event->size;
+	rh_debug_assert(totals->live_objects_end <= totals->objects);
+	return true;
+}
+
+static inline __attribute__((always_inline)) bool birth(struct rh_order *order,
+							const struct rh_event *event)
+{
+	uint64_t position, id = rh_live_births(order->objects);
+
+	if (event->id != id)
+		return refuse(order,
+			      "objects are numbered in order of birth: %llu came where "
+			      "%llu is next",
+			      (unsigned long long)event->id, (unsigned long long)id);
+	if (!rh_live_birth(order->objects, &position))
+		return refuse_memory(order, "living objects");
+	rh_debug_assert(rh_live_births(order->objects) == id + 1);
+	return count_birth(order, event, position);
+}
+
+static bool spawn(struct rh_order *order, const struct rh_event *event)
+{
+	uint64_t position, next = order->totals.tasks + 1;
+
+	if (event->id != next)
+		return refuse(order,
+			      "tasks are numbered in order of spawning from 1: %llu came "
+			      "where %llu is next",
+			      (unsigned long long)event->id, (unsigned long long)next);
+	if (next >= RH_TASK_NONE)
+		return refuse(order, "there are more than 2^32 - 2 tasks");
+	if (!rh_live_birth(order->tasks, &position))
+		return refuse_memory(order, "living tasks");
+	assert(rh_live_births(order->tasks) == next);
+	order->totals.tasks = next;
+	return true;
+}
+
+/* A task that is named: join may name one that is over, everything else a living one. */
+static bool task_event(struct rh_order *order, const struct rh_event *event)
+{
+	uint64_t position;
+
+	if (event->kind == RH_EV_SPAWN)
+		return spawn(order, event);
+	if (event->id > order->totals.tasks)
+		return refuse(order, "task %llu has not been spawned",
+			      (unsigned long long)event->id);
+	if (event->kind == RH_EV_JOIN || (event->id == 0 && event->kind != RH_EV_EXIT))
+		return true;
+	if (event->id == 0 || !rh_live_find(order->tasks, event->id - 1, &position))
+		return refuse(order, "task %llu %s", (unsigned long long)event->id,
+			      event->id ? "has exited before" : "was not spawned: it cannot exit");
+	if (event->kind == RH_EV_EXIT)
+		rh_live_death(order->tasks, position);
+	return true;
+}
+
+static inline bool check_kind(struct rh_order *order, const struct rh_event *event)
+{
+	return event->kind < RH_EV_COUNT ? true : refuse(order, "kind %u is unknown", event->kind);
+}
+
+/* What comes last. */
+static inline bool finish_event(struct rh_order *order, const struct rh_event *event)
+{
+	if (order->fields[event->kind] & RH_FIELD_TASK && !task_event(order, event))
+		return false;
+	order->totals.by_kind[event->kind]++;
+	order->totals.events++;
+	return true;
+}
+
+static __attribute__((noinline, cold)) bool refuse_dead(struct rh_order *order, uint64_t id)
+{
+	return refuse(order, "object %llu %s", (unsigned long long)id,
+		      id < rh_live_births(order->objects) ? "is dead already" : "was never born");
+}
+
+/* What an event names lives: its position, and the event's refusal where it does not. */
+static inline bool find_living(struct rh_order *order, uint64_t id, uint64_t *position,
+			       uint64_t *rank)
+{
+	if (!rh_live_find(order->objects, id, position))
+		return refuse_dead(order, id);
+	*rank = rh_live_rank(order->objects, *position);
+	rh_debug_assert(*rank < rh_live_count(order->objects));
+	return true;
+}
+
+/* An alloc or a free that nothing can be said against but by what lives: its fields are cleared
+ * and its time is counted. In a recording nearly all are; else nothing is changed. */
+static inline bool usual(struct rh_order *order, struct rh_event *event)
+{
+	bool free = event->kind == RH_EV_FREE;
+	unsigned columns = order->columns;
+
+	if (event->kind > RH_EV_FREE || event->lane >= order->totals.lanes ||
+	    !order->lanes[event->lane] || event->size > RH_TRACE_SIZE_MAX || event->align_log2 ||
+	    event->flags & ~(unsigned)(free ? RH_EVF_SIZED : RH_EVF_ZEROED) ||
+	    columns & (RH_COL_TASK | RH_COL_ARG) ||
+	    (event->time_ns > RH_TRACE_TIME_MAX && event->time_ns != RH_NONE))
+		return false;
+	event->old = event->arg = RH_NONE;
+	event->task = RH_TASK_NONE;
+	event->size = free && !event->flags ? 0 : event->size;
+	if (!(columns & RH_COL_SITE))
+		event->site = RH_SITE_NONE;
+	if (!(columns & RH_COL_TIME))
+		event->time_ns = RH_NONE;
+	else if (event->time_ns != RH_NONE && (order->totals.time_ns_last == RH_NONE ||
+					       order->totals.time_ns_last < event->time_ns))
+		order->totals.time_ns_last = event->time_ns;
+	return true;
+}
+
+static inline bool put_usual(struct rh_order *order, const struct rh_event *event, uint64_t *rank)
+{
+	struct rh_trace_totals *totals = &order->totals;
+	const uint64_t *size;
+
+	if (event->kind == RH_EV_ALLOC) {
+		if (!birth(order, event))
+			return false;
+	} else {
+		size = rh_live_finish(order->objects, event->id, rank);
+		if (!size)
+			return refuse_dead(order, event->id);
+		rh_debug_assert(totals->live_bytes_end >= *size && totals->live_objects_end > 0);
+		totals->live_bytes_end -= *size;
+		totals->live_objects_end--;
+	}
+	totals->by_kind[event->kind]++;
+	totals->events++;
+	return true;
+}
+
+bool rh_order_put(struct rh_order *order, struct rh_event *event, uint64_t *rank)
+{
+	uint64_t position;
+
+	if (usual(order, event))
+		return put_usual(order, event, rank);
+	if (!check_kind(order, event))
+		return false;
+	rh_order_clear_absent(order, event);
+	if (!check_lane(order, event) || !check_limits(order, event))
+		return false;
+	if (order->fields[event->kind] & RH_FIELD_DIES) {
+		if (!find_living(order, event->kind == RH_EV_FREE ? event->id : event->old,
+				 &position, rank))
+			return false;
+		count_death(order, position);
+		rh_live_death(order->objects, position);
+	}
+	if (order->fields[event->kind] & RH_FIELD_LIVES &&
+	    !find_living(order, event->id, &position, rank))
+		return false;
+	if (order->fields[event->kind] & RH_FIELD_BORN && !birth(order, event))
+		return false;
+	rh_debug_assert(order->totals.live_objects_end == rh_live_count(order->objects));
+	return finish_event(order, event);
+}
+
+/* Where the objects of an event lie. */
+struct places {
+	uint64_t dies, born;
+};
+
+/* Ends and begins lives in the bitmap: how many events, fewer when a rank is too large. */
+static size_t find_places(struct rh_order *order, struct rh_event *events, const uint64_t *ranks,
+			  struct places *places, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		unsigned fields = order->fields[events[i].kind];
+
+		if (fields & RH_FIELD_DIES &&
+		    !rh_live_take(order->objects, ranks[i], &places[i].dies))
+			return i;
+		if (fields & RH_FIELD_LIVES &&
+		    !rh_live_select(order->objects, ranks[i], &places[i].dies, &events[i].id))
+			return i;
+		if (!(fields & RH_FIELD_BORN))
+			continue;
+		events[i].id = rh_live_births(order->objects);
+		rh_live_birth(order->objects, &places[i].born);
+	}
+	return count;
+}
+
+/* An event whose objects have been found. */
+static bool get_one(struct rh_order *order, struct rh_event *event, const struct places *places)
+{
+	unsigned fields = order->fields[event->kind];
+
+	if (fields & RH_FIELD_DIES) {
+		uint64_t id = rh_live_id(order->objects, places->dies);
+
+		if (event->kind == RH_EV_FREE)
+			event->id = id;
+		else
+			event->old = id;
+		count_death(order, places->dies);
+	}
+	if (fields & RH_FIELD_BORN && !count_birth(order, event, places->born))
+		return false;
+	if (event->kind == RH_EV_SPAWN)
+		event->id = order->totals.tasks + 1;
+	return finish_event(order, event);
+}
+
+size_t rh_order_get(struct rh_order *order, struct rh_event *events, const uint64_t *ranks,
+		    size_t count)
+{
+	struct places places[RH_ORDER_BATCH];
+	size_t found;
+
+	assert(count <= RH_ORDER_BATCH);
+	if (!rh_live_reserve(order->objects, count)) {
+		refuse_memory(order, "living objects");
+		return 0;
+	}
+	found = find_places(order, events, ranks, places, count);
+	for (size_t i = 0; i < count; i++) {
+		if (!check_lane(order, &events[i]) || !check_limits(order, &events[i]))
+			return i;
+		if (i == found) {
+			refuse(order, "it names object %llu from the end and only %llu live",
+			       (unsigned long long)ranks[i],
+			       (unsigned long long)rh_live_count(order->objects));
+			return i;
+		}
+		if (!get_one(order, &events[i], &places[i]))
+			return i;
+	}
+	rh_debug_assert(order->totals.live_objects_end == rh_live_count(order->objects));
+	return count;
+}

@@ -1,0 +1,516 @@
+/*
+ * repair.c - see repair.h. The path of a call:
+ *
+ *	1. its thread becomes a lane (new lanes are started at once);
+ *	2. calls that cannot be events are counted and dropped;
+ *	3. while nothing waits and the call is legal, it goes straight out;
+ *	4. else it waits in a window of 256 calls, for at most 1024 calls.
+ *
+ * The window puts right what recorders swap. Android reserves a line before the call
+ * runs, others log a free after it ran: either way an address can be handed out before
+ * the line that frees it. So an alloc of a living address waits, and with it everything
+ * its lane does later (program order) and every free of what is born in the window. As
+ * soon as another lane's free makes the address available, the waiting calls leave in
+ * order: that is repair.inversion. When the window is full or its oldest call too old, that
+ * one is forced: the old object is freed first, on the lane that got the address
+ * (repair.alloc_live).
+ *
+ * 256: the swaps on the Android traces are at most a few dozen lines wide (one descheduled
+ * thread); a scan of the whole window costs less than a microsecond.
+ */
+#include "traces/format/builder.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc/base/debug.h"
+#include "traces/format/huge_alloc.h"
+
+int rh_build_open(struct rh_build **result, struct rh_trace_out *out, struct rh_err *err)
+{
+	struct rh_build *build = calloc(1, sizeof(*build));
+
+	*result = build;
+	if (!build)
+		return rh_fail(err, RH_OS, "memory for building a trace ran out");
+	build->out = out;
+	build->batch_full = 1;
+	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
+	return 0;
+}
+
+void rh_build_close(struct rh_build *build)
+{
+	if (!build)
+		return;
+	rh_map_close(&build->objects);
+	rh_map_close(&build->lanes);
+	free(build->lane_state);
+	free(build);
+}
+
+void rh_build_stamp(struct rh_build *build, uint64_t time_ns, uint32_t task, uint32_t site)
+{
+	build->time_ns = time_ns;
+	build->task = task;
+	build->site = site;
+}
+
+void rh_build_count(struct rh_build *build, const char *key, uint64_t by)
+{
+	size_t i = 0;
+
+	if (by == 0)
+		return;
+	while (i < build->count_count &&
+	       strncmp(build->counts[i].key, key, RH_BUILD_KEY_BYTES - 1) != 0)
+		i++;
+	if (i == RH_BUILD_COUNTS) {
+		build->counts_full = true;
+		return;
+	}
+	if (i == build->count_count) {
+		size_t bytes = strnlen(key, RH_BUILD_KEY_BYTES - 1);
+
+		memcpy(build->counts[i].key, key, bytes);
+		build->count_count++;
+	}
+	assert(i < build->count_count && build->count_count <= RH_BUILD_COUNTS);
+	build->counts[i].value += by;
+}
+
+uint64_t rh_build_counted(const struct rh_build *build, const char *key)
+{
+	for (size_t i = 0; i < build->count_count; i++)
+		if (strncmp(build->counts[i].key, key, RH_BUILD_KEY_BYTES - 1) == 0)
+			return build->counts[i].value;
+	return 0;
+}
+
+static int no_memory(size_t living, struct rh_err *err)
+{
+	if (rh_large_refused())
+		return rh_fail(
+			err, RH_OS,
+			"the living objects (%zu) need over %llu MiB of memory, the limit%s; "
+			"--limit-memory SIZE raises it",
+			living, (unsigned long long)(rh_large_limit_bytes() >> 20),
+			rh_large_limit_why());
+	return rh_fail(err, RH_OS, "memory for the living objects of the trace ran out");
+}
+
+static struct rh_event stamped(const struct rh_build *build, unsigned kind, uint32_t lane)
+{
+	rh_debug_assert(kind < RH_EV_COUNT);
+	return (struct rh_event){
+		.time_ns = build->time_ns,
+		.id = RH_NONE,
+		.old = RH_NONE,
+		.arg = RH_NONE,
+		.lane = lane,
+		.task = build->task,
+		.site = build->site,
+		.kind = (uint8_t)kind,
+	};
+}
+
+static bool more_lanes(struct rh_build *build)
+{
+	size_t cap = build->lane_state_cap ? build->lane_state_cap * 2 : 64;
+	struct rh_build_lane_state *state = realloc(build->lane_state, cap * sizeof(*state));
+
+	if (!state)
+		return false;
+	memset(state + build->lane_state_cap, 0, (cap - build->lane_state_cap) * sizeof(*state));
+	build->lane_state = state;
+	build->lane_state_cap = cap;
+	assert(build->lane_count < build->lane_state_cap);
+	return true;
+}
+
+int rh_build_send(struct rh_build *build, struct rh_err *err)
+{
+	size_t count = build->batched;
+
+	assert(count <= RH_BUILD_BATCH);
+	build->batched = 0;
+	return rh_trace_put(build->out, build->batch, count, err);
+}
+
+static inline int put(struct rh_build *build, const struct rh_event *event, struct rh_err *err)
+{
+	rh_debug_assert(build->batched < RH_BUILD_BATCH);
+	build->batch[build->batched++] = *event;
+	return build->batched >= build->batch_full ? rh_build_send(build, err) : 0;
+}
+
+static int find_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, struct rh_err *err)
+{
+	uint64_t known = rh_map_get(&build->lanes, thread);
+	struct rh_event start;
+
+	if (known != RH_MAP_NONE) {
+		*lane = (uint32_t)known;
+		return 0;
+	}
+	if (build->lane_count == build->lane_state_cap && !more_lanes(build))
+		return no_memory(build->objects.count, err);
+	*lane = build->lane_count++;
+	if (!rh_map_put(&build->lanes, thread, *lane))
+		return no_memory(build->objects.count, err);
+	start = stamped(build, RH_EV_LANE_START, *lane);
+	start.site = RH_SITE_NONE;
+	start.arg = thread;
+	return put(build, &start, err);
+}
+
+int rh_build_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, struct rh_err *err)
+{
+	if (!build->lane_known || build->lane_thread != thread) {
+		if (find_lane(build, thread, &build->lane_last, err) < 0)
+			return -1;
+		build->lane_thread = thread;
+		build->lane_known = true;
+	}
+	*lane = build->lane_last;
+	rh_debug_assert(*lane < build->lane_count);
+	return 0;
+}
+
+/* ---- what goes out ---- */
+
+static bool lives(const struct rh_build *build, uint64_t address)
+{
+	return rh_map_get(&build->objects, address) != RH_MAP_NONE;
+}
+
+/* The address it asks for is still taken by another object than the one it ends. */
+static bool blocked(const struct rh_build *build, const struct rh_build_waiting *call)
+{
+	return call->born && call->born != call->dies && lives(build, call->born);
+}
+
+static int free_first(struct rh_build *build, const struct rh_build_waiting *call,
+		      struct rh_err *err)
+{
+	struct rh_event event = call->event;
+
+	event.kind = RH_EV_FREE;
+	event.id = rh_map_remove(&build->objects, call->born);
+	assert(event.id != RH_MAP_NONE); /* it blocks because it lives */
+	event.arg = RH_NONE;
+	event.site = RH_SITE_NONE;
+	rh_build_count(build, "repair.alloc_live", 1);
+	return put(build, &event, err);
+}
+
+static int emit_question(struct rh_build *build, const struct rh_build_waiting *call,
+			 struct rh_err *err)
+{
+	struct rh_event event = call->event;
+
+	event.id = rh_map_get(&build->objects, call->dies);
+	if (event.id != RH_MAP_NONE)
+		return put(build, &event, err);
+	rh_build_count(build, "drop.usable_unknown", 1);
+	return 0;
+}
+
+static int emit(struct rh_build *build, const struct rh_build_waiting *call, bool is_blocked,
+		struct rh_err *err)
+{
+	struct rh_event event = call->event;
+	uint64_t dies;
+
+	if (call->what == RH_CALL_ASKS)
+		return emit_question(build, call, err);
+	if (is_blocked && free_first(build, call, err) < 0)
+		return -1;
+	dies = call->dies ? rh_map_remove(&build->objects, call->dies) : RH_MAP_NONE;
+	if (call->what == RH_CALL_FREE) {
+		if (dies == RH_MAP_NONE) {
+			rh_build_count(build, "drop.free_unknown", 1);
+			return 0;
+		}
+		event.id = dies;
+	} else if (call->what == RH_CALL_RESIZE) {
+		event.old = dies;
+		if (dies == RH_MAP_NONE) {
+			rh_build_count(build, "repair.realloc_unknown", 1);
+			event.kind = RH_EV_ALLOC;
+		}
+	}
+	if (call->born) {
+		rh_debug_assert(!lives(build, call->born));
+		event.id = build->births++;
+		if (!rh_map_put(&build->objects, call->born, event.id))
+			return no_memory(build->objects.count, err);
+	}
+	return put(build, &event, err);
+}
+
+/* ---- the window ---- */
+
+/* Whether a call before `index` in the window bears what this one ends. */
+static bool born_before(const struct rh_build *build, const struct rh_build_waiting *call,
+			size_t index)
+{
+	if (!index || !call->dies || lives(build, call->dies))
+		return false;
+	for (size_t i = 0; i < index; i++)
+		if (build->window[i].born == call->dies)
+			return true;
+	return false;
+}
+
+static int leave(struct rh_build *build, size_t index, struct rh_err *err)
+{
+	struct rh_build_waiting call = build->window[index];
+	bool is_blocked = blocked(build, &call);
+
+	assert(index < build->waiting && build->lane_state[call.event.lane].waiting > 0);
+	build->waiting--;
+	build->lane_state[call.event.lane].waiting--;
+	memmove(&build->window[index], &build->window[index + 1],
+		(build->waiting - index) * sizeof(call));
+	if (call.waited && !is_blocked)
+		rh_build_count(build, "repair.inversion", 1);
+	return emit(build, &call, is_blocked, err);
+}
+
+/* One pass lets out, in order, whatever may go; *freed says that an address became free
+ * that something before it may wait for. */
+static int pass(struct rh_build *build, bool *freed, struct rh_err *err)
+{
+	uint32_t number = ++build->passes;
+	size_t i = 0;
+
+	*freed = false;
+	while (i < build->waiting) {
+		const struct rh_build_waiting *call = &build->window[i];
+		uint32_t *held = &build->lane_state[call->event.lane].pass;
+
+		if (*held == number || blocked(build, call) || born_before(build, call, i)) {
+			*held = number;
+			i++;
+			continue;
+		}
+		*freed |= call->dies != 0 && call->what != RH_CALL_ASKS && i > 0;
+		if (leave(build, i, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int drain(struct rh_build *build, struct rh_err *err)
+{
+	bool freed = true;
+
+	while (build->waiting && freed)
+		if (pass(build, &freed, err) < 0)
+			return -1;
+	return 0;
+}
+
+/* Forces the oldest call when the window is full or it has waited too long. */
+static int expire(struct rh_build *build, struct rh_err *err)
+{
+	while (build->waiting && (build->waiting == RH_BUILD_WINDOW ||
+				  build->calls - build->window[0].number > RH_BUILD_WINDOW_AGE))
+		if (leave(build, 0, err) < 0 || drain(build, err) < 0)
+			return -1;
+	return 0;
+}
+
+/* Whether something that waits asks for the address that this call gives back. */
+static bool wanted(const struct rh_build *build, const struct rh_build_waiting *call)
+{
+	for (size_t i = 0; call->dies && call->what != RH_CALL_ASKS && i < build->waiting; i++)
+		if (build->window[i].born == call->dies)
+			return true;
+	return false;
+}
+
+static int take(struct rh_build *build, struct rh_build_waiting *call, struct rh_err *err)
+{
+	bool is_blocked;
+
+	call->number = build->calls++;
+	if (build->waiting && expire(build, err) < 0)
+		return -1;
+	is_blocked = blocked(build, call);
+	if (!is_blocked && !build->lane_state[call->event.lane].waiting &&
+	    !born_before(build, call, build->waiting)) {
+		bool drains = wanted(build, call);
+
+		if (emit(build, call, false, err) < 0)
+			return -1;
+		return drains ? drain(build, err) : 0;
+	}
+	call->waited = is_blocked;
+	build->lane_state[call->event.lane].waiting++;
+	assert(build->waiting < RH_BUILD_WINDOW); /* expire() made room */
+	build->window[build->waiting++] = *call;
+	return 0;
+}
+
+/* ---- calls ---- */
+
+void rh_build_batches(struct rh_build *build)
+{
+	build->batch_full = RH_BUILD_BATCH;
+}
+
+void rh_build_soon(const struct rh_build *build, uint64_t address)
+{
+	const char *place = rh_map_place(&build->objects, address);
+
+	if (!place) /* nothing lives yet */
+		return;
+	__builtin_prefetch(place);
+	__builtin_prefetch(place + RH_MAP_LINE);
+}
+
+int rh_build_alloc(struct rh_build *build, uint64_t thread, uint64_t address, uint64_t size,
+		   unsigned align_log2, unsigned flags, struct rh_err *err)
+{
+	struct rh_build_waiting call = { .what = RH_CALL_ALLOC, .born = address };
+	uint32_t lane;
+
+	if (rh_build_lane(build, thread, &lane, err) < 0)
+		return -1;
+	if (!address) {
+		rh_build_count(build, "drop.failed", 1);
+		return 0;
+	}
+	call.event = stamped(build, RH_EV_ALLOC, lane);
+	call.event.size = size;
+	call.event.align_log2 = (uint8_t)align_log2;
+	call.event.flags = (uint16_t)flags;
+	return take(build, &call, err);
+}
+
+static int free_as(struct rh_build *build, uint64_t thread, uint64_t address,
+		   const struct rh_event *details, struct rh_err *err)
+{
+	struct rh_build_waiting call = { .what = RH_CALL_FREE, .dies = address };
+	uint32_t lane;
+
+	if (rh_build_lane(build, thread, &lane, err) < 0)
+		return -1;
+	if (!address) {
+		rh_build_count(build, "drop.free_null", 1);
+		return 0;
+	}
+	call.event = stamped(build, RH_EV_FREE, lane);
+	call.event.arg = details->arg;
+	call.event.size = details->size;
+	call.event.flags = details->flags;
+	return take(build, &call, err);
+}
+
+int rh_build_free(struct rh_build *build, uint64_t thread, uint64_t address, uint64_t resident,
+		  struct rh_err *err)
+{
+	return free_as(build, thread, address, &(struct rh_event){ .arg = resident }, err);
+}
+
+int rh_build_free_sized(struct rh_build *build, uint64_t thread, uint64_t address, uint64_t size,
+			uint64_t resident, struct rh_err *err)
+{
+	return free_as(build, thread, address,
+		       &(struct rh_event){ .arg = resident, .size = size, .flags = RH_EVF_SIZED },
+		       err);
+}
+
+int rh_build_usable(struct rh_build *build, uint64_t thread, uint64_t address, struct rh_err *err)
+{
+	struct rh_build_waiting call = { .what = RH_CALL_ASKS, .dies = address };
+	uint32_t lane;
+
+	if (rh_build_lane(build, thread, &lane, err) < 0)
+		return -1;
+	call.event = stamped(build, RH_EV_USABLE, lane);
+	call.event.site = RH_SITE_NONE;
+	return take(build, &call, err);
+}
+
+int rh_build_realloc(struct rh_build *build, uint64_t thread, uint64_t old_address,
+		     uint64_t new_address, uint64_t size, unsigned flags, struct rh_err *err)
+{
+	struct rh_build_waiting call = { .what = RH_CALL_RESIZE,
+					 .dies = old_address,
+					 .born = new_address };
+	uint32_t lane;
+
+	if (!old_address && (new_address || size))
+		return rh_build_alloc(build, thread, new_address, size, 0, flags, err);
+	if (!new_address && !size)
+		return rh_build_free(build, thread, old_address, RH_NONE, err);
+	if (rh_build_lane(build, thread, &lane, err) < 0)
+		return -1;
+	if (!new_address) {
+		rh_build_count(build, "drop.failed", 1);
+		return 0;
+	}
+	call.event = stamped(build, RH_EV_RESIZE, lane);
+	call.event.size = size;
+	call.event.flags = (uint16_t)flags;
+	return take(build, &call, err);
+}
+
+int rh_build_other(struct rh_build *build, uint64_t thread, const struct rh_event *event,
+		   struct rh_err *err)
+{
+	struct rh_build_waiting call = { .what = RH_CALL_OTHER };
+	uint32_t lane;
+
+	if (rh_build_lane(build, thread, &lane, err) < 0)
+		return -1;
+	/* It waits for nobody but its lane: straight out, copied once. */
+	if (!build->waiting) {
+		rh_debug_assert(build->batched < RH_BUILD_BATCH);
+		build->calls++;
+		build->batch[build->batched] = *event;
+		build->batch[build->batched++].lane = lane;
+		return build->batched >= build->batch_full ? rh_build_send(build, err) : 0;
+	}
+	call.event = *event;
+	call.event.lane = lane;
+	return take(build, &call, err);
+}
+
+int rh_build_thread_end(struct rh_build *build, uint64_t thread, struct rh_err *err)
+{
+	struct rh_build_waiting call = { .what = RH_CALL_OTHER };
+	uint32_t lane;
+
+	/* A thread that did nothing else still was a lane. */
+	if (rh_build_lane(build, thread, &lane, err) < 0)
+		return -1;
+	rh_map_remove(&build->lanes, thread);
+	build->lane_known = false;
+	call.event = stamped(build, RH_EV_LANE_STOP, lane);
+	return take(build, &call, err);
+}
+
+int rh_build_finish(struct rh_build *build, struct rh_err *err)
+{
+	while (build->waiting)
+		if (leave(build, 0, err) < 0 || drain(build, err) < 0)
+			return -1;
+	if (rh_build_send(build, err) < 0)
+		return -1;
+	assert(build->batched == 0);
+	for (size_t i = 0; i < build->count_count; i++)
+		if (rh_trace_add_count(build->out, build->counts[i].key, build->counts[i].value,
+				       err) < 0)
+			return -1;
+	if (build->counts_full)
+		return rh_trace_add_note(build->out, "drop.counts",
+					 "more than 64 kinds of drops and repairs: the rest is not "
+					 "counted",
+					 err);
+	return 0;
+}

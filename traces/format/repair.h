@@ -1,0 +1,89 @@
+/*
+ * repair.h - from somebody else's events to a legal trace.
+ *
+ * Importers and the recorder see addresses (or foreign ids), thread ids and calls in
+ * some order. A builder turns those into dense lanes, objects and tasks, repairs what
+ * can be repaired, drops what cannot, and counts both as notes:
+ *	drop.free_null		free(NULL), realloc of nothing to nothing
+ *	drop.free_unknown	a free of an address never seen (or freed twice)
+ *	drop.usable_unknown	a question about an address that does not live
+ *	drop.failed		calls that returned NULL
+ *	repair.realloc_unknown	realloc of an unknown address, kept as an alloc
+ *	repair.alloc_live	an address handed out while live: the old object is freed first
+ *	repair.inversion	free and re-alloc of an address arrived swapped and were put right
+ * Every input line is accounted for: it is an event, or a drop, or the importer counts it.
+ * Events beyond the lines are one lane_start per lane and one free per repair.alloc_live.
+ *
+ * A call that has to wait for a swapped one goes out late, at most 1024 calls, so in a trace
+ * with times a few stamps may precede an earlier event's.
+ *
+ * Addresses are any 64-bit names that are unique among the living. Memory is O(live).
+ * Thread rule: one thread.
+ */
+#ifndef RH_BUILD_H
+#define RH_BUILD_H
+
+#include "traces/format/trace.h"
+
+struct rh_build;
+
+int rh_build_open(struct rh_build **build, struct rh_trace_out *out, struct rh_err *err);
+
+/* Stamp of the calls that follow; RH_NONE / RH_TASK_NONE / RH_SITE_NONE when unknown. */
+void rh_build_stamp(struct rh_build *build, uint64_t time_ns, uint32_t task, uint32_t site);
+
+/* From now on events go out in batches, which is half as fast again when millions of objects
+ * live. What the writer refuses is then reported up to 128 calls late, so this is not for
+ * importers that name the line, and site names overtake events. */
+void rh_build_batches(struct rh_build *build);
+
+/* A call with this address will come, in a dozen calls or so: the look-up of it, a cache
+ * miss when millions of objects live, begins now. */
+void rh_build_soon(const struct rh_build *build, uint64_t address);
+
+/*
+ * The fast way for calls in a row, of one lane: ALLOC, FREE (flags SIZED or none), RESIZE and
+ * USABLE, address never 0. How many were taken: the next one has to be mended, or something
+ * waits, and it must come as one of those below. count + 1: an error.
+ */
+struct rh_build_call {
+	uint64_t time_ns, address, old, size; /* old: RESIZE */
+	uint32_t site;
+	uint8_t kind; /* enum rh_kind */
+	uint16_t flags;
+};
+size_t rh_build_plain(struct rh_build *build, uint32_t lane, const struct rh_build_call *calls,
+		      size_t count, struct rh_err *err);
+
+/* `thread` is any 64-bit name of the thread in the source; lanes are made as threads
+ * appear. A thread name seen again after thread_end is a new lane. */
+int rh_build_alloc(struct rh_build *build, uint64_t thread, uint64_t address, uint64_t size,
+		   unsigned align_log2, unsigned flags, struct rh_err *err);
+int rh_build_free(struct rh_build *build, uint64_t thread, uint64_t address, uint64_t resident,
+		  struct rh_err *err);
+/* old_address 0 = plain alloc. new_address 0 with size 0 = free; with size > 0 = failed call. */
+int rh_build_realloc(struct rh_build *build, uint64_t thread, uint64_t old_address,
+		     uint64_t new_address, uint64_t size, unsigned flags, struct rh_err *err);
+/* A free that was given the size of its block. */
+int rh_build_free_sized(struct rh_build *build, uint64_t thread, uint64_t address, uint64_t size,
+			uint64_t resident, struct rh_err *err);
+/* The real size of a living block was asked; of an unknown one: drop.usable_unknown. */
+int rh_build_usable(struct rh_build *build, uint64_t thread, uint64_t address, struct rh_err *err);
+int rh_build_thread_end(struct rh_build *build, uint64_t thread, struct rh_err *err);
+/* Any other kind, with ids already right; event->lane is ignored, `thread` decides. */
+int rh_build_other(struct rh_build *build, uint64_t thread, const struct rh_event *event,
+		   struct rh_err *err);
+/* Lane of a thread (made when new). */
+int rh_build_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, struct rh_err *err);
+
+/* Counts one of the importer's own drops or repairs under "drop.KEY" / "repair.KEY". */
+void rh_build_count(struct rh_build *build, const char *key, uint64_t by);
+
+/* What has been counted under that key so far. */
+uint64_t rh_build_counted(const struct rh_build *build, const char *key);
+
+/* Flushes what is pending and writes the counts as notes; the trace_out stays open. */
+int rh_build_finish(struct rh_build *build, struct rh_err *err);
+void rh_build_close(struct rh_build *build);
+
+#endif

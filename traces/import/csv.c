@@ -1,0 +1,378 @@
+/*
+ * csv.c - calls as a table: one a line, in columns with names.
+ *
+ *	time,thread,op,old,size,ptr
+ *	1000,7,malloc,0,64,0x7f10
+ *	1200,7,free,0,0,0x7f10
+ *
+ * Columns are separated by commas, semicolons or tabs, whichever the first line has most of, and
+ * named by that line or by columns=. Names: op (malloc, alloc, new, calloc, realloc, free, delete,
+ * memalign), ptr (the block that is made, or that free ends), old (what realloc ends), size, count
+ * (calloc: size is of each), align, thread, time (ns; time_us, time_ms, time_s), pid; '-' or any
+ * other name is passed over. Numbers are decimal or 0x. This is also what bpftrace writes with
+ * the script of traces/import/README.md.
+ */
+#include "traces/import/lines.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "traces/import/scan.h"
+
+enum { COLUMNS_MAX = 32, LINE_HEAD = 1024, PREAMBLE_LINES = 8 };
+
+enum column { SKIP, OP, PTR, OLD, SIZE, COUNT, ALIGN, THREAD, TIME, TIME_US, TIME_MS, TIME_S, PID };
+
+static const struct {
+	const char *word;
+	enum column column;
+} column_words[] = {
+	{ "op", OP },		{ "call", OP },		{ "event", OP },
+	{ "function", OP },	{ "ptr", PTR },		{ "address", PTR },
+	{ "addr", PTR },	{ "result", PTR },	{ "pointer", PTR },
+	{ "old", OLD },		{ "old_ptr", OLD },	{ "size", SIZE },
+	{ "bytes", SIZE },	{ "count", COUNT },	{ "align", ALIGN },
+	{ "alignment", ALIGN }, { "thread", THREAD },	{ "tid", THREAD },
+	{ "time", TIME },	{ "time_ns", TIME },	{ "ns", TIME },
+	{ "time_us", TIME_US }, { "time_ms", TIME_MS }, { "time_s", TIME_S },
+	{ "pid", PID },
+};
+
+enum op { MALLOC, CALLOC, REALLOC, FREE };
+
+static const struct {
+	const char *word;
+	enum op op;
+} op_words[] = {
+	{ "malloc", MALLOC },
+	{ "alloc", MALLOC },
+	{ "new", MALLOC },
+	{ "calloc", CALLOC },
+	{ "realloc", REALLOC },
+	{ "free", FREE },
+	{ "delete", FREE },
+	{ "memalign", MALLOC },
+	{ "aligned_alloc", MALLOC },
+	{ "valloc", MALLOC },
+	{ "posix_memalign", MALLOC },
+	{ "a", MALLOC },
+	{ "r", REALLOC },
+	{ "f", FREE },
+	{ "dealloc", FREE },
+};
+
+struct csv_opts {
+	const char *columns;
+	uint64_t pid;
+};
+
+static const struct rh_opt csv_options[] = {
+	{ "columns", 0, RH_OPT_TEXT, offsetof(struct csv_opts, columns), .arg = "NAME,NAME...",
+	  .help = "names of the columns; the first line has them unless given" },
+	{ "pid", 0, RH_OPT_UINT, offsetof(struct csv_opts, pid), "0", .arg = "N",
+	  .help = "import this process; 0 = the first one seen" },
+	{ .name = NULL }
+};
+
+struct table {
+	enum column column[COLUMNS_MAX];
+	unsigned count;
+	char separator;
+};
+
+struct row {
+	enum op op;
+	uint64_t value[PID + 1];
+};
+
+struct log {
+	struct rh_build *build;
+	struct rh_pids pids;
+	struct table table;
+	uint64_t time_first, time_last;
+};
+
+static char separator_of(const char *line)
+{
+	unsigned commas = 0, semicolons = 0, tabs = 0;
+
+	for (; *line; line++) {
+		commas += *line == ',';
+		semicolons += *line == ';';
+		tabs += *line == '\t';
+	}
+	if (tabs > commas && tabs > semicolons)
+		return '\t';
+	return semicolons > commas ? ';' : ',';
+}
+
+/* The next field without blanks and quotes around it; *at goes behind its separator, to NULL
+ * after the last. */
+static size_t next_field(const char **at, char separator, const char **field)
+{
+	const char *p = *at, *end;
+	size_t length;
+
+	while (*p == ' ' || (*p == '\t' && separator != '\t'))
+		p++;
+	end = strchr(p, separator);
+	length = end ? (size_t)(end - p) : strlen(p);
+	*at = end ? end + 1 : NULL;
+	while (length && (p[length - 1] == ' ' || p[length - 1] == '\r'))
+		length--;
+	if (length >= 2 && p[0] == '"' && p[length - 1] == '"') {
+		p++;
+		length -= 2;
+	}
+	*field = p;
+	return length;
+}
+
+static enum column column_of(const char *word, size_t length)
+{
+	for (size_t i = 0; i < sizeof(column_words) / sizeof(*column_words); i++)
+		if (strlen(column_words[i].word) == length &&
+		    strncasecmp(word, column_words[i].word, length) == 0)
+			return column_words[i].column;
+	return SKIP;
+}
+
+/* Whether it has what a call needs: an operation and a block. */
+static bool read_columns(struct table *table, const char *names, char separator)
+{
+	const char *field;
+	unsigned seen = 0;
+
+	table->count = 0;
+	table->separator = separator;
+	while (names && table->count < COLUMNS_MAX) {
+		size_t length = next_field(&names, separator, &field);
+		enum column column = column_of(field, length);
+
+		table->column[table->count++] = column;
+		seen |= 1u << column;
+	}
+	return !names && seen >> OP & 1 && seen >> PTR & 1;
+}
+
+static bool scan_op(const char *word, size_t length, enum op *op)
+{
+	for (size_t i = 0; i < sizeof(op_words) / sizeof(*op_words); i++)
+		if (strlen(op_words[i].word) == length &&
+		    strncasecmp(word, op_words[i].word, length) == 0) {
+			*op = op_words[i].op;
+			return true;
+		}
+	return false;
+}
+
+/* An empty field, "-" and "(nil)" are 0. */
+static bool scan_value(const char *at, size_t length, uint64_t *value)
+{
+	const char *end = at + length;
+
+	*value = 0;
+	if (length == 0 || (length == 1 && *at == '-') || scan_text(&at, "(nil)"))
+		return true;
+	return (scan_address(&at, value) || scan_decimal(&at, value)) && at == end;
+}
+
+/* NULL, or what is wrong with a line. */
+static const char *scan_row(const struct table *table, const char *at, struct row *row)
+{
+	const char *field;
+	unsigned i;
+
+	*row = (struct row){ .op = MALLOC };
+	for (i = 0; i < table->count && at; i++) {
+		size_t length = next_field(&at, table->separator, &field);
+		enum column column = table->column[i];
+
+		if (column == OP && !scan_op(field, length, &row->op))
+			return "the op is none of malloc, calloc, realloc, memalign, free";
+		if (column != OP && column != SKIP &&
+		    !scan_value(field, length, &row->value[column]))
+			return "a field is not a number";
+	}
+	return i == table->count && !at ? NULL : "it has not as many fields as there are columns";
+}
+
+/* The line is read in put, which knows the columns. */
+static const char *scan_record(const char **at, void *record)
+{
+	memcpy(record, at, sizeof(*at));
+	*at += strlen(*at);
+	return NULL;
+}
+
+static uint64_t time_of(const struct table *table, const struct row *row)
+{
+	static const struct {
+		enum column column;
+		uint64_t ns;
+	} units[] = {
+		{ TIME, 1 }, { TIME_US, 1000 }, { TIME_MS, 1000000 }, { TIME_S, 1000000000 }
+	};
+
+	for (size_t u = 0; u < sizeof(units) / sizeof(*units); u++)
+		for (unsigned i = 0; i < table->count; i++)
+			if (table->column[i] == units[u].column &&
+			    row->value[units[u].column] < (1ull << 62) / units[u].ns)
+				return row->value[units[u].column] * units[u].ns;
+	return RH_NONE;
+}
+
+static void stamp(struct log *log, uint64_t time)
+{
+	if (time == RH_NONE)
+		return;
+	if (log->time_first == RH_NONE)
+		log->time_first = log->time_last = time;
+	/* Tables that several CPUs filled are nearly in order. */
+	if (time < log->time_last)
+		rh_build_count(log->build, "repair.clock_back", 1);
+	else
+		log->time_last = time;
+	rh_build_stamp(log->build, log->time_last - log->time_first, RH_TASK_NONE, RH_SITE_NONE);
+}
+
+static bool has_column(const struct table *table, enum column column)
+{
+	for (unsigned i = 0; i < table->count; i++)
+		if (table->column[i] == column)
+			return true;
+	return false;
+}
+
+static int put_row(struct log *log, const struct row *row, const char **why, struct rh_err *err)
+{
+	struct rh_build *build = log->build;
+	uint64_t thread = row->value[THREAD], size = row->value[SIZE], ptr = row->value[PTR];
+
+	if (row->op == CALLOC && has_column(&log->table, COUNT) && row->value[COUNT] &&
+	    !scan_product(row->value[COUNT], row->value[SIZE], &size)) {
+		rh_build_count(build, "drop.failed", 1);
+		return 0;
+	}
+	if (!scan_size_fits(ptr, row->op == FREE ? 0 : size, why))
+		return RH_LINE_TORN;
+	stamp(log, time_of(&log->table, row));
+	if (row->op == FREE)
+		return rh_build_free(build, thread, ptr ? ptr : row->value[OLD], RH_NONE, err);
+	if (row->op == REALLOC)
+		return rh_build_realloc(build, thread, row->value[OLD], ptr, size, 0, err);
+	return rh_build_alloc(build, thread, ptr, size, scan_align_log2(row->value[ALIGN]),
+			      row->op == CALLOC ? RH_EVF_ZEROED : 0, err);
+}
+
+static int put_record(void *ctx, const void *record, const char **why, struct rh_err *err)
+{
+	struct log *log = ctx;
+	const char *line;
+	struct row row;
+
+	memcpy(&line, record, sizeof(line));
+	if (log->table.count == 0) {
+		/* "Attaching 9 probes..." */
+		if (!strpbrk(line, ",;\t")) {
+			rh_build_count(log->build, "drop.other_line", 1);
+			return 0;
+		}
+		if (!read_columns(&log->table, line, separator_of(line))) {
+			log->table.count = 0;
+			*why = "the first must name the columns, op and ptr among them; or say "
+			       "columns=op,ptr,size";
+			return RH_LINE_TORN;
+		}
+		rh_build_count(log->build, "drop.header_line", 1);
+		return 0;
+	}
+	*why = scan_row(&log->table, line, &row);
+	if (*why)
+		return RH_LINE_TORN;
+	if (has_column(&log->table, PID) && !rh_pids_wants(&log->pids, log->build, row.value[PID]))
+		return 0;
+	return put_row(log, &row, why, err);
+}
+
+static const char *const marks[] = { "alloc", "free", "0x", ",", ";", "\t", NULL };
+
+static const struct rh_line_form form = {
+	.what = "a line of a table",
+	.marks = marks,
+	.record_bytes = sizeof(const char *),
+	.scan = scan_record,
+	.put = put_record,
+};
+
+static unsigned likeness(const char *bytes, size_t count)
+{
+	struct table table;
+	char line[LINE_HEAD];
+	const char *stop = bytes + count, *end;
+
+	for (int i = 0; i < PREAMBLE_LINES; i++) {
+		size_t length;
+
+		end = memchr(bytes, '\n', (size_t)(stop - bytes));
+		length = end ? (size_t)(end - bytes) : 0;
+		if (!end || length >= sizeof(line))
+			return 0;
+		memcpy(line, bytes, length);
+		line[length] = '\0';
+		if (strpbrk(line, ",;\t"))
+			return read_columns(&table, line, separator_of(line)) ? 95 : 0;
+		bytes = end + 1;
+	}
+	return 0;
+}
+
+/* columns= is separated by commas; the lines by what their first has most of. */
+static int choose_columns(struct log *log, struct rh_input *input, const char *names,
+			  struct rh_err *err)
+{
+	char line[LINE_HEAD] = "";
+	const char *bytes;
+	ssize_t have = rh_input_peek(input, &bytes, err);
+	size_t length;
+
+	if (have < 0)
+		return -1;
+	if (!read_columns(&log->table, names, ','))
+		return rh_fail(err, RH_USAGE,
+			       "columns=%.100s: op and ptr must be among the names (others: old, "
+			       "size, count, align, thread, time, pid)",
+			       names);
+	length = (size_t)have < sizeof(line) - 1 ? (size_t)have : sizeof(line) - 1;
+	memcpy(line, bytes, length);
+	line[strcspn(line, "\n")] = '\0';
+	log->table.separator = separator_of(line);
+	return 0;
+}
+
+static int run(struct rh_input *input, const void *options, struct rh_build *build,
+	       struct rh_trace_out *out, struct rh_err *err)
+{
+	const struct csv_opts *opts = options;
+	struct log log = { .build = build, .pids.wanted = opts->pid, .time_first = RH_NONE };
+
+	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
+	if (opts->columns && choose_columns(&log, input, opts->columns, err) < 0)
+		return -1;
+	if (rh_lines_read(&form, input, build, out, &log, err) < 0 ||
+	    rh_pids_check(&log.pids, input, err) < 0)
+		return -1;
+	return log.time_first == RH_NONE ? 0 : rh_trace_add_note(out, "clock", "ns", err);
+}
+
+const struct rh_importer rh_import_csv = {
+	.name = "csv",
+	.summary = "calls as a table with named columns, as bpftrace or a script writes it",
+	.looks_like = "time,thread,op,old,size,ptr",
+	.opts = csv_options,
+	.opts_bytes = sizeof(struct csv_opts),
+	.columns = RH_COL_TIME,
+	.likeness = likeness,
+	.run = run,
+};

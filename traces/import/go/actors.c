@@ -1,0 +1,79 @@
+/*
+ * actors.c - Ps and goroutines by number, records reused: memory is O(alive).
+ */
+#include <stdlib.h>
+
+#include "traces/import/go/order.h"
+
+int rh_go_no_memory(struct rh_err *err)
+{
+	return rh_fail(err, RH_OS, "memory for what lives in the trace ran out");
+}
+
+/* Room for one more in an array that doubles. */
+bool rh_go_room(void *array, uint32_t *cap, uint32_t count, size_t bytes)
+{
+	uint32_t more = *cap ? *cap * 2 : 64;
+	void **p = array, *bigger;
+
+	if (count < *cap)
+		return true;
+	bigger = reallocarray(*p, more, bytes);
+	if (!bigger)
+		return false;
+	*p = bigger;
+	*cap = more;
+	return true;
+}
+
+uint32_t rh_go_actor_of(struct go_actors *actors, uint64_t id)
+{
+	uint64_t known = rh_map_get(&actors->by_id, id);
+	uint32_t index;
+
+	if (known != RH_MAP_NONE)
+		return (uint32_t)known;
+	if (!actors->unused_count &&
+	    !rh_go_room(&actors->of, &actors->cap, actors->count, sizeof(*actors->of)))
+		return GO_NONE;
+	index = actors->unused_count ? actors->unused[actors->unused_count - 1] : actors->count;
+	if (!rh_map_put(&actors->by_id, id, index))
+		return GO_NONE;
+	if (actors->unused_count)
+		actors->unused_count--;
+	else
+		actors->count++;
+	actors->of[index] = (struct go_actor){ .id = id, .waiters = GO_NONE, .holder = GO_NONE };
+	return index;
+}
+
+bool rh_go_actor_end(struct go_actors *actors, uint32_t index)
+{
+	if (!rh_go_room(&actors->unused, &actors->unused_cap, actors->unused_count,
+			sizeof(*actors->unused)))
+		return false;
+	rh_map_remove(&actors->by_id, actors->of[index].id);
+	actors->unused[actors->unused_count++] = index;
+	return true;
+}
+
+void rh_go_actors_close(struct go_actors *actors)
+{
+	rh_map_close(&actors->by_id);
+	for (uint32_t i = 0; i < actors->count; i++)
+		free(actors->of[i].fills);
+	free(actors->of);
+	free(actors->unused);
+}
+
+struct go_actor *rh_go_current(struct go_order *order, const struct go_thread *thread)
+{
+	return thread->g == GO_NONE ? NULL : &order->gs.of[thread->g];
+}
+
+struct go_actor *rh_go_goroutine(struct go_order *order, uint64_t id)
+{
+	uint64_t known = rh_map_get(&order->gs.by_id, id);
+
+	return known == RH_MAP_NONE ? NULL : &order->gs.of[known];
+}

@@ -1,0 +1,244 @@
+/*
+ * allocfree.c - what GODEBUG=allocfreetrace=1 prints, Go 1.22 and earlier.
+ *
+ *	tracealloc(0xc000016010, 0x10, *runtime.p)	address, slot size, type if it has one
+ *	goroutine 0 [idle]:
+ *	runtime.mallocgc(0xc, 0x45f400, 0x1)		the size that was asked for
+ *		...rest of the call stack...
+ *	(empty line)
+ *	tracefree(0xc000016010, 0x10)			when it is swept
+ *	tracegc()					a cycle, then all stacks
+ *	end tracegc
+ *
+ * The runtime prints under one lock, so the order of the lines is what happened. An
+ * allocation waits here for its mallocgc line, at most until the next record. An argument
+ * that the printer was not sure of ends in '?' and is not believed: the slot is the
+ * estimate then. Whatever else the program printed meanwhile is counted and passed over.
+ *
+ * Which P or thread did it is not told; lanes are one, or the goroutines.
+ */
+#include <stddef.h>
+#include <string.h>
+
+#include "traces/import/lines.h"
+#include "traces/import/scan.h"
+#include "traces/format/map.h"
+
+enum { ONE_LANE = 1, GO_ALIGN_LOG2 = 3, NAME_LEN_MAX = 4096 };
+enum lanes { LANES_ONE, LANES_GOROUTINE };
+
+struct opts {
+	int lanes;
+};
+
+static const char *const lane_names[] = { "one", "goroutine", NULL };
+
+static const struct rh_opt allocfree_options[] = {
+	{ "lanes", 0, RH_OPT_NAME, offsetof(struct opts, lanes), "one", .names = lane_names,
+	  .arg = "one|goroutine", .help = "what becomes a lane" },
+	{ .name = NULL }
+};
+
+enum what { NOTHING, ALLOC, FREE, CYCLE };
+
+struct log {
+	struct rh_build *build;
+	struct rh_trace_out *out;
+	const struct opts *opts;
+	enum what what; /* the record whose lines come in */
+	uint64_t address, slot, size, goroutine;
+	bool sized;
+	uint32_t site, sites;
+	struct rh_map site_of; /* hash of the type's name -> site */
+	uint64_t records, cycles;
+};
+
+static uint64_t hash_of(const char *text, size_t bytes)
+{
+	uint64_t h = 0xcbf29ce484222325ull;
+
+	for (size_t i = 0; i < bytes; i++)
+		h = (h ^ (unsigned char)text[i]) * 0x100000001b3ull;
+	return h;
+}
+
+/* ", TYPE)" after the slot size; no type is no site. */
+static int take_type(struct log *log, const char *at, struct rh_err *err)
+{
+	char name[NAME_LEN_MAX];
+	size_t bytes = strlen(at);
+	uint64_t known;
+
+	log->site = RH_SITE_NONE;
+	if (bytes < 4 || bytes - 3 >= sizeof(name) || !scan_text(&at, ", "))
+		return 0;
+	bytes -= 3;
+	known = rh_map_get(&log->site_of, hash_of(at, bytes));
+	if (known != RH_MAP_NONE) {
+		log->site = (uint32_t)known;
+		return 0;
+	}
+	log->site = ++log->sites;
+	if (!rh_map_put(&log->site_of, hash_of(at, bytes), log->site))
+		return rh_fail(err, RH_OS, "memory for the names of types ran out");
+	memcpy(name, at, bytes);
+	name[bytes] = '\0';
+	return rh_trace_add_site(log->out, log->site, name, err);
+}
+
+static uint64_t thread_of(const struct log *log)
+{
+	return log->opts->lanes == LANES_GOROUTINE ? log->goroutine : ONE_LANE;
+}
+
+/* The record that has been read up to here goes out. */
+static int put_record(struct log *log, struct rh_err *err)
+{
+	enum what what = log->what;
+	unsigned flags = log->sized ? 0 : RH_EVF_ESTIMATED;
+
+	if (what != ALLOC && what != FREE)
+		return 0;
+	log->what = NOTHING;
+	rh_build_stamp(log->build, RH_NONE, RH_TASK_NONE, what == ALLOC ? log->site : RH_SITE_NONE);
+	if (what == FREE)
+		return rh_build_free(log->build, thread_of(log), log->address, RH_NONE, err);
+	if (!log->sized)
+		rh_build_count(log->build, "estimate.size_unknown", 1);
+	/* Every object of up to 15 bytes in a 16-byte slot may have had others beside it. */
+	if (log->slot == 16 && log->size < 16)
+		flags |= RH_EVF_TINY;
+	return rh_build_alloc(log->build, thread_of(log), log->address,
+			      log->sized ? log->size : log->slot, GO_ALIGN_LOG2, flags, err);
+}
+
+static int put_cycle(struct log *log, unsigned kind, struct rh_err *err)
+{
+	struct rh_event event = {
+		.time_ns = RH_NONE,
+		.id = log->cycles,
+		.old = RH_NONE,
+		.arg = RH_NONE,
+		.task = RH_TASK_NONE,
+		.kind = (uint8_t)kind,
+	};
+
+	return rh_build_other(log->build, ONE_LANE, &event, err);
+}
+
+/* 1 when the line begins a record, 0 when it does not, -1. */
+static int begin_record(struct log *log, const char *line, struct rh_err *err)
+{
+	enum what what = scan_text(&line, "tracealloc(")  ? ALLOC
+			 : scan_text(&line, "tracefree(") ? FREE
+							  : NOTHING;
+	uint64_t address, slot;
+
+	if (what == NOTHING || !scan_address(&line, &address) || !scan_text(&line, ", ") ||
+	    !scan_address(&line, &slot))
+		return 0;
+	if (put_record(log, err) < 0 || take_type(log, line, err) < 0)
+		return -1;
+	log->what = what;
+	log->address = address;
+	log->slot = log->size = slot;
+	log->goroutine = 0;
+	log->sized = false;
+	log->records++;
+	return 1;
+}
+
+/* A line of the call stack that tells something. */
+static void read_frame(struct log *log, const char *line)
+{
+	uint64_t value;
+
+	if (scan_text(&line, "goroutine ")) {
+		if (scan_decimal(&line, &value))
+			log->goroutine = value;
+		return;
+	}
+	if (log->what != ALLOC || log->sized || !scan_text(&line, "runtime.mallocgc("))
+		return;
+	if (scan_address(&line, &value) && *line != '?' && value <= log->slot) {
+		log->size = value;
+		log->sized = true;
+	}
+}
+
+static int take_line(struct log *log, const char *line, struct rh_err *err)
+{
+	const char *key = "drop.traceback";
+	int begun;
+
+	if (log->what == CYCLE) {
+		if (strcmp(line, "end tracegc") == 0) {
+			log->what = NOTHING;
+			return put_cycle(log, RH_EV_GC_END, err);
+		}
+		rh_build_count(log->build, key, 1);
+		return 0;
+	}
+	begun = begin_record(log, line, err);
+	if (begun)
+		return begun < 0 ? -1 : 0;
+	if (strcmp(line, "tracegc()") == 0) {
+		if (put_record(log, err) < 0)
+			return -1;
+		log->what = CYCLE;
+		log->cycles++;
+		log->records++;
+		return put_cycle(log, RH_EV_GC_BEGIN, err);
+	}
+	if (log->what == NOTHING)
+		key = line[0] ? "drop.other_line" : "drop.empty_line";
+	rh_build_count(log->build, key, 1);
+	if (line[0] == '\0')
+		return put_record(log, err);
+	read_frame(log, line);
+	return 0;
+}
+
+static int run(struct rh_input *input, const void *opts, struct rh_build *build,
+	       struct rh_trace_out *out, struct rh_err *err)
+{
+	struct log log = { .build = build, .out = out, .opts = opts };
+	ssize_t length;
+	int result = 0;
+	char *line;
+
+	while (result == 0 && (length = rh_input_line(input, &line, err)) >= 0)
+		result = rh_input_line_cut(input) && *line
+				 ? rh_lines_leave_cut(input, build, out, err)
+				 : take_line(&log, line, err);
+	if (result == 0)
+		result = length == RH_INPUT_END ? put_record(&log, err) : -1;
+	rh_map_close(&log.site_of);
+	if (result < 0)
+		return -1;
+	if (log.records == 0)
+		return rh_fail(err, RH_BAD_DATA,
+			       "no 'tracealloc(' line in it: run a program built by Go 1.22 or "
+			       "earlier with GODEBUG=allocfreetrace=1 and keep what it prints on "
+			       "standard error; from Go 1.23 on see the importer go");
+	return rh_trace_add_note(out, "go.lanes", lane_names[log.opts->lanes], err);
+}
+
+static unsigned likeness(const char *bytes, size_t count)
+{
+	return memmem(bytes, count, "\ntracealloc(0x", 14) ||
+			       memmem(bytes, count, "\ntracefree(0x", 13)
+		       ? 80
+		       : 0;
+}
+
+const struct rh_importer rh_import_go_allocfree = {
+	.name = "go-allocfree",
+	.summary = "text that Go 1.22 and earlier print with GODEBUG=allocfreetrace=1",
+	.looks_like = "tracealloc(0xc000016010, 0x10, *runtime.p)",
+	.opts = allocfree_options,
+	.opts_bytes = sizeof(struct opts),
+	.columns = RH_COL_SITE | RH_COL_ARG,
+	.likeness = likeness,
+	.run = run,
+};

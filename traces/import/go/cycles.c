@@ -1,0 +1,107 @@
+/*
+ * cycles.c - collections, and when each P gave its caches back after one.
+ *
+ * At the end of marking the world stands still and every P's caches, of spans and of
+ * stacks, have gone stale. Each P gives them back when it runs next: as it is started
+ * (PROC_START comes right behind), the one that ended the cycle as it starts the world
+ * (STW_END comes right behind), and those that stay idle are seen to by that one next, so
+ * before the next event of its thread.
+ * Which stacks lie in whose cache decides on who needs a new span, so this is told in the
+ * order it happened: go.flushed on the lane of the P.
+ *
+ * The thread that stops the world to end a cycle takes its stacks past the cache of its P
+ * until it has ended it.
+ *
+ * Until it starts the world the P that ended the cycle goes on with stale caches; any other
+ * that makes or frees a stack before we saw it start has given them back just before.
+ */
+#include <string.h>
+
+#include "traces/import/go/go.h"
+
+/* A generation in which a cycle runs tells so again. */
+int rh_go_cycle_event(struct go_import *import, struct go_thread *thread,
+		      const struct go_event *event, struct rh_err *err)
+{
+	bool ends = event->kind == GO_GC_END;
+	struct rh_event out = rh_go_event_of(ends ? RH_EV_GC_END : RH_EV_GC_BEGIN);
+
+	if (ends == (import->gc_begun == import->gc_ended)) {
+		go_count(import, GO_N_DROP_CYCLE_KNOWN);
+		return 0;
+	}
+	out.id = ends ? ++import->gc_ended : ++import->gc_begun;
+	import->heap.cycles = import->gc_ended;
+	if (ends) {
+		import->gc_marks = false;
+		import->gc_ender = RH_NONE;
+		for (uint32_t i = 0; i < import->order.ps.count; i++)
+			import->order.ps.of[i].stale = import->order.ps.of[i].held;
+		import->gc_thread = thread->id;
+		import->gc_p = thread->p;
+	}
+	return rh_go_put(import, thread, &out, false, err);
+}
+
+static int flush(struct go_import *import, struct go_thread *thread, uint32_t p, bool ended_cycle,
+		 struct rh_err *err)
+{
+	struct go_actor *actor = &import->order.ps.of[p];
+	struct rh_event event = rh_go_event_of(RH_EV_REF);
+
+	if (!actor->stale)
+		return 0;
+	actor->stale = false;
+	if (actor->fills)
+		memset(actor->fills, 0, GO_KINDS * sizeof(*actor->fills));
+	actor->tiny = 0;
+	actor->tiny_offset = 0;
+	event.id = GO_REF_FLUSHED;
+	event.arg = ended_cycle;
+	return rh_go_put_on(import, thread, actor->id, &event, err);
+}
+
+static int world_started(struct go_import *import, struct go_thread *thread, struct rh_err *err)
+{
+	uint32_t p = import->gc_p;
+
+	import->gc_p = GO_NONE;
+	import->gc_started = true;
+	return p == GO_NONE ? 0 : flush(import, thread, p, true, err);
+}
+
+int rh_go_flush_idle(struct go_import *import, struct go_thread *thread, struct rh_err *err)
+{
+	import->gc_thread = RH_NONE;
+	import->gc_started = false;
+	for (uint32_t i = 0; i < import->order.ps.count; i++)
+		if (flush(import, thread, i, false, err) < 0)
+			return -1;
+	return 0;
+}
+
+int rh_go_flush_event(struct go_import *import, struct go_thread *thread,
+		      const struct go_event *event, struct rh_err *err)
+{
+	go_count(import, GO_N_DROP_SCHEDULING);
+	if (event->kind == GO_STW_BEGIN) {
+		if (import->gc_marks)
+			import->gc_ender = thread->id;
+		return 0;
+	}
+	if (event->kind == GO_STW_END) {
+		import->gc_marks |= import->gc_begun > import->gc_ended;
+		if (import->gc_ender == thread->id)
+			import->gc_ender = RH_NONE;
+	}
+	if (event->kind == GO_STW_END)
+		return import->gc_thread == thread->id ? world_started(import, thread, err) : 0;
+	return thread->p == GO_NONE ? 0 : flush(import, thread, thread->p, false, err);
+}
+
+int rh_go_flush_late(struct go_import *import, struct go_thread *thread, struct rh_err *err)
+{
+	if (thread->p == GO_NONE || thread->id == import->gc_thread)
+		return 0;
+	return flush(import, thread, thread->p, false, err);
+}

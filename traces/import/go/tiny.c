@@ -1,0 +1,222 @@
+/*
+ * tiny.c - sizes of tiny objects, from who shares a block with whom.
+ *
+ * A P fills a block of 16 bytes with objects under 16 bytes, one behind the other, until one
+ * does not fit; then it takes the next block, and keeps whichever of the two has more room.
+ * The recorder tells the block of every object and which half of it, but no size of strings
+ * and the like, and of a type only the size of one: two of 8 bytes are no tiny object any
+ * more. Sizes that fill the same blocks are as good as the real ones: a block lives until its
+ * last part dies, so who shares decides on how many there are.
+ *
+ * So each P's block is followed with the sizes that go out, as a heap will do that replays
+ * them. Of the sizes an object can have, it gets the first that puts it where it went and lets
+ * the next LOOK_AHEAD objects of the same thread go where they went; if none does, the one
+ * with which that holds for longest, then without regard to the half, and the block that the
+ * recorder names is the P's from then on. Small sizes are tried first where the next object
+ * shares the block, since more may; else large ones, after which any may take a new block.
+ *
+ * The next objects are looked for in a few dozen events of the thread.
+ */
+#include "traces/import/go/go.h"
+#include "traces/import/go/size.h"
+
+enum { BLOCK = 16, HALF = 8, EVENTS_AHEAD = 48, LOOK_AHEAD = 3 };
+
+/* Where an object went. */
+struct tiny {
+	uint64_t block;
+	unsigned half, step; /* its size is a multiple of step */
+	bool fresh;	     /* nothing lived in the block */
+};
+
+struct state {
+	uint64_t block; /* 0 = none */
+	unsigned offset;
+};
+
+struct tinies {
+	struct tiny of[1 + LOOK_AHEAD];
+	unsigned count;
+	bool any_half; /* only the block counts */
+};
+
+static unsigned align_up(unsigned offset, unsigned size)
+{
+	unsigned align = size % 8 == 0 ? 8 : size % 4 == 0 ? 4 : size % 2 == 0 ? 2 : 1;
+
+	return (offset + align - 1) & ~(align - 1);
+}
+
+/* What a heap does with `size`; false when the object then goes elsewhere than it did. */
+static bool put_tiny(struct state *state, const struct tiny *tiny, unsigned size, bool any_half)
+{
+	unsigned from = align_up(state->offset, size);
+	bool shares = tiny->block == state->block;
+
+	if (size < BLOCK && state->block && from + size <= BLOCK) {
+		state->offset = from + size;
+		return shares && (any_half || from / HALF == tiny->half);
+	}
+	if (size < BLOCK && (size < state->offset || !state->block))
+		*state = (struct state){ tiny->block, size };
+	return tiny->fresh;
+}
+
+/* The sizes of an object to try, one after the other; 0 = no more. */
+static unsigned next_size(const struct tinies *tinies, unsigned at, unsigned size)
+{
+	const struct tiny *tiny = &tinies->of[at];
+	unsigned most = BLOCK / tiny->step * tiny->step;
+
+	if (at + 1 >= tinies->count || tiny[1].block == tiny->block)
+		return size + tiny->step <= most ? size + tiny->step : 0;
+	/* All of a block is no tiny object: that comes last. */
+	if (size == BLOCK)
+		return 0;
+	if (size == 0)
+		return most < BLOCK ? most : most > tiny->step ? most - tiny->step : BLOCK;
+	return size > tiny->step ? size - tiny->step : most == BLOCK ? BLOCK : 0;
+}
+
+/* For how many objects all goes as it went, from the one at `at` on. */
+static unsigned goes_well(const struct tinies *tinies, unsigned at, struct state state)
+{
+	struct state tried = { 0, BLOCK + 1 };
+	unsigned best = 0;
+
+	if (at == tinies->count)
+		return 0;
+	for (unsigned size = next_size(tinies, at, 0); size && best < tinies->count - at;
+	     size = next_size(tinies, at, size)) {
+		struct state then = state;
+		unsigned well;
+
+		if (!put_tiny(&then, &tinies->of[at], size, tinies->any_half) ||
+		    (then.block == tried.block && then.offset == tried.offset))
+			continue;
+		tried = then;
+		well = 1 + goes_well(tinies, at + 1, then);
+		if (well > best)
+			best = well;
+	}
+	return best;
+}
+
+static bool in_use(const struct go_span *span, uint64_t index)
+{
+	const uint64_t *chunk = span->chunk[index / GO_CHUNK];
+
+	return chunk && chunk[index % GO_CHUNK] != RH_NONE;
+}
+
+static void add_tiny(const struct go_import *import, struct tinies *tinies,
+		     const struct go_span *span, uint64_t address, uint64_t type_id)
+{
+	const struct go_type *type = rh_go_type_of(&import->types, type_id);
+	uint64_t index = (address - span->base) / BLOCK, block = span->base + index * BLOCK;
+	bool fresh = !in_use(span, index);
+
+	for (unsigned i = 0; i < tinies->count; i++)
+		fresh &= tinies->of[i].block != block;
+	tinies->of[tinies->count++] = (struct tiny){
+		.block = block,
+		.half = (unsigned)(address - block) / HALF,
+		.step = !type || !type->size ? 1
+			: type->size < BLOCK ? (unsigned)type->size
+					     : BLOCK,
+		.fresh = fresh,
+	};
+}
+
+/* The thread goes on in its next batch. */
+static bool next_batch(const struct go_import *import, struct go_thread *ahead)
+{
+	const struct go_batch *batch;
+
+	if (ahead->batch == GO_NONE)
+		return false;
+	batch = &import->generation.batches[ahead->batch];
+	ahead->at = import->generation.data + batch->at;
+	ahead->end = ahead->at + batch->bytes;
+	ahead->batch = import->order.batch_next[ahead->batch];
+	return true;
+}
+
+static void look_ahead(struct go_import *import, const struct go_thread *thread,
+		       struct tinies *tinies)
+{
+	struct go_thread ahead = { .at = thread->at, .end = thread->end, .batch = thread->batch };
+	struct go_event event;
+
+	for (int i = 0; i < EVENTS_AHEAD && tinies->count <= LOOK_AHEAD; i++) {
+		const struct go_span *span;
+		uint64_t address;
+
+		if ((ahead.at == ahead.end && !next_batch(import, &ahead)) ||
+		    !rh_go_event_next(&import->wire, &ahead.at, ahead.end, &ahead.time, &event) ||
+		    event.kind == GO_PROC_STOP)
+			return;
+		if (event.kind != GO_OBJECT_ALLOC)
+			continue;
+		address = import->types.heap_min + 8 * event.args[0];
+		span = rh_go_span_at(&import->heap, address);
+		if (span && span->blocks)
+			add_tiny(import, tinies, span, address, event.args[1]);
+	}
+}
+
+/* The first size with which all goes well for longest, and for how long. */
+static unsigned choose(const struct tinies *tinies, struct state state, unsigned *most)
+{
+	unsigned best = 0;
+
+	*most = 0;
+	for (unsigned size = next_size(tinies, 0, 0); size && *most < tinies->count;
+	     size = next_size(tinies, 0, size)) {
+		struct state then = state;
+		unsigned well = put_tiny(&then, &tinies->of[0], size, tinies->any_half)
+					? 1 + goes_well(tinies, 1, then)
+					: 0;
+
+		if (well > *most || !best) {
+			*most = well;
+			best = size;
+		}
+	}
+	return best;
+}
+
+static unsigned choose_any(struct tinies *tinies, struct state state)
+{
+	unsigned well, better, size = choose(tinies, state, &well), other;
+
+	if (well == tinies->count)
+		return size;
+	tinies->any_half = true;
+	other = choose(tinies, state, &better);
+	return better > well ? other : size;
+}
+
+uint64_t rh_go_tiny_size(struct go_import *import, const struct go_thread *thread,
+			 const struct go_span *span, uint64_t address, uint64_t type_id)
+{
+	struct go_actor *p = thread->p == GO_NONE ? NULL : &import->order.ps.of[thread->p];
+	struct tinies tinies = { .count = 0 };
+	struct state state;
+	unsigned size;
+
+	add_tiny(import, &tinies, span, address, type_id);
+	if (!p)
+		return tinies.of[0].step > 1 ? tinies.of[0].step : HALF;
+	state = (struct state){ p->tiny, p->tiny_offset };
+	/* Others are in it: so it is the P's, whatever was believed. */
+	if (!tinies.of[0].fresh && state.block)
+		state.block = tinies.of[0].block;
+	if (tinies.of[0].step <= HALF)
+		look_ahead(import, thread, &tinies);
+	size = choose_any(&tinies, state);
+	put_tiny(&state, &tinies.of[0], size, true);
+	p->tiny = state.block;
+	p->tiny_offset = (uint8_t)state.offset;
+	return size;
+}

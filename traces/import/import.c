@@ -1,0 +1,193 @@
+/*
+ * import.c - the table of importers, and the way from a foreign file to a trace.
+ *
+ * To add one: write traces/import/NAME.c with a `const struct rh_importer` (wee_alloc.c is
+ * the shortest to start from, scan.h reads words and numbers), declare it and add its row
+ * here, in the order of the names. It hands calls to traces/format/repair.h, which makes ids of
+ * addresses, repairs and counts; what it leaves out itself it counts with rh_build_count.
+ */
+#include "traces/import/import.h"
+
+#include "alloc/base/suggest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern const struct rh_importer rh_import_android;
+extern const struct rh_importer rh_import_csv;
+extern const struct rh_importer rh_import_go;
+extern const struct rh_importer rh_import_go_allocfree;
+extern const struct rh_importer rh_import_heaptrack;
+extern const struct rh_importer rh_import_logalloc;
+extern const struct rh_importer rh_import_ltrace;
+extern const struct rh_importer rh_import_lttng;
+extern const struct rh_importer rh_import_malloc_bench;
+extern const struct rh_importer rh_import_malloclab;
+extern const struct rh_importer rh_import_mtrace;
+extern const struct rh_importer rh_import_perf;
+extern const struct rh_importer rh_import_text;
+extern const struct rh_importer rh_import_umpire;
+extern const struct rh_importer rh_import_valgrind;
+extern const struct rh_importer rh_import_wee_alloc;
+extern const struct rh_importer rh_import_wl;
+
+const struct rh_importer *const rh_importers[] = {
+	&rh_import_android,	 &rh_import_csv,       &rh_import_go,
+	&rh_import_go_allocfree, &rh_import_heaptrack, &rh_import_logalloc,
+	&rh_import_ltrace,	 &rh_import_lttng,     &rh_import_malloc_bench,
+	&rh_import_malloclab,	 &rh_import_mtrace,    &rh_import_perf,
+	&rh_import_text,	 &rh_import_umpire,    &rh_import_valgrind,
+	&rh_import_wee_alloc,	 &rh_import_wl,	       NULL,
+};
+
+const struct rh_importer *rh_importer_of(const char *name, struct rh_err *err)
+{
+	struct rh_suggestion s = rh_suggestion_for(name, strlen(name));
+	char names[500];
+
+	for (int i = 0; rh_importers[i]; i++) {
+		if (strcmp(rh_importers[i]->name, name) == 0)
+			return rh_importers[i];
+		rh_suggest_consider(&s, rh_importers[i]->name);
+	}
+	rh_suggest_write(&s, names, sizeof(names));
+	rh_fail(err, RH_USAGE, "there is no import format '%s'; %s", name, names);
+	return NULL;
+}
+
+const struct rh_importer *rh_importer_by_content(struct rh_input *input, struct rh_err *err)
+{
+	const struct rh_importer *best = NULL;
+	unsigned best_score = 0;
+	const char *bytes;
+	ssize_t count = rh_input_peek(input, &bytes, err);
+
+	if (count < 0)
+		return NULL;
+	for (int i = 0; rh_importers[i]; i++) {
+		unsigned score = 0;
+
+		if (rh_importers[i]->likeness)
+			score = rh_importers[i]->likeness(bytes, (size_t)count);
+		if (score > best_score) {
+			best = rh_importers[i];
+			best_score = score;
+		}
+	}
+	if (!best)
+		rh_fail(err, RH_BAD_DATA,
+			"%s: its first lines are of no format that is known here; name the format "
+			"(reheap list importers shows a line of each)",
+			rh_input_path(input));
+	return best;
+}
+
+/* "FILE:LINE: " before an error that does not name the file yet. */
+static int name_place(struct rh_input *input, struct rh_err *err)
+{
+	const char *path = rh_input_path(input);
+	unsigned long long line = rh_input_line_number(input);
+
+	/* Importers quote the line; what is no text must not reach the terminal as it is. */
+	for (char *p = err->text; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+	if (err->code != RH_BAD_DATA || strncmp(err->text, path, strlen(path)) == 0)
+		return -1;
+	if (line)
+		return rh_err_prefix(err, "%s:%llu", path, line);
+	return rh_err_prefix(err, "%s", path);
+}
+
+static int fill(const struct rh_importer *importer, struct rh_input *input, const void *opts,
+		struct rh_trace_out *out, struct rh_err *err)
+{
+	struct rh_build *build;
+	int result = -1;
+
+	if (rh_build_open(&build, out, err) < 0)
+		return -1;
+	if (importer->run(input, opts, build, out, err) < 0)
+		name_place(input, err);
+	else
+		result = rh_build_finish(build, err);
+	rh_build_close(build);
+	return result;
+}
+
+static int add_notes(const struct rh_importer *importer, struct rh_input *input,
+		     struct rh_trace_out *out, struct rh_err *err)
+{
+	char source[4096 + 64];
+
+	snprintf(source, sizeof(source), "%s %s", importer->name, rh_input_path(input));
+	if (rh_trace_add_note(out, "source", source, err) < 0)
+		return -1;
+	if (rh_input_line_number(input) == 0)
+		return 0;
+	return rh_trace_add_count(out, "import.lines", rh_input_line_number(input), err);
+}
+
+static uint64_t count_of(const struct rh_trace *trace, const char *key)
+{
+	const char *value = rh_trace_note_of(trace, key);
+
+	return value ? strtoull(value, NULL, 10) : 0;
+}
+
+void rh_import_account(const struct rh_importer *importer, const struct rh_trace *trace,
+		       struct rh_import_account *account)
+{
+	struct rh_trace_totals totals;
+	const struct rh_note *note;
+	bool exact;
+
+	rh_trace_totals(trace, &totals, &exact);
+	*account = (struct rh_import_account){ 0 };
+	account->lines = count_of(trace, "import.lines") + count_of(trace, "import.records");
+	account->added = importer->has_lane_starts ? count_of(trace, "repair.lane_start")
+						   : totals.by_kind[RH_EV_LANE_START];
+	account->added += count_of(trace, "repair.alloc_live");
+	account->added += count_of(trace, "import.added");
+	account->from_lines = totals.events - account->added;
+	for (size_t i = 0; (note = rh_trace_note(trace, i)); i++)
+		if (strncmp(note->key, "drop.", 5) == 0)
+			account->dropped += count_of(trace, note->key);
+}
+
+static int import_input(const struct rh_import_job *job, struct rh_input *input,
+			struct rh_trace_totals *totals, struct rh_err *err)
+{
+	const struct rh_importer *importer = job->importer;
+	struct rh_trace_make with_columns = *job->make;
+	struct rh_trace_out *out = NULL;
+
+	rh_input_set_max_damage(input, job->max_damage);
+	with_columns.columns = importer->columns;
+	if (importer->columns_of &&
+	    importer->columns_of(input, job->opts, &with_columns.columns, err) < 0)
+		return -1;
+	if (rh_trace_create(&out, &with_columns, err) < 0)
+		return -1;
+	if (fill(importer, input, job->opts, out, err) < 0 ||
+	    add_notes(importer, input, out, err) < 0) {
+		rh_trace_abandon(out);
+		return -1;
+	}
+	return rh_trace_finish(out, totals, err);
+}
+
+int rh_import(const struct rh_import_job *job, struct rh_trace_totals *totals, struct rh_err *err)
+{
+	struct rh_input *input;
+	int result;
+
+	if (job->input)
+		return import_input(job, job->input, totals, err);
+	if (rh_input_open(&input, job->path, err) < 0)
+		return -1;
+	result = import_input(job, input, totals, err);
+	rh_input_close(input);
+	return result;
+}

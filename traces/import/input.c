@@ -1,0 +1,371 @@
+/*
+ * input.c - bytes and lines of a foreign trace, whatever it is wrapped in.
+ *
+ * The path of a line: open(2) on the path (or descriptor 0 for "-") -> libarchive, which
+ * peels gz, xz, zst, bz2 and lz4 and looks inside a zip or tar with one member -> one
+ * buffer of ours, refilled in large pieces -> the line, ended in place by a NUL where its
+ * newline stood.
+ *
+ * Invariants: the unread bytes are buffer[at, end); buffer has one byte more than it is
+ * ever filled with, so that the last line can be ended too. A line never moves before the
+ * next call. Memory is one buffer and libarchive's window, whatever the file's length.
+ *
+ * An archive with a second member is refused where it ends, not where it begins: to know
+ * earlier would mean to read it twice, and stdin cannot be.
+ */
+#include "traces/import/import.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	LINE_MAX_BYTES = 64 << 10,
+	/* A refill moves at most one unfinished line; at 512 KiB that is under 1 % of the
+	 * bytes for the lines of real traces (20 to 120 bytes). */
+	BUFFER_BYTES = 512 << 10,
+	FILE_BLOCK_BYTES = 256 << 10,
+	HEAD_BYTES = 16 << 10, /* what a peek at the start has at least, where there is so much */
+	BOMB_BYTES = 16 << 20,
+	BOMB_RATIO = 500,
+};
+
+struct rh_input {
+	struct archive *archive;
+	char *buffer;
+	size_t at, end;
+	uint64_t line_number;
+	uint64_t bytes_out; /* unpacked so far, for messages about damage */
+	int fd;
+	bool ended;
+	bool line_cut;	     /* the last line had no newline */
+	char truncated[200]; /* how a compressed input broke off; "" = it did not */
+	double max_damage;
+	bool owns_fd;
+	char path[4096];
+};
+
+static int open_path(struct rh_input *input, const char *path, struct rh_err *err)
+{
+	struct stat st;
+
+	if (strlen(path) >= sizeof(input->path))
+		return rh_fail(err, RH_NO_INPUT, "the path %.60s... is too long", path);
+	if (strcmp(path, "-") == 0) {
+		memcpy(input->path, "stdin", sizeof("stdin"));
+		input->fd = STDIN_FILENO;
+	} else {
+		memcpy(input->path, path, strlen(path) + 1);
+		input->fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (input->fd < 0)
+			return rh_fail_errno(err, RH_NO_INPUT, "%s cannot be opened", path);
+		input->owns_fd = true;
+	}
+	if (fstat(input->fd, &st) < 0)
+		return rh_fail_errno(err, RH_NO_INPUT, "%s cannot be read", input->path);
+	if (S_ISDIR(st.st_mode))
+		return rh_fail(err, RH_NO_INPUT, "%s is a directory; name a trace file in it",
+			       input->path);
+	if (S_ISREG(st.st_mode) && st.st_size == 0)
+		return rh_fail(err, RH_BAD_DATA, "%s is empty", input->path);
+	return 0;
+}
+
+/* Whether libarchive complains of bytes that are missing, not of wrong ones. Its filters have
+ * no code for it, each has a sentence with this word. */
+static bool broke_off(const struct rh_input *input)
+{
+	const char *why = archive_error_string(input->archive);
+
+	return why && strcasestr(why, "truncated");
+}
+
+static int damaged(struct rh_input *input, struct rh_err *err)
+{
+	const char *why = archive_error_string(input->archive);
+	int number = archive_errno(input->archive);
+
+	/* libarchive hands read(2)'s errno on; its own complaints are about the data. */
+	if (number == EIO || number == EISDIR || number == ENXIO)
+		return rh_fail(err, RH_IO, "%s cannot be read after byte %llu: %s", input->path,
+			       (unsigned long long)input->bytes_out, why ? why : "no reason given");
+	return rh_fail(err, RH_BAD_DATA, "%s is damaged or cut off after unpacked byte %llu: %s",
+		       input->path, (unsigned long long)input->bytes_out,
+		       why ? why : "no reason given");
+}
+
+/* The first member must be a file: links and devices have no bytes to read. */
+static int check_member(struct rh_input *input, struct archive_entry *entry, struct rh_err *err)
+{
+	const char *name = archive_entry_pathname(entry), *kind = NULL;
+
+	if (archive_entry_hardlink(entry) || archive_entry_filetype(entry) == AE_IFLNK)
+		kind = "link";
+	else if (archive_entry_filetype(entry) == AE_IFCHR ||
+		 archive_entry_filetype(entry) == AE_IFBLK)
+		kind = "device";
+	else if (archive_entry_filetype(entry) == AE_IFIFO ||
+		 archive_entry_filetype(entry) == AE_IFSOCK)
+		kind = "pipe";
+	if (!kind)
+		return 0;
+	return rh_fail(err, RH_BAD_DATA, "%s is an archive of a %s (%s), not of a file",
+		       input->path, kind, name ? name : "without a name");
+}
+
+static int open_archive(struct rh_input *input, struct rh_err *err)
+{
+	struct archive *a = archive_read_new();
+	struct archive_entry *entry;
+	int result;
+
+	input->archive = a;
+	if (!a)
+		return rh_fail(err, RH_OS, "no memory to read %s", input->path);
+	/* Not every filter libarchive has: some (uu, lzma) take a text for their own. */
+	archive_read_support_filter_gzip(a);
+	archive_read_support_filter_bzip2(a);
+	archive_read_support_filter_xz(a);
+	archive_read_support_filter_zstd(a);
+	archive_read_support_filter_lz4(a);
+	archive_read_support_format_zip(a);
+	archive_read_support_format_tar(a);
+	archive_read_support_format_empty(a);
+	archive_read_support_format_raw(a);
+	if (archive_read_open_fd(a, input->fd, FILE_BLOCK_BYTES) != ARCHIVE_OK)
+		return damaged(input, err);
+	do
+		result = archive_read_next_header(a, &entry);
+	while (result >= ARCHIVE_WARN && result != ARCHIVE_EOF &&
+	       archive_entry_filetype(entry) == AE_IFDIR);
+	if (result == ARCHIVE_EOF && archive_filter_bytes(a, 0) > 0)
+		return rh_fail(
+			err, RH_BAD_DATA,
+			"%s has no trace in it: it is an archive without a file, or all zero "
+			"bytes",
+			input->path);
+	if (result == ARCHIVE_EOF)
+		return rh_fail(err, RH_BAD_DATA, "%s is empty", input->path);
+	if (result < ARCHIVE_WARN)
+		return damaged(input, err);
+	return check_member(input, entry, err);
+}
+
+int rh_input_open(struct rh_input **result, const char *path, struct rh_err *err)
+{
+	struct rh_input *input = calloc(1, sizeof(*input));
+
+	*result = NULL;
+	if (!input)
+		return rh_fail(err, RH_OS, "no memory to read %s", path);
+	input->buffer = malloc(BUFFER_BYTES + 1);
+	if (!input->buffer) {
+		rh_fail(err, RH_OS, "no memory to read %s", path);
+		goto fail;
+	}
+	if (open_path(input, path, err) < 0 || open_archive(input, err) < 0)
+		goto fail;
+	*result = input;
+	return 0;
+fail:
+	rh_input_close(input);
+	return -1;
+}
+
+void rh_input_close(struct rh_input *input)
+{
+	if (!input)
+		return;
+	if (input->archive)
+		archive_read_free(input->archive);
+	if (input->owns_fd)
+		close(input->fd);
+	free(input->buffer);
+	free(input);
+}
+
+/* The member is over: there must not be another. */
+static int check_last_member(struct rh_input *input, struct rh_err *err)
+{
+	struct archive_entry *entry;
+	int result;
+
+	input->ended = true;
+	do
+		result = archive_read_next_header(input->archive, &entry);
+	while (result >= ARCHIVE_WARN && result != ARCHIVE_EOF &&
+	       archive_entry_filetype(entry) == AE_IFDIR);
+	if (result == ARCHIVE_EOF)
+		return 0;
+	if (result < ARCHIVE_WARN)
+		return damaged(input, err);
+	return rh_fail(err, RH_BAD_DATA,
+		       "%s holds more than one member; unpack it and name one (the next is %s)",
+		       input->path, archive_entry_pathname(entry));
+}
+
+/* A megabyte of gzip can be a gigabyte of newlines. Real logs pack 10 to 100 to 1. */
+static int check_ratio(struct rh_input *input, struct rh_err *err)
+{
+	uint64_t packed;
+
+	if (input->bytes_out < BOMB_BYTES)
+		return 0;
+	packed = (uint64_t)archive_filter_bytes(input->archive, -1);
+	if (packed == 0 || input->bytes_out / packed < BOMB_RATIO)
+		return 0;
+	return rh_fail(err, RH_BAD_DATA,
+		       "%s unpacks to more than %d times its size (%llu bytes so far): this is no "
+		       "recording; if it is, unpack it and give the file",
+		       input->path, BOMB_RATIO, (unsigned long long)input->bytes_out);
+}
+
+/* Unpacked bytes into `to`: how many, 0 at the end. */
+static ssize_t unpack(struct rh_input *input, void *to, size_t bytes, struct rh_err *err)
+{
+	ssize_t got;
+
+	if (input->ended)
+		return 0;
+	got = archive_read_data(input->archive, to, bytes);
+	if (got < 0)
+		return damaged(input, err);
+	if (got == 0 && check_last_member(input, err) < 0)
+		return -1;
+	input->bytes_out += (uint64_t)got;
+	return check_ratio(input, err) < 0 ? -1 : got;
+}
+
+/* More bytes behind the unread ones: 1, 0 at the end, -1. */
+static int refill(struct rh_input *input, struct rh_err *err)
+{
+	ssize_t got;
+
+	if (input->at > 0) {
+		memmove(input->buffer, input->buffer + input->at, input->end - input->at);
+		input->end -= input->at;
+		input->at = 0;
+	}
+	assert(input->end < BUFFER_BYTES);
+	got = unpack(input, input->buffer + input->end, BUFFER_BYTES - input->end, err);
+	if (got < 0)
+		return -1;
+	input->end += (size_t)got;
+	return got > 0;
+}
+
+ssize_t rh_input_read(struct rh_input *input, void *buffer, size_t bytes, struct rh_err *err)
+{
+	size_t have = input->end - input->at;
+
+	if (have == 0)
+		return unpack(input, buffer, bytes, err);
+	if (have > bytes)
+		have = bytes;
+	memcpy(buffer, input->buffer + input->at, have);
+	input->at += have;
+	return (ssize_t)have;
+}
+
+ssize_t rh_input_peek(struct rh_input *input, const char **bytes, struct rh_err *err)
+{
+	int more = 1;
+
+	/* A pipe gives what its writer wrote last, which may be half a line. */
+	while (more > 0 && input->end - input->at < HEAD_BYTES)
+		more = refill(input, err);
+	if (more < 0 && !broke_off(input))
+		return -1;
+	*bytes = input->buffer + input->at;
+	return (ssize_t)(input->end - input->at);
+}
+
+static ssize_t end_line(struct rh_input *input, size_t length, size_t skip, char **line,
+			struct rh_err *err)
+{
+	char *start = input->buffer + input->at;
+
+	input->line_number++;
+	if (length > LINE_MAX_BYTES)
+		return rh_fail(err, RH_BAD_DATA,
+			       "%s:%llu: a line of more than %d bytes; this is not a text trace",
+			       input->path, (unsigned long long)input->line_number, LINE_MAX_BYTES);
+	input->line_cut = !skip;
+	/* Whoever reads text stops at the zero byte, and the rest would be lost in silence. At
+	 * the end it is what a crash leaves of a file, and cut off. */
+	if (skip && memchr(start, '\0', length))
+		return rh_fail(err, RH_BAD_DATA, "%s:%llu: a zero byte; this is not a text trace",
+			       input->path, (unsigned long long)input->line_number);
+	input->at += length + skip;
+	if (length > 0 && start[length - 1] == '\r')
+		length--;
+	start[length] = '\0';
+	*line = start;
+	return (ssize_t)length;
+}
+
+ssize_t rh_input_line(struct rh_input *input, char **line, struct rh_err *err)
+{
+	size_t scanned = 0;
+
+	for (;;) {
+		char *start = input->buffer + input->at;
+		size_t have = input->end - input->at;
+		char *newline = memchr(start + scanned, '\n', have - scanned);
+		int more;
+
+		if (newline)
+			return end_line(input, (size_t)(newline - start), 1, line, err);
+		if (have > LINE_MAX_BYTES)
+			return end_line(input, have, 0, line, err);
+		scanned = have;
+		more = refill(input, err);
+		if (more < 0 && broke_off(input)) {
+			snprintf(input->truncated, sizeof(input->truncated), "%s",
+				 archive_error_string(input->archive));
+			input->ended = true;
+			more = 0;
+		}
+		if (more < 0)
+			return -1;
+		if (!more)
+			return have ? end_line(input, have, 0, line, err) : RH_INPUT_END;
+	}
+}
+
+uint64_t rh_input_line_number(const struct rh_input *input)
+{
+	return input->line_number;
+}
+
+bool rh_input_line_cut(const struct rh_input *input)
+{
+	return input->line_cut;
+}
+
+const char *rh_input_truncated(const struct rh_input *input)
+{
+	return input->truncated[0] ? input->truncated : NULL;
+}
+
+void rh_input_set_max_damage(struct rh_input *input, double share)
+{
+	input->max_damage = share;
+}
+
+double rh_input_max_damage(const struct rh_input *input)
+{
+	return input->max_damage;
+}
+
+const char *rh_input_path(const struct rh_input *input)
+{
+	return input->path;
+}

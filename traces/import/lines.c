@@ -1,0 +1,362 @@
+/*
+ * lines.c - see lines.h. The way of a line:
+ *
+ *	1. scanned from its start, and the record ends where the line does: put (nearly all);
+ *	2. else every place where a record may begin is tried, each record found is put;
+ *	3. else it is foreign or torn, and the first torn one is kept for the message.
+ */
+#include "traces/import/lines.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	/* With so many torn lines and more of them than records, no later line helps. */
+	HOPELESS = 1000,
+	/* Lines in a row that are no records: a gigabyte of blank lines is not a log. */
+	BARREN_MAX = 20 * 1000 * 1000,
+	QUOTE_BYTES = 60,
+};
+
+struct reader {
+	const struct rh_line_form *form;
+	struct rh_input *input;
+	struct rh_build *build;
+	void *ctx;
+	uint64_t lines, records, torn, barren;
+	bool cut;	     /* the last line was left out */
+	struct rh_err first; /* what is wrong with the first torn or foreign line */
+	bool first_torn;
+	_Alignas(16) unsigned char record[RH_LINE_RECORD_MAX];
+};
+
+/* Keeps what is said when the import fails; a torn line is worth more than a foreign one. */
+static void keep(struct reader *reader, const char *why, const char *line, bool is_torn)
+{
+	if (reader->first.text[0] && (reader->first_torn || !is_torn))
+		return;
+	reader->first_torn = is_torn;
+	rh_fail(&reader->first, RH_BAD_DATA, "%s:%" PRIu64 ": not %s: %s: '%.*s'",
+		rh_input_path(reader->input), rh_input_line_number(reader->input),
+		reader->form->what, why, QUOTE_BYTES, line);
+}
+
+/* A record that ends at `at` may be followed by other text: see lines.h. */
+static bool ends_well(const char *line, const char *at)
+{
+	const char *next = at;
+
+	if (*at == '\0')
+		return true;
+	if (at > line && strchr("),", at[-1]))
+		return true;
+	while (*next == ' ' || *next == '\t')
+		next++;
+	return next > at && !isdigit((unsigned char)*next);
+}
+
+/* A number that other digits stand before is another number. */
+static bool begins_well(const char *line, const char *at)
+{
+	return at == line || !isdigit((unsigned char)*at) || !isdigit((unsigned char)at[-1]);
+}
+
+/* Of the format, but no record: it has one of its words, or is made of digits and signs as
+ * the tail of a record is. */
+static bool is_torn(const struct rh_line_form *form, const char *line)
+{
+	bool has_word = false;
+
+	for (const char *const *mark = form->marks; *mark; mark++)
+		if (strstr(line, *mark))
+			return true;
+	for (const char *p = line; *p; p++)
+		has_word |= isalpha((unsigned char)*p) && !isxdigit((unsigned char)*p);
+	return !has_word;
+}
+
+static int put(struct reader *reader, const char **why, struct rh_err *err)
+{
+	int result = reader->form->put(reader->ctx, reader->record, why, err);
+
+	reader->records += result == 0;
+	return result;
+}
+
+/* Every record in a line that is not one from end to end. */
+static int take_mixed(struct reader *reader, const char *line, const char *why, struct rh_err *err)
+{
+	const struct rh_line_form *form = reader->form;
+	const char *at = line, *other;
+	unsigned found = 0;
+
+	while (at && *at) {
+		const char *end = at;
+
+		if (begins_well(line, at) && !form->scan(&end, reader->record) && end > at &&
+		    ends_well(at, end)) {
+			int result = put(reader, &other, err);
+
+			if (result < 0)
+				return -1;
+			if (result == 0) {
+				found++;
+				at = end;
+				continue;
+			}
+			why = other;
+		}
+		at = form->starts ? strpbrk(at + 1, form->starts) : NULL;
+	}
+	if (found) {
+		rh_build_count(reader->build, "repair.foreign_text", 1);
+		rh_build_count(reader->build, "import.added", found - 1);
+		return 0;
+	}
+	if (is_torn(form, line)) {
+		keep(reader, why, line, true);
+		rh_build_count(reader->build, "drop.torn_line", 1);
+		reader->torn++;
+	} else {
+		keep(reader, why, line, false);
+		rh_build_count(reader->build, "drop.other_line", 1);
+	}
+	return 0;
+}
+
+static int take_line(struct reader *reader, const char *line, struct rh_err *err)
+{
+	const char *at = line, *why = reader->form->scan(&at, reader->record);
+	bool is_cut = rh_input_line_cut(reader->input);
+
+	reader->lines++;
+	if (!why) {
+		while (*at == ' ' || *at == '\t')
+			at++;
+		if (*at)
+			why = "there is something after the record";
+	}
+	if (is_cut && !(!why && reader->form->is_last &&
+			reader->form->is_last(reader->ctx, reader->record))) {
+		rh_build_count(reader->build, "drop.cut_line", 1);
+		reader->cut = true;
+		return 0;
+	}
+	if (!why) {
+		int result = put(reader, &why, err);
+
+		if (result <= 0)
+			return result;
+	}
+	return take_mixed(reader, line, why, err);
+}
+
+static int too_damaged(const struct reader *reader, struct rh_err *err)
+{
+	double share = (double)reader->torn / (double)reader->lines;
+
+	return rh_fail(err, RH_BAD_DATA,
+		       "%s (%" PRIu64 " of %" PRIu64 " lines are torn; --max-damage %.2g%% would "
+		       "leave them out)",
+		       reader->first.text, reader->torn, reader->lines, share * 100 + 0.1);
+}
+
+static bool is_hopeless(const struct reader *reader)
+{
+	return reader->torn > HOPELESS && reader->torn > reader->records;
+}
+
+static int check_end(const struct reader *reader, struct rh_err *err)
+{
+	double allowed = rh_input_max_damage(reader->input) * (double)reader->lines;
+
+	assert(reader->torn <= reader->lines);
+	/* One is forgiven in a short log too, unless none may be. */
+	if (allowed > 0 && allowed < 1)
+		allowed = 1;
+	if (reader->records == 0 && reader->first.text[0]) {
+		*err = reader->first;
+		return -1;
+	}
+	if (reader->records == 0)
+		return rh_fail(err, RH_BAD_DATA, "%s: there is no line in it that is %s",
+			       rh_input_path(reader->input), reader->form->what);
+	return (double)reader->torn > allowed ? too_damaged(reader, err) : 0;
+}
+
+/* Says where the input was cut, when it was. */
+static int note_cut(const struct rh_input *input, bool left_out, struct rh_trace_out *out,
+		    struct rh_err *err)
+{
+	const char *truncated = rh_input_truncated(input);
+	char text[400];
+
+	if (truncated)
+		snprintf(text, sizeof(text), "after line %" PRIu64 ": %s",
+			 rh_input_line_number(input), truncated);
+	else if (left_out)
+		snprintf(text, sizeof(text),
+			 "line %" PRIu64 ", the last, has no newline and is left out",
+			 rh_input_line_number(input));
+	else
+		return 0;
+	return rh_trace_add_note(out, "import.truncated", text, err);
+}
+
+int rh_lines_leave_cut(struct rh_input *input, struct rh_build *build, struct rh_trace_out *out,
+		       struct rh_err *err)
+{
+	rh_build_count(build, "drop.cut_line", 1);
+	return note_cut(input, true, out, err);
+}
+
+int rh_lines_read(const struct rh_line_form *form, struct rh_input *input, struct rh_build *build,
+		  struct rh_trace_out *out, void *ctx, struct rh_err *err)
+{
+	struct reader reader = { .form = form, .input = input, .build = build, .ctx = ctx };
+	ssize_t length;
+	char *line;
+
+	assert(form->record_bytes <= RH_LINE_RECORD_MAX);
+	while ((length = rh_input_line(input, &line, err)) >= 0) {
+		uint64_t records = reader.records;
+
+		if (length == 0) {
+			rh_build_count(build, "drop.blank_line", 1);
+			reader.lines++;
+		} else if (take_line(&reader, line, err) < 0) {
+			return -1;
+		}
+		reader.barren = reader.records == records ? reader.barren + 1 : 0;
+		if (is_hopeless(&reader))
+			return too_damaged(&reader, err);
+		if (reader.barren > BARREN_MAX)
+			return rh_fail(err, RH_BAD_DATA,
+				       "%s: %d lines in a row without %s; this is not such a log",
+				       rh_input_path(input), BARREN_MAX, form->what);
+	}
+	if (length != RH_INPUT_END || check_end(&reader, err) < 0)
+		return -1;
+	return note_cut(input, reader.cut, out, err);
+}
+
+/* ---- the first lines ---- */
+
+/* The next line of peeked bytes as a string: false at the end; the last one counts only
+ * when nothing else came. */
+static bool next_line(const char **at, const char *end, bool is_only, char *line, size_t cap)
+{
+	const char *newline = memchr(*at, '\n', (size_t)(end - *at));
+	size_t length;
+
+	if (*at == end || (!newline && !is_only))
+		return false;
+	length = (size_t)((newline ? newline : end) - *at);
+	if (length >= cap)
+		length = cap - 1;
+	memcpy(line, *at, length);
+	line[length] = '\0';
+	line[strcspn(line, "\r")] = '\0';
+	*at = newline ? newline + 1 : end;
+	return true;
+}
+
+/* Whether a record is in the line, whole or among other text. */
+static bool has_record(const struct rh_line_form *form, const char *line, void *record)
+{
+	for (const char *at = line; at && *at; at = strpbrk(at + 1, form->starts)) {
+		const char *end = at;
+
+		if (begins_well(line, at) && !form->scan(&end, record) && end > at &&
+		    ends_well(at, end))
+			return true;
+		if (!form->starts)
+			return false;
+	}
+	return false;
+}
+
+bool rh_lines_first(const struct rh_line_form *form, const char *bytes, size_t count, void *record)
+{
+	const char *end = bytes + count;
+	char line[1024];
+
+	for (bool is_only = true; next_line(&bytes, end, is_only, line, sizeof(line));
+	     is_only = false)
+		if (has_record(form, line, record))
+			return true;
+	return false;
+}
+
+unsigned rh_lines_likeness(const struct rh_line_form *form, const char *bytes, size_t count)
+{
+	_Alignas(16) unsigned char record[RH_LINE_RECORD_MAX];
+	const char *end = bytes + count;
+	unsigned lines = 0, records = 0, share;
+	char line[1024];
+
+	while (lines < 500 && next_line(&bytes, end, lines == 0, line, sizeof(line))) {
+		lines++;
+		records += has_record(form, line, record);
+	}
+	share = lines ? records * 100 / lines : 0;
+	return share >= 10 || records >= 3 ? share + !share : 0;
+}
+
+bool rh_import_room(void *array_pointer, size_t *cap, size_t count, size_t element_bytes)
+{
+	size_t larger = *cap ? *cap * 2 : 64;
+	void *array;
+
+	assert(count <= *cap);
+	if (count < *cap)
+		return true;
+	memcpy(&array, array_pointer, sizeof(array));
+	array = reallocarray(array, larger, element_bytes);
+	if (!array)
+		return false;
+	memcpy(array_pointer, &array, sizeof(array));
+	*cap = larger;
+	return true;
+}
+
+/* ---- processes ---- */
+
+bool rh_pids_wants(struct rh_pids *pids, struct rh_build *build, uint64_t pid)
+{
+	unsigned i = 0;
+
+	if (pids->wanted == 0)
+		pids->wanted = pid;
+	if (pid == pids->wanted) {
+		pids->found = true;
+		return true;
+	}
+	rh_build_count(build, "drop.other_process", 1);
+	while (i < pids->count && i < RH_PIDS_MAX && pids->seen[i] != pid)
+		i++;
+	if (i == pids->count && i < RH_PIDS_MAX)
+		pids->seen[pids->count++] = pid;
+	else if (i == RH_PIDS_MAX)
+		pids->count = RH_PIDS_MAX + 1;
+	return false;
+}
+
+int rh_pids_check(const struct rh_pids *pids, const struct rh_input *input, struct rh_err *err)
+{
+	char list[RH_PIDS_MAX * 22 + 8] = "";
+	size_t used = 0;
+
+	if (pids->found || pids->count == 0)
+		return 0;
+	for (unsigned i = 0; i < pids->count && i < RH_PIDS_MAX; i++)
+		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%" PRIu64,
+					 i ? ", " : "", pids->seen[i]);
+	return rh_fail(err, RH_BAD_DATA, "%s: process %" PRIu64 " is not in it (these are: %s%s)",
+		       rh_input_path(input), pids->wanted, list,
+		       pids->count > RH_PIDS_MAX ? ", ..." : "");
+}

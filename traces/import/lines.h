@@ -1,0 +1,76 @@
+/*
+ * lines.h - reading a log by lines where some of them are torn, mixed or cut off.
+ *
+ * Real logs are: two processes write one file, the program prints between the lines of the
+ * recorder, a disk fills up, a recording is killed. One rule for every importer that reads
+ * lines:
+ *	a record with other text before or after it is taken, and counted
+ *		(repair.foreign_text, one for each such line);
+ *	a line with nothing of the format in it is foreign: drop.other_line;
+ *	a line that is of the format and no record is torn: drop.torn_line. When more than
+ *		max_damage of all lines are (and more than one), the import fails and names the
+ *		first;
+ *	the last line without a newline is left out (drop.cut_line) and the note
+ *		import.truncated says so: a number in it may be the start of a longer one.
+ * An input without a single record fails.
+ *
+ * A record ends well where the line ends, before a blank, or after a bracket or comma: so a
+ * number into which other text was written is torn, not taken for the shorter one.
+ *
+ * Thread rule: one thread. Memory: none but the input's line.
+ */
+#ifndef RH_IMPORT_LINES_H
+#define RH_IMPORT_LINES_H
+
+#include "traces/import/import.h"
+
+enum { RH_LINE_RECORD_MAX = 256, RH_LINE_TORN = 1 };
+
+struct rh_line_form {
+	const char *what;	  /* "an android trace line" */
+	const char *const *marks; /* words that foreign text does not have; NULL-terminated */
+	/* Characters that a record in the middle of a line begins with; NULL: only whole lines. */
+	const char *starts;
+	size_t record_bytes; /* <= RH_LINE_RECORD_MAX */
+	/* Reads the record at *at into `record` and moves *at behind it: NULL, or what is wrong.
+	 * Reads nothing else and changes nothing else. */
+	const char *(*scan)(const char **at, void *record);
+	/* The record into the trace, or counted as a drop: 0, -1 with err, or RH_LINE_TORN with
+	 * *why when it cannot be where it stands. */
+	int (*put)(void *ctx, const void *record, const char **why, struct rh_err *err);
+	/* Optional: this record would be the last anyway, so it is whole without a newline. */
+	bool (*is_last)(void *ctx, const void *record);
+};
+
+/* All lines of the input. `ctx` goes to put and is_last. */
+int rh_lines_read(const struct rh_line_form *form, struct rh_input *input, struct rh_build *build,
+		  struct rh_trace_out *out, void *ctx, struct rh_err *err);
+
+/* For importers with a loop of their own: counts the line that was just read as cut off and
+ * says so in the note. */
+int rh_lines_leave_cut(struct rh_input *input, struct rh_build *build, struct rh_trace_out *out,
+		       struct rh_err *err);
+
+/* The first record in bytes that were peeked at; false when there is none. */
+bool rh_lines_first(const struct rh_line_form *form, const char *bytes, size_t count, void *record);
+/* How many of the first lines are records, in percent; 0 when less than a tenth. */
+unsigned rh_lines_likeness(const struct rh_line_form *form, const char *bytes, size_t count);
+
+/* Room for one more element behind `count` in an array that begins as NULL with cap 0; false
+ * without memory, and the array is as it was. Takes the address of the array's pointer. */
+bool rh_import_room(void *array_pointer, size_t *cap, size_t count, size_t element_bytes);
+
+/* The process that is imported of a log of several, and those that were seen. */
+enum { RH_PIDS_MAX = 12 };
+struct rh_pids {
+	uint64_t wanted; /* 0: the first one seen */
+	uint64_t seen[RH_PIDS_MAX];
+	unsigned count; /* RH_PIDS_MAX + 1: there are more */
+	bool found;
+};
+/* Whether a record of this process is wanted; one that is not is counted. */
+bool rh_pids_wants(struct rh_pids *pids, struct rh_build *build, uint64_t pid);
+/* At the end: fails, naming the ids, when the one that was asked for was not there. */
+int rh_pids_check(const struct rh_pids *pids, const struct rh_input *input, struct rh_err *err);
+
+#endif

@@ -1,0 +1,251 @@
+/*
+ * lttng.c - what babeltrace prints of LTTng's wrapper of libc (liblttng-ust-libc-wrapper.so):
+ *
+ *	[20:38:11.907388453] (+3.229928201) desktop lttng_ust_libc:malloc: { cpu_id = 1 }, { size =
+ *4, ptr = 0x151BD40 }
+ *
+ * on one line. Between the braces stand contexts (`lttng add-context -u -t vtid -t vpid`) and the
+ * fields of the event, all as `name = value`; babeltrace2 and `--names` write more names, which
+ * are passed over. The thread is vtid; where that was not recorded, the CPU, and the note
+ * import.lanes says so. Times of day start again at midnight; --clock-seconds prints them whole.
+ */
+#include "traces/import/lines.h"
+
+#include <string.h>
+
+#include "traces/import/scan.h"
+
+enum call { MALLOC, FREE, CALLOC, REALLOC, MEMALIGN, POSIX_MEMALIGN, CALLS };
+enum field { CPU, VTID, VPID, SIZE, PTR, NMEMB, IN_PTR, ALIGNMENT, OUT_PTR, RESULT, FIELDS };
+
+static const char *const call_words[CALLS] = { "malloc",  "free",     "calloc",
+					       "realloc", "memalign", "posix_memalign" };
+static const char *const field_words[FIELDS] = {
+	[CPU] = "cpu_id",    [VTID] = "vtid",	    [VPID] = "vpid",	 [SIZE] = "size",
+	[PTR] = "ptr",	     [NMEMB] = "nmemb",	    [IN_PTR] = "in_ptr", [ALIGNMENT] = "alignment",
+	[RESULT] = "result", [OUT_PTR] = "out_ptr",
+};
+/* What each call must have. */
+static const unsigned needs[CALLS] = {
+	[MALLOC] = 1u << SIZE | 1u << PTR,
+	[FREE] = 1u << PTR,
+	[CALLOC] = 1u << NMEMB | 1u << SIZE | 1u << PTR,
+	[REALLOC] = 1u << IN_PTR | 1u << SIZE | 1u << PTR,
+	[MEMALIGN] = 1u << ALIGNMENT | 1u << SIZE | 1u << PTR,
+	[POSIX_MEMALIGN] = 1u << OUT_PTR | 1u << ALIGNMENT | 1u << SIZE | 1u << RESULT,
+};
+
+#define DAY_NS (86400ull * 1000000000u)
+
+struct line {
+	enum call call;
+	unsigned seen; /* fields */
+	uint64_t time_ns, value[FIELDS];
+	bool of_day;
+};
+
+struct lttng_opts {
+	uint64_t pid;
+};
+
+struct log {
+	struct rh_build *build;
+	struct rh_pids pids;
+	uint64_t time_first, time_last, days_ns;
+	bool by_cpu;
+};
+
+static const struct rh_opt lttng_options[] = {
+	{ "pid", 0, RH_OPT_UINT, offsetof(struct lttng_opts, pid), "0", .arg = "N",
+	  .help = "import this process (vpid); 0 = the first one seen" },
+	{ .name = NULL }
+};
+
+/* "[20:38:11.907388453]", "[2020-02-18 20:38:11.907388453]", "[1558388052.211435757]" */
+static void scan_time(const char *at, struct line *line)
+{
+	uint64_t part[3], fraction;
+	const char *digits;
+	int parts = 0;
+
+	if (!scan_char(&at, '['))
+		return;
+	if (strlen(at) > 11 && at[4] == '-' && at[7] == '-' && at[10] == ' ')
+		at += 11;
+	do
+		if (!scan_decimal(&at, &part[parts]) || part[parts] > 4000000000u)
+			return;
+	while (++parts < 3 && scan_char(&at, ':'));
+	if (parts == 2 || !scan_char(&at, '.'))
+		return;
+	digits = at;
+	if (!scan_decimal(&at, &fraction) || at - digits != 9 || *at != ']')
+		return;
+	line->of_day = parts == 3;
+	line->time_ns =
+		(parts == 3 ? part[0] * 3600 + part[1] * 60 + part[2] : part[0]) * 1000000000u +
+		fraction;
+}
+
+/* All `name = value` that are ours; the last of a name counts. *at goes to the end. */
+static void scan_fields(const char **at, struct line *line)
+{
+	const char *p = *at, *equals;
+
+	while ((equals = strstr(p, " = ")) != NULL) {
+		const char *name = equals, *value = equals + 3;
+		uint64_t number;
+
+		while (name > p && name[-1] != ' ' && name[-1] != '{')
+			name--;
+		p = value;
+		if (!scan_address(&value, &number) && !scan_decimal(&value, &number))
+			continue;
+		for (int f = 0; f < FIELDS; f++)
+			if (strlen(field_words[f]) == (size_t)(equals - name) &&
+			    strncmp(name, field_words[f], (size_t)(equals - name)) == 0) {
+				line->value[f] = number;
+				line->seen |= 1u << f;
+			}
+		p = value;
+	}
+	*at = p + strlen(p);
+}
+
+static const char *scan_record(const char **at, void *record)
+{
+	struct line *line = record;
+	const char *word = strstr(*at, "ust_libc:"), *end;
+
+	*line = (struct line){ .time_ns = RH_NONE, .call = CALLS };
+	scan_time(*at, line);
+	if (!word)
+		return "it names no event of lttng_ust_libc";
+	word += strlen("ust_libc:");
+	for (int i = 0; i < CALLS; i++)
+		if (strncmp(word, call_words[i], strlen(call_words[i])) == 0 &&
+		    strchr(":, ", word[strlen(call_words[i])]))
+			line->call = (enum call)i;
+	if (line->call == CALLS)
+		return "its event is none of malloc, free, calloc, realloc, memalign";
+	end = strrchr(word, '}');
+	if (!end || end[strspn(end, "} ")] != '\0')
+		return "it does not end with a brace";
+	*at = word;
+	scan_fields(at, line);
+	if ((line->seen & needs[line->call]) != needs[line->call])
+		return "a field is missing";
+	return NULL;
+}
+
+static void stamp(struct log *log, const struct line *line)
+{
+	uint64_t time = line->time_ns;
+
+	if (time == RH_NONE)
+		return;
+	/* Back by more than half a day: it is the next one. */
+	if (line->of_day && log->time_first != RH_NONE &&
+	    time + log->days_ns + DAY_NS / 2 < log->time_last)
+		log->days_ns += DAY_NS;
+	time += log->days_ns;
+	if (log->time_first == RH_NONE)
+		log->time_first = log->time_last = time;
+	if (time > log->time_last)
+		log->time_last = time;
+	rh_build_stamp(log->build, log->time_last - log->time_first, RH_TASK_NONE, RH_SITE_NONE);
+}
+
+static int put_record(void *ctx, const void *record, const char **why, struct rh_err *err)
+{
+	struct log *log = ctx;
+	const struct line *line = record;
+	const uint64_t *v = line->value;
+	struct rh_build *build = log->build;
+	bool has_thread = line->seen >> VTID & 1;
+	uint64_t thread = has_thread ? v[VTID] : v[CPU], size = v[SIZE], ptr = v[PTR];
+
+	if (line->seen >> VPID & 1 && !rh_pids_wants(&log->pids, build, v[VPID]))
+		return 0;
+	log->by_cpu |= !has_thread;
+	if (line->call == POSIX_MEMALIGN)
+		ptr = v[RESULT] ? 0 : v[OUT_PTR];
+	if (line->call == CALLOC && !scan_product(v[NMEMB], v[SIZE], &size))
+		ptr = 0;
+	if (line->call != FREE && !scan_size_fits(ptr, size, why))
+		return RH_LINE_TORN;
+	stamp(log, line);
+	switch (line->call) {
+	case FREE:
+		return rh_build_free(build, thread, ptr, RH_NONE, err);
+	case REALLOC:
+		return rh_build_realloc(build, thread, v[IN_PTR], ptr, size, 0, err);
+	default:
+		return rh_build_alloc(build, thread, ptr, size, scan_align_log2(v[ALIGNMENT]),
+				      line->call == CALLOC ? RH_EVF_ZEROED : 0, err);
+	}
+}
+
+static const char *const marks[] = { "ust_libc:", "ptr = ", NULL };
+
+static const struct rh_line_form form = {
+	.what = "a line of babeltrace with an event of lttng_ust_libc",
+	.marks = marks,
+	.record_bytes = sizeof(struct line),
+	.scan = scan_record,
+	.put = put_record,
+};
+
+static unsigned likeness(const char *bytes, size_t count)
+{
+	return rh_lines_likeness(&form, bytes, count);
+}
+
+static int columns_of(struct rh_input *input, const void *opts, unsigned *columns,
+		      struct rh_err *err)
+{
+	const char *bytes;
+	struct line line;
+	ssize_t have = rh_input_peek(input, &bytes, err);
+
+	(void)opts;
+	if (have < 0)
+		return -1;
+	*columns = 0;
+	if (rh_lines_first(&form, bytes, (size_t)have, &line) && line.time_ns != RH_NONE)
+		*columns = RH_COL_TIME;
+	return 0;
+}
+
+static int run(struct rh_input *input, const void *opts, struct rh_build *build,
+	       struct rh_trace_out *out, struct rh_err *err)
+{
+	const struct lttng_opts *asked = opts;
+	struct log log = { .build = build, .pids.wanted = asked->pid, .time_first = RH_NONE };
+
+	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
+	if (rh_lines_read(&form, input, build, out, &log, err) < 0 ||
+	    rh_pids_check(&log.pids, input, err) < 0)
+		return -1;
+	if (log.by_cpu &&
+	    rh_trace_add_note(out, "import.lanes",
+			      "lanes are CPUs: the threads were not recorded (lttng add-context "
+			      "-u -t vtid)",
+			      err) < 0)
+		return -1;
+	return log.time_first == RH_NONE ? 0 : rh_trace_add_note(out, "clock", "ns", err);
+}
+
+const struct rh_importer rh_import_lttng = {
+	.name = "lttng",
+	.summary = "babeltrace's text of LTTng-UST's wrapper of libc",
+	.looks_like =
+		"[20:38:11.907388453] (+0.000002902) host lttng_ust_libc:malloc: { cpu_id = 1 }, "
+		"{ size = 4, ptr = 0x151BD40 }",
+	.opts = lttng_options,
+	.opts_bytes = sizeof(struct lttng_opts),
+	.columns = RH_COL_TIME,
+	.likeness = likeness,
+	.columns_of = columns_of,
+	.run = run,
+};

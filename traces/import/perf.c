@@ -1,0 +1,316 @@
+/*
+ * perf.c - what `perf script` prints of uprobes on malloc and its family (README.md has the
+ * commands), and the file `trace` of tracefs, which looks nearly alike:
+ *
+ *	prog  1634 [001] 17249.817758:         probe_libc:malloc: (7fbf5b4fb930) bytes=0x64
+ *	prog  1634 [001] 17249.817801: probe_libc:malloc__return: (7f.. <- 56..)
+ *block=0x56034b88a2a0 prog-1634  [001] ..... 17249.817805: malloc: (0x7fbf5b4fb930) bytes=0x64
+ *
+ * A probe is known by its name, with __return, _return, _ret or _exit for the end of a call, and a
+ * number behind it where perf had to make names differ. Arguments count by their order, not by
+ * their names: (bytes), (n, size), (old, size), (align, size), (block) of free, (block) of a
+ *return.
+ *
+ * A call has two lines and happens at its return; a free has one and happens where it begins. Calls
+ * that a call of the same thread makes inside are its own business (drop.nested): realloc(NULL)
+ * comes by malloc, and two names for one function are two probes of one call. Lost samples leave
+ * calls without their other half (drop.no_entry, drop.unfinished). One process a recording: threads
+ * are all that such lines name.
+ */
+#include "traces/import/lines.h"
+
+#include <string.h>
+
+#include "traces/import/scan.h"
+
+enum {
+	PENDING_MAX = 1024, /* threads in a call */
+	NESTED_MAX = 4,	    /* more inside one call, and its return was lost */
+};
+
+enum call { MALLOC, FREE, CALLOC, REALLOC, MEMALIGN, ALIGNED_ALLOC, POSIX_MEMALIGN, CALLS };
+
+static const struct {
+	const char *word;
+	unsigned arguments;
+} calls[CALLS] = {
+	[MALLOC] = { "malloc", 1 },
+	[FREE] = { "free", 1 },
+	[CALLOC] = { "calloc", 2 },
+	[REALLOC] = { "realloc", 2 },
+	[MEMALIGN] = { "memalign", 2 },
+	[ALIGNED_ALLOC] = { "aligned_alloc", 2 },
+	[POSIX_MEMALIGN] = { "posix_memalign", 3 },
+};
+
+struct line {
+	enum call call;
+	bool returns;
+	uint64_t thread, time_ns, argument[3];
+};
+
+struct pending {
+	uint64_t thread, argument[3];
+	enum call call;
+	unsigned nested;
+};
+
+struct log {
+	struct rh_build *build;
+	uint64_t time_first, time_last;
+	struct pending pending[PENDING_MAX];
+	unsigned pending_count;
+};
+
+/* "comm  1634 [001] " or "comm-1634  [001] ": the thread, and *at behind the bracket. comm may have
+ * blanks and brackets, so it is the first bracket with digits alone in it. */
+static bool scan_place(const char **at, uint64_t *thread)
+{
+	const char *start = *at, *p = start, *digits;
+	uint64_t cpu;
+
+	while ((p = strchr(p, '[')) != NULL) {
+		const char *inside = p + 1, *before = p;
+
+		if (!scan_decimal(&inside, &cpu) || *inside != ']') {
+			p++;
+			continue;
+		}
+		while (before > start && before[-1] == ' ')
+			before--;
+		digits = before;
+		while (digits > start && digits[-1] >= '0' && digits[-1] <= '9')
+			digits--;
+		*at = inside + 1;
+		return digits < before && scan_decimal(&digits, thread);
+	}
+	return false;
+}
+
+/* "17249.817758:", behind flags where tracefs has them. */
+static bool scan_time(const char **at, uint64_t *ns)
+{
+	uint64_t seconds, part;
+
+	for (int words = 0; words < 3; words++) {
+		const char *p, *fraction;
+
+		scan_blanks(at);
+		p = *at;
+		if (scan_decimal(&p, &seconds) && seconds < UINT64_MAX / 2000000000u &&
+		    scan_char(&p, '.')) {
+			fraction = p;
+			if (scan_decimal(&p, &part) && p - fraction <= 9 && *p == ':') {
+				for (long digits = p - fraction; digits < 9; digits++)
+					part *= 10;
+				*ns = seconds * 1000000000u + part;
+				*at = p + 1;
+				return true;
+			}
+		}
+		*at += strcspn(*at, " ");
+	}
+	return false;
+}
+
+static bool ends_with(const char *start, const char **end, const char *tail)
+{
+	size_t bytes = strlen(tail);
+
+	if ((size_t)(*end - start) <= bytes || strncmp(*end - bytes, tail, bytes) != 0)
+		return false;
+	*end -= bytes;
+	return true;
+}
+
+/* "probe_libc:malloc__return_1: (" */
+static bool scan_name(const char **at, struct line *line)
+{
+	const char *end = strstr(*at, ": ("), *start = end, *number;
+
+	if (!end)
+		return false;
+	while (start > *at && start[-1] != ':' && start[-1] != ' ')
+		start--;
+	*at = end + 2;
+	number = end;
+	while (number > start && number[-1] >= '0' && number[-1] <= '9')
+		number--;
+	if (number > start && number[-1] == '_')
+		end = number - 1;
+	line->returns = ends_with(start, &end, "__return") || ends_with(start, &end, "_return") ||
+			ends_with(start, &end, "_ret") || ends_with(start, &end, "_exit");
+	for (int i = 0; i < CALLS; i++)
+		if (strlen(calls[i].word) == (size_t)(end - start) &&
+		    strncmp(start, calls[i].word, (size_t)(end - start)) == 0) {
+			line->call = (enum call)i;
+			return true;
+		}
+	return false;
+}
+
+/* " name=VALUE" */
+static bool scan_argument(const char **at, uint64_t *value)
+{
+	const char *equals;
+
+	scan_blanks(at);
+	equals = strchr(*at, '=');
+	if (!equals)
+		return false;
+	*at = equals + 1;
+	scan_char(at, '"');
+	return scan_address(at, value) || scan_decimal(at, value);
+}
+
+static const char *scan_record(const char **at, void *record)
+{
+	struct line *line = record;
+	unsigned count;
+
+	*line = (struct line){ .time_ns = RH_NONE };
+	if (!scan_place(at, &line->thread) || !scan_time(at, &line->time_ns))
+		return "a thread, [CPU] and a time do not begin it";
+	if (!scan_name(at, line))
+		return "its probe is on none of malloc, free, calloc, realloc, memalign";
+	*at += strcspn(*at, ")");
+	if (!scan_char(at, ')'))
+		return "the address of the probe is not whole";
+	count = line->returns ? line->call != FREE : calls[line->call].arguments;
+	for (unsigned i = 0; i < count; i++)
+		if (!scan_argument(at, &line->argument[i]))
+			return "an argument is missing; the probe must fetch it";
+	return NULL;
+}
+
+static struct pending *find_pending(struct log *log, uint64_t thread)
+{
+	for (unsigned i = 0; i < log->pending_count; i++)
+		if (log->pending[i].thread == thread)
+			return &log->pending[i];
+	return NULL;
+}
+
+static void count_drop(struct log *log, const char *key)
+{
+	rh_build_count(log->build, key, 1);
+}
+
+/* A call begins: its return will be the event. */
+static int put_entry(struct log *log, const struct line *line, const char **why)
+{
+	struct pending *pending = find_pending(log, line->thread);
+
+	if (pending && pending->call != line->call && pending->nested++ < NESTED_MAX) {
+		count_drop(log, "drop.nested");
+		return 0;
+	}
+	if (!pending && log->pending_count == PENDING_MAX) {
+		*why = "more than 1024 threads are in a call";
+		return RH_LINE_TORN;
+	}
+	/* The line of the call that is given up was counted when it came. */
+	if (!pending)
+		pending = &log->pending[log->pending_count++];
+	*pending = (struct pending){ .thread = line->thread, .call = line->call };
+	memcpy(pending->argument, line->argument, sizeof(pending->argument));
+	count_drop(log, "drop.first_half");
+	return 0;
+}
+
+static int put_return(struct log *log, const struct line *line, const char **why,
+		      struct rh_err *err)
+{
+	struct pending *pending = find_pending(log, line->thread), call;
+	struct rh_build *build = log->build;
+	uint64_t size, block = line->argument[0];
+	unsigned align = 0, flags = line->call == CALLOC ? RH_EVF_ZEROED : 0;
+
+	if (!pending || pending->call != line->call) {
+		count_drop(log, pending ? "drop.nested" : "drop.no_entry");
+		return 0;
+	}
+	call = *pending;
+	*pending = log->pending[--log->pending_count];
+	size = call.argument[call.call != MALLOC];
+	if (call.call == POSIX_MEMALIGN) { /* its block is in a variable of the program */
+		count_drop(log, "drop.posix_memalign");
+		return 0;
+	}
+	if (call.call == CALLOC && !scan_product(call.argument[0], call.argument[1], &size)) {
+		count_drop(log, "drop.failed");
+		return 0;
+	}
+	if (!scan_size_fits(block, size, why))
+		return RH_LINE_TORN;
+	if (call.call == REALLOC)
+		return rh_build_realloc(build, line->thread, call.argument[0], block, size, 0, err);
+	if (call.call == MEMALIGN || call.call == ALIGNED_ALLOC)
+		align = scan_align_log2(call.argument[0]);
+	return rh_build_alloc(build, line->thread, block, size, align, flags, err);
+}
+
+static int put_free(struct log *log, const struct line *line, struct rh_err *err)
+{
+	struct pending *pending = find_pending(log, line->thread);
+
+	if (line->returns) {
+		count_drop(log, "drop.free_return");
+		return 0;
+	}
+	if (pending && pending->nested++ < NESTED_MAX) {
+		count_drop(log, "drop.nested");
+		return 0;
+	}
+	return rh_build_free(log->build, line->thread, line->argument[0], RH_NONE, err);
+}
+
+static int put_record(void *ctx, const void *record, const char **why, struct rh_err *err)
+{
+	struct log *log = ctx;
+	const struct line *line = record;
+
+	if (log->time_first == RH_NONE)
+		log->time_first = log->time_last = line->time_ns;
+	if (line->time_ns > log->time_last)
+		log->time_last = line->time_ns;
+	rh_build_stamp(log->build, log->time_last - log->time_first, RH_TASK_NONE, RH_SITE_NONE);
+	if (line->call == FREE)
+		return put_free(log, line, err);
+	return line->returns ? put_return(log, line, why, err) : put_entry(log, line, why);
+}
+
+static const char *const marks[] = { "alloc", "free", NULL };
+
+static const struct rh_line_form form = {
+	.what = "a line of perf script such as 'prog 7 [001] 1.5: libc:malloc: (7f) bytes=0x64'",
+	.marks = marks,
+	.record_bytes = sizeof(struct line),
+	.scan = scan_record,
+	.put = put_record,
+};
+
+static unsigned likeness(const char *bytes, size_t count)
+{
+	return rh_lines_likeness(&form, bytes, count);
+}
+
+static int run(struct rh_input *input, const void *opts, struct rh_build *build,
+	       struct rh_trace_out *out, struct rh_err *err)
+{
+	struct log log = { .build = build, .time_first = RH_NONE };
+
+	(void)opts;
+	if (rh_lines_read(&form, input, build, out, &log, err) < 0)
+		return -1;
+	return rh_trace_add_note(out, "clock", "us", err);
+}
+
+const struct rh_importer rh_import_perf = {
+	.name = "perf",
+	.summary = "perf script, or tracefs, of uprobes on malloc, free, calloc, realloc, memalign",
+	.looks_like = "prog 7 [001] 1.500000: probe_libc:malloc: (7fbf5b4fb930) bytes=0x64",
+	.columns = RH_COL_TIME,
+	.likeness = likeness,
+	.run = run,
+};

@@ -1,0 +1,137 @@
+/*
+ * calls_plain.c - calls in a row (rh_merge_plain) become events, the fast way of calls.c.
+ *
+ * What a call needs beside its address and size holds for many of them: the lane for a stream's
+ * run, the time for a stamp, the span of the recording for nearly all. The look-ups of all
+ * addresses begin before the first is used: with millions of living objects each is a cache
+ * miss. A call that the builder does not take this way goes the way of calls.c.
+ */
+#include "traces/record/emitter.h"
+
+/* No thread stands in a realloc, and nothing counts calls or knows blocks from before. */
+bool rh_emitter_may_plain(const struct rh_emitter *emit)
+{
+	return !emit->before.late && !emit->reallocs_open && !emit->queued &&
+	       (!emit->what.opts->max_events || emit->what.opts->keep == RH_KEEP_LAST);
+}
+
+static bool in_this_span(const struct rh_emitter *emit, uint64_t stamp)
+{
+	const struct rh_span *span = &emit->spans[emit->span];
+
+	return emit->span < emit->what.span_count && stamp >= span->from && stamp < span->to;
+}
+
+static int call_by_call(struct rh_emitter *emit, const struct rh_plain *plain, struct rh_err *err)
+{
+	struct rh_call call = {
+		.stamp = plain->stamp,
+		.address = plain->address,
+		.size = plain->size,
+		.stream = plain->stream,
+		.site = plain->site,
+		.kind = plain->kind == RH_REC_CALLOC ? RH_REC_ALLOC : (uint8_t)plain->kind,
+		.zeroed = plain->kind == RH_REC_CALLOC,
+		.sized = plain->kind == RH_REC_FREE && plain->size,
+		.given = plain->size - 1,
+	};
+	struct rh_call begin;
+
+	rh_merge_who(emit->merge, plain->stream, &call.thread, &call.tid);
+	begin = call;
+	begin.kind = RH_REC_RE_BEGIN;
+	begin.address = plain->old;
+	begin.size = 0;
+	if (plain->kind == RH_REC_RE_END && rh_emitter_call(emit, &begin, err) < 0)
+		return -1;
+	return rh_emitter_call(emit, &call, err);
+}
+
+static void build_call(struct rh_build_call *to, const struct rh_plain *plain, uint64_t time_ns)
+{
+	static const uint8_t kinds[] = {
+		[RH_REC_FREE] = RH_EV_FREE,	[RH_REC_ALLOC] = RH_EV_ALLOC,
+		[RH_REC_CALLOC] = RH_EV_ALLOC,	[RH_REC_RE_END] = RH_EV_RESIZE,
+		[RH_REC_USABLE] = RH_EV_USABLE,
+	};
+
+	to->time_ns = time_ns;
+	to->address = plain->address;
+	to->old = plain->old;
+	to->size = plain->size;
+	to->site = plain->site;
+	to->flags = plain->kind == RH_REC_CALLOC ? RH_EVF_ZEROED : 0;
+	to->kind = kinds[plain->kind];
+	if (plain->kind == RH_REC_FREE && plain->size) {
+		to->flags = RH_EVF_SIZED;
+		to->size--;
+	}
+}
+
+/* Their times. */
+static void build_calls(struct rh_emitter *emit, struct rh_build_call *to,
+			const struct rh_plain *calls, size_t count)
+{
+	uint64_t stamp = calls[0].stamp, time_ns = rh_emitter_time(emit, stamp);
+
+	for (size_t i = 0; i < count; i++) {
+		if (calls[i].stamp != stamp) {
+			stamp = calls[i].stamp;
+			time_ns = rh_emitter_time(emit, stamp);
+		}
+		build_call(&to[i], &calls[i], time_ns);
+	}
+}
+
+/* Of one stream, all within the span. */
+static int take_run(struct rh_emitter *emit, const struct rh_plain *calls, size_t count,
+		    struct rh_err *err)
+{
+	struct rh_build_call run[RH_PLAIN];
+	uint64_t before = emit->last_stamp, after;
+	uint32_t thread, tid, lane;
+	size_t done = 0, took;
+
+	build_calls(emit, run, calls, count);
+	after = emit->last_stamp;
+	rh_merge_who(emit->merge, calls[0].stream, &thread, &tid);
+	rh_build_stamp(emit->build, run[0].time_ns, RH_TASK_NONE, run[0].site);
+	if (rh_build_lane(emit->build, rh_emitter_key(tid, calls[0].stream), &lane, err) < 0)
+		return -1;
+	while (done < count) {
+		took = rh_build_plain(emit->build, lane, run + done, count - done, err);
+		if (took > count - done)
+			return -1;
+		emit->calls += took;
+		done += took;
+		if (done == count)
+			break;
+		emit->last_stamp = before; /* as at that call */
+		if (call_by_call(emit, &calls[done++], err) < 0)
+			return -1;
+		emit->last_stamp = after;
+	}
+	return 0;
+}
+
+int rh_emitter_plain(struct rh_emitter *emit, const struct rh_plain *calls, size_t count,
+		     struct rh_err *err)
+{
+	size_t from = 0, to;
+
+	for (size_t i = 0; i < count; i++) {
+		rh_build_soon(emit->build, calls[i].address);
+		if (calls[i].kind == RH_REC_RE_END)
+			rh_build_soon(emit->build, calls[i].old);
+	}
+	for (; from < count; from = to) {
+		to = from;
+		while (to < count && calls[to].stream == calls[from].stream &&
+		       in_this_span(emit, calls[to].stamp))
+			to++;
+		if (to == from ? call_by_call(emit, &calls[to++], err) < 0
+			       : take_run(emit, calls + from, to - from, err) < 0)
+			return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,292 @@
+/*
+ * children.c - see children.h.
+ *
+ * Below a program that is not recorded, /proc/PID/task/TID/children names its children at no cost.
+ * That is done only for processes of which the recorder is an ancestor: a number from another PID
+ * namespace may be a stranger's here.
+ */
+#include "traces/record/children.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "alloc/base/printable.h"
+#include "traces/record/process.h"
+
+enum {
+	CHILDREN_MAX = 65536,
+	CLIMB = 64,
+	UNSEEN_SWEEPS = 10, /* sweeps after which an unrecorded image is not just starting up */
+};
+
+const char *rh_children_why(enum rh_kid_why why)
+{
+	static const char *const says[RH_KID_WHYS] = {
+		[RH_KID_RECORDED] = "recorded",
+		[RH_KID_STATIC] = "statically linked",
+		[RH_KID_MUSL] = "built on musl",
+		[RH_KID_SETUID] = "setuid, setgid or given capabilities",
+		[RH_KID_CLEARED] = "its environment was cleared of LD_PRELOAD and REHEAP_RECORD",
+		[RH_KID_MACHINE] = "built for another machine",
+		[RH_KID_SANITIZER] = "built with a sanitizer, which is its malloc",
+		[RH_KID_BELOW] = "begun by a program that is not recorded",
+	};
+
+	assert((unsigned)why < RH_KID_WHYS);
+	return says[why];
+}
+
+static struct rh_child *add(struct rh_children *children, const struct rh_drain *drain, int pid,
+			    enum rh_kid_why why, struct rh_err *err)
+{
+	struct rh_child *grown;
+	size_t room;
+
+	if (children->count == CHILDREN_MAX) {
+		children->lost++;
+		return NULL;
+	}
+	if (children->count == children->room) {
+		room = children->room ? children->room * 2 : 16;
+		grown = realloc(children->rows, room * sizeof *grown);
+		if (!grown) {
+			rh_fail(err, RH_OS, "no memory for %zu child processes", room);
+			return NULL;
+		}
+		children->rows = grown;
+		children->room = room;
+	}
+	grown = &children->rows[children->count++];
+	memset(grown, 0, sizeof *grown);
+	grown->pid = pid;
+	grown->images = drain->image_count;
+	grown->why = why;
+	return grown;
+}
+
+static int take(struct rh_children *children, const struct rh_drain *drain, uint32_t place,
+		struct rh_err *err)
+{
+	struct rh_kid kid = { 0 };
+	struct rh_child *child;
+
+	if (pread(drain->area_fd, &kid, sizeof kid,
+		  (off_t)(RH_AREA_KIDS_AT + place * sizeof kid)) != sizeof kid)
+		return rh_fail_errno(err, RH_OS, "the recording's area cannot be read");
+	atomic_store(&drain->area->kid_state[place], RH_KID_FREE);
+	if (kid.why == RH_KID_RECORDED || kid.why >= RH_KID_WHYS) /* the program can write it */
+		return 0;
+	child = add(children, drain, kid.pid, (enum rh_kid_why)kid.why, err);
+	if (!child)
+		return err->text[0] ? -1 : 0;
+	child->ppid = kid.ppid;
+	kid.exe[sizeof kid.exe - 1] = '\0';
+	snprintf(child->exe, sizeof child->exe, "%s", kid.exe);
+	return 0;
+}
+
+static long parent_of(int pid)
+{
+	char path[64], line[256];
+	long parent = -1;
+	FILE *in;
+
+	snprintf(path, sizeof path, "/proc/%d/status", pid);
+	in = fopen(path, "re");
+	while (in && parent < 0 && fgets(line, sizeof line, in))
+		if (strncmp(line, "PPid:", 5) == 0)
+			parent = strtol(line + 5, NULL, 10);
+	if (in)
+		fclose(in);
+	return parent;
+}
+
+static bool is_ours(int pid)
+{
+	long at = pid, self = (long)getpid();
+
+	for (int i = 0; i < CLIMB && at > 1 && at != self; i++)
+		at = parent_of((int)at);
+	return at == self;
+}
+
+static bool is_known(const struct rh_children *children, const struct rh_drain *drain, int pid)
+{
+	for (size_t i = 0; i < children->count; i++)
+		if (children->rows[i].pid == pid)
+			return true;
+	return rh_drain_newest(drain, pid, false) != SIZE_MAX;
+}
+
+/* One that is below an unrecorded one may have begun another program since. */
+static void name_again(struct rh_child *child)
+{
+	char exe[sizeof child->exe];
+
+	rh_process_exe(child->pid, exe, sizeof exe);
+	if (exe[0])
+		memcpy(child->exe, exe, sizeof exe);
+}
+
+/* What took its place in the same process is told like what it began. */
+static int look_again(struct rh_children *children, const struct rh_drain *drain, size_t index,
+		      struct rh_err *err)
+{
+	struct rh_child *child = &children->rows[index], *row;
+	struct stat st = { 0 };
+	char link[64];
+
+	if (child->why == RH_KID_BELOW) {
+		name_again(child);
+		return 0;
+	}
+	snprintf(link, sizeof link, "/proc/%d/exe", child->pid);
+	if (++child->looks < 2 || stat(link, &st) < 0)
+		return 0;
+	if (!child->inode || child->inode == st.st_ino) {
+		child->inode = st.st_ino;
+		return 0;
+	}
+	child->over = true; /* its successor is looked at from here on */
+	row = add(children, drain, child->pid, RH_KID_BELOW, err);
+	if (!row)
+		return err->text[0] ? -1 : 0;
+	row->ppid = children->rows[index].ppid;
+	name_again(row);
+	return 0;
+}
+
+static int look_below(struct rh_children *children, const struct rh_drain *drain, size_t index,
+		      struct rh_err *err)
+{
+	int pid = children->rows[index].pid, child;
+	char path[64];
+	FILE *in;
+
+	snprintf(path, sizeof path, "/proc/%d/task/%d/children", pid, pid);
+	in = fopen(path, "re");
+	if (!in || !is_ours(pid)) {
+		children->rows[index].over = true;
+		if (in)
+			fclose(in);
+		return 0;
+	}
+	if (look_again(children, drain, index, err) < 0) {
+		fclose(in);
+		return -1;
+	}
+	while (fscanf(in, "%d", &child) == 1) {
+		struct rh_child *row;
+
+		if (child <= 0 || is_known(children, drain, child))
+			continue;
+		row = add(children, drain, child, RH_KID_BELOW, err);
+		if (!row)
+			break;
+		row->ppid = pid;
+		name_again(row);
+	}
+	fclose(in);
+	return err->text[0] ? -1 : 0;
+}
+
+int rh_children_look(struct rh_children *children, const struct rh_drain *drain, struct rh_err *err)
+{
+	for (uint32_t i = 0; i < RH_KIDS; i++)
+		if (atomic_load(&drain->area->kid_state[i]) == RH_KID_READY &&
+		    take(children, drain, i, err) < 0)
+			return -1;
+	children->lost += atomic_exchange(&drain->area->kids_lost, 0);
+	for (size_t i = 0; i < children->count; i++)
+		if (!children->rows[i].over && look_below(children, drain, i, err) < 0)
+			return -1;
+	return 0;
+}
+
+static bool turned_up(const struct rh_child *child, const struct rh_drain *drain)
+{
+	for (size_t i = child->images; i < drain->image_count; i++)
+		if (drain->images[i].pid == child->pid)
+			return true;
+	return false;
+}
+
+void rh_children_settle(struct rh_children *children, const struct rh_drain *drain)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < children->count; i++) {
+		const struct rh_child *child = &children->rows[i];
+
+		if (child->why == RH_KID_BELOW && turned_up(child, drain))
+			continue;
+		children->rows[kept++] = *child;
+	}
+	assert(kept <= children->count);
+	children->count = kept;
+}
+
+const struct rh_child *rh_children_of(const struct rh_children *children, int pid)
+{
+	for (size_t i = children->count; i > 0; i--)
+		if (children->rows[i - 1].pid == pid)
+			return &children->rows[i - 1];
+	return NULL;
+}
+
+/* The ends of paths are compared. */
+void rh_children_stranger(struct rh_children *children, const struct rh_drain *drain, int pid)
+{
+	char exe[4096];
+	size_t newest = rh_drain_newest(drain, pid, false), bytes;
+	const char *known = newest == SIZE_MAX ? NULL : drain->images[newest].exe;
+	const struct rh_child *child = rh_children_of(children, pid);
+
+	if (children->strange_sweeps > UNSEEN_SWEEPS)
+		return;
+	rh_process_exe(pid, exe, sizeof exe);
+	bytes = strlen(exe);
+	if (!bytes)
+		return;
+	if (known && bytes >= strlen(known) && strcmp(exe + bytes - strlen(known), known) == 0)
+		children->strange_sweeps = 0;
+	else if (++children->strange_sweeps > UNSEEN_SWEEPS)
+		rh_print(stderr,
+			 "reheap record: the program now runs %s, and that has not loaded "
+			 "the recorder: %s; it is not recorded\n",
+			 exe,
+			 child ? rh_children_why(child->why)
+			       : "it is static or setuid, or its environment was cleared, or it "
+				 "changed user and closed its files");
+}
+
+void rh_children_note(const struct rh_children *children, const struct rh_drain *drain,
+		      char text[RH_CHILDREN_NOTE])
+{
+	int main_pid = atomic_load(&drain->area->main_pid);
+	size_t recorded = 0, at;
+
+	for (size_t i = 0; i < drain->image_count; i++)
+		recorded += drain->images[i].pid != main_pid;
+	at = (size_t)snprintf(text, RH_CHILDREN_NOTE, "%zu recorded, %" PRIu64 " not", recorded,
+			      (uint64_t)children->count + children->lost);
+	for (size_t i = 0; i < children->count && at + 80 < RH_CHILDREN_NOTE; i++) {
+		const struct rh_child *child = &children->rows[i];
+		int wrote = snprintf(text + at, RH_CHILDREN_NOTE - at, "%s%d %.100s (%s)",
+				     i ? "; " : ": ", child->pid, child->exe,
+				     rh_children_why(child->why));
+
+		at += (size_t)wrote < RH_CHILDREN_NOTE - at ? (size_t)wrote
+							    : RH_CHILDREN_NOTE - at - 1;
+	}
+}
+
+void rh_children_close(struct rh_children *children)
+{
+	free(children->rows);
+	memset(children, 0, sizeof *children);
+}

@@ -1,0 +1,31 @@
+/*
+ * complete.h - is every heap call of the program in its trace? A verdict with its reasons.
+ *
+ * Thread rule: one thread. Errors: none; a verdict too long for its text is cut off.
+ */
+#ifndef RH_RECORD_COMPLETE_H
+#define RH_RECORD_COMPLETE_H
+
+#include <stdint.h>
+
+struct rh_complete_facts {
+	uint64_t lost, nested, not_kept;   /* calls */
+	uint64_t outside, past_max;	   /* calls while recording was off, after its end */
+	uint64_t frees, unknown_frees;	   /* resizes among them */
+	uint64_t live_bytes_peak, objects; /* alive, at most */
+	uint64_t before;		   /* frees and resizes of what was born before */
+	int partial;			   /* recording was to be on for a part only */
+	uint64_t mapped_peak;		   /* bytes it mapped itself, as recorded; see maps */
+	int maps;			   /* that was recorded */
+	uint64_t anonymous_peak;	   /* bytes the process had at its most; 0 = not known */
+	uint32_t heaps;			   /* enum rh_heap */
+	const char *foreign, *exe;
+	const char *full; /* why recording stopped, "" = it did not */
+};
+
+enum { RH_COMPLETE_TEXT = 1400 };
+
+/* "yes", or "no: " and the reasons. */
+void rh_complete(const struct rh_complete_facts *facts, char text[RH_COMPLETE_TEXT]);
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * emitter.h - what emit.c (a trace's life, its notes) and calls.c (calls into events) share.
+ * Thread rule: one thread at a time. Errors: those of trace.h and merge.h.
+ */
+#ifndef RH_RECORD_EMITTER_H
+#define RH_RECORD_EMITTER_H
+
+#include <stdatomic.h>
+
+#include "traces/format/map.h"
+#include "traces/format/repair.h"
+#include "traces/record/before.h"
+#include "traces/record/emit.h"
+#include "traces/record/merge.h"
+#include "traces/record/ranges.h"
+
+enum { RH_PLAIN = 64 }; /* calls of the fast way whose addresses are looked up together */
+
+enum re_state { RE_NONE, RE_OPEN, RE_DONE, RE_SPLIT };
+
+struct rh_lane {
+	uint64_t re_old;
+	uint32_t task; /* 0 = the main thread, or spawned where we could not see */
+	uint32_t thread, tid;
+	uint8_t re;	   /* enum re_state */
+	bool open, exited; /* has not ended; said EXIT */
+};
+
+struct rh_emitter {
+	struct rh_emit what;
+	struct rh_image image; /* as it was when this began */
+	struct rh_span *spans;
+	bool final;
+	uint32_t lane_room;
+	_Atomic int hold;
+	uint64_t until, last_stamp;
+	struct rh_merge *merge;
+	struct rh_trace_out *out;
+	struct rh_build *build;
+	struct rh_lane *lanes; /* by stream: who is on that ring now */
+	struct rh_map tasks;   /* thread number -> task */
+	struct rh_map handles; /* pthread_t -> task */
+	struct rh_map joining; /* stream -> task it waits for */
+	struct rh_before before;
+	struct rh_ranges ranges; /* --maps */
+	bool cut_file;		 /* what was unmapped last was a file */
+	uint64_t start;		 /* stamp of time 0 */
+	uint64_t calls;
+	uint32_t next_task, reallocs_open;
+	size_t span;
+	struct rh_call ahead; /* fetched, and it must wait */
+	bool queued;
+};
+
+/* One call becomes events. */
+int rh_emitter_call(struct rh_emitter *emit, const struct rh_call *call, struct rh_err *err);
+/* Calls in a row, where that may be: see merge.h, rh_merge_plain. */
+bool rh_emitter_may_plain(const struct rh_emitter *emit);
+int rh_emitter_plain(struct rh_emitter *emit, const struct rh_plain *calls, size_t count,
+		     struct rh_err *err);
+/* Time of a call with that stamp, or of one before it that was later; RH_NONE: not wanted. */
+uint64_t rh_emitter_time(struct rh_emitter *emit, uint64_t stamp);
+
+/* What the builder knows a thread by. */
+static inline uint64_t rh_emitter_key(uint32_t tid, uint32_t stream)
+{
+	return tid ? tid : (1ull << 32) + stream;
+}
+
+/* A realloc under way elsewhere has given up the block that this call was handed, and its end
+ * has not been seen yet: it is about to be. */
+bool rh_emitter_must_wait(const struct rh_emitter *emit, const struct rh_call *call);
+/* Threads that said EXIT and were not followed by another on their ring. */
+int rh_emitter_end_open(struct rh_emitter *emit, struct rh_err *err);
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * merger.h - what merge.c (chunks, the heap, calls one by one) and merge_plain.c (many in a row)
+ * share. Thread rule and errors: those of merge.h.
+ */
+#ifndef RH_RECORD_MERGER_H
+#define RH_RECORD_MERGER_H
+
+#include "traces/record/merge.h"
+
+enum { RH_MERGE_NAME_BYTES = 320 };
+
+/* One ring of the image. */
+struct rh_merged {
+	struct rh_chunk *chunks; /* of this ring and image, in order */
+	size_t chunk_count, chunk, chunk_room;
+	uint32_t ring;
+	uint32_t done; /* words of the current chunk already read */
+	uint64_t *buffer;
+	uint32_t buffer_words, have, at;
+	uint64_t stamp;
+	uint32_t thread, tid, site;
+	uint64_t sized; /* of the FREE_RESIDENT next: size given + 1; 0 = none */
+	bool ended;	/* no record is left; more may come while the program runs */
+	struct rh_call next;
+	char name[RH_MERGE_NAME_BYTES];
+	uint32_t name_bytes;
+	uint32_t name_site;
+	bool naming;
+};
+
+struct rh_merge {
+	const struct rh_capture *capture;
+	struct rh_merged *streams;
+	uint32_t stream_count, stream_room, buffer_words;
+	uint32_t of_ring[RH_RINGS]; /* its stream + 1 */
+	uint32_t *heap;
+	uint32_t heap_count;
+	bool keeps;	/* what is read stays in the capture */
+	bool live;	/* more chunks may come */
+	uint64_t until; /* live: calls before that stamp are due */
+	char name[RH_MERGE_NAME_BYTES];
+};
+
+/* A record that is a call becomes s->next. */
+void rh_merge_decode(struct rh_merged *s, const struct rh_rec *rec);
+/* The first stream's next call is another one: it finds its place in the heap. */
+void rh_merge_sift(struct rh_merge *merge);
+
+#endif

@@ -1,0 +1,108 @@
+/*
+ * filter.c - programs that forbid themselves system calls.
+ *
+ * Once a filter is on, a system call that the program did not make itself may kill it. So
+ * its coming is seen (prctl, and syscall() for seccomp(2)); what threads will need is
+ * mapped before; and from then on this process makes no call of ours: a full ring is
+ * waited for by looking at it, rings do not grow, nobody is woken. A filter that was put on
+ * by a bare instruction is seen by the supervisor, which looks once a second; one that
+ * was there before the program, in /proc/self/status when it starts.
+ */
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "traces/record/shim/hook.h"
+
+int shim_prctl(int, long, long, long, long) __asm__("prctl");
+long shim_syscall(long, long, long, long, long, long, long) __asm__("syscall");
+
+static int (*real_prctl)(int, long, long, long, long);
+static long (*real_syscall)(long, long, long, long, long, long, long);
+
+/* Not dlsym's next: to that a patched table shows us. */
+#define NEXT(pointer, name)                           \
+	do {                                          \
+		union {                               \
+			void *object;                 \
+			__typeof__(pointer) function; \
+		} u;                                  \
+		u.object = shim_hook_find(name);      \
+		(pointer) = u.function;               \
+	} while (0)
+
+/* What to put back when the filter is refused. */
+struct before {
+	uint32_t filter, tsc_off;
+};
+
+/* Strict mode takes the counter away too. */
+static struct before filter_soon(bool strict)
+{
+	struct before before = { atomic_load(&shim.filter), atomic_load(&shim.tsc_off) };
+
+	if (shim.state == SHIM_ON && !shim_filtered())
+		shim_stock_up();
+	atomic_store(&shim.filter, 1);
+	if (strict)
+		atomic_store(&shim.tsc_off, 1);
+	return before;
+}
+
+static void filter_refused(struct before before)
+{
+	atomic_store(&shim.filter, before.filter);
+	atomic_store(&shim.tsc_off, before.tsc_off);
+}
+
+static int set_tsc(int (*set)(int, long, long, long, long), long how)
+{
+	uint32_t before = atomic_exchange(&shim.tsc_off, how == PR_TSC_SIGSEGV);
+	int result = set(PR_SET_TSC, how, 0, 0, 0);
+
+	if (result != 0)
+		atomic_store(&shim.tsc_off, before);
+	return result;
+}
+
+SHIM_EXPORT int shim_prctl(int what, long a, long b, long c, long d)
+{
+	struct before before;
+	int result;
+
+	if (!real_prctl)
+		NEXT(real_prctl, "prctl");
+	if (what == PR_SET_TSC)
+		return set_tsc(real_prctl, a);
+	if (what != PR_SET_SECCOMP)
+		return real_prctl(what, a, b, c, d);
+	before = filter_soon(a == SECCOMP_MODE_STRICT);
+	result = real_prctl(what, a, b, c, d);
+	if (result != 0)
+		filter_refused(before);
+	return result;
+}
+
+static __attribute__((noinline)) long set_filter(long number, long a, long b, long c)
+{
+	struct before before = filter_soon(a == SECCOMP_SET_MODE_STRICT);
+	long result = real_syscall(number, a, b, c, 0, 0, 0);
+
+	if (result != 0)
+		filter_refused(before);
+	return result;
+}
+
+/* All others leave by a jump, as if we were not there: what clones gets its own frame. */
+SHIM_EXPORT long shim_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	if (!real_syscall)
+		NEXT(real_syscall, "syscall");
+	if (SHIM_UNLIKELY(number == SYS_seccomp &&
+			  (a == SECCOMP_SET_MODE_STRICT || a == SECCOMP_SET_MODE_FILTER)))
+		return set_filter(number, a, b, c);
+	if (SHIM_UNLIKELY(number == SYS_prctl && (a == PR_SET_SECCOMP || a == PR_SET_TSC)))
+		return shim_prctl((int)a, b, c, d, e);
+	return real_syscall(number, a, b, c, d, e, f);
+}

@@ -1,0 +1,196 @@
+/*
+ * hook.c - see hook.h: finds the real functions and says which object they lie in.
+ *
+ * The look-up is our own and not dlsym's: dlsym allocates when it finds nothing, from the
+ * very heap that is recorded, and RTLD_NEXT does not see the libraries of a plug-in that
+ * was opened by dlopen, whose C++ calls come to us all the same.
+ */
+#include <elf.h>
+#include <link.h>
+#include <string.h>
+
+#include "traces/record/shim/hook.h"
+#include "traces/record/shim/patch.h"
+#include "traces/record/shim/symbols.h"
+
+enum { OBJECTS = 64 };
+
+static struct hook_object objects[OBJECTS];
+static _Atomic uint32_t object_count;
+struct hook_object hook_malloc, hook_self;
+
+static void find_place(struct hook_object *object, const void *within);
+
+struct search {
+	const char *name;
+	uint32_t hash;
+	void *found;
+};
+
+/* As the object itself has it, be its entry patched or not; NULL for ours. */
+static void *defines(const struct dl_phdr_info *info, const struct search *search)
+{
+	const ElfW(Sym) * symbol;
+	struct shim_symbols symbols;
+	void *at;
+
+	if (!shim_symbols_read(info, &symbols))
+		return NULL;
+	symbol = shim_symbols_find(&symbols, search->name, search->hash);
+	if (!symbol || hook_within(symbol, hook_self.low, hook_self.bytes))
+		return NULL;
+	at = (void *)(info->dlpi_addr + symbol->st_value);
+	return hook_within(at, hook_self.low, hook_self.bytes) ? shim_patch_next(symbol) : at;
+}
+
+const void *shim_hook_defines(const struct dl_phdr_info *info, const char *name)
+{
+	struct search search = { .name = name, .hash = shim_symbols_hash(name) };
+
+	return defines(info, &search);
+}
+
+static int search_one(struct dl_phdr_info *info, size_t bytes, void *context)
+{
+	struct search *search = context;
+
+	(void)bytes;
+	search->found = defines(info, search);
+	return search->found != NULL;
+}
+
+void *shim_hook_find(const char *name)
+{
+	struct search search = { .name = name, .hash = shim_symbols_hash(name) };
+
+	find_place(&hook_self, &objects);
+	dl_iterate_phdr(search_one, &search);
+	return search.found;
+}
+
+/* ---- objects ---- */
+
+struct place {
+	uintptr_t address;
+	struct hook_object object;
+};
+
+static bool is_runtime(const char *path)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+	const char *name = slash ? slash + 1 : path;
+
+	return name && (strncmp(name, "libstdc++", 9) == 0 || strncmp(name, "libc++", 6) == 0 ||
+			strncmp(name, "libsupc++", 9) == 0);
+}
+
+static int place_one(struct dl_phdr_info *info, size_t bytes, void *context)
+{
+	struct place *place = context;
+	uintptr_t low = UINTPTR_MAX, high = 0;
+
+	(void)bytes;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		uintptr_t at = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+
+		if (info->dlpi_phdr[i].p_type != PT_LOAD)
+			continue;
+		low = at < low ? at : low;
+		high = at + info->dlpi_phdr[i].p_memsz > high ? at + info->dlpi_phdr[i].p_memsz
+							      : high;
+	}
+	if (low >= high || place->address - low >= high - low)
+		return 0;
+	place->object.low = low;
+	place->object.bytes = high - low;
+	place->object.runtime = is_runtime(info->dlpi_name);
+	return 1;
+}
+
+/* NULL: too many objects to remember. */
+static struct hook_object *object_of(const void *function)
+{
+	struct place place = { .address = (uintptr_t)function };
+	uint32_t count = atomic_load(&object_count);
+
+	for (uint32_t i = 0; i < count && i < OBJECTS; i++)
+		if (hook_within(function, objects[i].low, objects[i].bytes))
+			return &objects[i];
+	if (!dl_iterate_phdr(place_one, &place))
+		return NULL;
+	count = atomic_fetch_add(&object_count, 1);
+	if (count >= OBJECTS)
+		return NULL;
+	objects[count].runtime = place.object.runtime;
+	objects[count].low = place.object.low;
+	objects[count].bytes = place.object.bytes;
+	return &objects[count];
+}
+
+static void find_place(struct hook_object *object, const void *within)
+{
+	struct place place = { .address = (uintptr_t)within };
+
+	if (object->bytes || !dl_iterate_phdr(place_one, &place))
+		return;
+	object->low = place.object.low;
+	object->bytes = place.object.bytes;
+}
+
+void shim_hook_ranges(void)
+{
+	union {
+		void *object;
+		void *(*function)(size_t);
+	} u = { .function = shim_real_malloc() };
+
+	find_place(&hook_self, &objects);
+	find_place(&hook_malloc, u.object);
+}
+
+/* ---- hooks ---- */
+
+static void find(struct hook *hook)
+{
+	void *next = shim_hook_find(hook->name);
+
+	shim_hook_ranges();
+	hook->next.object = next;
+	hook->in = next ? object_of(next) : NULL;
+	if (!hook->in)
+		atomic_store_explicit(&hook->mode, next ? HOOK_THROUGH : HOOK_ABSENT,
+				      memory_order_release);
+}
+
+bool shim_hook_here(struct hook *hook)
+{
+	if (!hook->next.object && atomic_load(&hook->mode) != HOOK_ABSENT)
+		find(hook);
+	return hook->in != NULL;
+}
+
+/* A call that cannot be asked: what C++ runtimes have comes through. */
+static enum hook_way guess(const struct hook *hook, const void *caller)
+{
+	return hook->in->runtime || hook_inner(hook->in, caller) ? HOOK_PASS : HOOK_RECORD;
+}
+
+enum hook_way shim_hook_first(struct hook *hook, bool asks, const void *caller)
+{
+	if (!shim_hook_here(hook))
+		return atomic_load(&hook->mode) == HOOK_ABSENT ? HOOK_NONE : HOOK_PASS;
+	if (!asks || hook_inner(hook->in, caller))
+		return guess(hook, caller);
+	shim_probe_begin();
+	return HOOK_ASK;
+}
+
+enum hook_way shim_hook_answer(struct hook *hook, const void *block)
+{
+	bool through = shim_probe_end(block);
+
+	if (!block)
+		return HOOK_PASS; /* no answer: the next call is asked again */
+	atomic_store_explicit(&hook->mode, through ? HOOK_THROUGH : HOOK_OWN, memory_order_release);
+	return through ? HOOK_PASS : HOOK_RECORD;
+}

@@ -1,0 +1,206 @@
+/*
+ * hook.h - functions of allocators that not every program has: C++ new and delete, and the
+ * interfaces of their own that jemalloc, tcmalloc, mimalloc and tbbmalloc offer.
+ *
+ * One call of the program is one event. Three things see to that:
+ *   - a call that comes from the allocator itself (its own object, the object that serves
+ *     malloc, or us) is a step of a call that is recorded already;
+ *   - whether a function comes through the malloc and free that we stand in front of
+ *     (libstdc++'s new does, jemalloc's does not, though its delete does) is asked of its
+ *     first call: meanwhile they note what they return and get. What comes through is
+ *     passed on, and malloc or free records it.
+ *
+ * We export these names whether or not the program has an allocator that defines them; one
+ * that nobody else defines does what malloc and free would.
+ *
+ * Thread rule: any thread; a hook is found once, by whoever comes first, and two that find
+ * it at the same time find the same. Errors: none.
+ */
+#ifndef RH_RECORD_HOOK_H
+#define RH_RECORD_HOOK_H
+
+#include "traces/record/shim/call.h"
+
+#pragma GCC visibility push(hidden)
+
+enum hook_mode {
+	HOOK_UNKNOWN, /* not asked yet */
+	HOOK_OWN,     /* does not come through malloc: recorded here */
+	HOOK_THROUGH, /* does: malloc records it */
+	HOOK_ABSENT,  /* nobody else defines it */
+};
+
+/* A loaded object, from its first byte to its last. */
+struct hook_object {
+	uintptr_t low;
+	size_t bytes;
+	uint32_t runtime; /* it is a C++ runtime: libstdc++, libc++ */
+};
+
+struct hook {
+	const char *name;
+	union {
+		void *object;
+		void (*call)(void);
+	} next; /* the real function */
+	struct hook_object *in;
+	_Atomic uint32_t mode; /* enum hook_mode, once it is settled */
+};
+
+/* What to do with one call. */
+enum hook_way {
+	HOOK_PASS,   /* call the real function */
+	HOOK_RECORD, /* and record it */
+	HOOK_ASK,    /* call it, then shim_hook_answer() says which of the two it was */
+	HOOK_NONE,   /* there is no real function */
+};
+
+/* The object that serves malloc, and what we are ourselves. */
+extern struct hook_object hook_malloc, hook_self;
+
+enum hook_way shim_hook_first(struct hook *hook, bool asks, const void *caller);
+/* `block` was made or freed by it: by the malloc that we stand in front of? */
+enum hook_way shim_hook_answer(struct hook *hook, const void *block);
+/* Where an object defines a function of that name, or NULL. */
+struct dl_phdr_info;
+const void *shim_hook_defines(const struct dl_phdr_info *info, const char *name);
+/* Finds out hook_malloc and hook_self. */
+void shim_hook_ranges(void);
+/* Finds it without a call: is there one, in an object that we can remember? */
+bool shim_hook_here(struct hook *hook);
+/* The real function of that name, looked for in every object but ours; allocates nothing. */
+void *shim_hook_find(const char *name);
+
+static inline bool hook_within(const void *caller, uintptr_t low, size_t bytes)
+{
+	return (uintptr_t)caller - low < bytes;
+}
+
+static inline bool hook_inner(const struct hook_object *in, const void *caller)
+{
+	return hook_within(caller, in->low, in->bytes) ||
+	       hook_within(caller, hook_malloc.low, hook_malloc.bytes) ||
+	       hook_within(caller, hook_self.low, hook_self.bytes);
+}
+
+/* `asks`: the first call may be asked, and its answer is awaited. */
+static inline __attribute__((always_inline)) enum hook_way shim_hook(struct hook *hook, bool asks,
+								     const void *caller)
+{
+	uint32_t mode = atomic_load_explicit(&hook->mode, memory_order_acquire);
+
+	if (SHIM_LIKELY(mode == HOOK_OWN))
+		return SHIM_UNLIKELY(hook_inner(hook->in, caller)) ? HOOK_PASS : HOOK_RECORD;
+	return mode == HOOK_THROUGH ? HOOK_PASS : shim_hook_first(hook, asks, caller);
+}
+
+/* real.c: malloc and free note what they return to this thread and get of it, until _end. */
+void shim_probe_begin(void);
+bool shim_probe_end(const void *block);
+
+/*
+ * One function that makes a block: its parameters and arguments in parentheses, what the
+ * block is asked to be, and what serves where there is no such function. `made` is the block.
+ */
+#define HOOK_BIRTH(function, params, args, size, align, zeroed, instead) \
+	void *function params;                                           \
+	SHIM_EXPORT void *function params                                \
+	{                                                                \
+		static struct hook hook = { .name = #function };         \
+		struct shim_from from = SHIM_FROM();                     \
+		enum hook_way way = shim_hook(&hook, true, from.caller); \
+		void *made;                                              \
+                                                                         \
+		if (SHIM_UNLIKELY(way == HOOK_NONE))                     \
+			return instead;                                  \
+		made = ((__typeof__(&function))hook.next.call)args;      \
+		if (SHIM_UNLIKELY(way == HOOK_ASK))                      \
+			way = shim_hook_answer(&hook, made);             \
+		if (SHIM_LIKELY(way == HOOK_RECORD))                     \
+			put_born(made, size, align, zeroed, from);       \
+		return made;                                             \
+	}
+
+/* One that changes the size of `old`, or makes a block where that is NULL. */
+#define HOOK_RESIZE(function, params, args, old, size, instead)                          \
+	void *function params;                                                           \
+	SHIM_EXPORT void *function params                                                \
+	{                                                                                \
+		static struct hook hook = { .name = #function };                         \
+		struct shim_from from = SHIM_FROM();                                     \
+		enum hook_way way = shim_hook(&hook, true, from.caller);                 \
+		void *made;                                                              \
+                                                                                         \
+		if (SHIM_UNLIKELY(way == HOOK_NONE))                                     \
+			return instead;                                                  \
+		if (SHIM_LIKELY(way == HOOK_RECORD) && (old))                            \
+			put_any(RH_REC_RE_BEGIN, old, 0, SHIM_NOBODY);                   \
+		made = ((__typeof__(&function))hook.next.call)args;                      \
+		if (SHIM_UNLIKELY(way == HOOK_ASK)) {                                    \
+			way = shim_hook_answer(&hook, made);                             \
+			if (way == HOOK_RECORD && (old))                                 \
+				put_any(RH_REC_RE_BEGIN, old, 0, SHIM_NOBODY);           \
+		}                                                                        \
+		if (SHIM_LIKELY(way == HOOK_RECORD))                                     \
+			put_any((old) ? RH_REC_RE_END : RH_REC_ALLOC, made, size, from); \
+		return made;                                                             \
+	}
+
+/* One that ends `p`; given: the size that it was given, plus one, or 0. */
+#define HOOK_DEATH(function, params, args, p, given)                                             \
+	void function params;                                                                    \
+	SHIM_EXPORT void function params                                                         \
+	{                                                                                        \
+		static struct hook hook = { .name = #function };                                 \
+		enum hook_way way = shim_hook(&hook, (p) != NULL, __builtin_return_address(0));  \
+                                                                                                 \
+		if (SHIM_UNLIKELY(way == HOOK_NONE)) {                                           \
+			free(p);                                                                 \
+			return;                                                                  \
+		}                                                                                \
+		if (SHIM_LIKELY(way == HOOK_RECORD) && (p))                                      \
+			put_any(RH_REC_FREE, p, given, SHIM_NOBODY);                             \
+		((__typeof__(&function))hook.next.call) args;                                    \
+		SHIM_BARRIER(); /* a call, no jump: whom it calls sees us as the caller */       \
+		if (SHIM_UNLIKELY(way == HOOK_ASK) && shim_hook_answer(&hook, p) == HOOK_RECORD) \
+			put_any(RH_REC_FREE, p, given, SHIM_NOBODY);                             \
+	}
+
+/* posix_memalign by another name. */
+#define HOOK_POSIX(function)                                                        \
+	int function(void **out, size_t align, size_t size);                        \
+	SHIM_EXPORT int function(void **out, size_t align, size_t size)             \
+	{                                                                           \
+		static struct hook hook = { .name = #function };                    \
+		struct shim_from from = SHIM_FROM();                                \
+		enum hook_way way = shim_hook(&hook, true, from.caller);            \
+		int failed;                                                         \
+                                                                                    \
+		if (SHIM_UNLIKELY(way == HOOK_NONE))                                \
+			return posix_memalign(out, align, size);                    \
+		failed = ((__typeof__(&function))hook.next.call)(out, align, size); \
+		if (SHIM_UNLIKELY(way == HOOK_ASK))                                 \
+			way = shim_hook_answer(&hook, failed ? NULL : *out);        \
+		if (SHIM_LIKELY(way == HOOK_RECORD))                                \
+			put_born(failed ? NULL : *out, size, align, false, from);   \
+		return failed;                                                      \
+	}
+
+/* One that asks how large `p` really is. */
+#define HOOK_QUERY(function, params, args, p)                                             \
+	size_t function params;                                                           \
+	SHIM_EXPORT size_t function params                                                \
+	{                                                                                 \
+		static struct hook hook = { .name = #function };                          \
+		enum hook_way way = shim_hook(&hook, false, __builtin_return_address(0)); \
+                                                                                          \
+		if (SHIM_UNLIKELY(way == HOOK_NONE))                                      \
+			return malloc_usable_size((void *)(uintptr_t)(p));                \
+		if (SHIM_LIKELY(way == HOOK_RECORD) && (p))                               \
+			put_any(RH_REC_USABLE, p, 0, SHIM_NOBODY);                        \
+		return ((__typeof__(&function))hook.next.call)args;                       \
+	}
+
+#pragma GCC visibility pop
+
+#endif

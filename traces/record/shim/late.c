@@ -1,0 +1,92 @@
+/*
+ * late.c - we are brought into a process that runs (record --pid), and go out of its way again.
+ *
+ * Coming: rh_record_attach is called by a thread of the program that was set on its way to us
+ * (inject.c of the recorder). All others run on. The area is mapped and the state is on before
+ * the first slot leads to us; from then on every call is recorded.
+ *
+ * Going: when recording is over, or its recorder dead, each thread's next call comes to the slow
+ * half. The first to see it gives every slot and table its real function back; all let their
+ * rings go. We stay loaded, for a thread may be inside of us, or have copied the address of one
+ * of our functions: those are then a call more and no record. So do the pages of the area:
+ * threads that make no call any more hold their rings. A later recording takes a new area.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "traces/record/shim/patch.h"
+#include "traces/record/shim/shim.h"
+
+static _Atomic uint32_t coming;
+
+/* Is it recorded now? If its recorder is gone and nobody has noticed, now we have. */
+static bool is_recorded(void)
+{
+	if (shim.state != SHIM_ON)
+		return false;
+	if (!atomic_load(&shim.area->closed) && !shim_recorder_is_dead(shim.area))
+		return true;
+	if (atomic_load(&shim.late) == SHIM_LATE)
+		shim_let_go(false);
+	else
+		shim.state = shim.dormant ? SHIM_DORMANT : SHIM_OFF;
+	return false;
+}
+
+static enum rh_late come(const char *where)
+{
+	enum rh_late failed;
+
+	if (is_recorded())
+		return RH_LATE_RECORDED;
+	if (atomic_load(&shim.late) == SHIM_LEAVING)
+		return RH_LATE_BUSY;
+	shim_real_late();
+	shim_map_forget();
+	atomic_fetch_add(&shim.generation, 1);
+	atomic_store(&shim.late, SHIM_LATE);
+	failed = shim_start_late(where);
+	if (failed)
+		return failed;
+	shim_now_many();
+	atomic_store(&shim_sleep.asleep, 0);
+	shim.state = SHIM_ON;
+	shim_look();
+	shim_patch_tables(true);
+	if (!shim.dormant) /* there they all lead to us since the start */
+		shim_patch_slots(true);
+	return 0;
+}
+
+SHIM_EXPORT int rh_record_attach(const char *where)
+{
+	int saved = errno;
+	uint32_t none = 0;
+	enum rh_late result = RH_LATE_BUSY;
+
+	if (atomic_compare_exchange_strong(&coming, &none, 1)) {
+		result = come(where);
+		atomic_store(&coming, 0);
+	}
+	errno = saved;
+	return (int)result;
+}
+
+void shim_let_go(bool child)
+{
+	uint32_t here = SHIM_LATE;
+
+	if (shim_filtered() || !atomic_compare_exchange_strong(&shim.late, &here, SHIM_LEAVING))
+		return;
+	if (shim.dormant) {
+		shim_sleep_again(child);
+	} else {
+		shim_patch_slots(false);
+		shim_patch_tables(false);
+		shim.state = SHIM_OFF;
+	}
+	if (!child)
+		atomic_store(&rh_area_proc(shim.area, shim.proc)->left, 1);
+	atomic_store(&shim.late, SHIM_LEFT);
+}

@@ -1,0 +1,128 @@
+/*
+ * look.c - what serves memory in this process beside the malloc that we stand in front of.
+ *
+ * A program whose objects come from an allocator inside it shows us that allocator's chunks
+ * and not its objects: the recording is right and incomplete. So every loaded object is
+ * looked at, when we are loaded and when the process exits (dlopen has added some by then),
+ * and what is found is left where the supervisor reads it. No system call, no allocation.
+ */
+#include <link.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "traces/record/shim/hook.h"
+
+struct found {
+	uint32_t heaps;
+	char foreign[RH_PROC_FOREIGN];
+};
+
+static const struct {
+	const char *symbol; /* that the object defines */
+	uint32_t heap;
+	const char *variable, *off; /* of the environment: the value that switches it off */
+} inner[] = {
+	{ "PyObject_Malloc", RH_HEAP_PYMALLOC, "PYTHONMALLOC", "malloc" },
+	{ "_emalloc", RH_HEAP_ZEND, "USE_ZEND_ALLOC", "0" },
+	{ "JNI_CreateJavaVM", RH_HEAP_JVM, NULL, NULL },
+	{ "_ZN2v87Isolate8AllocateEv", RH_HEAP_V8, NULL, NULL },
+};
+
+static uint32_t switched_off; /* enum rh_heap */
+static bool looked;
+
+/* As the process was started: PHP moves its environment away before it exits. */
+static void read_switches(void)
+{
+	for (size_t i = 0; i < sizeof inner / sizeof inner[0] && !looked; i++) {
+		const char *value = inner[i].variable ? getenv(inner[i].variable) : NULL;
+
+		if (value && strncmp(value, inner[i].off, strlen(inner[i].off)) == 0)
+			switched_off |= inner[i].heap;
+	}
+	looked = true;
+}
+
+/* The note that Go's linker leaves, in programs and in libraries of Go. */
+static bool is_go(const struct dl_phdr_info *info)
+{
+	static const char name[] = "Go";
+
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+		const ElfW(Nhdr) * note;
+
+		if (header->p_type != PT_NOTE || header->p_memsz < sizeof *note + sizeof name)
+			continue;
+		note = (const void *)(info->dlpi_addr + header->p_vaddr);
+		if (note->n_namesz == sizeof name + 1 && memcmp(note + 1, name, sizeof name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static const char *base_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static bool is_preloaded(const char *base)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload && *base && strstr(preload, base);
+}
+
+/* An object that has a malloc of its own which is neither libc's nor the one behind us. */
+static void look_for_malloc(const struct dl_phdr_info *info, struct found *found)
+{
+	const char *base = base_of(info->dlpi_name);
+	const void *at = shim_hook_defines(info, "malloc");
+
+	if (!at || hook_within(at, hook_malloc.low, hook_malloc.bytes) ||
+	    hook_within(at, hook_self.low, hook_self.bytes) || strncmp(base, "libc.", 5) == 0 ||
+	    strncmp(base, "libc-", 5) == 0 || strncmp(base, "ld-", 3) == 0 || is_preloaded(base))
+		return;
+	found->heaps |= RH_HEAP_FOREIGN;
+	base = *base ? base : "the executable";
+	memcpy(found->foreign, base, strnlen(base, sizeof found->foreign - 1));
+}
+
+static int look_at(struct dl_phdr_info *info, size_t bytes, void *context)
+{
+	struct found *found = context;
+
+	(void)bytes;
+	for (size_t i = 0; i < sizeof inner / sizeof inner[0]; i++)
+		if (shim_hook_defines(info, inner[i].symbol))
+			found->heaps |= inner[i].heap & ~switched_off;
+	if (is_go(info))
+		found->heaps |= RH_HEAP_GO;
+	look_for_malloc(info, found);
+	return 0;
+}
+
+void shim_look(void)
+{
+	struct found found = { 0 };
+	struct rh_proc *proc;
+
+	if (shim.state != SHIM_ON)
+		return;
+	read_switches();
+	shim_hook_ranges();
+	dl_iterate_phdr(look_at, &found);
+	proc = rh_area_proc(shim.area, shim.proc);
+	memcpy(proc->foreign, found.foreign, sizeof proc->foreign);
+	atomic_store(&proc->heaps, found.heaps);
+}
+
+__attribute__((destructor)) static void leaving(void)
+{
+	if (!shim_process_on()) /* a copy of a recorded process may not know yet that it is one */
+		return;
+	shim_look();
+	shim_figures(rh_area_proc(shim.area, shim.proc), true);
+}

@@ -1,0 +1,218 @@
+/*
+ * map.c - the pieces of the area that this process has mapped.
+ *
+ * What is needed is mapped when it is needed: header and processes at once, ring heads (and
+ * our producers beside them) by 64, of a ring 64 KiB, more when its owner had to wait. A
+ * process with one thread has 250 KiB of us in its address space.
+ *
+ * No descriptor is kept: programs close what they do not know. While a process starts there
+ * is one. Later a piece is a second mapping of the header (mremap of 0 bytes makes one),
+ * moved to another place of the same file by remap_file_pages, which needs none; it is
+ * called deprecated, and kernels without it leave the area's path to try.
+ *
+ * A program may have locked its memory for all times (mlockall): what we map is unlocked,
+ * so that it takes nothing of what the program may lock. Nor does a ring grow past a 32nd
+ * of a limited address space, all of them together.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "traces/record/shim/shim.h"
+
+enum { GROUPS = RH_RINGS / RH_RING_GROUP, PAGE = 4096, SPARE_RINGS = 16, SHARE_LOG2 = 5 };
+
+struct group {
+	_Atomic(struct rh_ring *) heads;
+	_Atomic(struct producer *) producers; /* RH_RING_GROUP, and a guard in the first */
+};
+
+/* These survive a fork, as the mappings do. */
+static struct group groups[GROUPS];
+static uintptr_t ring_at[RH_RINGS]; /* address of its data, log2 of the bytes below */
+static _Atomic uint64_t mapped;	    /* bytes of rings */
+static bool wipe_works = true;
+
+bool shim_wipe_works(void)
+{
+	return wipe_works;
+}
+
+static void *map_moved(uint64_t offset, uint64_t bytes)
+{
+	void *p = mremap(shim.area, 0, bytes, MREMAP_MAYMOVE);
+	int fd;
+
+	if (p == MAP_FAILED)
+		return NULL;
+	if (remap_file_pages(p, bytes, 0, offset / PAGE, 0) == 0)
+		return p;
+	munmap(p, bytes);
+	fd = shim_open_area();
+	p = fd < 0 ? MAP_FAILED
+		   : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
+	if (fd >= 0)
+		close(fd);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+void *shim_map(uint64_t offset, uint64_t bytes)
+{
+	void *p;
+
+	if (shim.fd >= 0) { /* the process starts */
+		p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, shim.fd, (off_t)offset);
+		p = p == MAP_FAILED ? NULL : p;
+	} else {
+		p = shim_filtered() ? NULL : map_moved(offset, bytes);
+	}
+	if (p && !shim_filtered()) {
+		munlock(p, bytes);
+		madvise(p, bytes, MADV_DONTDUMP);
+	}
+	return p;
+}
+
+/* Memory of our own that a forked child finds empty. */
+static void *map_wiped(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	if (shim_filtered() || madvise(p, bytes, MADV_WIPEONFORK) < 0)
+		wipe_works = false;
+	if (!shim_filtered())
+		munlock(p, bytes);
+	return p;
+}
+
+enum { PRODUCERS_BYTES = (RH_RING_GROUP + 1) * sizeof(struct producer) };
+
+static bool map_group(struct group *group, uint32_t index)
+{
+	struct rh_ring *heads, *no_heads = NULL;
+	struct producer *producers, *no_producers = NULL;
+
+	if (shim_filtered() && shim.fd < 0)
+		return false;
+	producers = map_wiped(PRODUCERS_BYTES);
+	if (producers &&
+	    !atomic_compare_exchange_strong(&group->producers, &no_producers, producers))
+		munmap(producers, PRODUCERS_BYTES);
+	heads = shim_map(RH_AREA_HEADS_AT + index * RH_AREA_GROUP_BYTES, RH_AREA_GROUP_BYTES);
+	if (heads && !atomic_compare_exchange_strong(&group->heads, &no_heads, heads))
+		munmap(heads, RH_AREA_GROUP_BYTES);
+	return atomic_load(&group->heads) && atomic_load(&group->producers);
+}
+
+bool shim_group(uint32_t ring)
+{
+	struct group *group = &groups[ring / RH_RING_GROUP];
+
+	if (atomic_load(&group->heads) && atomic_load(&group->producers))
+		return true;
+	return map_group(group, ring / RH_RING_GROUP);
+}
+
+struct rh_ring *shim_ring(uint32_t ring)
+{
+	return atomic_load(&groups[ring / RH_RING_GROUP].heads) + ring % RH_RING_GROUP;
+}
+
+struct producer *shim_producer(uint32_t ring)
+{
+	struct producer *first = atomic_load(&groups[ring / RH_RING_GROUP].producers);
+
+	return first ? first + ring % RH_RING_GROUP : NULL;
+}
+
+struct producer *shim_guard(void)
+{
+	return atomic_load(&groups[0].producers) + RH_RING_GROUP;
+}
+
+void shim_wipe(void)
+{
+	_Atomic uint64_t *owners = atomic_load(&shim.owners);
+
+	for (int i = 0; i < GROUPS; i++)
+		if (atomic_load(&groups[i].producers))
+			memset(atomic_load(&groups[i].producers), 0, PRODUCERS_BYTES);
+	if (owners)
+		memset((void *)(uintptr_t)owners, 0, SHIM_OWNERS * sizeof *owners);
+}
+
+/* May all rings together have that much more? */
+static bool affordable(uint64_t more)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_AS, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ||
+	       atomic_load(&mapped) + more <= limit.rlim_cur >> SHARE_LOG2;
+}
+
+uint64_t *shim_ring_data(uint32_t ring, uint64_t bytes)
+{
+	uintptr_t at = ring_at[ring] & ~(uintptr_t)(PAGE - 1);
+	uint64_t had = at ? 1ull << (ring_at[ring] & (PAGE - 1)) : 0;
+	void *p;
+
+	if (had >= bytes)
+		return (uint64_t *)at;
+	if ((shim_filtered() && shim.fd < 0) || (bytes > RH_RING_FIRST && !affordable(bytes - had)))
+		return NULL;
+	p = shim_map(RH_AREA_RINGS_AT + ring * shim.area->ring_bytes, bytes);
+	if (!p)
+		return NULL;
+	if (at)
+		munmap((void *)at, had);
+	ring_at[ring] = (uintptr_t)p | (uintptr_t)__builtin_ctzll(bytes);
+	atomic_fetch_add(&mapped, bytes - had);
+	return p;
+}
+
+bool shim_owners(void)
+{
+	_Atomic uint64_t *mine, *none = NULL;
+
+	if (atomic_load(&shim.owners))
+		return true;
+	if (shim_filtered() && shim.fd < 0)
+		return false;
+	mine = map_wiped(SHIM_OWNERS * sizeof *mine);
+	if (mine && !atomic_compare_exchange_strong(&shim.owners, &none, mine))
+		munmap((void *)(uintptr_t)mine, SHIM_OWNERS * sizeof *mine);
+	return atomic_load(&shim.owners) != NULL;
+}
+
+void shim_map_forget(void)
+{
+	_Atomic uint64_t *owners = atomic_load(&shim.owners);
+
+	for (uint32_t i = 0; i < RH_RINGS; i++)
+		if (atomic_load(&groups[i / RH_RING_GROUP].heads))
+			atomic_store(&shim_ring(i)->limit, 0); /* its owner looks up */
+	for (int i = 0; i < GROUPS; i++) {
+		atomic_store(&groups[i].heads, NULL);
+		atomic_store(&groups[i].producers, NULL);
+	}
+	memset(ring_at, 0, sizeof ring_at);
+	atomic_store(&mapped, 0);
+	if (owners)
+		memset((void *)(uintptr_t)owners, 0, SHIM_OWNERS * sizeof *owners);
+}
+
+/* Before a filter is on: what threads to come will need. */
+void shim_stock_up(void)
+{
+	uint32_t high = atomic_load(&shim.area->rings_high);
+
+	shim_owners();
+	for (uint32_t i = high; i < high + SPARE_RINGS && i < RH_RINGS; i++)
+		if (shim_group(i))
+			shim_ring_data(i, RH_RING_FIRST);
+}

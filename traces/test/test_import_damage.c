@@ -1,0 +1,371 @@
+/*
+ * test_import_damage.c - logs that are torn, mixed and cut, the same way for every importer
+ * that reads lines: what is whole comes in, what is not is counted, and no number is read
+ * as a shorter one. The expected events are written down here or are those of the whole log.
+ */
+#include "traces/test/import_support.h"
+
+/* Four records of each format, as lines; `first` is all that must stand before them. */
+static const struct sample {
+	const char *format, *first, *line[4];
+	bool mixes;   /* records are found in the middle of a line */
+	bool foreign; /* whole lines of other text are told from torn ones */
+} samples[] = {
+	{ "android",
+	  "",
+	  { "1: malloc 0x1000 1234", "1: calloc 0x2000 12 34", "1: realloc 0x3000 0x1000 5678",
+	    "1: free 0x3000" },
+	  true,
+	  true },
+	{ "heaptrack",
+	  "v 10400 3\nI 1000 1\n",
+	  { "+ 4d2 1 1000", "+ 198 2 2000", "- 1000", "- 2000" },
+	  false,
+	  false },
+	{ "logalloc",
+	  "",
+	  { "7 1 malloc(1234)=0x1000", "7 1 calloc(12,34)=0x2000",
+	    "7 1 realloc(0x1000,5678)=0x3000", "7 1 free(0x3000)" },
+	  true,
+	  true },
+	{ "malloclab", "2\n4\n", { "a 0 1234", "a 1 408", "r 0 5678", "f 1" }, false, true },
+	{ "mtrace",
+	  "= Start\n",
+	  { "@ ./t:[0x1149] + 0x1000 0x4d2", "@ ./t:[0x1149] + 0x2000 0x198",
+	    "@ ./t:[0x1150] - 0x1000", "@ ./t:[0x1150] - 0x2000" },
+	  true,
+	  true },
+	{ "valgrind",
+	  "",
+	  { "--7-- malloc(1234) = 0x1000", "--7-- calloc(12,34) = 0x2000",
+	    "--7-- realloc(0x1000,5678) = 0x3000", "--7-- free(0x3000)" },
+	  true,
+	  true },
+	{ "lttng",
+	  "",
+	  { "[01:02:03.000000004] h lttng_ust_libc:malloc: "
+	    "{ cpu_id = 1 }, { size = 1234, ptr = 0x1000 }",
+	    "[01:02:03.000000005] h lttng_ust_libc:malloc: "
+	    "{ cpu_id = 1 }, { size = 408, ptr = 0x2000 }",
+	    "[01:02:03.000000006] h lttng_ust_libc:free: { cpu_id = 1 }, { ptr = 0x1000 }",
+	    "[01:02:03.000000007] h lttng_ust_libc:free: { cpu_id = 1 }, { ptr = 0x2000 }" },
+	  false,
+	  true },
+	{ "perf",
+	  "p 7 [000] 1.000001: l:malloc: (7f) bytes=1234\n",
+	  { "p 7 [000] 1.000002: l:malloc__return: (7f <- 8) block=0x1000",
+	    "p 7 [000] 1.000003: l:malloc: (7f) bytes=408",
+	    "p 7 [000] 1.000004: l:malloc__return: (7f <- 8) block=0x2000",
+	    "p 7 [000] 1.000005: l:free: (7f) block=0x1000" },
+	  false,
+	  true },
+	{ "umpire",
+	  "",
+	  { "{\"name\":\"allocate\",\"size\":1234,\"pointer\":\"0x1000\",\"timestamp\":4}",
+	    "{\"name\":\"allocate\",\"size\":408,\"pointer\":\"0x2000\",\"timestamp\":5}",
+	    "{\"name\":\"deallocate\",\"pointer\":\"0x1000\",\"timestamp\":6}",
+	    "{\"name\":\"deallocate\",\"pointer\":\"0x2000\",\"timestamp\":7}" },
+	  false,
+	  true },
+	{ "wee_alloc", "", { "Alloc(1234),", "Alloc(408),", "Free(0),", "Free(1)," }, true, true },
+};
+enum { SAMPLES = sizeof(samples) / sizeof(*samples) };
+
+static char log_text[200000];
+static size_t log_bytes;
+
+static void add(const char *text)
+{
+	size_t bytes = strlen(text);
+
+	assert_true(log_bytes + bytes < sizeof(log_text));
+	memcpy(log_text + log_bytes, text, bytes + 1);
+	log_bytes += bytes;
+}
+
+static void begin(const struct sample *sample)
+{
+	log_bytes = 0;
+	add(sample->first);
+}
+
+static void add_lines(const struct sample *sample)
+{
+	for (int i = 0; i < 4; i++) {
+		add(sample->line[i]);
+		add("\n");
+	}
+}
+
+/* The events of the log as text; ik has the binary import of it. */
+static char *events_of(const char *format, size_t bytes)
+{
+	char *events;
+
+	store_trace(scratch_path("input.txt"), log_text, bytes);
+	ik_import_as(format, scratch_path("input.txt"), RH_FORM_TEXT, NULL);
+	if (ik.rc < 0)
+		return NULL;
+	events = ik_event_lines(ik.path);
+	/* Notes at the end of a text trace are there only when it was read to its end. */
+	ik_import_as(format, scratch_path("input.txt"), RH_FORM_BINARY, NULL);
+	return events;
+}
+
+/* Cut after any byte: an error before the first record, else the beginning of what the whole
+ * log gives, and the note wherever a line was begun. */
+static void test_cut_anywhere(void **state)
+{
+	(void)state;
+	for (int s = 0; s < SAMPLES; s++) {
+		const struct sample *sample = &samples[s];
+		size_t head = strlen(sample->first);
+		char *whole;
+
+		begin(sample);
+		add_lines(sample);
+		whole = events_of(sample->format, log_bytes);
+		assert_non_null(whole);
+		for (size_t cut = head + strlen(sample->line[0]) + 1; cut < log_bytes; cut++) {
+			char *part = events_of(sample->format, cut);
+
+			if (!part)
+				fail_msg("%s cut at %zu: %s", sample->format, cut, ik.err.text);
+			if (strncmp(whole, part, strlen(part)) != 0)
+				fail_msg("%s cut at %zu:\n%s", sample->format, cut, part);
+			assert_int_equal(ik_has_note("import.truncated"),
+					 log_text[cut - 1] != '\n');
+			free(part);
+		}
+		free(whole);
+	}
+}
+
+/* A program writes to the log: lines of its own, and text before a record. */
+static void test_foreign(void **state)
+{
+	(void)state;
+	for (int s = 0; s < SAMPLES; s++) {
+		const struct sample *sample = &samples[s];
+		char *whole, *mixed;
+
+		begin(sample);
+		add_lines(sample);
+		whole = events_of(sample->format, log_bytes);
+		begin(sample);
+		for (int i = 0; i < 4; i++) {
+			if (sample->foreign)
+				add("Hello, world!\n");
+			if (sample->mixes)
+				add("progress .. ");
+			add(sample->line[i]);
+			add("\n");
+		}
+		mixed = events_of(sample->format, log_bytes);
+		if (!mixed)
+			fail_msg("%s: %s", sample->format, ik.err.text);
+		assert_string_equal(mixed, whole);
+		if (sample->foreign)
+			assert_int_equal(ik_note("drop.other_line"), 4);
+		assert_int_equal(ik_note("repair.foreign_text"), sample->mixes ? 4 : 0);
+		ik_adds_up(sample->format);
+		free(whole);
+		free(mixed);
+	}
+}
+
+/* One line of 401 torn is left out and counted; of every ten one is too many, and what would
+ * take them is said; where none may be, one is. */
+static void test_torn(void **state)
+{
+	(void)state;
+	for (int s = 0; s < SAMPLES; s++) {
+		const struct sample *sample = &samples[s];
+		size_t half = strlen(sample->line[0]) / 2;
+		char torn[100];
+
+		snprintf(torn, sizeof(torn), "%.*s\n", (int)half, sample->line[0]);
+		/* "+ 4d2 1 1" is whole; a number that is cut in a record cannot be seen. */
+		if (strcmp(sample->format, "heaptrack") == 0)
+			snprintf(torn, sizeof(torn), "+ 4d2 1\n");
+		if (strcmp(sample->format, "malloclab") == 0)
+			snprintf(torn, sizeof(torn), "a 0\n");
+		if (strcmp(sample->format, "android") == 0)
+			snprintf(torn, sizeof(torn), "1: malloc 0x1000\n");
+		if (strcmp(sample->format, "mtrace") == 0)
+			snprintf(torn, sizeof(torn), "@ ./t:[0x1149] + 0x1000\n");
+		begin(sample);
+		for (int i = 0; i < 100; i++) {
+			add_lines(sample);
+			if (i == 50)
+				add(torn);
+		}
+		free(events_of(sample->format, log_bytes));
+		expect_ok(ik.rc, &ik.err);
+		assert_int_equal(ik_note("drop.torn_line"), 1);
+		ik_adds_up(sample->format);
+		begin(sample);
+		for (int i = 0; i < 20; i++) {
+			add_lines(sample);
+			add(torn);
+		}
+		assert_null(events_of(sample->format, log_bytes));
+		assert_int_equal(ik.err.code, RH_BAD_DATA);
+		if (!strstr(ik.err.text, "20 of 10") || !strstr(ik.err.text, "--max-damage 2"))
+			fail_msg("%s: %s", sample->format, ik.err.text);
+	}
+}
+
+/* Two processes of one log: a record in another. Its number is not taken for a whole one. */
+static void test_fork(void **state)
+{
+	(void)state;
+	ik_expect("mtrace",
+		  "= Start\n"
+		  "@ ./t:[0x1149] + 0x5581e0 0x64\n"
+		  "@ ./t:[0x1149] + 0x558250 0x64\n"
+		  "@ ./t:[0x1149] - 0x55@ ./t:[0x1160] - 0x5581e0\n"
+		  "8250\n"
+		  "@ ./t:[0x1160] - 0x558250\n"
+		  "= End\n",
+		  "lane_start lane=0\n"
+		  "alloc lane=0 id=0 size=100\n"
+		  "alloc lane=0 id=1 size=100\n"
+		  "free lane=0 id=0\n"
+		  "free lane=0 id=1\n");
+	assert_int_equal(ik_note("drop.torn_line"), 1);
+	assert_int_equal(ik_note("repair.foreign_text"), 1);
+}
+
+/* What the program writes without a newline before valgrind's record; and its times. */
+static void test_valgrind_lines(void **state)
+{
+	(void)state;
+	ik_expect("valgrind",
+		  "==7== Memcheck\n"
+		  "progress 0--7-- malloc(100) = 0x4D71C80\n"
+		  "--7-- free(0x4D71C80)progress 1\n"
+		  "progress ---7-- malloc(101) = 0x4D71D30\n",
+		  "lane_start lane=0\n"
+		  "alloc lane=0 id=0 size=100\n"
+		  "free lane=0 id=0\n"
+		  "alloc lane=0 id=1 size=101\n");
+	assert_int_equal(ik_note("repair.foreign_text"), 3);
+	ik_expect("valgrind",
+		  "==00:00:00:00.000 7== Memcheck\n"
+		  "--00:00:00:01.489 7-- malloc(100) = 0x4D71C80\n"
+		  "--00:00:01:02.500 7-- free(0x4D71C80)\n",
+		  "lane_start lane=0 time=1489000000\n"
+		  "alloc lane=0 id=0 size=100 time=1489000000\n"
+		  "free lane=0 id=0 time=62500000000\n");
+}
+
+/* A command with newlines, one of which looks like a letter of heaptrack's. */
+static void test_heaptrack_command(void **state)
+{
+	static const char *const commands[] = {
+		"python3 -c \nimport os\nprint(os.getpid())\n",
+		"awk {print}\nA 7 0 2\n",
+		"sh -c \n- 10\nc 7\nsome i s t a\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
+		char text[500];
+
+		snprintf(text, sizeof(text),
+			 "v 10500 3\nX %s\nI 1000 7d0000\n+ 40 1 55aa0010\nc a\n- 55aa0010\n",
+			 commands[i]);
+		ik_expect("heaptrack", text,
+			  "lane_start lane=0\n"
+			  "alloc lane=0 id=0 size=64\n"
+			  "free lane=0 id=0 time=10000000\n");
+		assert_false(ik_has_note("heaptrack.attached"));
+		assert_true(ik_has_note("program"));
+	}
+}
+
+/* Sizes, sites and order are exact; which of two alike dies is guessed and counted. */
+static void test_heaptrack_interpreted(void **state)
+{
+	(void)state;
+	ik_expect("heaptrack",
+		  "v 10400 3\nX /bin/prog\nI 1000 5e2922\n"
+		  "s 4 main\ns 4 f(x)\n"
+		  "i 7f01 0 1 0 1\ni 7f02 0 2\nt 1 0\nt 2 1\n"
+		  "a 40 1\n+ 0\n+ 0\n"
+		  "a 80 2\n+ 1\nc a\n- 0\n- 0\n- 0\n- 1\n"
+		  "# strings: 2\n",
+		  "site 1=main\n"
+		  "lane_start lane=0\n"
+		  "alloc lane=0 id=0 size=64 site=1\n"
+		  "alloc lane=0 id=1 size=64 site=1\n"
+		  "site 2=f(x)\n"
+		  "alloc lane=0 id=2 size=128 site=2\n"
+		  "free lane=0 id=1 time=10000000\n"
+		  "free lane=0 id=0 time=10000000\n"
+		  "free lane=0 id=2 time=10000000\n");
+	assert_int_equal(ik_note("estimate.identity"), 1);
+	assert_int_equal(ik_note("drop.free_unknown"), 1);
+	assert_true(ik_has_note("heaptrack.identity"));
+}
+
+/* A zero byte would end the line for whoever reads it. */
+static void test_zero_byte(void **state)
+{
+	static const char text[] = "1: malloc 0x10 8\0junk\n1: free 0x10\n";
+
+	(void)state;
+	ik_import("android", "input.txt", text, sizeof(text) - 1);
+	assert_int_equal(ik.err.code, RH_BAD_DATA);
+	assert_non_null(strstr(ik.err.text, "input.txt:1: a zero byte"));
+}
+
+/* Every sample is found by its lines alone, also behind foreign ones where those may be. */
+static void test_by_content(void **state)
+{
+	(void)state;
+	for (int s = 0; s < SAMPLES; s++) {
+		const struct rh_importer *found;
+		struct rh_input *input;
+		char *line;
+
+		begin(&samples[s]);
+		add_lines(&samples[s]);
+		store_trace(scratch_path("input.txt"), log_text, log_bytes);
+		expect_ok(rh_input_open(&input, scratch_path("input.txt"), &ik.err), &ik.err);
+		found = rh_importer_by_content(input, &ik.err);
+		assert_non_null(found);
+		assert_string_equal(found->name, samples[s].format);
+		/* and nothing was taken */
+		assert_true(rh_input_line(input, &line, &ik.err) > 0);
+		assert_int_equal(strncmp(line, log_text, strlen(line)), 0);
+		rh_input_close(input);
+	}
+	store_trace(scratch_path("input.txt"), "hello\nworld\n", 12);
+	{
+		struct rh_input *input;
+
+		expect_ok(rh_input_open(&input, scratch_path("input.txt"), &ik.err), &ik.err);
+		assert_null(rh_importer_by_content(input, &ik.err));
+		assert_int_equal(ik.err.code, RH_BAD_DATA);
+		rh_input_close(input);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cut_anywhere),
+		cmocka_unit_test(test_foreign),
+		cmocka_unit_test(test_torn),
+		cmocka_unit_test(test_fork),
+		cmocka_unit_test(test_valgrind_lines),
+		cmocka_unit_test(test_heaptrack_command),
+		cmocka_unit_test(test_heaptrack_interpreted),
+		cmocka_unit_test(test_zero_byte),
+		cmocka_unit_test(test_by_content),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,165 @@
+/*
+ * test_import_tables.c - ltrace, tables with named columns, and the exporters that write calls:
+ * known lines to known events, and every exporter's output imported again.
+ */
+#include "traces/edit/export.h"
+#include "traces/test/import_support.h"
+
+static void test_ltrace(void **state)
+{
+	(void)state;
+	ik_expect("ltrace",
+		  "prog->malloc(100)                    = 0x55d0a0\n"
+		  "hello from the program\n"
+		  "[pid 7] libz.so.1->calloc(10, 20)    = 0x55d0b0\n"
+		  "[pid 8] malloc(64 <unfinished ...>\n"
+		  "[pid 7] prog->realloc(0x55d0a0, 300 <unfinished ...>\n"
+		  "[pid 8] <... malloc resumed> )       = 0x55d0c0\n"
+		  "[pid 7] <... realloc resumed> )      = 0x55d0d0\n"
+		  "progress 1prog->memalign(64, 1000)   = 0x55d0e0\n"
+		  "[pid 7] prog->free(0x55d0b0)         = <void>\n"
+		  "prog->free(nil)                      = <void>\n"
+		  "--- SIGCHLD (Child exited) ---\n"
+		  "+++ exited (status 0) +++\n",
+		  "lane_start lane=0\n"
+		  "alloc lane=0 id=0 size=100\n"
+		  "lane_start lane=1\n"
+		  "alloc lane=1 id=1 size=200 flags=zeroed\n"
+		  "lane_start lane=2\n"
+		  "alloc lane=2 id=2 size=64\n"
+		  "resize lane=1 id=3 old=0 size=300\n"
+		  "alloc lane=0 id=4 size=1000 align=64\n"
+		  "free lane=1 id=1\n");
+	assert_int_equal(ik_note("drop.first_half"), 2);
+	assert_int_equal(ik_note("drop.other_line"), 3);
+	assert_int_equal(ik_note("repair.foreign_text"), 1);
+	assert_int_equal(ik_note("drop.free_null"), 1);
+	ik_expect("ltrace",
+		  "1700000000.000500 malloc(1) = 0x10\n"
+		  "1700000001.500500 free(0x10) = <void>\n",
+		  "lane_start lane=0 time=0\n"
+		  "alloc lane=0 id=0 size=1 time=0\n"
+		  "free lane=0 id=0 time=1500000000\n");
+	ik_refuse("ltrace", "hello\n", ":1: not an ltrace line");
+}
+
+static const char table_events[] = "lane_start lane=0 time=0\n"
+				   "alloc lane=0 id=0 size=64 time=0\n"
+				   "alloc lane=0 id=1 size=200 flags=zeroed time=100\n"
+				   "lane_start lane=1 time=200\n"
+				   "resize lane=1 id=2 old=0 size=128 time=200\n"
+				   "free lane=0 id=1 time=300\n";
+
+static void test_csv(void **state)
+{
+	(void)state;
+	ik_expect("csv",
+		  "time,thread,op,old,count,size,ptr\n"
+		  "1000,7,malloc,0,0,64,0x7f10\n"
+		  "1100,7,calloc,0,10,20,0x7f20\n"
+		  "1200,8,realloc,0x7f10,0,128,0x7f30\n"
+		  "1300,7,free,,-,,0x7f20\n",
+		  table_events);
+	assert_int_equal(ik_note("drop.header_line"), 1);
+	/* other names, another order, another separator, quotes, units */
+	ik_expect("csv",
+		  "\"address\";\"function\";\"tid\";\"time_us\";"
+		  "\"comment\";\"bytes\";\"old\";\"count\"\n"
+		  "0x7f10;\"malloc\";7;1;a;64;;\n"
+		  "0x7f20;calloc;7;1;b;20;;10\n"
+		  "0x7f30;realloc;8;1;c;128;0x7f10;\n"
+		  "0x7f20;free;7;1;d;;;\n",
+		  "lane_start lane=0 time=0\n"
+		  "alloc lane=0 id=0 size=64 time=0\n"
+		  "alloc lane=0 id=1 size=200 flags=zeroed time=0\n"
+		  "lane_start lane=1 time=0\n"
+		  "resize lane=1 id=2 old=0 size=128 time=0\n"
+		  "free lane=0 id=1 time=0\n");
+	ik_refuse("csv", "1000,7,malloc,0,64,0x7f10\n",
+		  ":1: not a line of a table: the first must");
+	ik_refuse("csv", "op,ptr,size\nmalloc,0x10\nmalloc,0x10,5,6\n", "as many fields");
+}
+
+static void test_csv_columns(void **state)
+{
+	const char *path = scratch_path("input.txt");
+	static const char text[] = "malloc\t64\t0x10\t5\nfree\t0\t0x10\t5\nmalloc\t9\t0x10\t6\n";
+
+	(void)state;
+	store_trace(path, text, sizeof(text) - 1);
+	ik_import_as("csv", path, RH_FORM_TEXT, "columns=op,size,ptr,pid");
+	expect_ok(ik.rc, &ik.err);
+	ik_expect_lines(ik.path,
+			"lane_start lane=0\nalloc lane=0 id=0 size=64\nfree lane=0 id=0\n");
+	ik_import_as("csv", path, RH_FORM_BINARY, "columns=op,size,ptr,pid");
+	ik_adds_up("csv");
+	assert_int_equal(ik_note("drop.other_process"), 1);
+	ik_import_as("csv", path, RH_FORM_BINARY, "columns=size,ptr");
+	assert_int_equal(ik.err.code, RH_USAGE);
+	assert_non_null(strstr(ik.err.text, "op and ptr must be among the names"));
+}
+
+/* What the exporter of a name writes, its importer reads as the same events. */
+static void round_trip(const char *format, const char *events)
+{
+	const struct rh_exporter *exporter = rh_exporter_of(format);
+	char source[128], target[128];
+	struct rh_trace *trace;
+	char text[2000];
+
+	assert_non_null(exporter);
+	snprintf(source, sizeof(source), "%s", scratch_path("source.rht"));
+	snprintf(target, sizeof(target), "%s", scratch_path("target.txt"));
+	snprintf(text, sizeof(text), "reheap-trace 1 columns=time\n%send\n", events);
+	store_trace(source, text, strlen(text));
+	expect_ok(rh_trace_open(&trace, source, &ik.err), &ik.err);
+	expect_ok(exporter->run(trace, target, &ik.err), &ik.err);
+	rh_trace_close(trace);
+	ik_import_as(format, target, RH_FORM_TEXT, NULL);
+	expect_ok(ik.rc, &ik.err);
+}
+
+static void test_export(void **state)
+{
+	static const char events[] = "lane_start lane=0 time=0\n"
+				     "alloc lane=0 id=0 size=64 time=0\n"
+				     "alloc lane=0 id=1 size=200 align=64 time=100\n"
+				     "lane_start lane=1 time=200\n"
+				     "resize lane=1 id=2 old=0 size=128 time=200\n"
+				     "free lane=0 id=1 time=300\n"
+				     "alloc lane=1 id=3 size=8 flags=zeroed time=400\n";
+
+	(void)state;
+	round_trip("csv", events);
+	ik_expect_lines(ik.path, events);
+	round_trip("android", events);
+	ik_expect_lines(ik.path, "lane_start lane=0 arg=1 time=0\n"
+				 "alloc lane=0 id=0 size=64 time=0\n"
+				 "alloc lane=0 id=1 size=200 align=64 time=100\n"
+				 "lane_start lane=1 arg=2 time=200\n"
+				 "resize lane=1 id=2 old=0 size=128 time=200\n"
+				 "free lane=0 id=1 time=300\n"
+				 "alloc lane=1 id=3 size=8 flags=zeroed time=400\n");
+	round_trip("malloclab", events);
+	ik_expect_lines(ik.path, "lane_start lane=0\n"
+				 "alloc lane=0 id=0 size=64\n"
+				 "alloc lane=0 id=1 size=200\n"
+				 "resize lane=0 id=2 old=0 size=128\n"
+				 "free lane=0 id=1\n"
+				 "alloc lane=0 id=3 size=8\n");
+	ik_import_as("malloclab", scratch_path("target.txt"), RH_FORM_BINARY, NULL);
+	assert_int_equal(ik_note("repair.header_ops"), 0);
+	assert_int_equal(ik_note("malloclab.weight"), 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ltrace),
+		cmocka_unit_test(test_csv),
+		cmocka_unit_test(test_csv_columns),
+		cmocka_unit_test(test_export),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
