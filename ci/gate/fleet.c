@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "alloc/base/printable.h"
+#include "harness/result/pool.h"
 #include "harness/result/stat.h"
 
 /* Which metric of a result is which of a policy. */
@@ -87,9 +88,7 @@ static void fill_family(struct rh_fleet_family *f, size_t cells)
 		room += f->rows[i]->log_count;
 		most = fmax(most, f->rows[i]->effect.ratio);
 	}
-	logs = calloc(room + 1, sizeof(*logs));
-	if (!logs)
-		abort();
+	logs = rh_scratch(room + 1, sizeof(*logs));
 	for (size_t i = 0; i < cells; i++)
 		count_cell(f, f->rows[i], logs);
 	rh_stat_sort(logs, f->pairs);

@@ -121,11 +121,9 @@ static void pool_means(struct rh_pooled *p, double *logs)
 void rh_pool_blocks(const struct rh_effect_row *const *rows, size_t count, struct rh_pooled *pooled,
 		    struct rh_pool *pool)
 {
-	double *logs = calloc(count + 1, sizeof(*logs));
+	double *logs = rh_scratch(count + 1, sizeof(*logs));
 
 	assert(count > 0);
-	if (!logs)
-		abort();
 	*pooled = (struct rh_pooled){ .ratio = NAN, .lo = NAN, .hi = NAN, .cells = count };
 	for (size_t i = 0; i < count; i++) {
 		struct rh_block *b;
@@ -185,11 +183,9 @@ struct places {
 static void pool_place(const struct rh_effect_row *rows, size_t count, const struct places *at,
 		       size_t family, size_t label, struct rh_pooled *to, struct rh_pool *pool)
 {
-	const struct rh_effect_row **list = calloc(count + 1, sizeof(*list));
+	const struct rh_effect_row **list = rh_scratch(count + 1, sizeof(*list));
 	size_t n = 0;
 
-	if (!list)
-		abort();
 	for (size_t i = 0; i < count; i++)
 		if (at->label[i] == label && (family == SIZE_MAX || at->family[i] == family))
 			list[n++] = &rows[i];
@@ -253,11 +249,9 @@ enum { OUTLIER_CELLS_MIN = 5, OUTLIER_TIMES = 5 };
 static void judge_group(const struct rh_effect_row **rows, size_t count, struct rh_far_cell **list,
 			size_t *found, struct rh_pool *pool)
 {
-	double *logs = calloc(count, sizeof(*logs)), *off = calloc(count, sizeof(*off));
+	double *logs = rh_scratch(count, sizeof(*logs)), *off = rh_scratch(count, sizeof(*off));
 	double median, usual;
 
-	if (!logs || !off)
-		abort();
 	for (size_t i = 0; i < count; i++)
 		logs[i] = log(rows[i]->effect.ratio);
 	rh_stat_sort(logs, count);
@@ -283,12 +277,10 @@ static void judge_group(const struct rh_effect_row **rows, size_t count, struct 
 size_t rh_outliers(const struct rh_effect_row *rows, size_t count, struct rh_far_cell **list,
 		   size_t most, struct rh_pool *pool)
 {
-	const struct rh_effect_row **sorted = calloc(count + 1, sizeof(*sorted));
+	const struct rh_effect_row **sorted = rh_scratch(count + 1, sizeof(*sorted));
 	size_t found = 0, n = 0;
 
 	*list = NULL;
-	if (!sorted)
-		abort();
 	for (size_t i = 0; i < count; i++)
 		if (!rows[i].aa && rows[i].effect.ratio > 0)
 			sorted[n++] = &rows[i];
@@ -340,12 +332,10 @@ size_t rh_since(const struct rh_effect_row *before, size_t before_count,
 		const struct rh_effect_row *after, size_t after_count, struct rh_since **list,
 		struct rh_pool *pool)
 {
-	const struct rh_effect_row **sorted = calloc(before_count + 1, sizeof(*sorted));
+	const struct rh_effect_row **sorted = rh_scratch(before_count + 1, sizeof(*sorted));
 	size_t found = 0;
 
 	*list = NULL;
-	if (!sorted)
-		abort();
 	for (size_t i = 0; i < before_count; i++)
 		sorted[i] = &before[i];
 	qsort(sorted, before_count, sizeof(*sorted), by_question);

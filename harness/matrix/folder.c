@@ -148,12 +148,10 @@ static void note_result(const char *dir, const char *shard, const char *entry, v
 size_t rh_folder_done(const char *dir, const struct rh_matrix *matrix, bool *done, size_t *others)
 {
 	size_t count = matrix->cells_count;
-	struct names names = { .sorted = calloc(count + 1, sizeof(*names.sorted)),
-			       .seen = calloc(count + 1, sizeof(*names.seen)),
+	struct names names = { .sorted = rh_scratch(count + 1, sizeof(*names.sorted)),
+			       .seen = rh_scratch(count + 1, sizeof(*names.seen)),
 			       .count = count };
 
-	if (!names.sorted || !names.seen)
-		abort();
 	for (size_t i = 0; i < count; i++)
 		names.sorted[i] = matrix->cells[i].name;
 	qsort(names.sorted, count, sizeof(*names.sorted), by_name);

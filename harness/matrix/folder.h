@@ -4,14 +4,14 @@
  *	DIR/matrix.json			the cells (cells.h)
  *	DIR/traces.tsv			hashes of traces
  *	DIR/cells/ab/NAME.json		the result of a cell; there means done
- *	DIR/cells/ab/NAME.HOST.PID.part	one that is being made
+ *	DIR/cells/ab/NAME.HOST.PID.part	one that is being written, where files need a name for that
  *	DIR/log/NAME.txt		why a cell has no result; goes when it has one
  *	DIR/jobs/			job arrays (slurm.h)
  *	DIR/matrix.sqlite		all numbers (store.h)
  *
- * Whoever makes a cell writes its .part, syncs it and links it to its name: a result is whole or
- * not there, whoever else makes the same cell at the same time. Metadata operations of a cell on
- * the shared folder: ci/own/FLEET.md counts them.
+ * Whoever makes a cell writes it to a file without a name, syncs it and links it to its name: a
+ * result is whole or not there, whoever else makes the same cell at the same time. Metadata
+ * operations of a cell on the shared folder: ci/own/FLEET.md counts them.
  *
  * Thread rule: one thread. Errors: RH_NO_INPUT, RH_BAD_DATA, RH_CANT_CREATE, RH_IO.
  */

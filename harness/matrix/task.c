@@ -34,6 +34,20 @@ static int write_lines(int fd, char **texts, size_t count, size_t width, const c
 	return result;
 }
 
+/* A text for each cell; the width of a line that holds the longest. */
+static int print_cells(const struct rh_cell *const *list, size_t count, char **texts, size_t *width,
+		       struct rh_err *err)
+{
+	*width = 0;
+	for (size_t i = 0; i < count; i++) {
+		texts[i] = rh_record_print(&rh_cell_type, list[i], RH_JSON_COMPACT);
+		if (!texts[i])
+			return rh_fail(err, RH_OS, "no memory for %zu cells", count);
+		*width = strlen(texts[i]) + 2 > *width ? strlen(texts[i]) + 2 : *width;
+	}
+	return 0;
+}
+
 int rh_task_write(const char *path, const struct rh_cell *const *list, size_t count,
 		  size_t per_task, struct rh_err *err)
 {
@@ -45,13 +59,9 @@ int rh_task_write(const char *path, const struct rh_cell *const *list, size_t co
 	assert(per_task > 0);
 	if (!texts)
 		return rh_fail(err, RH_OS, "no memory for %zu cells", count);
-	for (size_t i = 0; i < count; i++) {
-		texts[i] = rh_record_print(&rh_cell_type, list[i], RH_JSON_COMPACT);
-		if (!texts[i])
-			abort();
-		width = strlen(texts[i]) + 2 > width ? strlen(texts[i]) + 2 : width;
-	}
-	result = rh_outfile_open(&out, path, err);
+	result = print_cells(list, count, texts, &width, err);
+	if (result == 0)
+		result = rh_outfile_open(&out, path, err);
 	if (result == 0) {
 		int bytes = snprintf(head, sizeof(head), "reheap.cells/1 %zu %zu %zu", width, count,
 				     per_task);

@@ -1,12 +1,14 @@
 /*
  * work.c - makes one cell (work.h).
  *
- *	1  fork, exec `reheap replay ... -o NAME.HOST.PID.part`, beside where the result will be
- *	2  its exit status; the part is read: a result? of this trace?
- *	3  fsync, link to NAME.json (the first one stays), unlink the part
+ *	1  fork, exec `reheap replay ... -o -`; what it writes goes to memory
+ *	2  its exit status; the document is read: a result? of this trace?
+ *	3  written to a file without a name in the folder, fsync, link to NAME.json (the first one
+ *	   stays). Where the file system has none, to NAME.HOST.PID.part, which is unlinked
  *
- * An interrupted replay saves what had ended, which is right for a person and wrong here: what
- * ended by a signal is thrown away.
+ * The folder is a share that a thousand nodes use, and what they wait for there is its metadata: a
+ * cell touches it only when it is done, by an open and a link. An interrupted replay saves what
+ * had ended, which is right for a person and wrong here: what ended by a signal is thrown away.
  */
 #include "harness/matrix/work.h"
 
@@ -16,6 +18,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -64,7 +67,7 @@ static void option_number(struct words *w, const char *name, uint32_t value)
 }
 
 static void command_of(const struct rh_cell *cell, const char *trace, uint32_t reps,
-		       const char *output, struct words *w)
+		       struct words *w)
 {
 	char both[2 * 600];
 
@@ -85,18 +88,18 @@ static void command_of(const struct rh_cell *cell, const char *trace, uint32_t r
 	if (cell->passes > 1)
 		option_number(w, "--passes", cell->passes);
 	option_number(w, "--seed", cell->seed);
-	option(w, "--output", output);
+	option(w, "--output", "-");
 	word(w, "--quiet");
 }
 
-static _Noreturn void become_replay(struct words *w, int said, pid_t parent)
+static _Noreturn void become_replay(struct words *w, int made, int said, pid_t parent)
 {
-	int null = open("/dev/null", O_RDWR);
+	int null = open("/dev/null", O_RDONLY);
 
 	/* A cell does not outlive who would take its result. */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent || null < 0 || dup2(null, STDIN_FILENO) < 0 ||
-	    dup2(null, STDOUT_FILENO) < 0 || dup2(said, STDERR_FILENO) < 0)
+	    dup2(made, STDOUT_FILENO) < 0 || dup2(said, STDERR_FILENO) < 0)
 		_exit(127);
 	signal(SIGINT, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
@@ -106,21 +109,39 @@ static _Noreturn void become_replay(struct words *w, int said, pid_t parent)
 	_exit(127);
 }
 
-static int launch(struct words *w, pid_t *pid, int *pidfd, FILE **said, struct rh_err *err)
+static void put_away(struct rh_work *work)
+{
+	if (work->pidfd >= 0)
+		close(work->pidfd);
+	if (work->made >= 0)
+		close(work->made);
+	if (work->said)
+		fclose(work->said);
+}
+
+static int launch(struct words *w, struct rh_work *work, struct rh_err *err)
 {
 	pid_t parent = getpid();
 
-	*said = tmpfile();
-	if (!*said)
-		return rh_fail_errno(err, RH_IO, "no temporary file");
-	*pid = fork();
-	if (*pid == 0)
-		become_replay(w, fileno(*said), parent);
-	*pidfd = *pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, *pid, 0);
-	if (*pid < 0) {
-		fclose(*said);
-		return rh_fail_errno(err, RH_OS, "a replay cannot be started");
+	work->pidfd = -1;
+	work->said = NULL;
+	work->made = memfd_create("reheap-result", MFD_CLOEXEC);
+	if (work->made >= 0)
+		work->said = tmpfile();
+	if (!work->said) {
+		rh_fail_errno(err, RH_IO, "no temporary file");
+		put_away(work);
+		return -1;
 	}
+	work->pid = fork();
+	if (work->pid == 0)
+		become_replay(w, work->made, fileno(work->said), parent);
+	if (work->pid < 0) {
+		rh_fail_errno(err, RH_OS, "a replay cannot be started");
+		put_away(work);
+		return -1;
+	}
+	work->pidfd = (int)syscall(SYS_pidfd_open, work->pid, 0);
 	return 0;
 }
 
@@ -135,7 +156,20 @@ static void read_said(FILE *said, char *text, size_t bytes)
 	text[strcspn(text, "\n")] = '\0';
 	if (strncmp(text, ours, sizeof(ours) - 1) == 0)
 		memmove(text, text + sizeof(ours) - 1, strlen(text) - sizeof(ours) + 2);
-	fclose(said);
+}
+
+/* The document that it wrote, and a zero byte behind it; NULL when there is none. */
+static char *read_made(int made, size_t *bytes)
+{
+	struct stat st;
+	char *text;
+
+	*bytes = fstat(made, &st) == 0 ? (size_t)st.st_size : 0;
+	if (*bytes == 0)
+		return NULL;
+	text = rh_scratch(*bytes + 1, 1);
+	*bytes = pread(made, text, *bytes, 0) == (ssize_t)*bytes ? *bytes : 0;
+	return text;
 }
 
 /* ---- a cell ---- */
@@ -144,23 +178,15 @@ int rh_work_start(struct rh_work *work, struct rh_err *err)
 {
 	const struct rh_cell *cell = work->cell;
 	struct words words;
-	char host[256] = "";
 
 	assert(strlen(cell->name) == RH_CELL_NAME);
 	if (strcmp(cell->version, rh_version) != 0)
 		return rh_fail(err, RH_INVALID,
 			       "this is reheap %s and the matrix is of %s: one matrix, one version",
 			       rh_version, cell->version);
-	gethostname(host, sizeof(host) - 1);
-	snprintf(work->part, sizeof(work->part), "%s/cells/%.2s", work->dir, cell->name);
-	if (mkdir(work->part, 0777) < 0 && errno != EEXIST)
-		return rh_fail_errno(err, errno == ENOSPC ? RH_IO : RH_CANT_CREATE,
-				     "%s cannot be made", work->part);
-	snprintf(work->part, sizeof(work->part), "%s/cells/%.2s/%s.%s.%ld.part", work->dir,
-		 cell->name, cell->name, host, (long)getpid());
-	command_of(cell, work->trace, cell->reps, work->part, &words);
+	command_of(cell, work->trace, cell->reps, &words);
 	work->started_ns = rh_now_ns();
-	return launch(&words, &work->pid, &work->pidfd, &work->said, err);
+	return launch(&words, work, err);
 }
 
 /* Of a result, what tells that it is one, and of which trace. */
@@ -178,11 +204,13 @@ RH_RECORD_TABLE(part_trace, RH_FIELDS_PART_TRACE)
 RH_RECORD_TABLE(part, RH_FIELDS_PART)
 #undef SELF
 
-static int check_part(const struct rh_work *work, struct rh_err *err)
+static int check_made(const struct rh_work *work, const char *text, size_t bytes,
+		      struct rh_err *err)
 {
 	struct rh_pool *pool = rh_pool_open();
 	struct rh_part part;
-	int result = rh_record_read(&rh_part_type, &part, work->part, RH_RESULT_SCHEMA, pool, err);
+	int result = rh_record_parse(&rh_part_type, &part, text, bytes, work->cell->name,
+				     RH_RESULT_SCHEMA, pool, err);
 
 	if (result == 0 && (part.traces_count != 1 || !part.traces[0].sha256 ||
 			    strcmp(part.traces[0].sha256, work->cell->sha256) != 0))
@@ -192,27 +220,83 @@ static int check_part(const struct rh_work *work, struct rh_err *err)
 	return result;
 }
 
-/* On the disk before it has its name; the first of two stays. */
-static int publish(const struct rh_work *work, bool *there, struct rh_err *err)
+struct place {
+	char room[4096], part[4096], final[4096];
+	bool there; /* another task was first */
+};
+
+static void place_of(const struct rh_work *work, struct place *p)
 {
 	const char *name = work->cell->name;
-	char final[4096];
-	int fd = open(work->part, O_RDONLY | O_CLOEXEC);
-	bool synced = fd >= 0 && fsync(fd) == 0;
+	char host[256] = "";
 
-	if (fd >= 0)
-		close(fd);
-	snprintf(final, sizeof(final), "%s/cells/%.2s/%s.json", work->dir, name, name);
-	if (!synced)
-		return rh_fail_errno(err, RH_IO, "%s cannot be written", work->part);
-	*there = false;
-	if (link(work->part, final) == 0)
+	gethostname(host, sizeof(host) - 1);
+	snprintf(p->room, sizeof(p->room), "%s/cells/%.2s", work->dir, name);
+	snprintf(p->final, sizeof(p->final), "%s/cells/%.2s/%s.json", work->dir, name, name);
+	snprintf(p->part, sizeof(p->part), "%s/cells/%.2s/%s.%s.%ld.part", work->dir, name, name,
+		 host, (long)getpid());
+	p->there = false;
+}
+
+/* A file in that room, without a name or as the part. The room is made when it is not there yet. */
+static int open_in(const struct place *p, bool named)
+{
+	for (int tries = 0; tries < 2; tries++) {
+		int fd = named ? open(p->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)
+			       : open(p->room, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
+
+		if (fd >= 0 || errno != ENOENT)
+			return fd;
+		if (mkdir(p->room, 0777) < 0 && errno != EEXIST)
+			return -1;
+	}
+	return -1;
+}
+
+/* Gives it its name; the first of two stays. */
+static int name_it(struct place *p, int fd, bool named)
+{
+	char self[40];
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	if (named ? link(p->part, p->final) == 0
+		  : linkat(AT_FDCWD, self, AT_FDCWD, p->final, AT_SYMLINK_FOLLOW) == 0)
 		return 0;
-	*there = errno == EEXIST;
+	p->there = errno == EEXIST;
+	if (p->there)
+		return 0;
 	/* File systems without links: the last of two stays, which is the same result. */
-	if (*there || rename(work->part, final) == 0)
-		return 0;
-	return rh_fail_errno(err, RH_IO, "%s cannot be written", final);
+	return named ? rename(p->part, p->final) : -1;
+}
+
+/* On the disk before it has its name. */
+static int put(struct place *p, const char *text, size_t bytes, bool named, struct rh_err *err)
+{
+	int fd = open_in(p, named), result;
+
+	if (fd < 0)
+		return rh_fail_errno(err, RH_IO, "%s cannot be made", p->final);
+	result = rh_write_all(fd, text, bytes, p->final, err);
+	if (result == 0 && (fsync(fd) < 0 || name_it(p, fd, named) < 0))
+		result = rh_fail_errno(err, RH_IO, "%s cannot be written", p->final);
+	close(fd);
+	if (named)
+		unlink(p->part);
+	return result;
+}
+
+static int publish(const struct rh_work *work, const char *text, size_t bytes, bool *there,
+		   struct rh_err *err)
+{
+	struct place p;
+	int result;
+
+	place_of(work, &p);
+	result = put(&p, text, bytes, false, err);
+	if (result < 0)
+		result = put(&p, text, bytes, true, err);
+	*there = p.there;
+	return result;
 }
 
 void rh_work_log(const char *dir, const struct rh_cell *cell, const char *why)
@@ -232,34 +316,36 @@ void rh_work_log(const char *dir, const struct rh_cell *cell, const char *why)
 	fclose(to);
 }
 
-static int judge(struct rh_work *work, int status, const char *said, struct rh_err *err)
+static int judge(const struct rh_work *work, int status, const char *text, size_t bytes,
+		 struct rh_err *err)
 {
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	char said[600];
 
 	if (code < 0)
 		return rh_fail(err, RH_FAILED, "ended by signal %d", WTERMSIG(status));
+	read_said(work->said, said, sizeof(said));
 	if (code == RH_OK || code == RH_FAILED || code == RH_PARTIAL)
-		return access(work->part, R_OK) == 0
-			       ? check_part(work, err)
-			       : rh_fail(err, RH_FAILED, "%s", said[0] ? said : "no result");
+		return text ? check_made(work, text, bytes, err)
+			    : rh_fail(err, RH_FAILED, "%s", said[0] ? said : "no result");
 	return rh_fail(err, code == RH_IO || code == RH_CANT_CREATE ? RH_IO : RH_FAILED, "%s",
-		       said[0] ? said : "replay failed and did not say why");
+		       said[0]	     ? said
+		       : code == 127 ? "a replay cannot be started"
+				     : "replay failed and did not say why");
 }
 
 enum rh_work_end rh_work_finish(struct rh_work *work, int status, struct rh_err *err)
 {
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-	char said[600];
+	size_t bytes;
+	char *text = read_made(work->made, &bytes);
 	bool there = false;
-	int result;
+	int result = judge(work, status, text, bytes, err);
 
-	if (work->pidfd >= 0)
-		close(work->pidfd);
-	read_said(work->said, said, sizeof(said));
-	result = judge(work, status, said, err);
 	if (result == 0)
-		result = publish(work, &there, err);
-	unlink(work->part);
+		result = publish(work, text, bytes, &there, err);
+	free(text);
+	put_away(work);
 	if (result < 0)
 		return RH_WORK_NONE;
 	rh_work_log(work->dir, work->cell, NULL);
@@ -272,31 +358,24 @@ enum rh_work_end rh_work_finish(struct rh_work *work, int status, struct rh_err 
 int rh_work_pilot(const struct rh_cell *cell, uint32_t reps, double *seconds, double *bytes,
 		  struct rh_err *err)
 {
-	char output[] = "/tmp/reheap-pilot-XXXXXX", said[600];
-	int fd = mkstemp(output), pidfd, status = 0;
+	struct rh_work work = { .cell = cell };
 	uint64_t started = rh_now_ns();
+	char said[600];
 	struct words words;
-	struct stat st;
-	FILE *from;
-	pid_t pid;
+	struct stat st = { 0 };
+	int status = 0;
 
-	if (fd < 0)
-		return rh_fail_errno(err, RH_IO, "no temporary file");
-	close(fd);
-	unlink(output);
-	command_of(cell, cell->trace, reps, output, &words);
-	if (launch(&words, &pid, &pidfd, &from, err) < 0)
+	command_of(cell, cell->trace, reps, &words);
+	if (launch(&words, &work, err) < 0)
 		return -1;
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		kill(pid, SIGTERM);
-	if (pidfd >= 0)
-		close(pidfd);
-	read_said(from, said, sizeof(said));
+	while (waitpid(work.pid, &status, 0) < 0 && errno == EINTR)
+		kill(work.pid, SIGTERM);
+	read_said(work.said, said, sizeof(said));
 	*seconds = (double)(rh_now_ns() - started) / 1e9;
-	if (!WIFEXITED(status) || stat(output, &st) < 0)
+	*bytes = fstat(work.made, &st) == 0 ? (double)st.st_size : 0;
+	put_away(&work);
+	if (!WIFEXITED(status) || *bytes <= 0)
 		return rh_fail(err, RH_FAILED, "the pilot, %s on %s, failed: %s", cell->label,
 			       cell->trace, said);
-	*bytes = (double)st.st_size;
-	unlink(output);
 	return 0;
 }

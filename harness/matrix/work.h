@@ -23,9 +23,9 @@ struct rh_work {
 	const char *trace; /* what is replayed: cell->trace, or a copy of it on this machine */
 	pid_t pid;
 	int pidfd;
+	int made;   /* its result: memory */
 	FILE *said; /* its standard error */
 	uint64_t started_ns;
-	char part[4096];
 };
 
 enum rh_work_end {

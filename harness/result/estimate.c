@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/result/pool.h"
 #include "harness/result/stat.h"
 
 enum { EXACT_MAX = 50 };
@@ -30,9 +31,7 @@ struct rh_estimate rh_estimate_paired(const double *a, const double *b, size_t c
 
 	if (count == 0)
 		return e;
-	ratios = malloc(count * sizeof(*ratios));
-	if (!ratios)
-		abort();
+	ratios = rh_scratch(count, sizeof(*ratios));
 	for (size_t i = 0; i < count; i++)
 		ratios[i] = a[i] / b[i];
 	e = estimate_median(ratios, count);
@@ -46,10 +45,8 @@ struct rh_estimate rh_estimate_paired(const double *a, const double *b, size_t c
 static double *mann_whitney(size_t m, size_t n)
 {
 	size_t width = m * n + 1;
-	double *table = calloc((m + 1) * width, sizeof(*table));
+	double *table = rh_scratch((m + 1) * width, sizeof(*table));
 
-	if (!table)
-		abort();
 	for (size_t i = 0; i <= m; i++)
 		table[i * width] = 1; /* n = 0: only u = 0 */
 	for (size_t j = 1; j <= n; j++) {
@@ -100,9 +97,7 @@ struct rh_estimate rh_estimate_apart(const double *a, size_t a_count, const doub
 
 	if (count == 0)
 		return e;
-	ratios = malloc(count * sizeof(*ratios));
-	if (!ratios)
-		abort();
+	ratios = rh_scratch(count, sizeof(*ratios));
 	for (size_t i = 0; i < a_count; i++)
 		for (size_t j = 0; j < b_count; j++)
 			ratios[i * b_count + j] = a[i] / b[j];

@@ -13,14 +13,28 @@
 
 #include "alloc/base/err.h"
 
+static _Noreturn void no_memory(void)
+{
+	fputs("reheap: no memory for results\n", stderr);
+	exit(RH_OS);
+}
+
+void *rh_scratch(size_t count, size_t bytes)
+{
+	void *memory = calloc(count ? count : 1, bytes);
+
+	assert(bytes > 0);
+	if (!memory)
+		no_memory();
+	return memory;
+}
+
 static void *chunk_alloc(size_t bytes)
 {
 	void *chunk = malloc(bytes);
 
-	if (!chunk) {
-		fputs("reheap: no memory for results\n", stderr);
-		exit(RH_OS);
-	}
+	if (!chunk)
+		no_memory();
 	return chunk;
 }
 #define obstack_chunk_alloc chunk_alloc
@@ -58,10 +72,8 @@ rh_pool_alloc(struct rh_pool *pool, size_t count, size_t bytes)
 	void *p;
 
 	assert(bytes > 0);
-	if (__builtin_mul_overflow(count, bytes, &total) || total > (size_t)1 << 40) {
-		fputs("reheap: no memory for results\n", stderr);
-		exit(RH_OS);
-	}
+	if (__builtin_mul_overflow(count, bytes, &total) || total > (size_t)1 << 40)
+		no_memory();
 	p = obstack_alloc(&pool->stack, total ? total : 1);
 	return memset(p, 0, total);
 }

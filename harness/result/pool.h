@@ -1,8 +1,9 @@
 /*
  * pool.h - memory that is freed at once: what a result, a document or a page is made of.
  *
- * Ownership: close frees everything that came from the pool. Thread rule: one thread.
- * Errors: none come back; without memory the driver prints a line and ends with RH_OS.
+ * Ownership: close frees everything that came from the pool; scratch is freed by who asked. Thread
+ * rule: one thread. Errors: none come back; without memory the driver prints a line and ends with
+ * RH_OS.
  */
 #ifndef RH_POOL_H
 #define RH_POOL_H
@@ -10,6 +11,9 @@
 #include <stddef.h>
 
 struct rh_pool;
+
+/* Zeroed memory that the caller frees; never NULL. */
+void *rh_scratch(size_t count, size_t bytes);
 
 struct rh_pool *rh_pool_open(void);
 void rh_pool_close(struct rh_pool *pool); /* NULL allowed */

@@ -47,6 +47,13 @@ whole_output() {
 	esac
 }
 
+# half_made: documents below out that are cut off
+half_made() {
+	find out -mindepth 2 -name '*.json' | while read -r file; do
+		whole_output "$file" || echo "$file"
+	done
+}
+
 # matrix NAME OUTPUT KINDS -- WORDS: all of it for one command
 matrix() {
 	local name=$1 output=$2 kinds=$3 kind n code bad tried=0 with
@@ -76,7 +83,8 @@ matrix() {
 				grep -q precious "out/$output" || whole_output "out/$output" ||
 					bad="$bad $kind:$n=output"
 			fi
-			[ "$(find out -name '*.tmp' | wc -l)" = 0 ] || bad="$bad $kind:$n=tmp"
+			[ "$(find out -name '*.tmp' -o -name '*.part' | wc -l)" = 0 ] || bad="$bad $kind:$n=tmp"
+			[ -z "$(half_made)" ] || bad="$bad $kind:$n=half"
 			[ -e seen ] || break
 			n=$(next $n)
 		done
@@ -100,8 +108,13 @@ matrix compare x "$all" -- compare r.json r.json
 matrix gate o.json "$all" -- gate t.rht --baseline libc --candidate libc --pairs 6 --pairs-min 6 -o out/o.json
 matrix record o.rht "$all" -- record -o out/o.rht -- /bin/true
 matrix history h.db "$all" -- history add r.json --db out/h.db
-# Both come to glob(3): see ci/own/helpers/faults.c.
+# These come to glob(3): see ci/own/helpers/faults.c.
 export REHEAP_FAULT_OWN=1
 matrix list x "$all" -- list backends
 matrix doctor x "$all" -- doctor
+cat >plan.json <<END
+{ "schema": "reheap.plan/1", "traces": ["t.rht"], "backends": ["bump"], "aa": 0,
+  "runs": [{ "kind": "timing", "lanes": "1", "reps": 1, "probes": "time" }] }
+END
+matrix matrix x "$all" -- matrix plan.json -o out/m
 finish

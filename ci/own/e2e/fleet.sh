@@ -133,6 +133,24 @@ ok 'traces were staged once each' test "$(find cache -name '*.rht' | wc -l)" = $
 is_exit 0 'once more' "${submit[@]}"
 ok 'submits nothing' grep -q 'nothing is missing' .out
 
+# ---- what the shared folder has to do ----
+
+# A task again by hand: its cells are those of the first array that was submitted.
+if can_trace; then
+	script=$(find m/jobs -name '*.sh' | LC_ALL=C sort | head -n 1)
+	name=$(sed -n '2s/.*"name": *"\([0-9a-f]*\)".*/\1/p' "${script%.sh}.cells")
+	result=m/cells/${name:0:2}/$name.json
+	rm "$result"
+	SLURM_ARRAY_TASK_ID=0 strace -f -o calls -e trace=%file sh "$script"
+	# and Slurm opens the file of what the task prints
+	calls=$(($(grep -v ' execve(' calls | grep -c "$(realpath m)/\|\"m/") + 1))
+	ok "a task of one cell asks the folder $calls times, ten at most" \
+		test $calls -gt 4 -a $calls -le 10
+	ok 'and makes its cell' test -s "$result"
+else
+	skip 'calls of a task are counted' 'strace does not run here, or a sanitizer does not run under it'
+fi
+
 # ---- a backend that one node has not ----
 
 if [ -n "$whole" ] && "$reheap" list backends | grep -q '^ *jemalloc '; then

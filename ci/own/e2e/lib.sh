@@ -88,6 +88,16 @@ skip_all() {
 	exit 77
 }
 
+# can_trace: system calls of our programs can be counted. LeakSanitizer does not live with a tracer.
+can_trace() {
+	strace -o /dev/null true 2>/dev/null && ! ldd "$reheap" | grep -q -E 'lib(a|t|ub)san'
+}
+
+# share_calls CALLS DIR: of a log of `strace -f -e trace=%file`, those that ask for the cells of a matrix
+share_calls() {
+	grep -E "\"[^\"]*$2/(cells/|log/)" "$1" | grep -c -v 'O_DIRECTORY'
+}
+
 # number KEY FILE: the first number after "KEY": in a JSON file
 number() {
 	grep -o "\"$1\": *-\?[0-9.e+-]*" "$2" | head -n 1 | sed 's/.*: *//'

@@ -98,9 +98,38 @@ done
 kill -KILL $pid
 wait $pid 2>/dev/null
 sleep 1
+part=$(results killed | head -n 1)
+part=${part%.json}.$(hostname).$pid.part
+echo half >"$part"
 is_exit 0 'one that was killed goes on, too' "$reheap" matrix long.json -o killed
 ok 'to the same cells' diff <(cd stop && results .) <(cd killed && results .)
 ok 'and clears what was half made' test -z "$(find killed -name '*.part')"
+
+# ---- what the folder has to do for a cell ----
+
+if can_trace; then
+	strace -f -o calls -e trace=%file "$reheap" matrix plan.json -o asked --quiet
+	made=$(results asked | wc -l)
+	calls=$(share_calls calls asked)
+	ok "$made cells ask the folder $calls times, six each at most" \
+		test "$made" -gt 7 -a "$calls" -gt "$made" -a "$calls" -le $((6 * made))
+	# A file system where no file is without a name, as NFS is.
+	mkdir -p named/cells
+	"$reheap" matrix plan.json -o named --dry-run -v | sed -n 's/^\([0-9a-f]\{2\}\)[0-9a-f]\{30\} .*/\1/p' |
+		sort -u >rooms
+	rooms=()
+	while read -r room; do
+		mkdir "named/cells/$room"
+		rooms+=(-P "named/cells/$room")
+	done <rooms
+	strace -f -o injected "${rooms[@]}" -e inject=openat:error=EOPNOTSUPP \
+		"$reheap" matrix plan.json -o named --quiet 2>/dev/null
+	ok 'without nameless files' grep -q 'O_TMPFILE.*EOPNOTSUPP.*INJECTED' injected
+	ok 'the cells are made, too' diff <(cd asked && results .) <(cd named && results .)
+	ok 'and nothing else is left' test -z "$(find named -name '*.part')"
+else
+	skip 'calls are counted' 'strace does not run here, or a sanitizer does not run under it'
+fi
 
 # ---- deterministic cells ----
 
