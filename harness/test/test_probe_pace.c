@@ -42,7 +42,9 @@ static void recorded_time_is_kept(void **state)
 		trial = trial_of(&result, "libc");
 		assert_true((double)trial->wall_ns >= 50e6 / ways[i].speed * 0.999);
 		assert_int_equal(FOUND(trial, pace)->n, 100);
-		assert_true(FOUND(trial, pace)->waited_ns > 0);
+		/* a lane that the kernel held up for the whole run is late instead */
+		assert_true(FOUND(trial, pace)->waited_ns > 0 ||
+			    FOUND(trial, pace)->lag_max_ns > 0);
 		done(&config, &result);
 	}
 }

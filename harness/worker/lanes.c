@@ -177,7 +177,7 @@ static void run_segment(struct lane *lane)
 	delay = rh_run_delay(lane->meters.schedstat);
 	getrusage(RUSAGE_THREAD, &before);
 	cpu = rh_thread_cpu_ns();
-	seat->start_ticks = rh_ticks();
+	seat->start_ticks = rh_pace_start(lane);
 	if (batches)
 		replay_batches(lane);
 	else

@@ -110,6 +110,13 @@ void rh_pace_begin(struct lane *lane)
 		       (int64_t)(ahead * pace->ticks_per_ns);
 }
 
+/* Open replay is timed from where its due times count, the barrier: a lane that the kernel starts
+ * 1 ms late would else end a run of 50 ms after 49. */
+uint64_t rh_pace_start(const struct lane *lane)
+{
+	return lane->pace.how == RH_PACE_OPEN ? lane->worker->barrier_ticks : rh_ticks();
+}
+
 static void wait_until(struct lane *lane, uint64_t due)
 {
 	const struct rh_ctl *ctl = lane->worker->ctl;

@@ -33,6 +33,8 @@ void rh_pace_segment_done(struct worker *worker);
 void rh_pace_wrap(struct worker *worker, uint32_t copy);
 /* The lane, once the barrier is open. */
 void rh_pace_begin(struct lane *lane);
+/* Ticks from which the segment counts for this lane. */
+uint64_t rh_pace_start(const struct lane *lane);
 /* A PACE op: gap_ns of recorded time have passed since the one before. */
 void rh_pace_op(struct lane *lane, uint32_t gap_ns);
 /* A sampled operation ended. */
