@@ -182,29 +182,10 @@ static int copy_script(FILE *out, struct rh_err *err)
 /* gate.svg as gnuplot left it becomes one that can share a page and follows its colours. */
 static int dress(const char *dir, struct rh_err *err)
 {
-	char path[4096], *svg, *dressed = NULL;
-	struct rh_filemap map;
-	struct rh_outfile out;
-	size_t bytes = 0;
-	int result = -1;
-	FILE *to;
+	char path[4096];
 
 	snprintf(path, sizeof(path), "%s/gate.svg", dir);
-	if (rh_filemap_open(&map, path, err) < 0)
-		return -1;
-	svg = map.base ? strndup((const char *)map.base, map.bytes) : strdup("");
-	rh_filemap_close(&map);
-	to = open_memstream(&dressed, &bytes);
-	if (svg && to) {
-		rh_svg_dress(svg, "gate", title, caption, to);
-		result = fclose(to) == 0 ? rh_outfile_open(&out, path, err)
-					 : rh_fail(err, RH_OS, "no memory for %s", path);
-	}
-	if (result == 0 && rh_write_all(out.fd, dressed, bytes, path, err) == 0)
-		result = rh_outfile_commit(&out, err);
-	free(dressed);
-	free(svg);
-	return result;
+	return rh_svg_dress_file(path, "gate", title, caption, err);
 }
 
 static int gnuplot(const char *dir, struct rh_err *err)

@@ -3,11 +3,13 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "alloc/base/printable.h"
 #include "harness/cli/command.h"
 #include "harness/fidelity/fidelity.h"
 #include "harness/fidelity/whatif.h"
+#include "plots/figure/figure.h"
 
 #define GLOBALS_USUAL 160000.0 /* bytes with pointers, in all programs tried */
 
@@ -78,6 +80,28 @@ static bool replay_all(const char *path, const struct opts *opts, struct rh_fide
 	return true;
 }
 
+/* PREFIX.tsv, and PREFIX.svg where gnuplot is installed. */
+static int draw(const struct rh_fidelity *fidelity, const char *path, const char *prefix,
+		struct rh_err *err)
+{
+	char data[4096];
+
+	if (strlen(prefix) > 4000)
+		return rh_fail(err, RH_USAGE, "--plot: the name is too long");
+	snprintf(data, sizeof(data), "%s.tsv", prefix);
+	if (rh_fidelity_curves(fidelity, data, err) < 0)
+		return -1;
+	return rh_figure_script(
+		&(struct rh_script){
+			.id = "fidelity",
+			.of = path,
+			.title = "Go as recorded, and replayed",
+			.caption = "Memory at the edges of collections: what Go had, and what "
+				   "the replay had at the same places",
+		},
+		prefix, err);
+}
+
 static enum rh_exit one(const char *path, const struct opts *opts, struct rh_err *err)
 {
 	struct rh_fidelity *runs[3] = { NULL };
@@ -87,7 +111,7 @@ static enum rh_exit one(const char *path, const struct opts *opts, struct rh_err
 		result = rh_fidelity_tell(runs[0], runs[1], runs[2], opts->limit, path, opts->edges,
 					  stdout);
 	if (runs[0] && !err->code && opts->plot)
-		rh_fidelity_plot(runs[0], path, opts->plot, err);
+		draw(runs[0], path, opts->plot, err);
 	for (int i = 0; i < 3; i++)
 		rh_fidelity_free(runs[i]);
 	return err->code ? err->code : result;

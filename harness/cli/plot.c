@@ -21,7 +21,7 @@
 #include "alloc/base/printable.h"
 
 struct plot_opts {
-	const char *out, *format, *baseline, *since;
+	const char *out, *format, *baseline, *since, *style;
 	bool builtin;
 };
 
@@ -29,7 +29,9 @@ static const struct rh_opt opts[] = {
 	{ "output", 'o', RH_OPT_TEXT, offsetof(struct plot_opts, out), "reheap-report",
 	  .arg = "DIR", .help = "folder for figures, their data and report.html" },
 	{ "format", 0, RH_OPT_TEXT, offsetof(struct plot_opts, format), "svg", .arg = "LIST",
-	  .help = "figure formats, of svg,png,pdf" },
+	  .help = "figure formats, of svg,png,pdf,tex (lines in PDF, words set by LaTeX)" },
+	{ "style", 0, RH_OPT_TEXT, offsetof(struct plot_opts, style), NULL, .arg = "FILE",
+	  .help = "gnuplot commands put into every NAME.gp after the look: fonts, size, colours" },
 	{ "baseline", 'b', RH_OPT_TEXT, offsetof(struct plot_opts, baseline), "", .arg = "BACKEND",
 	  .help = "what others are compared with; empty = as the result says" },
 	{ "since", 0, RH_OPT_TEXT, offsetof(struct plot_opts, since), NULL, .arg = "DIR",
@@ -50,13 +52,28 @@ static int parse_formats(const char *list, struct rh_draw *draw, struct rh_err *
 			draw->png = true;
 		else if (bytes == 3 && memcmp(at, "pdf", 3) == 0)
 			draw->pdf = true;
+		else if (bytes == 3 && memcmp(at, "tex", 3) == 0)
+			draw->tex = true;
 		else
 			return rh_fail(err, RH_USAGE,
-				       "--format: '%.*s' is not one of svg, png, pdf", (int)bytes,
-				       at);
+				       "--format: '%.*s' is not one of svg, png, pdf, tex",
+				       (int)bytes, at);
 		at += bytes + (at[bytes] == ',');
 	}
 	draw->svg = true; /* the report shows it */
+	return 0;
+}
+
+/* Before anything is read or written: a file that is not there is no style. */
+static int check_style(const char *path, struct rh_err *err)
+{
+	struct rh_filemap map;
+
+	if (!path)
+		return 0;
+	if (rh_filemap_open(&map, path, err) < 0)
+		return rh_err_prefix(err, "--style");
+	rh_filemap_close(&map);
 	return 0;
 }
 
@@ -157,15 +174,18 @@ static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err
 		       RH_USAGE;
 	draw.no_gnuplot = o->builtin || !on_path("gnuplot");
 	draw.plots_dir = plots_dir;
-	if (parse_formats(o->format, &draw, err) < 0 ||
+	draw.style = o->style;
+	if (check_style(o->style, err) < 0 || parse_formats(o->format, &draw, err) < 0 ||
 	    rh_install_path("plots/layout", plots_dir, sizeof(plots_dir), err) < 0 ||
 	    rh_view_open(&view, argv, (size_t)argc, o->baseline, err) < 0)
 		return err->code;
 	if (draw.no_gnuplot && !o->builtin)
 		fputs("reheap plot: gnuplot is not installed (gnuplot-nox): drawing simply\n",
 		      stderr);
-	if (draw.no_gnuplot && (draw.png || draw.pdf))
-		fputs("reheap plot: png and pdf need gnuplot: left out\n", stderr);
+	if (draw.no_gnuplot && (draw.png || draw.pdf || draw.tex))
+		fputs("reheap plot: png, pdf and tex need gnuplot: left out\n", stderr);
+	if (draw.no_gnuplot && draw.style)
+		fputs("reheap plot: --style is for gnuplot: left out\n", stderr);
 	if (view.metric_count == 0)
 		rh_fail(err, RH_BAD_DATA, "%s holds no metrics: nothing to draw", argv[0]);
 	else
@@ -188,7 +208,8 @@ const struct rh_command rh_cmd_plot = {
 		"Writes DIR/report.html, one self-contained page that opens with the verdict in "
 		"words, and for each figure NAME.svg, NAME.tsv (what is drawn) and NAME.gp "
 		"(how; runs alone beside its .tsv). Several results share one report. A figure "
-		"whose data is absent is left out with a line that says why. results.csv, "
+		"whose data is absent is left out with a line that says why. With --format tex "
+		"LaTeX sets the words (\\input{NAME-tex.tex}; graphicx, color). results.csv, "
 		"github-benchmark.json (customSmallerIsBetter) and bencher.json hold the same "
 		"numbers for other tools; instructions-N-BACKEND.folded, where callgrind "
 		"counted, the functions for a differential flame graph.\n"
@@ -199,7 +220,8 @@ const struct rh_command rh_cmd_plot = {
 	.examples =
 		"reheap plot run.json -o report\n"
 		"reheap plot laptop.json server.json -o both --baseline jemalloc --format svg,pdf\n"
-		"reheap plot m/ -o overview --since last-week/",
+		"reheap plot m/ -o overview --since last-week/\n"
+		"reheap plot run.json -o paper --format tex --style mine.gp",
 	.opts = opts,
 	.opts_bytes = sizeof(struct plot_opts),
 	.operands_min = 1,

@@ -12,6 +12,7 @@
 #include "harness/cli/command.h"
 #include "harness/fidelity/fidelity.h"
 #include "harness/fidelity/whatif.h"
+#include "plots/figure/figure.h"
 
 enum { VALUES_MAX = 32, NEAR_PERCENT = 20 };
 
@@ -172,40 +173,104 @@ struct table {
 	unsigned gogcs, limits;
 };
 
-/* One row each: printed, and into the plot's data; NULL = not that. */
-static void walk(const struct table *table, bool text, FILE *data)
+static void walk(const struct table *table)
 {
-	char gogc[32], limit[32];
-
 	for (unsigned l = 0; l < table->limits; l++)
 		for (unsigned g = 0; g < table->gogcs; g++) {
 			struct rh_whatif_setting setting = { table->gogc[g], table->limit[l] };
 			struct rh_whatif_answer is = rh_whatif_ask(table->whatif, &setting);
 
-			if (text)
-				tell_row(&setting, &is, table->whatif->allocated);
-			if (data)
-				rh_print(data, "%s\t%s\t%.4f\t%.4f\t%" PRIu64 "\n",
-					 gogc_word(setting.gogc, gogc, sizeof(gogc)),
-					 limit_word(setting.limit, limit, sizeof(limit)),
-					 mib(is.marked), mib(is.peak), is.cycles);
+			tell_row(&setting, &is, table->whatif->allocated);
 		}
+}
+
+/* ---- the figure ---- */
+
+struct mark {
+	double marked, peak; /* MiB */
+	uint64_t cycles;
+	bool named; /* its GOGC stands at it */
+};
+
+/* Words at points that are nearly one would lie on each other: only the first has some. */
+static bool has_room(const struct mark *marks, unsigned at, double width, double height)
+{
+	for (unsigned i = 0; i < at; i++)
+		if (marks[i].named && fabs(marks[i].marked - marks[at].marked) < 0.09 * width &&
+		    fabs(marks[i].peak - marks[at].peak) < 0.08 * height)
+			return false;
+	return true;
+}
+
+static void place_marks(const struct table *table, struct mark *marks)
+{
+	double width = 0, height = 0;
+	unsigned count = 0;
+
+	for (unsigned l = 0; l < table->limits; l++)
+		for (unsigned g = 0; g < table->gogcs; g++) {
+			struct rh_whatif_setting setting = { table->gogc[g], table->limit[l] };
+			struct rh_whatif_answer is = rh_whatif_ask(table->whatif, &setting);
+			struct mark *mark = &marks[count++];
+
+			*mark = (struct mark){ mib(is.marked), mib(is.peak), is.cycles, false };
+			width = fmax(width, mark->marked);
+			height = fmax(height, mark->peak);
+		}
+	for (unsigned i = 0; i < count; i++)
+		marks[i].named = has_room(marks, i, width, height);
+}
+
+static void write_marks(const struct table *table, const struct mark *marks, FILE *to)
+{
+	char gogc[32], limit[32];
+	unsigned at = 0;
+
+	fputs("gogc\tmemlimit\tmarked MiB\tpeak heap MiB\tcycles\tline\tat the point\tof the "
+	      "line\n",
+	      to);
+	for (unsigned l = 0; l < table->limits; l++) {
+		limit_word(table->limit[l], limit, sizeof(limit));
+		for (unsigned g = 0; g < table->gogcs; g++) {
+			const struct mark *mark = &marks[at++];
+
+			gogc_word(table->gogc[g], gogc, sizeof(gogc));
+			rh_print(to, "%s\t%s\t%.4f\t%.4f\t%" PRIu64 "\t%u\t%s\t%s%s\n", gogc, limit,
+				 mark->marked, mark->peak, mark->cycles, l + 1,
+				 mark->named ? gogc : "",
+				 table->limit[l] == WHATIF_OFF ? "" : "GOMEMLIMIT=",
+				 table->limit[l] == WHATIF_OFF ? "no limit" : limit);
+		}
+	}
 }
 
 static int plot(const struct table *table, const char *path, const char *prefix, struct rh_err *err)
 {
+	struct mark *marks = calloc(VALUES_MAX, VALUES_MAX * sizeof(*marks));
 	char name[4096];
 	FILE *to;
 
+	if (!marks)
+		return rh_fail(err, RH_OS, "no memory for the figure");
+	place_marks(table, marks);
 	snprintf(name, sizeof(name), "%s.tsv", prefix);
 	to = fopen(name, "w");
+	if (to)
+		write_marks(table, marks, to);
+	free(marks);
 	if (!to)
 		return rh_fail_errno(err, RH_CANT_CREATE, "%s", name);
-	fputs("gogc\tmemlimit\tmarked MiB\tpeak heap MiB\tcycles\n", to);
-	walk(table, false, to);
 	if (fclose(to) != 0)
 		return rh_fail_errno(err, RH_IO, "%s", name);
-	return rh_fidelity_draw("whatif.gp", path, prefix, err);
+	return rh_figure_script(
+		&(struct rh_script){
+			.id = "whatif",
+			.of = path,
+			.title = "Peak heap and marking, by GOGC",
+			.caption = "What each GOGC would cost in memory and in marking, a line "
+				   "for each limit",
+		},
+		prefix, err);
 }
 
 static int answer(const struct table *table, const struct opts *opts, const char *path,
@@ -218,7 +283,7 @@ static int answer(const struct table *table, const struct opts *opts, const char
 	tell_check(path, table->whatif, &was, &is);
 	rh_print(stdout, "  %8s %10s %12s %12s %12s %10s\n", "GOGC", "GOMEMLIMIT", "collections",
 		 "peak MiB", "marked MiB", "per byte");
-	walk(table, true, NULL);
+	walk(table);
 	return opts->plot ? plot(table, path, opts->plot, err) : 0;
 }
 

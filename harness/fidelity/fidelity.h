@@ -98,10 +98,7 @@ void rh_fidelity_free(struct rh_fidelity *fidelity);
 enum rh_exit rh_fidelity_tell(const struct rh_fidelity *recorded, const struct rh_fidelity *late,
 			      const struct rh_fidelity *early, double limit, const char *path,
 			      bool all_edges, FILE *to);
-/* PREFIX.svg from PREFIX.tsv by a script of plots/layout; without gnuplot it says so. */
-int rh_fidelity_draw(const char *layout, const char *path, const char *prefix, struct rh_err *err);
-/* PREFIX.tsv, and PREFIX.svg, with the trace's name on it, where gnuplot is installed. */
-int rh_fidelity_plot(const struct rh_fidelity *fidelity, const char *path, const char *prefix,
-		     struct rh_err *err);
+/* What plots/layout/fidelity.gp draws: a row for each edge, recorded and replayed. */
+int rh_fidelity_curves(const struct rh_fidelity *fidelity, const char *path, struct rh_err *err);
 
 #endif

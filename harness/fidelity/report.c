@@ -8,14 +8,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-
-#include "alloc/base/install_paths.h"
-
-extern char **environ;
 
 enum { KINDS_TOLD = 5, ONE_STACK_SPAN = 32768 };
 
@@ -313,7 +307,7 @@ enum rh_exit rh_fidelity_tell(const struct rh_fidelity *recorded, const struct r
 
 /* ---- the plot ---- */
 
-static int write_data(const struct rh_fidelity *f, const char *path, struct rh_err *err)
+int rh_fidelity_curves(const struct rh_fidelity *f, const char *path, struct rh_err *err)
 {
 	FILE *to = fopen(path, "w");
 
@@ -336,47 +330,4 @@ static int write_data(const struct rh_fidelity *f, const char *path, struct rh_e
 	if (fclose(to) != 0)
 		return rh_fail_errno(err, RH_IO, "%s", path);
 	return 0;
-}
-
-int rh_fidelity_draw(const char *layout, const char *path, const char *prefix, struct rh_err *err)
-{
-	char script[4096], plots[4096], set[4 * 4096];
-	char program[] = "gnuplot", flag[] = "-e";
-	char *argv[] = { program, flag, set, script, NULL };
-	const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-	int status = 0;
-	pid_t pid;
-
-	if (strchr(prefix, '\'') || strchr(name, '\'') || strlen(prefix) > 4000)
-		return rh_fail(err, RH_USAGE, "--plot: a name without ' and not that long, please");
-	snprintf(set, sizeof(set), "data='%s.tsv'; picture='%s.svg'; title_text='%s'", prefix,
-		 prefix, name);
-	if (rh_install_path("plots/layout", plots, sizeof(plots), err) < 0)
-		return -1;
-	if ((size_t)snprintf(script, sizeof(script), "%s/%s", plots, layout) >= sizeof(script))
-		return rh_fail(err, RH_BUG, "the path of the plots is too long");
-	if (posix_spawnp(&pid, program, NULL, NULL, argv, environ) != 0 ||
-	    waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) == 127) {
-		rh_print(stderr,
-			 "reheap: gnuplot is not installed (gnuplot-nox): only %s.tsv was "
-			 "written\n",
-			 prefix);
-		return 0;
-	}
-	if (WEXITSTATUS(status) != 0)
-		return rh_fail(err, RH_FAILED, "gnuplot could not draw %s.tsv", prefix);
-	return 0;
-}
-
-int rh_fidelity_plot(const struct rh_fidelity *fidelity, const char *path, const char *prefix,
-		     struct rh_err *err)
-{
-	char data[4096];
-
-	if (strlen(prefix) > 4000)
-		return rh_fail(err, RH_USAGE, "--plot: the name is too long");
-	snprintf(data, sizeof(data), "%s.tsv", prefix);
-	if (write_data(fidelity, data, err) < 0)
-		return -1;
-	return rh_fidelity_draw("fidelity.gp", path, prefix, err);
 }

@@ -84,6 +84,7 @@ struct rh_figure {
 	const char *tick_names[RH_TICKS_MAX]; /* RH_PERCENTILE: what stands there */
 	size_t tick_count;
 	double x_step;			   /* of a linear one */
+	bool tex;			   /* made by rh_figure_tex */
 	bool one_key;			   /* every panel shows the same: the first has the key */
 	double width, height, left, right; /* pixels */
 	size_t key_rows;		   /* of a panel's key; 0 = rows carry their names */
@@ -102,7 +103,8 @@ void rh_figure_layout(struct rh_figure *figure);
 
 struct rh_draw {
 	const char *dir;
-	bool svg, png, pdf;
+	bool svg, png, pdf, tex;
+	const char *style;     /* file of gnuplot commands that stand after look.gp; NULL = none */
 	bool no_gnuplot;       /* there is none (or it is not wanted) */
 	const char *plots_dir; /* where look.gp and the layouts are */
 };
@@ -110,6 +112,20 @@ struct rh_draw {
 /* Writes the figure's files. */
 int rh_figure_write(const struct rh_view *view, const struct rh_figure *figure,
 		    const struct rh_draw *draw, struct rh_err *err);
+
+/* The same figure with LaTeX in all of its words: NAME-tex.tsv, NAME-tex.gp, and gnuplot makes
+ * NAME-tex.tex (words) and NAME-tex.pdf (lines) of them. */
+struct rh_figure *rh_figure_tex(const struct rh_view *view, const struct rh_figure *figure);
+
+/* A figure that plots/layout/ID.gp draws alone from PREFIX.tsv. `of`: the file it is about, whose
+ * name stands in it. */
+struct rh_script {
+	const char *id, *of, *title, *caption;
+};
+
+/* PREFIX.svg from PREFIX.tsv; without gnuplot it says so on stderr and that is no error. Errors:
+ * RH_USAGE (a name with '), RH_FAILED (gnuplot could not draw it). */
+int rh_figure_script(const struct rh_script *script, const char *prefix, struct rh_err *err);
 
 /* Dash and mark: the brand's, moved on by the series' variant. */
 int rh_series_dash(const struct rh_brand *brand, const struct rh_series *series);
@@ -133,6 +149,9 @@ void rh_figure_svg(const struct rh_view *view, const struct rh_figure *figure, F
  * follows the page's colour scheme, title and description set, what nobody needs dropped. */
 void rh_svg_dress(const char *svg, const char *id, const char *title, const char *caption,
 		  FILE *to);
+/* The same for a file, in its place. */
+int rh_svg_dress_file(const char *path, const char *id, const char *title, const char *caption,
+		      struct rh_err *err);
 
 /* "1.31", "0.052", "12.4": three figures, never an exponent: "0.000062", "3.00G". */
 void rh_format_number(char *text, size_t bytes, double value);
@@ -140,6 +159,8 @@ void rh_format_number(char *text, size_t bytes, double value);
 void rh_format_bytes(char *text, size_t bytes, double value);
 /* Text for HTML and XML, quotes included. */
 void rh_escape_xml(const char *text, FILE *to);
+/* Text for LaTeX: what has a meaning there is printed as it is. */
+void rh_escape_tex(const char *text, FILE *to);
 
 /* DIR/NAME, whole or not at all. */
 int rh_figure_put(const char *dir, const char *name, const char *text, size_t bytes,

@@ -3,8 +3,9 @@
  *
  * The script is three parts in one file, so that it runs alone: facts of this figure (numbers
  * and our own words, in single quotes where gnuplot substitutes nothing), plots/layout/look.gp,
- * and the layout. Names from outside are in the .tsv; the only change made to them is that
- * tabs, line ends and straight double quotes, which delimit there, become look-alikes.
+ * and the layout. Names from outside are in the .tsv; the only changes made to them are that
+ * tabs, line ends and straight double quotes, which delimit there, become look-alikes, and that a
+ * backslash stands twice: gnuplot reads \t and \101 in data as it does in scripts.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -82,6 +83,8 @@ static void put_field_to(const char *text, char end, FILE *to)
 
 		if (c == '"')
 			fputs("\u201d", to);
+		else if (c == '\\')
+			fputs("\\\\", to);
 		else
 			fputc(c < 0x20 || c == 0x7f ? ' ' : c, to);
 	}
@@ -219,7 +222,8 @@ static void write_arrays(const struct rh_view *view, const struct rh_figure *fig
 	}
 }
 
-/* What stands between the parentheses of `set xtics`; a % in a label is a format there. */
+/* What stands between the parentheses of `set xtics`; a % in a label is a format there, and a \
+ * needs another. */
 static void put_ticks(const struct rh_figure *figure, FILE *to)
 {
 	fputs("ticks = '", to);
@@ -230,7 +234,10 @@ static void put_ticks(const struct rh_figure *figure, FILE *to)
 		if (name)
 			fputc('"', to);
 		for (; name && *name; name++)
-			fputs(*name == '%' ? "%%" : (char[]){ *name, '\0' }, to);
+			fputs(*name == '%'    ? "%%"
+			      : *name == '\\' ? "\\\\"
+					      : (char[]){ *name, '\0' },
+			      to);
 		fprintf(to, "%s%.10g", name ? "\" " : "", figure->ticks[i]);
 	}
 	fputs("'\n", to);
@@ -253,6 +260,8 @@ static void write_facts(const struct rh_view *view, const struct rh_figure *figu
 {
 	fprintf(to, "# %s.gp - draws %s.svg from %s.tsv; run it beside them: gnuplot %s.gp\n",
 		figure->name, figure->name, figure->name, figure->name);
+	if (figure->tex)
+		fputs("if (!exists('format')) format = 'tex'\n", to);
 	put_quoted("name", figure->name, to);
 	put_quoted("title_text", figure->title, to);
 	fprintf(to, "array note[%zu]\n", figure->note_count ? figure->note_count : 1);
@@ -292,14 +301,12 @@ static void write_facts(const struct rh_view *view, const struct rh_figure *figu
 	write_arrays(view, figure, to);
 }
 
-static int append_file(const char *dir, const char *file, FILE *to, struct rh_err *err)
+static int append_file(const char *path, FILE *to, struct rh_err *err)
 {
-	char path[4096];
 	char buffer[4096];
 	size_t bytes;
 	FILE *from;
 
-	snprintf(path, sizeof(path), "%s/%s", dir, file);
 	from = fopen(path, "re");
 	if (!from)
 		return rh_fail(err, RH_NO_INPUT, "%s cannot be opened: %s", path,
@@ -308,6 +315,24 @@ static int append_file(const char *dir, const char *file, FILE *to, struct rh_er
 		fwrite(buffer, 1, bytes, to);
 	fclose(from);
 	return 0;
+}
+
+/* Facts, then the look, then the style of whoever draws, then the layout. */
+static int write_script(const struct rh_view *view, const struct rh_figure *figure,
+			const struct rh_draw *draw, FILE *to, struct rh_err *err)
+{
+	char look[4096 + 64], layout[4096 + 64];
+
+	snprintf(look, sizeof(look), "%s/look.gp", draw->plots_dir);
+	snprintf(layout, sizeof(layout), "%s/%s", draw->plots_dir, layout_files[figure->layout]);
+	write_facts(view, figure, to);
+	if (append_file(look, to, err) < 0)
+		return -1;
+	if (draw->style && append_file(draw->style, to, err) < 0)
+		return -1;
+	if (draw->style)
+		fputc('\n', to);
+	return append_file(layout, to, err);
 }
 
 /* Puts what `text` holds into DIR/NAME.SUFFIX, whole or not at all. */
@@ -356,29 +381,6 @@ static void remove_picture(const struct rh_draw *draw, const char *name, const c
 	unlink(path);
 }
 
-/* gnuplot says nothing of a disk that fills up: a picture that lacks its end goes. */
-static int check_whole(const struct rh_draw *draw, const char *name, const char *format,
-		       struct rh_err *err)
-{
-	const char *end = strcmp(format, "svg") == 0   ? "</svg>"
-			  : strcmp(format, "png") == 0 ? "IEND"
-						       : "%%EOF";
-	char path[4096], tail[33] = "";
-	FILE *file;
-	bool whole = false;
-
-	snprintf(path, sizeof(path), "%s/%s.%s", draw->dir, name, format);
-	file = fopen(path, "re");
-	if (file && fseek(file, -32, SEEK_END) == 0)
-		whole = memmem(tail, fread(tail, 1, 32, file), end, strlen(end)) != NULL;
-	if (file)
-		fclose(file);
-	if (whole)
-		return 0;
-	unlink(path);
-	return rh_fail(err, RH_IO, "%s could not be written whole: is the disk full?", path);
-}
-
 static int run_gnuplot(const struct rh_draw *draw, const char *name, const char *format,
 		       struct rh_err *err)
 {
@@ -407,10 +409,11 @@ static int run_gnuplot(const struct rh_draw *draw, const char *name, const char 
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
 		remove_picture(draw, name, format);
 		return rh_fail(err, RH_FAILED,
-			       "gnuplot failed on %s/%s.gp (run it there to see why)", draw->dir,
-			       name);
+			       "gnuplot failed on %s/%s.gp (run it there to see why)%s%s",
+			       draw->dir, name, draw->style ? "; it holds --style " : "",
+			       draw->style ? draw->style : "");
 	}
-	return check_whole(draw, name, format, err);
+	return 0;
 }
 
 /* gnuplot does not look whether its file could be written: what has no end is none, and half a
@@ -418,9 +421,9 @@ static int run_gnuplot(const struct rh_draw *draw, const char *name, const char 
 static int check_drawn(const struct rh_draw *draw, const char *name, const char *format,
 		       struct rh_err *err)
 {
-	static const char *const ends[][2] = { { "svg", "</svg>" },
-					       { "png", "IEND" },
-					       { "pdf", "%%EOF" } };
+	static const char *const ends[][2] = {
+		{ "svg", "</svg>" }, { "png", "IEND" }, { "pdf", "%%EOF" }, { "tex", "\\endgroup" }
+	};
 	const char *end = "";
 	struct rh_filemap map = { 0 };
 	struct rh_err gone;
@@ -446,34 +449,15 @@ static int draw_with_gnuplot(const struct rh_draw *draw, const char *name, const
 {
 	char path[4096];
 
-	if (run_gnuplot(draw, name, format, err) == 0)
+	if (run_gnuplot(draw, name, format, err) == 0) {
+		if (strcmp(format, "tex") == 0 && check_drawn(draw, name, "pdf", err) < 0)
+			return -1;
 		return check_drawn(draw, name, format, err);
+	}
 	snprintf(path, sizeof(path), "%s/%s.%s", draw->dir, name, format);
 	if (err->code != RH_ABSENT)
 		unlink(path);
 	return -1;
-}
-
-/* Reads DIR/NAME.svg as gnuplot left it and puts the dressed one in its place. */
-static int dress_file(const struct rh_draw *draw, const struct rh_figure *figure,
-		      struct rh_err *err)
-{
-	struct rh_filemap map;
-	char path[4096];
-	char *svg, *dressed = NULL;
-	size_t bytes = 0;
-	FILE *to;
-
-	snprintf(path, sizeof(path), "%s/%s.svg", draw->dir, figure->name);
-	if (rh_filemap_open(&map, path, err) < 0)
-		return -1;
-	svg = map.base ? strndup((const char *)map.base, map.bytes) : strdup("");
-	rh_filemap_close(&map);
-	to = svg ? open_memstream(&dressed, &bytes) : NULL;
-	if (to)
-		rh_svg_dress(svg, figure->name, figure->title, figure->caption, to);
-	free(svg);
-	return put_stream(draw, figure->name, "svg", (struct text){ to, &dressed, &bytes }, err);
 }
 
 static int draw_builtin(const struct rh_view *view, const struct rh_figure *figure,
@@ -498,13 +482,8 @@ static int write_sources(const struct rh_view *view, const struct rh_figure *fig
 
 	if (tsv_to)
 		write_tsv(view, figure, tsv_to);
-	if (gp_to) {
-		write_facts(view, figure, gp_to);
-		result = append_file(draw->plots_dir, "look.gp", gp_to, err);
-		if (result == 0)
-			result = append_file(draw->plots_dir, layout_files[figure->layout], gp_to,
-					     err);
-	}
+	if (gp_to)
+		result = write_script(view, figure, draw, gp_to, err);
 	if (result == 0)
 		result = put_stream(draw, figure->name, "tsv",
 				    (struct text){ tsv_to, &tsv, &tsv_bytes }, err);
@@ -518,6 +497,27 @@ static int write_sources(const struct rh_view *view, const struct rh_figure *fig
 	return result;
 }
 
+/* The picture as a page shows it. */
+static int draw_svg(const struct rh_figure *figure, const struct rh_draw *draw, struct rh_err *err)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/%s.svg", draw->dir, figure->name);
+	if (draw_with_gnuplot(draw, figure->name, "svg", err) < 0)
+		return -1;
+	return rh_svg_dress_file(path, figure->name, figure->title, figure->caption, err);
+}
+
+static int draw_tex(const struct rh_view *view, const struct rh_figure *figure,
+		    const struct rh_draw *draw, struct rh_err *err)
+{
+	const struct rh_figure *tex = rh_figure_tex(view, figure);
+
+	if (write_sources(view, tex, draw, err) < 0)
+		return -1;
+	return draw_with_gnuplot(draw, tex->name, "tex", err);
+}
+
 int rh_figure_write(const struct rh_view *view, const struct rh_figure *figure,
 		    const struct rh_draw *draw, struct rh_err *err)
 {
@@ -525,28 +525,11 @@ int rh_figure_write(const struct rh_view *view, const struct rh_figure *figure,
 		return -1;
 	if (draw->no_gnuplot)
 		return draw->svg ? draw_builtin(view, figure, draw, err) : 0;
-	if (draw->svg && (draw_with_gnuplot(draw, figure->name, "svg", err) < 0 ||
-			  dress_file(draw, figure, err) < 0))
+	if (draw->svg && draw_svg(figure, draw, err) < 0)
 		return -1;
 	if (draw->png && draw_with_gnuplot(draw, figure->name, "png", err) < 0)
 		return -1;
 	if (draw->pdf && draw_with_gnuplot(draw, figure->name, "pdf", err) < 0)
 		return -1;
-	return 0;
-}
-
-int rh_figure_put(const char *dir, const char *name, const char *text, size_t bytes,
-		  struct rh_err *err)
-{
-	struct rh_outfile out;
-	char path[4096];
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	if (rh_outfile_open(&out, path, err) < 0)
-		return -1;
-	if (rh_write_all(out.fd, text, bytes, path, err) < 0) {
-		rh_outfile_abandon(&out);
-		return -1;
-	}
-	return rh_outfile_commit(&out, err);
+	return draw->tex ? draw_tex(view, figure, draw, err) : 0;
 }

@@ -13,7 +13,7 @@
 if (!exists("format")) format = "svg"
 if (format eq "svg") set terminal svg size W,H dynamic noenhanced font "sans-serif,12" linewidth 1.2
 if (format eq "png") set terminal pngcairo size 2*W,2*H noenhanced font "DejaVu Sans,12" fontscale 1.45 linewidth 2
-if (format eq "pdf") set terminal pdfcairo size W/120.0,H/120.0 noenhanced font "DejaVu Sans,7" linewidth 0.8
+if (format eq "pdf") set terminal pdfcairo size W/120.0,H/120.0 noenhanced font "DejaVu Sans,12" fontscale 0.44 linewidth 0.8
 set output sprintf("%s.%s", name, format)
 set encoding utf8
 set datafile separator tab

@@ -1,5 +1,7 @@
 # heat.gp - latency over the run, a panel for each backend: where a box is darker more operations
 # of that stretch of the run took that long. Every backend is at the same place of the program.
+set output sprintf("%s.%s", name, format)
+set multiplot
 set lmargin at screen px(left)
 set rmargin at screen px(W - right)
 set xrange [0:x_max]

@@ -1,5 +1,7 @@
 # lanes.gp - throughput against lanes, with intervals; the grey line is lanes times the best of one
 # lane (what scales worse is below it), the dotted upright the number of CPUs: beyond it lanes share.
+set output sprintf("%s.%s", name, format)
+set multiplot
 set lmargin at screen px(left)
 set rmargin at screen px(W - right)
 set xrange [0:x_max]

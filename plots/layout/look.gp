@@ -14,8 +14,8 @@
 if (!exists("format")) format = "svg"
 if (format eq "svg") set terminal svg size W,H dynamic noenhanced font "sans-serif,12" linewidth 1.2
 if (format eq "png") set terminal pngcairo size 2*W,2*H noenhanced font "DejaVu Sans,12" fontscale 1.45 linewidth 2
-if (format eq "pdf") set terminal pdfcairo size W/120.0,H/120.0 noenhanced font "DejaVu Sans,7" linewidth 0.8
-set output sprintf("%s.%s", name, format)
+if (format eq "pdf") set terminal pdfcairo size W/120.0,H/120.0 noenhanced font "DejaVu Sans,12" fontscale 0.44 linewidth 0.8
+if (format eq "tex") set terminal cairolatex pdf size W/120.0,H/120.0 header '\scriptsize' linewidth 0.8
 set encoding utf8
 set datafile separator tab
 set datafile commentschars ""
@@ -50,4 +50,7 @@ set label 1 title_text at screen px(8),py(17) left font ",13" textcolor rgb ink
 notes = note[1]
 do for [i = 2:|note|] { notes = notes."\n".note[i] }
 set label 2 notes at screen px(8),py(H - 10 - 16 * (|note| - 1)) left font ",11" textcolor rgb quiet
-set multiplot
+# A style of your own stands here (reheap plot --style FILE). It may say all that gnuplot knows:
+#	ink = 0x333333; color[1] = 0x882255	of this file and the facts above
+#	set terminal cairolatex pdf size 3.3in,2.6in header '\footnotesize'
+#	unset label 1				no title: the paper has a caption

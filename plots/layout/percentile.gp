@@ -1,6 +1,8 @@
 # percentile.gp - latency by percentile or by size. For percentiles the x axis is 1 / (1 - p), so
 # that each step to the right is one more nine; below the grey band's edge the clock cannot
 # tell values apart.
+set output sprintf("%s.%s", name, format)
+set multiplot
 set lmargin at screen px(left)
 set rmargin at screen px(W - right)
 set logscale x 10

@@ -1,4 +1,6 @@
 # rows.gp - one row for each backend: a point and its interval, sorted; the numbers beside it.
+set output sprintf("%s.%s", name, format)
+set multiplot
 set lmargin at screen px(left)
 set rmargin at screen px(W - right)
 set xtics x_step

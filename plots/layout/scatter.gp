@@ -1,6 +1,8 @@
 # scatter.gp - what time costs in memory: one point for each backend, crosses are intervals.
 # Down and left is better; nothing beats a point that has no other below it and to its left.
 # With `diagonal` it is predicted against observed instead: on the dashed line they are the same.
+set output sprintf("%s.%s", name, format)
+set multiplot
 set lmargin at screen px(left)
 set rmargin at screen px(W - right)
 set xtics x_step

@@ -261,6 +261,21 @@ static void xml_is_escaped(void **state)
 	free(text);
 }
 
+static void tex_prints_what_it_is_given(void **state)
+{
+	char *text = NULL;
+	size_t bytes = 0;
+	FILE *to = open_memstream(&text, &bytes);
+
+	(void)state;
+	rh_escape_tex("50 % of $x_1 {a^b}~#&\\input --touch <i> é", to);
+	fclose(to);
+	assert_string_equal(text, "50 \\% of \\$x\\_1 \\{a\\textasciicircum{}b\\}"
+				  "\\textasciitilde{}\\#\\&\\textbackslash{}input -{}-touch "
+				  "\\textless{}i\\textgreater{} é");
+	free(text);
+}
+
 static void dressing_makes_ids_its_own(void **state)
 {
 	static const char svg[] =
@@ -353,6 +368,7 @@ int main(void)
 		cmocka_unit_test(tiers_stand_in_the_order_of_the_path),
 		cmocka_unit_test(absent_data_is_absent_with_a_reason),
 		cmocka_unit_test(xml_is_escaped),
+		cmocka_unit_test(tex_prints_what_it_is_given),
 		cmocka_unit_test(dressing_makes_ids_its_own),
 		cmocka_unit_test(marks_tell_without_a_script),
 		cmocka_unit_test(numbers_read_well),

@@ -25,12 +25,16 @@ if command -v perl >/dev/null; then # the figures of what was predicted and what
 		perl -e '$h{$_} = "x" x 50 for 1 .. 200000' >/dev/null 2>&1
 	"$reheap" plot truth.json -o truth >/dev/null 2>&1
 fi
+# What scripts of plots/layout draw alone: Go as recorded and replayed, and what other settings would do.
+"$reheap" fidelity --no-oracle --plot fidelity "$root/traces/corpus/go/workers.rht" >/dev/null 2>&1
+"$reheap" whatif --gogc 50,100,200,off --memlimit off,16M,64M --plot whatif \
+	"$root/traces/corpus/go/nats.rht" >/dev/null 2>&1
 shopt -s nullglob
 figures=(all/*.svg parked/tasks-*.svg split/hot-split.svg gate/gate.svg truth/truth-*.svg
-	truth/time-apar[t].svg)
+	truth/time-apar[t].svg fidelity.svg whatif.svg)
 ok 'there are figures of every layout' test -s all/time-ratio.svg -a -s all/memory-run.svg -a \
 	-s all/lanes.svg -a -s all/trade.svg -a -s all/latency.svg -a -s all/latency-run.svg -a \
-	-s parked/tasks-memory.svg -a -s split/hot-split.svg -a -s gate/gate.svg
+	-s parked/tasks-memory.svg -a -s split/hot-split.svg -a -s gate/gate.svg -a -s fidelity.svg -a -s whatif.svg
 ok 'marks of a figure tell their values' grep -q '<title>jemalloc: 0.69 \[0.68, 0.69\]' all/time-ratio.svg
 ok 'and so do those that were drawn without gnuplot' grep -q '<title>jemalloc: 0.69 \[0.68, 0.69\]' \
 	builtin/time-ratio.svg
@@ -47,13 +51,18 @@ addEventListener("load", () => {
 			.map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
 		return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 	};
-	const lines = [];
+	const lines = [], dark = matchMedia("(prefers-color-scheme: dark)").matches;
 	let texts = 0;
 	for (const box of document.querySelectorAll("[data-figure]")) {
 		const name = box.dataset.figure, svg = box.querySelector("svg");
 		const edge = svg.getBoundingClientRect(), scale = edge.width / svg.viewBox.baseVal.width;
 		const page = svg.querySelector(".page");
+		if (!page) { // gnuplot's own: it has no colours of the dark
+			lines.push(`PROBE ${name} ${Math.round(edge.width)} undressed []`);
+			continue;
+		}
 		const ground = light(getComputedStyle(page).fill);
+		if (dark != ground < 0.2) lines.push(`PROBE ${name} ${Math.round(edge.width)} scheme []`);
 		const list = [...svg.querySelectorAll("text")].filter(t => t.textContent.trim()).map(t => {
 			const r = t.getBoundingClientRect(), up = r.height > r.width && t.textContent.length > 2;
 			const dx = up ? r.width / 5 : 0, dy = up ? 0 : r.height / 5;
@@ -76,8 +85,7 @@ addEventListener("load", () => {
 		});
 	}
 	const out = document.createElement("pre");
-	out.textContent = lines.concat(`PROBE-DONE texts=${texts} dark=` +
-		matchMedia("(prefers-color-scheme: dark)").matches).join("\n");
+	out.textContent = lines.concat(`PROBE-DONE texts=${texts} dark=${dark}`).join("\n");
 	document.body.append(out);
 });
 END
@@ -102,9 +110,10 @@ look() {
 	timeout 90 "$browser" --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage \
 		--user-data-dir="$temp/profile" --window-size=1500,900 "$@" \
 		--dump-dom "file://$temp/page.html" >dom 2>console </dev/null
-	sed -n 's/.*\(PROBE .*\)/\1/p' dom >"found.$name"
+	sed -n 's/.*\(PROBE [^$].*\)/\1/p' dom >"found.$name"
 	ok "$name: the browser shows them" grep -q 'PROBE-DONE texts=[1-9]' dom
-	grep -o 'PROBE-DONE.*' dom | sed 's/^/# /; s/<.*//'
+	grep -o 'PROBE-DONE texts=[0-9].*' dom | sed 's/^/# /; s/<.*//'
+	ok "$name: every figure follows the colour scheme" fails grep -E " (undressed|scheme) " "found.$name"
 	ok "$name: no text is cut off" fails grep ' cut ' "found.$name"
 	ok "$name: no text lies on another" fails grep ' over ' "found.$name"
 	ok "$name: no text is below 9 px on a phone" fails grep ' small ' "found.$name"

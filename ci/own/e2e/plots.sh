@@ -27,17 +27,18 @@ result() {
 }
 
 result 5 libc '`touch harm`' '$(touch harm)' '<script>alert(1)</script>' "'; system('touch harm') #" \
-	'naïve_ünï^{x}:ключ=5' 'say \"hi\"' '@home/&amp;' 'a]]>b' >strange.json
+	'naïve_ünï^{x}:ключ=5' 'say \"hi\"' '@home/&amp;' 'a]]>b' 'back\\tab' >strange.json
 is_exit 0 'strange names' "$reheap" plot strange.json -o strange
 ok 'are not run' test -z "$(find . -name harm)"
 ok 'are escaped in the page' fails grep -q '<script>alert' strange/report.html
 ok 'are shown in the page' grep -q '&lt;script&gt;alert(1)' strange/report.html
 ok 'there are exports' test -s strange/results.csv -a -s strange/github-benchmark.json \
 	-a -s strange/bencher.json
-ok 'the CSV has a line for each metric' test "$(wc -l <strange/results.csv)" = 28
+ok 'the CSV has a line for each metric' test "$(wc -l <strange/results.csv)" = 31
 ok 'no script of the page can run' fails grep -q -E '<script>|<script type="(text|module)| on[a-z]+=' strange/report.html
 ok 'nothing is fetched' fails grep -q -E '(src|href)="?(https?:)?//' strange/report.html
 ok 'ids are unique' test -z "$(grep -o " id=[\"'][^\"']*" strange/report.html | sort | uniq -d)"
+ok 'a backslash is one' grep -q -F 'back\tab' strange/report.html
 ok 'no name stands in a script' fails grep -l -E 'touch|alert|ключ' strange/*.gp
 if command -v xmllint >/dev/null; then
 	ok 'figures are well-formed' xmllint --noout strange/*.svg
@@ -47,6 +48,7 @@ if command -v gnuplot >/dev/null; then
 	for figure in strange/*.svg; do
 		ok "$(basename "$figure") is the same to the byte" cmp "$figure" "again/${figure#*/}"
 	done
+	ok 'a backslash is one in a figure' grep -q -F '>back\tab<' strange/time-ratio.svg
 	mkdir alone
 	cp strange/*.gp strange/*.tsv alone
 	for script in alone/*.gp; do
@@ -55,7 +57,45 @@ if command -v gnuplot >/dev/null; then
 	done
 	is_exit 0 'png and pdf' "$reheap" plot strange.json -o all --format svg,png,pdf
 	ok 'are there' test -s all/time-ratio.png -a -s all/time-ratio.pdf
+
+	# For papers: LaTeX sets the words, and no name from outside is a command to it.
+	is_exit 0 'tex beside pdf' "$reheap" plot strange.json -o paper --format tex,pdf
+	ok 'has words and lines' test -s paper/time-ratio-tex.tex -a -s paper/time-ratio-tex.pdf
+	ok 'beside the PDF with both' test -s paper/time-ratio.pdf
+	ok 'a $ is escaped' grep -q -F '\$(touch harm)' paper/time-ratio-tex.tex
+	ok 'an underscore is escaped' grep -q -F '\_ünï' paper/time-ratio-tex.tex
+	ok 'and so is a % of ours' grep -q 'interval of the median, .* \\%' paper/time-ratio-tex.tex
+	ok 'no name is a command' fails grep -q -E '[^\]\$\(touch|[^\]_(ünï|y )|@home/&' paper/time-ratio-tex.tex
+	ok 'the script runs alone' bash -c 'rm paper/time-ratio-tex.tex && cd paper &&
+		gnuplot time-ratio-tex.gp 2>/dev/null && test -s time-ratio-tex.tex'
+	if command -v pdflatex >/dev/null; then
+		"$reheap" plot "$root/plots/test/fixture.json" -o set --format tex >/dev/null 2>&1
+		{
+			printf '%s\n' '\documentclass{article}' '\usepackage{graphicx,color}' '\begin{document}'
+			for tex in set/*-tex.tex; do
+				printf '\\input{%s}\n' "$(basename "$tex")"
+			done
+			echo '\end{document}'
+		} >set/paper.tex
+		ok 'LaTeX sets every figure of a result' bash -c 'cd set && pdflatex -interaction=nonstopmode \
+			-halt-on-error paper.tex >/dev/null && test -s paper.pdf'
+	else
+		skip 'LaTeX sets every figure of a result' 'there is no pdflatex here'
+	fi
+
+	# A style stands in the scripts, after the look and before the layout.
+	printf 'set terminal svg size 300,200\nset label 9 "of the style" at screen 0.5,0.5\n' >my.style
+	is_exit 0 'a style' "$reheap" plot strange.json -o styled --style my.style
+	ok 'draws' grep -q 'of the style' styled/time-ratio.svg
+	ok 'and may choose the size' grep -q 'viewBox="0 0 300 200"' styled/time-ratio.svg
+	ok 'stands in the script, which runs alone' bash -c 'cp styled/time-ratio.gp styled/time-ratio.tsv alone &&
+		cd alone && rm -f time-ratio.svg && gnuplot time-ratio.gp && grep -q "of the style" time-ratio.svg'
+	echo 'no such command' >bad.style
+	is_exit 1 'a style that is no gnuplot' "$reheap" plot strange.json -o styled --style bad.style
+	says '--style bad.style' 'is named'
 fi
+is_exit 66 'a style that is not there' "$reheap" plot strange.json -o styled --style nowhere.style
+says nowhere.style 'is named'
 # Values that no axis holds, and a disk that is full.
 result 5 libc one two | sed 's/"median":21/"median":5e-324/g; s/"median":28/"median":1e308/g' >wild.json
 is_exit 0 'the smallest and the largest number' "$reheap" plot wild.json -o wild

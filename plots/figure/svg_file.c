@@ -1,0 +1,104 @@
+/*
+ * svg_file.c - figures that are drawn by a script of plots/layout and have no rows of their own:
+ * PREFIX.tsv is there, gnuplot makes PREFIX.svg of it, and that is dressed as all others are.
+ */
+#include <errno.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "alloc/base/install_paths.h"
+#include "alloc/base/os.h"
+#include "alloc/base/printable.h"
+#include "plots/figure/figure.h"
+
+extern char **environ;
+
+static int put_whole(const char *path, const char *text, size_t bytes, struct rh_err *err)
+{
+	struct rh_outfile out;
+
+	if (rh_outfile_open(&out, path, err) < 0)
+		return -1;
+	if (rh_write_all(out.fd, text, bytes, path, err) < 0) {
+		rh_outfile_abandon(&out);
+		return -1;
+	}
+	return rh_outfile_commit(&out, err);
+}
+
+int rh_figure_put(const char *dir, const char *name, const char *text, size_t bytes,
+		  struct rh_err *err)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return put_whole(path, text, bytes, err);
+}
+
+int rh_svg_dress_file(const char *path, const char *id, const char *title, const char *caption,
+		      struct rh_err *err)
+{
+	char *svg, *dressed = NULL;
+	struct rh_filemap map;
+	size_t bytes = 0;
+	int result = -1;
+	FILE *to;
+
+	if (rh_filemap_open(&map, path, err) < 0)
+		return -1;
+	svg = map.base ? strndup((const char *)map.base, map.bytes) : strdup("");
+	rh_filemap_close(&map);
+	to = svg ? open_memstream(&dressed, &bytes) : NULL;
+	if (to)
+		rh_svg_dress(svg, id, title, caption, to);
+	if (to && fclose(to) == 0)
+		result = put_whole(path, dressed, bytes, err);
+	else
+		rh_fail(err, RH_OS, "no memory to draw %s", path);
+	free(dressed);
+	free(svg);
+	return result;
+}
+
+/* Runs the layout; false when there is no gnuplot. *status as waitpid has it. */
+static bool run_layout(const char *layout, char *set, int *status)
+{
+	char program[] = "gnuplot", flag[] = "-e";
+	char *argv[] = { program, flag, set, (char *)(uintptr_t)layout, NULL };
+	pid_t pid;
+
+	if (posix_spawnp(&pid, program, NULL, NULL, argv, environ) != 0)
+		return false;
+	while (waitpid(pid, status, 0) < 0 && errno == EINTR)
+		;
+	return !WIFEXITED(*status) || WEXITSTATUS(*status) != 127;
+}
+
+int rh_figure_script(const struct rh_script *script, const char *prefix, struct rh_err *err)
+{
+	char file[4096 + 64], plots[4096], set[4 * 4096], picture[4096 + 8];
+	const char *name = strrchr(script->of, '/') ? strrchr(script->of, '/') + 1 : script->of;
+	int status = 0;
+
+	if (strchr(prefix, '\'') || strchr(name, '\'') || strlen(prefix) > 4000 ||
+	    strlen(name) > 4000)
+		return rh_fail(err, RH_USAGE, "--plot: a name without ' and not that long, please");
+	snprintf(set, sizeof(set), "data='%s.tsv'; picture='%s.svg'; about='%s'", prefix, prefix,
+		 name);
+	if (rh_install_path("plots/layout", plots, sizeof(plots), err) < 0)
+		return -1;
+	snprintf(file, sizeof(file), "%s/%s.gp", plots, script->id);
+	if (!run_layout(file, set, &status)) {
+		rh_print(stderr,
+			 "reheap: gnuplot is not installed (gnuplot-nox): only %s.tsv was "
+			 "written\n",
+			 prefix);
+		return 0;
+	}
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return rh_fail(err, RH_FAILED, "gnuplot could not draw %s.tsv", prefix);
+	snprintf(picture, sizeof(picture), "%s.svg", prefix);
+	return rh_svg_dress_file(picture, script->id, script->title, script->caption, err);
+}
