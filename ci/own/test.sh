@@ -9,7 +9,9 @@
 #
 # A program fails also when it dies, hangs past the limit, runs fewer tests than it announced
 # or skips one without a reason. TIMEOUT= seconds for one program (300, which only a hang
-# takes, also on a machine that is busy with more), JOBS= programs at once (2).
+# takes, also on a machine that is busy with more), JOBS= programs at once (2). With AGAIN=1
+# (.ci/run) a program that failed without a sanitizer's report is run once more, alone: what
+# passes then counts, and is listed as flaky, so that nothing is hidden.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 build=${1:?usage: ci/own/test.sh BUILD_DIR [unit|e2e]}
@@ -64,6 +66,13 @@ count() {
 	grep -c -E "$1" "$2"
 }
 
+# What failed, in a few lines: they stand again above the count.
+digest() {
+	echo "$1: $3"
+	grep -E '^not ok |^# +[^ ]*(error|assert)|\[  ERROR|: error: |(Thread|Address|Leak|UndefinedBehavior)Sanitizer: |runtime error: ' "$2.log" |
+		grep -v -E '# (SKIP|skip)' | head -n 8 | sed 's/^/    /'
+}
+
 # Turns a log into one line and one record `passed failed skipped`.
 judge() {
 	local name=$1 log=$2 centis=$3 rc passed failed skipped plan why=
@@ -95,7 +104,7 @@ judge() {
 	echo "$passed $failed $skipped" >"$log.sum"
 	local verdict=ok
 	[ "$rc" != 77 ] || verdict=skip
-	[ "$failed" = 0 ] || verdict=FAIL
+	[ "$failed" = 0 ] || { verdict=FAIL; digest "$name" "$log" "$why" >"$log.failed"; }
 	# written at once: another program may end at the same time
 	printf '%s\n' "$(
 		printf '%-5s %-44s %4d tests %4d.%02d s  %s\n' $verdict "$name" \
@@ -108,9 +117,30 @@ judge() {
 	)"
 }
 
-export -f run_one judge reasons count
+# A leak is no finding where a test failed: cmocka leaves the test by longjmp.
+sanitizer_found="ERROR: AddressSanitizer|WARNING: ThreadSanitizer|runtime error: "
+
+# A program that failed, run alone: passed now, its first failure is told as flaky.
+again() {
+	local log=${1%.failed} name program
+	name=$(sed -n '1s/:.*//p' "$1")
+	! grep -q -E "$sanitizer_found" "$log.log" || return 0
+	mv "$1" "$log.first"
+	program=$(list_tests | grep -F -x -e "$name" -e "$build/test/$name")
+	run_one "$program" "$logs"
+	[ -e "$1" ] || sed 's/^/flaky  /' "$log.first" >"$log.flaky"
+}
+
+export -f run_one judge digest reasons count
 # shellcheck disable=SC2016  # expanded by the inner shell
 list_tests | xargs -r -P "${JOBS:-2}" -I{} bash -c 'run_one "$1" "$2"' test.sh {} "$logs"
+if [ "${AGAIN:-0}" = 1 ]; then
+	for failed in "$logs"/*.failed; do
+		[ ! -e "$failed" ] || again "$failed"
+	done
+fi
+cat /dev/null "$logs"/*.flaky 2>/dev/null
+cat /dev/null "$logs"/*.failed 2>/dev/null | sed 's/^/failed /'
 cat /dev/null "$logs"/*.sum 2>/dev/null | awk '
 	{ passed += $1; failed += $2; skipped += $3 }
 	END {
