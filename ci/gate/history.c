@@ -4,7 +4,7 @@
  * A document is added in one transaction: all of its numbers or none. Values reach SQL as
  * bound parameters only.
  */
-#include "ci/gate/history.h"
+#include "ci/gate/history_parts.h"
 #include "ci/gate/gate.h"
 #include "alloc/base/printable.h"
 
@@ -283,6 +283,25 @@ int rh_history_add(struct rh_history *history, const char *path, size_t *rows, s
 
 /* ---- telling ---- */
 
+/* A pattern without * and % is a part of a name; NULL = all. Freed by the caller. */
+static char *like_of(const char *pattern)
+{
+	bool part = pattern && !strpbrk(pattern, "*%");
+	size_t bytes = pattern ? strlen(pattern) : 0;
+	char *like = malloc(bytes + 3), *at = like;
+
+	if (!like)
+		abort();
+	if (part || !pattern)
+		*at++ = '%';
+	for (size_t i = 0; i < bytes; i++)
+		*at++ = pattern[i] == '*' ? '%' : pattern[i];
+	if (part)
+		*at++ = '%';
+	*at = '\0';
+	return like;
+}
+
 static sqlite3_stmt *select_rows(struct rh_history *history, const struct rh_history_pick *pick,
 				 struct rh_err *err)
 {
@@ -292,15 +311,15 @@ static sqlite3_stmt *select_rows(struct rh_history *history, const struct rh_his
 		"ON d.id = n.document WHERE n.metric LIKE ?1 AND n.backend LIKE ?2 AND n.trace "
 		"LIKE ?3 ORDER BY n.metric, n.trace, n.sha256, n.lanes, n.copies, n.backend, "
 		"d.started, d.id";
+	const char *const patterns[] = { pick->metric, pick->backend, pick->trace };
 	sqlite3_stmt *rows;
 
 	if (sqlite3_prepare_v2(history->db, sql, -1, &rows, NULL) != SQLITE_OK) {
 		failed(history, err);
 		return NULL;
 	}
-	sqlite3_bind_text(rows, 1, pick->metric ? pick->metric : "%", -1, SQLITE_TRANSIENT);
-	sqlite3_bind_text(rows, 2, pick->backend ? pick->backend : "%", -1, SQLITE_TRANSIENT);
-	sqlite3_bind_text(rows, 3, pick->trace ? pick->trace : "%", -1, SQLITE_TRANSIENT);
+	for (int i = 0; i < 3; i++)
+		sqlite3_bind_text(rows, i + 1, like_of(patterns[i]), -1, free);
 	return rows;
 }
 
@@ -318,52 +337,69 @@ static void key_of(sqlite3_stmt *rows, char *key, size_t bytes)
 		 column(rows, 11), column(rows, 1), column(rows, 2), column(rows, 3));
 }
 
-static void show_series(const char *name, const double *values, size_t count, FILE *to)
+static char *copy_of(sqlite3_stmt *rows, int index)
 {
-	struct rh_change changes[RH_CHANGES_MAX];
-	size_t found = rh_changes_find(values, count, changes);
+	char *copy = strdup(column(rows, index));
 
-	rh_print(to, "%s\n    %zu value%s, first %.4g, last %.4g (%+.1f %%)", name, count,
-		 count == 1 ? "" : "s", values[0], values[count - 1],
-		 values[0] != 0 ? 100 * (values[count - 1] / values[0] - 1) : 0.0);
-	for (size_t i = 0; i < found; i++)
-		fprintf(to, "\n    step at value %zu: %.4g -> %.4g (%+.1f %%)", changes[i].at + 1,
-			changes[i].before, changes[i].after,
-			100 * (changes[i].after / changes[i].before - 1));
-	fputc('\n', to);
+	if (!copy)
+		abort();
+	return copy;
 }
 
-int rh_history_show(struct rh_history *history, const struct rh_history_pick *pick, FILE *to,
-		    struct rh_err *err)
+static struct rh_history_series *add_series(struct rh_history_list *list, sqlite3_stmt *rows)
+{
+	struct rh_history_series *series =
+		rh_grow(&list->series, &list->count, sizeof(*list->series));
+
+	*series = (struct rh_history_series){
+		.trace = copy_of(rows, 0),
+		.lanes = (unsigned)sqlite3_column_int(rows, 1),
+		.copies = (unsigned)sqlite3_column_int(rows, 2),
+		.backend = copy_of(rows, 3),
+		.metric = copy_of(rows, 4),
+		.unit = copy_of(rows, 5),
+	};
+	return series;
+}
+
+int rh_history_read(struct rh_history *history, const struct rh_history_pick *pick,
+		    struct rh_history_list *list, struct rh_err *err)
 {
 	sqlite3_stmt *rows = select_rows(history, pick, err);
-	char key[2048], last[2048] = "", name[2048] = "";
-	double *values = NULL;
-	size_t count = 0;
+	struct rh_history_series *series = NULL;
+	char key[2048], last[2048] = "";
 
+	*list = (struct rh_history_list){ 0 };
 	if (!rows)
 		return -1;
 	while (sqlite3_step(rows) == SQLITE_ROW) {
 		key_of(rows, key, sizeof(key));
-		if (strcmp(key, last) != 0) {
-			if (count)
-				show_series(name, values, count, to);
-			count = 0;
-			snprintf(last, sizeof(last), "%s", key);
-			snprintf(name, sizeof(name), "%s [%s], %s, %s lanes x %s, %s",
-				 column(rows, 4), column(rows, 5), column(rows, 0), column(rows, 1),
-				 column(rows, 2), column(rows, 3));
-		}
-		*(double *)rh_grow(&values, &count, sizeof(double)) =
+		if (!series || strcmp(key, last) != 0)
+			series = add_series(list, rows);
+		memcpy(last, key, sizeof(last));
+		*(double *)rh_grow(&series->values, &series->count, sizeof(double)) =
 			sqlite3_column_double(rows, 6);
+		snprintf(rh_grow(&series->dates, &series->date_count, RH_HISTORY_DATE),
+			 RH_HISTORY_DATE, "%.10s", column(rows, 9));
 	}
-	if (count)
-		show_series(name, values, count, to);
-	else if (!last[0])
-		fprintf(to, "nothing is kept that fits\n");
-	free(values);
 	sqlite3_finalize(rows);
 	return 0;
+}
+
+void rh_history_list_free(struct rh_history_list *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		struct rh_history_series *series = &list->series[i];
+
+		free(series->trace);
+		free(series->backend);
+		free(series->metric);
+		free(series->unit);
+		free(series->values);
+		free(series->dates);
+	}
+	free(list->series);
+	*list = (struct rh_history_list){ 0 };
 }
 
 static const char *const columns[] = { "trace", "lanes",  "copies", "backend", "metric",

@@ -27,12 +27,14 @@ void rh_history_close(struct rh_history *history);
 int rh_history_add(struct rh_history *history, const char *path, size_t *rows, struct rh_err *err);
 
 struct rh_history_pick {
-	const char *metric, *backend, *trace; /* LIKE patterns; NULL = all */
+	/* With * (or %) the whole name, else a part of it; NULL = all. */
+	const char *metric, *backend, *trace;
 };
 
-/* One line per series: n, first, last, trend, change points. */
-int rh_history_show(struct rh_history *history, const struct rh_history_pick *pick, FILE *to,
-		    struct rh_err *err);
+/* The ten changes that matter most, then a line for each metric; `all`: every series with its
+ * steps, metric by metric. */
+int rh_history_show(struct rh_history *history, const struct rh_history_pick *pick, bool all,
+		    FILE *to, struct rh_err *err);
 int rh_history_export(struct rh_history *history, const struct rh_history_pick *pick, bool json,
 		      FILE *to, struct rh_err *err);
 

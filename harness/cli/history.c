@@ -12,6 +12,7 @@
 struct history_opts {
 	const char *db, *metric, *backend, *trace;
 	int format;
+	bool all;
 };
 
 enum { FORMAT_TEXT, FORMAT_CSV, FORMAT_JSON };
@@ -24,11 +25,12 @@ static const struct rh_opt opts[] = {
 	{ "db", 0, RH_OPT_TEXT, AT(db), "reheap-history.sqlite", .arg = "FILE",
 	  .help = "the SQLite file" },
 	{ "metric", 'm', RH_OPT_TEXT, AT(metric), NULL, .arg = "PATTERN",
-	  .help = "only metrics like it: time.ratio, gate.%, counts.%" },
+	  .help = "only metrics like it: a part of the name, or time.*" },
 	{ "backend", 'b', RH_OPT_TEXT, AT(backend), NULL, .arg = "PATTERN",
 	  .help = "only allocators like it" },
 	{ "trace", 't', RH_OPT_TEXT, AT(trace), NULL, .arg = "PATTERN",
 	  .help = "only traces like it" },
+	{ "all", 'a', RH_OPT_FLAG, AT(all), NULL, .help = "print every series, metric by metric" },
 	{ "format", 0, RH_OPT_NAME, AT(format), "text", .names = format_names, .arg = "F",
 	  .help = "what show prints: text, csv, json" },
 	{ .name = NULL }
@@ -66,7 +68,7 @@ static int show(const struct history_opts *o, struct rh_err *err)
 	if (rh_history_open(&history, o->db, false, err) < 0)
 		return -1;
 	result = o->format == FORMAT_TEXT
-			 ? rh_history_show(history, &pick, stdout, err)
+			 ? rh_history_show(history, &pick, o->all, stdout, err)
 			 : rh_history_export(history, &pick, o->format == FORMAT_JSON, stdout, err);
 	rh_history_close(history);
 	return result;
@@ -95,13 +97,14 @@ const struct rh_command rh_cmd_history = {
 	.summary = "keep results over time; show trends and change points",
 	.details =
 		"add keeps the numbers of results (reheap replay -o) and gates (reheap gate -o) in "
-		"one SQLite file, each document once. show prints one entry per series (metric, "
-		"trace, lanes, allocator) with the steps in it: 5 % or more, p < 0.001 by "
+		"one SQLite file, each document once. show begins with the ten changes "
+		"that matter most, then has a line for each metric; --all prints every series "
+		"(metric, trace, lanes, allocator). Steps come first: 5 % or more, p < 0.001 by "
 		"permutation, five values on each side. It never fails a build: trends are for "
 		"people, the gate is for machines. Compare ratios and counts; absolute times of "
 		"different days differ by more than most changes.",
 	.examples = "reheap history add gate.json run.json --db perf.sqlite\n"
-		    "reheap history show --db perf.sqlite --metric 'gate.%'\n"
+		    "reheap history show --db perf.sqlite --metric 'gate.*' --trace redis\n"
 		    "reheap history show --db perf.sqlite --format csv",
 	.opts = opts,
 	.opts_bytes = sizeof(struct history_opts),

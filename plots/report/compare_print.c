@@ -87,18 +87,20 @@ static void print_md(const struct rh_view *view, const struct rh_compare *compar
 {
 	char *text = NULL;
 	size_t bytes = 0, rows = 0;
+	const struct rh_compare_row **ordered = calloc(compare->row_count + 1, sizeof(*ordered));
 	FILE *out = open_memstream(&text, &bytes);
 
-	if (!out)
+	if (!out || !ordered)
 		abort();
+	rh_compare_order(compare, ordered);
 	print_remarks(compare, "> ", out);
 	if (compare->remark_count)
 		fputc('\n', out);
-	fputs("| trace | backend | metric | before | after | ratio | -20 % … +20 % | verdict |\n"
+	fputs("| metric | trace | backend | before | after | ratio | -20 % … +20 % | verdict |\n"
 	      "|---|---|---|---:|---:|---:|---|---|\n",
 	      out);
 	for (; rows < compare->row_count; rows++) {
-		const struct rh_compare_row *row = &compare->rows[rows];
+		const struct rh_compare_row *row = ordered[rows];
 		char a[64], b[64], change[80];
 
 		fflush(out);
@@ -107,17 +109,18 @@ static void print_md(const struct rh_view *view, const struct rh_compare *compar
 		rh_compare_value(a, sizeof(a), row->a);
 		rh_compare_value(b, sizeof(b), row->b);
 		rh_compare_change(change, sizeof(change), &row->change);
-		fputs("| ", out);
+		rh_print(out, "| %s | ", row->a->name);
 		put_md(view->scenes[row->a->scene].trace_name, out);
 		fprintf(out, ", %u | ", view->scenes[row->a->scene].lanes);
 		put_md(view->brands[row->b->brand].spec, out);
-		rh_print(out, " | %s | %s | %s | %s | ", row->a->name, a, b, change);
+		rh_print(out, " | %s | %s | %s | ", a, b, change);
 		put_bar(&row->change, out);
 		rh_print(out, " | %s |\n", rh_compare_word(row));
 	}
 	if (rows < compare->row_count)
 		fprintf(out, "\n%zu more rows are left out: a comment holds 64 kB.\n",
 			compare->row_count - rows);
+	free(ordered);
 	fclose(out);
 	fwrite(text, 1, bytes, to);
 	free(text);

@@ -49,6 +49,18 @@ static int by_weight(const void *a, const void *b)
 	return class ? class : (size_of(x) < size_of(y)) - (size_of(x) > size_of(y));
 }
 
+/* What the intervals show comes first; without it the size of a change says little. Pairs of one
+ * weight keep the order of the results. */
+static int by_order(const void *a, const void *b)
+{
+	const struct rh_compare_row *x = *(const struct rh_compare_row *const *)a;
+	const struct rh_compare_row *y = *(const struct rh_compare_row *const *)b;
+	int class = is_change(y) - is_change(x);
+
+	class = class ? class : by_weight(a, b);
+	return class ? class : (x > y) - (x < y);
+}
+
 static enum rh_tone tone_of(const struct rh_compare_row *row)
 {
 	if (!is_change(row))
@@ -210,11 +222,48 @@ static void print_changes(const struct rh_view *view, const struct rh_compare *c
 	fputc('\n', to);
 }
 
+/* ---- all pairs, grouped ---- */
+
+/* The heaviest pair of a metric: by it its group is placed. */
+static const struct rh_compare_row *heaviest(const struct rh_compare *compare, const char *metric)
+{
+	const struct rh_compare_row *most = NULL;
+
+	for (size_t i = 0; i < compare->row_count; i++) {
+		const struct rh_compare_row *row = &compare->rows[i];
+
+		if (strcmp(row->a->name, metric) == 0 && (!most || by_order(&row, &most) < 0))
+			most = row;
+	}
+	return most;
+}
+
+void rh_compare_order(const struct rh_compare *compare, const struct rh_compare_row **rows)
+{
+	const struct rh_compare_row **heads = calloc(compare->row_count + 1, sizeof(heads[0]));
+	size_t metrics = 0, count = 0;
+
+	if (!heads)
+		abort();
+	for (size_t i = 0; i < compare->row_count; i++)
+		if (is_first_of_metric(compare, i))
+			heads[metrics++] = heaviest(compare, compare->rows[i].a->name);
+	qsort(heads, metrics, sizeof(heads[0]), by_order);
+	for (size_t m = 0; m < metrics; m++) {
+		size_t first = count;
+
+		for (size_t i = 0; i < compare->row_count; i++)
+			if (strcmp(compare->rows[i].a->name, heads[m]->a->name) == 0)
+				rows[count++] = &compare->rows[i];
+		qsort(rows + first, count - first, sizeof(rows[0]), by_order);
+	}
+	free(heads);
+}
+
 void rh_compare_table(const struct rh_view *view, const struct rh_compare *compare, bool all,
 		      FILE *to)
 {
 	const struct rh_compare_row **rows = calloc(compare->row_count + 1, sizeof(rows[0]));
-	size_t count = 0;
 
 	if (!rows)
 		return;
@@ -224,12 +273,8 @@ void rh_compare_table(const struct rh_view *view, const struct rh_compare *compa
 		print_metrics(compare, to);
 		fputs("\nEvery pair: --all; less of them: --metric, --trace, --backend.\n", to);
 	} else {
-		for (size_t i = 0; i < compare->row_count; i++)
-			for (size_t j = i; is_first_of_metric(compare, i) && j < compare->row_count;
-			     j++)
-				if (strcmp(compare->rows[j].a->name, compare->rows[i].a->name) == 0)
-					rows[count++] = &compare->rows[j];
-		print_pairs(view, rows, count, to);
+		rh_compare_order(compare, rows);
+		print_pairs(view, rows, compare->row_count, to);
 	}
 	free(rows);
 }

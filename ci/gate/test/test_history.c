@@ -56,9 +56,9 @@ static void a_document_is_kept_once(void **state)
 	assert_int_equal(rh_history_add(history, document, &rows, &err), 0);
 	assert_int_equal(rows, 2);
 	to = open_memstream(&text, &bytes);
-	assert_int_equal(rh_history_show(history, &all, to, &err), 0);
+	assert_int_equal(rh_history_show(history, &all, true, to, &err), 0);
 	fclose(to);
-	assert_non_null(strstr(text, "gate.wall [ratio], a.rht, 1 lanes x 1, it's \"new\""));
+	assert_non_null(strstr(text, "gate.wall [ratio]\n  a.rht, 1 lane x 1, it's \"new\""));
 	assert_non_null(strstr(text, "2 values, first 1.01, last 1.02 (+1.0 %)"));
 	free(text);
 	to = open_memstream(&text, &bytes);
@@ -70,6 +70,60 @@ static void a_document_is_kept_once(void **state)
 	assert_int_equal(rh_history_export(history, &all, false, to, &err), 0);
 	fclose(to);
 	assert_non_null(strstr(text, "\"it's \"\"new\"\"\",gate.wall,ratio,1.01,"));
+	free(text);
+	rh_history_close(history);
+}
+
+static char *shown(struct rh_history *history, const char *metric)
+{
+	const struct rh_history_pick pick = { .metric = metric };
+	struct rh_err err = { 0 };
+	char *text = NULL;
+	size_t bytes;
+	FILE *to = open_memstream(&text, &bytes);
+
+	assert_int_equal(rh_history_show(history, &pick, false, to, &err), 0);
+	fclose(to);
+	return text;
+}
+
+/* Twenty documents: the wall time steps up at the eleventh, instructions never. */
+static void what_stepped_stands_first(void **state)
+{
+	struct rh_history *history;
+	struct rh_err err = { 0 };
+	char *text, *step, *still;
+	size_t rows;
+
+	(void)state;
+	unlink(path);
+	assert_int_equal(rh_history_open(&history, path, true, &err), 0);
+	for (int i = 0; i < 20; i++) {
+		char when[32];
+
+		snprintf(when, sizeof(when), "2026-02-%02dT00:00:00Z", i + 1);
+		write_document(when, (i < 10 ? 1.0 : 1.2) + i % 3 * 0.001);
+		assert_int_equal(rh_history_add(history, document, &rows, &err), 0);
+	}
+	text = shown(history, NULL);
+	assert_non_null(strstr(text, "2 series, 1 step "));
+	step = strstr(text, "step at value 11 of 20, 2026-02-11");
+	still = strstr(text, "20 values, no step");
+	assert_non_null(step);
+	assert_non_null(still);
+	assert_true(step < still);
+	assert_non_null(strstr(text, "last / first"));
+	assert_non_null(strstr(text, "1 metric: no step"));
+	free(text);
+	text = shown(history, "instruct");
+	assert_null(strstr(text, "gate.wall"));
+	assert_non_null(strstr(text, "counts.instructions"));
+	free(text);
+	text = shown(history, "gate*");
+	assert_null(strstr(text, "counts.instructions"));
+	free(text);
+	text = shown(history, "wall*");
+	assert_string_equal(text, "nothing is kept that fits\n");
 	free(text);
 	rh_history_close(history);
 }
@@ -178,6 +232,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_document_is_kept_once),
+		cmocka_unit_test(what_stepped_stands_first),
 		cmocka_unit_test(wrong_documents_leave_nothing),
 		cmocka_unit_test(a_step_is_found_where_it_is),
 		cmocka_unit_test(two_steps_come_in_order),

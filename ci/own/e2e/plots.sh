@@ -161,6 +161,14 @@ says '--between libc,jemalloc' 'with an example'
 is_exit 2 'a backend that is not in it' "$reheap" compare between.json --between libc,nobody
 says "no backend called 'nobody'" 'is named'
 
+# Markdown for a pull request: metric by metric, what matters and what changed first.
+"$reheap" compare between.json --between libc,bump --format md >pull.md 2>/dev/null
+grep '^| [a-z]*\.' pull.md >rows.md
+ok 'Markdown begins with a change of what people choose by' bash -c \
+	'head -n 1 rows.md | grep -q -E "^\| (time.ratio|memory.rss_peak_bytes) .*(better|worse|faster|slower) \|$"'
+ok 'and has each metric in one piece' test \
+	"$(cut -d' ' -f2 rows.md | uniq | wc -l)" = "$(cut -d' ' -f2 rows.md | sort -u | wc -l)"
+
 # The result of a gate is no result of a replay: the command that reads it is named.
 printf '{"schema": "reheap.gate/1"}' >gate.json
 is_exit 65 'a gate is not drawn by plot' "$reheap" plot gate.json -o gated
