@@ -6,11 +6,16 @@
  * the way nor after 61/64, or goal - 4 MiB if that is later.
  * Before: goal = marked x (1 + GOGC), trigger at 95 % of the way.
  * The limit is soft: the goal never falls below what is marked, so a program that needs more
- * than its limit overruns it and collects without a pause.
+ * than its limit overruns it and collects without a pause, in half of the CPU.
  */
 #include "alloc/base/gopacer.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc/base/opt.h"
 
 enum { HEADROOM_PERCENT = 3, HEADROOM_LEAST = 1 << 20 };
 
@@ -21,14 +26,16 @@ static uint64_t part(uint64_t bytes, uint64_t percent)
 
 static uint64_t goal_by_limit(const struct rh_gopacer *pacer)
 {
-	uint64_t headroom = part(pacer->limit, HEADROOM_PERCENT), taken;
+	uint64_t goal, headroom;
 
+	if (pacer->limit <= pacer->overhead)
+		return pacer->marked;
+	goal = pacer->limit - pacer->overhead;
+	headroom = part(goal, HEADROOM_PERCENT);
 	if (headroom < HEADROOM_LEAST)
 		headroom = HEADROOM_LEAST;
-	taken = pacer->overhead + headroom;
-	if (pacer->limit <= taken || pacer->limit - taken < pacer->marked)
-		return pacer->marked;
-	return pacer->limit - taken;
+	goal = goal < 2 * headroom ? headroom : goal - headroom;
+	return goal < pacer->marked ? pacer->marked : goal;
 }
 
 static uint64_t goal_by_growth(const struct rh_gopacer *pacer)
@@ -61,7 +68,8 @@ struct rh_gopace rh_gopacer_pace(const struct rh_gopacer *pacer)
 	struct rh_gopace pace = { .goal = goal_by_growth(pacer) };
 	uint64_t least;
 
-	if (pacer->limit && goal_by_limit(pacer) < pace.goal)
+	pace.by_limit = pacer->limit && goal_by_limit(pacer) < pace.goal;
+	if (pace.by_limit)
 		pace.goal = goal_by_limit(pacer);
 	if (pace.goal == UINT64_MAX) {
 		pace.trigger = UINT64_MAX;
@@ -78,4 +86,76 @@ struct rh_gopace rh_gopacer_pace(const struct rh_gopacer *pacer)
 		pace.goal = pace.trigger;
 	assert(pace.goal >= pace.trigger);
 	return pace;
+}
+
+/* ---- settings ---- */
+
+static bool is_default(const char *text)
+{
+	return !text || !text[0] || strcmp(text, "unset") == 0;
+}
+
+int rh_go_read_gogc(const char *text, uint64_t *gogc)
+{
+	char *end;
+	long value;
+
+	*gogc = 100;
+	if (is_default(text))
+		return 0;
+	*gogc = RH_GOGC_OFF;
+	if (strcmp(text, "off") == 0)
+		return 0;
+	errno = 0;
+	value = strtol(text, &end, 10);
+	if (*end || errno || value > INT32_MAX || value < INT32_MIN)
+		return -1;
+	if (value >= 0) /* below: off */
+		*gogc = (uint64_t)value;
+	return 0;
+}
+
+int rh_go_read_memlimit(const char *text, uint64_t *limit)
+{
+	struct rh_err err;
+
+	*limit = 0;
+	if (is_default(text) || strcmp(text, "off") == 0)
+		return 0;
+	return rh_parse_size(text, limit, &err);
+}
+
+/* ---- the CPU limiter: mgclimit.go, accumulate ---- */
+
+static void accumulate(struct rh_golimiter *limiter, double program, double collector)
+{
+	limiter->fill += collector - program;
+	if (limiter->fill < 0)
+		limiter->fill = 0;
+	if (limiter->fill > limiter->capacity)
+		limiter->fill = limiter->capacity;
+}
+
+void rh_golimiter_run(struct rh_golimiter *limiter, double bytes)
+{
+	accumulate(limiter, bytes * limiter->cost, 0);
+}
+
+double rh_golimiter_mark(struct rh_golimiter *limiter, double work, double helped)
+{
+	double change = work - helped * limiter->cost, room = limiter->capacity - limiter->fill;
+	double share;
+
+	assert(work >= 0 && helped >= 0 && limiter->cost > 0);
+	if (change <= room) {
+		accumulate(limiter, helped * limiter->cost, work);
+		limiter->limited += limiter->fill >= limiter->capacity;
+		return helped;
+	}
+	/* Full before the end. Without help the collector has a quarter of the CPU, so it leaks,
+	 * and help is asked for again: the rest is marked in half of the CPU. */
+	share = room / change;
+	limiter->fill = limiter->capacity;
+	limiter->limited++;
+	return share * helped + (1 - share) * work / limiter->cost;
 }

@@ -2,8 +2,8 @@
  * gopacer.h - when Go starts a collection: goal and trigger, by the rules of its pacer.
  *
  * Source: mgcpacer.go (1.18 and later: gcController.commit, trigger, memoryLimitHeapGoal),
- * mgc.go (before: gcSetTriggerRatio). The heap model and `reheap whatif` both ask here.
- * Thread rule: pure functions. Nothing allocates, nothing fails.
+ * mgc.go (before: gcSetTriggerRatio), mgclimit.go. The heap model and `reheap whatif` both ask
+ * here. Thread rule: pure functions. Nothing allocates, nothing fails.
  */
 #ifndef RH_GOPACER_H
 #define RH_GOPACER_H
@@ -26,8 +26,41 @@ struct rh_gopacer {
 
 struct rh_gopace {
 	uint64_t goal, trigger; /* UINT64_MAX: never */
+	bool by_limit;		/* the limit sets the goal, not growth */
 };
 
 struct rh_gopace rh_gopacer_pace(const struct rh_gopacer *pacer);
+
+/*
+ * What the variables GOGC and GOMEMLIMIT say, as the runtime reads them; NULL and "unset" are
+ * the defaults. -1: the text is neither a number nor "off".
+ */
+int rh_go_read_gogc(const char *text, uint64_t *gogc);
+int rh_go_read_memlimit(const char *text, uint64_t *limit); /* 0 = none */
+
+/*
+ * The collector gets half of the CPU at most (1.19 and later), so that a limit below what lives
+ * does not collect without end. A leaky bucket of one second of each P: the collector's time
+ * fills it, the program's drains it. While it is full, who allocates need not help to mark.
+ *
+ * The clock here is marking: one unit is the time in which one P marks a byte.
+ */
+struct rh_golimiter {
+	double capacity; /* bytes that all Ps mark in a second */
+	double cost;	 /* time of the program for each byte that it allocates */
+	double fill;
+	uint64_t limited; /* cycles that ended with it full */
+};
+
+/* Marking takes a quarter of the CPU, and `black` bytes are allocated while one is marked. */
+#define RH_GO_COST(black) (3 / (black))
+
+/* The program allocates while nothing is marked. */
+void rh_golimiter_run(struct rh_golimiter *limiter, double bytes);
+/*
+ * A cycle marks `work` bytes. helped: bytes that are allocated meanwhile if whoever allocates
+ * helps as the goal asks. Returns how many are, which is more once the bucket is full.
+ */
+double rh_golimiter_mark(struct rh_golimiter *limiter, double work, double helped);
 
 #endif

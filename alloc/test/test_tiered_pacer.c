@@ -57,11 +57,9 @@ static void close_heap(void)
 	ops->close(heap);
 }
 
-/* Blocks that live, then others that die at once. */
-static void keep_and_churn(uint64_t churn_bytes)
+/* Blocks that die at once. */
+static void churn(uint64_t churn_bytes)
 {
-	for (int i = 0; i < KEPT; i++)
-		assert_non_null(ops->alloc(lane, BLOCK));
 	for (uint64_t done = 0; done < churn_bytes; done += BLOCK) {
 		char *p = ops->alloc(lane, BLOCK);
 
@@ -69,6 +67,14 @@ static void keep_and_churn(uint64_t churn_bytes)
 		memset(p, 0xa5, BLOCK);
 		ops->free(lane, p, BLOCK);
 	}
+}
+
+/* Blocks that live, then others that die at once. */
+static void keep_and_churn(uint64_t churn_bytes)
+{
+	for (int i = 0; i < KEPT; i++)
+		assert_non_null(ops->alloc(lane, BLOCK));
+	churn(churn_bytes);
 }
 
 static void without_gogc_nothing_is_collected(void **state)
@@ -94,6 +100,29 @@ static void the_limit_is_soft(void **state)
 	keep_and_churn(64 * MIB);
 	assert_in_range(figure("NumGC"), 2, 6);
 	assert_in_range(figure("HeapInuse"), KEPT * BLOCK, 32 * MIB);
+	close_heap();
+}
+
+/* Three times the limit lives, for long: without end the first second of marking, then half of
+ * the time. A byte allocated costs as much as 12 marked, so a cycle that marks 64 MiB is followed
+ * by 5 MiB at least. */
+static void half_of_the_cpu_is_the_programs(void **state)
+{
+	enum { KEPT_MIB = 64, CHURN_MIB = 256 };
+	uint64_t cycles, marked_mib;
+
+	(void)state;
+	open_heap((struct tier_knobs){ .gogc = RH_GOGC_OFF, .limit = 16 * MIB });
+	for (int i = 0; i < KEPT_MIB; i++)
+		assert_non_null(ops->alloc(lane, MIB));
+	churn((uint64_t)CHURN_MIB * MIB);
+	cycles = figure("NumGC");
+	marked_mib = figure("gc.marked") / MIB;
+	assert_in_range(marked_mib, KEPT_MIB, KEPT_MIB + 8);
+	assert_in_range(figure("gc.limited"), 40, cycles);
+	/* 4e8 bytes at first, then 12 bytes marked for each allocated */
+	assert_in_range(cycles, CHURN_MIB * 12 / (KEPT_MIB + 8),
+			(400 + CHURN_MIB * 12) / KEPT_MIB + KEPT_MIB);
 	close_heap();
 }
 
@@ -135,6 +164,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_gogc_nothing_is_collected),
 		cmocka_unit_test(the_limit_is_soft),
+		cmocka_unit_test(half_of_the_cpu_is_the_programs),
 		cmocka_unit_test(goals_count_what_is_scanned_besides),
 		cmocka_unit_test(marking_takes_its_time),
 	};

@@ -29,13 +29,15 @@
  * allows: 95 % of the way up to 1.17, 61/64 of it (or goal - 4 MiB) since 1.18. Else a cycle
  * begins at the trigger, notes who is dead (in the mark bits), and ends when marking x (what is
  * reachable + roots) bytes have been allocated: who died or was born meanwhile lives on. Whoever
- * allocates has to help marking when the goal is near, so it ends 10 % beyond that at the latest.
+ * allocates has to help marking when the goal is near, so it ends 10 % beyond that at the latest;
+ * unless collecting takes half of the CPU, as it does under a limit below what lives. Then nobody
+ * helps (Go's CPU limiter, since 1.19), and the heap grows past its goal: see gopacer.h. With
+ * marking=0 what would have been allocated meanwhile is the least between two cycles.
  */
 #include <assert.h>
 #include <sched.h>
 
 #include "alloc/base/debug.h"
-#include "alloc/base/gopacer.h"
 #include "alloc/heap/tiered/collect.h"
 #include "alloc/heap/tiered/lane.h"
 #include "alloc/heap/tiered/mheap.h"
@@ -44,6 +46,10 @@ static const struct rh_lock_class gc_lock_class = { "gc", TIER_RANK_GC, 0 };
 
 /* Assists let the heap grow this far beyond its goal. */
 #define OVERSHOOT 1.1
+/* For the clock of the CPU limiter, as Go does in the programs of the corpus: bytes allocated
+ * while one is marked (0.1 to 0.5), and bytes that a P marks in a second (0.3 to 0.5e9). */
+#define BLACK_USUAL   0.25
+#define MARK_A_SECOND 4e8
 
 static struct heap_totals totals_of(struct rh_heap *heap)
 {
@@ -82,15 +88,37 @@ static void set_trigger(struct rh_heap *heap, uint64_t live)
 	};
 	struct rh_gopace pace = rh_gopacer_pace(&go);
 
-	if (pace.trigger < live + (1u << 20) && pacer->cycles)
+	if (pacer->cycles && !pace.by_limit && pace.trigger < live + (1u << 20))
 		pace.trigger = live + (1u << 20);
+	if (pace.trigger < live + (uint64_t)pacer->owed)
+		pace.trigger = live + (uint64_t)pacer->owed;
 	tier_store(&pacer->trigger, pace.trigger);
 	pacer->goal = pace.goal < pace.trigger ? pace.trigger : pace.goal;
 	assert(pacer->goal >= pacer->trigger);
 }
 
+/* ---- the collector's share of the CPU ---- */
+
+/* A cycle begins that marks so many bytes: how many are allocated meanwhile. */
+static double share_cpu(struct rh_heap *heap, double work, double helped)
+{
+	struct pacer *pacer = &heap->pacer;
+	struct rh_golimiter *limiter = &pacer->limiter;
+	uint64_t live = atomic_load(&pacer->heap_live);
+
+	if (!heap->profile->memory_limit)
+		return helped;
+	limiter->capacity = MARK_A_SECOND * heap->lane_count;
+	if (live > pacer->ran_from)
+		rh_golimiter_run(limiter, (double)(live - pacer->ran_from));
+	return rh_golimiter_mark(limiter, work, helped);
+}
+
 void rh_gc_open(struct rh_heap *heap)
 {
+	double marking = heap->knobs.marking;
+
+	heap->pacer.limiter.cost = RH_GO_COST(marking > 0 ? marking : BLACK_USUAL);
 	rh_lock_init(&heap->gc_lock, &gc_lock_class, 0);
 	atomic_store(&heap->sweepgen, 2);
 	atomic_store(&heap->sweep_done, 1);
@@ -159,9 +187,11 @@ static uint64_t mark_span(struct mspan *span, bool since_begin)
 	return (uint64_t)live * rh_span_elem(span);
 }
 
-static void mark(struct rh_heap *heap)
+/* at_once: it took no time, so that what would have been allocated meanwhile is owed. */
+static void mark(struct rh_heap *heap, bool at_once)
 {
 	uint32_t count = atomic_load(&heap->all_span_count);
+	const struct heap_totals totals = totals_of(heap);
 	uint64_t marked = 0;
 
 	rh_debug_assert(atomic_load(&heap->stopping));
@@ -171,6 +201,8 @@ static void mark(struct rh_heap *heap)
 	}
 	heap->pacer.marking = false;
 	heap->pacer.heap_marked = marked;
+	if (at_once)
+		heap->pacer.owed = share_cpu(heap, (double)(marked + roots_of(heap, &totals)), 0);
 	atomic_store(&heap->pacer.heap_live, marked);
 }
 
@@ -251,7 +283,7 @@ static void flush_idle_pcaches(struct rh_heap *heap)
 	rh_unlock(&heap->lock);
 }
 
-static void cycle_stopped(struct rh_lane *lane)
+static void cycle_stopped(struct rh_lane *lane, bool at_once)
 {
 	struct rh_heap *heap = lane->heap;
 	bool late_flush = heap->profile->lazy_flush && heap->gc == TIER_GC_ORACLE;
@@ -261,10 +293,11 @@ static void cycle_stopped(struct rh_lane *lane)
 	rh_sweep_finish(lane);
 	rh_debug_assert(atomic_load(&heap->sweep_done));
 	reset_sets(heap);
-	mark(heap);
+	mark(heap, at_once);
 	if (!late_flush && !rh_gc_by_lane(heap))
 		flush_all(heap, false);
 	atomic_store(&heap->pacer.heap_live, heap->pacer.heap_marked);
+	heap->pacer.ran_from = heap->pacer.heap_marked + (uint64_t)heap->pacer.owed;
 	atomic_fetch_add(&heap->sweepgen, 2);
 	atomic_store(&heap->sweep_next, 0);
 	atomic_store(&heap->sweep_done, 0);
@@ -301,6 +334,7 @@ static void begin_marking(struct rh_lane *lane)
 	room = OVERSHOOT * (double)pacer->goal - (double)live;
 	if (black > room)
 		black = room > TIER_PAGE ? room : TIER_PAGE;
+	black = share_cpu(heap, reachable, black);
 	pacer->marking = true;
 	tier_store(&pacer->trigger, live + (uint64_t)black);
 }
@@ -317,7 +351,7 @@ static void cycle(struct rh_lane *lane, bool due)
 		if (begins && !heap->pacer.marking)
 			begin_marking(lane);
 		else
-			cycle_stopped(lane);
+			cycle_stopped(lane, due && !begins);
 		atomic_store(&heap->stopping, 0);
 	}
 	rh_unlock(&heap->gc_lock);

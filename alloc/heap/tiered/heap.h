@@ -32,6 +32,7 @@
 
 #include "alloc/backend.h"
 #include "alloc/base/debug.h"
+#include "alloc/base/gopacer.h"
 #include "alloc/base/lock.h"
 #include "alloc/base/os.h"
 #include "alloc/heap/tiered/fixalloc.h"
@@ -344,6 +345,10 @@ struct pacer {
 	uint64_t sweep_live_basis, pages_swept_basis;
 	_Atomic uint64_t pages_swept;
 	_Atomic uint64_t reclaim_index, reclaim_credit;
+	/* oracle: the collector's share of the CPU; heap_live when its clock ran last */
+	struct rh_golimiter limiter;
+	uint64_t ran_from;
+	double owed; /* marking=0: what would have been allocated during it, comes after it */
 };
 
 struct scavenger {

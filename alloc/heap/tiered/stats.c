@@ -155,6 +155,7 @@ static void emit_memory(struct rh_heap *heap, const struct sink *sink)
 		return;
 	out(sink, "NumGC", "count", heap->pacer.cycles);
 	out(sink, "NextGC", "bytes", heap->pacer.goal);
+	out(sink, "gc.limited", "count", heap->pacer.limiter.limited);
 	out(sink, "gc.trigger", "bytes", heap->pacer.trigger);
 	out(sink, "gc.marked", "bytes", heap->pacer.heap_marked);
 	out(sink, "gc.heap_live", "bytes", atomic_load(&heap->pacer.heap_live));
