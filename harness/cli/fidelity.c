@@ -40,11 +40,13 @@ static const struct rh_opt fidelity_options[] = {
 static void setting_of(const char *path, char *text, size_t bytes)
 {
 	struct rh_err err = { 0 };
+	const struct rh_whatif_setting as_noted = { 0, 0 };
 	struct rh_whatif whatif;
+	char gogc[32] = "off", limit[64] = "";
 	double stacks = 0, share = 0;
 
 	text[0] = '\0';
-	if (rh_whatif_read(&whatif, path, 0, &err) < 0)
+	if (rh_whatif_read(&whatif, path, &as_noted, &err) < 0)
 		return;
 	for (uint32_t i = 0; i < whatif.count; i++)
 		stacks += (double)whatif.cycles[i].stacks / whatif.count;
@@ -52,7 +54,11 @@ static void setting_of(const char *path, char *text, size_t bytes)
 		share = (whatif.roots - GLOBALS_USUAL) / stacks;
 	if (share > 1)
 		share = 1;
-	snprintf(text, bytes, "gogc=%" PRIu64 ":roots=%.0f:stacks=%.4f:marking=%.4f", whatif.gogc,
+	if (whatif.gogc != WHATIF_OFF)
+		snprintf(gogc, sizeof(gogc), "%" PRIu64, whatif.gogc);
+	if (whatif.limit != WHATIF_OFF)
+		snprintf(limit, sizeof(limit), ":limit=%" PRIu64, whatif.limit);
+	snprintf(text, bytes, "gogc=%s%s:roots=%.0f:stacks=%.4f:marking=%.4f", gogc, limit,
 		 whatif.roots - share * stacks, share, whatif.black);
 	rh_whatif_close(&whatif);
 }

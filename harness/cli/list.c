@@ -12,6 +12,7 @@
 #include "alloc/base/progress.h"
 #include "alloc/base/goversions.h"
 #include "harness/cli/command.h"
+#include "harness/fidelity/whatif_document.h"
 #include "harness/launch/peer_version.h"
 #include "harness/probe/probe.h"
 #include "harness/result/fields.h"
@@ -257,6 +258,12 @@ static void list_schema(struct list *list)
 	rh_record_schema(&rh_document_type, "reheap.result/1", stdout);
 }
 
+static void list_schema_whatif(struct list *list)
+{
+	(void)list;
+	rh_record_schema(&rh_whatif_document_type, RH_WHATIF_SCHEMA, stdout);
+}
+
 static const struct kind {
 	const char *name;
 	void (*walk)(struct list *list);
@@ -268,6 +275,7 @@ static const struct kind {
 	      { "probes", list_probes },
 	      { "profiles", list_profiles },
 	      { "schema", list_schema },
+	      { "schema-whatif", list_schema_whatif },
 	      { NULL, NULL } };
 
 static int no_such_kind(const char *name, struct rh_err *err)
@@ -307,10 +315,12 @@ static const struct rh_opt list_opts[] = { { "json", 0, RH_OPT_FLAG, offsetof(st
 
 const struct rh_command rh_cmd_list = {
 	.name = "list",
-	.operands = "backends|fields|generators|importers|metrics|probes|profiles|schema",
+	.operands = "backends|fields|generators|importers|metrics|probes|profiles|schema|"
+		    "schema-whatif",
 	.summary = "what is there, what is absent, and why",
 	.details =
-		"fields and schema describe result files: as Markdown tables and as JSON Schema.",
+		"fields and schema describe result files: as Markdown tables and as JSON Schema; "
+		"schema-whatif what whatif --json prints.",
 	.examples = "reheap list backends\nreheap list importers --json\n"
 		    "reheap list schema > result.schema.json",
 	.opts = list_opts,

@@ -25,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "alloc/base/gopacer.h"
 #include "alloc/base/os.h"
 #include "harness/cli/command.h"
 #include "alloc/base/progress.h"
@@ -57,7 +58,25 @@ enum { GO_HEAD_BYTES = 16, URL_PART_MAX = 256, HTTP_HEAD_MAX = 8192, HTTP_OK = 2
 
 /* ---- the trace, once it is a file ---- */
 
-static enum rh_exit import_file(const struct opts *opts, const char *path, struct rh_err *err)
+/* What the program's collector was told: as unset as it may be. A value that Go itself does not
+ * understand is not noted. */
+static int note_environment(const struct rh_importer *go, void *words, struct rh_err *err)
+{
+	const char *gogc = getenv("GOGC"), *limit = getenv("GOMEMLIMIT");
+	uint64_t value;
+
+	if (rh_go_read_gogc(gogc, &value) == 0 &&
+	    rh_opt_set(go->opts, words, "go", "gogc", gogc && gogc[0] ? gogc : "unset", err) < 0)
+		return -1;
+	if (rh_go_read_memlimit(limit, &value) < 0)
+		return 0;
+	return rh_opt_set(go->opts, words, "go", "memlimit", limit && limit[0] ? limit : "unset",
+			  err);
+}
+
+/* ours: the program was started by us, with our environment. */
+static enum rh_exit import_file(const struct opts *opts, const char *path, bool ours,
+				struct rh_err *err)
 {
 	const struct rh_importer *go = rh_importer_of("go", err);
 	_Alignas(16) unsigned char words[256] = { 0 };
@@ -65,6 +84,7 @@ static enum rh_exit import_file(const struct opts *opts, const char *path, struc
 	struct rh_trace_totals totals;
 
 	if (!go || rh_opt_defaults(go->opts, words, err) < 0 ||
+	    (ours && note_environment(go, words, err) < 0) ||
 	    rh_import(
 		    &(struct rh_import_job){
 			    .importer = go, .path = path, .opts = words, .make = &make },
@@ -180,7 +200,7 @@ static enum rh_exit record_program(const struct opts *opts, char **argv, struct 
 			      opts->trace_file);
 		return err->code;
 	}
-	result = import_file(opts, opts->trace_file ? opts->trace_file : path, err);
+	result = import_file(opts, opts->trace_file ? opts->trace_file : path, true, err);
 	if (result == RH_OK && !(WIFEXITED(status) && WEXITSTATUS(status) == 0))
 		rh_print(stderr, "reheap record-go: %s ended with %s %d\n", argv[0],
 			 WIFSIGNALED(status) ? "signal" : "status",
@@ -324,7 +344,7 @@ static enum rh_exit record_service(const struct opts *opts, struct rh_err *err)
 	if (to >= 0)
 		close(to);
 	if (result == 0)
-		result = (int)import_file(opts, path, err);
+		result = (int)import_file(opts, path, false, err);
 	else
 		result = (int)err->code;
 	if (to >= 0 && !opts->keep)

@@ -1,6 +1,7 @@
 /*
  * whatif.c - `reheap whatif`: what another GOGC or GOMEMLIMIT would do to a recorded Go program.
- * First how well the model meets the recorded run, then a row for each setting.
+ * First how well the model meets the recorded run, then a row for each setting; --json and -o
+ * say the same as a document (whatif_document.h).
  */
 #include <inttypes.h>
 #include <math.h>
@@ -8,17 +9,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/os.h"
 #include "alloc/base/printable.h"
 #include "harness/cli/command.h"
 #include "harness/fidelity/fidelity.h"
 #include "harness/fidelity/whatif.h"
+#include "harness/fidelity/whatif_document.h"
 #include "plots/figure/figure.h"
 
-enum { VALUES_MAX = 32, NEAR_PERCENT = 20 };
+enum { VALUES_MAX = 32, NEAR_PERCENT = 20 }; /* values of each list; of collections */
 
 struct opts {
-	const char *gogc, *memlimit, *plot;
-	uint64_t recorded;
+	const char *gogc, *memlimit, *plot, *output;
+	struct rh_whatif_setting recorded;
+	bool json;
 };
 
 static const struct rh_opt whatif_options[] = {
@@ -26,8 +30,16 @@ static const struct rh_opt whatif_options[] = {
 	  .help = "values of GOGC, percent or off" },
 	{ "memlimit", 0, RH_OPT_TEXT, offsetof(struct opts, memlimit), "off", .arg = "LIST",
 	  .help = "values of GOMEMLIMIT, such as 64M,1G, or off" },
-	{ "recorded-gogc", 0, RH_OPT_UINT, offsetof(struct opts, recorded), .min = 1, .max = 100000,
-	  .arg = "PERCENT", .help = "GOGC of the recorded run; else deduced from its goals" },
+	{ "recorded-gogc", 0, RH_OPT_UINT, offsetof(struct opts, recorded.gogc), .min = 1,
+	  .max = 100000, .off = true, .arg = "PERCENT|off",
+	  .help = "GOGC of the recorded run; else by its environment or its goals" },
+	{ "recorded-memlimit", 0, RH_OPT_SIZE, offsetof(struct opts, recorded.limit), .min = 1,
+	  .off = true, .arg = "BYTES|off",
+	  .help = "GOMEMLIMIT of the recorded run; else by its environment" },
+	{ "output", 'o', RH_OPT_TEXT, offsetof(struct opts, output), .arg = "W.json",
+	  .help = "write the answers as JSON (reheap list schema-whatif), besides the table" },
+	{ "json", 'j', RH_OPT_FLAG, offsetof(struct opts, json),
+	  .help = "print that document instead of the table" },
 	{ "plot", 0, RH_OPT_TEXT, offsetof(struct opts, plot), .arg = "PREFIX",
 	  .help = "write PREFIX.tsv and draw PREFIX.svg: peak heap against marking" },
 	{ .name = NULL }
@@ -98,6 +110,16 @@ static double off_by(double replayed, double recorded)
 	return recorded > 0 ? 100 * (replayed - recorded) / recorded : 0;
 }
 
+/* Collections not begun by growth. */
+static unsigned asked_for(const struct rh_whatif *whatif)
+{
+	unsigned asked = 0;
+
+	for (uint32_t i = 0; i < whatif->count; i++)
+		asked += whatif->cycles[i].asked_for;
+	return asked;
+}
+
 struct check {
 	uint64_t cycles, peak, marked;
 	double goal; /* mean of the goals after each cycle */
@@ -117,24 +139,43 @@ static struct check recorded_of(const struct rh_whatif *whatif)
 	return check;
 }
 
-static void tell_check(const char *path, const struct rh_whatif *whatif, const struct check *was,
-		       const struct rh_whatif_answer *is)
+static bool met(const struct check *was, const struct rh_whatif_outcome *is)
+{
+	double off = fabs((double)is->cycles - (double)was->cycles);
+
+	return off <= 1 || off <= NEAR_PERCENT / 100.0 * (double)was->cycles;
+}
+
+/* "GOGC=100 (by its goals)", and the limit where it is known. */
+static void tell_recorded(const struct rh_whatif *whatif)
 {
 	char word[32];
-	unsigned asked = 0;
 
-	for (uint32_t i = 0; i < whatif->count; i++)
-		asked += whatif->cycles[i].asked_for;
+	rh_print(stdout, "\nrecorded with GOGC=%s (%s%s)",
+		 gogc_word(whatif->gogc, word, sizeof(word)),
+		 whatif->gogc_from == rh_whatif_assumed ? "" : "by its ",
+		 whatif->gogc_from == rh_whatif_assumed ? "assumed: its goals do not say"
+							: whatif->gogc_from);
+	if (whatif->limit_from != rh_whatif_assumed)
+		rh_print(stdout, ", GOMEMLIMIT=%s", limit_word(whatif->limit, word, sizeof(word)));
+}
+
+static void tell_check(const char *path, const struct rh_whatif *whatif, const struct check *was,
+		       const struct rh_whatif_outcome *is)
+{
+	unsigned asked = asked_for(whatif);
+
 	rh_print(stdout, "%s: Go %s, %.1f MiB allocated, %" PRIu32 " collections", path,
 		 whatif->profile, mib(whatif->allocated), whatif->count);
 	if (asked)
 		printf(" (%u asked for by the program)", asked);
+	tell_recorded(whatif);
 	rh_print(stdout,
-		 "\nrecorded with GOGC=%s (%s); stacks and globals %.2f MiB; %.2f bytes allocated "
-		 "while one is marked\n\n",
-		 gogc_word(whatif->gogc, word, sizeof(word)),
-		 whatif->gogc_found ? "by its goals" : "assumed: its goals do not say",
+		 "; stacks and globals %.2f MiB; %.2f bytes allocated while one is marked\n",
 		 whatif->roots / (1 << 20), whatif->black);
+	if (whatif->unsuited[0])
+		rh_print(stdout, "The trace is not suited for %s\n", whatif->unsuited);
+	putchar('\n');
 	rh_print(stdout, "  the model at this setting   %12s %12s %9s\n", "recorded", "model",
 		 "differ");
 	rh_print(stdout, "  %-27s %12" PRIu64 " %12" PRIu64 " %+8.1f%%\n", "collections",
@@ -146,12 +187,12 @@ static void tell_check(const char *path, const struct rh_whatif *whatif, const s
 		 off_by(is->goal_mean, was->goal));
 	rh_print(stdout, "  %-27s %12.2f %12.2f %+8.1f%%\n\n", "marked, MiB", mib(was->marked),
 		 mib(is->marked), off_by((double)is->marked, (double)was->marked));
-	if (fabs(off_by((double)is->cycles, (double)was->cycles)) > NEAR_PERCENT)
+	if (!met(was, is))
 		printf("  The model is off at the recorded setting: read the rows below as an "
 		       "order of magnitude.\n\n");
 }
 
-static void tell_row(const struct rh_whatif_setting *setting, const struct rh_whatif_answer *is,
+static void tell_row(const struct rh_whatif_setting *setting, const struct rh_whatif_outcome *is,
 		     uint64_t allocated)
 {
 	char gogc[32], limit[32];
@@ -160,9 +201,73 @@ static void tell_row(const struct rh_whatif_setting *setting, const struct rh_wh
 		 gogc_word(setting->gogc, gogc, sizeof(gogc)),
 		 limit_word(setting->limit, limit, sizeof(limit)), is->cycles, mib(is->peak),
 		 mib(is->marked), allocated ? (double)is->marked / (double)allocated : 0,
-		 is->over_limit ? "  over its limit"
-		 : is->tight	? "  little room under the limit: collections are a guess"
-				: "");
+		 is->limited	  ? "  over its limit: collecting takes half of the CPU"
+		 : is->over_limit ? "  over its limit"
+		 : is->tight	  ? "  little room under the limit: collections are a guess"
+				  : "");
+}
+
+/* ---- the document ---- */
+
+static struct rh_whatif_answer answer_of(const struct rh_whatif *whatif,
+					 const struct rh_whatif_setting *setting,
+					 const struct rh_whatif_outcome *is)
+{
+	return (struct rh_whatif_answer){
+		.gogc = setting->gogc,
+		.memlimit_bytes = setting->limit,
+		.collections = is->cycles,
+		.peak_bytes = is->peak,
+		.goal_mean_bytes = is->cycles ? is->goal_mean : NAN,
+		.marked_bytes = is->marked,
+		.marked_per_byte =
+			whatif->allocated ? (double)is->marked / (double)whatif->allocated : NAN,
+		.over_limit = is->over_limit,
+		.little_room = is->tight,
+		.cpu_limited = is->limited,
+	};
+}
+
+static struct rh_whatif_recorded recorded_document(const struct rh_whatif *whatif,
+						   const struct check *was)
+{
+	return (struct rh_whatif_recorded){
+		.gogc = whatif->gogc,
+		.gogc_from = whatif->gogc_from,
+		.memlimit_bytes = whatif->limit,
+		.memlimit_from = whatif->limit_from,
+		.collections = was->cycles,
+		.asked_for = asked_for(whatif),
+		.peak_bytes = was->peak,
+		.goal_mean_bytes = was->goal > 0 ? was->goal : NAN,
+		.marked_bytes = was->marked,
+		.roots_bytes = whatif->roots,
+		.black = whatif->black,
+	};
+}
+
+/* To standard output (path NULL) or to a file that is there whole or not at all. */
+static int write_document(const struct rh_whatif_document *document, const char *path,
+			  struct rh_err *err)
+{
+	struct rh_outfile out;
+	char *text;
+	int result;
+
+	if (!path)
+		path = "-";
+	text = rh_record_print(&rh_whatif_document_type, document, RH_JSON_INDENTED);
+	if (!text)
+		return rh_fail(err, RH_BAD_DATA, "%s: its name has no JSON form", document->trace);
+	result = rh_outfile_open(&out, path, err);
+	if (result == 0) {
+		if (rh_write_all(out.fd, text, strlen(text), path, err) < 0 ||
+		    rh_outfile_commit(&out, err) < 0)
+			result = -1;
+		rh_outfile_abandon(&out);
+	}
+	free(text);
+	return result;
 }
 
 /* ---- all settings ---- */
@@ -173,14 +278,18 @@ struct table {
 	unsigned gogcs, limits;
 };
 
-static void walk(const struct table *table)
+/* One row each: printed, or into the document's list. */
+static void walk(const struct table *table, struct rh_whatif_answer *list)
 {
 	for (unsigned l = 0; l < table->limits; l++)
 		for (unsigned g = 0; g < table->gogcs; g++) {
 			struct rh_whatif_setting setting = { table->gogc[g], table->limit[l] };
-			struct rh_whatif_answer is = rh_whatif_ask(table->whatif, &setting);
+			struct rh_whatif_outcome is = rh_whatif_ask(table->whatif, &setting);
 
-			tell_row(&setting, &is, table->whatif->allocated);
+			if (list)
+				*list++ = answer_of(table->whatif, &setting, &is);
+			else
+				tell_row(&setting, &is, table->whatif->allocated);
 		}
 }
 
@@ -210,7 +319,7 @@ static void place_marks(const struct table *table, struct mark *marks)
 	for (unsigned l = 0; l < table->limits; l++)
 		for (unsigned g = 0; g < table->gogcs; g++) {
 			struct rh_whatif_setting setting = { table->gogc[g], table->limit[l] };
-			struct rh_whatif_answer is = rh_whatif_ask(table->whatif, &setting);
+			struct rh_whatif_outcome is = rh_whatif_ask(table->whatif, &setting);
 			struct mark *mark = &marks[count++];
 
 			*mark = (struct mark){ mib(is.marked), mib(is.peak), is.cycles, false };
@@ -273,17 +382,53 @@ static int plot(const struct table *table, const char *path, const char *prefix,
 		prefix, err);
 }
 
-static int answer(const struct table *table, const struct opts *opts, const char *path,
-		  struct rh_err *err)
+static int document(const struct table *table, const struct opts *opts, const char *path,
+		    struct rh_err *err)
 {
-	const struct rh_whatif_setting then = { table->whatif->gogc, WHATIF_OFF };
-	struct rh_whatif_answer is = rh_whatif_ask(table->whatif, &then);
+	const struct rh_whatif_setting then = { table->whatif->gogc, table->whatif->limit };
+	struct rh_whatif_outcome is = rh_whatif_ask(table->whatif, &then);
+	struct check was = recorded_of(table->whatif);
+	struct rh_whatif_recorded recorded = recorded_document(table->whatif, &was);
+	struct rh_whatif_answer model = answer_of(table->whatif, &then, &is);
+	struct rh_whatif_answer answers[VALUES_MAX * VALUES_MAX];
+	struct rh_whatif_document all = {
+		.schema = RH_WHATIF_SCHEMA,
+		.trace = path,
+		.profile = table->whatif->profile,
+		.allocated_bytes = table->whatif->allocated,
+		.recorded = &recorded,
+		.model = &model,
+		.met = met(&was, &is),
+		.unsuited = table->whatif->unsuited[0] ? table->whatif->unsuited : NULL,
+		.answers = answers,
+		.answers_count = (size_t)table->gogcs * table->limits,
+	};
+
+	walk(table, answers);
+	if (opts->output && write_document(&all, opts->output, err) < 0)
+		return -1;
+	return opts->json ? write_document(&all, NULL, err) : 0;
+}
+
+static void tell_table(const struct table *table, const char *path)
+{
+	const struct rh_whatif_setting then = { table->whatif->gogc, table->whatif->limit };
+	struct rh_whatif_outcome is = rh_whatif_ask(table->whatif, &then);
 	struct check was = recorded_of(table->whatif);
 
 	tell_check(path, table->whatif, &was, &is);
 	rh_print(stdout, "  %8s %10s %12s %12s %12s %10s\n", "GOGC", "GOMEMLIMIT", "collections",
 		 "peak MiB", "marked MiB", "per byte");
-	walk(table);
+	walk(table, NULL);
+}
+
+static int answer(const struct table *table, const struct opts *opts, const char *path,
+		  struct rh_err *err)
+{
+	if (!opts->json)
+		tell_table(table, path);
+	if ((opts->json || opts->output) && document(table, opts, path, err) < 0)
+		return -1;
 	return opts->plot ? plot(table, path, opts->plot, err) : 0;
 }
 
@@ -295,9 +440,13 @@ static enum rh_exit run(const void *options, int argc, char **argv, struct rh_er
 	int result;
 
 	(void)argc;
+	if (opts->json && opts->output && strcmp(opts->output, "-") == 0) {
+		rh_fail(err, RH_USAGE, "--json and -o - are the same");
+		return err->code;
+	}
 	if (parse_list("--gogc", opts->gogc, false, table.gogc, &table.gogcs, err) < 0 ||
 	    parse_list("--memlimit", opts->memlimit, true, table.limit, &table.limits, err) < 0 ||
-	    rh_whatif_read(&whatif, argv[0], opts->recorded, err) < 0)
+	    rh_whatif_read(&whatif, argv[0], &opts->recorded, err) < 0)
 		return err->code;
 	result = answer(&table, opts, argv[0], err);
 	rh_whatif_close(&whatif);
@@ -308,13 +457,16 @@ const struct rh_command rh_cmd_whatif = {
 	.name = "whatif",
 	.operands = "T.rht",
 	.summary = "what another GOGC or GOMEMLIMIT would do to a recorded Go program",
-	.details = "Takes a trace made by reheap import go. Printed first is how well the model "
-		   "meets the run that was recorded; then for each setting the collections, the "
-		   "peak of the heap (live objects and garbage, as gctrace prints it), and the "
-		   "bytes the collector marks, in all and per byte allocated. The limit is soft, "
-		   "as Go's is.",
+	.details =
+		"Takes a trace made by reheap import go. Printed first is how well the model "
+		"meets the run that was recorded; then for each setting the collections, the "
+		"peak of the heap (live objects and garbage, as gctrace prints it), and the "
+		"bytes the collector marks, in all and per byte allocated. The limit is soft, "
+		"as Go's is: below what lives, collecting takes half of the CPU and no more. The "
+		"recorded setting is known where record-go started the program.",
 	.examples = "reheap whatif service.rht --gogc 50,100,200,off --memlimit 64M,128M\n"
-		    "reheap whatif --plot tradeoff service.rht",
+		    "reheap whatif --plot tradeoff service.rht\n"
+		    "reheap whatif --json service.rht | jq .answers[0].peak_bytes",
 	.opts = whatif_options,
 	.opts_bytes = sizeof(struct opts),
 	.operands_min = 1,

@@ -39,12 +39,17 @@ enum {
 #define QUEUED_SHARE   6
 /* Whoever allocates marks too, so that the heap ends this much above its goal at most. */
 #define OVERSHOOT 1.1
+/* Where hardly anything was allocated while marking, a byte allocated costs 300 marked. */
+#define BLACK_LEAST 0.01
 /* Below this goal over marked an error of 1 MiB in what the limit counts doubles the collections.
  */
 #define TIGHT 1.33
 /* Globals with pointers: 0.15 MiB in all programs tried; more than this is another GOGC. */
 #define GLOBALS_MOST ((uint64_t)2 << 20)
 #define ROOTS_USUAL  160000.0
+
+const char rh_whatif_given[] = "given", rh_whatif_environment[] = "environment",
+	   rh_whatif_goals[] = "goals", rh_whatif_assumed[] = "assumed";
 
 enum { LIVE = 1, GOAL, STACK_SPAN, STACK_SPAN_FREE, SPAN, SPAN_ALLOC, SPAN_FREE };
 
@@ -199,6 +204,12 @@ static double roots_of(const struct rh_whatif_cycle *cycle, uint64_t gogc)
 	return (double)(cycle->goal - cycle->marked) * 100 / (double)gogc - (double)cycle->marked;
 }
 
+/* At or below it a goal does not tell what it was made of. */
+static uint64_t least_goal(uint64_t gogc)
+{
+	return gogc == WHATIF_OFF ? 0 : RH_GO_HEAP_LEAST / 100 * gogc;
+}
+
 static bool at_least(uint64_t goal, uint64_t gogc)
 {
 	return goal == RH_GO_HEAP_LEAST / 100 * gogc || goal == RH_GO_HEAP_LEAST * gogc / 100;
@@ -214,7 +225,7 @@ static bool possible(const struct rh_whatif *whatif, uint64_t gogc)
 		const struct rh_whatif_cycle *cycle = &whatif->cycles[i];
 		double roots;
 
-		if (!cycle->goal || cycle->goal <= RH_GO_HEAP_LEAST / 100 * gogc)
+		if (!cycle->goal || cycle->goal <= least_goal(gogc))
 			continue;
 		if (cycle->goal < cycle->marked)
 			return false;
@@ -236,38 +247,73 @@ static bool has_least(const struct rh_whatif *whatif, uint64_t gogc)
 	return found;
 }
 
-static void find_gogc(struct rh_whatif *whatif, uint64_t given)
+static uint64_t gogc_of_goals(const struct rh_whatif *whatif)
 {
 	static const uint64_t usual[] = { 100, 200, 50, 400, 300, 150, 75, 25, 500, 800, 1000, 10 };
 	enum { USUAL = sizeof(usual) / sizeof(usual[0]) };
 
-	whatif->gogc = given ? given : 100;
-	whatif->gogc_found = given != 0;
-	for (size_t i = 0; i < USUAL && !whatif->gogc_found; i++)
-		if (has_least(whatif, usual[i])) {
-			whatif->gogc = usual[i];
-			whatif->gogc_found = true;
-		}
-	for (size_t i = 0; i < USUAL && !whatif->gogc_found; i++)
-		if (possible(whatif, usual[i])) {
-			whatif->gogc = usual[i];
-			whatif->gogc_found = true;
-		}
+	for (size_t i = 0; i < USUAL; i++)
+		if (has_least(whatif, usual[i]))
+			return usual[i];
+	for (size_t i = 0; i < USUAL; i++)
+		if (possible(whatif, usual[i]))
+			return usual[i];
+	return 0;
 }
 
-/* What each goal counts besides the heap; where the least goal hides it, as the last one. */
+/* A program may set GOGC itself; then its goals speak against the environment, unless a limit or
+ * GOGC=off hides what they were made of. */
+static bool agrees(const struct rh_whatif *whatif, uint64_t gogc)
+{
+	return gogc == WHATIF_OFF || whatif->limit != WHATIF_OFF || has_least(whatif, gogc) ||
+	       possible(whatif, gogc) || !gogc_of_goals(whatif);
+}
+
+/* noted: what the environment said, NULL = not known. */
+static void find_gogc(struct rh_whatif *whatif, uint64_t given, const char *noted)
+{
+	uint64_t goals, environment;
+
+	whatif->gogc = given;
+	whatif->gogc_from = rh_whatif_given;
+	if (given)
+		return;
+	whatif->gogc_from = rh_whatif_environment;
+	if (noted && rh_go_read_gogc(noted, &environment) == 0 && agrees(whatif, environment)) {
+		whatif->gogc = environment ? environment : 1;
+		return;
+	}
+	goals = gogc_of_goals(whatif);
+	whatif->gogc = goals ? goals : 100;
+	whatif->gogc_from = goals ? rh_whatif_goals : rh_whatif_assumed;
+}
+
+static void find_limit(struct rh_whatif *whatif, uint64_t given, const char *noted)
+{
+	whatif->limit = given;
+	whatif->limit_from = rh_whatif_given;
+	if (given)
+		return;
+	whatif->limit_from = rh_whatif_environment;
+	if (!noted || rh_go_read_memlimit(noted, &whatif->limit) < 0)
+		whatif->limit_from = rh_whatif_assumed;
+	if (!whatif->limit)
+		whatif->limit = WHATIF_OFF;
+}
+
+/* What each goal counts besides the heap; where the least goal or a limit hides it, as the last
+ * one. */
 static void find_roots(struct rh_whatif *whatif)
 {
 	double last = -1;
 
 	for (uint32_t i = 0; i < whatif->count; i++) {
 		struct rh_whatif_cycle *cycle = &whatif->cycles[i];
-		double roots = roots_of(cycle, whatif->gogc);
+		bool hidden = whatif->gogc == WHATIF_OFF || cycle->goal <= least_goal(whatif->gogc);
+		double roots = hidden ? last : roots_of(cycle, whatif->gogc);
 
-		if (cycle->goal <= RH_GO_HEAP_LEAST / 100 * whatif->gogc)
-			roots = last;
-		else if (roots < 0)
-			roots = 0;
+		if (!hidden && roots < 0)
+			roots = whatif->limit == WHATIF_OFF ? 0 : last;
 		cycle->roots = last = roots;
 	}
 	for (uint32_t i = whatif->count; i-- > 0;) {
@@ -282,7 +328,7 @@ static void find_roots(struct rh_whatif *whatif)
 /* A cycle that began well before the pacer could have wanted it was asked for. */
 static void find_pace(struct rh_whatif *whatif)
 {
-	double black = 0, work = 0;
+	double black = 0, work = 0, ns = 0;
 
 	for (uint32_t i = 0; i < whatif->count; i++) {
 		struct rh_whatif_cycle *cycle = &whatif->cycles[i];
@@ -294,19 +340,23 @@ static void find_pace(struct rh_whatif *whatif)
 		cycle->black = (double)(cycle->at_end - cycle->at_begin) / (mark > 1 ? mark : 1);
 		black += (double)(cycle->at_end - cycle->at_begin);
 		work += mark;
+		ns += (double)(cycle->end_ns - cycle->begin_ns);
 		cycle->asked_for = last && (double)cycle->live_begin < from + 0.62 * (goal - from);
 		cycle->runway = last ? last->runway : 0;
 		if (!cycle->asked_for && goal > (double)cycle->live_begin && from > 0)
 			cycle->runway = (goal - (double)cycle->live_begin) / (from + cycle->roots);
 	}
 	whatif->black = work > 0 ? black / work : 0;
+	/* Marking takes a quarter of the Ps. */
+	whatif->mark_second = ns > 0 ? work / ns * 1e9 * 4 : 0;
 }
 
-int rh_whatif_read(struct rh_whatif *whatif, const char *path, uint64_t gogc, struct rh_err *err)
+int rh_whatif_read(struct rh_whatif *whatif, const char *path,
+		   const struct rh_whatif_setting *given, struct rh_err *err)
 {
 	struct reader reader = { .whatif = whatif };
 	struct rh_trace *trace;
-	const char *profile;
+	const char *profile, *gogc, *limit, *unsuited;
 	int result = 0;
 
 	memset(whatif, 0, sizeof(*whatif));
@@ -324,20 +374,26 @@ int rh_whatif_read(struct rh_whatif *whatif, const char *path, uint64_t gogc, st
 	name_series(&reader, trace);
 	if (result == 0)
 		result = read_all(&reader, trace, err);
-	rh_trace_close(trace);
 	if (result == 0 && !whatif->count)
 		result = rh_fail(err, RH_INCONCLUSIVE,
 				 "%s: holds no whole collection, so what is live is not known: "
 				 "record for longer",
 				 path);
-	if (result < 0)
-		return -1;
-	whatif->live_end = reader.live;
-	whatif->slack = reader.slack_of > 0 ? reader.slack / reader.slack_of : 0;
-	find_gogc(whatif, gogc);
-	find_roots(whatif);
-	find_pace(whatif);
-	return 0;
+	if (result == 0) {
+		gogc = rh_trace_note_of(trace, "go.gogc");
+		limit = rh_trace_note_of(trace, "go.memlimit");
+		unsuited = rh_trace_note_of(trace, "import.unsuited");
+		snprintf(whatif->unsuited, sizeof(whatif->unsuited), "%s",
+			 unsuited ? unsuited : "");
+		whatif->live_end = reader.live;
+		whatif->slack = reader.slack_of > 0 ? reader.slack / reader.slack_of : 0;
+		find_limit(whatif, given->limit, limit);
+		find_gogc(whatif, given->gogc, gogc);
+		find_roots(whatif);
+		find_pace(whatif);
+	}
+	rh_trace_close(trace);
+	return result;
 }
 
 void rh_whatif_close(struct rh_whatif *whatif)
@@ -404,6 +460,7 @@ static double next_known(const struct rh_whatif *whatif, double at)
 
 struct model {
 	const struct rh_whatif *whatif;
+	struct rh_golimiter limiter;
 	struct rh_gopacer pacer;
 	struct rh_gopace pace;
 	double at, live;
@@ -441,14 +498,16 @@ static void begin(struct model *model)
 	double grow = (double)whatif->gogc / 100, marked = 0;
 
 	model->live = (double)whatif->live_start;
-	if (whatif->goal_start > RH_GO_HEAP_LEAST / 100 * whatif->gogc)
+	if (whatif->gogc == WHATIF_OFF || whatif->limit != WHATIF_OFF)
+		marked = here.reachable;
+	else if (whatif->goal_start > least_goal(whatif->gogc))
 		marked = ((double)whatif->goal_start - grow * here.roots) / (1 + grow);
 	if (marked > model->live)
 		marked = model->live;
 	set_pace(model, &here, marked > 0 ? marked : 0);
 }
 
-static void collect(struct model *model, struct rh_whatif_answer *answer)
+static void collect(struct model *model, struct rh_whatif_outcome *answer)
 {
 	const struct rh_whatif *whatif = model->whatif;
 	const struct rh_gopacer *pacer = &model->pacer;
@@ -457,6 +516,7 @@ static void collect(struct model *model, struct rh_whatif_answer *answer)
 
 	if (model->pace.goal != UINT64_MAX)
 		black = fmin(black, fmax(OVERSHOOT * (double)model->pace.goal - model->live, PAGE));
+	black = rh_golimiter_mark(&model->limiter, now + here.roots, black);
 	if (model->at + black > (double)whatif->allocated)
 		black = (double)whatif->allocated - model->at;
 	model->at += black;
@@ -475,8 +535,16 @@ static void collect(struct model *model, struct rh_whatif_answer *answer)
 		answer->goal_mean += (double)model->pace.goal;
 }
 
-struct rh_whatif_answer rh_whatif_ask(const struct rh_whatif *whatif,
-				      const struct rh_whatif_setting *setting)
+/* Until `at` the program allocates, and nothing is marked. */
+static void run_to(struct model *model, double at)
+{
+	rh_golimiter_run(&model->limiter, at - model->at);
+	model->live += at - model->at;
+	model->at = at;
+}
+
+struct rh_whatif_outcome rh_whatif_ask(const struct rh_whatif *whatif,
+				       const struct rh_whatif_setting *setting)
 {
 	const struct rh_goversion *row = rh_goversion_of(whatif->profile);
 	struct model model = {
@@ -484,8 +552,10 @@ struct rh_whatif_answer rh_whatif_ask(const struct rh_whatif *whatif,
 		.pacer = { .runway = row->heap.pacer_runway,
 			   .gogc = setting->gogc,
 			   .limit = setting->limit == WHATIF_OFF ? 0 : setting->limit },
+		.limiter = { .cost = RH_GO_COST(fmax(whatif->black, BLACK_LEAST)),
+			     .capacity = whatif->mark_second },
 	};
-	struct rh_whatif_answer answer = { 0 };
+	struct rh_whatif_outcome answer = { 0 };
 
 	begin(&model);
 	for (;;) {
@@ -500,18 +570,17 @@ struct rh_whatif_answer rh_whatif_ask(const struct rh_whatif *whatif,
 		if (model.pacer.limit && known < next) {
 			struct local here = local_at(whatif, known + 1);
 
-			model.live += known - model.at;
-			model.at = known;
+			run_to(&model, known);
 			count_overhead(&model, &here);
 			continue;
 		}
 		if (next >= (double)whatif->allocated)
 			break;
-		model.live += next - model.at;
-		model.at = next;
+		run_to(&model, next);
 		collect(&model, &answer);
 	}
-	model.live += (double)whatif->allocated - model.at;
+	run_to(&model, (double)whatif->allocated);
+	answer.limited = model.limiter.limited > 0;
 	if (model.live > (double)answer.peak)
 		answer.peak = (uint64_t)model.live;
 	if (answer.cycles)

@@ -6,6 +6,10 @@
  * then run on the same allocations with other settings. How well they meet the recorded
  * setting is part of the answer.
  *
+ * The setting it was recorded with is what the caller says, else what its environment said
+ * (notes go.gogc and go.memlimit, which record-go writes) unless the goals speak against it, else
+ * what the goals say, else GOGC=100 and no limit.
+ *
  * What is assumed: the program allocates the same, whatever its collector does; what is
  * reachable between two recorded collections lies on the line between them, and so do stacks
  * and what is allocated while a byte is marked.
@@ -38,6 +42,8 @@ struct rh_whatif_cycle {
 
 struct rh_whatif {
 	char profile[32];
+	char unsuited[256]; /* what the trace is not suited for, by its importer; "" = nothing said
+			     */
 	struct rh_whatif_cycle *cycles;
 	uint32_t count, cap;
 	uint64_t allocated;		 /* in all */
@@ -46,26 +52,34 @@ struct rh_whatif {
 	uint64_t stack_bytes; /* StackInuse at its peak */
 	double slack;	      /* bytes of spans beyond what is live, per byte of that */
 	/* deduced */
-	uint64_t gogc;	     /* of the recorded run, percent; WHATIF_OFF = off or unknown */
-	bool gogc_found;     /* by the goals; else 100 is assumed */
+	uint64_t gogc;	       /* of the recorded run, percent; WHATIF_OFF = off */
+	uint64_t limit;	       /* of the recorded run; WHATIF_OFF = none, or not known */
+	const char *gogc_from; /* who says so: rh_whatif_from_* */
+	const char *limit_from;
 	double roots, black; /* means over the collections */
+	double mark_second;  /* bytes that all Ps mark in a second */
 };
+
+extern const char rh_whatif_given[], rh_whatif_environment[], rh_whatif_goals[],
+	rh_whatif_assumed[];
 
 struct rh_whatif_setting {
 	uint64_t gogc, limit; /* WHATIF_OFF; limit in bytes */
 };
 
-struct rh_whatif_answer {
+struct rh_whatif_outcome {
 	uint64_t cycles, peak, marked;
 	double goal_mean; /* of the goals after each cycle */
 	bool over_limit;  /* more is reachable than the limit allows */
 	bool tight;	  /* the limit leaves less than a third of what is marked to grow in */
+	bool limited;	  /* collecting takes half of the CPU, and is held there */
 };
 
-/* Reads a trace that `reheap import go` made. gogc: of the recorded run, 0 = deduce it. */
-int rh_whatif_read(struct rh_whatif *whatif, const char *path, uint64_t gogc, struct rh_err *err);
+/* Reads a trace that `reheap import go` made. given: of the recorded run, 0 = see above. */
+int rh_whatif_read(struct rh_whatif *whatif, const char *path,
+		   const struct rh_whatif_setting *given, struct rh_err *err);
 void rh_whatif_close(struct rh_whatif *whatif);
-struct rh_whatif_answer rh_whatif_ask(const struct rh_whatif *whatif,
-				      const struct rh_whatif_setting *setting);
+struct rh_whatif_outcome rh_whatif_ask(const struct rh_whatif *whatif,
+				       const struct rh_whatif_setting *setting);
 
 #endif

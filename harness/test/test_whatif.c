@@ -17,6 +17,8 @@
 
 #define MIB ((uint64_t)1 << 20)
 
+static const struct rh_whatif_setting as_noted = { 0, 0 };
+
 static void goals_are_by_the_published_rule(void **state)
 {
 	struct rh_gopacer pacer = { .runway = true, .gogc = 100, .marked = 10 * MIB, .roots = MIB };
@@ -50,9 +52,9 @@ static void a_limit_is_soft(void **state)
 	(void)state;
 	assert_true(rh_gopacer_pace(&pacer).goal == UINT64_MAX);
 	assert_true(rh_gopacer_pace(&pacer).trigger == UINT64_MAX);
-	/* 100 less 4 that are no heap and 3 of headroom */
-	pacer.limit = 100 * MIB;
-	assert_int_equal(rh_gopacer_pace(&pacer).goal, 93 * MIB);
+	/* 104 less 4 that are no heap, and 3 % of headroom */
+	pacer.limit = 104 * MIB;
+	assert_int_equal(rh_gopacer_pace(&pacer).goal, 97 * MIB);
 	/* more is live than the limit holds: the goal is what is live, nothing fails */
 	pacer.limit = 8 * MIB;
 	assert_int_equal(rh_gopacer_pace(&pacer).goal, 10 * MIB);
@@ -60,6 +62,49 @@ static void a_limit_is_soft(void **state)
 	pacer.limit = 100 * MIB;
 	pacer.gogc = 50;
 	assert_int_equal(rh_gopacer_pace(&pacer).goal, 15 * MIB);
+}
+
+static void the_collector_gets_half_of_the_cpu(void **state)
+{
+	struct rh_golimiter limiter = { .capacity = 1000, .cost = 3 };
+	double marked = 0, ran = 0;
+
+	(void)state;
+	/* There is room: who allocates helps, and the bucket fills by what is not the program's. */
+	assert_true(rh_golimiter_mark(&limiter, 400, 10) == 10);
+	assert_true(limiter.fill == 400 - 10 * 3);
+	rh_golimiter_run(&limiter, 100);
+	assert_true(limiter.fill == 70 && !limiter.limited);
+	rh_golimiter_run(&limiter, 100);
+	assert_true(limiter.fill == 0);
+	/* Without end: as much time for the program as for marking, once a second is full. */
+	for (int i = 0; i < 1000; i++) {
+		ran += 3 * rh_golimiter_mark(&limiter, 400, 10);
+		marked += 400;
+	}
+	assert_true(limiter.limited > 900 && limiter.fill == 1000);
+	assert_true(fabs(marked - ran - 1000) < 1);
+}
+
+static void variables_are_read_as_go_does(void **state)
+{
+	uint64_t value;
+
+	(void)state;
+	assert_int_equal(rh_go_read_gogc(NULL, &value), 0);
+	assert_int_equal(value, 100);
+	assert_int_equal(rh_go_read_gogc("off", &value), 0);
+	assert_true(value == RH_GOGC_OFF);
+	assert_int_equal(rh_go_read_gogc("-1", &value), 0);
+	assert_true(value == RH_GOGC_OFF);
+	assert_int_equal(rh_go_read_gogc("50", &value), 0);
+	assert_int_equal(value, 50);
+	assert_int_equal(rh_go_read_gogc("50%", &value), -1);
+	assert_int_equal(rh_go_read_memlimit("unset", &value), 0);
+	assert_int_equal(value, 0);
+	assert_int_equal(rh_go_read_memlimit("64MiB", &value), 0);
+	assert_int_equal(value, 64 * MIB);
+	assert_int_equal(rh_go_read_memlimit("much", &value), -1);
 }
 
 static double share(double a, double b)
@@ -73,10 +118,10 @@ static void meets_the_recorded_run(const char *path)
 	struct rh_whatif whatif;
 	struct rh_err err = { 0 };
 	struct rh_whatif_setting then = { 0, WHATIF_OFF };
-	struct rh_whatif_answer is;
+	struct rh_whatif_outcome is;
 	double goal = 0;
 
-	if (rh_whatif_read(&whatif, path, 0, &err) < 0)
+	if (rh_whatif_read(&whatif, path, &as_noted, &err) < 0)
 		fail_msg("%s", err.text);
 	assert_int_equal(whatif.gogc, 100);
 	then.gogc = whatif.gogc;
@@ -109,13 +154,13 @@ static void settings_move_the_right_way(void **state)
 	static const uint64_t gogc[] = { 25, 50, 100, 200, 400, WHATIF_OFF };
 	struct rh_whatif whatif;
 	struct rh_err err = { 0 };
-	struct rh_whatif_answer last = { 0 };
+	struct rh_whatif_outcome last = { 0 };
 
 	(void)state;
-	assert_int_equal(rh_whatif_read(&whatif, "traces/corpus/go/nats.rht", 0, &err), 0);
+	assert_int_equal(rh_whatif_read(&whatif, "traces/corpus/go/nats.rht", &as_noted, &err), 0);
 	for (size_t i = 0; i < sizeof(gogc) / sizeof(gogc[0]); i++) {
 		struct rh_whatif_setting setting = { gogc[i], WHATIF_OFF };
-		struct rh_whatif_answer is = rh_whatif_ask(&whatif, &setting);
+		struct rh_whatif_outcome is = rh_whatif_ask(&whatif, &setting);
 
 		if (i > 0) {
 			assert_true(is.cycles < last.cycles);
@@ -137,11 +182,58 @@ static void settings_move_the_right_way(void **state)
 	rh_whatif_close(&whatif);
 }
 
+/* As if a byte were marked while one is allocated, with no second to spare: a byte allocated
+ * takes the time of 3 marked, and no more is marked than that. */
+static void a_limit_below_what_lives_ends(void **state)
+{
+	const struct rh_whatif_setting least = { WHATIF_OFF, MIB };
+	struct rh_whatif whatif;
+	struct rh_whatif_outcome is;
+	struct rh_err err = { 0 };
+
+	(void)state;
+	assert_int_equal(rh_whatif_read(&whatif, "traces/corpus/go/nats.rht", &as_noted, &err), 0);
+	whatif.black = 1;
+	whatif.mark_second = 0;
+	is = rh_whatif_ask(&whatif, &least);
+	assert_true(is.limited);
+	assert_true((double)is.marked < (double)whatif.allocated * (3 + 1));
+	whatif.mark_second = 1e12;
+	is = rh_whatif_ask(&whatif, &least);
+	assert_false(is.limited);
+	assert_true((double)is.marked > (double)whatif.allocated * (3 + 1));
+	rh_whatif_close(&whatif);
+}
+
+/* What the environment said counts, but not against the goals. */
+static void the_setting_is_whose_word_counts_most(void **state)
+{
+	const struct rh_whatif_setting given = { 200, 64 * MIB };
+	struct rh_whatif whatif;
+	struct rh_err err = { 0 };
+
+	(void)state;
+	assert_int_equal(rh_whatif_read(&whatif, "traces/corpus/go/nats.rht", &as_noted, &err), 0);
+	assert_ptr_equal(whatif.gogc_from, rh_whatif_goals);
+	assert_ptr_equal(whatif.limit_from, rh_whatif_assumed);
+	assert_true(whatif.limit == WHATIF_OFF);
+	rh_whatif_close(&whatif);
+	assert_int_equal(rh_whatif_read(&whatif, "traces/corpus/go/nats.rht", &given, &err), 0);
+	assert_int_equal(whatif.gogc, 200);
+	assert_int_equal(whatif.limit, 64 * MIB);
+	assert_ptr_equal(whatif.gogc_from, rh_whatif_given);
+	rh_whatif_close(&whatif);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(goals_are_by_the_published_rule),
 		cmocka_unit_test(a_limit_is_soft),
+		cmocka_unit_test(the_collector_gets_half_of_the_cpu),
+		cmocka_unit_test(variables_are_read_as_go_does),
+		cmocka_unit_test(a_limit_below_what_lives_ends),
+		cmocka_unit_test(the_setting_is_whose_word_counts_most),
 		cmocka_unit_test(the_corpus_is_met_at_its_setting),
 		cmocka_unit_test(settings_move_the_right_way),
 	};

@@ -28,6 +28,20 @@ is_exit 0 "whatif answers for a recorded program" "$reheap" whatif --gogc 50,100
 ok "the model is checked against the recording first" says_out 'model at this setting'
 ok "one row for each setting" [ "$(grep -c -E '^ +(50|100|off) +(off|16M)' "$temp/.out")" = 6 ]
 ok "and in the data of the figure" [ "$(wc -l <tradeoff.tsv)" = 7 ]
+is_exit 0 "the answers are a document, too" "$reheap" whatif --gogc 50,off --memlimit off,1M \
+	-o w.json "$corpus/nats.rht"
+ok "beside the table" says_out 'model at this setting'
+is_exit 0 "or instead of it" "$reheap" whatif --gogc 50,off --memlimit off,1M --json "$corpus/nats.rht"
+ok "both the same" cmp w.json "$temp/.out"
+if command -v jq >/dev/null; then
+	ok "off is null, and a limit below what lives is told" [ "$(jq -c \
+		'[.schema, .recorded.gogc, (.answers | length), .answers[1].gogc, .answers[1].collections, .answers[2].over_limit]' \
+		w.json)" = '["reheap.whatif/1",100,4,null,0,true]' ]
+else
+	skip "what the document holds" "jq is not installed"
+fi
+"$reheap" list schema-whatif >whatif.schema.json
+ok "it has a schema" grep -q '"const": "reheap.whatif/1"\|reheap.whatif/1' whatif.schema.json
 is_exit 2 "a setting that is none is refused" "$reheap" whatif --gogc 50,x "$corpus/nats.rht"
 is_exit 65 "a trace of another program is refused" "$reheap" whatif "$root/traces/corpus/redis.rht"
 # path VERSION STEP: the tiers that a step of the tour passed
@@ -103,6 +117,10 @@ if [ -x "$go" ] && "$go" version | grep -q -E 'go1\.(2[3-9]|[3-9][0-9])'; then
 	(cd gosrc && "$go" build -o ../workers-bin ./workers)
 	is_exit 0 "record-go finds the trace that a program writes" \
 		"$reheap" record-go -o w.rht -- ./workers-bin w.trace 500
+	is_exit 0 "the environment it ran in is noted" env GOGC=50 GOMEMLIMIT=64MiB \
+		"$reheap" record-go -o e.rht --trace-file e.trace -- ./workers-bin e.trace 8000
+	"$reheap" whatif e.rht >e.txt
+	ok "and is the setting to meet" grep -q 'GOGC=50 (by its environment), GOMEMLIMIT=64M' e.txt
 	# Which edges are within 2 % hangs on this very run; the classes do not.
 	"$reheap" fidelity --no-oracle w.rht >f.txt
 	ok "and every object of it is in its class" \

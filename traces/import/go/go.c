@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/gopacer.h"
+
 #define TIME_MAX_NS (1ull << 62) /* what a trace holds: traces/format/order.h */
 
 static const char *const lane_names[] = { "p", "thread", "goroutine", NULL };
@@ -36,6 +38,10 @@ static const struct rh_opt go_options[] = {
 	{ "sizes", 0, RH_OPT_NAME, offsetof(struct go_opts, sizes), "slot", .names = size_names,
 	  .arg = "slot|middle|smallest",
 	  .help = "size of what has no type: all of its slot, the middle, or the least" },
+	{ "gogc", 0, RH_OPT_TEXT, offsetof(struct go_opts, gogc), .arg = "PERCENT|off|unset",
+	  .help = "GOGC in the environment of the program, where that is known" },
+	{ "memlimit", 0, RH_OPT_TEXT, offsetof(struct go_opts, memlimit), .arg = "BYTES|off|unset",
+	  .help = "GOMEMLIMIT in the environment of the program" },
 	{ .name = NULL }
 };
 
@@ -388,6 +394,29 @@ static int add_unseen(struct go_import *import, const char *profile, struct rh_e
 				 "counts of objects, and what is told of stacks", err);
 }
 
+/* Refused before anything is read. */
+static int check_environment(const struct go_opts *opts, struct rh_err *err)
+{
+	uint64_t value;
+
+	if (rh_go_read_gogc(opts->gogc, &value) < 0)
+		return rh_fail(err, RH_USAGE, "gogc: '%s' is neither a number nor off", opts->gogc);
+	if (rh_go_read_memlimit(opts->memlimit, &value) < 0)
+		return rh_fail(err, RH_USAGE, "memlimit: '%s' is neither a size nor off",
+			       opts->memlimit);
+	return 0;
+}
+
+static int add_environment(struct go_import *import, struct rh_err *err)
+{
+	const struct go_opts *opts = &import->opts;
+
+	if (opts->gogc && rh_trace_add_note(import->out, "go.gogc", opts->gogc, err) < 0)
+		return -1;
+	return opts->memlimit ? rh_trace_add_note(import->out, "go.memlimit", opts->memlimit, err)
+			      : 0;
+}
+
 static int add_notes(struct go_import *import, struct rh_err *err)
 {
 	char format[32], why[128];
@@ -399,7 +428,7 @@ static int add_notes(struct go_import *import, struct rh_err *err)
 	    rh_trace_add_note(import->out, "go.profile_why", why, err) < 0 ||
 	    rh_trace_add_note(import->out, "go.lanes", lane_names[import->opts.lanes], err) < 0)
 		return -1;
-	if (add_unseen(import, profile, err) < 0)
+	if (add_unseen(import, profile, err) < 0 || add_environment(import, err) < 0)
 		return -1;
 	if (!import->wire.truncated[0])
 		return 0;
@@ -438,9 +467,12 @@ static int import_all(struct go_import *import, struct rh_err *err)
 static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
-	struct go_import *import = calloc(1, sizeof(*import));
+	struct go_import *import;
 	int result = -1;
 
+	if (check_environment(opts, err) < 0)
+		return -1;
+	import = calloc(1, sizeof(*import));
 	if (!import)
 		return rh_go_no_memory(err);
 	import->opts = *(const struct go_opts *)opts;

@@ -49,6 +49,8 @@ struct go_opts {
 	int profile; /* 0 = by evidence, else 1 + a row of rh_goversions */
 	int lanes;   /* enum go_lanes */
 	int sizes;   /* enum go_sizes: what stands for sizes nobody recorded */
+	/* of the environment it ran in, "unset" if not in there; NULL = not known */
+	const char *gogc, *memlimit;
 };
 
 /* Series of REF events. Sites are numbered by this; types come after. */
