@@ -26,22 +26,54 @@ static size_t round_up(size_t bytes, size_t align)
 	return (bytes + align - 1) & ~(align - 1);
 }
 
+static _Atomic size_t page_bytes;
+
+size_t rh_page_bytes(void)
+{
+	size_t bytes = atomic_load_explicit(&page_bytes, memory_order_relaxed);
+
+	if (!bytes) {
+		bytes = (size_t)sysconf(_SC_PAGESIZE);
+		atomic_store_explicit(&page_bytes, bytes, memory_order_relaxed);
+	}
+	return bytes;
+}
+
+void rh_page_bytes_pretend(size_t bytes)
+{
+	assert((bytes & (bytes - 1)) == 0);
+	atomic_store_explicit(&page_bytes, bytes, memory_order_relaxed);
+}
+
+size_t rh_page_up(size_t bytes)
+{
+	return round_up(bytes, rh_page_bytes());
+}
+
+size_t rh_page_within(uintptr_t at, size_t bytes, uintptr_t *first)
+{
+	uintptr_t end = (at + bytes) & ~(uintptr_t)(rh_page_bytes() - 1);
+
+	*first = round_up(at, rh_page_bytes());
+	return end > *first ? end - *first : 0;
+}
+
 void *rh_map(size_t bytes)
 {
 	void *p;
 
-	if (bytes == 0 || bytes > SIZE_MAX - RH_PAGE)
+	if (bytes == 0 || bytes > SIZE_MAX - rh_page_bytes())
 		return NULL;
-	p = mmap(NULL, round_up(bytes, RH_PAGE), PROT_READ | PROT_WRITE,
+	p = mmap(NULL, rh_page_up(bytes), PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	return p == MAP_FAILED ? NULL : p;
 }
 
 void rh_unmap(void *p, size_t bytes)
 {
-	assert((uintptr_t)p % RH_PAGE == 0);
+	assert((uintptr_t)p % rh_page_bytes() == 0);
 	if (p)
-		munmap(p, round_up(bytes, RH_PAGE));
+		munmap(p, rh_page_up(bytes));
 }
 
 int rh_filemap_open(struct rh_filemap *map, const char *path, struct rh_err *err)
@@ -250,10 +282,56 @@ uint64_t rh_now_ns(void)
 
 unsigned rh_cpu_count(void)
 {
-	cpu_set_t set[8]; /* 8192 CPUs: the kernel refuses a mask that is too short */
-	int count = sched_getaffinity(0, sizeof(set), set) == 0 ? CPU_COUNT_S(sizeof(set), set) : 1;
+	struct rh_cpus cpus;
+	unsigned count = rh_cpus_get(&cpus) ? rh_cpus_count(&cpus) : 1;
 
-	return count > 0 ? (unsigned)count : 1;
+	return count ? count : 1;
+}
+
+enum { WORD_CPUS = 8 * sizeof(unsigned long) };
+
+bool rh_cpus_get(struct rh_cpus *cpus)
+{
+	*cpus = (struct rh_cpus){ { 0 } };
+	return sched_getaffinity(0, sizeof(*cpus), (cpu_set_t *)(void *)cpus->word) == 0;
+}
+
+bool rh_cpus_set(const struct rh_cpus *cpus)
+{
+	return sched_setaffinity(0, sizeof(*cpus), (const cpu_set_t *)(const void *)cpus->word) ==
+	       0;
+}
+
+bool rh_cpus_has(const struct rh_cpus *cpus, int cpu)
+{
+	return cpu >= 0 && cpu < RH_CPUS_MAX && cpus->word[cpu / WORD_CPUS] >> cpu % WORD_CPUS & 1;
+}
+
+unsigned rh_cpus_count(const struct rh_cpus *cpus)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < RH_CPUS_MAX / WORD_CPUS; i++)
+		count += (unsigned)__builtin_popcountl(cpus->word[i]);
+	return count;
+}
+
+int rh_cpus_nth(const struct rh_cpus *cpus, unsigned n)
+{
+	for (int cpu = 0; cpu < RH_CPUS_MAX; cpu++) {
+		if (rh_cpus_has(cpus, cpu) && n-- == 0)
+			return cpu;
+	}
+	return -1;
+}
+
+struct rh_cpus rh_cpus_one(int cpu)
+{
+	struct rh_cpus one = { { 0 } };
+
+	assert(cpu >= 0 && cpu < RH_CPUS_MAX);
+	one.word[cpu / WORD_CPUS] = 1ul << cpu % WORD_CPUS;
+	return one;
 }
 
 static int futex_wait(_Atomic uint32_t *word, int op, uint32_t expected, uint64_t timeout_ns)

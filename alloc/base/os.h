@@ -20,9 +20,19 @@
 #include "alloc/base/err.h"
 
 #define RH_CACHE_LINE 64
-#define RH_PAGE	      4096
+/* The smallest page there is: a stride that leaves out no page, and how files are laid out. What
+ * the kernel is asked for goes by rh_page_bytes, which may be 16 or 64 KiB. */
+#define RH_PAGE 4096
 
-/* Zeroed private pages, bytes rounded up to RH_PAGE; NULL when the system refuses.
+/* The system's page, a power of two of at least RH_PAGE. */
+size_t rh_page_bytes(void);
+/* For tests: from now on pages are that large (0: the system's again). */
+void rh_page_bytes_pretend(size_t bytes);
+size_t rh_page_up(size_t bytes);
+/* The bytes of the whole pages within [at, at + bytes), and in *first where they begin. */
+size_t rh_page_within(uintptr_t at, size_t bytes, uintptr_t *first);
+
+/* Zeroed private pages, bytes rounded up to whole ones; NULL when the system refuses.
  * Pages are touched on first use. Unmap with the same bytes. */
 void *rh_map(size_t bytes);
 void rh_unmap(void *p, size_t bytes);
@@ -64,6 +74,20 @@ uint64_t rh_now_ns(void);
 
 /* CPUs this process may run on (affinity mask), at least 1. */
 unsigned rh_cpu_count(void);
+
+/* An affinity mask of as many CPUs as any kernel has: it refuses to fill a shorter one. */
+enum { RH_CPUS_MAX = 8192 };
+struct rh_cpus {
+	unsigned long word[RH_CPUS_MAX / (8 * sizeof(unsigned long))];
+};
+bool rh_cpus_get(struct rh_cpus *cpus);
+bool rh_cpus_set(const struct rh_cpus *cpus); /* of the calling thread */
+bool rh_cpus_has(const struct rh_cpus *cpus, int cpu);
+unsigned rh_cpus_count(const struct rh_cpus *cpus);
+/* The n-th CPU of the mask, counted from 0; -1 when it has fewer. */
+int rh_cpus_nth(const struct rh_cpus *cpus, unsigned n);
+/* One CPU alone. */
+struct rh_cpus rh_cpus_one(int cpu);
 
 /* Futex on a word in shared memory. wait returns 0 when woken or when *word != expected,
  * -1 on timeout (timeout_ns UINT64_MAX = forever). EINTR counts as woken. */

@@ -85,7 +85,7 @@ static struct chunk *chunk_new(struct rh_heap *heap, size_t bytes)
 {
 	struct chunk *chunk;
 
-	bytes = (bytes + RH_PAGE - 1) & ~(size_t)(RH_PAGE - 1);
+	bytes = rh_page_up(bytes);
 	if (atomic_fetch_add_explicit(&heap->mapped, bytes, memory_order_relaxed) + bytes >
 		    heap->knobs.limit &&
 	    heap->knobs.limit)
@@ -97,7 +97,7 @@ static struct chunk *chunk_new(struct rh_heap *heap, size_t bytes)
 		return NULL;
 	}
 	chunk->bytes = bytes;
-	assert(bytes % RH_PAGE == 0 && bytes > sizeof(*chunk));
+	assert(bytes % rh_page_bytes() == 0 && bytes > sizeof(*chunk));
 	chunk->next = atomic_load_explicit(&heap->chunks, memory_order_relaxed);
 	while (!atomic_compare_exchange_weak(&heap->chunks, &chunk->next, chunk))
 		;

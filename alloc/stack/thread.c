@@ -167,7 +167,7 @@ static struct task *take_kept(struct rh_stack_lane *lane, size_t stack_bytes)
 static struct task *map_task(struct rh_stack_lane *lane, size_t stack_bytes)
 {
 	struct rh_stacks *stacks = lane->stacks;
-	size_t guard = stacks->knobs.guard, bytes = guard + stack_bytes;
+	size_t guard = rh_page_up(stacks->knobs.guard), bytes = guard + stack_bytes;
 	struct task *task;
 	char *map = mmap(NULL, bytes, PROT_NONE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
@@ -194,18 +194,13 @@ static struct task *map_task(struct rh_stack_lane *lane, size_t stack_bytes)
 	return task;
 }
 
-static size_t whole_pages(size_t bytes)
-{
-	return (bytes + RH_PAGE - 1) & ~(size_t)(RH_PAGE - 1);
-}
-
 static void *thread_spawn(struct rh_stack_lane *lane, size_t stack_bytes)
 {
-	size_t bytes = whole_pages(stack_bytes ? stack_bytes : lane->stacks->knobs.size);
+	size_t bytes = rh_page_up(stack_bytes ? stack_bytes : lane->stacks->knobs.size);
 	struct task *task;
 
-	if (bytes < 4 * RH_PAGE)
-		bytes = 4 * RH_PAGE; /* PTHREAD_STACK_MIN */
+	if (bytes < 4 * rh_page_bytes())
+		bytes = 4 * rh_page_bytes(); /* PTHREAD_STACK_MIN */
 	task = take_kept(lane, bytes);
 	if (!task)
 		task = map_task(lane, bytes);

@@ -358,7 +358,7 @@ static uint64_t vm_bytes(void)
 	assert_non_null(file);
 	assert_int_equal(fscanf(file, "%lu", &pages), 1);
 	fclose(file);
-	return (uint64_t)pages * RH_PAGE;
+	return (uint64_t)pages * rh_page_bytes();
 }
 
 static void live_and_die(const char *text)

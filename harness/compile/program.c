@@ -231,7 +231,7 @@ static int check_lane(const struct rh_program *program, uint32_t lane, struct rh
 
 		if (scan_until(&scan, ops, until < scan.words ? until : scan.words, err) < 0)
 			return -1;
-		from &= ~(uint64_t)(RH_PAGE - 1);
+		from &= ~(uint64_t)(rh_page_bytes() - 1);
 		if (large)
 			madvise((void *)(program->base + from),
 				WINDOW_BYTES < program->head->bytes - from

@@ -54,7 +54,7 @@ static size_t place_areas(const struct rh_worker_start *how, uint32_t seats, uin
 	size_t bytes = rh_ctl_bytes(seats);
 
 	for (int i = 0; i < RH_AREA_COUNT; i++) {
-		bytes = (bytes + RH_PAGE - 1) / RH_PAGE * RH_PAGE;
+		bytes = rh_page_up(bytes);
 		offsets[i] = how->area_bytes[i] ? bytes : 0;
 		bytes += how->area_bytes[i];
 	}

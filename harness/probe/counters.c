@@ -113,20 +113,19 @@ static void work_on_memory(void)
 static void work_for_kernel(void)
 {
 	struct timespec moment = { .tv_nsec = 50000 };
-	cpu_set_t before, one;
+	struct rh_cpus before, one;
 	int here = sched_getcpu();
 
 	for (int i = 0; i < SLEEPS; i++)
 		nanosleep(&moment, NULL);
-	if (here < 0 || sched_getaffinity(0, sizeof(before), &before) < 0)
+	if (here < 0 || !rh_cpus_get(&before))
 		return;
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (cpu == here || !CPU_ISSET(cpu, &before))
+	for (int cpu = 0; cpu < RH_CPUS_MAX; cpu++) {
+		if (cpu == here || !rh_cpus_has(&before, cpu))
 			continue;
-		CPU_ZERO(&one);
-		CPU_SET(cpu, &one);
-		sched_setaffinity(0, sizeof(one), &one);
-		sched_setaffinity(0, sizeof(before), &before);
+		one = rh_cpus_one(cpu);
+		rh_cpus_set(&one);
+		rh_cpus_set(&before);
 		break;
 	}
 }
@@ -145,7 +144,7 @@ void rh_counter_bounds(enum rh_counter counter, uint64_t *least, uint64_t *most)
 		[RH_COUNT_LLC_MISSES] = { 1, 100ull * WALK_LINES },
 		[RH_COUNT_DTLB_MISSES] = { WALK_LINES / 256, 100ull * WALK_LINES },
 		[RH_COUNT_BRANCH_MISSES] = { ROUNDS / 20, 10ull * ROUNDS },
-		[RH_COUNT_PAGE_FAULTS] = { WALK_BYTES / RH_PAGE / 2, 10 * WALK_BYTES / RH_PAGE },
+		[RH_COUNT_PAGE_FAULTS] = { 1, 10 },
 		[RH_COUNT_CONTEXT_SWITCHES] = { SLEEPS, 100000 },
 		[RH_COUNT_MIGRATIONS] = { 1, 100000 },
 		[RH_COUNT_TASK_CLOCK] = { ROUNDS / 10, 100ull * 1000000000u },
@@ -153,6 +152,10 @@ void rh_counter_bounds(enum rh_counter counter, uint64_t *least, uint64_t *most)
 
 	*least = bounds[counter].least;
 	*most = bounds[counter].most;
+	if (counter == RH_COUNT_PAGE_FAULTS) { /* for each two pages, for each */
+		*least *= WALK_BYTES / rh_page_bytes() / 2;
+		*most *= WALK_BYTES / rh_page_bytes();
+	}
 	if (counter == RH_COUNT_MIGRATIONS && rh_cpu_count() == 1)
 		*least = 0;
 }

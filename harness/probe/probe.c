@@ -113,7 +113,7 @@ int rh_probes_choose(struct rh_run_config *config, struct rh_result *result, str
 
 void rh_probe_area(struct rh_probe_run *run, enum rh_area area, size_t bytes)
 {
-	run->start->area_bytes[area] = (bytes + RH_PAGE - 1) / RH_PAGE * RH_PAGE;
+	run->start->area_bytes[area] = rh_page_up(bytes);
 }
 
 void *rh_probe_area_of(const struct rh_worker *worker, enum rh_area area)

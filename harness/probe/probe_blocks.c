@@ -130,7 +130,8 @@ static void readings(struct rh_probe_run *run)
 	if (run->trial->lanes * run->trial->copies > 1)
 		rh_probe_reading(run, "memory.false_sharing",
 				 (double)most->lines_shared / (double)most->lines);
-	rh_probe_reading(run, "memory.page_density", requested / ((double)most->pages * RH_PAGE));
+	rh_probe_reading(run, "memory.page_density",
+			 requested / ((double)most->pages * (double)rh_page_bytes()));
 }
 
 static int drained(struct rh_probe_run *run, struct rh_err *err)

@@ -91,7 +91,7 @@ void rh_memory_read_all(const struct rh_memory_probe *probe, struct rh_memory_fi
 		figures->most = most_since(probe, figures->anon);
 	}
 	if (probe->fd >= 0 && read_text(probe->statm, text, sizeof(text)))
-		figures->mapped = strtoull(text, NULL, 10) * RH_PAGE;
+		figures->mapped = strtoull(text, NULL, 10) * rh_page_bytes();
 }
 
 void rh_memory_close(struct rh_memory_probe *probe)

@@ -13,7 +13,7 @@
 #include "harness/control/blocks.h"
 #include "harness/worker/worker.h"
 
-enum { LINE_SHIFT = 6, PAGE_SHIFT = 12, DIGIT_BITS = 8, ADDRESS_BITS = 48, SEAT_BITS = 16 };
+enum { LINE_SHIFT = 6, DIGIT_BITS = 8, ADDRESS_BITS = 48, SEAT_BITS = 16 };
 _Static_assert(ADDRESS_BITS / DIGIT_BITS % 2 == 0, "sorting ends in the array it began in");
 _Static_assert(RH_CTL_SEATS_MAX < 1 << SEAT_BITS, "a seat fits its bits");
 
@@ -133,7 +133,7 @@ void rh_block_scan(struct worker *worker)
 	}
 	sort(&scan);
 	count_units(&scan, LINE_SHIFT, &out->lines, &out->lines_shared);
-	count_units(&scan, PAGE_SHIFT, &out->pages, &none);
+	count_units(&scan, __builtin_ctzl(rh_page_bytes()), &out->pages, &none);
 	assert(out->lines_shared <= out->lines && out->pages <= out->lines);
 	rh_unmap(scan.block, room_bytes);
 	rh_unmap(scan.spare, room_bytes);

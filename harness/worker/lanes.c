@@ -91,22 +91,19 @@ static void charge(struct rh_ctl_seat *seat, const struct rusage *a, const struc
 static void spread(const struct lane *lane)
 {
 	const struct worker *worker = lane->worker;
-	unsigned seen = 0, place;
-	cpu_set_t mine;
+	struct rh_cpus mine;
+	int cpu;
 
 	if (!worker->spread)
 		return;
-	place = lane->number % (unsigned)CPU_COUNT(&worker->cpus);
-	CPU_ZERO(&mine);
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-		if (CPU_ISSET(cpu, &worker->cpus) && seen++ == place)
-			CPU_SET(cpu, &mine);
-	assert(CPU_COUNT(&mine) == 1);
-	if (CPU_ISSET(sched_getcpu(), &mine) && !worker->ctl->pin)
+	cpu = rh_cpus_nth(&worker->cpus, lane->number % worker->cpu_count);
+	assert(cpu >= 0);
+	if (sched_getcpu() == cpu && !worker->ctl->pin)
 		return;
-	sched_setaffinity(0, sizeof(mine), &mine);
+	mine = rh_cpus_one(cpu);
+	rh_cpus_set(&mine);
 	if (!worker->ctl->pin)
-		sched_setaffinity(0, sizeof(worker->cpus), &worker->cpus);
+		rh_cpus_set(&worker->cpus);
 }
 
 /* The lane goes on to the start of a grain. */

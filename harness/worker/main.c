@@ -260,7 +260,7 @@ static int limit_memory(uint64_t bytes, struct rh_err *err)
 	text[length] = '\0';
 	for (int field = 0; field < 6; field++)
 		pages = strtoull(at, &at, 10);
-	limit.rlim_cur = limit.rlim_max = pages * RH_PAGE + bytes;
+	limit.rlim_cur = limit.rlim_max = pages * rh_page_bytes() + bytes;
 	if (setrlimit(RLIMIT_DATA, &limit) < 0)
 		return rh_fail_errno(err, RH_OS, "worker: memory cannot be limited");
 	return 0;
@@ -280,7 +280,9 @@ static int open_all(struct worker *worker, struct rh_err *err)
 		return rh_fail(err, RH_BUG, "worker: %u seats for %u lanes", ctl->seats,
 			       worker->seats);
 	assert(worker->seats > 0 && worker->seats <= RH_CTL_SEATS_MAX);
-	sched_getaffinity(0, sizeof(worker->cpus), &worker->cpus);
+	if (!rh_cpus_get(&worker->cpus))
+		return rh_fail_errno(err, RH_OS, "worker: its CPUs cannot be asked for");
+	worker->cpu_count = rh_cpus_count(&worker->cpus);
 	worker->spread = ctl->pin || (worker->seats > 1 && worker->seats <= rh_cpu_count());
 	worker->wait_spin_ticks = worker->seats <= rh_cpu_count() ? ctl->spin_ticks : 0;
 	if (make_copies(worker, err) < 0 || rh_passes_open(worker, err) < 0 ||

@@ -111,10 +111,11 @@ struct worker {
 	struct rh_spec spec;
 	struct rh_heap *heap;
 	struct rh_stacks *stacks;
-	uint32_t lanes;			/* of the program */
-	uint32_t seats;			/* copies * lanes */
-	bool spread;			/* several lanes, and a CPU for each */
-	cpu_set_t cpus;			/* that the process may use */
+	uint32_t lanes; /* of the program */
+	uint32_t seats; /* copies * lanes */
+	bool spread;	/* several lanes, and a CPU for each */
+	unsigned cpu_count;
+	struct rh_cpus cpus;		/* that the process may use */
 	uint64_t wait_spin_ticks;	/* 0 when lanes outnumber CPUs */
 	uint64_t *live;			/* drain: size and lane by slot, see drain.c */
 	uint64_t *births, *task_births; /* the same walk: lane and word by slot; NULL = not asked */

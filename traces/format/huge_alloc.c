@@ -75,7 +75,7 @@ static bool take(size_t bytes)
 
 static size_t whole_pages(size_t bytes)
 {
-	return (bytes + RH_PAGE - 1) / RH_PAGE * RH_PAGE;
+	return rh_page_up(bytes);
 }
 
 void *rh_large(size_t bytes)

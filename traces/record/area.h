@@ -8,9 +8,9 @@
  *	+--------+-----------+------------+-------+----------+--------+--------+---
  *	| header | processes | ring heads | texts | children | ring 0 | ring 1 | ...
  *	+--------+-----------+------------+-------+----------+--------+--------+---
- *	 1 page   RH_PROCS    RH_RINGS     RH_PROCS RH_KIDS    ring_bytes each, sparse
+ *	 4 KiB    RH_PROCS    RH_RINGS     RH_PROCS RH_KIDS    ring_bytes each, sparse
  *
- * Nobody maps all of it. A process maps header and processes (196 KiB), ring heads by 64,
+ * Nobody maps all of it. A process maps header and processes (256 KiB), ring heads by 64,
  * and of each ring it owns what is in use: 64 KiB at first. A program that limits its
  * address space, or locks its memory, loses next to nothing. The supervisor maps all but
  * texts and rings, and reads those with pread: its own memory does not grow with theirs.
@@ -51,7 +51,7 @@
 
 #include "traces/format/event.h"
 
-#define RH_AREA_MAGIC 0x35616572615f6872u /* "hr_area5" */
+#define RH_AREA_MAGIC 0x36616572615f6872u /* "hr_area6" */
 /* In the environment: the area's path, the descriptor inherited or -1, and the area's
  * cookie in hex, with commas between. */
 #define RH_RECORD_ENV	 "REHEAP_RECORD"
@@ -311,13 +311,19 @@ struct rh_area {
 };
 _Static_assert(sizeof(struct rh_area) <= 4096, "a page");
 
+/* What is mapped apart begins on a page of any size; processes are mapped with the header. */
+#define RH_AREA_PAGE_MOST   65536u
 #define RH_AREA_PROCS_AT    4096u
-#define RH_AREA_HEADS_AT    (RH_AREA_PROCS_AT + RH_PROCS * (uint64_t)sizeof(struct rh_proc))
+#define RH_AREA_HEADS_AT    (4u * RH_AREA_PAGE_MOST)
 #define RH_AREA_TEXTS_AT    (RH_AREA_HEADS_AT + RH_RINGS * (uint64_t)sizeof(struct rh_ring))
 #define RH_AREA_KIDS_AT	    (RH_AREA_TEXTS_AT + RH_PROCS * (uint64_t)sizeof(struct rh_proc_text))
 #define RH_AREA_RINGS_AT    (RH_AREA_KIDS_AT + RH_KIDS * (uint64_t)sizeof(struct rh_kid))
 #define RH_AREA_GROUP_BYTES (RH_RING_GROUP * (uint64_t)sizeof(struct rh_ring))
-_Static_assert(RH_AREA_HEADS_AT % 4096 == 0 && RH_AREA_GROUP_BYTES % 4096 == 0, "pages");
+_Static_assert(RH_AREA_PROCS_AT + RH_PROCS * sizeof(struct rh_proc) <= RH_AREA_HEADS_AT, "room");
+_Static_assert(RH_AREA_TEXTS_AT % RH_AREA_PAGE_MOST == 0 &&
+		       RH_AREA_RINGS_AT % RH_AREA_PAGE_MOST == 0 &&
+		       RH_RING_FIRST % RH_AREA_PAGE_MOST == 0,
+	       "pages");
 
 /* These two where the area is mapped up to the texts, as the supervisor has it. */
 static inline struct rh_proc *rh_area_proc(struct rh_area *area, uint32_t index)

@@ -273,11 +273,19 @@ uint64_t rh_arena_fresh_block(struct rh_heap *heap, uint32_t page)
 
 void rh_pages_release(struct rh_heap *heap, uintptr_t base, size_t bytes)
 {
-	rh_debug_assert(base % RH_PAGE == 0 && bytes % RH_PAGE == 0);
-	/* Refused for locked memory (mlockall); they are counted on to read as zero. */
-	if (madvise((void *)base, bytes, heap->profile->madv_free ? MADV_FREE : MADV_DONTNEED) &&
-	    !heap->profile->madv_free)
-		memset((void *)base, 0, bytes);
+	uintptr_t first;
+	size_t whole = rh_page_within(base, bytes, &first);
+	int advice = heap->profile->madv_free ? MADV_FREE : MADV_DONTNEED;
+
+	rh_debug_assert(base % TIER_PAGE == 0 && bytes % TIER_PAGE == 0);
+	/* Refused for locked memory (mlockall); all is counted on to read as zero, what shares a
+	 * larger page of the system with others too. */
+	if (!whole || madvise((void *)first, whole, advice))
+		first = base + bytes, whole = 0;
+	if (heap->profile->madv_free)
+		return;
+	memset((void *)base, 0, first - base);
+	memset((void *)(first + whole), 0, base + bytes - first - whole);
 }
 
 void rh_count_released(struct rh_heap *heap, size_t page_count)

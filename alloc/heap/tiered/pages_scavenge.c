@@ -11,15 +11,27 @@
 
 #include <assert.h>
 
+/* Where the system's pages are larger than ours, of each of its pages: all busy when one is. */
+static uint64_t whole_groups(uint64_t busy, unsigned group)
+{
+	uint64_t mask = group < 64 ? ((uint64_t)1 << group) - 1 : ~(uint64_t)0;
+
+	for (unsigned at = 0; at < 64; at += group)
+		busy |= busy >> at & mask ? mask << at : 0;
+	return busy;
+}
+
 /* Highest run of at least page_min free resident pages in a chunk, cut to page_max from its top. */
 static unsigned resident_run(const struct page_chunk *chunk, unsigned page_min, size_t page_max,
 			     unsigned *length)
 {
-	unsigned end = 0, count = 0;
+	unsigned end = 0, count = 0, group = (unsigned)(rh_page_bytes() / TIER_PAGE);
 
 	for (int i = TIER_CHUNK_PAGES - 1; i >= 0; i--) {
 		uint64_t busy = chunk->taken[i >> 6] | chunk->scav[i >> 6];
 
+		if (group > 1)
+			busy = whole_groups(busy, group);
 		if (!~busy || busy >> (i & 63) & 1) {
 			if (count >= page_min)
 				break;
@@ -30,7 +42,7 @@ static unsigned resident_run(const struct page_chunk *chunk, unsigned page_min, 
 		}
 		if (!count)
 			end = (unsigned)i + 1;
-		if (++count == page_max)
+		if (++count >= page_max && count % (group ? group : 1) == 0)
 			break;
 	}
 	*length = count >= page_min ? count : 0;

@@ -63,7 +63,7 @@ static size_t scavenge(struct rh_heap *heap, unsigned page_min, size_t page_max)
 
 static uint64_t with_slack(uint64_t bytes, uint64_t slack)
 {
-	return (bytes + slack + RH_PAGE - 1) & ~(uint64_t)(RH_PAGE - 1);
+	return rh_page_up(bytes + slack);
 }
 
 /* The most there was of stacks lately. */

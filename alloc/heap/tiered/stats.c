@@ -82,21 +82,24 @@ static void out(const struct sink *sink, const char *name, const char *unit, uin
 static uint64_t resident_bytes(const struct rh_heap *heap)
 {
 	unsigned char in_core[4096];
+	size_t page = rh_page_bytes(), step = sizeof(in_core) * page;
 	uint64_t pages = 0;
 
+	if (step > TIER_ARENA)
+		step = TIER_ARENA;
 	for (size_t i = 0; i < TIER_WINDOW_ARENAS; i++) {
 		uintptr_t start = heap->window + i * TIER_ARENA;
 
 		if (!heap->arenas.owned[i])
 			continue;
-		for (size_t at = 0; at < TIER_ARENA; at += sizeof(in_core) * RH_PAGE) {
-			if (mincore((void *)(start + at), sizeof(in_core) * RH_PAGE, in_core) < 0)
+		for (size_t at = 0; at < TIER_ARENA; at += step) {
+			if (mincore((void *)(start + at), step, in_core) < 0)
 				continue;
-			for (size_t j = 0; j < sizeof(in_core); j++)
+			for (size_t j = 0; j < step / page; j++)
 				pages += in_core[j] & 1;
 		}
 	}
-	return pages * RH_PAGE;
+	return pages * page;
 }
 
 static void emit_objects(struct rh_heap *heap, const struct sums *sums, const struct sink *sink)

@@ -3,7 +3,9 @@
  *
  * Ours: runs up to 512 KiB are cut from chunks of 4 MiB and kept by size when they come
  * back (a page fault costs 2.5 us here, more than a hundred spawns); what is kept beyond
- * 16 MiB stays ours but loses its memory. Larger runs are mapped and unmapped.
+ * 16 MiB stays ours but loses its memory, of which only whole pages of the system go: a run
+ * shares those at its ends with its neighbours where they are larger than 8 KiB. Larger runs are
+ * mapped and unmapped.
  *
  * Span structs are kept by lanes, 64 at a time.
  */
@@ -137,7 +139,8 @@ static bool take_run(struct rh_stack_lane *lane, struct stack_span *span)
 static void give_run(struct rh_stack_lane *lane, struct stack_span *span)
 {
 	struct page_source *source = &lane->stacks->pages;
-	size_t bytes = (size_t)span->page_count * RH_STACK_PAGE;
+	size_t bytes = (size_t)span->page_count * RH_STACK_PAGE, whole;
+	uintptr_t first;
 	bool release;
 
 	rh_debug_assert(span->page_count <= RUN_PAGES_MAX);
@@ -150,11 +153,13 @@ static void give_run(struct rh_stack_lane *lane, struct stack_span *span)
 	rh_unlock(&source->lock);
 	if (!release)
 		return;
-	madvise((void *)span->base, bytes, MADV_DONTNEED);
+	whole = rh_page_within(span->base, bytes, &first);
+	if (whole && madvise((void *)first, whole, MADV_DONTNEED) < 0)
+		whole = 0; /* locked by the program */
 	rh_lock(&source->lock);
 	span_push(&source->runs[list_of(span->page_count)], span);
 	source->free_bytes += bytes;
-	source->released_bytes += bytes;
+	source->released_bytes += whole;
 	rh_unlock(&source->lock);
 }
 

@@ -195,7 +195,7 @@ static void describe(uint32_t slot)
 		got = readlink("/proc/self/exe", text->exe, sizeof text->exe - 1);
 	text->exe[got > 0 ? got : 0] = '\0';
 	text->args_bytes = (uint32_t)read_file("/proc/self/cmdline", text->args, sizeof text->args);
-	munmap(text, sizeof *text);
+	shim_unmap(text, sizeof *text);
 }
 
 static void hold_alive(struct rh_proc *proc)

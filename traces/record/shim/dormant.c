@@ -27,7 +27,7 @@
 #include "traces/record/shim/patch.h"
 #include "traces/record/shim/shim.h"
 
-_Alignas(RH_DORMANT_BYTES) struct rh_dormant shim_sleep;
+_Alignas(SHIM_PAGE_MOST) union shim_own_page shim_own_page;
 
 static char path[200];
 static char answered[sizeof shim_sleep.where]; /* what we last woke for */

@@ -25,7 +25,7 @@
 
 #include "traces/record/shim/hook.h"
 
-enum { HEAD_BYTES = 4096, PATH_BYTES = 1024, DEPTH = 4, PAGE = 4096, FEW = 512 };
+enum { HEAD_BYTES = 4096, PATH_BYTES = 1024, DEPTH = 4, FEW = 512 };
 
 extern char **environ;
 
@@ -145,13 +145,12 @@ static bool names_us(char *const *envp)
 
 static bool write_place(uint32_t place, const struct rh_kid *kid)
 {
-	uint64_t at = RH_AREA_KIDS_AT + place * sizeof *kid, page = at / PAGE * PAGE;
-	char *p = shim_map(page, PAGE);
+	struct rh_kid *p = shim_map(RH_AREA_KIDS_AT + place * sizeof *kid, sizeof *kid);
 
 	if (!p)
 		return false;
-	memcpy(p + (at - page), kid, sizeof *kid);
-	munmap(p, PAGE);
+	memcpy(p, kid, sizeof *kid);
+	shim_unmap(p, sizeof *p);
 	return true;
 }
 

@@ -73,8 +73,8 @@ HOOK_BIRTH(je_aligned_alloc, (size_t align, size_t size), (align, size), size, a
 	   aligned_alloc(align, size))
 HOOK_BIRTH(je_memalign, (size_t align, size_t size), (align, size), size, align, false,
 	   memalign(align, size))
-HOOK_BIRTH(je_valloc, (size_t size), (size), size, 4096, false, valloc(size))
-HOOK_BIRTH(je_pvalloc, (size_t size), (size), size, 4096, false, pvalloc(size))
+HOOK_BIRTH(je_valloc, (size_t size), (size), size, HOOK_PAGE, false, valloc(size))
+HOOK_BIRTH(je_pvalloc, (size_t size), (size), size, HOOK_PAGE, false, pvalloc(size))
 HOOK_POSIX(je_posix_memalign)
 HOOK_RESIZE(je_realloc, (void *p, size_t size), (p, size), p, size, realloc(p, size))
 HOOK_RESIZE(je_reallocarray, (void *p, size_t count, size_t size), (p, count, size), p, count *size,

@@ -108,8 +108,8 @@ HOOK_BIRTH(mi_memalign, (size_t align, size_t size), (align, size), size, align,
 	   memalign(align, size))
 HOOK_BIRTH(mi_aligned_alloc, (size_t align, size_t size), (align, size), size, align, false,
 	   aligned(align, size))
-HOOK_BIRTH(mi_valloc, (size_t size), (size), size, 4096, false, valloc(size))
-HOOK_BIRTH(mi_pvalloc, (size_t size), (size), size, 4096, false, pvalloc(size))
+HOOK_BIRTH(mi_valloc, (size_t size), (size), size, HOOK_PAGE, false, valloc(size))
+HOOK_BIRTH(mi_pvalloc, (size_t size), (size), size, HOOK_PAGE, false, pvalloc(size))
 HOOK_POSIX(mi_posix_memalign)
 
 HOOK_BIRTH(mi_new, (size_t size), (size), size, 0, false, malloc(size))

@@ -22,8 +22,8 @@ HOOK_BIRTH(tc_calloc, (size_t count, size_t size), (count, size), count *size, 0
 	   calloc(count, size))
 HOOK_BIRTH(tc_memalign, (size_t align, size_t size), (align, size), size, align, false,
 	   memalign(align, size))
-HOOK_BIRTH(tc_valloc, (size_t size), (size), size, 4096, false, valloc(size))
-HOOK_BIRTH(tc_pvalloc, (size_t size), (size), size, 4096, false, pvalloc(size))
+HOOK_BIRTH(tc_valloc, (size_t size), (size), size, HOOK_PAGE, false, valloc(size))
+HOOK_BIRTH(tc_pvalloc, (size_t size), (size), size, HOOK_PAGE, false, pvalloc(size))
 HOOK_POSIX(tc_posix_memalign)
 HOOK_RESIZE(tc_realloc, (void *p, size_t size), (p, size), p, size, realloc(p, size))
 HOOK_DEATH(tc_free, (void *p), (p), p, 0)
@@ -80,8 +80,8 @@ HOOK_BIRTH(__libc_calloc, (size_t count, size_t size), (count, size), count *siz
 	   calloc(count, size))
 HOOK_BIRTH(__libc_memalign, (size_t align, size_t size), (align, size), size, align, false,
 	   memalign(align, size))
-HOOK_BIRTH(__libc_valloc, (size_t size), (size), size, 4096, false, valloc(size))
-HOOK_BIRTH(__libc_pvalloc, (size_t size), (size), size, 4096, false, pvalloc(size))
+HOOK_BIRTH(__libc_valloc, (size_t size), (size), size, HOOK_PAGE, false, valloc(size))
+HOOK_BIRTH(__libc_pvalloc, (size_t size), (size), size, HOOK_PAGE, false, pvalloc(size))
 HOOK_POSIX(__posix_memalign)
 HOOK_RESIZE(__libc_realloc, (void *p, size_t size), (p, size), p, size, realloc(p, size))
 HOOK_DEATH(__libc_free, (void *p), (p), p, 0)

@@ -19,6 +19,8 @@
 #ifndef RH_RECORD_HOOK_H
 #define RH_RECORD_HOOK_H
 
+#include <unistd.h>
+
 #include "traces/record/shim/call.h"
 
 #pragma GCC visibility push(hidden)
@@ -97,6 +99,9 @@ static inline __attribute__((always_inline)) enum hook_way shim_hook(struct hook
 /* real.c: malloc and free note what they return to this thread and get of it, until _end. */
 void shim_probe_begin(void);
 bool shim_probe_end(const void *block);
+
+/* How valloc aligns. */
+#define HOOK_PAGE ((size_t)sysconf(_SC_PAGESIZE))
 
 /*
  * One function that makes a block: its parameters and arguments in parentheses, what the

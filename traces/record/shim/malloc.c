@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "traces/record/shim/call.h"
 
@@ -175,7 +176,7 @@ SHIM_EXPORT void *valloc(size_t size)
 {
 	void *p = real.valloc(size);
 
-	put_aligned(4096, p, size, SHIM_FROM());
+	put_aligned((size_t)sysconf(_SC_PAGESIZE), p, size, SHIM_FROM());
 	return p;
 }
 
@@ -183,7 +184,7 @@ SHIM_EXPORT void *pvalloc(size_t size)
 {
 	void *p = real.pvalloc(size);
 
-	put_aligned(4096, p, size, SHIM_FROM());
+	put_aligned((size_t)sysconf(_SC_PAGESIZE), p, size, SHIM_FROM());
 	return p;
 }
 

@@ -3,7 +3,7 @@
  *
  * What is needed is mapped when it is needed: header and processes at once, ring heads (and
  * our producers beside them) by 64, of a ring 64 KiB, more when its owner had to wait. A
- * process with one thread has 250 KiB of us in its address space.
+ * process with one thread has 310 KiB of us in its address space.
  *
  * No descriptor is kept: programs close what they do not know. While a process starts there
  * is one. Later a piece is a second mapping of the header (mremap of 0 bytes makes one),
@@ -23,7 +23,7 @@
 
 #include "traces/record/shim/shim.h"
 
-enum { GROUPS = RH_RINGS / RH_RING_GROUP, PAGE = 4096, SPARE_RINGS = 16, SHARE_LOG2 = 5 };
+enum { GROUPS = RH_RINGS / RH_RING_GROUP, SPARE_RINGS = 16, SHARE_LOG2 = 5, LOG2_MASK = 63 };
 
 struct group {
 	_Atomic(struct rh_ring *) heads;
@@ -41,6 +41,11 @@ bool shim_wipe_works(void)
 	return wipe_works;
 }
 
+static uint64_t page_bytes(void)
+{
+	return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 static void *map_moved(uint64_t offset, uint64_t bytes)
 {
 	void *p = mremap(shim.area, 0, bytes, MREMAP_MAYMOVE);
@@ -48,7 +53,7 @@ static void *map_moved(uint64_t offset, uint64_t bytes)
 
 	if (p == MAP_FAILED)
 		return NULL;
-	if (remap_file_pages(p, bytes, 0, offset / PAGE, 0) == 0)
+	if (remap_file_pages(p, bytes, 0, offset / page_bytes(), 0) == 0)
 		return p;
 	munmap(p, bytes);
 	fd = shim_open_area();
@@ -59,7 +64,7 @@ static void *map_moved(uint64_t offset, uint64_t bytes)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-void *shim_map(uint64_t offset, uint64_t bytes)
+static void *map_pages(uint64_t offset, uint64_t bytes)
 {
 	void *p;
 
@@ -74,6 +79,22 @@ void *shim_map(uint64_t offset, uint64_t bytes)
 		madvise(p, bytes, MADV_DONTDUMP);
 	}
 	return p;
+}
+
+/* Pages larger than 4 KiB hold several groups of ring heads, texts and kids. */
+void *shim_map(uint64_t offset, uint64_t bytes)
+{
+	uint64_t inside = offset & (page_bytes() - 1);
+	char *p = map_pages(offset - inside, bytes + inside);
+
+	return p ? p + inside : NULL;
+}
+
+void shim_unmap(void *p, uint64_t bytes)
+{
+	uint64_t inside = (uintptr_t)p & (page_bytes() - 1);
+
+	munmap((char *)p - inside, bytes + inside);
 }
 
 /* Memory of our own that a forked child finds empty. */
@@ -105,7 +126,7 @@ static bool map_group(struct group *group, uint32_t index)
 		munmap(producers, PRODUCERS_BYTES);
 	heads = shim_map(RH_AREA_HEADS_AT + index * RH_AREA_GROUP_BYTES, RH_AREA_GROUP_BYTES);
 	if (heads && !atomic_compare_exchange_strong(&group->heads, &no_heads, heads))
-		munmap(heads, RH_AREA_GROUP_BYTES);
+		shim_unmap(heads, RH_AREA_GROUP_BYTES);
 	return atomic_load(&group->heads) && atomic_load(&group->producers);
 }
 
@@ -157,8 +178,8 @@ static bool affordable(uint64_t more)
 
 uint64_t *shim_ring_data(uint32_t ring, uint64_t bytes)
 {
-	uintptr_t at = ring_at[ring] & ~(uintptr_t)(PAGE - 1);
-	uint64_t had = at ? 1ull << (ring_at[ring] & (PAGE - 1)) : 0;
+	uintptr_t at = ring_at[ring] & ~(uintptr_t)LOG2_MASK;
+	uint64_t had = at ? 1ull << (ring_at[ring] & LOG2_MASK) : 0;
 	void *p;
 
 	if (had >= bytes)

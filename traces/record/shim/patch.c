@@ -9,12 +9,13 @@
  */
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "traces/record/shim/hook.h"
 #include "traces/record/shim/patch.h"
 #include "traces/record/shim/symbols.h"
 
-enum { ENTRIES = 256, PAGE = 4096 };
+enum { ENTRIES = 256 };
 
 #if defined(__x86_64__)
 #define IS_SLOT(type) \
@@ -122,6 +123,11 @@ void *shim_patch_next(const ElfW(Sym) * symbol)
 
 /* ---- writing where one may only read ---- */
 
+static uintptr_t page_bytes(void)
+{
+	return (uintptr_t)sysconf(_SC_PAGESIZE);
+}
+
 /* What an address of that object may be used for, once the loader is done with it. */
 static int access_of(const struct dl_phdr_info *info, uintptr_t at)
 {
@@ -140,8 +146,8 @@ static int access_of(const struct dl_phdr_info *info, uintptr_t at)
 		const ElfW(Phdr) *header = &info->dlpi_phdr[i];
 		uintptr_t low = info->dlpi_addr + header->p_vaddr, high = low + header->p_memsz;
 
-		if (header->p_type == PT_GNU_RELRO && at >= (low & -(uintptr_t)PAGE) &&
-		    at < (high & -(uintptr_t)PAGE))
+		if (header->p_type == PT_GNU_RELRO && at >= (low & -page_bytes()) &&
+		    at < (high & -page_bytes()))
 			may &= ~PROT_WRITE;
 	}
 	return may;
@@ -162,7 +168,7 @@ static void shut(struct opened *opened)
 
 static bool open_for(struct opened *opened, const struct dl_phdr_info *info, uintptr_t at)
 {
-	uintptr_t low = at & -(uintptr_t)PAGE, high = (at + 7) / PAGE * PAGE + PAGE;
+	uintptr_t page = page_bytes(), low = at & -page, high = ((at + 7) & -page) + page;
 	int may = access_of(info, at);
 
 	if (may < 0)

@@ -36,7 +36,7 @@ static void *boot_take(size_t align, size_t size)
 
 	if (align < 16)
 		align = 16;
-	if (size > SHIM_BOOT_BYTES || align > 4096)
+	if (size > SHIM_BOOT_BYTES || align > RH_AREA_PAGE_MOST)
 		return NULL;
 	at = atomic_load(&shim_boot_used);
 	do {
@@ -180,12 +180,14 @@ static int first_posix_memalign(void **out, size_t align, size_t size)
 
 static void *first_valloc(size_t size)
 {
-	return resolve() ? real.valloc(size) : boot_take(4096, size);
+	return resolve() ? real.valloc(size) : boot_take((size_t)sysconf(_SC_PAGESIZE), size);
 }
 
 static void *first_pvalloc(size_t size)
 {
-	return resolve() ? real.pvalloc(size) : boot_take(4096, (size + 4095) & ~4095ul);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return resolve() ? real.pvalloc(size) : boot_take(page, (size + page - 1) & -page);
 }
 
 static size_t first_usable_size(void *p)

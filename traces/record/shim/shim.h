@@ -132,7 +132,17 @@ extern __thread struct producer *shim_self; /* never NULL */
 extern __thread uint32_t shim_number;	    /* this thread's number + 1; 0 = none yet */
 
 /* The one thing that a call looks at while the shim is asleep; 0 when it never is. */
-extern struct rh_dormant shim_sleep;
+#if defined(__x86_64__)
+enum { SHIM_PAGE_MOST = 4096 };
+#else
+enum { SHIM_PAGE_MOST = RH_AREA_PAGE_MOST };
+#endif
+union shim_own_page { /* a page of its own, however large those are: a file is mapped over it */
+	struct rh_dormant page;
+	char room[SHIM_PAGE_MOST];
+};
+extern union shim_own_page shim_own_page;
+#define shim_sleep (shim_own_page.page)
 static inline __attribute__((always_inline)) bool shim_asleep(void)
 {
 	return SHIM_UNLIKELY(atomic_load_explicit(&shim_sleep.asleep, memory_order_relaxed) != 0);
@@ -241,7 +251,8 @@ void shim_now_many(void);
 
 /* map.c. What is asked for and cannot be had is NULL or false. */
 int shim_open_area(void);
-void *shim_map(uint64_t offset, uint64_t bytes);
+void *shim_map(uint64_t offset, uint64_t bytes); /* neither needs to be of whole pages */
+void shim_unmap(void *p, uint64_t bytes);
 bool shim_group(uint32_t ring); /* its head and producer are mapped; ask before these: */
 struct rh_ring *shim_ring(uint32_t ring);
 struct producer *shim_producer(uint32_t ring); /* NULL: not mapped */

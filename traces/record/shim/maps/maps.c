@@ -66,7 +66,9 @@ static void tell(int kind, int how, const void *address, size_t bytes, const voi
 
 static size_t pages(size_t bytes)
 {
-	return (bytes + 4095) & ~(size_t)4095;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (bytes + page - 1) & -page;
 }
 
 static void *map(void *at, size_t bytes, int prot, int flags, int fd, off_t offset,
