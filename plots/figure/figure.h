@@ -44,16 +44,19 @@ struct rh_series {
 
 struct rh_panel {
 	const char *name;
-	size_t rows;		     /* RH_ROWS: its height */
+	const char *of; /* what it shows: panels of one `of` stay in one figure; NULL = its name */
+	size_t rows;	/* RH_ROWS: its height */
 	size_t first, last;	     /* its series, last not included */
 	double top, bottom;	     /* pixels from the top, set by the layout */
-	double y_min, y_max;	     /* RH_SCATTER: its own heights */
+	double y_min, y_max;	     /* RH_SCATTER, RH_LANES: its own heights */
 	double x_min, x_max, x_step; /* with own_x */
 };
 
 enum {
-	RH_PANELS_MAX = 12,
-	RH_SERIES_MAX = 7,
+	RH_PANELS_MAX = 24,   /* a builder makes; a figure of more than RH_PANELS_OF_ONE ... */
+	RH_PANELS_OF_ONE = 6, /* ... becomes several: nobody reads a strip */
+	RH_SERIES_MAX = 7,    /* lines that can be told apart */
+	RH_POINTS_MAX = 14,   /* points that can be */
 	RH_TICKS_MAX = 8,
 	RH_HEAT_LEVELS = 6,
 	RH_NOTE_LINES_MAX = 4
@@ -95,6 +98,9 @@ struct rh_figures {
 	struct rh_figure *list;
 	size_t count;
 };
+
+/* What a panel shows: the setting it is of. */
+const char *rh_panel_shows(const struct rh_panel *panel);
 
 void rh_figures_build(const struct rh_view *view, struct rh_figures *figures);
 

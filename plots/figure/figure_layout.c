@@ -32,16 +32,18 @@ enum {
 	TICKS_FIT = 6,
 };
 #define LOG_RATIO_MAX 1e18
-#define LOG_RATIO_MAX 1e18
 static const double CHAR_12 = 6.9, CHAR_11 = 6.4; /* mean advance of a sans-serif letter */
 
+/* Of mean letters: capitals are broader by a quarter. */
 static size_t characters(const char *text)
 {
-	size_t count = 0;
+	size_t quarters = 0;
 
 	for (; text && *text; text++)
-		count += ((unsigned char)*text & 0xc0) != 0x80;
-	return count;
+		quarters += ((unsigned char)*text & 0xc0) == 0x80 ? 0
+			    : (*text >= 'A' && *text <= 'Z')	  ? 5
+								  : 4;
+	return (quarters + 3) / 4;
 }
 
 static int by_panel(const void *a, const void *b)
@@ -252,6 +254,22 @@ static void square(struct rh_figure *figure, struct rh_panel *panel)
 	figure->x_step = rh_tick_step(figure->x_max - lo, TICKS_FIT);
 }
 
+/* Programs differ by factors in what they do in a second: each panel has its own height. Shares are
+ * of one whole and have one height. The line to compare with leaves the picture where it must. */
+static void lanes_heights(struct rh_figure *figure)
+{
+	y_range(figure, 0, figure->panel_count, 1, &figure->y_min, &figure->y_max);
+	figure->y_min = 0;
+	figure->y_max *= 1.15;
+	for (size_t p = 0; p < figure->panel_count; p++) {
+		struct rh_panel *panel = &figure->panels[p];
+
+		y_range(figure, p, p + 1, 1, &panel->y_min, &panel->y_max);
+		panel->y_min = 0;
+		panel->y_max = figure->percent ? figure->y_max : panel->y_max * 1.15;
+	}
+}
+
 static void ranges(struct rh_figure *figure)
 {
 	x_range(figure);
@@ -274,10 +292,7 @@ static void ranges(struct rh_figure *figure)
 	case RH_LANES:
 		figure->x_min = 0;
 		figure->x_max = floor(figure->x_max) + 0.5;
-		y_range(figure, 0, figure->panel_count, 1, &figure->y_min, &figure->y_max);
-		figure->y_min = 0;
-		figure->y_max *=
-			1.15; /* the line to compare with line leaves the picture where it must */
+		lanes_heights(figure);
 		break;
 	case RH_SCATTER:
 		for (size_t p = 0; p < figure->panel_count; p++) {

@@ -289,7 +289,7 @@ static void start_panel(struct pen *pen, size_t p)
 		pen->x.min = panel->x_min;
 		pen->x.max = panel->x_max;
 	}
-	if (figure->layout == RH_SCATTER) {
+	if (figure->layout == RH_SCATTER || figure->layout == RH_LANES) {
 		pen->y.min = panel->y_min;
 		pen->y.max = panel->y_max;
 	}

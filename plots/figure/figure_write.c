@@ -282,8 +282,7 @@ static void write_facts(const struct rh_view *view, const struct rh_figure *figu
 		figure->percent);
 	put_ticks(figure, to);
 	put_linear_ticks("x_ticks", figure->x_max, rh_tick_step(figure->x_max, 6), to);
-	put_linear_ticks("y_ticks", figure->y_max, rh_tick_step(figure->y_max, 5), to);
-	put_value("y2_step", rh_tick_step(figure->y2_max - figure->y2_min, 4), to);
+	put_value("y2_step", rh_tick_step(figure->y2_max - figure->y2_min, 5), to);
 	fprintf(to, "one_key = %d\ndiagonal = %d\n", figure->one_key, figure->diagonal);
 	put_value("x_step", figure->x_step, to);
 	put_value("x_min", figure->x_min, to);
@@ -299,6 +298,14 @@ static void write_facts(const struct rh_view *view, const struct rh_figure *figu
 	fprintf(to, "panel_count = %zu\nseries_count = %zu\n", figure->panel_count,
 		figure->series_count);
 	write_arrays(view, figure, to);
+	fputs("array y_ticks[panel_count]\n", to);
+	for (size_t p = 0; p < figure->panel_count && figure->layout == RH_LANES; p++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "y_ticks[%zu]", p + 1);
+		put_linear_ticks(name, figure->panels[p].y_max,
+				 rh_tick_step(figure->panels[p].y_max, 5), to);
+	}
 }
 
 static int append_file(const char *path, FILE *to, struct rh_err *err)

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIGURES_MAX = 32 };
+enum { BUILT_MAX = 48, FIGURES_MAX = BUILT_MAX * (RH_PANELS_MAX / 2) };
 enum { TIME_RATIO, NS_PER_EVENT, MEMORY_PEAK, LOCK_WAIT };
 
 static const struct row_figure {
@@ -257,12 +257,80 @@ static void finish_figure(const struct rh_view *view, struct rh_figure *figure)
 		figure->x_text = rh_pool_printf(view->pool, "%s (logarithmic)", figure->x_text);
 }
 
+const char *rh_panel_shows(const struct rh_panel *panel)
+{
+	return panel->of ? panel->of : panel->name;
+}
+
+/* How many panels from `first` on make one figure: those that show one thing stay together. */
+static size_t panels_of_part(const struct rh_figure *figure, size_t first)
+{
+	size_t end = first, next;
+
+	for (; end < figure->panel_count; end = next) {
+		next = end + 1;
+		while (next < figure->panel_count &&
+		       strcmp(rh_panel_shows(&figure->panels[next]),
+			      rh_panel_shows(&figure->panels[end])) == 0)
+			next++;
+		if (end > first && next - first > RH_PANELS_OF_ONE)
+			break;
+	}
+	return end - first;
+}
+
+/* The panels from `first` on as a figure of their own. */
+static void add_part(const struct rh_view *view, const struct rh_figure *whole, size_t first,
+		     size_t panels, struct rh_figures *figures)
+{
+	struct rh_figure *part = &figures->list[figures->count++];
+	size_t before = 0, count = 0;
+
+	*part = *whole;
+	part->panels += first;
+	part->panel_count = panels;
+	part->series = rh_pool_alloc(view->pool, whole->series_count, sizeof(*part->series));
+	for (size_t s = 0; s < whole->series_count; s++)
+		if (whole->series[s].panel >= first && whole->series[s].panel < first + panels) {
+			part->series[count] = whole->series[s];
+			part->series[count++].panel -= first;
+		}
+	part->series_count = count;
+	for (size_t i = 0; i + 1 < figures->count; i++)
+		before += strcmp(figures->list[i].title, whole->title) == 0;
+	if (first)
+		part->name = rh_pool_printf(view->pool, "%s-%zu", whole->name, before + 1);
+}
+
+/* A figure of many panels is a strip that fits no screen and no page of a paper: it becomes
+ * several, each with its key and its axis. */
+static void add_parts(const struct rh_view *view, const struct rh_figure *whole,
+		      struct rh_figures *figures)
+{
+	bool one = whole->absent_why || whole->layout == RH_RUN || whole->layout == RH_HEAT ||
+		   whole->panel_count <= RH_PANELS_OF_ONE;
+
+	if (one)
+		figures->list[figures->count++] = *whole;
+	for (size_t first = 0; !one && first < whole->panel_count;) {
+		size_t panels = panels_of_part(whole, first);
+
+		add_part(view, whole, first, panels, figures);
+		first += panels;
+	}
+}
+
 void rh_figures_build(const struct rh_view *view, struct rh_figures *figures)
 {
+	struct rh_figures built = { .list = rh_pool_alloc(view->pool, BUILT_MAX,
+							  sizeof(struct rh_figure)) };
+
 	*figures = (struct rh_figures){ .list = rh_pool_alloc(view->pool, FIGURES_MAX,
 							      sizeof(struct rh_figure)) };
 	for (size_t b = 0; b < sizeof(builders) / sizeof(builders[0]); b++)
-		builders[b].build(view, figures, builders[b].which);
+		builders[b].build(view, &built, builders[b].which);
+	for (size_t i = 0; i < built.count; i++)
+		add_parts(view, &built.list[i], figures);
 	for (size_t i = 0; i < figures->count; i++)
 		if (!figures->list[i].absent_why)
 			finish_figure(view, &figures->list[i]);

@@ -54,6 +54,7 @@ void rh_build_apart(const struct rh_view *view, struct rh_figures *figures, int 
 									  view->pool, "%s, %s",
 									  parts[p].title,
 									  view->scenes[s].label),
+								  .of = view->scenes[s].label,
 								  .no_controls = true },
 					       &span);
 		drawn += figure->panel_count > before;

@@ -95,8 +95,10 @@ static void add_latency(const struct rh_view *view, struct rh_figure *figure, si
 		if (series->point_count < 2)
 			figure->series_count--;
 	}
-	if (figure->series_count > first)
+	if (figure->series_count > first) {
+		figure->panels[figure->panel_count].of = view->scenes[scene].label;
 		figure->panels[figure->panel_count++].name = panel_name;
+	}
 }
 
 static struct rh_figure *start_latency(const struct rh_view *view, struct rh_figures *figures,
@@ -123,6 +125,7 @@ static void end_latency(const struct rh_view *view, struct rh_figure *figure,
 					      "median over n = %u trials; grey: three "
 					      "steps of the clock and less",
 					      span->n_max);
+	figure->note_more = rh_crowd_note(view, RH_SERIES_MAX);
 	if (figure->panel_count == 0)
 		figure->absent_why = rh_figure_why(view, "latency", why);
 }
@@ -242,10 +245,12 @@ static void build_sizes(const struct rh_view *view, struct rh_figures *figures)
 				if (!view->brands[b].control)
 					trials = add_sizes(view, figure, s, b,
 							   rh_latency_names[kinds[k]]);
-			if (figure->series_count > first)
-				figure->panels[figure->panel_count++].name = rh_pool_printf(
-					view->pool, "%s, %s", rh_latency_words[kinds[k]],
-					view->scenes[s].label);
+			if (figure->series_count == first)
+				continue;
+			figure->panels[figure->panel_count].of = view->scenes[s].label;
+			figure->panels[figure->panel_count++].name =
+				rh_pool_printf(view->pool, "%s, %s", rh_latency_words[kinds[k]],
+					       view->scenes[s].label);
 		}
 	}
 	figure->note = rh_pool_printf(view->pool,

@@ -192,6 +192,7 @@ void rh_build_lanes(const struct rh_view *view, struct rh_figures *figures, int 
 	}
 	figure->cpus = rh_view_cpus(view);
 	figure->note = rh_span_note(view, &span);
+	figure->note_more = rh_crowd_note(view, RH_SERIES_MAX);
 	figure->caption = "Events replayed per second by number of lanes; the dashed line is what "
 			  "linear scaling of the best single lane would give, the dotted one the "
 			  "number of CPUs";
@@ -206,7 +207,7 @@ static void add_pareto(const struct rh_view *view, struct rh_figure *figure, siz
 {
 	size_t first = figure->series_count;
 
-	for (size_t b = 0; b < view->brand_count && figure->series_count - first < RH_SERIES_MAX;
+	for (size_t b = 0; b < view->brand_count && figure->series_count - first < RH_POINTS_MAX;
 	     b++) {
 		const struct rh_view_metric *time =
 			rh_view_metric(view, scene, b, "time.ns_per_event");
@@ -236,7 +237,7 @@ static void add_pareto(const struct rh_view *view, struct rh_figure *figure, siz
 void rh_build_pareto(const struct rh_view *view, struct rh_figures *figures, int which)
 {
 	struct rh_figure *figure = rh_figure_start(view, figures, "time-memory", RH_SCATTER,
-						   RH_PANELS_MAX, RH_PANELS_MAX * RH_SERIES_MAX);
+						   RH_PANELS_MAX, RH_PANELS_MAX * RH_POINTS_MAX);
 	struct rh_trial_span span = { 0 };
 	size_t drawn = 0;
 
@@ -251,6 +252,8 @@ void rh_build_pareto(const struct rh_view *view, struct rh_figures *figures, int
 	}
 	figure->note = rh_span_note(view, &span);
 	figure->note_more = rh_touch_note(view);
+	if (!figure->note_more)
+		figure->note_more = rh_crowd_note(view, RH_POINTS_MAX);
 	figure->caption = rh_figure_caption(view, drawn, "What speed costs in memory");
 	if (figure->panel_count == 0)
 		figure->absent_why =
@@ -259,36 +262,34 @@ void rh_build_pareto(const struct rh_view *view, struct rh_figures *figures, int
 
 /* ---- all traces together ---- */
 
-/* Geometric mean of a metric's ratios to the baseline over all scenes; NaN unless every scene that
- * the baseline has knows the backend, so that points stand for the same work. */
-static double mean_over_scenes(const struct rh_view *view, size_t brand, const char *metric,
-			       size_t *scenes)
+/* Geometric mean of a metric's ratios to the baseline over all traces, each counted once whatever
+ * its lanes; NaN unless every trace that the baseline has knows the backend, so that points stand
+ * for the same work. */
+static double mean_over_traces(const struct rh_view *view, size_t brand, const char *metric,
+			       size_t *traces)
 {
 	double sum = 0;
 
-	*scenes = 0;
+	*traces = 0;
 	for (size_t s = 0; s < view->scene_count; s++) {
-		struct rh_estimate e;
-
-		if (!rh_view_metric(view, s, (size_t)view->baseline, metric))
+		if (!rh_first_of_trace(view, s) ||
+		    !isfinite(rh_trace_log_ratio(view, s, (size_t)view->baseline, metric)))
 			continue;
-		if (!rh_view_ratio(view, s, brand, metric, &e))
-			return NAN;
-		sum += log(e.ratio);
-		++*scenes;
+		sum += rh_trace_log_ratio(view, s, brand, metric);
+		++*traces;
 	}
-	return *scenes ? exp(sum / (double)*scenes) : NAN;
+	return *traces ? exp(sum / (double)*traces) : NAN;
 }
 
 static void add_mean(const struct rh_view *view, struct rh_figure *figure, size_t brand,
-		     size_t *scenes)
+		     size_t *traces)
 {
-	double time = mean_over_scenes(view, brand, "time.ns_per_event", scenes);
-	double memory = mean_over_scenes(view, brand, "memory.rss_peak_bytes", scenes);
+	double time = mean_over_traces(view, brand, "time.ns_per_event", traces);
+	double memory = mean_over_traces(view, brand, "memory.rss_peak_bytes", traces);
 	struct rh_series *series;
 
 	if (view->brands[brand].control || !isfinite(time) || !isfinite(memory) ||
-	    figure->series_count == RH_SERIES_MAX)
+	    figure->series_count == RH_POINTS_MAX)
 		return;
 	series = rh_figure_series(view, figure, 0, (int)brand, view->brands[brand].label, 1);
 	series->points[series->point_count++] = (struct rh_figure_point){ .x = time,
@@ -304,8 +305,8 @@ static void add_mean(const struct rh_view *view, struct rh_figure *figure, size_
 void rh_build_tradeoff(const struct rh_view *view, struct rh_figures *figures, int which)
 {
 	struct rh_figure *figure =
-		rh_figure_start(view, figures, "trade", RH_SCATTER, 1, RH_SERIES_MAX);
-	size_t scenes = 0;
+		rh_figure_start(view, figures, "trade", RH_SCATTER, 1, RH_POINTS_MAX);
+	size_t traces = 0;
 
 	(void)which;
 	figure->title = "Time and memory over all traces (down and left is better)";
@@ -316,12 +317,15 @@ void rh_build_tradeoff(const struct rh_view *view, struct rh_figures *figures, i
 		size_t known;
 
 		add_mean(view, figure, b, &known);
-		scenes = known > scenes ? known : scenes;
+		traces = known > traces ? known : traces;
 	}
 	figure->panels[0].name = "";
 	figure->note = rh_pool_printf(
-		view->pool, "geometric means over %zu settings; the baseline is at 1, 1", scenes);
-	figure->caption = "What speed costs in memory, over everything that was replayed";
+		view->pool,
+		"geometric means over %zu trace%s, each counted once; the baseline is at 1, 1",
+		traces, traces == 1 ? "" : "s");
+	figure->note_more = rh_crowd_note(view, RH_POINTS_MAX);
+	figure->caption = "What speed costs in memory, over everything that was replayed.";
 	if (figure->panel_count == 0)
 		figure->absent_why = "one trace only, or no baseline: see time-memory";
 }

@@ -3,6 +3,8 @@
  */
 #include "plots/figure/figures_parts.h"
 
+#include "harness/result/estimate.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +68,35 @@ bool rh_first_of_trace(const struct rh_view *view, size_t scene)
 		if (rh_same_trace(&view->scenes[s], &view->scenes[scene]))
 			return false;
 	return true;
+}
+
+double rh_trace_log_ratio(const struct rh_view *view, size_t first, size_t brand,
+			  const char *metric)
+{
+	struct rh_estimate e;
+	double sum = 0;
+	size_t count = 0;
+
+	for (size_t s = first; s < view->scene_count; s++) {
+		if (!rh_same_trace(&view->scenes[first], &view->scenes[s]) ||
+		    !rh_view_ratio(view, s, brand, metric, &e))
+			continue;
+		sum += log(e.ratio);
+		count++;
+	}
+	return count ? sum / (double)count : NAN;
+}
+
+const char *rh_crowd_note(const struct rh_view *view, size_t most)
+{
+	size_t count = 0;
+
+	for (size_t b = 0; b < view->brand_count; b++)
+		count += !view->brands[b].control;
+	return count > most ? rh_pool_printf(view->pool,
+					     "the first %zu of %zu backends; the tables have all",
+					     most, count)
+			    : NULL;
 }
 
 unsigned rh_scene_width(const struct rh_scene *scene)

@@ -28,7 +28,7 @@ const char *rh_figure_caption(const struct rh_view *view, size_t scenes_drawn, c
 
 /* One panel of rows: every backend that has the metric in this scene, best first. */
 struct rh_rows {
-	const char *metric, *panel_name;
+	const char *metric, *panel_name, *of;
 	double unit;		      /* values are divided by it; 0 = 1 */
 	bool no_controls, most_first; /* most_first: more is better */
 };
@@ -38,6 +38,12 @@ void rh_figure_rows(const struct rh_view *view, struct rh_figure *figure, size_t
 /* Compares points by x, for qsort. */
 int rh_by_point_x(const void *a, const void *b);
 bool rh_same_trace(const struct rh_scene *a, const struct rh_scene *b);
+/* Mean of the logarithms of a trace's ratios to the baseline, of its settings that have one; NaN
+ * without. `first`: the first scene of the trace. Settings of one trace are one opinion. */
+double rh_trace_log_ratio(const struct rh_view *view, size_t first, size_t brand,
+			  const char *metric);
+/* "the first 7 of 9 backends ...": what a figure of `most` has no place for; NULL = all fit. */
+const char *rh_crowd_note(const struct rh_view *view, size_t most);
 bool rh_first_of_trace(const struct rh_view *view, size_t scene);
 /* The ways of one trace to be replayed are its copies where copies vary, its lanes otherwise. */
 unsigned rh_scene_width(const struct rh_scene *scene);

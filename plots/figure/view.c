@@ -46,6 +46,21 @@ static int find_brand(const struct rh_view *view, const char *spec)
 	return -1;
 }
 
+/* Of a setting only what tells it apart: jemalloc@MALLOC_CONF=narenas:1 is jemalloc@narenas:1,
+ * mimalloc@MIMALLOC_PURGE_DELAY=0 is mimalloc@PURGE_DELAY=0. */
+static const char *short_setting(struct rh_pool *pool, const char *spec)
+{
+	static const char *const said[] = { "MALLOC_CONF=", "GLIBC_TUNABLES=glibc.malloc.",
+					    "MIMALLOC_", "TCMALLOC_" };
+	const char *at = strchr(spec, '@');
+
+	for (size_t i = 0; at && i < sizeof(said) / sizeof(said[0]); i++)
+		if (strncmp(at + 1, said[i], strlen(said[i])) == 0)
+			return rh_pool_printf(pool, "%.*s%s", (int)(at + 1 - spec), spec,
+					      at + 1 + strlen(said[i]));
+	return spec;
+}
+
 /* At most RH_LABEL_MAX characters (not bytes) of spec, the middle left out. */
 static const char *short_label(struct rh_pool *pool, const char *spec)
 {
@@ -56,6 +71,8 @@ static const char *short_label(struct rh_pool *pool, const char *spec)
 		chars += ((unsigned char)spec[i] & 0xc0) != 0x80;
 	if (chars <= RH_LABEL_MAX)
 		return spec;
+	if (short_setting(pool, spec) != spec)
+		return short_label(pool, short_setting(pool, spec));
 	for (size_t i = 0; spec[i]; i++) {
 		if (((unsigned char)spec[i] & 0xc0) == 0x80)
 			continue;

@@ -5,14 +5,14 @@ set multiplot
 set lmargin at screen px(left)
 set rmargin at screen px(W - right)
 set xrange [0:x_max]
-set yrange [0:y_max]
 set xtics 1
 if (x_max > 12) eval sprintf("set xtics (%s)", x_ticks)
-eval sprintf("set ytics (%s)", y_ticks)
 set arrow 1 from first cpus,graph 0 to first cpus,graph 1 nohead lc rgb quiet lw 0.8 dt (1,3) back
 do for [p = 1:panel_count] {
 	set tmargin at screen py(top[p])
 	set bmargin at screen py(bottom[p])
+	set yrange [0:y_hi[p]]
+	eval sprintf("set ytics (%s)", y_ticks[p])
 	set label 4 y_text at screen px(11),py((top[p] + bottom[p]) / 2) center rotate textcolor rgb ink
 	keyless = one_key && p > 1
 	set label 3 panel[p] at screen px(8),py(top[p] - (keyless ? 9 : key_px + 3)) left font ",11" textcolor rgb ink

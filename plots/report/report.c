@@ -191,8 +191,15 @@ static void write_summary(const struct rh_figures *figures, const struct rh_figu
 	fputs("<summary>", to);
 	rh_escape_xml(figure->title, to);
 	if (same > 1 && figure->panel_count) {
+		const char *first = rh_panel_shows(&figure->panels[0]);
+		const char *last = rh_panel_shows(&figure->panels[figure->panel_count - 1]);
+
 		fputs(": ", to);
-		rh_escape_xml(figure->panels[0].name, to);
+		rh_escape_xml(first, to);
+		if (strcmp(first, last) != 0) {
+			fputs(" to ", to);
+			rh_escape_xml(last, to);
+		}
 	}
 	fputs("</summary>\n", to);
 }

@@ -148,24 +148,6 @@ struct mean {
 	bool model;	     /* not deployable, though others are */
 };
 
-/* Mean of the logarithms of a trace's ratios, of its settings that have one; NaN without. */
-static double log_of_trace(const struct rh_view *view, size_t first, size_t brand,
-			   const char *metric)
-{
-	struct rh_estimate e;
-	double sum = 0;
-	size_t count = 0;
-
-	for (size_t s = first; s < view->scene_count; s++) {
-		if (!rh_same_trace(&view->scenes[first], &view->scenes[s]) ||
-		    !rh_view_ratio(view, s, brand, metric, &e))
-			continue;
-		sum += log(e.ratio);
-		count++;
-	}
-	return count ? sum / (double)count : NAN;
-}
-
 static double mean_ratio(const struct rh_view *view, size_t brand, const char *metric,
 			 size_t *traces)
 {
@@ -173,8 +155,8 @@ static double mean_ratio(const struct rh_view *view, size_t brand, const char *m
 
 	*traces = 0;
 	for (size_t s = 0; s < view->scene_count; s++) {
-		double one =
-			rh_first_of_trace(view, s) ? log_of_trace(view, s, brand, metric) : NAN;
+		double one = rh_first_of_trace(view, s) ? rh_trace_log_ratio(view, s, brand, metric)
+							: NAN;
 
 		if (!isfinite(one))
 			continue;
@@ -207,7 +189,7 @@ static void find_outlier(const struct rh_view *view, struct mean *m)
 	m->time_without = NAN;
 	for (size_t s = 0; s < view->scene_count && m->traces > 2; s++) {
 		double one = rh_first_of_trace(view, s)
-				     ? log_of_trace(view, s, m->brand, "time.ns_per_event")
+				     ? rh_trace_log_ratio(view, s, m->brand, "time.ns_per_event")
 				     : NAN;
 
 		if (!isfinite(one) || fabs(one - log(m->time)) <= far)

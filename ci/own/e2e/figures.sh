@@ -29,9 +29,14 @@ fi
 "$reheap" fidelity --no-oracle --plot fidelity "$root/traces/corpus/go/workers.rht" >/dev/null 2>&1
 "$reheap" whatif --gogc 50,100,200,off --memlimit off,16M,64M --plot whatif \
 	"$root/traces/corpus/go/nats.rht" >/dev/null 2>&1
+# Settings of one allocator, whose names are long, at two numbers of lanes.
+"$reheap" gen server -o second.rht events=30000 lanes=2 seed=2 >/dev/null 2>&1
+"$reheap" replay t.rht second.rht --reps 2 --lanes 1,2 -q -o set.json \
+	--backend libc,libc@GLIBC_TUNABLES=glibc.malloc.arena_max=1,libc@GLIBC_TUNABLES=glibc.malloc.tcache_count=0,tiered,tiered:profile=1.8,tiered:profile=1.14
+"$reheap" plot set.json -o set >/dev/null 2>&1
 shopt -s nullglob
 figures=(all/*.svg parked/tasks-*.svg split/hot-split.svg gate/gate.svg truth/truth-*.svg
-	truth/time-apar[t].svg fidelity.svg whatif.svg)
+	truth/time-apar[t].svg set/*.svg fidelity.svg whatif.svg)
 ok 'there are figures of every layout' test -s all/time-ratio.svg -a -s all/memory-run.svg -a \
 	-s all/lanes.svg -a -s all/trade.svg -a -s all/latency.svg -a -s all/latency-run.svg -a \
 	-s parked/tasks-memory.svg -a -s split/hot-split.svg -a -s gate/gate.svg -a -s fidelity.svg -a -s whatif.svg

@@ -145,6 +145,28 @@ is_exit 0 '1000 trials' "$reheap" plot deep.json -o deep
 ok 'take less than ten seconds' test $((SECONDS - began)) -lt 10
 ok 'and less than 5 MB' test "$(stat -c %s deep/report.html)" -lt 5000000
 
+# Settings of one allocator are marks of their own, and nothing is left out without a word.
+result 3 libc jemalloc jemalloc@MALLOC_CONF=narenas:1 jemalloc@MALLOC_CONF=dirty_decay_ms:0 \
+	mimalloc mimalloc@MIMALLOC_PURGE_DELAY=0 tiered tiered:profile=1.8 >var.json
+cp var.json var2.json
+"$reheap" plot var.json var2.json --builtin -o var >/dev/null 2>&1
+ok 'eight settings are eight marks' test "$(sed 1d var/trade.tsv | cut -f4 | sort -u | wc -l)" = 8
+ok 'of as many names' test "$(sed 1d var/trade.tsv | cut -f5 | sort -u | wc -l)" = 8
+ok 'a name says what was set' grep -q 'jemalloc@dirty_decay_ms:0' var/trade.svg
+ok 'each trace is counted once' grep -q 'over 2 traces, each counted once' var/trade.svg
+# shellcheck disable=SC2046
+result 3 libc $(seq -f 'lib%g' 1 15) >many.json
+"$reheap" plot many.json var.json --builtin -o many >/dev/null 2>&1
+ok 'of more than a figure holds it says so' grep -q 'the first 14 of' many/time-memory.svg
+
+# Many settings are several figures, none a strip.
+"$reheap" plot var.json var2.json var.json var2.json var.json var2.json var.json var2.json --builtin \
+	-o tall >/dev/null 2>&1
+ok 'eight settings are two figures' test -s tall/time-ratio-2.svg -a ! -e tall/time-ratio-3.svg
+ok 'with every setting in one of them' test "$(cat tall/time-ratio.tsv tall/time-ratio-2.tsv | cut -f4 | grep -c '^libc$')" = 8
+grep -ho 'viewBox="0 0 [0-9]* [0-9]*' tall/*.svg >heights
+ok 'none is taller than two screens' awk '$4 > 1600 { print; bad = 1 } END { exit bad }' heights
+
 # Two allocators of one result; the changes first; filters.
 "$reheap" gen churn -o between.rht events=30000 lanes=1 >/dev/null 2>&1
 "$reheap" replay between.rht --backend libc,bump --reps 6 -q -o between.json
