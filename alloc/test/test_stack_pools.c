@@ -312,6 +312,44 @@ static void shrinks_by_half_each_cycle(void **state)
 	stack_close(&fixture);
 }
 
+/* As imported Go traces have it: how large a stack became, how much of it was in use then, and
+ * that it was halved later, which needs less than a quarter in use. */
+static void a_recorded_growth_uses_what_was_in_use(void **state)
+{
+	static const char *const specs[] = { "tiered/pools", "tiered/segmented" };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct stack_fixture fixture;
+		void *task;
+
+		stack_open(&fixture, specs[i], 1);
+		task = stack_spawn(&fixture, 0);
+		for (size_t bytes = 4096; bytes <= 65536; bytes *= 2)
+			assert_int_equal(
+				fixture.ops->grow(fixture.lane[0], task, bytes, bytes / 2 - 928),
+				0);
+		stack_verify(&fixture, 0, task);
+		if (i == 0) /* all that was in use, at most a frame of 256 less each time */
+			assert_in_range(stack_stat(&fixture, "pools.copy.bytes"),
+					63488 - 5 * (928 + 256), 63488 - 5 * 928);
+		else
+			assert_in_range(stack_stat(&fixture, "segmented.morestack"), 3, 7);
+		for (size_t bytes = 32768; bytes >= 8192; bytes /= 2)
+			assert_int_equal(fixture.ops->shrink(fixture.lane[0], task, bytes), 0);
+		stack_verify(&fixture, 0, task);
+		if (i == 0)
+			assert_in_range(stack_stat(&fixture, "pools.copy.bytes"),
+					63488 - 5 * (928 + 256),
+					63488 - 5 * 928 + 16384 + 8192 + 4096);
+		else
+			assert_int_equal(stack_stat(&fixture, "segmented.morestack"),
+					 stack_stat(&fixture, "segmented.lessstack"));
+		fixture.ops->exit(fixture.lane[0], task);
+		stack_close(&fixture);
+	}
+}
+
 static void the_nosplit_reserve_counts_from_1_5(void **state)
 {
 	static const char *const specs[] = { "libc/pools:profile=1.4", "libc/pools:profile=1.17" };
@@ -479,6 +517,7 @@ int main(void)
 		cmocka_unit_test(guards_by_version),
 		cmocka_unit_test(overflow_is_refused_and_harmless),
 		cmocka_unit_test(shrinks_by_half_each_cycle),
+		cmocka_unit_test(a_recorded_growth_uses_what_was_in_use),
 		cmocka_unit_test(the_nosplit_reserve_counts_from_1_5),
 		cmocka_unit_test(large_stacks_are_kept_during_cycles_only),
 		cmocka_unit_test(cycles_free_the_stacks_of_the_global_list),

@@ -338,7 +338,8 @@ static void task_event(struct replay *replay, const struct rh_event *event)
 	if (event->kind == RH_EV_EXIT)
 		ops->exit(lane, (void *)(uintptr_t)task);
 	else if (event->kind == RH_EV_GROW)
-		replay->out->failed += ops->grow(lane, (void *)(uintptr_t)task, event->size, 0) < 0;
+		replay->out->failed += ops->grow(lane, (void *)(uintptr_t)task, event->size,
+						 event->arg == RH_NONE ? 0 : event->arg) < 0;
 	else
 		ops->shrink(lane, (void *)(uintptr_t)task, event->size);
 }

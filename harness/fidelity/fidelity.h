@@ -28,11 +28,13 @@ enum {
 };
 
 /* What is compared at each edge. */
-#define FIDELITY_CURVES(X)                                                \
-	X(HEAP, "HeapInuse", "bytes", "bytes of spans that hold objects") \
-	X(SPANS, "spans in use", "count", "spans that hold objects")      \
-	X(LIVE, "live bytes", "bytes", "slots of living objects")         \
-	X(STACK, "StackInuse", "bytes", "bytes of spans that hold stacks")
+#define FIDELITY_CURVES(X)                                                     \
+	X(HEAP, "HeapInuse", "bytes", "bytes of spans that hold objects")      \
+	X(SPANS, "spans in use", "count", "spans that hold objects")           \
+	X(LIVE, "live bytes", "bytes", "slots of living objects")              \
+	X(STACK, "StackInuse", "bytes", "bytes of spans that hold stacks")     \
+	X(PACER, "heap_live", "bytes", "what the runtime counts as allocated") \
+	X(GOAL, "heap goal", "bytes", "where the next collection is to have ended")
 
 enum fidelity_curve {
 #define X(name, word, unit, meaning) FIDELITY_##name,
@@ -47,7 +49,6 @@ struct rh_fidelity_edge {
 	bool ends; /* the cycle ends here, else it begins */
 	uint64_t curve[FIDELITY_CURVE_COUNT][2];
 	uint64_t lost_stacks; /* bytes of stack spans that the recorder did not tell of */
-	uint64_t heap_live[2], heap_goal[2]; /* what the pacers believe; 0 = not told */
 	uint32_t spans[FIDELITY_KINDS][2];
 	uint64_t free_slots[2]; /* bytes of slots without a living object */
 };

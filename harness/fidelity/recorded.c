@@ -82,6 +82,7 @@ enum series rh_fidelity_record(struct replay *replay, const struct rh_event *eve
 
 	switch (series) {
 	case SERIES_HEAP_LIVE:
+		recorded->heap_live_before = recorded->heap_live;
 		recorded->heap_live = event->arg;
 		break;
 	case SERIES_HEAP_GOAL:
@@ -169,9 +170,9 @@ static void heap_figure(void *ctx, const char *name, const char *unit, uint64_t 
 	else if (strcmp(name, "spans.in_use") == 0)
 		figures->edge->curve[FIDELITY_SPANS][1] = value;
 	else if (strcmp(name, "gc.heap_live") == 0)
-		figures->edge->heap_live[1] = value;
+		figures->edge->curve[FIDELITY_PACER][1] = value;
 	else if (strcmp(name, "NextGC") == 0)
-		figures->edge->heap_goal[1] = value;
+		figures->edge->curve[FIDELITY_GOAL][1] = value;
 	else if (strcmp(name, "NumGC") == 0)
 		figures->out->cycles[1] = value;
 	else if (strcmp(name, "mcentral.grows") == 0)
@@ -241,8 +242,6 @@ int rh_fidelity_edge(struct replay *replay, const struct rh_event *event, struct
 		.cycle = event->id,
 		.time_ns = event->time_ns,
 		.ends = event->kind == RH_EV_GC_END,
-		.heap_live[0] = recorded->heap_live,
-		.heap_goal[0] = recorded->heap_goal,
 	};
 	for (int i = 0; i < FIDELITY_KINDS; i++)
 		edge->spans[i][0] = (uint32_t)recorded->spans[i];
@@ -253,6 +252,9 @@ int rh_fidelity_edge(struct replay *replay, const struct rh_event *event, struct
 	edge->curve[FIDELITY_LIVE][0] = recorded->live_bytes;
 	edge->curve[FIDELITY_LIVE][1] = replay->replayed_live;
 	edge->curve[FIDELITY_STACK][0] = recorded->stack_pages * RH_GO_PAGE;
+	edge->curve[FIDELITY_PACER][0] =
+		edge->ends ? recorded->heap_live_before : recorded->heap_live;
+	edge->curve[FIDELITY_GOAL][0] = recorded->heap_goal;
 	figures.edge = edge;
 	replay->ops->stats(replay->heap, heap_figure, &figures);
 	replay->spec.stack.stats(replay->stacks, stack_figure, &figures);

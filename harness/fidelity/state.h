@@ -14,7 +14,9 @@
 struct recorded {
 	uint64_t spans[FIDELITY_KINDS];
 	uint64_t heap_pages, stack_pages, live_bytes, slot_bytes;
-	uint64_t heap_live, heap_goal;
+	/* As the runtime counts; before: the one before the last, which at the end of a cycle is
+	 * what it was before the garbage came off. */
+	uint64_t heap_live, heap_live_before, heap_goal;
 };
 
 struct object {

@@ -102,6 +102,30 @@ static void every_recorded_version_is_matched(void **state)
 	}
 }
 
+static enum rh_exit verdict_at(const char *path, const char *setting)
+{
+	const struct rh_fidelity_opts opts = { .setting = setting };
+	struct rh_err err = { 0 };
+	struct rh_fidelity *f = rh_fidelity_run(path, &opts, &err);
+	enum rh_exit verdict;
+
+	if (!f)
+		fail_msg("%s", err.text);
+	verdict = rh_fidelity_tell(f, NULL, NULL, 0.02, path, false, stderr);
+	rh_fidelity_free(f);
+	return verdict;
+}
+
+/* The runtime's own series: with the setting it ran with ours are its, with another they differ. */
+static void goals_are_the_recorded_ones(void **state)
+{
+	(void)state;
+	assert_int_equal(verdict_at("traces/corpus/go/workers.rht", "gogc=100:roots=160000"),
+			 RH_OK);
+	assert_int_equal(verdict_at("traces/corpus/go/workers.rht", "gogc=110:roots=160000"),
+			 RH_FAILED);
+}
+
 static void spans_are_equal(const struct rh_fidelity *f)
 {
 	assert_int_equal(f->span_allocs[0], f->span_allocs[1]);
@@ -239,6 +263,7 @@ int main(void)
 		cmocka_unit_test(every_recorded_version_is_matched),
 		cmocka_unit_test(cases_are_matched),
 		cmocka_unit_test(a_flight_recorder_is_refused),
+		cmocka_unit_test(goals_are_the_recorded_ones),
 		cmocka_unit_test(the_shipped_corpus_is_matched),
 		cmocka_unit_test(runs_repeat_exactly),
 		cmocka_unit_test(others_are_refused),

@@ -81,6 +81,30 @@ static void count_series(void)
 	rh_trace_close(trace);
 }
 
+/* A stack that grows is in use to the guard, 928 bytes from its end. */
+static void check_growth(void)
+{
+	struct rh_event batch[64];
+	struct rh_trace *trace;
+	uint64_t grown = 0;
+	long got;
+
+	expect_ok(rh_trace_open(&trace, ik.path, &ik.err), &ik.err);
+	while ((got = rh_trace_next(trace, batch, 64, &ik.err)) > 0)
+		for (long i = 0; i < got; i++) {
+			uint64_t old = batch[i].arg + 928;
+
+			if (batch[i].kind != RH_EV_GROW)
+				continue;
+			assert_true(old >= 2048 && (old & (old - 1)) == 0 && old < batch[i].size);
+			grown++;
+		}
+	assert_int_equal(got, 0);
+	assert_in_range(grown, 1, 1000);
+	assert_int_equal(ik_note("estimate.stack_bytes_used"), grown);
+	rh_trace_close(trace);
+}
+
 static void check_text_note(const char *key, const char *value)
 {
 	struct rh_trace *trace;
@@ -117,6 +141,7 @@ static void check_fixture(const struct fixture *row, const char *word)
 	ik_adds_up("go");
 	no_anomaly();
 	count_series();
+	check_growth();
 	assert_int_equal(ik.totals.by_kind[RH_EV_ALLOC], row->snapshot + row->allocs);
 	assert_int_equal(ik_note("go.objects"), row->snapshot + row->allocs);
 	assert_int_equal(series_of("go.span"), row->spans);

@@ -67,16 +67,23 @@ static uint64_t overhead(const struct heap_totals *totals, uint64_t live)
 	return totals->stack + (totals->in_use > live ? totals->in_use - live : 0);
 }
 
-static uint64_t roots_of(const struct rh_heap *heap, const struct heap_totals *totals)
+static uint64_t roots_of(const struct rh_heap *heap)
 {
-	return heap->knobs.roots + (uint64_t)(heap->knobs.stacks * (double)totals->stack);
+	return heap->knobs.roots +
+	       (uint64_t)(heap->knobs.stacks * (double)heap->pacer.scanned_stacks);
+}
+
+/* A cycle scans the stacks that are there as it begins. */
+static void note_stacks(struct rh_heap *heap)
+{
+	heap->pacer.scanned_stacks = totals_of(heap).stack;
 }
 
 static void set_trigger(struct rh_heap *heap, uint64_t live)
 {
 	struct pacer *pacer = &heap->pacer;
 	const struct heap_totals totals = totals_of(heap);
-	uint64_t roots = roots_of(heap, &totals);
+	uint64_t roots = roots_of(heap);
 	const struct rh_gopacer go = {
 		.runway = heap->profile->pacer_runway,
 		.gogc = heap->knobs.gogc,
@@ -191,7 +198,6 @@ static uint64_t mark_span(struct mspan *span, bool since_begin)
 static void mark(struct rh_heap *heap, bool at_once)
 {
 	uint32_t count = atomic_load(&heap->all_span_count);
-	const struct heap_totals totals = totals_of(heap);
 	uint64_t marked = 0;
 
 	rh_debug_assert(atomic_load(&heap->stopping));
@@ -201,8 +207,10 @@ static void mark(struct rh_heap *heap, bool at_once)
 	}
 	heap->pacer.marking = false;
 	heap->pacer.heap_marked = marked;
-	if (at_once)
-		heap->pacer.owed = share_cpu(heap, (double)(marked + roots_of(heap, &totals)), 0);
+	if (at_once) {
+		note_stacks(heap);
+		heap->pacer.owed = share_cpu(heap, (double)(marked + roots_of(heap)), 0);
+	}
 	atomic_store(&heap->pacer.heap_live, marked);
 }
 
@@ -321,9 +329,10 @@ static void begin_marking(struct rh_lane *lane)
 	struct pacer *pacer = &heap->pacer;
 	uint32_t count = atomic_load(&heap->all_span_count);
 	uint64_t live = atomic_load(&pacer->heap_live);
-	const struct heap_totals totals = totals_of(heap);
-	double reachable = (double)roots_of(heap, &totals), black, room;
+	double reachable, black, room;
 
+	note_stacks(heap);
+	reachable = (double)roots_of(heap);
 	flush_stale(heap);
 	rh_sweep_finish(lane);
 	for (uint32_t i = 0; i < count; i++) {
@@ -370,6 +379,7 @@ void rh_gc_sweep_rest(struct rh_lane *lane)
 	stop_world(heap);
 	flush_stale(heap);
 	rh_sweep_finish(lane);
+	note_stacks(heap);
 	atomic_store(&heap->stopping, 0);
 	rh_unlock(&heap->gc_lock);
 }

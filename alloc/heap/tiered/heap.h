@@ -348,6 +348,7 @@ struct pacer {
 	/* oracle: the collector's share of the CPU; heap_live when its clock ran last */
 	struct rh_golimiter limiter;
 	uint64_t ran_from;
+	uint64_t scanned_stacks; /* their bytes when the cycle began: later ones are not scanned */
 	double owed; /* marking=0: what would have been allocated during it, comes after it */
 };
 

@@ -74,14 +74,21 @@ int rh_task_grow(struct rh_stack_lane *lane, struct task *task, size_t frame_byt
 	return 0;
 }
 
-void rh_task_shrink_gc(struct rh_stack_lane *lane, struct task *task)
+bool rh_task_may_halve(const struct rh_stacks *stacks, const struct task *task, size_t bytes)
 {
-	const struct rh_stacks *stacks = lane->stacks;
-	size_t bytes = task_stack_bytes(stacks, task), used = rh_frames_used(&task->frames);
+	size_t used = rh_frames_used(&task->frames);
 
 	if (stacks->profile->shrink_reserve)
 		used += stacks->guard_bytes - NOSPLIT_MARGIN;
-	if (bytes / 2 < STACK_LEAST || used >= bytes / 4)
+	return bytes / 2 >= STACK_LEAST && used < bytes / 4;
+}
+
+void rh_task_shrink_gc(struct rh_stack_lane *lane, struct task *task)
+{
+	const struct rh_stacks *stacks = lane->stacks;
+	size_t bytes = task_stack_bytes(stacks, task);
+
+	if (!rh_task_may_halve(stacks, task, bytes))
 		return;
 	if (rh_task_resize(lane, task, bytes / 2) == 0)
 		stack_add(&lane->n.shrinks, 1);

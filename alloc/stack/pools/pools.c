@@ -321,7 +321,7 @@ static int pools_grow(struct rh_stack_lane *lane, void *handle, size_t stack_byt
 	return result;
 }
 
-/* Frames the smaller stack has no room for have returned meanwhile, unseen by the trace. */
+/* Less than a quarter was in use: other frames have returned meanwhile, unseen by the trace. */
 static int pools_shrink(struct rh_stack_lane *lane, void *handle, size_t stack_bytes)
 {
 	struct task *task = handle;
@@ -331,7 +331,7 @@ static int pools_shrink(struct rh_stack_lane *lane, void *handle, size_t stack_b
 	rh_debug_assert(task->frames.tag == TASK_ALIVE);
 	stack_enter(lane);
 	if (bytes && bytes < task_stack_bytes(lane->stacks, task)) {
-		while (rh_frames_used(&task->frames) + lane->stacks->guard_bytes > bytes &&
+		while (!rh_task_may_halve(lane->stacks, task, 2 * bytes) &&
 		       rh_frames_pop(&task->frames))
 			continue;
 		result = rh_task_resize(lane, task, bytes);

@@ -355,6 +355,8 @@ void rh_tasks_free_stacks(struct rh_stack_lane *lane);
 /* Makes the stack large enough for a frame of bytes. -1: exhausted, or past the maximum. */
 int rh_task_grow(struct rh_stack_lane *lane, struct task *task, size_t frame_bytes);
 int rh_task_resize(struct rh_stack_lane *lane, struct task *task, size_t bytes);
+/* A stack of bytes is in use to less than a quarter, as Go sees it. */
+bool rh_task_may_halve(const struct rh_stacks *stacks, const struct task *task, size_t bytes);
 void rh_task_shrink_gc(struct rh_stack_lane *lane, struct task *task);
 
 static inline size_t task_stack_bytes(const struct rh_stacks *stacks, const struct task *task)

@@ -374,6 +374,18 @@ static int segmented_grow(struct rh_stack_lane *lane, void *handle, size_t stack
 	return 0;
 }
 
+/* Stacks are halved when less than a quarter is in use: frames have returned, unseen by the
+ * trace. */
+static int segmented_shrink(struct rh_stack_lane *lane, void *handle, size_t stack_bytes)
+{
+	struct task *task = handle;
+
+	while (task->frames.depth > 0 &&
+	       task->bytes - task->top->bytes + rh_frames_used(&task->frames) > stack_bytes / 2)
+		segmented_ret(lane, task, 0);
+	return 0;
+}
+
 static int segmented_verify(struct rh_stack_lane *lane, void *handle, struct rh_err *err)
 {
 	const struct task *task = handle;
@@ -426,6 +438,7 @@ const struct rh_stack_backend rh_stack_backend_segmented = {
 	.call = segmented_call,
 	.ret = segmented_ret,
 	.grow = segmented_grow,
+	.shrink = segmented_shrink,
 	.verify = segmented_verify,
 	.stats = segmented_stats,
 	.locks = segmented_locks,

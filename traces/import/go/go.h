@@ -100,6 +100,7 @@ enum go_series {
 	X(ESTIMATE_UNKNOWN, "estimate.size_unknown")               \
 	X(ESTIMATE_BLOCK, "estimate.shared_block")                 \
 	X(ESTIMATE_STACK, "estimate.stack_owner")                  \
+	X(ESTIMATE_USED, "estimate.stack_bytes_used")              \
 	X(CLASS_DIFFERS, "go.class_differs")
 
 enum go_count {

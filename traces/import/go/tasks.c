@@ -14,13 +14,24 @@
  * snapshot is a task, goroutines are given one as they show up, and when a goroutine's
  * stack grows and turns out to be another's, the two swap. Stacks left over belong to
  * goroutines that had ended: their tasks exit at once.
+ *
+ * How much of a stack is in use is not recorded. But one grows when a call finds no room above
+ * the guard, 928 bytes from the end, less 128 that small frames may take unasked. So then all of
+ * it but the guard is in use, and at most 128 bytes more or a large frame less.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "traces/import/go/go.h"
 
-enum { STACK_MIN_LOG2 = 11, STACK_MAX_LOG2 = 30, G0_LOG2 = 14, SIGNAL_LOG2 = 15, OPENED_MAX = 64 };
+enum {
+	STACK_MIN_LOG2 = 11,
+	STACK_MAX_LOG2 = 30,
+	G0_LOG2 = 14,
+	SIGNAL_LOG2 = 15,
+	OPENED_MAX = 64,
+	GUARD_BYTES = 928
+};
 #define NOBODY (UINT64_MAX - 1)
 
 /* What is known of a stack, packed into a word of the map: task (0 = of no living one),
@@ -384,6 +395,10 @@ static int copied(struct go_import *import, struct go_thread *thread, uint64_t o
 		owner->stack = stack;
 	event.id = task;
 	event.size = (uint64_t)1 << log2;
+	if (grows) {
+		event.arg = ((uint64_t)1 << log2_of(word)) - GUARD_BYTES;
+		go_count(import, GO_N_ESTIMATE_USED);
+	}
 	if (rh_go_put(import, thread, &event, true, err) < 0)
 		return -1;
 	return own(import, stack, task, is_thread(word), log2, err);
