@@ -151,6 +151,11 @@ static int check_program(const struct rh_gate *gate, struct rh_gate_scenario *sc
 	double two = gate->config.memory_bytes ? (double)gate->config.memory_bytes
 					       : MEMORY_SHARE * memory;
 
+	if (stats->sample)
+		return rh_fail(err, RH_INVALID,
+			       "%s is a sample of its program's blocks (--sample-bytes): a gate "
+			       "judges whole programs; record it without",
+			       scenario->trace);
 	if (stats->truncated)
 		return rh_fail(err, RH_INVALID, "%s", stats->truncated);
 	if (scenario->objects == 0)

@@ -99,11 +99,12 @@ done
 
 for file in README.md LICENSE ci/NEWS.md ci/gate/GATE.md traces/format/FORMAT.md \
 	harness/METHOD.md harness/cli/COOKBOOK.md harness/cli/QUESTIONS.md harness/matrix/MATRIX.md \
-	harness/result/RESULT.md plots/README.md traces/corpus/README.md; do
+	harness/result/RESULT.md plots/README.md traces/corpus/README.md traces/record/HOWTO.md; do
 	name=${file##*/}
 	case $file in
 	plots/README.md) name=PLOTS.md ;;
 	traces/corpus/README.md) name=CORPUS.md ;;
+	traces/record/HOWTO.md) name=RECORDING.md ;;
 	esac
 	put 644 "$file" "$prefix/share/doc/reheap/$name"
 done

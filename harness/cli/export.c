@@ -8,6 +8,7 @@
 
 #include "harness/cli/command.h"
 #include "alloc/base/progress.h"
+#include "traces/format/sample.h"
 #include "traces/edit/export.h"
 #include "alloc/base/printable.h"
 
@@ -47,6 +48,11 @@ static int export_trace(const struct rh_exporter *exporter, const char *from, co
 	if (rh_trace_open(&trace, from, err) < 0)
 		return -1;
 	rc = exporter->run(trace, to, err);
+	if (rc == 0 && !exporter->is_trace && rh_trace_sample(trace))
+		rh_print(stderr,
+			 "reheap export: %s is a sample of its program's blocks (one byte in %llu "
+			 "hit), and %s cannot say so\n",
+			 from, (unsigned long long)rh_trace_sample(trace), exporter->name);
 	/* What was there has been written; the reader learns that it was not all. */
 	if (rc == 0 && rh_trace_truncated(trace))
 		rc = rh_fail(err, RH_PARTIAL, "%s", rh_trace_truncated(trace));

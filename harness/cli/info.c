@@ -238,6 +238,38 @@ static void print_program(const struct rh_trace *trace)
 	printf("\n");
 }
 
+/* Two standard errors: 95 of 100 are nearer. */
+static void print_estimate(const char *what, const struct rh_sample_sum *estimate, const char *more)
+{
+	rh_print(stdout, "  %-14s %15.0f +- %-12.0f estimated%s\n", what, estimate->value,
+		 2 * rh_sample_error(estimate), more);
+}
+
+/* What a sample says of all blocks. */
+static void print_sample(const struct rh_check_sample *sample)
+{
+	char size[32];
+
+	if (!sample->interval)
+		return;
+	printf("sample           one byte in %" PRIu64 " is hit, and blocks with one are recorded; "
+	       "what follows\n                 \"estimated\" is of all blocks, with two standard "
+	       "errors; all else counts the sample\n",
+	       sample->interval);
+	print_estimate("births", &sample->births, "");
+	print_estimate("bytes born", &sample->bytes_born, "");
+	print_estimate("live at end", &sample->live_objects, "");
+	print_estimate("bytes of that", &sample->live_bytes, "");
+	print_estimate("bytes at most", &sample->live_bytes_most,
+		       " (the largest of many estimates: rather too much)");
+	for (unsigned i = 0; i < RH_CHECK_OCTAVES; i++) {
+		if (!(sample->size[i].value > 0))
+			continue;
+		snprintf(size, sizeof(size), "from %s", brief(rh_octave_from(i)));
+		print_estimate(size, &sample->size[i], " births");
+	}
+}
+
 static void print_table(const struct info *info)
 {
 	static const char *const names[] = { "time", "task", "site", "arg" };
@@ -252,6 +284,7 @@ static void print_table(const struct info *info)
 		if (columns >> i & 1)
 			rh_print(stdout, " %s", names[i]);
 	rh_print(stdout, "%s\n", columns ? "" : " none");
+	print_sample(&check->sample);
 	print_kinds(&check->totals);
 	print_lanes(info);
 	print_objects(check);
@@ -353,6 +386,43 @@ static json_t *edges_json(const struct info *info)
 	return object;
 }
 
+static json_t *estimate_json(const struct rh_sample_sum *estimate)
+{
+	return json_pack("{s:f, s:f}", "value", estimate->value, "standard_error",
+			 rh_sample_error(estimate));
+}
+
+/* [[from, births, bytes], ...] of the octaves that have any. */
+static json_t *sizes_json(const struct rh_check_sample *sample)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < RH_CHECK_OCTAVES; i++)
+		if (sample->size[i].value > 0)
+			json_array_append_new(list,
+					      json_pack("[I, o, o]", (json_int_t)rh_octave_from(i),
+							estimate_json(&sample->size[i]),
+							estimate_json(&sample->size_bytes[i])));
+	return list;
+}
+
+static json_t *sample_json(const struct rh_check_sample *sample)
+{
+	json_t *object;
+
+	if (!sample->interval)
+		return json_null();
+	object = json_pack("{s:I, s:b}", "interval_bytes", (json_int_t)sample->interval,
+			   "estimated", 1);
+	json_object_set_new(object, "births", estimate_json(&sample->births));
+	json_object_set_new(object, "bytes_born", estimate_json(&sample->bytes_born));
+	json_object_set_new(object, "live_objects_end", estimate_json(&sample->live_objects));
+	json_object_set_new(object, "live_bytes_end", estimate_json(&sample->live_bytes));
+	json_object_set_new(object, "live_bytes_most", estimate_json(&sample->live_bytes_most));
+	json_object_set_new(object, "by_size", sizes_json(sample));
+	return object;
+}
+
 static json_t *notes_json(const struct rh_trace *trace)
 {
 	json_t *object = json_object();
@@ -385,6 +455,7 @@ static int print_json(const struct info *info, struct rh_err *err)
 	json_object_set_new(root, "lanes", lanes_json(info));
 	json_object_set_new(root, "edges", edges_json(info));
 	json_object_set_new(root, "objects", objects_json(&info->check));
+	json_object_set_new(root, "sample", sample_json(&info->check.sample));
 	json_object_set_new(root, "time_ns_last",
 			    totals->time_ns_last == RH_NONE
 				    ? json_null()

@@ -17,6 +17,7 @@
 struct opts {
 	const char *out, *toggle, *recover;
 	uint64_t pid, attach_after, duration, max_events, max_bytes, buffer, sample, level;
+	uint64_t sample_bytes, sample_seed;
 	int keep, on_full;
 	bool follow, residency, sites, maps, paused, no_time, quiet, strict;
 };
@@ -56,6 +57,11 @@ static const struct rh_opt record_opts[] = {
 	{ "sample", 0, RH_OPT_UINT, offsetof(struct opts, sample), "128", .min = 1, .max = 1024,
 	  .arg = "N",
 	  .help = "events that one clock read may serve; 1: each has a time of its own" },
+	{ "sample-bytes", 0, RH_OPT_SIZE, offsetof(struct opts, sample_bytes), "0",
+	  .max = 1ull << 40, .arg = "SIZE",
+	  .help = "record a sample of the blocks: one byte in SIZE is hit; 512K for weeks" },
+	{ "sample-seed", 0, RH_OPT_UINT, offsetof(struct opts, sample_seed), "0", .arg = "N",
+	  .help = "of --sample-bytes: the same draws each time; 0 = others" },
 	{ "on-full", 0, RH_OPT_NAME, offsetof(struct opts, on_full), "wait", .names = full_names,
 	  .arg = "wait|drop", .help = "when a thread outruns the recorder" },
 	{ "buffer", 0, RH_OPT_SIZE, offsetof(struct opts, buffer), "2M", .min = 65536,
@@ -139,6 +145,8 @@ static enum rh_exit run(const void *data, int argc, char **argv, struct rh_err *
 		.max_bytes = opts->max_bytes,
 		.buffer_bytes = opts->buffer,
 		.sample = opts->sample,
+		.sample_bytes = opts->sample_bytes,
+		.sample_seed = opts->sample_seed,
 		.keep = opts->keep,
 		.on_full = opts->on_full,
 		.level = (int)opts->level,
@@ -222,7 +230,7 @@ const struct rh_command rh_cmd_record = {
 		"takes the right to trace: the same user and yama ptrace_scope 0, or root.\n"
 		"\n"
 		"A program started with LD_PRELOAD=libreheap-record.so REHEAP_DORMANT=1 sleeps\n"
-		"for --pid: 8 instructions a call more, and no right to trace is needed, only its\n"
+		"for --pid: 9 instructions a call more, and no right to trace is needed, only its\n"
 		"user or root. Its file is /dev/shm/reheap-dormant.PID (or in the folder that\n"
 		"REHEAP_DORMANT names); it wakes with its next call, and sleeps again when the\n"
 		"recording is over. What other threads call while it wakes is not recorded.\n"
@@ -231,12 +239,20 @@ const struct rh_command rh_cmd_record = {
 		"(static, musl, setuid, a sanitizer, its environment cleared: env -i, sudo), and\n"
 		"in the note \"children\" of T.rht. Those run as ever. For sudo: sudo reheap ...\n"
 		"\n"
+		"--sample-bytes 512K records a sample: each byte asked for is hit with one chance\n"
+		"in 524288; a block with a hit is recorded, with its resizes, queries and free.\n"
+		"So a block of s bytes has the chance 1 - exp(-s / 524288), and info estimates\n"
+		"without bias what all blocks were, with standard errors. The trace carries the\n"
+		"interval (note sample.bytes). A resize is a death and a birth: the new block has\n"
+		"a chance of its own.\n"
+		"\n"
 		"exec keeps recording: T.rht is the last program run, earlier ones are T.PID.rht.\n"
 		"Static and setuid programs cannot be recorded and are refused at once.",
 	.examples = "reheap record -o redis.rht -- redis-server --save ''\n"
 		    "reheap record -f -o build.rht -- make\n"
 		    "reheap record --pid $(pidof redis-server) --duration 10 -o live.rht\n"
 		    "reheap record --recover redis.rht.capture -o redis.rht\n"
+		    "reheap record --sample-bytes 512K -o weeks.rht -- ./server\n"
 		    "reheap record --attach-after 60 --duration 10 -o peak.rht -- ./server",
 	.opts = record_opts,
 	.opts_bytes = sizeof(struct opts),

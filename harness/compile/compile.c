@@ -40,6 +40,7 @@
 #include "harness/compile/state.h"
 #include "alloc/base/progress.h"
 #include "traces/format/huge_alloc.h"
+#include "traces/format/sample.h"
 #include "traces/format/trace.h"
 
 enum { PROGRAM_EVENT_BYTES = 8 };
@@ -278,6 +279,7 @@ static void note_incomplete(struct job *job, const struct rh_trace *trace)
 {
 	const char *said = rh_trace_note_of(trace, "complete");
 
+	job->stats->sample = rh_trace_sample(trace);
 	if (said && strncmp(said, "no: ", 4) == 0)
 		snprintf(job->stats->incomplete, sizeof(job->stats->incomplete), "%s", said + 4);
 }

@@ -48,6 +48,8 @@ struct rh_compile_stats {
 	bool touch_noted;
 	const char *truncated; /* NULL, or truncated_text: what rh_trace_truncated said */
 	char truncated_text[400];
+	uint64_t sample;       /* the trace is a sample of its program's blocks, one byte in so many
+				  hit; 0 = it has all */
 	char incomplete[1500]; /* what the note "complete" says is missing; "" = nothing */
 };
 

@@ -18,6 +18,7 @@
 
 #include "alloc/base/gopacer.h"
 #include "alloc/base/goversions.h"
+#include "traces/format/sample.h"
 #include "traces/format/trace.h"
 
 enum {
@@ -363,7 +364,13 @@ int rh_whatif_read(struct rh_whatif *whatif, const char *path,
 	if (rh_trace_open(&trace, path, err) < 0)
 		return -1;
 	profile = rh_trace_note_of(trace, "go.profile");
-	if (!profile || !rh_goversion_nearest(profile, false))
+	if (rh_trace_sample(trace))
+		result =
+			rh_fail(err, RH_BAD_DATA,
+				"%s: a sample of its program's blocks (--sample-bytes), from which "
+				"no collection can be foretold; record all of them",
+				path);
+	else if (!profile || !rh_goversion_nearest(profile, false))
 		result = rh_fail(err, RH_BAD_DATA,
 				 "%s: not a trace of a Go program (reheap import "
 				 "go makes one)",

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "harness/result/result.h"
+#include "traces/format/sample.h"
 
 /* CPU time that recording a call costs the program: 2.3 ns on one thread, 2.5 on two
  * (ci/own/bench/record.sh). Some 3 % of the whole for a program that does nothing but allocate. */
@@ -42,7 +43,7 @@ double rh_program_cpu_ns(const struct rh_run_trace *trace)
 	double calls = number_of(trace, "recorded_calls");
 	double less = isfinite(calls) ? calls * RECORDING_NS : 0;
 
-	if (note_of(trace, "cut"))
+	if (note_of(trace, "cut") || note_of(trace, RH_SAMPLE_NOTE))
 		return NAN;
 	return isfinite(cpu_ns) && cpu_ns > less ? cpu_ns - less : NAN;
 }
@@ -77,8 +78,8 @@ static void explain(struct rh_result *result, const char *what, const char *firs
 
 void rh_program_explain(struct rh_result *result)
 {
-	size_t cut = 0, bare = 0;
-	const char *cut_first = NULL, *bare_first = NULL;
+	size_t cut = 0, bare = 0, sampled = 0;
+	const char *cut_first = NULL, *bare_first = NULL, *sampled_first = NULL;
 
 	if (strcmp(result->pace, "none") != 0 || result->verify) {
 		rh_result_absent(result, "program.saved_share", -1,
@@ -94,12 +95,19 @@ void rh_program_explain(struct rh_result *result)
 		if (note_of(trace, "cut")) {
 			if (cut++ == 0)
 				cut_first = base_name(trace->path);
+		} else if (note_of(trace, RH_SAMPLE_NOTE)) {
+			if (sampled++ == 0)
+				sampled_first = base_name(trace->path);
 		} else if (bare++ == 0) {
 			bare_first = base_name(trace->path);
 		}
 	}
 	explain(result, "a part of a trace, and the CPU time of its program is that of the whole",
 		cut_first, cut);
+	explain(result,
+		"a sample of the blocks, and the CPU time of its program is that of all (record "
+		"without --sample-bytes)",
+		sampled_first, sampled);
 	explain(result,
 		"the trace does not say what CPU time its program took (reheap record notes it; "
 		"imported and generated traces have none)",

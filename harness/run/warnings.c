@@ -2,6 +2,7 @@
  * warnings.c - what a reader must know of a run before its figures: lanes and CPUs, blocks that
  * were not touched, replays that mostly wait, and the machine.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -54,6 +55,14 @@ static void warn_of_lanes(const struct rh_run_config *config, struct rh_result *
 				       result->traces[p->trace].lanes_recorded, p->lanes);
 		if (p->stats.truncated_text[0])
 			rh_result_warn(result, "%s", p->stats.truncated_text);
+		if (p->stats.sample)
+			rh_result_warn(
+				result,
+				"%s is a sample of its program's blocks (one byte in %" PRIu64
+				" hit): this replays a heap of that size, not the "
+				"program's; reheap info estimates the whole, reheap record "
+				"without --sample-bytes records it",
+				result->traces[p->trace].path, p->stats.sample);
 		if (p->stats.incomplete[0])
 			rh_result_warn(result, "%s is not complete: %s",
 				       result->traces[p->trace].path, p->stats.incomplete);

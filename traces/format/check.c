@@ -15,6 +15,7 @@ enum { AHEAD = 16 }; /* events whose deaths are looked up early */
 struct birth {
 	uint64_t event, time_ns;
 	uint32_t lane;
+	float size; /* of a sample: its chance follows from that */
 };
 
 struct rh_checker {
@@ -49,6 +50,12 @@ void rh_checker_close(struct rh_checker *checker)
 	free(checker);
 }
 
+void rh_checker_sample(struct rh_checker *checker, uint64_t interval)
+{
+	assert(checker->events == 0);
+	checker->check.sample.interval = interval;
+}
+
 const struct rh_check *rh_checker_result(const struct rh_checker *checker)
 {
 	return &checker->check;
@@ -76,6 +83,29 @@ static bool mark_busy(struct rh_checker *checker, uint32_t lane)
 	return true;
 }
 
+/* One more is alive, or one less. */
+static void estimate_live(struct rh_check_sample *sample, float size, int sign)
+{
+	double chance = rh_sample_chance(sample->interval, (uint64_t)size);
+
+	rh_sample_add(&sample->live_objects, chance, 1, sign);
+	rh_sample_add(&sample->live_bytes, chance, (double)(uint64_t)size, sign);
+	if (sample->live_bytes.value > sample->live_bytes_most.value)
+		sample->live_bytes_most = sample->live_bytes;
+}
+
+static void estimate_birth(struct rh_check_sample *sample, uint64_t size)
+{
+	double chance = rh_sample_chance(sample->interval, size), bytes = (double)size;
+	unsigned octave = rh_octave(size);
+
+	rh_sample_add(&sample->births, chance, 1, 1);
+	rh_sample_add(&sample->bytes_born, chance, bytes, 1);
+	rh_sample_add(&sample->size[octave], chance, 1, 1);
+	rh_sample_add(&sample->size_bytes[octave], chance, bytes, 1);
+	estimate_live(sample, (float)size, 1);
+}
+
 static bool birth(struct rh_checker *checker, const struct rh_event *event)
 {
 	struct rh_check *check = &checker->check;
@@ -92,7 +122,10 @@ static bool birth(struct rh_checker *checker, const struct rh_event *event)
 		.event = checker->events,
 		.time_ns = event->time_ns,
 		.lane = event->lane,
+		.size = (float)event->size,
 	};
+	if (check->sample.interval)
+		estimate_birth(&check->sample, event->size);
 	check->births++;
 	check->bytes_born += event->size;
 	check->size[octave]++;
@@ -123,7 +156,11 @@ static void death(struct rh_checker *checker, const struct rh_event *event, uint
 	if (event->time_ns != RH_NONE && birth->time_ns != RH_NONE)
 		check->life_ns[rh_octave(
 			event->time_ns > birth->time_ns ? event->time_ns - birth->time_ns : 0)]++;
+	if (check->sample.interval)
+		estimate_live(&check->sample, birth->size, -1);
 	rh_live_death(checker->objects, position);
+	if (check->deaths == check->births) /* exactly nothing, and no rest of roundings */
+		check->sample.live_objects = check->sample.live_bytes = (struct rh_sample_sum){ 0 };
 }
 
 static bool object_event(struct rh_checker *checker, const struct rh_event *event)
@@ -231,6 +268,7 @@ int rh_check_trace(struct rh_trace *trace, struct rh_check *check, struct rh_err
 
 	if (!checker)
 		return rh_fail(err, RH_OS, "memory for checking a trace ran out");
+	rh_checker_sample(checker, rh_trace_sample(trace));
 	while ((count = rh_trace_next(trace, batch, RH_TRACE_BATCH, err)) > 0) {
 		if (rh_checker_add(checker, batch, (size_t)count, err) < 0) {
 			count = -1;

@@ -3,18 +3,28 @@
  * numbers behind `reheap info` and the first thing to look at when a result surprises.
  *
  * Legality is not judged here (nothing illegal can be read); what an importer repaired
- * or dropped is in the notes. Lifetimes are of objects that died; those alive at the end
- * are in totals.live_objects_end.
+ * or dropped is in the notes. All counts are of what is in the trace; of one that is a sample
+ * the estimates say what that stands for. Lifetimes are of objects that died; those alive at the
+ * end are in totals.live_objects_end.
  *
  * Memory: O(lanes + living objects), malloc. Thread rule: one thread.
  */
 #ifndef RH_CHECK_H
 #define RH_CHECK_H
 
+#include "traces/format/sample.h"
 #include "traces/format/trace.h"
 
 /* Octave o counts values v with 2^(o-1) <= v < 2^o; octave 0 counts zeros. */
 enum { RH_CHECK_OCTAVES = 65 };
+
+/* Of a trace that is a sample: of all blocks of the program. */
+struct rh_check_sample {
+	uint64_t interval; /* see sample.h; 0 = it is none, and nothing is estimated */
+	struct rh_sample_sum births, bytes_born, live_objects, live_bytes;
+	struct rh_sample_sum live_bytes_most; /* when that estimate was at its largest */
+	struct rh_sample_sum size[RH_CHECK_OCTAVES], size_bytes[RH_CHECK_OCTAVES];
+};
 
 struct rh_check {
 	struct rh_trace_totals totals;		/* of the events seen */
@@ -36,12 +46,15 @@ struct rh_check {
 	uint64_t mapped, mapped_peak; /* bytes of memory the program mapped itself, by MAP events */
 	uint64_t mapped_file, mapped_file_peak; /* and of files */
 	uint64_t time_back;			/* events stamped before one that precedes them */
+	struct rh_check_sample sample;
 };
 
 struct rh_checker;
 
 /* NULL when out of memory. */
 struct rh_checker *rh_checker_open(void);
+/* Before the first event: they are a sample (see sample.h). */
+void rh_checker_sample(struct rh_checker *checker, uint64_t interval);
 void rh_checker_close(struct rh_checker *checker); /* NULL allowed */
 
 /* Events as rh_trace_next gave them, all of them, in order; -1 when memory ran out. */

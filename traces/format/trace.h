@@ -38,7 +38,8 @@ enum rh_column {
 /* Provenance and everything else that is text: key and value, UTF-8, no newline in the key.
  * Keys in use: program, args, host, recorder, clock, source (importer and its input),
  * generator, stresses, license; repair.* and drop.* count what an importer mended or left
- * out; estimate.* what it guessed. Values that are counts are decimal. */
+ * out; estimate.* what it guessed; sample.bytes: the trace is a sample (sample.h). Values that are
+ * counts are decimal. */
 struct rh_note {
 	const char *key, *value;
 };

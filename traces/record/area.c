@@ -92,6 +92,8 @@ struct rh_area *rh_area_make(const struct rh_record_opts *opts, int counter, int
 	area->residency = opts->residency;
 	area->sites = opts->sites;
 	area->maps = opts->maps_shim != NULL;
+	area->sample_bytes = opts->sample_bytes;
+	area->sample_seed = opts->sample_seed ? opts->sample_seed : area->cookie;
 	area->sample = opts->sample ? (uint32_t)opts->sample : 1;
 	make_rings(area);
 	area->magic = RH_AREA_MAGIC;

@@ -286,8 +286,10 @@ struct rh_area {
 	uint32_t maps;		  /* the program's own mmap and brk are recorded too */
 	uint64_t cookie;	  /* as in the environment: this area and no other */
 	uint64_t ticks_per_ms;	  /* of the stamps */
+	uint64_t sample_bytes; /* one byte in so many is hit, see shim/gap.h; 0: all is recorded */
+	uint64_t sample_seed;
 	pthread_mutex_t recorder; /* robust; held by the supervisor as long as it lives */
-	uint64_t pad1[11 - RH_MUTEX_WORDS];
+	uint64_t pad1[9 - RH_MUTEX_WORDS];
 	/* Written by the supervisor, read by all, seldom. */
 	_Atomic uint32_t recording; /* 0: producers keep out (paused, or stopped) */
 	_Atomic uint32_t closed;    /* nobody drains any more: producers never wait again */
@@ -307,6 +309,7 @@ struct rh_area {
 	_Atomic uint64_t no_map;	/* threads whose ring found no address space, or a filter */
 	_Atomic uint32_t forking;	/* forks whose child has not registered yet */
 	_Atomic uint32_t kids_lost;	/* those that found no place */
+	_Atomic uint64_t sample_full;	/* blocks that were hit and found no place in the sample */
 	_Atomic uint8_t kid_state[RH_KIDS];
 };
 _Static_assert(sizeof(struct rh_area) <= 4096, "a page");
@@ -348,9 +351,12 @@ enum rh_late { RH_LATE_RECORDED = 1, RH_LATE_BUSY, RH_LATE_NO_AREA, RH_LATE_NO_R
  */
 #define RH_DORMANT_ENV	"REHEAP_DORMANT"
 #define RH_DORMANT_FILE "reheap-dormant."
+/* Why calls do not simply go into the ring. One comparison with 0 tells all three. */
+enum rh_aside { RH_ASIDE_NOT, RH_ASIDE_ASLEEP, RH_ASIDE_SAMPLING = INT32_MIN };
 struct rh_dormant {
-	_Atomic uint32_t asleep; /* the process: 1; who wants it recorded: 0 */
-	int32_t pid;		 /* as the process sees itself */
+	_Atomic int32_t asleep; /* enum rh_aside; the process: ASLEEP; who wants it recorded: NOT;
+				   then the process again, where it is to sample */
+	int32_t pid;		/* as the process sees itself */
 	uint64_t magic;
 	_Atomic uint32_t failed; /* enum rh_late: it was asked, and could not */
 	uint32_t pad;

@@ -20,7 +20,7 @@
 enum { BLOCK = 4096, NAMES = 1000, PIECES = 3, IMAGE_MOST = 65536 };
 #define DATA_AT	    (1024 * 1024u)
 #define FRAME_MAGIC 0x6d617266u /* "fram" */
-static const char head_magic[8] = "RHCAPT\1\n";
+static const char head_magic[8] = "RHCAPT\2\n";
 _Static_assert(sizeof(struct rh_capture_head) <= BLOCK, "the first block");
 
 enum frame_kind { FRAME_IMAGE = 1, FRAME_CHUNK };

@@ -46,6 +46,7 @@ struct rh_capture_head {
 	double ns_per_tick;
 	int32_t recorder, program; /* process ids */
 	uint32_t time, sites, residency, pad;
+	uint64_t sample_bytes;
 	uint64_t first; /* frames before it were given up */
 	char out[3072]; /* the trace that was asked for */
 };

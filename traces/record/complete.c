@@ -45,6 +45,14 @@ static void add_calls(struct verdict *verdict, const struct rh_complete_facts *f
 {
 	uint64_t frees = facts->frees + facts->unknown_frees;
 
+	if (facts->sample_bytes)
+		add(verdict,
+		    "it is a sample (--sample-bytes %llu): counts are of the blocks in it, info "
+		    "estimates those of all",
+		    (unsigned long long)facts->sample_bytes);
+	if (facts->sample_full)
+		add(verdict, "%llu blocks found no place in the sample",
+		    (unsigned long long)facts->sample_full);
 	if (facts->full[0])
 		add(verdict, "recording stopped before the program's end: %s", facts->full);
 	if (facts->partial)
@@ -120,7 +128,8 @@ void rh_complete(const struct rh_complete_facts *facts, char text[RH_COMPLETE_TE
 
 	add_calls(&verdict, facts);
 	add_heaps(&verdict, facts);
-	add_memory(&verdict, facts);
+	if (!facts->sample_bytes) /* else what lived is not known */
+		add_memory(&verdict, facts);
 	if (!verdict.at)
 		snprintf(text, RH_COMPLETE_TEXT, "yes");
 }

@@ -18,6 +18,8 @@ struct rh_complete_facts {
 	uint64_t mapped_peak;		   /* bytes it mapped itself, as recorded; see maps */
 	int maps;			   /* that was recorded */
 	uint64_t anonymous_peak;	   /* bytes the process had at its most; 0 = not known */
+	uint64_t sample_bytes;		   /* it is a sample, one byte in so many hit; 0 = all */
+	uint64_t sample_full;		   /* blocks that are missing in it */
 	uint32_t heaps;			   /* enum rh_heap */
 	const char *foreign, *exe;
 	const char *full; /* why recording stopped, "" = it did not */

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
+#include "traces/format/sample.h"
 #include "traces/record/complete.h"
 #include "traces/record/emitter.h"
 
@@ -72,7 +73,9 @@ static int add_notes(struct rh_emitter *emit, struct rh_err *err)
 	for (size_t i = 0; i < sizeof notes / sizeof notes[0]; i++)
 		if (rh_trace_add_note(emit->out, notes[i].key, notes[i].value, err) < 0)
 			return -1;
-	return 0;
+	return what->opts->sample_bytes ? rh_trace_add_count(emit->out, RH_SAMPLE_NOTE,
+							     what->opts->sample_bytes, err)
+					: 0;
 }
 
 static void add_losses(struct rh_emitter *emit)
@@ -82,6 +85,7 @@ static void add_losses(struct rh_emitter *emit)
 	rh_build_count(emit->build, "drop.ring_full", what->dropped);
 	rh_build_count(emit->build, "drop.signal_handler", what->nested);
 	rh_build_count(emit->build, "drop.no_ring", what->no_ring);
+	rh_build_count(emit->build, "drop.sample_full", what->sample_full);
 	rh_build_count(emit->build, "drop.not_kept", what->drain->capture.given_up_events);
 	rh_build_count(emit->build, "drop.disk_full",
 		       what->drain->full.text[0] ? what->drain->discarded : 0);
@@ -148,6 +152,8 @@ static int add_verdict(struct rh_emitter *emit, struct rh_err *err)
 		.foreign = image->foreign,
 		.exe = image->exe,
 		.full = what->drain->full.text,
+		.sample_bytes = what->opts->sample_bytes,
+		.sample_full = what->sample_full,
 		.before = rh_build_counted(emit->build, "before.freed") +
 			  rh_build_counted(emit->build, "before.resized"),
 		.partial = what->opts->pid || what->opts->attach_after_ns ||

@@ -92,6 +92,7 @@ static void sum_losses(const struct rh_session *session, struct rh_emit *what)
 	}
 	if (!session->area)
 		return;
+	what->sample_full = atomic_load(&session->area->sample_full);
 	what->no_ring = atomic_load(&session->area->no_ring) + atomic_load(&session->area->no_map);
 }
 

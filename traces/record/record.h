@@ -51,6 +51,8 @@ struct rh_record_opts {
 	uint64_t buffer_bytes;	  /* most a ring may grow to */
 	int pid;		  /* attach to this process; 0: run a program */
 	uint64_t sample;	  /* events that one clock read may serve */
+	uint64_t sample_bytes;	  /* blocks are drawn, one byte in so many is hit; 0: all of them */
+	uint64_t sample_seed;	  /* of the draws; 0: another one each time */
 	uint64_t along_events;	  /* images with so many events are written while the program runs;
 				     0 = half a million, after 250 ms */
 	int keep;		  /* enum rh_record_keep */

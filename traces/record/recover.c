@@ -45,6 +45,7 @@ static int recover(struct rh_session *session, struct rh_record_opts *opts, cons
 	opts->time = head->time;
 	opts->sites = head->sites;
 	opts->residency = head->residency;
+	opts->sample_bytes = head->sample_bytes;
 	session->opts = opts;
 	session->child = head->program;
 	session->clock = (struct rh_clock){

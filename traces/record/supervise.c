@@ -442,6 +442,7 @@ static int put_head(struct rh_session *session, struct rh_err *err)
 	head->time = session->opts->time;
 	head->sites = session->opts->sites;
 	head->residency = session->opts->residency;
+	head->sample_bytes = session->opts->sample_bytes;
 	head->program = session->child;
 	return rh_capture_put_head(&session->drain.capture, err);
 }

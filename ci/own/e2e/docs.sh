@@ -240,7 +240,7 @@ if command -v redis-server >/dev/null; then
 	export REDIS=$!
 	trap 'kill $REDIS; cleanup' EXIT
 fi
-for file in README.md harness/cli/COOKBOOK.md ci/gate/GATE.md traces/import/README.md traces/corpus/go/README.md \
+for file in README.md traces/record/HOWTO.md harness/cli/COOKBOOK.md ci/gate/GATE.md traces/import/README.md traces/corpus/go/README.md \
 	harness/matrix/MATRIX.md .github/CONTRIBUTING.md; do
 	page "$file"
 done

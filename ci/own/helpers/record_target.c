@@ -329,6 +329,46 @@ static int die(void)
 	return 1;
 }
 
+/* ---- known numbers of blocks in each size, for sampling ---- */
+
+static void classes_round(void)
+{
+	void *p = keep(malloc(MAGIC)), *q = keep(calloc(1, MAGIC + 1)), *r = NULL;
+
+	p = keep(realloc(p, MAGIC + 2));
+	if (posix_memalign(&r, 64, MAGIC + 3) != 0)
+		abort();
+	q = keep(realloc(q, MAGIC + 4));
+	free(p);
+	free(q);
+	free(r);
+	free(keep(malloc(MAGIC + 5)));
+	free(keep(malloc(40)));
+	free(keep(malloc(700)));
+	free(keep(malloc(200000)));
+}
+
+static void *classes_thread(void *unused)
+{
+	for (long i = 0; i < number[0]; i++)
+		classes_round();
+	return unused;
+}
+
+/* Rounds, threads beside the first one. */
+static int classes(void)
+{
+	pthread_t thread[LANES];
+
+	for (long i = 0; i < number[1] && i < LANES; i++)
+		if (pthread_create(&thread[i], NULL, classes_thread, NULL) != 0)
+			_exit(77);
+	classes_thread(NULL);
+	for (long i = 0; i < number[1] && i < LANES; i++)
+		pthread_join(thread[i], NULL);
+	return 0;
+}
+
 /* ---- processes ---- */
 
 static int forks(void)
@@ -489,23 +529,12 @@ static const struct {
 	const char *name;
 	int (*run)(void);
 } modes[] = {
-	{ "burn", burn },
-	{ "churn", just_churn },
-	{ "die", die },
-	{ "endings", endings },
-	{ "environment", echo_environment },
-	{ "exec", exec_twice },
-	{ "exit", leave },
-	{ "family", family },
-	{ "forks", forks },
-	{ "hand", hand },
-	{ "pass", pass },
-	{ "sequence", sequence },
-	{ "signals", signals },
-	{ "slow", slow },
-	{ "spawns", spawns },
-	{ "storm", storm },
-	{ "surroundings", surroundings },
+	{ "burn", burn },	  { "churn", just_churn }, { "classes", classes },
+	{ "die", die },		  { "endings", endings },  { "environment", echo_environment },
+	{ "exec", exec_twice },	  { "exit", leave },	   { "family", family },
+	{ "forks", forks },	  { "hand", hand },	   { "pass", pass },
+	{ "sequence", sequence }, { "signals", signals },  { "slow", slow },
+	{ "spawns", spawns },	  { "storm", storm },	   { "surroundings", surroundings },
 };
 
 int main(int argc, char **argv)

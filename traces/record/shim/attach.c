@@ -22,6 +22,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "traces/record/shim/drawn.h"
 #include "traces/record/shim/patch.h"
 #include "traces/record/shim/shim.h"
 
@@ -263,6 +264,8 @@ static uint32_t begin(uint32_t how)
 
 	if (!shim_wipe_works() && how == RH_PROC_FORKED)
 		shim_wipe();
+	if (how == RH_PROC_FORKED)
+		shim_draw_anew();
 	atomic_store(&shim.thread_next, 0);
 	shim.many = 0;
 	guard->last = 1;
@@ -323,6 +326,11 @@ static uint32_t how_it_starts(void)
 	return pid == atomic_load(&shim.area->main_pid) ? RH_PROC_MAIN : RH_PROC_EXECED;
 }
 
+static bool has_memory(void)
+{
+	return shim_group(0) && (!shim.area->sample_bytes || shim_draw_ready());
+}
+
 static uint32_t start_process(void)
 {
 	uint32_t how, state = SHIM_OFF;
@@ -333,13 +341,15 @@ static uint32_t start_process(void)
 	how = how_it_starts();
 	if (how == RH_PROC_EXECED && !shim.area->follow) {
 		atomic_fetch_add(&shim.area->forks_ignored, 1);
-	} else if (!shim_group(0)) {
+	} else if (!has_memory()) {
 		atomic_fetch_add(&shim.area->no_map, 1);
 	} else {
 		if (atomic_load(&shim.filter))
 			shim_stock_up();
 		shim_patch_tables(true);
 		state = begin(how);
+		if (state == SHIM_ON && shim.area->sample_bytes)
+			atomic_store(&shim_sleep.asleep, RH_ASIDE_SAMPLING);
 	}
 	close_area();
 	return state;
@@ -380,7 +390,7 @@ enum rh_late shim_start_late(const char *text)
 	if (!read_where(text) || !open_area())
 		return RH_LATE_NO_AREA;
 	read_settings();
-	if (shim_group(0))
+	if (has_memory())
 		state = begin(RH_PROC_LATE);
 	close_area();
 	if (state != SHIM_ON)

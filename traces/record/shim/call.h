@@ -22,15 +22,26 @@ static inline __attribute__((always_inline)) enum shim_need put_block(enum rh_re
 	return shim_put(rh_rec_short(kind, (uintptr_t)p, size), (uintptr_t)p);
 }
 
+/* drawn.c: the same while the shim samples. Births, deaths and queries; both ends of a resize. */
+void shim_put_sampled(uint32_t what, const void *block, uint64_t size, struct shim_from from)
+	__attribute__((noinline));
+bool shim_resize_begins(const void *old);
+void shim_resize_ends(bool begun, const void *old, const void *made, uint64_t size,
+		      struct shim_from from);
+
 /* Any address, and a size or none (0). */
 static inline __attribute__((always_inline)) void put_any(enum rh_rec_kind kind, const void *p,
 							  uint64_t size, struct shim_from from)
 {
 	uint64_t rotated = (uintptr_t)p >> 3 | (uintptr_t)p << 61;
 	enum shim_need need = SHIM_LONG;
+	int32_t aside = shim_aside();
 
-	if (shim_asleep())
+	if (SHIM_UNLIKELY(aside != 0)) {
+		if (aside < 0)
+			shim_put_sampled(kind, p, size, from);
 		return;
+	}
 	if (SHIM_LIKELY(rh_rec_is_short(rotated, size)))
 		need = shim_put(rh_rec_short(kind, (uintptr_t)p, size), (uintptr_t)p);
 	if (SHIM_UNLIKELY(need != SHIM_DONE))
@@ -43,6 +54,41 @@ static inline void put_sized_free(const void *p, size_t size)
 	put_any(RH_REC_FREE, p, size + 1, SHIM_NOBODY);
 }
 
+/* Both ends of a resize of `old`, which is not NULL; between them the real function. What the
+ * first returns the second wants. */
+static inline bool put_resize_begins(const void *old)
+{
+	int32_t aside = shim_aside();
+
+	if (SHIM_UNLIKELY(aside != 0))
+		return aside < 0 && shim_resize_begins(old);
+	put_any(RH_REC_RE_BEGIN, old, 0, SHIM_NOBODY);
+	return true;
+}
+
+static inline void put_resize_ends(bool begun, const void *old, const void *made, uint64_t size,
+				   struct shim_from from)
+{
+	int32_t aside = shim_aside();
+
+	if (SHIM_UNLIKELY(aside < 0))
+		shim_resize_ends(begun, old, made, size, from);
+	else if (aside == 0)
+		put_any(RH_REC_RE_END, made, size, from);
+}
+
+/* A birth that has only a long form. */
+static inline void put_long_birth(uint32_t what, const void *p, uint64_t size,
+				  struct shim_from from)
+{
+	int32_t aside = shim_aside();
+
+	if (SHIM_UNLIKELY(aside < 0))
+		shim_put_sampled(what, p, size, from);
+	else if (aside == 0)
+		shim_put_long(what, (uintptr_t)p, size, from);
+}
+
 /* A birth with all that may be said about it: align 0 and 1 ask for none. There is no long
  * form with both: what is zeroed keeps that. */
 static inline void put_born(const void *p, uint64_t size, size_t align, bool zeroed,
@@ -51,7 +97,7 @@ static inline void put_born(const void *p, uint64_t size, size_t align, bool zer
 	enum rh_rec_kind kind = zeroed ? RH_REC_CALLOC : RH_REC_ALLOC;
 
 	if (SHIM_UNLIKELY(align > 1))
-		shim_put_long(SHIM_WHAT(kind, __builtin_ctzll(align)), (uintptr_t)p, size, from);
+		put_long_birth(SHIM_WHAT(kind, __builtin_ctzll(align)), p, size, from);
 	else
 		put_any(kind, p, size, from);
 }

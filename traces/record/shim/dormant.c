@@ -41,7 +41,9 @@ static void own_page(void)
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
 		return;
 	path[0] = '\0';
-	atomic_store(&shim_sleep.asleep, !awake);
+	atomic_store(&shim_sleep.asleep, !awake			   ? RH_ASIDE_ASLEEP
+					 : shim.area->sample_bytes ? RH_ASIDE_SAMPLING
+								   : RH_ASIDE_NOT);
 	if (!awake && shim.state == SHIM_ON)
 		shim.state = SHIM_DORMANT;
 }
@@ -83,7 +85,7 @@ void shim_dormant(void)
 	pthread_atfork(NULL, NULL, own_page);
 	shim.dormant = 1;
 	shim.state = SHIM_DORMANT;
-	atomic_store(&shim_sleep.asleep, 1);
+	atomic_store(&shim_sleep.asleep, RH_ASIDE_ASLEEP);
 	errno = saved;
 }
 
@@ -104,7 +106,7 @@ bool shim_wake(void)
 		return true;
 	if (result != RH_LATE_BUSY) { /* else another thread is at it */
 		atomic_store(&shim_sleep.failed, (uint32_t)result);
-		atomic_store(&shim_sleep.asleep, 1);
+		atomic_store(&shim_sleep.asleep, RH_ASIDE_ASLEEP);
 	}
 	return false;
 }
@@ -115,7 +117,8 @@ void shim_sleep_again(bool child)
 	if (child)
 		own_page();
 	else if (memcmp(answered, shim_sleep.where, sizeof answered - 1) == 0)
-		atomic_store(&shim_sleep.asleep, 1); /* else the next recorder calls already */
+		atomic_store(&shim_sleep.asleep,
+			     RH_ASIDE_ASLEEP); /* else the next recorder calls already */
 }
 
 __attribute__((destructor)) static void leaving(void)

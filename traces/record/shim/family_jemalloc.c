@@ -32,8 +32,7 @@ static void put_resized(const void *p, size_t size, size_t got)
 		put_any(RH_REC_USABLE, p, 0, SHIM_NOBODY);
 		return;
 	}
-	put_any(RH_REC_RE_BEGIN, p, 0, SHIM_NOBODY);
-	put_any(RH_REC_RE_END, p, size, SHIM_NOBODY);
+	put_resize_ends(put_resize_begins(p), p, p, size, SHIM_NOBODY);
 }
 
 #define HOOK_IN_PLACE(function)                                                           \

@@ -150,8 +150,7 @@ HOOK_QUERY(mi_malloc_size, (const void *p), (p), p)
 			return p && malloc_usable_size(p) >= size ? p : NULL;             \
 		q = ((__typeof__(&function))hook.next.call)(p, size);                     \
 		if (way == HOOK_RECORD && q) {                                            \
-			put_any(RH_REC_RE_BEGIN, p, 0, SHIM_NOBODY);                      \
-			put_any(RH_REC_RE_END, q, size, SHIM_NOBODY);                     \
+			put_resize_ends(put_resize_begins(p), p, q, size, SHIM_NOBODY);   \
 		} else if (way == HOOK_RECORD && p) {                                     \
 			put_any(RH_REC_USABLE, p, 0, SHIM_NOBODY);                        \
 		}                                                                         \
@@ -168,6 +167,7 @@ HOOK_EXPAND(mi__expand)
 		static struct hook hook = { .name = #function };          \
 		struct shim_from from = SHIM_FROM();                      \
 		enum hook_way way = shim_hook(&hook, false, from.caller); \
+		bool begun = false;                                       \
 		void *q;                                                  \
                                                                           \
 		if (SHIM_UNLIKELY(way == HOOK_NONE)) {                    \
@@ -177,11 +177,14 @@ HOOK_EXPAND(mi__expand)
 			return q;                                         \
 		}                                                         \
 		if (way == HOOK_RECORD && p)                              \
-			put_any(RH_REC_RE_BEGIN, p, 0, SHIM_NOBODY);      \
+			begun = put_resize_begins(p);                     \
 		q = ((__typeof__(&function))hook.next.call)args;          \
 		if (way != HOOK_RECORD)                                   \
 			return q;                                         \
-		put_any(p ? RH_REC_RE_END : RH_REC_ALLOC, q, size, from); \
+		if (p)                                                    \
+			put_resize_ends(begun, p, q, size, from);         \
+		else                                                      \
+			put_any(RH_REC_ALLOC, q, size, from);             \
 		if (p && !q && size)                                      \
 			put_any(RH_REC_FREE, p, 0, SHIM_NOBODY);          \
 		return q;                                                 \

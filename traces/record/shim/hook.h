@@ -127,28 +127,31 @@ bool shim_probe_end(const void *block);
 	}
 
 /* One that changes the size of `old`, or makes a block where that is NULL. */
-#define HOOK_RESIZE(function, params, args, old, size, instead)                          \
-	void *function params;                                                           \
-	SHIM_EXPORT void *function params                                                \
-	{                                                                                \
-		static struct hook hook = { .name = #function };                         \
-		struct shim_from from = SHIM_FROM();                                     \
-		enum hook_way way = shim_hook(&hook, true, from.caller);                 \
-		void *made;                                                              \
-                                                                                         \
-		if (SHIM_UNLIKELY(way == HOOK_NONE))                                     \
-			return instead;                                                  \
-		if (SHIM_LIKELY(way == HOOK_RECORD) && (old))                            \
-			put_any(RH_REC_RE_BEGIN, old, 0, SHIM_NOBODY);                   \
-		made = ((__typeof__(&function))hook.next.call)args;                      \
-		if (SHIM_UNLIKELY(way == HOOK_ASK)) {                                    \
-			way = shim_hook_answer(&hook, made);                             \
-			if (way == HOOK_RECORD && (old))                                 \
-				put_any(RH_REC_RE_BEGIN, old, 0, SHIM_NOBODY);           \
-		}                                                                        \
-		if (SHIM_LIKELY(way == HOOK_RECORD))                                     \
-			put_any((old) ? RH_REC_RE_END : RH_REC_ALLOC, made, size, from); \
-		return made;                                                             \
+#define HOOK_RESIZE(function, params, args, old, size, instead)          \
+	void *function params;                                           \
+	SHIM_EXPORT void *function params                                \
+	{                                                                \
+		static struct hook hook = { .name = #function };         \
+		struct shim_from from = SHIM_FROM();                     \
+		enum hook_way way = shim_hook(&hook, true, from.caller); \
+		bool begun = false;                                      \
+		void *made;                                              \
+                                                                         \
+		if (SHIM_UNLIKELY(way == HOOK_NONE))                     \
+			return instead;                                  \
+		if (SHIM_LIKELY(way == HOOK_RECORD) && (old))            \
+			begun = put_resize_begins(old);                  \
+		made = ((__typeof__(&function))hook.next.call)args;      \
+		if (SHIM_UNLIKELY(way == HOOK_ASK)) {                    \
+			way = shim_hook_answer(&hook, made);             \
+			if (way == HOOK_RECORD && (old))                 \
+				begun = put_resize_begins(old);          \
+		}                                                        \
+		if (SHIM_LIKELY(way == HOOK_RECORD) && (old))            \
+			put_resize_ends(begun, old, made, size, from);   \
+		else if (way == HOOK_RECORD)                             \
+			put_any(RH_REC_ALLOC, made, size, from);         \
+		return made;                                             \
 	}
 
 /* One that ends `p`; given: the size that it was given, plus one, or 0. */

@@ -50,7 +50,8 @@ static enum rh_late come(const char *where)
 	if (failed)
 		return failed;
 	shim_now_many();
-	atomic_store(&shim_sleep.asleep, 0);
+	atomic_store(&shim_sleep.asleep,
+		     shim.area->sample_bytes ? RH_ASIDE_SAMPLING : RH_ASIDE_NOT);
 	shim.state = SHIM_ON;
 	shim_look();
 	shim_patch_tables(true);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "traces/record/shim/call.h"
+#include "traces/record/shim/drawn.h"
 
 void *memalign(size_t align, size_t size);
 void *pvalloc(size_t size);
@@ -31,7 +32,34 @@ static void put_aligned(size_t align, const void *p, uint64_t size, struct shim_
 {
 	unsigned align_log2 = align > 1 ? 64u - (unsigned)__builtin_clzll(align - 1) : 0;
 
-	shim_put_long(SHIM_WHAT(RH_REC_ALLOC, align_log2), (uintptr_t)p, size, from);
+	put_long_birth(SHIM_WHAT(RH_REC_ALLOC, align_log2), p, size, from);
+}
+
+/* These sample. */
+static __attribute__((noinline)) void *malloc_sampled(size_t size, struct shim_from from)
+{
+	void *p = real.malloc(size);
+
+	if (shim_draws(p, size))
+		shim_put_drawn(RH_REC_ALLOC, p, size, from);
+	return p;
+}
+
+static __attribute__((noinline)) void *calloc_sampled(size_t count, size_t size,
+						      struct shim_from from)
+{
+	void *p = real.calloc(count, size);
+
+	if (p && !shim_boot_owns(p) && shim_draws(p, count * size))
+		shim_put_drawn(RH_REC_CALLOC, p, count * size, from);
+	return p;
+}
+
+static __attribute__((noinline)) void free_sampled(void *p)
+{
+	if (shim_may_be_drawn(p))
+		shim_put_sampled(RH_REC_FREE, p, 0, SHIM_NOBODY);
+	real.free(p);
 }
 
 static __attribute__((noinline)) void *malloc_rest(void *p, size_t size, enum shim_need need,
@@ -43,11 +71,12 @@ static __attribute__((noinline)) void *malloc_rest(void *p, size_t size, enum sh
 
 SHIM_EXPORT void *malloc(size_t size)
 {
+	int32_t aside = shim_aside();
 	enum shim_need need;
 	void *p;
 
-	if (shim_asleep())
-		return real.malloc(size);
+	if (SHIM_UNLIKELY(aside != 0))
+		return aside < 0 ? malloc_sampled(size, SHIM_FROM()) : real.malloc(size);
 	p = real.malloc(size);
 	need = put_block(RH_REC_ALLOC, p, size);
 	if (SHIM_UNLIKELY(need != SHIM_DONE))
@@ -68,9 +97,13 @@ SHIM_EXPORT void free(void *p)
 {
 	uint64_t rotated = (uintptr_t)p >> 3 | (uintptr_t)p << 61;
 	enum shim_need need = SHIM_LONG;
+	int32_t aside = shim_aside();
 
-	if (shim_asleep() && !shim_boot_owns(p)) {
-		real.free(p);
+	if (SHIM_UNLIKELY(aside != 0) && !shim_boot_owns(p)) {
+		if (aside < 0)
+			free_sampled(p);
+		else
+			real.free(p);
 		return;
 	}
 	if (SHIM_LIKELY((rotated - 1) >> 44 == 0 && !shim_boot_owns(p)))
@@ -91,12 +124,14 @@ static __attribute__((noinline)) void *calloc_rest(void *p, size_t bytes, enum s
 
 SHIM_EXPORT void *calloc(size_t count, size_t size)
 {
+	int32_t aside = shim_aside();
 	enum shim_need need;
 	size_t bytes;
 	void *p;
 
-	if (shim_asleep())
-		return real.calloc(count, size);
+	if (SHIM_UNLIKELY(aside != 0))
+		return aside < 0 ? calloc_sampled(count, size, SHIM_FROM())
+				 : real.calloc(count, size);
 	p = real.calloc(count, size);
 	if (SHIM_UNLIKELY(__builtin_mul_overflow(count, size, &bytes)))
 		bytes = SIZE_MAX;
@@ -108,6 +143,7 @@ SHIM_EXPORT void *calloc(size_t count, size_t size)
 
 static void *realloc_at(void *p, size_t size, struct shim_from from)
 {
+	bool begun;
 	void *q;
 
 	if (SHIM_UNLIKELY(p && shim_boot_owns(p))) {
@@ -124,15 +160,15 @@ static void *realloc_at(void *p, size_t size, struct shim_from from)
 		put_any(RH_REC_ALLOC, q, size, from);
 		return q;
 	}
-	put_any(RH_REC_RE_BEGIN, p, 0, SHIM_NOBODY);
+	begun = put_resize_begins(p);
 	q = real.realloc(p, size);
-	put_any(RH_REC_RE_END, q, size, from);
+	put_resize_ends(begun, p, q, size, from);
 	return q;
 }
 
 SHIM_EXPORT void *realloc(void *p, size_t size)
 {
-	if (shim_asleep() && !shim_boot_owns(p))
+	if (shim_aside() > 0 && !shim_boot_owns(p))
 		return real.realloc(p, size);
 	return realloc_at(p, size, SHIM_FROM());
 }

@@ -21,6 +21,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "traces/record/shim/drawn.h"
 #include "traces/record/shim/shim.h"
 
 enum { GROUPS = RH_RINGS / RH_RING_GROUP, SPARE_RINGS = 16, SHARE_LOG2 = 5, LOG2_MASK = 63 };
@@ -97,8 +98,7 @@ void shim_unmap(void *p, uint64_t bytes)
 	munmap((char *)p - inside, bytes + inside);
 }
 
-/* Memory of our own that a forked child finds empty. */
-static void *map_wiped(size_t bytes)
+void *shim_map_wiped(size_t bytes)
 {
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -120,7 +120,7 @@ static bool map_group(struct group *group, uint32_t index)
 
 	if (shim_filtered() && shim.fd < 0)
 		return false;
-	producers = map_wiped(PRODUCERS_BYTES);
+	producers = shim_map_wiped(PRODUCERS_BYTES);
 	if (producers &&
 	    !atomic_compare_exchange_strong(&group->producers, &no_producers, producers))
 		munmap(producers, PRODUCERS_BYTES);
@@ -165,6 +165,8 @@ void shim_wipe(void)
 			memset(atomic_load(&groups[i].producers), 0, PRODUCERS_BYTES);
 	if (owners)
 		memset((void *)(uintptr_t)owners, 0, SHIM_OWNERS * sizeof *owners);
+	if (shim_drawn)
+		memset((void *)shim_drawn, 0, sizeof *shim_drawn);
 }
 
 /* May all rings together have that much more? */
@@ -204,7 +206,7 @@ bool shim_owners(void)
 		return true;
 	if (shim_filtered() && shim.fd < 0)
 		return false;
-	mine = map_wiped(SHIM_OWNERS * sizeof *mine);
+	mine = shim_map_wiped(SHIM_OWNERS * sizeof *mine);
 	if (mine && !atomic_compare_exchange_strong(&shim.owners, &none, mine))
 		munmap((void *)(uintptr_t)mine, SHIM_OWNERS * sizeof *mine);
 	return atomic_load(&shim.owners) != NULL;
@@ -225,6 +227,8 @@ void shim_map_forget(void)
 	atomic_store(&mapped, 0);
 	if (owners)
 		memset((void *)(uintptr_t)owners, 0, SHIM_OWNERS * sizeof *owners);
+	if (shim_drawn)
+		memset((void *)shim_drawn, 0, sizeof *shim_drawn);
 }
 
 /* Before a filter is on: what threads to come will need. */

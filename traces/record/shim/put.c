@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "traces/record/shim/drawn.h"
 #include "traces/record/shim/shim.h"
 
 enum {
@@ -484,6 +485,16 @@ static bool interrupted(uintptr_t under_way, uintptr_t frame)
 				 : on_signal_stack(frame) && !on_signal_stack(under_way);
 }
 
+/* The call that found a recording which samples: it is one of those to be drawn. */
+static bool is_left_out(uint32_t what, uint64_t address, uint64_t size)
+{
+	unsigned kind = what & 255;
+
+	if (kind == RH_REC_ALLOC || kind == RH_REC_CALLOC)
+		return !shim_draws((const void *)(uintptr_t)address, size);
+	return kind <= RH_REC_USABLE;
+}
+
 /* No ring yet, or it is held. */
 static __attribute__((cold, noinline)) void put_odd(uint32_t what, uint64_t address, uint64_t size,
 						    struct shim_from from)
@@ -493,11 +504,13 @@ static __attribute__((cold, noinline)) void put_odd(uint32_t what, uint64_t addr
 	uint32_t at;
 
 	if (p->at == 0) { /* none yet, or we are a forked child and it was wiped */
+		int32_t aside = shim_aside();
+
 		shim_self = &shim_nobody;
 		p = shim.state == SHIM_OFF ? NULL : shim_attach();
 		if (!p && shim.state == SHIM_ON && is_event(what) && !recording())
 			atomic_fetch_add(&shim.area->outside, 1);
-		if (!p)
+		if (!p || (!aside && shim_aside() < 0 && is_left_out(what, address, size)))
 			return;
 	} else if (interrupted(p->at, frame)) {
 		at = p->nested;
@@ -519,7 +532,7 @@ void shim_put_long(uint32_t what, uint64_t address, uint64_t size, struct shim_f
 	struct producer *p = shim_self;
 	int saved = errno;
 
-	if (shim_asleep())
+	if (shim_aside() > 0)
 		return;
 	if (p->at & 1) {
 		shim_hold(p);

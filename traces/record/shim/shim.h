@@ -9,6 +9,7 @@
  *	put.c      the slow half of a record: rings full, wide sizes, signal handlers
  *	attach.c   a process finds the area, a thread finds a ring, a fork starts anew
  *	map.c      the pieces of the area that are mapped
+ *	drawn.c    --sample-bytes: which blocks are recorded
  *	filter.c   seccomp: no system call of ours once the program forbids them
  *	real.c     the functions we stand in front of, and memory until they are known
  *	look.c     what else serves memory in the process
@@ -131,7 +132,6 @@ extern struct producer shim_nobody;	    /* of a thread that has no ring */
 extern __thread struct producer *shim_self; /* never NULL */
 extern __thread uint32_t shim_number;	    /* this thread's number + 1; 0 = none yet */
 
-/* The one thing that a call looks at while the shim is asleep; 0 when it never is. */
 #if defined(__x86_64__)
 enum { SHIM_PAGE_MOST = 4096 };
 #else
@@ -143,9 +143,11 @@ union shim_own_page { /* a page of its own, however large those are: a file is m
 };
 extern union shim_own_page shim_own_page;
 #define shim_sleep (shim_own_page.page)
-static inline __attribute__((always_inline)) bool shim_asleep(void)
+
+/* The one thing that a call looks at first: enum rh_aside. Read once a call, for it changes. */
+static inline __attribute__((always_inline)) int32_t shim_aside(void)
 {
-	return SHIM_UNLIKELY(atomic_load_explicit(&shim_sleep.asleep, memory_order_relaxed) != 0);
+	return __builtin_expect(atomic_load_explicit(&shim_sleep.asleep, memory_order_acquire), 0);
 }
 
 struct real {
@@ -262,6 +264,8 @@ bool shim_owners(void);
 struct producer *shim_guard(void); /* last is 0 in a forked child */
 bool shim_wipe_works(void);
 void shim_wipe(void); /* where the kernel does not */
+/* Memory of our own that a forked child finds empty, or NULL. */
+void *shim_map_wiped(size_t bytes);
 void shim_stock_up(void);
 /* The next area begins. What threads still write to stays mapped. */
 void shim_map_forget(void);

@@ -1,0 +1,63 @@
+/*
+ * gap.h - the distances between sampled bytes: random numbers without a library.
+ *
+ * Sampling by bytes (--sample-bytes R) is a Poisson process over the bytes that a thread asks
+ * for: a block is in the sample when one of its bytes is hit. So a block of s bytes is in with
+ * probability 1 - exp(-s / R), whatever was asked for before it, and each block stands for one
+ * over that many. The number of bytes that are passed over before the next hit is drawn here:
+ * the whole part of R times an exponential number, which makes the probability exact for whole
+ * bytes.
+ *
+ * Whole numbers only: the program's floating point flags stay as they are.
+ *
+ * Thread rule: the state is the caller's. Errors: none.
+ */
+#ifndef RH_RECORD_GAP_H
+#define RH_RECORD_GAP_H
+
+#include <stdint.h>
+
+/* splitmix64: any seed is as good as any other. */
+static inline uint64_t rh_gap_random(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+/* -log2(u / 2^64) in units of 2^-32, of a u that is not 0: one bit of the fraction with each
+ * squaring of the mantissa. */
+static inline uint64_t rh_gap_log2(uint64_t u)
+{
+	unsigned zeros = (unsigned)__builtin_clzll(u);
+	uint64_t mantissa = u << zeros, fraction = 0; /* 1.63: from 1 to below 2 */
+
+	for (int bit = 31; bit >= 0; bit--) {
+		unsigned __int128 square = (unsigned __int128)mantissa * mantissa; /* 2.126 */
+
+		if (square >> 127) {
+			fraction |= 1ull << bit;
+			mantissa = (uint64_t)(square >> 64);
+		} else {
+			mantissa = (uint64_t)(square >> 63);
+		}
+	}
+	return ((uint64_t)(zeros + 1) << 32) - fraction;
+}
+
+/* Bytes to pass over before the next that is hit, one in `mean` on average. */
+static inline uint64_t rh_gap_next(uint64_t *state, uint64_t mean)
+{
+	static const uint64_t ln2 = 2977044472; /* in units of 2^-32 */
+	uint64_t random = rh_gap_random(state);
+	unsigned __int128 gap;
+
+	while (random == 0)
+		random = rh_gap_random(state);
+	gap = (unsigned __int128)rh_gap_log2(random) * ln2 >> 16; /* units of 2^-48 */
+	return (uint64_t)(gap * mean >> 48);
+}
+
+#endif
