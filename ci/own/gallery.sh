@@ -72,4 +72,6 @@ draw parked tasks-memory tasks-time
 draw hotsplit hot-split
 cp "$temp/gate/gate.svg" "plots/gallery/$name-gate.svg" || exit 1
 [ ! -s "$temp/fidelity.svg" ] || cp "$temp/fidelity.svg" plots/gallery/go-fidelity.svg
+"$reheap" tour --plot "$temp/tour" >/dev/null || exit 1
+[ ! -s "$temp/tour.svg" ] || cp "$temp/tour.svg" plots/gallery/go-tour.svg
 du -bc plots/gallery/*.svg | tail -n 1

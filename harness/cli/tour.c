@@ -3,7 +3,7 @@
  *
  * A heap and stack pools of one lane; each step asks for one thing and prints which tiers it
  * passed, in order, and what that changed. Nothing is narrated that was not counted: a tier is
- * named because its counter moved (table `tiers`).
+ * named because its counter moved (table `tiers`). The figure is drawn from the same counters.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,16 +15,19 @@
 #include "alloc/registry.h"
 #include "alloc/stack/pools/profile.h"
 #include "harness/cli/command.h"
+#include "plots/figure/figure.h"
 
 enum { FIGURES_MAX = 1024, NAME_BYTES = 48, HELD_MAX = 512, DEEP_FRAME = 96 };
 
 struct opts {
-	const char *profile;
+	const char *profile, *plot;
 };
 
 static const struct rh_opt tour_options[] = {
 	{ "profile", 0, RH_OPT_TEXT, offsetof(struct opts, profile), "1.17", .arg = "VERSION",
 	  .help = "which Go, 1.4 or later (reheap list profiles)" },
+	{ "plot", 0, RH_OPT_TEXT, offsetof(struct opts, plot), .arg = "PREFIX",
+	  .help = "write the steps to PREFIX.tsv and draw PREFIX.svg" },
 	{ .name = NULL }
 };
 
@@ -55,6 +58,8 @@ struct tour {
 	int held_count, step;
 	void *task, *other;
 	unsigned frames; /* of task */
+	const char *short_title;
+	FILE *data; /* of the figure, NULL = none */
 	bool failed;
 };
 
@@ -109,14 +114,21 @@ static const struct {
 	{ "arena", "mheap.grows", NULL },
 };
 
+enum { TIERS = sizeof(tiers) / sizeof(tiers[0]) };
+
+static bool passed(const struct tour *tour, size_t tier)
+{
+	return moved(tour, tiers[tier].counter) > 0 ||
+	       (tiers[tier].or_counter && moved(tour, tiers[tier].or_counter) > 0);
+}
+
 static void print_path(const struct tour *tour)
 {
 	const char *arrow = "";
 
 	printf("   path   ");
-	for (size_t i = 0; i < sizeof(tiers) / sizeof(tiers[0]); i++) {
-		if (moved(tour, tiers[i].counter) <= 0 &&
-		    (!tiers[i].or_counter || moved(tour, tiers[i].or_counter) <= 0))
+	for (size_t i = 0; i < TIERS; i++) {
+		if (!passed(tour, i))
 			continue;
 		rh_print(stdout, "%s%s", arrow, tiers[i].tier);
 		arrow = " -> ";
@@ -170,8 +182,45 @@ static void print_memory(const struct tour *tour)
 		 value_of(&tour->after, "arenas.resident") >> 10);
 }
 
-static void begin(struct tour *tour, const char *title)
+static void begin_data(struct tour *tour)
 {
+	fputs("step\twhat\tfirst tier\tlast tier\tHeapInuse\tStackInuse\tvirtual\tphysical",
+	      tour->data);
+	for (size_t i = 0; i < TIERS; i++)
+		rh_print(tour->data, "\t%s", tiers[i].tier);
+	fputc('\n', tour->data);
+}
+
+/* The step as a row of the figure: which tiers from where to where, MiB. */
+static void write_data(const struct tour *tour)
+{
+	const struct figures *is = &tour->after;
+	double mib = 1 << 20;
+	size_t first = TIERS, last = 0;
+
+	for (size_t i = 0; i < TIERS; i++)
+		if (passed(tour, i)) {
+			first = first == TIERS ? i : first;
+			last = i;
+		}
+	rh_print(tour->data, "%d\t%s", tour->step, tour->short_title);
+	if (first == TIERS)
+		fputs("\tNaN\tNaN", tour->data);
+	else
+		rh_print(tour->data, "\t%zu\t%zu", first + 1, last + 1);
+	rh_print(tour->data, "\t%.4f\t%.4f\t%.4f\t%.4f", (double)value_of(is, "HeapInuse") / mib,
+		 (double)value_of(is, "StackInuse") / mib,
+		 (double)(value_of(is, "HeapSys") + value_of(is, "StackInuse")) / mib,
+		 (double)value_of(is, "arenas.resident") / mib);
+	for (size_t i = 0; i < TIERS; i++)
+		rh_print(tour->data, "\t%d", passed(tour, i));
+	fputc('\n', tour->data);
+}
+
+/* short_title stands in the figure. */
+static void begin(struct tour *tour, const char *short_title, const char *title)
+{
+	tour->short_title = short_title;
 	rh_print(stdout, "%2d. %s\n", ++tour->step, title);
 	read_figures(tour, &tour->before);
 }
@@ -199,6 +248,8 @@ static void end(struct tour *tour)
 	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++)
 		print_figure(tour, told[i]);
 	print_memory(tour);
+	if (tour->data)
+		write_data(tour);
 }
 
 /* ---- steps ---- */
@@ -218,9 +269,10 @@ static void *ask(struct tour *tour, size_t size, bool noscan)
 	return held->p;
 }
 
-static void step_alloc(struct tour *tour, const char *title, size_t size, bool noscan)
+static void step_alloc(struct tour *tour, const char *short_title, const char *title, size_t size,
+		       bool noscan)
 {
-	begin(tour, title);
+	begin(tour, short_title, title);
 	ask(tour, size, noscan);
 	end(tour);
 }
@@ -228,7 +280,7 @@ static void step_alloc(struct tour *tour, const char *title, size_t size, bool n
 /* Objects of one class until its span is full and mcentral is asked again. */
 static void step_fill(struct tour *tour)
 {
-	begin(tour, "objects of 24 bytes until the span in mcache.alloc is full");
+	begin(tour, "24 B x 400", "objects of 24 bytes until the span in mcache.alloc is full");
 	for (int i = 0; i < 400 && tour->held_count < HELD_MAX - 16; i++)
 		ask(tour, 24, false);
 	end(tour);
@@ -236,14 +288,14 @@ static void step_fill(struct tour *tour)
 
 static void step_objects(struct tour *tour)
 {
-	step_alloc(tour, "a tiny object: 5 bytes without pointers", 5, true);
-	step_alloc(tour, "another tiny one: it goes into the same 16 bytes", 5, true);
-	step_alloc(tour, "a small object: 24 bytes with pointers, the first of its class", 24,
-		   false);
-	step_alloc(tour, "another of the same class", 24, false);
+	step_alloc(tour, "tiny, 5 B", "a tiny object: 5 bytes without pointers", 5, true);
+	step_alloc(tour, "tiny again", "another tiny one: it goes into the same 16 bytes", 5, true);
+	step_alloc(tour, "small, 24 B",
+		   "a small object: 24 bytes with pointers, the first of its class", 24, false);
+	step_alloc(tour, "24 B again", "another of the same class", 24, false);
 	step_fill(tour);
-	step_alloc(tour, "a large object: 100 KiB, 13 pages", 100 << 10, true);
-	step_alloc(tour, "a larger one: 2 MiB, 256 pages", 2 << 20, true);
+	step_alloc(tour, "large, 100 KiB", "a large object: 100 KiB, 13 pages", 100 << 10, true);
+	step_alloc(tour, "large, 2 MiB", "a larger one: 2 MiB, 256 pages", 2 << 20, true);
 }
 
 static void *spawn(struct tour *tour, size_t bytes)
@@ -256,17 +308,18 @@ static void *spawn(struct tour *tour, size_t bytes)
 
 static void step_spawn(struct tour *tour)
 {
-	begin(tour, "a goroutine: the first stack of 2 KiB");
+	begin(tour, "stack, 2 KiB", "a goroutine: the first stack of 2 KiB");
 	tour->task = spawn(tour, 0);
 	end(tour);
-	begin(tour, "another goroutine");
+	begin(tour, "another stack", "another goroutine");
 	tour->other = spawn(tour, 0);
 	end(tour);
-	begin(tour, "it ends, and a new one takes over its stack");
+	begin(tour, "stack reused", "it ends, and a new one takes over its stack");
 	tour->stacks_ops->exit(tour->stack_lane, tour->other);
 	tour->other = spawn(tour, 0);
 	end(tour);
-	begin(tour, "a goroutine with 64 KiB of stack: beyond stackcache and stackpool");
+	begin(tour, "stack, 64 KiB",
+	      "a goroutine with 64 KiB of stack: beyond stackcache and stackpool");
 	tour->stacks_ops->exit(tour->stack_lane, spawn(tour, 65536));
 	end(tour);
 }
@@ -288,10 +341,11 @@ static void step_grow(struct tour *tour)
 		 "calls 2 KiB deep: a frame would reach below the guard, %u bytes above the end; "
 		 "the stack is copied to one of twice the size",
 		 tour->pool->guard_bytes);
-	begin(tour, title);
+	begin(tour, "2 KiB deep", title);
 	call_deep(tour, 2048 / DEEP_FRAME);
 	end(tour);
-	begin(tour, "calls 20 KiB deep: copied again and again, past stackpool in the end");
+	begin(tour, "20 KiB deep",
+	      "calls 20 KiB deep: copied again and again, past stackpool in the end");
 	call_deep(tour, 20480 / DEEP_FRAME);
 	end(tour);
 }
@@ -309,9 +363,9 @@ static void end_collection(struct tour *tour)
 	tour->stacks_ops->gc_end(tour->stack_lane);
 }
 
-static void step_collect(struct tour *tour, const char *title)
+static void step_collect(struct tour *tour, const char *short_title, const char *title)
 {
-	begin(tour, title);
+	begin(tour, short_title, title);
 	begin_collection(tour);
 	end_collection(tour);
 	end(tour);
@@ -319,18 +373,20 @@ static void step_collect(struct tour *tour, const char *title)
 
 static void step_shrink(struct tour *tour)
 {
-	begin(tour, "the calls return: nothing is given back yet");
+	begin(tour, "calls return", "the calls return: nothing is given back yet");
 	for (; tour->frames > 1; tour->frames--)
 		tour->stacks_ops->ret(tour->stack_lane, tour->task, DEEP_FRAME);
 	end(tour);
-	step_collect(tour, "a collection: less than a quarter of the stack is used, it is halved");
-	step_collect(tour, "the next collection: halved again");
+	step_collect(tour, "GC: halved",
+		     "a collection: less than a quarter of the stack is used, it is halved");
+	step_collect(tour, "GC: again", "the next collection: halved again");
 }
 
 /* Blocks that die while a cycle marks are what it finds: so a recorded one is told. */
 static void step_die(struct tour *tour)
 {
-	begin(tour, "a collection begins; every object becomes unreachable, and nobody notices");
+	begin(tour, "GC begins",
+	      "a collection begins; every object becomes unreachable, and nobody notices");
 	begin_collection(tour);
 	while (tour->held_count > 0) {
 		struct held *held = &tour->held[--tour->held_count];
@@ -338,14 +394,17 @@ static void step_die(struct tour *tour)
 		tour->ops->free(tour->lane, held->p, held->size);
 	}
 	end(tour);
-	begin(tour, "the collection ends: it has marked what lives; spans are to be swept");
+	begin(tour, "GC ends",
+	      "the collection ends: it has marked what lives; spans are to be swept");
 	end_collection(tour);
 	end(tour);
-	begin(tour, "24 bytes again: the first span of the class that is swept has room");
+	begin(tour, "24 B swept",
+	      "24 bytes again: the first span of the class that is swept has room");
 	ask(tour, 24, false);
 	end(tour);
-	step_collect(tour, "the next collection first sweeps what is left: empty spans go back "
-			   "to the page heap");
+	step_collect(tour, "GC: sweeps",
+		     "the next collection first sweeps what is left: empty spans go back "
+		     "to the page heap");
 }
 
 /* ---- the whole ---- */
@@ -394,6 +453,54 @@ static void walk(struct tour *tour)
 	step_die(tour);
 }
 
+/* The steps are told; the figure comes last. */
+static int draw(const struct rh_goversion *row, const char *prefix, struct rh_err *err)
+{
+	char of[32], caption[200];
+
+	snprintf(of, sizeof(of), "Go %s", row->name);
+	snprintf(
+		caption, sizeof(caption),
+		"Go's memory step by step (profile %s): the tiers that each request passed, and the "
+		"memory after it",
+		row->name);
+	return rh_figure_script(&(struct rh_script){ .id = "tour",
+						     .of = of,
+						     .title = "Which tiers a request passes",
+						     .caption = caption },
+				prefix, err);
+}
+
+static int open_data(struct tour *tour, const char *prefix, struct rh_err *err)
+{
+	char name[4096];
+
+	if ((size_t)snprintf(name, sizeof(name), "%s.tsv", prefix) >= sizeof(name))
+		return rh_fail(err, RH_USAGE, "--plot: the name is too long");
+	tour->data = fopen(name, "w");
+	if (!tour->data)
+		return rh_fail_errno(err, RH_CANT_CREATE, "%s", name);
+	begin_data(tour);
+	return 0;
+}
+
+static void tell(struct tour *tour, const struct rh_goversion *row, const struct opts *opts,
+		 struct rh_err *err)
+{
+	if (opts->plot && open_data(tour, opts->plot, err) < 0)
+		return;
+	rh_print(stdout, "Go %s: %s\n\n", row->name, row->differs);
+	walk(tour);
+	if (tour->failed)
+		rh_fail(err, RH_FAILED, "a step was refused memory");
+	if (!tour->data)
+		return;
+	if (fclose(tour->data) != 0)
+		rh_fail_errno(err, RH_IO, "%s.tsv", opts->plot);
+	if (!err->code)
+		draw(row, opts->plot, err);
+}
+
 static enum rh_exit run(const void *options, int argc, char **argv, struct rh_err *err)
 {
 	static struct tour tour;
@@ -415,12 +522,8 @@ static enum rh_exit run(const void *options, int argc, char **argv, struct rh_er
 		rh_opt_note(note_text);
 	}
 	memset(&tour, 0, sizeof(tour));
-	if (open_tour(&tour, profile, err) == 0) {
-		rh_print(stdout, "Go %s: %s\n\n", row->name, row->differs);
-		walk(&tour);
-		if (tour.failed)
-			rh_fail(err, RH_FAILED, "a step was refused memory");
-	}
+	if (open_tour(&tour, profile, err) == 0)
+		tell(&tour, row, opts, err);
 	close_tour(&tour);
 	return err->code ? err->code : RH_OK;
 }
@@ -434,7 +537,7 @@ const struct rh_command rh_cmd_tour = {
 		"one thing and prints the tiers it passed in order, the lists that became longer "
 		"or shorter, what was copied, and virtual against physical memory. All of it is "
 		"counted by the code that serves replays.",
-	.examples = "reheap tour --profile 1.8\nreheap tour --profile 1.26",
+	.examples = "reheap tour --profile 1.8\nreheap tour --profile 1.26 --plot tour",
 	.opts = tour_options,
 	.opts_bytes = sizeof(struct opts),
 	.operands_min = 0,

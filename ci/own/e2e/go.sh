@@ -73,6 +73,12 @@ is_path 1.17 6 'pagecache'
 is_path 1.17 7 'mheap'
 is_path 1.17 8 'stackcache -> stackpool -> pagecache'
 is_path 1.17 11 'stackLarge -> pagecache'
+is_exit 0 "a tour can be drawn" "$reheap" tour --profile 1.17 --plot tour
+ok "a row for each step, as it is told" [ "$(wc -l <tour.tsv)" = "$(($(grep -c '^ *[0-9]*\. ' "$temp/.out") + 1))" ]
+# The tiers of step 8, by the names above them, as the text has them.
+ok "with the same tiers" [ "$(awk -F'\t' 'NR == 1 { for (i = 9; i <= NF; i++) name[i] = $i }
+	$1 == 8 { for (i = 9; i <= NF; i++) if ($i) printf "%s%s", sep++ ? " -> " : "", name[i] }' tour.tsv)" = \
+	'stackcache -> stackpool -> pagecache' ]
 is_exit 0 "and through the newest" "$reheap" tour --profile 1.26
 ok "with its guard" says_out 'guard, 928 bytes'
 is_exit 2 "a version that is none is refused" "$reheap" tour --profile x
