@@ -25,7 +25,8 @@ enum { BLOCK = 16, HALF = 8, EVENTS_AHEAD = 48, LOOK_AHEAD = 3 };
 /* Where an object went. */
 struct tiny {
 	uint64_t block;
-	unsigned half, step; /* its size is a multiple of step */
+	unsigned half, step; /* its size is a multiple of step, */
+	unsigned most;	     /* and this at most */
 	bool fresh;	     /* nothing lived in the block */
 };
 
@@ -42,7 +43,7 @@ struct tinies {
 
 static unsigned align_up(unsigned offset, unsigned size)
 {
-	unsigned align = size % 8 == 0 ? 8 : size % 4 == 0 ? 4 : size % 2 == 0 ? 2 : 1;
+	unsigned align = (size | 8) & -(size | 8); /* its lowest bit, 8 at most */
 
 	return (offset + align - 1) & ~(align - 1);
 }
@@ -66,7 +67,7 @@ static bool put_tiny(struct state *state, const struct tiny *tiny, unsigned size
 static unsigned next_size(const struct tinies *tinies, unsigned at, unsigned size)
 {
 	const struct tiny *tiny = &tinies->of[at];
-	unsigned most = BLOCK / tiny->step * tiny->step;
+	unsigned most = tiny->most;
 
 	if (at + 1 >= tinies->count || tiny[1].block == tiny->block)
 		return size + tiny->step <= most ? size + tiny->step : 0;
@@ -109,21 +110,28 @@ static bool in_use(const struct go_span *span, uint64_t index)
 	return chunk && chunk[index % GO_CHUNK] != RH_NONE;
 }
 
+static unsigned step_of(const struct go_type *type)
+{
+	if (!type || !type->size)
+		return 1;
+	return type->size < BLOCK ? (unsigned)type->size : BLOCK;
+}
+
 static void add_tiny(const struct go_import *import, struct tinies *tinies,
 		     const struct go_span *span, uint64_t address, uint64_t type_id)
 {
 	const struct go_type *type = rh_go_type_of(&import->types, type_id);
 	uint64_t index = (address - span->base) / BLOCK, block = span->base + index * BLOCK;
 	bool fresh = !in_use(span, index);
+	unsigned step = step_of(type);
 
 	for (unsigned i = 0; i < tinies->count; i++)
 		fresh &= tinies->of[i].block != block;
 	tinies->of[tinies->count++] = (struct tiny){
 		.block = block,
 		.half = (unsigned)(address - block) / HALF,
-		.step = !type || !type->size ? 1
-			: type->size < BLOCK ? (unsigned)type->size
-					     : BLOCK,
+		.step = step,
+		.most = BLOCK / step * step,
 		.fresh = fresh,
 	};
 }
