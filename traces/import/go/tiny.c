@@ -17,6 +17,8 @@
  *
  * The next objects are looked for in a few dozen events of the thread.
  */
+#include <string.h>
+
 #include "traces/import/go/go.h"
 #include "traces/import/go/size.h"
 
@@ -33,12 +35,15 @@ struct tiny {
 struct state {
 	uint64_t block; /* 0 = none */
 	unsigned offset;
+	unsigned whose; /* 0: it was there before; else 1 + who brought it, of tinies */
 };
 
 struct tinies {
 	struct tiny of[1 + LOOK_AHEAD];
 	unsigned count;
 	bool any_half; /* only the block counts */
+	/* answers of goes_well: 0 = not asked yet, else 1 more */
+	uint8_t known[1 + LOOK_AHEAD][2 + LOOK_AHEAD][BLOCK + 1];
 };
 
 static unsigned align_up(unsigned offset, unsigned size)
@@ -49,17 +54,18 @@ static unsigned align_up(unsigned offset, unsigned size)
 }
 
 /* What a heap does with `size`; false when the object then goes elsewhere than it did. */
-static bool put_tiny(struct state *state, const struct tiny *tiny, unsigned size, bool any_half)
+static bool put_tiny(struct state *state, const struct tinies *tinies, unsigned at, unsigned size)
 {
+	const struct tiny *tiny = &tinies->of[at];
 	unsigned from = align_up(state->offset, size);
 	bool shares = tiny->block == state->block;
 
 	if (size < BLOCK && state->block && from + size <= BLOCK) {
 		state->offset = from + size;
-		return shares && (any_half || from / HALF == tiny->half);
+		return shares && (tinies->any_half || from / HALF == tiny->half);
 	}
 	if (size < BLOCK && (size < state->offset || !state->block))
-		*state = (struct state){ tiny->block, size };
+		*state = (struct state){ tiny->block, size, 1 + at };
 	return tiny->fresh;
 }
 
@@ -80,19 +86,23 @@ static unsigned next_size(const struct tinies *tinies, unsigned at, unsigned siz
 }
 
 /* For how many objects all goes as it went, from the one at `at` on. */
-static unsigned goes_well(const struct tinies *tinies, unsigned at, struct state state)
+static unsigned goes_well(struct tinies *tinies, unsigned at, struct state state)
 {
-	struct state tried = { 0, BLOCK + 1 };
+	struct state tried = { .offset = BLOCK + 1 };
 	unsigned best = 0;
+	uint8_t *known;
 
 	if (at == tinies->count)
 		return 0;
+	known = &tinies->known[at][state.whose][state.offset];
+	if (*known)
+		return *known - 1u;
 	for (unsigned size = next_size(tinies, at, 0); size && best < tinies->count - at;
 	     size = next_size(tinies, at, size)) {
 		struct state then = state;
 		unsigned well;
 
-		if (!put_tiny(&then, &tinies->of[at], size, tinies->any_half) ||
+		if (!put_tiny(&then, tinies, at, size) ||
 		    (then.block == tried.block && then.offset == tried.offset))
 			continue;
 		tried = then;
@@ -100,6 +110,7 @@ static unsigned goes_well(const struct tinies *tinies, unsigned at, struct state
 		if (well > best)
 			best = well;
 	}
+	*known = (uint8_t)(best + 1);
 	return best;
 }
 
@@ -174,17 +185,17 @@ static void look_ahead(struct go_import *import, const struct go_thread *thread,
 }
 
 /* The first size with which all goes well for longest, and for how long. */
-static unsigned choose(const struct tinies *tinies, struct state state, unsigned *most)
+static unsigned choose(struct tinies *tinies, struct state state, unsigned *most)
 {
 	unsigned best = 0;
 
 	*most = 0;
+	memset(tinies->known, 0, tinies->count * sizeof(tinies->known[0]));
 	for (unsigned size = next_size(tinies, 0, 0); size && *most < tinies->count;
 	     size = next_size(tinies, 0, size)) {
 		struct state then = state;
-		unsigned well = put_tiny(&then, &tinies->of[0], size, tinies->any_half)
-					? 1 + goes_well(tinies, 1, then)
-					: 0;
+		unsigned well =
+			put_tiny(&then, tinies, 0, size) ? 1 + goes_well(tinies, 1, then) : 0;
 
 		if (well > *most || !best) {
 			*most = well;
@@ -209,21 +220,24 @@ uint64_t rh_go_tiny_size(struct go_import *import, const struct go_thread *threa
 			 const struct go_span *span, uint64_t address, uint64_t type_id)
 {
 	struct go_actor *p = thread->p == GO_NONE ? NULL : &import->order.ps.of[thread->p];
-	struct tinies tinies = { .count = 0 };
+	struct tinies tinies; /* what of it is looked at is set where it is */
 	struct state state;
 	unsigned size;
 
+	tinies.count = 0;
+	tinies.any_half = false;
 	add_tiny(import, &tinies, span, address, type_id);
 	if (!p)
 		return tinies.of[0].step > 1 ? tinies.of[0].step : HALF;
-	state = (struct state){ p->tiny, p->tiny_offset };
+	state = (struct state){ p->tiny, p->tiny_offset, 0 };
 	/* Others are in it: so it is the P's, whatever was believed. */
 	if (!tinies.of[0].fresh && state.block)
 		state.block = tinies.of[0].block;
 	if (tinies.of[0].step <= HALF)
 		look_ahead(import, thread, &tinies);
 	size = choose_any(&tinies, state);
-	put_tiny(&state, &tinies.of[0], size, true);
+	tinies.any_half = true;
+	put_tiny(&state, &tinies, 0, size);
 	p->tiny = state.block;
 	p->tiny_offset = (uint8_t)state.offset;
 	return size;
