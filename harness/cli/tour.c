@@ -459,11 +459,10 @@ static int draw(const struct rh_goversion *row, const char *prefix, struct rh_er
 	char of[32], caption[200];
 
 	snprintf(of, sizeof(of), "Go %s", row->name);
-	snprintf(
-		caption, sizeof(caption),
-		"Go's memory step by step (profile %s): the tiers that each request passed, and the "
-		"memory after it",
-		row->name);
+	snprintf(caption, sizeof(caption),
+		 "Go's memory step by step (profile %s): the tiers that each request passed, "
+		 "and the memory after it",
+		 row->name);
 	return rh_figure_script(&(struct rh_script){ .id = "tour",
 						     .of = of,
 						     .title = "Which tiers a request passes",
