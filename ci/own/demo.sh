@@ -77,9 +77,11 @@ else
 fi
 
 at=$(date +%s%N)
-"$reheap" plot "${results[@]}" -o "$out/report" >"$out/plot.log" 2>&1 || { cat "$out/plot.log"; exit 1; }
+"$reheap" plot "${results[@]}" -o "$out/report" >"$out/plot.out" 2>"$out/plot.log" || { cat "$out/plot.log"; exit 1; }
 step_done 'drawing the report' "$at"
 
+# The verdict in words stands at the end of what plot prints, after an empty line.
+sed -n '/^$/,$p' "$out/plot.out"
 cat <<END
 
 The report: $out/report/report.html

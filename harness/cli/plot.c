@@ -22,7 +22,7 @@
 
 struct plot_opts {
 	const char *out, *format, *baseline, *since, *style;
-	bool builtin;
+	bool builtin, verbose;
 };
 
 static const struct rh_opt opts[] = {
@@ -38,6 +38,8 @@ static const struct rh_opt opts[] = {
 	  .help = "of a matrix: the folder of an earlier one, to say what changed" },
 	{ "builtin", 0, RH_OPT_FLAG, offsetof(struct plot_opts, builtin), NULL,
 	  .help = "draw without gnuplot" },
+	{ "verbose", 'v', RH_OPT_FLAG, offsetof(struct plot_opts, verbose), NULL,
+	  .help = "say of each figure that is not drawn why" },
 	{ .name = NULL },
 };
 
@@ -93,17 +95,34 @@ static bool on_path(const char *program)
 	return false;
 }
 
+/* What was not measured is told once, not figure by figure: the page lists why. */
+static void tell_absent(const struct rh_figures *figures, bool verbose)
+{
+	size_t absent = 0;
+
+	for (size_t i = 0; i < figures->count; i++) {
+		const struct rh_figure *figure = &figures->list[i];
+
+		absent += figure->absent_why != NULL;
+		if (figure->absent_why && verbose)
+			rh_print(stderr, "reheap plot: no %s: %s\n", figure->name,
+				 figure->absent_why);
+	}
+	if (absent && !verbose)
+		rh_print(stderr,
+			 "reheap plot: %zu figures are not drawn: what they show was not measured "
+			 "(-v and the report say why)\n",
+			 absent);
+}
+
 static int draw_all(const struct rh_view *view, const struct rh_figures *figures,
 		    const struct rh_draw *draw, struct rh_err *err)
 {
 	for (size_t i = 0; i < figures->count; i++) {
 		const struct rh_figure *figure = &figures->list[i];
 
-		if (figure->absent_why) {
-			rh_print(stderr, "reheap plot: no %s: %s\n", figure->name,
-				 figure->absent_why);
+		if (figure->absent_why)
 			continue;
-		}
 		rh_progress("drawing %s (%zu of %zu)", figure->name, i + 1, figures->count);
 		if (rh_figure_write(view, figure, draw, err) < 0)
 			return -1;
@@ -111,6 +130,20 @@ static int draw_all(const struct rh_view *view, const struct rh_figures *figures
 	}
 	rh_progress("%s", "");
 	return 0;
+}
+
+/* In words, as the page begins: of several settings the means, of one its backends. */
+static void tell_verdict(const struct rh_view *view, const struct rh_figures *figures)
+{
+	if (view->baseline < 0 || view->scene_count == 0)
+		return;
+	putchar('\n');
+	rh_verdict_worth(view, stdout);
+	if (view->scene_count > 1)
+		rh_verdict_overall(view, stdout);
+	else
+		rh_verdict_scene(view, 0, stdout);
+	rh_verdict_sizes(figures, stdout);
 }
 
 /* The report of one cell that stands apart: drawn simply, a dozen are to be read today. */
@@ -196,6 +229,10 @@ static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err
 		code = err->code;
 	else
 		rh_print(stdout, "%s/report.html\n", o->out);
+	if (code == RH_OK) {
+		tell_verdict(&view, &figures);
+		tell_absent(&figures, o->verbose);
+	}
 	rh_view_close(&view);
 	return code;
 }
@@ -207,12 +244,13 @@ const struct rh_command rh_cmd_plot = {
 	.details =
 		"Writes DIR/report.html, one self-contained page that opens with the verdict in "
 		"words, and for each figure NAME.svg, NAME.tsv (what is drawn) and NAME.gp "
-		"(how; runs alone beside its .tsv). Several results share one report. A figure "
-		"whose data is absent is left out with a line that says why. With --format tex "
-		"LaTeX sets the words (\\input{NAME-tex.tex}; graphicx, color). results.csv, "
-		"github-benchmark.json (customSmallerIsBetter) and bencher.json hold the same "
-		"numbers for other tools; instructions-N-BACKEND.folded, where callgrind "
-		"counted, the functions for a differential flame graph.\n"
+		"(how; runs alone beside its .tsv). Several results share one report. The verdict "
+		"stands below their names. A figure whose data is absent is left out (-v: why). "
+		"With --format tex LaTeX sets the words (\\input{NAME-tex.tex}; packages "
+		"graphicx, color). results.csv, github-benchmark.json (customSmallerIsBetter) "
+		"and bencher.json hold the same numbers for other tools; "
+		"instructions-N-BACKEND.folded, where callgrind counted, the functions for a "
+		"differential flame graph.\n"
 		"\n"
 		"The folder of a matrix gives one page: families of traces by backends, time and "
 		"memory of all (Pareto), changes since an earlier matrix, and the cells that stand "

@@ -280,6 +280,7 @@ void rh_figure_rows(const struct rh_view *view, struct rh_figure *figure, size_t
 	for (size_t i = first; i < figure->series_count; i++)
 		figure->series[i].points[0].y = (double)(i - first);
 	figure->panels[panel].name = rows->panel_name;
+	figure->panels[panel].of = rows->of;
 	figure->panels[panel].rows = figure->series_count - first;
 	figure->panel_count++;
 }

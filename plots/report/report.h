@@ -22,6 +22,8 @@ void rh_verdict_scene(const struct rh_view *view, size_t scene, FILE *to);
 const char *rh_verdict_cause(const struct rh_view *view, size_t scene, size_t brand, bool faster);
 /* What it is worth to the programs that were recorded; nothing where no trace can say it. */
 void rh_verdict_worth(const struct rh_view *view, FILE *to);
+/* Which sizes are slow, a line; nothing where latency by size was not measured. */
+void rh_verdict_sizes(const struct rh_figures *figures, FILE *to);
 /* All scenes together (geometric means); nothing when there is one. */
 void rh_verdict_overall(const struct rh_view *view, FILE *to);
 

@@ -237,9 +237,45 @@ static void one_trace_has_one_voice(void **state)
 	free(text);
 }
 
+/* One panel of allocations: b is slow at 64 bytes, a nowhere; another panel is not asked. */
+static void slow_sizes_are_named(void **state)
+{
+	struct rh_figure_point a[] = { { .x = 8, .y = 50 }, { .x = 64, .y = 60 } };
+	struct rh_figure_point b[] = { { .x = 8, .y = 55 }, { .x = 64, .y = 1500 } };
+	struct rh_figure_point c[] = { { .x = 8, .y = 9e9 } };
+	struct rh_series series[] = { { .label = "a", .points = a, .point_count = 2 },
+				      { .label = "b", .points = b, .point_count = 2 },
+				      { .panel = 1, .label = "c", .points = c, .point_count = 1 } };
+	struct rh_panel panels[] = { { .name = "allocations, t" }, { .name = "frees, t" } };
+	struct rh_figure figure = { .name = "latency-sizes",
+				    .panels = panels,
+				    .series = series,
+				    .panel_count = 2,
+				    .series_count = 3 };
+	const struct rh_figures figures = { .list = &figure, .count = 1 };
+	char *text = NULL;
+	size_t bytes = 0;
+	FILE *to = open_memstream(&text, &bytes);
+
+	(void)state;
+	rh_verdict_sizes(&figures, to);
+	b[1].y = 61;
+	rh_verdict_sizes(&figures, to);
+	figure.absent_why = "not measured";
+	rh_verdict_sizes(&figures, to);
+	fclose(to);
+	assert_string_equal(text,
+			    "Slow sizes (99th percentile of allocations, t): b at sizes up to 64 "
+			    "bytes (1,500 ns, 25.0 × a)\n"
+			    "Slow sizes (99th percentile of allocations, t): none takes twice "
+			    "the time of the best\n");
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(slow_sizes_are_named),
 		cmocka_unit_test(means_are_over_all_traces),
 		cmocka_unit_test(one_trace_has_one_voice),
 		cmocka_unit_test(the_kind_that_holds_most_is_named),

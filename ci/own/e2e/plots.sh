@@ -129,12 +129,17 @@ is_exit 0 'another baseline' "$reheap" plot strange.json -o other --baseline '@h
 
 # The built-in drawing and the data are golden: a change shows here and is looked at.
 is_exit 0 'the fixture' "$reheap" plot "$root/plots/test/fixture.json" --builtin -o golden
+ok 'which sizes are slow is said in words' grep -q '^Slow sizes (99th percentile of allocations, steady, 1 lane): none' .out
 for want in "$root"/plots/test/golden/*; do
 	ok "golden ${want##*/}" cmp "$want" "golden/${want##*/}"
 done
 
 result 1 libc only >one.json
 is_exit 0 'one trial' "$reheap" plot one.json -o one
+ok 'the verdict stands below the names of the files' bash -c 'tail -n 2 .out | grep -q "cannot tell that from noise"'
+ok 'what was not measured is one line' test "$(grep -c 'not drawn' .err)" = 1
+is_exit 0 'asked for' "$reheap" plot one.json -o one -v
+ok 'it says why' grep -q '^reheap plot: no latency: the latency probe has not run' .err
 ok 'claims nothing' grep -q 'cannot tell' one/report.html
 # shellcheck disable=SC2046
 result 3 libc $(seq -f 'lib%g' 1 63) >wide.json
@@ -182,6 +187,16 @@ is_exit 2 'one result alone is asked what with' "$reheap" compare between.json
 says '--between libc,jemalloc' 'with an example'
 is_exit 2 'a backend that is not in it' "$reheap" compare between.json --between libc,nobody
 says "no backend called 'nobody'" 'is named'
+
+# What is of one trace stays in one figure.
+for name in first second third; do
+	"$reheap" gen churn -o $name.rht events=20000 lanes=1 seed=3 >/dev/null 2>&1
+done
+"$reheap" replay first.rht second.rht third.rht --backend libc,tiered --reps 2 -q -o apart.json
+"$reheap" plot apart.json --builtin -o apart >/dev/null 2>&1
+for name in first second third; do
+	ok "the parts of the time of $name stay together" test "$(grep -l ", $name, 1 lane" apart/time-apart*.tsv | wc -l)" = 1
+done
 
 # Markdown for a pull request: metric by metric, what matters and what changed first.
 "$reheap" compare between.json --between libc,bump --format md >pull.md 2>/dev/null
