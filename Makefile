@@ -71,7 +71,7 @@ HELPERS     := $(patsubst ci/own/helpers/%.c,$(B)/helpers/%,$(filter-out ci/own/
 PROGRAMS := $(B)/reheap $(B)/reheap-worker $(if $(SHIM_SRC),$(B)/libreheap-record.so) \
             $(B)/libreheap-mutex.so $(B)/libreheap-maps.so
 
-.PHONY: test-fleet test-flaky result-doc lib dist deb all fuzz fuzz-coverage faults demo demo-full test check format compile_commands.json deps bench install uninstall clean help tests FORCE
+.PHONY: test-fleet test-arm64 test-deb test-flaky result-doc lib dist deb all fuzz fuzz-coverage faults demo demo-full test check format compile_commands.json deps bench install uninstall clean help tests FORCE
 .DEFAULT_GOAL := all
 .SECONDARY:
 all: $(PROGRAMS)
@@ -214,6 +214,12 @@ test-flaky:
 test-fleet:
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)ci/own/test-fleet.sh $(B)
+# The packages in a clean Debian: installed, used, removed.
+test-deb: deb
+	$(Q)ci/own/test-deb.sh $(B)
+# Cross-built and run on Debian's arm64 kernels in qemu-system-aarch64: its counter unit, 16 KiB pages.
+test-arm64:
+	$(Q)ci/own/test-arm64.sh
 # The n-th failing call of every command, for every n.
 faults:
 	$(Q)$(MAKE) --no-print-directory tests

@@ -1,0 +1,259 @@
+#!/bin/bash
+# test-arm64.sh - reheap on another processor, and on a real counter unit.
+#
+# Builds for AArch64, boots Debian's arm64 kernel in qemu-system-aarch64 with -icount (its counter
+# unit counts instructions exactly) and inside it runs `reheap doctor` and replays of the corpus
+# with counters by perf and by callgrind; then a kernel with pages of 16 KiB, on which
+# the recorder, the tiered heap and the stack pools are tried.
+#
+# What it needs it fetches once into ${XDG_CACHE_HOME:-~/.cache}/reheap/arm64: packages of Debian 12
+# for arm64 (a sysroot), its kernel, and the 16 KiB kernel of Debian 13. Exit 77 with a line where
+# that cannot be had. KEEP=1 keeps the folder of the run; BOOT_SECONDS= limits one boot (900).
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+export LC_ALL=C
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/reheap/arm64
+sysroot=$cache/sysroot
+lib=lib/aarch64-linux-gnu
+packages='linux-image-arm64 libc6 libc6-dev libarchive-dev libjansson-dev libsqlite3-dev libzstd-dev
+	libxxhash-dev libmd-dev libpapi-dev valgrind busybox-static libjemalloc2'
+tests=0 failures=0
+
+skip_all() {
+	echo "skipped: $*"
+	exit 77
+}
+# check WHAT COMMAND...
+check() {
+	local what=$1
+	shift
+	tests=$((tests + 1))
+	if "$@"; then
+		echo "ok $tests - $what"
+	else
+		echo "not ok $tests - $what"
+		failures=$((failures + 1))
+	fi
+}
+
+tools='qemu-system-aarch64 aarch64-linux-gnu-gcc cpio dpkg-deb apt-get'
+# shellcheck disable=SC2086  # a list of names
+have_tools() { [ "$(command -v $tools | wc -l)" = "$(echo $tools | wc -w)" ]; }
+if ! have_tools && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	echo 'installing qemu-system-arm, gcc-aarch64-linux-gnu and cpio ...'
+	apt-get update -q >/dev/null 2>&1 </dev/null
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends qemu-system-arm \
+		gcc-aarch64-linux-gnu libc6-dev-arm64-cross cpio >/dev/null 2>&1 </dev/null
+fi
+have_tools || skip_all "needs qemu-system-arm gcc-aarch64-linux-gnu cpio, and apt-get to fetch arm64 packages"
+
+# ---- fetched once ----
+
+# apt_of SUITE ARGS...: apt-get with lists and a cache of its own, for arm64
+apt_of() {
+	local dir=$cache/apt/$1 suite=$1 command=$2
+	shift 2
+	if [ ! -e "$dir/apt.conf" ]; then
+		mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial" "$dir/state" "$dir/parts"
+		: >"$dir/status"
+		echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $suite main" \
+			>"$dir/sources.list"
+		cat >"$dir/apt.conf" <<-END
+			APT::Architecture "arm64";
+			APT::Architectures { "arm64"; };
+			APT::Install-Recommends "false";
+			APT::Sandbox::User "root";
+			Acquire::Languages "none";
+			Dir::State "$dir/state";
+			Dir::State::lists "$dir/lists";
+			Dir::State::status "$dir/status";
+			Dir::Cache "$dir/cache";
+			Dir::Etc::sourcelist "$dir/sources.list";
+			Dir::Etc::sourceparts "$dir/parts";
+			Dir::Etc::preferencesparts "$dir/parts";
+		END
+		APT_CONFIG=$dir/apt.conf apt-get update -q </dev/null || return 1
+	fi
+	(cd "$dir/cache/archives" && APT_CONFIG=$dir/apt.conf apt-get "$command" -q "$@" </dev/null)
+}
+
+fetch_system() {
+	local deb
+	# shellcheck disable=SC2086  # a list of names
+	apt_of bookworm install -y --download-only $packages || return 1
+	rm -rf "$sysroot" "$cache/kernel-4k"
+	mkdir -p "$sysroot" "$cache/kernel-4k"
+	for deb in "$cache"/apt/bookworm/cache/archives/*.deb; do
+		case $deb in
+		*/linux-image-*) dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$cache/kernel-4k" --wildcards './boot/vmlinuz*' 2>/dev/null ;;
+		*) dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink -C "$sysroot" ;;
+		esac
+	done
+	ls "$cache"/kernel-4k/boot/vmlinuz* && touch "$cache/system.done"
+}
+
+fetch_16k() {
+	local name
+	apt_of trixie clean
+	name=$(APT_CONFIG=$cache/apt/trixie/apt.conf apt-cache depends linux-image-arm64-16k |
+		sed -n 's/^ *Depends: //p' | head -n 1)
+	[ -n "$name" ] && apt_of trixie download "$name" || return 1
+	mkdir -p "$cache/kernel-16k"
+	dpkg-deb --fsys-tarfile "$cache"/apt/trixie/cache/archives/linux-image-*.deb |
+		tar -x -C "$cache/kernel-16k" --wildcards './boot/vmlinuz*' && touch "$cache/16k.done"
+}
+
+mkdir -p "$cache" || skip_all "$cache cannot be made"
+[ -e "$cache/system.done" ] || {
+	echo "fetching Debian's arm64 kernel and libraries into $cache ..."
+	fetch_system >"$cache/fetch.log" 2>&1 || skip_all "the arm64 packages cannot be fetched: $cache/fetch.log"
+}
+[ -e "$cache/16k.done" ] || fetch_16k >"$cache/fetch-16k.log" 2>&1
+
+# ---- built, and packed with what it loads ----
+
+make --no-print-directory -j"$(nproc)" NO_DEPS=1 CROSS=aarch64-linux-gnu- SYSROOT="$sysroot" all >"$cache/build.log" 2>&1 || {
+	tail -n 20 "$cache/build.log"
+	echo 'not ok 1 - builds for AArch64'
+	exit 1
+}
+check 'builds for AArch64' test -x build/aarch64-linux-gnu/reheap
+build=build/aarch64-linux-gnu
+run=$(mktemp -d "${TMPDIR:-/tmp}/reheap-arm64.XXXXXX")
+trap '[ -n "${KEEP:-}" ] || rm -rf "$run"' EXIT
+guest=$run/guest
+mkdir -p "$guest"/{bin,dev,proc,sys,tmp,$lib,usr/bin,usr/libexec,traces,reheap}
+ln -s aarch64-linux-gnu/ld-linux-aarch64.so.1 "$guest/lib/ld-linux-aarch64.so.1"
+
+# pack FILE: a library of the sysroot by its name, and all that it needs
+pack() {
+	local from name
+	for from in "$sysroot/$lib/$1" "$sysroot/usr/$lib/$1"; do
+		[ -e "$from" ] || continue
+		[ ! -e "$guest/$lib/$1" ] || return 0
+		cp -L "$from" "$guest/$lib/$1"
+		for name in $(aarch64-linux-gnu-readelf -d "$from" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p'); do
+			pack "$name"
+		done
+		return 0
+	done
+	echo "# $1 is not in the sysroot"
+}
+cp "$build"/reheap "$build"/reheap-worker "$build"/*.so "$guest/reheap/"
+for file in "$build"/reheap "$build"/libreheap-record.so; do
+	for name in $(aarch64-linux-gnu-readelf -d "$file" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p'); do
+		pack "$name"
+	done
+done
+for name in libpapi.so.7.0 libjemalloc.so.2 ld-linux-aarch64.so.1; do pack "$name"; done
+cp -P "$sysroot/usr/$lib"/libpapi.so* "$guest/$lib/" 2>/dev/null
+cp "$sysroot/bin/busybox" "$guest/bin/"
+cp "$sysroot/usr/bin/valgrind" "$guest/usr/bin/" 2>/dev/null
+cp "$sysroot/usr/bin/valgrind.bin" "$guest/usr/bin/" 2>/dev/null
+mkdir -p "$guest/usr/libexec/valgrind"
+for name in callgrind-arm64-linux vgpreload_core-arm64-linux.so default.supp; do
+	cp "$sysroot/usr/libexec/valgrind/$name" "$guest/usr/libexec/valgrind/"
+done
+aarch64-linux-gnu-strip -g "$guest"/reheap/* 2>/dev/null
+cp traces/corpus/sqlite.rht "$guest/traces/"
+
+cat >"$guest/init" <<'END'
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin:/usr/bin:/reheap HOME=/tmp TMPDIR=/tmp
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+mkdir -p /dev/shm; mount -t tmpfs tmp /tmp; mount -t tmpfs shm /dev/shm
+echo -1 >/proc/sys/kernel/perf_event_paranoid
+ip link set lo up 2>/dev/null
+cd /tmp
+do_it() {
+	echo "@begin $1"; shift
+	"$@" 2>&1
+	echo "@end $?"
+}
+echo "@page $(awk '/KernelPageSize/ { print $2 * 1024; exit }' /proc/self/smaps)"
+dmesg | grep -i 'hw perfevents'
+for step in $(sed 's/.*steps=\([^ ]*\).*/\1/; s/,/ /g' /proc/cmdline); do
+	case $step in
+	doctor) do_it doctor reheap doctor ;;
+	verify) do_it verify reheap replay /traces/sqlite.rht --backend libc,tiered --probes counters,latency,locks \
+		--counters perf --verify --reps 1 --format csv ;;
+	perf | papi | callgrind)
+		do_it count-$step reheap replay small.rht --backend libc,tiered --lanes 1 --reps 1 --probes counters --counters $step --format csv ;;
+	cut) do_it gen reheap gen larson -o small.rht events=20000 lanes=1 seed=1 ;;
+	record) do_it record reheap record -o r.rht -- /reheap/reheap gen churn -o c.rht events=2000
+		do_it info reheap info r.rht ;;
+	pages) do_it pages reheap replay small.rht --backend tiered/pools,tiered:profile=1.8/pools,bump/thread --probes time,memory --verify --reps 1 --format csv ;;
+	esac
+done
+echo '@over'
+poweroff -f
+END
+chmod +x "$guest/init"
+(cd "$guest" && find . | cpio -o -H newc --quiet | gzip -1) >"$run/initrd.gz"
+
+# boot NAME STEPS: the guest's console goes to $run/NAME.log
+boot() {
+	local kernel
+	kernel=$(ls "$cache/kernel-$1"/boot/vmlinuz* | tail -n 1)
+	timeout "${BOOT_SECONDS:-900}" qemu-system-aarch64 -M virt -cpu max,pauth-impdef=on -icount shift=0 -m 1500 -nic none -nographic -no-reboot \
+		-kernel "$kernel" -initrd "$run/initrd.gz" \
+		-append "console=ttyAMA0 rdinit=/init panic=-1 quiet steps=$2" </dev/null >"$run/$1.raw" 2>&1
+	tr -d '\r' <"$run/$1.raw" >"$run/$1.log"
+	if ! grep -q '^@over' "$run/$1.log"; then
+		tail -n 30 "$run/$1.log" | sed 's/^/# /'
+		return 1
+	fi
+}
+# part LOG STEP: what it printed
+part() {
+	sed -n "/^@begin $2\$/,/^@end /p" "$run/$1.log"
+}
+# figure LOG STEP BACKEND METRIC
+figure() {
+	part "$1" "$2" | awk -F, -v b="$3" -v n="$4" '$2 == b && $5 == n { print $10; exit }'
+}
+ended() {
+	part "$1" "$2" | grep -q "^@end [$3]\$" || {
+		part "$1" "$2" | tail -n 12 | sed 's/^/# /'
+		false
+	}
+}
+within() {
+	awk -v a="${1:-0}" -v b="${2:-0}" 'BEGIN { exit !(a > 0 && b > 0 && a / b < 1.01 && b / a < 1.01) }'
+}
+
+echo 'booting (4 KiB pages): counters ...'
+check 'the guest ran to its end' boot 4k doctor,cut,perf,callgrind,verify
+check 'its kernel has a counter unit' grep -q 'hw perfevents: enabled' "$run/4k.log"
+check 'doctor looks around' ended 4k doctor 06
+# What this unit cannot count is named, with a reason.
+absent() { part 4k doctor | grep -E '^  absent +(l1d|l2|llc|dtlb)[a-z0-9_]*_misses +[^ ]' >/dev/null; }
+check 'doctor names the events that this unit lacks' absent
+for backend in libc tiered; do
+	hw=$(figure 4k count-perf $backend counters.instructions_per_event)
+	cycles=$(figure 4k count-perf $backend counters.cycles_per_event)
+	ir=$(figure 4k count-callgrind $backend counters.ir_per_event)
+	echo "# $backend: ${hw:-no} instructions an event by the guest's counters, ${ir:-none} by callgrind"
+	check "$backend: instructions were counted" test -n "$hw"
+	# Under -icount each instruction takes one cycle: two counters, one truth.
+	check "$backend: cycles and instructions agree within 1 %" within "$hw" "$cycles"
+	if [ -n "$ir" ]; then
+		check "$backend: callgrind agrees within 1 %" within "$hw" "$ir"
+	else
+		echo "ok $((tests += 1)) - $backend: callgrind agrees within 1 % # SKIP callgrind does not run in this guest"
+	fi
+done
+check 'sqlite replays verified' ended 4k verify 06
+if [ -e "$cache/16k.done" ]; then
+	echo 'booting (16 KiB pages) ...'
+	check 'the guest of larger pages ran to its end' boot 16k record,cut,pages
+	check 'its pages have 16 KiB' grep -q '^@page 16384' "$run/16k.log"
+	check 'a program is recorded' ended 16k record 0
+	check 'the trace is whole' ended 16k info 0
+	check 'heaps and stacks replay verified' ended 16k pages 06
+else
+	echo "ok $((tests += 1)) - pages of 16 KiB # SKIP the kernel cannot be fetched: $cache/fetch-16k.log"
+fi
+echo "1..$tests"
+[ $failures = 0 ]
