@@ -372,22 +372,22 @@ void rh_build_soon(const struct rh_build *build, uint64_t address)
 	__builtin_prefetch(place + RH_MAP_LINE);
 }
 
-int rh_build_alloc(struct rh_build *build, uint64_t thread, uint64_t address, uint64_t size,
-		   unsigned align_log2, unsigned flags, struct rh_err *err)
+int rh_build_alloc(struct rh_build *build, uint64_t thread, const struct rh_build_block *block,
+		   struct rh_err *err)
 {
-	struct rh_build_waiting call = { .what = RH_CALL_ALLOC, .born = address };
+	struct rh_build_waiting call = { .what = RH_CALL_ALLOC, .born = block->address };
 	uint32_t lane;
 
 	if (rh_build_lane(build, thread, &lane, err) < 0)
 		return -1;
-	if (!address) {
+	if (!block->address) {
 		rh_build_count(build, "drop.failed", 1);
 		return 0;
 	}
 	call.event = stamped(build, RH_EV_ALLOC, lane);
-	call.event.size = size;
-	call.event.align_log2 = (uint8_t)align_log2;
-	call.event.flags = (uint16_t)flags;
+	call.event.size = block->size;
+	call.event.align_log2 = (uint8_t)block->align_log2;
+	call.event.flags = (uint16_t)block->flags;
 	return take(build, &call, err);
 }
 
@@ -436,27 +436,27 @@ int rh_build_usable(struct rh_build *build, uint64_t thread, uint64_t address, s
 	return take(build, &call, err);
 }
 
-int rh_build_realloc(struct rh_build *build, uint64_t thread, uint64_t old_address,
-		     uint64_t new_address, uint64_t size, unsigned flags, struct rh_err *err)
+int rh_build_realloc(struct rh_build *build, uint64_t thread, uint64_t old,
+		     const struct rh_build_block *block, struct rh_err *err)
 {
 	struct rh_build_waiting call = { .what = RH_CALL_RESIZE,
-					 .dies = old_address,
-					 .born = new_address };
+					 .dies = old,
+					 .born = block->address };
 	uint32_t lane;
 
-	if (!old_address && (new_address || size))
-		return rh_build_alloc(build, thread, new_address, size, 0, flags, err);
-	if (!new_address && !size)
-		return rh_build_free(build, thread, old_address, RH_NONE, err);
+	if (!old && (block->address || block->size))
+		return rh_build_alloc(build, thread, block, err);
+	if (!block->address && !block->size)
+		return rh_build_free(build, thread, old, RH_NONE, err);
 	if (rh_build_lane(build, thread, &lane, err) < 0)
 		return -1;
-	if (!new_address) {
+	if (!block->address) {
 		rh_build_count(build, "drop.failed", 1);
 		return 0;
 	}
 	call.event = stamped(build, RH_EV_RESIZE, lane);
-	call.event.size = size;
-	call.event.flags = (uint16_t)flags;
+	call.event.size = block->size;
+	call.event.flags = (uint16_t)block->flags;
 	return take(build, &call, err);
 }
 

@@ -55,15 +55,24 @@ struct rh_build_call {
 size_t rh_build_plain(struct rh_build *build, uint32_t lane, const struct rh_build_call *calls,
 		      size_t count, struct rh_err *err);
 
+/* A block as the call of the source gave it out: its address (0: the call failed), the bytes that
+ * were asked for, log2 of the alignment that was asked for (0: none), flags RH_EVF_*. */
+struct rh_build_block {
+	uint64_t address, size;
+	unsigned align_log2, flags;
+};
+#define RH_BLOCK(...) (&(struct rh_build_block){ __VA_ARGS__ })
+
 /* `thread` is any 64-bit name of the thread in the source; lanes are made as threads
  * appear. A thread name seen again after thread_end is a new lane. */
-int rh_build_alloc(struct rh_build *build, uint64_t thread, uint64_t address, uint64_t size,
-		   unsigned align_log2, unsigned flags, struct rh_err *err);
+int rh_build_alloc(struct rh_build *build, uint64_t thread, const struct rh_build_block *block,
+		   struct rh_err *err);
 int rh_build_free(struct rh_build *build, uint64_t thread, uint64_t address, uint64_t resident,
 		  struct rh_err *err);
-/* old_address 0 = plain alloc. new_address 0 with size 0 = free; with size > 0 = failed call. */
-int rh_build_realloc(struct rh_build *build, uint64_t thread, uint64_t old_address,
-		     uint64_t new_address, uint64_t size, unsigned flags, struct rh_err *err);
+/* `old` became `block`. old 0 = plain alloc; else no alignment is read. A block of address 0 and
+ * size 0 = free, of address 0 and a size = failed call. */
+int rh_build_realloc(struct rh_build *build, uint64_t thread, uint64_t old,
+		     const struct rh_build_block *block, struct rh_err *err);
 /* A free that was given the size of its block. */
 int rh_build_free_sized(struct rh_build *build, uint64_t thread, uint64_t address, uint64_t size,
 			uint64_t resident, struct rh_err *err);

@@ -156,16 +156,21 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 	rh_build_stamp(build, stamp(android, line), RH_TASK_NONE, RH_SITE_NONE);
 	switch (line->call) {
 	case CALL_MALLOC:
-		return rh_build_alloc(build, line->thread, line->pointer, bytes, 0, 0, err);
+		return rh_build_alloc(build, line->thread,
+				      RH_BLOCK(.address = line->pointer, .size = bytes), err);
 	case CALL_CALLOC:
-		return rh_build_alloc(build, line->thread, line->pointer, bytes, 0, RH_EVF_ZEROED,
-				      err);
+		return rh_build_alloc(
+			build, line->thread,
+			RH_BLOCK(.address = line->pointer, .size = bytes, .flags = RH_EVF_ZEROED),
+			err);
 	case CALL_MEMALIGN:
-		return rh_build_alloc(build, line->thread, line->pointer, bytes,
-				      scan_align_log2(line->number[0]), 0, err);
+		return rh_build_alloc(build, line->thread,
+				      RH_BLOCK(.address = line->pointer, .size = bytes,
+					       .align_log2 = scan_align_log2(line->number[0])),
+				      err);
 	case CALL_REALLOC:
-		return rh_build_realloc(build, line->thread, line->number[0], line->pointer, bytes,
-					0, err);
+		return rh_build_realloc(build, line->thread, line->number[0],
+					RH_BLOCK(.address = line->pointer, .size = bytes), err);
 	case CALL_FREE:
 		return rh_build_free(build, line->thread, line->pointer, residency(line), err);
 	case CALL_THREAD_DONE:

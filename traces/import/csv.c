@@ -261,9 +261,13 @@ static int put_row(struct log *log, const struct row *row, const char **why, str
 	if (row->op == FREE)
 		return rh_build_free(build, thread, ptr ? ptr : row->value[OLD], RH_NONE, err);
 	if (row->op == REALLOC)
-		return rh_build_realloc(build, thread, row->value[OLD], ptr, size, 0, err);
-	return rh_build_alloc(build, thread, ptr, size, scan_align_log2(row->value[ALIGN]),
-			      row->op == CALLOC ? RH_EVF_ZEROED : 0, err);
+		return rh_build_realloc(build, thread, row->value[OLD],
+					RH_BLOCK(.address = ptr, .size = size), err);
+	return rh_build_alloc(build, thread,
+			      RH_BLOCK(.address = ptr, .size = size,
+				       .align_log2 = scan_align_log2(row->value[ALIGN]),
+				       .flags = row->op == CALLOC ? RH_EVF_ZEROED : 0),
+			      err);
 }
 
 static int put_record(void *ctx, const void *record, const char **why, struct rh_err *err)

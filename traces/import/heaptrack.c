@@ -186,7 +186,8 @@ static int put_birth(struct heaptrack *heaptrack, struct pair *pair, struct rh_e
 	pair->youngest = node;
 	pair->live++;
 	rh_build_stamp(heaptrack->build, heaptrack->time_ns, RH_TASK_NONE, site_of(pair->stack));
-	return rh_build_alloc(heaptrack->build, THREAD, node, pair->size, 0, 0, err);
+	return rh_build_alloc(heaptrack->build, THREAD,
+			      RH_BLOCK(.address = node, .size = pair->size), err);
 }
 
 static int put_death(struct heaptrack *heaptrack, struct pair *pair, struct rh_err *err)
@@ -258,8 +259,8 @@ static int put_call(struct heaptrack *heaptrack, const struct line *line, const 
 		return rh_build_free(heaptrack->build, THREAD, line->number[0], RH_NONE, err);
 	if (!scan_size_fits(line->number[2], line->number[0], why))
 		return RH_LINE_TORN;
-	return rh_build_alloc(heaptrack->build, THREAD, line->number[2], line->number[0], 0, 0,
-			      err);
+	return rh_build_alloc(heaptrack->build, THREAD,
+			      RH_BLOCK(.address = line->number[2], .size = line->number[0]), err);
 }
 
 static int put_clock(struct heaptrack *heaptrack, const struct line *line, const char **why)

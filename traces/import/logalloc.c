@@ -144,18 +144,25 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 	case FREE:
 		return rh_build_free(build, line->thread, line->old, RH_NONE, err);
 	case REALLOC:
-		return rh_build_realloc(build, line->thread, line->old, line->pointer, bytes, 0,
-					err);
+		return rh_build_realloc(build, line->thread, line->old,
+					RH_BLOCK(.address = line->pointer, .size = bytes), err);
 	case CALLOC:
-		return rh_build_alloc(build, line->thread, line->pointer, bytes, 0, RH_EVF_ZEROED,
-				      err);
+		return rh_build_alloc(
+			build, line->thread,
+			RH_BLOCK(.address = line->pointer, .size = bytes, .flags = RH_EVF_ZEROED),
+			err);
 	case ALIGNED:
-		return rh_build_alloc(build, line->thread, line->pointer, bytes,
-				      scan_align_log2(line->number[0]), 0, err);
+		return rh_build_alloc(build, line->thread,
+				      RH_BLOCK(.address = line->pointer, .size = bytes,
+					       .align_log2 = scan_align_log2(line->number[0])),
+				      err);
 	case VALLOC:
-		return rh_build_alloc(build, line->thread, line->pointer, bytes, 12, 0, err);
+		return rh_build_alloc(
+			build, line->thread,
+			RH_BLOCK(.address = line->pointer, .size = bytes, .align_log2 = 12), err);
 	case MALLOC:
-		return rh_build_alloc(build, line->thread, line->pointer, bytes, 0, 0, err);
+		return rh_build_alloc(build, line->thread,
+				      RH_BLOCK(.address = line->pointer, .size = bytes), err);
 	case STATS:
 		return put_mark(log, line->thread, err);
 	}

@@ -156,11 +156,14 @@ static int put_call(struct log *log, const struct line *line, const char **why, 
 	if (!scan_size_fits(line->result, size, why))
 		return RH_LINE_TORN;
 	if (line->call == REALLOC)
-		return rh_build_realloc(build, line->thread, line->argument[0], line->result, size,
-					0, err);
+		return rh_build_realloc(build, line->thread, line->argument[0],
+					RH_BLOCK(.address = line->result, .size = size), err);
 	if (line->call == MEMALIGN)
 		align = scan_align_log2(line->argument[0]);
-	return rh_build_alloc(build, line->thread, line->result, size, align, flags, err);
+	return rh_build_alloc(build, line->thread,
+			      RH_BLOCK(.address = line->result, .size = size, .align_log2 = align,
+				       .flags = flags),
+			      err);
 }
 
 /* The call of a thread that is not over, taken out of the list; NULL when there is none. */

@@ -179,10 +179,14 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 	case FREE:
 		return rh_build_free(build, thread, ptr, RH_NONE, err);
 	case REALLOC:
-		return rh_build_realloc(build, thread, v[IN_PTR], ptr, size, 0, err);
+		return rh_build_realloc(build, thread, v[IN_PTR],
+					RH_BLOCK(.address = ptr, .size = size), err);
 	default:
-		return rh_build_alloc(build, thread, ptr, size, scan_align_log2(v[ALIGNMENT]),
-				      line->call == CALLOC ? RH_EVF_ZEROED : 0, err);
+		return rh_build_alloc(build, thread,
+				      RH_BLOCK(.address = ptr, .size = size,
+					       .align_log2 = scan_align_log2(v[ALIGNMENT]),
+					       .flags = line->call == CALLOC ? RH_EVF_ZEROED : 0),
+				      err);
 	}
 }
 

@@ -120,19 +120,23 @@ static int put_op(struct log *log, uint64_t op, const uint64_t *field, unsigned 
 
 	switch (op) {
 	case MALLOC:
-		return rh_build_alloc(build, THREAD, result, size, scan_align_log2(field[3]), 0,
+		return rh_build_alloc(build, THREAD,
+				      RH_BLOCK(.address = result, .size = size,
+					       .align_log2 = scan_align_log2(field[3])),
 				      err);
 	case FREE:
 		if (seen & 4)
 			return rh_build_free_sized(build, THREAD, result, size, RH_NONE, err);
 		return rh_build_free(build, THREAD, result, RH_NONE, err);
 	case REALLOC:
-		return rh_build_realloc(build, THREAD, name_of(field[2], seen & 4), result,
-					field[3], 0, err);
+		return rh_build_realloc(build, THREAD, name_of(field[2], seen & 4),
+					RH_BLOCK(.address = result, .size = field[3]), err);
 	case CALLOC:
 		if (!scan_product(field[2], field[3], &size))
 			result = 0;
-		return rh_build_alloc(build, THREAD, result, size, 0, RH_EVF_ZEROED, err);
+		return rh_build_alloc(
+			build, THREAD,
+			RH_BLOCK(.address = result, .size = size, .flags = RH_EVF_ZEROED), err);
 	default:
 		return malformed(log, "it is none of malloc, free, realloc, calloc", err);
 	}

@@ -94,11 +94,13 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 	lab->ops++;
 	/* Ids count from 0, and address 0 means no block: names are the ids plus one. */
 	if (line->letter == 'a')
-		return rh_build_alloc(lab->build, THREAD, line->id + 1, line->size, 0, 0, err);
+		return rh_build_alloc(lab->build, THREAD,
+				      RH_BLOCK(.address = line->id + 1, .size = line->size), err);
 	if (line->letter == 'f')
 		return rh_build_free(lab->build, THREAD, line->null ? 0 : line->id + 1, RH_NONE,
 				     err);
-	return rh_build_realloc(lab->build, THREAD, line->id + 1, line->id + 1, line->size, 0, err);
+	return rh_build_realloc(lab->build, THREAD, line->id + 1,
+				RH_BLOCK(.address = line->id + 1, .size = line->size), err);
 }
 
 /* The count of operations in the header; RH_NONE where it is not known which that is. */

@@ -110,19 +110,25 @@ static int put_record(struct rh_build *build, const struct record *record, struc
 
 	switch ((enum type)record->type) {
 	case MALLOC:
-		return rh_build_alloc(build, thread, record->out, record->size, 0, 0, err);
+		return rh_build_alloc(build, thread,
+				      RH_BLOCK(.address = record->out, .size = record->size), err);
 	case CALLOC:
-		return rh_build_alloc(build, thread, record->out, record->size, 0, RH_EVF_ZEROED,
+		return rh_build_alloc(build, thread,
+				      RH_BLOCK(.address = record->out, .size = record->size,
+					       .flags = RH_EVF_ZEROED),
 				      err);
 	case FREE:
 		return rh_build_free(build, thread, record->in, RH_NONE, err);
 	case REALLOC:
-		return rh_build_realloc(build, thread, record->in, record->out, record->size, 0,
+		return rh_build_realloc(build, thread, record->in,
+					RH_BLOCK(.address = record->out, .size = record->size),
 					err);
 	case VALLOC:
 	case PVALLOC:
-		return rh_build_alloc(build, thread, record->out, record->size, VALLOC_ALIGN_LOG2,
-				      0, err);
+		return rh_build_alloc(build, thread,
+				      RH_BLOCK(.address = record->out, .size = record->size,
+					       .align_log2 = VALLOC_ALIGN_LOG2),
+				      err);
 	case POSIX_MEMALIGN:
 		if (record->in != 0) {
 			rh_build_count(build, "drop.failed", 1);
@@ -130,8 +136,10 @@ static int put_record(struct rh_build *build, const struct record *record, struc
 		}
 		/* fall through */
 	case MEMALIGN:
-		return rh_build_alloc(build, thread, record->out, record->size,
-				      scan_align_log2(record->size2), 0, err);
+		return rh_build_alloc(build, thread,
+				      RH_BLOCK(.address = record->out, .size = record->size,
+					       .align_log2 = scan_align_log2(record->size2)),
+				      err);
 	case UNUSED:
 		rh_build_count(build, "drop.unused_record", 1);
 		return 0;
@@ -249,7 +257,8 @@ static int put_resize(struct text *text, const struct line *line, const char **w
 		return RH_LINE_TORN;
 	}
 	text->old = 0;
-	return rh_build_realloc(text->build, TEXT_THREAD, old, line->pointer, line->size, 0, err);
+	return rh_build_realloc(text->build, TEXT_THREAD, old,
+				RH_BLOCK(.address = line->pointer, .size = line->size), err);
 }
 
 static int put_text_record(void *ctx, const void *record, const char **why, struct rh_err *err)
@@ -264,8 +273,8 @@ static int put_text_record(void *ctx, const void *record, const char **why, stru
 		rh_build_count(text->build, "drop.header_line", 1);
 		return 0;
 	case '+':
-		return rh_build_alloc(text->build, TEXT_THREAD, line->pointer, line->size, 0, 0,
-				      err);
+		return rh_build_alloc(text->build, TEXT_THREAD,
+				      RH_BLOCK(.address = line->pointer, .size = line->size), err);
 	case '-':
 		return rh_build_free(text->build, TEXT_THREAD, line->pointer, RH_NONE, err);
 	case '<':

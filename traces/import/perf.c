@@ -244,10 +244,13 @@ static int put_return(struct log *log, const struct line *line, const char **why
 	if (!scan_size_fits(block, size, why))
 		return RH_LINE_TORN;
 	if (call.call == REALLOC)
-		return rh_build_realloc(build, line->thread, call.argument[0], block, size, 0, err);
+		return rh_build_realloc(build, line->thread, call.argument[0],
+					RH_BLOCK(.address = block, .size = size), err);
 	if (call.call == MEMALIGN || call.call == ALIGNED_ALLOC)
 		align = scan_align_log2(call.argument[0]);
-	return rh_build_alloc(build, line->thread, block, size, align, flags, err);
+	return rh_build_alloc(
+		build, line->thread,
+		RH_BLOCK(.address = block, .size = size, .align_log2 = align, .flags = flags), err);
 }
 
 static int put_free(struct log *log, const struct line *line, struct rh_err *err)

@@ -123,7 +123,8 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 	rh_build_stamp(log->build, log->time_last - log->time_first, RH_TASK_NONE, RH_SITE_NONE);
 	if (line->kind == FREE)
 		return rh_build_free(log->build, THREAD, line->pointer, RH_NONE, err);
-	return rh_build_alloc(log->build, THREAD, line->pointer, line->size, 0, 0, err);
+	return rh_build_alloc(log->build, THREAD,
+			      RH_BLOCK(.address = line->pointer, .size = line->size), err);
 }
 
 static const char *const marks[] = { "\"allocate", "\"deallocate", "\"named_allocate", NULL };

@@ -197,10 +197,13 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 	if (call->kind == CALL_FREE)
 		return rh_build_free(build, THREAD, call->pointer, RH_NONE, err);
 	if (call->kind == CALL_REALLOC)
-		return rh_build_realloc(build, THREAD, call->old, call->pointer, call->size, 0,
+		return rh_build_realloc(build, THREAD, call->old,
+					RH_BLOCK(.address = call->pointer, .size = call->size),
 					err);
-	return rh_build_alloc(build, THREAD, call->pointer, call->size, call->align_log2,
-			      call->flags, err);
+	return rh_build_alloc(build, THREAD,
+			      RH_BLOCK(.address = call->pointer, .size = call->size,
+				       .align_log2 = call->align_log2, .flags = call->flags),
+			      err);
 }
 
 /* Valgrind's own remarks, too, begin with --PID--: a torn record has one of the calls. */

@@ -45,7 +45,9 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 		return RH_LINE_TORN;
 	/* Address 0 means no block, so names are the ordinals from 1. */
 	if (line->is_alloc)
-		return rh_build_alloc(log->build, THREAD, ++log->births, line->number, 0, 0, err);
+		return rh_build_alloc(log->build, THREAD,
+				      RH_BLOCK(.address = ++log->births, .size = line->number),
+				      err);
 	return rh_build_free(log->build, THREAD, line->number + 1, RH_NONE, err);
 }
 

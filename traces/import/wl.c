@@ -188,20 +188,29 @@ static int put_op(struct file *file, uint64_t thread, const struct op *op, struc
 
 	switch (op->code) {
 	case MALLOC:
-		return rh_build_alloc(build, thread, n[0], n[1], 0, 0, err);
+		return rh_build_alloc(build, thread, RH_BLOCK(.address = n[0], .size = n[1]), err);
 	case CALLOC:
-		return rh_build_alloc(build, thread, n[0], n[1], 0, RH_EVF_ZEROED, err);
+		return rh_build_alloc(
+			build, thread,
+			RH_BLOCK(.address = n[0], .size = n[1], .flags = RH_EVF_ZEROED), err);
 	case REALLOC:
-		return rh_build_realloc(build, thread, n[1], n[0], n[2], 0, err);
+		return rh_build_realloc(build, thread, n[1],
+					RH_BLOCK(.address = n[0], .size = n[2]), err);
 	case FREE:
 		return rh_build_free(build, thread, n[0], RH_NONE, err);
 	case MEMALIGN:
 		return rh_build_alloc(
-			build, thread, n[0], n[2],
-			n[1] && !(n[1] & (n[1] - 1)) ? (unsigned)__builtin_ctzll(n[1]) : 0, 0, err);
+			build, thread,
+			RH_BLOCK(.address = n[0], .size = n[2],
+				 .align_log2 = (n[1] && !(n[1] & (n[1] - 1))
+							? (unsigned)__builtin_ctzll(n[1])
+							: 0)),
+			err);
 	case VALLOC:
 	case PVALLOC:
-		return rh_build_alloc(build, thread, n[0], n[1], PAGE_LOG2, 0, err);
+		return rh_build_alloc(
+			build, thread,
+			RH_BLOCK(.address = n[0], .size = n[1], .align_log2 = PAGE_LOG2), err);
 	case NOP:
 	case DONE:
 		rh_build_count(build, "drop.end_record", 1);

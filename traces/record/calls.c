@@ -281,12 +281,13 @@ static int put_realloc(struct rh_emitter *emit, const struct rh_call *end, uint6
 	    (before && !rh_before_see(&emit->before, old)))
 		return no_memory(err);
 	if (!before)
-		return rh_build_realloc(emit->build, key_of(end), old, end->address, end->size, 0,
-					err);
+		return rh_build_realloc(emit->build, key_of(end), old,
+					RH_BLOCK(.address = end->address, .size = end->size), err);
 	rh_build_count(emit->build, "before.resized", 1);
-	return end->address ? rh_build_alloc(emit->build, key_of(end), end->address, end->size, 0,
-					     0, err)
-			    : 0;
+	return end->address
+		       ? rh_build_alloc(emit->build, key_of(end),
+					RH_BLOCK(.address = end->address, .size = end->size), err)
+		       : 0;
 }
 
 /* What the stream brings next, be it fetched already or not. */
@@ -344,7 +345,8 @@ static int realloc_end(struct rh_emitter *emit, const struct rh_call *call, stru
 	emit->calls++;
 	if (!rh_before_see(&emit->before, call->address))
 		return no_memory(err);
-	return rh_build_alloc(emit->build, key_of(call), call->address, call->size, 0, 0, err);
+	return rh_build_alloc(emit->build, key_of(call),
+			      RH_BLOCK(.address = call->address, .size = call->size), err);
 }
 
 static int free_call(struct rh_emitter *emit, const struct rh_call *call, struct rh_err *err)
@@ -375,8 +377,11 @@ static int memory_call(struct rh_emitter *emit, const struct rh_call *call, stru
 		emit->calls++;
 		if (!rh_before_see(&emit->before, call->address))
 			return no_memory(err);
-		return rh_build_alloc(emit->build, key_of(call), call->address, call->size,
-				      call->align_log2, call->zeroed ? RH_EVF_ZEROED : 0, err);
+		return rh_build_alloc(emit->build, key_of(call),
+				      RH_BLOCK(.address = call->address, .size = call->size,
+					       .align_log2 = call->align_log2,
+					       .flags = call->zeroed ? RH_EVF_ZEROED : 0),
+				      err);
 	case RH_REC_FREE:
 		emit->calls++;
 		return free_call(emit, call, err);

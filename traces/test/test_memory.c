@@ -113,7 +113,8 @@ static int read_trace(struct rh_err *err)
 static int build_calls(struct rh_build *build, struct rh_err *err)
 {
 	for (uint64_t i = 0; i < 3000; i++)
-		if (rh_build_alloc(build, i % 300, 16 * i + 16, i, 0, 0, err) < 0)
+		if (rh_build_alloc(build, i % 300, RH_BLOCK(.address = 16 * i + 16, .size = i),
+				   err) < 0)
 			return -1;
 	return rh_build_finish(build, err);
 }

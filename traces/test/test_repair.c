@@ -31,7 +31,8 @@ static struct rh_trace *finish(void)
 
 static void take(uint64_t thread, uint64_t address, uint64_t size)
 {
-	expect_ok(rh_build_alloc(build, thread, address, size, 0, 0, &err), &err);
+	expect_ok(rh_build_alloc(build, thread, RH_BLOCK(.address = address, .size = size), &err),
+		  &err);
 }
 
 static void give(uint64_t thread, uint64_t address)
@@ -41,7 +42,9 @@ static void give(uint64_t thread, uint64_t address)
 
 static void resize(uint64_t thread, uint64_t from, uint64_t to, uint64_t size)
 {
-	expect_ok(rh_build_realloc(build, thread, from, to, size, 0, &err), &err);
+	expect_ok(
+		rh_build_realloc(build, thread, from, RH_BLOCK(.address = to, .size = size), &err),
+		&err);
 }
 
 /* Events as "a0.0 f1.0": letter, lane, object; resize adds the one that ends. */
@@ -295,7 +298,11 @@ static void test_census(void **state)
 	begin(RH_COL_TIME);
 	rh_build_stamp(build, 100, RH_TASK_NONE, 0);
 	take(1, 0x10, 0);
-	expect_ok(rh_build_alloc(build, 1, 0x20, 64, 6, RH_EVF_ZEROED, &err), &err);
+	expect_ok(rh_build_alloc(build, 1,
+				 RH_BLOCK(.address = 0x20, .size = 64, .align_log2 = 6,
+					  .flags = RH_EVF_ZEROED),
+				 &err),
+		  &err);
 	rh_build_stamp(build, 90, RH_TASK_NONE, 0);
 	take(2, 0x30, 63);
 	rh_build_stamp(build, 1124, RH_TASK_NONE, 0);

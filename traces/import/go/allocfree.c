@@ -108,8 +108,11 @@ static int put_record(struct log *log, struct rh_err *err)
 	/* Every object of up to 15 bytes in a 16-byte slot may have had others beside it. */
 	if (log->slot == 16 && log->size < 16)
 		flags |= RH_EVF_TINY;
-	return rh_build_alloc(log->build, thread_of(log), log->address,
-			      log->sized ? log->size : log->slot, GO_ALIGN_LOG2, flags, err);
+	return rh_build_alloc(log->build, thread_of(log),
+			      RH_BLOCK(.address = log->address,
+				       .size = log->sized ? log->size : log->slot,
+				       .align_log2 = GO_ALIGN_LOG2, .flags = flags),
+			      err);
 }
 
 static int put_cycle(struct log *log, unsigned kind, struct rh_err *err)
