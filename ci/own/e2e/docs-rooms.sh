@@ -1,0 +1,10 @@
+#!/bin/bash
+# Every command line of the pages beside the code runs.
+# shellcheck source=ci/own/e2e/lib_docs.sh
+. "$(dirname "$0")/lib_docs.sh"
+for file in traces/record/HOWTO.md ci/gate/GATE.md traces/import/README.md traces/corpus/go/README.md harness/matrix/MATRIX.md \
+	.github/CONTRIBUTING.md; do
+	page "$file"
+done
+ok 'commands were found' test "$tests" -gt 30
+finish

@@ -1,0 +1,244 @@
+#!/bin/bash
+# lib_docs.sh - documentation is tested: every command line of the pages runs. `page FILE` for each page.
+#
+# A command is a line of an indented block that begins with `$ `, or with a word that can be a
+# command; a line that ends with `\` goes on in the next. Commands of one block run one after the
+# other in one shell, blocks of a page in one folder, which holds what the pages take as given:
+# ./server, ./prog, ./daemon, libmine.so and so on. What cannot run here is in `elsewhere`, with the
+# reason; a command of `make` is run dry, so its target exists.
+# shellcheck source=ci/own/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+command -v cc >/dev/null || skip_all 'there is no compiler here'
+PATH=$build:$PATH
+export LC_ALL=C
+
+# Of a page: its commands, a line each with its number, `N COMMAND`; a line `-` between blocks.
+commands_of() {
+	awk '
+		/^```/ { fenced = !fenced }
+		fenced { next }
+		!/^(    |\t)/ { if (block) print "-"; block = 0; going_on = 0; prompts = 0; next }
+		{ sub(/^(    |\t)/, "") }
+		going_on { sub(/^[ \t]+/, ""); line = line " " $0 }
+		!going_on { line = $0; if (sub(/^\$ /, "", line)) prompts = 1; else if (prompts) next }
+		{
+			going_on = sub(/[ \t]*\\$/, "", line)
+			if (going_on) next
+			if (line !~ /^([A-Z_]+=[^ ]* )*(\.\/server|reheap|make|cc|valgrind|ltrace|perf|bpftrace|lttng|sqlite3|babeltrace2|redis-benchmark)( |$)/ &&
+			    line !~ /^UMPIRE/) next
+			print NR, line
+			block = 1
+		}' "$1"
+}
+
+# Why a command does not run here: printed, or nothing when it does.
+elsewhere() {
+	local command=$1
+	case $command in
+	make\ *) ;;
+	*bpftrace* | *uprobe* | *uretprobe* | delete* | perf\ * | *'perf probe'* | for\ probe* | done | L=*)
+		echo 'needs a kernel that lets it trace' ;;
+	*--slurm* | *' /shared/m'*) echo 'needs a Slurm, which make test-fleet starts' ;;
+	sqlite3\ *)
+		command -v sqlite3 >/dev/null || echo 'sqlite3 is not installed' ;;
+	lttng\ * | *liblttng-ust* | babeltrace2*) echo 'needs a session daemon of LTTng' ;;
+	UMPIRE_*) echo 'needs a program of Umpire' ;;
+	*record-go*)
+		command -v go >/dev/null || echo 'go is not installed' ;;
+	*redis-server* | redis-benchmark* | *redis.json*)
+		command -v redis-server >/dev/null || echo 'redis is not installed' ;;
+	*unshare*)
+		unshare -p -f --mount-proc true 2>/dev/null || echo 'unshare may not do so here' ;;
+	valgrind\ *)
+		command -v valgrind >/dev/null || echo 'valgrind is not installed' ;;
+	ltrace\ *)
+		command -v ltrace >/dev/null || echo 'ltrace is not installed' ;;
+	*python3*)
+		command -v python3 >/dev/null || echo 'python3 is not installed' ;;
+	*pkg-config*)
+		command -v pkg-config >/dev/null || echo 'pkg-config is not installed' ;;
+	esac
+}
+
+# What only makes a line last longer is made less; a process is the one that was started here.
+# shellcheck disable=SC2016  # the $ is the page's
+smaller() {
+	sed -e 's/--gates 20/--gates 1 --gates-slower 0/' -e 's/--reps 7/--reps 2/' -e 's/-n 100000/-n 20000/' \
+		-e 's/--duration 10/--duration 1/' -e 's/\$(pidof redis-server)/$REDIS/' <<<"$1"
+}
+
+# Things that pages take as given.
+give() {
+	cat >job.c <<-'END'
+		#include <pthread.h>
+		#include <stdlib.h>
+		#include <unistd.h>
+		static void *work(void *seed)
+		{
+			static _Thread_local void *kept[256];
+			unsigned random = (unsigned)(size_t)seed;
+			for (int i = 0; i < 60000; i++) {
+				random = random * 1103515245u + 12345;
+				void **slot = &kept[random >> 8 & 255];
+				free(*slot);
+				*slot = malloc(random >> 16 & 1023);
+			}
+			for (int i = 0; i < 256; i++)
+				free(kept[i]);
+			return NULL;
+		}
+		int main(void)
+		{
+			pthread_t other;
+			if (DAEMON && fork())
+				return 0;
+			pthread_create(&other, NULL, work, (void *)7);
+			work((void *)1);
+			pthread_join(other, NULL);
+			sleep(REST);
+			return 0;
+		}
+	END
+	cat >mine.c <<-'END'
+		#include <stddef.h>
+		void *__libc_malloc(size_t);
+		void *__libc_calloc(size_t, size_t);
+		void *__libc_realloc(void *, size_t);
+		void __libc_free(void *);
+		void *malloc(size_t bytes) { return __libc_malloc(bytes); }
+		void *calloc(size_t n, size_t bytes) { return __libc_calloc(n, bytes); }
+		void *realloc(void *block, size_t bytes) { return __libc_realloc(block, bytes); }
+		void free(void *block) { __libc_free(block); }
+	END
+	cc -O1 -pthread -DDAEMON=0 -DREST=0 job.c -o server && cp server prog &&
+		cc -O1 -pthread -DDAEMON=1 -DREST=0 job.c -o daemon &&
+		cc -O1 -pthread -DDAEMON=0 -DREST=60 job.c -o rests &&
+		cc -shared -fPIC -O2 mine.c -o libmine.so && cp libmine.so libmine-old.so && cp libmine.so libmine-new.so &&
+		mkdir -p old new pkg traces/corpus && cp libmine.so old && cp libmine.so new &&
+		cp "$temp/installed/share/doc/reheap/examples/skeleton_native.c" . &&
+		for name in redis git; do
+			"$reheap" cut "$root/traces/corpus/$name.rht" --first 60000 -o traces/corpus/$name.rht || return 1
+		done || return 1
+	# A recorder that was killed leaves its capture; the program, too, is gone.
+	"$reheap" record -q -o redis.rht -- ./rests >/dev/null 2>&1 &
+	local recorder=$! program
+	for _ in $(seq 100); do
+		program=$(pgrep -P $recorder -x rests) && break
+		sleep 0.1
+	done
+	sleep 1
+	kill -9 $recorder "$program"
+	wait $recorder 2>/dev/null
+	test -e redis.rht.capture
+}
+
+# A repository whose HEAD allocates with more work than v1.4, and a branch of a remote.
+give_revisions() {
+	mkdir alloc && cp mine.c alloc/ && printf 'libmine.so: mine.c\n\tcc -shared -fPIC -O1 $< -o $@\n' >alloc/Makefile
+	git init -q . && git config user.email t@example.org && git config user.name t &&
+		git add alloc && git commit -q -m 'first' && git tag v1.4 &&
+		echo '/* more */' >>alloc/mine.c && git commit -q -a -m 'second' &&
+		git update-ref refs/remotes/origin/main HEAD
+	"$reheap" gate traces/corpus/git.rht --baseline ./old/libmine.so --candidate ./new/libmine.so \
+		--pairs 3 -o gate.json >/dev/null
+	test -s gate.json
+}
+
+# give_matrix DIR: a plan of few cells, and the matrix that it made.
+give_matrix() {
+	mkdir -p ci/examples && cp "$root/ci/policy.json" ci/
+	cat >ci/examples/plan.json <<-'END'
+		{ "schema": "reheap.plan/1", "traces": ["../../traces/corpus/*.rht"], "backends": ["tiered"],
+		  "runs": [{ "kind": "timing", "lanes": "1", "reps": 2 }] }
+	END
+	"$reheap" matrix ci/examples/plan.json -o "$1" >/dev/null
+}
+
+give_go_test() {
+	cat >go.mod <<-'END'
+		module example
+		go 1.21
+	END
+	cat >pkg/big_test.go <<-'END'
+		package pkg
+		import "testing"
+		var kept [][]byte
+		func TestBig(t *testing.T) {
+			for i := 0; i < 1000; i++ {
+				kept = append(kept, make([]byte, i))
+			}
+		}
+	END
+}
+
+# page FILE: runs its commands in a folder of its own.
+page() {
+	local file=$1 number command why later=() code shown
+	mkdir "$temp/page" && cd "$temp/page" && cp -r "$temp/given/." . || exit 1
+	case $file in
+	ci/gate/GATE.md) { give_revisions; give_matrix m/; } >/dev/null 2>&1 ;;
+	traces/corpus/go/README.md) give_go_test ;;
+	harness/matrix/MATRIX.md) give_matrix last-week/ >/dev/null 2>&1 ;;
+	esac
+	why=
+	while read -r number command; do
+		if [ "$number" = - ]; then
+			why=
+			continue
+		fi
+		shown="$file:$number: ${command%%  *}"
+		[ -n "$why" ] || why=$(elsewhere "$command")
+		if [ -n "$why" ]; then
+			skip "$shown" "$why"
+			continue
+		fi
+		case $command in
+		make*) command="make -n -C $root NO_DEPS=1 ${command#make}" ;;
+		esac
+		command=$(smaller "$command")
+		if [[ $command == *'&' ]]; then
+			bash -c "${command%&}" >out.later 2>&1 </dev/null &
+			later+=($!)
+			sleep 2
+			continue
+		fi
+		ran "$shown" timeout 120 bash -c "$command"
+	done < <(commands_of "$root/$file")
+	for pid in "${later[@]}"; do
+		wait "$pid"
+		code=$?
+		ok "$file: what ran beside it ended well" test $code = 0
+	done
+	cd "$temp" && rm -rf page
+}
+
+# ran WHAT COMMAND...: exit 0, or 6 with what is absent here, or 3 of a gate that is undecided; nothing that the loader could not preload.
+ran() {
+	local what=$1 code
+	shift
+	tests=$((tests + 1))
+	"$@" >"$temp/.out" 2>"$temp/.err" </dev/null
+	code=$?
+	[ $code != 3 ] || ! grep -q 'verdict=inconclusive' "$temp/.out" || code=0
+	if { [ $code = 0 ] || { [ $code = 6 ] && grep -q 'absent\|not measured' "$temp/.out" "$temp/.err"; }; } &&
+		! grep -q 'ERROR: ld.so' "$temp/.err"; then
+		echo "ok $tests - $what"
+	else
+		echo "not ok $tests - $what"
+		echo "# exit $code"
+		tail -n 15 "$temp/.out" "$temp/.err" | sed 's/^/# /'
+		failures=$((failures + 1))
+	fi
+}
+
+export LD_LIBRARY_PATH=$build PKG_CONFIG_PATH=$temp/installed/lib/pkgconfig
+# one install at a time: where something is not built yet, two makes would build it at once
+flock "$build" make -s -C "$root" install NO_DEPS=1 B="$build" PREFIX="$temp/installed" LIBDIR="$temp/installed/lib" \
+	>"$temp/install.log" 2>&1 || { tail "$temp/install.log"; exit 1; }
+mkdir given && cd given && give || { echo 'what the pages take as given cannot be made'; exit 1; }
+cd "$temp" || exit 1
+if command -v redis-server >/dev/null; then
+	redis-server --port 0 --unixsocket "$temp/redis.sock" --save '' >/dev/null 2>&1 &
+	export REDIS=$!
+	trap 'kill $REDIS; cleanup' EXIT
+fi
