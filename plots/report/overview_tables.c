@@ -17,14 +17,23 @@ static void cell(const char *tag, const char *text, FILE *to)
 	fprintf(to, "</%s>", tag);
 }
 
+/* Words stand at the left. */
+static void words(const char *text, FILE *to)
+{
+	fputs("<td class=\"name\">", to);
+	rh_escape_xml(text, to);
+	fputs("</td>", to);
+}
+
 /* ---- heat ---- */
 
-/* The shades of report.css: by how far from 1, and only where the interval claims it. */
+/* The shades of report.css: by how far from 1, and only where the interval claims it. Of the number
+ * as it is printed, so that two that read the same look the same. */
 static const char *shade_of(const struct rh_pooled *p)
 {
 	static const char *const shades[2][3] = { { "b1", "b2", "b3" }, { "w1", "w2", "w3" } };
 	enum rh_verdict verdict = rh_pooled_verdict(p, true);
-	double off = p->ratio > 1 ? p->ratio : 1 / p->ratio;
+	double read = round(100 * p->ratio) / 100, off = read > 1 ? read : 1 / read;
 
 	if (verdict != RH_BETTER && verdict != RH_WORSE)
 		return verdict == RH_SAME ? "same" : "open";
@@ -123,7 +132,14 @@ size_t rh_overview_pareto(const struct rh_overview_page *page, struct rh_pareto_
 	return count;
 }
 
-enum { PLOT_W = 560, PLOT_H = 360, PLOT_LEFT = 56, PLOT_TOP = 16, PLOT_BOTTOM = 44 };
+enum {
+	PLOT_W = 560,
+	PLOT_H = 360,
+	PLOT_LEFT = 56,
+	PLOT_RIGHT = 24,
+	PLOT_TOP = 16,
+	PLOT_BOTTOM = 44
+};
 
 struct axis {
 	double lo, hi; /* of ln ratio */
@@ -144,7 +160,8 @@ static struct axis axis_of(const struct rh_pareto_point *points, size_t count, b
 
 static double x_of(struct axis axis, double ratio)
 {
-	return PLOT_LEFT + (log(ratio) - axis.lo) / (axis.hi - axis.lo) * (PLOT_W - PLOT_LEFT - 90);
+	return PLOT_LEFT +
+	       (log(ratio) - axis.lo) / (axis.hi - axis.lo) * (PLOT_W - PLOT_LEFT - PLOT_RIGHT);
 }
 
 static double y_of(struct axis axis, double ratio)
@@ -176,30 +193,38 @@ static void draw_axes(struct axis x, struct axis y, FILE *to)
 				"stroke=\"currentColor\" "
 				"stroke-opacity=\"%s\"/><text x=\"%d\" y=\"%.1f\" "
 				"text-anchor=\"end\">%g</text>\n",
-				PLOT_LEFT, PLOT_W - 90, y_of(y, ticks[i]), y_of(y, ticks[i]),
-				ticks[i] == 1 ? ".6" : ".15", PLOT_LEFT - 6, y_of(y, ticks[i]) + 4,
-				ticks[i]);
+				PLOT_LEFT, PLOT_W - PLOT_RIGHT, y_of(y, ticks[i]),
+				y_of(y, ticks[i]), ticks[i] == 1 ? ".6" : ".15", PLOT_LEFT - 6,
+				y_of(y, ticks[i]) + 4, ticks[i]);
 	}
 	fprintf(to,
 		"<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">time relative to the baseline "
 		"(logarithmic)</text>\n<text x=\"14\" y=\"%d\" text-anchor=\"middle\" "
 		"transform=\"rotate(-90 14 %d)\">peak memory, relative (logarithmic)</text>\n",
-		(PLOT_LEFT + PLOT_W - 90) / 2, PLOT_H - 8, PLOT_H / 2, PLOT_H / 2);
+		(PLOT_LEFT + PLOT_W - PLOT_RIGHT) / 2, PLOT_H - 8, PLOT_H / 2, PLOT_H / 2);
 }
 
+/* Its name stands above it, on the side where there is room. */
 static void draw_point(const struct rh_pareto_point *p, struct axis x, struct axis y, FILE *to)
 {
 	struct rh_brand brand = { .spec = p->label, .heap = p->label, .label = p->label };
 	double at_x = x_of(x, p->time), at_y = y_of(y, p->memory);
+	bool left = at_x > (PLOT_LEFT + PLOT_W - PLOT_RIGHT) / 2.0 + 20;
+	char color[16] = "currentColor";
 
 	rh_brand_style(&brand, 0);
+	if (brand.color)
+		snprintf(color, sizeof(color), "#%06x", (unsigned)brand.color);
 	fprintf(to,
-		"<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%d\" fill=\"#%06x\" "
+		"<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%d\" fill=\"%s\" "
 		"fill-opacity=\"%s\"><title>",
-		at_x, at_y, p->front ? 6 : 4, (unsigned)brand.color, p->front ? "1" : ".45");
+		at_x, at_y, p->front ? 6 : 4, color, p->front ? "1" : ".45");
 	rh_escape_xml(p->label, to);
-	fprintf(to, ": time %.3f, memory %.3f</title></circle>\n<text x=\"%.1f\" y=\"%.1f\"%s>",
-		p->time, p->memory, at_x + 9, at_y + 4, p->front ? " font-weight=\"600\"" : "");
+	fprintf(to,
+		": time %.3f, memory %.3f</title></circle>\n<text x=\"%.1f\" y=\"%.1f\" "
+		"text-anchor=\"%s\"%s>",
+		p->time, p->memory, at_x + (left ? -8 : 8), at_y - 6, left ? "end" : "start",
+		p->front ? " font-weight=\"600\"" : "");
 	rh_escape_xml(p->label, to);
 	fputs("</text>\n", to);
 }
@@ -217,7 +242,7 @@ void rh_overview_pareto_figure(const struct rh_overview_page *page, FILE *to)
 		return;
 	}
 	fprintf(to,
-		"<figure><svg class=\"figure\" viewBox=\"0 0 %d %d\" role=\"img\" font-size=\"12\" "
+		"<figure><svg class=\"figure front\" viewBox=\"0 0 %d %d\" role=\"img\" font-size=\"12\" "
 		"fill=\"currentColor\" aria-label=\"time and memory of every backend\">\n",
 		PLOT_W, PLOT_H);
 	draw_axes(x, y, to);
@@ -244,15 +269,18 @@ static const char *trace_name(const struct rh_effect_row *row)
 	return slash ? slash + 1 : row->trace;
 }
 
+#define RH_PLACE_HEADS                                                 \
+	"<th class=\"name\">trace</th><th class=\"name\">backend</th>" \
+	"<th class=\"name\">lanes</th><th class=\"name\">class</th>"
 static void place_cells(const struct rh_effect_row *row, FILE *to)
 {
 	char lanes[64];
 
-	cell("td", trace_name(row), to);
+	words(trace_name(row), to);
+	words(row->label, to);
 	snprintf(lanes, sizeof(lanes), "%.20s x %.20s", row->lanes, row->copies);
-	cell("td", lanes, to);
-	cell("td", row->machine, to);
-	cell("td", row->label, to);
+	words(lanes, to);
+	words(row->machine, to);
 }
 
 void rh_overview_since_table(const struct rh_overview_page *page, FILE *to)
@@ -270,9 +298,9 @@ void rh_overview_since_table(const struct rh_overview_page *page, FILE *to)
 		paired, claims);
 	if (!claims)
 		return;
-	fputs("<div class=\"wide\" tabindex=\"0\"><table><thead><tr><th>trace</th><th>lanes</th>"
-	      "<th>class</th><th>backend</th><th>metric</th><th>before</th><th>now</th>"
-	      "<th>change</th></tr></thead>\n<tbody>\n",
+	fputs("<div class=\"wide\" tabindex=\"0\"><table><thead><tr><th>change</th><th>before</th>"
+	      "<th>now</th>" RH_PLACE_HEADS
+	      "<th class=\"name\">metric</th></tr></thead>\n<tbody>\n",
 	      to);
 	for (int m = 0; m < RH_OVERVIEW_METRICS; m++)
 		for (size_t i = 0; i < page->metrics[m].since_count && shown < RH_SINCE_SHOWN;
@@ -281,13 +309,12 @@ void rh_overview_since_table(const struct rh_overview_page *page, FILE *to)
 
 			if (!s->claims)
 				break;
-			fputs("<tr>", to);
+			fprintf(to, "<tr><td class=\"%s\">%+.1f %%</td><td>%.3f</td><td>%.3f</td>",
+				s->change > 1 ? "worse" : "better", 100 * (s->change - 1),
+				s->before->effect.ratio, s->after->effect.ratio);
 			place_cells(s->after, to);
-			cell("td", s->after->metric, to);
-			fprintf(to,
-				"<td>%.3f</td><td>%.3f</td><td class=\"%s\">%+.1f %%</td></tr>\n",
-				s->before->effect.ratio, s->after->effect.ratio,
-				s->change > 1 ? "worse" : "better", 100 * (s->change - 1));
+			words(s->after->metric, to);
+			fputs("</tr>\n", to);
 			shown++;
 		}
 	fputs("</tbody></table></div>\n", to);
@@ -305,18 +332,18 @@ void rh_overview_outlier_table(const struct rh_overview_page *page, FILE *to)
 	fputs("<p>More than five times the usual distance from the median of their backend and "
 	      "family, and beyond their own interval.</p>\n<div class=\"wide\" "
 	      "tabindex=\"0\"><table>"
-	      "<thead><tr><th>trace</th><th>lanes</th><th>class</th><th>backend</th><th>time</th>"
-	      "<th>usual</th><th>report</th></tr></thead>\n<tbody>\n",
+	      "<thead><tr><th>time</th><th>usual</th><th>report</th>" RH_PLACE_HEADS
+	      "</tr></thead>\n<tbody>\n",
 	      to);
 	for (size_t i = 0; i < m->outlier_count; i++) {
 		const struct rh_far_cell *o = &m->outliers[i];
 
-		fputs("<tr>", to);
-		place_cells(o->row, to);
 		fprintf(to,
-			"<td>%.2f</td><td>%.2f</td><td><a href=\"outlier/%.32s/report.html\">"
-			"%.8s</a></td></tr>\n",
+			"<tr><td>%.2f</td><td>%.2f</td><td><a href=\"outlier/%.32s/report.html\">"
+			"%.8s</a></td>",
 			o->row->effect.ratio, o->usual, o->row->cell, o->row->cell);
+		place_cells(o->row, to);
+		fputs("</tr>\n", to);
 	}
 	fputs("</tbody></table></div>\n", to);
 }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The report in a real browser, without a window: nothing on the console, nothing fetched, ids
+# The report and the page of a matrix in a real browser, without a window: nothing on the console, nothing fetched, ids
 # unique, text readable on light and dark. Skipped where there is no chromium.
 # shellcheck source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -32,15 +32,19 @@ addEventListener("load", () => {
 	const ids = [...document.querySelectorAll("[id]")].map(e => e.id);
 	const twice = ids.filter((id, i) => ids.indexOf(id) != i);
 	const wide = document.documentElement.scrollWidth > innerWidth + 1;
+	const data = document.querySelector("script[type='application/json']");
 	const out = document.createElement("pre");
 	out.textContent = `PROBE contrast=${least.toFixed(2)} at=[${where}] twice=${twice.length} ` +
 		`fetched=${performance.getEntriesByType("resource").length} wide=${wide} ` +
 		`dark=${matchMedia("(prefers-color-scheme: dark)").matches} ` +
-		`json=${JSON.parse(document.querySelector("script[type='application/json']").textContent).schema}`;
+		`json=${data ? JSON.parse(data.textContent).schema : "none"}`;
 	document.body.append(out);
 });
 END
-{ sed 's|</body>.*||' drawn/report.html; echo '<script>'; cat probe.js; echo '</script></body></html>'; } >page.html
+# around PAGE
+around() {
+	{ sed 's|</body>.*||' "$1"; echo '<script>'; cat probe.js; echo '</script></body></html>'; } >page.html
+}
 
 # look NAME WIDTH FLAGS...
 look() {
@@ -57,14 +61,31 @@ look() {
 	ok "$name: nothing is fetched" grep -q 'fetched=0 ' seen
 	ok "$name: text is readable (contrast >= 3)" awk -F'contrast=' '{ exit !($2 + 0 >= 3) }' seen
 	ok "$name: the page is not wider than the window" grep -q 'wide=false' seen
-	ok "$name: the result can be read back" grep -q 'json=reheap.result/1' seen
 }
+around drawn/report.html
 look light 1200
+ok 'the result can be read back' grep -q 'json=reheap.result/1' seen
 look phone 500
 look dark 1200 --blink-settings=preferredColorScheme=0
 if grep -q 'dark=true' seen; then
 	ok 'dark is dark' true
 else
 	skip 'dark is dark' 'this browser cannot be told to prefer dark'
+fi
+
+# ---- a matrix ----
+
+maker=$build/helpers/matrix_maker
+if [ -x "$maker" ]; then
+	"$maker" known 500 1
+	"$maker" later 500 2 1.10
+	is_exit 0 'a page of a matrix' "$reheap" plot later -o overview --since known
+	around overview/report.html
+	for width in 390 900 1400; do
+		look "matrix $width" $width
+	done
+	look 'matrix dark' 900 --blink-settings=preferredColorScheme=0
+else
+	skip 'a matrix' 'matrix_maker is not built (make tests)'
 fi
 finish

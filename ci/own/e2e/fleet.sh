@@ -168,4 +168,25 @@ END
 	ok 'on that node its absence is the result' test "$(grep -l '"status":"absent"' m2/cells/*/*.json | wc -l)" -gt 0
 	ok 'on the other it ran' test "$(grep -L '"status":"absent"' m2/cells/*/*.json | wc -l)" -gt 0
 fi
+
+# ---- the plan of the examples: recorded programs, timed ----
+
+if [ -n "$whole" ]; then
+	example=$root/ci/examples/plan.json
+	"$reheap" matrix "$example" -o ex --dry-run >dry
+	sed -n '/ absent/d; s/^\([0-9a-f]\{32\}\) .*/\1.json/p' dry | LC_ALL=C sort >wanted
+	wanted=$(wc -l <wanted)
+	submit=("$reheap" matrix "$example" -o ex --slurm --cache "$temp/cache" --per-task 1)
+	is_exit 0 "the example is submitted: $wanted cells" "${submit[@]}"
+	ok 'all that are not absent' test "$(sent)" = "$wanted" -a "$wanted" -ge 20
+	ok 'cells are made' wait_for $patience at_least $((wanted / 6)) ex
+	slurm_node_dies n1
+	ok 'when a node is killed the other goes on' wait_for $patience at_least $((wanted / 3)) ex
+	slurm_node n1
+	ok 'and all are made' wait_for $patience jobs_gone
+	ok 'each once, under the names of the plan' diff wanted <(results ex)
+	"$reheap" matrix --status ex | sed 's/^/# /'
+	is_exit 0 'the overview is drawn' "$reheap" plot ex -o overview
+	ok 'of all cells' grep -q "<p>$wanted cells: $wanted done\." overview/report.html
+fi
 finish

@@ -33,13 +33,14 @@ slurm_node() {
 	RH_NODE=$1 slurm_daemon slurmd -D -N "$1" -f "$slurm_conf"
 }
 
-# Everything of a node at once, as when its power goes.
+# Everything of a node at once, as when its power goes: all stand still before the first one dies, so
+# that none lives to tell how another ended.
 slurm_node_dies() {
-	local pid
+	local pid signal
 	# twice: a process may have started another meanwhile
-	for _ in 1 2; do
+	for signal in STOP STOP KILL KILL; do
 		for pid in $(slurm_started "$1"); do
-			[ "$pid" = $$ ] || kill -KILL "$pid" 2>/dev/null
+			[ "$pid" = $$ ] || kill -$signal "$pid" 2>/dev/null
 		done
 	done
 }

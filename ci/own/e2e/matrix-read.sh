@@ -24,7 +24,8 @@ ok 'one cell stands apart, planted ones are counted' \
 	grep -q -E '^1 cells stand apart, [0-9]+ of 10 planted cells' .out
 
 is_exit 0 'its page' "$reheap" plot known -o page
-ok 'has the heat map' grep -q -E '<th>f00</th>.*<td class="b2".*>0.80</td>' page/report.html
+ok 'has the heat map' grep -q -E '<th>f00</th>.*<td class="b3".*>0.80</td>' page/report.html
+ok "numbers that read the same have one shade" test "$(grep -o -E "class=\"[a-z0-9]*\" title=[^>]*>0.80<" page/report.html | cut -d " " -f 1 | sort -u | wc -l)" = 1
 ok 'says where there is no number' grep -q 'title="classes of machines contradict each other: m0 0.70, m1 1.40"' page/report.html
 ok 'links the outlier' grep -q "href=\"outlier/$far/report.html\"" page/report.html
 ok 'to a report of its own' grep -q '<h1>' "page/outlier/$far/report.html"
@@ -52,7 +53,7 @@ ok 'one backend, by 10 %' grep -q -F 'time.ns_per_event: 490 questions are in bo
 ok 'and no other' test "$(sed '/^memory/,$d' .out | grep -c -E '^  [+-].* b[0234]: ')" = 0
 ok 'in time alone' grep -q -E '^memory.rss_peak_bytes: 490 questions are in both, [0-9] changed' .out
 is_exit 0 'on the page' "$reheap" plot later -o page2 --since known
-ok 'too' grep -q -E '<td>b1</td><td>time.ns_per_event</td><td>[01].[0-9]*</td><td>1.[01][0-9]*</td><td class="worse">\+' page2/report.html
+ok 'too' grep -q -E '<td class="worse">\+[0-9.]* %</td><td>[01].[0-9]*</td><td>1.[01][0-9]*</td><td class="name">f.*<td class="name">b1</td>.*time.ns_per_event' page2/report.html
 is_exit 2 'since belongs to a matrix' "$reheap" plot known/cells/00/00000000000000000000000000000000.json --since later
 mkdir nothing
 is_exit 66 'since what is none' "$reheap" plot later -o page3 --since nothing
