@@ -21,25 +21,28 @@
  * `reheap gate --self-test` measures which share takes the time that is wanted.
  *
  * spin=NS waits that long in every operation instead: time without instructions' worth.
+ *
+ * late=NS is a tail: about one free in fifty does not end before it has taken so long (the free
+ * first, then a wait). The 99th percentile of frees is then NS, the mean hardly moves.
  */
 #include "alloc/base/clock.h"
 #include "alloc/base/debug.h"
 #include "alloc/heap/wrap.h"
 #include "alloc/registry.h"
 
-enum { RING = 256 };
+enum { RING = 256, LATE_RUN = 100 /* operations for each late free, on the mean */ };
 
 struct knobs {
 	double share;
-	uint64_t spin_ns;
+	uint64_t spin_ns, late_ns;
 };
 
 struct rh_heap {
 	struct rh_wrap_heap wrap;
 	struct knobs knobs;
-	uint64_t spin_ticks;
+	uint64_t spin_ticks, late_ticks;
 	_Atomic uint32_t lanes;
-	_Atomic uint64_t extra; /* pairs done by closed lanes */
+	_Atomic uint64_t extra, late; /* pairs done and late frees of closed lanes */
 };
 
 struct rh_lane {
@@ -53,7 +56,7 @@ struct rh_lane {
 	double run, start; /* operations per pair; where the run in hand starts */
 	uint64_t at;	   /* operation number of the pair in hand */
 	uint64_t random;
-	uint64_t extra;
+	uint64_t extra, late;
 	uint32_t next;
 	struct {
 		void *p;
@@ -64,19 +67,22 @@ _Static_assert(offsetof(struct rh_heap, wrap) == 0 && offsetof(struct rh_lane, w
 	       "rh_wrap_ functions cast");
 _Static_assert(offsetof(struct rh_lane, heap) <= RH_CACHE_LINE, "the common way: one line");
 
-/* Ticks are calibrated here only when spin is asked for: it takes 100 ms. */
+/* Ticks are calibrated here only when a wait is asked for: it takes 100 ms. */
 static int slow_open(struct rh_heap **heap, const void *knobs, const struct rh_heap_env *env,
 		     struct rh_err *err)
 {
 	const struct knobs *mine = knobs;
 	struct rh_clock clock;
 
+	if ((mine->share > 0) + (mine->spin_ns > 0) + (mine->late_ns > 0) > 1)
+		return rh_fail(err, RH_USAGE, "slow takes one of share, spin and late");
 	if (rh_wrap_open(heap, sizeof(**heap), "slow", env, err) < 0)
 		return -1;
 	(*heap)->knobs = *mine;
-	if (mine->spin_ns) {
+	if (mine->spin_ns || mine->late_ns) {
 		rh_clock_calibrate(&clock, 0);
 		(*heap)->spin_ticks = (uint64_t)((double)mine->spin_ns / clock.ns_per_tick);
+		(*heap)->late_ticks = (uint64_t)((double)mine->late_ns / clock.ns_per_tick);
 	}
 	return 0;
 }
@@ -105,6 +111,12 @@ static void choose_next(struct rh_lane *lane)
 	lane->at += lane->left;
 }
 
+/* The next late free is one of the next operations: anywhere around LATE_RUN of them. */
+static void choose_late(struct rh_lane *lane)
+{
+	lane->left = LATE_RUN / 2 + (uint64_t)(next_random(lane) * LATE_RUN);
+}
+
 static int slow_lane_open(struct rh_heap *heap, struct rh_lane **lane, struct rh_err *err)
 {
 	struct rh_lane *mine;
@@ -123,6 +135,8 @@ static int slow_lane_open(struct rh_heap *heap, struct rh_lane **lane, struct rh
 	}
 	if (heap->spin_ticks)
 		mine->left = 1;
+	if (heap->late_ticks)
+		choose_late(mine);
 	*lane = mine;
 	return 0;
 }
@@ -133,6 +147,7 @@ static void slow_lane_close(struct rh_lane *lane)
 		if (lane->ring[i].p)
 			lane->free(lane->wrap.inner, lane->ring[i].p, lane->ring[i].size);
 	atomic_fetch_add(&lane->heap->extra, lane->extra);
+	atomic_fetch_add(&lane->heap->late, lane->late);
 	rh_wrap_lane_close(lane, sizeof(*lane));
 }
 
@@ -152,6 +167,10 @@ static void extra_pair(struct rh_lane *lane, size_t size)
 static __attribute__((noinline)) void slow_turn(struct rh_lane *lane, size_t size)
 {
 	rh_debug_assert(lane->left == 0);
+	if (lane->heap->late_ticks) {
+		lane->left = 1; /* it waits for a free */
+		return;
+	}
 	if (lane->heap->spin_ticks) {
 		uint64_t since = rh_ticks();
 
@@ -166,6 +185,17 @@ static __attribute__((noinline)) void slow_turn(struct rh_lane *lane, size_t siz
 	} while (lane->left == 0);
 }
 
+static __attribute__((noinline)) void late_free(struct rh_lane *lane, void *p, size_t size)
+{
+	uint64_t since = rh_ticks();
+
+	lane->late++;
+	lane->free(lane->wrap.inner, p, size);
+	while (rh_ticks() - since < lane->heap->late_ticks)
+		;
+	choose_late(lane);
+}
+
 static void *slow_alloc(struct rh_lane *lane, size_t size)
 {
 	if (--lane->left == 0)
@@ -175,8 +205,13 @@ static void *slow_alloc(struct rh_lane *lane, size_t size)
 
 static void slow_free(struct rh_lane *lane, void *p, size_t size)
 {
-	if (--lane->left == 0)
+	if (--lane->left == 0) {
+		if (lane->heap->late_ticks) {
+			late_free(lane, p, size);
+			return;
+		}
 		slow_turn(lane, size);
+	}
 	lane->free(lane->wrap.inner, p, size);
 }
 
@@ -197,6 +232,7 @@ static void *slow_resize(struct rh_lane *lane, void *p, size_t size_old, size_t 
 static void slow_stats(struct rh_heap *heap, rh_stat_fn *emit, void *ctx)
 {
 	emit(ctx, "slow.extra_pairs", "count", heap->extra);
+	emit(ctx, "slow.late_frees", "count", heap->late);
 	rh_wrap_stats(heap, emit, ctx);
 }
 
@@ -215,6 +251,13 @@ static const struct rh_opt slow_knobs[] = {
 	  .max = 1e9,
 	  .arg = "TIME",
 	  .help = "busy wait in every operation instead: 20ns" },
+	{ .name = "late",
+	  .type = RH_OPT_TIME,
+	  .offset = offsetof(struct knobs, late_ns),
+	  .min = 0,
+	  .max = 1e9,
+	  .arg = "TIME",
+	  .help = "one free in fifty takes this long at least: 300ns" },
 	{ .name = NULL }
 };
 

@@ -144,12 +144,31 @@ static void spin_takes_time(void **state)
 	close_spec();
 }
 
+/* One free in fifty: of 10,000 pairs about 200, each of which takes 20 us. */
+static void late_frees_are_some(void **state)
+{
+	struct rh_err err;
+	uint64_t late, since = rh_now_ns();
+
+	(void)state;
+	open_spec("slow:late=20us:libc");
+	for (int i = 0; i < 10000; i++)
+		ops->free(lane, ops->alloc(lane, 40), 40);
+	ops->lane_close(lane);
+	late = stat_of("slow.late_frees");
+	assert_in_range(late, 150, 250);
+	assert_true(rh_now_ns() - since >= late * 19000);
+	assert_int_equal(stat_of("slow.extra_pairs"), 0);
+	assert_int_equal(ops->lane_open(heap, &lane, &err), 0);
+	close_spec();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_nth_and_after), cmocka_unit_test(limits_bytes),
 		cmocka_unit_test(share_is_seeded),     cmocka_unit_test(slow_does_its_share),
-		cmocka_unit_test(spin_takes_time),
+		cmocka_unit_test(spin_takes_time),     cmocka_unit_test(late_frees_are_some),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,10 +4,11 @@
  * --self-test runs two kinds of gates, one after the other in turn: an allocator against
  * itself, and slow:0% against slow:S% of it (the same code with S more operations: the
  * decorator's own cost is on both sides). S is measured first (slow.c), so that it
- * takes 5 % more *time*; --slow-by gives it instead. It prints the share of false alarms
- * and of found slow-downs, each with an exact 95 % bound, the time ratio that was really
- * injected, and the seconds a gate takes. With --keep a line per gate, and S, are appended
- * to a file; what is there already is not run again.
+ * takes 5 % more *time*; --slow-by gives it instead. With --slow-tail it is not the mean that
+ * grows: one free in fifty takes so long that free.p99 is that much more, and latencies alone gate.
+ * It prints the share of false alarms and of found slow-downs, each with an exact 95 % bound, the
+ * time ratio that was really injected, and the seconds a gate takes. With --keep a line per gate,
+ * and S, are appended to a file; what is there already is not run again.
  *
  * The injected ratio is the mean over *pairs* (gates weighted by theirs): a gate stops
  * early when its pairs look slow, so the mean over gates would overstate it; the sum over
@@ -43,7 +44,8 @@ struct self {
 	const struct rh_gate_opts *opts;
 	const struct rh_gate *gate;
 	const char *backend;
-	double target; /* of more time; 0 = --slow-by gives operations */
+	double target; /* of more time, of more free.p99; 0 = --slow-by gives operations */
+	bool tail;
 	struct rh_gate_slow slow;
 	size_t strangers; /* kept gates of another slow-down */
 	FILE *keep;
@@ -74,6 +76,16 @@ static double upper_bound(size_t hits, size_t n)
 
 /* ---- one gate ---- */
 
+/* What is planted, as a knob of slow. */
+static const char *knob_of(const struct self *self, char text[32])
+{
+	if (self->tail)
+		snprintf(text, 32, "late=%.0fns", self->slow.late_ns);
+	else
+		snprintf(text, 32, "%.4g%%", 100 * self->slow.share);
+	return text;
+}
+
 static void count(struct score *score, enum rh_gate_verdict verdict, double ratio, unsigned pairs,
 		  double seconds)
 {
@@ -90,7 +102,9 @@ static void count(struct score *score, enum rh_gate_verdict verdict, double rati
 static void keep_line(struct self *self, enum kind kind, const struct rh_gate *gate)
 {
 	const struct rh_gate_scenario *worst = rh_gate_worst(gate);
-	const struct rh_gate_look *look = &worst->result[RH_GATE_WALL].look;
+	const struct rh_gate_look *look =
+		&worst->result[self->tail ? RH_GATE_FREE_P99 : RH_GATE_WALL].look;
+	char knob[32];
 
 	count(&self->score[kind], gate->verdict, exp(look->median), look->pairs, gate->seconds);
 	rh_print(stdout, "gate %zu, %s: %s, ratio %.4f [%.4f, %.4f], %u pairs, %.1f s\n",
@@ -106,7 +120,7 @@ static void keep_line(struct self *self, enum kind kind, const struct rh_gate *g
 		 rh_gate_verdict_name(gate->verdict), exp(look->median), exp(look->lo),
 		 exp(look->hi), look->pairs, gate->seconds);
 	if (kind == SLOWER)
-		fprintf(self->keep, " %.4g%%", 100 * self->slow.share);
+		rh_print(self->keep, " %s", knob_of(self, knob));
 	fputc('\n', self->keep);
 	fflush(self->keep);
 }
@@ -116,14 +130,14 @@ static int one_gate(struct self *self, enum kind kind, uint64_t number, struct r
 	struct rh_gate gate = { .config = self->gate->config,
 				.host = self->gate->host,
 				.clock = self->gate->clock };
-	char baseline[600], candidate[600];
+	char baseline[600], candidate[600], knob[32];
 	int result;
 
 	snprintf(baseline, sizeof(baseline), "%s%s", kind == SAME ? "" : "slow:0%:", self->backend);
 	if (kind == SAME)
 		snprintf(candidate, sizeof(candidate), "%s", self->backend);
 	else
-		snprintf(candidate, sizeof(candidate), "slow:%.4g%%:%s", 100 * self->slow.share,
+		snprintf(candidate, sizeof(candidate), "slow:%s:%s", knob_of(self, knob),
 			 self->backend);
 	gate.config.baseline = baseline;
 	gate.config.candidate = candidate;
@@ -140,37 +154,34 @@ static int one_gate(struct self *self, enum kind kind, uint64_t number, struct r
 /* ---- what a file has already ---- */
 
 /* A line of a file: "same libc pass 1.001 0.99 1.01 3 1.2", "slower ... 1.43%", or
- * "calibrated libc 1.43% 1.05 1.046 1.054 32 12.1". */
+ * "calibrated libc 1.43% 1.05 1.046 1.054 32 12.1"; of a tail late=250ns instead of 1.43%. */
 struct kept {
 	char kind[16], backend[512], verdict[32], share[32];
 	double ratio, lo, hi, seconds;
 	unsigned pairs;
 };
 
-static bool same_share(const char *text, double share)
-{
-	char mine[32];
-
-	snprintf(mine, sizeof(mine), "%.4g%%", 100 * share);
-	return strcmp(mine, text) == 0;
-}
-
 static void take_line(struct self *self, const struct kept *line)
 {
 	enum kind kind = strcmp(line->kind, kind_names[SAME]) == 0 ? SAME : SLOWER;
+	char knob[32];
 
 	if (strcmp(line->kind, "calibrated") == 0) {
-		if (self->target > 0)
-			self->slow =
-				(struct rh_gate_slow){ .share = strtod(line->verdict, NULL) / 100,
-						       .ratio = line->ratio,
-						       .lo = line->lo,
-						       .hi = line->hi,
-						       .pairs = line->pairs,
-						       .seconds = line->seconds };
+		bool is_tail = strncmp(line->verdict, "late=", 5) == 0;
+
+		if (self->target > 0 && is_tail == self->tail)
+			self->slow = (struct rh_gate_slow){
+				.share = is_tail ? 0 : strtod(line->verdict, NULL) / 100,
+				.late_ns = is_tail ? strtod(line->verdict + 5, NULL) : 0,
+				.ratio = line->ratio,
+				.lo = line->lo,
+				.hi = line->hi,
+				.pairs = line->pairs,
+				.seconds = line->seconds
+			};
 		return;
 	}
-	if (kind == SLOWER && !same_share(line->share, self->slow.share)) {
+	if (kind == SLOWER && strcmp(line->share, knob_of(self, knob)) != 0) {
 		self->strangers++;
 		return;
 	}
@@ -217,15 +228,17 @@ static int open_kept(struct self *self, const char *path, struct rh_err *err)
 static int calibrate(struct self *self, struct rh_err *err)
 {
 	const struct rh_gate_slow *slow = &self->slow;
+	char knob[32];
 
-	if (self->slow.share > 0 || self->opts->gates_slower == 0)
+	if (slow->share > 0 || slow->late_ns > 0 || self->opts->gates_slower == 0)
 		return 0;
-	if (rh_gate_find_slow(self->gate, self->backend, self->target, &self->slow, err) < 0)
+	if ((self->tail ? rh_gate_find_late : rh_gate_find_slow)(
+		    self->gate, self->backend, self->target, &self->slow, err) < 0)
 		return -1;
 	if (!self->keep)
 		return 0;
-	rh_print(self->keep, "calibrated %s %.4g%% %.5f %.5f %.5f %zu %.2f\n", self->backend,
-		 100 * slow->share, slow->ratio, slow->lo, slow->hi, slow->pairs, slow->seconds);
+	rh_print(self->keep, "calibrated %s %s %.5f %.5f %.5f %zu %.2f\n", self->backend,
+		 knob_of(self, knob), slow->ratio, slow->lo, slow->hi, slow->pairs, slow->seconds);
 	fflush(self->keep);
 	return 0;
 }
@@ -238,7 +251,13 @@ static void report_slow(const struct self *self)
 
 	rh_print(stdout, "self-test on this machine: %s, threshold %.1f %%\n", self->backend,
 		 100 * self->gate->config.threshold);
-	if (slow->pairs)
+	if (self->tail && slow->pairs)
+		printf("  tail: one free in fifty takes %.0f ns, calibrated to %.1f %% more at the "
+		       "99th percentile of frees: ratio %.4f [%.4f, %.4f], two errors, %zu "
+		       "pairs, %.0f s\n",
+		       slow->late_ns, 100 * self->target, slow->ratio, slow->lo, slow->hi,
+		       slow->pairs, slow->seconds);
+	else if (slow->pairs)
 		printf("  slow-down: %.4g %% more operations, calibrated to %.1f %% more time: "
 		       "ratio %.4f [%.4f, %.4f], 95 %%, %zu pairs, %.0f s\n",
 		       100 * slow->share, 100 * self->target, slow->ratio, slow->lo, slow->hi,
@@ -249,15 +268,16 @@ static void report_slow(const struct self *self)
 		       100 * slow->share);
 }
 
-static void report_kind(const struct score *score, const char *name)
+static void report_kind(const struct score *score, const char *name, bool tail)
 {
 	double n = score->count ? (double)score->count : NAN;
 
 	rh_print(stdout,
 		 "  %-16s %zu gates: %zu fail, %zu pass, %zu inconclusive, %zu invalid; "
-		 "time ratio %.4f, %.1f pairs, %.1f s a gate (most %.1f s)\n",
+		 "%s ratio %.4f, %.1f pairs, %.1f s a gate (most %.1f s)\n",
 		 name, score->count, score->verdicts[RH_GATE_FAIL], score->verdicts[RH_GATE_PASS],
 		 score->verdicts[RH_GATE_INCONCLUSIVE], score->verdicts[RH_GATE_INVALID],
+		 tail ? "free.p99" : "time",
 		 exp(score->ratio_logs / (score->pairs > 0 ? score->pairs : NAN)), score->pairs / n,
 		 score->seconds / n, score->seconds_most);
 }
@@ -268,8 +288,8 @@ static void report(const struct self *self)
 	size_t alarms = same->verdicts[RH_GATE_FAIL], found = slower->verdicts[RH_GATE_FAIL];
 
 	report_slow(self);
-	report_kind(same, "against itself");
-	report_kind(slower, "slowed down");
+	report_kind(same, "against itself", self->tail);
+	report_kind(slower, "slowed down", self->tail);
 	rh_print(stdout, "  false alarms: %.2f %% (95 %% sure below %.2f %%)\n",
 		 same->count ? 100.0 * (double)alarms / (double)same->count : NAN,
 		 100 * upper_bound(alarms, same->count));
@@ -320,18 +340,39 @@ static int run_gates(struct self *self, struct rh_err *err)
 	return result;
 }
 
+/* A tail is judged by latencies: what it costs on the mean would be found by the others. */
+static int check_tail(const struct rh_gate_config *config, struct rh_err *err)
+{
+	bool others = false;
+
+	for (int m = 0; m < RH_GATE_LATENCY; m++)
+		others |= config->metric_gates[m];
+	if (others || !config->metric_gates[RH_GATE_FREE_P99])
+		return rh_fail(err, RH_USAGE,
+			       "--slow-tail is judged by latencies alone, free.p99 among them: "
+			       "--metrics p99");
+	return 0;
+}
+
 int rh_gate_self_test(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh_err *err)
 {
 	struct self self = { .opts = o,
 			     .gate = gate,
 			     .backend = o->candidate ? o->candidate : "libc",
+			     .tail = o->slow_tail > 0,
 			     .slow.share = o->slow_by };
 	int result;
 
 	if (!gate->config.trace_count)
 		return rh_fail(err, RH_USAGE, "--self-test needs a trace");
+	if ((o->slow_by > 0) + (o->slow_time > 0) + self.tail > 1)
+		return rh_fail(err, RH_USAGE, "one of --slow-time, --slow-by and --slow-tail");
+	if (self.tail && check_tail(&gate->config, err) < 0)
+		return -1;
 	if (!(o->slow_by > 0))
-		self.target = o->slow_time > 0 ? o->slow_time : gate->config.threshold;
+		self.target = self.tail		 ? o->slow_tail
+			      : o->slow_time > 0 ? o->slow_time
+						 : gate->config.threshold;
 	rh_clock_calibrate(&gate->clock, 0);
 	if (o->keep && open_kept(&self, o->keep, err) < 0)
 		return -1;

@@ -8,6 +8,9 @@
  *	   caches), but near the target a line through zero is good enough
  *	3  enough when the 95 % interval of the ratio at the chosen S is within +- 0.5 %
  *
+ * A tail (rh_gate_find_late) is easier: the percentile is the wait and what surrounds it, as soon
+ *as that is more than it was. Steps look for the wait, and a last one of more pairs measures.
+ *
  * The number of pairs of a step is fixed, not sequential: a rule that stops when the
  * difference looks large would find it larger than it is.
  */
@@ -96,24 +99,40 @@ static int take_doses(struct search *search, const struct rh_gate *gate, double 
 	return 0;
 }
 
+/* slow:0% against slow:KNOB, so many pairs; the gate is the caller's to free, also when it failed.
+ */
+static int run_step(struct rh_gate *one, const struct rh_gate *gate, const char *backend,
+		    const char *knob, uint64_t number, uint64_t pairs, struct rh_err *err)
+{
+	char baseline[600], candidate[600];
+	int result;
+
+	*one = (struct rh_gate){ .config = gate->config, .host = gate->host, .clock = gate->clock };
+	snprintf(baseline, sizeof(baseline), "slow:0%%:%s", backend);
+	snprintf(candidate, sizeof(candidate), "slow:%s:%s", knob, backend);
+	one->config.baseline = baseline;
+	one->config.candidate = candidate;
+	one->config.seed += 0x10000 + number;
+	one->config.tier = RH_TIER_WALL;
+	one->config.resume = NULL;
+	one->config.no_verify |= number > 0;
+	one->config.pairs_min = one->config.pairs_max = pairs;
+	result = rh_gate_prepare(one, err) < 0 ? -1 : rh_gate_run(one, err);
+	one->config.baseline = one->config.candidate = NULL;
+	return result;
+}
+
 /* One step at a share; its doses are behind `used`. */
 static int step(struct search *search, const struct rh_gate *gate, const char *backend,
 		double share, uint64_t number, struct rh_err *err)
 {
-	struct rh_gate one = { .config = gate->config, .host = gate->host, .clock = gate->clock };
-	char baseline[600], candidate[600];
+	struct rh_gate one;
+	char knob[32];
 	int result;
 
-	snprintf(baseline, sizeof(baseline), "slow:0%%:%s", backend);
-	snprintf(candidate, sizeof(candidate), "slow:%.4g%%:%s", 100 * share, backend);
-	one.config.baseline = baseline;
-	one.config.candidate = candidate;
-	one.config.seed += 0x10000 + number;
-	one.config.tier = RH_TIER_WALL;
-	one.config.resume = NULL;
-	one.config.no_verify |= number > 0;
-	one.config.pairs_min = one.config.pairs_max = number ? PAIRS_STEP : PAIRS_FIRST;
-	result = rh_gate_prepare(&one, err) < 0 ? -1 : rh_gate_run(&one, err);
+	snprintf(knob, sizeof(knob), "%.4g%%", 100 * share);
+	result =
+		run_step(&one, gate, backend, knob, number, number ? PAIRS_STEP : PAIRS_FIRST, err);
 	if (result == 0)
 		result = take_doses(search, &one, share, err);
 	rh_gate_free(&one);
@@ -168,5 +187,90 @@ int rh_gate_find_slow(const struct rh_gate *gate, const char *backend, double ta
 				 backend, 100 * target);
 	slow->seconds = (double)(rh_now_ns() - since) / 1e9;
 	free(search.doses);
+	return result;
+}
+
+/* ---- a tail ---- */
+
+enum { PAIRS_LOOK = 12, PAIRS_TAIL = 24, FIRST_WAIT_NS = 300, TAIL_STEPS = 6 };
+#define TAIL_NEAR 0.02
+
+struct tail { /* free.p99 in ns: means over pairs */
+	double baseline, candidate;
+};
+
+/* Means, not medians: a percentile is a few steps of the clock, and a median is one of them. */
+static int read_tail(const struct rh_gate *one, struct tail *tail, struct rh_gate_slow *slow,
+		     struct rh_err *err)
+{
+	const struct rh_gate_scenario *row = &one->scenarios[0];
+	double sum[2] = { 0 }, logs = 0, squares = 0, n = 0, error;
+
+	for (size_t p = 0; p < row->pair_count; p++) {
+		double a = row->pairs[p].value[0][RH_GATE_FREE_P99];
+		double b = row->pairs[p].value[1][RH_GATE_FREE_P99];
+
+		if (!isfinite(a) || !isfinite(b))
+			continue;
+		sum[0] += a;
+		sum[1] += b;
+		logs += log(b / a);
+		squares += log(b / a) * log(b / a);
+		n++;
+	}
+	if (row->broken)
+		return rh_fail(err, RH_INVALID, "the tail cannot be calibrated: %s", row->why);
+	if (n < 2)
+		return rh_fail(err, RH_INVALID, "%s has too few frees for their 99th percentile",
+			       row->trace);
+	*tail = (struct tail){ sum[0] / n, sum[1] / n };
+	error = sqrt(fmax(squares - logs * logs / n, 0) / (n - 1) / n);
+	slow->pairs = (size_t)n;
+	slow->ratio = exp(logs / n);
+	slow->lo = exp(logs / n - 2 * error);
+	slow->hi = exp(logs / n + 2 * error);
+	return 0;
+}
+
+/* The line from what was seen to what is wanted; below the old percentile there is none. */
+static double next_wait(double wait, double target, const struct tail *tail)
+{
+	double wanted = (1 + target) * tail->baseline;
+
+	if (tail->candidate < (1 + target / 4) * tail->baseline)
+		return 1.3 * wait;
+	return fmax(wait + wanted - tail->candidate, wait / 4);
+}
+
+int rh_gate_find_late(const struct rh_gate *gate, const char *backend, double target,
+		      struct rh_gate_slow *slow, struct rh_err *err)
+{
+	uint64_t since = rh_now_ns();
+	double wait = FIRST_WAIT_NS;
+	struct tail tail = { 0 };
+	bool last = false;
+	int result = 0;
+
+	*slow = (struct rh_gate_slow){ .share = 0 };
+	for (uint64_t n = 0; result == 0; n++) {
+		struct rh_gate one;
+		char knob[32];
+
+		rh_progress("calibrating the tail of %s: step %u, %.0f ns", backend,
+			    (unsigned)n + 1, wait);
+		slow->late_ns = fmax(round(wait), 1);
+		snprintf(knob, sizeof(knob), "late=%.0fns", slow->late_ns);
+		result =
+			run_step(&one, gate, backend, knob, n, last ? PAIRS_TAIL : PAIRS_LOOK, err);
+		if (result == 0)
+			result = read_tail(&one, &tail, slow, err);
+		rh_gate_free(&one);
+		if (last || result < 0)
+			break;
+		last = n + 2 >= TAIL_STEPS ||
+		       fabs(log(tail.candidate / tail.baseline / (1 + target))) < TAIL_NEAR;
+		wait = next_wait(wait, target, &tail);
+	}
+	slow->seconds = (double)(rh_now_ns() - since) / 1e9;
 	return result;
 }

@@ -13,9 +13,14 @@
 
 #include "ci/gate/gate.h"
 
+/* The metric of a tail. */
+enum { RH_GATE_FREE_P99 = RH_GATE_LATENCY + RH_GATE_OF_FREE * RH_GATE_QUANTILES + 1 };
+
 struct rh_gate_slow {
-	double share;	      /* of more operations */
-	double ratio, lo, hi; /* of time, slow:SHARE against slow:0%; 95 % interval */
+	double share;	      /* of more operations; 0: a tail of frees instead */
+	double late_ns;	      /* one free in fifty takes this */
+	double ratio, lo, hi; /* of time (of free.p99), against slow:0%; 95 % interval,
+			       * of a tail the mean and two of its errors */
 	size_t pairs;	      /* it rests on */
 	double seconds;
 };
@@ -35,6 +40,11 @@ bool rh_gate_slow_of(const struct rh_gate_dose *doses, size_t count, double targ
  * the interval of the ratio is within +- 0.5 % or eight steps are over. Errors: RH_INVALID
  * when there is no such share; those of rh_gate_prepare and rh_gate_run. */
 int rh_gate_find_slow(const struct rh_gate *gate, const char *backend, double target,
+		      struct rh_gate_slow *slow, struct rh_err *err);
+
+/* The same for a tail: at which late=TIME is free.p99 `target` more? Steps of few pairs look, one
+ * of many measures. RH_INVALID when the trace has too few frees for a percentile. */
+int rh_gate_find_late(const struct rh_gate *gate, const char *backend, double target,
 		      struct rh_gate_slow *slow, struct rh_err *err);
 
 #endif

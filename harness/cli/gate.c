@@ -94,6 +94,10 @@ static const struct rh_opt opts[] = {
 		  "for it are measured first); default: the threshold" },
 	{ "slow-by", 0, RH_OPT_SHARE, AT(slow_by), NULL, .min = 0.001, .max = 10, .arg = "SHARE",
 	  .help = "--self-test: slow down by so many more operations instead" },
+	{ "slow-tail", 0, RH_OPT_SHARE, AT(slow_tail), NULL, .min = 0.01, .max = 100,
+	  .arg = "SHARE",
+	  .help = "--self-test: make the 99th percentile of frees so much longer instead (with "
+		  "--metrics p99)" },
 	{ "keep", 0, RH_OPT_TEXT, AT(keep), NULL, .arg = "FILE",
 	  .help = "--self-test: one line per gate; an interrupted run goes on from there" },
 	{ "output", 'o', RH_OPT_TEXT, AT(output), NULL, .arg = "FILE",
@@ -403,7 +407,8 @@ const struct rh_command rh_cmd_gate = {
 		"  Shares are \"5%\" or 0.05; a bare number above 1 is refused. --timeout 60 s a "
 		"turn, --pairs 40, --blocks 40, --alpha 0.005.\n"
 		"  Of the first four lines the interval is held against half the limit; the others "
-		"fail when every pair is beyond the limit.\n"
+		"fail when every pair is beyond the limit, latencies when every pair is beyond half "
+		"of it, or so many that a coin would do it once in 200.\n"
 		"\n"
 		"Each worker's whole life counts: an exit other than 0, a signal in a destructor "
 		"and a process left behind make the run invalid (5).\n"

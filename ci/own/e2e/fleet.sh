@@ -63,7 +63,7 @@ END
 chmod +x other.sh
 is_exit 5 'nodes with two versions' "${submit[@]}" --reheap "$temp/other.sh"
 says 'node n2 has reheap v0.0.1, and this is reheap ' 'are refused, and named'
-ok 'before anything was submitted' jobs_gone
+ok 'before anything was submitted' fails bash -c "squeue -h -o %j | grep '^reheap-'"
 is_exit 5 'a node without reheap' "${submit[@]}" --reheap /nowhere/reheap
 says 'has no /nowhere/reheap' 'is refused, too'
 

@@ -18,14 +18,17 @@ slurm_daemon() {
 	slurm_pids+=("$slurm_last")
 }
 
-# Numbers of the processes that slurmd of node $1 started, or of all that is ours.
+# Numbers of the processes that slurmd of node $1 started, or of all that is ours. slurmstepd writes
+# over its environment: it is found as the parent of what it runs, and comes first.
 slurm_started() {
-	local file
+	local file parent
 	for file in $(grep -lzxF -e "SLURM_CONF=$slurm_conf" /proc/[0-9]*/environ 2>/dev/null); do
 		[ -z "${1:-}" ] ||
 			grep -qzxF -e "RH_NODE=$1" -e "SLURMD_NODENAME=$1" "$file" 2>/dev/null || continue
-		file=${file#/proc/}
-		echo "${file%/environ}"
+		file=${file%/environ}
+		parent=$(sed -n 's/^PPid:[[:space:]]*//p' "$file/status" 2>/dev/null)
+		[ "$(cat "/proc/$parent/comm" 2>/dev/null)" != slurmstepd ] || echo "$parent"
+		echo "${file#/proc/}"
 	done
 }
 
