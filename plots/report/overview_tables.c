@@ -242,8 +242,9 @@ void rh_overview_pareto_figure(const struct rh_overview_page *page, FILE *to)
 		return;
 	}
 	fprintf(to,
-		"<figure><svg class=\"figure front\" viewBox=\"0 0 %d %d\" role=\"img\" font-size=\"12\" "
-		"fill=\"currentColor\" aria-label=\"time and memory of every backend\">\n",
+		"<figure><svg class=\"figure front\" viewBox=\"0 0 %d %d\" role=\"img\" "
+		"font-size=\"12\" fill=\"currentColor\" "
+		"aria-label=\"time and memory of every backend\">\n",
 		PLOT_W, PLOT_H);
 	draw_axes(x, y, to);
 	for (size_t i = 0; i < count; i++)
