@@ -338,10 +338,42 @@ static void a_size_in_demand_gets_its_own_class(void **state)
 	rh_tiered_close(heap);
 }
 
+/* Small sizes share a page with their neighbours until they fill it. */
+static void small_sizes_share_their_first_page(void **state)
+{
+	enum { BLOCKS = 40 }; /* 32 of 256 bytes to a span */
+	static const size_t sizes[] = { 200, 224, 240, 256 };
+	struct tier_knobs knobs = { .profile = rh_tier_profile_of("1.17"), .gogc = 100 };
+	void *first[4], *many[BLOCKS];
+	struct rh_heap *heap;
+	struct rh_lane *lane;
+	struct rh_err err;
+
+	(void)state;
+	assert_int_equal(rh_tiered_open(&heap, &knobs, NULL, &err), 0);
+	assert_int_equal(rh_tiered_lane_open(heap, &lane, &err), 0);
+	for (int i = 0; i < 4; i++) {
+		first[i] = rh_backend_tiered.alloc(lane, sizes[i]);
+		assert_ptr_equal(rh_span_of(heap, first[i]), rh_span_of(heap, first[0]));
+	}
+	for (int i = 0; i < BLOCKS; i++)
+		many[i] = rh_backend_tiered.alloc(lane, 240);
+	assert_int_equal(rh_span_of(heap, many[0])->elem_bytes, 256);
+	assert_int_equal(rh_span_of(heap, many[BLOCKS - 1])->elem_bytes, 240);
+	assert_int_equal(heap->classes.of[told(&lane->plain, 224)].elem_bytes, 256);
+	assert_null(rh_tiered_check(heap));
+	for (int i = 0; i < BLOCKS; i++)
+		rh_backend_tiered.free(lane, many[i], 240);
+	for (int i = 0; i < 4; i++)
+		rh_backend_tiered.free(lane, first[i], sizes[i]);
+	rh_tiered_lane_close(lane);
+	rh_tiered_close(heap);
+}
+
 /* A small heap parks little in its bins; one that grew, what it did before. */
 static void bins_grow_with_the_heap(void **state)
 {
-	enum { SIZE = 112, SMALL = 300, LARGE = 40000, BYTES_MIN = 6144, BYTES_MAX = 24576 };
+	enum { SIZE = 128, SMALL = 300, LARGE = 40000, BYTES_MIN = 2048, BYTES_MAX = 24576 };
 	struct tier_knobs knobs = { .profile = rh_tier_profile_of("1.17"), .gogc = 100 };
 	static void *block[LARGE];
 	struct rh_heap *heap;
@@ -372,6 +404,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bins_grow_with_the_heap),
+		cmocka_unit_test(small_sizes_share_their_first_page),
 		cmocka_unit_test(a_size_in_demand_gets_its_own_class),
 		cmocka_unit_test(newest_tables_are_the_published_ones),
 		cmocka_unit_test(older_tables_lack_the_24_byte_class),

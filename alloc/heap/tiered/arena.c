@@ -111,9 +111,10 @@ int rh_arenas_open(struct rh_heap *heap)
 	struct arenas *arenas = &heap->arenas;
 	uintptr_t start = 0, hinted;
 
-	arenas->owned = rh_persistent_alloc(&heap->persistent, TIER_WINDOW_ARENAS, 8);
+	/* On a page with what comes after them: the first bitmaps of spans. */
+	arenas->owned = rh_persistent_alloc(&heap->persistent, TIER_WINDOW_ARENAS, RH_PAGE);
 	arenas->zero_from =
-		rh_persistent_alloc(&heap->persistent, TIER_WINDOW_ARENAS * sizeof(uint32_t), 8);
+		rh_persistent_alloc(&heap->persistent, TIER_WINDOW_ARENAS * sizeof(uint16_t), 8);
 	arenas->page_in_use = rh_persistent_alloc(&heap->persistent, TIER_WINDOW_PAGES / 8, 8);
 	if (!arenas->owned || !arenas->zero_from || !arenas->page_in_use)
 		return -1;
@@ -247,12 +248,12 @@ bool rh_arena_fresh(struct rh_heap *heap, uint32_t page, size_t page_count)
 		uint32_t first = page % TIER_ARENA_PAGES;
 		size_t room = TIER_ARENA_PAGES - first;
 		uint32_t last = first + (uint32_t)(page_count < room ? page_count : room);
-		uint32_t *from = &heap->arenas.zero_from[page / TIER_ARENA_PAGES];
+		uint16_t *from = &heap->arenas.zero_from[page / TIER_ARENA_PAGES];
 
 		if (*from > first)
 			fresh = false;
 		if (*from < last)
-			*from = last;
+			*from = (uint16_t)last;
 		page += last - first;
 		page_count -= last - first;
 	}
@@ -262,12 +263,12 @@ bool rh_arena_fresh(struct rh_heap *heap, uint32_t page, size_t page_count)
 uint64_t rh_arena_fresh_block(struct rh_heap *heap, uint32_t page)
 {
 	uint32_t first = page % TIER_ARENA_PAGES;
-	uint32_t *from = &heap->arenas.zero_from[page / TIER_ARENA_PAGES];
+	uint16_t *from = &heap->arenas.zero_from[page / TIER_ARENA_PAGES];
 	uint32_t used = *from <= first ? 0 : *from - first;
 
 	rh_debug_assert(page % 64 == 0 && used <= TIER_ARENA_PAGES);
 	if (*from < first + 64)
-		*from = first + 64;
+		*from = (uint16_t)(first + 64);
 	return used >= 64 ? 0 : ~(uint64_t)0 << used;
 }
 

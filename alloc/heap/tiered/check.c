@@ -31,7 +31,7 @@ const char *rh_tiered_check(struct rh_heap *heap)
 	rh_lock(&heap->lock);
 	wrong = (heap->profile->radix ? rh_pages_check : rh_lists_check)(heap, &pages);
 	for (uint32_t i = 0; !wrong && i < count; i++) {
-		struct mspan *span = heap->all_spans[i];
+		struct mspan *span = rh_nth_span(heap, i);
 
 		if (rh_span_state(span) == SPAN_MANUAL)
 			manual += rh_span_bytes(span);

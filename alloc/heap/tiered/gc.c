@@ -202,8 +202,8 @@ static void mark(struct rh_heap *heap, bool at_once)
 
 	rh_debug_assert(atomic_load(&heap->stopping));
 	for (uint32_t i = 0; i < count; i++) {
-		if (rh_span_state(heap->all_spans[i]) == SPAN_IN_USE)
-			marked += mark_span(heap->all_spans[i], heap->pacer.marking);
+		if (rh_span_state(rh_nth_span(heap, i)) == SPAN_IN_USE)
+			marked += mark_span(rh_nth_span(heap, i), heap->pacer.marking);
 	}
 	heap->pacer.marking = false;
 	heap->pacer.heap_marked = marked;
@@ -336,8 +336,8 @@ static void begin_marking(struct rh_lane *lane)
 	flush_stale(heap);
 	rh_sweep_finish(lane);
 	for (uint32_t i = 0; i < count; i++) {
-		if (rh_span_state(heap->all_spans[i]) == SPAN_IN_USE)
-			reachable += (double)note_dead(heap->all_spans[i]);
+		if (rh_span_state(rh_nth_span(heap, i)) == SPAN_IN_USE)
+			reachable += (double)note_dead(rh_nth_span(heap, i));
 	}
 	black = heap->knobs.marking * reachable;
 	room = OVERSHOOT * (double)pacer->goal - (double)live;

@@ -302,8 +302,6 @@ struct rh_lane {
 	_Alignas(RH_CACHE_LINE) struct bin bin[TIER_SPC_MAX];
 	/* warm: refills */
 	struct mspan *alloc[TIER_SPC_MAX];	      /* the span allocated from; never NULL */
-	struct span_list partial[TIER_SPC_MAX];	      /* own spans with free slots */
-	struct span_list full[TIER_SPC_MAX];	      /* own spans without */
 	_Atomic(struct mspan *) remote[TIER_SPC_MAX]; /* own spans others freed into */
 	struct page_cache pcache;
 	uint32_t span_cache_count;
@@ -322,13 +320,16 @@ struct rh_lane {
 	 * held the heap lock; negative ones wrap */
 	int64_t d_in_use, d_stack, d_released;
 	struct lane_counters n;
-	uint64_t events_paid;		    /* allocations that the scavenger has counted as work */
-	uint64_t class_frees[TIER_SPC_MAX]; /* collected modes: frees seen */
+	uint64_t events_paid; /* allocations that the scavenger has counted as work */
 	uint64_t refills_at_cycle;
 	bool stale; /* flush=lane: caches of before the last cycle */
 	/* stop-the-world (collected modes) */
 	_Alignas(RH_CACHE_LINE) _Atomic uint32_t inside;
 	struct rh_lane *next, *prev; /* all open lanes, under the heap lock */
+	/* apart: small heaps leave most of it as it is, and so not in memory */
+	struct span_list partial[TIER_SPC_MAX]; /* own spans with free slots */
+	struct span_list full[TIER_SPC_MAX];	/* own spans without */
+	uint64_t class_frees[TIER_SPC_MAX];	/* collected modes: frees seen */
 };
 _Static_assert(offsetof(struct rh_lane, alloc) < 65536, "bin offsets are 16 bits");
 _Static_assert(offsetof(struct rh_lane, bin) % RH_CACHE_LINE == 0, "two bins in a cache line");
@@ -361,39 +362,26 @@ struct scavenger {
 	uint64_t window_work;		/* paced: work of this window, ns */
 	uint64_t tick_bytes;		/* paced: page traffic that is not counted as work yet */
 	int64_t credit;			/* paced: work that was not spent yet, ns; may be a debt */
+	int64_t growth_credit;		/* paced: the same, earned by growth and for growth */
 	uint64_t mark_bytes;		/* paced: the most that was retained */
 	uint64_t released_total, releases;
 };
 
+/* Ordered so that what a heap of one lane writes lies in the first two pages: counters of closed
+ * lanes, the lists of old page heaps and mcentral come after it. */
 struct rh_heap {
 	const struct rh_goheap *profile;
 	struct tier_knobs knobs;
 	enum tier_gc gc;
 	bool whole; /* opened to the end */
 	struct tier_classes classes;
-	uintptr_t window;	  /* lowest address of the 64 GiB window */
-	struct mspan **spans;	  /* by page of the window */
-	uint16_t *bin_map;	  /* by page: offset of the bin in a lane for blocks of
-				   * this page; 0 = free takes the slow path */
-	struct mspan **all_spans; /* every span struct ever made */
+	uintptr_t window;     /* lowest address of the 64 GiB window */
+	struct mspan **spans; /* by page of the window; downwards from here: every span
+			       * struct ever made (rh_nth_span) */
+	uint16_t *bin_map;    /* by page: offset of the bin in a lane for blocks of
+			       * this page; 0 = free takes the slow path */
 	_Atomic uint32_t all_span_count;
 	struct mspan dummy; /* full span of no class: an empty cache slot */
-
-	struct rh_lock lock; /* mheap.lock: everything below, and pages */
-	struct page_heap pages;
-	struct arenas arenas;
-	struct fixalloc span_alloc, lane_alloc;
-	struct persistent structs; /* below the two above; guarded by this lock */
-	uint64_t in_use_bytes, stack_bytes, released_bytes; /* lanes' deltas folded in */
-	struct rh_lane *lanes;
-	unsigned lane_count, lane_count_max;
-	uint64_t lanes_opened;
-	struct lane_counters retired; /* of closed lanes */
-	uint64_t retired_allocs[TIER_SPC_MAX], retired_misses[TIER_SPC_MAX];
-	uint64_t retired_frees[TIER_SPC_MAX];
-	uint64_t grows, refused; /* heap growth; requests that found no memory */
-	struct scavenger scavenger;
-	struct span_list busy[128], busy_large; /* <= 1.10: large spans in use, by pages */
 
 	struct persistent persistent; /* maps, bitmaps, sets; has a lock of its own */
 
@@ -408,6 +396,22 @@ struct rh_heap {
 	_Atomic uint32_t stopping;   /* world is being stopped */
 	struct rh_lock set_pool_lock;
 	struct span_set_block *set_pool; /* blocks of span sets, empty */
+
+	struct rh_lock lock; /* mheap.lock: everything down to mcentral, and pages */
+	struct page_heap pages;
+	struct arenas arenas;
+	struct fixalloc span_alloc, lane_alloc;
+	struct persistent structs; /* below the two above; guarded by this lock */
+	uint64_t in_use_bytes, stack_bytes, released_bytes; /* lanes' deltas folded in */
+	struct rh_lane *lanes;
+	unsigned lane_count, lane_count_max;
+	uint64_t lanes_opened;
+	uint64_t grows, refused; /* heap growth; requests that found no memory */
+	struct scavenger scavenger;
+	struct lane_counters retired; /* of closed lanes */
+	uint64_t retired_allocs[TIER_SPC_MAX], retired_misses[TIER_SPC_MAX];
+	uint64_t retired_frees[TIER_SPC_MAX];
+	struct span_list busy[128], busy_large; /* <= 1.10: large spans in use, by pages */
 
 	struct mcentral central[TIER_SPC_MAX];
 };
@@ -430,6 +434,13 @@ static inline struct mspan *rh_span_of(const struct rh_heap *heap, const void *p
 	uintptr_t offset = (uintptr_t)p - heap->window;
 
 	return offset < TIER_WINDOW ? heap->spans[offset >> TIER_PAGE_SHIFT] : NULL;
+}
+
+/* Every span struct there ever was, in the order in which they were made. */
+static inline struct mspan *rh_nth_span(const struct rh_heap *heap, uint32_t nth)
+{
+	rh_debug_assert(nth < atomic_load(&heap->all_span_count));
+	return heap->spans[-1 - (ptrdiff_t)nth];
 }
 
 /* ---- lists: small enough to be inline ---- */

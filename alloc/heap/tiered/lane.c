@@ -25,8 +25,21 @@ static void record_span(void *ctx, void *object)
 	uint32_t count = atomic_load_explicit(&heap->all_span_count, memory_order_relaxed);
 
 	assert(count < TIER_WINDOW_PAGES); /* a struct a page is the most there can be */
-	heap->all_spans[count] = object;
+	heap->spans[-1 - (ptrdiff_t)count] = object;
 	atomic_store_explicit(&heap->all_span_count, count + 1, memory_order_release);
+}
+
+/* Of the page that two tables share, what the lower one has: 128 structs, 8 chunks. */
+enum { PART_OF_PAGE = 1024 };
+
+/* Two tables of which a small heap uses the first entries only: one grows downwards from the
+ * address returned and the other upwards, so that these lie in one page. */
+static void *back_to_back(struct persistent *from, size_t below, size_t part, size_t above)
+{
+	char *base = rh_persistent_alloc(from, below + part + above, RH_CACHE_LINE);
+
+	assert(below % RH_PAGE == 0 && part < RH_PAGE);
+	return base ? base + below + part : NULL;
 }
 
 static int open_maps(struct rh_heap *heap)
@@ -34,11 +47,13 @@ static int open_maps(struct rh_heap *heap)
 	struct persistent *from = &heap->persistent;
 	size_t pages = TIER_WINDOW_PAGES;
 
-	heap->spans = rh_persistent_alloc(from, pages * sizeof(*heap->spans), 64);
-	heap->bin_map = rh_persistent_alloc(from, pages * sizeof(*heap->bin_map), 64);
-	heap->all_spans = rh_persistent_alloc(from, pages * sizeof(*heap->all_spans), 64);
-	if (!heap->spans || !heap->bin_map || !heap->all_spans)
+	heap->spans = back_to_back(from, pages * sizeof(*heap->spans), PART_OF_PAGE,
+				   pages * sizeof(*heap->spans));
+	heap->bin_map = back_to_back(from, TIER_WINDOW_CHUNKS * sizeof(struct page_chunk),
+				     PART_OF_PAGE, pages * sizeof(*heap->bin_map));
+	if (!heap->spans || !heap->bin_map)
 		return -1;
+	heap->pages.chunks = (struct page_chunk *)(void *)heap->bin_map;
 	heap->span_alloc = (struct fixalloc){
 		.from = &heap->structs,
 		.object_bytes = sizeof(struct mspan),
@@ -52,9 +67,9 @@ static int open_maps(struct rh_heap *heap)
 		.align = 64,
 		.zero = true,
 	};
-	if (rh_arenas_open(heap) < 0)
+	if ((heap->profile->radix ? rh_pages_open : rh_lists_open)(heap) < 0)
 		return -1;
-	return heap->profile->radix ? rh_pages_open(heap) : rh_lists_open(heap);
+	return rh_arenas_open(heap);
 }
 
 int rh_tiered_open(struct rh_heap **out, const void *knobs, const struct rh_heap_env *env,

@@ -55,24 +55,6 @@ void rh_heap_fold(struct rh_heap *heap, struct rh_lane *lane)
 	tier_store(&lane->d_released, 0);
 }
 
-struct heap_totals rh_heap_totals(struct rh_heap *heap)
-{
-	struct heap_totals totals = {
-		heap->in_use_bytes,
-		heap->stack_bytes,
-		heap->released_bytes,
-		heap->arenas.grown_bytes,
-	};
-
-	rh_debug_assert(rh_lock_held(&heap->lock));
-	for (struct rh_lane *lane = heap->lanes; lane; lane = lane->next) {
-		totals.in_use += (uint64_t)tier_load(&lane->d_in_use);
-		totals.stack += (uint64_t)tier_load(&lane->d_stack);
-		totals.released += (uint64_t)tier_load(&lane->d_released);
-	}
-	return totals;
-}
-
 /* ---- span structs ---- */
 
 /* Fills the lane's cache of span structs to half. Heap lock held. */
@@ -303,6 +285,23 @@ static void stash_page_cache(struct rh_lane *lane)
 	tier_add(&lane->d_released, -(int64_t)(released << TIER_PAGE_SHIFT));
 }
 
+/* What follows the run that was found, when it is free: first fit for one run and not for all of
+ * them, or they would be laid where nothing was yet while runs of one length lie free below. */
+static void take_spares(struct rh_lane *lane, size_t page_count, unsigned spares,
+			struct found *found)
+{
+	size_t more = spares * page_count, scav;
+	uint32_t next = found->page + (uint32_t)page_count;
+
+	rh_debug_assert(rh_lock_held(&lane->heap->lock));
+	if (lane->span_cache_count <= spares || next + more > TIER_WINDOW_PAGES ||
+	    !rh_pages_take_at(lane->heap, next, more, &scav))
+		return;
+	found->spare = spares;
+	found->scav_pages += scav;
+	found->released = found->scav_pages == page_count + more;
+}
+
 /* A span of up to 15 pages that the page cache had no run for: several at once, for the
  * next will not fit either. Only from pages that are there. Heap lock held. */
 static bool several_locked(struct rh_lane *lane, size_t page_count, struct found *found)
@@ -322,10 +321,9 @@ static bool several_locked(struct rh_lane *lane, size_t page_count, struct found
 		if (from_page_cache(lane, page_count, found))
 			return true;
 	}
-	if (lane->span_cache_count <= SPARES ||
-	    !pages_resident_first(lane, page_count * (SPARES + 1), found))
+	if (!pages_resident_first(lane, page_count, found))
 		return false;
-	found->spare = SPARES;
+	take_spares(lane, page_count, SPARES, found);
 	return true;
 }
 

@@ -55,7 +55,7 @@ struct page_chunk {
 
 struct page_heap {
 	/* radix */
-	struct page_chunk *chunks;	/* TIER_WINDOW_CHUNKS */
+	struct page_chunk *chunks;	/* TIER_WINDOW_CHUNKS, downwards: rh_chunk_at */
 	uint64_t *summary[TIER_LEVELS]; /* [0] covers 16 GiB an entry, [4] a chunk */
 	uint32_t search;		/* no free page below this one */
 	uint32_t scav_search;		/* no chunk with resident free pages above */
@@ -69,11 +69,16 @@ struct page_heap {
 	uint64_t nobodys;
 };
 
+static inline struct page_chunk *rh_chunk_at(const struct page_heap *pages, uint32_t chunk)
+{
+	return pages->chunks - 1 - chunk;
+}
+
 struct arenas {
 	uintptr_t at, end; /* reserved, not yet grown into */
 	uintptr_t next;	   /* where the next arena is hoped for */
 	uint64_t reserved_bytes, grown_bytes;
-	uint32_t *zero_from;	       /* per arena: first page never handed out */
+	uint16_t *zero_from;	       /* per arena: first page never handed out */
 	_Atomic uint64_t *page_in_use; /* bit of the first page of each heap span;
 					* collected modes, for reclaim */
 	uint8_t *owned;		       /* per arena: reserved by us */

@@ -189,7 +189,7 @@ static void update(struct page_heap *pages, uint32_t page, size_t page_count, en
 	rh_debug_assert(page_count > 0 && page + page_count <= TIER_WINDOW_PAGES);
 	for (uint32_t c = low; c <= high; c++) {
 		uint64_t was = pages->summary[TIER_LEVELS - 1][c], sum;
-		const struct page_chunk *chunk = &pages->chunks[c];
+		const struct page_chunk *chunk = rh_chunk_at(pages, c);
 
 		if (change == MIXED) {
 			sum = pack(summarize(chunk));
@@ -230,7 +230,7 @@ static size_t take(struct page_heap *pages, uint32_t page, size_t page_count)
 	size_t scav = 0, left = page_count;
 
 	for (uint32_t at = page; left;) {
-		struct page_chunk *chunk = &pages->chunks[at >> 9];
+		struct page_chunk *chunk = rh_chunk_at(pages, at >> 9);
 		unsigned word = (at & 511) >> 6, bit = at & 63;
 		unsigned count = left < 64 - bit ? (unsigned)left : 64 - bit;
 		uint64_t mask = mask_of(bit, count);
@@ -252,7 +252,7 @@ static void mark_free(struct page_heap *pages, uint32_t page, size_t page_count,
 	size_t left = page_count;
 
 	for (uint32_t at = page; left;) {
-		struct page_chunk *chunk = &pages->chunks[at >> 9];
+		struct page_chunk *chunk = rh_chunk_at(pages, at >> 9);
 		unsigned word = (at & 511) >> 6, bit = at & 63;
 		unsigned count = left < 64 - bit ? (unsigned)left : 64 - bit;
 		uint64_t mask = mask_of(bit, count);
@@ -369,7 +369,7 @@ static uint32_t find(struct page_heap *pages, size_t page_count, struct first_fr
 		if (page != TIER_NO_PAGE || entry == TIER_NO_PAGE)
 			return page;
 	}
-	page = search_chunk(&pages->chunks[entry], page_count, 0);
+	page = search_chunk(rh_chunk_at(pages, entry), page_count, 0);
 	assert(page < TIER_CHUNK_PAGES);
 	page += entry << 9;
 	if (page_count == 1)
@@ -381,10 +381,6 @@ int rh_pages_open(struct rh_heap *heap)
 {
 	struct page_heap *pages = &heap->pages;
 
-	pages->chunks = rh_persistent_alloc(&heap->persistent,
-					    TIER_WINDOW_CHUNKS * sizeof(struct page_chunk), 64);
-	if (!pages->chunks)
-		return -1;
 	for (unsigned level = 0; level < TIER_LEVELS; level++) {
 		size_t entries = (size_t)TIER_WINDOW_PAGES >> level_shift[level];
 
@@ -408,7 +404,7 @@ uint32_t rh_pages_alloc(struct rh_heap *heap, size_t page_count, size_t *scav_pa
 	page = TIER_NO_PAGE;
 	if (TIER_CHUNK_PAGES - from >= page_count &&
 	    unpack(pages->summary[TIER_LEVELS - 1][chunk]).max >= page_count) {
-		unsigned at = search_chunk(&pages->chunks[chunk], page_count, from);
+		unsigned at = search_chunk(rh_chunk_at(pages, chunk), page_count, from);
 
 		if (at < TIER_CHUNK_PAGES)
 			page = (chunk << 9) + at;
@@ -439,7 +435,7 @@ bool rh_pages_take_at(struct rh_heap *heap, uint32_t page, size_t page_count, si
 	for (uint32_t at = page; at < page + page_count; at++) {
 		/* a summary of 0: never grown, or full */
 		if (!pages->summary[TIER_LEVELS - 1][at >> 9] ||
-		    pages->chunks[at >> 9].taken[(at & 511) >> 6] >> (at & 63) & 1)
+		    rh_chunk_at(pages, at >> 9)->taken[(at & 511) >> 6] >> (at & 63) & 1)
 			return false;
 	}
 	*scav_pages = take(pages, page, page_count);
@@ -484,7 +480,7 @@ bool rh_pages_grow(struct rh_heap *heap, uint32_t page, size_t page_count)
 
 	assert(page % TIER_CHUNK_PAGES == 0 && page_count % TIER_CHUNK_PAGES == 0);
 	for (uint32_t c = page >> 9; c < end; c++)
-		memset(pages->chunks[c].scav, 0xff, sizeof(pages->chunks[c].scav));
+		memset(rh_chunk_at(pages, c)->scav, 0xff, sizeof(rh_chunk_at(pages, c)->scav));
 	update(pages, page, page_count, MIXED);
 	if (end > pages->chunk_end)
 		tier_store(&pages->chunk_end, end);
@@ -507,7 +503,7 @@ void rh_pages_fill_cache(struct rh_heap *heap, struct page_cache *cache)
 	if (chunk >= pages->chunk_end)
 		return;
 	if (pages->summary[TIER_LEVELS - 1][chunk]) {
-		unsigned i = search_chunk(&pages->chunks[chunk], 1, pages->search & 511);
+		unsigned i = search_chunk(rh_chunk_at(pages, chunk), 1, pages->search & 511);
 
 		if (i < TIER_CHUNK_PAGES)
 			page = (chunk << 9) + i;
@@ -518,7 +514,7 @@ void rh_pages_fill_cache(struct rh_heap *heap, struct page_cache *cache)
 		pages->search = TIER_WINDOW_PAGES;
 		return;
 	}
-	at = &pages->chunks[page >> 9];
+	at = rh_chunk_at(pages, page >> 9);
 	word = (page & 511) >> 6;
 	cache->page = page & ~63u;
 	cache->free = ~at->taken[word];
@@ -533,7 +529,7 @@ void rh_pages_fill_cache(struct rh_heap *heap, struct page_cache *cache)
 void rh_pages_flush_cache(struct rh_heap *heap, struct page_cache *cache)
 {
 	struct page_heap *pages = &heap->pages;
-	struct page_chunk *chunk = &pages->chunks[cache->page >> 9];
+	struct page_chunk *chunk = rh_chunk_at(pages, cache->page >> 9);
 	unsigned word = (cache->page & 511) >> 6;
 
 	rh_debug_assert(rh_lock_held(&heap->lock));
@@ -557,7 +553,7 @@ const char *rh_pages_check(struct rh_heap *heap, uint64_t *free_pages)
 	*free_pages = 0;
 
 	for (uint32_t c = 0; c < pages->chunk_end; c++) {
-		const struct page_chunk *chunk = &pages->chunks[c];
+		const struct page_chunk *chunk = rh_chunk_at(pages, c);
 		uint64_t sum = pages->summary[TIER_LEVELS - 1][c];
 
 		for (unsigned w = 0; w < TIER_CHUNK_WORDS; w++) {

@@ -62,7 +62,7 @@ static bool next_resident(struct page_heap *pages, unsigned page_min, size_t pag
 
 		if (!pages->summary[TIER_LEVELS - 1][c])
 			continue;
-		at = resident_run(&pages->chunks[c], page_min, page_max, &length);
+		at = resident_run(rh_chunk_at(pages, c), page_min, page_max, &length);
 		if (!length)
 			continue;
 		if (page_min == 1) /* else there may be short ones above */
@@ -82,7 +82,7 @@ static void mark_released(struct page_heap *pages, struct resident run)
 		unsigned bit = run.page & 63;
 		unsigned count = run.length < 64 - bit ? run.length : 64 - bit;
 
-		pages->chunks[run.page >> 9].scav[(run.page & 511) >> 6] |=
+		rh_chunk_at(pages, run.page >> 9)->scav[(run.page & 511) >> 6] |=
 			(count == 64 ? ~(uint64_t)0 : ((uint64_t)1 << count) - 1) << bit;
 		run.page += count;
 		run.length -= count;

@@ -15,7 +15,11 @@
  * a twentieth of a nanosecond for every byte of pages that came free, since a program that takes
  * pages writes them. A page is worth PAGE_NS there and back; SHARE times that pays for it.
  * Credit has a ceiling: a program that never had anything to give back for an hour may not
- * stop for a second when it has.
+ * stop for a second when it has. But small programs end before their work has paid for anything,
+ * with a third of their memory in holes that nothing fits (3.7 MB of 1.8 live, 3.2 so). A program
+ * that grows faults in every page once, so each page by which the mark rises pays for one that
+ * goes back before the next rise, and for nothing else; up to 4 MiB, 2 ms in all (a heap that
+ * grows to 25 MB had twice the faults without that bound, and the same peak).
  *
  * "Lately" is this window of work and the one before; a window is as long as faulting in all
  * that is in use would take, and 20 ms at least. With nothing live any more the goal falls to
@@ -51,9 +55,10 @@ enum {
 	TICK_BYTES = 1 << 20, /* page traffic between two looks at the clock */
 	PIECE_MIN = 16,	      /* pages that are worth a visit: 128 KiB */
 };
-#define PAGE_WORK  ((int64_t)PAGE_NS * SHARE)
-#define CREDIT_MAX (2048 * PAGE_WORK)
-#define LATELY_MIN ((uint64_t)20000000)
+#define PAGE_WORK   ((int64_t)PAGE_NS * SHARE)
+#define CREDIT_MAX  (2048 * PAGE_WORK)
+#define GROWTH_PAYS ((uint64_t)4 << 20)
+#define LATELY_MIN  ((uint64_t)20000000)
 
 static size_t scavenge(struct rh_heap *heap, unsigned page_min, size_t page_max)
 {
@@ -155,23 +160,23 @@ static void earn(struct scavenger *scavenger, struct rh_lane *lane)
 	scavenger->window_work += work;
 }
 
-/* Releases up to `bytes` as far as credit goes, and pays. */
-static void spend(struct rh_heap *heap, uint64_t bytes)
+/* Releases up to `bytes` as far as a purse goes, and pays from it. Returns how many. */
+static uint64_t spend(struct rh_heap *heap, int64_t *purse, uint64_t bytes)
 {
-	struct scavenger *scavenger = &heap->scavenger;
 	int64_t pages = (int64_t)(bytes >> TIER_PAGE_SHIFT);
 	/* Looking for them goes through all chunks, so a large heap does it less often. */
 	int64_t least = PIECE_MIN + (int64_t)(heap->arenas.grown_bytes / TIER_CHUNK_BYTES / 8);
 
-	if (pages > scavenger->credit / PAGE_WORK)
-		pages = scavenger->credit / PAGE_WORK;
+	if (pages > *purse / PAGE_WORK)
+		pages = *purse / PAGE_WORK;
 	if (pages < least)
-		return;
+		return 0;
 	if (pages > least && pages > RUN_PAGES_MAX)
 		pages = least > RUN_PAGES_MAX ? least : RUN_PAGES_MAX;
 	/* Runs may be cut a little late, so there may be a small debt. */
-	scavenger->credit -= (int64_t)release(heap, PIECE_MIN, (uint64_t)pages) * PAGE_WORK;
-	assert(scavenger->credit <= CREDIT_MAX);
+	pages = (int64_t)release(heap, PIECE_MIN, (uint64_t)pages);
+	*purse -= pages * PAGE_WORK;
+	return (uint64_t)pages << TIER_PAGE_SHIFT;
 }
 
 /* The most that was in use lately. */
@@ -224,13 +229,19 @@ static void paced(struct rh_heap *heap, struct rh_lane *lane, uint64_t freed_byt
 	earn(scavenger, lane);
 	scavenger->goal_bytes = with_slack(used_lately(scavenger, now.used), SLACK_MIN);
 	if (now.retained > scavenger->goal_bytes)
-		spend(heap, now.retained - scavenger->goal_bytes);
+		spend(heap, &scavenger->credit, now.retained - scavenger->goal_bytes);
+}
+
+/* What growth up to a mark has paid for. */
+static uint64_t growth_pays(uint64_t mark)
+{
+	return (mark < GROWTH_PAYS ? mark : GROWTH_PAYS) / TIER_PAGE * (uint64_t)PAGE_WORK;
 }
 
 void rh_scavenge_before_growth(struct rh_heap *heap, struct rh_lane *lane, size_t scav_pages)
 {
 	struct scavenger *scavenger = &heap->scavenger;
-	uint64_t added = (uint64_t)scav_pages << TIER_PAGE_SHIFT, more;
+	uint64_t added = (uint64_t)scav_pages << TIER_PAGE_SHIFT, more, done;
 	struct rough now = rough_totals(heap);
 	uint64_t mark = now.retained + added;
 
@@ -240,11 +251,17 @@ void rh_scavenge_before_growth(struct rh_heap *heap, struct rh_lane *lane, size_
 	more = mark - scavenger->mark_bytes;
 	if (now.retained > now.used + now.used / 8 + SLACK_MIN) {
 		earn(scavenger, lane);
-		spend(heap, more > PIECE_MIN * TIER_PAGE ? more : PIECE_MIN * TIER_PAGE);
+		more = more > PIECE_MIN * TIER_PAGE ? more : PIECE_MIN * TIER_PAGE;
+		done = spend(heap, &scavenger->growth_credit, more);
+		if (done < more)
+			spend(heap, &scavenger->credit, more - done);
 		mark = rough_totals(heap).retained + added;
 	}
-	if (mark > scavenger->mark_bytes)
+	if (mark > scavenger->mark_bytes) {
+		scavenger->growth_credit +=
+			(int64_t)(growth_pays(mark) - growth_pays(scavenger->mark_bytes));
 		scavenger->mark_bytes = mark;
+	}
 }
 
 void rh_scavenge_freed(struct rh_heap *heap, struct rh_lane *lane, uint64_t freed_bytes)

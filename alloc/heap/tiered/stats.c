@@ -14,6 +14,24 @@
 #include "alloc/heap/tiered/lane.h"
 #include "alloc/heap/tiered/mheap.h"
 
+struct heap_totals rh_heap_totals(struct rh_heap *heap)
+{
+	struct heap_totals totals = {
+		heap->in_use_bytes,
+		heap->stack_bytes,
+		heap->released_bytes,
+		heap->arenas.grown_bytes,
+	};
+
+	rh_debug_assert(rh_lock_held(&heap->lock));
+	for (struct rh_lane *lane = heap->lanes; lane; lane = lane->next) {
+		totals.in_use += (uint64_t)tier_load(&lane->d_in_use);
+		totals.stack += (uint64_t)tier_load(&lane->d_stack);
+		totals.released += (uint64_t)tier_load(&lane->d_released);
+	}
+	return totals;
+}
+
 struct sums {
 	struct lane_counters n;
 	uint64_t allocs[TIER_SPC_MAX], misses[TIER_SPC_MAX], binned[TIER_SPC_MAX];
@@ -65,7 +83,7 @@ static void sum_up(struct rh_heap *heap, struct sums *sums)
 	for (struct rh_lane *lane = heap->lanes; lane; lane = lane->next)
 		add_lane(sums, lane);
 	for (uint32_t i = 0; i < count; i++)
-		add_span(sums, heap->all_spans[i]);
+		add_span(sums, rh_nth_span(heap, i));
 }
 
 struct sink {

@@ -45,7 +45,7 @@ static void busy_spans(const struct rh_heap *heap, rh_stat_fn *emit, void *ctx)
 	char name[48];
 
 	for (uint32_t i = 0; i < count; i++) {
-		const struct mspan *span = heap->all_spans[i];
+		const struct mspan *span = rh_nth_span(heap, i);
 
 		if (rh_span_state(span) != SPAN_IN_USE || span->spc > 1)
 			continue;

@@ -115,7 +115,7 @@ static struct mspan *next_unswept(struct rh_lane *lane)
 		return NULL;
 	}
 	while ((at = atomic_fetch_add(&heap->sweep_next, 1)) < atomic_load(&heap->all_span_count)) {
-		span = heap->all_spans[at];
+		span = rh_nth_span(heap, at);
 		if (rh_span_state(span) == SPAN_IN_USE && rh_sweep_acquire(heap, span))
 			return span;
 	}
@@ -180,7 +180,7 @@ void rh_sweep_finish(struct rh_lane *lane)
 	rh_debug_assert(atomic_load(&heap->sweep_done));
 	/* What found no room in a set. */
 	for (uint32_t i = 0; i < count; i++) {
-		struct mspan *span = heap->all_spans[i];
+		struct mspan *span = rh_nth_span(heap, i);
 
 		if (rh_span_state(span) == SPAN_IN_USE && rh_sweep_acquire(heap, span))
 			rh_sweep_span(lane, span, false);
