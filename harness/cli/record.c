@@ -15,7 +15,7 @@
 #include "traces/record/record.h"
 
 struct opts {
-	const char *out, *toggle, *recover;
+	const char *out, *toggle, *recover, *preload;
 	uint64_t pid, attach_after, duration, max_events, max_bytes, buffer, sample, level;
 	uint64_t sample_bytes, sample_seed;
 	int keep, on_full;
@@ -52,6 +52,8 @@ static const struct rh_opt record_opts[] = {
 	{ "sites", 0, RH_OPT_FLAG, offsetof(struct opts, sites), .help = "who called malloc" },
 	{ "maps", 0, RH_OPT_FLAG, offsetof(struct opts, maps),
 	  .help = "the program's own mmap, munmap, mremap and brk too, as events" },
+	{ "preload", 0, RH_OPT_TEXT, offsetof(struct opts, preload), .arg = "LIB.so",
+	  .help = "the program runs on this allocator, whatever it links; libc.so.6 is one" },
 	{ "no-time", 0, RH_OPT_FLAG, offsetof(struct opts, no_time),
 	  .help = "leave the time of events out of the trace (a third of its size)" },
 	{ "sample", 0, RH_OPT_UINT, offsetof(struct opts, sample), "128", .min = 1, .max = 1024,
@@ -143,6 +145,7 @@ static enum rh_exit run(const void *data, int argc, char **argv, struct rh_err *
 		.duration_ns = opts->duration,
 		.max_events = opts->max_events,
 		.max_bytes = opts->max_bytes,
+		.preload = opts->preload,
 		.buffer_bytes = opts->buffer,
 		.sample = opts->sample,
 		.sample_bytes = opts->sample_bytes,
@@ -186,6 +189,12 @@ static enum rh_exit run(const void *data, int argc, char **argv, struct rh_err *
 	if (opts->pid && argc > 0)
 		return rh_fail(err, RH_USAGE, "--pid records what runs already: no program"),
 		       RH_USAGE;
+	if (opts->preload && opts->pid)
+		return rh_fail(err, RH_USAGE,
+			       "--preload is for programs that reheap starts: no --pid"),
+		       RH_USAGE;
+	if (opts->preload && strchr(opts->preload, '/') && access(opts->preload, R_OK) < 0)
+		return rh_fail_errno(err, RH_NO_INPUT, "--preload %s", opts->preload), RH_NO_INPUT;
 	if (argc == 0 && !opts->pid)
 		return rh_fail(err, RH_USAGE, "no program to record; --pid PID for one that runs"),
 		       RH_USAGE;
@@ -216,6 +225,9 @@ const struct rh_command rh_cmd_record = {
 		"Until then T.rht.capture holds what was captured; should reheap be killed, the\n"
 		"program runs on, and --recover makes the trace of it. A program waits at most a\n"
 		"second for a recorder that hangs; what is lost then is counted and said.\n"
+		"\n"
+		"Its note `allocator` names the library that served the program. That need not be\n"
+		"libc: some programs link jemalloc. --preload libc.so.6 puts libc in front of it.\n"
 		"\n"
 		"The trace notes what the program itself used: CPU time, wall time and peak\n"
 		"memory; what recording costs it, some 5 ns a call and its rings, is in these.\n"

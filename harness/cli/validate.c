@@ -166,6 +166,11 @@ static void print_table(const struct rh_validate *v, const struct validate_opts 
 		 100 * v->rows[v->base].truth[RH_VALIDATE_RSS].observed.level,
 		 1e3 * v->rows[v->base].truth[RH_VALIDATE_CPU].slack,
 		 v->rows[v->base].truth[RH_VALIDATE_RSS].slack / (1 << 20));
+	if (v->linked[0])
+		rh_print(stdout,
+			 "note: the program links %s: libc stands in front of it wherever libc is "
+			 "meant, LD_PRELOAD=libc.so.6\n",
+			 v->linked);
 	if (v->nondeterministic)
 		rh_print(stdout,
 			 "note: two recordings made %llu and %llu heap calls: the program does "

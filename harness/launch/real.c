@@ -36,6 +36,8 @@ static _Noreturn void become(const struct rh_real *real, char **argv)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (real->spec && real->spec->preload[0])
 		setenv("LD_PRELOAD", real->spec->preload, 1);
+	else if (real->spec && real->libc)
+		setenv("LD_PRELOAD", real->libc, 1);
 	else if (real->spec)
 		unsetenv("LD_PRELOAD");
 	for (unsigned i = 0; variant && i < variant->env_count; i++)
@@ -65,17 +67,29 @@ static pid_t begin(const struct rh_real *real, char **argv, struct rh_err *err)
 	return pid;
 }
 
+/* Until either has ended (and is not reaped yet); `other` may be 0. The one that has, or -1: not
+ * before the deadline, or interrupted. */
+static pid_t await_either(pid_t pid, pid_t other, uint64_t deadline_ns)
+{
+	struct pollfd at[2] = { { .fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN },
+				{ .fd = -1, .events = POLLIN } };
+	pid_t ended = -1;
+
+	if (other)
+		at[1].fd = (int)syscall(SYS_pidfd_open, other, 0);
+	while (at[0].fd >= 0 && !rh_interrupted && rh_now_ns() < deadline_ns && ended < 0)
+		if (poll(at, 2, SLICE_MS) > 0)
+			ended = at[0].revents ? pid : other;
+	for (int i = 0; i < 2; i++)
+		if (at[i].fd >= 0)
+			close(at[i].fd);
+	return ended;
+}
+
 /* 0 = it has ended (and is not reaped yet), -1 = not before the deadline, or interrupted. */
 static int await_end(pid_t pid, uint64_t deadline_ns)
 {
-	int fd = (int)syscall(SYS_pidfd_open, pid, 0), ready = 0;
-	struct pollfd at = { .fd = fd, .events = POLLIN };
-
-	while (fd >= 0 && !rh_interrupted && rh_now_ns() < deadline_ns && ready <= 0)
-		ready = poll(&at, 1, SLICE_MS);
-	if (fd >= 0)
-		close(fd);
-	return ready > 0 ? 0 : -1;
+	return await_either(pid, 0, deadline_ns) == pid ? 0 : -1;
 }
 
 /* Ends the group and takes the costs of its leader. */
@@ -91,20 +105,23 @@ static int reap(pid_t pid, int *status, struct rusage *use)
 	return got == pid ? 0 : -1;
 }
 
-/* The load: how it ended is what counts. */
-static int drive(const struct rh_real *real, uint64_t deadline_ns, struct rh_err *err)
+/* The load: how it ended is what counts. It would wait in vain for a server that is gone. */
+static int drive(const struct rh_real *real, pid_t server, uint64_t deadline_ns, struct rh_err *err)
 {
 	static char shell[] = "sh", option[] = "-c";
 	char *argv[] = { shell, option, (char *)(uintptr_t)real->driver, NULL };
 	struct rh_real plain = { .output_fd = real->output_fd };
 	struct rusage use;
 	int status = 0;
-	pid_t pid = begin(&plain, argv, err);
+	pid_t pid = begin(&plain, argv, err), ended;
 
 	if (pid < 0)
 		return -1;
-	if (await_end(pid, deadline_ns) < 0) {
+	ended = await_either(pid, server, deadline_ns);
+	if (ended != pid) {
 		reap(pid, &status, &use);
+		if (ended == server)
+			return rh_fail(err, RH_FAILED, "the server ended before its driver did");
 		return rh_fail(err, RH_FAILED, "the driver did not end in time: %s", real->driver);
 	}
 	reap(pid, &status, &use);
@@ -138,7 +155,7 @@ static int live(const struct rh_real *real, pid_t pid, uint64_t deadline_ns, str
 		return await_end(pid, deadline_ns) == 0
 			       ? 0
 			       : rh_fail(err, RH_FAILED, "%s did not end in time", real->argv[0]);
-	if (drive(real, deadline_ns, err) < 0)
+	if (drive(real, pid, deadline_ns, err) < 0)
 		return -1;
 	kill(pid, SIGTERM);
 	return await_end(pid, rh_now_ns() + ENDING_NS) == 0

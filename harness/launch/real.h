@@ -24,8 +24,10 @@ struct rh_real {
 	char **argv;		    /* NULL-terminated; argv[0] is looked for in PATH */
 	const char *driver;	    /* for sh -c; NULL = the program ends by itself */
 	const struct rh_spec *spec; /* NULL = the environment as it is */
-	uint64_t timeout_ns;	    /* 0 = none */
-	int output_fd;		    /* for its standard error; -1 = the null device */
+	const char *libc;    /* preloaded where the spec preloads nothing; NULL = nothing: for a
+				program that links another allocator */
+	uint64_t timeout_ns; /* 0 = none */
+	int output_fd;	     /* for its standard error; -1 = the null device */
 };
 
 struct rh_real_cost {

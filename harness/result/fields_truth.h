@@ -36,6 +36,8 @@
 #define RH_FIELDS_VALIDATION(F)                                                          \
 	F(TEXTS, _, argv, EVER, "", "the program and its words")                         \
 	F(TEXT, _, driver, NULL, "", "command that loaded it")                           \
+	F(TEXT, _, linked, NULL, "",                                                     \
+	  "the allocator it links; libc was preloaded wherever libc is meant")           \
 	F(U64, _, rounds, EVER, "", "each ran it once under every backend")              \
 	F(U64, _, calls, EVER, "", "heap calls of the recording that was replayed")      \
 	F(U64, _, calls_again, EVER, "", "of a second recording")                        \

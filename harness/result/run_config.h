@@ -41,6 +41,10 @@ struct rh_run_config {
 	uint64_t sample;	   /* latency: one operation in so many; 0 = 32, 1 = every */
 	uint64_t callgrind_events; /* of a trace at most; 0 = a million */
 	bool verify, stats, quiet;
+	/* Something that runs beside each trial of a backend, before or after it by lot; also where
+	 * the trial itself is skipped. An error ends the run. NULL = nothing. */
+	int (*beside)(void *of, uint32_t rep, uint32_t backend, struct rh_err *err);
+	void *beside_of;
 	const struct rh_counter_source *counter_source; /* NULL = by `counters`; tests set it */
 	/* filled by prepare */
 	bool memory;			 /* the memory probe is on */

@@ -376,20 +376,50 @@ static void run_passes(const struct rh_run_config *config, struct rh_result *res
 	}
 }
 
+/* One backend's trial, unless it is skipped. False: interrupted. */
+static bool run_one(const struct rh_run_config *config, struct rh_result *result,
+		    const struct rh_trial *place, size_t first, uint32_t *ran)
+{
+	struct rh_run_backend *backend = &result->backends[place->backend];
+	struct rh_trial trial = *place;
+
+	if (skipped(config, backend) || hung(result, first, place->backend))
+		return true;
+	(*ran)++;
+	show_progress(config, result, &trial);
+	rh_run_trial(config, result, &trial);
+	if (rh_interrupted) {
+		/* It was ended, it did not fail. */
+		free(trial.segments);
+		free(trial.passes);
+		return false;
+	}
+	*(struct rh_trial *)rh_grow(&result->trials, &result->trial_count, sizeof(trial)) = trial;
+	take_backend_status(backend, &trial);
+	return true;
+}
+
+static int run_beside(const struct rh_run_config *config, const struct rh_trial *place,
+		      struct rh_err *err)
+{
+	return config->beside ? config->beside(config->beside_of, place->rep, place->backend, err)
+			      : 0;
+}
+
 static int run_rep(const struct rh_run_config *config, struct rh_result *result,
 		   const struct place *place, uint32_t rep, size_t first, uint64_t *state,
 		   struct rh_err *err)
 {
 	uint32_t *order = calloc(result->backend_count, sizeof(*order)), ran = 0;
 	size_t trials = result->trial_count;
+	int failed = 0;
 
 	if (!order)
 		return rh_fail(err, RH_OS, "no memory for the order of trials");
 	for (uint32_t b = 0; b < result->backend_count; b++)
 		order[b] = b;
 	shuffle(order, result->backend_count, state);
-	for (size_t i = 0; i < result->backend_count && !rh_interrupted; i++) {
-		struct rh_run_backend *backend = &result->backends[order[i]];
+	for (size_t i = 0; i < result->backend_count && !rh_interrupted && failed == 0; i++) {
 		struct rh_trial trial = {
 			.trace = place->trace,
 			.program = place->program,
@@ -399,23 +429,16 @@ static int run_rep(const struct rh_run_config *config, struct rh_result *result,
 			.rep = rep,
 			.order = ran,
 		};
+		bool before = config->beside && splitmix(state) >> 63;
 
-		if (skipped(config, backend) || hung(result, first, order[i]))
-			continue;
-		ran++;
-		show_progress(config, result, &trial);
-		rh_run_trial(config, result, &trial);
-		if (rh_interrupted) {
-			/* It was ended, it did not fail. */
-			free(trial.segments);
-			free(trial.passes);
-			break;
-		}
-		*(struct rh_trial *)rh_grow(&result->trials, &result->trial_count, sizeof(trial)) =
-			trial;
-		take_backend_status(backend, &trial);
+		if (before)
+			failed = run_beside(config, &trial, err);
+		if (failed == 0 && run_one(config, result, &trial, first, &ran) && !before)
+			failed = run_beside(config, &trial, err);
 	}
 	free(order);
+	if (failed < 0)
+		return -1;
 	run_passes(config, result, rep, trials);
 	return rh_interrupted ? rh_fail(err, RH_FAILED, "interrupted") : 0;
 }

@@ -1,6 +1,6 @@
 /*
- * validate.c - the plan of a validation. The real runs come first: the kernel charges a child with
- * what its parent had resident, and the replay makes us grow.
+ * validate.c - the plan of a validation: recordings, then rounds in which programs and replays
+ * alternate.
  */
 #include "harness/run/validate.h"
 
@@ -20,7 +20,16 @@
 #define CPU_LEAST_S	0.05
 #define CALLS_LEAST	1000
 #define DIFFERENT_SHARE 0.01 /* of the calls of two recordings */
-enum { SAID_BYTES = 600 };
+enum { SAID_BYTES = 600, LINKED_BYTES = 64 };
+_Static_assert(sizeof(((struct rh_validate *)0)->linked) == LINKED_BYTES, "a name of a file");
+
+/* For LD_PRELOAD: the loader knows where it is. */
+static const char libc_name[] = "libc.so.6";
+
+struct rounds {
+	const struct rh_validate_config *config;
+	struct rh_validate *out;
+};
 
 /* ---- recording ---- */
 
@@ -34,25 +43,33 @@ static void last_words(int fd, char *text, size_t bytes)
 	text[strcspn(text, "\n")] = '\0';
 }
 
-static int record(const struct rh_validate_config *config, const char *path, struct rh_err *err)
+/* `preload`: the library the program is to run on; NULL = its own. */
+static int record(const struct rh_validate_config *config, const char *path, const char *preload,
+		  struct rh_err *err)
 {
-	static char command[] = "record", quiet[] = "-q", output[] = "-o", end[] = "--";
+	static char command[] = "record", quiet[] = "-q", output[] = "-o", on[] = "--preload",
+		    end[] = "--";
 	char self[4096], said[SAID_BYTES];
-	char *head[] = { self, command, quiet, output, (char *)(uintptr_t)path, end };
-	size_t given = 0, fixed = sizeof(head) / sizeof(head[0]);
+	char *head[] = { self, command, quiet, output, (char *)(uintptr_t)path, end, NULL, NULL };
+	size_t given = 0, fixed = 6;
 	struct rh_real real = { .driver = config->driver, .timeout_ns = config->timeout_ns };
 	struct rh_real_cost cost;
 	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char **argv;
 	int result;
 
+	if (preload) {
+		head[fixed - 1] = on;
+		head[fixed++] = (char *)(uintptr_t)preload;
+		head[fixed++] = end;
+	}
 	while (config->argv[given])
 		given++;
 	argv = calloc(fixed + given + 1, sizeof(*argv));
 	if (length <= 0 || !argv)
 		return free(argv), rh_fail(err, RH_OS, "reheap cannot start itself to record");
 	self[length] = '\0';
-	memcpy(argv, head, sizeof(head));
+	memcpy(argv, head, fixed * sizeof(*argv));
 	memcpy(argv + fixed, config->argv, given * sizeof(*argv));
 	real.argv = argv;
 	real.output_fd = memfd_create("reheap-said", MFD_CLOEXEC);
@@ -68,11 +85,12 @@ static int record(const struct rh_validate_config *config, const char *path, str
 	return result;
 }
 
-/* Heap calls in a trace. */
-static int count_calls(const char *path, uint64_t *calls, struct rh_err *err)
+/* Heap calls in a trace, and whose malloc served them: "" = the trace does not say. */
+static int look_at(const char *path, uint64_t *calls, char served[LINKED_BYTES], struct rh_err *err)
 {
 	static struct rh_event batch[RH_TRACE_BATCH];
 	struct rh_trace *trace;
+	const char *name;
 	int count;
 
 	*calls = 0;
@@ -82,28 +100,54 @@ static int count_calls(const char *path, uint64_t *calls, struct rh_err *err)
 		for (int i = 0; i < count; i++)
 			*calls += batch[i].kind == RH_EV_ALLOC || batch[i].kind == RH_EV_FREE ||
 				  batch[i].kind == RH_EV_RESIZE;
+	name = count == 0 ? rh_trace_note_of(trace, "allocator") : NULL;
+	snprintf(served, LINKED_BYTES, "%s", name ? name : "");
 	rh_trace_close(trace);
 	return count;
+}
+
+static bool is_libc(const char *served)
+{
+	return served[0] == '\0' || strncmp(served, "libc.", 5) == 0 ||
+	       strncmp(served, "libc-", 5) == 0;
+}
+
+/* On the baseline: a program that asks how large its blocks are does other calls on others. */
+static int record_on_baseline(const struct rh_validate_config *config, struct rh_validate *out,
+			      struct rh_err *err)
+{
+	const char *preload = out->result.backends[out->base].spec->preload;
+	char served[LINKED_BYTES];
+
+	if (!config->quiet)
+		rh_progress("recording %s", config->argv[0]);
+	if (record(config, config->trace, preload[0] ? preload : NULL, err) < 0 ||
+	    look_at(config->trace, &out->events, served, err) < 0)
+		return -1;
+	if (preload[0] || is_libc(served))
+		return 0;
+	if (record(config, config->trace, libc_name, err) < 0 ||
+	    look_at(config->trace, &out->events, out->linked, err) < 0)
+		return -1;
+	if (!is_libc(out->linked))
+		return rh_fail(err, RH_FAILED,
+			       "%s runs on the malloc of %s whatever is preloaded: no other "
+			       "allocator can be put under it",
+			       config->argv[0], out->linked);
+	snprintf(out->linked, sizeof(out->linked), "%s", served);
+	return 0;
 }
 
 static int record_twice(const struct rh_validate_config *config, struct rh_validate *out,
 			struct rh_err *err)
 {
-	char again[4096 + 8];
+	char again[4096 + 8], served[LINKED_BYTES];
+	const char *preload = out->result.backends[out->base].spec->preload;
 	double apart;
 	int result;
 
 	snprintf(again, sizeof(again), "%s.again", config->trace);
-	if (!config->quiet)
-		rh_progress("recording %s", config->argv[0]);
-	result = record(config, config->trace, err) < 0 ||
-				 count_calls(config->trace, &out->events, err) < 0 ||
-				 record(config, again, err) < 0 ||
-				 count_calls(again, &out->events_again, err) < 0
-			 ? -1
-			 : 0;
-	unlink(again);
-	if (result < 0)
+	if (record_on_baseline(config, out, err) < 0)
 		return -1;
 	if (out->events < CALLS_LEAST)
 		return rh_fail(err, RH_FAILED,
@@ -111,6 +155,17 @@ static int record_twice(const struct rh_validate_config *config, struct rh_valid
 			       "preloads (static, setuid, an allocator of its own) or has no use "
 			       "for a heap",
 			       config->argv[0], (unsigned long long)out->events);
+	result = record(config, again,
+			preload[0]	 ? preload
+			: out->linked[0] ? libc_name
+					 : NULL,
+			err) < 0 ||
+				 look_at(again, &out->events_again, served, err) < 0
+			 ? -1
+			 : 0;
+	unlink(again);
+	if (result < 0)
+		return -1;
 	apart = fabs((double)out->events - (double)out->events_again);
 	out->nondeterministic = apart > DIFFERENT_SHARE * (double)out->events;
 	out->calls_mean = ((double)out->events + (double)out->events_again) / 2;
@@ -119,74 +174,39 @@ static int record_twice(const struct rh_validate_config *config, struct rh_valid
 
 /* ---- the real runs ---- */
 
-static int run_one(const struct rh_validate_config *config, const struct rh_spec *spec,
-		   struct rh_validate_row *row, uint64_t round, struct rh_err *err)
+/* The program and what loading costs, under one backend; beside a trial of its replay. */
+static int run_round(void *of, uint32_t round, uint32_t backend, struct rh_err *err)
 {
-	static char true_path[] = "/bin/true";
-	static char *nothing[] = { true_path, NULL };
-	struct rh_real real = { .argv = config->argv,
-				.driver = config->driver,
-				.spec = spec,
-				.timeout_ns = config->timeout_ns,
-				.output_fd = -1 };
-	struct rh_real empty = { .argv = nothing, .spec = spec, .output_fd = -1 };
-	struct rh_real_cost cost, load;
+	const struct rounds *rounds = of;
+	const struct rh_validate_config *config = rounds->config;
+	struct rh_validate *out = rounds->out;
+	struct rh_runner_job job = { .row = backend }, load = { .row = backend, .nothing = true };
+	struct rh_validate_row *row = &out->rows[backend];
+	struct rh_real_cost cost, loading;
 
-	if (rh_real_run(&empty, &load, err) < 0 || rh_real_run(&real, &cost, err) < 0)
-		return -1;
+	if (backend >= out->row_count)
+		return 0; /* the floor */
+	if (!config->quiet)
+		rh_progress("round %u of %llu: %s under %s", round + 1,
+			    (unsigned long long)config->reps, config->argv[0], row->name);
+	snprintf(job.libc, sizeof(job.libc), "%s", out->linked[0] ? libc_name : "");
+	memcpy(load.libc, job.libc, sizeof(load.libc));
+	if (rh_runner_run(&out->runner, &load, &loading, err) < 0 ||
+	    rh_runner_run(&out->runner, &job, &cost, err) < 0)
+		return rh_err_prefix(err, "under %s", row->name);
 	row->user[round] = cost.user_s;
 	row->system[round] = cost.system_s;
 	row->wall[round] = cost.wall_s;
 	row->rss[round] = (double)cost.peak_rss_bytes;
 	row->faults[round] = (double)cost.faults;
-	row->load_cpu[round] = load.user_s + load.system_s;
-	row->load_rss[round] = (double)load.peak_rss_bytes;
+	row->load_cpu[round] = loading.user_s + loading.system_s;
+	row->load_rss[round] = (double)loading.peak_rss_bytes;
 	if (round == 0 && cost.user_s + cost.system_s < CPU_LEAST_S)
 		return rh_fail(err, RH_FAILED,
-			       "%s takes %.0f ms of CPU: under %.0f ms the clock of the kernel "
-			       "says nothing; give it more to do",
-			       config->argv[0], 1e3 * (cost.user_s + cost.system_s),
+			       "under %s: %s takes %.0f ms of CPU: under %.0f ms the clock of the "
+			       "kernel says nothing; give it more to do",
+			       row->name, config->argv[0], 1e3 * (cost.user_s + cost.system_s),
 			       1e3 * CPU_LEAST_S);
-	return 0;
-}
-
-static uint64_t splitmix(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15ull;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-	return z ^ z >> 31;
-}
-
-static int run_rounds(const struct rh_validate_config *config, struct rh_validate *out,
-		      struct rh_err *err)
-{
-	size_t order[RH_VARIANTS_MAX];
-	uint64_t state = config->seed;
-
-	for (size_t i = 0; i < out->row_count; i++)
-		order[i] = i;
-	for (uint64_t round = 0; round < config->reps; round++) {
-		for (size_t i = out->row_count; i > 1; i--) {
-			size_t j = (size_t)(splitmix(&state) % i), kept = order[i - 1];
-
-			order[i - 1] = order[j];
-			order[j] = kept;
-		}
-		for (size_t i = 0; i < out->row_count; i++) {
-			struct rh_validate_row *row = &out->rows[order[i]];
-
-			if (!config->quiet)
-				rh_progress("round %llu of %llu: %s under %s",
-					    (unsigned long long)round + 1,
-					    (unsigned long long)config->reps, config->argv[0],
-					    row->name);
-			if (run_one(config, out->result.backends[order[i]].spec, row, round, err) <
-			    0)
-				return rh_err_prefix(err, "under %s", row->name);
-		}
-	}
 	return 0;
 }
 
@@ -201,15 +221,24 @@ static int count_instructions(const struct rh_validate_config *config, struct rh
 		struct rh_real real = { .argv = config->argv,
 					.driver = config->driver,
 					.spec = out->result.backends[i].spec,
+					.libc = out->linked[0] ? libc_name : NULL,
 					.timeout_ns = config->timeout_ns,
 					.output_fd = -1 };
-		struct rh_real empty = { .argv = nothing, .spec = real.spec, .output_fd = -1 };
+		struct rh_real empty = {
+			.argv = nothing, .spec = real.spec, .libc = real.libc, .output_fd = -1
+		};
 
 		if (!config->quiet)
 			rh_progress("%s under %s and callgrind", config->argv[0], row->name);
-		if (rh_validate_instructions(&empty, &row->load_instructions, err) < 0 ||
-		    rh_validate_instructions(&real, &row->instructions, err) < 0)
+		if (rh_validate_instructions(&empty, &row->load_instructions, err) == 0 &&
+		    rh_validate_instructions(&real, &row->instructions, err) == 0)
+			continue;
+		if (rh_interrupted || i == out->base || err->code == RH_ABSENT)
 			return rh_err_prefix(err, "under %s and callgrind", row->name);
+		row->instructions = NAN;
+		rh_result_warn(&out->result,
+			       "no instructions under %s, which callgrind does not bear: %s",
+			       row->name, err->text);
 	}
 	return 0;
 }
@@ -290,6 +319,7 @@ void rh_validate_free(struct rh_validate *validate)
 		for (size_t n = 0; n < sizeof(all) / sizeof(all[0]); n++)
 			free(all[n]);
 	}
+	rh_runner_end(&validate->runner);
 	free(validate->rows);
 	rh_result_free(&validate->result);
 }
@@ -298,6 +328,7 @@ int rh_validate_run(const struct rh_validate_config *config, struct rh_validate 
 		    struct rh_err *err)
 {
 	char *traces[] = { (char *)(uintptr_t)config->trace };
+	struct rounds rounds = { config, out };
 	struct rh_run_config run = { .traces = traces,
 				     .trace_count = 1,
 				     .backends = config->backends,
@@ -309,7 +340,9 @@ int rh_validate_run(const struct rh_validate_config *config, struct rh_validate 
 				     .reps = config->reps,
 				     .seed = config->seed,
 				     .touch = RH_TOUCH_AUTO,
-				     .quiet = config->quiet };
+				     .quiet = config->quiet,
+				     .beside = run_round,
+				     .beside_of = &rounds };
 	int result;
 
 	*out = (struct rh_validate){ .result = { .reps = config->reps,
@@ -326,9 +359,9 @@ int rh_validate_run(const struct rh_validate_config *config, struct rh_validate 
 	if (result == 0)
 		result = make_rows(config, out, err);
 	if (result == 0)
-		result = record_twice(config, out, err);
+		result = rh_runner_begin(&out->runner, config, out, err);
 	if (result == 0)
-		result = run_rounds(config, out, err);
+		result = record_twice(config, out, err);
 	if (result == 0)
 		result = count_instructions(config, out, err);
 	if (result == 0)

@@ -1,12 +1,13 @@
 /*
  * validate.h - is a replay true? The program under every allocator for real, beside its replay.
  *
- *	1  the program is recorded twice: do two runs make the same calls?
- *	2  rounds: every backend under the program and under /bin/true (what loading costs), in an
- *	   order shuffled for each round
- *	3  on request, each once more under callgrind: instructions
- *	4  its trace is replayed on the same backends, as often
- *	5  change against the baseline, predicted beside observed (validate_compare.c), which
+ *	1  the program is recorded twice, on the baseline: do two runs make the same calls? One that
+ *	   links an allocator of its own gets libc's preloaded wherever libc is meant
+ *	2  on request, each backend once under callgrind: instructions
+ *	3  rounds: every backend under the program, under /bin/true (what loading costs) and under
+ *	   the replay of the recording, next to each other, so that the machine's load hits both
+ *	   sides; the order is shuffled for each round
+ *	4  change against the baseline, predicted beside observed (validate_compare.c), which
  *	   becomes a part of the result (harness/result/fields_truth.h)
  *
  * A program whose two recordings differ by more than 1 % in heap calls is compared by rates: what
@@ -33,6 +34,23 @@ struct rh_validate_config {
 	bool quiet;
 	bool instructions; /* callgrind, of the program and of the whole replay */
 };
+
+/* validate_runner.c: a process of our own, forked while we are small, that runs the programs. */
+struct rh_runner {
+	int fd;
+	int pid; /* 0: none */
+};
+struct rh_runner_job {
+	uint32_t row; /* of `rows`, as they were when it began */
+	bool nothing; /* /bin/true instead of the program */
+	char libc[64];
+};
+struct rh_validate;
+int rh_runner_begin(struct rh_runner *runner, const struct rh_validate_config *config,
+		    const struct rh_validate *of, struct rh_err *err);
+int rh_runner_run(const struct rh_runner *runner, const struct rh_runner_job *job,
+		  struct rh_real_cost *cost, struct rh_err *err);
+void rh_runner_end(struct rh_runner *runner);
 
 /* The first three are judged; the rest says where a change comes from. */
 enum rh_validate_field {
@@ -72,9 +90,11 @@ struct rh_validate {
 	uint64_t events, events_again; /* heap calls of the two recordings */
 	bool nondeterministic;	       /* they differ by more than 1 % */
 	double calls_mean;	       /* of both */
-	double cpu_s, load_s;	       /* of the program under the baseline, and of loading it */
-	double heap_s;		       /* the heap's own CPU time by the replay, net of the floor */
-	double heap_instructions;      /* likewise, by callgrind; NaN = not asked for */
+	char linked[64];	       /* the allocator that the program links; "" = libc's */
+	struct rh_runner runner;
+	double cpu_s, load_s;	  /* of the program under the baseline, and of loading it */
+	double heap_s;		  /* the heap's own CPU time by the replay, net of the floor */
+	double heap_instructions; /* likewise, by callgrind; NaN = not asked for */
 	double rss_bytes;
 };
 

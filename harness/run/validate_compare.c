@@ -307,6 +307,7 @@ static void keep(const struct rh_validate_config *config, struct rh_validate *ou
 	while (config->argv[to->argv_count])
 		to->argv_count++;
 	to->driver = config->driver;
+	to->linked = out->linked[0] ? out->linked : NULL;
 	to->rounds = config->reps;
 	to->calls = out->events;
 	to->calls_again = out->events_again;

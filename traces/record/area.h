@@ -10,7 +10,7 @@
  *	+--------+-----------+------------+-------+----------+--------+--------+---
  *	 4 KiB    RH_PROCS    RH_RINGS     RH_PROCS RH_KIDS    ring_bytes each, sparse
  *
- * Nobody maps all of it. A process maps header and processes (256 KiB), ring heads by 64,
+ * Nobody maps all of it. A process maps header and processes (320 KiB), ring heads by 64,
  * and of each ring it owns what is in use: 64 KiB at first. A program that limits its
  * address space, or locks its memory, loses next to nothing. The supervisor maps all but
  * texts and rings, and reads those with pread: its own memory does not grow with theirs.
@@ -51,7 +51,7 @@
 
 #include "traces/format/event.h"
 
-#define RH_AREA_MAGIC 0x36616572615f6872u /* "hr_area6" */
+#define RH_AREA_MAGIC 0x37616572615f6872u /* "hr_area7" */
 /* In the environment: the area's path, the descriptor inherited or -1, and the area's
  * cookie in hex, with commas between. */
 #define RH_RECORD_ENV	 "REHEAP_RECORD"
@@ -209,7 +209,7 @@ enum rh_heap {
 	RH_HEAP_V8 = 1u << 4,
 	RH_HEAP_GO = 1u << 5,
 };
-enum { RH_PROC_FOREIGN = 84 - sizeof(pthread_mutex_t) };
+enum { RH_PROC_FOREIGN = 84 - sizeof(pthread_mutex_t), RH_PROC_SERVES = 64 };
 
 enum rh_proc_how { RH_PROC_MAIN, RH_PROC_FORKED, RH_PROC_EXECED, RH_PROC_LATE };
 
@@ -238,9 +238,10 @@ struct rh_proc {
 	_Atomic uint64_t end_stamp; /* 0: it has not exited, or could not say so */
 	_Atomic uint32_t left;	    /* came late, and has taken itself out of the way again */
 	uint32_t pad1;
+	char serves[RH_PROC_SERVES]; /* file name of the object whose malloc serves it */
 	uint64_t pad[1];
 };
-_Static_assert(sizeof(struct rh_proc) == 192, "three lines");
+_Static_assert(sizeof(struct rh_proc) == 256, "four lines");
 
 /* What a new image is; forked ones are what their parent is. */
 struct rh_proc_text {
@@ -317,7 +318,7 @@ _Static_assert(sizeof(struct rh_area) <= 4096, "a page");
 /* What is mapped apart begins on a page of any size; processes are mapped with the header. */
 #define RH_AREA_PAGE_MOST   65536u
 #define RH_AREA_PROCS_AT    4096u
-#define RH_AREA_HEADS_AT    (4u * RH_AREA_PAGE_MOST)
+#define RH_AREA_HEADS_AT    (5u * RH_AREA_PAGE_MOST)
 #define RH_AREA_TEXTS_AT    (RH_AREA_HEADS_AT + RH_RINGS * (uint64_t)sizeof(struct rh_ring))
 #define RH_AREA_KIDS_AT	    (RH_AREA_TEXTS_AT + RH_PROCS * (uint64_t)sizeof(struct rh_proc_text))
 #define RH_AREA_RINGS_AT    (RH_AREA_KIDS_AT + RH_KIDS * (uint64_t)sizeof(struct rh_kid))

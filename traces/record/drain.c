@@ -421,6 +421,7 @@ static int retire(struct rh_drain *drain, size_t index, struct rh_err *err)
 	image->heaps = atomic_load(&proc->heaps);
 	rh_figures_end(&image->life, drain->area, proc);
 	memcpy(image->foreign, proc->foreign, sizeof image->foreign - 1);
+	memcpy(image->serves, proc->serves, sizeof image->serves - 1);
 	if (image->pidfd >= 0)
 		close(image->pidfd);
 	image->pidfd = -1;

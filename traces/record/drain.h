@@ -27,7 +27,7 @@ struct rh_image {
 	uint64_t anonymous_peak; /* bytes, seen by looking now and then */
 	struct rh_figures_life life;
 	uint32_t heaps; /* enum rh_heap */
-	char foreign[RH_PROC_FOREIGN];
+	char foreign[RH_PROC_FOREIGN], serves[RH_PROC_SERVES];
 	char exe[512], args[1024];
 	uint32_t args_bytes;
 };

@@ -110,6 +110,7 @@ static int add_figures(struct rh_emitter *emit, struct rh_err *err)
 	const struct rh_image *image = &emit->what.drain->images[emit->what.image];
 	struct rh_used used = { 0 };
 	bool known = rh_figures_used(&image->life, &used);
+	char serves[sizeof image->serves];
 	const struct {
 		const char *key;
 		uint64_t value;
@@ -122,6 +123,10 @@ static int add_figures(struct rh_emitter *emit, struct rh_err *err)
 		{ "recorded_calls", image->events, known },
 	};
 
+	memcpy(serves, image->serves, sizeof serves);
+	only_ascii(serves);
+	if (serves[0] && rh_trace_add_note(emit->out, "allocator", serves, err) < 0)
+		return -1;
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
 		if (rows[i].known &&
 		    rh_trace_add_count(emit->out, rows[i].key, rows[i].value, err) < 0)

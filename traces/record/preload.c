@@ -42,7 +42,7 @@ static int bear_sanitizer(void)
 
 int rh_preload_set(const struct rh_record_opts *opts, const char *area_path, struct rh_err *err)
 {
-	const char *old = getenv("LD_PRELOAD");
+	const char *old = opts->preload ? opts->preload : getenv("LD_PRELOAD");
 	const char *root = *opts->shim == '/' ? soft_root() : "", *maps = opts->maps_shim;
 	char preload[8192];
 

@@ -42,6 +42,8 @@ struct rh_record_opts {
 	const char *shim;	  /* path of libreheap-record.so */
 	const char *maps_shim;	  /* path of libreheap-maps.so: the program's own mmap and brk are
 				     recorded too; NULL: they are not */
+	const char *preload;	  /* goes in front of the program's own allocator; NULL: what
+				     LD_PRELOAD holds */
 	const char *area_file;	  /* the shared area is this new file; NULL: it has no name */
 	const char *version;	  /* of the recorder, for the trace's notes */
 	uint64_t attach_after_ns; /* recording starts this long after the program */

@@ -229,6 +229,9 @@ static void fill_slot(struct rh_proc *proc, uint32_t how, uint32_t parent)
 	atomic_store(&proc->filter, atomic_load(&shim.filter));
 	proc->end_stamp = 0;
 	proc->user_us[0] = proc->kernel_us[0] = 0;
+	memset(proc->serves, 0, sizeof proc->serves);
+	if (how == RH_PROC_FORKED) /* until it looks itself */
+		memcpy(proc->serves, rh_area_proc(shim.area, parent)->serves, sizeof proc->serves);
 	shim_figures(proc, false);
 }
 

@@ -14,7 +14,7 @@
 
 struct found {
 	uint32_t heaps;
-	char foreign[RH_PROC_FOREIGN];
+	char foreign[RH_PROC_FOREIGN], serves[RH_PROC_SERVES];
 };
 
 static const struct {
@@ -68,6 +68,30 @@ static const char *base_of(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+/* The file of the object whose malloc the program gets. */
+static void look_for_server(const struct dl_phdr_info *info, struct found *found)
+{
+	const char *base = base_of(info->dlpi_name);
+	const void *at = shim_hook_defines(info, "malloc");
+
+	if (!at || !hook_within(at, hook_malloc.low, hook_malloc.bytes))
+		return;
+	base = *base ? base : "the executable";
+	memcpy(found->serves, base, strnlen(base, sizeof found->serves - 1));
+}
+
+/* A library whose malloc is there for others to get; they get that in front of it. */
+static bool is_allocator(const char *base)
+{
+	static const char *const names[] = { "libjemalloc", "libtcmalloc", "libmimalloc",
+					     "libtbbmalloc" };
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (strncmp(base, names[i], strlen(names[i])) == 0)
+			return true;
+	return false;
+}
+
 static bool is_preloaded(const char *base)
 {
 	const char *preload = getenv("LD_PRELOAD");
@@ -83,7 +107,8 @@ static void look_for_malloc(const struct dl_phdr_info *info, struct found *found
 
 	if (!at || hook_within(at, hook_malloc.low, hook_malloc.bytes) ||
 	    hook_within(at, hook_self.low, hook_self.bytes) || strncmp(base, "libc.", 5) == 0 ||
-	    strncmp(base, "libc-", 5) == 0 || strncmp(base, "ld-", 3) == 0 || is_preloaded(base))
+	    strncmp(base, "libc-", 5) == 0 || strncmp(base, "ld-", 3) == 0 || is_preloaded(base) ||
+	    is_allocator(base))
 		return;
 	found->heaps |= RH_HEAP_FOREIGN;
 	base = *base ? base : "the executable";
@@ -101,6 +126,7 @@ static int look_at(struct dl_phdr_info *info, size_t bytes, void *context)
 	if (is_go(info))
 		found->heaps |= RH_HEAP_GO;
 	look_for_malloc(info, found);
+	look_for_server(info, found);
 	return 0;
 }
 
@@ -116,6 +142,7 @@ void shim_look(void)
 	dl_iterate_phdr(look_at, &found);
 	proc = rh_area_proc(shim.area, shim.proc);
 	memcpy(proc->foreign, found.foreign, sizeof proc->foreign);
+	memcpy(proc->serves, found.serves, sizeof proc->serves);
 	atomic_store(&proc->heaps, found.heaps);
 }
 

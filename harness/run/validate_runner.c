@@ -1,0 +1,125 @@
+/*
+ * validate_runner.c - the process that runs the programs of a validation.
+ *
+ * The kernel tells as a child's peak memory at least what its parent had resident, and a replay
+ * makes us grow. Programs and replays are run alternately, so the programs need a parent that stays
+ * small: a copy of us, forked before anything was compiled. It gets a job as one message, runs it
+ * and answers with the costs; it ends when we close the line, and dies with us.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness/launch/worker.h"
+#include "harness/run/validate.h"
+
+enum { SLICE_MS = 100 };
+
+struct answer {
+	int result;
+	struct rh_real_cost cost;
+	struct rh_err err;
+};
+
+static void do_job(const struct rh_validate_config *config, const struct rh_validate *of,
+		   const struct rh_runner_job *job, struct answer *answer)
+{
+	static char true_path[] = "/bin/true";
+	static char *nothing[] = { true_path, NULL };
+	struct rh_real real = { .argv = job->nothing ? nothing : config->argv,
+				.driver = job->nothing ? NULL : config->driver,
+				.spec = of->result.backends[job->row].spec,
+				.libc = job->libc[0] ? job->libc : NULL,
+				.timeout_ns = config->timeout_ns,
+				.output_fd = -1 };
+
+	*answer = (struct answer){ .result = 0 };
+	answer->result = rh_real_run(&real, &answer->cost, &answer->err);
+}
+
+static _Noreturn void serve(int fd, const struct rh_validate_config *config,
+			    const struct rh_validate *of)
+{
+	struct rh_runner_job job;
+	struct answer answer;
+	ssize_t got;
+
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	do {
+		got = recv(fd, &job, sizeof(job), 0);
+		if (got != sizeof(job))
+			continue;
+		do_job(config, of, &job, &answer);
+		if (send(fd, &answer, sizeof(answer), MSG_NOSIGNAL) != sizeof(answer))
+			break;
+	} while (got > 0 || (got < 0 && errno == EINTR && !rh_interrupted));
+	_exit(0);
+}
+
+int rh_runner_begin(struct rh_runner *runner, const struct rh_validate_config *config,
+		    const struct rh_validate *of, struct rh_err *err)
+{
+	int line[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line) < 0)
+		return rh_fail_errno(err, RH_OS, "no line to the process that runs programs");
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		close(line[0]);
+		serve(line[1], config, of);
+	}
+	close(line[1]);
+	if (pid < 0) {
+		close(line[0]);
+		return rh_fail_errno(err, RH_OS, "no process that runs programs");
+	}
+	*runner = (struct rh_runner){ .fd = line[0], .pid = pid };
+	return 0;
+}
+
+/* An interrupt may have been sent to us alone. */
+static ssize_t await(const struct rh_runner *runner, struct answer *answer)
+{
+	struct pollfd at = { .fd = runner->fd, .events = POLLIN };
+	bool told = false;
+
+	while (poll(&at, 1, SLICE_MS) <= 0)
+		if (rh_interrupted && !told) {
+			kill(runner->pid, SIGTERM);
+			told = true;
+		}
+	return recv(runner->fd, answer, sizeof(*answer), 0);
+}
+
+int rh_runner_run(const struct rh_runner *runner, const struct rh_runner_job *job,
+		  struct rh_real_cost *cost, struct rh_err *err)
+{
+	struct answer answer;
+
+	if (send(runner->fd, job, sizeof(*job), MSG_NOSIGNAL) != sizeof(*job) ||
+	    await(runner, &answer) != sizeof(answer))
+		return rh_fail(err, RH_OS, "the process that runs programs has ended");
+	*cost = answer.cost;
+	if (answer.result < 0)
+		*err = answer.err;
+	return answer.result;
+}
+
+void rh_runner_end(struct rh_runner *runner)
+{
+	if (!runner->pid)
+		return;
+	close(runner->fd);
+	while (waitpid(runner->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	runner->pid = 0;
+}
