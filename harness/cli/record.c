@@ -122,9 +122,11 @@ static int find_shims(const struct opts *opts, struct rh_record_opts *record, st
 {
 	static char shim[4096], maps[4096];
 
-	if (opts->pid && opts->maps)
-		return rh_fail(err, RH_USAGE,
-			       "--maps is for programs that reheap starts: no --pid");
+	if (opts->pid && (opts->maps || opts->preload))
+		return rh_fail(err, RH_USAGE, "%s is for programs that reheap starts: no --pid",
+			       opts->maps ? "--maps" : "--preload");
+	if (opts->preload && strchr(opts->preload, '/') && access(opts->preload, R_OK) < 0)
+		return rh_fail_errno(err, RH_NO_INPUT, "--preload %s", opts->preload);
 	if (rh_install_path("libreheap-record.so", shim, sizeof shim, err) < 0 ||
 	    (opts->maps && rh_install_path("libreheap-maps.so", maps, sizeof maps, err) < 0))
 		return -1;
@@ -189,12 +191,6 @@ static enum rh_exit run(const void *data, int argc, char **argv, struct rh_err *
 	if (opts->pid && argc > 0)
 		return rh_fail(err, RH_USAGE, "--pid records what runs already: no program"),
 		       RH_USAGE;
-	if (opts->preload && opts->pid)
-		return rh_fail(err, RH_USAGE,
-			       "--preload is for programs that reheap starts: no --pid"),
-		       RH_USAGE;
-	if (opts->preload && strchr(opts->preload, '/') && access(opts->preload, R_OK) < 0)
-		return rh_fail_errno(err, RH_NO_INPUT, "--preload %s", opts->preload), RH_NO_INPUT;
 	if (argc == 0 && !opts->pid)
 		return rh_fail(err, RH_USAGE, "no program to record; --pid PID for one that runs"),
 		       RH_USAGE;

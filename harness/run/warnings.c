@@ -69,6 +69,24 @@ static void warn_of_lanes(const struct rh_run_config *config, struct rh_result *
 	}
 }
 
+/* What the program took is what it took on the allocator it had, which libc is compared with. */
+static void warn_of_served(struct rh_result *result)
+{
+	for (size_t t = 0; t < result->trace_count; t++)
+		for (size_t n = 0; n < result->traces[t].note_count; n++) {
+			const struct rh_pair *note = &result->traces[t].notes[n];
+
+			if (strcmp(note->name, "allocator") == 0 &&
+			    strncmp(note->value, "libc.", 5) != 0 &&
+			    strncmp(note->value, "libc-", 5) != 0)
+				rh_result_warn(
+					result,
+					"%s: recorded on %s, not on libc: what the heap is worth "
+					"is of the CPU time on that (record --preload libc.so.6)",
+					result->traces[t].path, note->value);
+		}
+}
+
 /* A replay that waits most of the time measures the order of the recording. */
 static void warn_of_waits(struct rh_result *result)
 {
@@ -152,5 +170,6 @@ void rh_run_warn(const struct rh_run_config *config, struct rh_result *result)
 	warn_of_lanes(config, result);
 	settle_touch(config, result);
 	warn_of_waits(result);
+	warn_of_served(result);
 	warn_of_host(config, result);
 }

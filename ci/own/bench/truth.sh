@@ -6,6 +6,11 @@
 # With INSTRUCTIONS=1 each runs once more under callgrind, also the whole replay (slow, and exact on a
 # loaded machine): the change within 5 % of the heap's own instructions in 90 % of cells.
 # REPS= rounds (6); BACKENDS= allocators; OUT= where the tables and results are kept.
+#
+# It can be ended and called again: what OUT holds of the same settings is not run again, unless
+# AGAIN=1. HALF=tune or HALF=report runs and counts half of the programs, by a hash of their names: a
+# model is changed on the former and reported on the latter. The tables as Markdown go to
+# OUT/table.md; WRITE=1 puts them between the marks in README.md.
 set -u
 build=$(realpath "${1:-build}")
 [ $# -eq 0 ] || shift
@@ -27,17 +32,22 @@ need() {
 	return 1
 }
 
+# The half a name belongs to.
+half_of() {
+	[ $(($(printf '%s' "$1" | cksum | cut -d ' ' -f 1) % 2)) -eq 0 ] && echo tune || echo report
+}
+
 validate() {
 	local began=$SECONDS code
 	"$reheap" validate -q --reps "${REPS:-6}" ${BACKENDS:+--backend "$BACKENDS"} \
 		${INSTRUCTIONS:+--instructions} -o "$out/$name.json" "$@" \
-		>"$out/$name.txt" 2>"$work/err"
+		>"$work/$name.txt" 2>"$work/err"
 	code=$?
-	if [ $code -gt 1 ] || ! grep -q '^change of' "$out/$name.txt"; then
+	if [ $code -gt 1 ] || ! grep -q '^change of' "$work/$name.txt"; then
 		echo "$name: not validated: $(tail -n 1 "$work/err")"
-		rm -f "$out/$name.txt"
 		return
 	fi
+	mv "$work/$name.txt" "$out/$name.txt"
 	echo "$name: $(sed -n 2p "$out/$name.txt") ($((SECONDS - began)) s)"
 }
 
@@ -146,13 +156,31 @@ zstd() {
 	validate -- zstd -q -T2 -9 -f "$work/x.txt" -o "$work/x.zst"
 }
 
+settings="reps ${REPS:-6}, backends ${BACKENDS:-all}, instructions ${INSTRUCTIONS:-no}, $("$reheap" --version)"
+if [ -n "${AGAIN-}" ] || [ "$(cat "$out/settings" 2>/dev/null)" != "$settings" ]; then
+	rm -f "$out"/*.txt "$out"/*.json
+	echo "$settings" >"$out/settings"
+fi
+seen=
 for name in ${*:-$all}; do
-	$name
+	[ "${HALF:-$(half_of "$name")}" = "$(half_of "$name")" ] || continue
+	if [ -s "$out/$name.txt" ]; then
+		echo "$name: there already ($(sed -n 2p "$out/$name.txt"))"
+	else
+		$name
+	fi
+	[ ! -s "$out/$name.txt" ] || seen="$seen $out/$name.txt"
 done
+[ -n "$seen" ] || {
+	echo 'nothing was validated'
+	exit 1
+}
 
 # What the tables say, cell by cell.
-awk '
-	FNR == 1 { program = FILENAME; sub(/.*\//, "", program); sub(/\.txt$/, "", program) }
+# shellcheck disable=SC2086 # names of ours
+awk -v table="$out/table.md" -v settings="$settings" '
+	FNR == 1 { program = FILENAME; sub(/.*\//, "", program); sub(/\.txt$/, "", program); order[++programs] = program }
+	FNR == 2 { match($0, /[0-9]+ % of the CPU/); share[program] = substr($0, RSTART, RLENGTH - 11) }
 	FNR == 2 { for (i = 1; i < NF; i++) if ($(i + 1) ~ /^MiB/) base = $i }
 	/^change of CPU/ { field = "cpu"; next }
 	/^change of peak/ { field = "rss"; next }
@@ -164,7 +192,8 @@ awk '
 			gsub(/\+/, "", c[2]); gsub(/\+/, "", c[3])
 			off = c[2] - c[3]; if (off < 0) off = -off
 			counts++
-			if (off <= 0.05 * own) exact++
+			count_of[program]++
+			if (off <= 0.05 * own) { exact++; exact_of[program]++ }
 			else missed = missed sprintf("  instructions %s, %s: predicted %+.1f million, observed %+.1f (the heap: %.1f)\n", program, c[1], c[2], c[3], own)
 		}
 		next
@@ -178,24 +207,38 @@ awk '
 		off = p - o; if (off < 0) off = -off
 		if (field == "rss") {
 			cells++
-			if (off <= 1 || off <= 0.1 * base) near++
+			cell_of[program]++
+			if (off <= 1 || off <= 0.1 * base) { near++; near_of[program]++ }
 			else missed = missed sprintf("  memory %s, %s: predicted %+.1f MiB, observed %+.1f (of %s)\n", program, $1, p, o, base)
 			next
 		}
 		times++
 		if (lo <= 0 && hi >= 0) { unclear++; next }
 		clear++
-		if (p * o > 0) sign++
+		clear_of[program]++
+		if (p * o > 0) { sign++; sign_of[program]++ }
 		else missed = missed sprintf("  sign %s, %s: predicted %+.1f ms, observed %+.1f [%.1f, %.1f]\n", program, $1, p, o, lo, hi)
 		size = o < 0 ? -o : o
-		if (off <= size / 3) third++
+		if (off <= size / 3) { third++; third_of[program]++ }
 		else if (p * o > 0) missed = missed sprintf("  size %s, %s: predicted %+.1f ms, observed %+.1f [%.1f, %.1f]\n", program, $1, p, o, lo, hi)
 	}
 	END {
 		if (!cells) { print "nothing was validated"; exit 1 }
+		print "| " programs " programs | the heap, of the CPU | sign of CPU time | its size, to a third | peak memory, to 10 % or 1 MiB | instructions, to 5 % of the heap |" >table
+		print "|---|---|---|---|---|---|" >table
+		for (i = 1; i <= programs; i++) {
+			x = order[i]
+			printf "| %s | %s | %d of %d | %d of %d | %d of %d | %s |\n", x, share[x],
+				sign_of[x], clear_of[x], third_of[x], clear_of[x], near_of[x], cell_of[x],
+				count_of[x] ? (exact_of[x] + 0) " of " count_of[x] : "-" >table
+		}
+		printf "| all | | %d of %d | %d of %d | %d of %d | %s |\n\n(%s)\n", sign, clear, third,
+			clear, near, cells, counts ? (exact + 0) " of " counts : "-", settings >table
 		printf "\npeak memory within 10 %% or 1 MiB: %d of %d cells, %.0f %% (goal 90)\n", near, cells, 100 * near / cells
 		if (counts) printf "instructions within 5 %% of the heap'"'"'s own: %d of %d cells, %.0f %% (goal 90)\n", exact, counts, 100 * exact / counts
 		printf "CPU time, sign right where the change is significant: %d of %d (goal all); %d cells not significant\n", sign, clear, unclear
 		printf "CPU time, size within a third of it: %d of %d\n", third, clear
 		if (missed) printf "missed:\n%s", missed
-	}' "$out"/*.txt
+	}' $seen || exit
+[ -z "${WRITE-}" ] || sed -i -e '/^<!-- truth -->$/,/^<!-- \/truth -->$/ { /^<!-- truth -->$/r '"$out/table.md" \
+	-e '/^<!--/!d }' "$(dirname "$0")/../../../README.md"

@@ -48,6 +48,13 @@ ok 'and the program took time' grep -qE '^0\.[0-9]|^[1-9]' shares
 is_exit 0 'plot' "$reheap" plot app.json -o drawn
 ok 'the report begins with it' grep -qE 'class="lead">The heap (is about|takes)' drawn/report.html
 
+"$reheap" record -q --preload ./thin.so -o on.rht -- perl -e '$h{$_} = "x" x 50 for 1 .. 1000'
+ok 'a recording names the library that served it' bash -c \
+	"'$reheap' info on.rht | grep -q '^  allocator  *thin.so'"
+is_exit 0 'its replay' "$reheap" replay on.rht --backend libc --reps 1
+ok 'says so, for the program is compared with libc' grep -q 'recorded on thin.so, not on libc' .out
+is_exit 66 'a library that is not there is an error' "$reheap" record --preload ./no.so -- /bin/true
+
 "$reheap" gen churn -o made.rht events=2000 >/dev/null 2>&1
 is_exit 0 'a trace without a program' "$reheap" replay made.rht --backend libc --reps 1 -o made.json
 ok 'has a reason instead' grep -q \
