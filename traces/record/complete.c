@@ -55,6 +55,9 @@ static void add_calls(struct verdict *verdict, const struct rh_complete_facts *f
 		    (unsigned long long)facts->sample_full);
 	if (facts->full[0])
 		add(verdict, "recording stopped before the program's end: %s", facts->full);
+	if (facts->recovered)
+		add(verdict, "the recorder was killed, and what came after its last look is not "
+			     "there");
 	if (facts->partial)
 		add(verdict, "only a part of the program's life was recorded, as asked");
 	if (facts->before)

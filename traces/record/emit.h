@@ -29,6 +29,7 @@ struct rh_emit {
 	const char *ended;		   /* how the program ended */
 	uint64_t dropped, nested, no_ring; /* notes: what could not be recorded */
 	uint64_t waits, wait_ns;
+	bool recovered;	      /* from the capture of a recorder that was killed */
 	uint64_t sample_full; /* blocks that should be in the sample and had no place */
 	const char *children; /* note: who was recorded and who not; NULL: there were none */
 	char *complete; /* RH_COMPLETE_TEXT bytes: the verdict comes here, and into the notes */

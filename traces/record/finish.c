@@ -317,6 +317,7 @@ bool rh_session_finish(struct rh_session *session)
 		.span_count = session->span_count,
 		.clock = clock,
 		.complete = complete,
+		.recovered = session->recovered,
 	};
 	size_t final = final_image(session);
 	char children[RH_CHILDREN_NOTE];
@@ -357,7 +358,8 @@ bool rh_session_finish(struct rh_session *session)
 	}
 	if (last[0])
 		tell_verdict(session, "", last);
-	return ok && final != SIZE_MAX;
+	/* What the program itself did may not have come to a dead recorder; others may have. */
+	return ok && (final != SIZE_MAX || session->recovered);
 }
 
 /* Recording ended before the program. Its threads count what they make then; a few calls

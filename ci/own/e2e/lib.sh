@@ -47,6 +47,20 @@ fails() {
 	! "$@"
 }
 
+# until_true COMMAND...: waits until it succeeds; after two minutes a failure, however busy the machine
+until_true() {
+	for _ in $(seq 2400); do
+		"$@" 2>/dev/null && return
+		sleep 0.05
+	done
+	false
+}
+
+# grown CAPTURE BYTES: a recorder has captured so much there, behind its reserve of 1 MiB
+grown() {
+	test "$(stat -c %s "$1")" -ge $(((1 << 20) + $2))
+}
+
 # is_exit CODE WHAT COMMAND...: it ends with that exit code; output goes to $temp/.out and .err
 is_exit() {
 	local want=$1 what=$2 got

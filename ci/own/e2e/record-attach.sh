@@ -7,19 +7,11 @@
 live=$build/helpers/record_live
 [ "$(uname -m)" = x86_64 ] || skip_all 'attaching is for x86-64'
 
-# until FILE: at most 20 s
-until_there() {
-	for _ in $(seq 400); do
-		test -e "$1" && return
-		sleep 0.05
-	done
+until_there() { # FILE
+	until_true test -e "$1"
 }
-# until_says TEXT FILE
-until_says() {
-	for _ in $(seq 400); do
-		grep -q "$1" "$2" 2>/dev/null && return
-		sleep 0.05
-	done
+until_says() { # TEXT FILE
+	until_true grep -q "$1" "$2"
 }
 # begin FOLDER [quiet]: a program, its number in $program
 begin() {
@@ -113,7 +105,7 @@ echo 'int pause(void); int main(void) { return pause(); }' >static.c
 if gcc -static static.c -o static 2>/dev/null; then
 	./static &
 	program=$!
-	sleep 0.2
+	until_true grep -qx static /proc/$program/comm # it is no shell any more
 	is_exit 69 'a static program is refused' "$reheap" record --pid $program -o x.rht
 	says 'static.*link it dynamically' 'with the way out'
 	kill $program
@@ -128,13 +120,14 @@ echo $1 >/proc/sys/kernel/yama/ptrace_scope
 exec setpriv --reuid 65534 --clear-groups "$3" record --pid $2 -o /dev/null
 EOF
 printf '#include <sys/prctl.h>\n#include <unistd.h>\nint main(void)\n{\n\tprctl(PR_SET_DUMPABLE, 0);\n' >dump.c
-printf '\treturn pause();\n}\n' >>dump.c
+printf '\treturn write(1, "\\n", 1) == 1 ? pause() : 1;\n}\n' >>dump.c
 if [ "$(id -u)" = 0 ] && gcc dump.c -o undumpable 2>/dev/null && chmod 755 . undumpable &&
 	unshare -m mount -t tmpfs none /proc/sys/kernel 2>/dev/null &&
 	setpriv --reuid 65534 --clear-groups test -r "$build/libreheap-record.so" -a -x "$temp/undumpable"; then
-	setpriv --reuid 65534 --clear-groups ./undumpable &
+	mkfifo undumped
+	setpriv --reuid 65534 --clear-groups ./undumpable >undumped &
 	program=$!
-	sleep 0.3
+	read -r _ <undumped # the line it writes when it is
 	is_exit 69 'yama, scope 1: refused' unshare -m bash yama 1 $program "$reheap"
 	says 'ptrace_scope 1.*as root, or sysctl kernel.yama.ptrace_scope=0' 'with the way out'
 	is_exit 69 'yama, scope 3: refused' unshare -m bash yama 3 $program "$reheap"

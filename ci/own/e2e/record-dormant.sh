@@ -7,18 +7,11 @@
 live=$build/helpers/record_live
 mkdir files
 
-# until_there FILE, until_says TEXT FILE: at most 20 s
-until_there() {
-	for _ in $(seq 400); do
-		test -e "$1" && return
-		sleep 0.05
-	done
+until_there() { # FILE
+	until_true test -e "$1"
 }
-until_says() {
-	for _ in $(seq 400); do
-		grep -q "$1" "$2" 2>/dev/null && return
-		sleep 0.05
-	done
+until_says() { # TEXT FILE
+	until_true grep -q "$1" "$2"
 }
 begin() { # FOLDER [quiet]: a sleeping program, its number in $program
 	mkdir "$1"
@@ -70,7 +63,7 @@ is_exit 0 'replay verifies' "$reheap" replay again.rht --backend libc --verify -
 "$reheap" record -q --pid $program -o killed.rht &
 recorder=$!
 until_there killed.rht.capture
-sleep 0.2
+until_true grown killed.rht.capture 100000
 kill -KILL $recorder
 wait $recorder 2>/dev/null
 # The program learns of it once its rings are full, so the next may have to come again.

@@ -70,19 +70,12 @@ for i in $(seq $moments); do
 	{
 		"$reheap" record -q -f -o k.rht -- sh -c './prog >out; echo $? >status.tmp; mv status.tmp status' &
 		recorder=$!
-		for _ in $(seq 200); do
-			test -e k.rht.capture && break
-			sleep 0.02
-		done
-		sleep 0.2
+		until_true grown k.rht.capture 20000 # also some calls, not only the processes
 		moment
 		kill -KILL $recorder
 		wait $recorder
 	} 2>/dev/null
-	for _ in $(seq 200); do
-		test -e status && break
-		sleep 0.05
-	done
+	until_true test -e status
 	ok "killed, $i: the program's end is its own" own "$(cat status)"
 	if [ -e k.rht.capture ]; then
 		is_exit 0 'what was captured is recovered' "$reheap" record --recover k.rht.capture
@@ -118,10 +111,7 @@ for i in $(seq $moments); do
 	mkdir -p gone
 	"$reheap" record -o gone/g.rht -- ./prog >out 2>err.txt &
 	recorder=$!
-	for _ in $(seq 200); do # before that the recorder itself has not begun
-		test -e gone/g.rht.capture && break
-		sleep 0.02
-	done
+	until_true test -e gone/g.rht.capture # before that the recorder itself has not begun
 	moment
 	rm -rf gone
 	wait $recorder

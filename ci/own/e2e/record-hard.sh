@@ -30,10 +30,7 @@ holds 100000 'and recorded' d.*.rht
 # One that never ends: the recorder says for which process it waits, and ends when told.
 "$reheap" record -f -o e.rht -- "$hard" daemon 1000 86400000 "$temp/never" 2>told.txt &
 recorder=$!
-for _ in $(seq 100); do
-	grep -q 'recording goes on' told.txt && break
-	sleep 0.1
-done
+until_true grep -q 'recording goes on' told.txt
 ok 'a daemon that runs on is named' grep -qE 'left running: [0-9]+ record_hard' told.txt
 left=$(sed -n 's/.*left running: \([0-9]*\) .*/\1/p' told.txt)
 kill -TERM $recorder
@@ -98,17 +95,13 @@ accounted() {
 }
 "$reheap" record -q -o stall.rht -- "$hard" churn-then 6000000 "$temp/mark" 2>stall.txt &
 recorder=$!
-for _ in $(seq 100); do
-	test -e mark && break
-	sleep 0.05
-done
+until_true test -e mark
 kill -STOP $recorder
-for _ in $(seq 600); do
-	test -e mark.2 && break
-	sleep 0.05
-done
+touch mark.go
+until_true test -e mark.2
 ok 'a program whose recorder is stopped goes on' test -e mark.2
 kill -CONT $recorder
+touch mark.go.2
 wait $recorder
 ok 'and ends as ever' test $? = 0
 ok 'every call is in the trace or counted as lost' accounted 36000000 stall.rht
@@ -120,21 +113,18 @@ is_exit 6 'with --strict losses have a status of their own' "$reheap" record -q 
 {
 	"$reheap" record -q -o killed.rht -- "$hard" churn-then 300000 "$temp/kill" &
 	recorder=$!
-	for _ in $(seq 100); do # the reserve, and 600000 records
-		test "$(stat -c %s killed.rht.capture)" -ge $(((1 << 20) + 4800000)) && break
-		sleep 0.05
-	done
+	# the reserve, and 600000 records
+	until_true grown killed.rht.capture 4800000
 	is_exit 66 'a capture whose recorder lives is left alone' "$reheap" record --recover killed.rht.capture
 	kill -KILL $recorder
 	wait $recorder
 } 2>/dev/null
-for _ in $(seq 600); do
-	test -e kill.3 && break
-	sleep 0.05
-done
+touch kill.go kill.go.2
+until_true test -e kill.3
 ok 'a program whose recorder is killed ends' test -e kill.3
 ok 'no trace is there' fails test -e killed.rht
 is_exit 0 'the capture is recovered' "$reheap" record --recover killed.rht.capture
+says 'not complete: the recorder was killed' 'and not called complete'
 have=$(allocs killed.rht)
 # stamps are words, too: some in a hundred
 ok "what was taken before is in the trace ($have)" test "$have" -ge 290000

@@ -44,7 +44,7 @@ shows 'one byte in 16384 is hit' 'is a sample too'
 # The recorder is killed: what it leaves is a sample still.
 "$reheap" record -q --sample-bytes 4K -o k.rht -- "$target" churn 100000000 &
 pid=$!
-until [ -e k.rht.capture ] && [ "$(stat -c %s k.rht.capture)" -gt 1200000 ]; do sleep 0.05; done
+until_true grown k.rht.capture 100000
 program=$(pgrep -P $pid)
 kill -KILL $pid
 wait $pid 2>/dev/null

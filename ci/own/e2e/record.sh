@@ -88,9 +88,9 @@ else
 fi
 
 # A signal to reheap alone goes on to the program; the trace is written all the same.
-"$reheap" record -q -o term.rht -- "$target" slow 200 50 &
+"$reheap" record -q -o term.rht -- "$target" slow 100000 50 &
 pid=$!
-sleep 0.6
+until_true grown term.rht.capture 1 # the program is there: it is described
 kill -TERM $pid
 wait $pid
 ok 'SIGTERM is passed on' test $? = 143
@@ -98,10 +98,10 @@ ok 'and the trace is there' "$reheap" info term.rht
 
 # Ctrl-C: the terminal signals the whole group.
 set -m
-"$reheap" record -q -o int.rht -- "$target" slow 200 50 &
+"$reheap" record -q -o int.rht -- "$target" slow 100000 50 &
 pid=$!
 set +m
-sleep 0.6
+until_true grown int.rht.capture 1
 kill -INT -$pid
 wait $pid
 ok 'Ctrl-C ends the program' test $? = 130
@@ -112,10 +112,7 @@ if command -v redis-server >/dev/null && command -v redis-benchmark >/dev/null; 
 	"$reheap" record -q -o r.rht -- redis-server --bind 127.0.0.1 --port $port --save '' \
 		--io-threads 2 --dir "$temp" >redis.log 2>&1 &
 	pid=$!
-	for _ in $(seq 50); do
-		redis-cli -p $port ping >/dev/null 2>&1 && break
-		sleep 0.1
-	done
+	until_true sh -c "redis-cli -p $port ping >/dev/null"
 	ok 'redis-benchmark against a recorded redis-server' timeout 60 redis-benchmark -p $port -q \
 		-n 5000 -c 8 -P 8 -t set,get,lpush,sadd
 	redis-cli -p $port shutdown nosave >/dev/null 2>&1

@@ -141,14 +141,24 @@ static void mark(const char *file, const char *tail)
 	close(open(path, O_CREAT | O_WRONLY, 0644));
 }
 
+static void wait_for(const char *file, const char *tail)
+{
+	char path[4096];
+
+	snprintf(path, sizeof path, "%s%s", file, tail);
+	while (access(path, F_OK) < 0)
+		usleep(1000);
+}
+
+/* Between its parts it waits until it is told to go on. */
 static int churn_then(long count, const char *file)
 {
 	blocks(count);
 	mark(file, "");
-	usleep(1000 * 1000);
+	wait_for(file, ".go");
 	blocks(2 * count);
 	mark(file, ".2");
-	usleep(1000 * 1000);
+	wait_for(file, ".go.2");
 	mark(file, ".3");
 	return 0;
 }

@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -520,6 +521,40 @@ static int slow(void)
 	return 0;
 }
 
+static off_t bytes_of(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? st.st_size : -1;
+}
+
+/*
+ * CAPTURE OUT [SIGNAL]: a block of MAGIC; the signal to the recorder, which is our parent; then
+ * others until they are seen in its capture (or that is gone), a block of MAGIC + 2, others until
+ * OUT is there ("-": no matter), and a block of MAGIC + 59.
+ */
+static int watched(void)
+{
+	const char *capture = self_argv[2], *out = self_argv[3];
+	off_t before = bytes_of(capture), now = before;
+
+	churn(1, MAGIC);
+	if (self_argv[4])
+		kill(getppid(), (int)strtol(self_argv[4], NULL, 10));
+	while (now >= 0 && now < before + 65536) {
+		churn(100, MAGIC + 1);
+		usleep(1000);
+		now = bytes_of(capture);
+	}
+	churn(1, MAGIC + 2);
+	while (strcmp(out, "-") != 0 && access(out, F_OK) < 0) {
+		churn(100, MAGIC + 1);
+		usleep(1000);
+	}
+	churn(1, MAGIC + 59);
+	return 0;
+}
+
 static int leave(void)
 {
 	return (int)number[0];
@@ -535,6 +570,7 @@ static const struct {
 	{ "forks", forks },	  { "hand", hand },	   { "pass", pass },
 	{ "sequence", sequence }, { "signals", signals },  { "slow", slow },
 	{ "spawns", spawns },	  { "storm", storm },	   { "surroundings", surroundings },
+	{ "watched", watched },
 };
 
 int main(int argc, char **argv)
