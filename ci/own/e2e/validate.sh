@@ -10,7 +10,7 @@ command -v cc >/dev/null || skip_all 'no C compiler'
 cat >job.c <<'END'
 #include <stdlib.h>
 #include <string.h>
-enum { BLOCKS = 100000, ROUNDS = 200 };
+enum { BLOCKS = 100000, ROUNDS = 1500 };
 int main(void)
 {
 	static char *block[BLOCKS];
