@@ -321,7 +321,7 @@ bool rh_session_finish(struct rh_session *session)
 	};
 	size_t final = final_image(session);
 	char children[RH_CHILDREN_NOTE];
-	bool ok = true;
+	bool ok = true, written = false;
 
 	rh_children_settle(&session->children, &session->drain);
 	if (!session->recovered && (session->opts->follow || session->children.count)) {
@@ -339,6 +339,7 @@ bool rh_session_finish(struct rh_session *session)
 	for (size_t i = 0; i < session->drain.image_count; i++)
 		if (i == final || session->drain.images[i].events) {
 			ok = write_image(session, i, i == final, &what) && ok;
+			written = true;
 			if (i == final && ok)
 				memcpy(last, complete, sizeof last);
 		}
@@ -359,7 +360,7 @@ bool rh_session_finish(struct rh_session *session)
 	if (last[0])
 		tell_verdict(session, "", last);
 	/* What the program itself did may not have come to a dead recorder; others may have. */
-	return ok && (final != SIZE_MAX || session->recovered);
+	return ok && (final != SIZE_MAX || (session->recovered && written));
 }
 
 /* Recording ended before the program. Its threads count what they make then; a few calls

@@ -72,6 +72,7 @@ static void make_capture(const struct place *place, const uint8_t *data, size_t 
 	unlink(place->capture);
 	demand(rh_capture_open(&capture, place->trace, &err) == 0, "there is a place", &err);
 	capture.head.ns_per_tick = 1;
+	capture.head.program = image.pid;
 	capture.head.time = data[0] & 1;
 	capture.head.sites = data[0] >> 1 & 1;
 	capture.head.residency = data[0] >> 2 & 1;

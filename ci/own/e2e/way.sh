@@ -32,6 +32,7 @@ for format in json csv md; do
 done
 
 is_exit 0 'plot' "$reheap" plot a.json -o drawn
+cp "$temp/.err" "$temp/.plot"
 ok 'more lanes than were recorded cannot run, which is said' bash -c "'$reheap' replay churn.rht --backend null \
 	--reps 1 --lanes 8 2>&1 | grep -q 'churn.rht: recorded on 2 lanes, so that is the most'"
 ok '  and is not said when they can' bash -c "! '$reheap' replay churn.rht --backend null --reps 1 --lanes 2 2>&1 |
@@ -40,6 +41,8 @@ for figure in time-ratio ns-per-event memory-peak memory-run lanes; do
 	ok "$figure has its .svg, .tsv and .gp" test -s drawn/$figure.svg -a -s drawn/$figure.tsv \
 		-a -s drawn/$figure.gp
 done
+ok 'that figures are left out is said' grep -qE '[0-9]+ figures are not drawn' "$temp/.plot"
+is_exit 0 'plot -v' "$reheap" plot a.json -v -o drawn
 ok 'a figure without data is left out with the reason' grep -q 'no latency: ' "$temp/.err"
 ok 'the report opens with a verdict' grep -q -E 'libc' drawn/report.html
 is_exit 0 'compare two runs' "$reheap" compare a.json b.json
