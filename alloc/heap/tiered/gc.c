@@ -46,8 +46,8 @@ static const struct rh_lock_class gc_lock_class = { "gc", TIER_RANK_GC, 0 };
 
 /* Assists let the heap grow this far beyond its goal. */
 #define OVERSHOOT 1.1
-/* For the clock of the CPU limiter, as Go does in the programs of the corpus: bytes allocated
- * while one is marked (0.1 to 0.5), and bytes that a P marks in a second (0.3 to 0.5e9). */
+/* For the clock of the CPU limiter, assumed where no recording says: bytes allocated while one is
+ * marked, and bytes that a P marks in a second. */
 #define BLACK_USUAL   0.25
 #define MARK_A_SECOND 4e8
 

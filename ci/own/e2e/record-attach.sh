@@ -165,10 +165,10 @@ else
 fi
 
 if command -v redis-server >/dev/null && command -v redis-benchmark >/dev/null; then
-	redis-server --port 7398 --save '' --daemonize no >redis.txt 2>&1 &
+	redis-server --port 0 --unixsocket "$temp/redis.sock" --save '' --daemonize no >redis.txt 2>&1 &
 	program=$!
 	until_says 'eady to accept' redis.txt
-	redis-benchmark -p 7398 -q -n 60000 -P 8 -c 8 -d 100 -r 5000 -t set,get,lpush >bench.txt 2>&1 &
+	redis-benchmark -s "$temp/redis.sock" -q -n 60000 -P 8 -c 8 -d 100 -r 5000 -t set,get,lpush >bench.txt 2>&1 &
 	bench=$!
 	sleep 0.3
 	is_exit 0 'redis-server under load' "$reheap" record --pid $program --duration 0.7 -o redis.rht

@@ -108,14 +108,13 @@ ok 'Ctrl-C ends the program' test $? = 130
 ok 'and the trace is there' "$reheap" info int.rht
 
 if command -v redis-server >/dev/null && command -v redis-benchmark >/dev/null; then
-	port=17431
-	"$reheap" record -q -o r.rht -- redis-server --bind 127.0.0.1 --port $port --save '' \
+	"$reheap" record -q -o r.rht -- redis-server --port 0 --unixsocket "$temp/r.sock" --save '' \
 		--io-threads 2 --dir "$temp" >redis.log 2>&1 &
 	pid=$!
-	until_true sh -c "redis-cli -p $port ping >/dev/null"
-	ok 'redis-benchmark against a recorded redis-server' timeout 60 redis-benchmark -p $port -q \
+	until_true sh -c "redis-cli -s $temp/r.sock ping >/dev/null"
+	ok 'redis-benchmark against a recorded redis-server' timeout 60 redis-benchmark -s "$temp/r.sock" -q \
 		-n 5000 -c 8 -P 8 -t set,get,lpush,sadd
-	redis-cli -p $port shutdown nosave >/dev/null 2>&1
+	redis-cli -s $temp/r.sock shutdown nosave >/dev/null 2>&1
 	wait $pid
 	ok 'redis-server ends as ever' test $? = 0
 	ok 'its trace is whole' "$reheap" info r.rht
