@@ -272,6 +272,13 @@ uint64_t rh_arena_fresh_block(struct rh_heap *heap, uint32_t page)
 	return used >= 64 ? 0 : ~(uint64_t)0 << used;
 }
 
+/* What a sanitized build poisoned as freed is ours to write. */
+static void zero(uintptr_t base, size_t bytes)
+{
+	rh_unpoison((void *)base, bytes);
+	memset((void *)base, 0, bytes);
+}
+
 void rh_pages_release(struct rh_heap *heap, uintptr_t base, size_t bytes)
 {
 	uintptr_t first;
@@ -285,8 +292,8 @@ void rh_pages_release(struct rh_heap *heap, uintptr_t base, size_t bytes)
 		first = base + bytes, whole = 0;
 	if (heap->profile->madv_free)
 		return;
-	memset((void *)base, 0, first - base);
-	memset((void *)(first + whole), 0, base + bytes - first - whole);
+	zero(base, first - base);
+	zero(first + whole, base + bytes - first - whole);
 }
 
 void rh_count_released(struct rh_heap *heap, size_t page_count)
