@@ -45,7 +45,7 @@ elsewhere() {
 	UMPIRE_*) echo 'needs a program of Umpire' ;;
 	*record-go*)
 		command -v go >/dev/null || echo 'go is not installed' ;;
-	*redis-server* | redis-benchmark* | *redis.json*)
+	*redis-server* | redis-benchmark* | *redis.json* | *' redis.rht'*)
 		command -v redis-server >/dev/null || echo 'redis is not installed' ;;
 	*unshare*)
 		unshare -p -f --mount-proc true 2>/dev/null || echo 'unshare may not do so here' ;;
