@@ -25,6 +25,7 @@
 static size_t page = RH_PAGE; /* of this kernel */
 static unsigned refused, advised, mapped_calls;
 
+#if !defined(__SANITIZE_THREAD__) /* its runtime maps before any code of ours may run */
 static bool refuse(const void *p)
 {
 	if ((uintptr_t)p % page == 0)
@@ -96,6 +97,7 @@ int mincore(void *p, size_t bytes, unsigned char *pages)
 	memset(pages, 1, whole(bytes) / page);
 	return 0;
 }
+#endif
 
 static void begin(size_t bytes)
 {

@@ -16,15 +16,22 @@ says 'not complete: it is a sample \(--sample-bytes 16384\)' 'and called so'
 is_exit 0 'info reads it' "$reheap" info s.rht
 shows 'sample .* one byte in 16384 is hit' 'tells of the draws'
 shows 'births .* [0-9]+ \+- [0-9]+ +estimated' 'and what is estimated'
-ok 'estimates have their errors in JSON' sh -c "$reheap info --json s.rht |
-	jq -e '.sample.estimated and .sample.births.standard_error > 0 and
-		(.sample.births.value - 13500 | fabs) < 4 * .sample.births.standard_error + 200'"
+if command -v jq >/dev/null; then
+	ok 'estimates have their errors in JSON' sh -c "$reheap info --json s.rht |
+		jq -e '.sample.estimated and .sample.births.standard_error > 0 and
+			(.sample.births.value - 13500 | fabs) < 4 * .sample.births.standard_error + 200'"
+else
+	skip 'estimates have their errors in JSON' 'jq is not installed'
+fi
 is_exit 0 'the same seed' \
 	"$reheap" record -q --sample-bytes 16K --sample-seed 3 -o t.rht -- "$target" classes 500 0
 is_exit 0 'twice' \
 	"$reheap" record -q --sample-bytes 16K --sample-seed 3 -o u.rht -- "$target" classes 500 0
-ok 'draws the same blocks' test "$("$reheap" info --json t.rht | jq -c .objects.by_size)" = \
-	"$("$reheap" info --json u.rht | jq -c .objects.by_size)"
+sizes_of() {
+	"$reheap" export text "$1" | sed -n 's/.*alloc.* size=\([0-9]*\).*/\1/p' | sort -n | uniq -c
+}
+ok 'draws the same blocks' diff <(sizes_of t.rht) <(sizes_of u.rht)
+ok 'of many sizes' test "$(sizes_of t.rht | wc -l)" -gt 3
 
 is_exit 0 'it replays' "$reheap" replay s.rht --backend libc --reps 1 -o r.json
 shows 'is a sample of its program' 'with a word on it'
@@ -79,10 +86,8 @@ if command -v gcc >/dev/null; then
 	pid=$!
 	read -r _ <ready
 	if "$reheap" record -q --pid $pid --duration 0.3 --sample-bytes 64 -o p.rht 2>attach.txt; then
-		ok 'a sample of a process that runs' test "$("$reheap" info --json p.rht |
-			jq '.objects.births')" -gt 0
-		ok 'frees of what lived before are not in it' test "$("$reheap" info --json p.rht |
-			jq '.notes["before.freed"] // 0')" = 0
+		ok 'a sample of a process that runs' test "$("$reheap" export text p.rht | grep -c -w alloc)" -gt 0
+		ok 'frees of what lived before are not in it' fails grep -q 'before.freed *[1-9]' <("$reheap" info p.rht)
 	else
 		skip 'a sample of a process that runs' "$(head -n 1 attach.txt)"
 	fi
