@@ -19,6 +19,7 @@
 #include "alloc/heap/tiered/lane.h"
 #include "alloc/heap/tiered/mheap.h"
 #include "alloc/registry.h"
+#include "alloc/test/figure_support.h"
 
 static const struct rh_backend *ops = &rh_backend_tiered;
 static struct rh_heap *heap;
@@ -47,31 +48,9 @@ static void close_heap(void)
 	ops->close(heap);
 }
 
-struct wanted {
-	const char *name;
-	uint64_t value;
-	bool found;
-};
-
-static void pick(void *ctx, const char *name, const char *unit, uint64_t value)
-{
-	struct wanted *wanted = ctx;
-
-	(void)unit;
-	if (strcmp(name, wanted->name) == 0) {
-		wanted->value = value;
-		wanted->found = true;
-	}
-}
-
 static uint64_t figure(const char *name)
 {
-	struct wanted wanted = { .name = name };
-
-	ops->stats(heap, pick, &wanted);
-	if (!wanted.found)
-		fail_msg("no figure called %s", name);
-	return wanted.value;
+	return figure_of(ops, heap, name);
 }
 
 /* GOGC=off in the published runs: no cycle comes in between here either. */

@@ -13,6 +13,7 @@
 
 #include "alloc/heap/tiered/lane.h"
 #include "alloc/registry.h"
+#include "alloc/test/figure_support.h"
 
 static const struct rh_backend *ops = &rh_backend_tiered;
 static struct rh_heap *heap;
@@ -36,28 +37,9 @@ static void close_heap(void)
 	ops->close(heap);
 }
 
-struct wanted {
-	const char *name;
-	uint64_t value;
-};
-
-static void pick(void *ctx, const char *name, const char *unit, uint64_t value)
-{
-	struct wanted *wanted = ctx;
-
-	(void)unit;
-	if (strcmp(name, wanted->name) == 0)
-		wanted->value = value;
-}
-
 static uint64_t figure(const char *name)
 {
-	struct wanted wanted = { name, UINT64_MAX };
-
-	ops->stats(heap, pick, &wanted);
-	if (wanted.value == UINT64_MAX)
-		fail_msg("no figure called %s", name);
-	return wanted.value;
+	return figure_of(ops, heap, name);
 }
 
 /* The first profile whose page heap can say of any page whether it is free. */

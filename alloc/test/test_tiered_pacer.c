@@ -12,6 +12,7 @@
 #include "alloc/base/gopacer.h"
 #include "alloc/heap/tiered/lane.h"
 #include "alloc/registry.h"
+#include "alloc/test/figure_support.h"
 
 enum { MIB = 1 << 20, BLOCK = 8192, KEPT = 1024 };
 
@@ -19,26 +20,9 @@ static const struct rh_backend *ops = &rh_backend_tiered;
 static struct rh_heap *heap;
 static struct rh_lane *lane;
 
-struct asked {
-	const char *name;
-	uint64_t value;
-};
-
-static void take_figure(void *ctx, const char *name, const char *unit, uint64_t value)
-{
-	struct asked *asked = ctx;
-
-	(void)unit;
-	if (strcmp(name, asked->name) == 0)
-		asked->value = value;
-}
-
 static uint64_t figure(const char *name)
 {
-	struct asked asked = { name, UINT64_MAX };
-
-	ops->stats(heap, take_figure, &asked);
-	return asked.value;
+	return figure_of(ops, heap, name);
 }
 
 static void open_heap(struct tier_knobs knobs)

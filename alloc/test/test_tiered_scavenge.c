@@ -20,6 +20,7 @@
 
 #include "alloc/heap/tiered/lane.h"
 #include "alloc/registry.h"
+#include "alloc/test/figure_support.h"
 
 /* The first profile that paces: older page heaps release runs whole. */
 #define RADIX rh_tier_profile_of("1.14")
@@ -54,28 +55,9 @@ static size_t draw(size_t low, size_t high)
 	return low + (seed >> 33) % (high - low + 1);
 }
 
-struct wanted {
-	const char *name;
-	uint64_t value;
-};
-
-static void pick(void *ctx, const char *name, const char *unit, uint64_t value)
-{
-	struct wanted *wanted = ctx;
-
-	(void)unit;
-	if (strcmp(name, wanted->name) == 0)
-		wanted->value = value;
-}
-
 static uint64_t figure(const char *name)
 {
-	struct wanted wanted = { name, UINT64_MAX };
-
-	ops->stats(heap, pick, &wanted);
-	if (wanted.value == UINT64_MAX)
-		fail_msg("no figure called %s", name);
-	return wanted.value;
+	return figure_of(ops, heap, name);
 }
 
 static uint64_t retained(void)

@@ -292,6 +292,26 @@ bool rh_lines_first(const struct rh_line_form *form, const char *bytes, size_t c
 	return false;
 }
 
+int rh_lines_columns(const struct rh_line_form *form, struct rh_input *input, size_t time_at,
+		     unsigned *columns, struct rh_err *err)
+{
+	_Alignas(16) unsigned char record[RH_LINE_RECORD_MAX];
+	const char *bytes;
+	ssize_t have = rh_input_peek(input, &bytes, err);
+	uint64_t time_ns;
+
+	assert(time_at + sizeof(time_ns) <= form->record_bytes);
+	if (have < 0)
+		return -1;
+	*columns = 0;
+	if (!rh_lines_first(form, bytes, (size_t)have, record))
+		return 0;
+	memcpy(&time_ns, record + time_at, sizeof(time_ns));
+	if (time_ns != RH_NONE)
+		*columns = RH_COL_TIME;
+	return 0;
+}
+
 unsigned rh_lines_likeness(const struct rh_line_form *form, const char *bytes, size_t count)
 {
 	_Alignas(16) unsigned char record[RH_LINE_RECORD_MAX];

@@ -53,6 +53,10 @@ int rh_lines_leave_cut(struct rh_input *input, struct rh_build *build, struct rh
 
 /* The first record in bytes that were peeked at; false when there is none. */
 bool rh_lines_first(const struct rh_line_form *form, const char *bytes, size_t count, void *record);
+/* For columns_of: RH_COL_TIME when the first record, whose uint64_t time_ns stands `time_at` bytes
+ * into it, has a time (not RH_NONE), else 0. -1 with err when the input cannot be read. */
+int rh_lines_columns(const struct rh_line_form *form, struct rh_input *input, size_t time_at,
+		     unsigned *columns, struct rh_err *err);
 /* How many of the first lines are records, in percent; 0 when less than a tenth. */
 unsigned rh_lines_likeness(const struct rh_line_form *form, const char *bytes, size_t count);
 

@@ -229,17 +229,8 @@ static unsigned likeness(const char *bytes, size_t count)
 static int columns_of(struct rh_input *input, const void *opts, unsigned *columns,
 		      struct rh_err *err)
 {
-	const char *bytes;
-	struct line line;
-	ssize_t have = rh_input_peek(input, &bytes, err);
-
 	(void)opts;
-	if (have < 0)
-		return -1;
-	*columns = 0;
-	if (rh_lines_first(&form, bytes, (size_t)have, &line) && line.time_ns != RH_NONE)
-		*columns = RH_COL_TIME;
-	return 0;
+	return rh_lines_columns(&form, input, offsetof(struct line, time_ns), columns, err);
 }
 
 static int run(struct rh_input *input, const void *opts, struct rh_build *build,
