@@ -144,6 +144,10 @@ text() {
 	sources | LC_ALL=C xargs awk -f ci/own/tidy.awk
 }
 
+parameters() {
+	sources | LC_ALL=C xargs awk -v allowed=ci/own/baselines/parameters.tsv -f ci/own/parameters.awk
+}
+
 # Foreign text goes through rh_print. What these files write has escapes of its own: SVG, HTML and
 # XML (rh_escape_xml), JSON (jansson), gnuplot's data and scripts, roff and shells (our own words
 # only), invariants of heaps (our own names only).
@@ -261,6 +265,7 @@ rule 'files that are named exist' named_files
 rule 'clang-format leaves the code as it is' formatted
 rule 'static analysis finds nothing' analysed
 rule 'text: lengths, comments, banned functions' text
+rule 'functions take five parameters at most' parameters
 rule 'foreign text is printed by rh_print' printable
 rule 'one definition for each structure' one_struct_each
 rule 'seams are asserted on both sides' asserted
