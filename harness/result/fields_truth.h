@@ -21,16 +21,16 @@
 	F(REAL, _, off, EVER, "", "predicted - observed")                                      \
 	F(TEXT, _, verdict, EVER, "", "`predicted`, `off` or `cannot tell`")
 
-#define RH_FIELDS_TRUTH_SEEN(F)                                                  \
-	F(U32, _, backend, NEED, "", "index into `backends`")                    \
-	F(REALS, _, user_s, EVER, "s", "CPU time of the program, by round")      \
-	F(REALS, _, kernel_s, EVER, "s", "in the kernel")                        \
-	F(REALS, _, wall_s, EVER, "s", "wall time")                              \
-	F(INTS, _, rss_bytes, EVER, "bytes", "most resident")                    \
-	F(INTS, _, faults, EVER, "", "page faults")                              \
-	F(REALS, _, load_cpu_s, EVER, "s", "CPU time of /bin/true under it")     \
-	F(INTS, _, load_rss_bytes, EVER, "bytes", "most resident of it")         \
-	F(U64, _, instructions, MAY, "", "of the program under callgrind, once") \
+#define RH_FIELDS_TRUTH_SEEN(F)                                                              \
+	F(U32, _, backend, NEED, "", "index into `backends`")                                \
+	F(REALS, _, user_s, EVER, "s", "CPU time of the program, by round")                  \
+	F(REALS, _, kernel_s, EVER, "s", "in the kernel")                                    \
+	F(REALS, _, wall_s, EVER, "s", "wall time")                                          \
+	F(INTS, _, rss_bytes, EVER, "bytes", "most resident")                                \
+	F(INTS, _, faults, EVER, "", "page faults")                                          \
+	F(REALS, _, load_cpu_s, EVER, "s", "CPU time of /bin/true under it")                 \
+	F(INTS, _, load_rss_bytes, EVER, "bytes", "resident in a process that does nothing") \
+	F(U64, _, instructions, MAY, "", "of the program under callgrind, once")             \
 	F(U64, _, load_instructions, MAY, "", "of /bin/true under callgrind")
 
 #define RH_FIELDS_VALIDATION(F)                                                          \

@@ -64,6 +64,7 @@ struct rh_trial {
 	bool timed_out;
 	uint64_t events, wall_ns, cpu_ns;
 	uint64_t waits, blocked, blocked_ns, alloc_failed;
+	uint64_t anon_loaded;		   /* before the heap is opened; raw; RH_NONE */
 	uint64_t anon_start, anon_drained; /* raw; RH_NONE */
 	uint64_t pss_start, mapped_start;  /* raw; RH_NONE */
 	uint64_t anon_rested;	     /* a second after the drain, in a worker like it; RH_NONE */

@@ -409,12 +409,13 @@ static int live(struct trial_run *run, struct rh_err *err)
 	if (rh_worker_start(&run->worker, &start, err) < 0)
 		return -1;
 	run->worker.ctl->keep = several_passes(run);
+	if (config->memory && !run->own_pass)
+		rh_memory_open(&run->memory, run->worker.pid);
+	trial->anon_loaded = rh_memory_read(&run->memory);
 	if (rh_worker_command(&run->worker, RH_CTL_OPEN, err) < 0)
 		return -1;
 	if (!run->own_pass)
 		keep_identity(run);
-	if (config->memory && !run->own_pass)
-		rh_memory_open(&run->memory, run->worker.pid);
 	rh_memory_read_all(&run->memory, &memory);
 	trial->anon_start = memory.anon;
 	trial->pss_start = memory.pss;
@@ -458,6 +459,7 @@ static int live_with_probes(struct trial_run *run, struct rh_trial *told, struct
 	int result;
 
 	run->trial->anon_start = run->trial->anon_drained = run->trial->anon_rested = RH_NONE;
+	run->trial->anon_loaded = RH_NONE;
 	run->trial->pss_start = run->trial->mapped_start = RH_NONE;
 	run->program = like.program = &run->result->programs[told->program];
 	rh_probes_open(&probes, &like, run->own_pass);

@@ -4,9 +4,10 @@
  *	1  the program is recorded twice, on the baseline: do two runs make the same calls? One that
  *	   links an allocator of its own gets libc's preloaded wherever libc is meant
  *	2  on request, each backend once under callgrind: instructions
- *	3  rounds: every backend under the program, under /bin/true (what loading costs) and under
- *	   the replay of the recording, next to each other, so that the machine's load hits both
- *	   sides; the order is shuffled for each round
+ *	3  rounds: every backend under the program, under what does nothing (what loading costs:
+ *	   time of /bin/true, memory of a worker) and under the replay of the recording, next to
+ *	   each other, so that the machine's load hits both sides; the order is shuffled for each
+ *	   round
  *	4  change against the baseline, predicted beside observed (validate_compare.c), which
  *	   becomes a part of the result (harness/result/fields_truth.h)
  *
