@@ -185,6 +185,7 @@ static int add_layer(struct parse *parse, struct word word, struct rh_err *err)
 static int set_first_knob(struct parse *parse, int layer, struct word word, struct rh_err *err)
 {
 	const struct rh_backend *ops = &parse->spec->layer[layer].ops;
+	const struct rh_opt_target target = { ops->knobs, knobs_of(parse->spec, layer), ops->name };
 	char *value = parse->store.at, hint[400];
 
 	assert(ops->knobs && ops->knobs[0].name);
@@ -194,8 +195,7 @@ static int set_first_knob(struct parse *parse, int layer, struct word word, stru
 	value[word.bytes] = '\0';
 	parse->store.at += word.bytes + 1;
 	parse->store.left -= word.bytes + 1;
-	if (rh_opt_set(ops->knobs, knobs_of(parse->spec, layer), ops->name, ops->knobs[0].name,
-		       value, NULL) == 0)
+	if (rh_opt_set(&target, ops->knobs[0].name, value, NULL) == 0)
 		return 0;
 	rh_backend_suggest(word.text, word.bytes, hint, sizeof(hint));
 	return rh_fail(err, RH_USAGE, "%s: '%s' is neither its knob %s (%s) nor a backend: %s",
@@ -208,8 +208,9 @@ static int set_knob(struct parse *parse, int layer, struct word word, struct rh_
 
 	if (!ops->open) /* a native library, seen from the driver */
 		return 0;
-	return rh_opt_set_word(ops->knobs, knobs_of(parse->spec, layer), ops->name, word.text,
-			       word.bytes, &parse->store, err);
+	return rh_opt_set_word(
+		&(struct rh_opt_target){ ops->knobs, knobs_of(parse->spec, layer), ops->name },
+		word.text, word.bytes, &parse->store, err);
 }
 
 /* Knobs of a decorator up to the word that says what it wraps, which stays unread. */
@@ -297,8 +298,9 @@ static int parse_stack(struct parse *parse, const char *name, struct rh_err *err
 	    rh_opt_defaults(ops->knobs, spec->stack_knobs, err) < 0)
 		return -1;
 	while (next_word(parse, &word))
-		if (rh_opt_set_word(ops->knobs, spec->stack_knobs, ops->name, word.text, word.bytes,
-				    &parse->store, err) < 0)
+		if (rh_opt_set_word(
+			    &(struct rh_opt_target){ ops->knobs, spec->stack_knobs, ops->name },
+			    word.text, word.bytes, &parse->store, err) < 0)
 			return -1;
 	return 0;
 }

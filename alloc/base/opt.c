@@ -273,30 +273,31 @@ static int no_such_row(const struct rh_opt *table, const char *what, const char 
 		       name, all[0] ? all : "none");
 }
 
-int rh_opt_set(const struct rh_opt *table, void *target, const char *what, const char *name,
-	       const char *value, struct rh_err *err)
+int rh_opt_set(const struct rh_opt_target *target, const char *name, const char *value,
+	       struct rh_err *err)
 {
-	const struct rh_opt *row = find_row(table, name, strlen(name));
+	const struct rh_opt *row = find_row(target->table, name, strlen(name));
 
 	if (!row)
-		return no_such_row(table, what, name, strlen(name), err);
-	if (set_value(row, target, value, err) < 0)
-		return rh_err_prefix(err, "%s: %s", what, name);
-	mark_given(row, target);
+		return no_such_row(target->table, target->what, name, strlen(name), err);
+	if (set_value(row, target->fields, value, err) < 0)
+		return rh_err_prefix(err, "%s: %s", target->what, name);
+	mark_given(row, target->fields);
 	return 0;
 }
 
-int rh_opt_set_word(const struct rh_opt *table, void *target, const char *what, const char *word,
-		    size_t word_bytes, struct rh_opt_store *store, struct rh_err *err)
+int rh_opt_set_word(const struct rh_opt_target *target, const char *word, size_t word_bytes,
+		    struct rh_opt_store *store, struct rh_err *err)
 {
+	const char *what = target->what;
 	const char *equals = memchr(word, '=', word_bytes);
 	size_t name_bytes = equals ? (size_t)(equals - word) : word_bytes;
 	size_t value_bytes = equals ? word_bytes - name_bytes - 1 : 0;
-	const struct rh_opt *row = find_row(table, word, name_bytes);
+	const struct rh_opt *row = find_row(target->table, word, name_bytes);
 	char *value = store->at;
 
 	if (!row)
-		return no_such_row(table, what, word, name_bytes, err);
+		return no_such_row(target->table, what, word, name_bytes, err);
 	if (!equals && row->type != RH_OPT_FLAG)
 		return rh_fail(err, RH_USAGE, "%s: %s needs a value: %s=%s", what, row->name,
 			       row->name, row->arg ? row->arg : "VALUE");
@@ -306,9 +307,23 @@ int rh_opt_set_word(const struct rh_opt *table, void *target, const char *what, 
 	value[value_bytes] = '\0';
 	store->at += value_bytes + 1;
 	store->left -= value_bytes + 1;
-	if (set_value(row, target, value, err) < 0)
+	if (set_value(row, target->fields, value, err) < 0)
 		return rh_err_prefix(err, "%s: %s", what, row->name);
-	mark_given(row, target);
+	mark_given(row, target->fields);
+	return 0;
+}
+
+int rh_opt_set_words(const struct rh_opt_target *target, int count, char **words,
+		     struct rh_opt_store *store, struct rh_err *err)
+{
+	if (rh_opt_defaults(target->table, target->fields, err) < 0)
+		return -1;
+	if (count && !target->table)
+		return rh_fail(err, RH_USAGE, "%s takes no options, and here is '%s'", target->what,
+			       words[0]);
+	for (int i = 0; i < count; i++)
+		if (rh_opt_set_word(target, words[i], strlen(words[i]), store, err) < 0)
+			return -1;
 	return 0;
 }
 
@@ -358,11 +373,12 @@ static int no_such_option(const char *word, const char *what, const struct rh_op
 }
 
 /* What getopt stumbled over: inside a group of letters argv[optind - 1] is another word. */
-static int bad_option(int c, const char *what, char **argv, const struct rh_opt *table, int count,
+static int bad_option(int c, char **argv, const struct rh_opt_target *target, int count,
 		      struct rh_err *err)
 {
 	char letter[3] = { '-', (char)optopt, '\0' };
-	const char *word = optopt > 0 && optopt < 1000 ? letter : argv[optind - 1];
+	const char *what = target->what,
+		   *word = optopt > 0 && optopt < 1000 ? letter : argv[optind - 1];
 
 	if (c == ':')
 		return rh_fail(err, RH_USAGE, "%s needs a value (see reheap %s --help)", word,
@@ -370,7 +386,7 @@ static int bad_option(int c, const char *what, char **argv, const struct rh_opt 
 	if (optopt >= 1000 && optopt < 1000 + count)
 		return rh_fail(err, RH_USAGE, "%s takes no value (see reheap %s --help)", word,
 			       what);
-	return no_such_option(word, what, table, count, err);
+	return no_such_option(word, what, target->table, count, err);
 }
 
 static const struct rh_opt *row_of(const struct rh_opt *table, int count, int c)
@@ -383,29 +399,30 @@ static const struct rh_opt *row_of(const struct rh_opt *table, int count, int c)
 	return NULL;
 }
 
-int rh_opt_argv(const struct rh_opt *table, void *target, const char *what, int argc, char **argv,
-		int stop_early, int *operands, struct rh_err *err)
+int rh_opt_argv(const struct rh_opt_target *target, struct rh_opt_line *line, struct rh_err *err)
 {
+	const struct rh_opt *table = target->table;
 	struct option long_opts[OPTS_MAX + 1];
 	char short_opts[2 * OPTS_MAX + 4];
-	int count = getopt_tables(table, long_opts, short_opts, stop_early);
+	int count = getopt_tables(table, long_opts, short_opts, line->stop_early);
 	int c;
 
 	optind = 0;
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, short_opts, long_opts, NULL)) != -1) {
+	while ((c = getopt_long(line->argc, line->argv, short_opts, long_opts, NULL)) != -1) {
 		const struct rh_opt *row;
 
 		if (c == 'h')
 			return RH_OPT_HELP;
 		row = c == ':' || c == '?' ? NULL : row_of(table, count, c);
 		if (!row)
-			return bad_option(c, what, argv, table, count, err);
-		if (set_value(row, target, row->type == RH_OPT_FLAG ? "yes" : optarg, err) < 0)
+			return bad_option(c, line->argv, target, count, err);
+		if (set_value(row, target->fields, row->type == RH_OPT_FLAG ? "yes" : optarg, err) <
+		    0)
 			return rh_err_prefix(err, "--%s", row->name);
-		mark_given(row, target);
+		mark_given(row, target->fields);
 	}
-	*operands = optind;
+	line->operands = optind;
 	return 0;
 }
 

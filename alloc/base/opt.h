@@ -67,9 +67,16 @@ extern void (*rh_opt_note)(const char *text);
 /* Writes every default into target (which the caller zeroed). */
 int rh_opt_defaults(const struct rh_opt *table, void *target, struct rh_err *err);
 
-/* Sets one option by name from text. `what` names the owner in errors ("replay"). */
-int rh_opt_set(const struct rh_opt *table, void *target, const char *what, const char *name,
-	       const char *value, struct rh_err *err);
+/* A table with what its rows fill: passed as one, because the three always belong together. */
+struct rh_opt_target {
+	const struct rh_opt *table;
+	void *fields;	  /* of the struct that the offsets of the table are of */
+	const char *what; /* the owner, in errors ("replay") */
+};
+
+/* Sets one option by name from text. */
+int rh_opt_set(const struct rh_opt_target *target, const char *name, const char *value,
+	       struct rh_err *err);
 
 /* Sets "name=value" (or "name" for a flag) from a word of word_bytes bytes that
  * need not end in NUL. Texts are copied into `store` (a caller's buffer of
@@ -78,18 +85,27 @@ struct rh_opt_store {
 	char *at;
 	size_t left;
 };
-int rh_opt_set_word(const struct rh_opt *table, void *target, const char *what, const char *word,
-		    size_t word_bytes, struct rh_opt_store *store, struct rh_err *err);
+int rh_opt_set_word(const struct rh_opt_target *target, const char *word, size_t word_bytes,
+		    struct rh_opt_store *store, struct rh_err *err);
+
+/* The defaults, then every word as rh_opt_set_word. */
+int rh_opt_set_words(const struct rh_opt_target *target, int count, char **words,
+		     struct rh_opt_store *store, struct rh_err *err);
 
 /*
  * Parses argv[1..argc-1] by the table after the defaults are in. Operands are
- * moved to the end; *operands gets the index of the first one. "--" ends the
+ * moved to the end; `operands` gets the index of the first one. "--" ends the
  * options. With `stop_early` parsing ends at the first operand (for `record
  * PROGRAM ARGS`). "--help"/"-h" returns RH_OPT_HELP (1) without an error.
  */
 #define RH_OPT_HELP 1
-int rh_opt_argv(const struct rh_opt *table, void *target, const char *what, int argc, char **argv,
-		int stop_early, int *operands, struct rh_err *err);
+struct rh_opt_line {
+	int argc;
+	char **argv;
+	bool stop_early;
+	int operands; /* result */
+};
+int rh_opt_argv(const struct rh_opt_target *target, struct rh_opt_line *line, struct rh_err *err);
 
 /* One aligned help line per row. */
 void rh_opt_help(const struct rh_opt *table, FILE *to);

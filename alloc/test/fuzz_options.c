@@ -44,7 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	memcpy(copy, data, bytes);
 	copy[bytes] = '\0';
 	demand(rh_opt_defaults(table, &target, &err) == 0, "defaults are legal", &err);
-	if (rh_opt_set_word(table, &target, "fuzz", copy, strlen(copy), &store, &err) < 0)
+	if (rh_opt_set_word(&(struct rh_opt_target){ table, &target, "fuzz" }, copy, strlen(copy),
+			    &store, &err) < 0)
 		demand_error(&err);
 	demand(target.count >= 1 && target.count <= 1000, "a count is within its bounds", &err);
 	demand(target.share >= 0 && target.share <= 1, "a share is within its bounds", &err);

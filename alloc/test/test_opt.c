@@ -121,28 +121,29 @@ static void sets_words(void **state)
 	char room[12];
 	struct rh_opt_store store = { room, sizeof(room) };
 	struct target t = { 0 };
+	const struct rh_opt_target target = { table, &t, "x" };
 	struct rh_err err = { 0 };
 
 	(void)state;
 	assert_int_equal(rh_opt_defaults(table, &t, &err), 0);
 	assert_true(t.lanes == 1 && t.size == 4096 && t.mode == 1 && !t.lanes_given);
-	assert_int_equal(rh_opt_set_word(table, &t, "x", text, 10, &store, &err), 0);
+	assert_int_equal(rh_opt_set_word(&target, text, 10, &store, &err), 0);
 	assert_string_equal(t.out, "a.json");
-	assert_int_equal(rh_opt_set_word(table, &t, "x", text + 11, 5, &store, &err), 0);
+	assert_int_equal(rh_opt_set_word(&target, text + 11, 5, &store, &err), 0);
 	assert_true(t.quiet);
-	assert_int_equal(rh_opt_set_word(table, &t, "x", text + 17, 7, &store, &err), 0);
+	assert_int_equal(rh_opt_set_word(&target, text + 17, 7, &store, &err), 0);
 	assert_true(t.lanes == 8 && t.lanes_given);
 	/* 7 + 1 + 2 of 12 bytes are used: "fast" does not fit, a short value does */
-	assert_int_equal(rh_opt_set_word(table, &t, "x", text + 25, 9, &store, &err), -1);
+	assert_int_equal(rh_opt_set_word(&target, text + 25, 9, &store, &err), -1);
 	assert_string_equal(err.text, "x: mode is too long");
 	store = (struct rh_opt_store){ room, sizeof(room) };
-	assert_int_equal(rh_opt_set_word(table, &t, "x", text + 25, 9, &store, &err), -1);
+	assert_int_equal(rh_opt_set_word(&target, text + 25, 9, &store, &err), -1);
 	assert_string_equal(err.text, "x: mode: 'fast' is not one of plain, timed");
-	assert_int_equal(rh_opt_set_word(table, &t, "x", text + 35, 8, &store, &err), -1);
+	assert_int_equal(rh_opt_set_word(&target, text + 35, 8, &store, &err), -1);
 	assert_string_equal(err.text, "x: lanes: '65' is outside 1 to 64");
-	assert_int_equal(rh_opt_set_word(table, &t, "x", text + 44, 4, &store, &err), -1);
+	assert_int_equal(rh_opt_set_word(&target, text + 44, 4, &store, &err), -1);
 	assert_string_equal(err.text, "x: size needs a value: size=VALUE");
-	assert_int_equal(rh_opt_set_word(table, &t, "x", text + 49, 6, &store, &err), -1);
+	assert_int_equal(rh_opt_set_word(&target, text + 49, 6, &store, &err), -1);
 	assert_non_null(strstr(err.text, "x has no option 'nope' (it has: lanes, size,"));
 }
 
@@ -150,13 +151,15 @@ static int parse(struct target *t, int *first, struct rh_err *err, int stop_earl
 		 const char *const *words)
 {
 	char *argv[16];
+	struct rh_opt_line line = { argc, argv, stop_early, .operands = *first };
 	int result;
 
 	for (int i = 0; i < argc; i++)
 		argv[i] = strdup(words[i]);
 	argv[argc] = NULL;
 	*t = (struct target){ 0 };
-	result = rh_opt_argv(table, t, "cmd", argc, argv, stop_early, first, err);
+	result = rh_opt_argv(&(struct rh_opt_target){ table, t, "cmd" }, &line, err);
+	*first = line.operands;
 	if (t->out)
 		t->out = words[argc - 1]; /* the copy goes away; tests look at its place */
 	for (int i = 0; i < argc; i++)

@@ -83,18 +83,6 @@ static void print_account(FILE *to, const char *path, const struct rh_trace_tota
 		totals->live_objects_end);
 }
 
-static int take_words(const struct rh_generator *generator, int count, char **words, void *opts,
-		      struct rh_opt_store *store, struct rh_err *err)
-{
-	if (rh_opt_defaults(generator->opts, opts, err) < 0)
-		return -1;
-	for (int i = 0; i < count; i++)
-		if (rh_opt_set_word(generator->opts, opts, generator->name, words[i],
-				    strlen(words[i]), store, err) < 0)
-			return -1;
-	return 0;
-}
-
 static enum rh_exit run(const void *options, int argc, char **argv, struct rh_err *err)
 {
 	const struct gen_opts *opts = options;
@@ -116,7 +104,9 @@ static enum rh_exit run(const void *options, int argc, char **argv, struct rh_er
 			"a trace is not for a terminal: say -o T.rht, --form text, or > T.rht");
 		return err->code;
 	}
-	if (take_words(generator, argc - 1, argv + 1, generator_opts, &store, err) < 0 ||
+	if (rh_opt_set_words(
+		    &(struct rh_opt_target){ generator->opts, generator_opts, generator->name },
+		    argc - 1, argv + 1, &store, err) < 0 ||
 	    rh_generate(generator, generator_opts, &make, &totals, err) < 0)
 		return err->code;
 	print_account(strcmp(make.path, "-") == 0 ? stderr : stdout,

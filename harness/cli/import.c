@@ -37,23 +37,6 @@ static const struct rh_opt import_options[] = {
 	{ .name = NULL }
 };
 
-/* The words behind FORMAT FILE into the importer's own options. */
-static int take_words(const struct rh_importer *importer, int count, char **words, void *opts,
-		      struct rh_opt_store *store, struct rh_err *err)
-{
-	if (rh_opt_defaults(importer->opts, opts, err) < 0)
-		return -1;
-	for (int i = 0; i < count; i++) {
-		if (!importer->opts)
-			return rh_fail(err, RH_USAGE, "%s takes no options, and here is '%s'",
-				       importer->name, words[i]);
-		if (rh_opt_set_word(importer->opts, opts, importer->name, words[i],
-				    strlen(words[i]), store, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 static void print_notes(FILE *to, struct rh_trace *trace, const char *prefix, const char *title)
 {
 	const struct rh_note *note;
@@ -217,8 +200,9 @@ static int import_input(const struct import_opts *opts, struct words *words, str
 	if (words->importer->absent_why)
 		return rh_fail(err, RH_ABSENT, "%s is not available here: %s",
 			       words->importer->name, words->importer->absent_why);
-	if (take_words(words->importer, words->count, words->values, importer_opts, &store, err) <
-		    0 ||
+	if (rh_opt_set_words(&(struct rh_opt_target){ words->importer->opts, importer_opts,
+						      words->importer->name },
+			     words->count, words->values, &store, err) < 0 ||
 	    rh_import(&job, &totals, err) < 0)
 		return -1;
 	return account(words->importer, words->file, make.path, &totals, err);

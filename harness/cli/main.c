@@ -44,19 +44,20 @@ static enum rh_exit run_command(const struct rh_command *command, int argc, char
 				struct rh_err *err)
 {
 	_Alignas(16) unsigned char opts[RH_COMMAND_OPTS_MAX] = { 0 };
-	int first = 1, count, parsed;
+	const struct rh_opt_target target = { command->opts, opts, command->name };
+	struct rh_opt_line line = { argc, argv, command->stop_early, .operands = 1 };
+	int count, parsed;
 
 	if (rh_opt_defaults(command->opts, opts, err) < 0)
 		return err->code;
-	parsed = rh_opt_argv(command->opts, opts, command->name, argc, argv, command->stop_early,
-			     &first, err);
+	parsed = rh_opt_argv(&target, &line, err);
 	if (parsed == RH_OPT_HELP) {
 		rh_help_command(command, stdout);
 		return RH_OK;
 	}
 	if (parsed < 0)
 		return err->code;
-	count = argc - first;
+	count = argc - line.operands;
 	if (count < command->operands_min ||
 	    (command->operands_max >= 0 && count > command->operands_max)) {
 		rh_fail(err, RH_USAGE, "%s: usage: reheap %s %s (see reheap %s --help)",
@@ -65,7 +66,7 @@ static enum rh_exit run_command(const struct rh_command *command, int argc, char
 			command->name, command->operands, command->name);
 		return RH_USAGE;
 	}
-	return command->run(opts, count, argv + first, err);
+	return command->run(opts, count, argv + line.operands, err);
 }
 
 /* A caller may have closed some of 0, 1 and 2: the next file opened would take the number, and
@@ -125,6 +126,7 @@ static const struct rh_opt *common_row(const char *word, size_t *length)
 static int take_common(const struct rh_command *command, int *argc, char **argv, struct rh_err *err)
 {
 	struct common common = { 0 };
+	const struct rh_opt_target target = { common_rows, &common, command->name };
 
 	for (int i = 1; i < *argc && strcmp(argv[i], "--") != 0; i++) {
 		size_t length;
@@ -138,8 +140,8 @@ static int take_common(const struct rh_command *command, int *argc, char **argv,
 		if (words == 2 && i + 1 >= *argc)
 			return rh_fail(err, RH_USAGE, "--%s needs a value, such as %s", row->name,
 				       row->names ? "never" : "4G");
-		if (rh_opt_set(common_rows, &common, command->name, row->name,
-			       words == 1 ? argv[i] + length + 1 : argv[i + 1], err) < 0)
+		if (rh_opt_set(&target, row->name, words == 1 ? argv[i] + length + 1 : argv[i + 1],
+			       err) < 0)
 			return -1;
 		if (row->names)
 			rh_colour = (enum rh_colour)common.colour;

@@ -63,15 +63,15 @@ enum { GO_HEAD_BYTES = 16, URL_PART_MAX = 256, HTTP_HEAD_MAX = 8192, HTTP_OK = 2
 static int note_environment(const struct rh_importer *go, void *words, struct rh_err *err)
 {
 	const char *gogc = getenv("GOGC"), *limit = getenv("GOMEMLIMIT");
+	const struct rh_opt_target target = { go->opts, words, "go" };
 	uint64_t value;
 
 	if (rh_go_read_gogc(gogc, &value) == 0 &&
-	    rh_opt_set(go->opts, words, "go", "gogc", gogc && gogc[0] ? gogc : "unset", err) < 0)
+	    rh_opt_set(&target, "gogc", gogc && gogc[0] ? gogc : "unset", err) < 0)
 		return -1;
 	if (rh_go_read_memlimit(limit, &value) < 0)
 		return 0;
-	return rh_opt_set(go->opts, words, "go", "memlimit", limit && limit[0] ? limit : "unset",
-			  err);
+	return rh_opt_set(&target, "memlimit", limit && limit[0] ? limit : "unset", err);
 }
 
 /* ours: the program was started by us, with our environment. */

@@ -50,8 +50,9 @@ static bool import_shared(const char *name, const char *word)
 		return false;
 	assert_int_equal(rh_opt_defaults(go->opts, opts, &err), 0);
 	if (word)
-		assert_int_equal(
-			rh_opt_set_word(go->opts, opts, "go", word, strlen(word), &store, &err), 0);
+		assert_int_equal(rh_opt_set_word(&(struct rh_opt_target){ go->opts, opts, "go" },
+						 word, strlen(word), &store, &err),
+				 0);
 	assert_int_equal(rh_import(&(struct rh_import_job){ .importer = go,
 							    .path = path,
 							    .opts = opts,

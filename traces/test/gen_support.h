@@ -25,7 +25,8 @@ static int generate(const char *name, const char *words, const char *path,
 	while (*words) {
 		size_t bytes = strcspn(words, " ");
 
-		if (rh_opt_set_word(generator->opts, opts, name, words, bytes, &store, &err) < 0)
+		if (rh_opt_set_word(&(struct rh_opt_target){ generator->opts, opts, name }, words,
+				    bytes, &store, &err) < 0)
 			return -1;
 		words += bytes + (words[bytes] == ' ');
 	}

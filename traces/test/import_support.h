@@ -35,8 +35,8 @@ static inline void ik_import_as(const char *format, const char *path, enum rh_tr
 	assert_non_null(importer);
 	expect_ok(rh_opt_defaults(importer->opts, opts, &ik.err), &ik.err);
 	if (word)
-		expect_ok(rh_opt_set_word(importer->opts, opts, format, word, strlen(word), &store,
-					  &ik.err),
+		expect_ok(rh_opt_set_word(&(struct rh_opt_target){ importer->opts, opts, format },
+					  word, strlen(word), &store, &ik.err),
 			  &ik.err);
 	ik.rc = rh_import(&(struct rh_import_job){ .importer = importer,
 						   .path = path,
