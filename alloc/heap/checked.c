@@ -247,10 +247,12 @@ static void checked_free(struct rh_lane *lane, void *p, size_t size)
 			    front + block.size + ZONE);
 }
 
-/* After the inner heap moved a block of `old` bytes to base: as after an alloc. */
-static void *resized(struct rh_heap *heap, unsigned char *base, size_t front, size_t old,
+/* After the inner heap moved the block `was`, whose contents had that hash, to base: as after an
+ * alloc. */
+static void *resized(struct rh_heap *heap, unsigned char *base, const struct rh_live_block *was,
 		     size_t size, uint64_t hash)
 {
+	size_t front = (size_t)1 << was->front_log2, old = was->size;
 	unsigned char *p = base + front;
 	size_t kept = filled_bytes(heap, old < size ? old : size);
 
@@ -287,7 +289,7 @@ static void *checked_resize(struct rh_lane *lane, void *p, size_t size_old, size
 		enter(heap, (unsigned char *)p - front, front, block.size);
 		return NULL;
 	}
-	return resized(heap, base, front, block.size, size_new, hash);
+	return resized(heap, base, &block, size_new, hash);
 }
 
 static size_t checked_usable(struct rh_lane *lane, const void *p, size_t size)

@@ -94,57 +94,60 @@ void rh_frames_fill(struct rh_frames *f, size_t used)
 /* Where the walk stands. */
 struct walk {
 	const struct rh_frames *f, *self;
-	uintptr_t low;	 /* lowest byte of the frame at fp */
-	uintptr_t defer; /* the next record that a frame must own */
-	uint32_t depth;	 /* frames still to come */
+	const uintptr_t *fp; /* the frame that is looked at */
+	uintptr_t low;	     /* its lowest byte */
+	uintptr_t defer;     /* the next record that a frame must own */
+	uint32_t depth;	     /* frames still to come */
 };
 
-static int wrong(const struct walk *walk, const uintptr_t *fp, const char *what, uintptr_t is,
-		 uintptr_t must, struct rh_err *err)
+static int wrong(const struct walk *walk, const char *what, uintptr_t is, uintptr_t must,
+		 struct rh_err *err)
 {
 	return rh_fail(err, RH_FAILED,
 		       "stack ending at %#lx: frame at %#lx, %u from the first: %s is %#lx and "
 		       "must be %#lx",
-		       (unsigned long)walk->f->hi, (unsigned long)fp, walk->depth, what,
+		       (unsigned long)walk->f->hi, (unsigned long)walk->fp, walk->depth, what,
 		       (unsigned long)is, (unsigned long)must);
 }
 
-static int verify_slots(struct walk *walk, const uintptr_t *fp, const struct rh_frame_kind *kind,
-			struct rh_err *err)
+static int verify_slots(struct walk *walk, const struct rh_frame_kind *kind, struct rh_err *err)
 {
+	const uintptr_t *fp = walk->fp;
+
 	if (fp[-1] != (uintptr_t)fp)
-		return wrong(walk, fp, "the pointer to its local", fp[-1], (uintptr_t)fp, err);
+		return wrong(walk, "the pointer to its local", fp[-1], (uintptr_t)fp, err);
 	if (fp[-2] != fp[0])
-		return wrong(walk, fp, "the pointer into its caller", fp[-2], fp[0], err);
+		return wrong(walk, "the pointer into its caller", fp[-2], fp[0], err);
 	if (fp[-3] != (uintptr_t)walk->self)
-		return wrong(walk, fp, "the pointer out of the stack", fp[-3],
-			     (uintptr_t)walk->self, err);
+		return wrong(walk, "the pointer out of the stack", fp[-3], (uintptr_t)walk->self,
+			     err);
 	if (!kind->defers)
 		return 0;
 	if (walk->defer != (uintptr_t)&fp[-6])
-		return wrong(walk, fp, "its defer record in the chain", walk->defer,
-			     (uintptr_t)&fp[-6], err);
+		return wrong(walk, "its defer record in the chain", walk->defer, (uintptr_t)&fp[-6],
+			     err);
 	if (fp[-5] != (uintptr_t)fp)
-		return wrong(walk, fp, "the frame of its defer record", fp[-5], (uintptr_t)fp, err);
+		return wrong(walk, "the frame of its defer record", fp[-5], (uintptr_t)fp, err);
 	walk->defer = fp[-6];
 	return 0;
 }
 
 /* Leaves walk->low at the end of the frame, which is where its caller's begins. */
-static int verify_frame(struct walk *walk, const uintptr_t *fp, struct rh_err *err)
+static int verify_frame(struct walk *walk, struct rh_err *err)
 {
+	const uintptr_t *fp = walk->fp;
 	const struct rh_frame_kind *kind = (const struct rh_frame_kind *)fp[1];
 	uintptr_t end = (uintptr_t)fp + RH_FRAME_HEAD;
 
 	if (kind < rh_frame_kinds || kind >= rh_frame_kinds + RH_FRAME_KINDS ||
 	    ((uintptr_t)kind - (uintptr_t)rh_frame_kinds) % sizeof(*kind))
-		return wrong(walk, fp, "the return address", fp[1], (uintptr_t)rh_frame_kinds, err);
+		return wrong(walk, "the return address", fp[1], (uintptr_t)rh_frame_kinds, err);
 	if ((kind == &rh_frame_kinds[RH_FRAME_FIRST]) != (walk->depth == 0))
-		return wrong(walk, fp, "the count of frames", walk->f->depth,
+		return wrong(walk, "the count of frames", walk->f->depth,
 			     walk->f->depth - walk->depth, err);
 	if (end - walk->low < kind->bytes_least)
-		return wrong(walk, fp, "its size", end - walk->low, kind->bytes_least, err);
-	if (kind->slots && verify_slots(walk, fp, kind, err) < 0)
+		return wrong(walk, "its size", end - walk->low, kind->bytes_least, err);
+	if (kind->slots && verify_slots(walk, kind, err) < 0)
 		return -1;
 	walk->low = end;
 	return 0;
@@ -162,19 +165,18 @@ int rh_frames_verify(const struct rh_frames *f, uintptr_t lo, const struct rh_fr
 		return rh_fail(err, RH_FAILED, "stack %#lx to %#lx: its pointer is %#lx",
 			       (unsigned long)lo, (unsigned long)f->hi, (unsigned long)f->sp);
 	for (;;) {
+		walk.fp = (const uintptr_t *)at;
 		if (at < walk.low || at > f->hi - RH_FRAME_HEAD || at % 8)
-			return wrong(&walk, (const uintptr_t *)at, "its place", at, walk.low, err);
-		if (verify_frame(&walk, (const uintptr_t *)at, err) < 0)
+			return wrong(&walk, "its place", at, walk.low, err);
+		if (verify_frame(&walk, err) < 0)
 			return -1;
 		if (walk.depth-- == 0)
 			break;
 		at = *(const uintptr_t *)at;
 	}
 	if (walk.low != f->hi || *(const uintptr_t *)at != 0)
-		return wrong(&walk, (const uintptr_t *)at, "the end of the first frame", walk.low,
-			     f->hi, err);
+		return wrong(&walk, "the end of the first frame", walk.low, f->hi, err);
 	if (walk.defer)
-		return wrong(&walk, (const uintptr_t *)at, "the last defer record", walk.defer, 0,
-			     err);
+		return wrong(&walk, "the last defer record", walk.defer, 0, err);
 	return 0;
 }

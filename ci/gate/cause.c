@@ -178,7 +178,8 @@ static double instructions(const struct rh_result *result, uint32_t backend,
 			   const struct rh_gate_scenario *scenario)
 {
 	const struct rh_metric *m =
-		rh_result_metric(result, 0, backend, scenario->lanes, 1, "counters.ir_per_event");
+		rh_result_metric(result, (struct rh_metric_place){ 0, backend, scenario->lanes, 1 },
+				 "counters.ir_per_event");
 
 	return m ? m->median : NAN;
 }
@@ -244,7 +245,8 @@ static double blocked(const struct rh_result *result, uint32_t backend,
 		      const struct rh_gate_scenario *scenario)
 {
 	const struct rh_metric *m =
-		rh_result_metric(result, 0, backend, scenario->lanes, 1, "locks.blocked_share");
+		rh_result_metric(result, (struct rh_metric_place){ 0, backend, scenario->lanes, 1 },
+				 "locks.blocked_share");
 
 	return m ? m->median : NAN;
 }

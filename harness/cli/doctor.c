@@ -293,7 +293,8 @@ static int look_at_callgrind(struct findings *all, const struct rh_clock *clock,
 		return -1;
 	}
 	rh_result_measure(&result);
-	metric = rh_result_metric(&result, 0, 0, 1, 1, "counters.ir_per_event");
+	metric = rh_result_metric(&result, (struct rh_metric_place){ 0, 0, 1, 1 },
+				  "counters.ir_per_event");
 	row = find(all, "counters", "callgrind", metric ? WORKS : ABSENT);
 	snprintf(row->text, sizeof(row->text),
 		 metric ? "libc took %.1f instructions an event "

@@ -135,14 +135,14 @@ static int keep_row(struct rh_clocks *clocks, uint32_t lane, struct rh_err *err)
 	return 0;
 }
 
-int rh_clocks_wait(struct rh_clocks *clocks, uint32_t lane, uint32_t at, uint32_t source,
-		   uint32_t position, struct rh_err *err)
+int rh_clocks_wait(struct rh_clocks *clocks, const struct rh_clock_wait *wait, struct rh_err *err)
 {
+	uint32_t lane = wait->lane, source = wait->source, position = wait->position;
 	uint32_t *row = clocks->rows + (size_t)lane * clocks->stride;
 	const uint32_t *news;
 
 	assert(lane != source && lane < clocks->lanes && source < clocks->lanes);
-	assert(at >= clocks->since[lane]); /* positions of a lane only rise within an epoch */
+	assert(wait->at >= clocks->since[lane]); /* positions of a lane only rise within an epoch */
 	if (keep_row(clocks, lane, err) < 0)
 		return -1;
 	news = row_at(clocks, source, position);
@@ -150,7 +150,7 @@ int rh_clocks_wait(struct rh_clocks *clocks, uint32_t lane, uint32_t at, uint32_
 		row[i] = row[i] < news[i] ? news[i] : row[i];
 	if (row[source] < position)
 		row[source] = position;
-	clocks->since[lane] = at;
+	clocks->since[lane] = wait->at;
 	clocks->dirty[lane] = true;
 	assert(rh_clocks_knows(clocks, lane, source, position));
 	return 0;

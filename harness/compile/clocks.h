@@ -48,8 +48,12 @@ static inline bool rh_clocks_knows(const struct rh_clocks *clocks, uint32_t lane
 	return clocks->rows[(uint64_t)lane * clocks->stride + source] >= position;
 }
 
-/* Lane, whose next position is `at`, has waited for `position` of source. */
-int rh_clocks_wait(struct rh_clocks *clocks, uint32_t lane, uint32_t at, uint32_t source,
-		   uint32_t position, struct rh_err *err);
+/* Lane, whose next position is `at`, has waited for `position` of source: four numbers of one type
+ * that only their names keep apart. */
+struct rh_clock_wait {
+	uint32_t lane, at;
+	uint32_t source, position;
+};
+int rh_clocks_wait(struct rh_clocks *clocks, const struct rh_clock_wait *wait, struct rh_err *err);
 
 #endif

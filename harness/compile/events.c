@@ -115,7 +115,12 @@ static int order_slow(struct rh_compiling *c, uint32_t lane, uint32_t source, ui
 		return 0;
 	if (rh_out_wait(&c->out, lane, source, position, err) < 0)
 		return -1;
-	return rh_clocks_wait(&c->clocks, lane, c->out.lanes[lane].count, source, position, err);
+	return rh_clocks_wait(&c->clocks,
+			      &(struct rh_clock_wait){ .lane = lane,
+						       .at = c->out.lanes[lane].count,
+						       .source = source,
+						       .position = position },
+			      err);
 }
 
 static inline int order_object(struct rh_compiling *c, uint32_t lane, uint64_t id,
@@ -185,10 +190,18 @@ static uint64_t bounded(struct rh_compiling *c, uint64_t size, uint64_t bytes)
 	return 0;
 }
 
+/* An object whose ops are out. */
+struct birth {
+	uint32_t slot, lane;
+	uint64_t size_old; /* before a resize; 0 = it is new */
+	uint64_t size;
+};
+
 /* What is new of a block: all that was touched of it, or what a resize added. */
-static int put_touch(struct rh_compiling *c, struct rh_out_lane *to, uint32_t slot,
-		     uint64_t size_old, uint64_t size, struct rh_err *err)
+static int put_touch(struct rh_compiling *c, struct rh_out_lane *to, const struct birth *birth,
+		     struct rh_err *err)
 {
+	uint64_t size = birth->size, size_old = birth->size_old;
 	bool large = size >= RH_TOUCH_LARGE_BYTES;
 	uint64_t bytes = RH_NONE;
 
@@ -202,19 +215,20 @@ static int put_touch(struct rh_compiling *c, struct rh_out_lane *to, uint32_t sl
 		return 0;
 	if (large) {
 		rh_out_op(to, RH_OP_MISC, RH_MISC_TOUCH, 3);
-		rh_out_word(to, slot);
+		rh_out_word(to, birth->slot);
 		rh_out_word(to, size_old);
 		rh_out_word(to, bytes);
 	} else {
-		rh_out_op(to, RH_OP_TOUCH, slot, (uint32_t)bytes);
+		rh_out_op(to, RH_OP_TOUCH, birth->slot, (uint32_t)bytes);
 	}
 	return 0;
 }
 
-/* The object's place in the table, filled in once the ops are out. size_old: of a resize. */
-static int bear(struct rh_compiling *c, const struct rh_event *event, uint32_t slot, uint32_t lane,
-		uint64_t size_old, uint64_t size, struct rh_err *err)
+/* The object's place in the table, filled in once the ops are out. */
+static int bear(struct rh_compiling *c, const struct rh_event *event, const struct birth *birth,
+		struct rh_err *err)
 {
+	uint32_t slot = birth->slot, lane = birth->lane;
 	struct rh_out_lane *to = &c->out.lanes[lane];
 	struct rh_id *born;
 
@@ -224,10 +238,10 @@ static int bear(struct rh_compiling *c, const struct rh_event *event, uint32_t s
 	born = rh_ids_add(&c->objects, err);
 	if (!born)
 		return -1;
-	fact_birth(c, size);
-	if (put_touch(c, to, slot, size_old, size, err) < 0)
+	fact_birth(c, birth->size);
+	if (put_touch(c, to, birth, err) < 0)
 		return -1;
-	*born = (struct rh_id){ .a = size | (event->align_log2 ? OBJECT_ALIGNED : 0),
+	*born = (struct rh_id){ .a = birth->size | (event->align_log2 ? OBJECT_ALIGNED : 0),
 				.b = where(slot, lane, to->count) };
 	rh_debug_assert(where_slot(born->b) == slot && where_lane(born->b) == lane &&
 			where_position(born->b) == to->count);
@@ -262,7 +276,7 @@ static int do_alloc(struct rh_compiling *c, const struct rh_event *event, uint32
 	if (rh_slots_take(&c->slots, lane, &slot, err) < 0)
 		return -1;
 	put_alloc(&c->out.lanes[lane], event, slot, size);
-	return bear(c, event, slot, lane, 0, size, err);
+	return bear(c, event, &(struct birth){ slot, lane, 0, size }, err);
 }
 
 static int do_free(struct rh_compiling *c, const struct rh_event *event, uint32_t lane,
@@ -327,7 +341,7 @@ static int do_resize(struct rh_compiling *c, const struct rh_event *event, uint3
 		rh_out_word(to, size);
 	}
 	rh_out_word(to, size_of(&old));
-	return bear(c, event, slot, lane, size_of(&old), size, err);
+	return bear(c, event, &(struct birth){ slot, lane, size_of(&old), size }, err);
 }
 
 /* The object's place is in this epoch from now on. */

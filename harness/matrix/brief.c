@@ -83,8 +83,12 @@ static int parse(struct rh_brief *brief, const struct rh_filemap *map, const cha
 	int result;
 
 	if (!map->bytes || !find_trials(text, end, &from, &to))
-		return rh_record_parse(&rh_brief_type, brief, text ? text : "", map->bytes, path,
-				       RH_RESULT_SCHEMA, pool, err);
+		return rh_record_read(&rh_brief_type, brief,
+				      &(struct rh_record_source){ .path = path,
+								  .text = text ? text : "",
+								  .text_bytes = map->bytes,
+								  .schema = RH_RESULT_SCHEMA },
+				      pool, err);
 	bytes = (size_t)(from - text) + 2 + (size_t)(end - to);
 	less = malloc(bytes);
 	if (!less)
@@ -92,8 +96,12 @@ static int parse(struct rh_brief *brief, const struct rh_filemap *map, const cha
 	memcpy(less, text, (size_t)(from - text));
 	memcpy(less + (from - text), "[]", 2);
 	memcpy(less + (from - text) + 2, to, (size_t)(end - to));
-	result = rh_record_parse(&rh_brief_type, brief, less, bytes, path, RH_RESULT_SCHEMA, pool,
-				 err);
+	result = rh_record_read(&rh_brief_type, brief,
+				&(struct rh_record_source){ .path = path,
+							    .text = less,
+							    .text_bytes = bytes,
+							    .schema = RH_RESULT_SCHEMA },
+				pool, err);
 	free(less);
 	return result;
 }

@@ -54,7 +54,9 @@ int rh_folder_read(const char *dir, struct rh_matrix *matrix, struct rh_pool *po
 		return rh_fail(err, RH_NO_INPUT,
 			       "%s is not the folder of a matrix: there is no matrix.json in it",
 			       dir);
-	if (rh_record_read(&rh_matrix_type, matrix, path, RH_MATRIX_SCHEMA, pool, err) < 0)
+	if (rh_record_read(&rh_matrix_type, matrix,
+			   &(struct rh_record_source){ .path = path, .schema = RH_MATRIX_SCHEMA },
+			   pool, err) < 0)
 		return -1;
 	return check_names(matrix, path, err);
 }

@@ -110,7 +110,9 @@ static int check_machines(struct rh_plan *plan, const char *path, struct rh_pool
 
 int rh_plan_read(struct rh_plan *plan, const char *path, struct rh_pool *pool, struct rh_err *err)
 {
-	if (rh_record_read(&rh_plan_type, plan, path, RH_PLAN_SCHEMA, pool, err) < 0)
+	if (rh_record_read(&rh_plan_type, plan,
+			   &(struct rh_record_source){ .path = path, .schema = RH_PLAN_SCHEMA },
+			   pool, err) < 0)
 		return -1;
 	plan->baseline = plan->baseline ? plan->baseline : "libc";
 	plan->aa = isnan(plan->aa) ? 0.02 : plan->aa;

@@ -93,7 +93,10 @@ static int read_lines(int fd, const char *path, off_t at, size_t width, size_t c
 
 		if (pread(fd, line, width, at) != (ssize_t)width)
 			return rh_fail(err, RH_BAD_DATA, "%s is cut off", path);
-		if (rh_record_parse(&rh_cell_type, cell, line, width, path, NULL, pool, err) < 0)
+		if (rh_record_read(&rh_cell_type, cell,
+				   &(struct rh_record_source){
+					   .path = path, .text = line, .text_bytes = width },
+				   pool, err) < 0)
 			return -1;
 		if (strlen(cell->name) != RH_CELL_NAME ||
 		    strspn(cell->name, "0123456789abcdef") != RH_CELL_NAME)

@@ -209,8 +209,12 @@ static int check_made(const struct rh_work *work, const char *text, size_t bytes
 {
 	struct rh_pool *pool = rh_pool_open();
 	struct rh_part part;
-	int result = rh_record_parse(&rh_part_type, &part, text, bytes, work->cell->name,
-				     RH_RESULT_SCHEMA, pool, err);
+	int result = rh_record_read(&rh_part_type, &part,
+				    &(struct rh_record_source){ .path = work->cell->name,
+								.text = text,
+								.text_bytes = bytes,
+								.schema = RH_RESULT_SCHEMA },
+				    pool, err);
 
 	if (result == 0 && (part.traces_count != 1 || !part.traces[0].sha256 ||
 			    strcmp(part.traces[0].sha256, work->cell->sha256) != 0))

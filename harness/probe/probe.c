@@ -269,8 +269,7 @@ size_t rh_print_rows(const struct rh_probe_table *table, FILE *to, bool markdown
 const struct rh_metric *rh_table_metric(const struct rh_probe_table *table, uint32_t backend,
 					const char *name)
 {
-	return rh_result_metric(table->result, table->like->trace, backend, table->like->lanes,
-				table->like->copies, name);
+	return rh_metric_like(table->result, table->like, backend, name);
 }
 
 void rh_metric_cell(char *cell, const struct rh_metric *metric, double scale, const char *format)

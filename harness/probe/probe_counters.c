@@ -357,8 +357,7 @@ static const struct rh_metric *metric_at(const struct rh_result *result,
 					 const struct rh_trial *like, uint32_t backend,
 					 enum rh_counter counter)
 {
-	return rh_result_metric(result, like->trace, backend, like->lanes, like->copies,
-				metric_names[counter]);
+	return rh_metric_like(result, like, backend, metric_names[counter]);
 }
 
 /* Only what was counted for some backend has a column. */

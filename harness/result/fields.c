@@ -194,7 +194,9 @@ int rh_document_check(const struct rh_document *document, const char *path, stru
 int rh_document_read(struct rh_document *document, const char *path, struct rh_pool *pool,
 		     struct rh_err *err)
 {
-	if (rh_record_read(&rh_document_type, document, path, RH_RESULT_SCHEMA, pool, err) < 0)
+	if (rh_record_read(&rh_document_type, document,
+			   &(struct rh_record_source){ .path = path, .schema = RH_RESULT_SCHEMA },
+			   pool, err) < 0)
 		return -1;
 	return rh_document_check(document, path, err);
 }

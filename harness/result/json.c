@@ -548,49 +548,55 @@ static int check_schema(const json_t *root, const char *path, const char *schema
 		       path, found ? "'" : "", found ? found : "absent", found ? "'" : "", schema);
 }
 
-static int read_root(const struct rh_record_type *type, void *record, json_t *root,
-		     const json_error_t *why, struct reader *in, const char *schema)
+static int read_root(struct reader *in, const struct rh_record_type *type, void *record,
+		     json_t *root, const char *schema)
 {
 	int result = -1;
 
-	if (!root)
-		return rh_fail(in->err, RH_BAD_DATA, "%s:%d: not JSON: %s", in->path, why->line,
-			       why->text);
 	if (check_schema(root, in->path, schema, in->err) == 0)
 		result = read_object(in, type, record, root, NULL);
 	json_decref(root);
 	return result;
 }
 
-int rh_record_read(const struct rh_record_type *type, void *record, const char *path,
-		   const char *schema, struct rh_pool *pool, struct rh_err *err)
+/* The document of a file; NULL with err. */
+static json_t *load_file(const char *path, json_error_t *why, struct rh_err *err)
 {
-	struct reader in = { .path = path, .pool = pool, .err = err };
 	bool from_stdin = strcmp(path, "-") == 0;
 	FILE *file = from_stdin ? stdin : fopen(path, "re");
-	json_error_t why;
 	json_t *root;
 
-	if (!file)
-		return rh_fail(err, RH_NO_INPUT, "%s cannot be opened: %s", path,
-			       strerrordesc_np(errno));
-	root = json_loadf(file, JSON_REJECT_DUPLICATES, &why);
+	if (!file) {
+		rh_fail(err, RH_NO_INPUT, "%s cannot be opened: %s", path, strerrordesc_np(errno));
+		return NULL;
+	}
+	root = json_loadf(file, JSON_REJECT_DUPLICATES, why);
 	if (ferror(file) && !from_stdin) {
 		json_decref(root);
-		fclose(file);
-		return rh_fail(err, RH_NO_INPUT, "%s cannot be read: is it a directory?", path);
+		root = NULL;
+		rh_fail(err, RH_NO_INPUT, "%s cannot be read: is it a directory?", path);
+	} else if (!root) {
+		rh_fail(err, RH_BAD_DATA, "%s:%d: not JSON: %s", path, why->line, why->text);
 	}
 	if (!from_stdin)
 		fclose(file);
-	return read_root(type, record, root, &why, &in, schema);
+	return root;
 }
 
-int rh_record_parse(const struct rh_record_type *type, void *record, const char *text, size_t bytes,
-		    const char *path, const char *schema, struct rh_pool *pool, struct rh_err *err)
+int rh_record_read(const struct rh_record_type *type, void *record,
+		   const struct rh_record_source *from, struct rh_pool *pool, struct rh_err *err)
 {
-	struct reader in = { .path = path, .pool = pool, .err = err };
+	struct reader in = { .path = from->path, .pool = pool, .err = err };
 	json_error_t why;
-	json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &why);
+	json_t *root;
 
-	return read_root(type, record, root, &why, &in, schema);
+	if (!from->text) {
+		root = load_file(from->path, &why, err);
+	} else {
+		root = json_loadb(from->text, from->text_bytes, JSON_REJECT_DUPLICATES, &why);
+		if (!root)
+			rh_fail(err, RH_BAD_DATA, "%s:%d: not JSON: %s", from->path, why.line,
+				why.text);
+	}
+	return root ? read_root(&in, type, record, root, from->schema) : -1;
 }

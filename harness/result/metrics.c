@@ -445,8 +445,7 @@ static void measure_readings(struct rh_result *result, const struct rh_trial *li
 		if (trial->backend != backend || !same_place(trial, like))
 			continue;
 		for (size_t i = 0; i < trial->reading_count; i++)
-			if (!rh_result_metric(result, like->trace, backend, like->lanes,
-					      like->copies, trial->readings[i].name))
+			if (!rh_metric_like(result, like, backend, trial->readings[i].name))
 				measure_reading(result, like, backend, &trial->readings[i]);
 	}
 }
@@ -495,16 +494,24 @@ void rh_result_measure(struct rh_result *result)
 	}
 }
 
-const struct rh_metric *rh_result_metric(const struct rh_result *result, uint32_t trace,
-					 uint32_t backend, uint32_t lanes, uint32_t copies,
-					 const char *name)
+const struct rh_metric *rh_result_metric(const struct rh_result *result,
+					 struct rh_metric_place place, const char *name)
 {
 	for (size_t i = 0; i < result->metric_count; i++) {
 		const struct rh_metric *m = &result->metrics[i];
 
-		if (m->trace == trace && m->backend == backend && m->lanes == lanes &&
-		    m->copies == copies && strcmp(m->name, name) == 0)
+		if (m->trace == place.trace && m->backend == place.backend &&
+		    m->lanes == place.lanes && m->copies == place.copies &&
+		    strcmp(m->name, name) == 0)
 			return m;
 	}
 	return NULL;
+}
+
+const struct rh_metric *rh_metric_like(const struct rh_result *result, const struct rh_trial *like,
+				       uint32_t backend, const char *name)
+{
+	return rh_result_metric(
+		result, (struct rh_metric_place){ like->trace, backend, like->lanes, like->copies },
+		name);
 }

@@ -119,13 +119,16 @@ char *rh_record_print(const struct rh_record_type *type, const void *record,
 int rh_records_write(const struct rh_record_type *type, const void *records, size_t count,
 		     enum rh_json_form form, FILE *to);
 
-/* Fills the record, which need not be cleared, from a file ("-" = standard input). When the type
- * has a field `schema`, the document's must be `schema` (NULL = any). */
-int rh_record_read(const struct rh_record_type *type, void *record, const char *path,
-		   const char *schema, struct rh_pool *pool, struct rh_err *err);
-/* The same from memory; `path` is for messages. */
-int rh_record_parse(const struct rh_record_type *type, void *record, const char *text, size_t bytes,
-		    const char *path, const char *schema, struct rh_pool *pool, struct rh_err *err);
+/* Where a record is read from. */
+struct rh_record_source {
+	const char *path; /* "-" = standard input */
+	const char *text; /* what is parsed instead of the file; `path` is for messages then */
+	size_t text_bytes;
+	const char *schema; /* what a field `schema` of the type must say; NULL = anything */
+};
+/* Fills the record, which need not be cleared; its texts live in the pool. */
+int rh_record_read(const struct rh_record_type *type, void *record,
+		   const struct rh_record_source *from, struct rh_pool *pool, struct rh_err *err);
 
 /* The field of that key; NULL when there is none. */
 const struct rh_field *rh_record_field(const struct rh_record_type *type, const char *key);

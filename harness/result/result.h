@@ -183,9 +183,14 @@ void rh_program_explain(struct rh_result *result);
 /* metrics.c: everything the trials say together. Call once, after the last trial. */
 void rh_result_measure(struct rh_result *result);
 /* The metric of that name, or NULL. */
-const struct rh_metric *rh_result_metric(const struct rh_result *result, uint32_t trace,
-					 uint32_t backend, uint32_t lanes, uint32_t copies,
-					 const char *name);
+struct rh_metric_place {
+	uint32_t trace, backend, lanes, copies;
+};
+const struct rh_metric *rh_result_metric(const struct rh_result *result,
+					 struct rh_metric_place place, const char *name);
+/* That of a backend where the trial `like` ran. */
+const struct rh_metric *rh_metric_like(const struct rh_result *result, const struct rh_trial *like,
+				       uint32_t backend, const char *name);
 
 /* The harness's own anonymous pages in a trial's worker: what the null floor's worker of the same
  * place held before its first event. RH_NONE without one. */

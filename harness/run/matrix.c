@@ -18,17 +18,10 @@
 
 static const double level_least = 0.9;
 
-static const struct rh_metric *metric_at(const struct rh_result *result,
-					 const struct rh_trial *like, uint32_t backend,
-					 const char *name)
-{
-	return rh_result_metric(result, like->trace, backend, like->lanes, like->copies, name);
-}
-
 enum rh_tone rh_time_tone(const struct rh_result *result, const struct rh_trial *like,
 			  uint32_t backend)
 {
-	const struct rh_metric *m = metric_at(result, like, backend, "time.ratio");
+	const struct rh_metric *m = rh_metric_like(result, like, backend, "time.ratio");
 
 	if (!m || m->level < level_least)
 		return RH_TONE_NONE;
@@ -38,9 +31,9 @@ enum rh_tone rh_time_tone(const struct rh_result *result, const struct rh_trial 
 enum rh_tone rh_memory_tone(const struct rh_result *result, const struct rh_trial *like,
 			    uint32_t backend)
 {
-	const struct rh_metric *m = metric_at(result, like, backend, "memory.rss_peak_bytes");
+	const struct rh_metric *m = rh_metric_like(result, like, backend, "memory.rss_peak_bytes");
 	const struct rh_metric *base =
-		metric_at(result, like, result->baseline, "memory.rss_peak_bytes");
+		rh_metric_like(result, like, result->baseline, "memory.rss_peak_bytes");
 
 	if (!m || !base || m->level < level_least || base->level < level_least)
 		return RH_TONE_NONE;
@@ -55,7 +48,7 @@ static void ratio_cell(char *cell, double ratio, enum rh_tone tone)
 static enum rh_tone time_cell(const struct rh_result *result, const struct rh_trial *like,
 			      uint32_t backend, char *cell)
 {
-	const struct rh_metric *m = metric_at(result, like, backend, "time.ratio");
+	const struct rh_metric *m = rh_metric_like(result, like, backend, "time.ratio");
 	enum rh_tone tone = rh_time_tone(result, like, backend);
 
 	snprintf(cell, RH_CELL, "- ");
@@ -67,9 +60,9 @@ static enum rh_tone time_cell(const struct rh_result *result, const struct rh_tr
 static enum rh_tone memory_cell(const struct rh_result *result, const struct rh_trial *like,
 				uint32_t backend, char *cell)
 {
-	const struct rh_metric *m = metric_at(result, like, backend, "memory.rss_peak_bytes");
+	const struct rh_metric *m = rh_metric_like(result, like, backend, "memory.rss_peak_bytes");
 	const struct rh_metric *base =
-		metric_at(result, like, result->baseline, "memory.rss_peak_bytes");
+		rh_metric_like(result, like, result->baseline, "memory.rss_peak_bytes");
 	enum rh_tone tone = rh_memory_tone(result, like, backend);
 
 	snprintf(cell, RH_CELL, "- ");
@@ -160,8 +153,8 @@ static bool memory_was_measured(const struct matrix *matrix)
 {
 	for (size_t p = 0; p < matrix->count; p++)
 		for (uint32_t b = 0; b < matrix->result->backend_count; b++)
-			if (metric_at(matrix->result, matrix->places[p], b,
-				      "memory.rss_peak_bytes"))
+			if (rh_metric_like(matrix->result, matrix->places[p], b,
+					   "memory.rss_peak_bytes"))
 				return true;
 	return false;
 }

@@ -41,7 +41,10 @@ static struct reading reading_of(const struct rh_result *result, const struct rh
 
 	for (size_t p = 0; p < count; p++) {
 		const struct rh_metric *m = rh_result_metric(
-			result, places[p]->trace, b, places[p]->lanes, places[p]->copies, metric);
+			result,
+			(struct rh_metric_place){ places[p]->trace, b, places[p]->lanes,
+						  places[p]->copies },
+			metric);
 
 		if (!m)
 			continue;

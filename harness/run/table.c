@@ -75,7 +75,7 @@ static void fill_line(const struct rh_result *result, const struct rh_trial *lik
 {
 	const struct rh_run_backend *backend = &result->backends[b];
 	const struct rh_metric *m;
-#define METRIC(name) rh_result_metric(result, like->trace, b, like->lanes, like->copies, name)
+#define METRIC(name) rh_metric_like(result, like, b, name)
 
 	for (int c = 0; c < COLUMNS; c++)
 		snprintf(line->cell[c], RH_CELL, "-");
@@ -135,8 +135,7 @@ static void print_place(const struct rh_result *result, const struct rh_trial *l
 		if (b >= result->backend_count ||
 		    (b == result->floor) != (i == result->backend_count))
 			continue;
-		if (b == result->floor ? !rh_result_metric(result, like->trace, b, like->lanes,
-							   like->copies, "time.ns_per_event")
+		if (b == result->floor ? !rh_metric_like(result, like, b, "time.ns_per_event")
 				       : result->backends[b].status == RH_STATUS_ABSENT)
 			continue;
 		fill_line(result, like, b, &line);

@@ -9,16 +9,11 @@
 #include "harness/result/worth.h"
 #include "harness/run/run.h"
 
-static const struct rh_metric *at(const struct rh_result *result, const struct rh_trial *like,
-				  uint32_t backend, const char *name)
-{
-	return rh_result_metric(result, like->trace, backend, like->lanes, like->copies, name);
-}
-
 static bool print_one(const struct rh_result *result, const struct rh_trial *like, bool named,
 		      FILE *to)
 {
-	const struct rh_metric *heap = at(result, like, result->baseline, "program.heap_share");
+	const struct rh_metric *heap =
+		rh_metric_like(result, like, result->baseline, "program.heap_share");
 	const char *path = result->traces[like->trace].path, *slash = strrchr(path, '/');
 	struct rh_worth worth = { .trace = named ? slash ? slash + 1 : path : NULL };
 
@@ -28,7 +23,7 @@ static bool print_one(const struct rh_result *result, const struct rh_trial *lik
 	worth.base = result->backends[result->baseline].text;
 	worth.heap = heap->median;
 	for (uint32_t b = 0; b < result->backend_count; b++) {
-		const struct rh_metric *m = at(result, like, b, "program.saved_share");
+		const struct rh_metric *m = rh_metric_like(result, like, b, "program.saved_share");
 
 		if (m && result->backends[b].deployable && !result->backends[b].control)
 			worth.rows[worth.count++] =

@@ -36,7 +36,8 @@ static const struct rh_metric *metric_of(const struct rh_result *result, uint32_
 {
 	const struct rh_trial *trial = &result->trials[0];
 
-	return rh_result_metric(result, 0, backend, trial->lanes, trial->copies, name);
+	return rh_result_metric(
+		result, (struct rh_metric_place){ 0, backend, trial->lanes, trial->copies }, name);
 }
 
 static double median(const struct rh_result *result, uint32_t backend, const char *name)

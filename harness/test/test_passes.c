@@ -83,8 +83,10 @@ static void the_first_pass_is_the_trial(void **state)
 	assert_int_equal(one.trials[0].waits, three.trials[0].waits);
 	assert_int_equal(one.trials[0].segment_count, three.trials[0].segment_count);
 	assert_int_equal(one.trials[0].pass_count, 1);
-	assert_null(rh_result_metric(&one, 0, 0, 2, 1, "steady.ns_per_event"));
-	assert_non_null(rh_result_metric(&three, 0, 0, 2, 1, "steady.ns_per_event"));
+	assert_null(rh_result_metric(&one, (struct rh_metric_place){ 0, 0, 2, 1 },
+				     "steady.ns_per_event"));
+	assert_non_null(rh_result_metric(&three, (struct rh_metric_place){ 0, 0, 2, 1 },
+					 "steady.ns_per_event"));
 	rh_result_free(&one);
 	done(&config, &three);
 }

@@ -35,7 +35,8 @@ static void a_shared_lock_contends(void **state)
 	assert_true(row->wait_ns > 0 && row->wait_share > 0);
 	/* a wait cannot be longer than the lanes were there */
 	assert_true(row->wait_share <= 1);
-	assert_non_null(rh_result_metric(&result, 0, 0, 2, 1, "locks.wait_share"));
+	assert_non_null(rh_result_metric(&result, (struct rh_metric_place){ 0, 0, 2, 1 },
+					 "locks.wait_share"));
 	assert_string_equal(row->source, "own");
 	done(&config, &result);
 }
@@ -106,10 +107,10 @@ static void every_backend_has_a_row(void **state)
 	(void)state;
 	run_probes(&config, &result, "locks", 2, 300);
 	for (uint32_t b = 0; b < 3; b++) {
-		const struct rh_metric *futex =
-			rh_result_metric(&result, 0, b, 2, 1, "locks.futex_per_event");
+		const struct rh_metric *futex = rh_result_metric(
+			&result, (struct rh_metric_place){ 0, b, 2, 1 }, "locks.futex_per_event");
 
-		assert_non_null(rh_result_metric(&result, 0, b, 2, 1,
+		assert_non_null(rh_result_metric(&result, (struct rh_metric_place){ 0, b, 2, 1 },
 						 "locks.switches_voluntary_per_event"));
 		assert_true(futex || is_absent(&result, "locks.futex_per_event"));
 	}

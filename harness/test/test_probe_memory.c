@@ -98,7 +98,8 @@ static void recorded_residency_is_touched(void **state)
 	config.touch = RH_TOUCH_RECORDED;
 	run(&config, &result);
 	all_ok(&result);
-	rss = rh_result_metric(&result, 0, 0, 1, 1, "memory.rss_peak_bytes");
+	rss = rh_result_metric(&result, (struct rh_metric_place){ 0, 0, 1, 1 },
+			       "memory.rss_peak_bytes");
 	assert_non_null(rss);
 	assert_true(rss->median >= (double)BLOCKS * RESIDENT);
 	assert_true(rss->median < 2.0 * BLOCKS * RESIDENT);

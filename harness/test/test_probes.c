@@ -93,8 +93,10 @@ static void every_operation_is_counted(void **state)
 		assert_int_equal(sum->kind[RH_LAT_FREE].count, LANES * ROUNDS * 3);
 		assert_int_equal(sum->kind[RH_LAT_FREE_REMOTE].count, LANES * (ROUNDS - 1));
 	}
-	assert_non_null(rh_result_metric(&result, 0, 1, 2, 1, "latency.p99"));
-	assert_non_null(rh_result_metric(&result, 0, 1, 2, 1, "latency.free_remote.p50"));
+	assert_non_null(
+		rh_result_metric(&result, (struct rh_metric_place){ 0, 1, 2, 1 }, "latency.p99"));
+	assert_non_null(rh_result_metric(&result, (struct rh_metric_place){ 0, 1, 2, 1 },
+					 "latency.free_remote.p50"));
 	done(&config, &result);
 }
 
@@ -144,7 +146,7 @@ static void a_known_delay_shows(void **state)
 	(void)state;
 	config.sample = 4;
 	run_probes(&config, &result, "latency", 1, 300);
-	m = rh_result_metric(&result, 0, 0, 1, 1, "latency.p50");
+	m = rh_result_metric(&result, (struct rh_metric_place){ 0, 0, 1, 1 }, "latency.p50");
 	assert_non_null(m);
 	/* the pair's cost is taken off, and clocks are calibrated to 50 ppm */
 	assert_true(m->median >= 1950);
@@ -167,7 +169,7 @@ static void metrics_end_at_the_granularity(void **state)
 	config.sample = 1;
 	run(&config, &result);
 	least = 3 * (double)result.clock.granularity_ticks * result.clock.ns_per_tick;
-	m = rh_result_metric(&result, 0, 0, 1, 1, "latency.p50");
+	m = rh_result_metric(&result, (struct rh_metric_place){ 0, 0, 1, 1 }, "latency.p50");
 	assert_true(m->median >= least * 0.999);
 	assert_true(FOUND(&result.trials[0], latency)->exact_from_ns >= least * 0.999);
 	done(&config, &result);

@@ -123,7 +123,8 @@ static void end(struct rh_result *result)
 
 static struct rh_interval metric(const struct rh_result *result, uint32_t backend, const char *name)
 {
-	const struct rh_metric *m = rh_result_metric(result, 0, backend, 2, 1, name);
+	const struct rh_metric *m =
+		rh_result_metric(result, (struct rh_metric_place){ 0, backend, 2, 1 }, name);
 
 	if (!m)
 		fail_msg("no %s of %s", name, specs[backend]);
@@ -160,8 +161,10 @@ static void metrics_are_right(void **state)
 	NEAR(metric(&result, LIBC, "memory.retained_bytes").median, 200 << 10);
 	NEAR(metric(&result, LIBC, "memory.fragmentation_peak").median, 2);
 	NEAR(metric(&result, LIBC, "memory.faults_per_event").median, 0.002);
-	assert_null(rh_result_metric(&result, 0, NULL_FLOOR, 2, 1, "memory.fragmentation_peak"));
-	assert_null(rh_result_metric(&result, 0, GONE, 2, 1, "time.ns_per_event"));
+	assert_null(rh_result_metric(&result, (struct rh_metric_place){ 0, NULL_FLOOR, 2, 1 },
+				     "memory.fragmentation_peak"));
+	assert_null(rh_result_metric(&result, (struct rh_metric_place){ 0, GONE, 2, 1 },
+				     "time.ns_per_event"));
 	end(&result);
 }
 
@@ -251,8 +254,12 @@ static void json_keeps_its_contract(void **state)
 	result.trials[3].anon_drained = RH_NONE;
 	text = written(&result);
 	check_against_schema(text, &rh_document_type);
-	assert_int_equal(rh_record_parse(&rh_document_type, &document, text, strlen(text), "text",
-					 RH_RESULT_SCHEMA, pool, &err),
+	assert_int_equal(rh_record_read(&rh_document_type, &document,
+					&(struct rh_record_source){ .path = "text",
+								    .text = text,
+								    .text_bytes = strlen(text),
+								    .schema = RH_RESULT_SCHEMA },
+					pool, &err),
 			 0);
 	assert_int_equal(document.metrics_count, result.metric_count);
 	assert_int_equal(document.trials_count, result.trial_count);
@@ -282,8 +289,12 @@ static void reading_and_writing_are_inverse(void **state)
 	make(&result);
 	add_findings(&result);
 	text = written(&result);
-	assert_int_equal(rh_record_parse(&rh_document_type, &document, text, strlen(text), "text",
-					 RH_RESULT_SCHEMA, pool, &err),
+	assert_int_equal(rh_record_read(&rh_document_type, &document,
+					&(struct rh_record_source){ .path = "text",
+								    .text = text,
+								    .text_bytes = strlen(text),
+								    .schema = RH_RESULT_SCHEMA },
+					pool, &err),
 			 0);
 	again = rh_record_print(&rh_document_type, &document, RH_JSON_COMPACT);
 	text[strcspn(text, "\n")] = '\0';

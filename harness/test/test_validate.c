@@ -176,8 +176,11 @@ static void the_result_has_it(void **state)
 	assert_int_equal(kept->seen_count, 2);
 	text = rh_record_print(&rh_validation_type, kept, RH_JSON_COMPACT);
 	check_against_schema(text, &rh_validation_type);
-	assert_int_equal(rh_record_parse(&rh_validation_type, &read, text, strlen(text), "text",
-					 NULL, pool, &err),
+	assert_int_equal(rh_record_read(&rh_validation_type, &read,
+					&(struct rh_record_source){ .path = "text",
+								    .text = text,
+								    .text_bytes = strlen(text) },
+					pool, &err),
 			 0);
 	assert_string_equal(read.argv[1], "<x>");
 	assert_string_equal(read.changes[0].what, "cpu");

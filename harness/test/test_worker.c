@@ -28,7 +28,8 @@ static void counts_are_the_traces(void **state)
 	assert_int_equal(trial->segments[trial->segment_count - 1].live_bytes,
 			 result.programs[0].program.head->live_bytes_end);
 	assert_true(trial->wall_ns > 0 && trial->cpu_ns > 0);
-	assert_non_null(rh_result_metric(&result, 0, 1, 1, 1, "time.ns_per_event"));
+	assert_non_null(rh_result_metric(&result, (struct rh_metric_place){ 0, 1, 1, 1 },
+					 "time.ns_per_event"));
 	done(&config, &result);
 }
 
@@ -52,13 +53,16 @@ static void memory_is_the_heaps(void **state)
 	config.touch = RH_TOUCH_FULL;
 	run(&config, &result);
 	all_ok(&result);
-	m = rh_result_metric(&result, 0, 1, 1, 1, "memory.rss_peak_bytes");
+	m = rh_result_metric(&result, (struct rh_metric_place){ 0, 1, 1, 1 },
+			     "memory.rss_peak_bytes");
 	assert_non_null(m);
 	assert_true(m->median >= 1000.0 * (64 << 10));
 	assert_true(m->median < 1.05 * 1000.0 * (64 << 10));
-	m = rh_result_metric(&result, 0, 1, 1, 1, "memory.fragmentation_peak");
+	m = rh_result_metric(&result, (struct rh_metric_place){ 0, 1, 1, 1 },
+			     "memory.fragmentation_peak");
 	assert_true(m->median >= 1 && m->median < 1.05);
-	m = rh_result_metric(&result, 0, 0, 1, 1, "memory.rss_peak_bytes");
+	m = rh_result_metric(&result, (struct rh_metric_place){ 0, 0, 1, 1 },
+			     "memory.rss_peak_bytes");
 	assert_true(m->median < 256 << 10);
 	done(&config, &result);
 }

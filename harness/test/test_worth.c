@@ -105,7 +105,7 @@ static void end(struct rh_result *result)
 
 static const struct rh_metric *metric(const struct rh_result *result, uint32_t b, const char *name)
 {
-	return rh_result_metric(result, 0, b, 1, COPIES, name);
+	return rh_result_metric(result, (struct rh_metric_place){ 0, b, 1, COPIES }, name);
 }
 
 static const char *why(const struct rh_result *result)

@@ -334,9 +334,10 @@ static void misc_op(struct lane *lane, const struct rh_op *op)
 #define OPERATION(kind, size, call) TIMED(call)
 #include "harness/worker/loop.inc"
 
-#define LOOP_NAME			     loop_verify
-#define LOOP_CAREFUL			     1
-#define BORN(slot, p, size, align, zeroed)   rh_verify_born(lane, slot, p, size, align, zeroed)
+#define LOOP_NAME    loop_verify
+#define LOOP_CAREFUL 1
+#define BORN(slot, p, size, align, zeroed) \
+	rh_verify_born(lane, slot, &(struct rh_verify_birth){ p, size, align, zeroed })
 #define DIES(slot, p, size)		     rh_verify_dies(lane, slot, p, size)
 #define RESIZED(slot, p, size_old, size_new) rh_verify_resized(lane, slot, p, size_old, size_new)
 #define OPERATION(kind, size, call)	     call

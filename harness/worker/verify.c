@@ -60,10 +60,9 @@ static _Noreturn void violation(struct lane *lane, uint32_t slot, const void *p,
 		   what, size, p, slot);
 }
 
-static void check_words(struct lane *lane, uint32_t slot, const char *p, size_t size, size_t seed,
-			size_t upto)
+static void check_words(struct lane *lane, uint32_t slot, const char *p, size_t size, size_t upto)
 {
-	size_t words_bytes = size & ~(size_t)7;
+	size_t words_bytes = size & ~(size_t)7, seed = pattern_seed(lane, slot, size);
 	char what[160];
 
 	assert(upto <= size);
@@ -138,25 +137,23 @@ static void check_place(struct lane *lane, uint32_t slot, void *p, size_t size, 
 			  "the usable size is smaller than what was asked for");
 }
 
-void rh_verify_born(struct lane *lane, uint32_t slot, void *p, size_t size, size_t align,
-		    bool zeroed)
+void rh_verify_born(struct lane *lane, uint32_t slot, const struct rh_verify_birth *born)
 {
-	check_place(lane, slot, p, size, align);
-	if (zeroed)
-		check_zero(lane, slot, p, size);
-	fill(p, size, pattern_seed(lane, slot, size));
+	check_place(lane, slot, born->p, born->size, born->align);
+	if (born->zeroed)
+		check_zero(lane, slot, born->p, born->size);
+	fill(born->p, born->size, pattern_seed(lane, slot, born->size));
 }
 
 void rh_verify_dies(struct lane *lane, uint32_t slot, const void *p, size_t size)
 {
-	check_words(lane, slot, p, size, pattern_seed(lane, slot, size), size);
+	check_words(lane, slot, p, size, size);
 }
 
 void rh_verify_resized(struct lane *lane, uint32_t slot, void *p, size_t size_old, size_t size_new)
 {
 	check_place(lane, slot, p, size_new, 0);
-	check_words(lane, slot, p, size_old, pattern_seed(lane, slot, size_old),
-		    size_old < size_new ? size_old : size_new);
+	check_words(lane, slot, p, size_old, size_old < size_new ? size_old : size_new);
 	fill(p, size_new, pattern_seed(lane, slot, size_new));
 }
 

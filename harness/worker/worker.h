@@ -218,8 +218,13 @@ void rh_sample_put(struct lane *lane, const struct rh_op *op, uint64_t begin, ui
 
 /* --- verify.c: every check ends in rh_give_up --- */
 
-void rh_verify_born(struct lane *lane, uint32_t slot, void *p, size_t size, size_t align,
-		    bool zeroed);
+/* What a heap returned, and what was asked for. */
+struct rh_verify_birth {
+	void *p;
+	size_t size, align;
+	bool zeroed;
+};
+void rh_verify_born(struct lane *lane, uint32_t slot, const struct rh_verify_birth *born);
 void rh_verify_dies(struct lane *lane, uint32_t slot, const void *p, size_t size);
 void rh_verify_resized(struct lane *lane, uint32_t slot, void *p, size_t size_old, size_t size_new);
 void rh_verify_task(struct lane *lane, uint32_t slot);

@@ -416,11 +416,12 @@ int rh_build_free(struct rh_build *build, uint64_t thread, uint64_t address, uin
 	return free_as(build, thread, address, &(struct rh_event){ .arg = resident }, err);
 }
 
-int rh_build_free_sized(struct rh_build *build, uint64_t thread, uint64_t address, uint64_t size,
-			uint64_t resident, struct rh_err *err)
+int rh_build_free_sized(struct rh_build *build, uint64_t thread, const struct rh_build_sized *block,
+			struct rh_err *err)
 {
-	return free_as(build, thread, address,
-		       &(struct rh_event){ .arg = resident, .size = size, .flags = RH_EVF_SIZED },
+	return free_as(build, thread, block->address,
+		       &(struct rh_event){
+			       .arg = block->resident, .size = block->size, .flags = RH_EVF_SIZED },
 		       err);
 }
 

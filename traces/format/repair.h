@@ -74,8 +74,12 @@ int rh_build_free(struct rh_build *build, uint64_t thread, uint64_t address, uin
 int rh_build_realloc(struct rh_build *build, uint64_t thread, uint64_t old,
 		     const struct rh_build_block *block, struct rh_err *err);
 /* A free that was given the size of its block. */
-int rh_build_free_sized(struct rh_build *build, uint64_t thread, uint64_t address, uint64_t size,
-			uint64_t resident, struct rh_err *err);
+struct rh_build_sized {
+	uint64_t address, size;
+	uint64_t resident; /* bytes that were in memory; RH_NONE */
+};
+int rh_build_free_sized(struct rh_build *build, uint64_t thread, const struct rh_build_sized *block,
+			struct rh_err *err);
 /* The real size of a living block was asked; of an unknown one: drop.usable_unknown. */
 int rh_build_usable(struct rh_build *build, uint64_t thread, uint64_t address, struct rh_err *err);
 int rh_build_thread_end(struct rh_build *build, uint64_t thread, struct rh_err *err);

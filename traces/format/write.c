@@ -275,11 +275,18 @@ static int end_text(struct rh_trace_out *out, struct rh_err *err)
 
 /* ---- names ---- */
 
+/* A note (it has a key) or the name of a site. */
+struct name {
+	const char *key;
+	uint32_t site;
+	const char *text;
+};
+
 /* A record of names.raw: letter, (length, key) or site, (length, text). */
-static int put_name(struct rh_trace_out *out, char letter, const char *key, uint32_t site,
-		    const char *text, struct rh_err *err)
+static int put_name(struct rh_trace_out *out, const struct name *name, struct rh_err *err)
 {
-	size_t key_bytes = key ? strlen(key) : 0, text_bytes = strlen(text);
+	const char *key = name->key;
+	size_t key_bytes = key ? strlen(key) : 0, text_bytes = strlen(name->text);
 	size_t need = out->names_bytes + key_bytes + text_bytes + 32;
 	uint8_t *at;
 
@@ -292,21 +299,21 @@ static int put_name(struct rh_trace_out *out, char letter, const char *key, uint
 		out->names_cap = need * 2;
 	}
 	at = out->names + out->names_bytes;
-	*at++ = (uint8_t)letter;
-	at = rh_varint_put(at, key ? key_bytes : site);
+	*at++ = key ? 'N' : 'S';
+	at = rh_varint_put(at, key ? key_bytes : name->site);
 	if (key)
 		at = (uint8_t *)memcpy(at, key, key_bytes) + key_bytes;
 	at = rh_varint_put(at, text_bytes);
-	at = (uint8_t *)memcpy(at, text, text_bytes) + text_bytes;
+	at = (uint8_t *)memcpy(at, name->text, text_bytes) + text_bytes;
 	out->names_bytes = (size_t)(at - out->names);
 	assert(out->names_bytes <= out->names_cap);
 	out->names_items++;
 	return out->names_bytes > RH_NAMES_BLOCK_BYTES ? flush_names(out, err) : 0;
 }
 
-static int print_name(struct rh_trace_out *out, const char *key, uint32_t site, const char *text,
-		      struct rh_err *err)
+static int print_name(struct rh_trace_out *out, const struct name *name, struct rh_err *err)
 {
+	const char *key = name->key;
 	char *at = text_room(out, RH_TEXT_LINE_MAX, err);
 
 	if (!at)
@@ -316,22 +323,36 @@ static int print_name(struct rh_trace_out *out, const char *key, uint32_t site, 
 	if (key)
 		at = (char *)memcpy(at, key, strlen(key)) + strlen(key);
 	else
-		at = rh_text_print_u64(at, site);
+		at = rh_text_print_u64(at, name->site);
 	*at++ = '=';
-	at = rh_text_escape(at, text, strlen(text));
+	at = rh_text_escape(at, name->text, strlen(name->text));
 	*at++ = '\n';
 	text_done(out, at);
 	return 0;
 }
 
 /* The limits of readers, counted without regard to replaced values. */
-static int count_name(struct rh_trace_out *out, const char *why, size_t bytes, size_t *count,
-		      size_t count_max, struct rh_err *err)
+static int count_name(struct rh_trace_out *out, const struct name *name, const char *why,
+		      struct rh_err *err)
 {
-	out->names_total += bytes;
-	if (!why && (++*count > count_max || out->names_total > RH_NAMES_BYTES_MAX))
-		why = "there are more notes or site names than a trace can hold";
+	bool full;
+
+	out->names_total += strlen(name->text) + (name->key ? strlen(name->key) + 2 : 1);
+	if (!why) {
+		full = name->key ? ++out->note_count > RH_NOTES_MAX
+				 : ++out->site_count > RH_SITES_MAX;
+		if (full || out->names_total > RH_NAMES_BYTES_MAX)
+			why = "there are more notes or site names than a trace can hold";
+	}
 	return why ? rh_fail(err, RH_BAD_DATA, "%s: %s", name_of(out), why) : 0;
+}
+
+static int add_name(struct rh_trace_out *out, const struct name *name, const char *why,
+		    struct rh_err *err)
+{
+	if (count_name(out, name, why, err) < 0)
+		return -1;
+	return out->form == RH_FORM_TEXT ? print_name(out, name, err) : put_name(out, name, err);
 }
 
 int rh_trace_add_note(struct rh_trace_out *out, const char *key, const char *value,
@@ -339,11 +360,7 @@ int rh_trace_add_note(struct rh_trace_out *out, const char *key, const char *val
 {
 	const char *why = rh_note_refused(key, strlen(key), value, strlen(value));
 
-	if (count_name(out, why, strlen(key) + strlen(value) + 2, &out->note_count, RH_NOTES_MAX,
-		       err) < 0)
-		return -1;
-	return out->form == RH_FORM_TEXT ? print_name(out, key, 0, value, err)
-					 : put_name(out, 'N', key, 0, value, err);
+	return add_name(out, &(struct name){ .key = key, .text = value }, why, err);
 }
 
 int rh_trace_add_count(struct rh_trace_out *out, const char *key, uint64_t value,
@@ -359,10 +376,7 @@ int rh_trace_add_site(struct rh_trace_out *out, uint32_t site, const char *name,
 {
 	const char *why = rh_site_refused(site, name, strlen(name));
 
-	if (count_name(out, why, strlen(name) + 1, &out->site_count, RH_SITES_MAX, err) < 0)
-		return -1;
-	return out->form == RH_FORM_TEXT ? print_name(out, NULL, site, name, err)
-					 : put_name(out, 'S', NULL, site, name, err);
+	return add_name(out, &(struct name){ .site = site, .text = name }, why, err);
 }
 
 /* ---- life ---- */

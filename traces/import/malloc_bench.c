@@ -126,7 +126,9 @@ static int put_op(struct log *log, uint64_t op, const uint64_t *field, unsigned 
 				      err);
 	case FREE:
 		if (seen & 4)
-			return rh_build_free_sized(build, THREAD, result, size, RH_NONE, err);
+			return rh_build_free_sized(
+				build, THREAD, &(struct rh_build_sized){ result, size, RH_NONE },
+				err);
 		return rh_build_free(build, THREAD, result, RH_NONE, err);
 	case REALLOC:
 		return rh_build_realloc(build, THREAD, name_of(field[2], seen & 4),

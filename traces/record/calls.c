@@ -358,8 +358,9 @@ static int free_call(struct rh_emitter *emit, const struct rh_call *call, struct
 		return rh_before_see(&emit->before, call->address) ? 0 : no_memory(err);
 	}
 	if (call->sized)
-		return rh_build_free_sized(emit->build, key_of(call), call->address, call->given,
-					   resident, err);
+		return rh_build_free_sized(
+			emit->build, key_of(call),
+			&(struct rh_build_sized){ call->address, call->given, resident }, err);
 	return rh_build_free(emit->build, key_of(call), call->address, resident, err);
 }
 

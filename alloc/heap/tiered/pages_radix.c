@@ -324,16 +324,17 @@ static void narrow(struct first_free *first, uint32_t low, uint32_t page_count)
 	}
 }
 
-/* One level: TIER_NO_PAGE and *into = the entry to descend into (or none), else the page. */
-static uint32_t find_level(const struct page_heap *pages, unsigned level, uint32_t parent,
-			   size_t page_count, struct first_free *first, uint32_t *into)
+/* One level below *entry: TIER_NO_PAGE and *entry = where to descend into (or none), else the page.
+ */
+static uint32_t find_level(const struct page_heap *pages, unsigned level, uint32_t *entry,
+			   size_t page_count, struct first_free *first)
 {
 	unsigned shift = level_shift[level], entries = level ? 8 : TIER_WINDOW_PAGES >> 21;
-	uint32_t base = level ? parent * 8 : 0, at = pages->search >> shift;
+	uint32_t base = level ? *entry * 8 : 0, at = pages->search >> shift;
 	uint32_t i = at >= base && at < base + entries ? at : base;
 	uint32_t run = 0, run_page = 0;
 
-	*into = TIER_NO_PAGE;
+	*entry = TIER_NO_PAGE;
 	for (; i < base + entries; i++) {
 		uint64_t sum = pages->summary[level][i];
 		struct run free = unpack(sum);
@@ -346,7 +347,7 @@ static uint32_t find_level(const struct page_heap *pages, unsigned level, uint32
 		if (run + free.start >= page_count)
 			return run ? run_page : i << shift;
 		if (free.max >= page_count) {
-			*into = i;
+			*entry = i;
 			return TIER_NO_PAGE;
 		}
 		if (run == 0 || free.start < 1u << shift) {
@@ -365,7 +366,7 @@ static uint32_t find(struct page_heap *pages, size_t page_count, struct first_fr
 
 	*first = (struct first_free){ 0, TIER_WINDOW_PAGES - 1 };
 	for (unsigned level = 0; level < TIER_LEVELS; level++) {
-		page = find_level(pages, level, entry, page_count, first, &entry);
+		page = find_level(pages, level, &entry, page_count, first);
 		if (page != TIER_NO_PAGE || entry == TIER_NO_PAGE)
 			return page;
 	}
