@@ -98,18 +98,21 @@ static void fill_family(struct rh_fleet_family *f, size_t cells)
 	free(logs);
 }
 
-void rh_fleet_collect(const struct rh_effect_row *rows, size_t count, struct rh_fleet_limit limit,
-		      struct rh_fleet_family **list, size_t *list_count, struct rh_pool *pool)
+void rh_fleet_collect(const struct rh_effects *effects, struct rh_fleet_limit limit,
+		      struct rh_fleet_families *families)
 {
-	const struct rh_effect_row **sorted = rh_pool_alloc(pool, count + 1, sizeof(*sorted));
+	const struct rh_effect_row *rows = effects->rows;
+	const struct rh_effect_row **sorted =
+		rh_pool_alloc(families->pool, effects->count + 1, sizeof(*sorted));
 	size_t n = 0;
 
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < effects->count; i++)
 		if (!rows[i].aa)
 			sorted[n++] = &rows[i];
 	qsort(sorted, n, sizeof(*sorted), by_family);
 	for (size_t first = 0, end; first < n; first = end) {
-		struct rh_fleet_family *f = rh_pool_grow(pool, list, list_count, sizeof(*f));
+		struct rh_fleet_family *f =
+			rh_pool_grow(families->pool, &families->list, &families->count, sizeof(*f));
 		const struct rh_effect_row *row = sorted[first];
 
 		*f = (struct rh_fleet_family){ .family = row->family,
@@ -164,8 +167,10 @@ static void find_culprits(struct rh_fleet_family *f, double share, struct rh_poo
 		f->culprits[f->culprit_count++] = list[i].row;
 }
 
-void rh_fleet_decide(struct rh_fleet_family *list, size_t count, double alpha, struct rh_pool *pool)
+void rh_fleet_decide(const struct rh_fleet_families *families, double alpha)
 {
+	struct rh_fleet_family *list = families->list;
+	size_t count = families->count;
 	double share = count ? alpha / (double)count : alpha;
 
 	assert(alpha > 0 && alpha < 1);
@@ -180,22 +185,21 @@ void rh_fleet_decide(struct rh_fleet_family *list, size_t count, double alpha, s
 		else
 			f->verdict = f->p_fine <= 0.05 ? RH_GATE_PASS : RH_GATE_INCONCLUSIVE;
 		if (f->verdict == RH_GATE_FAIL)
-			find_culprits(f, share, pool);
+			find_culprits(f, share, families->pool);
 	}
 }
 
 /* ---- a matrix ---- */
 
 static int collect_metric(struct rh_store *store, const char *name, struct rh_fleet_limit limit,
-			  struct rh_fleet_family **list, size_t *count, struct rh_pool *pool,
-			  struct rh_err *err)
+			  struct rh_fleet_families *families, struct rh_err *err)
 {
-	struct rh_effect_row *rows;
-	size_t row_count;
+	struct rh_effects effects;
 
-	if (rh_store_effects(store, name, false, &rows, &row_count, pool, err) < 0)
+	if (rh_store_effects(store, &(struct rh_effect_query){ .metric = name }, &effects,
+			     families->pool, err) < 0)
 		return -1;
-	rh_fleet_collect(rows, row_count, limit, list, count, pool);
+	rh_fleet_collect(&effects, limit, families);
 	return 0;
 }
 
@@ -216,8 +220,7 @@ static double slack_of(int metric)
 }
 
 static int collect(struct rh_store *store, const struct rh_gate_config *config, FILE *to,
-		   struct rh_fleet_family **list, size_t *count, struct rh_pool *pool,
-		   struct rh_err *err)
+		   struct rh_fleet_families *families, struct rh_err *err)
 {
 	for (int m = 0; m < RH_GATE_METRICS; m++) {
 		const char *name = name_of(m);
@@ -230,16 +233,16 @@ static int collect(struct rh_store *store, const struct rh_gate_config *config, 
 		else if (collect_metric(store, name,
 					(struct rh_fleet_limit){ config->metric_threshold[m],
 								 slack_of(m), false },
-					list, count, pool, err) < 0)
+					families, err) < 0)
 			return -1;
 	}
 	if (collect_metric(store, "counters.ir_per_event",
-			   (struct rh_fleet_limit){ config->counts_threshold, 0, true }, list,
-			   count, pool, err) < 0)
+			   (struct rh_fleet_limit){ config->counts_threshold, 0, true }, families,
+			   err) < 0)
 		return -1;
-	return *count ? 0
-		      : rh_fail(err, RH_NO_BASELINE,
-				"no cell of the matrix has a metric of the policy");
+	return families->count ? 0
+			       : rh_fail(err, RH_NO_BASELINE,
+					 "no cell of the matrix has a metric of the policy");
 }
 
 static void print_family(const struct rh_fleet_family *f, FILE *to)
@@ -298,25 +301,25 @@ int rh_fleet_gate(const char *dir, const struct rh_gate_config *config, FILE *to
 		  enum rh_exit *code, struct rh_err *err)
 {
 	struct rh_pool *pool = rh_pool_open();
-	struct rh_fleet_family *list = NULL;
+	struct rh_fleet_families families = { .pool = pool };
 	struct rh_store *store = NULL;
 	struct rh_store_sum sum;
-	size_t count = 0, failed = 0, open = 0;
+	size_t failed = 0, open = 0;
 	int result = rh_store_open(&store, dir, err);
 
 	if (result == 0 && (rh_store_sum(store, &sum, pool, err) < 0 ||
-			    collect(store, config, to, &list, &count, pool, err) < 0))
+			    collect(store, config, to, &families, err) < 0))
 		result = -1;
 	if (result == 0) {
-		rh_fleet_decide(list, count, RH_FLEET_ALPHA, pool);
-		for (size_t i = 0; i < count; i++) {
-			failed += list[i].verdict == RH_GATE_FAIL;
-			open += list[i].verdict == RH_GATE_INCONCLUSIVE;
-			if (list[i].verdict != RH_GATE_PASS)
-				print_family(&list[i], to);
+		rh_fleet_decide(&families, RH_FLEET_ALPHA);
+		for (size_t i = 0; i < families.count; i++) {
+			failed += families.list[i].verdict == RH_GATE_FAIL;
+			open += families.list[i].verdict == RH_GATE_INCONCLUSIVE;
+			if (families.list[i].verdict != RH_GATE_PASS)
+				print_family(&families.list[i], to);
 		}
 		*code = judge(config, failed, open);
-		print_sum(list, count, *code, &sum, to);
+		print_sum(families.list, families.count, *code, &sum, to);
 	}
 	rh_store_close(store);
 	rh_pool_close(pool);

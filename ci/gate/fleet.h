@@ -46,11 +46,15 @@ struct rh_fleet_family {
 };
 
 /* Families of the rows of one metric, added to the list; planted cells are left out. */
-void rh_fleet_collect(const struct rh_effect_row *rows, size_t count, struct rh_fleet_limit limit,
-		      struct rh_fleet_family **list, size_t *list_count, struct rh_pool *pool);
+struct rh_fleet_families {
+	struct rh_fleet_family *list;
+	size_t count;
+	struct rh_pool *pool; /* where they live */
+};
+void rh_fleet_collect(const struct rh_effects *effects, struct rh_fleet_limit limit,
+		      struct rh_fleet_families *families);
 /* Verdicts of all that was collected, at alpha together. */
-void rh_fleet_decide(struct rh_fleet_family *list, size_t count, double alpha,
-		     struct rh_pool *pool);
+void rh_fleet_decide(const struct rh_fleet_families *families, double alpha);
 
 /* The matrix in DIR by the metrics, limits and `inconclusive` of the configuration; prints a line
  * for each family that does not pass, a sum, and the line that scripts read. */

@@ -40,8 +40,10 @@ static const struct rh_opt opts[] = {
 	{ .name = NULL },
 };
 
-/* Cuts "A,B" at its comma. */
-static int split_between(const struct compare_opts *o, int argc, char *text, size_t bytes,
+enum { BETWEEN_BYTES = 1024 };
+
+/* Cuts "A,B" at its comma; the names live in `text`. */
+static int split_between(const struct compare_opts *o, int argc, char text[BETWEEN_BYTES],
 			 struct rh_compare_pick *pick, struct rh_err *err)
 {
 	char *comma;
@@ -51,7 +53,9 @@ static int split_between(const struct compare_opts *o, int argc, char *text, siz
 				: rh_fail(err, RH_USAGE,
 					  "one result alone: name a second one, or two backends of "
 					  "it (--between libc,jemalloc)");
-	snprintf(text, bytes, "%s", o->between);
+	if (snprintf(text, BETWEEN_BYTES, "%s", o->between) >= BETWEEN_BYTES)
+		return rh_fail(err, RH_USAGE, "--between is longer than %d bytes",
+			       BETWEEN_BYTES - 1);
 	comma = strchr(text, ',');
 	if (!comma || comma == text || !comma[1] || strchr(comma + 1, ','))
 		return rh_fail(err, RH_USAGE, "--between takes two backends, as in libc,jemalloc");
@@ -105,13 +109,13 @@ static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err
 					.backend = o->backend,
 					.metric = o->metric };
 	struct rh_compare compare;
-	char between[1024];
+	char between[BETWEEN_BYTES];
 	struct rh_view view;
 	enum rh_exit code;
 
 	if (rh_folder_is(argv[0]))
 		return compare_matrices(argc, argv, err);
-	if (split_between(o, argc, between, sizeof(between), &pick, err) < 0 ||
+	if (split_between(o, argc, between, &pick, err) < 0 ||
 	    rh_view_open(&view, argv, (size_t)argc, NULL, err) < 0)
 		return err->code;
 	if (rh_compare_build(&view, &pick, &compare, err) < 0) {

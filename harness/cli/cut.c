@@ -96,7 +96,7 @@ static int parse_lanes(const char *text, struct rh_cut_span *spans, size_t *coun
 }
 
 /* What was asked for, in words. */
-static void say(const struct cut_opts *opts, char *words, size_t bytes)
+static void describe(const struct cut_opts *opts, char *words, size_t bytes)
 {
 	const struct {
 		const char *what, *value;
@@ -116,8 +116,14 @@ static void say(const struct cut_opts *opts, char *words, size_t bytes)
 				 words[0] ? ", " : "", said[i].what, said[i].value);
 }
 
-static int parse_all(const struct cut_opts *opts, struct rh_cut *cut, struct rh_cut_span *spans,
-		     char *words, size_t words_bytes, struct rh_err *err)
+/* What a cut points at. */
+struct room {
+	struct rh_cut_span spans[LANE_SPANS_MAX];
+	char words[512];
+};
+
+static int parse_all(const struct cut_opts *opts, struct rh_cut *cut, struct room *room,
+		     struct rh_err *err)
 {
 	cut->events = cut->time_ns = (struct rh_cut_span){ 0, UINT64_MAX };
 	if (opts->events && opts->has_first)
@@ -129,25 +135,24 @@ static int parse_all(const struct cut_opts *opts, struct rh_cut *cut, struct rh_
 	if (opts->time && parse_span("time", opts->time, true, &cut->time_ns, err) < 0)
 		return -1;
 	if (opts->lanes) {
-		if (parse_lanes(opts->lanes, spans, &cut->lane_spans, err) < 0)
+		if (parse_lanes(opts->lanes, room->spans, &cut->lane_spans, err) < 0)
 			return -1;
-		cut->lanes = spans;
+		cut->lanes = room->spans;
 	}
 	if (!opts->events && !opts->has_first && !opts->time && !opts->lanes && !opts->drain)
 		return rh_fail(err, RH_USAGE,
 			       "nothing to cut: say --events, --first, --time, --lanes or --drain");
 	cut->drain = opts->drain;
-	say(opts, words, words_bytes);
-	cut->words = words;
+	describe(opts, room->words, sizeof(room->words));
+	cut->words = room->words;
 	return 0;
 }
 
 static enum rh_exit run(const void *options, int argc, char **argv, struct rh_err *err)
 {
 	const struct cut_opts *opts = options;
-	struct rh_cut_span spans[LANE_SPANS_MAX];
 	struct rh_cut cut = { .words = "" };
-	char words[512];
+	struct room room;
 	struct rh_trace_totals totals;
 	bool truncated = false;
 	struct rh_trace_make make = {
@@ -165,13 +170,13 @@ static enum rh_exit run(const void *options, int argc, char **argv, struct rh_er
 	}
 	if (to == stderr)
 		rh_end_with_reader();
-	if (parse_all(opts, &cut, spans, words, sizeof(words), err) < 0 ||
+	if (parse_all(opts, &cut, &room, err) < 0 ||
 	    rh_cut(argv[0], &cut, &make, &totals, &truncated, err) < 0)
 		return err->code;
 	rh_print(to,
 		 "%s: %s of %s: %" PRIu64 " events, %" PRIu64 " lanes, %" PRIu64
 		 " objects, %" PRIu64 " left live\n",
-		 to == stderr ? "standard output" : make.path, words, argv[0], totals.events,
+		 to == stderr ? "standard output" : make.path, room.words, argv[0], totals.events,
 		 totals.lanes, totals.objects, totals.live_objects_end);
 	if (!truncated)
 		return RH_OK;

@@ -114,8 +114,13 @@ static enum rh_exit one(const char *path, const struct opts *opts, struct rh_err
 	enum rh_exit result = RH_FAILED;
 
 	if (replay_all(path, opts, runs, err))
-		result = rh_fidelity_tell(runs[0], runs[1], runs[2], opts->limit, path, opts->edges,
-					  stdout);
+		result = rh_fidelity_print(&(struct rh_fidelity_report){ .recorded = runs[0],
+									 .late = runs[1],
+									 .early = runs[2],
+									 .limit = opts->limit,
+									 .path = path,
+									 .all_edges = opts->edges },
+					   stdout);
 	if (runs[0] && !err->code && opts->plot)
 		draw(runs[0], path, opts->plot, err);
 	for (int i = 0; i < 3; i++)

@@ -227,8 +227,7 @@ static int make_here(const struct matrix_opts *o, const struct rh_matrix *m, boo
 	if (rh_folder_write(o->output, m, err) < 0)
 		return -1;
 	rh_folder_sweep(o->output, false);
-	if (rh_matrix_local(o->output, m, 0, m->cells_count, &how, &sum, err) < 0 &&
-	    !rh_interrupted)
+	if (rh_matrix_local(o->output, m, &how, &sum, err) < 0 && !rh_interrupted)
 		return -1;
 	*code = code_of(&sum);
 	rh_folder_done(o->output, m, done, &others);
@@ -263,25 +262,31 @@ static int status_of(const struct matrix_opts *o, const char *dir, struct rh_poo
 	return 0;
 }
 
+/* The plan, and what is behind it on the command line. */
+struct words {
+	int count;
+	char **list;
+};
+
 static int submit(const struct matrix_opts *o, const struct rh_matrix *m, const bool *done,
-		  int argc, char **argv, struct rh_err *err)
+		  const struct words *words, struct rh_err *err)
 {
 	char self[4096], cache[64];
 	ssize_t bytes = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	struct rh_slurm how = { .sbatch = argv,
-				.sbatch_count = argc,
+	struct rh_slurm how = { .sbatch = words->list + 1,
+				.sbatch_count = words->count - 1,
 				.reheap = o->reheap ? o->reheap : self,
 				.cache = o->cache ? o->cache : cache,
 				.throttle = o->throttle,
 				.per_task = o->per_task,
 				.pinned = o->pinned,
 				.quiet = o->quiet };
-	size_t tasks;
+	int64_t tasks;
 
 	self[bytes > 0 ? bytes : 0] = '\0';
 	snprintf(cache, sizeof(cache), "/tmp/reheap-traces-%u", (unsigned)getuid());
 	if (rh_folder_write(o->output, m, err) < 0 ||
-	    rh_slurm_submit(o->output, m, done, &how, &tasks, err) < 0)
+	    (tasks = rh_slurm_submit(o->output, m, done, &how, err)) < 0)
 		return -1;
 	if (!tasks && !o->quiet)
 		puts("nothing is missing, nothing was submitted");
@@ -301,39 +306,37 @@ static int run_task(const struct matrix_opts *o, const char *path, struct rh_poo
 	if (!o->output)
 		return rh_fail(err, RH_USAGE, "name the folder of the matrix: -o DIR");
 	if (rh_task_read(path, o->task, &m, pool, err) < 0 ||
-	    (rh_matrix_local(o->output, &m, 0, m.cells_count, &how, &sum, err) < 0 &&
-	     !rh_interrupted))
+	    (rh_matrix_local(o->output, &m, &how, &sum, err) < 0 && !rh_interrupted))
 		return -1;
 	*code = sum.failed ? RH_FAILED : RH_OK;
 	return 0;
 }
 
-static int make(const struct matrix_opts *o, int argc, char **argv, struct rh_pool *pool,
+static int make(const struct matrix_opts *o, const struct words *words, struct rh_pool *pool,
 		enum rh_exit *code, struct rh_err *err)
 {
-	const char *path = argv[0];
-	const char *hashes = NULL;
+	struct rh_plan_source from = { .path = words->list[0] };
 	struct rh_matrix m;
 	struct rh_plan plan;
 	bool *done;
 
 	if (!o->output)
 		return rh_fail(err, RH_USAGE, "name the folder of the matrix: -o DIR");
-	if (rh_plan_read(&plan, path, pool, err) < 0)
+	if (rh_plan_read(&plan, from.path, pool, err) < 0)
 		return -1;
 	if (!o->dry_run) {
 		if (rh_make_dirs(o->output, err) < 0)
 			return -1;
-		hashes = rh_folder_path(pool, o->output, "traces.tsv");
+		from.hashes = rh_folder_path(pool, o->output, "traces.tsv");
 	}
-	if (rh_matrix_lay_out(&plan, path, hashes, &m, pool, err) < 0)
+	from.plan = &plan;
+	if (rh_matrix_lay_out(&from, &m, pool, err) < 0)
 		return -1;
 	done = rh_pool_alloc(pool, m.cells_count, sizeof(*done));
 	rh_folder_done(o->output, &m, done, NULL);
 	if (o->dry_run)
 		return dry_run(o, &m, done, err);
-	return o->slurm ? submit(o, &m, done, argc - 1, argv + 1, err)
-			: make_here(o, &m, done, code, err);
+	return o->slurm ? submit(o, &m, done, words, err) : make_here(o, &m, done, code, err);
 }
 
 static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err *err)
@@ -351,7 +354,7 @@ static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err
 	else if (o->is_task)
 		result = run_task(o, argv[0], pool, &code, err);
 	else
-		result = make(o, argc, argv, pool, &code, err);
+		result = make(o, &(struct words){ argc, argv }, pool, &code, err);
 	rh_pool_close(pool);
 	rh_progress("%s", "");
 	rh_interrupts_obey();

@@ -60,22 +60,23 @@ static int parse_value(const char *word, bool size, uint64_t *value, struct rh_e
 	return 0;
 }
 
-static int parse_list(const char *name, const char *text, bool size, uint64_t *values,
-		      unsigned *count, struct rh_err *err)
+/* How many values there were, or -1. */
+static int parse_list(const char *name, const char *text, bool size, uint64_t values[VALUES_MAX],
+		      struct rh_err *err)
 {
 	char copy[512], *rest = copy, *word;
+	int count = 0;
 
 	if (strlen(text) >= sizeof(copy))
 		return rh_fail(err, RH_USAGE, "%s: the list is too long", name);
 	snprintf(copy, sizeof(copy), "%s", text);
-	*count = 0;
 	while ((word = strsep(&rest, ","))) {
-		if (*count == VALUES_MAX)
+		if (count == VALUES_MAX)
 			return rh_fail(err, RH_USAGE, "%s: more than %d values", name, VALUES_MAX);
-		if (parse_value(word, size, &values[(*count)++], err) < 0)
+		if (parse_value(word, size, &values[count++], err) < 0)
 			return rh_err_prefix(err, "%s", name);
 	}
-	return 0;
+	return count;
 }
 
 /* ---- printing ---- */
@@ -437,17 +438,19 @@ static enum rh_exit run(const void *options, int argc, char **argv, struct rh_er
 	const struct opts *opts = options;
 	struct rh_whatif whatif;
 	struct table table = { .whatif = &whatif };
-	int result;
+	int gogcs, limits, result;
 
 	(void)argc;
 	if (opts->json && opts->output && strcmp(opts->output, "-") == 0) {
 		rh_fail(err, RH_USAGE, "--json and -o - are the same");
 		return err->code;
 	}
-	if (parse_list("--gogc", opts->gogc, false, table.gogc, &table.gogcs, err) < 0 ||
-	    parse_list("--memlimit", opts->memlimit, true, table.limit, &table.limits, err) < 0 ||
+	if ((gogcs = parse_list("--gogc", opts->gogc, false, table.gogc, err)) < 0 ||
+	    (limits = parse_list("--memlimit", opts->memlimit, true, table.limit, err)) < 0 ||
 	    rh_whatif_read(&whatif, argv[0], &opts->recorded, err) < 0)
 		return err->code;
+	table.gogcs = (unsigned)gogcs;
+	table.limits = (unsigned)limits;
 	result = answer(&table, opts, argv[0], err);
 	rh_whatif_close(&whatif);
 	return result < 0 ? err->code : RH_OK;

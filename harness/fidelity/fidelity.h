@@ -93,12 +93,16 @@ void rh_fidelity_free(struct rh_fidelity *fidelity);
 
 /* ---- report.c ---- */
 
+struct rh_fidelity_report {
+	const struct rh_fidelity *recorded;
+	const struct rh_fidelity *late, *early; /* the two oracle runs, or NULL */
+	double limit;				/* share by which a curve may be off */
+	const char *path;			/* of the trace */
+	bool all_edges;				/* print every edge of a collection */
+};
 /* Table and verdict: RH_OK, RH_FAILED when a curve is further off than `limit` and than one
- * span, RH_INCONCLUSIVE when the recorder did not see enough to say.
- * late, early: the two oracle runs, or NULL. */
-enum rh_exit rh_fidelity_tell(const struct rh_fidelity *recorded, const struct rh_fidelity *late,
-			      const struct rh_fidelity *early, double limit, const char *path,
-			      bool all_edges, FILE *to);
+ * span, RH_INCONCLUSIVE when the recorder did not see enough to say. */
+enum rh_exit rh_fidelity_print(const struct rh_fidelity_report *report, FILE *to);
 /* What plots/layout/fidelity.gp draws: a row for each edge, recorded and replayed. */
 int rh_fidelity_curves(const struct rh_fidelity *fidelity, const char *path, struct rh_err *err);
 

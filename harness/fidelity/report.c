@@ -94,8 +94,8 @@ static const char *verdict_of(bool good)
 	return good ? "ok" : "OUTSIDE";
 }
 
-static void tell_row(FILE *to, const char *name, uint64_t recorded, uint64_t replayed,
-		     const char *remark)
+static void print_row(FILE *to, const char *name, uint64_t recorded, uint64_t replayed,
+		      const char *remark)
 {
 	double share =
 		recorded ? 100.0 * ((double)replayed - (double)recorded) / (double)recorded : 0;
@@ -104,27 +104,27 @@ static void tell_row(FILE *to, const char *name, uint64_t recorded, uint64_t rep
 		 share, remark);
 }
 
-static bool tell_classes(FILE *to, const struct rh_fidelity *f)
+static bool print_classes(FILE *to, const struct rh_fidelity *f)
 {
 	uint64_t right = f->class_right - f->class_differs;
 	bool good = f->class_right == f->objects && f->class_differs == 0;
 	char remark[96];
 
 	snprintf(remark, sizeof(remark), "%s", verdict_of(good));
-	tell_row(to, "objects in their span class", f->objects, right, remark);
+	print_row(to, "objects in their span class", f->objects, right, remark);
 	return good;
 }
 
 /* Curves that the recorder could not give (1.23 loses events of stacks), and goals of a setting
  * that is not known. */
-static bool cannot_tell(const struct rh_fidelity *f, int curve)
+static bool cannot_compare(const struct rh_fidelity *f, int curve)
 {
 	return (f->unseen[0] && curve == FIDELITY_STACK) ||
 	       (!f->setting[0] && curve == FIDELITY_GOAL);
 }
 
 /* The edge where a curve is furthest off, and how far on the whole. */
-static bool tell_curve(FILE *to, const struct rh_fidelity *f, int curve, double limit)
+static bool print_curve(FILE *to, const struct rh_fidelity *f, int curve, double limit)
 {
 	struct worst worst = worst_of(f, curve, limit);
 	const struct rh_fidelity_edge *edge = &f->edges[worst.at];
@@ -135,15 +135,15 @@ static bool tell_curve(FILE *to, const struct rh_fidelity *f, int curve, double 
 		return true;
 	snprintf(remark, sizeof(remark),
 		 "%s; %u of %u edges within, %u equal; worst: cycle %" PRIu64 " %s; mean %+.2f%%",
-		 cannot_tell(f, curve) ? "not judged" : verdict_of(good), worst.within, worst.of,
+		 cannot_compare(f, curve) ? "not judged" : verdict_of(good), worst.within, worst.of,
 		 worst.equal, edge->cycle, edge->ends ? "end" : "begin", 100 * worst.mean);
-	tell_row(to, curves[curve].name, edge->curve[curve][0], edge->curve[curve][1], remark);
+	print_row(to, curves[curve].name, edge->curve[curve][0], edge->curve[curve][1], remark);
 	return good;
 }
 
 /* Goroutines that end leave their stacks to new ones; how many are made besides tells. Which
  * ended ones had a stack when recording began, and on which P, no trace tells. */
-static void tell_stacks(FILE *to, const struct rh_fidelity *tasks)
+static void print_stacks(FILE *to, const struct rh_fidelity *tasks)
 {
 	char name[48];
 
@@ -153,14 +153,14 @@ static void tell_stacks(FILE *to, const struct rh_fidelity *tasks)
 		if (!allocs[0] && !frees[0] && !allocs[1] && !frees[1])
 			continue;
 		snprintf(name, sizeof(name), "stacks of %u KiB made", 2u << i);
-		tell_row(to, name, allocs[0], allocs[1], "by tasks");
+		print_row(to, name, allocs[0], allocs[1], "by tasks");
 		snprintf(name, sizeof(name), "stacks of %u KiB freed", 2u << i);
-		tell_row(to, name, frees[0], frees[1], "by tasks");
+		print_row(to, name, frees[0], frees[1], "by tasks");
 	}
 }
 
 /* Which classes have more or fewer spans at an edge, the furthest off first. */
-static void tell_kinds(FILE *to, const struct rh_fidelity_edge *edge)
+static void print_kinds(FILE *to, const struct rh_fidelity_edge *edge)
 {
 	bool told[FIDELITY_KINDS] = { false };
 
@@ -187,7 +187,7 @@ static void tell_kinds(FILE *to, const struct rh_fidelity_edge *edge)
 }
 
 /* Where bytes of HeapInuse differ: objects, or slots that wait for one. */
-static void tell_causes(FILE *to, const struct rh_fidelity *f, double limit)
+static void print_causes(FILE *to, const struct rh_fidelity *f, double limit)
 {
 	struct worst worst = worst_of(f, FIDELITY_HEAP, limit);
 	const struct rh_fidelity_edge *edge = &f->edges[worst.at];
@@ -207,7 +207,7 @@ static void tell_causes(FILE *to, const struct rh_fidelity *f, double limit)
 		"  free slots, in spans that were swept or taken in another order\n",
 		slots);
 	fprintf(to, "  %+15" PRId64 "  ends of spans\n", all - live - slots);
-	tell_kinds(to, edge);
+	print_kinds(to, edge);
 	fprintf(to, "Not compared, because no event tells: pages parked in page caches, memory "
 		    "the runtime takes past its heap.\n");
 	if (f->edges[f->edge_count - 1].lost_stacks)
@@ -219,7 +219,7 @@ static void tell_causes(FILE *to, const struct rh_fidelity *f, double limit)
 		fprintf(to, "%" PRIu64 " operations were refused by the backend.\n", f->failed);
 }
 
-static void tell_edges(FILE *to, const struct rh_fidelity *f)
+static void print_edges(FILE *to, const struct rh_fidelity *f)
 {
 	rh_print(to, "\n  %-12s", "edge");
 	for (int c = 0; c < FIDELITY_CURVE_COUNT; c++)
@@ -237,8 +237,8 @@ static void tell_edges(FILE *to, const struct rh_fidelity *f)
 }
 
 /* The pacer on its own: how many cycles it wants, and where it sets the goal. */
-static void tell_oracle(FILE *to, const struct rh_fidelity *f, const struct rh_fidelity *late,
-			const struct rh_fidelity *early)
+static void print_oracle(FILE *to, const struct rh_fidelity *f, const struct rh_fidelity *late,
+			 const struct rh_fidelity *early)
 {
 	double goals = 0;
 	uint32_t counted = 0, ends = 0;
@@ -249,8 +249,9 @@ static void tell_oracle(FILE *to, const struct rh_fidelity *f, const struct rh_f
 	      to);
 	rh_print(to, "As the program ran, by its goals and cycles: %s\n",
 		 late->setting[0] ? late->setting : "not known, it has no whole cycle");
-	tell_row(to, "cycles, deaths then", f->cycles[0], late->cycles[1], "as late as can be");
-	tell_row(to, "cycles, deaths before", f->cycles[0], early->cycles[1], "as early as can be");
+	print_row(to, "cycles, deaths then", f->cycles[0], late->cycles[1], "as late as can be");
+	print_row(to, "cycles, deaths before", f->cycles[0], early->cycles[1],
+		  "as early as can be");
 	for (uint32_t i = 0; i < f->edge_count; i++) {
 		const struct rh_fidelity_edge *edge = &f->edges[i];
 
@@ -268,7 +269,7 @@ static void tell_oracle(FILE *to, const struct rh_fidelity *f, const struct rh_f
 			counted, goals / counted);
 }
 
-static void tell_verdict(FILE *to, const struct rh_fidelity *f, bool good, double limit)
+static void print_verdict(FILE *to, const struct rh_fidelity *f, bool good, double limit)
 {
 	if (!good)
 		rh_print(to,
@@ -292,39 +293,38 @@ static void tell_verdict(FILE *to, const struct rh_fidelity *f, bool good, doubl
 			 100 * limit);
 }
 
-enum rh_exit rh_fidelity_tell(const struct rh_fidelity *recorded, const struct rh_fidelity *late,
-			      const struct rh_fidelity *early, double limit, const char *path,
-			      bool all_edges, FILE *to)
+enum rh_exit rh_fidelity_print(const struct rh_fidelity_report *report, FILE *to)
 {
-	const struct rh_fidelity *f = recorded;
+	const struct rh_fidelity *f = report->recorded;
+	double limit = report->limit;
 	bool good;
 
-	rh_print(to, "%s: format %s, %" PRIu64 " events, on %s\n", path, f->format, f->events,
-		 f->backend);
+	rh_print(to, "%s: format %s, %" PRIu64 " events, on %s\n", report->path, f->format,
+		 f->events, f->backend);
 	rh_print(to, "profile %s: %s\n\n", f->profile,
 		 f->why[0] ? f->why : "as the trace says; it does not say why");
 	rh_print(to, "  %-28s %15s %15s %9s\n", "", "recorded", "replayed", "differ");
-	good = tell_classes(to, f) && f->failed == 0;
+	good = print_classes(to, f) && f->failed == 0;
 	for (int c = 0; c < FIDELITY_CURVE_COUNT && f->edge_count; c++)
-		good &= tell_curve(to, f, c, limit) || cannot_tell(f, c);
-	tell_row(to, "stacks made, StackInuse then", f->stacks_made, f->stacks_right,
-		 "replayed: equal right after");
-	tell_row(to, "spans made", f->span_allocs[0], f->span_allocs[1], "");
-	tell_row(to, "spans freed", f->span_frees[0], f->span_frees[1], "");
+		good &= print_curve(to, f, c, limit) || cannot_compare(f, c);
+	print_row(to, "stacks made, StackInuse then", f->stacks_made, f->stacks_right,
+		  "replayed: equal right after");
+	print_row(to, "spans made", f->span_allocs[0], f->span_allocs[1], "");
+	print_row(to, "spans freed", f->span_frees[0], f->span_frees[1], "");
 	if (f->fills)
 		rh_print(to,
 			 "  %-28s %15" PRIu64 " %15" PRIu64
 			 "            in the order the heap has them; "
 			 "others by the trace\n",
 			 "spans taken up", f->fills, f->fills - f->fills_moved);
-	if (late)
-		tell_stacks(to, late);
-	tell_causes(to, f, limit);
-	if (late && early)
-		tell_oracle(to, f, late, early);
-	if (all_edges)
-		tell_edges(to, f);
-	tell_verdict(to, f, good, limit);
+	if (report->late)
+		print_stacks(to, report->late);
+	print_causes(to, f, limit);
+	if (report->late && report->early)
+		print_oracle(to, f, report->late, report->early);
+	if (report->all_edges)
+		print_edges(to, f);
+	print_verdict(to, f, good, limit);
 	if (!good)
 		return RH_FAILED;
 	return f->unseen[0] || !f->edge_count ? RH_INCONCLUSIVE : RH_OK;

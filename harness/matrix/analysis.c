@@ -177,18 +177,20 @@ static int by_text(const void *a, const void *b)
 
 /* Where each row belongs, found once: a grid of 500 families would compare texts for minutes. */
 struct places {
+	const struct rh_effect_row *rows;
+	size_t count;
 	size_t *family, *label;
 };
 
-static void pool_place(const struct rh_effect_row *rows, size_t count, const struct places *at,
-		       size_t family, size_t label, struct rh_pooled *to, struct rh_pool *pool)
+static void pool_place(const struct places *at, size_t family, size_t label, struct rh_pooled *to,
+		       struct rh_pool *pool)
 {
-	const struct rh_effect_row **list = rh_scratch(count + 1, sizeof(*list));
+	const struct rh_effect_row **list = rh_scratch(at->count + 1, sizeof(*list));
 	size_t n = 0;
 
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < at->count; i++)
 		if (at->label[i] == label && (family == SIZE_MAX || at->family[i] == family))
-			list[n++] = &rows[i];
+			list[n++] = &at->rows[i];
 	if (n)
 		rh_pool_blocks(list, n, to, pool);
 	free(list);
@@ -197,7 +199,9 @@ static void pool_place(const struct rh_effect_row *rows, size_t count, const str
 void rh_grid_make(const struct rh_effect_row *rows, size_t count, struct rh_grid *grid,
 		  struct rh_pool *pool)
 {
-	struct places at = { .family = rh_pool_alloc(pool, count + 1, sizeof(size_t)),
+	struct places at = { .rows = rows,
+			     .count = count,
+			     .family = rh_pool_alloc(pool, count + 1, sizeof(size_t)),
 			     .label = rh_pool_alloc(pool, count + 1, sizeof(size_t)) };
 
 	*grid = (struct rh_grid){ 0 };
@@ -215,10 +219,9 @@ void rh_grid_make(const struct rh_effect_row *rows, size_t count, struct rh_grid
 				    sizeof(*grid->cells));
 	grid->all = rh_pool_alloc(pool, grid->label_count + 1, sizeof(*grid->all));
 	for (size_t l = 0; l < grid->label_count; l++) {
-		pool_place(rows, count, &at, SIZE_MAX, l, &grid->all[l], pool);
+		pool_place(&at, SIZE_MAX, l, &grid->all[l], pool);
 		for (size_t f = 0; f < grid->family_count; f++)
-			pool_place(rows, count, &at, f, l, &grid->cells[f * grid->label_count + l],
-				   pool);
+			pool_place(&at, f, l, &grid->cells[f * grid->label_count + l], pool);
 	}
 }
 
@@ -328,22 +331,21 @@ static int by_change(const void *a, const void *b)
 	return (one < two) - (one > two);
 }
 
-size_t rh_since(const struct rh_effect_row *before, size_t before_count,
-		const struct rh_effect_row *after, size_t after_count, struct rh_since **list,
-		struct rh_pool *pool)
+size_t rh_since(const struct rh_effects *before, const struct rh_effects *after,
+		struct rh_since **list, struct rh_pool *pool)
 {
-	const struct rh_effect_row **sorted = rh_scratch(before_count + 1, sizeof(*sorted));
+	const struct rh_effect_row **sorted = rh_scratch(before->count + 1, sizeof(*sorted));
 	size_t found = 0;
 
 	*list = NULL;
-	for (size_t i = 0; i < before_count; i++)
-		sorted[i] = &before[i];
-	qsort(sorted, before_count, sizeof(*sorted), by_question);
-	for (size_t i = 0; i < after_count; i++) {
-		const struct rh_effect_row *row = &after[i], **same;
+	for (size_t i = 0; i < before->count; i++)
+		sorted[i] = &before->rows[i];
+	qsort(sorted, before->count, sizeof(*sorted), by_question);
+	for (size_t i = 0; i < after->count; i++) {
+		const struct rh_effect_row *row = &after->rows[i], **same;
 		struct rh_since *since;
 
-		same = bsearch(&row, sorted, before_count, sizeof(*sorted), by_question);
+		same = bsearch(&row, sorted, before->count, sizeof(*sorted), by_question);
 		if (!same)
 			continue;
 		since = rh_pool_grow(pool, list, &found, sizeof(*since));

@@ -63,8 +63,7 @@ struct rh_since {
 	double change; /* ratio after / ratio before */
 	bool claims;   /* the intervals do not meet, and it is 2 % or more */
 };
-size_t rh_since(const struct rh_effect_row *before, size_t before_count,
-		const struct rh_effect_row *after, size_t after_count, struct rh_since **list,
-		struct rh_pool *pool);
+size_t rh_since(const struct rh_effects *before, const struct rh_effects *after,
+		struct rh_since **list, struct rh_pool *pool);
 
 #endif

@@ -35,8 +35,7 @@ struct layout {
 	const char *plan_path;
 	struct rh_pool *pool;
 	struct rh_matrix *matrix;
-	struct rh_named_trace *traces;
-	size_t trace_count;
+	struct rh_named_traces traces;
 	struct rh_named_backend baseline, *backends;
 	size_t backend_count;
 	struct rh_host host;
@@ -98,13 +97,14 @@ static int check_backends(struct layout *l)
 
 static int check_traces(struct layout *l)
 {
-	for (size_t i = 0; i < l->trace_count; i++)
+	for (size_t i = 0; i < l->traces.count; i++)
 		for (size_t j = 0; j < i; j++)
-			if (strcmp(l->traces[i].sha256, l->traces[j].sha256) == 0)
+			if (strcmp(l->traces.list[i].sha256, l->traces.list[j].sha256) == 0)
 				return rh_fail(l->err, RH_USAGE,
 					       "%s: two cells of one name: %s and %s are the same "
 					       "trace",
-					       l->plan_path, l->traces[j].path, l->traces[i].path);
+					       l->plan_path, l->traces.list[j].path,
+					       l->traces.list[i].path);
 	return 0;
 }
 
@@ -203,9 +203,9 @@ static int walk_run(struct layout *l, const struct rh_named_trace *trace,
 
 static int walk(struct layout *l, place_fn *visit, void *ctx)
 {
-	for (size_t t = 0; t < l->trace_count; t++)
+	for (size_t t = 0; t < l->traces.count; t++)
 		for (size_t r = 0; r < l->plan->runs_count; r++)
-			if (walk_run(l, &l->traces[t], &l->plan->runs[r], visit, ctx) < 0)
+			if (walk_run(l, &l->traces.list[t], &l->plan->runs[r], visit, ctx) < 0)
 				return -1;
 	return 0;
 }
@@ -296,11 +296,12 @@ static int check_names(struct layout *l)
 	return result;
 }
 
-int rh_matrix_lay_out(const struct rh_plan *plan, const char *plan_path, const char *hashes,
-		      struct rh_matrix *matrix, struct rh_pool *pool, struct rh_err *err)
+int rh_matrix_lay_out(const struct rh_plan_source *from, struct rh_matrix *matrix,
+		      struct rh_pool *pool, struct rh_err *err)
 {
+	const struct rh_plan *plan = from->plan;
 	struct layout l = {
-		.plan = plan, .plan_path = plan_path, .pool = pool, .matrix = matrix, .err = err
+		.plan = plan, .plan_path = from->path, .pool = pool, .matrix = matrix, .err = err
 	};
 	char made[40];
 	time_t now = time(NULL);
@@ -311,14 +312,14 @@ int rh_matrix_lay_out(const struct rh_plan *plan, const char *plan_path, const c
 		.schema = RH_MATRIX_SCHEMA,
 		.version = rh_version,
 		.made = rh_pool_text(pool, made),
-		.plan = plan_path,
+		.plan = from->path,
 		.machines = plan->machines,
 		.machines_count = plan->machines_count,
 	};
 	rh_host_read(&l.host);
 	if (read_backends(&l) < 0 || check_backends(&l) < 0 ||
-	    rh_matrix_traces(plan, plan_path, hashes, &l.traces, &l.trace_count, pool, err) < 0 ||
-	    check_traces(&l) < 0 || walk(&l, add_cells, NULL) < 0 || plant(&l) < 0)
+	    rh_matrix_traces(from, &l.traces, pool, err) < 0 || check_traces(&l) < 0 ||
+	    walk(&l, add_cells, NULL) < 0 || plant(&l) < 0)
 		return -1;
 	return check_names(&l);
 }

@@ -58,10 +58,14 @@ RH_RECORD(matrix, RH_FIELDS_MATRIX)
 
 #define RH_MATRIX_SCHEMA "reheap.matrix/1"
 
-/* Lays the plan out. Hashes of traces that did not change are taken from `hashes`, a file of
- * earlier ones that is written anew (NULL = none). */
-int rh_matrix_lay_out(const struct rh_plan *plan, const char *plan_path, const char *hashes,
-		      struct rh_matrix *matrix, struct rh_pool *pool, struct rh_err *err);
+/* A plan and where it was read. Hashes of traces that did not change are taken from `hashes`, a
+ * file of earlier ones that is written anew (NULL = none). */
+struct rh_plan_source {
+	const struct rh_plan *plan;
+	const char *path, *hashes;
+};
+int rh_matrix_lay_out(const struct rh_plan_source *from, struct rh_matrix *matrix,
+		      struct rh_pool *pool, struct rh_err *err);
 
 /* ---- names.c ---- */
 
@@ -72,9 +76,12 @@ struct rh_named_trace {
 };
 
 /* Reads and hashes the traces of the plan, in order of path; each file once. */
-int rh_matrix_traces(const struct rh_plan *plan, const char *plan_path, const char *hashes,
-		     struct rh_named_trace **traces, size_t *count, struct rh_pool *pool,
-		     struct rh_err *err);
+struct rh_named_traces {
+	struct rh_named_trace *list;
+	size_t count;
+};
+int rh_matrix_traces(const struct rh_plan_source *from, struct rh_named_traces *traces,
+		     struct rh_pool *pool, struct rh_err *err);
 
 struct rh_named_backend {
 	const char *variant, *label; /* as replay gets it; what it is called */

@@ -150,10 +150,9 @@ static void stop_all(struct runner *r)
 		end_slot(r, 0);
 }
 
-static int run_cells(struct runner *r, size_t first, size_t end, const bool *done,
-		     struct rh_err *err)
+static int run_cells(struct runner *r, const bool *done, struct rh_err *err)
 {
-	for (size_t i = first; i < end; i++) {
+	for (size_t i = 0; i < r->matrix->cells_count; i++) {
 		const struct rh_cell *cell = &r->matrix->cells[i];
 		struct rh_err why = { 0 };
 
@@ -176,8 +175,8 @@ static int run_cells(struct runner *r, size_t first, size_t end, const bool *don
 	return 0;
 }
 
-int rh_matrix_local(const char *dir, const struct rh_matrix *matrix, size_t first, size_t end,
-		    const struct rh_local *how, struct rh_local_sum *sum, struct rh_err *err)
+int rh_matrix_local(const char *dir, const struct rh_matrix *matrix, const struct rh_local *how,
+		    struct rh_local_sum *sum, struct rh_err *err)
 {
 	struct runner r = {
 		.dir = dir, .matrix = matrix, .how = how, .sum = sum, .cpus = rh_cpu_count()
@@ -185,7 +184,7 @@ int rh_matrix_local(const char *dir, const struct rh_matrix *matrix, size_t firs
 	bool *done = calloc(matrix->cells_count + 1, sizeof(*done));
 	int result;
 
-	assert(first <= end && end <= matrix->cells_count && how->jobs <= JOBS_MAX);
+	assert(how->jobs <= JOBS_MAX);
 	*sum = (struct rh_local_sum){ 0 };
 	r.slots = calloc(how->jobs ? how->jobs : 1, sizeof(*r.slots));
 	if (!done || !r.slots)
@@ -193,14 +192,14 @@ int rh_matrix_local(const char *dir, const struct rh_matrix *matrix, size_t firs
 	r.pool = rh_pool_open();
 	if (!how->one_by_one)
 		rh_folder_done(dir, matrix, done, NULL);
-	for (size_t i = first; i < end && how->one_by_one; i++)
+	for (size_t i = 0; i < matrix->cells_count && how->one_by_one; i++)
 		done[i] = access(rh_folder_cell(r.pool, dir, matrix->cells[i].name), F_OK) == 0;
-	for (size_t i = first; i < end; i++) {
+	for (size_t i = 0; i < matrix->cells_count; i++) {
 		sum->there += done[i];
 		sum->not_here += !done[i] && matrix->cells[i].absent;
 		r.total += !done[i] && !matrix->cells[i].absent;
 	}
-	result = run_cells(&r, first, end, done, err);
+	result = run_cells(&r, done, err);
 	stop_all(&r);
 	rh_progress("%s", "");
 	if (result == 0 && r.full)

@@ -26,10 +26,10 @@ struct rh_local_sum {
 	size_t made, absent, failed_trials, failed, not_here;
 };
 
-/* Makes what is missing of cells[first .. end). Ends early when rh_interrupted is set: -1 then,
+/* Makes the cells that are missing. Ends early when rh_interrupted is set: -1 then,
  * with no text in err. */
-int rh_matrix_local(const char *dir, const struct rh_matrix *matrix, size_t first, size_t end,
-		    const struct rh_local *how, struct rh_local_sum *sum, struct rh_err *err);
+int rh_matrix_local(const char *dir, const struct rh_matrix *matrix, const struct rh_local *how,
+		    struct rh_local_sum *sum, struct rh_err *err);
 
 struct rh_estimate_of_matrix {
 	size_t cells, missing;

@@ -173,8 +173,7 @@ static int by_path(const void *a, const void *b)
 
 /* Paths that a pattern finds; the same file by two patterns is one trace. */
 static int add_pattern(const struct rh_plan *plan, const char *pattern,
-		       struct rh_named_trace **list, size_t *count, struct rh_pool *pool,
-		       struct rh_err *err)
+		       struct rh_named_traces *traces, struct rh_pool *pool, struct rh_err *err)
 {
 	glob_t found;
 
@@ -186,10 +185,10 @@ static int add_pattern(const struct rh_plan *plan, const char *pattern,
 		struct rh_named_trace *row;
 		bool seen = false;
 
-		for (size_t j = 0; full && j < *count; j++)
-			seen |= strcmp((*list)[j].path, full) == 0;
+		for (size_t j = 0; full && j < traces->count; j++)
+			seen |= strcmp(traces->list[j].path, full) == 0;
 		if (full && !seen) {
-			row = rh_pool_grow(pool, list, count, sizeof(*row));
+			row = rh_pool_grow(pool, &traces->list, &traces->count, sizeof(*row));
 			row->path = rh_pool_text(pool, full);
 			row->family = family_of(plan, row->path, pool);
 		}
@@ -199,24 +198,23 @@ static int add_pattern(const struct rh_plan *plan, const char *pattern,
 	return 0;
 }
 
-int rh_matrix_traces(const struct rh_plan *plan, const char *plan_path, const char *hashes,
-		     struct rh_named_trace **traces, size_t *count, struct rh_pool *pool,
-		     struct rh_err *err)
+int rh_matrix_traces(const struct rh_plan_source *from, struct rh_named_traces *traces,
+		     struct rh_pool *pool, struct rh_err *err)
 {
+	const struct rh_plan *plan = from->plan;
 	struct known_list known = { 0 };
 
-	*traces = NULL;
-	*count = 0;
+	*traces = (struct rh_named_traces){ 0 };
 	for (size_t i = 0; i < plan->traces_count; i++)
-		if (add_pattern(plan, from_plan(pool, plan_path, plan->traces[i]), traces, count,
-				pool, err) < 0)
-			return rh_err_prefix(err, "%s", plan_path);
-	qsort(*traces, *count, sizeof(**traces), by_path);
-	read_known(hashes, &known, pool);
-	for (size_t i = 0; i < *count; i++)
-		if (know_trace(&(*traces)[i], &known, pool, err) < 0)
+		if (add_pattern(plan, from_plan(pool, from->path, plan->traces[i]), traces, pool,
+				err) < 0)
+			return rh_err_prefix(err, "%s", from->path);
+	qsort(traces->list, traces->count, sizeof(*traces->list), by_path);
+	read_known(from->hashes, &known, pool);
+	for (size_t i = 0; i < traces->count; i++)
+		if (know_trace(&traces->list[i], &known, pool, err) < 0)
 			return -1;
-	write_known(hashes, &known);
+	write_known(from->hashes, &known);
 	return 0;
 }
 

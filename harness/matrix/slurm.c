@@ -180,6 +180,7 @@ static size_t tasks_max(struct rh_pool *pool)
 }
 
 struct array {
+	struct rh_pool *pool;
 	const char *dir, *stem, *name; /* of the folder, of its files, of the job */
 	enum rh_cell_kind kind;
 	const struct rh_plan_machine *machine;
@@ -187,9 +188,9 @@ struct array {
 	size_t count, per_task;
 };
 
-static int write_script(const struct array *a, const struct rh_slurm *how, struct rh_pool *pool,
-			struct rh_err *err)
+static int write_script(const struct array *a, const struct rh_slurm *how, struct rh_err *err)
 {
+	struct rh_pool *pool = a->pool;
 	const char *path = rh_pool_printf(pool, "%s.sh", a->stem);
 	const char *text = rh_pool_printf(
 		pool,
@@ -224,9 +225,9 @@ static unsigned long cpus_of(const struct array *a)
 	return most;
 }
 
-static int submit(const struct array *a, const struct rh_slurm *how, struct rh_pool *pool,
-		  struct rh_err *err)
+static int submit(const struct array *a, const struct rh_slurm *how, struct rh_err *err)
 {
+	struct rh_pool *pool = a->pool;
 	size_t tasks = (a->count + a->per_task - 1) / a->per_task, n = 4;
 	const char *argv[WORDS_MAX + 1] = { "sbatch", "--parsable", "--requeue",
 					    "--open-mode=append" };
@@ -273,45 +274,47 @@ static void collect(struct array *a, const struct rh_matrix *m, const bool *done
 			a->cells[a->count++] = &m->cells[i];
 }
 
-static int submit_all(const char *dir, const struct rh_matrix *m, const bool *done,
-		      const struct rh_slurm *how, size_t *tasks, struct rh_pool *pool,
-		      struct rh_err *err)
+/* How many tasks, or -1. */
+static int64_t submit_all(struct array *a, const struct rh_matrix *m, const bool *done,
+			  const struct rh_slurm *how, struct rh_err *err)
 {
-	struct array a = { .dir = dir, .name = job_name(dir, pool) };
+	struct rh_pool *pool = a->pool;
 	size_t most = tasks_max(pool);
+	int64_t tasks = 0;
 
-	a.cells = rh_pool_alloc(pool, m->cells_count + 1, sizeof(*a.cells));
+	a->cells = rh_pool_alloc(pool, m->cells_count + 1, sizeof(*a->cells));
 	for (size_t i = 0; i < 2 * m->machines_count; i++) {
-		a.kind = (enum rh_cell_kind)(i & 1);
-		a.machine = &m->machines[i / 2];
-		collect(&a, m, done);
-		if (a.count == 0)
+		a->kind = (enum rh_cell_kind)(i & 1);
+		a->machine = &m->machines[i / 2];
+		collect(a, m, done);
+		if (a->count == 0)
 			continue;
-		a.per_task = how->per_task ? how->per_task : (a.count + most - 1) / most;
-		if ((a.count + a.per_task - 1) / a.per_task > most)
+		a->per_task = how->per_task ? how->per_task : (a->count + most - 1) / most;
+		if ((a->count + a->per_task - 1) / a->per_task > most)
 			return rh_fail(err, RH_USAGE,
 				       "%zu cells, %zu a task, are more than the %zu tasks that an "
 				       "array may have here",
-				       a.count, a.per_task, most);
-		a.stem = rh_pool_printf(pool, "%s/jobs/%lld-%zu", dir, (long long)time(NULL), i);
-		if (rh_task_write(rh_pool_printf(pool, "%s.cells", a.stem), a.cells, a.count,
-				  a.per_task, err) < 0 ||
-		    write_script(&a, how, pool, err) < 0 || submit(&a, how, pool, err) < 0)
+				       a->count, a->per_task, most);
+		a->stem =
+			rh_pool_printf(pool, "%s/jobs/%lld-%zu", a->dir, (long long)time(NULL), i);
+		if (rh_task_write(rh_pool_printf(pool, "%s.cells", a->stem), a->cells, a->count,
+				  a->per_task, err) < 0 ||
+		    write_script(a, how, err) < 0 || submit(a, how, err) < 0)
 			return -1;
-		*tasks += (a.count + a.per_task - 1) / a.per_task;
+		tasks += (int64_t)((a->count + a->per_task - 1) / a->per_task);
 	}
-	return 0;
+	return tasks;
 }
 
-int rh_slurm_submit(const char *dir, const struct rh_matrix *matrix, const bool *done,
-		    const struct rh_slurm *how, size_t *tasks, struct rh_err *err)
+int64_t rh_slurm_submit(const char *dir, const struct rh_matrix *matrix, const bool *done,
+			const struct rh_slurm *how, struct rh_err *err)
 {
 	struct rh_pool *pool = rh_pool_open();
+	struct array a = { .pool = pool };
 	struct rh_slurm_jobs jobs;
 	char *full = realpath(dir, NULL);
-	int result = full ? 0 : rh_fail_errno(err, RH_NO_INPUT, "%s", dir);
+	int64_t result = full ? 0 : rh_fail_errno(err, RH_NO_INPUT, "%s", dir);
 
-	*tasks = 0;
 	if (result == 0)
 		result = rh_slurm_ask(full, &jobs, err);
 	if (result == 0 && jobs.pending + jobs.running + jobs.other > 0)
@@ -325,8 +328,11 @@ int rh_slurm_submit(const char *dir, const struct rh_matrix *matrix, const bool 
 		rh_folder_sweep(full, true);
 		result = ask_versions(how, pool, err);
 	}
-	if (result == 0)
-		result = submit_all(full, matrix, done, how, tasks, pool, err);
+	if (result == 0) {
+		a.dir = full;
+		a.name = job_name(full, pool);
+		result = submit_all(&a, matrix, done, how, err);
+	}
 	rh_pool_close(pool);
 	free(full);
 	return result;

@@ -35,9 +35,10 @@ struct rh_slurm_jobs {
 /* What the engine has of this matrix. */
 int rh_slurm_ask(const char *dir, struct rh_slurm_jobs *jobs, struct rh_err *err);
 
-/* Asks the nodes for their version of reheap, then submits what is missing. *tasks: how many. */
-int rh_slurm_submit(const char *dir, const struct rh_matrix *matrix, const bool *done,
-		    const struct rh_slurm *how, size_t *tasks, struct rh_err *err);
+/* Asks the nodes for their version of reheap, then submits what is missing. How many tasks, or -1.
+ */
+int64_t rh_slurm_submit(const char *dir, const struct rh_matrix *matrix, const bool *done,
+			const struct rh_slurm *how, struct rh_err *err);
 
 /* ---- command.c ---- */
 

@@ -157,9 +157,12 @@ static const char *logs_text(const struct rh_metric *a, const struct rh_metric *
 	return text;
 }
 
-static int put_effect(struct rh_store *store, const char *cell, const struct rh_metric *a,
-		      const struct rh_metric *b, struct rh_pool *pool, struct rh_err *err)
+/* pair: of the backend, of the baseline. */
+static int put_effect(struct rh_store *store, const char *cell,
+		      const struct rh_metric *const pair[2], struct rh_pool *pool,
+		      struct rh_err *err)
 {
+	const struct rh_metric *a = pair[0], *b = pair[1];
 	sqlite3_stmt *s = store->put_effect;
 	const char *better = a->better ? a->better : "none";
 	struct rh_estimate e;
@@ -185,19 +188,23 @@ static int put_effect(struct rh_store *store, const char *cell, const struct rh_
 	return sqlite3_step(s) == SQLITE_DONE ? 0 : rh_store_failed(store, err);
 }
 
-static int put_state(struct rh_store *store, const char *cell, const char *state, const char *why,
+struct cell_state {
+	const char *cell, *state, *why;
+};
+
+static int put_state(struct rh_store *store, const struct cell_state *is,
 		     const struct rh_brief *brief, struct rh_err *err)
 {
 	sqlite3_stmt *s = store->put_state;
 
 	sqlite3_reset(s);
-	bind_text(s, 1, state);
-	bind_text(s, 2, why);
+	bind_text(s, 1, is->state);
+	bind_text(s, 2, is->why);
 	bind_text(s, 3, brief && brief->host ? brief->host->name : NULL);
 	bind_text(s, 4, brief && brief->host ? brief->host->cpu_model : NULL);
 	bind_text(s, 5, brief ? brief->started : NULL);
 	bind_real(s, 6, brief ? brief->wall_s : NAN);
-	bind_text(s, 7, cell);
+	bind_text(s, 7, is->cell);
 	return sqlite3_step(s) == SQLITE_DONE ? 0 : rh_store_failed(store, err);
 }
 
@@ -214,12 +221,16 @@ static int take_result(struct rh_store *store, const struct rh_cell *cell,
 				? rh_effect_metric(brief, cell->baseline_label, a->name)
 				: NULL;
 
-		if (b && put_effect(store, cell->name, a, b, pool, err) < 0)
+		if (b && put_effect(store, cell->name, (const struct rh_metric *[]){ a, b }, pool,
+				    err) < 0)
 			return -1;
 	}
 	status = !status || strcmp(status, "ok") == 0 ? "done" : status;
-	return put_state(store, cell->name, status,
-			 one < 0 ? "not in the result" : brief->backends[one].why, brief, err);
+	return put_state(
+		store,
+		&(struct cell_state){ cell->name, status,
+				      one < 0 ? "not in the result" : brief->backends[one].why },
+		brief, err);
 }
 
 /* A result that cannot be read is a state of the cell, not the end of the reading. */
@@ -231,7 +242,8 @@ static int read_result(struct rh_store *store, const struct rh_cell *cell, struc
 	int result;
 
 	if (rh_brief_read(&brief, rh_folder_cell(pool, store->dir, cell->name), pool, &why) < 0)
-		result = put_state(store, cell->name, "damaged", why.text, NULL, err);
+		result = put_state(store, &(struct cell_state){ cell->name, "damaged", why.text },
+				   NULL, err);
 	else
 		result = take_result(store, cell, &brief, pool, err);
 	store->read++;
@@ -265,8 +277,9 @@ static int lose_result(struct rh_store *store, const char *cell, struct rh_err *
 	char sql[200];
 
 	snprintf(sql, sizeof(sql), "DELETE FROM effect WHERE cell = '%.*s'", RH_CELL_NAME, cell);
-	return put_state(store, cell, NULL, NULL, NULL, err) < 0 ? -1
-								 : rh_store_run(store, sql, err);
+	return put_state(store, &(struct cell_state){ cell, NULL, NULL }, NULL, err) < 0
+		       ? -1
+		       : rh_store_run(store, sql, err);
 }
 
 static int read_results(struct rh_store *store, const struct rh_matrix *m, struct rh_err *err)

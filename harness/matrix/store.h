@@ -37,10 +37,18 @@ struct rh_effect_row {
 	size_t log_count;
 };
 
-/* All cells that have the metric, in the order of the matrix. planted: A/A cells too. */
-int rh_store_effects(struct rh_store *store, const char *metric, bool planted,
-		     struct rh_effect_row **rows, size_t *count, struct rh_pool *pool,
-		     struct rh_err *err);
+struct rh_effects {
+	struct rh_effect_row *rows;
+	size_t count;
+};
+struct rh_effect_query {
+	const char *metric;
+	bool planted; /* A/A cells too */
+};
+
+/* All cells that have the metric, in the order of the matrix. */
+int rh_store_effects(struct rh_store *store, const struct rh_effect_query *query,
+		     struct rh_effects *effects, struct rh_pool *pool, struct rh_err *err);
 
 /* Names of the metrics that are there. */
 int rh_store_metrics(struct rh_store *store, const char ***names, size_t *count,

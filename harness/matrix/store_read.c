@@ -66,9 +66,8 @@ static void read_row(sqlite3_stmt *s, struct rh_effect_row *row, struct rh_pool 
 	read_logs(row, (const char *)sqlite3_column_text(s, at + 5), pool);
 }
 
-int rh_store_effects(struct rh_store *store, const char *metric, bool planted,
-		     struct rh_effect_row **rows, size_t *count, struct rh_pool *pool,
-		     struct rh_err *err)
+int rh_store_effects(struct rh_store *store, const struct rh_effect_query *query,
+		     struct rh_effects *effects, struct rh_pool *pool, struct rh_err *err)
 {
 	static const char sql[] =
 		"SELECT c.name, c.kind, c.machine, c.family, c.trace, c.sha256, c.label,"
@@ -78,14 +77,16 @@ int rh_store_effects(struct rh_store *store, const char *metric, bool planted,
 	sqlite3_stmt *s;
 	int step;
 
-	*rows = NULL;
-	*count = 0;
+	*effects = (struct rh_effects){ 0 };
 	if (sqlite3_prepare_v2(store->db, sql, -1, &s, NULL) != SQLITE_OK)
 		return rh_store_failed(store, err);
-	sqlite3_bind_text(s, 1, metric, -1, SQLITE_TRANSIENT);
-	sqlite3_bind_int(s, 2, planted);
+	sqlite3_bind_text(s, 1, query->metric, -1, SQLITE_TRANSIENT);
+	sqlite3_bind_int(s, 2, query->planted);
 	while ((step = sqlite3_step(s)) == SQLITE_ROW)
-		read_row(s, rh_pool_grow(pool, rows, count, sizeof(**rows)), pool);
+		read_row(
+			s,
+			rh_pool_grow(pool, &effects->rows, &effects->count, sizeof(*effects->rows)),
+			pool);
 	sqlite3_finalize(s);
 	return step == SQLITE_DONE ? 0 : rh_store_failed(store, err);
 }

@@ -15,20 +15,27 @@
 
 enum { HEAD_BYTES = 64, WIDTH_MAX = 1 << 20, PER_TASK_MAX = 10000000 };
 
-static int write_lines(int fd, char **texts, size_t count, size_t width, const char *path,
-		       struct rh_err *err)
+/* A file of lines of one width: a task finds its cells by seeking. */
+struct lines {
+	int fd;
+	const char *path;
+	size_t width, count;
+};
+
+static int write_lines(const struct lines *lines, char **texts, struct rh_err *err)
 {
+	size_t width = lines->width;
 	char *line = malloc(width);
 	int result = line ? 0 : rh_fail(err, RH_OS, "no memory for a cell");
 
-	for (size_t i = 0; i < count && result == 0; i++) {
+	for (size_t i = 0; i < lines->count && result == 0; i++) {
 		size_t bytes = strlen(texts[i]);
 
 		assert(bytes < width);
 		memset(line, ' ', width);
 		memcpy(line, texts[i], bytes);
 		line[width - 1] = '\n';
-		result = rh_write_all(fd, line, width, path, err);
+		result = rh_write_all(lines->fd, line, width, lines->path, err);
 	}
 	free(line);
 	return result;
@@ -70,7 +77,8 @@ int rh_task_write(const char *path, const struct rh_cell *const *list, size_t co
 		head[HEAD_BYTES - 1] = '\n';
 		result = rh_write_all(out.fd, head, HEAD_BYTES, path, err);
 		if (result == 0)
-			result = write_lines(out.fd, texts, count, width, path, err);
+			result = write_lines(&(struct lines){ out.fd, path, width, count }, texts,
+					     err);
 		if (result == 0)
 			result = rh_outfile_commit(&out, err);
 		else
@@ -82,16 +90,18 @@ int rh_task_write(const char *path, const struct rh_cell *const *list, size_t co
 	return result;
 }
 
-static int read_lines(int fd, const char *path, off_t at, size_t width, size_t count,
-		      struct rh_matrix *matrix, struct rh_pool *pool, struct rh_err *err)
+static int read_lines(const struct lines *lines, off_t at, struct rh_matrix *matrix,
+		      struct rh_pool *pool, struct rh_err *err)
 {
+	const char *path = lines->path;
+	size_t width = lines->width, count = lines->count;
 	char *line = rh_pool_alloc(pool, width + 1, 1);
 
 	matrix->cells = rh_pool_alloc(pool, count, sizeof(*matrix->cells));
 	for (size_t i = 0; i < count; i++, at += (off_t)width) {
 		struct rh_cell *cell = &matrix->cells[i];
 
-		if (pread(fd, line, width, at) != (ssize_t)width)
+		if (pread(lines->fd, line, width, at) != (ssize_t)width)
 			return rh_fail(err, RH_BAD_DATA, "%s is cut off", path);
 		if (rh_record_read(&rh_cell_type, cell,
 				   &(struct rh_record_source){
@@ -130,8 +140,8 @@ int rh_task_read(const char *path, size_t number, struct rh_matrix *matrix, stru
 	}
 	first = number * per_task;
 	count = count - first < per_task ? count - first : per_task;
-	result = read_lines(fd, path, (off_t)(HEAD_BYTES + first * width), width, count, matrix,
-			    pool, err);
+	result = read_lines(&(struct lines){ fd, path, width, count },
+			    (off_t)(HEAD_BYTES + first * width), matrix, pool, err);
 	close(fd);
 	return result;
 }

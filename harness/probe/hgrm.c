@@ -68,8 +68,9 @@ static void plain(char *text)
 			*text = '_';
 }
 
+/* stem: the path without what tells the kinds apart. */
 static int write_one(const struct rh_result *result, const struct rh_hist_sum *hist,
-		     const char *dir, const char *stem, const char *kind, struct rh_err *err)
+		     const char *stem, const char *kind, struct rh_err *err)
 {
 	struct rh_outfile out;
 	char path[4096], *text = NULL;
@@ -79,9 +80,9 @@ static int write_one(const struct rh_result *result, const struct rh_hist_sum *h
 
 	if (!hist->count)
 		return 0;
-	if (snprintf(path, sizeof(path), "%s/%s%s%s.hgrm", dir, stem, kind[0] ? "." : "", kind) >=
+	if (snprintf(path, sizeof(path), "%s%s%s.hgrm", stem, kind[0] ? "." : "", kind) >=
 	    (int)sizeof(path))
-		return rh_fail(err, RH_CANT_CREATE, "the name of %s/... is too long", dir);
+		return rh_fail(err, RH_CANT_CREATE, "the name of %s... is too long", stem);
 	memory = open_memstream(&text, &bytes);
 	if (!memory)
 		return rh_fail(err, RH_OS, "no memory for %s", path);
@@ -99,19 +100,22 @@ static int write_one(const struct rh_result *result, const struct rh_hist_sum *h
 static int write_place(const struct rh_result *result, const struct rh_trial *like,
 		       struct rh_latency_sum *sum, const char *dir, struct rh_err *err)
 {
-	char stem[700];
+	char stem[4096 + 700];
+	size_t dir_bytes = strlen(dir);
 	int failed = 0;
 
 	if (!rh_latency_pool(result, like, like->backend, sum))
 		return 0;
-	snprintf(stem, sizeof(stem), "%.250s.%.250s.l%u.c%u",
+	if (dir_bytes > 4000)
+		return rh_fail(err, RH_CANT_CREATE, "the name of %s is too long", dir);
+	snprintf(stem, sizeof(stem), "%s/%.250s.%.250s.l%u.c%u", dir,
 		 base_name(result->traces[like->trace].path), result->backends[like->backend].text,
 		 like->lanes, like->copies);
-	plain(stem);
-	failed = write_one(result, &sum->all, dir, stem, "", err) < 0 ||
-		 write_one(result, &sum->response, dir, stem, "response", err) < 0;
+	plain(stem + dir_bytes + 1);
+	failed = write_one(result, &sum->all, stem, "", err) < 0 ||
+		 write_one(result, &sum->response, stem, "response", err) < 0;
 	for (int k = 0; !failed && k < RH_LAT_KINDS; k++)
-		failed = write_one(result, &sum->kind[k], dir, stem, rh_latency_names[k], err) < 0;
+		failed = write_one(result, &sum->kind[k], stem, rh_latency_names[k], err) < 0;
 	return failed ? -1 : 0;
 }
 

@@ -44,9 +44,18 @@ static char *next_word(char **list)
 	return word;
 }
 
-static int parse_numbers(const char *text, const char *what, bool recorded, uint32_t **list,
-			 size_t *count, struct rh_err *err)
+/* A list of numbers on the command line, and where it goes. */
+struct numbers {
+	const char *what; /* the option, for errors */
+	bool recorded;	  /* the word "recorded" stands for 0 */
+	uint32_t **list;
+	size_t *count;
+};
+
+static int parse_numbers(const char *text, const struct numbers *to, struct rh_err *err)
 {
+	const char *what = to->what;
+	bool recorded = to->recorded;
 	char *copy = strdup(text), *at = copy, *word;
 	struct rh_err why;
 	uint64_t value;
@@ -63,10 +72,11 @@ static int parse_numbers(const char *text, const char *what, bool recorded, uint
 				err, RH_USAGE, "--%s takes numbers from 1 to %d%s, not '%s'", what,
 				RH_CTL_SEATS_MAX, recorded ? " or the word recorded" : "", word);
 		if (result == 0)
-			*(uint32_t *)rh_grow(list, count, sizeof(**list)) = (uint32_t)value;
+			*(uint32_t *)rh_grow(to->list, to->count, sizeof(uint32_t)) =
+				(uint32_t)value;
 	}
 	free(copy);
-	if (result == 0 && *count == 0)
+	if (result == 0 && *to->count == 0)
 		return rh_fail(err, RH_USAGE, "--%s is empty", what);
 	return result;
 }
@@ -175,14 +185,18 @@ int rh_run_prepare(struct rh_run_config *config, struct rh_result *result, struc
 	result->pin = config->pin;
 	result->sample = config->sample = config->sample ? config->sample : SAMPLE_MEAN;
 	if (rh_probes_choose(config, result, err) < 0 ||
-	    parse_numbers(config->copies, "copies", false, &config->copy_list, &config->copy_count,
-			  err) < 0)
+	    parse_numbers(
+		    config->copies,
+		    &(struct numbers){ "copies", false, &config->copy_list, &config->copy_count },
+		    err) < 0)
 		return -1;
 	if (!config->lanes)
 		*(uint32_t *)rh_grow(&config->lane_list, &config->lane_count, sizeof(uint32_t)) =
 			RH_LANES_DEFAULT;
-	else if (parse_numbers(config->lanes, "lanes", true, &config->lane_list,
-			       &config->lane_count, err) < 0)
+	else if (parse_numbers(config->lanes,
+			       &(struct numbers){ "lanes", true, &config->lane_list,
+						  &config->lane_count },
+			       err) < 0)
 		return -1;
 	if (add_backends(config, result, err) < 0 ||
 	    choose_baseline(config->baseline, result, err) < 0)
@@ -231,10 +245,18 @@ static bool many_copies(const struct rh_run_config *config)
 	return false;
 }
 
-static int compile(struct rh_result *result, uint32_t trace, uint32_t lanes,
-		   struct rh_run_program *program, const struct rh_run_config *config,
-		   struct rh_err *err)
+/* Where trials run. */
+struct place {
+	uint32_t trace, program, copies;
+	uint32_t rep;	    /* the one that runs */
+	size_t trial_first; /* of the trials of this place */
+};
+
+/* program->trace says which trace. */
+static int compile(struct rh_result *result, const struct rh_run_config *config, uint32_t lanes,
+		   struct rh_run_program *program, struct rh_err *err)
 {
+	uint32_t trace = program->trace;
 	struct rh_compile_options options = {
 		.lanes = lanes,
 		.touch = config->touch == RH_TOUCH_RECORDED,
@@ -243,7 +265,6 @@ static int compile(struct rh_result *result, uint32_t trace, uint32_t lanes,
 		.epoch_events = many_copies(config) ? EPOCH_EVENTS_COPIES : 0,
 	};
 
-	program->trace = trace;
 	program->folded = lanes != 0;
 	if (!config->quiet)
 		rh_progress("compiling %s", result->traces[trace].path);
@@ -260,29 +281,30 @@ static int compile(struct rh_result *result, uint32_t trace, uint32_t lanes,
 	return 0;
 }
 
-/* Compiles for `lanes` (0 recorded, RH_LANES_DEFAULT); *index gets the program, an earlier one
- * when it comes to the same. */
-static int add_program(const struct rh_run_config *config, struct rh_result *result, uint32_t trace,
-		       uint32_t lanes, uint32_t *index, struct rh_err *err)
+/* Compiles for `lanes` (0 recorded, RH_LANES_DEFAULT); place->program gets its index: that of an
+ * earlier program when it comes to the same. */
+static int add_program(const struct rh_run_config *config, struct rh_result *result, uint32_t lanes,
+		       struct place *place, struct rh_err *err)
 {
-	struct rh_run_program made = { 0 };
+	struct rh_run_program made = { .trace = place->trace };
 	uint32_t cpus = rh_cpu_count();
 
-	if (compile(result, trace, lanes == RH_LANES_DEFAULT ? 0 : lanes, &made, config, err) < 0)
+	if (compile(result, config, lanes == RH_LANES_DEFAULT ? 0 : lanes, &made, err) < 0)
 		return -1;
 	if (lanes == RH_LANES_DEFAULT && made.lanes > cpus) {
 		rh_program_unmap(&made.program);
-		if (compile(result, trace, cpus, &made, config, err) < 0)
+		if (compile(result, config, cpus, &made, err) < 0)
 			return -1;
 	}
 	for (size_t i = 0; i < result->program_count; i++) {
-		if (result->programs[i].trace != trace || result->programs[i].lanes != made.lanes)
+		if (result->programs[i].trace != place->trace ||
+		    result->programs[i].lanes != made.lanes)
 			continue;
 		rh_program_unmap(&made.program);
-		*index = (uint32_t)i;
+		place->program = (uint32_t)i;
 		return 0;
 	}
-	*index = (uint32_t)result->program_count;
+	place->program = (uint32_t)result->program_count;
 	*(struct rh_run_program *)rh_grow(&result->programs, &result->program_count, sizeof(made)) =
 		made;
 	return 0;
@@ -346,10 +368,6 @@ static void show_progress(const struct rh_run_config *config, const struct rh_re
 			(unsigned long long)config->reps, result->backends[trial->backend].text);
 }
 
-struct place {
-	uint32_t trace, program, copies;
-};
-
 /* After the trials of a rep, so that those ran next to each other: the workers of probes that
  * need one of their own, in the same order. */
 static void run_passes(const struct rh_run_config *config, struct rh_result *result, uint32_t rep,
@@ -407,8 +425,7 @@ static int run_beside(const struct rh_run_config *config, const struct rh_trial 
 }
 
 static int run_rep(const struct rh_run_config *config, struct rh_result *result,
-		   const struct place *place, uint32_t rep, size_t first, uint64_t *state,
-		   struct rh_err *err)
+		   const struct place *place, uint64_t *state, struct rh_err *err)
 {
 	uint32_t *order = calloc(result->backend_count, sizeof(*order)), ran = 0;
 	size_t trials = result->trial_count;
@@ -426,30 +443,30 @@ static int run_rep(const struct rh_run_config *config, struct rh_result *result,
 			.backend = order[i],
 			.lanes = result->programs[place->program].lanes,
 			.copies = place->copies,
-			.rep = rep,
+			.rep = place->rep,
 			.order = ran,
 		};
 		bool before = config->beside && splitmix(state) >> 63;
 
 		if (before)
 			failed = run_beside(config, &trial, err);
-		if (failed == 0 && run_one(config, result, &trial, first, &ran) && !before)
+		if (failed == 0 && run_one(config, result, &trial, place->trial_first, &ran) &&
+		    !before)
 			failed = run_beside(config, &trial, err);
 	}
 	free(order);
 	if (failed < 0)
 		return -1;
-	run_passes(config, result, rep, trials);
+	run_passes(config, result, place->rep, trials);
 	return rh_interrupted ? rh_fail(err, RH_FAILED, "interrupted") : 0;
 }
 
 static int run_place(const struct rh_run_config *config, struct rh_result *result,
-		     const struct place *place, uint64_t *state, struct rh_err *err)
+		     struct place *place, uint64_t *state, struct rh_err *err)
 {
-	size_t first = result->trial_count;
-
-	for (uint32_t rep = 0; rep < config->reps; rep++)
-		if (run_rep(config, result, place, rep, first, state, err) < 0)
+	place->trial_first = result->trial_count;
+	for (place->rep = 0; place->rep < config->reps; place->rep++)
+		if (run_rep(config, result, place, state, err) < 0)
 			return -1;
 	return 0;
 }
@@ -471,7 +488,7 @@ static int run_trace(const struct rh_run_config *config, struct rh_result *resul
 	for (size_t l = 0; l < config->lane_count; l++) {
 		uint32_t lanes = config->lane_list[l];
 
-		if (add_program(config, result, trace, lanes, &place.program, err) < 0)
+		if (add_program(config, result, lanes, &place, err) < 0)
 			return -1;
 		for (size_t c = 0; c < config->copy_count; c++) {
 			place.copies = config->copy_list[c];

@@ -202,25 +202,26 @@ static void read_memory(const struct trial_run *run, struct rh_segment *segment)
 	segment->mapped_bytes = figures.mapped;
 }
 
-/* One segment from virtual grain v on; *count gets its grains. */
-static int run_segment(struct trial_run *run, uint64_t v, uint64_t *count,
-		       struct rh_segment *segment, struct rh_trial_pass *pass, struct rh_err *err)
+/* One segment from virtual grain *at on, which moves past it. */
+static int run_segment(struct trial_run *run, uint64_t *at, struct rh_segment *segment,
+		       struct rh_trial_pass *pass, struct rh_err *err)
 {
 	const struct rh_program_head *head = run->program->program.head;
-	uint64_t failed = run->trial->alloc_failed, want = segment_grains(run);
+	uint64_t failed = run->trial->alloc_failed, want = segment_grains(run), v = *at, count;
 
-	*count = rh_ctl_stretch(run->trial->copies, head->grains, head->epoch_grains, v,
-				want < run->grains - v ? want : run->grains - v);
+	count = rh_ctl_stretch(run->trial->copies, head->grains, head->epoch_grains, v,
+			       want < run->grains - v ? want : run->grains - v);
 	*segment = (struct rh_segment){ .reserved_bytes = RH_NONE };
-	if (rh_worker_run(&run->worker, v, *count, err) < 0)
+	if (rh_worker_run(&run->worker, v, count, err) < 0)
 		return -1;
-	facts_of(run, v, *count, segment);
+	facts_of(run, v, count, segment);
 	read_seats(run, segment, pass);
 	if (run->trial->alloc_failed > failed)
 		note_first_failure(run);
 	read_memory(run, segment);
 	add_to_pass(run, segment, pass);
 	segment->event_last = pass->events;
+	*at = v + count;
 	return 0;
 }
 
@@ -238,10 +239,9 @@ static int run_first_pass(struct trial_run *run, struct rh_err *err)
 	struct rh_trial *trial = run->trial;
 	struct rh_trial_pass *pass = next_pass(trial);
 	struct rh_segment segment;
-	uint64_t count;
 
-	for (uint64_t v = 0; v < run->grains; v += count) {
-		if (run_segment(run, v, &count, &segment, pass, err) < 0)
+	for (uint64_t v = 0; v < run->grains;) {
+		if (run_segment(run, &v, &segment, pass, err) < 0)
 			return -1;
 		*(struct rh_segment *)rh_grow(&trial->segments, &trial->segment_count,
 					      sizeof(segment)) = segment;
@@ -288,10 +288,9 @@ static int run_later_passes(struct trial_run *run, uint64_t since_ns, struct rh_
 	     p++) {
 		struct rh_trial_pass *pass = next_pass(run->trial);
 		struct rh_segment segment;
-		uint64_t count;
 
-		for (uint64_t v = 0; v < run->grains; v += count)
-			if (run_segment(run, v, &count, &segment, pass, err) < 0)
+		for (uint64_t v = 0; v < run->grains;)
+			if (run_segment(run, &v, &segment, pass, err) < 0)
 				return -1;
 		if (run->grains && check_carried(run, pass, err) < 0)
 			return -1;

@@ -77,7 +77,10 @@ static enum rh_exit verdict_of(const char *path)
 	assert_int_equal(f->class_differs, 0);
 	stacks_right = f->stacks_right;
 	stacks_made = f->stacks_made;
-	verdict = rh_fidelity_tell(f, NULL, NULL, 0.02, path, true, stderr);
+	verdict = rh_fidelity_print(
+		&(struct rh_fidelity_report){
+			.recorded = f, .limit = 0.02, .path = path, .all_edges = true },
+		stderr);
 	rh_fidelity_free(f);
 	return verdict;
 }
@@ -112,7 +115,8 @@ static enum rh_exit verdict_at(const char *path, const char *setting)
 
 	if (!f)
 		fail_msg("%s", err.text);
-	verdict = rh_fidelity_tell(f, NULL, NULL, 0.02, path, false, stderr);
+	verdict = rh_fidelity_print(
+		&(struct rh_fidelity_report){ .recorded = f, .limit = 0.02, .path = path }, stderr);
 	rh_fidelity_free(f);
 	return verdict;
 }
@@ -169,7 +173,11 @@ static void cases_are_matched(void **state)
 		if (!f)
 			fail_msg("%s", err.text);
 		assert_string_equal(f->profile, cases[i].profile);
-		assert_int_equal(rh_fidelity_tell(f, NULL, NULL, 0.02, path, false, stderr), RH_OK);
+		assert_int_equal(rh_fidelity_print(&(struct rh_fidelity_report){ .recorded = f,
+										 .limit = 0.02,
+										 .path = path },
+						   stderr),
+				 RH_OK);
 		if (cases[i].exact)
 			spans_are_equal(f);
 		rh_fidelity_free(f);

@@ -283,7 +283,9 @@ static void test_since_pairs_the_same_question(void **state)
 	struct rh_since *list;
 
 	(void)state;
-	assert_int_equal(rh_since(before, 3, after, 3, &list, pool), 2);
+	assert_int_equal(rh_since(&(struct rh_effects){ before, 3 },
+				  &(struct rh_effects){ after, 3 }, &list, pool),
+			 2);
 	assert_true(list[0].claims);
 	assert_string_equal(list[0].after->machine, "b");
 	assert_float_equal(list[0].change, 1.10, 1e-9);

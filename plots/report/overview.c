@@ -45,25 +45,29 @@ static int gather_metric(const struct rh_overview *o, struct rh_overview_page *p
 			 struct rh_err *err)
 {
 	struct rh_overview_metric *m = &page->metrics[which];
-	struct rh_effect_row *before, *others;
-	size_t before_count, count = 0;
+	struct rh_effects all, before, others = { 0 };
 
 	m->name = shown[which].name;
 	m->title = shown[which].title;
-	if (rh_store_effects(o->store, m->name, true, &m->rows, &m->count, page->pool, err) < 0)
+	if (rh_store_effects(o->store, &(struct rh_effect_query){ m->name, .planted = true }, &all,
+			     page->pool, err) < 0)
 		return -1;
+	m->rows = all.rows;
+	m->count = all.count;
 	count_alarms(page, m);
-	others = rh_pool_alloc(page->pool, m->count + 1, sizeof(*others));
+	others.rows = rh_pool_alloc(page->pool, m->count + 1, sizeof(*others.rows));
 	for (size_t i = 0; i < m->count; i++)
 		if (!m->rows[i].aa)
-			others[count++] = m->rows[i];
-	rh_grid_make(others, count, &m->grid, page->pool);
-	m->outlier_count = rh_outliers(others, count, &m->outliers, RH_OUTLIERS_SHOWN, page->pool);
+			others.rows[others.count++] = m->rows[i];
+	rh_grid_make(others.rows, others.count, &m->grid, page->pool);
+	m->outlier_count =
+		rh_outliers(others.rows, others.count, &m->outliers, RH_OUTLIERS_SHOWN, page->pool);
 	if (!o->since)
 		return 0;
-	if (rh_store_effects(o->since, m->name, false, &before, &before_count, page->pool, err) < 0)
+	if (rh_store_effects(o->since, &(struct rh_effect_query){ .metric = m->name }, &before,
+			     page->pool, err) < 0)
 		return -1;
-	m->since_count = rh_since(before, before_count, others, count, &m->since, page->pool);
+	m->since_count = rh_since(&before, &others, &m->since, page->pool);
 	return 0;
 }
 

@@ -63,15 +63,16 @@ static void make(struct made *m, const double *effects)
 
 static size_t failures(const struct made *m, struct rh_fleet_family **list, struct rh_pool *pool)
 {
-	size_t count = 0, failed = 0;
+	struct rh_fleet_families families = { .pool = pool };
+	size_t failed = 0;
 
-	*list = NULL;
-	rh_fleet_collect(m->rows, ROWS, (struct rh_fleet_limit){ 0.05, 0, false }, list, &count,
-			 pool);
-	assert_int_equal(count, FAMILIES);
-	rh_fleet_decide(*list, count, RH_FLEET_ALPHA, pool);
-	for (size_t i = 0; i < count; i++)
-		failed += (*list)[i].verdict == RH_GATE_FAIL;
+	rh_fleet_collect(&(struct rh_effects){ (struct rh_effect_row *)m->rows, ROWS },
+			 (struct rh_fleet_limit){ 0.05, 0, false }, &families);
+	assert_int_equal(families.count, FAMILIES);
+	rh_fleet_decide(&families, RH_FLEET_ALPHA);
+	for (size_t i = 0; i < families.count; i++)
+		failed += families.list[i].verdict == RH_GATE_FAIL;
+	*list = families.list;
 	return failed;
 }
 
@@ -139,15 +140,15 @@ static void test_too_few(void **state)
 				     .effect = { .ratio = 1.22 },
 				     .logs = logs,
 				     .log_count = REPS };
-	struct rh_fleet_family *list = NULL;
-	size_t count = 0;
+	struct rh_fleet_families families = { .pool = pool };
 
 	(void)state;
-	rh_fleet_collect(&row, 1, (struct rh_fleet_limit){ 0.05, 0, false }, &list, &count, pool);
-	rh_fleet_decide(list, count, RH_FLEET_ALPHA, pool);
-	assert_int_equal(count, 1);
-	assert_float_equal(list[0].p_slow, 1.0 / 64, 1e-12);
-	assert_int_equal(list[0].verdict, RH_GATE_INCONCLUSIVE);
+	rh_fleet_collect(&(struct rh_effects){ &row, 1 }, (struct rh_fleet_limit){ 0.05, 0, false },
+			 &families);
+	rh_fleet_decide(&families, RH_FLEET_ALPHA);
+	assert_int_equal(families.count, 1);
+	assert_float_equal(families.list[0].p_slow, 1.0 / 64, 1e-12);
+	assert_int_equal(families.list[0].verdict, RH_GATE_INCONCLUSIVE);
 	rh_pool_close(pool);
 }
 
@@ -155,8 +156,7 @@ static void test_counts_are_exact(void **state)
 {
 	struct rh_pool *pool = rh_pool_open();
 	struct rh_effect_row rows[3];
-	struct rh_fleet_family *list = NULL;
-	size_t count = 0;
+	struct rh_fleet_families families = { .pool = pool };
 
 	(void)state;
 	for (int i = 0; i < 3; i++)
@@ -166,13 +166,14 @@ static void test_counts_are_exact(void **state)
 						  .machine = "any",
 						  .metric = "counters.ir_per_event",
 						  .effect = { .ratio = i == 1 ? 1.006 : 1.004 } };
-	rh_fleet_collect(rows, 3, (struct rh_fleet_limit){ 0.005, 0, true }, &list, &count, pool);
-	rh_fleet_decide(list, count, RH_FLEET_ALPHA, pool);
-	assert_int_equal(count, 2);
-	assert_int_equal(list[0].verdict, RH_GATE_FAIL);
-	assert_int_equal(list[0].culprit_count, 1);
-	assert_ptr_equal(list[0].culprits[0], &rows[1]);
-	assert_int_equal(list[1].verdict, RH_GATE_PASS);
+	rh_fleet_collect(&(struct rh_effects){ rows, 3 }, (struct rh_fleet_limit){ 0.005, 0, true },
+			 &families);
+	rh_fleet_decide(&families, RH_FLEET_ALPHA);
+	assert_int_equal(families.count, 2);
+	assert_int_equal(families.list[0].verdict, RH_GATE_FAIL);
+	assert_int_equal(families.list[0].culprit_count, 1);
+	assert_ptr_equal(families.list[0].culprits[0], &rows[1]);
+	assert_int_equal(families.list[1].verdict, RH_GATE_PASS);
 	rh_pool_close(pool);
 }
 
