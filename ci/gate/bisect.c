@@ -21,7 +21,8 @@
 #define BETWEEN ".."
 
 /* Sides that point into o->bisect or an operand live as long as the command's arguments. */
-static char good_side[512], bad_side[512];
+enum { SIDE_BYTES = 512 };
+static char good_side[SIDE_BYTES], bad_side[SIDE_BYTES];
 
 /* The operand that is no file is BAD. */
 static const char *take_bad(struct rh_gate_config *config)
@@ -40,7 +41,7 @@ static const char *take_bad(struct rh_gate_config *config)
 }
 
 /* "git:COMMIT" of a name in the repository: in the checkout, HEAD~3 is another commit. */
-static int resolve(const char *repo, const char *name, int length, char *side, size_t bytes,
+static int resolve(const char *repo, const char *name, int length, char side[SIDE_BYTES],
 		   struct rh_err *err)
 {
 	char wanted[300], commit[100];
@@ -53,7 +54,7 @@ static int resolve(const char *repo, const char *name, int length, char *side, s
 		return rh_fail(err, RH_USAGE, "--bisect: '%.*s' is no commit of %s", length, name,
 			       repo);
 	commit[strcspn(commit, "\n")] = '\0';
-	snprintf(side, bytes, "git:%s", commit);
+	snprintf(side, SIDE_BYTES, "git:%s", commit);
 	return 0;
 }
 
@@ -74,8 +75,8 @@ int rh_gate_bisect_sides(struct rh_gate_opts *o, struct rh_gate_config *config, 
 		return rh_fail(err, RH_USAGE,
 			       "--bisect needs --build COMMAND and --artifact PATH "
 			       "(the library it makes)");
-	if (resolve(o->repo, o->bisect, length, good_side, sizeof(good_side), err) < 0 ||
-	    resolve(o->repo, bad, (int)strlen(bad), bad_side, sizeof(bad_side), err) < 0)
+	if (resolve(o->repo, o->bisect, length, good_side, err) < 0 ||
+	    resolve(o->repo, bad, (int)strlen(bad), bad_side, err) < 0)
 		return -1;
 	config->baseline = o->baseline = good_side;
 	config->candidate = o->candidate = bad_side;

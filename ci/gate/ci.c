@@ -278,9 +278,13 @@ void rh_gate_annotate(const struct rh_gate *gate, FILE *to)
 
 /* ---- github-action-benchmark, Bencher ---- */
 
-/* Takes a figure: the value and its interval, for counts the value alone. */
-typedef void put_figure(json_t *into, const char *scenario, const char *name, const char *unit,
-			const double value[3], const char *text);
+/* A figure: the value and its interval, for counts the value alone. */
+struct figure {
+	const char *scenario, *name, *unit;
+	double value[3];
+	const char *text; /* the same in words */
+};
+typedef void put_figure(json_t *into, const struct figure *figure);
 
 static void each_figure(const struct rh_gate_scenario *row, json_t *into, put_figure *put)
 {
@@ -289,49 +293,53 @@ static void each_figure(const struct rh_gate_scenario *row, json_t *into, put_fi
 	rh_gate_scenario_name(row, scenario, sizeof(scenario));
 	for (int m = 0; m < RH_GATE_METRICS && row->block_count && !row->broken; m++) {
 		const struct rh_gate_look *look = &row->result[m].look;
-		double value[3] = { exp(look->median), exp(look->lo), exp(look->hi) };
+		struct figure figure = { scenario,
+					 rh_gate_metric_rows[m].name,
+					 "ratio",
+					 { exp(look->median), exp(look->lo), exp(look->hi) },
+					 text };
 
 		if (!isfinite(look->median) || !isfinite(look->lo) || !isfinite(look->hi))
 			continue;
 		rh_gate_numbers(look, row->result[m].rule.threshold, text, sizeof(text));
-		put(into, scenario, rh_gate_metric_rows[m].name, "ratio", value, text);
+		put(into, &figure);
 	}
 	for (size_t c = 0; c < row->count_count; c++) {
 		const struct rh_gate_count *count = &row->counts[c];
-		double value[3] = { count->candidate, count->candidate, count->candidate };
+		struct figure figure = { scenario,
+					 count->name,
+					 count->unit,
+					 { count->candidate, count->candidate, count->candidate },
+					 text };
 
 		snprintf(text, sizeof(text), "the baseline has %.4f", count->baseline);
-		put(into, scenario, count->name, count->unit, value, text);
+		put(into, &figure);
 	}
 }
 
 /* customSmallerIsBetter: an array of figures. */
-static void put_smaller(json_t *array, const char *scenario, const char *name, const char *unit,
-			const double value[3], const char *text)
+static void put_smaller(json_t *array, const struct figure *f)
 {
 	char full[340];
 
-	snprintf(full, sizeof(full), "%s: %s", scenario, name);
-	json_array_append_new(array, json_pack("{s:s,s:s,s:f,s:f,s:s}", "name", full, "unit", unit,
-					       "value", value[0], "range",
-					       (value[2] - value[1]) / 2, "extra", text));
+	snprintf(full, sizeof(full), "%s: %s", f->scenario, f->name);
+	json_array_append_new(array, json_pack("{s:s,s:s,s:f,s:f,s:s}", "name", full, "unit",
+					       f->unit, "value", f->value[0], "range",
+					       (f->value[2] - f->value[1]) / 2, "extra", f->text));
 }
 
 /* Bencher Metric Format: benchmark, measure (a slug; units are the measure's own), figure. */
-static void put_bencher(json_t *root, const char *scenario, const char *name, const char *unit,
-			const double value[3], const char *text)
+static void put_bencher(json_t *root, const struct figure *f)
 {
-	json_t *measures = json_object_get(root, scenario);
+	json_t *measures = json_object_get(root, f->scenario);
 
-	(void)unit;
-	(void)text;
 	if (!measures) {
 		measures = json_object();
-		json_object_set_new(root, scenario, measures);
+		json_object_set_new(root, f->scenario, measures);
 	}
-	json_object_set_new(measures, name,
-			    json_pack("{s:f,s:f,s:f}", "value", value[0], "lower_value", value[1],
-				      "upper_value", value[2]));
+	json_object_set_new(measures, f->name,
+			    json_pack("{s:f,s:f,s:f}", "value", f->value[0], "lower_value",
+				      f->value[1], "upper_value", f->value[2]));
 }
 
 static void fill_json(const struct rh_gate *gate, json_t *into, put_figure *put, FILE *to)

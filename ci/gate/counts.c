@@ -116,17 +116,26 @@ static int replay(struct rh_worker *worker, uint64_t grains, uint64_t *faults, s
 	return rh_worker_close(worker, err);
 }
 
+/* What is counted. */
+struct subject {
+	const struct rh_gate *gate;
+	const struct rh_program *program;
+	bool folded;
+};
+
 /* One side replayed under another program. */
-static int replay_under(const struct rh_gate *gate, const struct rh_program *program, bool folded,
-			int which, const char *under, uint64_t *faults, struct rh_err *err)
+static int replay_under(const struct subject *of, int which, const char *under, uint64_t *faults,
+			struct rh_err *err)
 {
+	const struct rh_gate *gate = of->gate;
+	const struct rh_program *program = of->program;
 	struct rh_worker_start how = {
 		.spec = gate->side[which].spec,
 		.program = program,
 		.clock = &gate->clock,
 		.copies = 1,
 		.touch = gate->config.touch,
-		.turn_over = !folded,
+		.turn_over = !of->folded,
 		.under = under,
 		.deadline_ns = rh_now_ns() + TIMEOUT_FACTOR * gate->config.timeout_ns,
 	};
@@ -155,8 +164,8 @@ static int temporary(char *path, struct rh_err *err)
 	return 0;
 }
 
-static int count_side(const struct rh_gate *gate, const struct rh_program *program, bool folded,
-		      int which, struct rh_callgrind *counts, struct rh_err *err)
+static int count_side(const struct subject *of, int which, struct rh_callgrind *counts,
+		      struct rh_err *err)
 {
 	char path[] = "/tmp/reheap-counts-XXXXXX", under[2048];
 	uint64_t faults = 0;
@@ -166,7 +175,7 @@ static int count_side(const struct rh_gate *gate, const struct rh_program *progr
 		return -1;
 	result = rh_callgrind_under(under, sizeof(under), path, err);
 	if (result == 0)
-		result = replay_under(gate, program, folded, which, under, &faults, err);
+		result = replay_under(of, which, under, &faults, err);
 	if (result == 0)
 		result = rh_callgrind_read(counts, path, err);
 	unlink(path);
@@ -175,8 +184,8 @@ static int count_side(const struct rh_gate *gate, const struct rh_program *progr
 
 /* ---- system calls ---- */
 
-static int count_calls(const struct rh_gate *gate, const struct rh_program *program, bool folded,
-		       int which, struct counted *counted, struct rh_err *err)
+static int count_calls(const struct subject *of, int which, struct counted *counted,
+		       struct rh_err *err)
 {
 	char path[] = "/tmp/reheap-calls-XXXXXX", under[2048];
 	int result;
@@ -185,7 +194,7 @@ static int count_calls(const struct rh_gate *gate, const struct rh_program *prog
 		return -1;
 	result = rh_calls_under(under, sizeof(under), path, err);
 	if (result == 0)
-		result = replay_under(gate, program, folded, which, under, &counted->faults, err);
+		result = replay_under(of, which, under, &counted->faults, err);
 	if (result == 0)
 		result = rh_calls_read(&counted->calls, path, err);
 	unlink(path);
@@ -243,8 +252,7 @@ static void keep_calls(struct rh_gate_scenario *scenario, struct counted counted
 }
 
 /* -1 when a worker went wrong; where nothing can be traced the reason is kept. */
-static int calls_of(const struct rh_gate *gate, struct rh_gate_scenario *scenario,
-		    const struct rh_program *program, bool folded, struct rh_err *err)
+static int calls_of(const struct subject *of, struct rh_gate_scenario *scenario, struct rh_err *err)
 {
 	static const char *const names[] = { "baseline", "candidate" };
 	struct counted counted[2][TWICE] = { { { .faults = 0 } } };
@@ -252,8 +260,7 @@ static int calls_of(const struct rh_gate *gate, struct rh_gate_scenario *scenari
 	for (int i = 0; i < 2 * TWICE; i++) {
 		rh_progress("%s: counting system calls of the %s", scenario->trace,
 			    names[i / TWICE]);
-		if (count_calls(gate, program, folded, i / TWICE, &counted[i / TWICE][i % TWICE],
-				err) == 0)
+		if (count_calls(of, i / TWICE, &counted[i / TWICE][i % TWICE], err) == 0)
 			continue;
 		if (err->code != RH_ABSENT)
 			return rh_err_prefix(err, "%s under the tracer", names[i / TWICE]);
@@ -292,20 +299,21 @@ void rh_gate_count(struct rh_gate *gate, struct rh_gate_scenario *scenario,
 {
 	static const char *const names[] = { "baseline", "candidate" };
 	struct rh_callgrind counts[2] = { { .functions = NULL }, { .functions = NULL } };
+	const struct subject of = { gate, program, folded };
 	struct rh_err err = { 0 };
 	int result = 0;
 
 	grains_of(program, gate->config.events_max, &scenario->counted_events);
 	for (int s = 0; s < 2 && result == 0; s++) {
 		rh_progress("%s: counting instructions of the %s", scenario->trace, names[s]);
-		result = count_side(gate, program, folded, s, &counts[s], &err);
+		result = count_side(&of, s, &counts[s], &err);
 		if (result < 0 && err.code != RH_ABSENT)
 			rh_err_prefix(&err, "%s under callgrind", names[s]);
 	}
 	if (result == 0)
 		keep(scenario, counts);
 	if (result == 0)
-		result = calls_of(gate, scenario, program, folded, &err);
+		result = calls_of(&of, scenario, &err);
 	if (result < 0)
 		snprintf(scenario->counts_absent, sizeof(scenario->counts_absent), "%.290s",
 			 err.text);

@@ -106,13 +106,18 @@ static void bind_real(sqlite3_stmt *statement, int place, const json_t *value)
 		sqlite3_bind_null(statement, place);
 }
 
-static int put(struct rh_history *history, struct source *source, const char *metric,
-	       const char *unit, double value, const json_t *lo, const json_t *hi,
+struct number {
+	const char *metric, *unit;
+	double value;
+	const json_t *lo, *hi; /* NULL = it has no interval */
+};
+
+static int put(struct rh_history *history, struct source *source, const struct number *number,
 	       struct rh_err *err)
 {
 	sqlite3_stmt *row = history->put;
 
-	if (!isfinite(value))
+	if (!isfinite(number->value))
 		return 0;
 	sqlite3_reset(row);
 	sqlite3_bind_int64(row, 1, source->document);
@@ -121,11 +126,11 @@ static int put(struct rh_history *history, struct source *source, const char *me
 	sqlite3_bind_int64(row, 4, source->lanes);
 	sqlite3_bind_int64(row, 5, source->copies);
 	sqlite3_bind_text(row, 6, source->backend, -1, SQLITE_TRANSIENT);
-	sqlite3_bind_text(row, 7, metric, -1, SQLITE_TRANSIENT);
-	sqlite3_bind_text(row, 8, unit, -1, SQLITE_TRANSIENT);
-	sqlite3_bind_double(row, 9, value);
-	bind_real(row, 10, lo);
-	bind_real(row, 11, hi);
+	sqlite3_bind_text(row, 7, number->metric, -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(row, 8, number->unit, -1, SQLITE_TRANSIENT);
+	sqlite3_bind_double(row, 9, number->value);
+	bind_real(row, 10, number->lo);
+	bind_real(row, 11, number->hi);
 	if (sqlite3_step(row) != SQLITE_DONE)
 		return failed(history, err);
 	source->rows++;
@@ -155,9 +160,13 @@ static int add_result(struct rh_history *history, const json_t *root, struct sou
 		source->backend = text_of(backend, "spec");
 		source->lanes = json_integer_value(json_object_get(metric, "lanes"));
 		source->copies = json_integer_value(json_object_get(metric, "copies"));
-		if (put(history, source, text_of(metric, "name"), text_of(metric, "unit"),
-			json_number_value(median), json_object_get(metric, "lo"),
-			json_object_get(metric, "hi"), err) < 0)
+		if (put(history, source,
+			&(struct number){ .metric = text_of(metric, "name"),
+					  .unit = text_of(metric, "unit"),
+					  .value = json_number_value(median),
+					  .lo = json_object_get(metric, "lo"),
+					  .hi = json_object_get(metric, "hi") },
+			err) < 0)
 			return -1;
 	}
 	return 0;
@@ -179,8 +188,12 @@ static int add_scenario(struct rh_history *history, const json_t *scenario, stru
 		const json_t *ratio = json_object_get(row, "ratio");
 
 		snprintf(name, sizeof(name), "gate.%.60s", text_of(row, "name"));
-		if (json_is_number(ratio) && put(history, source, name, "ratio",
-						 json_number_value(ratio), NULL, NULL, err) < 0)
+		if (json_is_number(ratio) &&
+		    put(history, source,
+			&(struct number){ .metric = name,
+					  .unit = "ratio",
+					  .value = json_number_value(ratio) },
+			err) < 0)
 			return -1;
 	}
 	json_array_foreach(json_object_get(scenario, "counts"), index, row)
@@ -188,8 +201,12 @@ static int add_scenario(struct rh_history *history, const json_t *scenario, stru
 		const json_t *value = json_object_get(row, "candidate");
 
 		snprintf(name, sizeof(name), "counts.%.60s", text_of(row, "name"));
-		if (json_is_number(value) && put(history, source, name, text_of(row, "unit"),
-						 json_number_value(value), NULL, NULL, err) < 0)
+		if (json_is_number(value) &&
+		    put(history, source,
+			&(struct number){ .metric = name,
+					  .unit = text_of(row, "unit"),
+					  .value = json_number_value(value) },
+			err) < 0)
 			return -1;
 	}
 	return 0;

@@ -79,36 +79,45 @@ static double median_of(const double *values, size_t count, double *room)
 	return rh_stat_median(room, count);
 }
 
-static size_t find(const double *values, size_t first, size_t count, struct rh_change *changes,
-		   size_t found, double *room)
+struct finder {
+	const double *values;
+	struct rh_change *changes; /* what was found, in order */
+	size_t found;
+	double *room; /* for as many values */
+};
+
+static void find(struct finder *in, size_t first, size_t count)
 {
+	const double *values = in->values + first;
 	struct rh_change change;
 	double best;
 	size_t at;
 
-	if (count < 2 * SIDE_MIN || found == RH_CHANGES_MAX)
-		return found;
-	ranks_of(values + first, count, room);
-	best = best_split(room, count, &at);
+	if (count < 2 * SIDE_MIN || in->found == RH_CHANGES_MAX)
+		return;
+	ranks_of(values, count, in->room);
+	best = best_split(in->room, count, &at);
 	if (at == 0)
-		return found;
-	change = (struct rh_change){ .at = first + at, .p = chance_of(room, count, best) };
-	change.before = median_of(values + first, at, room);
-	change.after = median_of(values + first + at, count - at, room);
+		return;
+	change = (struct rh_change){ .at = first + at, .p = chance_of(in->room, count, best) };
+	change.before = median_of(values, at, in->room);
+	change.after = median_of(values + at, count - at, in->room);
 	if (change.p >= P_MOST ||
 	    !(fabs(change.after - change.before) >= STEP_LEAST * fabs(change.before)))
-		return found;
-	found = find(values, first, at, changes, found, room);
-	if (found < RH_CHANGES_MAX)
-		changes[found++] = change;
-	return find(values, first + at, count - at, changes, found, room);
+		return;
+	find(in, first, at);
+	if (in->found < RH_CHANGES_MAX)
+		in->changes[in->found++] = change;
+	find(in, first + at, count - at);
 }
 
 size_t rh_changes_find(const double *values, size_t count, struct rh_change *changes)
 {
 	double *room = calloc(count + 1, sizeof(*room));
-	size_t found = room ? find(values, 0, count, changes, 0, room) : 0;
+	struct finder in = { .values = values, .changes = changes, .room = room };
 
+	if (room)
+		find(&in, 0, count);
 	free(room);
-	return found;
+	return in.found;
 }

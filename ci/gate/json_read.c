@@ -194,19 +194,25 @@ static int read_rule(struct place *outer, const json_t *root, struct rh_gate_con
 
 /* ---- a scenario ---- */
 
-static double sample(struct place *place, const json_t *column, const char *name, size_t i,
-		     const double range[2], double none)
+/* What a number may be, and what stands for one that is missing. */
+struct domain {
+	double range[2], none;
+};
+
+static double sample(struct place *place, const json_t *samples, const char *name, size_t i,
+		     const struct domain *domain)
 {
+	const json_t *column = json_object_get(samples, name);
 	char key[64];
 
 	snprintf(key, sizeof(key), "%.40s[%zu]", name, i);
-	return figure(place, json_array_get(column, i), key, range, none);
+	return figure(place, json_array_get(column, i), key, domain->range, domain->none);
 }
 
 static void read_block(struct place *place, const json_t *samples, size_t i,
 		       struct rh_gate_block *block)
 {
-	static const double shares[] = { 0, 1 }, logs[] = { -LOG_MAX, LOG_MAX };
+	static const struct domain shares = { { 0, 1 }, 0 }, logs = { { -LOG_MAX, LOG_MAX }, NAN };
 	const json_t *order = json_array_get(json_object_get(samples, "order"), i);
 
 	block->pair = (uint32_t)whole(place, json_array_get(json_object_get(samples, "pair"), i),
@@ -215,14 +221,12 @@ static void read_block(struct place *place, const json_t *samples, size_t i,
 				      "unit", UINT32_MAX, 0);
 	block->baseline_first =
 		json_is_string(order) && strcmp(json_string_value(order), "ABBA") == 0;
-	block->late[0] = sample(place, json_object_get(samples, "late_baseline"), "late_baseline",
-				i, shares, 0);
-	block->late[1] = sample(place, json_object_get(samples, "late_candidate"), "late_candidate",
-				i, shares, 0);
+	block->late[0] = sample(place, samples, "late_baseline", i, &shares);
+	block->late[1] = sample(place, samples, "late_candidate", i, &shares);
 	for (int m = 0; m < RH_GATE_PAIRED; m++) {
 		const char *name = rh_gate_metric_rows[m].name;
 
-		block->d[m] = sample(place, json_object_get(samples, name), name, i, logs, NAN);
+		block->d[m] = sample(place, samples, name, i, &logs);
 	}
 }
 

@@ -66,7 +66,10 @@ static int pass(struct rh_gate_bench *bench, struct rh_gate_live side[2], struct
 		for (int i = 0; i < 2; i++) {
 			int which = i ? !start : start;
 
-			if (rh_gate_live_run(&side[which], first, count, 0, false, err) < 0)
+			if (rh_gate_live_run(
+				    &side[which],
+				    &(struct rh_gate_stretch){ .first = first, .count = count },
+				    err) < 0)
 				return rh_gate_live_name(which, -1, err);
 		}
 	}

@@ -173,16 +173,17 @@ void rh_gate_live_again(struct rh_gate_live *side)
 	side->grain = side->again ? 0 : side->grain;
 }
 
-int rh_gate_live_run(struct rh_gate_live *side, uint64_t first, uint64_t count, uint64_t lead,
-		     bool timed, struct rh_err *err)
+int rh_gate_live_run(struct rh_gate_live *side, const struct rh_gate_stretch *what,
+		     struct rh_err *err)
 {
+	uint64_t first = what->first, count = what->count, lead = what->lead;
 	struct rh_ctl *ctl = side->worker.ctl;
 	const struct rh_program_head *head = side->worker.program->head;
 	uint64_t words = 0, done = 0;
 
 	set_deadline(side);
 	ctl->lead = lead;
-	ctl->batches = timed;
+	ctl->batches = what->timed;
 	if (rh_worker_run(&side->worker, first, count, err) < 0 || check_turn(side, err) < 0 ||
 	    check_carried(side, err) < 0)
 		return -1;
@@ -210,7 +211,9 @@ int rh_gate_live_run_up(struct rh_gate_live *side, uint64_t to, struct rh_err *e
 		uint64_t count = rh_ctl_stretch(1, head->grains, head->epoch_grains, side->grain,
 						to - side->grain);
 
-		if (rh_gate_live_run(side, side->grain, count, 0, false, err) < 0)
+		if (rh_gate_live_run(
+			    side, &(struct rh_gate_stretch){ .first = side->grain, .count = count },
+			    err) < 0)
 			return -1;
 	}
 	return 0;

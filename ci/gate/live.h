@@ -51,8 +51,12 @@ int rh_gate_live_close(struct rh_gate_bench *bench, struct rh_gate_live *side, i
 void rh_gate_live_end(struct rh_gate_live *side);
 
 /* `lead` grains before `first` untimed, then `count` grains. */
-int rh_gate_live_run(struct rh_gate_live *side, uint64_t first, uint64_t count, uint64_t lead,
-		     bool timed, struct rh_err *err);
+struct rh_gate_stretch {
+	uint64_t first, count, lead;
+	bool timed; /* by batches */
+};
+int rh_gate_live_run(struct rh_gate_live *side, const struct rh_gate_stretch *what,
+		     struct rh_err *err);
 /* On to a grain, epoch by epoch. */
 int rh_gate_live_run_up(struct rh_gate_live *side, uint64_t to, struct rh_err *err);
 int rh_gate_live_drain(struct rh_gate_live *side, struct rh_err *err);

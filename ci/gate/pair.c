@@ -90,7 +90,12 @@ static int take_turn(struct pair *pair, int which, size_t unit, struct rh_gate_t
 	if (lead_first < side->grain)
 		lead_first = side->grain;
 	if (rh_gate_live_run_up(side, lead_first, err) < 0 ||
-	    rh_gate_live_run(side, first, count, first - lead_first, true, err) < 0)
+	    rh_gate_live_run(side,
+			     &(struct rh_gate_stretch){ .first = first,
+							.count = count,
+							.lead = first - lead_first,
+							.timed = true },
+			     err) < 0)
 		return rh_gate_live_name(which, -1, err);
 	for (uint64_t g = first; g < first + count; g++)
 		side->events += bench->program->grain_facts[g].events;
@@ -172,7 +177,10 @@ static int solo_pass(struct pair *pair, int which, double *solo, double *wall_ti
 						RH_CTL_BATCHES_MAX);
 		const struct rh_ctl_seat *seat = &side->worker.ctl->seat[0];
 
-		if (rh_gate_live_run(side, first, count, 0, true, err) < 0)
+		if (rh_gate_live_run(side,
+				     &(struct rh_gate_stretch){
+					     .first = first, .count = count, .timed = true },
+				     err) < 0)
 			return rh_gate_live_name(which, -1, err);
 		for (uint32_t b = 0; b < seat->batch_count; b++, grain++)
 			solo[grain] = seat->batch_ticks[b];

@@ -60,7 +60,10 @@ static int replay(struct rh_gate_bench *bench, struct rh_gate_live *side, struct
 		uint64_t count = rh_ctl_stretch(1, head->grains, head->epoch_grains, first,
 						head->grains - first);
 
-		if (rh_gate_live_run(side, first, count, 0, true, err) < 0)
+		if (rh_gate_live_run(side,
+				     &(struct rh_gate_stretch){
+					     .first = first, .count = count, .timed = true },
+				     err) < 0)
 			return -1;
 		for (uint64_t g = first; g < first + count; g++)
 			side->events += bench->program->grain_facts[g].events;

@@ -235,9 +235,16 @@ static int read_budget(json_t *object, struct rh_gate_config *config, struct rh_
 	return 0;
 }
 
-static int read_key(const char *key, json_t *value, const char *path, struct rh_gate_config *config,
-		    struct rh_gate_documents *documents, struct rh_err *err)
+/* The policy that is read, and what it fills. */
+struct policy {
+	const char *path;
+	struct rh_gate_config *config;
+	struct rh_gate_documents *documents;
+};
+
+static int read_key(const char *key, json_t *value, const struct policy *policy, struct rh_err *err)
 {
+	struct rh_gate_config *config = policy->config;
 	static const char *const tiers[] = { "wall", "deterministic", "both", NULL };
 	static const char *const ways[] = { "exit-3", "pass", "fail", NULL };
 	int word;
@@ -245,7 +252,7 @@ static int read_key(const char *key, json_t *value, const char *path, struct rh_
 	if (strcmp(key, "schema") == 0 || strcmp(key, "comment") == 0)
 		return 0;
 	if (strcmp(key, "traces") == 0)
-		return read_traces(value, path, config, documents, err);
+		return read_traces(value, policy->path, config, policy->documents, err);
 	if (strcmp(key, "metrics") == 0)
 		return read_metrics(value, config, err);
 	if (strcmp(key, "threshold") == 0)
@@ -299,8 +306,10 @@ static int read_keys(json_t *root, const char *path, struct rh_gate_config *conf
 	/* One lane never sees a lock. */
 	if (!config->lanes && !json_object_get(root, "lanes"))
 		config->lanes = "1,cpus,many";
-	json_object_foreach(root, key, value) if (read_key(key, value, path, config, documents,
-							   err) < 0) return -1;
+	json_object_foreach(root, key,
+			    value) if (read_key(key, value,
+						&(struct policy){ path, config, documents },
+						err) < 0) return -1;
 	return 0;
 }
 

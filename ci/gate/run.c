@@ -108,15 +108,16 @@ static bool open_question(const struct rh_gate_scenario *scenario)
 	return false;
 }
 
-/* *lanes: 0 as recorded, LANES_DEFAULT the same but at most one per CPU, LANES_MANY at most four;
- * it comes back as 0 or what the trace was folded onto. */
-static int compile(const struct rh_gate_config *config, struct rh_gate_scenario *scenario,
-		   uint32_t *lanes, struct rh_program *program, struct rh_compile_stats *stats,
-		   struct rh_err *err)
+/* job->lanes: 0 as recorded, LANES_DEFAULT the same but at most one per CPU, LANES_MANY at most
+ * four; it comes back as 0 or what the trace was folded onto. */
+static int compile(struct job *job, struct rh_compile_stats *stats, struct rh_err *err)
 {
-	uint32_t most = *lanes == LANES_MANY ? MANY_PER_CPU * rh_cpu_count() : rh_cpu_count();
-	bool capped = *lanes == LANES_DEFAULT || *lanes == LANES_MANY;
-	struct rh_compile_options options = { .lanes = capped ? 0 : *lanes,
+	const struct rh_gate_config *config = &job->gate->config;
+	struct rh_gate_scenario *scenario = job->scenario;
+	struct rh_program *program = &job->program;
+	uint32_t most = job->lanes == LANES_MANY ? MANY_PER_CPU * rh_cpu_count() : rh_cpu_count();
+	bool capped = job->lanes == LANES_DEFAULT || job->lanes == LANES_MANY;
+	struct rh_compile_options options = { .lanes = capped ? 0 : job->lanes,
 					      .grain_events = GRAIN_EVENTS,
 					      .epoch_events = EPOCH_EVENTS,
 					      .touch = config->touch == RH_TOUCH_RECORDED,
@@ -131,7 +132,7 @@ static int compile(const struct rh_gate_config *config, struct rh_gate_scenario 
 		if (rh_compile(scenario->trace, &options, program, stats, err) < 0)
 			return -1;
 	}
-	*lanes = options.lanes;
+	job->lanes = options.lanes;
 	head = program->head;
 	scenario->lanes = head->lanes;
 	scenario->lanes_recorded = head->lanes_recorded;
@@ -202,7 +203,7 @@ static int prepare(struct job *job, struct rh_err *err)
 					     .program = &job->program,
 					     .units = &job->units,
 					     .random = config->seed };
-	if (compile(config, scenario, &job->lanes, &job->program, &stats, err) < 0)
+	if (compile(job, &stats, err) < 0)
 		return -1;
 	job->twice = is_twice(job);
 	if (job->twice)

@@ -101,38 +101,44 @@ static int take_doses(struct search *search, const struct rh_gate *gate, double 
 
 /* slow:0% against slow:KNOB, so many pairs; the gate is the caller's to free, also when it failed.
  */
-static int run_step(struct rh_gate *one, const struct rh_gate *gate, const char *backend,
-		    const char *knob, uint64_t number, uint64_t pairs, struct rh_err *err)
+struct step {
+	const char *backend, *knob; /* what is slowed down, and how */
+	uint64_t number, pairs;
+};
+
+static int run_step(struct rh_gate *one, const struct rh_gate *gate, const struct step *step,
+		    struct rh_err *err)
 {
 	char baseline[600], candidate[600];
 	int result;
 
 	*one = (struct rh_gate){ .config = gate->config, .host = gate->host, .clock = gate->clock };
-	snprintf(baseline, sizeof(baseline), "slow:0%%:%s", backend);
-	snprintf(candidate, sizeof(candidate), "slow:%s:%s", knob, backend);
+	snprintf(baseline, sizeof(baseline), "slow:0%%:%s", step->backend);
+	snprintf(candidate, sizeof(candidate), "slow:%s:%s", step->knob, step->backend);
 	one->config.baseline = baseline;
 	one->config.candidate = candidate;
-	one->config.seed += 0x10000 + number;
+	one->config.seed += 0x10000 + step->number;
 	one->config.tier = RH_TIER_WALL;
 	one->config.resume = NULL;
-	one->config.no_verify |= number > 0;
-	one->config.pairs_min = one->config.pairs_max = pairs;
+	one->config.no_verify |= step->number > 0;
+	one->config.pairs_min = one->config.pairs_max = step->pairs;
 	result = rh_gate_prepare(one, err) < 0 ? -1 : rh_gate_run(one, err);
 	one->config.baseline = one->config.candidate = NULL;
 	return result;
 }
 
-/* One step at a share; its doses are behind `used`. */
-static int step(struct search *search, const struct rh_gate *gate, const char *backend,
-		double share, uint64_t number, struct rh_err *err)
+/* Step n at a share; its doses are behind `used`. */
+static int take_step(struct search *search, const struct rh_gate *gate, struct step step,
+		     double share, struct rh_err *err)
 {
 	struct rh_gate one;
 	char knob[32];
 	int result;
 
 	snprintf(knob, sizeof(knob), "%.4g%%", 100 * share);
-	result =
-		run_step(&one, gate, backend, knob, number, number ? PAIRS_STEP : PAIRS_FIRST, err);
+	step.knob = knob;
+	step.pairs = step.number ? PAIRS_STEP : PAIRS_FIRST;
+	result = run_step(&one, gate, &step, err);
 	if (result == 0)
 		result = take_doses(search, &one, share, err);
 	rh_gate_free(&one);
@@ -171,7 +177,8 @@ int rh_gate_find_slow(const struct rh_gate *gate, const char *backend, double ta
 	for (uint64_t n = 0; n < STEPS_MAX && result == 0; n++) {
 		rh_progress("calibrating the slow-down of %s: step %u, %.2f %% more operations",
 			    backend, (unsigned)n + 1, 100 * share);
-		result = step(&search, gate, backend, share, n, err);
+		result = take_step(&search, gate, (struct step){ .backend = backend, .number = n },
+				   share, err);
 		if (result < 0)
 			break;
 		share = fmin(fmax(next_share(&search, share, target, slow), SHARE_LEAST),
@@ -260,8 +267,9 @@ int rh_gate_find_late(const struct rh_gate *gate, const char *backend, double ta
 			    (unsigned)n + 1, wait);
 		slow->late_ns = fmax(round(wait), 1);
 		snprintf(knob, sizeof(knob), "late=%.0fns", slow->late_ns);
-		result =
-			run_step(&one, gate, backend, knob, n, last ? PAIRS_TAIL : PAIRS_LOOK, err);
+		result = run_step(
+			&one, gate,
+			&(struct step){ backend, knob, n, last ? PAIRS_TAIL : PAIRS_LOOK }, err);
 		if (result == 0)
 			result = read_tail(&one, &tail, slow, err);
 		rh_gate_free(&one);

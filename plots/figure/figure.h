@@ -63,7 +63,8 @@ enum {
 };
 
 struct rh_figure {
-	const char *name; /* file stem: "time-ratio" */
+	struct rh_pool *pool; /* of its series */
+	const char *name;     /* file stem: "time-ratio" */
 	enum rh_layout layout;
 	const char *title, *x_text, *y_text, *y2_text, *note; /* our words, our units */
 	const char *note_more; /* a second sentence under the figure; NULL = none */
@@ -95,6 +96,7 @@ struct rh_figure {
 };
 
 struct rh_figures {
+	struct rh_pool *pool; /* where all of them live: the view's */
 	struct rh_figure *list;
 	size_t count;
 };

@@ -204,15 +204,16 @@ static void own_x_ranges(struct rh_figure *figure)
 	figure->log = false;
 }
 
-static void y_range(struct rh_figure *figure, size_t panel_first, size_t panel_end, double scale,
-		    double *min, double *max)
+enum { ALL_PANELS = -1 };
+
+static void y_range(struct rh_figure *figure, int panel, double scale, double *min, double *max)
 {
 	double lo = INFINITY, hi = -INFINITY;
 
 	for (size_t i = 0; i < figure->series_count; i++) {
 		const struct rh_series *series = &figure->series[i];
 
-		if (series->panel < panel_first || series->panel >= panel_end ||
+		if ((panel != ALL_PANELS && series->panel != (size_t)panel) ||
 		    (series->brand < 0 && figure->layout == RH_LANES))
 			continue;
 		for (size_t j = 0; j < series->point_count; j++) {
@@ -258,13 +259,13 @@ static void square(struct rh_figure *figure, struct rh_panel *panel)
  * of one whole and have one height. The line to compare with leaves the picture where it must. */
 static void lanes_heights(struct rh_figure *figure)
 {
-	y_range(figure, 0, figure->panel_count, 1, &figure->y_min, &figure->y_max);
+	y_range(figure, ALL_PANELS, 1, &figure->y_min, &figure->y_max);
 	figure->y_min = 0;
 	figure->y_max *= 1.15;
 	for (size_t p = 0; p < figure->panel_count; p++) {
 		struct rh_panel *panel = &figure->panels[p];
 
-		y_range(figure, p, p + 1, 1, &panel->y_min, &panel->y_max);
+		y_range(figure, (int)p, 1, &panel->y_min, &panel->y_max);
 		panel->y_min = 0;
 		panel->y_max = figure->percent ? figure->y_max : panel->y_max * 1.15;
 	}
@@ -281,10 +282,10 @@ static void ranges(struct rh_figure *figure)
 	case RH_RUN:
 		figure->x_max /= 1.06;
 		figure->x_min = 0;
-		y_range(figure, 0, 1, figure->scale, &figure->y_min, &figure->y_max);
+		y_range(figure, 0, figure->scale, &figure->y_min, &figure->y_max);
 		figure->y_min = 0;
 		figure->y_max = figure->y_max > 0 ? figure->y_max * 1.05 : 1;
-		y_range(figure, 1, 2, 1, &figure->y2_min, &figure->y2_max);
+		y_range(figure, 1, 1, &figure->y2_min, &figure->y2_max);
 		figure->y2_max = calm_top(figure, figure->y2_max);
 		figure->y2_min = fmin(1, figure->y2_min);
 		pad(&figure->y2_min, &figure->y2_max, false, 0.08);
@@ -298,7 +299,7 @@ static void ranges(struct rh_figure *figure)
 		for (size_t p = 0; p < figure->panel_count; p++) {
 			struct rh_panel *panel = &figure->panels[p];
 
-			y_range(figure, p, p + 1, figure->scale, &panel->y_min, &panel->y_max);
+			y_range(figure, (int)p, figure->scale, &panel->y_min, &panel->y_max);
 			pad(&panel->y_min, &panel->y_max, false, 0.12);
 			panel->y_min = fmin(0, panel->y_min);
 			if (figure->diagonal)
@@ -308,12 +309,12 @@ static void ranges(struct rh_figure *figure)
 	case RH_HEAT:
 		figure->x_min = 0;
 		figure->x_max /= 1.06;
-		y_range(figure, 0, figure->panel_count, 1, &figure->y_min, &figure->y_max);
+		y_range(figure, ALL_PANELS, 1, &figure->y_min, &figure->y_max);
 		break;
 	case RH_PERCENTILE:
 		figure->x_min = figure->ticks[0] * 0.95;
 		figure->x_max = fmax(figure->x_max, figure->ticks[0] * 10);
-		y_range(figure, 0, figure->panel_count, 1, &figure->y_min, &figure->y_max);
+		y_range(figure, ALL_PANELS, 1, &figure->y_min, &figure->y_max);
 		if (figure->y_min <= 0)
 			figure->y_min = figure->floor_ns > 0 ? figure->floor_ns / 2 : 1;
 		pad(&figure->y_min, &figure->y_max, true, 0.06);

@@ -49,18 +49,30 @@ void rh_format_tick(char *text, size_t bytes, double value)
 	snprintf(text, bytes, "%.4g%s", fabs(value) < 1e-12 ? 0 : value, units[unit]);
 }
 
-static void put_text(FILE *to, double x, double y, const char *anchor, int size, const char *class,
-		     const char *text)
+/* Where a text stands and how it looks. */
+struct label {
+	double x, y;
+	const char *anchor; /* start, middle, end */
+	int size;
+	const char *class;
+};
+
+static void put_text(FILE *to, const struct label *at, const char *text)
 {
 	fprintf(to, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" font-size=\"%d\" class=\"%s\">",
-		x, y, anchor, size, class);
+		at->x, at->y, at->anchor, at->size, at->class);
 	rh_escape_xml(text, to);
 	fputs("</text>\n", to);
 }
 
-static void put_line(FILE *to, double x1, double y1, double x2, double y2, const char *class)
+struct stroke {
+	double x1, y1, x2, y2;
+};
+
+static void put_line(FILE *to, struct stroke s, const char *class)
 {
-	fprintf(to, "<path class=\"%s\" d=\"M%.1f,%.1f L%.1f,%.1f\"/>\n", class, x1, y1, x2, y2);
+	fprintf(to, "<path class=\"%s\" d=\"M%.1f,%.1f L%.1f,%.1f\"/>\n", class, s.x1, s.y1, s.x2,
+		s.y2);
 }
 
 static void put_tick(const struct pen *pen, bool along_x, double value, const char *name)
@@ -73,11 +85,15 @@ static void put_tick(const struct pen *pen, bool along_x, double value, const ch
 	else
 		rh_format_tick(text, sizeof(text), value);
 	if (along_x) {
-		put_line(pen->to, at, pen->y.from, at, pen->y.to, "grid");
-		put_text(pen->to, at, fmax(pen->y.from, pen->y.to) + 15, "middle", 11, "ink", text);
+		put_line(pen->to, (struct stroke){ at, pen->y.from, at, pen->y.to }, "grid");
+		put_text(pen->to,
+			 &(struct label){ at, fmax(pen->y.from, pen->y.to) + 15, "middle", 11,
+					  "ink" },
+			 text);
 	} else {
-		put_line(pen->to, pen->x.from, at, pen->x.to, at, "grid");
-		put_text(pen->to, pen->x.from - 6, at + 4, "end", 11, "ink", text);
+		put_line(pen->to, (struct stroke){ pen->x.from, at, pen->x.to, at }, "grid");
+		put_text(pen->to, &(struct label){ pen->x.from - 6, at + 4, "end", 11, "ink" },
+			 text);
 	}
 }
 
@@ -153,17 +169,18 @@ static void put_mark(const struct pen *pen, const struct rh_series *series, doub
 	}
 }
 
-static void put_whisker(const struct pen *pen, const struct rh_series *series, double x1, double y1,
-			double x2, double y2)
+static void put_whisker(const struct pen *pen, const struct rh_series *series, struct stroke s)
 {
-	if (!isfinite(x1) || !isfinite(x2) || !isfinite(y1) || !isfinite(y2))
+	if (!isfinite(s.x1) || !isfinite(s.x2) || !isfinite(s.y1) || !isfinite(s.y2))
 		return;
 	fputs("<path fill=\"none\" stroke-width=\"1.4\" stroke=\"", pen->to);
 	put_color(pen, series);
-	if (y1 == y2)
-		fprintf(pen->to, "\" d=\"M%.1f,%.1fv8m0,-4H%.1fm0,-4v8\"/>\n", x1, y1 - 4, x2);
+	if (s.y1 == s.y2)
+		fprintf(pen->to, "\" d=\"M%.1f,%.1fv8m0,-4H%.1fm0,-4v8\"/>\n", s.x1, s.y1 - 4,
+			s.x2);
 	else
-		fprintf(pen->to, "\" d=\"M%.1f,%.1fh8m-4,0V%.1fm-4,0h8\"/>\n", x1 - 4, y1, y2);
+		fprintf(pen->to, "\" d=\"M%.1f,%.1fh8m-4,0V%.1fm-4,0h8\"/>\n", s.x1 - 4, s.y1,
+			s.y2);
 }
 
 static void put_points(const struct pen *pen, const struct rh_series *series)
@@ -177,11 +194,13 @@ static void put_points(const struct pen *pen, const struct rh_series *series)
 		double x = place(&pen->x, point->x / sx), y = place(&pen->y, point->y / sy);
 
 		if (isfinite(point->x_lo))
-			put_whisker(pen, series, place(&pen->x, point->x_lo / sx), y,
-				    place(&pen->x, point->x_hi / sx), y);
+			put_whisker(pen, series,
+				    (struct stroke){ place(&pen->x, point->x_lo / sx), y,
+						     place(&pen->x, point->x_hi / sx), y });
 		if (isfinite(point->y_lo))
-			put_whisker(pen, series, x, place(&pen->y, point->y_lo / sy), x,
-				    place(&pen->y, point->y_hi / sy));
+			put_whisker(pen, series,
+				    (struct stroke){ x, place(&pen->y, point->y_lo / sy), x,
+						     place(&pen->y, point->y_hi / sy) });
 		put_mark(pen, series, x, y,
 			 rh_figure_hover(pen->figure, series, i, tip, sizeof(tip)) ? tip : NULL);
 	}
@@ -248,7 +267,8 @@ static void put_key(const struct pen *pen, const struct rh_panel *panel)
 				"<path fill=\"#808080\" fill-opacity=\"0.28\" "
 				"d=\"M%.1f,%.1fh22v10h-22z\"/>\n",
 				x, y - 5);
-			put_text(pen->to, x + 27, y + 4, "start", 11, "ink", series->label);
+			put_text(pen->to, &(struct label){ x + 27, y + 4, "start", 11, "ink" },
+				 series->label);
 			continue;
 		}
 		fputs("<path stroke-width=\"2\" fill=\"none\" stroke=\"", pen->to);
@@ -257,7 +277,8 @@ static void put_key(const struct pen *pen, const struct rh_panel *panel)
 			dash_of(pen, series), x, y);
 		if (figure->layout != RH_RUN && series->brand >= 0)
 			put_mark(pen, series, x + 11, y, NULL);
-		put_text(pen->to, x + 27, y + 4, "start", 11, "ink", series->label);
+		put_text(pen->to, &(struct label){ x + 27, y + 4, "start", 11, "ink" },
+			 series->label);
 	}
 }
 
@@ -267,8 +288,10 @@ static void put_row_texts(const struct pen *pen, const struct rh_panel *panel)
 		const struct rh_series *series = &pen->figure->series[s];
 		double y = place(&pen->y, series->points[0].y) + 4;
 
-		put_text(pen->to, pen->x.from - 8, y, "end", 12, "ink", series->label);
-		put_text(pen->to, pen->x.to + 8, y, "start", 12, "ink", series->points[0].text);
+		put_text(pen->to, &(struct label){ pen->x.from - 8, y, "end", 12, "ink" },
+			 series->label);
+		put_text(pen->to, &(struct label){ pen->x.to + 8, y, "start", 12, "ink" },
+			 series->points[0].text);
 	}
 }
 
@@ -307,16 +330,21 @@ static void put_frame(const struct pen *pen, size_t p)
 
 	if (!(run && p == 0) && !(figure->layout == RH_HEAT && p + 1 < figure->panel_count))
 		put_ticks(pen, true);
-	put_line(pen->to, pen->x.from, pen->y.from, pen->x.to, pen->y.from, "axis");
+	put_line(pen->to, (struct stroke){ pen->x.from, pen->y.from, pen->x.to, pen->y.from },
+		 "axis");
 	if (rows && figure->reference > 0)
-		put_line(pen->to, place(&pen->x, figure->reference), panel->top,
-			 place(&pen->x, figure->reference), panel->bottom, "reference");
+		put_line(pen->to,
+			 (struct stroke){ place(&pen->x, figure->reference), panel->top,
+					  place(&pen->x, figure->reference), panel->bottom },
+			 "reference");
 	if (rows)
 		return;
 	put_ticks(pen, false);
-	put_line(pen->to, pen->x.from, pen->y.from, pen->x.from, pen->y.to, "axis");
+	put_line(pen->to, (struct stroke){ pen->x.from, pen->y.from, pen->x.from, pen->y.to },
+		 "axis");
 	if (figure->diagonal)
-		put_line(pen->to, pen->x.from, pen->y.from, pen->x.to, pen->y.to, "reference");
+		put_line(pen->to, (struct stroke){ pen->x.from, pen->y.from, pen->x.to, pen->y.to },
+			 "reference");
 	fprintf(pen->to,
 		"<text transform=\"translate(14,%.1f) rotate(-90)\" text-anchor=\"middle\" "
 		"font-size=\"12\">%s</text>\n",
@@ -333,10 +361,12 @@ static void put_panel(struct pen *pen, size_t p)
 	start_panel(pen, p);
 	put_frame(pen, p);
 	if ((figure->panel_count > 1 && !(run && p > 0)) || figure->layout == RH_HEAT)
-		put_text(pen->to, 8,
-			 panel->top - (rows || keyless ? 0 : figure->key_height) -
-				 (keyless ? 9 : 3),
-			 "start", 11, "ink", panel->name);
+		put_text(pen->to,
+			 &(struct label){ 8,
+					  panel->top - (rows || keyless ? 0 : figure->key_height) -
+						  (keyless ? 9 : 3),
+					  "start", 11, "ink" },
+			 panel->name);
 	fprintf(pen->to,
 		"<clipPath id=\"%s-clip-%zu\"><rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
 		"height=\"%.1f\"/></clipPath>\n<g clip-path=\"url(#%s-clip-%zu)\">\n",
@@ -381,13 +411,18 @@ void rh_figure_svg(const struct rh_view *view, const struct rh_figure *figure, F
 		"</style>\n<rect class=\"page\" width=\"100%%\" height=\"100%%\"/>\n",
 		figure->name, figure->name, figure->name, figure->name, figure->name, figure->name,
 		figure->name, figure->name, figure->name);
-	put_text(to, 8, 20, "start", 13, "ink", figure->title);
+	put_text(to, &(struct label){ 8, 20, "start", 13, "ink" }, figure->title);
 	for (size_t p = 0; p < figure->panel_count; p++)
 		put_panel(&pen, p);
-	put_text(to, middle, figure->panels[figure->panel_count - 1].bottom + 34, "middle", 12,
-		 "ink", figure->x_text);
+	put_text(to,
+		 &(struct label){ middle, figure->panels[figure->panel_count - 1].bottom + 34,
+				  "middle", 12, "ink" },
+		 figure->x_text);
 	for (size_t i = 0; i < figure->note_count; i++)
-		put_text(to, 8, figure->height - 6 - 16 * (double)(figure->note_count - 1 - i),
-			 "start", 11, "quiet", figure->note_lines[i]);
+		put_text(to,
+			 &(struct label){
+				 8, figure->height - 6 - 16 * (double)(figure->note_count - 1 - i),
+				 "start", 11, "quiet" },
+			 figure->note_lines[i]);
 	fputs("</svg>\n", to);
 }

@@ -342,16 +342,6 @@ static int write_script(const struct rh_view *view, const struct rh_figure *figu
 	return append_file(layout, to, err);
 }
 
-/* Puts what `text` holds into DIR/NAME.SUFFIX, whole or not at all. */
-static int put_file(const struct rh_draw *draw, const char *name, const char *suffix,
-		    const char *text, size_t bytes, struct rh_err *err)
-{
-	char file[512];
-
-	snprintf(file, sizeof(file), "%s.%s", name, suffix);
-	return rh_figure_put(draw->dir, file, text, bytes, err);
-}
-
 /* A text in memory while it is written; `to` is NULL when there was no memory for one. */
 struct text {
 	FILE *to;
@@ -370,10 +360,12 @@ static void drop_stream(struct text text)
 static int put_stream(const struct rh_draw *draw, const char *name, const char *suffix,
 		      struct text text, struct rh_err *err)
 {
+	char file[512];
 	int result = -1;
 
+	snprintf(file, sizeof(file), "%s.%s", name, suffix);
 	if (text.to && fflush(text.to) == 0 && !ferror(text.to))
-		result = put_file(draw, name, suffix, *text.text, *text.bytes, err);
+		result = rh_figure_put(draw->dir, file, *text.text, *text.bytes, err);
 	else
 		rh_fail(err, RH_OS, "no memory to draw %s", name);
 	drop_stream(text);

@@ -68,7 +68,7 @@ static void build_rows(const struct rh_view *view, struct rh_figures *figures, i
 	const struct row_figure *row = &row_figures[which];
 	size_t series_max = RH_PANELS_MAX * view->brand_count;
 	struct rh_figure *figure =
-		rh_figure_start(view, figures, row->name, RH_ROWS, RH_PANELS_MAX, series_max);
+		rh_figure_start(figures, row->name, RH_ROWS, RH_PANELS_MAX, series_max);
 	struct rh_trial_span span = { 0 };
 	size_t drawn = 0;
 
@@ -200,7 +200,7 @@ static const char *miss_title(const struct rh_view *view)
 static void build_counters(const struct rh_view *view, struct rh_figures *figures, int misses)
 {
 	struct rh_figure *figure =
-		rh_figure_start(view, figures, misses ? "cache-misses" : "instructions", RH_ROWS,
+		rh_figure_start(figures, misses ? "cache-misses" : "instructions", RH_ROWS,
 				RH_PANELS_MAX, RH_PANELS_MAX * view->brand_count);
 
 	figure->title =
@@ -322,7 +322,8 @@ static void add_parts(const struct rh_view *view, const struct rh_figure *whole,
 
 void rh_figures_build(const struct rh_view *view, struct rh_figures *figures)
 {
-	struct rh_figures built = { .list = rh_pool_alloc(view->pool, BUILT_MAX,
+	struct rh_figures built = { .pool = view->pool,
+				    .list = rh_pool_alloc(view->pool, BUILT_MAX,
 							  sizeof(struct rh_figure)) };
 
 	*figures = (struct rh_figures){ .list = rh_pool_alloc(view->pool, FIGURES_MAX,

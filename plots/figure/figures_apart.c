@@ -32,9 +32,8 @@ static double most_of(const struct rh_view *view, size_t scene, const char *metr
 
 void rh_build_apart(const struct rh_view *view, struct rh_figures *figures, int which)
 {
-	struct rh_figure *figure =
-		rh_figure_start(view, figures, "time-apart", RH_ROWS, RH_PANELS_MAX,
-				RH_PANELS_MAX * view->brand_count);
+	struct rh_figure *figure = rh_figure_start(figures, "time-apart", RH_ROWS, RH_PANELS_MAX,
+						   RH_PANELS_MAX * view->brand_count);
 	struct rh_trial_span span = { 0 };
 	size_t drawn = 0;
 

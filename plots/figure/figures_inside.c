@@ -48,9 +48,8 @@ static bool has_lock_probe(const struct rh_view *view, size_t scene)
 
 void rh_build_contention(const struct rh_view *view, struct rh_figures *figures, int which)
 {
-	struct rh_figure *figure =
-		rh_figure_start(view, figures, "contention", RH_ROWS, RH_PANELS_MAX,
-				RH_PANELS_MAX * view->brand_count);
+	struct rh_figure *figure = rh_figure_start(figures, "contention", RH_ROWS, RH_PANELS_MAX,
+						   RH_PANELS_MAX * view->brand_count);
 	bool wide = some_scene_is_wide(view);
 	struct rh_trial_span span = { 0 };
 	size_t drawn = 0;
@@ -98,6 +97,7 @@ struct class
 {
 	const char *name;
 	double most;
+	int variant; /* its rank: which dash it is drawn with */
 };
 
 static double class_share(const struct rh_trial_done *trial, const char *name)
@@ -143,28 +143,34 @@ static int by_most(const void *a, const void *b)
 	return (y > x) - (y < x);
 }
 
+struct classes {
+	struct class list[CLASS_NAMES_MAX];
+	size_t count;
+};
+
 static void add_class_name(const struct rh_view *view, size_t scene, size_t brand, const char *name,
-			   struct class *classes, size_t *count)
+			   struct classes *classes)
 {
 	unsigned n;
 	double share = median_share(view, scene, brand, name, &n);
-	size_t c = 0;
+	struct class *class = classes->list;
 
-	while (c < *count && strcmp(classes[c].name, name) != 0)
-		c++;
-	if (!(share > 0) || c == CLASS_NAMES_MAX)
+	while (class < classes->list + classes->count && strcmp(class->name, name) != 0)
+		class ++;
+	if (!(share > 0) || class == classes->list + CLASS_NAMES_MAX)
 		return;
-	if (c == *count)
-		classes[(*count)++] = (struct class){ .name = name };
-	classes[c].most = fmax(classes[c].most, share);
+	if (class == classes->list + classes->count) {
+		*class = (struct class){ .name = name };
+		classes->count++;
+	}
+	class->most = fmax(class->most, share);
 }
 
 /* Classes that were waited for at some width, most waited for first. */
-static size_t classes_of(const struct rh_view *view, size_t first, size_t brand,
-			 struct class *classes)
+static void find_classes(const struct rh_view *view, size_t first, size_t brand,
+			 struct classes *classes)
 {
-	size_t count = 0;
-
+	classes->count = 0;
 	for (size_t s = first; s < view->scene_count; s++) {
 		const struct rh_locks_found *locks;
 		const struct rh_trial_done **list;
@@ -175,27 +181,29 @@ static size_t classes_of(const struct rh_view *view, size_t first, size_t brand,
 		locks = list[0]->probes ? list[0]->probes->locks : NULL;
 		for (size_t i = 0; locks && i < locks->classes_count; i++)
 			if (locks->classes[i].name)
-				add_class_name(view, s, brand, locks->classes[i].name, classes,
-					       &count);
+				add_class_name(view, s, brand, locks->classes[i].name, classes);
 	}
-	qsort(classes, count, sizeof(*classes), by_most);
-	return count < CLASSES_MAX ? count : CLASSES_MAX;
+	qsort(classes->list, classes->count, sizeof(*classes->list), by_most);
+	for (size_t c = 0; c < classes->count; c++)
+		classes->list[c].variant = (int)c;
+	if (classes->count > CLASSES_MAX)
+		classes->count = CLASSES_MAX;
 }
 
 static void add_class(const struct rh_view *view, struct rh_figure *figure, size_t first,
-		      size_t brand, const char *name, int variant)
+		      size_t brand, const struct class *class)
 {
-	struct rh_series *series = rh_figure_series(view, figure, figure->panel_count, (int)brand,
-						    name, view->scene_count);
+	struct rh_series *series = rh_figure_series(figure, figure->panel_count, (int)brand,
+						    class->name, view->scene_count);
 
-	series->variant = variant;
+	series->variant = class->variant;
 	for (size_t s = first; s < view->scene_count; s++) {
 		double share;
 		unsigned n;
 
 		if (!rh_same_trace(&view->scenes[s], &view->scenes[first]))
 			continue;
-		share = median_share(view, s, brand, name, &n);
+		share = median_share(view, s, brand, class->name, &n);
 		if (!isfinite(share))
 			continue;
 		rh_series_point(series, rh_scene_width(&view->scenes[s]), 100 * share);
@@ -209,11 +217,12 @@ static void add_class(const struct rh_view *view, struct rh_figure *figure, size
 static void add_lock_panel(const struct rh_view *view, struct rh_figure *figure, size_t first,
 			   size_t brand)
 {
-	struct class classes[CLASS_NAMES_MAX];
-	size_t before = figure->series_count, count = classes_of(view, first, brand, classes);
+	size_t before = figure->series_count;
+	struct classes classes;
 
-	for (size_t c = 0; c < count; c++)
-		add_class(view, figure, first, brand, classes[c].name, (int)c);
+	find_classes(view, first, brand, &classes);
+	for (size_t c = 0; c < classes.count; c++)
+		add_class(view, figure, first, brand, &classes.list[c]);
 	if (figure->series_count > before)
 		figure->panels[figure->panel_count++].name =
 			rh_pool_printf(view->pool, "%s, %s", view->brands[brand].label,
@@ -222,8 +231,8 @@ static void add_lock_panel(const struct rh_view *view, struct rh_figure *figure,
 
 void rh_build_lock_classes(const struct rh_view *view, struct rh_figures *figures, int which)
 {
-	struct rh_figure *figure = rh_figure_start(view, figures, "lock-classes", RH_LANES,
-						   RH_PANELS_MAX, RH_PANELS_MAX * CLASSES_MAX);
+	struct rh_figure *figure = rh_figure_start(figures, "lock-classes", RH_LANES, RH_PANELS_MAX,
+						   RH_PANELS_MAX * CLASSES_MAX);
 
 	(void)which;
 	figure->title = "Waiting for locks, by class (lower is better)";
@@ -278,8 +287,8 @@ static void add_tier(const struct rh_view *view, struct rh_figure *figure,
 		     const struct rh_trial_done *trial, size_t brand, size_t tier)
 {
 	double allocs = stat_of(trial, "Mallocs"), count = 0;
-	struct rh_series *series = rh_figure_series(view, figure, figure->panel_count, (int)brand,
-						    tiers[tier].label, 1);
+	struct rh_series *series =
+		rh_figure_series(figure, figure->panel_count, (int)brand, tiers[tier].label, 1);
 	char per[24];
 
 	for (int i = 0; i < 2 && tiers[tier].stats[i]; i++) {
@@ -311,8 +320,8 @@ static void add_tiers(const struct rh_view *view, struct rh_figure *figure, size
 
 void rh_build_tiers(const struct rh_view *view, struct rh_figures *figures, int which)
 {
-	struct rh_figure *figure = rh_figure_start(view, figures, "tiers", RH_ROWS, RH_PANELS_MAX,
-						   RH_PANELS_MAX * TIERS);
+	struct rh_figure *figure =
+		rh_figure_start(figures, "tiers", RH_ROWS, RH_PANELS_MAX, RH_PANELS_MAX * TIERS);
 
 	(void)which;
 	figure->title = "Which tier served (further down is slower)";

@@ -68,9 +68,15 @@ static double nines_of(const char *name, const char *prefix)
 	return *end == '\0' && percent >= 50 && percent < 100 ? 100 / (100 - percent) : 0;
 }
 
+struct latency_panel {
+	size_t scene;
+	const char *prefix; /* of its metrics: "latency." or "latency.KIND." */
+	const char *name;
+};
+
 /* A panel of percentiles; nothing when no backend has two. */
-static void add_latency(const struct rh_view *view, struct rh_figure *figure, size_t scene,
-			const char *prefix, const char *panel_name, struct rh_trial_span *span)
+static void add_latency(const struct rh_view *view, struct rh_figure *figure,
+			const struct latency_panel *panel, struct rh_trial_span *span)
 {
 	size_t first = figure->series_count;
 
@@ -80,13 +86,13 @@ static void add_latency(const struct rh_view *view, struct rh_figure *figure, si
 
 		if (view->brands[b].control)
 			continue;
-		series = rh_figure_series(view, figure, figure->panel_count, (int)b,
+		series = rh_figure_series(figure, figure->panel_count, (int)b,
 					  view->brands[b].label, view->metric_count);
 		for (size_t i = 0; i < view->metric_count; i++) {
 			const struct rh_view_metric *metric = &view->metrics[i];
-			double nines = nines_of(metric->name, prefix);
+			double nines = nines_of(metric->name, panel->prefix);
 
-			if (nines > 0 && metric->scene == scene && metric->brand == b) {
+			if (nines > 0 && metric->scene == panel->scene && metric->brand == b) {
 				rh_series_point(series, nines, metric->median);
 				rh_span_widen(span, metric);
 			}
@@ -96,17 +102,16 @@ static void add_latency(const struct rh_view *view, struct rh_figure *figure, si
 			figure->series_count--;
 	}
 	if (figure->series_count > first) {
-		figure->panels[figure->panel_count].of = view->scenes[scene].label;
-		figure->panels[figure->panel_count++].name = panel_name;
+		figure->panels[figure->panel_count].of = view->scenes[panel->scene].label;
+		figure->panels[figure->panel_count++].name = panel->name;
 	}
 }
 
 static struct rh_figure *start_latency(const struct rh_view *view, struct rh_figures *figures,
 				       const char *name, const char *title)
 {
-	struct rh_figure *figure =
-		rh_figure_start(view, figures, name, RH_PERCENTILE, RH_PANELS_MAX,
-				RH_PANELS_MAX * (RH_SERIES_MAX + 1));
+	struct rh_figure *figure = rh_figure_start(figures, name, RH_PERCENTILE, RH_PANELS_MAX,
+						   RH_PANELS_MAX * (RH_SERIES_MAX + 1));
 
 	figure->title = title;
 	figure->x_text = "percentile of operations";
@@ -137,7 +142,8 @@ static void build_percentiles(const struct rh_view *view, struct rh_figures *fig
 	struct rh_trial_span span = { 0 };
 
 	for (size_t s = 0; s < view->scene_count && figure->panel_count < RH_PANELS_MAX / 2; s++)
-		add_latency(view, figure, s, "latency.", view->scenes[s].label, &span);
+		add_latency(view, figure,
+			    &(struct latency_panel){ s, "latency.", view->scenes[s].label }, &span);
 	figure->caption = "Latency of single operations by percentile";
 	end_latency(view, figure, &span, "the latency probe has not run (--probes latency)");
 
@@ -146,12 +152,15 @@ static void build_percentiles(const struct rh_view *view, struct rh_figures *fig
 	span = (struct rh_trial_span){ 0 };
 	for (size_t s = 0; s < view->scene_count; s++)
 		for (size_t k = 0; k < KINDS && figure->panel_count < RH_PANELS_MAX; k++)
-			add_latency(view, figure, s,
-				    rh_pool_printf(view->pool, "latency.%s.",
-						   rh_latency_names[kinds[k]]),
-				    rh_pool_printf(view->pool, "%s, %s", rh_latency_words[kinds[k]],
-						   view->scenes[s].label),
-				    &span);
+			add_latency(
+				view, figure,
+				&(struct latency_panel){ s,
+							 rh_pool_printf(view->pool, "latency.%s.",
+									rh_latency_names[kinds[k]]),
+							 rh_pool_printf(view->pool, "%s, %s",
+									rh_latency_words[kinds[k]],
+									view->scenes[s].label) },
+				&span);
 	figure->caption = "Latency by kind of operation: where the tail comes from";
 	end_latency(view, figure, &span, "no result has latency by kind of operation");
 }
@@ -208,7 +217,7 @@ static size_t add_sizes(const struct rh_view *view, struct rh_figure *figure, si
 		if (probe && probe->sizes)
 			add_trial_sizes(probe->sizes, kind, octaves);
 	}
-	series = rh_figure_series(view, figure, figure->panel_count, (int)brand,
+	series = rh_figure_series(figure, figure->panel_count, (int)brand,
 				  view->brands[brand].label, RH_LAT_OCTAVES);
 	for (int o = 0; o < RH_LAT_OCTAVES; o++) {
 		qsort(octaves[o].values, octaves[o].count, sizeof(double), by_value);
@@ -226,7 +235,7 @@ static size_t add_sizes(const struct rh_view *view, struct rh_figure *figure, si
 static void build_sizes(const struct rh_view *view, struct rh_figures *figures)
 {
 	struct rh_figure *figure =
-		rh_figure_start(view, figures, "latency-sizes", RH_PERCENTILE, RH_PANELS_MAX,
+		rh_figure_start(figures, "latency-sizes", RH_PERCENTILE, RH_PANELS_MAX,
 				RH_PANELS_MAX * (RH_SERIES_MAX + 1));
 	size_t trials = 0;
 
@@ -390,7 +399,7 @@ static unsigned add_heat_panel(const struct rh_view *view, struct rh_figure *fig
 	}
 	if (trials == 0)
 		return 0;
-	series = rh_figure_series(view, figure, figure->panel_count, (int)brand,
+	series = rh_figure_series(figure, figure->panel_count, (int)brand,
 				  view->brands[brand].label, heat->columns * RUN_BUCKETS_MAX);
 	pair_buckets(heat);
 	draw_heat(heat, figure->floor_ns, series);
@@ -401,8 +410,8 @@ static unsigned add_heat_panel(const struct rh_view *view, struct rh_figure *fig
 /* One setting: more would be more panels than a page can hold. */
 static void build_heat(const struct rh_view *view, struct rh_figures *figures)
 {
-	struct rh_figure *figure = rh_figure_start(view, figures, "latency-run", RH_HEAT,
-						   RH_PANELS_MAX, RH_PANELS_MAX);
+	struct rh_figure *figure =
+		rh_figure_start(figures, "latency-run", RH_HEAT, RH_PANELS_MAX, RH_PANELS_MAX);
 	unsigned trials = 0;
 
 	figure->title = "Latency over the run (lower is better)";

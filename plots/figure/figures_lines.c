@@ -54,11 +54,11 @@ static bool add_run(const struct rh_view *view, struct rh_figure *figure, size_t
 	if (count < 2 || segments->rss_bytes_count != count || segments->live_bytes_count != count)
 		return false;
 	if (figure->series_count == 0)
-		add_steps(rh_figure_series(view, figure, 0, -1, "in use by the program", 2 * count),
+		add_steps(rh_figure_series(figure, 0, -1, "in use by the program", 2 * count),
 			  segments, segments->live_bytes, NULL);
-	add_steps(rh_figure_series(view, figure, 0, (int)brand, label, count + 1), segments,
+	add_steps(rh_figure_series(figure, 0, (int)brand, label, count + 1), segments,
 		  segments->rss_bytes, NULL);
-	add_steps(rh_figure_series(view, figure, 1, (int)brand, label, count + 1), segments,
+	add_steps(rh_figure_series(figure, 1, (int)brand, label, count + 1), segments,
 		  segments->rss_bytes, segments->live_bytes);
 	return true;
 }
@@ -71,7 +71,7 @@ static void build_run_part(const struct rh_view *view, struct rh_figures *figure
 	size_t drawn = 0, number = figures->count;
 	const char *name = rh_pool_printf(view->pool, "memory-run-%zu", number);
 
-	figure = rh_figure_start(view, figures, name, RH_RUN, 2, 2 * RH_SERIES_MAX + 1);
+	figure = rh_figure_start(figures, name, RH_RUN, 2, 2 * RH_SERIES_MAX + 1);
 	figure->title = "Memory over the run (lower is better)";
 	figure->x_text = "events replayed";
 	figure->y_text = "MiB";
@@ -109,8 +109,7 @@ void rh_build_runs(const struct rh_view *view, struct rh_figures *figures, int w
 		figures->list[i].name = rh_pool_printf(
 			view->pool, i == before ? "memory-run" : "memory-run-%zu", i - before + 1);
 	if (figures->count == before) {
-		struct rh_figure *figure =
-			rh_figure_start(view, figures, "memory-run", RH_RUN, 1, 1);
+		struct rh_figure *figure = rh_figure_start(figures, "memory-run", RH_RUN, 1, 1);
 
 		figure->title = "Memory over the run";
 		figure->absent_why = "no trial has memory by segment (rss_bytes, live_bytes)";
@@ -123,7 +122,7 @@ void rh_build_runs(const struct rh_view *view, struct rh_figures *figures, int w
 static void add_scaling(const struct rh_view *view, struct rh_figure *figure, size_t first,
 			size_t brand, struct rh_trial_span *span)
 {
-	struct rh_series *series = rh_figure_series(view, figure, figure->panel_count, (int)brand,
+	struct rh_series *series = rh_figure_series(figure, figure->panel_count, (int)brand,
 						    view->brands[brand].label, view->scene_count);
 
 	for (size_t s = first; s < view->scene_count; s++) {
@@ -150,7 +149,7 @@ static void add_scaling(const struct rh_view *view, struct rh_figure *figure, si
 		figure->series_count--;
 }
 
-static void add_ideal(const struct rh_view *view, struct rh_figure *figure, size_t first)
+static void add_ideal(struct rh_figure *figure, size_t first)
 {
 	double one = 0, widest = 0;
 	struct rh_series *ideal;
@@ -161,14 +160,14 @@ static void add_ideal(const struct rh_view *view, struct rh_figure *figure, size
 		one = fmax(one, series->points[0].y / series->points[0].x);
 		widest = fmax(widest, series->points[series->point_count - 1].x);
 	}
-	ideal = rh_figure_series(view, figure, figure->panel_count, -1, "linear scaling", 2);
+	ideal = rh_figure_series(figure, figure->panel_count, -1, "linear scaling", 2);
 	rh_series_point(ideal, 0, 0);
 	rh_series_point(ideal, widest, one * widest);
 }
 
 void rh_build_lanes(const struct rh_view *view, struct rh_figures *figures, int which)
 {
-	struct rh_figure *figure = rh_figure_start(view, figures, "lanes", RH_LANES, RH_PANELS_MAX,
+	struct rh_figure *figure = rh_figure_start(figures, "lanes", RH_LANES, RH_PANELS_MAX,
 						   RH_PANELS_MAX * (RH_SERIES_MAX + 2));
 	struct rh_trial_span span = { 0 };
 
@@ -187,7 +186,7 @@ void rh_build_lanes(const struct rh_view *view, struct rh_figures *figures, int 
 				add_scaling(view, figure, s, b, &span);
 		if (figure->series_count == first)
 			continue;
-		add_ideal(view, figure, first);
+		add_ideal(figure, first);
 		figure->panels[figure->panel_count++].name = view->scenes[s].trace_name;
 	}
 	figure->cpus = rh_view_cpus(view);
@@ -217,7 +216,7 @@ static void add_pareto(const struct rh_view *view, struct rh_figure *figure, siz
 
 		if (!time || !peak || view->brands[b].control)
 			continue;
-		series = rh_figure_series(view, figure, figure->panel_count, (int)b,
+		series = rh_figure_series(figure, figure->panel_count, (int)b,
 					  view->brands[b].label, 1);
 		series->points[series->point_count++] = (struct rh_figure_point){
 			.x = time->median,
@@ -236,7 +235,7 @@ static void add_pareto(const struct rh_view *view, struct rh_figure *figure, siz
 
 void rh_build_pareto(const struct rh_view *view, struct rh_figures *figures, int which)
 {
-	struct rh_figure *figure = rh_figure_start(view, figures, "time-memory", RH_SCATTER,
+	struct rh_figure *figure = rh_figure_start(figures, "time-memory", RH_SCATTER,
 						   RH_PANELS_MAX, RH_PANELS_MAX * RH_POINTS_MAX);
 	struct rh_trial_span span = { 0 };
 	size_t drawn = 0;
@@ -291,7 +290,7 @@ static void add_mean(const struct rh_view *view, struct rh_figure *figure, size_
 	if (view->brands[brand].control || !isfinite(time) || !isfinite(memory) ||
 	    figure->series_count == RH_POINTS_MAX)
 		return;
-	series = rh_figure_series(view, figure, 0, (int)brand, view->brands[brand].label, 1);
+	series = rh_figure_series(figure, 0, (int)brand, view->brands[brand].label, 1);
 	series->points[series->point_count++] = (struct rh_figure_point){ .x = time,
 									  .x_lo = time,
 									  .x_hi = time,
@@ -304,8 +303,7 @@ static void add_mean(const struct rh_view *view, struct rh_figure *figure, size_
 
 void rh_build_tradeoff(const struct rh_view *view, struct rh_figures *figures, int which)
 {
-	struct rh_figure *figure =
-		rh_figure_start(view, figures, "trade", RH_SCATTER, 1, RH_POINTS_MAX);
+	struct rh_figure *figure = rh_figure_start(figures, "trade", RH_SCATTER, 1, RH_POINTS_MAX);
 	size_t traces = 0;
 
 	(void)which;

@@ -10,25 +10,26 @@
 #include <string.h>
 
 /* A figure's own growing lists: counted generously, allocated once. */
-struct rh_figure *rh_figure_start(const struct rh_view *view, struct rh_figures *figures,
-				  const char *name, enum rh_layout layout, size_t panels_max,
-				  size_t series_max)
+struct rh_figure *rh_figure_start(struct rh_figures *figures, const char *name,
+				  enum rh_layout layout, size_t panels_max, size_t series_max)
 {
 	struct rh_figure *figure = &figures->list[figures->count++];
 
-	*figure = (struct rh_figure){ .name = name, .layout = layout, .scale = 1 };
-	figure->panels = rh_pool_alloc(view->pool, panels_max, sizeof(*figure->panels));
-	figure->series = rh_pool_alloc(view->pool, series_max, sizeof(*figure->series));
+	*figure = (struct rh_figure){
+		.pool = figures->pool, .name = name, .layout = layout, .scale = 1
+	};
+	figure->panels = rh_pool_alloc(figure->pool, panels_max, sizeof(*figure->panels));
+	figure->series = rh_pool_alloc(figure->pool, series_max, sizeof(*figure->series));
 	return figure;
 }
 
-struct rh_series *rh_figure_series(const struct rh_view *view, struct rh_figure *figure,
-				   size_t panel, int brand, const char *label, size_t points)
+struct rh_series *rh_figure_series(struct rh_figure *figure, size_t panel, int brand,
+				   const char *label, size_t points)
 {
 	struct rh_series *series = &figure->series[figure->series_count++];
 
 	*series = (struct rh_series){ .panel = panel, .brand = brand, .label = label };
-	series->points = rh_pool_alloc(view->pool, points, sizeof(*series->points));
+	series->points = rh_pool_alloc(figure->pool, points, sizeof(*series->points));
 	return series;
 }
 
@@ -213,12 +214,13 @@ static const char *row_text(const struct rh_view *view, const struct rh_view_met
 	return rh_pool_printf(view->pool, "%s [%s, %s]", median, lo, hi);
 }
 
-static void add_row(const struct rh_view *view, struct rh_figure *figure, size_t panel,
+/* In the panel that is being filled. */
+static void add_row(const struct rh_view *view, struct rh_figure *figure,
 		    const struct rh_view_metric *metric, double unit, struct rh_trial_span *span)
 {
 	const struct rh_brand *brand = &view->brands[metric->brand];
 	struct rh_series *series =
-		rh_figure_series(view, figure, panel, (int)metric->brand, brand->label, 1);
+		rh_figure_series(figure, figure->panel_count, (int)metric->brand, brand->label, 1);
 
 	series->points[0] = (struct rh_figure_point){
 		.x = metric->median / unit,
@@ -269,7 +271,7 @@ void rh_figure_rows(const struct rh_view *view, struct rh_figure *figure, size_t
 		const struct rh_view_metric *metric = rh_view_metric(view, scene, b, rows->metric);
 
 		if (metric && !(rows->no_controls && view->brands[b].control))
-			add_row(view, figure, panel, metric, rows->unit > 0 ? rows->unit : 1, span);
+			add_row(view, figure, metric, rows->unit > 0 ? rows->unit : 1, span);
 	}
 	if (figure->series_count == first)
 		return;

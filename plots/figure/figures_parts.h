@@ -14,11 +14,10 @@ struct rh_trial_span {
 };
 
 /* A new figure with room for so many panels and series. */
-struct rh_figure *rh_figure_start(const struct rh_view *view, struct rh_figures *figures,
-				  const char *name, enum rh_layout layout, size_t panels_max,
-				  size_t series_max);
-struct rh_series *rh_figure_series(const struct rh_view *view, struct rh_figure *figure,
-				   size_t panel, int brand, const char *label, size_t points_max);
+struct rh_figure *rh_figure_start(struct rh_figures *figures, const char *name,
+				  enum rh_layout layout, size_t panels_max, size_t series_max);
+struct rh_series *rh_figure_series(struct rh_figure *figure, size_t panel, int brand,
+				   const char *label, size_t points_max);
 void rh_series_point(struct rh_series *series, double x, double y);
 void rh_span_widen(struct rh_trial_span *span, const struct rh_view_metric *metric);
 /* "median of n = 5 trials; whiskers: ..." */

@@ -36,7 +36,7 @@ static void add_brand(const struct rh_view *view, struct rh_figure *figure, size
 	const struct rh_trial_done **trials;
 	size_t count = rh_view_trials(view, scene, brand, &trials), found;
 	double *values = rh_pool_alloc(view->pool, count + 1, sizeof(*values));
-	struct rh_series *series = rh_figure_series(view, figure, figure->panel_count, (int)brand,
+	struct rh_series *series = rh_figure_series(figure, figure->panel_count, (int)brand,
 						    view->brands[brand].label, PASSES_DRAWN);
 
 	for (size_t p = 0; p < PASSES_DRAWN; p++) {
@@ -58,7 +58,7 @@ static void add_brand(const struct rh_view *view, struct rh_figure *figure, size
 
 void rh_build_passes(const struct rh_view *view, struct rh_figures *figures, int which)
 {
-	struct rh_figure *figure = rh_figure_start(view, figures, "passes", RH_LANES, RH_PANELS_MAX,
+	struct rh_figure *figure = rh_figure_start(figures, "passes", RH_LANES, RH_PANELS_MAX,
 						   RH_PANELS_MAX * RH_SERIES_MAX);
 
 	(void)which;

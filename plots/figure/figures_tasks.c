@@ -83,7 +83,7 @@ static void add_panel(const struct rh_view *view, struct rh_figure *figure, size
 
 		if (view->brands[b].control || !c || !c->stack_reserved_bytes)
 			continue;
-		series = rh_figure_series(view, figure, figure->panel_count, (int)b,
+		series = rh_figure_series(figure, figure->panel_count, (int)b,
 					  view->brands[b].label, c->live_tasks_count);
 		add(c, series);
 		if (series->point_count == 0)
@@ -108,8 +108,8 @@ static const struct rh_segments *scene_columns(const struct rh_view *view, size_
 static void build_tasks(const struct rh_view *view, struct rh_figures *figures, bool time)
 {
 	const char *name = time ? "tasks-time" : "tasks-memory";
-	struct rh_figure *figure = rh_figure_start(view, figures, name, RH_LANES, SCENES_MAX,
-						   SCENES_MAX * RH_SERIES_MAX);
+	struct rh_figure *figure =
+		rh_figure_start(figures, name, RH_LANES, SCENES_MAX, SCENES_MAX * RH_SERIES_MAX);
 
 	figure->title = time ? "Time for each task (lower is better)"
 			     : "Bytes for each task (lower is better)";
@@ -135,7 +135,7 @@ static void build_tasks(const struct rh_view *view, struct rh_figures *figures, 
 
 static void build_split(const struct rh_view *view, struct rh_figures *figures)
 {
-	struct rh_figure *figure = rh_figure_start(view, figures, "hot-split", RH_LANES, SCENES_MAX,
+	struct rh_figure *figure = rh_figure_start(figures, "hot-split", RH_LANES, SCENES_MAX,
 						   SCENES_MAX * RH_SERIES_MAX);
 
 	figure->title = "Hot split: time of a call by depth (lower is better)";

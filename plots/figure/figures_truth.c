@@ -52,7 +52,7 @@ static void add_brand(const struct rh_view *view, struct rh_figure *figure, size
 	for (size_t d = 0; d < view->doc_count; d++)
 		most += view->docs[d].file.validation ? view->docs[d].file.validation->changes_count
 						      : 0;
-	series = rh_figure_series(view, figure, 0, (int)brand, view->brands[brand].label, most + 1);
+	series = rh_figure_series(figure, 0, (int)brand, view->brands[brand].label, most + 1);
 	for (size_t d = 0; d < view->doc_count; d++) {
 		const struct rh_document *file = &view->docs[d].file;
 		const struct rh_validation *v = file->validation;
@@ -69,7 +69,7 @@ void rh_build_truth(const struct rh_view *view, struct rh_figures *figures, int 
 {
 	const struct truth_figure *row = &truth_figures[which];
 	struct rh_figure *figure =
-		rh_figure_start(view, figures, row->name, RH_SCATTER, 1, RH_SERIES_MAX);
+		rh_figure_start(figures, row->name, RH_SCATTER, 1, RH_SERIES_MAX);
 	size_t programs = 0;
 
 	figure->title = row->title;

@@ -127,18 +127,26 @@ static const char *copy_tag(const char *at, const char *id, FILE *to)
 	return at;
 }
 
-static void put_head(const char *viewbox, size_t viewbox_bytes, const char *id, const char *title,
-		     const char *caption, FILE *to)
+/* What the element says of itself. */
+struct head {
+	const char *viewbox; /* the attribute, of viewbox_bytes */
+	size_t viewbox_bytes;
+	const char *id, *title, *caption;
+};
+
+static void put_head(const struct head *head, FILE *to)
 {
+	const char *id = head->id;
+
 	fprintf(to,
 		"<svg id=\"%s\" class=\"figure\" role=\"img\" aria-labelledby=\"%s-title\" %.*s "
 		"xmlns=\"http://www.w3.org/2000/svg\" "
 		"xmlns:xlink=\"http://www.w3.org/1999/xlink\">\n",
-		id, id, (int)viewbox_bytes, viewbox);
+		id, id, (int)head->viewbox_bytes, head->viewbox);
 	fprintf(to, "<title id=\"%s-title\">", id);
-	rh_escape_xml(title, to);
+	rh_escape_xml(head->title, to);
 	fputs("</title>\n<desc>", to);
-	rh_escape_xml(caption, to);
+	rh_escape_xml(head->caption, to);
 	fprintf(to,
 		"</desc>\n<style>#%s{color:#15181c}#%s .page{fill:#fff}"
 		"@media(prefers-color-scheme:dark){#%s{color:#e3e7eb}#%s .page{fill:#15181c}}"
@@ -193,7 +201,7 @@ void rh_svg_dress(const char *svg, const char *id, const char *title, const char
 
 	if (!at || !quote)
 		return;
-	put_head(viewbox, (size_t)(quote + 1 - viewbox), id, title, caption, to);
+	put_head(&(struct head){ viewbox, (size_t)(quote + 1 - viewbox), id, title, caption }, to);
 	at = skip_past(at, ">");
 	while (*at) {
 		const char *after = empty_group(at);

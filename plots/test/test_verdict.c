@@ -23,9 +23,10 @@ struct cell {
 	double base, cand;
 };
 
-static void put_trial(FILE *to, int backend, int rep, const struct cell *cells, size_t count,
-		      double times)
+/* Trials of both backends in turn. */
+static void put_trial(FILE *to, int number, const struct cell *cells, size_t count, double times)
 {
+	int backend = number % 2, rep = number / 2;
 	static const char *const columns[] = { "kind", "size_to", "n", "mean_ns" };
 
 	fprintf(to,
@@ -68,7 +69,7 @@ static const char *cause(const struct cell *cells, size_t count, int trials, dou
 	      to);
 	for (int t = 0; t < 2 * trials; t++) {
 		fputs(t ? "," : "", to);
-		put_trial(to, t % 2, t / 2, cells, count, t == 1 ? times : 1);
+		put_trial(to, t, cells, count, t == 1 ? times : 1);
 	}
 	fputs("],\"metrics\":[", to);
 	for (int b = 0; b < 2; b++)

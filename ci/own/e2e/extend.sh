@@ -164,7 +164,7 @@ cat >plots/figure/figures_skeleton.c <<'END'
 void rh_build_skeleton(const struct rh_view *view, struct rh_figures *figures, int which);
 void rh_build_skeleton(const struct rh_view *view, struct rh_figures *figures, int which)
 {
-	struct rh_figure *figure = rh_figure_start(view, figures, "skeleton", RH_ROWS,
+	struct rh_figure *figure = rh_figure_start(figures, "skeleton", RH_ROWS,
 						   RH_PANELS_MAX, RH_PANELS_MAX * view->brand_count);
 	struct rh_trial_span span = { 0 };
 

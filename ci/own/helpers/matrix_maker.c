@@ -82,9 +82,10 @@ static double time_ratio(const struct cell *c, double shift)
 	}
 }
 
-static void put_metric(FILE *to, int backend, const char *name, const char *unit, double center,
-		       int last)
+/* The first of the file has no comma before it. */
+static void put_metric(FILE *to, int backend, const char *name, const char *unit, double center)
 {
+	const char *comma = backend == 0 && strncmp(name, "time", 4) == 0 ? "" : ",";
 	double values[REPS], sorted[REPS];
 
 	for (int r = 0; r < REPS; r++)
@@ -98,15 +99,15 @@ static void put_metric(FILE *to, int backend, const char *name, const char *unit
 				sorted[j] = kept;
 			}
 	fprintf(to,
-		"{\"trace\":0,\"backend\":%d,\"lanes\":1,\"copies\":1,\"name\":\"%s\""
+		"%s{\"trace\":0,\"backend\":%d,\"lanes\":1,\"copies\":1,\"name\":\"%s\""
 		",\"unit\":\"%s\","
 		"\"source\":\"own\",\"better\":\"lower\",\"n\":%d,\"median\":%.6f,\"lo\":%.6f,"
 		"\"hi\":%.6f,\"level\":0.96875,\"min\":%.6f,\"max\":%.6f,\"values\":[",
-		backend, name, unit, REPS, (sorted[2] + sorted[3]) / 2, sorted[0], sorted[5],
+		comma, backend, name, unit, REPS, (sorted[2] + sorted[3]) / 2, sorted[0], sorted[5],
 		sorted[0], sorted[5]);
 	for (int r = 0; r < REPS; r++)
 		fprintf(to, "%s%.6f", r ? "," : "", values[r]);
-	fprintf(to, "]}%s", last ? "" : ",");
+	fputs("]}", to);
 }
 
 static void put_column(FILE *to, const char *name, double center, int last)
@@ -164,17 +165,16 @@ static void put_result(const char *dir, const struct cell *c, double shift)
 	for (int t = 0; t < 3 * REPS; t++)
 		put_trial(to, t % 3, t / 3, t == 3 * REPS - 1);
 	fputs("],\"metrics\":[", to);
-	put_metric(to, 0, "time.ns_per_event", "ns", base, 0);
-	put_metric(to, 1, "time.ns_per_event", "ns", base * time_ratio(c, shift), 0);
-	put_metric(to, 2, "time.ns_per_event", "ns", 2, 0);
-	put_metric(to, 0, "memory.rss_peak_bytes", "bytes", 4e6, 0);
+	put_metric(to, 0, "time.ns_per_event", "ns", base);
+	put_metric(to, 1, "time.ns_per_event", "ns", base * time_ratio(c, shift));
+	put_metric(to, 2, "time.ns_per_event", "ns", 2);
+	put_metric(to, 0, "memory.rss_peak_bytes", "bytes", 4e6);
 	put_metric(to, 1, "memory.rss_peak_bytes", "bytes",
 		   4e6 * (c->aa		    ? 1
 			  : c->backend == 3 ? 0.9
-					    : 1.1),
-		   0);
-	put_metric(to, 0, "memory.faults_per_event", "count", 0.01, 0);
-	put_metric(to, 1, "memory.faults_per_event", "count", 0.02, 1);
+					    : 1.1));
+	put_metric(to, 0, "memory.faults_per_event", "count", 0.01);
+	put_metric(to, 1, "memory.faults_per_event", "count", 0.02);
 	fputs("]}\n", to);
 	if (fclose(to) != 0) {
 		perror(path);
