@@ -19,43 +19,11 @@
 
 #include "alloc/backend.h"
 #include "alloc/base/debug.h"
+#include "harness/compile/object.h"
 #include "harness/compile/state.h"
 
 /* The largest alignment a backend must serve is 2 MiB; 2^47 is all of user space. */
 enum { ALIGN_LOG2_MAX = 47 };
-
-/* In rh_id.a, above the size: it has an alignment of its own; its place is that of a question
- * of this epoch, though it was born before. */
-#define OBJECT_ALIGNED (1ull << 63)
-#define OBJECT_ASKED   (1ull << 62)
-
-static uint64_t size_of(const struct rh_id *object)
-{
-	return object->a & (OBJECT_ASKED - 1);
-}
-
-static uint64_t where(uint32_t slot, uint32_t lane, uint32_t position)
-{
-	rh_debug_assert(slot <= RH_SLOTS_MAX && lane < 1u << RH_LANE_BITS &&
-			position < 1u << RH_POSITION_BITS);
-	return (uint64_t)slot << (RH_LANE_BITS + RH_POSITION_BITS) |
-	       (uint64_t)lane << RH_POSITION_BITS | position;
-}
-
-static uint32_t where_slot(uint64_t at)
-{
-	return (uint32_t)(at >> (RH_LANE_BITS + RH_POSITION_BITS));
-}
-
-static uint32_t where_lane(uint64_t at)
-{
-	return (uint32_t)(at >> RH_POSITION_BITS) & ((1u << RH_LANE_BITS) - 1);
-}
-
-static uint32_t where_position(uint64_t at)
-{
-	return (uint32_t)at & ((1u << RH_POSITION_BITS) - 1);
-}
 
 int rh_compile_lanes(struct rh_compiling *c, uint32_t lanes, struct rh_err *err)
 {
@@ -83,7 +51,7 @@ static void forget_questions(struct rh_compiling *c)
 		struct rh_id *object = rh_ids_find(&c->objects, c->asked[i]);
 
 		if (object)
-			object->a &= ~OBJECT_ASKED;
+			object->a &= ~RH_OBJECT_ASKED;
 	}
 	c->asked_count = 0;
 }
@@ -126,15 +94,15 @@ static int order_slow(struct rh_compiling *c, uint32_t lane, uint32_t source, ui
 static inline int order_object(struct rh_compiling *c, uint32_t lane, uint64_t id,
 			       const struct rh_id *object, struct rh_err *err)
 {
-	uint32_t source = where_lane(object->b);
+	uint32_t source = rh_object_lane(object->b);
 
 	if (source == lane)
 		return 0;
 	rh_debug_assert(source < c->lanes.count);
 	c->edges_all++;
-	if (id < c->epoch_object && !(object->a & OBJECT_ASKED))
+	if (id < c->epoch_object && !(object->a & RH_OBJECT_ASKED))
 		return 0;
-	return order_slow(c, lane, source, where_position(object->b), err);
+	return order_slow(c, lane, source, rh_object_position(object->b), err);
 }
 
 static int order_point(struct rh_compiling *c, uint32_t lane, const struct rh_point *point,
@@ -241,10 +209,10 @@ static int bear(struct rh_compiling *c, const struct rh_event *event, const stru
 	fact_birth(c, birth->size);
 	if (put_touch(c, to, birth, err) < 0)
 		return -1;
-	*born = (struct rh_id){ .a = birth->size | (event->align_log2 ? OBJECT_ALIGNED : 0),
-				.b = where(slot, lane, to->count) };
-	rh_debug_assert(where_slot(born->b) == slot && where_lane(born->b) == lane &&
-			where_position(born->b) == to->count);
+	*born = (struct rh_id){ .a = birth->size | (event->align_log2 ? RH_OBJECT_ALIGNED : 0),
+				.b = rh_object_at(slot, lane, to->count) };
+	rh_debug_assert(rh_object_slot(born->b) == slot && rh_object_lane(born->b) == lane &&
+			rh_object_position(born->b) == to->count);
 	return 0;
 }
 
@@ -292,17 +260,17 @@ static int do_free(struct rh_compiling *c, const struct rh_event *event, uint32_
 	if (!found)
 		return bad(c, "frees an object that does not live:", event->id, err);
 	object = *found;
-	slot = where_slot(object.b);
+	slot = rh_object_slot(object.b);
 	assert(slot < c->slots.used);
 	if (order_object(c, lane, event->id, &object, err) < 0)
 		return -1;
 	rh_ids_remove(&c->objects, event->id);
-	size = size_of(&object);
+	size = rh_object_size(&object);
 	fact_death(c, size);
 	to = &c->out.lanes[lane];
 	/* With the size that was asked for, be it what the program gave or not: another
 	 * allocator need not have a class in which both are right. */
-	sized = event->flags & RH_EVF_SIZED && !(object.a & OBJECT_ALIGNED);
+	sized = event->flags & RH_EVF_SIZED && !(object.a & RH_OBJECT_ALIGNED);
 	if (size <= UINT32_MAX) {
 		rh_out_op(to, sized ? RH_OP_FREE_SIZED : RH_OP_FREE, slot, (uint32_t)size);
 	} else {
@@ -326,12 +294,12 @@ static int do_resize(struct rh_compiling *c, const struct rh_event *event, uint3
 	if (!found)
 		return bad(c, "resizes an object that does not live:", event->old, err);
 	old = *found;
-	slot = where_slot(old.b);
+	slot = rh_object_slot(old.b);
 	assert(slot < c->slots.used);
 	if (order_object(c, lane, event->old, &old, err) < 0)
 		return -1;
 	rh_ids_remove(&c->objects, event->old);
-	fact_death(c, size_of(&old));
+	fact_death(c, rh_object_size(&old));
 	to = &c->out.lanes[lane];
 	if (size <= UINT32_MAX) {
 		rh_out_op(to, RH_OP_RESIZE, slot, (uint32_t)size);
@@ -340,15 +308,15 @@ static int do_resize(struct rh_compiling *c, const struct rh_event *event, uint3
 		rh_out_word(to, slot);
 		rh_out_word(to, size);
 	}
-	rh_out_word(to, size_of(&old));
-	return bear(c, event, &(struct birth){ slot, lane, size_of(&old), size }, err);
+	rh_out_word(to, rh_object_size(&old));
+	return bear(c, event, &(struct birth){ slot, lane, rh_object_size(&old), size }, err);
 }
 
 /* The object's place is in this epoch from now on. */
 static int note_question(struct rh_compiling *c, uint64_t id, struct rh_id *object,
 			 struct rh_err *err)
 {
-	if (id >= c->epoch_object || object->a & OBJECT_ASKED)
+	if (id >= c->epoch_object || object->a & RH_OBJECT_ASKED)
 		return 0;
 	if (c->asked_count == c->asked_room) {
 		size_t room = c->asked_room ? c->asked_room * 2 : 1024;
@@ -360,7 +328,7 @@ static int note_question(struct rh_compiling *c, uint64_t id, struct rh_id *obje
 		c->asked_room = room;
 	}
 	c->asked[c->asked_count++] = id;
-	object->a |= OBJECT_ASKED;
+	object->a |= RH_OBJECT_ASKED;
 	return 0;
 }
 
@@ -375,13 +343,13 @@ static int do_usable(struct rh_compiling *c, const struct rh_event *event, uint3
 		return bad(c, "asks about an object that does not live:", event->id, err);
 	if (order_object(c, lane, event->id, object, err) < 0)
 		return -1;
-	slot = where_slot(object->b);
+	slot = rh_object_slot(object->b);
 	assert(slot < c->slots.used);
 	to = &c->out.lanes[lane];
 	rh_out_op(to, RH_OP_MISC, RH_MISC_USABLE, 2);
 	rh_out_word(to, slot);
-	rh_out_word(to, size_of(object));
-	object->b = where(slot, lane, to->count);
+	rh_out_word(to, rh_object_size(object));
+	object->b = rh_object_at(slot, lane, to->count);
 	return note_question(c, event->id, object, err);
 }
 

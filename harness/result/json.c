@@ -590,13 +590,9 @@ int rh_record_read(const struct rh_record_type *type, void *record,
 	json_error_t why;
 	json_t *root;
 
-	if (!from->text) {
+	if (!from->text)
 		root = load_file(from->path, &why, err);
-	} else {
-		root = json_loadb(from->text, from->text_bytes, JSON_REJECT_DUPLICATES, &why);
-		if (!root)
-			rh_fail(err, RH_BAD_DATA, "%s:%d: not JSON: %s", from->path, why.line,
-				why.text);
-	}
+	else if (!(root = json_loadb(from->text, from->text_bytes, JSON_REJECT_DUPLICATES, &why)))
+		rh_fail(err, RH_BAD_DATA, "%s:%d: not JSON: %s", from->path, why.line, why.text);
 	return root ? read_root(&in, type, record, root, from->schema) : -1;
 }
