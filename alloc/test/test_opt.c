@@ -147,30 +147,36 @@ static void sets_words(void **state)
 	assert_non_null(strstr(err.text, "x has no option 'nope' (it has: lanes, size,"));
 }
 
-static int parse(struct target *t, int *first, struct rh_err *err, int stop_early, int argc,
-		 const char *const *words)
+struct words {
+	int count;
+	const char *const *list;
+};
+
+static int parse(struct target *t, int *first, struct rh_err *err, int stop_early,
+		 const struct words *words)
 {
+	int argc = words->count;
 	char *argv[16];
 	struct rh_opt_line line = { argc, argv, stop_early, .operands = *first };
 	int result;
 
 	for (int i = 0; i < argc; i++)
-		argv[i] = strdup(words[i]);
+		argv[i] = strdup(words->list[i]);
 	argv[argc] = NULL;
 	*t = (struct target){ 0 };
 	result = rh_opt_argv(&(struct rh_opt_target){ table, t, "cmd" }, &line, err);
 	*first = line.operands;
 	if (t->out)
-		t->out = words[argc - 1]; /* the copy goes away; tests look at its place */
+		t->out = words->list[argc - 1]; /* the copy goes away; tests look at its place */
 	for (int i = 0; i < argc; i++)
 		free(argv[i]);
 	return result;
 }
 
-#define PARSE(early, ...)                                                      \
-	parse(&t, &first, &err, early,                                         \
-	      (int)(sizeof((const char *[]){ __VA_ARGS__ }) / sizeof(char *)), \
-	      (const char *[]){ __VA_ARGS__ })
+#define PARSE(early, ...)                                                                       \
+	parse(&t, &first, &err, early,                                                          \
+	      &(struct words){ (int)(sizeof((const char *[]){ __VA_ARGS__ }) / sizeof(char *)), \
+			       (const char *[]){ __VA_ARGS__ } })
 
 static void parses_argv(void **state)
 {

@@ -151,10 +151,10 @@ static int parse_all(const struct cut_opts *opts, struct rh_cut *cut, struct roo
 static enum rh_exit run(const void *options, int argc, char **argv, struct rh_err *err)
 {
 	const struct cut_opts *opts = options;
-	struct rh_cut cut = { .words = "" };
+	bool truncated = false;
+	struct rh_cut cut = { .words = "", .truncated = &truncated };
 	struct room room;
 	struct rh_trace_totals totals;
-	bool truncated = false;
 	struct rh_trace_make make = {
 		.path = opts->out ? opts->out : "-",
 		.form = opts->form == RH_FORM_TEXT ? RH_FORM_TEXT : RH_FORM_BINARY,
@@ -170,8 +170,7 @@ static enum rh_exit run(const void *options, int argc, char **argv, struct rh_er
 	}
 	if (to == stderr)
 		rh_end_with_reader();
-	if (parse_all(opts, &cut, &room, err) < 0 ||
-	    rh_cut(argv[0], &cut, &make, &totals, &truncated, err) < 0)
+	if (parse_all(opts, &cut, &room, err) < 0 || rh_cut(argv[0], &cut, &make, &totals, err) < 0)
 		return err->code;
 	rh_print(to,
 		 "%s: %s of %s: %" PRIu64 " events, %" PRIu64 " lanes, %" PRIu64

@@ -164,9 +164,7 @@ static enum rh_exit run(const void *data, int argc, char **argv, struct rh_err *
 		.progress = rh_progress,
 		.sigpipe_ignored = rh_sigpipe_ignored,
 	};
-	int status, number;
-	uint64_t lost = 0;
-	bool trace_ok = true;
+	struct rh_record_end end;
 
 	if (signal_of(opts->toggle, &record.toggle, err) < 0)
 		return err->code;
@@ -196,15 +194,15 @@ static enum rh_exit run(const void *data, int argc, char **argv, struct rh_err *
 		       RH_USAGE;
 	if (find_shims(opts, &record, err) < 0)
 		return err->code;
-	if (rh_record_run(&record, argv, &status, &number, &trace_ok, &lost, err) < 0)
-		return (enum rh_exit)status;
+	if (rh_record_run(&record, argv, &end, err) < 0)
+		return (enum rh_exit)end.status;
 	err->text[0] = '\0';
 	rh_progress("%s", "");
-	if (number)
-		end_by(number);
-	if (opts->strict && status == 0 && (lost || !trace_ok))
+	if (end.signal)
+		end_by(end.signal);
+	if (opts->strict && end.status == 0 && (end.lost || !end.trace_ok))
 		return RH_PARTIAL;
-	return (enum rh_exit)status;
+	return (enum rh_exit)end.status;
 }
 
 const struct rh_command rh_cmd_record = {

@@ -192,10 +192,11 @@ static bool has_chosen(const struct rh_cutter *c)
 	return some;
 }
 
-static int cut_open_trace(struct rh_trace *trace, const char *path, struct rh_cutter *c,
+static int cut_open_trace(struct rh_trace *trace, struct rh_cutter *c,
 			  const struct rh_trace_make *make, struct rh_trace_totals *totals,
 			  struct rh_err *err)
 {
+	const char *path = c->path;
 	struct rh_trace_make with_columns = *make;
 	bool by_time = c->cut->time_ns.from != 0 || c->cut->time_ns.to != UINT64_MAX;
 
@@ -223,10 +224,11 @@ static int cut_open_trace(struct rh_trace *trace, const char *path, struct rh_cu
 }
 
 int rh_cut(const char *path, const struct rh_cut *cut, const struct rh_trace_make *make,
-	   struct rh_trace_totals *totals, bool *truncated, struct rh_err *err)
+	   struct rh_trace_totals *totals, struct rh_err *err)
 {
 	struct rh_cutter c = {
 		.cut = cut,
+		.path = path,
 		.time_base = RH_NONE,
 		.hold_stops = cut->lanes != NULL || cut->drain,
 	};
@@ -238,11 +240,11 @@ int rh_cut(const char *path, const struct rh_cut *cut, const struct rh_trace_mak
 	c.objects = rh_live_open(sizeof(struct rh_cut_object));
 	c.tasks = rh_live_open(sizeof(struct rh_cut_task));
 	if (c.objects && c.tasks)
-		result = cut_open_trace(trace, path, &c, make, totals, err);
+		result = cut_open_trace(trace, &c, make, totals, err);
 	else
 		rh_cut_no_memory(err);
-	if (truncated)
-		*truncated = rh_trace_truncated(trace) != NULL;
+	if (cut->truncated)
+		*cut->truncated = rh_trace_truncated(trace) != NULL;
 	rh_trace_abandon(c.out);
 	rh_live_close(c.objects);
 	rh_live_close(c.tasks);

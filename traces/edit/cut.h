@@ -30,11 +30,11 @@ struct rh_cut {
 	size_t lane_spans;
 	bool drain;
 	const char *words; /* for the note "cut", as the user said it */
+	bool *truncated;   /* set: whether the source was cut off; NULL = not asked */
 };
 
-/* Cuts path into make->path (make->columns is set here). *truncated (if not NULL) gets
- * whether the source was cut off. */
+/* Cuts path into make->path (make->columns is set here). */
 int rh_cut(const char *path, const struct rh_cut *cut, const struct rh_trace_make *make,
-	   struct rh_trace_totals *totals, bool *truncated, struct rh_err *err);
+	   struct rh_trace_totals *totals, struct rh_err *err);
 
 #endif

@@ -46,6 +46,7 @@ enum rh_cut_count {
 
 struct rh_cutter {
 	const struct rh_cut *cut;
+	const char *path; /* of the source */
 	struct rh_trace_out *out;
 	struct rh_live *objects, *tasks;
 	struct rh_map ended; /* task -> number, for joins */

@@ -218,7 +218,7 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	struct android android = { .build = build, .time_first = RH_NONE };
 
 	(void)opts;
-	if (rh_lines_read(&form, input, build, out, &android, err) < 0)
+	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &android }, err) < 0)
 		return -1;
 	if (android.clock_back)
 		rh_build_count(build, "repair.clock_back", android.clock_back);

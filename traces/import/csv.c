@@ -364,7 +364,7 @@ static int run(struct rh_input *input, const void *options, struct rh_build *bui
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
 	if (opts->columns && choose_columns(&log, input, opts->columns, err) < 0)
 		return -1;
-	if (rh_lines_read(&form, input, build, out, &log, err) < 0 ||
+	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &log }, err) < 0 ||
 	    rh_pids_check(&log.pids, input, err) < 0)
 		return -1;
 	return log.time_first == RH_NONE ? 0 : rh_trace_add_note(out, "clock", "ns", err);

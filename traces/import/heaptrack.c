@@ -390,7 +390,7 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 
 	(void)opts;
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
-	if (rh_lines_read(&form, input, build, out, &heaptrack, err) == 0)
+	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &heaptrack }, err) == 0)
 		result = add_notes(&heaptrack, err);
 	for (size_t i = 0; i < heaptrack.string_count; i++)
 		free(heaptrack.strings[i]);

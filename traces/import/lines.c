@@ -214,10 +214,12 @@ int rh_lines_leave_cut(struct rh_input *input, struct rh_build *build, struct rh
 	return note_cut(input, true, out, err);
 }
 
-int rh_lines_read(const struct rh_line_form *form, struct rh_input *input, struct rh_build *build,
-		  struct rh_trace_out *out, void *ctx, struct rh_err *err)
+int rh_lines_read(const struct rh_lines *lines, struct rh_err *err)
 {
-	struct reader reader = { .form = form, .input = input, .build = build, .ctx = ctx };
+	const struct rh_line_form *form = lines->form;
+	struct rh_input *input = lines->input;
+	struct rh_build *build = lines->build;
+	struct reader reader = { .form = form, .input = input, .build = build, .ctx = lines->ctx };
 	ssize_t length;
 	char *line;
 
@@ -241,7 +243,7 @@ int rh_lines_read(const struct rh_line_form *form, struct rh_input *input, struc
 	}
 	if (length != RH_INPUT_END || check_end(&reader, err) < 0)
 		return -1;
-	return note_cut(input, reader.cut, out, err);
+	return note_cut(input, reader.cut, lines->out, err);
 }
 
 /* ---- the first lines ---- */

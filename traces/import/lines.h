@@ -42,9 +42,15 @@ struct rh_line_form {
 	bool (*is_last)(void *ctx, const void *record);
 };
 
-/* All lines of the input. `ctx` goes to put and is_last. */
-int rh_lines_read(const struct rh_line_form *form, struct rh_input *input, struct rh_build *build,
-		  struct rh_trace_out *out, void *ctx, struct rh_err *err);
+/* Reads all lines of the input. */
+struct rh_lines {
+	const struct rh_line_form *form;
+	struct rh_input *input;
+	struct rh_build *build;
+	struct rh_trace_out *out;
+	void *ctx; /* for put and is_last */
+};
+int rh_lines_read(const struct rh_lines *lines, struct rh_err *err);
 
 /* For importers with a loop of their own: counts the line that was just read as cut off and
  * says so in the note. */

@@ -192,7 +192,7 @@ static int run(struct rh_input *input, const void *options, struct rh_build *bui
 	struct log log = { .build = build, .pids.wanted = opts->pid };
 
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
-	if (rh_lines_read(&form, input, build, out, &log, err) < 0 ||
+	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &log }, err) < 0 ||
 	    rh_pids_check(&log.pids, input, err) < 0)
 		return -1;
 	return log.marked ? rh_trace_add_site(out, STATS_SITE, "jemalloc_stats", err) : 0;

@@ -240,7 +240,7 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 
 	(void)opts;
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
-	if (rh_lines_read(&form, input, build, out, &log, err) < 0)
+	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &log }, err) < 0)
 		return -1;
 	return log.time_first == RH_NONE ? 0 : rh_trace_add_note(out, "clock", "us", err);
 }

@@ -220,7 +220,7 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	struct log log = { .build = build, .pids.wanted = asked->pid, .time_first = RH_NONE };
 
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
-	if (rh_lines_read(&form, input, build, out, &log, err) < 0 ||
+	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &log }, err) < 0 ||
 	    rh_pids_check(&log.pids, input, err) < 0)
 		return -1;
 	if (log.by_cpu &&

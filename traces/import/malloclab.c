@@ -148,7 +148,7 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 
 	(void)opts;
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
-	if (rh_lines_read(&form, input, build, out, &lab, err) < 0)
+	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &lab }, err) < 0)
 		return -1;
 	ops = promised(&lab);
 	if (ops != RH_NONE && ops != lab.ops)

@@ -340,7 +340,7 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
 	if (is_binary(bytes, (size_t)have))
 		return run_binary(input, build, out, err);
-	return rh_lines_read(&text_form, input, build, out, &text, err);
+	return rh_lines_read(&(struct rh_lines){ &text_form, input, build, out, &text }, err);
 }
 
 const struct rh_importer rh_import_mtrace = {

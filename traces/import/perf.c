@@ -304,7 +304,7 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	struct log log = { .build = build, .time_first = RH_NONE };
 
 	(void)opts;
-	if (rh_lines_read(&form, input, build, out, &log, err) < 0)
+	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &log }, err) < 0)
 		return -1;
 	return rh_trace_add_note(out, "clock", "us", err);
 }

@@ -155,7 +155,7 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	const struct umpire_opts *asked = opts;
 	struct log log = { .build = build, .pids.wanted = asked->uid, .time_first = RH_NONE };
 
-	if (rh_lines_read(&form, input, build, out, &log, err) < 0 ||
+	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &log }, err) < 0 ||
 	    rh_pids_check(&log.pids, input, err) < 0)
 		return -1;
 	return rh_trace_add_note(out, "clock", "ns", err);

@@ -237,7 +237,7 @@ static int run(struct rh_input *input, const void *options, struct rh_build *bui
 	const struct valgrind_opts *opts = options;
 	struct log log = { .build = build, .pids.wanted = opts->pid, .time_last = RH_NONE };
 
-	if (rh_lines_read(&form, input, build, out, &log, err) < 0 ||
+	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &log }, err) < 0 ||
 	    rh_pids_check(&log.pids, input, err) < 0)
 		return -1;
 	if (log.time_last != RH_NONE && rh_trace_add_note(out, "clock", "ms", err) < 0)

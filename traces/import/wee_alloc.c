@@ -74,7 +74,7 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 
 	(void)opts;
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
-	return rh_lines_read(&form, input, build, out, &log, err);
+	return rh_lines_read(&(struct rh_lines){ &form, input, build, out, &log }, err);
 }
 
 const struct rh_importer rh_import_wee_alloc = {

@@ -69,14 +69,21 @@ static int no_memory(struct rh_err *err)
 
 /* ---- threads ---- */
 
-static int put_task(struct rh_emitter *emit, const struct rh_call *call, enum rh_kind kind,
-		    uint32_t task, uint64_t size, struct rh_err *err)
+/* What an event has beside the time and the thread of its call. */
+struct fact {
+	enum rh_kind kind;
+	uint32_t id;
+	uint64_t size;
+};
+
+static int put_fact(struct rh_emitter *emit, const struct rh_call *call, struct fact fact,
+		    struct rh_err *err)
 {
 	struct rh_event event = {
-		.kind = (uint8_t)kind,
-		.id = task,
+		.kind = (uint8_t)fact.kind,
+		.id = fact.id,
 		.old = RH_NONE,
-		.size = size,
+		.size = fact.size,
 		.arg = RH_NONE,
 		.task = RH_TASK_NONE,
 		.time_ns = time_of(emit, call),
@@ -102,7 +109,7 @@ static int end_thread(struct rh_emitter *emit, const struct rh_call *call, struc
 	if (call->cut && !lane->exited)
 		return 0; /* alive when the recording ended */
 	lane->open = false;
-	if (lane->task && put_task(emit, call, RH_EV_EXIT, lane->task, 0, err) < 0)
+	if (lane->task && put_fact(emit, call, (struct fact){ RH_EV_EXIT, lane->task, 0 }, err) < 0)
 		return -1;
 	if (lane->task)
 		rh_map_remove(&emit->tasks, call->thread);
@@ -164,7 +171,7 @@ static int spawn(struct rh_emitter *emit, const struct rh_call *call, struct rh_
 {
 	uint32_t task = emit->next_task + 1;
 
-	if (put_task(emit, call, RH_EV_SPAWN, task, call->address, err) < 0)
+	if (put_fact(emit, call, (struct fact){ RH_EV_SPAWN, task, call->address }, err) < 0)
 		return -1;
 	emit->next_task = task;
 	return rh_map_put(&emit->tasks, call->size, task) ? 0 : no_memory(err);
@@ -177,7 +184,7 @@ static int spawn_failed(struct rh_emitter *emit, const struct rh_call *call, str
 	if (!task)
 		return 0;
 	rh_map_remove(&emit->tasks, call->size);
-	return put_task(emit, call, RH_EV_EXIT, task, 0, err);
+	return put_fact(emit, call, (struct fact){ RH_EV_EXIT, task, 0 }, err);
 }
 
 static int join(struct rh_emitter *emit, const struct rh_call *call, struct rh_err *err)
@@ -195,14 +202,14 @@ static int join(struct rh_emitter *emit, const struct rh_call *call, struct rh_e
 	}
 	if (!emit->final && end_former(emit, call, task, err) < 0)
 		return -1;
-	return put_task(emit, call, RH_EV_JOIN, task, 0, err);
+	return put_fact(emit, call, (struct fact){ RH_EV_JOIN, task, 0 }, err);
 }
 
 /* Calls that the recorder could not keep, at the place where they are missing. */
 static int put_gap(struct rh_emitter *emit, const struct rh_call *call, struct rh_err *err)
 {
 	rh_build_count(emit->build, "drop.gap", call->size);
-	return put_task(emit, call, RH_EV_GAP, (uint32_t)call->size, 0, err);
+	return put_fact(emit, call, (struct fact){ RH_EV_GAP, (uint32_t)call->size, 0 }, err);
 }
 
 /* ---- what the program maps itself ---- */
@@ -216,12 +223,16 @@ static int unmap(struct rh_emitter *emit, const struct rh_call *call, bool told,
 	while ((got = rh_ranges_cut(&emit->ranges, call->address, call->size, &piece)) > 0) {
 		told = true;
 		emit->cut_file = piece.how == RH_MAP_FILE;
-		if (put_task(emit, call, RH_EV_UNMAP, piece.how, piece.high - piece.low, err) < 0)
+		if (put_fact(emit, call,
+			     (struct fact){ RH_EV_UNMAP, piece.how, piece.high - piece.low },
+			     err) < 0)
 			return -1;
 	}
 	if (got < 0)
 		return no_memory(err);
-	return told ? 0 : put_task(emit, call, RH_EV_UNMAP, RH_MAP_UNKNOWN, call->size, err);
+	return told ? 0
+		    : put_fact(emit, call, (struct fact){ RH_EV_UNMAP, RH_MAP_UNKNOWN, call->size },
+			       err);
 }
 
 static int map(struct rh_emitter *emit, const struct rh_call *call, struct rh_err *err)
@@ -234,7 +245,7 @@ static int map(struct rh_emitter *emit, const struct rh_call *call, struct rh_er
 		return -1;
 	if (!rh_ranges_add(&emit->ranges, call->address, call->size, how))
 		return no_memory(err);
-	return put_task(emit, call, RH_EV_MAP, how, call->size, err);
+	return put_fact(emit, call, (struct fact){ RH_EV_MAP, how, call->size }, err);
 }
 
 static int thread_call(struct rh_emitter *emit, const struct rh_call *call, struct rh_err *err)

@@ -17,7 +17,7 @@
 
 #include "traces/record/capture.h"
 
-enum { BLOCK = 4096, NAMES = 1000, PIECES = 3, IMAGE_MOST = 65536 };
+enum { BLOCK = 4096, NAMES = 1000, PIECES = 2, IMAGE_MOST = 65536 };
 #define DATA_AT	    (1024 * 1024u)
 #define FRAME_MAGIC 0x6d617266u /* "fram" */
 static const char head_magic[8] = "RHCAPT\2\n";
@@ -140,22 +140,21 @@ static int index_chunk(struct rh_capture *capture, const struct rh_chunk *chunk,
 	return 0;
 }
 
-int rh_capture_add(struct rh_capture *capture, struct rh_chunk *chunk, const uint64_t *one,
-		   size_t one_count, const uint64_t *two, size_t two_count, struct rh_err *err)
+int rh_capture_add(struct rh_capture *capture, struct rh_chunk *chunk, const uint64_t *words,
+		   size_t count, struct rh_err *err)
 {
 	struct frame frame = { .magic = FRAME_MAGIC,
 			       .kind = FRAME_CHUNK,
-			       .bytes = (one_count + two_count) * sizeof *one };
+			       .bytes = count * sizeof *words };
 	struct iovec piece[PIECES] = {
 		{ &frame, sizeof frame },
-		{ (void *)(uintptr_t)one, one_count * sizeof *one },
-		{ (void *)(uintptr_t)two, two_count * sizeof *two },
+		{ (void *)(uintptr_t)words, count * sizeof *words },
 	};
 
 	if (reserve(capture, err) < 0)
 		return -1;
 	chunk->offset = capture->bytes + sizeof frame;
-	chunk->words = (uint32_t)(one_count + two_count);
+	chunk->words = (uint32_t)count;
 	frame.chunk = *chunk;
 	if (write_pieces(capture, piece, err) < 0)
 		return -1;
@@ -300,11 +299,11 @@ void rh_capture_keep_last(struct rh_capture *capture, uint64_t events, uint64_t 
 	}
 }
 
-int rh_capture_read(const struct rh_capture *capture, const struct rh_chunk *chunk, size_t from,
-		    uint64_t *into, size_t count, struct rh_err *err)
+int rh_capture_read(const struct rh_capture *capture, const struct rh_chunk *chunk,
+		    struct rh_chunk_part part, uint64_t *into, struct rh_err *err)
 {
-	size_t want = count * sizeof *into, have = 0;
-	uint64_t at = chunk->offset + from * sizeof *into;
+	size_t want = part.count * sizeof *into, have = 0;
+	uint64_t at = chunk->offset + part.from * sizeof *into;
 	ssize_t got;
 
 	while (have < want) {

@@ -82,17 +82,20 @@ struct rh_capture_visit {
 int rh_capture_recover(struct rh_capture *capture, const char *path,
 		       const struct rh_capture_visit *visit, struct rh_err *err);
 
-/* Appends a chunk whose words lie in two pieces (a ring wraps). chunk->offset and
- * ->words are filled in here. A full disk is RH_IO, and the chunk is not there. */
-int rh_capture_add(struct rh_capture *capture, struct rh_chunk *chunk, const uint64_t *one,
-		   size_t one_count, const uint64_t *two, size_t two_count, struct rh_err *err);
+/* Appends a chunk of `count` words. chunk->offset and ->words are filled in here. A full disk is
+ * RH_IO, and the chunk is not there. */
+int rh_capture_add(struct rh_capture *capture, struct rh_chunk *chunk, const uint64_t *words,
+		   size_t count, struct rh_err *err);
 
 /* Gives up the oldest chunks while at least this much would remain. 0 = no such bound. */
 void rh_capture_keep_last(struct rh_capture *capture, uint64_t events, uint64_t bytes);
 
-/* Reads count words of a chunk from its word `from`. */
-int rh_capture_read(const struct rh_capture *capture, const struct rh_chunk *chunk, size_t from,
-		    uint64_t *into, size_t count, struct rh_err *err);
+/* Reads part of a chunk. */
+struct rh_chunk_part {
+	size_t from, count; /* words */
+};
+int rh_capture_read(const struct rh_capture *capture, const struct rh_chunk *chunk,
+		    struct rh_chunk_part part, uint64_t *into, struct rh_err *err);
 
 /* Returns the disk space of a chunk that nobody reads again, unless all is to stay. */
 void rh_capture_forget(const struct rh_capture *capture, const struct rh_chunk *chunk);

@@ -94,17 +94,19 @@ static int keep_chunk(struct rh_drain *drain, struct rh_chunk *chunk, const uint
 {
 	struct rh_err *full = &drain->full;
 
-	if (rh_capture_add(&drain->capture, chunk, words, count, NULL, 0, full) == 0)
+	if (rh_capture_add(&drain->capture, chunk, words, count, full) == 0)
 		return 0;
 	if (full->code == RH_OS || !drain->make_room || !drain->make_room(drain->make_room_of))
 		return -1;
 	*full = (struct rh_err){ 0 };
-	return rh_capture_add(&drain->capture, chunk, words, count, NULL, 0, full);
+	return rh_capture_add(&drain->capture, chunk, words, count, full);
 }
 
-static int keep(struct rh_drain *drain, uint32_t index, struct rh_image *image,
-		const uint64_t *words, size_t count, struct rh_err *err)
+/* The words that were read are what drain->words begins with. */
+static int keep(struct rh_drain *drain, uint32_t index, struct rh_image *image, size_t count,
+		struct rh_err *err)
 {
+	const uint64_t *words = drain->words;
 	struct rh_ring_past *past = &drain->past[index];
 	struct rh_chunk chunk = {
 		.stamp = past->stamp,
@@ -254,10 +256,18 @@ int rh_drain_recover(struct rh_drain *drain, const void *bytes, size_t count, st
 	return 0;
 }
 
+/* What is in a ring, in words. */
+struct full {
+	uint64_t at, count;
+	uint64_t room; /* of the whole ring */
+};
+
 /* Copies [tail, head) of a ring out of the area: two pieces where it wraps. */
-static int read_ring(struct rh_drain *drain, uint32_t index, uint64_t at, uint64_t first,
-		     uint64_t count, struct rh_err *err)
+static int read_ring(struct rh_drain *drain, uint32_t index, const struct full *full,
+		     struct rh_err *err)
 {
+	uint64_t at = full->at, count = full->count;
+	uint64_t first = count < full->room - at ? count : full->room - at;
 	off_t base = (off_t)(RH_AREA_RINGS_AT + index * drain->ring_bytes);
 	size_t size = sizeof *drain->words, one = first * size, two = (count - first) * size;
 
@@ -295,9 +305,8 @@ static int64_t drain_ring(struct rh_drain *drain, uint32_t index, bool all, stru
 	if (count > room || mask >= drain->ring_bytes || (mask & (mask + 1)))
 		return rh_fail(err, RH_BUG, "ring %u claims %llu words of %llu", index,
 			       (unsigned long long)count, (unsigned long long)room);
-	if (read_ring(drain, index, at, count < room - at ? count : room - at, count, err) < 0 ||
-	    keep(drain, index, &drain->images[drain->slot_image[proc - 1]], drain->words, count,
-		 err) < 0)
+	if (read_ring(drain, index, &(struct full){ at, count, room }, err) < 0 ||
+	    keep(drain, index, &drain->images[drain->slot_image[proc - 1]], count, err) < 0)
 		return -1;
 	atomic_store(&ring->tail, head);
 	atomic_fetch_add(&ring->tail_moves, 1);

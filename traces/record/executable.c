@@ -282,19 +282,18 @@ static int judge(const char *path, int depth, char *warning, size_t room, struct
 	return result;
 }
 
-int rh_executable_find(const char *name, char *path, size_t path_bytes, char *warning,
-		       size_t warning_bytes, int *status, struct rh_err *err)
+int rh_executable_find(const char *name, struct rh_executable *found, struct rh_err *err)
 {
-	*status = 0;
-	warning[0] = '\0';
+	found->status = 0;
+	found->warning[0] = '\0';
 	if (!*name) {
-		*status = NOT_FOUND;
+		found->status = NOT_FOUND;
 		return rh_fail(err, RH_NO_INPUT, "the program's name is empty");
 	}
-	if (locate(name, path, path_bytes, status, err) < 0)
+	if (locate(name, found->path, sizeof found->path, &found->status, err) < 0)
 		return -1;
-	if (judge(path, 0, warning, warning_bytes, err) < 0) {
-		*status = err->code;
+	if (judge(found->path, 0, found->warning, sizeof found->warning, err) < 0) {
+		found->status = err->code;
 		return -1;
 	}
 	return 0;

@@ -9,11 +9,15 @@
 
 #include "alloc/base/err.h"
 
-/* Finds `name` as execvp would and writes its path. Returns 0; or -1 with *status 127
- * (not found), 126 (not executable) or RH_ABSENT (static, setuid, of another machine or
- * libc), and the sentence in err. `warning` gets a sentence when the program can be
- * recorded but brings an allocator of its own; else "". */
-int rh_executable_find(const char *name, char *path, size_t path_bytes, char *warning,
-		       size_t warning_bytes, int *status, struct rh_err *err);
+struct rh_executable {
+	char path[4096];
+	char warning[600]; /* why the trace will lack calls: it brings an allocator of its own; or
+			      "" */
+	int status;	   /* 0; 127 not found, 126 not executable, RH_ABSENT cannot be recorded */
+};
+
+/* Finds `name` as execvp would. Returns 0; or -1 with a status that is not 0 and the sentence in
+ * err: RH_ABSENT is a program that is static, setuid, or of another machine or libc. */
+int rh_executable_find(const char *name, struct rh_executable *found, struct rh_err *err);
 
 #endif

@@ -365,10 +365,21 @@ static uint64_t add_string(struct parcel *parcel, size_t *at, const char *text, 
 	return where;
 }
 
+/* What a thread of the target is to be sent off to. */
+struct attempt {
+	struct rh_target *target;
+	struct rh_inject *inject;
+	uint64_t code; /* address of the room for our instructions */
+	bool strict;
+};
+
 /* regs: as the thread is to go on. */
-static int send_off(const struct rh_target *target, struct rh_inject *inject, pid_t tid,
-		    struct user_regs_struct regs, uint64_t code, struct rh_err *err)
+static int send_off(const struct attempt *what, pid_t tid, struct user_regs_struct regs,
+		    struct rh_err *err)
 {
+	const struct rh_target *target = what->target;
+	struct rh_inject *inject = what->inject;
+	uint64_t code = what->code;
 	struct parcel parcel = { .strings = { 0 } };
 	uint64_t base = regs.rsp - RED_ZONE - sizeof parcel;
 	unsigned char padded[ROOM] = { 0 };
@@ -391,9 +402,9 @@ static int send_off(const struct rh_target *target, struct rh_inject *inject, pi
 }
 
 /* 1: sent off, 0: not this one, -1: none will do. */
-static int try_thread(struct rh_target *target, struct rh_inject *inject, pid_t tid, bool strict,
-		      uint64_t code, struct rh_err *err)
+static int try_thread(const struct attempt *what, pid_t tid, struct rh_err *err)
 {
+	struct rh_target *target = what->target;
 	struct user_regs_struct regs;
 	enum stopped stopped;
 	int result = 0;
@@ -408,10 +419,10 @@ static int try_thread(struct rh_target *target, struct rh_inject *inject, pid_t 
 	if (stopped == GONE)
 		return 0;
 	if (ptrace(PTRACE_GETREGS, tid, NULL, &regs) == 0) {
-		bool safe = is_safe(target, &regs, strict), again = begin_again(&regs);
+		bool safe = is_safe(target, &regs, what->strict), again = begin_again(&regs);
 
 		if (safe)
-			result = send_off(target, inject, tid, regs, code, err) < 0 ? -1 : 1;
+			result = send_off(what, tid, regs, err) < 0 ? -1 : 1;
 		else if (again)
 			ptrace(PTRACE_SETREGS, tid, NULL, &regs);
 	}
@@ -419,23 +430,22 @@ static int try_thread(struct rh_target *target, struct rh_inject *inject, pid_t 
 	return result;
 }
 
-static int try_all(struct rh_target *target, struct rh_inject *inject, bool strict, uint64_t code,
-		   struct rh_err *err)
+static int try_all(const struct attempt *what, struct rh_err *err)
 {
 	struct dirent *entry;
 	char path[64];
 	int result = 0;
 	DIR *all;
 
-	snprintf(path, sizeof path, "/proc/%d/task", target->pid);
+	snprintf(path, sizeof path, "/proc/%d/task", what->target->pid);
 	all = opendir(path);
 	if (!all)
-		return rh_fail(err, RH_NO_INPUT, "process %d is over", target->pid);
+		return rh_fail(err, RH_NO_INPUT, "process %d is over", what->target->pid);
 	while (result == 0 && (entry = readdir(all))) {
 		pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
 
 		if (tid > 0)
-			result = try_thread(target, inject, tid, strict, code, err);
+			result = try_thread(what, tid, err);
 	}
 	closedir(all);
 	return result;
@@ -459,7 +469,7 @@ int rh_inject_start(struct rh_target *target, struct rh_inject *inject, struct r
 			       "process %d has no %s left: start the program under reheap record",
 			       target->pid, code ? "address space" : "room behind its code");
 	while (result == 0 && ms < PATIENCE_MS) {
-		result = try_all(target, inject, ms < STRICT_MS, code, err);
+		result = try_all(&(struct attempt){ target, inject, code, ms < STRICT_MS }, err);
 		if (result == 0)
 			wait_ms(ms < STRICT_MS ? 1 : 10);
 		ms = (rh_now_ns() - began) / 1000000;

@@ -60,7 +60,8 @@ static int refill(struct rh_merge *merge, struct rh_merged *s, struct rh_err *er
 		left = s->buffer_words - rest;
 	s->have = rest + left;
 	s->at = 0;
-	if (rh_capture_read(merge->capture, chunk, s->done, s->buffer + rest, left, err) < 0)
+	if (rh_capture_read(merge->capture, chunk, (struct rh_chunk_part){ s->done, left },
+			    s->buffer + rest, err) < 0)
 		return -1;
 	s->done += left;
 	return 1;

@@ -73,14 +73,19 @@ struct rh_record_opts {
 
 /*
  * Runs argv[0] with argv under the recorder (or joins process opts->pid: argv is not used, and
- * *status is 0 whatever becomes of it) and writes the trace. *status gets what a
- * shell would get of the program: its exit status, or 128 + signal with *signal set.
+ * the status is 0 whatever becomes of it) and writes the trace.
  * Returns 0 when the program ran, whatever became of the trace: a trace that could not
- * be written is reported on stderr and in *trace_ok. -1: it was not started, and *status
+ * be written is reported on stderr and in trace_ok. -1: it was not started, and the status
  * is 127 (not found), 126 (not executable) or the class of the error.
  */
-int rh_record_run(const struct rh_record_opts *opts, char **argv, int *status, int *signal,
-		  bool *trace_ok, uint64_t *lost, struct rh_err *err);
+struct rh_record_end {
+	int status;    /* what a shell would get of the program: exit status, or 128 + signal */
+	int signal;    /* that ended it; 0 = none */
+	bool trace_ok; /* the trace is written */
+	uint64_t lost; /* calls */
+};
+int rh_record_run(const struct rh_record_opts *opts, char **argv, struct rh_record_end *end,
+		  struct rh_err *err);
 
 /*
  * The traces of a capture whose recorder was killed. Of opts, out (NULL = what that recorder was

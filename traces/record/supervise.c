@@ -494,20 +494,20 @@ static int join_program(struct rh_session *session, struct rh_target *target, st
 	return rh_capture_put_head(&session->drain.capture, err);
 }
 
-static int record_running(const struct rh_record_opts *opts, int *status, bool *trace_ok,
-			  uint64_t *lost, struct rh_err *err)
+static int record_running(const struct rh_record_opts *opts, struct rh_record_end *end,
+			  struct rh_err *err)
 {
 	static struct rh_session session;
 	static struct rh_target target;
 	struct rh_record_opts late = *opts;
 	char area_file[RH_ATTACH_FILE];
 
-	*status = 0;
+	end->status = 0;
 	if (rh_target_open(&target, opts->pid, opts->shim, err) < 0)
-		return *status = (int)err->code, -1;
+		return end->status = (int)err->code, -1;
 	late.area_file = rh_attach_file(&target, area_file);
 	if (open_session(&session, &late, err) < 0 || join_program(&session, &target, err) < 0) {
-		*status = (int)err->code;
+		end->status = (int)err->code;
 		close_session(&session);
 		rh_attach_forget(&target, &late);
 		return -1;
@@ -515,30 +515,31 @@ static int record_running(const struct rh_record_opts *opts, int *status, bool *
 	if (watch(&session, err) < 0 || last_sweep(&session, err) < 0)
 		rh_print(stderr, "reheap record: recording stopped: %s\n", err->text);
 	rh_attach_leave(&session);
-	*trace_ok = rh_session_finish(&session);
-	*lost = session.lost;
+	end->trace_ok = rh_session_finish(&session);
+	end->lost = session.lost;
 	give_signals_back();
 	close_session(&session);
 	rh_attach_forget(&target, &late);
 	return 0;
 }
 
-int rh_record_run(const struct rh_record_opts *opts, char **argv, int *status, int *signal_number,
-		  bool *trace_ok, uint64_t *lost, struct rh_err *err)
+int rh_record_run(const struct rh_record_opts *opts, char **argv, struct rh_record_end *end,
+		  struct rh_err *err)
 {
 	static struct rh_session session;
-	char path[4096], warning[600];
+	struct rh_executable program;
 
-	*signal_number = 0;
+	*end = (struct rh_record_end){ .status = -1 };
 	if (opts->pid)
-		return record_running(opts, status, trace_ok, lost, err);
-	if (rh_executable_find(argv[0], path, sizeof path, warning, sizeof warning, status, err) <
-	    0)
+		return record_running(opts, end, err);
+	if (rh_executable_find(argv[0], &program, err) < 0) {
+		end->status = program.status;
 		return -1;
-	if (warning[0])
-		rh_print(stderr, "reheap record: %s\n", warning);
-	if (open_session(&session, opts, err) < 0 || start(&session, path, argv, err) < 0) {
-		*status = err->code == RH_NO_INPUT ? 126 : err->code;
+	}
+	if (program.warning[0])
+		rh_print(stderr, "reheap record: %s\n", program.warning);
+	if (open_session(&session, opts, err) < 0 || start(&session, program.path, argv, err) < 0) {
+		end->status = err->code == RH_NO_INPUT ? 126 : err->code;
 		close_session(&session);
 		return -1;
 	}
@@ -547,17 +548,17 @@ int rh_record_run(const struct rh_record_opts *opts, char **argv, int *status, i
 		rh_print(stderr, "reheap record: recording stopped: %s\n", err->text);
 	if (last_sweep(&session, err) < 0)
 		rh_print(stderr, "reheap record: recording stopped: %s\n", err->text);
-	*trace_ok = rh_session_finish(&session);
-	*lost = session.lost;
+	end->trace_ok = rh_session_finish(&session);
+	end->lost = session.lost;
 	wait_for_program(&session);
 	rh_session_afterwards(&session);
 	give_signals_back();
 	if (!session.reaped) /* we were told to end before it did */
 		session.wait_status = (128 + SIGTERM) << 8;
-	*status = WIFSIGNALED(session.wait_status) ? 128 + WTERMSIG(session.wait_status)
-						   : WEXITSTATUS(session.wait_status);
+	end->status = WIFSIGNALED(session.wait_status) ? 128 + WTERMSIG(session.wait_status)
+						       : WEXITSTATUS(session.wait_status);
 	if (WIFSIGNALED(session.wait_status))
-		*signal_number = WTERMSIG(session.wait_status);
+		end->signal = WTERMSIG(session.wait_status);
 	close_session(&session);
 	return 0;
 }

@@ -52,8 +52,8 @@ static void add_chunk(struct rh_capture *capture, uint32_t ring, const uint64_t 
 	chunk.thread = ring;
 	chunk.tid = 100 + ring;
 	count = whole_words(words, count);
-	demand(rh_capture_add(capture, &chunk, words, count, NULL, 0, &err) == 0,
-	       "a chunk can be written", &err);
+	demand(rh_capture_add(capture, &chunk, words, count, &err) == 0, "a chunk can be written",
+	       &err);
 }
 
 static void make_capture(const struct place *place, const uint8_t *data, size_t bytes)

@@ -50,22 +50,18 @@ static size_t read_all(const char *path, struct rh_event *events, size_t cap, un
 	return count;
 }
 
-static void write_and_compare(const char *path, enum rh_trace_form form, unsigned columns,
-			      const struct rh_event *events, size_t count, struct rh_event *again)
+static void write_and_compare(const struct rh_trace_make *make, const struct rh_event *events,
+			      size_t count, struct rh_event *again)
 {
-	struct rh_trace_make make = {
-		.path = path,
-		.form = form,
-		.columns = columns,
-		.level = 1,
-	};
+	unsigned columns = make->columns;
 	struct rh_trace_out *out;
 	struct rh_err err = { 0 };
 
-	demand(rh_trace_create(&out, &make, &err) == 0, "a trace can be made", &err);
+	demand(rh_trace_create(&out, make, &err) == 0, "a trace can be made", &err);
 	demand(rh_trace_put(out, events, count, &err) == 0, "what is read can be written", &err);
 	demand(rh_trace_finish(out, NULL, &err) == 0, "a trace can be finished", &err);
-	demand(read_all(path, again, FUZZ_EVENTS, &columns) == count, "it reads back whole", &err);
+	demand(read_all(make->path, again, FUZZ_EVENTS, &columns) == count, "it reads back whole",
+	       &err);
 	demand(memcmp(events, again, count * sizeof(*events)) == 0, "it reads back the same", &err);
 }
 
@@ -86,8 +82,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	if (fuzz_file_open(&in, sealed, bytes)) {
 		count = read_all(in.path, events, FUZZ_EVENTS, &columns);
 		if (count) {
-			write_and_compare(out, RH_FORM_BINARY, columns, events, count, again);
-			write_and_compare(out, RH_FORM_TEXT, columns, events, count, again);
+			struct rh_trace_make make = { .path = out, .columns = columns, .level = 1 };
+
+			make.form = RH_FORM_BINARY;
+			write_and_compare(&make, events, count, again);
+			make.form = RH_FORM_TEXT;
+			write_and_compare(&make, events, count, again);
 		}
 	}
 	fuzz_file_close(&in);

@@ -96,9 +96,8 @@ static inline struct rh_record_opts record_defaults(void)
 /* Runs argv under the recorder with its stdout in `output`. Returns the program's status. */
 static inline int record(const struct rh_record_opts *opts, char **argv, struct rh_err *err)
 {
-	int status = -1, number, kept = dup(1), to;
-	bool trace_ok = false;
-	uint64_t lost;
+	struct rh_record_end end;
+	int kept = dup(1), to;
 	char path[64];
 	ssize_t got;
 
@@ -107,14 +106,14 @@ static inline int record(const struct rh_record_opts *opts, char **argv, struct 
 	to = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	fflush(stdout);
 	dup2(to, 1);
-	if (rh_record_run(opts, argv, &status, &number, &trace_ok, &lost, err) == 0)
-		assert_true(trace_ok);
+	if (rh_record_run(opts, argv, &end, err) == 0)
+		assert_true(end.trace_ok);
 	dup2(kept, 1);
 	close(kept);
 	got = pread(to, output, sizeof output - 1, 0);
 	output[got > 0 ? got : 0] = '\0';
 	close(to);
-	return status;
+	return end.status;
 }
 
 static inline int along_on(void **state)

@@ -45,12 +45,14 @@ static const char *cut_text(const char *text, const struct rh_cut *cut)
 {
 	static char in[128], out[128];
 	struct rh_trace_make make = { .path = out, .form = RH_FORM_TEXT };
+	struct rh_cut whole_of = *cut;
 	bool truncated = true;
 
+	whole_of.truncated = &truncated;
 	snprintf(in, sizeof(in), "%s", scratch_path("source.txt"));
 	snprintf(out, sizeof(out), "%s", scratch_path("cut.txt"));
 	store_trace(in, text, strlen(text));
-	expect_ok(rh_cut(in, cut, &make, &totals, &truncated, &err), &err);
+	expect_ok(rh_cut(in, &whole_of, &make, &totals, &err), &err);
 	assert_false(truncated);
 	return out;
 }
@@ -156,7 +158,7 @@ static void test_time(void **state)
 	in = scratch_path("plain.txt");
 	make.path = scratch_path("out.txt");
 	store_trace(in, no_time, sizeof(no_time) - 1);
-	assert_int_equal(rh_cut(in, &cut, &make, NULL, NULL, &err), -1);
+	assert_int_equal(rh_cut(in, &cut, &make, NULL, &err), -1);
 	assert_int_equal(err.code, RH_BAD_DATA);
 	assert_non_null(strstr(err.text, "has no times"));
 }
@@ -199,18 +201,18 @@ static void test_refused(void **state)
 	make.path = scratch_path("none.txt");
 	store_trace(in, source, sizeof(source) - 1);
 	cut.events.from = 1000;
-	assert_int_equal(rh_cut(in, &cut, &make, NULL, NULL, &err), -1);
+	assert_int_equal(rh_cut(in, &cut, &make, NULL, &err), -1);
 	assert_int_equal(err.code, RH_BAD_DATA);
 	assert_non_null(strstr(err.text, "ends before the window"));
 	assert_int_equal(access(make.path, F_OK), -1);
 	cut = whole;
 	cut.lanes = &(struct rh_cut_span){ 99, 100 };
 	cut.lane_spans = 1;
-	assert_int_equal(rh_cut(in, &cut, &make, NULL, NULL, &err), -1);
+	assert_int_equal(rh_cut(in, &cut, &make, NULL, &err), -1);
 	assert_int_equal(err.code, RH_BAD_DATA);
 	assert_non_null(strstr(err.text, "none of the lanes"));
 	assert_int_equal(access(make.path, F_OK), -1);
-	assert_int_equal(rh_cut(scratch_path("missing"), &whole, &make, NULL, NULL, &err), -1);
+	assert_int_equal(rh_cut(scratch_path("missing"), &whole, &make, NULL, &err), -1);
 	assert_int_equal(err.code, RH_NO_INPUT);
 }
 
@@ -219,11 +221,13 @@ static void test_truncated(void **state)
 {
 	const char *in = scratch_path("short.txt");
 	struct rh_trace_make make = { .path = scratch_path("out.txt"), .form = RH_FORM_TEXT };
+	struct rh_cut cut = whole;
 	bool truncated = false;
 
 	(void)state;
+	cut.truncated = &truncated;
 	store_trace(in, source, (size_t)(strstr(source, "exit lane=1") - source));
-	expect_ok(rh_cut(in, &whole, &make, &totals, &truncated, &err), &err);
+	expect_ok(rh_cut(in, &cut, &make, &totals, &err), &err);
 	assert_true(truncated);
 	assert_int_equal(totals.live_objects_end, 1);
 }
@@ -255,19 +259,19 @@ static void test_random(void **state)
 		write_events(in, RH_FORM_BINARY, round % 16, events, EVENTS);
 		cut.events.from = maker_below(&dice, EVENTS);
 		cut.events.to = cut.events.from + 1 + maker_below(&dice, EVENTS);
-		expect_ok(rh_cut(in, &cut, &make, &totals, NULL, &err), &err);
+		expect_ok(rh_cut(in, &cut, &make, &totals, &err), &err);
 		/* What lives at the window's end lives at the end of the result. */
 		cut.events.from = 0;
-		expect_ok(rh_cut(in, &cut, &make, &prefix, NULL, &err), &err);
+		expect_ok(rh_cut(in, &cut, &make, &prefix, &err), &err);
 		assert_int_equal(prefix.live_objects_end, totals.live_objects_end);
 		assert_int_equal(prefix.live_bytes_end, totals.live_bytes_end);
 		cut.drain = true;
-		expect_ok(rh_cut(in, &cut, &make, &totals, NULL, &err), &err);
+		expect_ok(rh_cut(in, &cut, &make, &totals, &err), &err);
 		assert_int_equal(totals.live_objects_end, 0);
 		cut.drain = false;
 		cut.lanes = &some;
 		cut.lane_spans = 1;
-		if (rh_cut(in, &cut, &make, &totals, NULL, &err) == 0)
+		if (rh_cut(in, &cut, &make, &totals, &err) == 0)
 			assert_true(totals.live_objects_end <= prefix.live_objects_end);
 		else if (prefix.lanes > some.from) /* there are such lanes */
 			fail_msg("%s", err.text);
@@ -293,7 +297,7 @@ static void test_systemui(void **state)
 	snprintf(in, sizeof(in), "%s", ik.path);
 	make.path = scratch_path("part.rht");
 	cut.events = (struct rh_cut_span){ 300000, UINT64_MAX };
-	expect_ok(rh_cut(in, &cut, &make, &totals, NULL, &err), &err);
+	expect_ok(rh_cut(in, &cut, &make, &totals, &err), &err);
 	assert_int_equal(totals.live_objects_end, 53645);
 	assert_int_equal(totals.live_objects_peak, 60097);
 	assert_int_equal(totals.live_bytes_peak, 10441709);
@@ -301,11 +305,11 @@ static void test_systemui(void **state)
 	cut = whole;
 	cut.lane_spans = 1;
 	cut.lanes = &low;
-	expect_ok(rh_cut(in, &cut, &make, &totals, NULL, &err), &err);
+	expect_ok(rh_cut(in, &cut, &make, &totals, &err), &err);
 	assert_int_equal(totals.lanes, 200);
 	births = totals.objects;
 	cut.lanes = &high;
-	expect_ok(rh_cut(in, &cut, &make, &totals, NULL, &err), &err);
+	expect_ok(rh_cut(in, &cut, &make, &totals, &err), &err);
 	assert_int_equal(totals.lanes, 193);
 	assert_true(births + totals.objects >= 421234);
 }

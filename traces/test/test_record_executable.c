@@ -7,13 +7,12 @@
 
 static int look(const char *name, char *text, size_t room)
 {
-	char path[PATH_MAX], warning[600];
+	struct rh_executable found;
 	struct rh_err err = { 0 };
-	int status, got;
+	int got = rh_executable_find(name, &found, &err);
 
-	got = rh_executable_find(name, path, sizeof path, warning, sizeof warning, &status, &err);
-	snprintf(text, room, "%s", got < 0 ? err.text : warning);
-	return got < 0 ? status : 0;
+	snprintf(text, room, "%s", got < 0 ? err.text : found.warning);
+	return got < 0 ? found.status : 0;
 }
 
 static void write_file(const char *path, const void *data, size_t bytes, mode_t mode)

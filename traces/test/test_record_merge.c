@@ -55,17 +55,14 @@ static void begin(void)
 }
 
 static void add_words(uint32_t ring, uint64_t stamp, uint32_t thread, const uint64_t *words,
-		      size_t count, size_t one_count)
+		      size_t count)
 {
 	struct rh_chunk chunk = {
 		.ring = ring, .stamp = stamp, .thread = thread, .tid = thread, .events = count
 	};
 	struct rh_err err = { 0 };
 
-	/* in two pieces, as from a ring that wraps */
-	assert_int_equal(rh_capture_add(&drain.capture, &chunk, words, one_count, words + one_count,
-					count - one_count, &err),
-			 0);
+	assert_int_equal(rh_capture_add(&drain.capture, &chunk, words, count, &err), 0);
 }
 
 /* A chunk in which every record has a stamp. */
@@ -73,7 +70,7 @@ static void add(uint32_t ring, uint64_t stamp, uint32_t thread, const struct mom
 		size_t count)
 {
 	uint64_t words[400];
-	size_t at = 0, half = 0;
+	size_t at = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		assert_true(told_count < sizeof told / sizeof told[0]);
@@ -86,12 +83,10 @@ static void add(uint32_t ring, uint64_t stamp, uint32_t thread, const struct mom
 				      .tail = moments[i].size };
 
 		assert_true(at + 1 + RH_REC_MOST_WORDS <= 400);
-		if (i == count / 2)
-			half = at;
 		words[at++] = rh_rec_stamp(moments[i].stamp);
 		at += rh_rec_pack(&one, words + at);
 	}
-	add_words(ring, stamp, thread, words, at, half);
+	add_words(ring, stamp, thread, words, at);
 }
 
 static struct rh_record_opts opts;
@@ -167,7 +162,7 @@ static void tell_until(bool *there, uint64_t now, struct rh_emitter *emit)
 			continue;
 		there[i] = true;
 		assert_int_equal(rh_capture_add(&drain.capture, &chunk, words,
-						1 + rh_rec_pack(&one, words + 1), NULL, 0, &err),
+						1 + rh_rec_pack(&one, words + 1), &err),
 				 0);
 		assert_int_equal(rh_emit_add(emit, &chunk, &err), 0);
 	}
@@ -328,7 +323,7 @@ static void chunks_can_be_read_alone(void **state)
 	(void)state;
 	begin();
 	assert_int_equal(rh_rec_pack(&wide, words + 1), 3);
-	add_words(3, 5010, 7, words, 4, 1);
+	add_words(3, 5010, 7, words, 4);
 	assert_int_equal(rh_merge_open(&merge, &drain.capture, 0, &err), 0);
 	assert_int_equal(rh_merge_next(merge, &call, &err), 1);
 	assert_int_equal(call.stamp, 5010);
@@ -378,7 +373,7 @@ static void a_free_may_have_its_size(void **state)
 	begin();
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
 		at += rh_rec_pack(&rows[i].rec, words + at);
-	add_words(0, 10, 0, words, at, 0);
+	add_words(0, 10, 0, words, at);
 	assert_int_equal(rh_merge_open(&merge, &drain.capture, 0, &err), 0);
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		if (rows[i].rec.kind == RH_REC_SIZED)
@@ -419,8 +414,8 @@ static void unstamped_records_come_early(void **state)
 
 	(void)state;
 	begin();
-	add_words(0, 0, 0, one, 6, 3);
-	add_words(1, 0, 1, two, 5, 2);
+	add_words(0, 0, 0, one, 6);
+	add_words(1, 0, 1, two, 5);
 	assert_string_equal(trace_of(), "alloc 0 0, alloc 1 1, alloc 1 2, free 1 1, alloc 0 3, "
 					"free 0 3, free 1 2, ");
 	assert_clean(out_path);
@@ -445,7 +440,7 @@ static void long_records_cross_buffers(void **state)
 
 		assert_int_equal(rh_rec_pack(&one, words + 3 * i), 3);
 	}
-	add_words(0, 77, 0, words, COUNT * 3, 3);
+	add_words(0, 77, 0, words, COUNT * 3);
 	free(words);
 	assert_int_equal(rh_merge_open(&merge, &drain.capture, 0, &err), 0);
 	for (uint64_t i = 0; i < COUNT; i++) {
@@ -469,7 +464,7 @@ static void the_oldest_chunks_go_first(void **state)
 	for (uint32_t i = 0; i < 100; i++)
 		many[i] = rh_rec_short(RH_REC_ALLOC, 0x1000 + 16 * i, 8);
 	for (uint32_t i = 0; i < 50; i++)
-		add_words(0, 1000 * i, 0, many, 100, 50);
+		add_words(0, 1000 * i, 0, many, 100);
 	rh_capture_keep_last(&drain.capture, 250, 0);
 	assert_int_equal(drain.capture.kept_events, 300);
 	assert_int_equal(drain.capture.given_up_events, 4700);
@@ -516,11 +511,11 @@ static void written_while_it_runs(void **state)
 			one[1 + i] = rh_rec_short(RH_REC_ALLOC, 16 * i + 16, i);
 			two[1 + i] = rh_rec_short(RH_REC_FREE, 16 * i + 16, 0);
 		}
-		add_words(0, now, 0, one, 1 + BLOCKS, 1);
+		add_words(0, now, 0, one, 1 + BLOCKS);
 		image.events += BLOCKS;
 		if (round % 2) /* the free of a block may be seen in the turn after its birth */
 			rh_stream_turn(stream, &what, now + 400);
-		add_words(1, now + 500, 1, two, 1 + BLOCKS, 1);
+		add_words(1, now + 500, 1, two, 1 + BLOCKS);
 		image.events += BLOCKS;
 		rh_stream_turn(stream, &what, now + 900);
 	}

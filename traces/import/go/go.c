@@ -119,14 +119,14 @@ int rh_go_put_on(struct go_import *import, struct go_thread *thread, uint64_t p,
 	return rh_build_other(import->build, lane, event, err);
 }
 
-int rh_go_put_ref(struct go_import *import, struct go_thread *thread, enum go_series series,
-		  uint64_t value, bool extra, struct rh_err *err)
+int rh_go_put_ref(struct go_import *import, struct go_thread *thread, struct go_ref ref,
+		  struct rh_err *err)
 {
 	struct rh_event event = rh_go_event_of(RH_EV_REF);
 
-	event.id = series;
-	event.arg = value == RH_NONE ? value - 1 : value;
-	return rh_go_put(import, thread, &event, extra, err);
+	event.id = ref.series;
+	event.arg = ref.value == RH_NONE ? ref.value - 1 : ref.value;
+	return rh_go_put(import, thread, &event, ref.extra, err);
 }
 
 /* ---- events in ---- */
@@ -203,11 +203,16 @@ static int take(void *ctx, struct go_thread *thread, const struct go_event *even
 	case GO_STW_END:
 		return rh_go_flush_event(import, thread, event, err);
 	case GO_HEAP_ALLOC:
-		return rh_go_put_ref(import, thread, GO_REF_HEAP_LIVE, event->args[0], false, err);
+		return rh_go_put_ref(import, thread,
+				     (struct go_ref){ GO_REF_HEAP_LIVE, event->args[0], false },
+				     err);
 	case GO_HEAP_GOAL:
-		return rh_go_put_ref(import, thread, GO_REF_HEAP_GOAL, event->args[0], false, err);
+		return rh_go_put_ref(import, thread,
+				     (struct go_ref){ GO_REF_HEAP_GOAL, event->args[0], false },
+				     err);
 	case GO_SWEEP_END:
-		return rh_go_put_ref(import, thread, GO_REF_SWEPT, event->args[0], false, err);
+		return rh_go_put_ref(import, thread,
+				     (struct go_ref){ GO_REF_SWEPT, event->args[0], false }, err);
 	}
 	go_count(import, GO_N_DROP_SCHEDULING);
 	return 0;

@@ -231,8 +231,14 @@ int rh_go_put(struct go_import *import, struct go_thread *thread, struct rh_even
 /* The same on the lane of a P, if Ps are the lanes; no event of the input is it. */
 int rh_go_put_on(struct go_import *import, struct go_thread *thread, uint64_t p,
 		 struct rh_event *event, struct rh_err *err);
-int rh_go_put_ref(struct go_import *import, struct go_thread *thread, enum go_series series,
-		  uint64_t value, bool extra, struct rh_err *err);
+/* A number that Go recorded. extra: no event of the input says it by itself. */
+struct go_ref {
+	enum go_series series;
+	uint64_t value;
+	bool extra;
+};
+int rh_go_put_ref(struct go_import *import, struct go_thread *thread, struct go_ref ref,
+		  struct rh_err *err);
 struct rh_event rh_go_event_of(unsigned kind);
 
 static inline void go_count(struct go_import *import, enum go_count what)

@@ -166,15 +166,21 @@ static int put_free(struct go_import *import, struct go_thread *thread, uint64_t
 	return rh_go_put(import, thread, &event, extra, err);
 }
 
+/* Where objects are. */
+struct place {
+	const struct go_span *span;
+	uint64_t *slot;
+};
+
 /* Ends what is in a slot; the first of its objects is the event of the input unless `extra`. */
-static int end_slot(struct go_import *import, struct go_thread *thread, const struct go_span *span,
-		    uint64_t *slot, bool extra, struct rh_err *err)
+static int end_slot(struct go_import *import, struct go_thread *thread, struct place at, bool extra,
+		    struct rh_err *err)
 {
 	struct go_heap *heap = &import->heap;
-	uint64_t value = *slot;
+	uint64_t value = *at.slot;
 
-	*slot = RH_NONE;
-	if (!span->blocks)
+	*at.slot = RH_NONE;
+	if (!at.span->blocks)
 		return put_free(import, thread, value, extra, err);
 	while (value != GO_NONE) {
 		struct go_part part = heap->parts[value];
@@ -200,7 +206,8 @@ static int end_objects(struct go_import *import, struct go_thread *thread, struc
 		if (!chunk || chunk[i % GO_CHUNK] == RH_NONE)
 			continue;
 		go_count(import, GO_N_REPAIR_OBJECT_ENDED);
-		if (end_slot(import, thread, span, &chunk[i % GO_CHUNK], true, err) < 0)
+		if (end_slot(import, thread, (struct place){ span, &chunk[i % GO_CHUNK] }, true,
+			     err) < 0)
 			return -1;
 	}
 	return 0;
@@ -219,10 +226,13 @@ static int end_span(struct go_import *import, struct go_thread *thread, struct g
 	uint32_t index = (uint32_t)(span - heap->spans);
 
 	if (end_objects(import, thread, span, err) < 0 ||
-	    rh_go_put_ref(import, thread, GO_REF_SPAN_FREE, span_word(span), extra, err) < 0)
+	    rh_go_put_ref(import, thread,
+			  (struct go_ref){ GO_REF_SPAN_FREE, span_word(span), extra }, err) < 0)
 		return -1;
-	if (span->stacks && rh_go_put_ref(import, thread, GO_REF_STACK_SPAN_FREE,
-					  rh_go_stack_span_word(span), true, err) < 0)
+	if (span->stacks && rh_go_put_ref(import, thread,
+					  (struct go_ref){ GO_REF_STACK_SPAN_FREE,
+							   rh_go_stack_span_word(span), true },
+					  err) < 0)
 		return -1;
 	for (uint32_t i = 0; i < mapped_pages(span); i++)
 		if (rh_map_get(&heap->pages, first + i) == index)
@@ -325,9 +335,11 @@ static int begin_span(struct go_import *import, struct go_thread *thread,
 	for (uint32_t i = 0; i < mapped_pages(&fresh); i++)
 		if (!rh_map_put(&heap->pages, fresh.base / RH_GO_PAGE + i, index))
 			return no_memory(err);
-	return rh_go_put_ref(import, thread,
-			     event->kind == GO_SPAN ? GO_REF_SPAN : GO_REF_SPAN_ALLOC,
-			     span_word(&fresh), false, err);
+	return rh_go_put_ref(
+		import, thread,
+		(struct go_ref){ event->kind == GO_SPAN ? GO_REF_SPAN : GO_REF_SPAN_ALLOC,
+				 span_word(&fresh), false },
+		err);
 }
 
 static int free_span(struct go_import *import, struct go_thread *thread,
@@ -366,13 +378,13 @@ static uint32_t find_slot(struct go_import *import, uint64_t address, struct go_
 }
 
 /* The slot is taken by an object whose free has not come yet. */
-static int slot_live(struct go_import *import, struct go_thread *thread, const struct go_span *span,
-		     uint64_t *slot, uint64_t address, struct rh_err *err)
+static int slot_live(struct go_import *import, struct go_thread *thread, struct place at,
+		     uint64_t address, struct rh_err *err)
 {
 	go_count(import, GO_N_REPAIR_SLOT_LIVE);
 	if (!rh_map_put(&import->heap.swapped, address, import->heap.cycles))
 		return no_memory(err);
-	return end_slot(import, thread, span, slot, true, err);
+	return end_slot(import, thread, at, true, err);
 }
 
 /* Whether this free is the one that slot_live put first. */
@@ -414,11 +426,9 @@ static void fill_alloc(struct go_import *import, struct rh_event *event, const s
 }
 
 /* Sizes of tiny objects are what makes them share blocks as they did. */
-static void fill_tiny(struct go_import *import, const struct go_thread *thread,
-		      struct rh_event *event, const struct go_span *span, uint64_t address,
-		      uint64_t type_id)
+static void fill_tiny(struct rh_event *event, uint64_t size)
 {
-	event->size = rh_go_tiny_size(import, thread, span, address, type_id);
+	event->size = size;
 	if (event->size == TINY_SLOT)
 		event->flags &= (uint16_t)~RH_EVF_TINY;
 }
@@ -438,7 +448,8 @@ static int fill_span(struct go_import *import, struct go_thread *thread, const s
 	if (p->fills[kind] == span->number)
 		return 0;
 	p->fills[kind] = span->number;
-	return rh_go_put_ref(import, thread, GO_REF_FILLS, span->number, true, err);
+	return rh_go_put_ref(import, thread, (struct go_ref){ GO_REF_FILLS, span->number, true },
+			     err);
 }
 
 static int alloc_object(struct go_import *import, struct go_thread *thread,
@@ -455,11 +466,13 @@ static int alloc_object(struct go_import *import, struct go_thread *thread,
 	if (!slot)
 		return no_memory(err);
 	if (*slot != RH_NONE && !span->blocks &&
-	    slot_live(import, thread, span, slot, slot_address(span, index), err) < 0)
+	    slot_live(import, thread, (struct place){ span, slot }, slot_address(span, index),
+		      err) < 0)
 		return -1;
 	if (span->snapshot && !span->used && event->kind == GO_OBJECT_ALLOC) {
 		span->used = true;
-		if (rh_go_put_ref(import, thread, GO_REF_SPAN_USED, span->number, true, err) < 0)
+		if (rh_go_put_ref(import, thread,
+				  (struct go_ref){ GO_REF_SPAN_USED, span->number, true }, err) < 0)
 			return -1;
 	}
 	/* A block that others are in may be of the span before. */
@@ -468,7 +481,7 @@ static int alloc_object(struct go_import *import, struct go_thread *thread,
 		return -1;
 	fill_alloc(import, &out, span, event->args[1], event->kind == GO_OBJECT);
 	if (span->blocks && import->heap.parts_seen && event->kind == GO_OBJECT_ALLOC)
-		fill_tiny(import, thread, &out, span, address, event->args[1]);
+		fill_tiny(&out, rh_go_tiny_size(import, thread, span, address, event->args[1]));
 	if (span->marks_slots && index + 1 >= span->marks_slots)
 		*(index < span->marks_slots ? &import->heap.marks_edge
 					    : &import->heap.marks_past) += 1;
@@ -499,7 +512,8 @@ static int free_object(struct go_import *import, struct go_thread *thread,
 		go_count(import, GO_N_DROP_FREE_UNKNOWN);
 		return 0;
 	}
-	return end_slot(import, thread, span, &chunk[index % GO_CHUNK], false, err);
+	return end_slot(import, thread, (struct place){ span, &chunk[index % GO_CHUNK] }, false,
+			err);
 }
 
 int rh_go_heap_event(struct go_import *import, struct go_thread *thread,

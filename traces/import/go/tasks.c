@@ -62,14 +62,19 @@ void rh_go_tasks_close(struct go_tasks *tasks)
 	free(tasks->unbound);
 }
 
-static int spawn(struct go_import *import, struct go_thread *thread, uint64_t bytes, bool extra,
+struct new_task {
+	uint64_t bytes; /* of its stack; RH_NONE */
+	bool extra;	/* no event of the input says it */
+};
+
+static int spawn(struct go_import *import, struct go_thread *thread, struct new_task new,
 		 uint32_t *task, struct rh_err *err)
 {
 	struct rh_event event = rh_go_event_of(RH_EV_SPAWN);
 
 	event.id = ++import->tasks.count;
-	event.size = bytes;
-	if (rh_go_put(import, thread, &event, extra, err) < 0)
+	event.size = new.bytes;
+	if (rh_go_put(import, thread, &event, new.extra, err) < 0)
 		return -1;
 	*task = (uint32_t)event.id; /* it may be the one that acts */
 	return 0;
@@ -84,16 +89,14 @@ static int leave(struct go_import *import, struct go_thread *thread, uint32_t ta
 	return rh_go_put(import, thread, &event, extra, err);
 }
 
-static int own(struct go_import *import, uint64_t stack, uint32_t task, bool of_thread,
-	       unsigned log2, struct rh_err *err)
+/* word: pack() of the owner. */
+static int own(struct go_import *import, uint64_t stack, uint64_t word, struct rh_err *err)
 {
 	struct go_tasks *tasks = &import->tasks;
 
-	if (task && !rh_map_put(&tasks->stack_of, task, stack))
+	if (task_of(word) && !rh_map_put(&tasks->stack_of, task_of(word), stack))
 		return rh_go_no_memory(err);
-	return rh_map_put(&tasks->stacks, stack, pack(task, of_thread, log2))
-		       ? 0
-		       : rh_go_no_memory(err);
+	return rh_map_put(&tasks->stacks, stack, word) ? 0 : rh_go_no_memory(err);
 }
 
 /* The task is over: its stack is nobody's. Others may have moved it meanwhile (a collector
@@ -106,7 +109,7 @@ static int disown(struct go_import *import, uint32_t task, struct rh_err *err)
 
 	if (word == RH_MAP_NONE || task_of(word) != task)
 		return 0;
-	return own(import, stack, 0, false, log2_of(word), err);
+	return own(import, stack, pack(0, false, log2_of(word)), err);
 }
 
 /* ---- goroutines of before the trace ---- */
@@ -199,7 +202,8 @@ int rh_go_snapshot_end(struct go_import *import, struct go_thread *thread, struc
 		if (g->status == GO_UNKNOWN || g->task)
 			continue;
 		bound++;
-		if (!bind(tasks, g) && spawn(import, thread, RH_NONE, true, &g->task, err) < 0)
+		if (!bind(tasks, g) &&
+		    spawn(import, thread, (struct new_task){ RH_NONE, true }, &g->task, err) < 0)
 			return -1;
 	}
 	return end_leftover(import, thread,
@@ -223,10 +227,11 @@ static int create(struct go_import *import, struct go_thread *thread, struct go_
 		import->tasks.start_log2 = (uint8_t)log2;
 	if (!stack)
 		log2 = import->tasks.start_log2;
-	if (spawn(import, thread, log2 ? (uint64_t)1 << log2 : RH_NONE, false, &g->task, err) < 0)
+	if (spawn(import, thread, (struct new_task){ log2 ? (uint64_t)1 << log2 : RH_NONE, false },
+		  &g->task, err) < 0)
 		return -1;
 	g->stack = stack;
-	return stack ? own(import, stack, g->task, false, log2, err) : 0;
+	return stack ? own(import, stack, pack(g->task, false, log2), err) : 0;
 }
 
 /* A goroutine tells its status in each generation; the first time it may be new to us. */
@@ -234,7 +239,7 @@ static int status(struct go_import *import, struct go_thread *thread, struct go_
 		  struct rh_err *err)
 {
 	if (!g->task && import->tasks.snapshot == GO_SNAPSHOT_OVER && !bind(&import->tasks, g))
-		return spawn(import, thread, RH_NONE, false, &g->task, err);
+		return spawn(import, thread, (struct new_task){ RH_NONE, false }, &g->task, err);
 	go_count(import, GO_N_DROP_SCHEDULING);
 	return 0;
 }
@@ -277,9 +282,9 @@ static int thread_stack(struct go_import *import, struct go_thread *thread, uint
 {
 	uint32_t task;
 
-	if (spawn(import, thread, (uint64_t)1 << log2, true, &task, err) < 0)
+	if (spawn(import, thread, (struct new_task){ (uint64_t)1 << log2, true }, &task, err) < 0)
 		return -1;
-	return own(import, stack, task, true, log2, err);
+	return own(import, stack, pack(task, true, log2), err);
 }
 
 /* A stack nobody came for. */
@@ -291,26 +296,33 @@ static int flush_pending(struct go_import *import, struct go_thread *thread, str
 	return stack ? thread_stack(import, thread, stack, thread->stack_pending_log2, err) : 0;
 }
 
-/* Pages that hold a stack are stack pages; told once. Then the stack, by its place. */
+struct sized_stack {
+	uint64_t base;
+	unsigned log2; /* of its bytes */
+};
+
+/* Pages that hold a stack are stack pages: noted once. Then the stack, by its place. */
 static int note_stack(struct go_import *import, struct go_thread *thread, enum go_series series,
-		      uint64_t stack, unsigned log2, struct rh_err *err)
+		      struct sized_stack stack, struct rh_err *err)
 {
-	struct go_span *span = rh_go_span_at(&import->heap, stack);
-	uint64_t place = log2;
+	struct go_span *span = rh_go_span_at(&import->heap, stack.base);
+	uint64_t place = stack.log2;
 
 	if (import->gc_ender == thread->id)
 		place |= 1 << 5;
 	if (span && span->kind == GO_MANUAL) {
 		place |= (uint64_t)span->number << 10 |
-			 ((stack - span->base) >> STACK_MIN_LOG2 & 15) << 6;
+			 ((stack.base - span->base) >> STACK_MIN_LOG2 & 15) << 6;
 		if (!span->stacks) {
 			span->stacks = true;
-			if (rh_go_put_ref(import, thread, GO_REF_STACK_SPAN,
-					  rh_go_stack_span_word(span), true, err) < 0)
+			if (rh_go_put_ref(import, thread,
+					  (struct go_ref){ GO_REF_STACK_SPAN,
+							   rh_go_stack_span_word(span), true },
+					  err) < 0)
 				return -1;
 		}
 	}
-	return rh_go_put_ref(import, thread, series, place, false, err);
+	return rh_go_put_ref(import, thread, (struct go_ref){ series, place, false }, err);
 }
 
 static int exists(struct go_import *import, struct go_thread *thread, uint64_t stack, unsigned log2,
@@ -323,9 +335,10 @@ static int exists(struct go_import *import, struct go_thread *thread, uint64_t s
 		import->tasks.opened += import->tasks.snapshot != GO_SNAPSHOT_OPEN;
 		import->tasks.snapshot = GO_SNAPSHOT_OPEN;
 	}
-	if (note_stack(import, thread, GO_REF_STACK, stack, log2, err) < 0 ||
-	    spawn(import, thread, (uint64_t)1 << log2, true, &task, err) < 0 ||
-	    own(import, stack, task, false, log2, err) < 0)
+	if (note_stack(import, thread, GO_REF_STACK, (struct sized_stack){ stack, log2 }, err) <
+		    0 ||
+	    spawn(import, thread, (struct new_task){ (uint64_t)1 << log2, true }, &task, err) < 0 ||
+	    own(import, stack, pack(task, false, log2), err) < 0)
 		return -1;
 	return add_unbound(&import->tasks, task, stack, err);
 }
@@ -336,39 +349,48 @@ static int made(struct go_import *import, struct go_thread *thread, uint64_t sta
 	bool new_thread = thread->stack_pending && thread->stack_pending_log2 == G0_LOG2 &&
 			  log2 == SIGNAL_LOG2;
 
-	if (note_stack(import, thread, GO_REF_STACK_ALLOC, stack, log2, err) < 0 ||
+	if (note_stack(import, thread, GO_REF_STACK_ALLOC, (struct sized_stack){ stack, log2 },
+		       err) < 0 ||
 	    flush_pending(import, thread, err) < 0)
 		return -1;
 	if (new_thread)
 		return thread_stack(import, thread, stack, log2, err);
 	thread->stack_pending = stack;
 	thread->stack_pending_log2 = (uint8_t)log2;
-	return own(import, stack, 0, false, log2, err);
+	return own(import, stack, pack(0, false, log2), err);
 }
 
-/* Whose stack it is that is freed right after another was made. */
-static int owner_of(struct go_import *import, struct go_thread *thread, uint64_t old, uint64_t word,
-		    bool grows, struct go_actor **owner, uint32_t *task, struct rh_err *err)
+/* A stack that is freed right after another was made, and whose it is. */
+struct copy {
+	uint64_t old, word;	/* the stack that is freed, and what is known of it */
+	bool grows;		/* the new one is larger */
+	struct go_actor *owner; /* result: NULL = not known */
+	uint32_t task;		/* result: 0 = of no living one */
+};
+
+static int find_owner(struct go_import *import, struct go_thread *thread, struct copy *copy,
+		      struct rh_err *err)
 {
 	struct go_actor *g = rh_go_current(&import->order, thread);
-	uint64_t guess =
-		task_of(word) ? rh_map_get(&import->tasks.guesses, task_of(word)) : RH_MAP_NONE;
+	uint64_t old = copy->old;
+	uint64_t guess;
 
-	*task = task_of(word);
+	copy->task = task_of(copy->word);
+	guess = copy->task ? rh_map_get(&import->tasks.guesses, copy->task) : RH_MAP_NONE;
 	/* What a goroutine took over has the size that new stacks have now. */
-	if (grows && g && g->task && !g->stack && *task == 0)
-		import->tasks.start_log2 = (uint8_t)log2_of(word);
-	*owner = g && g->stack == old && g->task == *task ? g : NULL;
-	if (!grows || !g || !g->task || *owner)
+	if (copy->grows && g && g->task && !g->stack && copy->task == 0)
+		import->tasks.start_log2 = (uint8_t)log2_of(copy->word);
+	copy->owner = g && g->stack == old && g->task == copy->task ? g : NULL;
+	if (!copy->grows || !g || !g->task || copy->owner)
 		return 0;
 	/* Only the running goroutine's stack grows. */
 	if (guess != RH_MAP_NONE && rh_map_get(&import->tasks.guesses, g->task) != RH_MAP_NONE) {
-		*owner = g;
-		return reveal(import, g, *task, old, err);
+		copy->owner = g;
+		return reveal(import, g, copy->task, old, err);
 	}
-	if (*task == 0 && (g->stack == 0 || g->stack == old)) {
-		*owner = g;
-		*task = g->task;
+	if (copy->task == 0 && (g->stack == 0 || g->stack == old)) {
+		copy->owner = g;
+		copy->task = g->task;
 	}
 	return 0;
 }
@@ -380,19 +402,20 @@ static int copied(struct go_import *import, struct go_thread *thread, uint64_t o
 	unsigned log2 = thread->stack_pending_log2;
 	bool grows = log2 > log2_of(word);
 	struct rh_event event = rh_go_event_of(grows ? RH_EV_GROW : RH_EV_SHRINK);
-	struct go_actor *owner;
+	struct copy copy = { .old = old, .word = word, .grows = grows };
 	uint32_t task;
 
-	if (owner_of(import, thread, old, word, grows, &owner, &task, err) < 0)
+	if (find_owner(import, thread, &copy, err) < 0)
 		return -1;
+	task = copy.task;
 	thread->stack_pending = 0;
 	if (!task) {
 		/* The stack of a goroutine that took it over from an ended one. */
 		go_count(import, GO_N_ESTIMATE_STACK);
-		return own(import, stack, 0, false, log2, err);
+		return own(import, stack, pack(0, false, log2), err);
 	}
-	if (owner)
-		owner->stack = stack;
+	if (copy.owner)
+		copy.owner->stack = stack;
 	event.id = task;
 	event.size = (uint64_t)1 << log2;
 	if (grows) {
@@ -401,7 +424,7 @@ static int copied(struct go_import *import, struct go_thread *thread, uint64_t o
 	}
 	if (rh_go_put(import, thread, &event, true, err) < 0)
 		return -1;
-	return own(import, stack, task, is_thread(word), log2, err);
+	return own(import, stack, pack(task, is_thread(word), log2), err);
 }
 
 static int freed(struct go_import *import, struct go_thread *thread, uint64_t stack,
@@ -413,7 +436,8 @@ static int freed(struct go_import *import, struct go_thread *thread, uint64_t st
 		go_count(import, GO_N_DROP_STACK_UNKNOWN);
 		return 0;
 	}
-	if (note_stack(import, thread, GO_REF_STACK_FREE, stack, log2_of(word), err) < 0)
+	if (note_stack(import, thread, GO_REF_STACK_FREE,
+		       (struct sized_stack){ stack, log2_of(word) }, err) < 0)
 		return -1;
 	if (thread->stack_pending == stack) {
 		thread->stack_pending = 0;

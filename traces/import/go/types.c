@@ -47,20 +47,27 @@ static int name_site(struct go_import *import, uint32_t site, const uint8_t *nam
 				 "the names of later types did not fit", err);
 }
 
-static int site_of(struct go_import *import, uint64_t address, const uint8_t *name, size_t bytes,
-		   uint32_t *site, struct rh_err *err)
+/* The name of a type as the table has it: not terminated. */
+struct type_name {
+	uint64_t address; /* of the type in the program */
+	const uint8_t *text;
+	size_t bytes;
+};
+
+static int site_of(struct go_import *import, const struct type_name *name, uint32_t *site,
+		   struct rh_err *err)
 {
 	struct go_types *types = &import->types;
-	uint64_t known = rh_map_get(&types->site_of, address);
+	uint64_t known = rh_map_get(&types->site_of, name->address);
 
 	if (known != RH_MAP_NONE) {
 		*site = (uint32_t)known;
 		return 0;
 	}
 	*site = types->sites++;
-	if (!rh_map_put(&types->site_of, address, *site))
+	if (!rh_map_put(&types->site_of, name->address, *site))
 		return rh_go_no_memory(err);
-	return name_site(import, *site, name, bytes, err);
+	return name_site(import, *site, name->text, name->bytes, err);
 }
 
 static int add_type(struct go_import *import, uint64_t id, const struct go_type *type,
@@ -95,7 +102,8 @@ static int read_types(struct go_import *import, const uint8_t *at, const uint8_t
 		    !go_varint(&at, end, &bytes) || bytes > (uint64_t)(end - at))
 			return bad_table(import, err);
 		type = (struct go_type){ .size = size, .no_pointers = pointers == 0 };
-		if (site_of(import, address, at, (size_t)bytes, &type.site, err) < 0 ||
+		if (site_of(import, &(struct type_name){ address, at, (size_t)bytes }, &type.site,
+			    err) < 0 ||
 		    add_type(import, id, &type, err) < 0)
 			return -1;
 		at += bytes;
