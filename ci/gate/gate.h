@@ -35,6 +35,8 @@ enum rh_gate_metric {
 	RH_GATE_FAULTS,		      /* minor page faults of all turns */
 	RH_GATE_STARTUP,	      /* ns from the start of the process to the open heap */
 	RH_GATE_IMAGE,		      /* bytes resident then: the library's own pages */
+	RH_GATE_END,		      /* ns from the last drained block to the process's end */
+	RH_GATE_PROCESS,	      /* CPU ns of its whole life: threads of the library, too */
 	RH_GATE_LATENCY,	      /* ns of single operations: kinds x quantiles (latency.c) */
 	RH_GATE_METRICS = RH_GATE_LATENCY + 12
 };

@@ -69,7 +69,7 @@ int rh_gate_live_start(struct rh_gate_bench *bench, struct rh_gate_live *side, i
 		.deadline_ns = rh_now_ns() + bench->config->timeout_ns,
 	};
 	size_t lanes = bench->program->head->lanes;
-	struct rh_memory_figures figures = { .pss = RH_NONE };
+	struct rh_memory_figures figures = { .rss = RH_NONE };
 	uint64_t since = rh_now_ns();
 	const struct rh_ctl *ctl;
 
@@ -100,7 +100,7 @@ int rh_gate_live_start(struct rh_gate_bench *bench, struct rh_gate_live *side, i
 	side->rss_start = rh_memory_read(&side->memory);
 	if (side->memory.fd >= 0)
 		rh_memory_read_all(&side->memory, &figures);
-	side->image_bytes = figures.pss == RH_NONE ? 0 : figures.pss;
+	side->image_bytes = figures.rss == RH_NONE ? 0 : figures.rss;
 	return 0;
 }
 
@@ -114,6 +114,8 @@ int rh_gate_live_close(struct rh_gate_bench *bench, struct rh_gate_live *side, i
 	result = rh_worker_command(&side->worker, RH_CTL_DRAIN, err);
 	if (result == 0)
 		result = rh_worker_close(&side->worker, err);
+	side->exit_ns = side->worker.exit_ns;
+	side->cpu_ns = side->worker.cpu_ns;
 	if (!identity->said[0])
 		rh_worker_said(&side->worker, identity->said, sizeof(identity->said));
 	return rh_gate_live_name(which, result, err);
@@ -348,6 +350,8 @@ void rh_gate_live_keep(struct rh_gate_scenario *scenario, const struct rh_gate_l
 		row->value[s][RH_GATE_FAULTS] = (double)one->faults;
 		row->value[s][RH_GATE_STARTUP] = (double)one->startup_ns;
 		row->value[s][RH_GATE_IMAGE] = (double)one->image_bytes;
+		row->value[s][RH_GATE_END] = (double)one->exit_ns;
+		row->value[s][RH_GATE_PROCESS] = (double)one->cpu_ns;
 		row->kept[s] = one->rss_kept > base ? one->rss_kept - base : 0;
 		row->ns_per_event[s] = one->events ? one->wall_ns / (double)one->events : 0;
 		row->switches[s] = one->switches;

@@ -32,7 +32,8 @@ struct rh_gate_live {
 	uint64_t timeout_ns;
 	uint64_t rss_start, rss_peak;
 	uint64_t rss_kept;		  /* at the end of the last pass */
-	uint64_t startup_ns, image_bytes; /* to the open heap; PSS there */
+	uint64_t startup_ns, image_bytes; /* to the open heap; resident there, files too */
+	uint64_t exit_ns, cpu_ns;	  /* after close: how long it took; CPU of its life */
 	uint64_t faults, switches, events;
 	double wall_ns;
 };

@@ -92,6 +92,9 @@ static int life(struct rh_gate_bench *bench, int which, struct rh_gate_turn *who
 	end_parts(&parts, whole);
 	if (sum->events == 0 || side.startup_ns < sum->startup_ns)
 		sum->startup_ns = side.startup_ns;
+	if (sum->events == 0 || side.exit_ns < sum->exit_ns)
+		sum->exit_ns = side.exit_ns;
+	sum->cpu_ns += side.cpu_ns;
 	if (side.image_bytes > sum->image_bytes)
 		sum->image_bytes = side.image_bytes;
 	if (sum->events == 0 || side.rss_start < sum->rss_start)

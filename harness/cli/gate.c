@@ -38,8 +38,8 @@ static const struct rh_opt opts[] = {
 	  .help = "backend, library or git:REVISION that must not be slower" },
 	{ "threshold", 't', RH_OPT_SHARE, AT(threshold), "5%", .min = 0.005, .max = 10,
 	  .arg = "SHARE", .help = "a slow-down of this much is a regression" },
-	{ "metrics", 0, RH_OPT_TEXT, AT(metrics), "wall,rss,faults,startup", .arg = "M[=SHARE],...",
-	  .help = "what gates, with limits; see below for each" },
+	{ "metrics", 0, RH_OPT_TEXT, AT(metrics), "wall,rss,faults,startup,image,exit,process",
+	  .arg = "M[=SHARE],...", .help = "what gates, with limits; see below for each" },
 	{ "tier", 0, RH_OPT_NAME, AT(tier), "wall", .names = tier_names, .arg = "T",
 	  .help = "wall, deterministic (instructions, system calls), both" },
 	{ "count-threshold", 0, RH_OPT_SHARE, AT(counts_threshold), "0.5%", .min = 0.0001,
@@ -394,7 +394,11 @@ const struct rh_command rh_cmd_gate = {
 		"  faults  25 %   gates   minor page faults; below 256 more is nothing\n"
 		"  startup 25 %   gates   start of the process to the open heap; below 20 ms more "
 		"is nothing\n"
-		"  image   25 %           resident at start; below 4 MiB more is nothing\n"
+		"  image   25 %   gates   resident at start; below 4 MiB more is nothing\n"
+		"  exit    25 %   gates   last block freed to the end of the process; below 20 ms "
+		"more is nothing\n"
+		"  process 25 %   gates   CPU time of the process, all its threads; below 50 ms "
+		"more is nothing\n"
 		"  p50     10 %           single operations, in a pass of its own: --metrics "
 		"p99 is "
 		"alloc.p99,\n"
@@ -410,8 +414,8 @@ const struct rh_command rh_cmd_gate = {
 		"fail when every pair is beyond the limit, latencies when every pair is beyond "
 		"half of it, or so many that a coin would do it once in 200.\n"
 		"\n"
-		"Each worker's whole life counts: an exit other than 0, a signal in a destructor "
-		"and a process left behind make the run invalid (5).\n"
+		"Each worker's whole life counts: an exit other than 0, a signal or _exit in a "
+		"destructor and a process left behind make the run invalid (5).\n"
 		"\n"
 		"The deterministic tier counts instructions, LOCKed operations and simulated "
 		"cache misses under valgrind, and memory system calls and page faults under a "

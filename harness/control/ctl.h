@@ -183,6 +183,7 @@ struct rh_ctl {
 	_Atomic uint32_t died_signal; /* set by the crash handler, 0 = none ... */
 	uint32_t died_seat;	      /* ... with the seat it struck; UINT32_MAX = none */
 	uint64_t died_address;	      /* what it could not reach */
+	uint32_t flush_due, flushed;  /* at exit a stream of ours was to be flushed, and was */
 
 	/* identity, valid in the start-up answer */
 	uint32_t malloc_is_libc; /* malloc comes from where the rest of libc comes from */

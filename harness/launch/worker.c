@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -192,10 +193,13 @@ static _Noreturn void child(const struct launch *launch, int ctl_fd, int program
 	int ctl = fcntl(ctl_fd, F_DUPFD, 10), program = fcntl(program_fd, F_DUPFD, 10);
 	int said = fcntl(said_fd, F_DUPFD, 10), null = open("/dev/null", O_RDONLY);
 	static const char too_few[] = "the limit of open files (ulimit -n) is under 32\n";
+	static const char no_null[] = "/dev/null cannot be opened\n";
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setpgid(0, 0);
 	signal(SIGPIPE, SIG_DFL);
+	if (null < 0 && said >= 0)
+		_exit(write(said_fd, no_null, sizeof(no_null) - 1) < 0 ? RH_BUG : RH_OS);
 	if (dup2(null, 0) < 0 || dup2(said, 1) < 0 || dup2(said, 2) < 0 ||
 	    dup2(ctl, RH_CTL_FD) < 0 || dup2(program, RH_CTL_PROGRAM_FD) < 0)
 		_exit(write(said_fd, too_few, sizeof(too_few) - 1) < 0 ? RH_BUG : RH_OS);
@@ -548,22 +552,32 @@ int rh_worker_run(struct rh_worker *worker, uint64_t first, uint64_t count, stru
 	return rh_worker_command(worker, RH_CTL_RUN, err);
 }
 
+static uint64_t cpu_of(const struct rusage *used)
+{
+	return (uint64_t)(used->ru_utime.tv_sec + used->ru_stime.tv_sec) * 1000000000u +
+	       (uint64_t)(used->ru_utime.tv_usec + used->ru_stime.tv_usec) * 1000u;
+}
+
 int rh_worker_close(struct rh_worker *worker, struct rh_err *err)
 {
-	uint64_t until = rh_now_ns() + (worker->under ? UNDER_EXIT_NS : EXIT_NS);
+	uint64_t since = rh_now_ns();
+	uint64_t until = since + (worker->under ? UNDER_EXIT_NS : EXIT_NS);
+	struct rusage used = { 0 };
 	char said[SAID_BYTES];
 	unsigned leaked;
 	int status;
 
 	if (rh_worker_command(worker, RH_CTL_CLOSE, err) < 0)
 		return -1;
-	while (waitpid(worker->pid, &status, WNOHANG) == 0) {
+	while (wait4(worker->pid, &status, WNOHANG, &used) == 0) {
 		if (rh_now_ns() > until)
 			return rh_fail(err, RH_FAILED,
 				       "the worker closed its heap and did not exit");
 		usleep(200);
 	}
 	worker->pid = 0;
+	worker->exit_ns = rh_now_ns() - since;
+	worker->cpu_ns = cpu_of(&used);
 	leaked = rh_leaked_end(worker->group);
 	if (leaked)
 		return rh_fail(
@@ -575,6 +589,12 @@ int rh_worker_close(struct rh_worker *worker, struct rh_err *err)
 	if (worker->ctl->died_signal)
 		return rh_fail(err, RH_FAILED, "signal %u (%s) struck it before its end",
 			       worker->ctl->died_signal, strsignal((int)worker->ctl->died_signal));
+	if (worker->ctl->flush_due && !worker->ctl->flushed && WIFEXITED(status) &&
+	    WEXITSTATUS(status) == 0)
+		return rh_fail(err, RH_FAILED,
+			       "the allocator ended the process before exit() had written what "
+			       "stood in its streams (_exit in a destructor?): a program would "
+			       "lose its last output");
 	if (worker->under || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
 		return 0;
 	rh_worker_said(worker, said, sizeof(said));

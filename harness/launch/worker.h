@@ -66,7 +66,8 @@ struct rh_worker {
 	bool under;
 	bool timed_out;
 	struct rh_worker_place place;
-	pid_t group; /* process group of the worker and of what it starts; 0 = none */
+	uint64_t exit_ns, cpu_ns; /* after close: from CLOSE to its end; CPU time of its life */
+	pid_t group;		  /* process group of the worker and of what it starts; 0 = none */
 };
 
 /* Starts it and checks that the allocator asked for is the one that serves malloc. */

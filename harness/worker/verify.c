@@ -4,7 +4,9 @@
  *
  *	born	the block is aligned as asked (else as malloc promises: 16 from 16 bytes on,
  *		8 from 8; noscan blocks anyhow), the backend's usable size covers it, zeroed
- *		memory is zero; then it is filled with a pattern of its slot, copy and size
+ *		memory is zero; then it is filled with a pattern of its slot, copy and size, and
+ *		what the usable size is more with 0xee: a usable size that is not there
+ *		overwrites the neighbour
  *	dies	every word of the pattern is still there (at free, resize, and in the drain
  *		for whatever is live at the end)
  *	resized	the part both sizes share came along; then the pattern of the new size
@@ -63,7 +65,7 @@ static _Noreturn void violation(struct lane *lane, uint32_t slot, const void *p,
 static void check_words(struct lane *lane, uint32_t slot, const char *p, size_t size, size_t upto)
 {
 	size_t words_bytes = size & ~(size_t)7, seed = pattern_seed(lane, slot, size);
-	char what[160];
+	char what[200];
 
 	assert(upto <= size);
 	for (size_t at = 0; at < words_bytes; at = next_word(at, words_bytes)) {
@@ -74,10 +76,11 @@ static void check_words(struct lane *lane, uint32_t slot, const char *p, size_t 
 		memcpy(&word, p + at, 8);
 		if (word == want)
 			continue;
-		snprintf(what, sizeof(what),
-			 "contents changed at offset %zu: %016llx, was %016llx; another block "
-			 "overlaps it or somebody wrote into it",
-			 at, (unsigned long long)word, (unsigned long long)want);
+		snprintf(
+			what, sizeof(what),
+			"contents changed at offset %zu: %016llx, was %016llx; another block "
+			"overlaps it, or says that it is larger than it is, or somebody wrote into it",
+			at, (unsigned long long)word, (unsigned long long)want);
 		violation(lane, slot, p, size, what);
 	}
 	for (size_t at = words_bytes; at < size && at < upto; at++)
@@ -96,6 +99,18 @@ static void fill(char *p, size_t size, uint64_t seed)
 	}
 	for (size_t at = words_bytes; at < size; at++)
 		p[at] = (char)(seed >> (at & 7) * 8);
+}
+
+/* What the allocator says may be used is used: where that is more than it has, a neighbour's
+ * contents change, or its own notes. */
+static void fill_slack(char *p, size_t size, size_t usable)
+{
+	if (usable - size > WHOLE_BYTES) {
+		memset(p + size, 0xee, END_BYTES);
+		memset(p + usable - END_BYTES, 0xee, END_BYTES);
+	} else {
+		memset(p + size, 0xee, usable - size);
+	}
 }
 
 static size_t alignment_due(size_t size, size_t align)
@@ -125,6 +140,7 @@ static void check_zero(struct lane *lane, uint32_t slot, const char *p, size_t s
 
 static void check_place(struct lane *lane, uint32_t slot, void *p, size_t size, size_t align)
 {
+	size_t usable;
 	char what[96];
 
 	if ((uintptr_t)p % alignment_due(size, align)) {
@@ -132,9 +148,11 @@ static void check_place(struct lane *lane, uint32_t slot, void *p, size_t size, 
 			 alignment_due(size, align));
 		violation(lane, slot, p, size, what);
 	}
-	if (lane->heap_ops->usable(lane->heap, p, size) < size)
+	usable = lane->heap_ops->usable(lane->heap, p, size);
+	if (usable < size)
 		violation(lane, slot, p, size,
 			  "the usable size is smaller than what was asked for");
+	fill_slack(p, size, usable);
 }
 
 void rh_verify_born(struct lane *lane, uint32_t slot, const struct rh_verify_birth *born)

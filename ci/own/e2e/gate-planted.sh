@@ -13,6 +13,7 @@ quick=(--lanes 1 --pairs 4 --blocks 8 --no-verify)
 # ---- the whole life of a worker ----
 if command -v cc >/dev/null; then
 	cat >life.c <<-'END'
+		#include <pthread.h>
 		#include <signal.h>
 		#include <stdlib.h>
 		#include <string.h>
@@ -34,6 +35,20 @@ if command -v cc >/dev/null; then
 		}
 		void *calloc(size_t n, size_t m) { return __libc_calloc(n, m); }
 		void *realloc(void *p, size_t n) { return __libc_realloc(p, n); }
+		size_t malloc_usable_size(void *p)
+		{
+			size_t word = p ? ((size_t *)p)[-1] : 0; /* 2: mapped alone */
+			size_t bytes = (word & ~(size_t)7) - (word & 2 ? 16 : 8);
+			return p ? bytes + (LIFE == 14 ? bytes / 2 + 16 : 0) : 0;
+		}
+		char pages[LIFE == 11 ? 16 << 20 : 1];
+		static pthread_t spinner;
+		static void *spin(void *none)
+		{
+			for (;;)
+				;
+			return none;
+		}
 		__attribute__((constructor)) static void begin(void)
 		{
 			if (LIFE == 4 && fork() == 0)
@@ -48,6 +63,20 @@ if command -v cc >/dev/null; then
 				nanosleep(&(struct timespec){ 0, 150000000 }, NULL);
 			if (LIFE == 7 && fork() == 0)
 				_exit(0);
+			if (LIFE == 11)
+				memset(pages, 1, sizeof(pages));
+			if (LIFE == 13)
+				pthread_create(&spinner, NULL, spin, NULL);
+			if (LIFE == 15 && fork() == 0) {
+				setsid();
+				if (fork() == 0) {
+					for (int i = 0; i < 1024; i++)
+						close(i);
+					for (;;)
+						pause();
+				}
+				_exit(0);
+			}
 		}
 		__attribute__((destructor)) static void end(void)
 		{
@@ -58,12 +87,16 @@ if command -v cc >/dev/null; then
 				_exit(7);
 			if (LIFE == 3)
 				raise(SIGSEGV);
+			if (LIFE == 10)
+				_exit(0);
+			if (LIFE == 12)
+				nanosleep(&(struct timespec){ 0, 150000000 }, NULL);
 			if (LIFE == 8 && write(2, words, strlen(words)) < 0)
 				_exit(1);
 		}
 	END
-	for life in 0 1 2 3 4 5 6 7 8 9; do
-		cc -shared -fPIC -O1 -w -DLIFE=$life life.c -o life$life.so || skip_all 'life.c does not compile'
+	for life in $(seq 0 15); do
+		cc -pthread -shared -fPIC -O1 -w -DLIFE=$life life.c -o life$life.so || skip_all 'life.c does not compile'
 	done
 	for way in "${quick[*]}" "--lanes 1 --pairs 3 --blocks 8 --memory 64K --no-verify" \
 		"--lanes 2 --pairs 3 --blocks 8"; do
@@ -73,11 +106,16 @@ if command -v cc >/dev/null; then
 	done
 	gate 5 '_exit(7) in a destructor' t.rht --baseline libc --candidate ./life2.so "${quick[@]}"
 	said 'exit ended with status 7'
+	gate 5 '_exit(0) in a destructor' t.rht --baseline libc --candidate ./life10.so "${quick[@]}"
+	said 'a program would lose its last output'
+	is_exit 1 '  and replay fails alike' "$reheap" replay t.rht --backend ./life10.so --reps 1 --probes time
+	gate 5 'a usable size that is not there' t.rht --baseline libc --candidate ./life14.so --lanes 1 \
+		--pairs 4 --blocks 8
 	gate 5 'a destructor that crashes' t.rht --baseline libc --candidate ./life3.so "${quick[@]}"
 	gate 5 'a baseline that aborts at its end' t.rht --baseline ./life1.so --candidate libc \
 		"${quick[@]}"
 	said 'baseline: .*signal 6'
-	for life in 4 5; do
+	for life in 4 5 15; do
 		gate 5 "a constructor that forks (life $life)" t.rht --baseline libc \
 			--candidate "./life$life.so" "${quick[@]}"
 		said 'started 1 process that outlived the worker'
@@ -97,6 +135,17 @@ if command -v cc >/dev/null; then
 		--metrics startup "${quick[@]}" -o startup.json
 	said '^  startup .* fail'
 	gate 1 '  its document is judged alike' --recompute startup.json
+
+	# ---- the rest of its life ----
+	gate 1 '16 MiB of pages of its own' t.rht --baseline ./life0.so --candidate ./life11.so \
+		--metrics image "${quick[@]}"
+	said '^  image .* fail'
+	gate 1 '150 ms more to end' t.rht --baseline ./life0.so --candidate ./life12.so \
+		--metrics exit "${quick[@]}"
+	said '^  exit .* fail'
+	gate 1 'a thread of the library that spins' t.rht --baseline ./life0.so --candidate ./life13.so \
+		--metrics process --pairs-min 3 "${quick[@]}"
+	said '^  process .* fail'
 
 	# ---- single operations ----
 	gate 1 'a tail that one free in 64 has' t.rht --baseline ./life0.so --candidate ./life9.so \
