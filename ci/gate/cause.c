@@ -400,8 +400,8 @@ static const char *no_cause(const struct rh_gate *gate, const struct rh_gate_sce
 		return "after the last event: see the library's destructors and what its threads "
 		       "do at their end";
 	if (metric == RH_GATE_PROCESS)
-		return "beside the lanes: threads of the library itself, or its start and end (perf "
-		       "record -g shows which)";
+		return "beside the lanes: threads of the library itself, or its start and end "
+		       "(perf record -g shows which)";
 	if (strchr(gate->config.baseline, ',') || strchr(gate->config.candidate, ','))
 		return "not looked for: a comma in a backend's name";
 	return NULL;

@@ -76,11 +76,10 @@ static void check_words(struct lane *lane, uint32_t slot, const char *p, size_t 
 		memcpy(&word, p + at, 8);
 		if (word == want)
 			continue;
-		snprintf(
-			what, sizeof(what),
-			"contents changed at offset %zu: %016llx, was %016llx; another block "
-			"overlaps it, or says that it is larger than it is, or somebody wrote into it",
-			at, (unsigned long long)word, (unsigned long long)want);
+		snprintf(what, sizeof(what),
+			 "contents changed at offset %zu: %016llx, was %016llx; another block "
+			 "overlaps it or claims to be larger than it is, or somebody wrote into it",
+			 at, (unsigned long long)word, (unsigned long long)want);
 		violation(lane, slot, p, size, what);
 	}
 	for (size_t at = words_bytes; at < size && at < upto; at++)
