@@ -51,7 +51,7 @@
 
 #include "traces/format/event.h"
 
-#define RH_AREA_MAGIC 0x37616572615f6872u /* "hr_area7" */
+#define RH_AREA_MAGIC 0x38616572615f6872u /* "hr_area8" */
 /* In the environment: the area's path, the descriptor inherited or -1, and the area's
  * cookie in hex, with commas between. */
 #define RH_RECORD_ENV	 "REHEAP_RECORD"
@@ -208,6 +208,8 @@ enum rh_heap {
 	RH_HEAP_JVM = 1u << 3,
 	RH_HEAP_V8 = 1u << 4,
 	RH_HEAP_GO = 1u << 5,
+	RH_HEAP_OWN_NEW = 1u << 6,   /* the executable's operator new does not come to malloc */
+	RH_HEAP_NAMESPACE = 1u << 7, /* dlmopen: objects with a libc of their own */
 };
 enum { RH_PROC_FOREIGN = 84 - sizeof(pthread_mutex_t), RH_PROC_SERVES = 64 };
 
@@ -231,7 +233,7 @@ struct rh_proc {
 	uint32_t parent;	 /* forked: slot of the image it is a copy of; else UINT32_MAX */
 	_Atomic uint32_t filter; /* of system calls; the supervisor saw one too */
 	pthread_mutex_t alive;	 /* robust, process-shared */
-	_Atomic uint32_t heaps;	 /* enum rh_heap: as loaded, and again as it exits */
+	_Atomic uint32_t heaps;	 /* enum rh_heap: all that was seen so far */
 	char foreign[RH_PROC_FOREIGN];
 	/* What it had used when it began, and as it exited: see shim/figures.c. */
 	uint64_t user_us[2], kernel_us[2], peak_rss;
@@ -261,7 +263,8 @@ enum rh_kid_why {
 	RH_KID_CLEARED,	  /* its environment does not name the recorder */
 	RH_KID_MACHINE,	  /* another word size or processor */
 	RH_KID_SANITIZER, /* which bears nobody in front of its malloc */
-	RH_KID_BELOW,	  /* begun by a program that is not recorded */
+	RH_KID_ROOT,  /* the recorder's library is not there under its path: chroot, a container */
+	RH_KID_BELOW, /* begun by a program that is not recorded */
 	RH_KID_WHYS
 };
 
@@ -311,6 +314,8 @@ struct rh_area {
 	_Atomic uint32_t forking;	/* forks whose child has not registered yet */
 	_Atomic uint32_t kids_lost;	/* those that found no place */
 	_Atomic uint64_t sample_full;	/* blocks that were hit and found no place in the sample */
+	_Atomic uint32_t stalled;	/* beat + 1 at which a thread gave up to wait for room, and
+					   none waits again before the next; 0 = never */
 	_Atomic uint8_t kid_state[RH_KIDS];
 };
 _Static_assert(sizeof(struct rh_area) <= 4096, "a page");

@@ -2,8 +2,8 @@
  * attach.c - see attach.h.
  *
  * Who cannot reach our /proc/PID/fd (another user's process, when we are root, or one in another
- * container) gets the area as a file in its own /dev/shm, which is removed as soon as the
- * process has it mapped.
+ * container) gets the area as a file of its own root folder, and where it needs that the shim too
+ * (place.c). Both are removed as soon as the process has them mapped.
  *
  * A process that has the shim preloaded and asleep (shim/dormant.c) is told so by its file, without
  * ptrace, and comes with its next call.
@@ -30,30 +30,12 @@
 
 enum { PATIENCE_S = 20, LEAVE_MS = 1000, WAKE_MS = 300, LOOK_US = 1000 };
 
-const char *rh_attach_file(const struct rh_target *target, char text[RH_ATTACH_FILE])
-{
-	if (!target->apart)
-		return NULL;
-	snprintf(text, RH_ATTACH_FILE, "/proc/%d/root/dev/shm/reheap-area.%d.%" PRIx64, target->pid,
-		 (int)getpid(), rh_now_ns());
-	return text;
-}
-
-static void remove_file(const struct rh_record_opts *opts)
-{
-	if (opts->area_file)
-		unlink(opts->area_file);
-}
-
 /* As the process is to find the area: the variable of the environment without its name. */
-static void say_where(const struct rh_session *session, const struct rh_target *target, char *text,
+static void say_where(const struct rh_session *session, const struct rh_place *place, char *text,
 		      size_t room)
 {
-	char root[64];
-
-	if (session->opts->area_file) {
-		snprintf(root, sizeof root, "/proc/%d/root", target->pid);
-		snprintf(text, room, "%s,-1,%" PRIx64, session->opts->area_file + strlen(root),
+	if (place->area[0]) {
+		snprintf(text, room, "%s,-1,%" PRIx64, place->area + place->root_bytes,
 			 session->area->cookie);
 	} else {
 		snprintf(text, room, "/proc/%d/fd/%d,-1,%" PRIx64, (int)getpid(), session->area_fd,
@@ -79,10 +61,8 @@ static int tell_failure(const struct rh_target *target, const char *shim, int re
 	if (result == RH_LATE_NO_ROOM)
 		return rh_fail(err, RH_OS, "process %d has no address space left for the recorder",
 			       target->pid);
-	return rh_fail(err, RH_OS,
-		       "process %d cannot load %s: %s; in a container it must be there under that "
-		       "path",
-		       target->pid, shim, text[0] ? text : "its loader says no reason");
+	return rh_fail(err, RH_OS, "process %d cannot load %s: %s", target->pid, shim,
+		       text[0] ? text : "its loader says no reason");
 }
 
 static bool is_there(const struct rh_session *session)
@@ -165,26 +145,27 @@ static int wait_until_there(const struct rh_session *session, const struct rh_ta
 	return 0;
 }
 
-int rh_attach_join(struct rh_session *session, struct rh_target *target, struct rh_err *err)
+int rh_attach_join(struct rh_session *session, struct rh_target *target,
+		   const struct rh_place *place, struct rh_err *err)
 {
 	char where[200];
-	struct rh_inject inject = { .library = session->opts->shim,
+	struct rh_inject inject = { .library = place->shim,
 				    .function = RH_LATE_FUNCTION,
 				    .argument = where };
 	int result = -1;
 
-	if (session->opts->area_file && (fchown(session->area_fd, target->uid, target->gid) < 0))
-		return rh_fail_errno(err, RH_OS, "%s", session->opts->area_file);
+	if (place->area[0] && fchown(session->area_fd, target->uid, target->gid) < 0)
+		return rh_fail_errno(err, RH_OS, "%s", place->area);
 	session->child = target->pid;
 	session->attached = target->pidfd;
 	atomic_store(&session->area->main_pid, (int32_t)target->inner);
-	say_where(session, target, where, sizeof where);
+	say_where(session, place, where, sizeof where);
 	if (target->dormant[0])
 		result = wake_up(session, target, where, err);
 	else if (rh_inject_start(target, &inject, err) == 0)
 		result = wait_until_there(session, target, &inject, err);
 	if (!target->dormant[0]) /* one that sleeps may come later */
-		remove_file(session->opts);
+		rh_place_remove(place);
 	if (result < 0)
 		return -1;
 	session->began_ns = rh_now_ns();
@@ -218,10 +199,4 @@ void rh_attach_leave(const struct rh_session *session)
 		}
 		usleep(LOOK_US);
 	}
-}
-
-void rh_attach_forget(struct rh_target *target, const struct rh_record_opts *opts)
-{
-	remove_file(opts);
-	rh_target_close(target);
 }

@@ -33,6 +33,8 @@ const char *rh_children_why(enum rh_kid_why why)
 		[RH_KID_CLEARED] = "its environment was cleared of LD_PRELOAD and REHEAP_RECORD",
 		[RH_KID_MACHINE] = "built for another machine",
 		[RH_KID_SANITIZER] = "built with a sanitizer, which is its malloc",
+		[RH_KID_ROOT] =
+			"its root folder (chroot, container) has no recorder under that path",
 		[RH_KID_BELOW] = "begun by a program that is not recorded",
 	};
 

@@ -79,8 +79,9 @@ static void add_calls(struct verdict *verdict, const struct rh_complete_facts *f
 		add(verdict, "%llu calls came after the maximum asked for",
 		    (unsigned long long)facts->past_max);
 	if (facts->unknown_frees > frees / 100)
-		add(verdict, "%llu of %llu frees are of blocks that nobody was seen to make",
-		    (unsigned long long)facts->unknown_frees, (unsigned long long)frees);
+		add(verdict, "%llu of %llu frees are of blocks that %s",
+		    (unsigned long long)facts->unknown_frees, (unsigned long long)frees,
+		    facts->forked ? "its parent made before the fork" : "nobody was seen to make");
 }
 
 static void add_heaps(struct verdict *verdict, const struct rh_complete_facts *facts)
@@ -96,6 +97,10 @@ static void add_heaps(struct verdict *verdict, const struct rh_complete_facts *f
 		{ RH_HEAP_JVM, "Java objects live in the JVM's own heap" },
 		{ RH_HEAP_V8, "JavaScript objects live in V8's own heap" },
 		{ RH_HEAP_GO, "Go objects live in Go's own heap (reheap record-go)" },
+		{ RH_HEAP_OWN_NEW, "the executable has an operator new of its own that does not "
+				   "come to malloc" },
+		{ RH_HEAP_NAMESPACE, "dlmopen gave libraries a libc of their own, whose calls are "
+				     "not seen" },
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)

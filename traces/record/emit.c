@@ -158,6 +158,7 @@ static int add_verdict(struct rh_emitter *emit, struct rh_err *err)
 		.exe = image->exe,
 		.full = what->drain->full.text,
 		.recovered = what->recovered,
+		.forked = image->how == RH_PROC_FORKED,
 		.sample_bytes = what->opts->sample_bytes,
 		.sample_full = what->sample_full,
 		.before = rh_build_counted(emit->build, "before.freed") +

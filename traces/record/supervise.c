@@ -482,11 +482,12 @@ static void close_session(struct rh_session *session)
 }
 
 /* The program that runs already, instead of start(). */
-static int join_program(struct rh_session *session, struct rh_target *target, struct rh_err *err)
+static int join_program(struct rh_session *session, struct rh_target *target,
+			const struct rh_place *place, struct rh_err *err)
 {
 	hold_signals();
 	take_signals(session); /* no child: what we are sent ends the recording */
-	if (rh_attach_join(session, target, err) < 0) {
+	if (rh_attach_join(session, target, place, err) < 0) {
 		give_signals_back();
 		return -1;
 	}
@@ -499,17 +500,23 @@ static int record_running(const struct rh_record_opts *opts, struct rh_record_en
 {
 	static struct rh_session session;
 	static struct rh_target target;
+	static struct rh_place place;
 	struct rh_record_opts late = *opts;
-	char area_file[RH_ATTACH_FILE];
 
 	end->status = 0;
 	if (rh_target_open(&target, opts->pid, opts->shim, err) < 0)
 		return end->status = (int)err->code, -1;
-	late.area_file = rh_attach_file(&target, area_file);
-	if (open_session(&session, &late, err) < 0 || join_program(&session, &target, err) < 0) {
+	if (rh_place_find(&place, &target, opts->shim, err) < 0) {
+		rh_target_close(&target);
+		return end->status = (int)err->code, -1;
+	}
+	late.area_file = place.area[0] ? place.area : NULL;
+	if (open_session(&session, &late, err) < 0 ||
+	    join_program(&session, &target, &place, err) < 0) {
 		end->status = (int)err->code;
 		close_session(&session);
-		rh_attach_forget(&target, &late);
+		rh_place_remove(&place);
+		rh_target_close(&target);
 		return -1;
 	}
 	if (watch(&session, err) < 0 || last_sweep(&session, err) < 0)
@@ -519,7 +526,8 @@ static int record_running(const struct rh_record_opts *opts, struct rh_record_en
 	end->lost = session.lost;
 	give_signals_back();
 	close_session(&session);
-	rh_attach_forget(&target, &late);
+	rh_place_remove(&place);
+	rh_target_close(&target);
 	return 0;
 }
 

@@ -7,7 +7,7 @@
  * object file: 16 KiB before the first exported one, where its static ones are, and 4 KiB
  * behind the last.
  */
-#include "traces/record/target.h"
+#include "traces/record/place.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -122,6 +122,16 @@ static bool same_namespace(int pid, const char *which)
 	snprintf(path, sizeof path, "/proc/self/ns/%s", which);
 	return got > 0 && readlink(path, ours, sizeof ours - 1) == got &&
 	       memcmp(theirs, ours, (size_t)got) == 0;
+}
+
+static bool same_root(int pid)
+{
+	struct stat theirs, ours;
+	char path[64];
+
+	snprintf(path, sizeof path, "/proc/%d/root/", pid);
+	return stat(path, &theirs) == 0 && stat("/", &ours) == 0 && theirs.st_dev == ours.st_dev &&
+	       theirs.st_ino == ours.st_ino;
 }
 
 int rh_target_refused(const struct rh_target *target, struct rh_err *err)
@@ -369,11 +379,13 @@ static int find_functions(struct rh_target *target, struct rh_err *err)
 static int look_for_shim(const struct rh_target *target, const char *shim, struct rh_err *err)
 {
 	struct stat st = { 0 };
+	char tag[40];
 
 	stat(shim, &st);
+	rh_place_tag(shim, tag);
 	for (size_t i = 0; i < target->map_count; i++)
 		if (has_name(&target->maps[i], "libreheap-record") &&
-		    target->maps[i].inode != st.st_ino)
+		    target->maps[i].inode != st.st_ino && !has_name(&target->maps[i], tag))
 			return rh_fail(
 				err, RH_ABSENT,
 				"process %d has loaded the recorder of another build, %s: use "
@@ -517,7 +529,7 @@ int rh_target_open(struct rh_target *target, int pid, const char *shim, struct r
 	if (identify(target, err) < 0 || look_at_state(target, err) < 0)
 		goto fail;
 	target->apart = target->uid != geteuid() || !same_namespace(pid, "pid") ||
-			!same_namespace(pid, "mnt");
+			!same_namespace(pid, "mnt") || !same_root(pid);
 	if (read_maps(target, err) < 0)
 		goto fail;
 	if (find_dormant(target))

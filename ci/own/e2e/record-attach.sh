@@ -164,6 +164,33 @@ else
 	skip "another user's process" 'needs root'
 fi
 
+# A container: a root folder of its own without the recorder, without /proc and /dev.
+printf '%s\n' 'mkdir -p jail && mount -t tmpfs none jail && cd jail && mkdir -m 1777 tmp shared || exit 77' \
+	'for folder in /bin /lib /lib64 /usr; do' \
+	'	[ ! -d $folder ] || { mkdir .$folder && mount --rbind $folder .$folder; }' 'done' \
+	'mount --bind "$1" shared && cp "$2" live && exec chroot . /live 2 1000 /shared' >jail.sh
+mkdir box
+touch box/quiet
+unshare -m bash jail.sh "$temp/box" "$live" 2>/dev/null &
+program=$!
+until_true test -e box/ready -o ! -e /proc/$program/exe
+if [ -e box/ready ] && [ ! -e "/proc/$program/root$build" ]; then
+	for round in 1 2; do # the second finds it loaded
+		attach box.rht
+		[ $round = 1 ] || touch box/on
+		[ $round = 1 ] || until_there box/counted
+		kill -INT $recorder
+		wait $recorder
+		ok "a process in a container, $round" test $? = 0
+	done
+	ok 'each birth is there once' test "$(count alloc box.rht)" = "$(cat box/counted)"
+	ok 'nothing is left in its folders' fails ls /proc/$program/root/tmp/*reheap*
+	end box
+else
+	skip 'a process in a container' 'needs the right to mount, and a build outside of /usr'
+	kill $program 2>/dev/null
+fi
+
 if command -v redis-server >/dev/null && command -v redis-benchmark >/dev/null; then
 	redis-server --port 0 --unixsocket "$temp/redis.sock" --save '' --daemonize no >redis.txt 2>&1 &
 	program=$!

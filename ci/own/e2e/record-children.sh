@@ -51,6 +51,20 @@ ok 'the exit status is that of the program' test $? = 5
 ok 'two children got no environment, and that is said' not_recorded 2 clear 'its environment'
 ok 'the third is recorded' recorded 1 clear
 
+# In a root folder where the recorder is not, as in a container that does not know of it.
+printf '%s\n' 'mkdir -p "$1" && mount -t tmpfs none "$1" && cd "$1" || exit 77' \
+	'for folder in /bin /lib /lib64 /usr; do' \
+	'	[ ! -d $folder ] || { mkdir .$folder && mount --rbind $folder .$folder; }' 'done' \
+	'cp "$hard" .' 'exec chroot . "${@:2}"' >jail.sh
+jailed=$(unshare -m bash jail.sh jail /bin/sh -c 'test ! -e "$0" && echo yes' "$build" 2>/dev/null)
+if [ "$jailed" = yes ]; then
+	record root 'unshare -m bash jail.sh jail /record_hard many 1000; echo $?'
+	ok 'a program in another root folder runs' test "$(cat root.out)" = 0
+	ok 'and is named' not_recorded 1 root 'its root folder'
+else
+	skip 'a program in another root folder' 'needs the right to mount, and a build outside of /usr'
+fi
+
 if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
 	record sudo 'sudo -n "$hard" many 1000'
 	ok 'what sudo runs is named' not_recorded 1 sudo 'its environment'

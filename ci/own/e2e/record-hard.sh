@@ -106,6 +106,20 @@ wait $recorder
 ok 'and ends as ever' test $? = 0
 ok 'every call is in the trace or counted as lost' accounted 36000000 stall.rht
 ok 'and some were lost' grep -q 'not recorded: ' stall.txt
+
+# One second is waited for it, and not one by each thread: 240 of them would take longer than
+# until_true waits.
+"$reheap" record -q -o crowd.rht -- "$hard" crowd 240 "$temp/crowd" 2>crowd.txt &
+recorder=$!
+until_true test -e crowd
+kill -STOP $recorder
+touch crowd.go
+until_true test -e crowd.2
+ok 'threads that begin while the recorder is stopped do not wait in turn' test -e crowd.2
+kill -CONT $recorder
+wait $recorder
+ok 'and the program ends as ever' test $? = 0
+ok 'their calls are in the trace or counted as lost' accounted 9600000 crowd.rht
 is_exit 6 'with --strict losses have a status of their own' "$reheap" record -q --strict \
 	--on-full drop --buffer 65536 -o drop.rht -- "$hard" many 3000000
 

@@ -10,12 +10,14 @@
  *	lock			locks all its memory, now and later, then makes blocks
  *	many N			N blocks
  *	churn-then N FILE	N blocks, FILE; 2 N blocks, FILE.2; a second; FILE.3
+ *	crowd THREADS FILE	FILE, waits for FILE.go; threads one after the other; FILE.2
  * Ends with 0, with 77 where the machine cannot do it, else with a line and 1.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -163,6 +165,28 @@ static int churn_then(long count, const char *file)
 	return 0;
 }
 
+enum { CROWD_BLOCKS = 20000 }; /* of a thread: more than its ring holds */
+
+static void *one_of_crowd(void *unused)
+{
+	blocks(CROWD_BLOCKS);
+	return unused;
+}
+
+static int crowd(long threads, const char *file)
+{
+	pthread_t thread;
+
+	mark(file, "");
+	wait_for(file, ".go");
+	for (long i = 0; i < threads; i++)
+		if (pthread_create(&thread, NULL, one_of_crowd, NULL) != 0 ||
+		    pthread_join(thread, NULL) != 0)
+			return 1;
+	mark(file, ".2");
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "";
@@ -173,6 +197,8 @@ int main(int argc, char **argv)
 		return daemon_of(one, two, argv[4]);
 	if (strcmp(mode, "churn-then") == 0 && argc > 3)
 		return churn_then(one, argv[3]);
+	if (strcmp(mode, "crowd") == 0 && argc > 3)
+		return crowd(one, argv[3]);
 	if (strcmp(mode, "nested") == 0)
 		return nested(one);
 	if (strcmp(mode, "strict") == 0)

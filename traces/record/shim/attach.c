@@ -217,6 +217,18 @@ static int32_t own_pid(const struct rh_proc *proc)
 	return atomic_load(&shim.filter) ? proc->alive.__data.__owner : getpid();
 }
 
+/* What serves its memory is known of its parent: a forked child may never look itself. */
+static void inherit(struct rh_proc *proc, const struct rh_proc *parent)
+{
+	memset(proc->serves, 0, sizeof proc->serves);
+	memset(proc->foreign, 0, sizeof proc->foreign);
+	atomic_store(&proc->heaps, parent ? atomic_load(&parent->heaps) : 0);
+	if (!parent)
+		return;
+	memcpy(proc->serves, parent->serves, sizeof proc->serves);
+	memcpy(proc->foreign, parent->foreign, sizeof proc->foreign);
+}
+
 static void fill_slot(struct rh_proc *proc, uint32_t how, uint32_t parent)
 {
 	hold_alive(proc);
@@ -229,9 +241,7 @@ static void fill_slot(struct rh_proc *proc, uint32_t how, uint32_t parent)
 	atomic_store(&proc->filter, atomic_load(&shim.filter));
 	proc->end_stamp = 0;
 	proc->user_us[0] = proc->kernel_us[0] = 0;
-	memset(proc->serves, 0, sizeof proc->serves);
-	if (how == RH_PROC_FORKED) /* until it looks itself */
-		memcpy(proc->serves, rh_area_proc(shim.area, parent)->serves, sizeof proc->serves);
+	inherit(proc, how == RH_PROC_FORKED ? rh_area_proc(shim.area, parent) : NULL);
 	shim_figures(proc, false);
 }
 

@@ -129,16 +129,37 @@ static bool judge_file(const char *name, enum rh_kid_why *why)
 
 /* ---- the environment ---- */
 
-static bool names_us(char *const *envp)
+static const char us[] = "libreheap-record";
+
+/* The path in a list of preloads that leads to us: will the loader find it? */
+static bool is_there(const char *list)
 {
-	bool preload = false, area = false;
+	const char *at = strstr(list, us), *end = at + strcspn(at, ": ");
+	char path[PATH_BYTES];
+
+	while (at > list && at[-1] != ':' && at[-1] != ' ' &&
+	       !(at > list + 1 && *at == '/' && at[-1] == '.' && at[-2] == '.')) /* preload.c */
+		at--;
+	if ((size_t)(end - at) >= sizeof path || *at != '/')
+		return true; /* cannot be said */
+	memcpy(path, at, (size_t)(end - at));
+	path[end - at] = '\0';
+	return access(path, R_OK) == 0;
+}
+
+static enum rh_kid_why judge_environment(char *const *envp)
+{
+	enum rh_kid_why why = RH_KID_CLEARED;
+	bool area = false;
 
 	for (; envp && *envp; envp++) {
-		preload |= strncmp(*envp, "LD_PRELOAD=", 11) == 0 &&
-			   strstr(*envp, "libreheap-record") != NULL;
+		const char *list = *envp + 11;
+
+		if (strncmp(*envp, "LD_PRELOAD=", 11) == 0 && strstr(list, us))
+			why = is_there(list) ? RH_KID_RECORDED : RH_KID_ROOT;
 		area |= strncmp(*envp, RH_RECORD_ENV "=", sizeof RH_RECORD_ENV) == 0;
 	}
-	return preload && area;
+	return area ? why : RH_KID_CLEARED;
 }
 
 /* ---- telling ---- */
@@ -202,7 +223,7 @@ static enum rh_kid_why judge(const char *path, char *const *envp)
 
 	if (!judge_file(path, &why))
 		return RH_KID_RECORDED;
-	return why == RH_KID_RECORDED && !names_us(envp) ? RH_KID_CLEARED : why;
+	return why == RH_KID_RECORDED ? judge_environment(envp) : why;
 }
 
 /* Before an exec of this process. */

@@ -3,8 +3,9 @@
  *
  * A program whose objects come from an allocator inside it shows us that allocator's chunks
  * and not its objects: the recording is right and incomplete. So every loaded object is
- * looked at, when we are loaded and when the process exits (dlopen has added some by then),
- * and what is found is left where the supervisor reads it. No system call, no allocation.
+ * looked at, when we are loaded, when objects were added (loaded.c) and when the process exits,
+ * and what is found is left where the supervisor reads it: what was seen once stays, for its blocks
+ * do. No system call, no allocation.
  */
 #include <link.h>
 #include <stdlib.h>
@@ -115,6 +116,39 @@ static void look_for_malloc(const struct dl_phdr_info *info, struct found *found
 	memcpy(found->foreign, base, strnlen(base, sizeof found->foreign - 1));
 }
 
+/* The executable's operator new is found before ours, so nothing of it passes us but what it
+ * takes from malloc. */
+static void look_for_new(const struct dl_phdr_info *info, struct found *found)
+{
+	const void *at = *info->dlpi_name ? NULL : shim_hook_defines(info, "_Znwm");
+
+	if (at && !hook_within(at, hook_malloc.low, hook_malloc.bytes) &&
+	    !shim_new_comes_to_malloc(info, at))
+		found->heaps |= RH_HEAP_OWN_NEW;
+}
+
+/* dlmopen: the loader keeps a list of namespaces for debuggers, since glibc 2.35. One that is empty
+ * again stays in it. */
+struct debug_list {
+	struct r_debug first;
+	struct debug_list *next;
+};
+
+static void look_for_namespaces(const struct dl_phdr_info *info, struct found *found)
+{
+	const ElfW(Dyn) *dynamic = NULL;
+	const struct debug_list *list = NULL;
+
+	for (int i = 0; i < info->dlpi_phnum; i++)
+		if (info->dlpi_phdr[i].p_type == PT_DYNAMIC)
+			dynamic = (const void *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+	for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++)
+		if (dynamic->d_tag == DT_DEBUG)
+			list = (const void *)dynamic->d_un.d_ptr;
+	if (list && list->first.r_version >= 2 && list->next)
+		found->heaps |= RH_HEAP_NAMESPACE;
+}
+
 static int look_at(struct dl_phdr_info *info, size_t bytes, void *context)
 {
 	struct found *found = context;
@@ -126,24 +160,31 @@ static int look_at(struct dl_phdr_info *info, size_t bytes, void *context)
 	if (is_go(info))
 		found->heaps |= RH_HEAP_GO;
 	look_for_malloc(info, found);
+	look_for_new(info, found);
+	look_for_namespaces(info, found);
 	look_for_server(info, found);
 	return 0;
 }
 
 void shim_look(void)
 {
+	static _Atomic uint32_t looking;
 	struct found found = { 0 };
 	struct rh_proc *proc;
 
-	if (shim.state != SHIM_ON)
+	if (shim.state != SHIM_ON || atomic_exchange(&looking, 1))
 		return;
 	read_switches();
+	shim_loaded_anew();
 	shim_hook_ranges();
 	dl_iterate_phdr(look_at, &found);
 	proc = rh_area_proc(shim.area, shim.proc);
-	memcpy(proc->foreign, found.foreign, sizeof proc->foreign);
-	memcpy(proc->serves, found.serves, sizeof proc->serves);
-	atomic_store(&proc->heaps, found.heaps);
+	if (*found.foreign)
+		memcpy(proc->foreign, found.foreign, sizeof proc->foreign);
+	if (*found.serves)
+		memcpy(proc->serves, found.serves, sizeof proc->serves);
+	atomic_fetch_or(&proc->heaps, found.heaps);
+	atomic_store(&looking, 0);
 }
 
 __attribute__((destructor)) static void leaving(void)

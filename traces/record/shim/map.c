@@ -49,9 +49,11 @@ static uint64_t page_bytes(void)
 
 static void *map_moved(uint64_t offset, uint64_t bytes)
 {
-	void *p = mremap(shim.area, 0, bytes, MREMAP_MAYMOVE);
+	void *p;
 	int fd;
 
+	bytes = (bytes + page_bytes() - 1) / page_bytes() * page_bytes(); /* or it moves nothing */
+	p = mremap(shim.area, 0, bytes, MREMAP_MAYMOVE);
 	if (p == MAP_FAILED)
 		return NULL;
 	if (remap_file_pages(p, bytes, 0, offset / page_bytes(), 0) == 0)

@@ -86,27 +86,31 @@ static void pause_for_tail(struct rh_area *area, struct rh_ring *ring, uint32_t 
 	futex(&ring->tail_moves, FUTEX_WAIT, seen, &timeout);
 }
 
+/* A thread has waited in vain, and there was no beat since. */
+static bool stalled(const struct rh_area *area)
+{
+	return atomic_load(&area->stalled) == atomic_load(&area->beat) + 1;
+}
+
 /*
  * Until the supervisor has moved the tail. False: recording is over, or there was no beat
- * for a second: a recorder that hangs must not hang the program. Then no thread waits
- * again before the next beat; what is lost until then is counted.
+ * for a second: a recorder that hangs must not hang the program. Then no thread of any process
+ * waits again before the next beat (100 threads that begin one after the other waited 100 s); what
+ * is lost until then is counted.
  */
-static bool wait_for_beats(struct producer *p, uint64_t tail_seen)
+static bool wait_for_beats(struct rh_ring *ring, uint64_t tail_seen)
 {
 	struct rh_area *area = shim.area;
-	struct rh_ring *ring = p->ring;
 	uint32_t beat = atomic_load(&area->beat), seen;
 	uint64_t beat_at, spins = 0;
 
-	if (p->stalled == beat + 1)
-		return false;
 	beat_at = patience_clock(0);
 	for (;; spins++) {
 		seen = atomic_load(&ring->tail_moves);
 		atomic_store(&ring->waiting, 1);
 		if (atomic_load(&ring->tail) != tail_seen)
 			return true;
-		if (atomic_load(&area->closed) || !atomic_load(&area->recording) ||
+		if (atomic_load(&area->closed) || !atomic_load(&area->recording) || stalled(area) ||
 		    shim_recorder_is_dead(area))
 			return false;
 		pause_for_tail(area, ring, seen);
@@ -114,7 +118,7 @@ static bool wait_for_beats(struct producer *p, uint64_t tail_seen)
 			beat = atomic_load(&area->beat);
 			beat_at = patience_clock(spins);
 		} else if (patience_clock(spins) - beat_at > PATIENCE_MS) {
-			p->stalled = beat + 1;
+			atomic_store(&area->stalled, beat + 1);
 			return false;
 		}
 	}
@@ -123,7 +127,7 @@ static bool wait_for_beats(struct producer *p, uint64_t tail_seen)
 static bool wait_for_tail(struct producer *p, uint64_t tail_seen)
 {
 	uint64_t began = shim_filtered() ? 0 : shim_clock();
-	bool moved = wait_for_beats(p, tail_seen);
+	bool moved = wait_for_beats(p->ring, tail_seen);
 
 	if (!moved)
 		return false;
@@ -226,7 +230,7 @@ bool shim_room(struct producer *p, uint32_t words)
 			widen(p);
 		if (!p->grow && grant(p, need, tail))
 			return true;
-		if (atomic_load(&area->closed) || !atomic_load(&area->recording))
+		if (atomic_load(&area->closed) || !atomic_load(&area->recording) || stalled(area))
 			return false;
 		if (area->drop) {
 			wake_supervisor(area);

@@ -13,6 +13,8 @@
  *	filter.c   seccomp: no system call of ours once the program forbids them
  *	real.c     the functions we stand in front of, and memory until they are known
  *	look.c     what else serves memory in the process
+ *	own_new.c  whether a program's own operator new comes to malloc
+ *	loaded.c   has that looked at again when objects were loaded
  *	site.c     --sites and --residency
  *	exec.c     what is begun and will not be recorded
  *	mapped.c   --maps: what the program maps itself (maps/ is the library that tells)
@@ -91,11 +93,9 @@ struct producer {
 	uint32_t grow; /* widen the ring as soon as it is empty */
 	uint32_t site; /* last SITE written */
 	uint32_t index;
-	uint32_t stalled;    /* beat + 1 at which waiting for room was given up; 0 = never */
-	uint64_t lost;	     /* calls since the last record that was put */
 	uint32_t generation; /* of the area that the ring lies in */
-	uint32_t pad0;
-	uint64_t pad1[1];
+	uint64_t lost;	     /* calls since the last record that was put */
+	uint64_t pad1[2];
 	struct side_record side[SHIM_SIDE];
 	uint64_t pad2[4];
 };
@@ -232,6 +232,11 @@ bool shim_wake(void);
 void shim_sleep_again(bool child);
 /* look.c: what else serves memory in this process; left in its slot. */
 void shim_look(void);
+/* own_new.c: does the executable's operator new, at that place, come to malloc? */
+struct dl_phdr_info;
+bool shim_new_comes_to_malloc(const struct dl_phdr_info *info, const void *operator_new);
+/* loaded.c: objects came or went since this was asked last. */
+bool shim_loaded_anew(void);
 /* exec.c: finds the functions behind the exec family; tells the supervisor of a program that is
  * not recorded, and gives the place + 1 where that stands (0: none). */
 void shim_exec_ready(void);

@@ -1,0 +1,115 @@
+/*
+ * loaded.c - what the program loads while it runs is looked at as soon as it is used.
+ *
+ * A look as the process exits (look.c) does not see what was closed by then, and does not happen
+ * at all in a process that is killed or calls _exit, as servers and their workers do. A program
+ * that has opened an object asks for a function in it: dlsym, and dlclose, come by here, and where
+ * objects came or went since the last look, there is another one. dlopen itself is left alone.
+ *
+ * dlsym depends on who calls it (RTLD_NEXT, the caller's namespace), so it is not called but
+ * jumped to, with the stack as the caller left it.
+ *
+ * Thread rule: any thread. Errors: none; errno is kept. No allocation of ours.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <link.h>
+#include <stddef.h>
+
+#include "traces/record/shim/hook.h"
+
+enum which { WHICH_DLSYM, WHICH_DLCLOSE, WHICHES };
+
+void *shim_loaded_before(uint32_t which);
+
+#if defined(__x86_64__)
+#define OLDEST_GLIBC "GLIBC_2.2.5"
+#define STUB(name, which)                                                                    \
+	__asm__(".text\n.globl " name "\n.type " name ", @function\n.p2align 4\n" name ":\n" \
+		"	.cfi_startproc\n"                                                          \
+		"	endbr64\n"                                                                 \
+		"	push %rdi\n"                                                               \
+		"	push %rsi\n"                                                               \
+		"	sub $8, %rsp\n"                                                            \
+		"	.cfi_adjust_cfa_offset 24\n"                                               \
+		"	mov $" which ", %edi\n"                                              \
+		"	call shim_loaded_before\n"                                                 \
+		"	add $8, %rsp\n"                                                            \
+		"	pop %rsi\n"                                                                \
+		"	pop %rdi\n"                                                                \
+		"	.cfi_adjust_cfa_offset -24\n"                                              \
+		"	jmp *%rax\n"                                                               \
+		"	.cfi_endproc\n.size " name ", .-" name "\n")
+#else
+#define OLDEST_GLIBC "GLIBC_2.17"
+#define STUB(name, which)                                                                    \
+	__asm__(".text\n.globl " name "\n.type " name ", %function\n.p2align 4\n" name ":\n" \
+		"	.cfi_startproc\n"                                                          \
+		"	stp x29, x30, [sp, #-32]!\n"                                               \
+		"	.cfi_def_cfa_offset 32\n"                                                  \
+		"	.cfi_offset 29, -32\n"                                                     \
+		"	.cfi_offset 30, -24\n"                                                     \
+		"	stp x0, x1, [sp, #16]\n"                                                   \
+		"	mov w0, #" which "\n"                                                \
+		"	bl shim_loaded_before\n"                                                   \
+		"	mov x16, x0\n"                                                             \
+		"	ldp x0, x1, [sp, #16]\n"                                                   \
+		"	ldp x29, x30, [sp], #32\n"                                                 \
+		"	.cfi_def_cfa_offset 0\n"                                                   \
+		"	.cfi_restore 29\n"                                                         \
+		"	.cfi_restore 30\n"                                                         \
+		"	br x16\n"                                                                  \
+		"	.cfi_endproc\n.size " name ", .-" name "\n")
+#endif
+
+STUB("dlsym", "0");
+STUB("dlclose", "1");
+_Static_assert(WHICH_DLSYM == 0 && WHICH_DLCLOSE == 1, "as the stubs have it");
+
+static _Atomic uint64_t changes; /* of the list of objects, at the last look */
+
+static int count_changes(struct dl_phdr_info *info, size_t bytes, void *context)
+{
+	uint64_t *count = context;
+
+	if (bytes >= offsetof(struct dl_phdr_info, dlpi_subs) + sizeof info->dlpi_subs)
+		*count = info->dlpi_adds + info->dlpi_subs;
+	return 1;
+}
+
+/* Whether that is other than it was when this was asked last. */
+bool shim_loaded_anew(void)
+{
+	uint64_t now = 0;
+
+	dl_iterate_phdr(count_changes, &now);
+	return atomic_exchange(&changes, now) != now;
+}
+
+/* By its oldest version, whose entry nobody patches; where we came late we have no next one. */
+static void *find(const char *name)
+{
+	void *found = NULL;
+
+	if (atomic_load(&shim.late) == SHIM_EARLY)
+		found = dlvsym(RTLD_NEXT, name, OLDEST_GLIBC);
+	return found ? found : shim_hook_find(name);
+}
+
+/* `used` is called by the stubs, which the compiler does not read. */
+__attribute__((used)) void *shim_loaded_before(uint32_t which)
+{
+	static const char *const names[WHICHES] = { "dlsym", "dlclose" };
+	static _Atomic(void *) next[WHICHES];
+	void *found = atomic_load(&next[which]);
+	int saved = errno;
+
+	if (!found) {
+		found = find(names[which]);
+		atomic_store(&next[which], found);
+	}
+	if (shim.state == SHIM_ON && shim_process_on() && shim_loaded_anew())
+		shim_look();
+	errno = saved;
+	return found;
+}
