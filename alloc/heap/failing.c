@@ -10,6 +10,7 @@
  *	bytes=B	any request that would bring the live bytes of the heap over B
  * Only the last looks at other lanes. Free never fails.
  */
+#include <assert.h>
 #include <stdatomic.h>
 
 #include "alloc/heap/wrap.h"
@@ -23,7 +24,7 @@ struct knobs {
 struct rh_heap {
 	struct rh_wrap_heap wrap;
 	struct knobs knobs;
-	_Atomic uint64_t live_bytes;
+	_Atomic uint64_t live_bytes; /* only kept when there is a limit */
 	_Atomic uint64_t failed;
 	_Atomic uint32_t lanes;
 };
@@ -89,20 +90,34 @@ static bool must_fail(struct rh_lane *lane)
 	return knobs->share > 0 && (double)(next_random(lane) >> 11) * 0x1p-53 < knobs->share;
 }
 
-/* Takes `more` bytes of the limit before the inner heap is asked; give_back undoes it. */
+/* Takes `more` bytes of the limit before the inner heap is asked; give_back undoes it. Compare and
+ * swap, because adding first and taking back what does not fit shows other lanes a sum that is not
+ * true: a request of SIZE_MAX wraps it below what lives, and every lane fails or none does. */
 static bool take_bytes(struct rh_heap *heap, uint64_t more)
 {
-	uint64_t before = atomic_fetch_add_explicit(&heap->live_bytes, more, memory_order_relaxed);
+	uint64_t before = atomic_load_explicit(&heap->live_bytes, memory_order_relaxed);
 
-	if (!heap->knobs.bytes || (before + more >= before && before + more <= heap->knobs.bytes))
+	if (!heap->knobs.bytes)
 		return true;
-	atomic_fetch_sub_explicit(&heap->live_bytes, more, memory_order_relaxed);
-	return false;
+	do {
+		assert(before <= heap->knobs.bytes);
+		if (more > heap->knobs.bytes - before)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(&heap->live_bytes, &before, before + more,
+							memory_order_relaxed,
+							memory_order_relaxed));
+	return true;
 }
 
 static void give_back(struct rh_heap *heap, uint64_t less)
 {
-	atomic_fetch_sub_explicit(&heap->live_bytes, less, memory_order_relaxed);
+	uint64_t before;
+
+	if (!heap->knobs.bytes)
+		return;
+	before = atomic_fetch_sub_explicit(&heap->live_bytes, less, memory_order_relaxed);
+	assert(before >= less); /* nothing is given back that was not taken */
+	(void)before;
 }
 
 static void *fail(struct rh_lane *lane)

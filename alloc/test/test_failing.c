@@ -2,6 +2,8 @@
  * test_failing.c - the two decorators that do harm on purpose: failing and slow do exactly
  * as much of it as they say.
  */
+#include <pthread.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "alloc/base/clock.h"
@@ -70,6 +72,50 @@ static void limits_bytes(void **state)
 	assert_non_null(ops->alloc(lane, 900));
 	assert_null(ops->alloc(lane, 1));
 	assert_null(ops->alloc(lane, SIZE_MAX));
+	close_spec();
+}
+
+static _Atomic uint64_t asked;
+static _Atomic bool enough;
+
+/* Until the test has seen enough: both lanes are at it at once, however the machine schedules. */
+static void *ask_too_much(void *arg)
+{
+	struct rh_lane *mine = arg;
+
+	while (!enough) {
+		if (ops->alloc(mine, SIZE_MAX - 100))
+			return mine;
+		asked++;
+	}
+	return NULL;
+}
+
+/* What one lane asks for in vain does not count against another, not even for a moment. */
+static void refusals_are_not_seen(void **state)
+{
+	struct rh_err err = { 0 };
+	struct rh_lane *other;
+	pthread_t thread;
+	uint64_t turns;
+	void *got;
+
+	(void)state;
+	open_spec("failing:bytes=1000:libc");
+	assert_int_equal(ops->lane_open(heap, &other, &err), 0);
+	assert_int_equal(pthread_create(&thread, NULL, ask_too_much, other), 0);
+	for (turns = 0; turns < 100000 || asked < 100000; turns++) {
+		void *p = ops->alloc(lane, 600);
+
+		assert_non_null(p);
+		assert_null(ops->alloc(lane, 401));
+		ops->free(lane, p, 600);
+	}
+	enough = true;
+	assert_int_equal(pthread_join(thread, &got), 0);
+	assert_null(got);
+	assert_int_equal(stat_of("failing.failed"), turns + asked);
+	ops->lane_close(other);
 	close_spec();
 }
 
@@ -166,9 +212,10 @@ static void late_frees_are_some(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_nth_and_after), cmocka_unit_test(limits_bytes),
-		cmocka_unit_test(share_is_seeded),     cmocka_unit_test(slow_does_its_share),
-		cmocka_unit_test(spin_takes_time),     cmocka_unit_test(late_frees_are_some),
+		cmocka_unit_test(every_nth_and_after),	 cmocka_unit_test(limits_bytes),
+		cmocka_unit_test(refusals_are_not_seen), cmocka_unit_test(share_is_seeded),
+		cmocka_unit_test(slow_does_its_share),	 cmocka_unit_test(spin_takes_time),
+		cmocka_unit_test(late_frees_are_some),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

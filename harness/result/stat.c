@@ -14,10 +14,14 @@
 
 #include "alloc/base/debug.h"
 
+/* A NaN is neither smaller nor larger than anything: left to < and >, qsort would leave numbers in
+ * any order around it. */
 static int compare(const void *a, const void *b)
 {
 	const double *x = a, *y = b;
 
+	if (isnan(*x) || isnan(*y))
+		return isnan(*x) - isnan(*y);
 	return (*x > *y) - (*x < *y);
 }
 
@@ -29,12 +33,15 @@ static bool is_sorted(const double *values, size_t n)
 	return true;
 }
 
-void rh_stat_sort(double *values, size_t n)
+size_t rh_stat_sort(double *values, size_t n)
 {
 	/* qsort wants a pointer even for nothing. */
 	if (n)
 		qsort(values, n, sizeof(*values), compare);
-	rh_debug_assert(is_sorted(values, n)); /* a NaN among them has no place */
+	while (n && isnan(values[n - 1]))
+		n--;
+	rh_debug_assert(is_sorted(values, n));
+	return n;
 }
 
 double rh_stat_median(const double *sorted, size_t n)
@@ -83,7 +90,11 @@ struct rh_interval rh_stat_interval(const double *values, size_t n, double confi
 	if (!sorted)
 		return out;
 	memcpy(sorted, values, n * sizeof(*sorted));
-	rh_stat_sort(sorted, n);
+	out.n = n = rh_stat_sort(sorted, n);
+	if (n == 0) {
+		free(sorted);
+		return out;
+	}
 	k = rh_stat_sign_rank(n, (1 - confidence) / 2);
 	if (k == 0)
 		k = 1;

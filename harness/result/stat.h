@@ -18,8 +18,10 @@ struct rh_interval {
 	size_t n;
 };
 
-/* Sorts values in place; NaNs must not be among them. */
-void rh_stat_sort(double *values, size_t n);
+/* Sorts values in place: numbers first, smallest first, then what is not a number. Returns how many
+ * are numbers: statistics are of those, because a NaN is "not measured", neither small nor large.
+ */
+size_t rh_stat_sort(double *values, size_t n);
 double rh_stat_median(const double *sorted, size_t n);
 
 /* The largest k (from 1) with sum over i < k of C(n, i) / 2^n <= tail, so that the k-th
@@ -30,7 +32,8 @@ size_t rh_stat_sign_rank(size_t n, double tail);
 double rh_stat_sign_tail(size_t n, size_t k);
 
 /* Median of values (any order; not changed) and its interval at `confidence` (0.95) or, when
- * n is too small for that, the widest there is (min..max) with the level it reaches. */
+ * n is too small for that, the widest there is (min..max) with the level it reaches. NaNs are left
+ * out, and out of n. */
 struct rh_interval rh_stat_interval(const double *values, size_t n, double confidence);
 
 #endif

@@ -25,6 +25,26 @@ static void medians(void **state)
 	assert_true(isnan(rh_stat_median(odd, 0)));
 }
 
+/* What could not be measured stands behind the numbers and moves no statistic of them. */
+static void not_a_number(void **state)
+{
+	double values[] = { NAN, 3, NAN, 1, 2, -INFINITY, NAN }, none[] = { NAN, NAN };
+	struct rh_interval interval;
+
+	(void)state;
+	interval = rh_stat_interval(values, 7, 0.95);
+	assert_int_equal(interval.n, 4);
+	NEAR(interval.median, 1.5);
+	NEAR(interval.hi, 3);
+	assert_int_equal(rh_stat_sort(values, 7), 4);
+	assert_true(isinf(values[0]) && values[1] == 1 && values[3] == 3 && isnan(values[4]) &&
+		    isnan(values[6]));
+	assert_int_equal(rh_stat_sort(none, 2), 0);
+	interval = rh_stat_interval(none, 2, 0.95);
+	assert_int_equal(interval.n, 0);
+	assert_true(isnan(interval.median));
+}
+
 /* P(fewer than k heads of n): 1/32, 6/32; 11/1024; (1 + 20 + 190 + 1140 + 4845 + 15504) / 2^20. */
 static void tails(void **state)
 {
@@ -89,10 +109,8 @@ static void intervals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(medians),
-		cmocka_unit_test(tails),
-		cmocka_unit_test(ranks),
-		cmocka_unit_test(intervals),
+		cmocka_unit_test(medians), cmocka_unit_test(not_a_number), cmocka_unit_test(tails),
+		cmocka_unit_test(ranks),   cmocka_unit_test(intervals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
