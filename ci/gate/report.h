@@ -4,8 +4,8 @@
  * Thread rule: one thread. Errors: RH_CANT_CREATE, RH_IO when a file cannot be written,
  * RH_NO_INPUT, RH_BAD_DATA when one cannot be read.
  */
-#ifndef RH_GATE_TELL_H
-#define RH_GATE_TELL_H
+#ifndef RH_GATE_REPORT_H
+#define RH_GATE_REPORT_H
 
 #include "ci/gate/gate.h"
 

@@ -144,6 +144,52 @@ text() {
 	sources | LC_ALL=C xargs awk -f ci/own/tidy.awk
 }
 
+# A header is guarded by RH_[FOLDER_]FILE_H, a name of its own: two headers of one guard, both included,
+# are one header, and which one depends on the order of the lines.
+guards() {
+	sources | grep '\.h$' | xargs awk '
+		function check() {
+			if (file != "" && !(guard ~ ("^RH_([A-Z0-9]+_)*" name "_H$") && defined && last == "#endif"))
+				print file ":1: is not guarded by #ifndef RH_" name "_H, #define, #endif"
+			if (guard in seen)
+				print file ":1: has the guard of " seen[guard]
+			seen[guard] = file
+		}
+		FNR == 1 {
+			check()
+			file = name = FILENAME
+			gsub(/^.*\/|\.h$/, "", name)
+			name = toupper(name)
+			gsub(/-/, "_", name)
+			guard = ""
+			defined = 0
+		}
+		guard == "" && /^#ifndef / { guard = $2; at = FNR }
+		FNR == at + 1 && $0 == "#define " guard { defined = 1 }
+		{ last = $0 }
+		END { check() }'
+}
+
+# Comments say why: of lines with code, how many lines have a comment, in each of these folders, no fewer
+# than ci/own/baselines/comments.tsv says (in 100). A number there may rise and not fall.
+commented() {
+	local folder least
+	while IFS=$'\t' read -r folder least; do
+		[[ $folder != \#* ]] || continue
+		sources | grep "^$folder/" | grep -v /test/ | xargs cat | awk -v folder="$folder" -v least="$least" '
+			inside { comments++; inside = !/\*\//; next }
+			/^[ \t]*$/ { next }
+			/^[ \t]*\/\*/ { comments++; inside = !/\*\//; next }
+			/\/\*/ { comments++; inside = !/\*\// }
+			{ code++ }
+			END {
+				if (100 * comments < least * code)
+					printf "%s:1: %d lines of comment on %d of code, fewer than %d in 100\n",
+						folder, comments, code, least
+			}'
+	done <ci/own/baselines/comments.tsv
+}
+
 parameters() {
 	sources | LC_ALL=C xargs awk -v allowed=ci/own/baselines/parameters.tsv -f ci/own/parameters.awk
 }
@@ -265,6 +311,8 @@ rule 'files that are named exist' named_files
 rule 'clang-format leaves the code as it is' formatted
 rule 'static analysis finds nothing' analysed
 rule 'text: lengths, comments, banned functions' text
+rule 'headers have guards of their own' guards
+rule 'comments say why' commented
 rule 'functions take five parameters at most' parameters
 rule 'foreign text is printed by rh_print' printable
 rule 'one definition for each structure' one_struct_each

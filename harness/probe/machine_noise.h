@@ -3,8 +3,8 @@
  *
  * Thread rule: main thread. Errors: none; what cannot be read is not complained about.
  */
-#ifndef RH_QUIET_H
-#define RH_QUIET_H
+#ifndef RH_MACHINE_NOISE_H
+#define RH_MACHINE_NOISE_H
 
 #include "harness/result/result.h"
 

@@ -30,8 +30,8 @@
  * Ownership: what the reader returns lies in the caller's pool. Thread rule: no shared state.
  * Errors: RH_NO_INPUT (cannot be read), RH_BAD_DATA with the file and the place in it.
  */
-#ifndef RH_RECORD_H
-#define RH_RECORD_H
+#ifndef RH_RESULT_RECORD_H
+#define RH_RESULT_RECORD_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -5,8 +5,8 @@
  * spelling, with a dash and a mark of its own. Variants of one backend (knobs, paired stacks) keep
  * its colour and differ by dash and mark. Thread rule: pure functions.
  */
-#ifndef RH_BRAND_H
-#define RH_BRAND_H
+#ifndef RH_BACKEND_STYLE_H
+#define RH_BACKEND_STYLE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -13,8 +13,8 @@
  * prefix are the caller's and stay untouched from start to wait. Thread rule: one caller.
  * Errors: RH_OS.
  */
-#ifndef RH_PRESS_H
-#define RH_PRESS_H
+#ifndef RH_COMPRESSOR_H
+#define RH_COMPRESSOR_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -6,8 +6,8 @@
  * which in a virtual machine is more than the cache miss itself. Below that it is calloc.
  * Pages are touched on first use. Thread rule: any thread.
  */
-#ifndef RH_LARGE_H
-#define RH_LARGE_H
+#ifndef RH_HUGE_ALLOC_H
+#define RH_HUGE_ALLOC_H
 
 #include <stdbool.h>
 #include <stddef.h>

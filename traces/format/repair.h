@@ -20,8 +20,8 @@
  * Addresses are any 64-bit names that are unique among the living. Memory is O(live).
  * Thread rule: one thread.
  */
-#ifndef RH_BUILD_H
-#define RH_BUILD_H
+#ifndef RH_REPAIR_H
+#define RH_REPAIR_H
 
 #include "traces/format/trace.h"
 

@@ -2,8 +2,8 @@
  * executable.h - which file will run, and can it be recorded? Looks at the ELF header and
  * the dynamic symbols; for a script, at its interpreter. Thread rule: any.
  */
-#ifndef RH_RECORD_PROGRAM_H
-#define RH_RECORD_PROGRAM_H
+#ifndef RH_RECORD_EXECUTABLE_H
+#define RH_RECORD_EXECUTABLE_H
 
 #include <stddef.h>
 

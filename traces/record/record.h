@@ -26,8 +26,8 @@
  * handlers and restores them). Errors: RH_CANT_CREATE, RH_NO_INPUT (126/127 belong to
  * the shell: see rh_record_run), RH_ABSENT, RH_OS, RH_IO.
  */
-#ifndef RH_RECORD_H
-#define RH_RECORD_H
+#ifndef RH_TRACES_RECORD_H
+#define RH_TRACES_RECORD_H
 
 #include <stdbool.h>
 #include <stdint.h>
