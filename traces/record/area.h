@@ -27,13 +27,13 @@
  * starts small (cache) and its owner widens it, when empty, once it had to wait.
  *
  * A record is one 64-bit word, or three.
- *	short	63..60 kind | 59..44 size | 43..0 address / 8
+ *	short	63..60 kind | 59..44 size | 43..0 address / 8 (AArch64: 59..45, 44..0)
  *	STAMP	63..60 kind | 59..0 clock: when the records that follow happened, or later
  *	SITE	63..60 kind | 31..0 site number of the events that follow
  *	long	63..60 LONG | 15..8 log2 of the alignment | 7..0 kind; address; tail
  * A short record is what a put() takes and no more: a ring's lines travel between two
  * cores, and eight records on a line instead of four take 1 ns off a call and half of
- * the drain. Sizes from 64 KiB, alignments and all that is seldom take the long form.
+ * the drain. Sizes from 64 KiB (AArch64: 32), alignments and all that is seldom take the long form.
  *
  * Stamps. A record happened not before the STAMP in front of it, so in a merge by stamps
  * an unstamped record comes out early, never late. That is enough: a record that must not
@@ -117,16 +117,35 @@ static inline unsigned rh_rec_words(uint64_t head)
 /* Those of them that become an event of the trace. */
 #define RH_REC_EVENTS (RH_REC_CALLS & ~(1u << RH_REC_RE_BEGIN))
 
+/* Of an address and of a size in a short record. A program has 47 bits of addresses on x86-64 and
+ * 48 on AArch64, where libraries and mmap are at the upper end. */
+#if defined(__aarch64__)
+enum { RH_REC_ADDRESS_BITS = 45 };
+#else
+enum { RH_REC_ADDRESS_BITS = 44 };
+#endif
+enum { RH_REC_SIZE_BITS = 60 - RH_REC_ADDRESS_BITS };
+
 static inline uint64_t rh_rec_short(enum rh_rec_kind kind, uint64_t address, uint64_t size)
 {
-	return (uint64_t)kind << 60 | size << 44 | address >> 3;
+	return (uint64_t)kind << 60 | size << RH_REC_ADDRESS_BITS | address >> 3;
+}
+
+static inline uint64_t rh_rec_short_address(uint64_t word)
+{
+	return (word & ((1ull << RH_REC_ADDRESS_BITS) - 1)) << 3;
+}
+
+static inline uint64_t rh_rec_short_size(uint64_t word)
+{
+	return word >> RH_REC_ADDRESS_BITS & ((1u << RH_REC_SIZE_BITS) - 1);
 }
 
 /* Has it a short form? `rotated` is the address rotated right by 3: aligned to 8 bytes and
- * below 2^47, all its upper bits are zero. */
+ * of a program, all its upper bits are zero. */
 static inline int rh_rec_is_short(uint64_t rotated, uint64_t size)
 {
-	return (rotated >> 44 | size >> 16) == 0;
+	return (rotated >> RH_REC_ADDRESS_BITS | size >> RH_REC_SIZE_BITS) == 0;
 }
 
 static inline uint64_t rh_rec_stamp(uint64_t stamp)
@@ -169,8 +188,8 @@ static inline void rh_rec_unpack(const uint64_t *words, struct rh_rec *rec)
 	} else if (rec->kind == RH_REC_STAMP || rec->kind == RH_REC_SITE) {
 		rec->tail = head & ((1ull << 60) - 1);
 	} else {
-		rec->address = (head & ((1ull << 44) - 1)) << 3;
-		rec->tail = head >> 44 & 0xffff;
+		rec->address = rh_rec_short_address(head);
+		rec->tail = rh_rec_short_size(head);
 	}
 }
 

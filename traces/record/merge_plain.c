@@ -17,15 +17,15 @@ enum {
 /* A record of one word whose call needs nothing else; addresses are never 0. */
 static inline bool is_plain(uint64_t word)
 {
-	return PLAIN >> (word >> 60) & 1 && word << 20;
+	return PLAIN >> (word >> 60) & 1 && word << (64 - RH_REC_ADDRESS_BITS);
 }
 
 static inline void plain_of(struct rh_plain *plain, uint64_t word, const struct rh_merged *s)
 {
 	plain->stamp = s->stamp;
 	plain->site = s->site;
-	plain->address = (word & ((1ull << 44) - 1)) << 3;
-	plain->size = word >> 44 & 0xffff;
+	plain->address = rh_rec_short_address(word);
+	plain->size = rh_rec_short_size(word);
 	plain->kind = (uint32_t)(word >> 60);
 }
 
@@ -80,12 +80,12 @@ static inline uint32_t end_realloc(const struct rh_merged *s, struct rh_plain *p
 	while (at < s->have && s->buffer[at] >> 60 == RH_REC_SITE)
 		site = (uint32_t)s->buffer[at++];
 	word = at < s->have ? s->buffer[at] : 0;
-	if (word >> 60 != RH_REC_RE_END || !(word << 20))
+	if (word >> 60 != RH_REC_RE_END || !(word << (64 - RH_REC_ADDRESS_BITS)))
 		return 0;
 	plain->site = site;
 	plain->old = plain->address;
-	plain->address = (word & ((1ull << 44) - 1)) << 3;
-	plain->size = word >> 44 & 0xffff;
+	plain->address = rh_rec_short_address(word);
+	plain->size = rh_rec_short_size(word);
 	plain->kind = RH_REC_RE_END;
 	return at + 1 - s->at;
 }

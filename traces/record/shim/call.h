@@ -13,11 +13,16 @@
 
 #pragma GCC visibility push(hidden)
 
-/* The real malloc's blocks are aligned and within the user's half of the address space. */
+/* The real malloc's blocks are aligned and within the user's half of the address space. On AArch64
+ * an allocator may put a tag above the address. */
 static inline __attribute__((always_inline)) enum shim_need put_block(enum rh_rec_kind kind,
 								      const void *p, uint64_t size)
 {
-	if (SHIM_UNLIKELY(size >> 16 != 0))
+#if defined(__aarch64__)
+	if (SHIM_UNLIKELY((uintptr_t)p >> (RH_REC_ADDRESS_BITS + 3) != 0))
+		return SHIM_LONG;
+#endif
+	if (SHIM_UNLIKELY(size >> RH_REC_SIZE_BITS != 0))
 		return SHIM_LONG;
 	return shim_put(rh_rec_short(kind, (uintptr_t)p, size), (uintptr_t)p);
 }

@@ -106,7 +106,7 @@ SHIM_EXPORT void free(void *p)
 			real.free(p);
 		return;
 	}
-	if (SHIM_LIKELY((rotated - 1) >> 44 == 0 && !shim_boot_owns(p)))
+	if (SHIM_LIKELY((rotated - 1) >> RH_REC_ADDRESS_BITS == 0 && !shim_boot_owns(p)))
 		need = shim_put((uint64_t)RH_REC_FREE << 60 | rotated, (uintptr_t)p);
 	if (SHIM_LIKELY(need == SHIM_DONE))
 		real.free(p);
