@@ -301,8 +301,11 @@ static int look_at_callgrind(struct findings *all, const struct rh_clock *clock,
 			  "(simulated)"
 			: "not measured",
 		 metric ? metric->median : 0);
-	for (size_t a = 0; !metric && a < result.absent_count; a++)
-		snprintf(row->text, sizeof(row->text), "%s", result.absent[a].why);
+	for (size_t a = 0; !metric && a < result.absent_count; a++) {
+		if (strncmp(result.absent[a].metric, "counters.", 9) == 0 ||
+		    strcmp(result.absent[a].metric, "callgrind") == 0)
+			snprintf(row->text, sizeof(row->text), "%s", result.absent[a].why);
+	}
 	rh_result_free(&result);
 	return 0;
 }

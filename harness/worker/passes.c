@@ -210,6 +210,8 @@ void rh_passes_run(struct lane *lane)
 	}
 	lane->end = end;
 	rh_loop_run(lane);
+	/* A call and no jump: at one, callgrind on arm64 sees no entry that it could toggle at. */
+	__asm__ volatile("");
 }
 
 void rh_passes_drain(struct lane *lane)
