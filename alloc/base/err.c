@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "alloc/base/os.h"
+
 int rh_vfail(struct rh_err *err, enum rh_exit code, const char *fmt, va_list ap)
 {
 	char text[sizeof(err->text)];
@@ -36,7 +38,7 @@ int rh_fail(struct rh_err *err, enum rh_exit code, const char *fmt, ...)
 int rh_fail_errno(struct rh_err *err, enum rh_exit code, const char *fmt, ...)
 {
 	int saved = errno;
-	const char *why = strerrordesc_np(saved);
+	const char *why = rh_errno_text(saved);
 	size_t used;
 	va_list ap;
 
@@ -46,8 +48,7 @@ int rh_fail_errno(struct rh_err *err, enum rh_exit code, const char *fmt, ...)
 	rh_vfail(err, code, fmt, ap);
 	va_end(ap);
 	used = strlen(err->text);
-	snprintf(err->text + used, sizeof(err->text) - used, ": %s",
-		 why ? why : "error of an unknown number");
+	snprintf(err->text + used, sizeof(err->text) - used, ": %s", why);
 	return -1;
 }
 

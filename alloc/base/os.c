@@ -19,6 +19,9 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <gnu/libc-version.h>
+#endif
 
 static size_t round_up(size_t bytes, size_t align)
 {
@@ -450,4 +453,24 @@ bool rh_object_of(const void *address, char *path, size_t path_bytes, char *buil
 	path[0] = build_id[0] = '\0';
 	dl_iterate_phdr(match_object, &search);
 	return search.found;
+}
+
+const char *rh_errno_text(int number)
+{
+#ifdef __GLIBC__
+	const char *text = strerrordesc_np(number);
+
+	return text ? text : "error of an unknown number";
+#else
+	return strerror(number);
+#endif
+}
+
+const char *rh_libc_version(void)
+{
+#ifdef __GLIBC__
+	return gnu_get_libc_version();
+#else
+	return "musl";
+#endif
 }

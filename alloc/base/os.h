@@ -104,6 +104,12 @@ int rh_futex_wake_private(_Atomic uint32_t *word, int waiters);
 bool rh_membarrier_ready(void);
 bool rh_membarrier(void);
 
+/* What errno says, in English whatever the locale; never NULL. Async-signal-safe on glibc. */
+const char *rh_errno_text(int number);
+
+/* Of the C library: its version where it is glibc, "musl" else (no other is known to work). */
+const char *rh_libc_version(void);
+
 /* Build id of a loaded ELF object as lower-case hex, by any address in it.
  * Writes the object's path too. False (and empty strings) when it has none. */
 bool rh_object_of(const void *address, char *path, size_t path_bytes, char *build_id,

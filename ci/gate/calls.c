@@ -48,9 +48,15 @@ static const long numbers[RH_CALLS_COUNT] = {
 
 /* ---- tracing ---- */
 
+#ifdef __GLIBC__
+typedef enum __ptrace_request request_type;
+#else
+typedef int request_type; /* musl */
+#endif
+
 static long ask(long request, pid_t pid, uintptr_t a, uintptr_t b)
 {
-	return ptrace((enum __ptrace_request)request, pid, (void *)a, (void *)b);
+	return ptrace((request_type)request, pid, (void *)a, (void *)b);
 }
 
 /* A child that waits at `gate` until its tracer is there. */

@@ -3,7 +3,6 @@
  */
 #include "harness/launch/host.h"
 
-#include <gnu/libc-version.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,7 +89,8 @@ void rh_host_read(struct rh_host *host)
 		keep_chosen(host->thp);
 	rh_read_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", host->governor,
 		     sizeof(host->governor));
-	snprintf(host->libc, sizeof(host->libc), "glibc %s", gnu_get_libc_version());
+	snprintf(host->libc, sizeof(host->libc), "%s%s",
+		 strcmp(rh_libc_version(), "musl") == 0 ? "" : "glibc ", rh_libc_version());
 	host->cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	host->memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 	host->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);

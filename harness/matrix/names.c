@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <glob.h>
-#include <gnu/libc-version.h>
 #include <limits.h>
 #include <sha2.h>
 #include <stdlib.h>
@@ -171,6 +170,10 @@ static int by_path(const void *a, const void *b)
 		      ((const struct rh_named_trace *)b)->path);
 }
 
+#ifndef GLOB_BRACE /* musl: {a,b} finds nothing there */
+#define GLOB_BRACE 0
+#endif
+
 /* Paths that a pattern finds; the same file by two patterns is one trace. */
 static int add_pattern(const struct rh_plan *plan, const char *pattern,
 		       struct rh_named_traces *traces, struct rh_pool *pool, struct rh_err *err)
@@ -263,10 +266,9 @@ int rh_matrix_backend(const char *text, const char *plan_path, struct rh_named_b
 		.bare = rh_pool_text(pool, bare),
 		.absent = why.code == RH_ABSENT ? rh_pool_text(pool, why.text) : NULL,
 	};
-	backend->is =
-		why.code == RH_ABSENT
-			? rh_pool_printf(pool, "%s absent", words)
-			: rh_pool_printf(pool, "%s %.16s%s", words, digits[0] ? digits : "libc ",
-					 digits[0] ? "" : gnu_get_libc_version());
+	backend->is = why.code == RH_ABSENT ? rh_pool_printf(pool, "%s absent", words)
+					    : rh_pool_printf(pool, "%s %.16s%s", words,
+							     digits[0] ? digits : "libc ",
+							     digits[0] ? "" : rh_libc_version());
 	return 0;
 }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/os.h"
 #include "alloc/base/suggest.h"
 #include "harness/result/record_access.h"
 
@@ -567,7 +568,7 @@ static json_t *load_file(const char *path, json_error_t *why, struct rh_err *err
 	json_t *root;
 
 	if (!file) {
-		rh_fail(err, RH_NO_INPUT, "%s cannot be opened: %s", path, strerrordesc_np(errno));
+		rh_fail(err, RH_NO_INPUT, "%s cannot be opened: %s", path, rh_errno_text(errno));
 		return NULL;
 	}
 	root = json_loadf(file, JSON_REJECT_DUPLICATES, why);

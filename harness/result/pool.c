@@ -1,17 +1,31 @@
 /*
- * pool.c - memory that is freed at once, over glibc's obstack.
+ * pool.c - memory that is freed at once: chunks in a list, each twice the one before, up to 64 KiB.
+ * What is larger than a chunk gets one of its own.
  */
 #include "harness/result/pool.h"
 
 #include <assert.h>
-#include <obstack.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "alloc/base/err.h"
+
+enum { FIRST_BYTES = 4096, MOST_BYTES = 65536, ALIGN = _Alignof(max_align_t) };
+
+struct chunk {
+	struct chunk *next;
+	max_align_t bytes[];
+};
+
+struct rh_pool {
+	struct chunk *chunks; /* the newest first */
+	char *at, *end;	      /* what is free of the newest */
+	size_t chunk_bytes;   /* of the next one */
+};
 
 static _Noreturn void no_memory(void)
 {
@@ -29,52 +43,57 @@ void *rh_scratch(size_t count, size_t bytes)
 	return memory;
 }
 
-static void *chunk_alloc(size_t bytes)
-{
-	void *chunk = malloc(bytes);
-
-	if (!chunk)
-		no_memory();
-	return chunk;
-}
-#define obstack_chunk_alloc chunk_alloc
-#define obstack_chunk_free  free
-
-struct rh_pool {
-	struct obstack stack;
-};
-
 struct rh_pool *rh_pool_open(void)
 {
-	struct rh_pool *pool = chunk_alloc(sizeof(*pool));
+	struct rh_pool *pool = rh_scratch(1, sizeof(*pool));
 
-	obstack_init(&pool->stack);
+	pool->chunk_bytes = FIRST_BYTES;
 	return pool;
 }
 
 void rh_pool_close(struct rh_pool *pool)
 {
+	struct chunk *next;
+
 	if (!pool)
 		return;
-	obstack_free(&pool->stack, NULL);
+	for (struct chunk *chunk = pool->chunks; chunk; chunk = next) {
+		next = chunk->next;
+		free(chunk);
+	}
 	free(pool);
 }
 
-/* obstack's macro rounds a pointer up as a number that is added to NULL; clang's sanitizer objects.
- */
-#ifdef __clang__
-__attribute__((no_sanitize("pointer-overflow")))
-#endif
-void *
-rh_pool_alloc(struct rh_pool *pool, size_t count, size_t bytes)
+static char *chunk_add(struct rh_pool *pool, size_t bytes)
 {
-	size_t total;
-	void *p;
+	struct chunk *chunk = malloc(offsetof(struct chunk, bytes) + bytes);
+
+	if (!chunk)
+		no_memory();
+	chunk->next = pool->chunks;
+	pool->chunks = chunk;
+	return (char *)chunk->bytes;
+}
+
+void *rh_pool_alloc(struct rh_pool *pool, size_t count, size_t bytes)
+{
+	size_t total, room;
+	char *p;
 
 	assert(bytes > 0);
 	if (__builtin_mul_overflow(count, bytes, &total) || total > (size_t)1 << 40)
 		no_memory();
-	p = obstack_alloc(&pool->stack, total ? total : 1);
+	room = ((total ? total : 1) + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+	if (room > (size_t)(pool->end - pool->at)) {
+		if (room > pool->chunk_bytes / 4)
+			return memset(chunk_add(pool, room), 0, total);
+		pool->at = chunk_add(pool, pool->chunk_bytes);
+		pool->end = pool->at + pool->chunk_bytes;
+		if (pool->chunk_bytes < MOST_BYTES)
+			pool->chunk_bytes *= 2;
+	}
+	p = pool->at;
+	pool->at += room;
 	return memset(p, 0, total);
 }
 

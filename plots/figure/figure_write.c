@@ -317,7 +317,7 @@ static int append_file(const char *path, FILE *to, struct rh_err *err)
 	from = fopen(path, "re");
 	if (!from)
 		return rh_fail(err, RH_NO_INPUT, "%s cannot be opened: %s", path,
-			       strerrordesc_np(errno));
+			       rh_errno_text(errno));
 	while ((bytes = fread(buffer, 1, sizeof(buffer), from)) > 0)
 		fwrite(buffer, 1, bytes, to);
 	fclose(from);
@@ -399,12 +399,12 @@ static int run_gnuplot(const struct rh_draw *draw, const char *name, const char 
 	posix_spawn_file_actions_destroy(&actions);
 	if (failed)
 		return rh_fail(err, RH_ABSENT, "gnuplot cannot be started: %s",
-			       strerrordesc_np(failed));
+			       rh_errno_text(failed));
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ)
 		return rh_fail(err, RH_IO, "%s/%s.%s cannot be written: %s (ulimit -f)", draw->dir,
-			       name, format, strerrordesc_np(EFBIG));
+			       name, format, rh_errno_text(EFBIG));
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
 		remove_picture(draw, name, format);
 		return rh_fail(err, RH_FAILED,

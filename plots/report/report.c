@@ -28,7 +28,7 @@ int rh_report_style(const char *plots_dir, FILE *to, struct rh_err *err)
 	from = fopen(path, "re");
 	if (!from)
 		return rh_fail(err, RH_NO_INPUT, "%s cannot be opened: %s", path,
-			       strerrordesc_np(errno));
+			       rh_errno_text(errno));
 	fputs("<style>\n", to);
 	while ((bytes = fread(buffer, 1, sizeof(buffer), from)) > 0)
 		fwrite(buffer, 1, bytes, to);

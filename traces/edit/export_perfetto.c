@@ -318,11 +318,11 @@ int rh_export_perfetto(struct rh_trace *trace, const char *path, struct rh_err *
 	job.to = fdopen(dup(out.fd), "w");
 	if (!job.to) {
 		rh_outfile_abandon(&out);
-		return rh_fail(err, RH_OS, "%s: %s", path, strerrordesc_np(errno));
+		return rh_fail(err, RH_OS, "%s: %s", path, rh_errno_text(errno));
 	}
 	rc = run_job(&job, err);
 	if (fclose(job.to) != 0 && rc == 0)
-		rc = rh_fail(err, RH_IO, "%s cannot be written: %s", path, strerrordesc_np(errno));
+		rc = rh_fail(err, RH_IO, "%s cannot be written: %s", path, rh_errno_text(errno));
 	if (rc == 0)
 		rc = rh_outfile_commit(&out, err);
 	else

@@ -214,7 +214,7 @@ static void hold_alive(struct rh_proc *proc)
 /* A process under a filter may not ask for its number; libc knows that of its thread. */
 static int32_t own_pid(const struct rh_proc *proc)
 {
-	return atomic_load(&shim.filter) ? proc->alive.__data.__owner : getpid();
+	return atomic_load(&shim.filter) ? SHIM_OWNER(proc->alive) : getpid();
 }
 
 /* What serves its memory is known of its parent: a forked child may never look itself. */
@@ -476,7 +476,7 @@ void shim_now_many(void)
 
 static uint32_t own_tid(const struct producer *p)
 {
-	return shim_filtered() ? (uint32_t)p->ring->owner.__data.__owner
+	return shim_filtered() ? (uint32_t)SHIM_OWNER(p->ring->owner)
 			       : (uint32_t)shim_raw(SYS_gettid, 0, 0, 0, 0, 0, 0);
 }
 

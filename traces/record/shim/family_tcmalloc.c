@@ -7,8 +7,6 @@
 
 #include "traces/record/shim/hook.h"
 
-void cfree(void *p);
-
 static void *aligned(size_t align, size_t size)
 {
 	void *p = NULL;

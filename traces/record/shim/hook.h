@@ -23,6 +23,10 @@
 
 #include "traces/record/shim/call.h"
 
+/* Replaced by us; glibc and musl declare not all of them. */
+void cfree(void *p);
+void *pvalloc(size_t size);
+
 #pragma GCC visibility push(hidden)
 
 enum hook_mode {

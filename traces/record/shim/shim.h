@@ -45,6 +45,13 @@
 
 #include "traces/record/area.h"
 
+/* The thread that holds a robust mutex, as the C library noted it. */
+#ifdef __GLIBC__
+#define SHIM_OWNER(mutex) ((mutex).__data.__owner)
+#else /* musl: the number is in the lock word, below its two flags */
+#define SHIM_OWNER(mutex) ((mutex).__u.__vi[1] & 0x3fffffff)
+#endif
+
 /* Declarations too: what is ours is reached without the GOT. */
 #pragma GCC visibility push(hidden)
 
