@@ -19,6 +19,12 @@
 #include "alloc/library.h"
 #include "alloc/registry.h"
 
+/* Of Debian and its kin, where there may be no ld.so.conf: in a container, in an initrd. */
+#if defined(__aarch64__)
+#define MULTIARCH "aarch64-linux-gnu"
+#else
+#define MULTIARCH "x86_64-linux-gnu"
+#endif
 #define FILES(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
 const struct rh_peer rh_peers[] = {
@@ -182,7 +188,8 @@ int rh_peer_find(const struct rh_peer *peer, char *path, size_t path_bytes, stru
 	try_dir_list(&hunt, getenv("LD_LIBRARY_PATH"));
 	if (!hunt.found)
 		try_conf(&hunt, "/etc/ld.so.conf", 0);
-	try_dir_list(&hunt, "/lib64:/usr/lib64:/lib:/usr/lib:/usr/local/lib64:/usr/local/lib");
+	try_dir_list(&hunt, "/lib/" MULTIARCH ":/usr/lib/" MULTIARCH
+			    ":/lib64:/usr/lib64:/lib:/usr/lib:/usr/local/lib64:/usr/local/lib");
 	if (hunt.found)
 		return 0;
 	return rh_fail(err, RH_ABSENT, "%s is not found: install %s", peer->name, peer->package);
