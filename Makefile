@@ -4,6 +4,10 @@
 #   make test       the same, then all tests      make bench      print the numbers the README states
 #   make install    DESTDIR= PREFIX=/usr/local    make uninstall  make clean      make help
 #   make deb        a Debian package              make dist       a tarball       make lib  libreheap.so
+#   make test-deb   the package, in a clean Debian
+#   make test-arm64 emulated AArch64: counters, 16 KiB pages, 72 CPUs
+#   make test-matrix   other systems, compilers, without optional parts
+#   make test-fleet    a matrix on a real Slurm of two nodes
 #
 # V=1 shows commands. SANITIZE=address,undefined | thread builds beside the normal build.
 # NO_DEPS=1 never calls apt. DEVELOPER=1 turns warnings into errors. DEBUG=1 checks lock
@@ -40,7 +44,7 @@ WARN := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wshadow -W
         -Wwrite-strings -Wold-style-definition $(if $(DEVELOPER),-Werror)
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) -fno-omit-frame-pointer -pthread -I. -I$(B)/gen \
-             $(CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined \
+             $(CPPFLAGS) $(CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined \
              $(if $(findstring undefined,$(SANITIZE)),-fsanitize=float-cast-overflow -fno-sanitize-recover=float-cast-overflow) -DRH_SANITIZE=\"$(SANITIZE)\") \
              $(if $(DEBUG)$(SANITIZE),-DRH_DEBUG=1)
 ALL_LDFLAGS = -pthread -rdynamic $(LDFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE))
@@ -71,7 +75,7 @@ HELPERS     := $(patsubst ci/own/helpers/%.c,$(B)/helpers/%,$(filter-out ci/own/
 PROGRAMS := $(B)/reheap $(B)/reheap-worker $(if $(SHIM_SRC),$(B)/libreheap-record.so) \
             $(B)/libreheap-mutex.so $(B)/libreheap-maps.so
 
-.PHONY: test-fleet test-arm64 test-deb test-flaky result-doc lib dist deb all fuzz fuzz-coverage faults demo demo-full test check format compile_commands.json deps bench install uninstall clean help tests FORCE
+.PHONY: test-fleet test-arm64 test-deb test-matrix test-flaky result-doc lib dist deb all fuzz fuzz-coverage faults demo demo-full test check format compile_commands.json deps bench install uninstall clean help tests FORCE
 .DEFAULT_GOAL := all
 .SECONDARY:
 all: $(PROGRAMS)
@@ -217,9 +221,12 @@ test-fleet:
 # The packages in a clean Debian: installed, used, removed.
 test-deb: deb
 	$(Q)ci/own/test-deb.sh $(B)
-# Cross-built and run on Debian's arm64 kernels in qemu-system-aarch64: its counter unit, 16 KiB pages.
+# Cross-built and run on Debian's arm64 kernels in qemu-system-aarch64: counter unit, 16 KiB pages, 72 CPUs.
 test-arm64:
 	$(Q)ci/own/test-arm64.sh
+# Other systems in chroots: Debian 12 and 13, Ubuntu 24.04, gcc and clang, with and without optional parts.
+test-matrix:
+	$(Q)ci/own/test-matrix.sh
 # The n-th failing call of every command, for every n.
 faults:
 	$(Q)$(MAKE) --no-print-directory tests
@@ -257,6 +264,6 @@ clean:
 	$(Q)rm -rf build
 
 help:
-	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 -include $(shell [ ! -d $(B)/obj ] || find $(B)/obj $(wildcard $(B)/pic) -name '*.d')

@@ -42,6 +42,12 @@ house checks: format|command clang-format-14|clang-format-14
 house checks: static analysis|command cppcheck|cppcheck
 '
 
+# LIST=required | optional: names of Debian packages, one for each row, and nothing else is done.
+if [ -n "${LIST:-}" ]; then
+	printf "%s" "${!LIST}" | sed -n "s/.*|\([^| ]*\)[^|]*$/\1/p"
+	exit 0
+fi
+
 find_headers() {
 	local compiler=cc list
 	command -v cc >/dev/null || compiler=gcc

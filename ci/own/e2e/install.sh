@@ -87,6 +87,7 @@ examples=$place/share/doc/reheap/examples
 
 ok 'make uninstall' make -C "$root" -s uninstall NO_DEPS=1 B="$build" PREFIX="$place"
 ok 'nothing is left' test ! -e "$place"
+ok 'make help names every such target' test "$(make -C "$root" -s help | grep -c -E "make (install|deb|dist|test-deb|test-arm64|test-matrix|test-fleet) ")" -ge 6
 if [ -e "$root/.git" ] && command -v git >/dev/null; then
 	ok 'make dist' "$root/ci/own/dist.sh" "$PWD/one"
 	ok 'again' "$root/ci/own/dist.sh" "$PWD/two"
