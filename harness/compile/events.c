@@ -19,6 +19,7 @@
 
 #include "alloc/backend.h"
 #include "alloc/base/debug.h"
+#include "alloc/base/grow.h"
 #include "harness/compile/object.h"
 #include "harness/compile/state.h"
 
@@ -318,15 +319,8 @@ static int note_question(struct rh_compiling *c, uint64_t id, struct rh_id *obje
 {
 	if (id >= c->epoch_object || object->a & RH_OBJECT_ASKED)
 		return 0;
-	if (c->asked_count == c->asked_room) {
-		size_t room = c->asked_room ? c->asked_room * 2 : 1024;
-		uint64_t *more = reallocarray(c->asked, room, sizeof(*more));
-
-		if (!more)
-			return rh_fail(err, RH_OS, "no memory for %zu questions", room);
-		c->asked = more;
-		c->asked_room = room;
-	}
+	if (!rh_reserve(&c->asked, &c->asked_room, c->asked_count + 1, sizeof(*c->asked)))
+		return rh_no_memory(err, "questions");
 	c->asked[c->asked_count++] = id;
 	object->a |= RH_OBJECT_ASKED;
 	return 0;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "alloc/base/grow.h"
 #include "harness/compile/file.h"
 #include "harness/compile/spool.h"
 
@@ -78,29 +79,19 @@ int rh_out_lanes(struct rh_out *out, uint32_t lanes, struct rh_err *err)
 
 int rh_out_room(struct rh_out_lane *lane, struct rh_err *err)
 {
-	uint32_t cap = lane->cap ? 2 * lane->cap : 8 * RH_EVENT_WORDS_MAX;
-	struct rh_op *words = reallocarray(lane->words, cap, sizeof(*words));
-
-	if (!words)
-		return rh_fail(err, RH_OS, "no memory for %u ops of an epoch (use smaller epochs)",
-			       cap);
-	lane->words = words;
-	lane->cap = cap;
+	if (!rh_reserve32(&lane->words, &lane->cap, lane->cap + (size_t)RH_EVENT_WORDS_MAX,
+			  sizeof(*lane->words)))
+		return rh_fail(err, RH_OS,
+			       "no memory for the ops of an epoch (use smaller epochs)");
 	assert(lane->cap - lane->count >= RH_EVENT_WORDS_MAX);
 	return 0;
 }
 
 static int note_publish(struct rh_out_lane *lane, uint32_t position, struct rh_err *err)
 {
-	if (lane->publish_count == lane->publish_cap) {
-		uint32_t cap = lane->publish_cap ? 2 * lane->publish_cap : 64;
-		uint32_t *more = reallocarray(lane->publishes, cap, sizeof(*more));
-
-		if (!more)
-			return rh_fail(err, RH_OS, "no memory for %u edges", cap);
-		lane->publishes = more;
-		lane->publish_cap = cap;
-	}
+	if (!rh_reserve32(&lane->publishes, &lane->publish_cap, lane->publish_count + 1,
+			  sizeof(*lane->publishes)))
+		return rh_no_memory(err, "edges");
 	lane->publishes[lane->publish_count++] = position;
 	return 0;
 }
@@ -112,15 +103,8 @@ int rh_out_wait(struct rh_out *out, uint32_t lane, uint32_t source, uint32_t pos
 
 	assert(position <= out->lanes[source].count);
 	assert(lane != source);
-	if (out->note_count == out->note_cap) {
-		uint32_t cap = out->note_cap ? 2 * out->note_cap : 1024;
-		struct rh_out_note *more = reallocarray(out->notes, cap, sizeof(*more));
-
-		if (!more)
-			return rh_fail(err, RH_OS, "no memory for %u edges", cap);
-		out->notes = more;
-		out->note_cap = cap;
-	}
+	if (!rh_reserve32(&out->notes, &out->note_cap, out->note_count + 1, sizeof(*out->notes)))
+		return rh_no_memory(err, "edges");
 	out->notes[out->note_count++] = (struct rh_out_note){ lane, to->count, source, position };
 	rh_out_op(to, RH_OP_WAIT, source, 0);
 	to->waits++;
@@ -132,16 +116,8 @@ int rh_out_cut(struct rh_out *out, const struct rh_grain *facts, struct rh_err *
 	uint32_t *row;
 
 	assert(out->cut_count < out->cuts_max);
-	if (out->grain_count == out->grain_cap) {
-		uint64_t cap = out->grain_cap ? 2 * out->grain_cap : 256;
-		struct rh_grain *more = reallocarray(out->grains, cap, sizeof(*more));
-
-		if (!more)
-			return rh_fail(err, RH_OS, "no memory for %llu grains",
-				       (unsigned long long)cap);
-		out->grains = more;
-		out->grain_cap = cap;
-	}
+	if (!rh_reserve(&out->grains, &out->grain_cap, out->grain_count + 1, sizeof(*out->grains)))
+		return rh_no_memory(err, "grains");
 	out->grains[out->grain_count++] = *facts;
 	row = out->cuts + (size_t)out->cut_count++ * out->stride;
 	for (uint32_t lane = 0; lane < out->lane_count; lane++)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/grow.h"
 #include "harness/compile/program.h"
 
 enum { LINE = 8, LIST_FIRST = 16, LIST_KEEP = 4096 };
@@ -37,14 +38,9 @@ int rh_slots_lanes(struct rh_slots *slots, uint32_t lanes, struct rh_err *err)
 
 int rh_slots_room(struct rh_slot_list *list, struct rh_err *err)
 {
-	uint32_t cap = list->cap ? 2 * list->cap : LIST_FIRST;
-	uint32_t *more = reallocarray(list->slots, cap, sizeof(*more));
-
-	if (!more)
-		return rh_fail(err, RH_OS, "no memory for %u free slots", cap);
-	list->slots = more;
-	list->cap = cap;
-	return 0;
+	return rh_reserve32(&list->slots, &list->cap, list->cap + (size_t)1, sizeof(*list->slots))
+		       ? 0
+		       : rh_no_memory(err, "free slots");
 }
 
 /* Pushed from the top down, so that the lowest slot is popped first. */

@@ -6,6 +6,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "alloc/base/grow.h"
+
 int rh_tasks_open(struct rh_tasks *tasks, struct rh_err *err)
 {
 	*tasks = (struct rh_tasks){ 0 };
@@ -59,15 +61,9 @@ struct rh_task *rh_tasks_spawn(struct rh_tasks *tasks, struct rh_err *err)
 int rh_tasks_exit(struct rh_tasks *tasks, uint64_t id, struct rh_task *task, struct rh_err *err)
 {
 	assert(task->alive);
-	if (tasks->exited_count == tasks->exited_cap) {
-		uint32_t cap = tasks->exited_cap ? 2 * tasks->exited_cap : 64;
-		uint64_t *more = reallocarray(tasks->exited, cap, sizeof(*more));
-
-		if (!more)
-			return rh_fail(err, RH_OS, "no memory for %u exited tasks", cap);
-		tasks->exited = more;
-		tasks->exited_cap = cap;
-	}
+	if (!rh_reserve32(&tasks->exited, &tasks->exited_cap, tasks->exited_count + 1,
+			  sizeof(*tasks->exited)))
+		return rh_no_memory(err, "exited tasks");
 	tasks->exited[tasks->exited_count++] = id;
 	task->alive = false;
 	return 0;

@@ -23,6 +23,7 @@
 #include "harness/fidelity/state.h"
 
 #include "alloc/base/goversions.h"
+#include "alloc/base/grow.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,10 +37,7 @@ enum { BATCH = 1024 };
 #define BY_TASK	 "threads=off:shrink=off"
 #define BY_STACK BY_TASK ":reuse=off:flush=lane"
 
-static int no_memory(struct rh_err *err)
-{
-	return rh_fail(err, RH_OS, "memory for the living objects of the replay ran out");
-}
+static const char memory_for[] = "the living objects of the replay";
 
 /* ---- opening ---- */
 
@@ -102,7 +100,7 @@ static int open_lanes(struct replay *replay, struct rh_err *err)
 	replay->lanes = calloc(count, sizeof(*replay->lanes));
 	replay->drive.lanes = calloc(count, sizeof(*replay->drive.lanes));
 	if (!replay->lanes || !replay->drive.lanes)
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	for (uint32_t i = 0; i < count; i++) {
 		struct lane *lane = &replay->lanes[i];
 
@@ -164,15 +162,9 @@ static uint32_t take_record(struct replay *replay)
 		replay->unused = replay->objects[index].lane;
 		return index;
 	}
-	if (replay->object_count == replay->object_cap) {
-		uint32_t cap = replay->object_cap ? 2 * replay->object_cap : 4096;
-		void *p = reallocarray(replay->objects, cap, sizeof(*replay->objects));
-
-		if (!p)
-			return UINT32_MAX;
-		replay->objects = p;
-		replay->object_cap = cap;
-	}
+	if (!rh_reserve32(&replay->objects, &replay->object_cap, replay->object_count + 1,
+			  sizeof(*replay->objects)))
+		return UINT32_MAX;
 	return replay->object_count++;
 }
 
@@ -225,7 +217,7 @@ int rh_fidelity_bear(struct replay *replay, const struct rh_event *event, struct
 	struct object *object;
 
 	if (index == UINT32_MAX || !rh_map_put(&replay->ids, event->id, index))
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	object = &replay->objects[index];
 	*object = (struct object){ .size = event->size, .lane = event->lane };
 	object->kind[0] = rh_fidelity_kind(replay, event->size, noscan);
@@ -235,7 +227,7 @@ int rh_fidelity_bear(struct replay *replay, const struct rh_event *event, struct
 	object->kind[1] =
 		object->p ? replay->ops->class_of(replay->heap, object->p) : RH_CLASS_UNKNOWN;
 	if (!rh_sweeps_note(replay, event->lane, object->p))
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	replay->out->failed += !object->p;
 	replay->out->objects++;
 	replay->out->estimated += (event->flags & RH_EVF_ESTIMATED) != 0;
@@ -270,11 +262,11 @@ static int bury_dead(struct replay *replay, uint32_t lane, struct rh_err *err)
 			p = rh_fidelity_bury(replay, event->id, lane);
 			if (replay->opts->early) {
 				if (!p && !rh_map_put(&replay->doomed, event->id, 1))
-					return no_memory(err);
+					return rh_no_memory(err, memory_for);
 				continue;
 			}
 			if (p && !rh_map_put(&replay->dead, event->id, (uintptr_t)p))
-				return no_memory(err);
+				return rh_no_memory(err, memory_for);
 		}
 		if (event->kind == RH_EV_GC_END)
 			return 0;
@@ -322,7 +314,7 @@ static int spawn(struct replay *replay, const struct rh_event *event, struct rh_
 
 	replay->out->failed += !task;
 	if (task && !rh_map_put(&replay->tasks, event->id, (uintptr_t)task))
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	return 0;
 }
 
@@ -380,7 +372,7 @@ static int stack_event(struct replay *replay, const struct rh_event *event, enum
 	if (series != SERIES_STACK_ALLOC)
 		return 0;
 	if (!rh_drive_alloc(&replay->drive, event->lane, event->arg))
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	if (place_span(event->arg) == 0)
 		replay->lost_stacks +=
 			place_pooled(event->arg) ? POOL_SPAN_BYTES : place_bytes(event->arg);

@@ -15,13 +15,11 @@
 #include <string.h>
 
 #include "harness/fidelity/stacks.h"
+#include "alloc/base/grow.h"
 
 enum { TRIAL_STEPS_MAX = 1 << 16, WORK_MAX = 1 << 20 };
 
-static int no_memory(struct rh_err *err)
-{
-	return rh_fail(err, RH_OS, "memory for the stacks of the replay ran out");
-}
+static const char memory_for[] = "the stacks of the replay";
 
 struct trial {
 	struct rh_spec spec;
@@ -52,7 +50,7 @@ static int open_trial(struct trial *trial, const char *backend, uint32_t lanes, 
 	drive->lane_count = lanes;
 	drive->lanes = calloc(lanes, sizeof(*drive->lanes));
 	if (!drive->lanes)
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	if (rh_spec_parse(&trial->spec, backend, 0, err) < 0 ||
 	    rh_spec_open(&trial->spec, lanes, &trial->heap, err) < 0)
 		return -1;
@@ -138,7 +136,7 @@ static int agreement(struct finding *finding, struct stack_drive *drive, uint64_
 		*agrees += same;
 	}
 	rh_map_close(&counted.born);
-	return good ? 0 : no_memory(err);
+	return good ? 0 : rh_no_memory(err, memory_for);
 }
 
 /* 0: tried, *agrees says how well (0 when there cannot be such a state). */
@@ -183,7 +181,7 @@ static int choose_steps(struct finding *finding, const struct steps *all, struct
 	steps->lanes = all->lanes;
 	steps->of = calloc(count ? count : 1, sizeof(*steps->of));
 	if (!steps->of)
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	for (size_t i = 0; i < all->count && finding->made < TRIAL_STEPS_MAX; i++) {
 		if (!concerns(&all->of[i], finding->of))
 			continue;
@@ -278,7 +276,7 @@ static int find_order(struct stack_start *start, const struct steps *steps, unsi
 	finding.trial = calloc(1, sizeof(*finding.trial));
 	if (!order->cached || !finding.trial) {
 		free(finding.trial);
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	}
 	result = order->span_count ? open_trial(finding.trial, backend, steps->lanes, err) : 0;
 	if (order->span_count && result == 0)

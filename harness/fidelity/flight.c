@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "harness/fidelity/state.h"
+#include "alloc/base/grow.h"
 
 enum { WORD_KIND_BITS = 9, WORD_MANUAL = 1, TINY_KIND = 5 };
 
@@ -32,15 +33,8 @@ static struct flight *find(struct flights *flights, uint64_t key, uint32_t kind)
 
 static struct flight *add(struct flights *flights, uint64_t key)
 {
-	if (flights->count == flights->cap) {
-		size_t cap = flights->cap ? 2 * flights->cap : 16;
-		void *p = reallocarray(flights->of, cap, sizeof(*flights->of));
-
-		if (!p)
-			return NULL;
-		flights->of = p;
-		flights->cap = cap;
-	}
+	if (!rh_reserve(&flights->of, &flights->cap, flights->count + 1, sizeof(*flights->of)))
+		return NULL;
 	flights->of[flights->count] = (struct flight){ .key = key };
 	return &flights->of[flights->count++];
 }

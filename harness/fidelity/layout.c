@@ -18,29 +18,11 @@
 #include <string.h>
 
 #include "harness/fidelity/state.h"
+#include "alloc/base/grow.h"
 
 enum { TINY_KIND = 5 };
 
-static int no_memory(struct rh_err *err)
-{
-	return rh_fail(err, RH_OS, "memory for the snapshot of the trace ran out");
-}
-
-static bool room(void *array, size_t *cap, size_t count, size_t bytes)
-{
-	void **of = array;
-	size_t more = *cap ? 2 * *cap : 1024;
-	void *p;
-
-	if (count < *cap)
-		return true;
-	p = reallocarray(*of, more, bytes);
-	if (!p)
-		return false;
-	*of = p;
-	*cap = more;
-	return true;
-}
+static const char memory_for[] = "the snapshot of the trace";
 
 bool rh_layout_used(struct layout *layout, uint64_t number, uint32_t lane)
 {
@@ -54,8 +36,8 @@ static int add_span(struct layout *layout, const struct rh_event *event, struct 
 {
 	uint64_t number = layout->count + 1, use = rh_map_get(&layout->uses, number);
 
-	if (!room(&layout->spans, &layout->cap, layout->count, sizeof(*layout->spans)))
-		return no_memory(err);
+	if (!rh_reserve(&layout->spans, &layout->cap, layout->count + 1, sizeof(*layout->spans)))
+		return rh_no_memory(err, memory_for);
 	layout->spans[layout->count++] = (struct laid_span){
 		.first = layout->event_count,
 		.number = number,
@@ -73,9 +55,9 @@ int rh_layout_add(struct replay *replay, const struct rh_event *event, struct rh
 
 	if (event->kind == RH_EV_REF)
 		return add_span(layout, event, err);
-	if (!room(&layout->events, &layout->event_cap, layout->event_count,
-		  sizeof(*layout->events)))
-		return no_memory(err);
+	if (!rh_reserve(&layout->events, &layout->event_cap, layout->event_count + 1,
+			sizeof(*layout->events)))
+		return rh_no_memory(err, memory_for);
 	layout->events[layout->event_count++] = *event;
 	layout->spans[layout->count - 1].count++;
 	return 0;
@@ -87,9 +69,9 @@ static int fill_slot(struct replay *replay, uint32_t kind, bool held, struct rh_
 	uint64_t size = rh_fidelity_most(replay, kind);
 	struct filler *filler;
 
-	if (!room(&layout->fillers, &layout->filler_cap, layout->filler_count,
-		  sizeof(*layout->fillers)))
-		return no_memory(err);
+	if (!rh_reserve(&layout->fillers, &layout->filler_cap, layout->filler_count + 1,
+			sizeof(*layout->fillers)))
+		return rh_no_memory(err, memory_for);
 	filler = &layout->fillers[layout->filler_count++];
 	*filler = (struct filler){ rh_fidelity_serve(replay, 0, size, kind & 1), size, held };
 	replay->out->failed += !filler->p;
@@ -108,7 +90,7 @@ static int fill_span(struct replay *replay, const struct laid_span *span, struct
 	if (!span->count && slots &&
 	    !rh_map_put(&replay->span_at, span->number,
 			(uintptr_t)replay->layout.fillers[replay->layout.filler_count - 1].p))
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	return 0;
 }
 

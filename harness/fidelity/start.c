@@ -21,16 +21,14 @@
 #include <string.h>
 
 #include "harness/fidelity/stacks.h"
+#include "alloc/base/grow.h"
 
 enum {
 	INDEX_BITS = 24,
 	CACHED_MAX = 16, /* 32 KiB of 2 KiB */
 };
 
-static int no_memory(struct rh_err *err)
-{
-	return rh_fail(err, RH_OS, "memory for the stacks of the replay ran out");
-}
+static const char memory_for[] = "the stacks of the replay";
 
 unsigned rh_start_slots(unsigned order)
 {
@@ -65,13 +63,13 @@ static int add_span(struct stack_start *start, unsigned of, uint64_t number, str
 				  : reallocarray(order->spans, cap, sizeof(*order->spans));
 
 		if (!p)
-			return no_memory(err);
+			return rh_no_memory(err, memory_for);
 		order->spans = p;
 		order->span_cap = cap;
 	}
 	order->spans[order->span_count] = (struct start_span){ .number = number };
 	if (!rh_map_put(&start->spans, number, 1 + (of << INDEX_BITS | order->span_count)))
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	order->span_count++;
 	return 0;
 }
@@ -103,7 +101,7 @@ static int collect_spans(struct stack_start *start, const struct steps *steps, s
 		if (step->kind == STEP_SPAN && word_snapshot(step->word)) {
 			start->pages += word_pages(step->word);
 			if (!rh_map_put(&start->spans, word_span(step->word), 0))
-				return no_memory(err);
+				return rh_no_memory(err, memory_for);
 		} else if (step->kind == STEP_EXISTS || step->kind == STEP_ALLOC) {
 			if (note_place(start, step, err) < 0)
 				return -1;
@@ -130,7 +128,7 @@ static int add_use(struct start_order *order, const struct first_use *use, struc
 		void *p = reallocarray(order->uses, cap, sizeof(*order->uses));
 
 		if (!p)
-			return no_memory(err);
+			return rh_no_memory(err, memory_for);
 		order->uses = p;
 	}
 	order->uses[order->use_count++] = *use;
@@ -144,7 +142,7 @@ static int add_live(struct start_order *order, const struct then_live *live, str
 		void *p = reallocarray(order->lives, cap, sizeof(*order->lives));
 
 		if (!p)
-			return no_memory(err);
+			return rh_no_memory(err, memory_for);
 		order->lives = p;
 	}
 	order->lives[order->live_count++] = *live;
@@ -251,7 +249,7 @@ static int open_making(struct making *making, const struct stack_start *start, u
 	making->label = calloc(drive->lane_count, CACHED_MAX * sizeof(*making->label));
 	if (!making->tasks || !making->next || !making->left || !making->wanted || !making->queue ||
 	    !making->labels || !making->label)
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	for (uint32_t s = 0; s < spans; s++)
 		making->left[s] = free_then(&order->spans[s], of, making->slots);
 	return 0;
@@ -301,12 +299,12 @@ static int fill(struct making *making, struct stack_drive *drive, struct rh_err 
 	for (uint32_t i = 0; i < making->spans * making->slots; i++) {
 		making->tasks[i] = drive->ops->spawn(drive->lanes[0], 2048u << making->of);
 		if (!making->tasks[i])
-			return no_memory(err);
+			return rh_no_memory(err, memory_for);
 	}
 	for (uint32_t i = 0; i < order->live_count; i++)
 		if (!rh_map_put(&drive->live, order->lives[i].key,
 				(uintptr_t)take(making, order->lives[i].span)))
-			return no_memory(err);
+			return rh_no_memory(err, memory_for);
 	return 0;
 }
 
@@ -334,7 +332,7 @@ static int fill_caches(struct making *making, struct stack_drive *drive, struct 
 	for (uint32_t s = 0; s < making->spans; s++)
 		while (making->next[s] < making->slots)
 			if (!rh_map_put(&drive->live, key++, (uintptr_t)take(making, s)))
-				return no_memory(err);
+				return rh_no_memory(err, memory_for);
 	return 0;
 }
 
@@ -384,7 +382,7 @@ static int make_others(const struct stack_start *start, const struct steps *step
 
 		if (step->kind == STEP_EXISTS && !span_of_any(start, step->word) &&
 		    !rh_drive_alloc(drive, 0, step->word))
-			return no_memory(err);
+			return rh_no_memory(err, memory_for);
 	}
 	drive->ops->lane_flush(drive->lanes[0]);
 	return 0;

@@ -7,9 +7,11 @@
 
 #include <stdlib.h>
 
+#include "alloc/base/grow.h"
+
 int rh_cut_no_memory(struct rh_err *err)
 {
-	return rh_fail(err, RH_OS, "memory for the living objects of the trace ran out");
+	return rh_no_memory(err, "the living objects of the trace");
 }
 
 struct rh_event rh_cut_blank(enum rh_kind kind, uint32_t lane, uint64_t time_ns)
@@ -40,18 +42,8 @@ static bool is_chosen(const struct rh_cut *cut, uint32_t lane)
 
 static bool see_lane(struct rh_cutter *c, uint32_t lane)
 {
-	if (lane >= c->lanes_cap) {
-		size_t cap = c->lanes_cap ? c->lanes_cap : 64;
-		struct rh_cut_lane *lanes;
-
-		while (cap <= lane)
-			cap *= 2;
-		lanes = reallocarray(c->lanes, cap, sizeof(*lanes));
-		if (!lanes)
-			return false;
-		c->lanes = lanes;
-		c->lanes_cap = cap;
-	}
+	if (!rh_reserve(&c->lanes, &c->lanes_cap, (size_t)lane + 1, sizeof(*c->lanes)))
+		return false;
 	while (c->lane_count <= lane) {
 		c->lanes[c->lane_count] = (struct rh_cut_lane){
 			.source_thread = RH_NONE,

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/grow.h"
+
 struct copy {
 	struct rh_trace *trace;
 	struct rh_trace_out *out;
@@ -22,15 +24,8 @@ static int copy_notes(struct copy *copy, struct rh_err *err)
 	const struct rh_note *note;
 
 	for (size_t i = 0; (note = rh_trace_note(copy->trace, i)); i++) {
-		if (i == copy->notes_cap) {
-			size_t cap = copy->notes_cap ? copy->notes_cap * 2 : 64;
-			void *p = realloc(copy->values, cap * sizeof(*copy->values));
-
-			if (!p)
-				return rh_fail(err, RH_OS, "memory for notes ran out");
-			copy->values = p;
-			copy->notes_cap = cap;
-		}
+		if (!rh_reserve(&copy->values, &copy->notes_cap, i + 1, sizeof(*copy->values)))
+			return rh_fail(err, RH_OS, "memory for notes ran out");
 		if (i < copy->notes && copy->values[i] == note->value)
 			continue;
 		copy->values[i] = note->value;

@@ -26,6 +26,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "alloc/base/grow.h"
 #include "alloc/base/os.h"
 #include "traces/edit/export.h"
 #include "traces/format/live.h"
@@ -47,7 +48,7 @@ struct job {
 	FILE *to;
 	struct rh_live *live; /* payload: size */
 	struct lane *lanes;
-	size_t lane_count;
+	size_t lane_count, lane_room;
 	uint64_t events, window_events, now_ns;
 	uint64_t live_bytes, tasks;
 	bool timed, some; /* some: an element has been written */
@@ -211,12 +212,9 @@ static int lane_of(struct job *job, const struct rh_event *event, struct lane **
 {
 	if (event->lane >= job->lane_count) {
 		size_t count = (size_t)event->lane + 1;
-		struct lane *more = realloc(job->lanes, count * sizeof(*more));
 
-		if (!more)
-			return rh_fail(err, RH_OS, "memory for %zu lanes ran out", count);
-		memset(more + job->lane_count, 0, (count - job->lane_count) * sizeof(*more));
-		job->lanes = more;
+		if (!rh_reserve_zeroed(&job->lanes, &job->lane_room, count, sizeof(*job->lanes)))
+			return rh_no_memory(err, "lanes");
 		job->lane_count = count;
 	}
 	*lane = &job->lanes[event->lane];

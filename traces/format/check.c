@@ -3,6 +3,7 @@
  * and when it was born.
  */
 #include "traces/format/check.h"
+#include "alloc/base/grow.h"
 #include "traces/format/huge_alloc.h"
 
 #include <assert.h>
@@ -63,21 +64,11 @@ const struct rh_check *rh_checker_result(const struct rh_checker *checker)
 
 static bool mark_busy(struct rh_checker *checker, uint32_t lane)
 {
-	size_t cap = checker->busy_cap;
-	unsigned char *busy = checker->busy;
+	unsigned char *busy;
 
-	if (lane >= cap) {
-		while (cap <= lane)
-			cap = cap ? cap * 2 : 64;
-		busy = realloc(busy, cap);
-		if (!busy)
-			return false;
-		for (size_t i = checker->busy_cap; i < cap; i++)
-			busy[i] = 0;
-		checker->busy = busy;
-		checker->busy_cap = cap;
-	}
-	assert(lane < checker->busy_cap);
+	if (!rh_reserve_zeroed(&checker->busy, &checker->busy_cap, (size_t)lane + 1, 1))
+		return false;
+	busy = checker->busy;
 	checker->check.lanes_busy += !busy[lane];
 	busy[lane] = 1;
 	return true;
@@ -223,7 +214,7 @@ static void soon(const struct rh_checker *checker, const struct rh_event *event,
 		rh_live_soon(checker->objects, event->old, very);
 }
 
-static int no_memory(const struct rh_checker *checker, struct rh_err *err)
+static int living_do_not_fit(const struct rh_checker *checker, struct rh_err *err)
 {
 	unsigned long long event = checker->events;
 
@@ -254,7 +245,7 @@ int rh_checker_add(struct rh_checker *checker, const struct rh_event *events, si
 		if (event->kind > RH_EV_RESIZE)
 			other_event(checker, event);
 		else if (!object_event(checker, event))
-			return no_memory(checker, err);
+			return living_do_not_fit(checker, err);
 		checker->events++;
 	}
 	return 0;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "alloc/base/debug.h"
+#include "alloc/base/grow.h"
 
 enum { CHUNK_BYTES = 64 << 10 };
 
@@ -82,19 +83,12 @@ const char *rh_site_refused(uint32_t site, const char *name, size_t bytes)
 
 static const char *make_note_room(struct rh_names *names)
 {
-	size_t cap = names->notes_cap ? names->notes_cap * 2 : 32;
-	void *p;
-
 	if (names->note_count == RH_NOTES_MAX)
 		return "there are more than 4096 different notes";
-	if (names->note_count < names->notes_cap)
-		return NULL;
-	p = realloc(names->notes, cap * sizeof(struct rh_note *));
-	if (!p)
-		return rh_names_no_memory;
-	names->notes = p;
-	names->notes_cap = cap;
-	return NULL;
+	return rh_reserve(&names->notes, &names->notes_cap, names->note_count + 1,
+			  sizeof(*names->notes))
+		       ? NULL
+		       : rh_names_no_memory;
 }
 
 static struct rh_note *find_note(const struct rh_names *names, const char *key, size_t key_bytes)

@@ -4,6 +4,7 @@
  */
 #include "traces/format/order.h"
 #include "alloc/base/debug.h"
+#include "alloc/base/grow.h"
 #include "traces/format/huge_alloc.h"
 
 #include <assert.h>
@@ -115,15 +116,8 @@ static bool lane_start(struct rh_order *order, uint32_t lane)
 			      lane, (unsigned long long)totals->lanes);
 	if (lane >= RH_TRACE_LANES_MAX)
 		return refuse(order, "there are more than %d lanes", RH_TRACE_LANES_MAX);
-	if (lane >= order->lanes_cap) {
-		size_t cap = order->lanes_cap ? order->lanes_cap * 2 : 64;
-		void *p = realloc(order->lanes, cap);
-
-		if (!p)
-			return refuse_memory(order, "lanes");
-		order->lanes = p;
-		order->lanes_cap = cap;
-	}
+	if (!rh_reserve(&order->lanes, &order->lanes_cap, (size_t)lane + 1, sizeof(*order->lanes)))
+		return refuse_memory(order, "lanes");
 	assert(lane == totals->lanes && lane < order->lanes_cap);
 	order->lanes[lane] = true;
 	totals->lanes++;

@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "alloc/base/debug.h"
+#include "alloc/base/grow.h"
 #include "traces/format/huge_alloc.h"
 
 int rh_build_open(struct rh_build **result, struct rh_trace_out *out, struct rh_err *err)
@@ -88,7 +89,7 @@ uint64_t rh_build_counted(const struct rh_build *build, const char *key)
 	return 0;
 }
 
-static int no_memory(size_t living, struct rh_err *err)
+static int living_do_not_fit(size_t living, struct rh_err *err)
 {
 	if (rh_large_refused())
 		return rh_fail(
@@ -117,16 +118,8 @@ static struct rh_event stamped(const struct rh_build *build, unsigned kind, uint
 
 static bool more_lanes(struct rh_build *build)
 {
-	size_t cap = build->lane_state_cap ? build->lane_state_cap * 2 : 64;
-	struct rh_build_lane_state *state = realloc(build->lane_state, cap * sizeof(*state));
-
-	if (!state)
-		return false;
-	memset(state + build->lane_state_cap, 0, (cap - build->lane_state_cap) * sizeof(*state));
-	build->lane_state = state;
-	build->lane_state_cap = cap;
-	assert(build->lane_count < build->lane_state_cap);
-	return true;
+	return rh_reserve_zeroed(&build->lane_state, &build->lane_state_cap,
+				 build->lane_count + (size_t)1, sizeof(*build->lane_state));
 }
 
 int rh_build_send(struct rh_build *build, struct rh_err *err)
@@ -155,10 +148,10 @@ static int find_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, st
 		return 0;
 	}
 	if (build->lane_count == build->lane_state_cap && !more_lanes(build))
-		return no_memory(build->objects.count, err);
+		return living_do_not_fit(build->objects.count, err);
 	*lane = build->lane_count++;
 	if (!rh_map_put(&build->lanes, thread, *lane))
-		return no_memory(build->objects.count, err);
+		return living_do_not_fit(build->objects.count, err);
 	start = stamped(build, RH_EV_LANE_START, *lane);
 	start.site = RH_SITE_NONE;
 	start.arg = thread;
@@ -245,7 +238,7 @@ static int emit(struct rh_build *build, const struct rh_build_waiting *call, boo
 		rh_debug_assert(!lives(build, call->born));
 		event.id = build->births++;
 		if (!rh_map_put(&build->objects, call->born, event.id))
-			return no_memory(build->objects.count, err);
+			return living_do_not_fit(build->objects.count, err);
 	}
 	return put(build, &event, err);
 }

@@ -24,6 +24,7 @@
 
 #include "alloc/base/debug.h"
 #include "alloc/base/os.h"
+#include "alloc/base/grow.h"
 #include "traces/format/frame.h"
 #include "traces/format/names.h"
 #include "traces/format/compressor.h"
@@ -158,15 +159,8 @@ static int flush_names(struct rh_trace_out *out, struct rh_err *err)
 		return 0;
 	if (settle(out, err) < 0)
 		return -1;
-	if (out->place_count == out->places_cap) {
-		size_t cap = out->places_cap ? out->places_cap * 2 : 16;
-		void *p = realloc(out->places, cap * sizeof(*out->places));
-
-		if (!p)
-			return fail_memory(out, err);
-		out->places = p;
-		out->places_cap = cap;
-	}
+	if (!rh_reserve(&out->places, &out->places_cap, out->place_count + 1, sizeof(*out->places)))
+		return fail_memory(out, err);
 	assert(out->place_count < out->places_cap);
 	out->places[out->place_count++] =
 		(struct names_place){ .offset = out->offset, .ordinal = out->blocks };
@@ -290,14 +284,8 @@ static int put_name(struct rh_trace_out *out, const struct name *name, struct rh
 	size_t need = out->names_bytes + key_bytes + text_bytes + 32;
 	uint8_t *at;
 
-	if (need > out->names_cap) {
-		void *p = realloc(out->names, need * 2);
-
-		if (!p)
-			return fail_memory(out, err);
-		out->names = p;
-		out->names_cap = need * 2;
-	}
+	if (!rh_reserve(&out->names, &out->names_cap, need, 1))
+		return fail_memory(out, err);
 	at = out->names + out->names_bytes;
 	*at++ = key ? 'N' : 'S';
 	at = rh_varint_put(at, key ? key_bytes : name->site);

@@ -29,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/grow.h"
 #include "traces/import/scan.h"
 
 enum { THREAD = 0, NUMBERS_MAX = 3, COMMAND_BYTES = 4096 };
@@ -84,10 +85,7 @@ static const char *scan_record(const char **at, void *record)
 	return NULL;
 }
 
-static int no_memory(struct rh_err *err)
-{
-	return rh_fail(err, RH_OS, "memory for the sites of a heaptrack file ran out");
-}
+static const char memory_for[] = "the sites of a heaptrack file";
 
 /* ---- interpreted ---- */
 
@@ -99,11 +97,11 @@ static int add_string(struct heaptrack *heaptrack, const char *text, struct rh_e
 	/* The length came with the third format; before that the text alone. */
 	if (scan_hex(&at, &length) && *at == ' ' && strlen(at + 1) == length)
 		text = at + 1;
-	if (!rh_import_room(&heaptrack->strings, &heaptrack->string_cap, heaptrack->string_count,
-			    sizeof(*heaptrack->strings)))
-		return no_memory(err);
+	if (!rh_reserve(&heaptrack->strings, &heaptrack->string_cap, heaptrack->string_count + 1,
+			sizeof(*heaptrack->strings)))
+		return rh_no_memory(err, memory_for);
 	heaptrack->strings[heaptrack->string_count] = strdup(text);
-	return heaptrack->strings[heaptrack->string_count++] ? 0 : no_memory(err);
+	return heaptrack->strings[heaptrack->string_count++] ? 0 : rh_no_memory(err, memory_for);
 }
 
 /* "i IP MODULE [FUNCTION ...]" */
@@ -114,18 +112,18 @@ static int add_address(struct heaptrack *heaptrack, const char *at, struct rh_er
 	if (scan_hex(&at, &ip) && scan_char(&at, ' ') && scan_hex(&at, &module) &&
 	    scan_char(&at, ' '))
 		scan_hex(&at, &function);
-	if (!rh_import_room(&heaptrack->functions, &heaptrack->function_cap,
-			    heaptrack->function_count, sizeof(*heaptrack->functions)))
-		return no_memory(err);
+	if (!rh_reserve(&heaptrack->functions, &heaptrack->function_cap,
+			heaptrack->function_count + 1, sizeof(*heaptrack->functions)))
+		return rh_no_memory(err, memory_for);
 	heaptrack->functions[heaptrack->function_count++] = function;
 	return 0;
 }
 
 static int add_stack(struct heaptrack *heaptrack, uint64_t ip, struct rh_err *err)
 {
-	if (!rh_import_room(&heaptrack->tops, &heaptrack->top_cap, heaptrack->top_count,
-			    sizeof(*heaptrack->tops)))
-		return no_memory(err);
+	if (!rh_reserve(&heaptrack->tops, &heaptrack->top_cap, heaptrack->top_count + 1,
+			sizeof(*heaptrack->tops)))
+		return rh_no_memory(err, memory_for);
 	heaptrack->tops[heaptrack->top_count++] = ip;
 	return 0;
 }
@@ -148,9 +146,9 @@ static int name_stack(struct heaptrack *heaptrack, uint64_t stack, struct rh_err
 
 static int add_pair(struct heaptrack *heaptrack, uint64_t size, uint64_t stack, struct rh_err *err)
 {
-	if (!rh_import_room(&heaptrack->pairs, &heaptrack->pair_cap, heaptrack->pair_count,
-			    sizeof(*heaptrack->pairs)))
-		return no_memory(err);
+	if (!rh_reserve(&heaptrack->pairs, &heaptrack->pair_cap, heaptrack->pair_count + 1,
+			sizeof(*heaptrack->pairs)))
+		return rh_no_memory(err, memory_for);
 	heaptrack->pairs[heaptrack->pair_count++] = (struct pair){ .size = size, .stack = stack };
 	return name_stack(heaptrack, stack, err);
 }
@@ -170,8 +168,8 @@ static uint32_t take_node(struct heaptrack *heaptrack)
 		return node;
 	}
 	if (heaptrack->node_count == UINT32_MAX ||
-	    !rh_import_room(&heaptrack->nodes, &heaptrack->node_cap, heaptrack->node_count,
-			    sizeof(*heaptrack->nodes)))
+	    !rh_reserve(&heaptrack->nodes, &heaptrack->node_cap, heaptrack->node_count + 1,
+			sizeof(*heaptrack->nodes)))
 		return 0;
 	return (uint32_t)++heaptrack->node_count;
 }
@@ -181,7 +179,7 @@ static int put_birth(struct heaptrack *heaptrack, struct pair *pair, struct rh_e
 	uint32_t node = take_node(heaptrack);
 
 	if (!node)
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	heaptrack->nodes[node - 1].below = pair->youngest;
 	pair->youngest = node;
 	pair->live++;

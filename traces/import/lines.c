@@ -329,23 +329,6 @@ unsigned rh_lines_likeness(const struct rh_line_form *form, const char *bytes, s
 	return share >= 10 || records >= 3 ? share + !share : 0;
 }
 
-bool rh_import_room(void *array_pointer, size_t *cap, size_t count, size_t element_bytes)
-{
-	size_t larger = *cap ? *cap * 2 : 64;
-	void *array;
-
-	assert(count <= *cap);
-	if (count < *cap)
-		return true;
-	memcpy(&array, array_pointer, sizeof(array));
-	array = reallocarray(array, larger, element_bytes);
-	if (!array)
-		return false;
-	memcpy(array_pointer, &array, sizeof(array));
-	*cap = larger;
-	return true;
-}
-
 /* ---- processes ---- */
 
 bool rh_pids_wants(struct rh_pids *pids, struct rh_build *build, uint64_t pid)

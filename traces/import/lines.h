@@ -66,10 +66,6 @@ int rh_lines_columns(const struct rh_line_form *form, struct rh_input *input, si
 /* How many of the first lines are records, in percent; 0 when less than a tenth. */
 unsigned rh_lines_likeness(const struct rh_line_form *form, const char *bytes, size_t count);
 
-/* Room for one more element behind `count` in an array that begins as NULL with cap 0; false
- * without memory, and the array is as it was. Takes the address of the array's pointer. */
-bool rh_import_room(void *array_pointer, size_t *cap, size_t count, size_t element_bytes);
-
 /* The process that is imported of a log of several, and those that were seen. */
 enum { RH_PIDS_MAX = 12 };
 struct rh_pids {

@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/grow.h"
 #include "traces/format/huge_alloc.h"
 #include "traces/import/lines.h"
 
@@ -148,7 +149,7 @@ static int add_part(struct file *file, uint64_t offset, struct rh_err *err)
 		return rh_fail(err, RH_BAD_DATA,
 			       "%s is cut off: a thread begins at byte %llu, behind its end",
 			       rh_input_path(file->input), (unsigned long long)offset);
-	if (!rh_import_room(&file->parts, &file->part_cap, file->part_count, sizeof(*file->parts)))
+	if (!rh_reserve(&file->parts, &file->part_cap, file->part_count + 1, sizeof(*file->parts)))
 		return rh_fail(err, RH_OS, "no memory for %zu threads", file->part_count);
 	file->parts[file->part_count++] = (struct part){ .at = (size_t)offset };
 	return 0;

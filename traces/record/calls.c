@@ -21,6 +21,7 @@
  * before it.
  */
 #include "traces/record/emitter.h"
+#include "alloc/base/grow.h"
 
 static uint64_t key_of(const struct rh_call *call)
 {
@@ -62,10 +63,7 @@ static void stamp(struct rh_emitter *emit, const struct rh_call *call)
 	rh_build_stamp(emit->build, time_of(emit, call), RH_TASK_NONE, call->site);
 }
 
-static int no_memory(struct rh_err *err)
-{
-	return rh_fail(err, RH_OS, "no memory for the threads of the recording");
-}
+static const char memory_for[] = "the threads of the recording";
 
 /* ---- threads ---- */
 
@@ -163,7 +161,7 @@ static int begin_thread(struct rh_emitter *emit, const struct rh_call *call, str
 				  .tid = call->tid,
 				  .open = true };
 	if (lane->task && !rh_map_put(&emit->handles, call->address, lane->task))
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	return rh_build_lane(emit->build, key_of(call), &index, err);
 }
 
@@ -174,7 +172,7 @@ static int spawn(struct rh_emitter *emit, const struct rh_call *call, struct rh_
 	if (put_fact(emit, call, (struct fact){ RH_EV_SPAWN, task, call->address }, err) < 0)
 		return -1;
 	emit->next_task = task;
-	return rh_map_put(&emit->tasks, call->size, task) ? 0 : no_memory(err);
+	return rh_map_put(&emit->tasks, call->size, task) ? 0 : rh_no_memory(err, memory_for);
 }
 
 static int spawn_failed(struct rh_emitter *emit, const struct rh_call *call, struct rh_err *err)
@@ -193,7 +191,9 @@ static int join(struct rh_emitter *emit, const struct rh_call *call, struct rh_e
 
 	if (call->kind == RH_REC_JOIN_BEGIN) {
 		task = known(&emit->handles, call->address);
-		return rh_map_put(&emit->joining, call->stream, task) ? 0 : no_memory(err);
+		return rh_map_put(&emit->joining, call->stream, task)
+			       ? 0
+			       : rh_no_memory(err, memory_for);
 	}
 	task = known(&emit->joining, call->stream);
 	if (!task) {
@@ -229,7 +229,7 @@ static int unmap(struct rh_emitter *emit, const struct rh_call *call, bool told,
 			return -1;
 	}
 	if (got < 0)
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	return told ? 0
 		    : put_fact(emit, call, (struct fact){ RH_EV_UNMAP, RH_MAP_UNKNOWN, call->size },
 			       err);
@@ -244,7 +244,7 @@ static int map(struct rh_emitter *emit, const struct rh_call *call, struct rh_er
 	if (unmap(emit, call, true, err) < 0)
 		return -1;
 	if (!rh_ranges_add(&emit->ranges, call->address, call->size, how))
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	return put_fact(emit, call, (struct fact){ RH_EV_MAP, how, call->size }, err);
 }
 
@@ -259,8 +259,9 @@ static int thread_call(struct rh_emitter *emit, const struct rh_call *call, stru
 		return spawn(emit, call, err);
 	case RH_REC_SPAWNED:
 		task = known(&emit->tasks, call->size);
-		return !task || rh_map_put(&emit->handles, call->address, task) ? 0
-										: no_memory(err);
+		return !task || rh_map_put(&emit->handles, call->address, task)
+			       ? 0
+			       : rh_no_memory(err, memory_for);
 	case RH_REC_SPAWN_FAILED:
 		return spawn_failed(emit, call, err);
 	case RH_REC_EXIT:
@@ -290,7 +291,7 @@ static int put_realloc(struct rh_emitter *emit, const struct rh_call *end, uint6
 	emit->calls++;
 	if (!rh_before_see(&emit->before, end->address) ||
 	    (before && !rh_before_see(&emit->before, old)))
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	if (!before)
 		return rh_build_realloc(emit->build, key_of(end), old,
 					RH_BLOCK(.address = end->address, .size = end->size), err);
@@ -355,7 +356,7 @@ static int realloc_end(struct rh_emitter *emit, const struct rh_call *call, stru
 		return 0;
 	emit->calls++;
 	if (!rh_before_see(&emit->before, call->address))
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	return rh_build_alloc(emit->build, key_of(call),
 			      RH_BLOCK(.address = call->address, .size = call->size), err);
 }
@@ -366,7 +367,8 @@ static int free_call(struct rh_emitter *emit, const struct rh_call *call, struct
 
 	if (rh_before(&emit->before, call->address)) {
 		rh_build_count(emit->build, "before.freed", 1);
-		return rh_before_see(&emit->before, call->address) ? 0 : no_memory(err);
+		return rh_before_see(&emit->before, call->address) ? 0
+								   : rh_no_memory(err, memory_for);
 	}
 	if (call->sized)
 		return rh_build_free_sized(
@@ -388,7 +390,7 @@ static int memory_call(struct rh_emitter *emit, const struct rh_call *call, stru
 	case RH_REC_ALLOC:
 		emit->calls++;
 		if (!rh_before_see(&emit->before, call->address))
-			return no_memory(err);
+			return rh_no_memory(err, memory_for);
 		return rh_build_alloc(emit->build, key_of(call),
 				      RH_BLOCK(.address = call->address, .size = call->size,
 					       .align_log2 = call->align_log2,

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "traces/record/capture.h"
+#include "alloc/base/grow.h"
 
 enum { BLOCK = 4096, NAMES = 1000, PIECES = 2, IMAGE_MOST = 65536 };
 #define DATA_AT	    (1024 * 1024u)
@@ -87,18 +88,10 @@ void rh_capture_give_reserve(const struct rh_capture *capture)
 
 static int reserve(struct rh_capture *capture, struct rh_err *err)
 {
-	struct rh_chunk *grown;
-	size_t room;
-
-	if (capture->count < capture->room)
-		return 0;
-	room = capture->room ? capture->room * 2 : 1024;
-	grown = realloc(capture->chunks, room * sizeof *grown);
-	if (!grown)
-		return rh_fail(err, RH_OS, "no memory for the index of %zu chunks", room);
-	capture->chunks = grown;
-	capture->room = room;
-	return 0;
+	return rh_reserve(&capture->chunks, &capture->room, capture->count + 1,
+			  sizeof *capture->chunks)
+		       ? 0
+		       : rh_no_memory(err, "the index of chunks");
 }
 
 static int write_pieces(struct rh_capture *capture, struct iovec *piece, struct rh_err *err)

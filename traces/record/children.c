@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "alloc/base/grow.h"
 #include "alloc/base/printable.h"
 #include "traces/record/process.h"
 
@@ -46,21 +47,15 @@ static struct rh_child *add(struct rh_children *children, const struct rh_drain 
 			    enum rh_kid_why why, struct rh_err *err)
 {
 	struct rh_child *grown;
-	size_t room;
 
 	if (children->count == CHILDREN_MAX) {
 		children->lost++;
 		return NULL;
 	}
-	if (children->count == children->room) {
-		room = children->room ? children->room * 2 : 16;
-		grown = realloc(children->rows, room * sizeof *grown);
-		if (!grown) {
-			rh_fail(err, RH_OS, "no memory for %zu child processes", room);
-			return NULL;
-		}
-		children->rows = grown;
-		children->room = room;
+	if (!rh_reserve(&children->rows, &children->room, children->count + 1,
+			sizeof *children->rows)) {
+		rh_no_memory(err, "child processes");
+		return NULL;
 	}
 	grown = &children->rows[children->count++];
 	memset(grown, 0, sizeof *grown);

@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "alloc/base/grow.h"
 #include "alloc/base/clock.h"
 #include "alloc/base/os.h"
 #include "traces/record/drain.h"
@@ -197,18 +198,10 @@ static void identify(const struct rh_drain *drain, struct rh_image *image)
 
 static int room_for_image(struct rh_drain *drain, struct rh_err *err)
 {
-	struct rh_image *grown;
-	size_t room;
-
-	if (drain->image_count < drain->image_room)
-		return 0;
-	room = drain->image_room ? drain->image_room * 2 : 16;
-	grown = realloc(drain->images, room * sizeof *grown);
-	if (!grown)
-		return rh_fail(err, RH_OS, "no memory for %zu processes", room);
-	drain->images = grown;
-	drain->image_room = room;
-	return 0;
+	return rh_reserve(&drain->images, &drain->image_room, drain->image_count + 1,
+			  sizeof *drain->images)
+		       ? 0
+		       : rh_no_memory(err, "processes");
 }
 
 static int add_image(struct rh_drain *drain, uint32_t slot, struct rh_err *err)
@@ -271,14 +264,8 @@ static int read_ring(struct rh_drain *drain, uint32_t index, const struct full *
 	off_t base = (off_t)(RH_AREA_RINGS_AT + index * drain->ring_bytes);
 	size_t size = sizeof *drain->words, one = first * size, two = (count - first) * size;
 
-	if (count > drain->words_room) {
-		uint64_t *grown = realloc(drain->words, count * size);
-
-		if (!grown)
-			return rh_fail(err, RH_OS, "no memory to drain %zu bytes", count * size);
-		drain->words = grown;
-		drain->words_room = count;
-	}
+	if (!rh_reserve(&drain->words, &drain->words_room, count, size))
+		return rh_no_memory(err, "the words of a ring");
 	if (pread(drain->area_fd, drain->words, one, base + (off_t)(at * size)) != (ssize_t)one ||
 	    pread(drain->area_fd, drain->words + first, two, base) != (ssize_t)two)
 		return rh_fail_errno(err, RH_OS, "ring %u cannot be read", index);

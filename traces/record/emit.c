@@ -13,6 +13,7 @@
 #include <sys/utsname.h>
 
 #include "traces/format/sample.h"
+#include "alloc/base/grow.h"
 #include "traces/record/complete.h"
 #include "traces/record/emitter.h"
 
@@ -20,10 +21,7 @@ enum { HOLD_EVERY = 64 }; /* turns, some 0.5 ms */
 /* zstd: five sixths of the instructions of compressing at 7, for 5 % more bytes, are saved. */
 enum { LEVEL = 3 };
 
-static int no_memory(struct rh_err *err)
-{
-	return rh_fail(err, RH_OS, "no memory for the threads of the recording");
-}
+static const char memory_for[] = "the threads of the recording";
 
 /* ---- notes ---- */
 
@@ -245,18 +243,8 @@ static int open_trace(struct rh_emitter *emit, const char *path, struct rh_err *
 
 static bool room_for_lanes(struct rh_emitter *emit)
 {
-	uint32_t need = rh_merge_streams(emit->merge), room = need * 2;
-	struct rh_lane *lanes;
-
-	if (need <= emit->lane_room)
-		return true;
-	lanes = realloc(emit->lanes, room * sizeof *lanes);
-	if (!lanes)
-		return false;
-	memset(lanes + emit->lane_room, 0, (room - emit->lane_room) * sizeof *lanes);
-	emit->lanes = lanes;
-	emit->lane_room = room;
-	return true;
+	return rh_reserve32_zeroed(&emit->lanes, &emit->lane_room, rh_merge_streams(emit->merge),
+				   sizeof *emit->lanes);
 }
 
 /* The spans are copied: the recording goes on to change its own. */
@@ -266,7 +254,7 @@ static int take_spans(struct rh_emitter *emit, const struct rh_emit *what, struc
 	struct rh_span *spans = realloc(emit->spans, bytes + 1);
 
 	if (!spans)
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	memcpy(spans, what->spans, bytes);
 	emit->spans = spans;
 	emit->what = *what;
@@ -281,7 +269,7 @@ int rh_emit_begin(struct rh_emitter **result, const struct rh_emit *what, const 
 
 	*result = emit;
 	if (!emit)
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	emit->image = what->drain->images[what->image];
 	emit->before.late = emit->image.how == RH_PROC_LATE;
 	emit->start = emit->image.stamp;
@@ -308,7 +296,7 @@ int rh_emit_turn(struct rh_emitter *emit, const struct rh_emit *what, uint64_t u
 	emit->what.ns_per_tick = ns_per_tick; /* the first is kept: times are not to jump */
 	emit->until = until;
 	if (!room_for_lanes(emit))
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "traces/record/merger.h"
+#include "alloc/base/grow.h"
 
 enum {
 	BUFFERS_BYTES = 64 << 20,
@@ -298,8 +299,6 @@ static struct rh_merged *stream_of(struct rh_merge *merge, uint32_t ring)
 /* What has been read of the chunks so far makes room. */
 static bool room_for_chunk(struct rh_merged *s)
 {
-	struct rh_chunk *chunks;
-	size_t room;
 
 	if (s->chunk_count < s->chunk_room)
 		return true;
@@ -309,26 +308,17 @@ static bool room_for_chunk(struct rh_merged *s)
 		s->chunk = 0;
 		return true;
 	}
-	room = s->chunk_room ? s->chunk_room * 2 : 16;
-	chunks = realloc(s->chunks, room * sizeof *chunks);
-	if (!chunks)
-		return false;
-	s->chunks = chunks;
-	s->chunk_room = room;
-	return true;
+	return rh_reserve(&s->chunks, &s->chunk_room, s->chunk_count + 1, sizeof *s->chunks);
 }
 
-static int no_memory(struct rh_err *err)
-{
-	return rh_fail(err, RH_OS, "no memory to merge the threads of the recording");
-}
+static const char memory_for[] = "merging the threads of the recording";
 
 int rh_merge_add(struct rh_merge *merge, const struct rh_chunk *chunk, struct rh_err *err)
 {
 	struct rh_merged *s = stream_of(merge, chunk->ring);
 
 	if (!s || !room_for_chunk(s))
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	s->chunks[s->chunk_count++] = *chunk;
 	return 0;
 }
@@ -358,7 +348,7 @@ static int wake(struct rh_merge *merge, uint32_t index, struct rh_err *err)
 		chunk_begins(s);
 	s->at = s->have = 0;
 	if (!has_buffer(merge, s))
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	s->ended = false;
 	if (advance(merge, s, err) < 0)
 		return -1;
@@ -391,7 +381,7 @@ int rh_merge_begin(struct rh_merge **result, const struct rh_capture *capture, s
 
 	*result = merge;
 	if (!merge)
-		return no_memory(err);
+		return rh_no_memory(err, memory_for);
 	merge->capture = capture;
 	merge->keeps = true;
 	return 0;

@@ -4,26 +4,11 @@
 #include <stdlib.h>
 
 #include "traces/import/go/order.h"
+#include "alloc/base/grow.h"
 
 int rh_go_no_memory(struct rh_err *err)
 {
-	return rh_fail(err, RH_OS, "memory for what lives in the trace ran out");
-}
-
-/* Room for one more in an array that doubles. */
-bool rh_go_room(void *array, uint32_t *cap, uint32_t count, size_t bytes)
-{
-	uint32_t more = *cap ? *cap * 2 : 64;
-	void **p = array, *bigger;
-
-	if (count < *cap)
-		return true;
-	bigger = reallocarray(*p, more, bytes);
-	if (!bigger)
-		return false;
-	*p = bigger;
-	*cap = more;
-	return true;
+	return rh_no_memory(err, "what lives in the trace");
 }
 
 uint32_t rh_go_actor_of(struct go_actors *actors, uint64_t id)
@@ -33,8 +18,8 @@ uint32_t rh_go_actor_of(struct go_actors *actors, uint64_t id)
 
 	if (known != RH_MAP_NONE)
 		return (uint32_t)known;
-	if (!actors->unused_count &&
-	    !rh_go_room(&actors->of, &actors->cap, actors->count, sizeof(*actors->of)))
+	if (!actors->unused_count && !rh_reserve32(&actors->of, &actors->cap,
+						   actors->count + (size_t)1, sizeof(*actors->of)))
 		return GO_NONE;
 	index = actors->unused_count ? actors->unused[actors->unused_count - 1] : actors->count;
 	if (!rh_map_put(&actors->by_id, id, index))
@@ -49,8 +34,8 @@ uint32_t rh_go_actor_of(struct go_actors *actors, uint64_t id)
 
 bool rh_go_actor_end(struct go_actors *actors, uint32_t index)
 {
-	if (!rh_go_room(&actors->unused, &actors->unused_cap, actors->unused_count,
-			sizeof(*actors->unused)))
+	if (!rh_reserve32(&actors->unused, &actors->unused_cap, actors->unused_count + (size_t)1,
+			  sizeof(*actors->unused)))
 		return false;
 	rh_map_remove(&actors->by_id, actors->of[index].id);
 	actors->unused[actors->unused_count++] = index;

@@ -23,14 +23,10 @@
 #include <string.h>
 
 #include "traces/import/go/go.h"
+#include "alloc/base/grow.h"
 #include "traces/import/go/size.h"
 
 enum { KIND_BITS = 9, MAP_PAGES_MAX = 16, TINY_KIND = 5 << 1, TINY_SLOT = 16, PAGES_MAX = 1 << 30 };
-
-static int no_memory(struct rh_err *err)
-{
-	return rh_go_no_memory(err);
-}
 
 /* Slots of a span whose last 128 bytes hold marks; 0 when it has as many without. */
 static uint32_t slots_with_marks(const struct rh_gosize *size, bool noscan)
@@ -141,15 +137,9 @@ static bool add_part(struct go_heap *heap, uint64_t *slot, uint64_t id)
 	if (at != GO_NONE) {
 		heap->part_unused = heap->parts[at].next;
 	} else {
-		if (heap->part_count == heap->part_cap) {
-			uint32_t cap = heap->part_cap ? heap->part_cap * 2 : 1024;
-			void *p = reallocarray(heap->parts, cap, sizeof(*heap->parts));
-
-			if (!p)
-				return false;
-			heap->parts = p;
-			heap->part_cap = cap;
-		}
+		if (!rh_reserve32(&heap->parts, &heap->part_cap, heap->part_count + 1,
+				  sizeof(*heap->parts)))
+			return false;
 		at = heap->part_count++;
 	}
 	heap->parts[at] = (struct go_part){ id, *slot == RH_NONE ? GO_NONE : (uint32_t)*slot };
@@ -239,15 +229,9 @@ static int end_span(struct go_import *import, struct go_thread *thread, struct g
 			unmap(heap, first + i);
 	free_chunks(span);
 	*span = (struct go_span){ 0 };
-	if (heap->unused_count == heap->unused_cap) {
-		uint32_t cap = heap->unused_cap ? heap->unused_cap * 2 : 256;
-		void *p = reallocarray(heap->unused, cap, sizeof(*heap->unused));
-
-		if (!p)
-			return no_memory(err);
-		heap->unused = p;
-		heap->unused_cap = cap;
-	}
+	if (!rh_reserve32(&heap->unused, &heap->unused_cap, heap->unused_count + 1,
+			  sizeof(*heap->unused)))
+		return rh_go_no_memory(err);
 	heap->unused[heap->unused_count++] = index;
 	return 0;
 }
@@ -257,15 +241,9 @@ static uint32_t take_record(struct go_heap *heap)
 {
 	if (heap->unused_count)
 		return heap->unused[--heap->unused_count];
-	if (heap->span_count == heap->span_cap) {
-		uint32_t cap = heap->span_cap ? heap->span_cap * 2 : 1024;
-		void *p = reallocarray(heap->spans, cap, sizeof(*heap->spans));
-
-		if (!p)
-			return GO_NONE;
-		heap->spans = p;
-		heap->span_cap = cap;
-	}
+	if (!rh_reserve32(&heap->spans, &heap->span_cap, heap->span_count + 1,
+			  sizeof(*heap->spans)))
+		return GO_NONE;
 	return heap->span_count++;
 }
 
@@ -328,13 +306,13 @@ static int begin_span(struct go_import *import, struct go_thread *thread,
 		return -1;
 	index = take_record(heap);
 	if (index == GO_NONE)
-		return no_memory(err);
+		return rh_go_no_memory(err);
 	fresh.number = ++heap->numbered;
 	fresh.snapshot = event->kind == GO_SPAN;
 	heap->spans[index] = fresh;
 	for (uint32_t i = 0; i < mapped_pages(&fresh); i++)
 		if (!rh_map_put(&heap->pages, fresh.base / RH_GO_PAGE + i, index))
-			return no_memory(err);
+			return rh_go_no_memory(err);
 	return rh_go_put_ref(
 		import, thread,
 		(struct go_ref){ event->kind == GO_SPAN ? GO_REF_SPAN : GO_REF_SPAN_ALLOC,
@@ -383,7 +361,7 @@ static int slot_live(struct go_import *import, struct go_thread *thread, struct 
 {
 	go_count(import, GO_N_REPAIR_SLOT_LIVE);
 	if (!rh_map_put(&import->heap.swapped, address, import->heap.cycles))
-		return no_memory(err);
+		return rh_go_no_memory(err);
 	return end_slot(import, thread, at, true, err);
 }
 
@@ -444,7 +422,7 @@ static int fill_span(struct go_import *import, struct go_thread *thread, const s
 		return 0;
 	p = &import->order.ps.of[thread->p];
 	if (!p->fills && !(p->fills = calloc(GO_KINDS, sizeof(*p->fills))))
-		return no_memory(err);
+		return rh_go_no_memory(err);
 	if (p->fills[kind] == span->number)
 		return 0;
 	p->fills[kind] = span->number;
@@ -464,7 +442,7 @@ static int alloc_object(struct go_import *import, struct go_thread *thread,
 		return 0;
 	slot = slot_of(span, index);
 	if (!slot)
-		return no_memory(err);
+		return rh_go_no_memory(err);
 	if (*slot != RH_NONE && !span->blocks &&
 	    slot_live(import, thread, (struct place){ span, slot }, slot_address(span, index),
 		      err) < 0)
@@ -489,7 +467,7 @@ static int alloc_object(struct go_import *import, struct go_thread *thread,
 	if (!span->blocks)
 		*slot = out.id;
 	else if (!add_part(&import->heap, slot, out.id))
-		return no_memory(err);
+		return rh_go_no_memory(err);
 	return rh_go_put(import, thread, &out, false, err);
 }
 

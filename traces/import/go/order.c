@@ -25,6 +25,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/grow.h"
+
 enum { WAITS_FREE = 1 << 20, WAITS_EACH = 64 };
 
 void rh_go_order_open(struct go_order *order, const struct go_wire *wire)
@@ -164,8 +166,8 @@ static struct go_thread *thread_of(struct go_order *order, uint64_t id)
 
 	if (known != RH_MAP_NONE)
 		return &order->threads[known];
-	if (!rh_go_room(&order->threads, &order->thread_cap, order->thread_count,
-			sizeof(*order->threads)) ||
+	if (!rh_reserve32(&order->threads, &order->thread_cap, order->thread_count + (size_t)1,
+			  sizeof(*order->threads)) ||
 	    !rh_map_put(&order->by_thread, id, order->thread_count))
 		return NULL;
 	thread = &order->threads[order->thread_count++];
@@ -202,8 +204,8 @@ static int chain(struct go_order *order, const struct go_generation *generation,
 			return rh_go_no_memory(err);
 		order->batch_next[i] = GO_NONE;
 		if (thread->batch == GO_NONE) {
-			if (!rh_go_room(&order->heap, &order->heap_cap, order->heap_count,
-					sizeof(*order->heap)))
+			if (!rh_reserve32(&order->heap, &order->heap_cap,
+					  order->heap_count + (size_t)1, sizeof(*order->heap)))
 				return rh_go_no_memory(err);
 			order->heap[order->heap_count++] = (uint32_t)(thread - order->threads);
 			thread->batch = i;

@@ -113,8 +113,6 @@ struct go_actor *rh_go_goroutine(struct go_order *order, uint64_t id);
 /* ---- actors.c ---- */
 
 int rh_go_no_memory(struct rh_err *err);
-/* Room for one more in an array that doubles; array points to the pointer. */
-bool rh_go_room(void *array, uint32_t *cap, uint32_t count, size_t bytes);
 /* By number, made when new; GO_NONE when memory ran out. */
 uint32_t rh_go_actor_of(struct go_actors *actors, uint64_t id);
 bool rh_go_actor_end(struct go_actors *actors, uint32_t index);

@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "traces/import/go/go.h"
+#include "alloc/base/grow.h"
 
 enum {
 	STACK_MIN_LOG2 = 11,
@@ -116,15 +117,9 @@ static int disown(struct go_import *import, uint32_t task, struct rh_err *err)
 
 static int add_unbound(struct go_tasks *tasks, uint32_t task, uint64_t stack, struct rh_err *err)
 {
-	if (tasks->unbound_count == tasks->unbound_cap) {
-		size_t cap = tasks->unbound_cap ? tasks->unbound_cap * 2 : 64;
-		void *p = reallocarray(tasks->unbound, cap, sizeof(*tasks->unbound));
-
-		if (!p)
-			return rh_go_no_memory(err);
-		tasks->unbound = p;
-		tasks->unbound_cap = cap;
-	}
+	if (!rh_reserve(&tasks->unbound, &tasks->unbound_cap, tasks->unbound_count + 1,
+			sizeof(*tasks->unbound)))
+		return rh_go_no_memory(err);
 	tasks->unbound[tasks->unbound_count++] = (struct go_unbound){ task, stack };
 	return rh_map_put(&tasks->guesses, task, NOBODY) ? 0 : rh_go_no_memory(err);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "traces/import/go/go.h"
+#include "alloc/base/grow.h"
 
 enum { TABLE_TYPES = 0, TABLE_INFO = 1, NAME_MAX_BYTES = 4096 };
 
@@ -75,15 +76,8 @@ static int add_type(struct go_import *import, uint64_t id, const struct go_type 
 {
 	struct go_types *types = &import->types;
 
-	if (types->count == types->cap) {
-		size_t cap = types->cap ? types->cap * 2 : 256;
-		void *p = reallocarray(types->of, cap, sizeof(*types->of));
-
-		if (!p)
-			return rh_go_no_memory(err);
-		types->of = p;
-		types->cap = cap;
-	}
+	if (!rh_reserve(&types->of, &types->cap, types->count + 1, sizeof(*types->of)))
+		return rh_go_no_memory(err);
 	if (!rh_map_put(&types->by_id, id, types->count))
 		return rh_go_no_memory(err);
 	types->of[types->count++] = *type;

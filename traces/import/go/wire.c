@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/grow.h"
+
 enum {
 	BATCH_EVENTS = 1,
 	BATCH_STACKS = 2,
@@ -269,16 +271,9 @@ static bool room(struct go_generation *generation, size_t bytes)
 		generation->data = data;
 		generation->cap = cap;
 	}
-	if (generation->batch_count == generation->batch_cap) {
-		size_t cap = generation->batch_cap ? generation->batch_cap * 2 : 256;
-		void *batches =
-			reallocarray(generation->batches, cap, sizeof(*generation->batches));
-
-		if (!batches)
-			return false;
-		generation->batches = batches;
-		generation->batch_cap = cap;
-	}
+	if (!rh_reserve(&generation->batches, &generation->batch_cap, generation->batch_count + 1,
+			sizeof(*generation->batches)))
+		return false;
 	return true;
 }
 
