@@ -13,7 +13,7 @@ static bool reserve(void *array_pointer, size_t *room, size_t need, size_t eleme
 		    bool zeroed)
 {
 	size_t more = *room ? *room : RH_GROW_FIRST, bytes;
-	char *array;
+	char *array, *grown;
 
 	assert(element_bytes > 0);
 	if (need <= *room)
@@ -26,12 +26,12 @@ static bool reserve(void *array_pointer, size_t *room, size_t need, size_t eleme
 	/* realloc, not reallocarray: that one allocates where no test can make it fail. */
 	if (__builtin_mul_overflow(more, element_bytes, &bytes) || bytes > PTRDIFF_MAX)
 		return false;
-	array = realloc(array, bytes);
-	if (!array)
+	grown = realloc(array, bytes);
+	if (!grown)
 		return false;
 	if (zeroed)
-		memset(array + *room * element_bytes, 0, (more - *room) * element_bytes);
-	memcpy(array_pointer, &array, sizeof(array));
+		memset(grown + *room * element_bytes, 0, (more - *room) * element_bytes);
+	memcpy(array_pointer, &grown, sizeof(grown));
 	*room = more;
 	return true;
 }

@@ -30,10 +30,13 @@ enum op {
 	SIZE_TWO = SIZE_ONE + (OP_ALLOC_BIG - OP_ALLOC_TWO) * 256,
 };
 
+/* Columns of a block. Operations and lanes are in every trace, the others when the source knew
+ * them. */
 enum section { OPS, LANES, TIMES, TASKS, SITES, ARGS };
 
 /* Worst bytes per event. OPS: 2 + rank 10 + size 10 + align 1 + flags 3. */
 static const unsigned section_worst[RH_SECTIONS] = { 26, 10, 10, 10, 5, 10 };
+/* The column that a section is there for; 0 = always. */
 static const unsigned section_column[RH_SECTIONS] = {
 	0, 0, RH_COL_TIME, RH_COL_TASK, RH_COL_SITE, RH_COL_ARG,
 };
@@ -43,6 +46,8 @@ _Static_assert((26 + 10 + 10 + 10 + 5 + 10) * RH_BLOCK_EVENTS + 7 * SECTION_SLAC
 		       RH_BLOCK_BYTES_MAX,
 	       "the worst block fits");
 
+/* Signed differences as unsigned ones: 0, -1, 1, -2 become 0, 1, 2, 3, so that small ones of either
+ * sign stay one byte. */
 static inline uint64_t unzigzag(uint64_t value)
 {
 	return value >> 1 ^ (0 - (value & 1));
@@ -72,6 +77,7 @@ static inline bool tasks_reach(struct rh_lane_tasks *tasks, uint32_t lane)
 	if (!p)
 		return false;
 	tasks->task = p;
+	/* RH_TASK_NONE: a lane begins without a task. */
 	memset(tasks->task + tasks->cap, 0xff, (cap - tasks->cap) * sizeof(*tasks->task));
 	tasks->cap = cap;
 	assert(lane < tasks->cap);

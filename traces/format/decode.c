@@ -25,11 +25,14 @@ void rh_decoder_close(struct rh_decoder *decoder)
 	memset(decoder, 0, sizeof(*decoder));
 }
 
+/* How many events keep the task of their lane before one changes it. */
 static bool next_task_run(struct rh_decoder *decoder)
 {
 	return rh_varint_get(&decoder->section[TASKS], &decoder->task_run);
 }
 
+/* Cuts the raw bytes into sections. Lengths come from the file: each is bounded by what is left,
+ * and together they must use up all of it, or two readers could see two different blocks. */
 bool rh_decoder_block(struct rh_decoder *decoder, const uint8_t *raw, size_t bytes, uint32_t events)
 {
 	struct rh_cursor head = { raw, raw + bytes };
@@ -50,6 +53,8 @@ bool rh_decoder_block(struct rh_decoder *decoder, const uint8_t *raw, size_t byt
 	return head.at == head.end && (!(decoder->columns & RH_COL_TASK) || next_task_run(decoder));
 }
 
+/* A block whose sections are not used up exactly was not written by us: its events may be wrong
+ * though each of them could be read. */
 bool rh_decoder_drained(const struct rh_decoder *decoder)
 {
 	assert(decoder->events_left == 0);
@@ -67,6 +72,7 @@ static bool get_byte(struct rh_cursor *cursor, uint8_t *byte)
 	return true;
 }
 
+/* The fields of the row of event.h, in the order in which put_general() wrote them. */
 static bool get_general(struct rh_decoder *decoder, struct rh_event *event, uint64_t *rank)
 {
 	struct rh_cursor *ops = &decoder->section[OPS];
@@ -119,6 +125,8 @@ static bool get_alloc_flags(struct rh_cursor *ops, struct rh_event *event)
 	return true;
 }
 
+/* A size that is absent has a form without it (OP_FREE): here it is damage, or the same event would
+ * have two encodings and text and binary would not be the same thing twice. */
 static bool get_free_sized(struct rh_cursor *ops, struct rh_event *event, uint64_t *rank)
 {
 	event->kind = RH_EV_FREE;
@@ -129,6 +137,7 @@ static bool get_free_sized(struct rh_cursor *ops, struct rh_event *event, uint64
 	return event->size != RH_NONE;
 }
 
+/* Whatever get_op() does not find among the one-byte forms. */
 static bool get_rare(struct rh_decoder *decoder, uint8_t op, struct rh_event *event, uint64_t *rank)
 {
 	struct rh_cursor *ops = &decoder->section[OPS];
@@ -136,6 +145,7 @@ static bool get_rare(struct rh_decoder *decoder, uint8_t op, struct rh_event *ev
 	switch (op) {
 	case OP_FREE_OLD:
 		event->kind = RH_EV_FREE;
+		/* The addition below must not wrap a huge rank round to a young one. */
 		if (!rh_varint_get(ops, rank) || *rank > UINT64_MAX - RANK_YOUNG)
 			return false;
 		*rank += RANK_YOUNG;
@@ -162,6 +172,8 @@ static bool get_rare(struct rh_decoder *decoder, uint8_t op, struct rh_event *ev
 	return false;
 }
 
+/* The forms of one and two bytes are here, inline in the loop over events; the rest is behind a
+ * call. */
 static inline bool get_op(struct rh_decoder *decoder, struct rh_event *event, uint64_t *rank)
 {
 	struct rh_cursor *ops = &decoder->section[OPS];
@@ -186,6 +198,7 @@ static inline bool get_op(struct rh_decoder *decoder, struct rh_event *event, ui
 	return true;
 }
 
+/* run == 0 would never advance; a run longer than a block belongs to no block of ours. */
 static bool get_lane_run(struct rh_decoder *decoder)
 {
 	struct rh_cursor *lanes = &decoder->section[LANES];
@@ -199,6 +212,8 @@ static bool get_lane_run(struct rh_decoder *decoder)
 	return true;
 }
 
+/* Lane numbers are not checked against the lanes that have started until the order sees them, so
+ * the table of last tasks is bounded here: a lane of 2^32 would ask for 16 GiB. */
 static bool get_task(struct rh_decoder *decoder, struct rh_event *event)
 {
 	uint64_t value;
@@ -227,6 +242,8 @@ static bool get_task(struct rh_decoder *decoder, struct rh_event *event)
 	return true;
 }
 
+/* 0 is "no time", so deltas are stored + 1. They wrap on purpose: clocks of two lanes may be out of
+ * step. */
 static bool get_time(struct rh_decoder *decoder, struct rh_event *event)
 {
 	uint64_t value;
@@ -240,6 +257,7 @@ static bool get_time(struct rh_decoder *decoder, struct rh_event *event)
 	return true;
 }
 
+/* The columns that this trace has, in the order of their sections. */
 static bool get_columns(struct rh_decoder *decoder, struct rh_event *event)
 {
 	uint64_t value;
@@ -253,6 +271,7 @@ static bool get_columns(struct rh_decoder *decoder, struct rh_event *event)
 			return false;
 		event->site = (uint32_t)value;
 	}
+	/* Kinds without an argument store none: frees would pay a byte each. */
 	if (decoder->columns & RH_COL_ARG && strchr(rh_event_rows[event->kind].fields, 'R')) {
 		if (!rh_varint_get(&decoder->section[ARGS], &value))
 			return false;
@@ -284,6 +303,7 @@ static inline bool decode_one(struct rh_decoder *decoder, struct rh_event *event
 	return true;
 }
 
+/* Memory that ran out is not the fault of the file, and must not be reported as damage. */
 static void say_damaged(const struct rh_decoder *decoder, struct rh_order *order)
 {
 	order->no_memory = decoder->no_memory;
@@ -291,6 +311,9 @@ static void say_damaged(const struct rh_decoder *decoder, struct rh_order *order
 		 order->no_memory ? "memory for lanes ran out" : "its bytes make no event");
 }
 
+/* Bytes first, ids after: rh_order_get() turns the ranks of a whole batch into ids at once, because
+ * it can prefetch what the next ones need. Only a spawn ends a batch early, as later events are
+ * stored relative to the number that it is given. */
 size_t rh_decode(struct rh_decoder *decoder, struct rh_order *order, struct rh_event *events,
 		 size_t cap, bool *refused)
 {

@@ -16,6 +16,8 @@
 #include "alloc/base/debug.h"
 #include "traces/format/codec_layout.h"
 
+/* Runs of lanes and tasks end with the block, because the decoder begins them anew. Last times,
+ * tasks and named tasks go on: those differences are what makes a block small. */
 static void block_begin(struct rh_encoder *encoder)
 {
 	for (int s = 0; s < RH_SECTIONS; s++)
@@ -23,6 +25,8 @@ static void block_begin(struct rh_encoder *encoder)
 	encoder->events = encoder->lane_run = encoder->task_run = 0;
 }
 
+/* Every section gets room for the worst block at once (26 bytes an event of operations: 1.6 MiB),
+ * so that putting an event never has to look whether there is room. */
 bool rh_encoder_open(struct rh_encoder *encoder, unsigned columns)
 {
 	*encoder = (struct rh_encoder){ .columns = columns };
@@ -48,6 +52,8 @@ void rh_encoder_close(struct rh_encoder *encoder)
 	memset(encoder, 0, sizeof(*encoder));
 }
 
+/* Three forms by size: below 100 bytes one byte, below 6244 two. Only the rest pays for a varint.
+ */
 static inline uint8_t *put_alloc(uint8_t *at, uint64_t size)
 {
 	if (size < SIZE_ONE) {
@@ -62,19 +68,25 @@ static inline uint8_t *put_alloc(uint8_t *at, uint64_t size)
 	return at;
 }
 
+/* The form of what is rare: the kind, then the fields that its row in event.h lists, in that order.
+ * A new kind of event needs no code here. */
 static uint8_t *put_general(struct rh_encoder *encoder, uint8_t *at, const struct rh_event *event,
 			    uint64_t rank)
 {
 	*at++ = OP_GENERAL;
 	*at++ = event->kind;
 	for (const char *f = rh_event_rows[event->kind].fields; *f; f++) {
+		/* An object is named by its rank, how many living ones are younger: the number is
+		 * small for what dies young, and ids of objects would grow with the trace. */
 		if (*f == 'O' || *f == 'U') {
 			at = rh_varint_put(at, rank);
 		} else if (*f == 'T') {
+			/* A spawned task has the next number, so nothing is stored. */
 			if (event->kind != RH_EV_SPAWN)
 				at = rh_varint_put(at, zigzag(event->id - encoder->task_named));
 			encoder->task_named = event->id;
 		} else if (*f == 'N') {
+			/* + 1 wraps RH_NONE to 0: absent costs one byte. */
 			at = rh_varint_put(at, event->id + 1);
 		} else if (*f == 'S') {
 			at = rh_varint_put(at, event->size + 1);
@@ -87,6 +99,7 @@ static uint8_t *put_general(struct rh_encoder *encoder, uint8_t *at, const struc
 	return at;
 }
 
+/* The order of the tests is that of how often they hold: free, plain alloc, then the rest. */
 static inline void put_op(struct rh_encoder *encoder, const struct rh_event *event, uint64_t rank)
 {
 	uint8_t *at = encoder->section[OPS].at;
@@ -122,6 +135,8 @@ static inline void put_op(struct rh_encoder *encoder, const struct rh_event *eve
 	encoder->section[OPS].at = at;
 }
 
+/* Lanes come in runs (a thread allocates several times before another does), so a run is one pair
+ * of varints and an event inside it costs nothing. */
 static void end_lane_run(struct rh_encoder *encoder)
 {
 	uint8_t *at = encoder->section[LANES].at;
@@ -135,6 +150,8 @@ static void end_lane_run(struct rh_encoder *encoder)
 	encoder->section[LANES].at = at;
 }
 
+/* The task of an event is nearly always that of the lane's last event: a count of events that kept
+ * it, then the difference. */
 static bool put_task(struct rh_encoder *encoder, const struct rh_event *event)
 {
 	uint8_t *at = encoder->section[TASKS].at;

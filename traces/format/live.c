@@ -53,6 +53,8 @@ struct rh_live {
 
 /* ---- tables ---- */
 
+/* Each level is rounded up to whole lines of FAN counts: a rank then reads full lines and needs no
+ * test for the last one. */
 static size_t counts_bytes(const struct table *table, unsigned level)
 {
 	uint64_t span = (uint64_t)LEAF_BITS << (FAN_LOG2 * level);
@@ -77,6 +79,8 @@ static size_t starts_bytes(const struct table *table)
 	return (size_t)(table->capacity / STRETCH_LIVING + 2) * sizeof(uint32_t);
 }
 
+/* Tables are large and short-lived: huge_alloc maps them, so that what is given up goes back to the
+ * system instead of staying in malloc's lists. */
 static void table_close(struct table *table)
 {
 	for (unsigned level = 0; level < table->levels; level++)
@@ -87,6 +91,7 @@ static void table_close(struct table *table)
 	memset(table, 0, sizeof(*table));
 }
 
+/* One level more while the top one would be longer than a line. */
 static bool table_open(struct table *table, uint64_t capacity, size_t item_bytes)
 {
 	bool ok;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Out of line and cold: the checks before it stay a compare and a jump that is not taken. */
 static __attribute__((format(printf, 2, 3), noinline, cold)) bool refuse(struct rh_order *order,
 									 const char *fmt, ...)
 {
@@ -37,6 +38,8 @@ static __attribute__((noinline, cold)) bool refuse_memory(struct rh_order *order
 	return refuse(order, "memory for %s ran out", what);
 }
 
+/* The letters of a row of event.h as bits, once for each kind instead of a strchr() for each event.
+ */
 static uint16_t fields_of(const char *letters)
 {
 	static const char all[] = "IOTNSAFRU";
@@ -59,6 +62,7 @@ bool rh_order_open(struct rh_order *order, unsigned columns)
 		order->fields[kind] = fields_of(rh_event_rows[kind].fields);
 	order->objects = rh_live_open(sizeof(uint64_t));
 	order->tasks = rh_live_open(0);
+	/* Both or neither, so that closing needs no third state. */
 	if (order->objects && order->tasks)
 		return true;
 	rh_order_close(order);
@@ -74,6 +78,8 @@ void rh_order_close(struct rh_order *order)
 	order->lanes = NULL;
 }
 
+/* What a kind does not have, or the trace has no column for, is set to absent: an event that went
+ * through text, binary or neither compares equal byte for byte. */
 void rh_order_clear_absent(const struct rh_order *order, struct rh_event *event)
 {
 	unsigned fields = order->fields[event->kind];
@@ -103,6 +109,8 @@ void rh_order_clear_absent(const struct rh_order *order, struct rh_event *event)
 		event->site = RH_SITE_NONE;
 }
 
+/* Lanes rise without gaps, so that lanes[] is dense and a damaged number cannot ask for gigabytes.
+ */
 static bool lane_start(struct rh_order *order, uint32_t lane)
 {
 	struct rh_trace_totals *totals = &order->totals;
@@ -124,6 +132,7 @@ static bool lane_start(struct rh_order *order, uint32_t lane)
 	return true;
 }
 
+/* A lane that has stopped is over for good: its number is not used again. */
 static bool check_lane(struct rh_order *order, const struct rh_event *event)
 {
 	if (event->kind == RH_EV_LANE_START)
@@ -141,6 +150,8 @@ static bool check_lane(struct rh_order *order, const struct rh_event *event)
 	return true;
 }
 
+/* Bounds of what every reader has room for. A time may lie before the last one (clocks of lanes
+ * differ); only its range is checked. */
 static bool check_limits(struct rh_order *order, const struct rh_event *event)
 {
 	unsigned fields = order->fields[event->kind];
@@ -186,6 +197,7 @@ count_birth(struct rh_order *order, const struct rh_event *event, uint64_t posit
 	struct rh_trace_totals *totals = &order->totals;
 	uint64_t *size = rh_live_payload(order->objects, position);
 
+	/* Sizes are what the source says: a damaged trace must not make the sum wrap. */
 	if (totals->live_bytes_end + event->size > INT64_MAX)
 		return refuse(order, "the living objects are larger than any address space");
 	*size = event->size;
@@ -202,6 +214,8 @@ count_birth(struct rh_order *order, const struct rh_event *event, uint64_t posit
 	return true;
 }
 
+/* Ids are dense and in order of birth, so nothing has to look them up: an id says how many were
+ * born. */
 static inline __attribute__((always_inline)) bool birth(struct rh_order *order,
 							const struct rh_event *event)
 {
@@ -218,6 +232,7 @@ static inline __attribute__((always_inline)) bool birth(struct rh_order *order,
 	return count_birth(order, event, position);
 }
 
+/* Task 0 is the program's first, which nobody spawned. */
 static bool spawn(struct rh_order *order, const struct rh_event *event)
 {
 	uint64_t position, next = order->totals.tasks + 1;
@@ -256,6 +271,7 @@ static bool task_event(struct rh_order *order, const struct rh_event *event)
 	return true;
 }
 
+/* Before anything is indexed by the kind. */
 static inline bool check_kind(struct rh_order *order, const struct rh_event *event)
 {
 	return event->kind < RH_EV_COUNT ? true : refuse(order, "kind %u is unknown", event->kind);

@@ -68,17 +68,21 @@ struct rh_trace_out {
 	size_t text_bytes;
 };
 
+/* Messages name what the user named, and "-" is no file. */
 static const char *name_of(const struct rh_trace_out *out)
 {
 	return strcmp(out->file.path, "-") == 0 ? "standard output" : out->file.path;
 }
 
+/* Once anything failed the file is not whole and nothing more may be put: rh_trace_finish() would
+ * give it an index that vouches for it. */
 static int fail_memory(struct rh_trace_out *out, struct rh_err *err)
 {
 	out->failed = true;
 	return rh_fail(err, RH_OS, "%s cannot be written: memory ran out", name_of(out));
 }
 
+/* The one place that writes, so that offset is always where the next block goes. */
 static int write_out(struct rh_trace_out *out, const void *data, size_t bytes, struct rh_err *err)
 {
 	assert(!out->failed);
@@ -125,6 +129,7 @@ static int settle(struct rh_trace_out *out, struct rh_err *err)
 	return put_block(out, &head, stored, bytes, err);
 }
 
+/* Compresses on this thread: for blocks that must be out before the next is put. */
 static int squeeze_block(struct rh_trace_out *out, struct rh_block_head *head,
 			 const struct rh_press_job *job, struct rh_err *err)
 {
@@ -157,6 +162,8 @@ static int flush_names(struct rh_trace_out *out, struct rh_err *err)
 
 	if (!out->names_bytes)
 		return 0;
+	/* The block of events that is being compressed comes first: its place in the file is not
+	 * known before it is written. */
 	if (settle(out, err) < 0)
 		return -1;
 	if (!rh_reserve(&out->places, &out->places_cap, out->place_count + 1, sizeof(*out->places)))
@@ -179,6 +186,8 @@ static int flush_events(struct rh_trace_out *out, struct rh_err *err)
 
 	if (!out->encoder.events)
 		return 0;
+	/* Names that came meanwhile go before the events that use them: a file that is cut off
+	 * still has them. */
 	if (settle(out, err) < 0 || (out->place_count < PLACES_EAGER && flush_names(out, err) < 0))
 		return -1;
 	head.raw_bytes = (uint32_t)rh_encoder_take(&out->encoder, raw);
@@ -195,12 +204,16 @@ static int flush_events(struct rh_trace_out *out, struct rh_err *err)
 	assert(!out->pressed.raw_bytes); /* settled */
 	out->pressed = head;
 	rh_press_start(out->press, &job);
+	/* The three buffers take turns: the one being compressed must stay, and is the next block's
+	 * prefix. */
 	out->raw = out->raw_before;
 	out->raw_before = raw;
 	out->raw_before_bytes = head.raw_bytes;
 	return 0;
 }
 
+/* Blocks have a largest size, so both raw buffers are made once and no event that is put allocates.
+ */
 static int open_binary(struct rh_trace_out *out, const struct rh_trace_make *make,
 		       struct rh_err *err)
 {
@@ -222,6 +235,7 @@ static int open_binary(struct rh_trace_out *out, const struct rh_trace_make *mak
 
 /* ---- text ---- */
 
+/* Emptied before it is written: after a failed write nothing is printed behind half a line. */
 static int flush_text(struct rh_trace_out *out, struct rh_err *err)
 {
 	size_t bytes = out->text_bytes;
@@ -254,6 +268,7 @@ static int open_text(struct rh_trace_out *out, unsigned columns, struct rh_err *
 	return 0;
 }
 
+/* The count at the end is how a reader knows that nothing is missing. */
 static int end_text(struct rh_trace_out *out, struct rh_err *err)
 {
 	char *at = text_room(out, RH_TEXT_EVENT_MAX, err);
@@ -299,6 +314,7 @@ static int put_name(struct rh_trace_out *out, const struct name *name, struct rh
 	return out->names_bytes > RH_NAMES_BLOCK_BYTES ? flush_names(out, err) : 0;
 }
 
+/* The same as text: "note KEY=TEXT" or "site NUMBER=TEXT". */
 static int print_name(struct rh_trace_out *out, const struct name *name, struct rh_err *err)
 {
 	const char *key = name->key;
@@ -335,6 +351,7 @@ static int count_name(struct rh_trace_out *out, const struct name *name, const c
 	return why ? rh_fail(err, RH_BAD_DATA, "%s: %s", name_of(out), why) : 0;
 }
 
+/* `why`: what readers would refuse of it, or NULL. */
 static int add_name(struct rh_trace_out *out, const struct name *name, const char *why,
 		    struct rh_err *err)
 {
