@@ -96,6 +96,9 @@ struct rh_probe {
 	int (*closed)(struct rh_probe_run *run, struct rh_err *err);
 	void (*release)(struct rh_probe_run *run);
 	const char *died; /* own pass: what a dead worker means; NULL = nothing */
+	/* own pass: addresses that no worker gets under it; who reserves more and died, died of
+	 * that (valgrind refuses the mmap). 0 = as many as ever. */
+	uint64_t addresses_most;
 	/* What says most of it, for the one line that `replay` prints: the first of these that was
 	 * measured. Ends with a row without a metric; NULL = it is in the main table. */
 	const struct rh_headline *headlines;

@@ -470,6 +470,25 @@ static int live_with_probes(struct trial_run *run, struct rh_trial *told, struct
 	return result;
 }
 
+/* Why a worker died that lives elsewhere: it reserves more addresses than there are. */
+static void explain_death(const struct rh_trial *trial, const struct rh_probe *probe,
+			  struct rh_err *err)
+{
+	uint64_t most = 0;
+
+	if (probe->died)
+		rh_err_prefix(err, "%s", probe->died);
+	for (size_t i = 0; i < trial->segment_count; i++) {
+		uint64_t bytes = trial->segments[i].mapped_bytes;
+
+		most = bytes != RH_NONE && bytes > most ? bytes : most;
+	}
+	if (probe->addresses_most && most > probe->addresses_most)
+		snprintf(err->text + strlen(err->text), sizeof(err->text) - strlen(err->text),
+			 "; it reserves %.0f GiB of addresses, and gets at most %.0f there",
+			 (double)most / (1ull << 30), (double)probe->addresses_most / (1ull << 30));
+}
+
 void rh_run_pass(const struct rh_run_config *config, struct rh_result *result,
 		 struct rh_trial *trial, const struct rh_probe *probe, uint32_t pass)
 {
@@ -489,8 +508,7 @@ void rh_run_pass(const struct rh_run_config *config, struct rh_result *result,
 	struct rh_err err = { 0 };
 
 	if (live_with_probes(&run, trial, &err) < 0) {
-		if (probe->died)
-			rh_err_prefix(&err, "%s", probe->died);
+		explain_death(trial, probe, &err);
 		rh_probe_failed(result, probe, (int)trial->backend, &err);
 	}
 	free(life.segments);

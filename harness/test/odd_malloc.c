@@ -3,9 +3,9 @@
  *
  * A bump allocator over one reserved region; free keeps everything. A request of exactly
  * ODD_BYTES (odd_malloc.h) does what REHEAP_ODD says: loop, abort, segv, overlap (hands
- * out the block before once more), unaligned, null, valgrind (abort there). calloc of
- * ODD_BYTES with "dirty" is not zero. Anything else, and everything without REHEAP_ODD, is
- * honest.
+ * out the block before once more), unaligned, null, valgrind (abort there),
+ * reserve (100 GiB of addresses; abort where they are refused). calloc of ODD_BYTES with
+ * "dirty" is not zero. Anything else, and everything without REHEAP_ODD, is honest.
  */
 #include <errno.h>
 #include <signal.h>
@@ -80,6 +80,10 @@ static void *odd(size_t size)
 		if (write(2, words, sizeof(words) - 1) > 0)
 			abort();
 	}
+	if (strcmp(what, "reserve") == 0 &&
+	    mmap(NULL, 100ul << 30, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		 0) == MAP_FAILED)
+		abort();
 	if (strcmp(what, "segv") == 0)
 		*(volatile char *)(uintptr_t)0x1230 = 1;
 	if (strcmp(what, "overlap") == 0) {

@@ -183,30 +183,42 @@ static void long_traces_are_cut(void **state)
 	done(&config, &result);
 }
 
-/* An allocator that works, but not under valgrind. */
-static void what_dies_under_valgrind_is_absent(void **state)
+/* An allocator that works, but not under valgrind; `how` goes to odd_malloc.c. */
+static void dies_under_valgrind(const char *how, const char *words)
 {
 	struct rh_run_config config = config_of(odd_path);
 	struct rh_result result;
 	struct maker m;
 
-	(void)state;
 	need_valgrind();
 	make_open(&m, 0);
 	for (unsigned i = 0; i < 100; i++)
 		alloc_of(&m, 0, i == 50 ? ODD_BYTES : 100);
 	make_close(&m);
 	config.counters = "callgrind";
-	setenv("REHEAP_ODD", "valgrind", 1);
+	setenv("REHEAP_ODD", how, 1);
 	run(&config, &result);
 	unsetenv("REHEAP_ODD");
 	all_ok(&result);
 	assert_null(metric_of(&result, 0, "counters.ir_per_event"));
 	assert_non_null(metric_of(&result, 0, "time.ns_per_event"));
 	assert_has(why_absent(&result, "callgrind"), "no instruction tier for this allocator");
-	assert_has(why_absent(&result, "callgrind"), "not under valgrind");
+	assert_has(why_absent(&result, "callgrind"), words);
 	assert_int_equal(result.exit, RH_PARTIAL);
 	done(&config, &result);
+}
+
+static void what_dies_under_valgrind_is_absent(void **state)
+{
+	(void)state;
+	dies_under_valgrind("valgrind", "not under valgrind");
+}
+
+/* As scudo and snmalloc do; 16 GiB are odd_malloc's own region. */
+static void who_reserves_too_much_is_told(void **state)
+{
+	(void)state;
+	dies_under_valgrind("reserve", "it reserves 116 GiB of addresses");
 }
 
 int main(void)
@@ -218,6 +230,7 @@ int main(void)
 		cmocka_unit_test(phases_are_not_counted),
 		cmocka_unit_test(long_traces_are_cut),
 		cmocka_unit_test(what_dies_under_valgrind_is_absent),
+		cmocka_unit_test(who_reserves_too_much_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

@@ -43,16 +43,50 @@ ok 'bash: importers' test "$(complete_in_bash 'reheap import andr')" = android
 ok 'bash: generators' test "$(complete_in_bash 'reheap gen larso')" = larson
 ok 'knobs and their values' test "$("$reheap" complete 'reheap replay -b tiered:gc=or')" = tiered:gc=oracle
 ok 'files are left to the shell' test -z "$("$reheap" complete 'reheap info t')"
+# Of each shell: the word that a line is completed to.
+words='reheap replay --backend ti|tiered
+reheap replay --probes laten|latency
+reheap gate --metrics wal|wall
+reheap import andr|android
+reheap gen larso|larson
+reheap replay -b tiered:gc=or|tiered:gc=oracle
+reheap list back|backends
+reheap replay --touch rec|recorded'
+cat >zsh.zsh <<'END2'
+# zsh.zsh PLACE LINE: the line after a TAB in an interactive zsh; its key ^X prints the line
+zmodload zsh/zpty || exit 1
+export PLACE=$1 ZDOTDIR=$PWD PATH=$1/bin:$PATH TERM=dumb
+zpty z 'zsh -d -i'
+zpty -r -m z seen '*READY*'
+zpty -w -n z "$2"$'\t\x18'
+zpty -r -m z seen '*<*>*'
+seen=${seen##*<}
+print -r -- "${seen%%>*}"
+zpty -d z
+END2
+cat >.zshrc <<'END2'
+PS1=
+fpath=($PLACE/share/zsh/site-functions $fpath)
+autoload -Uz compinit; compinit -u -D
+say() { print -r -- "<$BUFFER>"; }
+zle -N say; bindkey '^X' say
+print READY
+END2
 if command -v zsh >/dev/null; then
 	ok 'zsh reads its file' zsh -n "$place/share/zsh/site-functions/_reheap"
+	while IFS='|' read -r line word; do
+		ok "zsh: $line<TAB>" test "$(timeout 60 zsh -f zsh.zsh "$place" "$line" </dev/null)" = "${line% *} $word"
+	done <<<"$words"
 else
 	skip 'zsh reads its file' 'zsh is not installed'
 fi
 if command -v fish >/dev/null; then
-	ok 'fish: --backend ti' test "$(PATH=$place/bin:$PATH fish -c "source \
-		$place/share/fish/vendor_completions.d/reheap.fish; complete -C 'reheap replay --backend ti'")" = tiered
+	while IFS='|' read -r line word; do
+		ok "fish: $line<TAB>" test "$(PATH=$place/bin:$PATH fish -c "source \
+			$place/share/fish/vendor_completions.d/reheap.fish; complete -C '$line'" </dev/null)" = "$word"
+	done <<<"$words"
 else
-	skip 'fish: --backend ti' 'fish is not installed'
+	skip 'fish completes words' 'fish is not installed'
 fi
 
 # Outside the tree: headers and examples alone.
