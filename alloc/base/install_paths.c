@@ -61,10 +61,11 @@ int rh_install_path(const char *name, char *path, size_t path_bytes, struct rh_e
 	ssize_t length = readlink("/proc/self/exe", dir, sizeof(dir) - 1);
 
 	if (length <= 0)
-		return rh_fail_errno(err, RH_OS,
-				     "cannot tell where this binary is, so %s cannot be found (is "
-				     "/proc mounted?)",
-				     name);
+		return rh_fail_errno(
+			err, RH_OS,
+			"it is not known where this binary is, so %s cannot be found (is "
+			"/proc mounted?)",
+			name);
 	dir[length] = '\0';
 	up(dir);
 	/* Tests sit in folders of their own, test/harness/test below the binaries. */

@@ -95,7 +95,7 @@ int rh_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns
 void rh_futex_wake(_Atomic uint32_t *word, int waiters);
 /* The same for a word that one process alone uses: the kernel then looks up no mapping. */
 int rh_futex_wait_private(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns);
-/* Tells how many were woken. */
+/* Returns how many were woken. */
 int rh_futex_wake_private(_Atomic uint32_t *word, int waiters);
 
 /* membarrier(2): a full memory barrier on every processor that runs a thread of this process.

@@ -154,7 +154,7 @@ static inline bool rh_frames_pop(struct rh_frames *f)
 void rh_frames_move(struct rh_frames *f, uintptr_t hi, struct rh_frames_cost *cost);
 
 /* Frames of 256 bytes until `used` bytes are in use, as far as they fit: what a trace that
- * tells no calls says of a stack. */
+ * has no calls says of a stack. */
 void rh_frames_fill(struct rh_frames *f, size_t used);
 
 /* Every word a frame or defer record holds is what it must be; `self` is the struct the

@@ -198,7 +198,7 @@ static int write_files(const struct rh_gate_opts *o, const struct rh_gate *gate,
 	return 0;
 }
 
-static int tell(const struct rh_gate_opts *o, const struct rh_gate *gate, struct rh_err *err)
+static int print_all(const struct rh_gate_opts *o, const struct rh_gate *gate, struct rh_err *err)
 {
 	const char *actions = getenv("GITHUB_ACTIONS");
 	bool to_stdout = o->output && strcmp(o->output, "-") == 0;
@@ -218,7 +218,7 @@ static enum rh_exit finish(const struct rh_gate_opts *o, struct rh_gate *gate, s
 {
 	bool to_stdout = o->output && strcmp(o->output, "-") == 0;
 
-	if (tell(o, gate, err) < 0 && (gate->exit == RH_OK || gate->exit == RH_INCONCLUSIVE)) {
+	if (print_all(o, gate, err) < 0 && (gate->exit == RH_OK || gate->exit == RH_INCONCLUSIVE)) {
 		gate->exit = RH_INVALID;
 		gate->verdict = RH_GATE_INVALID;
 	}

@@ -96,7 +96,7 @@ static bool on_path(const char *program)
 }
 
 /* What was not measured is told once, not figure by figure: the page lists why. */
-static void tell_absent(const struct rh_figures *figures, bool verbose)
+static void print_absent(const struct rh_figures *figures, bool verbose)
 {
 	size_t absent = 0;
 
@@ -133,7 +133,7 @@ static int draw_all(const struct rh_view *view, const struct rh_figures *figures
 }
 
 /* In words, as the page begins: of several settings the means, of one its backends. */
-static void tell_verdict(const struct rh_view *view, const struct rh_figures *figures)
+static void print_verdict(const struct rh_view *view, const struct rh_figures *figures)
 {
 	if (view->baseline < 0 || view->scene_count == 0)
 		return;
@@ -230,8 +230,8 @@ static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err
 	else
 		rh_print(stdout, "%s/report.html\n", o->out);
 	if (code == RH_OK) {
-		tell_verdict(&view, &figures);
-		tell_absent(&figures, o->verbose);
+		print_verdict(&view, &figures);
+		print_absent(&figures, o->verbose);
 	}
 	rh_view_close(&view);
 	return code;

@@ -213,8 +213,8 @@ static void fill_config(const struct replay_opts *o, int argc, char **argv,
 	clock_gettime(CLOCK_REALTIME, &result->started);
 }
 
-static int tell(const struct replay_opts *o, struct rh_result *result, struct rh_outfile *out,
-		struct rh_err *err)
+static int print_all(const struct replay_opts *o, struct rh_result *result, struct rh_outfile *out,
+		     struct rh_err *err)
 {
 	bool to_stdout = o->output && strcmp(o->output, "-") == 0;
 
@@ -257,7 +257,7 @@ static int replay(const struct replay_opts *o, struct rh_run_config *config,
 	rh_result_measure(result);
 	if (o->hgrm && rh_hgrm_write(result, o->hgrm, err) < 0)
 		return -1;
-	return tell(o, result, out, err);
+	return print_all(o, result, out, err);
 }
 
 static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err *err)

@@ -483,8 +483,8 @@ static int open_data(struct tour *tour, const char *prefix, struct rh_err *err)
 	return 0;
 }
 
-static void tell(struct tour *tour, const struct rh_goversion *row, const struct opts *opts,
-		 struct rh_err *err)
+static void print_all(struct tour *tour, const struct rh_goversion *row, const struct opts *opts,
+		      struct rh_err *err)
 {
 	if (opts->plot && open_data(tour, opts->plot, err) < 0)
 		return;
@@ -522,7 +522,7 @@ static enum rh_exit run(const void *options, int argc, char **argv, struct rh_er
 	}
 	memset(&tour, 0, sizeof(tour));
 	if (open_tour(&tour, profile, err) == 0)
-		tell(&tour, row, opts, err);
+		print_all(&tour, row, opts, err);
 	close_tour(&tour);
 	return err->code ? err->code : RH_OK;
 }

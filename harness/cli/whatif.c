@@ -148,7 +148,7 @@ static bool met(const struct check *was, const struct rh_whatif_outcome *is)
 }
 
 /* "GOGC=100 (by its goals)", and the limit where it is known. */
-static void tell_recorded(const struct rh_whatif *whatif)
+static void print_recorded(const struct rh_whatif *whatif)
 {
 	char word[32];
 
@@ -161,8 +161,8 @@ static void tell_recorded(const struct rh_whatif *whatif)
 		rh_print(stdout, ", GOMEMLIMIT=%s", limit_word(whatif->limit, word, sizeof(word)));
 }
 
-static void tell_check(const char *path, const struct rh_whatif *whatif, const struct check *was,
-		       const struct rh_whatif_outcome *is)
+static void print_check(const char *path, const struct rh_whatif *whatif, const struct check *was,
+			const struct rh_whatif_outcome *is)
 {
 	unsigned asked = asked_for(whatif);
 
@@ -170,7 +170,7 @@ static void tell_check(const char *path, const struct rh_whatif *whatif, const s
 		 whatif->profile, mib(whatif->allocated), whatif->count);
 	if (asked)
 		printf(" (%u asked for by the program)", asked);
-	tell_recorded(whatif);
+	print_recorded(whatif);
 	rh_print(stdout,
 		 "; stacks and globals %.2f MiB; %.2f bytes allocated while one is marked\n",
 		 whatif->roots / (1 << 20), whatif->black);
@@ -193,8 +193,8 @@ static void tell_check(const char *path, const struct rh_whatif *whatif, const s
 		       "order of magnitude.\n\n");
 }
 
-static void tell_row(const struct rh_whatif_setting *setting, const struct rh_whatif_outcome *is,
-		     uint64_t allocated)
+static void print_row(const struct rh_whatif_setting *setting, const struct rh_whatif_outcome *is,
+		      uint64_t allocated)
 {
 	char gogc[32], limit[32];
 
@@ -290,7 +290,7 @@ static void walk(const struct table *table, struct rh_whatif_answer *list)
 			if (list)
 				*list++ = answer_of(table->whatif, &setting, &is);
 			else
-				tell_row(&setting, &is, table->whatif->allocated);
+				print_row(&setting, &is, table->whatif->allocated);
 		}
 }
 
@@ -411,13 +411,13 @@ static int document(const struct table *table, const struct opts *opts, const ch
 	return opts->json ? write_document(&all, NULL, err) : 0;
 }
 
-static void tell_table(const struct table *table, const char *path)
+static void print_table(const struct table *table, const char *path)
 {
 	const struct rh_whatif_setting then = { table->whatif->gogc, table->whatif->limit };
 	struct rh_whatif_outcome is = rh_whatif_ask(table->whatif, &then);
 	struct check was = recorded_of(table->whatif);
 
-	tell_check(path, table->whatif, &was, &is);
+	print_check(path, table->whatif, &was, &is);
 	rh_print(stdout, "  %8s %10s %12s %12s %12s %10s\n", "GOGC", "GOMEMLIMIT", "collections",
 		 "peak MiB", "marked MiB", "per byte");
 	walk(table, NULL);
@@ -427,7 +427,7 @@ static int answer(const struct table *table, const struct opts *opts, const char
 		  struct rh_err *err)
 {
 	if (!opts->json)
-		tell_table(table, path);
+		print_table(table, path);
 	if ((opts->json || opts->output) && document(table, opts, path, err) < 0)
 		return -1;
 	return opts->plot ? plot(table, path, opts->plot, err) : 0;

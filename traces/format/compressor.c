@@ -27,6 +27,7 @@ struct rh_press {
 	enum state state; /* STARTED: the thread's, else the caller's */
 };
 
+/* zstd forgets the prefix after each block, so it is named each time. */
 static void squeeze(struct rh_press *press)
 {
 	const struct rh_press_job *job = &press->job;
@@ -37,6 +38,7 @@ static void squeeze(struct rh_press *press)
 					     job->raw, job->raw_bytes);
 }
 
+/* Both sides wait on one condition: there are two threads, and the state says whose turn it is. */
 static void set_state(struct rh_press *press, enum state state)
 {
 	pthread_mutex_lock(&press->lock);
@@ -45,6 +47,8 @@ static void set_state(struct rh_press *press, enum state state)
 	pthread_mutex_unlock(&press->lock);
 }
 
+/* Holds the lock only to read and change the state: the job and the output are the thread's alone
+ * while it is STARTED. */
 static void *work(void *arg)
 {
 	struct rh_press *press = arg;
@@ -115,6 +119,8 @@ void rh_press_close(struct rh_press *press)
 	free(press);
 }
 
+/* Ends the thread and keeps the result: the state is put back to what it was, so that
+ * rh_press_wait() still finds a block that was done. */
 void rh_press_leave(struct rh_press *press)
 {
 	enum state before;
@@ -137,6 +143,8 @@ void rh_press_start(struct rh_press *press, const struct rh_press_job *job)
 {
 	assert(press->state == IDLE); /* nothing is under way */
 	press->job = *job;
+	/* The thread is made with the first block that can overlap with anything; where none can be
+	 * had (limits of containers) traces are written all the same, only later. */
 	if (!press->threaded && !press->thread_refused)
 		make_thread(press);
 	if (press->threaded)

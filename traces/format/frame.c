@@ -35,6 +35,8 @@ const char *rh_file_head_get(const uint8_t head[RH_HEAD_BYTES], unsigned *column
 	return NULL;
 }
 
+/* The ordinal is the seed: blocks that are swapped, dropped or repeated do not match, though each
+ * is intact. Two steps, because the stored bytes need not lie behind their head. */
 static uint64_t block_check(const uint8_t head16[16], const uint8_t *stored, size_t stored_bytes,
 			    uint64_t ordinal)
 {
@@ -65,6 +67,7 @@ void rh_block_head_get(const uint8_t at[RH_BLOCK_HEAD_BYTES], struct rh_block_he
 	head->check = rh_get64(at + 16);
 }
 
+/* Bounds before anything is allocated: a head of damaged bytes may ask for 4 GiB. */
 const char *rh_block_head_refused(const struct rh_block_head *head)
 {
 	if (head->type != RH_BLOCK_EVENTS_TYPE && head->type != RH_BLOCK_NAMES_TYPE &&
@@ -92,6 +95,7 @@ void rh_trailer_put(uint8_t at[RH_TRAILER_BYTES], uint64_t index_offset, uint64_
 	memcpy(at + 16, rh_magic_end, sizeof(rh_magic_end));
 }
 
+/* Only that it is a trailer; where it points to is checked by reading that block. */
 bool rh_trailer_get(const uint8_t at[RH_TRAILER_BYTES], uint64_t *index_offset,
 		    uint64_t *index_ordinal)
 {

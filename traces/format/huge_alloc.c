@@ -12,6 +12,7 @@
 
 #include "alloc/base/os.h"
 
+/* Below two huge pages malloc serves as well, and mapping would waste up to one of them. */
 enum { HUGE_PAGE = 2 << 20, MAPPED_FROM = 2 * HUGE_PAGE };
 
 static _Atomic uint64_t limit;	 /* that was set; 0: none was */
@@ -24,6 +25,8 @@ void rh_large_limit(uint64_t bytes)
 	atomic_store(&limit, bytes);
 }
 
+/* The largest file counts: with two of them open, the limit of the smaller would refuse the larger.
+ */
 void rh_large_of_file(uint64_t file_bytes)
 {
 	uint64_t bytes = UINT64_MAX, before = atomic_load(&of_file);
@@ -34,6 +37,7 @@ void rh_large_of_file(uint64_t file_bytes)
 		;
 }
 
+/* Half of the memory: the other half is for the page cache of the trace and for everybody else. */
 uint64_t rh_large_limit_machine(void)
 {
 	uint64_t set = atomic_load(&limit);
@@ -87,6 +91,8 @@ void *rh_large(size_t bytes)
 		return calloc(1, bytes ? bytes : 1);
 	if (bytes > SIZE_MAX / 2 || !take(room))
 		return NULL;
+	/* One huge page more, so that an aligned stretch lies somewhere inside; the ends are given
+	 * back. */
 	p = rh_map(room + HUGE_PAGE);
 	if (!p) {
 		atomic_fetch_sub(&in_use, room);

@@ -9,8 +9,11 @@
 #include "alloc/base/debug.h"
 #include "traces/format/huge_alloc.h"
 
+/* A power of two: buckets are found by a mask. */
 enum { CAP_FIRST = 16 };
 
+/* Seven tags and a count (`passed`) fill the first word of a bucket: one compare looks at all
+ * seven. */
 #define LOW_BITS  0x0001010101010101ull /* of the seven bytes */
 #define HIGH_BITS (LOW_BITS << 7)
 
@@ -33,6 +36,7 @@ static inline uint64_t maybe(const struct rh_map_bucket *bucket, uint64_t tag)
 	return (other - LOW_BITS) & ~other & HIGH_BITS;
 }
 
+/* A tag has its high bit set, so that 0 is "empty" and a bucket of zeros needs no making. */
 static inline uint64_t empty(const struct rh_map_bucket *bucket)
 {
 	return ~bucket->tags & HIGH_BITS;
@@ -66,6 +70,7 @@ static inline struct rh_map_entry *find(const struct rh_map *map, uint64_t key, 
 			*at = b;
 			return &bucket->entry[slot];
 		}
+		/* No key was ever pushed past this bucket, so it is not further on either. */
 		if (!bucket->passed)
 			return NULL;
 	}
@@ -86,6 +91,7 @@ static inline void insert(struct rh_map *map, uint64_t key, uint64_t value, stru
 	bucket->entry[slot] = (struct rh_map_entry){ key, value };
 }
 
+/* Twice the buckets, all keys put anew: there are no tombstones that a copy could keep. */
 static __attribute__((noinline)) bool grow(struct rh_map *map)
 {
 	struct rh_map bigger = { .cap = map->cap ? map->cap * 2 : CAP_FIRST, .count = map->count };
@@ -115,6 +121,7 @@ void rh_map_close(struct rh_map *map)
 	memset(map, 0, sizeof(*map));
 }
 
+/* Keeps its room: callers empty a map as often as they fill it. */
 void rh_map_empty(struct rh_map *map)
 {
 	if (map->cap)
@@ -122,6 +129,7 @@ void rh_map_empty(struct rh_map *map)
 	map->count = 0;
 }
 
+/* Three quarters full at most, so that there is always an empty slot for a look to end at. */
 static inline bool has_room(const struct rh_map *map, size_t more)
 {
 	return map->count + more <= map->cap * RH_MAP_BUCKET / 4 * 3;

@@ -36,6 +36,8 @@ void rh_names_close(struct rh_names *names)
 	memset(names, 0, sizeof(*names));
 }
 
+/* Texts live in chunks and never move, because users hold pointers into them while more are read.
+ */
 static const char *keep(struct rh_names *names, const char *text, size_t bytes)
 {
 	struct rh_names_chunk *chunk = names->chunks;
@@ -81,6 +83,7 @@ const char *rh_site_refused(uint32_t site, const char *name, size_t bytes)
 	return memchr(name, 0, bytes) ? "the name of a site has a zero byte in it" : NULL;
 }
 
+/* Bounded, as a damaged file may have nothing but notes. */
 static const char *make_note_room(struct rh_names *names)
 {
 	if (names->note_count == RH_NOTES_MAX)
@@ -91,6 +94,7 @@ static const char *make_note_room(struct rh_names *names)
 		       : rh_names_no_memory;
 }
 
+/* A walk: notes are tens, 4096 at most, and are looked up once each. */
 static struct rh_note *find_note(const struct rh_names *names, const char *key, size_t key_bytes)
 {
 	for (size_t i = 0; i < names->note_count; i++)
@@ -114,6 +118,8 @@ const char *rh_names_note(struct rh_names *names, const char *key, size_t key_by
 	text = keep(names, value, value_bytes);
 	if (!text)
 		return rh_names_no_memory;
+	/* A later note replaces an earlier one of its key: writers correct what they could not know
+	 * before. */
 	note = find_note(names, key, key_bytes);
 	if (note) {
 		note->value = text;

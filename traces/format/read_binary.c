@@ -36,6 +36,8 @@ static int damaged(struct rh_trace *trace, uint64_t offset, const char *why, str
 		       (unsigned long long)trace->order.totals.events, why);
 }
 
+/* Room for exactly that much: sizes come from block heads, which are bounded before, and doubling
+ * would only reserve what no block can need. */
 static bool reach(uint8_t **buffer, size_t *cap, size_t bytes)
 {
 	void *p;
@@ -59,6 +61,8 @@ static const char *unpack(struct rh_trace *trace, const uint8_t at[RH_BLOCK_HEAD
 	size_t bytes;
 
 	assert(head->raw_bytes <= trace->raw_cap && head->stored_bytes <= trace->stored_cap);
+	/* The checksum covers the head and the ordinal too: a whole block in the wrong place is
+	 * damage as well. */
 	if (!rh_block_intact(at, trace->stored, head->stored_bytes, ordinal))
 		return "its checksum does not match";
 	if (head->type == RH_BLOCK_EVENTS_TYPE && trace->raw_before_bytes)
@@ -67,6 +71,7 @@ static const char *unpack(struct rh_trace *trace, const uint8_t at[RH_BLOCK_HEAD
 				    head->stored_bytes);
 	if (ZSTD_isError(bytes))
 		return ZSTD_getErrorName(bytes);
+	/* The decoder bounds its sections by raw_bytes, so that number must be true. */
 	if (bytes != head->raw_bytes)
 		return "it unpacks to another size than it says";
 	trace->raw_bytes = bytes;
@@ -79,6 +84,7 @@ static int block_at(struct rh_trace *trace, uint64_t offset, uint64_t ordinal, u
 	uint8_t at[RH_BLOCK_HEAD_BYTES];
 	struct rh_block_head head;
 
+	/* Offsets come from the file: off_t is signed. */
 	if (offset > INT64_MAX - RH_BLOCK_HEAD_BYTES ||
 	    pread(trace->fd, at, sizeof(at), (off_t)offset) != (ssize_t)sizeof(at))
 		return -1;
@@ -106,6 +112,7 @@ static const char *take_names(struct rh_trace *trace)
 			return "a record of its names is unknown";
 		key = (const char *)at.at;
 		if (letter == 'N') {
+			/* Compared as what is left, because at.at + first may wrap. */
 			if (first > (uint64_t)(at.end - at.at))
 				return "a note runs over its end";
 			at.at += first;
@@ -127,6 +134,8 @@ static const char *take_names(struct rh_trace *trace)
 
 /* ---- index ---- */
 
+/* All names before the first event: users of a trace ask for sites of events they have just read.
+ */
 static int read_places(struct rh_trace *trace, struct rh_cursor *at, uint64_t index_offset)
 {
 	uint64_t count, offset, ordinal;
@@ -202,6 +211,7 @@ int rh_binary_open(struct rh_trace *trace, struct rh_err *err)
 	rh_decoder_open(&trace->decoder, trace->columns);
 	if (trace->can_seek)
 		read_index(trace);
+	/* What the index unpacked is no prefix of the first block. */
 	trace->raw_before_bytes = 0;
 	return 0;
 }
@@ -212,6 +222,8 @@ static int cut_off(struct rh_trace *trace, uint64_t offset, struct rh_err *err)
 {
 	struct rh_err text;
 
+	/* A file that has its index was finished, so that it ends early is damage and not a writer
+	 * that was stopped. */
 	if (trace->index_offset != UINT64_MAX)
 		return damaged(trace, offset, "it ends here, yet it has an index at its end", err);
 	rh_fail(&text, RH_BAD_DATA,
@@ -235,6 +247,8 @@ static int end_of_trace(struct rh_trace *trace, uint64_t offset, struct rh_err *
 	assert(trace->blocks > 0);
 	if (!rh_totals_get(&at, &totals))
 		return damaged(trace, offset, "its index is not readable", err);
+	/* Counted again on the way here: an index that states something else belongs to another
+	 * file, or a block was replaced by a valid one. */
 	if (memcmp(&totals, &trace->order.totals, sizeof(totals)) != 0)
 		return damaged(trace, offset, "its index states other totals than its events make",
 			       err);
@@ -254,6 +268,7 @@ static int end_of_trace(struct rh_trace *trace, uint64_t offset, struct rh_err *
 	return 0;
 }
 
+/* Both buffers change places instead of being copied: this block is the dictionary of the next. */
 static void keep_prefix(struct rh_trace *trace)
 {
 	uint8_t *raw = trace->raw;

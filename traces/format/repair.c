@@ -89,6 +89,7 @@ uint64_t rh_build_counted(const struct rh_build *build, const char *key)
 	return 0;
 }
 
+/* Memory here is for what lives, so the message says how much that is and whose limit it hit. */
 static int living_do_not_fit(size_t living, struct rh_err *err)
 {
 	if (rh_large_refused())
@@ -101,6 +102,8 @@ static int living_do_not_fit(size_t living, struct rh_err *err)
 	return rh_fail(err, RH_OS, "memory for the living objects of the trace ran out");
 }
 
+/* What the source said last of time, task and site belongs to every event until it says something
+ * else. */
 static struct rh_event stamped(const struct rh_build *build, unsigned kind, uint32_t lane)
 {
 	rh_debug_assert(kind < RH_EV_COUNT);
@@ -122,6 +125,7 @@ static bool more_lanes(struct rh_build *build)
 				 build->lane_count + (size_t)1, sizeof(*build->lane_state));
 }
 
+/* Events go to the writer in batches: it prefetches what the deaths of a batch need. */
 int rh_build_send(struct rh_build *build, struct rh_err *err)
 {
 	size_t count = build->batched;
@@ -154,12 +158,14 @@ static int find_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, st
 		return living_do_not_fit(build->objects.count, err);
 	start = stamped(build, RH_EV_LANE_START, *lane);
 	start.site = RH_SITE_NONE;
+	/* The thread as the source numbers it: the only place where that number survives. */
 	start.arg = thread;
 	return put(build, &start, err);
 }
 
 int rh_build_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, struct rh_err *err)
 {
+	/* One thread makes many calls in a row: the last answer saves nearly all look-ups. */
 	if (!build->lane_known || build->lane_thread != thread) {
 		if (find_lane(build, thread, &build->lane_last, err) < 0)
 			return -1;
@@ -184,6 +190,8 @@ static bool blocked(const struct rh_build *build, const struct rh_build_waiting 
 	return call->born && call->born != call->dies && lives(build, call->born);
 }
 
+/* The source lost the free of an object whose address is given out again: the object must have
+ * died, and here is the last moment at which it can have. */
 static int free_first(struct rh_build *build, const struct rh_build_waiting *call,
 		      struct rh_err *err)
 {
@@ -198,6 +206,7 @@ static int free_first(struct rh_build *build, const struct rh_build_waiting *cal
 	return put(build, &event, err);
 }
 
+/* A question about a block that is not known has nothing to be replayed on. */
 static int emit_question(struct rh_build *build, const struct rh_build_waiting *call,
 			 struct rh_err *err)
 {
@@ -210,6 +219,8 @@ static int emit_question(struct rh_build *build, const struct rh_build_waiting *
 	return 0;
 }
 
+/* The one way out of the window. Deaths come first, so that an address that is freed and given out
+ * by one call (a resize in place) names two objects and not one. */
 static int emit(struct rh_build *build, const struct rh_build_waiting *call, bool is_blocked,
 		struct rh_err *err)
 {
@@ -229,6 +240,8 @@ static int emit(struct rh_build *build, const struct rh_build_waiting *call, boo
 		event.id = dies;
 	} else if (call->what == RH_CALL_RESIZE) {
 		event.old = dies;
+		/* The old block is from before the recording, so its size is not known: what is
+		 * certain is that a new one was born. */
 		if (dies == RH_MAP_NONE) {
 			rh_build_count(build, "repair.realloc_unknown", 1);
 			event.kind = RH_EV_ALLOC;
@@ -257,6 +270,7 @@ static bool born_before(const struct rh_build *build, const struct rh_build_wait
 	return false;
 }
 
+/* A call that had to wait and is not blocked now was stamped in the wrong order by the source. */
 static int leave(struct rh_build *build, size_t index, struct rh_err *err)
 {
 	struct rh_build_waiting call = build->window[index];

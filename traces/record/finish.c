@@ -104,7 +104,7 @@ struct written {
 	const struct rh_image *child; /* NULL: it is the program itself */
 };
 
-static void tell_trace(const struct rh_session *session, const struct written *written)
+static void print_trace(const struct rh_session *session, const struct written *written)
 {
 	struct stat st = { 0 };
 	double seconds = (double)written->spent_ns / 1e9;
@@ -128,7 +128,7 @@ static void tell_trace(const struct rh_session *session, const struct written *w
 }
 
 /* The last word on a trace; of the program itself it needs no name. */
-static void tell_verdict(const struct rh_session *session, const char *path, const char *complete)
+static void print_verdict(const struct rh_session *session, const char *path, const char *complete)
 {
 	bool yes = strcmp(complete, "yes") == 0;
 
@@ -177,14 +177,14 @@ static bool write_image(struct rh_session *session, size_t index, bool final, st
 		return false;
 	}
 	written.spent_ns = rh_now_ns() - began;
-	tell_trace(session, &written);
+	print_trace(session, &written);
 	if (!final)
-		tell_verdict(session, path, what->complete);
+		print_verdict(session, path, what->complete);
 	return true;
 }
 
 /* Those that have a trace were named with it. */
-static void tell_children(const struct rh_session *session)
+static void print_children(const struct rh_session *session)
 {
 	const struct rh_children *children = &session->children;
 
@@ -205,7 +205,7 @@ static void tell_children(const struct rh_session *session)
 			 (unsigned long long)children->lost);
 }
 
-static void tell_losses(const struct rh_session *session, const struct rh_emit *what)
+static void print_losses(const struct rh_session *session, const struct rh_emit *what)
 {
 	const struct rh_drain *drain = &session->drain;
 	uint64_t lost = what->dropped + what->nested + what->no_ring;
@@ -242,7 +242,7 @@ static void tell_losses(const struct rh_session *session, const struct rh_emit *
 			(unsigned long long)what->waits, (double)what->wait_ns / 1e6);
 }
 
-static void tell_capture(const struct rh_session *session)
+static void print_capture(const struct rh_session *session)
 {
 	const struct rh_drain *drain = &session->drain;
 	double seconds = (double)(rh_now_ns() - session->began_ns) / 1e9;
@@ -258,7 +258,7 @@ static void tell_capture(const struct rh_session *session)
 		 session->clock.name);
 }
 
-static void tell_empty(const struct rh_session *session)
+static void print_empty(const struct rh_session *session)
 {
 	const struct rh_drain *drain = &session->drain;
 
@@ -335,7 +335,7 @@ bool rh_session_finish(struct rh_session *session)
 		 what.ns_per_tick, session->clock.why ? "; " : "",
 		 session->clock.why ? session->clock.why : "");
 	if (!session->recovered)
-		tell_capture(session);
+		print_capture(session);
 	for (size_t i = 0; i < session->drain.image_count; i++)
 		if (i == final || session->drain.images[i].events) {
 			ok = write_image(session, i, i == final, &what) && ok;
@@ -343,9 +343,9 @@ bool rh_session_finish(struct rh_session *session)
 			if (i == final && ok)
 				memcpy(last, complete, sizeof last);
 		}
-	tell_empty(session);
-	tell_children(session);
-	tell_losses(session, &what);
+	print_empty(session);
+	print_children(session);
+	print_losses(session, &what);
 	session->lost = what.dropped + what.nested + what.no_ring + session->drain.discarded;
 	if (session->clock.source == RH_CLOCK_MONOTONIC && !session->opts->quiet)
 		rh_print(stderr, "reheap record: stamps are CLOCK_MONOTONIC: %s\n",
@@ -358,7 +358,7 @@ bool rh_session_finish(struct rh_session *session)
 			 session->drain.capture.path);
 	}
 	if (last[0])
-		tell_verdict(session, "", last);
+		print_verdict(session, "", last);
 	/* What the program itself did may not have come to a dead recorder; others may have. */
 	return ok && (final != SIZE_MAX || (session->recovered && written));
 }

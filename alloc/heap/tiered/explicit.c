@@ -21,8 +21,8 @@
  *
  * Ownership is what keeps locks away: a lane that works alone takes one lock per 64
  * pages. In Go a span belongs to mcentral once it is full, and sweeping finds it
- * again; without sweeping, somebody has to be told, and the owner is the cheapest to
- * tell. A lane that owns many half-empty spans of a class gives half of them to
+ * again; without sweeping, somebody has to learn of it, and the owner is the cheapest to
+ * reach. A lane that owns many half-empty spans of a class gives half of them to
  * mcentral, so that others can use them.
  */
 #include "alloc/heap/tiered/explicit.h"

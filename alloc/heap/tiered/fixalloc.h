@@ -44,7 +44,7 @@ struct fixalloc {
 	struct persistent *from;
 	size_t object_bytes, align;
 	bool zero; /* objects are zeroed when they come back into use */
-	void (*first)(void *ctx, void *object); /* told of each brand-new object */
+	void (*first)(void *ctx, void *object); /* called for each brand-new object */
 	void *ctx;
 	void *free;
 	uintptr_t at, end;

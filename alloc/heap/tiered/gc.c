@@ -238,7 +238,7 @@ static void reset_sets(struct rh_heap *heap)
 	}
 }
 
-/* Lanes that were not told to since the last cycle. */
+/* Lanes that have not done so since the last cycle. */
 static void flush_stale(struct rh_heap *heap)
 {
 	rh_debug_assert(atomic_load(&heap->stopping));

@@ -81,7 +81,7 @@ enum tier_scavenge { TIER_SCAVENGE_PACED, TIER_SCAVENGE_EAGER, TIER_SCAVENGE_OFF
 
 enum tier_flush {
 	TIER_FLUSH_CYCLE, /* a recorded cycle ends by emptying every lane's caches */
-	TIER_FLUSH_LANE,  /* each lane's when it is told to */
+	TIER_FLUSH_LANE,  /* each lane's at a moment of its own */
 };
 _Static_assert(TIER_SPC_MAX <= 256, "a span class fits a byte");
 

@@ -120,14 +120,14 @@ bool rh_pages_take_at(struct rh_heap *heap, uint32_t page, size_t page_count, si
 /* New pages, free and scavenged. */
 bool rh_pages_grow(struct rh_heap *heap, uint32_t page, size_t page_count);
 /* Releases free resident pages, runs of page_min and more first, highest address first, about
- * page_max of them, and tells how many; 0 = there are none. Drops the heap lock around the system
+ * page_max of them, and returns how many; 0 = there are none. Drops the heap lock around the system
  * calls while there are other lanes. */
 size_t rh_pages_scavenge(struct rh_heap *heap, unsigned page_min, size_t page_max);
 
 /* The lists keep a span struct per free run, so spans go in and come out. */
 int rh_lists_open(struct rh_heap *heap);
 /* *scav_pages counts the whole run that was cut, for using any of it uses all again; *released
- * tells whether all of that run was, and so the pages read as zero. */
+ * says whether all of that run was, and so the pages read as zero. */
 struct mspan *rh_lists_alloc(struct rh_heap *heap, size_t page_count, size_t *scav_pages,
 			     bool *released);
 void rh_lists_free(struct rh_heap *heap, struct mspan *span, size_t scav_pages);

@@ -75,7 +75,7 @@ static bool next_resident(struct page_heap *pages, unsigned page_min, size_t pag
 	return false;
 }
 
-/* Free pages are released ones from now on, which summaries do not tell. */
+/* Free pages are released ones from now on, which summaries do not show. */
 static void mark_released(struct page_heap *pages, struct resident run)
 {
 	while (run.length) {

@@ -1,5 +1,5 @@
 /*
- * poison.h - tells AddressSanitizer which bytes of our pages nobody may touch.
+ * poison.h - shows AddressSanitizer which bytes of our pages nobody may touch.
  *
  * Without the sanitizer both calls are nothing. Blocks are unpoisoned for the bytes
  * asked for, so that a read past them is found though the slot is longer.

@@ -9,7 +9,7 @@
  * first block: there every second or third serves its neighbours until it has filled one span.
  * Go's callers get Go's classes at once.
  *
- * The tables of a lane tell the bin of a size without looking at a class: offsets of bins in the
+ * The tables of a lane give the bin of a size without looking at a class: offsets of bins in the
  * lane, 0 where one entry's sizes are of several classes, or of none.
  */
 #include "alloc/heap/tiered/serves.h"
@@ -50,7 +50,7 @@ static void fill_table(const struct rh_heap *heap, struct bin_table *table, size
 		table->of128[i] = bin_offset(heap, i ? high - 127 : high, high, align, flags);
 }
 
-/* Entries of `class` tell the bin of the one that serves it. */
+/* Entries of `class` give the bin of the one that serves it. */
 static void point(struct rh_lane *lane, unsigned class, unsigned server)
 {
 	uint16_t from = rh_bin_offset(2 * lane->serves[class] + 1);

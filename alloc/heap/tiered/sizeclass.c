@@ -13,7 +13,7 @@ _Static_assert((int)TIER_CLASS_MAX == (int)RH_GO_CLASSES_MAX &&
 		       (int)TIER_SMALL_MAX == (int)RH_GO_SMALL_MAX &&
 		       (int)TIER_PAGE == (int)RH_GO_PAGE && (int)TIER_HEADER == (int)RH_GO_HEADER &&
 		       (int)TIER_HEADER_MIN == (int)RH_GO_HEADER_MIN,
-	       "one rule, told once");
+	       "one rule, written once");
 
 static void fill(struct tier_class *out, const struct rh_gosize *size, int noscan,
 		 const struct rh_gorules *rules)

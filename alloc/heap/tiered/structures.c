@@ -3,7 +3,7 @@
  * gave them: free[] and freelarge of the page heap (or its treaps), busy[] and busylarge of large
  * objects, nonempty and empty of mcentral (or its span sets).
  *
- * Only what is not empty is told.
+ * Only what is not empty is reported.
  */
 #include <stdio.h>
 
@@ -18,7 +18,7 @@ static uint64_t tree_size(const struct mspan *tree)
 	return tree ? 1 + tree_size(tree->next) + tree_size(tree->prev) : 0;
 }
 
-static void tell(rh_stat_fn *emit, void *ctx, const char *name, uint64_t value)
+static void report_count(rh_stat_fn *emit, void *ctx, const char *name, uint64_t value)
 {
 	if (value)
 		emit(ctx, name, "count", value);
@@ -30,11 +30,11 @@ static void free_spans(const struct rh_heap *heap, rh_stat_fn *emit, void *ctx)
 
 	for (unsigned pages = 1; pages < EXACT; pages++) {
 		snprintf(name, sizeof(name), "mheap.free[%u]", pages);
-		tell(emit, ctx, name, heap->pages.free[pages].count);
+		report_count(emit, ctx, name, heap->pages.free[pages].count);
 	}
-	tell(emit, ctx, "mheap.freelarge",
-	     heap->pages.freelarge->count + tree_size(heap->pages.treap));
-	tell(emit, ctx, "mheap.scav", tree_size(heap->pages.scav));
+	report_count(emit, ctx, "mheap.freelarge",
+		     heap->pages.freelarge->count + tree_size(heap->pages.treap));
+	report_count(emit, ctx, "mheap.scav", tree_size(heap->pages.scav));
 }
 
 /* Before 1.12 sweeping large objects went by lists of spans in use, by their pages. */
@@ -56,9 +56,9 @@ static void busy_spans(const struct rh_heap *heap, rh_stat_fn *emit, void *ctx)
 	}
 	for (unsigned pages = 1; pages < EXACT; pages++) {
 		snprintf(name, sizeof(name), "mheap.busy[%u]", pages);
-		tell(emit, ctx, name, busy[pages]);
+		report_count(emit, ctx, name, busy[pages]);
 	}
-	tell(emit, ctx, "mheap.busylarge", large);
+	report_count(emit, ctx, "mheap.busylarge", large);
 }
 
 static void central_lists(const struct rh_heap *heap, rh_stat_fn *emit, void *ctx)
@@ -70,10 +70,10 @@ static void central_lists(const struct rh_heap *heap, rh_stat_fn *emit, void *ct
 
 		snprintf(name, sizeof(name), "mcentral[%u.%s].nonempty",
 			 heap->classes.of[spc].elem_bytes, spc & 1 ? "noscan" : "scan");
-		tell(emit, ctx, name, central->nonempty.count);
+		report_count(emit, ctx, name, central->nonempty.count);
 		snprintf(name, sizeof(name), "mcentral[%u.%s].empty",
 			 heap->classes.of[spc].elem_bytes, spc & 1 ? "noscan" : "scan");
-		tell(emit, ctx, name, central->empty.count);
+		report_count(emit, ctx, name, central->empty.count);
 	}
 }
 

@@ -1,7 +1,7 @@
 /*
  * sweep.c - turns marks into free slots, span by span, when somebody needs them.
  *
- * sweepgen of the heap (sg) rises by two each cycle. A span's own tells its state:
+ * sweepgen of the heap (sg) rises by two each cycle. A span's own says which state it is in:
  *	sg - 2	unswept			sg	swept, in mcentral
  *	sg - 1	being swept		sg + 3	swept, in a lane's cache
  *	sg + 1	in a cache since before this cycle (flushed as soon as it is noticed)

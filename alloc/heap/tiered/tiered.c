@@ -21,12 +21,12 @@
  * alloc_as(size, alignment up to 8, with or without pointers), as Go programs ask: the same by
  * tables of its own, 29.
  * free(p), 14: page of p -> bin, one load; push; over the limit: give half back
- * (explicit.c). The size told by the caller is not needed.
+ * (explicit.c). The size that the caller gives is not needed.
  * No step up to here takes a lock, and most of what follows does not either.
  *
  * gc=oracle and gc=recorded keep every bin empty and the map of bins zero, so the same
  * two fast paths fall through to the slow ones at once: free marks a slot dead, and
- * cycles sweep (gc.c tells when).
+ * cycles sweep (gc.c says when).
  *
  * Go has no free and gives every block its type. How this heap fits malloc: block.c.
  * Tiny blocks are made in the collected modes only: with explicit frees a 16-byte slot
@@ -79,7 +79,7 @@ static const struct rh_opt tiered_knobs[] = {
 	  .arg = "SHARE", .help = "gc=oracle: bytes allocated while one byte is marked" },
 	{ "flush", 0, RH_OPT_NAME, offsetof(struct tier_knobs, flush), "cycle",
 	  .names = flush_names, .arg = "cycle|lane",
-	  .help = "gc=recorded: lanes' caches go back as a cycle ends, or when each is told to" },
+	  .help = "gc=recorded: lanes' caches go back as a cycle ends, or each on its own" },
 	{ .name = NULL }
 };
 
@@ -121,7 +121,7 @@ static inline bool ask_zero(const struct bin *bin, uint32_t flags)
 	return flags & RH_ALLOC_ZEROED && bin->batch <= 1;
 }
 
-/* A block that no table tells the bin of. Apart from alloc_slow, which has nothing to save then. */
+/* A block whose bin is in no table. Apart from alloc_slow, which has nothing to save then. */
 static __attribute__((noinline)) void *alloc_by_rule(struct rh_lane *lane, size_t size,
 						     size_t align, uint32_t flags)
 {

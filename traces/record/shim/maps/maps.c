@@ -58,7 +58,7 @@ static int found(void)
 	return next.mmap != NULL;
 }
 
-static void tell(int kind, int how, const void *address, size_t bytes, const void *caller)
+static void note_call(int kind, int how, const void *address, size_t bytes, const void *caller)
 {
 	if (rh_record_map && !finding)
 		rh_record_map(kind, how, address, bytes, caller);
@@ -78,8 +78,8 @@ static void *map(void *at, size_t bytes, int prot, int flags, int fd, off_t offs
 			  : (void *)syscall(SYS_mmap, at, bytes, prot, flags, fd, offset);
 
 	if (p != MAP_FAILED)
-		tell(RH_REC_MAP, flags & MAP_ANONYMOUS ? RH_MAP_ANONYMOUS : RH_MAP_FILE, p,
-		     pages(bytes), caller);
+		note_call(RH_REC_MAP, flags & MAP_ANONYMOUS ? RH_MAP_ANONYMOUS : RH_MAP_FILE, p,
+			  pages(bytes), caller);
 	return p;
 }
 
@@ -95,7 +95,7 @@ EXPORT void *mmap64(void *at, size_t bytes, int prot, int flags, int fd, off64_t
 
 EXPORT int munmap(void *p, size_t bytes)
 {
-	tell(RH_REC_UNMAP, 0, p, pages(bytes), CALLER());
+	note_call(RH_REC_UNMAP, 0, p, pages(bytes), CALLER());
 	return found() ? next.munmap(p, bytes) : (int)syscall(SYS_munmap, p, bytes);
 }
 
@@ -113,8 +113,8 @@ EXPORT void *mremap(void *p, size_t old, size_t bytes, int flags, ...)
 		    : (void *)syscall(SYS_mremap, p, old, bytes, flags, to);
 	if (q == MAP_FAILED)
 		return q;
-	tell(RH_REC_UNMAP, 0, p, pages(old), CALLER());
-	tell(RH_REC_MAP, RH_MAP_MREMAP, q, pages(bytes), CALLER());
+	note_call(RH_REC_UNMAP, 0, p, pages(old), CALLER());
+	note_call(RH_REC_MAP, RH_MAP_MREMAP, q, pages(bytes), CALLER());
 	return q;
 }
 
@@ -122,9 +122,9 @@ EXPORT void *mremap(void *p, size_t old, size_t bytes, int flags, ...)
 static void broke(uintptr_t from, uintptr_t to, const void *caller)
 {
 	if (to > from)
-		tell(RH_REC_MAP, RH_MAP_BRK, (void *)from, to - from, caller);
+		note_call(RH_REC_MAP, RH_MAP_BRK, (void *)from, to - from, caller);
 	else if (to < from)
-		tell(RH_REC_UNMAP, 0, (void *)to, from - to, caller);
+		note_call(RH_REC_UNMAP, 0, (void *)to, from - to, caller);
 }
 
 EXPORT int brk(void *to)
