@@ -2,6 +2,7 @@
  * fidelity.c - `reheap fidelity`: is the tiered heap Go's heap?
  */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #include "plots/figure/figure.h"
 
 #define GLOBALS_USUAL 160000.0 /* bytes with pointers, in all programs tried */
+#define MARKING_MOST  10000.0  /* percent, as the heap takes it */
 
 struct opts {
 	double limit;
@@ -35,9 +37,24 @@ static const struct rh_opt fidelity_options[] = {
 	{ .name = NULL }
 };
 
+struct setting {
+	char text[128], no_goals[192];
+	uint64_t gogc; /* 0 = off */
+};
+
+/* A limit, or another GOGC set by the program while it ran, makes goals that nothing explains. */
+static void judge_goals(const struct rh_whatif *whatif, struct setting *setting)
+{
+	if (whatif->goals_odd)
+		snprintf(setting->no_goals, sizeof(setting->no_goals),
+			 "%" PRIu32 " of %" PRIu32 " are not of GOGC=%" PRIu64
+			 ": a limit or another GOGC was set, which the trace does not tell",
+			 whatif->goals_odd, whatif->goals, whatif->gogc);
+}
+
 /* As the program ran: GOGC, stacks and globals, allocation while marking, by what its goals and
  * cycles tell. "" without a whole cycle. */
-static void setting_of(const char *path, char *text, size_t bytes)
+static void setting_of(const char *path, struct setting *setting)
 {
 	struct rh_err err = { 0 };
 	const struct rh_whatif_setting as_noted = { 0, 0 };
@@ -45,7 +62,7 @@ static void setting_of(const char *path, char *text, size_t bytes)
 	char gogc[32] = "off", limit[64] = "";
 	double stacks = 0, share = 0;
 
-	text[0] = '\0';
+	*setting = (struct setting){ 0 };
 	if (rh_whatif_read(&whatif, path, &as_noted, &err) < 0)
 		return;
 	for (uint32_t i = 0; i < whatif.count; i++)
@@ -54,12 +71,16 @@ static void setting_of(const char *path, char *text, size_t bytes)
 		share = (whatif.roots - GLOBALS_USUAL) / stacks;
 	if (share > 1)
 		share = 1;
-	if (whatif.gogc != WHATIF_OFF)
+	if (whatif.gogc != WHATIF_OFF) {
+		setting->gogc = whatif.gogc;
 		snprintf(gogc, sizeof(gogc), "%" PRIu64, whatif.gogc);
+	}
 	if (whatif.limit != WHATIF_OFF)
 		snprintf(limit, sizeof(limit), ":limit=%" PRIu64, whatif.limit);
-	snprintf(text, bytes, "gogc=%s%s:roots=%.0f:stacks=%.4f:marking=%.4f", gogc, limit,
-		 whatif.roots - share * stacks, share, whatif.black);
+	snprintf(setting->text, sizeof(setting->text),
+		 "gogc=%s%s:roots=%.0f:stacks=%.4f:marking=%.2f%%", gogc, limit,
+		 whatif.roots - share * stacks, share, fmin(100 * whatif.black, MARKING_MOST));
+	judge_goals(&whatif, setting);
 	rh_whatif_close(&whatif);
 }
 
@@ -67,16 +88,18 @@ static void setting_of(const char *path, char *text, size_t bytes)
 static bool replay_all(const char *path, const struct opts *opts, struct rh_fidelity **runs,
 		       struct rh_err *err)
 {
-	char setting[128];
+	struct setting setting;
 
-	setting_of(path, setting, sizeof(setting));
+	setting_of(path, &setting);
 	for (int i = 0; i < (opts->no_oracle ? 1 : 3); i++) {
 		struct rh_fidelity_opts how = {
 			.profile = opts->profile,
 			.no_layout = opts->packed,
 			.oracle = i > 0,
 			.early = i > 1,
-			.setting = setting,
+			.setting = setting.text,
+			.no_goals = setting.no_goals,
+			.gogc = setting.gogc,
 		};
 
 		runs[i] = rh_fidelity_run(path, &how, err);

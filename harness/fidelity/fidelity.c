@@ -8,7 +8,8 @@
  * one. A heap that sweeps for itself must know at the end of the cycle who is dead. So a
  * second reader runs one cycle ahead, and at each end of a cycle everything dies that is
  * freed until the next. How spans are swept then, and which are taken up, is in sweeps.c.
- * Caches of lanes go back where the trace says so.
+ * Caches of lanes go back where the trace says so, and stacks that are freed are kept for the next
+ * from where it says that marking begins.
  *
  * Two runs: in one, cycles and stacks are the trace's, stack by stack, and this one is
  * judged. In the other (oracle) the heap's own pacer decides on cycles, and tasks spawn,
@@ -48,6 +49,7 @@ static int open_backend(struct replay *replay, struct rh_err *err)
 	const char *profile = noted && replay->opts->profile ? replay->opts->profile : noted;
 	const char *unseen = rh_trace_note_of(replay->trace, "import.unseen");
 	const char *why = rh_trace_note_of(replay->trace, "go.profile_why");
+	const char *cut = rh_trace_note_of(replay->trace, "import.truncated");
 	const char *format = rh_trace_note_of(replay->trace, "go.trace_format");
 	const char *lanes = rh_trace_note_of(replay->trace, "go.lanes");
 	const struct rh_goversion *row;
@@ -74,6 +76,10 @@ static int open_backend(struct replay *replay, struct rh_err *err)
 		 : why		       ? why
 				       : "");
 	snprintf(out->unseen, sizeof(out->unseen), "%s", unseen ? unseen : "");
+	snprintf(out->cut, sizeof(out->cut), "%s", cut ? cut : "");
+	snprintf(out->no_goals, sizeof(out->no_goals), "%s",
+		 replay->opts->no_goals ? replay->opts->no_goals : "");
+	out->gogc = replay->opts->gogc;
 	snprintf(out->setting, sizeof(out->setting), "%s",
 		 replay->opts->setting ? replay->opts->setting : "");
 	snprintf(out->backend, sizeof(out->backend),
@@ -348,7 +354,8 @@ static int cycle(struct replay *replay, const struct rh_event *event, struct rh_
 		if (rh_fidelity_edge(replay, event, err) < 0)
 			return -1;
 		replay->ops->gc_begin(lane->heap); /* what is left is swept now */
-		replay->spec.stack.gc_begin(lane->stack);
+		if (!replay->has_marks)
+			replay->spec.stack.gc_begin(lane->stack);
 		return 0;
 	}
 	replay->out->cycles[0]++;
@@ -394,6 +401,8 @@ static int reference(struct replay *replay, const struct rh_event *event, struct
 		return rh_flight_begin(replay, event, err);
 	if (series == SERIES_STACK && !replay->snapshot_over)
 		return end_snapshot(replay, event->lane, err);
+	if (series == SERIES_MARKS)
+		replay->spec.stack.gc_begin(replay->lanes[event->lane].stack);
 	if (series == SERIES_FILLS)
 		rh_sweeps_fill(replay, event->lane, event->arg);
 	if (series == SERIES_SPAN_FREE || series == SERIES_FILLS)

@@ -56,9 +56,12 @@ struct rh_fidelity_edge {
 /* Filled by the child in memory it shares with us. */
 struct rh_fidelity {
 	char profile[32], backend[256], format[16];
-	char setting[128]; /* knobs of the heap besides, "gogc=100 roots=160000" */
-	char why[128];	   /* it is this profile */
-	char unseen[512];  /* what the recorder could not see, or "" */
+	char setting[128];  /* knobs of the heap besides, "gogc=100 roots=160000" */
+	char why[128];	    /* it is this profile */
+	char unseen[512];   /* what the recorder could not see, or "" */
+	char cut[192];	    /* where the trace breaks off, or "" */
+	char no_goals[192]; /* why goals cannot be compared, or "" */
+	uint64_t gogc;	    /* percent, of the setting; 0 = off, or no setting */
 	uint64_t events, objects, class_right, class_differs;
 	uint64_t estimated; /* objects whose size the trace estimates */
 	uint64_t lanes;
@@ -77,13 +80,15 @@ struct rh_fidelity {
 };
 
 struct rh_fidelity_opts {
-	bool oracle;	     /* the heap's own pacer decides on cycles, not the trace */
-	bool early;	     /* with oracle: who is dead at the end of a recorded cycle died
-			      * as early as can be, just after the one before or at birth;
-			      * else as late as can be, when that cycle found it */
-	const char *profile; /* NULL: as the trace says */
-	const char *setting; /* more knobs of the heap, "gogc=50:roots=1M"; NULL: none */
-	bool no_layout;	     /* snapshot objects are packed instead of where they were */
+	bool oracle;	      /* the heap's own pacer decides on cycles, not the trace */
+	bool early;	      /* with oracle: who is dead at the end of a recorded cycle died
+			       * as early as can be, just after the one before or at birth;
+			       * else as late as can be, when that cycle found it */
+	const char *profile;  /* NULL: as the trace says */
+	const char *setting;  /* more knobs of the heap, "gogc=50:roots=1M"; NULL: none */
+	const char *no_goals; /* why goals cannot be compared with that; NULL: they can */
+	uint64_t gogc;	      /* percent, of the setting; 0 = off */
+	bool no_layout;	      /* snapshot objects are packed instead of where they were */
 };
 
 /* NULL with err, else to be given back by rh_fidelity_free. */

@@ -25,6 +25,7 @@ static const char *const names[SERIES_COUNT] = {
 	[SERIES_FLUSHED] = "go.flushed",
 	[SERIES_SPAN_USED] = "go.span_used",
 	[SERIES_FILLS] = "go.fills",
+	[SERIES_MARKS] = "go.marks",
 };
 
 void rh_fidelity_series(struct replay *replay)
@@ -36,6 +37,7 @@ void rh_fidelity_series(struct replay *replay)
 			if (strcmp(name, names[i]) == 0)
 				replay->series[site] = (uint8_t)i;
 	}
+	replay->has_marks = memchr(replay->series, SERIES_MARKS, sizeof(replay->series));
 }
 
 /* Bytes of the slots of a span. */
@@ -82,8 +84,11 @@ enum series rh_fidelity_record(struct replay *replay, const struct rh_event *eve
 
 	switch (series) {
 	case SERIES_HEAP_LIVE:
-		recorded->heap_live_before = recorded->heap_live;
 		recorded->heap_live = event->arg;
+		recorded->heap_live_before = recorded->heap_live_top;
+		if (event->arg > recorded->heap_live_top)
+			recorded->heap_live_top = event->arg;
+		rh_flight_count(replay, event);
 		break;
 	case SERIES_HEAP_GOAL:
 		recorded->heap_goal = event->arg;
@@ -253,11 +258,14 @@ int rh_fidelity_edge(struct replay *replay, const struct rh_event *event, struct
 	edge->curve[FIDELITY_LIVE][1] = replay->replayed_live;
 	edge->curve[FIDELITY_STACK][0] = recorded->stack_pages * RH_GO_PAGE;
 	edge->curve[FIDELITY_PACER][0] =
-		edge->ends ? recorded->heap_live_before : recorded->heap_live;
+		edge->ends ? recorded->heap_live_before : recorded->heap_live_top;
+	if (edge->ends)
+		recorded->heap_live_top = recorded->heap_live;
 	edge->curve[FIDELITY_GOAL][0] = recorded->heap_goal;
 	figures.edge = edge;
 	replay->ops->stats(replay->heap, heap_figure, &figures);
 	replay->spec.stack.stats(replay->stacks, stack_figure, &figures);
+	edge->curve[FIDELITY_PACER][1] -= rh_flight_uncounted(replay);
 	edge->free_slots[1] = free_slots(replay, edge);
 	edge->lost_stacks = replay->lost_stacks;
 	return 0;

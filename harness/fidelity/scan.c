@@ -39,6 +39,7 @@ static int scan_ref(struct replay *replay, const struct rh_event *event, struct 
 		{ SERIES_STACK_SPAN, STEP_SPAN },
 		{ SERIES_STACK_SPAN_FREE, STEP_SPAN_FREE },
 		{ SERIES_FLUSHED, STEP_FLUSH },
+		{ SERIES_MARKS, STEP_GC_BEGIN },
 	};
 	uint8_t series = event->id < sizeof(replay->series) ? replay->series[event->id] : 0;
 
@@ -73,7 +74,7 @@ static int scan_event(struct replay *replay, const struct rh_event *event, struc
 		replay->steps.lanes++;
 		return 0;
 	case RH_EV_GC_BEGIN:
-		return add(&replay->steps, event, STEP_GC_BEGIN, err);
+		return replay->has_marks ? 0 : add(&replay->steps, event, STEP_GC_BEGIN, err);
 	case RH_EV_GC_END:
 		replay->layout.cycle_seen = true;
 		return add(&replay->steps, event, STEP_GC_END, err);

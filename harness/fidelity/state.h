@@ -14,9 +14,10 @@
 struct recorded {
 	uint64_t spans[FIDELITY_KINDS];
 	uint64_t heap_pages, stack_pages, live_bytes, slot_bytes;
-	/* As the runtime counts; before: the one before the last, which at the end of a cycle is
-	 * what it was before the garbage came off. */
-	uint64_t heap_live, heap_live_before, heap_goal;
+	/* As the runtime counts. A P can tell late what it counted, so the highest since the last
+	 * cycle ended is what there is; before: without the last one, which at the end of a cycle
+	 * is the first without the garbage. */
+	uint64_t heap_live, heap_live_top, heap_live_before, heap_goal;
 };
 
 struct object {
@@ -69,6 +70,7 @@ struct flight {
 	uint32_t kind;
 	void *p; /* taken ahead; NULL: its span is left out until the object comes */
 	uint64_t size;
+	bool counted; /* the runtime has told of heap_live with it */
 };
 
 struct flights {
@@ -120,6 +122,7 @@ struct replay {
 	struct rh_gosize sizes[RH_GO_CLASSES_MAX];
 	unsigned class_count;
 	uint8_t series[64]; /* enum series by site number */
+	bool has_marks;	    /* go.marks tells when a cycle begins to mark, else its begin does */
 };
 
 enum actor { ACTOR_ALLOCS = 1, ACTOR_FREES = 2 };
@@ -139,6 +142,7 @@ enum series {
 	SERIES_FLUSHED,
 	SERIES_SPAN_USED,
 	SERIES_FILLS,
+	SERIES_MARKS,
 	SERIES_COUNT,
 };
 
@@ -184,6 +188,10 @@ bool rh_sweeps_note(struct replay *replay, uint32_t lane, const void *p);
 int rh_flight_begin(struct replay *replay, const struct rh_event *event, struct rh_err *err);
 /* The object came: its block, or NULL when none was taken ahead. */
 void *rh_flight_end(struct replay *replay, const struct rh_event *event, uint32_t kind);
+/* The task, or lane, tells of heap_live: with the spans that it made. */
+void rh_flight_count(struct replay *replay, const struct rh_event *event);
+/* Bytes that the backend counts as allocated and the runtime does not yet. */
+uint64_t rh_flight_uncounted(const struct replay *replay);
 /* Spans of which nothing was taken ahead are not compared. */
 void rh_flight_leave_out(const struct replay *replay, struct rh_fidelity_edge *edge);
 

@@ -57,8 +57,8 @@ enum { LIVE = 1, GOAL, STACK_SPAN, STACK_SPAN_FREE, SPAN, SPAN_ALLOC, SPAN_FREE 
 struct reader {
 	struct rh_whatif *whatif;
 	uint8_t series[SERIES_MAX];
-	uint64_t live, stacks, spans; /* bytes; spans: of all kinds */
-	int64_t step;		      /* of live, the last one */
+	uint64_t told, live, stacks, spans; /* bytes; spans: of all kinds */
+	uint64_t step;			    /* of live, the last one */
 	double slack, slack_of; /* at ends of collections: spans beyond what is live, and that */
 	bool have_live, open, goal_due;
 };
@@ -79,18 +79,20 @@ static void name_series(struct reader *reader, const struct rh_trace *trace)
 	}
 }
 
-static void take_live(struct reader *reader, uint64_t live)
+/* A P can tell late what it counted: between two ends of collections only what is more counts. */
+static void take_live(struct reader *reader, uint64_t told)
 {
 	struct rh_whatif *whatif = reader->whatif;
 
-	reader->step = reader->have_live ? (int64_t)(live - reader->live) : 0;
 	if (!reader->have_live)
-		whatif->live_start = live;
+		whatif->live_start = reader->live = told;
 	reader->have_live = true;
-	reader->live = live;
-	whatif->allocated += (uint64_t)reader->step;
-	if (live > whatif->peak)
-		whatif->peak = live;
+	reader->told = told;
+	reader->step = told > reader->live ? told - reader->live : 0;
+	reader->live += reader->step;
+	whatif->allocated += reader->step;
+	if (reader->live > whatif->peak)
+		whatif->peak = reader->live;
 }
 
 static void take_ref(struct reader *reader, const struct rh_event *event)
@@ -160,10 +162,10 @@ static void end_cycle(struct reader *reader, const struct rh_event *event)
 	if (!reader->open || !reader->have_live)
 		return;
 	cycle = &whatif->cycles[whatif->count++];
-	whatif->allocated -= (uint64_t)reader->step;
+	whatif->allocated -= reader->step;
 	cycle->at_end = whatif->allocated;
-	cycle->live_end = reader->live - (uint64_t)reader->step;
-	cycle->marked = reader->live;
+	cycle->live_end = reader->live - reader->step;
+	cycle->marked = reader->live = reader->told;
 	if (reader->spans > cycle->live_end + reader->stacks) {
 		reader->slack += (double)(reader->spans - cycle->live_end - reader->stacks);
 		reader->slack_of += (double)cycle->live_end;
@@ -216,27 +218,39 @@ static bool at_least(uint64_t goal, uint64_t gogc)
 	return goal == RH_GO_HEAP_LEAST / 100 * gogc || goal == RH_GO_HEAP_LEAST * gogc / 100;
 }
 
-/* Whether goals can have come from a GOGC: what they count besides the heap must be stacks that
+/* Whether a goal can have come from a GOGC: what it counts besides the heap must be stacks that
  * there were, and globals. */
-static bool possible(const struct rh_whatif *whatif, uint64_t gogc)
+static bool goal_fits(const struct rh_whatif_cycle *cycle, uint64_t gogc)
 {
-	uint32_t counted = 0, fit = 0;
+	double roots = roots_of(cycle, gogc);
 
+	return cycle->goal >= cycle->marked && roots > -0.01 * (double)cycle->marked &&
+	       roots < (double)(cycle->stacks + GLOBALS_MOST);
+}
+
+/* Goals that tell of a GOGC, and which of them cannot be of this one. */
+static uint32_t count_odd(const struct rh_whatif *whatif, uint64_t gogc, uint32_t *counted)
+{
+	uint32_t odd = 0;
+
+	*counted = 0;
 	for (uint32_t i = 0; i < whatif->count; i++) {
 		const struct rh_whatif_cycle *cycle = &whatif->cycles[i];
-		double roots;
 
 		if (!cycle->goal || cycle->goal <= least_goal(gogc))
 			continue;
-		if (cycle->goal < cycle->marked)
-			return false;
-		roots = roots_of(cycle, gogc);
-		counted++;
-		fit += roots > -0.01 * (double)cycle->marked &&
-		       roots < (double)(cycle->stacks + GLOBALS_MOST);
+		++*counted;
+		odd += !goal_fits(cycle, gogc);
 	}
+	return odd;
+}
+
+static bool possible(const struct rh_whatif *whatif, uint64_t gogc)
+{
+	uint32_t counted, odd = count_odd(whatif, gogc, &counted);
+
 	/* A program may have gone over the least goal a few times by other means. */
-	return counted && fit >= counted - counted / 10;
+	return counted && odd <= counted / 10;
 }
 
 static bool has_least(const struct rh_whatif *whatif, uint64_t gogc)
@@ -396,6 +410,8 @@ int rh_whatif_read(struct rh_whatif *whatif, const char *path,
 		whatif->slack = reader.slack_of > 0 ? reader.slack / reader.slack_of : 0;
 		find_limit(whatif, given->limit, limit);
 		find_gogc(whatif, given->gogc, gogc);
+		if (whatif->gogc != WHATIF_OFF && whatif->limit == WHATIF_OFF)
+			whatif->goals_odd = count_odd(whatif, whatif->gogc, &whatif->goals);
 		find_roots(whatif);
 		find_pace(whatif);
 	}

@@ -56,8 +56,9 @@ struct rh_whatif {
 	uint64_t limit;	       /* of the recorded run; WHATIF_OFF = none, or not known */
 	const char *gogc_from; /* who says so: rh_whatif_from_* */
 	const char *limit_from;
-	double roots, black; /* means over the collections */
-	double mark_second;  /* bytes that all Ps mark in a second */
+	uint32_t goals, goals_odd; /* above the least; of these, not of that GOGC and limit */
+	double roots, black;	   /* means over the collections */
+	double mark_second;	   /* bytes that all Ps mark in a second */
 };
 
 extern const char rh_whatif_given[], rh_whatif_environment[], rh_whatif_goals[],

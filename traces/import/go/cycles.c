@@ -3,9 +3,10 @@
  *
  * At the end of marking the world stands still and every P's caches, of spans and of
  * stacks, have gone stale. Each P gives them back when it runs next: as it is started
- * (PROC_START comes right behind), the one that ended the cycle as it starts the world
- * (STW_END comes right behind), and those that stay idle are seen to by that one next, so
- * before the next event of its thread.
+ * (PROC_START comes right behind), the one that ended the cycle as it starts the world, before
+ * any other runs (procresize; STW_END can come 15 ms later, and the first slots it sweeps or the
+ * first start of another P says that it has), and those that stay idle are seen to by that one
+ * next, so before the next event of its thread.
  * Which stacks lie in whose cache decides on who needs a new span, so this is told in the
  * order it happened: go.flushed on the lane of the P.
  *
@@ -18,6 +19,18 @@
 #include <string.h>
 
 #include "traces/import/go/go.h"
+
+/* Between the begin of a cycle and here other Ps ran on: they gave stacks back at once. The world
+ * was stopped and goes on: whoever stopped it says so, or before that a P starts. */
+static int marking(struct go_import *import, struct go_thread *thread, struct rh_err *err)
+{
+	if (import->gc_marks || import->gc_begun == import->gc_ended)
+		return 0;
+	import->gc_marks = true;
+	import->gc_starter = RH_NONE;
+	return rh_go_put_ref(import, thread,
+			     (struct go_ref){ GO_REF_MARKS, import->gc_begun, true }, err);
+}
 
 /* A generation in which a cycle runs tells so again. */
 int rh_go_cycle_event(struct go_import *import, struct go_thread *thread,
@@ -40,7 +53,10 @@ int rh_go_cycle_event(struct go_import *import, struct go_thread *thread,
 		import->gc_thread = thread->id;
 		import->gc_p = thread->p;
 	}
-	return rh_go_put(import, thread, &out, false, err);
+	if (rh_go_put(import, thread, &out, false, err) < 0)
+		return -1;
+	/* One that ran when recording began. */
+	return event->kind == GO_GC_ACTIVE ? marking(import, thread, err) : 0;
 }
 
 static int flush(struct go_import *import, struct go_thread *thread, uint32_t p, bool ended_cycle,
@@ -70,6 +86,17 @@ static int world_started(struct go_import *import, struct go_thread *thread, str
 	return p == GO_NONE ? 0 : flush(import, thread, p, true, err);
 }
 
+int rh_go_flush_ender(struct go_import *import, struct go_thread *thread,
+		      const struct go_event *event, struct rh_err *err)
+{
+	uint32_t p = import->gc_p;
+	bool runs = thread->id == import->gc_thread
+			    ? event->kind == GO_OBJECT_FREE || event->kind == GO_SPAN_FREE
+			    : event->kind == GO_PROC_START;
+
+	return runs ? flush(import, thread, p, true, err) : 0;
+}
+
 int rh_go_flush_idle(struct go_import *import, struct go_thread *thread, struct rh_err *err)
 {
 	import->gc_thread = RH_NONE;
@@ -87,13 +114,14 @@ int rh_go_flush_event(struct go_import *import, struct go_thread *thread,
 	if (event->kind == GO_STW_BEGIN) {
 		if (import->gc_marks)
 			import->gc_ender = thread->id;
+		else if (import->gc_begun > import->gc_ended)
+			import->gc_starter = thread->id;
 		return 0;
 	}
-	if (event->kind == GO_STW_END) {
-		import->gc_marks |= import->gc_begun > import->gc_ended;
-		if (import->gc_ender == thread->id)
-			import->gc_ender = RH_NONE;
-	}
+	if (import->gc_starter != RH_NONE && marking(import, thread, err) < 0)
+		return -1;
+	if (event->kind == GO_STW_END && import->gc_ender == thread->id)
+		import->gc_ender = RH_NONE;
 	if (event->kind == GO_STW_END)
 		return import->gc_thread == thread->id ? world_started(import, thread, err) : 0;
 	return thread->p == GO_NONE ? 0 : flush(import, thread, thread->p, false, err);

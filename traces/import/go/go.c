@@ -156,6 +156,12 @@ static bool past_the_cut(struct go_import *import)
 	};
 	uint64_t seen = 0;
 
+	if (import->order.forced && !import->wire.truncated[0])
+		snprintf(
+			import->wire.truncated, sizeof(import->wire.truncated),
+			"damaged in generation %" PRIu64
+			": threads wait there for events that are not in it, so batches are missing",
+			import->generation.number);
 	if (import->past_cut || !import->wire.truncated[0])
 		return import->past_cut;
 	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
@@ -178,6 +184,8 @@ static int take(void *ctx, struct go_thread *thread, const struct go_event *even
 	}
 	if (import->tasks.snapshot == GO_SNAPSHOT_OPEN && event->kind != GO_STACK &&
 	    rh_go_snapshot_end(import, thread, err) < 0)
+		return -1;
+	if (import->gc_p != GO_NONE && rh_go_flush_ender(import, thread, event, err) < 0)
 		return -1;
 	if (import->gc_started && thread->id == import->gc_thread &&
 	    rh_go_flush_idle(import, thread, err) < 0)
@@ -292,6 +300,10 @@ static int one_generation(struct go_import *import, struct rh_err *err)
 	}
 	if (rh_go_types_read(import, err) < 0)
 		return -1;
+	/* Format 23 is 1.23's and 1.24's; what look_through found can be an 8-byte object in pages
+	 * that held blocks before. */
+	if (import->types.minor || import->wire.version > 23)
+		import->heap.parts_seen = import->types.minor != 23;
 	if (import->generations == 1 && import->types.have_info)
 		import->tasks.snapshot = GO_SNAPSHOT_DUE;
 	if (rh_go_order_merge(&import->order, &import->generation, take, import, err) < 0)
@@ -333,34 +345,39 @@ static int add_counts(struct go_import *import, struct rh_err *err)
 	return 0;
 }
 
-/* Which Go it was: the format, and whether one-page spans end in marks (Green Tea). An object
- * where marks would lie proves that there are none; none there though the last slot before
- * them was used often says that there are. */
+/* Past the marks there are as many objects as this in the slot before, or more. */
+enum { MARKS_ODD = 2 };
+
+/* Which Go it was: the format, and whether one-page spans end in marks (Green Tea). Objects where
+ * marks would lie say that there are none, for full spans have as many there as in the last slot
+ * before; none though that slot was used often says that there are. A few come of damage. */
 static const char *profile_of(const struct go_import *import, char *why, size_t bytes)
 {
 	const struct go_heap *heap = &import->heap;
 	unsigned version = import->wire.version;
-	bool marks = heap->marks_past ? false : heap->marks_edge ? true : version >= 26;
+	bool past = heap->marks_past > heap->marks_edge / MARKS_ODD;
+	bool marks = past ? false : heap->marks_edge ? true : version >= 26;
 
 	if (import->opts.profile) {
 		snprintf(why, bytes, "given by the option profile");
 		return profile_names[import->opts.profile];
 	}
-	if (version < 25) {
+	if (version < 25 && import->types.minor)
+		snprintf(why, bytes, "by the size of its %s", import->types.minor_by);
+	else if (version < 25)
 		snprintf(why, bytes,
 			 heap->parts_seen ? "tiny objects are recorded one by one"
 					  : "no tiny object is recorded that shares a block");
+	if (version < 25)
 		return heap->parts_seen ? "1.24" : "1.23";
-	}
-	if (heap->marks_past)
+	if (past)
 		snprintf(why, bytes,
 			 "%" PRIu64 " objects lie where inline marks (Green Tea) would be",
 			 heap->marks_past);
 	else if (heap->marks_edge)
 		snprintf(why, bytes,
-			 "no object lies where inline marks (Green Tea) are, %" PRIu64
-			 " lie just before",
-			 heap->marks_edge);
+			 "%s lies where inline marks (Green Tea) are, %" PRIu64 " lie just before",
+			 heap->marks_past ? "hardly an object" : "no object", heap->marks_edge);
 	else
 		snprintf(why, bytes, "by the format alone: no one-page span was full");
 	if (version >= 26)
@@ -484,7 +501,7 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	import->build = build;
 	import->out = out;
 	rh_build_batches(build);
-	import->gc_thread = import->gc_ender = RH_NONE;
+	import->gc_thread = import->gc_ender = import->gc_starter = RH_NONE;
 	import->gc_p = GO_NONE;
 	if (rh_go_wire_open(&import->wire, input, err) == 0) {
 		rh_go_order_open(&import->order, &import->wire);

@@ -31,6 +31,8 @@
  *			allocate: it was the next to be filled
  *	go.flushed	the lane's caches went back after a cycle; 1 = it had ended the cycle
  *	go.fills	number of the span that the lane takes objects of this class from now on
+ *	go.marks	number of the cycle: the world goes on and marks; until here, after the
+ *			begin of the cycle, stacks are given back as if there were none
  * "go.span" and "go.stack" are what was there when the trace began: the objects that
  * follow such a span were alive in it then. Spans are numbered as they come, from 1.
  */
@@ -68,7 +70,8 @@ struct go_opts {
 	X(STACK_SPAN_FREE, "go.stack_span_free") \
 	X(FLUSHED, "go.flushed")                 \
 	X(SPAN_USED, "go.span_used")             \
-	X(FILLS, "go.fills")
+	X(FILLS, "go.fills")                     \
+	X(MARKS, "go.marks")
 
 enum go_series {
 	GO_SERIES_NONE,
@@ -127,6 +130,8 @@ struct go_types {
 	bool names_full;       /* the trace's room for names is used up */
 	uint64_t heap_min;     /* lowest address, once known */
 	bool have_info;
+	unsigned minor; /* 23 or 24, by the size of one of the runtime's types; 0 = not told */
+	const char *minor_by; /* its name */
 };
 
 /* ---- heap ---- */
@@ -218,6 +223,7 @@ struct go_import {
 	uint64_t gc_thread;	  /* ended a cycle and has yet to start the world */
 	uint32_t gc_p;		  /* what it held then */
 	bool gc_marks;		  /* a cycle is open, and the world went on after its begin */
+	uint64_t gc_starter;	  /* the thread that has stopped it to begin one */
 	uint64_t gc_ender;	  /* the thread that has stopped the world to end it */
 	bool gc_started;	  /* the world; idle Ps' caches are still due */
 	bool cut_begun, past_cut; /* the generation of the cut; its first gap was met */
@@ -284,6 +290,9 @@ int rh_go_cycle_event(struct go_import *import, struct go_thread *thread,
 		      const struct go_event *event, struct rh_err *err);
 /* PROC_START, STW_END: after a cycle, a P's caches go back. */
 int rh_go_flush_event(struct go_import *import, struct go_thread *thread,
+		      const struct go_event *event, struct rh_err *err);
+/* The P that ended the cycle, as soon as an event says that the world is about to go on. */
+int rh_go_flush_ender(struct go_import *import, struct go_thread *thread,
 		      const struct go_event *event, struct rh_err *err);
 /* The thread that ended a cycle goes on, after it started the world. */
 int rh_go_flush_idle(struct go_import *import, struct go_thread *thread, struct rh_err *err);

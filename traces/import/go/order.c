@@ -243,9 +243,14 @@ static int advance(struct go_order *order, struct go_thread *thread,
 		thread->time = batch->time;
 		thread->batch = order->batch_next[thread->batch];
 	}
-	if (!rh_go_event_next(order->wire, &thread->at, thread->end, &thread->time, &thread->event))
+	if (rh_go_event_next(order->wire, &thread->at, thread->end, &thread->time, &thread->event))
+		return 1;
+	if (!order->wire->damaged)
 		return undecodable(order, thread, generation, err);
-	return 1;
+	/* Of a damaged file the thread's last batch can be torn, too: it ends here. */
+	thread->at = thread->end;
+	thread->batch = GO_NONE;
+	return 0;
 }
 
 /* The threads that chain listed, put in order. */

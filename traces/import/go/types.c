@@ -84,9 +84,31 @@ static int add_type(struct go_import *import, uint64_t id, const struct go_type 
 	return 0;
 }
 
+/* 1.23 and 1.24 write the same format. What differs is how long the runtime's own structures are
+ * on 64 bits: runtime.m, of which nearly every snapshot holds some, and runtime.g. */
+static void judge_version(struct go_types *types, const uint8_t *name, size_t bytes, uint64_t size)
+{
+	static const struct {
+		const char *name;
+		uint64_t of_123, of_124;
+	} known[] = { { "runtime.m", 1784, 1832 }, { "runtime.g", 432, 440 } };
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (bytes != strlen(known[i].name) || memcmp(name, known[i].name, bytes) != 0)
+			continue;
+		if (size == known[i].of_123)
+			types->minor = 23;
+		else if (size == known[i].of_124)
+			types->minor = 24;
+		types->minor_by = known[i].name;
+	}
+}
+
 static int read_types(struct go_import *import, const uint8_t *at, const uint8_t *end,
 		      struct rh_err *err)
 {
+	struct go_types *types = &import->types;
+
 	while (at < end) {
 		uint64_t id, address, size, pointers, bytes;
 		struct go_type type;
@@ -100,6 +122,7 @@ static int read_types(struct go_import *import, const uint8_t *at, const uint8_t
 			    err) < 0 ||
 		    add_type(import, id, &type, err) < 0)
 			return -1;
+		judge_version(types, at, (size_t)bytes, size);
 		at += bytes;
 	}
 	return 0;

@@ -168,6 +168,19 @@ int rh_go_wire_open(struct go_wire *wire, struct rh_input *input, struct rh_err 
 
 /* ---- batches ---- */
 
+/* No batch begins here. After whole ones the trace ends here, as if it were cut: Go's writer itself
+ * loses the heads of batches (1.24 to 1.26 in a program that made 12,000 goroutines). */
+static int no_head(struct go_wire *wire, struct rh_err *err, const char *what)
+{
+	if (wire->batches == 0)
+		return bad(wire, err, what);
+	snprintf(wire->truncated, sizeof(wire->truncated),
+		 "damaged at byte %llu: %s; from there on nothing is read",
+		 (unsigned long long)wire->offset, what);
+	wire->damaged = true;
+	return 0;
+}
+
 /* 1, 0 at the end of the file, -1 when the bytes do not fit. A head that the end of the
  * file cuts counts as the end, with truncated set. */
 static int read_head(struct go_wire *wire, struct rh_err *err)
@@ -188,14 +201,14 @@ static int read_head(struct go_wire *wire, struct rh_err *err)
 		return 1;
 	}
 	if (wire->head.type != BATCH_EVENTS && wire->head.type != BATCH_EXPERIMENT)
-		return bad(wire, err, "a batch should begin here and does not");
+		return no_head(wire, err, "a batch should begin here and does not");
 	if (wire->head.type == BATCH_EXPERIMENT && at < end)
 		wire->head.experiment = *at++;
 	whole = go_varint(&at, end, &wire->head.number) &&
 		go_varint(&at, end, &wire->head.thread) && go_varint(&at, end, &wire->head.time) &&
 		go_varint(&at, end, &wire->head.bytes);
 	if (!whole && end - at >= VARINT_MAX)
-		return bad(wire, err, "a number is longer than ten bytes");
+		return no_head(wire, err, "a number is longer than ten bytes");
 	if (!whole) {
 		snprintf(wire->truncated, sizeof(wire->truncated),
 			 "cut off in the head of a batch at byte %llu: its first %zu bytes are "
@@ -204,7 +217,7 @@ static int read_head(struct go_wire *wire, struct rh_err *err)
 		return 0;
 	}
 	if (wire->head.bytes > GO_BATCH_MAX)
-		return bad(wire, err, "a batch is longer than 65536 bytes");
+		return no_head(wire, err, "a batch is longer than 65536 bytes");
 	take(wire, (size_t)(at - (wire->buffer + wire->at)));
 	return 1;
 }
