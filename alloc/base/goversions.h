@@ -63,7 +63,9 @@
 	  GO_FACTS(.fixed_bytes = 4096, .extra_bytes = 1024, .top_bytes = 80))                    \
 	X("1.2", "segments of 8 KiB against hot splits (stack.h: StackMin)",                      \
 	  GO_FACTS(.fixed_bytes = 8192, .extra_bytes = 2048, .top_bytes = 96))                    \
-	X("1.3", "copies the stack where every frame can be moved (stack.c: copystack)",          \
+	X("1.3",                                                                                  \
+	  "copies the stack where every frame can be moved; the heap is that of 1.4 "             \
+	  "(stack.c: copystack, mheap.c)",                                                        \
 	  GO_FACTS(.fixed_bytes = 8192, .extra_bytes = 2048, .top_bytes = 96, .copies = true))
 
 /* Heaps that 1.4 and later share with copied stacks; 1.3 has the heap of 1.4. */

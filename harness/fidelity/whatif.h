@@ -35,9 +35,10 @@ struct rh_whatif_cycle {
 	uint64_t begin_ns, end_ns;
 	uint64_t stacks; /* StackInuse as it begins */
 	bool asked_for;	 /* not started by growth: runtime.GC or the two minutes */
-	/* deduced: what the goal counts besides the heap; and, per byte to mark, the bytes before
-	 * the goal at which it began and those allocated while it marked */
-	double roots, runway, black;
+	/* deduced: what the goal counts besides the heap; per byte to mark, the bytes before the
+	 * goal at which it began and those allocated while it marked; and the heap as it ended
+	 * over its goal, if that was further above than it should be */
+	double roots, runway, black, over;
 };
 
 struct rh_whatif {

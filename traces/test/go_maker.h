@@ -178,4 +178,23 @@ static inline void gm_import(void)
 	ik_import("go", "made.trace", gm.data, gm.bytes);
 }
 
+static inline void imported(void)
+{
+	gm_import();
+	ik_adds_up("go");
+}
+
+static inline bool has_note(const char *key, const char *part)
+{
+	struct rh_trace *trace;
+	const char *value;
+	bool has;
+
+	expect_ok(rh_trace_open(&trace, ik.path, &ik.err), &ik.err);
+	value = rh_trace_note_of(trace, key);
+	has = value && strstr(value, part);
+	rh_trace_close(trace);
+	return has;
+}
+
 #endif

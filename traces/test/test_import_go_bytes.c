@@ -14,25 +14,6 @@ static void refused_with(const char *part)
 		fail_msg("'%s' is not in: %s", part, ik.err.text);
 }
 
-static void imported(void)
-{
-	gm_import();
-	ik_adds_up("go");
-}
-
-static bool has_note(const char *key, const char *part)
-{
-	struct rh_trace *trace;
-	const char *value;
-	bool has;
-
-	expect_ok(rh_trace_open(&trace, ik.path, &ik.err), &ik.err);
-	value = rh_trace_note_of(trace, key);
-	has = value && strstr(value, part);
-	rh_trace_close(trace);
-	return has;
-}
-
 /* One thread, one span of 64-byte slots, three objects of which one is freed; two generations. */
 static void make_small(unsigned version)
 {
@@ -307,103 +288,6 @@ static void a_batch_without_a_head_ends_the_trace(void **state)
 	refused_with("a batch should begin here");
 }
 
-/* 1.23 and 1.24 share a format: the size of the runtime's own types tells. */
-static void the_runtimes_types_tell_the_version(void **state)
-{
-	static const struct {
-		const char *type, *profile;
-		uint64_t size;
-	} of[] = { { "runtime.m", "1.23", 1784 },
-		   { "runtime.m", "1.24", 1832 },
-		   { "runtime.g", "1.23", 432 },
-		   { "runtime.g", "1.24", 440 } };
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
-		gm_open(23);
-		gm_info(1);
-		gm_type(1, 3, of[i].size, of[i].type);
-		gm_begin(1, 7, 100);
-		gm_runs(7, 0, 1);
-		gm_event(GO_SPAN_ALLOC, 3, 0, 1, GM_KIND_64);
-		gm_event(GO_OBJECT_ALLOC, 2, gm_slot(0, 0), 0);
-		gm_end();
-		imported();
-		assert_true(has_note("go.profile", of[i].profile));
-		assert_true(has_note("go.profile_why", of[i].type));
-	}
-}
-
-/* Places of the series `name` among all events, at most 8. */
-static int places_of(const char *name, int *places, uint32_t *lanes)
-{
-	static struct rh_event events[256];
-	struct rh_trace *trace;
-	int count, found = 0;
-
-	expect_ok(rh_trace_open(&trace, ik.path, &ik.err), &ik.err);
-	count = rh_trace_next(trace, events, 256, &ik.err);
-	for (int i = 0; i < count && found < 8; i++) {
-		const char *site = events[i].kind == RH_EV_REF
-					   ? rh_trace_site(trace, (uint32_t)events[i].id)
-					   : NULL;
-
-		if (!site || strcmp(site, name) != 0)
-			continue;
-		places[found] = i;
-		lanes[found++] = events[i].lane;
-	}
-	rh_trace_close(trace);
-	return found;
-}
-
-/* Thread 7 begins and ends a cycle. The end of each stop is told late, after the other P runs. */
-static void the_world_goes_on_before_it_is_told(void **state)
-{
-	int marks[8], flushes[8], frees[8];
-	uint32_t lanes[8], none[8];
-
-	(void)state;
-	gm_open(26);
-	gm_info(1);
-	gm_begin(1, 7, 100);
-	gm_runs(7, 0, 1);
-	gm_event(GO_SPAN_ALLOC, 3, 0, 1, GM_KIND_64);
-	gm_event(GO_OBJECT_ALLOC, 2, gm_slot(0, 0), 0);
-	gm_event(GO_GC_BEGIN, 2, 1, 0);
-	gm_event(GO_STW_BEGIN, 2, 0, 0);
-	gm_end();
-	gm_begin(1, 8, 200);
-	gm_event(GO_PROC_STATUS, 2, 1, 2);
-	gm_event(GO_PROC_START, 2, 1, 1);
-	gm_event(GO_STACK_ALLOC, 2, 64, 12);
-	gm_event(GO_PROC_STOP, 0);
-	gm_end();
-	gm_begin(1, 7, 300);
-	gm_event(GO_STW_END, 0);
-	gm_event(GO_STW_BEGIN, 2, 0, 0);
-	gm_event(GO_GC_END, 1, 2);
-	gm_event(GO_OBJECT_FREE, 1, gm_slot(0, 0));
-	gm_event(GO_SPAN_FREE, 1, 0);
-	gm_end();
-	gm_begin(1, 8, 400);
-	gm_event(GO_PROC_START, 2, 1, 2);
-	gm_end();
-	gm_begin(1, 7, 500);
-	gm_event(GO_STW_END, 0);
-	gm_end();
-	gm_end_generation();
-	imported();
-	assert_int_equal(places_of("go.marks", marks, none), 1);
-	assert_int_equal(places_of("go.stack_alloc", frees, none), 1);
-	assert_true(marks[0] < frees[0]);
-	assert_int_equal(places_of("go.span_free", frees, none), 1);
-	assert_int_equal(places_of("go.flushed", flushes, lanes), 2);
-	assert_true(flushes[0] < frees[0] && frees[0] < flushes[1]);
-	assert_int_equal(lanes[0], 0);
-	assert_int_equal(lanes[1], 1);
-}
-
 static void versions_do_not_mix(void **state)
 {
 	size_t bytes;
@@ -585,8 +469,6 @@ int main(void)
 		cmocka_unit_test(spans_that_no_heap_has_are_dropped),
 		cmocka_unit_test(without_a_snapshot_the_rest_is_imported),
 		cmocka_unit_test(a_batch_without_a_head_ends_the_trace),
-		cmocka_unit_test(the_runtimes_types_tell_the_version),
-		cmocka_unit_test(the_world_goes_on_before_it_is_told),
 		cmocka_unit_test(versions_do_not_mix),
 		cmocka_unit_test(swapped_frees_are_put_right),
 		cmocka_unit_test(a_span_over_another_ends_it),
