@@ -157,11 +157,10 @@ static bool past_the_cut(struct go_import *import)
 	uint64_t seen = 0;
 
 	if (import->order.forced && !import->wire.truncated[0])
-		snprintf(
-			import->wire.truncated, sizeof(import->wire.truncated),
-			"damaged in generation %" PRIu64
-			": threads wait there for events that are not in it, so batches are missing",
-			import->generation.number);
+		snprintf(import->wire.truncated, sizeof(import->wire.truncated),
+			 "damaged in generation %" PRIu64
+			 ": threads wait for events that are not there, batches are missing",
+			 import->generation.number);
 	if (import->past_cut || !import->wire.truncated[0])
 		return import->past_cut;
 	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
