@@ -69,7 +69,7 @@ static void interval_text(const struct rh_interval *x, double scale, char *text,
 {
 	if (x->n == 0)
 		snprintf(text, bytes, "-");
-	else if (x->level >= 1)
+	else if (x->level >= 1 && (x->hi - x->lo) * scale < 0.1)
 		snprintf(text, bytes, "%+.1f", x->median * scale);
 	else
 		snprintf(text, bytes, "%+.1f [%+.1f, %+.1f]", x->median * scale, x->lo * scale,
@@ -120,7 +120,7 @@ static void print_field(const struct rh_validate *v, enum rh_validate_field fiel
 		rh_print(stdout, "%-*s  %26s  %26s  %s\n", width, v->rows[b].name, predicted,
 			 observed, verdict);
 	}
-	if (field == RH_VALIDATE_INSTRUCTIONS)
+	if (field == RH_VALIDATE_HEAP)
 		rh_print(stdout, "(the heap's own, by its replay: %.1f %s)\n",
 			 v->heap_instructions * shown.scale, shown.unit);
 }
@@ -156,7 +156,7 @@ static void print_table(const struct rh_validate *v, const struct validate_opts 
 		 (unsigned long long)v->events, v->rows[v->base].name,
 		 v->cpu_s > v->load_s ? 100 * v->heap_s / (v->cpu_s - v->load_s) : 0);
 	for (int f = 0; f < (o->verbose ? RH_VALIDATE_FIELDS : RH_VALIDATE_JUDGED); f++)
-		if (f != RH_VALIDATE_INSTRUCTIONS || o->instructions)
+		if ((f != RH_VALIDATE_INSTRUCTIONS && f != RH_VALIDATE_HEAP) || o->instructions)
 			print_field(v, (enum rh_validate_field)f);
 	print_seen(v, o->reps);
 	rh_print(stdout,

@@ -291,6 +291,7 @@ static int do_resize(struct rh_compiling *c, const struct rh_event *event, uint3
 	struct rh_out_lane *to;
 	struct rh_id old;
 	uint32_t slot;
+	bool asked;
 
 	if (!found)
 		return bad(c, "resizes an object that does not live:", event->old, err);
@@ -302,10 +303,12 @@ static int do_resize(struct rh_compiling *c, const struct rh_event *event, uint3
 	rh_ids_remove(&c->objects, event->old);
 	fact_death(c, rh_object_size(&old));
 	to = &c->out.lanes[lane];
-	if (size <= UINT32_MAX) {
+	asked = to->asked_events == to->events && to->asked_slot == slot &&
+		size > rh_object_size(&old);
+	if (size <= UINT32_MAX && !asked) {
 		rh_out_op(to, RH_OP_RESIZE, slot, (uint32_t)size);
 	} else {
-		rh_out_op(to, RH_OP_MISC, RH_MISC_RESIZE_BIG, 3);
+		rh_out_op(to, RH_OP_MISC, asked ? RH_MISC_RESIZE_ASKED : RH_MISC_RESIZE_BIG, 3);
 		rh_out_word(to, slot);
 		rh_out_word(to, size);
 	}
@@ -343,6 +346,8 @@ static int do_usable(struct rh_compiling *c, const struct rh_event *event, uint3
 	rh_out_op(to, RH_OP_MISC, RH_MISC_USABLE, 2);
 	rh_out_word(to, slot);
 	rh_out_word(to, rh_object_size(object));
+	to->asked_events = to->events + 1; /* this one among them */
+	to->asked_slot = slot;
 	object->b = rh_object_at(slot, lane, to->count);
 	return note_question(c, event->id, object, err);
 }

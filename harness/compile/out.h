@@ -38,6 +38,9 @@ struct rh_out_lane {
 	uint64_t words_total, events;
 	uint64_t waits;
 	uint32_t turns;
+	/* the last question about a usable size: the lane's events with it, and the slot */
+	uint64_t asked_events;
+	uint32_t asked_slot;
 };
 
 struct rh_out_note {

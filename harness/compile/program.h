@@ -82,6 +82,10 @@ enum rh_misc {
 	RH_MISC_TURN,	    /* words: trace lane that begins here */
 	RH_MISC_USABLE,	    /* words: slot, size last asked for */
 	RH_MISC_TOUCH,	    /* words: slot, first byte, end: what is new of a large block */
+	/* words as of RESIZE_BIG: a block grows just after the program asked for its usable size.
+	 * It would not, had that been enough, so the lane does not either: redis' listpacks under
+	 * jemalloc make 14,400 reallocs where libc's make 23,300. */
+	RH_MISC_RESIZE_ASKED,
 };
 
 /* Blocks from this size on are touched by MISC_TOUCH and not by the loop, so that what is written

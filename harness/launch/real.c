@@ -26,6 +26,19 @@ enum { SLICE_MS = 100 };
 /* A server gets this long to end after SIGTERM; the recorder has its trace to write then. */
 #define ENDING_NS 120000000000ull
 
+static void set_preload(const struct rh_real *real)
+{
+	const char *first = real->spec->preload[0] ? real->spec->preload : real->libc;
+	char text[2 * sizeof(real->spec->preload)];
+
+	snprintf(text, sizeof(text), "%s%s%s", first ? first : "", first && real->behind ? ":" : "",
+		 real->behind ? real->behind : "");
+	if (text[0])
+		setenv("LD_PRELOAD", text, 1);
+	else
+		unsetenv("LD_PRELOAD");
+}
+
 /* Between fork and exec; what cannot be started says so by its exit status, as a shell would. */
 static _Noreturn void become(const struct rh_real *real, char **argv)
 {
@@ -34,12 +47,8 @@ static _Noreturn void become(const struct rh_real *real, char **argv)
 
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (real->spec && real->spec->preload[0])
-		setenv("LD_PRELOAD", real->spec->preload, 1);
-	else if (real->spec && real->libc)
-		setenv("LD_PRELOAD", real->libc, 1);
-	else if (real->spec)
-		unsetenv("LD_PRELOAD");
+	if (real->spec)
+		set_preload(real);
 	for (unsigned i = 0; variant && i < variant->env_count; i++)
 		putenv((char *)(uintptr_t)variant->env[i]);
 	if (dup2(null, 0) < 0 || dup2(null, 1) < 0 ||

@@ -26,6 +26,7 @@ struct rh_real {
 	const struct rh_spec *spec; /* NULL = the environment as it is */
 	const char *libc;    /* preloaded where the spec preloads nothing; NULL = nothing: for a
 				program that links another allocator */
+	const char *behind;  /* a library to load behind what serves malloc; NULL = none */
 	uint64_t timeout_ns; /* 0 = none */
 	int output_fd;	     /* for its standard error; -1 = the null device */
 };

@@ -37,6 +37,8 @@ static void describe_op(const struct rh_op *op, char *text, size_t text_bytes)
 		[RH_MISC_GC_END] = "end of a collection",
 		[RH_MISC_TURN] = "start of a recorded lane",
 		[RH_MISC_USABLE] = "question for the usable size",
+		[RH_MISC_TOUCH] = "touch",
+		[RH_MISC_RESIZE_ASKED] = "resize",
 	};
 	const uint64_t *word = (const uint64_t *)op;
 	uint32_t kind = RH_OP_KIND(op->what), slot = RH_OP_SLOT(op->what);
@@ -50,7 +52,7 @@ static void describe_op(const struct rh_op *op, char *text, size_t text_bytes)
 		snprintf(text, text_bytes, "%s of %llu bytes", rare[slot],
 			 (unsigned long long)word[2]);
 	else if (kind == RH_OP_MISC)
-		snprintf(text, text_bytes, "%s", slot <= RH_MISC_USABLE ? rare[slot] : "?");
+		snprintf(text, text_bytes, "%s", slot <= RH_MISC_RESIZE_ASKED ? rare[slot] : "?");
 	else
 		snprintf(text, text_bytes, "%s of %llu bytes", words[kind] ? words[kind] : "?",
 			 size);

@@ -9,7 +9,7 @@
  *	calls=2 20			... and how often; the next line is inclusive cost
  *
  * Lines may start with + - or * (relative positions). Only self costs are added up, so that
- * nothing is counted twice.
+ * nothing is counted twice; but what a call into the heap costs is its inclusive cost.
  */
 #include "harness/probe/callgrind.h"
 
@@ -32,6 +32,29 @@ enum { EVENTS_MAX = 32, ID_MAX = 1 << 24 };
 static const char *const waiting_names[] = { "wait_for", "rh_futex_wait", "rh_futex_wait_private",
 					     "rh_futex_wake", "rh_futex_wake_private" };
 
+/* Calls into the heap; allocators put their letters before (je_, mi_, tc_), and callgrind may know
+ * a function by any of its names. */
+static const char *const heap_names[] = {
+	"malloc",
+	"free",
+	"calloc",
+	"realloc",
+	"memalign",
+	"aligned_alloc",
+	"valloc",
+	"pvalloc",
+	"cfree",
+	"posix_memalign",
+	"free_sized",
+	"malloc_size",
+	"malloc_usable_size",
+	"reallocarray",
+	"free_aligned_sized",
+	"malloc_good_size",
+	"usable_size",
+};
+static const char *const heap_letters[] = { "", "__libc_", "je_", "mi_", "tc_", "scalable_" };
+
 struct names { /* by callgrind's number */
 	char **text;
 	size_t count;
@@ -46,7 +69,12 @@ struct reader {
 	size_t columns;
 	size_t positions;	 /* leading fields of a cost line */
 	size_t object, function; /* numbers in force */
-	bool skip;		 /* the next cost line is a call's */
+	size_t callee;
+	uint64_t calls;
+	bool *heap_of; /* by number of the function: is one of the heap's, once asked */
+	bool *heap_asked;
+	size_t heap_count;
+	bool skip; /* the next cost line is a call's */
 };
 
 /* As --under takes words: a backslash before what would end one. */
@@ -140,6 +168,55 @@ static bool is_waiting(const char *name)
 	return false;
 }
 
+static bool is_heap_name(const char *name)
+{
+	size_t length = strcspn(name, "'"); /* "malloc'2": called by itself */
+
+	if (strncmp(name, "operator new", 12) == 0 || strncmp(name, "operator delete", 15) == 0)
+		return true;
+	for (size_t l = 0; l < sizeof(heap_letters) / sizeof(heap_letters[0]); l++)
+		for (size_t i = 0; i < sizeof(heap_names) / sizeof(heap_names[0]); i++) {
+			size_t before = strlen(heap_letters[l]),
+			       all = before + strlen(heap_names[i]);
+
+			if (length == all && strncmp(name, heap_letters[l], before) == 0 &&
+			    strncmp(name + before, heap_names[i], all - before) == 0)
+				return true;
+		}
+	return false;
+}
+
+/* Tens of thousands of calls, few functions. */
+static bool is_heap(struct reader *reader, size_t number)
+{
+	while (reader->heap_count <= number) {
+		size_t count = reader->heap_count;
+
+		*(bool *)rh_grow(&reader->heap_of, &count, sizeof(bool)) = false;
+		*(bool *)rh_grow(&reader->heap_asked, &reader->heap_count, sizeof(bool)) = false;
+	}
+	if (!reader->heap_asked[number]) {
+		reader->heap_asked[number] = true;
+		reader->heap_of[number] = is_heap_name(name_of(&reader->names[1], number));
+	}
+	return reader->heap_of[number];
+}
+
+/* The inclusive cost of a call. */
+static void read_call(struct reader *reader, char *at)
+{
+	if (!is_heap(reader, reader->callee) || is_heap(reader, reader->function))
+		return;
+	reader->out->heap_calls += reader->calls;
+	for (size_t i = 0; i < reader->columns && isdigit((unsigned char)*at); i++) {
+		uint64_t value = strtoull(at, &at, 10);
+
+		at += strspn(at, " ");
+		if (reader->column[i] == RH_CG_IR)
+			reader->out->heap_ir += value;
+	}
+}
+
 static void read_costs(struct reader *reader, char *at)
 {
 	struct rh_callgrind_function *function;
@@ -151,6 +228,7 @@ static void read_costs(struct reader *reader, char *at)
 	}
 	if (reader->skip) {
 		reader->skip = false;
+		read_call(reader, at);
 		return;
 	}
 	function = function_in_force(reader);
@@ -207,6 +285,7 @@ static int read_line(struct reader *reader, char *line, struct rh_err *err)
 	}
 	if (strncmp(line, "calls=", 6) == 0) {
 		reader->skip = true;
+		reader->calls = strtoull(line + 6, NULL, 10);
 		return 0;
 	}
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -220,6 +299,8 @@ static int read_line(struct reader *reader, char *line, struct rh_err *err)
 			reader->object = number;
 		if (names[i].kind == 1)
 			reader->function = number;
+		if (names[i].kind == 3)
+			reader->callee = number;
 	}
 	return 0;
 }
@@ -239,6 +320,8 @@ static void reader_free(struct reader *reader)
 		free(reader->names[k].text);
 	}
 	free(reader->function_of);
+	free(reader->heap_of);
+	free(reader->heap_asked);
 }
 
 int rh_callgrind_read(struct rh_callgrind *out, const char *path, struct rh_err *err)

@@ -45,6 +45,9 @@ struct rh_callgrind_function {
 struct rh_callgrind {
 	uint64_t total[RH_CG_COUNT]; /* without `waiting` */
 	uint64_t waiting[RH_CG_COUNT];
+	/* Instructions inside calls of the malloc family, and of C++ new and delete, that come from
+	 * elsewhere, with all that they call; and the number of such calls. */
+	uint64_t heap_ir, heap_calls;
 	struct rh_callgrind_function *functions; /* by Ir, most first */
 	size_t function_count;
 };

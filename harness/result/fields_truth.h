@@ -6,19 +6,20 @@
 #ifndef RH_FIELDS_TRUTH_H
 #define RH_FIELDS_TRUTH_H
 
-#define RH_FIELDS_TRUTH_CHANGE(F)                                                              \
-	F(U32, _, backend, NEED, "", "index into `backends`")                                  \
-	F(TEXT, _, what, NEED, "", "`cpu`, `rss`, `instructions`, `user`, `kernel`, `faults`") \
-	F(TEXT, _, unit, EVER, "", "`s`, `bytes` or `count`")                                  \
-	F(REAL, _, predicted, EVER, "", "change against the baseline, by replay: median")      \
-	F(REAL, _, predicted_lo, EVER, "", "its interval")                                     \
-	F(REAL, _, predicted_hi, EVER, "", "its upper end")                                    \
-	F(REAL, _, observed, EVER, "", "change of the program itself, without loading")        \
-	F(REAL, _, observed_lo, EVER, "", "its interval")                                      \
-	F(REAL, _, observed_hi, EVER, "", "its upper end")                                     \
-	F(REAL, _, level, EVER, "", "confidence of both intervals; 1: counts that repeat")     \
-	F(REAL, _, slack, EVER, "", "a change below is of no interest")                        \
-	F(REAL, _, off, EVER, "", "predicted - observed")                                      \
+#define RH_FIELDS_TRUTH_CHANGE(F)                                                          \
+	F(U32, _, backend, NEED, "", "index into `backends`")                              \
+	F(TEXT, _, what, NEED, "",                                                         \
+	  "`cpu`, `rss`, `instructions`, `heap_instructions`, `user`, `kernel`, `faults`") \
+	F(TEXT, _, unit, EVER, "", "`s`, `bytes` or `count`")                              \
+	F(REAL, _, predicted, EVER, "", "change against the baseline, by replay: median")  \
+	F(REAL, _, predicted_lo, EVER, "", "its interval")                                 \
+	F(REAL, _, predicted_hi, EVER, "", "its upper end")                                \
+	F(REAL, _, observed, EVER, "", "change of the program itself, without loading")    \
+	F(REAL, _, observed_lo, EVER, "", "its interval")                                  \
+	F(REAL, _, observed_hi, EVER, "", "its upper end")                                 \
+	F(REAL, _, level, EVER, "", "confidence of both intervals; 1: counts that repeat") \
+	F(REAL, _, slack, EVER, "", "a change below is of no interest")                    \
+	F(REAL, _, off, EVER, "", "predicted - observed")                                  \
 	F(TEXT, _, verdict, EVER, "", "`predicted`, `off` or `cannot tell`")
 
 #define RH_FIELDS_TRUTH_SEEN(F)                                                              \
@@ -31,7 +32,8 @@
 	F(REALS, _, load_cpu_s, EVER, "s", "CPU time of /bin/true under it")                 \
 	F(INTS, _, load_rss_bytes, EVER, "bytes", "resident in a process that does nothing") \
 	F(U64, _, instructions, MAY, "", "of the program under callgrind, once")             \
-	F(U64, _, load_instructions, MAY, "", "of /bin/true under callgrind")
+	F(U64, _, load_instructions, MAY, "", "of /bin/true under callgrind")                \
+	F(U64, _, heap_instructions, MAY, "", "of the program's: in calls of the allocator")
 
 #define RH_FIELDS_VALIDATION(F)                                                          \
 	F(TEXTS, _, argv, EVER, "", "the program and its words")                         \

@@ -191,6 +191,7 @@ static int run_round(void *of, uint32_t round, uint32_t backend, struct rh_err *
 			    (unsigned long long)config->reps, config->argv[0], row->name);
 	snprintf(job.libc, sizeof(job.libc), "%s", out->linked[0] ? libc_name : "");
 	memcpy(load.libc, job.libc, sizeof(load.libc));
+	memcpy(load.linked, out->linked, sizeof(load.linked));
 	if (rh_runner_run(&out->runner, &load, &loading, err) < 0 ||
 	    rh_runner_run(&out->runner, &job, &cost, err) < 0)
 		return rh_err_prefix(err, "under %s", row->name);
@@ -230,12 +231,13 @@ static int count_instructions(const struct rh_validate_config *config, struct rh
 
 		if (!config->quiet)
 			rh_progress("%s under %s and callgrind", config->argv[0], row->name);
-		if (rh_validate_instructions(&empty, &row->load_instructions, err) == 0 &&
-		    rh_validate_instructions(&real, &row->instructions, err) == 0)
+		if (rh_validate_instructions(&empty, &row->load_count, err) == 0 &&
+		    rh_validate_instructions(&real, &row->count, err) == 0 &&
+		    (i != out->base || rh_validate_instructions(&real, &out->again, err) == 0))
 			continue;
 		if (rh_interrupted || i == out->base || err->code == RH_ABSENT)
 			return rh_err_prefix(err, "under %s and callgrind", row->name);
-		row->instructions = NAN;
+		row->count = (struct rh_validate_count){ NAN, NAN };
 		rh_result_warn(&out->result,
 			       "no instructions under %s, which callgrind does not bear: %s",
 			       row->name, err->text);
@@ -290,16 +292,11 @@ static int make_rows(const struct rh_validate_config *config, struct rh_validate
 				       "control (libc, an installed allocator or a .so can)",
 				       backend->text);
 		row = rh_grow(&out->rows, &out->row_count, sizeof(*row));
-		*row = (struct rh_validate_row){ backend->text,
-						 numbers(config->reps),
-						 numbers(config->reps),
-						 numbers(config->reps),
-						 numbers(config->reps),
-						 numbers(config->reps),
-						 numbers(config->reps),
-						 numbers(config->reps),
-						 NAN,
-						 NAN,
+		*row = (struct rh_validate_row){ backend->text,		numbers(config->reps),
+						 numbers(config->reps), numbers(config->reps),
+						 numbers(config->reps), numbers(config->reps),
+						 numbers(config->reps), numbers(config->reps),
+						 { NAN, NAN },		{ NAN, NAN },
 						 { { .slack = 0 } } };
 	}
 	if (out->row_count < 2)

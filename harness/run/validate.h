@@ -45,6 +45,7 @@ struct rh_runner_job {
 	uint32_t row; /* of `rows`, as they were when it began */
 	bool nothing; /* /bin/true instead of the program */
 	char libc[64];
+	char linked[64]; /* what the program links is loaded in what does nothing, too */
 };
 struct rh_validate;
 int rh_runner_begin(struct rh_runner *runner, const struct rh_validate_config *config,
@@ -53,11 +54,12 @@ int rh_runner_run(const struct rh_runner *runner, const struct rh_runner_job *jo
 		  struct rh_real_cost *cost, struct rh_err *err);
 void rh_runner_end(struct rh_runner *runner);
 
-/* The first three are judged; the rest says where a change comes from. */
+/* The first four are judged; the rest says where a change comes from. */
 enum rh_validate_field {
 	RH_VALIDATE_CPU,
 	RH_VALIDATE_RSS,
-	RH_VALIDATE_INSTRUCTIONS,
+	RH_VALIDATE_INSTRUCTIONS, /* of the whole program */
+	RH_VALIDATE_HEAP,	  /* of those, what is done in calls of the allocator */
 	RH_VALIDATE_JUDGED,
 	RH_VALIDATE_USER = RH_VALIDATE_JUDGED,
 	RH_VALIDATE_KERNEL,
@@ -75,12 +77,17 @@ struct rh_validate_what {
 };
 extern const struct rh_validate_what rh_validate_whats[RH_VALIDATE_FIELDS];
 
+/* Instructions of one run under callgrind, all threads. */
+struct rh_validate_count {
+	double all, heap; /* heap: in calls of the malloc family, with all that these call */
+};
+
 /* A backend: what was seen of it, by round. */
 struct rh_validate_row {
 	const char *name;			     /* of the result's backend */
 	double *user, *system, *wall, *rss, *faults; /* of the program: seconds, bytes, count */
 	double *load_cpu, *load_rss;		     /* of /bin/true */
-	double instructions, load_instructions;	     /* by callgrind; NaN = not asked for */
+	struct rh_validate_count count, load_count;  /* by callgrind; NaN = not asked for */
 	struct rh_truth truth[RH_VALIDATE_FIELDS];   /* seconds; bytes; counts */
 };
 
@@ -96,13 +103,14 @@ struct rh_validate {
 	double cpu_s, load_s;	  /* of the program under the baseline, and of loading it */
 	double heap_s;		  /* the heap's own CPU time by the replay, net of the floor */
 	double heap_instructions; /* likewise, by callgrind; NaN = not asked for */
+	struct rh_validate_count again; /* of a second run on the baseline: the program's scatter */
 	double rss_bytes;
 };
 
 int rh_validate_run(const struct rh_validate_config *config, struct rh_validate *out,
 		    struct rh_err *err);
-/* Of one program under callgrind: instructions of all its threads. */
-int rh_validate_instructions(const struct rh_real *real, double *count, struct rh_err *err);
+int rh_validate_instructions(const struct rh_real *real, struct rh_validate_count *count,
+			     struct rh_err *err);
 
 /* validate_compare.c: fills the rows' truth, the sums, and result.validation. */
 int rh_validate_compare(const struct rh_validate_config *config, struct rh_validate *out,

@@ -59,13 +59,14 @@ static int run_under(const struct rh_real *real, const char *path, struct rh_err
 	return result;
 }
 
-int rh_validate_instructions(const struct rh_real *real, double *count, struct rh_err *err)
+int rh_validate_instructions(const struct rh_real *real, struct rh_validate_count *count,
+			     struct rh_err *err)
 {
 	char path[] = "/tmp/reheap-callgrind-XXXXXX", found[4096];
 	struct rh_callgrind profile;
 	int fd, result;
 
-	*count = NAN;
+	*count = (struct rh_validate_count){ NAN, NAN };
 	if (!rh_in_path("valgrind", found, sizeof(found)))
 		return rh_fail(err, RH_ABSENT,
 			       "valgrind is not installed (apt-get install valgrind)");
@@ -77,7 +78,8 @@ int rh_validate_instructions(const struct rh_real *real, double *count, struct r
 	if (result == 0)
 		result = rh_callgrind_read(&profile, path, err);
 	if (result == 0) {
-		*count = (double)profile.total[RH_CG_IR] + (double)profile.waiting[RH_CG_IR];
+		count->all = (double)profile.total[RH_CG_IR] + (double)profile.waiting[RH_CG_IR];
+		count->heap = (double)profile.heap_ir;
 		rh_callgrind_free(&profile);
 	}
 	unlink(path);

@@ -37,7 +37,7 @@ struct answer {
 static void load_again(const struct rh_real *nothing, struct rh_real_cost *cost)
 {
 	static char resident[] = "resident";
-	char worker[4096], said[32] = "";
+	char worker[4096], said[4096] = "", *at;
 	char *argv[] = { worker, resident, NULL };
 	struct rh_real again = *nothing;
 	struct rh_real_cost ignored_cost;
@@ -51,8 +51,9 @@ static void load_again(const struct rh_real *nothing, struct rh_real_cost *cost)
 	if (again.output_fd < 0)
 		return;
 	if (rh_real_run(&again, &ignored_cost, &ignored) == 0 &&
-	    pread(again.output_fd, said, sizeof(said) - 1, 0) > 0)
-		kib = strtoul(said, NULL, 10);
+	    pread(again.output_fd, said, sizeof(said) - 1, 0) > 0 &&
+	    (at = strstr(said, "resident "))) /* the loader may have said something before */
+		kib = strtoul(at + 9, NULL, 10);
 	if (kib)
 		cost->peak_rss_bytes = 1024 * (uint64_t)kib;
 	close(again.output_fd);
@@ -67,6 +68,7 @@ static void do_job(const struct rh_validate_config *config, const struct rh_vali
 				.driver = job->nothing ? NULL : config->driver,
 				.spec = of->result.backends[job->row].spec,
 				.libc = job->libc[0] ? job->libc : NULL,
+				.behind = job->linked[0] ? job->linked : NULL,
 				.timeout_ns = config->timeout_ns,
 				.output_fd = -1 };
 

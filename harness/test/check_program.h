@@ -288,8 +288,9 @@ static uint32_t check_op(const struct check *check, uint32_t i, const struct rh_
 		      "event %u: sized or not", i);
 		return misc ? (uint32_t)check_word(op, 0) : slot;
 	case RH_EV_RESIZE:
-		CHECK(misc ? slot == RH_MISC_RESIZE_BIG : kind == RH_OP_RESIZE, "event %u: resize",
-		      i);
+		CHECK(misc ? slot == RH_MISC_RESIZE_BIG || slot == RH_MISC_RESIZE_ASKED
+			   : kind == RH_OP_RESIZE,
+		      "event %u: resize", i);
 		CHECK((misc ? check_word(op, 1) : op->size) == event->size &&
 			      check_word(op, misc ? 2 : 0) == check->size[event->old],
 		      "event %u: sizes of a resize", i);

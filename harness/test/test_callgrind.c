@@ -2,6 +2,7 @@
  * test_callgrind.c - workers under valgrind, on backends whose instructions and cache lines are
  * known; and allocators that do not run there.
  */
+#include "harness/probe/callgrind.h"
 #include "harness/test/odd_malloc.h"
 #include "harness/test/probe_support.h"
 #include <math.h>
@@ -157,6 +158,36 @@ static void phases_are_not_counted(void **state)
 	done(&config, &two);
 }
 
+/* What a call into the heap costs is counted once, with what it calls, by whatever name; calls
+ * within the heap are part of that, and other calls of the allocator's are not. */
+static void calls_of_the_heap_are_added_up(void **state)
+{
+	static const char text[] = "positions: line\nevents: Ir Dr\n"
+				   "fn=(1) main\n1 10 1\n"
+				   "cob=(2) libx.so\ncfn=(2) malloc\ncalls=3 1\n1 300 5\n"
+				   "cfn=(3) operator new(unsigned long)\ncalls=2 1\n1 250\n"
+				   "cfn=(4) mi_realloc'2\ncalls=1 1\n1 70\n"
+				   "cfn=(5) mallctl\ncalls=9 1\n1 9000\n"
+				   "cfn=(6) zmalloc\ncalls=9 1\n1 900\n"
+				   "fn=(3)\n1 20\ncfn=(2)\ncalls=2 1\n1 200\n"
+				   "fn=(6)\n1 5\ncfn=(2)\ncalls=4 1\n1 400\n";
+	char path[] = "/tmp/reheap-test-XXXXXX";
+	struct rh_callgrind read;
+	struct rh_err err = { 0 };
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+	close(fd);
+	assert_int_equal(rh_callgrind_read(&read, path, &err), 0);
+	unlink(path);
+	assert_true(read.heap_ir == 300 + 250 + 70 + 400);
+	assert_true(read.heap_calls == 3 + 2 + 1 + 4);
+	assert_true(read.total[RH_CG_IR] == 10 + 20 + 5);
+	rh_callgrind_free(&read);
+}
+
 /* Longer than the tier takes: it ends early, its drain still agrees with the trace. */
 static void long_traces_are_cut(void **state)
 {
@@ -228,6 +259,7 @@ int main(void)
 		cmocka_unit_test(what_is_spent_is_predicted),
 		cmocka_unit_test(the_same_twice),
 		cmocka_unit_test(phases_are_not_counted),
+		cmocka_unit_test(calls_of_the_heap_are_added_up),
 		cmocka_unit_test(long_traces_are_cut),
 		cmocka_unit_test(what_dies_under_valgrind_is_absent),
 		cmocka_unit_test(who_reserves_too_much_is_told),

@@ -65,8 +65,8 @@ static void add_row(struct rh_validate *v, bool mine)
 	row->faults = filled(mine ? 3000 : 4500, 0);
 	row->load_cpu = filled(mine ? 0.003 : 0.001, 0);
 	row->load_rss = filled((mine ? 2.0 : 1.0) * (1 << 20), 0);
-	row->instructions = mine ? 980500 : 1000000;
-	row->load_instructions = mine ? 1500 : 1000;
+	row->count = (struct rh_validate_count){ mine ? 980500 : 1000000, mine ? 90000 : 110000 };
+	row->load_count = (struct rh_validate_count){ mine ? 1500 : 1000, 0 };
 }
 
 static void make(struct rh_validate *v, uint64_t again)
@@ -77,6 +77,7 @@ static void make(struct rh_validate *v, uint64_t again)
 				   .events_again = again,
 				   .nondeterministic = again != EVENTS,
 				   .calls_mean = (EVENTS + (double)again) / 2 };
+	v->again = (struct rh_validate_count){ 1000000, 110000 };
 	v->result.floor = FLOOR;
 	v->result.touch = "full";
 	v->result.pace = "none";

@@ -34,7 +34,8 @@ static void walk_misc(struct worker *worker, uint32_t lane, const struct rh_op *
 {
 	if (RH_OP_SLOT(op->what) == RH_MISC_FREE_BIG)
 		worker->live[op_word(op, 1)] = 0;
-	else if (RH_OP_SLOT(op->what) == RH_MISC_RESIZE_BIG)
+	else if (RH_OP_SLOT(op->what) == RH_MISC_RESIZE_BIG ||
+		 RH_OP_SLOT(op->what) == RH_MISC_RESIZE_ASKED)
 		worker->live[op_word(op, 1)] = live_entry(lane, op_word(op, 2));
 }
 

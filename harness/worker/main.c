@@ -380,7 +380,8 @@ static int tell_resident(void)
 
 	text[length > 0 ? length : 0] = '\0';
 	at = strstr(text, "\nRss:");
-	return at && dprintf(STDERR_FILENO, "%lu\n", strtoul(at + 5, NULL, 10)) > 0 ? 0 : -1;
+	return at && dprintf(STDERR_FILENO, "resident %lu\n", strtoul(at + 5, NULL, 10)) > 0 ? 0
+											     : -1;
 }
 
 static ssize_t on_flush(void *ctl, const char *text, size_t bytes)

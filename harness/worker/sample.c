@@ -220,6 +220,7 @@ static unsigned kind_of(const struct lane *lane, const struct rh_op *op, uint64_
 		slot = (uint32_t)op_word(op, 1);
 		return birth[slot] == lane->index + 1 ? RH_LAT_FREE : RH_LAT_FREE_REMOTE;
 	case RH_MISC_RESIZE_BIG:
+	case RH_MISC_RESIZE_ASKED:
 		return RH_LAT_RESIZE;
 	case RH_MISC_GROW:
 		return RH_LAT_GROW;

@@ -15,6 +15,7 @@ static const struct shown {
 	{ "cpu", "CPU time", "ms", 1e3 },
 	{ "rss", "peak resident memory", "MiB", 1.0 / (1 << 20) },
 	{ "instructions", "instructions, by callgrind", "million", 1e-6 },
+	{ "heap_instructions", "the heap's own instructions, by callgrind", "million", 1e-6 },
 	{ "user", "user CPU time", "ms", 1e3 },
 	{ "kernel", "kernel CPU time", "ms", 1e3 },
 	{ "faults", "page faults", "thousand", 1e-3 },
