@@ -1,0 +1,55 @@
+/*
+ * stash.c - how much a lane keeps, and in which lengths (stash.h).
+ */
+#include "alloc/heap/tiered/stash.h"
+
+#include "alloc/base/debug.h"
+
+/* A lane keeps no more than its share: what lies in its stash serves no other lane. It takes no
+ * memory that this lane would need elsewhere, for it goes back before pages that are not in
+ * memory are used. */
+uint32_t rh_stash_bound(uint64_t in_use, unsigned lanes)
+{
+	uint64_t pages = in_use / STASH_SHARE >> TIER_PAGE_SHIFT;
+	uint32_t least = 256 / (lanes ? lanes : 1);
+
+	if (least < STASH_PAGES_MIN)
+		least = STASH_PAGES_MIN;
+	return pages < least		 ? least
+	       : pages > STASH_PAGES_MAX ? STASH_PAGES_MAX
+					 : (uint32_t)pages;
+}
+
+/* Eight steps between two powers of two, so that what one leaves serves the next: 200 to 600 KiB are 14 lengths and not 50. What is added
+ * is address space where it was never touched. */
+size_t rh_large_page_count(size_t page_count)
+{
+	unsigned bits;
+	size_t step;
+
+	if (page_count <= 2 * LARGE_STEP || page_count >= STASH_SIZES)
+		return page_count;
+	bits = 63 - (unsigned)__builtin_clzll(page_count - 1);
+	step = ((size_t)1 << bits) / LARGE_STEP;
+	return (page_count + step - 1) & ~(step - 1);
+}
+
+void rh_stash_pages(struct rh_lane *lane, uintptr_t page, size_t page_count)
+{
+	struct mspan *span = lane->span_cache[--lane->span_cache_count];
+
+	span->base = lane->heap->window + (page << TIER_PAGE_SHIFT);
+	span->page_count = (uint32_t)page_count;
+	tier_store(&lane->heap->spans[page], span);
+	rh_stash_push(lane, span);
+}
+
+void rh_stash_page_cache(struct rh_lane *lane)
+{
+	struct page_cache *cache = &lane->pcache;
+	uint64_t released = (uint64_t)__builtin_popcountll(cache->scav & cache->free);
+
+	for (; cache->free; cache->free &= cache->free - 1)
+		rh_stash_pages(lane, cache->page + (unsigned)__builtin_ctzll(cache->free), 1);
+	tier_add(&lane->d_released, -(int64_t)(released << TIER_PAGE_SHIFT));
+}
