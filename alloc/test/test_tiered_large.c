@@ -1,7 +1,8 @@
 /*
  * test_tiered_large.c - blocks of pages that change their length: how often a block that grows by
  * realloc is copied, that it keeps its contents, where it ends when nothing may follow it, and
- * that what is cut off comes back to others.
+ * that what is cut off comes back to others. And blocks of pages that come and go: where the next
+ * one is laid.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -160,12 +161,73 @@ static void what_is_cut_off_comes_back(void **state)
 	}
 }
 
+/* One buffer of 200 to 600 KB comes and goes beside small blocks: it is laid into what the last one
+ * left, so that memory is no more than both together and some slack, and hardly any of them asks
+ * the page heap. */
+static void a_buffer_takes_the_place_of_the_last(void **state)
+{
+	enum { ROUNDS = 4000, SMALL = 3000, FIRST = 200 };
+
+	(void)state;
+	for (int profile = RADIX; profile < TIER_PROFILE_COUNT; profile++) {
+		static void *small[SMALL];
+		uint64_t kept, asked = 0;
+
+		open_heap(profile, TIER_GC_EXPLICIT);
+		for (size_t i = 0; i < SMALL; i++)
+			small[i] = ops->alloc(lane, 16 + i * 37 % 285);
+		for (size_t i = 0; i < ROUNDS; i++) {
+			size_t bytes = 200000 + i * 7919 % 400000;
+
+			if (i == FIRST)
+				asked = figure("mheap.span_allocs");
+			ops->free(lane, ops->alloc(lane, bytes), bytes);
+		}
+		kept = figure("HeapInuse") + figure("HeapIdle") - figure("HeapReleased");
+		asked = figure("mheap.span_allocs") - asked;
+		assert_in_range(kept, SMALL * 150, 2 * (SMALL * 160 + 600000));
+		assert_in_range(asked, 0, (ROUNDS - FIRST) * 2 / 3);
+		for (size_t i = 0; i < SMALL; i++)
+			ops->free(lane, small[i], 0);
+		close_heap();
+	}
+}
+
+/* Blocks of many lengths above 32 KiB, replaced at random: what one leaves serves the next. */
+static void lengths_come_in_steps(void **state)
+{
+	enum { ROUNDS = 20000, LIVE = 300 };
+	static void *block[LIVE];
+	static size_t bytes[LIVE];
+	uint64_t seed = 1;
+
+	(void)state;
+	open_heap(rh_tier_profile_of(TIER_PROFILE_DEFAULT), TIER_GC_EXPLICIT);
+	for (size_t i = 0; i < ROUNDS; i++) {
+		size_t at;
+
+		seed = seed * 6364136223846793005u + 1442695040888963407u;
+		at = (seed >> 33) % LIVE;
+		if (block[at])
+			ops->free(lane, block[at], bytes[at]);
+		bytes[at] = 33000 + (seed >> 40) % 170000;
+		block[at] = ops->alloc(lane, bytes[at]);
+		memset(block[at], 1, 64);
+	}
+	assert_true(figure("stash.hits") > ROUNDS / 2);
+	for (size_t i = 0; i < LIVE; i++)
+		ops->free(lane, block[i], bytes[i]);
+	close_heap();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_growing_block_is_seldom_copied),
 		cmocka_unit_test(a_block_grows_past_what_is_mapped),
 		cmocka_unit_test(what_is_cut_off_comes_back),
+		cmocka_unit_test(a_buffer_takes_the_place_of_the_last),
+		cmocka_unit_test(lengths_come_in_steps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -307,7 +307,7 @@ static void page_cache_takes_the_lowest_block_and_gives_the_rest_back(void **sta
 	allocate(3);
 	release(0);
 	rh_lock(&m.heap->lock);
-	rh_pages_fill_cache(m.heap, &cache);
+	rh_pages_fill_cache(m.heap, &cache, 64);
 	assert_int_equal(cache.page, m.origin);
 	assert_int_equal(cache.free, UINT64_MAX);
 	assert_int_equal(cache.scav, 0);
@@ -361,9 +361,9 @@ static void pages_are_known_zero_once(void **state)
 	assert_true(rh_arena_fresh(m.heap, m.origin, 10));
 	assert_false(rh_arena_fresh(m.heap, m.origin + 9, 2));
 	assert_true(rh_arena_fresh(m.heap, m.origin + 11, 1));
-	assert_int_equal(rh_arena_fresh_block(m.heap, m.origin), ~(uint64_t)0 << 12);
-	assert_int_equal(rh_arena_fresh_block(m.heap, m.origin + 64), UINT64_MAX);
-	assert_int_equal(rh_arena_fresh_block(m.heap, m.origin + 64), 0);
+	assert_int_equal(rh_arena_fresh_block(m.heap, m.origin, m.origin + 64), ~(uint64_t)0 << 12);
+	assert_int_equal(rh_arena_fresh_block(m.heap, m.origin + 64, m.origin + 128), UINT64_MAX);
+	assert_int_equal(rh_arena_fresh_block(m.heap, m.origin + 64, m.origin + 128), 0);
 	rh_unlock(&m.heap->lock);
 	hold();
 	close_heap();

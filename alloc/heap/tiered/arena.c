@@ -260,15 +260,15 @@ bool rh_arena_fresh(struct rh_heap *heap, uint32_t page, size_t page_count)
 	return fresh;
 }
 
-uint64_t rh_arena_fresh_block(struct rh_heap *heap, uint32_t page)
+uint64_t rh_arena_fresh_block(struct rh_heap *heap, uint32_t page, uint32_t end)
 {
 	uint32_t first = page % TIER_ARENA_PAGES;
 	uint16_t *from = &heap->arenas.zero_from[page / TIER_ARENA_PAGES];
 	uint32_t used = *from <= first ? 0 : *from - first;
 
-	rh_debug_assert(page % 64 == 0 && used <= TIER_ARENA_PAGES);
-	if (*from < first + 64)
-		*from = (uint16_t)(first + 64);
+	rh_debug_assert(page % 64 == 0 && used <= TIER_ARENA_PAGES && end - page <= 64);
+	if (*from < first + (end - page))
+		*from = (uint16_t)(first + (end - page));
 	return used >= 64 ? 0 : ~(uint64_t)0 << used;
 }
 

@@ -239,12 +239,15 @@ struct bin_table {
 };
 
 enum {
-	SPAN_CACHE_MAX = 128,  /* span structs a lane keeps; refilled by half */
-	STASH_PAGES_MIN = 32,  /* free pages a lane keeps as whole spans: 256 KiB, */
-	STASH_PAGES_MAX = 256, /* or an eighth of what is in use, up to 2 MiB */
+	SPAN_CACHE_MAX = 128,	/* span structs a lane keeps; refilled by half */
+	STASH_PAGES_ALL = 256,	/* free pages that all lanes keep as whole spans: 2 MiB together, */
+	STASH_PAGES_MIN = 32,	/* but 256 KiB each, */
+	STASH_PAGES_MAX = 1024, /* or an eighth of what is in use, up to 8 MiB each */
 	STASH_SHARE = 8,
-	PCACHE_SPAN_PAGES = 16, /* shorter spans come from the page cache */
-	STASH_SIZES = 64,	/* spans of up to 63 pages are stashed */
+	STASH_LOOK_PAGES = 2048, /* of traffic, 16 MiB: then what is kept is looked at */
+	PCACHE_SPAN_PAGES = 16,	 /* shorter spans come from the page cache */
+	STASH_SIZES = 256,	 /* spans of up to 255 pages are stashed */
+	STASH_WORDS = STASH_SIZES / 64,
 };
 _Static_assert(PCACHE_SPAN_PAGES < STASH_SIZES, "spares go into the stash");
 
@@ -306,11 +309,13 @@ struct rh_lane {
 	struct page_cache pcache;
 	uint32_t span_cache_count;
 	uint32_t stash_pages, stash_pages_max;
-	uint32_t bin_bytes; /* what a bin may hold, by what the heap has in use */
+	uint32_t unseen_pages; /* stashed since this lane looked at the heap last */
+	uint32_t bin_bytes;    /* what a bin may hold, by what the heap has in use */
 	/* gc=explicit: the class that malloc's callers get for this one (serves.c) */
 	uint8_t serves[TIER_CLASS_MAX];
-	uint8_t served[TIER_CLASS_MAX];	  /* how many others get this one */
-	struct mspan *stash[STASH_SIZES]; /* empty spans by pages, LIFO */
+	uint8_t served[TIER_CLASS_MAX];	     /* how many others get this one */
+	uint64_t stash_lengths[STASH_WORDS]; /* bit n: stash[n] has some */
+	struct mspan *stash[STASH_SIZES];    /* empty spans by pages, LIFO */
 	struct mspan *span_cache[SPAN_CACHE_MAX];
 	uintptr_t bits_at, bits_end; /* bitmaps are carved from here first */
 	/* tiny blocks (collected modes) */

@@ -3,8 +3,9 @@
  *
  * ceil(size / 8192) pages, class 0, base = block. Known-zero pages are not cleared.
  * Since 1.16 those under 16 pages come through the page cache without a lock; with
- * gc=explicit those under 64 pages also go back without one, through the stash. There,
- * zeroed blocks of 64 KiB and more get their zeroes from the system, unlike in Go.
+ * gc=explicit those under 256 pages come and go without one, through the stash, in lengths of
+ * eight steps between powers of two (stash.h). There, zeroed blocks of 64 KiB and more get
+ * their zeroes from the system, unlike in Go.
  *
  * Growth by realloc, gc=explicit: where the pages behind a block are free it gets longer where it
  * is, also past the end of what was mapped so far. Else it moves, and one that grew before moves

@@ -2,19 +2,14 @@
  * mheap.c - spans out of pages.
  *
  * A request for n pages goes, until one answers, to
- *  1. the lane's stash of empty spans of exactly n pages (gc=explicit)	no lock
+ *  1. the lane's stash of empty spans of that length (gc=explicit, stash.h)	no lock
  *  2. the lane's page cache, when n < 16				no lock
- *  3. under mheap.lock: the same cache refilled with 64 pages, the page
- *     heap, new pages from the system (arena.c)			one lock
+ *  3. under mheap.lock: the same cache refilled, the page heap, new pages
+ *     from the system (arena.c)						one lock
  *     (gc=explicit: a few more spans of that length go into the stash)
- * and brings a span struct from the lane's span cache, refilled by 64 under the lock.
- *
- * Freed spans go to the stash when frees are explicit, because a program that frees
- * and asks again would otherwise take this lock for every span; an eighth of the heap at
- * most (256 KiB to 2 MiB), then all of it goes back in one locked visit and its pages
- * coalesce. So it does before small spans are made of pages that are not in memory:
- * those that are come first. Where frees come from
- * sweeping, a span goes straight to the page heap, one lock each.
+ * and brings a span struct from the lane's span cache, refilled by 64 under the lock. With
+ * explicit frees large blocks pass 2 by, and in 3 pages that are in memory come before others,
+ * even if the stash has to go back for it.
  *
  * Bytes: HeapSys + StackInuse = grown; each byte of it is in use by a heap span, by a
  * stack, released to the system, or free. Pages in a page cache or a stash count as
@@ -27,20 +22,11 @@
 
 #include "alloc/base/debug.h"
 #include "alloc/heap/tiered/explicit.h"
+#include "alloc/heap/tiered/page_map.h"
 #include "alloc/heap/tiered/poison.h"
+#include "alloc/heap/tiered/stash.h"
 
 const struct rh_lock_class rh_mheap_lock_class = { "mheap", TIER_RANK_HEAP, 0 };
-
-/* A lane keeps no more than its share: what lies in the stash serves requests of its own
- * lengths only, and at the live peak it is in memory for nothing (perl: 1.3 of 5.7 MB). */
-static uint32_t stash_bound(uint64_t in_use)
-{
-	uint64_t pages = in_use / STASH_SHARE >> TIER_PAGE_SHIFT;
-
-	return pages < STASH_PAGES_MIN	 ? STASH_PAGES_MIN
-	       : pages > STASH_PAGES_MAX ? STASH_PAGES_MAX
-					 : (uint32_t)pages;
-}
 
 void rh_heap_fold(struct rh_heap *heap, struct rh_lane *lane)
 {
@@ -48,7 +34,7 @@ void rh_heap_fold(struct rh_heap *heap, struct rh_lane *lane)
 	heap->in_use_bytes += (uint64_t)lane->d_in_use;
 	heap->stack_bytes += (uint64_t)lane->d_stack;
 	heap->released_bytes += (uint64_t)lane->d_released;
-	lane->stash_pages_max = stash_bound(heap->in_use_bytes);
+	lane->stash_pages_max = rh_stash_bound(heap->in_use_bytes, heap->lane_count);
 	lane->bin_bytes = rh_explicit_bin_bytes(heap->in_use_bytes);
 	tier_store(&lane->d_in_use, 0);
 	tier_store(&lane->d_stack, 0);
@@ -82,35 +68,6 @@ static void drop_struct(struct rh_heap *heap, struct rh_lane *lane, struct mspan
 		rh_fixalloc_free(&heap->span_alloc, span);
 }
 
-/* ---- maps of pages ---- */
-
-static void map_pages(struct rh_heap *heap, struct mspan *span)
-{
-	size_t first = rh_page_index(heap, span->base);
-
-	rh_debug_assert(first + span->page_count <= TIER_WINDOW_PAGES);
-	for (size_t i = 0; i < span->page_count; i++)
-		tier_store(&heap->spans[first + i], span);
-	if (heap->gc == TIER_GC_EXPLICIT && span->spc > 1 && rh_span_state(span) == SPAN_IN_USE) {
-		for (size_t i = 0; i < span->page_count; i++)
-			heap->bin_map[first + i] = rh_bin_offset(span->spc);
-	}
-	if (heap->gc != TIER_GC_EXPLICIT && rh_span_state(span) == SPAN_IN_USE)
-		atomic_fetch_or(&heap->arenas.page_in_use[first / 64], (uint64_t)1 << first % 64);
-}
-
-static void unmap_pages(struct rh_heap *heap, struct mspan *span)
-{
-	size_t first = rh_page_index(heap, span->base);
-
-	if (heap->gc == TIER_GC_EXPLICIT)
-		memset(heap->bin_map + first, 0, span->page_count * sizeof(*heap->bin_map));
-	else
-		atomic_fetch_and(&heap->arenas.page_in_use[first / 64],
-				 ~((uint64_t)1 << first % 64));
-	memset(&heap->spans[first], 0, span->page_count * sizeof(*heap->spans));
-}
-
 /* ---- pages ---- */
 
 struct found {
@@ -120,6 +77,7 @@ struct found {
 	bool released;	/* from the page heap, and every page was given back before */
 	bool zero;	/* every page is known to read as zero */
 	unsigned spare; /* as many more runs of the same length follow */
+	bool large;	/* for a large block, by the rules of its own: see large_page_count */
 };
 
 static uint64_t run_mask(size_t page_count)
@@ -173,13 +131,13 @@ static bool pages_once(struct rh_heap *heap, size_t page_count, struct found *fo
 	return found->span != NULL;
 }
 
-/* free_locked for many: see rh_pages_free_next. */
+/* For many: see rh_pages_free_next. */
 static void free_next(struct rh_heap *heap, struct rh_lane *lane, struct mspan *span,
 		      uint32_t *stale)
 {
 	rh_debug_assert(rh_lock_held(&heap->lock));
 	rh_poison((void *)span->base, rh_span_bytes(span));
-	unmap_pages(heap, span);
+	rh_unmap_pages(heap, span);
 	if (!heap->profile->radix) {
 		rh_lists_free(heap, span, 0);
 		return;
@@ -189,30 +147,16 @@ static void free_next(struct rh_heap *heap, struct rh_lane *lane, struct mspan *
 	drop_struct(heap, lane, span);
 }
 
-static void free_locked(struct rh_heap *heap, struct rh_lane *lane, struct mspan *span)
-{
-	uint32_t stale = TIER_NO_PAGE;
-
-	free_next(heap, lane, span, &stale);
-	rh_pages_free_end(heap, stale);
-}
-
 /* Everything the lane holds in its stash goes back. Heap lock held. */
-static uint64_t trim_stash(struct rh_heap *heap, struct rh_lane *lane)
+uint64_t rh_stash_trim(struct rh_heap *heap, struct rh_lane *lane)
 {
 	uint64_t bytes = (uint64_t)lane->stash_pages << TIER_PAGE_SHIFT;
 	uint32_t stale = TIER_NO_PAGE;
 
 	rh_debug_assert(rh_lock_held(&heap->lock));
-	for (unsigned i = 1; i < STASH_SIZES && lane->stash_pages; i++) {
-		struct mspan *span;
-
-		while ((span = lane->stash[i])) {
-			lane->stash[i] = span->next;
-			lane->stash_pages -= span->page_count;
-			span->next = NULL;
-			free_next(heap, lane, span, &stale);
-		}
+	for (unsigned i; (i = rh_stashed_from(lane, 1)) < STASH_SIZES;) {
+		while (lane->stash[i])
+			free_next(heap, lane, rh_stash_pop(lane, i), &stale);
 	}
 	rh_debug_assert(lane->stash_pages == 0);
 	rh_pages_free_end(heap, stale);
@@ -232,7 +176,41 @@ static bool pages_resident_first(struct rh_lane *lane, size_t page_count, struct
 	    !heap->profile->radix)
 		return true;
 	rh_pages_take_back(heap, found->page, page_count);
-	trim_stash(heap, lane);
+	rh_stash_trim(heap, lane);
+	return pages_once(heap, page_count, found);
+}
+
+/* The front of a longer stashed span; the rest stays there as one of its own. Heap lock held, for
+ * the struct of the span goes back. */
+static bool cut_stashed(struct rh_lane *lane, size_t page_count, struct found *found)
+{
+	unsigned length = rh_stashed_from(lane, page_count);
+	struct mspan *span;
+
+	if (length >= STASH_SIZES)
+		return false;
+	span = rh_stash_pop(lane, length);
+	found->page = (uint32_t)rh_page_index(lane->heap, span->base);
+	found->scav_pages = 0;
+	found->released = false;
+	drop_struct(lane->heap, lane, span);
+	if (length > page_count)
+		rh_stash_pages(lane, found->page + page_count, length - page_count);
+	return true;
+}
+
+/* A large block: of pages in memory if there is a run of them, in the page heap, in the stash, or
+ * in what both are together. */
+static bool large_resident_first(struct rh_lane *lane, size_t page_count, struct found *found)
+{
+	struct rh_heap *heap = lane->heap;
+
+	rh_debug_assert(rh_lock_held(&heap->lock));
+	found->page = rh_pages_alloc_where(heap, page_count, true, &found->scav_pages);
+	if (found->page != TIER_NO_PAGE || cut_stashed(lane, page_count, found))
+		return true;
+	if (lane->stash_pages >= page_count / 4)
+		rh_stash_trim(heap, lane);
 	return pages_once(heap, page_count, found);
 }
 
@@ -241,48 +219,26 @@ static bool pages_resident_first(struct rh_lane *lane, size_t page_count, struct
 static bool pages_locked(struct rh_heap *heap, struct rh_lane *lane, size_t page_count,
 			 struct found *found)
 {
-	if (pages_resident_first(lane, page_count, found))
+	if (found->large ? large_resident_first(lane, page_count, found)
+			 : pages_resident_first(lane, page_count, found))
 		return true;
 	if (lane->stash_pages >= page_count) {
-		trim_stash(heap, lane);
+		rh_stash_trim(heap, lane);
 		if (pages_once(heap, page_count, found))
 			return true;
 	}
 	if (rh_arenas_grow(heap, page_count) && pages_once(heap, page_count, found))
 		return true;
-	trim_stash(heap, lane);
+	rh_stash_trim(heap, lane);
 	if (heap->profile->radix)
 		rh_pages_flush_cache(heap, &lane->pcache);
 	return pages_once(heap, page_count, found);
 }
 
-/* Puts pages into the stash as a span; there is a struct for it. */
-static void stash_pages(struct rh_lane *lane, uintptr_t page, size_t page_count)
-{
-	struct mspan *span = lane->span_cache[--lane->span_cache_count];
-
-	rh_debug_assert(page_count < STASH_SIZES && rh_span_state(span) == SPAN_DEAD);
-	span->base = lane->heap->window + (page << TIER_PAGE_SHIFT);
-	span->page_count = (uint32_t)page_count;
-	span->next = lane->stash[page_count];
-	lane->stash[page_count] = span;
-	lane->stash_pages += (uint32_t)page_count;
-}
-
 static void stash_spares(struct rh_lane *lane, size_t page_count, const struct found *found)
 {
 	for (unsigned i = 1; i <= found->spare; i++)
-		stash_pages(lane, found->page + i * page_count, page_count);
-}
-
-static void stash_page_cache(struct rh_lane *lane)
-{
-	struct page_cache *cache = &lane->pcache;
-	uint64_t released = (uint64_t)__builtin_popcountll(cache->scav & cache->free);
-
-	for (; cache->free; cache->free &= cache->free - 1)
-		stash_pages(lane, cache->page + (unsigned)__builtin_ctzll(cache->free), 1);
-	tier_add(&lane->d_released, -(int64_t)(released << TIER_PAGE_SHIFT));
+		rh_stash_pages(lane, found->page + i * page_count, page_count);
 }
 
 /* What follows the run that was found, when it is free: first fit for one run and not for all of
@@ -311,12 +267,12 @@ static bool several_locked(struct rh_lane *lane, size_t page_count, struct found
 
 	rh_debug_assert(rh_lock_held(&heap->lock));
 	if (heap->gc != TIER_GC_EXPLICIT || !heap->profile->radix || heap->knobs.limit ||
-	    page_count >= PCACHE_SPAN_PAGES || !refill_span_cache(heap, lane))
+	    page_count >= PCACHE_SPAN_PAGES || found->large || !refill_span_cache(heap, lane))
 		return false;
 	if (lane->pcache.free && lane->span_cache_count >= 64) {
-		stash_page_cache(lane);
+		rh_stash_page_cache(lane);
 		refill_span_cache(heap, lane);
-		rh_pages_fill_cache(heap, &lane->pcache);
+		rh_pages_fill_cache(heap, &lane->pcache, rh_page_cache_max(heap));
 		tier_add(&lane->n.pcache_refills, 1);
 		if (from_page_cache(lane, page_count, found))
 			return true;
@@ -372,12 +328,12 @@ static void refill_page_cache(struct rh_lane *lane)
 
 	rh_lock(&heap->lock);
 	rh_heap_fold(heap, lane);
-	rh_pages_fill_cache(heap, &lane->pcache);
+	rh_pages_fill_cache(heap, &lane->pcache, rh_page_cache_max(heap));
 	/* None of them in memory: first what the lane keeps. */
 	if (lane->stash_pages && lane->pcache.scav == lane->pcache.free) {
 		rh_pages_flush_cache(heap, &lane->pcache);
-		trim_stash(heap, lane);
-		rh_pages_fill_cache(heap, &lane->pcache);
+		rh_stash_trim(heap, lane);
+		rh_pages_fill_cache(heap, &lane->pcache, rh_page_cache_max(heap));
 	}
 	refill_span_cache(heap, lane);
 	rh_unlock(&heap->lock);
@@ -385,13 +341,14 @@ static void refill_page_cache(struct rh_lane *lane)
 }
 
 /* Steps 2 and 3 of the story. */
-static bool find_pages(struct rh_lane *lane, size_t page_count, bool lock_large,
-		       struct found *found)
+static bool find_pages(struct rh_lane *lane, size_t page_count, unsigned spc, struct found *found)
 {
 	struct rh_heap *heap = lane->heap;
+	bool lock_large = spc < 2 && !heap->profile->large_pcache;
 
-	*found = (struct found){ .page = TIER_NO_PAGE };
-	if (heap->profile->pcache && page_count < PCACHE_SPAN_PAGES && !heap->knobs.limit) {
+	*found = (struct found){ .page = TIER_NO_PAGE, .large = spc < 2 && rh_keeps_large(heap) };
+	if (heap->profile->pcache && page_count < PCACHE_SPAN_PAGES && !heap->knobs.limit &&
+	    !found->large) {
 		if (!lane->pcache.free)
 			refill_page_cache(lane);
 		if (from_page_cache(lane, page_count, found)) {
@@ -428,39 +385,45 @@ static struct mspan *set_up(struct rh_lane *lane, size_t page_count, unsigned sp
 		return NULL;
 	}
 	rh_span_init(heap, span, spc);
-	map_pages(heap, span);
+	rh_map_pages(heap, span);
 	rh_debug_assert(rh_span_of(heap, (const void *)span->base) == span);
 	return span;
 }
 
 static struct mspan *from_stash(struct rh_lane *lane, size_t page_count, unsigned spc)
 {
+	unsigned length = (unsigned)page_count;
 	struct mspan *span;
 
-	if (page_count >= STASH_SIZES || !(span = lane->stash[page_count]))
+	if (spc < 2) {
+		length = rh_stashed_from(lane, page_count);
+		if (length - page_count > page_count / LARGE_STEP)
+			return NULL;
+	}
+	if (length >= STASH_SIZES || !lane->stash[length])
 		return NULL;
-	if (!rh_span_bits(lane, span, spc))
+	if (!rh_span_bits(lane, lane->stash[length], spc))
 		return NULL;
-	lane->stash[page_count] = span->next;
-	lane->stash_pages -= (uint32_t)page_count;
-	span->next = NULL;
-	rh_debug_assert(span->page_count == page_count);
+	span = rh_stash_pop(lane, length);
 	span->needzero = 1;
 	rh_span_init(lane->heap, span, spc);
-	map_pages(lane->heap, span);
-	tier_add(&lane->d_in_use, (int64_t)(page_count << TIER_PAGE_SHIFT));
+	rh_map_pages(lane->heap, span);
+	tier_add(&lane->d_in_use, (int64_t)rh_span_bytes(span));
 	tier_add(&lane->n.stash_hits, 1);
 	return span;
 }
 
 struct mspan *rh_span_alloc(struct rh_lane *lane, size_t page_count, unsigned spc)
 {
-	struct mspan *span = from_stash(lane, page_count, spc);
+	struct mspan *span;
 	struct found found;
 
+	if (spc < 2 && rh_keeps_large(lane->heap))
+		page_count = rh_large_page_count(page_count);
+	span = from_stash(lane, page_count, spc);
 	if (span)
 		return span;
-	if (!find_pages(lane, page_count, spc < 2 && !lane->heap->profile->large_pcache, &found))
+	if (!find_pages(lane, page_count, spc, &found))
 		return NULL;
 	stash_spares(lane, page_count, &found);
 	return set_up(lane, page_count, spc, &found);
@@ -521,7 +484,7 @@ struct mspan *rh_span_alloc_manual(struct rh_lane *lane, size_t page_count)
 	struct mspan *span;
 	struct found found;
 
-	if (!find_pages(lane, page_count, false, &found))
+	if (!find_pages(lane, page_count, TIER_SPC_MAX, &found))
 		return NULL;
 	stash_spares(lane, page_count, &found);
 	span = found.span;
@@ -529,7 +492,7 @@ struct mspan *rh_span_alloc_manual(struct rh_lane *lane, size_t page_count)
 	span->page_count = (uint32_t)page_count;
 	span->spc = 0;
 	rh_span_set_state(span, SPAN_MANUAL);
-	map_pages(lane->heap, span);
+	rh_map_pages(lane->heap, span);
 	tier_add(&lane->d_released, -(int64_t)(found.scav_pages << TIER_PAGE_SHIFT));
 	tier_add(&lane->d_stack, bytes);
 	rh_unpoison((void *)span->base, (size_t)bytes);
@@ -540,13 +503,15 @@ void rh_span_free(struct rh_lane *lane, struct mspan *span)
 {
 	struct rh_heap *heap = lane->heap;
 	int64_t bytes = (int64_t)rh_span_bytes(span);
+	uint32_t stale = TIER_NO_PAGE;
 
 	rh_debug_assert(rh_span_state(span) == SPAN_MANUAL || rh_span_state(span) == SPAN_IN_USE);
 	rh_lock(&heap->lock);
 	tier_add(rh_span_state(span) == SPAN_MANUAL ? &lane->d_stack : &lane->d_in_use, -bytes);
 	tier_add(&lane->n.heap_frees, 1);
 	rh_heap_fold(heap, lane);
-	free_locked(heap, lane, span);
+	free_next(heap, lane, span, &stale);
+	rh_pages_free_end(heap, stale);
 	rh_scavenge_freed(heap, lane, (uint64_t)bytes);
 	rh_unlock(&heap->lock);
 }
@@ -555,6 +520,7 @@ void rh_stash_put(struct rh_lane *lane, struct mspan *span)
 {
 	struct rh_heap *heap = lane->heap;
 	uint32_t pages = span->page_count;
+	uint64_t seen;
 
 	rh_debug_assert(rh_span_state(span) == SPAN_IN_USE && !span->list);
 	if (pages >= STASH_SIZES || heap->knobs.limit) {
@@ -562,20 +528,27 @@ void rh_stash_put(struct rh_lane *lane, struct mspan *span)
 		return;
 	}
 	rh_poison((void *)span->base, rh_span_bytes(span));
-	memset(heap->bin_map + rh_page_index(heap, span->base), 0, pages * sizeof(*heap->bin_map));
+	if (span->spc > 1)
+		memset(heap->bin_map + rh_page_index(heap, span->base), 0,
+		       pages * sizeof(*heap->bin_map));
 	rh_span_set_state(span, SPAN_DEAD);
-	span->next = lane->stash[pages];
-	lane->stash[pages] = span;
-	lane->stash_pages += pages;
+	rh_stash_push(lane, span);
 	tier_add(&lane->d_in_use, -(int64_t)rh_span_bytes(span));
 	tier_add(&lane->n.stash_puts, 1);
-	if (lane->stash_pages <= lane->stash_pages_max)
+	lane->unseen_pages += pages;
+	if (lane->stash_pages <= lane->stash_pages_max && lane->unseen_pages < STASH_LOOK_PAGES)
 		return;
+	/* What serves from here alone must not hide that a heap has shrunk for good. */
+	seen = (uint64_t)lane->unseen_pages << TIER_PAGE_SHIFT;
+	lane->unseen_pages = 0;
 	rh_lock(&heap->lock);
 	rh_heap_fold(heap, lane);
-	rh_scavenge_freed(heap, lane, trim_stash(heap, lane));
+	if (lane->stash_pages > lane->stash_pages_max || rh_scavenge_due(heap)) {
+		rh_stash_trim(heap, lane);
+		tier_add(&lane->n.stash_trims, 1);
+	}
+	rh_scavenge_freed(heap, lane, seen);
 	rh_unlock(&heap->lock);
-	tier_add(&lane->n.stash_trims, 1);
 }
 
 void rh_lane_drain_pages(struct rh_lane *lane)
@@ -584,7 +557,7 @@ void rh_lane_drain_pages(struct rh_lane *lane)
 
 	rh_lock(&heap->lock);
 	rh_heap_fold(heap, lane);
-	trim_stash(heap, lane);
+	rh_stash_trim(heap, lane);
 	if (heap->profile->radix)
 		rh_pages_flush_cache(heap, &lane->pcache);
 	while (lane->span_cache_count)

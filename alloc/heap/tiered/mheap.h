@@ -27,6 +27,8 @@ void rh_span_free(struct rh_lane *lane, struct mspan *span);
 
 /* gc=explicit: keeps an empty span for the next request of its length, in bounds. */
 void rh_stash_put(struct rh_lane *lane, struct mspan *span);
+/* Gives all that the lane has stashed to the page heap. Returns its bytes. Heap lock held. */
+uint64_t rh_stash_trim(struct rh_heap *heap, struct rh_lane *lane);
 /* Gives all stashed spans and the page cache back (lane closes). */
 void rh_lane_drain_pages(struct rh_lane *lane);
 
@@ -43,6 +45,8 @@ void rh_heap_fold(struct rh_heap *heap, struct rh_lane *lane);
 /* After pages came free: gives back what the policy says, on behalf of this lane. Heap lock held;
  * dropped around system calls while there are other lanes. */
 void rh_scavenge_freed(struct rh_heap *heap, struct rh_lane *lane, uint64_t freed_bytes);
+/* Whether well more is kept in memory than the goal. Heap lock held. */
+bool rh_scavenge_due(const struct rh_heap *heap);
 /* So many released pages are about to be used: where that raises the highest mark, free ones
  * elsewhere go first. Heap lock held; dropped as above. */
 void rh_scavenge_before_growth(struct rh_heap *heap, struct rh_lane *lane, size_t scav_pages);

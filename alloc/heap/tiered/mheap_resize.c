@@ -28,6 +28,14 @@ static bool take_behind(struct rh_heap *heap, uint32_t next, size_t more, size_t
 	       rh_pages_take_at(heap, next, more, scav);
 }
 
+/* Whether the page begins a span that a lane keeps in its stash. */
+static bool stashed_at(const struct rh_heap *heap, uint32_t page)
+{
+	const struct mspan *span = page < TIER_WINDOW_PAGES ? tier_load(&heap->spans[page]) : NULL;
+
+	return span && rh_span_state(span) == SPAN_DEAD;
+}
+
 bool rh_span_extend(struct rh_lane *lane, struct mspan *span, size_t page_count)
 {
 	struct rh_heap *heap = lane->heap;
@@ -43,13 +51,15 @@ bool rh_span_extend(struct rh_lane *lane, struct mspan *span, size_t page_count)
 	/* the pages behind it may be parked in our own page cache */
 	if (next - lane->pcache.page < 64)
 		rh_pages_flush_cache(heap, &lane->pcache);
-	ok = rh_limit_admits(heap, more) && take_behind(heap, next, more, &scav);
+	ok = rh_limit_admits(heap, more) && (take_behind(heap, next, more, &scav) ||
+					     (stashed_at(heap, next) && rh_stash_trim(heap, lane) &&
+					      take_behind(heap, next, more, &scav)));
 	if (ok) {
 		rh_arena_fresh(heap, next, more);
 		heap->in_use_bytes += more << TIER_PAGE_SHIFT;
 		heap->released_bytes -= scav << TIER_PAGE_SHIFT;
 		span->page_count = (uint32_t)page_count;
-		for (size_t i = 0; i < more; i++)
+		for (size_t i = 0; i < more && TIER_DEBUG; i++)
 			tier_store(&heap->spans[next + i], span);
 		if (scav)
 			rh_scavenge_before_growth(heap, lane, 0);
@@ -71,7 +81,7 @@ bool rh_span_shorten(struct rh_lane *lane, struct mspan *span, size_t page_count
 	rh_poison((char *)span->base + (page_count << TIER_PAGE_SHIFT), bytes);
 	rh_lock(&heap->lock);
 	rh_heap_fold(heap, lane);
-	for (size_t i = 0; i < less; i++)
+	for (size_t i = 0; i < less && TIER_DEBUG; i++)
 		tier_store(&heap->spans[from + i], NULL);
 	span->page_count = (uint32_t)page_count;
 	assert(heap->in_use_bytes >= bytes || heap->lane_count > 1);

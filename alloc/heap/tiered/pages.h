@@ -96,8 +96,8 @@ bool rh_arenas_grow(struct rh_heap *heap, size_t page_count);
 /* Notes that pages are handed out; true when none of them ever was before, which
  * makes them known zero. */
 bool rh_arena_fresh(struct rh_heap *heap, uint32_t page, size_t page_count);
-/* The same for a block of 64 pages, bit by bit. */
-uint64_t rh_arena_fresh_block(struct rh_heap *heap, uint32_t page);
+/* The same for a block of 64 pages, bit by bit; of those before `end` some are handed out. */
+uint64_t rh_arena_fresh_block(struct rh_heap *heap, uint32_t page, uint32_t end);
 /* Gives pages back to the system. */
 void rh_pages_release(struct rh_heap *heap, uintptr_t base, size_t bytes);
 /* Books what was given back. */
@@ -106,7 +106,13 @@ void rh_count_released(struct rh_heap *heap, size_t page_count);
 /* ---- pages_radix.c and pages_lists.c ---- */
 
 int rh_pages_open(struct rh_heap *heap);
-uint32_t rh_pages_alloc(struct rh_heap *heap, size_t page_count, size_t *scav_pages);
+/* With `resident`: only where the lowest run is wholly in memory. */
+uint32_t rh_pages_alloc_where(struct rh_heap *heap, size_t page_count, bool resident,
+			      size_t *scav_pages);
+static inline uint32_t rh_pages_alloc(struct rh_heap *heap, size_t page_count, size_t *scav_pages)
+{
+	return rh_pages_alloc_where(heap, page_count, false, scav_pages);
+}
 void rh_pages_free(struct rh_heap *heap, uint32_t page, size_t page_count);
 /* Undoes an alloc that found released pages only. */
 void rh_pages_take_back(struct rh_heap *heap, uint32_t page, size_t page_count);
@@ -119,6 +125,8 @@ void rh_pages_free_end(struct rh_heap *heap, uint32_t stale);
 bool rh_pages_take_at(struct rh_heap *heap, uint32_t page, size_t page_count, size_t *scav_pages);
 /* New pages, free and scavenged. */
 bool rh_pages_grow(struct rh_heap *heap, uint32_t page, size_t page_count);
+/* Whether none of these pages was given back. */
+bool rh_pages_resident(const struct page_heap *pages, uint32_t page, size_t page_count);
 /* Releases free resident pages, runs of page_min and more first, highest address first, about
  * page_max of them, and returns how many; 0 = there are none. Drops the heap lock around the system
  * calls while there are other lanes. */
@@ -136,7 +144,7 @@ size_t rh_lists_scavenge(struct rh_heap *heap, size_t page_max);
 const char *rh_lists_check(struct rh_heap *heap, uint64_t *free_pages);
 
 /* Page caches: radix only. */
-void rh_pages_fill_cache(struct rh_heap *heap, struct page_cache *cache);
+void rh_pages_fill_cache(struct rh_heap *heap, struct page_cache *cache, unsigned page_max);
 void rh_pages_flush_cache(struct rh_heap *heap, struct page_cache *cache);
 
 /* Debug: the whole structure. NULL or what is wrong. *free_pages: how many are free. */

@@ -393,7 +393,8 @@ int rh_pages_open(struct rh_heap *heap)
 	return 0;
 }
 
-uint32_t rh_pages_alloc(struct rh_heap *heap, size_t page_count, size_t *scav_pages)
+uint32_t rh_pages_alloc_where(struct rh_heap *heap, size_t page_count, bool resident,
+			      size_t *scav_pages)
 {
 	struct page_heap *pages = &heap->pages;
 	struct first_free first = { 0, 0 };
@@ -412,11 +413,10 @@ uint32_t rh_pages_alloc(struct rh_heap *heap, size_t page_count, size_t *scav_pa
 	}
 	if (page == TIER_NO_PAGE)
 		page = find(pages, page_count, &first);
-	if (page == TIER_NO_PAGE) {
-		if (page_count == 1)
-			pages->search = TIER_WINDOW_PAGES;
+	if (page == TIER_NO_PAGE && page_count == 1)
+		pages->search = TIER_WINDOW_PAGES;
+	if (page == TIER_NO_PAGE || (resident && !rh_pages_resident(pages, page, page_count)))
 		return TIER_NO_PAGE;
-	}
 	rh_debug_assert(page + page_count <= (size_t)pages->chunk_end * TIER_CHUNK_PAGES);
 	*scav_pages = take(pages, page, page_count);
 	if (page_count == 1 && page > pages->search)
@@ -490,16 +490,26 @@ bool rh_pages_grow(struct rh_heap *heap, uint32_t page, size_t page_count)
 	return true;
 }
 
-/* Takes every free page of the 64-page block at or above `search`. */
-void rh_pages_fill_cache(struct rh_heap *heap, struct page_cache *cache)
+/* The lowest `count` of the bits that are set. */
+static uint64_t lowest_bits(uint64_t bits, unsigned count)
+{
+	uint64_t rest = bits;
+
+	for (; rest && count; count--)
+		rest &= rest - 1;
+	return bits & ~rest;
+}
+
+/* Takes the free pages of the 64-page block at or above `search`, page_max of them at most. */
+void rh_pages_fill_cache(struct rh_heap *heap, struct page_cache *cache, unsigned page_max)
 {
 	struct page_heap *pages = &heap->pages;
 	struct first_free first;
-	uint32_t chunk = pages->search >> 9, page = TIER_NO_PAGE;
+	uint32_t chunk = pages->search >> 9, page = TIER_NO_PAGE, end;
 	struct page_chunk *at;
 	unsigned word;
 
-	rh_debug_assert(rh_lock_held(&heap->lock));
+	rh_debug_assert(rh_lock_held(&heap->lock) && page_max > 0);
 	memset(cache, 0, sizeof(*cache));
 	if (chunk >= pages->chunk_end)
 		return;
@@ -518,13 +528,14 @@ void rh_pages_fill_cache(struct rh_heap *heap, struct page_cache *cache)
 	at = rh_chunk_at(pages, page >> 9);
 	word = (page & 511) >> 6;
 	cache->page = page & ~63u;
-	cache->free = ~at->taken[word];
-	cache->scav = at->scav[word];
-	cache->fresh = rh_arena_fresh_block(heap, cache->page);
-	at->taken[word] = ~(uint64_t)0;
-	at->scav[word] = 0;
+	cache->free = lowest_bits(~at->taken[word], page_max);
+	cache->scav = at->scav[word] & cache->free;
+	end = cache->page + 64 - (uint32_t)__builtin_clzll(cache->free);
+	cache->fresh = rh_arena_fresh_block(heap, cache->page, end);
+	at->taken[word] |= cache->free;
+	at->scav[word] &= ~cache->free;
 	update(pages, cache->page, 64, MIXED);
-	pages->search = cache->page + 63;
+	pages->search = end - 1;
 }
 
 void rh_pages_flush_cache(struct rh_heap *heap, struct page_cache *cache)

@@ -11,6 +11,21 @@
 
 #include <assert.h>
 
+bool rh_pages_resident(const struct page_heap *pages, uint32_t page, size_t page_count)
+{
+	while (page_count) {
+		unsigned bit = page & 63;
+		unsigned count = page_count < 64 - bit ? (unsigned)page_count : 64 - bit;
+		uint64_t given = rh_chunk_at(pages, page >> 9)->scav[(page & 511) >> 6] >> bit;
+
+		if (given && (unsigned)__builtin_ctzll(given) < count)
+			return false;
+		page += count;
+		page_count -= count;
+	}
+	return true;
+}
+
 /* Where the system's pages are larger than ours, of each of its pages: all busy when one is. */
 static uint64_t whole_groups(uint64_t busy, unsigned group)
 {

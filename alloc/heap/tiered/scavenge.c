@@ -12,9 +12,9 @@
  * memory at their peak than without giving anything back (7.2 and 7.6 MiB).
  *
  * Work is counted, not timed, so that replays repeat: EVENT_NS an allocation and its free, and
- * a twentieth of a nanosecond for every byte of pages that came free, since a program that takes
- * pages writes them. A page is worth PAGE_NS there and back; SHARE times that pays for it.
- * Credit has a ceiling: a program that never had anything to give back for an hour may not
+ * a fortieth of a nanosecond for every byte of pages that came free, since a program that takes
+ * pages writes them, if not in full. A page is worth PAGE_NS there and back; SHARE times that pays
+ * for it. Credit has a ceiling: a program that never had anything to give back for an hour may not
  * stop for a second when it has. But small programs end before their work has paid for anything,
  * with a third of their memory in holes that nothing fits (3.7 MB of 1.8 live, 3.2 so). A program
  * that grows faults in every page once, so each page by which the mark rises pays for one that
@@ -48,10 +48,10 @@ enum { QUANTUM_PAGES = 65536 / TIER_PAGE, RUN_PAGES_MAX = 256 };
 
 /* What the clock of work counts, and what a page costs by it. */
 enum {
-	EVENT_NS = 20,	      /* an allocation and its free in the fastest heaps */
-	PAGE_NS = 4000,	      /* two system pages: given back, faulted in, cleared */
-	SHARE = 100,	      /* of the work, one part may go into giving back */
-	BYTES_PER_NS = 20,    /* of pages that came free: written once, from a warm cache */
+	EVENT_NS = 20,	   /* an allocation and its free in the fastest heaps */
+	PAGE_NS = 4000,	   /* two system pages: given back, faulted in, cleared */
+	SHARE = 100,	   /* of the work, one part may go into giving back */
+	BYTES_PER_NS = 40, /* of pages that came free: written once, in part, from a warm cache */
 	TICK_BYTES = 1 << 20, /* page traffic between two looks at the clock */
 	PIECE_MIN = 16,	      /* pages that are worth a visit: 128 KiB */
 };
@@ -214,6 +214,16 @@ static struct rough rough_totals(const struct rh_heap *heap)
 		at_least_zero(heap->in_use_bytes + heap->stack_bytes),
 		at_least_zero(heap->arenas.grown_bytes - heap->released_bytes),
 	};
+}
+
+/* Well above: what lanes stash is used again at once, and costs 30 visits to the page heap each
+ * time that it is taken from them. */
+bool rh_scavenge_due(const struct rh_heap *heap)
+{
+	uint64_t goal = heap->scavenger.goal_bytes, retained = rough_totals(heap).retained;
+
+	return heap->scavenger.policy != TIER_SCAVENGE_OFF && retained > goal &&
+	       retained - goal > goal / 4 + 4 * SLACK_MIN;
 }
 
 static void paced(struct rh_heap *heap, struct rh_lane *lane, uint64_t freed_bytes)

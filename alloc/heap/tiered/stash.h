@@ -20,6 +20,8 @@ enum { LARGE_STEP = 8 };
 
 /* Pages that a lane may keep. */
 uint32_t rh_stash_bound(uint64_t in_use, unsigned lanes);
+/* Pages that a page cache takes at once. */
+unsigned rh_page_cache_max(const struct rh_heap *heap);
 
 /* Whether large blocks come from the stash first. */
 static inline bool rh_keeps_large(const struct rh_heap *heap)
