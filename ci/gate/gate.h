@@ -63,6 +63,7 @@ struct rh_gate_config {
 	double threshold;
 	double metric_threshold[RH_GATE_METRICS];
 	bool metric_gates[RH_GATE_METRICS];
+	bool latency_asked; /* named by the user: what stays undecided is inconclusive */
 	double alpha;
 	double improve;		 /* an improvement beyond it is suspicious; 0 = never */
 	double budget_ns;	 /* policy: ns per event of the candidate; 0 = none */
@@ -234,6 +235,14 @@ int rh_gate_pair_apart(struct rh_gate_bench *bench, struct rh_gate_scenario *sce
 		       struct rh_err *err);
 /* Times of pairs apart are told from each other at this threshold at best. */
 #define RH_GATE_APART_THRESHOLD 0.15
+/* A pair of the latency pass alone, when nothing else is open: a row without the rest. */
+int rh_gate_latency_pair(struct rh_gate_bench *bench, struct rh_gate_scenario *scenario,
+			 struct rh_err *err);
+/* No figures: all NaN. */
+void rh_gate_row_clear(struct rh_gate_pair_row *row, int first_metric);
+/* Pairs below which no latency can be decided, and after which one that gates by default is left
+ * undecided. */
+enum { RH_GATE_LATENCY_PAIRS = 6, RH_GATE_LATENCY_PAIRS_MAX = 24 };
 /* Percentiles of single operations into the row, from two processes of their own; NaN where no
  * latency metric gates, or a percentile has too few samples. */
 int rh_gate_latency(struct rh_gate_bench *bench, struct rh_gate_pair_row *row, struct rh_err *err);

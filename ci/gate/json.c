@@ -237,6 +237,7 @@ static json_t *rule_object(const struct rh_gate_config *config)
 	set(object, "counts_threshold", real(config->counts_threshold));
 	set(object, "alpha", real(config->alpha));
 	set(object, "pairs_min", json_integer((json_int_t)config->pairs_min));
+	set(object, "latency_by_default", json_boolean(!config->latency_asked));
 	set(object, "pairs_max", json_integer((json_int_t)config->pairs_max));
 	set(object, "blocks", json_integer((json_int_t)config->blocks));
 	set(object, "touch", json_integer(config->touch));

@@ -148,6 +148,7 @@ static void read_limits(struct place *place, const json_t *rule, struct rh_gate_
 		config->metric_threshold[m] = number_of(&at, limits, name, shares, 0.05);
 		place->failed |= at.failed;
 	}
+	config->latency_asked = !flag_of(place, rule, "latency_by_default");
 }
 
 static int word_of(struct place *place, const json_t *object, const char *key,
@@ -263,9 +264,9 @@ static void read_side(struct place *outer, const json_t *pair, int s, struct rh_
 
 	enter(&place, outer, names[s], SIZE_MAX);
 	for (int m = RH_GATE_PAIRED; m < RH_GATE_METRICS; m++)
-		row->value[s][m] = number_of(&place, side, rh_gate_metric_rows[m].name, figures,
-					     m >= RH_GATE_LATENCY ? NAN : 0);
-	row->ns_per_event[s] = number_of(&place, side, "ns_per_event", figures, 0);
+		row->value[s][m] =
+			number_of(&place, side, rh_gate_metric_rows[m].name, figures, NAN);
+	row->ns_per_event[s] = number_of(&place, side, "ns_per_event", figures, NAN);
 	row->switches[s] = whole_of(&place, side, "switches", WHOLE_MAX, 0);
 	row->kept[s] = whole_of(&place, side, "kept_bytes", WHOLE_MAX, 0);
 	outer->failed |= place.failed;

@@ -287,8 +287,7 @@ int rh_gate_pair(struct rh_gate_bench *bench, struct rh_gate_scenario *scenario,
 
 	for (int s = 0; s < 2; s++)
 		pair.side[s].worker.said_fd = pair.side[s].memory.fd = -1;
-	for (int m = RH_GATE_LATENCY; m < RH_GATE_METRICS; m++)
-		row.value[0][m] = row.value[1][m] = NAN;
+	rh_gate_row_clear(&row, RH_GATE_LATENCY);
 	rh_gate_live_pin(bench, &row, &kept, &bench->random);
 	result = rh_gate_live_start(bench, &pair.side[first], first, false, err);
 	if (result == 0)

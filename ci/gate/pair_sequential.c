@@ -137,6 +137,7 @@ int rh_gate_pair_apart(struct rh_gate_bench *bench, struct rh_gate_scenario *sce
 	cpu_set_t kept;
 	int result = 0;
 
+	rh_gate_row_clear(&row, RH_GATE_LATENCY); /* drift would not cancel */
 	rh_gate_live_pin(bench, &row, &kept, &bench->random);
 	for (int i = 0; i < 4 && result == 0; i++) {
 		int second = i >= 2, which = (i == 1 || i == 2) == baseline_first;

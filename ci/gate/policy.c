@@ -77,12 +77,13 @@ static int set_metric(struct rh_gate_config *config, const char *name, double sh
 		snprintf(one, sizeof(one), "%s.%.16s", kinds[k], name);
 		metric = metric_named(one);
 		if (metric < 0)
-			return rh_fail(err, RH_USAGE,
-				       "there is no metric '%s'; there are wall, cpu, median, "
-				       "batch-p99, rss, faults, startup, image, and of single "
-				       "operations p50, p99, p99.9, also of one kind: alloc.p99, "
-				       "free.p99, remote.p99, resize.p99",
-				       name);
+			return rh_fail(
+				err, RH_USAGE,
+				"there is no metric '%s'; there are wall, cpu, median, "
+				"batch-p99, rss, faults, startup, image, exit, process, and of "
+				"single operations p50, p99, p99.9, also of one kind: alloc.p99, "
+				"free.p99, remote.p99, resize.p99",
+				name);
 		if (set_row(config, metric, share, err) < 0)
 			return -1;
 	}
@@ -105,6 +106,7 @@ int rh_gate_read_metrics(struct rh_gate_config *config, const char *text, struct
 	if (!copy)
 		return rh_fail(err, RH_OS, "no memory for the list of metrics");
 	set_defaults(config);
+	config->latency_asked = strcmp(text, RH_GATE_METRICS_DEFAULT) != 0;
 	for (char *word = strtok_r(copy, ",", &at); word && result == 0;
 	     word = strtok_r(NULL, ",", &at)) {
 		char *share = strchr(word, '=');
@@ -158,6 +160,7 @@ static int read_metrics(json_t *object, struct rh_gate_config *config, struct rh
 			       "\"metrics\" must name at least one metric: "
 			       "{\"wall\": \"5%%\"}");
 	set_defaults(config);
+	config->latency_asked = true;
 	json_object_foreach(object, name, value)
 	{
 		double share;

@@ -50,8 +50,9 @@ struct job {
 	struct rh_program program;
 	struct rh_gate_units units;
 	struct rh_gate_bench bench;
-	uint64_t pair_ns; /* the longest pair so far */
-	bool open, twice; /* twice: another scenario has this trace at these lanes */
+	uint64_t pair_ns;  /* the longest pair so far */
+	bool latency_only; /* nothing else is open */
+	bool open, twice;  /* twice: another scenario has this trace at these lanes */
 };
 
 void rh_gate_warn(struct rh_gate *gate, const char *fmt, ...)
@@ -100,10 +101,12 @@ int rh_gate_prepare(struct rh_gate *gate, struct rh_err *err)
 
 /* ---- one scenario ---- */
 
-static bool open_question(const struct rh_gate_scenario *scenario)
+/* Whether one of the metrics from `first` on needs more pairs. */
+static bool open_question(const struct rh_gate_config *config,
+			  const struct rh_gate_scenario *scenario, int first, int end)
 {
-	for (int m = 0; m < RH_GATE_METRICS; m++)
-		if (scenario->result[m].gates && scenario->result[m].look.more)
+	for (int m = first; m < end; m++)
+		if (config->metric_gates[m] && scenario->result[m].look.more)
 			return true;
 	return false;
 }
@@ -233,7 +236,9 @@ static void look(struct job *job)
 	if (!job->open || job->scenario->pair_count < config->pairs_min)
 		return;
 	rh_gate_judge_scenario(config, job->scenario, job->tests);
-	job->open = open_question(job->scenario);
+	job->latency_only = !open_question(config, job->scenario, 0, RH_GATE_LATENCY);
+	job->open = !job->latency_only ||
+		    open_question(config, job->scenario, RH_GATE_LATENCY, RH_GATE_METRICS);
 }
 
 static int one_pair(struct job *job, struct rh_err *err)
@@ -247,8 +252,9 @@ static int one_pair(struct job *job, struct rh_err *err)
 		    p >= job->gate->config.pairs_min
 			    ? 100 * expm1(scenario->result[RH_GATE_WALL].look.median)
 			    : 0.0);
-	if ((scenario->apart ? rh_gate_pair_apart(&job->bench, scenario, err)
-			     : rh_gate_pair(&job->bench, scenario, err)) < 0)
+	if ((scenario->apart	 ? rh_gate_pair_apart
+	     : job->latency_only ? rh_gate_latency_pair
+				 : rh_gate_pair)(&job->bench, scenario, err) < 0)
 		return -1;
 	took = rh_now_ns() - since;
 	job->pair_ns = took > job->pair_ns ? took : job->pair_ns;

@@ -120,6 +120,9 @@ static int run_step(struct rh_gate *one, const struct rh_gate *gate, const struc
 	one->config.seed += 0x10000 + step->number;
 	one->config.tier = RH_TIER_WALL;
 	one->config.resume = NULL;
+	for (int m = RH_GATE_LATENCY; m < RH_GATE_METRICS; m++)
+		one->config.metric_gates[m] &=
+			step->knob[0] == 'l'; /* late=: a tail is looked for */
 	one->config.no_verify |= step->number > 0;
 	one->config.pairs_min = one->config.pairs_max = step->pairs;
 	result = rh_gate_prepare(one, err) < 0 ? -1 : rh_gate_run(one, err);

@@ -404,13 +404,14 @@ void rh_figure_svg(const struct rh_view *view, const struct rh_figure *figure, F
 	rh_escape_xml(figure->caption, to);
 	fprintf(to,
 		"</desc>\n<style>#%s{color:#15181c}#%s .page{fill:#fff}#%s text{fill:currentColor}"
-		"#%s .quiet{fill:#808080}#%s "
+		"#%s .quiet{fill:#59636e}#%s "
 		".grid{stroke:#808080;stroke-width:.4;stroke-dasharray:2,4}"
 		"#%s .axis{stroke:#808080}#%s .reference{stroke:currentColor;stroke-dasharray:5,4}"
-		"@media(prefers-color-scheme:dark){#%s{color:#e3e7eb}#%s .page{fill:#15181c}}"
+		"@media(prefers-color-scheme:dark){#%s{color:#e3e7eb}#%s .page{fill:#15181c}"
+		"#%s .quiet{fill:#9aa4af}}"
 		"</style>\n<rect class=\"page\" width=\"100%%\" height=\"100%%\"/>\n",
 		figure->name, figure->name, figure->name, figure->name, figure->name, figure->name,
-		figure->name, figure->name, figure->name);
+		figure->name, figure->name, figure->name, figure->name);
 	put_text(to, &(struct label){ 8, 20, "start", 13, "ink" }, figure->title);
 	for (size_t p = 0; p < figure->panel_count; p++)
 		put_panel(&pen, p);

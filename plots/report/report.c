@@ -204,15 +204,70 @@ static void write_summary(const struct rh_figures *figures, const struct rh_figu
 	fputs("</summary>\n", to);
 }
 
-/* One folded part a figure: the page opens short, and what is looked for is one click away. */
-static int write_figures(const struct rh_figures *figures, const struct rh_draw *draw, FILE *to,
-			 struct rh_err *err)
+static bool shows_scene(const struct rh_panel *panel, const char *label)
+{
+	const char *shows = rh_panel_shows(panel);
+	size_t bytes = strlen(label);
+
+	return shows && strncmp(shows, label, bytes) == 0 &&
+	       (shows[bytes] == '\0' || shows[bytes] == ',' || shows[bytes] == ' ');
+}
+
+/* The scene that all panels of a figure show; -1 = several, and where there is only one. */
+static int scene_of(const struct rh_view *view, const struct rh_figure *figure)
+{
+	for (size_t s = 0; s < view->scene_count && view->scene_count > 1; s++) {
+		size_t panels = 0;
+
+		while (panels < figure->panel_count &&
+		       shows_scene(&figure->panels[panels], view->scenes[s].label))
+			panels++;
+		if (figure->panel_count && panels == figure->panel_count)
+			return (int)s;
+	}
+	return -1;
+}
+
+/* One folded part a trace: what was found in words, its figures, all its numbers. */
+static int write_traces(const struct rh_view *view, const struct rh_figures *figures,
+			const struct rh_draw *draw, FILE *to, struct rh_err *err)
+{
+	fputs("<section id=\"tables\">\n<h2>Trace by trace</h2>\n", to);
+	for (size_t s = 0; s < view->scene_count; s++) {
+		fputs("<details><summary>", to);
+		rh_escape_xml(view->scenes[s].label, to);
+		fputs("</summary>\n", to);
+		rh_report_scene(view, s, to);
+		for (size_t i = 0; i < figures->count; i++) {
+			const struct rh_figure *figure = &figures->list[i];
+
+			if (figure->absent_why || figure == first_figure(figures) ||
+			    scene_of(view, figure) != (int)s)
+				continue;
+			if (write_figure(figure, draw, to, err) < 0)
+				return -1;
+		}
+		rh_report_metrics(view, s, to);
+		fputs("</details>\n", to);
+	}
+	fputs("<p class=\"files\">Low to high is the sign-test interval of the median over trials; "
+	      "level is the confidence it reaches. Sources: own = clocks and counts of reheap, sw "
+	      "= kernel, hw = hardware counters, sim = callgrind.</p>\n</section>\n",
+	      to);
+	return 0;
+}
+
+/* One folded part a figure: the page opens short, and what is looked for is one click away. Those
+ * of one trace among several stand with it. */
+static int write_figures(const struct rh_view *view, const struct rh_figures *figures,
+			 const struct rh_draw *draw, FILE *to, struct rh_err *err)
 {
 	fputs("<section id=\"figures\">\n<h2>Figures</h2>\n", to);
 	for (size_t i = 0; i < figures->count; i++) {
 		const struct rh_figure *figure = &figures->list[i];
 
-		if (figure->absent_why || figure == first_figure(figures))
+		if (figure->absent_why || figure == first_figure(figures) ||
+		    scene_of(view, figure) >= 0)
 			continue;
 		fputs("<details>", to);
 		write_summary(figures, figure, to);
@@ -304,9 +359,10 @@ static int write_page(const struct rh_view *view, const struct rh_figures *figur
 	write_verdict(view, to);
 	rh_report_validation(view, to);
 	rh_report_overview(view, to);
-	if (write_pareto(figures, draw, to, err) < 0 || write_figures(figures, draw, to, err) < 0)
+	if (write_pareto(figures, draw, to, err) < 0 ||
+	    write_figures(view, figures, draw, to, err) < 0 ||
+	    write_traces(view, figures, draw, to, err) < 0)
 		return -1;
-	rh_report_tables(view, to);
 	rh_report_warnings(view, to);
 	rh_report_provenance(view, to);
 	rh_report_documents(view, to);

@@ -36,7 +36,8 @@ void rh_report_overview(const struct rh_view *view, FILE *to);
 void rh_report_scene(const struct rh_view *view, size_t scene, FILE *to);
 /* What the programs themselves did, beside what was predicted; nothing where none ran. */
 void rh_report_validation(const struct rh_view *view, FILE *to);
-void rh_report_tables(const struct rh_view *view, FILE *to);
+/* The table of one scene. */
+void rh_report_metrics(const struct rh_view *view, size_t scene, FILE *to);
 void rh_report_provenance(const struct rh_view *view, FILE *to);
 void rh_report_warnings(const struct rh_view *view, FILE *to);
 void rh_report_documents(const struct rh_view *view, FILE *to);

@@ -260,7 +260,7 @@ static void metric_row(const struct rh_view *view, const struct rh_view_metric *
 	fputs("</tr>\n", to);
 }
 
-static void metric_table(const struct rh_view *view, size_t scene, FILE *to)
+void rh_report_metrics(const struct rh_view *view, size_t scene, FILE *to)
 {
 	fputs("<div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr><th>backend</th><th "
 	      "class=\"name\">metric</th><th>median</th><th>low</th><th>high</th><th "
@@ -271,23 +271,6 @@ static void metric_table(const struct rh_view *view, size_t scene, FILE *to)
 		if (view->metrics[i].scene == scene)
 			metric_row(view, &view->metrics[i], to);
 	fputs("</tbody></table></div>", to);
-}
-
-void rh_report_tables(const struct rh_view *view, FILE *to)
-{
-	fputs("<section id=\"tables\">\n<h2>Trace by trace</h2>\n", to);
-	for (size_t s = 0; s < view->scene_count; s++) {
-		fputs("<details><summary>", to);
-		rh_escape_xml(view->scenes[s].label, to);
-		fputs("</summary>\n", to);
-		rh_report_scene(view, s, to);
-		metric_table(view, s, to);
-		fputs("</details>\n", to);
-	}
-	fputs("<p class=\"files\">Low to high is the sign-test interval of the median over trials; "
-	      "level is the confidence it reaches. Sources: own = clocks and counts of reheap, sw "
-	      "= kernel, hw = hardware counters, sim = callgrind.</p>\n</section>\n",
-	      to);
 }
 
 /* ---- where the numbers come from ---- */

@@ -29,6 +29,61 @@ static void memory_fails_when_every_pair_is_over(void **state)
 	rh_gate_free(&gate);
 }
 
+/* Pair rows of latencies alone: `over` of `count` candidates have twice the percentile. */
+static enum rh_gate_verdict judged(struct rh_gate *gate, size_t count, size_t over)
+{
+	struct rh_gate_scenario *row = &gate->scenarios[0];
+	const int metric = RH_GATE_LATENCY + 1;
+
+	while (row->pair_count < count)
+		*(struct rh_gate_pair_row *)rh_grow(&row->pairs, &row->pair_count,
+						    sizeof(*row->pairs)) =
+			(struct rh_gate_pair_row){ .cpu = UINT32_MAX };
+	row->pair_count = count;
+	for (size_t p = 0; p < count; p++) {
+		if (p >= 4)
+			rh_gate_row_clear(&row->pairs[p], 0);
+		row->pairs[p].value[0][metric] = 200;
+		row->pairs[p].value[1][metric] = p < over ? 400 : 200;
+	}
+	rh_gate_judge(gate);
+	return row->result[metric].look.verdict;
+}
+
+static void latencies_are_decided_by_a_sign_test(void **state)
+{
+	struct rh_gate gate;
+	struct rh_gate_result *result;
+
+	(void)state;
+	make_gate(&gate);
+	gate.scenario_count = 1;
+	gate.config.pairs_max = 40;
+	gate.config.metric_gates[RH_GATE_LATENCY + 1] = true;
+	gate.config.metric_threshold[RH_GATE_LATENCY + 1] = 0.15;
+	result = &gate.scenarios[0].result[RH_GATE_LATENCY + 1];
+	assert_int_equal(judged(&gate, 5, 0), RH_GATE_INCONCLUSIVE);
+	assert_true(result->look.more);
+	assert_int_equal(judged(&gate, 6, 0), RH_GATE_PASS);
+	assert_int_equal(judged(&gate, 6, 1), RH_GATE_INCONCLUSIVE);
+	assert_int_equal(judged(&gate, 9, 1), RH_GATE_PASS);
+	assert_int_equal(judged(&gate, 6, 6), RH_GATE_INCONCLUSIVE);
+	assert_int_equal(judged(&gate, 7, 7), RH_GATE_FAIL);
+	assert_int_equal(gate.verdict, RH_GATE_FAIL);
+	assert_int_equal(judged(&gate, 9, 8), RH_GATE_INCONCLUSIVE);
+	/* by default what stays undecided is told and holds nothing up */
+	gate.config.latency_asked = false;
+	assert_int_equal(judged(&gate, 24, 12), RH_GATE_INCONCLUSIVE);
+	assert_false(result->gates || result->look.more);
+	assert_int_equal(gate.verdict, RH_GATE_PASS);
+	gate.config.latency_asked = true;
+	assert_int_equal(judged(&gate, 24, 12), RH_GATE_INCONCLUSIVE);
+	assert_true(result->gates && result->look.more);
+	assert_int_equal(gate.verdict, RH_GATE_INCONCLUSIVE);
+	gate.scenario_count = 2;
+	rh_gate_free(&gate);
+}
+
 /* Blocks b < late of each of the four pairs of a scenario with two lanes were late. */
 static void make_late(struct rh_gate_scenario *row, size_t late, bool on_both)
 {
@@ -175,6 +230,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_fails_when_every_pair_is_over),
+		cmocka_unit_test(latencies_are_decided_by_a_sign_test),
 		cmocka_unit_test(late_blocks_are_dropped_where_others_are_clean),
 		cmocka_unit_test(a_wonder_is_suspicious),
 		cmocka_unit_test(counts_fail_beyond_their_limit),

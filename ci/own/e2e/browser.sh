@@ -33,9 +33,40 @@ addEventListener("load", () => {
 	const twice = ids.filter((id, i) => ids.indexOf(id) != i);
 	const wide = document.documentElement.scrollWidth > innerWidth + 1;
 	const data = document.querySelector("script[type='application/json']");
+	// What a screen reader and a keyboard need; each finding is a word.
+	const bad = [];
+	if (!document.documentElement.lang || !document.title) bad.push("no-lang-or-title");
+	if (document.querySelectorAll("main").length != 1) bad.push("main");
+	if (document.querySelectorAll("h1").length != 1) bad.push("h1");
+	let level = 0;
+	for (const h of document.querySelectorAll("h1,h2,h3,h4,h5,h6")) {
+		const now = +h.tagName[1];
+		if (now > level + 1) bad.push("heading-jumps:" + h.textContent.slice(0, 20));
+		level = now;
+	}
+	for (const s of document.querySelectorAll("svg"))
+		if (s.getAttribute("role") != "img" ||
+		    !(s.getAttribute("aria-label") || s.querySelector("title")?.textContent))
+			bad.push("figure-without-name");
+	for (const t of document.querySelectorAll("table"))
+		if (!t.querySelector("th")) bad.push("table-without-head");
+	for (const a of document.querySelectorAll("a[href^='#']"))
+		if (!document.getElementById(a.getAttribute("href").slice(1)))
+			bad.push("link-to-nothing:" + a.textContent);
+	for (const d of document.querySelectorAll("details")) {
+		if (!d.querySelector(":scope > summary")?.textContent.trim()) bad.push("fold-without-name");
+		d.open = true;
+	}
+	for (const e of document.querySelectorAll("main *"))
+		if (e.scrollWidth > e.clientWidth + 1 && /auto|scroll/.test(getComputedStyle(e).overflowX) &&
+		    e.tabIndex < 0)
+			bad.push("scrolls-without-keyboard:" + e.className);
+	for (const e of document.querySelectorAll("[tabindex]"))
+		if (e.tabIndex > 0) bad.push("order-of-tabs");
 	const out = document.createElement("pre");
 	out.textContent = `PROBE contrast=${least.toFixed(2)} at=[${where}] twice=${twice.length} ` +
 		`fetched=${performance.getEntriesByType("resource").length} wide=${wide} ` +
+		`access=${bad.length ? [...new Set(bad)].join(",").replace(/ /g, "_") : "good"} ` +
 		`dark=${matchMedia("(prefers-color-scheme: dark)").matches} ` +
 		`json=${data ? JSON.parse(data.textContent).schema : "none"}`;
 	document.body.append(out);
@@ -58,8 +89,9 @@ look() {
 	sed 's/^/# /' seen
 	ok "$name: nothing on the console" fails grep -q 'CONSOLE' console
 	ok "$name: ids are unique" grep -q 'twice=0 ' seen
+	ok "$name: names, headings, tables and keyboard" grep -q 'access=good ' seen
 	ok "$name: nothing is fetched" grep -q 'fetched=0 ' seen
-	ok "$name: text is readable (contrast >= 3)" awk -F'contrast=' '{ exit !($2 + 0 >= 3) }' seen
+	ok "$name: text is readable (contrast >= 4.5)" awk -F'contrast=' '{ exit !($2 + 0 >= 4.5) }' seen
 	ok "$name: the page is not wider than the window" grep -q 'wide=false' seen
 }
 around drawn/report.html

@@ -149,10 +149,14 @@ if command -v cc >/dev/null; then
 
 	# ---- single operations ----
 	gate 1 'a tail that one free in 64 has' t.rht --baseline ./life0.so --candidate ./life9.so \
-		--metrics p99 "${quick[@]}" -o tail.json
+		--lanes 1 --pairs 30 --blocks 8 --no-verify -o tail.json
 	said '^  free.p99 .* fail$'
 	ok '  and no other kind is blamed' fails grep -q -E '^  (alloc|resize).p99 .* fail$' "$temp/.out"
 	gate 1 '  its document is judged alike' --recompute tail.json
+	ok '  latencies gate by default, with pairs of their own' bash -c \
+		"grep -q '\"latency_by_default\": true' tail.json && grep -q '\"rss\": null' tail.json"
+	"$reheap" gate t.rht --baseline ./life0.so --candidate ./life9.so "${quick[@]}" >.out 2>&1 </dev/null
+	ok '  not with fewer pairs than can decide them' fails grep -q 'free.p99' .out
 
 	# ---- one build on both sides ----
 	timeout 100 "$reheap" gate t.rht --baseline ./life0.so --candidate "$temp/life0.so" "${quick[@]}" \
