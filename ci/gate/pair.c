@@ -295,8 +295,13 @@ int rh_gate_pair(struct rh_gate_bench *bench, struct rh_gate_scenario *scenario,
 	sched_setaffinity(0, sizeof(kept), &kept);
 	if (result == 0)
 		result = live(&pair, err);
-	for (int s = 0; s < 2 && result == 0; s++)
-		result = rh_gate_live_close(bench, &pair.side[s], s, err);
+	first = rh_gate_random(&bench->random) &
+		1; /* the second may wait for what the first leaves */
+	for (int i = 0; i < 2 && result == 0; i++) {
+		int which = i ? !first : first;
+
+		result = rh_gate_live_close(bench, &pair.side[which], which, err);
+	}
 	if (result == 0)
 		rh_gate_live_keep(scenario, pair.side, &row);
 	for (int s = 0; s < 2; s++)

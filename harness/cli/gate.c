@@ -400,7 +400,7 @@ const struct rh_command rh_cmd_gate = {
 		"  startup 25 %   gates   start of the process to the open heap; below 20 ms more "
 		"is nothing\n"
 		"  image   25 %   gates   resident at start; below 4 MiB more is nothing\n"
-		"  exit    25 %   gates   last block freed to the end of the process; below 20 ms "
+		"  exit    25 %   gates   last block freed to the end of the process; below 100 ms "
 		"more is nothing\n"
 		"  process 25 %   gates   CPU time of the process, all its threads; below 50 ms "
 		"more is nothing\n"

@@ -29,6 +29,31 @@ static void memory_fails_when_every_pair_is_over(void **state)
 	rh_gate_free(&gate);
 }
 
+static void waiting_for_a_cpu_at_the_end_is_nothing(void **state)
+{
+	struct rh_gate gate;
+	struct rh_gate_scenario *row;
+
+	(void)state;
+	make_gate(&gate);
+	gate.scenario_count = 1;
+	row = &gate.scenarios[0];
+	gate.config.metric_gates[RH_GATE_END] = true;
+	gate.config.metric_threshold[RH_GATE_END] = 0.25;
+	for (int p = 0; p < 4; p++) {
+		row->pairs[p].value[0][RH_GATE_END] = 1e6;
+		row->pairs[p].value[1][RH_GATE_END] = 60e6;
+	}
+	rh_gate_judge(&gate);
+	assert_int_equal(row->result[RH_GATE_END].look.verdict, RH_GATE_PASS);
+	for (int p = 0; p < 4; p++)
+		row->pairs[p].value[1][RH_GATE_END] = 150e6;
+	rh_gate_judge(&gate);
+	assert_int_equal(row->result[RH_GATE_END].look.verdict, RH_GATE_FAIL);
+	gate.scenario_count = 2;
+	rh_gate_free(&gate);
+}
+
 /* Pair rows of latencies alone: `over` of `count` candidates have twice the percentile. */
 static enum rh_gate_verdict judged(struct rh_gate *gate, size_t count, size_t over)
 {
@@ -230,6 +255,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_fails_when_every_pair_is_over),
+		cmocka_unit_test(waiting_for_a_cpu_at_the_end_is_nothing),
 		cmocka_unit_test(latencies_are_decided_by_a_sign_test),
 		cmocka_unit_test(late_blocks_are_dropped_where_others_are_clean),
 		cmocka_unit_test(a_wonder_is_suspicious),

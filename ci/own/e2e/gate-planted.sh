@@ -90,7 +90,7 @@ if command -v cc >/dev/null; then
 			if (LIFE == 10)
 				_exit(0);
 			if (LIFE == 12)
-				nanosleep(&(struct timespec){ 0, 150000000 }, NULL);
+				nanosleep(&(struct timespec){ 0, 400000000 }, NULL);
 			if (LIFE == 8 && write(2, words, strlen(words)) < 0)
 				_exit(1);
 		}
@@ -140,7 +140,7 @@ if command -v cc >/dev/null; then
 	gate 1 '16 MiB of pages of its own' t.rht --baseline ./life0.so --candidate ./life11.so \
 		--metrics image "${quick[@]}"
 	said '^  image .* fail'
-	gate 1 '150 ms more to end' t.rht --baseline ./life0.so --candidate ./life12.so \
+	gate 1 '400 ms more to end' t.rht --baseline ./life0.so --candidate ./life12.so \
 		--metrics exit "${quick[@]}"
 	said '^  exit .* fail'
 	gate 1 'a thread of the library that spins' t.rht --baseline ./life0.so --candidate ./life13.so \

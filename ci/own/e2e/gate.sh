@@ -85,7 +85,7 @@ ok '  with its ratio and interval' grep -q -E \
 	echo 'slower libc fail 1.20000 1.03 1.27 3 0.50 late=300ns'
 } >tail.txt
 ends_in 'a tail of frees is found' self-test 0 -- "$reheap" gate t.rht --self-test --candidate libc \
-	--lanes 1 --gates 0 --gates-slower 1 --slow-tail 20% --metrics p99 --blocks 4 --pairs 3 \
+	--lanes 1 --gates 0 --gates-slower 1 --slow-tail 20% --metrics p99 --blocks 4 --pairs 24 \
 	--no-verify --keep tail.txt
 ok '  by the percentile of frees, as it was planted' bash -c \
 	"grep -q 'one free in fifty takes 50000 ns, calibrated to 20.0 % more' '$temp/.out' &&
