@@ -2,8 +2,10 @@
  * record.c - `reheap record [options] [--] PROGRAM ARGS...`: options to the
  * recorder (traces/record/), the program's own end to our caller.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -15,14 +17,13 @@
 #include "traces/record/record.h"
 
 struct opts {
-	const char *out, *toggle, *recover, *preload;
+	const char *out, *toggle, *recover, *preload, *rotate, *keep;
 	uint64_t pid, attach_after, duration, max_events, max_bytes, buffer, sample, level;
 	uint64_t sample_bytes, sample_seed;
-	int keep, on_full;
+	int on_full;
 	bool follow, residency, sites, maps, paused, no_time, quiet, strict;
 };
 
-static const char *const keep_names[] = { "first", "last", NULL };
 static const char *const full_names[] = { "wait", "drop", NULL };
 
 static const struct rh_opt record_opts[] = {
@@ -38,9 +39,11 @@ static const struct rh_opt record_opts[] = {
 	  .help = "keep at most N calls (see --keep)" },
 	{ "max-bytes", 0, RH_OPT_SIZE, offsetof(struct opts, max_bytes), "0", .arg = "SIZE",
 	  .help = "keep at most this much raw capture, 8 bytes a call (see --keep)" },
-	{ "keep", 0, RH_OPT_NAME, offsetof(struct opts, keep), "first", .names = keep_names,
-	  .arg = "first|last",
-	  .help = "past a maximum: stop, or keep at least that much of the end" },
+	{ "keep", 0, RH_OPT_TEXT, offsetof(struct opts, keep), "first", .arg = "first|last|N",
+	  .help = "past a maximum: stop, or keep at least that much of the end; with --rotate: the "
+		  "last N segments" },
+	{ "rotate", 0, RH_OPT_TEXT, offsetof(struct opts, rotate), .arg = "SIZE|TIME",
+	  .help = "segments T.s0001.rht, ... by size (1G) or time (6h): each a trace by itself" },
 	{ "paused", 0, RH_OPT_FLAG, offsetof(struct opts, paused),
 	  .help = "begin with recording off (needs --toggle)" },
 	{ "toggle", 0, RH_OPT_TEXT, offsetof(struct opts, toggle), .arg = "USR1|USR2|HUP",
@@ -103,6 +106,60 @@ static int signal_of(const char *name, int *number, struct rh_err *err)
 	return 0;
 }
 
+/* first, last, or how many segments stay. */
+static int read_keep(const struct opts *opts, struct rh_record_opts *record, struct rh_err *err)
+{
+	char *end;
+
+	if (strcmp(opts->keep, "first") == 0)
+		return 0;
+	record->keep = RH_KEEP_LAST;
+	if (strcmp(opts->keep, "last") == 0)
+		return opts->rotate
+			       ? rh_fail(err, RH_USAGE,
+					 "--keep last and --rotate: say how many segments stay, "
+					 "--keep 24")
+			       : 0;
+	record->keep = RH_KEEP_FIRST;
+	errno = 0;
+	record->keep_segments = strtoull(opts->keep, &end, 10);
+	if (*end || errno || opts->keep[0] < '1' || opts->keep[0] > '9')
+		return rh_fail(err, RH_USAGE,
+			       "--keep %s: takes first, last, or with --rotate a number",
+			       opts->keep);
+	return opts->rotate
+		       ? 0
+		       : rh_fail(err, RH_USAGE,
+				 "--keep %s: a number of segments goes with --rotate", opts->keep);
+}
+
+/* A time ends in a small letter, a size in a large one or none: 30m are minutes, 30M megabytes. */
+static int read_rotate(const struct opts *opts, struct rh_record_opts *record, struct rh_err *err)
+{
+	enum { LEAST = 1 << 16 };
+	const char *text = opts->rotate;
+	size_t bytes = text ? strlen(text) : 0;
+	bool time = bytes && text[bytes - 1] >= 'a' && text[bytes - 1] <= 'z';
+
+	if (read_keep(opts, record, err) < 0)
+		return -1;
+	if (!text)
+		return 0;
+	if (opts->maps)
+		return rh_fail(err, RH_USAGE,
+			       "--rotate and --maps: what is mapped is not carried from segment to "
+			       "segment; leave out one of the two");
+	if (time && opts->no_time)
+		return rh_fail(err, RH_USAGE, "--rotate by time needs times: leave out --no-time");
+	if ((time ? rh_parse_time(text, &record->rotate_ns, err)
+		  : rh_parse_size(text, &record->rotate_bytes, err)) < 0)
+		return -1;
+	if (time ? record->rotate_ns == 0 : record->rotate_bytes < LEAST)
+		return rh_fail(err, RH_USAGE, "--rotate %s: too little; 64K is the least size",
+			       text);
+	return 0;
+}
+
 /* Ends as the program did, so that shells and supervisors see no difference. */
 static void end_by(int number)
 {
@@ -152,7 +209,6 @@ static enum rh_exit run(const void *data, int argc, char **argv, struct rh_err *
 		.sample = opts->sample,
 		.sample_bytes = opts->sample_bytes,
 		.sample_seed = opts->sample_seed,
-		.keep = opts->keep,
 		.on_full = opts->on_full,
 		.level = (int)opts->level,
 		.paused = opts->paused,
@@ -166,7 +222,7 @@ static enum rh_exit run(const void *data, int argc, char **argv, struct rh_err *
 	};
 	struct rh_record_end end;
 
-	if (signal_of(opts->toggle, &record.toggle, err) < 0)
+	if (signal_of(opts->toggle, &record.toggle, err) < 0 || read_rotate(opts, &record, err) < 0)
 		return err->code;
 	if (opts->paused && !record.toggle)
 		return rh_fail(err, RH_USAGE,
@@ -251,6 +307,10 @@ const struct rh_command rh_cmd_record = {
 		"without bias what all blocks were, with standard errors. The trace carries the\n"
 		"interval (note sample.bytes). A resize is a death and a birth: the new block has\n"
 		"a chance of its own.\n"
+		"\n"
+		"--rotate 1G (or 6h) writes segments T.s0001.rht, T.s0002.rht, ...: each begins\n"
+		"with what lives then, and replays and verifies alone. With --keep 24 the last\n"
+		"24 stay, so the disk that is taken is bounded.\n"
 		"\n"
 		"exec keeps recording: T.rht is the last program run, earlier ones are T.PID.rht.\n"
 		"Static and setuid programs cannot be recorded and are refused at once.",

@@ -1,8 +1,8 @@
 /*
  * cut.c - see cut.h. The path of an event: before the window it only moves the picture of
- * what lives (cut_take.c); at the window's first event the picture is put down (open_window);
- * inside, every event goes through the same picture and then out under its new numbers;
- * at the end what is still open is closed (close_window).
+ * what lives (cut_take.c); at the window's first event the picture is put down
+ * (rh_cut_open_window); inside, every event goes through the same picture and then out under its
+ * new numbers; at the end what is still open is closed (close_window).
  *
  * The picture: rh_live sets of objects and tasks, whose payloads say under which number
  * the result knows them (RH_NONE: not at all), and an array of lanes.
@@ -34,12 +34,13 @@ static int put_object(struct rh_cutter *c, struct rh_cut_object *object, struct 
 	event.flags = object->flags;
 	event.align_log2 = object->align_log2;
 	c->counts[RH_CUT_OBJECTS_BEFORE]++;
+	c->bytes_before += object->size;
 	return rh_cut_put(c, &event, err);
 }
 
 /* Lanes that run, then tasks, then objects, each in the order of the source; then lanes
  * that had stopped but own objects stop again. */
-static int open_window(struct rh_cutter *c, struct rh_err *err)
+int rh_cut_open_window(struct rh_cutter *c, struct rh_err *err)
 {
 	uint64_t position, id;
 
@@ -167,7 +168,7 @@ static int read_events(struct rh_cutter *c, struct rh_trace *trace, struct rh_er
 			behind = where > 0;
 			if (where == 0 && !c->open) {
 				c->time_base = batch[i].time_ns;
-				if (open_window(c, err) < 0)
+				if (rh_cut_open_window(c, err) < 0)
 					goto fail;
 			}
 			if (!behind && rh_cut_take(c, &batch[i], err) < 0)

@@ -1,6 +1,7 @@
 /*
  * cut_take.h - the picture of what lives while a trace is cut, and how an event changes it.
- * Internal to cut.c (which says when the window opens) and cut_take.c (what an event does).
+ * Internal to cut.c (which says when the window opens), segments.c and cut_take.c (what an event
+ * does).
  */
 #ifndef RH_CUT_TAKE_H
 #define RH_CUT_TAKE_H
@@ -58,7 +59,11 @@ struct rh_cutter {
 	uint64_t main_frames, gc_depth;
 	bool open, hold_stops;
 	uint64_t counts[RH_CUT_COUNTS];
+	uint64_t bytes_before; /* of RH_CUT_OBJECTS_BEFORE */
 };
+
+/* Puts the picture down as the begin of a trace. */
+int rh_cut_open_window(struct rh_cutter *c, struct rh_err *err);
 
 /* One event of the source, before the window or in it. The event is changed. */
 int rh_cut_take(struct rh_cutter *c, struct rh_event *event, struct rh_err *err);

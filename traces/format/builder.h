@@ -39,6 +39,8 @@ struct rh_build_counter {
 
 struct rh_build {
 	struct rh_trace_out *out;
+	rh_build_put_fn *put; /* where events go instead; NULL: to out */
+	void *put_to;
 	struct rh_map objects; /* address -> object id */
 	struct rh_map lanes;   /* thread -> lane */
 	uint64_t births;

@@ -132,7 +132,8 @@ int rh_build_send(struct rh_build *build, struct rh_err *err)
 
 	assert(count <= RH_BUILD_BATCH);
 	build->batched = 0;
-	return rh_trace_put(build->out, build->batch, count, err);
+	return build->put ? build->put(build->put_to, build->batch, count, err)
+			  : rh_trace_put(build->out, build->batch, count, err);
 }
 
 static inline int put(struct rh_build *build, const struct rh_event *event, struct rh_err *err)
@@ -503,14 +504,8 @@ int rh_build_thread_end(struct rh_build *build, uint64_t thread, struct rh_err *
 	return take(build, &call, err);
 }
 
-int rh_build_finish(struct rh_build *build, struct rh_err *err)
+static int add_counts(struct rh_build *build, struct rh_err *err)
 {
-	while (build->waiting)
-		if (leave(build, 0, err) < 0 || drain(build, err) < 0)
-			return -1;
-	if (rh_build_send(build, err) < 0)
-		return -1;
-	assert(build->batched == 0);
 	for (size_t i = 0; i < build->count_count; i++)
 		if (rh_trace_add_count(build->out, build->counts[i].key, build->counts[i].value,
 				       err) < 0)
@@ -521,4 +516,36 @@ int rh_build_finish(struct rh_build *build, struct rh_err *err)
 					 "counted",
 					 err);
 	return 0;
+}
+
+int rh_build_settle(struct rh_build *build, struct rh_err *err)
+{
+	if (rh_build_send(build, err) < 0 || add_counts(build, err) < 0)
+		return -1;
+	memset(build->counts, 0, sizeof build->counts);
+	build->count_count = 0;
+	build->counts_full = false;
+	return 0;
+}
+
+void rh_build_next(struct rh_build *build, struct rh_trace_out *next)
+{
+	build->out = next;
+}
+
+void rh_build_redirect(struct rh_build *build, rh_build_put_fn *function, void *to)
+{
+	build->put = function;
+	build->put_to = to;
+}
+
+int rh_build_finish(struct rh_build *build, struct rh_err *err)
+{
+	while (build->waiting)
+		if (leave(build, 0, err) < 0 || drain(build, err) < 0)
+			return -1;
+	if (rh_build_send(build, err) < 0)
+		return -1;
+	assert(build->batched == 0);
+	return add_counts(build, err);
 }

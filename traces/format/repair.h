@@ -29,6 +29,11 @@ struct rh_build;
 
 int rh_build_open(struct rh_build **build, struct rh_trace_out *out, struct rh_err *err);
 
+/* Events go to that function instead of the writer, which gets notes alone. */
+typedef int rh_build_put_fn(void *to, const struct rh_event *events, size_t count,
+			    struct rh_err *err);
+void rh_build_redirect(struct rh_build *build, rh_build_put_fn *function, void *to);
+
 /* Stamp of the calls that follow; RH_NONE / RH_TASK_NONE / RH_SITE_NONE when unknown. */
 void rh_build_stamp(struct rh_build *build, uint64_t time_ns, uint32_t task, uint32_t site);
 
@@ -94,6 +99,11 @@ void rh_build_count(struct rh_build *build, const char *key, uint64_t by);
 
 /* What has been counted under that key so far. */
 uint64_t rh_build_counted(const struct rh_build *build, const char *key);
+
+/* In mid-stream: what is due goes out, the counts so far become notes and begin anew, and notes go
+ * to `next` from here on. */
+int rh_build_settle(struct rh_build *build, struct rh_err *err);
+void rh_build_next(struct rh_build *build, struct rh_trace_out *next);
 
 /* Flushes what is pending and writes the counts as notes; the trace_out stays open. */
 int rh_build_finish(struct rh_build *build, struct rh_err *err);

@@ -135,6 +135,8 @@ int rh_trace_put(struct rh_trace_out *out, const struct rh_event *events, size_t
 
 /* What has been written so far; at most a batch behind rh_trace_put. */
 const struct rh_trace_totals *rh_trace_written(const struct rh_trace_out *out);
+/* Bytes of the file so far; what waits to be compressed is not in it. */
+uint64_t rh_trace_written_bytes(const struct rh_trace_out *out);
 
 /* Writes the index and totals and puts the file in place. Ends the object either way. */
 int rh_trace_finish(struct rh_trace_out *out, struct rh_trace_totals *totals, struct rh_err *err);

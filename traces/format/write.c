@@ -569,6 +569,11 @@ const struct rh_trace_totals *rh_trace_written(const struct rh_trace_out *out)
 	return &out->order.totals;
 }
 
+uint64_t rh_trace_written_bytes(const struct rh_trace_out *out)
+{
+	return out->offset;
+}
+
 int rh_trace_finish(struct rh_trace_out *out, struct rh_trace_totals *totals, struct rh_err *err)
 {
 	int rc;

@@ -257,6 +257,32 @@ void rh_capture_forget(const struct rh_capture *capture, const struct rh_chunk *
 		give_back(capture, chunk);
 }
 
+void rh_capture_release(struct rh_capture *capture, size_t index)
+{
+	struct rh_chunk *chunk = &capture->chunks[index];
+
+	if (!chunk->words)
+		return;
+	give_back(capture, chunk);
+	capture->kept_bytes -= chunk->words * sizeof(uint64_t);
+	capture->kept_events -= chunk->events;
+	chunk->words = 0;
+}
+
+size_t rh_capture_compact(struct rh_capture *capture, size_t end)
+{
+	size_t to = capture->first, gone = 0;
+
+	for (size_t i = capture->first; i < capture->count; i++) {
+		if (capture->chunks[i].words)
+			capture->chunks[to++] = capture->chunks[i];
+		else
+			gone += i < end;
+	}
+	capture->count = to;
+	return gone;
+}
+
 static bool may_go(const struct rh_capture *capture, const struct rh_chunk *chunk, uint64_t events,
 		   uint64_t bytes)
 {

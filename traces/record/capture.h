@@ -100,6 +100,11 @@ int rh_capture_read(const struct rh_capture *capture, const struct rh_chunk *chu
 /* Returns the disk space of a chunk that nobody reads again, unless all is to stay. */
 void rh_capture_forget(const struct rh_capture *capture, const struct rh_chunk *chunk);
 
+/* A chunk, by its place in the index, is in a trace that is finished: its disk space goes. */
+void rh_capture_release(struct rh_capture *capture, size_t index);
+/* Takes those out of the index; returns how many were before `end`. */
+size_t rh_capture_compact(struct rh_capture *capture, size_t end);
+
 /* Removes the file, unless it is to be kept. */
 void rh_capture_close(struct rh_capture *capture);
 

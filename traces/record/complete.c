@@ -58,6 +58,9 @@ static void add_calls(struct verdict *verdict, const struct rh_complete_facts *f
 	if (facts->recovered)
 		add(verdict, "the recorder was killed, and what came after its last look is not "
 			     "there");
+	if (facts->segment)
+		add(verdict, "it is segment %llu of a recording, and begins with what lived then",
+		    (unsigned long long)facts->segment);
 	if (facts->partial)
 		add(verdict, "only a part of the program's life was recorded, as asked");
 	if (facts->before)

@@ -15,6 +15,7 @@ struct rh_complete_facts {
 	uint64_t live_bytes_peak, objects; /* alive, at most */
 	uint64_t before;		   /* frees and resizes of what was born before */
 	int recovered;			   /* the recorder was killed: what came later is missing */
+	uint64_t segment;		   /* of --rotate; 0 = it is not one */
 	int forked;			   /* the process began as a copy of another */
 	int partial;			   /* recording was to be on for a part only */
 	uint64_t mapped_peak;		   /* bytes it mapped itself, as recorded; see maps */

@@ -47,7 +47,7 @@ static void only_ascii(char *text)
 			*text = '?';
 }
 
-static int add_notes(struct rh_emitter *emit, struct rh_err *err)
+int rh_emitter_notes(struct rh_emitter *emit, struct rh_err *err)
 {
 	const struct rh_emit *what = &emit->what;
 	const struct rh_image *image = &emit->image;
@@ -132,15 +132,24 @@ static int add_figures(struct rh_emitter *emit, struct rh_err *err)
 	return 0;
 }
 
-static int add_verdict(struct rh_emitter *emit, struct rh_err *err)
+/* Of a segment that is not the last: the drain is not ours to look at, and what was lost is known
+ * by its gaps alone. */
+static void only_so_far(const struct rh_emitter *emit, struct rh_complete_facts *facts)
+{
+	facts->lost = rh_build_counted(emit->build, "drop.gap");
+	facts->anonymous_peak = 0;
+}
+
+int rh_emitter_verdict(struct rh_emitter *emit, struct rh_err *err)
 {
 	const struct rh_emit *what = &emit->what;
-	const struct rh_image *image = &what->drain->images[what->image];
+	bool last = emit->final || !emit->segments;
+	const struct rh_image *image = last ? &what->drain->images[what->image] : &emit->image;
 	const struct rh_trace_totals *totals = rh_trace_written(emit->out);
 	struct rh_complete_facts facts = {
 		.lost = what->dropped + what->no_ring,
 		.nested = what->nested,
-		.not_kept = what->drain->capture.given_up_events,
+		.not_kept = last ? what->drain->capture.given_up_events : 0,
 		.outside = rh_build_counted(emit->build, "drop.outside"),
 		.past_max = rh_build_counted(emit->build, "drop.past_max"),
 		.frees = totals->by_kind[RH_EV_FREE] + totals->by_kind[RH_EV_RESIZE],
@@ -154,7 +163,8 @@ static int add_verdict(struct rh_emitter *emit, struct rh_err *err)
 		.heaps = image->heaps,
 		.foreign = image->foreign,
 		.exe = image->exe,
-		.full = what->drain->full.text,
+		.full = last ? what->drain->full.text : "",
+		.segment = emit->segments ? rh_segments_number(emit->segments) : 0,
 		.recovered = what->recovered,
 		.forked = image->how == RH_PROC_FORKED,
 		.sample_bytes = what->opts->sample_bytes,
@@ -164,14 +174,22 @@ static int add_verdict(struct rh_emitter *emit, struct rh_err *err)
 		.partial = what->opts->pid || what->opts->attach_after_ns ||
 			   what->opts->duration_ns || what->opts->paused || what->span_count != 1,
 	};
-	char text[RH_COMPLETE_TEXT], *verdict = what->complete ? what->complete : text;
+	char text[RH_COMPLETE_TEXT], *verdict = last && what->complete ? what->complete : text;
 
+	if (!last)
+		only_so_far(emit, &facts);
 	rh_complete(&facts, verdict);
 	only_ascii(verdict);
 	return rh_trace_add_note(emit->out, "complete", verdict, err);
 }
 
 /* ---- */
+
+static int add_site(struct rh_emitter *emit, const struct rh_call *call, struct rh_err *err)
+{
+	return emit->segments ? rh_segments_site(emit->segments, call->site, call->name, err)
+			      : rh_trace_add_site(emit->out, call->site, call->name, err);
+}
 
 /* The next call, unless one waits already; names pass by it, for their text does not last. */
 static int fetch(struct rh_emitter *emit, struct rh_err *err)
@@ -182,7 +200,7 @@ static int fetch(struct rh_emitter *emit, struct rh_err *err)
 		const struct rh_call *call = &emit->ahead;
 
 		emit->queued = call->kind != RH_REC_NAME;
-		if (!emit->queued && rh_trace_add_site(emit->out, call->site, call->name, err) < 0)
+		if (!emit->queued && add_site(emit, call, err) < 0)
 			return -1;
 	}
 	return more;
@@ -218,12 +236,14 @@ static int emit_due(struct rh_emitter *emit, struct rh_err *err)
 				return -1;
 		}
 		show(emit, before);
+		if (emit->segments && rh_rotate_look(emit, err) < 0)
+			return -1;
 		if (turns % HOLD_EVERY == 0 && atomic_load(&emit->hold))
 			return 0;
 	}
 }
 
-static int open_trace(struct rh_emitter *emit, const char *path, struct rh_err *err)
+int rh_emitter_create(struct rh_emitter *emit, const char *path, struct rh_err *err)
 {
 	const struct rh_record_opts *opts = emit->what.opts;
 	struct rh_trace_make make = {
@@ -234,11 +254,18 @@ static int open_trace(struct rh_emitter *emit, const char *path, struct rh_err *
 			   (opts->residency ? RH_COL_ARG : 0),
 	};
 
-	if (rh_trace_create(&emit->out, &make, err) < 0 ||
+	return rh_trace_create(&emit->out, &make, err);
+}
+
+static int open_trace(struct rh_emitter *emit, const char *path, struct rh_err *err)
+{
+	if (rh_emitter_create(emit, path, err) < 0 ||
 	    rh_build_open(&emit->build, emit->out, err) < 0)
 		return -1;
 	rh_build_batches(emit->build);
-	return add_notes(emit, err);
+	if (rh_emit_rotates(emit->what.opts) && rh_rotate_begin(emit, err) < 0)
+		return -1;
+	return rh_emitter_notes(emit, err);
 }
 
 static bool room_for_lanes(struct rh_emitter *emit)
@@ -286,15 +313,36 @@ int rh_emit_add(struct rh_emitter *emit, const struct rh_chunk *chunk, struct rh
 	return rh_merge_add(emit->merge, chunk, err);
 }
 
+/* What a segment is to say is copied: the drain is the recorder's while we write. */
+static void look_for_segments(struct rh_emitter *emit)
+{
+	const struct rh_drain *drain = emit->what.drain;
+	struct rh_image *image = &emit->image;
+
+	*image = drain->images[emit->what.image];
+	if (!image->over && drain->area) {
+		const struct rh_proc *proc = rh_area_proc(drain->area, image->slot);
+
+		image->heaps = atomic_load(&proc->heaps);
+		memcpy(image->serves, proc->serves, sizeof image->serves - 1);
+		memcpy(image->foreign, proc->foreign, sizeof image->foreign - 1);
+	}
+	rh_rotate_name(emit);
+}
+
 int rh_emit_turn(struct rh_emitter *emit, const struct rh_emit *what, uint64_t until,
 		 struct rh_err *err)
 {
 	double ns_per_tick = emit->what.ns_per_tick;
+	uint32_t image = emit->what.image;
 
 	if (take_spans(emit, what, err) < 0)
 		return -1;
+	emit->what.image = image;
 	emit->what.ns_per_tick = ns_per_tick; /* the first is kept: times are not to jump */
 	emit->until = until;
+	if (emit->segments)
+		look_for_segments(emit);
 	if (!room_for_lanes(emit))
 		return rh_no_memory(err, memory_for);
 	return 0;
@@ -315,22 +363,30 @@ void rh_emit_hold(struct rh_emitter *emit)
 int rh_emit_end(struct rh_emitter *emit, const struct rh_emit *what, const char *path,
 		struct rh_trace_totals *totals, struct rh_err *err)
 {
-	struct rh_trace_out *out = emit->out;
+	char last[RH_SEGMENT_PATH];
+	struct rh_trace_out *out;
 	int result = -1;
 
-	rh_trace_leave(out); /* of a writer of low priority */
+	rh_trace_leave(emit->out); /* of a writer of low priority */
 	emit->final = true;
 	atomic_store(&emit->hold, 0);
 	if (rh_emit_turn(emit, what, UINT64_MAX, err) == 0 && rh_emit_work(emit, err) == 0 &&
 	    rh_emitter_end_open(emit, err) == 0) {
+		out = emit->out; /* another segment's than at first, perhaps */
 		add_losses(emit);
 		result = rh_build_finish(emit->build, err);
-		if (result == 0)
+		if (result == 0 && !emit->segments) /* those are of the whole */
 			result = add_figures(emit, err);
 		if (result == 0)
 			result = add_end(emit, err);
 		if (result == 0)
-			result = add_verdict(emit, err);
+			result = rh_emitter_verdict(emit, err);
+		if (result == 0 && emit->segments) {
+			result = rh_rotate_end(emit, last, err);
+			path = last;
+			if (what->segment_path)
+				memcpy(what->segment_path, last, sizeof last);
+		}
 		if (result == 0)
 			result = rh_trace_rename(out, path, err);
 	}
@@ -349,6 +405,7 @@ void rh_emit_close(struct rh_emitter *emit)
 	rh_build_close(emit->build);
 	rh_trace_abandon(emit->out);
 	rh_ranges_close(&emit->ranges);
+	rh_segments_close(emit->segments);
 	rh_map_close(&emit->tasks);
 	rh_map_close(&emit->handles);
 	rh_map_close(&emit->joining);

@@ -20,7 +20,7 @@ struct rh_span {
 
 struct rh_emit {
 	const struct rh_record_opts *opts;
-	const struct rh_drain *drain;
+	struct rh_drain *drain; /* the recorder's own: it alone changes it */
 	uint32_t image;
 	const struct rh_span *spans;
 	size_t span_count;
@@ -32,8 +32,19 @@ struct rh_emit {
 	bool recovered;	      /* from the capture of a recorder that was killed */
 	uint64_t sample_full; /* blocks that should be in the sample and had no place */
 	const char *children; /* note: who was recorded and who not; NULL: there were none */
+	int program;	      /* number of the recorded program's process, as we see it */
+	uint64_t segments;    /* of --rotate that this image has already */
+	char *segment_path;   /* --rotate: the last segment's file comes here, RH_SEGMENT_PATH */
 	char *complete; /* RH_COMPLETE_TEXT bytes: the verdict comes here, and into the notes */
 };
+
+enum { RH_SEGMENT_PATH = 4096 };
+
+/* Is it written in segments? */
+static inline bool rh_emit_rotates(const struct rh_record_opts *opts)
+{
+	return opts->rotate_bytes || opts->rotate_ns;
+}
 
 int rh_emit(const struct rh_emit *what, const char *path, struct rh_trace_totals *totals,
 	    struct rh_err *err);
@@ -54,6 +65,9 @@ int rh_emit_add(struct rh_emitter *emit, const struct rh_chunk *chunk, struct rh
 int rh_emit_turn(struct rh_emitter *emit, const struct rh_emit *what, uint64_t until,
 		 struct rh_err *err);
 int rh_emit_work(struct rh_emitter *emit, struct rh_err *err);
+/* --rotate, between two works: segments that are finished, and whether such a chunk is in them. */
+uint64_t rh_emit_segments(const struct rh_emitter *emit);
+bool rh_emit_is_done(const struct rh_emitter *emit, const struct rh_chunk *chunk);
 /* Work returns soon; what is due stays due. */
 void rh_emit_hold(struct rh_emitter *emit);
 /* Ends the emitter, whatever it returns. */

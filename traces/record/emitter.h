@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 
+#include "traces/edit/segments.h"
 #include "traces/format/map.h"
 #include "traces/format/repair.h"
 #include "traces/record/before.h"
@@ -42,9 +43,13 @@ struct rh_emitter {
 	struct rh_map handles; /* pthread_t -> task */
 	struct rh_map joining; /* stream -> task it waits for */
 	struct rh_before before;
-	struct rh_ranges ranges; /* --maps */
-	bool cut_file;		 /* what was unmapped last was a file */
-	uint64_t start;		 /* stamp of time 0 */
+	struct rh_ranges ranges;      /* --maps */
+	struct rh_segments *segments; /* --rotate; else NULL */
+	uint64_t done_to;	      /* chunks before that place of the capture are in segments
+					 that are finished */
+	char stem[RH_SEGMENT_PATH];   /* of their files */
+	bool cut_file;		      /* what was unmapped last was a file */
+	uint64_t start;		      /* stamp of time 0 */
 	uint64_t calls;
 	uint32_t next_task, reallocs_open;
 	size_t span;
@@ -70,6 +75,16 @@ static inline uint64_t rh_emitter_key(uint32_t tid, uint32_t stream)
 /* A realloc under way elsewhere has given up the block that this call was handed, and its end
  * has not been seen yet: it is about to be. */
 bool rh_emitter_must_wait(const struct rh_emitter *emit, const struct rh_call *call);
+/* emit.c, for rotate.c: a trace of that name is begun; its notes of the end. */
+int rh_emitter_create(struct rh_emitter *emit, const char *path, struct rh_err *err);
+int rh_emitter_notes(struct rh_emitter *emit, struct rh_err *err);
+int rh_emitter_verdict(struct rh_emitter *emit, struct rh_err *err);
+/* rotate.c: the first segment begins; the next one, if it is due; the files' names; the last ends:
+ * its path. */
+int rh_rotate_begin(struct rh_emitter *emit, struct rh_err *err);
+int rh_rotate_look(struct rh_emitter *emit, struct rh_err *err);
+void rh_rotate_name(struct rh_emitter *emit);
+int rh_rotate_end(struct rh_emitter *emit, char path[RH_SEGMENT_PATH], struct rh_err *err);
 /* Threads that said EXIT and were not followed by another on their ring. */
 int rh_emitter_end_open(struct rh_emitter *emit, struct rh_err *err);
 

@@ -162,13 +162,15 @@ static bool write_image(struct rh_session *session, size_t index, bool final, st
 		rh_stream_take(session->stream, &session->drain.capture, (uint32_t)index);
 	struct written written = { .threads = image->threads, .child = final ? NULL : image };
 	struct rh_err err = { 0 };
-	char path[4096], ended[40];
+	char path[4096], segment[RH_SEGMENT_PATH] = "", ended[40];
 	uint64_t began = rh_now_ns();
 
 	name_of(session, index, final, path, sizeof path);
 	how_it_ended(session, image, ended, sizeof ended);
 	what->image = (uint32_t)index;
 	what->ended = ended;
+	what->segment_path = segment;
+	what->segments = rh_stream_segments(session->stream, (uint32_t)index);
 	written.path = path;
 	session->drain.capture.whole = !session->drain.full.text[0];
 	written.before = begun && rh_emit_end(begun, what, path, &written.totals, &err) == 0;
@@ -176,10 +178,12 @@ static bool write_image(struct rh_session *session, size_t index, bool final, st
 		rh_print(stderr, "reheap record: the trace %s is not there: %s\n", path, err.text);
 		return false;
 	}
+	if (segment[0])
+		written.path = segment;
 	written.spent_ns = rh_now_ns() - began;
 	print_trace(session, &written);
 	if (!final)
-		print_verdict(session, path, what->complete);
+		print_verdict(session, written.path, what->complete);
 	return true;
 }
 
@@ -288,7 +292,7 @@ void rh_session_write_along(struct rh_session *session)
 	if (session->opts->keep == RH_KEEP_LAST ||
 	    (stat(session->opts->out, &st) == 0 && !S_ISREG(st.st_mode)))
 		return;
-	session->stream = rh_stream_open();
+	session->stream = rh_stream_open(rh_emit_rotates(session->opts));
 	session->drain.make_room = make_room;
 	session->drain.make_room_of = session;
 }
@@ -298,6 +302,7 @@ void rh_session_turn(struct rh_session *session, uint64_t cut)
 	const struct rh_emit what = {
 		.opts = session->opts,
 		.drain = &session->drain,
+		.program = session->child,
 		.spans = session->spans,
 		.span_count = session->span_count,
 		.ns_per_tick = ns_per_tick(session),
@@ -313,6 +318,7 @@ bool rh_session_finish(struct rh_session *session)
 	struct rh_emit what = {
 		.opts = session->opts,
 		.drain = &session->drain,
+		.program = session->child,
 		.spans = session->spans,
 		.span_count = session->span_count,
 		.clock = clock,

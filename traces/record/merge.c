@@ -255,6 +255,19 @@ const struct rh_call *rh_merge_peek(const struct rh_merge *merge, uint32_t strea
 	return s->ended ? NULL : &s->next;
 }
 
+uint64_t rh_merge_read_to(const struct rh_merge *merge)
+{
+	uint64_t first = merge->added_to;
+
+	for (uint32_t i = 0; i < merge->stream_count; i++) {
+		const struct rh_merged *s = &merge->streams[i];
+
+		if (s->chunk < s->chunk_count && s->chunks[s->chunk].offset < first)
+			first = s->chunks[s->chunk].offset;
+	}
+	return first;
+}
+
 uint32_t rh_merge_streams(const struct rh_merge *merge)
 {
 	return merge->stream_count;
@@ -320,6 +333,8 @@ int rh_merge_add(struct rh_merge *merge, const struct rh_chunk *chunk, struct rh
 	if (!s || !room_for_chunk(s))
 		return rh_no_memory(err, memory_for);
 	s->chunks[s->chunk_count++] = *chunk;
+	if (merge->added_to <= chunk->offset)
+		merge->added_to = chunk->offset + 1;
 	return 0;
 }
 

@@ -67,6 +67,8 @@ size_t rh_merge_plain(struct rh_merge *merge, struct rh_plain *calls, size_t mos
 void rh_merge_who(const struct rh_merge *merge, uint32_t stream, uint32_t *thread, uint32_t *tid);
 /* What the same stream brings next (NULL at its end); valid until the next call. */
 const struct rh_call *rh_merge_peek(const struct rh_merge *merge, uint32_t stream);
+/* Every chunk before that place of the capture has been read to its end. */
+uint64_t rh_merge_read_to(const struct rh_merge *merge);
 uint32_t rh_merge_streams(const struct rh_merge *merge);
 void rh_merge_close(struct rh_merge *merge);
 

@@ -35,9 +35,10 @@ struct rh_merge {
 	uint32_t of_ring[RH_RINGS]; /* its stream + 1 */
 	uint32_t *heap;
 	uint32_t heap_count;
-	bool keeps;	/* what is read stays in the capture */
-	bool live;	/* more chunks may come */
-	uint64_t until; /* live: calls before that stamp are due */
+	uint64_t added_to; /* place in the capture behind the begin of the last chunk added */
+	bool keeps;	   /* what is read stays in the capture */
+	bool live;	   /* more chunks may come */
+	uint64_t until;	   /* live: calls before that stamp are due */
 	char name[RH_MERGE_NAME_BYTES];
 };
 

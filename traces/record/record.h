@@ -12,6 +12,7 @@
  *	merge.c		all threads' chunks as one stream, ordered by stamp
  *	calls.c		these calls into events
  *	emit.c		a trace: begun, written in turns, ended
+ *	rotate.c	--rotate: the trace as segments
  *	stream.c	the thread that does so while the program runs
  *	figures.c	what the program itself used
  *	shim/		the other side: what runs inside the program
@@ -57,6 +58,9 @@ struct rh_record_opts {
 	uint64_t sample_seed;	  /* of the draws; 0: another one each time */
 	uint64_t along_events;	  /* images with so many events are written while the program runs;
 				     0 = half a million, after 250 ms */
+	uint64_t rotate_bytes;	  /* a new segment after so many bytes of trace, */
+	uint64_t rotate_ns;	  /* or so much time; both 0 = one trace */
+	uint64_t keep_segments;	  /* the last so many stay; 0 = all */
 	int keep;		  /* enum rh_record_keep */
 	int on_full;		  /* enum rh_record_full */
 	int level;		  /* zstd level of the trace, 0 = default */

@@ -31,6 +31,7 @@ struct part {
 	struct rh_emitter *emit; /* NULL: given up, or taken */
 	uint32_t image;
 	bool failed;
+	uint64_t segments; /* that are finished */
 };
 
 struct rh_stream {
@@ -75,9 +76,9 @@ static void *write_along(void *data)
 	}
 }
 
-struct rh_stream *rh_stream_open(void)
+struct rh_stream *rh_stream_open(bool needed)
 {
-	struct rh_stream *stream = rh_cpu_count() > 1 ? calloc(1, sizeof *stream) : NULL;
+	struct rh_stream *stream = needed || rh_cpu_count() > 1 ? calloc(1, sizeof *stream) : NULL;
 	sigset_t all, before;
 
 	if (!stream)
@@ -100,6 +101,36 @@ static struct part *part_of(struct rh_stream *stream, uint32_t image)
 		if (stream->parts[i].image == image)
 			return &stream->parts[i];
 	return NULL;
+}
+
+uint64_t rh_stream_segments(const struct rh_stream *stream, uint32_t image)
+{
+	for (size_t i = 0; stream && i < stream->count; i++)
+		if (stream->parts[i].image == image)
+			return stream->parts[i].segments;
+	return 0;
+}
+
+/* What is in finished segments goes from the capture: its size is that of a segment. */
+static void release(struct rh_stream *stream, struct rh_capture *capture)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < stream->count; i++) {
+		struct part *part = &stream->parts[i];
+		uint64_t segments = part->emit ? rh_emit_segments(part->emit) : part->segments;
+
+		any |= segments != part->segments;
+		part->segments = segments;
+	}
+	for (size_t i = capture->first; any && i < stream->handed; i++) {
+		const struct part *part = part_of(stream, capture->chunks[i].image);
+
+		if (part && part->emit && rh_emit_is_done(part->emit, &capture->chunks[i]))
+			rh_capture_release(capture, i);
+	}
+	if (any)
+		stream->handed -= rh_capture_compact(capture, stream->handed);
 }
 
 static void give_up(struct part *part)
@@ -141,13 +172,14 @@ static void begin_parts(struct rh_stream *stream, const struct rh_emit *what)
 
 void rh_stream_turn(struct rh_stream *stream, const struct rh_emit *what, uint64_t cut)
 {
-	const struct rh_capture *capture = &what->drain->capture;
+	struct rh_capture *capture = &what->drain->capture;
 	uint64_t margin = MARGIN_MS * what->drain->area->ticks_per_ms;
 	struct rh_err err = { 0 };
 	bool work = false;
 
 	if (!stream || !stream->threaded || atomic_load(&stream->whose) != RECORDERS)
 		return;
+	release(stream, capture);
 	begin_parts(stream, what);
 	for (size_t i = 0; i < stream->count; i++) {
 		struct part *part = &stream->parts[i];

@@ -6,8 +6,8 @@
  * turn the recorder hands over what is new, as far as a cut goes (merge.h); while the writer
  * works nothing that it uses is touched, so that the rings are never kept waiting for it.
  *
- * The capture stays whole until a trace is there. Whatever goes wrong here, the trace is made
- * of it afterwards: nothing of this is needed, all of it saves time.
+ * The capture stays whole until a trace is there, or a segment of it (--rotate). Whatever goes
+ * wrong here, the trace is made of it afterwards: nothing of this is needed, all of it saves time.
  *
  * Thread rule: all of it from the recorder's thread. Errors: none.
  */
@@ -18,8 +18,8 @@
 
 struct rh_stream;
 
-/* NULL: there is no writer. Every function takes that. */
-struct rh_stream *rh_stream_open(void);
+/* NULL: there is no writer. Every function takes that. `needed`: also where there is one CPU. */
+struct rh_stream *rh_stream_open(bool needed);
 /* Every ring has been looked at since the clock said `cut`. Of `what` the image does not count;
  * its drain holds the capture. Does nothing while the writer works. */
 void rh_stream_turn(struct rh_stream *stream, const struct rh_emit *what, uint64_t cut);
@@ -30,6 +30,8 @@ bool rh_stream_abandon(struct rh_stream *stream);
 /* Stopped: the begun trace of an image, with all its chunks, to be ended; NULL: there is none. */
 struct rh_emitter *rh_stream_take(struct rh_stream *stream, const struct rh_capture *capture,
 				  uint32_t image);
+/* --rotate: segments of that image that are finished, whatever became of the writer. */
+uint64_t rh_stream_segments(const struct rh_stream *stream, uint32_t image);
 void rh_stream_close(struct rh_stream *stream);
 
 #endif

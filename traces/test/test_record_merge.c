@@ -482,7 +482,7 @@ static void written_while_it_runs(void **state)
 	enum { ROUNDS = 300, BLOCKS = 2000 };
 	static uint64_t one[2 * BLOCKS + 1], two[2 * BLOCKS + 1];
 	struct rh_emit what = what_to_emit();
-	struct rh_stream *stream = rh_stream_open();
+	struct rh_stream *stream = rh_stream_open(false);
 	struct rh_emitter *begun;
 	struct rh_trace_totals totals[2];
 	struct rh_area *area;
