@@ -156,7 +156,7 @@ static int read_events(struct rh_cutter *c, struct rh_trace *trace, struct rh_er
 	int got = 0;
 
 	if (!batch)
-		return rh_cut_no_memory(err);
+		return rh_cut_no_memory(c, err);
 	rh_trace_totals(trace, &totals, &has_names);
 	while (!(behind && has_names) &&
 	       (got = rh_trace_next(trace, batch, RH_TRACE_BATCH, err)) > 0) {
@@ -243,7 +243,7 @@ int rh_cut(const char *path, const struct rh_cut *cut, const struct rh_trace_mak
 	if (c.objects && c.tasks)
 		result = cut_open_trace(trace, &c, make, totals, err);
 	else
-		rh_cut_no_memory(err);
+		rh_cut_no_memory(&c, err);
 	if (cut->truncated)
 		*cut->truncated = rh_trace_truncated(trace) != NULL;
 	rh_trace_abandon(c.out);

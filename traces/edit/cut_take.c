@@ -9,9 +9,9 @@
 
 #include "alloc/base/grow.h"
 
-int rh_cut_no_memory(struct rh_err *err)
+int rh_cut_no_memory(const struct rh_cutter *c, struct rh_err *err)
 {
-	return rh_no_memory(err, "the living objects of the trace");
+	return rh_large_fail(c->objects ? rh_live_count(c->objects) : 0, err);
 }
 
 struct rh_event rh_cut_blank(enum rh_kind kind, uint32_t lane, uint64_t time_ns)
@@ -154,7 +154,7 @@ static int take_spawn(struct rh_cutter *c, struct rh_event *event, struct rh_err
 	uint64_t position;
 
 	if (!rh_live_birth(c->tasks, &position))
-		return rh_cut_no_memory(err);
+		return rh_cut_no_memory(c, err);
 	task = rh_live_payload(c->tasks, position);
 	*task = (struct rh_cut_task){ .number = RH_NONE,
 				      .stack_bytes = event->size,
@@ -178,7 +178,7 @@ static int take_exit(struct rh_cutter *c, struct rh_event *event, struct rh_err 
 	task = rh_live_payload(c->tasks, position);
 	if (c->open && task->number != RH_NONE) {
 		if (!rh_map_put(&c->ended, number, task->number))
-			return rh_cut_no_memory(err);
+			return rh_cut_no_memory(c, err);
 		event->id = task->number;
 		if (!c->lanes[event->lane].chosen)
 			event->lane = task->lane;
@@ -247,7 +247,7 @@ static int bear(struct rh_cutter *c, const struct rh_event *event, uint32_t lane
 	uint64_t position;
 
 	if (!rh_live_birth(c->objects, &position))
-		return rh_cut_no_memory(err);
+		return rh_cut_no_memory(c, err);
 	*(struct rh_cut_object *)rh_live_payload(c->objects, position) = (struct rh_cut_object){
 		.number = number,
 		.size = event->size,
@@ -367,7 +367,7 @@ static int take_other(struct rh_cutter *c, struct rh_event *event, struct rh_err
 int rh_cut_take(struct rh_cutter *c, struct rh_event *event, struct rh_err *err)
 {
 	if (!see_lane(c, event->lane))
-		return rh_cut_no_memory(err);
+		return rh_cut_no_memory(c, err);
 	switch ((enum rh_kind)event->kind) {
 	case RH_EV_ALLOC:
 		return take_alloc(c, event, err);

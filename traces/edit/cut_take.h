@@ -7,6 +7,7 @@
 #define RH_CUT_TAKE_H
 
 #include "traces/edit/cut.h"
+#include "traces/format/huge_alloc.h"
 #include "traces/format/live.h"
 #include "traces/format/map.h"
 
@@ -79,6 +80,6 @@ int rh_cut_spawn(struct rh_cutter *c, struct rh_cut_task *task, uint32_t lane, u
 /* An event with nothing known but these. */
 struct rh_event rh_cut_blank(enum rh_kind kind, uint32_t lane, uint64_t time_ns);
 
-int rh_cut_no_memory(struct rh_err *err);
+int rh_cut_no_memory(const struct rh_cutter *c, struct rh_err *err);
 
 #endif

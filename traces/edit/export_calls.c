@@ -18,6 +18,7 @@
 
 #include "alloc/base/os.h"
 #include "traces/edit/export.h"
+#include "traces/format/huge_alloc.h"
 #include "traces/format/map.h"
 
 enum { ADDRESS_FIRST = 4096, ADDRESS_STEP = 16 };
@@ -140,8 +141,11 @@ static int put_all(struct calls *calls, struct rh_trace *trace,
 	while ((count = rh_trace_next(trace, batch, RH_TRACE_BATCH, err)) > 0)
 		for (int i = 0; i < count; i++)
 			if (put(calls, &batch[i]) < 0)
-				return rh_fail(err, ferror(calls->to) ? RH_IO : RH_OS,
-					       "the exported calls cannot be written");
+				return ferror(calls->to)
+					       ? rh_fail_errno(
+							 err, RH_IO,
+							 "the exported calls cannot be written")
+					       : rh_large_fail(calls->names.count, err);
 	return count;
 }
 

@@ -29,6 +29,7 @@
 #include "alloc/base/grow.h"
 #include "alloc/base/os.h"
 #include "traces/edit/export.h"
+#include "traces/format/huge_alloc.h"
 #include "traces/format/live.h"
 
 enum { WINDOWS = 1000, WINDOW_EVENTS = 4096, COLLECTOR = 1 << 24 };
@@ -190,7 +191,7 @@ static int birth(struct job *job, uint64_t size, struct rh_err *err)
 	uint64_t position;
 
 	if (!rh_live_birth(job->live, &position))
-		return rh_fail(err, RH_OS, "memory for living objects ran out");
+		return rh_large_fail(rh_live_count(job->live), err);
 	size = size == RH_NONE ? 0 : size;
 	*(uint64_t *)rh_live_payload(job->live, position) = size;
 	job->live_bytes += size;

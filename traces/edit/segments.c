@@ -32,7 +32,7 @@ int rh_segments_open(struct rh_segments **result, struct rh_err *err)
 
 	*result = segments;
 	if (!segments)
-		return rh_cut_no_memory(err);
+		return rh_cut_no_memory(&segments->cutter, err);
 	segments->time_last = RH_NONE;
 	segments->cutter = (struct rh_cutter){
 		.cut = &everything,
@@ -41,7 +41,7 @@ int rh_segments_open(struct rh_segments **result, struct rh_err *err)
 		.objects = rh_live_open(sizeof(struct rh_cut_object)),
 		.tasks = rh_live_open(sizeof(struct rh_cut_task)),
 	};
-	return segments->cutter.objects && segments->cutter.tasks ? 0 : rh_cut_no_memory(err);
+	return segments->cutter.objects && segments->cutter.tasks ? 0 : rh_cut_no_memory(&segments->cutter, err);
 }
 
 /* Nothing has a number in the trace that begins. */
@@ -95,14 +95,14 @@ int rh_segments_site(struct rh_segments *segments, uint32_t site, const char *na
 		struct site *sites = reallocarray(segments->sites, room, sizeof *sites);
 
 		if (!sites)
-			return rh_cut_no_memory(err);
+			return rh_cut_no_memory(&segments->cutter, err);
 		segments->sites = sites;
 		segments->site_room = room;
 	}
 	segments->sites[segments->site_count].number = site;
 	segments->sites[segments->site_count].name = strdup(name);
 	if (!segments->sites[segments->site_count].name)
-		return rh_cut_no_memory(err);
+		return rh_cut_no_memory(&segments->cutter, err);
 	segments->site_count++;
 	return rh_trace_add_site(segments->cutter.out, site, name, err);
 }

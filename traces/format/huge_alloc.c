@@ -67,6 +67,18 @@ bool rh_large_refused(void)
 	return atomic_load(&refused);
 }
 
+int rh_large_fail(uint64_t living, struct rh_err *err)
+{
+	if (rh_large_refused())
+		return rh_fail(err, RH_OS,
+			       "%llu living objects and more need over %llu MiB of memory, the "
+			       "limit%s; --limit-memory SIZE raises it",
+			       (unsigned long long)living,
+			       (unsigned long long)(rh_large_limit_bytes() >> 20),
+			       rh_large_limit_why());
+	return rh_fail(err, RH_OS, "memory for the living objects of the trace ran out");
+}
+
 /* Room within the limit; small tables are not counted, they cannot add up. */
 static bool take(size_t bytes)
 {

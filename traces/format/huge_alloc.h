@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "alloc/base/err.h"
+
 /* NULL when there is no memory. Give back with the same bytes. */
 void *rh_large(size_t bytes);
 void rh_large_free(void *p, size_t bytes); /* NULL allowed */
@@ -33,5 +35,8 @@ uint64_t rh_large_limit_machine(void);
 const char *rh_large_limit_why(void);
 /* Whether rh_large has returned NULL for that reason. */
 bool rh_large_refused(void);
+/* Fails with RH_OS: memory for so many living objects ran out, or is over the limit, with the
+ * number and the way out. */
+int rh_large_fail(uint64_t living, struct rh_err *err);
 
 #endif

@@ -38,8 +38,9 @@ struct rh_trace {
 
 	/* text */
 	uint64_t line_number;
-	bool cut_line;	/* the last line has no newline */
-	bool line_kept; /* the line in `line` is the first event, not yet used */
+	bool cut_line;	      /* the last line has no newline */
+	unsigned blank_lines; /* in a row */
+	bool line_kept;	      /* the line in `line` is the first event, not yet used */
 	char *line;
 };
 

@@ -16,6 +16,9 @@ static int refuse_line(struct rh_trace *trace, const char *why, struct rh_err *e
 		       (unsigned long long)trace->line_number, why);
 }
 
+/* A gigabyte of them is no trace. */
+enum { BLANK_MAX = 20 * 1000 * 1000 };
+
 /* A line without its newline into trace->line: 1, 0 at the end, -1 = error. */
 static int read_line(struct rh_trace *trace, struct rh_err *err)
 {
@@ -53,6 +56,9 @@ static int read_line(struct rh_trace *trace, struct rh_err *err)
 	trace->line[bytes] = '\0';
 	if (memchr(trace->line, 0, bytes))
 		return refuse_line(trace, "the line has a zero byte in it", err);
+	trace->blank_lines = bytes ? 0 : trace->blank_lines + 1;
+	if (trace->blank_lines > BLANK_MAX)
+		return refuse_line(trace, "20 million blank lines in a row are no trace", err);
 	return 1;
 }
 

@@ -89,19 +89,6 @@ uint64_t rh_build_counted(const struct rh_build *build, const char *key)
 	return 0;
 }
 
-/* Memory here is for what lives, so the message says how much that is and whose limit it hit. */
-static int living_do_not_fit(size_t living, struct rh_err *err)
-{
-	if (rh_large_refused())
-		return rh_fail(
-			err, RH_OS,
-			"the living objects (%zu) need over %llu MiB of memory, the limit%s; "
-			"--limit-memory SIZE raises it",
-			living, (unsigned long long)(rh_large_limit_bytes() >> 20),
-			rh_large_limit_why());
-	return rh_fail(err, RH_OS, "memory for the living objects of the trace ran out");
-}
-
 /* What the source said last of time, task and site belongs to every event until it says something
  * else. */
 static struct rh_event stamped(const struct rh_build *build, unsigned kind, uint32_t lane)
@@ -153,10 +140,10 @@ static int find_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, st
 		return 0;
 	}
 	if (build->lane_count == build->lane_state_cap && !more_lanes(build))
-		return living_do_not_fit(build->objects.count, err);
+		return rh_large_fail(build->objects.count, err);
 	*lane = build->lane_count++;
 	if (!rh_map_put(&build->lanes, thread, *lane))
-		return living_do_not_fit(build->objects.count, err);
+		return rh_large_fail(build->objects.count, err);
 	start = stamped(build, RH_EV_LANE_START, *lane);
 	start.site = RH_SITE_NONE;
 	/* The thread as the source numbers it: the only place where that number survives. */
@@ -252,7 +239,7 @@ static int emit(struct rh_build *build, const struct rh_build_waiting *call, boo
 		rh_debug_assert(!lives(build, call->born));
 		event.id = build->births++;
 		if (!rh_map_put(&build->objects, call->born, event.id))
-			return living_do_not_fit(build->objects.count, err);
+			return rh_large_fail(build->objects.count, err);
 	}
 	return put(build, &event, err);
 }

@@ -45,9 +45,7 @@ struct line {
 
 struct android {
 	struct rh_build *build;
-	uint64_t time_first; /* RH_NONE until a time was seen */
-	uint64_t time_last;
-	uint64_t clock_back; /* lines whose time lay before the line above */
+	struct rh_clock clock;
 };
 
 static bool scan_call(const char **at, enum call *call)
@@ -129,17 +127,7 @@ static uint64_t stamp(struct android *android, const struct line *line)
 		time = line->extra[line->call == CALL_FREE ? 0 : 1];
 	else
 		time = 0;
-	if (time == 0)
-		return RH_NONE;
-	if (android->time_first == RH_NONE)
-		android->time_first = android->time_last = time;
-	/* Entries are reserved in one order and stamped in another: the order of the lines
-	 * is the one that is legal, so the clock waits for it. */
-	if (time < android->time_last)
-		android->clock_back++;
-	else
-		android->time_last = time;
-	return android->time_last - android->time_first;
+	return time ? rh_clock_at(&android->clock, time) : RH_NONE;
 }
 
 static int put_record(void *ctx, const void *record, const char **why, struct rh_err *err)
@@ -215,14 +203,12 @@ static int columns_of(struct rh_input *input, const void *opts, unsigned *column
 static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
-	struct android android = { .build = build, .time_first = RH_NONE };
+	struct android android = { .build = build, .clock = RH_CLOCK };
 
 	(void)opts;
 	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &android }, err) < 0)
 		return -1;
-	if (android.clock_back)
-		rh_build_count(build, "repair.clock_back", android.clock_back);
-	return android.time_first == RH_NONE ? 0 : rh_trace_add_note(out, "clock", "ns", err);
+	return rh_clock_finish(&android.clock, "ns", build, out, err);
 }
 
 const struct rh_importer rh_import_android = {

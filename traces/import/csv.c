@@ -10,7 +10,8 @@
  * memalign), ptr (the block that is made, or that free ends), old (what realloc ends), size, count
  * (calloc: size is of each), align, thread, time (ns; time_us, time_ms, time_s), pid; '-' or any
  * other name is passed over. Numbers are decimal or 0x. This is also what bpftrace writes with
- * the script of traces/import/README.md.
+ * the script of traces/import/README.md. Of the first and the last field, words that a program
+ * wrote before and behind the row are cut off (repair.foreign_text).
  */
 #include "traces/import/lines.h"
 
@@ -83,6 +84,7 @@ struct table {
 
 struct row {
 	enum op op;
+	bool foreign; /* other text stands before or behind it */
 	uint64_t value[PID + 1];
 };
 
@@ -90,7 +92,7 @@ struct log {
 	struct rh_build *build;
 	struct rh_pids pids;
 	struct table table;
-	uint64_t time_first, time_last;
+	struct rh_clock clock;
 };
 
 static char separator_of(const char *line)
@@ -178,6 +180,33 @@ static bool scan_value(const char *at, size_t length, uint64_t *value)
 	return (scan_address(&at, value) || scan_decimal(&at, value)) && at == end;
 }
 
+static const char *scan_field(const char *field, size_t length, enum column column, struct row *row)
+{
+	if (column == OP)
+		return scan_op(field, length, &row->op)
+			       ? NULL
+			       : "the op is none of malloc, calloc, realloc, memalign, free";
+	return column == SKIP || scan_value(field, length, &row->value[column])
+		       ? NULL
+		       : "a field is not a number";
+}
+
+/* The last word of the first field of a row, the first word of the last one: *length becomes
+ * shorter. false: there is only one. */
+static bool cut_foreign(const char **field, size_t *length, bool is_first)
+{
+	const char *blank = is_first ? memrchr(*field, ' ', *length) : memchr(*field, ' ', *length);
+
+	if (!blank)
+		return false;
+	if (is_first)
+		*length -= (size_t)(blank + 1 - *field);
+	else
+		*length = (size_t)(blank - *field);
+	*field = is_first ? blank + 1 : *field;
+	return true;
+}
+
 /* NULL, or what is wrong with a line. */
 static const char *scan_row(const struct table *table, const char *at, struct row *row)
 {
@@ -187,13 +216,15 @@ static const char *scan_row(const struct table *table, const char *at, struct ro
 	*row = (struct row){ .op = MALLOC };
 	for (i = 0; i < table->count && at; i++) {
 		size_t length = next_field(&at, table->separator, &field);
-		enum column column = table->column[i];
+		const char *why = scan_field(field, length, table->column[i], row);
+		bool is_edge = i == 0 || i + 1 == table->count;
 
-		if (column == OP && !scan_op(field, length, &row->op))
-			return "the op is none of malloc, calloc, realloc, memalign, free";
-		if (column != OP && column != SKIP &&
-		    !scan_value(field, length, &row->value[column]))
-			return "a field is not a number";
+		if (why && is_edge && cut_foreign(&field, &length, i == 0)) {
+			why = scan_field(field, length, table->column[i], row);
+			row->foreign = !why;
+		}
+		if (why)
+			return why;
 	}
 	return i == table->count && !at ? NULL : "it has not as many fields as there are columns";
 }
@@ -227,14 +258,7 @@ static void stamp(struct log *log, uint64_t time)
 {
 	if (time == RH_NONE)
 		return;
-	if (log->time_first == RH_NONE)
-		log->time_first = log->time_last = time;
-	/* Tables that several CPUs filled are nearly in order. */
-	if (time < log->time_last)
-		rh_build_count(log->build, "repair.clock_back", 1);
-	else
-		log->time_last = time;
-	rh_build_stamp(log->build, log->time_last - log->time_first, RH_TASK_NONE, RH_SITE_NONE);
+	rh_build_stamp(log->build, rh_clock_at(&log->clock, time), RH_TASK_NONE, RH_SITE_NONE);
 }
 
 static bool has_column(const struct table *table, enum column column)
@@ -257,6 +281,8 @@ static int put_row(struct log *log, const struct row *row, const char **why, str
 	}
 	if (!scan_size_fits(ptr, row->op == FREE ? 0 : size, why))
 		return RH_LINE_TORN;
+	if (row->foreign)
+		rh_build_count(build, "repair.foreign_text", 1);
 	stamp(log, time_of(&log->table, row));
 	if (row->op == FREE)
 		return rh_build_free(build, thread, ptr ? ptr : row->value[OLD], RH_NONE, err);
@@ -300,7 +326,7 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 	return put_row(log, &row, why, err);
 }
 
-static const char *const marks[] = { "alloc", "free", "0x", ",", ";", "\t", NULL };
+static const char *const marks[] = { "alloc", "free", "0x", NULL };
 
 static const struct rh_line_form form = {
 	.what = "a line of a table",
@@ -359,7 +385,7 @@ static int run(struct rh_input *input, const void *options, struct rh_build *bui
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct csv_opts *opts = options;
-	struct log log = { .build = build, .pids.wanted = opts->pid, .time_first = RH_NONE };
+	struct log log = { .build = build, .pids.wanted = opts->pid, .clock = RH_CLOCK };
 
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
 	if (opts->columns && choose_columns(&log, input, opts->columns, err) < 0)
@@ -367,7 +393,7 @@ static int run(struct rh_input *input, const void *options, struct rh_build *bui
 	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &log }, err) < 0 ||
 	    rh_pids_check(&log.pids, input, err) < 0)
 		return -1;
-	return log.time_first == RH_NONE ? 0 : rh_trace_add_note(out, "clock", "ns", err);
+	return rh_clock_finish(&log.clock, "ns", build, out, err);
 }
 
 const struct rh_importer rh_import_csv = {

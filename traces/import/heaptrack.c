@@ -19,9 +19,11 @@
  *	t IP PARENT	a stack, from 1		a SIZE STACK	a pair, from 0
  *	+ PAIR					- PAIR
  *
- * Order, size and site are exact there. Which of the living objects of a pair is freed is not
- * known: the youngest is taken, and estimate.identity counts how often there was a choice.
- * Sites are the numbers of stacks, named by the function on top.
+ * Things have numbers by their order, so that a torn line of one of these still counts as one, of
+ * which nothing is known (drop.pair_unknown). Order, size and site are exact there. Which of the
+ *living objects of a pair is freed is not known: the youngest is taken, and estimate.identity
+ *counts how often there was a choice. Sites are the numbers of stacks, named by the function on
+ *top.
  */
 #include "traces/import/lines.h"
 
@@ -34,6 +36,7 @@
 
 enum { THREAD = 0, NUMBERS_MAX = 3, COMMAND_BYTES = 4096 };
 static const uint64_t NS_PER_MS = 1000000;
+static const uint64_t UNKNOWN = UINT64_MAX;
 
 struct line {
 	char letter;
@@ -57,6 +60,8 @@ struct heaptrack {
 	struct rh_trace_out *out;
 	uint64_t time_ns;
 	bool begun, in_command, interpreted;
+	struct rh_input *input;
+	uint64_t torn_line; /* number of the last */
 	char command[COMMAND_BYTES];
 	struct pair *pairs;
 	struct node *nodes; /* an object's address is the number of its node, from 1 */
@@ -216,11 +221,34 @@ static int put_pair(struct heaptrack *heaptrack, const struct line *line, const 
 		return RH_LINE_TORN;
 	}
 	pair = &heaptrack->pairs[line->number[0]];
+	if (pair->size == UNKNOWN) {
+		rh_build_count(heaptrack->build, "drop.pair_unknown", 1);
+		return 0;
+	}
 	return line->letter == '+' ? put_birth(heaptrack, pair, err)
 				   : put_death(heaptrack, pair, err);
 }
 
-/* s, i, t and a: what numbers stand for. 1: none of these. */
+/* A line of which only the letter is known keeps its number. It comes twice, as a line and as a
+ * part of one (lines.c). */
+static int add_unknown(struct heaptrack *heaptrack, char letter, struct rh_err *err)
+{
+	if (heaptrack->torn_line == rh_input_line_number(heaptrack->input))
+		return 0;
+	heaptrack->torn_line = rh_input_line_number(heaptrack->input);
+	switch (letter) {
+	case 's':
+		return add_string(heaptrack, "", err);
+	case 'i':
+		return add_address(heaptrack, "", err);
+	case 't':
+		return add_stack(heaptrack, 0, err);
+	default:
+		return add_pair(heaptrack, UNKNOWN, 0, err);
+	}
+}
+
+/* s, i, t and a: what numbers stand for. */
 static int put_table(struct heaptrack *heaptrack, const struct line *line, const char **why,
 		     struct rh_err *err)
 {
@@ -238,7 +266,7 @@ static int put_table(struct heaptrack *heaptrack, const struct line *line, const
 	}
 	*why = "an interpreted line is 's TEXT', 'i IP MODULE ...', 't IP PARENT' or 'a SIZE "
 	       "STACK'";
-	return RH_LINE_TORN;
+	return add_unknown(heaptrack, line->letter, err) < 0 ? -1 : RH_LINE_TORN;
 }
 
 /* ---- raw ---- */
@@ -383,7 +411,9 @@ static int add_notes(struct heaptrack *heaptrack, struct rh_err *err)
 static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
-	struct heaptrack heaptrack = { .build = build, .out = out, .time_ns = RH_NONE };
+	struct heaptrack heaptrack = {
+		.build = build, .out = out, .input = input, .time_ns = RH_NONE
+	};
 	int result = -1;
 
 	(void)opts;

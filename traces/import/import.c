@@ -65,6 +65,11 @@ const struct rh_importer *rh_importer_by_content(struct rh_input *input, struct 
 
 	if (count < 0)
 		return NULL;
+	if (count == 0) {
+		rh_fail(err, RH_BAD_DATA, "%s is an archive of an empty file, or a pipe of nothing",
+			rh_input_path(input));
+		return NULL;
+	}
 	for (int i = 0; rh_importers[i]; i++) {
 		unsigned score = 0;
 

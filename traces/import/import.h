@@ -23,9 +23,13 @@ int rh_input_open(struct rh_input **input, const char *path, struct rh_err *err)
 /* Bytes read, 0 at the end, -1 on error. */
 ssize_t rh_input_read(struct rh_input *input, void *buffer, size_t bytes, struct rh_err *err);
 /* The next line without its newline (NUL-terminated, valid until the next call): its length,
- * RH_INPUT_END at the end, -1 on error. Lines over 64 KiB are an error naming the line. */
+ * RH_INPUT_END at the end, -1 on error. Of a line over 64 KiB the first and last 16 KiB are given,
+ * with bytes 1 between; one over 64 MiB is an error naming the line, and so are 20 million blank
+ * lines in a row. A byte order mark at the start of the input is passed over. */
 enum { RH_INPUT_END = -2 };
 ssize_t rh_input_line(struct rh_input *input, char **line, struct rh_err *err);
+/* Whether the middle of the last line was left out. */
+bool rh_input_line_long(const struct rh_input *input);
 /* Whether the last line stood at the end of the input without a newline: its writer was cut
  * off, and a number in it may be the beginning of a longer one. */
 bool rh_input_line_cut(const struct rh_input *input);

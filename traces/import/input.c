@@ -6,6 +6,9 @@
  * buffer of ours, refilled in large pieces -> the line, ended in place by a NUL where its
  * newline stood.
  *
+ * What a program prints into a log may be of any length. Of a line over LINE_MAX_BYTES the head and
+ * the tail are kept, where a record may stand, with LONG_MARK between them.
+ *
  * Invariants: the unread bytes are buffer[at, end); buffer has one byte more than it is
  * ever filled with, so that the last line can be ended too. A line never moves before the
  * next call. Memory is one buffer and libarchive's window, whatever the file's length.
@@ -28,6 +31,10 @@
 
 enum {
 	LINE_MAX_BYTES = 64 << 10,
+	LONG_KEPT = 16 << 10,	      /* of a longer line, at each end */
+	LONG_MAX_BYTES = 64 << 20,    /* and so long is none */
+	LONG_MARK = '\1',	      /* in no record of any format */
+	BLANK_MAX = 20 * 1000 * 1000, /* blank lines in a row: a gigabyte of them is no log */
 	/* A refill moves at most one unfinished line; at 512 KiB that is under 1 % of the
 	 * bytes for the lines of real traces (20 to 120 bytes). */
 	BUFFER_BYTES = 512 << 10,
@@ -45,7 +52,11 @@ struct rh_input {
 	uint64_t bytes_out; /* unpacked so far, for messages about damage */
 	int fd;
 	bool ended;
-	bool line_cut;	     /* the last line had no newline */
+	bool headed;	   /* the first bytes were seen, and a byte order mark skipped */
+	bool line_cut;	   /* the last line had no newline */
+	bool line_long;	   /* its middle was left out */
+	size_t long_bytes; /* left out of it */
+	unsigned blank_lines;
 	char truncated[200]; /* how a compressed input broke off; "" = it did not */
 	double max_damage;
 	bool owns_fd;
@@ -258,6 +269,12 @@ static int refill(struct rh_input *input, struct rh_err *err)
 	if (got < 0)
 		return -1;
 	input->end += (size_t)got;
+	/* An editor or a shell of Windows puts a byte order mark before the first line. */
+	if (!input->headed && input->end >= 3) {
+		input->headed = true;
+		if (memcmp(input->buffer, "\xef\xbb\xbf", 3) == 0)
+			input->at = 3;
+	}
 	return got > 0;
 }
 
@@ -287,26 +304,84 @@ ssize_t rh_input_peek(struct rh_input *input, const char **bytes, struct rh_err 
 	return (ssize_t)(input->end - input->at);
 }
 
+static int zero_byte(const struct rh_input *input, uint64_t line, struct rh_err *err)
+{
+	return rh_fail(err, RH_BAD_DATA, "%s:%llu: a zero byte; this is not a text trace",
+		       input->path, (unsigned long long)line);
+}
+
+/* What begins in the middle of a word may be the end of a number. */
+static void blot_word(char *at, const char *end)
+{
+	while (at < end && *at != ' ' && *at != '\t')
+		*at++ = LONG_MARK;
+}
+
+static bool is_zero(const char *at, const char *end)
+{
+	while (at < end && *at == '\0')
+		at++;
+	return at == end;
+}
+
+/* The head and the tail of a line that is not over yet; its middle is left out. */
+static int shorten(struct rh_input *input, struct rh_err *err)
+{
+	char *start = input->buffer + input->at, *middle = start + LONG_KEPT, *zero;
+	size_t have = input->end - input->at, kept = 2 * LONG_KEPT;
+
+	assert(have > kept);
+	input->line_long = true;
+	input->long_bytes += have - kept;
+	if (input->long_bytes > LONG_MAX_BYTES)
+		return rh_fail(err, RH_BAD_DATA,
+			       "%s:%llu: a line of more than %d MiB; this is not a text trace",
+			       input->path, (unsigned long long)input->line_number + 1,
+			       LONG_MAX_BYTES >> 20);
+	/* Zero bytes up to the end are what a crash leaves; one of them is enough. */
+	zero = memchr(start, '\0', have);
+	if (zero && !is_zero(zero, start + have))
+		return zero_byte(input, input->line_number + 1, err);
+	if (zero) {
+		input->end = (size_t)(zero + 1 - input->buffer);
+		return 0;
+	}
+	memmove(middle, start + have - LONG_KEPT, LONG_KEPT);
+	input->end = input->at + kept;
+	return 0;
+}
+
+/* The line [at, at + length) ends; `skip` is its newline. */
 static ssize_t end_line(struct rh_input *input, size_t length, size_t skip, char **line,
 			struct rh_err *err)
 {
 	char *start = input->buffer + input->at;
 
 	input->line_number++;
-	if (length > LINE_MAX_BYTES)
-		return rh_fail(err, RH_BAD_DATA,
-			       "%s:%llu: a line of more than %d bytes; this is not a text trace",
-			       input->path, (unsigned long long)input->line_number, LINE_MAX_BYTES);
 	input->line_cut = !skip;
 	/* Whoever reads text stops at the zero byte, and the rest would be lost in silence. At
 	 * the end it is what a crash leaves of a file, and cut off. */
 	if (skip && memchr(start, '\0', length))
-		return rh_fail(err, RH_BAD_DATA, "%s:%llu: a zero byte; this is not a text trace",
-			       input->path, (unsigned long long)input->line_number);
+		return zero_byte(input, input->line_number, err);
 	input->at += length + skip;
+	if (length > LINE_MAX_BYTES) {
+		/* It came in one piece. */
+		char *tail = start + length - LONG_KEPT;
+
+		start = memmove(tail - LONG_KEPT, start, LONG_KEPT);
+		length = 2 * LONG_KEPT;
+		input->line_long = true;
+	}
+	if (input->line_long)
+		blot_word(start + LONG_KEPT, start + length);
 	if (length > 0 && start[length - 1] == '\r')
 		length--;
 	start[length] = '\0';
+	input->blank_lines = length ? 0 : input->blank_lines + 1;
+	if (input->blank_lines > BLANK_MAX)
+		return rh_fail(err, RH_BAD_DATA,
+			       "%s:%llu: %d blank lines in a row; this is not a text trace",
+			       input->path, (unsigned long long)input->line_number, BLANK_MAX);
 	*line = start;
 	return (ssize_t)length;
 }
@@ -315,6 +390,8 @@ ssize_t rh_input_line(struct rh_input *input, char **line, struct rh_err *err)
 {
 	size_t scanned = 0;
 
+	input->line_long = false;
+	input->long_bytes = 0;
 	for (;;) {
 		char *start = input->buffer + input->at;
 		size_t have = input->end - input->at;
@@ -323,8 +400,11 @@ ssize_t rh_input_line(struct rh_input *input, char **line, struct rh_err *err)
 
 		if (newline)
 			return end_line(input, (size_t)(newline - start), 1, line, err);
-		if (have > LINE_MAX_BYTES)
-			return end_line(input, have, 0, line, err);
+		if (have > LINE_MAX_BYTES) {
+			if (shorten(input, err) < 0)
+				return -1;
+			have = input->end - input->at;
+		}
 		scanned = have;
 		more = refill(input, err);
 		if (more < 0 && broke_off(input)) {
@@ -348,6 +428,11 @@ uint64_t rh_input_line_number(const struct rh_input *input)
 bool rh_input_line_cut(const struct rh_input *input)
 {
 	return input->line_cut;
+}
+
+bool rh_input_line_long(const struct rh_input *input)
+{
+	return input->line_long;
 }
 
 const char *rh_input_truncated(const struct rh_input *input)

@@ -27,7 +27,7 @@ struct reader {
 	struct rh_input *input;
 	struct rh_build *build;
 	void *ctx;
-	uint64_t lines, records, torn, barren;
+	uint64_t records, torn, barren;
 	bool cut;	     /* the last line was left out */
 	struct rh_err first; /* what is wrong with the first torn or foreign line */
 	bool first_torn;
@@ -52,7 +52,7 @@ static bool ends_well(const char *line, const char *at)
 
 	if (*at == '\0')
 		return true;
-	if (at > line && strchr("),", at[-1]))
+	if (at > line && strchr("),}", at[-1]))
 		return true;
 	while (*next == ' ' || *next == '\t')
 		next++;
@@ -133,7 +133,6 @@ static int take_line(struct reader *reader, const char *line, struct rh_err *err
 	const char *at = line, *why = reader->form->scan(&at, reader->record);
 	bool is_cut = rh_input_line_cut(reader->input);
 
-	reader->lines++;
 	if (!why) {
 		while (*at == ' ' || *at == '\t')
 			at++;
@@ -155,14 +154,13 @@ static int take_line(struct reader *reader, const char *line, struct rh_err *err
 	return take_mixed(reader, line, why, err);
 }
 
-static int too_damaged(const struct reader *reader, struct rh_err *err)
+static int too_damaged(const struct rh_err *first, uint64_t torn, uint64_t lines,
+		       struct rh_err *err)
 {
-	double share = (double)reader->torn / (double)reader->lines;
-
 	return rh_fail(err, RH_BAD_DATA,
 		       "%s (%" PRIu64 " of %" PRIu64 " lines are torn; --max-damage %.2g%% would "
 		       "leave them out)",
-		       reader->first.text, reader->torn, reader->lines, share * 100 + 0.1);
+		       first->text, torn, lines, (double)torn / (double)lines * 100 + 0.1);
 }
 
 static bool is_hopeless(const struct reader *reader)
@@ -170,14 +168,21 @@ static bool is_hopeless(const struct reader *reader)
 	return reader->torn > HOPELESS && reader->torn > reader->records;
 }
 
-static int check_end(const struct reader *reader, struct rh_err *err)
+int rh_lines_check_torn(const struct rh_input *input, uint64_t torn, const struct rh_err *first,
+			struct rh_err *err)
 {
-	double allowed = rh_input_max_damage(reader->input) * (double)reader->lines;
+	uint64_t lines = rh_input_line_number(input);
+	double allowed = rh_input_max_damage(input) * (double)lines;
 
-	assert(reader->torn <= reader->lines);
+	assert(torn <= lines);
 	/* One is forgiven in a short log too, unless none may be. */
 	if (allowed > 0 && allowed < 1)
 		allowed = 1;
+	return (double)torn > allowed ? too_damaged(first, torn, lines, err) : 0;
+}
+
+static int check_end(const struct reader *reader, struct rh_err *err)
+{
 	if (reader->records == 0 && reader->first.text[0]) {
 		*err = reader->first;
 		return -1;
@@ -185,7 +190,7 @@ static int check_end(const struct reader *reader, struct rh_err *err)
 	if (reader->records == 0)
 		return rh_fail(err, RH_BAD_DATA, "%s: there is no line in it that is %s",
 			       rh_input_path(reader->input), reader->form->what);
-	return (double)reader->torn > allowed ? too_damaged(reader, err) : 0;
+	return rh_lines_check_torn(reader->input, reader->torn, &reader->first, err);
 }
 
 /* Says where the input was cut, when it was. */
@@ -229,13 +234,13 @@ int rh_lines_read(const struct rh_lines *lines, struct rh_err *err)
 
 		if (length == 0) {
 			rh_build_count(build, "drop.blank_line", 1);
-			reader.lines++;
 		} else if (take_line(&reader, line, err) < 0) {
 			return -1;
 		}
 		reader.barren = reader.records == records ? reader.barren + 1 : 0;
 		if (is_hopeless(&reader))
-			return too_damaged(&reader, err);
+			return too_damaged(&reader.first, reader.torn, rh_input_line_number(input),
+					   err);
 		if (reader.barren > BARREN_MAX)
 			return rh_fail(err, RH_BAD_DATA,
 				       "%s: %d lines in a row without %s; this is not such a log",
@@ -330,6 +335,14 @@ unsigned rh_lines_likeness(const struct rh_line_form *form, const char *bytes, s
 }
 
 /* ---- processes ---- */
+
+int rh_clock_finish(const struct rh_clock *clock, const char *unit, struct rh_build *build,
+		    struct rh_trace_out *out, struct rh_err *err)
+{
+	rh_build_count(build, "repair.clock_back", clock->back);
+	rh_build_count(build, "repair.clock_beyond", clock->beyond);
+	return clock->first == RH_NONE ? 0 : rh_trace_add_note(out, "clock", unit, err);
+}
 
 bool rh_pids_wants(struct rh_pids *pids, struct rh_build *build, uint64_t pid)
 {

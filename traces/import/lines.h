@@ -14,7 +14,7 @@
  *		import.truncated says so: a number in it may be the start of a longer one.
  * An input without a single record fails.
  *
- * A record ends well where the line ends, before a blank, or after a bracket or comma: so a
+ * A record ends well where the line ends, before a blank, or after a bracket, brace or comma: so a
  * number into which other text was written is torn, not taken for the shorter one.
  *
  * Thread rule: one thread. Memory: none but the input's line.
@@ -22,6 +22,7 @@
 #ifndef RH_IMPORT_LINES_H
 #define RH_IMPORT_LINES_H
 
+#include "traces/format/order.h"
 #include "traces/import/import.h"
 
 enum { RH_LINE_RECORD_MAX = 256, RH_LINE_TORN = 1 };
@@ -57,6 +58,11 @@ int rh_lines_read(const struct rh_lines *lines, struct rh_err *err);
 int rh_lines_leave_cut(struct rh_input *input, struct rh_build *build, struct rh_trace_out *out,
 		       struct rh_err *err);
 
+/* The same for its end: fails with `first`, what is wrong with the first torn line, when more lines
+ * are torn than may be. */
+int rh_lines_check_torn(const struct rh_input *input, uint64_t torn, const struct rh_err *first,
+			struct rh_err *err);
+
 /* The first record in bytes that were peeked at; false when there is none. */
 bool rh_lines_first(const struct rh_line_form *form, const char *bytes, size_t count, void *record);
 /* For columns_of: RH_COL_TIME when the first record, whose uint64_t time_ns stands `time_at` bytes
@@ -65,6 +71,34 @@ int rh_lines_columns(const struct rh_line_form *form, struct rh_input *input, si
 		     unsigned *columns, struct rh_err *err);
 /* How many of the first lines are records, in percent; 0 when less than a tenth. */
 unsigned rh_lines_likeness(const struct rh_line_form *form, const char *bytes, size_t count);
+
+/*
+ * The times of a log, from the first of them on. Threads reserve their lines in one order and stamp
+ * them in another: the order of the lines is the legal one, so the clock waits for it
+ * (repair.clock_back). A time that no trace can have is digits that ran together
+ * (repair.clock_beyond): the clock stays where it was. Begins as RH_CLOCK.
+ */
+struct rh_clock {
+	uint64_t first, last; /* RH_NONE until a time was seen */
+	uint64_t back, beyond;
+};
+#define RH_CLOCK ((struct rh_clock){ .first = RH_NONE, .last = RH_NONE })
+static inline uint64_t rh_clock_at(struct rh_clock *clock, uint64_t time)
+{
+	if (clock->first == RH_NONE)
+		clock->first = clock->last = time;
+	if (time < clock->last)
+		clock->back++;
+	else if (time - clock->first > RH_TRACE_TIME_MAX)
+		clock->beyond++;
+	else
+		clock->last = time;
+	return clock->last - clock->first;
+}
+/* At the end: counts what was repaired, and notes the unit that the source knows ("ns") where there
+ * were times. */
+int rh_clock_finish(const struct rh_clock *clock, const char *unit, struct rh_build *build,
+		    struct rh_trace_out *out, struct rh_err *err);
 
 /* The process that is imported of a log of several, and those that were seen. */
 enum { RH_PIDS_MAX = 12 };

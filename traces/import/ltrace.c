@@ -40,7 +40,7 @@ struct line {
 
 struct log {
 	struct rh_build *build;
-	uint64_t time_first, time_last;
+	struct rh_clock clock;
 	struct line pending[PENDING_MAX]; /* of threads in a call */
 	unsigned pending_count;
 };
@@ -186,14 +186,9 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 	struct log *log = ctx;
 	struct line line = *(const struct line *)record;
 
-	if (line.time_ns != RH_NONE) {
-		if (log->time_first == RH_NONE)
-			log->time_first = log->time_last = line.time_ns;
-		if (line.time_ns > log->time_last)
-			log->time_last = line.time_ns;
-		rh_build_stamp(log->build, log->time_last - log->time_first, RH_TASK_NONE,
+	if (line.time_ns != RH_NONE)
+		rh_build_stamp(log->build, rh_clock_at(&log->clock, line.time_ns), RH_TASK_NONE,
 			       RH_SITE_NONE);
-	}
 	if (line.part == BEGINS) {
 		if (log->pending_count == PENDING_MAX) {
 			*why = "more than 256 calls are not over";
@@ -236,13 +231,13 @@ static int columns_of(struct rh_input *input, const void *opts, unsigned *column
 static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
-	struct log log = { .build = build, .time_first = RH_NONE };
+	struct log log = { .build = build, .clock = RH_CLOCK };
 
 	(void)opts;
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
 	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &log }, err) < 0)
 		return -1;
-	return log.time_first == RH_NONE ? 0 : rh_trace_add_note(out, "clock", "us", err);
+	return rh_clock_finish(&log.clock, "us", build, out, err);
 }
 
 const struct rh_importer rh_import_ltrace = {

@@ -36,6 +36,7 @@ static const unsigned needs[CALLS] = {
 	[POSIX_MEMALIGN] = 1u << OUT_PTR | 1u << ALIGNMENT | 1u << SIZE | 1u << RESULT,
 };
 
+#define EVENTS "ust_libc:"
 #define DAY_NS (86400ull * 1000000000u)
 
 struct line {
@@ -43,6 +44,7 @@ struct line {
 	unsigned seen; /* fields */
 	uint64_t time_ns, value[FIELDS];
 	bool of_day;
+	bool foreign; /* other text stands before it */
 };
 
 struct lttng_opts {
@@ -52,7 +54,8 @@ struct lttng_opts {
 struct log {
 	struct rh_build *build;
 	struct rh_pids pids;
-	uint64_t time_first, time_last, days_ns;
+	uint64_t days_ns;
+	struct rh_clock clock;
 	bool by_cpu;
 };
 
@@ -88,12 +91,12 @@ static void scan_time(const char *at, struct line *line)
 		fraction;
 }
 
-/* All `name = value` that are ours; the last of a name counts. *at goes to the end. */
-static void scan_fields(const char **at, struct line *line)
+/* All `name = value` before `end` that are ours; the last of a name counts. */
+static void scan_fields(const char *p, const char *end, struct line *line)
 {
-	const char *p = *at, *equals;
+	const char *equals;
 
-	while ((equals = strstr(p, " = ")) != NULL) {
+	while ((equals = memmem(p, (size_t)(end - p), " = ", 3)) != NULL) {
 		const char *name = equals, *value = equals + 3;
 		uint64_t number;
 
@@ -110,33 +113,71 @@ static void scan_fields(const char **at, struct line *line)
 			}
 		p = value;
 	}
-	*at = p + strlen(p);
 }
 
-static const char *scan_record(const char **at, void *record)
+/* Behind the last brace of [at, stop); NULL when one of them is not closed. */
+static const char *braces_end(const char *at, const char *stop)
 {
-	struct line *line = record;
-	const char *word = strstr(*at, "ust_libc:"), *end;
+	const char *end = NULL;
+	int depth = 0;
+
+	for (; at < stop; at++) {
+		depth += *at == '{';
+		if (*at == '}') {
+			depth--;
+			end = at + 1;
+		}
+	}
+	return depth == 0 ? end : NULL;
+}
+
+/* The time is the last in brackets before the name of the event; what stands before that is not of
+ * the record. */
+static void scan_before(const char *start, const char *word, struct line *line)
+{
+	const char *at = word;
+
+	while (at > start && line->time_ns == RH_NONE)
+		if (*--at == '[')
+			scan_time(at, line);
+	line->foreign = line->time_ns != RH_NONE && at > start + strspn(start, " \t");
+}
+
+/* The record whose event is named at `word`; the text up to the next name is its own. */
+static const char *scan_at(const char **at, const char *word, struct line *line)
+{
+	const char *name = word + strlen(EVENTS), *next = strstr(name, EVENTS), *end;
 
 	*line = (struct line){ .time_ns = RH_NONE, .call = CALLS };
-	scan_time(*at, line);
-	if (!word)
-		return "it names no event of lttng_ust_libc";
-	word += strlen("ust_libc:");
+	scan_before(*at, word, line);
 	for (int i = 0; i < CALLS; i++)
-		if (strncmp(word, call_words[i], strlen(call_words[i])) == 0 &&
-		    strchr(":, ", word[strlen(call_words[i])]))
+		if (strncmp(name, call_words[i], strlen(call_words[i])) == 0 &&
+		    strchr(":, ", name[strlen(call_words[i])]))
 			line->call = (enum call)i;
 	if (line->call == CALLS)
 		return "its event is none of malloc, free, calloc, realloc, memalign";
-	end = strrchr(word, '}');
-	if (!end || end[strspn(end, "} ")] != '\0')
+	end = braces_end(name, next ? next : name + strlen(name));
+	if (!end)
 		return "it does not end with a brace";
-	*at = word;
-	scan_fields(at, line);
+	scan_fields(name, end, line);
 	if ((line->seen & needs[line->call]) != needs[line->call])
 		return "a field is missing";
+	*at = end;
 	return NULL;
+}
+
+/* A line that broke off and the one behind it stand in one: then it is a later name. */
+static const char *scan_record(const char **at, void *record)
+{
+	const char *why = "it names no event of lttng_ust_libc", *word = *at;
+
+	while ((word = strstr(word, EVENTS)) != NULL) {
+		why = scan_at(at, word, record);
+		if (!why)
+			return NULL;
+		word++;
+	}
+	return why;
 }
 
 static void stamp(struct log *log, const struct line *line)
@@ -146,15 +187,11 @@ static void stamp(struct log *log, const struct line *line)
 	if (time == RH_NONE)
 		return;
 	/* Back by more than half a day: it is the next one. */
-	if (line->of_day && log->time_first != RH_NONE &&
-	    time + log->days_ns + DAY_NS / 2 < log->time_last)
+	if (line->of_day && log->clock.first != RH_NONE &&
+	    time + log->days_ns + DAY_NS / 2 < log->clock.last)
 		log->days_ns += DAY_NS;
 	time += log->days_ns;
-	if (log->time_first == RH_NONE)
-		log->time_first = log->time_last = time;
-	if (time > log->time_last)
-		log->time_last = time;
-	rh_build_stamp(log->build, log->time_last - log->time_first, RH_TASK_NONE, RH_SITE_NONE);
+	rh_build_stamp(log->build, rh_clock_at(&log->clock, time), RH_TASK_NONE, RH_SITE_NONE);
 }
 
 static int put_record(void *ctx, const void *record, const char **why, struct rh_err *err)
@@ -175,6 +212,8 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 		ptr = 0;
 	if (line->call != FREE && !scan_size_fits(ptr, size, why))
 		return RH_LINE_TORN;
+	if (line->foreign)
+		rh_build_count(build, "repair.foreign_text", 1);
 	stamp(log, line);
 	switch (line->call) {
 	case FREE:
@@ -191,7 +230,7 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 	}
 }
 
-static const char *const marks[] = { "ust_libc:", "ptr = ", NULL };
+static const char *const marks[] = { EVENTS, "ptr = ", NULL };
 
 static const struct rh_line_form form = {
 	.what = "a line of babeltrace with an event of lttng_ust_libc",
@@ -217,7 +256,7 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct lttng_opts *asked = opts;
-	struct log log = { .build = build, .pids.wanted = asked->pid, .time_first = RH_NONE };
+	struct log log = { .build = build, .pids.wanted = asked->pid, .clock = RH_CLOCK };
 
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
 	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &log }, err) < 0 ||
@@ -229,7 +268,7 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 			      "-u -t vtid)",
 			      err) < 0)
 		return -1;
-	return log.time_first == RH_NONE ? 0 : rh_trace_add_note(out, "clock", "ns", err);
+	return rh_clock_finish(&log.clock, "ns", build, out, err);
 }
 
 const struct rh_importer rh_import_lttng = {

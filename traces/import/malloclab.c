@@ -116,6 +116,7 @@ static const char *const marks[] = { "a ", "r ", "f ", NULL };
 static const struct rh_line_form form = {
 	.what = "a malloclab trace line",
 	.marks = marks,
+	.starts = "arf",
 	.record_bytes = sizeof(struct line),
 	.scan = scan_record,
 	.put = put_record,

@@ -25,6 +25,7 @@
 
 enum {
 	PENDING_MAX = 1024, /* threads in a call */
+	COMM_BYTES = 16,    /* of the name of a thread, as printed */
 	NESTED_MAX = 4,	    /* more inside one call, and its return was lost */
 };
 
@@ -46,6 +47,7 @@ static const struct {
 struct line {
 	enum call call;
 	bool returns;
+	bool foreign; /* other text stands before it */
 	uint64_t thread, time_ns, argument[3];
 };
 
@@ -57,34 +59,34 @@ struct pending {
 
 struct log {
 	struct rh_build *build;
-	uint64_t time_first, time_last;
+	struct rh_clock clock;
 	struct pending pending[PENDING_MAX];
 	unsigned pending_count;
 };
 
-/* "comm  1634 [001] " or "comm-1634  [001] ": the thread, and *at behind the bracket. comm may have
- * blanks and brackets, so it is the first bracket with digits alone in it. */
-static bool scan_place(const char **at, uint64_t *thread)
+/* "comm  1634 [001] " or "comm-1634  [001] ", of which `bracket` is the last: the thread, and
+ * *at behind the bracket. comm may have blanks and brackets, but it is of 16 characters at most. */
+static bool scan_place(const char **at, const char *bracket, struct line *line)
 {
-	const char *start = *at, *p = start, *digits;
+	const char *start = *at, *inside = bracket + 1, *before = bracket, *digits;
 	uint64_t cpu;
 
-	while ((p = strchr(p, '[')) != NULL) {
-		const char *inside = p + 1, *before = p;
-
-		if (!scan_decimal(&inside, &cpu) || *inside != ']') {
-			p++;
-			continue;
-		}
-		while (before > start && before[-1] == ' ')
-			before--;
-		digits = before;
-		while (digits > start && digits[-1] >= '0' && digits[-1] <= '9')
-			digits--;
-		*at = inside + 1;
-		return digits < before && scan_decimal(&digits, thread);
-	}
-	return false;
+	if (!scan_decimal(&inside, &cpu) || *inside != ']')
+		return false;
+	scan_blanks(&start);
+	while (before > start && before[-1] == ' ')
+		before--;
+	digits = before;
+	while (digits > start && digits[-1] >= '0' && digits[-1] <= '9')
+		digits--;
+	before = digits;
+	if (!scan_decimal(&digits, &line->thread))
+		return false;
+	while (before > start && before[-1] == ' ')
+		before--;
+	line->foreign = before - start > COMM_BYTES + 1;
+	*at = inside + 1;
+	return true;
 }
 
 /* "17249.817758:", behind flags where tracefs has them. */
@@ -126,11 +128,14 @@ static bool ends_with(const char *start, const char **end, const char *tail)
 /* "probe_libc:malloc__return_1: (" */
 static bool scan_name(const char **at, struct line *line)
 {
-	const char *end = strstr(*at, ": ("), *start = end, *number;
+	const char *end, *start, *number;
 
-	if (!end)
+	scan_blanks(at);
+	end = *at + strcspn(*at, " ");
+	if (end - *at < 2 || end[-1] != ':' || strncmp(end, " (", 2) != 0)
 		return false;
-	while (start > *at && start[-1] != ':' && start[-1] != ' ')
+	start = --end;
+	while (start > *at && start[-1] != ':')
 		start--;
 	*at = end + 2;
 	number = end;
@@ -163,17 +168,18 @@ static bool scan_argument(const char **at, uint64_t *value)
 	return scan_address(at, value) || scan_decimal(at, value);
 }
 
-static const char *scan_record(const char **at, void *record)
+/* The record whose [CPU] stands at `bracket`. */
+static const char *scan_at(const char **at, const char *bracket, struct line *line)
 {
-	struct line *line = record;
 	unsigned count;
 
 	*line = (struct line){ .time_ns = RH_NONE };
-	if (!scan_place(at, &line->thread) || !scan_time(at, &line->time_ns))
+	if (!scan_place(at, bracket, line) || !scan_time(at, &line->time_ns))
 		return "a thread, [CPU] and a time do not begin it";
 	if (!scan_name(at, line))
 		return "its probe is on none of malloc, free, calloc, realloc, memalign";
-	*at += strcspn(*at, ")");
+	scan_char(at, '(');
+	*at += strspn(*at, "0123456789abcdefABCDEFx <-");
 	if (!scan_char(at, ')'))
 		return "the address of the probe is not whole";
 	count = line->returns ? line->call != FREE : calls[line->call].arguments;
@@ -181,6 +187,25 @@ static const char *scan_record(const char **at, void *record)
 		if (!scan_argument(at, &line->argument[i]))
 			return "an argument is missing; the probe must fetch it";
 	return NULL;
+}
+
+/* A line that broke off and the one behind it stand in one: then it is a later bracket. */
+static const char *scan_record(const char **at, void *record)
+{
+	const char *why = "a thread, [CPU] and a time do not begin it", *bracket = *at;
+
+	while ((bracket = strchr(bracket, '[')) != NULL) {
+		const char *p = *at, *wrong = scan_at(&p, bracket, record);
+
+		if (!wrong) {
+			*at = p;
+			return NULL;
+		}
+		if (p > bracket)
+			why = wrong;
+		bracket++;
+	}
+	return why;
 }
 
 static struct pending *find_pending(struct log *log, uint64_t thread)
@@ -191,7 +216,7 @@ static struct pending *find_pending(struct log *log, uint64_t thread)
 	return NULL;
 }
 
-static void count_drop(struct log *log, const char *key)
+static void count_line(struct log *log, const char *key)
 {
 	rh_build_count(log->build, key, 1);
 }
@@ -202,7 +227,7 @@ static int put_entry(struct log *log, const struct line *line, const char **why)
 	struct pending *pending = find_pending(log, line->thread);
 
 	if (pending && pending->call != line->call && pending->nested++ < NESTED_MAX) {
-		count_drop(log, "drop.nested");
+		count_line(log, "drop.nested");
 		return 0;
 	}
 	if (!pending && log->pending_count == PENDING_MAX) {
@@ -214,7 +239,7 @@ static int put_entry(struct log *log, const struct line *line, const char **why)
 		pending = &log->pending[log->pending_count++];
 	*pending = (struct pending){ .thread = line->thread, .call = line->call };
 	memcpy(pending->argument, line->argument, sizeof(pending->argument));
-	count_drop(log, "drop.first_half");
+	count_line(log, "drop.first_half");
 	return 0;
 }
 
@@ -227,18 +252,18 @@ static int put_return(struct log *log, const struct line *line, const char **why
 	unsigned align = 0, flags = line->call == CALLOC ? RH_EVF_ZEROED : 0;
 
 	if (!pending || pending->call != line->call) {
-		count_drop(log, pending ? "drop.nested" : "drop.no_entry");
+		count_line(log, pending ? "drop.nested" : "drop.no_entry");
 		return 0;
 	}
 	call = *pending;
 	*pending = log->pending[--log->pending_count];
 	size = call.argument[call.call != MALLOC];
 	if (call.call == POSIX_MEMALIGN) { /* its block is in a variable of the program */
-		count_drop(log, "drop.posix_memalign");
+		count_line(log, "drop.posix_memalign");
 		return 0;
 	}
 	if (call.call == CALLOC && !scan_product(call.argument[0], call.argument[1], &size)) {
-		count_drop(log, "drop.failed");
+		count_line(log, "drop.failed");
 		return 0;
 	}
 	if (!scan_size_fits(block, size, why))
@@ -258,11 +283,11 @@ static int put_free(struct log *log, const struct line *line, struct rh_err *err
 	struct pending *pending = find_pending(log, line->thread);
 
 	if (line->returns) {
-		count_drop(log, "drop.free_return");
+		count_line(log, "drop.free_return");
 		return 0;
 	}
 	if (pending && pending->nested++ < NESTED_MAX) {
-		count_drop(log, "drop.nested");
+		count_line(log, "drop.nested");
 		return 0;
 	}
 	return rh_build_free(log->build, line->thread, line->argument[0], RH_NONE, err);
@@ -273,11 +298,10 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 	struct log *log = ctx;
 	const struct line *line = record;
 
-	if (log->time_first == RH_NONE)
-		log->time_first = log->time_last = line->time_ns;
-	if (line->time_ns > log->time_last)
-		log->time_last = line->time_ns;
-	rh_build_stamp(log->build, log->time_last - log->time_first, RH_TASK_NONE, RH_SITE_NONE);
+	if (line->foreign)
+		count_line(log, "repair.foreign_text");
+	rh_build_stamp(log->build, rh_clock_at(&log->clock, line->time_ns), RH_TASK_NONE,
+		       RH_SITE_NONE);
 	if (line->call == FREE)
 		return put_free(log, line, err);
 	return line->returns ? put_return(log, line, why, err) : put_entry(log, line, why);
@@ -301,12 +325,12 @@ static unsigned likeness(const char *bytes, size_t count)
 static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
-	struct log log = { .build = build, .time_first = RH_NONE };
+	struct log log = { .build = build, .clock = RH_CLOCK };
 
 	(void)opts;
 	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &log }, err) < 0)
 		return -1;
-	return rh_trace_add_note(out, "clock", "us", err);
+	return rh_clock_finish(&log.clock, "us", build, out, err);
 }
 
 const struct rh_importer rh_import_perf = {

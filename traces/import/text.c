@@ -184,6 +184,8 @@ static int read_lines(struct text *text, struct rh_err *err)
 				return -1;
 			continue;
 		}
+		if (rh_input_line_long(text->input))
+			return refuse(text->input, "it is longer than 64 KiB", err);
 		if (is_comment(line)) {
 			rh_build_count(text->build, "drop.blank_line", 1);
 			continue;

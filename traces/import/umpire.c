@@ -37,7 +37,7 @@ struct umpire_opts {
 struct log {
 	struct rh_build *build;
 	struct rh_pids pids;
-	uint64_t time_first, time_last;
+	struct rh_clock clock;
 };
 
 static const struct rh_opt umpire_options[] = {
@@ -47,9 +47,9 @@ static const struct rh_opt umpire_options[] = {
 };
 
 /* What stands behind `"key":`, with or without quotes around it; "(nil)" is 0. */
-static bool find_value(const char *line, const char *key, uint64_t *value)
+static bool find_value(const char *line, const char *end, const char *key, uint64_t *value)
 {
-	const char *at = strstr(line, key);
+	const char *at = memmem(line, (size_t)(end - line), key, strlen(key));
 
 	if (!at)
 		return false;
@@ -65,9 +65,28 @@ static bool find_value(const char *line, const char *key, uint64_t *value)
 	return false;
 }
 
-static bool has_event(const char *line, const char *quoted)
+/* Behind the bracket that closes the object at `at`; NULL when it is not whole. */
+static const char *object_end(const char *at)
 {
-	const char *at = strstr(line, quoted);
+	unsigned depth = 0;
+
+	for (; *at; at++) {
+		if (*at == '"') {
+			at = strchr(at + 1, '"');
+			if (!at)
+				return NULL;
+		}
+		depth += *at == '{';
+		depth -= *at == '}';
+		if (depth == 0)
+			return at + 1;
+	}
+	return NULL;
+}
+
+static bool has_event(const char *line, const char *end, const char *quoted)
+{
+	const char *at = memmem(line, (size_t)(end - line), quoted, strlen(quoted));
 
 	while (at && at > line && at[-1] == ' ')
 		at--;
@@ -77,25 +96,25 @@ static bool has_event(const char *line, const char *quoted)
 static const char *scan_record(const char **at, void *record)
 {
 	struct line *line = record;
-	const char *text = *at, *end = text + strlen(text);
+	const char *text = *at, *end = *text == '{' ? object_end(text) : NULL;
 
 	*line = (struct line){ .time_ns = RH_NONE };
-	if (has_event(text, "\"allocate\"") || has_event(text, "\"named_allocate\""))
+	if (!end)
+		return "it is not one whole object";
+	if (has_event(text, end, "\"allocate\"") || has_event(text, end, "\"named_allocate\""))
 		line->kind = ALLOC;
-	else if (has_event(text, "\"deallocate\""))
+	else if (has_event(text, end, "\"deallocate\""))
 		line->kind = FREE;
 	else
 		return "its event is neither allocate nor deallocate";
-	if (*text != '{' || end[-1] != '}')
-		return "it is not one whole object";
-	if (!find_value(text, "\"timestamp\"", &line->time_ns))
+	if (!find_value(text, end, "\"timestamp\"", &line->time_ns))
 		return "it has no timestamp";
-	find_value(text, "\"uid\"", &line->process);
-	if (line->kind == ALLOC && !find_value(text, "\"size\"", &line->size))
+	find_value(text, end, "\"uid\"", &line->process);
+	if (line->kind == ALLOC && !find_value(text, end, "\"size\"", &line->size))
 		return "it has no size";
-	if (!find_value(text, "\"memory_ptr\"", &line->pointer) &&
-	    !find_value(text, "\"pointer\"", &line->pointer)) {
-		if (line->kind == FREE || strstr(text, "\"result\""))
+	if (!find_value(text, end, "\"memory_ptr\"", &line->pointer) &&
+	    !find_value(text, end, "\"pointer\"", &line->pointer)) {
+		if (line->kind == FREE || memmem(text, (size_t)(end - text), "\"result\"", 8))
 			return "it has no pointer";
 		line->kind = FIRST_HALF;
 	}
@@ -116,11 +135,8 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 	}
 	if (!scan_size_fits(line->pointer, line->size, why))
 		return RH_LINE_TORN;
-	if (log->time_first == RH_NONE)
-		log->time_first = log->time_last = line->time_ns;
-	if (line->time_ns > log->time_last)
-		log->time_last = line->time_ns;
-	rh_build_stamp(log->build, log->time_last - log->time_first, RH_TASK_NONE, RH_SITE_NONE);
+	rh_build_stamp(log->build, rh_clock_at(&log->clock, line->time_ns), RH_TASK_NONE,
+		       RH_SITE_NONE);
 	if (line->kind == FREE)
 		return rh_build_free(log->build, THREAD, line->pointer, RH_NONE, err);
 	return rh_build_alloc(log->build, THREAD,
@@ -132,6 +148,7 @@ static const char *const marks[] = { "\"allocate", "\"deallocate", "\"named_allo
 static const struct rh_line_form form = {
 	.what = "a line of an Umpire replay log with an allocate or deallocate",
 	.marks = marks,
+	.starts = "{",
 	.record_bytes = sizeof(struct line),
 	.scan = scan_record,
 	.put = put_record,
@@ -153,12 +170,12 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct umpire_opts *asked = opts;
-	struct log log = { .build = build, .pids.wanted = asked->uid, .time_first = RH_NONE };
+	struct log log = { .build = build, .pids.wanted = asked->uid, .clock = RH_CLOCK };
 
 	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &log }, err) < 0 ||
 	    rh_pids_check(&log.pids, input, err) < 0)
 		return -1;
-	return rh_trace_add_note(out, "clock", "ns", err);
+	return rh_clock_finish(&log.clock, "ns", build, out, err);
 }
 
 const struct rh_importer rh_import_umpire = {

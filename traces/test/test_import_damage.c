@@ -28,7 +28,7 @@ static const struct sample {
 	    "7 1 realloc(0x1000,5678)=0x3000", "7 1 free(0x3000)" },
 	  true,
 	  true },
-	{ "malloclab", "2\n4\n", { "a 0 1234", "a 1 408", "r 0 5678", "f 1" }, false, true },
+	{ "malloclab", "2\n4\n", { "a 0 1234", "a 1 408", "r 0 5678", "f 1" }, true, true },
 	{ "mtrace",
 	  "= Start\n",
 	  { "@ ./t:[0x1149] + 0x1000 0x4d2", "@ ./t:[0x1149] + 0x2000 0x198",
@@ -49,7 +49,7 @@ static const struct sample {
 	    "{ cpu_id = 1 }, { size = 408, ptr = 0x2000 }",
 	    "[01:02:03.000000006] h lttng_ust_libc:free: { cpu_id = 1 }, { ptr = 0x1000 }",
 	    "[01:02:03.000000007] h lttng_ust_libc:free: { cpu_id = 1 }, { ptr = 0x2000 }" },
-	  false,
+	  true,
 	  true },
 	{ "perf",
 	  "p 7 [000] 1.000001: l:malloc: (7f) bytes=1234\n",
@@ -57,7 +57,7 @@ static const struct sample {
 	    "p 7 [000] 1.000003: l:malloc: (7f) bytes=408",
 	    "p 7 [000] 1.000004: l:malloc__return: (7f <- 8) block=0x2000",
 	    "p 7 [000] 1.000005: l:free: (7f) block=0x1000" },
-	  false,
+	  true,
 	  true },
 	{ "umpire",
 	  "",
@@ -65,8 +65,26 @@ static const struct sample {
 	    "{\"name\":\"allocate\",\"size\":408,\"pointer\":\"0x2000\",\"timestamp\":5}",
 	    "{\"name\":\"deallocate\",\"pointer\":\"0x1000\",\"timestamp\":6}",
 	    "{\"name\":\"deallocate\",\"pointer\":\"0x2000\",\"timestamp\":7}" },
-	  false,
+	  true,
 	  true },
+	{ "csv",
+	  "time,thread,op,old,size,ptr\n",
+	  { "4,7,malloc,0,1234,0x1000", "5,7,malloc,0,408,0x2000", "6,7,realloc,0x1000,5678,0x3000",
+	    "7,7,free,0,0,0x3000" },
+	  true,
+	  true },
+	{ "ltrace",
+	  "",
+	  { "[pid 7] prog->malloc(1234) = 0x1000", "[pid 7] calloc(12, 34) = 0x2000",
+	    "[pid 7] realloc(0x1000, 5678) = 0x3000", "[pid 7] prog->free(0x3000) = <void>" },
+	  true,
+	  true },
+	{ "go-allocfree",
+	  "",
+	  { "tracealloc(0xc000001000, 0x4d2, main.node)", "tracealloc(0xc000002000, 0x198)",
+	    "tracefree(0xc000001000, 0x4d2)", "tracefree(0xc000002000, 0x198)" },
+	  true,
+	  false },
 	{ "wee_alloc", "", { "Alloc(1234),", "Alloc(408),", "Free(0),", "Free(1)," }, true, true },
 };
 enum { SAMPLES = sizeof(samples) / sizeof(*samples) };
@@ -157,7 +175,7 @@ static void test_foreign(void **state)
 			if (sample->foreign)
 				add("Hello, world!\n");
 			if (sample->mixes)
-				add("progress .. ");
+				add("a progress bar at 42 percent .. ");
 			add(sample->line[i]);
 			add("\n");
 		}
@@ -165,9 +183,10 @@ static void test_foreign(void **state)
 		if (!mixed)
 			fail_msg("%s: %s", sample->format, ik.err.text);
 		assert_string_equal(mixed, whole);
-		if (sample->foreign)
-			assert_int_equal(ik_note("drop.other_line"), 4);
-		assert_int_equal(ik_note("repair.foreign_text"), sample->mixes ? 4 : 0);
+		if (sample->foreign && ik_note("drop.other_line") != 4)
+			fail_msg("%s: lines of others", sample->format);
+		if (ik_note("repair.foreign_text") != (sample->mixes ? 4u : 0u))
+			fail_msg("%s: text of others", sample->format);
 		ik_adds_up(sample->format);
 		free(whole);
 		free(mixed);
@@ -190,6 +209,8 @@ static void test_torn(void **state)
 			snprintf(torn, sizeof(torn), "+ 4d2 1\n");
 		if (strcmp(sample->format, "malloclab") == 0)
 			snprintf(torn, sizeof(torn), "a 0\n");
+		if (strcmp(sample->format, "ltrace") == 0)
+			snprintf(torn, sizeof(torn), "[pid 7] prog->malloc(1234)\n");
 		if (strcmp(sample->format, "android") == 0)
 			snprintf(torn, sizeof(torn), "1: malloc 0x1000\n");
 		if (strcmp(sample->format, "mtrace") == 0)
@@ -202,7 +223,8 @@ static void test_torn(void **state)
 		}
 		free(events_of(sample->format, log_bytes));
 		expect_ok(ik.rc, &ik.err);
-		assert_int_equal(ik_note("drop.torn_line"), 1);
+		if (ik_note("drop.torn_line") != 1)
+			fail_msg("%s: '%s' is not torn", sample->format, torn);
 		ik_adds_up(sample->format);
 		begin(sample);
 		for (int i = 0; i < 20; i++) {
@@ -213,6 +235,109 @@ static void test_torn(void **state)
 		assert_int_equal(ik.err.code, RH_BAD_DATA);
 		if (!strstr(ik.err.text, "20 of 10") || !strstr(ik.err.text, "--max-damage 2"))
 			fail_msg("%s: %s", sample->format, ik.err.text);
+	}
+}
+
+/* A line broke off, and the next stands behind it in one: what is whole comes in, what is lost is
+ * not, and no value is taken from the wrong one. */
+static void test_joined(void **state)
+{
+	(void)state;
+	for (int s = 0; s < SAMPLES; s++) {
+		const struct sample *sample = &samples[s];
+		char half[100], *joined, *without;
+		bool counts = strcmp(sample->format, "wee_alloc") == 0;
+
+		/* Numbers run together there: "+ 4d2 1+ 198 2 2000", "4,7,mal5,7,malloc". */
+		if (!sample->mixes || strcmp(sample->format, "csv") == 0 ||
+		    strcmp(sample->format, "malloclab") == 0)
+			continue;
+		snprintf(half, sizeof(half), "%.*s", (int)strlen(sample->line[0]) * 3 / 5,
+			 sample->line[0]);
+		begin(sample);
+		add(half);
+		add(sample->line[1]);
+		add("\n");
+		joined = events_of(sample->format, log_bytes);
+		if (!joined)
+			fail_msg("%s: %s", sample->format, ik.err.text);
+		ik_adds_up(sample->format);
+		if (!ik_note("repair.foreign_text") && !ik_note("drop.no_entry"))
+			fail_msg("%s: nothing is said", sample->format);
+		begin(sample);
+		add(sample->line[1]);
+		add("\n");
+		without = events_of(sample->format, log_bytes);
+		if (!counts)
+			assert_string_equal(joined, without);
+		free(joined);
+		free(without);
+	}
+}
+
+/* What counts lines counts a torn one, too: its place keeps its number. */
+static void test_ghosts(void **state)
+{
+	(void)state;
+	ik_expect("wee_alloc", "Alloc(1),\nAlloc(2),\nAll\nAlloc(4Alloc(5),\nFree(1),\nFree(4),\n",
+		  "lane_start lane=0\n"
+		  "alloc lane=0 id=0 size=1\n"
+		  "alloc lane=0 id=1 size=2\n"
+		  "alloc lane=0 id=2 size=5\n"
+		  "free lane=0 id=1\n"
+		  "free lane=0 id=2\n");
+	assert_int_equal(ik_note("drop.other_line"), 1);
+	assert_int_equal(ik_note("repair.foreign_text"), 1);
+	ik_expect("heaptrack",
+		  "v 10400 3\nX /bin/prog\nI 1000 1\n"
+		  "s 4 main\ns 3 top\ni 7f01 0 1\ni 7f02 0 2\nt 1 0\nt 2 1\n"
+		  "a 40\na 80 2\n+ 1\n+ 0\n- 1\n- 0\n",
+		  "site 2=top\n"
+		  "lane_start lane=0\n"
+		  "alloc lane=0 id=0 size=128 site=2\n"
+		  "free lane=0 id=0\n");
+	assert_int_equal(ik_note("drop.torn_line"), 1);
+	assert_int_equal(ik_note("drop.pair_unknown"), 2);
+}
+
+/* A time whose digits ran together is not believed, and neither the next ones spoilt. */
+static void test_times(void **state)
+{
+	(void)state;
+	ik_expect("umpire",
+		  "{\"name\":\"allocate\",\"size\":1,\"pointer\":\"0x1000\",\"timestamp\":100}\n"
+		  "{\"name\":\"allocate\",\"size\":2,\"pointer\":\"0x2000\","
+		  "\"timestamp\":9999999999999999999}\n"
+		  "{\"name\":\"deallocate\",\"pointer\":\"0x2000\",\"timestamp\":107}\n"
+		  "{\"name\":\"deallocate\",\"pointer\":\"0x1000\",\"timestamp\":101}\n",
+		  "lane_start lane=0 time=0\n"
+		  "alloc lane=0 id=0 size=1 time=0\n"
+		  "alloc lane=0 id=1 size=2 time=0\n"
+		  "free lane=0 id=1 time=7\n"
+		  "free lane=0 id=0 time=7\n");
+	assert_int_equal(ik_note("repair.clock_beyond"), 1);
+	assert_int_equal(ik_note("repair.clock_back"), 1);
+}
+
+/* A program printed more in a line than lines may have: the record behind it is found. */
+static void test_long_line(void **state)
+{
+	static char text[150000];
+	size_t at = 0;
+
+	(void)state;
+	for (size_t bytes = 70000; bytes <= 140000; bytes += 70000) {
+		at = (size_t)snprintf(text, sizeof(text), "--7-- malloc(8) = 0x1000\n");
+		memset(text + at, 'x', bytes);
+		at += bytes;
+		at += (size_t)snprintf(text + at, sizeof(text) - at,
+				       " --7-- malloc(9) = 0x2000\n--7-- free(0x2000)\n");
+		ik_expect("valgrind", text,
+			  "lane_start lane=0\n"
+			  "alloc lane=0 id=0 size=8\n"
+			  "alloc lane=0 id=1 size=9\n"
+			  "free lane=0 id=1\n");
+		assert_int_equal(ik_note("repair.foreign_text"), 1);
 	}
 }
 
@@ -359,6 +484,10 @@ int main(void)
 		cmocka_unit_test(test_cut_anywhere),
 		cmocka_unit_test(test_foreign),
 		cmocka_unit_test(test_torn),
+		cmocka_unit_test(test_joined),
+		cmocka_unit_test(test_ghosts),
+		cmocka_unit_test(test_times),
+		cmocka_unit_test(test_long_line),
 		cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_valgrind_lines),
 		cmocka_unit_test(test_heaptrack_command),

@@ -114,13 +114,90 @@ static void test_line_limit(void **state)
 	input = open_bytes(text, limit + 1);
 	assert_int_equal(rh_input_line(input, &line, &err), limit);
 	expect_end(input);
-	text[limit] = 'x';
-	input = open_bytes(text, limit + 2);
+	free(text);
+}
+
+/* Of longer lines the head and the tail are given, whether they came in one piece or in several;
+ * a word that begins in the middle is blotted out. */
+static void test_long_lines(void **state)
+{
+	static const size_t sizes[] = { 65537, 70000, 500000, 3000000 };
+	char *text = malloc(4000000), *line;
+
+	(void)state;
+	assert_non_null(text);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		size_t bytes = sizes[i], length;
+		struct rh_input *input;
+
+		for (size_t at = 0; at < bytes; at++)
+			text[at] = at % 10 ? 'x' : ' ';
+		memcpy(text, "head ", 5);
+		memcpy(text + bytes - 5, " tail", 5);
+		memcpy(text + bytes, "\nnext\n", 7);
+		input = open_bytes(text, bytes + 6);
+		length = (size_t)rh_input_line(input, &line, &err);
+		assert_true(rh_input_line_long(input));
+		assert_true(length > 1000 && length < 65536);
+		assert_int_equal(strlen(line), length);
+		assert_memory_equal(line, "head ", 5);
+		assert_string_equal(line + length - 5, " tail");
+		expect_line(input, "next");
+		assert_false(rh_input_line_long(input));
+		assert_int_equal(rh_input_line_number(input), 2);
+		expect_end(input);
+	}
+	free(text);
+}
+
+/* A line of 65 MiB, 20 million blank ones, and what a crash left of a file. */
+static void test_no_lines(void **state)
+{
+	size_t bytes = 65 << 20;
+	char *text = malloc(bytes), *line;
+	struct rh_input *input;
+
+	(void)state;
+	assert_non_null(text);
+	memset(text, 'x', bytes);
+	input = open_bytes(text, bytes);
 	assert_int_equal(rh_input_line(input, &line, &err), -1);
 	assert_int_equal(err.code, RH_BAD_DATA);
-	assert_non_null(strstr(err.text, "in:1: a line of more than"));
+	assert_non_null(strstr(err.text, "in:1: a line of more than 64 MiB"));
+	rh_input_close(input);
+	memset(text, '\n', bytes);
+	input = open_bytes(text, bytes);
+	while (rh_input_line(input, &line, &err) == 0)
+		;
+	assert_non_null(strstr(err.text, "20000000 blank lines in a row"));
+	rh_input_close(input);
+	memset(text, 0, bytes);
+	memcpy(text, "one\n", 4);
+	input = open_bytes(text, 1 << 20);
+	expect_line(input, "one");
+	assert_true(rh_input_line(input, &line, &err) >= 0);
+	assert_true(rh_input_line_cut(input));
+	assert_string_equal(line, "");
+	expect_end(input);
+	text[100000] = 'x';
+	input = open_bytes(text, 1 << 20);
+	expect_line(input, "one");
+	assert_int_equal(rh_input_line(input, &line, &err), -1);
+	assert_non_null(strstr(err.text, "in:2: a zero byte"));
 	rh_input_close(input);
 	free(text);
+}
+
+static void test_byte_order_mark(void **state)
+{
+	struct rh_input *input = open_bytes("\xef\xbb\xbfone\ntwo\n", 11);
+	const char *bytes;
+
+	(void)state;
+	assert_int_equal(rh_input_peek(input, &bytes, &err), 8);
+	expect_line(input, "one");
+	expect_line(input, "two");
+	expect_end(input);
 }
 
 /* Writes members m0, m1, ... of "hello\nworld\n" with libarchive. */
@@ -275,10 +352,20 @@ static void test_stdin(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lines),  cmocka_unit_test(test_peek_and_read),
-		cmocka_unit_test(test_long),   cmocka_unit_test(test_line_limit),
-		cmocka_unit_test(test_packed), cmocka_unit_test(test_two_members),
-		cmocka_unit_test(test_damage), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_peek_and_read),
+		cmocka_unit_test(test_long),
+		cmocka_unit_test(test_line_limit),
+		cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_no_lines),
+		cmocka_unit_test(test_byte_order_mark),
+		cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_no_lines),
+		cmocka_unit_test(test_byte_order_mark),
+		cmocka_unit_test(test_packed),
+		cmocka_unit_test(test_two_members),
+		cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_stdin),
 	};
 

@@ -66,6 +66,12 @@ if [ -e "$bomb" ]; then
 		'end early without an option'
 	is_exit 71 'and in a replay' "$reheap" replay "$bomb" --backend libc --reps 1
 	says '--limit-memory SIZE raises' 'too'
+	for words in 'cut --lanes 0 -o bomb.rht' 'export malloclab -o bomb.rep' 'export perfetto -o bomb.json'; do
+		# shellcheck disable=SC2086 # words
+		is_exit 71 "and in ${words%% -o*}" "$reheap" $words "$bomb"
+		says '[0-9]+ living objects and more need over .*--limit-memory SIZE raises' 'with the number'
+	done
+	ok 'which leave nothing' test -z "$(find . -name 'bomb.*')"
 else
 	skip 'sixty million objects in forty kilobytes' 'the shared cases are not there'
 fi

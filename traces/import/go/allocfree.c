@@ -13,7 +13,9 @@
  * The runtime prints under one lock, so the order of the lines is what happened. An
  * allocation waits here for its mallocgc line, at most until the next record. An argument
  * that the printer was not sure of ends in '?' and is not believed: the slot is the
- * estimate then. Whatever else the program printed meanwhile is counted and passed over.
+ * estimate then. Whatever else the program printed meanwhile is counted and passed over; a record
+ * that begins behind such text, in the same line, is taken (repair.foreign_text), and one that is
+ * not whole is torn, as in lines.h.
  *
  * Which P or thread did it is not told; lanes are one, or the goroutines.
  */
@@ -50,7 +52,9 @@ struct log {
 	bool sized;
 	uint32_t site, sites;
 	struct rh_map site_of; /* hash of the type's name -> site */
-	uint64_t records, cycles;
+	uint64_t records, cycles, torn;
+	struct rh_input *input;
+	struct rh_err first; /* what is wrong with the first torn line */
 };
 
 static uint64_t hash_of(const char *text, size_t bytes)
@@ -62,17 +66,15 @@ static uint64_t hash_of(const char *text, size_t bytes)
 	return h;
 }
 
-/* ", TYPE)" after the slot size; no type is no site. */
-static int take_type(struct log *log, const char *at, struct rh_err *err)
+/* The type between the slot size and the last bracket; none is no site. */
+static int take_type(struct log *log, const char *at, size_t bytes, struct rh_err *err)
 {
 	char name[NAME_LEN_MAX];
-	size_t bytes = strlen(at);
 	uint64_t known;
 
 	log->site = RH_SITE_NONE;
-	if (bytes < 4 || bytes - 3 >= sizeof(name) || !scan_text(&at, ", "))
+	if (bytes == 0 || bytes >= sizeof(name))
 		return 0;
-	bytes -= 3;
 	known = rh_map_get(&log->site_of, hash_of(at, bytes));
 	if (known != RH_MAP_NONE) {
 		log->site = (uint32_t)known;
@@ -129,22 +131,86 @@ static int put_cycle(struct log *log, unsigned kind, struct rh_err *err)
 	return rh_build_other(log->build, ONE_LANE, &event, err);
 }
 
-/* 1 when the line begins a record, 0 when it does not, -1. */
+/* The last `word` in the line, but not as a frame of the stack ("runtime.tracealloc(..."): what
+ * stands before it broke off. */
+static const char *find_word(const char *line, const char *word)
+{
+	const char *last = NULL;
+
+	for (const char *at = line; (at = strstr(at, word)) != NULL; at++)
+		if (at == line || at[-1] != '.')
+			last = at;
+	return last;
+}
+
+/* One record, from where it begins in the line. */
+struct call {
+	enum what what;
+	uint64_t address, slot;
+	const char *type; /* up to the last bracket */
+	size_t type_bytes;
+};
+
+/* Where a call begins in the line, NULL when none does; *whole: all of it is there. */
+static const char *find_call(const char *line, struct call *call, bool *whole)
+{
+	static const char *const words[] = { [ALLOC] = "tracealloc(", [FREE] = "tracefree(" };
+	const char *found = find_word(line, words[ALLOC]), *death = find_word(line, words[FREE]);
+	const char *at, *why, *last;
+
+	*call = (struct call){ .what = ALLOC };
+	if (death && (!found || death > found)) {
+		found = death;
+		call->what = FREE;
+	}
+	if (!found)
+		return NULL;
+	at = found + strlen(words[call->what]);
+	*whole = scan_address(&at, &call->address) && scan_text(&at, ", ") &&
+		 scan_address(&at, &call->slot) && scan_size_fits(call->address, call->slot, &why);
+	if (!*whole || *at == ')')
+		return found;
+	last = strrchr(at, ')');
+	*whole = call->what == ALLOC && last && scan_text(&at, ", ");
+	call->type = at;
+	call->type_bytes = *whole && last > at ? (size_t)(last - at) : 0;
+	return found;
+}
+
+static void note_torn(struct log *log, const char *line)
+{
+	rh_build_count(log->build, "drop.torn_line", 1);
+	if (log->torn++)
+		return;
+	rh_fail(&log->first, RH_BAD_DATA,
+		"%s:%llu: neither 'tracealloc(0x.., 0x.., TYPE)' nor 'tracefree(0x.., 0x..)': "
+		"'%.60s'",
+		rh_input_path(log->input), (unsigned long long)rh_input_line_number(log->input),
+		line);
+}
+
+/* 1 when a record begins in the line, 0 when none does, -1. */
 static int begin_record(struct log *log, const char *line, struct rh_err *err)
 {
-	enum what what = scan_text(&line, "tracealloc(")  ? ALLOC
-			 : scan_text(&line, "tracefree(") ? FREE
-							  : NOTHING;
-	uint64_t address, slot;
+	struct call call;
+	bool whole;
+	const char *start = *line == '\t' ? NULL : find_call(line, &call, &whole);
 
-	if (what == NOTHING || !scan_address(&line, &address) || !scan_text(&line, ", ") ||
-	    !scan_address(&line, &slot))
+	if (!start)
 		return 0;
-	if (put_record(log, err) < 0 || take_type(log, line, err) < 0)
+	if (put_record(log, err) < 0)
 		return -1;
-	log->what = what;
-	log->address = address;
-	log->slot = log->size = slot;
+	if (!whole) {
+		note_torn(log, line);
+		return 1;
+	}
+	if (start > line)
+		rh_build_count(log->build, "repair.foreign_text", 1);
+	if (take_type(log, call.type, call.type_bytes, err) < 0)
+		return -1;
+	log->what = call.what;
+	log->address = call.address;
+	log->slot = log->size = call.slot;
 	log->goroutine = 0;
 	log->sized = false;
 	log->records++;
@@ -169,23 +235,42 @@ static void read_frame(struct log *log, const char *line)
 	}
 }
 
+/* A line of a cycle's report, which no record interrupts: one that does has lost its end. 1: it
+ * goes on to the others. */
+static int take_cycle_line(struct log *log, const char *line, struct rh_err *err)
+{
+	bool lost = find_word(line, "tracealloc(") || find_word(line, "tracefree(") ||
+		    find_word(line, "tracegc()");
+
+	if (!lost && !find_word(line, "end tracegc")) {
+		rh_build_count(log->build, "drop.traceback", 1);
+		return 0;
+	}
+	log->what = NOTHING;
+	if (put_cycle(log, RH_EV_GC_END, err) < 0)
+		return -1;
+	if (lost) {
+		rh_build_count(log->build, "repair.cycle_end", 1);
+		rh_build_count(log->build, "import.added", 1);
+	}
+	return lost;
+}
+
 static int take_line(struct log *log, const char *line, struct rh_err *err)
 {
 	const char *key = "drop.traceback";
 	int begun;
 
 	if (log->what == CYCLE) {
-		if (strcmp(line, "end tracegc") == 0) {
-			log->what = NOTHING;
-			return put_cycle(log, RH_EV_GC_END, err);
-		}
-		rh_build_count(log->build, key, 1);
-		return 0;
+		int result = take_cycle_line(log, line, err);
+
+		if (result <= 0)
+			return result;
 	}
 	begun = begin_record(log, line, err);
 	if (begun)
 		return begun < 0 ? -1 : 0;
-	if (strcmp(line, "tracegc()") == 0) {
+	if (*line == 't' && find_word(line, "tracegc()")) {
 		if (put_record(log, err) < 0)
 			return -1;
 		log->what = CYCLE;
@@ -205,15 +290,14 @@ static int take_line(struct log *log, const char *line, struct rh_err *err)
 static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
-	struct log log = { .build = build, .out = out, .opts = opts };
+	struct log log = { .build = build, .out = out, .opts = opts, .input = input };
 	ssize_t length;
 	int result = 0;
 	char *line;
 
 	while (result == 0 && (length = rh_input_line(input, &line, err)) >= 0)
-		result = rh_input_line_cut(input) && *line
-				 ? rh_lines_leave_cut(input, build, out, err)
-				 : take_line(&log, line, err);
+		result = rh_input_line_cut(input) ? rh_lines_leave_cut(input, build, out, err)
+						  : take_line(&log, line, err);
 	if (result == 0)
 		result = length == RH_INPUT_END ? put_record(&log, err) : -1;
 	rh_map_close(&log.site_of);
@@ -224,15 +308,22 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 			       "no 'tracealloc(' line in it: run a program built by Go 1.22 or "
 			       "earlier with GODEBUG=allocfreetrace=1 and keep what it prints on "
 			       "standard error; from Go 1.23 on see the importer go");
+	if (rh_lines_check_torn(input, log.torn, &log.first, err) < 0)
+		return -1;
 	return rh_trace_add_note(out, "go.lanes", lane_names[log.opts->lanes], err);
 }
 
 static unsigned likeness(const char *bytes, size_t count)
 {
-	return memmem(bytes, count, "\ntracealloc(0x", 14) ||
-			       memmem(bytes, count, "\ntracefree(0x", 13)
-		       ? 80
-		       : 0;
+	static const char *const words[] = { "tracealloc(0x", "tracefree(0x" };
+
+	for (int i = 0; i < 2; i++) {
+		const char *found = memmem(bytes, count, words[i], strlen(words[i]));
+
+		if (found && (found == bytes || found[-1] != '.'))
+			return 80;
+	}
+	return 0;
 }
 
 const struct rh_importer rh_import_go_allocfree = {
