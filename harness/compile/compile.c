@@ -34,6 +34,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "alloc/base/interrupt.h"
 #include "alloc/base/opt.h"
 #include "alloc/base/os.h"
 #include "harness/compile/file.h"
@@ -112,6 +113,17 @@ static bool wants_touch(const struct job *job)
 	return job->options->touch || (job->options->touch_known && strcmp(job->path, "-") != 0);
 }
 
+static int survey_batch(struct job *job, int count, struct rh_err *err)
+{
+	if (rh_interrupt_check(err) < 0)
+		return -1;
+	for (int i = 0; i < count; i++)
+		if (survey_lane(job, job->batch[i].lane, err) < 0 ||
+		    (job->touched && survey_touch(job, &job->batch[i], err) < 0))
+			return -1;
+	return 0;
+}
+
 static int survey(struct job *job, struct rh_err *err)
 {
 	struct rh_trace *trace;
@@ -128,13 +140,12 @@ static int survey(struct job *job, struct rh_err *err)
 		rh_trace_close(trace);
 		return -1;
 	}
-	while ((count = rh_trace_next(trace, job->batch, RH_TRACE_BATCH, err)) > 0)
-		for (int i = 0; i < count; i++)
-			if (survey_lane(job, job->batch[i].lane, err) < 0 ||
-			    (job->touched && survey_touch(job, &job->batch[i], err) < 0)) {
-				rh_trace_close(trace);
-				return rh_err_prefix(err, "%s", job->path);
-			}
+	while ((count = rh_trace_next(trace, job->batch, RH_TRACE_BATCH, err)) > 0) {
+		if (survey_batch(job, count, err) < 0) {
+			rh_trace_close(trace);
+			return rh_err_prefix(err, "%s", job->path);
+		}
+	}
 	rh_trace_close(trace);
 	if (!job->options->touch && job->known < job->deaths * KNOWN_SHARE)
 		job->touched = false;
@@ -322,7 +333,7 @@ static int pass(struct job *job, bool edges_only, struct rh_err *err)
 	if (count == 0 && !edges_only)
 		count = check_room(job, trace, err);
 	while (count == 0 && (count = rh_trace_next(trace, job->batch, RH_TRACE_BATCH, err)) > 0) {
-		count = take_batch(job, count, err);
+		count = rh_interrupt_check(err) < 0 ? -1 : take_batch(job, count, err);
 		if (count < 0)
 			rh_err_prefix(err, "%s", job->path);
 	}

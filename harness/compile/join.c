@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "alloc/base/os.h"
+#include "alloc/base/interrupt.h"
 #include "harness/compile/file.h"
 #include "harness/compile/spool.h"
 
@@ -177,7 +178,7 @@ static int join_all(struct join *join, struct rh_program_head *head, struct rh_e
 	if (rh_work_write(join->fd, &end, 1, head->bytes - 1, err) < 0 || put_row(join, err) < 0)
 		return -1;
 	while (join->grain < join->out->grain_count)
-		if (join_block(join, err) < 0)
+		if (rh_interrupt_check(err) < 0 || join_block(join, err) < 0)
 			return -1;
 	assert(join->read_at == join->out->spool_bytes);
 	assert(join->row_at ==

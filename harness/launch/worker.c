@@ -26,7 +26,6 @@
 #include <unistd.h>
 
 #include "alloc/base/install_paths.h"
-volatile sig_atomic_t rh_interrupted;
 
 enum {
 	PRELOAD_BYTES = 1024, /* of LD_PRELOAD and its padding together */

@@ -20,10 +20,8 @@
 
 #include "alloc/backend.h"
 #include "alloc/base/clock.h"
+#include "alloc/base/interrupt.h"
 #include "harness/control/ctl.h"
-
-/* Set by a signal (SIGINT, SIGTERM): every wait for a worker ends with an error. */
-extern volatile sig_atomic_t rh_interrupted;
 
 struct rh_worker_start {
 	const struct rh_spec *spec;

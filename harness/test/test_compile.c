@@ -2,6 +2,7 @@
  * test_compile.c - small traces whose edges, slots and facts can be counted by hand, compiled
  * before an independent judge (check_program.h); and what compiling says when it cannot.
  */
+#include "alloc/base/interrupt.h"
 #include "harness/test/compile_support.h"
 
 /* ---- edges that can be counted by hand ---- */
@@ -420,6 +421,31 @@ static void too_many_lanes_at_once(void **state)
 	assert_int_equal(judge_lanes(64).lanes, 64);
 }
 
+/* A signal ends a compilation at the next batch, in the survey before it, too. */
+static void test_interrupted(void **state)
+{
+	struct rh_compile_options options = { .lanes = 0 };
+	struct rh_program program;
+	struct rh_err err;
+	struct maker m;
+
+	(void)state;
+	make_open(&m, 0);
+	lane_start(&m, 0);
+	lane_start(&m, 1);
+	alloc_of(&m, 0, 64);
+	make_close(&m);
+	rh_interrupted = SIGTERM;
+	for (options.lanes = 0; options.lanes < 2; options.lanes++) {
+		assert_int_equal(rh_compile(trace_path, &options, &program, NULL, &err), -1);
+		assert_int_equal(err.code, RH_FAILED);
+		assert_non_null(strstr(err.text, "interrupted (Terminated)"));
+	}
+	rh_interrupted = 0;
+	CHECK(rh_compile(trace_path, NULL, &program, NULL, &err) == 0, "%s", err.text);
+	rh_program_unmap(&program);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -440,6 +466,7 @@ int main(void)
 		cmocka_unit_test(facts_of_grains),
 		cmocka_unit_test(says_what_is_wrong),
 		cmocka_unit_test(too_many_lanes_at_once),
+		cmocka_unit_test(test_interrupted),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -9,6 +9,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "alloc/base/os.h"
 
 #include "alloc/base/grow.h"
 
@@ -79,6 +82,27 @@ int rh_trace_copy(struct rh_trace *trace, const struct rh_trace_make *make, stru
 	return rc;
 }
 
+int rh_export_close(FILE *to, struct rh_outfile *out, int result, struct rh_err *err)
+{
+	if (fclose(to) != 0 && result == 0)
+		result = rh_fail_errno(err, RH_IO, "%s cannot be written", out->path);
+	if (result == 0)
+		return rh_outfile_commit(out, err);
+	rh_outfile_abandon(out);
+	return -1;
+}
+
+/* A stream on a copy of the output's descriptor, so that closing it leaves that open. */
+FILE *rh_export_stream(const struct rh_outfile *out)
+{
+	int fd = dup(out->fd);
+	FILE *to = fd < 0 ? NULL : fdopen(fd, "w");
+
+	if (!to && fd >= 0)
+		close(fd);
+	return to;
+}
+
 static int run_text(struct rh_trace *trace, const char *path, struct rh_err *err)
 {
 	return rh_trace_copy(trace,
@@ -114,6 +138,10 @@ const struct rh_exporter rh_exporters[] = {
 	  .summary = "calls as a table with named columns",
 	  .loses = "tasks, stacks, collections, sites; starts and ends of lanes",
 	  .run = rh_export_csv },
+	{ .name = "malloc-bench",
+	  .summary = "a protocol buffer of ClaytonKnittel/malloc-bench (pack it with gzip)",
+	  .loses = "lanes, times, tasks, stacks, collections, sites; zeroed where aligned",
+	  .run = rh_export_malloc_bench },
 	{ .name = "malloclab",
 	  .summary = "a malloc lab file (.rep) with the four header numbers",
 	  .loses = "lanes, times, alignment, zeroed, tasks, stacks, collections, sites",

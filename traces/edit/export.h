@@ -10,6 +10,8 @@
 #ifndef RH_EXPORT_H
 #define RH_EXPORT_H
 
+#include <stdio.h>
+
 #include "traces/format/trace.h"
 
 struct rh_exporter {
@@ -25,8 +27,15 @@ extern const struct rh_exporter rh_exporters[];
 
 int rh_export_android(struct rh_trace *trace, const char *path, struct rh_err *err);
 int rh_export_csv(struct rh_trace *trace, const char *path, struct rh_err *err);
+int rh_export_malloc_bench(struct rh_trace *trace, const char *path, struct rh_err *err);
 int rh_export_malloclab(struct rh_trace *trace, const char *path, struct rh_err *err);
 int rh_export_perfetto(struct rh_trace *trace, const char *path, struct rh_err *err);
+
+/* For exporters that write a stream: one on a copy of the output's descriptor (NULL: errno says
+ * why), and its end, which puts the file in place when result is 0 and abandons it else. */
+struct rh_outfile;
+FILE *rh_export_stream(const struct rh_outfile *out);
+int rh_export_close(FILE *to, struct rh_outfile *out, int result, struct rh_err *err);
 
 /* The row of a name, or NULL. */
 const struct rh_exporter *rh_exporter_of(const char *name);

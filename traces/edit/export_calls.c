@@ -149,27 +149,6 @@ static int put_all(struct calls *calls, struct rh_trace *trace,
 	return count;
 }
 
-static int close_out(FILE *to, struct rh_outfile *out, int result, struct rh_err *err)
-{
-	if (fclose(to) != 0 && result == 0)
-		result = rh_fail_errno(err, RH_IO, "%s cannot be written", out->path);
-	if (result == 0)
-		return rh_outfile_commit(out, err);
-	rh_outfile_abandon(out);
-	return -1;
-}
-
-/* A stream on a copy of the output's descriptor, so that closing it leaves that open. */
-static FILE *stream_of(const struct rh_outfile *out)
-{
-	int fd = dup(out->fd);
-	FILE *to = fd < 0 ? NULL : fdopen(fd, "w");
-
-	if (!to && fd >= 0)
-		close(fd);
-	return to;
-}
-
 static int export_lines(struct rh_trace *trace, const char *path, const char *head,
 			int (*put)(struct calls *, const struct rh_event *), struct rh_err *err)
 {
@@ -179,14 +158,14 @@ static int export_lines(struct rh_trace *trace, const char *path, const char *he
 
 	if (rh_outfile_open(&out, path, err) < 0)
 		return -1;
-	calls.to = stream_of(&out);
+	calls.to = rh_export_stream(&out);
 	if (!calls.to) {
 		rh_outfile_abandon(&out);
 		return rh_fail_errno(err, RH_OS, "%s cannot be written", path);
 	}
 	fwrite(head, 1, strlen(head), calls.to);
 	result = put_all(&calls, trace, put, err);
-	return close_out(calls.to, &out, result, err);
+	return rh_export_close(calls.to, &out, result, err);
 }
 
 int rh_export_android(struct rh_trace *trace, const char *path, struct rh_err *err)
@@ -212,7 +191,7 @@ static int copy_lab(struct calls *calls, const char *path, struct rh_err *err)
 
 	if (rh_outfile_open(&out, path, err) < 0)
 		return -1;
-	to = stream_of(&out);
+	to = rh_export_stream(&out);
 	if (!to) {
 		rh_outfile_abandon(&out);
 		return rh_fail_errno(err, RH_OS, "%s cannot be written", path);
@@ -223,9 +202,9 @@ static int copy_lab(struct calls *calls, const char *path, struct rh_err *err)
 	while ((got = fread(buffer, 1, sizeof(buffer), calls->to)) > 0)
 		if (fwrite(buffer, 1, got, to) != got)
 			break;
-	return close_out(to, &out,
-			 ferror(to) ? rh_fail_errno(err, RH_IO, "%s cannot be written", path) : 0,
-			 err);
+	return rh_export_close(
+		to, &out, ferror(to) ? rh_fail_errno(err, RH_IO, "%s cannot be written", path) : 0,
+		err);
 }
 
 int rh_export_malloclab(struct rh_trace *trace, const char *path, struct rh_err *err)

@@ -10,8 +10,10 @@
  * memalign), ptr (the block that is made, or that free ends), old (what realloc ends), size, count
  * (calloc: size is of each), align, thread, time (ns; time_us, time_ms, time_s), pid; '-' or any
  * other name is passed over. Numbers are decimal or 0x. This is also what bpftrace writes with
- * the script of traces/import/README.md. Of the first and the last field, words that a program
- * wrote before and behind the row are cut off (repair.foreign_text).
+ * the script of traces/import/README.md, and what jemalloc's page allocator is traced to (names
+ *such as addr_int and nsecs_int; a sec_dalloc may end behind its pointer). Of the first and the
+ *last field, words that a program wrote before and behind the row are cut off
+ *(repair.foreign_text).
  */
 #include "traces/import/lines.h"
 
@@ -29,15 +31,40 @@ static const struct {
 	const char *word;
 	enum column column;
 } column_words[] = {
-	{ "op", OP },		{ "call", OP },		{ "event", OP },
-	{ "function", OP },	{ "ptr", PTR },		{ "address", PTR },
-	{ "addr", PTR },	{ "result", PTR },	{ "pointer", PTR },
-	{ "old", OLD },		{ "old_ptr", OLD },	{ "size", SIZE },
-	{ "bytes", SIZE },	{ "count", COUNT },	{ "align", ALIGN },
-	{ "alignment", ALIGN }, { "thread", THREAD },	{ "tid", THREAD },
-	{ "time", TIME },	{ "time_ns", TIME },	{ "ns", TIME },
-	{ "time_us", TIME_US }, { "time_ms", TIME_MS }, { "time_s", TIME_S },
+	{ "op", OP },
+	{ "call", OP },
+	{ "event", OP },
+	{ "function", OP },
+	{ "ptr", PTR },
+	{ "address", PTR },
+	{ "addr", PTR },
+	{ "result", PTR },
+	{ "pointer", PTR },
+	{ "old", OLD },
+	{ "old_ptr", OLD },
+	{ "size", SIZE },
+	{ "bytes", SIZE },
+	{ "count", COUNT },
+	{ "align", ALIGN },
+	{ "alignment", ALIGN },
+	{ "thread", THREAD },
+	{ "tid", THREAD },
+	{ "time", TIME },
+	{ "time_ns", TIME },
+	{ "ns", TIME },
+	{ "time_us", TIME_US },
+	{ "time_ms", TIME_MS },
+	{ "time_s", TIME_S },
 	{ "pid", PID },
+	{ "probe", OP },
+	{ "_c4", OP },
+	{ "addr_int", PTR },
+	{ "edata_ptr_int", PTR },
+	{ "size_int", SIZE },
+	{ "shard_ind_int", THREAD },
+	{ "thread_id", THREAD },
+	{ "nsecs_int", TIME },
+	{ "process_id", PID },
 };
 
 enum op { MALLOC, CALLOC, REALLOC, FREE };
@@ -61,6 +88,10 @@ static const struct {
 	{ "r", REALLOC },
 	{ "f", FREE },
 	{ "dealloc", FREE },
+	{ "hpa_alloc", MALLOC }, /* jemalloc's */
+	{ "sec_alloc", MALLOC },
+	{ "hpa_dalloc", FREE },
+	{ "sec_dalloc", FREE },
 };
 
 struct csv_opts {
@@ -80,6 +111,7 @@ struct table {
 	enum column column[COLUMNS_MAX];
 	unsigned count;
 	char separator;
+	bool has_short_deaths; /* a free may end behind its pointer */
 };
 
 struct row {
@@ -153,6 +185,7 @@ static bool read_columns(struct table *table, const char *names, char separator)
 		enum column column = column_of(field, length);
 
 		table->column[table->count++] = column;
+		table->has_short_deaths |= length == 13 && strncmp(field, "edata_ptr_int", 13) == 0;
 		seen |= 1u << column;
 	}
 	return !names && seen >> OP & 1 && seen >> PTR & 1;
@@ -207,6 +240,13 @@ static bool cut_foreign(const char **field, size_t *length, bool is_first)
 	return true;
 }
 
+/* jemalloc's sec_dalloc has no size and ends behind the pointer. */
+static bool is_short_death(const struct table *table, unsigned fields, const struct row *row)
+{
+	return row->op == FREE && row->value[PTR] && table->column[fields - 1] == PTR &&
+	       table->has_short_deaths;
+}
+
 /* NULL, or what is wrong with a line. */
 static const char *scan_row(const struct table *table, const char *at, struct row *row)
 {
@@ -226,6 +266,8 @@ static const char *scan_row(const struct table *table, const char *at, struct ro
 		if (why)
 			return why;
 	}
+	if (!at && i < table->count && is_short_death(table, i, row))
+		return NULL;
 	return i == table->count && !at ? NULL : "it has not as many fields as there are columns";
 }
 

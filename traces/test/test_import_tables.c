@@ -99,6 +99,33 @@ static void test_csv_columns(void **state)
 	assert_non_null(strstr(ik.err.text, "op and ptr must be among the names"));
 }
 
+/* Both tables that jemalloc's page allocator is traced to. */
+static void test_jemalloc_pages(void **state)
+{
+	(void)state;
+	ik_expect("csv",
+		  "shard_ind_int,addr_int,nsecs_int,probe,size_int\n"
+		  "0,4096000,1000,hpa_alloc,8192\n"
+		  "1,8192000,1500,hpa_alloc,4096\n"
+		  "1,4096000,1700,hpa_dalloc,8192\n",
+		  "lane_start lane=0 time=0\n"
+		  "alloc lane=0 id=0 size=8192 time=0\n"
+		  "lane_start lane=1 time=500\n"
+		  "alloc lane=1 id=1 size=4096 time=500\n"
+		  "free lane=1 id=0 time=700\n");
+	ik_expect("csv",
+		  "process_id,thread_id,thread_name,nsecs_int,_c4,sec_ptr_int,sec_shard_ptr_int,"
+		  "edata_ptr_int,size_int,is_frequent_reuse_int\n"
+		  "7,8,worker,1000,sec_alloc,1,2,4096000,16384,1\n"
+		  "7,9,worker,2000,sec_dalloc,1,2,4096000\n"
+		  "9,9,other,2100,sec_alloc,1,2,4096000,16384,1\n",
+		  "lane_start lane=0 time=0\n"
+		  "alloc lane=0 id=0 size=16384 time=0\n"
+		  "lane_start lane=1 time=1000\n"
+		  "free lane=1 id=0 time=1000\n");
+	assert_int_equal(ik_note("drop.other_process"), 1);
+}
+
 /* What the exporter of a name writes, its importer reads as the same events. */
 static void round_trip(const char *format, const char *events)
 {
@@ -147,6 +174,14 @@ static void test_export(void **state)
 				 "resize lane=0 id=2 old=0 size=128\n"
 				 "free lane=0 id=1\n"
 				 "alloc lane=0 id=3 size=8\n");
+	round_trip("malloc-bench", events);
+	ik_expect_lines(ik.path, "lane_start lane=0\n"
+				 "alloc lane=0 id=0 size=64\n"
+				 "alloc lane=0 id=1 size=200 align=64\n"
+				 "resize lane=0 id=2 old=0 size=128\n"
+				 "free lane=0 id=1\n"
+				 "alloc lane=0 id=3 size=8 flags=zeroed\n");
+	round_trip("malloclab", events);
 	ik_import_as("malloclab", scratch_path("target.txt"), RH_FORM_BINARY, NULL);
 	assert_int_equal(ik_note("repair.header_ops"), 0);
 	assert_int_equal(ik_note("malloclab.weight"), 1);
@@ -155,9 +190,8 @@ static void test_export(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ltrace),
-		cmocka_unit_test(test_csv),
-		cmocka_unit_test(test_csv_columns),
+		cmocka_unit_test(test_ltrace),	    cmocka_unit_test(test_csv),
+		cmocka_unit_test(test_csv_columns), cmocka_unit_test(test_jemalloc_pages),
 		cmocka_unit_test(test_export),
 	};
 

@@ -247,6 +247,58 @@ static void test_malloc_bench(void **state)
 	assert_non_null(strstr(ik.err.text, "none of malloc, free"));
 }
 
+/* Seven operations as bytehound exports them, then the file cut after every eight bytes. */
+static void test_bytehound(void **state)
+{
+	static const uint64_t numbers[] = {
+		2, 7,				  /* slots, operations */
+		1, 0, 1000, 64,			  /* alloc */
+		1, 1, 1010, 128, 3, 0, 1020, 256, /* realloc */
+		2, 1, 1020, 0,			  /* free */
+		1, 1, 1030, 0,	 2, 0, 1040, 0,	  2, 1, 1050, 0,
+	};
+	const struct rh_importer *found;
+	struct rh_input *input;
+
+	(void)state;
+	store_trace(scratch_path("b.bin"), numbers, sizeof(numbers));
+	ik_import_as("bytehound", scratch_path("b.bin"), RH_FORM_TEXT, NULL);
+	expect_ok(ik.rc, &ik.err);
+	ik_expect_lines(ik.path, "lane_start lane=0 time=0\n"
+				 "alloc lane=0 id=0 size=64 time=0\n"
+				 "alloc lane=0 id=1 size=128 time=10000\n"
+				 "resize lane=0 id=2 old=0 size=256 time=20000\n"
+				 "free lane=0 id=1 time=20000\n"
+				 "alloc lane=0 id=3 size=0 time=30000\n"
+				 "free lane=0 id=2 time=40000\n"
+				 "free lane=0 id=3 time=50000\n");
+	expect_ok(rh_input_open(&input, scratch_path("b.bin"), &ik.err), &ik.err);
+	found = rh_importer_by_content(input, &ik.err);
+	assert_non_null(found);
+	assert_string_equal(found->name, "bytehound");
+	rh_input_close(input);
+	for (size_t cut = 24; cut <= sizeof(numbers); cut += 8) {
+		ik_import("bytehound", "b.bin", numbers, cut);
+		ik_adds_up("bytehound");
+		assert_int_equal(ik_has_note("import.truncated"), cut < sizeof(numbers));
+		assert_int_equal(ik_note("drop.cut_record"), cut % 32 != 16);
+	}
+	for (size_t cut = 15; cut <= 16; cut++) {
+		ik_import("bytehound", "b.bin", numbers, cut);
+		assert_int_equal(ik.err.code, RH_BAD_DATA);
+	}
+	{
+		uint64_t beyond[] = { 1, 1, 1, 1, 0, 8 };
+
+		ik_import("bytehound", "b.bin", beyond, sizeof(beyond));
+		assert_non_null(strstr(ik.err.text, "operation 0: its slot is beyond"));
+		beyond[2] = 4;
+		beyond[3] = 0;
+		ik_import("bytehound", "b.bin", beyond, sizeof(beyond));
+		assert_non_null(strstr(ik.err.text, "none of 1 (alloc), 2 (free), 3 (realloc)"));
+	}
+}
+
 /* What bpftrace says before and after the table of its script. */
 static void a_table_may_have_a_tracer_around_it(void **state)
 {
@@ -273,6 +325,7 @@ int main(void)
 		cmocka_unit_test(test_umpire),
 		cmocka_unit_test(test_workload),
 		cmocka_unit_test(test_malloc_bench),
+		cmocka_unit_test(test_bytehound),
 		cmocka_unit_test(a_table_may_have_a_tracer_around_it),
 	};
 
