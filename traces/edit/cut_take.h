@@ -80,6 +80,7 @@ int rh_cut_spawn(struct rh_cutter *c, struct rh_cut_task *task, uint32_t lane, u
 /* An event with nothing known but these. */
 struct rh_event rh_cut_blank(enum rh_kind kind, uint32_t lane, uint64_t time_ns);
 
+/* NULL: there was none for the cutter itself. */
 int rh_cut_no_memory(const struct rh_cutter *c, struct rh_err *err);
 
 #endif

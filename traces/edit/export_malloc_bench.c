@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "alloc/base/grow.h"
 #include "alloc/base/os.h"
 #include "traces/edit/export.h"
 #include "traces/format/huge_alloc.h"
@@ -71,15 +72,8 @@ static bool take_place(struct job *job, uint64_t id, uint64_t *place)
 
 static bool give_place(struct job *job, uint64_t place)
 {
-	if (job->spare_count == job->spare_cap) {
-		size_t cap = job->spare_cap ? job->spare_cap * 2 : 1024;
-		uint64_t *more = reallocarray(job->spare, cap, sizeof(*more));
-
-		if (!more)
-			return false;
-		job->spare = more;
-		job->spare_cap = cap;
-	}
+	if (!rh_reserve(&job->spare, &job->spare_cap, job->spare_count + 1, sizeof(*job->spare)))
+		return false;
 	job->spare[job->spare_count++] = place;
 	return true;
 }

@@ -32,7 +32,7 @@ int rh_segments_open(struct rh_segments **result, struct rh_err *err)
 
 	*result = segments;
 	if (!segments)
-		return rh_cut_no_memory(&segments->cutter, err);
+		return rh_cut_no_memory(NULL, err);
 	segments->time_last = RH_NONE;
 	segments->cutter = (struct rh_cutter){
 		.cut = &everything,
@@ -41,7 +41,9 @@ int rh_segments_open(struct rh_segments **result, struct rh_err *err)
 		.objects = rh_live_open(sizeof(struct rh_cut_object)),
 		.tasks = rh_live_open(sizeof(struct rh_cut_task)),
 	};
-	return segments->cutter.objects && segments->cutter.tasks ? 0 : rh_cut_no_memory(&segments->cutter, err);
+	if (!segments->cutter.objects || !segments->cutter.tasks)
+		return rh_cut_no_memory(&segments->cutter, err);
+	return 0;
 }
 
 /* Nothing has a number in the trace that begins. */

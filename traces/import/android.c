@@ -45,7 +45,7 @@ struct line {
 
 struct android {
 	struct rh_build *build;
-	struct rh_clock clock;
+	struct rh_log_clock clock;
 };
 
 static bool scan_call(const char **at, enum call *call)
@@ -127,7 +127,7 @@ static uint64_t stamp(struct android *android, const struct line *line)
 		time = line->extra[line->call == CALL_FREE ? 0 : 1];
 	else
 		time = 0;
-	return time ? rh_clock_at(&android->clock, time) : RH_NONE;
+	return time ? rh_log_clock_at(&android->clock, time) : RH_NONE;
 }
 
 static int put_record(void *ctx, const void *record, const char **why, struct rh_err *err)
@@ -203,12 +203,12 @@ static int columns_of(struct rh_input *input, const void *opts, unsigned *column
 static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
-	struct android android = { .build = build, .clock = RH_CLOCK };
+	struct android android = { .build = build, .clock = RH_LOG_CLOCK };
 
 	(void)opts;
 	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &android }, err) < 0)
 		return -1;
-	return rh_clock_finish(&android.clock, "ns", build, out, err);
+	return rh_log_clock_finish(&android.clock, "ns", build, out, err);
 }
 
 const struct rh_importer rh_import_android = {

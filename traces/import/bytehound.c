@@ -28,7 +28,7 @@ static const uint64_t NS_PER_US = 1000;
 struct replay {
 	struct rh_input *input;
 	struct rh_build *build;
-	struct rh_clock clock;
+	struct rh_log_clock clock;
 	uint64_t slots, promised, records;
 };
 
@@ -70,7 +70,7 @@ static int put_record(struct replay *replay, const uint64_t *number, struct rh_e
 		return malformed(replay, why, err);
 	if (number[2] <= UINT64_MAX / NS_PER_US)
 		rh_build_stamp(replay->build,
-			       rh_clock_at(&replay->clock, number[2] * NS_PER_US), RH_TASK_NONE,
+			       rh_log_clock_at(&replay->clock, number[2] * NS_PER_US), RH_TASK_NONE,
 			       RH_SITE_NONE);
 	switch (kind) {
 	case ALLOC:
@@ -117,13 +117,13 @@ static int read_records(struct replay *replay, struct rh_trace_out *out, struct 
 	if ((part || replay->records < replay->promised) &&
 	    note_cut(replay, part, out, err) < 0)
 		return -1;
-	return rh_clock_finish(&replay->clock, "us", replay->build, out, err);
+	return rh_log_clock_finish(&replay->clock, "us", replay->build, out, err);
 }
 
 static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
-	struct replay replay = { .input = input, .build = build, .clock = RH_CLOCK };
+	struct replay replay = { .input = input, .build = build, .clock = RH_LOG_CLOCK };
 	uint64_t head[HEAD_NUMBERS];
 	size_t part;
 	int got = read_numbers(input, head, HEAD_NUMBERS, &part, err);
@@ -133,7 +133,8 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	if (got < 0)
 		return -1;
 	if (!got)
-		return rh_fail(err, RH_BAD_DATA, "%s: it is shorter than the two numbers of its head",
+		return rh_fail(err, RH_BAD_DATA,
+			       "%s: it is shorter than the two numbers of its head",
 			       rh_input_path(input));
 	replay.slots = head[0];
 	replay.promised = head[1];
@@ -168,7 +169,7 @@ static unsigned likeness(const char *bytes, size_t count)
 const struct rh_importer rh_import_bytehound = {
 	.name = "bytehound",
 	.summary = "what bytehound export-replay makes of bytehound's recordings",
-	.looks_like = "binary: 3 SLOTS, 7 OPERATIONS, { 1 alloc | 2 free | 3 realloc, SLOT, us, SIZE } ...",
+	.looks_like = "binary: SLOTS, OPERATIONS, { 1 alloc | 2 free | 3 realloc, SLOT, us, SIZE }",
 	.columns = RH_COL_TIME,
 	.likeness = likeness,
 	.run = run,

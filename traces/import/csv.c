@@ -124,7 +124,7 @@ struct log {
 	struct rh_build *build;
 	struct rh_pids pids;
 	struct table table;
-	struct rh_clock clock;
+	struct rh_log_clock clock;
 };
 
 static char separator_of(const char *line)
@@ -300,7 +300,7 @@ static void stamp(struct log *log, uint64_t time)
 {
 	if (time == RH_NONE)
 		return;
-	rh_build_stamp(log->build, rh_clock_at(&log->clock, time), RH_TASK_NONE, RH_SITE_NONE);
+	rh_build_stamp(log->build, rh_log_clock_at(&log->clock, time), RH_TASK_NONE, RH_SITE_NONE);
 }
 
 static bool has_column(const struct table *table, enum column column)
@@ -427,7 +427,7 @@ static int run(struct rh_input *input, const void *options, struct rh_build *bui
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct csv_opts *opts = options;
-	struct log log = { .build = build, .pids.wanted = opts->pid, .clock = RH_CLOCK };
+	struct log log = { .build = build, .pids.wanted = opts->pid, .clock = RH_LOG_CLOCK };
 
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
 	if (opts->columns && choose_columns(&log, input, opts->columns, err) < 0)
@@ -435,7 +435,7 @@ static int run(struct rh_input *input, const void *options, struct rh_build *bui
 	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &log }, err) < 0 ||
 	    rh_pids_check(&log.pids, input, err) < 0)
 		return -1;
-	return rh_clock_finish(&log.clock, "ns", build, out, err);
+	return rh_log_clock_finish(&log.clock, "ns", build, out, err);
 }
 
 const struct rh_importer rh_import_csv = {

@@ -76,14 +76,14 @@ unsigned rh_lines_likeness(const struct rh_line_form *form, const char *bytes, s
  * The times of a log, from the first of them on. Threads reserve their lines in one order and stamp
  * them in another: the order of the lines is the legal one, so the clock waits for it
  * (repair.clock_back). A time that no trace can have is digits that ran together
- * (repair.clock_beyond): the clock stays where it was. Begins as RH_CLOCK.
+ * (repair.clock_beyond): the clock stays where it was. Begins as RH_LOG_CLOCK.
  */
-struct rh_clock {
+struct rh_log_clock {
 	uint64_t first, last; /* RH_NONE until a time was seen */
 	uint64_t back, beyond;
 };
-#define RH_CLOCK ((struct rh_clock){ .first = RH_NONE, .last = RH_NONE })
-static inline uint64_t rh_clock_at(struct rh_clock *clock, uint64_t time)
+#define RH_LOG_CLOCK ((struct rh_log_clock){ .first = RH_NONE, .last = RH_NONE })
+static inline uint64_t rh_log_clock_at(struct rh_log_clock *clock, uint64_t time)
 {
 	if (clock->first == RH_NONE)
 		clock->first = clock->last = time;
@@ -97,7 +97,7 @@ static inline uint64_t rh_clock_at(struct rh_clock *clock, uint64_t time)
 }
 /* At the end: counts what was repaired, and notes the unit that the source knows ("ns") where there
  * were times. */
-int rh_clock_finish(const struct rh_clock *clock, const char *unit, struct rh_build *build,
+int rh_log_clock_finish(const struct rh_log_clock *clock, const char *unit, struct rh_build *build,
 		    struct rh_trace_out *out, struct rh_err *err);
 
 /* The process that is imported of a log of several, and those that were seen. */

@@ -40,7 +40,7 @@ struct line {
 
 struct log {
 	struct rh_build *build;
-	struct rh_clock clock;
+	struct rh_log_clock clock;
 	struct line pending[PENDING_MAX]; /* of threads in a call */
 	unsigned pending_count;
 };
@@ -187,7 +187,7 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 	struct line line = *(const struct line *)record;
 
 	if (line.time_ns != RH_NONE)
-		rh_build_stamp(log->build, rh_clock_at(&log->clock, line.time_ns), RH_TASK_NONE,
+		rh_build_stamp(log->build, rh_log_clock_at(&log->clock, line.time_ns), RH_TASK_NONE,
 			       RH_SITE_NONE);
 	if (line.part == BEGINS) {
 		if (log->pending_count == PENDING_MAX) {
@@ -231,13 +231,13 @@ static int columns_of(struct rh_input *input, const void *opts, unsigned *column
 static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
-	struct log log = { .build = build, .clock = RH_CLOCK };
+	struct log log = { .build = build, .clock = RH_LOG_CLOCK };
 
 	(void)opts;
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
 	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &log }, err) < 0)
 		return -1;
-	return rh_clock_finish(&log.clock, "us", build, out, err);
+	return rh_log_clock_finish(&log.clock, "us", build, out, err);
 }
 
 const struct rh_importer rh_import_ltrace = {

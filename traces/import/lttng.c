@@ -55,7 +55,7 @@ struct log {
 	struct rh_build *build;
 	struct rh_pids pids;
 	uint64_t days_ns;
-	struct rh_clock clock;
+	struct rh_log_clock clock;
 	bool by_cpu;
 };
 
@@ -191,7 +191,7 @@ static void stamp(struct log *log, const struct line *line)
 	    time + log->days_ns + DAY_NS / 2 < log->clock.last)
 		log->days_ns += DAY_NS;
 	time += log->days_ns;
-	rh_build_stamp(log->build, rh_clock_at(&log->clock, time), RH_TASK_NONE, RH_SITE_NONE);
+	rh_build_stamp(log->build, rh_log_clock_at(&log->clock, time), RH_TASK_NONE, RH_SITE_NONE);
 }
 
 static int put_record(void *ctx, const void *record, const char **why, struct rh_err *err)
@@ -256,7 +256,7 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct lttng_opts *asked = opts;
-	struct log log = { .build = build, .pids.wanted = asked->pid, .clock = RH_CLOCK };
+	struct log log = { .build = build, .pids.wanted = asked->pid, .clock = RH_LOG_CLOCK };
 
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
 	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &log }, err) < 0 ||
@@ -268,7 +268,7 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 			      "-u -t vtid)",
 			      err) < 0)
 		return -1;
-	return rh_clock_finish(&log.clock, "ns", build, out, err);
+	return rh_log_clock_finish(&log.clock, "ns", build, out, err);
 }
 
 const struct rh_importer rh_import_lttng = {

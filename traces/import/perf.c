@@ -59,7 +59,7 @@ struct pending {
 
 struct log {
 	struct rh_build *build;
-	struct rh_clock clock;
+	struct rh_log_clock clock;
 	struct pending pending[PENDING_MAX];
 	unsigned pending_count;
 };
@@ -300,7 +300,7 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 
 	if (line->foreign)
 		count_line(log, "repair.foreign_text");
-	rh_build_stamp(log->build, rh_clock_at(&log->clock, line->time_ns), RH_TASK_NONE,
+	rh_build_stamp(log->build, rh_log_clock_at(&log->clock, line->time_ns), RH_TASK_NONE,
 		       RH_SITE_NONE);
 	if (line->call == FREE)
 		return put_free(log, line, err);
@@ -325,12 +325,12 @@ static unsigned likeness(const char *bytes, size_t count)
 static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
-	struct log log = { .build = build, .clock = RH_CLOCK };
+	struct log log = { .build = build, .clock = RH_LOG_CLOCK };
 
 	(void)opts;
 	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &log }, err) < 0)
 		return -1;
-	return rh_clock_finish(&log.clock, "us", build, out, err);
+	return rh_log_clock_finish(&log.clock, "us", build, out, err);
 }
 
 const struct rh_importer rh_import_perf = {

@@ -37,7 +37,7 @@ struct umpire_opts {
 struct log {
 	struct rh_build *build;
 	struct rh_pids pids;
-	struct rh_clock clock;
+	struct rh_log_clock clock;
 };
 
 static const struct rh_opt umpire_options[] = {
@@ -135,7 +135,7 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 	}
 	if (!scan_size_fits(line->pointer, line->size, why))
 		return RH_LINE_TORN;
-	rh_build_stamp(log->build, rh_clock_at(&log->clock, line->time_ns), RH_TASK_NONE,
+	rh_build_stamp(log->build, rh_log_clock_at(&log->clock, line->time_ns), RH_TASK_NONE,
 		       RH_SITE_NONE);
 	if (line->kind == FREE)
 		return rh_build_free(log->build, THREAD, line->pointer, RH_NONE, err);
@@ -170,12 +170,12 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct umpire_opts *asked = opts;
-	struct log log = { .build = build, .pids.wanted = asked->uid, .clock = RH_CLOCK };
+	struct log log = { .build = build, .pids.wanted = asked->uid, .clock = RH_LOG_CLOCK };
 
 	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &log }, err) < 0 ||
 	    rh_pids_check(&log.pids, input, err) < 0)
 		return -1;
-	return rh_clock_finish(&log.clock, "ns", build, out, err);
+	return rh_log_clock_finish(&log.clock, "ns", build, out, err);
 }
 
 const struct rh_importer rh_import_umpire = {
