@@ -9,7 +9,7 @@ volatile sig_atomic_t rh_interrupted;
 
 int rh_interrupt_check(struct rh_err *err)
 {
-	return rh_interrupted ? rh_fail(err, RH_FAILED, "interrupted (%s)",
-					strsignal(rh_interrupted))
-			      : 0;
+	return rh_interrupted
+		       ? rh_fail(err, RH_FAILED, "interrupted (%s)", strsignal(rh_interrupted))
+		       : 0;
 }

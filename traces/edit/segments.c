@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/grow.h"
 #include "traces/edit/cut_take.h"
 
 struct site {
@@ -92,15 +93,9 @@ int rh_segments_put(void *data, const struct rh_event *events, size_t count, str
 int rh_segments_site(struct rh_segments *segments, uint32_t site, const char *name,
 		     struct rh_err *err)
 {
-	if (segments->site_count == segments->site_room) {
-		size_t room = segments->site_room ? segments->site_room * 2 : 64;
-		struct site *sites = reallocarray(segments->sites, room, sizeof *sites);
-
-		if (!sites)
-			return rh_cut_no_memory(&segments->cutter, err);
-		segments->sites = sites;
-		segments->site_room = room;
-	}
+	if (!rh_reserve(&segments->sites, &segments->site_room, segments->site_count + 1,
+			sizeof *segments->sites))
+		return rh_cut_no_memory(&segments->cutter, err);
 	segments->sites[segments->site_count].number = site;
 	segments->sites[segments->site_count].name = strdup(name);
 	if (!segments->sites[segments->site_count].name)

@@ -509,6 +509,7 @@ int rh_build_settle(struct rh_build *build, struct rh_err *err)
 {
 	if (rh_build_send(build, err) < 0 || add_counts(build, err) < 0)
 		return -1;
+	assert(build->batched == 0); /* all of it is in the trace that ends here */
 	memset(build->counts, 0, sizeof build->counts);
 	build->count_count = 0;
 	build->counts_full = false;
@@ -517,6 +518,7 @@ int rh_build_settle(struct rh_build *build, struct rh_err *err)
 
 void rh_build_next(struct rh_build *build, struct rh_trace_out *next)
 {
+	assert(build->batched == 0); /* settled: what waits belongs to the trace before */
 	build->out = next;
 }
 

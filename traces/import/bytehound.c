@@ -114,8 +114,7 @@ static int read_records(struct replay *replay, struct rh_trace_out *out, struct 
 	}
 	if (got < 0)
 		return -1;
-	if ((part || replay->records < replay->promised) &&
-	    note_cut(replay, part, out, err) < 0)
+	if ((part || replay->records < replay->promised) && note_cut(replay, part, out, err) < 0)
 		return -1;
 	return rh_log_clock_finish(&replay->clock, "us", replay->build, out, err);
 }

@@ -337,7 +337,7 @@ unsigned rh_lines_likeness(const struct rh_line_form *form, const char *bytes, s
 /* ---- processes ---- */
 
 int rh_log_clock_finish(const struct rh_log_clock *clock, const char *unit, struct rh_build *build,
-		    struct rh_trace_out *out, struct rh_err *err)
+			struct rh_trace_out *out, struct rh_err *err)
 {
 	rh_build_count(build, "repair.clock_back", clock->back);
 	rh_build_count(build, "repair.clock_beyond", clock->beyond);

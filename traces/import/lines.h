@@ -98,7 +98,7 @@ static inline uint64_t rh_log_clock_at(struct rh_log_clock *clock, uint64_t time
 /* At the end: counts what was repaired, and notes the unit that the source knows ("ns") where there
  * were times. */
 int rh_log_clock_finish(const struct rh_log_clock *clock, const char *unit, struct rh_build *build,
-		    struct rh_trace_out *out, struct rh_err *err);
+			struct rh_trace_out *out, struct rh_err *err);
 
 /* The process that is imported of a log of several, and those that were seen. */
 enum { RH_PIDS_MAX = 12 };
