@@ -179,6 +179,7 @@ static bool read_columns(struct table *table, const char *names, char separator)
 	unsigned seen = 0;
 
 	table->count = 0;
+	table->has_short_deaths = false;
 	table->separator = separator;
 	while (names && table->count < COLUMNS_MAX) {
 		size_t length = next_field(&names, separator, &field);
