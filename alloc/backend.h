@@ -57,6 +57,9 @@ enum rh_cap {
 	RH_CAP_DECORATOR = 1u << 2, /* wraps another backend: needs env->inner */
 	RH_CAP_GC = 1u << 3,	    /* gc_begin / gc_end do something */
 	RH_CAP_NO_REUSE = 1u << 4,  /* freed memory never comes back (bump) */
+	/* Stacks that cannot grow. The trace of a program whose stacks do names a first size, of
+	 * 2 KiB say, which is no size of a thread: spawn gets 0 then. */
+	RH_CAP_FIXED_STACKS = 1u << 5,
 };
 
 enum rh_alloc_flag {

@@ -305,6 +305,7 @@ static void thread_locks(struct rh_stacks *stacks, rh_lock_fn *emit, void *ctx)
 
 const struct rh_stack_backend rh_stack_backend_thread = {
 	.abi = RH_BACKEND_ABI,
+	.caps = RH_CAP_FIXED_STACKS,
 	.name = "thread",
 	.summary = "mapped stacks of one size with a guard page, as threads have them",
 	.knobs = thread_knobs,

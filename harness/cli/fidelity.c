@@ -77,9 +77,11 @@ static void setting_of(const char *path, struct setting *setting)
 	}
 	if (whatif.limit != WHATIF_OFF)
 		snprintf(limit, sizeof(limit), ":limit=%" PRIu64, whatif.limit);
-	snprintf(setting->text, sizeof(setting->text),
-		 "gogc=%s%s:roots=%.0f:stacks=%.4f:marking=%.2f%%", gogc, limit,
-		 whatif.roots - share * stacks, share, fmin(100 * whatif.black, MARKING_MOST));
+	if ((size_t)snprintf(setting->text, sizeof(setting->text),
+			     "gogc=%s%s:roots=%.0f:stacks=%.4f:marking=%.2f%%", gogc, limit,
+			     whatif.roots - share * stacks, share,
+			     fmin(100 * whatif.black, MARKING_MOST)) >= sizeof(setting->text))
+		setting->text[0] = '\0'; /* no program has roots of a hundred digits */
 	judge_goals(&whatif, setting);
 	rh_whatif_close(&whatif);
 }

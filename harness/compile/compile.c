@@ -378,6 +378,7 @@ static void fill_head(const struct job *job, uint32_t merge, struct rh_program_h
 					  .task_slots = c->task_slots.used,
 					  .paced = job->times,
 					  .touched = job->touched,
+					  .stacks_grow = c->stacks_grow,
 					  .events = c->events,
 					  .objects = c->objects.next,
 					  .tasks = c->task_count,

@@ -430,6 +430,7 @@ static int put_task_op(struct rh_compiling *c, const struct rh_event *event, str
 			return -1;
 		return rh_tasks_exit(&c->tasks, event->id, task, err);
 	default:
+		c->stacks_grow |= event->kind == RH_EV_GROW;
 		rh_out_op(to, RH_OP_MISC, event->kind == RH_EV_GROW ? RH_MISC_GROW : RH_MISC_SHRINK,
 			  3);
 		rh_out_word(to, task->slot);

@@ -105,7 +105,7 @@ enum { RH_OP_KIND_BITS = 4, RH_SLOTS_MAX = (1 << 28) - 1 };
 _Static_assert(RH_OP_COUNT <= 1 << RH_OP_KIND_BITS, "a kind fits an op");
 _Static_assert(RH_SLOTS_MAX >> (32 - RH_OP_KIND_BITS) == 0, "a slot fits an op");
 
-enum { RH_PROGRAM_VERSION = 2 };
+enum { RH_PROGRAM_VERSION = 3 };
 #define RH_PROGRAM_MAGIC 0x6d72676f72706872ull
 
 struct rh_program_head {
@@ -117,7 +117,9 @@ struct rh_program_head {
 	uint32_t epoch_grains;
 	uint32_t slots, task_slots;
 	uint32_t paced, touched; /* PACE / TOUCH ops are in */
-	uint64_t bytes;		 /* of the file */
+	uint32_t stacks_grow;	 /* GROW ops are in: what spawn asks for is a first size */
+	uint32_t pad;
+	uint64_t bytes; /* of the file */
 	uint64_t events, objects, tasks;
 	uint64_t size_max;
 	uint64_t live_bytes_peak, live_objects_peak, live_bytes_end, live_objects_end;

@@ -35,7 +35,7 @@ struct rh_compiling {
 	uint64_t untouched, untouched_bytes;
 	uint64_t *paced_ns; /* by replay lane: recorded time its PACE ops add up to */
 	uint32_t lane_room; /* replay lanes that all of the above have room for */
-	bool times;
+	bool times, stacks_grow;
 
 	uint32_t epoch;	       /* from 1 */
 	uint64_t epoch_object; /* objects from this one on were born in this epoch */

@@ -159,7 +159,7 @@ static __attribute__((noinline)) void task_op(struct lane *lane, const struct rh
 		break;
 	case RH_OP_SPAWN:
 		rh_debug_assert(!*task); /* the exit before emptied it */
-		*task = ops->spawn(lane->stack, op->size);
+		*task = ops->spawn(lane->stack, lane->first_sizes ? 0 : op->size);
 		if (!*task)
 			alloc_failed(lane, op);
 		break;

@@ -235,6 +235,8 @@ static void set_lane(struct worker *worker, uint32_t number)
 	lane->free = ops->free;
 	lane->heap_ops = ops;
 	lane->stack_ops = &worker->spec.stack;
+	lane->first_sizes =
+		worker->program.head->stacks_grow && (lane->stack_ops->caps & RH_CAP_FIXED_STACKS);
 	lane->slots = copy->slots;
 	lane->tasks = copy->tasks;
 	lane->progress = copy->progress;

@@ -58,6 +58,7 @@ struct lane {
 	const struct rh_op *end_kept; /* of a loop that was left for the careful one */
 	uint32_t turns;		      /* trace lanes begun since the thread sat down */
 	size_t usable;		      /* the last answer to a question; 0 = none */
+	bool first_sizes;	      /* spawn's are of stacks that grow, and these cannot */
 	struct sample sample;	      /* of the timed variants */
 	struct meters meters;	      /* of the contention probe */
 	struct pace pace;

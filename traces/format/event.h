@@ -13,7 +13,7 @@
  *  3. what replay does: harness/compile/events.c (edges and ops), harness/compile/program.h (the
  *     op, when it needs one of its own) and harness/worker/loop.c with harness/worker/loop.inc;
  *  4. what edits and exports do: traces/edit/cut_take.c, traces/edit/export_perfetto.c,
- *     traces/edit/export_calls.c;
+ *     traces/edit/export_calls.c, traces/edit/export_malloc_bench.c;
  *  5. what is compared with a recorded program: harness/fidelity/scan.c (what is counted) and
  *     harness/fidelity/fidelity.c (when it is looked at);
  *  6. what makes it: traces/record/emit.c, an importer, or traces/gen/emitter.c.
