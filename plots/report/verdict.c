@@ -222,6 +222,10 @@ static void say_mean(const struct rh_view *view, const struct mean *m, FILE *to)
 {
 	double change = 100 * (m->memory - 1);
 
+	/* no headline from a mean of ratios of which none is significant */
+	if (m->faster + m->slower == 0)
+		rh_print(to, "No setting can tell %s from %s in time; as a mean, ",
+			 view->brands[m->brand].spec, view->brands[view->baseline].spec);
 	rh_print(to, "%s%s takes %.2f × the time of %s over %zu %s%s (geometric mean",
 		 view->brands[m->brand].spec, m->model ? " (cannot be put under a program)" : "",
 		 m->time, view->brands[view->baseline].spec, m->traces > 1 ? m->traces : m->scenes,
@@ -236,10 +240,9 @@ static void say_mean(const struct rh_view *view, const struct mean *m, FILE *to)
 	else if (isfinite(change))
 		rh_print(to, ", with %.0f %% %s peak memory", fabs(change),
 			 change > 0 ? "more" : "less");
-	if (m->faster + m->slower == 0)
-		fputs("; no setting shows a difference in time\n", to);
-	else
-		fprintf(to, "; faster in %zu, slower in %zu\n", m->faster, m->slower);
+	if (m->faster + m->slower > 0)
+		fprintf(to, "; faster in %zu, slower in %zu", m->faster, m->slower);
+	fputc('\n', to);
 }
 
 void rh_verdict_overall(const struct rh_view *view, FILE *to)
