@@ -151,7 +151,9 @@ static void check_place(struct lane *lane, uint32_t slot, void *p, size_t size, 
 	if (usable < size)
 		violation(lane, slot, p, size,
 			  "the usable size is smaller than what was asked for");
-	fill_slack(p, size, usable);
+	/* ThreadSanitizer's own malloc says 1 of a block of 0 bytes, and means 0. */
+	if (size)
+		fill_slack(p, size, usable);
 }
 
 void rh_verify_born(struct lane *lane, uint32_t slot, const struct rh_verify_birth *born)
