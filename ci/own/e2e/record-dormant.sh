@@ -50,14 +50,21 @@ end exact
 ok 'its file is gone' fails test -e files/reheap-dormant.$program
 
 begin load
-good=0 # a program that gets no CPU for a while makes no call in a round
-for round in $(seq 12); do
-	"$reheap" record -q --pid $program --duration 0.3 -o again.rht 2>>again.err &&
-		test "$(count alloc again.rht)" -gt 0 && good=$((good + 1))
-	[ $good -lt 4 ] || break
+again() { # TRACE: recorded until something is there, and ended
+	"$reheap" record -q --pid $program -o "$1" 2>>again.err &
+	recorder=$!
+	until_there "$1.capture"
+	until_true grown "$1.capture" 100000
+	kill -INT $recorder
+	wait $recorder && test "$(count alloc "$1")" -gt 0
+}
+# Each recorder finds the program asleep, and one of three threads wakes it.
+good=0
+for _ in $(seq 8); do
+	again again.rht && good=$((good + 1))
 done
 sed 's/^/# /' again.err
-ok 'under load, again and again' test $good = 4
+ok 'under load, again and again' test $good = 8
 ok 'each call once' fails grep -qE 'unknown|alloc_live|inversion' <("$reheap" info again.rht)
 is_exit 0 'replay verifies' "$reheap" replay again.rht --backend libc --verify -o r.json
 "$reheap" record -q --pid $program -o killed.rht &
@@ -66,12 +73,8 @@ until_there killed.rht.capture
 until_true grown killed.rht.capture 100000
 kill -KILL $recorder
 wait $recorder 2>/dev/null
-# The program learns of it once its rings are full, so the next may have to come again.
-for round in $(seq 20); do
-	"$reheap" record -q --pid $program --duration 0.2 -o after.rht 2>.err &&
-		test "$(count alloc after.rht)" -gt 0 && break
-done
-ok 'a killed recorder makes place for the next' test "$(count alloc after.rht)" -gt 0
+# The program learns of it with its next call.
+ok 'a killed recorder makes place for the next' again after.rht
 touch load/on
 end load
 

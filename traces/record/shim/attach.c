@@ -378,7 +378,7 @@ bool shim_process_on(void)
 		shim_self = &shim_nobody;
 		shim.state = begin(RH_PROC_FORKED);
 		if (shim.state == SHIM_OFF)
-			shim_let_go(true);
+			shim_let_go(atomic_load(&shim.generation), true);
 	}
 	if (SHIM_UNLIKELY(shim.state == SHIM_DORMANT))
 		return shim_wake();

@@ -102,7 +102,7 @@ bool shim_wake(void)
 	}
 	memcpy(answered, shim_sleep.where, sizeof answered - 1);
 	result = rh_record_attach(answered);
-	if (result == 0)
+	if (result == 0 || result == RH_LATE_RECORDED) /* or another thread was quicker */
 		return true;
 	if (result != RH_LATE_BUSY) { /* else another thread is at it */
 		atomic_store(&shim_sleep.failed, (uint32_t)result);

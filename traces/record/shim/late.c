@@ -28,7 +28,7 @@ static bool is_recorded(void)
 	if (!atomic_load(&shim.area->closed) && !shim_recorder_is_dead(shim.area))
 		return true;
 	if (atomic_load(&shim.late) == SHIM_LATE)
-		shim_let_go(false);
+		shim_let_go(atomic_load(&shim.generation), false);
 	else
 		shim.state = shim.dormant ? SHIM_DORMANT : SHIM_OFF;
 	return false;
@@ -74,11 +74,23 @@ SHIM_EXPORT int rh_record_attach(const char *where)
 	return (int)result;
 }
 
-void shim_let_go(bool child)
+/* A thread that saw the end of its recording and then lost the CPU may come here when the next one
+ * has begun: that goes on. */
+static bool begin_to_leave(uint32_t generation)
 {
 	uint32_t here = SHIM_LATE;
 
 	if (shim_filtered() || !atomic_compare_exchange_strong(&shim.late, &here, SHIM_LEAVING))
+		return false;
+	if (generation == atomic_load(&shim.generation))
+		return true;
+	atomic_store(&shim.late, SHIM_LATE);
+	return false;
+}
+
+void shim_let_go(uint32_t generation, bool child)
+{
+	if (!begin_to_leave(generation))
 		return;
 	if (shim.dormant) {
 		shim_sleep_again(child);

@@ -408,7 +408,7 @@ static bool leave_ring(struct producer *p)
 
 	if (!stale && atomic_load(&shim.late) != SHIM_EARLY &&
 	    atomic_load_explicit(&shim.area->closed, memory_order_relaxed))
-		shim_let_go(false);
+		shim_let_go(p->generation, false);
 	else if (!stale)
 		return false;
 	shim_idle(p);

@@ -225,8 +225,8 @@ bool shim_process_on(void);
 /* Maps the area that the text names (as in the environment) and takes a slot; the state stays. */
 enum rh_late shim_start_late(const char *text);
 /* late.c: recording is over for a process that we came late into: out of its way. Again in a
- * forked child that is not to be recorded. */
-void shim_let_go(bool child);
+ * forked child that is not to be recorded. Only of the recording of that generation. */
+void shim_let_go(uint32_t generation, bool child);
 /* real.c: the real functions, looked up from an object that was opened late. */
 void shim_real_late(void);
 bool shim_recorder_is_dead(struct rh_area *area); /* and closes it then */
