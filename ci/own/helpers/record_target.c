@@ -143,6 +143,13 @@ static int sequence(void)
 }
 
 static pthread_key_t key;
+static _Atomic int at_its_end; /* threads that have made all their calls but those of their end */
+
+static void wait_for_ends(int count)
+{
+	while (atomic_load(&at_its_end) < count)
+		usleep(1000);
+}
 
 static void key_gone(void *value)
 {
@@ -153,6 +160,7 @@ static void key_gone(void *value)
 static void *ends_by_exit(void *arg)
 {
 	pthread_setspecific(key, malloc(MAGIC));
+	atomic_fetch_add(&at_its_end, 1);
 	if (arg)
 		pthread_exit(NULL);
 	pause(); /* cancelled here */
@@ -163,6 +171,7 @@ static void *ends_raw(void *arg)
 {
 	(void)arg;
 	churn(1, MAGIC + 2);
+	atomic_fetch_add(&at_its_end, 1);
 	syscall(SYS_exit, 0); /* no cleanup whatever */
 	return NULL;
 }
@@ -184,12 +193,12 @@ static int endings(void)
 	pthread_create(&thread, NULL, ends_by_exit, &key);
 	pthread_join(thread, NULL);
 	pthread_create(&thread, NULL, ends_by_exit, NULL);
-	usleep(20000);
+	wait_for_ends(2);
 	pthread_cancel(thread);
 	pthread_join(thread, NULL);
 	pthread_create(&thread, NULL, ends_raw, NULL);
 	pthread_detach(thread);
-	usleep(50000);
+	wait_for_ends(3);
 	if (thrd_create(&c11, c11_thread, NULL) != thrd_success ||
 	    thrd_join(c11, &result) != thrd_success || result != 5)
 		return 1;
