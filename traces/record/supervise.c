@@ -325,8 +325,10 @@ static void name_running(const struct rh_session *session, char *text, size_t ro
 	}
 }
 
-/* Is there anything left to record, now that the program is over? */
-static bool others_run(struct rh_session *session)
+/* Is there anything left to record, now that the program is over? forking: what the area said
+ * before processes were looked at, for a child that registers meanwhile is neither there yet nor
+ * forking any more. */
+static bool others_run(struct rh_session *session, uint32_t forking)
 {
 	size_t running = rh_drain_running(&session->drain);
 	char names[400];
@@ -342,8 +344,7 @@ static bool others_run(struct rh_session *session)
 			 "processes that it left running: %s (SIGINT or SIGTERM ends it)\n",
 			 running, names);
 	}
-	return running ||
-	       (atomic_load(&session->area->forking) && rh_now_ns() - session->over_ns < FORK_NS);
+	return running || (forking && rh_now_ns() - session->over_ns < FORK_NS);
 }
 
 static void check_told(struct rh_session *session)
@@ -387,11 +388,13 @@ static int watch(struct rh_session *session, struct rh_err *err)
 		if (taken < 0)
 			return -1;
 		if (sweep) {
+			uint32_t forking = atomic_load(&session->area->forking);
+
 			swept = time;
 			if (rh_drain_processes(&session->drain, session->reaped, err) < 0)
 				return -1;
 			rh_session_turn(session, cut);
-			if (over && others_run(session))
+			if (over && others_run(session, forking))
 				over = false;
 			if (time - filters >= FILTERS_NS) {
 				filters = time;
