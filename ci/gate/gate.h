@@ -47,7 +47,7 @@ _Static_assert(RH_GATE_METRICS - RH_GATE_LATENCY == RH_GATE_KINDS * RH_GATE_QUAN
 struct rh_gate_metric_row {
 	const char *name, *unit, *what;
 	double threshold; /* default; 0 = that of wall */
-	double slack;	  /* paired: a difference below it is none (bytes, faults) */
+	double slack;	  /* paired: added to both sides (bytes, faults); of times, less is none */
 	bool gates;	  /* by default */
 };
 extern const struct rh_gate_metric_row rh_gate_metric_rows[RH_GATE_METRICS];

@@ -10,8 +10,8 @@
 #     lanes, and the recorder with 64 threads.
 #
 # What it needs it fetches once into ${XDG_CACHE_HOME:-~/.cache}/reheap/arm64: packages of Debian 12
-# for arm64 (a sysroot), its kernel, and the 16 KiB kernel of Debian 13. (There is no kernel of 64 KiB
-# pages among its packages.) Exit 77 with a line where that cannot be had. BOOTS="4k 16k many" chooses;
+# for arm64 (a sysroot), its kernel, and the 16 KiB kernel of Debian 13. 64 KiB pages are not booted:
+# no kernel of that kind has been found yet. Exit 77 with a line where that cannot be had. BOOTS="4k 16k many" chooses;
 # KEEP=1 keeps the folder of the run; BOOT_SECONDS= limits one boot (900).
 set -u
 cd "$(dirname "$0")/../.." || exit 2

@@ -71,14 +71,8 @@ inside() {
 }
 [ "${1:-}" != /inside ] || inside
 
-skip_all() {
-	echo "skipped: $*"
-	exit 77
-}
-PATH=$PATH:/usr/sbin:/sbin
-[ "$(id -u)" = 0 ] || skip_all 'a chroot needs root'
-command -v debootstrap >/dev/null || skip_all 'debootstrap is not installed'
-unshare -m -p -f --propagation private true 2>/dev/null || skip_all 'no mount namespace is to be had'
+# shellcheck source=ci/own/lib_chroot.sh
+. ci/own/lib_chroot.sh
 packages=$(ls "$build"/deb/*.deb 2>/dev/null)
 [ -n "$packages" ] || skip_all "no package in $build/deb: make deb"
 

@@ -87,14 +87,8 @@ fi
 
 # ---- outside ----
 
-skip_all() {
-	echo "skipped: $*"
-	exit 77
-}
-PATH=$PATH:/usr/sbin:/sbin
-[ "$(id -u)" = 0 ] || skip_all 'a chroot needs root'
-command -v debootstrap >/dev/null || skip_all 'debootstrap is not installed'
-unshare -m -p -f --propagation private true 2>/dev/null || skip_all 'no mount namespace is to be had'
+# shellcheck source=ci/own/lib_chroot.sh
+. ci/own/lib_chroot.sh
 mkdir -p "$cache/ccache" "$cache/logs" || skip_all "$cache cannot be made"
 
 rows() {

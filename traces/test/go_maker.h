@@ -173,6 +173,18 @@ static inline int gm_slot(int page, int n)
 	return page * GM_HEAP_PAGE + n * 8;
 }
 
+/* A trace of Go 1.26 in which thread 7 runs, has a span of 64-byte objects on page 0, and the first
+ * of them; the batch is open. */
+static inline void gm_open_with_object(void)
+{
+	gm_open(26);
+	gm_info(1);
+	gm_begin(1, 7, 100);
+	gm_runs(7, 0, 1);
+	gm_event(GO_SPAN_ALLOC, 3, 0, 1, GM_KIND_64);
+	gm_event(GO_OBJECT_ALLOC, 2, gm_slot(0, 0), 0);
+}
+
 static inline void gm_import(void)
 {
 	ik_import("go", "made.trace", gm.data, gm.bytes);

@@ -267,12 +267,7 @@ static void without_a_snapshot_the_rest_is_imported(void **state)
 static void a_batch_without_a_head_ends_the_trace(void **state)
 {
 	(void)state;
-	gm_open(26);
-	gm_info(1);
-	gm_begin(1, 7, 100);
-	gm_runs(7, 0, 1);
-	gm_event(GO_SPAN_ALLOC, 3, 0, 1, GM_KIND_64);
-	gm_event(GO_OBJECT_ALLOC, 2, gm_slot(0, 0), 0);
+	gm_open_with_object();
 	gm_end();
 	gm_byte(GO_OBJECT_FREE);
 	for (int i = 0; i < 100; i++)
@@ -319,12 +314,7 @@ static void versions_do_not_mix(void **state)
 static void swapped_frees_are_put_right(void **state)
 {
 	(void)state;
-	gm_open(26);
-	gm_info(1);
-	gm_begin(1, 7, 100);
-	gm_runs(7, 0, 1);
-	gm_event(GO_SPAN_ALLOC, 3, 0, 1, GM_KIND_64);
-	gm_event(GO_OBJECT_ALLOC, 2, gm_slot(0, 0), 0);
+	gm_open_with_object();
 	gm_event(GO_OBJECT_ALLOC, 2, gm_slot(0, 1), 0);
 	gm.step = 100;
 	gm_event(GO_OBJECT_ALLOC, 2, gm_slot(0, 0), 0); /* at 205 */

@@ -61,12 +61,7 @@ static void the_world_goes_on_before_it_is_told(void **state)
 	uint32_t lanes[8], none[8];
 
 	(void)state;
-	gm_open(26);
-	gm_info(1);
-	gm_begin(1, 7, 100);
-	gm_runs(7, 0, 1);
-	gm_event(GO_SPAN_ALLOC, 3, 0, 1, GM_KIND_64);
-	gm_event(GO_OBJECT_ALLOC, 2, gm_slot(0, 0), 0);
+	gm_open_with_object();
 	gm_event(GO_GC_BEGIN, 2, 1, 0);
 	gm_event(GO_STW_BEGIN, 2, 0, 0);
 	gm_end();
