@@ -424,8 +424,8 @@ static int replay_both(const struct rh_gate *gate, const struct rh_gate_scenario
 				     .reps = of_memory ? 1 : REPS,
 				     .seed = gate->config.seed,
 				     .timeout_ns = 0,
-				     .touch = gate->config.touch,
-				     .sample = SAMPLE,
+				     .replay.touch = gate->config.touch,
+				     .replay.sample = SAMPLE,
 				     .quiet = true };
 	int code;
 
@@ -434,8 +434,8 @@ static int replay_both(const struct rh_gate *gate, const struct rh_gate_scenario
 	snprintf(lanes, sizeof(lanes), "%u", scenario->lanes);
 	*result = (struct rh_result){ .reps = run.reps,
 				      .seed = run.seed,
-				      .sample = run.sample,
-				      .touch = rh_touch_names[run.touch],
+				      .sample = run.replay.sample,
+				      .touch = rh_touch_names[run.replay.touch],
 				      .pace = "none",
 				      .probes = run.probes,
 				      .floor = UINT32_MAX };

@@ -63,9 +63,9 @@ int rh_gate_live_start(struct rh_gate_bench *bench, struct rh_gate_live *side, i
 		.program = bench->program,
 		.clock = bench->clock,
 		.copies = 1,
-		.touch = bench->config->touch,
+		.replay.touch = bench->config->touch,
 		.turn_over = !bench->folded,
-		.verify = verify,
+		.replay.verify = verify,
 		.deadline_ns = rh_now_ns() + bench->config->timeout_ns,
 	};
 	size_t lanes = bench->program->head->lanes;
@@ -75,7 +75,7 @@ int rh_gate_live_start(struct rh_gate_bench *bench, struct rh_gate_live *side, i
 
 	if (side->timed) {
 		how.mode = RH_MODE_TIMED;
-		how.sample = SAMPLE;
+		how.replay.sample = SAMPLE;
 		how.seed = rh_gate_random(&bench->random);
 		how.area_bytes[RH_AREA_LATENCY] = lanes * sizeof(struct rh_latency_lane);
 	}

@@ -252,7 +252,7 @@ static int try_replay(const char *backends, const char *probes, struct rh_result
 		.probes = probes,
 		.reps = 1,
 		.seed = 1,
-		.touch = RH_TOUCH_FIRST,
+		.replay.touch = RH_TOUCH_FIRST,
 		.timeout_ns = 20ull * 1000000000u,
 		.quiet = true,
 	};

@@ -28,11 +28,11 @@ struct replay_opts {
 	const char *hgrm;
 	const char *backends, *sweep, *lanes, *copies, *baseline, *probes, *output, *under, *sample;
 	const char *counters;
-	uint64_t reps, seed, passes, for_ns, timeout_ns, memory_limit, segment_events;
-	int touch, pace, format;
-	double speed;
-	bool speed_given, pin, quiet_check;
-	bool verify, stats, quiet, verbose;
+	uint64_t reps, seed, passes, for_ns, timeout_ns, segment_events;
+	struct rh_replay_options replay;
+	int format;
+	bool speed_given, quiet_check;
+	bool stats, quiet, verbose;
 };
 
 static const char *const pace_names[] = { "none", "think", "open", NULL };
@@ -61,18 +61,18 @@ static const struct rh_opt opts[] = {
 	  .help = "write the result as JSON ('-' = standard output, instead of the table)" },
 	{ "format", 0, RH_OPT_NAME, AT(format), "table", .names = format_names, .arg = "F",
 	  .help = "what is printed: table, json, csv, md" },
-	{ "touch", 0, RH_OPT_NAME, AT(touch), "auto", .names = rh_touch_names, .arg = "HOW",
+	{ "touch", 0, RH_OPT_NAME, AT(replay.touch), "auto", .names = rh_touch_names, .arg = "HOW",
 	  .help = "what is written of a new block: auto (recorded where known, else full), none, "
 		  "first (8 bytes), page, full, recorded" },
-	{ "verify", 0, RH_OPT_FLAG, AT(verify), NULL,
+	{ "verify", 0, RH_OPT_FLAG, AT(replay.verify), NULL,
 	  .help = "fill and check every block: contents, alignment, zeroes, overlap" },
-	{ "pace", 0, RH_OPT_NAME, AT(pace), "none", .names = pace_names, .arg = "P",
+	{ "pace", 0, RH_OPT_NAME, AT(replay.pace), "none", .names = pace_names, .arg = "P",
 	  .help = "none: as fast as order allows; think: recorded gaps; open: recorded times" },
-	{ "speed", 0, RH_OPT_REAL, AT(speed), "1", .arg = "X", .given = AT(speed_given) + 1,
+	{ "speed", 0, RH_OPT_REAL, AT(replay.speed), "1", .arg = "X", .given = AT(speed_given) + 1,
 	  .help = "of --pace: 2 = twice as fast as recorded" },
 	{ "hgrm", 0, RH_OPT_TEXT, AT(hgrm), NULL, .arg = "DIR",
 	  .help = "write latency histograms into a directory, for HdrHistogram's plotters" },
-	{ "pin", 0, RH_OPT_FLAG, AT(pin), NULL, .help = "each lane stays on one CPU" },
+	{ "pin", 0, RH_OPT_FLAG, AT(replay.pin), NULL, .help = "each lane stays on one CPU" },
 	{ "quiet-check", 0, RH_OPT_FLAG, AT(quiet_check), NULL,
 	  .help = "look at load, steal, clocks and huge pages for a second first" },
 	{ "probes", 0, RH_OPT_TEXT, AT(probes), "time,memory", .arg = "P[,P...]",
@@ -86,7 +86,7 @@ static const struct rh_opt opts[] = {
 	{ "seed", 0, RH_OPT_UINT, AT(seed), "1", .arg = "N", .help = "of the order of trials" },
 	{ "timeout", 0, RH_OPT_TIME, AT(timeout_ns), NULL, .arg = "TIME",
 	  .help = "end a trial after this long; default 60 s and 2 us per event" },
-	{ "memory-limit", 0, RH_OPT_SIZE, AT(memory_limit), NULL, .arg = "SIZE",
+	{ "memory-limit", 0, RH_OPT_SIZE, AT(replay.memory_limit), NULL, .arg = "SIZE",
 	  .help = "writable memory a worker may map; default: no limit" },
 	{ "segment", 0, RH_OPT_UINT, AT(segment_events), NULL, .arg = "EVENTS",
 	  .help = "events between two readings of memory; default: about 64 readings" },
@@ -100,7 +100,7 @@ static const struct rh_opt opts[] = {
 
 static int check_opts(const struct replay_opts *o, struct rh_err *err)
 {
-	if (o->speed_given && !o->pace)
+	if (o->speed_given && !o->replay.pace)
 		return rh_fail(err, RH_USAGE, "--speed belongs to --pace think or open");
 	if (o->hgrm && !strstr(o->probes, "latency") && !strstr(o->probes, "all"))
 		return rh_fail(err, RH_USAGE, "--hgrm writes what --probes latency measures");
@@ -109,9 +109,9 @@ static int check_opts(const struct replay_opts *o, struct rh_err *err)
 	if (o->for_ns && o->passes > 1)
 		return rh_fail(err, RH_USAGE,
 			       "--passes and --for both say how many passes; give one of them");
-	if (!(o->speed > 0))
+	if (!(o->replay.speed > 0))
 		return rh_fail(err, RH_USAGE, "--speed takes a number above 0");
-	if (o->verify && o->touch == RH_TOUCH_RECORDED)
+	if (o->replay.verify && o->replay.touch == RH_TOUCH_RECORDED)
 		return rh_fail(err, RH_USAGE,
 			       "--verify writes every block and cannot keep "
 			       "--touch recorded");
@@ -187,14 +187,9 @@ static void fill_config(const struct replay_opts *o, int argc, char **argv,
 		.for_ns = o->for_ns,
 		.seed = o->seed,
 		.timeout_ns = o->timeout_ns,
-		.memory_limit = o->memory_limit,
-		.pace = (enum rh_ctl_pace)o->pace,
-		.speed = o->speed,
-		.pin = o->pin,
+		.replay = o->replay,
 		.quiet_check = o->quiet_check,
 		.segment_events = o->segment_events,
-		.touch = o->touch,
-		.verify = o->verify,
 		.stats = o->stats,
 		.quiet = o->quiet,
 	};
@@ -203,11 +198,11 @@ static void fill_config(const struct replay_opts *o, int argc, char **argv,
 		.passes = o->passes,
 		.for_ns = o->for_ns,
 		.seed = o->seed,
-		.memory_limit = o->memory_limit,
-		.touch = rh_touch_names[o->touch],
-		.pace = pace_names[o->pace],
+		.memory_limit = o->replay.memory_limit,
+		.touch = rh_touch_names[o->replay.touch],
+		.pace = pace_names[o->replay.pace],
 		.probes = o->probes,
-		.verify = o->verify,
+		.verify = o->replay.verify,
 		.floor = UINT32_MAX,
 	};
 	clock_gettime(CLOCK_REALTIME, &result->started);
@@ -272,7 +267,7 @@ static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err
 		return err->code;
 	rh_interrupts_watch();
 	fill_config(o, argc, argv, &config, &result);
-	if (parse_sample(o->sample, &config.sample, err) < 0)
+	if (parse_sample(o->sample, &config.replay.sample, err) < 0)
 		return err->code;
 	result.argc = rh_argv_read(&result.argv);
 	code = replay(o, &config, &result, &out, err) < 0 ? err->code : result.exit;

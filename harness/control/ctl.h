@@ -126,6 +126,19 @@ enum rh_area {
 
 enum rh_ctl_pace { RH_PACE_NONE, RH_PACE_THINK, RH_PACE_OPEN };
 
+/* How the user wants traces replayed. It goes as a whole from the options of a command to the
+ * driver (struct rh_run_config), to the start of a worker, to the control block: an option that is
+ * new needs a line here and one where it is read. */
+struct rh_replay_options {
+	int touch;	       /* enum rh_ctl_touch */
+	int pace;	       /* enum rh_ctl_pace; the program has PACE ops then */
+	double speed;	       /* of the pace: 2 = recorded times halved; 0 = 1 */
+	bool verify;	       /* fill and check every block */
+	bool pin;	       /* each lane stays on its CPU */
+	uint64_t memory_limit; /* writable private bytes beyond start-up; 0 = none */
+	uint64_t sample;       /* latency: one operation in so many, on average; 1 = every */
+};
+
 /* How RUN and PREROLL replay: another inclusion of the loop. */
 enum rh_ctl_mode {
 	RH_MODE_PLAIN,
@@ -150,20 +163,15 @@ struct rh_ctl {
 	/* the driver writes: before exec */
 	char spec[512]; /* backend as the user named it */
 	uint32_t copies;
-	uint32_t touch; /* enum rh_ctl_touch */
-	uint32_t verify;
+	struct rh_replay_options replay; /* touch is not AUTO here */
 	uint32_t turn_over;	   /* threads end where lanes of the trace ended; 0 when folded */
 	uint32_t clock_is_counter; /* what rh_ticks() reads */
 	uint64_t spin_ticks;	   /* how long a waiter may spin: 20 us */
-	uint64_t memory_limit;	   /* writable private bytes beyond start-up; 0 = none */
 	uint64_t area_offset[RH_AREA_COUNT]; /* from the start of the block; 0 = not there */
 	uint64_t area_bytes[RH_AREA_COUNT];
-	uint32_t pace;		  /* enum rh_ctl_pace; the program has PACE ops then */
-	uint32_t pin;		  /* each lane stays on its CPU */
 	double pace_ticks_per_ns; /* of recorded time: the clock's rate / speed */
 	double ns_per_tick;
-	uint64_t sample; /* RH_MODE_TIMED: one operation in so many, on average */
-	uint64_t seed;	 /* of the sampling */
+	uint64_t seed; /* RH_MODE_TIMED: of the sampling */
 
 	/* the driver writes: before OPEN */
 	uint32_t keep; /* what lives when a copy wraps lives on */

@@ -87,24 +87,20 @@ static int make_ctl(struct rh_worker *worker, const struct rh_worker_start *how,
 	ctl->turn = RH_CTL_WORKER;
 	snprintf(ctl->spec, sizeof(ctl->spec), "%s", how->spec->text);
 	ctl->copies = how->copies;
-	ctl->touch = how->touch;
-	if (how->touch == RH_TOUCH_AUTO)
-		ctl->touch = how->program->head->touched ? RH_TOUCH_RECORDED : RH_TOUCH_FULL;
-	ctl->verify = how->verify;
+	ctl->replay = how->replay;
+	if (how->replay.touch == RH_TOUCH_AUTO)
+		ctl->replay.touch = how->program->head->touched ? RH_TOUCH_RECORDED : RH_TOUCH_FULL;
 	ctl->turn_over = how->turn_over;
 	ctl->clock_is_counter = rh_clock_is_counter;
 	ctl->spin_ticks = how->no_spin ? 0 : (uint64_t)(SPIN_NS / how->clock->ns_per_tick);
-	ctl->memory_limit = how->memory_limit;
 	memcpy(ctl->area_offset, offsets, sizeof(offsets));
 	for (int i = 0; i < RH_AREA_COUNT; i++)
 		ctl->area_bytes[i] = how->area_bytes[i];
 	ctl->mode = how->mode;
-	ctl->sample = how->sample;
 	ctl->seed = how->seed;
-	ctl->pace = how->pace;
-	ctl->pin = how->pin;
 	ctl->ns_per_tick = how->clock->ns_per_tick;
-	ctl->pace_ticks_per_ns = 1 / how->clock->ns_per_tick / (how->speed > 0 ? how->speed : 1);
+	ctl->pace_ticks_per_ns =
+		1 / how->clock->ns_per_tick / (how->replay.speed > 0 ? how->replay.speed : 1);
 	ctl->failed_seat = ctl->died_seat = UINT32_MAX;
 	return 0;
 }

@@ -28,18 +28,13 @@ struct rh_worker_start {
 	const struct rh_program *program;
 	const struct rh_clock *clock;
 	uint32_t copies;
-	enum rh_ctl_touch touch;
-	bool verify;
-	bool turn_over;	       /* the program is as recorded, not folded */
-	uint64_t memory_limit; /* 0 = none */
-	uint64_t deadline_ns;  /* rh_now_ns() after which it is killed; UINT64_MAX never */
+	struct rh_replay_options replay;
+	bool turn_over;	      /* the program is as recorded, not folded */
+	uint64_t deadline_ns; /* rh_now_ns() after which it is killed; UINT64_MAX never */
 	size_t area_bytes[RH_AREA_COUNT]; /* shared with probes; whole pages */
 	enum rh_ctl_mode mode;
-	uint64_t sample, seed; /* RH_MODE_TIMED */
-	bool no_spin;	       /* a waiting lane sleeps at once: spinning would be counted */
-	enum rh_ctl_pace pace;
-	double speed; /* of the pace: 2 = recorded times halved; 0 = 1 */
-	bool pin;
+	uint64_t seed;		  /* RH_MODE_TIMED: of the sampling */
+	bool no_spin;		  /* a waiting lane sleeps at once: spinning would be counted */
 	char preload_first[4096]; /* a library of ours before the allocator's; "" = none */
 	const char *under;	  /* words put before the worker's ("valgrind ..."), or NULL */
 };

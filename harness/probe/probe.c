@@ -23,7 +23,7 @@ static const char *memory_absent(const struct rh_run_config *config, char *text,
 	(void)text_bytes;
 	if (config->under)
 		return "workers run under another program, whose pages would be counted";
-	return config->verify ? "--verify fills every block" : NULL;
+	return config->replay.verify ? "--verify fills every block" : NULL;
 }
 
 const struct rh_probe rh_probe_memory = {
@@ -90,7 +90,7 @@ int rh_probes_choose(struct rh_run_config *config, struct rh_result *result, str
 	if (rh_counters_choose(config, result, err) < 0)
 		return -1;
 	for (unsigned i = 0; rh_probes[i]; i++)
-		if (rh_probes[i] == &rh_probe_pace && config->pace)
+		if (rh_probes[i] == &rh_probe_pace && config->replay.pace)
 			config->probe_set |= 1u << i;
 	for (unsigned i = 0; rh_probes[i]; i++) {
 		const struct rh_probe *probe = rh_probes[i];

@@ -49,7 +49,7 @@ static const char *absent_why(const struct rh_run_config *config, char *text, si
 #ifdef RH_SANITIZE
 	return "this build carries a sanitizer, which valgrind cannot run";
 #endif
-	if (config->verify)
+	if (config->replay.verify)
 		return "--verify checks every block between the operations";
 	if (config->under)
 		return "workers run under another program already (--under)";
@@ -86,7 +86,7 @@ static int prepare(struct rh_probe_run *run, struct rh_err *err)
 	run->events_max = most;
 	run->start->under = own->under;
 	run->start->no_spin = true;
-	run->start->memory_limit = 0;
+	run->start->replay.memory_limit = 0;
 	if (!run->config->timeout_ns)
 		run->start->deadline_ns = rh_now_ns() + timeout;
 	return 0;

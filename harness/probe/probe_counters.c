@@ -157,7 +157,7 @@ static const char *absent_why(const struct rh_run_config *config, char *text, si
 		config->counter_source ? config->counter_source : best_source();
 	const struct rh_counter_proof *proof = rh_counters_proven(source);
 
-	if (config->verify)
+	if (config->replay.verify)
 		return "--verify checks every block between the operations";
 	if (config->under)
 		return "workers run under another program, which would be counted";

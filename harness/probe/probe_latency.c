@@ -52,7 +52,7 @@ static const char *absent_why(const struct rh_run_config *config, char *text, si
 {
 	(void)text;
 	(void)text_bytes;
-	return config->verify ? "--verify checks every block between the operations" : NULL;
+	return config->replay.verify ? "--verify checks every block between the operations" : NULL;
 }
 
 static int prepare(struct rh_probe_run *run, struct rh_err *err)
@@ -66,7 +66,7 @@ static int prepare(struct rh_probe_run *run, struct rh_err *err)
 			       seats, RH_LATENCY_SEATS_MAX);
 	rh_probe_area(run, RH_AREA_LATENCY, seats * sizeof(struct rh_latency_lane));
 	run->start->mode = RH_MODE_TIMED;
-	run->start->sample = run->config->sample;
+	run->start->replay.sample = run->config->replay.sample;
 	run->start->seed = run->config->seed + run->trial->rep;
 	return 0;
 }
@@ -275,7 +275,7 @@ static struct rh_latency_found *make_found(const struct rh_probe_run *run,
 
 	*to = (struct rh_latency_found){
 		.source = "own",
-		.sample = run->worker->ctl->sample,
+		.sample = run->worker->ctl->replay.sample,
 		.wall_ns = run->life->wall_ns,
 		.events = run->life->events,
 		.granularity_ns = rh_probe_ns(run, (double)clock->granularity_ticks),

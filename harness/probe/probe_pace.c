@@ -17,7 +17,7 @@ static const char *absent_why(const struct rh_run_config *config, char *text, si
 {
 	(void)text;
 	(void)text_bytes;
-	return config->pace ? NULL : "recorded times are not kept (--pace think or open)";
+	return config->replay.pace ? NULL : "recorded times are not kept (--pace think or open)";
 }
 
 static int end(struct rh_probe_run *run, struct rh_err *err)

@@ -31,16 +31,11 @@ struct rh_run_config {
 	uint64_t passes;	 /* of each trial over the trace; 0 = 1 */
 	uint64_t for_ns;	 /* passes go on for so long, two at least; 0 = `passes` of them */
 	uint64_t timeout_ns;	 /* per trial; 0 = 60 s + 2 us per event */
-	uint64_t memory_limit;	 /* 0 = none */
 	uint64_t segment_events; /* 0 = chosen */
-	enum rh_ctl_touch touch;
-	enum rh_ctl_pace pace;
-	double speed;		   /* of --pace; 0 = 1 */
-	bool pin;		   /* lanes stay on their CPUs */
+	struct rh_replay_options replay;
 	bool quiet_check;	   /* look at the machine for a second first */
-	uint64_t sample;	   /* latency: one operation in so many; 0 = 32, 1 = every */
 	uint64_t callgrind_events; /* of a trace at most; 0 = a million */
-	bool verify, stats, quiet;
+	bool stats, quiet;
 	/* Something that runs beside each trial of a backend, before or after it by lot; also where
 	 * the trial itself is skipped. An error ends the run. NULL = nothing. */
 	int (*beside)(void *of, uint32_t rep, uint32_t backend, struct rh_err *err);

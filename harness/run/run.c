@@ -181,9 +181,10 @@ static int choose_baseline(const char *wanted, struct rh_result *result, struct 
 
 int rh_run_prepare(struct rh_run_config *config, struct rh_result *result, struct rh_err *err)
 {
-	result->speed = config->speed > 0 ? config->speed : 1;
-	result->pin = config->pin;
-	result->sample = config->sample = config->sample ? config->sample : SAMPLE_MEAN;
+	result->speed = config->replay.speed > 0 ? config->replay.speed : 1;
+	result->pin = config->replay.pin;
+	result->sample = config->replay.sample =
+		config->replay.sample ? config->replay.sample : SAMPLE_MEAN;
 	if (rh_probes_choose(config, result, err) < 0 ||
 	    parse_numbers(
 		    config->copies,
@@ -259,9 +260,9 @@ static int compile(struct rh_result *result, const struct rh_run_config *config,
 	uint32_t trace = program->trace;
 	struct rh_compile_options options = {
 		.lanes = lanes,
-		.touch = config->touch == RH_TOUCH_RECORDED,
-		.touch_known = config->touch == RH_TOUCH_AUTO,
-		.times = config->pace != RH_PACE_NONE,
+		.touch = config->replay.touch == RH_TOUCH_RECORDED,
+		.touch_known = config->replay.touch == RH_TOUCH_AUTO,
+		.times = config->replay.pace != RH_PACE_NONE,
 		.epoch_events = many_copies(config) ? EPOCH_EVENTS_COPIES : 0,
 	};
 
@@ -271,7 +272,7 @@ static int compile(struct rh_result *result, const struct rh_run_config *config,
 	if (rh_compile(result->traces[trace].path, &options, &program->program, &program->stats,
 		       err) < 0)
 		return -1;
-	if (config->pace && !program->program.head->paced) {
+	if (config->replay.pace && !program->program.head->paced) {
 		rh_program_unmap(&program->program);
 		return rh_fail(err, RH_USAGE, "%s has no recorded times that --pace could keep",
 			       result->traces[trace].path);
@@ -347,7 +348,7 @@ static void take_backend_status(struct rh_run_backend *backend, const struct rh_
 static bool skipped(const struct rh_run_config *config, const struct rh_run_backend *backend)
 {
 	return backend->status == RH_STATUS_ABSENT ||
-	       (config->verify && backend->spec->layer[0].ops.caps & RH_CAP_NO_MEMORY);
+	       (config->replay.verify && backend->spec->layer[0].ops.caps & RH_CAP_NO_MEMORY);
 }
 
 static bool hung(const struct rh_result *result, size_t first, uint32_t backend)

@@ -350,7 +350,7 @@ static void keep_identity(const struct trial_run *run)
 /* Recorded time at the wanted speed, 1.5 x of it, as slack. */
 static uint64_t paced_ns(const struct trial_run *run)
 {
-	double speed = run->config->speed > 0 ? run->config->speed : 1;
+	double speed = run->config->replay.speed > 0 ? run->config->replay.speed : 1;
 	double ns = (double)run->program->program.head->time_ns_last / speed * 1.5;
 
 	return ns < 1e18 ? (uint64_t)ns : (uint64_t)1e18;
@@ -365,7 +365,7 @@ static uint64_t limit_ns(const struct trial_run *run)
 	if (config->timeout_ns)
 		return config->timeout_ns;
 	pass_ns = TIMEOUT_EVENT_NS * events;
-	if (config->pace && (!run->own_pass || run->own_pass->paced))
+	if (config->replay.pace && (!run->own_pass || run->own_pass->paced))
 		pass_ns += paced_ns(run);
 	if (several_passes(run))
 		pass_ns = config->for_ns ? 2 * pass_ns + 2 * config->for_ns
@@ -384,18 +384,15 @@ static int live(struct trial_run *run, struct rh_err *err)
 		.program = &run->program->program,
 		.clock = &run->result->clock,
 		.copies = trial->copies,
-		.touch = config->touch,
-		.verify = config->verify,
+		.replay = config->replay,
 		.turn_over = !run->program->folded,
-		.pace = run->own_pass && !run->own_pass->paced ? RH_PACE_NONE : config->pace,
-		.speed = config->speed,
-		.pin = config->pin,
-		.memory_limit = config->memory_limit,
 		.under = config->under,
 		.deadline_ns = rh_now_ns() + limit_ns(run),
 	};
 
-	if (start.pace) /* every life that keeps time tells how well it did */
+	if (run->own_pass && !run->own_pass->paced)
+		start.replay.pace = RH_PACE_NONE;
+	if (start.replay.pace) /* every life that keeps time tells how well it did */
 		start.area_bytes[RH_AREA_PACE] = (size_t)run->program->program.head->lanes *
 						 trial->copies * sizeof(struct rh_pace_lane);
 

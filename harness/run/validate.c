@@ -336,7 +336,7 @@ int rh_validate_run(const struct rh_validate_config *config, struct rh_validate 
 				     .callgrind_events = UINT64_MAX,
 				     .reps = config->reps,
 				     .seed = config->seed,
-				     .touch = RH_TOUCH_AUTO,
+				     .replay.touch = RH_TOUCH_AUTO,
 				     .quiet = config->quiet,
 				     .beside = run_round,
 				     .beside_of = &rounds };

@@ -118,7 +118,7 @@ static void settle_touch(const struct rh_run_config *config, struct rh_result *r
 		const struct rh_run_program *p = &result->programs[i];
 
 		touched += p->program.head->touched;
-		if (p->stats.untouched && config->touch >= RH_TOUCH_PAGE)
+		if (p->stats.untouched && config->replay.touch >= RH_TOUCH_PAGE)
 			rh_result_warn(
 				result,
 				"%s: %llu large blocks (%.0f MiB) are not touched: with them "
@@ -129,7 +129,8 @@ static void settle_touch(const struct rh_run_config *config, struct rh_result *r
 				(double)p->stats.touch_bound / (1 << 20),
 				p->stats.touch_noted ? ", which the program never had" : "");
 	}
-	if (config->touch == RH_TOUCH_AUTO && (touched == 0 || touched == result->program_count))
+	if (config->replay.touch == RH_TOUCH_AUTO &&
+	    (touched == 0 || touched == result->program_count))
 		result->touch = rh_touch_names[touched ? RH_TOUCH_RECORDED : RH_TOUCH_FULL];
 }
 
@@ -155,13 +156,13 @@ static void warn_of_host(const struct rh_run_config *config, struct rh_result *r
 			       (unsigned long long)config->reps, config->reps == 1 ? "" : "s");
 	if (result->clock.why)
 		rh_result_warn(result, "clock is %s: %s", result->clock.name, result->clock.why);
-	if (config->pace)
+	if (config->replay.pace)
 		rh_result_warn(result, "--pace %s: times per event contain the recorded pauses",
 			       result->pace);
 	if (config->under)
 		rh_result_warn(result, "workers ran under '%s': times are its times",
 			       config->under);
-	if (config->verify)
+	if (config->replay.verify)
 		rh_result_warn(result, "--verify is on: times contain its checks");
 }
 

@@ -21,7 +21,7 @@ static void passes_of(uint32_t lanes, unsigned rounds, const char *backends, con
 	make_mixed(lanes, rounds);
 	config.passes = 3;
 	config.copies = copies;
-	config.verify = verify;
+	config.replay.verify = verify;
 	config.segment_events = 3000;
 	run(&config, &result);
 	all_ok(&result);
@@ -113,7 +113,7 @@ static void nothing_is_drained(void **state)
 	for (int i = 0; i < BLOCKS; i++)
 		alloc_of(&m, 0, BYTES);
 	make_close(&m);
-	config.touch = RH_TOUCH_FULL;
+	config.replay.touch = RH_TOUCH_FULL;
 	config.passes = PASSES;
 	run(&config, &result);
 	all_ok(&result);

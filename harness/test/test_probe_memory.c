@@ -95,7 +95,7 @@ static void recorded_residency_is_touched(void **state)
 	for (unsigned i = 0; i < BLOCKS; i++)
 		make_put(&m, EVENT(.kind = RH_EV_FREE, .id = i, .arg = RESIDENT));
 	make_close(&m);
-	config.touch = RH_TOUCH_RECORDED;
+	config.replay.touch = RH_TOUCH_RECORDED;
 	run(&config, &result);
 	all_ok(&result);
 	rss = rh_result_metric(&result, (struct rh_metric_place){ 0, 0, 1, 1 },
@@ -126,7 +126,7 @@ static void a_peak_between_two_looks_is_seen(void **state)
 		make_put(&m, EVENT(.kind = RH_EV_FREE, .id = i));
 	}
 	make_close(&m);
-	config.touch = RH_TOUCH_FULL;
+	config.replay.touch = RH_TOUCH_FULL;
 	run(&config, &result);
 	all_ok(&result);
 	trial = trial_of(&result, "libc");

@@ -35,8 +35,8 @@ static void recorded_time_is_kept(void **state)
 		struct rh_result result;
 		const struct rh_trial *trial;
 
-		config.pace = ways[i].pace;
-		config.speed = ways[i].speed;
+		config.replay.pace = ways[i].pace;
+		config.replay.speed = ways[i].speed;
 		run(&config, &result);
 		all_ok(&result);
 		trial = trial_of(&result, "libc");
@@ -61,8 +61,8 @@ static void a_backlog_is_told(void **state)
 	(void)state;
 	make_paced(200, 1000);
 	config.probes = "latency";
-	config.sample = 1;
-	config.pace = RH_PACE_OPEN;
+	config.replay.sample = 1;
+	config.replay.pace = RH_PACE_OPEN;
 	run(&config, &result);
 	all_ok(&result);
 	trial = trial_of(&result, config.backends);
@@ -85,7 +85,7 @@ static void pace_needs_times(void **state)
 
 	(void)state;
 	make_mixed(1, 20);
-	config.pace = RH_PACE_OPEN;
+	config.replay.pace = RH_PACE_OPEN;
 	assert_int_equal(try_run(&config, &result, &err), -1);
 	assert_int_equal(err.code, RH_USAGE);
 	assert_has(err.text, "recorded times");
@@ -101,7 +101,7 @@ static void shifted_copies_keep_time(void **state)
 
 	(void)state;
 	make_paced(1000, 50000);
-	config.pace = RH_PACE_OPEN;
+	config.replay.pace = RH_PACE_OPEN;
 	config.copies = "2";
 	run(&config, &result);
 	all_ok(&result);

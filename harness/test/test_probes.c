@@ -28,7 +28,7 @@ static void probes_are_chosen_by_name(void **state)
 	assert_false(rh_probe_chosen(&config, &rh_probe_locks));
 	assert_false(rh_probe_chosen(&config, &rh_probe_pace));
 	config.probes = "";
-	config.pace = RH_PACE_OPEN;
+	config.replay.pace = RH_PACE_OPEN;
 	assert_int_equal(rh_probes_choose(&config, &result, &err), 0);
 	assert_false(rh_probe_chosen(&config, &rh_probe_latency));
 	assert_true(rh_probe_chosen(&config, &rh_probe_pace));
@@ -42,7 +42,7 @@ static void absent_probes_are_told(void **state)
 	struct rh_result result;
 
 	(void)state;
-	config.verify = true;
+	config.replay.verify = true;
 	run_probes(&config, &result, "latency", 1, 50);
 	assert_true(is_absent(&result, "latency"));
 	assert_int_equal(result.exit, RH_PARTIAL);
@@ -77,7 +77,7 @@ static void every_operation_is_counted(void **state)
 	enum { LANES = 2, ROUNDS = 500 };
 
 	(void)state;
-	config.sample = 1;
+	config.replay.sample = 1;
 	run_probes(&config, &result, "latency", LANES, ROUNDS);
 	for (size_t t = 0; t < result.trial_count; t++) {
 		sum = result.trials[t].latency;
@@ -110,7 +110,7 @@ static void prerolled_operations_are_not(void **state)
 
 	(void)state;
 	config.copies = "3";
-	config.sample = 1;
+	config.replay.sample = 1;
 	run_probes(&config, &result, "latency,locks", 1, ROUNDS);
 	trial = trial_of(&result, "libc");
 	assert_true(trial->latency->all.count + FOUND(trial, latency)->migrated ==
@@ -144,7 +144,7 @@ static void a_known_delay_shows(void **state)
 	const struct rh_metric *m;
 
 	(void)state;
-	config.sample = 4;
+	config.replay.sample = 4;
 	run_probes(&config, &result, "latency", 1, 300);
 	m = rh_result_metric(&result, (struct rh_metric_place){ 0, 0, 1, 1 }, "latency.p50");
 	assert_non_null(m);
@@ -166,7 +166,7 @@ static void metrics_end_at_the_granularity(void **state)
 	(void)state;
 	make_mixed(1, 500);
 	config.probes = "latency";
-	config.sample = 1;
+	config.replay.sample = 1;
 	run(&config, &result);
 	least = 3 * (double)result.clock.granularity_ticks * result.clock.ns_per_tick;
 	m = rh_result_metric(&result, (struct rh_metric_place){ 0, 0, 1, 1 }, "latency.p50");
@@ -205,7 +205,7 @@ static void pinned_lanes_run(void **state)
 
 	(void)state;
 	make_mixed(3, 300);
-	config.pin = true;
+	config.replay.pin = true;
 	config.probes = "locks";
 	run(&config, &result);
 	all_ok(&result);

@@ -26,7 +26,7 @@ static void make(struct rh_result *result, struct rh_run_config *config)
 	struct rh_trial *trial;
 
 	*result = (struct rh_result){ .reps = 6, .pace = "none" };
-	*config = (struct rh_run_config){ .reps = 6, .touch = RH_TOUCH_FULL };
+	*config = (struct rh_run_config){ .reps = 6, .replay.touch = RH_TOUCH_FULL };
 	result->host.cpus_allowed = 2;
 	trace = rh_grow(&result->traces, &result->trace_count, sizeof(*trace));
 	*trace = (struct rh_run_trace){ .path = "job.rht", .lanes_recorded = 2 };

@@ -50,7 +50,7 @@ static void memory_is_the_heaps(void **state)
 	for (int i = 0; i < 1000; i++)
 		alloc_of(&mk, 0, 64 << 10);
 	make_close(&mk);
-	config.touch = RH_TOUCH_FULL;
+	config.replay.touch = RH_TOUCH_FULL;
 	run(&config, &result);
 	all_ok(&result);
 	m = rh_result_metric(&result, (struct rh_metric_place){ 0, 1, 1, 1 },
@@ -74,7 +74,7 @@ static void many_lanes(uint32_t lanes, unsigned rounds, const char *backends, bo
 	struct rh_result result;
 
 	make_mixed(lanes, rounds);
-	config.verify = verify;
+	config.replay.verify = verify;
 	config.copies = copies;
 	run(&config, &result);
 	all_ok(&result);
@@ -105,7 +105,7 @@ static void many_more_lanes_than_cpus(void **state)
 
 	(void)state;
 	make_mixed(128, 12);
-	config.verify = true;
+	config.replay.verify = true;
 	run(&config, &result);
 	all_ok(&result);
 	assert_int_equal(result.trials[0].lanes, 128);
@@ -140,7 +140,7 @@ static void copies_run_the_whole_program(void **state)
 	make_mixed(2, 3000);
 	config.copies = "3";
 	config.segment_events = 5000;
-	config.verify = true;
+	config.replay.verify = true;
 	run(&config, &result);
 	all_ok(&result);
 	assert_int_equal(trial_of(&result, "libc")->events,
@@ -157,7 +157,7 @@ static void folded_onto_fewer(void **state)
 	(void)state;
 	make_mixed(7, 300);
 	config.lanes = "1,2,3";
-	config.verify = true;
+	config.replay.verify = true;
 	run(&config, &result);
 	all_ok(&result);
 	assert_int_equal(result.program_count, 3);
@@ -177,7 +177,7 @@ static void every_touch(void **state)
 		struct rh_run_config config = config_of("null,libc");
 		struct rh_result result;
 
-		config.touch = ways[i];
+		config.replay.touch = ways[i];
 		run(&config, &result);
 		all_ok(&result);
 		done(&config, &result);

@@ -55,7 +55,7 @@ static void odd(const char *what, bool verify, uint16_t flags, struct rh_run_con
 	setenv("REHEAP_ODD", what, 1);
 	snprintf(list, sizeof(list), "%s,libc", odd_path);
 	*config = config_of(list);
-	config->verify = verify;
+	config->replay.verify = verify;
 	if (strcmp(what, "loop") == 0)
 		config->timeout_ns = 1500000000;
 	run(config, result);
@@ -166,8 +166,8 @@ static void out_of_memory(void **state)
 	for (int i = 0; i < 20; i++)
 		alloc_of(&m, 0, 32 << 20);
 	make_close(&m);
-	config.touch = RH_TOUCH_PAGE;
-	config.memory_limit = 256 << 20;
+	config.replay.touch = RH_TOUCH_PAGE;
+	config.replay.memory_limit = 256 << 20;
 	run(&config, &result);
 	assert_int_equal(trial_of(&result, "libc")->status, RH_STATUS_FAILED);
 	assert_has(trial_of(&result, "libc")->why, "allocations failed");

@@ -66,7 +66,7 @@ static struct rh_run_config config_of(const char *backends)
 		.probes = "time,memory",
 		.reps = 1,
 		.seed = 7,
-		.touch = RH_TOUCH_FIRST,
+		.replay.touch = RH_TOUCH_FIRST,
 		.timeout_ns = 60ull * 1000000000u,
 	};
 }

@@ -200,7 +200,7 @@ static void exit_tasks(struct lane *lane)
 	uint32_t tasks = lane->worker->program.head->task_slots;
 
 	for (uint32_t t = lane->index; t < tasks; t += lane->worker->lanes) {
-		if (lane->worker->ctl->verify)
+		if (lane->worker->ctl->replay.verify)
 			rh_verify_task(lane, t);
 		if (lane->tasks[t])
 			lane->stack_ops->exit(lane->stack, lane->tasks[t]);
@@ -212,7 +212,7 @@ void rh_drain_lane(struct lane *lane)
 {
 	struct worker *worker = lane->worker;
 	uint32_t slots = worker->program.head->slots;
-	bool verify = worker->ctl->verify;
+	bool verify = worker->ctl->replay.verify;
 
 	rh_passes_drain(lane);
 	for (uint32_t s = 0; s < slots; s++) {

@@ -98,11 +98,11 @@ static void spread(const struct lane *lane)
 		return;
 	cpu = rh_cpus_nth(&worker->cpus, lane->number % worker->cpu_count);
 	assert(cpu >= 0);
-	if (sched_getcpu() == cpu && !worker->ctl->pin)
+	if (sched_getcpu() == cpu && !worker->ctl->replay.pin)
 		return;
 	mine = rh_cpus_one(cpu);
 	rh_cpus_set(&mine);
-	if (!worker->ctl->pin)
+	if (!worker->ctl->replay.pin)
 		rh_cpus_set(&worker->cpus);
 }
 
@@ -430,7 +430,7 @@ static void wrap(struct worker *worker, struct copy *copy, uint32_t number)
 static void choose_loop(struct worker *worker, bool verify)
 {
 	for (uint32_t i = 0; i < worker->seats; i++)
-		rh_loop_choose(&worker->lane[i], worker->ctl->touch, verify,
+		rh_loop_choose(&worker->lane[i], worker->ctl->replay.touch, verify,
 			       (enum rh_ctl_mode)worker->ctl->mode);
 }
 

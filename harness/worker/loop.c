@@ -138,7 +138,8 @@ static __attribute__((noinline)) void touch_new(struct lane *lane, uint32_t slot
 {
 	const struct rh_ctl *ctl = lane->worker->ctl;
 
-	if (ctl->touch >= RH_TOUCH_PAGE && !ctl->verify && lane->slots[slot] && keeps_memory(lane))
+	if (ctl->replay.touch >= RH_TOUCH_PAGE && !ctl->replay.verify && lane->slots[slot] &&
+	    keeps_memory(lane))
 		touch_range(lane->slots[slot], from, to, RH_PAGE);
 }
 

@@ -285,11 +285,11 @@ static int open_all(struct worker *worker, struct rh_err *err)
 	if (!rh_cpus_get(&worker->cpus))
 		return rh_fail_errno(err, RH_OS, "worker: its CPUs cannot be asked for");
 	worker->cpu_count = rh_cpus_count(&worker->cpus);
-	worker->spread = ctl->pin || (worker->seats > 1 && worker->seats <= rh_cpu_count());
+	worker->spread = ctl->replay.pin || (worker->seats > 1 && worker->seats <= rh_cpu_count());
 	worker->wait_spin_ticks = worker->seats <= rh_cpu_count() ? ctl->spin_ticks : 0;
 	if (make_copies(worker, err) < 0 || rh_passes_open(worker, err) < 0 ||
 	    rh_sample_open(worker, err) < 0 ||
-	    (ctl->memory_limit && limit_memory(ctl->memory_limit, err) < 0) ||
+	    (ctl->replay.memory_limit && limit_memory(ctl->replay.memory_limit, err) < 0) ||
 	    rh_spec_open(spec, worker->seats, &worker->heap, err) < 0)
 		return -1;
 	if (spec->stack.open(&worker->stacks, spec->stack_knobs, &spec->layer[0].ops, worker->heap,
@@ -340,11 +340,11 @@ static void obey(struct worker *worker)
 			rh_give_up(worker, NULL, err.code, "%s", err.text);
 		break;
 	case RH_CTL_PREROLL:
-		rh_seats_preroll(worker, ctl->verify);
+		rh_seats_preroll(worker, ctl->replay.verify);
 		rh_callgrind_reset();
 		break;
 	case RH_CTL_RUN:
-		rh_seats_run(worker, ctl->first, ctl->count, ctl->verify);
+		rh_seats_run(worker, ctl->first, ctl->count, ctl->replay.verify);
 		break;
 	case RH_CTL_STATS:
 		ctl->stat_count = 0;

@@ -63,7 +63,7 @@ void rh_pace_segment(struct worker *worker)
 	for (uint32_t i = 0; i < worker->seats; i++) {
 		struct pace *pace = &worker->lane[i].pace;
 
-		pace->how = pace->area ? worker->ctl->pace : RH_PACE_NONE;
+		pace->how = pace->area ? worker->ctl->replay.pace : RH_PACE_NONE;
 		pace->due = pace->waited_ticks = 0;
 	}
 }

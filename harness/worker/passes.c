@@ -186,7 +186,7 @@ static void end_kept(struct lane *lane, uint64_t index)
 		lane->stack_ops->exit(lane->stack, p);
 		return;
 	}
-	if (lane->worker->ctl->verify)
+	if (lane->worker->ctl->replay.verify)
 		rh_verify_dies(lane, row->slot, p, row->size);
 	lane->free(lane->heap, p, row->size);
 }

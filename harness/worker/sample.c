@@ -37,7 +37,7 @@ int rh_sample_open(struct worker *worker, struct rh_err *err)
 		struct sample *sample = &worker->lane[i].sample;
 
 		sample->area = areas ? &areas[i] : NULL;
-		rh_sampler_open(&sample->sampler, ctl->sample, ctl->seed * 4099 + i);
+		rh_sampler_open(&sample->sampler, ctl->replay.sample, ctl->seed * 4099 + i);
 		sample->left = sample->gap = rh_sampler_gap(&sample->sampler);
 		assert(sample->left > 0); /* the loop counts down to 0 */
 	}

@@ -49,7 +49,7 @@ static void start(struct rh_worker *worker)
 		.program = &program,
 		.clock = &clock_here,
 		.copies = 1,
-		.touch = RH_TOUCH_FIRST,
+		.replay.touch = RH_TOUCH_FIRST,
 		.turn_over = true,
 		.deadline_ns = UINT64_MAX,
 	};

@@ -180,7 +180,7 @@ done
 # What the tables say, cell by cell.
 # shellcheck disable=SC2086 # names of ours
 awk -v table="$out/table.md" -v settings="$settings" '
-	function of(some, whole) { return whole ? (some + 0) " of " whole : "-" }
+	function of(some, whole) { return whole ? some " of " whole : "-" } # numbers: gawk 5.2 cannot take unset elements
 	FNR == 1 { program = FILENAME; sub(/.*\//, "", program); sub(/\.txt$/, "", program); order[++programs] = program }
 	FNR == 2 { match($0, /[0-9]+ % of the CPU/); share[program] = substr($0, RSTART, RLENGTH - 11) }
 	FNR == 2 { for (i = 1; i < NF; i++) if ($(i + 1) ~ /^MiB/) base = $i }
@@ -237,14 +237,14 @@ awk -v table="$out/table.md" -v settings="$settings" '
 			x = order[i]
 			printf "| %s | %s | %d of %d | %d of %d | %d of %d | %s | %s |\n", x, share[x],
 				sign_of[x], clear_of[x], third_of[x], clear_of[x], near_of[x], cell_of[x],
-				of(exact_of[x, "ir"], count_of[x, "ir"]), of(exact_of[x, "all"], count_of[x, "all"]) >table
+				of(exact_of[x, "ir"] + 0, count_of[x, "ir"] + 0), of(exact_of[x, "all"] + 0, count_of[x, "all"] + 0) >table
 		}
 		printf "| all | | %d of %d | %d of %d | %d of %d | %s | %s |\n\n(%s)\n", sign, clear, third,
-			clear, near, cells, of(exact["ir"], counts["ir"]), of(exact["all"], counts["all"]), settings >table
+			clear, near, cells, of(exact["ir"] + 0, counts["ir"] + 0), of(exact["all"] + 0, counts["all"] + 0), settings >table
 		printf "\npeak memory within 10 %% or 1 MiB: %d of %d cells, %.0f %% (goal 90)\n", near, cells, 100 * near / cells
 		if (counts["ir"]) {
-			printf "instructions in the heap within 5 %% of them: %s cells, %.0f %% (goal 90)\n", of(exact["ir"], counts["ir"]), 100 * exact["ir"] / counts["ir"]
-			printf "instructions of the whole program within 5 %% of the heap'"'"'s: %s cells\n", of(exact["all"], counts["all"])
+			printf "instructions in the heap within 5 %% of them: %s cells, %.0f %% (goal 90)\n", of(exact["ir"] + 0, counts["ir"] + 0), 100 * exact["ir"] / counts["ir"]
+			printf "instructions of the whole program within 5 %% of the heap'"'"'s: %s cells\n", of(exact["all"] + 0, counts["all"] + 0)
 		}
 		printf "CPU time, sign right where the change is significant: %d of %d (goal all); %d cells not significant\n", sign, clear, unclear
 		printf "CPU time, size within a third of it: %d of %d\n", third, clear
