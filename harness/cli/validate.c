@@ -11,6 +11,7 @@
 #include "alloc/base/printable.h"
 #include "alloc/base/progress.h"
 #include "harness/cli/command.h"
+#include "harness/result/worth.h"
 #include "harness/run/invocation.h"
 #include "harness/run/validate.h"
 
@@ -76,17 +77,20 @@ static void interval_text(const struct rh_interval *x, double scale, char *text,
 			 x->hi * scale);
 }
 
-static void verdict_text(const struct rh_truth *truth, const struct shown *shown, char *text,
-			 size_t bytes)
+static void verdict_text(const struct rh_validate_row *row, enum rh_validate_field field,
+			 const struct shown *shown, char *text, size_t bytes)
 {
+	const struct rh_truth *truth = &row->truth[field];
+	const char *why = row->why[field];
 	bool sign = truth->predicted.median * truth->observed.median < 0 &&
 		    (truth->observed.lo > 0 || truth->observed.hi < 0);
 
 	if (truth->verdict == RH_TRUTH_OFF)
-		snprintf(text, bytes, "off by %+.1f %s%s", truth->off * shown->scale, shown->unit,
-			 sign ? ", wrong sign" : "");
+		snprintf(text, bytes, "off by %+.1f %s%s%s%s", truth->off * shown->scale,
+			 shown->unit, sign ? ", wrong sign" : "", why[0] ? ": " : "", why);
 	else
-		snprintf(text, bytes, "%s", rh_truth_names[truth->verdict]);
+		snprintf(text, bytes, "%s%s%s", rh_truth_names[truth->verdict], why[0] ? ": " : "",
+			 why);
 }
 
 static int name_width(const struct rh_validate *v)
@@ -110,13 +114,13 @@ static void print_field(const struct rh_validate *v, enum rh_validate_field fiel
 		 "verdict");
 	for (size_t b = 0; b < v->row_count; b++) {
 		const struct rh_truth *truth = &v->rows[b].truth[field];
-		char predicted[80], observed[80], verdict[120];
+		char predicted[80], observed[80], verdict[240];
 
 		if (b == v->base)
 			continue;
 		interval_text(&truth->predicted, shown.scale, predicted, sizeof(predicted));
 		interval_text(&truth->observed, shown.scale, observed, sizeof(observed));
-		verdict_text(truth, &shown, verdict, sizeof(verdict));
+		verdict_text(&v->rows[b], field, &shown, verdict, sizeof(verdict));
 		rh_print(stdout, "%-*s  %26s  %26s  %s\n", width, v->rows[b].name, predicted,
 			 observed, verdict);
 	}
@@ -145,16 +149,19 @@ static void print_seen(const struct rh_validate *v, uint64_t reps)
 
 static void print_table(const struct rh_validate *v, const struct validate_opts *o, char **argv)
 {
+	double share = rh_validate_share(v);
 	size_t words = 0;
 
 	for (; words < 8 && argv[words]; words++)
 		rh_print(stdout, "%s%s", words ? " " : "", argv[words]);
 	rh_print(stdout,
 		 "%s\n%.0f ms of CPU, %.1f MiB at most, %llu heap calls under %s; the heap is "
-		 "about %.0f %% of the CPU time by its replay\n",
+		 "about %.0f %% of the CPU time by its replay\n"
+		 "(the other %.0f %% is the program's own: what an allocator does to its loads is "
+		 "observed, not predicted)\n",
 		 argv[words] ? " ..." : "", 1e3 * v->cpu_s, v->rss_bytes / (1 << 20),
-		 (unsigned long long)v->events, v->rows[v->base].name,
-		 v->cpu_s > v->load_s ? 100 * v->heap_s / (v->cpu_s - v->load_s) : 0);
+		 (unsigned long long)v->events, v->rows[v->base].name, 100 * share,
+		 100 * (1 - share));
 	for (int f = 0; f < (o->verbose ? RH_VALIDATE_FIELDS : RH_VALIDATE_JUDGED); f++)
 		if ((f != RH_VALIDATE_INSTRUCTIONS && f != RH_VALIDATE_HEAP) || o->instructions)
 			print_field(v, (enum rh_validate_field)f);
@@ -166,6 +173,11 @@ static void print_table(const struct rh_validate *v, const struct validate_opts 
 		 100 * v->rows[v->base].truth[RH_VALIDATE_RSS].observed.level,
 		 1e3 * v->rows[v->base].truth[RH_VALIDATE_CPU].slack,
 		 v->rows[v->base].truth[RH_VALIDATE_RSS].slack / (1 << 20));
+	if (share < RH_WORTH_LEAST)
+		rh_print(stdout,
+			 "note: the heap is %.1f %% of the CPU time: how large a change of the "
+			 "whole is cannot be judged by its own time\n",
+			 100 * share);
 	if (v->linked[0])
 		rh_print(stdout,
 			 "note: the program links %s: libc stands in front of it wherever libc is "

@@ -31,6 +31,20 @@ struct rh_interval rh_truth_change(const double *a, const double *b, size_t coun
 	return interval;
 }
 
+static enum rh_truth_cause cause_of(const struct rh_truth *truth, double near)
+{
+	const struct rh_interval *p = &truth->predicted, *o = &truth->observed;
+	bool program = (o->hi - o->lo) / 2 > near, replay = (p->hi - p->lo) / 2 > near;
+
+	if (p->n == 0 || o->n == 0)
+		return RH_TRUTH_ABSENT;
+	if (p->level < RH_LEVEL_MIN || o->level < RH_LEVEL_MIN)
+		return RH_TRUTH_ROUNDS;
+	if (program && replay)
+		return RH_TRUTH_BOTH;
+	return program ? RH_TRUTH_PROGRAM : replay ? RH_TRUTH_REPLAY : RH_TRUTH_LIMIT;
+}
+
 void rh_truth_judge(struct rh_truth *truth)
 {
 	const struct rh_interval *p = &truth->predicted, *o = &truth->observed;
@@ -41,12 +55,15 @@ void rh_truth_judge(struct rh_truth *truth)
 	if (near < truth->slack)
 		near = truth->slack;
 	truth->off = p->median - o->median;
-	if (p->n == 0 || o->n == 0 || p->level < RH_LEVEL_MIN || o->level < RH_LEVEL_MIN)
+	truth->cause = cause_of(truth, near);
+	if (truth->cause == RH_TRUTH_ABSENT || truth->cause == RH_TRUTH_ROUNDS)
 		truth->verdict = RH_TRUTH_CANNOT_TELL;
-	else if (fabs(truth->off) <= near && (o->hi - o->lo) / 2 <= near)
+	else if (truth->cause == RH_TRUTH_LIMIT && fabs(truth->off) <= near)
 		truth->verdict = RH_TRUTH_PREDICTED;
 	else if (p->lo > o->hi + near || p->hi < o->lo - near)
 		truth->verdict = RH_TRUTH_OFF;
-	else /* one of the two scatters by more than the answer needs */
+	else
 		truth->verdict = RH_TRUTH_CANNOT_TELL;
+	if (truth->verdict != RH_TRUTH_CANNOT_TELL)
+		truth->cause = RH_TRUTH_CLEAR;
 }

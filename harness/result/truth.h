@@ -17,14 +17,27 @@
 enum rh_truth_verdict { RH_TRUTH_PREDICTED, RH_TRUTH_OFF, RH_TRUTH_CANNOT_TELL, RH_TRUTH_VERDICTS };
 extern const char *const rh_truth_names[]; /* "predicted", "off", "cannot tell" */
 
+/* Why nothing can be told. */
+enum rh_truth_cause {
+	RH_TRUTH_CLEAR,
+	RH_TRUTH_ABSENT,  /* one side was not measured */
+	RH_TRUTH_ROUNDS,  /* too few for the level */
+	RH_TRUTH_PROGRAM, /* what is observed scatters by more than the answer needs */
+	RH_TRUTH_REPLAY,  /* what is predicted does */
+	RH_TRUTH_BOTH,
+	RH_TRUTH_LIMIT, /* neither does, and they are apart by about what is allowed */
+};
+
 struct rh_truth {
 	struct rh_interval predicted, observed; /* changes against the baseline */
 	double slack;
 	enum rh_truth_verdict verdict;
+	enum rh_truth_cause cause;
 	double off; /* predicted - observed */
 };
 
-/* Fills verdict and off. RH_TRUTH_OFF: nearer than that is ruled out by both intervals. */
+/* Fills verdict, cause and off. RH_TRUTH_PREDICTED: both intervals are as narrow as it needs.
+ * RH_TRUTH_OFF: nearer than that is ruled out by both intervals. */
 void rh_truth_judge(struct rh_truth *truth);
 
 /* Interval of a[i] - b[i] - shift. NaNs are not counted. */

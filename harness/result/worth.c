@@ -81,10 +81,23 @@ void rh_worth_print(const struct rh_worth *worth, FILE *to)
 	}
 	rh_print(to, " is about %.*f %% of this program's CPU time (%s)", worth->heap < 0.01,
 		 100 * fmax(worth->heap, 0), worth->base);
+	if (worth->heap < RH_WORTH_LEAST) {
+		fprintf(to,
+			": too little to judge by its own time how much another one would change; "
+			"not known is what it does to the other %.0f %%, the program's own "
+			"loads (reheap validate runs the program)\n",
+			100 * (1 - fmax(worth->heap, 0)));
+		return;
+	}
 	if (worth->count)
 		qsort(worth->rows, worth->count, sizeof(*worth->rows), by_saving);
 	print_all(worth, SAVES, to);
 	print_all(worth, COSTS, to);
 	print_all(worth, UNKNOWN, to);
+	if (worth->count)
+		fprintf(to,
+			". Not known: what another heap would do to the other %.0f %%, the program's own "
+			"loads",
+			100 * (1 - worth->heap));
 	fputc('\n', to);
 }

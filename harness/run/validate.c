@@ -292,12 +292,18 @@ static int make_rows(const struct rh_validate_config *config, struct rh_validate
 				       "control (libc, an installed allocator or a .so can)",
 				       backend->text);
 		row = rh_grow(&out->rows, &out->row_count, sizeof(*row));
-		*row = (struct rh_validate_row){ backend->text,		numbers(config->reps),
-						 numbers(config->reps), numbers(config->reps),
-						 numbers(config->reps), numbers(config->reps),
-						 numbers(config->reps), numbers(config->reps),
-						 { NAN, NAN },		{ NAN, NAN },
-						 { { .slack = 0 } } };
+		*row = (struct rh_validate_row){
+			.name = backend->text,
+			.user = numbers(config->reps),
+			.system = numbers(config->reps),
+			.wall = numbers(config->reps),
+			.rss = numbers(config->reps),
+			.faults = numbers(config->reps),
+			.load_cpu = numbers(config->reps),
+			.load_rss = numbers(config->reps),
+			.count = { NAN, NAN },
+			.load_count = { NAN, NAN },
+		};
 	}
 	if (out->row_count < 2)
 		return rh_fail(err, RH_USAGE,

@@ -89,6 +89,7 @@ struct rh_validate_row {
 	double *load_cpu, *load_rss;		     /* of /bin/true */
 	struct rh_validate_count count, load_count;  /* by callgrind; NaN = not asked for */
 	struct rh_truth truth[RH_VALIDATE_FIELDS];   /* seconds; bytes; counts */
+	const char *why[RH_VALIDATE_FIELDS];	     /* of the result's pool: "" = nothing to say */
 };
 
 struct rh_validate {
@@ -115,6 +116,12 @@ int rh_validate_instructions(const struct rh_real *real, struct rh_validate_coun
 /* validate_compare.c: fills the rows' truth, the sums, and result.validation. */
 int rh_validate_compare(const struct rh_validate_config *config, struct rh_validate *out,
 			struct rh_err *err);
+
+/* validate_why.c: fills the rows' why. */
+void rh_validate_explain(struct rh_validate *validate, uint64_t rounds);
+
+/* What of the program's CPU time is the heap's own, by its replay: 0 to 1. */
+double rh_validate_share(const struct rh_validate *validate);
 
 void rh_validate_free(struct rh_validate *validate);
 

@@ -276,6 +276,7 @@ static void keep_changes(struct rh_validate *out, struct rh_validation *to)
 				.slack = truth->slack,
 				.off = truth->off,
 				.verdict = rh_truth_names[truth->verdict],
+				.why = out->rows[b].why[f][0] ? out->rows[b].why[f] : NULL,
 			};
 		}
 }
@@ -353,6 +354,7 @@ int rh_validate_compare(const struct rh_validate_config *config, struct rh_valid
 			return -1;
 	if (config->instructions)
 		compare_instructions(out);
+	rh_validate_explain(out, config->reps);
 	keep(config, out);
 	return 0;
 }

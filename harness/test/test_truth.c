@@ -22,16 +22,25 @@ static void verdicts(void **state)
 	static const struct {
 		double predicted, p_half, observed, o_half, slack, level;
 		enum rh_truth_verdict verdict;
+		enum rh_truth_cause cause;
 	} rows[] = {
-		{ -100, 5, -90, 5, 1, 0.97, RH_TRUTH_PREDICTED },
-		{ -100, 5, -76, 5, 1, 0.97, RH_TRUTH_PREDICTED },    /* within a third */
-		{ -100, 5, -50, 5, 1, 0.97, RH_TRUTH_OFF },	     /* beyond it */
-		{ +100, 5, -100, 5, 1, 0.97, RH_TRUTH_OFF },	     /* the wrong sign */
-		{ +1, 0.5, -1, 0.5, 5, 0.97, RH_TRUTH_PREDICTED },   /* of no interest */
-		{ -100, 5, -90, 80, 1, 0.97, RH_TRUTH_CANNOT_TELL }, /* they scatter */
-		{ -100, 60, -60, 5, 1, 0.97, RH_TRUTH_CANNOT_TELL }, /* the replay does */
-		{ -100, 5, -90, 5, 1, 0.75, RH_TRUTH_CANNOT_TELL },  /* two rounds */
-		{ -500, 5, 0, 80, 1, 0.97, RH_TRUTH_OFF },	     /* far outside all scatter */
+		{ -100, 5, -90, 5, 1, 0.97, RH_TRUTH_PREDICTED, RH_TRUTH_CLEAR },
+		{ -100, 5, -76, 5, 1, 0.97, RH_TRUTH_PREDICTED,
+		  RH_TRUTH_CLEAR },					     /* within a third */
+		{ -100, 5, -50, 5, 1, 0.97, RH_TRUTH_OFF, RH_TRUTH_CLEAR },  /* beyond it */
+		{ +100, 5, -100, 5, 1, 0.97, RH_TRUTH_OFF, RH_TRUTH_CLEAR }, /* the wrong sign */
+		{ +1, 0.5, -1, 0.5, 5, 0.97, RH_TRUTH_PREDICTED,
+		  RH_TRUTH_CLEAR }, /* of no interest */
+		{ -100, 5, -90, 80, 1, 0.97, RH_TRUTH_CANNOT_TELL,
+		  RH_TRUTH_PROGRAM }, /* it scatters */
+		{ -100, 60, -60, 5, 1, 0.97, RH_TRUTH_CANNOT_TELL, RH_TRUTH_REPLAY },
+		{ -100, 5, -90, 5, 1, 0.75, RH_TRUTH_CANNOT_TELL, RH_TRUTH_ROUNDS },
+		{ -100, 60, -90, 5, 1, 0.97, RH_TRUTH_CANNOT_TELL,
+		  RH_TRUTH_REPLAY }, /* right by chance */
+		{ -100, 60, -90, 80, 1, 0.97, RH_TRUTH_CANNOT_TELL, RH_TRUTH_BOTH },
+		{ -100, 20, -70, 20, 1, 0.97, RH_TRUTH_CANNOT_TELL, RH_TRUTH_LIMIT },
+		{ -500, 5, 0, 80, 1, 0.97, RH_TRUTH_OFF,
+		  RH_TRUTH_CLEAR }, /* far outside all scatter */
 	};
 
 	(void)state;
@@ -45,6 +54,7 @@ static void verdicts(void **state)
 		rh_truth_judge(&truth);
 		if (truth.verdict != rows[i].verdict)
 			fail_msg("row %zu: %s", i, rh_truth_names[truth.verdict]);
+		assert_int_equal(truth.cause, rows[i].cause);
 		assert_true(truth.off == rows[i].predicted - rows[i].observed);
 	}
 }

@@ -161,6 +161,37 @@ static void rates_are_scaled(void **state)
 	end(&v);
 }
 
+/* The program itself takes 200 ms more under mine, in user time; then one round of it 700 ms less.
+ */
+static void reasons_stand_beside_verdicts(void **state)
+{
+	const struct rh_validate_config config = { .argv = words,
+						   .reps = ROUNDS,
+						   .instructions = true };
+	const struct rh_truth_change *kept;
+	struct rh_err err = { 0 };
+	struct rh_validate v;
+
+	(void)state;
+	make(&v, EVENTS);
+	for (int i = 0; i < ROUNDS; i++)
+		v.rows[MINE].user[i] += 0.2;
+	assert_int_equal(rh_validate_compare(&config, &v, &err), 0);
+	assert_int_equal(v.rows[MINE].truth[RH_VALIDATE_CPU].verdict, RH_TRUTH_OFF);
+	assert_string_equal(
+		v.rows[MINE].why[RH_VALIDATE_CPU],
+		"in the program's own loads (the heap's instructions are as predicted)");
+	assert_string_equal(v.rows[MINE].why[RH_VALIDATE_RSS], "");
+	kept = v.result.validation->changes;
+	assert_string_equal(kept[0].why, v.rows[MINE].why[RH_VALIDATE_CPU]);
+	NEAR(rh_validate_share(&v), 0.09 / 0.304);
+	v.rows[MINE].user[0] -= 0.7;
+	assert_int_equal(rh_validate_compare(&config, &v, &err), 0);
+	assert_int_equal(v.rows[MINE].truth[RH_VALIDATE_CPU].verdict, RH_TRUTH_CANNOT_TELL);
+	assert_string_equal(v.rows[MINE].why[RH_VALIDATE_CPU], "the program scatters by 350.0 ms");
+	end(&v);
+}
+
 static void the_result_has_it(void **state)
 {
 	struct rh_pool *pool = rh_pool_open();
@@ -200,6 +231,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(changes_are_right),
 		cmocka_unit_test(rates_are_scaled),
+		cmocka_unit_test(reasons_stand_beside_verdicts),
 		cmocka_unit_test(the_result_has_it),
 	};
 

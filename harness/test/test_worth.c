@@ -160,7 +160,8 @@ static void the_sentence_leads(void **state)
 	static const char wanted[] =
 		"The heap is about 9 % of this program's CPU time (libc); fast would save about "
 		"2.0 % [2.0, 2.0] of the whole; slow would cost about 1.0 % [1.0, 1.5] more; "
-		"nothing is shown for noisy\n";
+		"nothing is shown for noisy. Not known: what another heap would do to the other 91 %, the "
+		"program's own loads\n";
 	struct rh_result result;
 	char *text;
 
@@ -234,20 +235,27 @@ static void notes_are_not_believed(void **state)
 static void little_is_claimed(void **state)
 {
 	struct rh_worth_row rows[] = { { "fast", 0.02, 0.01, 0.03, 0.5 } };
-	struct rh_worth worth = { .base = "libc", .heap = 0.004, .rows = rows, .count = 1 };
+	struct rh_worth worth = { .base = "libc", .heap = 0.06, .rows = rows, .count = 1 };
 	char *text = NULL;
 	size_t bytes;
 	FILE *to = open_memstream(&text, &bytes);
 
 	(void)state;
 	rh_worth_print(&worth, to);
+	worth.heap = 0.004;
+	rows[0].level = 0.97;
+	rh_worth_print(&worth, to);
 	worth.heap = 1.5;
 	worth.trace = "t.rht";
 	rh_worth_print(&worth, to);
 	fclose(to);
-	assert_non_null(strstr(text, "about 0.4 % of"));
-	assert_non_null(
-		strstr(text, "; nothing is shown for fast\nt.rht: the heap takes 1.5 times"));
+	assert_non_null(strstr(text, "about 6 % of"));
+	assert_non_null(strstr(
+		text,
+		"; nothing is shown for fast. Not known: what another heap would do to the other 94 %"));
+	assert_non_null(strstr(text, "about 0.4 % of this program's CPU time (libc): too little"));
+	assert_non_null(strstr(text, "the other 100 %, the program's own loads"));
+	assert_non_null(strstr(text, "\nt.rht: the heap takes 1.5 times"));
 	assert_null(strstr(text, "save"));
 	free(text);
 }

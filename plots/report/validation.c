@@ -41,6 +41,10 @@ static void put_row(const struct rh_document *file, const struct rh_truth_change
 	rh_escape_xml(change->verdict ? change->verdict : "", to);
 	if (change->verdict && strcmp(change->verdict, "off") == 0)
 		fprintf(to, " by %+.1f", change->off * scale);
+	if (change->why) {
+		fputs(": ", to);
+		rh_escape_xml(change->why, to);
+	}
 	fputs("</td></tr>\n", to);
 }
 

@@ -162,7 +162,7 @@ if [ -n "${AGAIN-}" ] || [ "$(cat "$out/settings" 2>/dev/null)" != "$settings" ]
 	rm -f "$out"/*.txt "$out"/*.json
 	echo "$settings" >"$out/settings"
 fi
-seen=
+seen= halves=
 for name in ${*:-$all}; do
 	[ "${HALF:-$(half_of "$name")}" = "$(half_of "$name")" ] || continue
 	if [ -s "$out/$name.txt" ]; then
@@ -170,7 +170,10 @@ for name in ${*:-$all}; do
 	else
 		$name
 	fi
-	[ ! -s "$out/$name.txt" ] || seen="$seen $out/$name.txt"
+	[ ! -s "$out/$name.txt" ] || {
+		seen="$seen $out/$name.txt"
+		halves="$halves $name $(half_of "$name")"
+	}
 done
 [ -n "$seen" ] || {
 	echo 'nothing was validated'
@@ -179,8 +182,19 @@ done
 
 # What the tables say, cell by cell.
 # shellcheck disable=SC2086 # names of ours
-awk -v table="$out/table.md" -v settings="$settings" '
-	function of(some, whole) { return whole ? some " of " whole : "-" } # numbers: gawk 5.2 cannot take unset elements
+# gawk 5.2 cannot take an element that nothing was put into as an argument, hence the + 0.
+awk -v table="$out/table.md" -v settings="$settings" -v halves="$halves" '
+	function of(some, whole) { return whole ? some " of " whole : "-" }
+	function row(x, of_half, of_cpu, before) {
+		printf "| %s%s | %s | %s | %d of %d | %d of %d | %d of %d | %s | %s |\n", before, x, of_half, of_cpu,
+			sign_of[x], clear_of[x], third_of[x], clear_of[x], near_of[x], cell_of[x],
+			of(exact_of[x, "ir"] + 0, count_of[x, "ir"] + 0),
+			of(exact_of[x, "all"] + 0, count_of[x, "all"] + 0) >table
+	}
+	BEGIN {
+		for (i = split(halves, name, " "); i > 1; i -= 2) half[name[i - 1]] = name[i]
+		split("ir all", counted, " ")
+	}
 	FNR == 1 { program = FILENAME; sub(/.*\//, "", program); sub(/\.txt$/, "", program); order[++programs] = program }
 	FNR == 2 { match($0, /[0-9]+ % of the CPU/); share[program] = substr($0, RSTART, RLENGTH - 11) }
 	FNR == 2 { for (i = 1; i < NF; i++) if ($(i + 1) ~ /^MiB/) base = $i }
@@ -231,18 +245,29 @@ awk -v table="$out/table.md" -v settings="$settings" '
 	}
 	END {
 		if (!cells) { print "nothing was validated"; exit 1 }
-		print "| " programs " programs | the heap, of the CPU | sign of CPU time | its size, to a third | peak memory, to 10 % or 1 MiB | instructions in the heap, to 5 % of them | of the whole program |" >table
-		print "|---|---|---|---|---|---|---|" >table
+		print "| " programs " programs | half | the heap, of the CPU | sign of CPU time | its size, to a third | peak memory, to 10 % or 1 MiB | instructions in the heap, to 5 % of them | of the whole program |" >table
+		print "|---|---|---|---|---|---|---|---|" >table
+		for (i = 1; i <= programs; i++)
+			row(order[i], half[order[i]], share[order[i]], "")
 		for (i = 1; i <= programs; i++) {
 			x = order[i]
-			printf "| %s | %s | %d of %d | %d of %d | %d of %d | %s | %s |\n", x, share[x],
-				sign_of[x], clear_of[x], third_of[x], clear_of[x], near_of[x], cell_of[x],
-				of(exact_of[x, "ir"] + 0, count_of[x, "ir"] + 0), of(exact_of[x, "all"] + 0, count_of[x, "all"] + 0) >table
+			whole = half[x]
+			for (k = 0; k < 2; k++) {
+				sign_of[whole] += sign_of[x]; clear_of[whole] += clear_of[x]; third_of[whole] += third_of[x]
+				near_of[whole] += near_of[x]; cell_of[whole] += cell_of[x]
+				for (n = 1; n <= 2; n++) {
+					exact_of[whole, counted[n]] += exact_of[x, counted[n]]
+					count_of[whole, counted[n]] += count_of[x, counted[n]]
+				}
+				whole = "all"
+			}
 		}
-		printf "| all | | %d of %d | %d of %d | %d of %d | %s | %s |\n\n(%s)\n", sign, clear, third,
-			clear, near, cells, of(exact["ir"] + 0, counts["ir"] + 0), of(exact["all"] + 0, counts["all"] + 0), settings >table
+		if (cell_of["tune"]) row("tune", "", "", "all of ")
+		if (cell_of["report"]) row("report", "", "", "all of ")
+		row("all", "", "", "")
+		printf "\n(%s)\n", settings >table
 		printf "\npeak memory within 10 %% or 1 MiB: %d of %d cells, %.0f %% (goal 90)\n", near, cells, 100 * near / cells
-		if (counts["ir"]) {
+		if (counts["ir"] + 0) {
 			printf "instructions in the heap within 5 %% of them: %s cells, %.0f %% (goal 90)\n", of(exact["ir"] + 0, counts["ir"] + 0), 100 * exact["ir"] / counts["ir"]
 			printf "instructions of the whole program within 5 %% of the heap'"'"'s: %s cells\n", of(exact["all"] + 0, counts["all"] + 0)
 		}

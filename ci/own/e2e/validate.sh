@@ -74,10 +74,12 @@ ok 'the library that the program links is named' grep -q '^note: the program lin
 ok 'also in the result' grep -q '"linked":"libown.so"' v.json
 ok 'and in the recording, which is of libc' bash -c \
 	"'$reheap' info kept.rht | grep -q '^  allocator  *libc'"
-ok 'with two rounds nothing is claimed' grep -q '^waste .* cannot tell$' out
+ok 'with two rounds nothing is claimed' grep -q '^waste .* cannot tell: 2 rounds are too few$' out
 for what in 'user CPU time' 'kernel CPU time' 'page faults'; do
 	ok "with -v $what has a table" grep -q "^change of $what against libc" out
 done
+ok 'with the reason, in the result, too' grep -q '"why":"2 rounds are too few"' v.json
+ok 'what is not the heap is said' grep -qE '^\(the other [0-9]+ % is the program.s own' out
 ok 'the result says what was predicted and observed' grep -q '"validation":{"argv":\["./job"\]' v.json
 is_exit 0 'it is drawn' "$reheap" plot v.json -o drawn
 ok 'time against time' test -s drawn/truth-cpu.svg -a -s drawn/truth-cpu.tsv
