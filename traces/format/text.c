@@ -241,6 +241,36 @@ static int key_of(const char *word)
 	return -1;
 }
 
+bool rh_text_begins_key(const char *text, size_t bytes)
+{
+	for (int key = 0; key < KEY_COUNT; key++) {
+		size_t whole = strlen(key_words[key]);
+
+		if (bytes == whole + 1
+			    ? text[whole] == '=' && memcmp(text, key_words[key], whole) == 0
+			    : bytes <= whole && memcmp(text, key_words[key], bytes) == 0)
+			return true;
+	}
+	return false;
+}
+
+size_t rh_text_event_bytes(const char *line)
+{
+	size_t end = strcspn(line, " \t");
+
+	for (;;) {
+		const char *word = line + end + strspn(line + end, " \t");
+		size_t bytes = strcspn(word, " \t="), key = 0;
+
+		/* What broke off in a key is torn, not foreign. */
+		while (key < KEY_COUNT && strncmp(key_words[key], word, bytes) != 0)
+			key++;
+		if (bytes == 0 || key == KEY_COUNT || (word[bytes] == '=' && key_words[key][bytes]))
+			return end;
+		end = (size_t)(word - line) + strcspn(word, " \t");
+	}
+}
+
 /* Keys that a kind has in a trace with these columns, as bits. */
 static unsigned keys_of(const struct rh_order *order, int kind)
 {

@@ -25,6 +25,12 @@ char *rh_text_print(char *at, const struct rh_event *event, const struct rh_orde
  * next number. False: the reason is in order->why. */
 bool rh_text_parse(char *line, struct rh_order *order, struct rh_event *event);
 
+/* Of a line that starts with a kind: how many bytes of it are KEY=VALUE words, up to the first
+ * other word that is not the beginning of a key either. */
+size_t rh_text_event_bytes(const char *line);
+/* Whether these bytes are "size=" or the like, or the beginning of it. */
+bool rh_text_begins_key(const char *text, size_t bytes);
+
 /* The first line, "reheap-trace 1 columns=time,arg". */
 char *rh_text_print_head(char *at, unsigned columns);
 bool rh_text_parse_head(char *line, unsigned *columns, unsigned *version, char *why,

@@ -27,6 +27,7 @@
  */
 #include "traces/import/lines.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -271,16 +272,47 @@ static int put_table(struct heaptrack *heaptrack, const struct line *line, const
 
 /* ---- raw ---- */
 
+/* A word that is no number begins at `at`. */
+static bool is_foreign(const char *at)
+{
+	uint64_t number;
+
+	scan_blanks(&at);
+	return *at == '\0' || !scan_hex(&at, &number) || (*at && *at != ' ');
+}
+
+/* A call in a line that a program wrote into as well: false when there is none. */
+static bool find_call(const struct heaptrack *heaptrack, const char *text, struct line *line)
+{
+	for (const char *at = text; (at = strpbrk(at, "+-")) != NULL; at++) {
+		unsigned need = *at == '+' && !heaptrack->interpreted ? 3 : 1;
+		const char *p = at + 1;
+
+		*line = (struct line){ .letter = *at, .text = at };
+		while (line->count < need && scan_char(&p, ' ') &&
+		       scan_hex(&p, &line->number[line->count]))
+			line->count++;
+		if (line->count == need && (*p == '\0' || (*p == ' ' && is_foreign(p))))
+			return true;
+	}
+	return false;
+}
+
 static int put_call(struct heaptrack *heaptrack, const struct line *line, const char **why,
 		    struct rh_err *err)
 {
 	bool is_alloc = line->letter == '+';
+	struct line found;
 
 	if (heaptrack->interpreted && line->count == 1)
 		return put_pair(heaptrack, line, why, err);
 	*why = is_alloc ? "an allocation is '+ SIZE STACK PTR'" : "a free is '- PTR'";
-	if (heaptrack->interpreted || line->count != (is_alloc ? 3u : 1u))
-		return RH_LINE_TORN;
+	if (heaptrack->interpreted || line->count != (is_alloc ? 3u : 1u)) {
+		if (!find_call(heaptrack, line->text, &found))
+			return RH_LINE_TORN;
+		rh_build_count(heaptrack->build, "repair.foreign_text", 1);
+		return put_call(heaptrack, &found, why, err);
+	}
 	if (!is_alloc)
 		return rh_build_free(heaptrack->build, THREAD, line->number[0], RH_NONE, err);
 	if (!scan_size_fits(line->number[2], line->number[0], why))
@@ -331,6 +363,7 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 {
 	struct heaptrack *heaptrack = ctx;
 	const struct line *line = record;
+	struct line found;
 
 	if (!heaptrack->begun && !(line->letter == 'v' && line->count >= 1)) {
 		*why = "the first must be 'v VERSION'";
@@ -342,6 +375,13 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 			return add_command(heaptrack, line->text), 0;
 		if (put_command(heaptrack, err) < 0)
 			return -1;
+	}
+	/* A letter stands alone; what has more of them is of a program. */
+	if (((isalpha((unsigned char)line->letter) && isalpha((unsigned char)line->text[1])) ||
+	     (strchr("at", line->letter) && line->count != 2)) &&
+	    find_call(heaptrack, line->text, &found)) {
+		rh_build_count(heaptrack->build, "repair.foreign_text", 1);
+		return put_call(heaptrack, &found, why, err);
 	}
 	switch (line->letter) {
 	case '+':

@@ -67,11 +67,11 @@ static bool begins_well(const char *line, const char *at)
 
 /* Of the format, but no record: it has one of its words, or is made of digits and signs as
  * the tail of a record is. */
-static bool is_torn(const struct rh_line_form *form, const char *line)
+bool rh_lines_is_torn(const char *const *marks, const char *line)
 {
 	bool has_word = false;
 
-	for (const char *const *mark = form->marks; *mark; mark++)
+	for (const char *const *mark = marks; *mark; mark++)
 		if (strstr(line, *mark))
 			return true;
 	for (const char *p = line; *p; p++)
@@ -91,6 +91,7 @@ static int put(struct reader *reader, const char **why, struct rh_err *err)
 static int take_mixed(struct reader *reader, const char *line, const char *why, struct rh_err *err)
 {
 	const struct rh_line_form *form = reader->form;
+	uint64_t counted = rh_build_counted(reader->build, "repair.foreign_text");
 	const char *at = line, *other;
 	unsigned found = 0;
 
@@ -113,11 +114,13 @@ static int take_mixed(struct reader *reader, const char *line, const char *why, 
 		at = form->starts ? strpbrk(at + 1, form->starts) : NULL;
 	}
 	if (found) {
-		rh_build_count(reader->build, "repair.foreign_text", 1);
+		/* Some importers see by themselves what stands before a record. */
+		if (rh_build_counted(reader->build, "repair.foreign_text") == counted)
+			rh_build_count(reader->build, "repair.foreign_text", 1);
 		rh_build_count(reader->build, "import.added", found - 1);
 		return 0;
 	}
-	if (is_torn(form, line)) {
+	if (rh_lines_is_torn(form->marks, line)) {
 		keep(reader, why, line, true);
 		rh_build_count(reader->build, "drop.torn_line", 1);
 		reader->torn++;
@@ -193,9 +196,8 @@ static int check_end(const struct reader *reader, struct rh_err *err)
 	return rh_lines_check_torn(reader->input, reader->torn, &reader->first, err);
 }
 
-/* Says where the input was cut, when it was. */
-static int note_cut(const struct rh_input *input, bool left_out, struct rh_trace_out *out,
-		    struct rh_err *err)
+int rh_lines_note_cut(const struct rh_input *input, bool left_out, struct rh_trace_out *out,
+		      struct rh_err *err)
 {
 	const char *truncated = rh_input_truncated(input);
 	char text[400];
@@ -210,13 +212,6 @@ static int note_cut(const struct rh_input *input, bool left_out, struct rh_trace
 	else
 		return 0;
 	return rh_trace_add_note(out, "import.truncated", text, err);
-}
-
-int rh_lines_leave_cut(struct rh_input *input, struct rh_build *build, struct rh_trace_out *out,
-		       struct rh_err *err)
-{
-	rh_build_count(build, "drop.cut_line", 1);
-	return note_cut(input, true, out, err);
 }
 
 int rh_lines_read(const struct rh_lines *lines, struct rh_err *err)
@@ -248,7 +243,7 @@ int rh_lines_read(const struct rh_lines *lines, struct rh_err *err)
 	}
 	if (length != RH_INPUT_END || check_end(&reader, err) < 0)
 		return -1;
-	return note_cut(input, reader.cut, lines->out, err);
+	return rh_lines_note_cut(input, reader.cut, lines->out, err);
 }
 
 /* ---- the first lines ---- */

@@ -53,10 +53,14 @@ struct rh_lines {
 };
 int rh_lines_read(const struct rh_lines *lines, struct rh_err *err);
 
-/* For importers with a loop of their own: counts the line that was just read as cut off and
- * says so in the note. */
-int rh_lines_leave_cut(struct rh_input *input, struct rh_build *build, struct rh_trace_out *out,
-		       struct rh_err *err);
+/* For importers with a loop of their own, at the end: the note of where the input was cut off, when
+ * it was. left_out: its last line had no newline and was counted as drop.cut_line. */
+int rh_lines_note_cut(const struct rh_input *input, bool left_out, struct rh_trace_out *out,
+		      struct rh_err *err);
+
+/* Whether a line without a record is of the format all the same: it has one of the marks, or is
+ * made of digits and signs as the tail of a record is. */
+bool rh_lines_is_torn(const char *const *marks, const char *line);
 
 /* The same for its end: fails with `first`, what is wrong with the first torn line, when more lines
  * are torn than may be. */

@@ -25,7 +25,7 @@
 
 enum {
 	PENDING_MAX = 1024, /* threads in a call */
-	COMM_BYTES = 16,    /* of the name of a thread, as printed */
+	COMM_BYTES = 15,    /* of the name of a thread */
 	NESTED_MAX = 4,	    /* more inside one call, and its return was lost */
 };
 
@@ -65,7 +65,7 @@ struct log {
 };
 
 /* "comm  1634 [001] " or "comm-1634  [001] ", of which `bracket` is the last: the thread, and
- * *at behind the bracket. comm may have blanks and brackets, but it is of 16 characters at most. */
+ * *at behind the bracket. comm may have blanks and brackets, but it is of 15 characters at most. */
 static bool scan_place(const char **at, const char *bracket, struct line *line)
 {
 	const char *start = *at, *inside = bracket + 1, *before = bracket, *digits;
@@ -84,7 +84,9 @@ static bool scan_place(const char **at, const char *bracket, struct line *line)
 		return false;
 	while (before > start && before[-1] == ' ')
 		before--;
-	line->foreign = before - start > COMM_BYTES + 1;
+	if (before > start && before[-1] == '-') /* of tracefs */
+		before--;
+	line->foreign = before - start > COMM_BYTES;
 	*at = inside + 1;
 	return true;
 }

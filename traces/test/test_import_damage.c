@@ -20,7 +20,7 @@ static const struct sample {
 	{ "heaptrack",
 	  "v 10400 3\nI 1000 1\n",
 	  { "+ 4d2 1 1000", "+ 198 2 2000", "- 1000", "- 2000" },
-	  false,
+	  true,
 	  false },
 	{ "logalloc",
 	  "",
@@ -187,6 +187,39 @@ static void test_foreign(void **state)
 			fail_msg("%s: lines of others", sample->format);
 		if (ik_note("repair.foreign_text") != (sample->mixes ? 4u : 0u))
 			fail_msg("%s: text of others", sample->format);
+		ik_adds_up(sample->format);
+		free(whole);
+		free(mixed);
+	}
+}
+
+/* And behind it. */
+static void test_foreign_behind(void **state)
+{
+	(void)state;
+	for (int s = 0; s < SAMPLES; s++) {
+		const struct sample *sample = &samples[s];
+		char *whole, *mixed;
+
+		begin(sample);
+		add_lines(sample);
+		whole = events_of(sample->format, log_bytes);
+		begin(sample);
+		for (int i = 0; i < 4; i++) {
+			add(sample->line[i]);
+			add(i % 2 ? " .. done\n" : " (42 percent)\n");
+		}
+		mixed = events_of(sample->format, log_bytes);
+		if (!mixed)
+			fail_msg("%s: %s", sample->format, ik.err.text);
+		if (strcmp(mixed, whole) == 0) {
+			if (ik_note("repair.foreign_text") != 4)
+				fail_msg("%s: text of others behind", sample->format);
+		} else {
+			/* A number behind a number may be of the record. */
+			if (ik_note("drop.torn_line") + ik_note("repair.foreign_text") != 4)
+				fail_msg("%s:\n%s", sample->format, mixed);
+		}
 		ik_adds_up(sample->format);
 		free(whole);
 		free(mixed);
@@ -483,6 +516,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cut_anywhere),
 		cmocka_unit_test(test_foreign),
+		cmocka_unit_test(test_foreign_behind),
 		cmocka_unit_test(test_torn),
 		cmocka_unit_test(test_joined),
 		cmocka_unit_test(test_ghosts),

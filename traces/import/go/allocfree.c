@@ -147,9 +147,24 @@ static const char *find_word(const char *line, const char *word)
 struct call {
 	enum what what;
 	uint64_t address, slot;
-	const char *type; /* up to the last bracket */
+	const char *type; /* up to the bracket that closes it */
 	size_t type_bytes;
+	const char *end; /* behind the bracket that closes the call */
 };
+
+/* The bracket that closes the one before `at`: a type may have pairs of its own. */
+static const char *closing_bracket(const char *at)
+{
+	unsigned depth = 1;
+
+	for (; *at; at++) {
+		depth += *at == '(';
+		depth -= *at == ')';
+		if (depth == 0)
+			return at;
+	}
+	return NULL;
+}
 
 /* Where a call begins in the line, NULL when none does; *whole: all of it is there. */
 static const char *find_call(const char *line, struct call *call, bool *whole)
@@ -168,12 +183,14 @@ static const char *find_call(const char *line, struct call *call, bool *whole)
 	at = found + strlen(words[call->what]);
 	*whole = scan_address(&at, &call->address) && scan_text(&at, ", ") &&
 		 scan_address(&at, &call->slot) && scan_size_fits(call->address, call->slot, &why);
+	call->end = at + (*at == ')');
 	if (!*whole || *at == ')')
 		return found;
-	last = strrchr(at, ')');
+	last = closing_bracket(at);
 	*whole = call->what == ALLOC && last && scan_text(&at, ", ");
 	call->type = at;
 	call->type_bytes = *whole && last > at ? (size_t)(last - at) : 0;
+	call->end = *whole ? last + 1 : at;
 	return found;
 }
 
@@ -204,7 +221,7 @@ static int begin_record(struct log *log, const char *line, struct rh_err *err)
 		note_torn(log, line);
 		return 1;
 	}
-	if (start > line)
+	if (start > line || !scan_end(&call.end))
 		rh_build_count(log->build, "repair.foreign_text", 1);
 	if (take_type(log, call.type, call.type_bytes, err) < 0)
 		return -1;
@@ -295,9 +312,12 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	int result = 0;
 	char *line;
 
-	while (result == 0 && (length = rh_input_line(input, &line, err)) >= 0)
-		result = rh_input_line_cut(input) ? rh_lines_leave_cut(input, build, out, err)
-						  : take_line(&log, line, err);
+	while (result == 0 && (length = rh_input_line(input, &line, err)) >= 0) {
+		if (rh_input_line_cut(input))
+			rh_build_count(build, "drop.cut_line", 1);
+		else
+			result = take_line(&log, line, err);
+	}
 	if (result == 0)
 		result = length == RH_INPUT_END ? put_record(&log, err) : -1;
 	rh_map_close(&log.site_of);
@@ -308,7 +328,8 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 			       "no 'tracealloc(' line in it: run a program built by Go 1.22 or "
 			       "earlier with GODEBUG=allocfreetrace=1 and keep what it prints on "
 			       "standard error; from Go 1.23 on see the importer go");
-	if (rh_lines_check_torn(input, log.torn, &log.first, err) < 0)
+	if (rh_lines_check_torn(input, log.torn, &log.first, err) < 0 ||
+	    rh_lines_note_cut(input, rh_input_line_cut(input), out, err) < 0)
 		return -1;
 	return rh_trace_add_note(out, "go.lanes", lane_names[log.opts->lanes], err);
 }
