@@ -15,7 +15,8 @@
  * Guard 1: FAIL also wants more than 3/4 of the pairs' own medians above m/2 (one process
  * with an unlucky layout is not a regression). Guard 2: when the pairs differ among each
  * other by more than blocks can explain (sd > m/3), blocks are not independent and the
- * same test is made on the pairs' medians, from 8 pairs on.
+ * same test is made on the pairs' medians: a FAIL from 8 pairs on; a PASS may rest on Student's
+ * interval of their mean, too, which needs five pairs or six.
  *
  * Thread rule: none shared. Memory: malloc inside, freed before return. Errors: none.
  */
@@ -52,7 +53,8 @@ struct rh_gate_look {
 	unsigned pairs_above;	      /* of which the own median is above m/2 */
 	double within_sd, between_sd; /* of a block in its pair; of pairs beyond that */
 	bool clustered;		      /* guard 2: lo and hi are of the pairs' medians */
-	bool layout;		      /* guard 1 kept it from failing */
+	bool too_few; /* for a sign interval: lo is Student's, and no FAIL rests on it */
+	bool layout;  /* guard 1 kept it from failing */
 };
 
 double rh_gate_margin(double threshold);

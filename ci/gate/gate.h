@@ -52,6 +52,20 @@ struct rh_gate_metric_row {
 };
 extern const struct rh_gate_metric_row rh_gate_metric_rows[RH_GATE_METRICS];
 
+/* What a gate spends its time with. */
+enum rh_gate_part {
+	RH_GATE_COMPILING,
+	RH_GATE_VERIFYING,
+	RH_GATE_STARTING,
+	RH_GATE_CALIBRATING,
+	RH_GATE_TURNS,
+	RH_GATE_TIMING, /* of single operations */
+	RH_GATE_ENDING,
+	RH_GATE_COUNTING, /* the deterministic tier */
+	RH_GATE_PARTS
+};
+extern const char *const rh_gate_part_names[RH_GATE_PARTS];
+
 enum rh_gate_tier { RH_TIER_WALL, RH_TIER_DETERMINISTIC, RH_TIER_BOTH };
 
 struct rh_gate_config {
@@ -141,7 +155,7 @@ struct rh_gate_scenario {
 	bool stored;
 	double stored_median, stored_half; /* half: of its interval */
 
-	double seconds;
+	double seconds, spent[RH_GATE_PARTS];
 	bool broken; /* it did not come to its end: samples say nothing */
 	enum rh_gate_verdict verdict;
 	char why[700];	/* INVALID, NO_BASELINE: the reason */
@@ -224,7 +238,12 @@ struct rh_gate_bench { /* what stays the same from pair to pair */
 	double *solo_ticks; /* per grain, of both sides, undisturbed */
 	size_t lead;
 	bool calibrated;
+	bool latency;		     /* single operations are timed, too: not decided yet */
+	double spent[RH_GATE_PARTS]; /* seconds */
 };
+
+/* Since `since` was spent on it; returns now. */
+uint64_t rh_gate_spend(struct rh_gate_bench *bench, enum rh_gate_part part, uint64_t since);
 
 /* One fresh pair: appends its blocks and its row to the scenario. */
 int rh_gate_pair(struct rh_gate_bench *bench, struct rh_gate_scenario *scenario,
@@ -243,12 +262,9 @@ void rh_gate_row_clear(struct rh_gate_pair_row *row, int first_metric);
 /* Pairs below which no latency can be decided, and after which one that gates by default is left
  * undecided. */
 enum { RH_GATE_LATENCY_PAIRS = 6, RH_GATE_LATENCY_PAIRS_MAX = 24 };
-/* Percentiles of single operations into the row, from two processes of their own; NaN where no
- * latency metric gates, or a percentile has too few samples. */
-int rh_gate_latency(struct rh_gate_bench *bench, struct rh_gate_pair_row *row, struct rh_err *err);
 bool rh_gate_wants_latency(const struct rh_gate_config *config);
-/* Verifies contents, alignment and overlap of one side over the trace (or its beginning). */
-int rh_gate_verify(struct rh_gate_bench *bench, int side, struct rh_err *err);
+/* Verifies contents, alignment and overlap of both sides over the trace (or its beginning). */
+int rh_gate_verify(struct rh_gate_bench *bench, bool at_once, struct rh_err *err);
 
 /* ---- counts.c: the deterministic tier ---- */
 

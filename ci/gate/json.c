@@ -185,7 +185,7 @@ static json_t *counts_array(const struct rh_gate_scenario *scenario)
 
 static json_t *scenario_object(const struct rh_gate_scenario *scenario)
 {
-	json_t *object = json_object(), *metrics = json_array();
+	json_t *object = json_object(), *metrics = json_array(), *spent = json_object();
 
 	set(object, "trace", text(scenario->trace));
 	set(object, "sha256", text(scenario->sha256));
@@ -197,7 +197,10 @@ static json_t *scenario_object(const struct rh_gate_scenario *scenario)
 	set(object, "verdict", text(rh_gate_verdict_name(scenario->verdict)));
 	set(object, "why", text(scenario->why));
 	set(object, "note", text(scenario->note));
+	for (int p = 0; p < RH_GATE_PARTS; p++)
+		set(spent, rh_gate_part_names[p], real(scenario->spent[p]));
 	set(object, "seconds", real(scenario->seconds));
+	set(object, "seconds_of", spent);
 	set(object, "turns_per_pass", json_integer((json_int_t)scenario->units));
 	set(object, "lead", json_integer((json_int_t)scenario->lead));
 	set(object, "turn_ns", real(scenario->unit_ns));

@@ -1,15 +1,16 @@
 /*
- * latency.c - the latency pass of a pair: how long single operations take, by kind.
+ * latency.c - how long single operations take, by kind.
  *
  * Times of turns are blind to single operations: one free in fifty that takes ten times as long
- * leaves the mean where it was. So when a latency metric gates, each pair has two more processes,
- * which replay with the timed loop (fenced clock readings around one operation in SAMPLE), in turns
- * of the same stretch, in an order that is tossed for. A first pass warms the heap and is not
- * kept, of a long trace its first half.
+ * leaves the mean where it was. So when a latency metric gates, the two processes of a pair replay
+ * once more with the timed loop (fenced clock readings around one operation in SAMPLE), in turns of
+ * the same stretch, in an order that is tossed for. Their heap has been through the trace by then.
+ * Of a long trace every other pair begins with this instead: half of it warms the heap, the other
+ * half is kept, and the turns find a heap in use (pair.c).
  * Each pair gives the percentiles of both sides, and their ratio is judged over pairs (judge.c).
  *
- * These processes need no others beside them: when wall time and memory are decided, pairs of them
- * alone go on (rh_gate_latency_pair), which take a third of the time.
+ * When wall time and memory are decided, pairs of processes go on that do nothing else
+ * (rh_gate_latency_pair), and when latencies are decided first, pairs do without.
  *
  * A percentile with fewer than ten samples beyond it on either side is none (NaN): it is not
  * judged.
@@ -94,20 +95,40 @@ static int pass(struct rh_gate_bench *bench, struct rh_gate_live side[2], uint64
 	return 0;
 }
 
-static int replay(struct rh_gate_bench *bench, struct rh_gate_live side[2], struct rh_err *err)
+static int timed_passes(struct rh_gate_bench *bench, struct rh_gate_live side[2],
+			struct rh_err *err)
 {
-	uint64_t events = bench->program->head->events, kept = 0;
+	const struct rh_program_head *head = bench->program->head;
+	bool cold = side[0].grain == 0, whole = head->events < 2 * EVENTS_ENOUGH;
+	uint64_t kept = 0;
+	int result = 0;
 
-	/* a long trace has warmed its heap by the middle, and its other half is enough */
-	if (events >= 2 * EVENTS_ENOUGH)
-		return pass(bench, side, bench->program->head->grains / 2, err);
-	if (pass(bench, side, 0, err) < 0)
-		return -1;
-	forget(bench, side);
-	for (int p = 0; p < PASSES_MAX && (p == 0 || kept < EVENTS_ENOUGH); p++, kept += events)
-		if (pass(bench, side, 0, err) < 0)
-			return -1;
-	return 0;
+	for (int s = 0; s < 2 && result == 0 && cold && whole; s++)
+		result =
+			rh_gate_live_name(s, rh_gate_live_run_up(&side[s], head->grains, err), err);
+	for (int s = 0; s < 2; s++)
+		side[s].worker.ctl->mode = RH_MODE_TIMED;
+	for (int p = 0; result == 0 && p < PASSES_MAX && (p == 0 || kept < EVENTS_ENOUGH);
+	     p++, kept += head->events)
+		result = pass(bench, side, cold && !whole ? head->grains / 2 : 0, err);
+	for (int s = 0; s < 2 && side[s].worker.ctl; s++)
+		side[s].worker.ctl->mode = RH_MODE_PLAIN;
+	return result;
+}
+
+/* Between the edges of its bucket, which are 3 % apart, by how much of it lies below. */
+static double quantile(const struct rh_hist_sum *sum, double q)
+{
+	double rank = q * (double)sum->count, seen = 0;
+
+	for (unsigned i = 0; i + 1 < RH_HIST_BUCKETS; i++) {
+		double here = (double)sum->bucket[i], low = (double)rh_hist_low(i);
+
+		if (here > 0 && seen + here >= rank)
+			return low + (rank - seen) / here * ((double)rh_hist_low(i + 1) - low);
+		seen += here;
+	}
+	return (double)sum->max;
 }
 
 static void read_side(const struct rh_gate_bench *bench, const struct rh_gate_live *side,
@@ -127,7 +148,7 @@ static void read_side(const struct rh_gate_bench *bench, const struct rh_gate_li
 		for (int q = 0; q < RH_GATE_QUANTILES; q++)
 			value[RH_GATE_LATENCY + k * RH_GATE_QUANTILES + q] =
 				rh_hist_interval(&sum[k], quantiles[q], &lo, &hi)
-					? (double)rh_hist_quantile(&sum[k], quantiles[q]) *
+					? quantile(&sum[k], quantiles[q]) *
 						  bench->clock->ns_per_tick
 					: NAN;
 }
@@ -146,39 +167,38 @@ void rh_gate_row_clear(struct rh_gate_pair_row *row, int first_metric)
 		row->value[0][m] = row->value[1][m] = NAN;
 }
 
+int rh_gate_latency(struct rh_gate_bench *bench, struct rh_gate_live side[2],
+		    struct rh_gate_pair_row *row, struct rh_err *err)
+{
+	uint64_t since = rh_now_ns();
+
+	if (timed_passes(bench, side, err) < 0)
+		return -1;
+	for (int s = 0; s < 2; s++) {
+		read_side(bench, &side[s], row->value[s]);
+		rh_gate_live_memory(&side[s]);
+	}
+	rh_gate_spend(bench, RH_GATE_TIMING, since);
+	return 0;
+}
+
 int rh_gate_latency_pair(struct rh_gate_bench *bench, struct rh_gate_scenario *scenario,
 			 struct rh_err *err)
 {
 	struct rh_gate_pair_row row = { .cpu = UINT32_MAX, .ns_per_event = { NAN, NAN } };
+	struct rh_gate_live side[2];
+	int result;
 
 	rh_gate_row_clear(&row, 0);
-	if (rh_gate_latency(bench, &row, err) < 0)
-		return -1;
-	*(struct rh_gate_pair_row *)rh_grow(&scenario->pairs, &scenario->pair_count, sizeof(row)) =
-		row;
-	return 0;
-}
-
-int rh_gate_latency(struct rh_gate_bench *bench, struct rh_gate_pair_row *row, struct rh_err *err)
-{
-	struct rh_gate_live side[2] = { { .timed = true }, { .timed = true } };
-	int first = rh_gate_random(&bench->random) & 1, result;
-
-	rh_gate_row_clear(row, RH_GATE_LATENCY);
-	if (!rh_gate_wants_latency(bench->config))
-		return 0;
-	for (int s = 0; s < 2; s++)
-		side[s].worker.said_fd = side[s].memory.fd = -1;
-	result = rh_gate_live_start(bench, &side[first], first, false, err);
+	result = rh_gate_live_start_both(bench, side, err);
 	if (result == 0)
-		result = rh_gate_live_start(bench, &side[!first], !first, false, err);
+		result = rh_gate_latency(bench, side, &row, err);
 	if (result == 0)
-		result = replay(bench, side, err);
-	for (int s = 0; s < 2 && result == 0; s++)
-		read_side(bench, &side[s], row->value[s]);
-	for (int s = 0; s < 2 && result == 0; s++)
-		result = rh_gate_live_close(bench, &side[s], s, err);
+		result = rh_gate_live_close_both(bench, side, err);
 	for (int s = 0; s < 2; s++)
 		rh_gate_live_end(&side[s]);
+	if (result == 0)
+		*(struct rh_gate_pair_row *)rh_grow(&scenario->pairs, &scenario->pair_count,
+						    sizeof(row)) = row;
 	return result;
 }

@@ -14,7 +14,9 @@
 #include "harness/result/result.h"
 #include "traces/format/event.h"
 
-enum { VERIFY_EVENTS = 4000000, SAMPLE = 4 };
+enum { VERIFY_EVENTS = 4000000 };
+/* Of single operations one in four is timed, of long traces fewer: so many say enough. */
+enum { SAMPLE = 4, SAMPLES_ENOUGH = 150000 };
 
 static const char *const side_names[] = { "baseline", "candidate" };
 
@@ -68,18 +70,18 @@ int rh_gate_live_start(struct rh_gate_bench *bench, struct rh_gate_live *side, i
 		.replay.verify = verify,
 		.deadline_ns = rh_now_ns() + bench->config->timeout_ns,
 	};
-	size_t lanes = bench->program->head->lanes;
+	const struct rh_program_head *head = bench->program->head;
 	struct rh_memory_figures figures = { .rss = RH_NONE };
 	uint64_t since = rh_now_ns();
 	const struct rh_ctl *ctl;
 
-	if (side->timed) {
-		how.mode = RH_MODE_TIMED;
-		how.replay.sample = SAMPLE;
+	if (bench->latency && !verify) {
+		how.replay.sample = head->events / SAMPLES_ENOUGH;
+		how.replay.sample = how.replay.sample > SAMPLE ? how.replay.sample : SAMPLE;
 		how.seed = rh_gate_random(&bench->random);
-		how.area_bytes[RH_AREA_LATENCY] = lanes * sizeof(struct rh_latency_lane);
+		how.area_bytes[RH_AREA_LATENCY] = head->lanes * sizeof(struct rh_latency_lane);
 	}
-	side->timeout_ns = bench->config->timeout_ns;
+	*side = (struct rh_gate_live){ .timeout_ns = bench->config->timeout_ns };
 	side->worker.said_fd = side->memory.fd = -1;
 	if (rh_worker_start(&side->worker, &how, err) < 0)
 		return rh_gate_live_name(which, -1, err);
@@ -101,6 +103,7 @@ int rh_gate_live_start(struct rh_gate_bench *bench, struct rh_gate_live *side, i
 	if (side->memory.fd >= 0)
 		rh_memory_read_all(&side->memory, &figures);
 	side->image_bytes = figures.rss == RH_NONE ? 0 : figures.rss;
+	rh_gate_spend(bench, RH_GATE_STARTING, since);
 	return 0;
 }
 
@@ -108,6 +111,7 @@ int rh_gate_live_close(struct rh_gate_bench *bench, struct rh_gate_live *side, i
 		       struct rh_err *err)
 {
 	struct rh_gate_side *identity = &bench->side[which];
+	uint64_t since = rh_now_ns();
 	int result;
 
 	set_deadline(side);
@@ -118,7 +122,28 @@ int rh_gate_live_close(struct rh_gate_bench *bench, struct rh_gate_live *side, i
 	side->cpu_ns = side->worker.cpu_ns;
 	if (!identity->said[0])
 		rh_worker_said(&side->worker, identity->said, sizeof(identity->said));
+	rh_gate_spend(bench, RH_GATE_ENDING, since);
 	return rh_gate_live_name(which, result, err);
+}
+
+int rh_gate_live_start_both(struct rh_gate_bench *bench, struct rh_gate_live side[2],
+			    struct rh_err *err)
+{
+	int first = rh_gate_random(&bench->random) & 1, result;
+
+	for (int s = 0; s < 2; s++)
+		side[s] = (struct rh_gate_live){ .worker.said_fd = -1, .memory.fd = -1 };
+	result = rh_gate_live_start(bench, &side[first], first, false, err);
+	return result < 0 ? -1 : rh_gate_live_start(bench, &side[!first], !first, false, err);
+}
+
+int rh_gate_live_close_both(struct rh_gate_bench *bench, struct rh_gate_live side[2],
+			    struct rh_err *err)
+{
+	int first = rh_gate_random(&bench->random) & 1; /* the second may wait for what it leaves */
+	int result = rh_gate_live_close(bench, &side[first], first, err);
+
+	return result < 0 ? -1 : rh_gate_live_close(bench, &side[!first], !first, err);
 }
 
 void rh_gate_live_end(struct rh_gate_live *side)
@@ -175,18 +200,27 @@ void rh_gate_live_again(struct rh_gate_live *side)
 	side->grain = side->again ? 0 : side->grain;
 }
 
-int rh_gate_live_run(struct rh_gate_live *side, const struct rh_gate_stretch *what,
-		     struct rh_err *err)
+static void send_run(struct rh_gate_live *side, const struct rh_gate_stretch *what)
+{
+	struct rh_ctl *ctl = side->worker.ctl;
+
+	set_deadline(side);
+	ctl->lead = what->lead;
+	ctl->batches = what->timed;
+	ctl->first = what->first;
+	ctl->count = what->count;
+	rh_worker_send(&side->worker, RH_CTL_RUN);
+}
+
+static int answer_run(struct rh_gate_live *side, const struct rh_gate_stretch *what,
+		      struct rh_err *err)
 {
 	uint64_t first = what->first, count = what->count, lead = what->lead;
-	struct rh_ctl *ctl = side->worker.ctl;
+	const struct rh_ctl *ctl = side->worker.ctl;
 	const struct rh_program_head *head = side->worker.program->head;
 	uint64_t words = 0, done = 0;
 
-	set_deadline(side);
-	ctl->lead = lead;
-	ctl->batches = what->timed;
-	if (rh_worker_run(&side->worker, first, count, err) < 0 || check_turn(side, err) < 0 ||
+	if (rh_worker_answer(&side->worker, err) < 0 || check_turn(side, err) < 0 ||
 	    check_carried(side, err) < 0)
 		return -1;
 	for (uint32_t l = 0; l < head->lanes; l++) {
@@ -203,6 +237,13 @@ int rh_gate_live_run(struct rh_gate_live *side, const struct rh_gate_stretch *wh
 		return 0;
 	return rh_fail(err, RH_INVALID, "%llu op words were executed where the trace has %llu",
 		       (unsigned long long)done, (unsigned long long)words);
+}
+
+int rh_gate_live_run(struct rh_gate_live *side, const struct rh_gate_stretch *what,
+		     struct rh_err *err)
+{
+	send_run(side, what);
+	return answer_run(side, what, err);
 }
 
 int rh_gate_live_run_up(struct rh_gate_live *side, uint64_t to, struct rh_err *err)
@@ -362,23 +403,54 @@ void rh_gate_live_keep(struct rh_gate_scenario *scenario, const struct rh_gate_l
 
 /* ---- verification ---- */
 
-int rh_gate_verify(struct rh_gate_bench *bench, int which, struct rh_err *err)
+/* An epoch of every side in the list, at once where they are two. */
+static int verify_epoch(struct rh_gate_live *side, const int *list, int count, uint64_t to,
+			struct rh_err *err)
+{
+	const struct rh_program_head *head = side[list[0]].worker.program->head;
+	uint64_t first = side[list[0]].grain;
+	struct rh_gate_stretch what = {
+		.first = first,
+		.count = rh_ctl_stretch(1, head->grains, head->epoch_grains, first, to - first),
+	};
+	int result = 0;
+
+	for (int i = 0; i < count; i++)
+		send_run(&side[list[i]], &what);
+	for (int i = 0; i < count && result == 0; i++)
+		result = rh_gate_live_name(list[i], answer_run(&side[list[i]], &what, err), err);
+	return result;
+}
+
+static int verify(struct rh_gate_bench *bench, const int *list, int count, struct rh_err *err)
 {
 	const struct rh_program *program = bench->program;
-	struct rh_gate_live side = { .memory = { .fd = -1 } };
+	struct rh_gate_live side[2] = { { .memory = { .fd = -1 } }, { .memory = { .fd = -1 } } };
 	uint64_t grain = 0, events = 0;
-	int result;
+	int result = 0;
 
-	side.worker.said_fd = -1;
 	while (grain < program->head->grains && events < VERIFY_EVENTS)
 		events += program->grain_facts[grain++].events;
-	result = rh_gate_live_start(bench, &side, which, true, err);
-	if (result == 0)
-		result = rh_gate_live_name(which, rh_gate_live_run_up(&side, grain, err), err);
-	if (result == 0 && grain == program->head->grains)
-		result = rh_gate_live_name(which, rh_gate_live_drain(&side, err), err);
-	if (result == 0)
-		result = rh_gate_live_close(bench, &side, which, err);
-	rh_gate_live_end(&side);
+	for (int s = 0; s < 2; s++)
+		side[s].worker.said_fd = -1;
+	for (int i = 0; i < count && result == 0; i++)
+		result = rh_gate_live_start(bench, &side[list[i]], list[i], true, err);
+	while (result == 0 && side[list[0]].grain < grain)
+		result = verify_epoch(side, list, count, grain, err);
+	for (int i = 0; i < count && result == 0 && grain == program->head->grains; i++)
+		result = rh_gate_live_name(list[i], rh_gate_live_drain(&side[list[i]], err), err);
+	for (int i = 0; i < count && result == 0; i++)
+		result = rh_gate_live_close(bench, &side[list[i]], list[i], err);
+	for (int s = 0; s < 2; s++)
+		rh_gate_live_end(&side[s]);
 	return result;
+}
+
+int rh_gate_verify(struct rh_gate_bench *bench, bool at_once, struct rh_err *err)
+{
+	static const int both[2] = { 0, 1 };
+
+	if (at_once)
+		return verify(bench, both, 2, err);
+	return verify(bench, &both[0], 1, err) < 0 ? -1 : verify(bench, &both[1], 1, err);
 }

@@ -28,7 +28,6 @@ struct rh_gate_live {
 	struct rh_memory_probe memory;
 	uint64_t grain; /* where it stands */
 	bool again;	/* the next run begins another pass */
-	bool timed;	/* single operations are timed; set before the start */
 	uint64_t timeout_ns;
 	uint64_t rss_start, rss_peak;
 	uint64_t rss_kept;		  /* at the end of the last pass */
@@ -49,6 +48,11 @@ int rh_gate_live_start(struct rh_gate_bench *bench, struct rh_gate_live *side, i
  * it printed goes to the side. */
 int rh_gate_live_close(struct rh_gate_bench *bench, struct rh_gate_live *side, int which,
 		       struct rh_err *err);
+/* Two sides, the first by toss. The caller ends them, however it went. */
+int rh_gate_live_start_both(struct rh_gate_bench *bench, struct rh_gate_live side[2],
+			    struct rh_err *err);
+int rh_gate_live_close_both(struct rh_gate_bench *bench, struct rh_gate_live side[2],
+			    struct rh_err *err);
 void rh_gate_live_end(struct rh_gate_live *side);
 
 /* `lead` grains before `first` untimed, then `count` grains. */
@@ -68,6 +72,10 @@ void rh_gate_live_again(struct rh_gate_live *side);
 /* Figures of the last run, which was timed. */
 void rh_gate_live_turn(const struct rh_gate_bench *bench, struct rh_gate_live *side,
 		       struct rh_gate_turn *turn);
+/* Percentiles of single operations into the row: timed passes of two live sides, which stand at
+ * their start or at the end of a pass. NaN where a percentile has too few samples. */
+int rh_gate_latency(struct rh_gate_bench *bench, struct rh_gate_live side[2],
+		    struct rh_gate_pair_row *row, struct rh_err *err);
 /* Looks at resident memory: the most that was seen is rss_peak. */
 void rh_gate_live_memory(struct rh_gate_live *side);
 

@@ -4,8 +4,9 @@
  *
  *	1  baseline and candidate are started in an order that is tossed for; with one lane
  *	   both are pinned to one CPU, chosen anew for each pair
- *	2  pass after pass over the trace, until the pair has its blocks: blocks of two turns,
- *	   A B B A or B A A B by another toss. The one whose turn it is not sleeps
+ *	2  pass after pass over the trace, until the pair has its blocks (of a trace of which one
+ *	   pass has enough of them, that one): blocks of two turns, A B B A or B A A B by another
+ *	   toss. The one whose turn it is not sleeps
  *	3  a turn is: whatever comes before (untimed), the lead (untimed), a barrier, one
  *	   unit (timed). Both sides execute every op of every pass in order
  *	4  a pass ends as a program that goes on would end it: what lives, lives on, and each
@@ -13,6 +14,9 @@
  *	   (harness/worker/passes.c). The heap is never drained to nothing in between, which
  *	   would favour whoever hoards what was freed. What the allocator keeps it keeps:
  *	   passes after the first measure a heap that is in use, on both sides alike
+ *	5  single operations are timed in passes of their own (latency.c). Where one pass of turns
+ *is enough, every other pair begins with these, so that its turns meet a heap that has been through
+ *the trace: what is slow only then, or only at first, is in half of the pairs
  *
  * After every turn the counts are checked: all words executed, nothing failed; from pass
  * to pass: what was live is what the trace says. A side that did less than it was
@@ -28,21 +32,25 @@
 #include "harness/result/result.h"
 
 enum {
-	LEAD_MAX = 4,	/* units */
-	LEAD_TURNS = 8, /* turns needed to judge a lead */
-	RSS_EVERY = 4,	/* turns of the first pass between two readings */
+	LEAD_MAX = 4,	      /* units */
+	LEAD_TURNS = 8,	      /* turns needed to judge a lead ... */
+	LEAD_TURNS_MOST = 32, /* ... and enough, in the middle of a pass */
+	RSS_READINGS = 16,    /* of the first pass, one of each side takes 0.1 ms and more ... */
+	RSS_EVERY = 4,	      /* ... blocks between two at least */
 };
 #define UNIT_NS	      1000000.0	 /* timed part of a turn, up to 8 lanes ... */
 #define UNIT_NS_MAX   20000000.0 /* ... and more for more: barriers cost more, too */
 #define UNIT_NS_LEAST 100000.0	 /* below it the switch of sides is what is measured */
 #define LEAD_GOOD     0.01
+#define SOLO_NS_LONG  100000000.0 /* a pass of this length is good for itself */
 
 struct pair {
 	struct rh_gate_bench *bench;
 	struct rh_gate_scenario *scenario;
 	uint32_t number, pass;
 	struct rh_gate_live side[2];
-	double *log_ratio; /* calibration of the lead: first against last quarter */
+	size_t first_block; /* of those that are kept */
+	double *log_ratio;  /* calibration of the lead: first against last quarter */
 	size_t log_ratio_count;
 };
 
@@ -130,27 +138,58 @@ static int run_block(struct pair *pair, const size_t unit[2], struct rh_err *err
 	return 0;
 }
 
+/* Is the lead long enough, as far as this was seen? The blocks made meanwhile are not kept. */
+static void judge_calibration(struct pair *pair)
+{
+	struct rh_gate_bench *bench = pair->bench;
+	double median;
+
+	rh_stat_sort(pair->log_ratio, pair->log_ratio_count);
+	median = rh_stat_median(pair->log_ratio, pair->log_ratio_count);
+	pair->log_ratio_count = 0;
+	pair->scenario->block_count = pair->first_block;
+	if (median > LEAD_GOOD && bench->lead < LEAD_MAX &&
+	    bench->units->count >= 2 * (bench->lead + 2)) {
+		bench->lead++;
+		return;
+	}
+	bench->calibrated = true;
+	pair->scenario->lead = bench->lead;
+	for (int s = 0; s < 2; s++) {
+		pair->side[s].wall_ns = 0;
+		pair->side[s].events = pair->side[s].faults = pair->side[s].switches = 0;
+	}
+}
+
+/* The turns that a pass has room for, at this lead. */
+static size_t blocks_of_a_pass(const struct rh_gate_bench *bench)
+{
+	return bench->units->count / (2 * (bench->lead + 1));
+}
+
 /* Blocks of one pass; a single turn that is left over is not run. Memory is read in the first
- * pass and at the end of each: a heap that grows from pass to pass leaks. */
+ * pass and at the end of each: a heap that grows from pass to pass leaks. Passes and pairs begin at
+ * different units, so that all are timed in the end. */
 static int run_pass(struct pair *pair, struct rh_err *err)
 {
 	struct rh_gate_bench *bench = pair->bench;
-	size_t phase = pair->pass % (bench->lead + 1);
-	uint64_t end_grain = bench->program->head->grains;
+	size_t at = rh_gate_phase(pair->number, pair->pass, bench->lead);
+	size_t every = blocks_of_a_pass(bench) / RSS_READINGS, blocks = 0;
 
-	for (size_t t = 0;; t += 2) {
-		size_t unit[2] = { rh_gate_unit_of(bench->units, bench->lead, phase, t),
-				   rh_gate_unit_of(bench->units, bench->lead, phase, t + 1) };
+	every = every > RSS_EVERY ? every : RSS_EVERY;
+	for (; at + bench->lead + 1 < bench->units->count; blocks++) {
+		size_t step = bench->lead + 1, unit[2] = { at, at + step };
 
-		if (unit[1] == SIZE_MAX)
-			break;
 		if (run_block(pair, unit, err) < 0)
 			return -1;
-		for (int s = 0; s < 2 && pair->pass == 0 && t / 2 % RSS_EVERY == 0; s++)
+		at += 2 * step;
+		if (!bench->calibrated && pair->log_ratio_count >= LEAD_TURNS_MOST)
+			judge_calibration(pair);
+		for (int s = 0; s < 2 && pair->pass == 0 && blocks % every == 0; s++)
 			rh_gate_live_memory(&pair->side[s]);
 	}
 	for (int s = 0; s < 2; s++) {
-		if (rh_gate_live_run_up(&pair->side[s], end_grain, err) < 0)
+		if (rh_gate_live_run_up(&pair->side[s], bench->program->head->grains, err) < 0)
 			return rh_gate_live_name(s, -1, err);
 		rh_gate_live_memory(&pair->side[s]);
 	}
@@ -202,9 +241,11 @@ static int cut_units(struct pair *pair, struct rh_err *err)
 	for (int s = 0; s < 2; s++) {
 		double *solo = bench->solo_ticks + (size_t)s * head->grains;
 
-		/* the second pass is like those that follow: the heap has grown */
+		/* the second pass is like those that follow: the heap has grown. Of a long one that
+		 * is so for most of the first */
 		if (solo_pass(pair, s, solo, &total[s], err) < 0 ||
-		    solo_pass(pair, s, solo, &total[s], err) < 0)
+		    (total[s] * bench->clock->ns_per_tick < SOLO_NS_LONG &&
+		     solo_pass(pair, s, solo, &total[s], err) < 0))
 			return -1;
 	}
 	slower = (total[0] > total[1] ? total[0] : total[1]) * bench->clock->ns_per_tick;
@@ -226,54 +267,76 @@ static int cut_units(struct pair *pair, struct rh_err *err)
 	return 0;
 }
 
-/* The lead grows until the first quarter of a turn is as fast as the last. The blocks made
- * meanwhile are not kept. */
+/* The lead grows until the first quarter of a turn is as fast as the last. With several lanes it is
+ * not judged. */
 static int calibrate(struct pair *pair, struct rh_err *err)
 {
-	struct rh_gate_bench *bench = pair->bench;
-	size_t kept = pair->scenario->block_count; /* of a gate that was cut and goes on */
-	double median;
+	uint64_t since = rh_now_ns();
 
+	pair->first_block = pair->scenario->block_count; /* of a gate that was cut and goes on */
 	if (cut_units(pair, err) < 0)
 		return -1;
-	for (bench->lead = 1;; bench->lead++) {
-		pair->log_ratio_count = 0;
-		do {
-			if (run_pass(pair, err) < 0)
-				return -1;
-		} while (pair->log_ratio_count && pair->log_ratio_count < LEAD_TURNS);
-		pair->scenario->block_count = kept;
-		rh_stat_sort(pair->log_ratio, pair->log_ratio_count);
-		median = rh_stat_median(pair->log_ratio, pair->log_ratio_count);
-		if (!(median > LEAD_GOOD) || bench->lead == LEAD_MAX ||
-		    bench->units->count < 2 * (bench->lead + 2))
-			break;
+	pair->bench->lead = 1;
+	if (pair->bench->program->head->lanes > 1)
+		judge_calibration(pair);
+	while (!pair->bench->calibrated) {
+		if (run_pass(pair, err) < 0)
+			return -1;
+		if (!pair->bench->calibrated &&
+		    (pair->log_ratio_count == 0 || pair->log_ratio_count >= LEAD_TURNS))
+			judge_calibration(pair);
 	}
-	bench->calibrated = true;
-	pair->scenario->lead = bench->lead;
-	for (int s = 0; s < 2; s++) {
-		pair->side[s].wall_ns = 0;
-		pair->side[s].events = pair->side[s].faults = pair->side[s].switches = 0;
-	}
-	pair->pass = 0;
+	rh_gate_spend(pair->bench, RH_GATE_CALIBRATING, since);
 	return 0;
 }
 
 /* ---- the pair ---- */
 
-static int live(struct pair *pair, struct rh_err *err)
+/* A heap that has been through the trace, for the turns that follow. */
+static int go_through(struct pair *pair, struct rh_gate_pair_row *row, struct rh_err *err)
+{
+	struct rh_gate_bench *bench = pair->bench;
+	int result = 0;
+
+	if (bench->latency)
+		return rh_gate_latency(bench, pair->side, row, err);
+	for (int s = 0; s < 2 && result == 0; s++)
+		result = rh_gate_live_name(
+			s, rh_gate_live_run_up(&pair->side[s], bench->program->head->grains, err),
+			err);
+	return result;
+}
+
+static int turns(struct pair *pair, struct rh_err *err)
 {
 	struct rh_gate_scenario *scenario = pair->scenario;
-	size_t first, wanted = pair->bench->config->blocks;
+	size_t first = scenario->block_count, wanted = pair->bench->config->blocks;
+	bool one_is_enough = blocks_of_a_pass(pair->bench) >= wanted;
+	uint64_t since = rh_now_ns();
 
-	if (!pair->bench->calibrated && calibrate(pair, err) < 0)
-		return -1;
-	first = scenario->block_count;
-	while (scenario->block_count - first < wanted || pair->pass <= pair->bench->lead)
+	if (pair->pass)
+		first = pair->first_block; /* the last pass of the calibration has some */
+	while (scenario->block_count - first < wanted || pair->pass < (one_is_enough ? 1u : 2u))
 		if (run_pass(pair, err) < 0)
 			return -1;
 	scenario->passes += pair->pass;
+	rh_gate_spend(pair->bench, RH_GATE_TURNS, since);
 	return 0;
+}
+
+static int live(struct pair *pair, struct rh_gate_pair_row *row, struct rh_err *err)
+{
+	struct rh_gate_bench *bench = pair->bench;
+	bool odd;
+
+	if (!bench->calibrated && calibrate(pair, err) < 0)
+		return -1;
+	odd = pair->number % 2 && blocks_of_a_pass(bench) >= bench->config->blocks;
+	if (odd && go_through(pair, row, err) < 0)
+		return -1;
+	if (turns(pair, err) < 0)
+		return -1;
+	return odd || !bench->latency ? 0 : rh_gate_latency(bench, pair->side, row, err);
 }
 
 int rh_gate_pair(struct rh_gate_bench *bench, struct rh_gate_scenario *scenario, struct rh_err *err)
@@ -282,31 +345,21 @@ int rh_gate_pair(struct rh_gate_bench *bench, struct rh_gate_scenario *scenario,
 			     .scenario = scenario,
 			     .number = (uint32_t)scenario->pair_count };
 	struct rh_gate_pair_row row = { 0 };
-	int first = rh_gate_random(&bench->random) & 1, result;
 	cpu_set_t kept;
+	int result;
 
-	for (int s = 0; s < 2; s++)
-		pair.side[s].worker.said_fd = pair.side[s].memory.fd = -1;
 	rh_gate_row_clear(&row, RH_GATE_LATENCY);
 	rh_gate_live_pin(bench, &row, &kept, &bench->random);
-	result = rh_gate_live_start(bench, &pair.side[first], first, false, err);
-	if (result == 0)
-		result = rh_gate_live_start(bench, &pair.side[!first], !first, false, err);
+	result = rh_gate_live_start_both(bench, pair.side, err);
 	sched_setaffinity(0, sizeof(kept), &kept);
 	if (result == 0)
-		result = live(&pair, err);
-	first = rh_gate_random(&bench->random) &
-		1; /* the second may wait for what the first leaves */
-	for (int i = 0; i < 2 && result == 0; i++) {
-		int which = i ? !first : first;
-
-		result = rh_gate_live_close(bench, &pair.side[which], which, err);
-	}
+		result = live(&pair, &row, err);
+	if (result == 0)
+		result = rh_gate_live_close_both(bench, pair.side, err);
 	if (result == 0)
 		rh_gate_live_keep(scenario, pair.side, &row);
 	for (int s = 0; s < 2; s++)
 		rh_gate_live_end(&pair.side[s]);
 	free(pair.log_ratio);
-	return result < 0 ? -1
-			  : rh_gate_latency(bench, &scenario->pairs[scenario->pair_count - 1], err);
+	return result < 0 ? -1 : 0;
 }

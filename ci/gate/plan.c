@@ -38,9 +38,7 @@ void rh_gate_units_free(struct rh_gate_units *units)
 	*units = (struct rh_gate_units){ 0 };
 }
 
-size_t rh_gate_unit_of(const struct rh_gate_units *units, size_t lead, size_t phase, size_t turn)
+size_t rh_gate_phase(size_t pair, size_t pass, size_t lead)
 {
-	size_t unit = phase + turn * (lead + 1);
-
-	return unit < units->count ? unit : SIZE_MAX;
+	return (pair / 2 + pass) % (lead + 1);
 }

@@ -3,8 +3,8 @@
  *
  * The grains of a program are grouped into units of about equal length that do not cross
  * an epoch. A turn is: some units untimed (the lead), then one unit timed. Which units are
- * timed changes from pass to pass, so that all of the trace is timed in lead + 1 passes;
- * both sides of a gate get the same turns. Every op of every pass runs on both sides.
+ * timed changes from pass to pass and from pair to pair, so that all of the trace is timed in
+ * the end; both sides of a gate get the same turns. Every op of every pass runs on both sides.
  *
  *	lead 1, phase 0:  [T]  L [T]  L [T]	phase 1:  L [T]  L [T]  L
  *
@@ -26,7 +26,8 @@ void rh_gate_units_cut(struct rh_gate_units *units, uint64_t grains, uint64_t ep
 		       uint64_t want);
 void rh_gate_units_free(struct rh_gate_units *units);
 
-/* The timed unit of turn `turn` in a pass of that phase (0 .. lead); SIZE_MAX = no more. */
-size_t rh_gate_unit_of(const struct rh_gate_units *units, size_t lead, size_t phase, size_t turn);
+/* The first timed unit of a pass (0 .. lead). Pairs that differ in what comes before (even and odd
+ * ones, pair.c) begin at all of them. */
+size_t rh_gate_phase(size_t pair, size_t pass, size_t lead);
 
 #endif

@@ -151,6 +151,8 @@ static void print_counts(const struct rh_gate_scenario *scenario, FILE *to)
 
 static void print_work(const struct rh_gate_scenario *scenario, unsigned pairs, FILE *to)
 {
+	bool some = false;
+
 	if (scenario->apart)
 		fprintf(to,
 			"  %u blocks of four processes, one at a time, passes of %.1f ms, "
@@ -163,6 +165,14 @@ static void print_work(const struct rh_gate_scenario *scenario, unsigned pairs, 
 			 pairs, scenario->block_count, scenario->dropped, scenario->unit_ns / 1e6,
 			 scenario->lead, scenario->lead == 1 ? "" : "s", scenario->passes,
 			 scenario->seconds);
+	fputs("  of them", to);
+	for (int p = 0; p < RH_GATE_PARTS; p++)
+		if (scenario->spent[p] >= 0.05) {
+			fprintf(to, "%s %s %.1f s", some ? "," : "", rh_gate_part_names[p],
+				scenario->spent[p]);
+			some = true;
+		}
+	fputs(some ? "\n" : " hardly any\n", to);
 }
 
 /* Median over pairs of what a side holds between passes; 0 = not read. */

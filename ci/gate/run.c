@@ -8,10 +8,11 @@
  *	4  pairs (pair.c); after each from the third on a look at the verdict of every
  *	   metric that gates (judge.c); no more pairs when none is open
  *
- * Small traces come first. Under --budget every trace first gets a few pairs, and then the time
- * goes pair by pair to what still needs deciding: what looks like a failure first, then what is
- * cheap. A line is printed as each is finished. What the budget leaves open is inconclusive, and
- * says so.
+ * Small traces come first. Under --budget each first gets its share of the time at most, and a few
+ * pairs, for wall time and memory; then the time goes pair by pair to what still needs deciding:
+ * what looks like a failure first, then wall time and memory, then single operations, cheap traces
+ * before others. A turn that does not end takes a quarter of the budget at most. A line is printed
+ *as each is finished. What the budget leaves open is inconclusive, and says so.
  */
 #include "ci/gate/gate.h"
 
@@ -27,6 +28,7 @@
 #include "alloc/base/progress.h"
 #include "ci/gate/extra.h"
 #include "ci/gate/report.h"
+#include "harness/control/latency.h"
 #include "harness/result/result.h"
 #include "traces/format/trace.h"
 
@@ -36,6 +38,8 @@
 #define MIB		 1048576.0
 enum { GRAIN_EVENTS = 1024, EPOCH_EVENTS = 1 << 20 };
 enum { PAIRS_BEFORE_OTHERS = 6 }; /* under a budget, before others have had theirs */
+enum { TURN_OF_BUDGET = 4 };
+#define TURN_NS_LEAST 10000000000u /* a turn that is checked can take seconds */
 enum { MANY_PER_CPU = 4 };
 #define LANES_DEFAULT UINT32_MAX
 #define LANES_MANY    (UINT32_MAX - 1)
@@ -50,10 +54,25 @@ struct job {
 	struct rh_program program;
 	struct rh_gate_units units;
 	struct rh_gate_bench bench;
-	uint64_t pair_ns;  /* the longest pair so far */
+	uint64_t pair_ns;  /* what the last pair took */
 	bool latency_only; /* nothing else is open */
 	bool open, twice;  /* twice: another scenario has this trace at these lanes */
 };
+
+const char *const rh_gate_part_names[RH_GATE_PARTS] = {
+	[RH_GATE_COMPILING] = "compile", [RH_GATE_VERIFYING] = "verify",
+	[RH_GATE_STARTING] = "start",	 [RH_GATE_CALIBRATING] = "calibrate",
+	[RH_GATE_TURNS] = "turns",	 [RH_GATE_TIMING] = "latencies",
+	[RH_GATE_ENDING] = "end",	 [RH_GATE_COUNTING] = "count",
+};
+
+uint64_t rh_gate_spend(struct rh_gate_bench *bench, enum rh_gate_part part, uint64_t since)
+{
+	uint64_t now = rh_now_ns();
+
+	bench->spent[part] += (double)(now - since) / 1e9;
+	return now;
+}
 
 void rh_gate_warn(struct rh_gate *gate, const char *fmt, ...)
 {
@@ -191,6 +210,20 @@ static bool is_twice(const struct job *job)
 	return false;
 }
 
+/* Its starts and ends are its own, not the pairs'. */
+static int verify(struct job *job, struct rh_err *err)
+{
+	struct rh_gate_bench *bench = &job->bench;
+	double starting = bench->spent[RH_GATE_STARTING], ending = bench->spent[RH_GATE_ENDING];
+	uint64_t since = rh_now_ns();
+	int result = rh_gate_verify(bench, !job->scenario->apart, err);
+
+	bench->spent[RH_GATE_STARTING] = starting;
+	bench->spent[RH_GATE_ENDING] = ending;
+	rh_gate_spend(bench, RH_GATE_VERIFYING, since);
+	return result;
+}
+
 /* All that comes before the first pair. */
 static int prepare(struct job *job, struct rh_err *err)
 {
@@ -198,6 +231,7 @@ static int prepare(struct job *job, struct rh_err *err)
 	struct rh_gate_scenario *scenario = job->scenario;
 	struct rh_gate_config *config = &gate->config;
 	struct rh_compile_stats stats = { 0 };
+	uint64_t since = rh_now_ns();
 	int result;
 
 	job->bench = (struct rh_gate_bench){ .config = config,
@@ -208,6 +242,7 @@ static int prepare(struct job *job, struct rh_err *err)
 					     .random = config->seed };
 	if (compile(job, &stats, err) < 0)
 		return -1;
+	rh_gate_spend(&job->bench, RH_GATE_COMPILING, since);
 	job->twice = is_twice(job);
 	if (job->twice)
 		return 0;
@@ -218,10 +253,15 @@ static int prepare(struct job *job, struct rh_err *err)
 	if (result == 0)
 		result = rh_gate_take_kept(gate, scenario, err);
 	job->bench.random += scenario->pair_count;
-	for (int s = 0; s < 2 && result == 0 && !config->no_verify; s++)
-		result = rh_gate_verify(&job->bench, s, err);
-	if (result == 0 && config->tier != RH_TIER_WALL)
+	if (result == 0 && !config->no_verify)
+		result = verify(job, err);
+	job->bench.latency = rh_gate_wants_latency(config) && !scenario->apart &&
+			     scenario->lanes <= RH_LATENCY_SEATS_MAX;
+	since = rh_now_ns();
+	if (result == 0 && config->tier != RH_TIER_WALL) {
 		rh_gate_count(gate, scenario, &job->program, job->bench.folded);
+		rh_gate_spend(&job->bench, RH_GATE_COUNTING, since);
+	}
 	job->open = result == 0 && config->tier != RH_TIER_DETERMINISTIC;
 	return result;
 }
@@ -237,8 +277,9 @@ static void look(struct job *job)
 		return;
 	rh_gate_judge_scenario(config, job->scenario, job->tests);
 	job->latency_only = !open_question(config, job->scenario, 0, RH_GATE_LATENCY);
-	job->open = !job->latency_only ||
-		    open_question(config, job->scenario, RH_GATE_LATENCY, RH_GATE_METRICS);
+	job->bench.latency &=
+		open_question(config, job->scenario, RH_GATE_LATENCY, RH_GATE_METRICS);
+	job->open = !job->latency_only || job->bench.latency;
 }
 
 static int one_pair(struct job *job, struct rh_err *err)
@@ -257,7 +298,7 @@ static int one_pair(struct job *job, struct rh_err *err)
 				 : rh_gate_pair)(&job->bench, scenario, err) < 0)
 		return -1;
 	took = rh_now_ns() - since;
-	job->pair_ns = took > job->pair_ns ? took : job->pair_ns;
+	job->pair_ns = took;
 	scenario->seconds += (double)took / 1e9;
 	return rh_gate_keep(job->gate, err);
 }
@@ -310,6 +351,7 @@ static void finish(struct job *job)
 {
 	const struct rh_gate_config *config = &job->gate->config;
 
+	memcpy(job->scenario->spent, job->bench.spent, sizeof(job->bench.spent));
 	rh_gate_units_free(&job->units);
 	free(job->bench.solo_ticks);
 	job->bench.solo_ticks = NULL;
@@ -344,8 +386,8 @@ static void out_of_time(struct job *job)
 
 	if (scenario->pair_count) {
 		snprintf(scenario->note, sizeof(scenario->note),
-			 "--budget was spent after %zu pairs: a longer one decides more",
-			 scenario->pair_count);
+			 "--budget was spent after %zu pairs: a longer one decides more%s",
+			 scenario->pair_count, job->latency_only ? " about single operations" : "");
 		job->open = false;
 		return;
 	}
@@ -353,11 +395,27 @@ static void out_of_time(struct job *job)
 	break_off(job, &why);
 }
 
-/* The first stretch of a scenario; without a budget all of it. */
-static int begin(struct job *job, struct rh_err *err)
+/* Under a budget: what a scenario may take until `others` have had theirs. */
+static uint64_t share_of_time(const struct rh_gate *gate, size_t others)
 {
-	size_t most = job->gate->config.budget_time_ns ? PAIRS_BEFORE_OTHERS : SIZE_MAX;
-	uint64_t since = rh_now_ns();
+	return gate->config.budget_time_ns ? time_left(gate) / (others + 1) : UINT64_MAX;
+}
+
+/* The next pair of the first stretch; under a budget single operations come later. */
+static bool goes_on(const struct job *job, uint64_t since, uint64_t share)
+{
+	size_t pairs = job->scenario->pair_count;
+
+	if (!job->open || !job->gate->config.budget_time_ns || pairs == 0)
+		return job->open;
+	return !job->latency_only && pairs < PAIRS_BEFORE_OTHERS &&
+	       rh_now_ns() - since + job->pair_ns < share;
+}
+
+/* The first stretch of a scenario; without a budget all of it. */
+static int begin(struct job *job, size_t others, struct rh_err *err)
+{
+	uint64_t since = rh_now_ns(), share = share_of_time(job->gate, others);
 	struct rh_err why = { 0 };
 	int result = 0;
 
@@ -367,7 +425,7 @@ static int begin(struct job *job, struct rh_err *err)
 		result = prepare(job, &why);
 		job->scenario->seconds += (double)(rh_now_ns() - since) / 1e9;
 		look(job);
-		while (result == 0 && job->open && job->scenario->pair_count < most) {
+		while (result == 0 && goes_on(job, since, share)) {
 			if (time_left(job->gate) <= job->pair_ns) {
 				out_of_time(job);
 				break;
@@ -383,22 +441,26 @@ static int begin(struct job *job, struct rh_err *err)
 	return rh_interrupted ? interrupted(job->gate, err) : 0;
 }
 
-/* What looks like a failure comes first, then what is cheap. */
+/* What looks like a failure comes first, then what only single operations are open of comes last;
+ * else what is cheap. */
+static bool before(const struct job *a, const struct job *b)
+{
+	const struct rh_gate_look *x = &a->scenario->result[RH_GATE_WALL].look;
+	const struct rh_gate_look *y = &b->scenario->result[RH_GATE_WALL].look;
+	bool x_fails = x->median > x->margin, y_fails = y->median > y->margin;
+
+	if (a->latency_only != b->latency_only)
+		return b->latency_only;
+	return x_fails != y_fails ? x_fails : a->pair_ns < b->pair_ns;
+}
+
 static struct job *next_job(struct job *jobs, size_t count)
 {
 	struct job *best = NULL;
-	bool best_fails = false;
 
-	for (size_t i = 0; i < count; i++) {
-		const struct rh_gate_look *wall = &jobs[i].scenario->result[RH_GATE_WALL].look;
-		bool fails = wall->median > wall->margin;
-
-		if (jobs[i].open && (!best || (fails && !best_fails) ||
-				     (fails == best_fails && jobs[i].pair_ns < best->pair_ns))) {
+	for (size_t i = 0; i < count; i++)
+		if (jobs[i].open && (!best || before(&jobs[i], best)))
 			best = &jobs[i];
-			best_fails = fails;
-		}
-	}
 	return best;
 }
 
@@ -519,6 +581,16 @@ static void drop_twice(struct rh_gate *gate, const struct job *jobs)
 	free(twice);
 }
 
+/* One that hangs must not take the others' time with it. */
+static void limit_turns(struct rh_gate_config *config)
+{
+	uint64_t part = config->budget_time_ns / TURN_OF_BUDGET;
+
+	part = part > TURN_NS_LEAST ? part : TURN_NS_LEAST;
+	if (config->budget_time_ns && config->timeout_ns > part)
+		config->timeout_ns = part;
+}
+
 static int measure_all(struct rh_gate *gate, const uint32_t *lanes, struct rh_err *err)
 {
 	size_t count = gate->scenario_count;
@@ -526,8 +598,9 @@ static int measure_all(struct rh_gate *gate, const uint32_t *lanes, struct rh_er
 	int result = jobs ? rh_gate_open_kept(gate, err) : -1;
 
 	gate->deadline_ns = rh_now_ns() + gate->config.budget_time_ns;
+	limit_turns(&gate->config);
 	for (size_t i = 0; i < count && result == 0; i++)
-		result = begin(&jobs[i], err);
+		result = begin(&jobs[i], count - 1 - i, err);
 	if (result == 0)
 		result = share_time(gate, jobs, count, err);
 	for (size_t i = 0; i < count && jobs; i++)

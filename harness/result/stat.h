@@ -31,6 +31,10 @@ size_t rh_stat_sign_rank(size_t n, double tail);
 /* That sum: the probability that fewer than k of n fair coins show heads. */
 double rh_stat_sign_tail(size_t n, size_t k);
 
+/* The t that Student's distribution of so many degrees of freedom (1 or more) exceeds with
+ * probability `tail` (0 .. 0.5). */
+double rh_stat_student(size_t freedom, double tail);
+
 /* Median of values (any order; not changed) and its interval at `confidence` (0.95) or, when
  * n is too small for that, the widest there is (min..max) with the level it reaches. NaNs are left
  * out, and out of n. */

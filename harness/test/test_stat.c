@@ -78,6 +78,24 @@ static void ranks(void **state)
 	assert_int_equal(rh_stat_sign_rank(3, 0.125), 1);
 }
 
+/* Student's table, one-sided. */
+static void student(void **state)
+{
+	static const struct {
+		size_t freedom;
+		double tail, t;
+	} table[] = {
+		{ 1, 0.005, 63.6567 }, { 2, 0.005, 9.92484 }, { 4, 0.005, 4.60409 },
+		{ 5, 0.025, 2.57058 }, { 9, 0.005, 3.24984 }, { 9, 0.0005, 4.78091 },
+		{ 30, 0.05, 1.69726 }, { 3, 0.5, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		assert_true(fabs(rh_stat_student(table[i].freedom, table[i].tail) - table[i].t) <
+			    1e-4 * (1 + table[i].t));
+}
+
 static void intervals(void **state)
 {
 	static const double five[] = { 30, 10, 50, 20, 40 };
@@ -109,8 +127,9 @@ static void intervals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(medians), cmocka_unit_test(not_a_number), cmocka_unit_test(tails),
-		cmocka_unit_test(ranks),   cmocka_unit_test(intervals),
+		cmocka_unit_test(medians), cmocka_unit_test(not_a_number),
+		cmocka_unit_test(tails),   cmocka_unit_test(ranks),
+		cmocka_unit_test(student), cmocka_unit_test(intervals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,23 +55,23 @@ static void units_cover_and_keep_to_epochs(void **state)
 	rh_gate_units_free(&units);
 }
 
-/* Every unit is timed exactly once in lead + 1 passes. */
+/* Even pairs and odd pairs begin at every unit of a turn and its lead. */
 static void phases_time_everything(void **state)
 {
-	struct rh_gate_units units;
-	unsigned timed[40] = { 0 };
-	const size_t lead = 2;
-
 	(void)state;
-	rh_gate_units_cut(&units, 40, 40, 1);
-	assert_int_equal(units.count, 40);
-	for (size_t phase = 0; phase <= lead; phase++)
-		for (size_t t = 0, u; (u = rh_gate_unit_of(&units, lead, phase, t)) != SIZE_MAX;
-		     t++)
-			timed[u]++;
-	for (size_t u = 0; u < 40; u++)
-		assert_int_equal(timed[u], 1);
-	rh_gate_units_free(&units);
+	for (size_t lead = 1; lead <= 4; lead++) {
+		unsigned seen[2][5] = { { 0 } };
+
+		for (size_t pair = 0; pair < 20; pair++) {
+			size_t phase = rh_gate_phase(pair, 0, lead);
+
+			assert_true(phase <= lead);
+			assert_int_not_equal(phase, rh_gate_phase(pair, 1, lead));
+			seen[pair % 2][phase]++;
+		}
+		for (size_t phase = 0; phase <= lead; phase++)
+			assert_true(seen[0][phase] && seen[1][phase]);
+	}
 }
 
 /* ---- documents ---- */
