@@ -33,6 +33,7 @@ struct rh_section {
 struct rh_encoder {
 	struct rh_section section[RH_SECTIONS];
 	unsigned columns;
+	uint32_t with_arg; /* a bit for each kind that has one, if the column is there */
 	uint32_t events;
 	uint32_t lane, lane_run, task_run;
 	uint64_t time_last, task_named;

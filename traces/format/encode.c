@@ -25,11 +25,16 @@ static void block_begin(struct rh_encoder *encoder)
 	encoder->events = encoder->lane_run = encoder->task_run = 0;
 }
 
+_Static_assert(RH_EV_COUNT <= 32, "with_arg has a bit for each kind");
+
 /* Every section gets room for the worst block at once (26 bytes an event of operations: 1.6 MiB),
  * so that putting an event never has to look whether there is room. */
 bool rh_encoder_open(struct rh_encoder *encoder, unsigned columns)
 {
 	*encoder = (struct rh_encoder){ .columns = columns };
+	for (int kind = 0; kind < RH_EV_COUNT && columns & RH_COL_ARG; kind++)
+		if (strchr(rh_event_rows[kind].fields, 'R'))
+			encoder->with_arg |= 1u << kind;
 	for (int s = 0; s < RH_SECTIONS; s++) {
 		if (!has_section(columns, s))
 			continue;
@@ -122,6 +127,12 @@ static inline void put_op(struct rh_encoder *encoder, const struct rh_event *eve
 		*at++ = OP_ALLOC_FLAGS;
 		*at++ = (uint8_t)event->flags;
 		at = rh_varint_put(at, event->size);
+	} else if (event->kind == RH_EV_ALLOC) { /* half of a Go trace: its row spelled out */
+		*at++ = OP_GENERAL;
+		*at++ = RH_EV_ALLOC;
+		at = rh_varint_put(at, event->size + 1);
+		*at++ = event->align_log2;
+		at = rh_varint_put(at, event->flags);
 	} else if (event->kind == RH_EV_RESIZE && !event->flags) {
 		*at++ = OP_RESIZE;
 		at = rh_varint_put(at, rank);
@@ -215,7 +226,7 @@ bool rh_encode(struct rh_encoder *encoder, const struct rh_event *event, uint64_
 		return false;
 	if (encoder->columns & RH_COL_SITE)
 		encoder->section[SITES].at = rh_varint_put(encoder->section[SITES].at, event->site);
-	if (encoder->columns & RH_COL_ARG && strchr(rh_event_rows[event->kind].fields, 'R'))
+	if (encoder->with_arg >> event->kind & 1)
 		encoder->section[ARGS].at =
 			rh_varint_put(encoder->section[ARGS].at, event->arg + 1);
 	rh_debug_assert(sections_fit(encoder));

@@ -304,22 +304,28 @@ static inline bool find_living(struct rh_order *order, uint64_t id, uint64_t *po
 	return true;
 }
 
+enum { FLAGS_OF_BIRTH = RH_TRACE_FLAGS & ~RH_EVF_SIZED };
+
 /* An alloc or a free that nothing can be said against but by what lives: its fields are cleared
- * and its time is counted. In a recording nearly all are; else nothing is changed. */
+ * and its time is counted. In a recording or a Go trace nearly all are; else nothing is changed. */
 static inline bool usual(struct rh_order *order, struct rh_event *event)
 {
 	bool free = event->kind == RH_EV_FREE;
 	unsigned columns = order->columns;
 
 	if (event->kind > RH_EV_FREE || event->lane >= order->totals.lanes ||
-	    !order->lanes[event->lane] || event->size > RH_TRACE_SIZE_MAX || event->align_log2 ||
-	    event->flags & ~(unsigned)(free ? RH_EVF_SIZED : RH_EVF_ZEROED) ||
-	    columns & (RH_COL_TASK | RH_COL_ARG) ||
+	    !order->lanes[event->lane] || event->size > RH_TRACE_SIZE_MAX ||
+	    event->align_log2 > (free ? 0 : RH_TRACE_ALIGN_LOG2_MAX) ||
+	    event->flags & ~(unsigned)(free ? RH_EVF_SIZED : FLAGS_OF_BIRTH) ||
+	    (event->task > order->totals.tasks && event->task != RH_TASK_NONE) ||
 	    (event->time_ns > RH_TRACE_TIME_MAX && event->time_ns != RH_NONE))
 		return false;
-	event->old = event->arg = RH_NONE;
-	event->task = RH_TASK_NONE;
+	event->old = RH_NONE;
 	event->size = free && !event->flags ? 0 : event->size;
+	if (!free || !(columns & RH_COL_ARG))
+		event->arg = RH_NONE;
+	if (!(columns & RH_COL_TASK))
+		event->task = RH_TASK_NONE;
 	if (!(columns & RH_COL_SITE))
 		event->site = RH_SITE_NONE;
 	if (!(columns & RH_COL_TIME))

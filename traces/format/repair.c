@@ -151,7 +151,8 @@ static int find_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, st
 	return put(build, &start, err);
 }
 
-int rh_build_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, struct rh_err *err)
+static inline int lane_of(struct rh_build *build, uint64_t thread, uint32_t *lane,
+			  struct rh_err *err)
 {
 	/* One thread makes many calls in a row: the last answer saves nearly all look-ups. */
 	if (!build->lane_known || build->lane_thread != thread) {
@@ -163,6 +164,11 @@ int rh_build_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, struc
 	*lane = build->lane_last;
 	rh_debug_assert(*lane < build->lane_count);
 	return 0;
+}
+
+int rh_build_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, struct rh_err *err)
+{
+	return lane_of(build, thread, lane, err);
 }
 
 /* ---- what goes out ---- */
@@ -462,7 +468,7 @@ int rh_build_other(struct rh_build *build, uint64_t thread, const struct rh_even
 	struct rh_build_waiting call = { .what = RH_CALL_OTHER };
 	uint32_t lane;
 
-	if (rh_build_lane(build, thread, &lane, err) < 0)
+	if (lane_of(build, thread, &lane, err) < 0)
 		return -1;
 	/* It waits for nobody but its lane: straight out, copied once. */
 	if (!build->waiting) {

@@ -184,6 +184,8 @@ static int import_input(const struct rh_import_job *job, struct rh_input *input,
 
 	rh_input_set_max_damage(input, job->max_damage);
 	with_columns.columns = importer->columns;
+	if (!with_columns.level)
+		with_columns.level = importer->level;
 	if (importer->columns_of &&
 	    importer->columns_of(input, job->opts, &with_columns.columns, err) < 0)
 		return -1;

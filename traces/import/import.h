@@ -55,6 +55,7 @@ struct rh_importer {
 	size_t opts_bytes;	   /* <= 256 */
 	unsigned columns;	   /* enum rh_column it can fill */
 	bool has_lane_starts;	   /* lane_start events are lines of the input, not ours */
+	int level;		   /* of zstd, where none is asked for; 0 = the writer's */
 	/* How sure the first bytes of an input make it that it is of this format, 0 to 100.
 	 * NULL: never found by content. */
 	unsigned (*likeness)(const char *bytes, size_t count);

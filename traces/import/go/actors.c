@@ -51,11 +51,6 @@ void rh_go_actors_close(struct go_actors *actors)
 	free(actors->unused);
 }
 
-struct go_actor *rh_go_current(struct go_order *order, const struct go_thread *thread)
-{
-	return thread->g == GO_NONE ? NULL : &order->gs.of[thread->g];
-}
-
 struct go_actor *rh_go_goroutine(struct go_order *order, uint64_t id)
 {
 	uint64_t known = rh_map_get(&order->gs.by_id, id);

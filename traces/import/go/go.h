@@ -166,6 +166,8 @@ struct go_heap {
 	struct rh_gorules rules;
 	struct go_class classes[RH_GO_CLASSES_MAX];
 	unsigned class_count;
+	uint8_t class_at[RH_GO_SMALL_MAX / 8 +
+			 1]; /* by (bytes + 7) / 8: the class that holds them */
 	struct rh_map pages; /* page -> span */
 	struct go_span *spans;
 	uint32_t span_count, span_cap;
@@ -206,6 +208,32 @@ struct go_tasks {
 	enum { GO_SNAPSHOT_OVER, GO_SNAPSHOT_DUE, GO_SNAPSHOT_OPEN } snapshot;
 };
 
+/* ---- tiny objects ---- */
+
+enum { GO_LOOKS = 64, GO_LOOK_EVENTS = 48, GO_CHOICES_LOG2 = 10 };
+
+/* An allocation that comes. */
+struct go_upcoming {
+	uint64_t number; /* as read counts */
+	uint64_t address;
+	unsigned step; /* its size is a multiple of that; 16 = or more */
+};
+
+/* What was read ahead of a thread. Of many threads those with the same place take turns. */
+struct go_look {
+	uint64_t thread, generation, read; /* read: of its events */
+	const uint8_t *at, *end;
+	uint32_t batch, first, last; /* of next, modulo its length */
+	bool over;
+	struct go_upcoming next[GO_LOOK_EVENTS];
+};
+
+/* A choice of tiny.c that was made before. */
+struct go_choice {
+	uint64_t key; /* 0 = none */
+	unsigned size;
+};
+
 /* ---- all ---- */
 
 struct go_import {
@@ -216,6 +244,8 @@ struct go_import {
 	struct go_types types;
 	struct go_heap heap;
 	struct go_tasks tasks;
+	struct go_look looks[GO_LOOKS];
+	struct go_choice choices[1 << GO_CHOICES_LOG2];
 	struct rh_build *build;
 	struct rh_trace_out *out;
 	uint64_t births, added, time_zero, generations, without_p, alloc_events;
@@ -245,7 +275,18 @@ struct go_ref {
 };
 int rh_go_put_ref(struct go_import *import, struct go_thread *thread, struct go_ref ref,
 		  struct rh_err *err);
-struct rh_event rh_go_event_of(unsigned kind);
+
+static inline struct rh_event rh_go_event_of(unsigned kind)
+{
+	return (struct rh_event){
+		.kind = (uint8_t)kind,
+		.id = RH_NONE,
+		.old = RH_NONE,
+		.arg = RH_NONE,
+		.task = RH_TASK_NONE,
+		.site = RH_SITE_NONE,
+	};
+}
 
 static inline void go_count(struct go_import *import, enum go_count what)
 {

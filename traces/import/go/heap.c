@@ -55,6 +55,9 @@ void rh_go_heap_open(struct go_heap *heap)
 			.marks_slots = { slots_with_marks(&sizes[i], false),
 					 slots_with_marks(&sizes[i], true) },
 		};
+	for (unsigned i = 1, at = 0; i < heap->class_count; i++)
+		while (at <= heap->classes[i].elem / 8)
+			heap->class_at[at++] = (uint8_t)i;
 	heap->part_unused = GO_NONE;
 	memset(heap->cache, 0xff, sizeof(heap->cache));
 }

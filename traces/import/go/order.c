@@ -243,8 +243,11 @@ static int advance(struct go_order *order, struct go_thread *thread,
 		thread->time = batch->time;
 		thread->batch = order->batch_next[thread->batch];
 	}
-	if (rh_go_event_next(order->wire, &thread->at, thread->end, &thread->time, &thread->event))
+	if (rh_go_event_next(order->wire, &thread->at, thread->end, &thread->time,
+			     &thread->event)) {
+		thread->read++;
 		return 1;
+	}
 	if (!order->wire->damaged)
 		return undecodable(order, thread, generation, err);
 	/* Of a damaged file the thread's last batch can be torn, too: it ends here. */

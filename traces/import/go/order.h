@@ -66,6 +66,7 @@ struct go_thread {
 	const uint8_t *at, *end;	     /* rest of its current batch */
 	uint32_t batch, batch_last;	     /* in the generation's list, see order.c */
 	uint64_t time;			     /* running time of the batch */
+	uint64_t read;			     /* how many of its events so far, with the next */
 	struct go_event event;		     /* the next one */
 	uint8_t waits_for;		     /* enum go_wait */
 	uint32_t waits_index;		     /* of the P or goroutine */
@@ -107,7 +108,10 @@ int rh_go_order_merge(struct go_order *order, const struct go_generation *genera
 		      void *ctx, struct rh_err *err);
 
 /* The goroutine a thread runs, or NULL; the same by number. Valid until the next event. */
-struct go_actor *rh_go_current(struct go_order *order, const struct go_thread *thread);
+static inline struct go_actor *rh_go_current(struct go_order *order, const struct go_thread *thread)
+{
+	return thread->g == GO_NONE ? NULL : &order->gs.of[thread->g];
+}
 struct go_actor *rh_go_goroutine(struct go_order *order, uint64_t id);
 
 /* ---- actors.c ---- */

@@ -80,19 +80,10 @@ struct go_guess rh_go_size_of(const struct go_heap *heap, const struct go_span *
 unsigned rh_go_kind_of(const struct go_heap *heap, uint64_t size, bool noscan)
 {
 	uint64_t look = size + (!noscan && size > RH_GO_HEADER_MIN ? RH_GO_HEADER : 0);
-	unsigned low = 1, high = heap->class_count - 1;
 
 	if (size > SMALL_MAX)
 		return (unsigned)noscan << 1;
 	if (noscan && size < BLOCK)
 		look = BLOCK;
-	while (low < high) {
-		unsigned middle = (low + high) / 2;
-
-		if (heap->classes[middle].elem >= look)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low << 2 | (unsigned)noscan << 1;
+	return (unsigned)heap->class_at[(look + 7) / 8] << 2 | (unsigned)noscan << 1;
 }

@@ -15,14 +15,15 @@
  * recorder names is the P's from then on. Small sizes are tried first where the next object
  * shares the block, since more may; else large ones, after which any may take a new block.
  *
- * The next objects are looked for in a few dozen events of the thread.
+ * The next objects are looked for in the next 48 events of the thread, each read ahead once.
  */
 #include <string.h>
 
+#include "alloc/base/debug.h"
 #include "traces/import/go/go.h"
 #include "traces/import/go/size.h"
 
-enum { BLOCK = 16, HALF = 8, EVENTS_AHEAD = 48, LOOK_AHEAD = 3 };
+enum { BLOCK = 16, HALF = 8, LOOK_AHEAD = 3 };
 
 /* Where an object went. */
 struct tiny {
@@ -121,20 +122,20 @@ static bool in_use(const struct go_span *span, uint64_t index)
 	return chunk && chunk[index % GO_CHUNK] != RH_NONE;
 }
 
-static unsigned step_of(const struct go_type *type)
+static unsigned step_of(const struct go_import *import, uint64_t type_id)
 {
+	const struct go_type *type = rh_go_type_of(&import->types, type_id);
+
 	if (!type || !type->size)
 		return 1;
 	return type->size < BLOCK ? (unsigned)type->size : BLOCK;
 }
 
-static void add_tiny(const struct go_import *import, struct tinies *tinies,
-		     const struct go_span *span, uint64_t address, uint64_t type_id)
+static void add_tiny(struct tinies *tinies, const struct go_span *span, uint64_t address,
+		     unsigned step)
 {
-	const struct go_type *type = rh_go_type_of(&import->types, type_id);
 	uint64_t index = (address - span->base) / BLOCK, block = span->base + index * BLOCK;
 	bool fresh = !in_use(span, index);
-	unsigned step = step_of(type);
 
 	for (unsigned i = 0; i < tinies->count; i++)
 		fresh &= tinies->of[i].block != block;
@@ -148,39 +149,79 @@ static void add_tiny(const struct go_import *import, struct tinies *tinies,
 }
 
 /* The thread goes on in its next batch. */
-static bool next_batch(const struct go_import *import, struct go_thread *ahead)
+static bool next_batch(const struct go_import *import, struct go_look *look)
 {
 	const struct go_batch *batch;
 
-	if (ahead->batch == GO_NONE)
+	if (look->batch == GO_NONE)
 		return false;
-	batch = &import->generation.batches[ahead->batch];
-	ahead->at = import->generation.data + batch->at;
-	ahead->end = ahead->at + batch->bytes;
-	ahead->batch = import->order.batch_next[ahead->batch];
+	batch = &import->generation.batches[look->batch];
+	look->at = import->generation.data + batch->at;
+	look->end = look->at + batch->bytes;
+	look->batch = import->order.batch_next[look->batch];
 	return true;
 }
 
+/* What was read ahead of this thread, or a new look from here on. */
+static struct go_look *look_of(struct go_import *import, const struct go_thread *thread)
+{
+	struct go_look *look = &import->looks[(size_t)(thread - import->order.threads) % GO_LOOKS];
+
+	if (look->thread != thread->id || look->generation != import->generations ||
+	    look->read < thread->read)
+		*look = (struct go_look){
+			.thread = thread->id,
+			.generation = import->generations,
+			.at = thread->at,
+			.end = thread->end,
+			.batch = thread->batch,
+			.read = thread->read,
+		};
+	return look;
+}
+
+/* One event more of the thread: allocations are kept, of any size, for the span they go to may be
+ * made in between. False: nothing that comes from there on counts. */
+static bool read_on(struct go_import *import, struct go_look *look)
+{
+	struct go_event event;
+	uint64_t time = 0;
+
+	if (look->over)
+		return false;
+	look->over = (look->at == look->end && !next_batch(import, look)) ||
+		     !rh_go_event_next(&import->wire, &look->at, look->end, &time, &event) ||
+		     event.kind == GO_PROC_STOP;
+	if (look->over)
+		return false;
+	look->read++;
+	if (event.kind == GO_OBJECT_ALLOC)
+		look->next[look->last++ % GO_LOOK_EVENTS] =
+			(struct go_upcoming){ look->read,
+					      import->types.heap_min + 8 * event.args[0],
+					      step_of(import, event.args[1]) };
+	return true;
+}
+
+/* Each event is read ahead once, and the allocations are kept for the looks that follow. */
 static void look_ahead(struct go_import *import, const struct go_thread *thread,
 		       struct tinies *tinies)
 {
-	struct go_thread ahead = { .at = thread->at, .end = thread->end, .batch = thread->batch };
-	struct go_event event;
+	struct go_look *look = look_of(import, thread);
 
-	for (int i = 0; i < EVENTS_AHEAD && tinies->count <= LOOK_AHEAD; i++) {
+	while (look->first != look->last &&
+	       look->next[look->first % GO_LOOK_EVENTS].number <= thread->read)
+		look->first++;
+	for (uint32_t i = look->first; tinies->count <= LOOK_AHEAD; i++) {
+		const struct go_upcoming *next = &look->next[i % GO_LOOK_EVENTS];
 		const struct go_span *span;
-		uint64_t address;
 
-		if ((ahead.at == ahead.end && !next_batch(import, &ahead)) ||
-		    !rh_go_event_next(&import->wire, &ahead.at, ahead.end, &ahead.time, &event) ||
-		    event.kind == GO_PROC_STOP)
-			return;
-		if (event.kind != GO_OBJECT_ALLOC)
-			continue;
-		address = import->types.heap_min + 8 * event.args[0];
-		span = rh_go_span_at(&import->heap, address);
+		while (i == look->last)
+			if (look->read >= thread->read + GO_LOOK_EVENTS || !read_on(import, look))
+				return;
+		span = rh_go_span_at(&import->heap, next->address);
 		if (span && span->blocks)
-			add_tiny(import, tinies, span, address, event.args[1]);
+			add_tiny(tinies, span, next->address, next->step);
 	}
 }
 
@@ -207,13 +248,49 @@ static unsigned choose(struct tinies *tinies, struct state state, unsigned *most
 
 static unsigned choose_any(struct tinies *tinies, struct state state)
 {
-	unsigned well, better, size = choose(tinies, state, &well), other;
+	unsigned well, better, size, other;
 
+	tinies->any_half = false;
+	size = choose(tinies, state, &well);
 	if (well == tinies->count)
 		return size;
 	tinies->any_half = true;
 	other = choose(tinies, state, &better);
 	return better > well ? other : size;
+}
+
+/*
+ * All that a choice depends on: how full the P's block is, and of each object its half, its step,
+ * whether the block is fresh and whose it is: 0 the P's, else 1 + the first object in it. The
+ * choice is a search of some 2,500 instructions, and programs make the same few again and again.
+ */
+static uint64_t key_of(const struct tinies *tinies, const struct state *state)
+{
+	uint64_t key = state->offset << 1 | (state->block != 0);
+
+	for (unsigned i = 0; i < tinies->count; i++) {
+		const struct tiny *tiny = &tinies->of[i];
+		unsigned whose = 1;
+
+		while (tinies->of[whose - 1].block != tiny->block)
+			whose++;
+		if (state->block == tiny->block)
+			whose = 0;
+		key = key << 9 | whose << 6 | tiny->half << 5 | (unsigned)tiny->fresh << 4 |
+		      (tiny->step - 1);
+	}
+	return key << 3 | tinies->count;
+}
+
+static unsigned choose_known(struct go_import *import, struct tinies *tinies, struct state state)
+{
+	uint64_t key = key_of(tinies, &state);
+	struct go_choice *choice = &import->choices[rh_map_hash(key) >> (64 - GO_CHOICES_LOG2)];
+
+	if (choice->key != key)
+		*choice = (struct go_choice){ key, choose_any(tinies, state) };
+	rh_debug_assert(choice->size == choose_any(tinies, state));
+	return choice->size;
 }
 
 uint64_t rh_go_tiny_size(struct go_import *import, const struct go_thread *thread,
@@ -225,8 +302,7 @@ uint64_t rh_go_tiny_size(struct go_import *import, const struct go_thread *threa
 	unsigned size;
 
 	tinies.count = 0;
-	tinies.any_half = false;
-	add_tiny(import, &tinies, span, address, type_id);
+	add_tiny(&tinies, span, address, step_of(import, type_id));
 	if (!p)
 		return tinies.of[0].step > 1 ? tinies.of[0].step : HALF;
 	state = (struct state){ p->tiny, p->tiny_offset, 0 };
@@ -235,7 +311,7 @@ uint64_t rh_go_tiny_size(struct go_import *import, const struct go_thread *threa
 		state.block = tinies.of[0].block;
 	if (tinies.of[0].step <= HALF)
 		look_ahead(import, thread, &tinies);
-	size = choose_any(&tinies, state);
+	size = choose_known(import, &tinies, state);
 	tinies.any_half = true;
 	put_tiny(&state, &tinies, 0, size);
 	p->tiny = state.block;

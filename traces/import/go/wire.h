@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "traces/import/import.h"
 
@@ -118,8 +119,16 @@ void rh_go_generation_close(struct go_generation *generation);
 bool rh_go_event_next(const struct go_wire *wire, const uint8_t **at, const uint8_t *end,
 		      uint64_t *time, struct go_event *event);
 
-/* A varint that may be padded, up to 10 bytes; false when it is longer or cut. */
-static inline bool go_varint(const uint8_t **at, const uint8_t *end, uint64_t *value)
+/* The groups of seven bits of a number of up to eight bytes, moved together in three steps. */
+static inline uint64_t go_join(uint64_t word)
+{
+	word = (word & 0x007f007f007f007f) | (word & 0x7f007f007f007f00) >> 1;
+	word = (word & 0x00003fff00003fff) | (word & 0x3fff00003fff0000) >> 2;
+	return (word & 0x000000000fffffff) | (word & 0x0fffffff00000000) >> 4;
+}
+
+/* Byte by byte: up to 10, near the end of a batch. */
+static inline bool go_varint_slow(const uint8_t **at, const uint8_t *end, uint64_t *value)
 {
 	const uint8_t *p = *at;
 	uint64_t v = 0;
@@ -137,6 +146,30 @@ static inline bool go_varint(const uint8_t **at, const uint8_t *end, uint64_t *v
 		}
 	}
 	return false;
+}
+
+/* A varint that may be padded, up to 10 bytes; false when it is longer or cut. Addresses take three
+ * to five bytes, for which one load and no loop is half the work. */
+static inline bool go_varint(const uint8_t **at, const uint8_t *end, uint64_t *value)
+{
+	if (*at < end && **at < 0x80) {
+		*value = *(*at)++;
+		return true;
+	}
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	uint64_t word, last;
+
+	if (end - *at >= 8) {
+		memcpy(&word, *at, sizeof(word));
+		last = ~word & 0x8080808080808080;
+		if (last) {
+			*value = go_join(word & (last ^ (last - 1)));
+			*at += __builtin_ctzll(last) / 8 + 1;
+			return true;
+		}
+	}
+#endif
+	return go_varint_slow(at, end, value);
 }
 
 #endif
