@@ -277,13 +277,20 @@ int rh_history_add(struct rh_history *history, const char *path, size_t *rows, s
 	struct rh_filemap map;
 	json_error_t where;
 	json_t *root;
+	size_t skip = 0;
 	int result;
 
 	*rows = 0;
 	if (rh_filemap_open(&map, path, err) < 0)
 		return -1;
-	SHA256Data(map.base ? map.base : (const uint8_t *)"", map.bytes, sha256);
-	root = json_loadb((const char *)map.base, map.base ? map.bytes : 0, 0, &where);
+	if (map.bytes == 0) {
+		rh_filemap_close(&map);
+		return rh_fail(err, RH_BAD_DATA, "%s is empty", path);
+	}
+	SHA256Data(map.base, map.bytes, sha256);
+	if (map.bytes > 3 && memcmp(map.base, "\xef\xbb\xbf", 3) == 0)
+		skip = 3; /* a byte order mark */
+	root = json_loadb((const char *)map.base + skip, map.bytes - skip, 0, &where);
 	rh_filemap_close(&map);
 	if (!root)
 		return rh_fail(err, RH_BAD_DATA, "%s, line %d: %s", path, where.line, where.text);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "ci/gate/report.h"
+#include "harness/result/load.h"
 #include "harness/result/result.h"
 
 enum { PATH_BYTES = 160, TEXT_MAX = 4096 };
@@ -418,12 +419,9 @@ static int read_root(struct rh_gate *gate, const json_t *root, enum rh_gate_verd
 int rh_gate_read_json(struct rh_gate *gate, const char *path, json_t **document,
 		      enum rh_gate_verdict *stored, struct rh_err *err)
 {
-	json_error_t where;
-
-	*document = json_load_file(path, JSON_REJECT_DUPLICATES, &where);
+	*document = rh_json_load(path, err);
 	if (!*document)
-		return rh_fail(err, access(path, R_OK) == 0 ? RH_BAD_DATA : RH_NO_INPUT,
-			       "%s, line %d: %s", path, where.line, where.text);
+		return -1;
 	if (read_root(gate, *document, stored, err) < 0)
 		return rh_err_prefix(err, "%s", path);
 	return 0;

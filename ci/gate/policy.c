@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "ci/gate/extra.h"
+#include "harness/result/load.h"
 #include "harness/result/result.h"
 
 /* A limit beyond it protects nothing. */
@@ -319,14 +320,11 @@ static int read_keys(json_t *root, const char *path, struct rh_gate_config *conf
 int rh_gate_read_policy(const struct rh_gate_opts *o, struct rh_gate_config *config,
 			struct rh_gate_documents *documents, struct rh_err *err)
 {
-	json_error_t where;
-	char line[40];
-
-	documents->policy = json_load_file(o->policy, JSON_REJECT_DUPLICATES, &where);
-	snprintf(line, sizeof(line), ", line %d", where.line);
-	if (!documents->policy)
-		return rh_fail(err, RH_USAGE, "policy %s%.*s: %s", o->policy,
-			       where.line > 0 ? 80 : 0, line, where.text);
+	documents->policy = rh_json_load(o->policy, err);
+	if (!documents->policy) {
+		err->code = RH_USAGE;
+		return rh_err_prefix(err, "policy");
+	}
 	err->text[0] = '\0';
 	if (read_keys(documents->policy, o->policy, config, documents, err) < 0)
 		return rh_err_prefix(err, "policy %s", o->policy);

@@ -21,6 +21,7 @@
 #include "ci/gate/extra.h"
 #include "version.h"
 #include "ci/gate/report.h"
+#include "harness/result/load.h"
 
 enum { PAIRS_STORED = 8, DAYS_OLD = 30 };
 #define THRESHOLD_ADVISED 0.10
@@ -234,12 +235,13 @@ static int check_document(const char *path, struct rh_err *err)
 
 static int compare(const char *path, json_t **root, struct rh_gate *gate, struct rh_err *err)
 {
-	json_error_t where;
 	const char *reference;
 
-	*root = json_load_file(path, 0, &where);
-	if (!*root)
-		return rh_fail(err, RH_NO_BASELINE, "line %d: %s", where.line, where.text);
+	*root = rh_json_load(path, err);
+	if (!*root) {
+		err->code = RH_NO_BASELINE;
+		return -1;
+	}
 	if (check_document(path, err) < 0)
 		return -1;
 	reference = text_of(json_object_get(*root, "baseline"), "spec");

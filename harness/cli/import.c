@@ -3,14 +3,17 @@
  *
  * The work is rh_import's (traces/import/import.c). Here: words to options, and afterwards an
  * account of every line, read back from the notes of the trace that was written, so that
- * what is printed is what the file says of itself.
+ * what is printed is what the file says of itself; of one that goes down a pipe from what was
+ * written.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "harness/cli/command.h"
+#include "traces/format/names.h"
 #include "traces/import/import.h"
 #include "alloc/base/printable.h"
 
@@ -37,13 +40,15 @@ static const struct rh_opt import_options[] = {
 	{ .name = NULL }
 };
 
-static void print_notes(FILE *to, struct rh_trace *trace, const char *prefix, const char *title)
+static void print_notes(FILE *to, const struct rh_names *notes, const char *prefix,
+			const char *title)
 {
-	const struct rh_note *note;
 	const char *before = "";
 
 	rh_print(to, "  %-9s ", title);
-	for (size_t i = 0; (note = rh_trace_note(trace, i)); i++) {
+	for (size_t i = 0; i < notes->note_count; i++) {
+		const struct rh_note *note = notes->notes[i];
+
 		if (strncmp(note->key, prefix, strlen(prefix)) != 0 ||
 		    strcmp(note->value, "0") == 0)
 			continue;
@@ -68,14 +73,23 @@ static void print_events(FILE *to, const struct rh_trace_totals *totals)
 	rh_print(to, "%s\n", *before == ',' ? ")" : "");
 }
 
+static const char *note_of(const struct rh_names *notes, const char *key)
+{
+	for (size_t i = 0; i < notes->note_count; i++)
+		if (strcmp(notes->notes[i]->key, key) == 0)
+			return notes->notes[i]->value;
+	return NULL;
+}
+
 /* The sum that must come out; 12 lines = 9 events + 3 dropped. */
-static void print_sum(FILE *to, const struct rh_importer *importer, struct rh_trace *trace)
+static void print_sum(FILE *to, const struct rh_importer *importer, const struct rh_names *notes,
+		      const struct rh_trace_totals *totals)
 {
 	struct rh_import_account account;
 
-	rh_import_account(importer, trace, &account);
+	rh_import_account(importer, notes, totals, &account);
 	rh_print(to, "  input     %" PRIu64 " %s = %" PRIu64 " events + %" PRIu64 " dropped",
-		 account.lines, rh_trace_note_of(trace, "import.records") ? "records" : "lines",
+		 account.lines, note_of(notes, "import.records") ? "records" : "lines",
 		 account.from_lines, account.dropped);
 	if (account.lines != account.from_lines + account.dropped)
 		fputs(" DOES NOT ADD UP: please report this", to);
@@ -84,43 +98,42 @@ static void print_sum(FILE *to, const struct rh_importer *importer, struct rh_tr
 	fputc('\n', to);
 }
 
-/* What the end of the input cut: NULL when nothing was. */
-static const char *cut_off(const struct rh_trace *trace)
+static void print_note(FILE *to, const struct rh_names *notes, const char *key, const char *word)
 {
-	return rh_trace_note_of(trace, "import.truncated");
-}
-
-static void print_note(FILE *to, const struct rh_trace *trace, const char *key, const char *word)
-{
-	const char *text = rh_trace_note_of(trace, key);
+	const char *text = note_of(notes, key);
 
 	if (text)
 		rh_print(to, "  %-9s %s\n", word, text);
 }
 
 static void print_account(FILE *to, const struct rh_importer *importer, const char *path,
-			  const struct rh_trace_totals *totals, struct rh_trace *trace)
+			  const struct rh_trace_totals *totals, const struct rh_names *notes)
 {
 	rh_print(to, "%s\n", path);
 	rh_print(to, "  format    %s\n", importer->name);
-	if (trace)
-		print_sum(to, importer, trace);
+	print_sum(to, importer, notes, totals);
 	print_events(to, totals);
-	if (trace) {
-		print_notes(to, trace, "drop.", "dropped");
-		print_notes(to, trace, "repair.", "repaired");
-		print_notes(to, trace, "estimate.", "estimated");
-		if (cut_off(trace))
-			rh_print(to, "  cut off   %s\n", cut_off(trace));
-		print_note(to, trace, "import.unseen", "not seen");
-		print_note(to, trace, "import.unsuited", "not suited for");
-	}
+	print_notes(to, notes, "drop.", "dropped");
+	print_notes(to, notes, "repair.", "repaired");
+	print_notes(to, notes, "estimate.", "estimated");
+	print_note(to, notes, "import.truncated", "cut off");
+	print_note(to, notes, "import.unseen", "not seen");
+	print_note(to, notes, "import.unsuited", "not suited for");
 	fprintf(to, "  lanes     %" PRIu64 "\n", totals->lanes);
 	fprintf(to,
 		"  objects   %" PRIu64 " (live at most %" PRIu64 " and %" PRIu64
 		" bytes; left live %" PRIu64 ")\n",
 		totals->objects, totals->live_objects_peak, totals->live_bytes_peak,
 		totals->live_objects_end);
+}
+
+/* RH_PARTIAL when the input was cut off. */
+static int check_whole(const struct rh_names *notes, const char *input, struct rh_err *err)
+{
+	return note_of(notes, "import.truncated")
+		       ? rh_fail(err, RH_PARTIAL, "%s was cut off; what it had is in the result",
+				 input)
+		       : 0;
 }
 
 static int account(const struct rh_importer *importer, const char *input, const char *path,
@@ -132,22 +145,16 @@ static int account(const struct rh_importer *importer, const char *input, const 
 	bool exact;
 	int got = 0;
 
-	/* What went down a pipe cannot be read back. */
-	if (strcmp(path, "-") == 0) {
-		print_account(stderr, importer, "standard output", totals, NULL);
-		return 0;
-	}
 	if (rh_trace_open(&trace, path, err) < 0)
 		return -1;
 	rh_trace_totals(trace, &counted, &exact);
 	/* A text trace has its totals and last notes at its end only. */
 	while (!exact && (got = rh_trace_next(trace, batch, SOME, err)) > 0)
 		;
-	if (got >= 0)
-		print_account(stdout, importer, path, totals, trace);
-	if (got >= 0 && cut_off(trace))
-		got = rh_fail(err, RH_PARTIAL, "%s was cut off; what it had is in the result",
-			      input);
+	if (got >= 0) {
+		print_account(stdout, importer, path, totals, rh_trace_names(trace));
+		got = check_whole(rh_trace_names(trace), input, err);
+	}
 	rh_trace_close(trace);
 	return got < 0 ? -1 : 0;
 }
@@ -176,8 +183,9 @@ static int sort_words(struct words *words, int argc, char **argv, struct rh_err 
 	return 0;
 }
 
+/* `notes`: of a trace that goes down a pipe, and cannot be read back. */
 static int import_input(const struct import_opts *opts, struct words *words, struct rh_input *input,
-			struct rh_err *err)
+			struct rh_names *notes, struct rh_err *err)
 {
 	_Alignas(16) unsigned char importer_opts[IMPORT_OPTS_MAX] = { 0 };
 	char text[4096];
@@ -187,6 +195,7 @@ static int import_input(const struct import_opts *opts, struct words *words, str
 		.path = opts->out ? opts->out : "-",
 		.form = opts->form == RH_FORM_TEXT ? RH_FORM_TEXT : RH_FORM_BINARY,
 		.level = (int)opts->level,
+		.notes = notes,
 	};
 	struct rh_import_job job = {
 		.input = input, .opts = importer_opts, .make = &make, .max_damage = opts->max_damage
@@ -205,7 +214,20 @@ static int import_input(const struct import_opts *opts, struct words *words, str
 			     words->count, words->values, &store, err) < 0 ||
 	    rh_import(&job, &totals, err) < 0)
 		return -1;
+	if (make.notes) {
+		print_account(stderr, words->importer, "standard output", &totals, make.notes);
+		return check_whole(make.notes, words->file, err);
+	}
 	return account(words->importer, words->file, make.path, &totals, err);
+}
+
+/* A log that is written over is gone. */
+static bool same_file(const char *input, const char *output)
+{
+	struct stat in, out;
+
+	return strcmp(input, "-") != 0 && stat(input, &in) == 0 && stat(output, &out) == 0 &&
+	       S_ISREG(in.st_mode) && in.st_dev == out.st_dev && in.st_ino == out.st_ino;
 }
 
 static enum rh_exit run(const void *options, int argc, char **argv, struct rh_err *err)
@@ -213,6 +235,8 @@ static enum rh_exit run(const void *options, int argc, char **argv, struct rh_er
 	const struct import_opts *opts = options;
 	struct rh_input *input;
 	struct words words;
+	struct rh_names notes = { 0 };
+	bool piped = !opts->out || strcmp(opts->out, "-") == 0;
 	int result;
 
 	if (sort_words(&words, argc, argv, err) < 0)
@@ -222,9 +246,15 @@ static enum rh_exit run(const void *options, int argc, char **argv, struct rh_er
 			"a trace is not for a terminal: say -o T.rht, --form text, or > T.rht");
 		return err->code;
 	}
+	if (!piped && same_file(words.file, opts->out)) {
+		rh_fail(err, RH_USAGE, "%s is the recording itself: name another file with -o",
+			opts->out);
+		return err->code;
+	}
 	if (rh_input_open(&input, words.file, err) < 0)
 		return err->code;
-	result = import_input(opts, &words, input, err);
+	result = import_input(opts, &words, input, piped ? &notes : NULL, err);
+	rh_names_close(&notes);
 	rh_input_close(input);
 	return result < 0 ? err->code : RH_OK;
 }

@@ -7,7 +7,6 @@
  * of later versions of a schema can be read.
  */
 #include <assert.h>
-#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 
 #include "alloc/base/os.h"
 #include "alloc/base/suggest.h"
+#include "harness/result/load.h"
 #include "harness/result/record_access.h"
 
 enum { DIGITS = 12, PLACE_BYTES = 240 };
@@ -560,30 +560,6 @@ static int read_root(struct reader *in, const struct rh_record_type *type, void 
 	return result;
 }
 
-/* The document of a file; NULL with err. */
-static json_t *load_file(const char *path, json_error_t *why, struct rh_err *err)
-{
-	bool from_stdin = strcmp(path, "-") == 0;
-	FILE *file = from_stdin ? stdin : fopen(path, "re");
-	json_t *root;
-
-	if (!file) {
-		rh_fail(err, RH_NO_INPUT, "%s cannot be opened: %s", path, rh_errno_text(errno));
-		return NULL;
-	}
-	root = json_loadf(file, JSON_REJECT_DUPLICATES, why);
-	if (ferror(file) && !from_stdin) {
-		json_decref(root);
-		root = NULL;
-		rh_fail(err, RH_NO_INPUT, "%s cannot be read: is it a directory?", path);
-	} else if (!root) {
-		rh_fail(err, RH_BAD_DATA, "%s:%d: not JSON: %s", path, why->line, why->text);
-	}
-	if (!from_stdin)
-		fclose(file);
-	return root;
-}
-
 int rh_record_read(const struct rh_record_type *type, void *record,
 		   const struct rh_record_source *from, struct rh_pool *pool, struct rh_err *err)
 {
@@ -592,7 +568,7 @@ int rh_record_read(const struct rh_record_type *type, void *record,
 	json_t *root;
 
 	if (!from->text)
-		root = load_file(from->path, &why, err);
+		root = rh_json_load(from->path, err);
 	else if (!(root = json_loadb(from->text, from->text_bytes, JSON_REJECT_DUPLICATES, &why)))
 		rh_fail(err, RH_BAD_DATA, "%s:%d: not JSON: %s", from->path, why.line, why.text);
 	return root ? read_root(&in, type, record, root, from->schema) : -1;

@@ -1,10 +1,10 @@
 /*
- * validate_why.c - the reason beside each verdict of a validation: which side scatters where nothing
- * can be told, and where in the program a change lies that the replay did not foresee.
+ * validate_why.c - the reason beside each verdict of a validation: which side scatters where
+ * nothing can be told, and where in the program a change lies that the replay did not foresee.
  *
- * The replay runs the heap alone. What an allocator does to the program's own loads (which cache and
- * which page its blocks are found in) is observed and never predicted; so the less of the program
- * the heap is, the less its own time says of the whole.
+ * The replay runs the heap alone. What an allocator does to the program's own loads (which cache
+ * and which page its blocks are found in) is observed and never predicted; so the less of the
+ * program the heap is, the less its own time says of the whole.
  */
 #include <assert.h>
 #include <math.h>

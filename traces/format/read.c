@@ -196,6 +196,11 @@ const struct rh_note *rh_trace_note(const struct rh_trace *trace, size_t index)
 	return index < trace->names.note_count ? trace->names.notes[index] : NULL;
 }
 
+const struct rh_names *rh_trace_names(const struct rh_trace *trace)
+{
+	return &trace->names;
+}
+
 const char *rh_trace_note_of(const struct rh_trace *trace, const char *key)
 {
 	for (size_t i = 0; i < trace->names.note_count; i++)

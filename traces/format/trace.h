@@ -44,6 +44,8 @@ struct rh_note {
 	const char *key, *value;
 };
 
+struct rh_names; /* names.h */
+
 struct rh_trace_totals {
 	uint64_t events;
 	uint64_t by_kind[RH_EV_COUNT];
@@ -84,6 +86,8 @@ void rh_trace_totals(const struct rh_trace *trace, struct rh_trace_totals *total
 /* Notes: those of the head at once, those of the tail when the index was readable or the
  * end was reached. Returns NULL after the last. */
 const struct rh_note *rh_trace_note(const struct rh_trace *trace, size_t index);
+/* All of them; the trace's. */
+const struct rh_names *rh_trace_names(const struct rh_trace *trace);
 /* Value of a key or NULL. */
 const char *rh_trace_note_of(const struct rh_trace *trace, const char *key);
 
@@ -107,6 +111,8 @@ struct rh_trace_make {
 	enum rh_trace_form form;
 	unsigned columns; /* enum rh_column bits that events will carry */
 	int level;	  /* zstd level, 0 = default */
+	struct rh_names
+		*notes; /* gets each note too, as what goes down a pipe is not read back; or NULL */
 };
 
 int rh_trace_create(struct rh_trace_out **out, const struct rh_trace_make *make,

@@ -62,6 +62,7 @@ struct rh_trace_out {
 	struct names_place *places;
 	size_t place_count, places_cap;
 	size_t names_total, note_count, site_count;
+	struct rh_names *notes; /* of whoever made it, or NULL */
 
 	/* text */
 	char *text;
@@ -365,6 +366,8 @@ int rh_trace_add_note(struct rh_trace_out *out, const char *key, const char *val
 {
 	const char *why = rh_note_refused(key, strlen(key), value, strlen(value));
 
+	if (!why && out->notes)
+		why = rh_names_note(out->notes, key, strlen(key), value, strlen(value));
 	return add_name(out, &(struct name){ .key = key, .text = value }, why, err);
 }
 
@@ -410,6 +413,7 @@ int rh_trace_create(struct rh_trace_out **result, const struct rh_trace_make *ma
 	if (!out)
 		return rh_fail(err, RH_OS, "%s cannot be written: memory ran out", make->path);
 	out->form = make->form;
+	out->notes = make->notes;
 	out->file.fd = -1;
 	if (rh_outfile_open(&out->file, make->path, err) < 0)
 		rc = -1;

@@ -9,6 +9,7 @@
 #include "traces/import/import.h"
 
 #include "alloc/base/suggest.h"
+#include "traces/format/names.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,31 +149,27 @@ static int add_notes(const struct rh_importer *importer, struct rh_input *input,
 	return rh_trace_add_count(out, "import.lines", rh_input_line_number(input), err);
 }
 
-static uint64_t count_of(const struct rh_trace *trace, const char *key)
+static uint64_t count_of(const struct rh_names *notes, const char *key)
 {
-	const char *value = rh_trace_note_of(trace, key);
-
-	return value ? strtoull(value, NULL, 10) : 0;
+	for (size_t i = 0; i < notes->note_count; i++)
+		if (strcmp(notes->notes[i]->key, key) == 0)
+			return strtoull(notes->notes[i]->value, NULL, 10);
+	return 0;
 }
 
-void rh_import_account(const struct rh_importer *importer, const struct rh_trace *trace,
-		       struct rh_import_account *account)
+void rh_import_account(const struct rh_importer *importer, const struct rh_names *notes,
+		       const struct rh_trace_totals *totals, struct rh_import_account *account)
 {
-	struct rh_trace_totals totals;
-	const struct rh_note *note;
-	bool exact;
-
-	rh_trace_totals(trace, &totals, &exact);
 	*account = (struct rh_import_account){ 0 };
-	account->lines = count_of(trace, "import.lines") + count_of(trace, "import.records");
-	account->added = importer->has_lane_starts ? count_of(trace, "repair.lane_start")
-						   : totals.by_kind[RH_EV_LANE_START];
-	account->added += count_of(trace, "repair.alloc_live");
-	account->added += count_of(trace, "import.added");
-	account->from_lines = totals.events - account->added;
-	for (size_t i = 0; (note = rh_trace_note(trace, i)); i++)
-		if (strncmp(note->key, "drop.", 5) == 0)
-			account->dropped += count_of(trace, note->key);
+	account->lines = count_of(notes, "import.lines") + count_of(notes, "import.records");
+	account->added = importer->has_lane_starts ? count_of(notes, "repair.lane_start")
+						   : totals->by_kind[RH_EV_LANE_START];
+	account->added += count_of(notes, "repair.alloc_live");
+	account->added += count_of(notes, "import.added");
+	account->from_lines = totals->events - account->added;
+	for (size_t i = 0; i < notes->note_count; i++)
+		if (strncmp(notes->notes[i]->key, "drop.", 5) == 0)
+			account->dropped += count_of(notes, notes->notes[i]->key);
 }
 
 static int import_input(const struct rh_import_job *job, struct rh_input *input,

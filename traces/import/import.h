@@ -101,9 +101,8 @@ struct rh_import_account {
 			      * made besides (its note import.added) */
 	uint64_t dropped;    /* lines that are not events, by reason in the notes drop.* */
 };
-/* Reads the account off the notes and totals of a trace that was read to its end (or whose
- * index could be read). */
-void rh_import_account(const struct rh_importer *importer, const struct rh_trace *trace,
-		       struct rh_import_account *account);
+/* The account by the notes and totals of a trace, as it was written or read to its end. */
+void rh_import_account(const struct rh_importer *importer, const struct rh_names *notes,
+		       const struct rh_trace_totals *totals, struct rh_import_account *account);
 
 #endif

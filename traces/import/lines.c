@@ -161,7 +161,7 @@ static int too_damaged(const struct rh_err *first, uint64_t torn, uint64_t lines
 		       struct rh_err *err)
 {
 	return rh_fail(err, RH_BAD_DATA,
-		       "%s (%" PRIu64 " of %" PRIu64 " lines are torn; --max-damage %.2g%% would "
+		       "%s (%" PRIu64 " of %" PRIu64 " lines are torn; --max-damage %.3g%% would "
 		       "leave them out)",
 		       first->text, torn, lines, (double)torn / (double)lines * 100 + 0.1);
 }
@@ -364,8 +364,13 @@ int rh_pids_check(const struct rh_pids *pids, const struct rh_input *input, stru
 	char list[RH_PIDS_MAX * 22 + 8] = "";
 	size_t used = 0;
 
-	if (pids->found || pids->count == 0)
+	if (pids->found || pids->wanted == 0)
 		return 0;
+	if (pids->count == 0)
+		return rh_fail(err, RH_BAD_DATA,
+			       "%s: process %" PRIu64
+			       " cannot be told from others: no line names one",
+			       rh_input_path(input), pids->wanted);
 	for (unsigned i = 0; i < pids->count && i < RH_PIDS_MAX; i++)
 		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%" PRIu64,
 					 i ? ", " : "", pids->seen[i]);

@@ -114,7 +114,8 @@ struct rh_pids {
 };
 /* Whether a record of this process is wanted; one that is not is counted. */
 bool rh_pids_wants(struct rh_pids *pids, struct rh_build *build, uint64_t pid);
-/* At the end: fails, naming the ids, when the one that was asked for was not there. */
+/* At the end: fails, naming the ids, when the one that was asked for was not there, or no line
+ * named any. */
 int rh_pids_check(const struct rh_pids *pids, const struct rh_input *input, struct rh_err *err);
 
 #endif

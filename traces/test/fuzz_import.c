@@ -81,6 +81,8 @@ static bool import_once(const struct rh_importer *importer, const char *path)
 static void check_trace(const struct rh_importer *importer)
 {
 	struct rh_import_account account;
+	struct rh_trace_totals totals;
+	bool exact;
 	struct rh_trace *trace;
 	struct rh_event batch[256];
 	struct rh_err err = { 0 };
@@ -91,7 +93,8 @@ static void check_trace(const struct rh_importer *importer)
 		;
 	demand(got == 0, "it reads to its end", &err);
 	demand(rh_trace_truncated(trace) == NULL, "it is whole", &err);
-	rh_import_account(importer, trace, &account);
+	rh_trace_totals(trace, &totals, &exact);
+	rh_import_account(importer, rh_trace_names(trace), &totals, &account);
 	demand(account.lines == account.from_lines + account.dropped, "the account adds up", &err);
 	rh_trace_close(trace);
 }

@@ -90,11 +90,15 @@ static inline bool ik_has_note(const char *key)
 static inline void ik_adds_up(const char *format)
 {
 	struct rh_import_account account;
+	struct rh_trace_totals totals;
+	bool exact;
 	struct rh_trace *trace;
 
 	expect_ok(ik.rc, &ik.err);
 	expect_ok(rh_trace_open(&trace, ik.path, &ik.err), &ik.err);
-	rh_import_account(rh_importer_of(format, &ik.err), trace, &account);
+	rh_trace_totals(trace, &totals, &exact);
+	rh_import_account(rh_importer_of(format, &ik.err), rh_trace_names(trace), &totals,
+			  &account);
 	rh_trace_close(trace);
 	assert_true(account.lines > 0);
 	assert_int_equal(account.lines, account.from_lines + account.dropped);

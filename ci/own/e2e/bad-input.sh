@@ -116,9 +116,9 @@ ok 'with the format that was found' grep -q 'format    android' .out
 ok 'the line is accounted for' grep -q '2 lines = 1 events + 1 dropped' .out
 printf '1: malloc 0x10 8\n1: malloc 0x20\n1: malloc 0x30\n' >torn.log
 is_exit 65 'a log with too many torn lines' "$reheap" import android torn.log -o torn.rht
-says 'torn\.log:2: .*2 of 3 lines are torn; --max-damage 67%' 'names the first, and the way out'
+says 'torn\.log:2: .*2 of 3 lines are torn; --max-damage 66.8%' 'names the first, and the way out'
 ok 'nothing is left of it' test ! -e torn.rht
-is_exit 0 'and with the way out' "$reheap" import android torn.log -o torn.rht --max-damage 67%
+is_exit 0 'and with the way out' "$reheap" import android torn.log -o torn.rht --max-damage 66.8%
 ok 'counts them' grep -q '2 torn_line' .out
 printf '1: malloc 0x10 8\n1: malloc 0x20\n' >torn.log
 is_exit 65 'one torn line where none may be' "$reheap" import android torn.log -o x.rht --max-damage 0
@@ -155,10 +155,44 @@ is_exit 6 'a compressed log that was cut off' "$reheap" import short.gz -o x.rht
 ok 'is there up to the cut' grep -q 'cut off   after line [0-9]' .out
 is_exit 0 'a log from a pipe' bash -c 'cat one.log | "$1" import - -o x.rht' sh "$reheap"
 is_exit 0 'and from <(...)' bash -c '"$1" import <(cat one.log) -o x.rht' sh "$reheap"
+printf '1: malloc 0x10 8\n1: malloc 0x20\n1: malloc 0x30 64\n1: malloc 0x40 6' >cut.log
+is_exit 6 'a cut log that goes down a pipe' "$reheap" import android cut.log -o -
+ok 'with its drops on standard error' grep -q 'dropped   1 torn_line, 1 cut_line' .err
+cp one.log kept.log
+is_exit 2 'a trace over the recording it is made of' "$reheap" import one.log -o one.log
+says 'one\.log is the recording itself' 'is refused'
+ok 'and the recording is as it was' cmp one.log kept.log
+printf 'op,ptr,size\nmalloc,0x10,8\n' >calls.csv
+is_exit 65 'a process of a log that names none' "$reheap" import calls.csv -o x.rht pid=7
+says 'calls\.csv: process 7 cannot be told from others' 'is refused'
+printf 'reheap-trace 1\nlane_start lane=0\nalloc lane=0 id=0 size=8\nalloc lane=0 id=1 si\nalloc lane=0 id=2 size=9\nfree lane=0 id=1\nend\n' >torn.txt
+is_exit 0 'a torn line of our own text' "$reheap" import torn.txt -o x.rht
+ok 'is counted, and what names its object' grep -q 'dropped .*1 lost_object.*1 torn_line\|dropped .*1 torn_line.*1 lost_object' .out
 for case in "$shared"/cases/import/*/in.* "$shared"/cases/import/*/*.raw; do
 	[ -e "$case" ] || continue
 	is_exit 0 "case $(basename "$(dirname "$case")")" "$reheap" import "$case" -o x.rht
 done
+
+
+# JSON: a mark of an editor is passed over, what is no document is said
+"$reheap" replay good.rht --backend null --reps 1 -o good.json >/dev/null 2>&1
+{ printf '\357\273\277' && cat good.json; } >mark.doc
+is_exit 0 'a result behind a byte order mark' "$reheap" compare mark.doc good.json
+is_exit 0 'and into a history' "$reheap" history add mark.doc --db h.db
+mkdir folder.json
+: >empty.json
+cat good.json good.json >two.doc
+for words in 'compare folder.json good.json' 'plot folder.json -o drawn.folder' 'history add folder.json --db h.db'; do
+	# shellcheck disable=SC2086 # words
+	is_exit 66 "${words%% *} of a folder" "$reheap" $words
+	says 'folder\.json is a directory' 'is called so'
+done
+is_exit 2 'a policy that is a folder' "$reheap" gate good.rht --baseline libc --candidate libc --policy folder.json
+says 'folder\.json is a directory' 'is called so'
+is_exit 65 'an empty document into a history' "$reheap" history add empty.json --db h.db
+says 'empty\.json is empty' 'is called so'
+is_exit 65 'two documents in one file' "$reheap" compare two.doc good.json
+says 'two\.doc:[0-9]+: not JSON: end of file expected' 'are one too many'
 
 # outputs
 echo precious >kept.json

@@ -1,0 +1,68 @@
+/*
+ * load.c - see load.h.
+ */
+#include "harness/result/load.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "alloc/base/os.h"
+
+enum { MARK_BYTES = 3 };
+
+struct source {
+	FILE *file;
+	bool begun;
+};
+
+/* Bytes for the parser: 0 at the end, (size_t)-1 on error. */
+static size_t give(void *buffer, size_t bytes, void *from)
+{
+	struct source *source = from;
+	char *to = buffer;
+	size_t got = 0;
+
+	if (!source->begun && bytes > MARK_BYTES) {
+		source->begun = true;
+		got = fread(to, 1, MARK_BYTES, source->file);
+		if (got == MARK_BYTES && memcmp(to, "\xef\xbb\xbf", MARK_BYTES) == 0)
+			got = 0;
+	}
+	got += fread(to + got, 1, bytes - got, source->file);
+	return got == 0 && ferror(source->file) ? (size_t)-1 : got;
+}
+
+static bool is_directory(FILE *file)
+{
+	struct stat st;
+
+	return fstat(fileno(file), &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+json_t *rh_json_load(const char *path, struct rh_err *err)
+{
+	bool from_stdin = strcmp(path, "-") == 0;
+	struct source source = { .file = from_stdin ? stdin : fopen(path, "re") };
+	json_t *root = NULL;
+	json_error_t why;
+
+	if (!source.file) {
+		rh_fail(err, RH_NO_INPUT, "%s cannot be opened: %s", path, rh_errno_text(errno));
+		return NULL;
+	}
+	if (is_directory(source.file))
+		rh_fail(err, RH_NO_INPUT, "%s is a directory, not a file", path);
+	else if (!(root = json_load_callback(give, &source, JSON_REJECT_DUPLICATES, &why)))
+		rh_fail(err, RH_BAD_DATA, "%s:%d: not JSON: %s", path, why.line, why.text);
+	if (ferror(source.file)) {
+		json_decref(root);
+		root = NULL;
+		rh_fail(err, RH_IO, "%s cannot be read", path);
+	}
+	if (!from_stdin)
+		fclose(source.file);
+	return root;
+}
