@@ -99,10 +99,12 @@ static bool has_column(const struct rh_run_backend *backend)
 static void name_row(const struct rh_result *result, const struct rh_trial *place, char *cell)
 {
 	const char *path = result->traces[place->trace].path, *slash = strrchr(path, '/');
-	uint32_t lanes = place->lanes * place->copies;
+	char copies[24] = "";
 
-	snprintf(cell, RH_CELL, "%.40s, %u lane%s", slash ? slash + 1 : path, lanes,
-		 lanes == 1 ? "" : "s");
+	if (place->copies > 1)
+		snprintf(copies, sizeof(copies), " x %u copies", place->copies);
+	snprintf(cell, RH_CELL, "%.40s, %u lane%s%s", slash ? slash + 1 : path, place->lanes,
+		 place->lanes == 1 ? "" : "s", copies);
 }
 
 struct matrix {

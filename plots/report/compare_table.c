@@ -101,9 +101,12 @@ static void table_end(struct table *table, int columns, unsigned long long left,
 static void place_text(const struct rh_view *view, const struct rh_compare_row *row, char *cell)
 {
 	const struct rh_scene *scene = &view->scenes[row->a->scene];
+	char copies[24] = "";
 
-	snprintf(cell, RH_CELL, "%.40s, %u lane%s", scene->trace_name, scene->lanes,
-		 scene->lanes == 1 ? "" : "s");
+	if (scene->copies > 1)
+		snprintf(copies, sizeof(copies), ", %u copies", scene->copies);
+	snprintf(cell, RH_CELL, "%.40s, %u lane%s%s", scene->trace_name, scene->lanes,
+		 scene->lanes == 1 ? "" : "s", copies);
 }
 
 static void add_pair(const struct rh_view *view, const struct rh_compare_row *row,

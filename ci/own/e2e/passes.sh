@@ -42,6 +42,7 @@ ok 'with -v time is taken apart' grep -q '^lane time, %' .out
 ok 'each row is 100 %' awk '/^lane time, %/ { on = 1; next } on && NF < 10 { exit }
 	on { sum = 0; for (i = 2; i <= 9; i++) sum += $i; rows++; if (sum < 99.5 || sum > 100.5) bad++ }
 	END { exit !(rows >= 3 && !bad) }' .out
+ok 'what the columns are is said, the last one too' grep -q '^rest, asleep' .out
 ok 'and so is each trial of the result' perl -MJSON::PP -e '
 	local $/; open my $f, "<", "c.json"; my (%sum, %parts); my $d = decode_json(<$f>);
 	for my $m (grep { $_->{name} =~ /^apart\./ } @{$d->{metrics}}) {
@@ -52,4 +53,13 @@ ok 'and so is each trial of the result' perl -MJSON::PP -e '
 ok 'the cost of a fault was measured' grep -q '"fault_ns"' c.json
 is_exit 0 'it is drawn' "$reheap" plot c.json -o apart
 ok 'as a figure' test -s apart/time-apart.svg -a -s apart/time-apart.tsv
+
+# Two lanes of one copy are not one lane of two.
+is_exit 0 'lanes and copies' "$reheap" replay churn.rht --backend libc --lanes 1,2 --copies 1,2 --reps 1 \
+	-o grid.json
+ok 'each setting has a row of its own name' bash -c \
+	"grep -E '^churn.rht, [12] lanes?( x 2 copies)?  ' .out | sort | uniq | head -n 8 | cut -d' ' -f1-6 |
+		sort -u | wc -l | grep -qx 4"
+is_exit 0 'compared with itself' "$reheap" compare --all grid.json grid.json
+ok 'copies are named there, too' grep -q 'lane.*, 2 copies' .out
 finish
