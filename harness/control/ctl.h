@@ -78,8 +78,8 @@ enum rh_ctl_touch {
 	RH_TOUCH_FIRST,
 	RH_TOUCH_PAGE,
 	RH_TOUCH_FULL,
-	RH_TOUCH_RECORDED,
-	RH_TOUCH_AUTO /* the driver's: RECORDED when the program has TOUCH ops, else FULL */
+	RH_TOUCH_RECORDED, /* the driver makes it FULL where the program has no TOUCH ops */
+	RH_TOUCH_AUTO	   /* the driver's: RECORDED when the program has TOUCH ops, else FULL */
 };
 
 /* What a lane says of itself after a segment. */

@@ -88,7 +88,7 @@ static int make_ctl(struct rh_worker *worker, const struct rh_worker_start *how,
 	snprintf(ctl->spec, sizeof(ctl->spec), "%s", how->spec->text);
 	ctl->copies = how->copies;
 	ctl->replay = how->replay;
-	if (how->replay.touch == RH_TOUCH_AUTO)
+	if (how->replay.touch == RH_TOUCH_AUTO || how->replay.touch == RH_TOUCH_RECORDED)
 		ctl->replay.touch = how->program->head->touched ? RH_TOUCH_RECORDED : RH_TOUCH_FULL;
 	ctl->turn_over = how->turn_over;
 	ctl->clock_is_counter = rh_clock_is_counter;

@@ -118,6 +118,11 @@ static void settle_touch(const struct rh_run_config *config, struct rh_result *r
 		const struct rh_run_program *p = &result->programs[i];
 
 		touched += p->program.head->touched;
+		if (config->replay.touch == RH_TOUCH_RECORDED && !p->program.head->touched)
+			rh_result_warn(result,
+				       "%s does not say how much of its blocks was written: "
+				       "they are in full",
+				       result->traces[p->trace].path);
 		if (p->stats.untouched && config->replay.touch >= RH_TOUCH_PAGE)
 			rh_result_warn(
 				result,
@@ -129,7 +134,7 @@ static void settle_touch(const struct rh_run_config *config, struct rh_result *r
 				(double)p->stats.touch_bound / (1 << 20),
 				p->stats.touch_noted ? ", which the program never had" : "");
 	}
-	if (config->replay.touch == RH_TOUCH_AUTO &&
+	if ((config->replay.touch == RH_TOUCH_AUTO || config->replay.touch == RH_TOUCH_RECORDED) &&
 	    (touched == 0 || touched == result->program_count))
 		result->touch = rh_touch_names[touched ? RH_TOUCH_RECORDED : RH_TOUCH_FULL];
 }

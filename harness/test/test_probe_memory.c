@@ -106,6 +106,40 @@ static void recorded_residency_is_touched(void **state)
 	done(&config, &result);
 }
 
+/* Of blocks whose residency is not known nobody can say less than all: memory is never told of
+ * blocks that were not written. */
+static void unknown_residency_is_all(void **state)
+{
+	enum { BLOCKS = 4000, SIZE = 8 << 10 };
+	struct rh_run_config config = config_of("bump");
+	const struct rh_metric *rss;
+	struct rh_result result;
+	struct maker m;
+	bool said = false;
+
+	(void)state;
+#ifdef RH_SANITIZE
+	print_message("# SKIP shadow memory is anonymous, too\n");
+	skip();
+#endif
+	make_open(&m, 0);
+	for (unsigned i = 0; i < BLOCKS; i++)
+		alloc_of(&m, 0, SIZE);
+	make_close(&m);
+	config.replay.touch = RH_TOUCH_RECORDED;
+	run(&config, &result);
+	all_ok(&result);
+	rss = rh_result_metric(&result, (struct rh_metric_place){ 0, 0, 1, 1 },
+			       "memory.rss_peak_bytes");
+	assert_non_null(rss);
+	assert_true(rss->median >= (double)BLOCKS * SIZE);
+	assert_string_equal(result.touch, "full");
+	for (size_t i = 0; i < result.warning_count; i++)
+		said |= strstr(result.warnings[i], "does not say how much") != NULL;
+	assert_true(said);
+	done(&config, &result);
+}
+
 /* Blocks of 40 MiB, which glibc unmaps again before anybody looks: the peak knows of them. */
 static void a_peak_between_two_looks_is_seen(void **state)
 {
@@ -144,6 +178,7 @@ int main(void)
 		cmocka_unit_test(two_lanes_in_a_line_are_seen),
 		cmocka_unit_test(the_null_run_shows_nothing),
 		cmocka_unit_test(recorded_residency_is_touched),
+		cmocka_unit_test(unknown_residency_is_all),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
