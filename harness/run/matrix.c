@@ -1,6 +1,6 @@
 /*
  * matrix.c - several traces at a glance: settings down, backends across, time and peak memory
- * relative to the baseline.
+ * relative to the baseline; with several passes those of the first and of the later ones.
  *
  * A star, on a terminal also a colour, marks what the intervals allow to be called a difference:
  * that of the time ratio leaves out 1; those of the two peaks do not overlap. The null floor that
@@ -18,61 +18,62 @@
 
 static const double level_least = 0.9;
 
-enum rh_tone rh_time_tone(const struct rh_result *result, const struct rh_trial *like,
-			  uint32_t backend)
+/* A ratio to the baseline, as paired. */
+static enum rh_tone ratio_tone(const struct rh_result *result, const struct rh_trial *like,
+			       uint32_t backend, const char *metric)
 {
-	const struct rh_metric *m = rh_metric_like(result, like, backend, "time.ratio");
+	const struct rh_metric *m = rh_metric_like(result, like, backend, metric);
 
 	if (!m || m->level < level_least)
 		return RH_TONE_NONE;
 	return m->hi < 1 ? RH_TONE_BETTER : m->lo > 1 ? RH_TONE_WORSE : RH_TONE_NONE;
 }
 
-enum rh_tone rh_memory_tone(const struct rh_result *result, const struct rh_trial *like,
-			    uint32_t backend)
+static enum rh_tone bytes_tone(const struct rh_result *result, const struct rh_trial *like,
+			       uint32_t backend, const char *metric)
 {
-	const struct rh_metric *m = rh_metric_like(result, like, backend, "memory.rss_peak_bytes");
-	const struct rh_metric *base =
-		rh_metric_like(result, like, result->baseline, "memory.rss_peak_bytes");
+	const struct rh_metric *m = rh_metric_like(result, like, backend, metric);
+	const struct rh_metric *base = rh_metric_like(result, like, result->baseline, metric);
 
 	if (!m || !base || m->level < level_least || base->level < level_least)
 		return RH_TONE_NONE;
 	return m->hi < base->lo ? RH_TONE_BETTER : m->lo > base->hi ? RH_TONE_WORSE : RH_TONE_NONE;
 }
 
-static void ratio_cell(char *cell, double ratio, enum rh_tone tone)
+enum rh_tone rh_time_tone(const struct rh_result *result, const struct rh_trial *like,
+			  uint32_t backend)
 {
-	snprintf(cell, RH_CELL, "%.2f%s", ratio, tone == RH_TONE_NONE ? " " : "*");
+	return ratio_tone(result, like, backend, "time.ratio");
 }
 
-static enum rh_tone time_cell(const struct rh_result *result, const struct rh_trial *like,
-			      uint32_t backend, char *cell)
+enum rh_tone rh_memory_tone(const struct rh_result *result, const struct rh_trial *like,
+			    uint32_t backend)
 {
-	const struct rh_metric *m = rh_metric_like(result, like, backend, "time.ratio");
-	enum rh_tone tone = rh_time_tone(result, like, backend);
-
-	snprintf(cell, RH_CELL, "- ");
-	if (m)
-		ratio_cell(cell, m->median, tone);
-	return tone;
+	return bytes_tone(result, like, backend, "memory.rss_peak_bytes");
 }
 
-static enum rh_tone memory_cell(const struct rh_result *result, const struct rh_trial *like,
-				uint32_t backend, char *cell)
+/* One of the matrices. */
+struct facet {
+	const char *title, *metric;
+	bool ratio; /* of the metric itself, else to the baseline's */
+};
+
+static enum rh_tone fill_cell(const struct rh_result *result, const struct rh_trial *like,
+			      uint32_t backend, const struct facet *facet, char *cell)
 {
-	const struct rh_metric *m = rh_metric_like(result, like, backend, "memory.rss_peak_bytes");
+	const struct rh_metric *m = rh_metric_like(result, like, backend, facet->metric);
 	const struct rh_metric *base =
-		rh_metric_like(result, like, result->baseline, "memory.rss_peak_bytes");
-	enum rh_tone tone = rh_memory_tone(result, like, backend);
+		rh_metric_like(result, like, result->baseline, facet->metric);
+	enum rh_tone tone = facet->ratio ? ratio_tone(result, like, backend, facet->metric)
+					 : bytes_tone(result, like, backend, facet->metric);
+	double to = facet->ratio ? 1 : base ? base->median : 0;
 
-	snprintf(cell, RH_CELL, "- ");
-	if (m && base && base->median > 0)
-		ratio_cell(cell, m->median / base->median, tone);
+	if (m && to > 0)
+		snprintf(cell, RH_CELL, "%.2f%s", m->median / to, tone == RH_TONE_NONE ? " " : "*");
+	else
+		snprintf(cell, RH_CELL, "- ");
 	return tone;
 }
-
-typedef enum rh_tone fill_cell(const struct rh_result *result, const struct rh_trial *like,
-			       uint32_t backend, char *cell);
 
 size_t rh_result_places(const struct rh_result *result, const struct rh_trial **places)
 {
@@ -113,7 +114,7 @@ struct matrix {
 	size_t count;
 };
 
-static void print_one(const struct matrix *matrix, const char *title, fill_cell *fill, FILE *to,
+static void print_one(const struct matrix *matrix, const struct facet *facet, FILE *to,
 		      bool markdown)
 {
 	const struct rh_result *result = matrix->result;
@@ -126,16 +127,16 @@ static void print_one(const struct matrix *matrix, const char *title, fill_cell 
 	cells = calloc((matrix->count + 1) * columns, RH_CELL);
 	tones = calloc(matrix->count + 1, columns);
 	if (cells)
-		snprintf(cells[0], RH_CELL, "%s", title);
+		snprintf(cells[0], RH_CELL, "%s", facet->title);
 	for (size_t p = 0; cells && p < matrix->count; p++)
 		name_row(result, matrix->places[p], cells[(p + 1) * columns]);
 	for (uint32_t b = 0; cells && tones && b < result->backend_count; b++) {
 		if (!has_column(&result->backends[b]))
 			continue;
-		snprintf(cells[c], RH_CELL, "%.20s ", result->backends[b].text);
+		snprintf(cells[c], RH_CELL, "%.*s ", RH_CELL - 2, result->backends[b].text);
 		for (size_t p = 1; p <= matrix->count; p++)
-			tones[p * columns + c] = (unsigned char)fill(result, matrix->places[p - 1],
-								     b, cells[p * columns + c]);
+			tones[p * columns + c] = (unsigned char)fill_cell(
+				result, matrix->places[p - 1], b, facet, cells[p * columns + c]);
 		c++;
 	}
 	if (cells && tones)
@@ -150,13 +151,13 @@ static void print_one(const struct matrix *matrix, const char *title, fill_cell 
 	free(tones);
 }
 
-/* Without the memory probe every cell of its matrix would be a dash. */
-static bool memory_was_measured(const struct matrix *matrix)
+/* Of what was not measured every cell would be a dash: memory without its probe, later passes where
+ * there is one. */
+static bool was_measured(const struct matrix *matrix, const char *metric)
 {
 	for (size_t p = 0; p < matrix->count; p++)
 		for (uint32_t b = 0; b < matrix->result->backend_count; b++)
-			if (rh_metric_like(matrix->result, matrix->places[p], b,
-					   "memory.rss_peak_bytes"))
+			if (rh_metric_like(matrix->result, matrix->places[p], b, metric))
 				return true;
 	return false;
 }
@@ -165,10 +166,18 @@ void rh_result_print_matrix(const struct rh_result *result, const struct rh_tria
 			    size_t count, FILE *to, bool markdown)
 {
 	const struct matrix matrix = { result, places, count };
+	bool later = was_measured(&matrix, "steady.ratio");
+	const struct facet facets[] = {
+		{ later ? "time, first pass" : "time", "time.ratio", true },
+		{ "time, later passes", "steady.ratio", true },
+		{ later ? "peak memory, first pass" : "peak memory", "memory.rss_peak_bytes",
+		  false },
+		{ "peak memory, later passes", "steady.rss_peak_bytes", false },
+	};
 
-	print_one(&matrix, "time", time_cell, to, markdown);
-	if (memory_was_measured(&matrix))
-		print_one(&matrix, "peak memory", memory_cell, to, markdown);
+	for (size_t f = 0; f < sizeof(facets) / sizeof(facets[0]); f++)
+		if (f == 0 || was_measured(&matrix, facets[f].metric))
+			print_one(&matrix, &facets[f], to, markdown);
 	rh_print(to,
 		 "Relative to %s, below 1 is better. *: a difference that the intervals show.\n",
 		 result->backends[result->baseline].text);

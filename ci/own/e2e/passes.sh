@@ -54,6 +54,13 @@ ok 'the cost of a fault was measured' grep -q '"fault_ns"' c.json
 is_exit 0 'it is drawn' "$reheap" plot c.json -o apart
 ok 'as a figure' test -s apart/time-apart.svg -a -s apart/time-apart.tsv
 
+# Several traces: cold and steady apart there, too, and variants are told by the end of their names.
+is_exit 0 'two traces, --for' "$reheap" replay churn.rht server.rht --for 50ms --reps 2 --backend \
+	libc@GLIBC_TUNABLES=glibc.malloc.tcache_count=1,libc@GLIBC_TUNABLES=glibc.malloc.tcache_count=2
+for of in 'time, first pass' 'time, later passes' 'peak memory, first pass' 'peak memory, later passes'; do
+	ok "the matrix has: $of" grep -qE "^$of .*count=1 .*count=2" .out
+done
+
 # Two lanes of one copy are not one lane of two.
 is_exit 0 'lanes and copies' "$reheap" replay churn.rht --backend libc --lanes 1,2 --copies 1,2 --reps 1 \
 	-o grid.json
