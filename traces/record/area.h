@@ -284,6 +284,7 @@ enum rh_kid_why {
 	RH_KID_SANITIZER, /* which bears nobody in front of its malloc */
 	RH_KID_ROOT,  /* the recorder's library is not there under its path: chroot, a container */
 	RH_KID_BELOW, /* begun by a program that is not recorded */
+	RH_KID_SHUT,  /* it may not open the area, and what it inherited of that is closed */
 	RH_KID_WHYS
 };
 

@@ -37,6 +37,8 @@ const char *rh_children_why(enum rh_kid_why why)
 		[RH_KID_ROOT] =
 			"its root folder (chroot, container) has no recorder under that path",
 		[RH_KID_BELOW] = "begun by a program that is not recorded",
+		[RH_KID_SHUT] = "it runs as another user, who may not open the recording, and its "
+				"descriptors were closed",
 	};
 
 	assert((unsigned)why < RH_KID_WHYS);

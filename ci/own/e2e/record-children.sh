@@ -115,6 +115,30 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	ok 'a setuid child lives' test $? = 9
 	ok 'and is named' not_recorded 1 setuid 'setuid'
 fi
+# A daemon that gives up its rights and closes all it has: the exec after that cannot join.
+cat >drop.c <<'EOF'
+#include <grp.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+	for (int fd = 3; fd < 1024 && argc > 2; fd++)
+		close(fd);
+	if (setgroups(0, NULL) || setgid(65534) || setuid(65534))
+		return 77;
+	execl(getenv("hard"), "hard", "many", "1000", (char *)NULL);
+	return 1;
+}
+EOF
+if [ "$(id -u)" = 0 ] && gcc drop.c -o drop && ./drop >/dev/null 2>&1 && chmod 755 "$temp"; then
+	record drop './drop one'
+	ok 'a child of another user is recorded' recorded 1 drop
+	record shut './drop one two'
+	ok 'its exit status, when its descriptors are closed' test $? = 0
+	ok 'then it is named' not_recorded 1 shut 'it runs as another user'
+else
+	skip 'a child of another user' 'may not change user, or that one may not read here'
+fi
 for kind in address thread leak; do
 	if gcc -fsanitize=$kind one.c -o san 2>/dev/null && ./san >/dev/null 2>&1; [ $? = 9 ]; then
 		record san './san'

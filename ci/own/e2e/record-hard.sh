@@ -162,6 +162,11 @@ else
 	skip 'a full disk' 'needs the right to mount'
 fi
 
+# Signals whose handler allocates, while threads begin: none finds its thread without a ring.
+"$reheap" record -o pest.rht -- "$hard" pest 2000 >pest.txt 2>/dev/null
+holds "$(cat pest.txt)" 'blocks of signal handlers in threads that begin' pest.rht
+ok 'and none is lost' fails grep -q '^  drop' <("$reheap" info pest.rht)
+
 # Sanitizers stand in front of malloc themselves: refused by name.
 echo 'int main(void) { return 0; }' >clean.c
 for kind in address thread; do

@@ -11,6 +11,8 @@
  *	many N			N blocks
  *	churn-then N FILE	N blocks, FILE; 2 N blocks, FILE.2; a second; FILE.3
  *	crowd THREADS FILE	FILE, waits for FILE.go; threads one after the other; FILE.2
+ *	pest THREADS		threads that are born under a rain of signals, whose handler makes a
+ *				block; prints how many blocks it were
  * Ends with 0, with 77 where the machine cannot do it, else with a line and 1.
  */
 #include <errno.h>
@@ -19,6 +21,7 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -187,6 +190,65 @@ static int crowd(long threads, const char *file)
 	return 0;
 }
 
+static _Atomic long handled;
+static _Atomic int rain_over;
+
+/* The first one waits for the thread when that is not under way yet. */
+static void make_one(int unused)
+{
+	static __thread int seen;
+	char *volatile p;
+
+	(void)unused;
+	if (!seen++)
+		return;
+	p = malloc(40);
+	free(p);
+	handled++;
+}
+
+static void *rain(void *unused)
+{
+	while (!rain_over) {
+		kill(getpid(), SIGUSR1);
+		sched_yield();
+	}
+	return unused;
+}
+
+/* From here on no handler interrupts a malloc of its own thread. */
+static void *under_rain(void *dry)
+{
+	pthread_sigmask(SIG_BLOCK, dry, NULL);
+	blocks(1);
+	return NULL;
+}
+
+static int pest(long threads)
+{
+	pthread_t cloud, thread;
+	pthread_attr_t attr;
+	sigset_t none, one;
+
+	sigemptyset(&none);
+	sigemptyset(&one);
+	sigaddset(&one, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &one, NULL);
+	signal(SIGUSR1, make_one);
+	pthread_attr_init(&attr);
+	if (pthread_attr_setsigmask_np(&attr, &none) != 0 ||
+	    pthread_create(&cloud, NULL, rain, NULL) != 0)
+		return 77;
+	for (long i = 0; i < threads; i++)
+		if (pthread_create(&thread, &attr, under_rain, &one) != 0 ||
+		    pthread_join(thread, NULL) != 0)
+			return 1;
+	rain_over = 1;
+	pthread_join(cloud, NULL);
+	printf("%ld\n", handled + threads);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "";
@@ -199,6 +261,8 @@ int main(int argc, char **argv)
 		return churn_then(one, argv[3]);
 	if (strcmp(mode, "crowd") == 0 && argc > 3)
 		return crowd(one, argv[3]);
+	if (strcmp(mode, "pest") == 0)
+		return pest(one);
 	if (strcmp(mode, "nested") == 0)
 		return nested(one);
 	if (strcmp(mode, "strict") == 0)

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -134,8 +135,10 @@ static struct rh_area *map_head(int fd)
 	area = mmap(NULL, RH_AREA_HEADS_AT, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (area == MAP_FAILED)
 		return NULL;
-	if (area->magic == RH_AREA_MAGIC && area->cookie == where.cookie)
+	if (area->magic == RH_AREA_MAGIC && area->cookie == where.cookie) {
+		shim.inode = st.st_ino;
 		return area;
+	}
 	munmap(area, RH_AREA_HEADS_AT);
 	return NULL;
 }
@@ -540,12 +543,26 @@ static struct producer *find_ring(void)
 	return NULL;
 }
 
+/* A handler that allocates while its thread attaches would find no ring. False: under a filter,
+ * which may forbid that, or while the process starts, when it has no handlers yet. */
+static bool block_signals(uint64_t *before)
+{
+	static const uint64_t all = UINT64_MAX; /* the kernel's set, 8 bytes */
+
+	return shim.state == SHIM_ON && !shim_filtered() &&
+	       shim_raw(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)before, sizeof all, 0,
+			0) == 0;
+}
+
 struct producer *shim_attach(void)
 {
 	struct producer *p = NULL;
+	uint64_t before = 0;
+	bool blocked;
 
 	if (attaching)
-		goto none; /* a signal handler inside attach, or a call of our own */
+		goto none; /* a call of our own, or under a filter a signal handler inside attach */
+	blocked = block_signals(&before);
 	attaching = 1;
 	if (shim_process_on() && atomic_load(&shim.area->recording) &&
 	    !atomic_load(&shim.area->closed)) {
@@ -554,6 +571,8 @@ struct producer *shim_attach(void)
 			shim_self = p;
 	}
 	attaching = 0;
+	if (blocked)
+		shim_raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof before, 0, 0);
 	return p;
 none:
 	if (shim.area && shim.state == SHIM_ON)

@@ -147,19 +147,51 @@ static bool is_there(const char *list)
 	return access(path, R_OK) == 0;
 }
 
+static bool is_area(int fd)
+{
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && st.st_ino == shim.inode;
+}
+
+/* Will the new program open the area by what the variable says? */
+static bool is_open(const char *where)
+{
+	const char *number = strchr(where, RH_RECORD_ENV_FD);
+	char path[PATH_BYTES];
+	bool found;
+	int fd;
+
+	if (!number || (size_t)(number - where) >= sizeof path)
+		return true; /* cannot be said */
+	memcpy(path, where, (size_t)(number - where));
+	path[number - where] = '\0';
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	found = is_area(fd);
+	if (fd >= 0)
+		close(fd);
+	if (found)
+		return true;
+	fd = (int)strtol(number + 1, NULL, 10);
+	return is_area(fd) && !(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+}
+
 static enum rh_kid_why judge_environment(char *const *envp)
 {
 	enum rh_kid_why why = RH_KID_CLEARED;
-	bool area = false;
+	const char *area = NULL;
 
 	for (; envp && *envp; envp++) {
 		const char *list = *envp + 11;
 
 		if (strncmp(*envp, "LD_PRELOAD=", 11) == 0 && strstr(list, us))
 			why = is_there(list) ? RH_KID_RECORDED : RH_KID_ROOT;
-		area |= strncmp(*envp, RH_RECORD_ENV "=", sizeof RH_RECORD_ENV) == 0;
+		if (strncmp(*envp, RH_RECORD_ENV "=", sizeof RH_RECORD_ENV) == 0)
+			area = *envp + sizeof RH_RECORD_ENV;
 	}
-	return area ? why : RH_KID_CLEARED;
+	if (!area)
+		return RH_KID_CLEARED;
+	return why == RH_KID_RECORDED && !is_open(area) ? RH_KID_SHUT : why;
 }
 
 /* ---- telling ---- */

@@ -66,7 +66,7 @@
 #define SHIM_BARRIER() __asm__ volatile("" ::: "memory")
 
 enum {
-	SHIM_SIDE = 7,	       /* records a signal handler may leave behind */
+	SHIM_SIDE = 23,	       /* records a signal handler may leave behind */
 	SHIM_OWNERS = 1 << 18, /* 2 MiB, touched as used: exact for 4 MiB of heap */
 };
 
@@ -117,6 +117,7 @@ enum shim_late { SHIM_EARLY, SHIM_LATE, SHIM_LEAVING, SHIM_LEFT };
 struct shim {
 	struct rh_area *area;	     /* header and processes */
 	int fd;			     /* of the area, while the process starts; then -1 */
+	uint64_t inode;		     /* of the area */
 	uint32_t counter;	     /* stamps are the CPU's counter */
 	uint32_t every_slow;	     /* for sites, residency, or without a counter */
 	uint32_t exact;		     /* every event has a stamp of its own */
