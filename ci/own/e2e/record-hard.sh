@@ -167,6 +167,14 @@ fi
 holds "$(cat pest.txt)" 'blocks of signal handlers in threads that begin' pest.rht
 ok 'and none is lost' fails grep -q '^  drop' <("$reheap" info pest.rht)
 
+# An emulator that maps nothing a second time.
+if command -v valgrind >/dev/null && valgrind --tool=none true 2>/dev/null; then
+	is_exit 0 'a program under valgrind' "$reheap" record -q -f -o v.rht -- valgrind -q --tool=none "$hard" many 1000
+	holds 1000 'is recorded' v.rht
+else
+	skip 'a program under valgrind' 'there is none'
+fi
+
 # Sanitizers stand in front of malloc themselves: refused by name.
 echo 'int main(void) { return 0; }' >clean.c
 for kind in address thread; do

@@ -32,6 +32,10 @@ struct producer shim_nobody;
 __thread struct producer *shim_self = &shim_nobody;
 __thread uint32_t shim_number;
 static __thread int attaching;
+/* Calls of this thread that look for no ring, after so many looks in vain. A look is 300 system
+ * calls where the address space is used up, and most of a second under valgrind. */
+static __thread uint32_t pass_over, in_vain;
+enum { PASS_MOST = 4096 };
 
 /* From the environment. */
 static struct {
@@ -284,6 +288,7 @@ static uint32_t begin(uint32_t how)
 		shim_draw_anew();
 	atomic_store(&shim.thread_next, 0);
 	shim.many = 0;
+	pass_over = in_vain = 0;
 	guard->last = 1;
 	if (how == RH_PROC_FORKED && !shim.area->follow) {
 		atomic_fetch_add(&shim.area->forks_ignored, 1);
@@ -531,14 +536,23 @@ static struct producer *find_ring(void)
 	uint32_t high = 0;
 	uint64_t *data;
 
+	if (pass_over) {
+		pass_over--;
+		atomic_fetch_add(&shim.area->no_map, 1);
+		return NULL;
+	}
 	for (uint32_t i = 0; i < RH_RINGS; i++) {
 		high = atomic_load(&shim.area->rings_high);
 		if (i > high + 2 * RH_RING_GROUP)
 			break;
 		data = shim_group(i) ? take_ring(i) : NULL;
-		if (data)
+		if (data) {
+			in_vain = 0;
 			return use_ring(i, data);
+		}
 	}
+	in_vain = in_vain < PASS_MOST ? 2 * in_vain + 1 : PASS_MOST;
+	pass_over = in_vain;
 	atomic_fetch_add(high < RH_RINGS ? &shim.area->no_map : &shim.area->no_ring, 1);
 	return NULL;
 }

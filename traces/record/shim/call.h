@@ -54,7 +54,7 @@ static inline __attribute__((always_inline)) void put_any(enum rh_rec_kind kind,
 }
 
 /* A free that was given the size of its block. The largest size is as good as none. */
-static inline void put_sized_free(const void *p, size_t size)
+static inline __attribute__((always_inline)) void put_sized_free(const void *p, size_t size)
 {
 	put_any(RH_REC_FREE, p, size + 1, SHIM_NOBODY);
 }

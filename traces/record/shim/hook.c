@@ -18,6 +18,7 @@ enum { OBJECTS = 64 };
 static struct hook_object objects[OBJECTS];
 static _Atomic uint32_t object_count;
 struct hook_object hook_malloc, hook_self;
+_Atomic uintptr_t hook_low = UINTPTR_MAX, hook_high;
 
 static void find_place(struct hook_object *object, const void *within);
 
@@ -107,6 +108,18 @@ static int place_one(struct dl_phdr_info *info, size_t bytes, void *context)
 	return 1;
 }
 
+/* Before a hook that lies in it is settled. */
+static void reach(const struct hook_object *object)
+{
+	uintptr_t low = atomic_load(&hook_low), high = atomic_load(&hook_high);
+
+	while (object->low < low && !atomic_compare_exchange_weak(&hook_low, &low, object->low))
+		;
+	while (object->low + object->bytes > high &&
+	       !atomic_compare_exchange_weak(&hook_high, &high, object->low + object->bytes))
+		;
+}
+
 /* NULL: too many objects to remember. */
 static struct hook_object *object_of(const void *function)
 {
@@ -124,6 +137,7 @@ static struct hook_object *object_of(const void *function)
 	objects[count].runtime = place.object.runtime;
 	objects[count].low = place.object.low;
 	objects[count].bytes = place.object.bytes;
+	reach(&objects[count]);
 	return &objects[count];
 }
 
@@ -135,6 +149,7 @@ static void find_place(struct hook_object *object, const void *within)
 		return;
 	object->low = place.object.low;
 	object->bytes = place.object.bytes;
+	reach(object);
 }
 
 void shim_hook_ranges(void)
@@ -193,4 +208,10 @@ enum hook_way shim_hook_answer(struct hook *hook, const void *block)
 		return HOOK_PASS; /* no answer: the next call is asked again */
 	atomic_store_explicit(&hook->mode, through ? HOOK_THROUGH : HOOK_OWN, memory_order_release);
 	return through ? HOOK_PASS : HOOK_RECORD;
+}
+
+void *shim_hook_born(void *made, uint64_t size, uint32_t what, struct shim_from from)
+{
+	shim_put_rest((enum shim_need)(what >> 8), what & 255, (uintptr_t)made, size, from);
+	return made;
 }

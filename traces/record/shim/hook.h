@@ -63,6 +63,9 @@ enum hook_way {
 
 /* The object that serves malloc, and what we are ourselves. */
 extern struct hook_object hook_malloc, hook_self;
+/* From the first byte of those two and of all objects that hooks lie in to the last: they grow,
+ * each by itself, before a hook is settled. Most callers are in the executable, far away. */
+extern _Atomic uintptr_t hook_low, hook_high;
 
 enum hook_way shim_hook_first(struct hook *hook, bool asks, const void *caller);
 /* `block` was made or freed by it: by the malloc that we stand in front of? */
@@ -89,6 +92,26 @@ static inline bool hook_inner(const struct hook_object *in, const void *caller)
 	       hook_within(caller, hook_self.low, hook_self.bytes);
 }
 
+/* A call that is recorded right here, which is what most are. */
+static inline __attribute__((always_inline)) bool hook_plain(const struct hook *hook,
+							     const void *caller)
+{
+	uintptr_t at = (uintptr_t)caller;
+
+	if (SHIM_UNLIKELY(atomic_load_explicit(&hook->mode, memory_order_acquire) != HOOK_OWN))
+		return false;
+	return SHIM_LIKELY(at < atomic_load_explicit(&hook_low, memory_order_relaxed) ||
+			   at >= atomic_load_explicit(&hook_high, memory_order_relaxed)) ||
+	       !hook_inner(hook->in, caller);
+}
+
+/* hook.c: what is left to do of a birth, at the end of the function. */
+void *shim_hook_born(void *made, uint64_t size, uint32_t what, struct shim_from from)
+	__attribute__((noinline));
+/* `what` of that: the kind, and the need above it. */
+#define HOOK_BORN(kind, need) ((uint32_t)(kind) | (uint32_t)(need) << 8)
+#define HOOK_KIND(zeroed)     ((zeroed) ? RH_REC_CALLOC : RH_REC_ALLOC)
+
 /* `asks`: the first call may be asked, and its answer is awaited. */
 static inline __attribute__((always_inline)) enum hook_way shim_hook(struct hook *hook, bool asks,
 								     const void *caller)
@@ -105,29 +128,48 @@ void shim_probe_begin(void);
 bool shim_probe_end(const void *block);
 
 /* How valloc aligns. */
-#define HOOK_PAGE ((size_t)sysconf(_SC_PAGESIZE))
+#define HOOK_PAGE      ((size_t)sysconf(_SC_PAGESIZE))
+
+#define HOOK_OPEN(...) __VA_ARGS__
 
 /*
  * One function that makes a block: its parameters and arguments in parentheses, what the
  * block is asked to be, and what serves where there is no such function. `made` is the block.
+ * What is not the common case is a function of its own, for the registers that it would save.
  */
-#define HOOK_BIRTH(function, params, args, size, align, zeroed, instead) \
-	void *function params;                                           \
-	SHIM_EXPORT void *function params                                \
-	{                                                                \
-		static struct hook hook = { .name = #function };         \
-		struct shim_from from = SHIM_FROM();                     \
-		enum hook_way way = shim_hook(&hook, true, from.caller); \
-		void *made;                                              \
-                                                                         \
-		if (SHIM_UNLIKELY(way == HOOK_NONE))                     \
-			return instead;                                  \
-		made = ((__typeof__(&function))hook.next.call)args;      \
-		if (SHIM_UNLIKELY(way == HOOK_ASK))                      \
-			way = shim_hook_answer(&hook, made);             \
-		if (SHIM_LIKELY(way == HOOK_RECORD))                     \
-			put_born(made, size, align, zeroed, from);       \
-		return made;                                             \
+#define HOOK_BIRTH(function, params, args, size, align, zeroed, instead)                       \
+	void *function params;                                                                 \
+	static struct hook function##_hook = { .name = #function };                            \
+	static __attribute__((noinline)) void *function##_rest(struct shim_from from,          \
+							       HOOK_OPEN params)               \
+	{                                                                                      \
+		enum hook_way way = shim_hook(&function##_hook, true, from.caller);            \
+		void *made;                                                                    \
+                                                                                               \
+		if (SHIM_UNLIKELY(way == HOOK_NONE))                                           \
+			return instead;                                                        \
+		made = ((__typeof__(&function))function##_hook.next.call)args;                 \
+		if (SHIM_UNLIKELY(way == HOOK_ASK))                                            \
+			way = shim_hook_answer(&function##_hook, made);                        \
+		if (SHIM_LIKELY(way == HOOK_RECORD))                                           \
+			put_born(made, size, align, zeroed, from);                             \
+		return made;                                                                   \
+	}                                                                                      \
+	SHIM_EXPORT void *function params                                                      \
+	{                                                                                      \
+		int32_t aside = shim_aside();                                                  \
+		enum shim_need need;                                                           \
+		void *made;                                                                    \
+                                                                                               \
+		if (SHIM_UNLIKELY(aside != 0 || (align) > 1 ||                                 \
+				  !hook_plain(&function##_hook, __builtin_return_address(0)))) \
+			return function##_rest(SHIM_FROM(), HOOK_OPEN args);                   \
+		made = ((__typeof__(&function))function##_hook.next.call)args;                 \
+		need = put_block(HOOK_KIND(zeroed), made, size);                               \
+		if (SHIM_LIKELY(need == SHIM_DONE))                                            \
+			return made;                                                           \
+		return shim_hook_born(made, size, HOOK_BORN(HOOK_KIND(zeroed), need),          \
+				      SHIM_FROM());                                            \
 	}
 
 /* One that changes the size of `old`, or makes a block where that is NULL. */
@@ -159,23 +201,37 @@ bool shim_probe_end(const void *block);
 	}
 
 /* One that ends `p`; given: the size that it was given, plus one, or 0. */
-#define HOOK_DEATH(function, params, args, p, given)                                             \
-	void function params;                                                                    \
-	SHIM_EXPORT void function params                                                         \
-	{                                                                                        \
-		static struct hook hook = { .name = #function };                                 \
-		enum hook_way way = shim_hook(&hook, (p) != NULL, __builtin_return_address(0));  \
-                                                                                                 \
-		if (SHIM_UNLIKELY(way == HOOK_NONE)) {                                           \
-			free(p);                                                                 \
-			return;                                                                  \
-		}                                                                                \
-		if (SHIM_LIKELY(way == HOOK_RECORD) && (p))                                      \
-			put_any(RH_REC_FREE, p, given, SHIM_NOBODY);                             \
-		((__typeof__(&function))hook.next.call) args;                                    \
-		SHIM_BARRIER(); /* a call, no jump: whom it calls sees us as the caller */       \
-		if (SHIM_UNLIKELY(way == HOOK_ASK) && shim_hook_answer(&hook, p) == HOOK_RECORD) \
-			put_any(RH_REC_FREE, p, given, SHIM_NOBODY);                             \
+#define HOOK_DEATH(function, params, args, p, given)                                       \
+	void function params;                                                              \
+	static struct hook function##_hook = { .name = #function };                        \
+	static __attribute__((noinline)) void function##_rest(const void *caller,          \
+							      HOOK_OPEN params)            \
+	{                                                                                  \
+		enum hook_way way = shim_hook(&function##_hook, (p) != NULL, caller);      \
+                                                                                           \
+		if (SHIM_UNLIKELY(way == HOOK_NONE)) {                                     \
+			free(p);                                                           \
+			return;                                                            \
+		}                                                                          \
+		if (SHIM_LIKELY(way == HOOK_RECORD) && (p))                                \
+			put_any(RH_REC_FREE, p, given, SHIM_NOBODY);                       \
+		((__typeof__(&function))function##_hook.next.call) args;                   \
+		SHIM_BARRIER(); /* a call, no jump: whom it calls sees us as the caller */ \
+		if (SHIM_UNLIKELY(way == HOOK_ASK) &&                                      \
+		    shim_hook_answer(&function##_hook, p) == HOOK_RECORD)                  \
+			put_any(RH_REC_FREE, p, given, SHIM_NOBODY);                       \
+	}                                                                                  \
+	SHIM_EXPORT void function params                                                   \
+	{                                                                                  \
+		const void *caller = __builtin_return_address(0);                          \
+                                                                                           \
+		if (SHIM_UNLIKELY(!(p) || !hook_plain(&function##_hook, caller))) {        \
+			function##_rest(caller, HOOK_OPEN args);                           \
+			return;                                                            \
+		}                                                                          \
+		put_any(RH_REC_FREE, p, given, SHIM_NOBODY);                               \
+		((__typeof__(&function))function##_hook.next.call) args;                   \
+		SHIM_BARRIER();                                                            \
 	}
 
 /* posix_memalign by another name. */

@@ -47,24 +47,29 @@ static uint64_t page_bytes(void)
 	return (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static void *map_moved(uint64_t offset, uint64_t bytes)
+static void *map_by_path(uint64_t offset, uint64_t bytes)
 {
-	void *p;
-	int fd;
+	int fd = shim_open_area();
+	void *p = fd < 0 ? MAP_FAILED
+			 : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
 
-	bytes = (bytes + page_bytes() - 1) / page_bytes() * page_bytes(); /* or it moves nothing */
-	p = mremap(shim.area, 0, bytes, MREMAP_MAYMOVE);
-	if (p == MAP_FAILED)
-		return NULL;
-	if (remap_file_pages(p, bytes, 0, offset / page_bytes(), 0) == 0)
-		return p;
-	munmap(p, bytes);
-	fd = shim_open_area();
-	p = fd < 0 ? MAP_FAILED
-		   : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
 	if (fd >= 0)
 		close(fd);
 	return p == MAP_FAILED ? NULL : p;
+}
+
+static void *map_moved(uint64_t offset, uint64_t bytes)
+{
+	void *p;
+
+	bytes = (bytes + page_bytes() - 1) / page_bytes() * page_bytes(); /* or it moves nothing */
+	p = mremap(shim.area, 0, bytes, MREMAP_MAYMOVE);
+	if (p == MAP_FAILED) /* valgrind makes no second one */
+		return map_by_path(offset, bytes);
+	if (remap_file_pages(p, bytes, 0, offset / page_bytes(), 0) == 0)
+		return p;
+	munmap(p, bytes);
+	return map_by_path(offset, bytes);
 }
 
 static void *map_pages(uint64_t offset, uint64_t bytes)

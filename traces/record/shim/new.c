@@ -91,26 +91,33 @@ static bool delete_directly(struct hook *hook, void *p, size_t size)
 	return how == DIRECT_PLAIN && delete_plainly(p, size);
 }
 
-#define SIZED_DELETE(function, params, args)                                                     \
-	void function params;                                                                    \
-	SHIM_EXPORT void function params                                                         \
-	{                                                                                        \
-		static struct hook hook = { .name = #function };                                 \
-		enum hook_way way;                                                               \
-                                                                                                 \
-		if (delete_directly(&hook, p, size))                                             \
-			return;                                                                  \
-		way = shim_hook(&hook, p != NULL, __builtin_return_address(0));                  \
-		if (SHIM_UNLIKELY(way == HOOK_NONE)) {                                           \
-			free_sized(p, size);                                                     \
-			return;                                                                  \
-		}                                                                                \
-		if (SHIM_LIKELY(way == HOOK_RECORD) && p)                                        \
-			put_sized_free(p, size);                                                 \
-		((__typeof__(&function))hook.next.call) args;                                    \
-		SHIM_BARRIER(); /* a call, no jump: whom it calls sees us as the caller */       \
-		if (SHIM_UNLIKELY(way == HOOK_ASK) && shim_hook_answer(&hook, p) == HOOK_RECORD) \
-			put_sized_free(p, size);                                                 \
+#define SIZED_DELETE(function, params, args)                                                       \
+	void function params;                                                                      \
+	SHIM_EXPORT void function params                                                           \
+	{                                                                                          \
+		static struct hook hook = { .name = #function };                                   \
+		const void *caller = __builtin_return_address(0);                                  \
+		enum hook_way way;                                                                 \
+                                                                                                   \
+		if (SHIM_LIKELY(p && hook_plain(&hook, caller))) {                                 \
+			put_sized_free(p, size);                                                   \
+			((__typeof__(&function))hook.next.call) args;                              \
+			SHIM_BARRIER(); /* a call, no jump: whom it calls sees us as the caller */ \
+			return;                                                                    \
+		}                                                                                  \
+		if (delete_directly(&hook, p, size))                                               \
+			return;                                                                    \
+		way = shim_hook(&hook, p != NULL, caller);                                         \
+		if (SHIM_UNLIKELY(way == HOOK_NONE)) {                                             \
+			free_sized(p, size);                                                       \
+			return;                                                                    \
+		}                                                                                  \
+		if (SHIM_LIKELY(way == HOOK_RECORD) && p)                                          \
+			put_sized_free(p, size);                                                   \
+		((__typeof__(&function))hook.next.call) args;                                      \
+		SHIM_BARRIER();                                                                    \
+		if (SHIM_UNLIKELY(way == HOOK_ASK) && shim_hook_answer(&hook, p) == HOOK_RECORD)   \
+			put_sized_free(p, size);                                                   \
 	}
 
 void free_sized(void *p, size_t size);
