@@ -25,8 +25,9 @@ enum { MACHINE = EM_RISCV };
 enum { MACHINE = EM_NONE };
 #endif
 
-/* `count` things of `each` bytes at `offset`, or NULL when the file does not hold them
- * (or they are not aligned as a table in ELF is). */
+/* `count` things of `each` bytes at `offset`, or NULL when the file does not hold them (or they
+ * are not aligned as a table in ELF is). Every read of the file goes through here, so no table
+ * can lead outside the mapping, however the numbers were forged. */
 static const void *part(const struct rh_filemap *file, uint64_t offset, uint64_t count,
 			uint64_t each)
 {
@@ -42,6 +43,8 @@ static const ElfW(Ehdr) *
 	header_of(const struct rh_filemap *file, const char *path, struct rh_err *err)
 {
 	const ElfW(Ehdr) *head = part(file, 0, 1, sizeof(*head));
+	/* A 32-bit library beside ours is common (lib32); its structures have other
+	 * sizes. */
 	const unsigned char class = sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32;
 
 	if (!head || memcmp(head->e_ident, ELFMAG, SELFMAG) != 0) {
@@ -53,6 +56,8 @@ static const ElfW(Ehdr) *
 		rh_fail(err, RH_BAD_DATA, "%s is a library for another kind of machine", path);
 		return NULL;
 	}
+	/* A program is ET_EXEC or ET_DYN too; one that defines malloc and free for
+	 * itself would be preloaded and fail in ld.so, which reports it. */
 	if (head->e_type != ET_DYN) {
 		rh_fail(err, RH_BAD_DATA, "%s is ELF, but not a shared library", path);
 		return NULL;
@@ -65,6 +70,7 @@ static void look_at(const ElfW(Sym) * symbol, const char *names, uint64_t names_
 {
 	const char *name = names + symbol->st_name;
 
+	/* Undefined means that the library calls malloc, which most do. */
 	if (symbol->st_shndx == SHN_UNDEF || symbol->st_name >= names_bytes)
 		return;
 	if (strcmp(name, "malloc") == 0)
@@ -85,6 +91,8 @@ static int scan(const struct rh_filemap *file, const char *path, struct rh_libra
 	if (!head)
 		return -1;
 	sections = part(file, head->e_shoff, head->e_shnum, sizeof(*sections));
+	/* Section headers and not PT_DYNAMIC: strip keeps them, and they give the
+	 * number of symbols, which the dynamic table only has by way of a hash table. */
 	if (!sections || head->e_shnum == 0 || head->e_shentsize != sizeof(*sections))
 		return rh_fail(err, RH_BAD_DATA, "%s is cut off: its section table is missing",
 			       path);
@@ -106,6 +114,8 @@ static int scan(const struct rh_filemap *file, const char *path, struct rh_libra
 		for (uint64_t s = 0; s < count; s++)
 			look_at(&symbols[s], names, text->sh_size, library, &has_free);
 	}
+	/* A library of hooks may define malloc alone; its blocks would go back to
+	 * another heap. */
 	library->has_malloc = library->has_malloc && has_free;
 	return 0;
 }

@@ -30,6 +30,8 @@
 const struct rh_peer rh_peers[] = {
 	{ "hoard", "Hoard: per-thread superblocks", FILES("libhoard.so*"),
 	  "Hoard from its sources (no package)" },
+	/* Sonames before globs: a file of development (libX.so) may be a linker script or another
+	 * version than the one that programs get. */
 	{ "jemalloc", "jemalloc: arenas, slabs, thread caches",
 	  FILES("libjemalloc.so.2", "libjemalloc.so*"), "libjemalloc2" },
 	{ "mimalloc", "mimalloc: sharded free lists per page",
@@ -65,6 +67,8 @@ struct hunt {
 	bool found;
 };
 
+/* No err: a candidate that is no allocator is the ordinary case, and the search goes
+ * on. */
 static bool is_allocator(const char *path)
 {
 	struct rh_library library;
@@ -77,6 +81,8 @@ static void try_pattern(struct hunt *hunt, const char *pattern)
 {
 	glob_t matches;
 
+	/* Unsorted, because glob would put .so.10 before .so.9; strverscmp below
+	 * compares numbers as numbers. */
 	if (glob(pattern, GLOB_NOSORT, NULL, &matches) != 0)
 		return;
 	for (size_t i = 0; i < matches.gl_pathc; i++) {
@@ -96,6 +102,10 @@ static void try_dir(struct hunt *hunt, const char *dir, size_t dir_bytes)
 	char pattern[4096];
 
 	for (int i = 0; hunt->files[i] && !hunt->found; i++) {
+		/* Patterns that are whole paths have been tried first, once. An empty
+		 * directory is an empty entry (":/a"), which for ld.so is the working
+		 * directory: not here, where it would make a result depend on where
+		 * it was run. */
 		if (hunt->files[i][0] == '/' || dir_bytes == 0)
 			continue;
 		snprintf(pattern, sizeof(pattern), "%.*s/%s", (int)dir_bytes, dir, hunt->files[i]);
@@ -106,6 +116,7 @@ static void try_dir(struct hunt *hunt, const char *dir, size_t dir_bytes)
 static void try_dir_list(struct hunt *hunt, const char *list)
 {
 	while (list && *list && !hunt->found) {
+		/* ld.so takes both separators in LD_LIBRARY_PATH. */
 		size_t bytes = strcspn(list, ":;");
 
 		try_dir(hunt, list, bytes);
@@ -124,12 +135,16 @@ static void try_conf_line(struct hunt *hunt, char *line, int depth)
 	line[strcspn(line, "#\r\n")] = '\0';
 	if (strncmp(line, "include", 7) == 0 && isspace((unsigned char)line[7])) {
 		line += 7 + strspn(line + 7, " \t");
+		/* Five levels: a file that includes itself ends the search instead of
+		 * the stack. Sorted here, as ldconfig reads them. */
 		if (depth > 4 || glob(line, 0, NULL, &more) != 0)
 			return;
 		for (size_t i = 0; i < more.gl_pathc && !hunt->found; i++)
 			try_conf(hunt, more.gl_pathv[i], depth + 1);
 		globfree(&more);
 	} else {
+		/* "=TYPE" behind a directory is an old form of ldconfig that still
+		 * occurs. */
 		try_dir(hunt, line, strcspn(line, " \t="));
 	}
 }
@@ -160,9 +175,13 @@ static int from_environment(const struct rh_peer *peer, char *path, size_t path_
 	value = getenv(variable);
 	if (!value || !value[0])
 		return 0;
+	/* Set and wrong is an error, not a reason to search on: the user would
+	 * compare another build than the one named. */
 	if (strlen(value) >= path_bytes)
 		return rh_fail(err, RH_ABSENT, "%s: %s is too long", peer->name, variable);
 	if (rh_library_inspect(value, &library, err) < 0) {
+		/* ABSENT instead of the file's own class: gates skip a peer that is
+		 * absent, and its variable is part of that. */
 		if (err)
 			err->code = RH_ABSENT;
 		return rh_err_prefix(err, "%s: %s", peer->name, variable);
@@ -181,6 +200,7 @@ int rh_peer_find(const struct rh_peer *peer, char *path, size_t path_bytes, stru
 
 	if (given != 0)
 		return given > 0 ? 0 : -1;
+	/* Whole paths (Scudo lies in folders of LLVM that no list has). */
 	for (int i = 0; peer->files[i] && !hunt.found; i++)
 		if (peer->files[i][0] == '/')
 			try_pattern(&hunt, peer->files[i]);

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Tables and not constructors: a static library drops files that nobody names, and a
+ * backend that registers itself would silently be missing. */
 const struct rh_backend *const rh_backends[] = { &rh_backend_bump,    &rh_backend_checked,
 						 &rh_backend_failing, &rh_backend_libc,
 						 &rh_backend_null,    &rh_backend_slow,
@@ -20,6 +22,7 @@ const struct rh_stack_backend *const rh_stack_backends[] = {
 
 /* ---- optional entries ---- */
 
+/* Not the true room, but never too much: a caller may write to all of it. */
 static size_t usable_is_size(struct rh_lane *lane, const void *p, size_t size)
 {
 	(void)lane;
@@ -46,6 +49,7 @@ static void no_sweep(struct rh_lane *lane, const void *p, int before)
 	(void)before;
 }
 
+/* 0 is "it was taken next anyway". */
 static int no_preference(struct rh_lane *lane, const void *p)
 {
 	(void)lane;
@@ -67,6 +71,8 @@ static void no_locks(struct rh_heap *heap, rh_lock_fn *emit, void *ctx)
 	(void)ctx;
 }
 
+/* 0, not -1: a backend whose stacks cannot grow has not failed because a recorded
+ * program's stacks did. */
 static int no_grow(struct rh_stack_lane *lane, void *task, size_t stack_bytes, size_t used_bytes)
 {
 	(void)lane;
@@ -95,6 +101,7 @@ static void no_caches(struct rh_stack_lane *lane, int on)
 	(void)on;
 }
 
+/* A backend without frames has none that could be wrong. */
 static int nothing_to_verify(struct rh_stack_lane *lane, void *task, struct rh_err *err)
 {
 	(void)lane;
@@ -122,6 +129,8 @@ static void no_stack_locks(struct rh_stacks *stacks, rh_lock_fn *emit, void *ctx
 /* Of an interface version we do not know, nothing but the version may be read. */
 static int check_abi(uint32_t abi, struct rh_err *err)
 {
+	/* A table of another version has its entries elsewhere: calling one would
+	 * jump to an arbitrary address. */
 	if (abi != RH_BACKEND_ABI)
 		return rh_fail(err, RH_BAD_DATA,
 			       "backend is of interface version %u, this reheap has %u: rebuild it",
@@ -141,10 +150,14 @@ static int check_head(const char *name, size_t knobs_bytes, bool absent,
 {
 	if (!name || !name[0])
 		return rh_fail(err, RH_BAD_DATA, "backend has no name: fill in .name");
+	/* Knobs lie in the spec by value, so that nobody allocates or frees them, in
+	 * a worker neither. */
 	if (knobs_bytes > RH_KNOBS_BYTES_MAX)
 		return rh_fail(err, RH_BAD_DATA,
 			       "backend %s has %zu bytes of knobs, at most %d fit", name,
 			       knobs_bytes, RH_KNOBS_BYTES_MAX);
+	/* The name of the missing entry, because the reader is writing a backend at
+	 * that moment. */
 	for (; !absent && required->name; required++)
 		if (!required->there)
 			return rh_fail(err, RH_BAD_DATA, "backend %s lacks the required entry .%s",
@@ -167,6 +180,9 @@ static int check_heap(const struct rh_backend *ops, struct rh_err *err)
 					  ENTRY(alloc_as),
 					  ENTRY(free),
 					  ENTRY(resize),
+					  /* A heap that lends pages and takes none back
+					   * would fill up under stacks, and only in long
+					   * runs. */
 					  { "stack_pages and .stack_pages_free, both or none",
 					    !ops->stack_pages == !ops->stack_pages_free },
 					  { NULL, false } };
@@ -187,6 +203,8 @@ int rh_backend_check(const struct rh_backend *ops, struct rh_backend *filled, st
 {
 	if (check_abi(ops->abi, err) < 0 || check_heap(ops, err) < 0)
 		return -1;
+	/* A copy, because a library's table is constant and may be shared by several
+	 * layers. */
 	*filled = *ops;
 	if (!filled->usable)
 		filled->usable = usable_is_size;
@@ -202,6 +220,8 @@ int rh_backend_check(const struct rh_backend *ops, struct rh_backend *filled, st
 		filled->class_of = no_class;
 	if (!filled->lane_flush)
 		filled->lane_flush = no_gc;
+	/* The size is only a help to the allocator, so leaving it out is always
+	 * right. */
 	if (!filled->free_sized)
 		filled->free_sized = filled->free;
 	if (!filled->sweep_to)
@@ -240,6 +260,7 @@ int rh_stack_backend_check(const struct rh_stack_backend *ops, struct rh_stack_b
 
 /* ---- names ---- */
 
+/* Names come out of a spec, where a ':' ends them and not a NUL. */
 static bool same(const char *row, const char *name, size_t name_bytes)
 {
 	return strlen(row) == name_bytes && memcmp(row, name, name_bytes) == 0;

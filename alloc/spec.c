@@ -45,6 +45,8 @@ static bool next_word(struct parse *parse, struct word *word)
 	return true;
 }
 
+/* ".so." too: libjemalloc.so.2 in the working directory has neither a slash nor an
+ * end in ".so". */
 static bool is_path(struct word word)
 {
 	return memchr(word.text, '/', word.bytes) || memmem(word.text, word.bytes, ".so.", 4) ||
@@ -63,6 +65,8 @@ static void *knobs_of(struct rh_spec *spec, int layer)
 
 /* ---- what a name is ---- */
 
+/* Checked at every use and not once at start: the same function serves tables of
+ * libraries, which come at any time. */
 static int use_ops(struct rh_spec *spec, const struct rh_backend *ops, struct rh_err *err)
 {
 	struct rh_backend *mine = &spec->layer[spec->depth].ops;
@@ -73,6 +77,7 @@ static int use_ops(struct rh_spec *spec, const struct rh_backend *ops, struct rh
 			       ops->absent_why);
 	if (rh_backend_check(ops, mine, err) < 0)
 		return -1;
+	/* Before the words are read, so that a later word wins over the default. */
 	return rh_opt_defaults(mine->knobs, knobs_of(spec, spec->depth), err);
 }
 
@@ -82,6 +87,8 @@ static int use_peer(struct parse *parse, const struct rh_peer *peer, struct rh_e
 
 	if (use_ops(spec, &rh_backend_libc, err) < 0)
 		return -1;
+	/* Results and figures name what was measured: "jemalloc", not the libc
+	 * entries that call it. */
 	spec->layer[spec->depth].ops.name = peer->name;
 	spec->layer[spec->depth].ops.summary = peer->summary;
 	/* A worker was started with it preloaded, or its identity check will say so. */
@@ -92,6 +99,9 @@ static int use_peer(struct parse *parse, const struct rh_peer *peer, struct rh_e
 static int load_native(struct rh_spec *spec, struct rh_err *err)
 {
 	const struct rh_backend *ops;
+	/* RTLD_NOW: a symbol that is missing must fail here and not in the timed
+	 * part. Never closed, since blocks and tables live in it until the worker
+	 * ends. */
 	void *library = dlopen(spec->native, RTLD_NOW | RTLD_LOCAL);
 
 	if (!library)
@@ -113,6 +123,8 @@ static int no_such_library(struct word word, struct rh_err *err)
 	size_t head = slash ? (size_t)(slash - word.text) : 0, tail = word.bytes - head - 1;
 	char hint[500];
 
+	/* -1 without a text of its own: the error of rh_library_inspect is in err
+	 * already. */
 	if (!slash || !is_name(word.text, head))
 		return -1;
 	rh_stack_suggest(slash + 1, tail, hint, sizeof(hint));
@@ -129,6 +141,8 @@ static int use_library(struct parse *parse, struct word word, struct rh_err *err
 	assert(word.bytes < sizeof(given));
 	memcpy(given, word.text, word.bytes);
 	given[word.bytes] = '\0';
+	/* Both kinds come by path; what the file defines decides which of them it is,
+	 * not its name. */
 	if (rh_library_inspect(given, &library, err) < 0)
 		return access(given, F_OK) < 0 ? no_such_library(word, err) : -1;
 	if (!library.has_malloc && !library.has_native)
@@ -136,13 +150,18 @@ static int use_library(struct parse *parse, struct word word, struct rh_err *err
 			       "%s is not an allocator: it defines neither malloc and free "
 			       "nor reheap_backend",
 			       given);
+	/* The worker may run in another directory, where a relative path would name
+	 * another file or none. */
 	if (!realpath(given, path))
 		return rh_fail_errno(err, RH_NO_INPUT, "%s cannot be resolved", given);
+	/* ld.so splits LD_PRELOAD at these, without any way to quote them. */
 	if (!library.has_native && strpbrk(path, " \t\n:"))
 		return rh_fail(err, RH_USAGE,
 			       "%s: a library to preload cannot have a blank or colon in its path: "
 			       "copy it to a path without",
 			       path);
+	/* A library with both is called through its table: its author wrote one for
+	 * us. */
 	memcpy(library.has_native ? spec->native : spec->preload, path, strlen(path) + 1);
 	if (library.has_native && parse->for_worker)
 		return load_native(spec, err);
@@ -161,9 +180,12 @@ static int add_layer(struct parse *parse, struct word word, struct rh_err *err)
 	char hint[500];
 	int result;
 
+	/* Each layer is a copy of the table and 256 bytes of knobs within the spec. */
 	if (spec->depth == RH_SPEC_DEPTH_MAX)
 		return rh_fail(err, RH_USAGE, "'%s' nests more than %d backends", spec->text,
 			       RH_SPEC_DEPTH_MAX);
+	/* Built-ins come before peers and both before files, so that a file called "libc" in the
+	 * working directory changes nothing; ./libc names it. */
 	if (ops) {
 		result = use_ops(spec, ops, err);
 	} else if (peer) {
@@ -175,6 +197,8 @@ static int add_layer(struct parse *parse, struct word word, struct rh_err *err)
 		result = rh_fail(err, RH_USAGE, "'%.*s' is not a backend: %s (or a path to a .so)",
 				 (int)word.bytes, word.text, hint);
 	}
+	/* Also after an error: the caller ends with it, and what was filled is not
+	 * read. */
 	spec->depth++;
 	assert(spec->depth <= RH_SPEC_DEPTH_MAX);
 	return result;
@@ -195,6 +219,8 @@ static int set_first_knob(struct parse *parse, int layer, struct word word, stru
 	value[word.bytes] = '\0';
 	parse->store.at += word.bytes + 1;
 	parse->store.left -= word.bytes + 1;
+	/* Tried rather than parsed: the knob's own type knows whether "5%" is a
+	 * value, so no second grammar has to agree with it. */
 	if (rh_opt_set(&target, ops->knobs[0].name, value, NULL) == 0)
 		return 0;
 	rh_backend_suggest(word.text, word.bytes, hint, sizeof(hint));
@@ -223,6 +249,7 @@ static int decorator_knobs(struct parse *parse, int layer, struct rh_err *err)
 	for (; next_word(parse, &word); before = parse->at) {
 		int result;
 
+		/* '=' first: a value may look like a path (log=./out.so). */
 		if (memchr(word.text, '=', word.bytes)) {
 			result = set_knob(parse, layer, word, err);
 		} else if (is_name(word.text, word.bytes) || is_path(word)) {
@@ -245,6 +272,7 @@ static int parse_heap(struct parse *parse, struct rh_err *err)
 	int last;
 
 	parse->at = spec->heap_name;
+	/* A decorator is never last: decorator_knobs fails when nothing follows. */
 	do {
 		last = spec->depth;
 		if (!next_word(parse, &word))
@@ -259,7 +287,8 @@ static int parse_heap(struct parse *parse, struct rh_err *err)
 	while (next_word(parse, &word))
 		if (set_knob(parse, last, word, err) < 0)
 			return -1;
-	/* Who wraps a heap without pages has none to lend either. */
+	/* A decorator around a heap without pages has none to lend either: passing on, it would
+	 * call an entry that is NULL. From the inside out. */
 	for (int i = last; i > 0 && !spec->layer[i].ops.stack_pages; i--) {
 		spec->layer[i - 1].ops.stack_pages = NULL;
 		spec->layer[i - 1].ops.stack_pages_free = NULL;
@@ -272,6 +301,8 @@ static int parse_heap(struct parse *parse, struct rh_err *err)
 /* Where "/STACK" starts in text, or NULL. */
 static const char *find_stack(const char *text)
 {
+	/* The last one, because the heap may be a path. Only when a stack backend's
+	 * name follows: /usr/lib/libmine.so has slashes and no stack. */
 	const char *slash = strrchr(text, '/');
 
 	return slash && rh_stack_backend_find(slash + 1, strcspn(slash + 1, ":")) ? slash : NULL;
@@ -287,6 +318,8 @@ static int parse_stack(struct parse *parse, const char *name, struct rh_err *err
 	if (!next_word(parse, &word))
 		return rh_fail(err, RH_USAGE, "'%s' names no stack backend", spec->text);
 	ops = rh_stack_backend_find(word.text, word.bytes);
+	/* A user cannot get here: what was typed was looked up by find_stack, what is
+	 * left is a backend's own stack_default. */
 	if (!ops)
 		return rh_fail(err, RH_BUG,
 			       "%s is paired with stack backend %s, which is not built in",
@@ -313,6 +346,8 @@ int rh_spec_parse(struct rh_spec *spec, const char *text, int for_worker, struct
 	const char *slash, *stack;
 	size_t heap_bytes;
 
+	/* Zero has a meaning in each field: no preload, no native library, no layer
+	 * yet. */
 	memset(spec, 0, sizeof(*spec));
 	if (rh_variant_parse(&spec->variant, text, err) < 0)
 		return -1;
@@ -325,6 +360,8 @@ int rh_spec_parse(struct rh_spec *spec, const char *text, int for_worker, struct
 	parse.store = (struct rh_opt_store){ spec->knob_text, sizeof(spec->knob_text) };
 	if (parse_heap(&parse, err) < 0)
 		return -1;
+	/* A native library's wish is in a table that the driver has not read, so
+	 * driver and worker must not differ here. */
 	if (!stack && !spec->native[0])
 		stack = spec->layer[spec->depth - 1].ops.stack_default;
 	return parse_stack(&parse, stack ? stack : "none", err);
@@ -338,6 +375,8 @@ int rh_spec_open(struct rh_spec *spec, unsigned lanes_max, struct rh_heap **heap
 	assert(spec->depth > 0 && spec->depth <= RH_SPEC_DEPTH_MAX);
 	if (!spec->layer[spec->depth - 1].ops.open)
 		return rh_fail(err, RH_BUG, "%s was parsed without being loaded", spec->native);
+	/* Nothing is opened here but the outermost layer, which opens what it wraps
+	 * with the env given to it: so a decorator can change or refuse it. */
 	for (int i = spec->depth - 1; i >= 0; i--) {
 		env[i] = (struct rh_heap_env){ .lanes_max = lanes_max };
 		if (i == spec->depth - 1)

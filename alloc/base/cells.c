@@ -19,6 +19,8 @@ enum { GROUP = 3, SHOWN_MAX = RH_CELL * 8 };
 const char *const rh_colour_names[] = { "auto", "always", "never", NULL };
 enum rh_colour rh_colour = RH_COLOUR_AUTO;
 
+/* NO_COLOR counts when it is not empty (no-color.org). The user's --colour comes
+ * first: CI logs are no terminals but show colour. */
 bool rh_colour_on(FILE *to)
 {
 	const char *none = getenv("NO_COLOR"), *term = getenv("TERM");
@@ -42,7 +44,7 @@ static const char *tone_end(enum rh_tone tone, bool colour)
 	return colour && tone != RH_TONE_NONE ? "\033[0m" : "";
 }
 
-/* The sequences are ours and go out as they are; the text is another's. */
+/* Our sequences go out as they are; the text is foreign and is made printable. */
 void rh_print_tone(FILE *to, enum rh_tone tone, bool colour, const char *text)
 {
 	fputs(tone_begin(tone, colour), to);
@@ -58,7 +60,8 @@ void rh_group_number(char *text, size_t bytes, uint64_t value)
 	rh_group_digits(text, bytes);
 }
 
-/* Digits that are the whole part of a number: not within a word, not after a point. */
+/* Digits that are the whole part of a number: not within a word, not after a point. Dates,
+ * versions, hashes, paths and 0x1f are words; only a number that stands alone gets commas. */
 static size_t whole_digits(const char *text, size_t at)
 {
 	size_t length = strspn(text + at, "0123456789");
@@ -67,11 +70,14 @@ static size_t whole_digits(const char *text, size_t at)
 
 	if (isalnum(before) || before >= 0x80 || strchr("_.,:=#/@", before))
 		return 0;
+	/* A letter behind is a unit or a word ("4k", "2nd"): left alone, so that no
+	 * cell mixes both notations. */
 	if (isalpha(after) || after >= 0x80 || (after && strchr("_:=#/@", after)))
 		return 0;
 	return length;
 }
 
+/* A text that would not fit is left as it is: cut digits would be a wrong number. */
 void rh_group_digits(char *text, size_t bytes)
 {
 	char out[SHOWN_MAX];
@@ -81,6 +87,8 @@ void rh_group_digits(char *text, size_t bytes)
 		size_t run = strspn(text + at, "0123456789");
 		size_t whole = run ? whole_digits(text, at) : 0;
 
+		/* At most one comma for each digit, one byte of other text and the
+		 * NUL. */
 		if (used + 2 * run + 2 > sizeof(out))
 			return;
 		for (size_t i = 0; i < run; i++) {
@@ -100,6 +108,8 @@ void rh_group_digits(char *text, size_t bytes)
 
 /* ---- the table ---- */
 
+/* Continuation bytes of UTF-8 take no column. Wide characters (CJK) count as one:
+ * wcwidth depends on the locale, and names of backends have none. */
 static int shown_width(const char *cell)
 {
 	char shown[SHOWN_MAX];
@@ -113,6 +123,7 @@ static int shown_width(const char *cell)
 
 static bool is_left(const struct rh_cells *cells, int column)
 {
+	/* The set is one word: tables of more columns align the rest to the right. */
 	return column < 64 && cells->left >> column & 1;
 }
 
@@ -127,6 +138,8 @@ static void print_row(FILE *to, const struct rh_cells *cells, size_t row, const 
 
 		fputs(cells->markdown ? "| " : c ? "  " : "", to);
 		fputs(tone_begin(tone, colour), to);
+		/* No blanks at the end of a line: they show in diffs of golden files
+		 * and wrap narrow terminals. */
 		rh_print(to, "%*s", last && left && !cells->markdown ? 0 : room, cells->cell[at]);
 		fputs(tone_end(tone, colour), to);
 		fputs(cells->markdown ? " " : "", to);
@@ -141,11 +154,15 @@ void rh_print_cells(FILE *to, const struct rh_cells *cells)
 	bool colour = !cells->markdown && rh_colour_on(to);
 
 	assert(cells->columns > 0);
+	/* A table is for people; its numbers are in the result too, so it is dropped
+	 * rather than the run. */
 	if (!width)
 		return;
 	for (size_t i = 0; i < cells->rows * columns; i++) {
 		int c = (int)(i % columns), shown;
 
+		/* Not the heads and not columns of names: "jemalloc-5300" is no
+		 * number to group. */
 		if (i >= columns && !is_left(cells, c))
 			rh_group_digits(cells->cell[i], RH_CELL);
 		shown = shown_width(cells->cell[i]);

@@ -20,11 +20,16 @@
 #include <unistd.h>
 
 enum {
+	/* A read is off by half a bracket, 30 ns at each edge: 60 ns in 50 ms are 1.2
+	 * ppm, far below the 50 that are allowed. */
 	WINDOW_NS = 50000000,
 	BRACKETS = 16, /* reads per window edge; 16 x 60 ns is nothing in 50 ms */
 	PAIRS_OF_WINDOWS = 3,
 	DRIFT_PPM_MAX = 50,
+	/* Enough that some of the reads follow each other without an interrupt; about
+	 * 0.1 ms. */
 	STEP_READS = 4096,
+	/* Odd, so the median is one of them. */
 	PAIRS = 4001,
 	PAIR_TICKS_MAX = 4096, /* longer ones were interrupted; they still count as long */
 };
@@ -38,6 +43,8 @@ bool rh_clock_is_counter = true;
 static const enum rh_clock_source counter_source = RH_CLOCK_CNTVCT;
 bool rh_clock_is_counter = true;
 #else
+/* Other machines have counters too, but none here to test with: a clock that is right
+ * and slower is better. */
 static const enum rh_clock_source counter_source = RH_CLOCK_MONOTONIC;
 bool rh_clock_is_counter = false;
 #endif
@@ -50,6 +57,7 @@ static void read_text(const char *path, char *text, size_t bytes)
 	ssize_t n;
 
 	assert(bytes > 0);
+	/* Files of /proc have no size, and a read may return a part. */
 	while (fd >= 0 && used < bytes - 1 && (n = read(fd, text + used, bytes - 1 - used)) > 0)
 		used += (size_t)n;
 	text[used] = '\0';
@@ -57,6 +65,8 @@ static void read_text(const char *path, char *text, size_t bytes)
 		close(fd);
 }
 
+/* Whole words: "nonstop_tsc" is also part of "nonstop_tsc_s3", which promises
+ * something else. */
 static bool has_word(const char *line, const char *word)
 {
 	size_t bytes = strlen(word);
@@ -84,8 +94,11 @@ static const char *why_not_invariant(const char *cpuinfo)
 	end = strchr(flags, '\n');
 	if (end)
 		*end = '\0';
+	/* Without it the counter follows the frequency of the core, and ticks of one
+	 * run mean different times. */
 	if (!has_word(flags, "constant_tsc"))
 		return "the TSC changes its rate (no constant_tsc)";
+	/* A lane that sleeps for recorded order would lose that time. */
 	if (!has_word(flags, "nonstop_tsc"))
 		return "the TSC stops in deep sleep (no nonstop_tsc)";
 	return NULL;
@@ -114,8 +127,12 @@ static const char *why_not_counter(const struct rh_clock_io *io)
 		return "no counter is known on this CPU";
 	if (io->wanted && strcmp(io->wanted, "monotonic") == 0)
 		return "REHEAP_CLOCK=monotonic is set";
+	/* NULL on aarch64: the architecture promises that CNTVCT neither stops nor
+	 * changes its rate. */
 	if (io->cpuinfo)
 		why = why_not_invariant(io->cpuinfo);
+	/* The reason is a sentence, because it stands in the result: a reader must
+	 * see why latencies have the slower clock's grain. */
 	return why ? why : why_kernel_distrusts(io->clocksource);
 }
 
@@ -133,6 +150,8 @@ static struct instant read_both(const struct rh_clock_io *io)
 		uint64_t ticks = io->counter(io->ctx);
 		uint64_t after = io->raw_ns(io->ctx);
 
+		/* The counter was read somewhere in between, so its middle is wrong
+		 * by half the width at most. */
 		if (after - before < width) {
 			width = after - before;
 			best = (struct instant){ ticks, before + width / 2 };
@@ -141,7 +160,8 @@ static struct instant read_both(const struct rh_clock_io *io)
 	return best;
 }
 
-/* ns per tick over one window; 0 when the counter did not move forward. */
+/* ns per tick over one window; 0 when the counter did not move forward. RAW and not MONOTONIC:
+ * NTP slews the latter by up to 500 ppm, ten times what is allowed to pass. */
 static double window(const struct rh_clock_io *io, uint64_t window_ns)
 {
 	struct instant a = read_both(io), b;
@@ -163,6 +183,7 @@ static const char *calibrate_counter(const struct rh_clock_io *io, uint64_t wind
 			return "the counter does not move forward";
 		clock->ns_per_tick = (first + second) / 2;
 		clock->drift_ppm = fabs(first - second) / clock->ns_per_tick * 1e6;
+		/* The mean of both windows is kept: it is the longer measurement. */
 		if (clock->drift_ppm <= DRIFT_PPM_MAX)
 			return NULL;
 	}
@@ -177,6 +198,8 @@ void rh_clock_measure(const struct rh_clock_io *io, uint64_t window_ns, struct r
 		clock->why = calibrate_counter(io, window_ns ? window_ns : WINDOW_NS, clock);
 	if (clock->why) {
 		clock->source = RH_CLOCK_MONOTONIC;
+		/* rh_ticks reads nanoseconds then, so users of ticks need no second
+		 * case. */
 		clock->ns_per_tick = 1;
 	}
 	clock->name = clock->source == RH_CLOCK_TSC	 ? "tsc"
@@ -185,6 +208,7 @@ void rh_clock_measure(const struct rh_clock_io *io, uint64_t window_ns, struct r
 	assert(clock->ns_per_tick > 0 && clock->name);
 }
 
+/* Steps of 0 are reads within one tick and say nothing about its length. */
 static uint64_t smallest_step(void)
 {
 	uint64_t step = UINT64_MAX, last = rh_ticks();
@@ -199,6 +223,8 @@ static uint64_t smallest_step(void)
 	return step == UINT64_MAX ? 1 : step;
 }
 
+/* The median: the mean would hold the interrupts of this moment, the minimum a pair
+ * that overlapped with its neighbour. Subtracted from each latency. */
 static uint64_t median_pair_cost(void)
 {
 	uint16_t counts[PAIR_TICKS_MAX] = { 0 };
@@ -255,6 +281,7 @@ void rh_clock_calibrate(struct rh_clock *clock, uint64_t window_ns)
 	};
 
 	rh_clock_measure(&io, window_ns, clock);
+	/* Before the step and the cost are taken, since rh_ticks looks at it. */
 	rh_clock_is_counter = clock->source != RH_CLOCK_MONOTONIC;
 	clock->granularity_ticks = smallest_step();
 	clock->pair_cost_ticks = median_pair_cost();

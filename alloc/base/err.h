@@ -18,8 +18,8 @@
 #include <stdarg.h>
 
 /* Exit classes. 2..5 are the gate's (0 pass, 1 regression, 3 inconclusive, ...);
- * 64 and up follow sysexits(3), so that scripts can tell bad input (65) from a
- * missing file (66), an absent allocator (69) or a full disk (74). */
+ * 64 and up follow sysexits(3), so that scripts can distinguish bad input (65),
+ * a missing file (66), an absent allocator (69) and a full disk (74). */
 enum rh_exit {
 	RH_OK = 0,
 	RH_FAILED = 1,	     /* it ran, and the answer is no: a trial failed, a regression */

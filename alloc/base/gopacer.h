@@ -41,7 +41,7 @@ int rh_go_read_memlimit(const char *text, uint64_t *limit); /* 0 = none */
 /*
  * The collector gets half of the CPU at most (1.19 and later), so that a limit below what lives
  * does not collect without end. A leaky bucket of one second of each P: the collector's time
- * fills it, the program's drains it. While it is full, who allocates need not help to mark.
+ * fills it, the program's drains it. While it is full, allocations need not help to mark.
  *
  * The clock here is marking: one unit is the time in which one P marks a byte.
  */

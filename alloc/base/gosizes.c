@@ -15,6 +15,7 @@ static uint32_t step_of(uint32_t size, uint32_t step, const struct rh_gorules *r
 {
 	uint32_t fine_from = rules->class24 ? 32 : 16;
 
+	/* Steps change only at powers of two, as in mksizeclasses.go. */
 	if (size & (size - 1))
 		return step;
 	if (size >= 2048)
@@ -35,6 +36,8 @@ unsigned rh_gosizes_make(struct rh_gosize table[RH_GO_CLASSES_MAX], const struct
 		struct rh_gosize *last = &table[count - 1];
 
 		step = step_of(size, step, rules);
+		/* The rule of an eighth bounds what a span's tail can waste to 12.5
+		 * %. */
 		while (span % size > span / 8)
 			span += RH_GO_PAGE;
 		if (count > 1 && last->span_bytes == span && span / size == span / last->bytes)
@@ -43,6 +46,8 @@ unsigned rh_gosizes_make(struct rh_gosize table[RH_GO_CLASSES_MAX], const struct
 			table[count++] = (struct rh_gosize){ size, span };
 	}
 	assert(count <= RH_GO_CLASSES_MAX && table[count - 1].bytes == RH_GO_SMALL_MAX);
+	/* After the merge, since it changes no count: a slot grows into room that the
+	 * span has anyway. */
 	for (unsigned i = 1; rules->widened && i < count; i++) {
 		uint32_t span = table[i].span_bytes;
 		uint32_t room = span / (span / table[i].bytes) & ~127u;
@@ -57,6 +62,8 @@ unsigned rh_gosize_slots(const struct rh_gosize *size, bool noscan, const struct
 {
 	uint32_t reserved = 0;
 
+	/* Since 1.22 small spans with pointers keep their bitmap, one bit for each
+	 * word, at the end of the span. */
 	if (rules->header && !noscan && size->bytes <= RH_GO_HEADER_MIN)
 		reserved += size->span_bytes / 64;
 	if (rules->inline_marks && size->span_bytes == RH_GO_PAGE && size->bytes >= 16 &&

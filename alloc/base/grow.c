@@ -12,6 +12,8 @@
 static bool reserve(void *array_pointer, size_t *room, size_t need, size_t element_bytes,
 		    bool zeroed)
 {
+	/* Doubling copies each element about once on average over the life of the
+	 * array, however it grows. */
 	size_t more = *room ? *room : RH_GROW_FIRST, bytes;
 	char *array, *grown;
 
@@ -26,9 +28,12 @@ static bool reserve(void *array_pointer, size_t *room, size_t need, size_t eleme
 	/* realloc, not reallocarray: that one allocates where no test can make it fail. */
 	if (__builtin_mul_overflow(more, element_bytes, &bytes) || bytes > PTRDIFF_MAX)
 		return false;
+	/* On failure the old array is still valid and the caller's: nothing has been
+	 * written yet. */
 	grown = realloc(array, bytes);
 	if (!grown)
 		return false;
+	/* Only the new part: the old one holds elements. */
 	if (zeroed)
 		memset(grown + *room * element_bytes, 0, (more - *room) * element_bytes);
 	memcpy(array_pointer, &grown, sizeof(grown));
@@ -41,6 +46,8 @@ static bool reserve32(void *array_pointer, uint32_t *room, size_t need, size_t e
 {
 	size_t wide = *room;
 
+	/* So that doubling cannot pass 32 bits; arrays of a trace's lanes and names
+	 * stay far below 2^31. */
 	if (need > UINT32_MAX / 2 || !reserve(array_pointer, &wide, need, element_bytes, zeroed))
 		return false;
 	assert(wide <= UINT32_MAX); /* at most twice what was needed */
@@ -68,6 +75,8 @@ bool rh_reserve32_zeroed(void *array_pointer, uint32_t *room, size_t need, size_
 	return reserve32(array_pointer, room, need, element_bytes, true);
 }
 
+/* One place for the words, so that tests with failing allocations find every way out
+ * by one text. */
 int rh_no_memory(struct rh_err *err, const char *what)
 {
 	return rh_fail(err, RH_OS, "no memory for %s", what);

@@ -27,6 +27,7 @@ static bool there(char *path, size_t path_bytes, const char *dir, const char *be
 {
 	int length = snprintf(path, path_bytes, "%s/%s%s", dir, between, name);
 
+	/* A path that was cut could name another file. */
 	return length > 0 && (size_t)length < path_bytes && access(path, F_OK) == 0;
 }
 
@@ -40,6 +41,8 @@ static bool up(char *dir)
 	return true;
 }
 
+/* A header marks the top and not the Makefile: any project that embeds this one has a
+ * Makefile. */
 static bool in_source_tree(char *path, size_t path_bytes, const char *from, const char *name)
 {
 	char dir[PATH_MAX];
@@ -58,6 +61,7 @@ static bool in_source_tree(char *path, size_t path_bytes, const char *from, cons
 int rh_install_path(const char *name, char *path, size_t path_bytes, struct rh_err *err)
 {
 	char dir[PATH_MAX];
+	/* Not argv[0]: that is what the caller says, and `exec -a` says anything. */
 	ssize_t length = readlink("/proc/self/exe", dir, sizeof(dir) - 1);
 
 	if (length <= 0)

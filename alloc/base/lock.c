@@ -30,6 +30,8 @@ enum {
 	HELD_MAX = 16, /* our deepest chain is far below */
 };
 
+/* 0 = not named yet. Numbered by us and not by gettid: a system call on the first
+ * acquire of each thread would be seen in the latency of its first block. */
 _Thread_local uint32_t rh_lock_thread;
 _Atomic bool rh_lock_asymmetric;
 
@@ -41,6 +43,8 @@ struct held_list {
 };
 static _Thread_local struct held_list held;
 
+/* Load and store instead of fetch_add: only the holder writes, so the locked
+ * instruction (20 cycles) would buy nothing. Atomic, because a probe reads meanwhile. */
 static void add(_Atomic uint64_t *number, uint64_t by)
 {
 	atomic_store_explicit(number, atomic_load_explicit(number, memory_order_relaxed) + by,
@@ -53,6 +57,8 @@ static void raise_to(_Atomic uint64_t *number, uint64_t value)
 		atomic_store_explicit(number, value, memory_order_relaxed);
 }
 
+/* Powers of two: waits range over six orders of magnitude, and a bucket costs one
+ * shift while the lock is held. */
 static void count_log2(_Atomic uint32_t *buckets, uint64_t ticks)
 {
 	int bucket = ticks ? 63 - __builtin_clzll(ticks) : 0;
@@ -89,6 +95,8 @@ static void pause_cpu(void)
 #endif
 }
 
+/* Looks before it swaps: a failed swap takes the cache line away from the holder,
+ * which needs it to release. */
 static bool spin(struct rh_lock *lock)
 {
 	for (int i = 0; i < SPINS; i++) {
@@ -185,6 +193,8 @@ __attribute__((noinline)) void rh_lock_hold_end(struct rh_lock *lock)
 
 void rh_lock_read(const struct rh_lock *lock, struct rh_lock_stats *out)
 {
+	/* Each number is whole, the set of them is not: a sum may be one event ahead
+	 * of its count while threads run. */
 	*out = (struct rh_lock_stats){
 		.name = lock->class->name,
 		.instance = lock->instance,
@@ -212,6 +222,7 @@ static void abort_on_violation(const struct rh_lock *taken, const struct rh_lock
 	abort();
 }
 
+/* A pointer, so that a test can see a violation and go on (alloc/test/test_lock.c). */
 void (*rh_lock_rank_violation)(const struct rh_lock *taken,
 			       const struct rh_lock *held) = abort_on_violation;
 
@@ -219,6 +230,8 @@ static bool in_order(const struct rh_lock *first, const struct rh_lock *next)
 {
 	if (next->class->rank != first->class->rank)
 		return next->class->rank > first->class->rank;
+	/* Locks of one class may nest in the order of their numbers: without an order
+	 * two threads could take a pair crosswise. */
 	return next->class == first->class && (next->class->flags & RH_LOCK_SAME_RANK_OK) &&
 	       next->instance > first->instance;
 }
@@ -227,6 +240,8 @@ void rh_lock_rank_check(const struct rh_lock *lock)
 {
 	for (int i = 0; i < held.count; i++)
 		if (!in_order(held.lock[i], lock)) {
+			/* The first is enough: one acquire against the order is one
+			 * mistake, however many locks are held. */
 			rh_lock_rank_violation(lock, held.lock[i]);
 			return;
 		}
@@ -236,6 +251,8 @@ void rh_lock_rank_push(const struct rh_lock *lock)
 {
 	rh_debug_assert(!rh_lock_rank_holds(lock)); /* not recursive */
 	if (held.count == HELD_MAX) {
+		/* An abort and not a longer list: a chain of 16 is a lock that was
+		 * never released. */
 		fprintf(stderr, "reheap: a thread holds more than %d locks, the last is %s\n",
 			HELD_MAX, lock->class->name);
 		abort();
@@ -245,6 +262,8 @@ void rh_lock_rank_push(const struct rh_lock *lock)
 
 void rh_lock_rank_pop(const struct rh_lock *lock)
 {
+	/* From the last: locks mostly end in the reverse of the order they began, but
+	 * need not. */
 	int i = held.count - 1;
 
 	while (i >= 0 && held.lock[i] != lock)

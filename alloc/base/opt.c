@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The tables for getopt stand on the stack. The longest one, of `replay`, has room
+ * for more; an assertion in getopt_tables sees a 64th row before a user does. */
 enum { OPTS_MAX = 64 };
 
 struct unit {
@@ -33,12 +35,16 @@ static int parse_scaled(const char *text, const struct unit *units, uint64_t *ou
 	uint64_t whole;
 	char *end;
 
+	/* strtoull would take blanks, '+' and '-': -1 would become 2^64 - 1 without a
+	 * word. */
 	if (text[0] < '0' || text[0] > '9')
 		return rh_fail(err, RH_USAGE, "'%s' is not a number", text);
 	errno = 0;
 	whole = strtoull(text, &end, hex ? 16 : 10);
 	if (errno == ERANGE)
 		return rh_fail(err, RH_USAGE, "'%s' is too large", text);
+	/* Only 1.5g and the like go by way of a double; its 53 bits are more than
+	 * anybody writes behind a point. */
 	if (*end == '.' && !hex)
 		fraction = strtod(text, &end);
 	while (unit->name && strcasecmp(end, unit->name) != 0)
@@ -47,6 +53,8 @@ static int parse_scaled(const char *text, const struct unit *units, uint64_t *ou
 		return rh_fail(err, RH_USAGE, "'%s': unit '%s' is not known", text, end);
 	if (fraction >= 0) {
 		fraction = fraction * (double)unit->scale + 0.5;
+		/* The largest double below 2^64. The conversion of a larger one is
+		 * undefined behaviour, and on x86 gives 0. */
 		if (fraction >= 18446744073709549568.0)
 			return rh_fail(err, RH_USAGE, "'%s' is too large", text);
 		*out = (uint64_t)fraction;
@@ -65,6 +73,7 @@ int rh_parse_uint(const char *text, uint64_t *out, struct rh_err *err)
 	return parse_scaled(text, units, out, err);
 }
 
+/* kb is 1,024 bytes: these are sizes of memory, where 64kb means a power of two. */
 int rh_parse_size(const char *text, uint64_t *out, struct rh_err *err)
 {
 	static const struct unit units[] = { { "", 1 },
@@ -86,6 +95,8 @@ int rh_parse_size(const char *text, uint64_t *out, struct rh_err *err)
 	return parse_scaled(text, units, out, err);
 }
 
+/* A number without a unit is seconds, as in timeout(1) and sleep(1). m is minutes:
+ * sizes are another parser's. */
 int rh_parse_time(const char *text, uint64_t *out_ns, struct rh_err *err)
 {
 	static const struct unit units[] = { { "", 1000000000 },
@@ -112,6 +123,8 @@ int rh_parse_share(const char *text, double *out, struct rh_err *err)
 		value /= 100;
 	else if (*end)
 		return rh_fail(err, RH_USAGE, "'%s' is not a share such as 5%% or 0.05", text);
+	/* 5 can mean 5 % or 500 %: a gate that lets 500 % pass fails nothing, so the
+	 * user has to say which. */
 	else if (value > 1)
 		return rh_fail(err, RH_USAGE, "'%s' would be %g %%: did you mean %s%%?", text,
 			       100 * value, text);
@@ -121,9 +134,11 @@ int rh_parse_share(const char *text, double *out, struct rh_err *err)
 
 static int parse_flag(const char *text, bool *out, struct rh_err *err)
 {
+	/* The empty text is KEY alone, as in `pools:reuse`. */
 	static const char *const yes[] = { "", "yes", "on", "1", "true", NULL };
 	static const char *const no[] = { "no", "off", "0", "false", NULL };
 
+	/* Values are written only on success, so a failed parse leaves the default. */
 	for (int i = 0; yes[i]; i++)
 		if (strcmp(text, yes[i]) == 0)
 			return *out = true, 0;
@@ -138,13 +153,17 @@ static int parse_real(const char *text, double *out, struct rh_err *err)
 	char *end;
 
 	*out = strtod(text, &end);
+	/* strtod knows "nan" and "inf", and no knob has a meaning for them. */
 	if (end == text || *end || !isfinite(*out))
 		return rh_fail(err, RH_USAGE, "'%s' is not a number", text);
 	return 0;
 }
 
+/* Where notes go is a matter of the program: a library that prints on its own would
+ * spoil what the caller writes. NULL drops them. */
 void (*rh_opt_note)(const char *text);
 
+/* Exact words only: an abbreviation of a version would pick one of several. */
 static int name_index(const char *const *names, const char *text)
 {
 	for (int i = 0; names[i]; i++)
@@ -184,6 +203,8 @@ static int parse_name(const struct rh_opt *row, const char *text, int *out, stru
 	return rh_fail(err, RH_USAGE, "'%s' is not one of %s", text, all);
 }
 
+/* 0 and 0 is a row without bounds; a max of 0 is one without an upper bound, because
+ * 0 as the upper bound of a count makes no sense. */
 static int check_bounds(const struct rh_opt *row, double value, const char *text,
 			struct rh_err *err)
 {
@@ -199,6 +220,8 @@ static int check_bounds(const struct rh_opt *row, double value, const char *text
 
 static int set_value(const struct rh_opt *row, void *target, const char *text, struct rh_err *err)
 {
+	/* Rows hold offsets and not pointers, so one constant table serves every
+	 * instance of the structure. */
 	char *field = (char *)target + row->offset;
 	uint64_t whole = 0;
 	double real = 0;
@@ -207,6 +230,8 @@ static int set_value(const struct rh_opt *row, void *target, const char *text, s
 	case RH_OPT_FLAG:
 		return parse_flag(text, (bool *)field, err);
 	case RH_OPT_TEXT:
+		/* Not copied: argv outlives the fields, and words of a spec lie in
+		 * the store of rh_opt_set_word. */
 		*(const char **)field = text;
 		return 0;
 	case RH_OPT_NAME:
@@ -220,6 +245,8 @@ static int set_value(const struct rh_opt *row, void *target, const char *text, s
 		*(double *)field = real;
 		return 0;
 	case RH_OPT_UINT:
+		/* As GOGC=off: "never" is the largest number, so comparisons need no
+		 * second case. Before the bounds, which would refuse it. */
 		if (row->off && strcmp(text, "off") == 0) {
 			*(uint64_t *)field = UINT64_MAX;
 			return 0;
@@ -235,10 +262,13 @@ static int set_value(const struct rh_opt *row, void *target, const char *text, s
 		*(uint64_t *)field = whole;
 		return 0;
 	}
+	/* Not in a default label: the compiler warns when a new type has no case. */
 	return rh_fail(err, RH_BUG, "option type %d of '%s' is not known", (int)row->type,
 		       row->name);
 }
 
+/* Defaults are texts and take the way of user input, so what `--help` shows is what
+ * happens and a default out of bounds fails in the first test. */
 int rh_opt_defaults(const struct rh_opt *table, void *target, struct rh_err *err)
 {
 	for (const struct rh_opt *row = table; row && row->name; row++)
@@ -255,12 +285,17 @@ static const struct rh_opt *find_row(const struct rh_opt *table, const char *nam
 	return NULL;
 }
 
+/* given is the offset plus 1, since 0 means that nobody asks. Some options only
+ * differ between "not given" and "given as the default" (a trace's own value stands
+ * in). */
 static void mark_given(const struct rh_opt *row, void *target)
 {
 	if (row->given)
 		*((bool *)((char *)target + row->given - 1)) = true;
 }
 
+/* The whole list instead of a suggestion: a backend has a dozen knobs at most, and
+ * each cuts a look at the manual. */
 static int no_such_row(const struct rh_opt *table, const char *what, const char *name, size_t bytes,
 		       struct rh_err *err)
 {
@@ -290,6 +325,7 @@ int rh_opt_set_word(const struct rh_opt_target *target, const char *word, size_t
 		    struct rh_opt_store *store, struct rh_err *err)
 {
 	const char *what = target->what;
+	/* The first '=' ends the name: values such as MALLOC_CONF=a=b may have more. */
 	const char *equals = memchr(word, '=', word_bytes);
 	size_t name_bytes = equals ? (size_t)(equals - word) : word_bytes;
 	size_t value_bytes = equals ? word_bytes - name_bytes - 1 : 0;
@@ -301,6 +337,8 @@ int rh_opt_set_word(const struct rh_opt_target *target, const char *word, size_t
 	if (!equals && row->type != RH_OPT_FLAG)
 		return rh_fail(err, RH_USAGE, "%s: %s needs a value: %s=%s", what, row->name,
 			       row->name, row->arg ? row->arg : "VALUE");
+	/* A spec is not ended by NUL between its words, so values are copied to where
+	 * the caller keeps them as long as the fields. */
 	if (value_bytes + 1 > store->left)
 		return rh_fail(err, RH_USAGE, "%s: %s is too long", what, row->name);
 	memcpy(value, equals ? equals + 1 : "", value_bytes);
@@ -334,8 +372,12 @@ static int getopt_tables(const struct rh_opt *table, struct option *long_opts, c
 	int count = 0;
 	char *at = short_opts;
 
+	/* '+': what comes after the first operand is the command line of another
+	 * program (`record -- prog -x`), and its options are not ours. */
 	if (stop_early)
 		*at++ = '+';
+	/* In front, ':' makes getopt return ':' for a missing value instead of '?',
+	 * so that the two mistakes get different messages. */
 	*at++ = ':';
 	*at++ = 'h';
 	for (; table && table[count].name; count++) {
@@ -345,6 +387,8 @@ static int getopt_tables(const struct rh_opt *table, struct option *long_opts, c
 		assert(count < OPTS_MAX - 1);
 		long_opts[count] =
 			(struct option){ row->name, has_value ? required_argument : no_argument,
+					 /* Above every letter, so that optopt says too
+					  * whether a long or a short option was wrong. */
 					 NULL, 1000 + count };
 		if (row->letter) {
 			*at++ = row->letter;
@@ -358,6 +402,8 @@ static int getopt_tables(const struct rh_opt *table, struct option *long_opts, c
 	return count;
 }
 
+/* Suggests for long options only: after a single dash stands a group of letters,
+ * where nearness means nothing. */
 static int no_such_option(const char *word, const char *what, const struct rh_opt *table, int count,
 			  struct rh_err *err)
 {
@@ -389,6 +435,7 @@ static int bad_option(int c, char **argv, const struct rh_opt_target *target, in
 	return no_such_option(word, what, target->table, count, err);
 }
 
+/* Rows and letters share one number space: letters below 1000, rows above. */
 static const struct rh_opt *row_of(const struct rh_opt *table, int count, int c)
 {
 	if (c >= 1000 && c < 1000 + count)
@@ -407,7 +454,11 @@ int rh_opt_argv(const struct rh_opt_target *target, struct rh_opt_line *line, st
 	int count = getopt_tables(table, long_opts, short_opts, line->stop_early);
 	int c;
 
+	/* 0, not 1: it makes glibc forget the scan of an earlier command line in this
+	 * process (tests parse many), which 1 does not. */
 	optind = 0;
+	/* getopt would print messages of its own, in its own words and not to where
+	 * ours go. */
 	opterr = 0;
 	while ((c = getopt_long(line->argc, line->argv, short_opts, long_opts, NULL)) != -1) {
 		const struct rh_opt *row;
@@ -432,6 +483,8 @@ void rh_opt_help(const struct rh_opt *table, FILE *to)
 		char left[64];
 		bool has_value = row->type != RH_OPT_FLAG;
 
+		/* Rows without a letter keep its columns blank, so that all long
+		 * names begin in one column. */
 		snprintf(left, sizeof(left), "%c%c%s --%s%s%s", row->letter ? '-' : ' ',
 			 row->letter ? row->letter : ' ', row->letter ? "," : " ", row->name,
 			 has_value ? " " : "", has_value ? (row->arg ? row->arg : "VALUE") : "");
@@ -442,6 +495,8 @@ void rh_opt_help(const struct rh_opt *table, FILE *to)
 				fprintf(to, "%s%s", i ? "|" : "", row->names[i]);
 			fputs(")", to);
 		}
+		/* Flags are off unless said otherwise; [no] behind each would be
+		 * noise. */
 		if (row->dflt && has_value && row->dflt[0])
 			fprintf(to, " [%s]", row->dflt);
 		fputc('\n', to);

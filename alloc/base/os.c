@@ -23,12 +23,16 @@
 #include <gnu/libc-version.h>
 #endif
 
+/* The mask needs a power of two. A sum that wraps is excluded where sizes come from
+ * outside (rh_map). */
 static size_t round_up(size_t bytes, size_t align)
 {
 	assert((align & (align - 1)) == 0);
 	return (bytes + align - 1) & ~(align - 1);
 }
 
+/* Asked once and kept, since every large block is rounded with it. Two threads that
+ * ask at once both store the same number, so relaxed order is enough. */
 static _Atomic size_t page_bytes;
 
 size_t rh_page_bytes(void)
@@ -42,6 +46,8 @@ size_t rh_page_bytes(void)
 	return bytes;
 }
 
+/* Tests of heaps whose runs of pages would differ on a machine with pages of 16 or 64
+ * KiB; set before any heap exists, or a heap would mix two sizes. */
 void rh_page_bytes_pretend(size_t bytes)
 {
 	assert((bytes & (bytes - 1)) == 0);
@@ -57,6 +63,8 @@ size_t rh_page_within(uintptr_t at, size_t bytes, uintptr_t *first)
 {
 	uintptr_t end = (at + bytes) & ~(uintptr_t)(rh_page_bytes() - 1);
 
+	/* Only whole pages may be given to madvise: a page that is partly in use
+	 * would lose the data of its other tenant. */
 	*first = round_up(at, rh_page_bytes());
 	return end > *first ? end - *first : 0;
 }
@@ -67,11 +75,16 @@ void *rh_map(size_t bytes)
 
 	if (bytes == 0 || bytes > SIZE_MAX - rh_page_bytes())
 		return NULL;
+	/* MAP_NORESERVE, because heaps reserve much more address space than they
+	 * touch: without it a system of strict overcommit counts the reservation and
+	 * refuses. */
 	p = mmap(NULL, rh_page_up(bytes), PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	return p == MAP_FAILED ? NULL : p;
 }
 
+/* munmap takes any address within a page and would unmap the whole of it, hence the
+ * assertion. */
 void rh_unmap(void *p, size_t bytes)
 {
 	assert((uintptr_t)p % rh_page_bytes() == 0);
@@ -89,11 +102,15 @@ int rh_filemap_open(struct rh_filemap *map, const char *path, struct rh_err *err
 	*map = (struct rh_filemap){ 0 };
 	if (fd < 0)
 		return rh_fail_errno(err, RH_NO_INPUT, "%s cannot be opened", path);
+	/* A device or a pipe has no size to map. The message says what it is, since
+	 * <(zcat f) looks like a file to its user. */
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		close(fd);
 		return rh_fail(err, RH_NO_INPUT, "%s is %s, not a file", path,
 			       S_ISDIR(st.st_mode) ? "a directory" : "a device or pipe");
 	}
+	/* mmap refuses a length of 0, and an empty file is no error here: its reader
+	 * says what it misses. */
 	if (st.st_size > 0)
 		base = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
 	close(fd);
@@ -111,8 +128,10 @@ void rh_filemap_close(struct rh_filemap *map)
 	*map = (struct rh_filemap){ 0 };
 }
 
-/* A file without a name in the output's folder: whatever ends this process, nothing is left.
- * -1 where the file system has none (NFS, FUSE, old overlays) or /proc is not mounted. */
+/* A file without a name in the output's folder: whatever ends this process, nothing is left. -1
+ * where the file system has none (NFS, FUSE, old overlays) or /proc is not mounted. O_TMPFILE
+ * only has a folder, so the file's own name is cut off; a path without a slash lies in the
+ * working directory, one in "/" keeps its slash. */
 static int open_nameless(struct rh_outfile *out)
 {
 	const char *slash = strrchr(out->path, '/');
@@ -125,6 +144,8 @@ static int open_nameless(struct rh_outfile *out)
 	if (fd < 0)
 		return -1;
 	out->nameless = true;
+	/* Checked now and not at commit: a run of an hour must not learn at its end
+	 * that its result cannot get a name. */
 	if (access("/proc/self/fd", X_OK) == 0)
 		return fd;
 	out->nameless = false;
@@ -140,10 +161,14 @@ static int name_it(const struct rh_outfile *out, int fd)
 	if (!out->nameless)
 		return 0;
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	/* A run that was killed between linkat and rename left this name behind, and
+	 * pids come again. */
 	unlink(out->temp);
 	return linkat(AT_FDCWD, self, AT_FDCWD, out->temp, AT_SYMLINK_FOLLOW);
 }
 
+/* Nothing of an older file is touched before commit: a run that fails, or is killed,
+ * leaves the result of the last good one. */
 int rh_outfile_open(struct rh_outfile *out, const char *path, struct rh_err *err)
 {
 	struct stat st;
@@ -160,6 +185,7 @@ int rh_outfile_open(struct rh_outfile *out, const char *path, struct rh_err *err
 		out->fd = STDOUT_FILENO;
 		return 0;
 	}
+	/* A temporary and a rename would replace /dev/null by a file. */
 	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
 		if (S_ISDIR(st.st_mode))
 			return rh_fail(err, RH_CANT_CREATE, "%s is a directory, not a file", path);
@@ -170,8 +196,12 @@ int rh_outfile_open(struct rh_outfile *out, const char *path, struct rh_err *err
 			return rh_fail_errno(err, RH_CANT_CREATE, "%s cannot be written", path);
 		return 0;
 	}
+	/* A rename needs leave to write the folder only, so it would replace a file
+	 * that its owner made read-only. */
 	if (access(path, W_OK) < 0 && errno == EACCES)
 		return rh_fail_errno(err, RH_CANT_CREATE, "%s cannot be written", path);
+	/* Beside the target, since rename works within one file system; with the pid,
+	 * since two runs may write the same target. */
 	snprintf(out->temp, sizeof(out->temp), "%s.%d.tmp", path, (int)getpid());
 	out->fd = open_nameless(out);
 	if (out->fd < 0)
@@ -182,6 +212,8 @@ int rh_outfile_open(struct rh_outfile *out, const char *path, struct rh_err *err
 	return 0;
 }
 
+/* A temporary that has a name keeps it: only a nameless one gets its name from the
+ * path. */
 int rh_outfile_rename(struct rh_outfile *out, const char *path, struct rh_err *err)
 {
 	if (strcmp(out->path, path) == 0)
@@ -209,6 +241,8 @@ int rh_outfile_commit(struct rh_outfile *out, struct rh_err *err)
 		close(fd);
 		return -1;
 	}
+	/* NFS and quotas report a failed write as late as here, before the rename has
+	 * replaced the older result. */
 	if (close(fd) < 0) {
 		rh_fail_errno(err, RH_IO, "%s cannot be written", out->path);
 		unlink(out->temp);
@@ -231,6 +265,8 @@ void rh_outfile_abandon(struct rh_outfile *out)
 		if (!out->nameless)
 			unlink(out->temp);
 	} else if (out->fd != STDOUT_FILENO) {
+		/* What went to a device cannot be taken back; stdout itself stays open for the
+		 * messages that follow. */
 		close(out->fd);
 	}
 	out->fd = -1;
@@ -245,6 +281,7 @@ int rh_write_all(int fd, const void *data, size_t bytes, const char *what, struc
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		/* A write of 0 bytes is an error too, or the loop would never end. */
 		if (n <= 0)
 			return rh_fail_errno(err, RH_IO, "%s cannot be written", what);
 		at += n;
@@ -266,10 +303,13 @@ int rh_make_dirs(const char *path, struct rh_err *err)
 			continue;
 		memcpy(part, path, i);
 		part[i] = '\0';
+		/* EEXIST is the usual case, and also what another run that makes the
+		 * same folders at once causes. */
 		if (mkdir(part, 0777) < 0 && errno != EEXIST)
 			return rh_fail_errno(err, RH_CANT_CREATE, "directory %s cannot be created",
 					     part);
 	}
+	/* EEXIST does not say what exists: a file of this name is found here. */
 	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
 		return rh_fail(err, RH_CANT_CREATE, "%s exists and is not a directory", path);
 	return 0;
@@ -283,6 +323,8 @@ uint64_t rh_now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+/* The mask, not the number of CPUs of the machine: in a container or under taskset
+ * the other CPUs are not ours, and a lane for each of them would share one. */
 unsigned rh_cpu_count(void)
 {
 	struct rh_cpus cpus;
@@ -296,6 +338,8 @@ enum { WORD_CPUS = 8 * sizeof(unsigned long) };
 bool rh_cpus_get(struct rh_cpus *cpus)
 {
 	*cpus = (struct rh_cpus){ { 0 } };
+	/* cpu_set_t of glibc ends at 1,024 CPUs; the kernel takes any length that is
+	 * at least its own. */
 	return sched_getaffinity(0, sizeof(*cpus), (cpu_set_t *)(void *)cpus->word) == 0;
 }
 
@@ -337,6 +381,8 @@ struct rh_cpus rh_cpus_one(int cpu)
 	return one;
 }
 
+/* One result for "woken", "value changed" and EINTR: every caller looks at its word
+ * again anyway, and only a timeout changes what it does. */
 static int futex_wait(_Atomic uint32_t *word, int op, uint32_t expected, uint64_t timeout_ns)
 {
 	struct timespec ts = { .tv_sec = (time_t)(timeout_ns / 1000000000u),
@@ -353,6 +399,8 @@ int rh_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns
 	return futex_wait(word, FUTEX_WAIT, expected, timeout_ns);
 }
 
+/* Shared, not private: these words lie in memory that driver and worker both map,
+ * where a private futex of one process is never woken by the other. */
 void rh_futex_wake(_Atomic uint32_t *word, int waiters)
 {
 	syscall(SYS_futex, word, FUTEX_WAKE, waiters, NULL, NULL, 0);
@@ -378,6 +426,8 @@ bool rh_membarrier_ready(void)
 	return membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
 }
 
+/* EXPEDITED interrupts only the processors that run us (some microseconds); the plain
+ * command waits for a grace period of RCU, which is milliseconds. */
 bool rh_membarrier(void)
 {
 	return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) ||
@@ -391,6 +441,9 @@ struct object_search {
 	bool found;
 };
 
+/* Notes lie one behind another, name and description padded; the notes of GNU
+ * properties are padded to 8 where the segment says so, all others to 4 (gABI,
+ * PT_NOTE). Bounds are checked, because the object may be somebody's broken library. */
 static void copy_build_id(struct object_search *search, const struct dl_phdr_info *info,
 			  const ElfW(Phdr) * segment)
 {
@@ -406,6 +459,7 @@ static void copy_build_id(struct object_search *search, const struct dl_phdr_inf
 			return;
 		if (head->n_type == NT_GNU_BUILD_ID && head->n_namesz == 4 &&
 		    memcmp(base + name, "GNU", 4) == 0) {
+			/* Two digits a byte, cut where the caller's buffer ends. */
 			for (unsigned i = 0;
 			     i < head->n_descsz && 2 * i + 3 <= search->build_id_bytes; i++)
 				snprintf(search->build_id + 2 * i, 3, "%02x", base[desc + i]);
@@ -415,6 +469,9 @@ static void copy_build_id(struct object_search *search, const struct dl_phdr_inf
 	}
 }
 
+/* Called for each loaded object; a result other than 0 ends the walk. A program
+ * header decides and not the base address, because objects have holes between their
+ * segments. */
 static int match_object(struct dl_phdr_info *info, size_t size, void *opaque)
 {
 	struct object_search *search = opaque;
@@ -432,6 +489,7 @@ static int match_object(struct dl_phdr_info *info, size_t size, void *opaque)
 	if (!inside)
 		return 0;
 	snprintf(search->path, search->path_bytes, "%s", info->dlpi_name);
+	/* The loader gives the program itself no name. */
 	if (!info->dlpi_name[0]) {
 		ssize_t n = readlink("/proc/self/exe", search->path, search->path_bytes - 1);
 
@@ -444,6 +502,8 @@ static int match_object(struct dl_phdr_info *info, size_t size, void *opaque)
 	return 1;
 }
 
+/* Not dladdr: it names the object but not its program headers, and the build id is
+ * what makes two results comparable whose paths are the same. */
 bool rh_object_of(const void *address, char *path, size_t path_bytes, char *build_id,
 		  size_t build_id_bytes)
 {
@@ -455,6 +515,8 @@ bool rh_object_of(const void *address, char *path, size_t path_bytes, char *buil
 	return search.found;
 }
 
+/* strerror may translate, allocate and take a lock of the locale; this runs in
+ * workers whose malloc is under test and in handlers of signals. */
 const char *rh_errno_text(int number)
 {
 #ifdef __GLIBC__

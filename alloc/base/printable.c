@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <string.h>
 
+/* The longest escape is \U0e0001 of nine bytes with its NUL, and a character of UTF-8
+ * takes four. */
 enum { GLYPH_BYTES = 12, SPEC_BYTES = 32 };
 
 struct glyph {
@@ -20,7 +22,9 @@ struct glyph {
 
 /* ---- characters ---- */
 
-/* Code point of well-formed UTF-8 at s, its length to *taken; 0 length when it is not. */
+/* Code point of well-formed UTF-8 at s, its length to *taken; 0 length when it is not. Strict
+ * as in RFC 3629: overlong forms, surrogates and code points past U+10FFFF are no characters,
+ * because a terminal that is more lenient would obey a control hidden in them. */
 static uint32_t decode(const unsigned char *s, size_t left, size_t *taken)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
@@ -29,9 +33,13 @@ static uint32_t decode(const unsigned char *s, size_t left, size_t *taken)
 
 	assert(left > 0);
 	*taken = 0;
+	/* 0xc0 and 0xc1 only begin overlong forms of ASCII. */
 	if ((s[0] >= 0x80 && s[0] < 0xc2) || s[0] > 0xf4 || length > left)
 		return 0;
 	for (size_t i = 1; i < length; i++) {
+		/* A byte that continues nothing: the first byte alone is escaped and
+		 * reading goes on behind it, so that one bad byte costs one escape
+		 * and no letter after it. */
 		if ((s[i] & 0xc0) != 0x80)
 			return 0;
 		code = code << 6 | (s[i] & 0x3f);
@@ -42,7 +50,9 @@ static uint32_t decode(const unsigned char *s, size_t left, size_t *taken)
 	return code;
 }
 
-/* Controls, and marks that make text look like another. */
+/* Controls, and marks that make text look like another. From U+E0000 on are tags and private
+ * use, which show nothing. U+00AD, U+200B and U+2060 have no width and would make two different
+ * names look the same. */
 static bool hides(uint32_t code)
 {
 	return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0xad || code == 0x061c ||
@@ -64,9 +74,13 @@ static bool commands(const char *text, size_t at, size_t length)
 
 	if (begins(here, left, "##[") || begins(here, left, "##vso["))
 		return true;
+	/* Azure reads "##[" in the middle of a line, GitHub "::" only in front. */
 	return begins(here, left, "::") && strspn(text, " ") >= at;
 }
 
+/* Escapes are of C, so a name can be pasted into printf or $'...' to get the bytes
+ * back. The backslash itself stays: doubling it would change each Windows path and
+ * make printing twice differ from once. */
 static void next_glyph(const char *text, size_t at, size_t length, struct glyph *glyph)
 {
 	static const char short_names[] = "abtnvfr";
@@ -79,6 +93,7 @@ static void next_glyph(const char *text, size_t at, size_t length, struct glyph 
 		glyph->bytes = glyph->taken;
 		return;
 	}
+	/* 7 to 13 have letters in C. */
 	if (!glyph->taken || (code < 0x80 && (code < 7 || code > 13)))
 		bytes = snprintf(glyph->text, sizeof(glyph->text), "\\x%02x", s[0]);
 	else if (code <= 13)
@@ -91,6 +106,8 @@ static void next_glyph(const char *text, size_t at, size_t length, struct glyph 
 	assert(glyph->bytes < GLYPH_BYTES && glyph->taken > 0 && glyph->taken <= length - at);
 }
 
+/* For texts that go on through snprintf into errors and cells, where no stream is at
+ * hand. */
 size_t rh_printable(char *to, size_t bytes, const char *text)
 {
 	size_t length = strlen(text), used = 0;
@@ -99,6 +116,7 @@ size_t rh_printable(char *to, size_t bytes, const char *text)
 	assert(bytes > 0);
 	for (size_t at = 0; at < length; at += glyph.taken) {
 		next_glyph(text, at, length, &glyph);
+		/* An escape that is cut would read as another one. */
 		if (used + glyph.bytes >= bytes)
 			break;
 		memcpy(to + used, glyph.text, glyph.bytes);
@@ -119,6 +137,8 @@ static size_t put(FILE *to, const char *text, size_t length)
 
 	for (size_t at = 0; at < length; at += glyph.taken) {
 		next_glyph(text, at, length, &glyph);
+		/* Without a stream it only measures, so width and output can never
+		 * differ. */
 		if (to)
 			fwrite(glyph.text, 1, glyph.bytes, to);
 		columns += glyph.text[0] == '\\' ? glyph.bytes : 1;
@@ -138,6 +158,8 @@ void rh_print_csv(FILE *to, const char *text)
 	if (quoted)
 		fputc('"', to);
 	while (*text) {
+		/* Each stretch between quotes is printed on its own. A "::" behind a
+		 * quote counts as in front then: an escape too many does no harm. */
 		size_t plain = strcspn(text, "\"");
 
 		put(to, text, plain);
@@ -150,6 +172,8 @@ void rh_print_csv(FILE *to, const char *text)
 		fputc('"', to);
 }
 
+/* The spec is rebuilt with '*' replaced by its digits, because only one argument can
+ * be handed on to fprintf. */
 struct conversion {
 	char spec[SPEC_BYTES]; /* "%-5.3l", without the last letter */
 	size_t used;
@@ -202,6 +226,8 @@ static const char *read_conversion(const char *at, struct conversion *c, va_list
 	}
 	if (*at == '*' || (*at >= '1' && *at <= '9'))
 		at = read_number(at, c, &c->width, ap);
+	/* A negative '*' is the flag '-' and a width, says C11 7.21.6.1; -1 would be
+	 * taken for "none", and nobody pads to one column. */
 	if (c->width < -1) {
 		c->left = true;
 		c->width = -c->width;
@@ -211,6 +237,8 @@ static const char *read_conversion(const char *at, struct conversion *c, va_list
 		at = read_number(at, c, &c->precision, ap);
 	}
 	while (*at && strchr("hljztL", *at)) {
+		/* hh and ll fold into one letter, since a switch takes one. Real 'L'
+		 * belongs to long double only, so it cannot collide. */
 		c->size = c->size == 'l' ? 'L' : c->size == 'h' ? 'H' : *at;
 		keep(c, *at++);
 	}
@@ -225,6 +253,8 @@ static void put_text(FILE *to, const struct conversion *c, const char *text)
 
 	if (!text)
 		text = "(null)";
+	/* %.*s is how texts without a NUL are printed: strlen would run past their
+	 * end. */
 	length = c->precision < 0 ? strlen(text) : strnlen(text, (size_t)c->precision);
 	columns = put(NULL, text, length);
 	for (size_t i = columns; i < wide && !c->left; i++)
@@ -255,6 +285,7 @@ static void put_integer(FILE *to, const struct conversion *c, va_list *ap)
 	case 't':
 		fprintf(to, c->spec, va_arg(*ap, ptrdiff_t));
 		break;
+	/* hh and h are promoted to int on the way here. */
 	default:
 		fprintf(to, c->spec, va_arg(*ap, int));
 	}
@@ -282,6 +313,8 @@ void rh_vprint(FILE *to, const char *fmt, va_list ap)
 	struct conversion c;
 	va_list rest;
 
+	/* va_list is an array on x86-64 and decays as a parameter: only of a copy of
+	 * our own may the address be taken. */
 	va_copy(rest, ap);
 	while (*fmt) {
 		size_t plain = strcspn(fmt, "%");
@@ -291,6 +324,8 @@ void rh_vprint(FILE *to, const char *fmt, va_list ap)
 		if (!*fmt)
 			break;
 		fmt = read_conversion(fmt, &c, &rest);
+		/* An unknown letter would leave its argument unread, and each later
+		 * one would be read as another type. */
 		assert(strchr("diuoxXcsfFeEgGaAp%", c.letter));
 		put_conversion(to, &c, &rest);
 	}

@@ -14,6 +14,9 @@
 
 bool rh_sigpipe_ignored;
 
+/* `reheap ... | head` shall end silently as other tools do, instead of reporting that
+ * stdout cannot be written. Not where the parent chose to ignore the signal: it wants
+ * the error. */
 void rh_end_with_reader(void)
 {
 	if (!rh_sigpipe_ignored)
@@ -34,6 +37,7 @@ void rh_progress(const char *fmt, ...)
 	uint64_t now;
 	va_list ap;
 
+	/* In a file or a log of CI each redraw would be a line. */
 	if (!isatty(STDERR_FILENO))
 		return;
 	va_start(ap, fmt);
@@ -52,5 +56,7 @@ void rh_progress(const char *fmt, ...)
 	progress.open = true;
 	fputs("\r\033[K", stderr);
 	rh_print_text(stderr, text);
+	/* stderr may have been given a buffer, and the line has no end that would
+	 * flush it. */
 	fflush(stderr);
 }

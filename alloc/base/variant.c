@@ -14,8 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The depth of the recursion in expand(): each level has a text of 512 bytes on the
+ * stack. Eight sweeps of two are the 256 of RH_VARIANTS_MAX. */
 enum { BRACES_MAX = 8 };
 
+/* '/' and ':' are no letters of a label, so ./lib=x.so is a path and tiered:gogc=50 a
+ * spec. */
 static size_t label_bytes(const char *text)
 {
 	size_t n = 0;
@@ -25,6 +29,8 @@ static size_t label_bytes(const char *text)
 	return n > 0 && text[n] == '=' ? n : 0;
 }
 
+/* A name as POSIX allows it (XBD 8.1); user@host/lib.so has no '=' behind such a
+ * name. */
 static bool starts_env(const char *at)
 {
 	size_t n = 1;
@@ -58,10 +64,14 @@ void rh_variant_bare(const char *text, const char **start, size_t *bytes)
 	*bytes = (size_t)(find_end(*start, "", true) - *start);
 }
 
-/* One NAME=VALUE without its quotes into the store. */
+/* One NAME=VALUE without its quotes into the store. The quotes are of this notation only: the
+ * variable's value has none, whatever the shell did. */
 static int add_env(struct rh_variant *variant, const char *from, const char *end, char **to,
 		   struct rh_err *err)
 {
+	/* A second LD_PRELOAD would take the place of the one with which reheap
+	 * preloads the library under test, and the result would name an allocator
+	 * that never ran. */
 	static const char *const ours[] = { "LD_PRELOAD=", "REHEAP_PAD=" };
 
 	assert(from <= end);
@@ -89,6 +99,8 @@ int rh_variant_parse(struct rh_variant *variant, const char *text, struct rh_err
 	char *to = variant->env_text;
 	size_t bytes;
 
+	/* The length is checked once here, and that covers every copy below: label,
+	 * spec and environment are parts of text. */
 	*variant = (struct rh_variant){ .env_count = 0 };
 	if (strlen(text) >= sizeof(variant->spec))
 		return rh_fail(err, RH_USAGE, "a backend of %zu letters is too long ('%.40s...')",
@@ -116,6 +128,8 @@ struct list {
 	size_t bytes, count;
 };
 
+/* One block of texts, since the list is handed out as that; 256
+ * short ones are quick to walk. */
 static const char *text_at(const struct list *list, size_t i)
 {
 	const char *at = list->texts;
@@ -129,6 +143,7 @@ static const char *text_at(const struct list *list, size_t i)
 static int append(struct list *list, const char *text, struct rh_err *err)
 {
 	size_t bytes = strlen(text) + 1;
+	/* Exact growth: at most 256 short texts, and the caller keeps the block. */
 	char *grown = realloc(list->texts, list->bytes + bytes);
 
 	if (!grown)
@@ -151,6 +166,8 @@ static bool has_text(const struct list *list, const char *text)
 	return false;
 }
 
+/* Labels name the columns of a table and the rows of a result: two that are equal
+ * could not be distinguished there. */
 static bool has_label(const struct list *list, const char *label, size_t bytes)
 {
 	for (size_t i = 0; i < list->count; i++)
@@ -168,6 +185,7 @@ static int short_name(const char *text, const char **start)
 
 	*start = slash ? slash + 1 : text;
 	bytes = strcspn(*start, ":@/\"");
+	/* Room for '#' and the number within RH_VARIANT_LABEL_BYTES. */
 	return bytes > 40 ? 40 : (int)bytes;
 }
 
@@ -179,14 +197,19 @@ static int add_unique(struct list *list, const char *text, struct rh_err *err)
 	const char *start;
 	int bytes;
 
+	/* Given labels are the user's words and never changed; only names that nobody
+	 * gave get a number. */
 	if (label && has_label(list, text, label))
 		return rh_fail(err, RH_USAGE, "two backends are called '%.*s'", (int)label, text);
 	if (!has_text(list, text))
 		return append(list, text, err);
 	bytes = short_name(text, &start);
+	/* At most RH_VARIANTS_MAX rounds: one of so many numbers is free, since the
+	 * list has no more texts. */
 	for (unsigned again = 2;; again++) {
 		snprintf(named, sizeof(named), "%.*s#%u=%s", bytes, start, again, text);
 		label = label_bytes(named);
+		/* A name with letters that no label may have cannot be numbered. */
 		if (!label || strlen(named) >= RH_VARIANT_TEXT_BYTES)
 			return rh_fail(err, RH_USAGE,
 				       "'%.60s' stands in the list twice: label them, as "
@@ -206,12 +229,15 @@ static int expand(struct list *list, const char *text, int depth, struct rh_err 
 	assert(depth <= BRACES_MAX);
 	if (!*open)
 		return *text ? add_unique(list, text, err) : 0;
+	/* The next brace of either kind: an inner '{' is a sweep within a sweep,
+	 * which nobody has asked for. */
 	close = find_end(open + 1, "{}", false);
 	if (*open == '}' || *close != '}')
 		return rh_fail(err, RH_USAGE, "'%s': a sweep is written {A,B,C}", text);
 	if (depth == BRACES_MAX)
 		return rh_fail(err, RH_USAGE, "'%.40s...' has more than %d sweeps", text,
 			       BRACES_MAX);
+	/* From left to right, so the last sweep varies fastest, as nested loops do. */
 	for (at = open + 1; at <= close; at = end + 1) {
 		int length;
 
@@ -249,6 +275,8 @@ char *rh_variant_list(const char *text, size_t *count, struct rh_err *err)
 		char one[RH_VARIANT_TEXT_BYTES];
 
 		end = variant_end(text);
+		/* "a,,b" and "a," are slips of a script whose variable was empty:
+		 * measuring less than was asked would look like success. */
 		if (end == text || (*end == ',' && !end[1])) {
 			failed = rh_fail(err, RH_USAGE, "--backend has an empty name: ...'%.40s'",
 					 text);

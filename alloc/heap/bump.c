@@ -18,6 +18,8 @@
 #include <assert.h>
 #include <stdatomic.h>
 
+/* 64 MiB: a run of gigabytes then costs one mmap for each 64 MiB, which is lost in
+ * the page faults. */
 enum { GRAIN = 16, CHUNK_BYTES_MAX = 64 << 20 };
 
 struct knobs {
@@ -25,6 +27,7 @@ struct knobs {
 };
 
 struct chunk {
+	/* Chunks are their own list: no table has to grow. */
 	struct chunk *next;
 	size_t bytes;
 };
@@ -86,6 +89,8 @@ static struct chunk *chunk_new(struct rh_heap *heap, size_t bytes)
 	struct chunk *chunk;
 
 	bytes = rh_page_up(bytes);
+	/* Added first, then looked at, so that two lanes cannot both take the last
+	 * room below the limit; at worst both are refused. */
 	if (atomic_fetch_add_explicit(&heap->mapped, bytes, memory_order_relaxed) + bytes >
 		    heap->knobs.limit &&
 	    heap->knobs.limit)
@@ -99,6 +104,7 @@ static struct chunk *chunk_new(struct rh_heap *heap, size_t bytes)
 	chunk->bytes = bytes;
 	assert(bytes % rh_page_bytes() == 0 && bytes > sizeof(*chunk));
 	chunk->next = atomic_load_explicit(&heap->chunks, memory_order_relaxed);
+	/* Pushed only, never popped before close, so there is no ABA. */
 	while (!atomic_compare_exchange_weak(&heap->chunks, &chunk->next, chunk))
 		;
 	return chunk;
@@ -112,8 +118,11 @@ static __attribute__((noinline)) void *bump_slow(struct rh_lane *lane, size_t si
 	uintptr_t p;
 
 	assert(size > 0 && align >= GRAIN && (align & (align - 1)) == 0);
+	/* need may have wrapped by now; it is used only where this test has passed. */
 	if (size > PTRDIFF_MAX - RH_PAGE || align > PTRDIFF_MAX - size - RH_PAGE)
 		return NULL;
+	/* A quarter bounds the waste: the rest of a chunk that a large block does not
+	 * fit into is lost. */
 	if (need > lane->chunk_bytes / 4) {
 		chunk = chunk_new(lane->heap, need);
 		if (!chunk)
@@ -127,6 +136,8 @@ static __attribute__((noinline)) void *bump_slow(struct rh_lane *lane, size_t si
 	if (lane->chunk_bytes <= CHUNK_BYTES_MAX / 2)
 		lane->chunk_bytes *= 2;
 	p = ((uintptr_t)(chunk + 1) + align - 1) & ~(uintptr_t)(align - 1);
+	/* What was left of the old chunk is lost: no list to put it on, and no free
+	 * to take from it. */
 	lane->end = (uintptr_t)chunk + chunk->bytes;
 	lane->at = p + ((size + GRAIN - 1) & ~(size_t)(GRAIN - 1));
 	assert(lane->at <= lane->end && (lane->end - lane->at) % GRAIN == 0);
@@ -156,6 +167,8 @@ static void *bump_alloc_as(struct rh_lane *lane, size_t size, size_t align, uint
 		return bump_alloc(lane, size);
 	size += size == 0;
 	p = (lane->at + align - 1) & ~(uintptr_t)(align - 1);
+	/* Rounding up may wrap at the end of the address space or pass the end of the
+	 * chunk. */
 	if (p < lane->at || p > lane->end || size > lane->end - p)
 		return bump_slow(lane, size, align);
 	lane->at = p + ((size + GRAIN - 1) & ~(size_t)(GRAIN - 1));
@@ -163,6 +176,8 @@ static void *bump_alloc_as(struct rh_lane *lane, size_t size, size_t align, uint
 	return (void *)p;
 }
 
+/* Empty, and not even the last block is taken back: a floor must do less than any
+ * real heap. */
 static void bump_free(struct rh_lane *lane, void *p, size_t size)
 {
 	(void)lane;

@@ -30,9 +30,16 @@
 #include "alloc/registry.h"
 
 enum {
+	/* The alignment of malloc, so that a block keeps it. An overrun that jumps
+	 * over the zone may damage the next block's, which then reports an underrun. */
 	ZONE = 16,
+	/* Different bytes before and behind: a dump shows at once which edge it is.
+	 * None of them is 0, the byte that overruns write most often (a string's
+	 * NUL). */
 	BYTE_BEFORE = 0xfa,
 	BYTE_AFTER = 0xfb,
+	/* As a pointer, eight of these are no address of user space: using memory
+	 * that was never written faults. */
 	BYTE_NEW = 0xa5,
 	BYTE_FREED = 0xdf,
 };
@@ -55,6 +62,7 @@ struct rh_lane {
 _Static_assert(offsetof(struct rh_heap, wrap) == 0 && offsetof(struct rh_lane, wrap) == 0,
 	       "rh_wrap_ functions cast");
 
+/* Part of the interface: tests and scripts look for these words. */
 static const char *const words[RH_VIOLATION_COUNT] = {
 	[RH_VIOLATION_OVERRUN] = "overrun",
 	[RH_VIOLATION_UNDERRUN] = "underrun",
@@ -92,6 +100,7 @@ static void report_and_abort(const struct rh_violation *v)
 	abort();
 }
 
+/* A pointer so that tests see each kind without a process of its own for each. */
 void (*rh_checked_violation)(const struct rh_violation *violation) = report_and_abort;
 
 static void violation(struct rh_heap *heap, enum rh_violation_kind kind, const void *p, size_t size,
@@ -105,12 +114,15 @@ static void violation(struct rh_heap *heap, enum rh_violation_kind kind, const v
 
 /* ---- one block ---- */
 
+/* The same limit for filling, comparing and hashing, or bytes that were never filled
+ * would be compared. */
 static size_t filled_bytes(const struct rh_heap *heap, size_t size)
 {
 	return size < heap->knobs.fill ? size : heap->knobs.fill;
 }
 
-/* Offset of the first byte that is not `byte`, or n. */
+/* Offset of the first byte that is not `byte`, or n. The offset goes into the report: which
+ * byte is hit often names the bug (at 0 a missing +1, at 4 or 8 a field too many). */
 static size_t first_other(const unsigned char *p, size_t n, unsigned char byte)
 {
 	size_t i = 0;
@@ -130,6 +142,8 @@ static void check_zones(struct rh_heap *heap, const unsigned char *p, size_t siz
 {
 	size_t after = first_other(p + size, ZONE, BYTE_AFTER), before = ZONE;
 
+	/* From the far end inwards; what is reported is the damaged byte furthest
+	 * from the block. */
 	while (before > 0 && p[-(ptrdiff_t)before] == BYTE_BEFORE)
 		before--;
 	if (before > 0)
@@ -138,7 +152,8 @@ static void check_zones(struct rh_heap *heap, const unsigned char *p, size_t siz
 		violation(heap, RH_VIOLATION_OVERRUN, p, size, after);
 }
 
-/* FNV-1a: enough to notice lost contents. */
+/* FNV-1a: enough to notice lost contents. A copy would double the memory of a run for the time
+ * of each resize. */
 static uint64_t contents_hash(const unsigned char *p, size_t n)
 {
 	uint64_t hash = 0xcbf29ce484222325u;
@@ -148,12 +163,16 @@ static uint64_t contents_hash(const unsigned char *p, size_t n)
 	return hash;
 }
 
+/* 2^55, because a size shares its word in the map with eight other bits and the zones
+ * come on top. */
 static bool whole_bytes(size_t front, size_t size, size_t *whole)
 {
 	return !__builtin_add_overflow(front + ZONE, size, whole) && size < (size_t)1 << 55;
 }
 
-/* Claims the memory of a block and enters it. On failure of the map itself: false. */
+/* Claims the memory of a block and enters it. On failure of the map itself: false. An overlap
+ * is reported and the block handed out all the same: only a test gets here, as the default
+ * report does not return. */
 static bool enter(struct rh_heap *heap, unsigned char *base, size_t front, size_t size)
 {
 	struct rh_live_block block = { size, (unsigned)__builtin_ctzll(front) };
@@ -184,11 +203,15 @@ static bool take(struct rh_heap *heap, unsigned char *p, size_t size_given,
 		violation(heap, RH_VIOLATION_WILD_FREE, p, size_given, size_given);
 		return false;
 	}
+	/* The block's own size is used from here on: a wrong one would put the zones
+	 * elsewhere and report each mistake twice. */
 	if (block->size != size_given)
 		violation(heap, RH_VIOLATION_WRONG_SIZE, p, block->size, size_given);
 	check_zones(heap, p, block->size);
 	front = (size_t)1 << block->front_log2;
 	assert(front >= ZONE);
+	/* Before the inner free: as soon as that returns, another lane may get the
+	 * same memory and claim it. */
 	rh_live_map_release(heap->map, (uintptr_t)(p - front), front + block->size + ZONE);
 	return true;
 }
@@ -199,6 +222,8 @@ static void *checked_alloc_as(struct rh_lane *lane, size_t size, size_t align, u
 {
 	struct rh_heap *heap = lane->heap;
 	const struct rh_backend *inner = &heap->wrap.ops;
+	/* The whole alignment goes in front, so that the user's address keeps it: up
+	 * to align - 16 bytes are slack. */
 	size_t front = align > ZONE ? align : ZONE, whole, bad, zeroed;
 	unsigned char *base, *p;
 
@@ -211,8 +236,11 @@ static void *checked_alloc_as(struct rh_lane *lane, size_t size, size_t align, u
 	p = base + front;
 	if ((uintptr_t)base % front != 0)
 		violation(heap, RH_VIOLATION_ALIGNMENT, p, size, front);
+	/* Looked at before the zones are written, since they are written into the
+	 * same memory. */
 	zeroed = flags & RH_ALLOC_ZEROED ? filled_bytes(heap, size) : 0;
 	bad = first_other(p, zeroed, 0);
+	/* The map has no memory: as exhausted as if the heap had none. */
 	if (!enter(heap, base, front, size)) {
 		inner->free(lane->wrap.inner, base, whole);
 		return NULL;
@@ -240,6 +268,8 @@ static void checked_free(struct rh_lane *lane, void *p, size_t size)
 	if (!take(heap, p, size, &block))
 		return;
 	front = (size_t)1 << block.front_log2;
+	/* While the block is still ours: behind the inner free it may be somebody
+	 * else's. */
 	memset(p, BYTE_FREED, filled_bytes(heap, block.size));
 	assert(atomic_load(&heap->live) > 0);
 	atomic_fetch_sub_explicit(&heap->live, 1, memory_order_relaxed);
@@ -256,12 +286,15 @@ static void *resized(struct rh_heap *heap, unsigned char *base, const struct rh_
 	unsigned char *p = base + front;
 	size_t kept = filled_bytes(heap, old < size ? old : size);
 
+	/* realloc promises no more than the alignment of malloc, whatever the block
+	 * had before. */
 	if ((uintptr_t)base % ZONE != 0)
 		violation(heap, RH_VIOLATION_ALIGNMENT, p, size, ZONE);
 	if (!enter(heap, base, front, size))
 		return NULL;
 	if (contents_hash(p, kept) != hash)
 		violation(heap, RH_VIOLATION_LOST_CONTENTS, p, size, old);
+	/* What grew is as new as a block's first bytes. */
 	if (size > old)
 		memset(p + old, BYTE_NEW, filled_bytes(heap, size - old));
 	write_zones(p, size);
@@ -282,9 +315,12 @@ static void *checked_resize(struct rh_lane *lane, void *p, size_t size_old, size
 		return NULL;
 	front = (size_t)1 << block.front_log2;
 	base = (unsigned char *)p - front;
+	/* Only what both sizes have: the rest may be lost by a shrink. */
 	hash = contents_hash(p, filled_bytes(heap, block.size < size_new ? block.size : size_new));
 	base = heap->wrap.ops.resize(lane->wrap.inner, base, front + block.size + ZONE,
 				     front + size_new + ZONE);
+	/* The old block is still valid, so it goes back into the map, with the zones
+	 * it still has. */
 	if (!base) {
 		enter(heap, (unsigned char *)p - front, front, block.size);
 		return NULL;
@@ -302,6 +338,7 @@ static size_t checked_usable(struct rh_lane *lane, const void *p, size_t size)
 static int checked_open(struct rh_heap **heap, const void *knobs, const struct rh_heap_env *env,
 			struct rh_err *err)
 {
+	/* All blocks of null are one address: each alloc would be an overlap. */
 	if (env && env->inner && env->inner->caps & RH_CAP_NO_MEMORY)
 		return rh_fail(err, RH_USAGE, "checked needs a heap with memory, and %s has none",
 			       env->inner->name);
@@ -316,6 +353,8 @@ static int checked_open(struct rh_heap **heap, const void *knobs, const struct r
 	return 0;
 }
 
+/* A block that leaks is no violation (a trace may end in the middle of a program), but a
+ * damaged zone around it is. */
 static void check_at_close(void *ctx, uintptr_t p, const struct rh_live_block *block)
 {
 	check_zones(ctx, (const unsigned char *)p, block->size);

@@ -26,12 +26,16 @@ struct rh_heap {
 	struct knobs knobs;
 	_Atomic uint64_t live_bytes; /* only kept when there is a limit */
 	_Atomic uint64_t failed;
+	/* Numbers lanes as they open. Lanes that open at the same moment may swap
+	 * numbers, and with them their sequences of share=. */
 	_Atomic uint32_t lanes;
 };
 
 struct rh_lane {
 	struct rh_wrap_lane wrap;
 	struct rh_heap *heap;
+	/* Per lane: a common counter would make the outcome depend on how threads
+	 * interleave, and a failure could not be repeated. */
 	uint64_t requests;
 	uint64_t random;
 };
@@ -59,6 +63,8 @@ static int failing_lane_open(struct rh_heap *heap, struct rh_lane **lane, struct
 	if (rh_wrap_lane_open(heap, lane, sizeof(**lane), err) < 0)
 		return -1;
 	(*lane)->heap = heap;
+	/* Multiplied, so that neighbouring lanes do not walk the same sequence one
+	 * step apart. */
 	(*lane)->random = (heap->knobs.seed + number) * 0x9e3779b97f4a7c15u;
 	return 0;
 }
@@ -78,6 +84,8 @@ static uint64_t next_random(struct rh_lane *lane)
 	return x ^ (x >> 31);
 }
 
+/* Which knob decides first does not matter to the outcome, only to how many numbers
+ * are drawn: both are the same in every run. */
 static bool must_fail(struct rh_lane *lane)
 {
 	const struct knobs *knobs = &lane->heap->knobs;
@@ -87,6 +95,7 @@ static bool must_fail(struct rh_lane *lane)
 		return true;
 	if (knobs->after && lane->requests > knobs->after)
 		return true;
+	/* 53 bits, all that a double in [0, 1) can hold. */
 	return knobs->share > 0 && (double)(next_random(lane) >> 11) * 0x1p-53 < knobs->share;
 }
 
@@ -115,6 +124,8 @@ static void give_back(struct rh_heap *heap, uint64_t less)
 
 	if (!heap->knobs.bytes)
 		return;
+	/* After the inner free: in between, others see the limit fuller than it is,
+	 * which can only refuse too much and never pass it. */
 	before = atomic_fetch_sub_explicit(&heap->live_bytes, less, memory_order_relaxed);
 	assert(before >= less); /* nothing is given back that was not taken */
 	(void)before;
@@ -133,6 +144,8 @@ static void *failing_alloc_as(struct rh_lane *lane, size_t size, size_t align, u
 
 	if (must_fail(lane) || !take_bytes(lane->heap, size))
 		return fail(lane);
+	/* The plain entry where the caller used it, because the two may differ in
+	 * what they hand out (libc: 8 bytes of alignment below 16). */
 	p = align <= 1 && !flags ? wrap->wrap->ops.alloc(wrap->inner, size)
 				 : wrap->wrap->ops.alloc_as(wrap->inner, size, align, flags);
 	if (!p)
@@ -147,15 +160,21 @@ static void *failing_alloc(struct rh_lane *lane, size_t size)
 
 static void failing_free(struct rh_lane *lane, void *p, size_t size)
 {
+	/* The size is the caller's: replay always gives the one last asked for, so
+	 * the sum ends at 0. */
 	lane->wrap.wrap->ops.free(lane->wrap.inner, p, size);
 	give_back(lane->heap, size);
 }
 
 static void *failing_resize(struct rh_lane *lane, void *p, size_t size_old, size_t size_new)
 {
+	/* Only the growth counts against the limit: while a block is moved the inner
+	 * heap may hold both, but the program has one. */
 	uint64_t more = size_new > size_old ? size_new - size_old : 0;
 	void *q;
 
+	/* A resize that fails leaves the old block valid, as the contract says; its
+	 * bytes stay counted. */
 	if (must_fail(lane) || !take_bytes(lane->heap, more))
 		return fail(lane);
 	q = lane->wrap.wrap->ops.resize(lane->wrap.inner, p, size_old, size_new);

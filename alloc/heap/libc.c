@@ -64,8 +64,12 @@ static void *libc_alloc_as(struct rh_lane *lane, size_t size, size_t align, uint
 
 	rh_debug_assert((align & (align - 1)) == 0);
 	(void)lane;
+	/* malloc wherever it suffices: aligned_alloc takes another, slower way in
+	 * most allocators, and a program that called malloc would be charged for it. */
 	if (align <= MALLOC_ALIGN_TINY || (align == MALLOC_ALIGN && size >= MALLOC_ALIGN))
 		return flags & RH_ALLOC_ZEROED ? calloc(1, size) : malloc(size);
+	/* Not aligned_alloc, which C11 allows to refuse a size that is no multiple of
+	 * the alignment. No allocator offers an aligned calloc, hence memset. */
 	if (posix_memalign(&p, align, size) != 0)
 		return NULL;
 	if (flags & RH_ALLOC_ZEROED)
@@ -73,6 +77,8 @@ static void *libc_alloc_as(struct rh_lane *lane, size_t size, size_t align, uint
 	return p;
 }
 
+/* The size is not passed: a program that called free did not, either. Those that did
+ * come by free_sized. */
 static void libc_free(struct rh_lane *lane, void *p, size_t size)
 {
 	(void)lane;

@@ -19,16 +19,22 @@
 enum {
 	GRANULE_LOG2 = 4,
 	REGION_LOG2 = 20,
+	/* Split evenly: a table of 2^14 pointers is 128 KiB, of which only the pages
+	 * in use are touched. */
 	MIDDLE_BITS = 14,
 	TOP_BITS = 14,
 	GRANULES = 1 << (REGION_LOG2 - GRANULE_LOG2),
 	ENTRY_LIVE = 1,
 	ENTRY_FREED = 2,
 	ENTRY_STATE = 3,
+	/* Above every other rank: a caller may hold locks of its own, and the map
+	 * takes none beside this. */
 	LOCK_RANK = 900,
 };
 _Static_assert(REGION_LOG2 + MIDDLE_BITS + TOP_BITS == 48, "all of user space has a place");
 
+/* 8 KiB of bits and 512 KiB of entries, of which the pages that blocks start in are
+ * touched. */
 struct region {
 	struct rh_lock lock;
 	uint64_t claimed[GRANULES / 64];
@@ -45,6 +51,7 @@ struct rh_live_map {
 
 static const struct rh_lock_class region_class = { "checked.region", LOCK_RANK, 0 };
 
+/* Zeroed pages are an empty map. */
 struct rh_live_map *rh_live_map_open(void)
 {
 	return rh_map(sizeof(struct rh_live_map));
@@ -67,6 +74,8 @@ static struct middle *middle_of(struct rh_live_map *map, uintptr_t p, bool make)
 	_Atomic(struct middle *) *slot;
 	struct middle *seen, *mine;
 
+	/* User space ends below 2^48 here (five levels of page tables give more only on request):
+	 * what lies above is no block. */
 	if (p >> (REGION_LOG2 + MIDDLE_BITS + TOP_BITS))
 		return NULL;
 	slot = &map->top[p >> (REGION_LOG2 + MIDDLE_BITS)];
@@ -74,6 +83,8 @@ static struct middle *middle_of(struct rh_live_map *map, uintptr_t p, bool make)
 	if (seen || !make)
 		return seen;
 	mine = rh_map(sizeof(*mine));
+	/* The loser of the race unmaps its own and uses the winner's, which the
+	 * failed exchange has put into seen. */
 	if (!mine || atomic_compare_exchange_strong(slot, &seen, mine))
 		return mine;
 	rh_unmap(mine, sizeof(*mine));
@@ -95,6 +106,7 @@ static struct region *region_of(struct rh_live_map *map, uintptr_t p, bool make)
 	mine = rh_map(sizeof(*mine));
 	if (!mine)
 		return NULL;
+	/* Before it is visible: the exchange publishes it with its lock. */
 	rh_lock_init(&mine->lock, &region_class, (uint32_t)(p >> REGION_LOG2));
 	if (atomic_compare_exchange_strong(slot, &seen, mine))
 		return mine;
@@ -107,7 +119,9 @@ static size_t granule_of(uintptr_t p)
 	return (p >> GRANULE_LOG2) & (GRANULES - 1);
 }
 
-/* The bits of granules first..last (inclusive, one region) in word number `word`. */
+/* The bits of granules first..last (inclusive, one region) in word number `word`. Whole words
+ * at a time: a block of 1 MiB is 1,024 words, where bit by bit it would be 65,536 steps under
+ * the lock. */
 static uint64_t mask_of(size_t first, size_t last, size_t word)
 {
 	uint64_t mask = UINT64_MAX;
@@ -120,6 +134,8 @@ static uint64_t mask_of(size_t first, size_t last, size_t word)
 	return mask;
 }
 
+/* Two passes, so that a claim that fails changes nothing. The lock makes the pair one
+ * step: of two blocks that overlap one claim fails. */
 static bool region_claim(struct region *region, size_t first, size_t last)
 {
 	bool free_all = true;
@@ -155,6 +171,8 @@ static uintptr_t last_in_region(uintptr_t at, uintptr_t end)
 	return region_last < end - 1 ? region_last : end - 1;
 }
 
+/* One region after another and never two locks at once, so no order among regions is
+ * needed. A claim that fails in a later region gives back those before it. */
 enum rh_live_answer rh_live_map_claim(struct rh_live_map *map, uintptr_t base, size_t bytes)
 {
 	uintptr_t end = base + bytes, last;
@@ -173,6 +191,8 @@ enum rh_live_answer rh_live_map_claim(struct rh_live_map *map, uintptr_t base, s
 	return RH_LIVE_OK;
 }
 
+/* In a sound program every region exists; after a violation that a test ignores, one may
+ * be missing. */
 void rh_live_map_release(struct rh_live_map *map, uintptr_t base, size_t bytes)
 {
 	uintptr_t end = base + bytes, last;
@@ -194,6 +214,7 @@ enum rh_live_answer rh_live_map_enter(struct rh_live_map *map, uintptr_t p,
 	if (!region)
 		return RH_LIVE_NO_MEMORY;
 	rh_lock(&region->lock);
+	/* What the entry word has room for; checked.c refuses sizes from 2^55 on. */
 	assert(block->size < 1ull << 56 && block->front_log2 < 64);
 	assert(region->claimed[granule_of(p) / 64] >> (granule_of(p) % 64) & 1);
 	region->entry[granule_of(p)] = block->size << 8 | block->front_log2 << 2 | ENTRY_LIVE;
@@ -221,13 +242,18 @@ enum rh_live_answer rh_live_map_take(struct rh_live_map *map, uintptr_t p,
 	rh_lock(&region->lock);
 	entry = region->entry[granule];
 	claimed = region->claimed[granule / 64] >> (granule % 64) & 1;
+	/* No block starts there, so its word would be that of a neighbour. */
 	if (p % (1 << GRANULE_LOG2) != 0) {
 		answer = claimed ? RH_LIVE_INSIDE : RH_LIVE_UNKNOWN;
 	} else if ((entry & ENTRY_STATE) == ENTRY_LIVE) {
 		unpack(entry, block);
+		/* Under the lock: of two threads that free the same block exactly one
+		 * gets OK. */
 		region->entry[granule] = (entry & ~(uint64_t)ENTRY_STATE) | ENTRY_FREED;
 		answer = RH_LIVE_OK;
 	} else if ((entry & ENTRY_STATE) == ENTRY_FREED) {
+		/* Claimed again means that another block lies over the old start: not
+		 * a second free of this one. */
 		answer = claimed ? RH_LIVE_INSIDE : RH_LIVE_WAS_FREED;
 	} else if (claimed) {
 		answer = RH_LIVE_INSIDE;
@@ -236,7 +262,8 @@ enum rh_live_answer rh_live_map_take(struct rh_live_map *map, uintptr_t p,
 	return answer;
 }
 
-/* Calls fn(region, address of the region) for all of them. */
+/* Calls fn(region, address of the region) for all of them. In the order of addresses; regions
+ * that appear meanwhile may be missed, which is why the heap must be quiet. */
 static void each_region(struct rh_live_map *map,
 			void (*fn)(void *ctx, struct region *region, uintptr_t base), void *ctx)
 {

@@ -34,7 +34,7 @@ enum rh_live_answer {
 	RH_LIVE_NO_MEMORY, /* for the map itself */
 };
 
-/* Marks memory as somebody's; all or nothing. */
+/* Marks memory as part of a block; all or nothing. */
 enum rh_live_answer rh_live_map_claim(struct rh_live_map *map, uintptr_t base, size_t bytes);
 void rh_live_map_release(struct rh_live_map *map, uintptr_t base, size_t bytes);
 

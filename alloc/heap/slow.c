@@ -92,6 +92,8 @@ static void slow_close(struct rh_heap *heap)
 	rh_wrap_close(heap, sizeof(*heap));
 }
 
+/* splitmix64, seeded by the lane's number: two runs of slow:5% choose the same
+ * places. */
 static double next_random(struct rh_lane *lane)
 {
 	uint64_t x = lane->random += 0x9e3779b97f4a7c15u;
@@ -124,13 +126,19 @@ static int slow_lane_open(struct rh_heap *heap, struct rh_lane **lane, struct rh
 	if (rh_wrap_lane_open(heap, &mine, sizeof(*mine), err) < 0)
 		return -1;
 	mine->heap = heap;
+	/* Copied into the lane, so that the way through needs no second line of the
+	 * heap. */
 	mine->alloc = heap->wrap.ops.alloc;
 	mine->free = heap->wrap.ops.free;
 	mine->random = atomic_fetch_add(&heap->lanes, 1);
+	/* Never, for slow:0%: the countdown runs all the same, which is what makes it
+	 * the right thing to compare with. */
 	mine->left = UINT64_MAX;
 	if (heap->knobs.share > 0) {
 		mine->run = 2 / heap->knobs.share;
 		choose_next(mine);
+		/* choose_next counts operations before the chosen one; the countdown
+		 * is taken down before it is looked at. */
 		mine->left++;
 	}
 	if (heap->spin_ticks)
@@ -179,6 +187,7 @@ static __attribute__((noinline)) void slow_turn(struct rh_lane *lane, size_t siz
 		lane->left = 1;
 		return;
 	}
+	/* Shares above 2 put several pairs into one operation. */
 	do {
 		extra_pair(lane, size);
 		choose_next(lane);

@@ -42,6 +42,8 @@ static const struct rh_tally_row rows[] = { { "heap.spawn", "count" },
 enum { GUARD_BYTES = 928 }; /* as the pools keep free: the same calls grow the same stacks */
 
 struct heap_knobs {
+	/* As Go has them (2 KiB, 1 GiB), so that heap and pools differ in where
+	 * stacks come from and in nothing else. */
 	uint64_t size, max;
 };
 
@@ -59,6 +61,8 @@ struct rh_stack_lane {
 
 struct task {
 	struct rh_frames frames;
+	/* Kept beside frames.hi, which is rounded down to 16 and does not lead back
+	 * to the block. */
 	char *block;
 	size_t bytes;
 };
@@ -77,6 +81,7 @@ static int heap_open(struct rh_stacks **out, const void *knobs, const struct rh_
 	struct rh_stacks *stacks;
 
 	(void)heap;
+	/* Frames are written for real, and all blocks of null are the same 64 bytes. */
 	if (ops->caps & RH_CAP_NO_MEMORY)
 		return rh_fail(err, RH_USAGE,
 			       "stacks of heap %s cannot hold frames: it hands out "
@@ -86,6 +91,7 @@ static int heap_open(struct rh_stacks **out, const void *knobs, const struct rh_
 	if (!stacks)
 		return rh_fail(err, RH_OS, "heap: no memory to open");
 	stacks->ops = ops;
+	/* Knobs are valid during open only. */
 	memcpy(&stacks->knobs, knobs, sizeof(stacks->knobs));
 	rh_tally_init(&stacks->tally);
 	*out = stacks;
@@ -117,6 +123,8 @@ static void heap_lane_close(struct rh_stack_lane *lane)
 	rh_unmap(lane, sizeof(*lane));
 }
 
+/* Counted here and reported as NULL: a replay that runs out of memory goes on and
+ * says how often. */
 static void *refuse(struct rh_stack_lane *lane)
 {
 	rh_tally_count(&lane->tally, REFUSED, 1);
@@ -129,15 +137,20 @@ static void *heap_spawn(struct rh_stack_lane *lane, size_t stack_bytes)
 	size_t bytes = lane->stacks->knobs.size;
 	struct task *task;
 
+	/* A recorded size below the knob is not honoured: it would grow at the first
+	 * call anyway. */
 	if (stack_bytes > bytes)
 		bytes = (stack_bytes + 15) & ~(size_t)15;
 	if (bytes > lane->stacks->knobs.max)
 		return refuse(lane);
+	/* Two blocks, because the stack moves and the task must not: the program
+	 * holds its address. */
 	task = ops->alloc(lane->heap, sizeof(*task));
 	if (!task)
 		return refuse(lane);
 	task->bytes = bytes;
 	task->block = ops->alloc(lane->heap, bytes);
+	/* Both blocks or none: a task without a stack could not be ended. */
 	if (!task->block) {
 		ops->free(lane->heap, task, sizeof(*task));
 		return refuse(lane);
@@ -162,6 +175,8 @@ static void heap_exit(struct rh_stack_lane *lane, void *handle)
 	ops->free(lane->heap, task, sizeof(*task));
 }
 
+/* The new block before the old one goes: both live for the time of the copy, as in
+ * every runtime that copies stacks. */
 static int move(struct rh_stack_lane *lane, struct task *task, size_t bytes)
 {
 	const struct rh_backend *ops = lane->stacks->ops;
@@ -176,6 +191,8 @@ static int move(struct rh_stack_lane *lane, struct task *task, size_t bytes)
 	rh_frames_move(&task->frames, ((uintptr_t)block + bytes) & ~(uintptr_t)15, &cost);
 	task->frames.guard = (uintptr_t)block + GUARD_BYTES;
 	ops->free(lane->heap, task->block, task->bytes);
+	/* Unsigned and smaller when it shrinks: the sum over lanes comes right all
+	 * the same. */
 	rh_tally_count(&lane->tally, RESERVED, bytes - task->bytes);
 	rh_tally_count(&lane->tally, COPIED_BYTES, cost.bytes);
 	rh_tally_count(&lane->tally, COPIED_FRAMES, cost.frames);
@@ -190,8 +207,12 @@ static int enlarge(struct rh_stack_lane *lane, struct task *task, size_t free_by
 {
 	size_t bytes = 2 * task->bytes, used = rh_frames_used(&task->frames);
 
+	/* Doubling stays a power of two times the start size, so a stack returns to
+	 * the same size classes. */
 	while (bytes <= lane->stacks->knobs.max && bytes - used < free_bytes)
 		bytes *= 2;
+	/* Go ends the program here; the replay counts it and goes on without the
+	 * call. */
 	if (bytes > lane->stacks->knobs.max) {
 		rh_tally_count(&lane->tally, OVERFLOWS, 1);
 		return -1;
@@ -203,6 +224,8 @@ static int enlarge(struct rh_stack_lane *lane, struct task *task, size_t free_by
 	return 0;
 }
 
+/* Refused calls push no frame, so a later return of theirs pops an older one; verify
+ * would still find all in order. */
 static int heap_call(struct rh_stack_lane *lane, void *handle, size_t frame_bytes)
 {
 	struct task *task = handle;
@@ -220,6 +243,8 @@ static void heap_ret(struct rh_stack_lane *lane, void *handle, size_t frame_byte
 	struct task *task = handle;
 
 	(void)lane;
+	/* The frame itself knows its size; a trace's return may name another after
+	 * calls that were refused. */
 	(void)frame_bytes;
 	rh_frames_pop(&task->frames);
 }
@@ -229,6 +254,7 @@ static int heap_grow(struct rh_stack_lane *lane, void *handle, size_t stack_byte
 {
 	struct task *task = handle;
 
+	/* Before it grows, so that the move copies what the recorded one did. */
 	rh_frames_fill(&task->frames, used_bytes);
 	if (stack_bytes <= task->bytes)
 		return 0;
@@ -240,6 +266,8 @@ static int heap_shrink(struct rh_stack_lane *lane, void *handle, size_t stack_by
 	struct task *task = handle;
 	size_t bytes = (stack_bytes + 15) & ~(size_t)15;
 
+	/* Go never shrinks below its least stack; a block of less has no room for the
+	 * guard and a frame. */
 	if (bytes < 2048 || bytes >= task->bytes)
 		return 0;
 	/* Frames there is no room for have returned meanwhile, unseen by the trace. */

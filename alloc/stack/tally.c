@@ -1,5 +1,5 @@
 /*
- * tally.c - lanes in a list under a lock, their counts read without it being theirs.
+ * tally.c - lanes in a list under a lock, their counts read by others without a lock of the lane.
  */
 #include "alloc/stack/tally.h"
 
@@ -13,6 +13,7 @@ void rh_tally_init(struct rh_tally *tally)
 	rh_lock_init(&tally->lock, &tally_class, 0);
 }
 
+/* Lanes live in memory of their own, so joining allocates nothing. */
 void rh_tally_join(struct rh_tally *tally, struct rh_tally_lane *lane)
 {
 	rh_lock(&tally->lock);
@@ -24,6 +25,8 @@ void rh_tally_join(struct rh_tally *tally, struct rh_tally_lane *lane)
 	rh_unlock(&tally->lock);
 }
 
+/* The counts move to retired under the lock that sums take, so a sum sees each lane
+ * once: in the list or there. */
 void rh_tally_leave(struct rh_tally *tally, struct rh_tally_lane *lane)
 {
 	rh_lock(&tally->lock);
@@ -35,6 +38,8 @@ void rh_tally_leave(struct rh_tally *tally, struct rh_tally_lane *lane)
 	rh_unlock(&tally->lock);
 }
 
+/* Differences such as RESERVED wrap in one lane (freed here what was taken there);
+ * the sum over all lanes is right again. */
 uint64_t rh_tally_sum(struct rh_tally *tally, unsigned index)
 {
 	uint64_t sum;

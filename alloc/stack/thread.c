@@ -38,6 +38,8 @@ struct thread_knobs {
 	uint64_t size, guard, cache;
 };
 
+/* Within the mapping, at its top, as glibc keeps struct pthread: a thread costs one
+ * mapping and no block of the heap. */
 struct task {
 	struct rh_frames frames;
 	struct task *next, *prev;
@@ -52,8 +54,13 @@ struct task_list {
 
 struct rh_stacks {
 	struct thread_knobs knobs;
+	/* One, as glibc's stack_cache_lock: threads that start and end at once wait
+	 * for each other here, too. */
 	struct rh_lock lock;
+	/* used is only for close: tasks that a trace never ends have mappings too. */
 	struct task_list used, kept;
+	/* Bytes and not a count, as glibc limits its cache: 40 MiB are five stacks of
+	 * 8 MiB. */
 	uint64_t kept_bytes;
 	struct rh_tally tally;
 };
@@ -73,6 +80,7 @@ static const struct rh_opt thread_knobs[] = {
 	{ .name = NULL }
 };
 
+/* First in, last out: the stack that was used last has the most resident pages. */
 static void push(struct task_list *list, struct task *task)
 {
 	task->prev = NULL;
@@ -105,6 +113,7 @@ static int thread_open(struct rh_stacks **out, const void *knobs, const struct r
 	return 0;
 }
 
+/* The task lies in its own mapping, so it is taken out before that goes. */
 static void unmap_all(struct task_list *list)
 {
 	struct task *task;
@@ -144,6 +153,8 @@ static void thread_lane_close(struct rh_stack_lane *lane)
 
 /* ---- spawn and exit ---- */
 
+/* The exact size only, though glibc also takes a larger one: a stack of 8 MiB under a
+ * thread of 64 KiB would make RESERVED say what no thread asked for. */
 static struct task *take_kept(struct rh_stack_lane *lane, size_t stack_bytes)
 {
 	struct rh_stacks *stacks = lane->stacks;
@@ -169,6 +180,8 @@ static struct task *map_task(struct rh_stack_lane *lane, size_t stack_bytes)
 	struct rh_stacks *stacks = lane->stacks;
 	size_t guard = rh_page_up(stacks->knobs.guard), bytes = guard + stack_bytes;
 	struct task *task;
+	/* Without access first, so that there is no moment at which the guard could
+	 * be written to. */
 	char *map = mmap(NULL, bytes, PROT_NONE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
 
@@ -228,6 +241,8 @@ static void thread_exit(struct rh_stack_lane *lane, void *handle)
 	rh_tally_count(&lane->tally, EXITS, 1);
 	rh_lock(&stacks->lock);
 	take(&stacks->used, task);
+	/* Kept first and then trimmed from the other end, as glibc does: with cache=0
+	 * the stack goes at once. */
 	push(&stacks->kept, task);
 	stacks->kept_bytes += task->map_bytes;
 	while (stacks->kept_bytes > stacks->knobs.cache) {
@@ -249,6 +264,7 @@ static int thread_call(struct rh_stack_lane *lane, void *handle, size_t frame_by
 	struct task *task = handle;
 	size_t bytes = rh_frame_bytes(frame_bytes);
 
+	/* The first half keeps sp - bytes from wrapping in the second. */
 	if (bytes > task->stack_bytes || !rh_frames_fit(&task->frames, bytes)) {
 		rh_tally_count(&lane->tally, OVERFLOWS, 1);
 		return -1;

@@ -23,7 +23,7 @@
  * CPUs share them in turn.
  *
  * A program that had one thread has one here, too: the lane of a trace of one lane, one copy of it,
- * runs on the worker's only thread, which is the coordinator's. The C library serves such a process
+ * runs on the only thread of the worker, the coordinator. The C library serves such a process
  * without locks and from its main arena (with a second thread it takes 25 instructions more for
  * each event of perl's), and an allocator may do the same.
  *

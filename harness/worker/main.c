@@ -21,7 +21,7 @@
  * dies first, the kernel kills us (PR_SET_PDEATHSIG).
  *
  * Everything of ours is mapped and touched before the heap opens, so that from then on
- * new pages are the backend's.
+ * only the backend takes new pages.
  */
 #include <assert.h>
 #include <dlfcn.h>
@@ -75,7 +75,7 @@ static void catch_crashes(void)
 #else
 	(void)on_crash;
 #endif
-	signal(SIGINT, SIG_IGN); /* Ctrl-C is the driver's: it kills us and cleans up */
+	signal(SIGINT, SIG_IGN); /* Ctrl-C is for the driver, which kills us and cleans up */
 }
 
 _Noreturn void rh_give_up(struct worker *worker, struct lane *lane, enum rh_exit code,
@@ -373,7 +373,7 @@ static void obey(struct worker *worker)
 }
 
 /* What is resident of a process with this allocator that has done nothing; an exact figure, which
- * its parent cannot have of it. 0 = it was told (harness/run/validate_runner.c). */
+ * its parent cannot read. 0 = it was reported (harness/run/validate_runner.c). */
 static int tell_resident(void)
 {
 	char text[4096], *at;

@@ -16,7 +16,8 @@
  * The running median is the frugal one: a step of 1/64 of itself up or down per batch. It
  * needs no memory, and what it is compared with is 8 x.
  *
- * Who made a block is one 16-bit word per slot, written at birth by the timed variants alone:
+ * The thread that made a block is one 16-bit word per slot, written at birth by the timed variants
+ * alone:
  * the program need not carry it and the plain loop does not know of it.
  */
 #include <assert.h>

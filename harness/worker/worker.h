@@ -24,7 +24,7 @@
 #include "traces/format/event.h"
 
 /* What a lane has published, alone in its pair of lines (the prefetcher of x86 takes two).
- * waiters is touched only by those who sleep. */
+ * Only threads that sleep touch waiters. */
 struct progress {
 	_Atomic uint32_t published;
 	_Atomic uint32_t waiters;
@@ -135,15 +135,15 @@ struct worker {
 
 /* --- main.c --- */
 
-/* Ends the worker's usefulness from any thread: the first caller's sentence and place are
- * handed to the driver, who kills us. Never returns. lane NULL = no lane in particular. */
+/* Ends the worker from any thread: the driver gets the sentence and place of the first caller
+ * and kills us. Never returns. lane NULL = no lane in particular. */
 _Noreturn void rh_give_up(struct worker *worker, struct lane *lane, enum rh_exit code,
 			  const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* Zeroed pages that are all there already. */
 void *rh_map_touched(size_t bytes);
 
-/* Tells the crash handler whose thread this is. */
+/* For the crash handler: this thread runs that seat. */
 void rh_crash_seat(uint32_t seat);
 
 /* --- lanes.c --- */

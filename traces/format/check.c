@@ -13,6 +13,7 @@
 
 enum { AHEAD = 16 }; /* events whose deaths are looked up early */
 
+/* 24 bytes for each living object: with the id it is two to a cache line. */
 struct birth {
 	uint64_t event, time_ns;
 	uint32_t lane;
@@ -53,6 +54,8 @@ void rh_checker_close(struct rh_checker *checker)
 
 void rh_checker_sample(struct rh_checker *checker, uint64_t interval)
 {
+	/* An estimate needs the chance of every event, so it cannot begin in the
+	 * middle. */
 	assert(checker->events == 0);
 	checker->check.sample.interval = interval;
 }
@@ -62,6 +65,8 @@ const struct rh_check *rh_checker_result(const struct rh_checker *checker)
 	return &checker->check;
 }
 
+/* Lanes that only start and stop (threads of a pool that never allocate) are not
+ * counted: a replay with a thread for each would measure idle ones. */
 static bool mark_busy(struct rh_checker *checker, uint32_t lane)
 {
 	unsigned char *busy;
@@ -81,10 +86,14 @@ static void estimate_live(struct rh_check_sample *sample, float size, int sign)
 
 	rh_sample_add(&sample->live_objects, chance, 1, sign);
 	rh_sample_add(&sample->live_bytes, chance, (double)(uint64_t)size, sign);
+	/* The sum with its variance, so that the error of the peak is that of the
+	 * moment it was reached. */
 	if (sample->live_bytes.value > sample->live_bytes_most.value)
 		sample->live_bytes_most = sample->live_bytes;
 }
 
+/* Horvitz and Thompson: a block that is in a sample with chance p stands for 1 / p
+ * blocks (sample.h). */
 static void estimate_birth(struct rh_check_sample *sample, uint64_t size)
 {
 	double chance = rh_sample_chance(sample->interval, size), bytes = (double)size;
@@ -104,6 +113,8 @@ static bool birth(struct rh_checker *checker, const struct rh_event *event)
 	struct birth *birth;
 	uint64_t position;
 
+	/* A second set of the living beside the reader's: this one needs births, and
+	 * readers that check nothing should not pay for them. */
 	if (!rh_live_birth(checker->objects, &position))
 		return false;
 	/* both count the same births, so an id is the ordinal here, too */
@@ -113,6 +124,7 @@ static bool birth(struct rh_checker *checker, const struct rh_event *event)
 		.event = checker->events,
 		.time_ns = event->time_ns,
 		.lane = event->lane,
+		/* 24 bits are enough for a chance, and the struct stays at 24 bytes. */
 		.size = (float)event->size,
 	};
 	if (check->sample.interval)
@@ -142,10 +154,14 @@ static void death(struct rh_checker *checker, const struct rh_event *event, uint
 	assert(birth->event < checker->events && check->deaths < check->births);
 	check->deaths++;
 	check->deaths_sized += event->kind == RH_EV_FREE && event->flags & RH_EVF_SIZED;
+	/* What costs an allocator with caches of threads most, and the first thing to
+	 * look at when two of them differ. */
 	check->deaths_remote += birth->lane != event->lane;
 	check->life_events[rh_octave(checker->events - birth->event)]++;
 	if (event->time_ns != RH_NONE && birth->time_ns != RH_NONE)
 		check->life_ns[rh_octave(
+			/* Clocks of two CPUs may differ: a life that ends before it
+			 * began lasted no time. */
 			event->time_ns > birth->time_ns ? event->time_ns - birth->time_ns : 0)]++;
 	if (check->sample.interval)
 		estimate_live(&check->sample, birth->size, -1);
@@ -158,6 +174,8 @@ static bool object_event(struct rh_checker *checker, const struct rh_event *even
 {
 	if (!mark_busy(checker, event->lane))
 		return false;
+	/* Death before birth: a resize ends one object and begins another, and both
+	 * never live at once. */
 	if (event->kind != RH_EV_ALLOC)
 		death(checker, event, event->kind == RH_EV_FREE ? event->id : event->old);
 	return event->kind == RH_EV_FREE || birth(checker, event);
@@ -173,12 +191,18 @@ static void count_map(struct rh_check *check, const struct rh_event *event)
 
 	if (event->kind == RH_EV_MAP)
 		*live += size;
+	/* Pages that were there before the recording are not in the sum, so they
+	 * cannot leave it. */
 	else if (event->id != RH_MAP_UNKNOWN)
+		/* A recording may miss maps and see their unmaps; the sum must not
+		 * wrap. */
 		*live -= size < *live ? size : *live;
 	if (*live > *peak)
 		*peak = *live;
 }
 
+/* Peaks of lanes and tasks are counted here and not in order.c: a reader of every
+ * trace would pay for what only `info` shows. */
 static void other_event(struct rh_checker *checker, const struct rh_event *event)
 {
 	struct rh_check *check = &checker->check;
@@ -197,10 +221,13 @@ static void other_event(struct rh_checker *checker, const struct rh_event *event
 		assert(checker->tasks_alive > 0);
 		checker->tasks_alive--;
 	} else if (event->kind == RH_EV_GAP) {
+		/* Unknown is not zero: the gap is there, and its size is not. */
 		check->calls_lost += event->id == RH_NONE ? 0 : event->id;
 	} else if (event->kind == RH_EV_MAP || event->kind == RH_EV_UNMAP) {
 		count_map(check, event);
 	}
+	/* Kept up to date with every event, since the result may be asked for in the
+	 * middle (rh_checker_result). */
 	check->lanes_alive_end = checker->lanes_alive;
 	check->tasks_alive_end = checker->tasks_alive;
 }
@@ -218,6 +245,8 @@ static int living_do_not_fit(const struct rh_checker *checker, struct rh_err *er
 {
 	unsigned long long event = checker->events;
 
+	/* Two messages, for two remedies: a limit that can be raised, or a machine
+	 * that is too small. */
 	if (rh_large_refused())
 		return rh_fail(err, RH_OS,
 			       "the living objects at event %llu need over %llu MiB of memory, the "
@@ -233,15 +262,21 @@ int rh_checker_add(struct rh_checker *checker, const struct rh_event *events, si
 	for (size_t i = 0; i < count; i++) {
 		const struct rh_event *event = &events[i];
 
+		/* Two steps: 16 events ahead the place where the id is looked up, 8
+		 * ahead what that look-up leads to. */
 		if (i + AHEAD < count)
 			soon(checker, event + AHEAD, false);
 		if (i + AHEAD / 2 < count)
 			soon(checker, event + AHEAD / 2, true);
 		if (event->time_ns != RH_NONE) {
+			/* Legal (lanes have clocks of their own), but counted: where
+			 * there are many, the stamps are not of one clock. */
 			checker->check.time_back += event->time_ns < checker->time_last;
 			if (event->time_ns > checker->time_last)
 				checker->time_last = event->time_ns;
 		}
+		/* ALLOC, FREE and RESIZE are the first three kinds and nearly all
+		 * events. */
 		if (event->kind > RH_EV_RESIZE)
 			other_event(checker, event);
 		else if (!object_event(checker, event))
@@ -251,6 +286,7 @@ int rh_checker_add(struct rh_checker *checker, const struct rh_event *events, si
 	return 0;
 }
 
+/* *check is filled on failure too: what was counted up to there is right. */
 int rh_check_trace(struct rh_trace *trace, struct rh_check *check, struct rh_err *err)
 {
 	struct rh_checker *checker = rh_checker_open();

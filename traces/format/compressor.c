@@ -24,7 +24,7 @@ struct rh_press {
 	pthread_t thread;
 	pthread_mutex_t lock; /* of state; the job belongs to whom it names */
 	pthread_cond_t changed;
-	enum state state; /* STARTED: the thread's, else the caller's */
+	enum state state; /* STARTED: the thread may use the job, else the caller */
 };
 
 /* zstd forgets the prefix after each block, so it is named each time. */
@@ -47,7 +47,7 @@ static void set_state(struct rh_press *press, enum state state)
 	pthread_mutex_unlock(&press->lock);
 }
 
-/* Holds the lock only to read and change the state: the job and the output are the thread's alone
+/* Holds the lock only to read and change the state: only the thread uses the job and the output
  * while it is STARTED. */
 static void *work(void *arg)
 {
@@ -76,6 +76,8 @@ static void make_thread(struct rh_press *press)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
+	/* Signals are blocked before the thread exists: it inherits the mask, and
+	 * none can reach it in between. */
 	press->threaded = pthread_create(&press->thread, NULL, work, press) == 0;
 	press->thread_refused = !press->threaded;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -90,9 +92,12 @@ int rh_press_open(struct rh_press **result, int level, size_t raw_max, struct rh
 		return rh_fail(err, RH_OS, "memory for compressing a trace ran out");
 	pthread_mutex_init(&press->lock, NULL);
 	pthread_cond_init(&press->changed, NULL);
+	/* The worst that zstd can make of a block, so compression never fails for
+	 * want of room and nothing is allocated per block. */
 	press->stored_cap = ZSTD_compressBound(raw_max);
 	press->stored = malloc(press->stored_cap);
 	press->zstd = ZSTD_createCCtx();
+	/* *result is set: the caller closes what there is. */
 	if (!press->stored || !press->zstd)
 		return rh_fail(err, RH_OS, "memory for compressing a trace ran out");
 	if (ZSTD_isError(ZSTD_CCtx_setParameter(press->zstd, ZSTD_c_compressionLevel, level)))
@@ -107,6 +112,7 @@ void rh_press_close(struct rh_press *press)
 
 	if (!press)
 		return;
+	/* The thread may be reading the caller's buffers, which are freed after this. */
 	rh_press_wait(press, &bytes, &ignored);
 	if (press->threaded) {
 		set_state(press, ENDED);
@@ -161,6 +167,8 @@ const uint8_t *rh_press_wait(struct rh_press *press, size_t *bytes, struct rh_er
 	assert(press->state != ENDED);
 	press->state = IDLE;
 	pthread_mutex_unlock(&press->lock);
+	/* zstd's errors are sizes beyond any real one: the thread hands them over
+	 * like a result. */
 	*bytes = press->stored_bytes;
 	if (!ZSTD_isError(*bytes))
 		return press->stored;
@@ -168,6 +176,8 @@ const uint8_t *rh_press_wait(struct rh_press *press, size_t *bytes, struct rh_er
 	return NULL;
 }
 
+/* On the caller's thread: for the last block and for names, where there is nothing to
+ * do meanwhile. */
 const uint8_t *rh_press_squeeze(struct rh_press *press, const struct rh_press_job *job,
 				size_t *bytes, struct rh_err *err)
 {

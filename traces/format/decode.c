@@ -14,6 +14,7 @@
 #include "alloc/base/debug.h"
 #include "traces/format/codec_layout.h"
 
+/* Allocates nothing: the table of tasks is made when a trace has that column. */
 void rh_decoder_open(struct rh_decoder *decoder, unsigned columns)
 {
 	*decoder = (struct rh_decoder){ .columns = columns };
@@ -43,12 +44,15 @@ bool rh_decoder_block(struct rh_decoder *decoder, const uint8_t *raw, size_t byt
 		if (has_section(decoder->columns, s) && !rh_varint_get(&head, &length[s]))
 			return false;
 	for (int s = 0; s < RH_SECTIONS; s++) {
+		/* Compared with what is left: the sum of two lengths from the file
+		 * could wrap. */
 		if (length[s] > (uint64_t)(head.end - head.at))
 			return false;
 		decoder->section[s] = (struct rh_cursor){ head.at, head.at + length[s] };
 		head.at += length[s];
 	}
 	decoder->events_left = events;
+	/* Runs end with the block, as the encoder ends them. */
 	decoder->lane_run = 0;
 	return head.at == head.end && (!(decoder->columns & RH_COL_TASK) || next_task_run(decoder));
 }
@@ -64,6 +68,7 @@ bool rh_decoder_drained(const struct rh_decoder *decoder)
 	return decoder->lane_run == 0 && decoder->task_run == 0;
 }
 
+/* Bounded here, in one place: no reader of a section looks past its end. */
 static bool get_byte(struct rh_cursor *cursor, uint8_t *byte)
 {
 	if (cursor->at == cursor->end)
@@ -78,6 +83,7 @@ static bool get_general(struct rh_decoder *decoder, struct rh_event *event, uint
 	struct rh_cursor *ops = &decoder->section[OPS];
 	uint64_t value;
 
+	/* Before the kind is used as an index. */
 	if (!get_byte(ops, &event->kind) || event->kind >= RH_EV_COUNT)
 		return false;
 	/* Of frees: what they had before they could be sized. Nobody writes them so. */
@@ -92,11 +98,14 @@ static bool get_general(struct rh_decoder *decoder, struct rh_event *event, uint
 				continue;
 			if (!rh_varint_get(ops, &value))
 				return false;
+			/* Wraps for damaged bytes, and order.c refuses a task that
+			 * was never spawned. */
 			decoder->task_named += unzigzag(value);
 			event->id = decoder->task_named;
 		} else if (*f == 'N') {
 			if (!rh_varint_get(ops, &event->id))
 				return false;
+			/* 0 becomes RH_NONE: absent. */
 			event->id--;
 		} else if (*f == 'S') {
 			if (!rh_varint_get(ops, &event->size))
@@ -106,6 +115,8 @@ static bool get_general(struct rh_decoder *decoder, struct rh_event *event, uint
 			if (!get_byte(ops, &event->align_log2))
 				return false;
 		} else if (*f == 'F') {
+			/* Flags that are unknown are refused by order.c; here only
+			 * what the field cannot hold. */
 			if (!rh_varint_get(ops, &value) || value > UINT16_MAX)
 				return false;
 			event->flags = (uint16_t)value;
@@ -181,6 +192,8 @@ static inline bool get_op(struct rh_decoder *decoder, struct rh_event *event, ui
 
 	if (!get_byte(ops, &op))
 		return false;
+	/* In the order of how often they come: frees of the young, small allocs,
+	 * middle ones. */
 	if (op < RANK_YOUNG) {
 		event->kind = RH_EV_FREE;
 		*rank = op;
@@ -321,6 +334,8 @@ size_t rh_decode(struct rh_decoder *decoder, struct rh_order *order, struct rh_e
 	size_t count = 0, good;
 	bool damaged = false;
 
+	/* 32: ranks and places fit on the stack, and what was prefetched for one object is still in
+	 * the cache when it is read. */
 	if (cap > RH_ORDER_BATCH)
 		cap = RH_ORDER_BATCH;
 	while (count < cap && decoder->events_left && !damaged) {

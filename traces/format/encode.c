@@ -186,6 +186,8 @@ static bool put_task(struct rh_encoder *encoder, const struct rh_event *event)
 	return true;
 }
 
+/* One section for all lanes, against the last time of any: events come in the order
+ * of time, and differences within a lane would be larger. */
 static inline void put_time(struct rh_encoder *encoder, uint64_t time_ns)
 {
 	struct rh_section *times = &encoder->section[TIMES];
@@ -198,6 +200,8 @@ static inline void put_time(struct rh_encoder *encoder, uint64_t time_ns)
 		*times->at++ = 0;
 		return;
 	}
+	/* Signed: the lanes of a trace have clocks that may be some microseconds
+	 * apart. */
 	times->at = rh_varint_put(times->at, zigzag(time_ns - encoder->time_last) + 1);
 	encoder->time_last = time_ns;
 }
@@ -233,6 +237,8 @@ bool rh_encode(struct rh_encoder *encoder, const struct rh_event *event, uint64_
 	return true;
 }
 
+/* Sections one behind another and not interleaved: like stands by like, which is what
+ * zstd finds repeats in. */
 size_t rh_encoder_take(struct rh_encoder *encoder, uint8_t *raw)
 {
 	uint8_t *at = raw;

@@ -18,6 +18,8 @@ void rh_file_head_put(uint8_t head[RH_HEAD_BYTES], unsigned columns)
 	memcpy(head, rh_magic, sizeof(rh_magic));
 	rh_put32(head + 8, RH_TRACE_VERSION);
 	rh_put32(head + 12, columns);
+	/* A checksum of its own, because everything after depends on the columns: one
+	 * flipped bit would decode other sections. */
 	rh_put64(head + 16, XXH3_64bits(head, 16));
 }
 
@@ -26,10 +28,14 @@ const char *rh_file_head_get(const uint8_t head[RH_HEAD_BYTES], unsigned *column
 {
 	*version = rh_get32(head + 8);
 	*columns = rh_get32(head + 12);
+	/* Version and columns are read first: another version may make even the
+	 * checksum differently, and then the caller reports the version. */
 	if (memcmp(head, rh_magic, sizeof(rh_magic)) != 0)
 		return "its first bytes are not those of a trace";
 	if (rh_get64(head + 16) != XXH3_64bits(head, 16))
 		return "its first 24 bytes do not match their checksum";
+	/* A column of a later version may change what an event means: to read on
+	 * without it would lose that silently. */
 	if (*columns & ~(unsigned)(RH_COL_TIME | RH_COL_TASK | RH_COL_SITE | RH_COL_ARG))
 		return "it has columns that version 1 does not know";
 	return NULL;
@@ -47,6 +53,8 @@ static uint64_t block_check(const uint8_t head16[16], const uint8_t *stored, siz
 	return XXH3_64bits_withSeed(word, sizeof(word), ordinal);
 }
 
+/* Fields byte by byte: a structure written as it lies would depend on padding and
+ * byte order of this machine. */
 void rh_block_head_put(uint8_t at[RH_BLOCK_HEAD_BYTES], const struct rh_block_head *head,
 		       const uint8_t *stored, uint64_t ordinal)
 {
@@ -73,6 +81,8 @@ const char *rh_block_head_refused(const struct rh_block_head *head)
 	if (head->type != RH_BLOCK_EVENTS_TYPE && head->type != RH_BLOCK_NAMES_TYPE &&
 	    head->type != RH_BLOCK_INDEX_TYPE)
 		return "its type is unknown";
+	/* Stored may be a little larger than raw: zstd of incompressible bytes grows
+	 * by 1/256 at most. */
 	if (head->raw_bytes > RH_BLOCK_BYTES_MAX || head->stored_bytes > RH_BLOCK_STORED_MAX)
 		return "its size is beyond what the format allows";
 	if (head->type == RH_BLOCK_EVENTS_TYPE &&
@@ -87,6 +97,8 @@ bool rh_block_intact(const uint8_t at[RH_BLOCK_HEAD_BYTES], const uint8_t *store
 	return rh_get64(at + 16) == block_check(at, stored, stored_bytes, ordinal);
 }
 
+/* At the very end, so a reader finds it by the length of the file; with the ordinal,
+ * which the block's checksum needs. */
 void rh_trailer_put(uint8_t at[RH_TRAILER_BYTES], uint64_t index_offset, uint64_t index_ordinal)
 {
 	assert(index_offset >= RH_HEAD_BYTES);
@@ -120,6 +132,7 @@ uint8_t *rh_totals_put(uint8_t *at, const struct rh_trace_totals *totals)
 #define PUT(word) at = rh_varint_put(at, totals->word);
 	TOTALS(PUT)
 #undef PUT
+	/* + 1 wraps RH_NONE to 0, one byte instead of ten. */
 	at = rh_varint_put(at, totals->time_ns_last + 1);
 	at = rh_varint_put(at, RH_EV_COUNT);
 	for (int kind = 0; kind < RH_EV_COUNT; kind++)
@@ -128,6 +141,8 @@ uint8_t *rh_totals_put(uint8_t *at, const struct rh_trace_totals *totals)
 	return at;
 }
 
+/* Every number is only shown or compared, and none is used as a size: a forged index
+ * costs no memory. */
 bool rh_totals_get(struct rh_cursor *cursor, struct rh_trace_totals *totals)
 {
 	uint64_t kinds;
@@ -139,6 +154,8 @@ bool rh_totals_get(struct rh_cursor *cursor, struct rh_trace_totals *totals)
 	TOTALS(GET)
 #undef GET
 	if (!rh_varint_get(cursor, &totals->time_ns_last) || !rh_varint_get(cursor, &kinds) ||
+	    /* A trace with kinds that this reader does not know cannot be read; one
+	     * with fewer is from an older writer. */
 	    kinds > RH_EV_COUNT)
 		return false;
 	totals->time_ns_last--;

@@ -18,6 +18,7 @@ enum { HUGE_PAGE = 2 << 20, MAPPED_FROM = 2 * HUGE_PAGE };
 static _Atomic uint64_t limit;	 /* that was set; 0: none was */
 static _Atomic uint64_t of_file; /* of the largest file, in bytes; 0: none was opened */
 static _Atomic uint64_t in_use;	 /* of tables that are mapped */
+/* Sticky: whoever reports the failure, several calls up, asks for the reason then. */
 static _Atomic bool refused;
 
 void rh_large_limit(uint64_t bytes)
@@ -49,6 +50,7 @@ static bool is_of_file(void)
 {
 	uint64_t bytes = atomic_load(&of_file);
 
+	/* A limit that the user set wins over both, upwards as well. */
 	return !atomic_load(&limit) && bytes && bytes < rh_large_limit_machine();
 }
 
@@ -82,6 +84,7 @@ int rh_large_fail(uint64_t living, struct rh_err *err)
 /* Room within the limit; small tables are not counted, they cannot add up. */
 static bool take(size_t bytes)
 {
+	/* Added before it is compared: two threads cannot both take the last room. */
 	if (atomic_fetch_add(&in_use, bytes) + bytes <= rh_large_limit_bytes())
 		return true;
 	atomic_fetch_sub(&in_use, bytes);

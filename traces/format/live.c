@@ -44,6 +44,8 @@ struct table {
 
 struct rh_live {
 	struct table at;
+	/* Positions from old_count on hold ids without a gap, so those need no table:
+	 * the id says the position. */
 	uint64_t old_count, first_new;
 	unsigned shift; /* starts[id >> shift] = first position from there on */
 	uint64_t top;
@@ -74,6 +76,7 @@ static size_t items_bytes(const struct table *table)
 	return (size_t)table->capacity * table->item_bytes;
 }
 
+/* One for every two positions and two more: the entry behind the last stretch, and rounding. */
 static size_t starts_bytes(const struct table *table)
 {
 	return (size_t)(table->capacity / STRETCH_LIVING + 2) * sizeof(uint32_t);
@@ -127,6 +130,8 @@ static inline uint64_t id_at(const struct table *table, uint64_t position)
 	return *(const uint64_t *)item_at(table, position);
 }
 
+/* One counter for each level, in lines that the next event mostly touches again: the
+ * youngest are at the end. */
 static inline void count_by(struct table *table, uint64_t position, uint32_t by)
 {
 	uint64_t i = position / LEAF_BITS;
@@ -136,13 +141,15 @@ static inline void count_by(struct table *table, uint64_t position, uint32_t by)
 		table->counts[level][i >> FAN_LOG2 * level] += by;
 }
 
-/* Sets the bits of positions 0 .. count-1 and of no others. */
+/* Sets the bits of positions 0 .. count-1 and of no others. Counts are written anew from the
+ * number alone, because after a move the set has no gaps. */
 static void fill_bits(struct table *table, uint64_t count)
 {
 	uint64_t whole = count / WORD_BITS;
 
 	assert(count <= table->capacity);
 	memset(table->words, 0, words_bytes(table));
+	/* After a move the living are the first `count` positions, without a gap. */
 	memset(table->words, 0xff, whole * sizeof(uint64_t));
 	if (count % WORD_BITS)
 		table->words[whole] = (1ull << (count % WORD_BITS)) - 1;
@@ -208,6 +215,8 @@ static void move_living(const struct rh_live *live, struct table *to)
 			/* Never over one that is still to move: next <= from. */
 			if (place == item)
 				continue;
+			/* The usual item, an id and a size: two moves instead of a
+			 * call. */
 			if (bytes == 2 * sizeof(uint64_t))
 				memcpy(place, item, 2 * sizeof(uint64_t));
 			else
@@ -224,6 +233,8 @@ static void index_ids(struct rh_live *live)
 	uint32_t *starts = live->at.starts;
 
 	live->shift = 0;
+	/* Powers of two, so that a look-up is a shift. Old
+	 * objects are sparse among the ids, so a stretch may cover millions. */
 	while (live->first_new >> live->shift >= room)
 		live->shift++;
 	for (uint64_t position = 0; position < live->old_count; position++) {
@@ -232,6 +243,8 @@ static void index_ids(struct rh_live *live)
 		while (stretch <= last)
 			starts[stretch++] = (uint32_t)position;
 	}
+	/* One entry past the last, since every look reads its
+	 * own and the next. */
 	while (stretch <= (live->first_new >> live->shift) + 1)
 		starts[stretch++] = (uint32_t)live->old_count;
 	assert(stretch <= live->at.capacity / STRETCH_LIVING + 2);
@@ -242,7 +255,8 @@ static inline bool is_alive(const struct rh_live *live, uint64_t position)
 	return live->at.words[position / WORD_BITS] >> (position % WORD_BITS) & 1;
 }
 
-/* The invariants at the top, of all that lives. */
+/* The invariants at the top, of all that lives. Linear, so it runs after a compaction only,
+ * whose cost is linear too. */
 static bool is_whole(const struct rh_live *live)
 {
 	uint64_t bits = 0, counted = 0;
@@ -273,6 +287,8 @@ static __attribute__((noinline)) bool make_room(struct rh_live *live)
 {
 	struct table bigger;
 
+	/* In place while at least half is free after it: then the next one is as many
+	 * births away as this one costs steps. */
 	if (live->count <= live->at.capacity / 2) {
 		move_living(live, &live->at);
 		compacted(live);
@@ -311,10 +327,12 @@ bool rh_live_birth(struct rh_live *live, uint64_t *position)
 	return true;
 }
 
+/* The item stays where it is: batches read it after the death (rh_live_take). */
 void rh_live_death(struct rh_live *live, uint64_t position)
 {
 	rh_debug_assert(position < live->top && is_alive(live, position));
 	live->at.words[position / WORD_BITS] &= ~(1ull << (position % WORD_BITS));
+	/* Wraps to a subtraction: one function for both. */
 	count_by(&live->at, position, (uint32_t)-1);
 	live->count--;
 }
@@ -356,6 +374,8 @@ bool rh_live_find(const struct rh_live *live, uint64_t id, uint64_t *position)
 		*position = live->old_count + (id - live->first_new);
 	} else {
 		*position = find_old(live, id);
+		/* find_old gives the first that is not below: an id that died before
+		 * the last move is not there. */
 		if (*position >= live->old_count || id_at(&live->at, *position) != id)
 			return false;
 	}
@@ -379,6 +399,7 @@ void rh_live_soon(const struct rh_live *live, uint64_t id, bool very)
 		__builtin_prefetch(start);
 		return;
 	}
+	/* Both ends: a stretch of two items may lie across two lines. */
 	__builtin_prefetch(item_at(at, start[0]));
 	__builtin_prefetch(item_at(at, start[1]));
 }
@@ -399,9 +420,13 @@ static inline __attribute__((always_inline)) uint64_t rank_of(const struct rh_li
 	uint64_t rank;
 
 	rh_debug_assert(position < live->top);
+	/* The position's own bit is counted and taken
+	 * off again: a shift by one more could be one by 64. */
 	rank = (unsigned)__builtin_popcountll(at->words[w] >> (position % WORD_BITS)) - 1;
 	for (end = end < w_last ? end : w_last; w < end;)
 		rank += (unsigned)__builtin_popcountll(at->words[++w]);
+	/* At each level only the rest of the own line of 16 counts; what lies beyond
+	 * is in one count of the level above. */
 	for (unsigned level = 0; i < last; level++) {
 		end = i | (FAN - 1);
 		for (uint64_t k = i, to = end < last ? end : last; k < to;)
@@ -417,6 +442,8 @@ static inline __attribute__((always_inline)) unsigned select_in_word(uint64_t wo
 {
 	unsigned low = 0, above;
 
+	/* From the top, because ranks count from the youngest: halves of 32, 16 and 8
+	 * bits, then bit by bit within a byte. */
 	for (unsigned half = 32; half >= 8; half /= 2) {
 		above = (unsigned)__builtin_popcountll(word >> (low + half) & ((1ull << half) - 1));
 		if (rank < above)
@@ -462,6 +489,8 @@ static inline __attribute__((always_inline)) uint64_t select_of(const struct rh_
 			rank -= at->counts[level][i--];
 	}
 	i = i * LEAF_WORDS + LEAF_WORDS - 1;
+	/* At most eight words, one cache line: the count of the leaf says that the
+	 * bit is among them. */
 	while (rank >= (bits = (unsigned)__builtin_popcountll(at->words[i]))) {
 		rank -= bits;
 		i--;
@@ -494,6 +523,8 @@ uint64_t rh_live_rank(const struct rh_live *live, uint64_t position)
 	return rank;
 }
 
+/* flatten: look-up, rank and death are one function for the compiler, since every
+ * free of a trace that is written comes here. */
 __attribute__((flatten)) void *rh_live_finish(struct rh_live *live, uint64_t id, uint64_t *rank)
 {
 	uint64_t position;
@@ -517,6 +548,7 @@ bool rh_live_take(struct rh_live *live, uint64_t rank, uint64_t *position)
 {
 	if (!select_position(live, rank, position))
 		return false;
+	/* Read only when the whole batch has been found: by then it has come. */
 	__builtin_prefetch(item_at(&live->at, *position));
 	rh_live_death(live, *position);
 	return true;
@@ -528,6 +560,7 @@ uint64_t rh_live_id(const struct rh_live *live, uint64_t position)
 	return id_at(&live->at, position);
 }
 
+/* For questions about a block that lives on: nothing ends, so it is no rh_live_take. */
 bool rh_live_select(const struct rh_live *live, uint64_t rank, uint64_t *position, uint64_t *id)
 {
 	if (!select_position(live, rank, position))

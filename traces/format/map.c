@@ -25,6 +25,8 @@ struct way {
 
 static inline struct way way_of(const struct rh_map *map, uint64_t key)
 {
+	/* The top seven bits; the home is made of lower ones, so keys of one bucket
+	 * differ in their tags. */
 	return (struct way){ rh_map_home(map, key), 0x80 | rh_map_hash(key) >> 57 };
 }
 
@@ -33,6 +35,8 @@ static inline uint64_t maybe(const struct rh_map_bucket *bucket, uint64_t tag)
 {
 	uint64_t other = bucket->tags ^ LOW_BITS * tag;
 
+	/* The borrow of a zero byte can reach the byte above: hence the compare of
+	 * the whole key. */
 	return (other - LOW_BITS) & ~other & HIGH_BITS;
 }
 
@@ -82,6 +86,8 @@ static inline void insert(struct rh_map *map, uint64_t key, uint64_t value, stru
 	struct rh_map_bucket *bucket = &map->buckets[way.home];
 	unsigned slot;
 
+	/* Counts itself in each bucket that it passes; a removal walks the same way
+	 * and counts it out. */
 	for (size_t b = way.home; !empty(bucket); bucket = &map->buckets[b]) {
 		bucket->passed++;
 		b = (b + 1) & (map->cap - 1);
@@ -98,6 +104,8 @@ static __attribute__((noinline)) bool grow(struct rh_map *map)
 
 	if (bigger.cap > SIZE_MAX / sizeof(*bigger.buckets))
 		return false;
+	/* Zeroed, which is empty; with huge pages, for every look-up is a random
+	 * access. */
 	bigger.buckets = rh_large(bigger.cap * sizeof(*bigger.buckets));
 	if (!bigger.buckets)
 		return false;
@@ -135,6 +143,7 @@ static inline bool has_room(const struct rh_map *map, size_t more)
 	return map->count + more <= map->cap * RH_MAP_BUCKET / 4 * 3;
 }
 
+/* Room for a batch at once, so that each addition in it needs no test. */
 bool rh_map_reserve(struct rh_map *map, size_t more)
 {
 	while (!has_room(map, more))
@@ -168,6 +177,8 @@ bool rh_map_add(struct rh_map *map, uint64_t key, uint64_t value)
 	return true;
 }
 
+/* For maps whose keys come again (threads): two look-ups where rh_map_add does with
+ * one. */
 bool rh_map_put(struct rh_map *map, uint64_t key, uint64_t value)
 {
 	size_t at;
@@ -195,6 +206,8 @@ uint64_t rh_map_remove(struct rh_map *map, uint64_t key)
 		return RH_MAP_NONE;
 	assert(map->count > 0);
 	value = entry->value;
+	/* The tag alone: the key may stay, because a look compares it only where the
+	 * tag says that the slot is taken. */
 	map->buckets[at].tags &= ~(0xffull << (8 * (entry - map->buckets[at].entry)));
 	map->count--;
 	for (size_t b = way.home; b != at; b = (b + 1) & (map->cap - 1)) {

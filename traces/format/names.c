@@ -10,6 +10,7 @@
 #include "alloc/base/debug.h"
 #include "alloc/base/grow.h"
 
+/* A malloc for each name would be a million of them in a trace of C++ symbols. */
 enum { CHUNK_BYTES = 64 << 10 };
 
 struct rh_names_chunk {
@@ -33,6 +34,8 @@ void rh_names_close(struct rh_names *names)
 	free(names->notes);
 	free(names->sites);
 	free(names->site_slots);
+	/* Empty and usable again: a reader whose index was damaged starts over with
+	 * the names of the stream. */
 	memset(names, 0, sizeof(*names));
 }
 
@@ -44,6 +47,8 @@ static const char *keep(struct rh_names *names, const char *text, size_t bytes)
 	char *at;
 
 	if (!chunk || chunk->cap - chunk->used < bytes + 1) {
+		/* A name of 65,535 bytes gets a chunk of its own, and the rest of the
+		 * one before is lost: such names are rare. */
 		size_t cap = bytes + 1 > CHUNK_BYTES ? bytes + 1 : CHUNK_BYTES;
 
 		chunk = malloc(sizeof(*chunk) + cap);
@@ -66,11 +71,13 @@ const char *rh_note_refused(const char *key, size_t key_bytes, const char *value
 {
 	if (key_bytes == 0 || key_bytes > RH_NOTE_KEY_MAX)
 		return "the key of a note must have 1 to 255 bytes";
+	/* Keys stand in front of '=' in text and become names of fields in results. */
 	for (size_t i = 0; i < key_bytes; i++)
 		if ((unsigned char)key[i] <= ' ' || key[i] == '=' || key[i] == 0x7f)
 			return "the key of a note may not have spaces, controls or '='";
 	if (value_bytes > RH_NOTE_VALUE_MAX)
 		return "the value of a note may not be longer than 65535 bytes";
+	/* Readers hand out C strings, which would end there. */
 	return memchr(value, 0, value_bytes) ? "a note has a zero byte in it" : NULL;
 }
 
@@ -113,6 +120,8 @@ const char *rh_names_note(struct rh_names *names, const char *key, size_t key_by
 
 	if (why)
 		return why;
+	/* Counts what was replaced, too: the bound is on memory, and replaced texts
+	 * stay because somebody may hold them. */
 	if (names->bytes + key_bytes + value_bytes > RH_NAMES_BYTES_MAX)
 		return "notes and site names are larger than 64 MiB";
 	text = keep(names, value, value_bytes);
@@ -128,6 +137,8 @@ const char *rh_names_note(struct rh_names *names, const char *key, size_t key_by
 	why = make_note_room(names);
 	if (why)
 		return why;
+	/* One by one and not in an array, since callers keep pointers to notes while
+	 * more are read. */
 	note = malloc(sizeof(*note));
 	if (!note)
 		return rh_names_no_memory;
@@ -142,7 +153,8 @@ const char *rh_names_note(struct rh_names *names, const char *key, size_t key_by
 	return NULL;
 }
 
-/* Slot of a site, or the empty slot where it belongs. */
+/* Slot of a site, or the empty slot where it belongs. Site numbers are any 32 bits, so a table
+ * by number could be asked for 16 GiB. */
 static uint32_t *site_slot(const struct rh_names *names, uint32_t site)
 {
 	size_t mask = names->site_slots_cap - 1;
@@ -151,6 +163,7 @@ static uint32_t *site_slot(const struct rh_names *names, uint32_t site)
 	/* at most half full: a look ends at an empty slot */
 	assert((names->site_slots_cap & mask) == 0 &&
 	       names->site_count * 2 <= names->site_slots_cap);
+	/* Slots hold the index + 1, so that zeroed memory is an empty table. */
 	while (names->site_slots[i] && names->sites[names->site_slots[i] - 1].site != site)
 		i = (i + 1) & mask;
 	return &names->site_slots[i];
@@ -160,6 +173,8 @@ static bool grow_sites(struct rh_names *names)
 {
 	size_t cap = names->sites_cap ? names->sites_cap * 2 : 32;
 	uint32_t *slots = calloc(cap * 2, sizeof(*slots));
+	/* Both before either is used. sites may have moved although slots failed: it
+	 * is kept, and the old slots still fit it. */
 	void *sites = realloc(names->sites, cap * sizeof(*names->sites));
 
 	if (sites)
@@ -173,6 +188,8 @@ static bool grow_sites(struct rh_names *names)
 	names->site_slots_cap = cap * 2;
 	names->sites_cap = cap;
 	assert(names->site_count < names->sites_cap);
+	/* In the order in which they came, so the latest name of a site wins here as
+	 * well. */
 	for (size_t i = 0; i < names->site_count; i++)
 		*site_slot(names, names->sites[i].site) = (uint32_t)i + 1;
 	return true;
@@ -184,6 +201,7 @@ const char *rh_names_site(struct rh_names *names, uint32_t site, const char *nam
 
 	if (why)
 		return why;
+	/* Repeats count: a file that names one site for ever must end somewhere. */
 	if (names->site_count == RH_SITES_MAX)
 		return "there are more than 1048576 site names";
 	if (names->bytes + bytes > RH_NAMES_BYTES_MAX)
@@ -193,6 +211,7 @@ const char *rh_names_site(struct rh_names *names, uint32_t site, const char *nam
 	name = keep(names, name, bytes);
 	if (!name)
 		return rh_names_no_memory;
+	/* The earlier name stays in the list: an export gives names as they came. */
 	names->sites[names->site_count++] = (struct rh_site){ .site = site, .name = name };
 	*site_slot(names, site) = (uint32_t)names->site_count;
 	rh_debug_assert(rh_names_site_of(names, site) == name);

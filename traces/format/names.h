@@ -37,7 +37,7 @@ struct rh_names {
 	size_t bytes;
 };
 
-extern const char rh_names_no_memory[]; /* the one reason that is not the trace's fault */
+extern const char rh_names_no_memory[]; /* the one reason for which the trace is not to blame */
 
 void rh_names_close(struct rh_names *names); /* a zeroed struct is an empty one */
 

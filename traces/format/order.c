@@ -57,9 +57,12 @@ static uint16_t fields_of(const char *letters)
 bool rh_order_open(struct rh_order *order, unsigned columns)
 {
 	*order = (struct rh_order){ .columns = columns };
+	/* Until an event has a time: 0 is one. */
 	order->totals.time_ns_last = RH_NONE;
 	for (int kind = 0; kind < RH_EV_COUNT; kind++)
 		order->fields[kind] = fields_of(rh_event_rows[kind].fields);
+	/* Only the size is kept of an object, which totals need when it dies. Ids and
+	 * lanes follow from the events. */
 	order->objects = rh_live_open(sizeof(uint64_t));
 	order->tasks = rh_live_open(0);
 	/* Both or neither, so that closing needs no third state. */
@@ -69,6 +72,7 @@ bool rh_order_open(struct rh_order *order, unsigned columns)
 	return false;
 }
 
+/* Safe after an open that failed: what was not made is NULL. */
 void rh_order_close(struct rh_order *order)
 {
 	rh_live_close(order->objects);
@@ -95,6 +99,7 @@ void rh_order_clear_absent(const struct rh_order *order, struct rh_event *event)
 		event->align_log2 = 0;
 	if (!(fields & RH_FIELD_FLAGS))
 		event->flags = 0;
+	/* A free has a size only where the program gave one, and no flag but that. */
 	if (event->kind == RH_EV_FREE) {
 		event->flags &= RH_EVF_SIZED;
 		event->size = event->flags ? event->size : 0;
@@ -124,6 +129,7 @@ static bool lane_start(struct rh_order *order, uint32_t lane)
 			      lane, (unsigned long long)totals->lanes);
 	if (lane >= RH_TRACE_LANES_MAX)
 		return refuse(order, "there are more than %d lanes", RH_TRACE_LANES_MAX);
+	/* Never freed before close: a million lanes are a megabyte. */
 	if (!rh_reserve(&order->lanes, &order->lanes_cap, (size_t)lane + 1, sizeof(*order->lanes)))
 		return refuse_memory(order, "lanes");
 	assert(lane == totals->lanes && lane < order->lanes_cap);
@@ -155,6 +161,8 @@ static bool check_lane(struct rh_order *order, const struct rh_event *event)
 static bool check_limits(struct rh_order *order, const struct rh_event *event)
 {
 	unsigned fields = order->fields[event->kind];
+	/* Of a map or a stack the size may be unknown; a block without one cannot be
+	 * replayed. */
 	bool no_size = event->size == RH_NONE && !(fields & RH_FIELD_BORN);
 
 	if (event->size > RH_TRACE_SIZE_MAX && !no_size)
@@ -171,10 +179,13 @@ static bool check_limits(struct rh_order *order, const struct rh_event *event)
 		if (event->time_ns > RH_TRACE_TIME_MAX)
 			return refuse(order, "a time of %llu ns is out of range",
 				      (unsigned long long)event->time_ns);
+		/* The largest and not the last: it is the length of the recording. */
 		if (order->totals.time_ns_last == RH_NONE ||
 		    order->totals.time_ns_last < event->time_ns)
 			order->totals.time_ns_last = event->time_ns;
 	}
+	/* A task that has exited may still be named: what its thread does at its end
+	 * comes after. */
 	if (event->task != RH_TASK_NONE && event->task > order->totals.tasks)
 		return refuse(order, "task %u has not been spawned", event->task);
 	return true;
@@ -232,7 +243,7 @@ static inline __attribute__((always_inline)) bool birth(struct rh_order *order,
 	return count_birth(order, event, position);
 }
 
-/* Task 0 is the program's first, which nobody spawned. */
+/* Task 0 is what the program began with; nobody spawned it. */
 static bool spawn(struct rh_order *order, const struct rh_event *event)
 {
 	uint64_t position, next = order->totals.tasks + 1;
@@ -244,6 +255,8 @@ static bool spawn(struct rh_order *order, const struct rh_event *event)
 			      (unsigned long long)event->id, (unsigned long long)next);
 	if (next >= RH_TASK_NONE)
 		return refuse(order, "there are more than 2^32 - 2 tasks");
+	/* Tasks are a set of the living too, without a payload: a program that makes
+	 * millions of them one after another needs memory for those that run at once. */
 	if (!rh_live_birth(order->tasks, &position))
 		return refuse_memory(order, "living tasks");
 	assert(rh_live_births(order->tasks) == next);
@@ -261,6 +274,8 @@ static bool task_event(struct rh_order *order, const struct rh_event *event)
 	if (event->id > order->totals.tasks)
 		return refuse(order, "task %llu has not been spawned",
 			      (unsigned long long)event->id);
+	/* A join that comes after the exit is the usual case. Task 0 lives from the
+	 * first event to the last. */
 	if (event->kind == RH_EV_JOIN || (event->id == 0 && event->kind != RH_EV_EXIT))
 		return true;
 	if (event->id == 0 || !rh_live_find(order->tasks, event->id - 1, &position))
@@ -282,6 +297,8 @@ static inline bool finish_event(struct rh_order *order, const struct rh_event *e
 {
 	if (order->fields[event->kind] & RH_FIELD_TASK && !task_event(order, event))
 		return false;
+	/* Counted last, so that a refused event is in no total, and totals.events is
+	 * its number. */
 	order->totals.by_kind[event->kind]++;
 	order->totals.events++;
 	return true;
@@ -307,7 +324,8 @@ static inline bool find_living(struct rh_order *order, uint64_t id, uint64_t *po
 enum { FLAGS_OF_BIRTH = RH_TRACE_FLAGS & ~RH_EVF_SIZED };
 
 /* An alloc or a free that nothing can be said against but by what lives: its fields are cleared
- * and its time is counted. In a recording or a Go trace nearly all are; else nothing is changed. */
+ * and its time is counted. In a recording or a Go trace nearly all are, and each costs one look at
+ * the living instead of a walk through all rules; else nothing is changed. */
 static inline bool usual(struct rh_order *order, struct rh_event *event)
 {
 	bool free = event->kind == RH_EV_FREE;
@@ -369,6 +387,8 @@ bool rh_order_put(struct rh_order *order, struct rh_event *event, uint64_t *rank
 	if (!check_lane(order, event) || !check_limits(order, event))
 		return false;
 	if (order->fields[event->kind] & RH_FIELD_DIES) {
+		/* The death before the birth, so that a resize can never end the
+		 * object that it bears. */
 		if (!find_living(order, event->kind == RH_EV_FREE ? event->id : event->old,
 				 &position, rank))
 			return false;
@@ -389,7 +409,9 @@ struct places {
 	uint64_t dies, born;
 };
 
-/* Ends and begins lives in the bitmap: how many events, fewer when a rank is too large. */
+/* Ends and begins lives in the bitmap: how many events, fewer when a rank is too large. Mostly
+ * the bitmap is touched here, which stays in the caches; the items, which do not, are on their
+ * way when get_one reads them. */
 static size_t find_places(struct rh_order *order, struct rh_event *events, const uint64_t *ranks,
 			  struct places *places, size_t count)
 {
@@ -404,13 +426,15 @@ static size_t find_places(struct rh_order *order, struct rh_event *events, const
 			return i;
 		if (!(fields & RH_FIELD_BORN))
 			continue;
+		/* Reading derives ids: they are not in the file. */
 		events[i].id = rh_live_births(order->objects);
 		rh_live_birth(order->objects, &places[i].born);
 	}
 	return count;
 }
 
-/* An event whose objects have been found. */
+/* An event whose objects have been found. The binary form, where objects come by rank: what
+ * rh_order_put looks up by id has been found by find_places. */
 static bool get_one(struct rh_order *order, struct rh_event *event, const struct places *places)
 {
 	unsigned fields = order->fields[event->kind];
@@ -438,6 +462,7 @@ size_t rh_order_get(struct rh_order *order, struct rh_event *events, const uint6
 	size_t found;
 
 	assert(count <= RH_ORDER_BATCH);
+	/* So that no birth in the batch moves what was found for the events after it. */
 	if (!rh_live_reserve(order->objects, count)) {
 		refuse_memory(order, "living objects");
 		return 0;
@@ -447,6 +472,8 @@ size_t rh_order_get(struct rh_order *order, struct rh_event *events, const uint6
 		if (!check_lane(order, &events[i]) || !check_limits(order, &events[i]))
 			return i;
 		if (i == found) {
+			/* The lives that were ended behind this event do not matter:
+			 * a refused trace is not read on. */
 			refuse(order, "it names object %llu from the end and only %llu live",
 			       (unsigned long long)ranks[i],
 			       (unsigned long long)rh_live_count(order->objects));

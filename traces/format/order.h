@@ -49,7 +49,7 @@ struct rh_order {
 	uint16_t fields[RH_EV_COUNT];
 	struct rh_trace_totals totals;
 	char why[200];
-	bool no_memory; /* `why` is ours, not the trace's fault */
+	bool no_memory; /* `why` is about memory: the trace is not to blame */
 };
 
 bool rh_order_open(struct rh_order *order, unsigned columns);

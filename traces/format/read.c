@@ -14,6 +14,8 @@
 
 #include "traces/format/huge_alloc.h"
 
+/* The offset is counted here, so that it is right for pipes too, where nobody can ask
+ * the file. */
 static long read_some(struct rh_trace *trace, void *to, size_t bytes, struct rh_err *err)
 {
 	ssize_t count;
@@ -28,6 +30,8 @@ static long read_some(struct rh_trace *trace, void *to, size_t bytes, struct rh_
 	return count;
 }
 
+/* A pipe returns less than was asked for, 64 KiB at most: reading goes on until the
+ * end, so that a short count means the end and nothing else. */
 long rh_read_bytes(struct rh_trace *trace, void *to, size_t bytes, struct rh_err *err)
 {
 	size_t ready = trace->buffer_end - trace->buffer_at;
@@ -53,12 +57,16 @@ int rh_read_refused(struct rh_trace *trace, const struct rh_event *event, struct
 {
 	assert(trace->order.why[0]); /* whoever refuses says why */
 	return rh_fail(
+		/* The number is that of the refused event, counted from 0:
+		 * totals.events were good before it. */
 		err, trace->order.no_memory ? RH_OS : RH_BAD_DATA, "%s: event %llu (%s) %s: %s",
 		trace->path, (unsigned long long)trace->order.totals.events,
+		/* The kind may be what is wrong. */
 		event->kind < RH_EV_COUNT ? rh_event_rows[event->kind].word : "?",
 		trace->order.no_memory ? "cannot be read" : "is not legal", trace->order.why);
 }
 
+/* Fails with the file still open: rh_trace_open closes it with all the rest. */
 static int open_file(struct rh_trace *trace, const char *path, struct rh_err *err)
 {
 	struct stat st;
@@ -69,14 +77,20 @@ static int open_file(struct rh_trace *trace, const char *path, struct rh_err *er
 	if (strcmp(path, "-") == 0) {
 		trace->fd = STDIN_FILENO;
 		memcpy(trace->path, "standard input", sizeof("standard input"));
+		/* A pipe has no size that could bound the living objects. */
 		rh_large_of_file(UINT64_MAX);
 		return 0;
 	}
+	/* CLOEXEC: the driver starts workers while traces are open. */
 	trace->fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (trace->fd < 0)
 		return rh_fail_errno(err, RH_NO_INPUT, "%s cannot be opened", path);
+	/* open succeeds on a directory and read fails with a message that does not
+	 * say why. */
 	if (fstat(trace->fd, &st) == 0 && S_ISDIR(st.st_mode))
 		return rh_fail(err, RH_NO_INPUT, "%s is a directory, not a trace", path);
+	/* Only a regular file can be read twice; lseek succeeds on terminals and some
+	 * devices, too. */
 	trace->can_seek = S_ISREG(st.st_mode);
 	rh_large_of_file(trace->can_seek ? (uint64_t)st.st_size : UINT64_MAX);
 	return 0;
@@ -90,6 +104,8 @@ static int look(struct rh_trace *trace, struct rh_err *err)
 	trace->buffer = malloc(RH_READ_BUFFER_BYTES);
 	if (!trace->buffer)
 		return rh_fail(err, RH_OS, "%s cannot be read: memory ran out", trace->path);
+	/* 24 bytes and not a buffer full: a binary trace reads on past them straight
+	 * into its blocks. */
 	bytes = rh_read_bytes(trace, trace->buffer, RH_HEAD_BYTES, err);
 	if (bytes < 0)
 		return -1;
@@ -103,6 +119,7 @@ static int look(struct rh_trace *trace, struct rh_err *err)
 	return 0;
 }
 
+/* The struct is zeroed, so closing is right however far opening came. */
 int rh_trace_open(struct rh_trace **result, const char *path, struct rh_err *err)
 {
 	struct rh_trace *trace = calloc(1, sizeof(*trace));
@@ -111,6 +128,7 @@ int rh_trace_open(struct rh_trace **result, const char *path, struct rh_err *err
 	*result = NULL;
 	if (!trace)
 		return rh_fail(err, RH_OS, "%s cannot be read: memory ran out", path);
+	/* So that closing after a failure does not close stdin, which is 0. */
 	trace->fd = -1;
 	trace->index_offset = UINT64_MAX;
 	rc = open_file(trace, path, err);
@@ -142,6 +160,8 @@ int rh_trace_spare(const char *path, struct rh_err *err)
 		return 0;
 	bytes = read(fd, head, sizeof(head));
 	close(fd);
+	/* Whatever is no trace may be overwritten: this guards a trace whose path
+	 * was given for the output by mistake. */
 	if (bytes < (ssize_t)sizeof(head) || (memcmp(head, rh_magic, sizeof(rh_magic)) != 0 &&
 					      memcmp(head, word, sizeof(head)) != 0))
 		return 0;
@@ -151,6 +171,7 @@ int rh_trace_spare(const char *path, struct rh_err *err)
 		path);
 }
 
+/* For commands that read twice: they refuse a pipe before they have consumed it. */
 bool rh_trace_can_seek(const struct rh_trace *trace)
 {
 	return trace->can_seek;
@@ -160,6 +181,8 @@ int rh_trace_next(struct rh_trace *trace, struct rh_event *batch, size_t cap, st
 {
 	long count;
 
+	/* A damaged trace stays damaged: without this, reading on would decode from
+	 * the middle of a block. */
 	if (trace->failure.code)
 		return rh_fail(err, trace->failure.code, "%s", trace->failure.text);
 	if (trace->ended || cap == 0)
@@ -186,6 +209,8 @@ unsigned rh_trace_columns(const struct rh_trace *trace)
 
 void rh_trace_totals(const struct rh_trace *trace, struct rh_trace_totals *totals, bool *exact)
 {
+	/* The index is a promise of the file until the end is reached, where it is
+	 * compared with what was counted (read_binary.c). */
 	*totals = trace->have_index ? trace->totals_index : trace->order.totals;
 	if (exact)
 		*exact = trace->have_index || trace->ended;
@@ -201,6 +226,7 @@ const struct rh_names *rh_trace_names(const struct rh_trace *trace)
 	return &trace->names;
 }
 
+/* A walk: a trace has some tens of notes, and each is asked for once. */
 const char *rh_trace_note_of(const struct rh_trace *trace, const char *key)
 {
 	for (size_t i = 0; i < trace->names.note_count; i++)
@@ -226,6 +252,7 @@ void rh_trace_close(struct rh_trace *trace)
 {
 	if (!trace)
 		return;
+	/* stdin is the caller's. */
 	if (trace->fd > STDIN_FILENO)
 		close(trace->fd);
 	rh_binary_close(trace);

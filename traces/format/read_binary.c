@@ -26,6 +26,8 @@ static int no_memory(struct rh_trace *trace, struct rh_err *err)
 	return rh_fail(err, RH_OS, "%s cannot be read: memory ran out", trace->path);
 }
 
+/* Offset, block and events: the first for a hex dump, the last for what can still be
+ * used. */
 static int damaged(struct rh_trace *trace, uint64_t offset, const char *why, struct rh_err *err)
 {
 	if (why == rh_names_no_memory)
@@ -65,6 +67,8 @@ static const char *unpack(struct rh_trace *trace, const uint8_t at[RH_BLOCK_HEAD
 	 * damage as well. */
 	if (!rh_block_intact(at, trace->stored, head->stored_bytes, ordinal))
 		return "its checksum does not match";
+	/* Only blocks of events: names and the index come from elsewhere in the file
+	 * and must unpack alone. */
 	if (head->type == RH_BLOCK_EVENTS_TYPE && trace->raw_before_bytes)
 		ZSTD_DCtx_refPrefix(trace->zstd, trace->raw_before, trace->raw_before_bytes);
 	bytes = ZSTD_decompressDCtx(trace->zstd, trace->raw, head->raw_bytes, trace->stored,
@@ -89,6 +93,8 @@ static int block_at(struct rh_trace *trace, uint64_t offset, uint64_t ordinal, u
 	    pread(trace->fd, at, sizeof(at), (off_t)offset) != (ssize_t)sizeof(at))
 		return -1;
 	rh_block_head_get(at, &head);
+	/* + 1 in what follows: a block of 0 bytes would ask for a buffer of 0, which
+	 * may be NULL. */
 	if (rh_block_head_refused(&head) || head.type != type ||
 	    !reach(&trace->stored, &trace->stored_cap, head.stored_bytes + 1u) ||
 	    !reach(&trace->raw, &trace->raw_cap, head.raw_bytes + 1u) ||
@@ -142,6 +148,7 @@ static int read_places(struct rh_trace *trace, struct rh_cursor *at, uint64_t in
 
 	if (!rh_varint_get(at, &count))
 		return -1;
+	/* The count is not believed: each round reads bytes of the index, which end. */
 	while (count--) {
 		if (!rh_varint_get(at, &offset) || !rh_varint_get(at, &ordinal) ||
 		    offset >= index_offset ||
@@ -179,6 +186,8 @@ static void read_index(struct rh_trace *trace)
 		trace->totals_index = totals;
 		trace->have_index = true;
 	} else {
+		/* What was read of the names so far goes too: the stream gives all of
+		 * them again. */
 		rh_names_close(&trace->names);
 	}
 	free(copy);
@@ -253,6 +262,7 @@ static int end_of_trace(struct rh_trace *trace, uint64_t offset, struct rh_err *
 		return damaged(trace, offset, "its index states other totals than its events make",
 			       err);
 	rh_trailer_put(expected, offset, trace->blocks - 1);
+	/* One byte more than a trailer, to see whether anything follows. */
 	bytes = rh_read_bytes(trace, trailer, sizeof(trailer), err);
 	if (bytes < 0)
 		return -1;
@@ -290,6 +300,8 @@ static int take_block(struct rh_trace *trace, const struct rh_block_head *head, 
 	if (head->type == RH_BLOCK_INDEX_TYPE)
 		return end_of_trace(trace, offset, err);
 	if (head->type == RH_BLOCK_NAMES_TYPE) {
+		/* Else they are known already, and would be counted twice against the
+		 * limits. */
 		if (!trace->have_index)
 			why = take_names(trace);
 	} else {
@@ -328,6 +340,8 @@ static int next_block(struct rh_trace *trace, struct rh_err *err)
 		return -1;
 	if (bytes < (long)head.stored_bytes)
 		return cut_off(trace, offset, err);
+	/* The ordinal is counted by the reader and not read from the file: a block
+	 * that was dropped or doubled fails its checksum. */
 	why = unpack(trace, at, &head, trace->blocks);
 	if (why)
 		return damaged(trace, offset, why, err);

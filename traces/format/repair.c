@@ -36,6 +36,8 @@ int rh_build_open(struct rh_build **result, struct rh_trace_out *out, struct rh_
 	if (!build)
 		return rh_fail(err, RH_OS, "memory for building a trace ran out");
 	build->out = out;
+	/* One by one unless asked otherwise: an importer's error then names the line
+	 * that caused it. */
 	build->batch_full = 1;
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
 	return 0;
@@ -67,11 +69,14 @@ void rh_build_count(struct rh_build *build, const char *key, uint64_t by)
 	while (i < build->count_count &&
 	       strncmp(build->counts[i].key, key, RH_BUILD_KEY_BYTES - 1) != 0)
 		i++;
+	/* A bound, as the rows are in the struct; the note says that it was met. */
 	if (i == RH_BUILD_COUNTS) {
 		build->counts_full = true;
 		return;
 	}
 	if (i == build->count_count) {
+		/* Cut, and compared by as much above, so that a long key finds its
+		 * own row again. */
 		size_t bytes = strnlen(key, RH_BUILD_KEY_BYTES - 1);
 
 		memcpy(build->counts[i].key, key, bytes);
@@ -106,6 +111,7 @@ static struct rh_event stamped(const struct rh_build *build, unsigned kind, uint
 	};
 }
 
+/* Zeroed: a lane that is new keeps nothing back and was in no pass. */
 static bool more_lanes(struct rh_build *build)
 {
 	return rh_reserve_zeroed(&build->lane_state, &build->lane_state_cap,
@@ -130,6 +136,8 @@ static inline int put(struct rh_build *build, const struct rh_event *event, stru
 	return build->batched >= build->batch_full ? rh_build_send(build, err) : 0;
 }
 
+/* Lanes start with the first call of their thread, whatever the call was: a thread
+ * that only frees is a lane too. */
 static int find_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, struct rh_err *err)
 {
 	uint64_t known = rh_map_get(&build->lanes, thread);
@@ -178,14 +186,15 @@ static bool lives(const struct rh_build *build, uint64_t address)
 	return rh_map_get(&build->objects, address) != RH_MAP_NONE;
 }
 
-/* The address it asks for is still taken by another object than the one it ends. */
+/* The address it asks for is still taken by another object than the one it ends. A resize in
+ * place asks for the address that it gives back, which is no obstacle. */
 static bool blocked(const struct rh_build *build, const struct rh_build_waiting *call)
 {
 	return call->born && call->born != call->dies && lives(build, call->born);
 }
 
 /* The source lost the free of an object whose address is given out again: the object must have
- * died, and here is the last moment at which it can have. */
+ * died before this call, so its free goes here, at the last possible moment. */
 static int free_first(struct rh_build *build, const struct rh_build_waiting *call,
 		      struct rh_err *err)
 {
@@ -196,6 +205,8 @@ static int free_first(struct rh_build *build, const struct rh_build_waiting *cal
 	assert(event.id != RH_MAP_NONE); /* it blocks because it lives */
 	event.arg = RH_NONE;
 	event.site = RH_SITE_NONE;
+	/* Counted, because a trace with many of these was recorded badly: lost frees
+	 * make objects live too long. */
 	rh_build_count(build, "repair.alloc_live", 1);
 	return put(build, &event, err);
 }
@@ -228,6 +239,8 @@ static int emit(struct rh_build *build, const struct rh_build_waiting *call, boo
 	dies = call->dies ? rh_map_remove(&build->objects, call->dies) : RH_MAP_NONE;
 	if (call->what == RH_CALL_FREE) {
 		if (dies == RH_MAP_NONE) {
+			/* Freed twice, or born before the recording began: the two
+			 * cannot be distinguished here. */
 			rh_build_count(build, "drop.free_unknown", 1);
 			return 0;
 		}
@@ -273,6 +286,7 @@ static int leave(struct rh_build *build, size_t index, struct rh_err *err)
 	assert(index < build->waiting && build->lane_state[call.event.lane].waiting > 0);
 	build->waiting--;
 	build->lane_state[call.event.lane].waiting--;
+	/* At most 255 rows, and only where calls had been swapped. */
 	memmove(&build->window[index], &build->window[index + 1],
 		(build->waiting - index) * sizeof(call));
 	if (call.waited && !is_blocked)
@@ -292,11 +306,16 @@ static int pass(struct rh_build *build, bool *freed, struct rh_err *err)
 		const struct rh_build_waiting *call = &build->window[i];
 		uint32_t *held = &build->lane_state[call->event.lane].pass;
 
+		/* A lane that keeps one call back keeps all later ones, so its
+		 * program order stays; the number of the pass marks it without
+		 * clearing anything. */
 		if (*held == number || blocked(build, call) || born_before(build, call, i)) {
 			*held = number;
 			i++;
 			continue;
 		}
+		/* Only what something before this one may wait for makes another pass
+		 * worthwhile. */
 		*freed |= call->dies != 0 && call->what != RH_CALL_ASKS && i > 0;
 		if (leave(build, i, err) < 0)
 			return -1;
@@ -304,6 +323,8 @@ static int pass(struct rh_build *build, bool *freed, struct rh_err *err)
 	return 0;
 }
 
+/* Each pass may free an address that an earlier call of the window waits for, so
+ * passes go on until one frees nothing. */
 static int drain(struct rh_build *build, struct rh_err *err)
 {
 	bool freed = true;
@@ -317,6 +338,7 @@ static int drain(struct rh_build *build, struct rh_err *err)
 /* Forces the oldest call when the window is full or it has waited too long. */
 static int expire(struct rh_build *build, struct rh_err *err)
 {
+	/* The oldest is forced; what it held back may then go by itself. */
 	while (build->waiting && (build->waiting == RH_BUILD_WINDOW ||
 				  build->calls - build->window[0].number > RH_BUILD_WINDOW_AGE))
 		if (leave(build, 0, err) < 0 || drain(build, err) < 0)
@@ -333,6 +355,9 @@ static bool wanted(const struct rh_build *build, const struct rh_build_waiting *
 	return false;
 }
 
+/* The usual call passes three tests and goes out: nothing waits, its address is free
+ * and its lane keeps nothing back. Any delay would reorder a recording that was
+ * right. */
 static int take(struct rh_build *build, struct rh_build_waiting *call, struct rh_err *err)
 {
 	bool is_blocked;
@@ -343,12 +368,15 @@ static int take(struct rh_build *build, struct rh_build_waiting *call, struct rh
 	is_blocked = blocked(build, call);
 	if (!is_blocked && !build->lane_state[call->event.lane].waiting &&
 	    !born_before(build, call, build->waiting)) {
+		/* Asked before the call is emitted, while the window still shows what
+		 * waits for its address. */
 		bool drains = wanted(build, call);
 
 		if (emit(build, call, false, err) < 0)
 			return -1;
 		return drains ? drain(build, err) : 0;
 	}
+	/* A call that waits only for its own lane was not swapped and is no repair. */
 	call->waited = is_blocked;
 	build->lane_state[call->event.lane].waiting++;
 	assert(build->waiting < RH_BUILD_WINDOW); /* expire() made room */
@@ -363,6 +391,8 @@ void rh_build_batches(struct rh_build *build)
 	build->batch_full = RH_BUILD_BATCH;
 }
 
+/* Both lines of a bucket: the tags are in the first, and half of the entries in the
+ * second. */
 void rh_build_soon(const struct rh_build *build, uint64_t address)
 {
 	const char *place = rh_map_place(&build->objects, address);
@@ -446,8 +476,11 @@ int rh_build_realloc(struct rh_build *build, uint64_t thread, uint64_t old,
 					 .born = block->address };
 	uint32_t lane;
 
+	/* realloc(NULL, n) is malloc(n), whatever came of it. */
 	if (!old && (block->address || block->size))
 		return rh_build_alloc(build, thread, block, err);
+	/* realloc(p, 0) that returned NULL has freed p (glibc); with another result
+	 * it is a block of size 0. */
 	if (!block->address && !block->size)
 		return rh_build_free(build, thread, old, RH_NONE, err);
 	if (rh_build_lane(build, thread, &lane, err) < 0)
@@ -462,6 +495,8 @@ int rh_build_realloc(struct rh_build *build, uint64_t thread, uint64_t old,
 	return take(build, &call, err);
 }
 
+/* Spawns, cycles, marks: no address, so only the program order of the lane can hold
+ * them back. */
 int rh_build_other(struct rh_build *build, uint64_t thread, const struct rh_event *event,
 		   struct rh_err *err)
 {
@@ -491,6 +526,8 @@ int rh_build_thread_end(struct rh_build *build, uint64_t thread, struct rh_err *
 	/* A thread that did nothing else still was a lane. */
 	if (rh_build_lane(build, thread, &lane, err) < 0)
 		return -1;
+	/* Systems give numbers of threads out again: a later thread of this number is
+	 * another lane. */
 	rh_map_remove(&build->lanes, thread);
 	build->lane_known = false;
 	call.event = stamped(build, RH_EV_LANE_STOP, lane);
@@ -511,6 +548,8 @@ static int add_counts(struct rh_build *build, struct rh_err *err)
 	return 0;
 }
 
+/* What waits in the window stays: it belongs to the next segment, as its order is not
+ * known yet. */
 int rh_build_settle(struct rh_build *build, struct rh_err *err)
 {
 	if (rh_build_send(build, err) < 0 || add_counts(build, err) < 0)

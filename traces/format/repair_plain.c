@@ -17,6 +17,8 @@ static inline bool live_on(struct rh_build *build, const struct rh_build_call *c
 	switch (call->kind) {
 	case RH_EV_ALLOC:
 		event->id = build->births;
+		/* Adds only where the address is free, so one look-up tests and
+		 * inserts. The id moved on if it did. */
 		build->births += rh_map_add(objects, call->address, build->births);
 		return event->id != build->births;
 	case RH_EV_FREE:
@@ -27,10 +29,13 @@ static inline bool live_on(struct rh_build *build, const struct rh_build_call *c
 		return event->id != RH_MAP_NONE;
 	default:
 		assert(call->kind == RH_EV_RESIZE);
+		/* Looked at first, because the removal below could not be undone. */
 		if (call->address != call->old && rh_map_get(objects, call->address) != RH_MAP_NONE)
 			return false;
 		event->old = rh_map_remove(objects, call->old);
 		event->id = build->births;
+		/* An unknown old block leaves the map untouched: repair.c makes an
+		 * alloc of it. */
 		build->births += event->old != RH_MAP_NONE &&
 				 rh_map_add(objects, call->address, build->births);
 		return event->id != build->births;
@@ -43,9 +48,12 @@ size_t rh_build_plain(struct rh_build *build, uint32_t lane, const struct rh_bui
 	size_t i;
 
 	rh_debug_assert(lane < build->lane_count);
+	/* Room for all of them before the first: rh_map_add then cannot fail. Without
+	 * memory repair.c runs into the same and reports it. */
 	if (build->waiting || !rh_map_reserve(&build->objects, count))
 		return 0;
 	for (i = 0; i < count; i++) {
+		/* Written where it goes out: an event is 56 bytes and is not copied. */
 		struct rh_event *event = &build->batch[build->batched];
 
 		rh_debug_assert(build->batched < RH_BUILD_BATCH && calls[i].address);

@@ -9,6 +9,8 @@
 
 #include "alloc/base/debug.h"
 
+/* In the order of the bits of enum rh_event_flag: the index is the bit. The words are
+ * file format and never change. */
 static const char *const flag_words[] = { "zeroed",    "noscan", "scan_known",
 					  "estimated", "tiny",	 "sized" };
 enum { FLAG_COUNT = sizeof(flag_words) / sizeof(flag_words[0]) };
@@ -18,6 +20,8 @@ static const struct {
 	const char *word;
 	unsigned bit;
 } columns_known[] = {
+	/* Columns print in this order, so that a trace has one first line and not
+	 * twenty-four. */
 	{ "time", RH_COL_TIME },
 	{ "task", RH_COL_TASK },
 	{ "site", RH_COL_SITE },
@@ -29,6 +33,7 @@ enum { COLUMN_COUNT = sizeof(columns_known) / sizeof(columns_known[0]) };
 
 char *rh_text_print_u64(char *at, uint64_t value)
 {
+	/* 2^64 - 1 has 20 digits. */
 	char digits[20];
 	int count = 0;
 
@@ -49,6 +54,8 @@ static char *print_word(char *at, const char *word)
 	return at + bytes;
 }
 
+/* Keys in one order, whoever prints: two traces of the same events are the same
+ * bytes, and diff shows what differs. */
 static char *print_pair(char *at, const char *key, uint64_t value)
 {
 	*at++ = ' ';
@@ -75,6 +82,8 @@ static char *print_flags(char *at, unsigned flags)
 char *rh_text_print(char *at, const struct rh_event *event, const struct rh_order *order)
 {
 	const char *start = at;
+	/* Optional fields are left out when absent: in text nothing stands for
+	 * RH_NONE. */
 	unsigned fields = order->fields[event->kind];
 
 	at = print_word(at, rh_event_rows[event->kind].word);
@@ -86,6 +95,7 @@ char *rh_text_print(char *at, const struct rh_event *event, const struct rh_orde
 	if (fields & RH_FIELD_SIZE && event->size != RH_NONE &&
 	    (event->kind != RH_EV_FREE || event->flags & RH_EVF_SIZED))
 		at = print_pair(at, "size", event->size);
+	/* In bytes, as people name alignments: a trace as text is written for them. */
 	if (event->align_log2)
 		at = print_pair(at, "align", 1ull << event->align_log2);
 	at = print_flags(at, event->flags);
@@ -98,10 +108,14 @@ char *rh_text_print(char *at, const struct rh_event *event, const struct rh_orde
 	if (event->site != RH_SITE_NONE)
 		at = print_pair(at, "site", event->site);
 	*at++ = '\n';
+	/* Callers make room for the longest line before, so nothing here looks at an
+	 * end. */
 	rh_debug_assert(at - start <= RH_TEXT_EVENT_MAX);
 	return at;
 }
 
+/* Without columns the key is left out, since `columns=` with nothing behind it would
+ * be a second way to write the same. */
 char *rh_text_print_head(char *at, unsigned columns)
 {
 	const char *before = " columns=";
@@ -124,6 +138,8 @@ char *rh_text_escape(char *at, const char *text, size_t bytes)
 	for (size_t i = 0; i < bytes; i++) {
 		char c = text[i];
 
+		/* \r too: the reader takes it off the end of a line, for files from
+		 * Windows, and would lose it from a name. */
 		if (c == '\n' || c == '\r' || c == '\\') {
 			*at++ = '\\';
 			c = c == '\n' ? 'n' : c == '\r' ? 'r' : '\\';
@@ -135,6 +151,7 @@ char *rh_text_escape(char *at, const char *text, size_t bytes)
 
 /* ---- parsing ---- */
 
+/* In place, because the result is never longer. */
 long rh_text_unescape(char *text)
 {
 	char *to = text;
@@ -144,6 +161,9 @@ long rh_text_unescape(char *text)
 
 		if (c == '\\') {
 			c = *++from;
+			/* An escape that is not known may mean something in a later
+			 * version: refused rather than guessed. A backslash at the
+			 * end finds the NUL and is refused as well. */
 			if (c != 'n' && c != 'r' && c != '\\')
 				return -1;
 			c = c == 'n' ? '\n' : c == 'r' ? '\r' : '\\';
@@ -163,6 +183,8 @@ bool rh_text_parse_u64(const char *word, uint64_t *value)
 	for (; *word; word++) {
 		unsigned digit = (unsigned)(*word - '0');
 
+		/* Nothing but digits: strtoull takes signs, blanks and a locale's
+		 * rules. 2^64 and more is refused, not cut. */
 		if (digit > 9 || v > UINT64_MAX / 10 || v * 10 > UINT64_MAX - digit)
 			return false;
 		v = v * 10 + digit;
@@ -171,7 +193,8 @@ bool rh_text_parse_u64(const char *word, uint64_t *value)
 	return true;
 }
 
-/* The next word of a line, cut out; NULL at its end. */
+/* The next word of a line, cut out; NULL at its end. Changes the line: cutting words out of it
+ * costs no copy, and a line is read once. */
 static char *next_word(char **at)
 {
 	char *word = *at + strspn(*at, " \t");
@@ -184,13 +207,18 @@ static char *next_word(char **at)
 	return word;
 }
 
+/* A clause without file and line: the reader puts those in front, and tests of the
+ * parser need neither. */
 static bool refuse(struct rh_order *order, const char *what, const char *word)
 {
+	/* 60 bytes of the word: it may be the whole of a long line. */
 	snprintf(order->why, sizeof(order->why), "%s '%.60s'", what, word);
 	return false;
 }
 
-/* Cuts word at each comma; false at the first name that bit_of does not know. */
+/* Cuts word at each comma; false at the first name that bit_of does not know. By a function for
+ * the bit, so that flags and columns share the cutting at commas and the name of the unknown
+ * one. */
 static bool parse_names(char *list, int (*bit_of)(const char *name), unsigned *bits,
 			const char **unknown)
 {
@@ -211,6 +239,7 @@ static bool parse_names(char *list, int (*bit_of)(const char *name), unsigned *b
 	return true;
 }
 
+/* A walk of six words is shorter than a hash of one. */
 static int flag_bit(const char *name)
 {
 	for (int i = 0; i < FLAG_COUNT; i++)
@@ -227,6 +256,8 @@ static int column_bit(const char *name)
 	return -1;
 }
 
+/* In the order in which they are printed, so that the first missing key is the one
+ * that a reader expects next. */
 enum key { LANE, ID, OLD, SIZE, ALIGN, FLAGS, ARG, TIME, TASK, SITE, KEY_COUNT };
 static const char *const key_words[KEY_COUNT] = {
 	"lane", "id", "old", "size", "align", "flags", "arg", "time", "task", "site",
@@ -271,7 +302,8 @@ size_t rh_text_event_bytes(const char *line)
 	}
 }
 
-/* Keys that a kind has in a trace with these columns, as bits. */
+/* Keys that a kind has in a trace with these columns, as bits. Derived from the rows of
+ * event.h: a new kind of event is read without a line here. */
 static unsigned keys_of(const struct rh_order *order, int kind)
 {
 	unsigned fields, columns = order->columns, keys = 1u << LANE;
@@ -299,12 +331,16 @@ static bool set_number(struct rh_event *event, int key, uint64_t value)
 	case LANE:
 		event->lane = (uint32_t)value;
 		return value <= UINT32_MAX;
+	/* The largest number is RH_TASK_NONE, which text expresses by leaving the key
+	 * out. */
 	case TASK:
 		event->task = (uint32_t)value;
 		return value < RH_TASK_NONE;
 	case SITE:
 		event->site = (uint32_t)value;
 		return value <= UINT32_MAX;
+	/* A value of 3 would be rounded by the field, and a trace that is written
+	 * again would differ. */
 	case ALIGN:
 		event->align_log2 = value ? (uint8_t)__builtin_ctzll(value) : 0;
 		return value && (value & (value - 1)) == 0;
@@ -324,9 +360,12 @@ static bool set_number(struct rh_event *event, int key, uint64_t value)
 		event->time_ns = value;
 		break;
 	}
+	/* "absent" has no number in text. */
 	return value != RH_NONE;
 }
 
+/* Values are checked for range here and for sense in order.c, so text and binary
+ * refuse the same events. */
 static bool set_key(struct rh_order *order, struct rh_event *event, int key, char *text)
 {
 	const char *unknown;
@@ -347,7 +386,8 @@ static bool set_key(struct rh_order *order, struct rh_event *event, int key, cha
 	return true;
 }
 
-/* What must be there, and the numbers of births that may be left out. */
+/* What must be there, and the numbers of births and spawns, which may be left out:
+ * traces written by hand are easier to get right so. */
 static bool complete(struct rh_order *order, struct rh_event *event, unsigned given)
 {
 	unsigned fields = order->fields[event->kind], need = 1u << LANE;
@@ -362,10 +402,13 @@ static bool complete(struct rh_order *order, struct rh_event *event, unsigned gi
 	need &= ~given;
 	if (need)
 		return refuse(order, "it lacks", key_words[__builtin_ctz(need)]);
+	/* The size of a free says that it was sized; the flag need not be written
+	 * too. */
 	if (event->kind == RH_EV_FREE && given & 1u << SIZE)
 		event->flags |= RH_EVF_SIZED;
 	if (given & 1u << ID)
 		return true;
+	/* The only number that is legal here: order.c compares it all the same. */
 	if (fields & RH_FIELD_BORN)
 		event->id = rh_live_births(order->objects);
 	else if (event->kind == RH_EV_SPAWN)
@@ -382,6 +425,7 @@ bool rh_text_parse(char *line, struct rh_order *order, struct rh_event *event)
 	kind = word ? rh_kind_of(word) : -1;
 	if (kind < 0)
 		return refuse(order, "there is no event", word ? word : "");
+	/* Absent until the line says otherwise: 0 is a value for most of these. */
 	*event = (struct rh_event){
 		.time_ns = RH_NONE,
 		.id = RH_NONE,
@@ -401,6 +445,8 @@ bool rh_text_parse(char *line, struct rh_order *order, struct rh_event *event)
 		key = key_of(word);
 		if (key < 0)
 			return refuse(order, "there is no key", word);
+		/* A key that the kind or the columns do not have: it
+		 * would be dropped without a word, and a typo with it. */
 		if (!(keys >> key & 1))
 			return refuse(order, "this event of this trace has no", word);
 		if (given >> key & 1)
@@ -431,6 +477,8 @@ bool rh_text_parse_head(char *line, unsigned *columns, unsigned *version, char *
 	}
 	*version = (unsigned)number;
 	word = next_word(&line);
+	/* Of another version nothing behind the number can be judged; the caller
+	 * names the version, which helps more than a column that is unknown. */
 	if (!word || *version != RH_TRACE_VERSION)
 		return true;
 	if (strncmp(word, "columns=", 8) != 0 ||

@@ -60,7 +60,7 @@ struct rh_trace_totals {
 
 struct rh_trace;
 
-/* path "-" = stdin. Text and binary are told apart by their first bytes. */
+/* path "-" = stdin. The first bytes say whether it is text or binary. */
 int rh_trace_open(struct rh_trace **trace, const char *path, struct rh_err *err);
 
 /* Before something that is no trace is written to path: fails when a trace is there. */

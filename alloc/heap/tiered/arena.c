@@ -20,6 +20,9 @@
 #include "alloc/heap/tiered/heap.h"
 #include "alloc/heap/tiered/poison.h"
 
+/* Where Go's heaps begin on 64 bits (0x00c0...): addresses there are easy to
+ * recognise in a dump, and hardly anything else is mapped. Then a TiB further each, so
+ * that several heaps of one process find a place. */
 #define FIRST_HINT ((uintptr_t)0xc000000000)
 #define HINT_STEP  ((uintptr_t)0x10000000000)
 enum { HINTS = 16 };
@@ -27,6 +30,7 @@ enum { HINTS = 16 };
 /* 1.26 draws the first page at random; replays must repeat, so the draw is fixed. */
 enum { RANDOM_BASE_PAGES = 171 };
 
+/* A hint, not MAP_FIXED: that would replace what is mapped there. */
 static void *reserve_at(uintptr_t hint, size_t bytes)
 {
 	void *p = mmap((void *)hint, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
@@ -55,6 +59,7 @@ static uintptr_t reserve_exactly(uintptr_t hint)
 {
 	void *p = reserve_at(hint, TIER_ARENA);
 
+	/* Kernels may move a hint; what came instead is of no use. */
 	if (!p || (uintptr_t)p == hint)
 		return (uintptr_t)p;
 	munmap(p, TIER_ARENA);
@@ -72,6 +77,7 @@ static void own(struct rh_heap *heap, uintptr_t start)
 
 	assert(in_window(heap, start) && start % TIER_ARENA == 0);
 	assert(!heap->arenas.owned[(start - heap->window) / TIER_ARENA]);
+	/* reclaim begins its walk there and not at the window's first chunk. */
 	if (!heap->arenas.reserved_bytes || chunk < heap->arenas.first_chunk)
 		heap->arenas.first_chunk = chunk;
 	heap->arenas.owned[(start - heap->window) / TIER_ARENA] = 1;
@@ -86,6 +92,7 @@ static uintptr_t reserve_next(struct rh_heap *heap)
 	uintptr_t start = 0;
 
 	rh_debug_assert(rh_lock_held(&heap->lock));
+	/* Adjacent arenas make runs longer than 64 MiB possible. */
 	if (in_window(heap, heap->arenas.next))
 		start = reserve_exactly(heap->arenas.next);
 	if (!start) {
@@ -144,6 +151,7 @@ void rh_arenas_close(struct rh_heap *heap)
 
 		if (!heap->arenas.owned[i])
 			continue;
+		/* Another heap, or the program, may get these addresses next. */
 		rh_unpoison((void *)start, TIER_ARENA);
 		munmap((void *)start, TIER_ARENA);
 	}
@@ -164,6 +172,8 @@ static size_t grow_ask(const struct rh_heap *heap, size_t page_count)
 
 static bool commit(struct rh_heap *heap, uintptr_t start, size_t bytes)
 {
+	/* As Go's sysMap does. MAP_NORESERVE is given again, or strict overcommit
+	 * would count all that is grown and not only what is touched. */
 	void *p = mmap((void *)start, bytes, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
 	uint32_t page;
@@ -178,6 +188,7 @@ static bool commit(struct rh_heap *heap, uintptr_t start, size_t bytes)
 								    bytes >> TIER_PAGE_SHIFT))
 		return false;
 	heap->arenas.grown_bytes += bytes;
+	/* New pages have no memory behind them yet: they are released from the start. */
 	heap->released_bytes += bytes;
 	heap->grows++;
 	return true;
@@ -202,6 +213,7 @@ static bool skip_random_base(struct rh_heap *heap, size_t *bytes)
 {
 	if (heap->arenas.any_grown || !heap->profile->random_base)
 		return false;
+	/* A chunk more, so that what was asked for still fits behind what is skipped. */
 	*bytes += TIER_CHUNK_BYTES;
 	return true;
 }
@@ -216,6 +228,7 @@ bool rh_arenas_grow(struct rh_heap *heap, size_t page_count)
 	if (page_count > TIER_WINDOW_PAGES)
 		return false;
 	skip = skip_random_base(heap, &bytes);
+	/* Several arenas for a block of more than 64 MiB, which must lie in a row. */
 	while (arenas->end - arenas->at < bytes) {
 		uintptr_t start = reserve_next(heap);
 
@@ -248,6 +261,8 @@ bool rh_arena_fresh(struct rh_heap *heap, uint32_t page, size_t page_count)
 		uint32_t first = page % TIER_ARENA_PAGES;
 		size_t room = TIER_ARENA_PAGES - first;
 		uint32_t last = first + (uint32_t)(page_count < room ? page_count : room);
+		/* One number for each arena is enough, because first fit hands pages
+		 * out from below: what lies above was never used. */
 		uint16_t *from = &heap->arenas.zero_from[page / TIER_ARENA_PAGES];
 
 		if (*from > first)
@@ -290,6 +305,7 @@ void rh_pages_release(struct rh_heap *heap, uintptr_t base, size_t bytes)
 	 * larger page of the system with others too. */
 	if (!whole || madvise((void *)first, whole, advice))
 		first = base + bytes, whole = 0;
+	/* MADV_FREE promises no zeros, and nothing counts on them in these profiles. */
 	if (heap->profile->madv_free)
 		return;
 	zero(base, first - base);

@@ -21,11 +21,15 @@ struct place rh_place(const struct rh_heap *heap, size_t size, size_t align, uin
 	bool asked = align > 1, noscan = flags & RH_ALLOC_NOSCAN;
 	bool go = asked ? align <= 8 : noscan;
 	struct place place = { .align = asked ? align : go || size < 16 ? 8 : 16 };
+	/* Before 1.9 one span class for both; the odd one is used, so class numbers
+	 * mean the same in every version. */
 	unsigned odd = !heap->profile->noscan_split || !go || noscan;
 	size_t look = size;
 	unsigned class;
 
 	place.plain = !go && place.align <= 16;
+	/* Go aligns a tiny block by its size (8, 4 or 2); a request for more would be
+	 * broken by packing it. */
 	place.tiny = go && noscan && size > 0 && size < 16 && (!asked || (size & -size) >= align);
 	if (!odd && heap->profile->header && size > TIER_HEADER_MIN)
 		look += TIER_HEADER;
@@ -33,6 +37,8 @@ struct place rh_place(const struct rh_heap *heap, size_t size, size_t align, uin
 	if (size > classes->size_max || place.align > TIER_PAGE)
 		return place;
 	class = rh_class_of(classes, look);
+	/* A span begins on a page, so a slot size that is a multiple of the alignment
+	 * aligns every slot. At most the next few classes: each power of two is one. */
 	while (class < classes->class_count && classes->of[2 * class + 1].elem_bytes % place.align)
 		class ++;
 	if (class < classes->class_count)
@@ -87,6 +93,8 @@ void rh_live_begin(struct rh_lane *lane, const void *p)
 		return;
 	_Atomic uint64_t *word = live_word(heap, span, p, &bit);
 
+	/* Atomic because two lanes may take slots that share a word. The bit alone
+	 * decides, so no order is needed. */
 	if (atomic_fetch_or_explicit(word, bit, memory_order_relaxed) & bit)
 		bad_free(heap, span, p, "the heap handed it out twice");
 }

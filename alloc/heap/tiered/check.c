@@ -29,6 +29,7 @@ const char *rh_tiered_check(struct rh_heap *heap)
 	const char *wrong;
 
 	rh_lock(&heap->lock);
+	/* The pages first: what follows believes their count. */
 	wrong = (heap->profile->radix ? rh_pages_check : rh_lists_check)(heap, &pages);
 	for (uint32_t i = 0; !wrong && i < count; i++) {
 		struct mspan *span = rh_nth_span(heap, i);
@@ -47,6 +48,8 @@ const char *rh_tiered_check(struct rh_heap *heap)
 		return wrong;
 	if (in_use != totals.in_use || manual != totals.stack)
 		return "the spans' bytes and the heap's totals differ";
+	/* Each page is free, in a lane, nobody's, or part of a span. A sum that is
+	 * off by one page is a double free or a leak of our own. */
 	if ((pages << TIER_PAGE_SHIFT) + in_use + manual != totals.mapped)
 		return "a page is lost, or is in two places";
 	if (totals.released + totals.in_use + totals.stack > totals.mapped)

@@ -14,7 +14,7 @@ void *rh_collected_alloc(struct rh_lane *lane, size_t size, size_t align, uint32
 void rh_collected_free(struct rh_lane *lane, void *p, size_t size);
 /* A slot died: marks it; the span's next sweep frees it. */
 void rh_slot_died(struct rh_lane *lane, struct mspan *span, unsigned index);
-/* A slot of span class spc from the lane's span, refilled if need be. *refilled tells
+/* A slot of span class spc from the lane's span, refilled if need be. *refilled says
  * that the pacer is to be asked. */
 void *rh_mcache_slot(struct rh_lane *lane, unsigned spc, bool *refilled);
 /* Gives every cached span back. `stale` = sweepgen has moved since they were taken. */
@@ -50,10 +50,10 @@ void rh_central_forget(struct rh_heap *heap, struct mspan *span);
 /* A large span in use becomes known to the sweepers. */
 void rh_large_published(struct rh_lane *lane, struct mspan *span);
 void rh_set_push(struct rh_heap *heap, struct span_set *set, struct mspan *span);
-/* The set's spans in order, for who has it alone: from at 0 on; NULL = taken out; false = past
- * the end. */
+/* The set's spans in order, for a caller that has it alone: from at 0 on; NULL = taken out;
+ * false = past the end. */
 bool rh_set_at(const struct span_set *set, uint32_t at, struct mspan **span);
-/* To the front, by who has the set alone; 1 = it was there and not in front. */
+/* To the front, by a caller that has the set alone; 1 = it was there and not in front. */
 int rh_set_advance(struct span_set *set, const struct mspan *span);
 struct mspan *rh_set_pop(struct rh_heap *heap, struct span_set *set);
 void rh_set_reset(struct rh_heap *heap, struct span_set *set);
@@ -80,7 +80,7 @@ void rh_sweep_finish(struct rh_lane *lane);
 /* ---- gc.c ---- */
 
 void rh_gc_open(struct rh_heap *heap);
-/* The steps of a cycle are the caller's: gc=recorded:flush=lane. */
+/* The caller takes the steps of a cycle one by one: gc=recorded:flush=lane. */
 static inline bool rh_gc_by_lane(const struct rh_heap *heap)
 {
 	return heap->gc == TIER_GC_RECORDED && heap->knobs.flush == TIER_FLUSH_LANE &&
@@ -89,7 +89,8 @@ static inline bool rh_gc_by_lane(const struct rh_heap *heap)
 
 /* Brackets every operation of a lane in collected modes; the world stops between. */
 void rh_gc_enter(struct rh_lane *lane);
-/* The same for who holds a lock above "gc" in rank, which a cycle never takes: of stacks. */
+/* The same for a caller that holds a lock of stacks: above "gc" in rank, and never taken by a
+ * cycle. */
 void rh_gc_enter_holding(struct rh_lane *lane);
 void rh_gc_leave(struct rh_lane *lane);
 /* Starts a cycle if the pacer says so. Outside enter/leave. */

@@ -43,6 +43,8 @@ static void *from_chunk(struct persistent *persistent, size_t bytes, size_t alig
 {
 	uintptr_t at = (persistent->at + align - 1) & ~(align - 1);
 
+	/* The rest of the old chunk is lost, less than a request that is no mapping
+	 * of its own: 64 KiB of 256. */
 	if (!persistent->at || at + bytes > persistent->end) {
 		struct persistent_block *chunk = rh_map(PERSISTENT_CHUNK);
 
@@ -63,8 +65,11 @@ static void *alloc_locked(struct persistent *persistent, size_t bytes, size_t al
 	void *base;
 
 	assert((align & (align - 1)) == 0 && align <= RH_PAGE);
+	/* From 64 KiB on a mapping of its own: maps are long and touched in part, and
+	 * would leave a chunk's rest unused. */
 	if (bytes < PERSISTENT_DIRECT)
 		return from_chunk(persistent, bytes, align);
+	/* The record first: a mapping that nobody knows of would stay after close. */
 	block = from_chunk(persistent, sizeof(*block), 8);
 	base = block ? rh_map(bytes) : NULL;
 	if (base)
@@ -96,6 +101,7 @@ static void unmap_all(struct persistent_block *block)
 
 void rh_persistent_close(struct persistent *persistent)
 {
+	/* First those, since their records lie in the chunks. */
 	unmap_all(persistent->direct);
 	unmap_all(persistent->chunks);
 	persistent->direct = persistent->chunks = NULL;
@@ -108,11 +114,14 @@ void *rh_fixalloc(struct fixalloc *fix)
 
 	if (object) {
 		fix->free = *(void **)object;
+		/* Only what comes back: memory of a chunk is zero as it comes from
+		 * the system. */
 		if (fix->zero)
 			memset(object, 0, fix->object_bytes);
 		fix->in_use_bytes += fix->object_bytes;
 		return object;
 	}
+	/* A lane is larger than a chunk and gets exactly its own bytes. */
 	if (fix->at == fix->end) {
 		size_t bytes = fix->object_bytes < FIXALLOC_CHUNK
 				       ? FIXALLOC_CHUNK - FIXALLOC_CHUNK % fix->object_bytes
@@ -129,6 +138,8 @@ void *rh_fixalloc(struct fixalloc *fix)
 	object = (void *)fix->at;
 	fix->at += fix->object_bytes;
 	fix->in_use_bytes += fix->object_bytes;
+	/* Once in the life of a struct, not once for each use: the table of all spans
+	 * has a row for each. */
 	if (fix->first)
 		fix->first(fix->ctx, object);
 	return object;
@@ -137,6 +148,8 @@ void *rh_fixalloc(struct fixalloc *fix)
 void rh_fixalloc_free(struct fixalloc *fix, void *object)
 {
 	assert(fix->in_use_bytes >= fix->object_bytes);
+	/* Overwrites the first word only. Of a span that is alloc_cache, which nobody
+	 * reads of a dead one; owner and state stay readable. */
 	*(void **)object = fix->free;
 	fix->free = object;
 	fix->in_use_bytes -= fix->object_bytes;

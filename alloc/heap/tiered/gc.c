@@ -2,7 +2,7 @@
  * gc.c - cycles: when the dead are noticed.
  *
  * gc=oracle	free(obj) marks obj dead. When the bytes counted as live reach the
- *		pacer's trigger, a cycle runs: an oracle that knows who is dead stands in
+ *		pacer's trigger, a cycle runs: an oracle that knows what is dead stands in
  *		for tracing, so marking is instantaneous and costs one pass over the spans.
  * gc=recorded	cycles run where the trace has the end of one; the frees that follow
  *		are what that cycle found (sweep.c).
@@ -14,12 +14,12 @@
  *  4. the pacer sets goal and trigger, the scavenger its goal
  *  5. all lanes' caches go back to mcentral (before step 3 in profiles up to 1.10)
  * Then lanes go on and sweep as they allocate. With gc=recorded:flush=lane step 5 and the
- * sweeps are the caller's, who knows from a trace when each P gave its caches back, which
+ * sweeps are left to the caller, which knows from a trace when each P gave its caches back, which
  * span was swept when and which was taken next (rh_gc_flush_lane, rh_gc_sweep_to,
  * rh_gc_prefer); no whole dead span is looked for besides.
  *
  * Stopping the world: a lane is `inside` for the length of an operation. The collector
- * holds gc_lock, raises `stopping` and waits until nobody is inside; who finds the flag
+ * holds gc_lock, raises `stopping` and waits until nobody is inside; a lane that finds the flag
  * up on entering steps back and waits for the lock. A lane whose thread sleeps is not
  * inside, so nobody waits for it.
  *
@@ -27,8 +27,8 @@
  * collector starts early by what it expects to be allocated while it marks, and all of that
  * survives. With marking=0 marking takes no time here, so the trigger is as late as the version
  * allows: 95 % of the way up to 1.17, 61/64 of it (or goal - 4 MiB) since 1.18. Else a cycle
- * begins at the trigger, notes who is dead (in the mark bits), and ends when marking x (what is
- * reachable + roots) bytes have been allocated: who died or was born meanwhile lives on. Whoever
+ * begins at the trigger, notes what is dead (in the mark bits), and ends when marking x (what is
+ * reachable + roots) bytes have been allocated: what died or was born meanwhile lives on. Whoever
  * allocates has to help marking when the goal is near, so it ends 10 % beyond that at the latest;
  * unless collecting takes half of the CPU, as it does under a limit below what lives. Then nobody
  * helps (Go's CPU limiter, since 1.19), and the heap grows past its goal: see gopacer.h. With
@@ -51,6 +51,7 @@ static const struct rh_lock_class gc_lock_class = { "gc", TIER_RANK_GC, 0 };
 #define BLACK_USUAL   0.25
 #define MARK_A_SECOND 4e8
 
+/* The caller does not hold the heap lock, which ranks above "gc". */
 static struct heap_totals totals_of(struct rh_heap *heap)
 {
 	struct heap_totals totals;
@@ -95,6 +96,8 @@ static void set_trigger(struct rh_heap *heap, uint64_t live)
 	};
 	struct rh_gopace pace = rh_gopacer_pace(&go);
 
+	/* sweepMinHeapDistance of Go: a MiB at least, so that sweeping can end before
+	 * the next cycle. */
 	if (pacer->cycles && !pace.by_limit && pace.trigger < live + (1u << 20))
 		pace.trigger = live + (1u << 20);
 	if (pace.trigger < live + (uint64_t)pacer->owed)
@@ -113,8 +116,10 @@ static double share_cpu(struct rh_heap *heap, double work, double helped)
 	struct rh_golimiter *limiter = &pacer->limiter;
 	uint64_t live = atomic_load(&pacer->heap_live);
 
+	/* The CPU limiter came with GOMEMLIMIT in 1.19. */
 	if (!heap->profile->memory_limit)
 		return helped;
+	/* Lanes are Ps, and they come and go. */
 	limiter->capacity = MARK_A_SECOND * heap->lane_count;
 	if (live > pacer->ran_from)
 		rh_golimiter_run(limiter, (double)(live - pacer->ran_from));
@@ -136,7 +141,8 @@ void rh_gc_open(struct rh_heap *heap)
 
 /* ---- the world ---- */
 
-/* False when the world is stopped, or about to be. */
+/* False when the world is stopped, or about to be. Store, then load; stop_world does the same
+ * the other way round. Both orders are total, so one of the two sees the other. */
 static bool entered(struct rh_lane *lane)
 {
 	atomic_store(&lane->inside, 1);
@@ -150,11 +156,14 @@ void rh_gc_enter(struct rh_lane *lane)
 {
 	rh_debug_assert(!atomic_load(&lane->inside)); /* operations do not nest */
 	while (!entered(lane)) {
+		/* Held for as long as the world stands still: waiting for it is
+		 * waiting for the end of the stop. */
 		rh_lock(&lane->heap->gc_lock);
 		rh_unlock(&lane->heap->gc_lock);
 	}
 }
 
+/* Yields, because waiting for gc_lock would be against the order of ranks. */
 void rh_gc_enter_holding(struct rh_lane *lane)
 {
 	while (!entered(lane))
@@ -167,6 +176,8 @@ void rh_gc_leave(struct rh_lane *lane)
 	atomic_store_explicit(&lane->inside, 0, memory_order_release);
 }
 
+/* Lanes join and leave under gc_lock, so the list stays as it is without the heap
+ * lock. */
 static void stop_world(struct rh_heap *heap)
 {
 	rh_debug_assert(rh_lock_held(&heap->gc_lock));
@@ -179,7 +190,7 @@ static void stop_world(struct rh_heap *heap)
 
 /* ---- a cycle ---- */
 
-/* Who lives: taken, and not dead; now, or when the cycle began. */
+/* What lives: taken, and not dead; now, or when the cycle began. */
 static uint64_t mark_span(struct mspan *span, bool since_begin)
 {
 	const _Atomic uint64_t *dead = rh_span_dead_bits(span);
@@ -214,7 +225,7 @@ static void mark(struct rh_heap *heap, bool at_once)
 	atomic_store(&heap->pacer.heap_live, marked);
 }
 
-/* Notes who is dead in the mark bits; bytes of the others. */
+/* Notes what is dead in the mark bits; bytes of the others. */
 static uint64_t note_dead(struct mspan *span)
 {
 	const _Atomic uint64_t *dead = rh_span_dead_bits(span);
@@ -264,7 +275,9 @@ static void set_pace(struct rh_heap *heap)
 
 	pacer->last_goal = pacer->goal;
 	set_trigger(heap, live);
-	/* With GOGC=off the next cycle is nowhere, and so is the need to sweep. */
+	/* With GOGC=off the next cycle is nowhere, and so is the need to sweep. Go spreads the
+	 * pages to sweep over the bytes until the trigger, less a MiB of reserve
+	 * (gcPaceSweeper). */
 	room = (double)pacer->trigger - (double)live - (double)(1u << 20);
 	if (room < TIER_PAGE)
 		room = TIER_PAGE;
@@ -355,6 +368,8 @@ static void cycle(struct rh_lane *lane, bool due)
 	bool begins = due && heap->knobs.marking > 0;
 
 	rh_lock(&heap->gc_lock);
+	/* Looked at again: another lane may have run the cycle while this one waited
+	 * for the lock. */
 	if (!due || atomic_load(&heap->pacer.heap_live) >= heap->pacer.trigger) {
 		stop_world(heap);
 		if (begins && !heap->pacer.marking)
@@ -429,6 +444,7 @@ int rh_gc_prefer(struct rh_lane *lane, const void *p)
 	return moved;
 }
 
+/* Without a lock: a value that is a moment old starts the cycle one span later. */
 void rh_gc_poll(struct rh_lane *lane)
 {
 	struct rh_heap *heap = lane->heap;

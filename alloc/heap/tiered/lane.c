@@ -25,6 +25,8 @@ static void record_span(void *ctx, void *object)
 	uint32_t count = atomic_load_explicit(&heap->all_span_count, memory_order_relaxed);
 
 	assert(count < TIER_WINDOW_PAGES); /* a struct a page is the most there can be */
+	/* The entry before the count, and released: whoever walks all spans without
+	 * the lock reads only entries that are there. */
 	heap->spans[-1 - (ptrdiff_t)count] = object;
 	atomic_store_explicit(&heap->all_span_count, count + 1, memory_order_release);
 }
@@ -47,6 +49,8 @@ static int open_maps(struct rh_heap *heap)
 	struct persistent *from = &heap->persistent;
 	size_t pages = TIER_WINDOW_PAGES;
 
+	/* Spans by page upwards and span structs downwards: both tables begin on the
+	 * page in the middle, and a heap of a few MiB touches no other. */
 	heap->spans = back_to_back(from, pages * sizeof(*heap->spans), PART_OF_PAGE,
 				   pages * sizeof(*heap->spans));
 	heap->bin_map = back_to_back(from, TIER_WINDOW_CHUNKS * sizeof(struct page_chunk),
@@ -55,6 +59,7 @@ static int open_maps(struct rh_heap *heap)
 		return -1;
 	heap->pages.chunks = (struct page_chunk *)(void *)heap->bin_map;
 	heap->span_alloc = (struct fixalloc){
+		/* Under the heap lock already, so their memory needs no second one. */
 		.from = &heap->structs,
 		.object_bytes = sizeof(struct mspan),
 		.align = 8,
@@ -65,6 +70,8 @@ static int open_maps(struct rh_heap *heap)
 		.from = &heap->structs,
 		.object_bytes = sizeof(struct rh_lane),
 		.align = 64,
+		/* A lane comes back with the counts of the one before otherwise; span
+		 * structs keep their bitmaps on purpose (mspan.c). */
 		.zero = true,
 	};
 	if ((heap->profile->radix ? rh_pages_open : rh_lists_open)(heap) < 0)
@@ -84,6 +91,7 @@ int rh_tiered_open(struct rh_heap **out, const void *knobs, const struct rh_heap
 	heap->profile = &rh_tier_profiles[heap->knobs.profile];
 	heap->gc = (enum tier_gc)heap->knobs.gc;
 	heap->scavenger.policy = (enum tier_scavenge)heap->knobs.scavenge;
+	/* No goal before there was a cycle or a window to take one from. */
 	heap->scavenger.goal_bytes = UINT64_MAX;
 	rh_classes_make(&heap->classes, heap->profile);
 	rh_persistent_init(&heap->persistent, false);
@@ -107,6 +115,7 @@ void rh_tiered_close(struct rh_heap *heap)
 {
 	if (!heap)
 		return;
+	/* A heap whose opening failed lacks the tables that the check walks. */
 	if (heap->whole)
 		rh_tiered_check_debug(heap);
 	rh_arenas_close(heap);
@@ -121,8 +130,12 @@ static void init_lane(struct rh_heap *heap, struct rh_lane *lane)
 {
 	lane->heap = heap;
 	lane->bin_map =
+		/* Biased by the window's first page, so that free needs a shift and a
+		 * load and no subtraction. */
 		(const char *)((uintptr_t)heap->bin_map - (heap->window >> TIER_PAGE_SHIFT) * 2);
 	rh_serves_init(heap, lane);
+	/* Full and of no class: the first alloc finds it used up, and the fast path
+	 * never tests for NULL. */
 	for (unsigned spc = 0; spc < TIER_SPC_MAX; spc++)
 		lane->alloc[spc] = &heap->dummy;
 	rh_explicit_lane_init(lane);
@@ -168,6 +181,8 @@ static void retire_counters(struct rh_heap *heap, struct rh_lane *lane)
 	}
 }
 
+/* Everything that the lane keeps goes back first, outside of the heap lock where that
+ * is possible: a lane that closes must not hold up those that work. */
 void rh_tiered_lane_close(struct rh_lane *lane)
 {
 	struct rh_heap *heap = lane->heap;
@@ -175,6 +190,7 @@ void rh_tiered_lane_close(struct rh_lane *lane)
 	if (heap->gc == TIER_GC_EXPLICIT) {
 		rh_explicit_drain(lane);
 	} else {
+		/* Spans go to mcentral, which a stopped world must not see half done. */
 		rh_gc_enter(lane);
 		rh_mcache_flush(lane, false);
 		rh_gc_leave(lane);

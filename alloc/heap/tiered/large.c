@@ -10,7 +10,8 @@
  * Growth by realloc, gc=explicit: where the pages behind a block are free it gets longer where it
  * is, also past the end of what was mapped so far. Else it moves, and one that grew before moves
  * to a place a quarter larger than it asks for, so that a block that grows by a line at a time is
- * copied once per quarter and not once per page (16 times the peers' time, and now theirs).
+ * copied once per quarter and not once per page (which took 16 times as long as in the peers, and
+ * now takes as long).
  * The slack is address space until it is written, where the pages are new. A block that becomes
  * much shorter gives its last pages back and stays.
  */
@@ -31,8 +32,8 @@ enum { RELEASE_MIN = 65536 };
 enum { GROWTH_SHARE = 4 };
 
 /* Explicit frees: rather than cleared, the pages are given back, and come as zero when they
- * are touched. Who asks for a large zeroed table often uses little of it (cc1plus: 0.9 MB
- * of 4.6 at the peak were zeroes nobody had asked for). But it costs ten times what clearing
+ * are touched. A program that asks for a large zeroed table often uses little of it (cc1plus: 0.9
+ * MB of 4.6 at the peak were zeroes nobody had asked for). But it costs ten times what clearing
  * does where all of it is used again (a git blame: 1540 ns an event, 240 cleared), so it is paid
  * for from what the scavenger may spend. */
 static void zero(struct rh_lane *lane, struct mspan *span, size_t size)
@@ -53,8 +54,10 @@ void *rh_large_alloc(struct rh_lane *lane, size_t size, const struct place *plac
 	size_t align_pages = place->align >> TIER_PAGE_SHIFT;
 	struct mspan *span;
 
+	/* Size 0 with an alignment of its own: a block that can be freed. */
 	if (!page_count)
 		page_count = 1;
+	/* Before the two are added: the sum could wrap. */
 	if (page_count > TIER_WINDOW_PAGES || align_pages > TIER_WINDOW_PAGES)
 		return NULL;
 	if (lane->heap->gc != TIER_GC_EXPLICIT) {
@@ -65,6 +68,7 @@ void *rh_large_alloc(struct rh_lane *lane, size_t size, const struct place *plac
 	if (!span)
 		return NULL;
 	rh_debug_assert(rh_span_bytes(span) >= size && span->base % place->align == 0);
+	/* One slot, taken: sweeping and checking need no case for large spans. */
 	span->alloc_bits[0] = 1;
 	span->alloc_count = 1;
 	span->freeindex = 1;
@@ -85,6 +89,8 @@ bool rh_large_resize(struct rh_lane *lane, void *p, size_t size)
 	size_t page_count = (size >> TIER_PAGE_SHIFT) + (size % TIER_PAGE != 0);
 
 	assert(span->elem_bytes == 0 && span->base == (uintptr_t)p);
+	/* What has become small moves into a class; its pages are worth more than the
+	 * copy. */
 	if (size <= TIER_SMALL_MAX || size >= TIER_WINDOW)
 		return false;
 	if (page_count < span->page_count)
@@ -102,6 +108,8 @@ size_t rh_large_room(struct rh_lane *lane, const struct mspan *span, size_t size
 	size_t slack = size / GROWTH_SHARE;
 
 	rh_debug_assert(size > 0);
+	/* The first growth gets no slack: a block that has grown before is the likelier one to
+	 * grow again. */
 	if (span->elem_bytes || !span->grown || size >= TIER_WINDOW / 2)
 		return size;
 	tier_add(&lane->n.slack_bytes, slack);

@@ -35,6 +35,8 @@ static struct mspan *refill(struct rh_lane *lane, unsigned spc)
 	if (!span)
 		return NULL;
 	rh_debug_assert(span->spc == spc && span->alloc_count < span->elem_count);
+	/* In a cache: the next cycle makes it sg + 1, which says that it must be
+	 * flushed before anybody allocates from it. */
 	atomic_store(&span->sweepgen, atomic_load(&heap->sweepgen) + 3);
 	span->alloc_count_cached = span->alloc_count;
 	atomic_fetch_add(&heap->pacer.heap_live,
@@ -50,6 +52,8 @@ void *rh_mcache_slot(struct rh_lane *lane, unsigned spc, bool *refilled)
 	if (!p) {
 		struct mspan *span = refill(lane, spc);
 
+		/* Only then can the trigger have been reached, since live bytes are
+		 * counted by the span: the poll costs the fast path nothing. */
 		*refilled = true;
 		tier_add(&lane->bin[spc].misses, 1);
 		if (!span)
@@ -72,6 +76,8 @@ void rh_mcache_flush(struct rh_lane *lane, bool stale)
 		if (span == &heap->dummy)
 			continue;
 		rh_debug_assert(span->spc == spc);
+		/* What was counted in advance and not handed out. After a cycle the
+		 * count was made anew from marks and holds none of it. */
 		if (!stale)
 			atomic_fetch_sub(&heap->pacer.heap_live,
 					 (uint64_t)(span->elem_count - span->alloc_count) *
@@ -93,6 +99,8 @@ static void *alloc_small(struct rh_lane *lane, size_t size, unsigned spc, uint32
 	if (rh_tiny_span(span))
 		atomic_store_explicit(&span->tiny_live[rh_span_index(span, slot)], 1,
 				      memory_order_relaxed);
+	/* The header's word stays ours: it is never written here, for there are no
+	 * types, but it costs its bytes. */
 	p = (char *)slot + lane->heap->classes.of[spc].header_bytes;
 	rh_unpoison(p, size);
 	if (flags & RH_ALLOC_ZEROED && span->needzero)
@@ -127,7 +135,9 @@ void *rh_collected_alloc(struct rh_lane *lane, size_t size, size_t align, uint32
 	void *p = alloc_once(lane, size, &place, flags, &refilled);
 
 	if (!p) {
-		/* Exhausted: the dead may hold what is needed. */
+		/* Exhausted: the dead may hold what is needed. Twice: with marking > 0 the
+		 * first may only end a cycle that had begun, whose dead are those of its
+		 * beginning. */
 		rh_gc_cycle(lane);
 		rh_gc_cycle(lane);
 		return alloc_once(lane, size, &place, flags, &refilled);
@@ -145,7 +155,7 @@ void rh_slot_died(struct rh_lane *lane, struct mspan *span, unsigned index)
 	uint64_t bit = (uint64_t)1 << index % 64, old;
 	uint32_t dead = atomic_fetch_add(&span->dead_count, 1) + 1;
 
-	/* A recorded free is the sweeper's word: with the last live slot gone, the span is
+	/* A recorded free is what the sweeper found: with the last live slot gone, the span is
 	 * swept and freed here. Nothing is allocated from an unswept span, so that its count
 	 * stands still. Cached or swept spans wait for the next cycle, and so does a slot whose
 	 * bit another lane has counted and not yet set. */
@@ -165,6 +175,8 @@ void rh_slot_died(struct rh_lane *lane, struct mspan *span, unsigned index)
 
 static void tiny_free(struct rh_lane *lane, struct mspan *span, unsigned index)
 {
+	/* Parts of one slot may be freed on several lanes; the one that takes the
+	 * last part marks the slot. */
 	uint8_t parts = atomic_fetch_sub_explicit(&span->tiny_live[index], 1, memory_order_acq_rel);
 
 	if (TIER_DEBUG && parts == 0) {
@@ -186,6 +198,7 @@ void rh_collected_free(struct rh_lane *lane, void *p, size_t size)
 	rh_gc_enter(lane);
 	if (TIER_DEBUG)
 		rh_live_end(lane, p);
+	/* A large span is one slot. */
 	index = span->elem_bytes ? rh_span_index(span, p) : 0;
 	tier_add(&lane->class_frees[span->spc], 1);
 	if (!span->elem_bytes)

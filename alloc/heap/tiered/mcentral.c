@@ -23,10 +23,13 @@
 #include "alloc/heap/tiered/collect.h"
 #include "alloc/heap/tiered/mheap.h"
 
+/* Go counts a budget of 100 down to and including 0, over both sets together
+ * (cacheSpan). */
 enum { SWEEP_TRIES = 101 };
 
 static const struct rh_lock_class central_lock_class = { "mcentral", TIER_RANK_CENTRAL, 0 };
 static const struct rh_lock_class spine_lock_class = { "spanSetSpine", TIER_RANK_SPINE, 0 };
+/* Above the spine's: a push that needs a block takes it while it holds the spine. */
 static const struct rh_lock_class pool_lock_class = { "spanSetPool", TIER_RANK_SPINE + 1, 0 };
 
 static int init_sets(struct rh_heap *heap, unsigned spc)
@@ -49,6 +52,8 @@ int rh_central_init(struct rh_heap *heap)
 	bool sets = heap->gc != TIER_GC_EXPLICIT && heap->profile->span_sets;
 
 	rh_lock_init(&heap->set_pool_lock, &pool_lock_class, 0);
+	/* In the collected modes all at once: lanes then reach for them without a
+	 * look at `ready`. */
 	for (unsigned spc = 0; spc < TIER_SPC_MAX && heap->gc != TIER_GC_EXPLICIT; spc++) {
 		rh_central_ready(heap, spc);
 		if (sets && init_sets(heap, spc) < 0)
@@ -58,12 +63,14 @@ int rh_central_init(struct rh_heap *heap)
 }
 
 /* 136 locks are 60 KiB, a tenth of a small heap, and with explicit frees most of them are
- * never taken: the first who does makes it. */
+ * never taken: the first lane that needs one makes it. */
 void rh_central_ready(struct rh_heap *heap, unsigned spc)
 {
 	struct mcentral *central = &heap->central[spc];
 
 	rh_lock(&heap->set_pool_lock);
+	/* Again under the lock: two lanes may have found it missing. Release, so that
+	 * whoever sees ready sees the lock made. */
 	if (!atomic_load_explicit(&central->ready, memory_order_relaxed)) {
 		rh_lock_init(&central->lock, &central_lock_class, spc);
 		atomic_store_explicit(&central->ready, true, memory_order_release);
@@ -107,11 +114,15 @@ static struct span_set_block *set_block(struct rh_heap *heap, struct span_set *s
 	if (!set->spine)
 		set->spine = rh_persistent_alloc(&heap->persistent,
 						 SET_SPINE_BLOCKS * sizeof(*set->spine), 64);
+	/* A fixed spine of 4,096 blocks is 2 million spans, 16 GiB of the smallest;
+	 * Go doubles it instead, which needs old copies to stay valid. */
 	while (set->spine && b < SET_SPINE_BLOCKS && b >= atomic_load(&set->spine_len)) {
 		block = take_block(heap);
 		if (!block)
 			break;
 		atomic_store(&set->spine[atomic_load(&set->spine_len)], block);
+		/* The length after the entry: whoever reads the length without the
+		 * lock finds the block. */
 		atomic_fetch_add(&set->spine_len, 1);
 	}
 	if (b < atomic_load(&set->spine_len))
@@ -153,8 +164,12 @@ struct mspan *rh_set_pop(struct rh_heap *heap, struct span_set *set)
 	} while (!atomic_compare_exchange_weak(&set->head_tail, &head_tail,
 					       head_tail + ((uint64_t)1 << 32)));
 	block = atomic_load(&set->spine[head / SET_BLOCK_SPANS]);
+	/* The pusher has moved the tail and not yet stored, two instructions later.
+	 * Go waits here, too. */
 	while (!(span = atomic_load(&block->spans[head % SET_BLOCK_SPANS])))
 		;
+	/* A block in the pool has empty slots throughout; this is what a later popper
+	 * waits by. */
 	atomic_store(&block->spans[head % SET_BLOCK_SPANS], NULL);
 	if (atomic_fetch_add(&block->popped, 1) + 1 == SET_BLOCK_SPANS) {
 		atomic_store(&set->spine[head / SET_BLOCK_SPANS], NULL);
@@ -163,6 +178,8 @@ struct mspan *rh_set_pop(struct rh_heap *heap, struct span_set *set)
 	return span;
 }
 
+/* For replays of recorded cycles, whose lanes take turns: nothing here is safe beside
+ * a push or a pop. */
 static struct mspan *_Atomic *set_place(const struct span_set *set, uint32_t at)
 {
 	struct span_set_block *block = atomic_load(&set->spine[at / SET_BLOCK_SPANS]);
@@ -192,6 +209,7 @@ int rh_set_advance(struct span_set *set, const struct mspan *span)
 	if (at == tail || at == head)
 		return 0;
 	found = atomic_load(set_place(set, at));
+	/* Moved up by one each, so the order of the others stays. */
 	for (; at > head; at--)
 		atomic_store(set_place(set, at), atomic_load(set_place(set, at - 1)));
 	atomic_store(set_place(set, head), found);
@@ -221,6 +239,8 @@ void rh_set_reset(struct rh_heap *heap, struct span_set *set)
 
 static unsigned swept_index(const struct rh_heap *heap)
 {
+	/* sweepgen rises by two each cycle, so the pairs swap roles without being
+	 * moved. */
 	return atomic_load(&heap->sweepgen) / 2 % 2;
 }
 
@@ -243,6 +263,8 @@ static struct mspan *sweep_for_span(struct rh_lane *lane, struct mcentral *centr
 	int tries = SWEEP_TRIES;
 	struct mspan *span;
 
+	/* Each of these has room, so the first that is ours ends the search; one that
+	 * somebody else sweeps counts as a try. */
 	while (tries-- > 0 && (span = rh_set_pop(heap, &central->sets->partial[unswept]))) {
 		if (!rh_sweep_acquire(heap, span))
 			continue;
@@ -255,6 +277,7 @@ static struct mspan *sweep_for_span(struct rh_lane *lane, struct mcentral *centr
 		rh_sweep_span(lane, span, true);
 		if (span->alloc_count < span->elem_count)
 			return span;
+		/* Still full: no later allocation looks at it again in this cycle. */
 		rh_set_push(heap, &central->sets->full[swept], span);
 	}
 	return NULL;
@@ -296,6 +319,8 @@ int rh_central_prefer(struct rh_lane *lane, struct mspan *span)
 
 /* ---- before 1.15 ---- */
 
+/* Cached and swept spans stand at the back of `empty`: a search from the front ends
+ * at the first of them. */
 static void move_to_back(struct mcentral *central, struct mspan *span)
 {
 	rh_debug_assert(rh_lock_held(&central->lock) && span->list);
@@ -322,6 +347,8 @@ static struct mspan *from_nonempty(struct rh_lane *lane, struct mcentral *centra
 			tier_add(&lane->n.from_sweep, 1);
 			return span;
 		}
+		/* Another lane has it and will file it; waiting would take longer
+		 * than the next span. */
 		if (being_swept(heap, span))
 			continue;
 		move_to_back(central, span);
@@ -385,6 +412,7 @@ static struct mspan *grow(struct rh_lane *lane, unsigned spc)
 	size_t page_count = heap->classes.of[spc].page_count;
 	struct mspan *span;
 
+	/* Before the heap grows: pages that the last cycle found dead come first. */
 	rh_sweep_reclaim(lane, page_count);
 	span = rh_span_alloc(lane, page_count, spc);
 	if (!span)
@@ -415,6 +443,8 @@ void rh_central_uncache_span(struct rh_lane *lane, struct mspan *span, bool stal
 	uint32_t sweepgen = atomic_load(&heap->sweepgen);
 
 	rh_debug_assert(span->spc > 1 && span->elem_bytes);
+	/* sweepgen + 1: cached since before the cycle. Nobody else may sweep it in
+	 * this state, so a plain store acquires it. */
 	if (stale) {
 		atomic_store(&span->sweepgen, sweepgen - 1);
 		rh_sweep_span(lane, span, false);
@@ -434,6 +464,8 @@ void rh_central_uncache_span(struct rh_lane *lane, struct mspan *span, bool stal
 	rh_unlock(&central->lock);
 }
 
+/* With lists sweepgen comes last, under the lock: it is the signal that the span may
+ * be taken (mcentral.freeSpan of Go before 1.15). */
 void rh_central_file(struct rh_lane *lane, struct mspan *span)
 {
 	struct rh_heap *heap = lane->heap;
@@ -458,6 +490,8 @@ void rh_central_forget(struct rh_heap *heap, struct mspan *span)
 {
 	struct mcentral *central = &heap->central[span->spc];
 
+	/* A set has no removal: a span that has gone stays there until it is popped
+	 * and passed over. */
 	if (heap->profile->span_sets || !span->elem_bytes)
 		return;
 	rh_lock(&central->lock);
@@ -470,6 +504,8 @@ void rh_large_published(struct rh_lane *lane, struct mspan *span)
 	struct rh_heap *heap = lane->heap;
 
 	rh_debug_assert(!span->elem_bytes && span->alloc_count == 1);
+	/* Whole pages, as Go counts large blocks; small ones count when their span is
+	 * taken. */
 	atomic_fetch_add(&heap->pacer.heap_live, rh_span_bytes(span));
 	if (heap->profile->span_sets) {
 		file_swept(heap, span);

@@ -44,6 +44,7 @@ bool rh_span_extend(struct rh_lane *lane, struct mspan *span, size_t page_count)
 	bool ok;
 
 	assert(page_count > span->page_count && span->spc < 2);
+	/* Lists have no way to take given pages out of a free span. */
 	if (!heap->profile->radix || next + more > TIER_WINDOW_PAGES)
 		return false;
 	rh_lock(&heap->lock);
@@ -51,10 +52,13 @@ bool rh_span_extend(struct rh_lane *lane, struct mspan *span, size_t page_count)
 	/* the pages behind it may be parked in our own page cache */
 	if (next - lane->pcache.page < 64)
 		rh_pages_flush_cache(heap, &lane->pcache);
+	/* The stash goes back only when the very next page is in one; it may be
+	 * another lane's, and then the second try fails. */
 	ok = rh_limit_admits(heap, more) && (take_behind(heap, next, more, &scav) ||
 					     (stashed_at(heap, next) && rh_stash_trim(heap, lane) &&
 					      take_behind(heap, next, more, &scav)));
 	if (ok) {
+		/* Only to note them as used: a block that grows keeps its needzero. */
 		rh_arena_fresh(heap, next, more);
 		heap->in_use_bytes += more << TIER_PAGE_SHIFT;
 		heap->released_bytes -= scav << TIER_PAGE_SHIFT;

@@ -35,6 +35,8 @@ static void bits_give(struct rh_heap *heap, void *p, unsigned log)
 /* What is left of the lane's piece, as powers of two. Pool lock held. */
 static void give_rest(struct rh_lane *lane)
 {
+	/* Highest power of two first: a rest of 24 bytes becomes 16 and 8, and
+	 * nothing is lost. */
 	while (lane->bits_end - lane->bits_at >= 8) {
 		unsigned log = 63 - (unsigned)__builtin_clzll((lane->bits_end - lane->bits_at) / 8);
 
@@ -119,10 +121,14 @@ static bool resize_bits(struct rh_lane *lane, struct mspan *span, unsigned words
 			bits_give(heap, span->alloc_bits, log2_up(span->bit_words * maps));
 			rh_unlock(&heap->bits_lock);
 		}
+		/* Until there is memory it has none, so a failure leaves no pointer
+		 * to bits that were given back. */
 		span->bit_words = 0;
 		bits = bits_take(lane, log);
 		if (!bits)
 			return false;
+		/* All of the power of two is used: the next class of this struct may
+		 * need a word more. */
 		words = (1u << log) / maps;
 	}
 	span->bit_words = (uint16_t)words;
@@ -159,10 +165,12 @@ void rh_span_init(struct rh_heap *heap, struct mspan *span, unsigned spc)
 	rh_debug_assert(span->elem_count <= 64u * span->bit_words);
 	span->remote_next = NULL;
 	atomic_store_explicit(&span->dead_count, 0, memory_order_relaxed);
+	/* Bits of the span that had this struct before. */
 	memset(span->alloc_bits, 0, bitmap_count(heap) * span->bit_words * 8u);
 	if (tiny_class(heap, spc))
 		memset((void *)span->tiny_live, 0, span->tiny_bytes);
 	atomic_store_explicit(&span->sweepgen, atomic_load(&heap->sweepgen), memory_order_relaxed);
+	/* Last: sweepers walk all structs and believe those that are in use. */
 	rh_span_set_state(span, SPAN_IN_USE);
 }
 
@@ -187,10 +195,12 @@ void *rh_span_next(struct mspan *span)
 {
 	unsigned index, bit;
 
+	/* The test of the end comes first: past it the bits belong to no slot. */
 	if (span->freeindex >= span->elem_count || !reload(span))
 		return NULL;
 	bit = (unsigned)__builtin_ctzll(span->alloc_cache);
 	index = span->freeindex + bit;
+	/* Bits behind the last slot are 0 in alloc_bits and look free. */
 	if (index >= span->elem_count) {
 		span->freeindex = span->elem_count;
 		return NULL;
@@ -199,6 +209,8 @@ void *rh_span_next(struct mspan *span)
 	span->alloc_bits[index / 64] |= (uint64_t)1 << index % 64;
 	span->alloc_cache = bit == 63 ? 0 : span->alloc_cache >> (bit + 1);
 	span->freeindex = (uint16_t)(index + 1);
+	/* bit 0 of the cache must stand for freeindex, so at a word's end the next
+	 * one is loaded now. */
 	if (span->freeindex % 64 == 0 && span->freeindex < span->elem_count)
 		span->alloc_cache = ~span->alloc_bits[span->freeindex / 64];
 	tier_store(&span->alloc_count, (uint16_t)(span->alloc_count + 1)); /* slots die elsewhere */
@@ -210,6 +222,7 @@ void rh_span_rewind(struct mspan *span)
 {
 	span->freeindex = 0;
 	span->alloc_cache = ~span->alloc_bits[0];
+	/* Slots that were used before. */
 	span->needzero = 1;
 }
 

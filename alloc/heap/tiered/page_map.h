@@ -1,6 +1,6 @@
 /*
  * page_map.h - what the maps say of a page: its span, and the bin of its blocks.
- * Inside this folder only. By who owns the span.
+ * Inside this folder only. Called by the owner of the span.
  */
 #ifndef RH_TIERED_PAGE_MAP_H
 #define RH_TIERED_PAGE_MAP_H

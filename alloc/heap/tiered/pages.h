@@ -8,8 +8,8 @@
  * arena.c reserves and grows the address space below both.
  *
  * Pages are numbered from the start of the window. A free page is either resident
- * ("free") or given back to the system ("scavenged", reads as zero); alloc tells how
- * many of the pages it took for that were scavenged, free may pass that on.
+ * ("free") or given back to the system ("scavenged", reads as zero); alloc says how
+ * many of the pages it took were scavenged, free may pass that on.
  *
  * Thread rule: everything here under the heap lock, but rh_pages_release.
  */

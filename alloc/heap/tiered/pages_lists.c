@@ -19,6 +19,7 @@
 #include "alloc/base/debug.h"
 #include "alloc/heap/tiered/mheap.h"
 
+/* _MaxMHeapList of Go: 1 MiB. */
 enum { EXACT = 128 };
 
 static uint32_t page_of(const struct rh_heap *heap, const struct mspan *span)
@@ -28,6 +29,8 @@ static uint32_t page_of(const struct rh_heap *heap, const struct mspan *span)
 
 /* ---- treap: next = left, prev = right, priority by address ---- */
 
+/* Of the address, where Go draws it at random: the shape of the tree, and so the time
+ * of a replay, is the same in every run. */
 static uint64_t priority(const struct mspan *span)
 {
 	uint64_t x = (uint64_t)span->base * 0x9e3779b97f4a7c15u;
@@ -35,6 +38,7 @@ static uint64_t priority(const struct mspan *span)
 	return x ^ x >> 29;
 }
 
+/* Address second, so that keys differ and the lowest of equal lengths is taken. */
 static bool before(const struct mspan *a, const struct mspan *b)
 {
 	return a->page_count != b->page_count ? a->page_count < b->page_count : a->base < b->base;
@@ -58,6 +62,8 @@ static void split(struct mspan *tree, const struct mspan *key, struct mspan **lo
 	*low = *high = NULL;
 }
 
+/* A free span stands in a list or in a treap, never in both, so the links of one
+ * serve the other. */
 static void treap_insert(struct mspan **root, struct mspan *span)
 {
 	while (*root && priority(*root) >= priority(span))
@@ -90,6 +96,8 @@ static void treap_remove(struct mspan **root, struct mspan *span)
 	span->next = span->prev = NULL;
 }
 
+/* The leftmost key that is long enough: by the order, the shortest that fits and the
+ * lowest of these. */
 static struct mspan *treap_best(struct mspan *tree, size_t page_count)
 {
 	struct mspan *best = NULL;
@@ -107,6 +115,8 @@ static struct mspan *treap_best(struct mspan *tree, size_t page_count)
 
 /* ---- the set of free spans ---- */
 
+/* All of the list, as Go's bestFit did: what made large blocks slow in a fragmented
+ * heap, and what the treap of 1.9 replaced. */
 static struct mspan *list_best(struct span_list *list, size_t page_count)
 {
 	struct mspan *best = NULL;
@@ -121,6 +131,8 @@ static struct mspan *list_best(struct span_list *list, size_t page_count)
 /* The treap that a free span is in; NULL: a list. */
 static struct mspan **treap_of(struct rh_heap *heap, const struct mspan *span)
 {
+	/* By whether anything of it is in memory, so a span changes the tree when it is
+	 * given back or joined. */
 	if (heap->profile->two_treaps)
 		return span->scav_pages < span->page_count ? &heap->pages.treap : &heap->pages.scav;
 	return heap->profile->treap && span->page_count >= EXACT ? &heap->pages.treap : NULL;
@@ -134,6 +146,8 @@ static void insert(struct rh_heap *heap, struct mspan *span)
 
 	rh_debug_assert(rh_lock_held(&heap->lock) && span->page_count > 0);
 	rh_span_set_state(span, SPAN_FREE);
+	/* The ends only: neighbours look at nothing else, and a free span of a GiB
+	 * would mean 131,072 entries. */
 	heap->spans[page] = heap->spans[page + span->page_count - 1] = span;
 	if (treap)
 		treap_insert(treap, span);
@@ -143,6 +157,7 @@ static void insert(struct rh_heap *heap, struct mspan *span)
 		rh_list_push_front(pages->freelarge, span);
 }
 
+/* Before page_count or scav_pages change: both decide where it stands. */
 static void take_out(struct rh_heap *heap, struct mspan *span)
 {
 	struct mspan **treap = treap_of(heap, span);
@@ -172,8 +187,11 @@ static struct mspan *best_fit(struct rh_heap *heap, size_t page_count)
 		struct mspan *here = treap_best(heap->pages.treap, page_count);
 		struct mspan *gone = treap_best(heap->pages.scav, page_count);
 
+		/* In memory wins a tie, for it costs no page faults. */
 		return !gone || (here && here->page_count <= gone->page_count) ? here : gone;
 	}
+	/* LIFO within a length: the span that was freed last is the likeliest to be
+	 * in the caches of the CPU. */
 	for (size_t i = page_count; i < EXACT; i++) {
 		if (heap->pages.free[i].first)
 			return heap->pages.free[i].first;
@@ -191,12 +209,16 @@ struct mspan *rh_lists_alloc(struct rh_heap *heap, size_t page_count, size_t *sc
 		return NULL;
 	*released = span->scav_pages == span->page_count;
 	if (span->page_count > page_count) {
+		/* Before anything is changed: without a struct for the rest the heap
+		 * is as it was. */
 		rest = rh_fixalloc(&heap->span_alloc);
 		if (!rest)
 			return NULL;
 		take_out(heap, span);
 		rest->base = span->base + (page_count << TIER_PAGE_SHIFT);
 		rest->page_count = span->page_count - (uint32_t)page_count;
+		/* As sysUsed did on the whole span, although only a part of it is
+		 * taken: the figure of released bytes drops by all of it. */
 		rest->scav_pages = 0;
 		span->page_count = (uint32_t)page_count;
 		insert(heap, rest);
@@ -226,6 +248,8 @@ static void join(struct rh_heap *heap, struct mspan *span, struct mspan *other)
 void rh_lists_free(struct rh_heap *heap, struct mspan *span, size_t scav_pages)
 {
 	uint32_t page = page_of(heap, span);
+	/* Entries of spans in use are written by lanes without this lock, so only a
+	 * neighbour that is free is believed; those change under it. */
 	struct mspan *low = page ? tier_load(&heap->spans[page - 1]) : NULL;
 	struct mspan *high = page + span->page_count < TIER_WINDOW_PAGES
 				     ? tier_load(&heap->spans[page + span->page_count])
@@ -248,6 +272,7 @@ bool rh_lists_grow(struct rh_heap *heap, uint32_t page, size_t page_count)
 		return false;
 	span->base = heap->window + ((uintptr_t)page << TIER_PAGE_SHIFT);
 	span->page_count = (uint32_t)page_count;
+	/* New pages have never been touched, so they count as given back. */
 	rh_lists_free(heap, span, page_count);
 	return true;
 }
@@ -263,6 +288,7 @@ static struct mspan *treap_resident(struct mspan *tree)
 
 	if (!tree || resident(tree))
 		return tree;
+	/* The longest end first. */
 	found = treap_resident(tree->prev);
 	return found ? found : treap_resident(tree->next);
 }
@@ -295,6 +321,8 @@ size_t rh_lists_scavenge(struct rh_heap *heap, size_t page_max)
 		return 0;
 	released = span->page_count - span->scav_pages;
 	take_out(heap, span);
+	/* In no list and not free, so that no neighbour joins it while the lock is
+	 * dropped. */
 	rh_span_set_state(span, SPAN_DEAD);
 	heap->pages.nobodys += span->page_count;
 	rh_unlock(&heap->lock);

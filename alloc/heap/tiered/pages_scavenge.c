@@ -11,6 +11,7 @@
 
 #include <assert.h>
 
+/* A word at a time; large blocks ask this of thousands of pages. */
 bool rh_pages_resident(const struct page_heap *pages, uint32_t page, size_t page_count)
 {
 	while (page_count) {
@@ -26,7 +27,8 @@ bool rh_pages_resident(const struct page_heap *pages, uint32_t page, size_t page
 	return true;
 }
 
-/* Where the system's pages are larger than ours, of each of its pages: all busy when one is. */
+/* Where the system's pages are larger than ours, of each of its pages: all busy when one is.
+ * madvise takes whole pages of the system: half of one would take the other half's data along. */
 static uint64_t whole_groups(uint64_t busy, unsigned group)
 {
 	uint64_t mask = group < 64 ? ((uint64_t)1 << group) - 1 : ~(uint64_t)0;
@@ -42,6 +44,8 @@ static unsigned resident_run(const struct page_chunk *chunk, unsigned page_min, 
 {
 	unsigned end = 0, count = 0, group = (unsigned)(rh_page_bytes() / TIER_PAGE);
 
+	/* From the top, as allocation fills from the bottom: what lies high is the
+	 * least likely to be needed next. */
 	for (int i = TIER_CHUNK_PAGES - 1; i >= 0; i--) {
 		uint64_t busy = chunk->taken[i >> 6] | chunk->scav[i >> 6];
 
@@ -51,12 +55,16 @@ static unsigned resident_run(const struct page_chunk *chunk, unsigned page_min, 
 			if (count >= page_min)
 				break;
 			count = 0;
+			/* A word without a free page is passed over at once; most
+			 * words of a heap in use are such. */
 			if (!~busy)
 				i &= ~63;
 			continue;
 		}
 		if (!count)
 			end = (unsigned)i + 1;
+		/* Cut at a page of the system, or the call would do nothing for the
+		 * last of it. */
 		if (++count >= page_max && count % (group ? group : 1) == 0)
 			break;
 	}
@@ -104,7 +112,7 @@ static void mark_released(struct page_heap *pages, struct resident run)
 	}
 }
 
-/* While the lock is dropped these pages are nobody's. */
+/* While the lock is dropped nobody else can take these pages. */
 static void take_run(struct rh_heap *heap, struct resident run)
 {
 	size_t scav = 0;
@@ -118,6 +126,8 @@ static void take_run(struct rh_heap *heap, struct resident run)
  * it for. */
 size_t rh_pages_scavenge(struct rh_heap *heap, unsigned page_min, size_t page_max)
 {
+	/* Sixteen system calls at once: the lock is dropped once for all of them, and
+	 * the list stays on the stack. */
 	enum { RUNS = 16 };
 	struct page_heap *pages = &heap->pages;
 	struct resident run[RUNS];
@@ -132,6 +142,7 @@ size_t rh_pages_scavenge(struct rh_heap *heap, unsigned page_min, size_t page_ma
 					   &run[count]);
 
 		if (!found && least > 1) {
+			/* Long runs are used up: short ones follow, highest first. */
 			least = 1;
 			found = next_resident(pages, 1, left, &run[count]);
 		}
@@ -140,6 +151,8 @@ size_t rh_pages_scavenge(struct rh_heap *heap, unsigned page_min, size_t page_ma
 		if (alone)
 			mark_released(pages, run[count]);
 		else
+			/* Taken out for the time of the calls: another lane could be
+			 * handed the pages, and would lose what it writes. */
 			take_run(heap, run[count]);
 	}
 	if (!alone) {

@@ -21,8 +21,12 @@ static void fill(struct tier_class *out, const struct rh_gosize *size, int nosca
 	out->elem_bytes = size->bytes;
 	out->page_count = (uint16_t)(size->span_bytes >> TIER_PAGE_SHIFT);
 	out->elem_count = (uint16_t)rh_gosize_slots(size, noscan, rules);
+	/* 2^32 / size rounded up: a free finds its slot by a multiplication and a
+	 * shift, where a division would cost several times as much. */
 	out->div_mul = UINT32_MAX / size->bytes + 1;
 	out->header_bytes =
+		/* Since 1.22 scan blocks of more than 512 bytes begin with a word
+		 * that names their type. */
 		rules->header && !noscan && size->bytes > TIER_HEADER_MIN ? TIER_HEADER : 0;
 	out->bit_words = (uint16_t)((out->elem_count + 63) / 64);
 	assert((size_t)out->elem_count * out->elem_bytes <= size->span_bytes);
@@ -44,11 +48,16 @@ void rh_classes_make(struct tier_classes *classes, const struct rh_goheap *profi
 
 	memset(classes, 0, sizeof(*classes));
 	classes->class_count = rh_gosizes_make(sizes, &rules);
+	/* 32,760 since 1.22: the header must fit the largest class. */
 	classes->size_max = profile->header ? TIER_SMALL_MAX - TIER_HEADER : TIER_SMALL_MAX;
 	for (unsigned i = 1; i < classes->class_count; i++) {
+		/* Scan and noscan of one class may differ in slots: heap bitmaps are
+		 * in spans with pointers only. */
 		fill(&classes->of[2 * i], &sizes[i], 0, &rules);
 		fill(&classes->of[2 * i + 1], &sizes[i], 1, &rules);
 	}
+	/* Go's two tables: steps of 8 bytes up to 1 KiB and of 128 above, where no
+	 * two classes are closer. Both together are less than 400 bytes. */
 	for (unsigned i = 0; i < TIER_CLASS8_COUNT; i++) {
 		while (sizes[class].bytes < i * 8)
 			class ++;

@@ -25,6 +25,8 @@ struct heap_totals rh_heap_totals(struct rh_heap *heap)
 
 	rh_debug_assert(rh_lock_held(&heap->lock));
 	for (struct rh_lane *lane = heap->lanes; lane; lane = lane->next) {
+		/* What a lane has not folded in yet. A negative difference wraps in
+		 * one lane and comes right in the sum. */
 		totals.in_use += (uint64_t)tier_load(&lane->d_in_use);
 		totals.stack += (uint64_t)tier_load(&lane->d_stack);
 		totals.released += (uint64_t)tier_load(&lane->d_released);
@@ -34,6 +36,8 @@ struct heap_totals rh_heap_totals(struct rh_heap *heap)
 
 struct sums {
 	struct lane_counters n;
+	/* By class in one structure of some 8 KiB on the stack: nothing here may
+	 * allocate, for the heap is under test. */
 	uint64_t allocs[TIER_SPC_MAX], misses[TIER_SPC_MAX], binned[TIER_SPC_MAX];
 	uint64_t spans[TIER_SPC_MAX], taken[TIER_SPC_MAX], slots[TIER_SPC_MAX];
 	uint64_t dead[TIER_SPC_MAX], pages[TIER_SPC_MAX];
@@ -50,6 +54,8 @@ static void add_lane(struct sums *sums, const struct rh_lane *lane)
 
 		sums->allocs[spc] += tier_load(&bin->allocs);
 		sums->misses[spc] += tier_load(&bin->misses);
+		/* Blocks in a bin are taken in their span's bitmap, though nobody
+		 * holds them. */
 		sums->binned[spc] += (uint64_t)(bin->limit - bin->room);
 	}
 	sums->pcache_pages += (uint64_t)__builtin_popcountll(lane->pcache.free);
@@ -61,6 +67,8 @@ static void add_span(struct sums *sums, const struct mspan *span)
 {
 	unsigned spc = span->spc;
 
+	/* Structs stay after their span has gone, with the numbers of then; spans of
+	 * stacks are counted apart. */
 	if (rh_span_state(span) != SPAN_IN_USE)
 		return;
 	sums->spans[spc]++;
@@ -77,6 +85,8 @@ static void sum_up(struct rh_heap *heap, struct sums *sums)
 
 	rh_debug_assert(rh_lock_held(&heap->lock));
 	memset(sums, 0, sizeof(*sums));
+	/* Lanes that closed; a lane moves its counts here under the same lock, so
+	 * none is counted twice or missed. */
 	sums->n = heap->retired;
 	memcpy(sums->allocs, heap->retired_allocs, sizeof(sums->allocs));
 	memcpy(sums->misses, heap->retired_misses, sizeof(sums->misses));
@@ -96,13 +106,16 @@ static void out(const struct sink *sink, const char *name, const char *unit, uin
 	sink->emit(sink->ctx, name, unit, value);
 }
 
-/* Pages of the grown arenas that are in memory. */
+/* Pages of the grown arenas that are in memory. Asked of the kernel: a page is resident from
+ * the first touch on, which no tier sees. What is reserved and not grown answers 0. */
 static uint64_t resident_bytes(const struct rh_heap *heap)
 {
 	unsigned char in_core[4096];
 	size_t page = rh_page_bytes(), step = sizeof(in_core) * page;
 	uint64_t pages = 0;
 
+	/* With pages of 64 KiB the buffer would reach past the arena, into what may
+	 * not be mapped. */
 	if (step > TIER_ARENA)
 		step = TIER_ARENA;
 	for (size_t i = 0; i < TIER_WINDOW_ARENAS; i++) {
@@ -131,8 +144,12 @@ static void emit_objects(struct rh_heap *heap, const struct sums *sums, const st
 		allocs += sums->allocs[spc];
 		misses += sums->misses[spc];
 		objects += sums->taken[spc] - sums->binned[spc];
+		/* Freed by another lane and not yet taken in. In collected modes the
+		 * dead count as objects until they are swept, as in Go's HeapObjects. */
 		if (heap->gc == TIER_GC_EXPLICIT)
 			objects -= sums->dead[spc];
+		/* Large spans have as many pages as they need: neither a tail nor
+		 * free slots. */
 		if (spc < 2)
 			continue;
 		tail += sums->pages[spc] * TIER_PAGE - sums->slots[spc] * class->elem_bytes;
@@ -155,6 +172,8 @@ static void emit_memory(struct rh_heap *heap, const struct sink *sink)
 
 	out(sink, "HeapSys", "bytes", totals.mapped - totals.stack);
 	out(sink, "HeapInuse", "bytes", totals.in_use);
+	/* Holds what was released, too, as in MemStats: HeapIdle - HeapReleased could
+	 * still be released. */
 	out(sink, "HeapIdle", "bytes", totals.mapped - totals.stack - totals.in_use);
 	out(sink, "HeapReleased", "bytes", totals.released);
 	out(sink, "StackInuse", "bytes", totals.stack);
@@ -196,6 +215,8 @@ static void emit_classes(struct rh_heap *heap, const struct sums *sums, const st
 		snprintf(name, sizeof(name), "class%02u.%u.%s.spans", spc >> 1, bytes, kind);
 		out(sink, name, "count", sums->spans[spc]);
 		snprintf(name, sizeof(name), "class%02u.%u.%s.allocs", spc >> 1, bytes, kind);
+		/* Large blocks have no bin that counts: what lives stands here, and
+		 * large.allocs has the rest. */
 		out(sink, name, "count", spc < 2 ? sums->taken[spc] : sums->allocs[spc]);
 		if (spc < 2)
 			continue;
@@ -248,6 +269,8 @@ void rh_tiered_locks(struct rh_heap *heap, rh_lock_fn *emit, void *ctx)
 	for (unsigned spc = 2; spc < TIER_SPC_MAX; spc++) {
 		struct mcentral *central = &heap->central[spc];
 
+		/* Locks that were never made or taken would be hundreds of rows of
+		 * zeros. */
 		if (central->lock.acquired)
 			emit_lock(&central->lock, emit, ctx);
 		for (unsigned i = 0; central->sets && i < 2; i++) {

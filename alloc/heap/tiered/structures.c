@@ -20,6 +20,8 @@ static uint64_t tree_size(const struct mspan *tree)
 
 static void report_count(rh_stat_fn *emit, void *ctx, const char *name, uint64_t value)
 {
+	/* 127 lengths times two, and two lists for each of 136 classes: zeros would
+	 * bury the rest. */
 	if (value)
 		emit(ctx, name, "count", value);
 }
@@ -32,6 +34,8 @@ static void free_spans(const struct rh_heap *heap, rh_stat_fn *emit, void *ctx)
 		snprintf(name, sizeof(name), "mheap.free[%u]", pages);
 		report_count(emit, ctx, name, heap->pages.free[pages].count);
 	}
+	/* One name for list and treap, as the runtime kept it when the structure
+	 * changed in 1.9. */
 	report_count(emit, ctx, "mheap.freelarge",
 		     heap->pages.freelarge->count + tree_size(heap->pages.treap));
 	report_count(emit, ctx, "mheap.scav", tree_size(heap->pages.scav));
@@ -44,6 +48,8 @@ static void busy_spans(const struct rh_heap *heap, rh_stat_fn *emit, void *ctx)
 	uint64_t busy[EXACT] = { 0 }, large = 0;
 	char name[48];
 
+	/* Counted by walking, because gc=explicit keeps no such lists: the figure is
+	 * comparable in all modes. */
 	for (uint32_t i = 0; i < count; i++) {
 		const struct mspan *span = rh_nth_span(heap, i);
 

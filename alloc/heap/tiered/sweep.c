@@ -9,7 +9,7 @@
  * slots in between are free; a span without marks goes back to the page heap unless
  * the sweeper keeps it.
  *
- * Who sweeps: an allocation that wants the span (mcentral.c); an allocation that owes
+ * Sweeping is done by an allocation that wants the span (mcentral.c); an allocation that owes
  * pages in proportion to what it takes, so that sweeping ends before the next cycle
  * (credit); an allocation that needs new pages, which first looks for whole dead spans
  * (reclaim); the next cycle, for what is left. There is no background sweeper.
@@ -31,6 +31,8 @@ bool rh_sweep_acquire(struct rh_heap *heap, struct mspan *span)
 {
 	uint32_t unswept = atomic_load(&heap->sweepgen) - 2;
 
+	/* Loaded first: most spans that are looked at are swept already, and an
+	 * exchange that fails still takes the cache line. */
 	return atomic_load(&span->sweepgen) == unswept &&
 	       atomic_compare_exchange_strong(&span->sweepgen, &unswept, unswept + 1);
 }
@@ -45,6 +47,7 @@ static unsigned sweep_word(const struct rh_heap *heap, struct mspan *span, unsig
 	uint64_t freed = taken & ~live;
 
 	span->alloc_bits[w] = live;
+	/* For the next cycle; nobody marks between cycles. */
 	tier_store(mark, 0);
 	if (freed)
 		atomic_fetch_and(dead, ~freed);
@@ -62,13 +65,18 @@ bool rh_sweep_span(struct rh_lane *lane, struct mspan *span, bool preserve)
 	rh_debug_assert(freed <= span->elem_count);
 	atomic_fetch_sub(&span->dead_count, freed);
 	tier_store(&span->alloc_count, (uint16_t)(span->alloc_count - freed));
+	/* From the start: freed slots lie anywhere. This is the only place where a
+	 * collected span begins again. */
 	span->freeindex = 0;
 	span->alloc_cache = ~span->alloc_bits[0];
 	if (freed)
 		span->needzero = 1;
+	/* Whether or not it was freed: the debt of allocations is in pages looked at. */
 	atomic_fetch_add(&heap->pacer.pages_swept, span->page_count);
 	tier_add(&lane->n.swept, 1);
 	tier_add(&lane->n.swept_slots, freed);
+	/* The caller wants the span itself, so it is neither filed nor freed, empty
+	 * or not. */
 	if (preserve) {
 		atomic_store(&span->sweepgen, atomic_load(&heap->sweepgen));
 		return false;
@@ -78,6 +86,8 @@ bool rh_sweep_span(struct rh_lane *lane, struct mspan *span, bool preserve)
 		return false;
 	}
 	rh_central_forget(heap, span);
+	/* busy[] of old heaps is under the heap lock, and rh_span_free below takes
+	 * the same one. */
 	if (!span->elem_bytes && span->list) {
 		rh_lock(&heap->lock);
 		rh_list_remove(span);
@@ -110,6 +120,8 @@ static struct mspan *next_unswept(struct rh_lane *lane)
 				if (rh_sweep_acquire(heap, span))
 					return span;
 			}
+			/* Of several lanes that found the set empty one moves on; the
+			 * others read the new place. */
 			atomic_compare_exchange_strong(&heap->sweep_next, &at, at + 1);
 		}
 		return NULL;
@@ -136,6 +148,7 @@ size_t rh_sweep_one(struct rh_lane *lane)
 		return SIZE_MAX;
 	}
 	pages = span->page_count;
+	/* Read before: a span that was freed may have another length by now. */
 	return rh_sweep_span(lane, span, false) ? pages : 0;
 }
 
@@ -201,9 +214,12 @@ void rh_sweep_credit(struct rh_lane *lane, size_t bytes, size_t own_pages)
 		double since = live + bytes > pacer->sweep_live_basis
 				       ? (double)(live + bytes - pacer->sweep_live_basis)
 				       : 0;
+		/* All lanes pay into one account: whoever allocates next makes up for
+		 * a lane that was late. */
 		double owed = pacer->sweep_pages_per_byte * since - (double)own_pages;
 		uint64_t swept = atomic_load(&pacer->pages_swept) - pacer->pages_swept_basis;
 
+		/* Read again each time round, since other lanes sweep as well. */
 		if ((double)swept >= owed || rh_sweep_one(lane) == SIZE_MAX)
 			return;
 		tier_add(&lane->n.credit_sweeps, 1);
@@ -234,7 +250,9 @@ static size_t reclaim_span(struct rh_lane *lane, struct mspan *span)
 	return pages;
 }
 
-/* The whole dead spans that begin in one chunk of 512 pages. Heap lock held. */
+/* The whole dead spans that begin in one chunk of 512 pages. Heap lock held. page_in_use has
+ * the first page of each heap span, so 512 pages are eight words to look at (1.12:
+ * mheap.reclaimChunk). */
 static size_t reclaim_chunk(struct rh_lane *lane, uint32_t chunk)
 {
 	struct rh_heap *heap = lane->heap;
@@ -245,11 +263,15 @@ static size_t reclaim_chunk(struct rh_lane *lane, uint32_t chunk)
 		uint32_t base = chunk * TIER_CHUNK_PAGES + w * 64;
 		uint64_t bits = atomic_load(&heap->arenas.page_in_use[base / 64]);
 
+		/* bits is a copy: the lock is dropped for each span that is swept,
+		 * and what appears meanwhile is of this cycle. */
 		for (; bits; bits &= bits - 1) {
 			uint32_t page = base + (uint32_t)__builtin_ctzll(bits);
 			struct mspan *span = tier_load(&heap->spans[page]);
 
 			if (span && rh_span_state(span) == SPAN_IN_USE &&
+			    /* Unswept before unmarked: the marks of a swept span are
+			     * cleared and would say that it is dead. */
 			    atomic_load(&span->sweepgen) == atomic_load(&heap->sweepgen) - 2 &&
 			    unmarked(span) && rh_sweep_acquire(heap, span))
 				pages += reclaim_span(lane, span);
@@ -265,6 +287,8 @@ static size_t reclaim_list(struct rh_lane *lane, struct span_list *list, size_t 
 	bool found = true;
 
 	rh_debug_assert(rh_lock_held(&heap->lock));
+	/* From the front again after each: the list changed while the lock was
+	 * dropped. */
 	while (pages < want && found) {
 		found = false;
 		for (struct mspan *span = list->first; span && !found; span = span->next) {
@@ -284,6 +308,7 @@ static void reclaim_busy(struct rh_lane *lane, size_t want)
 	size_t pages = 0, got;
 
 	rh_lock(&heap->lock);
+	/* Longer ones first: one of these is enough. */
 	for (size_t i = want; i < 128 && pages < want; i++)
 		pages += reclaim_list(lane, &heap->busy[i], want - pages);
 	if (pages < want)
@@ -312,6 +337,8 @@ void rh_sweep_reclaim(struct rh_lane *lane, size_t page_count)
 		uint64_t credit = atomic_load(&pacer->reclaim_credit), chunk;
 		uint64_t use = credit < page_count - got ? credit : page_count - got;
 
+		/* What another lane found beyond its need, so that two lanes do not
+		 * both search for one span each. */
 		if (credit) {
 			if (atomic_compare_exchange_weak(&pacer->reclaim_credit, &credit,
 							 credit - use))
@@ -319,6 +346,7 @@ void rh_sweep_reclaim(struct rh_lane *lane, size_t page_count)
 			continue;
 		}
 		chunk = atomic_fetch_add(&pacer->reclaim_index, 1);
+		/* Each chunk is searched once a cycle. After that the heap grows. */
 		if (chunk >= tier_load(&heap->pages.chunk_end))
 			return;
 		rh_lock(&heap->lock);

@@ -16,6 +16,7 @@
 
 enum { TINY_BLOCK = 16 };
 
+/* Go's rule (mallocgc): a type of such a size needs no more. */
 static unsigned align_up(unsigned offset, size_t size)
 {
 	unsigned align = size % 8 == 0 ? 8 : size % 4 == 0 ? 4 : size % 2 == 0 ? 2 : 1;
@@ -23,6 +24,8 @@ static unsigned align_up(unsigned offset, size_t size)
 	return (offset + align - 1) & ~(align - 1);
 }
 
+/* The count lies in the span and not in the slot: another lane may free a part while
+ * this one writes into the next. */
 static _Atomic uint8_t *parts_of(struct rh_lane *lane, uintptr_t slot, struct mspan **span,
 				 unsigned *index)
 {
@@ -63,12 +66,17 @@ void *rh_tiny_alloc(struct rh_lane *lane, size_t size, bool *refilled)
 		rh_unpoison((void *)(slot + offset), size);
 		return (void *)(slot + offset);
 	}
+	/* Entry 2 of the table for steps of 8 bytes is the class of 16. */
 	slot = (uintptr_t)rh_mcache_slot(lane, lane->heap->classes.class8[2] << 1 | 1, refilled);
 	if (!slot)
 		return NULL;
 	atomic_store_explicit(parts_of(lane, slot, &span, &index), 1, memory_order_relaxed);
 	rh_unpoison((void *)slot, TINY_BLOCK);
+	/* Cleared once for all parts, as Go does: a part is handed out without a look
+	 * at its bytes. */
 	((uint64_t *)slot)[0] = ((uint64_t *)slot)[1] = 0;
+	/* The slot with more room left is kept; the other one has no more parts to
+	 * hand out. */
 	if (size < lane->tiny_offset || !lane->tiny) {
 		rh_tiny_drop(lane);
 		atomic_fetch_add_explicit(parts_of(lane, slot, &span, &index), 1,

@@ -8,6 +8,8 @@
 #include "alloc/base/debug.h"
 #include "alloc/stack/pools/pools.h"
 
+/* Half, so that a lane at the edge does not refill and release by turns: after
+ * either, half a cache of room is left on both sides. */
 enum { HALF = STACK_CACHE_BYTES / 2 };
 _Static_assert((STACK_LEAST << (STACK_ORDERS - 1)) <= HALF, "a refill brings at least one");
 
@@ -19,9 +21,13 @@ static void refill(struct rh_stack_lane *lane, unsigned order)
 	rh_debug_assert(!cache->head && !cache->bytes);
 	stack_add(&lane->n.cache_refills, 1);
 	rh_lock(lock);
+	/* By bytes and not by count, as Go does: a refill brings eight stacks of 2
+	 * KiB or one of 16 KiB, the same memory. */
 	while (cache->bytes < HALF) {
 		struct free_stack *stack = rh_pool_alloc_locked(lane, order);
 
+		/* What was got so far is kept; only an empty cache makes the caller
+		 * fail. */
 		if (!stack)
 			break;
 		stack->next = cache->head;
@@ -39,6 +45,8 @@ static void release(struct rh_stack_lane *lane, struct stack_cache *cache, unsig
 	rh_debug_assert(cache->head && cache->bytes > keep);
 	stack_add(&lane->n.cache_releases, 1);
 	rh_lock(lock);
+	/* From the head: stacks that were used last go first, which is Go's order too
+	 * and decides which spans become empty. */
 	while (cache->bytes > keep) {
 		struct free_stack *stack = cache->head;
 
@@ -50,6 +58,9 @@ static void release(struct rh_stack_lane *lane, struct stack_cache *cache, unsig
 	rh_unlock(lock);
 }
 
+/* For threads that Go keeps off the caches (during mark termination, helpers of the
+ * collector): a recorded program's stacks then come from other spans than a cache
+ * would give. */
 static struct free_stack *alloc_past(struct rh_stack_lane *lane, unsigned order)
 {
 	struct rh_lock *lock = rh_pool_lock(lane->stacks, order);
@@ -105,6 +116,8 @@ void rh_cache_free(struct rh_stack_lane *lane, unsigned order, struct free_stack
 		free_past(lane, order, stack);
 		return;
 	}
+	/* Checked before the push, so a cache reaches 32 KiB exactly and never passes
+	 * it (stack.go: stackfree). */
 	if (stack_unlikely(cache->bytes >= STACK_CACHE_BYTES))
 		release(lane, cache, order, HALF);
 	stack->next = cache->head;
@@ -114,6 +127,8 @@ void rh_cache_free(struct rh_stack_lane *lane, unsigned order, struct free_stack
 
 void rh_cache_flush(struct rh_stack_lane *lane, struct rh_stack_lane *of)
 {
+	/* An empty order would take its lock for nothing; a cycle flushes all lanes,
+	 * and most have one order in use. */
 	for (unsigned order = 0; order < STACK_ORDERS; order++)
 		if (of->cache[order].head)
 			release(lane, &of->cache[order], order, 0);

@@ -39,6 +39,8 @@ struct free_stack *rh_large_stack_alloc(struct rh_stack_lane *lane, size_t bytes
 
 	rh_debug_assert(bytes % RH_STACK_PAGE == 0);
 	stack_add(&lane->n.large_allocs, 1);
+	/* Also outside of cycles, when the lists are empty: Go takes the lock here as
+	 * well, and its cost is part of what is compared. */
 	if (lane->stacks->profile->large == POOL_LARGE_LISTS)
 		span = take_kept(lane, page_count);
 	if (!span)
@@ -58,6 +60,8 @@ void rh_large_stack_free(struct rh_stack_lane *lane, struct free_stack *stack)
 
 	rh_debug_assert(span->taken == 1);
 	span->taken = 0;
+	/* During marking a stack's pages must not become a heap span: a marker may
+	 * still hold a pointer into the old stack. */
 	if (!atomic_load_explicit(&stacks->gc_on, memory_order_relaxed) ||
 	    stacks->profile->large == POOL_LARGE_NONE) {
 		rh_pages_give(lane, span);
@@ -68,6 +72,8 @@ void rh_large_stack_free(struct rh_stack_lane *lane, struct free_stack *stack)
 	rh_unlock(&stacks->large_lock);
 }
 
+/* Pages are given back with the lock held, as freeStackSpans does: the page heap's
+ * lock has the higher rank. */
 void rh_large_stacks_trim(struct rh_stack_lane *lane)
 {
 	struct rh_stacks *stacks = lane->stacks;

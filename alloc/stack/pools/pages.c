@@ -17,7 +17,11 @@
 const struct rh_lock_class rh_stackpages_class = { "stackpages", STACK_RANK_PAGES, 0 };
 
 enum {
+	/* As the tiered heap grows, so that pools beside another heap ask the system
+	 * as often as Go would. */
 	CHUNK_BYTES = 4 << 20,
+	/* An eighth of a chunk: what is left at its end and too short is at most
+	 * that. */
 	RUN_PAGES_MAX = 64,
 	KEEP_BYTES = 16 << 20,
 	BLOCK_BYTES = 65536,
@@ -46,6 +50,8 @@ static bool more_structs(struct page_source *source)
 		return false;
 	block->next = source->blocks;
 	source->blocks = block;
+	/* Writing the links touches all 64 KiB; but a span of 32 KiB and more stands
+	 * behind each struct of 40 bytes. */
 	for (size_t i = 0; i < BLOCK_SPANS; i++) {
 		block->spans[i].next = source->span_structs;
 		source->span_structs = &block->spans[i];
@@ -58,6 +64,8 @@ static struct stack_span *take_struct(struct rh_stack_lane *lane)
 	struct page_source *source = &lane->stacks->pages;
 	struct stack_span *span;
 
+	/* One lock for 64 structs; a lane that only takes and gives runs has its own
+	 * back before the next look. */
 	if (!lane->spans) {
 		rh_lock(&source->lock);
 		for (int i = 0; i < SPAN_BATCH; i++) {
@@ -117,6 +125,8 @@ static bool take_run(struct rh_stack_lane *lane, struct stack_span *span)
 
 	rh_debug_assert(span->page_count <= RUN_PAGES_MAX);
 	rh_lock(&source->lock);
+	/* Equal length only, nothing is split or joined: stacks come in few sizes,
+	 * and what one leaves is asked for again. */
 	if (runs->first) {
 		struct stack_span *run = runs->first;
 
@@ -124,6 +134,8 @@ static bool take_run(struct rh_stack_lane *lane, struct stack_span *span)
 		rh_debug_assert(run->page_count == span->page_count && source->free_bytes >= bytes);
 		source->free_bytes -= bytes;
 		span->base = run->base;
+		/* The caller brought a struct, so the one of the free run is left
+		 * over. */
 		run->next = source->span_structs;
 		source->span_structs = run;
 	} else if (source->chunk_end - source->chunk >= bytes || new_chunk(lane)) {
@@ -145,6 +157,8 @@ static void give_run(struct rh_stack_lane *lane, struct stack_span *span)
 
 	rh_debug_assert(span->page_count <= RUN_PAGES_MAX);
 	rh_lock(&source->lock);
+	/* Looked at under the lock and acted on without it: two lanes may both
+	 * release where one would do. */
 	release = source->free_bytes >= KEEP_BYTES;
 	if (!release) {
 		span_push(&source->runs[list_of(span->page_count)], span);
@@ -153,6 +167,8 @@ static void give_run(struct rh_stack_lane *lane, struct stack_span *span)
 	rh_unlock(&source->lock);
 	if (!release)
 		return;
+	/* Not on the list meanwhile: nobody can be handed pages that are being given
+	 * back. */
 	whole = rh_page_within(span->base, bytes, &first);
 	if (whole && madvise((void *)first, whole, MADV_DONTNEED) < 0)
 		whole = 0; /* locked by the program */
@@ -163,6 +179,8 @@ static void give_run(struct rh_stack_lane *lane, struct stack_span *span)
 	rh_unlock(&source->lock);
 }
 
+/* Beyond 512 KiB a run is rare and its faults are dear either way; kept, it would
+ * hold its memory for a size that may not come again. */
 static bool map_run(struct rh_stack_lane *lane, struct stack_span *span)
 {
 	struct page_source *source = &lane->stacks->pages;
@@ -194,6 +212,8 @@ static bool take(struct rh_stack_lane *lane, struct stack_span *span)
 {
 	const struct rh_backend *ops = lane->stacks->heap_ops;
 
+	/* The heap's pages where it lends any: stacks and blocks then compete for the
+	 * same memory, as in Go. */
 	if (!ops->stack_pages)
 		return span->page_count <= RUN_PAGES_MAX ? take_run(lane, span)
 							 : map_run(lane, span);
@@ -253,6 +273,8 @@ void rh_pages_close(struct rh_stacks *stacks)
 	struct page_source *source = &stacks->pages;
 	struct block *block, *next;
 
+	/* The structs lie in blocks that are unmapped last, since the list runs
+	 * through them. */
 	for (struct stack_span *span = source->mapped.first; span; span = span->next)
 		rh_unmap((void *)span->base, (size_t)span->page_count * RH_STACK_PAGE);
 	for (block = source->blocks; block; block = next) {

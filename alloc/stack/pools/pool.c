@@ -14,6 +14,8 @@ const struct rh_lock_class rh_stackpool_class = { "stackpool", STACK_RANK_POOL, 
 
 struct rh_lock *rh_pool_lock(struct rh_stacks *stacks, unsigned order)
 {
+	/* stackpoolmu of Go before 1.14: spawns of different sizes waited for each
+	 * other. */
 	return &stacks->pool[stacks->profile->one_lock ? 0 : order].lock;
 }
 
@@ -29,6 +31,8 @@ static struct stack_span *new_span(struct rh_stack_lane *lane, unsigned order)
 	span->taken = 0;
 	span->free = NULL;
 	end = span->base + STACK_SPAN_PAGES * RH_STACK_PAGE;
+	/* Writes to each stack's last 16 bytes, as Go threads its list through the
+	 * stacks: up to eight pages of 4 KiB are touched for the first of them. */
 	for (uintptr_t hi = span->base + bytes; hi <= end; hi += bytes) {
 		struct free_stack *stack = stack_at(hi);
 
@@ -43,6 +47,7 @@ static struct stack_span *new_span(struct rh_stack_lane *lane, unsigned order)
 struct free_stack *rh_pool_alloc_locked(struct rh_stack_lane *lane, unsigned order)
 {
 	struct stack_list *spans = &lane->stacks->pool[order].spans;
+	/* The newest span first: older ones can become empty and go back. */
 	struct stack_span *span = spans->first ? spans->first : new_span(lane, order);
 	struct free_stack *stack;
 
@@ -54,6 +59,8 @@ struct free_stack *rh_pool_alloc_locked(struct rh_stack_lane *lane, unsigned ord
 	span->free = stack->next;
 	span->taken++;
 	rh_debug_assert(span->taken <= (STACK_SPAN_PAGES * RH_STACK_PAGE) / (STACK_LEAST << order));
+	/* Spans without a free stack are on no list; the stack itself leads back to
+	 * its span. */
 	if (!span->free)
 		span_remove(spans, span);
 	return stack;

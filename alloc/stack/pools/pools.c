@@ -58,6 +58,8 @@ static const struct rh_opt pool_knobs[] = {
 	{ .name = NULL }
 };
 
+/* Go's malg(32 * 1024) for signals on Linux: a large stack, so it takes pages of its
+ * own. */
 enum { GSIGNAL_BYTES = 32768 };
 
 /* ---- open and close ---- */
@@ -85,6 +87,7 @@ static int pools_open(struct rh_stacks **out, const void *knobs_given,
 	stacks->guard_bytes = stacks->profile->guard_bytes;
 	assert(stacks->profile->orders <= STACK_ORDERS);
 	assert(stacks->guard_bytes < STACK_LEAST); /* the least stack has room above it */
+	/* Until the first cycle has seen stacks to average. */
 	stacks->start_bytes = STACK_LEAST;
 	stacks->max_bytes = knobs->max;
 	stacks->shrink_on = knobs->shrink;
@@ -132,11 +135,15 @@ static void lane_release(struct rh_stack_lane *lane)
 		rh_stack_free(lane, lane->g0, lane->stacks->profile->g0_bytes);
 	if (lane->gsignal)
 		rh_stack_free(lane, lane->gsignal, GSIGNAL_BYTES);
+	/* Tasks first, since they may drop stacks into the cache; then the cache,
+	 * which gives pages back; then the structs of those pages. */
 	rh_tasks_purge(lane);
 	rh_cache_flush(lane, lane);
 	rh_pages_lane_close(lane);
 	rh_stack_counters_add(&stacks->retired, &lane->n);
 	rh_stack_sizes_add(&stacks->retired_sizes, &lane->sizes);
+	/* With flush=lane the trim after a cycle was this lane's to do; the next
+	 * cycle's end does it. */
 	if (stacks->ender == lane)
 		stacks->ender = NULL;
 	stacks->retired_in_use += lane->d_in_use;
@@ -198,6 +205,7 @@ static __attribute__((noinline)) void *spawn_slow(struct rh_stack_lane *lane, si
 
 	stack_enter(lane);
 	bytes = stacks->start_bytes;
+	/* Powers of two from the start size, as malg rounds. */
 	while (bytes < asked && bytes < stacks->max_bytes)
 		bytes *= 2;
 	if (bytes >= asked && bytes <= stacks->max_bytes)
@@ -212,6 +220,8 @@ static __attribute__((noinline)) void *spawn_slow(struct rh_stack_lane *lane, si
 	return task;
 }
 
+/* Acquire pairs with the store that starts the world: a lane that sees its room again
+ * sees what the cycle did to the stacks. */
 static inline bool as_new(const struct rh_stack_lane *lane, const struct task *task)
 {
 	return task_room(task) == atomic_load_explicit(&lane->start_room, memory_order_acquire);
@@ -223,6 +233,8 @@ static void *pools_spawn(struct rh_stack_lane *lane, size_t stack_bytes)
 
 	stack_claim(lane);
 	task = lane->gfree;
+	/* A recorded first size of 2 KiB is what every Go program says, so it takes
+	 * the fast path. */
 	if (stack_unlikely(stack_bytes > STACK_LEAST || !as_new(lane, task)))
 		return spawn_slow(lane, stack_bytes);
 	rh_debug_assert(task->frames.tag == TASK_DEAD);
@@ -248,6 +260,8 @@ static void pools_exit(struct rh_stack_lane *lane, void *handle)
 
 	stack_claim(lane);
 	rh_debug_assert(task->frames.tag == TASK_ALIVE);
+	/* The room is taken down by the comparison itself, and exit_slow gives it
+	 * back: one branch for both. */
 	if (stack_unlikely(!as_new(lane, task) || --lane->gfree_room < 0)) {
 		exit_slow(lane, task);
 		return;
@@ -283,6 +297,8 @@ static void pools_ret(struct rh_stack_lane *lane, void *handle, size_t frame_byt
 	(void)frame_bytes; /* the frame itself says where it ends */
 	rh_debug_assert(task->frames.tag == TASK_ALIVE);
 	stack_enter(lane);
+	/* A recording that begins in the middle of a program returns from frames it
+	 * never saw called. */
 	if (stack_unlikely(!rh_frames_pop(&task->frames)))
 		stack_add(&lane->n.unmatched, 1);
 	stack_leave(lane);
@@ -290,7 +306,7 @@ static void pools_ret(struct rh_stack_lane *lane, void *handle, size_t frame_byt
 
 /* ---- what the trace says of a stack's size ---- */
 
-/* A size the trace names, as one this backend has. 0: beyond the maximum. */
+/* The size of this backend that a recorded size stands for. 0: beyond the maximum. */
 static size_t size_named(const struct rh_stacks *stacks, size_t stack_bytes)
 {
 	size_t bytes = STACK_LEAST;
@@ -309,11 +325,14 @@ static int pools_grow(struct rh_stack_lane *lane, void *handle, size_t stack_byt
 
 	rh_debug_assert(task->frames.tag == TASK_ALIVE);
 	stack_enter(lane);
+	/* Before the resize: the recorded copy moved these bytes, so ours must. */
 	rh_frames_fill(&task->frames, used_bytes);
 	if (!bytes) {
 		stack_add(&lane->n.overflows, 1);
 		result = -1;
 	} else if (bytes > task_stack_bytes(lane->stacks, task)) {
+		/* To the recorded size at once, and not by doubling: one copy was
+		 * recorded. */
 		result = rh_task_resize(lane, task, bytes);
 		stack_add(&lane->n.grows, result == 0);
 	}
@@ -331,6 +350,8 @@ static int pools_shrink(struct rh_stack_lane *lane, void *handle, size_t stack_b
 	rh_debug_assert(task->frames.tag == TASK_ALIVE);
 	stack_enter(lane);
 	if (bytes && bytes < task_stack_bytes(lane->stacks, task)) {
+		/* The recorded runtime halved because little was in use, so as much
+		 * is popped here. */
 		while (!rh_task_may_halve(lane->stacks, task, 2 * bytes) &&
 		       rh_frames_pop(&task->frames))
 			continue;

@@ -13,7 +13,7 @@
  * when each of them runs next, and a trace that knows when says so (rh_stop_the_world_flush).
  *
  * A lane that wants to work says so with a plain store and looks whether the world is
- * being stopped. The order of the two is kept by the one who stops: membarrier(2) makes
+ * being stopped. The lane that stops keeps the order of the two: membarrier(2) makes
  * every running thread of the process pass a full fence. Where the kernel has none,
  * WORLD_FENCED stands in `stopping` for good and each lane fences for itself. Spawn and
  * exit look at start_room alone, which matches no stack while the world is stopped.
@@ -28,6 +28,7 @@ const struct rh_lock_class rh_stop_the_world_class = { "stackworld", STACK_RANK_
 
 void rh_stop_the_world_init(struct rh_stacks *stacks)
 {
+	/* Kernels before 4.14, and sandboxes that filter system calls. */
 	bool has = rh_membarrier_ready();
 
 	atomic_store(&stacks->stopping, has ? 0 : WORLD_FENCED);
@@ -35,6 +36,8 @@ void rh_stop_the_world_init(struct rh_stacks *stacks)
 
 uint32_t rh_stop_the_world_room(const struct rh_stacks *stacks)
 {
+	/* Lanes that fence for themselves always take the slow path; so does reuse=off, where no
+	 * stack may be found on the list. */
 	return atomic_load(&stacks->stopping) & WORLD_FENCED || !stacks->reuse
 		       ? ROOM_STOPPED
 		       : stacks->start_bytes - stacks->guard_bytes;
@@ -49,6 +52,8 @@ __attribute__((noinline)) void rh_stack_wait_outside(struct rh_stack_lane *lane)
 	for (;;) {
 		uint32_t state;
 
+		/* An exchange is the fence: inside is visible before stopping is
+		 * read. */
 		atomic_exchange(&lane->inside, 1);
 		state = atomic_load(stopping);
 		if (!(state & WORLD_STOPPING))
@@ -69,6 +74,8 @@ static void stop(struct rh_stack_lane *lane)
 		atomic_store(&other->start_room, ROOM_STOPPED);
 	if (!(state & WORLD_FENCED))
 		rh_membarrier();
+	/* Operations are short, so yielding beats a futex that every operation would
+	 * have to wake. */
 	for (struct rh_stack_lane *other = stacks->lanes; other; other = other->next)
 		while (other != lane && atomic_load(&other->inside))
 			sched_yield();
@@ -80,6 +87,7 @@ static void start(struct rh_stacks *stacks)
 	rh_debug_assert(atomic_load(&stacks->stopping) & WORLD_STOPPING);
 	for (struct rh_stack_lane *lane = stacks->lanes; lane; lane = lane->next)
 		atomic_store(&lane->start_room, rh_stop_the_world_room(stacks));
+	/* Rooms before the flag: a lane that finds the flag down finds its room too. */
 	atomic_fetch_and(&stacks->stopping, ~(uint32_t)WORLD_STOPPING);
 	rh_futex_wake_private(&stacks->stopping, INT_MAX);
 }
@@ -107,11 +115,15 @@ void rh_stop_the_world_gc_begin(struct rh_stack_lane *lane)
 
 	rh_lock(&stacks->world);
 	stop(lane);
+	/* Counted, because a trace may begin a cycle while one is open: the phase
+	 * ends with the last. */
 	stacks->cycles_open++;
 	atomic_store_explicit(&stacks->gc_on, 1, memory_order_relaxed);
 	stacks->scanned_bytes = stacks->scanned_stacks = 0;
 	for (struct task_chunk *chunk = stacks->chunks; chunk; chunk = chunk->next)
 		scan(lane, chunk);
+	/* Since 1.7; before, tasks of the global list kept their stacks through a
+	 * cycle. */
 	if (stacks->profile->g_split)
 		rh_tasks_free_stacks(lane);
 	start(stacks);
@@ -163,6 +175,8 @@ void rh_stop_the_world_gc_end(struct rh_stack_lane *lane)
 	if (last)
 		atomic_store_explicit(&stacks->gc_on, 0, memory_order_relaxed);
 	start(stacks);
+	/* After the world runs again, as in Go (gcMarkTermination calls
+	 * freeStackSpans last): spawns wait for a pool's lock at most. */
 	if (last && !stacks->flush_by_lane)
 		trim(lane);
 	rh_unlock(&stacks->world);

@@ -14,12 +14,16 @@
 const struct rh_lock_class rh_gfree_class = { "gfree", STACK_RANK_GFREE, 0 };
 const struct rh_lock_class rh_alltasks_class = { "allg", STACK_RANK_TASKS, 0 };
 
+/* Ends every lane's list in the place of NULL: its room of 0 matches no stack, so the
+ * fast path of spawn needs no test for an empty list. */
 struct task rh_no_task;
 
 /* ---- new tasks ---- */
 
 static struct task_chunk *new_chunk(struct rh_stacks *stacks)
 {
+	/* 64 KiB are a thousand tasks. Go takes each G from the heap; here tasks must
+	 * be found by a cycle's scan, which walks chunks. */
 	struct task_chunk *chunk = rh_map(TASK_CHUNK_BYTES);
 
 	if (!chunk)
@@ -42,6 +46,8 @@ static struct task *new_task(struct rh_stack_lane *lane)
 		lane->chunk = chunk;
 	}
 	stack_add(&lane->n.g_new, 1);
+	/* Counts as come from outside, like those of the global list: stats.c derives
+	 * exits from it. */
 	stack_add(&lane->n.g_in, 1);
 	return &lane->chunk->tasks[lane->chunk->count++];
 }
@@ -73,11 +79,15 @@ static void give_global(struct rh_stack_lane *lane, int32_t keep)
 	rh_lock(&stacks->gfree_lock);
 	for (; GFREE_KEEP - lane->gfree_room > keep; lane->gfree_room++, moved++) {
 		struct task *task = lane->gfree;
+		/* Two lists since 1.7, so that a spawn does not have to pass over
+		 * tasks without a stack. */
 		bool bare = stacks->profile->g_split && !task->frames.hi;
 
 		lane->gfree = task->next;
 		push(bare ? &stacks->gfree_bare : &stacks->gfree_stack, task);
 	}
+	/* Within the lock but atomic, as rh_task_take peeks at it without: it would
+	 * otherwise take the lock on each spawn that makes a new task. */
 	atomic_fetch_add_explicit(&stacks->gfree_count, moved, memory_order_relaxed);
 	rh_unlock(&stacks->gfree_lock);
 	stack_add(&lane->n.g_out, moved);
@@ -119,6 +129,7 @@ static void drop_stack(struct rh_stack_lane *lane, struct task *task)
 	rh_debug_assert(task->frames.hi && task->frames.tag == TASK_DEAD);
 	stack->span = task->span;
 	rh_stack_free(lane, stack, task_stack_bytes(lane->stacks, task));
+	/* Room 0, so that spawn's comparison fails for it. */
 	task->frames.hi = task->frames.guard = 0;
 }
 
@@ -138,6 +149,8 @@ static bool give_stack(struct rh_stack_lane *lane, struct task *task, size_t byt
 /* Pages are refused, but a task that died may still have a stack of this size. */
 static struct task *last_resort(struct rh_stack_lane *lane, size_t bytes)
 {
+	/* The lane's own first, then a batch of the global list. A linear search, but
+	 * only where the alternative is to report that memory is exhausted. */
 	for (int global = 0; global < 2; global++) {
 		struct task **link = &lane->gfree;
 
@@ -178,9 +191,12 @@ struct task *rh_task_take(struct rh_stack_lane *lane, size_t bytes, bool exact)
 	}
 	if (!task)
 		return last_resort(lane, bytes);
+	/* Since 1.19 the size of new stacks changes from cycle to cycle, and stacks
+	 * of the old size go when their task is taken. */
 	if (task->frames.hi && task_stack_bytes(stacks, task) != bytes)
 		drop_stack(lane, task);
 	if (!task->frames.hi && !give_stack(lane, task, bytes)) {
+		/* The task has no stack and stays for the next try. */
 		put_back(lane, task);
 		return last_resort(lane, bytes);
 	}
@@ -191,10 +207,14 @@ struct task *rh_task_take(struct rh_stack_lane *lane, size_t bytes, bool exact)
 void rh_task_put(struct rh_stack_lane *lane, struct task *task)
 {
 	task->frames.tag = TASK_DEAD;
+	/* A grown stack goes back at once: kept, it would be handed to a task that
+	 * needs 2 KiB. */
 	if (task_stack_bytes(lane->stacks, task) != lane->stacks->start_bytes ||
 	    !lane->stacks->reuse)
 		drop_stack(lane, task);
 	put_back(lane, task);
+	/* 64 are there and 31 stay, by Go's numbers: a lane that spawns and exits by
+	 * turns never gets here. */
 	if (lane->gfree_room < 0)
 		give_global(lane, GFREE_BATCH - 1);
 }
@@ -205,6 +225,8 @@ void rh_tasks_purge(struct rh_stack_lane *lane)
 		give_global(lane, 0);
 }
 
+/* What other lanes took from here keeps its stack: Go's root job looks at the global
+ * list alone. */
 void rh_tasks_free_stacks(struct rh_stack_lane *lane)
 {
 	struct rh_stacks *stacks = lane->stacks;

@@ -11,7 +11,8 @@
 
 /* ---- memory from the system ---- */
 
-/* Cache lock held. The first 16 bytes of a block are ours. */
+/* Cache lock held. The first 16 bytes of a block are ours. A list of our own and no lists of
+ * the heap: segments outlive the lane that mapped them, and close has to find them all. */
 void *rh_segmented_map(struct rh_stacks *stacks, size_t bytes)
 {
 	struct block *block = rh_map(bytes);
@@ -25,7 +26,8 @@ void *rh_segmented_map(struct rh_stacks *stacks, size_t bytes)
 	return block + 1;
 }
 
-/* A page before the segments holds the link of the block, so they stay aligned. */
+/* A page before the segments holds the link of the block, so they stay aligned. Sixteen at
+ * once, for the same reason as batches: one lock and one mapping for sixteen. */
 static bool map_batch(struct rh_stack_lane *lane)
 {
 	size_t each = lane->stacks->profile->fixed_bytes;
@@ -52,6 +54,7 @@ static bool ring_refill(struct rh_stack_lane *lane)
 	rh_debug_assert(lane->ring_count == 0);
 	rh_tally_count(&lane->tally, REFILLS, 1);
 	rh_lock(&stacks->cache_lock);
+	/* 1.0 knows no list that threads share. */
 	batch = stacks->profile->unbounded ? NULL : stacks->batches;
 	if (batch)
 		stacks->batches = batch->next;
@@ -66,6 +69,8 @@ static bool ring_refill(struct rh_stack_lane *lane)
 	return true;
 }
 
+/* Sixteen at once: a lane that frees and takes in turn pays for the lock once in
+ * sixteen segments (stackcacherelease of Go 1.1). */
 void rh_ring_release(struct rh_stack_lane *lane)
 {
 	struct rh_stacks *stacks = lane->stacks;
@@ -88,6 +93,7 @@ static void *segment_memory(struct rh_stack_lane *lane, size_t bytes)
 		rh_tally_count(&lane->tally, FROM_HEAP, 1);
 		return lane->stacks->ops->alloc(lane->heap, bytes);
 	}
+	/* Only 1.0 fills this list. */
 	if (lane->kept) {
 		struct batch *segment = lane->kept;
 
@@ -102,6 +108,8 @@ static void *segment_memory(struct rh_stack_lane *lane, size_t bytes)
 	return lane->ring[--lane->ring_count];
 }
 
+/* The stktop stands at the high end, where the first frame begins below it: a new
+ * segment touches one page. */
 struct stktop *rh_segment_take(struct rh_stack_lane *lane, size_t bytes)
 {
 	void *memory = segment_memory(lane, bytes);

@@ -65,6 +65,8 @@ static const struct rh_opt segmented_knobs[] = {
 	{ .name = NULL }
 };
 
+/* The arguments lie between the stktop and the first frame, so frames begin below
+ * them and results can be copied back from hi. */
 static void use_segment(struct task *task, struct stktop *top, size_t args_bytes)
 {
 	task->top = top;
@@ -92,6 +94,8 @@ static int segmented_open(struct rh_stacks **out, const void *knobs_given,
 	if (!stacks)
 		return rh_fail(err, RH_OS, "segmented: no memory to open");
 	stacks->profile = &profiles[knobs->profile];
+	/* Go's Stktop differs by version; ours must fit where the profile puts it, or
+	 * it would lie over the arguments. */
 	assert(stacks->profile->top_bytes >= sizeof(struct stktop));
 	stacks->ops = ops;
 	stacks->max = knobs->max;
@@ -127,6 +131,8 @@ static int segmented_lane_open(struct rh_stacks *stacks, struct rh_lane *heap_la
 	return 0;
 }
 
+/* Half of them, not all: a task that ends and one that starts in turn would take the
+ * lock each time (gfput in proc.c). */
 static void give_dead(struct rh_stack_lane *lane, uint32_t keep)
 {
 	struct rh_stacks *stacks = lane->stacks;
@@ -159,6 +165,7 @@ static void take_dead(struct rh_stack_lane *lane)
 	struct rh_stacks *stacks = lane->stacks;
 
 	rh_lock(&stacks->dead_lock);
+	/* Half a list at once, for the same reason. */
 	while (stacks->dead && lane->dead_count < DEAD_MAX / 2) {
 		struct task *task = stacks->dead;
 
@@ -170,6 +177,8 @@ static void take_dead(struct rh_stack_lane *lane)
 	rh_unlock(&stacks->dead_lock);
 }
 
+/* From memory of our own and not of the heap: what is compared are segments, and
+ * tasks are the same in every version. */
 static struct task *new_task(struct rh_stack_lane *lane)
 {
 	if (lane->fresh == lane->fresh_end) {
@@ -181,6 +190,8 @@ static struct task *new_task(struct rh_stack_lane *lane)
 		if (!tasks)
 			return NULL;
 		lane->fresh = tasks;
+		/* Cut from blocks and never freed: Go keeps every G it ever made,
+		 * too. */
 		lane->fresh_end = tasks + (BLOCK_BYTES - sizeof(struct block)) / sizeof(*tasks);
 	}
 	return lane->fresh++;
@@ -200,6 +211,7 @@ static struct task *take_task(struct rh_stack_lane *lane)
 	return task;
 }
 
+/* In front: the task that ended last, and its segment, are the warmest. */
 static void put_task(struct rh_stack_lane *lane, struct task *task)
 {
 	task->next = lane->dead;
@@ -220,6 +232,8 @@ static void *segmented_spawn(struct rh_stack_lane *lane, size_t stack_bytes)
 		task = take_task(lane);
 	if (!task)
 		goto refused;
+	/* A dead task keeps its first segment, which has the fixed size; a task that
+	 * wants another gives it back first. */
 	if (task->top && task->top->bytes != bytes) {
 		rh_segment_give(lane, task->top);
 		task->top = NULL;
@@ -245,12 +259,15 @@ static void segmented_exit(struct rh_stack_lane *lane, void *handle)
 	struct task *task = handle;
 
 	rh_tally_count(&lane->tally, EXITS, 1);
+	/* A task may end in the middle of its calls (Goexit); all segments but the
+	 * first go. */
 	while (task->top->previous) {
 		struct stktop *top = task->top;
 
 		task->top = top->previous;
 		rh_segment_give(lane, top);
 	}
+	/* As gfput does: a first segment of an odd size fits no other task. */
 	if (task->top->bytes != lane->stacks->profile->fixed_bytes) {
 		rh_segment_give(lane, task->top);
 		task->top = NULL;
@@ -270,6 +287,8 @@ static int overflow(struct rh_stack_lane *lane)
 static int morestack(struct rh_stack_lane *lane, struct task *task, size_t frame_bytes)
 {
 	const struct segmented_profile *profile = lane->stacks->profile;
+	/* The first frame is only 16 bytes: more would be read past the end of the
+	 * segment. */
 	size_t args = rh_frames_used(&task->frames) < ARGS_BYTES ? RESULTS_BYTES : ARGS_BYTES;
 	size_t bytes = frame_bytes + args + profile->extra_bytes;
 	struct stktop *top;
@@ -281,6 +300,8 @@ static int morestack(struct rh_stack_lane *lane, struct task *task, size_t frame
 	top = rh_segment_take(lane, bytes);
 	if (!top)
 		return -1;
+	/* The whole state of the segment before, so that lessstack is one copy, as Go
+	 * keeps gobuf in Stktop. */
 	top->saved = task->frames;
 	top->previous = task->top;
 	memcpy((char *)top - args, (const char *)task->frames.sp, args);
@@ -293,7 +314,8 @@ static int morestack(struct rh_stack_lane *lane, struct task *task, size_t frame
 	return 0;
 }
 
-/* The results go back to where the caller put the arguments. */
+/* The results go back to where the caller put the arguments. At once, as Go did: this is the
+ * hot split. Keeping the segment for the next call is what later schemes tried. */
 static void lessstack(struct rh_stack_lane *lane, struct task *task)
 {
 	struct stktop *top = task->top;
@@ -323,6 +345,7 @@ static int copystack(struct rh_stack_lane *lane, struct task *task, size_t frame
 	top = rh_segment_take(lane, bytes);
 	if (!top)
 		return -1;
+	/* A stack that copies is one segment, so there is no chain to move. */
 	rh_frames_move(&task->frames, (uintptr_t)top, &cost);
 	use_segment(task, top, 0);
 	rh_segment_give(lane, old);
@@ -340,6 +363,8 @@ static int segmented_call(struct rh_stack_lane *lane, void *handle, size_t frame
 	if (!rh_frames_fit(&task->frames, bytes)) {
 		if (bytes > lane->stacks->max)
 			return overflow(lane);
+		/* Go switches to the thread's own stack for this; the switch is not
+		 * modelled. */
 		if ((lane->stacks->profile->copies ? copystack : morestack)(lane, task, bytes) < 0)
 			return -1;
 	}
@@ -353,6 +378,8 @@ static void segmented_ret(struct rh_stack_lane *lane, void *handle, size_t frame
 
 	(void)frame_bytes;
 	rh_frames_pop(&task->frames);
+	/* depth counts within the segment, so 0 means that its first frame has
+	 * returned to lessstack. */
 	if (task->frames.depth == 0 && task->top->previous)
 		lessstack(lane, task);
 }
@@ -367,6 +394,7 @@ static int segmented_grow(struct rh_stack_lane *lane, void *handle, size_t stack
 	(void)stack_bytes;
 	if (used_bytes > lane->stacks->max)
 		return overflow(lane);
+	/* Full segments count whole, the top one by what is in use. */
 	while (task->bytes - task->top->bytes + rh_frames_used(&task->frames) + FRAME_BYTES <=
 	       used_bytes)
 		if (segmented_call(lane, task, FRAME_BYTES) < 0)
@@ -395,6 +423,8 @@ static int segmented_verify(struct rh_stack_lane *lane, void *handle, struct rh_
 	(void)lane;
 	if (rh_frames_verify(&task->frames, top->base, &task->frames, err) < 0)
 		return -1;
+	/* saved.self is the task: frames were pushed through it, whichever segment
+	 * they lie in. */
 	for (; top->previous; top = top->previous) {
 		if (rh_frames_verify(&top->saved, top->previous->base, &task->frames, err) < 0)
 			return -1;
