@@ -3,7 +3,8 @@
  *
  * Since 1.18: goal = marked + (marked + roots) x GOGC, at least 4 MiB x GOGC. The trigger
  * lies as many bytes before it as the program allocates while marking, but not before 45/64 of
- * the way nor after 61/64, or goal - 4 MiB if that is later.
+ * the way nor after 61/64, or goal - 4 MiB if that is later. Goal and trigger lie at least 1 MiB
+ * above what is marked, for that much is swept on the way.
  * Before: goal = marked x (1 + GOGC), trigger at 95 % of the way.
  * The limit is soft: the goal never falls below what is marked, so a program that needs more
  * than its limit overruns it and collects without a pause, in half of the CPU.
@@ -57,12 +58,14 @@ static uint64_t goal_by_growth(const struct rh_gopacer *pacer)
 	/* The least goal scales with GOGC: 4 MiB at 100. */
 	if (pacer->runway && goal < part(RH_GO_HEAP_LEAST, pacer->gogc))
 		goal = part(RH_GO_HEAP_LEAST, pacer->gogc);
+	if (pacer->runway && goal < pacer->marked + RH_GO_SWEEP_LEAST)
+		goal = pacer->marked + RH_GO_SWEEP_LEAST;
 	return goal;
 }
 
-static uint64_t trigger_by_runway(const struct rh_gopacer *pacer, uint64_t goal)
+static uint64_t trigger_by_runway(const struct rh_gopacer *pacer, const struct rh_gopace *pace)
 {
-	uint64_t way = goal - pacer->marked;
+	uint64_t goal = pace->goal, way = goal - pacer->marked;
 	/* Divided first, as Go does, so that the product cannot overflow; triggers of
 	 * small heaps are off by up to 64 bytes the same way. */
 	uint64_t least = pacer->marked + way / 64 * 45, most = pacer->marked + way / 64 * 61;
@@ -72,6 +75,10 @@ static uint64_t trigger_by_runway(const struct rh_gopacer *pacer, uint64_t goal)
 	 * is earlier. */
 	if (goal > RH_GO_HEAP_LEAST && goal - RH_GO_HEAP_LEAST > most)
 		most = goal - RH_GO_HEAP_LEAST;
+	if (!pace->by_limit && least < pacer->marked + RH_GO_SWEEP_LEAST)
+		least = pacer->marked + RH_GO_SWEEP_LEAST;
+	if (most < least)
+		most = least;
 	if (pacer->ahead > goal || goal - pacer->ahead < least)
 		return least;
 	return goal - pacer->ahead > most ? most : goal - pacer->ahead;
@@ -90,7 +97,7 @@ struct rh_gopace rh_gopacer_pace(const struct rh_gopacer *pacer)
 	if (pace.goal == UINT64_MAX) {
 		pace.trigger = UINT64_MAX;
 	} else if (pacer->runway) {
-		pace.trigger = trigger_by_runway(pacer, pace.goal);
+		pace.trigger = trigger_by_runway(pacer, &pace);
 	} else {
 		pace.trigger =
 			pacer->marked + (uint64_t)((double)(pace.goal - pacer->marked) * 0.95);

@@ -13,6 +13,9 @@
 
 #define RH_GOGC_OFF	 UINT64_MAX
 #define RH_GO_HEAP_LEAST ((uint64_t)4 << 20) /* least goal at GOGC=100 */
+/* Sweeping gets at least so many bytes of growth: no goal and no trigger lies nearer to what is
+ * marked (mgcpacer.go, sweepDistMinTrigger), unless a limit sets the goal. */
+#define RH_GO_SWEEP_LEAST ((uint64_t)1 << 20)
 
 struct rh_gopacer {
 	bool runway;	   /* rules of 1.18: roots count, trigger between 45/64 and 61/64 */

@@ -45,7 +45,12 @@ struct setting {
 /* A limit, or another GOGC set by the program while it ran, makes goals that nothing explains. */
 static void judge_goals(const struct rh_whatif *whatif, struct setting *setting)
 {
-	if (whatif->goals_odd)
+	if (whatif->goals_set)
+		snprintf(setting->no_goals, sizeof(setting->no_goals),
+			 "the program set GOGC or a limit itself, %" PRIu32
+			 " times (goals that changed without a collection)",
+			 whatif->goals_set);
+	else if (whatif->goals_odd)
 		snprintf(setting->no_goals, sizeof(setting->no_goals),
 			 "%" PRIu32 " of %" PRIu32 " are not of GOGC=%" PRIu64
 			 ": a limit or another GOGC was set, which the trace does not tell",

@@ -174,6 +174,11 @@ static void print_check(const char *path, const struct rh_whatif *whatif, const 
 	rh_print(stdout,
 		 "; stacks and globals %.2f MiB; %.2f bytes allocated while one is marked\n",
 		 whatif->roots / (1 << 20), whatif->black);
+	if (whatif->goals_set)
+		rh_print(stdout,
+			 "The program set GOGC or a limit itself, %" PRIu32
+			 " times: then the rows below are of one that does not\n",
+			 whatif->goals_set);
 	if (whatif->unsuited[0])
 		rh_print(stdout, "The trace is not suited for %s\n", whatif->unsuited);
 	putchar('\n');

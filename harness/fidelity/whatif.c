@@ -47,8 +47,9 @@ struct reader {
 	uint8_t series[SERIES_MAX];
 	uint64_t told, live, stacks, spans; /* bytes; spans: of all kinds */
 	uint64_t step;			    /* of live, the last one */
+	uint64_t goal;			    /* the last one told */
 	double slack, slack_of; /* at ends of collections: spans beyond what is live, and that */
-	bool have_live, open, goal_due;
+	bool have_live, have_goal, open, goal_due;
 };
 
 static void name_series(struct reader *reader, const struct rh_trace *trace)
@@ -83,6 +84,22 @@ static void take_live(struct reader *reader, uint64_t told)
 		whatif->peak = reader->live;
 }
 
+/* Told at the start, at the end of each collection, and when the program sets GOGC or a limit. */
+static void take_goal(struct reader *reader, uint64_t goal)
+{
+	struct rh_whatif *whatif = reader->whatif;
+
+	if (reader->goal_due)
+		whatif->cycles[whatif->count - 1].goal = goal;
+	else if (!whatif->count && !reader->open)
+		whatif->goal_start = goal;
+	if (!reader->goal_due && reader->have_goal && goal != reader->goal)
+		whatif->goals_set++;
+	reader->goal = goal;
+	reader->have_goal = true;
+	reader->goal_due = false;
+}
+
 static void take_ref(struct reader *reader, const struct rh_event *event)
 {
 	struct rh_whatif *whatif = reader->whatif;
@@ -92,11 +109,7 @@ static void take_ref(struct reader *reader, const struct rh_event *event)
 		take_live(reader, event->arg);
 		break;
 	case GOAL:
-		if (reader->goal_due)
-			whatif->cycles[whatif->count - 1].goal = event->arg;
-		else if (!whatif->count && !reader->open)
-			whatif->goal_start = event->arg;
-		reader->goal_due = false;
+		take_goal(reader, event->arg);
 		break;
 	case STACK_SPAN:
 		reader->stacks += (event->arg & ((1u << SPAN_BITS) - 1)) * PAGE;
@@ -203,6 +216,12 @@ static bool goal_fits(const struct rh_whatif_cycle *cycle, uint64_t gogc)
 	       roots < (double)(cycle->stacks + GLOBALS_MOST);
 }
 
+/* The least goal, and the least way for sweeping, say nothing of stacks and globals. */
+static bool hides(const struct rh_whatif_cycle *cycle, uint64_t gogc)
+{
+	return cycle->goal <= least_goal(gogc) || cycle->goal == cycle->marked + RH_GO_SWEEP_LEAST;
+}
+
 /* Goals that tell of a GOGC, and which of them cannot be of this one. */
 static uint32_t count_odd(const struct rh_whatif *whatif, uint64_t gogc, uint32_t *counted)
 {
@@ -212,7 +231,7 @@ static uint32_t count_odd(const struct rh_whatif *whatif, uint64_t gogc, uint32_
 	for (uint32_t i = 0; i < whatif->count; i++) {
 		const struct rh_whatif_cycle *cycle = &whatif->cycles[i];
 
-		if (!cycle->goal || cycle->goal <= least_goal(gogc))
+		if (!cycle->goal || hides(cycle, gogc))
 			continue;
 		++*counted;
 		odd += !goal_fits(cycle, gogc);
@@ -299,7 +318,7 @@ static void find_roots(struct rh_whatif *whatif)
 
 	for (uint32_t i = 0; i < whatif->count; i++) {
 		struct rh_whatif_cycle *cycle = &whatif->cycles[i];
-		bool hidden = whatif->gogc == WHATIF_OFF || cycle->goal <= least_goal(whatif->gogc);
+		bool hidden = whatif->gogc == WHATIF_OFF || hides(cycle, whatif->gogc);
 		double roots = hidden ? last : roots_of(cycle, whatif->gogc);
 
 		if (!hidden && roots < 0)

@@ -58,8 +58,9 @@ struct rh_whatif {
 	const char *gogc_from; /* who says so: rh_whatif_from_* */
 	const char *limit_from;
 	uint32_t goals, goals_odd; /* above the least; of these, not of that GOGC and limit */
-	double roots, black;	   /* means over the collections */
-	double mark_second;	   /* bytes that all Ps mark in a second */
+	uint32_t goals_set; /* that changed without a collection: the program set GOGC or a limit */
+	double roots, black; /* means over the collections */
+	double mark_second;  /* bytes that all Ps mark in a second */
 };
 
 extern const char rh_whatif_given[], rh_whatif_environment[], rh_whatif_goals[],

@@ -125,6 +125,8 @@ static void begin(struct model *model)
 		marked = here.reachable;
 	else if (whatif->goal_start > least_goal(whatif->gogc))
 		marked = ((double)whatif->goal_start - grow * here.roots) / (1 + grow);
+	if (marked > 0 && whatif->limit == WHATIF_OFF)
+		marked = fmin(marked, (double)whatif->goal_start - RH_GO_SWEEP_LEAST);
 	if (marked > model->live)
 		marked = model->live;
 	set_pace(model, &here, marked > 0 ? marked : 0);

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -41,6 +42,13 @@ static void goals_are_by_the_published_rule(void **state)
 	/* the least goal is 4 MiB at 100, 2 at 50 */
 	pacer = (struct rh_gopacer){ .runway = true, .gogc = 50, .marked = MIB / 2 };
 	assert_int_equal(rh_gopacer_pace(&pacer).goal, 2 * MIB);
+	/* and 1 MiB at least is left for sweeping, before a collection begins */
+	pacer = (struct rh_gopacer){ .runway = true, .gogc = 20, .marked = 3 * MIB };
+	assert_int_equal(rh_gopacer_pace(&pacer).goal, 4 * MIB);
+	assert_int_equal(rh_gopacer_pace(&pacer).trigger, 4 * MIB);
+	pacer.gogc = 40;
+	assert_true(rh_gopacer_pace(&pacer).goal < 5 * MIB);
+	assert_true(rh_gopacer_pace(&pacer).trigger >= 4 * MIB);
 }
 
 static void a_limit_is_soft(void **state)
@@ -225,6 +233,66 @@ static void the_setting_is_whose_word_counts_most(void **state)
 	rh_whatif_close(&whatif);
 }
 
+static const char head[] = "reheap-trace 1 columns=time,arg\n"
+			   "note go.profile=1.26\n"
+			   "site 1=go.heap_live\nsite 2=go.heap_goal\n"
+			   "lane_start lane=0 time=0\n"
+			   "ref lane=0 id=2 arg=4194304 time=1\n"
+			   "ref lane=0 id=1 arg=3000000 time=2\n";
+
+/* A trace of a few collections, each: heap_live before and after, and the goal that follows. */
+static void read_made(struct rh_whatif *whatif, const char *rest)
+{
+	char path[] = "/tmp/rh-whatif-XXXXXX";
+	struct rh_err err = { 0 };
+	FILE *file;
+	int fd = mkstemp(path), events = 3;
+
+	assert_true(fd >= 0);
+	file = fdopen(fd, "w");
+	assert_non_null(file);
+	for (const char *at = rest; *at; at++)
+		events += *at == '\n';
+	fprintf(file, "%s%send events=%d\n", head, rest, events);
+	fclose(file);
+	assert_int_equal(rh_whatif_read(whatif, path, &as_noted, &err), 0);
+	unlink(path);
+}
+
+/* At GOGC=20 a small heap's goal is 1 MiB above what is marked: that is no 1.5 MiB of stacks. */
+static void the_least_way_to_sweep_is_no_stack(void **state)
+{
+	struct rh_whatif whatif;
+
+	(void)state;
+	read_made(&whatif, "gc_begin lane=0 id=1 time=10\nref lane=0 id=1 arg=4000000 time=11\n"
+			   "ref lane=0 id=1 arg=2776856 time=12\ngc_end lane=0 id=1 time=13\n"
+			   "ref lane=0 id=2 arg=3825432 time=14\n"
+			   "gc_begin lane=0 id=2 time=20\nref lane=0 id=1 arg=3900000 time=21\n"
+			   "ref lane=0 id=1 arg=2740640 time=22\ngc_end lane=0 id=2 time=23\n"
+			   "ref lane=0 id=2 arg=3789216 time=24\n");
+	assert_int_equal(whatif.count, 2);
+	assert_true(whatif.roots < 200000);
+	assert_int_equal(whatif.goals, 0);
+	assert_int_equal(whatif.goals_set, 0);
+	rh_whatif_close(&whatif);
+}
+
+static void a_goal_between_collections_was_set_by_the_program(void **state)
+{
+	struct rh_whatif whatif;
+
+	(void)state;
+	read_made(&whatif, "ref lane=0 id=2 arg=4194304 time=9\n"
+			   "gc_begin lane=0 id=1 time=10\nref lane=0 id=1 arg=4000000 time=11\n"
+			   "ref lane=0 id=1 arg=2776856 time=12\ngc_end lane=0 id=1 time=13\n"
+			   "ref lane=0 id=2 arg=5653712 time=14\n"
+			   "ref lane=0 id=2 arg=11000000 time=15\n");
+	assert_int_equal(whatif.goals_set, 1);
+	assert_true(whatif.cycles[0].goal == 5653712);
+	rh_whatif_close(&whatif);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +302,8 @@ int main(void)
 		cmocka_unit_test(variables_are_read_as_go_does),
 		cmocka_unit_test(a_limit_below_what_lives_ends),
 		cmocka_unit_test(the_setting_is_whose_word_counts_most),
+		cmocka_unit_test(the_least_way_to_sweep_is_no_stack),
+		cmocka_unit_test(a_goal_between_collections_was_set_by_the_program),
 		cmocka_unit_test(the_corpus_is_met_at_its_setting),
 		cmocka_unit_test(settings_move_the_right_way),
 	};
