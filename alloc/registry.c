@@ -165,6 +165,7 @@ static int check_head(const char *name, size_t knobs_bytes, bool absent,
 	return 0;
 }
 
+/* The field's name is also the word of the message, so the two cannot differ. */
 #define ENTRY(name)              \
 	{                        \
 #name, ops->name \
@@ -290,6 +291,8 @@ const struct rh_peer *rh_peer_by_name(const char *name, size_t name_bytes)
 	return NULL;
 }
 
+/* Peers too, installed or not: the name is then right, and the next message says
+ * which package to install. */
 void rh_backend_suggest(const char *name, size_t name_bytes, char *text, size_t text_bytes)
 {
 	struct rh_suggestion s = { .name = name, .name_bytes = name_bytes, .distance = SIZE_MAX };

@@ -26,8 +26,8 @@ struct rh_heap {
 	struct knobs knobs;
 	_Atomic uint64_t live_bytes; /* only kept when there is a limit */
 	_Atomic uint64_t failed;
-	/* Numbers lanes as they open. Lanes that open at the same moment may swap
-	 * numbers, and with them their sequences of share=. */
+	/* Numbers lanes as they open. A worker opens them one after another, so each has the same
+	 * number, and with it the same sequence of share=, in every run. */
 	_Atomic uint32_t lanes;
 };
 

@@ -71,6 +71,8 @@ struct rh_stack_lane {
 };
 
 static const struct rh_opt thread_knobs[] = {
+	/* As pthread_attr has them by default: the size of ulimit -s on most systems,
+	 * one page of guard, and the limit of glibc's cache. */
 	{ "size", 0, RH_OPT_SIZE, offsetof(struct thread_knobs, size), "8M", .min = 16384,
 	  .max = 1ull << 40, .arg = "BYTES", .help = "stack of a thread" },
 	{ "guard", 0, RH_OPT_SIZE, offsetof(struct thread_knobs, guard), "4K", .max = 1 << 30,

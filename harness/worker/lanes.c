@@ -32,7 +32,7 @@
  * the allocator's thread caches die as they did; a fresh thread sits down instead. Not
  * so when lanes are folded: there they are merged and none ends where the next begins.
  * What happens at the wrap of a copy (passes.c, drain.c) happens at the edge, too. Both are outside
- *the timing.
+ * the timing.
  */
 #include <assert.h>
 #include <errno.h>
@@ -376,7 +376,7 @@ void rh_seats_close(struct worker *worker)
 		thread_leave(&worker->lane[i]);
 }
 
-/* Threads whose recorded lane ended go, new ones come. */
+/* Ends the threads whose recorded lane ended, and starts those whose lane begins. */
 void rh_seats_turn(struct worker *worker)
 {
 	struct rh_err err = { 0 };

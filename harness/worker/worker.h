@@ -154,7 +154,7 @@ int rh_seats_open(struct worker *worker, struct rh_err *err);
 void rh_seats_close(struct worker *worker);
 /* Virtual grains first..first+count-1 of every copy. */
 void rh_seats_run(struct worker *worker, uint64_t first, uint64_t count, bool verify);
-/* Threads whose recorded lane ended go, new ones come. */
+/* Ends the threads whose recorded lane ended, and starts those whose lane begins. */
 void rh_seats_turn(struct worker *worker);
 void rh_seats_preroll(struct worker *worker, bool verify);
 /* Runs one job on the lanes that are set up for it; returns when all are done. */

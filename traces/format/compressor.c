@@ -145,6 +145,8 @@ void rh_press_leave(struct rh_press *press)
 	press->state = before;
 }
 
+/* The caller's buffers belong to the thread until rh_press_wait: copying them would
+ * cost what the thread saves. */
 void rh_press_start(struct rh_press *press, const struct rh_press_job *job)
 {
 	assert(press->state == IDLE); /* nothing is under way */

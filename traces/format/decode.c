@@ -125,6 +125,7 @@ static bool get_general(struct rh_decoder *decoder, struct rh_event *event, uint
 	return true;
 }
 
+/* Eight bits: a flag above that makes the writer choose the general form. */
 static bool get_alloc_flags(struct rh_cursor *ops, struct rh_event *event)
 {
 	uint8_t flags;

@@ -216,6 +216,7 @@ static bool sections_fit(const struct rh_encoder *encoder)
 	return true;
 }
 
+/* Only memory for the last task of a lane can be missing: all sections have their room. */
 bool rh_encode(struct rh_encoder *encoder, const struct rh_event *event, uint64_t rank)
 {
 	put_op(encoder, event, rank);

@@ -92,6 +92,8 @@ static bool take(size_t bytes)
 	return false;
 }
 
+/* What is counted against the limit is what is mapped, so that giving back takes off
+ * the same. */
 static size_t whole_pages(size_t bytes)
 {
 	return rh_page_up(bytes);

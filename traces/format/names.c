@@ -66,6 +66,8 @@ static const char *keep(struct rh_names *names, const char *text, size_t bytes)
 	return at;
 }
 
+/* Clauses and not sentences: the reader puts file and line in front, the writer its
+ * path. */
 const char *rh_note_refused(const char *key, size_t key_bytes, const char *value,
 			    size_t value_bytes)
 {

@@ -53,6 +53,7 @@ long rh_read_bytes(struct rh_trace *trace, void *to, size_t bytes, struct rh_err
 	return (long)done;
 }
 
+/* For the binary form, whose events have a number and no line. */
 int rh_read_refused(struct rh_trace *trace, const struct rh_event *event, struct rh_err *err)
 {
 	assert(trace->order.why[0]); /* whoever refuses says why */

@@ -292,6 +292,8 @@ static void keep_prefix(struct rh_trace *trace)
 	assert(trace->raw_before_bytes <= trace->raw_before_cap);
 }
 
+/* An index block ends the stream wherever it stands: what follows it must be the
+ * trailer. */
 static int take_block(struct rh_trace *trace, const struct rh_block_head *head, uint64_t offset,
 		      struct rh_err *err)
 {
@@ -314,7 +316,8 @@ static int take_block(struct rh_trace *trace, const struct rh_block_head *head, 
 	return why ? damaged(trace, offset, why, err) : 0;
 }
 
-/* Reads the next block: events become ready in the decoder, or trace->ended is set. */
+/* Reads the next block: events become ready in the decoder, or trace->ended is set. Only here
+ * does the stream move on, so that `offset` in a message is where the block began. */
 static int next_block(struct rh_trace *trace, struct rh_err *err)
 {
 	uint64_t offset = trace->offset;

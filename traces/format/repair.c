@@ -86,6 +86,7 @@ void rh_build_count(struct rh_build *build, const char *key, uint64_t by)
 	build->counts[i].value += by;
 }
 
+/* For importers that compare the count before and after a line of their input. */
 uint64_t rh_build_counted(const struct rh_build *build, const char *key)
 {
 	for (size_t i = 0; i < build->count_count; i++)
@@ -518,6 +519,8 @@ int rh_build_other(struct rh_build *build, uint64_t thread, const struct rh_even
 	return take(build, &call, err);
 }
 
+/* The stop waits behind what its lane still has in the window: a lane is silent once
+ * it has stopped. */
 int rh_build_thread_end(struct rh_build *build, uint64_t thread, struct rh_err *err)
 {
 	struct rh_build_waiting call = { .what = RH_CALL_OTHER };

@@ -133,6 +133,8 @@ char *rh_text_print_head(char *at, unsigned columns)
 	return at;
 }
 
+/* Only what would end or change a line: names in UTF-8 stay readable, and the file
+ * stays one that grep finds them in. */
 char *rh_text_escape(char *at, const char *text, size_t bytes)
 {
 	for (size_t i = 0; i < bytes; i++) {
@@ -416,6 +418,8 @@ static bool complete(struct rh_order *order, struct rh_event *event, unsigned gi
 	return true;
 }
 
+/* Keys first, values then, the whole last: each message names the first thing that is
+ * wrong with the line. */
 bool rh_text_parse(char *line, struct rh_order *order, struct rh_event *event)
 {
 	char *word = next_word(&line), *value;

@@ -150,7 +150,7 @@ static inline uint64_t *rh_span_live_bits(const struct mspan *span, bool explici
 }
 
 /* Others look at a span's state at any time: the sweeper at that of all spans, the page
- * lists at that of neighbours. In use is set last, so that who sees it sees the rest. */
+ * lists at that of neighbours. In use is set last, so that whoever sees it sees the rest. */
 static inline enum span_state rh_span_state(const struct mspan *span)
 {
 	return (enum span_state)__atomic_load_n(&span->state, __ATOMIC_ACQUIRE);

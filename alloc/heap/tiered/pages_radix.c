@@ -1,7 +1,7 @@
 /*
  * pages_radix.c - bitmap chunks under a tree of summaries: first fit by address.
  *
- * Every 4 MiB chunk has a bitmap (1 = taken). Above it five levels of summaries tell
+ * Every 4 MiB chunk has a bitmap (1 = taken). Above it five levels of summaries say
  * for 4 MiB, 32 MiB, 256 MiB, 2 GiB and 16 GiB how many pages are free at the start,
  * at most in a row, and at the end:
  *

@@ -11,7 +11,7 @@
  *	mheap		spans, span structs, one lock			mheap.c
  *	page heap	free pages, by address or by length		pages_radix.c, pages_lists.c
  *	arenas		address space, from the system and back		arena.c, scavenge.c
- *	collector	who is dead, when it is noticed			gc.c, sweep.c
+ *	collector	what is dead, when it is noticed			gc.c, sweep.c
  *
  * alloc(size), gc=explicit, 14 instructions:
  *  1. size -> bin, one table load (up to 1 KiB by 8, up to 32 KiB by 128; serves.c).
