@@ -23,7 +23,7 @@
 #include "harness/probe/probe.h"
 #include "traces/format/event.h"
 
-enum { TOP = 10, COLUMNS = 11 };
+enum { TOP = 10, COLUMNS = 12 };
 
 /* A lock, or all locks of a class together. */
 struct tally {
@@ -474,6 +474,30 @@ static void worst_class(const struct rh_result *result, const struct rh_trial *l
 	}
 }
 
+/* Where the time of all lanes went, 100 %: each part is bounded by what the ones before it leave,
+ * for the clocks of the kernel do not agree to the percent. What the meters say is of the time in
+ * which a lane ran a segment; it becomes a share of all lanes' time. */
+static void fill_threads(const struct rh_probe_table *table, uint32_t backend,
+			 char (*cell)[RH_CELL])
+{
+	static const char *const names[] = { "time.cpu_share", "locks.blocked_share",
+					     "apart.delay" };
+	const struct rh_metric *idle = rh_table_metric(table, backend, "apart.idle");
+	double left = 1;
+
+	for (int i = 0; i < 3; i++) {
+		const struct rh_metric *m = rh_table_metric(table, backend, names[i]);
+		double share = m ? m->median : i == 0 ? NAN : 0;
+
+		if (i == 1 && idle)
+			share *= 1 - idle->median;
+		share = share > left ? left : share;
+		left -= share;
+		snprintf(cell[i], RH_CELL, m ? "%.1f %%" : "-", 100 * share);
+	}
+	snprintf(cell[3], RH_CELL, isfinite(left) ? "%.1f %%" : "-", 100 * left);
+}
+
 static bool fill_row(const struct rh_probe_table *table, uint32_t backend, char (*cell)[RH_CELL])
 {
 #define METRIC(name) rh_table_metric(table, backend, name)
@@ -481,25 +505,23 @@ static bool fill_row(const struct rh_probe_table *table, uint32_t backend, char 
 
 	if (!METRIC("locks.switches_voluntary_per_event") && !mutex)
 		return false;
-	rh_metric_cell(cell[0], METRIC("time.cpu_share"), 100, "%.1f %%");
-	rh_metric_cell(cell[1], METRIC("locks.blocked_share"), 100, "%.1f %%");
-	rh_metric_cell(cell[2], METRIC("locks.run_delay_share"), 100, "%.1f %%");
-	rh_metric_cell(cell[3], METRIC("locks.switches_voluntary_per_event"), 1e6, "%.1f");
-	rh_metric_cell(cell[4], METRIC("locks.futex_per_event"), 1e6, "%.1f");
-	rh_metric_cell(cell[5], METRIC("locks.acquired_per_event"), 1, "%.4f");
-	rh_metric_cell(cell[6], METRIC("locks.contended_share"), 100, "%.3f %%");
-	rh_metric_cell(cell[7], METRIC("locks.wait_share"), 100, "%.2f %%");
-	worst_class(table->result, table->like, backend, cell[8], cell[9]);
+	fill_threads(table, backend, cell);
+	rh_metric_cell(cell[4], METRIC("locks.switches_voluntary_per_event"), 1e6, "%.1f");
+	rh_metric_cell(cell[5], METRIC("locks.futex_per_event"), 1e6, "%.1f");
+	rh_metric_cell(cell[6], METRIC("locks.acquired_per_event"), 1, "%.4f");
+	rh_metric_cell(cell[7], METRIC("locks.contended_share"), 100, "%.3f %%");
+	rh_metric_cell(cell[8], METRIC("locks.wait_share"), 100, "%.2f %%");
+	worst_class(table->result, table->like, backend, cell[9], cell[10]);
 	if (!METRIC("locks.acquired_per_event") && mutex && mutex->median > 0) {
-		rh_metric_cell(cell[5], mutex, 1, "%.4f");
-		rh_metric_cell(cell[6], METRIC("mutex.contended_share"), 100, "%.3f %%");
-		rh_metric_cell(cell[7], METRIC("mutex.wait_share"), 100, "%.2f %%");
-		snprintf(cell[9], RH_CELL, "sw, pthread");
+		rh_metric_cell(cell[6], mutex, 1, "%.4f");
+		rh_metric_cell(cell[7], METRIC("mutex.contended_share"), 100, "%.3f %%");
+		rh_metric_cell(cell[8], METRIC("mutex.wait_share"), 100, "%.2f %%");
+		snprintf(cell[10], RH_CELL, "sw, pthread");
 	}
 	/* None by that library means little: libc's own go past it. */
 	mutex = METRIC("mutex.futex_per_event");
 	if (!METRIC("locks.futex_per_event") && mutex && mutex->median > 0)
-		rh_metric_cell(cell[4], mutex, 1e6, "%.1f*");
+		rh_metric_cell(cell[5], mutex, 1e6, "%.1f*");
 #undef METRIC
 	return true;
 }
@@ -508,8 +530,8 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 		  bool markdown)
 {
 	static const char *const heads[COLUMNS] = {
-		"contention",  "efficiency", "blocked",	  "run delay",	 "sleeps/M", "futex/M",
-		"locks/event", "contended",  "lock wait", "worst class", "source",
+		"contention", "efficiency",  "blocked",	  "run delay", "left",	      "sleeps/M",
+		"futex/M",    "locks/event", "contended", "lock wait", "worst class", "source",
 	};
 	const struct rh_probe_table table = {
 		.result = result,
@@ -522,7 +544,9 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 	if (rh_print_rows(&table, to, markdown))
 		fprintf(to,
 			"\nEfficiency: CPU / (lanes x wall). Blocked: asleep, but not for "
-			"another lane's recorded order. Sleeps and futex calls per million "
+			"another lane's recorded order. Run delay: ready, without a CPU. Left: "
+			"waits for other lanes, and a lane not begun or ended before others. The four "
+			"are 100 %%.\nSleeps and futex calls per million "
 			"events; lock wait per (lanes x wall).\nSource: sw the kernel; own "
 			"counters in the locks; mallctl jemalloc's own counters; pthread mutexes "
 			"counted by a preloaded library (--probes mutex); sw only: its locks "

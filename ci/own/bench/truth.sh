@@ -11,7 +11,9 @@
 # It can be ended and called again: what OUT holds of the same settings is not run again, unless
 # AGAIN=1. HALF=tune or HALF=report runs and counts half of the programs, by a hash of their names: a
 # model is changed on the former and reported on the latter. The tables as Markdown go to
-# OUT/table.md; WRITE=1 puts them between the marks in README.md.
+# OUT/table.md; WRITE=1 puts them between the marks in README.md. COUNTS= another OUT that was made with
+# INSTRUCTIONS=1: its instructions stand in the table beside what was timed, for counts need no quiet machine
+# and times do.
 set -u
 build=$(realpath "${1:-build}")
 [ $# -eq 0 ] || shift
@@ -173,6 +175,7 @@ for name in ${*:-$all}; do
 	[ ! -s "$out/$name.txt" ] || {
 		seen="$seen $out/$name.txt"
 		halves="$halves $name $(half_of "$name")"
+		[ ! -s "${COUNTS:-/nowhere}/$name.txt" ] || seen="$seen $COUNTS/$name.txt"
 	}
 done
 [ -n "$seen" ] || {
@@ -183,7 +186,7 @@ done
 # What the tables say, cell by cell.
 # shellcheck disable=SC2086 # names of ours
 # gawk 5.2 cannot take an element that nothing was put into as an argument, hence the + 0.
-awk -v table="$out/table.md" -v settings="$settings" -v halves="$halves" '
+awk -v table="$out/table.md" -v settings="$settings" -v halves="$halves" -v counts_in="${COUNTS-}/" '
 	function of(some, whole) { return whole ? some " of " whole : "-" }
 	function row(x, of_half, of_cpu, before) {
 		printf "| %s%s | %s | %s | %d of %d | %d of %d | %d of %d | %s | %s |\n", before, x, of_half, of_cpu,
@@ -195,11 +198,16 @@ awk -v table="$out/table.md" -v settings="$settings" -v halves="$halves" '
 		for (i = split(halves, name, " "); i > 1; i -= 2) half[name[i - 1]] = name[i]
 		split("ir all", counted, " ")
 	}
-	FNR == 1 { program = FILENAME; sub(/.*\//, "", program); sub(/\.txt$/, "", program); order[++programs] = program }
-	FNR == 2 { match($0, /[0-9]+ % of the CPU/); share[program] = substr($0, RSTART, RLENGTH - 11) }
-	FNR == 2 { for (i = 1; i < NF; i++) if ($(i + 1) ~ /^MiB/) base = $i }
-	/^change of CPU/ { field = "cpu"; next }
-	/^change of peak/ { field = "rss"; next }
+	FNR == 1 {
+		program = FILENAME; sub(/.*\//, "", program); sub(/\.txt$/, "", program)
+		only_counts = FILENAME == counts_in program ".txt"
+		if (!only_counts) order[++programs] = program
+		field = ""
+	}
+	FNR == 2 && !only_counts { match($0, /[0-9]+ % of the CPU/); share[program] = substr($0, RSTART, RLENGTH - 11) }
+	FNR == 2 && !only_counts { for (i = 1; i < NF; i++) if ($(i + 1) ~ /^MiB/) base = $i }
+	/^change of CPU/ && !only_counts { field = "cpu"; next }
+	/^change of peak/ && !only_counts { field = "rss"; next }
 	/^change of instructions/ { field = "all"; held = 0; next }
 	/^change of the heap.s own/ { field = "ir"; next }
 	/^\(the heap.s own/ {

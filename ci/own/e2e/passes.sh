@@ -51,6 +51,11 @@ ok 'and so is each trial of the result' perl -MJSON::PP -e '
 	}
 	exit !(keys %sum == 6 && !grep { $parts{$_} != 8 || abs($sum{$_} - 1) > 1e-6 } keys %sum)'
 ok 'the cost of a fault was measured' grep -q '"fault_ns"' c.json
+"$reheap" replay churn.rht --backend libc,bump --copies 2 --reps 2 --probes time,locks -v >.out 2>.err
+ok 'efficiency, blocked, run delay and what is left are 100 %' awk '/^contention  *efficiency/ { on = 1; next }
+	on && NF < 10 { exit }
+	on { sum = $2 + $4 + $6 + $8; rows++; if (sum < 99.7 || sum > 100.3) bad++ }
+	END { exit !(rows >= 3 && !bad) }' .out
 is_exit 0 'it is drawn' "$reheap" plot c.json -o apart
 ok 'as a figure' test -s apart/time-apart.svg -a -s apart/time-apart.tsv
 
