@@ -46,75 +46,161 @@ static const struct rh_opt umpire_options[] = {
 	{ .name = NULL }
 };
 
-/* What stands behind `"key":`, with or without quotes around it; "(nil)" is 0. */
-static bool find_value(const char *line, const char *end, const char *key, uint64_t *value)
-{
-	const char *at = memmem(line, (size_t)(end - line), key, strlen(key));
+enum {
+	SIZE = 1,
+	TIMESTAMP = 2,
+	MEMORY_PTR = 4,
+	POINTER = 8,
+	RESULT = 16,
+	EVENT = 32
+};
 
-	if (!at)
-		return false;
-	at += strlen(key);
-	scan_blanks(&at);
-	if (!scan_char(&at, ':'))
-		return false;
+/* Numbers of an object, and which were there. */
+struct scan {
+	struct line *line;
+	uint64_t memory_ptr, pointer;
+	unsigned seen;
+};
+
+static bool is_word(const char *text, size_t bytes, const char *word)
+{
+	return strlen(word) == bytes && memcmp(text, word, bytes) == 0;
+}
+
+/* Where the value of a key goes, and the key's bit; NULL: it is not wanted. */
+static uint64_t *place_of(struct scan *scan, const char *key, size_t bytes, unsigned *bit)
+{
+	switch (bytes) {
+	case 3:
+		*bit = 0;
+		return memcmp(key, "uid", 3) == 0 ? &scan->line->process : NULL;
+	case 4:
+		*bit = SIZE;
+		return memcmp(key, "size", 4) == 0 ? &scan->line->size : NULL;
+	case 7:
+		*bit = POINTER;
+		return memcmp(key, "pointer", 7) == 0 ? &scan->pointer : NULL;
+	case 9:
+		*bit = TIMESTAMP;
+		return memcmp(key, "timestamp", 9) == 0 ? &scan->line->time_ns : NULL;
+	case 10:
+		*bit = MEMORY_PTR;
+		return memcmp(key, "memory_ptr", 10) == 0 ? &scan->memory_ptr : NULL;
+	default:
+		return NULL;
+	}
+}
+
+/* A number, with or without quotes around it; "(nil)" is 0. What follows it, NULL when it is none. */
+static const char *read_value(const char *at, uint64_t *value)
+{
 	scan_blanks(&at);
 	scan_char(&at, '"');
 	*value = 0;
-	if (scan_text(&at, "(nil)") || scan_address(&at, value) || scan_decimal(&at, value))
-		return *at != '\0' && strchr("\", }", *at) != NULL;
-	return false;
-}
-
-/* Behind the bracket that closes the object at `at`; NULL when it is not whole. */
-static const char *object_end(const char *at)
-{
-	unsigned depth = 0;
-
-	for (; *at; at++) {
-		if (*at == '"') {
-			at = strchr(at + 1, '"');
-			if (!at)
-				return NULL;
-		}
-		depth += *at == '{';
-		depth -= *at == '}';
-		if (depth == 0)
-			return at + 1;
-	}
+	if (scan_address(&at, value) || scan_decimal(&at, value) || scan_text(&at, "(nil)"))
+		return *at == '"' || *at == ',' || *at == ' ' || *at == '}' ? at : NULL;
 	return NULL;
 }
 
-static bool has_event(const char *line, const char *end, const char *quoted)
+/* A string that stands where a value does. */
+static void take_string(struct scan *scan, const char *text, size_t bytes)
 {
-	const char *at = memmem(line, (size_t)(end - line), quoted, strlen(quoted));
+	if (is_word(text, bytes, "allocate") || is_word(text, bytes, "named_allocate"))
+		scan->line->kind = ALLOC;
+	else if (is_word(text, bytes, "deallocate"))
+		scan->line->kind = FREE;
+	else
+		return;
+	scan->seen |= EVENT;
+}
 
-	while (at && at > line && at[-1] == ' ')
-		at--;
-	return at && at > line && at[-1] == ':';
+/* The string whose quote stands at `quote`, and its value when it is a key that is wanted: the last
+ * character of them; NULL when the string does not end. */
+static const char *take_word(struct scan *scan, const char *quote, bool is_value)
+{
+	const char *word = quote + 1, *end = word, *behind;
+	uint64_t *place;
+	unsigned bit;
+	size_t bytes;
+
+	while (*end != '"' && *end)
+		end++;
+	if (!*end)
+		return NULL;
+	bytes = (size_t)(end - word);
+	if (is_value) {
+		if (!(scan->seen & EVENT))
+			take_string(scan, word, bytes);
+		return end;
+	}
+	if (is_word(word, bytes, "result"))
+		scan->seen |= RESULT;
+	place = place_of(scan, word, bytes, &bit);
+	if (!place || (bit && scan->seen & bit))
+		return end;
+	behind = end + 1;
+	scan_blanks(&behind);
+	if (!scan_char(&behind, ':'))
+		return end;
+	behind = read_value(behind, place);
+	if (!behind)
+		return end;
+	scan->seen |= bit;
+	return *behind == '"' ? behind : behind - 1;
+}
+
+/* The object at `at` in one pass: behind the brace that closes it; NULL when it is not whole. */
+static const char *scan_object(struct scan *scan, const char *at)
+{
+	unsigned depth = 0;
+	bool is_value = false; /* a colon was the last of its signs */
+
+	for (; *at; at++) {
+		switch (*at) {
+		case '"':
+			at = take_word(scan, at, is_value);
+			if (!at)
+				return NULL;
+			is_value = false;
+			break;
+		case ':':
+			is_value = true;
+			break;
+		case '{':
+			depth++;
+			is_value = false;
+			break;
+		case '}':
+			if (--depth == 0)
+				return at + 1;
+			break;
+		case ',':
+			is_value = false;
+			break;
+		}
+	}
+	return NULL;
 }
 
 static const char *scan_record(const char **at, void *record)
 {
 	struct line *line = record;
-	const char *text = *at, *end = *text == '{' ? object_end(text) : NULL;
+	struct scan scan = { .line = line };
+	const char *end;
 
 	*line = (struct line){ .time_ns = RH_NONE };
+	end = **at == '{' ? scan_object(&scan, *at) : NULL;
 	if (!end)
 		return "it is not one whole object";
-	if (has_event(text, end, "\"allocate\"") || has_event(text, end, "\"named_allocate\""))
-		line->kind = ALLOC;
-	else if (has_event(text, end, "\"deallocate\""))
-		line->kind = FREE;
-	else
+	if (!(scan.seen & EVENT))
 		return "its event is neither allocate nor deallocate";
-	if (!find_value(text, end, "\"timestamp\"", &line->time_ns))
+	if (!(scan.seen & TIMESTAMP))
 		return "it has no timestamp";
-	find_value(text, end, "\"uid\"", &line->process);
-	if (line->kind == ALLOC && !find_value(text, end, "\"size\"", &line->size))
+	if (line->kind == ALLOC && !(scan.seen & SIZE))
 		return "it has no size";
-	if (!find_value(text, end, "\"memory_ptr\"", &line->pointer) &&
-	    !find_value(text, end, "\"pointer\"", &line->pointer)) {
-		if (line->kind == FREE || memmem(text, (size_t)(end - text), "\"result\"", 8))
+	line->pointer = scan.seen & MEMORY_PTR ? scan.memory_ptr : scan.pointer;
+	if (!(scan.seen & (MEMORY_PTR | POINTER))) {
+		if (line->kind == FREE || scan.seen & RESULT)
 			return "it has no pointer";
 		line->kind = FIRST_HALF;
 	}
