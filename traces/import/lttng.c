@@ -203,6 +203,38 @@ static const char *scan_at(const char **at, const char *word, struct line *line)
 
 /* ---- nearly every line ---- */
 
+static bool scan_two(const char *at, unsigned *number)
+{
+	unsigned tens = (unsigned)(at[0] - '0'), ones;
+
+	if (tens > 9)
+		return false;
+	ones = (unsigned)(at[1] - '0');
+	*number = tens * 10 + ones;
+	return ones <= 9;
+}
+
+/* "[20:38:11.907388453]", of which each digit has its place: behind it, NULL when it is another. */
+static const char *scan_clock(const char *at, struct line *line)
+{
+	unsigned hours, minutes, seconds, fraction = 0, digit;
+
+	if (at[0] != '[' || !scan_two(at + 1, &hours) || at[3] != ':' ||
+	    !scan_two(at + 4, &minutes) || at[6] != ':' || !scan_two(at + 7, &seconds) ||
+	    at[9] != '.')
+		return NULL;
+	at += 10;
+	for (int i = 0; i < 9; i++) {
+		digit = (unsigned)(*at++ - '0');
+		if (digit > 9)
+			return NULL;
+		fraction = fraction * 10 + digit;
+	}
+	line->of_day = true;
+	line->time_ns = (hours * 3600ull + minutes * 60 + seconds) * 1000000000u + fraction;
+	return *at == ']' ? at + 1 : NULL;
+}
+
 /* "{ size = 4, ptr = 0x151BD40 }, { ... }" with nothing but numbers: behind its end. */
 static const char *scan_plain_fields(const char *p, struct line *line)
 {
@@ -220,7 +252,7 @@ static const char *scan_plain_fields(const char *p, struct line *line)
 			while (*p > ' ')
 				p++;
 			bytes = (size_t)(p - name);
-			if (strncmp(p, " = ", 3) != 0)
+			if (p[0] != ' ' || p[1] != '=' || p[2] != ' ')
 				return NULL;
 			p += 3;
 			if (!scan_address(&p, &number) && !scan_decimal(&p, &number))
@@ -243,11 +275,8 @@ static const char *scan_plain(const char *at, struct line *line)
 	const char *colon;
 
 	*line = (struct line){ .time_ns = RH_NONE };
-	scan_time(at, line);
-	if (line->time_ns == RH_NONE)
-		return NULL;
+	at = scan_clock(at, line);
 	/* The next is of the event: hosts have none. */
-	at = strchr(at, ']');
 	colon = at ? strchr(at, ':') : NULL;
 	if (!colon || colon - at < 9 || memcmp(colon - 8, EVENTS, 9) != 0)
 		return NULL;
@@ -255,7 +284,8 @@ static const char *scan_plain(const char *at, struct line *line)
 	if (line->call == CALLS)
 		return NULL;
 	at = scan_plain_fields(colon + 1 + strlen(call_words[line->call]) + strlen(": "), line);
-	return at && *at == '\0' && (line->seen & needs[line->call]) == needs[line->call] ? at : NULL;
+	return at && *at == '\0' && (line->seen & needs[line->call]) == needs[line->call] ? at
+											  : NULL;
 }
 
 /* A line that broke off and the one behind it stand in one: then it is a later name. */

@@ -46,14 +46,7 @@ static const struct rh_opt umpire_options[] = {
 	{ .name = NULL }
 };
 
-enum {
-	SIZE = 1,
-	TIMESTAMP = 2,
-	MEMORY_PTR = 4,
-	POINTER = 8,
-	RESULT = 16,
-	EVENT = 32
-};
+enum { SIZE = 1, TIMESTAMP = 2, MEMORY_PTR = 4, POINTER = 8, RESULT = 16, EVENT = 32 };
 
 /* Numbers of an object, and which were there. */
 struct scan {
@@ -91,7 +84,8 @@ static uint64_t *place_of(struct scan *scan, const char *key, size_t bytes, unsi
 	}
 }
 
-/* A number, with or without quotes around it; "(nil)" is 0. What follows it, NULL when it is none. */
+/* A number, with or without quotes around it; "(nil)" is 0. What follows it, NULL when it is none.
+ */
 static const char *read_value(const char *at, uint64_t *value)
 {
 	scan_blanks(&at);

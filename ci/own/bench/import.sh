@@ -26,6 +26,11 @@ log() {
 		else if (format == "umpire") printf "{\"name\":\"allocate\",\"numeric_args\":{\"size\":%d},\"string_args\":{\"pointer\":\"%s\"},\"timestamp\":%d}\n", size, p, i
 		else if (format == "valgrind") print "--7-- malloc(" size ") = " p
 		else if (format == "wee_alloc") print "Alloc(" size "),"
+		else if (format == "perf") {
+			printf "prog 7 [001] %d.%06d: l:malloc: (7f) bytes=0x%x\n", i / 1e6, i % 1e6, size
+			printf "prog 7 [001] %d.%06d: l:malloc__return: (7f <- 8) block=%s\n", i / 1e6, i % 1e6, p
+		}
+		else if (format == "text") print "alloc lane=0 id=" i " size=" size
 	}
 	function freed(i, p) {
 		if (format == "android") print "7: free " p
@@ -39,12 +44,15 @@ log() {
 		else if (format == "umpire") printf "{\"name\":\"deallocate\",\"string_args\":{\"pointer\":\"%s\"},\"timestamp\":%d}\n", p, i
 		else if (format == "valgrind") print "--7-- free(" p ")"
 		else if (format == "wee_alloc") print "Free(" i "),"
+		else if (format == "perf") printf "prog 7 [001] %d.%06d: l:free: (7f) block=%s\n", i / 1e6, i % 1e6, p
+		else if (format == "text") print "free lane=0 id=" i
 	}
 	BEGIN {
 		if (format == "csv") print "time,thread,op,old,size,ptr"
 		if (format == "heaptrack") print "v 10400 3\nI 1000 1"
 		if (format == "malloclab") print lines "\n" lines
 		if (format == "mtrace") print "= Start"
+		if (format == "text") print "reheap-trace 1"
 		for (i = 0; i < lines / 2; i++) {
 			p = sprintf("0x7f%06x0", i % 1024 * 7)
 			if (i >= 1000) {
@@ -57,7 +65,7 @@ log() {
 }
 
 printf '%-12s %12s %10s %14s %10s\n' format lines 'CPU s' 'lines/s, M' 'MB/s'
-for format in android csv heaptrack logalloc ltrace lttng malloclab mtrace umpire valgrind wee_alloc; do
+for format in android csv heaptrack logalloc ltrace lttng malloclab mtrace perf text umpire valgrind wee_alloc; do
 	log $format >log
 	count=$(wc -l <log)
 	bytes=$(wc -c <log)
