@@ -111,6 +111,7 @@ struct table {
 	enum column column[COLUMNS_MAX];
 	unsigned count;
 	char separator;
+	unsigned columns;      /* those there are, as bits */
 	bool has_short_deaths; /* a free may end behind its pointer */
 };
 
@@ -189,13 +190,14 @@ static bool read_columns(struct table *table, const char *names, char separator)
 		table->has_short_deaths |= length == 13 && strncmp(field, "edata_ptr_int", 13) == 0;
 		seen |= 1u << column;
 	}
+	table->columns = seen;
 	return !names && seen >> OP & 1 && seen >> PTR & 1;
 }
 
 static bool scan_op(const char *word, size_t length, enum op *op)
 {
 	for (size_t i = 0; i < sizeof(op_words) / sizeof(*op_words); i++)
-		if (strlen(op_words[i].word) == length &&
+		if ((*word | ' ') == *op_words[i].word && strlen(op_words[i].word) == length &&
 		    strncasecmp(word, op_words[i].word, length) == 0) {
 			*op = op_words[i].op;
 			return true;
@@ -209,9 +211,9 @@ static bool scan_value(const char *at, size_t length, uint64_t *value)
 	const char *end = at + length;
 
 	*value = 0;
-	if (length == 0 || (length == 1 && *at == '-') || scan_text(&at, "(nil)"))
-		return true;
-	return (scan_address(&at, value) || scan_decimal(&at, value)) && at == end;
+	if (scan_address(&at, value) || scan_decimal(&at, value))
+		return at == end;
+	return length == 0 || (length == 1 && *at == '-') || scan_text(&at, "(nil)");
 }
 
 static const char *scan_field(const char *field, size_t length, enum column column, struct row *row)
@@ -280,6 +282,11 @@ static const char *scan_record(const char **at, void *record)
 	return NULL;
 }
 
+static bool has_column(const struct table *table, enum column column)
+{
+	return table->columns >> column & 1;
+}
+
 static uint64_t time_of(const struct table *table, const struct row *row)
 {
 	static const struct {
@@ -290,10 +297,9 @@ static uint64_t time_of(const struct table *table, const struct row *row)
 	};
 
 	for (size_t u = 0; u < sizeof(units) / sizeof(*units); u++)
-		for (unsigned i = 0; i < table->count; i++)
-			if (table->column[i] == units[u].column &&
-			    row->value[units[u].column] < (1ull << 62) / units[u].ns)
-				return row->value[units[u].column] * units[u].ns;
+		if (has_column(table, units[u].column) &&
+		    row->value[units[u].column] < (1ull << 62) / units[u].ns)
+			return row->value[units[u].column] * units[u].ns;
 	return RH_NONE;
 }
 
@@ -302,14 +308,6 @@ static void stamp(struct log *log, uint64_t time)
 	if (time == RH_NONE)
 		return;
 	rh_build_stamp(log->build, rh_log_clock_at(&log->clock, time), RH_TASK_NONE, RH_SITE_NONE);
-}
-
-static bool has_column(const struct table *table, enum column column)
-{
-	for (unsigned i = 0; i < table->count; i++)
-		if (table->column[i] == column)
-			return true;
-	return false;
 }
 
 static int put_row(struct log *log, const struct row *row, const char **why, struct rh_err *err)
