@@ -24,6 +24,9 @@
  *
  * late=NS is a tail: about one free in fifty does not end before it has taken so long (the free
  * first, then a wait). The 99th percentile of frees is then NS, the mean hardly moves.
+ *
+ * hold=SIZE is memory: the first lane takes and touches so much when it opens, and gives it back
+ * when it closes.
  */
 #include "alloc/base/clock.h"
 #include "alloc/base/debug.h"
@@ -31,10 +34,11 @@
 #include "alloc/registry.h"
 
 enum { RING = 256, LATE_RUN = 100 /* operations for each late free, on the mean */ };
+enum { HELD_BYTES = 64 << 10 }; /* of a block that is held */
 
 struct knobs {
 	double share;
-	uint64_t spin_ns, late_ns;
+	uint64_t spin_ns, late_ns, hold_bytes;
 };
 
 struct rh_heap {
@@ -57,6 +61,7 @@ struct rh_lane {
 	uint64_t at;	   /* operation number of the pair in hand */
 	uint64_t random;
 	uint64_t extra, late;
+	void *held; /* each block points to the next */
 	uint32_t next;
 	struct {
 		void *p;
@@ -74,8 +79,9 @@ static int slow_open(struct rh_heap **heap, const void *knobs, const struct rh_h
 	const struct knobs *mine = knobs;
 	struct rh_clock clock;
 
-	if ((mine->share > 0) + (mine->spin_ns > 0) + (mine->late_ns > 0) > 1)
-		return rh_fail(err, RH_USAGE, "slow takes one of share, spin and late");
+	if ((mine->share > 0) + (mine->spin_ns > 0) + (mine->late_ns > 0) + (mine->hold_bytes > 0) >
+	    1)
+		return rh_fail(err, RH_USAGE, "slow takes one of share, spin, late and hold");
 	if (rh_wrap_open(heap, sizeof(**heap), "slow", env, err) < 0)
 		return -1;
 	(*heap)->knobs = *mine;
@@ -119,9 +125,32 @@ static void choose_late(struct rh_lane *lane)
 	lane->left = LATE_RUN / 2 + (uint64_t)(next_random(lane) * LATE_RUN);
 }
 
+static void hold(struct rh_lane *lane, uint64_t bytes)
+{
+	for (uint64_t have = 0; have < bytes; have += HELD_BYTES) {
+		volatile char *p = lane->alloc(lane->wrap.inner, HELD_BYTES);
+
+		if (!p)
+			return;
+		for (size_t at = 0; at < HELD_BYTES; at += RH_PAGE)
+			p[at] = 1;
+		*(void *volatile *)p = lane->held;
+		lane->held = (void *)p;
+	}
+}
+
+static void let_go(struct rh_lane *lane)
+{
+	for (void *p = lane->held, *next; p; p = next) {
+		next = *(void **)p;
+		lane->free(lane->wrap.inner, p, HELD_BYTES);
+	}
+}
+
 static int slow_lane_open(struct rh_heap *heap, struct rh_lane **lane, struct rh_err *err)
 {
 	struct rh_lane *mine;
+	uint32_t number;
 
 	if (rh_wrap_lane_open(heap, &mine, sizeof(*mine), err) < 0)
 		return -1;
@@ -130,7 +159,7 @@ static int slow_lane_open(struct rh_heap *heap, struct rh_lane **lane, struct rh
 	 * heap. */
 	mine->alloc = heap->wrap.ops.alloc;
 	mine->free = heap->wrap.ops.free;
-	mine->random = atomic_fetch_add(&heap->lanes, 1);
+	mine->random = number = atomic_fetch_add(&heap->lanes, 1);
 	/* Never, for slow:0%: the countdown runs all the same, which is what makes it
 	 * the right thing to compare with. */
 	mine->left = UINT64_MAX;
@@ -145,12 +174,15 @@ static int slow_lane_open(struct rh_heap *heap, struct rh_lane **lane, struct rh
 		mine->left = 1;
 	if (heap->late_ticks)
 		choose_late(mine);
+	if (number == 0 && !(heap->wrap.ops.caps & RH_CAP_NO_MEMORY))
+		hold(mine, heap->knobs.hold_bytes);
 	*lane = mine;
 	return 0;
 }
 
 static void slow_lane_close(struct rh_lane *lane)
 {
+	let_go(lane);
 	for (int i = 0; i < RING; i++)
 		if (lane->ring[i].p)
 			lane->free(lane->wrap.inner, lane->ring[i].p, lane->ring[i].size);
@@ -267,6 +299,13 @@ static const struct rh_opt slow_knobs[] = {
 	  .max = 1e9,
 	  .arg = "TIME",
 	  .help = "one free in fifty takes this long at least: 300ns" },
+	{ .name = "hold",
+	  .type = RH_OPT_SIZE,
+	  .offset = offsetof(struct knobs, hold_bytes),
+	  .min = 0,
+	  .max = 1ull << 40,
+	  .arg = "SIZE",
+	  .help = "more memory by this, from the first lane's start to its end: 8M" },
 	{ .name = NULL }
 };
 

@@ -15,8 +15,9 @@
 #include "harness/result/stat.h"
 
 enum { CLUSTERED_PAIRS_MIN = 8 };
-#define MAD_TO_SD   1.4826
-#define UNEVEN_TAIL 0.005 /* of each side: 0.01 together */
+#define MAD_TO_SD      1.4826
+#define UNEVEN_TAIL    0.005 /* of each side: 0.01 together */
+#define SIGN_FAIL_TAIL 0.01
 
 /* All that is computed once per look. */
 struct sums {
@@ -40,6 +41,41 @@ const char *rh_gate_verdict_name(enum rh_gate_verdict verdict)
 					     "invalid" };
 
 	return names[verdict];
+}
+
+enum rh_gate_verdict rh_gate_decide_signs(double pass_tail, size_t over, size_t count, size_t most)
+{
+	if (rh_stat_sign_tail(count, count - over + 1) <= SIGN_FAIL_TAIL ||
+	    (count == over && count >= most))
+		return RH_GATE_FAIL;
+	return rh_stat_sign_tail(count, over + 1) <= pass_tail ? RH_GATE_PASS
+							       : RH_GATE_INCONCLUSIVE;
+}
+
+/* alive[k]: probability that k of the pairs so far are beyond, and nothing is decided. */
+struct rh_gate_chance rh_gate_chance_of_signs(double p, double pass_tail, size_t least, size_t most)
+{
+	struct rh_gate_chance chance = { 0, 0 };
+	double *alive = calloc(most + 2, sizeof(*alive));
+
+	if (!alive)
+		return (struct rh_gate_chance){ NAN, NAN };
+	alive[0] = 1;
+	for (size_t n = 1; n <= most; n++) {
+		for (size_t k = n; k > 0; k--)
+			alive[k] = alive[k] * (1 - p) + alive[k - 1] * p;
+		alive[0] *= 1 - p;
+		for (size_t k = 0; k <= n && n >= least; k++) {
+			enum rh_gate_verdict verdict = rh_gate_decide_signs(pass_tail, k, n, most);
+
+			if (verdict == RH_GATE_INCONCLUSIVE)
+				continue;
+			*(verdict == RH_GATE_FAIL ? &chance.fail : &chance.pass) += alive[k];
+			alive[k] = 0;
+		}
+	}
+	free(alive);
+	return chance;
 }
 
 bool rh_gate_evenly_disturbed(size_t candidates, size_t disturbed)

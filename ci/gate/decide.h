@@ -50,7 +50,7 @@ struct rh_gate_look {
 	double margin;
 	size_t blocks;
 	unsigned pairs;
-	unsigned pairs_above;	      /* of which the own median is above m/2 */
+	unsigned pairs_above;	      /* of which the own median is above m/2; paired: beyond m */
 	double within_sd, between_sd; /* of a block in its pair; of pairs beyond that */
 	bool clustered;		      /* guard 2: lo and hi are of the pairs' medians */
 	bool too_few; /* for a sign interval: lo is Student's, and no FAIL rests on it */
@@ -67,6 +67,18 @@ void rh_gate_decide(const struct rh_gate_rule *rule, const double *blocks, const
  * reference) with an interval of +- half: medians are subtracted, variances added. */
 void rh_gate_decide_stored(const struct rh_gate_rule *rule, double median, double half,
 			   struct rh_gate_look *look);
+
+/* A sign test over pairs that are beyond a margin or not: FAIL when so few within it have a
+ * probability of 0.01 (or all are beyond and no more pairs are allowed), PASS when so few beyond
+ * it have one of pass_tail. */
+enum rh_gate_verdict rh_gate_decide_signs(double pass_tail, size_t over, size_t count, size_t most);
+/* What that comes to over all looks, exactly, when a pair is beyond with probability p; looks begin
+ * at `least` pairs and end at `most`. */
+struct rh_gate_chance {
+	double fail, pass;
+};
+struct rh_gate_chance rh_gate_chance_of_signs(double p, double pass_tail, size_t least,
+					      size_t most);
 
 /* Were the two sides disturbed equally often? of `disturbed` turns `candidates` were the
  * candidate's. False when the imbalance has a probability of 0.01 or less: then the

@@ -214,6 +214,8 @@ int rh_gate_run(struct rh_gate *gate, struct rh_err *err);
 void rh_gate_judge(struct rh_gate *gate);
 void rh_gate_judge_scenario(const struct rh_gate_config *config, struct rh_gate_scenario *scenario,
 			    unsigned tests);
+/* Of the sign test that decides a paired metric (rh_gate_decide_signs). */
+double rh_gate_pass_tail(int metric);
 /* Comparisons that may FAIL, of all scenarios. */
 unsigned rh_gate_tests(const struct rh_gate_config *config, size_t scenarios);
 void rh_gate_warn(struct rh_gate *gate, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -30,6 +30,7 @@ struct rh_gate_live {
 	bool again;	/* the next run begins another pass */
 	uint64_t timeout_ns;
 	uint64_t rss_start, rss_peak;
+	uint64_t shared_start;		  /* resident in shared mappings */
 	uint64_t rss_kept;		  /* at the end of the last pass */
 	uint64_t startup_ns, image_bytes; /* to the open heap; resident there, files too */
 	uint64_t exit_ns, cpu_ns;	  /* after close: how long it took; CPU of its life */
@@ -76,6 +77,10 @@ void rh_gate_live_turn(const struct rh_gate_bench *bench, struct rh_gate_live *s
  * their start or at the end of a pass. NaN where a percentile has too few samples. */
 int rh_gate_latency(struct rh_gate_bench *bench, struct rh_gate_live side[2],
 		    struct rh_gate_pair_row *row, struct rh_err *err);
+/* After passes: what was handed out is checked (contents, alignment, overlap) over the trace once
+ * more, from an empty heap, by the processes that made them. Those stand in its middle then. */
+int rh_gate_verify_late(struct rh_gate_bench *bench, struct rh_gate_live side[2],
+			struct rh_err *err);
 /* Looks at resident memory: the most that was seen is rss_peak. */
 void rh_gate_live_memory(struct rh_gate_live *side);
 

@@ -292,19 +292,22 @@ static int calibrate(struct pair *pair, struct rh_err *err)
 
 /* ---- the pair ---- */
 
-/* A heap that has been through the trace, for the turns that follow. */
+/* Once through the trace without turns. */
 static int go_through(struct pair *pair, struct rh_gate_pair_row *row, struct rh_err *err)
 {
 	struct rh_gate_bench *bench = pair->bench;
-	int result = 0;
 
 	if (bench->latency)
 		return rh_gate_latency(bench, pair->side, row, err);
-	for (int s = 0; s < 2 && result == 0; s++)
-		result = rh_gate_live_name(
-			s, rh_gate_live_run_up(&pair->side[s], bench->program->head->grains, err),
-			err);
-	return result;
+	for (int s = 0; s < 2; s++) {
+		struct rh_gate_live *side = &pair->side[s];
+
+		rh_gate_live_again(side);
+		if (rh_gate_live_run_up(side, bench->program->head->grains, err) < 0)
+			return rh_gate_live_name(s, -1, err);
+		rh_gate_live_memory(side);
+	}
+	return 0;
 }
 
 static int turns(struct pair *pair, struct rh_err *err)
@@ -336,7 +339,12 @@ static int live(struct pair *pair, struct rh_gate_pair_row *row, struct rh_err *
 		return -1;
 	if (turns(pair, err) < 0)
 		return -1;
-	return odd || !bench->latency ? 0 : rh_gate_latency(bench, pair->side, row, err);
+	/* twice through at least: a heap may be slow, or grow, only then */
+	if (!odd && (bench->latency || pair->pass == 1) && go_through(pair, row, err) < 0)
+		return -1;
+	return pair->number == 0 && !bench->config->no_verify
+		       ? rh_gate_verify_late(bench, pair->side, err)
+		       : 0;
 }
 
 int rh_gate_pair(struct rh_gate_bench *bench, struct rh_gate_scenario *scenario, struct rh_err *err)

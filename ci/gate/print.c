@@ -290,8 +290,8 @@ void rh_gate_print(const struct rh_gate *gate, FILE *to)
 	print_causes(gate, to);
 	print_first_bad(gate, to);
 	if (gate->config.tier != RH_TIER_DETERMINISTIC)
-		fprintf(to, "Changes are medians of paired ratios. FAIL: the interval is beyond "
-			    "half the limit; PASS: short of it.\n");
+		fprintf(to, "Changes are medians of paired ratios. FAIL: surely beyond half the "
+			    "limit (startup, exit, process: the limit); PASS: short of it.\n");
 	for (size_t i = 0; i < gate->warning_count; i++)
 		rh_print(to, "note: %s\n", gate->warnings[i]);
 }

@@ -285,3 +285,56 @@ int rh_gate_find_late(const struct rh_gate *gate, const char *backend, double ta
 	slow->seconds = (double)(rh_now_ns() - since) / 1e9;
 	return result;
 }
+
+/* ---- memory ---- */
+
+/* Median of rss of a side, and the range of the ratio, by the pairs of a step. */
+static double read_memory(const struct rh_gate *one, struct rh_gate_slow *slow)
+{
+	const struct rh_gate_scenario *row = &one->scenarios[0];
+	double values[PAIRS_FIRST];
+	size_t n = 0;
+
+	slow->lo = INFINITY;
+	slow->hi = 0;
+	for (size_t p = 0; p < row->pair_count && n < PAIRS_FIRST; p++) {
+		double a = row->pairs[p].value[0][RH_GATE_RSS];
+		double b = row->pairs[p].value[1][RH_GATE_RSS];
+
+		if (!(a > 0) || !isfinite(b))
+			continue;
+		values[n++] = a;
+		slow->lo = fmin(slow->lo, b / a);
+		slow->hi = fmax(slow->hi, b / a);
+	}
+	slow->pairs = n;
+	rh_stat_sort(values, n);
+	return rh_stat_median(values, n);
+}
+
+int rh_gate_find_hold(const struct rh_gate *gate, const char *backend, double target,
+		      struct rh_gate_slow *slow, struct rh_err *err)
+{
+	uint64_t since = rh_now_ns();
+	int result = 0;
+
+	*slow = (struct rh_gate_slow){ .share = 0 };
+	for (uint64_t n = 0; n < 2 && result == 0; n++) {
+		struct rh_gate one;
+		char knob[32];
+		double bytes;
+
+		snprintf(knob, sizeof(knob), "hold=%.0f", slow->hold_bytes);
+		result = run_step(&one, gate, &(struct step){ backend, knob, n, PAIRS_FIRST }, err);
+		bytes = result == 0 ? read_memory(&one, slow) : NAN;
+		if (result == 0 && !(bytes > 0))
+			result = rh_fail(err, RH_INVALID, "memory cannot be calibrated: %s",
+					 one.scenarios[0].why);
+		if (n == 0)
+			slow->hold_bytes = round(target * bytes);
+		slow->ratio = 1 + slow->hold_bytes / bytes;
+		rh_gate_free(&one);
+	}
+	slow->seconds = (double)(rh_now_ns() - since) / 1e9;
+	return result;
+}

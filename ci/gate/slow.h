@@ -17,10 +17,11 @@
 enum { RH_GATE_FREE_P99 = RH_GATE_LATENCY + RH_GATE_OF_FREE * RH_GATE_QUANTILES + 1 };
 
 struct rh_gate_slow {
-	double share;	      /* of more operations; 0: a tail of frees instead */
+	double share;	      /* of more operations; 0: a tail of frees or memory instead */
 	double late_ns;	      /* one free in fifty takes this */
-	double ratio, lo, hi; /* of time (of free.p99), against slow:0%; 95 % interval,
-			       * of a tail the mean and two of its errors */
+	double hold_bytes;    /* this much is held */
+	double ratio, lo, hi; /* of time (free.p99, rss), against slow:0%; 95 % interval,
+			       * of a tail the mean and two of its errors, of memory the range */
 	size_t pairs;	      /* it rests on */
 	double seconds;
 };
@@ -45,6 +46,10 @@ int rh_gate_find_slow(const struct rh_gate *gate, const char *backend, double ta
 /* The same for a tail: at which late=TIME is free.p99 `target` more? Steps of few pairs look, one
  * of many measures. RH_INVALID when the trace has too few frees for a percentile. */
 int rh_gate_find_late(const struct rh_gate *gate, const char *backend, double target,
+		      struct rh_gate_slow *slow, struct rh_err *err);
+
+/* The same for memory: hold=BYTES is `target` of what the gate says a side needs. */
+int rh_gate_find_hold(const struct rh_gate *gate, const char *backend, double target,
 		      struct rh_gate_slow *slow, struct rh_err *err);
 
 #endif

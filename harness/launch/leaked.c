@@ -5,7 +5,9 @@
 #include "harness/launch/leaked.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,18 +20,43 @@ void rh_leaked_adopt(void)
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
-/* A daemon's executable is the worker's, and unlike a worker it leads no group of its own that was
- * made by us: workers are leaders, forks of them that left have another leader or session. */
-static int is_stray_worker(pid_t pid)
+/* 1: it has the environment of that worker, which an exec leaves it, too; -1: of another; 0: of
+ * none, or it cannot be read. */
+static int environment_of(pid_t pid, const char *mark)
 {
+	static const char any[] = RH_LEAKED_MARK;
+	char path[64], text[65536];
+	ssize_t length;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	length = fd < 0 ? -1 : read(fd, text, sizeof(text));
+	if (fd >= 0)
+		close(fd);
+	if (length <= 0)
+		return 0;
+	if (memmem(text, (size_t)length, mark, strlen(mark)))
+		return 1;
+	return memmem(text, (size_t)length, any, sizeof(any) - 1) ? -1 : 0;
+}
+
+/* One that emptied its environment is known by the executable, and unlike a worker it leads no
+ * group of its own that was made by us: workers are leaders, forks of them that left have another
+ * leader or session. */
+static bool is_stray_worker(pid_t pid, const char *mark)
+{
+	int environment = environment_of(pid, mark);
 	char path[64], name[4096];
 	const char *slash;
 	ssize_t length;
 
+	if (environment)
+		return environment > 0;
 	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
 	length = readlink(path, name, sizeof(name) - 1);
 	if (length <= 0)
-		return 0;
+		return false;
 	name[length] = '\0';
 	slash = strrchr(name, '/');
 	return slash && strcmp(slash + 1, "reheap-worker") == 0 &&
@@ -45,7 +72,7 @@ static unsigned end_one(pid_t pid)
 }
 
 /* Our children that no live worker is. */
-static unsigned end_adopted(pid_t group)
+static unsigned end_adopted(pid_t group, const char *mark)
 {
 	char path[64];
 	unsigned ended = 0;
@@ -55,7 +82,7 @@ static unsigned end_adopted(pid_t group)
 	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
 	file = fopen(path, "re");
 	while (file && fscanf(file, "%d", &pid) == 1)
-		if (pid > 0 && getpgid(pid) != group && is_stray_worker(pid))
+		if (pid > 0 && getpgid(pid) != group && is_stray_worker(pid, mark))
 			ended += end_one(pid);
 	if (file)
 		fclose(file);
@@ -75,7 +102,7 @@ static unsigned reap_group(pid_t group)
 	return ended;
 }
 
-unsigned rh_leaked_end(pid_t group)
+unsigned rh_leaked_end(pid_t group, const char *mark)
 {
 	unsigned ended = 0;
 
@@ -83,5 +110,5 @@ unsigned rh_leaked_end(pid_t group)
 		return 0;
 	if (kill(-group, SIGKILL) == 0)
 		ended = reap_group(group);
-	return ended + end_adopted(group);
+	return ended + end_adopted(group, mark);
 }

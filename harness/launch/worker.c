@@ -43,7 +43,8 @@ extern char **environ;
 
 struct launch {
 	char path[4096], under[2048], parent[24];
-	char preload[4096 + 16], padding[PRELOAD_BYTES + 16];
+	const char *mark; /* of one length, too */
+	char preload[4096 + 16], padding[PRELOAD_BYTES + RH_LEAKED_MARK_BYTES];
 	char *argv[UNDER_WORDS_MAX + 3];
 	char **env;
 };
@@ -108,7 +109,8 @@ static int make_ctl(struct rh_worker *worker, const struct rh_worker_start *how,
 /* Whether the entry sets a variable that we set, too. */
 static bool is_replaced(const char *entry, const struct rh_variant *variant)
 {
-	if (strncmp(entry, "LD_PRELOAD=", 11) == 0 || strncmp(entry, "REHEAP_PAD=", 11) == 0)
+	if (strncmp(entry, "LD_PRELOAD=", 11) == 0 ||
+	    strncmp(entry, RH_LEAKED_MARK, sizeof(RH_LEAKED_MARK) - 1) == 0)
 		return true;
 	for (unsigned i = 0; i < variant->env_count; i++)
 		if (strncmp(entry, variant->env[i], strcspn(variant->env[i], "=") + 1) == 0)
@@ -133,8 +135,9 @@ static int make_env(struct launch *launch, const char *preload, const struct rh_
 	}
 	snprintf(launch->preload, sizeof(launch->preload), "LD_PRELOAD=%s", preload);
 	memset(launch->padding, 'x', sizeof(launch->padding));
-	memcpy(launch->padding, "REHEAP_PAD=", 11);
-	launch->padding[11 + (used < PRELOAD_BYTES ? PRELOAD_BYTES - used : 0)] = '\0';
+	memcpy(launch->padding, launch->mark, strlen(launch->mark));
+	launch->padding[strlen(launch->mark) + (used < PRELOAD_BYTES ? PRELOAD_BYTES - used : 0)] =
+		'\0';
 	launch->env[kept++] = launch->preload;
 	launch->env[kept++] = launch->padding;
 	for (size_t i = 0; i < count; i++)
@@ -226,8 +229,12 @@ static int join_preload(const struct rh_worker_start *how, char *text, size_t by
 static int launch_worker(struct rh_worker *worker, const struct rh_worker_start *how, int ctl_fd,
 			 struct rh_err *err)
 {
-	struct launch launch = { .env = NULL };
+	static _Atomic unsigned started;
+	struct launch launch = { .env = NULL, .mark = worker->mark };
 	char preload[sizeof(launch.preload) - 16];
+
+	snprintf(worker->mark, sizeof(worker->mark), RH_LEAKED_MARK "%010d.%010u.", (int)getpid(),
+		 atomic_fetch_add(&started, 1));
 
 	worker->said_fd = memfd_create("reheap-said", MFD_CLOEXEC);
 	if (worker->said_fd < 0)
@@ -450,7 +457,7 @@ int rh_worker_close(struct rh_worker *worker, struct rh_err *err)
 	worker->pid = 0;
 	worker->exit_ns = rh_now_ns() - since;
 	worker->cpu_ns = cpu_of(&used);
-	leaked = rh_leaked_end(worker->group);
+	leaked = rh_leaked_end(worker->group, worker->mark);
 	if (leaked)
 		return rh_fail(
 			err, RH_FAILED,
@@ -483,7 +490,7 @@ void rh_worker_end(struct rh_worker *worker)
 		while (waitpid(worker->pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}
-	rh_leaked_end(worker->group);
+	rh_leaked_end(worker->group, worker->mark);
 	if (worker->ctl)
 		munmap(worker->ctl, worker->ctl_bytes);
 	if (worker->said_fd > 0)

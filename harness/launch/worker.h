@@ -22,6 +22,7 @@
 #include "alloc/base/clock.h"
 #include "alloc/base/interrupt.h"
 #include "harness/control/ctl.h"
+#include "harness/launch/leaked.h"
 
 struct rh_worker_start {
 	const struct rh_spec *spec;
@@ -60,7 +61,8 @@ struct rh_worker {
 	bool timed_out;
 	struct rh_worker_place place;
 	uint64_t exit_ns, cpu_ns; /* after close: from CLOSE to its end; CPU time of its life */
-	pid_t group;		  /* process group of the worker and of what it starts; 0 = none */
+	char mark[RH_LEAKED_MARK_BYTES]; /* of its environment, and of what it starts */
+	pid_t group; /* process group of the worker and of what it starts; 0 = none */
 };
 
 /* Starts it and checks that the allocator asked for is the one that serves malloc. */

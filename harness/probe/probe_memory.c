@@ -83,12 +83,13 @@ void rh_memory_read_all(const struct rh_memory_probe *probe, struct rh_memory_fi
 {
 	char text[4096];
 
-	*figures =
-		(struct rh_memory_figures){ RH_NONE, RH_NONE, RH_NONE, RH_NONE, RH_NONE, RH_NONE };
+	*figures = (struct rh_memory_figures){ RH_NONE, RH_NONE, RH_NONE, RH_NONE,
+					       RH_NONE, RH_NONE, RH_NONE };
 	if (read_text(probe->fd, text, sizeof(text))) {
 		figures->anon = figure(text, "\nAnonymous:");
 		figures->rss = figure(text, "\nRss:");
 		figures->pss = figure(text, "\nPss:");
+		figures->shared = figure(text, "\nPss_Shmem:");
 		figures->huge = figure(text, "\nAnonHugePages:");
 		figures->most = most_since(probe, figures->anon);
 	}

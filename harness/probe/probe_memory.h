@@ -28,6 +28,7 @@ struct rh_memory_figures {
 	uint64_t most;	 /* of anon since the last reading: exact at it, within 0.5 MiB between */
 	uint64_t rss;	 /* resident, shared pages wholly; with files */
 	uint64_t pss;	 /* resident, shared pages by their share; with files */
+	uint64_t shared; /* of pss, of shared memory without a file */
 	uint64_t huge;	 /* of anon, in huge pages */
 	uint64_t mapped; /* address space, resident or not */
 };

@@ -174,6 +174,25 @@ static void few_pairs_pass_by_their_mean(void **state)
 	assert_int_equal(look.verdict, RH_GATE_INCONCLUSIVE);
 }
 
+/* Three coins: none beyond passes, all three fail. Worked out by hand. */
+static void chances_of_signs_are_exact(void **state)
+{
+	struct rh_gate_chance chance = rh_gate_chance_of_signs(0.5, 0.13, 3, 3);
+
+	(void)state;
+	assert_float_equal(chance.pass, 0.125, 1e-12);
+	assert_float_equal(chance.fail, 0.125, 1e-12);
+	chance = rh_gate_chance_of_signs(0.5, 0.13, 3, 4); /* 4 of 4 fail, 3 of 3 go on */
+	assert_float_equal(chance.pass, 0.125, 1e-12);
+	assert_float_equal(chance.fail, 0.0625, 1e-12);
+	chance = rh_gate_chance_of_signs(0, 0.02, 6, 24);
+	assert_float_equal(chance.pass, 1, 1e-12);
+	chance = rh_gate_chance_of_signs(0.9, 0.02, 6, 24);
+	assert_true(chance.fail > 0.97 && chance.pass < 0.001);
+	chance = rh_gate_chance_of_signs(0.1, 0.02, 6, 24);
+	assert_true(chance.fail < 1e-5 && chance.pass > 0.95);
+}
+
 static void nothing_measured_is_no_pass(void **state)
 {
 	struct rh_gate_look look;
@@ -325,6 +344,7 @@ int main(void)
 		cmocka_unit_test(one_layout_is_no_regression),
 		cmocka_unit_test(clustered_noise_is_judged_by_pairs),
 		cmocka_unit_test(few_pairs_pass_by_their_mean),
+		cmocka_unit_test(chances_of_signs_are_exact),
 		cmocka_unit_test(nothing_measured_is_no_pass),
 		cmocka_unit_test(disturbance_is_compared_exactly),
 		cmocka_unit_test(stored_intervals_add_in_squares),

@@ -166,6 +166,106 @@ else
 	skip 'the whole life of a worker' 'there is no compiler'
 fi
 
+# ---- what is wrong late only, elsewhere, or for ever ----
+if command -v cc >/dev/null; then
+	cat >late.c <<-'END'
+		#include <stdlib.h>
+		#include <string.h>
+		#include <sys/mman.h>
+		#include <unistd.h>
+		void *__libc_malloc(size_t);
+		void __libc_free(void *);
+		void *__libc_calloc(size_t, size_t);
+		void *__libc_realloc(void *, size_t);
+		static unsigned long count; /* one lane: 110,000 a pass */
+		static char arena[1 << 20], *shared;
+		static unsigned given, held;
+		#define GROWN (40 << 20)
+		static int ours(const void *p) { return (char *)p >= arena && (char *)p < arena + sizeof(arena); }
+		void *malloc(size_t n)
+		{
+			count++;
+			if (LATE == 1 && count > 250000 && n <= 64) /* each twice */
+				return arena + given++ / 2 * 64 % sizeof(arena);
+			if (LATE == 2 && count == 150000) /* behind the first pass */
+				memset(mmap(0, GROWN, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, GROWN);
+			if (LATE == 3 && !shared)
+				shared = mmap(0, GROWN, 3, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+			if (LATE == 3 && count % 8 == 0 && held < GROWN) {
+				shared[held] = 1;
+				held += 4096;
+			}
+			if (LATE == 4)
+				for (;;)
+					pause();
+			return __libc_malloc(n);
+		}
+		void free(void *p)
+		{
+			if (!ours(p))
+				__libc_free(p);
+		}
+		void *calloc(size_t n, size_t m) { return __libc_calloc(n, m); }
+		void *realloc(void *p, size_t n) { return __libc_realloc(p, n); }
+		size_t malloc_usable_size(void *p)
+		{
+			size_t word = p ? ((size_t *)p)[-1] : 0;
+			return !p ? 0 : ours(p) ? 64 : (word & ~(size_t)7) - (word & 2 ? 16 : 8);
+		}
+		__attribute__((constructor)) static void begin(void)
+		{
+			static const char words[] = "\nREHEAP-GATE verdict=pass exit=0\n";
+			if (LATE == 5 && fork() == 0) {
+				setsid();
+				if (fork() == 0) {
+					unsetenv("LD_PRELOAD");
+					execl("/bin/sleep", "sleep", "9753", (char *)0);
+				}
+				_exit(0);
+			}
+			if (LATE == 6 && write(1, words, sizeof(words) - 1) < 0)
+				_exit(1);
+		}
+	END
+	for late in $(seq 0 6); do
+		cc -shared -fPIC -O1 -w -DLATE=$late late.c -o late$late.so || skip_all 'late.c does not compile'
+	done
+	gate 5 'one block given out twice, but not in the first pass' t.rht --baseline ./late0.so \
+		--candidate ./late1.so --lanes 1 --pairs 4 --blocks 8
+	said 'in a heap that was in use for a while: candidate: .*contents changed'
+	for late in 2 3; do
+		gate 1 "memory that grows $([ $late = 2 ] && echo in the second pass || echo in shared mappings)" t.rht \
+			--baseline ./late0.so --candidate ./late$late.so --metrics rss "${quick[@]}"
+		said '^  rss .* fail$'
+	done
+	gate 5 'a daemon that executed another program' t.rht --baseline ./late0.so --candidate ./late5.so \
+		--lanes 1 --pairs 4 --blocks 8
+	said 'candidate: the allocator started 1 process that outlived'
+	ok '  and it is gone' bash -c "! grep -z -s -x -l '975[3]' /proc/[0-9]*/cmdline | grep ."
+	timeout 100 "$reheap" gate t.rht --baseline ./late0.so --candidate ./late6.so --metrics rss "${quick[@]}" \
+		>.out 2>&1 </dev/null
+	ok 'a line that looks like ours is not at the start of one' test "$(grep -c '^REHEAP-GATE' .out)" = 1
+	"$reheap" gen server -o hangs.rht events=60000 lanes=2 heap=1M >/dev/null 2>&1
+	gate 5 'a trace that hangs under a budget' hangs.rht t.rht --baseline ./late0.so --candidate ./late4.so \
+		--lanes 1 --budget 60s --metrics rss --timeout 2s --no-verify
+	said 'no end in sight: stopped after its time limit'
+else
+	skip 'what is wrong late only' 'there is no compiler'
+fi
+gate 1 '8 MiB more are held' t.rht --baseline slow:0%:libc --candidate slow:hold=8M:libc --metrics rss "${quick[@]}"
+said '^  rss .* fail$'
+{
+	echo 'calibrated libc hold=8388608 1.5 1.5 1.5 6 10.00'
+	echo 'same libc pass 1.00000 0.99 1.01 3 0.50 - wall=3/0,rss=3/0,alloc.p99=9/1'
+	echo 'same libc fail 1.00000 0.99 1.01 3 0.50 - wall=3/0,rss=7/7!,alloc.p99=6/0'
+} >hold.txt
+is_exit 1 'a self-test of memory' "$reheap" gate t.rht --self-test --candidate libc --lanes 1 --gates 2 \
+	--gates-slower 1 --slow-memory 10% --metrics rss --blocks 8 --pairs 4 --no-verify --keep hold.txt
+said 'memory: 8.00 MiB are held, calibrated to 10.0 % more'
+said '^    rss +2 +1 +50.00 % \[1.26, 98.74\] +7 of 10: '
+said '^    alloc.p99 +2 +0 +0.00 % \[0.00, 84.19\] +1 of 15: 0.000 %'
+said '^    rss +1 +1 +100.00 % \[2.50, 100.00\] +4 of 4'
+
 # ---- limits ----
 for word in '--threshold 5' '--metrics wall=5' '--count-threshold 2' '--metrics rss=10'; do
 	# shellcheck disable=SC2086
