@@ -51,7 +51,7 @@
 
 #include "traces/format/event.h"
 
-#define RH_AREA_MAGIC 0x38616572615f6872u /* "hr_area8" */
+#define RH_AREA_MAGIC 0x39616572615f6872u /* "hr_area9" */
 /* In the environment: the area's path, the descriptor inherited or -1, and the area's
  * cookie in hex, with commas between. */
 #define RH_RECORD_ENV	 "REHEAP_RECORD"
@@ -292,8 +292,9 @@ enum rh_kid_why {
 enum rh_kid_state { RH_KID_FREE, RH_KID_CLAIMED, RH_KID_READY };
 struct rh_kid {
 	int32_t pid, ppid; /* as they see themselves */
+	uint64_t at;	   /* CLOCK_MONOTONIC, before its exec */
 	uint32_t why;
-	char exe[500]; /* as it was called, cut off */
+	char exe[492]; /* as it was called, cut off */
 };
 _Static_assert(sizeof(struct rh_kid) == 512, "eight on a page");
 

@@ -45,6 +45,11 @@ const char *rh_children_why(enum rh_kid_why why)
 	return says[why];
 }
 
+const char *rh_children_name(const struct rh_child *child)
+{
+	return child->exe[0] ? child->exe : "(gone before its file was seen)";
+}
+
 static struct rh_child *add(struct rh_children *children, const struct rh_drain *drain, int pid,
 			    enum rh_kid_why why, struct rh_err *err)
 {
@@ -67,6 +72,32 @@ static struct rh_child *add(struct rh_children *children, const struct rh_drain 
 	return grown;
 }
 
+static bool same_base(const char *a, const char *b)
+{
+	const char *one = strrchr(a, '/'), *two = strrchr(b, '/');
+
+	return *a && strcmp(one ? one + 1 : a, two ? two + 1 : b) == 0;
+}
+
+/* In another PID namespace its process has another number for itself. */
+static bool may_be(const struct rh_child *child, int pid, const char *exe)
+{
+	return child->pid == pid || same_base(child->exe, exe);
+}
+
+/* The kernel told of that exec first: posix_spawn, whose child is known behind it. */
+static struct rh_child *heard_before(struct rh_children *children, const struct rh_kid *kid)
+{
+	for (size_t i = children->count; children->kin && i > 0; i--) {
+		struct rh_child *child = &children->rows[i - 1];
+
+		if (child->execed && !child->told && child->why == kid->why &&
+		    child->at >= kid->at && may_be(child, kid->pid, kid->exe))
+			return child;
+	}
+	return NULL;
+}
+
 static int take(struct rh_children *children, const struct rh_drain *drain, uint32_t place,
 		struct rh_err *err)
 {
@@ -79,11 +110,16 @@ static int take(struct rh_children *children, const struct rh_drain *drain, uint
 	atomic_store(&drain->area->kid_state[place], RH_KID_FREE);
 	if (kid.why == RH_KID_RECORDED || kid.why >= RH_KID_WHYS) /* the program can write it */
 		return 0;
-	child = add(children, drain, kid.pid, (enum rh_kid_why)kid.why, err);
+	kid.exe[sizeof kid.exe - 1] = '\0';
+	child = heard_before(children, &kid);
+	if (!child)
+		child = add(children, drain, kid.pid, (enum rh_kid_why)kid.why, err);
 	if (!child)
 		return err->text[0] ? -1 : 0;
 	child->ppid = kid.ppid;
-	kid.exe[sizeof kid.exe - 1] = '\0';
+	child->told = true;
+	if (!child->execed)
+		child->at = kid.at;
 	snprintf(child->exe, sizeof child->exe, "%s", kid.exe);
 	return 0;
 }
@@ -139,6 +175,8 @@ static int look_again(struct rh_children *children, const struct rh_drain *drain
 	struct stat st = { 0 };
 	char link[64];
 
+	if (children->kin && rh_kin_works(children->kin)) /* that has told */
+		return 0;
 	if (child->why == RH_KID_BELOW) {
 		name_again(child);
 		return 0;
@@ -193,6 +231,133 @@ static int look_below(struct rh_children *children, const struct rh_drain *drain
 	return err->text[0] ? -1 : 0;
 }
 
+/* ---- what the kernel tells ---- */
+
+/* What was known of it at that time: its process may have told what it became later. */
+static struct rh_child *newest(struct rh_children *children, int pid, uint64_t at)
+{
+	for (size_t i = children->count; i > 0; i--) {
+		struct rh_child *child = &children->rows[i - 1];
+
+		if (child->pid == pid && !child->replaced && child->at <= at)
+			return child;
+	}
+	return NULL;
+}
+
+/* Has it turned out to be recorded? */
+static bool turned_up(const struct rh_child *child, const struct rh_drain *drain)
+{
+	for (size_t i = child->images; i < drain->image_count; i++)
+		if (drain->images[i].pid == child->pid)
+			return true;
+	return false;
+}
+
+/* What a program that is not recorded forks is not, either. */
+static int hear_fork(struct rh_children *children, const struct rh_drain *drain,
+		     const struct rh_kin_event *event, struct rh_err *err)
+{
+	struct rh_child *parent = newest(children, event->parent, event->at), *child;
+	char exe[sizeof parent->exe];
+
+	if (!parent || (parent->told && !parent->execed) ||
+	    (parent->why == RH_KID_BELOW && turned_up(parent, drain)))
+		return 0;
+	child = newest(children, event->pid, event->at);
+	if (child && child->why == RH_KID_BELOW && !child->execed)
+		return 0;		      /* found in /proc */
+	memcpy(exe, parent->exe, sizeof exe); /* add() may move it */
+	child = add(children, drain, event->pid, RH_KID_BELOW, err);
+	if (!child)
+		return err->text[0] ? -1 : 0;
+	child->ppid = event->parent;
+	child->images = 0; /* it may have registered before we hear of it */
+	child->at = event->at;
+	memcpy(child->exe, exe, sizeof exe);
+	return 0;
+}
+
+/* The word that its process left for this exec. What was thought of the process before goes. */
+static bool is_told(struct rh_children *children, const struct rh_kin_event *event)
+{
+	struct rh_child *told = NULL;
+
+	for (size_t i = children->count; i > 0 && !told; i--) {
+		struct rh_child *child = &children->rows[i - 1];
+
+		if (child->told && !child->execed && child->at <= event->at &&
+		    may_be(child, event->pid, event->exe))
+			told = child;
+	}
+	if (!told)
+		return false;
+	for (size_t i = 0; i < children->count; i++) {
+		struct rh_child *child = &children->rows[i];
+
+		if (child == told || child->pid != event->pid)
+			continue;
+		child->replaced = true;
+		if (child->why == RH_KID_BELOW && !child->execed)
+			child->why = RH_KID_RECORDED; /* it was one fork */
+	}
+	told->execed = true;
+	return true;
+}
+
+static void name(struct rh_child *child, const struct rh_kin_event *event)
+{
+	child->execed = true;
+	child->at = event->at;
+	if (event->why != RH_KID_RECORDED)
+		child->why = event->why;
+	memcpy(child->exe, event->exe, sizeof event->exe);
+}
+
+static int hear_exec(struct rh_children *children, const struct rh_drain *drain,
+		     const struct rh_kin_event *event, struct rh_err *err)
+{
+	struct rh_child *before, *child;
+	size_t images = 0;
+	int ppid = 0;
+
+	if (is_told(children, event))
+		return 0;
+	before = newest(children, event->pid, event->at);
+	if (before && before->why == RH_KID_BELOW && !before->execed) {
+		name(before, event);
+		return 0;
+	}
+	/* A recorded process begins this by itself, past our functions: what the file says. */
+	if (!before && event->why == RH_KID_RECORDED)
+		return 0;
+	if (before) {
+		before->replaced = true;
+		images = before->images;
+		ppid = before->ppid;
+	}
+	child = add(children, drain, event->pid, RH_KID_BELOW, err);
+	if (!child)
+		return err->text[0] ? -1 : 0;
+	child->images = images;
+	child->ppid = ppid;
+	name(child, event);
+	return 0;
+}
+
+static int hear(struct rh_children *children, const struct rh_drain *drain, struct rh_err *err)
+{
+	const struct rh_kin_event *events;
+	size_t count = rh_kin_take(children->kin, children->last, &events);
+
+	for (size_t i = 0; i < count; i++)
+		if ((events[i].kind == RH_KIN_FORK
+			     ? hear_fork(children, drain, &events[i], err)
+			     : hear_exec(children, drain, &events[i], err)) < 0)
+			return -1;
+	return 0;
+}
+
 int rh_children_look(struct rh_children *children, const struct rh_drain *drain, struct rh_err *err)
 {
 	for (uint32_t i = 0; i < RH_KIDS; i++)
@@ -200,18 +365,12 @@ int rh_children_look(struct rh_children *children, const struct rh_drain *drain,
 		    take(children, drain, i, err) < 0)
 			return -1;
 	children->lost += atomic_exchange(&drain->area->kids_lost, 0);
+	if (children->kin && hear(children, drain, err) < 0)
+		return -1;
 	for (size_t i = 0; i < children->count; i++)
 		if (!children->rows[i].over && look_below(children, drain, i, err) < 0)
 			return -1;
 	return 0;
-}
-
-static bool turned_up(const struct rh_child *child, const struct rh_drain *drain)
-{
-	for (size_t i = child->images; i < drain->image_count; i++)
-		if (drain->images[i].pid == child->pid)
-			return true;
-	return false;
 }
 
 void rh_children_settle(struct rh_children *children, const struct rh_drain *drain)
@@ -221,7 +380,8 @@ void rh_children_settle(struct rh_children *children, const struct rh_drain *dra
 	for (size_t i = 0; i < children->count; i++) {
 		const struct rh_child *child = &children->rows[i];
 
-		if (child->why == RH_KID_BELOW && turned_up(child, drain))
+		if (child->why == RH_KID_RECORDED ||
+		    (child->why == RH_KID_BELOW && turned_up(child, drain)))
 			continue;
 		children->rows[kept++] = *child;
 	}
@@ -276,7 +436,7 @@ void rh_children_note(const struct rh_children *children, const struct rh_drain 
 	for (size_t i = 0; i < children->count && at + 80 < RH_CHILDREN_NOTE; i++) {
 		const struct rh_child *child = &children->rows[i];
 		int wrote = snprintf(text + at, RH_CHILDREN_NOTE - at, "%s%d %.100s (%s)",
-				     i ? "; " : ": ", child->pid, child->exe,
+				     i ? "; " : ": ", child->pid, rh_children_name(child),
 				     rh_children_why(child->why));
 
 		at += (size_t)wrote < RH_CHILDREN_NOTE - at ? (size_t)wrote
@@ -286,6 +446,7 @@ void rh_children_note(const struct rh_children *children, const struct rh_drain 
 
 void rh_children_close(struct rh_children *children)
 {
+	rh_kin_close(children->kin);
 	free(children->rows);
 	memset(children, 0, sizeof *children);
 }

@@ -202,7 +202,7 @@ static void print_children(const struct rh_session *session)
 	for (size_t i = 0; i < children->count; i++)
 		rh_print(stderr, "reheap record: %s %d %s: not recorded: %s\n",
 			 children->rows[i].pid == session->child ? "the program" : "child",
-			 children->rows[i].pid, children->rows[i].exe,
+			 children->rows[i].pid, rh_children_name(&children->rows[i]),
 			 rh_children_why(children->rows[i].why));
 	if (children->lost)
 		rh_print(stderr, "reheap record: %llu more children are not recorded\n",

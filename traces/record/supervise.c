@@ -185,6 +185,8 @@ static int start(struct rh_session *session, const char *path, char **argv, stru
 	if (pipe2(tell, O_CLOEXEC) < 0)
 		return rh_fail_errno(err, RH_OS, "no pipe to the program");
 	fflush(NULL);
+	if (session->opts->follow)
+		session->children.kin = rh_kin_open();
 	hold_signals();
 	session->child = fork();
 	if (session->child == 0)
@@ -205,6 +207,8 @@ static int start(struct rh_session *session, const char *path, char **argv, stru
 		errno = failed;
 		return rh_fail_errno(err, RH_NO_INPUT, "%s", path);
 	}
+	if (session->children.kin)
+		rh_kin_begin(session->children.kin);
 	take_signals(session);
 	session->drain.capture.head.program = session->child;
 	return rh_capture_put_head(&session->drain.capture, err);
@@ -429,6 +433,7 @@ static void wait_for_program(struct rh_session *session)
 static int last_sweep(struct rh_session *session, struct rh_err *err)
 {
 	stop_for_good(session);
+	session->children.last = true;
 	if (rh_drain_pass(&session->drain, true, err) < 0 ||
 	    rh_children_look(&session->children, &session->drain, err) < 0)
 		return -1;

@@ -102,6 +102,32 @@ if gcc -static one.c -o static 2>/dev/null; then
 else
 	skip 'a static child' 'no static libc here'
 fi
+# What that one begins lives for less than a millisecond; the kernel tells of it in the first namespaces.
+cat >quick.c <<'EOF'
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+	for (int i = 0; i < 10 && argc > 1; i++) {
+		if (vfork() == 0)
+			_exit(execv(argv[1], argv + 1));
+		wait(NULL);
+	}
+	return 0;
+}
+EOF
+if [ "$(id -u)" = 0 ] && [ "$(readlink /proc/self/ns/pid)" = 'pid:[4026531836]' ] &&
+	[ "$(readlink /proc/self/ns/user)" = 'user:[4026531837]' ] &&
+	awk '$2 == 11 { found = 1 } END { exit !found }' /proc/net/netlink && gcc -static quick.c -o quick 2>/dev/null; then
+	record quick './quick ./quick; ./quick ./quick; $hard many 1000'
+	ok 'what a static child begins is named, however short it lives' none_else 22 quick
+	ok 'and what is recorded is not' recorded 1 quick
+	record mixed './quick $hard many 1000; true'
+	ok 'a static child is named' none_else 1 mixed
+	ok 'and the ten that it begins are recorded' recorded 10 mixed
+else
+	skip 'short-lived children of a static child' 'the kernel does not tell of them here'
+fi
 if command -v musl-gcc >/dev/null && musl-gcc one.c -o musl 2>/dev/null; then
 	record musl './musl'
 	ok 'a musl child lives' test $? = 9 -a "$(cat musl.out)" = lives

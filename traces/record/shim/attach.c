@@ -605,7 +605,7 @@ static void tell_sanitizer(void)
 	got = readlink("/proc/self/exe", exe, sizeof exe - 1);
 	exe[got > 0 ? got : 0] = '\0';
 	if (shim.area->follow)
-		shim_tell_kid(RH_KID_SANITIZER, exe, getpid());
+		shim_tell_kid(RH_KID_SANITIZER, exe, getpid(), shim_clock());
 	close_area();
 }
 

@@ -9,10 +9,8 @@
  * All of it may run in the child of a vfork, in its parent's memory: no allocation, no static
  * state, bare files. errno is kept.
  */
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <link.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -23,47 +21,14 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "traces/record/judge.h"
 #include "traces/record/shim/hook.h"
 
-enum { HEAD_BYTES = 4096, PATH_BYTES = 1024, DEPTH = 4, FEW = 512 };
+enum { HEAD_BYTES = RH_JUDGE_BYTES, PATH_BYTES = 1024, DEPTH = 4, FEW = 512 };
 
 extern char **environ;
 
 /* ---- the file ---- */
-
-static enum rh_kid_why judge_elf(const char *path, const char *head, size_t bytes)
-{
-	const ElfW(Ehdr) *ehdr = (const void *)head;
-	const ElfW(Phdr) *ph = (const void *)(head + ehdr->e_phoff);
-	const char *slash = strrchr(path, '/');
-
-	if (ehdr->e_ident[EI_CLASS] != (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32) ||
-#if defined(__x86_64__)
-	    ehdr->e_machine != EM_X86_64
-#elif defined(__aarch64__)
-	    ehdr->e_machine != EM_AARCH64
-#else
-	    ehdr->e_machine == EM_NONE
-#endif
-	)
-		return RH_KID_MACHINE;
-	if (ehdr->e_phentsize != sizeof *ph || ehdr->e_phoff > bytes ||
-	    ehdr->e_phnum * sizeof *ph > bytes - ehdr->e_phoff)
-		return RH_KID_RECORDED; /* cannot be said */
-	for (int i = 0; i < ehdr->e_phnum; i++) {
-		if (ph[i].p_type != PT_INTERP)
-			continue;
-		if (ph[i].p_offset < bytes &&
-		    memmem(head + ph[i].p_offset,
-			   ph[i].p_filesz < bytes - ph[i].p_offset ? ph[i].p_filesz
-								   : bytes - ph[i].p_offset,
-			   "ld-musl", 7))
-			return RH_KID_MUSL;
-		return RH_KID_RECORDED;
-	}
-	/* The loader itself, called as a program, loads us too. */
-	return strncmp(slash ? slash + 1 : path, "ld", 2) == 0 ? RH_KID_RECORDED : RH_KID_STATIC;
-}
 
 static size_t read_head(const char *path, char *head)
 {
@@ -121,7 +86,7 @@ static bool judge_file(const char *name, enum rh_kid_why *why)
 		if (is_script(head, bytes, path))
 			continue;
 		if (bytes >= sizeof(ElfW(Ehdr)) && memcmp(head, ELFMAG, SELFMAG) == 0)
-			*why = judge_elf(path, head, bytes);
+			*why = rh_judge_elf(path, head, bytes);
 		break;
 	}
 	return true;
@@ -208,9 +173,9 @@ static bool write_place(uint32_t place, const struct rh_kid *kid)
 }
 
 /* The place that was taken + 1; 0: none. */
-uint32_t shim_tell_kid(enum rh_kid_why why, const char *exe, int pid)
+uint32_t shim_tell_kid(enum rh_kid_why why, const char *exe, int pid, uint64_t at)
 {
-	struct rh_kid kid = { .pid = pid, .ppid = getpid(), .why = why };
+	struct rh_kid kid = { .pid = pid, .ppid = getpid(), .at = at, .why = why };
 
 	if (pid == getpid())
 		kid.ppid = getppid();
@@ -268,7 +233,7 @@ static uint32_t look_ahead(const char *path, char *const *envp)
 	if (watched()) {
 		why = judge(path, envp);
 		if (why != RH_KID_RECORDED)
-			place = shim_tell_kid(why, path, getpid());
+			place = shim_tell_kid(why, path, getpid(), shim_clock());
 	}
 	errno = saved;
 	return place;
@@ -486,15 +451,15 @@ SHIM_EXPORT int execveat(int fd, const char *path, char *const argv[], char *con
 }
 
 /* Its child's number is known behind it. */
-static void look_behind(int failed, const char *path, char *const *envp, int pid)
+static void look_behind(uint64_t at, const char *path, char *const *envp, int pid)
 {
 	int saved = errno;
 	enum rh_kid_why why;
 
-	if (!failed && watched() && shim.area->follow) {
+	if (watched() && shim.area->follow) {
 		why = judge(path, envp);
 		if (why != RH_KID_RECORDED)
-			shim_tell_kid(why, path, pid);
+			shim_tell_kid(why, path, pid, at);
 	}
 	errno = saved;
 }
@@ -502,6 +467,7 @@ static void look_behind(int failed, const char *path, char *const *envp, int pid
 SHIM_EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
 			    const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
+	uint64_t before = watched() ? shim_clock() : 0;
 	pid_t child = 0;
 	int failed;
 
@@ -509,7 +475,8 @@ SHIM_EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file
 	failed = next.posix_spawn(&child, path, actions, attr, argv, envp);
 	if (!failed && pid)
 		*pid = child;
-	look_behind(failed, path, envp, child);
+	if (!failed)
+		look_behind(before, path, envp, child);
 	return failed;
 }
 
@@ -518,6 +485,7 @@ SHIM_EXPORT int posix_spawnp(pid_t *pid, const char *file,
 			     const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
 	char path[PATH_BYTES];
+	uint64_t before = watched() ? shim_clock() : 0;
 	pid_t child = 0;
 	int failed;
 
@@ -525,6 +493,7 @@ SHIM_EXPORT int posix_spawnp(pid_t *pid, const char *file,
 	failed = next.posix_spawnp(&child, file, actions, attr, argv, envp);
 	if (!failed && pid)
 		*pid = child;
-	look_behind(failed, find_program(file, path), envp, child);
+	if (!failed)
+		look_behind(before, find_program(file, path), envp, child);
 	return failed;
 }

@@ -246,9 +246,10 @@ bool shim_new_comes_to_malloc(const struct dl_phdr_info *info, const void *opera
 /* loaded.c: objects came or went since this was asked last. */
 bool shim_loaded_anew(void);
 /* exec.c: finds the functions behind the exec family; tells the supervisor of a program that is
- * not recorded, and gives the place + 1 where that stands (0: none). */
+ * not recorded, begun at that time or soon after; gives the place + 1 where that stands (0: none).
+ */
 void shim_exec_ready(void);
-uint32_t shim_tell_kid(enum rh_kid_why why, const char *exe, int pid);
+uint32_t shim_tell_kid(enum rh_kid_why why, const char *exe, int pid, uint64_t at);
 /* real.c: built with a sanitizer. What its runtime puts in front of libc's functions may not be
  * called before it has begun, and before that we are: so we only pass calls on. */
 bool shim_sanitizer(void);
