@@ -9,7 +9,7 @@ export hard
 
 # record NAME COMMAND: in the shell, to NAME.rht; standard error in NAME.txt
 record() {
-	timeout 60 "$reheap" record -f -o "$1.rht" -- sh -c "$2" >"$1.out" 2>"$1.txt" </dev/null
+	timeout 60 "$reheap" record -f -o "$1.rht" -- sh -c "export recorder=\$PPID; $2" >"$1.out" 2>"$1.txt" </dev/null
 }
 
 # recorded COUNT NAME: so many children's traces hold the blocks of the helper, 1000 each (and a
@@ -76,17 +76,20 @@ fi
 cat >one.c <<'EOF'
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include "looked.h"
 int main(int argc, char **argv)
 {
 	free(malloc(argc));
 	if (argc > 1)
 		execv(argv[1], argv + 1);
 	puts("lives");
-	usleep(400000);
+	fflush(stdout);
+	if (getenv("recorder"))
+		wait_until_looked(atoi(getenv("recorder")));
 	return 9;
 }
 EOF
+export CPATH=$root/ci/own/helpers
 if gcc -static one.c -o static 2>/dev/null; then
 	record static './static; ./static'
 	ok 'a static child lives' test $? = 9

@@ -14,6 +14,7 @@ cat >maps.c <<'EOF'
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "looked.h"
 #define MIB (1ul << 20)
 static void *fresh(size_t bytes)
 {
@@ -32,7 +33,7 @@ int main(void)
 	pthread_t t[2];
 
 	memset(a, 1, 96 * MIB);
-	usleep(300000);			  /* it is seen */
+	wait_until_looked(getppid());
 	munmap(a + 16 * MIB, 16 * MIB);   /* a hole: 80 MiB */
 	munmap(a, 16 * MIB);		  /* 64 MiB */
 	munmap(a + 32 * MIB, 4096);	  /* its first page */
@@ -55,7 +56,7 @@ int main(void)
 	return f == MAP_FAILED || b == MAP_FAILED;
 }
 EOF
-gcc -pthread maps.c -o maps || skip_all 'it does not compile'
+gcc -I"$root/ci/own/helpers" -pthread maps.c -o maps || skip_all 'it does not compile'
 
 is_exit 0 'recorded without --maps' "$reheap" record -o plain.rht -- ./maps
 ok 'the memory is not explained, and it is said what would' grep -q \
@@ -115,6 +116,7 @@ ok 'and memalign(1000)' grep -q 'size=100 align=1024 ' <("$reheap" export text a
 
 # Threads that nobody joins, that call pthread_exit and that are cancelled: each has an end.
 cat >threads.c <<'EOF'
+#include <dirent.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -142,7 +144,14 @@ int main(void)
 	}
 	for (int i = 0; over < 90 - 30 && i < 1000; i++)
 		usleep(10000);
-	usleep(200000);
+	for (int left = 2, i = 0; left > 1 && i < 3000; i++) { /* the last ones have ended */
+		DIR *tasks = opendir("/proc/self/task");
+		struct dirent *task;
+		usleep(10000);
+		for (left = 0; (task = readdir(tasks));)
+			left += task->d_name[0] != '.';
+		closedir(tasks);
+	}
 	return 0;
 }
 EOF
