@@ -96,11 +96,49 @@ static void the_world_goes_on_before_it_is_told(void **state)
 	assert_int_equal(lanes[1], 1);
 }
 
+/* With more Ps than CPUs a P that was about to start does so after the stop was asked for: while
+ * others still run, nobody marks. */
+static void a_late_start_is_not_the_world_going_on(void **state)
+{
+	int marks[8], stacks[8];
+	uint32_t none[8];
+
+	(void)state;
+	gm_open_with_object();
+	gm_event(GO_GC_BEGIN, 2, 1, 0);
+	gm_event(GO_STW_BEGIN, 2, 0, 0);
+	gm_end();
+	gm_begin(1, 9, 50);
+	gm_event(GO_PROC_STATUS, 2, 2, 1);
+	gm_end();
+	gm_begin(1, 8, 200);
+	gm_event(GO_PROC_STATUS, 2, 1, 2);
+	gm_event(GO_PROC_START, 2, 1, 1);
+	gm_event(GO_PROC_STOP, 0);
+	gm_end();
+	gm_begin(1, 9, 250);
+	gm_event(GO_STACK_ALLOC, 2, 64, 12);
+	gm_event(GO_PROC_STOP, 0);
+	gm_end();
+	gm_begin(1, 8, 270);
+	gm_event(GO_PROC_START, 2, 1, 2);
+	gm_end();
+	gm_begin(1, 7, 300);
+	gm_event(GO_STW_END, 0);
+	gm_end();
+	gm_end_generation();
+	imported();
+	assert_int_equal(places_of("go.marks", marks, none), 1);
+	assert_int_equal(places_of("go.stack_alloc", stacks, none), 1);
+	assert_true(stacks[0] < marks[0]);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_runtimes_types_tell_the_version),
 		cmocka_unit_test(the_world_goes_on_before_it_is_told),
+		cmocka_unit_test(a_late_start_is_not_the_world_going_on),
 	};
 
 	gm_limit((size_t)1 << 30);

@@ -107,6 +107,18 @@ int rh_go_flush_idle(struct go_import *import, struct go_thread *thread, struct 
 	return 0;
 }
 
+/* A P that starts says that the world goes on if all have stopped: with more Ps than CPUs one that
+ * was about to start does so after the stop was asked for, while others still run. */
+static bool all_have_stopped(const struct go_import *import, const struct go_thread *thread)
+{
+	const struct go_actors *ps = &import->order.ps;
+
+	for (uint32_t i = 0; i < ps->count; i++)
+		if (i != thread->p && i != import->gc_starter_p && ps->of[i].status == GO_P_RUNNING)
+			return false;
+	return true;
+}
+
 int rh_go_flush_event(struct go_import *import, struct go_thread *thread,
 		      const struct go_event *event, struct rh_err *err)
 {
@@ -114,11 +126,15 @@ int rh_go_flush_event(struct go_import *import, struct go_thread *thread,
 	if (event->kind == GO_STW_BEGIN) {
 		if (import->gc_marks)
 			import->gc_ender = thread->id;
-		else if (import->gc_begun > import->gc_ended)
+		else if (import->gc_begun > import->gc_ended) {
 			import->gc_starter = thread->id;
+			import->gc_starter_p = thread->p;
+		}
 		return 0;
 	}
-	if (import->gc_starter != RH_NONE && marking(import, thread, err) < 0)
+	if (import->gc_starter != RH_NONE &&
+	    (import->gc_starter == thread->id || all_have_stopped(import, thread)) &&
+	    marking(import, thread, err) < 0)
 		return -1;
 	if (event->kind == GO_STW_END && import->gc_ender == thread->id)
 		import->gc_ender = RH_NONE;

@@ -254,6 +254,7 @@ struct go_import {
 	uint32_t gc_p;		  /* what it held then */
 	bool gc_marks;		  /* a cycle is open, and the world went on after its begin */
 	uint64_t gc_starter;	  /* the thread that has stopped it to begin one */
+	uint32_t gc_starter_p;	  /* what it held then */
 	uint64_t gc_ender;	  /* the thread that has stopped the world to end it */
 	bool gc_started;	  /* the world; idle Ps' caches are still due */
 	bool cut_begun, past_cut; /* the generation of the cut; its first gap was met */
