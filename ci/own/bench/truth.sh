@@ -186,7 +186,7 @@ done
 # What the tables say, cell by cell.
 # shellcheck disable=SC2086 # names of ours
 # gawk 5.2 cannot take an element that nothing was put into as an argument, hence the + 0.
-awk -v table="$out/table.md" -v settings="$settings" -v halves="$halves" -v counts_in="${COUNTS-}/" '
+awk -v table="$out/table.md" -v settings="$settings${COUNTS:+; instructions: $(cat "$COUNTS/settings")}" -v halves="$halves" -v counts_in="${COUNTS-}/" -v rounds="${REPS:-6}" '
 	function of(some, whole) { return whole ? some " of " whole : "-" }
 	function row(x, of_half, of_cpu, before) {
 		printf "| %s%s | %s | %s | %d of %d | %d of %d | %d of %d | %s | %s |\n", before, x, of_half, of_cpu,
@@ -242,7 +242,7 @@ awk -v table="$out/table.md" -v settings="$settings" -v halves="$halves" -v coun
 			next
 		}
 		times++
-		if (lo <= 0 && hi >= 0) { unclear++; next }
+		if (rounds < 6 || (lo <= 0 && hi >= 0)) { unclear++; next } # fewer rounds reach no 95 %
 		clear++
 		clear_of[program]++
 		if (p * o > 0) { sign++; sign_of[program]++ }
