@@ -545,8 +545,8 @@ static void print(const struct rh_result *result, const struct rh_trial *like, F
 		fprintf(to,
 			"\nEfficiency: CPU / (lanes x wall). Blocked: asleep, but not for "
 			"another lane's recorded order. Run delay: ready, without a CPU. Left: "
-			"waits for other lanes, and a lane not begun or ended before others. The four "
-			"are 100 %%.\nSleeps and futex calls per million "
+			"waits for other lanes, and a lane not begun or ended before others. The "
+			"four are 100 %%.\nSleeps and futex calls per million "
 			"events; lock wait per (lanes x wall).\nSource: sw the kernel; own "
 			"counters in the locks; mallctl jemalloc's own counters; pthread mutexes "
 			"counted by a preloaded library (--probes mutex); sw only: its locks "

@@ -34,10 +34,14 @@ struct rh_interval rh_truth_change(const double *a, const double *b, size_t coun
 static enum rh_truth_cause cause_of(const struct rh_truth *truth, double near)
 {
 	const struct rh_interval *p = &truth->predicted, *o = &truth->observed;
-	bool program = (o->hi - o->lo) / 2 > near, replay = (p->hi - p->lo) / 2 > near;
+	bool program, replay;
 
 	if (p->n == 0 || o->n == 0)
 		return RH_TRUTH_ABSENT;
+	assert(near >= 0);
+	assert(truth->slack <= near);
+	program = (o->hi - o->lo) / 2 > near;
+	replay = (p->hi - p->lo) / 2 > near;
 	if (p->level < RH_LEVEL_MIN || o->level < RH_LEVEL_MIN)
 		return RH_TRUTH_ROUNDS;
 	if (program && replay)

@@ -96,8 +96,8 @@ void rh_worth_print(const struct rh_worth *worth, FILE *to)
 	print_all(worth, UNKNOWN, to);
 	if (worth->count)
 		fprintf(to,
-			". Not known: what another heap would do to the other %.0f %%, the program's own "
-			"loads",
+			". Not known: what another heap would do to the other %.0f %%, the "
+			"program's own loads",
 			100 * (1 - worth->heap));
 	fputc('\n', to);
 }

@@ -82,8 +82,8 @@ void rh_result_print_apart(const struct rh_result *result, const struct rh_trial
 		fprintf(to,
 			"\nOf the trial with the median time: user and loop (the replay's own) on "
 			"the CPU; faults at %.0f ns each, measured;\nkernel, what else it did; "
-			"waits for other lanes; delay, ready without a CPU; idle, not begun or ended "
-			"before other lanes;\nrest, asleep for another reason: a lock of the "
+			"waits for other lanes; delay, ready without a CPU; idle, not begun or "
+			"ended before other lanes;\nrest, asleep for another reason: a lock of the "
 			"allocator or of the kernel. A row is 100 %%.\n\n",
 			result->fault_ns);
 }

@@ -160,8 +160,8 @@ static void the_sentence_leads(void **state)
 	static const char wanted[] =
 		"The heap is about 9 % of this program's CPU time (libc); fast would save about "
 		"2.0 % [2.0, 2.0] of the whole; slow would cost about 1.0 % [1.0, 1.5] more; "
-		"nothing is shown for noisy. Not known: what another heap would do to the other 91 %, the "
-		"program's own loads\n";
+		"nothing is shown for noisy. Not known: what another heap would do to the other "
+		"91 %, the program's own loads\n";
 	struct rh_result result;
 	char *text;
 
@@ -251,8 +251,8 @@ static void little_is_claimed(void **state)
 	fclose(to);
 	assert_non_null(strstr(text, "about 6 % of"));
 	assert_non_null(strstr(
-		text,
-		"; nothing is shown for fast. Not known: what another heap would do to the other 94 %"));
+		text, "; nothing is shown for fast. Not known: what another heap would do to the "
+		      "other 94 %"));
 	assert_non_null(strstr(text, "about 0.4 % of this program's CPU time (libc): too little"));
 	assert_non_null(strstr(text, "the other 100 %, the program's own loads"));
 	assert_non_null(strstr(text, "\nt.rht: the heap takes 1.5 times"));
