@@ -45,8 +45,10 @@
 #include "traces/format/trace.h"
 
 enum { PROGRAM_EVENT_BYTES = 8 };
-enum { GRAIN_EVENTS = 4096, EPOCH_EVENTS = 1 << 18, EPOCH_GRAINS_MAX = 4096 };
-/* Above this the grain table is made coarser: it should not push the ops out of caches. */
+enum { GRAIN_EVENTS = 512, EPOCH_EVENTS = 1 << 18, EPOCH_GRAINS_MAX = 4096 };
+/* A grain is the finest place where a replay can look at memory, and short programs live in a few
+ * thousand events. Above this the grain table is made coarser: it should not push the ops out of
+ * caches. */
 enum { GRAIN_TABLE_BYTES_MAX = 4 << 20 };
 /* touch_known: of deaths. What lives to the end has none, so that it cannot be all. */
 #define KNOWN_SHARE 0.9

@@ -15,6 +15,10 @@
  * shorter one idles: with 12 segments two copies on two CPUs keep them 80 % busy and look
  * 1.7 times as fast as one, with 4 it is 97 % and 1.96 times. They get 4.
  *
+ * With one copy a segment ends where the most is live, by whole grains: a short program has one
+ * segment, and at its end a heap that unmaps looks as if it had never needed what was live (libc
+ * 508 KiB for a program of 604 KiB live, 0.39 MiB for one of 1.2).
+ *
  * Everything that a trial says of one pass is said of its first: --passes 5 and --passes 1 agree
  * there. Probes that ride along are done when it ends. What a pass carries into the next must be
  * what the trace says lives at its end.
@@ -53,6 +57,7 @@ struct trial_run {
 	uint32_t pass;			 /* of the own pass's, in this rep */
 	struct rh_probe_set *probes;
 	uint64_t grains; /* virtual: where this life ends */
+	uint64_t fullest;
 };
 
 static uint64_t segment_grains(const struct trial_run *run)
@@ -202,6 +207,28 @@ static void read_memory(const struct trial_run *run, struct rh_segment *segment)
 	segment->mapped_bytes = figures.mapped;
 }
 
+/* The grain at whose end the most is live; the first of several. */
+static uint64_t fullest_grain(const struct rh_program *program)
+{
+	uint64_t fullest = 0;
+
+	for (uint64_t g = 1; g < program->head->grains; g++) {
+		if (program->grain_facts[g].live_bytes > program->grain_facts[fullest].live_bytes)
+			fullest = g;
+	}
+	return fullest;
+}
+
+/* How many of `count` grains from v on a segment takes: up to the fullest, if it is among them. */
+static uint64_t until_fullest(const struct trial_run *run, uint64_t v, uint64_t count)
+{
+	uint64_t end = run->fullest + 1;
+
+	if (run->trial->copies > 1 || run->config->segment_events || end <= v || end >= v + count)
+		return count;
+	return end - v;
+}
+
 /* One segment from virtual grain *at on, which moves past it. */
 static int run_segment(struct trial_run *run, uint64_t *at, struct rh_segment *segment,
 		       struct rh_trial_pass *pass, struct rh_err *err)
@@ -211,6 +238,7 @@ static int run_segment(struct trial_run *run, uint64_t *at, struct rh_segment *s
 
 	count = rh_ctl_stretch(run->trial->copies, head->grains, head->epoch_grains, v,
 			       want < run->grains - v ? want : run->grains - v);
+	count = until_fullest(run, v, count);
 	*segment = (struct rh_segment){ .reserved_bytes = RH_NONE };
 	if (rh_worker_run(&run->worker, v, count, err) < 0)
 		return -1;
@@ -402,6 +430,7 @@ static int live(struct trial_run *run, struct rh_err *err)
 	if (run->own_pass && !run->probes->mask)
 		return 0; /* its preparation failed, and said so */
 	run->grains = grains_until(run, rh_probes_events_max(run->probes));
+	run->fullest = fullest_grain(&run->program->program);
 	if (rh_worker_start(&run->worker, &start, err) < 0)
 		return -1;
 	run->worker.ctl->keep = several_passes(run);

@@ -171,10 +171,44 @@ static void a_peak_between_two_looks_is_seen(void **state)
 	done(&config, &result);
 }
 
+/* A short program whose blocks all go: one segment, at whose end nothing is live, would tell what
+ * a heap keeps, and not what it needs. */
+static void a_short_program_is_looked_at_where_it_is_fullest(void **state)
+{
+	enum { BLOCKS = 2048, SIZE = 200 };
+	struct rh_run_config config = config_of("libc");
+	const struct rh_trial *trial;
+	struct rh_result result;
+	struct maker m;
+
+	(void)state;
+#ifdef RH_SANITIZE
+	print_message("# SKIP shadow memory is anonymous, too\n");
+	skip();
+#endif
+	make_open(&m, 0);
+	for (unsigned i = 0; i < BLOCKS; i++)
+		alloc_of(&m, 0, SIZE);
+	for (unsigned i = BLOCKS; i-- > 0;)
+		make_put(&m, EVENT(.kind = RH_EV_FREE, .id = i));
+	make_close(&m);
+	config.touch = RH_TOUCH_FULL;
+	run(&config, &result);
+	all_ok(&result);
+	trial = trial_of(&result, "libc");
+	assert_int_equal(trial->segment_count, 2);
+	assert_in_range(trial->segments[0].live_bytes, (BLOCKS - 512) * SIZE, BLOCKS * SIZE);
+	assert_in_range(trial->segments[0].anon_bytes - trial->anon_start, BLOCKS * SIZE * 3 / 4,
+			BLOCKS * SIZE * 2);
+	assert_true(median(&result, 0, "memory.rss_peak_bytes") > BLOCKS * SIZE * 3 / 4);
+	done(&config, &result);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_peak_between_two_looks_is_seen),
+		cmocka_unit_test(a_short_program_is_looked_at_where_it_is_fullest),
 		cmocka_unit_test(two_lanes_in_a_line_are_seen),
 		cmocka_unit_test(the_null_run_shows_nothing),
 		cmocka_unit_test(recorded_residency_is_touched),
