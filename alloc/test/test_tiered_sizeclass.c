@@ -13,6 +13,7 @@
 #include "alloc/heap/tiered/block.h"
 #include "alloc/heap/tiered/heap.h"
 #include "alloc/heap/tiered/lane.h"
+#include "alloc/heap/tiered/serves.h"
 #include "alloc/heap/tiered/sizeclass.h"
 #include "alloc/registry.h"
 
@@ -287,6 +288,7 @@ static void tables_of_bins_say_what_the_rule_says(void **state)
 
 		assert_int_equal(rh_tiered_open(&heap, &knobs, NULL, &err), 0);
 		assert_int_equal(rh_tiered_lane_open(heap, &lane, &err), 0);
+		rh_serves_go(lane);
 		scan = &lane->go[0];
 		noscan = &lane->go[1];
 		assert_in_range(answers(lane, &lane->plain, 0, 0), ALL - 128, ALL);
@@ -318,7 +320,12 @@ static void a_size_in_demand_gets_its_own_class(void **state)
 	server = told(&lane->plain, SIZE);
 	assert_int_equal(heap->classes.of[own].elem_bytes, SIZE);
 	assert_int_equal(heap->classes.of[server].elem_bytes, 8192);
-	/* Go's callers have it from the start. */
+	/* Go's callers have it from the start; their tables are made when the first of them asks.
+	 */
+	assert_int_equal(told(&lane->go[1], SIZE), 0);
+	assert_int_equal(
+		rh_span_of(heap, rh_backend_tiered.alloc_as(lane, SIZE, 8, RH_ALLOC_NOSCAN))->spc,
+		own);
 	assert_int_equal(told(&lane->go[1], SIZE), own);
 	for (unsigned i = 0; i < 2; i++) {
 		few[i] = rh_backend_tiered.alloc(lane, SIZE);
@@ -341,7 +348,7 @@ static void a_size_in_demand_gets_its_own_class(void **state)
 /* Small sizes share a page with their neighbours until they fill it. */
 static void small_sizes_share_their_first_page(void **state)
 {
-	enum { BLOCKS = 40 }; /* 32 of 256 bytes to a span */
+	enum { BLOCKS = 72 }; /* 32 of 256 bytes to a span, and two of them */
 	static const size_t sizes[] = { 200, 224, 240, 256 };
 	struct tier_knobs knobs = { .profile = rh_tier_profile_of("1.17"), .gogc = 100 };
 	void *first[4], *many[BLOCKS];
@@ -366,6 +373,32 @@ static void small_sizes_share_their_first_page(void **state)
 		rh_backend_tiered.free(lane, many[i], 240);
 	for (int i = 0; i < 4; i++)
 		rh_backend_tiered.free(lane, first[i], sizes[i]);
+	rh_tiered_lane_close(lane);
+	rh_tiered_close(heap);
+}
+
+/* 24 bytes have a class of their own that is not aligned to 16: however many there are, they are
+ * served by that of 32. */
+static void a_class_in_demand_is_still_aligned(void **state)
+{
+	enum { BLOCKS = 3000 };
+	struct tier_knobs knobs = { .profile = rh_tier_profile_of("1.17"), .gogc = 100 };
+	static void *block[BLOCKS];
+	struct rh_heap *heap;
+	struct rh_lane *lane;
+	struct rh_err err;
+
+	(void)state;
+	assert_int_equal(rh_tiered_open(&heap, &knobs, NULL, &err), 0);
+	assert_int_equal(rh_tiered_lane_open(heap, &lane, &err), 0);
+	for (size_t size = 16; size <= 2048; size += 7) {
+		for (int i = 0; i < BLOCKS; i++) {
+			block[i] = rh_backend_tiered.alloc(lane, size);
+			assert_int_equal((uintptr_t)block[i] % 16, 0);
+		}
+		for (int i = 0; i < BLOCKS; i++)
+			rh_backend_tiered.free(lane, block[i], size);
+	}
 	rh_tiered_lane_close(lane);
 	rh_tiered_close(heap);
 }
@@ -404,6 +437,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bins_grow_with_the_heap),
+		cmocka_unit_test(a_class_in_demand_is_still_aligned),
 		cmocka_unit_test(small_sizes_share_their_first_page),
 		cmocka_unit_test(a_size_in_demand_gets_its_own_class),
 		cmocka_unit_test(newest_tables_are_the_published_ones),

@@ -45,6 +45,10 @@ enum { BIN_BYTES = 24576, BIN_BYTES_MIN = 2048, BIN_MIN = 2, BIN_MAX = 512, PART
  * instructions). A bin that overflows gets what the heap allows by now. */
 enum { BIN_SHARE = 64 };
 
+/* A heap whose bins are not at their largest is small; what it parks of larger blocks is looked at
+ * before it grows. */
+enum { PARK_BYTES = 1024 };
+
 static unsigned bin_limit(uint32_t block_bytes, uint32_t bin_bytes)
 {
 	uint32_t limit = block_bytes ? bin_bytes / block_bytes : 0;
@@ -109,16 +113,19 @@ static void *link_of(void *block)
 
 static void release_own(struct rh_lane *lane, struct mspan *span, unsigned index)
 {
+	unsigned taken = span->alloc_count;
+
 	rh_debug_assert(atomic_load(&span->owner) == lane && index < span->elem_count);
 	rh_debug_assert(span->alloc_bits[index / 64] >> index % 64 & 1); /* freed once */
 	span->alloc_bits[index / 64] &= ~((uint64_t)1 << index % 64);
-	span->alloc_count--;
+	span->alloc_count = (uint16_t)(taken - 1);
 	if (span == lane->alloc[span->spc])
 		return;
-	if (span->alloc_count == 0) {
+	if (taken == 1) {
 		rh_list_remove(span);
 		rh_stash_put(lane, span);
-	} else if (span->list == &lane->full[span->spc]) {
+	} else if (taken == span->elem_count) {
+		rh_debug_assert(span->list == &lane->full[span->spc]);
 		rh_list_remove(span);
 		rh_list_push_front(&lane->partial[span->spc], span);
 	}
@@ -152,11 +159,15 @@ static bool release_foreign(struct mcentral *central, struct mspan *span, unsign
 	return false;
 }
 
-static void note_nonempty(struct mcentral *central)
+/* Written when it changes only: classes share its cache line. */
+static void note_nonempty(struct rh_heap *heap, struct mcentral *central)
 {
+	_Atomic uint8_t *has = &heap->central_has[central - heap->central];
+	uint8_t now = central->nonempty.count > 0;
+
 	rh_debug_assert(rh_lock_held(&central->lock));
-	atomic_store_explicit(&central->nonempty_count, (uint32_t)central->nonempty.count,
-			      memory_order_relaxed);
+	if (atomic_load_explicit(has, memory_order_relaxed) != now)
+		atomic_store_explicit(has, now, memory_order_relaxed);
 }
 
 /* Gives a chain of blocks to spans of other lanes or of nobody. */
@@ -177,7 +188,7 @@ static void release_chain(struct rh_lane *lane, unsigned spc, void *chain)
 		tier_add(&lane->n.frees_remote, 1);
 		chain = next;
 	}
-	note_nonempty(central);
+	note_nonempty(lane->heap, central);
 	rh_unlock(&central->lock);
 	while ((span = emptied.first)) {
 		rh_list_remove(span);
@@ -299,7 +310,7 @@ static struct mspan *from_central(struct rh_lane *lane, unsigned spc)
 	struct mcentral *central = &lane->heap->central[spc];
 	struct mspan *span;
 
-	if (!atomic_load_explicit(&central->nonempty_count, memory_order_relaxed))
+	if (!atomic_load_explicit(&lane->heap->central_has[spc], memory_order_relaxed))
 		return NULL;
 	lock_central(lane->heap, spc);
 	span = central->nonempty.first;
@@ -307,7 +318,7 @@ static struct mspan *from_central(struct rh_lane *lane, unsigned spc)
 		rh_debug_assert(!atomic_load(&span->owner) && span->alloc_count < span->elem_count);
 		rh_list_remove(span);
 		atomic_store_explicit(&span->owner, lane, memory_order_relaxed);
-		note_nonempty(central);
+		note_nonempty(lane->heap, central);
 	}
 	rh_unlock(&central->lock);
 	if (span)
@@ -334,7 +345,7 @@ static void surrender(struct rh_lane *lane, unsigned spc)
 		rh_list_push_back(&central->nonempty, span);
 		tier_add(&lane->n.surrenders, 1);
 	}
-	note_nonempty(central);
+	note_nonempty(lane->heap, central);
 	rh_unlock(&central->lock);
 }
 
@@ -417,6 +428,48 @@ static struct mspan *squeeze(struct rh_lane *lane, unsigned spc)
 	return refill(lane, spc);
 }
 
+static bool idle(const struct rh_lane *lane, unsigned spc)
+{
+	const struct mspan *span = lane->alloc[spc];
+
+	return span->alloc_count == 0 && span != &lane->heap->dummy;
+}
+
+bool rh_explicit_parks(const struct rh_lane *lane)
+{
+	const struct tier_class *of = lane->heap->classes.of;
+
+	if (lane->heap->gc != TIER_GC_EXPLICIT || !lane->heap->profile->radix ||
+	    lane->bin_bytes >= BIN_BYTES)
+		return false;
+	for (unsigned spc = 2 * lane->heap->classes.class_count - 1;
+	     spc > 1 && of[spc].elem_bytes > PARK_BYTES; spc -= 2) {
+		if (lane->bin[spc].head || idle(lane, spc))
+			return true;
+	}
+	return false;
+}
+
+void rh_explicit_unpark(struct rh_lane *lane)
+{
+	const struct tier_class *of = lane->heap->classes.of;
+
+	for (unsigned spc = 2 * lane->heap->classes.class_count - 1;
+	     spc > 1 && of[spc].elem_bytes > PARK_BYTES; spc -= 2) {
+		struct bin *bin = &lane->bin[spc];
+		struct mspan *span = lane->alloc[spc];
+		void *list = bin->head;
+
+		bin->head = NULL;
+		bin->room = bin->limit;
+		release_list(lane, spc, list);
+		if (idle(lane, spc)) {
+			lane->alloc[spc] = &lane->heap->dummy;
+			rh_stash_put(lane, span);
+		}
+	}
+}
+
 /* How many slots from `index` on are free one after another; cache: 1 = free, bit 0 = index. */
 static unsigned run_of(uint64_t cache, unsigned most)
 {
@@ -425,8 +478,8 @@ static unsigned run_of(uint64_t cache, unsigned most)
 	return run < most ? run : most;
 }
 
-/* Puts the next free slots of the span into its empty bin, lowest first: as far as the
- * word of alloc_cache goes, and no more than touch a quarter of a page. */
+/* Puts the next free slots of the span into its empty bin, lowest first, and no more than touch a
+ * quarter of a page where none was used yet. */
 static void fill_bin(struct bin *bin, struct mspan *span, size_t header)
 {
 	uint64_t cache = span->alloc_cache;
@@ -437,10 +490,18 @@ static void fill_bin(struct bin *bin, struct mspan *span, size_t header)
 	rh_debug_assert(!bin->head && bin->room == bin->limit);
 	if (index >= end)
 		return;
-	while (left && cache) {
-		unsigned skip = (unsigned)__builtin_ctzll(cache), run;
+	while (left) {
+		unsigned skip, run;
 		char *block;
 
+		if (!cache) {
+			index = (unsigned)(++word - span->alloc_bits) * 64;
+			if (index >= end)
+				break;
+			cache = ~*word;
+			continue;
+		}
+		skip = (unsigned)__builtin_ctzll(cache);
 		index += skip;
 		if (index >= end)
 			break;
@@ -461,6 +522,8 @@ static void fill_bin(struct bin *bin, struct mspan *span, size_t header)
 	*link = NULL;
 	if (left == bin->batch)
 		return;
+	if (index > end)
+		index = end;
 	if (index % 64 == 0)
 		cache = index < end ? ~span->alloc_bits[index / 64] : 0;
 	span->alloc_cache = cache;
@@ -532,7 +595,7 @@ static void drain_class(struct rh_lane *lane, unsigned spc, struct span_list *em
 		give_up(central, lane->alloc[spc], emptied);
 	lane->alloc[spc] = &lane->heap->dummy;
 	rh_debug_assert(!lane->partial[spc].count && !lane->full[spc].count);
-	note_nonempty(central);
+	note_nonempty(lane->heap, central);
 	rh_unlock(&central->lock);
 }
 

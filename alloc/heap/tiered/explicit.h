@@ -31,4 +31,10 @@ uint32_t rh_explicit_bin_bytes(uint64_t in_use);
 /* Sets up bin limits of a new lane. */
 void rh_explicit_lane_init(struct rh_lane *lane);
 
+/* Whether a small heap has blocks of more than 1 KiB in this lane's bins, or an empty span that is
+ * allocated from. */
+bool rh_explicit_parks(const struct rh_lane *lane);
+/* Gives them to the stash, before memory grows: they would be as much again in a heap of some
+ * hundred KiB with buffers of many sizes. */
+void rh_explicit_unpark(struct rh_lane *lane);
 #endif

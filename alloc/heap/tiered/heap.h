@@ -203,12 +203,11 @@ struct span_sets {
 
 /* Padded by its lock's alignment: neighbours never share a cache line. */
 struct mcentral {
-	struct rh_lock lock;		 /* lists below; dead_bits in gc=explicit */
-	struct span_list nonempty;	 /* a free slot, no owner */
-	struct span_list empty;		 /* full, or cached by a lane (<= 1.14) */
-	_Atomic uint32_t nonempty_count; /* peeked without the lock */
-	_Atomic bool ready;		 /* the lock is made */
-	struct span_sets *sets;		 /* >= 1.15, collected modes */
+	struct rh_lock lock;	   /* lists below; dead_bits in gc=explicit */
+	struct span_list nonempty; /* a free slot, no owner */
+	struct span_list empty;	   /* full, or cached by a lane (<= 1.14) */
+	_Atomic bool ready;	   /* the lock is made */
+	struct span_sets *sets;	   /* >= 1.15, collected modes */
 };
 
 /* ---- a lane ---- */
@@ -298,11 +297,10 @@ struct lane_counters {
 
 struct rh_lane {
 	/* hot: what alloc and free of gc=explicit read */
+	_Alignas(RH_CACHE_LINE) struct bin bin[TIER_SPC_MAX]; /* [0] is always empty */
 	const char *bin_map; /* of address a: *(uint16_t *)(bin_map + (a >> 13) * 2) */
 	struct rh_heap *heap;
 	struct bin_table plain; /* what malloc's callers ask for */
-	struct bin_table go[2]; /* what Go programs ask for: scan, noscan */
-	_Alignas(RH_CACHE_LINE) struct bin bin[TIER_SPC_MAX];
 	/* warm: refills */
 	struct mspan *alloc[TIER_SPC_MAX];	      /* the span allocated from; never NULL */
 	_Atomic(struct mspan *) remote[TIER_SPC_MAX]; /* own spans others freed into */
@@ -311,11 +309,11 @@ struct rh_lane {
 	uint32_t stash_pages, stash_pages_max;
 	uint32_t unseen_pages; /* stashed since this lane looked at the heap last */
 	uint32_t bin_bytes;    /* what a bin may hold, by what the heap has in use */
+	uint64_t unpark_from;  /* when so much is in memory, what the lane parks is looked at */
 	/* gc=explicit: the class that malloc's callers get for this one (serves.c) */
 	uint8_t serves[TIER_CLASS_MAX];
 	uint8_t served[TIER_CLASS_MAX];	     /* how many others get this one */
 	uint64_t stash_lengths[STASH_WORDS]; /* bit n: stash[n] has some */
-	struct mspan *stash[STASH_SIZES];    /* empty spans by pages, LIFO */
 	struct mspan *span_cache[SPAN_CACHE_MAX];
 	uintptr_t bits_at, bits_end; /* bitmaps are carved from here first */
 	/* tiny blocks (collected modes) */
@@ -330,14 +328,18 @@ struct rh_lane {
 	bool stale; /* flush=lane: caches of before the last cycle */
 	/* stop-the-world (collected modes) */
 	_Alignas(RH_CACHE_LINE) _Atomic uint32_t inside;
-	struct rh_lane *next, *prev; /* all open lanes, under the heap lock */
-	/* apart: small heaps leave most of it as it is, and so not in memory */
+	struct rh_lane *next, *prev;		/* all open lanes, under the heap lock */
 	struct span_list partial[TIER_SPC_MAX]; /* own spans with free slots */
 	struct span_list full[TIER_SPC_MAX];	/* own spans without */
-	uint64_t class_frees[TIER_SPC_MAX];	/* collected modes: frees seen */
+	struct mspan *stash[STASH_SIZES];	/* empty spans by pages, LIFO */
+	/* apart: small heaps leave it as it is, and so not in memory */
+	uint64_t class_frees[TIER_SPC_MAX]; /* collected modes: frees seen */
+	/* what Go programs ask for: scan, noscan. All zero, bin 0, until one does (serves.c) */
+	struct bin_table go[2];
+	bool go_filled;
 };
-_Static_assert(offsetof(struct rh_lane, alloc) < 65536, "bin offsets are 16 bits");
-_Static_assert(offsetof(struct rh_lane, bin) % RH_CACHE_LINE == 0, "two bins in a cache line");
+_Static_assert(offsetof(struct rh_lane, bin_map) < 65536, "bin offsets are 16 bits");
+_Static_assert(offsetof(struct rh_lane, bin) == 0, "offset 0 is the bin of no class");
 
 /* ---- the heap ---- */
 
@@ -405,6 +407,8 @@ struct rh_heap {
 	struct rh_lock lock; /* mheap.lock: everything down to mcentral, and pages */
 	struct page_heap pages;
 	struct arenas arenas;
+	/* whether mcentral has spans with free slots: all of it that a heap of one lane looks at */
+	_Atomic uint8_t central_has[TIER_SPC_MAX];
 	struct fixalloc span_alloc, lane_alloc;
 	struct persistent structs; /* below the two above; guarded by this lock */
 	uint64_t in_use_bytes, stack_bytes, released_bytes; /* lanes' deltas folded in */
@@ -424,7 +428,7 @@ struct rh_heap {
 static inline uint16_t rh_bin_offset(unsigned spc)
 {
 	rh_debug_assert(spc < TIER_SPC_MAX);
-	return (uint16_t)(offsetof(struct rh_lane, bin) + spc * sizeof(struct bin));
+	return (uint16_t)(spc * sizeof(struct bin));
 }
 
 static inline size_t rh_page_index(const struct rh_heap *heap, uintptr_t address)

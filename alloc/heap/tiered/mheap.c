@@ -14,6 +14,9 @@
  * Bytes: HeapSys + StackInuse = grown; each byte of it is in use by a heap span, by a
  * stack, released to the system, or free. Pages in a page cache or a stash count as
  * free. A lane books its changes in d_* and folds them in when it holds the lock.
+ *
+ * A small heap uses what it has before it grows: the lane's bins of larger blocks and its empty
+ * spans go to the page heap first (rh_explicit_unpark), as its stash does.
  */
 #include "alloc/heap/tiered/mheap.h"
 
@@ -43,19 +46,30 @@ void rh_heap_fold(struct rh_heap *heap, struct rh_lane *lane)
 
 /* ---- span structs ---- */
 
-/* Fills the lane's cache of span structs to half. Heap lock held. */
+/* Fills the lane's cache of span structs to half when it is under a quarter, the lowest to be taken
+ * first: a small heap takes a few of them, and touches no page of the others. Heap lock held. */
 static bool refill_span_cache(struct rh_heap *heap, struct rh_lane *lane)
 {
+	uint32_t from = lane->span_cache_count, to;
+
 	rh_debug_assert(rh_lock_held(&heap->lock));
+	if (from >= SPAN_CACHE_MAX / 4)
+		return true;
 	while (lane->span_cache_count < SPAN_CACHE_MAX / 2) {
 		struct mspan *span = rh_fixalloc(&heap->span_alloc);
 
 		if (!span)
-			return lane->span_cache_count > 0;
+			break;
 		rh_debug_assert(rh_span_state(span) == SPAN_DEAD);
 		lane->span_cache[lane->span_cache_count++] = span;
 	}
-	return true;
+	for (to = from ? 0 : lane->span_cache_count; from + 1 < to; from++) {
+		struct mspan *span = lane->span_cache[from];
+
+		lane->span_cache[from] = lane->span_cache[--to];
+		lane->span_cache[to] = span;
+	}
+	return lane->span_cache_count > 0;
 }
 
 /* Heap lock held, or a lane with room in its cache. */
@@ -78,6 +92,7 @@ struct found {
 	bool zero;	/* every page is known to read as zero */
 	unsigned spare; /* as many more runs of the same length follow */
 	bool large;	/* for a large block, by the rules of its own: see large_page_count */
+	bool unparked;	/* the lane has given up what it could */
 };
 
 static uint64_t run_mask(size_t page_count)
@@ -269,7 +284,8 @@ static bool several_locked(struct rh_lane *lane, size_t page_count, struct found
 	if (heap->gc != TIER_GC_EXPLICIT || !heap->profile->radix || heap->knobs.limit ||
 	    page_count >= PCACHE_SPAN_PAGES || found->large || !refill_span_cache(heap, lane))
 		return false;
-	if (lane->pcache.free && lane->span_cache_count >= 64) {
+	if (lane->pcache.free &&
+	    lane->span_cache_count > (unsigned)__builtin_popcountll(lane->pcache.free)) {
 		rh_stash_page_cache(lane);
 		refill_span_cache(heap, lane);
 		rh_pages_fill_cache(heap, &lane->pcache, rh_page_cache_max(heap));
@@ -281,6 +297,29 @@ static bool several_locked(struct rh_lane *lane, size_t page_count, struct found
 		return false;
 	take_spares(lane, page_count, SPARES, found);
 	return true;
+}
+
+/* Each time that the heap has grown by a sixteenth: at every span it would cost a small heap 1 % of
+ * its instructions. Heap lock held. */
+static bool unparks(struct rh_heap *heap, struct rh_lane *lane)
+{
+	uint64_t in_memory = heap->arenas.grown_bytes - heap->released_bytes;
+
+	rh_debug_assert(rh_lock_held(&heap->lock));
+	if (in_memory < lane->unpark_from)
+		return false;
+	lane->unpark_from = in_memory + in_memory / 16 + TIER_PAGE;
+	return rh_explicit_parks(lane);
+}
+
+static bool find_locked(struct rh_lane *lane, size_t page_count, struct found *found);
+
+/* Nothing in memory was free: once more, with what the lane parks. */
+static bool find_unparked(struct rh_lane *lane, size_t page_count, struct found *found)
+{
+	*found = (struct found){ .page = TIER_NO_PAGE, .large = found->large, .unparked = true };
+	rh_explicit_unpark(lane);
+	return find_locked(lane, page_count, found);
 }
 
 /* The locked part of a request: whatever `found` still lacks. */
@@ -300,6 +339,11 @@ static bool find_locked(struct rh_lane *lane, size_t page_count, struct found *f
 		     (rh_limit_admits(heap, page_count) &&
 		      pages_locked(heap, lane, page_count, found));
 		all = page_count * (1 + found->spare);
+		if (ok && found->released && !found->unparked && unparks(heap, lane)) {
+			rh_pages_take_back(heap, found->page, all);
+			rh_unlock(&heap->lock);
+			return find_unparked(lane, page_count, found);
+		}
 		if (ok && !found->zero)
 			found->zero = rh_arena_fresh(heap, found->page, all) ||
 				      (released_is_zero(heap) && found->released);
@@ -330,6 +374,14 @@ static void refill_page_cache(struct rh_lane *lane)
 	rh_heap_fold(heap, lane);
 	rh_pages_fill_cache(heap, &lane->pcache, rh_page_cache_max(heap));
 	/* None of them in memory: first what the lane keeps. */
+	if (lane->pcache.scav == lane->pcache.free && unparks(heap, lane)) {
+		rh_pages_flush_cache(heap, &lane->pcache);
+		rh_unlock(&heap->lock);
+		rh_explicit_unpark(lane);
+		rh_lock(&heap->lock);
+		rh_heap_fold(heap, lane);
+		rh_pages_fill_cache(heap, &lane->pcache, rh_page_cache_max(heap));
+	}
 	if (lane->stash_pages && lane->pcache.scav == lane->pcache.free) {
 		rh_pages_flush_cache(heap, &lane->pcache);
 		rh_stash_trim(heap, lane);

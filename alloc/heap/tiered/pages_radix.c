@@ -382,7 +382,10 @@ int rh_pages_open(struct rh_heap *heap)
 {
 	struct page_heap *pages = &heap->pages;
 
-	for (unsigned level = 0; level < TIER_LEVELS; level++) {
+	/* The longest first: it gets a mapping of its own, whose record should not come after the
+	 * last of the others, on a page of its own. */
+	for (unsigned i = 0; i < TIER_LEVELS; i++) {
+		unsigned level = (i + TIER_LEVELS - 1) % TIER_LEVELS;
 		size_t entries = (size_t)TIER_WINDOW_PAGES >> level_shift[level];
 
 		pages->summary[level] = rh_persistent_alloc(&heap->persistent, entries * 8, 64);

@@ -9,6 +9,8 @@
 
 /* A new lane's, and the tables of bins made from them. */
 void rh_serves_init(const struct rh_heap *heap, struct rh_lane *lane);
+/* Makes the tables for Go's callers, who are few: a page of the lane that others do without. */
+void rh_serves_go(struct rh_lane *lane);
 /* The span class for a block that malloc's caller asked for, whose own is `spc`, when its bin is
  * empty. May change what it says for later ones. */
 unsigned rh_serves(struct rh_lane *lane, unsigned spc);

@@ -133,6 +133,8 @@ static __attribute__((noinline)) void *alloc_by_rule(struct rh_lane *lane, size_
 	if (lane->heap->gc != TIER_GC_EXPLICIT)
 		return rh_collected_alloc(lane, size, align, flags);
 	place = rh_place(lane->heap, size, align, flags);
+	if (tier_unlikely(!place.plain && !lane->go_filled))
+		rh_serves_go(lane);
 	if (place.spc < 2) {
 		p = rh_large_alloc(lane, size, &place, flags);
 		if (p && TIER_DEBUG)
@@ -166,7 +168,8 @@ static __attribute__((noinline)) void *alloc_slow(struct rh_lane *lane, size_t s
 
 	if (!spc)
 		return alloc_by_rule(lane, size, align, flags);
-	if (tier_unlikely(lane->served[spc / 2]) && !align && !flags) /* malloc's caller */
+	/* malloc's caller, whose own class is another that may have its own by now */
+	if (lane->served[spc / 2] && lane->full[spc].count > 1 && !align && !flags)
 		spc = rh_serves(lane, 2 * rh_class_of(&lane->heap->classes, size) + 1);
 	p = rh_explicit_alloc(lane, spc, NULL);
 	if (p && TIER_DEBUG)
