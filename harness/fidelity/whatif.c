@@ -30,9 +30,10 @@ enum {
 	CYCLES_MAX = 1 << 20
 };
 
-/* Whoever allocates marks too, so that the heap ends this much above its goal at most; but where
+/* Whoever allocates marks too, so that the heap ends near its goal at most: at GOGC=50, where that
+ * binds, parser and workers ended at 1.02 of it in the median, 1.02 and 1.06 in the mean. But where
  * the recorded run went further (large blocks, or more threads than CPUs), so does the model. */
-#define OVERSHOOT 1.1
+#define OVERSHOOT 1.03
 /* Globals with pointers: 0.15 MiB in all programs tried; more than this is another GOGC. */
 #define GLOBALS_MOST ((uint64_t)2 << 20)
 #define ROOTS_USUAL  160000.0
