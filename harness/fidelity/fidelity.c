@@ -54,6 +54,10 @@ static int open_backend(struct replay *replay, struct rh_err *err)
 	const char *lanes = rh_trace_note_of(replay->trace, "go.lanes");
 	const struct rh_goversion *row;
 
+	if (replay->opts->profile && !rh_goversion_nearest(replay->opts->profile, false))
+		return rh_fail(err, RH_USAGE,
+			       "--profile: '%s' is no version of Go (reheap list profiles)",
+			       replay->opts->profile);
 	if (!profile || !format || !rh_goversion_nearest(profile, false))
 		return rh_fail(err, RH_BAD_DATA,
 			       "not a trace of a Go program with its reference series (reheap "

@@ -23,6 +23,8 @@ ok "with every version that behaves differently" [ "$(grep -c '^  1\.' "$temp/.o
 is_exit 0 "a version without a row runs as the nearest" "$reheap" replay "$corpus/esbuild.rht" \
 	--backend tiered:profile=1.27 --reps 1
 says '1.26 stands for it' "and says so"
+is_exit 2 "fidelity refuses what is no version" "$reheap" fidelity --profile abc "$corpus/esbuild.rht"
+says "is no version of Go" "and says that it is the name"
 is_exit 0 "whatif answers for a recorded program" "$reheap" whatif --gogc 50,100,off \
 	--memlimit off,16M --plot tradeoff "$corpus/nats.rht"
 ok "the model is checked against the recording first" says_out 'model at this setting'

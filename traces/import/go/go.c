@@ -300,6 +300,12 @@ static int one_generation(struct go_import *import, struct rh_err *err)
 		return -1;
 	if (import->alloc_events)
 		return 0;
+	if (import->wire.truncated[0])
+		return rh_fail(
+			err, RH_BAD_DATA,
+			"%s: %s; no allocation event comes before that (each thread writes its "
+			"first ones when it has 64 KiB)",
+			rh_input_path(import->wire.input), import->wire.truncated);
 	return rh_fail(err, RH_BAD_DATA,
 		       "%s: holds no allocation events: the program must run with "
 		       "GODEBUG=traceallocfree=1 when tracing starts (Go 1.23 or later)",
