@@ -24,7 +24,23 @@ enum {
 };
 
 /* What an argument is. */
-enum what { NONE, P, G, SEQ_P, SEQ_G, M, STATUS, SMALL, SLOT, PAGE, CLASS, TYPE, BYTES };
+enum what {
+	NONE,
+	P,
+	G,
+	SEQ_P,
+	SEQ_G,
+	M,
+	STATUS,
+	SMALL,
+	SLOT,
+	PAGE,
+	PLACE,
+	LOG2,
+	CLASS,
+	TYPE,
+	BYTES
+};
 
 static const struct {
 	uint8_t kind;
@@ -59,8 +75,8 @@ static const struct {
 	{ GO_OBJECT, { SLOT, TYPE } },
 	{ GO_OBJECT_ALLOC, { SLOT, TYPE } },
 	{ GO_OBJECT_FREE, { SLOT } },
-	{ GO_STACK_ALLOC, { PAGE, SMALL } },
-	{ GO_STACK_FREE, { PAGE } },
+	{ GO_STACK_ALLOC, { PLACE, LOG2 } },
+	{ GO_STACK_FREE, { PLACE } },
 };
 enum { EVENTS = sizeof(events) / sizeof(*events) };
 _Static_assert((int)EVENTS < (int)KINDS, "there is a code for the rest");
@@ -174,7 +190,11 @@ static uint64_t argument(enum what what)
 		/* A page in the top bits, 8 bytes each below. */
 		return (byte >> 5) * PAGE_UNITS + (byte & 31);
 	case PAGE:
-		return byte % 8 * PAGE_UNITS;
+		return byte % 8;
+	case PLACE: /* of a stack, in 2 KiB, behind those pages */
+		return 64 + byte % 32;
+	case LOG2:
+		return 11 + byte % 5;
 	case CLASS:
 		return class_of(byte);
 	case TYPE:
