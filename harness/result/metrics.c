@@ -50,12 +50,12 @@ uint64_t rh_result_harness_bytes(const struct rh_result *result, const struct rh
 uint64_t rh_result_harness_of(const struct rh_result *result, const struct rh_trial *trial,
 			      size_t start_offset)
 {
-	double *seen = calloc(result->trial_count + 1, sizeof(*seen));
+	double *seen = rh_scratch(result->trial_count + 1, sizeof(*seen));
 	size_t count = 0;
 	uint64_t bytes;
 
 	assert(start_offset + sizeof(uint64_t) <= sizeof(struct rh_trial));
-	for (size_t t = 0; seen && t < result->trial_count; t++) {
+	for (size_t t = 0; t < result->trial_count; t++) {
 		const struct rh_trial *other = &result->trials[t];
 		uint64_t start;
 
@@ -383,10 +383,10 @@ static void measure(struct rh_result *result, const struct rh_trial *like, uint3
 		    const struct row *row, uint64_t harness_bytes)
 {
 	struct rh_metric *metric;
-	double *values = calloc(result->trial_count + 1, sizeof(*values));
+	double *values = rh_scratch(result->trial_count + 1, sizeof(*values));
 	size_t count = 0;
 
-	for (size_t t = 0; values && t < result->trial_count; t++) {
+	for (size_t t = 0; t < result->trial_count; t++) {
 		const struct rh_trial *trial = &result->trials[t];
 		struct view view = { result, trial, NULL, NULL, harness_bytes };
 
@@ -414,10 +414,10 @@ static void measure_reading(struct rh_result *result, const struct rh_trial *lik
 			    const struct rh_reading *named)
 {
 	struct rh_metric *metric;
-	double *values = calloc(result->trial_count + 1, sizeof(*values));
+	double *values = rh_scratch(result->trial_count + 1, sizeof(*values));
 	size_t count = 0;
 
-	for (size_t t = 0; values && t < result->trial_count; t++) {
+	for (size_t t = 0; t < result->trial_count; t++) {
 		const struct rh_trial *trial = &result->trials[t];
 
 		if (trial->backend != backend || !same_place(trial, like) ||

@@ -6,6 +6,8 @@
  */
 #include "harness/result/stat.h"
 
+#include "harness/result/pool.h"
+
 #include <assert.h>
 #include <math.h>
 #include <stdbool.h>
@@ -116,7 +118,7 @@ double rh_stat_student(size_t freedom, double tail)
 struct rh_interval rh_stat_interval(const double *values, size_t n, double confidence)
 {
 	struct rh_interval out = { NAN, NAN, NAN, 0, NAN, NAN, n };
-	double *sorted = n ? malloc(n * sizeof(*sorted)) : NULL;
+	double *sorted = n ? rh_scratch(n, sizeof(*sorted)) : NULL;
 	size_t k;
 
 	if (!sorted)
