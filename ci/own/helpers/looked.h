@@ -1,6 +1,7 @@
 /*
  * looked.h - of test programs that run under `reheap record`: wait until it has looked at all that
- * it looks at ten times a second. It makes calls of read() then and no others while nothing is recorded.
+ * it looks at ten times a second. It makes calls of read() then and no others while nothing is
+ * recorded.
  */
 #ifndef RH_LOOKED_H
 #define RH_LOOKED_H
