@@ -168,8 +168,8 @@ static void print_work(const struct rh_gate_scenario *scenario, unsigned pairs, 
 	fputs("  of them", to);
 	for (int p = 0; p < RH_GATE_PARTS; p++)
 		if (scenario->spent[p] >= 0.05) {
-			fprintf(to, "%s %s %.1f s", some ? "," : "", rh_gate_part_names[p],
-				scenario->spent[p]);
+			rh_print(to, "%s %s %.1f s", some ? "," : "", rh_gate_part_names[p],
+				 scenario->spent[p]);
 			some = true;
 		}
 	fputs(some ? "\n" : " hardly any\n", to);

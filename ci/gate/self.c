@@ -403,8 +403,7 @@ static void report_metrics(const struct self *self, const struct score *score, c
 			 100 * lower_bound(row->fails, row->gates, 0.025),
 			 100 * upper_bound(row->fails, row->gates, 0.025));
 		if (m >= RH_GATE_PAIRED)
-			printf("%*s%zu of %zu: %.3f %%, at most %.3f %%", 4, "", row->over,
-			       row->pairs,
+			printf("    %zu of %zu: %.3f %%, at most %.3f %%", row->over, row->pairs,
 			       100 * rh_gate_chance_of_signs(p, rh_gate_pass_tail(m), least, most)
 					       .fail,
 			       100 * rh_gate_chance_of_signs(

@@ -91,6 +91,7 @@ static double student_tail(size_t freedom, double angle)
 	double n = (double)freedom, width = (M_PI_2 - angle) / PARTS, sum = 0;
 	double scale = exp(lgamma((n + 1) / 2) - lgamma(n / 2)) / sqrt(M_PI);
 
+	assert(freedom > 0 && angle >= 0 && angle <= M_PI_2);
 	for (int i = 0; i <= PARTS; i++) {
 		double here = pow(cos(fmin(angle + i * width, M_PI_2)), n - 1);
 
@@ -112,6 +113,7 @@ double rh_stat_student(size_t freedom, double tail)
 		else
 			high = middle;
 	}
+	assert(student_tail(freedom, high) <= tail);
 	return sqrt((double)freedom) * tan(high);
 }
 
