@@ -7,7 +7,6 @@
  * of later versions of a schema can be read.
  */
 #include <assert.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,6 +3,7 @@
  */
 #include "harness/result/load.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -25,7 +26,8 @@ static size_t give(void *buffer, size_t bytes, void *from)
 	char *to = buffer;
 	size_t got = 0;
 
-	if (!source->begun && bytes > MARK_BYTES) {
+	assert(source->file && bytes > MARK_BYTES);
+	if (!source->begun) {
 		source->begun = true;
 		got = fread(to, 1, MARK_BYTES, source->file);
 		if (got == MARK_BYTES && memcmp(to, "\xef\xbb\xbf", MARK_BYTES) == 0)
@@ -49,6 +51,7 @@ json_t *rh_json_load(const char *path, struct rh_err *err)
 	json_t *root = NULL;
 	json_error_t why;
 
+	assert(path && *path);
 	if (!source.file) {
 		rh_fail(err, RH_NO_INPUT, "%s cannot be opened: %s", path, rh_errno_text(errno));
 		return NULL;
@@ -64,5 +67,6 @@ json_t *rh_json_load(const char *path, struct rh_err *err)
 	}
 	if (!from_stdin)
 		fclose(source.file);
+	assert(!root || json_is_object(root) || json_is_array(root));
 	return root;
 }

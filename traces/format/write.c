@@ -7,7 +7,6 @@
  * anyway, and it saves 5 %), on a thread beside this one (compressor.h), and written when the
  * next is full. Notes and site names that came meanwhile go before it, so that a file that
  * is cut off still has them. finish writes the index.
- *
  * Level 7 is the default. Bytes an event, and the CPU time of a whole import:
  *
  *	level			1	3	5	6	7	9
