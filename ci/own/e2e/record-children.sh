@@ -89,7 +89,7 @@ int main(int argc, char **argv)
 	return 9;
 }
 EOF
-export CPATH=$root/ci/own/helpers
+write_looked
 if gcc -static one.c -o static 2>/dev/null; then
 	record static './static; ./static'
 	ok 'a static child lives' test $? = 9

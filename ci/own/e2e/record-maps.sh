@@ -56,7 +56,8 @@ int main(void)
 	return f == MAP_FAILED || b == MAP_FAILED;
 }
 EOF
-gcc -I"$root/ci/own/helpers" -pthread maps.c -o maps || skip_all 'it does not compile'
+write_looked
+gcc -pthread maps.c -o maps || skip_all 'it does not compile'
 
 is_exit 0 'recorded without --maps' "$reheap" record -o plain.rht -- ./maps
 ok 'the memory is not explained, and it is said what would' grep -q \

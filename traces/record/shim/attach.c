@@ -458,30 +458,6 @@ static uint64_t *take_ring(uint32_t index)
 	return data;
 }
 
-/* Producers beyond those in use are untouched: rings_high bounds them. Without memory to
- * remember owners in, every event has a stamp of its own. */
-void shim_now_many(void)
-{
-	bool owners;
-	uint32_t high;
-
-	if (atomic_exchange(&shim.many, 1))
-		return;
-	owners = shim_owners();
-	if (!owners)
-		shim.exact = 1;
-	high = atomic_load(&shim.area->rings_high);
-	for (uint32_t i = 0; i < high && i < RH_RINGS; i++) {
-		struct producer *p = shim_producer(i);
-
-		if (!p)
-			continue;
-		atomic_store(&p->owners, atomic_load(&shim.owners));
-		if (!owners && p->ring)
-			atomic_store(&p->ring->limit, 0);
-	}
-}
-
 static uint32_t own_tid(const struct producer *p)
 {
 	return shim_filtered() ? (uint32_t)SHIM_OWNER(p->ring->owner)

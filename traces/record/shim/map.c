@@ -219,6 +219,30 @@ bool shim_owners(void)
 	return atomic_load(&shim.owners) != NULL;
 }
 
+/* Producers beyond those in use are untouched: rings_high bounds them. Without memory to
+ * remember owners in, every event has a stamp of its own. */
+void shim_now_many(void)
+{
+	bool owners;
+	uint32_t high;
+
+	if (atomic_exchange(&shim.many, 1))
+		return;
+	owners = shim_owners();
+	if (!owners)
+		shim.exact = 1;
+	high = atomic_load(&shim.area->rings_high);
+	for (uint32_t i = 0; i < high && i < RH_RINGS; i++) {
+		struct producer *p = shim_producer(i);
+
+		if (!p)
+			continue;
+		atomic_store(&p->owners, atomic_load(&shim.owners));
+		if (!owners && p->ring)
+			atomic_store(&p->ring->limit, 0);
+	}
+}
+
 void shim_map_forget(void)
 {
 	_Atomic uint64_t *owners = atomic_load(&shim.owners);
