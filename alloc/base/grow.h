@@ -8,8 +8,8 @@
  *	x->rows[x->count++] = row;
  *
  * Doubling makes n additions cost n copies at most; the first room is RH_GROW_FIRST elements, so
- *that lists of a few do not start with a chain of small ones. What overflows size_t counts as no
- *memory.
+ * that lists of a few do not start with a chain of small ones. What overflows size_t counts as no
+ * memory.
  *
  * Ownership: the array is the caller's, freed with free(). Thread rule: none shared. Errors: false,
  * and then the array and its room are as they were.

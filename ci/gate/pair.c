@@ -15,8 +15,8 @@
  *	   would favour whoever hoards what was freed. What the allocator keeps it keeps:
  *	   passes after the first measure a heap that is in use, on both sides alike
  *	5  single operations are timed in passes of their own (latency.c). Where one pass of turns
- *is enough, every other pair begins with these, so that its turns meet a heap that has been through
- *the trace: what is slow only then, or only at first, is in half of the pairs
+ * is enough, every other pair begins with these, so that its turns meet a heap that has been
+ * through the trace: what is slow only then, or only at first, is in half of the pairs
  *
  * After every turn the counts are checked: all words executed, nothing failed; from pass
  * to pass: what was live is what the trace says. A side that did less than it was

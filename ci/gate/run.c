@@ -9,12 +9,12 @@
  *	   metric that gates (judge.c); no more pairs when none is open
  *
  * Small traces come first. Under --budget each first gets its share of the time at most, and a few
- * pairs, for wall time and memory; then the time goes pair by pair to what still needs deciding:
- * what looks like a failure first, then wall time and memory, then single operations, cheap traces
- * before others. A turn that does not end takes a quarter of the budget at most. A line is printed
- *as each is finished. What the budget leaves open is inconclusive, and says so.
+ * pairs, for wall time and memory; then it goes pair by pair to what still needs deciding: what
+ * looks like a failure first, then wall time and memory, then single operations, cheap traces
+ * first. A turn that does not end takes a quarter of it at most. A line is printed as each is
+ * finished. What the budget leaves open is inconclusive, and says so.
  */
-#include "ci/gate/gate.h"
+#include "ci/gate/job.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -22,42 +22,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "alloc/base/printable.h"
 #include "alloc/base/progress.h"
-#include "ci/gate/extra.h"
 #include "ci/gate/report.h"
 #include "harness/control/latency.h"
 #include "harness/result/result.h"
 #include "traces/format/trace.h"
 
-/* Two live heaps may take this share of the machine's memory. */
-#define MEMORY_SHARE	 0.5
-#define MEMORY_SHARE_ONE 0.8 /* and one that is alone this */
-#define MIB		 1048576.0
-enum { GRAIN_EVENTS = 1024, EPOCH_EVENTS = 1 << 20 };
 enum { PAIRS_BEFORE_OTHERS = 6 }; /* under a budget, before others have had theirs */
 enum { TURN_OF_BUDGET = 4 };
 #define TURN_NS_LEAST 10000000000u /* a turn that is checked can take seconds */
-enum { MANY_PER_CPU = 4 };
-#define LANES_DEFAULT UINT32_MAX
-#define LANES_MANY    (UINT32_MAX - 1)
-
-/* A scenario while it is measured. */
-struct job {
-	struct rh_gate *gate;
-	struct rh_gate_scenario *scenario;
-	uint32_t lanes; /* asked for */
-	unsigned tests;
-	off_t bytes; /* of the trace: what comes first */
-	struct rh_program program;
-	struct rh_gate_units units;
-	struct rh_gate_bench bench;
-	uint64_t pair_ns;  /* what the last pair took */
-	bool latency_only; /* nothing else is open */
-	bool open, twice;  /* twice: another scenario has this trace at these lanes */
-};
 
 const char *const rh_gate_part_names[RH_GATE_PARTS] = {
 	[RH_GATE_COMPILING] = "compile", [RH_GATE_VERIFYING] = "verify",
@@ -130,144 +105,8 @@ static bool open_question(const struct rh_gate_config *config,
 	return false;
 }
 
-/* job->lanes: 0 as recorded, LANES_DEFAULT the same but at most one per CPU, LANES_MANY at most
- * four; it comes back as 0 or what the trace was folded onto. */
-static int compile(struct job *job, struct rh_compile_stats *stats, struct rh_err *err)
-{
-	const struct rh_gate_config *config = &job->gate->config;
-	struct rh_gate_scenario *scenario = job->scenario;
-	struct rh_program *program = &job->program;
-	uint32_t most = job->lanes == LANES_MANY ? MANY_PER_CPU * rh_cpu_count() : rh_cpu_count();
-	bool capped = job->lanes == LANES_DEFAULT || job->lanes == LANES_MANY;
-	struct rh_compile_options options = { .lanes = capped ? 0 : job->lanes,
-					      .grain_events = GRAIN_EVENTS,
-					      .epoch_events = EPOCH_EVENTS,
-					      .touch = config->touch == RH_TOUCH_RECORDED,
-					      .touch_known = config->touch == RH_TOUCH_AUTO };
-	const struct rh_program_head *head;
-
-	if (rh_compile(scenario->trace, &options, program, stats, err) < 0)
-		return -1;
-	if (capped && program->head->lanes > most) {
-		rh_program_unmap(program);
-		options.lanes = most;
-		if (rh_compile(scenario->trace, &options, program, stats, err) < 0)
-			return -1;
-	}
-	job->lanes = options.lanes;
-	head = program->head;
-	scenario->lanes = head->lanes;
-	scenario->lanes_recorded = head->lanes_recorded;
-	scenario->events = head->events;
-	scenario->objects = head->objects;
-	scenario->live_bytes_peak = head->live_bytes_peak;
-	scenario->live_bytes_end = head->live_bytes_end;
-	scenario->live_objects_end = head->live_objects_end;
-	snprintf(scenario->sha256, sizeof(scenario->sha256), "%s", head->trace_sha256);
-	return 0;
-}
-
-static int check_program(const struct rh_gate *gate, struct rh_gate_scenario *scenario,
-			 const struct rh_compile_stats *stats, struct rh_err *err)
-{
-	double memory = (double)gate->host.memory_bytes, live = (double)scenario->live_bytes_peak;
-	double two = gate->config.memory_bytes ? (double)gate->config.memory_bytes
-					       : MEMORY_SHARE * memory;
-
-	if (stats->sample)
-		return rh_fail(err, RH_INVALID,
-			       "%s is a sample of its program's blocks (--sample-bytes): a gate "
-			       "judges whole programs; record it without",
-			       scenario->trace);
-	if (stats->truncated)
-		return rh_fail(err, RH_INVALID, "%s", stats->truncated);
-	if (scenario->objects == 0)
-		return rh_fail(err, RH_INVALID, "%s allocates nothing", scenario->trace);
-	if (live > MEMORY_SHARE_ONE * memory)
-		return rh_fail(err, RH_INVALID,
-			       "%s holds %.0f MiB, too much for this machine's "
-			       "%.0f MiB: cut the trace (reheap cut) or take a larger machine",
-			       scenario->trace, live / MIB, memory / MIB);
-	scenario->apart = 2 * live > two;
-	if (scenario->apart)
-		snprintf(scenario->note, sizeof(scenario->note),
-			 "one process at a time, whole "
-			 "passes: two heaps of %.0f MiB would be more than %.0f MiB (--memory); "
-			 "times are judged at %.0f %% at best",
-			 live / MIB, two / MIB, 100 * RH_GATE_APART_THRESHOLD);
-	return 0;
-}
-
-/* Another scenario before it has the same trace on as many lanes. */
-static bool is_twice(const struct job *job)
-{
-	const struct rh_gate_scenario *mine = job->scenario, *row = job->gate->scenarios;
-
-	for (size_t i = 0; i < job->gate->scenario_count; i++, row++)
-		if (row != mine && row->events && row->lanes == mine->lanes &&
-		    row->trace == mine->trace)
-			return true;
-	return false;
-}
-
-/* Its starts and ends are its own, not the pairs'. */
-static int verify(struct job *job, struct rh_err *err)
-{
-	struct rh_gate_bench *bench = &job->bench;
-	double starting = bench->spent[RH_GATE_STARTING], ending = bench->spent[RH_GATE_ENDING];
-	uint64_t since = rh_now_ns();
-	int result = rh_gate_verify(bench, !job->scenario->apart, err);
-
-	bench->spent[RH_GATE_STARTING] = starting;
-	bench->spent[RH_GATE_ENDING] = ending;
-	rh_gate_spend(bench, RH_GATE_VERIFYING, since);
-	return result;
-}
-
-/* All that comes before the first pair. */
-static int prepare(struct job *job, struct rh_err *err)
-{
-	struct rh_gate *gate = job->gate;
-	struct rh_gate_scenario *scenario = job->scenario;
-	struct rh_gate_config *config = &gate->config;
-	struct rh_compile_stats stats = { 0 };
-	uint64_t since = rh_now_ns();
-	int result;
-
-	job->bench = (struct rh_gate_bench){ .config = config,
-					     .clock = &gate->clock,
-					     .side = gate->side,
-					     .program = &job->program,
-					     .units = &job->units,
-					     .random = config->seed };
-	if (compile(job, &stats, err) < 0)
-		return -1;
-	rh_gate_spend(&job->bench, RH_GATE_COMPILING, since);
-	job->twice = is_twice(job);
-	if (job->twice)
-		return 0;
-	job->bench.folded = job->lanes != 0;
-	if (config->stored && rh_gate_match_stored(gate, scenario, err) < 0)
-		return -1;
-	result = check_program(gate, scenario, &stats, err);
-	if (result == 0)
-		result = rh_gate_take_kept(gate, scenario, err);
-	job->bench.random += scenario->pair_count;
-	if (result == 0 && !config->no_verify)
-		result = verify(job, err);
-	job->bench.latency = rh_gate_wants_latency(config) && !scenario->apart &&
-			     scenario->lanes <= RH_LATENCY_SEATS_MAX;
-	since = rh_now_ns();
-	if (result == 0 && config->tier != RH_TIER_WALL) {
-		rh_gate_count(gate, scenario, &job->program, job->bench.folded);
-		rh_gate_spend(&job->bench, RH_GATE_COUNTING, since);
-	}
-	job->open = result == 0 && config->tier != RH_TIER_DETERMINISTIC;
-	return result;
-}
-
 /* A look at what there is: is it decided? */
-static void look(struct job *job)
+static void look(struct rh_gate_job *job)
 {
 	const struct rh_gate_config *config = &job->gate->config;
 
@@ -282,7 +121,7 @@ static void look(struct job *job)
 	job->open = !job->latency_only || job->bench.latency;
 }
 
-static int one_pair(struct job *job, struct rh_err *err)
+static int one_pair(struct rh_gate_job *job, struct rh_err *err)
 {
 	struct rh_gate_scenario *scenario = job->scenario;
 	uint64_t since = rh_now_ns(), took;
@@ -305,7 +144,7 @@ static int one_pair(struct job *job, struct rh_err *err)
 
 /* A failure of one scenario is its verdict. Only what says nothing about the candidate ends
  * the gate: interrupts, and a trace that cannot be read. */
-static void break_off(struct job *job, const struct rh_err *why)
+static void break_off(struct rh_gate_job *job, const struct rh_err *why)
 {
 	struct rh_gate_scenario *scenario = job->scenario;
 
@@ -347,7 +186,7 @@ static void note_same_build(struct rh_gate *gate)
 
 /* It needs its program no more; its line is printed at once, so that a gate that is cut later
  * has not lost it. */
-static void finish(struct job *job)
+static void finish(struct rh_gate_job *job)
 {
 	const struct rh_gate_config *config = &job->gate->config;
 
@@ -379,7 +218,7 @@ static uint64_t time_left(const struct rh_gate *gate)
 	return now < gate->deadline_ns ? gate->deadline_ns - now : 0;
 }
 
-static void out_of_time(struct job *job)
+static void out_of_time(struct rh_gate_job *job)
 {
 	struct rh_gate_scenario *scenario = job->scenario;
 	struct rh_err why = { .code = RH_INCONCLUSIVE };
@@ -402,7 +241,7 @@ static uint64_t share_of_time(const struct rh_gate *gate, size_t others)
 }
 
 /* The next pair of the first stretch; under a budget single operations come later. */
-static bool goes_on(const struct job *job, uint64_t since, uint64_t share)
+static bool goes_on(const struct rh_gate_job *job, uint64_t since, uint64_t share)
 {
 	size_t pairs = job->scenario->pair_count;
 
@@ -413,7 +252,7 @@ static bool goes_on(const struct job *job, uint64_t since, uint64_t share)
 }
 
 /* The first stretch of a scenario; without a budget all of it. */
-static int begin(struct job *job, size_t others, struct rh_err *err)
+static int begin(struct rh_gate_job *job, size_t others, struct rh_err *err)
 {
 	uint64_t since = rh_now_ns(), share = share_of_time(job->gate, others);
 	struct rh_err why = { 0 };
@@ -422,7 +261,7 @@ static int begin(struct job *job, size_t others, struct rh_err *err)
 	if (time_left(job->gate) == 0) {
 		out_of_time(job);
 	} else {
-		result = prepare(job, &why);
+		result = rh_gate_job_prepare(job, &why);
 		job->scenario->seconds += (double)(rh_now_ns() - since) / 1e9;
 		look(job);
 		while (result == 0 && goes_on(job, since, share)) {
@@ -443,7 +282,7 @@ static int begin(struct job *job, size_t others, struct rh_err *err)
 
 /* What looks like a failure comes first, then what only single operations are open of comes last;
  * else what is cheap. */
-static bool before(const struct job *a, const struct job *b)
+static bool before(const struct rh_gate_job *a, const struct rh_gate_job *b)
 {
 	const struct rh_gate_look *x = &a->scenario->result[RH_GATE_WALL].look;
 	const struct rh_gate_look *y = &b->scenario->result[RH_GATE_WALL].look;
@@ -454,9 +293,9 @@ static bool before(const struct job *a, const struct job *b)
 	return x_fails != y_fails ? x_fails : a->pair_ns < b->pair_ns;
 }
 
-static struct job *next_job(struct job *jobs, size_t count)
+static struct rh_gate_job *next_job(struct rh_gate_job *jobs, size_t count)
 {
-	struct job *best = NULL;
+	struct rh_gate_job *best = NULL;
 
 	for (size_t i = 0; i < count; i++)
 		if (jobs[i].open && (!best || before(&jobs[i], best)))
@@ -464,9 +303,10 @@ static struct job *next_job(struct job *jobs, size_t count)
 	return best;
 }
 
-static int share_time(struct rh_gate *gate, struct job *jobs, size_t count, struct rh_err *err)
+static int share_time(struct rh_gate *gate, struct rh_gate_job *jobs, size_t count,
+		      struct rh_err *err)
 {
-	struct job *job;
+	struct rh_gate_job *job;
 
 	while ((job = next_job(jobs, count))) {
 		struct rh_err why = { 0 };
@@ -494,9 +334,9 @@ static int lanes_of(const char *word, uint32_t *lanes, struct rh_err *err)
 	if (strcmp(word, "recorded") == 0)
 		value = 0;
 	else if (strcmp(word, "default") == 0 || strcmp(word, "cpus") == 0)
-		value = LANES_DEFAULT;
+		value = RH_GATE_LANES_DEFAULT;
 	else if (strcmp(word, "many") == 0)
-		value = LANES_MANY;
+		value = RH_GATE_LANES_MANY;
 	else if (rh_parse_uint(word, &value, NULL) < 0 || value == 0 || value > RH_CTL_SEATS_MAX)
 		return rh_fail(err, RH_USAGE,
 			       "--lanes takes numbers from 1 to %d or the words recorded, cpus "
@@ -537,16 +377,17 @@ static int add_scenarios(struct rh_gate *gate, uint32_t **lanes, struct rh_err *
 
 static int by_size(const void *a, const void *b)
 {
-	const struct job *x = a, *y = b;
+	const struct rh_gate_job *x = a, *y = b;
 
 	if (x->bytes != y->bytes)
 		return x->bytes < y->bytes ? -1 : 1;
 	return x->scenario < y->scenario ? -1 : x->scenario > y->scenario;
 }
 
-static struct job *make_jobs(struct rh_gate *gate, const uint32_t *lanes, struct rh_err *err)
+static struct rh_gate_job *make_jobs(struct rh_gate *gate, const uint32_t *lanes,
+				     struct rh_err *err)
 {
-	struct job *jobs = calloc(gate->scenario_count + 1, sizeof(*jobs));
+	struct rh_gate_job *jobs = calloc(gate->scenario_count + 1, sizeof(*jobs));
 	struct stat facts;
 
 	if (!jobs) {
@@ -554,7 +395,7 @@ static struct job *make_jobs(struct rh_gate *gate, const uint32_t *lanes, struct
 		return NULL;
 	}
 	for (size_t i = 0; i < gate->scenario_count; i++)
-		jobs[i] = (struct job){
+		jobs[i] = (struct rh_gate_job){
 			.gate = gate,
 			.scenario = &gate->scenarios[i],
 			.lanes = lanes[i],
@@ -567,7 +408,7 @@ static struct job *make_jobs(struct rh_gate *gate, const uint32_t *lanes, struct
 }
 
 /* Scenarios that were another's twice go. */
-static void drop_twice(struct rh_gate *gate, const struct job *jobs)
+static void drop_twice(struct rh_gate *gate, const struct rh_gate_job *jobs)
 {
 	bool *twice = calloc(gate->scenario_count + 1, sizeof(*twice));
 	size_t kept = 0;
@@ -594,7 +435,7 @@ static void limit_turns(struct rh_gate_config *config)
 static int measure_all(struct rh_gate *gate, const uint32_t *lanes, struct rh_err *err)
 {
 	size_t count = gate->scenario_count;
-	struct job *jobs = make_jobs(gate, lanes, err);
+	struct rh_gate_job *jobs = make_jobs(gate, lanes, err);
 	int result = jobs ? rh_gate_open_kept(gate, err) : -1;
 
 	gate->deadline_ns = rh_now_ns() + gate->config.budget_time_ns;

@@ -9,7 +9,7 @@
  *	3  enough when the 95 % interval of the ratio at the chosen S is within +- 0.5 %
  *
  * A tail (rh_gate_find_late) is easier: the percentile is the wait and what surrounds it, as soon
- *as that is more than it was. Steps look for the wait, and a last one of more pairs measures.
+ * as that is more than it was. Steps look for the wait, and a last one of more pairs measures.
  *
  * The number of pairs of a step is fixed, not sequential: a rule that stops when the
  * difference looks large would find it larger than it is.

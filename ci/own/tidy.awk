@@ -85,6 +85,11 @@ FNR == 1 {
 		say("file does not open with its story")
 }
 
+# clang-format takes the blank away where it breaks a line that is too wide.
+/^ \*[A-Za-z]/ && in_comment {
+	say("comment without a blank behind its star")
+}
+
 FNR == 601 {
 	say("file is longer than 600 lines: split it by concept")
 }

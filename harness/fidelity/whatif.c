@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/grow.h"
 #include "alloc/base/gopacer.h"
 #include "alloc/base/goversions.h"
 #include "traces/format/sample.h"
@@ -134,17 +135,10 @@ static int begin_cycle(struct reader *reader, const struct rh_event *event, stru
 {
 	struct rh_whatif *whatif = reader->whatif;
 
-	if (whatif->count == whatif->cap) {
-		uint32_t cap = whatif->cap ? 2 * whatif->cap : 64;
-		void *p = cap > CYCLES_MAX
-				  ? NULL
-				  : reallocarray(whatif->cycles, cap, sizeof(*whatif->cycles));
-
-		if (!p)
-			return rh_fail(err, RH_OS, "memory for its collections ran out");
-		whatif->cycles = p;
-		whatif->cap = cap;
-	}
+	if (whatif->count >= CYCLES_MAX ||
+	    !rh_reserve32(&whatif->cycles, &whatif->cap, whatif->count + 1,
+			  sizeof(*whatif->cycles)))
+		return rh_fail(err, RH_OS, "memory for its collections ran out");
 	whatif->cycles[whatif->count] = (struct rh_whatif_cycle){
 		.at_begin = whatif->allocated,
 		.live_begin = reader->live,

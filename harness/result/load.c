@@ -46,12 +46,14 @@ static bool is_directory(FILE *file)
 
 json_t *rh_json_load(const char *path, struct rh_err *err)
 {
-	bool from_stdin = strcmp(path, "-") == 0;
-	struct source source = { .file = from_stdin ? stdin : fopen(path, "re") };
+	bool from_stdin;
+	struct source source;
 	json_t *root = NULL;
 	json_error_t why;
 
 	assert(path && *path);
+	from_stdin = strcmp(path, "-") == 0;
+	source = (struct source){ .file = from_stdin ? stdin : fopen(path, "re") };
 	if (!source.file) {
 		rh_fail(err, RH_NO_INPUT, "%s cannot be opened: %s", path, rh_errno_text(errno));
 		return NULL;

@@ -192,7 +192,7 @@ static void a_short_program_is_looked_at_where_it_is_fullest(void **state)
 	for (unsigned i = BLOCKS; i-- > 0;)
 		make_put(&m, EVENT(.kind = RH_EV_FREE, .id = i));
 	make_close(&m);
-	config.touch = RH_TOUCH_FULL;
+	config.replay.touch = RH_TOUCH_FULL;
 	run(&config, &result);
 	all_ok(&result);
 	trial = trial_of(&result, "libc");

@@ -11,9 +11,9 @@
  * (calloc: size is of each), align, thread, time (ns; time_us, time_ms, time_s), pid; '-' or any
  * other name is passed over. Numbers are decimal or 0x. This is also what bpftrace writes with
  * the script of traces/import/README.md, and what jemalloc's page allocator is traced to (names
- *such as addr_int and nsecs_int; a sec_dalloc may end behind its pointer). Of the first and the
- *last field, words that a program wrote before and behind the row are cut off
- *(repair.foreign_text).
+ * such as addr_int and nsecs_int; a sec_dalloc may end behind its pointer). Of the first and the
+ * last field, words that a program wrote before and behind the row are cut off
+ * (repair.foreign_text).
  */
 #include "traces/import/lines.h"
 

@@ -21,9 +21,9 @@
  *
  * Things have numbers by their order, so that a torn line of one of these still counts as one, of
  * which nothing is known (drop.pair_unknown). Order, size and site are exact there. Which of the
- *living objects of a pair is freed is not known: the youngest is taken, and estimate.identity
- *counts how often there was a choice. Sites are the numbers of stacks, named by the function on
- *top.
+ * living objects of a pair is freed is not known: the youngest is taken, and estimate.identity
+ * counts how often there was a choice. Sites are the numbers of stacks, named by the function on
+ * top.
  */
 #include "traces/import/lines.h"
 

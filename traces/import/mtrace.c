@@ -19,7 +19,7 @@
  *	= End			! ADDR SIZE  realloc failed
  *
  * Lines that are torn or mixed, as when a program forks: lines.h. WHERE (a call site) is left out
- *with the word "@" that leads it. One thread.
+ * with the word "@" that leads it. One thread.
  */
 #include "traces/import/lines.h"
 

@@ -1,12 +1,12 @@
 /*
  * numbering.h - numbers that a file gives its objects and tasks in order of birth, where some
- *births are lost, over to those of the trace, which has no gaps.
+ * births are lost, over to those of the trace, which has no gaps.
  *
  *	file    0 1 2 - - 5 6 - 8		runs {first 3, count 2, before 0}, {7, 1, 2}
  *	trace   0 1 2     3 4   5
  *
  * Ownership: the runs are the structure's; free(runs) when done. It begins as zero. Memory:
- *O(runs), which is what damage there is. Thread rule: one thread.
+ * O(runs), which is what damage there is. Thread rule: one thread.
  */
 #ifndef RH_IMPORT_NUMBERING_H
 #define RH_IMPORT_NUMBERING_H

@@ -3,13 +3,13 @@
  * commands), and the file `trace` of tracefs, which looks nearly alike:
  *
  *	prog  1634 [001] 17249.817758:         probe_libc:malloc: (7fbf5b4fb930) bytes=0x64
- *	prog  1634 [001] 17249.817801: probe_libc:malloc__return: (7f.. <- 56..)
- *block=0x56034b88a2a0 prog-1634  [001] ..... 17249.817805: malloc: (0x7fbf5b4fb930) bytes=0x64
+ *	prog  1634 [001] 17249.817801: probe_libc:malloc__return: (7f.. <- 56..) block=0x5603
+ *	prog-1634  [001] ..... 17249.817805: malloc: (0x7fbf5b4fb930) bytes=0x64
  *
  * A probe is known by its name, with __return, _return, _ret or _exit for the end of a call, and a
  * number behind it where perf had to make names differ. Arguments count by their order, not by
  * their names: (bytes), (n, size), (old, size), (align, size), (block) of free, (block) of a
- *return.
+ * return.
  *
  * A call has two lines and happens at its return; a free has one and happens where it begins. Calls
  * that a call of the same thread makes inside are its own business (drop.nested): realloc(NULL)

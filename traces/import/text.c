@@ -9,7 +9,7 @@
  * may be is decided by order.c here as everywhere.
  *
  * Torn and mixed lines: the rule of lines.h. It is a loop of its own, as what a line means depends
- *on those before it, and as the loss of one is the matter of others here: events name objects by
+ * on those before it, and as the loss of one is the matter of others here: events name objects by
  * number. The way of a line:
  *
  *	1. the whole of it is an event, a name, a comment or the end (nearly all);
@@ -17,10 +17,10 @@
  *	3. else it is foreign or torn; of a torn birth the number is lost.
  *
  * Numbers of objects and tasks in the file go over to those of the trace by the runs of numbers
- *that were lost (struct rh_numbering). What names a lost one is left out and counted
+ * that were lost (struct rh_numbering). What names a lost one is left out and counted
  *(drop.lost_object, drop.lost_task); a resize of one is an allocation (repair.realloc_unknown).
- *Where an event names a number that is not yet due, behind torn lines, what is between went with
- *those lines (repair.lost_births), and counts as torn.
+ * Where an event names a number that is not yet due, behind torn lines, what is between went with
+ * those lines (repair.lost_births), and counts as torn.
  */
 #include "traces/format/text.h"
 

@@ -1,18 +1,18 @@
 /*
- * umpire.c - replay logs of Umpire, LLNL's memory manager (UMPIRE_REPLAY=On), one JSON object a
- *line. Up to version 5 an allocation has two lines, one before and one with the result; since 6
- *one:
+ * umpire.c - replay logs of Umpire, the memory manager of LLNL (UMPIRE_REPLAY=On), one JSON object
+ * a line. Up to version 5 an allocation has two lines, one before and one with the result; since
+ * 6 one:
  *
  *	{ "kind":"replay", "uid":27494, "timestamp":1558388052595943793, "event": "allocate",
- *"payload": { "allocator_ref": "0x108a8730", "size": 134 }, "result": { "memory_ptr":
- *"0x200040000010" } }
+ *	  "payload": { "allocator_ref": "0x108a8730", "size": 134 },
+ *	  "result": { "memory_ptr": "0x200040000010" } }
  *
  *	{"category":"operation","name":"allocate","numeric_args":{"size":134},"string_args":
  *	{"allocator_ref":"0x10","pointer":"0x20"},"tags":{"replay":"true"},"timestamp":167000000}
  *
  * These are what the program asked of its pools, not what the pools asked of the system; all are
  * taken, whichever pool or memory (host, device) they are of. The lines are written by printf in
- *one order of keys, and nothing but numbers and addresses is wanted of them: they are scanned, not
+ * one order of keys, and nothing but numbers and addresses is wanted of them: they are scanned, not
  * parsed. Threads are not named, so all is one lane.
  */
 #include "traces/import/lines.h"

@@ -14,7 +14,7 @@
  *
  * With --time-stamp=yes a time since the start stands before PID: --00:00:00:01.489 7--. The
  * program's own text may stand on the same line. Everything else is skipped and counted. Valgrind
- *runs one thread at a time and does not say which: one lane. With
+ * runs one thread at a time and does not say which: one lane. With
  * --trace-children=yes there are several processes: pid= chooses, the first is the default.
  */
 #include "traces/import/lines.h"

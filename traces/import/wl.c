@@ -14,7 +14,7 @@
  * that failed. Each thread's part is in its own order, and only syncs bind them: so parts are
  * played side by side, some calls of each in turn, and one that waits is passed over until its
  * sync was written. That is one legal order of those that there were; the note import.order says
- *so.
+ * so.
  *
  * A part may lie anywhere, so the file is held in memory as it is (1 to 2 bytes an event). Nothing
  * is allocated by counts that it names.

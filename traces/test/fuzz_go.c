@@ -1,10 +1,10 @@
 /*
  * fuzz_go.c - a fuzz target for what is behind the bytes of a Go trace: the input is a program that
  * writes one whose batches and numbers are right, so that what is changed is the story it tells,
- *not its frame (that is import-go's).
+ * not its frame (that is import-go's).
  *
  * The first byte is the version. Each operation has one byte for its kind and one for each
- *argument:
+ * argument:
  *
  *	kind % 32 < EVENTS	an event of the table, arguments within a few Ps, goroutines, pages
  *	else			another thread, a generation, a type, the clock, or any event at all

@@ -21,75 +21,28 @@
  *
  * Ownership is what keeps locks away: a lane that works alone takes one lock per 64
  * pages. In Go a span belongs to mcentral once it is full, and sweeping finds it
- * again; without sweeping, somebody has to learn of it, and the owner is the cheapest to
- * reach. A lane that owns many half-empty spans of a class gives half of them to
- * mcentral, so that others can use them.
+ * again; without sweeping, somebody has to learn of it, and the owner is the cheapest to reach. A
+ * lane that owns many half-empty spans of a class gives half to mcentral, for others to use.
  */
 #include "alloc/heap/tiered/explicit.h"
 
 #include <assert.h>
 
 #include "alloc/base/debug.h"
+#include "alloc/heap/tiered/bins.h"
 #include "alloc/heap/tiered/collect.h"
 #include "alloc/heap/tiered/mheap.h"
 #include "alloc/heap/tiered/poison.h"
-
-/* A bin holds at most 24 KiB, at least 2 blocks, at most 512: with 40 classes in use that
- * bounds what a lane can park at about 1 MiB, and half a bin is still enough to make a
- * flush cheap per block (systemui, instructions per event and peak MB: 8 KiB 50.0 and
- * 9.31, 16 KiB 48.1 and 9.38, 24 KiB 47.4 and 9.32, 32 KiB 47.6 and 9.41). */
-enum { BIN_BYTES = 24576, BIN_BYTES_MIN = 2048, BIN_MIN = 2, BIN_MAX = 512, PARTIAL_MAX = 64 };
-
-/* In small heaps less: forty bins of 24 KiB hold on to spans of which nothing lives (bash: 0.54
- * MB where glibc has 0.23, 0.45 so, and 0.38 with 2 KiB at least rather than 6, at the same
- * instructions). A bin that overflows gets what the heap allows by now. */
-enum { BIN_SHARE = 64 };
 
 /* A heap whose bins are not at their largest is small; what it parks of larger blocks is looked at
  * before it grows. */
 enum { PARK_BYTES = 1024 };
 
-static unsigned bin_limit(uint32_t block_bytes, uint32_t bin_bytes)
-{
-	uint32_t limit = block_bytes ? bin_bytes / block_bytes : 0;
-
-	return limit < BIN_MIN ? BIN_MIN : limit > BIN_MAX ? BIN_MAX : limit;
-}
-
-uint32_t rh_explicit_bin_bytes(uint64_t in_use)
-{
-	uint64_t bytes = in_use / BIN_SHARE;
-
-	return bytes < BIN_BYTES_MIN ? BIN_BYTES_MIN
-	       : bytes > BIN_BYTES   ? BIN_BYTES
-				     : (uint32_t)bytes;
-}
-
-/* Slots that go into an empty bin at once: few enough to stay in memory that the block
- * itself touches or will touch soon. */
-enum { BATCH_BYTES = 1024, BATCH_MAX = 31 };
-
 /* A class that has filled this many spans gets them by the system's page: what is touched too early
  * is a sixteenth of what the class has, and a heap that grows asks a quarter as often (250
  * bytes a block: 77 instructions an event, 104 without). */
-enum { MANY_FULL = 4, MANY_BYTES = 4096, MANY_MAX = 63 };
-_Static_assert(BIN_MAX <= UINT16_MAX && MANY_MAX < 64, "16 bits; a run in one word");
-
-void rh_explicit_lane_init(struct rh_lane *lane)
-{
-	lane->bin_bytes = BIN_BYTES_MIN;
-	for (unsigned spc = 2; spc < TIER_SPC_MAX; spc++) {
-		uint32_t bytes = lane->heap->classes.of[spc].elem_bytes;
-		unsigned limit = bin_limit(bytes, lane->bin_bytes);
-
-		lane->bin[spc].limit = (uint16_t)limit;
-		lane->bin[spc].room = (int32_t)limit;
-		lane->bin[spc].batch = (uint16_t)(bytes ? BATCH_BYTES / bytes : 0);
-		if (lane->bin[spc].batch > BATCH_MAX)
-			lane->bin[spc].batch = BATCH_MAX;
-		assert(lane->bin[spc].batch <= limit); /* filling an empty bin never overflows it */
-	}
-}
+enum { MANY_FULL = 4, MANY_BYTES = 4096, MANY_MAX = 63, PARTIAL_MAX = 64 };
+_Static_assert(MANY_MAX < 64, "a run in one word");
 
 static struct mcentral *lock_central(struct rh_heap *heap, unsigned spc)
 {
@@ -222,19 +175,6 @@ static void release_list(struct rh_lane *lane, unsigned spc, void *list)
 		release_chain(lane, spc, foreign);
 }
 
-/* To what the heap allows by now. False: the bin has it. */
-static bool raise_limit(const struct rh_lane *lane, struct bin *bin, uint32_t bytes)
-{
-	unsigned limit;
-
-	if (bin->limit >= BIN_MAX || (bin->limit + 1) * bytes > lane->bin_bytes)
-		return false;
-	limit = bin_limit(bytes, lane->bin_bytes);
-	bin->room += (int32_t)limit - bin->limit;
-	bin->limit = (uint16_t)limit;
-	return true;
-}
-
 void rh_explicit_overflow(struct rh_lane *lane, struct bin *bin)
 {
 	unsigned spc = (unsigned)(bin - lane->bin);
@@ -243,7 +183,7 @@ void rh_explicit_overflow(struct rh_lane *lane, struct bin *bin)
 	void *last = bin->head, *rest;
 
 	rh_debug_assert(bin->room < 0 && keep > 0);
-	if (raise_limit(lane, bin, bytes))
+	if (rh_bin_raise(lane, bin, bytes))
 		return;
 	for (int32_t i = 1; i < keep; i++)
 		last = link_of(last);
@@ -356,7 +296,7 @@ static void grow_batch(struct rh_lane *lane, unsigned spc)
 
 	if (lane->full[spc].count < MANY_FULL)
 		return;
-	raise_limit(lane, bin, bytes);
+	rh_bin_raise(lane, bin, bytes);
 	batch = batch > MANY_MAX ? MANY_MAX : batch;
 	batch = batch > bin->limit ? bin->limit : batch;
 	if (bin->batch < batch)

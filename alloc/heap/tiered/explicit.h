@@ -26,10 +26,6 @@ static inline void rh_poison_slot(const struct rh_lane *lane, const struct bin *
 void rh_explicit_collect(struct rh_lane *lane);
 /* Gives all bins and spans up (lane closes). */
 void rh_explicit_drain(struct rh_lane *lane);
-/* What a bin may hold in a heap that has so much in use. */
-uint32_t rh_explicit_bin_bytes(uint64_t in_use);
-/* Sets up bin limits of a new lane. */
-void rh_explicit_lane_init(struct rh_lane *lane);
 
 /* Whether a small heap has blocks of more than 1 KiB in this lane's bins, or an empty span that is
  * allocated from. */

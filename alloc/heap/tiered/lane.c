@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "alloc/base/debug.h"
+#include "alloc/heap/tiered/bins.h"
 #include "alloc/heap/tiered/collect.h"
 #include "alloc/heap/tiered/explicit.h"
 #include "alloc/heap/tiered/mheap.h"
@@ -138,7 +139,7 @@ static void init_lane(struct rh_heap *heap, struct rh_lane *lane)
 	 * never tests for NULL. */
 	for (unsigned spc = 0; spc < TIER_SPC_MAX; spc++)
 		lane->alloc[spc] = &heap->dummy;
-	rh_explicit_lane_init(lane);
+	rh_bins_init(lane);
 }
 
 int rh_tiered_lane_open(struct rh_heap *heap, struct rh_lane **out, struct rh_err *err)

@@ -11,9 +11,9 @@
  * explicit frees large blocks pass 2 by, and in 3 pages that are in memory come before others,
  * even if the stash has to go back for it.
  *
- * Bytes: HeapSys + StackInuse = grown; each byte of it is in use by a heap span, by a
- * stack, released to the system, or free. Pages in a page cache or a stash count as
- * free. A lane books its changes in d_* and folds them in when it holds the lock.
+ * Bytes: HeapSys + StackInuse = grown; each byte of it is in use by a heap span, by a stack,
+ * released to the system, or free, as pages in a page cache or a stash are. A lane books its
+ * changes in d_* and folds them in when it holds the lock.
  *
  * A small heap uses what it has before it grows: the lane's bins of larger blocks and its empty
  * spans go to the page heap first (rh_explicit_unpark), as its stash does.
@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "alloc/base/debug.h"
+#include "alloc/heap/tiered/bins.h"
 #include "alloc/heap/tiered/explicit.h"
 #include "alloc/heap/tiered/page_map.h"
 #include "alloc/heap/tiered/poison.h"
@@ -38,7 +39,7 @@ void rh_heap_fold(struct rh_heap *heap, struct rh_lane *lane)
 	heap->stack_bytes += (uint64_t)lane->d_stack;
 	heap->released_bytes += (uint64_t)lane->d_released;
 	lane->stash_pages_max = rh_stash_bound(heap->in_use_bytes, heap->lane_count);
-	lane->bin_bytes = rh_explicit_bin_bytes(heap->in_use_bytes);
+	lane->bin_bytes = rh_bin_bytes(heap->in_use_bytes);
 	tier_store(&lane->d_in_use, 0);
 	tier_store(&lane->d_stack, 0);
 	tier_store(&lane->d_released, 0);
@@ -565,41 +566,6 @@ void rh_span_free(struct rh_lane *lane, struct mspan *span)
 	free_next(heap, lane, span, &stale);
 	rh_pages_free_end(heap, stale);
 	rh_scavenge_freed(heap, lane, (uint64_t)bytes);
-	rh_unlock(&heap->lock);
-}
-
-void rh_stash_put(struct rh_lane *lane, struct mspan *span)
-{
-	struct rh_heap *heap = lane->heap;
-	uint32_t pages = span->page_count;
-	uint64_t seen;
-
-	rh_debug_assert(rh_span_state(span) == SPAN_IN_USE && !span->list);
-	if (pages >= STASH_SIZES || heap->knobs.limit) {
-		rh_span_free(lane, span);
-		return;
-	}
-	rh_poison((void *)span->base, rh_span_bytes(span));
-	if (span->spc > 1)
-		memset(heap->bin_map + rh_page_index(heap, span->base), 0,
-		       pages * sizeof(*heap->bin_map));
-	rh_span_set_state(span, SPAN_DEAD);
-	rh_stash_push(lane, span);
-	tier_add(&lane->d_in_use, -(int64_t)rh_span_bytes(span));
-	tier_add(&lane->n.stash_puts, 1);
-	lane->unseen_pages += pages;
-	if (lane->stash_pages <= lane->stash_pages_max && lane->unseen_pages < STASH_LOOK_PAGES)
-		return;
-	/* What serves from here alone must not hide that a heap has shrunk for good. */
-	seen = (uint64_t)lane->unseen_pages << TIER_PAGE_SHIFT;
-	lane->unseen_pages = 0;
-	rh_lock(&heap->lock);
-	rh_heap_fold(heap, lane);
-	if (lane->stash_pages > lane->stash_pages_max || rh_scavenge_due(heap)) {
-		rh_stash_trim(heap, lane);
-		tier_add(&lane->n.stash_trims, 1);
-	}
-	rh_scavenge_freed(heap, lane, seen);
 	rh_unlock(&heap->lock);
 }
 

@@ -3,7 +3,11 @@
  */
 #include "alloc/heap/tiered/stash.h"
 
+#include <string.h>
+
 #include "alloc/base/debug.h"
+#include "alloc/heap/tiered/mheap.h"
+#include "alloc/heap/tiered/poison.h"
 
 /* A lane keeps no more than its share: what lies in its stash serves no other lane. It takes no
  * memory that this lane would need elsewhere, for it goes back before pages that are not in
@@ -63,4 +67,39 @@ void rh_stash_page_cache(struct rh_lane *lane)
 	for (; cache->free; cache->free &= cache->free - 1)
 		rh_stash_pages(lane, cache->page + (unsigned)__builtin_ctzll(cache->free), 1);
 	tier_add(&lane->d_released, -(int64_t)(released << TIER_PAGE_SHIFT));
+}
+
+void rh_stash_put(struct rh_lane *lane, struct mspan *span)
+{
+	struct rh_heap *heap = lane->heap;
+	uint32_t pages = span->page_count;
+	uint64_t seen;
+
+	rh_debug_assert(rh_span_state(span) == SPAN_IN_USE && !span->list);
+	if (pages >= STASH_SIZES || heap->knobs.limit) {
+		rh_span_free(lane, span);
+		return;
+	}
+	rh_poison((void *)span->base, rh_span_bytes(span));
+	if (span->spc > 1)
+		memset(heap->bin_map + rh_page_index(heap, span->base), 0,
+		       pages * sizeof(*heap->bin_map));
+	rh_span_set_state(span, SPAN_DEAD);
+	rh_stash_push(lane, span);
+	tier_add(&lane->d_in_use, -(int64_t)rh_span_bytes(span));
+	tier_add(&lane->n.stash_puts, 1);
+	lane->unseen_pages += pages;
+	if (lane->stash_pages <= lane->stash_pages_max && lane->unseen_pages < STASH_LOOK_PAGES)
+		return;
+	/* What serves from here alone must not hide that a heap has shrunk for good. */
+	seen = (uint64_t)lane->unseen_pages << TIER_PAGE_SHIFT;
+	lane->unseen_pages = 0;
+	rh_lock(&heap->lock);
+	rh_heap_fold(heap, lane);
+	if (lane->stash_pages > lane->stash_pages_max || rh_scavenge_due(heap)) {
+		rh_stash_trim(heap, lane);
+		tier_add(&lane->n.stash_trims, 1);
+	}
+	rh_scavenge_freed(heap, lane, seen);
+	rh_unlock(&heap->lock);
 }

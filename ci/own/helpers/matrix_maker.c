@@ -2,8 +2,8 @@
  * matrix_maker.c DIR CELLS SEED [SHIFT] - the folder of a matrix whose answers are known.
  *
  * CELLS cells with their results, without any replay: for the bench of reading (make bench-fleet)
- *and for tests. Families f00.., ten traces each; backends b0 .. b4 against libc on the classes m0
- *and m1, one lane. What is planted:
+ * and for tests. Families f00.., ten traces each; backends b0 .. b4 against libc on the classes m0
+ * and m1, one lane. What is planted:
  *
  *	b0	0.80 x the time of libc everywhere
  *	b1	1.00: nothing
