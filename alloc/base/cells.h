@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { RH_CELL = 64 };
+enum { RH_CELL = 96 };
 
 enum rh_tone { RH_TONE_NONE, RH_TONE_BETTER, RH_TONE_WORSE, RH_TONE_QUIET };
 
