@@ -10,6 +10,10 @@
 #include "alloc/base/printable.h"
 #include "harness/result/stat.h"
 
+/* Seconds from which a gate says what its time went for: of a shorter one the whole answer fits on
+ * a screen of 24 lines. */
+#define SPENT_FROM 10.0
+
 void rh_gate_scenario_name(const struct rh_gate_scenario *scenario, char *text, size_t bytes)
 {
 	const char *slash = strrchr(scenario->trace, '/');
@@ -165,6 +169,8 @@ static void print_work(const struct rh_gate_scenario *scenario, unsigned pairs, 
 			 pairs, scenario->block_count, scenario->dropped, scenario->unit_ns / 1e6,
 			 scenario->lead, scenario->lead == 1 ? "" : "s", scenario->passes,
 			 scenario->seconds);
+	if (scenario->seconds < SPENT_FROM)
+		return;
 	fputs("  of them", to);
 	for (int p = 0; p < RH_GATE_PARTS; p++)
 		if (scenario->spent[p] >= 0.05) {
