@@ -8,10 +8,11 @@
 static enum rh_gate_verdict memory_of(struct rh_gate *gate, size_t count, size_t over, double bytes)
 {
 	struct rh_gate_scenario *row = &gate->scenarios[0];
+	const struct rh_gate_pair_row first = row->pairs[0]; /* growing moves it */
 
 	while (row->pair_count < count)
-		*(struct rh_gate_pair_row *)rh_grow(&row->pairs, &row->pair_count,
-						    sizeof(*row->pairs)) = row->pairs[0];
+		*(struct rh_gate_pair_row *)rh_grow(&row->pairs, &row->pair_count, sizeof(first)) =
+			first;
 	row->pair_count = count;
 	for (size_t p = 0; p < count; p++) {
 		row->pairs[p].value[0][RH_GATE_RSS] = 1e8;
