@@ -142,24 +142,30 @@ static void *listen_on(void *arg)
 	return NULL;
 }
 
-static bool subscribe(int fd)
+static bool ask(int fd, enum proc_cn_mcast_op op)
 {
-	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = CN_IDX_PROC };
 	struct {
 		struct nlmsghdr header;
 		struct cn_msg message;
 		enum proc_cn_mcast_op op;
-	} __attribute__((packed)) ask = {
-		.header = { .nlmsg_len = sizeof ask, .nlmsg_type = NLMSG_DONE },
-		.message = { .id = { CN_IDX_PROC, CN_VAL_PROC }, .len = sizeof ask.op },
-		.op = PROC_CN_MCAST_LISTEN,
+	} __attribute__((packed)) message = {
+		.header = { .nlmsg_len = sizeof message, .nlmsg_type = NLMSG_DONE },
+		.message = { .id = { CN_IDX_PROC, CN_VAL_PROC }, .len = sizeof message.op },
+		.op = op,
 	};
+
+	return send(fd, &message, sizeof message, MSG_DONTWAIT) == (ssize_t)sizeof message;
+}
+
+static bool subscribe(int fd)
+{
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = CN_IDX_PROC };
 	int room = ROOM;
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
 	return bind(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
-	       send(fd, &ask, sizeof ask, MSG_DONTWAIT) == (ssize_t)sizeof ask;
+	       ask(fd, PROC_CN_MCAST_LISTEN);
 }
 
 struct rh_kin *rh_kin_open(void)
@@ -237,6 +243,9 @@ void rh_kin_close(struct rh_kin *kin)
 	if (!kin)
 		return;
 	stop(kin);
+	/* kernels before 6.6 count who asks and who takes it back, not who closes: without this
+	 * each fork on the machine would make events for nobody, for good */
+	ask(kin->fd, PROC_CN_MCAST_IGNORE);
 	close(kin->fd);
 	if (kin->stop >= 0)
 		close(kin->stop);

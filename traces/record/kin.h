@@ -24,9 +24,8 @@ enum rh_kin_kind { RH_KIN_FORK, RH_KIN_EXEC };
 
 struct rh_kin_event {
 	enum rh_kin_kind kind;
-	int pid, parent; /* the parent of forks */
-	enum rh_kid_why
-		why; /* of execs: what speaks against its recording, as far as the file says */
+	int pid, parent;     /* the parent of forks */
+	enum rh_kid_why why; /* of execs: against its recording, as far as the file says */
 	uint64_t at;
 	char exe[512]; /* of execs; "" = it was gone before it could be looked at */
 };
