@@ -85,10 +85,7 @@ static void recorded_residency_is_touched(void **state)
 	struct maker m;
 
 	(void)state;
-#ifdef RH_SANITIZE
-	print_message("# SKIP shadow memory is anonymous, too\n");
-	skip();
-#endif
+	skip_sanitized();
 	make_open(&m, RH_COL_ARG);
 	for (unsigned i = 0; i < BLOCKS; i++)
 		alloc_of(&m, 0, SIZE);
@@ -118,10 +115,7 @@ static void unknown_residency_is_all(void **state)
 	bool said = false;
 
 	(void)state;
-#ifdef RH_SANITIZE
-	print_message("# SKIP shadow memory is anonymous, too\n");
-	skip();
-#endif
+	skip_sanitized();
 	make_open(&m, 0);
 	for (unsigned i = 0; i < BLOCKS; i++)
 		alloc_of(&m, 0, SIZE);
@@ -150,10 +144,7 @@ static void a_peak_between_two_looks_is_seen(void **state)
 	struct maker m;
 
 	(void)state;
-#ifdef RH_SANITIZE
-	print_message("# SKIP shadow memory is anonymous, too\n");
-	skip();
-#endif
+	skip_sanitized();
 	make_open(&m, 0);
 	for (unsigned i = 0; i < BLOCKS; i++) {
 		alloc_of(&m, 0, SIZE);
@@ -182,10 +173,7 @@ static void a_short_program_is_looked_at_where_it_is_fullest(void **state)
 	struct maker m;
 
 	(void)state;
-#ifdef RH_SANITIZE
-	print_message("# SKIP shadow memory is anonymous, too\n");
-	skip();
-#endif
+	skip_sanitized();
 	make_open(&m, 0);
 	for (unsigned i = 0; i < BLOCKS; i++)
 		alloc_of(&m, 0, SIZE);

@@ -42,10 +42,7 @@ static void memory_is_the_heaps(void **state)
 	struct maker mk;
 
 	(void)state;
-#ifdef RH_SANITIZE
-	print_message("# SKIP shadow memory is anonymous, too\n");
-	skip();
-#endif
+	skip_sanitized();
 	make_open(&mk, 0);
 	for (int i = 0; i < 1000; i++)
 		alloc_of(&mk, 0, 64 << 10);

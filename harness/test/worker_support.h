@@ -55,6 +55,15 @@ static void make_mixed(uint32_t lanes, unsigned rounds)
 
 static char *traces[] = { trace_path };
 
+/* Where pages of the process are counted: a sanitizer has anonymous memory of its own. */
+static inline void skip_sanitized(void)
+{
+#ifdef RH_SANITIZE
+	print_message("# SKIP shadow memory is anonymous, too\n");
+	skip();
+#endif
+}
+
 static struct rh_run_config config_of(const char *backends)
 {
 	return (struct rh_run_config){

@@ -130,6 +130,14 @@ static char *events_of(const char *format, size_t bytes)
 	return events;
 }
 
+/* The events of the undamaged log. */
+static char *whole_of(const struct sample *sample)
+{
+	begin(sample);
+	add_lines(sample);
+	return events_of(sample->format, log_bytes);
+}
+
 /* Cut after any byte: an error before the first record, else the beginning of what the whole
  * log gives, and the note wherever a line was begun. */
 static void test_cut_anywhere(void **state)
@@ -140,9 +148,7 @@ static void test_cut_anywhere(void **state)
 		size_t head = strlen(sample->first);
 		char *whole;
 
-		begin(sample);
-		add_lines(sample);
-		whole = events_of(sample->format, log_bytes);
+		whole = whole_of(sample);
 		assert_non_null(whole);
 		for (size_t cut = head + strlen(sample->line[0]) + 1; cut < log_bytes; cut++) {
 			char *part = events_of(sample->format, cut);
@@ -167,9 +173,7 @@ static void test_foreign(void **state)
 		const struct sample *sample = &samples[s];
 		char *whole, *mixed;
 
-		begin(sample);
-		add_lines(sample);
-		whole = events_of(sample->format, log_bytes);
+		whole = whole_of(sample);
 		begin(sample);
 		for (int i = 0; i < 4; i++) {
 			if (sample->foreign)
@@ -201,9 +205,7 @@ static void test_foreign_behind(void **state)
 		const struct sample *sample = &samples[s];
 		char *whole, *mixed;
 
-		begin(sample);
-		add_lines(sample);
-		whole = events_of(sample->format, log_bytes);
+		whole = whole_of(sample);
 		begin(sample);
 		for (int i = 0; i < 4; i++) {
 			add(sample->line[i]);
