@@ -493,21 +493,26 @@ static int surroundings(void)
 	return 0;
 }
 
-/* Uses so many ms of CPU time and touches so many MiB; then once more a tenth of both, as
+/* Uses so many more ms of CPU time and touches so many MiB; then once more a tenth of both, as
  * another image of this process, where the third number says so. */
 static int burn(void)
 {
 	char *block = keep(malloc((size_t)number[1] << 20)), ms[24], mib[24];
 	char *argv[] = { self_argv[0], (char *)"burn", ms, mib, NULL };
-	struct timespec used = { 0, 0 };
+	struct timespec start, now;
+	long used_ms;
 
+	/* What the process used before this image, and to load it, is not what is asked for. */
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
 	memset(block, 1, (size_t)number[1] << 20);
-	while (used.tv_sec * 1000 + used.tv_nsec / 1000000 < number[0])
-		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	do {
+		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+		used_ms = (now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000;
+	} while (used_ms < number[0]);
 	free(block);
 	if (!number[2])
 		return 0;
-	snprintf(ms, sizeof ms, "%ld", number[0] + number[0] / 10);
+	snprintf(ms, sizeof ms, "%ld", number[0] / 10);
 	snprintf(mib, sizeof mib, "%ld", number[1] / 10);
 	execv(self_argv[0], argv);
 	return 1;
