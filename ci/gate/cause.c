@@ -293,7 +293,7 @@ static double peak_of(const struct rh_trial *trial)
 	return most ? (double)most / (1 << 20) : NAN;
 }
 
-/* Rounding, at the survey with most bytes asked for, in MiB. */
+/* Rounding, at the scan with most bytes asked for, in MiB. */
 static double rounding(const struct rh_blocks_found *found)
 {
 	size_t most = 0;

@@ -146,7 +146,7 @@ static int take_common(const struct rh_command *command, int *argc, char **argv,
 		if (row->names)
 			rh_colour = (enum rh_colour)common.colour;
 		else
-			rh_large_limit(common.limit);
+			rh_huge_limit(common.limit);
 		memmove(argv + i, argv + i + words,
 			(size_t)(*argc - i - words + 1) * sizeof(*argv));
 		*argc -= words;

@@ -8,7 +8,7 @@
  * makes the program file of the spool; program.c maps and checks it.
  *
  * Path of a compilation:
- *   1. a survey reads the trace once before, only when something must be known ahead: the
+ *   1. a prescan reads the trace once before, only when something must be known ahead: the
  *      weight of each lane to fold onto several, residency at death for TOUCH ops;
  *   2. events stream through rh_compile_event(), a grain ends every `fine` of them, an
  *      epoch every `epoch_grains` grains;
@@ -60,43 +60,43 @@ struct job {
 	const struct rh_compile_options *options;
 	struct rh_compiling c;
 	struct rh_touch touch;
-	uint64_t *lane_events; /* survey: by trace lane */
-	uint32_t survey_lanes, survey_cap;
+	uint64_t *lane_events; /* prescan: by trace lane */
+	uint32_t prescan_lanes, prescan_cap;
 	uint32_t fine, epoch_grains; /* events in a fine grain, fine grains in an epoch */
 	uint32_t left;		     /* events until the next cut */
 	bool times, touched;	     /* asked for, and the trace has them */
-	uint64_t deaths, known;	     /* survey: those with their residency */
+	uint64_t deaths, known;	     /* prescan: those with their residency */
 	struct rh_compile_stats *stats;
 	struct rh_event batch[RH_TRACE_BATCH];
 };
 
-/* ---- survey ---- */
+/* ---- prescan ---- */
 
-static int survey_lane(struct job *job, uint32_t lane, struct rh_err *err)
+static int prescan_lane(struct job *job, uint32_t lane, struct rh_err *err)
 {
 	if (lane >= RH_COMPILE_TRACE_LANES_MAX)
 		return rh_fail(err, RH_BAD_DATA,
 			       "lane %u is beyond %d, the highest a trace may name", lane,
 			       RH_COMPILE_TRACE_LANES_MAX - 1);
-	if (lane >= job->survey_cap) {
+	if (lane >= job->prescan_cap) {
 		uint32_t cap = lane + lane / 2 + 16;
 		uint64_t *more = reallocarray(job->lane_events, cap, sizeof(*more));
 
 		if (!more)
 			return rh_fail(err, RH_OS, "no memory to count the events of %u lanes",
 				       cap);
-		memset(more + job->survey_cap, 0, (cap - job->survey_cap) * sizeof(*more));
+		memset(more + job->prescan_cap, 0, (cap - job->prescan_cap) * sizeof(*more));
 		job->lane_events = more;
-		job->survey_cap = cap;
+		job->prescan_cap = cap;
 	}
-	if (lane >= job->survey_lanes)
-		job->survey_lanes = lane + 1;
-	assert(job->survey_lanes <= job->survey_cap);
+	if (lane >= job->prescan_lanes)
+		job->prescan_lanes = lane + 1;
+	assert(job->prescan_lanes <= job->prescan_cap);
 	job->lane_events[lane]++;
 	return 0;
 }
 
-static int survey_touch(struct job *job, const struct rh_event *event, struct rh_err *err)
+static int prescan_touch(struct job *job, const struct rh_event *event, struct rh_err *err)
 {
 	bool birth = event->kind == RH_EV_ALLOC || event->kind == RH_EV_RESIZE;
 	bool death = event->kind == RH_EV_FREE || event->kind == RH_EV_RESIZE;
@@ -115,18 +115,18 @@ static bool wants_touch(const struct job *job)
 	return job->options->touch || (job->options->touch_known && strcmp(job->path, "-") != 0);
 }
 
-static int survey_batch(struct job *job, int count, struct rh_err *err)
+static int prescan_batch(struct job *job, int count, struct rh_err *err)
 {
 	if (rh_interrupt_check(err) < 0)
 		return -1;
 	for (int i = 0; i < count; i++)
-		if (survey_lane(job, job->batch[i].lane, err) < 0 ||
-		    (job->touched && survey_touch(job, &job->batch[i], err) < 0))
+		if (prescan_lane(job, job->batch[i].lane, err) < 0 ||
+		    (job->touched && prescan_touch(job, &job->batch[i], err) < 0))
 			return -1;
 	return 0;
 }
 
-static int survey(struct job *job, struct rh_err *err)
+static int prescan(struct job *job, struct rh_err *err)
 {
 	struct rh_trace *trace;
 	int count;
@@ -143,7 +143,7 @@ static int survey(struct job *job, struct rh_err *err)
 		return -1;
 	}
 	while ((count = rh_trace_next(trace, job->batch, RH_TRACE_BATCH, err)) > 0) {
-		if (survey_batch(job, count, err) < 0) {
+		if (prescan_batch(job, count, err) < 0) {
 			rh_trace_close(trace);
 			return rh_err_prefix(err, "%s", job->path);
 		}
@@ -206,7 +206,7 @@ static int start(struct job *job, bool edges_only, struct rh_err *err)
 	c->time_ns_last = c->grain.time_ns = RH_NONE;
 	c->times = job->times;
 	c->touch = job->touched ? &job->touch : NULL;
-	if (rh_lanes_open(&c->lanes, job->options->lanes, job->lane_events, job->survey_lanes,
+	if (rh_lanes_open(&c->lanes, job->options->lanes, job->lane_events, job->prescan_lanes,
 			  err) < 0)
 		return -1;
 	if (!edges_only && (spool = rh_work_file(job->options->work_dir, err)) < 0)
@@ -221,7 +221,7 @@ static int start(struct job *job, bool edges_only, struct rh_err *err)
  * holds twice that. Both are said before hours of work, where the trace says how many they are. */
 static int check_memory(const struct job *job, uint64_t events, struct rh_err *err)
 {
-	uint64_t limit = rh_large_limit_machine();
+	uint64_t limit = rh_huge_limit_machine();
 
 	if (events <= limit / PROGRAM_EVENT_BYTES)
 		return 0;
@@ -469,7 +469,7 @@ static int compile(const char *path, const struct rh_compile_options *options,
 	*job->stats = (struct rh_compile_stats){ 0 };
 	if (choose_grains(job, err) == 0 &&
 	    (!(job->options->lanes > 1 || (wants_touch(job) && program)) ||
-	     survey(job, err) == 0) &&
+	     prescan(job, err) == 0) &&
 	    pass(job, !program, err) == 0 && (!program || write_program(job, program, err) == 0)) {
 		fill_stats(job);
 		job->stats->wall_ns = rh_now_ns() - began;

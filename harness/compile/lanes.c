@@ -129,7 +129,7 @@ int rh_lanes_start(struct rh_lanes *lanes, uint32_t trace_lane, struct rh_err *e
 		if (lowest_free(lanes, &lane, err) < 0)
 			return -1;
 	} else if (lanes->assigned) {
-		/* Beyond the survey only when the file grew meanwhile. */
+		/* Beyond the prescan only when the file grew meanwhile. */
 		lane = trace_lane < lanes->assigned_count ? lanes->assigned[trace_lane] : 0;
 	}
 	assert(lane < lanes->count);

@@ -4,7 +4,7 @@
  * As recorded: a lane of the trace gets the lowest replay lane that carries nobody,
  * and gives it back when it stops; so there are as many replay lanes as trace lanes were
  * alive at once. Folded onto N: the busiest trace lane first, each onto the replay
- * lane with the fewest events so far (a survey has counted them).
+ * lane with the fewest events so far (a prescan has counted them).
  *
  * Thread rule: one thread. Errors: RH_BAD_DATA for more lanes than can be replayed,
  * RH_OS.

@@ -76,7 +76,7 @@ int rh_touch_next(struct rh_touch *touch, uint64_t *bytes, struct rh_err *err)
 
 	assert(touch->first == 0); /* rewound */
 	if (index == 0) {
-		/* Past the end stays zero: the trace may have grown since the survey. */
+		/* Past the end stays zero: the trace may have grown since the prescan. */
 		memset(touch->recent, 0, CAP * sizeof(*touch->recent));
 		if (rh_work_read(touch->fd, touch->recent, CAP * sizeof(*touch->recent),
 				 touch->born * sizeof(*touch->recent), err) < 0)

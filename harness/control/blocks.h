@@ -1,7 +1,7 @@
 /*
  * blocks.h - where live blocks lie: what the blocks probe's two halves share (RH_AREA_BLOCKS).
  *
- * On RH_CTL_SURVEY the worker looks at every live block of every copy, between segments,
+ * On RH_CTL_BLOCK_SCAN the worker looks at every live block of every copy, between segments,
  * from memory of its own that is gone again before anything is read.
  *
  * A line counts as live when a byte that the program asked for lies in it, and as shared when
@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-struct rh_block_survey {
+struct rh_block_scan {
 	uint64_t objects;
 	uint64_t requested;	      /* bytes the program asked for */
 	uint64_t usable;	      /* bytes the backend says it gave */

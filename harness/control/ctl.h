@@ -62,15 +62,15 @@ enum rh_ctl_turn { RH_CTL_DRIVER, RH_CTL_WORKER };
 
 enum rh_ctl_command {
 	RH_CTL_NONE,
-	RH_CTL_OPEN,	/* heap, stacks, threads */
-	RH_CTL_PREROLL, /* untimed: brings shifted copies to their phase */
-	RH_CTL_RUN,	/* virtual grains first .. first + count - 1 */
-	RH_CTL_STATS,	/* fills stats[] */
-	RH_CTL_LOCKS,	/* fills the rows of RH_AREA_LOCKS; count 1: the first reading */
-	RH_CTL_SURVEY,	/* looks where live blocks lie, into RH_AREA_BLOCKS */
-	RH_CTL_TURN,	/* threads whose recorded lane ended go; RUN would do it, too */
-	RH_CTL_DRAIN,	/* untimed: frees every live object on the lane that made it */
-	RH_CTL_CLOSE,	/* closes the heap; the worker exits with 0 after its answer */
+	RH_CTL_OPEN,	   /* heap, stacks, threads */
+	RH_CTL_PREROLL,	   /* untimed: brings shifted copies to their phase */
+	RH_CTL_RUN,	   /* virtual grains first .. first + count - 1 */
+	RH_CTL_STATS,	   /* fills stats[] */
+	RH_CTL_LOCKS,	   /* fills the rows of RH_AREA_LOCKS; count 1: the first reading */
+	RH_CTL_BLOCK_SCAN, /* looks where live blocks lie, into RH_AREA_BLOCKS */
+	RH_CTL_TURN,	   /* threads whose recorded lane ended go; RUN would do it, too */
+	RH_CTL_DRAIN,	   /* untimed: frees every live object on the lane that made it */
+	RH_CTL_CLOSE,	   /* closes the heap; the worker exits with 0 after its answer */
 };
 
 enum rh_ctl_touch {
@@ -120,7 +120,7 @@ enum rh_area {
 	RH_AREA_LOCKS,	 /* struct rh_lock_area */
 	RH_AREA_PACE,	 /* struct rh_pace_lane per seat */
 	RH_AREA_MUTEX,	 /* struct rh_mutex_lane per seat */
-	RH_AREA_BLOCKS,	 /* struct rh_block_survey */
+	RH_AREA_BLOCKS,	 /* struct rh_block_scan */
 	RH_AREA_COUNT
 };
 

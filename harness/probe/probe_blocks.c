@@ -3,8 +3,8 @@
  * second after all was freed.
  *
  * A worker of its own, once per place: addresses are the same in every rep but for the
- * interleaving of lanes. The worker surveys its live blocks (blocks.h) about SURVEYS times,
- * and always where most was live. The numbers that become metrics are those of the survey
+ * interleaving of lanes. The worker scans its live blocks (blocks.h) about SCANS times,
+ * and always where most was live. The numbers that become metrics are those of the scan
  * with the most bytes asked for:
  *
  *	memory.internal_waste	(usable - asked) / asked, by what malloc_usable_size or the backend
@@ -25,13 +25,13 @@
 #include "harness/probe/probe_memory.h"
 #include "traces/format/event.h"
 
-enum { SURVEYS = 16, REST_US = 1000000, COLUMNS = 6, OBJECTS_MIN = 64 };
+enum { SCANS = 16, REST_US = 1000000, COLUMNS = 6, OBJECTS_MIN = 64 };
 
 struct own {
 	struct rh_memory_probe memory;
-	struct rh_block_survey most; /* the survey with the most bytes asked for */
-	uint64_t events, next;	     /* so far; when the next survey is due */
-	uint64_t live_most;	     /* of the surveys */
+	struct rh_block_scan most; /* the scan with the most bytes asked for */
+	uint64_t events, next;	   /* so far; when the next scan is due */
+	uint64_t live_most;	   /* of the scans */
 	struct rh_blocks_found *found;
 	bool told; /* the backend does tell usable sizes */
 };
@@ -48,12 +48,12 @@ static int prepare(struct rh_probe_run *run, struct rh_err *err)
 	struct own *own = calloc(1, sizeof(*own));
 
 	if (!own)
-		return rh_fail(err, RH_OS, "no memory for surveys of blocks");
+		return rh_fail(err, RH_OS, "no memory for scans of blocks");
 	own->memory.fd = -1;
 	own->found = rh_pool_alloc(rh_probe_pool(run), 1, sizeof(*own->found));
 	own->found->given_back_bytes = NAN;
 	run->own = own;
-	rh_probe_area(run, RH_AREA_BLOCKS, sizeof(struct rh_block_survey));
+	rh_probe_area(run, RH_AREA_BLOCKS, sizeof(struct rh_block_scan));
 	return 0;
 }
 
@@ -78,23 +78,23 @@ static void add_value(struct rh_pool *pool, double **column, size_t *count, uint
 	*(double *)rh_pool_grow(pool, column, count, sizeof(**column)) = (double)value;
 }
 
-static void keep_survey(const struct rh_probe_run *run, const struct rh_block_survey *survey)
+static void keep_scan(const struct rh_probe_run *run, const struct rh_block_scan *scan)
 {
 	struct own *own = run->own;
 	struct rh_blocks_found *found = own->found;
 
 #define ADD(key, value) add_value(rh_probe_pool(run), &found->key, &found->key##_count, value)
 	ADD(event_last, own->events);
-	ADD(objects, survey->objects);
-	ADD(requested_bytes, survey->requested);
-	ADD(usable_bytes, survey->usable);
-	ADD(lines, survey->lines);
-	ADD(lines_shared, survey->lines_shared);
-	ADD(pages, survey->pages);
+	ADD(objects, scan->objects);
+	ADD(requested_bytes, scan->requested);
+	ADD(usable_bytes, scan->usable);
+	ADD(lines, scan->lines);
+	ADD(lines_shared, scan->lines_shared);
+	ADD(pages, scan->pages);
 #undef ADD
-	own->told |= survey->usable != survey->requested && survey->objects > 0;
-	if (survey->requested > own->most.requested)
-		own->most = *survey;
+	own->told |= scan->usable != scan->requested && scan->objects > 0;
+	if (scan->requested > own->most.requested)
+		own->most = *scan;
 }
 
 static int segment(struct rh_probe_run *run, const struct rh_segment *done, struct rh_err *err)
@@ -109,17 +109,17 @@ static int segment(struct rh_probe_run *run, const struct rh_segment *done, stru
 		return 0;
 	if (done->live_bytes > own->live_most)
 		own->live_most = done->live_bytes;
-	own->next = own->events + all / SURVEYS;
-	if (rh_worker_command(run->worker, RH_CTL_SURVEY, err) < 0)
+	own->next = own->events + all / SCANS;
+	if (rh_worker_command(run->worker, RH_CTL_BLOCK_SCAN, err) < 0)
 		return -1;
-	keep_survey(run, rh_probe_area_of(run->worker, RH_AREA_BLOCKS));
+	keep_scan(run, rh_probe_area_of(run->worker, RH_AREA_BLOCKS));
 	return 0;
 }
 
 static void readings(struct rh_probe_run *run)
 {
 	const struct own *own = run->own;
-	const struct rh_block_survey *most = &own->most;
+	const struct rh_block_scan *most = &own->most;
 	double requested = (double)most->requested;
 
 	if (most->objects < OBJECTS_MIN)

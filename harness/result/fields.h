@@ -351,7 +351,7 @@
 	F(LIST, function_cost, functions, EVER, "", "the twelve with most instructions")
 
 #define RH_FIELDS_BLOCKS_FOUND(F)                                                            \
-	F(INTS, _, event_last, EVER, "", "events up to the survey")                          \
+	F(INTS, _, event_last, EVER, "", "events up to the scan")                            \
 	F(INTS, _, objects, EVER, "", "live blocks")                                         \
 	F(INTS, _, requested_bytes, EVER, "bytes", "asked for")                              \
 	F(INTS, _, usable_bytes, EVER, "bytes", "what the heap says it gave")                \
@@ -377,7 +377,7 @@
 	  "hardware and kernel counters (passes of their own)")                                  \
 	F(REC, callgrind_found, callgrind, MAY, "",                                              \
 	  "instructions and caches of a simulated machine (a pass of its own)")                  \
-	F(REC, blocks_found, blocks, MAY, "", "surveys of live blocks (a pass of its own)")
+	F(REC, blocks_found, blocks, MAY, "", "scans of live blocks (a pass of its own)")
 
 #define RH_FIELDS_TRIAL_DONE(F)                                                              \
 	F(U32, _, trace, EVER, "", "index into `traces`")                                    \

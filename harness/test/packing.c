@@ -1,5 +1,5 @@
 /*
- * packing.c - a backend whose cache behaviour is known, for tests of counters and surveys.
+ * packing.c - a backend whose cache behaviour is known, for tests of counters and scans.
  * Blocks are cut in steps of 16 bytes, without headers, and never come back.
  * `from=shared` cuts the blocks of all lanes from one mapping, one after another;
  * `from=lane` gives each lane a mapping of its own. `walk=BYTES` reads so many bytes of a

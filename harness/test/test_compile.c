@@ -421,7 +421,7 @@ static void too_many_lanes_at_once(void **state)
 	assert_int_equal(judge_lanes(64).lanes, 64);
 }
 
-/* A signal ends a compilation at the next batch, in the survey before it, too. */
+/* A signal ends a compilation at the next batch, in the prescan before it, too. */
 static void test_interrupted(void **state)
 {
 	struct rh_compile_options options = { .lanes = 0 };

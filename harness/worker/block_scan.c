@@ -25,7 +25,7 @@ struct block {
 struct block_scan {
 	struct block *block, *spare;
 	size_t count, room;
-	struct rh_block_survey *out;
+	struct rh_block_scan *out;
 };
 
 static void take_copy(struct worker *worker, struct copy *copy, struct block_scan *scan)
@@ -112,14 +112,14 @@ static void count_units(const struct block_scan *scan, int shift, uint64_t *unit
 
 void rh_block_scan(struct worker *worker)
 {
-	struct rh_block_survey *out = rh_ctl_area(worker->ctl, RH_AREA_BLOCKS);
+	struct rh_block_scan *out = rh_ctl_area(worker->ctl, RH_AREA_BLOCKS);
 	struct block_scan scan = { .out = out };
 	uint64_t objects, bytes, none;
 	size_t room_bytes;
 
 	if (!out)
 		return;
-	*out = (struct rh_block_survey){ 0 };
+	*out = (struct rh_block_scan){ 0 };
 	scan.room = (size_t)worker->ctl->copies * worker->program.head->slots;
 	room_bytes = (scan.room + 1) * sizeof(struct block);
 	scan.block = rh_map(room_bytes);

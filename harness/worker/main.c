@@ -355,7 +355,7 @@ static void obey(struct worker *worker)
 	case RH_CTL_LOCKS:
 		rh_locks_read(worker, ctl->count == 1);
 		break;
-	case RH_CTL_SURVEY:
+	case RH_CTL_BLOCK_SCAN:
 		rh_block_scan(worker);
 		break;
 	case RH_CTL_TURN:

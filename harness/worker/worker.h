@@ -189,7 +189,7 @@ void rh_passes_count(struct worker *worker);
 
 /* --- block_scan.c --- */
 
-/* RH_CTL_SURVEY: fills RH_AREA_BLOCKS. */
+/* RH_CTL_BLOCK_SCAN: fills RH_AREA_BLOCKS. */
 void rh_block_scan(struct worker *worker);
 
 /* malloc_version.c: as the allocator says it, "5.3.0"; "" when it does not. */

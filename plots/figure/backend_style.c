@@ -56,7 +56,7 @@ static void strip_path(const char **start, size_t *bytes)
 	*bytes = (size_t)((so && so > at ? so : end) - at);
 }
 
-void rh_brand_style(struct rh_brand *brand, int variant)
+void rh_backend_style_set(struct rh_backend_style *brand, int variant)
 {
 	const char *name = brand->heap;
 	const struct look *look;

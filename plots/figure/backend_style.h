@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct rh_brand {
+struct rh_backend_style {
 	const char *spec;  /* what it is called: its label, or "tiered:profile=1.22/pools" */
 	const char *heap;  /* the heap behind it, as the result says: "tiered", "./libmine.so" */
 	const char *label; /* what fits beside a row: at most RH_LABEL_MAX characters */
@@ -26,6 +26,6 @@ enum { RH_LABEL_MAX = 26 };
 
 /* Fills color, dash and mark by the name of the heap (for a path its last part without "lib" and
  * ".so"); `variant` counts earlier brands of the same heap. */
-void rh_brand_style(struct rh_brand *brand, int variant);
+void rh_backend_style_set(struct rh_backend_style *brand, int variant);
 
 #endif

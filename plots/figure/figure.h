@@ -136,8 +136,8 @@ struct rh_script {
 int rh_figure_script(const struct rh_script *script, const char *prefix, struct rh_err *err);
 
 /* Dash and mark: the brand's, moved on by the series' variant. */
-int rh_series_dash(const struct rh_brand *brand, const struct rh_series *series);
-int rh_series_mark(const struct rh_brand *brand, const struct rh_series *series);
+int rh_series_dash(const struct rh_backend_style *brand, const struct rh_series *series);
+int rh_series_mark(const struct rh_backend_style *brand, const struct rh_series *series);
 
 /* What is shown when the pointer rests on a mark; false when nothing is: of a line with many
  * points only some tell, so that a page stays small. */

@@ -183,7 +183,8 @@ static void write_arrays(const struct rh_view *view, const struct rh_figure *fig
 		fprintf(to, "array %s[series_count] = [", names[kind]);
 		for (size_t s = 0; s < figure->series_count; s++) {
 			int brand = figure->series[s].brand;
-			const struct rh_brand *look = brand >= 0 ? &view->brands[brand] : NULL;
+			const struct rh_backend_style *look =
+				brand >= 0 ? &view->brands[brand] : NULL;
 
 			fputs(s ? ", " : "", to);
 			if (kind == 0)

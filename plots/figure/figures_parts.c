@@ -40,13 +40,13 @@ void rh_series_point(struct rh_series *series, double x, double y)
 	};
 }
 
-int rh_series_dash(const struct rh_brand *brand, const struct rh_series *series)
+int rh_series_dash(const struct rh_backend_style *brand, const struct rh_series *series)
 {
 	return (brand->dash - 1 + series->variant) % 5 + 1;
 }
 
 /* Filled marks are gnuplot's 5, 7, 9, 11, 13 and 15. */
-int rh_series_mark(const struct rh_brand *brand, const struct rh_series *series)
+int rh_series_mark(const struct rh_backend_style *brand, const struct rh_series *series)
 {
 	return ((brand->mark - 5) / 2 + series->variant) % 6 * 2 + 5;
 }
@@ -218,7 +218,7 @@ static const char *row_text(const struct rh_view *view, const struct rh_view_met
 static void add_row(const struct rh_view *view, struct rh_figure *figure,
 		    const struct rh_view_metric *metric, double unit, struct rh_trial_span *span)
 {
-	const struct rh_brand *brand = &view->brands[metric->brand];
+	const struct rh_backend_style *brand = &view->brands[metric->brand];
 	struct rh_series *series =
 		rh_figure_series(figure, figure->panel_count, (int)metric->brand, brand->label, 1);
 

@@ -87,13 +87,13 @@ static const char *short_label(struct rh_pool *pool, const char *spec)
 
 /* A heap without knobs is 0 wherever it stands, so that it looks the same in every figure; its
  * variants count from 1, or from 0 where there is none without. */
-static int variant_of(const struct rh_view *view, const struct rh_brand *brand)
+static int variant_of(const struct rh_view *view, const struct rh_backend_style *brand)
 {
 	int count = 0;
 	bool plain = false;
 
 	for (size_t i = 0; i < view->brand_count; i++) {
-		const struct rh_brand *other = &view->brands[i];
+		const struct rh_backend_style *other = &view->brands[i];
 
 		if (strcmp(other->heap, brand->heap) != 0)
 			continue;
@@ -105,11 +105,11 @@ static int variant_of(const struct rh_view *view, const struct rh_brand *brand)
 
 static void add_brand(struct rh_view *view, const struct rh_backend_used *row)
 {
-	struct rh_brand *brand = &view->brands[view->brand_count];
+	struct rh_backend_style *brand = &view->brands[view->brand_count];
 
 	if (find_brand(view, row->spec) >= 0)
 		return;
-	*brand = (struct rh_brand){
+	*brand = (struct rh_backend_style){
 		.spec = row->spec,
 		.heap = row->heap && row->heap[0] ? row->heap : row->spec,
 		.control = row->control,
@@ -130,7 +130,7 @@ static void collect_brands(struct rh_view *view)
 		for (size_t b = 0; b < view->docs[d].file.backends_count; b++)
 			add_brand(view, &view->docs[d].file.backends[b]);
 	for (size_t i = 0; i < view->brand_count; i++)
-		rh_brand_style(&view->brands[i], variant_of(view, &view->brands[i]));
+		rh_backend_style_set(&view->brands[i], variant_of(view, &view->brands[i]));
 }
 
 /* ---- scenes and metrics ---- */

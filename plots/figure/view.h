@@ -49,7 +49,7 @@ struct rh_view_metric {
 struct rh_view {
 	struct rh_pool *pool;
 	struct rh_doc *docs;
-	struct rh_brand *brands;
+	struct rh_backend_style *brands;
 	struct rh_scene *scenes;
 	struct rh_view_metric *metrics;
 	size_t doc_count, brand_count, scene_count, metric_count;

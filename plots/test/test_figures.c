@@ -196,7 +196,7 @@ static void classes_share_a_colour_and_differ_in_dash(void **state)
 	assert_int_equal(figure->panel_count, 2);
 	for (size_t p = 0; p < 2; p++) {
 		const struct rh_series *a = &figure->series[figure->panels[p].first], *b = a + 1;
-		const struct rh_brand *brand = &view.brands[a->brand];
+		const struct rh_backend_style *brand = &view.brands[a->brand];
 
 		assert_int_equal(figure->panels[p].last - figure->panels[p].first, 2);
 		assert_int_equal(a->brand, b->brand);

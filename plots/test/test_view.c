@@ -183,18 +183,18 @@ static void a_result_compared_with_itself_is_the_same(void **state)
 
 static void brands_look_the_same_everywhere(void **state)
 {
-	struct rh_brand a = { .heap = "mimalloc" }, b = { .heap = "mimalloc" };
-	struct rh_brand c = { .heap = "./lib/libmimalloc.so.2" };
-	struct rh_brand d = { .heap = "tiered:profile=1.22" };
-	struct rh_brand e = { .heap = "never-heard-of" }, f = { .heap = "never-heard-of" };
+	struct rh_backend_style a = { .heap = "mimalloc" }, b = { .heap = "mimalloc" };
+	struct rh_backend_style c = { .heap = "./lib/libmimalloc.so.2" };
+	struct rh_backend_style d = { .heap = "tiered:profile=1.22" };
+	struct rh_backend_style e = { .heap = "never-heard-of" }, f = { .heap = "never-heard-of" };
 
 	(void)state;
-	rh_brand_style(&a, 0);
-	rh_brand_style(&b, 1);
-	rh_brand_style(&c, 0);
-	rh_brand_style(&d, 0);
-	rh_brand_style(&e, 0);
-	rh_brand_style(&f, 0);
+	rh_backend_style_set(&a, 0);
+	rh_backend_style_set(&b, 1);
+	rh_backend_style_set(&c, 0);
+	rh_backend_style_set(&d, 0);
+	rh_backend_style_set(&e, 0);
+	rh_backend_style_set(&f, 0);
 	assert_int_equal(a.color, 0x0072b2);
 	assert_int_equal(b.color, a.color);
 	assert_true(b.dash != a.dash && b.mark != a.mark);

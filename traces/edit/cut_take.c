@@ -11,7 +11,7 @@
 
 int rh_cut_no_memory(const struct rh_cutter *c, struct rh_err *err)
 {
-	return rh_large_fail(c && c->objects ? rh_live_count(c->objects) : 0, err);
+	return rh_huge_fail(c && c->objects ? rh_live_count(c->objects) : 0, err);
 }
 
 struct rh_event rh_cut_blank(enum rh_kind kind, uint32_t lane, uint64_t time_ns)

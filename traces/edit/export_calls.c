@@ -145,7 +145,7 @@ static int put_all(struct calls *calls, struct rh_trace *trace,
 					       ? rh_fail_errno(
 							 err, RH_IO,
 							 "the exported calls cannot be written")
-					       : rh_large_fail(calls->names.count, err);
+					       : rh_huge_fail(calls->names.count, err);
 	return count;
 }
 

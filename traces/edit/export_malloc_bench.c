@@ -145,7 +145,7 @@ static int put_all(struct job *job, struct rh_trace *trace, struct rh_err *err)
 	while ((count = rh_trace_next(trace, batch, RH_TRACE_BATCH, err)) > 0)
 		for (int i = 0; i < count; i++)
 			if (!put(job, &batch[i]))
-				return rh_large_fail(job->place.count, err);
+				return rh_huge_fail(job->place.count, err);
 	add_field(&most, MOST_FIELD, job->places);
 	fwrite(most.bytes, 1, most.count, job->to);
 	return count;

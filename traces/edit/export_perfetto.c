@@ -191,7 +191,7 @@ static int birth(struct job *job, uint64_t size, struct rh_err *err)
 	uint64_t position;
 
 	if (!rh_live_birth(job->live, &position))
-		return rh_large_fail(rh_live_count(job->live), err);
+		return rh_huge_fail(rh_live_count(job->live), err);
 	size = size == RH_NONE ? 0 : size;
 	*(uint64_t *)rh_live_payload(job->live, position) = size;
 	job->live_bytes += size;

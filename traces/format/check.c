@@ -247,12 +247,12 @@ static int living_do_not_fit(const struct rh_checker *checker, struct rh_err *er
 
 	/* Two messages, for two remedies: a limit that can be raised, or a machine
 	 * that is too small. */
-	if (rh_large_refused())
+	if (rh_huge_refused())
 		return rh_fail(err, RH_OS,
 			       "the living objects at event %llu need over %llu MiB of memory, the "
 			       "limit%s; --limit-memory SIZE raises it",
-			       event, (unsigned long long)(rh_large_limit_bytes() >> 20),
-			       rh_large_limit_why());
+			       event, (unsigned long long)(rh_huge_limit_bytes() >> 20),
+			       rh_huge_limit_why());
 	return rh_fail(err, RH_OS, "memory for checking a trace ran out at event %llu", event);
 }
 

@@ -21,14 +21,14 @@ static _Atomic uint64_t in_use;	 /* of tables that are mapped */
 /* Sticky: whoever reports the failure, several calls up, asks for the reason then. */
 static _Atomic bool refused;
 
-void rh_large_limit(uint64_t bytes)
+void rh_huge_limit(uint64_t bytes)
 {
 	atomic_store(&limit, bytes);
 }
 
 /* The largest file counts: with two of them open, the limit of the smaller would refuse the larger.
  */
-void rh_large_of_file(uint64_t file_bytes)
+void rh_huge_of_file(uint64_t file_bytes)
 {
 	uint64_t bytes = UINT64_MAX, before = atomic_load(&of_file);
 
@@ -39,7 +39,7 @@ void rh_large_of_file(uint64_t file_bytes)
 }
 
 /* Half of the memory: the other half is for the page cache of the trace and for everybody else. */
-uint64_t rh_large_limit_machine(void)
+uint64_t rh_huge_limit_machine(void)
 {
 	uint64_t set = atomic_load(&limit);
 
@@ -51,33 +51,33 @@ static bool is_of_file(void)
 	uint64_t bytes = atomic_load(&of_file);
 
 	/* A limit that the user set wins over both, upwards as well. */
-	return !atomic_load(&limit) && bytes && bytes < rh_large_limit_machine();
+	return !atomic_load(&limit) && bytes && bytes < rh_huge_limit_machine();
 }
 
-uint64_t rh_large_limit_bytes(void)
+uint64_t rh_huge_limit_bytes(void)
 {
-	return is_of_file() ? atomic_load(&of_file) : rh_large_limit_machine();
+	return is_of_file() ? atomic_load(&of_file) : rh_huge_limit_machine();
 }
 
-const char *rh_large_limit_why(void)
+const char *rh_huge_limit_why(void)
 {
 	return is_of_file() ? " for a file of its size" : "";
 }
 
-bool rh_large_refused(void)
+bool rh_huge_refused(void)
 {
 	return atomic_load(&refused);
 }
 
-int rh_large_fail(uint64_t living, struct rh_err *err)
+int rh_huge_fail(uint64_t living, struct rh_err *err)
 {
-	if (rh_large_refused())
+	if (rh_huge_refused())
 		return rh_fail(err, RH_OS,
 			       "%llu living objects and more need over %llu MiB of memory, the "
 			       "limit%s; --limit-memory SIZE raises it",
 			       (unsigned long long)living,
-			       (unsigned long long)(rh_large_limit_bytes() >> 20),
-			       rh_large_limit_why());
+			       (unsigned long long)(rh_huge_limit_bytes() >> 20),
+			       rh_huge_limit_why());
 	return rh_fail(err, RH_OS, "memory for the living objects of the trace ran out");
 }
 
@@ -85,7 +85,7 @@ int rh_large_fail(uint64_t living, struct rh_err *err)
 static bool take(size_t bytes)
 {
 	/* Added before it is compared: two threads cannot both take the last room. */
-	if (atomic_fetch_add(&in_use, bytes) + bytes <= rh_large_limit_bytes())
+	if (atomic_fetch_add(&in_use, bytes) + bytes <= rh_huge_limit_bytes())
 		return true;
 	atomic_fetch_sub(&in_use, bytes);
 	atomic_store(&refused, true);
@@ -99,7 +99,7 @@ static size_t whole_pages(size_t bytes)
 	return rh_page_up(bytes);
 }
 
-void *rh_large(size_t bytes)
+void *rh_huge_alloc(size_t bytes)
 {
 	size_t head, room = whole_pages(bytes);
 	char *p;
@@ -125,7 +125,7 @@ void *rh_large(size_t bytes)
 	return p + head;
 }
 
-void rh_large_free(void *p, size_t bytes)
+void rh_huge_free(void *p, size_t bytes)
 {
 	if (bytes < MAPPED_FROM) {
 		free(p);

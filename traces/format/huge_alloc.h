@@ -16,8 +16,8 @@
 #include "alloc/base/err.h"
 
 /* NULL when there is no memory. Give back with the same bytes. */
-void *rh_large(size_t bytes);
-void rh_large_free(void *p, size_t bytes); /* NULL allowed */
+void *rh_huge_alloc(size_t bytes);
+void rh_huge_free(void *p, size_t bytes); /* NULL allowed */
 
 /* What all that is mapped may take together: half of the machine's memory unless set, and no more
  * than RH_LARGE_FREE + RH_LARGE_RATIO times the largest file that was opened. A trace of 40 KB can
@@ -25,18 +25,18 @@ void rh_large_free(void *p, size_t bytes); /* NULL allowed */
  * a living object about 65 bytes here, so that the ratio is met with all of them alive. */
 #define RH_LARGE_FREE (256ull << 20)
 enum { RH_LARGE_RATIO = 1000 };
-void rh_large_limit(uint64_t bytes);
+void rh_huge_limit(uint64_t bytes);
 /* A file of so many bytes is read from here on; UINT64_MAX: nobody knows, as of a pipe. */
-void rh_large_of_file(uint64_t file_bytes);
-uint64_t rh_large_limit_bytes(void);
+void rh_huge_of_file(uint64_t file_bytes);
+uint64_t rh_huge_limit_bytes(void);
 /* The same without regard to files: for what grows with the number of events. */
-uint64_t rh_large_limit_machine(void);
+uint64_t rh_huge_limit_machine(void);
 /* " for a file of its size" where the size of the file made the limit, else "". */
-const char *rh_large_limit_why(void);
-/* Whether rh_large has returned NULL for that reason. */
-bool rh_large_refused(void);
+const char *rh_huge_limit_why(void);
+/* Whether rh_huge_alloc has returned NULL for that reason. */
+bool rh_huge_refused(void);
 /* Fails with RH_OS: memory for so many living objects ran out, or is over the limit, with the
  * number and the way out. */
-int rh_large_fail(uint64_t living, struct rh_err *err);
+int rh_huge_fail(uint64_t living, struct rh_err *err);
 
 #endif

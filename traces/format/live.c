@@ -87,10 +87,10 @@ static size_t starts_bytes(const struct table *table)
 static void table_close(struct table *table)
 {
 	for (unsigned level = 0; level < table->levels; level++)
-		rh_large_free(table->counts[level], counts_bytes(table, level));
-	rh_large_free(table->words, words_bytes(table));
-	rh_large_free(table->items, items_bytes(table));
-	rh_large_free(table->starts, starts_bytes(table));
+		rh_huge_free(table->counts[level], counts_bytes(table, level));
+	rh_huge_free(table->words, words_bytes(table));
+	rh_huge_free(table->items, items_bytes(table));
+	rh_huge_free(table->starts, starts_bytes(table));
 	memset(table, 0, sizeof(*table));
 }
 
@@ -106,12 +106,12 @@ static bool table_open(struct table *table, uint64_t capacity, size_t item_bytes
 	while (counts_bytes(table, table->levels - 1) > FAN * sizeof(uint32_t))
 		table->levels++;
 	assert(table->levels <= LEVELS_MAX);
-	table->words = rh_large(words_bytes(table));
-	table->items = rh_large(items_bytes(table));
-	table->starts = rh_large(starts_bytes(table));
+	table->words = rh_huge_alloc(words_bytes(table));
+	table->items = rh_huge_alloc(items_bytes(table));
+	table->starts = rh_huge_alloc(starts_bytes(table));
 	ok = table->words && table->items && table->starts;
 	for (unsigned level = 0; level < table->levels; level++) {
-		table->counts[level] = rh_large(counts_bytes(table, level));
+		table->counts[level] = rh_huge_alloc(counts_bytes(table, level));
 		ok = ok && table->counts[level];
 	}
 	if (!ok)

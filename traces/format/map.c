@@ -106,7 +106,7 @@ static __attribute__((noinline)) bool grow(struct rh_map *map)
 		return false;
 	/* Zeroed, which is empty; with huge pages, for every look-up is a random
 	 * access. */
-	bigger.buckets = rh_large(bigger.cap * sizeof(*bigger.buckets));
+	bigger.buckets = rh_huge_alloc(bigger.cap * sizeof(*bigger.buckets));
 	if (!bigger.buckets)
 		return false;
 	assert(bigger.count < bigger.cap * RH_MAP_BUCKET); /* a look ends where there is room */
@@ -118,14 +118,14 @@ static __attribute__((noinline)) bool grow(struct rh_map *map)
 				insert(&bigger, from->key, from->value, way_of(&bigger, from->key));
 		}
 	}
-	rh_large_free(map->buckets, map->cap * sizeof(*map->buckets));
+	rh_huge_free(map->buckets, map->cap * sizeof(*map->buckets));
 	*map = bigger;
 	return true;
 }
 
 void rh_map_close(struct rh_map *map)
 {
-	rh_large_free(map->buckets, map->cap * sizeof(*map->buckets));
+	rh_huge_free(map->buckets, map->cap * sizeof(*map->buckets));
 	memset(map, 0, sizeof(*map));
 }
 

@@ -28,13 +28,13 @@ static __attribute__((format(printf, 2, 3), noinline, cold)) bool refuse(struct 
 static __attribute__((noinline, cold)) bool refuse_memory(struct rh_order *order, const char *what)
 {
 	order->no_memory = true;
-	if (rh_large_refused())
+	if (rh_huge_refused())
 		return refuse(order,
 			      "%llu %s and more need over %llu MiB of memory, the limit%s; "
 			      "--limit-memory SIZE raises it",
 			      (unsigned long long)order->totals.live_objects_end, what,
-			      (unsigned long long)(rh_large_limit_bytes() >> 20),
-			      rh_large_limit_why());
+			      (unsigned long long)(rh_huge_limit_bytes() >> 20),
+			      rh_huge_limit_why());
 	return refuse(order, "memory for %s ran out", what);
 }
 

@@ -79,7 +79,7 @@ static int open_file(struct rh_trace *trace, const char *path, struct rh_err *er
 		trace->fd = STDIN_FILENO;
 		memcpy(trace->path, "standard input", sizeof("standard input"));
 		/* A pipe has no size that could bound the living objects. */
-		rh_large_of_file(UINT64_MAX);
+		rh_huge_of_file(UINT64_MAX);
 		return 0;
 	}
 	/* CLOEXEC: the driver starts workers while traces are open. */
@@ -93,7 +93,7 @@ static int open_file(struct rh_trace *trace, const char *path, struct rh_err *er
 	/* Only a regular file can be read twice; lseek succeeds on terminals and some
 	 * devices, too. */
 	trace->can_seek = S_ISREG(st.st_mode);
-	rh_large_of_file(trace->can_seek ? (uint64_t)st.st_size : UINT64_MAX);
+	rh_huge_of_file(trace->can_seek ? (uint64_t)st.st_size : UINT64_MAX);
 	return 0;
 }
 

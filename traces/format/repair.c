@@ -149,10 +149,10 @@ static int find_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, st
 		return 0;
 	}
 	if (build->lane_count == build->lane_state_cap && !more_lanes(build))
-		return rh_large_fail(build->objects.count, err);
+		return rh_huge_fail(build->objects.count, err);
 	*lane = build->lane_count++;
 	if (!rh_map_put(&build->lanes, thread, *lane))
-		return rh_large_fail(build->objects.count, err);
+		return rh_huge_fail(build->objects.count, err);
 	start = stamped(build, RH_EV_LANE_START, *lane);
 	start.site = RH_SITE_NONE;
 	/* The thread as the source numbers it: the only place where that number survives. */
@@ -259,7 +259,7 @@ static int emit(struct rh_build *build, const struct rh_build_waiting *call, boo
 		rh_debug_assert(!lives(build, call->born));
 		event.id = build->births++;
 		if (!rh_map_put(&build->objects, call->born, event.id))
-			return rh_large_fail(build->objects.count, err);
+			return rh_huge_fail(build->objects.count, err);
 	}
 	return put(build, &event, err);
 }

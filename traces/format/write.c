@@ -51,9 +51,9 @@ struct rh_trace_out {
 
 	/* binary */
 	struct rh_encoder encoder;
-	struct rh_press *press;
-	struct rh_block_head pressed; /* of the block under way; raw_bytes 0 = there is none */
-	uint8_t *raw, *raw_before;    /* the next block and the one before */
+	struct rh_compressor *compressor;
+	struct rh_block_head compressed; /* of the block under way; raw_bytes 0 = there is none */
+	uint8_t *raw, *raw_before;	 /* the next block and the one before */
 	size_t raw_before_bytes;
 	uint8_t *names; /* records that wait for their block */
 	size_t names_bytes, names_cap;
@@ -118,28 +118,28 @@ static int put_block(struct rh_trace_out *out, struct rh_block_head *head, const
 /* The block of events under way, if there is one, goes out. */
 static int settle(struct rh_trace_out *out, struct rh_err *err)
 {
-	struct rh_block_head head = out->pressed;
+	struct rh_block_head head = out->compressed;
 	const uint8_t *stored;
 	size_t bytes;
 
 	if (!head.raw_bytes)
 		return 0;
-	out->pressed.raw_bytes = 0;
-	stored = rh_press_wait(out->press, &bytes, err);
+	out->compressed.raw_bytes = 0;
+	stored = rh_compressor_wait(out->compressor, &bytes, err);
 	return put_block(out, &head, stored, bytes, err);
 }
 
 /* Compresses on this thread: for blocks that must be out before the next is put. */
 static int squeeze_block(struct rh_trace_out *out, struct rh_block_head *head,
-			 const struct rh_press_job *job, struct rh_err *err)
+			 const struct rh_compressor_job *job, struct rh_err *err)
 {
 	const uint8_t *stored;
 	size_t bytes;
 
 	if (settle(out, err) < 0)
 		return -1;
-	assert(!out->pressed.raw_bytes);
-	stored = rh_press_squeeze(out->press, job, &bytes, err);
+	assert(!out->compressed.raw_bytes);
+	stored = rh_compressor_squeeze(out->compressor, job, &bytes, err);
 	return put_block(out, head, stored, bytes, err);
 }
 
@@ -147,7 +147,7 @@ static int squeeze_block(struct rh_trace_out *out, struct rh_block_head *head,
 static int write_block(struct rh_trace_out *out, struct rh_block_head *head, const uint8_t *raw,
 		       struct rh_err *err)
 {
-	const struct rh_press_job job = { .raw = raw, .raw_bytes = head->raw_bytes };
+	const struct rh_compressor_job job = { .raw = raw, .raw_bytes = head->raw_bytes };
 
 	return squeeze_block(out, head, &job, err);
 }
@@ -181,7 +181,7 @@ static int flush_events(struct rh_trace_out *out, struct rh_err *err)
 		.type = RH_BLOCK_EVENTS_TYPE,
 		.items = out->encoder.events,
 	};
-	struct rh_press_job job = { 0 };
+	struct rh_compressor_job job = { 0 };
 	uint8_t *raw = out->raw;
 
 	if (!out->encoder.events)
@@ -201,9 +201,9 @@ static int flush_events(struct rh_trace_out *out, struct rh_err *err)
 	/* The last block has nothing to overlap with: small traces need no thread. */
 	if (head.items < RH_BLOCK_EVENTS)
 		return squeeze_block(out, &head, &job, err);
-	assert(!out->pressed.raw_bytes); /* settled */
-	out->pressed = head;
-	rh_press_start(out->press, &job);
+	assert(!out->compressed.raw_bytes); /* settled */
+	out->compressed = head;
+	rh_compressor_start(out->compressor, &job);
 	/* The three buffers take turns: the one being compressed must stay, and is the next block's
 	 * prefix. */
 	out->raw = out->raw_before;
@@ -223,8 +223,8 @@ static int open_binary(struct rh_trace_out *out, const struct rh_trace_make *mak
 	out->raw_before = malloc(RH_BLOCK_BYTES_MAX);
 	if (!out->raw || !out->raw_before || !rh_encoder_open(&out->encoder, make->columns))
 		return fail_memory(out, err);
-	if (rh_press_open(&out->press, make->level ? make->level : LEVEL_DEFAULT,
-			  RH_BLOCK_BYTES_MAX, err) < 0)
+	if (rh_compressor_open(&out->compressor, make->level ? make->level : LEVEL_DEFAULT,
+			       RH_BLOCK_BYTES_MAX, err) < 0)
 		return -1;
 	/* rh_file_head_get() refuses other columns */
 	assert((make->columns &
@@ -393,7 +393,7 @@ static void release(struct rh_trace_out *out)
 	rh_outfile_abandon(&out->file);
 	rh_order_close(&out->order);
 	rh_encoder_close(&out->encoder);
-	rh_press_close(out->press);
+	rh_compressor_close(out->compressor);
 	free(out->raw);
 	free(out->raw_before);
 	free(out->names);
@@ -431,8 +431,8 @@ int rh_trace_create(struct rh_trace_out **result, const struct rh_trace_make *ma
 
 void rh_trace_leave(struct rh_trace_out *out)
 {
-	if (out->press)
-		rh_press_leave(out->press);
+	if (out->compressor)
+		rh_compressor_leave(out->compressor);
 }
 
 int rh_trace_rename(struct rh_trace_out *out, const char *path, struct rh_err *err)

@@ -86,7 +86,7 @@ static int read_file(struct file *file, struct rh_input *input, struct rh_err *e
 			size_t cap = file->cap ? file->cap * 2 : FIRST_BYTES;
 			unsigned char *more = NULL;
 
-			if (cap <= rh_large_limit_machine())
+			if (cap <= rh_huge_limit_machine())
 				more = realloc(file->bytes, cap);
 			if (!more)
 				return rh_fail(

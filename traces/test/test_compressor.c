@@ -1,6 +1,6 @@
 /*
- * test_compressor.c - the press gives the same bytes on either thread, in the order of the jobs,
- * and can be closed at any moment.
+ * test_compressor.c - the compressor gives the same bytes on either thread, in the order of the
+ * jobs, and can be closed at any moment.
  */
 #include "traces/test/test_support.h"
 
@@ -27,9 +27,9 @@ static void fill(void)
 		}
 }
 
-static struct rh_press_job job_of(size_t j)
+static struct rh_compressor_job job_of(size_t j)
 {
-	return (struct rh_press_job){
+	return (struct rh_compressor_job){
 		.raw = raw[j],
 		.raw_bytes = RAW - j,
 		.prefix = j ? raw[j - 1] : NULL,
@@ -40,7 +40,7 @@ static struct rh_press_job job_of(size_t j)
 static void check_readable(size_t j)
 {
 	ZSTD_DCtx *zstd = ZSTD_createDCtx();
-	struct rh_press_job job = job_of(j);
+	struct rh_compressor_job job = job_of(j);
 
 	assert_non_null(zstd);
 	if (job.prefix)
@@ -53,72 +53,72 @@ static void check_readable(size_t j)
 
 static void both_threads_give_the_same_bytes(void **state)
 {
-	struct rh_press *press;
+	struct rh_compressor *compressor;
 	struct rh_err err;
 	const uint8_t *stored;
 	size_t bytes;
 
 	(void)state;
 	fill();
-	expect_ok(rh_press_open(&press, 7, RAW, &err), &err);
+	expect_ok(rh_compressor_open(&compressor, 7, RAW, &err), &err);
 	for (size_t j = 0; j < JOBS; j++) {
-		struct rh_press_job job = job_of(j);
+		struct rh_compressor_job job = job_of(j);
 
-		stored = rh_press_squeeze(press, &job, &bytes, &err);
+		stored = rh_compressor_squeeze(compressor, &job, &bytes, &err);
 		assert_non_null(stored);
 		memcpy(expected[j], stored, bytes);
 		expected_bytes[j] = bytes;
 		check_readable(j);
 	}
 	for (size_t j = 0; j < JOBS; j++) {
-		struct rh_press_job job = job_of(j);
+		struct rh_compressor_job job = job_of(j);
 
-		rh_press_start(press, &job);
-		stored = rh_press_wait(press, &bytes, &err);
+		rh_compressor_start(compressor, &job);
+		stored = rh_compressor_wait(compressor, &bytes, &err);
 		assert_non_null(stored);
 		assert_int_equal(bytes, expected_bytes[j]);
 		assert_memory_equal(stored, expected[j], bytes);
 	}
 	/* The prefix is worth something: half of each block stood in the one before. */
 	assert_true(expected_bytes[1] < expected_bytes[0] * 3 / 4);
-	rh_press_close(press);
+	rh_compressor_close(compressor);
 }
 
 static void closing_waits_for_what_is_under_way(void **state)
 {
-	struct rh_press *press;
-	struct rh_press_job job;
+	struct rh_compressor *compressor;
+	struct rh_compressor_job job;
 	struct rh_err err;
 
 	(void)state;
 	fill();
 	job = job_of(1);
 	for (int i = 0; i < 20; i++) {
-		expect_ok(rh_press_open(&press, 1 + i % 9, RAW, &err), &err);
+		expect_ok(rh_compressor_open(&compressor, 1 + i % 9, RAW, &err), &err);
 		if (i % 2)
-			rh_press_start(press, &job);
-		rh_press_close(press);
+			rh_compressor_start(compressor, &job);
+		rh_compressor_close(compressor);
 	}
-	rh_press_close(NULL);
+	rh_compressor_close(NULL);
 }
 
 static void what_cannot_be_squeezed_is_an_error(void **state)
 {
-	struct rh_press *press;
-	struct rh_press_job job;
+	struct rh_compressor *compressor;
+	struct rh_compressor_job job;
 	struct rh_err err;
 	size_t bytes;
 
 	(void)state;
 	fill();
 	/* Room for a hundred bytes, and then there are more. */
-	expect_ok(rh_press_open(&press, 3, 100, &err), &err);
+	expect_ok(rh_compressor_open(&compressor, 3, 100, &err), &err);
 	job = job_of(0);
-	rh_press_start(press, &job);
-	assert_null(rh_press_wait(press, &bytes, &err));
+	rh_compressor_start(compressor, &job);
+	assert_null(rh_compressor_wait(compressor, &bytes, &err));
 	assert_int_equal(err.code, RH_OS);
-	assert_null(rh_press_squeeze(press, &job, &bytes, &err));
-	rh_press_close(press);
+	assert_null(rh_compressor_squeeze(compressor, &job, &bytes, &err));
+	rh_compressor_close(compressor);
 }
 
 int main(void)

@@ -48,7 +48,8 @@ static bool counted(bool of_tasks, unsigned kind)
 }
 
 /* Adds up counted events by lane, and what lanes, tasks and times must obey. */
-static void survey(const char *path, bool of_tasks, uint64_t by_lane[LANES], uint64_t *time_last)
+static void count_lanes(const char *path, bool of_tasks, uint64_t by_lane[LANES],
+			uint64_t *time_last)
 {
 	struct rh_event batch[512];
 	struct rh_trace *trace;
@@ -97,7 +98,7 @@ static void test_counts(void **state)
 			assert_int_equal(kinds[RH_EV_SPAWN], kinds[RH_EV_EXIT]);
 			assert_int_equal(kinds[RH_EV_SPAWN], kinds[RH_EV_JOIN]);
 		}
-		survey(path, of_tasks, by_lane, &time_last);
+		count_lanes(path, of_tasks, by_lane, &time_last);
 		assert_int_equal(time_last, 0);
 		/* No lane has less than half of its share. */
 		for (int lane = 0; lane < LANES; lane++)
@@ -116,9 +117,9 @@ static void test_time(void **state)
 		uint64_t by_lane[LANES], by_lane_timed[LANES], time_last;
 
 		generate_ok(rh_generators[i]->name, "lanes=3 events=20000", path, &plain);
-		survey(path, rh_generators[i]->of_tasks, by_lane, &time_last);
+		count_lanes(path, rh_generators[i]->of_tasks, by_lane, &time_last);
 		generate_ok(rh_generators[i]->name, "lanes=3 events=20000 time=on", path, &timed);
-		survey(path, rh_generators[i]->of_tasks, by_lane_timed, &time_last);
+		count_lanes(path, rh_generators[i]->of_tasks, by_lane_timed, &time_last);
 		assert_memory_equal(by_lane, by_lane_timed, sizeof(by_lane));
 		assert_int_equal(plain.live_bytes_peak, timed.live_bytes_peak);
 		assert_int_equal(timed.time_ns_last, time_last);

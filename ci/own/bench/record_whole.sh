@@ -57,7 +57,7 @@ under() {
 	case $recorder in
 	plain) "$@" ;;
 	noop) LD_PRELOAD=$work/noop.so "$@" ;;
-	reheap) "$build/reheap" record -o "$work/t.rht" -- "$@" 2>"$work/said" ;;
+	reheap) "$build/reheap" record ${children:+-f} -o "$work/t.rht" -- "$@" 2>"$work/said" ;;
 	heaptrack)
 		heaptrack -o "$work/h" "$@" 2>/dev/null
 		rm -f "$work"/h*
@@ -85,12 +85,66 @@ redis() {
 	wait $server
 }
 
+# PostgreSQL refuses to run as root, and a recorder that root starts is the harder case.
+pg=$(command -v postgres || ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null | tail -1)
+pg=$(dirname "$(readlink -f "${pg:-/none/postgres}")")
+other=()
+[ "$(id -u)" != 0 ] || other=(setpriv --reuid=nobody --regid=nogroup --clear-groups)
+cluster=$work/cluster
+
+make_cluster() {
+	mkdir -p "$cluster" && chmod 711 "$work" || return
+	[ ${#other[@]} = 0 ] || chown nobody:nogroup "$cluster" || return
+	(cd / && "${other[@]}" "$pg/initdb" -D "$cluster/data" -A trust -N -U bench) >/dev/null || return
+	start_cluster plain && "$pg/pgbench" "${to[@]}" -i -q -s 5 >/dev/null 2>&1
+	local code=$?
+	stop_cluster
+	return $code
+}
+
+to=(-h "$cluster" -p 5499 -U bench)
+
+start_cluster() {	# RECORDER
+	(cd / && children=1 && under "$1" "${other[@]}" "$pg/postgres" -D "$cluster/data" -k "$cluster" \
+		-p 5499 -c listen_addresses= -c fsync=off -c autovacuum=off >"$work/server" 2>&1) &
+	server=$!
+	for _ in $(seq 200); do
+		"$pg/pg_isready" -q "${to[@]}" && return
+		kill -0 $server 2>/dev/null || break
+		sleep 0.1
+	done
+	echo "PostgreSQL did not start:" >&2
+	cat "$work/server" >&2
+	return 1
+}
+
+stop_cluster() {
+	kill -INT "$(head -1 "$cluster/data/postmaster.pid" 2>/dev/null)" 2>/dev/null
+	wait $server
+	rm -f "$work"/t.*.rht
+}
+
+# CPU seconds of the server and of the children that it waited for: each connection is one. A fixed
+# number of transactions that only read.
+postgres() {
+	local began
+	start_cluster "$1" || return
+	began=$(date +%s.%N)
+	"$pg/pgbench" "${to[@]}" -S -n -c 2 -t 20000 pgbench >/dev/null 2>&1
+	echo "load $(date +%s.%N) $began"
+	sleep 0.2
+	sed 's/^.*) //' "/proc/$(head -1 "$cluster/data/postmaster.pid")/stat" |
+		awk -v hz="$(getconf CLK_TCK)" '{ print "own", ($12 + $13 + $14 + $15) / hz }'
+	stop_cluster
+}
+
 run() {		# RECORDER NAME: what the program says on stdout
 	case $2 in
 	perl) under "$1" perl "$work/lists.pl" ;;
 	python) under "$1" "$python" -S "$work/lists.py" ;;
 	sqlite) under "$1" sqlite3 :memory: <"$work/rows.sql" ;;
 	redis) redis "$1" ;;
+	postgres) postgres "$1" ;;
 	esac
 }
 
@@ -171,13 +225,14 @@ else
 	echo 'heaptrack: absent, because it is not installed (apt-get install heaptrack)'
 fi
 python=$(python3 -c 'import sys; print(sys.executable)' 2>/dev/null)
-names=${WHOLE:-perl python sqlite redis}
+names=${WHOLE:-perl python sqlite redis postgres}
 printf 'whole programs: %s rounds, interleaved; CPU: %s, %s of them; load %s\n' "$rounds" \
 	"$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" "$(nproc)" \
 	"$(cut -d' ' -f1 /proc/loadavg)"
 for name in $names; do
 	case $name in
 	redis) need=redis-server ;;
+	postgres) need=$pg/pgbench ;;
 	sqlite) need=sqlite3 ;;
 	python) need=${python:-python3} ;;
 	*) need=$name ;;
@@ -186,6 +241,7 @@ for name in $names; do
 		echo "$name: absent, because $need is not installed"
 		continue
 	fi
+	[ "$name" != postgres ] || make_cluster || { echo "$name: absent, because no cluster could be made"; continue; }
 	: >"$work/figures"
 	run reheap "$name" >/dev/null &
 	watch $!
@@ -197,7 +253,6 @@ for name in $names; do
 		done
 	done
 	rate=absent
-	[ "$name" = redis ] || rate=$(finish "$name")
+	case $name in redis | postgres) ;; *) rate=$(finish "$name") ;; esac
 	table "$name" "${rate:-absent}" "${back:-absent}" "$(cat "$work/peak")" "${calls:-0}" <"$work/figures"
 done
-echo 'PostgreSQL under pgbench: absent, because this bench does not set up a cluster'
