@@ -187,7 +187,7 @@ static bool enter(struct rh_heap *heap, unsigned char *base, size_t front, size_
 }
 
 /* Takes p out of the map and checks all there is to check. False: not a live block. */
-static bool take(struct rh_heap *heap, unsigned char *p, size_t size_given,
+static bool take_back(struct rh_heap *heap, unsigned char *p, size_t size_given,
 		 struct rh_live_block *block)
 {
 	size_t front;
@@ -265,7 +265,7 @@ static void checked_free(struct rh_lane *lane, void *p, size_t size)
 	struct rh_live_block block;
 	size_t front;
 
-	if (!take(heap, p, size, &block))
+	if (!take_back(heap, p, size, &block))
 		return;
 	front = (size_t)1 << block.front_log2;
 	/* While the block is still ours: behind the inner free it may be somebody
@@ -311,7 +311,7 @@ static void *checked_resize(struct rh_lane *lane, void *p, size_t size_old, size
 	unsigned char *base;
 	uint64_t hash;
 
-	if (!whole_bytes(ZONE, size_new, &whole) || !take(heap, p, size_old, &block))
+	if (!whole_bytes(ZONE, size_new, &whole) || !take_back(heap, p, size_old, &block))
 		return NULL;
 	front = (size_t)1 << block.front_log2;
 	base = (unsigned char *)p - front;

@@ -91,7 +91,7 @@ static void push(struct task_list *list, struct task *task)
 	list->first = task;
 }
 
-static void take(struct task_list *list, struct task *task)
+static void take_task(struct task_list *list, struct task *task)
 {
 	*(task->prev ? &task->prev->next : &list->first) = task->next;
 	*(task->next ? &task->next->prev : &list->last) = task->prev;
@@ -121,7 +121,7 @@ static void unmap_all(struct task_list *list)
 	struct task *task;
 
 	while ((task = list->first)) {
-		take(list, task);
+		take_task(list, task);
 		munmap(task->map, task->map_bytes);
 	}
 }
@@ -167,7 +167,7 @@ static struct task *take_kept(struct rh_stack_lane *lane, size_t stack_bytes)
 		task = task->next;
 	if (task) {
 		assert(stacks->kept_bytes >= task->map_bytes);
-		take(&stacks->kept, task);
+		take_task(&stacks->kept, task);
 		stacks->kept_bytes -= task->map_bytes;
 		push(&stacks->used, task);
 	}
@@ -242,7 +242,7 @@ static void thread_exit(struct rh_stack_lane *lane, void *handle)
 
 	rh_tally_count(&lane->tally, EXITS, 1);
 	rh_lock(&stacks->lock);
-	take(&stacks->used, task);
+	take_task(&stacks->used, task);
 	/* Kept first and then trimmed from the other end, as glibc does: with cache=0
 	 * the stack goes at once. */
 	push(&stacks->kept, task);
@@ -250,7 +250,7 @@ static void thread_exit(struct rh_stack_lane *lane, void *handle)
 	while (stacks->kept_bytes > stacks->knobs.cache) {
 		victim = stacks->kept.last;
 		assert(victim && stacks->kept_bytes >= victim->map_bytes);
-		take(&stacks->kept, victim);
+		take_task(&stacks->kept, victim);
 		stacks->kept_bytes -= victim->map_bytes;
 		rh_unlock(&stacks->lock);
 		unmap_task(lane, victim);

@@ -134,7 +134,7 @@ static void touch(uint32_t page, uint32_t count, bool released)
 	}
 }
 
-static struct mspan *take(uint32_t count, uint32_t *page)
+static struct mspan *take_pages(uint32_t count, uint32_t *page)
 {
 	struct mspan *span = NULL;
 	bool released = false;
@@ -159,7 +159,7 @@ static void allocate(uint32_t count)
 	struct mspan *span;
 
 	rh_lock(&m.heap->lock);
-	span = take(count, &page);
+	span = take_pages(count, &page);
 	if (!length) {
 		assert_int_equal(page, TIER_NO_PAGE);
 		assert_true(rh_arenas_grow(m.heap, count));
@@ -167,7 +167,7 @@ static void allocate(uint32_t count)
 		assert_true(m.grown <= PAGES);
 		want = lowest_fit(count);
 		length = best_length(count);
-		span = take(count, &page);
+		span = take_pages(count, &page);
 	}
 	rh_unlock(&m.heap->lock);
 	assert_int_not_equal(page, TIER_NO_PAGE);
@@ -312,12 +312,12 @@ static void page_cache_takes_the_lowest_block_and_gives_the_rest_back(void **sta
 	assert_int_equal(cache.free, UINT64_MAX);
 	assert_int_equal(cache.scav, 0);
 	page = 0;
-	take(1, &page);
+	take_pages(1, &page);
 	assert_int_equal(pages_of(page), 64);
 	cache.free &= ~(uint64_t)0xff;
 	rh_pages_flush_cache(m.heap, &cache);
 	assert_int_equal(cache.free, 0);
-	take(1, &page);
+	take_pages(1, &page);
 	assert_int_equal(pages_of(page), 8);
 	rh_unlock(&m.heap->lock);
 	check();

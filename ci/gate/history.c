@@ -47,7 +47,7 @@ static int failed(const struct rh_history *history, struct rh_err *err)
 	return rh_fail(err, RH_IO, "%s: %s", history->path, sqlite3_errmsg(history->db));
 }
 
-static int run(struct rh_history *history, const char *sql, struct rh_err *err)
+static int run_sql(struct rh_history *history, const char *sql, struct rh_err *err)
 {
 	return sqlite3_exec(history->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0
 									     : failed(history, err);
@@ -70,7 +70,7 @@ int rh_history_open(struct rh_history **history, const char *path, bool create, 
 		return -1;
 	}
 	sqlite3_busy_timeout(made->db, 5000);
-	if (run(made, schema, err) < 0 ||
+	if (run_sql(made, schema, err) < 0 ||
 	    (sqlite3_prepare_v2(made->db, put, -1, &made->put, NULL) != SQLITE_OK &&
 	     failed(made, err) < 0)) {
 		rh_history_close(made);
@@ -294,10 +294,10 @@ int rh_history_add(struct rh_history *history, const char *path, size_t *rows, s
 	rh_filemap_close(&map);
 	if (!root)
 		return rh_fail(err, RH_BAD_DATA, "%s, line %d: %s", path, where.line, where.text);
-	result = run(history, "BEGIN IMMEDIATE", err);
+	result = run_sql(history, "BEGIN IMMEDIATE", err);
 	if (result == 0) {
 		result = add(history, root, sha256, &source, err);
-		if (run(history, result == 0 ? "COMMIT" : "ROLLBACK", result == 0 ? err : NULL) < 0)
+		if (run_sql(history, result == 0 ? "COMMIT" : "ROLLBACK", result == 0 ? err : NULL) < 0)
 			result = -1;
 	}
 	json_decref(root);

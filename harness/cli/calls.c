@@ -7,7 +7,7 @@
 
 static const struct rh_opt opts[] = { { .name = NULL } };
 
-static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err *err)
+static enum rh_exit run_calls(const void *opaque, int argc, char **argv, struct rh_err *err)
 {
 	int status = rh_calls_trace(argv[0], argv + 1, err);
 
@@ -25,5 +25,5 @@ const struct rh_command rh_cmd_calls = {
 	.hidden = true,
 	.operands_min = 2,
 	.operands_max = -1,
-	.run = run,
+	.run = run_calls,
 };

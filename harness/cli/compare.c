@@ -102,7 +102,7 @@ static enum rh_exit compare_matrices(int argc, char **argv, struct rh_err *err)
 	return failed ? err->code : RH_OK;
 }
 
-static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err *err)
+static enum rh_exit run_compare(const void *opaque, int argc, char **argv, struct rh_err *err)
 {
 	const struct compare_opts *o = opaque;
 	struct rh_compare_pick pick = { .trace = o->trace,
@@ -163,5 +163,5 @@ const struct rh_command rh_cmd_compare = {
 	.opts_bytes = sizeof(struct compare_opts),
 	.operands_min = 1,
 	.operands_max = -1,
-	.run = run,
+	.run = run_compare,
 };

@@ -148,7 +148,7 @@ static int parse_all(const struct cut_opts *opts, struct rh_cut *cut, struct roo
 	return 0;
 }
 
-static enum rh_exit run(const void *options, int argc, char **argv, struct rh_err *err)
+static enum rh_exit run_cut(const void *options, int argc, char **argv, struct rh_err *err)
 {
 	const struct cut_opts *opts = options;
 	bool truncated = false;
@@ -198,5 +198,5 @@ const struct rh_command rh_cmd_cut = {
 	.opts_bytes = sizeof(struct cut_opts),
 	.operands_min = 1,
 	.operands_max = 1,
-	.run = run,
+	.run = run_cut,
 };

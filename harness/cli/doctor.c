@@ -369,7 +369,7 @@ static void print_json(const struct findings *all)
 	rh_pool_close(pool);
 }
 
-static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err *err)
+static enum rh_exit run_doctor(const void *opaque, int argc, char **argv, struct rh_err *err)
 {
 	const struct doctor_opts *o = opaque;
 	struct rh_result result = { .reps = 1, .probes = "", .touch = "", .pace = "" };
@@ -412,5 +412,5 @@ const struct rh_command rh_cmd_doctor = {
 	.opts_bytes = sizeof(struct doctor_opts),
 	.operands_min = 0,
 	.operands_max = 0,
-	.run = run,
+	.run = run_doctor,
 };

@@ -60,7 +60,7 @@ static int export_trace(const struct rh_exporter *exporter, const char *from, co
 	return rc;
 }
 
-static enum rh_exit run(const void *options, int argc, char **argv, struct rh_err *err)
+static enum rh_exit run_export(const void *options, int argc, char **argv, struct rh_err *err)
 {
 	const struct export_opts *opts = options;
 	const struct rh_exporter *exporter = rh_exporter_of(argv[0]);
@@ -101,6 +101,6 @@ const struct rh_command rh_cmd_export = {
 	.opts_bytes = sizeof(struct export_opts),
 	.operands_min = 2,
 	.operands_max = 2,
-	.run = run,
+	.run = run_export,
 	.more_help = more_help,
 };

@@ -159,7 +159,7 @@ static enum rh_exit one(const char *path, const struct opts *opts, struct rh_err
 }
 
 /* Of several traces the worst counts: no, then cannot tell, then yes. */
-static enum rh_exit run(const void *options, int argc, char **argv, struct rh_err *err)
+static enum rh_exit run_fidelity(const void *options, int argc, char **argv, struct rh_err *err)
 {
 	enum rh_exit result = RH_OK;
 
@@ -197,5 +197,5 @@ const struct rh_command rh_cmd_fidelity = {
 	.opts_bytes = sizeof(struct opts),
 	.operands_min = 1,
 	.operands_max = -1,
-	.run = run,
+	.run = run_fidelity,
 };

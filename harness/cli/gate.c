@@ -330,7 +330,7 @@ static enum rh_exit gate_matrix(const char *dir, const struct rh_gate_config *co
 	return rh_fleet_gate(dir, config, stdout, &code, err) < 0 ? err->code : code;
 }
 
-static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err *err)
+static enum rh_exit run_gate(const void *opaque, int argc, char **argv, struct rh_err *err)
 {
 	struct rh_gate_opts o = *(const struct rh_gate_opts *)opaque;
 	struct rh_gate gate = { 0 };
@@ -465,5 +465,5 @@ const struct rh_command rh_cmd_gate = {
 	.opts_bytes = sizeof(struct rh_gate_opts),
 	.operands_min = 0,
 	.operands_max = -1,
-	.run = run,
+	.run = run_gate,
 };

@@ -83,7 +83,7 @@ static void print_account(FILE *to, const char *path, const struct rh_trace_tota
 		totals->live_objects_end);
 }
 
-static enum rh_exit run(const void *options, int argc, char **argv, struct rh_err *err)
+static enum rh_exit run_gen(const void *options, int argc, char **argv, struct rh_err *err)
 {
 	const struct gen_opts *opts = options;
 	_Alignas(16) unsigned char generator_opts[GENERATOR_OPTS_MAX] = { 0 };
@@ -126,6 +126,6 @@ const struct rh_command rh_cmd_gen = {
 	.opts_bytes = sizeof(struct gen_opts),
 	.operands_min = 1,
 	.operands_max = -1,
-	.run = run,
+	.run = run_gen,
 	.more_help = more_help,
 };

@@ -74,7 +74,7 @@ static int show(const struct history_opts *o, struct rh_err *err)
 	return result;
 }
 
-static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err *err)
+static enum rh_exit run_history(const void *opaque, int argc, char **argv, struct rh_err *err)
 {
 	const struct history_opts *o = opaque;
 	int result;
@@ -110,5 +110,5 @@ const struct rh_command rh_cmd_history = {
 	.opts_bytes = sizeof(struct history_opts),
 	.operands_min = 1,
 	.operands_max = -1,
-	.run = run,
+	.run = run_history,
 };

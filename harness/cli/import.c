@@ -230,7 +230,7 @@ static bool same_file(const char *input, const char *output)
 	       S_ISREG(in.st_mode) && in.st_dev == out.st_dev && in.st_ino == out.st_ino;
 }
 
-static enum rh_exit run(const void *options, int argc, char **argv, struct rh_err *err)
+static enum rh_exit run_import(const void *options, int argc, char **argv, struct rh_err *err)
 {
 	const struct import_opts *opts = options;
 	struct rh_input *input;
@@ -290,6 +290,6 @@ const struct rh_command rh_cmd_import = {
 	.opts_bytes = sizeof(struct import_opts),
 	.operands_min = 1,
 	.operands_max = -1,
-	.run = run,
+	.run = run_import,
 	.more_help = more_help,
 };

@@ -486,7 +486,7 @@ static void find_edges(struct info *info, const struct info_opts *opts)
 	}
 }
 
-static enum rh_exit run(const void *options, int argc, char **argv, struct rh_err *err)
+static enum rh_exit run_info(const void *options, int argc, char **argv, struct rh_err *err)
 {
 	const struct info_opts *opts = options;
 	struct info info = { .path = argv[0] };
@@ -524,5 +524,5 @@ const struct rh_command rh_cmd_info = {
 	.opts_bytes = sizeof(struct info_opts),
 	.operands_min = 1,
 	.operands_max = 1,
-	.run = run,
+	.run = run_info,
 };

@@ -339,7 +339,7 @@ static int make(const struct matrix_opts *o, const struct words *words, struct r
 	return o->slurm ? submit(o, &m, done, words, err) : make_here(o, &m, done, code, err);
 }
 
-static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err *err)
+static enum rh_exit run_matrix(const void *opaque, int argc, char **argv, struct rh_err *err)
 {
 	const struct matrix_opts *o = opaque;
 	struct rh_pool *pool = rh_pool_open();
@@ -397,5 +397,5 @@ const struct rh_command rh_cmd_matrix = {
 	.opts_bytes = sizeof(struct matrix_opts),
 	.operands_min = 1,
 	.operands_max = -1,
-	.run = run,
+	.run = run_matrix,
 };

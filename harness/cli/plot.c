@@ -191,7 +191,7 @@ static enum rh_exit plot_matrix(const struct plot_opts *o, const char *dir, stru
 	return RH_OK;
 }
 
-static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err *err)
+static enum rh_exit run_plot(const void *opaque, int argc, char **argv, struct rh_err *err)
 {
 	const struct plot_opts *o = opaque;
 	struct rh_draw draw = { .dir = o->out };
@@ -264,5 +264,5 @@ const struct rh_command rh_cmd_plot = {
 	.opts_bytes = sizeof(struct plot_opts),
 	.operands_min = 1,
 	.operands_max = -1,
-	.run = run,
+	.run = run_plot,
 };

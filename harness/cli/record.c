@@ -192,7 +192,7 @@ static int find_shims(const struct opts *opts, struct rh_record_opts *record, st
 	return 0;
 }
 
-static enum rh_exit run(const void *data, int argc, char **argv, struct rh_err *err)
+static enum rh_exit run_record(const void *data, int argc, char **argv, struct rh_err *err)
 {
 	const struct opts *opts = data;
 	static char version[200];
@@ -325,5 +325,5 @@ const struct rh_command rh_cmd_record = {
 	.stop_early = true,
 	.operands_min = 0,
 	.operands_max = -1,
-	.run = run,
+	.run = run_record,
 };

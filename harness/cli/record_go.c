@@ -352,7 +352,7 @@ static enum rh_exit record_service(const struct opts *opts, struct rh_err *err)
 	return (enum rh_exit)result;
 }
 
-static enum rh_exit run(const void *options, int argc, char **argv, struct rh_err *err)
+static enum rh_exit run_record_go(const void *options, int argc, char **argv, struct rh_err *err)
 {
 	const struct opts *opts = options;
 
@@ -379,5 +379,5 @@ const struct rh_command rh_cmd_record_go = {
 	.stop_early = true,
 	.operands_min = 0,
 	.operands_max = -1,
-	.run = run,
+	.run = run_record_go,
 };

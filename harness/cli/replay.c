@@ -255,7 +255,7 @@ static int replay(const struct replay_opts *o, struct rh_run_config *config,
 	return print_all(o, result, out, err);
 }
 
-static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err *err)
+static enum rh_exit run_replay(const void *opaque, int argc, char **argv, struct rh_err *err)
 {
 	const struct replay_opts *o = opaque;
 	struct rh_run_config config;
@@ -336,5 +336,5 @@ const struct rh_command rh_cmd_replay = {
 	.opts_bytes = sizeof(struct replay_opts),
 	.operands_min = 1,
 	.operands_max = -1,
-	.run = run,
+	.run = run_replay,
 };

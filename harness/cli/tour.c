@@ -500,7 +500,7 @@ static void print_all(struct tour *tour, const struct rh_goversion *row, const s
 		draw(row, opts->plot, err);
 }
 
-static enum rh_exit run(const void *options, int argc, char **argv, struct rh_err *err)
+static enum rh_exit run_tour(const void *options, int argc, char **argv, struct rh_err *err)
 {
 	static struct tour tour;
 	const struct opts *opts = options;
@@ -541,5 +541,5 @@ const struct rh_command rh_cmd_tour = {
 	.opts_bytes = sizeof(struct opts),
 	.operands_min = 0,
 	.operands_max = 0,
-	.run = run,
+	.run = run_tour,
 };

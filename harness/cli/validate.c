@@ -243,7 +243,7 @@ static int validate(const struct validate_opts *o, const char *trace, char **arg
 	return result;
 }
 
-static enum rh_exit run(const void *opaque, int argc, char **argv, struct rh_err *err)
+static enum rh_exit run_validate(const void *opaque, int argc, char **argv, struct rh_err *err)
 {
 	const struct validate_opts *o = opaque;
 	const char *base = getenv("TMPDIR");
@@ -301,5 +301,5 @@ const struct rh_command rh_cmd_validate = {
 	.stop_early = true,
 	.operands_min = 1,
 	.operands_max = -1,
-	.run = run,
+	.run = run_validate,
 };

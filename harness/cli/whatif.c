@@ -438,7 +438,7 @@ static int answer(const struct table *table, const struct opts *opts, const char
 	return opts->plot ? plot(table, path, opts->plot, err) : 0;
 }
 
-static enum rh_exit run(const void *options, int argc, char **argv, struct rh_err *err)
+static enum rh_exit run_whatif(const void *options, int argc, char **argv, struct rh_err *err)
 {
 	const struct opts *opts = options;
 	struct rh_whatif whatif;
@@ -479,5 +479,5 @@ const struct rh_command rh_cmd_whatif = {
 	.opts_bytes = sizeof(struct opts),
 	.operands_min = 1,
 	.operands_max = 1,
-	.run = run,
+	.run = run_whatif,
 };

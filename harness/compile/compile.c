@@ -197,7 +197,7 @@ static int choose_grains(struct job *job, struct rh_err *err)
 	return 0;
 }
 
-static int start(struct job *job, bool edges_only, struct rh_err *err)
+static int start_job(struct job *job, bool edges_only, struct rh_err *err)
 {
 	struct rh_compiling *c = &job->c;
 	int spool = -1;
@@ -331,7 +331,7 @@ static int pass(struct job *job, bool edges_only, struct rh_err *err)
 		return -1;
 	job->times = job->options->times && (rh_trace_columns(trace) & RH_COL_TIME);
 	job->c.touch_bound = touch_bound(trace, &job->stats->touch_noted);
-	count = start(job, edges_only, err);
+	count = start_job(job, edges_only, err);
 	if (count == 0 && !edges_only)
 		count = check_room(job, trace, err);
 	while (count == 0 && (count = rh_trace_next(trace, job->batch, RH_TRACE_BATCH, err)) > 0) {

@@ -430,7 +430,7 @@ static bool of_snapshot(const struct replay *replay, const struct rh_event *even
 	       event->kind == RH_EV_LANE_START;
 }
 
-static int take(struct replay *replay, const struct rh_event *event, struct rh_err *err)
+static int replay_event(struct replay *replay, const struct rh_event *event, struct rh_err *err)
 {
 	replay->out->events++;
 	if (replay->snapshot_over && !replay->begun && !of_snapshot(replay, event))
@@ -483,7 +483,7 @@ static int run_all(struct replay *replay, const char *path, struct rh_err *err)
 	replay->out->class_differs = differs ? strtoull(differs, NULL, 10) : 0;
 	while ((got = rh_trace_next(replay->trace, batch, BATCH, err)) > 0)
 		for (int i = 0; i < got; i++)
-			if (take(replay, &batch[i], err) < 0)
+			if (replay_event(replay, &batch[i], err) < 0)
 				return -1;
 	if (got == 0)
 		rh_fidelity_finish(replay);

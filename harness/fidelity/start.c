@@ -286,7 +286,7 @@ static bool pad(struct making *making, uint32_t lane)
 	return true;
 }
 
-static void *take(struct making *making, uint32_t s)
+static void *take_span(struct making *making, uint32_t s)
 {
 	return making->tasks[s * making->slots + making->next[s]++];
 }
@@ -303,7 +303,7 @@ static int fill(struct making *making, struct stack_drive *drive, struct rh_err 
 	}
 	for (uint32_t i = 0; i < order->live_count; i++)
 		if (!rh_map_put(&drive->live, order->lives[i].key,
-				(uintptr_t)take(making, order->lives[i].span)))
+				(uintptr_t)take_span(making, order->lives[i].span)))
 			return rh_no_memory(err, memory_for);
 	return 0;
 }
@@ -315,7 +315,7 @@ static void fill_pool(struct making *making, struct stack_drive *drive)
 		uint32_t s = making->queue[i];
 
 		for (; making->left[s]; making->left[s]--)
-			drive->ops->exit(drive->lanes[0], take(making, s));
+			drive->ops->exit(drive->lanes[0], take_span(making, s));
 		drive->ops->lane_flush(drive->lanes[0]);
 	}
 }
@@ -328,10 +328,10 @@ static int fill_caches(struct making *making, struct stack_drive *drive, struct 
 	for (uint32_t lane = 0; lane < drive->lane_count; lane++)
 		for (uint32_t i = making->labels[lane]; i-- > 0;)
 			drive->ops->exit(drive->lanes[lane],
-					 take(making, making->label[lane * CACHED_MAX + i]));
+					 take_span(making, making->label[lane * CACHED_MAX + i]));
 	for (uint32_t s = 0; s < making->spans; s++)
 		while (making->next[s] < making->slots)
-			if (!rh_map_put(&drive->live, key++, (uintptr_t)take(making, s)))
+			if (!rh_map_put(&drive->live, key++, (uintptr_t)take_span(making, s)))
 				return rh_no_memory(err, memory_for);
 	return 0;
 }

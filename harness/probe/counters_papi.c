@@ -158,7 +158,7 @@ static bool all_software(const char *const *names, unsigned count)
 	return any;
 }
 
-static int start(struct rh_counter_set **out, const char *const *names, unsigned count,
+static int start_papi(struct rh_counter_set **out, const char *const *names, unsigned count,
 		 pid_t thread, struct rh_err *err)
 {
 	struct rh_counter_set *set = calloc(1, sizeof(*set));
@@ -216,7 +216,7 @@ static const char *const *chain(enum rh_counter counter, enum rh_cpu_family fami
 	return NULL;
 }
 
-static int start(struct rh_counter_set **out, const char *const *names, unsigned count,
+static int start_papi(struct rh_counter_set **out, const char *const *names, unsigned count,
 		 pid_t thread, struct rh_err *err)
 {
 	(void)out;
@@ -238,6 +238,6 @@ const struct rh_counter_source rh_counters_papi = {
 	.name = "papi",
 	.open = ready,
 	.chain = chain,
-	.start = start,
+	.start = start_papi,
 	.stop = stop,
 };

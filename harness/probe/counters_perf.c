@@ -155,7 +155,7 @@ static int open_event(const char *name, pid_t thread, struct rh_err *err)
 	return rh_fail(err, RH_ABSENT, "%s", why);
 }
 
-static int start(struct rh_counter_set **out, const char *const *names, unsigned count,
+static int start_perf(struct rh_counter_set **out, const char *const *names, unsigned count,
 		 pid_t thread, struct rh_err *err)
 {
 	struct rh_counter_set *set = calloc(1, sizeof(*set));
@@ -212,6 +212,6 @@ const struct rh_counter_source rh_counters_perf = {
 	.name = "perf",
 	.open = ready,
 	.chain = chain,
-	.start = start,
+	.start = start_perf,
 	.stop = stop,
 };

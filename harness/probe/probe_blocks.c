@@ -57,7 +57,7 @@ static int prepare(struct rh_probe_run *run, struct rh_err *err)
 	return 0;
 }
 
-static int start(struct rh_probe_run *run, struct rh_err *err)
+static int start_blocks(struct rh_probe_run *run, struct rh_err *err)
 {
 	struct own *own = run->own;
 
@@ -220,7 +220,7 @@ const struct rh_probe rh_probe_blocks = {
 	.reps_max = 1,
 	.absent_why = absent_why,
 	.prepare = prepare,
-	.start = start,
+	.start = start_blocks,
 	.segment = segment,
 	.drained = drained,
 	.release = release,

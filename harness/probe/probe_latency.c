@@ -71,7 +71,7 @@ static int prepare(struct rh_probe_run *run, struct rh_err *err)
 	return 0;
 }
 
-static int start(struct rh_probe_run *run, struct rh_err *err)
+static int start_latency(struct rh_probe_run *run, struct rh_err *err)
 {
 	/* What brought shifted copies to their phase is not the run's. */
 	memset(rh_probe_area_of(run->worker, RH_AREA_LATENCY), 0,
@@ -446,7 +446,7 @@ const struct rh_probe rh_probe_latency = {
 	.paced = true,
 	.absent_why = absent_why,
 	.prepare = prepare,
-	.start = start,
+	.start = start_latency,
 	.segment = segment,
 	.end = end,
 	.release = release,

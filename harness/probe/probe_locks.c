@@ -58,7 +58,7 @@ static int prepare(struct rh_probe_run *run, struct rh_err *err)
 	return 0;
 }
 
-static int start(struct rh_probe_run *run, struct rh_err *err)
+static int start_locks(struct rh_probe_run *run, struct rh_err *err)
 {
 	struct rh_lock_area *area = rh_probe_area_of(run->worker, RH_AREA_LOCKS);
 	struct own *own = calloc(1, sizeof(*own));
@@ -566,7 +566,7 @@ const struct rh_probe rh_probe_locks = {
 	.headlines = headlines,
 	.source = "own",
 	.prepare = prepare,
-	.start = start,
+	.start = start_locks,
 	.end = end,
 	.release = release,
 	.print = print,

@@ -41,7 +41,7 @@ static int prepare(struct rh_probe_run *run, struct rh_err *err)
 			       sizeof(run->start->preload_first), err);
 }
 
-static int start(struct rh_probe_run *run, struct rh_err *err)
+static int start_mutex(struct rh_probe_run *run, struct rh_err *err)
 {
 	struct rh_mutex_lane *lanes = rh_probe_area_of(run->worker, RH_AREA_MUTEX);
 
@@ -131,6 +131,6 @@ const struct rh_probe rh_probe_mutex = {
 	.own_pass = true,
 	.absent_why = absent_why,
 	.prepare = prepare,
-	.start = start,
+	.start = start_mutex,
 	.end = end,
 };

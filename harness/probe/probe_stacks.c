@@ -27,7 +27,7 @@ struct own {
 	bool has_stacks;
 };
 
-static int start(struct rh_probe_run *run, struct rh_err *err)
+static int start_stacks(struct rh_probe_run *run, struct rh_err *err)
 {
 	const struct rh_run_backend *backend = &run->result->backends[run->trial->backend];
 	struct own *own;
@@ -243,7 +243,7 @@ const struct rh_probe rh_probe_stacks = {
 	.headlines = headlines,
 	.source = "own",
 	.always = true,
-	.start = start,
+	.start = start_stacks,
 	.segment = segment,
 	.end = end,
 	.release = release,

@@ -37,7 +37,7 @@ SHOWN int posix_memalign(void **p, size_t align, size_t size);
 SHOWN size_t malloc_usable_size(void *p);
 
 /* Sixteen bytes before each block hold its size. */
-static void *take(size_t align, size_t size)
+static void *odd_take(size_t align, size_t size)
 {
 	char *base = region, *none = NULL;
 	size_t room = ((size + 15) & ~(size_t)15) + align + 16, at;
@@ -64,7 +64,7 @@ static void *odd(size_t size)
 	char *before = block_before;
 
 	if (!what)
-		return take(16, size);
+		return odd_take(16, size);
 	if (strcmp(what, "loop") == 0)
 		for (;;)
 			pause();
@@ -91,15 +91,15 @@ static void *odd(size_t size)
 		return before;
 	}
 	if (strcmp(what, "unaligned") == 0)
-		return (char *)take(16, size + 8) + 8;
+		return (char *)odd_take(16, size + 8) + 8;
 	if (strcmp(what, "null") == 0)
 		return NULL;
-	return take(16, size);
+	return odd_take(16, size);
 }
 
 void *malloc(size_t size)
 {
-	return size == ODD_BYTES ? odd(size) : take(16, size);
+	return size == ODD_BYTES ? odd(size) : odd_take(16, size);
 }
 
 void free(void *p)
@@ -114,7 +114,7 @@ void *calloc(size_t count, size_t size)
 
 	if (size && count > SIZE_MAX / size)
 		return NULL;
-	p = take(16, count * size);
+	p = odd_take(16, count * size);
 	if (p && what && strcmp(what, "dirty") == 0)
 		p[count * size / 2] = 1;
 	return p;
@@ -133,7 +133,7 @@ size_t malloc_usable_size(void *p)
 void *realloc(void *p, size_t size)
 {
 	size_t old = malloc_usable_size(p);
-	char *to = take(16, size);
+	char *to = odd_take(16, size);
 
 	if (p && to)
 		memcpy(to, p, old < size ? old : size);
@@ -142,7 +142,7 @@ void *realloc(void *p, size_t size)
 
 void *memalign(size_t align, size_t size)
 {
-	return take(align < 16 ? 16 : align, size);
+	return odd_take(align < 16 ? 16 : align, size);
 }
 
 void *aligned_alloc(size_t align, size_t size)

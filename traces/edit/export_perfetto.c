@@ -233,7 +233,7 @@ static int take_object(struct job *job, const struct rh_event *event, struct rh_
 	return 0;
 }
 
-static int take(struct job *job, const struct rh_event *event, struct rh_err *err)
+static int export_event(struct job *job, const struct rh_event *event, struct rh_err *err)
 {
 	uint64_t at = job->timed && event->time_ns != RH_NONE ? event->time_ns
 		      : job->timed			      ? job->now_ns
@@ -283,7 +283,7 @@ static int write_all(struct job *job, struct rh_err *err)
 	put_head(job);
 	while ((count = rh_trace_next(job->trace, batch, RH_TRACE_BATCH, err)) > 0)
 		for (int i = 0; i < count; i++)
-			if (take(job, &batch[i], err) < 0)
+			if (export_event(job, &batch[i], err) < 0)
 				return -1;
 	if (count < 0)
 		return -1;

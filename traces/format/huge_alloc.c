@@ -82,7 +82,7 @@ int rh_huge_fail(uint64_t living, struct rh_err *err)
 }
 
 /* Room within the limit; small tables are not counted, they cannot add up. */
-static bool take(size_t bytes)
+static bool claim_bytes(size_t bytes)
 {
 	/* Added before it is compared: two threads cannot both take the last room. */
 	if (atomic_fetch_add(&in_use, bytes) + bytes <= rh_huge_limit_bytes())
@@ -106,7 +106,7 @@ void *rh_huge_alloc(size_t bytes)
 
 	if (bytes < MAPPED_FROM)
 		return calloc(1, bytes ? bytes : 1);
-	if (bytes > SIZE_MAX / 2 || !take(room))
+	if (bytes > SIZE_MAX / 2 || !claim_bytes(room))
 		return NULL;
 	/* One huge page more, so that an aligned stretch lies somewhere inside; the ends are given
 	 * back. */

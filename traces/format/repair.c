@@ -359,7 +359,7 @@ static bool wanted(const struct rh_build *build, const struct rh_build_waiting *
 /* The usual call passes three tests and goes out: nothing waits, its address is free
  * and its lane keeps nothing back. Any delay would reorder a recording that was
  * right. */
-static int take(struct rh_build *build, struct rh_build_waiting *call, struct rh_err *err)
+static int repair_call(struct rh_build *build, struct rh_build_waiting *call, struct rh_err *err)
 {
 	bool is_blocked;
 
@@ -420,7 +420,7 @@ int rh_build_alloc(struct rh_build *build, uint64_t thread, const struct rh_buil
 	call.event.size = block->size;
 	call.event.align_log2 = (uint8_t)block->align_log2;
 	call.event.flags = (uint16_t)block->flags;
-	return take(build, &call, err);
+	return repair_call(build, &call, err);
 }
 
 static int free_as(struct rh_build *build, uint64_t thread, uint64_t address,
@@ -439,7 +439,7 @@ static int free_as(struct rh_build *build, uint64_t thread, uint64_t address,
 	call.event.arg = details->arg;
 	call.event.size = details->size;
 	call.event.flags = details->flags;
-	return take(build, &call, err);
+	return repair_call(build, &call, err);
 }
 
 int rh_build_free(struct rh_build *build, uint64_t thread, uint64_t address, uint64_t resident,
@@ -466,7 +466,7 @@ int rh_build_usable(struct rh_build *build, uint64_t thread, uint64_t address, s
 		return -1;
 	call.event = stamped(build, RH_EV_USABLE, lane);
 	call.event.site = RH_SITE_NONE;
-	return take(build, &call, err);
+	return repair_call(build, &call, err);
 }
 
 int rh_build_realloc(struct rh_build *build, uint64_t thread, uint64_t old,
@@ -493,7 +493,7 @@ int rh_build_realloc(struct rh_build *build, uint64_t thread, uint64_t old,
 	call.event = stamped(build, RH_EV_RESIZE, lane);
 	call.event.size = block->size;
 	call.event.flags = (uint16_t)block->flags;
-	return take(build, &call, err);
+	return repair_call(build, &call, err);
 }
 
 /* Spawns, cycles, marks: no address, so only the program order of the lane can hold
@@ -516,7 +516,7 @@ int rh_build_other(struct rh_build *build, uint64_t thread, const struct rh_even
 	}
 	call.event = *event;
 	call.event.lane = lane;
-	return take(build, &call, err);
+	return repair_call(build, &call, err);
 }
 
 /* The stop waits behind what its lane still has in the window: a lane is silent once
@@ -534,7 +534,7 @@ int rh_build_thread_end(struct rh_build *build, uint64_t thread, struct rh_err *
 	rh_map_remove(&build->lanes, thread);
 	build->lane_known = false;
 	call.event = stamped(build, RH_EV_LANE_STOP, lane);
-	return take(build, &call, err);
+	return repair_call(build, &call, err);
 }
 
 static int add_counts(struct rh_build *build, struct rh_err *err)

@@ -57,7 +57,7 @@ static void turn(struct rh_gen *gen, const struct churn_opts *opts, uint32_t lan
 		free_one(gen, lane, bag, opts->order);
 }
 
-static int run(const void *options, struct rh_trace_out *out, struct rh_err *err)
+static int generate_churn(const void *options, struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct churn_opts *opts = options;
 	struct rh_gen_bag *bags;
@@ -89,5 +89,5 @@ const struct rh_generator rh_gen_churn = {
 	.opts = churn_options,
 	.opts_bytes = sizeof(struct churn_opts),
 	.columns = RH_COL_TIME,
-	.run = run,
+	.run = generate_churn,
 };

@@ -252,7 +252,7 @@ static bool make_lanes(struct state *state)
 	return state->lanes != NULL;
 }
 
-static int run(const void *options, struct rh_trace_out *out, struct rh_err *err)
+static int generate_goroutines(const void *options, struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct goroutines_opts *opts = options;
 	struct state state = { .opts = opts, .remote_share = rh_gen_share(opts->remote) };
@@ -286,5 +286,5 @@ const struct rh_generator rh_gen_goroutines = {
 	.opts_bytes = sizeof(struct goroutines_opts),
 	.columns = RH_COL_TIME,
 	.of_tasks = true,
-	.run = run,
+	.run = generate_goroutines,
 };

@@ -50,7 +50,7 @@ static void all(struct rh_gen *gen, const struct hotsplit_opts *opts,
 		one(gen, lane, lane + 1, opts->frame);
 }
 
-static int run(const void *options, struct rh_trace_out *out, struct rh_err *err)
+static int generate_hotsplit(const void *options, struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct hotsplit_opts *opts = options;
 	uint64_t deepest = opts->depth / opts->frame;
@@ -81,5 +81,5 @@ const struct rh_generator rh_gen_hotsplit = {
 	.opts_bytes = sizeof(struct hotsplit_opts),
 	.columns = RH_COL_TIME,
 	.of_tasks = true,
-	.run = run,
+	.run = generate_hotsplit,
 };

@@ -65,7 +65,7 @@ static void generation(struct rh_gen *gen, const struct larson_opts *opts,
 	}
 }
 
-static int run(const void *options, struct rh_trace_out *out, struct rh_err *err)
+static int generate_larson(const void *options, struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct larson_opts *opts = options;
 	uint64_t lanes = opts->common.lanes;
@@ -98,5 +98,5 @@ const struct rh_generator rh_gen_larson = {
 	.opts = larson_options,
 	.opts_bytes = sizeof(struct larson_opts),
 	.columns = RH_COL_TIME | RH_COL_TASK,
-	.run = run,
+	.run = generate_larson,
 };

@@ -70,7 +70,7 @@ static void turn(struct pc *pc)
 	}
 }
 
-static int run(const void *options, struct rh_trace_out *out, struct rh_err *err)
+static int generate_producer_consumer(const void *options, struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct pc_opts *opts = options;
 	struct pc pc = { .opts = opts };
@@ -101,5 +101,5 @@ const struct rh_generator rh_gen_producer_consumer = {
 	.opts = pc_options,
 	.opts_bytes = sizeof(struct pc_opts),
 	.columns = RH_COL_TIME | RH_COL_TASK,
-	.run = run,
+	.run = generate_producer_consumer,
 };

@@ -105,7 +105,7 @@ static void all_turns(struct rh_gen *gen, const struct saw_opts *opts, struct to
 	}
 }
 
-static int run(const void *options, struct rh_trace_out *out, struct rh_err *err)
+static int generate_sawtooth(const void *options, struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct saw_opts *opts = options;
 	uint64_t lanes = opts->common.lanes;
@@ -142,5 +142,5 @@ const struct rh_generator rh_gen_sawtooth = {
 	.opts = saw_options,
 	.opts_bytes = sizeof(struct saw_opts),
 	.columns = RH_COL_TIME,
-	.run = run,
+	.run = generate_sawtooth,
 };

@@ -136,7 +136,7 @@ static void fill(struct server *server)
 	}
 }
 
-static int run(const void *options, struct rh_trace_out *out, struct rh_err *err)
+static int generate_server(const void *options, struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct server_opts *opts = options;
 	struct server *server = calloc(1, sizeof(*server));
@@ -180,5 +180,5 @@ const struct rh_generator rh_gen_server = {
 	.opts = server_options,
 	.opts_bytes = sizeof(struct server_opts),
 	.columns = RH_COL_TIME,
-	.run = run,
+	.run = generate_server,
 };

@@ -83,7 +83,7 @@ static void step(struct rh_gen *gen, const struct slices_opts *opts, uint32_t la
 				: rh_gen_resize(gen, lane, slice->object, bytes);
 }
 
-static int run(const void *options, struct rh_trace_out *out, struct rh_err *err)
+static int generate_slices(const void *options, struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct slices_opts *opts = options;
 	uint64_t count = opts->common.lanes * opts->slices;
@@ -119,5 +119,5 @@ const struct rh_generator rh_gen_slices = {
 	.opts = slices_options,
 	.opts_bytes = sizeof(struct slices_opts),
 	.columns = RH_COL_TIME,
-	.run = run,
+	.run = generate_slices,
 };

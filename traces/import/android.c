@@ -200,7 +200,7 @@ static int columns_of(struct rh_input *input, const void *opts, unsigned *column
 	return 0;
 }
 
-static int run(struct rh_input *input, const void *opts, struct rh_build *build,
+static int import_android(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	struct android android = { .build = build, .clock = RH_LOG_CLOCK };
@@ -218,5 +218,5 @@ const struct rh_importer rh_import_android = {
 	.columns = RH_COL_TIME | RH_COL_ARG,
 	.likeness = likeness,
 	.columns_of = columns_of,
-	.run = run,
+	.run = import_android,
 };

@@ -119,7 +119,7 @@ static int read_records(struct replay *replay, struct rh_trace_out *out, struct 
 	return rh_log_clock_finish(&replay->clock, "us", replay->build, out, err);
 }
 
-static int run(struct rh_input *input, const void *opts, struct rh_build *build,
+static int import_bytehound(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	struct replay replay = { .input = input, .build = build, .clock = RH_LOG_CLOCK };
@@ -171,5 +171,5 @@ const struct rh_importer rh_import_bytehound = {
 	.looks_like = "binary: SLOTS, OPERATIONS, { 1 alloc | 2 free | 3 realloc, SLOT, us, SIZE }",
 	.columns = RH_COL_TIME,
 	.likeness = likeness,
-	.run = run,
+	.run = import_bytehound,
 };

@@ -422,7 +422,7 @@ static int choose_columns(struct log *log, struct rh_input *input, const char *n
 	return 0;
 }
 
-static int run(struct rh_input *input, const void *options, struct rh_build *build,
+static int import_csv(struct rh_input *input, const void *options, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct csv_opts *opts = options;
@@ -445,5 +445,5 @@ const struct rh_importer rh_import_csv = {
 	.opts_bytes = sizeof(struct csv_opts),
 	.columns = RH_COL_TIME,
 	.likeness = likeness,
-	.run = run,
+	.run = import_csv,
 };

@@ -448,7 +448,7 @@ static int add_notes(struct heaptrack *heaptrack, struct rh_err *err)
 		       : rh_trace_add_note(heaptrack->out, "clock", "ms", err);
 }
 
-static int run(struct rh_input *input, const void *opts, struct rh_build *build,
+static int import_heaptrack(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	struct heaptrack heaptrack = {
@@ -476,5 +476,5 @@ const struct rh_importer rh_import_heaptrack = {
 	.looks_like = "+ 11c00 4 55ef385e1530",
 	.columns = RH_COL_TIME | RH_COL_SITE,
 	.likeness = likeness,
-	.run = run,
+	.run = import_heaptrack,
 };

@@ -185,7 +185,7 @@ static unsigned likeness(const char *bytes, size_t count)
 	return rh_lines_likeness(&form, bytes, count);
 }
 
-static int run(struct rh_input *input, const void *options, struct rh_build *build,
+static int import_logalloc(struct rh_input *input, const void *options, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct logalloc_opts *opts = options;
@@ -205,5 +205,5 @@ const struct rh_importer rh_import_logalloc = {
 	.opts = logalloc_options,
 	.opts_bytes = sizeof(struct logalloc_opts),
 	.likeness = likeness,
-	.run = run,
+	.run = import_logalloc,
 };

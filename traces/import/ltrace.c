@@ -228,7 +228,7 @@ static int columns_of(struct rh_input *input, const void *opts, unsigned *column
 	return rh_lines_columns(&form, input, offsetof(struct line, time_ns), columns, err);
 }
 
-static int run(struct rh_input *input, const void *opts, struct rh_build *build,
+static int import_ltrace(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	struct log log = { .build = build, .clock = RH_LOG_CLOCK };
@@ -247,5 +247,5 @@ const struct rh_importer rh_import_ltrace = {
 	.columns = RH_COL_TIME,
 	.likeness = likeness,
 	.columns_of = columns_of,
-	.run = run,
+	.run = import_ltrace,
 };

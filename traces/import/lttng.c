@@ -380,7 +380,7 @@ static int columns_of(struct rh_input *input, const void *opts, unsigned *column
 	return rh_lines_columns(&form, input, offsetof(struct line, time_ns), columns, err);
 }
 
-static int run(struct rh_input *input, const void *opts, struct rh_build *build,
+static int import_lttng(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct lttng_opts *asked = opts;
@@ -410,5 +410,5 @@ const struct rh_importer rh_import_lttng = {
 	.columns = RH_COL_TIME,
 	.likeness = likeness,
 	.columns_of = columns_of,
-	.run = run,
+	.run = import_lttng,
 };

@@ -228,7 +228,7 @@ static unsigned likeness(const char *text, size_t count)
 	return found ? 90 : 0;
 }
 
-static int run(struct rh_input *input, const void *opts, struct rh_build *build,
+static int import_malloc_bench(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	struct log log = { .input = input, .build = build };
@@ -253,5 +253,5 @@ const struct rh_importer rh_import_malloc_bench = {
 	.summary = "traces of ClaytonKnittel/malloc-bench: one protocol buffer, gzip",
 	.looks_like = "binary: repeated { malloc { id, size } | free { id } | realloc | calloc }",
 	.likeness = likeness,
-	.run = run,
+	.run = import_malloc_bench,
 };

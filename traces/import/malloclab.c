@@ -141,7 +141,7 @@ static int note_weight(const struct lab *lab, struct rh_trace_out *out, struct r
 	return weight <= WEIGHT_MAX ? rh_trace_add_count(out, "malloclab.weight", weight, err) : 0;
 }
 
-static int run(struct rh_input *input, const void *opts, struct rh_build *build,
+static int import_malloclab(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	struct lab lab = { .build = build };
@@ -163,5 +163,5 @@ const struct rh_importer rh_import_malloclab = {
 	.summary = "malloc lab .rep files, whatever their header",
 	.looks_like = "a 0 2040",
 	.likeness = likeness,
-	.run = run,
+	.run = import_malloclab,
 };

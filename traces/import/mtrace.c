@@ -327,7 +327,7 @@ static unsigned likeness(const char *bytes, size_t count)
 	return is_binary(bytes, count) ? 100 : rh_lines_likeness(&text_form, bytes, count);
 }
 
-static int run(struct rh_input *input, const void *opts, struct rh_build *build,
+static int import_mtrace(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	const char *bytes;
@@ -348,5 +348,5 @@ const struct rh_importer rh_import_mtrace = {
 	.summary = "glibc: text of mtrace(3), or 64-byte records of the workload tracer",
 	.looks_like = "@ ./t:[0x1149] + 0x5581e0 0x64",
 	.likeness = likeness,
-	.run = run,
+	.run = import_mtrace,
 };

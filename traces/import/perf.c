@@ -324,7 +324,7 @@ static unsigned likeness(const char *bytes, size_t count)
 	return rh_lines_likeness(&form, bytes, count);
 }
 
-static int run(struct rh_input *input, const void *opts, struct rh_build *build,
+static int import_perf(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	struct log log = { .build = build, .clock = RH_LOG_CLOCK };
@@ -341,5 +341,5 @@ const struct rh_importer rh_import_perf = {
 	.looks_like = "prog 7 [001] 1.500000: probe_libc:malloc: (7fbf5b4fb930) bytes=0x64",
 	.columns = RH_COL_TIME,
 	.likeness = likeness,
-	.run = run,
+	.run = import_perf,
 };

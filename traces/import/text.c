@@ -534,7 +534,7 @@ static int read_lines(struct text *text, struct rh_err *err)
 	return rh_lines_note_cut(text->input, cut, text->out, err);
 }
 
-static int run(struct rh_input *input, const void *opts, struct rh_build *build,
+static int import_text(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	struct text *text = calloc(1, sizeof(*text));
@@ -567,5 +567,5 @@ const struct rh_importer rh_import_text = {
 	.has_lane_starts = true,
 	.likeness = likeness,
 	.columns_of = columns_of,
-	.run = run,
+	.run = import_text,
 };

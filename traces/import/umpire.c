@@ -246,7 +246,7 @@ static unsigned likeness(const char *bytes, size_t count)
 	return rh_lines_likeness(&form, bytes, count);
 }
 
-static int run(struct rh_input *input, const void *opts, struct rh_build *build,
+static int import_umpire(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct umpire_opts *asked = opts;
@@ -268,5 +268,5 @@ const struct rh_importer rh_import_umpire = {
 	.opts_bytes = sizeof(struct umpire_opts),
 	.columns = RH_COL_TIME,
 	.likeness = likeness,
-	.run = run,
+	.run = import_umpire,
 };

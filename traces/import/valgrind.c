@@ -231,7 +231,7 @@ static int columns_of(struct rh_input *input, const void *opts, unsigned *column
 	return rh_lines_columns(&form, input, offsetof(struct call, time_ns), columns, err);
 }
 
-static int run(struct rh_input *input, const void *options, struct rh_build *build,
+static int import_valgrind(struct rh_input *input, const void *options, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct valgrind_opts *opts = options;
@@ -254,5 +254,5 @@ const struct rh_importer rh_import_valgrind = {
 	.columns = RH_COL_TIME,
 	.likeness = likeness,
 	.columns_of = columns_of,
-	.run = run,
+	.run = import_valgrind,
 };

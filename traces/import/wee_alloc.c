@@ -108,7 +108,7 @@ static unsigned likeness(const char *bytes, size_t count)
 	return rh_lines_likeness(&form, bytes, count);
 }
 
-static int run(struct rh_input *input, const void *opts, struct rh_build *build,
+static int import_wee_alloc(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	struct log log = { .build = build, .input = input };
@@ -123,5 +123,5 @@ const struct rh_importer rh_import_wee_alloc = {
 	.summary = "wee_alloc's test traces: Alloc and Free lines",
 	.looks_like = "Alloc(128),",
 	.likeness = likeness,
-	.run = run,
+	.run = import_wee_alloc,
 };

@@ -307,7 +307,7 @@ static unsigned likeness(const char *bytes, size_t count)
 	return 90;
 }
 
-static int run(struct rh_input *input, const void *opts, struct rh_build *build,
+static int import_wl(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	struct file file = { .input = input, .build = build };
@@ -339,5 +339,5 @@ const struct rh_importer rh_import_wl = {
 	.summary = "workloads (.wl) of glibc's malloc simulator, as trace2wl makes them",
 	.looks_like = "binary: 8 POINTERS, 9 SYNCS, 10 THREADS, 11 START ...",
 	.likeness = likeness,
-	.run = run,
+	.run = import_wl,
 };

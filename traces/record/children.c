@@ -98,7 +98,7 @@ static struct rh_child *heard_before(struct rh_children *children, const struct 
 	return NULL;
 }
 
-static int take(struct rh_children *children, const struct rh_drain *drain, uint32_t place,
+static int take_child(struct rh_children *children, const struct rh_drain *drain, uint32_t place,
 		struct rh_err *err)
 {
 	struct rh_kid kid = { 0 };
@@ -362,7 +362,7 @@ int rh_children_look(struct rh_children *children, const struct rh_drain *drain,
 {
 	for (uint32_t i = 0; i < RH_KIDS; i++)
 		if (atomic_load(&drain->area->kid_state[i]) == RH_KID_READY &&
-		    take(children, drain, i, err) < 0)
+		    take_child(children, drain, i, err) < 0)
 			return -1;
 	children->lost += atomic_exchange(&drain->area->kids_lost, 0);
 	if (children->kin && hear(children, drain, err) < 0)

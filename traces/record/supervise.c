@@ -176,7 +176,7 @@ static void become(struct rh_session *session, const char *path, char **argv, in
 	_exit(failed == ENOENT ? 127 : 126);
 }
 
-static int start(struct rh_session *session, const char *path, char **argv, struct rh_err *err)
+static int start_program(struct rh_session *session, const char *path, char **argv, struct rh_err *err)
 {
 	int tell[2], failed = 0, status;
 	pid_t supervisor = getpid();
@@ -489,7 +489,7 @@ static void close_session(struct rh_session *session)
 	rh_area_close(session->area, session->area_fd);
 }
 
-/* The program that runs already, instead of start(). */
+/* The program that runs already, instead of start_program(). */
 static int join_program(struct rh_session *session, struct rh_target *target,
 			const struct rh_place *place, struct rh_err *err)
 {
@@ -554,7 +554,7 @@ int rh_record_run(const struct rh_record_opts *opts, char **argv, struct rh_reco
 	}
 	if (program.warning[0])
 		rh_print(stderr, "reheap record: %s\n", program.warning);
-	if (open_session(&session, opts, err) < 0 || start(&session, program.path, argv, err) < 0) {
+	if (open_session(&session, opts, err) < 0 || start_program(&session, program.path, argv, err) < 0) {
 		end->status = err->code == RH_NO_INPUT ? 126 : err->code;
 		close_session(&session);
 		return -1;

@@ -24,7 +24,7 @@ static struct moment rec(enum rh_rec_kind kind, uint64_t address, uint64_t size,
 	return (struct moment){ kind, address, size, stamp };
 }
 
-static struct moment start(uint32_t thread, uint32_t tid, uint64_t stamp)
+static struct moment start_of(uint32_t thread, uint32_t tid, uint64_t stamp)
 {
 	return (struct moment){ RH_REC_START, 0, (uint64_t)thread << 32 | tid, stamp };
 }
@@ -213,9 +213,9 @@ static const char *trace_of(void)
 
 static void threads_interleave_by_stamp(void **state)
 {
-	const struct moment one[] = { start(0, 11, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1010),
+	const struct moment one[] = { start_of(0, 11, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1010),
 				      rec(RH_REC_FREE, 0x200, 0, 1040) };
-	const struct moment two[] = { start(1, 12, 1005), rec(RH_REC_ALLOC, 0x200, 8, 1020),
+	const struct moment two[] = { start_of(1, 12, 1005), rec(RH_REC_ALLOC, 0x200, 8, 1020),
 				      rec(RH_REC_FREE, 0x100, 0, 1030) };
 
 	(void)state;
@@ -230,11 +230,11 @@ static void threads_interleave_by_stamp(void **state)
  * that it is over: the resize must come first. */
 static void old_block_is_taken_during_realloc(void **state)
 {
-	const struct moment one[] = { start(0, 11, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1010),
+	const struct moment one[] = { start_of(0, 11, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1010),
 				      rec(RH_REC_RE_BEGIN, 0x100, 0, 1020),
 				      rec(RH_REC_RE_END, 0x200, 16, 1090),
 				      rec(RH_REC_FREE, 0x200, 0, 1095) };
-	const struct moment two[] = { start(1, 12, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1050),
+	const struct moment two[] = { start_of(1, 12, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1050),
 				      rec(RH_REC_FREE, 0x100, 0, 1060) };
 
 	(void)state;
@@ -248,10 +248,10 @@ static void old_block_is_taken_during_realloc(void **state)
 /* The new block was freed by another thread after the realloc had begun. */
 static void new_block_is_freed_during_realloc(void **state)
 {
-	const struct moment one[] = { start(0, 11, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1010),
+	const struct moment one[] = { start_of(0, 11, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1010),
 				      rec(RH_REC_RE_BEGIN, 0x100, 0, 1020),
 				      rec(RH_REC_RE_END, 0x200, 16, 1090) };
-	const struct moment two[] = { start(1, 12, 1000), rec(RH_REC_ALLOC, 0x200, 8, 1005),
+	const struct moment two[] = { start_of(1, 12, 1000), rec(RH_REC_ALLOC, 0x200, 8, 1005),
 				      rec(RH_REC_FREE, 0x200, 0, 1060) };
 
 	(void)state;
@@ -265,11 +265,11 @@ static void new_block_is_freed_during_realloc(void **state)
 /* A signal handler's calls stand between the two ends of the realloc it interrupted. */
 static void realloc_with_a_handler_inside(void **state)
 {
-	const struct moment one[] = { start(0, 11, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1010),
+	const struct moment one[] = { start_of(0, 11, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1010),
 				      rec(RH_REC_RE_BEGIN, 0x100, 0, 1020),
 				      rec(RH_REC_ALLOC, 0x300, 8, 1055),
 				      rec(RH_REC_RE_END, 0x200, 16, 1090) };
-	const struct moment two[] = { start(1, 12, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1050) };
+	const struct moment two[] = { start_of(1, 12, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1050) };
 
 	(void)state;
 	begin();
@@ -280,7 +280,7 @@ static void realloc_with_a_handler_inside(void **state)
 
 static void failed_and_freeing_reallocs(void **state)
 {
-	const struct moment one[] = { start(0, 11, 1000),
+	const struct moment one[] = { start_of(0, 11, 1000),
 				      rec(RH_REC_ALLOC, 0x100, 8, 1010),
 				      rec(RH_REC_RE_BEGIN, 0x100, 0, 1020),
 				      rec(RH_REC_RE_END, 0, 16, 1030), /* out of memory */
@@ -297,9 +297,9 @@ static void failed_and_freeing_reallocs(void **state)
 /* Stamps that go back on one ring are a handler that was quicker: order of the ring. */
 static void a_late_stamp_is_moved_up(void **state)
 {
-	const struct moment one[] = { start(0, 11, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1050),
+	const struct moment one[] = { start_of(0, 11, 1000), rec(RH_REC_ALLOC, 0x100, 8, 1050),
 				      rec(RH_REC_ALLOC, 0x200, 8, 1030) };
-	const struct moment two[] = { start(1, 12, 1000), rec(RH_REC_ALLOC, 0x300, 8, 1040) };
+	const struct moment two[] = { start_of(1, 12, 1000), rec(RH_REC_ALLOC, 0x300, 8, 1040) };
 
 	(void)state;
 	begin();

@@ -29,7 +29,7 @@ static struct rh_trace *finish(void)
 	return trace;
 }
 
-static void take(uint64_t thread, uint64_t address, uint64_t size)
+static void push_call(uint64_t thread, uint64_t address, uint64_t size)
 {
 	expect_ok(rh_build_alloc(build, thread, RH_BLOCK(.address = address, .size = size), &err),
 		  &err);
@@ -89,14 +89,14 @@ static void test_plain(void **state)
 
 	(void)state;
 	begin(RH_COL_ARG);
-	take(100, 0x1000, 8);
-	take(200, 0x2000, 9);
+	push_call(100, 0x1000, 8);
+	push_call(200, 0x2000, 9);
 	give(200, 0x1000);
 	resize(100, 0x2000, 0x2000, 100);
 	resize(100, 0, 0x3000, 5);
 	resize(100, 0x3000, 0, 0);
 	expect_ok(rh_build_thread_end(build, 100, &err), &err);
-	take(100, 0x1000, 1);
+	push_call(100, 0x1000, 1);
 	trace = finish();
 	expect_story(trace, "(0 a0.0 (1 a1.1 f1.0 r0.2<1 a0.3 f0.3 )0 (2 a2.4");
 	assert_null(rh_trace_note(trace, 0));
@@ -111,10 +111,10 @@ static void test_drops(void **state)
 	begin(0);
 	give(1, 0);
 	give(1, 0x5000);
-	take(1, 0, 77);
+	push_call(1, 0, 77);
 	resize(1, 0, 0, 0);
 	resize(1, 0x5000, 0, 9);
-	take(1, 0x1000, 8);
+	push_call(1, 0x1000, 8);
 	give(1, 0x1000);
 	give(1, 0x1000);
 	resize(1, 0x9000, 0x9100, 64);
@@ -139,11 +139,11 @@ static void test_inversion(void **state)
 
 	(void)state;
 	begin(0);
-	take(2, 0x1000, 8);
-	take(1, 0x1000, 16);
-	take(1, 0x2000, 24);
+	push_call(2, 0x1000, 8);
+	push_call(1, 0x1000, 16);
+	push_call(1, 0x2000, 24);
 	give(1, 0x1000);
-	take(3, 0x4000, 1);
+	push_call(3, 0x4000, 1);
 	give(3, 0x2000);
 	give(2, 0x1000);
 	trace = finish();
@@ -162,9 +162,9 @@ static void test_inversion_chain(void **state)
 
 	(void)state;
 	begin(0);
-	take(1, 0xa0, 1);
-	take(2, 0xb0, 2);
-	take(3, 0xa0, 3);
+	push_call(1, 0xa0, 1);
+	push_call(2, 0xb0, 2);
+	push_call(3, 0xa0, 3);
 	resize(2, 0xb0, 0xa0, 4);
 	give(1, 0xa0);
 	give(3, 0xa0);
@@ -180,8 +180,8 @@ static void test_alloc_live(void **state)
 
 	(void)state;
 	begin(0);
-	take(1, 0x1000, 8);
-	take(2, 0x1000, 16);
+	push_call(1, 0x1000, 8);
+	push_call(2, 0x1000, 16);
 	give(2, 0x1000);
 	trace = finish();
 	expect_story(trace, "(0 a0.0 (1 f1.0 a1.1 f1.1");
@@ -198,10 +198,10 @@ static void test_window_bounds(void **state)
 
 	(void)state;
 	begin(0);
-	take(1, 0x1000, 8);
-	take(2, 0x1000, 16);
+	push_call(1, 0x1000, 8);
+	push_call(2, 0x1000, 16);
 	for (uint64_t i = 0; i < 2000; i++)
-		take(1, 0x10000 + i * 16, 1);
+		push_call(1, 0x10000 + i * 16, 1);
 	trace = finish();
 	rh_trace_totals(trace, &totals, NULL);
 	assert_int_equal(totals.by_kind[RH_EV_ALLOC], 2002);
@@ -209,9 +209,9 @@ static void test_window_bounds(void **state)
 	rh_trace_close(trace);
 
 	begin(0);
-	take(1, 0x1000, 8);
+	push_call(1, 0x1000, 8);
 	for (uint64_t i = 0; i < 1000; i++)
-		take(2, 0x1000, 16);
+		push_call(2, 0x1000, 16);
 	trace = finish();
 	rh_trace_totals(trace, &totals, NULL);
 	assert_int_equal(totals.by_kind[RH_EV_ALLOC], 1001);
@@ -238,7 +238,7 @@ static void test_swapped_lines(void **state)
 		uint64_t other = (thread + 1) % THREADS;
 
 		if (!held[i]) {
-			take(thread, 0x1000 + i, i);
+			push_call(thread, 0x1000 + i, i);
 			held[i] = true;
 			calls++;
 		} else if (maker_below(&maker, 20)) {
@@ -247,7 +247,7 @@ static void test_swapped_lines(void **state)
 			calls++;
 		} else {
 			/* free by `other`, then alloc by `thread`, logged the other way round */
-			take(thread, 0x1000 + i, i);
+			push_call(thread, 0x1000 + i, i);
 			give(other, 0x1000 + i);
 			calls += 2;
 		}
@@ -274,7 +274,7 @@ static void test_other(void **state)
 	assert_int_equal(lane, 0);
 	expect_ok(rh_build_other(build, 78, &spawn, &err), &err);
 	rh_build_stamp(build, 9, 1, 4);
-	take(77, 0x10, 3);
+	push_call(77, 0x10, 3);
 	expect_ok(rh_build_free(build, 77, 0x10, 4096, &err), &err);
 	trace = finish();
 	assert_int_equal(rh_trace_next(trace, events, 8, &err), 5);
@@ -297,19 +297,19 @@ static void test_census(void **state)
 	(void)state;
 	begin(RH_COL_TIME);
 	rh_build_stamp(build, 100, RH_TASK_NONE, 0);
-	take(1, 0x10, 0);
+	push_call(1, 0x10, 0);
 	expect_ok(rh_build_alloc(build, 1,
 				 RH_BLOCK(.address = 0x20, .size = 64, .align_log2 = 6,
 					  .flags = RH_EVF_ZEROED),
 				 &err),
 		  &err);
 	rh_build_stamp(build, 90, RH_TASK_NONE, 0);
-	take(2, 0x30, 63);
+	push_call(2, 0x30, 63);
 	rh_build_stamp(build, 1124, RH_TASK_NONE, 0);
 	give(2, 0x20);
 	resize(1, 0x30, 0x30, 65);
 	expect_ok(rh_build_thread_end(build, 2, &err), &err);
-	take(3, 0x40, 7);
+	push_call(3, 0x40, 7);
 	trace = finish();
 	expect_ok(rh_check_trace(trace, &check, &err), &err);
 	assert_int_equal(check.births, 5);

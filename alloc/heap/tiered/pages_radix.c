@@ -225,7 +225,7 @@ static uint64_t mask_of(unsigned from, unsigned count)
 }
 
 /* Marks a range taken; returns how many of its pages were scavenged. */
-static size_t take(struct page_heap *pages, uint32_t page, size_t page_count)
+static size_t take_run(struct page_heap *pages, uint32_t page, size_t page_count)
 {
 	size_t scav = 0, left = page_count;
 
@@ -421,7 +421,7 @@ uint32_t rh_pages_alloc_where(struct rh_heap *heap, size_t page_count, bool resi
 	if (page == TIER_NO_PAGE || (resident && !rh_pages_resident(pages, page, page_count)))
 		return TIER_NO_PAGE;
 	rh_debug_assert(page + page_count <= (size_t)pages->chunk_end * TIER_CHUNK_PAGES);
-	*scav_pages = take(pages, page, page_count);
+	*scav_pages = take_run(pages, page, page_count);
 	if (page_count == 1 && page > pages->search)
 		pages->search = page;
 	if (first.low > pages->search)
@@ -442,7 +442,7 @@ bool rh_pages_take_at(struct rh_heap *heap, uint32_t page, size_t page_count, si
 		    rh_chunk_at(pages, at >> 9)->taken[(at & 511) >> 6] >> (at & 63) & 1)
 			return false;
 	}
-	*scav_pages = take(pages, page, page_count);
+	*scav_pages = take_run(pages, page, page_count);
 	return true;
 }
 

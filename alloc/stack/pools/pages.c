@@ -208,7 +208,7 @@ static void unmap_run(struct rh_stack_lane *lane, struct stack_span *span)
 
 /* ---- what the tiers call ---- */
 
-static bool take(struct rh_stack_lane *lane, struct stack_span *span)
+static bool take_span(struct rh_stack_lane *lane, struct stack_span *span)
 {
 	const struct rh_backend *ops = lane->stacks->heap_ops;
 
@@ -228,7 +228,7 @@ struct stack_span *rh_pages_take(struct rh_stack_lane *lane, uint32_t page_count
 	if (!span)
 		return NULL;
 	*span = (struct stack_span){ .page_count = page_count };
-	if (!take(lane, span)) {
+	if (!take_span(lane, span)) {
 		put_struct(lane, span);
 		return NULL;
 	}

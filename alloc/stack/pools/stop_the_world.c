@@ -81,7 +81,7 @@ static void stop(struct rh_stack_lane *lane)
 			sched_yield();
 }
 
-static void start(struct rh_stacks *stacks)
+static void start_the_world(struct rh_stacks *stacks)
 {
 	rh_debug_assert(rh_lock_held(&stacks->world));
 	rh_debug_assert(atomic_load(&stacks->stopping) & WORLD_STOPPING);
@@ -126,7 +126,7 @@ void rh_stop_the_world_gc_begin(struct rh_stack_lane *lane)
 	 * cycle. */
 	if (stacks->profile->g_split)
 		rh_tasks_free_stacks(lane);
-	start(stacks);
+	start_the_world(stacks);
 	rh_unlock(&stacks->world);
 }
 
@@ -174,7 +174,7 @@ void rh_stop_the_world_gc_end(struct rh_stack_lane *lane)
 		flush_all(lane);
 	if (last)
 		atomic_store_explicit(&stacks->gc_on, 0, memory_order_relaxed);
-	start(stacks);
+	start_the_world(stacks);
 	/* After the world runs again, as in Go (gcMarkTermination calls
 	 * freeStackSpans last): spawns wait for a pool's lock at most. */
 	if (last && !stacks->flush_by_lane)

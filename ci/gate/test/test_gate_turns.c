@@ -42,7 +42,7 @@ static uint64_t words_between(uint32_t lane, uint64_t from, uint64_t to)
 	return table[to * lanes + lane] - table[from * lanes + lane];
 }
 
-static void start(struct rh_worker *worker)
+static void start_worker(struct rh_worker *worker)
 {
 	struct rh_worker_start how = {
 		.spec = sides[0].spec,
@@ -116,7 +116,7 @@ static void a_worker_replays_again_after_a_drain(void **state)
 	(void)state;
 	for (uint32_t lanes = 1; lanes <= 2; lanes++) {
 		compile_trace(lanes);
-		start(&worker);
+		start_worker(&worker);
 		drain_twice(&worker);
 		forget();
 	}

@@ -304,7 +304,7 @@ static int take_line(struct log *log, const char *line, struct rh_err *err)
 	return 0;
 }
 
-static int run(struct rh_input *input, const void *opts, struct rh_build *build,
+static int import_allocfree(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	struct log log = { .build = build, .out = out, .opts = opts, .input = input };
@@ -355,5 +355,5 @@ const struct rh_importer rh_import_go_allocfree = {
 	.opts_bytes = sizeof(struct opts),
 	.columns = RH_COL_SITE | RH_COL_ARG,
 	.likeness = likeness,
-	.run = run,
+	.run = import_allocfree,
 };

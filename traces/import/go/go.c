@@ -160,7 +160,7 @@ static bool past_the_cut(struct go_import *import)
 	return import->past_cut;
 }
 
-static int take(void *ctx, struct go_thread *thread, const struct go_event *event,
+static int take_event(void *ctx, struct go_thread *thread, const struct go_event *event,
 		struct go_actor *subject, struct rh_err *err)
 {
 	struct go_import *import = ctx;
@@ -293,7 +293,7 @@ static int one_generation(struct go_import *import, struct rh_err *err)
 		import->heap.parts_seen = import->types.minor != 23;
 	if (import->generations == 1 && import->types.have_info)
 		import->tasks.snapshot = GO_SNAPSHOT_DUE;
-	if (rh_go_order_merge(&import->order, &import->generation, take, import, err) < 0)
+	if (rh_go_order_merge(&import->order, &import->generation, take_event, import, err) < 0)
 		return -1;
 	if (import->tasks.snapshot != GO_SNAPSHOT_OVER && import->order.thread_count &&
 	    rh_go_snapshot_end(import, &import->order.threads[0], err) < 0)
@@ -479,7 +479,7 @@ static int import_all(struct go_import *import, struct rh_err *err)
 	return add_notes(import, err);
 }
 
-static int run(struct rh_input *input, const void *opts, struct rh_build *build,
+static int import_go(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	struct go_import *import;
@@ -525,5 +525,5 @@ const struct rh_importer rh_import_go = {
 	.columns = RH_COL_TIME | RH_COL_TASK | RH_COL_SITE | RH_COL_ARG,
 	.level = LEVEL,
 	.likeness = likeness,
-	.run = run,
+	.run = import_go,
 };

@@ -120,7 +120,7 @@ static inline int need(struct go_wire *wire, size_t bytes, struct rh_err *err)
 	return wire->end - wire->at >= bytes ? 0 : fill(wire, bytes, err);
 }
 
-static void take(struct go_wire *wire, size_t bytes)
+static void take_bytes(struct go_wire *wire, size_t bytes)
 {
 	wire->at += bytes;
 	wire->offset += bytes;
@@ -162,7 +162,7 @@ int rh_go_wire_open(struct go_wire *wire, struct rh_input *input, struct rh_err 
 	if (version != 23 && version != 25 && version != 26)
 		return refuse_old(wire, version, err);
 	wire->version = version;
-	take(wire, 16);
+	take_bytes(wire, 16);
 	return 0;
 }
 
@@ -197,7 +197,7 @@ static int read_head(struct go_wire *wire, struct rh_err *err)
 	wire->head.type = *at++;
 	wire->head.experiment = 0;
 	if (wire->head.type == BATCH_END && wire->version >= 26) {
-		take(wire, 1);
+		take_bytes(wire, 1);
 		return 1;
 	}
 	if (wire->head.type != BATCH_EVENTS && wire->head.type != BATCH_EXPERIMENT)
@@ -218,7 +218,7 @@ static int read_head(struct go_wire *wire, struct rh_err *err)
 	}
 	if (wire->head.bytes > GO_BATCH_MAX)
 		return no_head(wire, err, "a batch is longer than 65536 bytes");
-	take(wire, (size_t)(at - (wire->buffer + wire->at)));
+	take_bytes(wire, (size_t)(at - (wire->buffer + wire->at)));
 	return 1;
 }
 
@@ -338,7 +338,7 @@ static int read_data(struct go_wire *wire, struct go_generation *generation, str
 		wire->skipped++;
 	else if (keep(wire, generation, data, bytes, err) < 0)
 		return -1;
-	take(wire, bytes);
+	take_bytes(wire, bytes);
 	return 1;
 }
 
