@@ -188,7 +188,7 @@ static bool enter(struct rh_heap *heap, unsigned char *base, size_t front, size_
 
 /* Takes p out of the map and checks all there is to check. False: not a live block. */
 static bool take_back(struct rh_heap *heap, unsigned char *p, size_t size_given,
-		 struct rh_live_block *block)
+		      struct rh_live_block *block)
 {
 	size_t front;
 

@@ -297,7 +297,8 @@ int rh_history_add(struct rh_history *history, const char *path, size_t *rows, s
 	result = run_sql(history, "BEGIN IMMEDIATE", err);
 	if (result == 0) {
 		result = add(history, root, sha256, &source, err);
-		if (run_sql(history, result == 0 ? "COMMIT" : "ROLLBACK", result == 0 ? err : NULL) < 0)
+		if (run_sql(history, result == 0 ? "COMMIT" : "ROLLBACK",
+			    result == 0 ? err : NULL) < 0)
 			result = -1;
 	}
 	json_decref(root);

@@ -9,9 +9,9 @@
  * `const struct rh_command rh_cmd_NAME`, and add it to the table in commands.c.
  *
  * run gets its filled options, the operands (argv[0..argc-1], argv[argc] == NULL) and
- * returns RH_OK or another enum rh_exit with err filled when it has something to say
- * (err->text empty: it has printed its own verdict).
- * stdout carries results only; progress and remarks go to stderr.
+ * returns RH_OK or another enum rh_exit, with err filled when there is an error to print
+ * (err->text empty: it has printed its own verdict). stdout carries results only; progress and
+ * remarks go to stderr.
  */
 #ifndef RH_COMMAND_H
 #define RH_COMMAND_H

@@ -1,6 +1,6 @@
 /*
- * commands.c - the table of commands, in order of help: how a trace comes in, what can be
- * done with it, replaying it, reporting on it.
+ * commands.c - the table of commands, in the order of the help: getting a trace, working with
+ * it, replaying it, reporting on it.
  */
 #include "harness/cli/command.h"
 

@@ -1,8 +1,8 @@
 /*
  * compare.c - reheap compare: two or more results side by side, or two backends of one.
  *
- * Exit: 0 compared, whatever the verdicts (the gate decides, this tells); 4 when what decides
- * the numbers differs between the manifests or nothing can be paired.
+ * Exit: 0 compared, whatever the verdicts (the gate decides, this only reports); 4 when the
+ * manifests differ in something that decides the numbers, or nothing can be paired.
  */
 #include <stddef.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
 /*
- * complete.c - reheap complete: what may stand at the end of a command line that is being typed.
+ * complete.c - reheap complete: the possible endings of a command line that is being typed.
  *
- * The shells' own files (`reheap help --completion SHELL`) hold no list of words: they hand over
- * the line up to the cursor and get one candidate a line, so that they know the backends, knobs,
- * probes, importers and generators of the reheap that is installed. Nothing printed means: the
- * shell offers files.
+ * The shells' own files (`reheap help --completion SHELL`) hold no list of words: they pass the
+ * line up to the cursor and get one candidate per line, so the candidates always match the
+ * backends, knobs, probes, importers and generators of the installed reheap. When nothing is
+ * printed, the shell offers files.
  *
  *  1. split the line into words as a shell does, quotes and backslashes included;
  *  2. the word at the cursor is an option, the value of one (by `values`, or the names of its
@@ -30,7 +30,7 @@ struct line {
 	char text[LINE_MAX_BYTES];
 	char *word[WORDS_MAX];
 	int count;	  /* the last word is the one at the cursor, maybe empty */
-	const char *stem; /* what stands before the part that is completed */
+	const char *stem; /* the text before the part that is completed */
 	size_t stem_bytes;
 };
 
@@ -48,7 +48,7 @@ static void offer_names(const struct line *line, const char *part, const char *c
 		offer(line, part, names[i], "");
 }
 
-/* The part behind the last of `separators`; what is before it becomes the stem. */
+/* The part after the last of `separators`; the text before it becomes the stem. */
 static const char *last_part(struct line *line, const char *word, const char *separators)
 {
 	const char *part = word;
@@ -90,7 +90,7 @@ static const struct rh_opt *knobs_of(const char *heap, size_t bytes)
 	return NULL;
 }
 
-/* HEAP[:KNOB=VALUE...][/STACK], one of a list. A path stays the shell's. */
+/* HEAP[:KNOB=VALUE...][/STACK], one of a list. A path is left to the shell. */
 static void complete_backends(struct line *line, const char *word)
 {
 	const char *part = last_part(line, word, ",");
@@ -152,7 +152,7 @@ static const struct {
 	{ "metrics", complete_metrics },    { "lanes", complete_lanes },
 };
 
-/* Whether there was something to say about it: an option that takes any text leaves it to files. */
+/* Whether there were candidates: an option that takes any text leaves it to the shell's files. */
 static void complete_value(struct line *line, const struct rh_opt *row, const char *word)
 {
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
@@ -320,7 +320,7 @@ static enum rh_exit run_complete(const void *opts, int argc, char **argv, struct
 	(void)opts;
 	(void)argc;
 	if (snprintf(line.text, sizeof(line.text), "%s", argv[0]) >= (int)sizeof(line.text))
-		return RH_OK; /* too long to be completed */
+		return RH_OK; /* too long to complete */
 	if (split(&line, err) < 0)
 		return err->code;
 	if (line.count == 2) {

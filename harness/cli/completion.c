@@ -1,12 +1,12 @@
 /*
  * completion.c - the files that a shell loads to complete reheap's words. They hold no words
- * themselves: each hands the line up to the cursor to `reheap complete` (complete.c) and offers
- * what it prints, or files when it prints nothing.
+ * themselves: each passes the line up to the cursor to `reheap complete` (complete.c) and
+ * offers its output, or files when there is none.
  */
 #include "harness/cli/usage.h"
 
-/* bash cuts words at = and : too (COMP_WORDBREAKS) and replaces the last piece only, so what
- * stands before that piece is taken off each candidate. */
+/* bash also splits words at = and : (COMP_WORDBREAKS) and replaces only the last piece, so the text
+ * before that piece is removed from each candidate. */
 static const char bash_text[] = "# bash completion for reheap\n"
 				"_reheap()\n{\n"
 				"\tlocal line=${COMP_LINE:0:COMP_POINT} candidate\n"

@@ -95,7 +95,7 @@ static int parse_lanes(const char *text, struct rh_cut_span *spans, size_t *coun
 	return *count ? 0 : rh_fail(err, RH_USAGE, "--lanes names no lane");
 }
 
-/* What was asked for, in words. */
+/* The request, in words. */
 static void describe(const struct cut_opts *opts, char *words, size_t bytes)
 {
 	const struct {

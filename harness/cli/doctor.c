@@ -1,12 +1,11 @@
 /*
  * doctor.c - reheap doctor: what this machine can measure, proven by doing it.
  *
- * Every allocator is tried for real: a worker is started with it and replays a trace of a
- * few hundred events, so "works" means that this library served that worker's malloc.
- * Counters are opened and read, not looked up: machines list events that they refuse
- * (counters.h).
- * Exit status 1 when something that is here does not work; what is not installed is no
- * fault.
+ * Every allocator is tried in practice: a worker is started with it and replays a trace of a
+ * few hundred events, so "works" means that this library served that worker's malloc. Counters
+ * are opened and read, not looked up, because machines list events that they then refuse
+ * (counters.h). Exit status 1 when something installed does not work; something not installed
+ * is not a fault.
  */
 #include <stddef.h>
 #include <stdio.h>
@@ -140,7 +139,7 @@ static void look_at_counters(struct findings *all)
 		look_at_counter(all, (enum rh_counter)c, sources, 2);
 }
 
-/* What another process's memory is read from. */
+/* The files that another process's memory is read from. */
 static void look_at_memory(struct findings *all)
 {
 	struct rh_memory_probe probe;
@@ -206,7 +205,7 @@ static int make_trace(const char *path, struct rh_err *err)
 	return rh_trace_finish(out, NULL, err);
 }
 
-/* All peers and the backends that stand alone, as a list for replay. */
+/* All peers and the backends without a peer, as a list for replay. */
 static void list_names(char *list, size_t list_bytes)
 {
 	size_t used = 0;
@@ -238,7 +237,7 @@ static void report_backends(struct findings *all, const struct rh_result *result
 	}
 }
 
-/* Replays a small trace of our own; every probe that is asked for is thereby tried. */
+/* Replays a small trace of our own, which also tries every requested probe. */
 static int try_replay(const char *backends, const char *probes, struct rh_result *result,
 		      struct rh_err *err)
 {
@@ -279,7 +278,7 @@ static int look_at_allocators(struct findings *all, struct rh_result *result, st
 	return 0;
 }
 
-/* The whole way: a worker under valgrind, its counts read. */
+/* End to end: runs a worker under valgrind and reads its counts. */
 static int look_at_callgrind(struct findings *all, const struct rh_clock *clock, struct rh_err *err)
 {
 	struct rh_result result = {

@@ -1,6 +1,6 @@
 /*
- * export.c - `reheap export`: a trace out in another form. The formats are the rows
- * of traces/edit/export.c.
+ * export.c - `reheap export`: writes a trace in another format. The formats are the rows of
+ * traces/edit/export.c.
  */
 #include <stdio.h>
 #include <string.h>
@@ -53,7 +53,7 @@ static int export_trace(const struct rh_exporter *exporter, const char *from, co
 			 "reheap export: %s is a sample of its program's blocks (one byte in %llu "
 			 "hit), and %s cannot say so\n",
 			 from, (unsigned long long)rh_trace_sample(trace), exporter->name);
-	/* What was there has been written; the reader learns that it was not all. */
+	/* The events up to the damage have been written; the user learns that some are missing. */
 	if (rc == 0 && rh_trace_truncated(trace))
 		rc = rh_fail(err, RH_PARTIAL, "%s", rh_trace_truncated(trace));
 	rh_trace_close(trace);

@@ -1,5 +1,5 @@
 /*
- * fidelity.c - `reheap fidelity`: is the tiered heap Go's heap?
+ * fidelity.c - `reheap fidelity`: does the tiered heap behave like Go's heap?
  */
 #include <inttypes.h>
 #include <math.h>
@@ -42,7 +42,8 @@ struct setting {
 	uint64_t gogc; /* 0 = off */
 };
 
-/* A limit, or another GOGC set by the program while it ran, makes goals that nothing explains. */
+/* A limit, or another GOGC set by the program while it ran, gives goals that the trace cannot
+ * explain. */
 static void judge_goals(const struct rh_whatif *whatif, struct setting *setting)
 {
 	if (whatif->goals_set)
@@ -53,12 +54,12 @@ static void judge_goals(const struct rh_whatif *whatif, struct setting *setting)
 	else if (whatif->goals_odd)
 		snprintf(setting->no_goals, sizeof(setting->no_goals),
 			 "%" PRIu32 " of %" PRIu32 " are not of GOGC=%" PRIu64
-			 ": a limit or another GOGC was set, which the trace does not tell",
+			 ": a limit or another GOGC was set, which the trace does not record",
 			 whatif->goals_odd, whatif->goals, whatif->gogc);
 }
 
-/* As the program ran: GOGC, stacks and globals, allocation while marking, by what its goals and
- * cycles tell. "" without a whole cycle. */
+/* As the program ran: GOGC, stacks and globals, allocation while marking, as its goals and cycles
+ * show. "" without a whole cycle. */
 static void setting_of(const char *path, struct setting *setting)
 {
 	struct rh_err err = { 0 };

@@ -5,8 +5,7 @@
  *	2  ci/gate/run.c measures; --recompute reads a document instead; --self-test runs many
  *	3  verdict to the terminal, to files, to the exit code, to the last line
  *
- * The last line of standard output is for scripts; it is there whenever the options could
- * be read.
+ * The last line of standard output is for scripts; it is printed whenever the options are valid.
  */
 #include <libgen.h>
 #include <stddef.h>
@@ -193,7 +192,7 @@ static int fill(const struct rh_gate_opts *o, int argc, char **argv, struct rh_g
 	return 0;
 }
 
-/* Everything that was asked for besides the terminal. */
+/* All requested outputs besides the terminal. */
 static int write_files(const struct rh_gate_opts *o, const struct rh_gate *gate, struct rh_err *err)
 {
 	if ((o->output && rh_gate_write_json(gate, o->output, err) < 0) ||
@@ -237,7 +236,7 @@ static enum rh_exit finish(const struct rh_gate_opts *o, struct rh_gate *gate, s
 	return gate->exit;
 }
 
-/* Before anything is measured: can FILE be made where it shall be? */
+/* Before measuring: checks that FILE can be created. */
 static int check_place(const char *path, const char *option, struct rh_err *err)
 {
 	char copy[4096];
@@ -296,8 +295,8 @@ static int measure(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh
 	return result;
 }
 
-/* What stops us before there is a verdict still ends with the line that scripts read, and a CI
- * system still gets the files that it waits for. */
+/* An error before the verdict still prints the line that scripts read and writes the files that a
+ * CI system waits for. */
 static enum rh_exit give_up(const struct rh_gate_opts *o, struct rh_gate *gate,
 			    const struct rh_err *err)
 {

@@ -1,5 +1,5 @@
 /*
- * gen.c - `reheap gen`: a made trace from a generator and its parameters.
+ * gen.c - `reheap gen`: makes a trace from a generator and its parameters.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,8 +25,8 @@ static const struct rh_opt gen_options[] = {
 	  .help = "the trace to write; - or nothing: standard output" },
 	{ "form", 0, RH_OPT_NAME, offsetof(struct gen_opts, form), "binary", .names = forms,
 	  .arg = "FORM", .help = "how to write it" },
-	/* 3 takes half of the time of the writer's 9 and 4 to 9 % more bytes: made traces are
-	 * made again rather than kept. */
+	/* Level 3 takes half the time of the writer's 9 and 4 to 9 % more bytes: generated traces
+	 * are generated again rather than kept. */
 	{ "level", 0, RH_OPT_UINT, offsetof(struct gen_opts, level), "3", .max = 19, .arg = "N",
 	  .help = "zstd level; 0 = the writer's default, smaller and slower" },
 	{ .name = NULL }

@@ -1,10 +1,10 @@
 /*
- * import.c - `reheap import`: a foreign trace in, a trace and its accounts out.
+ * import.c - `reheap import`: turns a foreign trace into a trace, with an account of every line.
  *
- * The work is rh_import's (traces/import/import.c). Here: words to options, and afterwards an
- * account of every line, read back from the notes of the trace that was written, so that
- * what is printed is what the file says of itself; of one that goes down a pipe from what was
- * written.
+ * The work is rh_import's (traces/import/import.c). This file parses the command line and prints
+ * an account of every line afterwards. The account is read back from the notes of the written
+ * trace, so that the output agrees with the file; for a trace that goes down a pipe it comes
+ * from the writer.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -81,7 +81,7 @@ static const char *note_of(const struct rh_names *notes, const char *key)
 	return NULL;
 }
 
-/* The sum that must come out; 12 lines = 9 events + 3 dropped. */
+/* The sum that must hold; 12 lines = 9 events + 3 dropped. */
 static void print_sum(FILE *to, const struct rh_importer *importer, const struct rh_names *notes,
 		      const struct rh_trace_totals *totals)
 {
@@ -148,7 +148,7 @@ static int account(const struct rh_importer *importer, const char *input, const 
 	if (rh_trace_open(&trace, path, err) < 0)
 		return -1;
 	rh_trace_totals(trace, &counted, &exact);
-	/* A text trace has its totals and last notes at its end only. */
+	/* A text trace has its totals and last notes only at its end. */
 	while (!exact && (got = rh_trace_next(trace, batch, SOME, err)) > 0)
 		;
 	if (got >= 0) {
@@ -159,7 +159,7 @@ static int account(const struct rh_importer *importer, const char *input, const 
 	return got < 0 ? -1 : 0;
 }
 
-/* What the words of the command line are: [FORMAT] FILE [KEY=VALUE...]. */
+/* The words of the command line: [FORMAT] FILE [KEY=VALUE...]. */
 struct words {
 	const struct rh_importer *importer; /* NULL: by the content */
 	const char *file;
@@ -183,7 +183,7 @@ static int sort_words(struct words *words, int argc, char **argv, struct rh_err 
 	return 0;
 }
 
-/* `notes`: of a trace that goes down a pipe, and cannot be read back. */
+/* `notes`: those of a trace that goes down a pipe and cannot be read back. */
 static int import_input(const struct import_opts *opts, struct words *words, struct rh_input *input,
 			struct rh_names *notes, struct rh_err *err)
 {
@@ -221,7 +221,7 @@ static int import_input(const struct import_opts *opts, struct words *words, str
 	return account(words->importer, words->file, make.path, &totals, err);
 }
 
-/* A log that is written over is gone. */
+/* Refused: overwriting the log would destroy it. */
 static bool same_file(const char *input, const char *output)
 {
 	struct stat in, out;

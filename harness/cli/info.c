@@ -1,7 +1,7 @@
 /*
- * info.c - `reheap info`: what is in a trace, before anybody replays it.
+ * info.c - `reheap info`: the contents of a trace, before it is replayed.
  *
- * One pass counts what check.h counts; the edges come from a compile that writes nothing
+ * One pass takes the counts of check.h; the edges come from a compile that writes nothing
  * (harness/compile/compile.h), which reads the file a second time. The same numbers are printed
  * as a table or, with --json, as one document with unchanging keys.
  */
@@ -129,7 +129,7 @@ static void print_notes(const struct rh_trace *trace)
 	}
 }
 
-/* What the recorder says about itself, last. */
+/* Last, the recorder's own notes. */
 static void print_verdict(const struct rh_trace *trace)
 {
 	const char *said = rh_trace_note_of(trace, "complete");
@@ -214,7 +214,7 @@ static void print_lanes(const struct info *info)
 		       100 * share(info->edges.waits, totals->events));
 }
 
-/* What the recorded program used. Without the recorder it would have been a little less. */
+/* The resources that the recorded program used, including a little for the recorder. */
 static void print_program(const struct rh_trace *trace)
 {
 	static const char *const keys[] = { "cpu_user_ns", "cpu_kernel_ns", "wall_ns" };
@@ -238,14 +238,14 @@ static void print_program(const struct rh_trace *trace)
 	printf("\n");
 }
 
-/* Two standard errors: 95 of 100 are nearer. */
+/* Two standard errors: 95 of 100 values are nearer. */
 static void print_estimate(const char *what, const struct rh_sample_sum *estimate, const char *more)
 {
 	rh_print(stdout, "  %-14s %15.0f +- %-12.0f estimated%s\n", what, estimate->value,
 		 2 * rh_sample_error(estimate), more);
 }
 
-/* What a sample says of all blocks. */
+/* What a sample says about all blocks. */
 static void print_sample(const struct rh_check_sample *sample)
 {
 	char size[32];
@@ -307,7 +307,7 @@ static void set_count(json_t *object, const char *key, uint64_t value)
 	json_object_set_new(object, key, json_integer((json_int_t)value));
 }
 
-/* [[from, count], ...] of the octaves that have any. */
+/* [[from, count], ...] of the non-empty octaves. */
 static json_t *octaves_json(const uint64_t *octaves)
 {
 	json_t *list = json_array();
@@ -392,7 +392,7 @@ static json_t *estimate_json(const struct rh_sample_sum *estimate)
 			 rh_sample_error(estimate));
 }
 
-/* [[from, births, bytes], ...] of the octaves that have any. */
+/* [[from, births, bytes], ...] of the non-empty octaves. */
 static json_t *sizes_json(const struct rh_check_sample *sample)
 {
 	json_t *list = json_array();

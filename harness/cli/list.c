@@ -1,5 +1,5 @@
 /*
- * list.c - `reheap list`: what there is of a kind, what is absent, and why.
+ * list.c - `reheap list`: what exists of a kind, what is absent, and why.
  *
  * A kind is a row of `kinds`; each walks its own table and hands entries to one printer,
  * so text and JSON cannot disagree. Absent things are listed with their reason: nobody
@@ -26,7 +26,7 @@ struct opts {
 
 struct entry {
 	const char *name;
-	const char *kind; /* "heap", "decorator", "peer", "stack"; NULL where all are alike */
+	const char *kind; /* "heap", "decorator", "peer", "stack"; NULL where all are of one kind */
 	const char *summary;
 	const char *absent_why;
 	const char *path; /* of a library */
@@ -195,7 +195,7 @@ static void list_profiles(struct list *list)
 		      "1.N is taken as the newest row before it");
 }
 
-/* As if all were asked for: some look for what they can use only then. */
+/* As if all were asked for: some probes look for their tools only then. */
 static void list_probes(struct list *list)
 {
 	struct rh_run_config plain = { .reps = 1, .probes = "all" };

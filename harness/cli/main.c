@@ -70,8 +70,8 @@ static enum rh_exit run_command(const struct rh_command *command, int argc, char
 }
 
 /* A caller may have closed some of 0, 1 and 2: the next file opened would take the number, and
- * what is meant for standard output would go into a trace or a program. Open for reading only,
- * so that a result that nobody gets is still an error. */
+ * standard output would go into a trace or a program. Opened read-only, so that writing a result
+ * into the void is still an error. */
 static void hold_standard_streams(void)
 {
 	int fd;
@@ -83,7 +83,7 @@ static void hold_standard_streams(void)
 		close(fd);
 }
 
-/* Each note once, however often a knob is read. */
+/* Prints each note once, however often a knob is read. */
 static void note_once(const char *text)
 {
 	static char said[8][160];
@@ -97,7 +97,7 @@ static void note_once(const char *text)
 	rh_print(stderr, "reheap: note: %s\n", text);
 }
 
-/* Of every command: what its rows set. */
+/* The options struct of any command, as its rows fill it. */
 struct common {
 	uint64_t limit;
 	int colour;
@@ -109,7 +109,7 @@ static const struct rh_opt common_rows[] = {
 	{ .name = NULL }
 };
 
-/* The row that a word begins with; NULL when it is none of them. */
+/* The row that a word starts with; NULL when it matches none. */
 static const struct rh_opt *common_row(const char *word, size_t *length)
 {
 	for (const struct rh_opt *row = common_rows; row->name; row++) {
@@ -121,8 +121,8 @@ static const struct rh_opt *common_row(const char *word, size_t *length)
 	return NULL;
 }
 
-/* --limit-memory SIZE and --color WHEN belong to every command: they are taken out of the words.
- * What stands behind `--`, or behind the program that `record` runs, is not ours. */
+/* --limit-memory SIZE and --color WHEN belong to every command: they are removed from the words.
+ * Words after `--`, or after the program that `record` runs, are not ours. */
 static int take_common(const struct rh_command *command, int *argc, char **argv, struct rh_err *err)
 {
 	struct common common = { 0 };
@@ -155,8 +155,8 @@ static int take_common(const struct rh_command *command, int *argc, char **argv,
 	return 0;
 }
 
-/* The kernel sends this at the limit of a file's size (ulimit -f); with a handler the write
- * fails instead, and that is said. Not ignored: programs that we start would inherit that. */
+/* The kernel sends this at the file size limit (ulimit -f); with a handler the write fails instead,
+ * and we report that. Not SIG_IGN, which programs that we start would inherit. */
 static void on_file_limit(int number)
 {
 	(void)number;

@@ -29,7 +29,7 @@ static const struct {
 	{ RH_IO, "reading or writing failed half way" },
 };
 
-/* Every variable that changes what reheap does. */
+/* Every variable that changes the behaviour of reheap. */
 static const struct {
 	const char *name, *meaning;
 } variables[] = {
@@ -91,7 +91,7 @@ static void put_option(const struct rh_opt *row, FILE *to)
 	fputc('\n', to);
 }
 
-/* What a command prints by itself is set as it stands. */
+/* Help that a command prints by itself is set verbatim. */
 static void put_more(const struct rh_command *command, FILE *to)
 {
 	char *text = NULL;

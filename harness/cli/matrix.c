@@ -1,11 +1,11 @@
 /*
- * matrix.c - reheap matrix: every trace of a plan through every backend of it, cell by cell.
+ * matrix.c - reheap matrix: replays every trace of a plan on every backend of it, cell by cell.
  *
  *	1  the plan is read and laid out: cells, named by content (harness/matrix/cells.h)
  *	2  DIR/matrix.json says which cells there are, files in DIR/cells which are done
- *	3  what is missing is made here, or by job arrays of Slurm
+ *	3  missing cells are made here, or by job arrays of Slurm
  *
- * The same command again completes what is missing. Nothing else has state.
+ * Running the same command again completes the missing cells. There is no other state.
  */
 #include <stddef.h>
 #include <stdio.h>
@@ -98,7 +98,7 @@ static void print_cells(const struct rh_matrix *m, const bool *done)
 	}
 }
 
-/* Each reason once, with how many cells it is the reason of. */
+/* Each reason once, with the number of cells it applies to. */
 static void print_absent(const struct rh_matrix *m)
 {
 	for (size_t i = 0; i < m->cells_count; i++) {
@@ -168,7 +168,7 @@ static void print_failures(const char *dir, const struct rh_matrix *m, const boo
 	rh_pool_close(pool);
 }
 
-/* What the engine has of it; nothing where there is none. */
+/* What the job engine has of it; prints nothing where there is no engine. */
 static void print_jobs(const char *dir)
 {
 	struct rh_slurm_jobs jobs;
@@ -184,7 +184,7 @@ static void print_jobs(const char *dir)
 		 jobs.pending + jobs.running + jobs.other ? "" : "; nothing is at work");
 }
 
-/* ---- what it does ---- */
+/* ---- actions ---- */
 
 static int dry_run(const struct matrix_opts *o, const struct rh_matrix *m, const bool *done,
 		   struct rh_err *err)
@@ -262,7 +262,7 @@ static int status_of(const struct matrix_opts *o, const char *dir, struct rh_poo
 	return 0;
 }
 
-/* The plan, and what is behind it on the command line. */
+/* The plan, and the words after it on the command line. */
 struct words {
 	int count;
 	char **list;

@@ -1,8 +1,8 @@
 /*
- * plot.c - reheap plot: results in, figures and report.html out.
+ * plot.c - reheap plot: draws figures and report.html from results.
  *
- * Reads everything before it writes anything, so that a bad result leaves an existing
- * report alone; every file then appears whole or not at all.
+ * It reads everything before it writes anything, so that a bad result leaves an existing report
+ * untouched; every file then appears whole or not at all.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -66,7 +66,7 @@ static int parse_formats(const char *list, struct rh_draw *draw, struct rh_err *
 	return 0;
 }
 
-/* Before anything is read or written: a file that is not there is no style. */
+/* Checked before reading and writing: the style file must exist. */
 static int check_style(const char *path, struct rh_err *err)
 {
 	struct rh_filemap map;
@@ -95,7 +95,7 @@ static bool on_path(const char *program)
 	return false;
 }
 
-/* What was not measured is told once, not figure by figure: the page lists why. */
+/* Missing measurements are reported once, not figure by figure: the page lists the reasons. */
 static void print_absent(const struct rh_figures *figures, bool verbose)
 {
 	size_t absent = 0;
@@ -132,7 +132,7 @@ static int draw_all(const struct rh_view *view, const struct rh_figures *figures
 	return 0;
 }
 
-/* In words, as the page begins: of several settings the means, of one its backends. */
+/* In words, as at the top of the page: the means of several settings, or the backends of one. */
 static void print_verdict(const struct rh_view *view, const struct rh_figures *figures)
 {
 	if (view->baseline < 0 || view->scene_count == 0)
@@ -146,7 +146,7 @@ static void print_verdict(const struct rh_view *view, const struct rh_figures *f
 	rh_verdict_sizes(figures, stdout);
 }
 
-/* The report of one cell that stands apart: drawn simply, a dozen are to be read today. */
+/* The report of one outlier cell, drawn simply: people read a dozen of them at once. */
 static int report_cell(const char *result, const char *dir, struct rh_err *err)
 {
 	struct rh_draw draw = { .dir = dir, .svg = true, .no_gnuplot = true };

@@ -106,7 +106,7 @@ static int signal_of(const char *name, int *number, struct rh_err *err)
 	return 0;
 }
 
-/* first, last, or how many segments stay. */
+/* first, last, or the number of segments to keep. */
 static int read_keep(const struct opts *opts, struct rh_record_opts *record, struct rh_err *err)
 {
 	char *end;
@@ -166,7 +166,7 @@ static void end_by(int number)
 	struct rlimit none = { 0, 0 };
 	sigset_t only;
 
-	setrlimit(RLIMIT_CORE, &none); /* the core would be ours, over the program's */
+	setrlimit(RLIMIT_CORE, &none); /* our core file would overwrite the program's */
 	fflush(NULL);
 	signal(number, SIG_DFL);
 	sigemptyset(&only);
@@ -239,7 +239,7 @@ static enum rh_exit run_record(const void *data, int argc, char **argv, struct r
 		if (argc > 0)
 			return rh_fail(err, RH_USAGE, "--recover runs no program"), RH_USAGE;
 		if (strcmp(opts->out, "trace.rht") == 0)
-			record.out = NULL; /* what that recorder was asked for */
+			record.out = NULL; /* that recorder has its own options */
 		return rh_record_recover(&record, opts->recover, err) < 0 ? err->code : RH_OK;
 	}
 	if (opts->pid && argc > 0)

@@ -2,14 +2,14 @@
  * record_go.c - `reheap record-go`: from a Go program or service to a trace in one step.
  *
  *	-- PROG ARGS...	runs a program that calls runtime/trace, with GODEBUG set so that the
- *			runtime tells of every allocation, and imports the file it wrote: the
+ *			runtime records every allocation, and imports the file it wrote: the
  *			one named by --trace-file, else the one new file in this folder that
- *			begins as Go traces do
+ *			starts like a Go trace
  *	--pprof URL	asks a running service that serves net/http/pprof for so many seconds
  *			of trace and imports that (the service was started with GODEBUG set)
  *
- * The HTTP spoken is one GET of version 1.0 without TLS: the other end is a debug port on
- * this machine or behind a tunnel, and 1.0 has the answer end where the connection does.
+ * It sends one HTTP/1.0 GET without TLS: the other end is a debug port on this machine or
+ * behind a tunnel, and with 1.0 the answer ends with the connection.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -58,8 +58,8 @@ enum { GO_HEAD_BYTES = 16, URL_PART_MAX = 256, HTTP_HEAD_MAX = 8192, HTTP_OK = 2
 
 /* ---- the trace, once it is a file ---- */
 
-/* What the program's collector was told: as unset as it may be. A value that Go itself does not
- * understand is not noted. */
+/* Notes the environment of the program's collector, which may be unset. A value that Go itself does
+ * not understand is not noted. */
 static int note_environment(const struct rh_importer *go, void *words, struct rh_err *err)
 {
 	const char *gogc = getenv("GOGC"), *limit = getenv("GOMEMLIMIT");
@@ -74,7 +74,7 @@ static int note_environment(const struct rh_importer *go, void *words, struct rh
 	return rh_opt_set(&target, "memlimit", limit && limit[0] ? limit : "unset", err);
 }
 
-/* ours: the program was started by us, with our environment. */
+/* ours: we started the program, with our environment. */
 static enum rh_exit import_file(const struct opts *opts, const char *path, bool ours,
 				struct rh_err *err)
 {
@@ -99,7 +99,7 @@ static enum rh_exit import_file(const struct opts *opts, const char *path, bool 
 
 /* ---- a program ---- */
 
-/* GODEBUG=...,traceallocfree=1, whatever else it holds already. */
+/* GODEBUG=...,traceallocfree=1, keeping what it already holds. */
 static int set_godebug(struct rh_err *err)
 {
 	const char *old = getenv("GODEBUG");
@@ -150,8 +150,7 @@ static bool is_go_trace(const char *path)
 	return is;
 }
 
-/* The Go trace in this folder that was written since `start`; several: which one is not
- * guessed. */
+/* The Go trace in this folder that was written since `start`; with several it does not guess. */
 static int find_trace(time_t start, char *path, size_t path_bytes, struct rh_err *err)
 {
 	DIR *dir = opendir(".");
@@ -232,7 +231,7 @@ static int split_url(const char *text, struct url *url, struct rh_err *err)
 	snprintf(url->host, sizeof(url->host), "%.*s", (int)((port ? port : end) - host), host);
 	snprintf(url->port, sizeof(url->port), "%.*s", port ? (int)(end - port - 1) : 2,
 		 port ? port + 1 : "80");
-	/* A prefix that a proxy wants stays; /debug/pprof may be given or not. */
+	/* A prefix for a proxy is kept; /debug/pprof may be given or not. */
 	snprintf(url->path, sizeof(url->path), "%s", end);
 	for (size_t n = strlen(url->path); n && url->path[n - 1] == '/'; n--)
 		url->path[n - 1] = '\0';
@@ -271,7 +270,7 @@ static int ask(int fd, const struct url *url, uint64_t seconds, struct rh_err *e
 	return rh_write_all(fd, text, (size_t)length, "the request", err);
 }
 
-/* Past the head of the answer: its bytes in `buffer` from the returned place on. */
+/* Skips the head of the answer: the body starts in `buffer` at the returned offset. */
 static long read_head(int fd, char *buffer, size_t *have, struct rh_err *err)
 {
 	char *end;

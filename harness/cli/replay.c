@@ -1,13 +1,13 @@
 /*
- * replay.c - reheap replay: traces through backends, as a table and a result.
+ * replay.c - reheap replay: replays traces on backends; a table and a result come out.
  *
  *	1  words of the command line are checked, the output is opened (run.c, os.h)
  *	2  traces are compiled, trials run (run.c, run_trial.c, harness/launch/worker.c)
  *	3  trials are condensed (metrics.c), written (result_json.c), printed (table.c)
  *
- * Ctrl-C ends the worker that is running; what had ended is condensed, written and printed with a
- * note, and then we end by the same signal, so that a calling shell sees an interrupted program.
- * A second one does not wait.
+ * Ctrl-C ends the running worker; the trials that had ended are condensed, written and printed
+ * with a note, and then we end by the same signal, so that a calling shell sees an interrupted
+ * program. A second Ctrl-C ends at once.
  */
 #include <stddef.h>
 #include <stdio.h>
@@ -131,7 +131,7 @@ static void note_variable(struct rh_run_backend *backend, const char *entry)
 	row->value = strdup(entry + name + 1);
 }
 
-/* Names of variables that steer allocators; what is set is part of a result. */
+/* Variables that configure allocators; those that are set become part of the result. */
 static void note_env(struct rh_result *result)
 {
 	static const char *const prefixes[] = {

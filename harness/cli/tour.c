@@ -1,9 +1,9 @@
 /*
  * tour.c - `reheap tour`: Go's memory step by step, from the real code of a profile as it runs.
  *
- * A heap and stack pools of one lane; each step asks for one thing and prints which tiers it
- * passed, in order, and what that changed. Nothing is narrated that was not counted: a tier is
- * named because its counter moved (table `tiers`). The figure is drawn from the same counters.
+ * A heap and stack pools of one lane; each step makes one request and prints which tiers it
+ * passed, in order, and what changed. Nothing is printed that was not counted: a tier is named
+ * because its counter moved (table `tiers`). The figure is drawn from the same counters.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -98,7 +98,7 @@ static int64_t moved(const struct tour *tour, const char *name)
 
 /* ---- which tiers ---- */
 
-/* In the order in which a request passes them; a tier was passed when a counter rose. */
+/* In the order in which a request passes them; a tier was passed if its counter rose. */
 static const struct {
 	const char *tier, *counter, *or_counter;
 } tiers[] = {
@@ -217,7 +217,7 @@ static void write_data(const struct tour *tour)
 	fputc('\n', tour->data);
 }
 
-/* short_title stands in the figure. */
+/* short_title is printed in the figure. */
 static void begin(struct tour *tour, const char *short_title, const char *title)
 {
 	tour->short_title = short_title;
@@ -382,7 +382,7 @@ static void step_shrink(struct tour *tour)
 	step_collect(tour, "GC: again", "the next collection: halved again");
 }
 
-/* Blocks that die while a cycle marks are what it finds: so a recorded one is told. */
+/* A cycle finds the blocks that die while it marks, as in the replay of a recorded cycle. */
 static void step_die(struct tour *tour)
 {
 	begin(tour, "GC begins",
@@ -453,7 +453,7 @@ static void walk(struct tour *tour)
 	step_die(tour);
 }
 
-/* The steps are told; the figure comes last. */
+/* The steps are printed first; the figure comes last. */
 static int draw(const struct rh_goversion *row, const char *prefix, struct rh_err *err)
 {
 	char of[32], caption[200];

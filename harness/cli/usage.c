@@ -1,6 +1,6 @@
 /*
- * usage.c - --help of reheap and of each command, printed from the command table: so a command or
- * an option cannot be undocumented, and none is documented that is not there.
+ * usage.c - --help of reheap and of each command, printed from the command table: so every
+ * command and option is documented, and nothing is documented that does not exist.
  */
 #include "harness/cli/usage.h"
 #include "alloc/base/suggest.h"
@@ -46,7 +46,7 @@ enum rh_exit rh_help_no_command(const char *name, struct rh_err *err)
 
 enum { WIDTH = 79 };
 
-/* One line, broken at spaces; one that is indented stands as it is. */
+/* One line, broken at spaces; an indented line is printed verbatim. */
 static void put_wrapped(const char *line, size_t bytes, FILE *to)
 {
 	const char *end = line + bytes;

@@ -13,14 +13,14 @@
 
 extern const char rh_purpose[]; /* reheap in half a sentence */
 
-/* --color and --limit-memory belong to every command (main.c) and stand in no table. */
+/* --color and --limit-memory belong to every command (main.c) and are in no table. */
 #define RH_HELP_COLOUR "colours in tables: auto (on a terminal), always, never"
 #define RH_HELP_LIMIT  "most memory for what is read (half of the machine's; less for small files)"
 
 void rh_help_all(FILE *to);
 void rh_help_command(const struct rh_command *command, FILE *to);
 void rh_help_version(FILE *to);
-/* RH_USAGE, with the command that was probably meant. */
+/* RH_USAGE, suggesting the command that was probably meant. */
 enum rh_exit rh_help_no_command(const char *name, struct rh_err *err);
 void rh_help_man(FILE *to);					      /* reheap(1), roff */
 void rh_help_man_command(const struct rh_command *command, FILE *to); /* reheap-NAME(1) */

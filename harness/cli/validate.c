@@ -1,5 +1,5 @@
 /*
- * validate.c - reheap validate: predicted beside observed, as a table.
+ * validate.c - reheap validate: predicted next to observed, as a table.
  */
 #include <math.h>
 #include <stdio.h>
@@ -50,7 +50,7 @@ static const struct rh_opt opts[] = {
 
 /* ---- table ---- */
 
-/* How a field is shown: by the whole, or by rates when two runs are not the same. */
+/* How a field is shown: as a total, or as rates when two runs differ. */
 struct shown {
 	const char *title, *unit;
 	double scale;
@@ -129,7 +129,7 @@ static void print_field(const struct rh_validate *v, enum rh_validate_field fiel
 			 v->heap_instructions * shown.scale, shown.unit);
 }
 
-/* The rounds' medians, so that user and kernel time are seen apart. */
+/* Medians over the rounds, with user and kernel time apart. */
 static void print_seen(const struct rh_validate *v, uint64_t reps)
 {
 	int width = name_width(v);

@@ -1,6 +1,6 @@
 /*
  * whatif.c - `reheap whatif`: what another GOGC or GOMEMLIMIT would do to a recorded Go program.
- * First how well the model meets the recorded run, then a row for each setting; --json and -o
+ * First how well the model reproduces the recorded run, then a row for each setting; --json and -o
  * say the same as a document (whatif_document.h).
  */
 #include <inttypes.h>
@@ -60,7 +60,7 @@ static int parse_value(const char *word, bool size, uint64_t *value, struct rh_e
 	return 0;
 }
 
-/* How many values there were, or -1. */
+/* The number of values, or -1. */
 static int parse_list(const char *name, const char *text, bool size, uint64_t values[VALUES_MAX],
 		      struct rh_err *err)
 {
@@ -304,10 +304,10 @@ static void walk(const struct table *table, struct rh_whatif_answer *list)
 struct mark {
 	double marked, peak; /* MiB */
 	uint64_t cycles;
-	bool named; /* its GOGC stands at it */
+	bool named; /* labelled with its GOGC */
 };
 
-/* Words at points that are nearly one would lie on each other: only the first has some. */
+/* Labels of points close together would overlap: only the first gets one. */
 static bool has_room(const struct mark *marks, unsigned at, double width, double height)
 {
 	for (unsigned i = 0; i < at; i++)

@@ -53,7 +53,7 @@ static int widen(struct rh_clocks *clocks, uint32_t stride, struct rh_err *err)
 		wide.since[lane] = clocks->since[lane];
 		wide.dirty[lane] = clocks->dirty[lane];
 	}
-	rh_clocks_close(clocks); /* what was kept goes too: only less is known */
+	rh_clocks_close(clocks); /* kept rows go as well: that only loses knowledge */
 	*clocks = wide;
 	return 0;
 }

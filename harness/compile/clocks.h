@@ -1,17 +1,17 @@
 /*
- * clocks.h - which lane knows what: vector clocks of the replay lanes.
+ * clocks.h - vector clocks of the replay lanes: how much each lane knows of the others.
  *
- * Row `lane`, column `source`: how far lane `source` has certainly come by now, as a
- * position on it. A wait joins the row the source had *at the position waited for*
- * into the waiter's row: that is what makes a second wait for the same news needless,
- * also when the news came by way of a third lane. Rows change only at waits, so the
- * row at an earlier position is the one kept from before the next wait; each lane keeps
- * the last `depth` of them. With one that is too old to be kept only the position itself is
- * learnt: a wait more than needed may follow, never one less.
+ * Row `lane`, column `source`: the position that lane `source` has certainly reached by now. A
+ * wait joins the row the source had *at the position waited for* into the waiter's row: so a
+ * second wait for the same position is unnecessary, even if the knowledge came through a third
+ * lane. Rows change only at waits, so the row at an earlier position is the one kept from
+ * before the next wait; each lane keeps the last `depth` of them. If the row is too old to be
+ * kept, only the position itself is learnt: then there may be one wait too many, never one too
+ * few.
  *
- * Positions count words within an epoch; a barrier clears everything, as all that
- * came before it is known to all. Memory: 4 bytes x lanes^2, twice at most 64 MiB for the
- * kept rows. Thread rule: one thread. Errors: RH_OS.
+ * Positions count words within an epoch; a barrier clears everything, since every lane knows
+ * all that came before it. Memory: 4 bytes x lanes^2, and at most twice 64 MiB for the kept rows.
+ * Thread rule: one thread. Errors: RH_OS.
  */
 #ifndef RH_COMPILE_CLOCKS_H
 #define RH_COMPILE_CLOCKS_H
@@ -48,8 +48,8 @@ static inline bool rh_clocks_knows(const struct rh_clocks *clocks, uint32_t lane
 	return clocks->rows[(uint64_t)lane * clocks->stride + source] >= position;
 }
 
-/* Lane, whose next position is `at`, has waited for `position` of source: four numbers of one type
- * that only their names keep apart. */
+/* The lane, whose next position is `at`, has waited for `position` of source. A struct, because all
+ * four have the same type. */
 struct rh_clock_wait {
 	uint32_t lane, at;
 	uint32_t source, position;

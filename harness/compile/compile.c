@@ -1,15 +1,14 @@
 /*
  * compile.c - from a trace to a program, in one streaming pass.
  *
- * Cast: events.c takes the events one by one; lanes.c says on which
- * replay lane each goes; ids.c knows the living objects and tasks.c
- * the tasks; slots.c hands out slots; clocks.c says which edges need
- * a WAIT; out.c collects the ops of an epoch and spools them; join.c
- * makes the program file of the spool; program.c maps and checks it.
+ * Cast: events.c handles the events one by one; lanes.c assigns each to a replay lane; ids.c
+ * knows the living objects and tasks.c the tasks; slots.c hands out slots; clocks.c says which
+ * edges need a WAIT; out.c collects the ops of an epoch and spools them; join.c makes the
+ * program file from the spool; program.c maps and checks it.
  *
  * Path of a compilation:
- *   1. a prescan reads the trace once before, only when something must be known ahead: the
- *      weight of each lane to fold onto several, residency at death for TOUCH ops;
+ *   1. a prescan reads the trace once in advance, only if something must be known ahead: the
+ *      weight of each lane for folding, or residency at death for TOUCH ops;
  *   2. events stream through rh_compile_event(), a grain ends every `fine` of them, an
  *      epoch every `epoch_grains` grains;
  *   3. the spool is joined, lane by lane; grains are merged where the grain table would
@@ -17,11 +16,10 @@
  *
  * Invariants. The recorded order is one legal order, so any prefix of it is a legal place
  * for a barrier, and a WAIT always names something earlier in it: replay cannot
- * deadlock. Edges never leave an epoch, since the barrier between keeps them.
+ * deadlock. Edges never leave an epoch, since the barrier between epochs enforces them.
  *
- * Tried: two passes, counting before writing. Decoding is dearer than compiling, so
- * the pass saved is worth more than the copy that the spool costs (24 bytes of file
- * traffic an event).
+ * Tried: two passes, counting before writing. Decoding costs more than compiling, so the saved
+ * pass is worth more than the copy through the spool (24 bytes of file traffic per event).
  */
 #include "harness/compile/compile.h"
 
@@ -46,13 +44,14 @@
 
 enum { PROGRAM_EVENT_BYTES = 8 };
 enum { GRAIN_EVENTS = 512, EPOCH_EVENTS = 1 << 18, EPOCH_GRAINS_MAX = 4096 };
-/* A grain is the finest place where a replay can look at memory, and short programs live in a few
- * thousand events. Above this the grain table is made coarser: it should not push the ops out of
- * caches. */
+/* A grain is the finest step at which a replay can look at memory, and short programs have only a
+ * few thousand events. Above this size the grain table is made coarser: it should not push the ops
+ * out of the caches. */
 enum { GRAIN_TABLE_BYTES_MAX = 4 << 20 };
-/* touch_known: of deaths. What lives to the end has none, so that it cannot be all. */
+/* touch_known: share of deaths. Blocks that live to the end have no recorded residency, so it
+ * cannot be all. */
 #define KNOWN_SHARE 0.9
-/* Touched at a time when nobody knows what the program had. */
+/* The bound where the trace does not say what the program had resident. */
 #define TOUCH_UNKNOWN_BYTES (4ull << 30)
 
 struct job {
@@ -158,8 +157,8 @@ static int prescan(struct job *job, struct rh_err *err)
 
 /* ---- how much may be touched ---- */
 
-/* A program cannot have touched more than it ever had resident. Where the recorder did not note
- * that, no more than half of the machine is taken. */
+/* A program cannot have touched more than it ever had resident. If the recorder did not note that,
+ * the bound is half of the machine's memory. */
 static uint64_t touch_bound(const struct rh_trace *trace, bool *noted)
 {
 	uint64_t bound = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2;
@@ -217,8 +216,9 @@ static int start_job(struct job *job, bool edges_only, struct rh_err *err)
 	return rh_compile_lanes(c, c->lanes.count, err);
 }
 
-/* A program has 8 bytes for each event, which all workers map; while it is joined, its folder
- * holds twice that. Both are said before hours of work, where the trace says how many they are. */
+/* A program takes 8 bytes per event, which all workers map; while it is joined, its folder holds
+ * twice that. If the trace says how many events it has, lack of space is reported before hours of
+ * work. */
 static int check_memory(const struct job *job, uint64_t events, struct rh_err *err)
 {
 	uint64_t limit = rh_huge_limit_machine();
@@ -287,7 +287,7 @@ static void note_truncated(struct job *job, const struct rh_trace *trace)
 	stats->truncated = stats->truncated_text;
 }
 
-/* The recorder's verdict on what it could not see. */
+/* What the recorder says it could not see. */
 static void note_incomplete(struct job *job, const struct rh_trace *trace)
 {
 	const char *said = rh_trace_note_of(trace, "complete");
@@ -350,8 +350,8 @@ static int pass(struct job *job, bool edges_only, struct rh_err *err)
 
 /* ---- the program ---- */
 
-/* How many fine grains make one: the fewest that divide an epoch and keep the table small;
- * a size that was asked for stays. */
+/* How many fine grains make one: the smallest number that divides an epoch and keeps the table
+ * small; a requested size is kept. */
 static uint32_t choose_merge(const struct job *job)
 {
 	const struct rh_out *out = &job->c.out;
@@ -392,7 +392,7 @@ static void fill_head(const struct job *job, uint32_t merge, struct rh_program_h
 					  .time_ns_last = c->time_ns_last };
 	assert(c->objects.next <= c->events && c->grain.live_objects <= c->live_objects_peak);
 	snprintf(head->trace_path, sizeof(head->trace_path), "%s", job->path);
-	/* What came through a pipe is gone: the text stays empty. */
+	/* A pipe cannot be read again: the text stays empty. */
 	if (strcmp(job->path, "-") != 0 && !SHA256File(job->path, head->trace_sha256))
 		head->trace_sha256[0] = '\0';
 }

@@ -1,13 +1,13 @@
 /*
- * compile.h - from a trace to a program: ids to slots, events to ops, true edges
- * only, pruned with vector clocks. compile.c has the story.
+ * compile.h - from a trace to a program: ids become slots, events become ops, with true edges
+ * only, pruned by vector clocks. compile.c explains how.
  *
  * An edge is "this event must not start before that event of another lane
  * finished": birth before remote free or resize, an op on a task before the next op
  * on it from another lane, spawn before the first event of the lane that runs the
  * task, its last event before join. Edges implied by program order and earlier edges
  * are dropped; the rest become WAIT ops on the progress counter of the other lane,
- * which publishes only where somebody waits.
+ * which publishes only where a lane waits.
  *
  * One streaming pass over the trace; a second one before it when folding onto several
  * lanes (weights) or for `touch` (residency is known at death only). Memory: O(live
@@ -48,12 +48,11 @@ struct rh_compile_stats {
 	bool touch_noted;
 	const char *truncated; /* NULL, or truncated_text: what rh_trace_truncated said */
 	char truncated_text[400];
-	uint64_t sample;       /* the trace is a sample of its program's blocks, one byte in so many
-				  hit; 0 = it has all */
-	char incomplete[1500]; /* what the note "complete" says is missing; "" = nothing */
+	uint64_t sample;       /* one byte in so many is sampled; 0 = the trace has all blocks */
+	char incomplete[1500]; /* the losses that the note "complete" lists; "" = none */
 };
 
-/* The program comes back mapped, its fd open (to be inherited by workers). */
+/* Returns the program mapped, with its fd open (workers inherit it). */
 int rh_compile(const char *trace_path, const struct rh_compile_options *options,
 	       struct rh_program *program, struct rh_compile_stats *stats, struct rh_err *err);
 

@@ -3,16 +3,16 @@
  *
  * Path of an event: find the replay lane of its trace lane (a new one gets a TURN);
  * put the time that passed (PACE); put a WAIT for every edge that the clocks do not
- * imply; put the op; note where on the lane that was, for edges to come.
+ * imply; put the op; note the position on the lane for later edges.
  *
- * Edges, and nothing else is one:
+ * The edges, all of them:
  *	birth of an object	-> its free or resize, or a question about it
  *	question		-> the next one about the object, its free or resize
  *	op on a task		-> next op on it
  *	spawn of a task		-> first event of the task
  *	last event and op of a task -> join of it
- * Those within a lane are kept by program order, those from an earlier epoch by the
- * barrier between.
+ * Program order enforces edges within a lane, the barrier between epochs those from an earlier
+ * epoch.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -148,7 +148,7 @@ static void fact_death(struct rh_compiling *c, uint64_t size)
 	c->grain.live_objects--;
 }
 
-/* Of a large block only as much as the program can have had resident. */
+/* Touches only as much of a large block as the program can have had resident. */
 static uint64_t bounded(struct rh_compiling *c, uint64_t size, uint64_t bytes)
 {
 	if (size < RH_TOUCH_LARGE_BYTES ||
@@ -159,14 +159,14 @@ static uint64_t bounded(struct rh_compiling *c, uint64_t size, uint64_t bytes)
 	return 0;
 }
 
-/* An object whose ops are out. */
+/* An object whose ops have been put out. */
 struct birth {
 	uint32_t slot, lane;
 	uint64_t size_old; /* before a resize; 0 = it is new */
 	uint64_t size;
 };
 
-/* What is new of a block: all that was touched of it, or what a resize added. */
+/* The new part of a block: all of it that was touched, or what a resize added. */
 static int put_touch(struct rh_compiling *c, struct rh_out_lane *to, const struct birth *birth,
 		     struct rh_err *err)
 {
@@ -193,7 +193,7 @@ static int put_touch(struct rh_compiling *c, struct rh_out_lane *to, const struc
 	return 0;
 }
 
-/* The object's place in the table, filled in once the ops are out. */
+/* The object's place in the table, filled in after the ops are out. */
 static int bear(struct rh_compiling *c, const struct rh_event *event, const struct birth *birth,
 		struct rh_err *err)
 {
@@ -269,8 +269,8 @@ static int do_free(struct rh_compiling *c, const struct rh_event *event, uint32_
 	size = rh_object_size(&object);
 	fact_death(c, size);
 	to = &c->out.lanes[lane];
-	/* With the size that was asked for, be it what the program gave or not: another
-	 * allocator need not have a class in which both are right. */
+	/* With the requested size, whether or not the program passed it: another allocator may have
+	 * no class in which both sizes fit. */
 	sized = event->flags & RH_EVF_SIZED && !(object.a & RH_OBJECT_ALIGNED);
 	if (size <= UINT32_MAX) {
 		rh_out_op(to, sized ? RH_OP_FREE_SIZED : RH_OP_FREE, slot, (uint32_t)size);
@@ -282,7 +282,7 @@ static int do_free(struct rh_compiling *c, const struct rh_event *event, uint32_
 	return rh_slots_give(&c->slots, lane, slot, err);
 }
 
-/* The new object stays in the slot of the old. */
+/* The new object keeps the slot of the old one. */
 static int do_resize(struct rh_compiling *c, const struct rh_event *event, uint32_t lane,
 		     struct rh_err *err)
 {
@@ -316,7 +316,7 @@ static int do_resize(struct rh_compiling *c, const struct rh_event *event, uint3
 	return bear(c, event, &(struct birth){ slot, lane, rh_object_size(&old), size }, err);
 }
 
-/* The object's place is in this epoch from now on. */
+/* From now on the object's place is in this epoch. */
 static int note_question(struct rh_compiling *c, uint64_t id, struct rh_id *object,
 			 struct rh_err *err)
 {
@@ -477,8 +477,7 @@ static int start_lane(struct rh_compiling *c, uint32_t trace_lane, struct rh_err
 	return 0;
 }
 
-/* Recorded time that has passed on the lane; what four ops cannot hold (17 s) is made up
- * for by those to come. */
+/* Recorded time that has passed on the lane; later ops make up for what four cannot hold (17 s). */
 static void put_pace(struct rh_compiling *c, uint32_t lane, uint64_t time_ns)
 {
 	for (int i = 0; i < RH_EVENT_PACES_MAX && c->paced_ns[lane] < time_ns; i++) {

@@ -23,8 +23,8 @@ int rh_work_file(const char *dir, struct rh_err *err)
 	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		return fd;
-	/* Some filesystems (overlayfs before 6.3) know no O_TMPFILE: then a name that is gone
-	 * at once. */
+	/* Some filesystems (overlayfs before 6.3) lack O_TMPFILE: then a named file, unlinked at
+	 * once. */
 	if (snprintf(path, sizeof(path), "%s/reheap-%ld-%llx", dir, (long)getpid(),
 		     (unsigned long long)rh_now_ns()) < (int)sizeof(path)) {
 		fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);

@@ -72,7 +72,7 @@ static int grow_old(struct rh_ids *ids, struct rh_err *err)
 	return 0;
 }
 
-/* Those already in the hash stay there: base does not move back. */
+/* Ids already in the hash stay there: base does not move back. */
 static int widen_window(struct rh_ids *ids, struct rh_err *err)
 {
 	uint64_t mask = 2 * ids->window_mask + 1;
@@ -125,7 +125,7 @@ void rh_ids_remove_old(struct rh_ids *ids, uint64_t id)
 		assert(ids->old[hole].key);
 		hole = (hole + 1) & ids->old_mask;
 	}
-	/* Whoever probed past the hole and may stand in it moves there. */
+	/* An entry that was probed past the hole and may stand in it moves there. */
 	for (i = (hole + 1) & ids->old_mask; ids->old[i].key; i = (i + 1) & ids->old_mask) {
 		uint64_t wanted = home(ids, ids->old[i].key);
 

@@ -1,13 +1,13 @@
 /*
  * ids.h - ids of the living: from a birth ordinal to two words.
  *
- * Ids come densely and in order (0, 1, 2, ...), most die young, a few live long. So
- * the youngest sit in a ring indexed by the id itself (the window), and what still lives
- * when its place is wanted again moves to an open-addressed hash. Where many do, the
- * window doubles, up to RH_IDS_WINDOW_MAX: a find there costs one cache miss, ageing
- * and finding again in the hash two. Memory is O(window + living), however many ids a
- * trace has and however thinly the survivors are spread (pages by id would be pinned by
- * one survivor each).
+ * Ids come densely and in order (0, 1, 2, ...), most die young, a few live long. So the
+ * youngest are kept in a ring indexed by the id itself (the window), and an object that still
+ * lives when its place is needed again moves to an open-addressed hash. If many move, the
+ * window doubles, up to RH_IDS_WINDOW_MAX: a find in the window costs one cache miss, moving
+ * and finding again in the hash two. Memory is O(window + living), however many ids a trace has
+ * and however thinly the survivors are spread (pages by id would be pinned by one survivor
+ * each).
  *
  * Ownership: pointers returned stay valid until the next add or remove. Thread rule:
  * one thread. Errors: RH_OS when memory is exhausted.
@@ -21,7 +21,7 @@
 #include "alloc/base/debug.h"
 #include "alloc/base/err.h"
 
-/* 64 Ki x 16 bytes = 1 MiB stays in L2; 4 Mi = 64 MiB is what may be spent at most. */
+/* 64 Ki x 16 bytes = 1 MiB stays in L2; 4 Mi x 16 = 64 MiB is the upper limit. */
 enum { RH_IDS_WINDOW = 1 << 16, RH_IDS_WINDOW_MAX = 1 << 22 };
 
 /* `b` may be anything but RH_IDS_DEAD. */
@@ -57,7 +57,7 @@ void rh_ids_remove_old(struct rh_ids *ids, uint64_t id);
 static inline struct rh_id *rh_ids_add(struct rh_ids *ids, struct rh_err *err)
 {
 	if (ids->next - ids->base > ids->window_mask) {
-		/* The oldest has most often died, and then there is nothing to move. */
+		/* The oldest has usually died, and then there is nothing to move. */
 		if (ids->window[ids->base & ids->window_mask].b == RH_IDS_DEAD)
 			ids->base++;
 		else if (rh_ids_age(ids, err) < 0)

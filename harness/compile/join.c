@@ -2,9 +2,9 @@
  * join.c - from the spool of epochs to the program file.
  *
  * By now the length of every lane is known, so each has its place in the file. The
- * spool is read once from front to back; rows of cuts become the grain table, the
- * parts of a lane go one behind the other. What has been copied is given back to the
- * filesystem block by block, so that the disk never holds both files whole.
+ * spool is read once from front to back; rows of cuts become the grain table, and the parts of
+ * a lane are placed one after another. Copied blocks are returned to the filesystem as we go,
+ * so that the disk never holds both files whole.
  */
 #include <assert.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #include "harness/compile/file.h"
 #include "harness/compile/spool.h"
 
-/* Holes are punched in steps of this, to spare system calls. */
+/* Holes are punched in steps of this size, to save system calls. */
 #define PUNCH_BYTES (64ull << 20)
 
 struct join {
@@ -135,7 +135,7 @@ static int join_block(struct join *join, struct rh_err *err)
 		if (join_lane(join, i, err) < 0)
 			return -1;
 	if (join->read_at - join->punched > PUNCH_BYTES) {
-		/* A filesystem that cannot do it only costs room. */
+		/* On a filesystem that cannot punch holes this only costs space. */
 		fallocate(join->out->spool, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 			  (off_t)join->punched, (off_t)(join->read_at - join->punched));
 		join->punched = join->read_at;
@@ -143,7 +143,7 @@ static int join_block(struct join *join, struct rh_err *err)
 	return 0;
 }
 
-/* Grains made one: sums add up, states are those of the last. */
+/* Merges grains: sums add up, states are those of the last. */
 static int put_facts(const struct join *join, const struct rh_program_head *head,
 		     struct rh_err *err)
 {
@@ -174,7 +174,8 @@ static int join_all(struct join *join, struct rh_program_head *head, struct rh_e
 	static const uint8_t end;
 
 	place_parts(join, head);
-	/* The last byte first: the file has its full size even where lanes are empty. */
+	/* Writes the last byte first, so that the file has its full size even if lanes are empty.
+	 */
 	if (rh_work_write(join->fd, &end, 1, head->bytes - 1, err) < 0 || put_row(join, err) < 0)
 		return -1;
 	while (join->grain < join->out->grain_count)

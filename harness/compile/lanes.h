@@ -1,10 +1,10 @@
 /*
  * lanes.h - which replay lane carries which lane of the trace.
  *
- * As recorded: a lane of the trace gets the lowest replay lane that carries nobody,
- * and gives it back when it stops; so there are as many replay lanes as trace lanes were
- * alive at once. Folded onto N: the busiest trace lane first, each onto the replay
- * lane with the fewest events so far (a prescan has counted them).
+ * As recorded: a lane of the trace gets the lowest free replay lane and returns it when it
+ * stops; so there are as many replay lanes as trace lanes were alive at once. Folded onto N:
+ * the busiest trace lane first, each onto the replay lane with the fewest events so far (a
+ * prescan has counted them).
  *
  * Thread rule: one thread. Errors: RH_BAD_DATA for more lanes than can be replayed,
  * RH_OS.
@@ -19,7 +19,7 @@
 
 /* A lane shares a word with a slot and a position (compile.c), which leaves 12 bits. */
 enum { RH_COMPILE_LANES_MAX = 4096 };
-/* A trace names lanes densely; more than this is not a program but damage. */
+/* A trace numbers lanes densely; a number above this means damage. */
 enum { RH_COMPILE_TRACE_LANES_MAX = 1 << 24 };
 #define RH_LANE_NONE UINT32_MAX
 
@@ -35,14 +35,13 @@ struct rh_lanes {
 	bool folded;
 };
 
-/* As recorded (onto 0), or folded; then lane_events[0..lanes_recorded) weighs the lanes,
- * and is not needed for one. */
+/* As recorded (onto 0), or folded; then lane_events[0..lanes_recorded) holds the weights of the
+ * lanes, not needed for folding onto one. */
 int rh_lanes_open(struct rh_lanes *lanes, uint32_t onto, const uint64_t *lane_events,
 		  uint32_t lanes_recorded, struct rh_err *err);
 void rh_lanes_close(struct rh_lanes *lanes);
 
-/* A trace lane that is not running begins: its replay lane is in carrier after; may raise
- * count. */
+/* A trace lane that is not running begins: carrier then holds its replay lane; may raise count. */
 int rh_lanes_start(struct rh_lanes *lanes, uint32_t trace_lane, struct rh_err *err);
 void rh_lanes_stop(struct rh_lanes *lanes, uint32_t trace_lane);
 

@@ -1,12 +1,12 @@
 /*
- * object.h - what compiling knows of a living object, in the two words of its rh_id.
+ * object.h - the compiler's record of a living object, in the two words of its rh_id.
  *
  *	a	size, and two flags above it
  *	b	slot | lane | position: where in the program the object was born, or asked about,
  *		last. An edge starts there, so the three must be found without a second look-up.
  *
- * The widths of b are RH_LANE_BITS and RH_POSITION_BITS (harness/compile/state.h); a slot has
- * the rest. Pure arithmetic: nothing is owned, any thread may call.
+ * The widths of b are RH_LANE_BITS and RH_POSITION_BITS (harness/compile/state.h); the slot
+ * takes the rest. Pure arithmetic: nothing is owned, any thread may call.
  */
 #ifndef RH_COMPILE_OBJECT_H
 #define RH_COMPILE_OBJECT_H
@@ -14,8 +14,8 @@
 #include "alloc/base/debug.h"
 #include "harness/compile/state.h"
 
-/* In rh_id.a, above the size: it has an alignment of its own; its place is that of a question
- * of this epoch, though it was born before. */
+/* In rh_id.a, above the size: it has a non-default alignment; its place is that of a question in
+ * this epoch, although it was born before. */
 #define RH_OBJECT_ALIGNED (1ull << 63)
 #define RH_OBJECT_ASKED	  (1ull << 62)
 

@@ -1,6 +1,5 @@
 /*
- * out.c - collecting an epoch and spooling it; join.c makes the program
- * of the spool.
+ * out.c - collects an epoch and spools it; join.c makes the program from the spool.
  */
 #include "harness/compile/out.h"
 
@@ -12,7 +11,7 @@
 #include "harness/compile/file.h"
 #include "harness/compile/spool.h"
 
-/* What lanes may hold on to between epochs, all together. */
+/* Memory that all lanes together may keep between epochs. */
 #define KEEP_WORDS_MAX (4u << 20)
 
 int rh_out_open(struct rh_out *out, int spool, uint32_t cuts_max, struct rh_err *err)
@@ -227,7 +226,7 @@ static int stage_lane(struct rh_out *out, const struct rh_out_lane *lane, struct
 			return -1;
 		done += part;
 	}
-	/* A lane without words has no array either. */
+	/* A lane without words has no array. */
 	if (done == lane->count)
 		return 0;
 	return stage(out, lane->words + done, (lane->count - done) * sizeof(*lane->words), err);

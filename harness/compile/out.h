@@ -5,7 +5,7 @@
  * published is known only when a later event waits for it, so PUBLISH ops are put
  * in when the epoch ends: rh_out_wait() notes the position waited for, rh_out_epoch()
  * merges the noted positions into the lane's words, numbers them and fills the numbers into
- * the WAIT ops. Positions are words of the lane within the epoch, before that merge.
+ * the WAIT ops. Positions count words of the lane within the epoch, before that merge.
  *
  *   epoch in memory:  lane 0 words | lane 1 words | ...      notes: waits, publishes, cuts
  *   spool file:       block per epoch: [head | cuts | words by lane | lane 0 | lane 1 ...]
@@ -32,7 +32,7 @@ enum { RH_EVENT_WORDS_MAX = 16, RH_EVENT_PACES_MAX = 4 };
 struct rh_out_lane {
 	struct rh_op *words;
 	uint32_t count, cap;
-	uint32_t *publishes; /* positions, in no order, with doubles */
+	uint32_t *publishes; /* positions, unordered, with duplicates */
 	uint32_t publish_count, publish_cap;
 	uint64_t published; /* by earlier epochs */
 	uint64_t words_total, events;
@@ -52,7 +52,7 @@ struct rh_out {
 	uint64_t spool_bytes;
 	struct rh_out_lane *lanes;
 	uint32_t lane_count;
-	uint32_t stride; /* lanes there is room for in a row of cuts */
+	uint32_t stride; /* lanes that fit in a row of cuts */
 	struct rh_out_note *notes;
 	uint32_t note_count, note_cap;
 	uint32_t *cuts;		      /* cut x stride: position of each lane at each cut */
@@ -91,17 +91,17 @@ static inline void rh_out_word(struct rh_out_lane *to, uint64_t word)
 	memcpy(&to->words[to->count++], &word, sizeof(word));
 }
 
-/* Lane waits here until source has come to position. */
+/* The lane waits here until source has reached position. */
 int rh_out_wait(struct rh_out *out, uint32_t lane, uint32_t source, uint32_t position,
 		struct rh_err *err);
 
-/* The grain ends here, and these are its facts. */
+/* The grain ends here, with these facts. */
 int rh_out_cut(struct rh_out *out, const struct rh_grain *facts, struct rh_err *err);
 /* The epoch ends here; a cut has just been made. */
 int rh_out_epoch(struct rh_out *out, struct rh_err *err);
 
-/* Writes the program into fd, every `merge` grains made one. Fills the fields of head
- * that follow from what was collected; the rest is the caller's. */
+/* Writes the program into fd, with every `merge` grains merged into one. Fills the fields of head
+ * that follow from the collected ops; the caller fills the rest. */
 int rh_out_finish(struct rh_out *out, int fd, uint32_t merge, struct rh_program_head *head,
 		  struct rh_err *err);
 

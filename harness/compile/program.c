@@ -1,13 +1,13 @@
 /*
- * program.c - mapping a program, and believing nothing in it.
+ * program.c - maps a program and checks everything in it.
  *
  * The hot loop checks nothing, so everything it relies on is checked here, once, in
  * one linear scan of each lane (a few ns an op): offsets and counts lie within the file,
- * every op is whole and of a known kind, slots and tasks and lanes exist, publishes
- * count up, nobody waits for what is never published, and cuts fall between ops.
+ * every op is whole and of a known kind, slots and tasks and lanes exist, publishes count up,
+ * no lane waits for a count that is never published, and cuts fall between ops.
  *
- * Large programs give their pages back as the scan goes on: they stay in the page
- * cache, but not in the memory of the process.
+ * The pages of large programs are released as the scan proceeds: they stay in the page cache,
+ * but not resident in the process.
  */
 #include "harness/compile/program.h"
 
@@ -20,14 +20,14 @@
 
 #include "alloc/base/os.h"
 
-/* Scanned at a stretch; a program larger than this is not kept resident by the scan. */
+/* Bytes scanned at a time; a larger program is not kept resident by the scan. */
 #define WINDOW_BYTES (64ull << 20)
 
 struct scan {
 	const struct rh_program *program;
 	uint32_t lane;
 	uint64_t at, words; /* in words of the lane */
-	uint64_t cut;	    /* next row of the grain table to be met */
+	uint64_t cut;	    /* next row of the grain table */
 	uint32_t published, waits, turns;
 };
 
@@ -78,7 +78,7 @@ static int check_head(const struct rh_program_head *head, uint64_t bytes, struct
 	return 0;
 }
 
-/* Words that follow the op, or -1 for an op that is not one. */
+/* Words that follow the op, or -1 for an invalid op. */
 static int check_misc(const struct scan *scan, const struct rh_op *op, struct rh_err *err)
 {
 	static const uint8_t words[] = {
@@ -200,7 +200,7 @@ static int scan_until(struct scan *scan, const struct rh_op *ops, uint64_t until
 	return 0;
 }
 
-/* What is left of the column after the last op. */
+/* The rest of the column, after the last op. */
 static int check_ends(struct scan *scan, struct rh_err *err)
 {
 	const struct rh_program_lane *lane = &scan->program->lanes[scan->lane];

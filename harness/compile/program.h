@@ -1,22 +1,22 @@
 /*
- * program.h - a trace compiled for replay: what compile.c writes, workers map and the
- * hot loop walks. A program is one file, mapped and shared by every worker, so a
- * trace of 10^9 events costs page cache, not harness memory.
+ * program.h - a trace compiled for replay: written by compile.c, mapped by workers, walked by
+ * the hot loop. A program is one file, mapped and shared by every worker, so a trace of 10^9
+ * events costs page cache, not harness memory.
  *
  * file:  header | lane table | grain table | grain facts | ops of lane 0 | ops of lane 1 | ...
- *        each part page-aligned; offsets in the header; all numbers native-endian (a
- *        program lives as long as a run and never travels).
+ *        each part page-aligned; offsets in the header; all numbers native-endian (a program
+ *        lives as long as a run and never leaves the machine).
  *
  * Words. Objects become *slots*: indices into a table of pointers, dense and reused
  * only where the order of replay allows it (freed earlier on the same lane, or before
  * the last barrier). A *grain* is a stretch of about grain_events events between two
  * cuts of the recorded total order; cuts are legal barriers, so any run of grains can be
- * a segment. An *epoch* is epoch_grains grains: replay puts a barrier at least there,
- * which is what lets compile reuse slots across lanes and keeps lanes from drifting.
+ * a segment. An *epoch* is epoch_grains grains: replay puts a barrier at least there, so the
+ * compiler can reuse slots across lanes, and lanes cannot drift apart.
  *
  * Lanes of a program are replay threads. One carries one or more lanes of the trace,
  * one after another where they do not overlap ("as recorded"), or merged in recorded
- * order when folded onto N. A turn marks where a new trace lane starts on it.
+ * order when folded onto N. A TURN marks the start of a new trace lane on it.
  *
  * Ops: 8 bytes, in the order of the lane. kind in the low 4 bits of `what`, slot (or
  * lane, or sub-kind) in the high 28, `size` as the row says. Some are followed by one or
@@ -68,7 +68,7 @@ enum rh_op_kind {
 	RH_OP_PACE,
 	RH_OP_TOUCH,
 	RH_OP_MISC,
-	RH_OP_FREE_SIZED, /* rare ones last: the loop tells them by one comparison */
+	RH_OP_FREE_SIZED, /* rare ones last: the loop finds them by one comparison */
 	RH_OP_COUNT
 };
 
@@ -82,14 +82,14 @@ enum rh_misc {
 	RH_MISC_TURN,	    /* words: trace lane that begins here */
 	RH_MISC_USABLE,	    /* words: slot, size last asked for */
 	RH_MISC_TOUCH,	    /* words: slot, first byte, end: what is new of a large block */
-	/* words as of RESIZE_BIG: a block grows just after the program asked for its usable size.
-	 * It would not, had that been enough, so the lane does not either: redis' listpacks under
-	 * jemalloc make 14,400 reallocs where libc's make 23,300. */
+	/* words as for RESIZE_BIG: a block grows just after the program asked for its usable size.
+	 * The program would not resize if that were enough, so the lane does not either: redis'
+	 * listpacks make 14,400 reallocs under jemalloc and 23,300 under libc. */
 	RH_MISC_RESIZE_ASKED,
 };
 
-/* Blocks from this size on are touched by MISC_TOUCH and not by the loop, so that what is written
- * of them has a bound: rh_compile_stats.untouched. */
+/* Blocks of this size and more are touched by MISC_TOUCH and not by the loop, so that the bytes
+ * written to them are bounded: rh_compile_stats.untouched. */
 enum { RH_TOUCH_LARGE_BYTES = 64 << 10 };
 
 struct rh_op {
@@ -117,7 +117,7 @@ struct rh_program_head {
 	uint32_t epoch_grains;
 	uint32_t slots, task_slots;
 	uint32_t paced, touched; /* PACE / TOUCH ops are in */
-	uint32_t stacks_grow;	 /* GROW ops are in: what spawn asks for is a first size */
+	uint32_t stacks_grow;	 /* GROW ops are in: spawn requests only a first size */
 	uint32_t pad;
 	uint64_t bytes; /* of the file */
 	uint64_t events, objects, tasks;

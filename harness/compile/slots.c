@@ -86,7 +86,7 @@ int rh_slots_barrier(struct rh_slots *slots, struct rh_err *err)
 	uint32_t lines = slots->used / LINE;
 
 	if (slots->lanes < 2)
-		return 0; /* nobody to hand anything to: stay with the warm list */
+		return 0; /* one lane only: keep the warm list */
 	if (lines > slots->pool_lines) {
 		uint8_t *pool = realloc(slots->pool, lines);
 
@@ -102,7 +102,7 @@ int rh_slots_barrier(struct rh_slots *slots, struct rh_err *err)
 		for (uint32_t i = 0; i < list->count; i++) {
 			uint32_t slot = list->slots[i];
 
-			/* a slot that two lanes gave back would be handed out twice */
+			/* a slot returned by two lanes would be handed out twice */
 			assert(slot < slots->used &&
 			       !(slots->pool[slot / LINE] >> slot % LINE & 1));
 			slots->pool[slot / LINE] |= (uint8_t)(1u << slot % LINE);

@@ -1,12 +1,12 @@
 /*
- * slots.h - which place of the pointer table an object gets.
+ * slots.h - assigns places of the pointer table to objects.
  *
  * A slot may be reused only where the order of replay guarantees that its last owner
  * is gone: on the lane that freed it (program order; last in, first out, so the
  * slot is warm), or on any lane after the next barrier of all lanes. At a barrier the
- * free slots of all lanes go into one pool; a lane that runs dry takes the free
- * slots of the lowest cache line of the pool (8 pointers), and fresh ones after that,
- * so that the table stays small and lanes seldom share a line of it.
+ * free slots of all lanes go into one pool; a lane that runs out takes the free slots of the
+ * lowest cache line of the pool (8 pointers), and fresh ones after that, so that the table
+ * stays small and lanes seldom share one of its lines.
  *
  * Thread rule: one thread. Errors: RH_OS without memory, RH_BAD_DATA past the limit of
  * slots.
@@ -36,7 +36,7 @@ struct rh_slots {
 void rh_slots_close(struct rh_slots *slots);
 /* Makes room for that many lanes. A zeroed struct is an empty one. */
 int rh_slots_lanes(struct rh_slots *slots, uint32_t lanes, struct rh_err *err);
-/* All lanes meet: what is free anywhere may be used anywhere. */
+/* All lanes meet: any free slot may be used by any lane. */
 int rh_slots_barrier(struct rh_slots *slots, struct rh_err *err);
 
 int rh_slots_refill(struct rh_slots *slots, uint32_t lane, struct rh_err *err);

@@ -1,5 +1,5 @@
 /*
- * spool.h - what out.c writes and join.c reads: blocks of
+ * spool.h - the file that out.c writes and join.c reads: blocks of
  *
  *	struct rh_spool_head | cuts x lanes uint32_t | words of lane 0 | words of lane 1 | ...
  *
@@ -19,7 +19,7 @@ struct rh_spool_head {
 	uint32_t lanes, cuts;
 };
 
-/* What is staged goes to the file. */
+/* Writes the staged bytes to the file. */
 int rh_out_flush(struct rh_out *out, struct rh_err *err);
 
 #endif

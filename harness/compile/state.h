@@ -1,5 +1,5 @@
 /*
- * state.h - what one compilation carries from event to event; between compile.c
+ * state.h - the state that one compilation carries from event to event; shared by compile.c
  * (files, options, cuts) and events.c (one event at a time).
  */
 #ifndef RH_COMPILE_STATE_H
@@ -31,7 +31,7 @@ struct rh_compiling {
 	struct rh_clocks clocks;
 	struct rh_touch *touch; /* NULL unless TOUCH ops are wanted */
 	uint64_t touch_bound;	/* bytes that may be touched at a time ... */
-	uint64_t touch_live;	/* ... live bytes of blocks that are not larger alone */
+	uint64_t touch_live;	/* ... live bytes of the blocks that fit this bound singly */
 	uint64_t untouched, untouched_bytes;
 	uint64_t *paced_ns; /* by replay lane: recorded time its PACE ops add up to */
 	uint32_t lane_room; /* replay lanes that all of the above have room for */

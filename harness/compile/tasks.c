@@ -1,5 +1,5 @@
 /*
- * tasks.c - records of tasks, reused.
+ * tasks.c - task records, which are reused.
  */
 #include "harness/compile/tasks.h"
 

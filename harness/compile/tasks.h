@@ -1,9 +1,9 @@
 /*
- * tasks.h - what compiling knows of each task: its slot and where it was last
- * seen, which is what edges of tasks hang on.
+ * tasks.h - the compiler's record of each task: its slot and where it was last seen, which is
+ * where its edges start.
  *
- * A task that has exited stays known until the next barrier, because somebody may join it;
- * after the barrier a join needs no edge. Memory: O(living + exited in this epoch).
+ * A task that has exited stays known until the next barrier, because it may be joined; after
+ * the barrier a join needs no edge. Memory: O(living + exited in this epoch).
  *
  * Thread rule: one thread. Pointers are valid until the next spawn. Errors: RH_OS.
  */

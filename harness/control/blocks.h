@@ -1,12 +1,13 @@
 /*
- * blocks.h - where live blocks lie: what the blocks probe's two halves share (RH_AREA_BLOCKS).
+ * blocks.h - where live blocks lie: the data shared by the two halves of the blocks probe
+ * (RH_AREA_BLOCKS).
  *
- * On RH_CTL_BLOCK_SCAN the worker looks at every live block of every copy, between segments,
- * from memory of its own that is gone again before anything is read.
+ * On RH_CTL_BLOCK_SCAN the worker looks at every live block of every copy, between segments, using
+ * its own memory, which is unmapped before memory is measured.
  *
- * A line counts as live when a byte that the program asked for lies in it, and as shared when
- * such bytes belong to blocks made on two or more lanes: those lanes' stores then take the
- * line from each other, although the program shares nothing (false sharing).
+ * A line counts as live if it holds a byte that the program asked for, and as shared if such
+ * bytes belong to blocks made on two or more lanes: stores of those lanes then take the line
+ * from each other, although the program shares nothing (false sharing).
  *
  * Thread rule: the coordinator during the command, the driver at any other time.
  */

@@ -2,10 +2,10 @@
  * harness/control/callgrind_reset.h - asks callgrind, from inside a worker that runs under it, to
  * forget what it counted.
  *
- * Copies are brought to their phases by the same loop that is then measured; what they cost
- * on the way must not be in the counts. The request is a few instructions that do nothing
- * outside valgrind, and needs its header when we are built; without it RH_CAN_CALLGRIND_RESET is 0
- * and copies have no callgrind tier.
+ * Copies are brought to their phases by the same loop that is then measured; the cost of that
+ * must not be in the counts. The request is a few instructions that do nothing outside valgrind;
+ * building it needs valgrind's header; without it RH_CAN_CALLGRIND_RESET is 0 and copies have no
+ * callgrind tier.
  */
 #ifndef RH_CALLGRIND_RESET_H
 #define RH_CALLGRIND_RESET_H

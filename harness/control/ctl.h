@@ -1,25 +1,24 @@
 /*
  * ctl.h - the control block: how the driver commands a worker.
  *
- * One shared mapping (a memfd) per worker, made by the driver before exec. Exactly
- * one side owns the block at a time; `turn` says which (the baton). A command is:
+ * One shared mapping (a memfd) per worker, made by the driver before exec. Exactly one side
+ * owns the block at a time; `turn` says which one (the baton). A command is:
  *
  *	driver                          worker
  *	fills command, first, count
  *	turn = WORKER, wakes  ------->  does it, fills the answer
  *	                      <-------  turn = DRIVER, wakes
  *
- * Whoever waits may spin for `spin_ticks` (at most 20 us: an idle worker must not
- * burn a CPU the other one runs on) and then sleeps in a futex. Replay, sampling
- * and the gate are this same protocol with different segment lengths, so two live
- * workers can be handed segments in turn.
+ * The waiting side may spin for `spin_ticks` (at most 20 us: an idle worker must not use a CPU
+ * that the other one needs) and then sleeps in a futex. Replay, sampling and the gate use this
+ * same protocol with different segment lengths, so two live workers can run segments in turn.
  *
  * A life:	(start-up answer: identity) OPEN [PREROLL] RUN... [STATS] DRAIN CLOSE
  *
  * Every lane has a seat. seat->at is the address of the op the lane is at, stored
- * once per op; since the block is shared it survives the worker, so that a crashed
- * or hung worker shows where it was. Nothing else is written during a segment;
- * the figures of a seat are valid after the RUN that made them.
+ * once per op; since the block is shared, it survives the worker and shows where a crashed or
+ * hung worker was. Nothing else is written during a segment; the figures of a seat are valid
+ * after the RUN that made them.
  *
  * Copies. K copies of the program run side by side, each with its own objects and
  * its own lanes: seat of lane l of copy k is k * lanes + l. Copy k is shifted by
@@ -28,13 +27,13 @@
  * have a lead: the grains before `first` run first, untimed, up to a barrier; the lead
  * and the timed part are each a stretch of rh_ctl_stretch.
  *
- * DRAIN leaves every copy at its start with nothing live: the next RUN can begin anew.
+ * DRAIN leaves every copy at its start with nothing live, so the next RUN can start over.
  *
- * Passes. A RUN of virtual grain 0 after the last one begins the next pass: every copy goes on
- * from where it stands and wraps once. With `keep` what lives at a wrap lives on and dies in
- * the next pass (harness/worker/passes.c); without, it is drained.
+ * Passes. A RUN of virtual grain 0 after the last one begins the next pass: every copy
+ * continues from where it stands and wraps once. With `keep`, blocks that live at a wrap are
+ * kept and die in the next pass (harness/worker/passes.c); without it they are drained.
  *
- * Thread rule: the side that has the baton; seats during RUN: their lane.
+ * Thread rule: the side that has the baton; during RUN a seat belongs to its lane.
  */
 #ifndef RH_CTL_H
 #define RH_CTL_H
@@ -67,8 +66,8 @@ enum rh_ctl_command {
 	RH_CTL_RUN,	   /* virtual grains first .. first + count - 1 */
 	RH_CTL_STATS,	   /* fills stats[] */
 	RH_CTL_LOCKS,	   /* fills the rows of RH_AREA_LOCKS; count 1: the first reading */
-	RH_CTL_BLOCK_SCAN, /* looks where live blocks lie, into RH_AREA_BLOCKS */
-	RH_CTL_TURN,	   /* threads whose recorded lane ended go; RUN would do it, too */
+	RH_CTL_BLOCK_SCAN, /* finds where live blocks lie, into RH_AREA_BLOCKS */
+	RH_CTL_TURN,	   /* ends threads whose recorded lane ended; RUN does it as well */
 	RH_CTL_DRAIN,	   /* untimed: frees every live object on the lane that made it */
 	RH_CTL_CLOSE,	   /* closes the heap; the worker exits with 0 after its answer */
 };
@@ -82,13 +81,13 @@ enum rh_ctl_touch {
 	RH_TOUCH_AUTO	   /* the driver's: RECORDED when the program has TOUCH ops, else FULL */
 };
 
-/* What a lane says of itself after a segment. */
+/* A lane's report after a segment. */
 struct rh_ctl_seat {
 	/* the running line: the lane stores `at` once per op */
 	_Atomic(const struct rh_op *) at;
 	const struct rh_op *ops;  /* first op of the lane, where the worker mapped it */
 	_Atomic uint32_t running; /* between start and end of a segment or drain */
-	uint32_t os_thread;	  /* kernel id of the thread that sits here */
+	uint32_t os_thread;	  /* kernel id of this seat's thread */
 	uint64_t pad[4];
 	char pad2[8];
 	/* of the last segment */
@@ -105,7 +104,7 @@ struct rh_ctl_seat {
 	uint64_t run_delay_ns;	  /* runnable without a CPU between start and end, waits
 				   * included; RH_NONE = unknown */
 	uint64_t kernel_ns;	  /* CPU time of the kernel for the thread, by its ticks */
-	uint64_t slept_ticks;	  /* of blocked_ticks: asleep; the rest was looking */
+	uint64_t slept_ticks;	  /* of blocked_ticks: asleep; the rest was polling */
 	uint64_t pad3[7];
 	uint32_t batch_ticks[RH_CTL_BATCHES_MAX];
 };
@@ -114,7 +113,7 @@ _Static_assert(offsetof(struct rh_ctl_seat, start_ticks) == RH_CACHE_LINE,
 _Static_assert(sizeof(struct rh_ctl_seat) % RH_CACHE_LINE == 0, "seats do not share lines");
 
 /* Memory that a probe shares with the worker, after the seats; laid out by the probe
- * (harness/control/latency.h and so on). A lane touches its own part only, while a segment runs. */
+ * (harness/control/latency.h and so on). A lane touches only its own part, while a segment runs. */
 enum rh_area {
 	RH_AREA_LATENCY, /* struct rh_latency_lane per seat */
 	RH_AREA_LOCKS,	 /* struct rh_lock_area */
@@ -126,9 +125,9 @@ enum rh_area {
 
 enum rh_ctl_pace { RH_PACE_NONE, RH_PACE_THINK, RH_PACE_OPEN };
 
-/* How the user wants traces replayed. It goes as a whole from the options of a command to the
- * driver (struct rh_run_config), to the start of a worker, to the control block: an option that is
- * new needs a line here and one where it is read. */
+/* How the user wants traces replayed. The struct is passed on as a whole from the options of a
+ * command to the driver (struct rh_run_config), to the start of a worker, to the control block: a
+ * new option needs a line here and one where it is read. */
 struct rh_replay_options {
 	int touch;	       /* enum rh_ctl_touch */
 	int pace;	       /* enum rh_ctl_pace; the program has PACE ops then */
@@ -139,7 +138,7 @@ struct rh_replay_options {
 	uint64_t sample;       /* latency: one operation in so many, on average; 1 = every */
 };
 
-/* How RUN and PREROLL replay: another inclusion of the loop. */
+/* How RUN and PREROLL replay: each mode is another inclusion of the loop. */
 enum rh_ctl_mode {
 	RH_MODE_PLAIN,
 	RH_MODE_TIMED, /* sampled operations are timed into RH_AREA_LATENCY */
@@ -174,7 +173,7 @@ struct rh_ctl {
 	uint64_t seed; /* RH_MODE_TIMED: of the sampling */
 
 	/* the driver writes: before OPEN */
-	uint32_t keep; /* what lives when a copy wraps lives on */
+	uint32_t keep; /* blocks alive when a copy wraps are kept */
 
 	/* the driver writes: with each command */
 	uint32_t command;      /* enum rh_ctl_command */
@@ -184,18 +183,18 @@ struct rh_ctl {
 	uint32_t batches;      /* RUN: the lanes time their grains, too */
 
 	/* the worker writes: its answer */
-	_Atomic uint32_t failed; /* 1: code and text say why; the worker is of no more use */
+	_Atomic uint32_t failed; /* 1: code and text say why; the worker is unusable */
 	uint32_t code;		 /* enum rh_exit */
 	char text[600];
 	uint32_t failed_seat;	      /* UINT32_MAX = no lane in particular */
 	_Atomic uint32_t died_signal; /* set by the crash handler, 0 = none ... */
 	uint32_t died_seat;	      /* ... with the seat it struck; UINT32_MAX = none */
 	uint64_t died_address;	      /* what it could not reach */
-	uint32_t flush_due, flushed;  /* at exit a stream of ours was to be flushed, and was */
+	uint32_t flush_due, flushed;  /* at exit a stream of ours had to be flushed, and was */
 
 	/* identity, valid in the start-up answer */
-	uint32_t malloc_is_libc; /* malloc comes from where the rest of libc comes from */
-	uint32_t malloc_mixed;	 /* malloc, free, calloc, realloc are not one object's */
+	uint32_t malloc_is_libc; /* malloc is in the same object as the rest of libc */
+	uint32_t malloc_mixed;	 /* malloc, free, calloc, realloc are not all in one object */
 	char malloc_path[1024];
 	char malloc_build_id[64];
 	char malloc_version[64]; /* as it says itself; "" */
@@ -205,8 +204,8 @@ struct rh_ctl {
 	uint32_t mutex_seen;			 /* OPEN found the library that counts mutexes */
 	uint64_t drained_objects, drained_bytes; /* DRAIN: what was live, by the program */
 
-	/* with `keep`, after each RUN: what wraps of this RUN carried over, and what earlier passes
-	 * left that still lives */
+	/* with `keep`, after each RUN: carried over by the wraps of this RUN, and left by earlier
+	 * passes and still alive */
 	uint64_t carried_objects, carried_bytes;
 	uint64_t kept_objects, kept_bytes, kept_tasks;
 
@@ -259,8 +258,8 @@ static inline uint64_t rh_ctl_stretch(uint32_t copies, uint64_t grains, uint64_t
 	return want ? want : 1;
 }
 
-/* Waits until the baton is ours: spins at most spin_ticks, then sleeps. Returns -1 when
- * timeout_ns passed without it (UINT64_MAX = forever). */
+/* Waits until the baton is ours: spins at most spin_ticks, then sleeps. Returns -1 if timeout_ns
+ * pass first (UINT64_MAX = forever). */
 static inline int rh_ctl_await(struct rh_ctl *ctl, enum rh_ctl_turn mine, uint64_t spin_ticks,
 			       uint64_t timeout_ns)
 {

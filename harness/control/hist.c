@@ -60,7 +60,7 @@ uint64_t rh_hist_at_rank(const struct rh_hist_sum *hist, uint64_t rank)
 
 uint64_t rh_hist_quantile(const struct rh_hist_sum *hist, double q)
 {
-	/* A product like 0.9 * 10 comes out a hair above its integer. */
+	/* Rounding: a product like 0.9 * 10 may be slightly above its integer. */
 	double rank = ceil(q * (double)hist->count - 1e-9);
 
 	return rh_hist_at_rank(hist, rank < 1 ? 1 : (uint64_t)rank);

@@ -7,14 +7,14 @@
  *	value < 32		index = value
  *	2^e <= value < 2^(e+1)	index = (e - 4) * 32 + (value >> (e - 5)) - 32
  *
- * 992 buckets reach to 2^35 ticks (14 s at 2.4 GHz); what is longer is counted in the last
- * one and as overflow, and max keeps it exactly. One histogram is one page. Recording is
- * a count of leading zeros, a shift and an increment; no atomics: one writer, read when
- * it rests. Merging is adding, so that histograms of lanes, trials and kinds may be summed in
- * any order.
+ * 992 buckets reach to 2^35 ticks (14 s at 2.4 GHz); longer values are counted in the last one
+ * and as overflow, and max keeps the largest exactly. One histogram is one page. Recording is a
+ * count of leading zeros, a shift and an increment; no atomics: there is one writer, and
+ * readers wait until it rests. Merging is adding, so that histograms of lanes, trials and kinds
+ * may be summed in any order.
  *
- * A bucket holds up to 2^32 - 1 and stays there (a saturated bucket is a trial of minutes in
- * one operation); merged ones are 64 bits wide and do not.
+ * A bucket saturates at 2^32 - 1 (which takes a trial of minutes in one kind of operation);
+ * merged buckets have 64 bits and do not saturate.
  *
  * Thread rule: one writer each; struct rh_hist_sum: one thread. Errors: none.
  */
@@ -28,7 +28,7 @@ enum { RH_HIST_BITS = 5, RH_HIST_BUCKETS = 992, RH_HIST_TOP_BITS = 35 };
 
 struct rh_hist {
 	uint64_t count, sum, max, overflow;
-	uint64_t pad[12]; /* the counters' line and its neighbour are their own */
+	uint64_t pad[12]; /* the counters have their line and its neighbour to themselves */
 	uint32_t bucket[RH_HIST_BUCKETS];
 };
 _Static_assert(sizeof(struct rh_hist) == 4096, "one page each");

@@ -1,18 +1,18 @@
 /*
- * latency.h - what the latency probe's two halves share: the worker's lanes write it, the driver
- * reads it when they rest. It lies in the control block's mapping (RH_AREA_LATENCY), one
- * struct rh_latency_lane per seat.
+ * latency.h - the data shared by the two halves of the latency probe: the worker's lanes write
+ * it, the driver reads it when they rest. It lies in the control block's mapping
+ * (RH_AREA_LATENCY), one struct rh_latency_lane per seat.
  *
- * A sample is one operation between fenced reads of the clock, the cost of an empty pair taken
- * off. Which operations are sampled is decided by gaps from a geometric distribution, so
- * that no period of the trace can hide from it or dominate it.
+ * A sample is one operation between fenced reads of the clock, less the cost of an empty pair.
+ * Gaps from a geometric distribution decide which operations are sampled, so that no period of
+ * the trace can hide from the sampling or dominate it.
  *
  * Cells: kind x size octave (up to 8 bytes, 16, 32 ... 1 MiB, more). A free is remote when
  * the block was made on another lane of the replay.
  *
- * Outliers are found by batches of RH_BATCH_OPS operations and more: a batch that took more than
- * 8 x the running median per operation, waiting for other lanes taken off, is kept with
- * what the kernel did to the thread meanwhile. That costs one getrusage (330 ns) a batch,
+ * Outliers are found by batches of RH_BATCH_OPS operations and more: a batch that took more
+ * than 8 x the running median per operation, without waits for other lanes, is kept together
+ * with the kernel's counts for the thread meanwhile. That costs one getrusage (330 ns) a batch,
  * outside every timed operation.
  *
  * Thread rule: the lane while a segment runs, then the driver.
@@ -70,7 +70,7 @@ struct rh_latency_lane {
 	_Alignas(4096) struct rh_hist cell[RH_LAT_KINDS][RH_LAT_OCTAVES];
 };
 
-/* What the driver keeps of a trial: all lanes and octaves together. */
+/* The driver's sums of a trial: all lanes and octaves together. */
 struct rh_latency_sum {
 	struct rh_hist_sum all, kind[RH_LAT_KINDS];
 	struct rh_hist_sum response; /* --pace open: from when it was due */
@@ -78,7 +78,7 @@ struct rh_latency_sum {
 
 struct rh_result;
 struct rh_trial;
-/* All trials of a backend at the place of `like`, together; false when there are none. */
+/* Sums all trials of a backend at the setting of `like`; false when there are none. */
 int rh_latency_pool(const struct rh_result *result, const struct rh_trial *like, uint32_t backend,
 		    struct rh_latency_sum *into);
 

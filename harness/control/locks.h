@@ -1,10 +1,10 @@
 /*
- * locks.h - what the contention probe's two halves share (RH_AREA_LOCKS).
+ * locks.h - the data shared by the two halves of the contention probe (RH_AREA_LOCKS).
  *
  * Rows: one per lock that can be seen, filled by the worker on RH_CTL_LOCKS: locks of our
- * own backends (alloc/base/lock.h), and what jemalloc reports of its mutexes through mallctl.
- * Meters: per lane what the kernel did to its thread inside segments. Both are cumulative; the
- * driver clears meters before the first segment and subtracts the rows it read then.
+ * own backends (alloc/base/lock.h), and those that jemalloc reports through mallctl. Meters:
+ * per lane, the kernel's counts for its thread inside segments. Both are cumulative; the driver
+ * clears meters before the first segment and subtracts the rows it read then.
  *
  * Thread rule: rows: the coordinator during the command; meters: the lane during a
  * segment; the driver at any other time.
@@ -32,8 +32,8 @@ struct rh_lock_row {
 struct rh_lane_meters {
 	uint64_t span_ticks, cpu_ns; /* start to end of the lane's segments */
 	uint64_t run_delay_ns;	     /* runnable, but on no CPU; RH_NONE = unknown */
-	/* asleep by the replay's own doing: for another lane, as the recorded order wants, or for
-	 * recorded times; and how much of that was CPU time and run delay nevertheless */
+	/* asleep because of the replay itself: for another lane in recorded order, or for recorded
+	 * times; and the CPU time and run delay within that */
 	uint64_t slept_ticks, slept_cpu_ns, slept_delay_ns;
 	uint64_t switches_voluntary, switches_involuntary;
 	uint64_t futex_calls;	   /* all, by tracepoint ... */

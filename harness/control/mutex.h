@@ -1,5 +1,5 @@
 /*
- * mutex.h - what the mutex probe's shim (shim/mutex.c), the worker and the driver share
+ * mutex.h - the data shared by the mutex probe's shim (shim/mutex.c), the worker and the driver
  * (RH_AREA_MUTEX): one struct per seat, written by the lane's thread inside segments.
  */
 #ifndef RH_MUTEX_H
@@ -21,8 +21,8 @@ struct rh_mutex_lane {
 };
 _Static_assert(sizeof(struct rh_mutex_lane) % 128 == 0, "lanes share no line");
 
-/* Exported by the shim: from now on the calling thread counts into lane (NULL: not any more).
- * Calls made from code between text and text_end are the worker's own and not counted. */
+/* Exported by the shim: from now on the calling thread counts into lane (NULL: it stops counting).
+ * Calls from code between text and text_end belong to the worker and are not counted. */
 typedef void rh_mutex_attach_fn(struct rh_mutex_lane *lane, bool clock_is_counter, const void *text,
 				const void *text_end);
 

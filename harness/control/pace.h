@@ -1,5 +1,5 @@
 /*
- * pace.h - what a paced replay reports of itself (RH_AREA_PACE): one struct per seat.
+ * pace.h - the report of a paced replay (RH_AREA_PACE): one struct per seat.
  *
  * The lane writes while a segment runs, the driver reads at other times. Ticks of the run's
  * clock, as everywhere in the worker.
@@ -12,7 +12,7 @@
 struct rh_pace_lane {
 	struct rh_hist lag;	 /* how late an operation started; one value per PACE op */
 	struct rh_hist response; /* open, timed variants: from intended start to end */
-	uint64_t waited_ticks;	 /* until the time had come */
+	uint64_t waited_ticks;	 /* until operations were due */
 	uint64_t pad[511];
 };
 _Static_assert(sizeof(struct rh_pace_lane) % 4096 == 0, "lanes share no page");

@@ -2,8 +2,8 @@
  * sampler.h - which operations are sampled: gaps from a geometric distribution.
  *
  * With mean m every operation is taken with probability 1/m, independently of all others:
- * percentiles over the samples estimate those over all operations whatever the period of the
- * trace. m = 1 takes every operation. A gap costs a logarithm, on sampled operations only.
+ * percentiles over the samples estimate those over all operations, whatever period the trace
+ * has. m = 1 takes every operation. A gap costs a logarithm, on sampled operations only.
  *
  * Thread rule: one thread each. Errors: none.
  */

@@ -1,25 +1,25 @@
 /*
  * fidelity.c - the replay of a fidelity run; see fidelity.h.
  *
- * The snapshot is made again before the first event: objects and holes (layout.c),
- * stacks (start.c).
+ * Before the first event the snapshot is rebuilt: objects and holes (layout.c), stacks (start.c).
  *
- * The dead: Go tells of a death when the slot is swept, which is when somebody looks for
- * one. A heap that sweeps for itself must know at the end of the cycle who is dead. So a
- * second reader runs one cycle ahead, and at each end of a cycle everything dies that is
- * freed until the next. How spans are swept then, and which are taken up, is in sweeps.c.
- * Caches of lanes go back where the trace says so, and stacks that are freed are kept for the next
- * from where it says that marking begins.
+ * Deaths: Go records a death when the slot is swept, which is when an allocation needs one. A heap
+ * that does its own sweeping must know at the end of the cycle which objects are dead. So a second
+ * reader runs one cycle ahead, and at the end of each cycle every object dies that the trace frees
+ * before the end of the next. sweeps.c says how spans are swept then and which are reused. Lane
+ * caches are flushed where the trace says so. From the point where it says that marking begins,
+ * freed stacks are kept for the next cycle.
  *
- * Two runs: in one, cycles and stacks are the trace's, stack by stack, and this one is
- * judged. In the other (oracle) the heap's own pacer decides on cycles, and tasks spawn,
- * grow and exit as in `reheap replay`, which tells how far goroutines share stacks as Go's.
+ * Two runs: one follows the recorded cycles and the recorded stacks, stack by stack, and is the
+ * one that is judged. In the other (oracle) the heap's own pacer starts the cycles, and tasks
+ * spawn, grow and exit as in `reheap replay`; it shows how closely stack reuse between goroutines
+ * resembles Go's.
  *
- * Tiny objects: two that shared a block count as one slot on both sides, for the block is
- * what either heap hands out; live bytes count each with its own size instead.
+ * Tiny objects: two that shared a block count as one slot on both sides, because both heaps hand
+ * out whole blocks; live bytes count each object with its own size.
  *
  * Only recorded shrinks are replayed (shrink=off): the backend's own rule looks at how much of a
- * stack is in use, and no trace tells that.
+ * stack is in use, which no trace records.
  */
 #include "harness/fidelity/state.h"
 
@@ -102,7 +102,7 @@ static int open_backend(struct replay *replay, struct rh_err *err)
 				       replay->heap, err);
 }
 
-/* All lanes at once: which stacks are whose at the start is made before the first event. */
+/* All lanes at once: the initial owner of every stack is set before the first event. */
 static int open_lanes(struct replay *replay, struct rh_err *err)
 {
 	uint32_t count = replay->steps.lanes;
@@ -159,7 +159,8 @@ void rh_fidelity_flush(struct replay *replay, uint32_t lane)
 
 void *rh_fidelity_serve(struct replay *replay, uint32_t lane, uint64_t size, bool noscan)
 {
-	/* As compiled programs ask: see alloc/heap/tiered/block.c for what alignment says. */
+	/* Alignment as compiled programs request it: alloc/heap/tiered/block.c says what it
+	 * implies. */
 	return replay->ops->alloc_as(replay->lanes[lane].heap, size, noscan ? 0 : 8,
 				     noscan ? RH_ALLOC_NOSCAN : 0);
 }
@@ -207,7 +208,7 @@ void *rh_fidelity_bury(struct replay *replay, uint64_t id, uint32_t lane)
 	return p;
 }
 
-/* The first of its class on a lane may have its block since the snapshot. */
+/* The first object of its class on a lane may already have its block from the snapshot. */
 void *rh_fidelity_take(struct replay *replay, uint32_t lane, uint64_t size, uint32_t kind)
 {
 	void **taken = &replay->lanes[lane].taken[kind < FIDELITY_KINDS ? kind : 0];
@@ -251,8 +252,8 @@ int rh_fidelity_bear(struct replay *replay, const struct rh_event *event, struct
 
 /* ---- what a cycle found dead ---- */
 
-/* Reads on to the end of the next cycle and frees what is freed until then: all of that
- * was found dead by the cycle that ends now. */
+/* Reads ahead to the end of the next cycle and frees every object that the trace frees before it:
+ * the cycle that ends now found all of them dead. */
 static int bury_dead(struct replay *replay, uint32_t lane, struct rh_err *err)
 {
 	struct ahead *ahead = &replay->ahead;
@@ -285,7 +286,8 @@ static int bury_dead(struct replay *replay, uint32_t lane, struct rh_err *err)
 
 /* ---- the end of the snapshot ---- */
 
-/* A cycle nobody recorded: what has died is found and, if `sweeps`, swept at once. */
+/* An extra cycle that was not recorded: it finds the dead objects and, if `sweeps`, sweeps them at
+ * once. */
 static void own_cycle(struct replay *replay, uint32_t lane, bool sweeps)
 {
 	replay->ops->gc_begin(replay->lanes[lane].heap);

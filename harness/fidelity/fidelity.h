@@ -48,7 +48,7 @@ struct rh_fidelity_edge {
 	uint64_t cycle, time_ns;
 	bool ends; /* the cycle ends here, else it begins */
 	uint64_t curve[FIDELITY_CURVE_COUNT][2];
-	uint64_t lost_stacks; /* bytes of stack spans that the recorder did not tell of */
+	uint64_t lost_stacks; /* bytes of stack spans that the recorder did not report */
 	uint32_t spans[FIDELITY_KINDS][2];
 	uint64_t free_slots[2]; /* bytes of slots without a living object */
 };

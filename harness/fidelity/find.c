@@ -1,11 +1,11 @@
 /*
  * find.c - how many free stacks each P had in its cache when recording began.
  *
- * No event tells. But from these numbers and what the trace does tell everything follows
- * that the stack pools do afterwards, so they are tried: the recorded stacks of one size are
- * replayed on pools with nothing else, for every number from 0 to 32 KiB, one P after the
- * other and then two at a time. Kept are the numbers with which the backend has as many
- * spans as Go had for the longest, looked at each time a stack is made.
+ * No event records this. But these numbers, together with the trace, determine everything that
+ * the stack pools do afterwards, so we search for them: the recorded stacks of one size are
+ * replayed on otherwise empty pools, for every number from 0 to 32 KiB, one P after the other
+ * and then two at a time. The span count is compared with Go's each time a stack is made; we
+ * keep the numbers for which the two agree longest.
  *
  * Cost: WORK_MAX steps of stacks in all trials of a size, after which the best so far is kept;
  * most trials end early. One backend serves all trials of a size, emptied in between: opening
@@ -64,7 +64,7 @@ static int open_trial(struct trial *trial, const char *backend, uint32_t lanes, 
 	return 0;
 }
 
-/* Spans of one order that Go had, by what the trace tells. */
+/* Spans of one order that Go had, according to the trace. */
 struct counted {
 	struct rh_map born;
 	uint64_t spans;
@@ -106,10 +106,10 @@ static bool step_on(struct stack_drive *drive, const struct step *step)
 
 struct finding {
 	struct stack_start *start;
-	struct steps steps; /* that the order's stacks depend on, as far as is looked */
+	struct steps steps; /* those that affect stacks of this order, within the search window */
 	unsigned of;	    /* order */
 	struct trial *trial;
-	uint64_t made; /* stacks of the order, as many as are looked at */
+	uint64_t made; /* stacks of the order within the search window */
 	uint64_t work; /* steps gone so far */
 };
 
@@ -170,7 +170,7 @@ static bool concerns(const struct step *step, unsigned of)
 	return false;
 }
 
-/* The steps of one order, until as many stacks are made as are looked at. */
+/* The steps of one order, up to the end of the search window. */
 static int choose_steps(struct finding *finding, const struct steps *all, struct rh_err *err)
 {
 	struct steps *steps = &finding->steps;
@@ -211,7 +211,7 @@ static int try_number(struct finding *finding, uint32_t lane, uint32_t cached, u
 	return 0;
 }
 
-/* The best number for one lane, the others' given. 1: it is better than what was. */
+/* The best number for one lane while the others stay fixed. 1: better than before. */
 static int find_lane(struct finding *finding, uint32_t lane, struct rh_err *err)
 {
 	uint32_t *cached = finding->start->order[finding->of].cached;
@@ -249,7 +249,7 @@ static int find_pair(struct finding *finding, uint32_t lane, uint32_t other, str
 	return 0;
 }
 
-/* Lane by lane; then, while stacks that were one P's are taken for another's, two at once. */
+/* Lane by lane; then two lanes at once, while stacks of one P are still attributed to another. */
 static int find_all(struct finding *finding, struct rh_err *err)
 {
 	uint32_t lanes = finding->steps.lanes;

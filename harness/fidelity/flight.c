@@ -1,17 +1,17 @@
 /*
  * flight.c - allocations in flight: their span is in the trace, their object not yet.
  *
- * Go takes the span first. Then it may start a collection, clear a large block, lose its P to
- * another goroutine and go on with another P, and only then does the recorder write the
- * object. So the block is taken here when the span was, on the lane that took it, and kept
- * for the task until its object comes, on whatever lane. To start a collection the task
- * allocates for its workers, so it can have several in flight, of different classes.
+ * Go takes the span first. Before the recorder writes the object, Go may start a collection,
+ * clear a large block, or lose its P to another goroutine and continue on another P. So we
+ * allocate the block when the span is taken, on the lane that took it, and keep it for the task
+ * until its object comes, on whichever lane. To start a collection the task allocates for its
+ * workers, so it can have several in flight, of different classes.
  *
  * The runtime counts the span in heap_live only after it has it: a cycle that begins in between
  * does not see it (5 of 10 MB, once).
  *
- * A tiny block cannot be taken ahead, for the size of its first object decides what it
- * shares: its span is left out of both edges until then (rh_flight_leave_out).
+ * A tiny block cannot be allocated ahead, because the size of its first object decides what it
+ * shares: until then its span is left out on both sides (rh_flight_leave_out).
  */
 #include <stdlib.h>
 
@@ -20,7 +20,7 @@
 
 enum { WORD_KIND_BITS = 9, WORD_MANUAL = 1, TINY_KIND = 5 };
 
-/* Without a task, the lane is what goes on. */
+/* Without a task, the lane identifies the allocation. */
 static uint64_t key_of(const struct rh_event *event)
 {
 	return event->task != RH_TASK_NONE ? event->task : (uint64_t)1 << 40 | event->lane;
@@ -69,8 +69,8 @@ int rh_flight_begin(struct replay *replay, const struct rh_event *event, struct 
 		return rh_fail(err, RH_OS, "memory for the living objects of the replay ran out");
 	flight->word = event->arg;
 	flight->kind = kind;
-	/* Cycles of the heap's own come between spans and objects anywhere: only large blocks
-	 * are the same there. */
+	/* The heap's own cycles may fall anywhere between a span and its object: only large blocks
+	 * behave the same there. */
 	if (kind == TINY_KIND || (kind > 1 && replay->opts->oracle))
 		return 0;
 	flight->size = kind > 1 ? rh_fidelity_most(replay, kind)

@@ -1,18 +1,17 @@
 /*
  * layout.c - the heap as it lay when recording began.
  *
- * Spans of a running program are half empty, and where the holes are decides when the next
- * span is needed. The trace tells each span that existed and, after it, its living objects.
- * So every such span is filled: its objects first, then fillers for the slots that were
- * free. When all are there, the fillers die and one cycle lets their slots be used again.
+ * The spans of a running program are half empty, and the position of the holes decides when the
+ * next span is needed. The trace lists each span that existed, followed by its living objects. So
+ * we fill every such span: its objects first, then fillers for the slots that were free. Then the
+ * fillers die, and one cycle makes their slots usable again.
  *
- * Which span is allocated from next is not told, but seen later: the order in which spans of
- * a class were first used again is the order in which they are made here, and so that in
- * which the heap comes back to them. The first of a class that a lane used was in its cache, or so
- * good as: the lane takes it before the first event, with a block for the first object of
- * the class that comes. A span that had room and was not used before the first
- * cycle ended lay in the cache of a P that did not need it, out of reach of all others: its
- * fillers stay until then.
+ * The trace does not say which span is allocated from next, but later events show it: spans of a
+ * class are made here in the order in which they were first used again, so the heap returns to
+ * them in that order. The first span of a class that a lane used was in its cache, or as good as:
+ * the lane takes it before the first event, with a block for the first object of that class. A
+ * span that had room but was not used before the first cycle ended was in the cache of a P that
+ * did not need it, out of reach of all others: its fillers stay until then.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -105,7 +104,7 @@ static int by_use(const void *a, const void *b)
 	return x->first < y->first ? -1 : x->first > y->first;
 }
 
-/* By use, what lanes had in their caches first. */
+/* In order of use; spans that were in lane caches come first. */
 static void order_spans(struct replay *replay)
 {
 	struct layout *layout = &replay->layout;
@@ -160,7 +159,7 @@ int rh_layout_make(struct replay *replay, struct rh_err *err)
 			return -1;
 		made[span->kind < FIDELITY_KINDS ? span->kind : 0] = true;
 	}
-	/* One slot more of each class, and its last span is full and filed like the others. */
+	/* One more slot of each class fills its last span, which is then filed like the others. */
 	for (uint32_t kind = 2; kind < 2 * replay->class_count; kind++)
 		if (made[kind] && !replay->opts->no_layout &&
 		    fill_slot(replay, kind, false, err) < 0)

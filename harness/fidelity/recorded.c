@@ -1,8 +1,8 @@
 /*
- * recorded.c - what the recorded runtime had at a moment, from the reference series
- * of the trace, and what the backend has, from its figures.
+ * recorded.c - the state of the recorded runtime at a moment, from the reference series of the
+ * trace, and that of the backend, from its figures.
  *
- * Series and their words are those that the importer `go` writes (traces/import/go/go.h).
+ * The importer `go` writes the series and defines their words (traces/import/go/go.h).
  */
 #include <stdio.h>
 #include <string.h>
@@ -51,7 +51,7 @@ uint64_t rh_fidelity_slot_bytes(const struct replay *replay, uint64_t word)
 	       rh_gosize_slots(&replay->sizes[kind >> 1], kind & 1, &replay->rules);
 }
 
-static void count_span(struct replay *replay, uint64_t word, int by, bool told)
+static void count_span(struct replay *replay, uint64_t word, int by, bool since)
 {
 	uint64_t kind = (word & ((1 << WORD_KIND_BITS) - 1)) >> 1;
 	uint64_t pages = word >> WORD_KIND_BITS;
@@ -61,9 +61,9 @@ static void count_span(struct replay *replay, uint64_t word, int by, bool told)
 	replay->recorded.spans[kind] += (uint64_t)by;
 	replay->recorded.heap_pages += (uint64_t)by * pages;
 	replay->recorded.slot_bytes += (uint64_t)by * rh_fidelity_slot_bytes(replay, word);
-	if (told && by > 0)
+	if (since && by > 0)
 		replay->out->span_allocs[0]++;
-	else if (told)
+	else if (since)
 		replay->out->span_frees[0]++;
 }
 
@@ -107,7 +107,7 @@ enum series rh_fidelity_record(struct replay *replay, const struct rh_event *eve
 		replay->out->stack_frees[order_of(place_bytes(event->arg))][0]++;
 		break;
 	case SERIES_STACK_SPAN:
-		/* Those of the snapshot count from the start: rh_fidelity_scan found them. */
+		/* Those of the snapshot are counted from the start: rh_fidelity_scan found them. */
 		recorded->stack_pages += word_snapshot(event->arg) ? 0 : word_pages(event->arg);
 		break;
 	case SERIES_STACK_SPAN_FREE:

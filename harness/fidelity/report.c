@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KINDS_TOLD = 5, ONE_STACK_SPAN = 32768 };
+enum { KINDS_PRINTED = 5, ONE_STACK_SPAN = 32768 };
 
-/* Stacks and globals that a goal counts are one number for the whole run. */
+/* The stacks and globals that goals count are modelled by one number for the whole run. */
 #define GOAL_LIMIT 0.05
 
 static const struct {
@@ -24,8 +24,8 @@ static const struct {
 #undef X
 };
 
-/* Relative difference of replayed from recorded. None is what the recorder itself lost: it
- * told of stacks in spans that it had not told of (Go 1.23 does). */
+/* Relative difference of replayed from recorded. What the recorder itself lost is no difference: Go
+ * 1.23 reports stacks in spans that it never reported. */
 static double difference(const struct rh_fidelity_edge *edge, int curve)
 {
 	double recorded = (double)edge->curve[curve][0], replayed = (double)edge->curve[curve][1];
@@ -37,8 +37,8 @@ static double difference(const struct rh_fidelity_edge *edge, int curve)
 	return replayed > 0;
 }
 
-/* Bytes or spans that any curve may be off: one span; of all spans together one for each P, for
- * what each had in its cache when recording began no event tells. */
+/* Absolute tolerance of a curve: one span; for all spans together one per P, because no event says
+ * what each P had in its cache when recording began. */
 static bool within(const struct rh_fidelity *f, const struct rh_fidelity_edge *edge, int curve,
 		   double limit)
 {
@@ -60,15 +60,15 @@ struct worst {
 	uint32_t unjudged; /* goals */
 };
 
-/* What the pacer believes comes from the cycle before, which for the first one is not recorded:
- * `ended` cycles are. */
-static bool is_told(const struct rh_fidelity_edge *edge, int curve, uint32_t ended)
+/* The pacer's state comes from the cycle before, which is not recorded for the first one. `ended` =
+ * recorded cycles that have ended. */
+static bool is_judged(const struct rh_fidelity_edge *edge, int curve, uint32_t ended)
 {
 	return curve < FIDELITY_PACER || (ended && edge->curve[curve][0]);
 }
 
-/* No trace tells how much of the stacks is scanned: none, or all. Goals that differ by more than
- * the limit but by less than that are not judged. */
+/* No trace records how much of the stacks is scanned: between none and all. Goals that differ by
+ * more than the limit but by less than that are not judged. */
 static bool stacks_explain(const struct rh_fidelity *f, uint32_t i)
 {
 	const struct rh_fidelity_edge *edge = &f->edges[i];
@@ -89,10 +89,10 @@ static struct worst worst_of(const struct rh_fidelity *f, int curve, double limi
 
 	for (uint32_t i = 0; i < f->edge_count; i++) {
 		double share = difference(&f->edges[i], curve);
-		bool told = is_told(&f->edges[i], curve, ended);
+		bool judged = is_judged(&f->edges[i], curve, ended);
 
 		ended += f->edges[i].ends;
-		if (!told)
+		if (!judged)
 			continue;
 		if (curve == FIDELITY_GOAL && !within(f, &f->edges[i], curve, limit) &&
 		    stacks_explain(f, i)) {
@@ -174,8 +174,9 @@ static bool print_curve(FILE *to, const struct rh_fidelity *f, int curve, double
 	return good;
 }
 
-/* Goroutines that end leave their stacks to new ones; how many are made besides tells. Which
- * ended ones had a stack when recording began, and on which P, no trace tells. */
+/* New goroutines reuse the stacks of ended ones; the number of stacks made besides shows how often.
+ * No trace records which ended goroutines still had a stack when recording began, and on which P.
+ */
 static void print_stacks(FILE *to, const struct rh_fidelity *tasks)
 {
 	char name[48];
@@ -195,22 +196,22 @@ static void print_stacks(FILE *to, const struct rh_fidelity *tasks)
 /* Which classes have more or fewer spans at an edge, the furthest off first. */
 static void print_kinds(FILE *to, const struct rh_fidelity_edge *edge)
 {
-	bool told[FIDELITY_KINDS] = { false };
+	bool printed[FIDELITY_KINDS] = { false };
 
-	for (int row = 0; row < KINDS_TOLD; row++) {
+	for (int row = 0; row < KINDS_PRINTED; row++) {
 		int worst = -1, far = 0;
 
 		for (int kind = 0; kind < FIDELITY_KINDS; kind++) {
 			int off = abs((int)edge->spans[kind][1] - (int)edge->spans[kind][0]);
 
-			if (!told[kind] && off > far) {
+			if (!printed[kind] && off > far) {
 				far = off;
 				worst = kind;
 			}
 		}
 		if (worst < 0)
 			return;
-		told[worst] = true;
+		printed[worst] = true;
 		rh_print(to,
 			 "  %+15d  spans of class %d %s (%" PRIu32 " in Go, %" PRIu32 " here)\n",
 			 (int)edge->spans[worst][1] - (int)edge->spans[worst][0], worst >> 1,
@@ -241,8 +242,8 @@ static void print_causes(FILE *to, const struct rh_fidelity *f, double limit)
 		slots);
 	fprintf(to, "  %+15" PRId64 "  ends of spans\n", all - live - slots);
 	print_kinds(to, edge);
-	fprintf(to, "Not compared, because no event tells: pages parked in page caches, memory "
-		    "the runtime takes past its heap.\n");
+	fprintf(to, "Not compared, because no event records them: pages parked in page caches, "
+		    "memory the runtime takes past its heap.\n");
 	if (f->edges[f->edge_count - 1].lost_stacks)
 		fprintf(to,
 			"StackInuse may differ by %" PRIu64 " bytes: the recorder lost events "
@@ -269,15 +270,15 @@ static void print_edges(FILE *to, const struct rh_fidelity *f)
 	}
 }
 
-/* The pacer on its own: how many cycles it wants, and where it sets the goal. */
+/* The pacer on its own: how many cycles it starts, and where it sets the goal. */
 static void print_oracle(FILE *to, const struct rh_fidelity *f, const struct rh_fidelity *late,
 			 const struct rh_fidelity *early)
 {
 	double goals = 0;
 	uint32_t counted = 0, ends = 0;
 
-	fputs("\nThe heap's own pacer (gc=oracle), for comparison. A trace tells of a death when a "
-	      "recorded\ncycle has found it; a cycle at another moment would have found some of "
+	fputs("\nThe heap's own pacer (gc=oracle), for comparison. A trace records a death when a "
+	      "recorded\ncycle finds it; a cycle at another moment would have found some of "
 	      "them.\n",
 	      to);
 	rh_print(to, "As the program ran, by its goals and cycles: %s\n",
@@ -288,7 +289,7 @@ static void print_oracle(FILE *to, const struct rh_fidelity *f, const struct rh_
 	for (uint32_t i = 0; i < f->edge_count; i++) {
 		const struct rh_fidelity_edge *edge = &f->edges[i];
 
-		/* The first goal is of a cycle before the recording. */
+		/* The first goal belongs to a cycle before the recording. */
 		if (!edge->ends || !ends++ || !edge->curve[FIDELITY_GOAL][0])
 			continue;
 		goals += (double)edge->curve[FIDELITY_GOAL][1] /
@@ -306,8 +307,8 @@ static void print_verdict(FILE *to, const struct rh_fidelity *f, bool good, doub
 {
 	if (!good && f->cut[0] && classes_right(f))
 		rh_print(to,
-			 "\nCANNOT TELL: curves differ, but the trace is not whole (%s): what "
-			 "follows what is missing differs for that\n",
+			 "\nCANNOT TELL: curves differ, but the trace is not whole (%s): "
+			 "events after the gap differ because of it\n",
 			 f->cut);
 	else if (!good)
 		rh_print(to,
@@ -316,11 +317,10 @@ static void print_verdict(FILE *to, const struct rh_fidelity *f, bool good, doub
 			 "no\n",
 			 100 * limit);
 	else if (f->unseen[0])
-		rh_print(
-			to,
-			"\nCANNOT TELL: what could be compared is within %g%% or one span, but not "
-			"recorded were %s. Record with Go 1.24 or later.\n",
-			100 * limit, f->unseen);
+		rh_print(to,
+			 "\nCANNOT TELL: what could be compared is within %g%% or one span, but %s "
+			 "were not recorded. Record with Go 1.24 or later.\n",
+			 100 * limit, f->unseen);
 	else if (!f->edge_count)
 		fputs("\nCANNOT TELL: the trace holds no collection, only the classes could be "
 		      "compared\n",

@@ -51,7 +51,7 @@ static int scan_ref(struct replay *replay, const struct rh_event *event, struct 
 	return 0;
 }
 
-/* Go's sweeper in the background is the task that frees and never allocates. */
+/* Go's background sweeper is the task that frees and never allocates. */
 static int note_actor(struct replay *replay, const struct rh_event *event, enum actor did,
 		      struct rh_err *err)
 {

@@ -2,15 +2,15 @@
  * stacks.c - recorded stacks on the backend: every stack that Go made is a task
  * here, made on the same lane in the same order, and ends when Go freed it.
  *
- * So everything below Go's stackalloc and stackfree is put to the test: the caches of Ps,
- * the pools, large stacks, pages. What is above, goroutines that take over the stack of one
- * that ended, is compared by counts (fidelity.c replays the tasks in the other run).
+ * This tests everything below Go's stackalloc and stackfree: the caches of Ps, the pools, large
+ * stacks, pages. The level above, where a goroutine takes over the stack of one that ended, is
+ * compared by counts (fidelity.c replays the tasks in the other run).
  */
 #include <string.h>
 
 #include "harness/fidelity/stacks.h"
 
-/* Where no event told of the end of the stack before, that one stays. */
+/* If no event recorded the end of the previous stack, that one stays. */
 static bool hold(struct stack_drive *drive, uint64_t key, void *task)
 {
 	uint64_t before = rh_map_get(&drive->live, key);
@@ -55,7 +55,7 @@ void rh_drive_empty(struct stack_drive *drive)
 					drive->lanes[0],
 					(void *)(uintptr_t)live->buckets[b].entry[i].value);
 	rh_map_empty(live);
-	/* A cycle may be open. Whose lane ends it frees, when it is flushed, what nobody uses. */
+	/* A cycle may be open. The lane that ends it frees unused stacks when it is flushed. */
 	drive->ops->gc_end(drive->lanes[0]);
 	for (uint32_t i = drive->lane_count; i-- > 0;)
 		drive->ops->lane_flush(drive->lanes[i]);

@@ -1,6 +1,6 @@
 /*
  * stacks.h - the recorded stacks, one by one, on the stack pools.
- * Internal to this folder; stories in stacks.c and start.c.
+ * Internal to this folder; stacks.c and start.c explain it.
  */
 #ifndef RH_FIDELITY_STACKS_H
 #define RH_FIDELITY_STACKS_H
@@ -83,7 +83,7 @@ static inline uint64_t word_pages(uint64_t word)
 	return word & 0x7fffffff;
 }
 
-/* ---- stacks.c: who makes and frees the stacks ---- */
+/* ---- stacks.c: makes and frees the stacks ---- */
 
 struct stack_drive {
 	const struct rh_stack_backend *ops;
@@ -138,10 +138,10 @@ struct stack_start {
 	uint64_t pages; /* of spans with stacks, then */
 };
 
-/* The span, if stacks of this order were in it then; else NULL. */
+/* The span, if it held stacks of this order then; else NULL. */
 struct start_span *rh_start_span(const struct stack_start *start, unsigned order, uint64_t number);
 unsigned rh_start_slots(unsigned order);
-/* What the trace tells of the spans of then. */
+/* What the trace says of the spans at that time. */
 int rh_start_collect(struct stack_start *start, const struct steps *steps, struct rh_err *err);
 /* One order alone, caches and all. 1: done, 0: there cannot have been such a state, -1. */
 int rh_start_make_one(const struct stack_start *start, unsigned of, struct stack_drive *drive,

@@ -1,21 +1,21 @@
 /*
  * start.c - where the free stacks lay when recording began, deduced.
  *
- * The trace tells which spans hold stacks and which of these were in use. It does not tell
- * of the free ones whether they were in the cache of a P or in the pool, nor in which order,
- * and the next span is needed sooner or later by that. But what came after tells:
+ * The trace says which spans hold stacks and which of these stacks were in use. It does not say
+ * whether a free stack was in the cache of a P or in the pool, nor in which order, and that
+ * decides when the next span is needed. Later events show it:
  *
- * - A free stack that a P is the first to use, before its first flush, was in its cache or
- *   became so by a refill. How many each P had at first is tried (find.c).
+ * - A free stack that a P uses first, before its first flush, was in its cache or came there by
+ *   a refill. find.c searches for the number that each P had at first.
  * - Spans stood in the pool in the order in which they were first used.
  * - A slot of 16 KiB that nobody ever used, in a span that was never given back, belongs to
- *   a thread of the runtime (g0): threads of before the trace are not told.
+ *   a thread of the runtime (g0): threads older than the trace are not recorded.
  *
- * Which slot of its span a stack is does not matter to anything that is counted, so slots
- * of one span are alike here.
+ * No count depends on which slot of its span a stack occupies, so slots of one span are
+ * interchangeable here.
  *
- * The state is then made with nothing but spawn, exit and lane_flush: all spans are filled,
- * then what was free ends on the right lane in the right order.
+ * The state is then built with spawn, exit and lane_flush alone: all spans are filled, then the
+ * tasks on stacks that were free exit on the right lane in the right order.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -40,9 +40,9 @@ static uint16_t slot_bit(uint64_t place)
 	return (uint16_t)(1u << ((place_key(place) & 15) >> place_order(place)));
 }
 
-/* ---- what the trace tells of the spans ---- */
+/* ---- the spans, as the trace has them ---- */
 
-/* The span, in which `order` its stacks are; NULL = of after the beginning, or another size. */
+/* The span if its stacks have this `order`; NULL = newer than the beginning, or another size. */
 struct start_span *rh_start_span(const struct stack_start *start, unsigned order, uint64_t number)
 {
 	uint64_t at = rh_map_get(&start->spans, number);
@@ -149,7 +149,7 @@ static int add_live(struct start_order *order, const struct then_live *live, str
 	return 0;
 }
 
-/* The first use of each slot, and the stacks of then, of all orders. */
+/* The first use of each slot, and the stacks at that time, of all orders. */
 static int find_uses(struct stack_start *start, const struct steps *steps, struct rh_err *err)
 {
 	bool cacheable = true;
@@ -204,7 +204,7 @@ struct making {
 	unsigned of, slots;
 	uint32_t spans;
 	void **tasks;	  /* slots of every span */
-	uint32_t *next;	  /* by span: the first of its tasks not yet given a part */
+	uint32_t *next;	  /* by span: the first of its tasks without a role yet */
 	uint32_t *left;	  /* by span: free stacks not yet placed */
 	uint32_t *wanted; /* by span: of these, first used from the pool */
 	uint32_t *queue;  /* spans in the pool, the first in front */
@@ -270,7 +270,7 @@ static void place_use(struct making *making, const struct first_use *use)
 		making->queue[making->queued++] = use->span;
 }
 
-/* Cached stacks that nobody used. False: there are not that many. */
+/* Cached stacks that were never used. False: there are not that many. */
 static bool pad(struct making *making, uint32_t lane)
 {
 	uint32_t cached = making->start->order[making->of].cached[lane], s = 0;
@@ -320,7 +320,7 @@ static void fill_pool(struct making *making, struct stack_drive *drive)
 	}
 }
 
-/* The last step. Slots that stay taken all along are nobody's. */
+/* The last step. Slots that stay taken throughout have no owner. */
 static int fill_caches(struct making *making, struct stack_drive *drive, struct rh_err *err)
 {
 	uint64_t key = NOBODYS_STACK | (uint64_t)making->of << 32;

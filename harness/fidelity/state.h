@@ -14,9 +14,9 @@
 struct recorded {
 	uint64_t spans[FIDELITY_KINDS];
 	uint64_t heap_pages, stack_pages, live_bytes, slot_bytes;
-	/* As the runtime counts. A P can tell late what it counted, so the highest since the last
-	 * cycle ended is what there is; before: without the last one, which at the end of a cycle
-	 * is the first without the garbage. */
+	/* As the runtime counts. A P can report its count late, so the highest value since the last
+	 * cycle ended is the current one. `before` leaves out the last value, which at the end of a
+	 * cycle is the first without the garbage. */
 	uint64_t heap_live, heap_live_top, heap_live_before, heap_goal;
 };
 
@@ -45,7 +45,7 @@ struct laid_span {
 
 struct layout {
 	struct laid_span *spans;
-	size_t count, cap; /* told so far; all of them, as the scan found */
+	size_t count, cap; /* seen so far; in all, as the scan found */
 	struct rh_event *events;
 	size_t event_count, event_cap;
 	struct filler *fillers;
@@ -58,7 +58,7 @@ struct layout {
 struct lane {
 	struct rh_lane *heap;
 	struct rh_stack_lane *stack;
-	bool stale;		     /* caches of before the last cycle */
+	bool stale;		     /* its caches are older than the last cycle */
 	char *swept;		     /* a block of the span that it has swept and not let go */
 	uint64_t fills;		     /* number of the span that its next object goes into */
 	void *taken[FIDELITY_KINDS]; /* a block ahead, for the first object of the class */
@@ -70,7 +70,7 @@ struct flight {
 	uint32_t kind;
 	void *p; /* taken ahead; NULL: its span is left out until the object comes */
 	uint64_t size;
-	bool counted; /* the runtime has told of heap_live with it */
+	bool counted; /* the runtime's last heap_live includes it */
 };
 
 struct flights {
@@ -105,8 +105,8 @@ struct replay {
 	struct layout layout;
 	struct flights flights;
 	bool snapshot_over;
-	bool begun;		/* the first event after the snapshot was met */
-	uint64_t cycles_then;	/* oracle: that making the snapshot took */
+	bool begun;		/* the first event after the snapshot was seen */
+	uint64_t cycles_then;	/* oracle: cycles that making the snapshot took */
 	uint64_t spans_then[2]; /* made and in use by the backend when it begun */
 	uint64_t lost_stacks;
 	struct recorded recorded;
@@ -122,7 +122,7 @@ struct replay {
 	struct rh_gosize sizes[RH_GO_CLASSES_MAX];
 	unsigned class_count;
 	uint8_t series[64]; /* enum series by site number */
-	bool has_marks;	    /* go.marks tells when a cycle begins to mark, else its begin does */
+	bool has_marks;	    /* go.marks says when a cycle begins to mark, else its begin does */
 };
 
 enum actor { ACTOR_ALLOCS = 1, ACTOR_FREES = 2 };
@@ -150,14 +150,15 @@ enum series {
 void rh_fidelity_series(struct replay *replay);
 /* A REF event into `recorded`; returns its series. */
 enum series rh_fidelity_record(struct replay *replay, const struct rh_event *event);
-/* What the backend made for the snapshot is not counted as made since; and at the end. */
+/* Spans that the backend made for the snapshot are not counted as made since; called again at the
+ * end. */
 void rh_fidelity_begin(struct replay *replay);
 void rh_fidelity_finish(struct replay *replay);
 /* The span class that Go's rule gives to a size: class << 1 | noscan. */
 uint32_t rh_fidelity_kind(const struct replay *replay, uint64_t size, bool noscan);
 /* Bytes of the slot of an object. */
 uint64_t rh_fidelity_slot(const struct replay *replay, uint32_t kind, uint64_t size);
-/* An object as the trace has it, and one of ours. */
+/* A recorded object, and one of ours. */
 int rh_fidelity_bear(struct replay *replay, const struct rh_event *event, struct rh_err *err);
 void *rh_fidelity_serve(struct replay *replay, uint32_t lane, uint64_t size, bool noscan);
 
@@ -165,12 +166,12 @@ void *rh_fidelity_serve(struct replay *replay, uint32_t lane, uint64_t size, boo
 uint64_t rh_fidelity_most(const struct replay *replay, uint32_t kind);
 /* Bytes of the slots of a span, as its series has it. */
 uint64_t rh_fidelity_slot_bytes(const struct replay *replay, uint64_t word);
-/* A block for the next object on a lane, after the caches of before the last cycle went back. */
+/* A block for the next object on a lane, after flushing caches older than the last cycle. */
 void *rh_fidelity_take(struct replay *replay, uint32_t lane, uint64_t size, uint32_t kind);
 
-/* After a cycle no lane allocates before it gave its caches back. */
+/* After a cycle no lane allocates before it has flushed its caches. */
 void rh_fidelity_flush(struct replay *replay, uint32_t lane);
-/* Frees an object if it lives: what a cycle found dead went when the cycle ended. */
+/* Frees an object if it lives: what a cycle found dead was freed when the cycle ended. */
 void *rh_fidelity_bury(struct replay *replay, uint64_t id, uint32_t lane);
 
 /* ---- sweeps.c ---- */
@@ -178,7 +179,7 @@ void *rh_fidelity_bury(struct replay *replay, uint64_t id, uint32_t lane);
 /* A slot was swept; the lane's next event ends the sweep of its span. */
 void rh_sweeps_slot(struct replay *replay, const struct rh_event *event);
 void rh_sweeps_settle(struct replay *replay, uint32_t lane);
-/* The lane goes on with a span of Go's; ours is where its next object lies. */
+/* The lane continues with a span of Go's; ours is the one that holds its next object. */
 void rh_sweeps_fill(struct replay *replay, uint32_t lane, uint64_t number);
 bool rh_sweeps_note(struct replay *replay, uint32_t lane, const void *p);
 
@@ -188,7 +189,7 @@ bool rh_sweeps_note(struct replay *replay, uint32_t lane, const void *p);
 int rh_flight_begin(struct replay *replay, const struct rh_event *event, struct rh_err *err);
 /* The object came: its block, or NULL when none was taken ahead. */
 void *rh_flight_end(struct replay *replay, const struct rh_event *event, uint32_t kind);
-/* The task, or lane, tells of heap_live: with the spans that it made. */
+/* The task, or lane, reports heap_live, which includes the spans that it made. */
 void rh_flight_count(struct replay *replay, const struct rh_event *event);
 /* Bytes that the backend counts as allocated and the runtime does not yet. */
 uint64_t rh_flight_uncounted(const struct replay *replay);
@@ -201,14 +202,14 @@ void rh_flight_leave_out(const struct replay *replay, struct rh_fidelity_edge *e
 int rh_layout_add(struct replay *replay, const struct rh_event *event, struct rh_err *err);
 /* The scan found the first use of a span. */
 bool rh_layout_used(struct layout *layout, uint64_t number, uint32_t lane);
-/* Makes the spans and objects; free slots are taken by fillers. */
+/* Makes the spans and objects; fillers take the free slots. */
 int rh_layout_make(struct replay *replay, struct rh_err *err);
-/* Every lane takes the span into its cache that it used first. */
+/* Every lane takes the span that it used first into its cache. */
 void rh_layout_cache(struct replay *replay);
-/* The fillers die: those that only hold a place until the first cycle, or the others. */
+/* Frees the fillers: those that hold a slot until the first cycle, or the others. */
 void rh_layout_release(struct replay *replay, uint32_t lane, bool held);
 
-/* Reads the whole trace once, for what later events tell about the beginning. */
+/* Reads the whole trace once, for what later events say about the beginning. */
 int rh_fidelity_scan(struct replay *replay, const char *path, struct rh_err *err);
 /* Both sides as they are now. */
 int rh_fidelity_edge(struct replay *replay, const struct rh_event *event, struct rh_err *err);

@@ -1,21 +1,21 @@
 /*
- * sweeps.c - recorded sweeping: which spans are swept when, and which a lane takes up.
+ * sweeps.c - recorded sweeping: when each span is swept, and which one a lane reuses.
  *
- * Where the recorder saw a slot die, its span is swept here; and if the sweeper in the background
- * did it, so are those before it that hold no garbage. Garbage is never swept before its time:
- * all of that is recorded.
+ * Where the recorder saw a slot die, its span is swept here; if the background sweeper did it, so
+ * are the spans before it that hold no garbage. Garbage is never swept early, because every sweep
+ * of garbage is recorded.
  *
- * Who sweeps in order to allocate may keep a span that is empty by then. So what a lane has
- * swept is let go only with its next event, which tells.
+ * A lane that sweeps in order to allocate may keep the span although it is empty by then. So a
+ * swept span is released only at the lane's next event, which shows whether it was kept.
  *
- * A span without garbage is swept without a word. In which order spans lie ready is therefore not
- * recorded, but the next object tells which one Go went on with: of those that lie ready here,
- * the one that holds the same objects comes next, and it is counted how often it would not have
- * (fills_moved). Whether any lies ready at all is the heap's own doing.
+ * Sweeping a span without garbage leaves no event. The order of the ready spans is therefore not
+ * recorded, but the next object shows which one Go used: of the spans that are ready here, the
+ * one with the same objects is moved to the front, and fills_moved counts how often that was
+ * necessary. Whether any span is ready at all is left to the heap.
  */
 #include "harness/fidelity/state.h"
 
-/* What the lane has swept goes where swept spans go, or back to the page heap. */
+/* The span that the lane has swept is filed with the swept spans, or returned to the page heap. */
 void rh_sweeps_settle(struct replay *replay, uint32_t lane)
 {
 	char *p = replay->lanes[lane].swept;
@@ -34,9 +34,9 @@ static bool same_span(const struct replay *replay, const char *a, const char *b)
 	       apart < replay->sizes[kind >> 1].span_bytes;
 }
 
-/* A slot was swept. What the sweeper in the background sweeps, ours sweeps now: it goes
- * through the spans in the same order. Who allocates sweeps here when it does, and may keep the
- * span, empty as it is, to allocate from: the lane's next event tells. */
+/* A slot was swept. What Go's background sweeper sweeps, ours sweeps now: it goes through the spans
+ * in the same order. A lane that sweeps to allocate sweeps at the same point here, and may keep the
+ * span, although empty, to allocate from: the lane's next event shows which. */
 void rh_sweeps_slot(struct replay *replay, const struct rh_event *event)
 {
 	struct lane *lane = &replay->lanes[event->lane];
@@ -56,7 +56,7 @@ void rh_sweeps_slot(struct replay *replay, const struct rh_event *event)
 	lane->swept = (char *)(uintptr_t)p;
 }
 
-/* ---- what is taken up ---- */
+/* ---- which span is used next ---- */
 
 bool rh_sweeps_note(struct replay *replay, uint32_t lane, const void *p)
 {

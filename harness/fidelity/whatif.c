@@ -1,13 +1,13 @@
 /*
- * whatif.c - see whatif.h: the trace to collections, collections to what the program is
- * like. whatif_model.c runs the pacer on that with other settings.
+ * whatif.c - see whatif.h: reduces the trace to collections, and collections to the program's
+ * properties. whatif_model.c runs the pacer on these with other settings.
  *
  * Reading: the runtime writes how many bytes it counts as live each time a P takes a span, and
- * once more as a collection ends, then with the garbage off. So what goes up is allocated,
- * and the last value before the end of a collection is what was marked.
+ * once more as a collection ends, then without the garbage. So every rise is allocation, and
+ * the last value before the end of a collection is the amount marked.
  *
- * What is reachable as a collection begins is what it marked less what was allocated meanwhile,
- * for that counts as live until the next.
+ * Reachable bytes at the begin of a collection = bytes marked less bytes allocated meanwhile,
+ * because those count as live until the next.
  */
 #include "harness/fidelity/whatif_inside.h"
 
@@ -31,11 +31,12 @@ enum {
 	CYCLES_MAX = 1 << 20
 };
 
-/* Whoever allocates marks too, so that the heap ends near its goal at most: at GOGC=50, where that
- * binds, parser and workers ended at 1.02 of it in the median, 1.02 and 1.06 in the mean. But where
- * the recorded run went further (large blocks, or more threads than CPUs), so does the model. */
+/* Allocating goroutines help to mark, so the heap ends close to its goal: at GOGC=50, where that
+ * matters, parser and workers ended at 1.02 of it in the median, 1.02 and 1.06 in the mean. But
+ * where the recorded run went further (large blocks, or more threads than CPUs), so does the model.
+ */
 #define OVERSHOOT 1.03
-/* Globals with pointers: 0.15 MiB in all programs tried; more than this is another GOGC. */
+/* Globals with pointers: 0.15 MiB in all programs tried; more than this means another GOGC. */
 #define GLOBALS_MOST ((uint64_t)2 << 20)
 #define ROOTS_USUAL  160000.0
 
@@ -47,10 +48,11 @@ enum { LIVE = 1, GOAL, STACK_SPAN, STACK_SPAN_FREE, SPAN, SPAN_ALLOC, SPAN_FREE 
 struct reader {
 	struct rh_whatif *whatif;
 	uint8_t series[SERIES_MAX];
-	uint64_t told, live, stacks, spans; /* bytes; spans: of all kinds */
-	uint64_t step;			    /* of live, the last one */
-	uint64_t goal;			    /* the last one told */
-	double slack, slack_of; /* at ends of collections: spans beyond what is live, and that */
+	uint64_t reported;	      /* heap_live, as last written */
+	uint64_t live, stacks, spans; /* bytes; spans: of all kinds */
+	uint64_t step;		      /* of live, the last one */
+	uint64_t goal;		      /* the last one */
+	double slack, slack_of; /* at ends of collections: bytes of spans less live, and live */
 	bool have_live, have_goal, open, goal_due;
 };
 
@@ -70,23 +72,24 @@ static void name_series(struct reader *reader, const struct rh_trace *trace)
 	}
 }
 
-/* A P can tell late what it counted: between two ends of collections only what is more counts. */
-static void take_live(struct reader *reader, uint64_t told)
+/* A P can report its count late: between two ends of collections only a higher value counts. */
+static void take_live(struct reader *reader, uint64_t reported)
 {
 	struct rh_whatif *whatif = reader->whatif;
 
 	if (!reader->have_live)
-		whatif->live_start = reader->live = told;
+		whatif->live_start = reader->live = reported;
 	reader->have_live = true;
-	reader->told = told;
-	reader->step = told > reader->live ? told - reader->live : 0;
+	reader->reported = reported;
+	reader->step = reported > reader->live ? reported - reader->live : 0;
 	reader->live += reader->step;
 	whatif->allocated += reader->step;
 	if (reader->live > whatif->peak)
 		whatif->peak = reader->live;
 }
 
-/* Told at the start, at the end of each collection, and when the program sets GOGC or a limit. */
+/* Goals come at the start, at the end of each collection, and when the program sets GOGC or a
+ * limit. */
 static void take_goal(struct reader *reader, uint64_t goal)
 {
 	struct rh_whatif *whatif = reader->whatif;
@@ -149,7 +152,7 @@ static int begin_cycle(struct reader *reader, const struct rh_event *event, stru
 	return 0;
 }
 
-/* The last step was no allocation: the garbage came off. */
+/* The last step was not an allocation: it is the value after the garbage was taken off. */
 static void end_cycle(struct reader *reader, const struct rh_event *event)
 {
 	struct rh_whatif *whatif = reader->whatif;
@@ -161,7 +164,7 @@ static void end_cycle(struct reader *reader, const struct rh_event *event)
 	whatif->allocated -= reader->step;
 	cycle->at_end = whatif->allocated;
 	cycle->live_end = reader->live - reader->step;
-	cycle->marked = reader->live = reader->told;
+	cycle->marked = reader->live = reader->reported;
 	if (reader->spans > cycle->live_end + reader->stacks) {
 		reader->slack += (double)(reader->spans - cycle->live_end - reader->stacks);
 		reader->slack_of += (double)cycle->live_end;
@@ -211,13 +214,13 @@ static bool goal_fits(const struct rh_whatif_cycle *cycle, uint64_t gogc)
 	       roots < (double)(cycle->stacks + GLOBALS_MOST);
 }
 
-/* The least goal, and the least way for sweeping, say nothing of stacks and globals. */
+/* The minimum goal, and the minimum distance for sweeping, say nothing of stacks and globals. */
 static bool hides(const struct rh_whatif_cycle *cycle, uint64_t gogc)
 {
 	return cycle->goal <= least_goal(gogc) || cycle->goal == cycle->marked + RH_GO_SWEEP_LEAST;
 }
 
-/* Goals that tell of a GOGC, and which of them cannot be of this one. */
+/* Counts the goals that depend on GOGC, and those of them that this GOGC cannot explain. */
 static uint32_t count_odd(const struct rh_whatif *whatif, uint64_t gogc, uint32_t *counted)
 {
 	uint32_t odd = 0;
@@ -238,7 +241,7 @@ static bool possible(const struct rh_whatif *whatif, uint64_t gogc)
 {
 	uint32_t counted, odd = count_odd(whatif, gogc, &counted);
 
-	/* A program may have gone over the least goal a few times by other means. */
+	/* A program may have exceeded the minimum goal a few times by other means. */
 	return counted && odd <= counted / 10;
 }
 
@@ -305,8 +308,8 @@ static void find_limit(struct rh_whatif *whatif, uint64_t given, const char *not
 		whatif->limit = WHATIF_OFF;
 }
 
-/* What each goal counts besides the heap; where the least goal or a limit hides it, as the last
- * one. */
+/* What each goal counts besides the heap; where the minimum goal or a limit hides it, the last
+ * known value. */
 static void find_roots(struct rh_whatif *whatif)
 {
 	double last = -1;
@@ -329,7 +332,7 @@ static void find_roots(struct rh_whatif *whatif)
 	}
 }
 
-/* A cycle that began well before the pacer could have wanted it was asked for. */
+/* A cycle that began well before the pacer would have started it was requested by the program. */
 static void find_pace(struct rh_whatif *whatif)
 {
 	double black = 0, work = 0, ns = 0;
@@ -374,7 +377,7 @@ int rh_whatif_read(struct rh_whatif *whatif, const char *path,
 		result =
 			rh_fail(err, RH_BAD_DATA,
 				"%s: a sample of its program's blocks (--sample-bytes), from which "
-				"no collection can be foretold; record all of them",
+				"no collection can be predicted; record all of them",
 				path);
 	else if (!profile || !rh_goversion_nearest(profile, false))
 		result = rh_fail(err, RH_BAD_DATA,

@@ -6,13 +6,13 @@
  * then run on the same allocations with other settings. How well they meet the recorded
  * setting is part of the answer.
  *
- * The setting it was recorded with is what the caller says, else what its environment said
- * (notes go.gogc and go.memlimit, which record-go writes) unless the goals speak against it, else
- * what the goals say, else GOGC=100 and no limit.
+ * The setting of the recorded run is what the caller says, else what its environment said (notes
+ * go.gogc and go.memlimit, which record-go writes) unless the goals speak against it, else what
+ * the goals say, else GOGC=100 and no limit.
  *
- * What is assumed: the program allocates the same, whatever its collector does; what is
- * reachable between two recorded collections lies on the line between them, and so do stacks
- * and what is allocated while a byte is marked.
+ * Assumptions: the program allocates the same, whatever its collector does; reachable bytes,
+ * stacks and the bytes allocated per byte marked are interpolated linearly between two recorded
+ * collections.
  *
  * Thread rule: one thread. Memory: O(collections).
  */
@@ -34,7 +34,7 @@ struct rh_whatif_cycle {
 	uint64_t goal;		       /* for the next */
 	uint64_t begin_ns, end_ns;
 	uint64_t stacks; /* StackInuse as it begins */
-	bool asked_for;	 /* not started by growth: runtime.GC or the two minutes */
+	bool asked_for;	 /* not started by growth: by runtime.GC or the two-minute timer */
 	/* deduced: what the goal counts besides the heap; per byte to mark, the bytes before the
 	 * goal at which it began and those allocated while it marked; and the heap as it ended
 	 * over its goal, if that was further above than it should be */
@@ -43,7 +43,7 @@ struct rh_whatif_cycle {
 
 struct rh_whatif {
 	char profile[32];
-	char unsuited[256]; /* what the trace is not suited for, by its importer; "" = nothing said
+	char unsuited[256]; /* what its importer says the trace is not suited for; "" = nothing
 			     */
 	struct rh_whatif_cycle *cycles;
 	uint32_t count, cap;
@@ -55,9 +55,9 @@ struct rh_whatif {
 	/* deduced */
 	uint64_t gogc;	       /* of the recorded run, percent; WHATIF_OFF = off */
 	uint64_t limit;	       /* of the recorded run; WHATIF_OFF = none, or not known */
-	const char *gogc_from; /* who says so: rh_whatif_from_* */
+	const char *gogc_from; /* the source: rh_whatif_from_* */
 	const char *limit_from;
-	uint32_t goals, goals_odd; /* above the least; of these, not of that GOGC and limit */
+	uint32_t goals, goals_odd; /* above the minimum; of these, unexplained by GOGC and limit */
 	uint32_t goals_set; /* that changed without a collection: the program set GOGC or a limit */
 	double roots, black; /* means over the collections */
 	double mark_second;  /* bytes that all Ps mark in a second */

@@ -8,7 +8,7 @@
 #include "alloc/base/gopacer.h"
 #include "harness/fidelity/whatif.h"
 
-/* Live as the cycle began, of what it marked. */
+/* Bytes live as the cycle began, among those it marked. */
 static inline double reachable_then(const struct rh_whatif_cycle *cycle)
 {
 	double black = (double)(cycle->at_end - cycle->at_begin);
@@ -16,7 +16,7 @@ static inline double reachable_then(const struct rh_whatif_cycle *cycle)
 	return (double)cycle->marked > black ? (double)cycle->marked - black : 0;
 }
 
-/* At or below it a goal does not tell what it was made of. */
+/* At or below it a goal does not show what it was computed from. */
 static inline uint64_t least_goal(uint64_t gogc)
 {
 	return gogc == WHATIF_OFF ? 0 : RH_GO_HEAP_LEAST / 100 * gogc;

@@ -1,6 +1,6 @@
 /*
- * whatif_model.c - see whatif.h: the pacer with another setting, on what the trace says the program
- * is like.
+ * whatif_model.c - see whatif.h: the pacer with another setting, on the properties that the
+ * trace shows of the program.
  */
 #include <math.h>
 #include <stddef.h>
@@ -63,7 +63,7 @@ static struct local local_at(const struct rh_whatif *whatif, double at)
 	};
 }
 
-/* The next cycle that the program asked for, from `at` on. */
+/* The next cycle that the program requested, from `at` on. */
 static double asked_for(const struct rh_whatif *whatif, double at)
 {
 	for (uint32_t i = 0; i < whatif->count; i++)
@@ -72,7 +72,7 @@ static double asked_for(const struct rh_whatif *whatif, double at)
 	return INFINITY;
 }
 
-/* The first recorded collection past `at`: there the program's stacks are known anew. */
+/* The first recorded collection past `at`: the next point where the program's stacks are known. */
 static double next_known(const struct rh_whatif *whatif, double at)
 {
 	for (uint32_t i = 0; i < whatif->count; i++)
@@ -112,8 +112,8 @@ static void set_pace(struct model *model, const struct local *here, double marke
 	count_overhead(model, here);
 }
 
-/* The trace begins somewhere on the way to a goal; the bytes marked before are what that goal
- * says, by the setting it was recorded with. */
+/* The trace begins somewhere on the way to a goal; the bytes marked before follow from that goal
+ * and the setting of the recorded run. */
 static void begin(struct model *model)
 {
 	const struct rh_whatif *whatif = model->whatif;

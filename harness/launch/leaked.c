@@ -20,8 +20,8 @@ void rh_leaked_adopt(void)
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
-/* 1: it has the environment of that worker, which an exec leaves it, too; -1: of another; 0: of
- * none, or it cannot be read. */
+/* 1: it has the environment of that worker, which an exec keeps; -1: of another; 0: of none, or it
+ * cannot be read. */
 static int environment_of(pid_t pid, const char *mark)
 {
 	static const char any[] = RH_LEAKED_MARK;
@@ -41,9 +41,9 @@ static int environment_of(pid_t pid, const char *mark)
 	return memmem(text, (size_t)length, any, sizeof(any) - 1) ? -1 : 0;
 }
 
-/* One that emptied its environment is known by the executable, and unlike a worker it leads no
- * group of its own that was made by us: workers are leaders, forks of them that left have another
- * leader or session. */
+/* A process that emptied its environment is recognised by its executable. Unlike a worker it does
+ * not lead a group that we made: workers are leaders, and their forks that left have another leader
+ * or session. */
 static bool is_stray_worker(pid_t pid, const char *mark)
 {
 	int environment = environment_of(pid, mark);
@@ -71,7 +71,7 @@ static unsigned end_one(pid_t pid)
 	return 1;
 }
 
-/* Our children that no live worker is. */
+/* Our children other than live workers. */
 static unsigned end_adopted(pid_t group, const char *mark)
 {
 	char path[64];
@@ -89,8 +89,8 @@ static unsigned end_adopted(pid_t group, const char *mark)
 	return ended;
 }
 
-/* What is of the group and ours by now. One that had ended by itself and only was not waited for
- * is no leak. */
+/* Members of the group that are our children by now. One that ended by itself and merely was not
+ * waited for is not a leak. */
 static unsigned reap_group(pid_t group)
 {
 	unsigned ended = 0;

@@ -3,9 +3,9 @@
  *
  * An allocator whose constructor forks leaves a process that outlives its worker, holds memory and
  * CPU, and is nobody's child any more. Each worker leads a process group; what stays in it is found
- * by that. What left the group (a daemon) becomes a child of the driver, which adopts orphans,
- * and is known by its environment, in which each worker has a mark; one that emptied it, by its
- * executable: a fork of a worker is still reheap-worker.
+ * by that. A process that left the group (a daemon) becomes a child of the driver, which adopts
+ * orphans, and is recognised by its environment, in which each worker has a mark; if it emptied
+ * that, by its executable: a fork of a worker is still reheap-worker.
  *
  * Thread rule: main thread. Errors: none; where /proc cannot be read the group alone is seen.
  */
@@ -14,7 +14,7 @@
 
 #include <sys/types.h>
 
-/* From now on orphans of our children become ours. */
+/* From now on we adopt orphans of our children. */
 void rh_leaked_adopt(void);
 
 /* The variable that marks a worker's environment. */

@@ -1,9 +1,9 @@
 /*
  * real.c - fork, exec, wait by pidfd, clear up.
  *
- * Waiting is poll(2) on a pidfd in slices, between which an interrupt or the deadline is seen. No
- * process outlives the call: the group is killed after the program was reaped, too, for children
- * that it left.
+ * It waits by poll(2) on a pidfd in slices, and checks for an interrupt and the deadline in
+ * between. No process outlives the call: the group is killed even after the program was reaped,
+ * to end children that it left.
  */
 #include "harness/launch/real.h"
 
@@ -23,7 +23,7 @@
 #include "harness/launch/worker.h"
 
 enum { SLICE_MS = 100 };
-/* A server gets this long to end after SIGTERM; the recorder has its trace to write then. */
+/* A server gets this long to end after SIGTERM; the recorder writes its trace meanwhile. */
 #define ENDING_NS 120000000000ull
 
 static void set_preload(const struct rh_real *real)
@@ -39,7 +39,7 @@ static void set_preload(const struct rh_real *real)
 		unsetenv("LD_PRELOAD");
 }
 
-/* Between fork and exec; what cannot be started says so by its exit status, as a shell would. */
+/* Between fork and exec; failure to start shows in the exit status, as with a shell. */
 static _Noreturn void become(const struct rh_real *real, char **argv)
 {
 	const struct rh_variant *variant = real->spec ? &real->spec->variant : NULL;
@@ -76,8 +76,8 @@ static pid_t begin(const struct rh_real *real, char **argv, struct rh_err *err)
 	return pid;
 }
 
-/* Until either has ended (and is not reaped yet); `other` may be 0. The one that has, or -1: not
- * before the deadline, or interrupted. */
+/* Waits until either has ended (neither is reaped); `other` may be 0. Returns the one that has
+ * ended, or -1 at the deadline or when interrupted. */
 static pid_t await_either(pid_t pid, pid_t other, uint64_t deadline_ns)
 {
 	struct pollfd at[2] = { { .fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN },
@@ -95,7 +95,7 @@ static pid_t await_either(pid_t pid, pid_t other, uint64_t deadline_ns)
 	return ended;
 }
 
-/* 0 = it has ended (and is not reaped yet), -1 = not before the deadline, or interrupted. */
+/* 0 = it has ended (and is not reaped yet), -1 = deadline passed, or interrupted. */
 static int await_end(pid_t pid, uint64_t deadline_ns)
 {
 	return await_either(pid, 0, deadline_ns) == pid ? 0 : -1;
@@ -114,7 +114,7 @@ static int reap(pid_t pid, int *status, struct rusage *use)
 	return got == pid ? 0 : -1;
 }
 
-/* The load: how it ended is what counts. It would wait in vain for a server that is gone. */
+/* The load's exit status is what counts. It would wait in vain for a server that is gone. */
 static int drive(const struct rh_real *real, pid_t server, uint64_t deadline_ns, struct rh_err *err)
 {
 	static char shell[] = "sh", option[] = "-c";

@@ -9,8 +9,8 @@
  * what the caller itself has resident at that moment (the kernel carries it over exec), so measure
  * before the caller grows.
  *
- * Thread rule: main thread. Errors: RH_NO_INPUT cannot be started; RH_FAILED it ended badly or
- * took too long, or the driver failed; RH_OS.
+ * Thread rule: main thread. Errors: RH_NO_INPUT it cannot be started; RH_FAILED it ended with an
+ * error or took too long, or the driver failed; RH_OS.
  */
 #ifndef RH_REAL_H
 #define RH_REAL_H
@@ -26,7 +26,7 @@ struct rh_real {
 	const struct rh_spec *spec; /* NULL = the environment as it is */
 	const char *libc;    /* preloaded where the spec preloads nothing; NULL = nothing: for a
 				program that links another allocator */
-	const char *behind;  /* a library to load behind what serves malloc; NULL = none */
+	const char *behind;  /* a library to load after the one that serves malloc; NULL = none */
 	uint64_t timeout_ns; /* 0 = none */
 	int output_fd;	     /* for its standard error; -1 = the null device */
 };

@@ -2,12 +2,13 @@
  * worker.c - starts, commands, times out, buries one worker.
  *
  * Start: the child gets the control block as fd 3, the program as fd 4, one memfd for what it
- * prints, and nothing else. What could shift its stack is alike for every backend: argv has one
- * length, and the environment is padded so that LD_PRELOAD=path, the variables of the variant
- * and the padding are PRELOAD_BYTES whatever the path: a few bytes more move the stack.
+ * prints, and nothing else. Everything that could shift its stack is the same for every
+ * backend: argv has one length, and the environment is padded so that LD_PRELOAD=path, the
+ * variables of the variant and the padding take PRELOAD_BYTES whatever the path, because a few
+ * extra bytes move the stack.
  *
- * Waiting: the driver sleeps on the baton in slices of 10 ms; between them it looks whether the
- * child lives, the deadline passed, or the user wants to stop.
+ * Waiting: the driver sleeps on the baton in slices of 10 ms; between them it checks whether
+ * the child lives, the deadline has passed, or the user wants to stop.
  */
 #include "harness/launch/worker.h"
 #include "harness/launch/leaked.h"
@@ -43,13 +44,13 @@ extern char **environ;
 
 struct launch {
 	char path[4096], under[2048], parent[24];
-	const char *mark; /* of one length, too */
+	const char *mark; /* of one length as well */
 	char preload[4096 + 16], padding[PRELOAD_BYTES + RH_LEAKED_MARK_BYTES];
 	char *argv[UNDER_WORDS_MAX + 3];
 	char **env;
 };
 
-/* Areas follow the seats, each on pages of its own; returns the bytes of all. */
+/* Areas follow the seats, each on its own pages; returns their total size. */
 static size_t place_areas(const struct rh_worker_start *how, uint32_t seats, uint64_t *offsets)
 {
 	size_t bytes = rh_ctl_bytes(seats);
@@ -106,7 +107,7 @@ static int make_ctl(struct rh_worker *worker, const struct rh_worker_start *how,
 	return 0;
 }
 
-/* Whether the entry sets a variable that we set, too. */
+/* Whether the entry sets a variable that we set as well. */
 static bool is_replaced(const char *entry, const struct rh_variant *variant)
 {
 	if (strncmp(entry, "LD_PRELOAD=", 11) == 0 ||
@@ -184,8 +185,8 @@ static int make_argv(struct launch *launch, const char *under, struct rh_err *er
 	return rh_install_path("reheap-worker", launch->path, sizeof(launch->path), err);
 }
 
-/* Between fork and exec: only what is async-signal-safe. fds are moved out of the way first,
- * because one of them may be 3 or 4. */
+/* Between fork and exec: async-signal-safe calls only. fds are moved out of the way first, because
+ * one of them may be 3 or 4. */
 static _Noreturn void child(const struct launch *launch, int ctl_fd, int program_fd, int said_fd)
 {
 	int ctl = fcntl(ctl_fd, F_DUPFD, 10), program = fcntl(program_fd, F_DUPFD, 10);
@@ -293,8 +294,8 @@ void rh_worker_said(const struct rh_worker *worker, char *text, size_t bytes)
 	snprintf(text, bytes, "%s", line);
 }
 
-/* A preload that ld.so dropped, or a library without malloc, would make us measure libc under
- * another name. */
+/* If ld.so dropped the preload, or the library has no malloc, we would measure libc under another
+ * name. */
 static int check_identity(struct rh_worker *worker, const struct rh_spec *spec, struct rh_err *err)
 {
 	const struct rh_ctl *ctl = worker->ctl;
@@ -363,7 +364,7 @@ static int bury(struct rh_worker *worker, const char *how_it_ended, struct rh_er
 		       said[0] ? "; it said: " : "", said);
 }
 
-/* The child ended by itself: -1 with the sentence; 0 when it lives. */
+/* -1 with a sentence when the child ended by itself; 0 when it lives. */
 static int check_alive(struct rh_worker *worker, struct rh_err *err)
 {
 	char text[160];
@@ -464,7 +465,8 @@ int rh_worker_close(struct rh_worker *worker, struct rh_err *err)
 			"the allocator started %u process%s that outlived the worker (killed "
 			"now)",
 			leaked, leaked == 1 ? "" : "es");
-	/* One that was raised, not caused, comes back from the handler: the exit then says 0. */
+	/* A signal that was raised, not caused by a fault, returns from the handler: the exit
+	 * status is then 0. */
 	if (worker->ctl->died_signal)
 		return rh_fail(err, RH_FAILED, "signal %u (%s) struck it before its end",
 			       worker->ctl->died_signal, strsignal((int)worker->ctl->died_signal));

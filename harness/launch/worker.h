@@ -73,20 +73,20 @@ int rh_worker_start(struct rh_worker *worker, const struct rh_worker_start *how,
 int rh_worker_command(struct rh_worker *worker, enum rh_ctl_command command, struct rh_err *err);
 int rh_worker_run(struct rh_worker *worker, uint64_t first, uint64_t count, struct rh_err *err);
 
-/* CLOSE, and the exit that follows it: an allocator may die there, too. A process that it started
- * and that outlives it is ended, and is an error. */
+/* CLOSE, and the exit that follows: an allocator may die even there. A process that the worker
+ * started and that outlives it is killed, and counts as an error. */
 int rh_worker_close(struct rh_worker *worker, struct rh_err *err);
 
 /* The last line it printed to stdout or stderr; "" = nothing. After close, before end. */
 void rh_worker_said(const struct rh_worker *worker, char *text, size_t bytes);
 
-/* The two halves of a command, for callers that do something meanwhile. */
+/* The two halves of a command, for callers that do other work in between. */
 void rh_worker_send(struct rh_worker *worker, enum rh_ctl_command command);
 int rh_worker_answer(struct rh_worker *worker, struct rh_err *err);
 
 void rh_worker_end(struct rh_worker *worker);
 
-/* What the worker is at, from its seats; used on death and by tests. */
+/* Where the worker stands, from its seats; used on death and by tests. */
 void rh_worker_where(const struct rh_worker *worker, struct rh_worker_place *place);
 /* The place of a word of a seat's lane. */
 void rh_worker_place_of(const struct rh_program *program, uint32_t seat, uint64_t op,

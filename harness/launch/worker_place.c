@@ -2,7 +2,7 @@
  * worker_place.c - where a worker stood when it ended: which lane, at which op, near which event.
  *
  * Every lane keeps the address of its op in the control block, which outlives the worker; so a
- * crash, a hang and a failed check are told with the operation that they happened at.
+ * crash, a hang and a failed check are reported with the operation where they happened.
  */
 #include <stdio.h>
 
@@ -58,7 +58,7 @@ static void describe_op(const struct rh_op *op, char *text, size_t text_bytes)
 			 size);
 }
 
-/* The event an op stands near: events before its grain, plus its share of the grain. */
+/* The event near an op: events before its grain, plus its share of the grain. */
 static uint64_t event_near(const struct rh_program *program, uint32_t lane, uint64_t op)
 {
 	const struct rh_program_head *head = program->head;
@@ -76,8 +76,8 @@ static uint64_t event_near(const struct rh_program *program, uint32_t lane, uint
 	return events;
 }
 
-/* The seat that says most: the one a signal struck or a check failed on, else the first that
- * runs and is not waiting for another. */
+/* The most informative seat: the one a signal or a failed check hit, else the first that runs and
+ * is not waiting for another. */
 static uint32_t seat_to_blame(const struct rh_worker *worker)
 {
 	const struct rh_ctl *ctl = worker->ctl;

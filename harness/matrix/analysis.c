@@ -1,10 +1,11 @@
 /*
  * analysis.c - pools effects by class of machines, finds outliers, compares matrices (analysis.h).
  *
- * Within a class cells are the sample: the interval of their mean is Student's, with quantiles of
- * a short table (two-sided 95 %). A class of one cell has the cell's own interval. Over classes the
- * blocks are the sample in the same way, where there are three or more; of two the interval is that
- * of independent means. More precise weights would let the class with most cells speak for all.
+ * Within a class the cells are the sample: the interval of their mean is Student's, with quantiles
+ * from a short table (two-sided 95 %). A class of one cell has the cell's own interval. Over
+ * classes the blocks are the sample in the same way if there are three or more; for two the
+ * interval is that of independent means. Weights by precision would let the class with most cells
+ * dominate.
  */
 #include "harness/matrix/analysis.h"
 
@@ -83,7 +84,7 @@ static bool has_block(const struct rh_pooled *p, const char *machine)
 	return false;
 }
 
-/* An interval all above 0 beside one all below it. */
+/* One interval lies above 0 and another below it. */
 static void look_for_contradiction(struct rh_pooled *p)
 {
 	for (size_t i = 0; i < p->block_count; i++)
@@ -175,7 +176,8 @@ static int by_text(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Where each row belongs, found once: a grid of 500 families would compare texts for minutes. */
+/* The grid position of each row, looked up once: comparing texts in a grid of 500 families would
+ * take minutes. */
 struct places {
 	const struct rh_effect_row *rows;
 	size_t count;
@@ -245,7 +247,7 @@ static int by_times(const void *a, const void *b)
 }
 
 enum { OUTLIER_CELLS_MIN = 5, OUTLIER_TIMES = 5 };
-/* A group whose cells agree to the last digit has no usual distance. */
+/* A group whose cells agree to the last digit has no typical distance. */
 #define DISTANCE_MIN 0.01
 #define OUTLIER_MIN  0.05
 
@@ -302,7 +304,8 @@ size_t rh_outliers(const struct rh_effect_row *rows, size_t count, struct rh_far
 
 /* ---- since an earlier matrix ---- */
 
-/* The same question; the backend by what it is called, because it may have been built anew. */
+/* Whether both ask the same question. Backends are compared by name, because they may have been
+ * rebuilt. */
 static int by_question(const void *a, const void *b)
 {
 	const struct rh_effect_row *x = *(const struct rh_effect_row *const *)a;

@@ -1,12 +1,12 @@
 /*
- * analysis.h - what many cells say together: effects pooled over cells and machines, outliers,
- * changes since an earlier matrix.
+ * analysis.h - analysis of many cells: effects pooled over cells and machines, outliers, changes
+ * since an earlier matrix.
  *
- * The machine is a block: what is compared ran on one node in one cell, so that an effect never
- * mixes machines. Effects are gathered for each class of machines first; the pooled effect is the
- * mean of the classes, each counting once however many cells it had, and its spread is the range
- * over classes. Where two classes contradict each other (one interval all below 1, one all above)
- * there is no pooled effect, and that is said.
+ * The machine is a block: the two sides of a comparison ran on one node in one cell, so that an
+ * effect never mixes machines. Effects are first gathered for each class of machines; the pooled
+ * effect is the mean of the classes, each counted once however many cells it had, and its spread
+ * is the range over classes. Where two classes contradict each other (one interval below 1, one
+ * above) there is no pooled effect, and the output says so.
  *
  * Ownership: the caller's pool. Thread rule: pure functions but for the pool.
  */
@@ -31,7 +31,7 @@ struct rh_pooled {
 	double least, most;   /* ratio of the blocks: the spread over machines */
 };
 
-/* Rows of one question (one backend, one metric); at least one. */
+/* Pools the rows of one question (one backend, one metric); at least one row. */
 void rh_pool_blocks(const struct rh_effect_row *const *rows, size_t count, struct rh_pooled *pooled,
 		    struct rh_pool *pool);
 /* Whether it claims a difference: RH_BETTER and so on; RH_CANNOT_TELL when refused. */

@@ -1,9 +1,10 @@
 /*
- * brief.c - reads of a result what a matrix needs (brief.h).
+ * brief.c - reads the parts of a result that a matrix needs (brief.h).
  *
- * Trials are nine tenths of a result's bytes. They are cut out of the text before the JSON library
- * sees it: of 10,000 results that is 4 s instead of 17. Brackets are matched with strings in mind;
- * a text whose brackets do not close is given to the library as it is, which says what is wrong.
+ * Trials are nine tenths of a result's bytes. They are cut out of the text before the JSON
+ * library parses it: 10,000 results take 4 s instead of 17. The matching of brackets knows
+ * strings; a text whose brackets do not close goes to the library unchanged, which reports the
+ * error.
  */
 #include "harness/matrix/brief.h"
 
@@ -21,7 +22,7 @@ RH_RECORD_TABLE(brief_trace, RH_FIELDS_BRIEF_TRACE)
 RH_RECORD_TABLE(brief, RH_FIELDS_BRIEF)
 #undef SELF
 
-/* Behind the string that begins at `at`; `end` when it does not end. */
+/* The place after the string that begins at `at`; `end` when it does not end. */
 static const char *behind_string(const char *at, const char *end)
 {
 	assert(at < end && *at == '"');
@@ -30,7 +31,7 @@ static const char *behind_string(const char *at, const char *end)
 	return at < end ? at + 1 : end;
 }
 
-/* Behind the array that begins at `at`; `end` when it does not end. */
+/* The place after the array that begins at `at`; `end` when it does not end. */
 static const char *behind_array(const char *at, const char *end)
 {
 	size_t depth = 0;
@@ -50,7 +51,7 @@ static const char *behind_array(const char *at, const char *end)
 	return end;
 }
 
-/* Where the document's own "trials" begin, and end; false when they do not. */
+/* Where the top-level "trials" of the document begin and end; false when there are none. */
 static bool find_trials(const char *text, const char *end, const char **from, const char **to)
 {
 	static const char key[] = "\"trials\":[";

@@ -1,8 +1,9 @@
 /*
- * brief.h - of a result, what a matrix needs of it: its metrics, and where it was made.
+ * brief.h - the parts of a result that a matrix needs: its metrics, and where it was made.
  *
- * The same file as harness/result/fields.h describes, without trials, which are nine tenths of it
- * in memory. Ownership: the pool. Thread rule: one thread. Errors: those of rh_record_read.
+ * Reads the file that harness/result/fields.h describes, without the trials, which take nine
+ * tenths of the memory. Ownership: the pool. Thread rule: one thread. Errors: those of
+ * rh_record_read.
  */
 #ifndef RH_MATRIX_BRIEF_H
 #define RH_MATRIX_BRIEF_H

@@ -1,12 +1,12 @@
 /*
  * cells.c - a plan becomes a list of cells (cells.h).
  *
- * The order is that of work: by trace, so that what is compiled and staged is warm, then run,
- * lanes, copies, machine and backend. It depends on the plan and the files alone.
+ * Cells are in working order: by trace, so that compiled and staged files stay warm, then run,
+ * lanes, copies, machine and backend. The order depends only on the plan and the files.
  *
- * A/A cells: of all cells in the order of their names, which is as good as drawn by lot and the
- * same each time, every (1 / share)-th place gets one beside it, one at least. A place (trace,
- * run, lanes, copies, machine) has one A/A cell at most.
+ * A/A cells: the cells are sorted by name, which is as good as random but the same each time,
+ * and every (1 / share)-th place gets an A/A cell, at least one in all. A place (trace, run,
+ * lanes, copies, machine) has at most one A/A cell.
  */
 #include "harness/matrix/cells.h"
 
@@ -70,7 +70,7 @@ static int read_backends(struct layout *l)
 	return 0;
 }
 
-/* Backends of one identity would be cells of one name. */
+/* Backends with the same identity would give cells with the same name. */
 static int check_backends(struct layout *l)
 {
 	for (size_t i = 0; i < l->backend_count; i++) {
@@ -129,7 +129,7 @@ static void name_cell(const struct layout *l, struct rh_cell *c)
 	c->name = rh_pool_text(l->pool, name);
 }
 
-/* What all cells of a place share. */
+/* The fields that all cells of a place share. */
 struct place {
 	const struct rh_named_trace *trace;
 	const struct rh_plan_run *run;
@@ -247,7 +247,8 @@ static int by_name(const void *a, const void *b)
 	return strcmp(((const struct rh_cell *)a)->name, ((const struct rh_cell *)b)->name);
 }
 
-/* Timing cells come first: counts of one program twice are the same, and tell little here. */
+/* Timing cells come first: counting one program twice gives equal counts, which show little here.
+ */
 static int timing_first(const void *a, const void *b)
 {
 	const struct rh_cell *x = a, *y = b;
@@ -274,7 +275,7 @@ static int plant(struct layout *l)
 	return 0;
 }
 
-/* Two runs of a plan may say the same. */
+/* Two runs of a plan may have the same settings. */
 static int check_names(struct layout *l)
 {
 	size_t count = l->matrix->cells_count;

@@ -1,17 +1,18 @@
 /*
- * cells.h - the cells of a matrix: a deterministic list, each named by what decides its numbers.
+ * cells.h - the cells of a matrix: a deterministic list; the name of a cell is a hash of
+ * everything that decides its numbers.
  *
  * A cell is one `reheap replay`: one trace, a backend interleaved with the baseline in the same
  * run on the same machine, one number of lanes and copies, one set of probes. Its name is a hash
  * of the trace's bytes, the identity of both backends (library, knobs, environment), the
- * settings, the class of machines and the version of reheap: the same command finds what it made
- * before, and anything that would change the numbers makes another cell.
+ * settings, the class of machines and the version of reheap: the same command finds its earlier
+ * results, and anything that would change the numbers gives another cell.
  *
- * A/A cells are planted among them: the baseline against itself. What they call a difference is a
- * false alarm, and its rate is printed with every reading of the matrix.
+ * Some are A/A cells: the baseline against itself. A difference found there is a false alarm,
+ * and the rate of false alarms is printed whenever the matrix is read.
  *
- * Ownership: the caller's pool. Thread rule: one thread. Errors: RH_USAGE (an empty glob, a
- * backend that is none, two cells of one name), RH_NO_INPUT and RH_BAD_DATA of traces.
+ * Ownership: the caller's pool. Thread rule: one thread. Errors: RH_USAGE (an empty glob, an
+ * unknown backend, two cells of one name), RH_NO_INPUT and RH_BAD_DATA of traces.
  */
 #ifndef RH_MATRIX_CELLS_H
 #define RH_MATRIX_CELLS_H
@@ -58,8 +59,8 @@ RH_RECORD(matrix, RH_FIELDS_MATRIX)
 
 #define RH_MATRIX_SCHEMA "reheap.matrix/1"
 
-/* A plan and where it was read. Hashes of traces that did not change are taken from `hashes`, a
- * file of earlier ones that is written anew (NULL = none). */
+/* A plan and where it was read. Hashes of unchanged traces come from `hashes`, a file of earlier
+ * hashes that is rewritten (NULL = none). */
 struct rh_plan_source {
 	const struct rh_plan *plan;
 	const char *path, *hashes;
@@ -84,13 +85,13 @@ int rh_matrix_traces(const struct rh_plan_source *from, struct rh_named_traces *
 		     struct rh_pool *pool, struct rh_err *err);
 
 struct rh_named_backend {
-	const char *variant, *label; /* as replay gets it; what it is called */
+	const char *variant, *label; /* as passed to replay; its display name */
 	const char *bare;	     /* without the label */
 	const char *is;		     /* identity: knobs, environment, library, its build */
-	const char *absent;	     /* why it is not here; NULL */
+	const char *absent;	     /* why it cannot be used here; NULL */
 };
 
-/* One variant of the plan; a path that begins with a dot is taken from the plan's folder. */
+/* One variant of the plan; a path that begins with a dot is relative to the plan's folder. */
 int rh_matrix_backend(const char *text, const char *plan_path, struct rh_named_backend *backend,
 		      struct rh_pool *pool, struct rh_err *err);
 

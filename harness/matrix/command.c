@@ -1,5 +1,5 @@
 /*
- * command.c - what another program says (slurm.h).
+ * command.c - runs a program and reads its output (slurm.h).
  */
 #include <errno.h>
 #include <fcntl.h>

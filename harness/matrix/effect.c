@@ -1,5 +1,5 @@
 /*
- * effect.c - ratios of a cell, and how often the planted ones were wrong (effect.h).
+ * effect.c - ratios of a cell, and how often A/A cells showed a difference (effect.h).
  */
 #include "harness/matrix/effect.h"
 

@@ -1,8 +1,8 @@
 /*
- * effect.h - what one cell says: a backend over the baseline that ran beside it.
+ * effect.h - the effect of one cell: a backend relative to the baseline that ran beside it.
  *
- * A metric of both sides becomes a ratio with an interval, its repetitions paired. What a
- * simulator counted is exact: its interval is the ratio itself.
+ * A metric of both sides becomes a ratio with an interval, its repetitions paired. Simulated
+ * counts are exact: their interval is the ratio itself.
  *
  * Thread rule: pure functions. Errors: false when one side has no such metric.
  */
@@ -16,7 +16,7 @@
 /* The metric that stands for a kind of cells: time, or instructions. */
 const char *rh_effect_headline(const char *kind);
 
-/* Of the backend that is called so: the metric, NULL; its place among the backends, -1. */
+/* The metric of the backend with that name, or NULL; the index of that backend, or -1. */
 const struct rh_metric *rh_effect_metric(const struct rh_brief *brief, const char *label,
 					 const char *metric);
 int rh_effect_backend(const struct rh_brief *brief, const char *label);
@@ -26,7 +26,7 @@ bool rh_effect_of(const struct rh_metric *backend, const struct rh_metric *basel
 /* Whether the interval of the effect claims a difference. */
 bool rh_effect_claims(const struct rh_estimate *effect);
 
-/* Of planted cells: how many were read, and how many claimed a difference. */
+/* A/A cells: how many were read, and how many claimed a difference. */
 struct rh_false_alarms {
 	size_t read, alarms;
 	double expected; /* sum over cells of 1 - the level of their interval */

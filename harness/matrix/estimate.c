@@ -1,10 +1,10 @@
 /*
- * estimate.c - how long a matrix would take, and how much room: from a pilot (local.h).
+ * estimate.c - estimates the time and space of a matrix from a pilot (local.h).
  *
- * Of each kind one cell, that of the trace in the middle by events, is replayed with one and with
- * two repetitions. The difference is what a repetition costs, the rest is starting and compiling;
- * both are scaled by the events of each cell. It is right to about a third where traces are alike,
- * and says nothing of machines other than this one.
+ * One cell of each kind, the one whose trace has the median number of events, is replayed with
+ * one and with two repetitions. The difference is the cost of a repetition, the rest is
+ * starting and compiling; both are scaled by the events of each cell. The estimate is right to
+ * about a third where traces are alike, and holds only for this machine.
  */
 #include <assert.h>
 #include <math.h>
@@ -30,7 +30,7 @@ static int by_events(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The cell in the middle, of those that can run here; NULL without one. */
+/* The median cell among those that can run here; NULL without one. */
 static const struct rh_cell *middle(const struct rh_matrix *m, const bool *done,
 				    enum rh_cell_kind kind)
 {
@@ -68,7 +68,7 @@ static int measure(const struct rh_cell *cell, struct cost *cost,
 	};
 	cost->start_s = fmax(seconds[0] - cost->rep_s, 0);
 	cost->start_bytes = fmax(bytes[0] - cost->rep_bytes, 0);
-	/* Passes beyond the first are part of the repetition that was measured. */
+	/* The measured repetition includes the passes after the first. */
 	return 0;
 }
 

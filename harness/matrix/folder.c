@@ -1,5 +1,5 @@
 /*
- * folder.c - what stands in the folder of a matrix (folder.h).
+ * folder.c - the contents of a matrix's folder (folder.h).
  */
 #include "harness/matrix/folder.h"
 
@@ -32,7 +32,7 @@ bool rh_folder_is(const char *dir)
 	return access(path, R_OK) == 0;
 }
 
-/* Names come from a file that others may have written: they become paths. */
+/* Checked because names become paths and come from a file that others may have written. */
 static int check_names(const struct rh_matrix *matrix, const char *path, struct rh_err *err)
 {
 	for (size_t i = 0; i < matrix->cells_count; i++) {
@@ -90,7 +90,7 @@ int rh_folder_write(const char *dir, const struct rh_matrix *matrix, struct rh_e
 	return result;
 }
 
-/* ---- what is done ---- */
+/* ---- finished cells ---- */
 
 static int by_name(const void *a, const void *b)
 {
@@ -99,7 +99,7 @@ static int by_name(const void *a, const void *b)
 
 struct names {
 	const char **sorted; /* of all cells */
-	bool *seen;	     /* beside them */
+	bool *seen;	     /* by the same index */
 	size_t count, found, others;
 };
 
@@ -173,7 +173,7 @@ size_t rh_folder_done(const char *dir, const struct rh_matrix *matrix, bool *don
 	return names.found;
 }
 
-/* ---- what was left ---- */
+/* ---- leftovers ---- */
 
 struct sweeping {
 	bool everybodys;

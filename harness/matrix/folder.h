@@ -3,15 +3,15 @@
  *
  *	DIR/matrix.json			the cells (cells.h)
  *	DIR/traces.tsv			hashes of traces
- *	DIR/cells/ab/NAME.json		the result of a cell; there means done
- *	DIR/cells/ab/NAME.HOST.PID.part	one that is being written, where files need a name for that
- *	DIR/log/NAME.txt		why a cell has no result; goes when it has one
+ *	DIR/cells/ab/NAME.json		the result of a cell; it exists = done
+ *	DIR/cells/ab/NAME.HOST.PID.part	one being written, on file systems without unnamed files
+ *	DIR/log/NAME.txt		why a cell has no result; removed when it has one
  *	DIR/jobs/			job arrays (slurm.h)
  *	DIR/matrix.sqlite		all numbers (store.h)
  *
- * Whoever makes a cell writes it to a file without a name, syncs it and links it to its name: a
- * result is whole or not there, whoever else makes the same cell at the same time. Metadata
- * operations of a cell on the shared folder: ci/own/FLEET.md counts them.
+ * The maker of a cell writes to an unnamed file, syncs it and links it to its name: a result is
+ * whole or absent, even if others make the same cell at the same time. ci/own/FLEET.md counts
+ * the metadata operations of a cell on the shared folder.
  *
  * Thread rule: one thread. Errors: RH_NO_INPUT, RH_BAD_DATA, RH_CANT_CREATE, RH_IO.
  */
@@ -31,12 +31,12 @@ int rh_folder_read(const char *dir, struct rh_matrix *matrix, struct rh_pool *po
 /* Makes the folders and writes matrix.json, whole or not at all. */
 int rh_folder_write(const char *dir, const struct rh_matrix *matrix, struct rh_err *err);
 
-/* done[i]: the cell i has a result. Reads folders, not files. Returns how many. `others`: results
- * that belong to no cell (of another plan or version). */
+/* done[i]: the cell i has a result. Reads folders, not files. Returns their number. `others`:
+ * results that belong to no cell (of another plan or version). */
 size_t rh_folder_done(const char *dir, const struct rh_matrix *matrix, bool *done, size_t *others);
 
-/* Takes away what processes that no longer live left half made: those of this host, with
- * `everybodys` those of every host (when no job is at work any more). */
+/* Removes half-made files of dead processes: of this host, with `everybodys` of every host (when no
+ * job is running any more). */
 void rh_folder_sweep(const char *dir, bool everybodys);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * local.c - runs cells one after another, or a few at a time (local.h).
  *
- * A slot holds one replay that runs. poll waits for the first to end (pidfd), a signal ends the
- * waiting: the replays get SIGTERM, what they saved is thrown away, and what had a result keeps
- * it. The same command goes on from there.
+ * A slot holds one running replay. poll waits for the first to end (pidfd); a signal ends the
+ * waiting: the replays get SIGTERM, their partial results are thrown away, and finished cells
+ * keep theirs. The same command continues from there.
  */
 #include "harness/matrix/local.h"
 
@@ -28,7 +28,7 @@ enum { JOBS_MAX = 256, WAIT_MS = 1000 };
 
 struct slot {
 	struct rh_work work;
-	unsigned cpus; /* of a timing cell; 0 = it disturbs nobody's clock */
+	unsigned cpus; /* of a timing cell; 0 = counts only, which load does not disturb */
 };
 
 struct runner {

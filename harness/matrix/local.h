@@ -1,11 +1,11 @@
 /*
- * local.h - the cells of a matrix on this machine, and how long they would take.
+ * local.h - runs the cells of a matrix on this machine, and estimates how long they take.
  *
- * As many at once as do not disturb each other: one, unless `jobs` says more; timing cells never
- * take more lanes together than there are CPUs.
+ * One cell runs at a time unless `jobs` allows more; timing cells together never use more lanes
+ * than there are CPUs.
  *
- * Thread rule: main thread. Errors: RH_IO when the folder is full: nothing more is begun, what is
- * there stays. A cell that fails is counted and the others go on.
+ * Thread rule: main thread. Errors: RH_IO when the folder is full: no more cells are begun,
+ * existing results stay. A cell that fails is counted and the others continue.
  */
 #ifndef RH_MATRIX_LOCAL_H
 #define RH_MATRIX_LOCAL_H
@@ -17,7 +17,7 @@
 struct rh_local {
 	unsigned jobs;
 	bool quiet;
-	bool one_by_one; /* a task: each cell is looked for by itself, its libraries are checked */
+	bool one_by_one; /* a task: looks up each cell separately and checks its libraries */
 	const char *trace_cache; /* traces are staged there (stage.h); NULL = read where they are */
 };
 
@@ -33,13 +33,13 @@ int rh_matrix_local(const char *dir, const struct rh_matrix *matrix, const struc
 
 struct rh_estimate_of_matrix {
 	size_t cells, missing;
-	double seconds, bytes; /* of what is missing, one cell after another */
+	double seconds, bytes; /* of the missing cells, one after another */
 	size_t pilots;
 	double pilot_seconds;
 };
 
-/* Replays one cell of each kind in the middle of its traces, with few repetitions, and scales by
- * events, repetitions and passes. */
+/* Replays the median cell of each kind with few repetitions, and scales by events, repetitions and
+ * passes. */
 int rh_matrix_estimate(const struct rh_matrix *matrix, const bool *done,
 		       struct rh_estimate_of_matrix *estimate, struct rh_err *err);
 

@@ -1,11 +1,11 @@
 /*
- * names.c - what a cell is called by: the bytes of its trace, and who its backends are.
+ * names.c - the parts of a cell's name: the hash of its trace and the identities of its backends.
  *
- * Hashing 500 traces of 1 GB takes an hour, so that hashes are kept beside the matrix by path,
- * size and time of change; the run of a cell hashes its trace again and compares (work.c).
+ * Hashing 500 traces of 1 GB takes an hour, so hashes are kept beside the matrix by path, size
+ * and modification time; the run of a cell hashes its trace again and compares (work.c).
  *
- * A library is known by the hash of its file, wherever it lies; what is built in by the version
- * of reheap, which is part of every name.
+ * A library is identified by the hash of its file, wherever it lies; a built-in backend by the
+ * version of reheap, which is part of every name.
  */
 #include "harness/matrix/cells.h"
 
@@ -34,7 +34,7 @@ void rh_matrix_hash(const char *text, char name[RH_CELL_NAME + 1])
 	name[RH_CELL_NAME] = '\0';
 }
 
-/* A relative path is the plan's, not the caller's. */
+/* A relative path starts at the plan's folder, not at the caller's. */
 static const char *from_plan(struct rh_pool *pool, const char *plan_path, const char *path)
 {
 	const char *slash = strrchr(plan_path, '/');
@@ -152,7 +152,7 @@ static int know_trace(struct rh_named_trace *trace, struct known_list *known, st
 	return 0;
 }
 
-/* The pattern that fits first; else the name up to its first - or dot. */
+/* The first matching pattern; else the name up to its first - or dot. */
 static const char *family_of(const struct rh_plan *plan, const char *path, struct rh_pool *pool)
 {
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
@@ -174,7 +174,7 @@ static int by_path(const void *a, const void *b)
 #define GLOB_BRACE 0
 #endif
 
-/* Paths that a pattern finds; the same file by two patterns is one trace. */
+/* Paths that a pattern finds; a file found by two patterns is one trace. */
 static int add_pattern(const struct rh_plan *plan, const char *pattern,
 		       struct rh_named_traces *traces, struct rh_pool *pool, struct rh_err *err)
 {
@@ -223,7 +223,7 @@ int rh_matrix_traces(const struct rh_plan_source *from, struct rh_named_traces *
 
 /* ---- backends ---- */
 
-/* The same words whatever folder the plan is read from. */
+/* The same words from whichever folder the plan is read. */
 static const char *absolute_variant(const char *text, const char *plan_path, struct rh_pool *pool)
 {
 	const char *bare;

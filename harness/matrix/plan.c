@@ -1,8 +1,8 @@
 /*
  * plan.c - reads a plan and fills in what it leaves out (plan.h).
  *
- * Words that belong to replay (lanes, probes, touch) are checked by replay itself, in the pilot
- * or the first cell; checked here is what decides which cells there are.
+ * Replay itself checks its own words (lanes, probes, touch), in the pilot or the first cell;
+ * this file checks the words that decide which cells exist.
  */
 #include "harness/matrix/plan.h"
 

@@ -1,5 +1,5 @@
 /*
- * plan.h - a matrix before it is laid out: what a person writes, as plan.json.
+ * plan.h - the plan of a matrix, as a person writes it in plan.json.
  *
  *	{
  *	  "schema": "reheap.plan/1",
@@ -11,11 +11,11 @@
  *	}
  *
  * Every trace x backend x run x number of lanes x number of copies x machine class is one cell
- * (cells.h), in which the backend is replayed beside the baseline. A key that is not known is an
- * error: a plan that is read wrongly measures something else for a week.
+ * (cells.h), in which the backend is replayed next to the baseline. An unknown key is an error: a
+ * misread plan measures the wrong thing for a week.
  *
  * Ownership: texts lie in the caller's pool. Thread rule: plain data. Errors: RH_NO_INPUT,
- * RH_BAD_DATA (not JSON, a wrong type), RH_USAGE (a word that is not known), with file and place.
+ * RH_BAD_DATA (not JSON, a wrong type), RH_USAGE (an unknown word), with file and place.
  */
 #ifndef RH_MATRIX_PLAN_H
 #define RH_MATRIX_PLAN_H

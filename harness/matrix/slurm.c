@@ -1,10 +1,10 @@
 /*
  * slurm.c - submits job arrays and asks about them (slurm.h).
  *
- *	1  squeue: does anything of this matrix still run? Then nothing is submitted: what is
- *	   missing may be on its way
- *	2  sinfo, srun: the version of reheap of every node that is up. Nodes that are busy are not
- *	   waited for; their tasks check themselves and make nothing when it differs
+ *	1  squeue: if a job of this matrix still runs, nothing is submitted: the missing cells may
+ *	   be on their way
+ *	2  sinfo, srun: the version of reheap on every node that is up. Busy nodes are not waited
+ *	   for; their tasks check for themselves and make nothing if it differs
  *	3  for each kind and class: DIR/jobs/NAME.cells, DIR/jobs/NAME.sh, sbatch
  */
 #include "harness/matrix/slurm.h"
@@ -23,7 +23,7 @@
 
 enum { TASKS_MAX = 1000, WORDS_MAX = 64, NODES_WAIT_S = 60 };
 
-/* The name of all jobs of a matrix: by its folder. */
+/* The name of all jobs of a matrix, derived from its folder. */
 static const char *job_name(const char *dir, struct rh_pool *pool)
 {
 	char hash[RH_CELL_NAME + 1], *full = realpath(dir, NULL);
@@ -54,7 +54,7 @@ int rh_slurm_ask(const char *dir, struct rh_slurm_jobs *jobs, struct rh_err *err
 
 /* ---- versions ---- */
 
-/* What of the caller's words names a partition; NULL. */
+/* The partition named in the caller's words; NULL if none. */
 static const char *partition_of(const struct rh_slurm *how)
 {
 	for (int i = 0; i < how->sbatch_count; i++) {
@@ -83,7 +83,7 @@ static const char *free_nodes(const char *partition, size_t *count, struct rh_po
 		size_t bytes = strcspn(at, "\n");
 		const char *name = rh_pool_printf(pool, "%.*s", (int)bytes, at);
 
-		/* A node stands there once for each of its partitions. */
+		/* A node is listed once for each of its partitions. */
 		if (bytes && !strstr(rh_pool_printf(pool, ",%s,", list),
 				     rh_pool_printf(pool, ",%s,", name))) {
 			list = rh_pool_printf(pool, "%s%s%s", list, *list ? "," : "", name);
@@ -181,7 +181,7 @@ static size_t tasks_max(struct rh_pool *pool)
 
 struct array {
 	struct rh_pool *pool;
-	const char *dir, *stem, *name; /* of the folder, of its files, of the job */
+	const char *dir, *stem, *name; /* the folder, the stem of its files, the job's name */
 	enum rh_cell_kind kind;
 	const struct rh_plan_machine *machine;
 	const struct rh_cell **cells;
@@ -274,7 +274,7 @@ static void collect(struct array *a, const struct rh_matrix *m, const bool *done
 			a->cells[a->count++] = &m->cells[i];
 }
 
-/* How many tasks, or -1. */
+/* The number of tasks, or -1. */
 static int64_t submit_all(struct array *a, const struct rh_matrix *m, const bool *done,
 			  const struct rh_slurm *how, struct rh_err *err)
 {

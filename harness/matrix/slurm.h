@@ -1,13 +1,13 @@
 /*
  * slurm.h - the missing cells of a matrix as job arrays of Slurm.
  *
- * Scheduling, retry and queueing are the engine's. Here: one array for each kind of cells and
- * class of machines; a task makes a few cells one after another and skips those that have a
- * result, so that a task that is requeued repeats nothing. Every job of a matrix has one name, by
- * which the engine is asked; nothing about jobs is kept but the list of cells of each array.
+ * The engine does the scheduling, retrying and queueing. We submit one array for each kind of
+ * cells and class of machines; a task makes a few cells one after another and skips those that
+ * have a result, so that a requeued task repeats nothing. All jobs of a matrix share one name,
+ * by which we query the engine; we keep nothing about jobs but the list of cells of each array.
  *
  * Commands used: sbatch, squeue, sinfo, srun, scontrol. Thread rule: main thread. Errors:
- * RH_ABSENT (no Slurm), RH_FAILED (it refused, with its words), RH_INVALID (another version of
+ * RH_ABSENT (no Slurm), RH_FAILED (Slurm refused, with its message), RH_INVALID (another version of
  * reheap on a node), RH_IO.
  */
 #ifndef RH_MATRIX_SLURM_H
@@ -32,10 +32,11 @@ struct rh_slurm_jobs {
 	size_t pending, running, other;
 };
 
-/* What the engine has of this matrix. */
+/* The state of this matrix in the engine. */
 int rh_slurm_ask(const char *dir, struct rh_slurm_jobs *jobs, struct rh_err *err);
 
-/* Asks the nodes for their version of reheap, then submits what is missing. How many tasks, or -1.
+/* Asks the nodes for their version of reheap, then submits the missing cells. Returns the number of
+ * tasks, or -1.
  */
 int64_t rh_slurm_submit(const char *dir, const struct rh_matrix *matrix, const bool *done,
 			const struct rh_slurm *how, struct rh_err *err);

@@ -60,7 +60,8 @@ static int copy_trace(const struct rh_cell *cell, const char *path, struct rh_er
 	return result;
 }
 
-/* Whether what lies there can be it: the hash costs a second per GB, and replay makes it anyway. */
+/* Whether the existing file can be the trace, by its size: hashing costs a second per GB, and
+ * replay hashes it anyway. */
 static bool is_there(const char *path, const char *original)
 {
 	struct stat here, there;

@@ -3,9 +3,10 @@
  *
  *	CACHE/SHA256/NAME.rht
  *
- * A copy is made beside it, hashed, and renamed: a trace of the cache is whole and right, or not
- * there. Of several processes that want the same trace one copies, the others wait (flock). A
- * copy that turns out to be wrong later (replay hashes what it reads) is made again.
+ * The copy is written to a temporary file, hashed, and renamed: a trace in the cache is whole
+ * and right, or absent. When several processes want the same trace, one copies and the others
+ * wait (flock). A copy that later turns out to be wrong (replay hashes what it reads) is made
+ * again.
  *
  * Thread rule: one thread. Errors: RH_NO_INPUT, RH_IO, RH_BAD_DATA (not the trace of the plan).
  */

@@ -1,11 +1,11 @@
 /*
  * store.c - brings DIR/matrix.sqlite up to date (store.h).
  *
- *	1  matrix.json: cells that are not in it go, new ones come, all in order
- *	2  each result that has no state yet is read (brief.h), its effects are put in
+ *	1  matrix.json: cells no longer in it are deleted, new ones added, all in order
+ *	2  each result without a state is read (brief.h) and its effects are inserted
  *
- * All of one opening is one transaction: a reader beside us sees the matrix before or after. The
- * journal is in memory and nothing is synced: the file can be made anew from the results.
+ * One opening is one transaction: a concurrent reader sees the matrix before or after. The
+ * journal is in memory and nothing is synced, because the file can be rebuilt from the results.
  */
 #include "harness/matrix/store.h"
 
@@ -233,7 +233,7 @@ static int take_result(struct rh_store *store, const struct rh_cell *cell,
 		brief, err);
 }
 
-/* A result that cannot be read is a state of the cell, not the end of the reading. */
+/* An unreadable result becomes a state of the cell and does not end the reading. */
 static int read_result(struct rh_store *store, const struct rh_cell *cell, struct rh_err *err)
 {
 	struct rh_pool *pool = rh_pool_open();
@@ -271,7 +271,7 @@ static int read_seen(struct rh_store *store, bool *seen, size_t count, struct rh
 	return 0;
 }
 
-/* Somebody took the result away: the cell is missing again. */
+/* The result was removed: the cell is missing again. */
 static int lose_result(struct rh_store *store, const char *cell, struct rh_err *err)
 {
 	char sql[200];
@@ -306,7 +306,8 @@ static int read_results(struct rh_store *store, const struct rh_matrix *m, struc
 	return result;
 }
 
-/* Cells of the matrix that lost their result are asked for again; those of other plans go. */
+/* Cells of the matrix that lost their result become missing again; cells of other plans are
+ * deleted. */
 static int forget(struct rh_store *store, struct rh_err *err)
 {
 	return rh_store_run(store,

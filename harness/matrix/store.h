@@ -3,8 +3,8 @@
  *
  * Opening it brings it up to date: results that it has not seen are read, one at a time, cells that
  * are no longer in the matrix are dropped. Ten thousand results are read once; afterwards every
- * question is a query. Tables and views: MATRIX.md beside this file. Nobody else needs this
- * code: sqlite3, a spreadsheet or a data frame reads the file as well.
+ * question is a query. Tables and views: MATRIX.md beside this file. Others do not need this code:
+ * sqlite3, a spreadsheet or a data frame can read the file.
  *
  * Rows are handed out as structures (below), for analysis, report, compare and gate.
  *
@@ -21,11 +21,11 @@
 
 struct rh_store;
 
-/* In a folder that cannot be written the file lives in memory. */
+/* If the folder cannot be written, the database is in memory. */
 int rh_store_open(struct rh_store **store, const char *dir, struct rh_err *err);
 void rh_store_close(struct rh_store *store); /* NULL allowed */
 
-/* One metric of one cell: the backend over the baseline that ran beside it. */
+/* One metric of one cell: the backend relative to the baseline that ran beside it. */
 struct rh_effect_row {
 	const char *cell, *kind, *machine, *family, *trace, *sha256, *label, *backend_is, *lanes,
 		*copies, *probes, *host;

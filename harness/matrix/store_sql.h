@@ -1,6 +1,6 @@
 /*
- * store_sql.h - the open database, for store.c (which fills it) and store_read.c (which asks it).
- * Ownership and thread rule: store.h.
+ * store_sql.h - the open database, for store.c (which fills it) and store_read.c (which queries
+ * it). Ownership and thread rule: store.h.
  */
 #ifndef RH_MATRIX_STORE_SQL_H
 #define RH_MATRIX_STORE_SQL_H
@@ -16,7 +16,7 @@ struct rh_store {
 	size_t read;
 };
 
-/* What the database says went wrong; returns -1. */
+/* Sets err to the database's message; returns -1. */
 int rh_store_failed(const struct rh_store *store, struct rh_err *err);
 int rh_store_run(struct rh_store *store, const char *sql, struct rh_err *err);
 

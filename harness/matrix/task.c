@@ -112,7 +112,7 @@ static int read_lines(const struct lines *lines, off_t at, struct rh_matrix *mat
 		    strspn(cell->name, "0123456789abcdef") != RH_CELL_NAME)
 			return rh_fail(err, RH_BAD_DATA, "%s: '%.40s' is no name of a cell", path,
 				       cell->name);
-		cell->absent = NULL; /* that was another machine */
+		cell->absent = NULL; /* it was absent on another machine */
 		matrix->cells_count++;
 	}
 	return 0;

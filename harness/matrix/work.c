@@ -1,14 +1,15 @@
 /*
  * work.c - makes one cell (work.h).
  *
- *	1  fork, exec `reheap replay ... -o -`; what it writes goes to memory
- *	2  its exit status; the document is read: a result? of this trace?
- *	3  written to a file without a name in the folder, fsync, link to NAME.json (the first one
- *	   stays). Where the file system has none, to NAME.HOST.PID.part, which is unlinked
+ *	1  fork, exec `reheap replay ... -o -`; its output goes to memory
+ *	2  check the exit status and the document: is it a result, and of this trace?
+ *	3  write it to an unnamed file in the folder, fsync, link to NAME.json (the first one
+ *	   stays). On file systems without unnamed files use NAME.HOST.PID.part, then unlink that
  *
- * The folder is a share that a thousand nodes use, and what they wait for there is its metadata: a
- * cell touches it only when it is done, by an open and a link. An interrupted replay saves what
- * had ended, which is right for a person and wrong here: what ended by a signal is thrown away.
+ * The folder is a share that a thousand nodes use, and its metadata server is the bottleneck: a
+ * cell touches it only when done, by an open and a link. An interrupted replay saves the trials
+ * that had ended, which is right for a person and wrong here: the output of a replay that ended
+ * by a signal is thrown away.
  */
 #include "harness/matrix/work.h"
 
@@ -96,7 +97,7 @@ static _Noreturn void become_replay(struct words *w, int made, int said, pid_t p
 {
 	int null = open("/dev/null", O_RDONLY);
 
-	/* A cell does not outlive who would take its result. */
+	/* A cell does not outlive the process that would take its result. */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent || null < 0 || dup2(null, STDIN_FILENO) < 0 ||
 	    dup2(made, STDOUT_FILENO) < 0 || dup2(said, STDERR_FILENO) < 0)
@@ -158,7 +159,7 @@ static void read_said(FILE *said, char *text, size_t bytes)
 		memmove(text, text + sizeof(ours) - 1, strlen(text) - sizeof(ours) + 2);
 }
 
-/* The document that it wrote, and a zero byte behind it; NULL when there is none. */
+/* The document that it wrote, zero-terminated; NULL when there is none. */
 static char *read_made(int made, size_t *bytes)
 {
 	struct stat st;
@@ -189,7 +190,7 @@ int rh_work_start(struct rh_work *work, struct rh_err *err)
 	return launch(&words, work, err);
 }
 
-/* Of a result, what tells that it is one, and of which trace. */
+/* The fields that identify a result and its trace. */
 #define RH_FIELDS_PART_TRACE(F) F(TEXT, _, sha256, MAY, "", "")
 #define RH_FIELDS_PART(F)                \
 	F(TEXT, _, schema, NEED, "", "") \
@@ -242,7 +243,7 @@ static void place_of(const struct rh_work *work, struct place *p)
 	p->there = false;
 }
 
-/* A file in that room, without a name or as the part. The room is made when it is not there yet. */
+/* Opens a file in that subfolder, unnamed or as .part. The subfolder is made if missing. */
 static int open_in(const struct place *p, bool named)
 {
 	for (int tries = 0; tries < 2; tries++) {
@@ -269,11 +270,12 @@ static int name_it(struct place *p, int fd, bool named)
 	p->there = errno == EEXIST;
 	if (p->there)
 		return 0;
-	/* File systems without links: the last of two stays, which is the same result. */
+	/* File systems without links: the last of two stays, which is the same result as the first.
+	 */
 	return named ? rename(p->part, p->final) : -1;
 }
 
-/* On the disk before it has its name. */
+/* Synced before it gets its name. */
 static int put(struct place *p, const char *text, size_t bytes, bool named, struct rh_err *err)
 {
 	int fd = open_in(p, named), result;

@@ -1,12 +1,12 @@
 /*
- * work.h - one cell is made: a `reheap replay` of its own, and its result put where it belongs.
+ * work.h - makes one cell: runs `reheap replay` for it and stores the result.
  *
  * start forks; the caller waits for work->pid and calls finish with what waitpid said. A result
- * counts when replay ended by itself with 0, 1 or 6 (a trial that failed or a backend that is
- * absent is a result, too), is a whole document and is about the trace that the plan meant.
+ * counts if replay exited with 0, 1 or 6 (a failed trial or an absent backend is a result as
+ * well), is a whole document and is about the trace in the plan.
  *
  * Ownership: finish closes and removes everything. Thread rule: one thread. Errors: RH_OS,
- * RH_IO (the folder is full), RH_BAD_DATA (the trace is another file now), RH_INVALID (another
+ * RH_IO (the folder is full), RH_BAD_DATA (the trace file has changed), RH_INVALID (another
  * version of reheap), RH_FAILED.
  */
 #ifndef RH_MATRIX_WORK_H
@@ -20,7 +20,7 @@
 struct rh_work {
 	const struct rh_cell *cell;
 	const char *dir;   /* of the matrix */
-	const char *trace; /* what is replayed: cell->trace, or a copy of it on this machine */
+	const char *trace; /* to replay: cell->trace, or a copy of it on this machine */
 	pid_t pid;
 	int pidfd;
 	int made;   /* its result: memory */
@@ -39,8 +39,8 @@ enum rh_work_end {
 int rh_work_start(struct rh_work *work, struct rh_err *err);
 enum rh_work_end rh_work_finish(struct rh_work *work, int status, struct rh_err *err);
 
-/* Why a cell has no result, for who looks later; NULL takes it away. Best effort: the folder may be
- * full. */
+/* Writes why a cell has no result, for later readers; NULL removes it. Best effort: the folder may
+ * be full. */
 void rh_work_log(const char *dir, const struct rh_cell *cell, const char *why);
 
 /* One replay of the cell with other repetitions, for an estimate: its seconds and the bytes of its

@@ -9,7 +9,7 @@
  *	calls=2 20			... and how often; the next line is inclusive cost
  *
  * Lines may start with + - or * (relative positions). Only self costs are added up, so that
- * nothing is counted twice; but what a call into the heap costs is its inclusive cost.
+ * nothing is counted twice; only a call into the heap is counted by its inclusive cost.
  */
 #include "harness/probe/callgrind.h"
 
@@ -32,8 +32,8 @@ enum { EVENTS_MAX = 32, ID_MAX = 1 << 24 };
 static const char *const waiting_names[] = { "wait_for", "rh_futex_wait", "rh_futex_wait_private",
 					     "rh_futex_wake", "rh_futex_wake_private" };
 
-/* Calls into the heap; allocators put their letters before (je_, mi_, tc_), and callgrind may know
- * a function by any of its names. */
+/* Calls into the heap; allocators add a prefix (je_, mi_, tc_), and callgrind may report a function
+ * under any of its names. */
 static const char *const heap_names[] = {
 	"malloc",
 	"free",
@@ -68,16 +68,16 @@ struct reader {
 	int column[EVENTS_MAX]; /* enum rh_callgrind_event or -1 */
 	size_t columns;
 	size_t positions;	 /* leading fields of a cost line */
-	size_t object, function; /* numbers in force */
+	size_t object, function; /* current numbers */
 	size_t callee;
 	uint64_t calls;
-	bool *heap_of; /* by number of the function: is one of the heap's, once asked */
+	bool *heap_of; /* by number of the function: belongs to the heap, once looked up */
 	bool *heap_asked;
 	size_t heap_count;
-	bool skip; /* the next cost line is a call's */
+	bool skip; /* the next cost line belongs to a call */
 };
 
-/* As --under takes words: a backslash before what would end one. */
+/* Quotes as --under reads words: a backslash before a character that would end one. */
 static void escape_blanks(const char *from, char *to, size_t to_bytes)
 {
 	size_t used = 0;

@@ -1,11 +1,11 @@
 /*
  * callgrind.h - the deterministic instrument: a worker under valgrind's callgrind.
  *
- * rh_callgrind_under writes the words to put before a worker; collection is off but
- * inside the replay loop (--toggle-collect, whose state is each thread's own), so start-up,
- * barriers and drains are not counted. rh_callgrind_read takes what callgrind wrote and
- * adds it up, by function. Waiting for another lane is the harness's and depends on the
- * schedule: it is left out of the totals (`waiting` keeps it).
+ * rh_callgrind_under writes the words to put before a worker; collection is on only inside the
+ * replay loop (--toggle-collect, whose state is per thread), so start-up, barriers and drains
+ * are not counted. rh_callgrind_read reads callgrind's output and adds it up by function.
+ * Waiting for another lane is work of the harness and depends on the schedule: it is left out
+ * of the totals and kept in `waiting`.
  *
  * The cache is a fixed one (32 KiB 8-way L1, 8 MiB 16-way LL), not the host's, so that two
  * hosts can be compared. The C library's choice of string functions follows the CPU
@@ -45,8 +45,8 @@ struct rh_callgrind_function {
 struct rh_callgrind {
 	uint64_t total[RH_CG_COUNT]; /* without `waiting` */
 	uint64_t waiting[RH_CG_COUNT];
-	/* Instructions inside calls of the malloc family, and of C++ new and delete, that come from
-	 * elsewhere, with all that they call; and the number of such calls. */
+	/* Instructions inside calls of the malloc family, and of C++ new and delete, made from
+	 * outside it, callees included; and the number of such calls. */
 	uint64_t heap_ir, heap_calls;
 	struct rh_callgrind_function *functions; /* by Ir, most first */
 	size_t function_count;

@@ -1,11 +1,11 @@
 /*
- * counters.c - which counters this machine has, found out by using them.
+ * counters.c - finds out which counters this machine has by using them.
  *
  * The known work, about 20 ms: a million rounds of a loop with a branch that depends on
  * random bits; one word of every line of 16 MiB, in an order no prefetcher knows and with a
  * page touched twice in a row only by chance, all pages fresh; four short sleeps; once over to
  * another CPU and back. From this follow bounds for each counter, wide enough for any CPU and
- * narrow enough to tell a counter that stands still or runs wild.
+ * narrow enough to detect a counter that stands still or runs wild.
  */
 #include "harness/probe/counters.h"
 
@@ -82,7 +82,8 @@ static void work_on_cpu(void)
 		bits ^= bits << 13;
 		bits ^= bits >> 7;
 		bits ^= bits << 17;
-		/* Kept a branch: the empty asm cannot be made a conditional move. */
+		/* Stays a branch: the compiler cannot turn the empty asm into a conditional move.
+		 */
 		if (bits & 1)
 			__asm__ volatile("" : "+r"(sum));
 		else
@@ -170,8 +171,8 @@ static void say(struct rh_counter_proof *proof, const char *event, const char *w
 		 why);
 }
 
-/* The thread that does the known work, counted from outside, as lanes are: what counts the
- * caller need not be able to attach (PAPI without a PMU is not). */
+/* The thread that does the known work is counted from outside, as lanes are: a source that can
+ * count its caller may be unable to attach (PAPI without a PMU). */
 struct workman {
 	pthread_t thread;
 	_Atomic uint32_t tid, go; /* go: 1 work, 2 leave */

@@ -6,12 +6,12 @@
  * to the threads of a worker from outside: PAPI allocates, and would do so from the heap
  * under test.
  *
- * What a machine lists and what it counts are two things (a virtual machine without a PMU
- * still lists every preset), so nothing is believed that was not tried: rh_counters_prove
- * opens each event on a thread, has it do work of a known kind, reads it, and compares with
- * what such work must cost at least and can cost at most. Each counter has a chain of events, by
- * the family of the CPU; the first that is plausible is taken, and its name is part of
- * the result, because vendors mean different things by "miss".
+ * A machine may list events that it cannot count (a virtual machine without a PMU still lists
+ * every preset), so every event is tried: rh_counters_prove opens each event on a thread that
+ * does a known amount of work, reads it, and compares the count with the least and the most
+ * that this work can cause. Each counter has a chain of events, by the family of the CPU; the
+ * first plausible one is used, and its name is part of the result, because vendors mean
+ * different things by "miss".
  *
  * Ownership: start makes a set, stop ends it. Thread rule: main thread. Errors: RH_ABSENT.
  */
@@ -55,11 +55,11 @@ struct rh_counter_set; /* each source defines its own */
 
 struct rh_counter_source {
 	const char *name;
-	/* Gets ready; may be called again. */
+	/* Initialises; may be called again. */
 	int (*open)(struct rh_err *err);
 	/* Names to try for a counter, best first; ends with NULL. */
 	const char *const *(*chain)(enum rh_counter counter, enum rh_cpu_family family);
-	/* Counts from now on what a thread (of any process) does. All events or none. */
+	/* Starts counting a thread (of any process). All events or none. */
 	int (*start)(struct rh_counter_set **set, const char *const *events, unsigned count,
 		     pid_t thread, struct rh_err *err);
 	/* Ends and frees the set, also on error; the thread may have ended. values may be NULL. */
@@ -69,8 +69,8 @@ struct rh_counter_source {
 extern const struct rh_counter_source rh_counters_papi, rh_counters_perf;
 
 struct rh_counter_proof {
-	const char *event;	      /* what counts it, a name of the source; NULL = nothing */
-	uint64_t value;		      /* that it counted for the known work */
+	const char *event; /* the event that counts it, as the source names it; NULL = none */
+	uint64_t value;	   /* that it counted for the known work */
 	char why[RH_COUNT_WHY_BYTES]; /* nothing counts it: what each candidate said */
 };
 
@@ -80,7 +80,7 @@ void rh_counters_prove(const struct rh_counter_source *source,
 /* The same, tried once per process. */
 const struct rh_counter_proof *rh_counters_proven(const struct rh_counter_source *source);
 
-/* How often the known work must and can cause it. */
+/* The least and the most that the known work can cause. */
 void rh_counter_bounds(enum rh_counter counter, uint64_t *least, uint64_t *most);
 
 /* Whether the kernel shows a PMU at all; NULL, or a sentence. A hint beside an error. */

@@ -1,13 +1,13 @@
 /*
  * counters_papi.c - counters by PAPI, which knows the events of more CPUs than we do.
  *
- * The library is looked for when it is wanted (dlopen): reheap runs without it and then says
- * so. It is loaded into the driver only and attaches to the worker's threads, one event
- * set per thread. Names in the chains are presets (PAPI_...) or native events; which one
- * counted is part of the result.
+ * The library is opened on demand (dlopen): reheap runs without it and then says so. It is
+ * loaded into the driver only and attaches to the worker's threads, one event set per thread.
+ * Names in the chains are presets (PAPI_...) or native events; which one counted is part of the
+ * result.
  *
- * Attaching is where it needs a PMU even for software events: PAPI 7.0 tries the right to do
- * so on the instruction counter.
+ * Attaching needs a PMU even for software events: PAPI 7.0 tests its permission on the
+ * instruction counter.
  */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ struct rh_counter_set {
 	unsigned count;
 };
 
-/* What we call, by the types of its header. */
+/* The functions that we call, with the types of its header. */
 static struct {
 	__typeof__(&PAPI_library_init) library_init;
 	__typeof__(&PAPI_set_debug) set_debug;
@@ -117,7 +117,7 @@ static const char *const *chain(enum rh_counter counter, enum rh_cpu_family fami
 	};
 	static const char *const own[][RH_COUNTERS][RH_COUNT_CHAIN_MAX] = {
 		[RH_CPU_INTEL] = { { NULL } },
-		/* No L3 counter on the core: what leaves the core is the nearest. */
+		/* No L3 counter on the core: requests that leave the core come nearest. */
 		[RH_CPU_AMD] = { [RH_COUNT_LLC_MISSES] = { "perf::CACHE-MISSES" } },
 		[RH_CPU_ARM] = {
 			[RH_COUNT_L1D_MISSES] = { "PAPI_L1_DCM", "L1D_CACHE_REFILL" },
@@ -143,8 +143,8 @@ static int failed(struct rh_counter_set *set, const char *what, int code, struct
 		       papi.strerror(code));
 }
 
-/* Switches and migrations happen in the kernel: sets of software events alone count there,
- * too; PAPI has one domain per set, and hardware events are to count in user mode. */
+/* Switches and migrations happen in the kernel, so sets of software events only also count there;
+ * PAPI has one domain per set, and hardware events must count user mode only. */
 static bool all_software(const char *const *names, unsigned count)
 {
 	static const char *const kernel[] = { "perf::CONTEXT-SWITCHES", "perf::CPU-MIGRATIONS" };
@@ -159,7 +159,7 @@ static bool all_software(const char *const *names, unsigned count)
 }
 
 static int start_papi(struct rh_counter_set **out, const char *const *names, unsigned count,
-		 pid_t thread, struct rh_err *err)
+		      pid_t thread, struct rh_err *err)
 {
 	struct rh_counter_set *set = calloc(1, sizeof(*set));
 	int code;
@@ -217,7 +217,7 @@ static const char *const *chain(enum rh_counter counter, enum rh_cpu_family fami
 }
 
 static int start_papi(struct rh_counter_set **out, const char *const *names, unsigned count,
-		 pid_t thread, struct rh_err *err)
+		      pid_t thread, struct rh_err *err)
 {
 	(void)out;
 	(void)names;

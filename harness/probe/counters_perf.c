@@ -1,13 +1,13 @@
 /*
  * counters_perf.c - counters by perf_event_open, without any library.
  *
- * Every event is a descriptor of its own and not one of a group: a set is small enough for
- * any PMU, and whether the kernel had to share counters with others is seen in the two
- * times it reports; a set that did not count all the time is an error and not an estimate.
+ * Every event has its own descriptor instead of a group: a set is small enough for any PMU, and
+ * the two times that the kernel reports show whether counters were shared; a set that did not
+ * count all the time is an error, not an estimate.
  *
- * Hardware events count in user mode alone, which everybody may do at the usual setting
- * (perf_event_paranoid 2). Switches and migrations happen in the kernel and need 1 or less,
- * or the privilege.
+ * Hardware events count in user mode only, which every user may do at the default setting
+ * (perf_event_paranoid 2). Switches and migrations happen in the kernel and need 1 or less, or
+ * the privilege.
  */
 #include <errno.h>
 #include <linux/perf_event.h>
@@ -30,7 +30,7 @@ struct rh_counter_set {
 	((uint64_t)(PERF_COUNT_HW_CACHE_##cache) | (uint64_t)(PERF_COUNT_HW_CACHE_OP_##op) << 8 | \
 	 (uint64_t)(PERF_COUNT_HW_CACHE_RESULT_##result) << 16)
 
-/* The raw ones: umask and event of the makers' manuals. */
+/* Raw events: umask and event from the vendors' manuals. */
 static const struct event {
 	const char *name;
 	uint32_t type;
@@ -156,7 +156,7 @@ static int open_event(const char *name, pid_t thread, struct rh_err *err)
 }
 
 static int start_perf(struct rh_counter_set **out, const char *const *names, unsigned count,
-		 pid_t thread, struct rh_err *err)
+		      pid_t thread, struct rh_err *err)
 {
 	struct rh_counter_set *set = calloc(1, sizeof(*set));
 

@@ -18,7 +18,7 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* The spread of what is known: middles of buckets. */
+/* The standard deviation, from the middles of buckets. */
 static double deviation(const struct rh_hist_sum *hist, double mean)
 {
 	double sum = 0;
@@ -68,7 +68,7 @@ static void plain(char *text)
 			*text = '_';
 }
 
-/* stem: the path without what tells the kinds apart. */
+/* stem: the path without the part that differs by kind. */
 static int write_one(const struct rh_result *result, const struct rh_hist_sum *hist,
 		     const char *stem, const char *kind, struct rh_err *err)
 {

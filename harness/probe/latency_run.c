@@ -1,9 +1,9 @@
 /*
  * latency_run.c - latency over the run and by size (latency_run.h).
  *
- * Lanes count from the start of the worker's life; a stretch is what the sum of all cells has
- * grown by. A cell that nothing was put into costs one read, so a segment edge costs as much
- * as the sizes in use: some 40 pages a lane, about 50 us.
+ * Lanes count from the start of the worker's life; a stretch is the growth of the sum of all
+ * cells. An empty cell costs one read, so the cost of a segment edge depends on the sizes in
+ * use: some 40 pages a lane, about 50 us.
  */
 #include "harness/probe/latency_run.h"
 

@@ -1,10 +1,10 @@
 /*
- * latency_run.h - what the latency probe says beside totals: latency over the run (the heat map)
- * and by size with all lanes together.
+ * latency_run.h - what the latency probe reports besides totals: latency over the run (the heat
+ * map) and by size with all lanes together.
  *
- * The run is cut into at most RH_LATENCY_COLUMNS stretches of whole segments, each with a coarse
- * histogram: four buckets an octave, which is what a picture can show. Fed between
- * segments, while the lanes rest; a trace of more segments gets longer stretches.
+ * The run is cut into at most RH_LATENCY_COLUMNS stretches of whole segments, each with a
+ * coarse histogram: four buckets an octave, as fine as a picture can show. It is fed between
+ * segments, while the lanes rest; a trace with more segments gets longer stretches.
  *
  * Thread rule: one thread. Errors: open returns NULL when memory ran out; add then loses its
  * stretch and json says NULL.
@@ -22,7 +22,7 @@ struct rh_latency_rec;
 struct rh_latency_rec *rh_latency_run_open(void);
 void rh_latency_run_close(struct rh_latency_rec *run); /* NULL allowed */
 
-/* After a segment of so many events: what the lanes have recorded since the last call. */
+/* After a segment of so many events: adds what the lanes have recorded since the last call. */
 void rh_latency_run_add(struct rh_latency_rec *run, const struct rh_latency_lane *lanes,
 			uint32_t seats, uint64_t events);
 

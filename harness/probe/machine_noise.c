@@ -1,9 +1,9 @@
 /*
- * machine_noise.c - looks at the machine before, and at stolen time over the whole run.
+ * machine_noise.c - checks the machine before the run, and stolen time over the whole run.
  *
- * Load averages say what the last minute was like and count us, too; so --quiet-check sleeps for
- * a second and looks at what the CPUs did meanwhile. Thresholds: 5 % of the CPUs busy with
- * others is half a core on ten; 1 % stolen is as large as the differences one looks for.
+ * Load averages describe the last minute and include us, so --quiet-check sleeps for a second
+ * and looks at what the CPUs did meanwhile. Thresholds: 5 % of the CPUs busy with other work is
+ * half a core in ten; 1 % stolen is as large as the differences that users look for.
  */
 #include "harness/probe/machine_noise.h"
 

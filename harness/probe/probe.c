@@ -1,8 +1,8 @@
 /*
  * probe.c - the table of probes, and the hooks of those that were chosen.
  *
- * A hook that fails takes its probe out of this worker's life: the sentence goes into the
- * result once per metric and backend, the others go on.
+ * A hook that fails removes its probe from this worker's life: its sentence goes into the
+ * result once per metric and backend, the other probes continue.
  */
 #include "harness/probe/probe.h"
 #include "alloc/base/printable.h"
@@ -102,14 +102,14 @@ int rh_probes_choose(struct rh_run_config *config, struct rh_result *result, str
 			continue;
 		config->probe_set &= ~(1u << i);
 		rh_result_absent(result, probe->name, -1, "%s", why);
-		/* --verify and --under without memory is what one expects of them. */
+		/* --verify and --under imply a run without the memory probe: no warning. */
 		result->partial |= probe != &rh_probe_memory;
 	}
 	config->memory = rh_probe_chosen(config, &rh_probe_memory);
 	return 0;
 }
 
-/* ---- what hooks call ---- */
+/* ---- for hooks ---- */
 
 void rh_probe_area(struct rh_probe_run *run, enum rh_area area, size_t bytes)
 {

@@ -2,8 +2,8 @@
  * probe.h - what measures: the table of probes and how one hangs on a trial.
  *
  * A probe is a row of rh_probes (probe.c). There are two kinds:
- *	riding		works along in the trial's own worker: reads something at segment
- *			edges, or something that is counted anyway. It must not slow the loop.
+ *	riding		works in the trial's own worker: reads something at segment edges, or
+ *			something that is counted anyway. It must not slow the loop.
  *	own pass	changes what runs (another loop, another environment), so it gets a
  *			worker of its own, right after the trials of its rep: the times of the
  *			trial itself stay those of the plain loop.
@@ -20,20 +20,20 @@
  *	closed		the worker has exited as it should: what it left in files is whole
  *	release		always, also when the worker died; frees run->own
  *
- * What it found goes in three places: numbers into rh_probe_reading() - they become metrics
- * with intervals over the trials -, everything else as its structure of fields.h into
- * run->trial->found, and what it could not measure into rh_result_absent() (or -1 from a
- * hook, for a whole pass): one sentence, and the run goes on with exit class RH_PARTIAL.
+ * Findings go to three places: numbers to rh_probe_reading(), where they become metrics with
+ * intervals over the trials; everything else, as a structure of fields.h, into run->trial->found;
+ * and the reason for what could not be measured to rh_result_absent() (or -1 from a hook, for a
+ * whole pass): one sentence, and the run continues with exit class RH_PARTIAL.
  *
- * Worker side: areas of the control block's mapping (ctl.h, enum rh_area). A lane finds its
- * part by its seat number; who writes when is said where the area's struct is.
+ * Worker side: areas of the control block's mapping (ctl.h, enum rh_area). A lane finds its part
+ * by its seat number; the comment at the area's struct says which side writes when.
  *
  * To add a probe, three files at most:
  *
  *	1 harness/probe/probe_NAME.c	with one `const struct rh_probe rh_probe_NAME`
  *	2 harness/probe/probe.h		a row in RH_PROBES: its place in the order of the document
- *	3 harness/result/fields_metrics.h	a row in RH_METRICS for each number; what is more
- *					than numbers: a structure and a row in
+ *	3 harness/result/fields_metrics.h	a row in RH_METRICS for each number; for more than
+ *					numbers: a structure and a row in
  *					RH_FIELDS_FOUND of fields.h
  *
  * Then `make result-doc`. It appears in `list probes`, --help, results, schema and RESULT.md
@@ -59,7 +59,7 @@ struct rh_probe_run {
 	struct rh_result *result;
 	const struct rh_run_program *program;
 	struct rh_trial *trial;	     /* whose probes are filled */
-	const struct rh_trial *life; /* what this worker did so far: segments, wall_ns, faults.
+	const struct rh_trial *life; /* the work of this worker so far: segments, wall_ns, faults.
 				      * Riding: the same as trial; own pass: of the pass */
 	struct rh_worker *worker;
 	struct rh_worker_start *start; /* prepare only */
@@ -75,8 +75,8 @@ struct rh_headline {
 struct rh_probe {
 	const char *name;    /* the word of --probes and the key in the result */
 	const char *summary; /* one line for `reheap list probes` */
-	const char *source;  /* what it mostly gives: hw, sw, sim or own */
-	bool always;	     /* rides along unasked; silent where there is nothing */
+	const char *source;  /* of most of its numbers: hw, sw, sim or own */
+	bool always;	     /* rides along by default; silent when it finds nothing */
 	bool own_pass;
 	bool paced;	   /* own pass: keeps recorded times when --pace says so */
 	bool by_name_only; /* not part of `--probes all` */
@@ -84,7 +84,7 @@ struct rh_probe {
 	/* own pass: workers it needs in a rep, one after another; NULL = 1 */
 	uint32_t (*passes)(const struct rh_run_config *config);
 
-	/* A sentence (static, or written into text) why it cannot be had here; NULL = it can. */
+	/* Why it cannot measure here, a sentence (static, or written into text); NULL = it can. */
 	const char *(*absent_why)(const struct rh_run_config *config, char *text,
 				  size_t text_bytes);
 	int (*prepare)(struct rh_probe_run *run, struct rh_err *err);
@@ -96,14 +96,14 @@ struct rh_probe {
 	int (*closed)(struct rh_probe_run *run, struct rh_err *err);
 	void (*release)(struct rh_probe_run *run);
 	const char *died; /* own pass: what a dead worker means; NULL = nothing */
-	/* own pass: addresses that no worker gets under it; who reserves more and died, died of
-	 * that (valgrind refuses the mmap). 0 = as many as ever. */
+	/* own pass: address space that a worker cannot reserve under it; a worker that reserves
+	 * more and died, died of that (valgrind refuses the mmap). 0 = no such limit. */
 	uint64_t addresses_most;
-	/* What says most of it, for the one line that `replay` prints: the first of these that was
-	 * measured. Ends with a row without a metric; NULL = it is in the main table. */
+	/* Its headline for the one line that `replay` prints: the first of these that was measured.
+	 * Ends with a row without a metric; NULL = it is in the main table. */
 	const struct rh_headline *headlines;
-	/* With -v, after the table of times: what it says about the trials of one place (like: any
-	 * trial of it). Prints nothing when nothing was measured. */
+	/* With -v, after the table of times: its table for the trials of one setting (like: any of
+	 * them). Prints nothing when nothing was measured. */
 	void (*print)(const struct rh_result *result, const struct rh_trial *like, FILE *to,
 		      bool markdown);
 };
@@ -126,15 +126,14 @@ RH_PROBES(RH_PROBE_DECLARED)
 
 extern const struct rh_probe *const rh_probes[]; /* ends with NULL */
 
-/* Parses "time,memory" or "all" into config->probe_set; a probe that is absent is taken out
- * and gets its row in result->absent. RH_USAGE for a name that is none. */
+/* Parses "time,memory" or "all" into config->probe_set; an absent probe is removed and gets its row
+ * in result->absent. RH_USAGE for an unknown name. */
 int rh_probes_choose(struct rh_run_config *config, struct rh_result *result, struct rh_err *err);
 bool rh_probe_chosen(const struct rh_run_config *config, const struct rh_probe *probe);
 
 /* ---- for hooks ---- */
 
-/* prepare: bytes of shared memory, zeroed, on pages of its own, found by the worker under its
- * name. */
+/* prepare: requests shared memory, zeroed, on its own pages, which the worker finds by its enum. */
 void rh_probe_area(struct rh_probe_run *run, enum rh_area area, size_t bytes);
 /* The driver's view of it; NULL when it was not asked for. */
 void *rh_probe_area_of(const struct rh_worker *worker, enum rh_area area);
@@ -142,20 +141,20 @@ void *rh_probe_area_of(const struct rh_worker *worker, enum rh_area area);
 /* One number of this trial; the name is static and a row of RH_METRICS (fields_metrics.h). NaN is
  * left out. */
 void rh_probe_reading(struct rh_probe_run *run, const char *name, double value);
-/* Where what goes into run->trial->found lies. */
+/* The pool that holds what goes into run->trial->found. */
 struct rh_pool *rh_probe_pool(const struct rh_probe_run *run);
 
 /* Ticks of the run's clock in ns. */
 double rh_probe_ns(const struct rh_probe_run *run, double ticks);
 
-/* A worker of its own died under it, or a hook failed: one row in `absent` per backend. */
+/* Its own worker died, or a hook failed: one row in `absent` per backend. */
 void rh_probe_failed(struct rh_result *result, const struct rh_probe *probe, int backend,
 		     const struct rh_err *err);
 
 /* ---- for tables under the main one ---- */
 
-/* A table with a row for each backend. `fill` writes the cells after the name (cell[0] is the
- * first of them) and is false when the backend has no row; ctx is the probe's own. */
+/* A table with a row for each backend. `fill` writes the cells after the name (cell[0] is the first
+ * of them) and returns false when the backend has no row; ctx belongs to the probe. */
 struct rh_probe_table {
 	const struct rh_result *result;
 	const struct rh_trial *like;
@@ -165,9 +164,9 @@ struct rh_probe_table {
 	void *ctx;
 };
 
-/* Rows printed below the head; with none nothing is printed, the head neither. */
+/* Prints the rows below a head; without rows it prints nothing, not even the head. */
 size_t rh_print_rows(const struct rh_probe_table *table, FILE *to, bool markdown);
-/* The metric of a backend at the table's trials; NULL when there is none. */
+/* The metric of a backend for the table's trials; NULL when there is none. */
 const struct rh_metric *rh_table_metric(const struct rh_probe_table *table, uint32_t backend,
 					const char *name);
 /* The median times scale by a printf format for one double, '-' without a metric. */
@@ -184,7 +183,7 @@ struct rh_probe_set {
 void rh_probes_open(struct rh_probe_set *set, const struct rh_probe_run *like,
 		    const struct rh_probe *own_pass);
 void rh_probes_prepare(struct rh_probe_set *set, struct rh_worker_start *start);
-/* What prepare left in events_max; 0 = all. */
+/* The value that prepare left in events_max; 0 = all. */
 uint64_t rh_probes_events_max(const struct rh_probe_set *set);
 void rh_probes_start(struct rh_probe_set *set);
 void rh_probes_segment(struct rh_probe_set *set, const struct rh_segment *segment);
@@ -193,9 +192,9 @@ void rh_probes_drained(struct rh_probe_set *set);
 void rh_probes_closed(struct rh_probe_set *set);
 void rh_probes_close(struct rh_probe_set *set);
 
-/* probe_counters.c: makes of the set of chosen probes (a mask over rh_probes) what --counters
- * and this machine make of it: who counts, and whether callgrind has to stand in. RH_USAGE
- * for a word that is none. */
+/* probe_counters.c: adjusts the set of chosen probes (a mask over rh_probes) to --counters and this
+ * machine: which source counts, and whether callgrind has to stand in. RH_USAGE for an unknown
+ * word. */
 int rh_counters_choose(struct rh_run_config *config, struct rh_result *result, struct rh_err *err);
 
 #endif

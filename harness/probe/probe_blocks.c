@@ -1,19 +1,19 @@
 /*
- * probe_blocks.c - what live blocks waste and whose share a cache line; what is still there a
- * second after all was freed.
+ * probe_blocks.c - what live blocks waste, which of them share a cache line, and what is still
+ * resident a second after everything was freed.
  *
- * A worker of its own, once per place: addresses are the same in every rep but for the
- * interleaving of lanes. The worker scans its live blocks (blocks.h) about SCANS times,
- * and always where most was live. The numbers that become metrics are those of the scan
- * with the most bytes asked for:
+ * It has its own worker, once per setting: addresses are the same in every rep except for the
+ * interleaving of lanes. The worker scans its live blocks (blocks.h) about SCANS times, and
+ * always at the peak of live bytes. The metrics come from the scan with the most bytes asked
+ * for:
  *
- *	memory.internal_waste	(usable - asked) / asked, by what malloc_usable_size or the backend
- *				says it gave; the program cannot use it, sizes being what they are
+ *	memory.internal_waste	(usable - asked) / asked, with usable as malloc_usable_size or
+ *				the backend reports it: bytes that the program cannot use
  *	memory.false_sharing	lines with blocks of two lanes or more / lines with live blocks
  *	memory.page_density	bytes asked for / bytes of the pages they lie in
  *
- * After the drain the worker rests for a second: allocators that give memory back later
- * (decay, a background thread) have done by then what they do without being called.
+ * After the drain the worker rests for a second: by then allocators that return memory later
+ * (decay, a background thread) have done what they do without being called.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -33,7 +33,7 @@ struct own {
 	uint64_t events, next;	   /* so far; when the next scan is due */
 	uint64_t live_most;	   /* of the scans */
 	struct rh_blocks_found *found;
-	bool told; /* the backend does tell usable sizes */
+	bool knows_usable; /* the backend reports usable sizes */
 };
 
 static const char *absent_why(const struct rh_run_config *config, char *text, size_t text_bytes)
@@ -92,7 +92,7 @@ static void keep_scan(const struct rh_probe_run *run, const struct rh_block_scan
 	ADD(lines_shared, scan->lines_shared);
 	ADD(pages, scan->pages);
 #undef ADD
-	own->told |= scan->usable != scan->requested && scan->objects > 0;
+	own->knows_usable |= scan->usable != scan->requested && scan->objects > 0;
 	if (scan->requested > own->most.requested)
 		own->most = *scan;
 }
@@ -124,7 +124,7 @@ static void readings(struct rh_probe_run *run)
 
 	if (most->objects < OBJECTS_MIN)
 		return;
-	if (own->told)
+	if (own->knows_usable)
 		rh_probe_reading(run, "memory.internal_waste",
 				 ((double)most->usable - requested) / requested);
 	if (run->trial->lanes * run->trial->copies > 1)
@@ -147,10 +147,10 @@ static int drained(struct rh_probe_run *run, struct rh_err *err)
 		own->found->given_back_bytes = (double)at_once - (double)run->trial->anon_rested;
 	run->trial->found.blocks = own->found;
 	readings(run);
-	if (!own->told && own->most.objects)
+	if (!own->knows_usable && own->most.objects)
 		return rh_fail(err, RH_ABSENT,
-			       "internal waste: this backend does not tell what it "
-			       "gave (or gave exactly what was asked for)");
+			       "internal waste: this backend does not report usable "
+			       "sizes (or gave exactly what was asked for)");
 	return 0;
 }
 

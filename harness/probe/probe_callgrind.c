@@ -1,14 +1,14 @@
 /*
- * probe_callgrind.c - instructions, cache misses and LOCKed operations per event on a
- * machine that is simulated, and therefore the same everywhere (callgrind.h).
+ * probe_callgrind.c - instructions, cache misses and LOCKed operations per event on a simulated
+ * machine, which is the same everywhere (callgrind.h).
  *
- * A worker of its own under valgrind, once per place and not once per rep: the same replay
- * gives the same counts. A long trace is cut: the first EVENTS_MAX events take some seconds
- * and are enough for numbers per event; how many they were is in the result.
+ * It has its own worker under valgrind, once per setting and not once per rep: the same replay
+ * gives the same counts. A long trace is cut: the first EVENTS_MAX events take some seconds and
+ * are enough for numbers per event; their number is in the result.
  *
- * Not seen by it: time spent waiting, real parallelism (valgrind runs one thread at a time),
- * what cores do to each other's caches, TLBs, page faults, the kernel, prefetchers. So it
- * is labelled `sim` and has names of its own: a simulated D1 miss is never shown as an L1D
+ * Not modelled: time spent waiting, real parallelism (valgrind runs one thread at a time), what
+ * cores do to each other's caches, TLBs, page faults, the kernel, prefetchers. So its metrics
+ * are labelled `sim` and have their own names: a simulated D1 miss is never shown as an L1D
  * miss of the CPU.
  */
 #include <stdlib.h>
@@ -102,14 +102,14 @@ static void release(struct rh_probe_run *run)
 	run->own = NULL;
 }
 
-/* ---- telling ---- */
+/* ---- findings ---- */
 
 static uint64_t count_of(const uint64_t *counts, const struct row *row)
 {
 	return counts[row->a] + (row->b == row->a ? 0 : counts[row->b]);
 }
 
-/* The functions in which most instructions were, with what else they cost. */
+/* The functions with the most instructions, with their other costs. */
 static void fill_functions(const struct rh_probe_run *run, const struct rh_callgrind *profile,
 			   struct rh_callgrind_found *found)
 {
@@ -233,7 +233,7 @@ const struct rh_probe rh_probe_callgrind = {
 	.release = release,
 	.print = print,
 	.died = "no instruction tier for this allocator",
-	/* Of the 128 GiB that valgrind 3.19 has on x86-64 it keeps half: mmap of 180 GiB (scudo of
-	 * LLVM 14) and of 256 (snmalloc 0.7) are refused. */
+	/* valgrind 3.19 has 128 GiB on x86-64 and keeps half for itself: it refuses an mmap of 180
+	 * GiB (scudo of LLVM 14) and of 256 GiB (snmalloc 0.7). */
 	.addresses_most = 64ull << 30,
 };

@@ -1,18 +1,18 @@
 /*
  * probe_counters.c - what the CPU and the kernel count while lanes replay (counters.h).
  *
- * Workers of their own, one per group of events: a PMU has few counters, and a part of the
- * replay counted in turns (multiplexing) is an estimate, while a replay can simply be done
- * again. Groups whose events this machine does not have cost nothing.
+ * It has its own workers, one per group of events: a PMU has few counters, and counting in
+ * turns (multiplexing) only gives an estimate, while a replay can simply be repeated. Groups
+ * whose events this machine lacks cost nothing.
  *
  * The driver attaches to each lane's thread before the first segment and reads after the
- * last. A lane's thread does nothing between segments but sleep, and on its way to the start it
- * must not spin, or the spinning would be counted: in these workers nobody spins. What
- * remains is one sleep and a few hundred instructions per segment, the same for every
- * backend and so also in the null floor.
+ * last. A lane's thread only sleeps between segments. It must not spin while it waits for the
+ * start, because spinning would be counted: in these workers no lane spins. One sleep and a few
+ * hundred instructions per segment remain, the same for every backend and so also in the null
+ * floor.
  *
- * Where recorded threads end, the lanes' threads do, too; they are asked to do so before the
- * next segment starts (RH_CTL_TURN), so that new threads are counted from their first op.
+ * Where recorded threads end, the lanes' threads end as well; they are asked to do so before
+ * the next segment starts (RH_CTL_TURN), so that new threads are counted from their first op.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -91,7 +91,7 @@ static uint32_t bit_of(const struct rh_probe *probe)
 	return 0;
 }
 
-/* One row a counter; one for all when no hardware is counted: the reason is then one, too. */
+/* One row per counter; a single row when no hardware event counts, since there is one reason. */
 static void note_absent(const struct rh_counter_source *source, struct rh_result *result)
 {
 	const struct rh_counter_proof *proof = rh_counters_proven(source);
@@ -110,7 +110,7 @@ static void note_absent(const struct rh_counter_source *source, struct rh_result
 					 proof[c].why);
 }
 
-/* PAPI has better events where there is a PMU, and cannot attach where there is none. */
+/* PAPI has better events where there is a PMU, but cannot attach where there is none. */
 static const struct rh_counter_source *best_source(void)
 {
 	return counts_hardware(&rh_counters_papi) ? &rh_counters_papi : &rh_counters_perf;
@@ -143,7 +143,7 @@ int rh_counters_choose(struct rh_run_config *config, struct rh_result *result, s
 	note_absent(config->counter_source, result);
 	if (counts_hardware(config->counter_source))
 		return 0;
-	/* Cache misses have to come from somewhere; who named a source gets no other. */
+	/* Cache misses need some source; if the user named one, no other is used. */
 	if (mode == 0)
 		config->probe_set |= callgrind;
 	else
@@ -219,7 +219,7 @@ static int stop_lane(const struct own *own, struct lane *lane, struct rh_err *er
 	return 0;
 }
 
-/* Sets for all lanes whose thread is another than before. */
+/* Starts sets for all lanes whose thread has changed. */
 static int attach(struct rh_probe_run *run, struct rh_err *err)
 {
 	const struct rh_ctl *ctl = run->worker->ctl;
@@ -258,7 +258,7 @@ static void release(struct rh_probe_run *run)
 	run->own = NULL;
 }
 
-/* ---- telling ---- */
+/* ---- findings ---- */
 
 static uint64_t total_of(const struct own *own, unsigned event)
 {
@@ -269,7 +269,7 @@ static uint64_t total_of(const struct own *own, unsigned event)
 	return total;
 }
 
-/* Some CPUs count instructions 16-fold now and then; together with cycles it shows. */
+/* Some CPUs occasionally count instructions 16-fold; comparing with cycles reveals it. */
 static bool ipc_is_absurd(const struct own *own)
 {
 	uint64_t instructions = 0, cycles = 0;
@@ -360,7 +360,7 @@ static const struct rh_metric *metric_at(const struct rh_result *result,
 	return rh_metric_like(result, like, backend, metric_names[counter]);
 }
 
-/* Only what was counted for some backend has a column. */
+/* Only events counted for some backend have a column. */
 static int choose_columns(const struct rh_result *result, const struct rh_trial *like,
 			  const struct column **chosen)
 {

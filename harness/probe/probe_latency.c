@@ -1,13 +1,13 @@
 /*
  * probe_latency.c - how long single operations take: the driver's half (latency.h).
  *
- * A pass of its own: a worker that replays with the timed loop. What the lanes recorded is
- * summed here when they have ended: all operations together (the metrics latency.pNN), by
- * kind (latency.KIND.pNN), and cell by cell into the document.
+ * It has its own pass: a worker that replays with the timed loop. The lanes' histograms are
+ * summed here when they have ended: all operations together (the metrics latency.pNN), by kind
+ * (latency.KIND.pNN), and cell by cell into the document.
  *
- * What may be believed of a value: below three steps of the clock it is mostly rounding, so
- * metrics do not go below that ("<= 30 ns" in tables); a quantile with fewer than ten
- * samples beyond it has no interval and is marked.
+ * Limits of a value: below three steps of the clock it is mostly rounding, so metrics do not go
+ * below that ("<= 30 ns" in tables); a quantile with fewer than ten samples beyond it has no
+ * interval and is marked.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -73,7 +73,7 @@ static int prepare(struct rh_probe_run *run, struct rh_err *err)
 
 static int start_latency(struct rh_probe_run *run, struct rh_err *err)
 {
-	/* What brought shifted copies to their phase is not the run's. */
+	/* The operations that bring shifted copies to their phase do not belong to the run. */
 	memset(rh_probe_area_of(run->worker, RH_AREA_LATENCY), 0,
 	       run->worker->ctl->seats * sizeof(struct rh_latency_lane));
 	run->own = rh_latency_run_open();
@@ -232,7 +232,7 @@ static struct rh_outliers *make_outliers(const struct rh_probe_run *run,
 	return to;
 }
 
-/* How much the empty pair moved, lane by lane at most, in ticks. */
+/* How much the cost of the empty clock pair moved, the largest over the lanes, in ticks. */
 static uint64_t pair_drift(const struct rh_latency_lane *lanes, uint32_t seats)
 {
 	uint64_t most = 0;

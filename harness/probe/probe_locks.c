@@ -1,19 +1,19 @@
 /*
- * probe_locks.c - contention: who waits for whom, and how we know (locks.h).
+ * probe_locks.c - contention: which lanes wait, for which locks, and how we know (locks.h).
  *
- * Rides along. Two layers, so that every backend has a row whatever it shows of itself:
+ * It rides along. Two layers, so that every backend has a row whatever it reports about itself:
  *
  *   of the thread (kernel, source sw)	efficiency = CPU / (lanes x wall); blocked = the part of
  *	a lane's time that was neither CPU, nor waiting for a CPU (run delay), nor asleep for
- *	another lane as the recorded order wants: what is left is locks and page-fault I/O;
- *	voluntary switches; futex calls and contended kernel locks by tracepoint
- *   of the lock (source own)	locks of our backends by class and instance; what jemalloc tells
- *	of its own mutexes (mallctl; waits by spinning are not in its wait time)
+ *	another lane because of the recorded order: locks and page-fault I/O remain; voluntary
+ *	switches; futex calls and contended kernel locks by tracepoint
+ *   of the lock (source own)	locks of our backends by class and instance; those that jemalloc
+ *	reports about its own mutexes (mallctl; its wait time excludes spinning)
  *
- * wait share = wait / (lanes x wall). Convoy = p99 of waits / p99 of holds: above 1 waiters
- * queue behind more than the holder; both are upper edges of powers of two, so it is right
- * within a factor of 2. Utilisation = share of the wall clock a lock was held, from one hold
- * in 64.
+ * wait share = wait / (lanes x wall). Convoy = p99 of waits / p99 of holds: above 1, waiters
+ * queue behind more than the holder; both are upper edges of powers of two, so the quotient is
+ * right within a factor of 2. Utilisation = share of the wall clock a lock was held, from one
+ * hold in 64.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -97,7 +97,7 @@ static void add_log2(uint32_t *to, const uint32_t *from, int sign)
 		to[i] = sign > 0 ? to[i] + from[i] : to[i] - from[i];
 }
 
-/* What happened before the first segment is not the segments'. Maxima stay as they are. */
+/* Waits before the first segment are subtracted. Maxima stay as they are. */
 static void subtract(struct rh_lock_row *row, const struct rh_lock_row *before)
 {
 	row->acquired -= before->acquired;
@@ -114,7 +114,7 @@ static void take_first_off(const struct own *own, struct rh_lock_area *area)
 {
 	for (uint64_t i = 0; i < area->rows; i++)
 		for (uint64_t j = 0; j < own->first_count; j++) {
-			/* Mostly the same order. */
+			/* The order is mostly the same. */
 			const struct rh_lock_row *before = &own->first[(i + j) % own->first_count];
 
 			if (before->instance != area->row[i].instance ||
@@ -245,7 +245,7 @@ static int worse_first(const void *a, const void *b)
 	return 0;
 }
 
-/* The ten single locks that were waited for most. */
+/* The ten single locks with the longest waits. */
 static void fill_top(const struct rh_probe_run *run, const struct rh_lock_area *area,
 		     struct rh_locks_found *found)
 {
@@ -295,7 +295,7 @@ struct threads {
 	uint64_t switches, futex, kernel;
 };
 
-/* Without the replay's own part; some of its waits end before they sleep. */
+/* Less the replay's own part; some of its waits end before they sleep. */
 static uint64_t less(uint64_t all, uint64_t ours)
 {
 	return all > ours ? all - ours : 0;
@@ -311,7 +311,8 @@ static struct threads add_lanes(const struct rh_probe_run *run, const struct rh_
 		t.span_ns += rh_probe_ns(run, (double)m->span_ticks);
 		t.cpu_ns += (double)m->cpu_ns;
 		t.delay_ns += m->run_delay_ns == RH_NONE ? NAN : (double)m->run_delay_ns;
-		/* Going to sleep takes CPU and waking up a CPU: both are counted already. */
+		/* Going to sleep takes CPU time and waking up waits for a CPU: both are counted
+		 * already. */
 		t.slept_ns += rh_probe_ns(run, (double)m->slept_ticks) - (double)m->slept_cpu_ns -
 			      (double)m->slept_delay_ns;
 		t.switches += less(m->switches_voluntary, m->sleeps_replay);
@@ -321,7 +322,7 @@ static struct threads add_lanes(const struct rh_probe_run *run, const struct rh_
 	return t;
 }
 
-/* Below 0 when clocks disagree by more than the little that was blocked. */
+/* Negative when the clocks disagree by more than the short blocked time. */
 static double blocked_share(const struct threads *t)
 {
 	double blocked = t->span_ns - t->cpu_ns - t->delay_ns - t->slept_ns;
@@ -366,7 +367,7 @@ static void lock_readings(struct rh_probe_run *run, const struct tally *classes,
 	rh_probe_reading(run, "locks.utilisation_max", used);
 }
 
-/* A tracepoint that is not there is so for all backends: one row. */
+/* A missing tracepoint is missing for all backends: one row. */
 static void absent_once(struct rh_result *result, const char *metric, const char *why)
 {
 	for (size_t i = 0; i < result->absent_count; i++)
@@ -446,8 +447,8 @@ static int end(struct rh_probe_run *run, struct rh_err *err)
 
 /* ---- the table ---- */
 
-/* "mheap 1.2 %": the class with the longest wait in the last trial that has one; and where the
- * numbers of locks come from. */
+/* "mheap 1.2 %": the class with the longest wait in the last trial that has one; and the source of
+ * the lock numbers. */
 static void worst_class(const struct rh_result *result, const struct rh_trial *like, uint32_t b,
 			char *worst, char *source)
 {
@@ -474,9 +475,9 @@ static void worst_class(const struct rh_result *result, const struct rh_trial *l
 	}
 }
 
-/* Where the time of all lanes went, 100 %: each part is bounded by what the ones before it leave,
- * for the clocks of the kernel do not agree to the percent. What the meters say is of the time in
- * which a lane ran a segment; it becomes a share of all lanes' time. */
+/* Where the time of all lanes went, 100 %: each part is bounded by the remainder of the parts
+ * before it, because the kernel's clocks do not agree to the percent. The meters cover the time in
+ * which a lane ran a segment; that becomes a share of all lanes' time. */
 static void fill_threads(const struct rh_probe_table *table, uint32_t backend,
 			 char (*cell)[RH_CELL])
 {
@@ -518,7 +519,7 @@ static bool fill_row(const struct rh_probe_table *table, uint32_t backend, char 
 		rh_metric_cell(cell[8], METRIC("mutex.wait_share"), 100, "%.2f %%");
 		snprintf(cell[10], RH_CELL, "sw, pthread");
 	}
-	/* None by that library means little: libc's own go past it. */
+	/* No waits by that library means little: libc's own locks bypass it. */
 	mutex = METRIC("mutex.futex_per_event");
 	if (!METRIC("locks.futex_per_event") && mutex && mutex->median > 0)
 		rh_metric_cell(cell[5], mutex, 1e6, "%.1f*");

@@ -1,11 +1,11 @@
 /*
  * probe_memory.c - reads /proc/PID/smaps_rollup and, for the address space, statm.
  *
- * Between two readings memory may have come and gone: glibc unmaps what jemalloc keeps, and a peak
- * that is the largest of 13 readings says that glibc needs 49 MiB for a trace in which 58 MiB are
- * resident for a while. So the kernel's high-water mark (VmHWM of status) is read too and started
- * again. It holds files and counts late (up to 32 pages a CPU), so it is less the mapped files of
- * now, and is believed only where it is above the exact figure by more than that.
+ * Between two readings memory may come and go: glibc unmaps what jemalloc keeps, and the
+ * largest of 13 readings says that glibc needs 49 MiB for a trace in which 58 MiB are resident
+ * for a while. So the kernel's high-water mark (VmHWM of status) is also read and reset. It
+ * includes files and counts late (up to 32 pages per CPU), so we subtract the files mapped now,
+ * and use it only where it exceeds the exact figure by more than that.
  */
 #include "harness/probe/probe_memory.h"
 
@@ -19,7 +19,7 @@
 #include "alloc/base/os.h"
 #include "traces/format/event.h"
 
-/* What the kernel's counters of resident memory may be late by. */
+/* The possible lag of the kernel's counters of resident memory. */
 enum { MARK_ERROR_BYTES = 512 << 10 };
 
 void rh_memory_open(struct rh_memory_probe *probe, pid_t pid)
@@ -59,7 +59,7 @@ uint64_t rh_memory_read(const struct rh_memory_probe *probe)
 	return read_text(probe->fd, text, sizeof(text)) ? figure(text, "\nAnonymous:") : RH_NONE;
 }
 
-/* The most since the last reading, as far as the kernel tells. */
+/* The peak since the last reading, as far as the kernel reports it. */
 static uint64_t most_since(const struct rh_memory_probe *probe, uint64_t anon)
 {
 	uint64_t mark, files, shared;
@@ -70,8 +70,8 @@ static uint64_t most_since(const struct rh_memory_probe *probe, uint64_t anon)
 	mark = figure(text, "\nVmHWM:");
 	files = figure(text, "\nRssFile:");
 	shared = figure(text, "\nRssShmem:");
-	/* "5": the mark starts again from what is resident now. Refused, it would say the same for
-	 * all that follows. */
+	/* "5": resets the mark to what is resident now. If that is refused, the mark would repeat
+	 * the old peak ever after. */
 	if (write(probe->restart, "5", 1) != 1 || mark == RH_NONE || files == RH_NONE ||
 	    shared == RH_NONE || mark < files + shared)
 		return anon;

@@ -1,13 +1,12 @@
 /*
  * probe_memory.h - how much anonymous memory another process holds resident.
  *
- * Read between segments, while the worker sleeps. The kernel's own exact figure
- * (smaps_rollup walks the page tables; 0.2 ms per 80 MiB) and not RSS: statm counts per
- * CPU and lags by up to 64 pages per CPU, and RSS holds the mapped program and shared
- * libraries. What remains of the harness in it is the same for every backend and is
- * measured by the null worker (metrics.c takes it off). Shared mappings an allocator
- * might make are not seen.
- * Thread rule: one thread.
+ * Read between segments, while the worker sleeps. It reads the kernel's exact figure
+ * (smaps_rollup walks the page tables; 0.2 ms per 80 MiB) and not RSS: statm counts per CPU and
+ * lags by up to 64 pages per CPU, and RSS holds the mapped program and shared libraries. The
+ * harness's share in it is the same for every backend and is measured by the null worker
+ * (metrics.c subtracts it). Shared mappings that an allocator might make are not seen. Thread
+ * rule: one thread.
  */
 #ifndef RH_PROBE_MEMORY_H
 #define RH_PROBE_MEMORY_H
@@ -22,7 +21,7 @@ struct rh_memory_probe {
 	int restart; /* of the high-water mark of status */
 };
 
-/* Bytes; RH_NONE = not told. */
+/* Bytes; RH_NONE = not reported. */
 struct rh_memory_figures {
 	uint64_t anon;	 /* anonymous and resident */
 	uint64_t most;	 /* of anon since the last reading: exact at it, within 0.5 MiB between */

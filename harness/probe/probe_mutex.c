@@ -1,6 +1,6 @@
 /*
  * probe_mutex.c - pthread mutexes and futex calls of any allocator, by a preloaded library
- * (shim/mutex.c). A pass of its own: each counted lock costs a few ns more.
+ * (shim/mutex.c). It has its own pass, because each counted lock costs a few ns more.
  */
 #include <math.h>
 #include <stdlib.h>

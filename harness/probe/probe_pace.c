@@ -1,9 +1,9 @@
 /*
- * probe_pace.c - did the replay keep the recorded times? Rides along whenever --pace does.
+ * probe_pace.c - did the replay keep the recorded times? It rides along whenever --pace is given.
  *
  * Lag is how late an operation began: after its gap (think) or after its due time (open, where it
- * contains the queue behind slow operations). A run whose lag at p99 is more than a tenth of
- * its length could not keep pace, and its latencies from the due time tell of a backlog.
+ * includes the queue behind slow operations). A run whose lag at p99 exceeds a tenth of its
+ * length could not keep pace, and its latencies from the due time measure a backlog.
  */
 #include <stdlib.h>
 #include <string.h>

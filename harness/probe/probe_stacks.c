@@ -1,15 +1,15 @@
 /*
- * probe_stacks.c - what tasks cost: memory for each that lives, time for each that is made,
- * and what the stack backend did for it.
+ * probe_stacks.c - the cost of tasks: memory per living task, time per spawn, and the stack
+ * backend's own counts.
  *
- * Rides along in every trial whose trace has tasks and whose backend has stacks. At each
- * segment edge the backend is asked for what it reserves, which stands beside the resident
- * bytes: virtual and real memory against the number of tasks, over the whole run. Before
- * the drain all its counts are kept.
+ * It rides along in every trial whose trace has tasks and whose backend has stacks. At each
+ * segment edge it asks the backend how much it reserves, next to the resident bytes: virtual
+ * and real memory against the number of tasks, over the whole run. Before the drain it keeps
+ * all counts of the backend.
  *
- * Bytes for each task are taken where most tasks live. Resident bytes are those that came
- * since the start, so a trace with objects, too, has them in: the figure is about tasks
- * only where tasks are what the trace is about.
+ * Bytes per task are taken where most tasks live. Resident bytes are those added since the
+ * start, so they include objects if the trace has any: the figure describes tasks only if the
+ * trace consists mostly of tasks.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@
 
 enum { COLUMNS = 7 };
 
-/* Of a worker: the segment with most tasks, and all spawns. */
+/* Of one worker: the segment with the most tasks, and all spawns. */
 struct own {
 	uint64_t tasks, rss_bytes, reserved_bytes;
 	uint64_t spawns, calls;
@@ -109,7 +109,7 @@ static void add_rate(struct rh_stacks_found *found, const char *name, uint64_t h
 			(struct rh_named){ name, (double)hits / (double)of };
 }
 
-/* By tier: the share of what asked it that it could serve. */
+/* By tier: the share of requests that it could serve. */
 static void fill_rates(const struct rh_probe_run *run, struct rh_stacks_found *found)
 {
 	enum { TIERS = 5 };

@@ -1,6 +1,6 @@
 /*
- * apart.c - see apart.h. Each part is bounded by what is left of the time it can lie in, so that
- * none is negative and all of them are the whole.
+ * apart.c - see apart.h. Each part is bounded by the remainder of the time that contains it, so
+ * that no part is negative and all parts add up to the whole.
  */
 #include "harness/result/apart.h"
 
@@ -14,7 +14,7 @@ static double bounded(double ns, double most)
 	return fmax(0, fmin(ns, most));
 }
 
-/* CPU time that was not spent in turning round for another lane. */
+/* CPU time that was not spent spinning for another lane. */
 static double working_ns(const struct rh_trial *trial)
 {
 	const struct rh_trial_pass *pass = &trial->passes[0];

@@ -11,8 +11,9 @@
  *	idle	a lane had not begun, or had ended, while another ran the segment
  *	rest	of no known kind: asleep for a lock of the allocator, or the clocks do not agree
  *
- * The kernel tells user and kernel time apart by its ticks (4 or 10 ms): in a trial of some ms the
- * two are a guess, and their sum is not. A fault of a huge page costs more than a small one's.
+ * The kernel splits user and kernel time by its ticks (4 or 10 ms): in a trial of a few ms the
+ * split is a guess, but the sum is exact. A fault of a huge page costs more than that of a small
+ * one.
  *
  * Thread rule: pure. Errors: none; NaN without lane time.
  */

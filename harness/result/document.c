@@ -1,10 +1,9 @@
 /*
  * document.c - from a run in memory (result.h) to the document of RESULT.md (fields.h).
  *
- * One function for each structure of fields.h that a run knows in another shape: what is raw
- * in memory is corrected here (the harness's own pages are taken off), what is a row becomes
- * a column. Numbers that were not measured stay absent; none is written as 0. How the
- * document becomes JSON is json.c's business.
+ * One function for each structure of fields.h that a run holds in another shape: raw memory
+ * figures are corrected here (less the harness's own pages), rows become columns. Numbers that
+ * were not measured stay absent; none is written as 0. json.c turns the document into JSON.
  */
 #include <assert.h>
 #include <math.h>
@@ -228,7 +227,7 @@ static struct rh_memory *make_memory(struct rh_result *result, const struct rh_t
 	return memory;
 }
 
-/* One column over all segments, less the harness's own (0 = nothing is taken off); NULL when it was
+/* One column over all segments, less the harness's own bytes (0 = no correction); NULL when it was
  * never measured. */
 static double *column(struct rh_pool *pool, const struct rh_trial *trial, size_t offset,
 		      uint64_t harness)
@@ -292,7 +291,7 @@ static double or_nan(uint64_t value)
 	return value == RH_NONE ? NAN : (double)value;
 }
 
-/* NULL when there was one pass: it is what the trial says. */
+/* NULL when there was one pass: the trial's own figures describe it. */
 static struct rh_passes *make_passes(struct rh_result *result, const struct rh_trial *trial,
 				     uint64_t harness)
 {
@@ -446,7 +445,8 @@ int rh_result_write_json(struct rh_result *result, int fd, const char *path, str
 	if (!to)
 		return rh_fail(err, RH_OS, "no memory for a result");
 	rh_result_document(result, &document);
-	/* What the reader refuses is not written. Without memory a metric has no values. */
+	/* A document that the reader would refuse is not written. If memory ran out a metric has no
+	 * values. */
 	if (rh_document_check(&document, path, err) < 0) {
 		fclose(to);
 		free(text);

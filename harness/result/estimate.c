@@ -1,9 +1,9 @@
 /*
  * estimate.c - sign-test intervals of paired ratios, Mann-Whitney intervals of unpaired ones.
  *
- * Exact distributions are summed, not looked up: binomial(n, 1/2) in stat.c, and here the count
- * of orderings by the recurrence of Mann and Whitney. With 50 values a side
- * that table has 50 x 2501 entries of 8 bytes, 1 MB, filled in about 3 ms.
+ * Exact distributions are computed, not looked up: binomial(n, 1/2) in stat.c, and here the
+ * number of orderings by the recurrence of Mann and Whitney. With 50 values a side that table
+ * has 50 x 2501 entries of 8 bytes, 1 MB, filled in about 3 ms.
  */
 #include "harness/result/estimate.h"
 
@@ -65,7 +65,7 @@ static double *mann_whitney(size_t m, size_t n)
 	return table;
 }
 
-/* How many of the m*n ratios to drop at each end, and what is then covered. */
+/* How many of the m*n ratios to drop at each end, and the confidence of the rest. */
 static size_t apart_skip(size_t m, size_t n, double *level)
 {
 	double tail = 0, *share;

@@ -1,5 +1,5 @@
 /*
- * fields.c - the tables of fields.h, and what a whole document must satisfy beside them.
+ * fields.c - the tables of fields.h, and the checks of a whole document that they cannot express.
  */
 #include "harness/result/fields.h"
 

@@ -2,8 +2,8 @@
  * fields.h - every field of a result, once: its key, unit and meaning; every metric, once: its
  * name, unit, source and direction.
  *
- * From these lists come the structures (below), what writes and reads result files (json.c),
- * the JSON Schema and the tables of RESULT.md (schema.c). A key that is renamed here is renamed
+ * These lists generate the structures (below), the writer and reader of result files (json.c), the
+ * JSON Schema and the tables of RESULT.md (schema.c). A key that is renamed here is renamed
  * everywhere, and code that used the old one does not compile.
  *
  * To add a field: one line here, under the structure it belongs to, and the code that fills it.
@@ -68,7 +68,7 @@
 	F(REAL, _, speed, EVER, "", "of `--pace`: 2 = twice as fast as recorded")  \
 	F(BOOL, _, pin, EVER, "", "each lane stayed on one CPU")
 
-/* ---- what was replayed, and through what ---- */
+/* ---- what was replayed, and on which backends ---- */
 
 #define RH_FIELDS_PROGRAM_USED(F)                                            \
 	F(U32, _, lanes, EVER, "", "lanes it was compiled for")              \
@@ -401,7 +401,7 @@
 	F(REC, found, probes, EVER, "", "what probes found, by their names")                 \
 	F(LIST, stat, stats, MAY, "", "what the backend counts about itself (`--stats`)")
 
-/* ---- what the trials say together ---- */
+/* ---- all trials together ---- */
 
 #define RH_FIELDS_METRIC(F)                                            \
 	F(U32, _, trace, EVER, "", "index into `traces`")              \
@@ -442,7 +442,7 @@
 	F(LIST, absent_metric, absent, EVER, "", "asked for and not measured")                     \
 	F(REC, validation, validation, MAY, "", "what the program itself did (`reheap validate`)")
 
-/* In the order in which one structure needs another. */
+/* In the order in which structures depend on each other. */
 #define RH_RESULT_RECORDS(R)                          \
 	R(tool, RH_FIELDS_TOOL)                       \
 	R(clock_used, RH_FIELDS_CLOCK_USED)           \
@@ -501,11 +501,11 @@ const struct rh_metric_row *rh_metric_find(const char *name);
 
 /* ---- a result file ---- */
 
-/* Checks what a table of fields cannot: indices lie inside their arrays, medians are numbers.
- * Everything lies in the pool. */
+/* Checks what a table of fields cannot: indices lie inside their arrays, medians are numbers. The
+ * pool owns everything. */
 int rh_document_read(struct rh_document *document, const char *path, struct rh_pool *pool,
 		     struct rh_err *err);
-/* The same checks of a document in memory: what is written passes them, too. */
+/* The same checks for a document in memory, applied before it is written. */
 int rh_document_check(const struct rh_document *document, const char *path, struct rh_err *err);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * fields_truth.h - the part of a result that `reheap validate` adds: the program under each
- * allocator for real, beside the replay of its recording. Part of fields.h.
- * Thread rule: constants.
+ * fields_truth.h - the part of a result that `reheap validate` adds: the real program under
+ * each allocator, next to the replay of its recording. Part of fields.h. Thread rule:
+ * constants.
  */
 #ifndef RH_FIELDS_TRUTH_H
 #define RH_FIELDS_TRUTH_H

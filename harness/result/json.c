@@ -1,10 +1,10 @@
 /*
  * json.c - records to JSON and back (record.h): the one place that knows the JSON library.
  *
- * Both directions walk the same table of fields, one function for each kind. The reader
- * believes nothing: a value of another type than the table says is refused with its place
- * ("trials[3].segments.rss_bytes[7]"). Keys it does not know are left alone, so that files
- * of later versions of a schema can be read.
+ * Both directions walk the same table of fields, one function for each kind. The reader checks
+ * everything: a value whose type differs from the table is refused with its place
+ * ("trials[3].segments.rss_bytes[7]"). It ignores unknown keys, so that files of later schema
+ * versions can be read.
  */
 #include <assert.h>
 #include <math.h>
@@ -96,7 +96,7 @@ static json_t *array_of(const struct rh_field *field, const void *list, size_t c
 	return array;
 }
 
-/* The object of a name may be there already: the last one wins, as in any JSON. */
+/* The object of that name may already exist: the last one wins, as in any JSON. */
 static json_t *map_of(const struct rh_field *field, const void *list, size_t count)
 {
 	json_t *object = json_object();
@@ -142,7 +142,7 @@ static json_t *value_of(const struct rh_field *field, const void *record)
 		return json_boolean(truth);
 	}
 	pointer = pointer_at(field, record);
-	/* A list that nothing was put into is empty, unless it may be absent. */
+	/* A list without elements is written empty, unless it may be absent. */
 	if (!pointer && (field->need == RH_MAY || field->need == RH_NULL ||
 			 field->kind == RH_AS_TEXT || field->kind == RH_AS_REC))
 		return NULL;
@@ -165,7 +165,7 @@ static json_t *value_of(const struct rh_field *field, const void *record)
 	}
 }
 
-/* A member cannot be called `default`: what ends in _ is written without it. */
+/* A member cannot be called `default`: a trailing _ is dropped from the key. */
 static const char *key_of(const struct rh_field *field, char *room, size_t bytes)
 {
 	size_t length = strlen(field->key);
@@ -480,7 +480,7 @@ static int read_value(struct reader *in, const struct rh_field *field, void *rec
 	}
 }
 
-/* A word that is written wrongly must not be a word left out. */
+/* A misspelt word must not count as an absent one. */
 static int refuse_unknown(struct reader *in, const struct rh_record_type *type,
 			  const json_t *object)
 {

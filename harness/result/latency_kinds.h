@@ -1,6 +1,7 @@
 /*
- * latency_kinds.h - kinds of operation and sizes as results name them, for whoever writes or reads
- * what the latency probe found. The list itself is RH_LATENCY_KINDS (harness/control/latency.h).
+ * latency_kinds.h - kinds of operation and sizes as results name them, for writers and readers
+ * of the latency probe's findings. The list itself is RH_LATENCY_KINDS
+ * (harness/control/latency.h).
  *
  * Thread rule: constants and pure functions.
  */
@@ -23,7 +24,7 @@ static inline double rh_latency_size_to(unsigned octave)
 	return octave == RH_LAT_OCTAVES - 1 ? __builtin_nan("") : (double)(8ull << octave);
 }
 
-/* And back: the octave of such a number; RH_LAT_OCTAVES when it is none. */
+/* The inverse: the octave of such a number; RH_LAT_OCTAVES when it is not one. */
 static inline unsigned rh_latency_octave_of(double size_to)
 {
 	if (__builtin_isnan(size_to))

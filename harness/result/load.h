@@ -2,9 +2,10 @@
  * load.h - a JSON document from a file, the same way for results, gates, policies and stored
  * baselines.
  *
- * "-" is standard input; a pipe will do, as it is read once. A byte order mark is passed over. A
- * key that stands twice in an object is an error, and so is anything behind the document. Read as
- * it comes, so what is no JSON ends at its first byte, however long it is.
+ * "-" is standard input; a pipe works, since the input is read only once. A byte order mark is
+ * skipped. A duplicate key in an object is an error, and so is anything after the document. The
+ * input is parsed while it is read, so a file that is not JSON is refused at its first byte,
+ * however long it is.
  *
  * Ownership: the document is the caller's (json_decref). Errors: NULL with RH_NO_INPUT or
  * RH_BAD_DATA, naming the file and the line. Thread rule: none shared.

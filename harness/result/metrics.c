@@ -1,10 +1,10 @@
 /*
- * metrics.c - what the trials say together.
+ * metrics.c - the metrics of all trials together.
  *
- * One row per metric: how it comes from a single trial. Ratios and net times look at the
- * trial of the baseline or the null floor in the same rep, because those two ran next to
- * each other; the interval is then taken over the per-trial values. Only ok trials count.
- * A trial that cannot say (no probe, no partner in its rep) gives NaN and is left out.
+ * One row per metric: how it is computed from a single trial. Ratios and net times use the
+ * trial of the baseline or the null floor in the same rep, because those two ran next to each
+ * other; the interval is then taken over the per-trial values. Only ok trials count. A trial
+ * without the value (no probe, no partner in its rep) gives NaN and is left out.
  */
 #include <assert.h>
 #include <math.h>
@@ -213,7 +213,8 @@ static double value_retained_share(const struct view *v)
 	return peak > 0 ? value_retained(v) / peak : NAN;
 }
 
-/* At the segment end where most was live. What hands out no memory has no fragmentation. */
+/* At the segment end with the most live bytes. A backend that hands out no memory has no
+ * fragmentation. */
 static double value_fragmentation(const struct view *v)
 {
 	const struct rh_run_backend *backend = &v->result->backends[v->trial->backend];
@@ -284,9 +285,9 @@ static double value_steady_faults(const struct view *v)
 RH_APART_PARTS(VALUE_APART)
 #undef VALUE_APART
 
-/* ---- of the program as it was recorded ---- */
+/* ---- the program as recorded ---- */
 
-/* With --pace and --verify CPU time is more than the heap's. */
+/* With --pace and --verify CPU time includes more than the heap. */
 static double of_program(const struct view *v, double cpu_ns)
 {
 	if (v->result->verify || strcmp(v->result->pace, "none") != 0)
@@ -312,7 +313,7 @@ static double value_saved_share(const struct view *v)
 static const struct row {
 	const char *name;
 	double (*value)(const struct view *view);
-	bool touched; /* true only of blocks that were written as the program wrote them */
+	bool touched; /* valid only if blocks were written as the program wrote them */
 } rows[] = {
 	{ "time.ns_per_event", value_ns, false },
 	{ "time.ns_per_event_net", value_ns_net, false },
@@ -348,7 +349,7 @@ static const struct row {
 
 /* ---- all trials of a backend at a place ---- */
 
-/* Takes the values. Unit, source and direction stand in fields.h, once for every metric. */
+/* Takes the values. Unit, source and direction are in fields.h, once for every metric. */
 static struct rh_metric metric_of(const struct rh_trial *like, uint32_t backend, const char *name,
 				  double *values, size_t count)
 {
@@ -393,7 +394,7 @@ static void measure(struct rh_result *result, const struct rh_trial *like, uint3
 		if (trial->backend != backend || !same_place(trial, like) ||
 		    trial->status != RH_STATUS_OK)
 			continue;
-		/* a ratio is taken of what ran side by side */
+		/* ratios are taken within a rep */
 		assert(trial->program == like->program && trial->copies == like->copies);
 		view.base = partner(result, trial, result->baseline);
 		view.floor = partner(result, trial, result->floor);
@@ -409,7 +410,7 @@ static void measure(struct rh_result *result, const struct rh_trial *like, uint3
 	*metric = metric_of(like, backend, row->name, values, count);
 }
 
-/* Readings of probes: the same over the numbers a probe took from each trial. */
+/* Readings of probes: the same for the numbers that a probe took from each trial. */
 static void measure_reading(struct rh_result *result, const struct rh_trial *like, uint32_t backend,
 			    const struct rh_reading *named)
 {
@@ -435,7 +436,7 @@ static void measure_reading(struct rh_result *result, const struct rh_trial *lik
 	*metric = metric_of(like, backend, named->name, values, count);
 }
 
-/* Every name once: a trial may lack what another could read. */
+/* Every name once: a trial may lack a reading that another has. */
 static void measure_readings(struct rh_result *result, const struct rh_trial *like,
 			     uint32_t backend)
 {
@@ -458,7 +459,8 @@ static bool first_of_place(const struct rh_result *result, size_t t)
 	return true;
 }
 
-/* With --touch none or first most of what is live was never written: its pages are not there. */
+/* With --touch none or first most live bytes were never written, so their pages are not resident.
+ */
 static bool memory_is_true(const struct rh_result *result)
 {
 	return result->verify ||

@@ -1,8 +1,8 @@
 /*
- * metrics_passes.c - what the passes after the first say of a trial: the steady state.
+ * metrics_passes.c - metrics of the passes after the first: the steady state.
  *
- * They are taken together, as one long stretch: which of them met a fault or a neighbour is
- * chance, and a mean over all of them weighs every event alike.
+ * The passes are taken together, as one long stretch: which of them met a fault or a neighbour
+ * is chance, and a mean over all of them gives every event the same weight.
  */
 #include <math.h>
 

@@ -5,8 +5,8 @@
  *	heap      CPU time of the first pass, less that of waits for other lanes (which the program
  *		  spent otherwise, if at all), for one copy; metrics.c takes off the null floor
  *
- * Where a trace has no such notes, or is a part of what its program did, there is no share of the
- * whole, and the reason is said once for each trace.
+ * If a trace has no such notes, or covers only a part of its program, there is no share of the
+ * whole, and the reason is reported once for each trace.
  */
 #include <assert.h>
 #include <math.h>

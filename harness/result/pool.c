@@ -1,6 +1,6 @@
 /*
  * pool.c - memory that is freed at once: chunks in a list, each twice the one before, up to 64 KiB.
- * What is larger than a chunk gets one of its own.
+ * An allocation larger than a chunk gets its own chunk.
  */
 #include "harness/result/pool.h"
 
@@ -23,7 +23,7 @@ struct chunk {
 
 struct rh_pool {
 	struct chunk *chunks; /* the newest first */
-	char *at, *end;	      /* what is free of the newest */
+	char *at, *end;	      /* the free part of the newest */
 	size_t chunk_bytes;   /* of the next one */
 };
 

@@ -1,9 +1,9 @@
 /*
- * pool.h - memory that is freed at once: what a result, a document or a page is made of.
+ * pool.h - memory that is freed at once: for results, documents and pages.
  *
- * Ownership: close frees everything that came from the pool; scratch is freed by who asked. Thread
- * rule: one thread. Errors: none come back; without memory the driver prints a line and ends with
- * RH_OS.
+ * Ownership: close frees everything that came from the pool; scratch is freed by the caller.
+ * Thread rule: one thread. Errors: none are returned; when memory runs out the driver prints a
+ * line and ends with RH_OS.
  */
 #ifndef RH_POOL_H
 #define RH_POOL_H
@@ -23,8 +23,8 @@ char *rh_pool_text(struct rh_pool *pool, const char *text);	       /* a copy; NU
 char *rh_pool_printf(struct rh_pool *pool, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Room for one more element at the end of an array of the pool; returns it zeroed. The array
- * moves when it grows (to twice its size); what it left stays until the pool is closed. */
+/* Room for one more element at the end of an array of the pool; returns it zeroed. The array moves
+ * when it grows (to twice its size); the old copy stays until the pool is closed. */
 void *rh_pool_grow(struct rh_pool *pool, void *array_pointer, size_t *count, size_t bytes);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * record.c - what can be asked of a record without any file (record.h).
+ * record.c - queries on a record in memory (record.h).
  */
 #include <assert.h>
 #include <math.h>

@@ -3,7 +3,7 @@
  *
  * fields.h lists the fields of each structure once. From that list come the structure itself,
  * the table here, and with it the writer, the reader, the JSON Schema and the tables of
- * RESULT.md. No other file needs to know a JSON library or to spell a key twice.
+ * RESULT.md. No other file needs a JSON library or spells a key a second time.
  *
  * A kind says how a field lies in memory and in JSON:
  *
@@ -27,8 +27,8 @@
  *
  * The count of a field `x` is the member `x_count`.
  *
- * Ownership: what the reader returns lies in the caller's pool. Thread rule: no shared state.
- * Errors: RH_NO_INPUT (cannot be read), RH_BAD_DATA with the file and the place in it.
+ * Ownership: the reader's results lie in the caller's pool. Thread rule: no shared state. Errors:
+ * RH_NO_INPUT (cannot be read), RH_BAD_DATA with the file and the place in it.
  */
 #ifndef RH_RESULT_RECORD_H
 #define RH_RESULT_RECORD_H
@@ -66,7 +66,7 @@ enum rh_field_need {
 	RH_EVER, /* always written; documents of older versions may lack it */
 	RH_NULL, /* always written, null when absent */
 	RH_MAY,	 /* left out when absent */
-	RH_FLAT, /* MAP: its entries stand in the object itself; written only */
+	RH_FLAT, /* MAP: its entries are members of the object itself; written only */
 };
 
 struct rh_record_type;
@@ -85,7 +85,7 @@ struct rh_record_type {
 	size_t bytes;
 	const struct rh_field *fields;
 	size_t field_count;
-	bool closed; /* people write it: a reader refuses a key that it does not know */
+	bool closed; /* written by people: the reader refuses unknown keys */
 };
 
 struct rh_named {
@@ -109,10 +109,11 @@ struct rh_bucket_row {
 
 enum rh_json_form { RH_JSON_COMPACT, RH_JSON_INDENTED };
 
-/* The record as JSON; to is left open. -1 when it has no JSON form or `to` cannot be written. */
+/* Writes the record as JSON and leaves `to` open. -1 when it has no JSON form or `to` cannot be
+ * written. */
 int rh_record_write(const struct rh_record_type *type, const void *record, enum rh_json_form form,
 		    FILE *to);
-/* The same as a text of malloc; NULL when it has no JSON form. */
+/* The same as a malloc'ed text; NULL when it has no JSON form. */
 char *rh_record_print(const struct rh_record_type *type, const void *record,
 		      enum rh_json_form form);
 /* An array of `count` records that lie side by side. */
@@ -124,7 +125,7 @@ struct rh_record_source {
 	const char *path; /* "-" = standard input */
 	const char *text; /* what is parsed instead of the file; `path` is for messages then */
 	size_t text_bytes;
-	const char *schema; /* what a field `schema` of the type must say; NULL = anything */
+	const char *schema; /* the required value of the field `schema`; NULL = any */
 };
 /* Fills the record, which need not be cleared; its texts live in the pool. */
 int rh_record_read(const struct rh_record_type *type, void *record,
@@ -132,7 +133,7 @@ int rh_record_read(const struct rh_record_type *type, void *record,
 
 /* The field of that key; NULL when there is none. */
 const struct rh_field *rh_record_field(const struct rh_record_type *type, const char *key);
-/* A number or truth as text, a text as it is; NULL when it is absent or nothing of the kind. */
+/* A number or truth value as text, a text unchanged; NULL when absent or of another kind. */
 const char *rh_record_text(const struct rh_record_type *type, const void *record, const char *key,
 			   struct rh_pool *pool);
 

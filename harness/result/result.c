@@ -1,5 +1,5 @@
 /*
- * result.c - room for a run in memory.
+ * result.c - memory for the structures of a run.
  */
 #include "harness/result/result.h"
 
@@ -13,7 +13,7 @@ const char *const rh_status_names[] = { "ok", "failed", "absent" };
 _Static_assert(sizeof(rh_status_names) / sizeof(rh_status_names[0]) == RH_STATUS_ABSENT + 1,
 	       "a name for each");
 
-/* Doubles when count is a power of two, so that no capacity has to be kept. */
+/* Doubles when count is a power of two, so that no capacity need be stored. */
 void *rh_grow(void *array_pointer, size_t *count, size_t element_bytes)
 {
 	size_t n = *count;

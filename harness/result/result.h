@@ -1,12 +1,12 @@
 /*
- * result.h - a run in memory: what RESULT.md says, as structures.
+ * result.h - a run in memory, as structures; RESULT.md describes the fields.
  *
- * run.c fills it trial by trial, metrics.c condenses it, document.c makes a document of it,
- * table.c prints it. Numbers here are raw; only metrics are corrected (harness pages,
- * null floor).
+ * run.c fills it trial by trial, metrics.c condenses it, document.c turns it into a document,
+ * table.c prints it. Numbers here are raw; only metrics are corrected (harness pages, null
+ * floor).
  *
  * Ownership: rh_result_free frees everything it points to. Thread rule: one thread.
- * Memory: malloc; the driver ends when there is none (rh_grow).
+ * Memory: malloc; the driver ends when it runs out (rh_grow).
  */
 #ifndef RH_RESULT_H
 #define RH_RESULT_H
@@ -96,7 +96,7 @@ struct rh_run_trace {
 
 struct rh_run_backend {
 	struct rh_spec *spec; /* does not move */
-	const char *text;     /* what it is called: its label, or as given */
+	const char *text;     /* its display name: the label, or as given */
 	const char *given;    /* as given: alloc/base/variant.h */
 	bool floor;	      /* the null floor, not asked for by name */
 	enum rh_status status;
@@ -107,7 +107,7 @@ struct rh_run_backend {
 	bool deployable; /* serves malloc of a whole process */
 	char malloc_path[1024], malloc_build_id[64], malloc_version[64], heap_path[1024],
 		heap_build_id[64];
-	struct rh_pair *env; /* variables that steer it */
+	struct rh_pair *env; /* variables that configure it */
 	size_t env_count;
 };
 
@@ -151,8 +151,8 @@ struct rh_result {
 		warning_count;
 };
 
-/* Makes room for one more element at the end of an array and returns it zeroed. Prints and
- * exits with RH_OS when there is no memory: the driver has nothing left to do then. */
+/* Makes room for one more element at the end of an array and returns it zeroed. Prints and exits
+ * with RH_OS when memory runs out: the driver cannot continue then. */
 void *rh_grow(void *array_pointer, size_t *count, size_t element_bytes);
 
 void rh_result_warn(struct rh_result *result, const char *fmt, ...)
@@ -167,20 +167,20 @@ struct rh_pool *rh_result_pool(struct rh_result *result);
 double rh_passes_ns_per_event(const struct rh_trial *trial);
 double rh_passes_cpu_ns_per_event(const struct rh_trial *trial);
 double rh_passes_faults_per_event(const struct rh_trial *trial);
-/* Raw bytes, RH_NONE when not read: most in a later pass; what is held at the end of the last
- * one beyond what lives then. */
+/* Raw bytes, RH_NONE when not read: the peak in a later pass; bytes held at the end of the last
+ * pass beyond those that live then. */
 uint64_t rh_passes_anon_peak(const struct rh_trial *trial);
 uint64_t rh_passes_anon_end(const struct rh_trial *trial);
 
 /* metrics_program.c: CPU time of the recorded program without recording, from the notes of its
- * trace; NaN where they do not say it, or the trace is a part of it. */
+ * trace; NaN if they do not say it, or the trace covers only a part of the program. */
 double rh_program_cpu_ns(const struct rh_run_trace *trace);
 /* CPU time of one copy's first pass without waits for other lanes; NaN of NULL. */
 double rh_heap_cpu_ns(const struct rh_trial *trial);
-/* Why there are no metrics program.*, where there are none. */
+/* Why there are no metrics program.*; NULL when there are. */
 void rh_program_explain(struct rh_result *result);
 
-/* metrics.c: everything the trials say together. Call once, after the last trial. */
+/* metrics.c: all metrics over the trials. Call once, after the last trial. */
 void rh_result_measure(struct rh_result *result);
 /* The metric of that name, or NULL. */
 struct rh_metric_place {
@@ -188,17 +188,17 @@ struct rh_metric_place {
 };
 const struct rh_metric *rh_result_metric(const struct rh_result *result,
 					 struct rh_metric_place place, const char *name);
-/* That of a backend where the trial `like` ran. */
+/* The metric of a backend at the setting of the trial `like`. */
 const struct rh_metric *rh_metric_like(const struct rh_result *result, const struct rh_trial *like,
 				       uint32_t backend, const char *name);
 
-/* The harness's own anonymous pages in a trial's worker: what the null floor's worker of the same
- * place held before its first event. RH_NONE without one. */
+/* The harness's own anonymous pages in a trial's worker: those that the null floor's worker of the
+ * same setting held before its first event. RH_NONE without one. */
 uint64_t rh_result_harness_bytes(const struct rh_result *result, const struct rh_trial *trial);
 /* The same for another start figure of struct rh_trial, by its offset. */
 uint64_t rh_result_harness_of(const struct rh_result *result, const struct rh_trial *trial,
 			      size_t start_offset);
-/* Raw figure of a worker without them; RH_NONE stays RH_NONE. */
+/* A worker's raw figure less these pages; RH_NONE stays RH_NONE. */
 uint64_t rh_result_rss(uint64_t anon_bytes, uint64_t harness_bytes);
 /* The most a trial held at any time, raw; RH_NONE when it was not read. */
 uint64_t rh_result_anon_peak(const struct rh_trial *trial);
@@ -210,7 +210,7 @@ int rh_result_write_json(struct rh_result *result, int fd, const char *path, str
 /* For people and for spreadsheets: harness/run/table.c. */
 struct rh_telling {
 	bool markdown, verbose; /* verbose: every setting, every probe, each with its table */
-	bool stats;		/* what backends count about themselves */
+	bool stats;		/* the backends' own counters */
 };
 void rh_result_print_table(const struct rh_result *result, FILE *to, const struct rh_telling *how);
 /* table_passes.c: the first pass and the later ones apart; nothing when there is one. */

@@ -1,6 +1,6 @@
 /*
- * run_config.h - what a replay was asked to do: the options of the command, and what
- * rh_run_prepare (harness/run/run.h) makes of them.
+ * run_config.h - the options of a replay as the command gives them, and what rh_run_prepare
+ * (harness/run/run.h) derives from them.
  *
  * Ownership: texts belong to the caller; rh_run_config_free frees what prepare filled.
  * Thread rule: read-only once prepared.
@@ -29,15 +29,15 @@ struct rh_run_config {
 	const char *under;    /* NULL, or a command to run workers under */
 	uint64_t reps, seed;
 	uint64_t passes;	 /* of each trial over the trace; 0 = 1 */
-	uint64_t for_ns;	 /* passes go on for so long, two at least; 0 = `passes` of them */
+	uint64_t for_ns;	 /* passes repeat for so long, at least two; 0 = `passes` of them */
 	uint64_t timeout_ns;	 /* per trial; 0 = 60 s + 2 us per event */
 	uint64_t segment_events; /* 0 = chosen */
 	struct rh_replay_options replay;
 	bool quiet_check;	   /* look at the machine for a second first */
 	uint64_t callgrind_events; /* of a trace at most; 0 = a million */
 	bool stats, quiet;
-	/* Something that runs beside each trial of a backend, before or after it by lot; also where
-	 * the trial itself is skipped. An error ends the run. NULL = nothing. */
+	/* Called with each trial of a backend, before or after it at random, even if the trial
+	 * itself is skipped. An error ends the run. NULL = nothing. */
 	int (*beside)(void *of, uint32_t rep, uint32_t backend, struct rh_err *err);
 	void *beside_of;
 	const struct rh_counter_source *counter_source; /* NULL = by `counters`; tests set it */

@@ -1,9 +1,9 @@
 /*
- * schema.c - what a table of fields says, for programs (JSON Schema) and for people (Markdown).
+ * schema.c - a table of fields, printed for programs (JSON Schema) and for people (Markdown).
  *
  * The schema is plain text in a fixed order, so that a change of fields is a small change of
- * the file. A document may have more keys than a reader knows; the schema, which describes
- * what this version writes, allows none.
+ * the file. A reader accepts unknown keys; the schema, which describes the output of this
+ * version, allows none.
  */
 #include <assert.h>
 #include <string.h>
@@ -64,7 +64,7 @@ static void put_shape(const struct rh_field *field, FILE *to)
 	       (field->kind != RH_AS_REC && field->kind != RH_AS_LIST && field->kind != RH_AS_MAP));
 	switch (field->kind) {
 	case RH_AS_TEXT:
-		/* Identities of strangers may be unknown anywhere. */
+		/* Any identity of a foreign library may be unknown. */
 		fputs("{\"type\": [\"string\", \"null\"]", to);
 		break;
 	case RH_AS_U32:
@@ -128,7 +128,7 @@ static void put_shape(const struct rh_field *field, FILE *to)
 	}
 }
 
-/* Our own words: a quote would be the only thing to escape, and a backslash. */
+/* These are our own words: only a quote or a backslash would need escaping. */
 static void put_words(const struct rh_field *field, FILE *to)
 {
 	fputs(", \"description\": \"", to);

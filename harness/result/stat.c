@@ -16,8 +16,8 @@
 
 #include "alloc/base/debug.h"
 
-/* A NaN is neither smaller nor larger than anything: left to < and >, qsort would leave numbers in
- * any order around it. */
+/* A NaN compares neither smaller nor larger: with plain < and >, qsort could leave numbers around
+ * it unsorted. */
 static int compare(const void *a, const void *b)
 {
 	const double *x = a, *y = b;
@@ -72,13 +72,13 @@ size_t rh_stat_sign_rank(size_t n, double tail)
 
 	while (k < n / 2) {
 		sum += exp(log_term);
-		/* A bound met exactly is met: 2^-3 against 0.125. */
+		/* Equality counts as met: 2^-3 against 0.125. */
 		if (sum > tail * (1 + 1e-12))
 			break;
 		log_term += log((double)(n - k) / (double)(k + 1));
 		k++;
 	}
-	/* what was found is what the sum says */
+	/* the result agrees with the sum */
 	assert(k <= n / 2 && (k == 0 || rh_stat_sign_tail(n, k) <= tail * (1 + 1e-9)));
 	return k;
 }

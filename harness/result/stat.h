@@ -2,9 +2,9 @@
  * stat.h - the few statistics every verdict rests on: order statistics, exact.
  *
  * A median and the sign-test interval around it: the k-th smallest to the k-th largest
- * value, where k is as large as the wanted confidence allows. It holds for any
- * distribution (independence is all it asks), needs no seed and no table.
- * Thread rule: none shared. Errors: none; n = 0 gives NaN.
+ * value, where k is as large as the wanted confidence allows. It holds for any distribution of
+ * independent values, and needs no seed and no table. Thread rule: none shared. Errors: none; n
+ * = 0 gives NaN.
  */
 #ifndef RH_STAT_H
 #define RH_STAT_H
@@ -18,14 +18,14 @@ struct rh_interval {
 	size_t n;
 };
 
-/* Sorts values in place: numbers first, smallest first, then what is not a number. Returns how many
- * are numbers: statistics are of those, because a NaN is "not measured", neither small nor large.
+/* Sorts values in place: numbers in ascending order, then NaNs. Returns the count of numbers:
+ * statistics use only those, because a NaN means "not measured".
  */
 size_t rh_stat_sort(double *values, size_t n);
 double rh_stat_median(const double *sorted, size_t n);
 
-/* The largest k (from 1) with sum over i < k of C(n, i) / 2^n <= tail, so that the k-th
- * smallest of n is below the true median but for that probability. 0 = n is too small. */
+/* The largest k (from 1) with sum over i < k of C(n, i) / 2^n <= tail, so that the k-th smallest of
+ * n is below the true median except with that probability. 0 = n is too small. */
 size_t rh_stat_sign_rank(size_t n, double tail);
 
 /* That sum: the probability that fewer than k of n fair coins show heads. */
@@ -35,9 +35,9 @@ double rh_stat_sign_tail(size_t n, size_t k);
  * probability `tail` (0 .. 0.5). */
 double rh_stat_student(size_t freedom, double tail);
 
-/* Median of values (any order; not changed) and its interval at `confidence` (0.95) or, when
- * n is too small for that, the widest there is (min..max) with the level it reaches. NaNs are left
- * out, and out of n. */
+/* Median of values (in any order; not changed) and its interval at `confidence` (0.95) or, when n
+ * is too small for that, the widest possible (min..max) with the level it reaches. NaNs are left
+ * out and not counted in n. */
 struct rh_interval rh_stat_interval(const double *values, size_t n, double confidence);
 
 #endif

@@ -1,11 +1,11 @@
 /*
- * truth.h - predicted against observed: what a replay says will change when another allocator is
- * put under a program, and what did change when it was.
+ * truth.h - predicted against observed: the change that a replay predicts when another allocator
+ * is put under a program, and the change that was observed.
  *
  * Every change is a difference to the baseline in the same repetition, so both sides have an
- * interval (stat.h). A prediction holds when it is as near as the field needs it: within a third
- * of the observed change, or within `slack`, below which a change is of no interest.
- * Thread rule: pure functions. Errors: none.
+ * interval (stat.h). A prediction holds if it is close enough: within a third of the observed
+ * change, or within `slack`, below which a change is of no interest. Thread rule: pure
+ * functions. Errors: none.
  */
 #ifndef RH_TRUTH_H
 #define RH_TRUTH_H
@@ -17,15 +17,15 @@
 enum rh_truth_verdict { RH_TRUTH_PREDICTED, RH_TRUTH_OFF, RH_TRUTH_CANNOT_TELL, RH_TRUTH_VERDICTS };
 extern const char *const rh_truth_names[]; /* "predicted", "off", "cannot tell" */
 
-/* Why nothing can be told. */
+/* Why there is no verdict. */
 enum rh_truth_cause {
 	RH_TRUTH_CLEAR,
 	RH_TRUTH_ABSENT,  /* one side was not measured */
 	RH_TRUTH_ROUNDS,  /* too few for the level */
-	RH_TRUTH_PROGRAM, /* what is observed scatters by more than the answer needs */
-	RH_TRUTH_REPLAY,  /* what is predicted does */
+	RH_TRUTH_PROGRAM, /* the observations scatter too much for a verdict */
+	RH_TRUTH_REPLAY,  /* the predictions do */
 	RH_TRUTH_BOTH,
-	RH_TRUTH_LIMIT, /* neither does, and they are apart by about what is allowed */
+	RH_TRUTH_LIMIT, /* neither does, but the difference is close to the limit */
 };
 
 struct rh_truth {
@@ -36,8 +36,8 @@ struct rh_truth {
 	double off; /* predicted - observed */
 };
 
-/* Fills verdict, cause and off. RH_TRUTH_PREDICTED: both intervals are as narrow as it needs.
- * RH_TRUTH_OFF: nearer than that is ruled out by both intervals. */
+/* Fills verdict, cause and off. RH_TRUTH_PREDICTED: both intervals are narrow enough. RH_TRUTH_OFF:
+ * both intervals rule out that the prediction is close enough. */
 void rh_truth_judge(struct rh_truth *truth);
 
 /* Interval of a[i] - b[i] - shift. NaNs are not counted. */

@@ -1,6 +1,6 @@
 /*
- * worth.c - see worth.h. Savings first, then costs, then those of which nothing is shown: a share
- * without a proven sign is not printed as a number, for it would be read as one.
+ * worth.c - see worth.h. Savings first, then costs, then backends without a clear effect: a
+ * share whose sign is not proven is not printed as a number, because it would be read as one.
  */
 #include "harness/result/worth.h"
 

@@ -2,13 +2,13 @@
  * worth.h - what another heap would be worth to the program that was recorded, as one sentence:
  * the heap's share of the program's CPU time, and how much of the whole each backend would save.
  *
- * Shares are of the program's CPU time as recorded (metrics program.*, metrics_program.c). Who
- * saves is said only where the interval leaves out zero and reaches RH_LEVEL_MIN.
+ * Shares are of the program's CPU time as recorded (metrics program.*, metrics_program.c). A saving
+ * is stated only if its interval excludes zero and reaches RH_LEVEL_MIN.
  *
- * A replay runs the heap alone. What an allocator does to the program's own loads is not in it, and
- * was measured (make bench-truth) to be a fifth of its own time and more: so the share that
- * is not known stands beside each figure, and where the heap is less than RH_WORTH_LEAST of the
- * whole there is no figure.
+ * A replay runs the heap alone. The effect of an allocator on the program's own loads is not
+ * included; measured by make bench-truth, it is a fifth of the program's own time and more. So each
+ * figure comes with the unknown share, and if the heap is less than RH_WORTH_LEAST of the whole
+ * there is no figure.
  *
  * Ownership: the caller's. Thread rule: pure. Errors: none.
  */
@@ -28,7 +28,7 @@ struct rh_worth_row {
 };
 
 struct rh_worth {
-	const char *trace; /* to begin with, NULL = the only one */
+	const char *trace; /* starts the sentence; NULL = the only trace */
 	const char *base;
 	double heap; /* share of the baseline's heap */
 	struct rh_worth_row *rows;

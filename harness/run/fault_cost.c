@@ -1,7 +1,7 @@
 /*
- * fault_cost.c - what a page fault costs here: CPU time of writing to fresh anonymous pages of the
- * usual size, one after the other, less nothing (a write to a page that is there is 0.1 % of it).
- * The least of some rounds: whatever disturbs makes it more.
+ * fault_cost.c - what a page fault costs here: CPU time of writing to fresh anonymous pages of
+ * the usual size, one after the other; the cost of the write itself is not deducted (on a
+ * present page it is 0.1 % of this). The minimum of some rounds: any disturbance only adds.
  */
 #include <sys/mman.h>
 #include <time.h>

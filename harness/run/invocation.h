@@ -1,7 +1,6 @@
 /*
- * invocation.h - what commands that run workers take from their caller: the command line as it
- * was given, signals, and words of options they share.
- * Thread rule: main thread.
+ * invocation.h - shared by commands that run workers: the command line as given, signals, and
+ * the words of common options. Thread rule: main thread.
  */
 #ifndef RH_INVOCATION_H
 #define RH_INVOCATION_H
@@ -9,8 +8,8 @@
 /* Words of --touch by enum rh_ctl_touch (ctl.h); NULL ends them. */
 extern const char *const rh_touch_names[];
 
-/* The whole command line as the kernel keeps it, at most 64 KiB of it: words[0..count) is the
- * caller's to free, the words themselves are not and live as long as the process. */
+/* The command line as the kernel keeps it, at most 64 KiB: the caller frees words[0..count), but
+ * not the words themselves, which live as long as the process. */
 int rh_argv_read(char ***words);
 
 /* From here on SIGINT and SIGTERM set rh_interrupted (harness/launch/worker.h), so that workers and

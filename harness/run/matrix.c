@@ -3,9 +3,9 @@
  * relative to the baseline; with several passes those of the first and of the later ones.
  *
  * A star, on a terminal also a colour, marks what the intervals allow to be called a difference:
- * that of the time ratio leaves out 1; those of the two peaks do not overlap. The null floor that
- * runs along has no column; a control that was asked for (bump, decorators) has one, in a quiet
- * tone.
+ * the interval of the time ratio excludes 1; those of the two peaks do not overlap. The null
+ * floor that runs along has no column; a control that was asked for (bump, decorators) has one,
+ * dimmed.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -151,8 +151,8 @@ static void print_one(const struct matrix *matrix, const struct facet *facet, FI
 	free(tones);
 }
 
-/* Of what was not measured every cell would be a dash: memory without its probe, later passes where
- * there is one. */
+/* A matrix of something not measured would be all dashes: memory without its probe, later passes
+ * where there is only one. */
 static bool was_measured(const struct matrix *matrix, const char *metric)
 {
 	for (size_t p = 0; p < matrix->count; p++)

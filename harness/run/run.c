@@ -6,13 +6,13 @@
  * to the next differs by 2x on a busy VM), so backends are compared within a rep, where
  * they ran next to each other, and never run block by block.
  *
- * There is no discarded warm-up trial: each trial is a fresh process whose first touches
- * belong to what it measures, and what trials share - the page cache of the program - was
- * warmed when the program was compiled and checked.
+ * There is no discarded warm-up trial: each trial is a fresh process whose first touches are
+ * part of the measurement, and the one thing that trials share, the page cache of the program,
+ * was warmed when the program was compiled and checked.
  *
  * The null floor is always among the backends. A backend that is absent has a reason
- * instead of trials. One that ran into the time limit is not tried again in the same
- * place; every other failure leaves the remaining trials as planned.
+ * instead of trials. One that exceeded the time limit is not tried again in the same setting;
+ * after any other failure the remaining trials run as planned.
  */
 #include "harness/run/run.h"
 
@@ -47,7 +47,7 @@ static char *next_word(char **list)
 /* A list of numbers on the command line, and where it goes. */
 struct numbers {
 	const char *what; /* the option, for errors */
-	bool recorded;	  /* the word "recorded" stands for 0 */
+	bool recorded;	  /* accepts the word "recorded" for 0 */
 	uint32_t **list;
 	size_t *count;
 };
@@ -83,7 +83,7 @@ static int parse_numbers(const char *text, const struct numbers *to, struct rh_e
 
 /* ---- backends ---- */
 
-/* What it is to a reader of the result: nobody downstream has to guess from its name. */
+/* Its role, for readers of the result: no later stage has to guess it from the name. */
 static void classify(struct rh_run_backend *backend)
 {
 	const struct rh_spec *spec = backend->spec;
@@ -226,7 +226,7 @@ static void read_notes(struct rh_run_trace *trace)
 
 		row->name = strdup(note->key);
 		row->value = strdup(note->value);
-		/* Without memory a note is missing, not the replay. */
+		/* If memory runs out only the note is lost, not the replay. */
 		if (!row->name || !row->value) {
 			free((char *)(uintptr_t)row->name);
 			free((char *)(uintptr_t)row->value);
@@ -237,7 +237,7 @@ static void read_notes(struct rh_run_trace *trace)
 	rh_trace_close(in);
 }
 
-/* Copies owe each other nothing, but stop at each other's barriers: those are kept few. */
+/* Copies are independent but stop at each other's barriers, so barriers are kept few. */
 static bool many_copies(const struct rh_run_config *config)
 {
 	for (size_t c = 0; c < config->copy_count; c++)
@@ -249,7 +249,7 @@ static bool many_copies(const struct rh_run_config *config)
 /* Where trials run. */
 struct place {
 	uint32_t trace, program, copies;
-	uint32_t rep;	    /* the one that runs */
+	uint32_t rep;	    /* the current one */
 	size_t trial_first; /* of the trials of this place */
 };
 
@@ -282,8 +282,8 @@ static int compile(struct rh_result *result, const struct rh_run_config *config,
 	return 0;
 }
 
-/* Compiles for `lanes` (0 recorded, RH_LANES_DEFAULT); place->program gets its index: that of an
- * earlier program when it comes to the same. */
+/* Compiles for `lanes` (0 recorded, RH_LANES_DEFAULT); place->program gets the index, that of an
+ * earlier program if the result would be the same. */
 static int add_program(const struct rh_run_config *config, struct rh_result *result, uint32_t lanes,
 		       struct place *place, struct rh_err *err)
 {
@@ -344,7 +344,7 @@ static void take_backend_status(struct rh_run_backend *backend, const struct rh_
 	snprintf(backend->why, sizeof(backend->why), "%s", trial->why);
 }
 
-/* The null floor has nothing to verify, and must not stand for a failure of its own. */
+/* The null floor has nothing to verify, so its failure must not hide the real one. */
 static bool skipped(const struct rh_run_config *config, const struct rh_run_backend *backend)
 {
 	return backend->status == RH_STATUS_ABSENT ||
@@ -369,8 +369,8 @@ static void show_progress(const struct rh_run_config *config, const struct rh_re
 			(unsigned long long)config->reps, result->backends[trial->backend].text);
 }
 
-/* After the trials of a rep, so that those ran next to each other: the workers of probes that
- * need one of their own, in the same order. */
+/* Workers of probes that need their own run after the trials of a rep, in the same order, so that
+ * the trials themselves run next to each other. */
 static void run_passes(const struct rh_run_config *config, struct rh_result *result, uint32_t rep,
 		       size_t first)
 {
@@ -395,7 +395,7 @@ static void run_passes(const struct rh_run_config *config, struct rh_result *res
 	}
 }
 
-/* One backend's trial, unless it is skipped. False: interrupted. */
+/* Runs one backend's trial unless it is skipped. False: interrupted. */
 static bool run_one(const struct rh_run_config *config, struct rh_result *result,
 		    const struct rh_trial *place, size_t first, uint32_t *ran)
 {
@@ -408,7 +408,7 @@ static bool run_one(const struct rh_run_config *config, struct rh_result *result
 	show_progress(config, result, &trial);
 	rh_run_trial(config, result, &trial);
 	if (rh_interrupted) {
-		/* It was ended, it did not fail. */
+		/* It was interrupted; it did not fail. */
 		free(trial.segments);
 		free(trial.passes);
 		return false;
@@ -493,7 +493,7 @@ static int run_trace(const struct rh_run_config *config, struct rh_result *resul
 			return -1;
 		for (size_t c = 0; c < config->copy_count; c++) {
 			place.copies = config->copy_list[c];
-			/* --lanes 4,8 on a trace of one lane comes to the same place twice. */
+			/* --lanes 4,8 on a trace of one lane gives the same setting twice. */
 			if (!place_done(result, &place) &&
 			    run_place(config, result, &place, state, err) < 0)
 				return -1;
@@ -505,7 +505,7 @@ static int run_trace(const struct rh_run_config *config, struct rh_result *resul
 
 /* ---- the verdict ---- */
 
-/* What had ended is a result; what was running is left out. */
+/* Trials that had ended are kept; the one that was running is left out. */
 static void warn_of_interruption(struct rh_result *result)
 {
 	result->partial = true;
@@ -529,7 +529,7 @@ static enum rh_exit exit_class(const struct rh_result *result)
 	return code;
 }
 
-/* Every trace is opened more than once, and a pipe gives its bytes once. */
+/* Every trace is opened more than once, but a pipe can be read only once. */
 static int check_trace_files(const struct rh_run_config *config, struct rh_err *err)
 {
 	struct stat st;

@@ -19,7 +19,7 @@ void rh_run_config_free(struct rh_run_config *config);
 
 #define RH_LANES_DEFAULT UINT32_MAX /* in lane_list: as recorded, at most one per CPU */
 
-/* warnings.c: what a reader must know of a run, into result->warnings. */
+/* warnings.c: what a reader must know about a run, into result->warnings. */
 void rh_run_warn(const struct rh_run_config *config, struct rh_result *result);
 
 /* ---- what is printed of a result: table.c calls these ---- */
@@ -40,7 +40,8 @@ double rh_fault_cost_ns(void);
 /* table_apart.c: where the time went. */
 void rh_result_print_apart(const struct rh_result *result, const struct rh_trial *like, FILE *to,
 			   bool markdown);
-/* worth.c: what it is worth to the program, a line for each trace that can say it. */
+/* worth.c: what another allocator is worth to the program, a line for each trace that can say it.
+ */
 void rh_result_print_worth(const struct rh_result *result, const struct rh_trial **places,
 			   size_t count, FILE *to);
 /* summary.c: a line for each probe, what could not be measured, and the notes. */
@@ -49,14 +50,14 @@ void rh_result_print_summary(const struct rh_result *result, const struct rh_tri
 /* 1536 -> "1.5 KiB" */
 void rh_size_text(char *text, size_t text_bytes, double bytes);
 
-/* run_trial.c: one worker's life. Fills trial, which knows its place already. Never fails
- * itself: what went wrong is the trial's status. */
+/* run_trial.c: one worker's life. Fills trial, whose setting is already filled in. Never fails
+ * itself: errors become the trial's status. */
 void rh_run_trial(const struct rh_run_config *config, struct rh_result *result,
 		  struct rh_trial *trial);
 
-/* A worker of its own for an own-pass probe (probe.h), after a trial that is ok: the same
- * program, backend and place. What it finds goes into trial->probes and trial->readings; what
- * goes wrong makes the probe absent for that backend, and the trial stays as it is. */
+/* A separate worker for an own-pass probe (probe.h), after a trial that is ok: the same program,
+ * backend and setting. Its findings go into trial->probes and trial->readings; on an error the
+ * probe is absent for that backend and the trial stays as it is. */
 struct rh_probe;
 void rh_run_pass(const struct rh_run_config *config, struct rh_result *result,
 		 struct rh_trial *trial, const struct rh_probe *probe, uint32_t pass);

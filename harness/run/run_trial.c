@@ -10,22 +10,22 @@
  * Segments never cross an epoch or the wrap of a copy. Their length is a compromise: the
  * memory curve wants many, but each edge is a barrier that makes lanes wait for the
  * slowest and costs about 0.1 ms outside the timing. One lane gets about 64 segments of at
- * least 16 k events, several lanes get at least 64 k events (1 ms and more per lane). Copies
- * are at different places of the program, so their segments differ in length and the
- * shorter one idles: with 12 segments two copies on two CPUs keep them 80 % busy and look
- * 1.7 times as fast as one, with 4 it is 97 % and 1.96 times. They get 4.
+ * least 16 k events, several lanes get at least 64 k events (1 ms and more per lane). Copies are
+ * at different places of the program, so their segments differ in length and the shorter one
+ * idles: with 12 segments two copies keep two CPUs 80 % busy and look 1.7 times as fast as one,
+ * with 4 segments 97 % and 1.96 times. So copies get 4.
  *
- * With one copy a segment ends where the most is live, by whole grains: a short program has one
- * segment, and at its end a heap that unmaps looks as if it had never needed what was live (libc
+ * With one copy a segment ends at the peak of live bytes, to the grain: a short program has one
+ * segment, and at its end a heap that unmaps looks as if it had never held the live bytes (libc
  * 508 KiB for a program of 604 KiB live, 0.39 MiB for one of 1.2).
  *
- * Everything that a trial says of one pass is said of its first: --passes 5 and --passes 1 agree
- * there. Probes that ride along are done when it ends. What a pass carries into the next must be
- * what the trace says lives at its end.
+ * Everything that a trial says of one pass refers to the first: --passes 5 and --passes 1 agree
+ * there. Probes that ride along end with it. The blocks that a pass carries into the next must
+ * be those that the trace says live at its end.
  *
- * After the last segment the cheap checks run: every op word was executed, no allocation
- * failed, and what the drain found live is what the trace says. A trial that did less work
- * than recorded is not comparable and counts as failed.
+ * After the last segment the cheap checks run: every op word was executed, no allocation failed,
+ * and the drain found live what the trace says is live. A trial that did less work than recorded
+ * is not comparable and counts as failed.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,7 +54,7 @@ struct trial_run {
 	struct rh_worker worker;
 	struct rh_memory_probe memory;
 	const struct rh_probe *own_pass; /* NULL: the trial's own life */
-	uint32_t pass;			 /* of the own pass's, in this rep */
+	uint32_t pass;			 /* which own pass of this rep */
 	struct rh_probe_set *probes;
 	uint64_t grains; /* virtual: where this life ends */
 	uint64_t fullest;
@@ -78,7 +78,7 @@ static uint64_t segment_grains(const struct trial_run *run)
 	return want > grain_events ? want / grain_events : 1;
 }
 
-/* What the program says of virtual grains [v, v + count) of all copies. */
+/* Adds up what the program says of virtual grains [v, v + count), over all copies. */
 static void facts_of(const struct trial_run *run, uint64_t v, uint64_t count,
 		     struct rh_segment *segment)
 {
@@ -100,7 +100,7 @@ static void facts_of(const struct trial_run *run, uint64_t v, uint64_t count,
 	}
 }
 
-/* The virtual grains with the first so many events of all copies; 0 = all. */
+/* The number of virtual grains that hold the first `events` events of all copies; 0 = all. */
 static uint64_t grains_until(const struct trial_run *run, uint64_t events_max)
 {
 	const struct rh_program_head *head = run->program->program.head;
@@ -162,7 +162,7 @@ static uint64_t more_of(uint64_t a, uint64_t b)
 	return a == RH_NONE || (b != RH_NONE && b > a) ? b : a;
 }
 
-/* A segment that ended, as part of its pass. */
+/* Adds a finished segment to its pass. */
 static void add_to_pass(const struct trial_run *run, const struct rh_segment *segment,
 			struct rh_trial_pass *pass)
 {
@@ -207,7 +207,7 @@ static void read_memory(const struct trial_run *run, struct rh_segment *segment)
 	segment->mapped_bytes = figures.mapped;
 }
 
-/* The grain at whose end the most is live; the first of several. */
+/* The grain at whose end most bytes are live; the first of several. */
 static uint64_t fullest_grain(const struct rh_program *program)
 {
 	uint64_t fullest = 0;
@@ -326,8 +326,8 @@ static int run_later_passes(struct trial_run *run, uint64_t since_ns, struct rh_
 	return 0;
 }
 
-/* What must be live at the end: copy k stands run->grains after its start; when that is the
- * whole program, where it started, and the first at the end. */
+/* What must be live at the end: copy k stands run->grains after its start. When that is the whole
+ * program, this is where it started, and for the first copy the end. */
 static int check_drained(const struct trial_run *run, struct rh_err *err)
 {
 	const struct rh_program_head *head = run->program->program.head;
@@ -375,7 +375,7 @@ static void keep_identity(const struct trial_run *run)
 	memcpy(backend->heap_build_id, ctl->heap_build_id, sizeof(backend->heap_build_id));
 }
 
-/* Recorded time at the wanted speed, 1.5 x of it, as slack. */
+/* 1.5 x the recorded time at the wanted speed, as slack. */
 static uint64_t paced_ns(const struct trial_run *run)
 {
 	double speed = run->config->replay.speed > 0 ? run->config->replay.speed : 1;
@@ -384,7 +384,7 @@ static uint64_t paced_ns(const struct trial_run *run)
 	return ns < 1e18 ? (uint64_t)ns : (uint64_t)1e18;
 }
 
-/* Without a limit of the user's it is generous, and grows with what there is to do. */
+/* Without a limit set by the user it is generous, and grows with the work. */
 static uint64_t limit_ns(const struct trial_run *run)
 {
 	const struct rh_run_config *config = run->config;
@@ -420,7 +420,7 @@ static int live(struct trial_run *run, struct rh_err *err)
 
 	if (run->own_pass && !run->own_pass->paced)
 		start.replay.pace = RH_PACE_NONE;
-	if (start.replay.pace) /* every life that keeps time tells how well it did */
+	if (start.replay.pace) /* every paced life reports how well it kept time */
 		start.area_bytes[RH_AREA_PACE] = (size_t)run->program->program.head->lanes *
 						 trial->copies * sizeof(struct rh_pace_lane);
 
@@ -428,7 +428,7 @@ static int live(struct trial_run *run, struct rh_err *err)
 
 	rh_probes_prepare(run->probes, &start);
 	if (run->own_pass && !run->probes->mask)
-		return 0; /* its preparation failed, and said so */
+		return 0; /* its preparation failed and has said why */
 	run->grains = grains_until(run, rh_probes_events_max(run->probes));
 	run->fullest = fullest_grain(&run->program->program);
 	if (rh_worker_start(&run->worker, &start, err) < 0)
@@ -470,14 +470,14 @@ static int live(struct trial_run *run, struct rh_err *err)
 	return 0;
 }
 
-/* A life with the probes that belong to it; `told` is the trial that keeps what they say. */
-static int live_with_probes(struct trial_run *run, struct rh_trial *told, struct rh_err *err)
+/* A life with the probes that belong to it; `keeper` is the trial that keeps their findings. */
+static int live_with_probes(struct trial_run *run, struct rh_trial *keeper, struct rh_err *err)
 {
 	struct rh_probe_set probes;
 	struct rh_probe_run like = { .config = run->config,
 				     .result = run->result,
 				     .program = run->program,
-				     .trial = told,
+				     .trial = keeper,
 				     .life = run->trial,
 				     .worker = &run->worker,
 				     .pass = run->pass };
@@ -486,7 +486,7 @@ static int live_with_probes(struct trial_run *run, struct rh_trial *told, struct
 	run->trial->anon_start = run->trial->anon_drained = run->trial->anon_rested = RH_NONE;
 	run->trial->anon_loaded = RH_NONE;
 	run->trial->pss_start = run->trial->mapped_start = RH_NONE;
-	run->program = like.program = &run->result->programs[told->program];
+	run->program = like.program = &run->result->programs[keeper->program];
 	rh_probes_open(&probes, &like, run->own_pass);
 	run->probes = &probes;
 	result = live(run, err);
@@ -496,7 +496,7 @@ static int live_with_probes(struct trial_run *run, struct rh_trial *told, struct
 	return result;
 }
 
-/* Why a worker died that lives elsewhere: it reserves more addresses than there are. */
+/* Why a worker died under a probe and not otherwise: it reserves more addresses than there are. */
 static void explain_death(const struct rh_trial *trial, const struct rh_probe *probe,
 			  struct rh_err *err)
 {

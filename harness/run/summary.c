@@ -1,10 +1,10 @@
 /*
- * summary.c - what stands below the table of a run: one line for each probe beyond time and
- * memory, failures, what was not measured (each reason once), and the notes.
+ * summary.c - the lines below the table of a run: one line for each probe beyond time and memory,
+ * failures, what was not measured (each reason once), and the notes.
  *
- * A probe's line is the figure that says most of it (its headlines, probe.h), of every contestant,
- * best first. Over several settings it is the range from the least to the most. All else that a
- * probe has to say is printed with -v, and stands in the result.
+ * A probe's line shows its most telling figure (its headlines, probe.h) for every contestant,
+ * best first; over several settings, the range from the least to the most. Everything else that a
+ * probe found is printed with -v, and is in the result.
  */
 #include <math.h>
 #include <stdio.h>
@@ -98,7 +98,7 @@ static void print_readings(const struct rh_result *result, struct reading *readi
 	rh_print(to, "%s\n", strcmp(unit, "ns") == 0 ? " ns" : "");
 }
 
-/* Contestants; with none of them, whatever else has a reading. False when nothing has. */
+/* Contestants; if there are none, any backend with a reading. False when none has one. */
 static bool print_headline(const struct rh_result *result, const struct rh_trial **places,
 			   size_t count, const struct rh_headline *headline, FILE *to)
 {
@@ -137,7 +137,7 @@ static size_t print_headlines(const struct rh_result *result, const struct rh_tr
 
 /* ---- what is missing ---- */
 
-/* Each reason once, after all that it is the reason of. */
+/* Each reason once, after the names of everything it explains. */
 static void print_absent(const struct rh_result *result, FILE *to, const char *mark)
 {
 	for (size_t i = 0; i < result->absent_count; i++) {
@@ -162,7 +162,7 @@ static void print_absent(const struct rh_result *result, FILE *to, const char *m
 	}
 }
 
-/* Fewer bytes resident than live looks like an error and is none. */
+/* Fewer bytes resident than live looks like an error but is not one. */
 static void explain_low_rss(const struct rh_result *result, FILE *to, const char *mark)
 {
 	bool recorded = strcmp(result->touch, "full") != 0 && strcmp(result->touch, "page") != 0;

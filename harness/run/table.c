@@ -1,13 +1,13 @@
 /*
  * table.c - a result for the eye (aligned text, Markdown) and for spreadsheets (CSV).
  *
- * First what it is worth to the program, where its trace says so (worth.c).
- * By default one table: of one setting (a trace at a number of lanes and copies) its backends,
- * one line each, best first as asked for, the null floor last; of several settings the matrix
- * (matrix.c). Then one line for each probe beyond time and memory, and what was absent, failed or
- * has to be known (summary.c). With -v every setting has its table, and every probe has one.
- * Intervals stand beside every figure that is compared; a difference that the intervals show has
- * a colour on a terminal.
+ * First what another allocator is worth to the program, where its trace says so (worth.c). By
+ * default one table: for one setting (a trace at a number of lanes and copies) its backends, one
+ * line each, sorted as asked for, the null floor last; for several settings the matrix
+ * (matrix.c). Then one line for each probe beyond time and memory, and what was absent, what
+ * failed and what the reader must know (summary.c). With -v every setting has its table, and
+ * every probe has one. Intervals stand beside every figure that is compared; a difference that
+ * the intervals show has a colour on a terminal.
  */
 #include <math.h>
 #include <stdio.h>
@@ -64,7 +64,7 @@ static void number_cell(char *cell, const struct rh_metric *m, double scale, int
 		snprintf(cell, RH_CELL, "%.*f%s", digits, m->median * scale, unit);
 }
 
-/* What stands in one line, and which of it differs from the baseline. */
+/* The cells of one line, and which of them differ from the baseline. */
 struct line {
 	char (*cell)[RH_CELL];
 	unsigned char *tone;
@@ -189,7 +189,7 @@ static void print_stats(const struct rh_result *result, FILE *to)
 	}
 }
 
-/* "jemalloc 5.3.0, mimalloc 2.0.9": what was measured, as it names itself. */
+/* "jemalloc 5.3.0, mimalloc 2.0.9": the names and versions as the libraries report them. */
 static void print_versions(const struct rh_result *result, FILE *to)
 {
 	const char *before = "Versions: ";
@@ -206,7 +206,7 @@ static void print_versions(const struct rh_result *result, FILE *to)
 		fprintf(to, ".\n");
 }
 
-/* Confidence of the intervals, the least there is. */
+/* The lowest confidence of all intervals. */
 static double level_of(const struct rh_result *result)
 {
 	double least = 1;

@@ -1,6 +1,6 @@
 /*
- * table_apart.c - where the time of each backend went, one row each: of its middle trial, so that
- * a row adds up to 100 %. Printed with -v.
+ * table_apart.c - where the time of each backend went, one row each: taken from its median
+ * trial, so that a row adds up to 100 %. Printed with -v.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /*
  * table_passes.c - the first pass beside the later ones.
  *
- * The table of times above it shows the first pass. Here stands what a program that goes on
- * running would see, with what the heap keeps between two passes: resident at the end of the
- * last one, where the live bytes are those of the trace's end.
+ * The table of times above it shows the first pass. This one shows what a program that keeps
+ * running would see, and what the heap keeps between passes: bytes resident at the end of the
+ * last one, where the live bytes are those at the end of the trace.
  */
 #include <math.h>
 #include <stdio.h>
@@ -53,7 +53,7 @@ static bool same_place(const struct rh_trial *a, const struct rh_trial *b)
 	return a->program == b->program && a->copies == b->copies && a->status == RH_STATUS_OK;
 }
 
-/* Fewest and most passes that a trial made: --for makes as many as fit. */
+/* Fewest and most passes of a trial: --for makes as many as fit. */
 static void span_of(const struct rh_result *result, const struct rh_trial *like, size_t *least,
 		    size_t *most)
 {

@@ -1,6 +1,6 @@
 /*
- * validate.c - the plan of a validation: recordings, then rounds in which programs and replays
- * alternate.
+ * validate.c - the plan of a validation: recordings, then rounds that alternate programs and
+ * replays.
  */
 #include "harness/run/validate.h"
 
@@ -33,7 +33,7 @@ struct rounds {
 
 /* ---- recording ---- */
 
-/* What a recording said, for the reason why it failed. */
+/* The recorder's output, to say why it failed. */
 static void last_words(int fd, char *text, size_t bytes)
 {
 	off_t size = lseek(fd, 0, SEEK_END);
@@ -85,7 +85,7 @@ static int record(const struct rh_validate_config *config, const char *path, con
 	return result;
 }
 
-/* Heap calls in a trace, and whose malloc served them: "" = the trace does not say. */
+/* Heap calls in a trace, and which malloc served them: "" = the trace does not say. */
 static int look_at(const char *path, uint64_t *calls, char served[LINKED_BYTES], struct rh_err *err)
 {
 	static struct rh_event batch[RH_TRACE_BATCH];
@@ -112,7 +112,8 @@ static bool is_libc(const char *served)
 	       strncmp(served, "libc-", 5) == 0;
 }
 
-/* On the baseline: a program that asks how large its blocks are does other calls on others. */
+/* Recorded on the baseline: a program that asks for usable sizes makes other calls on other
+ * allocators. */
 static int record_on_baseline(const struct rh_validate_config *config, struct rh_validate *out,
 			      struct rh_err *err)
 {
@@ -174,7 +175,8 @@ static int record_twice(const struct rh_validate_config *config, struct rh_valid
 
 /* ---- the real runs ---- */
 
-/* The program and what loading costs, under one backend; beside a trial of its replay. */
+/* Runs the program and measures what loading costs, under one backend; next to a trial of its
+ * replay. */
 static int run_round(void *of, uint32_t round, uint32_t backend, struct rh_err *err)
 {
 	const struct rounds *rounds = of;
@@ -274,7 +276,7 @@ static double *numbers(uint64_t count)
 	return calloc(count, sizeof(double));
 }
 
-/* One row for each backend; the floor, which the replay adds, is the last and has none. */
+/* One row for each backend; the floor, which the replay adds last, has none. */
 static int make_rows(const struct rh_validate_config *config, struct rh_validate *out,
 		     struct rh_err *err)
 {

@@ -1,21 +1,20 @@
 /*
- * validate.h - is a replay true? The program under every allocator for real, beside its replay.
+ * validate.h - does a replay predict reality? The real program under every allocator, next to its
+ * replay.
  *
- *	1  the program is recorded twice, on the baseline: do two runs make the same calls? One that
- *	   links an allocator of its own gets libc's preloaded wherever libc is meant
- *	2  on request, each backend once under callgrind: instructions
- *	3  rounds: every backend under the program, under what does nothing (what loading costs:
- *	   time of /bin/true, memory of a worker) and under the replay of the recording, next to
- *	   each other, so that the machine's load hits both sides; the order is shuffled for each
- *	   round
- *	4  change against the baseline, predicted beside observed (validate_compare.c), which
- *	   becomes a part of the result (harness/result/fields_truth.h)
+ *	1  the program is recorded twice, on the baseline, to see whether two runs make the same
+ *	   calls. A program that links its own allocator gets libc's preloaded wherever libc is
+ *meant 2  on request, each backend once under callgrind: instructions 3  rounds: every backend
+ *under the program, under what does nothing (what loading costs: time of /bin/true, memory of a
+ *worker) and under the replay of the recording, next to each other, so that the machine's load hits
+ *both sides; the order is shuffled for each round 4  change against the baseline, predicted beside
+ *observed (validate_compare.c), which becomes a part of the result (harness/result/fields_truth.h)
  *
- * A program whose two recordings differ by more than 1 % in heap calls is compared by rates: what
- * the replay predicts is scaled to the mean number of calls, and told per call.
+ * A program whose two recordings differ by more than 1 % in heap calls is compared by rates: the
+ * prediction is scaled to the mean number of calls and reported per call.
  *
- * What is refused, with the reason: programs under 50 ms of CPU, programs that make no heap calls
- * that can be seen, backends that cannot be put under a program.
+ * Refused, with the reason: programs under 50 ms of CPU, programs whose heap calls cannot be
+ * seen, backends that cannot be put under a program.
  *
  * Ownership: rh_validate_free. Thread rule: main thread. Errors: RH_USAGE, RH_FAILED, those of
  * real.h and run.h.
@@ -36,13 +35,13 @@ struct rh_validate_config {
 	bool instructions; /* callgrind, of the program and of the whole replay */
 };
 
-/* validate_runner.c: a process of our own, forked while we are small, that runs the programs. */
+/* validate_runner.c: a child of ours, forked while we are small, that runs the programs. */
 struct rh_runner {
 	int fd;
 	int pid; /* 0: none */
 };
 struct rh_runner_job {
-	uint32_t row; /* of `rows`, as they were when it began */
+	uint32_t row; /* of `rows`, as they were when the runner was forked */
 	bool nothing; /* /bin/true instead of the program */
 	char libc[64];
 	char linked[64]; /* what the program links is loaded in what does nothing, too */
@@ -54,12 +53,12 @@ int rh_runner_run(const struct rh_runner *runner, const struct rh_runner_job *jo
 		  struct rh_real_cost *cost, struct rh_err *err);
 void rh_runner_end(struct rh_runner *runner);
 
-/* The first four are judged; the rest says where a change comes from. */
+/* The first four are judged; the others show where a change comes from. */
 enum rh_validate_field {
 	RH_VALIDATE_CPU,
 	RH_VALIDATE_RSS,
 	RH_VALIDATE_INSTRUCTIONS, /* of the whole program */
-	RH_VALIDATE_HEAP,	  /* of those, what is done in calls of the allocator */
+	RH_VALIDATE_HEAP,	  /* of those, the ones inside calls of the allocator */
 	RH_VALIDATE_JUDGED,
 	RH_VALIDATE_USER = RH_VALIDATE_JUDGED,
 	RH_VALIDATE_KERNEL,
@@ -77,12 +76,12 @@ struct rh_validate_what {
 };
 extern const struct rh_validate_what rh_validate_whats[RH_VALIDATE_FIELDS];
 
-/* Instructions of one run under callgrind, all threads. */
+/* Instructions of one run under callgrind, over all threads. */
 struct rh_validate_count {
-	double all, heap; /* heap: in calls of the malloc family, with all that these call */
+	double all, heap; /* heap: inside calls of the malloc family, callees included */
 };
 
-/* A backend: what was seen of it, by round. */
+/* The observations of one backend, by round. */
 struct rh_validate_row {
 	const char *name;			     /* of the result's backend */
 	double *user, *system, *wall, *rss, *faults; /* of the program: seconds, bytes, count */
@@ -120,12 +119,12 @@ int rh_validate_compare(const struct rh_validate_config *config, struct rh_valid
 /* validate_why.c: fills the rows' why. */
 void rh_validate_explain(struct rh_validate *validate, uint64_t rounds);
 
-/* What of the program's CPU time is the heap's own, by its replay: 0 to 1. */
+/* The heap's share of the program's CPU time, by its replay: 0 to 1. */
 double rh_validate_share(const struct rh_validate *validate);
 
 void rh_validate_free(struct rh_validate *validate);
 
-/* The backends that can be put under a program and are here: "libc,jemalloc,...". The caller
+/* The backends that can be put under a program and are installed: "libc,jemalloc,...". The caller
  * frees it. */
 char *rh_validate_backends(void);
 

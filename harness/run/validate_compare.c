@@ -1,6 +1,6 @@
 /*
- * validate_compare.c - predicted beside observed: what validate.c ran and replayed becomes changes
- * with intervals and verdicts, and a part of the result.
+ * validate_compare.c - predicted next to observed: turns what validate.c ran and replayed into
+ * changes with intervals and verdicts, and into a part of the result.
  */
 #include <assert.h>
 #include <math.h>
@@ -66,9 +66,9 @@ static double value_of(const struct rh_trial *trial, enum rh_validate_field fiel
 	return (double)(first->faults_minor + first->faults_major);
 }
 
-/* One figure of the replay by repetition: of the whole, or most bytes of the worker. Ours among
- * them cancel out in a change. What an allocator takes as it is loaded (tcmalloc: 3.8 MiB) is taken
- * off here as /bin/true takes it off the program. */
+/* One figure of the replay by repetition: of the whole, or the worker's peak bytes. Our own bytes
+ * among them cancel out in a change. The memory that an allocator takes when loaded (tcmalloc: 3.8
+ * MiB) is deducted here, as /bin/true deducts it from the program. */
 static void replayed(const struct rh_validate *out, size_t backend, enum rh_validate_field field,
 		     double *values, size_t count)
 {
@@ -133,8 +133,8 @@ static void observed(const struct rh_validate_row *row, enum rh_validate_field f
 		values[i] = seen_of(row, field, i);
 }
 
-/* What loading takes of a field, where /bin/true tells it: its user and kernel time are within a
- * tick or two of the clock that tells them apart, and its faults few. */
+/* The share of a field that loading takes, where /bin/true can show it: its user and kernel time
+ * are within a tick or two of the clock that separates them, and it has few faults. */
 static double loading(const struct rh_validate_row *row, enum rh_validate_field field, size_t count)
 {
 	if (field == RH_VALIDATE_CPU)
@@ -185,8 +185,8 @@ static int compare_field(const struct rh_validate_config *config, struct rh_vali
 	return 0;
 }
 
-/* Counts that repeat: one is enough, and it is its own interval, but for what two runs of the same
- * differ by (a server does more the longer it takes). */
+/* Counts that repeat: one is enough, and its interval is only as wide as two runs of the same
+ * differ (a server does more the longer it takes). */
 static struct rh_interval exactly(double value, double scatter)
 {
 	double by = isfinite(scatter) ? scatter : 0;

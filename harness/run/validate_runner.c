@@ -1,10 +1,11 @@
 /*
  * validate_runner.c - the process that runs the programs of a validation.
  *
- * The kernel tells as a child's peak memory at least what its parent had resident, and a replay
- * makes us grow. Programs and replays are run alternately, so the programs need a parent that stays
- * small: a copy of us, forked before anything was compiled. It gets a job as one message, runs it
- * and answers with the costs; it ends when we close the line, and dies with us.
+ * The kernel reports as a child's peak memory at least what its parent had resident, and a
+ * replay makes us grow. Programs and replays alternate, so the programs need a parent that
+ * stays small: a fork of us from before anything was compiled. It receives a job as one
+ * message, runs it and answers with the costs; it ends when we close the socket, and dies with
+ * us.
  */
 #include <errno.h>
 #include <poll.h>
@@ -30,10 +31,10 @@ struct answer {
 	struct rh_err err;
 };
 
-/* What loading takes of memory. Of /bin/true we would see what this process had resident when it
- * became it, 2.1 MiB where it takes 1.1; and a program of some size has touched most of the C
- * library anyway. So a worker that does nothing tells it of itself. Where it cannot (a build with a
- * sanitizer), what was seen of /bin/true stays. */
+/* The memory that loading takes. For /bin/true we would see what this process had resident at the
+ * exec, 2.1 MiB where it takes 1.1; and a program of some size has touched most of the C library
+ * anyway. So a worker that does nothing reports it of itself. Where it cannot (a build with a
+ * sanitizer), the value of /bin/true stays. */
 static void load_again(const struct rh_real *nothing, struct rh_real_cost *cost)
 {
 	static char resident[] = "resident";
@@ -120,16 +121,16 @@ int rh_runner_begin(struct rh_runner *runner, const struct rh_validate_config *c
 	return 0;
 }
 
-/* An interrupt may have been sent to us alone. */
+/* The runner is interrupted, too: the signal may have been sent to us alone. */
 static ssize_t await(const struct rh_runner *runner, struct answer *answer)
 {
 	struct pollfd at = { .fd = runner->fd, .events = POLLIN };
-	bool told = false;
+	bool sent = false;
 
 	while (poll(&at, 1, SLICE_MS) <= 0)
-		if (rh_interrupted && !told) {
+		if (rh_interrupted && !sent) {
 			kill(runner->pid, SIGTERM);
-			told = true;
+			sent = true;
 		}
 	return recv(runner->fd, answer, sizeof(*answer), 0);
 }

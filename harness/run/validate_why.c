@@ -1,10 +1,10 @@
 /*
  * validate_why.c - the reason beside each verdict of a validation: which side scatters where
- * nothing can be told, and where in the program a change lies that the replay did not foresee.
+ * there is no verdict, and where in the program the change lies that the replay did not predict.
  *
- * The replay runs the heap alone. What an allocator does to the program's own loads (which cache
- * and which page its blocks are found in) is observed and never predicted; so the less of the
- * program the heap is, the less its own time says of the whole.
+ * The replay runs the heap alone. What an allocator does to the program's own loads (the cache
+ * and the page that hold its blocks) is observed and never predicted; so the smaller the heap's
+ * share of the program, the less its own time says about the whole.
  */
 #include <assert.h>
 #include <math.h>
@@ -33,7 +33,7 @@ static double half_of(const struct rh_interval *interval, double scale)
 	return scale * (interval->hi - interval->lo) / 2;
 }
 
-/* ---- nothing can be told ---- */
+/* ---- no verdict ---- */
 
 static const char *uncertain(struct rh_validate *v, size_t row, enum rh_validate_field field,
 			     uint64_t rounds)
@@ -66,13 +66,13 @@ static const char *uncertain(struct rh_validate *v, size_t row, enum rh_validate
 
 /* ---- it is off ---- */
 
-/* Whether most of what `whole` is off by is in `part`. */
+/* Whether most of the error of `whole` lies in `part`. */
 static bool mostly(const struct rh_truth *part, const struct rh_truth *whole)
 {
 	return part->off * whole->off > 0 && 2 * fabs(part->off) > fabs(whole->off);
 }
 
-/* CPU time: the heap's instructions, where they were counted and foretold, are not the reason. */
+/* CPU time: if the heap's instructions were counted and predicted, they are not the reason. */
 static const char *place_of_time(const struct rh_validate_row *row)
 {
 	const struct rh_truth *cpu = &row->truth[RH_VALIDATE_CPU];

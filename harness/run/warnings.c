@@ -10,7 +10,7 @@
 #include "harness/run/run.h"
 
 enum { CONFIDENCE_REPS = 6 };
-#define WAITS_SHARE 0.10 /* of events: beyond it a replay is about something else */
+#define WAITS_SHARE 0.10 /* of events: above it a replay measures waiting, not the allocator */
 
 /* Asked for by number. */
 static uint32_t most_lanes_asked(const struct rh_run_config *config)
@@ -69,7 +69,7 @@ static void warn_of_lanes(const struct rh_run_config *config, struct rh_result *
 	}
 }
 
-/* What the program took is what it took on the allocator it had, which libc is compared with. */
+/* The program's time was measured on the allocator it ran with, and is compared with libc. */
 static void warn_of_served(struct rh_result *result)
 {
 	for (size_t t = 0; t < result->trace_count; t++)
@@ -109,7 +109,7 @@ static void warn_of_waits(struct rh_result *result)
 			       trace, 100 * worst);
 }
 
-/* What was written of blocks decides what memory figures are worth. */
+/* How much of each block was written decides what memory figures are worth. */
 static void settle_touch(const struct rh_run_config *config, struct rh_result *result)
 {
 	size_t touched = 0;

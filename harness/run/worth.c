@@ -1,7 +1,7 @@
 /*
- * worth.c - the sentence that leads what is printed of a run: what the heap is of the program, and
- * what another one would save (harness/result/worth.h). One for each trace, of its first setting:
- * the program ran once, on lanes of its own.
+ * worth.c - the sentence above the tables of a run: the heap's share of the program, and what
+ * another allocator would save (harness/result/worth.h). One for each trace, for its first
+ * setting: the program ran once, with its own threads.
  */
 #include <stdlib.h>
 #include <string.h>

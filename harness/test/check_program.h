@@ -1,14 +1,14 @@
 /*
- * check_program.h - an independent judge of compiled programs: knows the trace and the
- * meaning of ops, nothing of how compiling works.
+ * check_program.h - an independent judge of compiled programs: it knows the trace and the
+ * meaning of ops, but nothing of how compiling works.
  *
  * 1. match: every event that has an op appears exactly once, in recorded order on its
  *    lane, with its size, flags and task; every cut holds just the events of its grain.
  * 2. run: all lanes are executed step by step, in an order that the schedule makes as
  *    unlike the recorded one as WAIT, PUBLISH and the barriers of epochs allow. Each
- *    lane carries a vector clock, so an order that merely happened is told from one
- *    that is enforced: an access to a slot must come after the last one by order, a
- *    death after its birth, a join after the end.
+ *    lane carries a vector clock, so an order that merely happened is distinguished from one
+ *    that is enforced: an access to a slot must come after the last one by order, a death after
+ *    its birth, a join after the end.
  */
 #ifndef RH_CHECK_PROGRAM_H
 #define RH_CHECK_PROGRAM_H

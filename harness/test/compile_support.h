@@ -1,6 +1,6 @@
 /*
- * compile_support.h - what the tests of compiling share: a folder for the trace, compiling it
- * before the judge (check_program.h), and refusals. For inclusion into one test program.
+ * compile_support.h - helpers for the tests of compiling: a folder for the trace, compiling and
+ * judging it (check_program.h), and refusals. For inclusion into one test program.
  */
 #ifndef RH_COMPILE_SUPPORT_H
 #define RH_COMPILE_SUPPORT_H
@@ -15,7 +15,7 @@
 
 static char dir[40];
 
-/* Compiles the trace, has it judged, and what only counts edges must agree. */
+/* Compiles the trace and judges it; the pass that only counts edges must agree. */
 static struct rh_compile_stats judge(const struct rh_compile_options *options)
 {
 	struct rh_compile_stats stats, edges;

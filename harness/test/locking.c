@@ -2,8 +2,8 @@
  * locking.c - a backend whose contention is known, for tests of probes: every operation holds
  * a lock. `lock=shared` is one lock for the heap, `lock=lane` one for each lane, `lock=pthread`
  * one pthread mutex for the heap; every 64th hold of `hold` sleeps for 100 us, so that with a
- * shared lock the other lane must come to wait, on however many CPUs. `nap=N` sleeps 60 ms in
- * every N-th operation of a lane, without a lock.
+ * shared lock the other lane has to wait, on any number of CPUs. `nap=N` sleeps 60 ms in every
+ * N-th operation of a lane, without a lock.
  *
  * Blocks are cut from one mapping and never come back. It runs in the worker, which exports the
  * slow halves of rh_lock.

@@ -1,5 +1,5 @@
 /*
- * odd_malloc.c - an allocator that goes wrong on request, to see what becomes of a worker.
+ * odd_malloc.c - an allocator that misbehaves on request, to test how a worker copes.
  *
  * A bump allocator over one reserved region; free keeps everything. A request of exactly
  * ODD_BYTES (odd_malloc.h) does what REHEAP_ODD says: loop, abort, segv, overlap (hands

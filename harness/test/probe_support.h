@@ -1,6 +1,6 @@
 /*
- * probe_support.h - what the tests of probes share over worker_support.h: backends of this folder
- * by name, and what a result says or does not say. For inclusion into one test program.
+ * probe_support.h - helpers for the tests of probes, on top of worker_support.h: backends of
+ * this folder by name, and checks of a result's contents. For inclusion into one test program.
  */
 #ifndef RH_PROBE_SUPPORT_H
 #define RH_PROBE_SUPPORT_H

@@ -1,6 +1,6 @@
 /*
- * test_apart.c - time taken apart, against trials whose parts are known; whatever the clocks say,
- * no part is negative and all of them are the whole.
+ * test_apart.c - the parts of time, against trials whose parts are known; whatever the clocks
+ * say, no part is negative and the parts add up to the whole.
  */
 #include <math.h>
 #include <setjmp.h>

@@ -62,8 +62,8 @@ static void what_walks_an_array_misses(void **state)
 	done(&config, &result);
 }
 
-/* The known answer: a heap that spends K instructions more in every operation is predicted to
- * spend K more. */
+/* A known answer: a heap that spends K more instructions in every operation is predicted to spend K
+ * more. */
 static void what_is_spent_is_predicted(void **state)
 {
 	enum { K = 200 };
@@ -119,7 +119,7 @@ static void the_same_twice(void **state)
 	assert_true(total_of(&first, "Ir") > 0);
 	assert_int_equal(total_of(&first, "Ir"), total_of(&second, "Ir"));
 	assert_int_equal(total_of(&first, "Ge"), total_of(&second, "Ge"));
-	/* What the kernel put on the stack moves a line now and then. */
+	/* The kernel's data on the stack moves a line now and then. */
 	assert_true(fabs(total_of(&first, "D1mr") - total_of(&second, "D1mr")) * 500 <=
 		    total_of(&first, "D1mr"));
 	callgrind = FOUND(trial_of(&first, "libc"), callgrind);
@@ -129,7 +129,7 @@ static void the_same_twice(void **state)
 	done(&config, &second);
 }
 
-/* What brings a copy to its phase is not counted: an event costs what it costs without. */
+/* Bringing a copy to its phase is not counted: an event costs the same as without. */
 static void phases_are_not_counted(void **state)
 {
 	static const char name[] = "counters.ir_per_event";
@@ -158,8 +158,8 @@ static void phases_are_not_counted(void **state)
 	done(&config, &two);
 }
 
-/* What a call into the heap costs is counted once, with what it calls, by whatever name; calls
- * within the heap are part of that, and other calls of the allocator's are not. */
+/* The cost of a call into the heap is counted once, callees included, under any name; calls within
+ * the heap are part of it, other calls of the allocator are not. */
 static void calls_of_the_heap_are_added_up(void **state)
 {
 	static const char text[] = "positions: line\nevents: Ir Dr\n"
@@ -188,7 +188,7 @@ static void calls_of_the_heap_are_added_up(void **state)
 	rh_callgrind_free(&read);
 }
 
-/* Longer than the tier takes: it ends early, its drain still agrees with the trace. */
+/* Longer than the tier allows: it ends early, and its drain still agrees with the trace. */
 static void long_traces_are_cut(void **state)
 {
 	struct rh_run_config config;

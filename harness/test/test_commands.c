@@ -1,6 +1,6 @@
 /*
- * test_commands.c - the command table is sound, and everything printed from it says all
- * that is in it: help, manual page, completions; parts of the installation are found.
+ * test_commands.c - the command table is sound, and the help, the manual page and the
+ * completions contain all of it; parts of the installation are found.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -42,7 +42,7 @@ static char *printed_command(const struct rh_command *command)
 static void contains(const char *text, const char *what, const char *of)
 {
 	if (!strstr(text, what))
-		fail_msg("'%s' of %s is not told", what, of);
+		fail_msg("'%s' of %s is not printed", what, of);
 }
 
 static void rows_are_sound(void **state)
@@ -160,8 +160,8 @@ static char *printed_completion(enum rh_shell shell)
 	return text;
 }
 
-/* bash hands the line over and takes off what it does not replace: here a reheap that answers
- * with two candidates for the whole word. */
+/* bash passes the line and strips the part that it does not replace: here with a reheap that
+ * answers two candidates for the whole word. */
 static void bash_replaces_the_last_piece(void **state)
 {
 	char *text = printed_completion(RH_SHELL_BASH), *test;

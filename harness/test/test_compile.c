@@ -1,6 +1,6 @@
 /*
  * test_compile.c - small traces whose edges, slots and facts can be counted by hand, compiled
- * before an independent judge (check_program.h); and what compiling says when it cannot.
+ * and checked by an independent judge (check_program.h); and the errors of compiling.
  */
 #include "alloc/base/interrupt.h"
 #include "harness/test/compile_support.h"
@@ -69,7 +69,7 @@ static void one_publish_serves_all(void **state)
 	assert_int_equal(stats.publishes, 4);
 }
 
-/* News that came by way of a third lane. */
+/* Knowledge that came through a third lane. */
 static void third_lane_tells(void **state)
 {
 	struct rh_compile_stats stats;
@@ -90,7 +90,7 @@ static void third_lane_tells(void **state)
 	assert_int_equal(stats.waits, 2);
 }
 
-/* The third lane learnt only after the event that was waited for. */
+/* The third lane learnt it only after the event that was waited for. */
 static void third_lane_learns_later(void **state)
 {
 	struct rh_compile_stats stats;
@@ -290,7 +290,8 @@ static void touch_comes_from_residency(void **state)
 	rh_program_unmap(&program);
 }
 
-/* Large blocks: what a resize adds is new, and no more is touched than the program ever had. */
+/* Large blocks: the part that a resize adds is new, and no more is touched than the program ever
+ * had resident. */
 static void large_blocks_are_touched_within_bounds(void **state)
 {
 	static const uint64_t touched[][2] = { { 0, 1 << 20 }, { 1 << 20, 3 << 20 }, { 0, 65536 } };
@@ -384,7 +385,7 @@ static void facts_of_grains(void **state)
 	rh_program_unmap(&program);
 }
 
-/* ---- when it cannot ---- */
+/* ---- errors ---- */
 
 static void says_what_is_wrong(void **state)
 {
@@ -421,7 +422,7 @@ static void too_many_lanes_at_once(void **state)
 	assert_int_equal(judge_lanes(64).lanes, 64);
 }
 
-/* A signal ends a compilation at the next batch, in the prescan before it, too. */
+/* A signal ends a compilation at the next batch, also during the prescan before it. */
 static void test_interrupted(void **state)
 {
 	struct rh_compile_options options = { .lanes = 0 };

@@ -1,7 +1,7 @@
 /*
- * test_compile_random.c - large traces before an independent judge (check_program.h): random
- * ones in every shape of lanes, grains and epochs, the Android traces where they are at
- * hand, traces that were cut off, and a disk that fills at every write.
+ * test_compile_random.c - large traces checked by an independent judge (check_program.h):
+ * random ones in every shape of lanes, grains and epochs, the Android traces if available,
+ * traces that were cut off, and a disk that fills at every write.
  */
 #include <signal.h>
 #include <sys/resource.h>
@@ -193,7 +193,7 @@ static void compiling_is_reproducible(void **state)
 
 /* ---- full disks and cut-off traces ---- */
 
-/* A file may grow to 64 KiB only: what a full disk looks like, at every write there is. */
+/* Files may only grow to 64 KiB, which acts like a full disk, at every possible write. */
 static void full_disk_is_an_error(void **state)
 {
 	struct rlimit before, limit;

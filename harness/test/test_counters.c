@@ -1,5 +1,5 @@
 /*
- * test_counters.c - who counts what: counters that a test makes up, and the kernel's own.
+ * test_counters.c - which source counts what: a source made up for the test, and the kernel's.
  */
 #include <errno.h>
 #include <fcntl.h>

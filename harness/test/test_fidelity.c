@@ -1,5 +1,5 @@
 /*
- * test_fidelity.c - the heap against small Go programs: real traces of 1.23 to 1.26 beside the
+ * test_fidelity.c - the heap against small Go programs: real traces of 1.23 to 1.26 next to the
  * repository, and the shipped corpus of Go traces.
  */
 #include <setjmp.h>
@@ -100,7 +100,7 @@ static void every_recorded_version_is_matched(void **state)
 		}
 		/* Go 1.23 does not record all of it */
 		assert_int_equal(verdict_of(imported), i == 0 ? RH_INCONCLUSIVE : RH_OK);
-		/* 1.23 loses events of stacks, later ones tell of all */
+		/* 1.23 loses events of stacks, later versions record all */
 		if (i > 0)
 			assert_in_range(stacks_right, stacks_made - stacks_made / 50, stacks_made);
 	}
@@ -121,7 +121,7 @@ static enum rh_exit verdict_at(const char *path, const char *setting)
 	return verdict;
 }
 
-/* The runtime's own series: with the setting it ran with ours are its, with another they differ. */
+/* The runtime's own series: ours equal them at the setting it ran with, and differ at another. */
 static void goals_are_the_recorded_ones(void **state)
 {
 	(void)state;
@@ -140,7 +140,7 @@ static void spans_are_equal(const struct rh_fidelity *f)
 			assert_int_equal(f->edges[i].spans[kind][0], f->edges[i].spans[kind][1]);
 }
 
-/* Programs that showed what was wrong: large objects in flight, a heap without inline marks,
+/* Programs that once exposed errors: large objects in flight, a heap without inline marks,
  * thousands of parked goroutines, eight Ps, a file that was cut off. */
 static void cases_are_matched(void **state)
 {
@@ -219,7 +219,7 @@ static void the_shipped_corpus_is_matched(void **state)
 	assert_int_not_equal(tried, 0);
 }
 
-/* The same trace twice gives the same numbers: nothing here is left to chance. */
+/* The same trace gives the same numbers twice: nothing is random. */
 static void runs_repeat_exactly(void **state)
 {
 	const struct rh_fidelity_opts opts = { 0 };
@@ -241,7 +241,7 @@ static void runs_repeat_exactly(void **state)
 	rh_fidelity_free(b);
 }
 
-/* What is no Go trace, or has other lanes, is refused with the way out. */
+/* A file that is not a Go trace, or has other lanes, is refused with advice. */
 static void others_are_refused(void **state)
 {
 	const struct rh_fidelity_opts opts = { 0 };

@@ -244,7 +244,7 @@ static void test_contradiction_is_refused(void **state)
 	assert_string_equal(p.blocks[p.against[1]].machine, "b");
 	assert_true(isnan(p.ratio));
 	assert_int_equal(rh_pooled_verdict(&p, true), RH_CANNOT_TELL);
-	/* One of them that cannot tell contradicts nobody. */
+	/* A class without a verdict contradicts none. */
 	rows[2].effect.ratio = 0.7;
 	rows[3].effect.ratio = 1.6;
 	pool_rows(rows, 4, &p, pool);

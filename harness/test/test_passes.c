@@ -1,6 +1,6 @@
 /*
- * test_passes.c - several passes in one worker: what lives at the end of one lives on and dies in
- * the next where its successor is born. Facts, no times.
+ * test_passes.c - several passes in one worker: objects alive at the end of one live on and die
+ * in the next where their successor is born. Facts, no times.
  */
 #include "harness/test/worker_support.h"
 
@@ -11,7 +11,7 @@ static const struct rh_grain *end_of(const struct rh_result *result)
 	return &program->grain_facts[program->head->grains - 1];
 }
 
-/* Every pass does all of the work, and carries what the trace says lives at its end. */
+/* Every pass does all of the work, and carries the objects that live at the trace's end. */
 static void passes_of(uint32_t lanes, unsigned rounds, const char *backends, const char *copies,
 		      bool verify)
 {

@@ -1,6 +1,6 @@
 /*
- * test_probe_locks.c - who contends: locks of backends that share one on purpose or never do,
- * pthread mutexes counted from outside, and time blocked by a backend's own sleep.
+ * test_probe_locks.c - contention: backends that share a lock on purpose or never do, pthread
+ * mutexes counted from outside, and time blocked by a backend's own sleep.
  */
 #include "harness/test/probe_support.h"
 
@@ -58,7 +58,7 @@ static void lane_locks_do_not(void **state)
 	done(&config, &result);
 }
 
-/* The control: the same lock with nobody to share it. */
+/* The control: the same lock, not shared. */
 static void one_lane_never_contends(void **state)
 {
 	struct rh_run_config config = config_of(plugin("locking", ":lock=shared"));
@@ -77,8 +77,8 @@ static void one_lane_never_contends(void **state)
 	done(&config, &result);
 }
 
-/* A backend that sleeps 3 x 60 ms of its own accord blocks for as long; a lane that sleeps for
- * another lane's order does not. */
+/* A backend that itself sleeps 3 x 60 ms is blocked for as long; a lane that sleeps for another
+ * lane's order is not. */
 static void own_sleeps_are_blocked_time(void **state)
 {
 	struct rh_run_config config = config_of(plugin("locking", ":lock=lane:nap=4000"));
@@ -98,7 +98,8 @@ static void own_sleeps_are_blocked_time(void **state)
 	done(&config, &result);
 }
 
-/* Every backend has a row of its threads; what no kernel tells has a sentence instead. */
+/* Every backend has a row for its threads; figures that the kernel does not provide have a sentence
+ * instead. */
 static void every_backend_has_a_row(void **state)
 {
 	struct rh_run_config config = config_of("null,libc,bump");

@@ -45,12 +45,12 @@ static void two_lanes_in_a_line_are_seen(void **state)
 	blocks = FOUND(trial_of(&result, result.backends[0].text), blocks);
 	assert_int_equal((int)blocks->objects[blocks->objects_count - 1], 4000);
 	assert_int_equal((int)blocks->lines[blocks->lines_count - 1], 2000);
-	/* It gave exactly what was asked for, or does not tell: that is no waste of 0. */
-	assert_has(why_absent(&result, "blocks"), "does not tell");
+	/* It gave exactly what was asked for, or does not report it: that is not a waste of 0. */
+	assert_has(why_absent(&result, "blocks"), "does not report");
 	done(&config, &result);
 }
 
-/* The harness's own pages are in no figure: the null floor, which has only those, shows none. */
+/* No figure includes the harness's own pages: the null floor, which has only those, shows 0. */
 static void the_null_run_shows_nothing(void **state)
 {
 	struct rh_run_config config = config_of("null,libc");
@@ -103,8 +103,8 @@ static void recorded_residency_is_touched(void **state)
 	done(&config, &result);
 }
 
-/* Of blocks whose residency is not known nobody can say less than all: memory is never told of
- * blocks that were not written. */
+/* Blocks of unknown residency must count in full: memory is never reported for blocks that were not
+ * written. */
 static void unknown_residency_is_all(void **state)
 {
 	enum { BLOCKS = 4000, SIZE = 8 << 10 };
@@ -134,7 +134,7 @@ static void unknown_residency_is_all(void **state)
 	done(&config, &result);
 }
 
-/* Blocks of 40 MiB, which glibc unmaps again before anybody looks: the peak knows of them. */
+/* Blocks of 40 MiB, which glibc unmaps again before memory is read: the peak includes them. */
 static void a_peak_between_two_looks_is_seen(void **state)
 {
 	enum { BLOCKS = 3, SIZE = 40 << 20 };
@@ -162,8 +162,8 @@ static void a_peak_between_two_looks_is_seen(void **state)
 	done(&config, &result);
 }
 
-/* A short program whose blocks all go: one segment, at whose end nothing is live, would tell what
- * a heap keeps, and not what it needs. */
+/* A short program that frees all its blocks: a single segment, with nothing live at its end, would
+ * show what a heap keeps and not what it needs. */
 static void a_short_program_is_looked_at_where_it_is_fullest(void **state)
 {
 	enum { BLOCKS = 2048, SIZE = 200 };

@@ -1,6 +1,6 @@
 /*
- * test_probe_pace.c - recorded time on real workers: nothing starts before it is due, what comes
- * late says by how much, and copies keep one clock.
+ * test_probe_pace.c - recorded time on real workers: nothing starts before it is due, lateness
+ * is measured, and copies share one clock.
  */
 #include "harness/test/probe_support.h"
 
@@ -71,7 +71,7 @@ static void a_backlog_is_told(void **state)
 	assert_true(pace->lag_max_ns >= 199 * 199e3 - 0.2e6);
 	response = FOUND(trial, latency)->response;
 	assert_true(response->max_ns >= 199 * 199e3);
-	/* the service itself is not longer for the queue before it */
+	/* the service time itself does not grow with the queue before it */
 	assert_true(FOUND(trial, latency)->all->mean_ns < response->mean_ns);
 	assert_true(result.warning_count > 0);
 	done(&config, &result);
@@ -107,7 +107,7 @@ static void shifted_copies_keep_time(void **state)
 	all_ok(&result);
 	trial = trial_of(&result, "libc");
 	assert_int_equal(trial->events, 2 * result.programs[0].program.head->events);
-	/* no op of either copy was lost, and both were told to wait */
+	/* no op of either copy was lost, and both had to wait */
 	assert_true(FOUND(trial, pace)->n >= 1900);
 	done(&config, &result);
 }

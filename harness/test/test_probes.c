@@ -1,7 +1,7 @@
 /*
  * test_probes.c - which probes run, what the latency probe counts on real workers with backends
- * whose answers are known, and what is said of the machine. Times are compared with what
- * physics forbids, never with what is usual.
+ * of known behaviour, and the warnings about the machine. Times are compared with physical
+ * limits, never with typical values.
  */
 #include "harness/control/latency.h"
 #include "harness/probe/probe.h"
@@ -35,7 +35,7 @@ static void probes_are_chosen_by_name(void **state)
 	rh_result_free(&result);
 }
 
-/* What cannot be measured has a sentence, and the exit class says so. */
+/* A measurement that is impossible has a sentence, and the exit class shows it. */
 static void absent_probes_are_told(void **state)
 {
 	struct rh_run_config config = config_of("libc");
@@ -49,7 +49,7 @@ static void absent_probes_are_told(void **state)
 	done(&config, &result);
 }
 
-/* One probe cannot have what it needs: the others and the trial go on. */
+/* If one probe lacks what it needs, the others and the trial continue. */
 static void too_many_lanes_for_histograms(void **state)
 {
 	struct rh_run_config config = config_of("null");
@@ -118,7 +118,7 @@ static void prerolled_operations_are_not(void **state)
 	done(&config, &result);
 }
 
-/* A sample is a sample: about one in N, and the same ones for every backend. */
+/* Sampling takes about one in N, the same operations for every backend. */
 static void samples_are_drawn_alike(void **state)
 {
 	struct rh_run_config config = config_of("null,libc");
@@ -155,7 +155,7 @@ static void a_known_delay_shows(void **state)
 	done(&config, &result);
 }
 
-/* Nothing finer than three steps of the clock leaves as a metric. */
+/* No metric is finer than three steps of the clock. */
 static void metrics_end_at_the_granularity(void **state)
 {
 	struct rh_run_config config = config_of("null");

@@ -168,8 +168,8 @@ static void metrics_are_right(void **state)
 	end(&result);
 }
 
-/* Ratios pair within a rep; a rep without an ok partner has none, and failed trials have no
- * say at all. */
+/* Ratios pair within a rep; a rep without an ok partner has none, and failed trials do not count.
+ */
 static void failed_trials_have_no_say(void **state)
 {
 	struct rh_result result;
@@ -206,7 +206,7 @@ static char *written(struct rh_result *result)
 	return text;
 }
 
-/* One of everything, so that each structure of the schema is met. */
+/* One of everything, so that each structure of the schema occurs. */
 static void add_findings(struct rh_result *result)
 {
 	static struct rh_bucket bucket = { 40, 3 };
@@ -276,7 +276,7 @@ static void json_keeps_its_contract(void **state)
 	end(&result);
 }
 
-/* What was read and is written again is the same text: no field is lost or changes on the way. */
+/* Reading and writing again gives the same text: no field is lost or changed. */
 static void reading_and_writing_are_inverse(void **state)
 {
 	struct rh_pool *pool = rh_pool_open();
@@ -395,7 +395,7 @@ static void tables_tell(void **state)
 	end(&result);
 }
 
-/* For the end-to-end tests: how many of these files are not what the schema says; names them. */
+/* For the end-to-end tests: counts and names the files that do not match the schema. */
 static int check_files(char **paths, const struct rh_record_type *type)
 {
 	int wrong = 0;

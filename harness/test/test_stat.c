@@ -25,7 +25,7 @@ static void medians(void **state)
 	assert_true(isnan(rh_stat_median(odd, 0)));
 }
 
-/* What could not be measured stands behind the numbers and moves no statistic of them. */
+/* Unmeasured values sort after the numbers and change no statistic. */
 static void not_a_number(void **state)
 {
 	double values[] = { NAN, 3, NAN, 1, 2, -INFINITY, NAN }, none[] = { NAN, NAN };

@@ -1,5 +1,5 @@
 /*
- * test_truth.c - when a prediction holds, when it is off, and when nobody can tell.
+ * test_truth.c - when a prediction holds, when it is off, and when there is no verdict.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /*
- * test_validate.c - predicted beside observed, from trials and rounds with known answers: the
- * changes, what becomes of a program that does not do the same twice, and the part of the result.
+ * test_validate.c - predicted next to observed, from trials and rounds with known answers: the
+ * changes, a program that behaves differently in two runs, and the part of the result.
  */
 #include <math.h>
 #include <setjmp.h>

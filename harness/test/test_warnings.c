@@ -1,6 +1,6 @@
 /*
- * test_warnings.c - what a reader is told before the figures of a run: each warning by a planted
- * cause, and silence without it.
+ * test_warnings.c - the warnings before the figures of a run: each by a planted cause, and none
+ * without it.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,7 @@
 /*
- * test_whatif.c - Go's pacer by its published rules, and the model of a recorded program: at the
- * recorded setting it must meet what was recorded, and it must move the right way.
+ * test_whatif.c - Go's pacer by its published rules, and the model of a recorded program: at
+ * the recorded setting it must reproduce the recording, and it must move in the right
+ * direction.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -60,7 +61,7 @@ static void a_limit_is_soft(void **state)
 	(void)state;
 	assert_true(rh_gopacer_pace(&pacer).goal == UINT64_MAX);
 	assert_true(rh_gopacer_pace(&pacer).trigger == UINT64_MAX);
-	/* 104 less 4 that are no heap, and 3 % of headroom */
+	/* 104 less 4 that are not heap, and 3 % of headroom */
 	pacer.limit = 104 * MIB;
 	assert_int_equal(rh_gopacer_pace(&pacer).goal, 97 * MIB);
 	/* more is live than the limit holds: the goal is what is live, nothing fails */
@@ -78,7 +79,8 @@ static void the_collector_gets_half_of_the_cpu(void **state)
 	double marked = 0, ran = 0;
 
 	(void)state;
-	/* There is room: who allocates helps, and the bucket fills by what is not the program's. */
+	/* There is room: allocating goroutines help, and the bucket fills with time not spent in
+	 * the program. */
 	assert_true(rh_golimiter_mark(&limiter, 400, 10) == 10);
 	assert_true(limiter.fill == 400 - 10 * 3);
 	rh_golimiter_run(&limiter, 100);
@@ -177,10 +179,10 @@ static void settings_move_the_right_way(void **state)
 		}
 		last = is;
 	}
-	/* Off: no collection, and all that was allocated is there at the end. */
+	/* Off: no collection, and everything allocated is live at the end. */
 	assert_int_equal(last.cycles, 0);
 	assert_true(last.peak >= whatif.allocated);
-	/* A limit brings them back, and what is over it is said. */
+	/* A limit brings them back, and exceeding it is reported. */
 	last = rh_whatif_ask(&whatif, &(struct rh_whatif_setting){ WHATIF_OFF, 16 * MIB });
 	assert_true(last.cycles > 5);
 	assert_true(last.peak < 16 * MIB);
@@ -213,7 +215,7 @@ static void a_limit_below_what_lives_ends(void **state)
 	rh_whatif_close(&whatif);
 }
 
-/* What the environment said counts, but not against the goals. */
+/* The environment's setting counts, unless the goals contradict it. */
 static void the_setting_is_whose_word_counts_most(void **state)
 {
 	const struct rh_whatif_setting given = { 200, 64 * MIB };

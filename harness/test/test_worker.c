@@ -1,6 +1,6 @@
 /*
- * test_worker.c - real workers on small compiled traces: what they count, on one lane and
- * on many, folded, copied, verified, in a seeded order.
+ * test_worker.c - real workers on small compiled traces: their counts on one lane and on many,
+ * folded, copied, verified, in a seeded order.
  */
 #include <sched.h>
 
@@ -33,7 +33,7 @@ static void counts_are_the_traces(void **state)
 	done(&config, &result);
 }
 
-/* What is live is resident (touched whole), and the null backend holds nothing. */
+/* Live blocks are resident (touched whole), and the null backend holds nothing. */
 static void memory_is_the_heaps(void **state)
 {
 	struct rh_run_config config = config_of("null,bump");
@@ -93,7 +93,7 @@ static void sixty_four_lanes(void **state)
 	many_lanes(64, 30, "null,libc", false, "1");
 }
 
-/* Many more lanes than CPUs: they verify and finish, and what that can show is said. */
+/* Many more lanes than CPUs: they verify and finish, and a warning says what this can show. */
 static void many_more_lanes_than_cpus(void **state)
 {
 	struct rh_run_config config = config_of("libc");

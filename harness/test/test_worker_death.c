@@ -1,9 +1,9 @@
 /*
- * test_worker_death.c - what becomes of workers that crash, hang, run out of memory or are
- * not what they claim, and that other trials are none the worse for it.
+ * test_worker_death.c - workers that crash, hang, run out of memory or are not what they claim;
+ * other trials are unaffected.
  *
  * Peers are preloaded and cannot be in a sanitized build, where the sanitizer serves
- * malloc; there most of this is skipped, and that a peer says why it is absent is tested.
+ * malloc; there most of this is skipped, but the reason of an absent peer is tested.
  */
 #include <errno.h>
 #include <signal.h>
@@ -34,7 +34,7 @@ static void needs_preload(void)
 #endif
 }
 
-/* Dead, but nobody has asked yet (in a container init may never do). */
+/* Dead but not reaped (in a container init may never do that). */
 static bool is_zombie(pid_t pid)
 {
 	char path[64], line[256] = "", *state;
@@ -212,7 +212,7 @@ static void on_alarm(int number)
 	rh_interrupted = number;
 }
 
-/* A worker that hangs and a user who has had enough: the run ends, and so does the worker. */
+/* A hanging worker and an interrupt: the run ends, and so does the worker. */
 static void an_interrupt_leaves_no_worker(void **state)
 {
 	struct rh_run_config config = config_of(odd_path);

@@ -1,6 +1,6 @@
 /*
- * test_worth.c - what a heap is worth to its program, against trials and notes with known answers:
- * the shares, the sentence, and why there is none.
+ * test_worth.c - what a heap is worth to its program, against trials and notes with known
+ * answers: the shares, the sentence, and the reasons when there is none.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -213,7 +213,7 @@ static void it_is_absent_with_a_reason(void **state)
 	end(&result);
 }
 
-/* Notes are text from a file: what is no number is none. */
+/* Notes are text from a file: a note that is not a number is ignored. */
 static void notes_are_not_believed(void **state)
 {
 	static const char *const bad[] = { "", "x", "12 ", "-5", "nan", "1e999", "0" };
@@ -231,7 +231,7 @@ static void notes_are_not_believed(void **state)
 	NEAR(rh_program_cpu_ns(&trace), 12);
 }
 
-/* Few repetitions show nothing, and a replay longer than the program says nothing of it. */
+/* Few repetitions show nothing, and a replay longer than the program says nothing about it. */
 static void little_is_claimed(void **state)
 {
 	struct rh_worth_row rows[] = { { "fast", 0.02, 0.01, 0.03, 0.5 } };

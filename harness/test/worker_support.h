@@ -1,6 +1,6 @@
 /*
- * worker_support.h - what the tests of workers share: small traces, runs of them, asserts.
- * For inclusion into one test program; everything is static.
+ * worker_support.h - helpers for the tests of workers: small traces, runs of them, asserts. For
+ * inclusion into one test program; everything is static.
  */
 #ifndef RH_WORKER_SUPPORT_H
 #define RH_WORKER_SUPPORT_H

@@ -1,10 +1,10 @@
 /*
- * block_scan.c - looks at all live blocks at once: what they waste and whose share a line
- * (harness/control/blocks.h).
+ * block_scan.c - looks at all live blocks at once: what they waste, and which of them share a
+ * line (harness/control/blocks.h).
  *
- * The live blocks are found as for a drain (rh_alive_find), their places written down and
- * sorted by address (radix: libc's qsort takes memory from malloc), and the lines are counted
- * in one sweep. Lanes rest meanwhile, so their handles may be used from here.
+ * Live blocks are found as for a drain (rh_alive_find), listed and sorted by address (radix
+ * sort: libc's qsort takes memory from malloc), and the lines are counted in one sweep. Lanes
+ * rest meanwhile, so this thread may use their handles.
  */
 #include <assert.h>
 #include <string.h>
@@ -49,7 +49,7 @@ static void take_copy(struct worker *worker, struct copy *copy, struct block_sca
 	}
 }
 
-/* By address, lowest digit first; ends in block because the number of digits is even. */
+/* By address, lowest digit first; the result is in `block` because the number of digits is even. */
 static void sort(struct block_scan *scan)
 {
 	size_t start[1 << DIGIT_BITS];

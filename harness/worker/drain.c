@@ -1,15 +1,15 @@
 /*
- * drain.c - frees what is live, so that what the allocator keeps can be separated from what
- * the program held, and so that a wrapped copy starts from nothing.
+ * drain.c - frees all live blocks, to separate the memory that the allocator keeps from the
+ * memory that the program held, and so that a wrapped copy starts empty.
  *
  * The loop keeps no list of what lives (that would be a store per event and a wider
  * table); the program knows it. So we walk the ops of the copy once more, without
  * running them, in an order that respects the waits: each lane as far as it gets, then
  * the next. That yields for every slot the size last asked for and the lane that made
  * it; then every lane frees its own, as the thread that ends would. About 0.5 ns per
- * event, outside every timed region, in memory that is gone before RSS is read again.
+ * event, outside every timed region, in memory that is unmapped before RSS is read again.
  *
- * For passes (passes.c) the same walk notes where each was born.
+ * For passes (passes.c) the same walk notes where each block was born.
  *
  * worker->live[slot]:	size in the low 48 bits, lane + 1 in the high 16; 0 = not live
  */
@@ -124,8 +124,8 @@ static void walk_grain(struct worker *worker, uint32_t *published, uint64_t grai
 	}
 }
 
-/* Slots that hold no block (their allocation failed) are counted as live all the same: the
- * count is compared with what the program says. */
+/* Slots without a block (their allocation failed) are still counted as live: the count is compared
+ * with the program's. */
 static void count_live(struct worker *worker, uint64_t *objects, uint64_t *bytes)
 {
 	uint32_t slots = worker->program.head->slots;
@@ -183,7 +183,7 @@ uint64_t rh_alive_size(const struct worker *worker, uint32_t slot)
 	return worker->live[slot] & ((1ull << SIZE_BITS) - 1);
 }
 
-/* The copy then stands at its start, as on the first day but for what the allocator keeps. */
+/* The copy then stands at its start, as initially except for memory that the allocator keeps. */
 void rh_drain_copy(struct worker *worker, struct copy *copy, uint64_t *objects, uint64_t *bytes)
 {
 	assert(copy->lanes[0].copy == copy);

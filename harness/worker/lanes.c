@@ -4,35 +4,33 @@
  *
  * A segment, on every lane:
  *	1  the coordinator sets op and end and gives JOB_RUN
- *	2  the lane goes to a CPU of its own, arrives at the barrier and waits
+ *	2  the lane moves to its own CPU, arrives at the barrier and waits
  *	3  the last to arrive opens the barrier; the lane reads its rusage (330 ns; before the
  *	   barrier it would count the switches of waiting there)
- *	4  CPU clock, start_ticks | loop | end_ticks, CPU clock: nothing else is timed
+ *	4  CPU clock, start_ticks | loop | end_ticks, CPU clock: only this part is timed
  *	5  rusage again; the last one done wakes the coordinator
- * The segment's wall time is last end minus first start over all lanes, so a lane that
- * was woken late counts and the wake-up before the first start does not.
+ * The segment's wall time is last end minus first start over all lanes, so a late wake-up of one
+ * lane counts, but the wake-up before the first start does not.
  *
  * Lanes spin at the barrier for wait_spin_ticks; that is 0 when lanes outnumber CPUs.
  * The coordinator never spins while lanes work.
  *
- * A CPU of its own: the scheduler likes to wake all lanes where the coordinator ran and
- * takes milliseconds to part them, which is a whole segment (two lanes were seen to share
- * one CPU for entire trials beside an idle one). So where lanes fit the CPUs, each moves
- * to its own before the barrier and is free again at once: a neighbour's load can still push
- * it away, as it would a program's threads. With --pin it stays there, and lanes beyond the
- * CPUs share them in turn.
+ * A CPU of its own: the scheduler tends to wake all lanes on the coordinator's CPU and takes
+ * milliseconds, a whole segment, to spread them (two lanes were seen to share one CPU for entire
+ * trials next to an idle one). So if there is a CPU for each lane, each moves to its own before the
+ * barrier and is unpinned at once: other load can still push it away, as it would a program's
+ * threads. With --pin it stays there, and lanes beyond the CPUs share them in turn.
  *
- * A program that had one thread has one here, too: the lane of a trace of one lane, one copy of it,
- * runs on the only thread of the worker, the coordinator. The C library serves such a process
- * without locks and from its main arena (with a second thread it takes 25 instructions more for
- * each event of perl's), and an allocator may do the same.
+ * A single-threaded program has one thread here as well: with one lane and one copy, the lane runs
+ * on the only thread of the worker, the coordinator. The C library serves such a process without
+ * locks and from its main arena (with a second thread it takes 25 instructions more per event of
+ * the perl trace), and an allocator may do the same.
  *
- * Turn-over: a replay lane carries several lanes of the trace, one after another. A
- * thread that began a new one (TURN) ends at the next segment edge, for real, so that
- * the allocator's thread caches die as they did; a fresh thread sits down instead. Not
- * so when lanes are folded: there they are merged and none ends where the next begins.
- * What happens at the wrap of a copy (passes.c, drain.c) happens at the edge, too. Both are outside
- * the timing.
+ * Turn-over: a replay lane carries several lanes of the trace, one after another. A thread that
+ * began a new one (TURN) really ends at the next segment edge, so that the allocator's thread
+ * caches die as they did; a fresh thread takes its seat. This does not apply to folded lanes, which
+ * are merged: none ends where the next begins. The wrap of a copy (passes.c, drain.c) is handled at
+ * the edge as well. Both are outside the timing.
  */
 #include <assert.h>
 #include <errno.h>
@@ -87,7 +85,7 @@ static void charge(struct rh_ctl_seat *seat, const struct rusage *a, const struc
 			  1000;
 }
 
-/* To the lane's own CPU, and free again: see the top. */
+/* Moves the lane to its own CPU and unpins it again: see the top. */
 static void spread(const struct lane *lane)
 {
 	const struct worker *worker = lane->worker;
@@ -106,7 +104,7 @@ static void spread(const struct lane *lane)
 		rh_cpus_set(&worker->cpus);
 }
 
-/* The lane goes on to the start of a grain. */
+/* Runs the lane up to the start of a grain. */
 static void replay_to(struct lane *lane, uint64_t grain)
 {
 	const struct worker *worker = lane->worker;
@@ -119,7 +117,7 @@ static void replay_to(struct lane *lane, uint64_t grain)
 	lane->op = lane->end;
 }
 
-/* The timed part, grain by grain (or a few at a time, when they are many). */
+/* The timed part, grain by grain (or a few at a time if there are many). */
 static void replay_batches(struct lane *lane)
 {
 	struct rh_ctl_seat *seat = lane->seat;
@@ -140,13 +138,13 @@ static void replay_batches(struct lane *lane)
 	}
 }
 
-/* What comes before the timed part brings caches and predictors to where they would be had
- * nobody else run meanwhile. */
+/* The lead before the timed part warms caches and predictors, as if nothing else had run meanwhile.
+ */
 static void run_lead(struct lane *lane)
 {
 	replay_to(lane, lane->copy->timed_grain);
 	barrier_pass(lane->worker);
-	/* a turn's waits are those of its timed part, as its times are */
+	/* waits, like times, are those of the timed part only */
 	lane->waits = lane->blocked = lane->blocked_ticks = lane->slept_ticks = 0;
 }
 
@@ -196,7 +194,7 @@ static void run_segment(struct lane *lane)
 	seat->first_failed_op = lane->first_failed_op;
 }
 
-/* Takes the lane's handles; the allocator sees the thread that will use them. */
+/* Opens the lane's handles on the thread that will use them. */
 static int sit_down(struct lane *lane)
 {
 	struct worker *worker = lane->worker;
@@ -295,7 +293,7 @@ static void await_done(struct worker *worker)
 		rh_futex_wait(&worker->barrier.done, left, UINT64_MAX);
 }
 
-/* A thread for the lane; it takes its handles before this returns. */
+/* Starts the lane's thread; it has opened its handles when this returns. */
 static int seat_thread(struct lane *lane, struct rh_err *err)
 {
 	struct worker *worker = lane->worker;
@@ -395,13 +393,13 @@ void rh_seats_turn(struct worker *worker)
 	}
 }
 
-/* Grains [from, to) of a copy become what its lanes run next, the first `lead` untimed. */
+/* Sets grains [from, to) of a copy as the next run of its lanes, the first `lead` untimed. */
 static void set_stretch(struct worker *worker, struct copy *copy, uint64_t from, uint64_t lead,
 			uint64_t to)
 {
 	const uint64_t *table = worker->program.grain_table;
 
-	/* Going on anywhere else would free what was never allocated. */
+	/* Continuing anywhere else would free blocks that were never allocated. */
 	assert(copy->grain == from && from + lead <= to);
 	assert(to <= worker->program.head->grains);
 	for (uint32_t l = 0; l < worker->lanes; l++) {
@@ -415,7 +413,7 @@ static void set_stretch(struct worker *worker, struct copy *copy, uint64_t from,
 }
 
 /* A copy at the end of the program starts over: with nothing published, and with nothing live
- * unless what lives is kept. */
+ * unless live blocks are kept. */
 static void wrap(struct worker *worker, struct copy *copy, uint32_t number)
 {
 	uint64_t objects, bytes;
@@ -451,7 +449,7 @@ void rh_seats_run(struct worker *worker, uint64_t first, uint64_t count, bool ve
 		set_stretch(worker, copy, from, lead, from + lead + count);
 	}
 	if (worker->kept)
-		rh_seats_turn(worker); /* of what wrapped */
+		rh_seats_turn(worker); /* for copies that wrapped */
 	rh_pace_segment(worker);
 	rh_seats_do(worker, JOB_RUN, worker->lane, worker->seats);
 	rh_pace_segment_done(worker);
@@ -459,7 +457,7 @@ void rh_seats_run(struct worker *worker, uint64_t first, uint64_t count, bool ve
 		rh_passes_count(worker);
 }
 
-/* Runs every shifted copy up to its phase, barrier by barrier. */
+/* Brings every shifted copy to its phase, barrier by barrier. */
 void rh_seats_preroll(struct worker *worker, bool verify)
 {
 	uint64_t grains = worker->program.head->grains;

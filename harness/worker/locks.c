@@ -5,10 +5,10 @@
  * mutexes itself and reports them through mallctl, which is looked up by name, since the library
  * comes by preload: `stats.mutexes.NAME`, `stats.arenas.4096.mutexes.NAME` and
  * `stats.arenas.4096.bins.J.mutex` (4096 means all arenas together). They are set to zero
- * before the first segment. Its wait time does not contain what was acquired by spinning.
+ * before the first segment. Its wait time does not include acquisitions by spinning.
  *
- * Asking runs on the coordinator, between segments. Names that this jemalloc does not have
- * are passed over: they differ from version to version.
+ * The query runs on the coordinator, between segments. Names that this jemalloc does not have
+ * are skipped: they differ between versions.
  */
 #include <assert.h>
 #include <dlfcn.h>

@@ -2,23 +2,21 @@
  * loop.c - the replay loop in all its variants, and what happens off its fast path.
  *
  * The loop itself is loop.inc, included once for each way of touching memory and once
- * for --verify. Nothing here parses, hashes, locks, allocates or asks the clock while
- * ops run, but for a lane that has to wait for another.
+ * for --verify. Nothing here parses, hashes, locks, allocates or reads the clock while ops run,
+ * except when a lane has to wait for another.
  *
  * Waiting: the compiler (harness/compile/compile.c) put a WAIT wherever an object or task made
- * on one lane is used on another. It costs a load when the other lane is ahead. Else
- * we look for wait_spin_ticks (20 us; none when lanes outnumber CPUs, where spinning
- * keeps the other lane from running) and then sleep on the counter. The flag in
- * `waiters` and the fence in publish() make sure that either the publisher sees the
- * sleeper or the sleeper sees the count.
+ * on one lane is used on another. It costs a load if the other lane is ahead. Otherwise we poll
+ * for wait_spin_ticks (20 us; none when lanes outnumber CPUs, where spinning keeps the other
+ * lane from running) and then sleep on the counter. The flag in `waiters` and the fence in
+ * publish() make sure that either the publisher sees the sleeper or the sleeper sees the count.
  *
- * A failed allocation leaves NULL in its slot; the ops that would have used the object
- * pass over it, and the count says that the trial did less work than recorded. Looking
- * for NULL at every free would cost every run 2 instructions per event for the sake of
- * the failing ones, so the plain variants do not look: a lane whose allocation fails
- * marks its copy and goes on in the careful variant. Another lane can meet that NULL
- * only after a WAIT that follows the failure, or in a later segment: those are the two
- * places where the mark is read.
+ * A failed allocation leaves NULL in its slot; the ops that would have used the object skip it,
+ * and the count shows that the trial did less work than recorded. Checking for NULL at every
+ * free would cost every run 2 instructions per event for the sake of failing runs, so the plain
+ * variants do not check: a lane whose allocation fails marks its copy and continues in the
+ * careful variant. Another lane can meet that NULL only after a WAIT that follows the failure,
+ * or in a later segment: those are the two places where the mark is read.
  */
 #include <assert.h>
 #include <string.h>
@@ -27,7 +25,7 @@
 #include "harness/worker/ops.h"
 #include "harness/worker/worker.h"
 
-/* Ends the loop after `op`; rh_loop_run goes on from there in the careful variant. */
+/* Ends the loop after `op`; rh_loop_run continues from there in the careful variant. */
 static __attribute__((noinline, cold)) void change_loop(struct lane *lane, const struct rh_op *op)
 {
 	if (lane->loop == lane->loop_careful || lane->end_kept)
@@ -90,7 +88,7 @@ static __attribute__((noinline)) void wait_for(struct lane *lane, uint32_t other
 	lane->blocked_ticks += rh_ticks() - since;
 }
 
-/* The exchange is the store and the fence between it and the look at waiters in one. */
+/* The exchange is both the store and the fence between it and the check of waiters. */
 static inline void publish(struct lane *lane, uint32_t count)
 {
 	struct progress *mine = &lane->progress[lane->index];
@@ -104,8 +102,8 @@ static inline void publish(struct lane *lane, uint32_t count)
 	}
 }
 
-/* Makes a value and memory opaque to the optimiser: compares stay in the order written and
- * no load moves up to where the common ops would pay for it. */
+/* Makes a value and memory opaque to the optimiser: comparisons stay in the order written, and no
+ * load moves up to where the common ops would pay for it. */
 #define KEEP_ORDER(value) __asm__ volatile("" : "+r"(value) : : "memory")
 
 /* Writes a byte into every `step` bytes of [from, to), and into the last one. */
@@ -119,8 +117,9 @@ static inline void touch_range(void *p, size_t from, size_t to, size_t step)
 		bytes[to - 1] = 0x5a;
 }
 
-/* What is new of a block; large ones have MISC_TOUCH ops. Every cache line is what the program's
- * own writes bring in; all bytes would be its own time, not the heap's. */
+/* Touches the new part of a block; large ones have MISC_TOUCH ops. One write per cache line loads
+ * what the program's own writes would load; writing all bytes would measure the program's time, not
+ * the heap's. */
 static inline void touch_some(void *p, size_t from, size_t to, size_t step)
 {
 	if (to < RH_TOUCH_LARGE_BYTES)
@@ -213,7 +212,7 @@ static void misc_op(struct lane *lane, const struct rh_op *op)
 	}
 }
 
-/* The first word: what nearly every program writes at once. */
+/* The first word: nearly every program writes it at once. */
 #define TOUCH_FIRST(p, size)                           \
 	do {                                           \
 		if ((size) >= 8)                       \
@@ -270,7 +269,7 @@ static void misc_op(struct lane *lane, const struct rh_op *op)
 #define OPERATION(kind, size, call)	     call
 #include "harness/worker/loop.inc"
 
-/* After a failure the trial is a failed one, whose time says nothing: one touch will do. */
+/* After a failure the trial counts as failed and its time is not used: one touch is enough. */
 #define LOOP_NAME			     loop_careful
 #define LOOP_CAREFUL			     1
 #define BORN(slot, p, size, align, zeroed)   TOUCH_FIRST(p, size)
@@ -356,7 +355,7 @@ static loop_fn *loop_for(enum rh_ctl_touch touch, bool no_memory, bool timed)
 	};
 
 	assert(touch < RH_TOUCH_AUTO); /* the driver has chosen */
-	/* What hands out no memory can be touched in its first bytes only. */
+	/* A backend that hands out no memory can only have its first bytes touched. */
 	if (no_memory && (touch == RH_TOUCH_PAGE || touch == RH_TOUCH_FULL))
 		touch = RH_TOUCH_FIRST;
 	return loops[touch][timed];

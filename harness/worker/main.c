@@ -3,22 +3,22 @@
  *
  * The driver (harness/launch/worker.c) starts one per trial with the allocator under test
  * in LD_PRELOAD, as users deploy it, and commands it through the control block (ctl.h).
- * Only libc and alloc/ are linked: whatever else were loaded would allocate from the
- * heap under test before the first event.
+ * Only libc and alloc/ are linked: any other library would allocate from the heap under test
+ * before the first event.
  *
  * The life of a worker:
  *	1  maps control block (fd 3) and program (fd 4, checked by the driver, read-only)
- *	2  finds out which object really serves malloc and answers: the driver compares
- *	3  OPEN: tables are made and touched, the heap is opened, one thread per lane sits
- *	   down (lanes.c)
- *	4  RUN: lanes replay a segment (loop.c); between segments everybody sleeps and the
- *	   driver reads memory
+ *	2  finds out which object really serves malloc and answers; the driver compares
+ *	3  OPEN: tables are made and touched, the heap is opened, one thread per lane takes its
+ *	   seat (lanes.c)
+ *	4  RUN: lanes replay a segment (loop.c); between segments all lanes sleep and the driver
+ *	   reads memory
  *	5  DRAIN, CLOSE, exit
  *
- * Death is part of the job. The op a lane is at stands in the shared block; a fatal
- * signal leaves its number, lane and address there and then kills as always; a check
- * that fails hands over one sentence and waits for the driver's SIGKILL. If the driver
- * dies first, the kernel kills us (PR_SET_PDEATHSIG).
+ * Workers are expected to die. The current op of each lane is in the shared block; a fatal
+ * signal leaves its number, lane and address there and then kills as usual; a failed check
+ * leaves one sentence and waits for the driver's SIGKILL. If the driver dies first, the kernel
+ * kills us (PR_SET_PDEATHSIG).
  *
  * Everything of ours is mapped and touched before the heap opens, so that from then on
  * only the backend takes new pages.
@@ -49,7 +49,7 @@ void rh_crash_seat(uint32_t seat)
 }
 
 /* Async-signal-safe. Returning runs the faulting instruction again under the default action;
- * abort() goes on by itself. */
+ * abort() continues by itself. */
 static void on_crash(int signal_number, siginfo_t *info, void *context)
 {
 	struct rh_ctl *ctl = worker_self.ctl;
@@ -63,7 +63,7 @@ static void on_crash(int signal_number, siginfo_t *info, void *context)
 	signal(signal_number, SIG_DFL);
 }
 
-/* A sanitizer wants these for itself and reports more. */
+/* A sanitizer handles these itself and reports more. */
 static void catch_crashes(void)
 {
 #ifndef RH_SANITIZE
@@ -100,10 +100,10 @@ _Noreturn void rh_give_up(struct worker *worker, struct lane *lane, enum rh_exit
 		pause();
 }
 
-/* The kernel shall rather kill a worker than the driver or a neighbour. */
+/* Makes the kernel prefer a worker over the driver or other processes when memory runs out. */
 static void volunteer_for_oom(void)
 {
-	struct rh_err refused; /* then the kernel chooses as usual */
+	struct rh_err refused; /* ignored: the kernel then chooses as usual */
 	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0)
@@ -161,7 +161,7 @@ static struct rh_ctl *map_ctl(void)
 	return ctl;
 }
 
-/* Only what says that it is the file the driver checked: that was thorough. */
+/* Checks only that it is the file that the driver has checked thoroughly. */
 static int map_program(struct rh_program *program, struct rh_err *err)
 {
 	struct stat st;
@@ -186,7 +186,7 @@ static int map_program(struct rh_program *program, struct rh_err *err)
 	return 0;
 }
 
-/* Mapped and touched: our pages are all there before the heap opens. */
+/* Mapped and touched: all our pages are resident before the heap opens. */
 void *rh_map_touched(size_t bytes)
 {
 	volatile char *p = rh_map(bytes);
@@ -245,8 +245,8 @@ static void set_lane(struct worker *worker, uint32_t number)
 	lane->op = lane->end = lane->seat->ops;
 }
 
-/* Writable private memory, as the kernel counts it (RLIMIT_DATA): address space that is only
- * reserved does not count, so allocators that reserve gigabytes can be limited, too. */
+/* Writable private memory, as the kernel counts it (RLIMIT_DATA): reserved address space does not
+ * count, so allocators that reserve gigabytes can be limited as well. */
 static int limit_memory(uint64_t bytes, struct rh_err *err)
 {
 	char text[256], *at = text;
@@ -372,8 +372,8 @@ static void obey(struct worker *worker)
 	}
 }
 
-/* What is resident of a process with this allocator that has done nothing; an exact figure, which
- * its parent cannot read. 0 = it was reported (harness/run/validate_runner.c). */
+/* Prints how much is resident of an idle process with this allocator: an exact figure, which its
+ * parent cannot read. 0 = printed (harness/run/validate_runner.c). */
 static int tell_resident(void)
 {
 	char text[4096], *at;
@@ -393,8 +393,9 @@ static ssize_t on_flush(void *ctl, const char *text, size_t bytes)
 	return (ssize_t)bytes;
 }
 
-/* exit() writes what stands in streams last, after every destructor. One that calls _exit(0) takes
- * that from the program, and its exit status does not show it: so a stream of ours waits, too. */
+/* exit() flushes streams last, after every destructor. A destructor that calls _exit(0) loses the
+ * program's buffered output without a trace in the exit status: so we leave a stream of ours
+ * unflushed to detect it. */
 static void leave_words(struct rh_ctl *ctl)
 {
 	static char room[64];

@@ -1,10 +1,10 @@
 /*
- * malloc_version.c - which version of an allocator serves malloc in this process.
+ * malloc_version.c - the version of the allocator that serves malloc in this process.
  *
- * Names of files lie (libmimalloc.so.2.0 holds 2.0.9), so the allocator itself is asked, by the
- * function that it has for that: mi_version, mallctl("version"), tc_version, gnu_get_libc_version.
- * A function counts only when it lies in the object that serves malloc. What has none (Scudo,
- * oneTBB, snmalloc, rpmalloc) is known by its file's name and its build id alone.
+ * File names are unreliable (libmimalloc.so.2.0 holds 2.0.9), so we ask the allocator itself
+ * through its own function: mi_version, mallctl("version"), tc_version, gnu_get_libc_version. A
+ * function counts only if it lies in the object that serves malloc. Allocators without one
+ * (Scudo, oneTBB, snmalloc, rpmalloc) are identified by file name and build id only.
  */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ static void *own_function(const char *name)
 	return function;
 }
 
-/* mi_version: 209 is 2.0.9, 224 is 2.2.4; since there are more than ten of a kind, 30102 is 3.1.2.
+/* mi_version: 209 is 2.0.9, 224 is 2.2.4; newer versions have two digits per part: 30102 is 3.1.2.
  */
 static bool of_mimalloc(char *text, size_t bytes)
 {
@@ -42,7 +42,7 @@ static bool of_mimalloc(char *text, size_t bytes)
 	return true;
 }
 
-/* "5.3.0-0-g54eaed1d8b56b1aa528be3bdd1877e59c56fa90c": what follows a plain release says nothing.
+/* "5.3.0-0-g54eaed1d8b56b1aa528be3bdd1877e59c56fa90c": the part after a plain release is dropped.
  */
 static bool of_jemalloc(char *text, size_t bytes)
 {

@@ -2,10 +2,9 @@
  * meters.c - run delay from schedstat, futex calls and contended kernel locks by tracepoint.
  *
  * Each tracepoint is a counter on the lane's own thread, opened by the thread itself, read
- * with one read(2) (0.7 us). perf_event_open wants the number of the tracepoint, which stands
- * in tracefs, which most systems mount for root only: what is missing is said in words that
- * the result carries. Counting costs 0.3 us per futex call, and an allocator that does not
- * block makes none.
+ * with one read(2) (0.7 us). perf_event_open needs the number of the tracepoint from tracefs,
+ * which most systems mount for root only: the result carries a sentence about what is missing.
+ * Counting costs 0.3 us per futex call, and an allocator that does not block makes none.
  */
 #include <assert.h>
 #include <dlfcn.h>

@@ -1,10 +1,10 @@
 /*
- * meters.h - what a lane asks the kernel about itself, around the timed region of a
+ * meters.h - the kernel's figures about a lane's thread, read around the timed region of a
  * segment: run delay, switches, futex calls, contended kernel locks.
  *
- * Only where the contention probe rides along (RH_AREA_LOCKS); then a segment costs each
- * lane about 4 us outside its timing. Run delay alone is read for turns of the gate, too.
- * Thread rule: the lane's thread.
+ * Used only when the contention probe rides along (RH_AREA_LOCKS); then a segment costs each
+ * lane about 4 us outside its timing. For turns of the gate, run delay alone is read. Thread
+ * rule: the lane's thread.
  */
 #ifndef RH_WORKER_METERS_H
 #define RH_WORKER_METERS_H
@@ -21,12 +21,12 @@ struct meters {
 	uint64_t slept_ticks, slept_cpu_ns, slept_delay_ns, sleeps_replay;
 };
 
-/* One sleep of the replay's own. */
+/* One sleep of the replay itself. */
 struct nap {
 	uint64_t ticks, cpu_ns, delay_ns;
 };
 
-/* Once, before threads start: which tracepoints there are. */
+/* Called once, before threads start: finds the available tracepoints. */
 void rh_meters_find(struct worker *worker);
 /* On the lane's thread, when it sits down and leaves. */
 void rh_meters_open(struct lane *lane);
@@ -35,7 +35,7 @@ void rh_meters_close(struct lane *lane);
 void rh_meters_begin(struct lane *lane);
 void rh_meters_end(struct lane *lane);
 
-/* Around a sleep that the recorded order or the pace wants: not the allocator's doing. */
+/* Around a sleep for the recorded order or the pace, which is not charged to the allocator. */
 void rh_meters_sleep(struct lane *lane, struct nap *nap);
 void rh_meters_awake(struct lane *lane, const struct nap *nap);
 

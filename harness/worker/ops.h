@@ -1,6 +1,6 @@
 /*
- * ops.h - how many words an op takes: the one rule for whoever walks a program.
- * The driver has checked every op before the worker was started (rh_program_map).
+ * ops.h - how many words an op takes: the one rule for all code that walks a program. The
+ * driver has checked every op before the worker was started (rh_program_map).
  */
 #ifndef RH_WORKER_OPS_H
 #define RH_WORKER_OPS_H
@@ -27,7 +27,7 @@ static inline uint64_t rh_birth_of(uint32_t lane, uint64_t word)
 	return (uint64_t)(lane + 1) << 48 | word;
 }
 
-/* Word `index` of the op, 1 being the first behind it. */
+/* Word `index` of the op; 1 is the first after it. */
 static inline uint64_t op_word(const struct rh_op *op, unsigned index)
 {
 	rh_debug_assert(index > 0 && index < op_words(op));

@@ -9,15 +9,15 @@
  *		happened before: work comes from outside and queues up behind a slow
  *		allocator. Latency counted from when it was due contains the queue.
  *
- * PACE ops exist only in programs compiled for it, and reach us through the loop's rare path:
- * the variants of the loop do not know of time.
+ * PACE ops exist only in programs compiled for it and are handled on the loop's rare path: the
+ * variants of the loop know nothing of time.
  *
  * The clock of a run stands still at segment edges: due = barrier of this segment - timed
  * length of all earlier segments + recorded time / speed. All lanes use the same barrier.
  *
- * Waiting: the last 50 us before the time are spun on the clock, because a sleep comes back
- * that much late; what is farther away is slept. Where lanes outnumber CPUs nobody spins: the
- * spinner would take the CPU from the lane that is due.
+ * Waiting: the last 50 us are spun on the clock, because a sleep returns that much late; before
+ * that the lane sleeps. If lanes outnumber CPUs no lane spins: it would take the CPU from the
+ * lane that is due.
  */
 #include <assert.h>
 #include <time.h>
@@ -47,7 +47,7 @@ void rh_pace_preroll(struct worker *worker)
 		worker->lane[i].pace.how = RH_PACE_NONE;
 }
 
-/* Recorded time at which copy k began to be timed: it was brought there without pace. */
+/* Recorded time at which the timed part of copy k begins: it was brought there without pace. */
 static uint64_t phase_ns(const struct worker *worker, uint32_t copy)
 {
 	const struct rh_program *program = &worker->program;
@@ -84,7 +84,7 @@ void rh_pace_segment_done(struct worker *worker)
 	worker->pace_elapsed += last - first;
 }
 
-/* The program starts over, the clock does not: recorded time goes on behind the end. */
+/* The program starts over, but the clock does not: recorded time continues past the end. */
 void rh_pace_wrap(struct worker *worker, uint32_t copy)
 {
 	uint64_t last = worker->program.head->time_ns_last;
@@ -110,8 +110,8 @@ void rh_pace_begin(struct lane *lane)
 		       (int64_t)(ahead * pace->ticks_per_ns);
 }
 
-/* Open replay is timed from where its due times count, the barrier: a lane that the kernel starts
- * 1 ms late would else end a run of 50 ms after 49. */
+/* Open replay is timed from the barrier, where due times count from: otherwise a lane that the
+ * kernel starts 1 ms late would end a run of 50 ms after 49. */
 uint64_t rh_pace_start(const struct lane *lane)
 {
 	return lane->pace.how == RH_PACE_OPEN ? lane->worker->barrier_ticks : rh_ticks();

@@ -1,5 +1,5 @@
 /*
- * pace.h - when the recorded times are kept: the clock of a lane's program.
+ * pace.h - the clock of a lane's program, for replays that keep recorded times.
  *
  * Thread rule: the lane's thread; the coordinator between segments.
  */
@@ -18,7 +18,7 @@ struct pace {
 	uint32_t how; /* enum rh_ctl_pace; RH_PACE_NONE while prerolling */
 	struct rh_pace_lane *area;
 	double ticks_per_ns;   /* of recorded time: speed is in it */
-	uint64_t recorded_ns;  /* how far the lane's program is */
+	uint64_t recorded_ns;  /* how far the lane's program has come */
 	int64_t origin;	       /* open: ticks at which recorded time 0 is due */
 	uint64_t due;	       /* open: when the op in hand was to start; 0 = unknown */
 	uint64_t waited_ticks; /* in this segment */

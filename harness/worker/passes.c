@@ -1,26 +1,26 @@
 /*
- * passes.c - from one pass over the program to the next, as a program that goes on running.
+ * passes.c - from one pass over the program to the next, as in a program that keeps running.
  *
- * What lives at the end of a program was never freed in its trace, so no place is recorded where
- * it dies. A program that goes on would hold it until its work comes round again and something
- * new takes its place. So at the end of a pass it all lives on, and each object dies in the next
- * pass just before its successor is born: before the op that made it is run again. A resized
- * object dies where the first block of its chain is born; a task that never exited exits where it
- * is spawned again. At any point of a later pass there lives what lives at the end of the trace,
- * and beside it what is short-lived there. The heap is never drained between passes, and an
- * allocator that hoards what was freed gains nothing there.
+ * Objects that live at the end of a program were never freed in its trace, so there is no
+ * recorded place where they die. A program that keeps running would hold them until its work
+ * repeats and something new takes their place. So at the end of a pass they all live on, and each
+ * dies in the next pass just before its successor is born: before the op that made it runs again.
+ * A resized object dies where the first block of its chain is born; a task that never exited
+ * exits where it is spawned again. At any point of a later pass the objects from the end of the
+ * trace are alive, plus the short-lived ones of that point. The heap is never drained between
+ * passes, so an allocator that hoards freed memory gains nothing.
  *
  * An object dies on the lane that makes its successor, which is the lane that made it. No wait is
  * needed for that: a pass begins when every lane of the copy has ended the one before, and
- * between two such segments everybody sleeps.
+ * between the two segments all lanes sleep.
  *
  * The rows (worker->kept) are the same for every pass, because the program is; they are found
  * once, before the heap opens, by the walk of drain.c. The loop knows nothing of them: it is run
- * from one birth to the next, which costs about 30 instructions for each object kept, on the null
- * floor too, and nothing in the first pass.
+ * from one birth to the next, which costs about 30 instructions per kept object, also on the null
+ * floor, and nothing in the first pass.
  *
- * A thread that carries one recorded thread goes on into the next pass. One that carries
- * several has seen all but the last of them end, and a new one begins the pass.
+ * A thread that carries one recorded thread continues into the next pass. For one that carries
+ * several, all but the last have ended, so a new thread begins the pass.
  */
 #include <string.h>
 
@@ -29,7 +29,7 @@
 
 /* ---- before the heap opens: what lives at the end ---- */
 
-/* The op made what lives in its slot at the end of the program. */
+/* Whether the op made the object that lives in its slot at the end of the program. */
 static bool makes_kept(const struct worker *worker, const struct rh_op *op, uint64_t birth)
 {
 	switch (RH_OP_KIND(op->what)) {
@@ -210,7 +210,7 @@ void rh_passes_run(struct lane *lane)
 	}
 	lane->end = end;
 	rh_loop_run(lane);
-	/* A call and no jump: at one, callgrind on arm64 sees no entry that it could toggle at. */
+	/* A call, not a jump: callgrind on arm64 cannot toggle at a function entered by a jump. */
 	__asm__ volatile("");
 }
 

@@ -1,5 +1,5 @@
 /*
- * sample.c - what happens on a sampled operation, after its end was read.
+ * sample.c - handles a sampled operation after its end was read.
  *
  *	1  the thread changed CPU between begin and end: dropped, counted (clocks of two
  *	   sockets need not agree, and the operation contains a migration)
@@ -9,16 +9,15 @@
  *	5  the next gap
  *
  * The empty pair is calibrated on the thread itself at the start of every segment (257 pairs,
- * 15 us, outside the timing): its median, first and last are published, because a clock
- * that got dearer on the way (another CPU, a neighbour on the sibling) makes small values
- * wrong by as much.
+ * 15 us, outside the timing): its median is published for the first and the last segment, because
+ * a clock that became slower to read on the way (another CPU, load on the sibling) makes small
+ * values wrong by as much.
  *
- * The running median is the frugal one: a step of 1/64 of itself up or down per batch. It
- * needs no memory, and what it is compared with is 8 x.
+ * The running median is the frugal one: a step of 1/64 of itself up or down per batch. It needs no
+ * memory and is exact enough for a limit of 8 x.
  *
- * The thread that made a block is one 16-bit word per slot, written at birth by the timed variants
- * alone:
- * the program need not carry it and the plain loop does not know of it.
+ * The lane that made a block is one 16-bit word per slot, written at birth only by the timed
+ * variants: the program need not carry it, and the plain loop does not know of it.
  */
 #include <assert.h>
 #include <sys/resource.h>
@@ -54,7 +53,7 @@ int rh_sample_open(struct worker *worker, struct rh_err *err)
 	return 0;
 }
 
-/* Median of empty pairs, the way operations are timed. */
+/* Median of empty clock pairs, read as for operations. */
 static uint64_t pair_cost(struct sample *sample)
 {
 	uint16_t counts[PAIR_TICKS_MAX] = { 0 };

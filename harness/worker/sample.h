@@ -1,9 +1,8 @@
 /*
  * sample.h - the state of a lane's sampling, for the timed variants of the loop.
  *
- * `left` is counted down by the loop, everything else is touched on sampled operations and
- * at segment edges only. sample.c has the story.
- * Thread rule: the lane's thread.
+ * The loop counts `left` down; everything else is touched only on sampled operations and at
+ * segment edges. sample.c explains it. Thread rule: the lane's thread.
  */
 #ifndef RH_WORKER_SAMPLE_H
 #define RH_WORKER_SAMPLE_H
@@ -26,7 +25,7 @@ struct sample {
 	uint64_t run_delay_ns;
 };
 
-/* The CPU first (an unfenced rdtscp, before the timed stretch), then the clock. */
+/* Reads the CPU first (an unfenced rdtscp, before the timed stretch), then the clock. */
 static inline uint64_t sample_begin(struct sample *sample)
 {
 	rh_ticks_end(&sample->cpu);

@@ -1,6 +1,5 @@
 /*
- * verify.c - what --verify checks, so that any backend and any trace become an
- * allocator test.
+ * verify.c - the checks of --verify, which make an allocator test of any backend and any trace.
  *
  *	born	the block is aligned as asked (else as malloc promises: 16 from 16 bytes on,
  *		8 from 8; noscan blocks anyhow), the backend's usable size covers it, zeroed
@@ -13,11 +12,10 @@
  *	tasks	where calls turn into returns, at exit and now and then on the way: every frame
  *		of the stack is whole and every pointer in it points where it should
  *
- * Two live blocks that overlap cannot both keep their patterns, so overlap is found at
- * the first death of either. Blocks up to WHOLE_BYTES are filled and checked whole;
- * beyond that both ends and a word in every page, of PAGES_MAX pages at most: a run over
- * gigabyte objects stays possible, and memory that was given away or never mapped is still
- * noticed.
+ * Two live blocks that overlap cannot both keep their patterns, so overlap is found when the
+ * first of them dies. Blocks up to WHOLE_BYTES are filled and checked whole; beyond that both
+ * ends and a word in every page, of PAGES_MAX pages at most: a run with gigabyte objects stays
+ * possible, and memory that was handed out twice or never mapped is still noticed.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -100,8 +98,8 @@ static void fill(char *p, size_t size, uint64_t seed)
 		p[at] = (char)(seed >> (at & 7) * 8);
 }
 
-/* What the allocator says may be used is used: where that is more than it has, a neighbour's
- * contents change, or its own notes. */
+/* Writes all of the usable size that the allocator reports: if that is too much, it corrupts a
+ * neighbour or the allocator's own data. */
 static void fill_slack(char *p, size_t size, size_t usable)
 {
 	if (usable - size > WHOLE_BYTES) {
@@ -151,7 +149,8 @@ static void check_place(struct lane *lane, uint32_t slot, void *p, size_t size, 
 	if (usable < size)
 		violation(lane, slot, p, size,
 			  "the usable size is smaller than what was asked for");
-	/* ThreadSanitizer's own malloc says 1 of a block of 0 bytes, and means 0. */
+	/* ThreadSanitizer's own malloc reports 1 usable byte for a block of 0 bytes, but means 0.
+	 */
 	if (size)
 		fill_slack(p, size, usable);
 }
@@ -186,8 +185,8 @@ void rh_verify_task(struct lane *lane, uint32_t slot)
 			   err.text);
 }
 
-/* Frames stay where a move put them until they return: looking where the first of a row
- * returns proves all moves of the row. Every op would make deep recursion quadratic. */
+/* Frames stay where a move put them until they return: checking at the first return of a row proves
+ * all moves of the row. Checking at every op would make deep recursion quadratic. */
 void rh_verify_task_op(struct lane *lane, const struct rh_op *op)
 {
 	enum { CALLS_BETWEEN = 64 };

@@ -1,5 +1,5 @@
 /*
- * worker.h - what the files of the worker share. main.c has the story.
+ * worker.h - declarations shared by the files of the worker. main.c explains the whole.
  *
  * Thread rule: struct worker and struct copy belong to the coordinator (the main
  * thread); lanes read them while a job runs. A struct lane belongs to its thread
@@ -23,8 +23,8 @@
 #include "harness/worker/sample.h"
 #include "traces/format/event.h"
 
-/* What a lane has published, alone in its pair of lines (the prefetcher of x86 takes two).
- * Only threads that sleep touch waiters. */
+/* A lane's published count, alone in its pair of lines (the x86 prefetcher loads two). Only
+ * threads that sleep touch waiters. */
 struct progress {
 	_Atomic uint32_t published;
 	_Atomic uint32_t waiters;
@@ -57,8 +57,8 @@ struct lane {
 	uint64_t alloc_failed, first_failed_op;
 	const struct rh_op *end_kept; /* of a loop that was left for the careful one */
 	uint32_t turns;		      /* trace lanes begun since the thread sat down */
-	size_t usable;		      /* the last answer to a question; 0 = none */
-	bool first_sizes;	      /* spawn's are of stacks that grow, and these cannot */
+	size_t usable;		      /* the last usable size asked for; 0 = none */
+	bool first_sizes;	      /* spawn sizes are of growing stacks, and these cannot grow */
 	struct sample sample;	      /* of the timed variants */
 	struct meters meters;	      /* of the contention probe */
 	struct pace pace;
@@ -83,7 +83,7 @@ struct copy {
 	uint16_t *birth; /* timed variants: lane + 1 that made the block, by slot */
 	struct lane *lanes;
 	_Atomic bool careful; /* an allocation failed: slots may hold NULL */
-	uint64_t grain;	      /* where it stands; objects live since grain 0 */
+	uint64_t grain;	      /* where it stands; its objects were made since grain 0 */
 	uint64_t timed_grain; /* the segment in hand is timed from here */
 	uint64_t pace_ns;     /* recorded time of the rounds it has finished */
 	void **kept;	      /* block or task of each row of worker->kept[]; see passes.c */
@@ -135,15 +135,15 @@ struct worker {
 
 /* --- main.c --- */
 
-/* Ends the worker from any thread: the driver gets the sentence and place of the first caller
- * and kills us. Never returns. lane NULL = no lane in particular. */
+/* Ends the worker from any thread: the driver gets the sentence and place from the first caller and
+ * kills us. Never returns. lane NULL = no lane in particular. */
 _Noreturn void rh_give_up(struct worker *worker, struct lane *lane, enum rh_exit code,
 			  const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/* Zeroed pages that are all there already. */
+/* Zeroed pages, already resident. */
 void *rh_map_touched(size_t bytes);
 
-/* For the crash handler: this thread runs that seat. */
+/* For the crash handler: notes that this thread runs that seat. */
 void rh_crash_seat(uint32_t seat);
 
 /* --- lanes.c --- */
@@ -165,7 +165,7 @@ void rh_seats_do(struct worker *worker, enum job job, struct lane *lanes, uint32
 void rh_drain_copy(struct worker *worker, struct copy *copy, uint64_t *objects, uint64_t *bytes);
 void rh_drain_lane(struct lane *lane); /* a lane's part, on its thread */
 
-/* What lives in a copy where it stands: find, then ask by slot, then drop. One at a time. */
+/* The live blocks of a copy where it stands: find, then ask by slot, then drop. One at a time. */
 void rh_alive_find(struct worker *worker, const struct copy *copy, uint64_t *objects,
 		   uint64_t *bytes);
 void rh_alive_drop(struct worker *worker);
@@ -178,13 +178,13 @@ uint64_t rh_alive_size(const struct worker *worker, uint32_t slot);
 
 /* Once, before the heap opens: finds out what lives at the end of the program. */
 int rh_passes_open(struct worker *worker, struct rh_err *err);
-/* The copy ends a pass: what lives is kept, and it stands at its start. */
+/* The copy ends a pass: live objects are kept, and it stands at its start. */
 void rh_passes_wrap(struct worker *worker, struct copy *copy);
-/* Replays [lane->op, lane->end); what is kept dies on the way. */
+/* Replays [lane->op, lane->end); kept objects die on the way. */
 void rh_passes_run(struct lane *lane);
-/* Frees what is still kept of a lane, on its thread. */
+/* Frees the lane's objects that are still kept, on its thread. */
 void rh_passes_drain(struct lane *lane);
-/* Into ctl: what is still kept of all copies. */
+/* Sets ctl's counts of objects still kept, over all copies. */
 void rh_passes_count(struct worker *worker);
 
 /* --- block_scan.c --- */

@@ -70,7 +70,8 @@ static void turn(struct pc *pc)
 	}
 }
 
-static int generate_producer_consumer(const void *options, struct rh_trace_out *out, struct rh_err *err)
+static int generate_producer_consumer(const void *options, struct rh_trace_out *out,
+				      struct rh_err *err)
 {
 	const struct pc_opts *opts = options;
 	struct pc pc = { .opts = opts };

@@ -201,7 +201,7 @@ static int columns_of(struct rh_input *input, const void *opts, unsigned *column
 }
 
 static int import_android(struct rh_input *input, const void *opts, struct rh_build *build,
-	       struct rh_trace_out *out, struct rh_err *err)
+			  struct rh_trace_out *out, struct rh_err *err)
 {
 	struct android android = { .build = build, .clock = RH_LOG_CLOCK };
 

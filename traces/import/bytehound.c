@@ -120,7 +120,7 @@ static int read_records(struct replay *replay, struct rh_trace_out *out, struct 
 }
 
 static int import_bytehound(struct rh_input *input, const void *opts, struct rh_build *build,
-	       struct rh_trace_out *out, struct rh_err *err)
+			    struct rh_trace_out *out, struct rh_err *err)
 {
 	struct replay replay = { .input = input, .build = build, .clock = RH_LOG_CLOCK };
 	uint64_t head[HEAD_NUMBERS];

@@ -423,7 +423,7 @@ static int choose_columns(struct log *log, struct rh_input *input, const char *n
 }
 
 static int import_csv(struct rh_input *input, const void *options, struct rh_build *build,
-	       struct rh_trace_out *out, struct rh_err *err)
+		      struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct csv_opts *opts = options;
 	struct log log = { .build = build, .pids.wanted = opts->pid, .clock = RH_LOG_CLOCK };

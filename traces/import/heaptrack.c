@@ -449,7 +449,7 @@ static int add_notes(struct heaptrack *heaptrack, struct rh_err *err)
 }
 
 static int import_heaptrack(struct rh_input *input, const void *opts, struct rh_build *build,
-	       struct rh_trace_out *out, struct rh_err *err)
+			    struct rh_trace_out *out, struct rh_err *err)
 {
 	struct heaptrack heaptrack = {
 		.build = build, .out = out, .input = input, .time_ns = RH_NONE

@@ -186,7 +186,7 @@ static unsigned likeness(const char *bytes, size_t count)
 }
 
 static int import_logalloc(struct rh_input *input, const void *options, struct rh_build *build,
-	       struct rh_trace_out *out, struct rh_err *err)
+			   struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct logalloc_opts *opts = options;
 	struct log log = { .build = build, .pids.wanted = opts->pid };

@@ -381,7 +381,7 @@ static int columns_of(struct rh_input *input, const void *opts, unsigned *column
 }
 
 static int import_lttng(struct rh_input *input, const void *opts, struct rh_build *build,
-	       struct rh_trace_out *out, struct rh_err *err)
+			struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct lttng_opts *asked = opts;
 	struct log log = { .build = build, .pids.wanted = asked->pid, .clock = RH_LOG_CLOCK };

@@ -229,7 +229,7 @@ static unsigned likeness(const char *text, size_t count)
 }
 
 static int import_malloc_bench(struct rh_input *input, const void *opts, struct rh_build *build,
-	       struct rh_trace_out *out, struct rh_err *err)
+			       struct rh_trace_out *out, struct rh_err *err)
 {
 	struct log log = { .input = input, .build = build };
 

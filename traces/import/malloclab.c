@@ -142,7 +142,7 @@ static int note_weight(const struct lab *lab, struct rh_trace_out *out, struct r
 }
 
 static int import_malloclab(struct rh_input *input, const void *opts, struct rh_build *build,
-	       struct rh_trace_out *out, struct rh_err *err)
+			    struct rh_trace_out *out, struct rh_err *err)
 {
 	struct lab lab = { .build = build };
 	uint64_t ops;

@@ -328,7 +328,7 @@ static unsigned likeness(const char *bytes, size_t count)
 }
 
 static int import_mtrace(struct rh_input *input, const void *opts, struct rh_build *build,
-	       struct rh_trace_out *out, struct rh_err *err)
+			 struct rh_trace_out *out, struct rh_err *err)
 {
 	const char *bytes;
 	ssize_t have = rh_input_peek(input, &bytes, err);

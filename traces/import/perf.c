@@ -325,7 +325,7 @@ static unsigned likeness(const char *bytes, size_t count)
 }
 
 static int import_perf(struct rh_input *input, const void *opts, struct rh_build *build,
-	       struct rh_trace_out *out, struct rh_err *err)
+		       struct rh_trace_out *out, struct rh_err *err)
 {
 	struct log log = { .build = build, .clock = RH_LOG_CLOCK };
 

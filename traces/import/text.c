@@ -535,7 +535,7 @@ static int read_lines(struct text *text, struct rh_err *err)
 }
 
 static int import_text(struct rh_input *input, const void *opts, struct rh_build *build,
-	       struct rh_trace_out *out, struct rh_err *err)
+		       struct rh_trace_out *out, struct rh_err *err)
 {
 	struct text *text = calloc(1, sizeof(*text));
 	int result;

@@ -247,7 +247,7 @@ static unsigned likeness(const char *bytes, size_t count)
 }
 
 static int import_umpire(struct rh_input *input, const void *opts, struct rh_build *build,
-	       struct rh_trace_out *out, struct rh_err *err)
+			 struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct umpire_opts *asked = opts;
 	struct log log = { .build = build, .pids.wanted = asked->uid, .clock = RH_LOG_CLOCK };

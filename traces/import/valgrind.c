@@ -232,7 +232,7 @@ static int columns_of(struct rh_input *input, const void *opts, unsigned *column
 }
 
 static int import_valgrind(struct rh_input *input, const void *options, struct rh_build *build,
-	       struct rh_trace_out *out, struct rh_err *err)
+			   struct rh_trace_out *out, struct rh_err *err)
 {
 	const struct valgrind_opts *opts = options;
 	struct log log = { .build = build, .pids.wanted = opts->pid, .time_last = RH_NONE };

@@ -109,7 +109,7 @@ static unsigned likeness(const char *bytes, size_t count)
 }
 
 static int import_wee_alloc(struct rh_input *input, const void *opts, struct rh_build *build,
-	       struct rh_trace_out *out, struct rh_err *err)
+			    struct rh_trace_out *out, struct rh_err *err)
 {
 	struct log log = { .build = build, .input = input };
 

@@ -99,7 +99,7 @@ static struct rh_child *heard_before(struct rh_children *children, const struct 
 }
 
 static int take_child(struct rh_children *children, const struct rh_drain *drain, uint32_t place,
-		struct rh_err *err)
+		      struct rh_err *err)
 {
 	struct rh_kid kid = { 0 };
 	struct rh_child *child;

@@ -176,7 +176,8 @@ static void become(struct rh_session *session, const char *path, char **argv, in
 	_exit(failed == ENOENT ? 127 : 126);
 }
 
-static int start_program(struct rh_session *session, const char *path, char **argv, struct rh_err *err)
+static int start_program(struct rh_session *session, const char *path, char **argv,
+			 struct rh_err *err)
 {
 	int tell[2], failed = 0, status;
 	pid_t supervisor = getpid();
@@ -554,7 +555,8 @@ int rh_record_run(const struct rh_record_opts *opts, char **argv, struct rh_reco
 	}
 	if (program.warning[0])
 		rh_print(stderr, "reheap record: %s\n", program.warning);
-	if (open_session(&session, opts, err) < 0 || start_program(&session, program.path, argv, err) < 0) {
+	if (open_session(&session, opts, err) < 0 ||
+	    start_program(&session, program.path, argv, err) < 0) {
 		end->status = err->code == RH_NO_INPUT ? 126 : err->code;
 		close_session(&session);
 		return -1;

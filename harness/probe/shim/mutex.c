@@ -1,16 +1,16 @@
 /*
  * mutex.c - counts pthread mutexes, spin locks and futex calls of the allocator under test:
- * a library that is preloaded before it, in workers of the mutex probe only.
+ * a library preloaded before it, only in workers of the mutex probe.
  *
- * It sees what goes through the dynamic linker: pthread_mutex_lock, pthread_mutex_trylock,
- * pthread_spin_lock and syscall(SYS_futex). glibc's own arenas lock inside libc, and who
- * writes the system call himself passes by, too; the document says so for each backend by
- * having no numbers.
+ * It sees calls through the dynamic linker: pthread_mutex_lock, pthread_mutex_trylock,
+ * pthread_spin_lock and syscall(SYS_futex). glibc's own arenas lock inside libc, and an allocator
+ * with its own system call instruction is not seen either; the document shows that by having no
+ * numbers for such a backend.
  *
- * A lock is tried first; when that fails, the wait for the real one is timed. Only a lane inside a
- * segment counts, into memory of its own: no atomics, no sharing. Everybody else goes
- * straight through. The real functions are looked up on first use, for an allocator may lock
- * before our constructor would run.
+ * A lock is tried first; when that fails, the wait for the real one is timed. Only a lane inside
+ * a segment counts, into its own memory: no atomics, no sharing. All other threads go straight
+ * through. The real functions are looked up on first use, because an allocator may lock before
+ * our constructor runs.
  */
 #include <dlfcn.h>
 #include <errno.h>

@@ -305,7 +305,7 @@ static int take_line(struct log *log, const char *line, struct rh_err *err)
 }
 
 static int import_allocfree(struct rh_input *input, const void *opts, struct rh_build *build,
-	       struct rh_trace_out *out, struct rh_err *err)
+			    struct rh_trace_out *out, struct rh_err *err)
 {
 	struct log log = { .build = build, .out = out, .opts = opts, .input = input };
 	ssize_t length;

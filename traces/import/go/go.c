@@ -161,7 +161,7 @@ static bool past_the_cut(struct go_import *import)
 }
 
 static int take_event(void *ctx, struct go_thread *thread, const struct go_event *event,
-		struct go_actor *subject, struct rh_err *err)
+		      struct go_actor *subject, struct rh_err *err)
 {
 	struct go_import *import = ctx;
 
@@ -480,7 +480,7 @@ static int import_all(struct go_import *import, struct rh_err *err)
 }
 
 static int import_go(struct rh_input *input, const void *opts, struct rh_build *build,
-	       struct rh_trace_out *out, struct rh_err *err)
+		     struct rh_trace_out *out, struct rh_err *err)
 {
 	struct go_import *import;
 	int result = -1;
