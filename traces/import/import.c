@@ -80,6 +80,11 @@ const struct rh_importer *rh_importer_by_content(struct rh_input *input, struct 
 
 	if (count < 0)
 		return NULL;
+	if (count == 0 && rh_input_truncated(input)) {
+		rh_fail(err, RH_BAD_DATA, "%s was cut off before the first byte of its file: %s",
+			rh_input_path(input), rh_input_truncated(input));
+		return NULL;
+	}
 	if (count == 0) {
 		rh_fail(err, RH_BAD_DATA, "%s is an archive of an empty file, or a pipe of nothing",
 			rh_input_path(input));
@@ -172,14 +177,34 @@ void rh_import_account(const struct rh_importer *importer, const struct rh_names
 			account->dropped += count_of(notes, notes->notes[i]->key);
 }
 
-static int import_input(const struct rh_import_job *job, struct rh_input *input,
-			struct rh_trace_totals *totals, struct rh_err *err)
+static bool has_note(const struct rh_names *notes, const char *key)
+{
+	for (size_t i = 0; i < notes->note_count; i++)
+		if (strcmp(notes->notes[i]->key, key) == 0)
+			return true;
+	return false;
+}
+
+/* A wrapping may break off just where a record ends, and then the importer saw nothing of it. */
+static int note_cut(struct rh_input *input, const struct rh_names *notes, struct rh_trace_out *out,
+		    struct rh_err *err)
+{
+	const char *why = rh_input_truncated(input);
+
+	if (!why || has_note(notes, "import.truncated"))
+		return 0;
+	return rh_trace_add_note(out, "import.truncated", why, err);
+}
+
+static int import_with(const struct rh_import_job *job, struct rh_input *input,
+		       struct rh_names *notes, struct rh_trace_totals *totals, struct rh_err *err)
 {
 	const struct rh_importer *importer = job->importer;
 	struct rh_trace_make with_columns = *job->make;
 	struct rh_trace_out *out = NULL;
 
 	rh_input_set_max_damage(input, job->max_damage);
+	with_columns.notes = notes;
 	with_columns.columns = importer->columns;
 	if (!with_columns.level)
 		with_columns.level = importer->level;
@@ -189,11 +214,21 @@ static int import_input(const struct rh_import_job *job, struct rh_input *input,
 	if (rh_trace_create(&out, &with_columns, err) < 0)
 		return -1;
 	if (fill(importer, input, job->opts, out, err) < 0 ||
-	    add_notes(importer, input, out, err) < 0) {
+	    add_notes(importer, input, out, err) < 0 || note_cut(input, notes, out, err) < 0) {
 		rh_trace_abandon(out);
 		return -1;
 	}
 	return rh_trace_finish(out, totals, err);
+}
+
+static int import_input(const struct rh_import_job *job, struct rh_input *input,
+			struct rh_trace_totals *totals, struct rh_err *err)
+{
+	struct rh_names own = { 0 }, *notes = job->make->notes ? job->make->notes : &own;
+	int result = import_with(job, input, notes, totals, err);
+
+	rh_names_close(&own);
+	return result;
 }
 
 int rh_import(const struct rh_import_job *job, struct rh_trace_totals *totals, struct rh_err *err)

@@ -33,7 +33,7 @@ bool rh_input_line_long(const struct rh_input *input);
 /* Whether the last line stood at the end of the input without a newline: its writer was cut
  * off, and a number in it may be the beginning of a longer one. */
 bool rh_input_line_cut(const struct rh_input *input);
-/* NULL, or how a compressed input broke off; rh_input_line ends there as at the end. */
+/* NULL, or how a compressed input broke off; reading ends there as at the end. */
 const char *rh_input_truncated(const struct rh_input *input);
 /* The share of lines that may be torn (lines.h); 1 % unless set. */
 void rh_input_set_max_damage(struct rh_input *input, double share);

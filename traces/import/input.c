@@ -1,10 +1,10 @@
 /*
  * input.c - bytes and lines of a foreign trace, whatever it is wrapped in.
  *
- * The path of a line: open(2) on the path (or descriptor 0 for "-") -> libarchive, which
- * peels gz, xz, zst, bz2 and lz4 and looks inside a zip or tar with one member -> one
- * buffer of ours, refilled in large pieces -> the line, ended in place by a NUL where its
- * newline stood.
+ * The path of a line: open(2) on the path (or descriptor 0 for "-") -> packed.c, which peels gz,
+ * xz, zst, bz2 or lz4 -> libarchive, which peels what is packed twice and looks inside a zip or
+ * tar with one member -> one buffer of ours, refilled in large pieces -> the line, ended in place
+ * by a NUL where its newline stood.
  *
  * What a program prints into a log may be of any length. Of a line over LINE_MAX_BYTES the head and
  * the tail are kept, where a record may stand, with LONG_MARK between them.
@@ -17,6 +17,7 @@
  * earlier would mean to read it twice, and stdin cannot be.
  */
 #include "traces/import/import.h"
+#include "traces/import/packed.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -38,18 +39,21 @@ enum {
 	/* A refill moves at most one unfinished line; at 512 KiB that is under 1 % of the
 	 * bytes for the lines of real traces (20 to 120 bytes). */
 	BUFFER_BYTES = 512 << 10,
-	FILE_BLOCK_BYTES = 256 << 10,
 	HEAD_BYTES = 16 << 10, /* what a peek at the start has at least, where there is so much */
 	BOMB_BYTES = 16 << 20,
 	BOMB_RATIO = 500,
 };
 
 struct rh_input {
+	struct rh_packed *packed;
 	struct archive *archive;
 	char *buffer;
 	size_t at, end;
 	uint64_t line_number;
 	uint64_t bytes_out; /* unpacked so far, for messages about damage */
+	const char *block;  /* of libarchive, not copied yet */
+	size_t block_bytes;
+	uint64_t hole_bytes; /* zero bytes before it: a sparse file */
 	int fd;
 	bool ended;
 	bool headed;	   /* the first bytes were seen, and a byte order mark skipped */
@@ -89,27 +93,60 @@ static int open_path(struct rh_input *input, const char *path, struct rh_err *er
 	return 0;
 }
 
-/* Whether libarchive complains of bytes that are missing, not of wrong ones. Its filters have
- * no code for it, each has a sentence with this word. */
+/* Whether bytes are missing, not wrong. libarchive's filters have no code for it, each has a
+ * sentence. */
 static bool broke_off(const struct rh_input *input)
 {
 	const char *why = archive_error_string(input->archive);
 
-	return why && strcasestr(why, "truncated");
+	if (rh_packed_why(input->packed))
+		return false;
+	/* -5: its reader of zip found no more bytes. */
+	return rh_packed_truncated(input->packed) ||
+	       (why && (strcasestr(why, "truncated") || strstr(why, "decompression failed (-5)")));
+}
+
+static const char *why_broken(const struct rh_input *input)
+{
+	const char *why = rh_packed_why(input->packed);
+
+	if (!why)
+		why = rh_packed_truncated(input->packed);
+	if (!why)
+		why = archive_error_string(input->archive);
+	return why ? why : "no reason given";
+}
+
+/* All that came before is good, and nothing comes after. */
+static void end_broken(struct rh_input *input)
+{
+	input->ended = true;
+	snprintf(input->truncated, sizeof(input->truncated), "%s", why_broken(input));
 }
 
 static int damaged(struct rh_input *input, struct rh_err *err)
 {
-	const char *why = archive_error_string(input->archive);
+	const char *why = why_broken(input);
 	int number = archive_errno(input->archive);
 
 	/* libarchive hands read(2)'s errno on; its own complaints are about the data. */
 	if (number == EIO || number == EISDIR || number == ENXIO)
 		return rh_fail(err, RH_IO, "%s cannot be read after byte %llu: %s", input->path,
-			       (unsigned long long)input->bytes_out, why ? why : "no reason given");
+			       (unsigned long long)input->bytes_out, why);
 	return rh_fail(err, RH_BAD_DATA, "%s is damaged or cut off after unpacked byte %llu: %s",
-		       input->path, (unsigned long long)input->bytes_out,
-		       why ? why : "no reason given");
+		       input->path, (unsigned long long)input->bytes_out, why);
+}
+
+/* For libarchive: the next bytes. */
+static la_ssize_t give(struct archive *archive, void *from, const void **bytes)
+{
+	struct rh_input *input = from;
+	ssize_t got = rh_packed_read(input->packed, bytes);
+
+	if (got < 0)
+		archive_set_error(archive, errno ? errno : EILSEQ, "%s",
+				  errno ? strerror(errno) : rh_packed_why(input->packed));
+	return got;
 }
 
 /* The first member must be a file: links and devices have no bytes to read. */
@@ -150,12 +187,16 @@ static int open_archive(struct rh_input *input, struct rh_err *err)
 	archive_read_support_format_tar(a);
 	archive_read_support_format_empty(a);
 	archive_read_support_format_raw(a);
-	if (archive_read_open_fd(a, input->fd, FILE_BLOCK_BYTES) != ARCHIVE_OK)
+	if (archive_read_open(a, input, NULL, give, NULL) != ARCHIVE_OK)
 		return damaged(input, err);
 	do
 		result = archive_read_next_header(a, &entry);
 	while (result >= ARCHIVE_WARN && result != ARCHIVE_EOF &&
 	       archive_entry_filetype(entry) == AE_IFDIR);
+	if (result == ARCHIVE_EOF && broke_off(input))
+		return rh_fail(err, RH_BAD_DATA,
+			       "%s was cut off before the first byte that can be unpacked: %s",
+			       input->path, why_broken(input));
 	if (result == ARCHIVE_EOF && archive_filter_bytes(a, 0) > 0)
 		return rh_fail(
 			err, RH_BAD_DATA,
@@ -181,7 +222,14 @@ int rh_input_open(struct rh_input **result, const char *path, struct rh_err *err
 		rh_fail(err, RH_OS, "no memory to read %s", path);
 		goto fail;
 	}
-	if (open_path(input, path, err) < 0 || open_archive(input, err) < 0)
+	if (open_path(input, path, err) < 0)
+		goto fail;
+	input->packed = rh_packed_open(input->fd);
+	if (!input->packed) {
+		rh_fail(err, RH_OS, "no memory to read %s", path);
+		goto fail;
+	}
+	if (open_archive(input, err) < 0)
 		goto fail;
 	*result = input;
 	return 0;
@@ -196,6 +244,7 @@ void rh_input_close(struct rh_input *input)
 		return;
 	if (input->archive)
 		archive_read_free(input->archive);
+	rh_packed_close(input->packed);
 	if (input->owns_fd)
 		close(input->fd);
 	free(input->buffer);
@@ -213,6 +262,10 @@ static int check_last_member(struct rh_input *input, struct rh_err *err)
 		result = archive_read_next_header(input->archive, &entry);
 	while (result >= ARCHIVE_WARN && result != ARCHIVE_EOF &&
 	       archive_entry_filetype(entry) == AE_IFDIR);
+	if (broke_off(input)) {
+		end_broken(input);
+		return 0;
+	}
 	if (result == ARCHIVE_EOF)
 		return 0;
 	if (result < ARCHIVE_WARN)
@@ -229,7 +282,7 @@ static int check_ratio(struct rh_input *input, struct rh_err *err)
 
 	if (input->bytes_out < BOMB_BYTES)
 		return 0;
-	packed = (uint64_t)archive_filter_bytes(input->archive, -1);
+	packed = rh_packed_bytes(input->packed);
 	if (packed == 0 || input->bytes_out / packed < BOMB_RATIO)
 		return 0;
 	return rh_fail(err, RH_BAD_DATA,
@@ -238,20 +291,53 @@ static int check_ratio(struct rh_input *input, struct rh_err *err)
 		       input->path, BOMB_RATIO, (unsigned long long)input->bytes_out);
 }
 
+/* The next block: 1, 0 at the end, -1. One by one, because archive_read_data forgets the blocks
+ * before one that broke off. */
+static int next_block(struct rh_input *input, struct rh_err *err)
+{
+	const void *block;
+	la_int64_t at;
+	int result;
+
+	do
+		result = archive_read_data_block(input->archive, &block, &input->block_bytes, &at);
+	while (result == ARCHIVE_RETRY);
+	if (result == ARCHIVE_EOF || (result < ARCHIVE_WARN && broke_off(input))) {
+		input->block_bytes = 0;
+		if (result != ARCHIVE_EOF)
+			end_broken(input);
+		return input->ended ? 0 : check_last_member(input, err);
+	}
+	if (result < ARCHIVE_WARN)
+		return damaged(input, err);
+	input->block = block;
+	input->hole_bytes = (uint64_t)at > input->bytes_out ? (uint64_t)at - input->bytes_out : 0;
+	return 1;
+}
+
 /* Unpacked bytes into `to`: how many, 0 at the end. */
 static ssize_t unpack(struct rh_input *input, void *to, size_t bytes, struct rh_err *err)
 {
-	ssize_t got;
+	int more = 1;
 
-	if (input->ended)
-		return 0;
-	got = archive_read_data(input->archive, to, bytes);
-	if (got < 0)
-		return damaged(input, err);
-	if (got == 0 && check_last_member(input, err) < 0)
-		return -1;
-	input->bytes_out += (uint64_t)got;
-	return check_ratio(input, err) < 0 ? -1 : got;
+	while (more > 0 && !input->ended && input->hole_bytes == 0 && input->block_bytes == 0)
+		more = next_block(input, err);
+	if (more < 0 || input->ended)
+		return more < 0 ? -1 : 0;
+	if (input->hole_bytes) {
+		if (bytes > input->hole_bytes)
+			bytes = (size_t)input->hole_bytes;
+		memset(to, 0, bytes);
+		input->hole_bytes -= bytes;
+	} else {
+		if (bytes > input->block_bytes)
+			bytes = input->block_bytes;
+		memcpy(to, input->block, bytes);
+		input->block += bytes;
+		input->block_bytes -= bytes;
+	}
+	input->bytes_out += bytes;
+	return check_ratio(input, err) < 0 ? -1 : (ssize_t)bytes;
 }
 
 /* More bytes behind the unread ones: 1, 0 at the end, -1. */
@@ -298,7 +384,7 @@ ssize_t rh_input_peek(struct rh_input *input, const char **bytes, struct rh_err 
 	/* A pipe gives what its writer wrote last, which may be half a line. */
 	while (more > 0 && input->end - input->at < HEAD_BYTES)
 		more = refill(input, err);
-	if (more < 0 && !broke_off(input))
+	if (more < 0)
 		return -1;
 	*bytes = input->buffer + input->at;
 	return (ssize_t)(input->end - input->at);
@@ -407,12 +493,6 @@ ssize_t rh_input_line(struct rh_input *input, char **line, struct rh_err *err)
 		}
 		scanned = have;
 		more = refill(input, err);
-		if (more < 0 && broke_off(input)) {
-			snprintf(input->truncated, sizeof(input->truncated), "%s",
-				 archive_error_string(input->archive));
-			input->ended = true;
-			more = 0;
-		}
 		if (more < 0)
 			return -1;
 		if (!more)

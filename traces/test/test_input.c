@@ -284,16 +284,20 @@ static void test_damage(void **state)
 	for (size_t keep = 1; keep < bytes; keep++) {
 		ssize_t length = 0;
 
+		bool cut = false;
+
 		store_trace(path, whole, keep);
 		memset(&err, 0, sizeof(err));
 		if (rh_input_open(&input, path, &err) == 0) {
 			/* Less than the magic is no zstd file but one of plain bytes. */
 			while ((length = rh_input_line(input, &line, &err)) >= 0)
 				;
+			cut = rh_input_truncated(input) != NULL;
 			rh_input_close(input);
 		}
+		/* Its one block is whole as soon as no more than the check behind it is missing. */
 		if (keep >= 4)
-			assert_int_equal(err.code, RH_BAD_DATA);
+			assert_true(err.code == RH_BAD_DATA || cut);
 		else
 			assert_int_equal(length, RH_INPUT_END);
 	}
@@ -356,9 +360,6 @@ int main(void)
 		cmocka_unit_test(test_peek_and_read),
 		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_line_limit),
-		cmocka_unit_test(test_long_lines),
-		cmocka_unit_test(test_no_lines),
-		cmocka_unit_test(test_byte_order_mark),
 		cmocka_unit_test(test_long_lines),
 		cmocka_unit_test(test_no_lines),
 		cmocka_unit_test(test_byte_order_mark),

@@ -153,6 +153,19 @@ awk 'BEGIN { for (i = 1; i < 60000; i++) printf "1: malloc 0x%x %d\n", i * 64 + 
 head -c $(($(stat -c %s many.gz) / 2)) many.gz >short.gz
 is_exit 6 'a compressed log that was cut off' "$reheap" import short.gz -o x.rht
 ok 'is there up to the cut' grep -q 'cut off   after line [0-9]' .out
+awk 'BEGIN { for (i = 1; i < 400; i++) printf "1: malloc 0x%x %d\n", i * 64 + 4096, i * 7919 % 4001 }' >small.log
+gzip -k small.log
+head -c $(($(stat -c %s small.log.gz) * 3 / 4)) small.log.gz >short.gz
+is_exit 6 'a compressed log cut inside its first block' "$reheap" import short.gz -o x.rht
+kept=$(sed -n 's/^  objects   \([0-9]*\) .*/\1/p' .out)
+ok "keeps what stands before the cut (${kept:-0} of 399 lines)" test "${kept:-0}" -gt 200
+tar -cf small.tar small.log
+head -c 6000 small.tar >short.tar
+is_exit 6 'and so does an archive' "$reheap" import short.tar -o x.rht
+ok 'by the bytes it has' grep -q 'cut off   after line [12][0-9][0-9]:' .out
+head -c 6 small.log.gz >short.gz
+is_exit 65 'a compressed log of which only the head is left' "$reheap" import short.gz -o x.rht
+says 'short\.gz was cut off before the first byte' 'is called so'
 is_exit 0 'a log from a pipe' bash -c 'cat one.log | "$1" import - -o x.rht' sh "$reheap"
 is_exit 0 'and from <(...)' bash -c '"$1" import <(cat one.log) -o x.rht' sh "$reheap"
 printf '1: malloc 0x10 8\n1: malloc 0x20\n1: malloc 0x30 64\n1: malloc 0x40 6' >cut.log

@@ -507,7 +507,8 @@ static int burn(void)
 	memset(block, 1, (size_t)number[1] << 20);
 	do {
 		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-		used_ms = (now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000;
+		used_ms = (now.tv_sec - start.tv_sec) * 1000 +
+			  (now.tv_nsec - start.tv_nsec) / 1000000;
 	} while (used_ms < number[0]);
 	free(block);
 	if (!number[2])
