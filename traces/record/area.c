@@ -1,7 +1,7 @@
 /*
- * area.c - makes the area: a memfd, so that it needs no name, no directory and no
- * clean-up, and is not bound by the size of /dev/shm. Only for a process that may not reach it
- * there (attach.c) it is a file, whose name is gone as soon as that process has it.
+ * area.c - makes the area: a memfd, so that it needs no name, no directory and no clean-up, and
+ * is not limited by the size of /dev/shm. Only for a process that cannot reach a memfd of ours
+ * (attach.c) it is a file, unlinked as soon as that process has it open.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -44,7 +44,7 @@ static void make_rings(struct rh_area *area)
 	pthread_mutexattr_destroy(&attr);
 }
 
-/* A limit on file sizes means files on disk; the area is sparse and in memory. */
+/* A limit on file sizes is meant for files on disk; the area is sparse and in memory. */
 static int size_file(int fd, uint64_t bytes)
 {
 	struct rlimit old, most;

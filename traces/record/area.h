@@ -1,46 +1,46 @@
 /*
  * area.h - the memory that a recorded program and `reheap record` share.
  *
- * One memfd is the area of one recording. The supervisor makes it; every recorded
- * process finds it by path (/proc/SUPERVISOR/fd/N), or by a descriptor it inherited where
- * the path is not its to open (another PID namespace, privileges given up).
+ * One memfd is the area of one recording. The supervisor makes it; every recorded process opens it
+ * by path (/proc/SUPERVISOR/fd/N), or uses an inherited descriptor if it may not open the path
+ * (another PID namespace, dropped privileges).
  *
  *	+--------+-----------+------------+-------+----------+--------+--------+---
  *	| header | processes | ring heads | texts | children | ring 0 | ring 1 | ...
  *	+--------+-----------+------------+-------+----------+--------+--------+---
  *	 4 KiB    RH_PROCS    RH_RINGS     RH_PROCS RH_KIDS    ring_bytes each, sparse
  *
- * Nobody maps all of it. A process maps header and processes (320 KiB), ring heads by 64,
- * and of each ring it owns what is in use: 64 KiB at first. A program that limits its
- * address space, or locks its memory, loses next to nothing. The supervisor maps all but
- * texts and rings, and reads those with pread: its own memory does not grow with theirs.
+ * No process maps all of it. A recorded process maps header and processes (320 KiB), ring heads by
+ * 64, and the used part of each ring it owns: 64 KiB at first. A program that limits its address
+ * space, or locks its memory, loses next to nothing. The supervisor maps all but texts and rings,
+ * and reads those with pread, so its own memory does not grow with them.
  *
  * A ring belongs to one thread at a time. Ownership is a robust process-shared mutex:
- * the kernel marks it when its thread dies, however it dies, so the next thread takes
- * the ring over with one trylock, without a system call and without asking anybody.
- * A successor in the same process appends behind its predecessor; another process
- * waits until the ring is drained, because `proc` says whose records it holds.
+ * the kernel marks it when its thread dies, however it dies, so the next thread takes over the ring
+ * with one trylock, without a system call or any other synchronisation. A successor in the same
+ * process appends after its predecessor; another process waits until the ring is drained, because
+ * `proc` names the process whose records it holds.
  *
  * Producer: writes records at `head`, publishes with one release store. Consumer (the
- * supervisor): copies [tail, head) to the capture, then moves tail. The pages are used
- * over and over: fresh pages would cost five times a write(2) from warm ones. A ring
- * starts small (cache) and its owner widens it, when empty, once it had to wait.
+ * supervisor): copies [tail, head) to the capture, then moves tail. The pages are reused: fresh
+ * pages would cost five times as much as a write(2) from warm ones. A ring starts small (cache) and
+ * its owner widens it, when empty, after it had to wait once.
  *
  * A record is one 64-bit word, or three.
  *	short	63..60 kind | 59..44 size | 43..0 address / 8 (AArch64: 59..45, 44..0)
  *	STAMP	63..60 kind | 59..0 clock: when the records that follow happened, or later
  *	SITE	63..60 kind | 31..0 site number of the events that follow
  *	long	63..60 LONG | 15..8 log2 of the alignment | 7..0 kind; address; tail
- * A short record is what a put() takes and no more: a ring's lines travel between two
- * cores, and eight records on a line instead of four take 1 ns off a call and half of
- * the drain. Sizes from 64 KiB (AArch64: 32), alignments and all that is seldom take the long form.
+ * Short records keep a put() small: a ring's cache lines travel between two cores, and eight
+ * records per line instead of four save 1 ns per call and half of the drain. Sizes from 64 KiB
+ * (AArch64: 32), alignments and everything rare use the long form.
  *
- * Stamps. A record happened not before the STAMP in front of it, so in a merge by stamps
- * an unstamped record comes out early, never late. That is enough: a record that must not
- * precede one of another ring (the block's last event was there) always has a STAMP of
- * its own, read after that event was seen. See shim.h, shim_owned.
+ * Stamps. A record happened no earlier than the STAMP before it, so in a merge by stamps an
+ * unstamped record comes out early, never late. That suffices: a record that must not precede one
+ * of another ring (which has the block's last event) always has its own STAMP, read after that
+ * event was seen. See shim.h, shim_owned.
  *
- * Thread rule: as above. Errors: none; who maps it checks magic and version.
+ * Thread rule: as above. Errors: none; a process that maps it checks magic and version.
  */
 #ifndef RH_RECORD_AREA_H
 #define RH_RECORD_AREA_H
@@ -63,21 +63,21 @@ enum {
 	RH_RING_FIRST = 65536, /* bytes of a ring at first: stays in L2 */
 	RH_RING_GROW = 4,      /* factor of widening */
 	RH_RING_GROUP = 64,    /* ring heads are mapped by so many */
-	RH_KIDS = 1024,	       /* programs begun unrecorded, between two sweeps */
+	RH_KIDS = 1024,	       /* programs started unrecorded, between two sweeps */
 };
 
 /* Kinds. A: address, S: size or number (the tail of a long record). Those below LONG
  * have a short form. */
 enum rh_rec_kind {
 	RH_REC_PAD,   /* skipped: the end of a ring too short for what follows */
-	RH_REC_FREE,  /* A, S = the size that was given + 1 (0 = none), before the real free */
+	RH_REC_FREE,  /* A, S = the size passed + 1 (0 = none), before the real free */
 	RH_REC_ALLOC, /* A, S; A = 0: the call failed */
 	RH_REC_CALLOC,
 	RH_REC_RE_BEGIN, /* A = old block, before the real realloc */
 	RH_REC_RE_END,	 /* A = new block (0 = none), S = size, after it */
 	RH_REC_STAMP,
 	RH_REC_SITE,
-	RH_REC_USABLE, /* A: how large a living block really is was asked */
+	RH_REC_USABLE, /* A: the usable size of a living block was asked for */
 	RH_REC_LONG = 15,
 	RH_REC_FREE_RESIDENT, /* A, S = bytes resident */
 	RH_REC_START,	      /* a thread takes the ring: A = pthread_t, S = its number in
@@ -90,7 +90,7 @@ enum rh_rec_kind {
 	RH_REC_JOIN_END,      /* after it succeeded: A = pthread_t */
 	RH_REC_NAME,	      /* S = site number; its name is in the TEXT records that follow */
 	RH_REC_TEXT,	      /* 16 bytes of it */
-	RH_REC_SIZED,	      /* S = the size that was given + 1, of the FREE_RESIDENT next */
+	RH_REC_SIZED,	      /* S = the size passed + 1, for the FREE_RESIDENT that follows */
 	RH_REC_GAP,	      /* S = calls of this ring that were lost right here */
 	RH_REC_MAP,	      /* A, S = bytes, enum rh_map_how as the alignment; after it */
 	RH_REC_UNMAP,	      /* A, S = bytes; before it, of an mremap after it */
@@ -117,7 +117,7 @@ static inline unsigned rh_rec_words(uint64_t head)
 /* Those of them that become an event of the trace. */
 #define RH_REC_EVENTS (RH_REC_CALLS & ~(1u << RH_REC_RE_BEGIN))
 
-/* Of an address and of a size in a short record. A program has 47 bits of addresses on x86-64 and
+/* Bits of an address and of a size in a short record. A program has 47 address bits on x86-64 and
  * 48 on AArch64, where libraries and mmap are at the upper end. */
 #if defined(__aarch64__)
 enum { RH_REC_ADDRESS_BITS = 45 };
@@ -141,8 +141,8 @@ static inline uint64_t rh_rec_short_size(uint64_t word)
 	return word >> RH_REC_ADDRESS_BITS & ((1u << RH_REC_SIZE_BITS) - 1);
 }
 
-/* Has it a short form? `rotated` is the address rotated right by 3: aligned to 8 bytes and
- * of a program, all its upper bits are zero. */
+/* Has it a short form? `rotated` is the address rotated right by 3: for an 8-byte aligned user
+ * address all its upper bits are zero. */
 static inline int rh_rec_is_short(uint64_t rotated, uint64_t size)
 {
 	return (rotated >> RH_REC_ADDRESS_BITS | size >> RH_REC_SIZE_BITS) == 0;
@@ -158,7 +158,7 @@ static inline uint64_t rh_rec_site(uint32_t site)
 	return (uint64_t)RH_REC_SITE << 60 | site;
 }
 
-/* Into words[3], in the shorter form; returns how many it took. */
+/* Writes it into words[3], in the shorter form; returns the number of words. */
 static inline unsigned rh_rec_pack(const struct rh_rec *rec, uint64_t *words)
 {
 	uint64_t rotated = rec->address >> 3 | rec->address << 61;
@@ -174,7 +174,8 @@ static inline unsigned rh_rec_pack(const struct rh_rec *rec, uint64_t *words)
 	return 3;
 }
 
-/* From words that hold it whole. The tail of a STAMP is its clock, of a SITE its number. */
+/* Reads it from words that hold all of it. The tail of a STAMP is its clock, of a SITE its number.
+ */
 static inline void rh_rec_unpack(const uint64_t *words, struct rh_rec *rec)
 {
 	uint64_t head = words[0];
@@ -193,7 +194,7 @@ static inline void rh_rec_unpack(const uint64_t *words, struct rh_rec *rec)
 	}
 }
 
-/* A mutex of glibc has 40 bytes on x86-64 and 48 on AArch64: lines are filled up by it. */
+/* A glibc mutex has 40 bytes on x86-64 and 48 on AArch64, padded to a full line. */
 #define RH_MUTEX_WORDS (sizeof(pthread_mutex_t) / 8)
 
 /* Head of a ring: one line for each writer. */
@@ -205,8 +206,8 @@ struct rh_ring {
 	_Atomic uint32_t proc;	     /* producer, when empty: process slot + 1; 0 = never used */
 	_Atomic uint64_t waits;	     /* producer: times it waited for room ... */
 	_Atomic uint64_t wait_ns;    /* ... and how long in all */
-	_Atomic uint64_t dropped;    /* producer: records given up (--on-full drop) */
-	_Atomic uint64_t nested;     /* producer: of signal handlers that found no place */
+	_Atomic uint64_t dropped;    /* producer: records dropped (--on-full drop) */
+	_Atomic uint64_t nested;     /* producer: records of signal handlers that found no room */
 	_Atomic uint64_t outside;    /* producer: calls made while recording was off */
 	_Atomic uint64_t tail;	     /* supervisor: bytes of records taken, ever */
 	_Atomic uint32_t tail_moves; /* supervisor: futex word of a waiting producer */
@@ -219,7 +220,7 @@ struct rh_ring {
 _Static_assert(sizeof(struct rh_ring) % 64 == 0, "whole lines");
 
 enum rh_proc_state { RH_PROC_FREE, RH_PROC_CLAIMED, RH_PROC_READY };
-/* What else serves memory in a process, as bits. */
+/* Other sources of memory in a process, as bits. */
 enum rh_heap {
 	RH_HEAP_FOREIGN = 1u << 0, /* another malloc, in the object `foreign` */
 	RH_HEAP_PYMALLOC = 1u << 1,
@@ -227,8 +228,8 @@ enum rh_heap {
 	RH_HEAP_JVM = 1u << 3,
 	RH_HEAP_V8 = 1u << 4,
 	RH_HEAP_GO = 1u << 5,
-	RH_HEAP_OWN_NEW = 1u << 6,   /* the executable's operator new does not come to malloc */
-	RH_HEAP_NAMESPACE = 1u << 7, /* dlmopen: objects with a libc of their own */
+	RH_HEAP_OWN_NEW = 1u << 6,   /* the executable's operator new does not call malloc */
+	RH_HEAP_NAMESPACE = 1u << 7, /* dlmopen: objects with their own libc */
 };
 enum { RH_PROC_FOREIGN = 84 - sizeof(pthread_mutex_t), RH_PROC_SERVES = 64 };
 
@@ -237,34 +238,33 @@ enum rh_proc_how { RH_PROC_MAIN, RH_PROC_FORKED, RH_PROC_EXECED, RH_PROC_LATE };
 /*
  * One process image. The process fills it and sets READY; the supervisor frees it.
  *
- * `pid` is what the process takes itself for; in another PID namespace that is no number
- * of ours. Which process it is, is found out by what it cannot get wrong: that process has
- * this area mapped, at this address (see process.h). `alive` is held by the thread that
- * made the image: with the owners of its rings it says that the process lives where no
- * look at the process is possible.
+ * `pid` is the process's own number, which in another PID namespace is not valid for us. The
+ * process is identified by a fact that cannot be wrong: it has this area mapped, at this
+ * address (see process.h). `alive` is held by the thread that made the image: together with the
+ * owners of its rings it shows that the process lives even where we cannot inspect it.
  */
 struct rh_proc {
 	_Atomic uint32_t state; /* enum rh_proc_state */
 	int32_t pid, ppid;
 	uint32_t how;		 /* enum rh_proc_how */
-	uint64_t stamp;		 /* when it began recording */
+	uint64_t stamp;		 /* when recording of it began */
 	uint64_t mapped;	 /* where the header is in its address space */
 	uint32_t parent;	 /* forked: slot of the image it is a copy of; else UINT32_MAX */
-	_Atomic uint32_t filter; /* of system calls; the supervisor saw one too */
+	_Atomic uint32_t filter; /* of system calls, seen by the process or the supervisor */
 	pthread_mutex_t alive;	 /* robust, process-shared */
-	_Atomic uint32_t heaps;	 /* enum rh_heap: all that was seen so far */
+	_Atomic uint32_t heaps;	 /* enum rh_heap: all seen so far */
 	char foreign[RH_PROC_FOREIGN];
-	/* What it had used when it began, and as it exited: see shim/figures.c. */
+	/* What it had used at its begin and at its exit: see shim/figures.c. */
 	uint64_t user_us[2], kernel_us[2], peak_rss;
 	_Atomic uint64_t end_stamp; /* 0: it has not exited, or could not say so */
-	_Atomic uint32_t left;	    /* came late, and has taken itself out of the way again */
+	_Atomic uint32_t left;	    /* attached late, and has detached again */
 	uint32_t pad1;
 	char serves[RH_PROC_SERVES]; /* file name of the object whose malloc serves it */
 	uint64_t pad[1];
 };
 _Static_assert(sizeof(struct rh_proc) == 256, "four lines");
 
-/* What a new image is; forked ones are what their parent is. */
+/* The program of a new image; a forked image is the same program as its parent. */
 struct rh_proc_text {
 	char exe[512];	 /* resolved path of the executable; "" = unknown */
 	char args[3072]; /* command line, NUL-separated, cut off */
@@ -273,18 +273,18 @@ struct rh_proc_text {
 };
 _Static_assert(sizeof(struct rh_proc_text) == 4096, "a page");
 
-/* Why a program that a recorded process began is not recorded. */
+/* Why a program that a recorded process started is not recorded. */
 enum rh_kid_why {
-	RH_KID_RECORDED, /* nothing speaks against it */
+	RH_KID_RECORDED, /* no obstacle */
 	RH_KID_STATIC,
 	RH_KID_MUSL,
 	RH_KID_SETUID,	  /* or setgid, or given capabilities */
 	RH_KID_CLEARED,	  /* its environment does not name the recorder */
 	RH_KID_MACHINE,	  /* another word size or processor */
-	RH_KID_SANITIZER, /* which bears nobody in front of its malloc */
-	RH_KID_ROOT,  /* the recorder's library is not there under its path: chroot, a container */
-	RH_KID_BELOW, /* begun by a program that is not recorded */
-	RH_KID_SHUT,  /* it may not open the area, and what it inherited of that is closed */
+	RH_KID_SANITIZER, /* which tolerates no library before its malloc */
+	RH_KID_ROOT,	  /* the recorder's library is missing at its path: chroot, a container */
+	RH_KID_BELOW,	  /* started by a program that is not recorded */
+	RH_KID_SHUT,	  /* it may not open the area, and the inherited descriptor is closed */
 	RH_KID_WHYS
 };
 
@@ -303,12 +303,12 @@ struct rh_area {
 	uint64_t bytes;		/* of the whole area */
 	uint64_t ring_bytes;	/* of one ring's records; a power of two */
 	uint32_t clock_counter; /* 1: stamps are the CPU's counter; 0: CLOCK_MONOTONIC ns */
-	uint32_t follow;	/* forked and spawned processes are recorded too */
+	uint32_t follow;	/* forked and spawned processes are recorded as well */
 	uint32_t drop;		/* a full ring drops instead of waiting */
 	uint32_t residency, sites;
 	uint32_t sample;	  /* a clock read serves at most this many events */
 	_Atomic int32_t main_pid; /* the program itself: its images are always recorded */
-	uint32_t maps;		  /* the program's own mmap and brk are recorded too */
+	uint32_t maps;		  /* the program's own mmap and brk are recorded as well */
 	uint64_t cookie;	  /* as in the environment: this area and no other */
 	uint64_t ticks_per_ms;	  /* of the stamps */
 	uint64_t sample_bytes; /* one byte in so many is hit, see shim/gap.h; 0: all is recorded */
@@ -316,11 +316,11 @@ struct rh_area {
 	pthread_mutex_t recorder; /* robust; held by the supervisor as long as it lives */
 	uint64_t pad1[9 - RH_MUTEX_WORDS];
 	/* Written by the supervisor, read by all, seldom. */
-	_Atomic uint32_t recording; /* 0: producers keep out (paused, or stopped) */
-	_Atomic uint32_t closed;    /* nobody drains any more: producers never wait again */
+	_Atomic uint32_t recording; /* 0: producers write nothing (paused, or stopped) */
+	_Atomic uint32_t closed;    /* draining has ended: producers never wait again */
 	_Atomic uint32_t beat;	    /* counts passes of the supervisor */
 	uint32_t pad2[1];
-	_Atomic uint64_t now; /* the clock at the last beat, for those who may read none */
+	_Atomic uint64_t now; /* the clock at the last beat, for threads that may not read it */
 	uint64_t pad2b[5];
 	/* Written by producers, seldom. */
 	_Atomic uint32_t wake; /* futex word the supervisor sleeps on */
@@ -331,17 +331,18 @@ struct rh_area {
 	_Atomic uint64_t no_proc;	/* processes that found no slot */
 	_Atomic uint64_t forks_ignored; /* processes kept out because follow is off */
 	_Atomic uint64_t outside;	/* calls of threads without a ring, recording being off */
-	_Atomic uint64_t no_map;	/* threads whose ring found no address space, or a filter */
-	_Atomic uint32_t forking;	/* forks whose child has not registered yet */
-	_Atomic uint32_t kids_lost;	/* those that found no place */
-	_Atomic uint64_t sample_full;	/* blocks that were hit and found no place in the sample */
-	_Atomic uint32_t stalled;	/* beat + 1 at which a thread gave up to wait for room, and
-					   none waits again before the next; 0 = never */
+	_Atomic uint64_t no_map;  /* threads whose ring could not be mapped: a limit, or a filter */
+	_Atomic uint32_t forking; /* forks whose child has not registered yet */
+	_Atomic uint32_t kids_lost;   /* children that found no place */
+	_Atomic uint64_t sample_full; /* blocks that were hit and found no place in the sample */
+	_Atomic uint32_t stalled;     /* beat + 1 at which a thread stopped waiting for room: none
+					       waits again before the next; 0 = never */
 	_Atomic uint8_t kid_state[RH_KIDS];
 };
 _Static_assert(sizeof(struct rh_area) <= 4096, "a page");
 
-/* What is mapped apart begins on a page of any size; processes are mapped with the header. */
+/* Parts that are mapped separately begin on a page of any size; processes are mapped with the
+ * header. */
 #define RH_AREA_PAGE_MOST   65536u
 #define RH_AREA_PROCS_AT    4096u
 #define RH_AREA_HEADS_AT    (5u * RH_AREA_PAGE_MOST)
@@ -355,7 +356,7 @@ _Static_assert(RH_AREA_TEXTS_AT % RH_AREA_PAGE_MOST == 0 &&
 		       RH_RING_FIRST % RH_AREA_PAGE_MOST == 0,
 	       "pages");
 
-/* These two where the area is mapped up to the texts, as the supervisor has it. */
+/* These two require the area to be mapped up to the texts, as in the supervisor. */
 static inline struct rh_proc *rh_area_proc(struct rh_area *area, uint32_t index)
 {
 	return (struct rh_proc *)((char *)area + RH_AREA_PROCS_AT) + index;
@@ -366,26 +367,26 @@ static inline struct rh_ring *rh_area_ring(struct rh_area *area, uint32_t index)
 	return (struct rh_ring *)((char *)area + RH_AREA_HEADS_AT) + index;
 }
 
-/* Of a process that runs already: this function of the shim is called in it, with what else
- * would be in the environment. */
+/* In a process that runs already, this function of the shim is called, with the text that would
+ * otherwise be in the environment. */
 #define RH_LATE_FUNCTION "rh_record_attach"
-/* What it returns; 0: the process is recorded. */
+/* Its result; 0: the process is recorded. */
 enum rh_late { RH_LATE_RECORDED = 1, RH_LATE_BUSY, RH_LATE_NO_AREA, RH_LATE_NO_ROOM };
 
 /*
- * The page of a process that has the shim preloaded and asleep, see shim/dormant.c. It has a name
- * in /dev/shm, or in the folder that the variable names.
+ * The page of a process whose preloaded shim is asleep, see shim/dormant.c. It has a name in
+ * /dev/shm, or in the folder that the variable names.
  */
 #define RH_DORMANT_ENV	"REHEAP_DORMANT"
 #define RH_DORMANT_FILE "reheap-dormant."
-/* Why calls do not simply go into the ring. One comparison with 0 tells all three. */
+/* Why calls do not simply go into the ring. One comparison with 0 covers all three reasons. */
 enum rh_aside { RH_ASIDE_NOT, RH_ASIDE_ASLEEP, RH_ASIDE_SAMPLING = INT32_MIN };
 struct rh_dormant {
-	_Atomic int32_t asleep; /* enum rh_aside; the process: ASLEEP; who wants it recorded: NOT;
-				   then the process again, where it is to sample */
+	_Atomic int32_t asleep; /* enum rh_aside; the process sets ASLEEP; a recorder that wants it
+				   sets NOT; then the process again, if it is to sample */
 	int32_t pid;		/* as the process sees itself */
 	uint64_t magic;
-	_Atomic uint32_t failed; /* enum rh_late: it was asked, and could not */
+	_Atomic uint32_t failed; /* enum rh_late: why it could not attach when asked */
 	uint32_t pad;
 	char where[256]; /* the area, as in the environment; before asleep is cleared */
 	char rest[4096 - 280];

@@ -1,15 +1,15 @@
 /*
  * attach.c - see attach.h.
  *
- * Who cannot reach our /proc/PID/fd (another user's process, when we are root, or one in another
- * container) gets the area as a file of its own root folder, and where it needs that the shim too
- * (place.c). Both are removed as soon as the process has them mapped.
+ * A process that cannot open our /proc/PID/fd (another user's process, when we are root, or one in
+ * another container) gets the area as a file in its own root folder, and the shim as well if
+ * necessary (place.c). Both are removed as soon as the process has them mapped.
  *
- * A process that has the shim preloaded and asleep (shim/dormant.c) is told so by its file, without
- * ptrace, and comes with its next call.
+ * A process that has the shim preloaded and asleep (shim/dormant.c) is woken through its file,
+ * without ptrace, and attaches at its next call.
  *
- * Letting go is the process's own work (shim/late.c): the next call of any of its threads does it.
- * One that makes no call keeps what is patched and never comes through it.
+ * Detaching is done by the process itself (shim/late.c), at the next call of any of its threads. A
+ * process that makes no more calls keeps its patched entries but never uses them.
  */
 #include "traces/record/attach.h"
 
@@ -30,7 +30,7 @@
 
 enum { PATIENCE_S = 20, LEAVE_MS = 1000, WAKE_MS = 300, LOOK_US = 1000 };
 
-/* As the process is to find the area: the variable of the environment without its name. */
+/* How the process finds the area: the value of the environment variable. */
 static void say_where(const struct rh_session *session, const struct rh_place *place, char *text,
 		      size_t room)
 {
@@ -70,9 +70,9 @@ static bool is_there(const struct rh_session *session)
 	return atomic_load(&rh_area_proc(session->area, 0)->state) == RH_PROC_READY;
 }
 
-/* ---- one that sleeps ---- */
+/* ---- a process with a sleeping shim ---- */
 
-/* Its file stays open and locked: one recorder at a time. */
+/* Its file stays open and locked, so that only one recorder attaches at a time. */
 static int map_dormant(struct rh_session *session, struct rh_target *target, struct rh_err *err)
 {
 	int fd = open(target->dormant, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
@@ -99,7 +99,7 @@ static int map_dormant(struct rh_session *session, struct rh_target *target, str
 	return 0;
 }
 
-/* It comes with its next call: a server at rest may make none for long. */
+/* It attaches at its next call; an idle server may make none for a long time. */
 static int wake_up(struct rh_session *session, struct rh_target *target, const char *where,
 		   struct rh_err *err)
 {
@@ -120,7 +120,7 @@ static int wake_up(struct rh_session *session, struct rh_target *target, const c
 	return 0;
 }
 
-/* ---- one that knows nothing of us ---- */
+/* ---- a process without the shim ---- */
 
 static int wait_until_there(const struct rh_session *session, const struct rh_target *target,
 			    const struct rh_inject *inject, struct rh_err *err)
@@ -164,7 +164,7 @@ int rh_attach_join(struct rh_session *session, struct rh_target *target,
 		result = wake_up(session, target, where, err);
 	else if (rh_inject_start(target, &inject, err) == 0)
 		result = wait_until_there(session, target, &inject, err);
-	if (!target->dormant[0]) /* one that sleeps may come later */
+	if (!target->dormant[0]) /* a sleeping one may attach later */
 		rh_place_remove(place);
 	if (result < 0)
 		return -1;
@@ -181,7 +181,7 @@ void rh_attach_leave(const struct rh_session *session)
 {
 	uint64_t began = rh_now_ns();
 
-	if (session->dormant && !is_there(session)) { /* no call: it sleeps on */
+	if (session->dormant && !is_there(session)) { /* no call yet: it still sleeps */
 		atomic_store(&session->dormant->asleep, 1);
 		return;
 	}

@@ -1,5 +1,5 @@
 /*
- * attach.h - joins a process that runs already, and lets it go again.
+ * attach.h - attaches to a running process, and detaches again.
  *
  * Thread rule: one thread. Errors: those of target.h and inject.h.
  */
@@ -13,6 +13,6 @@
 /* The process is recorded when this returns 0. */
 int rh_attach_join(struct rh_session *session, struct rh_target *target,
 		   const struct rh_place *place, struct rh_err *err);
-/* Recording is over: until the process has taken the recorder out of the way of its calls. */
+/* Recording is over: waits until the process has removed the recorder from its calls. */
 void rh_attach_leave(const struct rh_session *session);
 #endif

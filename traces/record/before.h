@@ -1,10 +1,10 @@
 /*
- * before.h - blocks that lived before the recording came.
+ * before.h - blocks that were born before recording began.
  *
- * Where the recorder joined a process that ran, what dies without having been born in the
- * recording was there before. It is told apart from damage, which is the death of what was born
- * and has died. That needs the addresses of all births; they are as many as the heap has places,
- * not as there are calls. For a program recorded from its start all of this is no work.
+ * If the recorder attached to a running process, a block that dies without a recorded birth was
+ * there before. That is different from damage, which is a second death of a recorded block.
+ * Distinguishing them needs the addresses of all births: as many as the heap has places, not
+ * as there are calls. For a program recorded from its start none of this is needed.
  *
  * Thread rule: one thread. Errors: false where memory ran out.
  */
@@ -17,17 +17,17 @@
 #include "traces/format/map.h"
 
 struct rh_before {
-	bool late; /* the recorder came late; else nothing is from before */
+	bool late; /* the recorder attached late; else no block is from before */
 	struct rh_map seen;
 };
 
-/* Is what lives at that address from before? */
+/* Is the block that lives at that address from before? */
 static inline bool rh_before(const struct rh_before *before, uint64_t address)
 {
 	return before->late && address && rh_map_get(&before->seen, address) == RH_MAP_NONE;
 }
 
-/* Something was born there, or what was there from before has died. */
+/* A block was born there, or the block from before has died. */
 static inline bool rh_before_see(struct rh_before *before, uint64_t address)
 {
 	return !rh_before(before, address) || rh_map_put(&before->seen, address, 1);

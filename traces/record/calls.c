@@ -1,24 +1,23 @@
 /*
- * calls.c - the calls of one process image become events.
+ * calls.c - turns the calls of one process image into events.
  *
  * The merged calls go to the builder (traces/format/repair.h), which makes lanes and objects of
- * them. What is decided here:
+ * them. Decided here:
  *
- * Threads. START begins a lane. A lane ends behind the last record of its thread: when
- * another thread's START follows on the ring, or when the capture ends and the thread
- * had said EXIT. Its task exits there too: destructors of thread-local data run between
- * EXIT and that point. While the program runs it is not known yet what follows; then a lane
- * ends at last before the successor's START, before its thread's number starts another lane,
- * or before the join of its task. SPAWN numbers the task; SPAWNED and START tie the pthread_t
- * to it, which is what a join names.
+ * Threads. START begins a lane. A lane ends after the last record of its thread: when another
+ * thread's START follows on the ring, or when the capture ends and the thread had written EXIT.
+ * Its task exits there as well: destructors of thread-local data run between EXIT and that
+ * point. While the program runs, the next record is not known yet; then a lane ends at the
+ * latest before the successor's START, before its thread's number starts another lane, or
+ * before the join of its task. SPAWN numbers the task; SPAWNED and START associate the
+ * pthread_t with it, which is what a join names.
  *
  * Realloc. Somewhere between its two ends the old block dies and the new one is born.
- * The event is placed at the end, unless another thread is handed the old block before
- * that: then it must have died already, so the event is placed right there. Its new
- * block was free by then too, for the real realloc took it before it gave up the old.
+ * The event is placed at the end, unless another thread gets the old block before that: then it
+ * must have died already, so the event is placed right there. The new block was taken by then
+ * as well, because the real realloc takes it before it frees the old one.
  *
- * Time. Ticks since the first kept stamp, in ns. What comes late has the time of what came
- * before it.
+ * Time. Ticks since the first kept stamp, in ns. A late call gets the time of the call before it.
  */
 #include "traces/record/emitter.h"
 #include "alloc/base/grow.h"
@@ -28,7 +27,7 @@ static uint64_t key_of(const struct rh_call *call)
 	return rh_emitter_key(call->tid, call->stream);
 }
 
-/* Stamps rise, but for those that came late. */
+/* Stamps rise, except for late calls. */
 static bool in_span(struct rh_emitter *emit, uint64_t stamp)
 {
 	const struct rh_emit *what = &emit->what;
@@ -67,7 +66,7 @@ static const char memory_for[] = "the threads of the recording";
 
 /* ---- threads ---- */
 
-/* What an event has beside the time and the thread of its call. */
+/* The fields of an event other than the time and the thread of its call. */
 struct fact {
 	enum rh_kind kind;
 	uint32_t id;
@@ -115,7 +114,7 @@ static int end_thread(struct rh_emitter *emit, const struct rh_call *call, struc
 	return rh_build_thread_end(emit->build, key_of(call), err);
 }
 
-/* As end_thread, of a lane whose last record went out before it was known to be the last. */
+/* As end_thread, for a lane whose last record was emitted before it was known to be the last. */
 static int end_late(struct rh_emitter *emit, uint32_t stream, uint64_t stamp, bool cut,
 		    struct rh_err *err)
 {
@@ -132,7 +131,8 @@ static int end_late(struct rh_emitter *emit, uint32_t stream, uint64_t stamp, bo
 	return end_thread(emit, &last, err);
 }
 
-/* A thread's number, or the task of a join, says that whoever had it is over. */
+/* A thread number that is used again, or a join of the task, shows that the former thread has
+ * ended. */
 static int end_former(struct rh_emitter *emit, const struct rh_call *call, uint32_t task,
 		      struct rh_err *err)
 {
@@ -205,7 +205,7 @@ static int join(struct rh_emitter *emit, const struct rh_call *call, struct rh_e
 	return put_fact(emit, call, (struct fact){ RH_EV_JOIN, task, 0 }, err);
 }
 
-/* Calls that the recorder could not keep, at the place where they are missing. */
+/* A gap: calls that the recorder could not keep, at the place where they are missing. */
 static int put_gap(struct rh_emitter *emit, const struct rh_call *call, struct rh_err *err)
 {
 	rh_build_count(emit->build, "drop.gap", call->size);
@@ -214,14 +214,15 @@ static int put_gap(struct rh_emitter *emit, const struct rh_call *call, struct r
 
 /* ---- what the program maps itself ---- */
 
-/* Whatever lies there goes; each piece as it was mapped. */
-static int unmap(struct rh_emitter *emit, const struct rh_call *call, bool told, struct rh_err *err)
+/* Unmaps whatever lies there; each piece as it was mapped. */
+static int unmap(struct rh_emitter *emit, const struct rh_call *call, bool found,
+		 struct rh_err *err)
 {
 	struct rh_range piece;
 	int got;
 
 	while ((got = rh_ranges_cut(&emit->ranges, call->address, call->size, &piece)) > 0) {
-		told = true;
+		found = true;
 		emit->cut_file = piece.how == RH_MAP_FILE;
 		if (put_fact(emit, call,
 			     (struct fact){ RH_EV_UNMAP, piece.how, piece.high - piece.low },
@@ -230,9 +231,9 @@ static int unmap(struct rh_emitter *emit, const struct rh_call *call, bool told,
 	}
 	if (got < 0)
 		return rh_no_memory(err, memory_for);
-	return told ? 0
-		    : put_fact(emit, call, (struct fact){ RH_EV_UNMAP, RH_MAP_UNKNOWN, call->size },
-			       err);
+	return found ? 0
+		     : put_fact(emit, call,
+				(struct fact){ RH_EV_UNMAP, RH_MAP_UNKNOWN, call->size }, err);
 }
 
 static int map(struct rh_emitter *emit, const struct rh_call *call, struct rh_err *err)
@@ -302,7 +303,7 @@ static int put_realloc(struct rh_emitter *emit, const struct rh_call *end, uint6
 		       : 0;
 }
 
-/* What the stream brings next, be it fetched already or not. */
+/* The next call of the stream, whether already fetched or not. */
 static const struct rh_call *peek(const struct rh_emitter *emit, uint32_t stream)
 {
 	if (emit->queued && emit->ahead.stream == stream)
@@ -310,8 +311,8 @@ static const struct rh_call *peek(const struct rh_emitter *emit, uint32_t stream
 	return rh_merge_peek(emit->merge, stream);
 }
 
-/* `address` is about to be handed out: a realloc under way elsewhere that ends its
- * life there has done so by now. */
+/* `address` is about to be handed out: a realloc in progress on another thread that frees it must
+ * have done so by now. */
 static int settle_reallocs(struct rh_emitter *emit, const struct rh_call *born, struct rh_err *err)
 {
 	for (uint32_t i = 0; i < rh_merge_streams(emit->merge); i++) {
@@ -329,7 +330,7 @@ static int settle_reallocs(struct rh_emitter *emit, const struct rh_call *born, 
 			lane->re = RE_DONE;
 			return put_realloc(emit, &early, lane->re_old, err);
 		}
-		/* Its end is hidden behind calls of a signal handler, or never came. */
+		/* Its end comes after calls of a signal handler, or never came. */
 		lane->re = RE_SPLIT;
 		if (!end)
 			return 0;

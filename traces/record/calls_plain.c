@@ -1,14 +1,15 @@
 /*
- * calls_plain.c - calls in a row (rh_merge_plain) become events, the fast way of calls.c.
+ * calls_plain.c - turns runs of plain calls (rh_merge_plain) into events: the fast path of calls.c.
  *
- * What a call needs beside its address and size holds for many of them: the lane for a stream's
- * run, the time for a stamp, the span of the recording for nearly all. The look-ups of all
- * addresses begin before the first is used: with millions of living objects each is a cache
- * miss. A call that the builder does not take this way goes the way of calls.c.
+ * Everything that a call needs besides address and size is shared by many calls: the lane by a run
+ * of one stream, the time by a stamp, the span of the recording by nearly all. The look-ups of all
+ * addresses are prefetched before the first is used: with millions of living objects each is a
+ * cache miss. A call that the builder does not accept this way goes through calls.c.
  */
 #include "traces/record/emitter.h"
 
-/* No thread stands in a realloc, and nothing counts calls or knows blocks from before. */
+/* No thread is inside a realloc, and calls are neither counted nor checked for blocks from before.
+ */
 bool rh_emitter_may_plain(const struct rh_emitter *emit)
 {
 	return !emit->before.late && !emit->reallocs_open && !emit->queued &&

@@ -1,9 +1,9 @@
 /*
  * capture.c - a file of frames and the index of its chunks.
  *
- * write(2) from warm pages costs 0.33 ns a byte here; windows of a mapped file cost five
- * times that in page faults, which is why nothing is mapped. A frame's head goes out in the
- * same write as its records: what is torn is the last frame alone.
+ * write(2) from warm pages costs 0.33 ns a byte here; windows of a mapped file cost five times
+ * that in page faults, so nothing is mapped. A frame's head is written together with its
+ * records, so only the last frame can be torn.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +32,7 @@ struct frame {
 	struct rh_chunk chunk;
 };
 
-/* A name that is not there yet: what another recorder left is not ours to overwrite. */
+/* A name that does not exist yet: we must not overwrite what another recorder left. */
 static int open_named(struct rh_capture *capture, const char *beside)
 {
 	int fd = -1;
@@ -70,7 +70,7 @@ int rh_capture_open(struct rh_capture *capture, const char *beside, struct rh_er
 		return rh_fail_errno(err, RH_CANT_CREATE, "%s: no capture can be made there",
 				     capture->path);
 	(void)flock(capture->fd, LOCK_EX | LOCK_NB);
-	(void)fallocate(capture->fd, 0, 0, DATA_AT); /* a reserve, where the disk has room */
+	(void)fallocate(capture->fd, 0, 0, DATA_AT); /* a reserve, if the disk has room */
 	memcpy(capture->head.magic, head_magic, sizeof head_magic);
 	capture->head.head_bytes = sizeof capture->head;
 	capture->head.first = DATA_AT;
@@ -166,7 +166,7 @@ int rh_capture_add_image(struct rh_capture *capture, const void *image, size_t b
 	return write_pieces(capture, piece, err);
 }
 
-/* ---- what a recorder left ---- */
+/* ---- a capture left by a dead recorder ---- */
 
 static int open_left(struct rh_capture *capture, const char *path, struct rh_err *err)
 {

@@ -1,19 +1,19 @@
 /*
- * capture.h - what came out of the rings, in order of arrival, until the trace is made.
+ * capture.h - the records from the rings, in order of arrival, until the trace is made.
  *
- * A file beside the output, OUT.capture, that says all by itself: a head, then frames, each
- * a process image or a chunk of one ring's records. Should the recorder be killed, it is what
- * `reheap record --recover` makes the traces of. Once they are written it is removed.
+ * A file next to the output, OUT.capture, that is complete by itself: a head, then frames, each
+ * a process image or a chunk of one ring's records. If the recorder is killed, `reheap record
+ * --recover` makes the traces from it. It is removed once they are written.
  *
  *	+------+---------+-------+-------+----
  *	| head | reserve | frame | frame | ...
  *	+------+---------+-------+-------+----
  *	 4 KiB  to 1 MiB  from 1 MiB on
  *
- * The reserve is space on the disk that is given back when the disk is full, so that a trace
- * of what was captured can be begun; it grows into what the chunks give back as they are read.
- * An index in memory says whose the chunks are, 48 bytes for each. A chunk can be read
- * without its predecessors, so the oldest may be given up (keep last).
+ * The reserve is disk space that is released when the disk is full, so that writing the trace
+ * can begin; the trace then grows into the space of chunks that have been read. An index in
+ * memory, 48 bytes per chunk, says which image and ring each chunk belongs to. A chunk can be
+ * read without its predecessors, so the oldest may be dropped (keep last).
  *
  * Thread rule: one thread. Errors: RH_CANT_CREATE, RH_IO, RH_OS, RH_BAD_DATA, RH_NO_INPUT.
  */
@@ -39,7 +39,7 @@ struct rh_chunk {
 	uint32_t site; /* site number that holds at its first record */
 };
 
-/* What the traces need beside the records; numbers are file format. */
+/* What the traces need besides the records; the numbers are part of the file format. */
 struct rh_capture_head {
 	char magic[8];
 	uint32_t head_bytes, counter; /* counter: stamps are the CPU's */
@@ -47,15 +47,15 @@ struct rh_capture_head {
 	int32_t recorder, program; /* process ids */
 	uint32_t time, sites, residency, pad;
 	uint64_t sample_bytes;
-	uint64_t first; /* frames before it were given up */
+	uint64_t first; /* frames before it were dropped */
 	char out[3072]; /* the trace that was asked for */
 };
 
 struct rh_capture {
 	int fd;
 	char path[4112]; /* "" = it has no name */
-	bool keep;	 /* the file stays, and all that is in it */
-	bool whole;	 /* what is read stays in it: the disk has room for a trace beside it */
+	bool keep;	 /* the file is kept with all its contents */
+	bool whole;	 /* chunks stay after reading: the disk has room for the trace as well */
 	struct rh_capture_head head;
 	uint64_t bytes; /* end of the file */
 	struct rh_chunk *chunks;
@@ -65,16 +65,16 @@ struct rh_capture {
 };
 
 int rh_capture_open(struct rh_capture *capture, const char *beside, struct rh_err *err);
-/* capture->head as it is now into the file. */
+/* Writes the current capture->head into the file. */
 int rh_capture_put_head(const struct rh_capture *capture, struct rh_err *err);
-/* Any bytes that say what an image is; they come back in the order of their putting. */
+/* Any bytes that describe an image; they are read back in the order of writing. */
 int rh_capture_add_image(struct rh_capture *capture, const void *image, size_t bytes,
 			 struct rh_err *err);
-/* Space for the trace, on a disk that is full. */
+/* Releases space for the trace on a full disk. */
 void rh_capture_give_reserve(const struct rh_capture *capture);
 
-/* A capture that a recorder left: its chunks into the index, its images to the function. It
- * ends where a frame is torn. */
+/* Reads a capture that a recorder left: its chunks go into the index, its images to the function.
+ * It ends at a torn frame. */
 struct rh_capture_visit {
 	int (*image)(void *data, const void *image, size_t bytes, struct rh_err *err);
 	void *data;
@@ -87,7 +87,7 @@ int rh_capture_recover(struct rh_capture *capture, const char *path,
 int rh_capture_add(struct rh_capture *capture, struct rh_chunk *chunk, const uint64_t *words,
 		   size_t count, struct rh_err *err);
 
-/* Gives up the oldest chunks while at least this much would remain. 0 = no such bound. */
+/* Drops the oldest chunks while at least this much would remain. 0 = no such bound. */
 void rh_capture_keep_last(struct rh_capture *capture, uint64_t events, uint64_t bytes);
 
 /* Reads part of a chunk. */
@@ -97,10 +97,10 @@ struct rh_chunk_part {
 int rh_capture_read(const struct rh_capture *capture, const struct rh_chunk *chunk,
 		    struct rh_chunk_part part, uint64_t *into, struct rh_err *err);
 
-/* Returns the disk space of a chunk that nobody reads again, unless all is to stay. */
+/* Releases the disk space of a chunk that is not read again, unless everything is kept. */
 void rh_capture_forget(const struct rh_capture *capture, const struct rh_chunk *chunk);
 
-/* A chunk, by its place in the index, is in a trace that is finished: its disk space goes. */
+/* The chunk at that place of the index is in a finished trace: its disk space is released. */
 void rh_capture_release(struct rh_capture *capture, size_t index);
 /* Takes those out of the index; returns how many were before `end`. */
 size_t rh_capture_compact(struct rh_capture *capture, size_t end);

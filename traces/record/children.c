@@ -1,9 +1,9 @@
 /*
  * children.c - see children.h.
  *
- * Below a program that is not recorded, /proc/PID/task/TID/children names its children at no cost.
- * That is done only for processes of which the recorder is an ancestor: a number from another PID
- * namespace may be a stranger's here.
+ * Below an unrecorded program, /proc/PID/task/TID/children lists its children cheaply. It is
+ * read only for descendants of the recorder: a number from another PID namespace may belong to
+ * an unrelated process here.
  */
 #include "traces/record/children.h"
 
@@ -79,19 +79,19 @@ static bool same_base(const char *a, const char *b)
 	return *a && strcmp(one ? one + 1 : a, two ? two + 1 : b) == 0;
 }
 
-/* In another PID namespace its process has another number for itself. */
+/* In another PID namespace the process has a different number for itself. */
 static bool may_be(const struct rh_child *child, int pid, const char *exe)
 {
 	return child->pid == pid || same_base(child->exe, exe);
 }
 
-/* The kernel told of that exec first: posix_spawn, whose child is known behind it. */
+/* The kernel reported that exec first: posix_spawn, whose child is known only afterwards. */
 static struct rh_child *heard_before(struct rh_children *children, const struct rh_kid *kid)
 {
 	for (size_t i = children->count; children->kin && i > 0; i--) {
 		struct rh_child *child = &children->rows[i - 1];
 
-		if (child->execed && !child->told && child->why == kid->why &&
+		if (child->execed && !child->noted && child->why == kid->why &&
 		    child->at >= kid->at && may_be(child, kid->pid, kid->exe))
 			return child;
 	}
@@ -117,7 +117,7 @@ static int take_child(struct rh_children *children, const struct rh_drain *drain
 	if (!child)
 		return err->text[0] ? -1 : 0;
 	child->ppid = kid.ppid;
-	child->told = true;
+	child->noted = true;
 	if (!child->execed)
 		child->at = kid.at;
 	snprintf(child->exe, sizeof child->exe, "%s", kid.exe);
@@ -157,7 +157,7 @@ static bool is_known(const struct rh_children *children, const struct rh_drain *
 	return rh_drain_newest(drain, pid, false) != SIZE_MAX;
 }
 
-/* One that is below an unrecorded one may have begun another program since. */
+/* A child below an unrecorded program may have started another program since. */
 static void name_again(struct rh_child *child)
 {
 	char exe[sizeof child->exe];
@@ -167,7 +167,7 @@ static void name_again(struct rh_child *child)
 		memcpy(child->exe, exe, sizeof exe);
 }
 
-/* What took its place in the same process is told like what it began. */
+/* A program that replaced it in the same process is reported like one that it started. */
 static int look_again(struct rh_children *children, const struct rh_drain *drain, size_t index,
 		      struct rh_err *err)
 {
@@ -175,7 +175,7 @@ static int look_again(struct rh_children *children, const struct rh_drain *drain
 	struct stat st = { 0 };
 	char link[64];
 
-	if (children->kin && rh_kin_works(children->kin)) /* that has told */
+	if (children->kin && rh_kin_works(children->kin)) /* it has reported that */
 		return 0;
 	if (child->why == RH_KID_BELOW) {
 		name_again(child);
@@ -188,7 +188,7 @@ static int look_again(struct rh_children *children, const struct rh_drain *drain
 		child->inode = st.st_ino;
 		return 0;
 	}
-	child->over = true; /* its successor is looked at from here on */
+	child->over = true; /* from here on we look at its successor */
 	row = add(children, drain, child->pid, RH_KID_BELOW, err);
 	if (!row)
 		return err->text[0] ? -1 : 0;
@@ -231,9 +231,10 @@ static int look_below(struct rh_children *children, const struct rh_drain *drain
 	return err->text[0] ? -1 : 0;
 }
 
-/* ---- what the kernel tells ---- */
+/* ---- events from the kernel ---- */
 
-/* What was known of it at that time: its process may have told what it became later. */
+/* The newest row of that process at that time: the process may have reported a later program
+ * already. */
 static struct rh_child *newest(struct rh_children *children, int pid, uint64_t at)
 {
 	for (size_t i = children->count; i > 0; i--) {
@@ -254,14 +255,14 @@ static bool turned_up(const struct rh_child *child, const struct rh_drain *drain
 	return false;
 }
 
-/* What a program that is not recorded forks is not, either. */
+/* A fork of an unrecorded program is unrecorded, too. */
 static int hear_fork(struct rh_children *children, const struct rh_drain *drain,
 		     const struct rh_kin_event *event, struct rh_err *err)
 {
 	struct rh_child *parent = newest(children, event->parent, event->at), *child;
 	char exe[sizeof parent->exe];
 
-	if (!parent || (parent->told && !parent->execed) ||
+	if (!parent || (parent->noted && !parent->execed) ||
 	    (parent->why == RH_KID_BELOW && turned_up(parent, drain)))
 		return 0;
 	child = newest(children, event->pid, event->at);
@@ -272,36 +273,37 @@ static int hear_fork(struct rh_children *children, const struct rh_drain *drain,
 	if (!child)
 		return err->text[0] ? -1 : 0;
 	child->ppid = event->parent;
-	child->images = 0; /* it may have registered before we hear of it */
+	child->images = 0; /* it may have registered before its fork was reported */
 	child->at = event->at;
 	memcpy(child->exe, exe, sizeof exe);
 	return 0;
 }
 
-/* The word that its process left for this exec. What was thought of the process before goes. */
-static bool is_told(struct rh_children *children, const struct rh_kin_event *event)
+/* Whether the process itself reported this exec. Earlier rows of the process are marked as
+ * replaced. */
+static bool was_noted(struct rh_children *children, const struct rh_kin_event *event)
 {
-	struct rh_child *told = NULL;
+	struct rh_child *noted = NULL;
 
-	for (size_t i = children->count; i > 0 && !told; i--) {
+	for (size_t i = children->count; i > 0 && !noted; i--) {
 		struct rh_child *child = &children->rows[i - 1];
 
-		if (child->told && !child->execed && child->at <= event->at &&
+		if (child->noted && !child->execed && child->at <= event->at &&
 		    may_be(child, event->pid, event->exe))
-			told = child;
+			noted = child;
 	}
-	if (!told)
+	if (!noted)
 		return false;
 	for (size_t i = 0; i < children->count; i++) {
 		struct rh_child *child = &children->rows[i];
 
-		if (child == told || child->pid != event->pid)
+		if (child == noted || child->pid != event->pid)
 			continue;
 		child->replaced = true;
 		if (child->why == RH_KID_BELOW && !child->execed)
 			child->why = RH_KID_RECORDED; /* it was one fork */
 	}
-	told->execed = true;
+	noted->execed = true;
 	return true;
 }
 
@@ -321,14 +323,14 @@ static int hear_exec(struct rh_children *children, const struct rh_drain *drain,
 	size_t images = 0;
 	int ppid = 0;
 
-	if (is_told(children, event))
+	if (was_noted(children, event))
 		return 0;
 	before = newest(children, event->pid, event->at);
 	if (before && before->why == RH_KID_BELOW && !before->execed) {
 		name(before, event);
 		return 0;
 	}
-	/* A recorded process begins this by itself, past our functions: what the file says. */
+	/* A recorded process started this by a route past our functions: judged by the file. */
 	if (!before && event->why == RH_KID_RECORDED)
 		return 0;
 	if (before) {

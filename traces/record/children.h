@@ -1,9 +1,10 @@
 /*
- * children.h - the programs that were begun and are not recorded, and why.
+ * children.h - the programs that were started but are not recorded, and why.
  *
- * A recorded process looks at what it is about to exec (shim/exec.c) and leaves word in the area.
- * What such a program begins in its turn is told by the kernel (kin.h). Where that tells nothing it
- * is found below it in /proc, ten times a second, and what lives shorter than that is missed.
+ * A recorded process checks what it is about to exec (shim/exec.c) and leaves a note in the
+ * area. The kernel reports what such a program starts in its turn (kin.h). Where the kernel
+ * reports nothing, children are looked up below it in /proc, ten times a second, and
+ * shorter-lived ones are missed.
  *
  * Thread rule: one thread. Errors: RH_OS where memory runs out.
  */
@@ -20,38 +21,38 @@ struct rh_child {
 	int pid, ppid;
 	enum rh_kid_why why;
 	bool over;
-	bool told, execed; /* by its process, before the exec; the kernel has told of that exec */
-	bool replaced;	   /* by another program in the same process */
-	uint64_t at;	   /* when that was, or its fork; 0: found in /proc */
+	bool noted, execed; /* its process noted the exec before; the kernel reported that exec */
+	bool replaced;	    /* by another program in the same process */
+	uint64_t at;	    /* time of the exec, or of its fork; 0: found in /proc */
 	uint32_t looks;
-	size_t images;	/* there were so many when it was found */
-	uint64_t inode; /* of what it ran at the second look, when the exec was over for sure */
+	size_t images;	/* number of images when it was found */
+	uint64_t inode; /* of its executable at the second look, when the exec was surely over */
 	char exe[512];	/* as it was called, or as /proc shows it */
 };
 
 struct rh_children {
 	struct rh_child *rows;
 	size_t count, room;
-	uint64_t lost;	    /* that found no place in the area */
-	struct rh_kin *kin; /* NULL: the kernel tells nothing */
+	uint64_t lost;	    /* children that found no place in the area */
+	struct rh_kin *kin; /* NULL: the kernel reports nothing */
 	bool last;	    /* the next look is the last */
-	int strange_sweeps; /* that saw the program run what has not loaded the recorder */
+	int strange_sweeps; /* in which the program ran an image without the recorder */
 };
 
 enum { RH_CHILDREN_NOTE = 1024 };
 
-/* Takes what is new out of the area, and looks below what lives. */
+/* Takes new notes out of the area, and looks for children of living programs. */
 int rh_children_look(struct rh_children *children, const struct rh_drain *drain,
 		     struct rh_err *err);
-/* Says so once when what the program itself runs now has not loaded the recorder. */
+/* Warns once when the program's current image has not loaded the recorder. */
 void rh_children_stranger(struct rh_children *children, const struct rh_drain *drain, int pid);
-/* All are known: those that have turned out to be recorded go. */
+/* All are known now: removes those that turned out to be recorded. */
 void rh_children_settle(struct rh_children *children, const struct rh_drain *drain);
-/* In a few words, with what helps. */
+/* The reason in a few words, with the remedy. */
 const char *rh_children_why(enum rh_kid_why why);
 /* Its file. */
 const char *rh_children_name(const struct rh_child *child);
-/* The one of that process that came last; NULL: none. */
+/* The last child of that process; NULL: none. */
 const struct rh_child *rh_children_of(const struct rh_children *children, int pid);
 /* "3 recorded, 2 not: 12 /bin/x (statically linked), ..." */
 void rh_children_note(const struct rh_children *children, const struct rh_drain *drain,

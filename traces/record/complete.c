@@ -2,11 +2,10 @@
  * complete.c - the verdict that `record` prints last, the trace keeps as its note "complete"
  * and `info` and `replay` repeat.
  *
- * Every reason is a fact that was counted or seen. Memory that no event explains is what the
- * process had of anonymous memory at its most, beyond twice the most that lived at once in
- * the trace, what the program mapped itself where that is recorded (--maps), 256 bytes for each of
- * the most objects alive (at most as much again), and 32 MiB for loading, stacks and what
- * allocators keep for later.
+ * Every reason is a fact that was counted or observed. Unexplained memory is the process's peak
+ * of anonymous memory, less twice the peak of live bytes in the trace, less what the program
+ * mapped itself if that is recorded (--maps), less 256 bytes per object at the peak (at most as
+ * much again), and less 32 MiB for loading, stacks and what allocators keep for later.
  */
 #include "traces/record/complete.h"
 
@@ -139,7 +138,7 @@ void rh_complete(const struct rh_complete_facts *facts, char text[RH_COMPLETE_TE
 
 	add_calls(&verdict, facts);
 	add_heaps(&verdict, facts);
-	if (!facts->sample_bytes) /* else what lived is not known */
+	if (!facts->sample_bytes) /* else the live bytes are not known */
 		add_memory(&verdict, facts);
 	if (!verdict.at)
 		snprintf(text, RH_COMPLETE_TEXT, "yes");

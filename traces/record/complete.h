@@ -13,16 +13,16 @@ struct rh_complete_facts {
 	uint64_t outside, past_max;	   /* calls while recording was off, after its end */
 	uint64_t frees, unknown_frees;	   /* resizes among them */
 	uint64_t live_bytes_peak, objects; /* alive, at most */
-	uint64_t before;		   /* frees and resizes of what was born before */
-	int recovered;			   /* the recorder was killed: what came later is missing */
+	uint64_t before;		   /* frees and resizes of blocks born before */
+	int recovered;			   /* the recorder was killed: later calls are missing */
 	uint64_t segment;		   /* of --rotate; 0 = it is not one */
 	int forked;			   /* the process began as a copy of another */
-	int partial;			   /* recording was to be on for a part only */
+	int partial;			   /* only a part was to be recorded */
 	uint64_t mapped_peak;		   /* bytes it mapped itself, as recorded; see maps */
 	int maps;			   /* that was recorded */
-	uint64_t anonymous_peak;	   /* bytes the process had at its most; 0 = not known */
+	uint64_t anonymous_peak;	   /* bytes, of the process; 0 = not known */
 	uint64_t sample_bytes;		   /* it is a sample, one byte in so many hit; 0 = all */
-	uint64_t sample_full;		   /* blocks that are missing in it */
+	uint64_t sample_full;		   /* blocks that are missing from it */
 	uint32_t heaps;			   /* enum rh_heap */
 	const char *foreign, *exe;
 	const char *full; /* why recording stopped, "" = it did not */

@@ -1,9 +1,9 @@
 /*
  * drain.c - empties the rings into the capture.
  *
- * A pass looks at every ring's head. It leaves rings alone that hold little: a record in
- * a ring is as safe as one in the capture (both are ours, not the program's), and small
- * chunks cost an index entry each. Ten times a second everything is taken.
+ * A pass looks at every ring's head. It skips rings that hold little: a record in a ring is as
+ * safe as one in the capture (both belong to us, not to the program), and each small chunk
+ * costs an index entry. Ten times a second everything is taken.
  *
  * A ring's mask is read after its head: its owner widens it only while it is empty and
  * before it publishes the next record.
@@ -64,8 +64,8 @@ static uint64_t follow_long(struct rh_ring_past *past, struct rh_image *image,
 	       (rec.kind < RH_REC_LONG && (RH_REC_EVENTS >> rec.kind & 1));
 }
 
-/* Follows what later records depend on; counts what becomes an event. A producer never
- * lets a record wrap, so a piece holds whole ones. */
+/* Tracks the state that later records depend on; counts records that become events. A producer
+ * never lets a record wrap, so a piece holds whole records. */
 static uint64_t follow(struct rh_ring_past *past, struct rh_image *image, const uint64_t *words,
 		       size_t count)
 {
@@ -103,7 +103,7 @@ static int keep_chunk(struct rh_drain *drain, struct rh_chunk *chunk, const uint
 	return rh_capture_add(&drain->capture, chunk, words, count, full);
 }
 
-/* The words that were read are what drain->words begins with. */
+/* The words that were read are at the start of drain->words. */
 static int keep(struct rh_drain *drain, uint32_t index, struct rh_image *image, size_t count,
 		struct rh_err *err)
 {
@@ -249,7 +249,7 @@ int rh_drain_recover(struct rh_drain *drain, const void *bytes, size_t count, st
 	return 0;
 }
 
-/* What is in a ring, in words. */
+/* The contents of a ring, in words. */
 struct full {
 	uint64_t at, count;
 	uint64_t room; /* of the whole ring */
@@ -288,7 +288,7 @@ static int64_t drain_ring(struct rh_drain *drain, uint32_t index, bool all, stru
 		return 0;
 	if (drain->slot_image[proc - 1] < 0 && add_image(drain, proc - 1, err) < 0)
 		return -1;
-	/* The program can write all of the area: nothing in it is believed. */
+	/* The program can write all of the area: nothing in it is trusted. */
 	if (count > room || mask >= drain->ring_bytes || (mask & (mask + 1)))
 		return rh_fail(err, RH_BUG, "ring %u claims %llu words of %llu", index,
 			       (unsigned long long)count, (unsigned long long)room);
@@ -330,8 +330,8 @@ void rh_drain_beat(struct rh_drain *drain)
 	}
 }
 
-/* What a bare clone copied holds mutexes by another thread's number: the kernel never marks
- * them, but /proc shows no such process any more. */
+/* After a bare clone the copy holds mutexes under another thread's number: the kernel never marks
+ * them, but /proc no longer shows such a process. */
 static bool is_dead(const struct rh_drain *drain, struct rh_image *image)
 {
 	if (image->pidfd >= 0)
@@ -339,8 +339,8 @@ static bool is_dead(const struct rh_drain *drain, struct rh_image *image)
 	return !rh_process_holds(drain->area, image->slot) || seek(drain, image) == RH_PROCESS_GONE;
 }
 
-/* exec: the same process has a younger image, or NULL. Found in the order of their slots,
- * images are not in the order of time. */
+/* exec: the younger image of the same process, or NULL. Images are found in the order of their
+ * slots, not of time. */
 static const struct rh_image *successor(const struct rh_drain *drain, size_t index)
 {
 	const struct rh_image *images = drain->images;
@@ -363,8 +363,8 @@ size_t rh_drain_newest(const struct rh_drain *drain, int pid, bool with_events)
 	return found;
 }
 
-/* What an image has of memory, and has used. Reading it costs some microseconds. Behind the
- * look it is known that it was that process. */
+/* The memory that an image has, and the time it has used. Reading costs some microseconds. The pid
+ * is verified after reading. */
 static void look_at(struct rh_image *image)
 {
 	struct rh_used now;
@@ -403,7 +403,7 @@ void rh_drain_last_look(struct rh_drain *drain, int pid)
 		rh_figures_look(&drain->images[newest].life, &now);
 }
 
-/* The slot may serve another process once all that its image left in rings is taken. */
+/* The slot may serve another process once all records that its image left in rings are taken. */
 
 static int retire(struct rh_drain *drain, size_t index, struct rh_err *err)
 {
@@ -444,7 +444,7 @@ int rh_drain_processes(struct rh_drain *drain, bool main_over, struct rh_err *er
 		if (image->over)
 			continue;
 		next = successor(drain, i);
-		if (next) /* what that had used when it began is what this one has */
+		if (next) /* what the next had used at its begin, this one has used */
 			rh_figures_look(&image->life, &next->life.begin);
 		else
 			look_at(image);

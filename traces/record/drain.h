@@ -1,9 +1,9 @@
 /*
  * drain.h - empties the rings into the capture, and knows the processes behind them.
  *
- * An image is one program in one process: a fork makes a new one, an exec too. Thread
- * rule: one thread. Errors: RH_OS for memory; a capture that cannot grow is not an error
- * of a pass but its end: `full` is set, what comes later is counted as discarded.
+ * An image is one program in one process: a fork makes a new one, and so does an exec. Thread
+ * rule: one thread. Errors: RH_OS for memory; a capture that cannot grow is not an error of a
+ * pass but its end: `full` is set, and later records are counted as discarded.
  */
 #ifndef RH_RECORD_DRAIN_H
 #define RH_RECORD_DRAIN_H
@@ -18,13 +18,13 @@
 struct rh_image {
 	int pid, ppid, how; /* pid: as we see it; how: enum rh_proc_how */
 	int inner;	    /* pid as it sees itself */
-	int pidfd;	    /* -1: over, or not to be had */
+	int pidfd;	    /* -1: ended, or not available */
 	bool over;
 	bool found; /* pid is certain */
 	uint32_t slot;
 	uint64_t stamp;
 	uint64_t events, threads;
-	uint64_t anonymous_peak; /* bytes, seen by looking now and then */
+	uint64_t anonymous_peak; /* bytes, sampled now and then */
 	struct rh_figures_life life;
 	uint32_t heaps; /* enum rh_heap */
 	char foreign[RH_PROC_FOREIGN], serves[RH_PROC_SERVES];
@@ -32,7 +32,8 @@ struct rh_image {
 	uint32_t args_bytes;
 };
 
-/* What a ring's next record means; kept so that every chunk can be read alone. */
+/* The state that gives a ring's next record its meaning; kept so that every chunk can be read
+ * alone. */
 struct rh_ring_past {
 	uint64_t stamp;
 	uint32_t thread, tid, site;
@@ -54,7 +55,7 @@ struct rh_drain {
 	uint64_t events, bytes, discarded;
 	bool stopped;	    /* nothing more is kept */
 	struct rh_err full; /* text set: why the capture stopped growing */
-	/* Asked once when the capture cannot grow; true: there is more room than before. */
+	/* Called once when the capture cannot grow; true: there is more room than before. */
 	bool (*make_room)(void *of);
 	void *make_room_of;
 	uint64_t full_stamp;
@@ -62,19 +63,21 @@ struct rh_drain {
 
 int rh_drain_open(struct rh_drain *drain, struct rh_area *area, int area_fd, const char *beside,
 		  struct rh_err *err);
-/* An image as the capture of a dead recorder has it. */
+/* An image from the capture of a dead recorder. */
 int rh_drain_recover(struct rh_drain *drain, const void *bytes, size_t count, struct rh_err *err);
 /* One pass over all rings: those a quarter full, or all that are not empty. Returns the
  * words taken, -1 on error. */
 int64_t rh_drain_pass(struct rh_drain *drain, bool all, struct rh_err *err);
-/* Every ring's next event reads the clock, and looks whether it is to be recorded. */
+/* Every ring's next event reads the clock, and checks whether it is to be recorded. */
 void rh_drain_beat(struct rh_drain *drain);
-/* Recording stops or begins again: what processes use from here on does not count, or does. */
+/* Recording stops or resumes: from here on, the resource use of processes does not count, or counts
+ * again. */
 void rh_drain_pause(struct rh_drain *drain, bool off);
-/* The program itself is over and not reaped: the last look at what it used. */
+/* The program itself has ended but is not reaped: the last reading of its resource use. */
 void rh_drain_last_look(struct rh_drain *drain, int pid);
 /* Looks for new processes and dead ones. main_over: the program itself has been reaped. */
-/* Once a second: a process under a filter of system calls is to make none for us. */
+/* Once a second: marks processes under a system call filter, so that the shim makes no system calls
+ * there. */
 void rh_drain_filters(struct rh_drain *drain);
 int rh_drain_processes(struct rh_drain *drain, bool main_over, struct rh_err *err);
 /* The youngest image of a process; SIZE_MAX: none. */

@@ -1,11 +1,11 @@
 /*
  * emit.c - one process image of a capture becomes one trace: its beginning, turns and end.
  *
- * After the program's end that is one turn. While it runs there are many (stream.h), each as
- * far as a cut goes (merge.h); notes that nobody knows before the end come at the end.
+ * After the program's end this takes one turn. While it runs there are many (stream.h), each up to
+ * a cut (merge.h); notes that are only known at the end are written then.
  *
- * Speed. Calls that need nothing but an address and a size go in rows (calls_plain.c); 150 ns each
- * of all others.
+ * Speed. Calls that need only an address and a size are handled in runs (calls_plain.c); all
+ * others take 150 ns each.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@
 #include "traces/record/emitter.h"
 
 enum { HOLD_EVERY = 64 }; /* turns, some 0.5 ms */
-/* zstd: five sixths of the instructions of compressing at 7, for 5 % more bytes, are saved. */
+/* zstd: saves five sixths of the instructions of level 7, for 5 % more bytes. */
 enum { LEVEL = 3 };
 
 static const char memory_for[] = "the threads of the recording";
@@ -91,7 +91,7 @@ static void add_losses(struct rh_emitter *emit)
 	rh_build_count(emit->build, "record.wait_us", what->wait_ns / 1000);
 }
 
-/* What is known at the end only. */
+/* Notes that are known only at the end. */
 static int add_end(struct rh_emitter *emit, struct rh_err *err)
 {
 	if (rh_trace_add_note(emit->out, "clock", emit->what.clock, err) < 0)
@@ -102,7 +102,7 @@ static int add_end(struct rh_emitter *emit, struct rh_err *err)
 	return rh_trace_add_note(emit->out, "ended", emit->what.ended, err);
 }
 
-/* For what it would be worth to the program. */
+/* For `worth`: what another heap would save the program. */
 static int add_figures(struct rh_emitter *emit, struct rh_err *err)
 {
 	const struct rh_image *image = &emit->what.drain->images[emit->what.image];
@@ -132,8 +132,8 @@ static int add_figures(struct rh_emitter *emit, struct rh_err *err)
 	return 0;
 }
 
-/* Of a segment that is not the last: the drain is not ours to look at, and what was lost is known
- * by its gaps alone. */
+/* For a segment that is not the last: we may not look at the drain, and losses are known only by
+ * the gaps. */
 static void only_so_far(const struct rh_emitter *emit, struct rh_complete_facts *facts)
 {
 	facts->lost = rh_build_counted(emit->build, "drop.gap");
@@ -191,7 +191,8 @@ static int add_site(struct rh_emitter *emit, const struct rh_call *call, struct 
 			      : rh_trace_add_site(emit->out, call->site, call->name, err);
 }
 
-/* The next call, unless one waits already; names pass by it, for their text does not last. */
+/* Fetches the next call, unless one waits already; names are handled at once, because their text
+ * does not last. */
 static int fetch(struct rh_emitter *emit, struct rh_err *err)
 {
 	int more = 1;
@@ -213,7 +214,7 @@ static void show(const struct rh_emitter *emit, uint64_t before)
 					  (double)emit->calls / 1e6);
 }
 
-/* All that is due; fewer where the emitter is told to hold, or a call must wait. */
+/* All calls that are due; fewer if the emitter is asked to hold, or a call must wait. */
 static int emit_due(struct rh_emitter *emit, struct rh_err *err)
 {
 	struct rh_plain plain[RH_PLAIN];
@@ -274,7 +275,7 @@ static bool room_for_lanes(struct rh_emitter *emit)
 				   sizeof *emit->lanes);
 }
 
-/* The spans are copied: the recording goes on to change its own. */
+/* The spans are copied, because the recording continues to change its own. */
 static int take_spans(struct rh_emitter *emit, const struct rh_emit *what, struct rh_err *err)
 {
 	size_t bytes = what->span_count * sizeof *emit->spans;
@@ -313,7 +314,7 @@ int rh_emit_add(struct rh_emitter *emit, const struct rh_chunk *chunk, struct rh
 	return rh_merge_add(emit->merge, chunk, err);
 }
 
-/* What a segment is to say is copied: the drain is the recorder's while we write. */
+/* The facts for a segment's notes are copied: the drain belongs to the recorder while we write. */
 static void look_for_segments(struct rh_emitter *emit)
 {
 	const struct rh_drain *drain = emit->what.drain;
@@ -339,7 +340,7 @@ int rh_emit_turn(struct rh_emitter *emit, const struct rh_emit *what, uint64_t u
 	if (take_spans(emit, what, err) < 0)
 		return -1;
 	emit->what.image = image;
-	emit->what.ns_per_tick = ns_per_tick; /* the first is kept: times are not to jump */
+	emit->what.ns_per_tick = ns_per_tick; /* the first is kept: times must not jump */
 	emit->until = until;
 	if (emit->segments)
 		look_for_segments(emit);
@@ -372,7 +373,7 @@ int rh_emit_end(struct rh_emitter *emit, const struct rh_emit *what, const char 
 	atomic_store(&emit->hold, 0);
 	if (rh_emit_turn(emit, what, UINT64_MAX, err) == 0 && rh_emit_work(emit, err) == 0 &&
 	    rh_emitter_end_open(emit, err) == 0) {
-		out = emit->out; /* another segment's than at first, perhaps */
+		out = emit->out; /* may be another segment by now */
 		add_losses(emit);
 		result = rh_build_finish(emit->build, err);
 		if (result == 0 && !emit->segments) /* those are of the whole */

@@ -1,7 +1,7 @@
 /*
- * emit.h - one process image of a capture becomes one trace.
- * Thread rule: one thread at a time; only rh_emit_hold may be called beside rh_emit_work.
- * Errors: those of trace.h and merge.h.
+ * emit.h - writes one process image of a capture as one trace. Thread rule: one thread at a
+ * time; only rh_emit_hold may be called during rh_emit_work. Errors: those of trace.h and
+ * merge.h.
  */
 #ifndef RH_RECORD_EMIT_H
 #define RH_RECORD_EMIT_H
@@ -20,7 +20,7 @@ struct rh_span {
 
 struct rh_emit {
 	const struct rh_record_opts *opts;
-	struct rh_drain *drain; /* the recorder's own: it alone changes it */
+	struct rh_drain *drain; /* the recorder's: only it changes it */
 	uint32_t image;
 	const struct rh_span *spans;
 	size_t span_count;
@@ -30,12 +30,12 @@ struct rh_emit {
 	uint64_t dropped, nested, no_ring; /* notes: what could not be recorded */
 	uint64_t waits, wait_ns;
 	bool recovered;	      /* from the capture of a recorder that was killed */
-	uint64_t sample_full; /* blocks that should be in the sample and had no place */
-	const char *children; /* note: who was recorded and who not; NULL: there were none */
+	uint64_t sample_full; /* blocks that were drawn but found no place in the sample */
+	const char *children; /* note: the children that were recorded, and not; NULL: none */
 	int program;	      /* number of the recorded program's process, as we see it */
 	uint64_t segments;    /* of --rotate that this image has already */
-	char *segment_path;   /* --rotate: the last segment's file comes here, RH_SEGMENT_PATH */
-	char *complete; /* RH_COMPLETE_TEXT bytes: the verdict comes here, and into the notes */
+	char *segment_path;   /* --rotate: out: the last segment's file, RH_SEGMENT_PATH */
+	char *complete; /* out, RH_COMPLETE_TEXT bytes: the verdict, also written to the notes */
 };
 
 enum { RH_SEGMENT_PATH = 4096 };
@@ -50,10 +50,10 @@ int rh_emit(const struct rh_emit *what, const char *path, struct rh_trace_totals
 	    struct rh_err *err);
 
 /*
- * The same while the program runs. begin; then again and again the chunks of the image that
- * are new since, a turn, and work, in whatever thread; end gets the last chunks before. Chunks
- * are read and stay in the capture, so that this can be given up at any time (close). `path` may
- * be another one at the end, in the same folder. Of `what`, opts, drain, image, spans and
+ * The same while the program runs: begin; then repeatedly add the image's new chunks, take a
+ * turn, and work, in any thread; the last chunks are added before end. Chunks stay in the
+ * capture after reading, so that this can be abandoned at any time (close). `path` may be
+ * different at the end, in the same folder. Of `what`, only opts, drain, image, spans and
  * ns_per_tick count before the end.
  */
 struct rh_emitter;
@@ -61,14 +61,15 @@ struct rh_emitter;
 int rh_emit_begin(struct rh_emitter **emit, const struct rh_emit *what, const char *path,
 		  struct rh_err *err);
 int rh_emit_add(struct rh_emitter *emit, const struct rh_chunk *chunk, struct rh_err *err);
-/* Calls that have stamps before `until` are due. */
+/* Calls with stamps before `until` become due. */
 int rh_emit_turn(struct rh_emitter *emit, const struct rh_emit *what, uint64_t until,
 		 struct rh_err *err);
 int rh_emit_work(struct rh_emitter *emit, struct rh_err *err);
-/* --rotate, between two works: segments that are finished, and whether such a chunk is in them. */
+/* --rotate, between two calls of work: the number of finished segments, and whether such a chunk is
+ * in them. */
 uint64_t rh_emit_segments(const struct rh_emitter *emit);
 bool rh_emit_is_done(const struct rh_emitter *emit, const struct rh_chunk *chunk);
-/* Work returns soon; what is due stays due. */
+/* Makes work return soon; calls that are due stay due. */
 void rh_emit_hold(struct rh_emitter *emit);
 /* Ends the emitter, whatever it returns. */
 int rh_emit_end(struct rh_emitter *emit, const struct rh_emit *what, const char *path,

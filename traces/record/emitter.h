@@ -1,5 +1,5 @@
 /*
- * emitter.h - what emit.c (a trace's life, its notes) and calls.c (calls into events) share.
+ * emitter.h - shared by emit.c (a trace's life, its notes) and calls.c (calls into events).
  * Thread rule: one thread at a time. Errors: those of trace.h and merge.h.
  */
 #ifndef RH_RECORD_EMITTER_H
@@ -15,16 +15,16 @@
 #include "traces/record/merge.h"
 #include "traces/record/ranges.h"
 
-enum { RH_PLAIN = 64 }; /* calls of the fast way whose addresses are looked up together */
+enum { RH_PLAIN = 64 }; /* calls on the fast path whose addresses are looked up together */
 
 enum re_state { RE_NONE, RE_OPEN, RE_DONE, RE_SPLIT };
 
 struct rh_lane {
 	uint64_t re_old;
-	uint32_t task; /* 0 = the main thread, or spawned where we could not see */
+	uint32_t task; /* 0 = the main thread, or spawned unseen */
 	uint32_t thread, tid;
 	uint8_t re;	   /* enum re_state */
-	bool open, exited; /* has not ended; said EXIT */
+	bool open, exited; /* has not ended; wrote EXIT */
 };
 
 struct rh_emitter {
@@ -38,7 +38,7 @@ struct rh_emitter {
 	struct rh_merge *merge;
 	struct rh_trace_out *out;
 	struct rh_build *build;
-	struct rh_lane *lanes; /* by stream: who is on that ring now */
+	struct rh_lane *lanes; /* by stream: the thread on that ring now */
 	struct rh_map tasks;   /* thread number -> task */
 	struct rh_map handles; /* pthread_t -> task */
 	struct rh_map joining; /* stream -> task it waits for */
@@ -48,44 +48,44 @@ struct rh_emitter {
 	uint64_t done_to;	      /* chunks before that place of the capture are in segments
 					 that are finished */
 	char stem[RH_SEGMENT_PATH];   /* of their files */
-	bool cut_file;		      /* what was unmapped last was a file */
+	bool cut_file;		      /* the last unmapped range was a file */
 	uint64_t start;		      /* stamp of time 0 */
 	uint64_t calls;
 	uint32_t next_task, reallocs_open;
 	size_t span;
-	struct rh_call ahead; /* fetched, and it must wait */
+	struct rh_call ahead; /* fetched but must wait */
 	bool queued;
 };
 
-/* One call becomes events. */
+/* Turns one call into events. */
 int rh_emitter_call(struct rh_emitter *emit, const struct rh_call *call, struct rh_err *err);
-/* Calls in a row, where that may be: see merge.h, rh_merge_plain. */
+/* Runs of plain calls, where possible: see merge.h, rh_merge_plain. */
 bool rh_emitter_may_plain(const struct rh_emitter *emit);
 int rh_emitter_plain(struct rh_emitter *emit, const struct rh_plain *calls, size_t count,
 		     struct rh_err *err);
-/* Time of a call with that stamp, or of one before it that was later; RH_NONE: not wanted. */
+/* Time of a call with that stamp, or of an earlier call if that was later; RH_NONE: not wanted. */
 uint64_t rh_emitter_time(struct rh_emitter *emit, uint64_t stamp);
 
-/* What the builder knows a thread by. */
+/* The builder's key of a thread. */
 static inline uint64_t rh_emitter_key(uint32_t tid, uint32_t stream)
 {
 	return tid ? tid : (1ull << 32) + stream;
 }
 
-/* A realloc under way elsewhere has given up the block that this call was handed, and its end
- * has not been seen yet: it is about to be. */
+/* A realloc in progress on another thread has freed the block that this call got, and its end has
+ * not been seen yet but is due. */
 bool rh_emitter_must_wait(const struct rh_emitter *emit, const struct rh_call *call);
-/* emit.c, for rotate.c: a trace of that name is begun; its notes of the end. */
+/* emit.c, for rotate.c: begins a trace of that name; writes its final notes. */
 int rh_emitter_create(struct rh_emitter *emit, const char *path, struct rh_err *err);
 int rh_emitter_notes(struct rh_emitter *emit, struct rh_err *err);
 int rh_emitter_verdict(struct rh_emitter *emit, struct rh_err *err);
-/* rotate.c: the first segment begins; the next one, if it is due; the files' names; the last ends:
- * its path. */
+/* rotate.c: begins the first segment; begins the next one if due; the files' names; ends the last
+ * and returns its path. */
 int rh_rotate_begin(struct rh_emitter *emit, struct rh_err *err);
 int rh_rotate_look(struct rh_emitter *emit, struct rh_err *err);
 void rh_rotate_name(struct rh_emitter *emit);
 int rh_rotate_end(struct rh_emitter *emit, char path[RH_SEGMENT_PATH], struct rh_err *err);
-/* Threads that said EXIT and were not followed by another on their ring. */
+/* Ends threads that wrote EXIT and were not followed by another on their ring. */
 int rh_emitter_end_open(struct rh_emitter *emit, struct rh_err *err);
 
 #endif

@@ -1,10 +1,10 @@
 /*
  * executable.c - which file will run, and can it be recorded?
  *
- * The loader ignores LD_PRELOAD without a word for setuid programs and cannot honour it
- * for static ones; a recording of nothing after an hour is a bad way to find out. So
- * the file is looked at first: PT_INTERP (dynamic at all, and by glibc), the machine,
- * the setuid bits and file capabilities, and whether it defines or imports malloc.
+ * The loader silently ignores LD_PRELOAD for setuid programs and cannot honour it for static
+ * ones; an empty recording after an hour is a bad way to find out. So the file is checked
+ * first: PT_INTERP (dynamic at all, and by glibc), the machine, the setuid bits and file
+ * capabilities, and whether it defines or imports malloc.
  */
 #include <elf.h>
 #include <errno.h>
@@ -141,8 +141,8 @@ static const ElfW(Shdr) * dynamic_symbols(const struct look *look, const ElfW(Sh
 	return NULL;
 }
 
-/* By the names that they leave in a program. Each puts itself in front of malloc and ends
- * the program when another library stands before it. */
+/* Recognised by the names that they leave in a program. Each interposes malloc and ends the program
+ * if another library comes before it. */
 static const char *sanitizer_of(const char *name)
 {
 	static const char *const known[][2] = {
@@ -158,8 +158,8 @@ static const char *sanitizer_of(const char *name)
 	return NULL;
 }
 
-/* Does the program itself define malloc, or does it not even call one of the family? Returns
- * the sanitizer it is built with, or NULL. */
+/* Whether the program itself defines malloc, or calls none of the family. Returns the sanitizer it
+ * is built with, or NULL. */
 static const char *judge_symbols(const struct look *look, char *warning, size_t room)
 {
 	static const char *const family[] = { "malloc", "calloc", "realloc",
@@ -239,7 +239,7 @@ static int judge_elf(const struct look *look, char *warning, size_t room, struct
 	return 0;
 }
 
-/* Interpreter of "#!": the first word. False when it is no script. */
+/* Interpreter of "#!": the first word. False when it is not a script. */
 static bool interpreter(const struct look *look, char *path, size_t room)
 {
 	size_t at = 2, from;
@@ -269,7 +269,7 @@ static int judge(const char *path, int depth, char *warning, size_t room, struct
 	if (check_privilege(path, err) < 0)
 		return -1;
 	if (rh_filemap_open(&map, path, err) < 0) {
-		err->text[0] = '\0'; /* may be run but not read: then nothing can be said */
+		err->text[0] = '\0'; /* executable but not readable: nothing can be said */
 		return 0;
 	}
 	look = (struct look){ path, map.base, map.bytes, (const void *)map.base };

@@ -1,6 +1,6 @@
 /*
- * figures.c - see figures.h. The kernel splits CPU time into user and kernel time for us only
- * in ticks of 10 ms (/proc/PID/stat); the sum of both it tells exactly, by the process' clock.
+ * figures.c - see figures.h. The kernel splits CPU time into user and kernel time only in ticks
+ * of 10 ms (/proc/PID/stat); it reports their sum exactly, by the process's clock.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include "alloc/base/os.h"
 #include "traces/record/figures.h"
 
-enum { STAT_KERNEL = 13 }; /* spaces behind the name until stime; utime is in front of it */
+enum { STAT_KERNEL = 13 }; /* spaces from the name to stime; utime is before it */
 
 static uint64_t cpu_clock_ns(int pid)
 {
@@ -53,8 +53,8 @@ bool rh_figures_now(int pid, struct rh_used *now)
 	return true;
 }
 
-/* Both clocks are read, one after the other: the stamp on the other one. 0 for a stamp from before
- * the clock began, which only a damaged area holds. */
+/* Reads both clocks, one after the other, and converts the stamp to the other one. 0 for a stamp
+ * from before the clock began, which only a damaged area holds. */
 static uint64_t wall_of(const struct rh_area *area, uint64_t stamp)
 {
 	uint64_t now = rh_now_ns();
@@ -95,7 +95,7 @@ void rh_figures_pause(struct rh_figures_life *life, bool off)
 	life->off.wall_ns += life->last.wall_ns - life->since.wall_ns;
 }
 
-/* Its own word is exact, but what the kernel does for it after that is not in it. */
+/* The process's own figure is exact, but excludes what the kernel does for it afterwards. */
 void rh_figures_end(struct rh_figures_life *life, const struct rh_area *area,
 		    const struct rh_proc *proc)
 {

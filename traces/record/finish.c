@@ -1,8 +1,8 @@
 /*
  * finish.c - the traces of a recording and the summary on stderr.
  *
- * The program's last image gets the name that was asked for. Images it left by exec, and
- * other processes, get NAME.PID.rht, with a number when one process had several.
+ * The program's last image gets the requested name. Images that it replaced by exec, and other
+ * processes, get NAME.PID.rht, with a number when one process had several.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -62,7 +62,7 @@ static void how_it_ended(const struct rh_session *session, const struct rh_image
 		snprintf(text, room, "exit %d", WEXITSTATUS(session->wait_status));
 }
 
-/* The clocks are compared well enough then: to a millionth, where a read is late by 250 ns. */
+/* After this time the clocks are compared to a millionth, even if a read is late by 250 ns. */
 #define COMPARED_NS 250000000u
 
 /* ns per tick over the whole recording when that is long enough to beat calibration. */
@@ -127,7 +127,7 @@ static void print_trace(const struct rh_session *session, const struct written *
 			 seconds > 0 ? events / 1e6 / seconds : 0.0);
 }
 
-/* The last word on a trace; of the program itself it needs no name. */
+/* Prints the final line about a trace; the program's own trace needs no name. */
 static void print_verdict(const struct rh_session *session, const char *path, const char *complete)
 {
 	bool yes = strcmp(complete, "yes") == 0;
@@ -139,8 +139,8 @@ static void print_verdict(const struct rh_session *session, const char *path, co
 		 yes ? "" : complete + strlen("no: "));
 }
 
-/* A trace that could not be written for want of room may take that of the chunks it has read. On
- * any other failure the capture is still whole, to be recovered. */
+/* A trace that ran out of disk space may use the space of chunks it has read. After any other
+ * failure the capture is still whole and can be recovered. */
 static int write_trace(struct rh_session *session, const struct rh_emit *what, const char *path,
 		       struct rh_trace_totals *totals, struct rh_err *err)
 {
@@ -187,7 +187,7 @@ static bool write_image(struct rh_session *session, size_t index, bool final, st
 	return true;
 }
 
-/* Those that have a trace were named with it. */
+/* Processes with a trace were named with it. */
 static void print_children(const struct rh_session *session)
 {
 	const struct rh_children *children = &session->children;
@@ -284,7 +284,7 @@ static bool make_room(void *session)
 	return rh_stream_abandon(((struct rh_session *)session)->stream);
 }
 
-/* A device or pipe is written once, from the beginning to the end. */
+/* A device or pipe can be written only once, from beginning to end. */
 void rh_session_write_along(struct rh_session *session)
 {
 	struct stat st;
@@ -365,12 +365,13 @@ bool rh_session_finish(struct rh_session *session)
 	}
 	if (last[0])
 		print_verdict(session, "", last);
-	/* What the program itself did may not have come to a dead recorder; others may have. */
+	/* A dead recorder may have received nothing from the program itself, but something from
+	 * others. */
 	return ok && (final != SIZE_MAX || (session->recovered && written));
 }
 
-/* Recording ended before the program. Its threads count what they make then; a few calls
- * of the moment in which it ended may still lie in the rings. */
+/* Recording ended before the program. From then on its threads only count their calls; a few calls
+ * from that moment may still be in the rings. */
 void rh_session_afterwards(struct rh_session *session)
 {
 	struct rh_drain *drain = &session->drain;

@@ -1,21 +1,21 @@
 /*
- * inject.c - see inject.h. The path of it:
+ * inject.c - see inject.h. The steps:
  *
- *	1. one thread after the other is stopped and looked at; one that is inside the allocator
- *	   or the loader, or was called by them, is let go at once;
- *	2. the code below goes into 512 zero bytes at the end of a mapping of code, where
- *	   nothing is (a page ends later than the code that a file has);
- *	3. what it needs goes on the thread's own stack, below what the thread may use;
- *	4. the thread's next instruction is that code's first; let go.
+ *	1. one thread after the other is stopped and examined; one that is inside the allocator
+ *	   or the loader, or was called by them, is released at once;
+ *	2. the code below is written into 512 unused zero bytes at the end of a code mapping (a
+ *	   page usually extends past the code in the file);
+ *	3. its data goes on the thread's own stack, below the part that the thread may use;
+ *	4. the thread's next instruction is set to the first of that code; it is released.
  *
- * Which thread. A word on the stack is a return address when it points into code right behind a
- * call. None of the first 128 KiB may point into the allocator or the loader. What a loader
- * left on the stack at the start is still there in holes of later frames, so after a second of
- * finding none, a thread will do that waits in a system call and was not sent there by them: the
- * first return address outside of libc decides.
+ * Which thread. A word on the stack is a return address if it points into code right after a
+ * call. None in the first 128 KiB may point into the allocator or the loader. Return addresses
+ * that the loader left on the stack at the start may still be in gaps of later frames, so if no
+ * thread is found for a second, we accept a thread that waits in a system call not made by the
+ * allocator or the loader: the first return address outside of libc decides.
  *
- * What the kernel would have done on the thread's way back, we do: a system call that was
- * interrupted by our looking begins again.
+ * We do what the kernel would have done on the thread's return: a system call that our stop
+ * interrupted is restarted.
  */
 #include "traces/record/inject.h"
 
@@ -37,7 +37,7 @@
 
 enum {
 	ROOM = 512,	    /* for the code */
-	STACK = 256 * 1024, /* that the code makes itself; as in the code */
+	STACK = 256 * 1024, /* which the code maps itself; same number as there */
 	RED_ZONE = 128,	    /* below rsp, the thread's own */
 	SCAN = 128 * 1024,  /* of the stack */
 	LEAST_STACK = 8192, /* that must be left below rsp */
@@ -60,9 +60,10 @@ struct block {
 _Static_assert(sizeof(struct block) == 232, "as the code has it");
 
 /*
- * rbx: the block. Takes a stack of its own, holds signals back, keeps errno and the vector
- * registers, loads the library, calls the function, and puts everything back. A result other than 0
- * stays in the first word of that stack, and where dlerror's text is in the second.
+ * rbx: the block. Switches to its own stack, blocks signals, saves errno and the vector
+ * registers, loads the library, calls the function, and restores everything. A result other
+ * than 0 stays in the first word of that stack, and the address of dlerror's text in the
+ * second.
  */
 __asm__(".pushsection .rodata\n"
 	".globl rh_inject_code, rh_inject_code_end\n"
@@ -71,7 +72,7 @@ __asm__(".pushsection .rodata\n"
 	"	mov 56(%rbx), %rdi\n"
 	"	mov $0x40000, %esi\n"
 	"	mov $3, %edx\n"
-	"	mov $0x100022, %r10d\n" /* private, anonymous, there or nowhere */
+	"	mov $0x100022, %r10d\n" /* private, anonymous, at that address or fail */
 	"	mov $-1, %r8\n"
 	"	xor %r9d, %r9d\n"
 	"	mov $9, %eax\n"
@@ -212,14 +213,14 @@ static bool is_safe(const struct rh_target *target, const struct user_regs_struc
 	return !rh_target_avoids(target, regs->rip) && stack_is_clean(target, regs, strict);
 }
 
-/* ---- a system call that our looking has interrupted ---- */
+/* ---- a system call that our stop interrupted ---- */
 
 static bool is_epoll(long number)
 {
 	return number == SYS_epoll_wait || number == SYS_epoll_pwait || number == 441;
 }
 
-/* Of kernel errors that programs never see. True: the registers have changed. */
+/* Handles kernel-internal error codes that programs never see. True: the registers have changed. */
 static bool begin_again(struct user_regs_struct *regs)
 {
 	enum { RESTARTSYS = 512, RESTARTNOINTR = 513, RESTARTNOHAND = 514, RESTART_BLOCK = 516 };
@@ -260,7 +261,7 @@ static enum stopped wait_for_stop(pid_t tid)
 			return GONE;
 		if (got == tid && status >> 16 == PTRACE_EVENT_STOP)
 			return STOPPED;
-		if (got == tid) /* a signal of its own, that it shall have */
+		if (got == tid) /* a signal of its own, which is delivered */
 			ptrace(PTRACE_CONT, tid, NULL, (void *)(long)WSTOPSIG(status));
 		else if (rh_now_ns() - began > (uint64_t)STOP_MS * 1000000)
 			return STUCK;
@@ -286,7 +287,7 @@ static size_t code_bytes(void)
 	return (size_t)(rh_inject_code_end - rh_inject_code);
 }
 
-/* The end of a mapping of code with nothing in it, or with this code from an earlier time. */
+/* Unused bytes at the end of a code mapping, or this code from an earlier attach. */
 static uint64_t find_room(const struct rh_target *target, const unsigned char *code)
 {
 	unsigned char there[ROOM];
@@ -304,7 +305,7 @@ static uint64_t find_room(const struct rh_target *target, const unsigned char *c
 	return 0;
 }
 
-/* Address space that nobody has, in the middle of the largest hole. */
+/* Unused address space, in the middle of the largest hole. */
 static uint64_t find_hole(const struct rh_target *target)
 {
 	uint64_t best = 0, width = 0;
@@ -365,7 +366,7 @@ static uint64_t add_string(struct parcel *parcel, size_t *at, const char *text, 
 	return where;
 }
 
-/* What a thread of the target is to be sent off to. */
+/* The code that a thread of the target is to run. */
 struct attempt {
 	struct rh_target *target;
 	struct rh_inject *inject;
@@ -373,7 +374,7 @@ struct attempt {
 	bool strict;
 };
 
-/* regs: as the thread is to go on. */
+/* regs: the registers with which the thread continues. */
 static int send_off(const struct attempt *what, pid_t tid, struct user_regs_struct regs,
 		    struct rh_err *err)
 {
@@ -401,7 +402,7 @@ static int send_off(const struct attempt *what, pid_t tid, struct user_regs_stru
 	return 0;
 }
 
-/* 1: sent off, 0: not this one, -1: none will do. */
+/* 1: redirected, 0: not this thread, -1: no thread can be used. */
 static int try_thread(const struct attempt *what, pid_t tid, struct rh_err *err)
 {
 	struct rh_target *target = what->target;
@@ -413,7 +414,7 @@ static int try_thread(const struct attempt *what, pid_t tid, struct rh_err *err)
 		return errno == ESRCH ? 0 : rh_target_refused(target, err);
 	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 	stopped = wait_for_stop(tid);
-	if (stopped == STUCK) /* it is let go when we end */
+	if (stopped == STUCK) /* it is released when we end */
 		return rh_fail(err, RH_OS, "thread %d of process %d does not stop", (int)tid,
 			       target->pid);
 	if (stopped == GONE)

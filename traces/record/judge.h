@@ -1,6 +1,7 @@
 /*
- * judge.h - can what an ELF file holds be recorded? Of the recorder and of its shim: from the first
- * bytes of the file, without an allocation. Thread rule: any. Errors: none.
+ * judge.h - can the program in an ELF file be recorded? Used by the recorder and by its shim:
+ * judged from the first bytes of the file, without an allocation. Thread rule: any. Errors:
+ * none.
  */
 #ifndef RH_RECORD_JUDGE_H
 #define RH_RECORD_JUDGE_H
@@ -13,7 +14,7 @@
 
 enum { RH_JUDGE_BYTES = 4096 };
 
-/* `head`: aligned; RECORDED: nothing speaks against it, or it cannot be said. */
+/* `head`: aligned; RECORDED: no obstacle, or not known. */
 static inline enum rh_kid_why rh_judge_elf(const char *path, const char *head, size_t bytes)
 {
 	const ElfW(Ehdr) *ehdr = (const void *)head;
@@ -32,7 +33,7 @@ static inline enum rh_kid_why rh_judge_elf(const char *path, const char *head, s
 		return RH_KID_MACHINE;
 	if (ehdr->e_phentsize != sizeof *ph || ehdr->e_phoff > bytes ||
 	    ehdr->e_phnum * sizeof *ph > bytes - ehdr->e_phoff)
-		return RH_KID_RECORDED; /* cannot be said */
+		return RH_KID_RECORDED; /* not known */
 	for (int i = 0; i < ehdr->e_phnum; i++) {
 		if (ph[i].p_type != PT_INTERP)
 			continue;
@@ -44,7 +45,7 @@ static inline enum rh_kid_why rh_judge_elf(const char *path, const char *head, s
 			return RH_KID_MUSL;
 		return RH_KID_RECORDED;
 	}
-	/* The loader itself, called as a program, loads us too. */
+	/* The loader itself, started as a program, also loads us. */
 	return strncmp(slash ? slash + 1 : path, "ld", 2) == 0 ? RH_KID_RECORDED : RH_KID_STATIC;
 }
 

@@ -1,6 +1,6 @@
 /*
- * kin.c - see kin.h. Whose event it is says one bit for each process number, set or cleared as that
- * number is forked: by one of ours or not.
+ * kin.c - see kin.h. One bit per process number says whether a process is one of ours; a fork
+ * sets or clears it, by its parent.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +35,7 @@ struct rh_kin {
 	pthread_mutex_t lock; /* of what follows */
 	struct list come;
 	bool works;
-	/* The thread's alone, and when that is over its caller's. */
+	/* Belongs to the thread, and after its end to its caller. */
 	uint8_t ours[PIDS / 8];
 	struct list taken;
 };
@@ -67,7 +67,7 @@ static void keep(struct rh_kin *kin, const struct rh_kin_event *event)
 	pthread_mutex_unlock(&kin->lock);
 }
 
-/* Read through the process: it may have another root folder than we. */
+/* Read through the process: its root folder may differ from ours. */
 static void look_at_file(struct rh_kin_event *event)
 {
 	_Alignas(16) char head[RH_JUDGE_BYTES];
@@ -86,21 +86,21 @@ static void look_at_file(struct rh_kin_event *event)
 		event->why = rh_judge_elf(event->exe, head, (size_t)got);
 }
 
-static void hear(struct rh_kin *kin, const struct proc_event *told)
+static void hear(struct rh_kin *kin, const struct proc_event *news)
 {
-	struct rh_kin_event event = { .why = RH_KID_RECORDED, .at = told->timestamp_ns };
+	struct rh_kin_event event = { .why = RH_KID_RECORDED, .at = news->timestamp_ns };
 	bool ours;
 
-	if (told->what == PROC_EVENT_FORK &&
-	    told->event_data.fork.child_pid == told->event_data.fork.child_tgid) {
+	if (news->what == PROC_EVENT_FORK &&
+	    news->event_data.fork.child_pid == news->event_data.fork.child_tgid) {
 		event.kind = RH_KIN_FORK;
-		event.pid = told->event_data.fork.child_tgid;
-		event.parent = told->event_data.fork.parent_tgid;
+		event.pid = news->event_data.fork.child_tgid;
+		event.parent = news->event_data.fork.parent_tgid;
 		ours = is_ours(kin, event.parent);
 		set_ours(kin, event.pid, ours);
-	} else if (told->what == PROC_EVENT_EXEC) {
+	} else if (news->what == PROC_EVENT_EXEC) {
 		event.kind = RH_KIN_EXEC;
-		event.pid = told->event_data.exec.process_tgid;
+		event.pid = news->event_data.exec.process_tgid;
 		ours = is_ours(kin, event.pid);
 		if (ours)
 			look_at_file(&event);
@@ -116,15 +116,15 @@ static bool receive(struct rh_kin *kin)
 {
 	_Alignas(struct nlmsghdr) char buffer[1024];
 	struct nlmsghdr *header = (struct nlmsghdr *)buffer;
-	struct proc_event told;
+	struct proc_event news;
 	ssize_t got = recv(kin->fd, buffer, sizeof buffer, MSG_DONTWAIT);
 
 	if (got < 0)
-		return errno == EINTR || errno == ENOBUFS; /* some were lost: the next */
-	if (got < (ssize_t)(NLMSG_LENGTH(sizeof(struct cn_msg)) + sizeof told))
+		return errno == EINTR || errno == ENOBUFS; /* some were lost: go on with the next */
+	if (got < (ssize_t)(NLMSG_LENGTH(sizeof(struct cn_msg)) + sizeof news))
 		return got > 0;
-	memcpy(&told, ((struct cn_msg *)NLMSG_DATA(header))->data, sizeof told);
-	hear(kin, &told);
+	memcpy(&news, ((struct cn_msg *)NLMSG_DATA(header))->data, sizeof news);
+	hear(kin, &news);
 	return true;
 }
 
@@ -216,7 +216,7 @@ size_t rh_kin_take(struct rh_kin *kin, bool last, const struct rh_kin_event **ev
 
 	if (last)
 		stop(kin);
-	while (!kin->runs && receive(kin)) /* what it has not seen, or all */
+	while (!kin->runs && receive(kin)) /* events that the thread has not taken, or all */
 		;
 	pthread_mutex_lock(&kin->lock);
 	list = kin->come;
@@ -243,8 +243,8 @@ void rh_kin_close(struct rh_kin *kin)
 	if (!kin)
 		return;
 	stop(kin);
-	/* kernels before 6.6 count who asks and who takes it back, not who closes: without this
-	 * each fork on the machine would make events for nobody, for good */
+	/* kernels before 6.6 count subscribe and unsubscribe messages, not closed sockets: without
+	 * this each fork on the machine would generate unused events for good */
 	ask(kin->fd, PROC_CN_MCAST_IGNORE);
 	close(kin->fd);
 	if (kin->stop >= 0)

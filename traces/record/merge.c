@@ -1,8 +1,8 @@
 /*
  * merge.c - see merge.h. The path of a record:
  *
- *	1. chunk -> the stream's buffer (pread, one piece at a time; a chunk that has
- *	   been read gives its disk space back, so that a full disk has room for the trace);
+ *	1. chunk -> the stream's buffer (pread, one piece at a time; the disk space of a chunk
+ *	   that has been read is released, so that a full disk has room for the trace);
  *	2. decode: BASE, WIDE, SITE, NAME and TEXT change the stream's state, all others
  *	   become its `next` call;
  *	3. a heap over the streams' next stamps picks the earliest; while it stays the
@@ -18,7 +18,7 @@ enum {
 	BUFFERS_BYTES = 64 << 20,
 	BUFFER_MIN = 256,
 	BUFFER_MAX = 32768,
-	LIVE_MANY = 128, /* streams of a program that still runs, beyond which buffers are small */
+	LIVE_MANY = 128, /* streams of a running program above which buffers are small */
 	LIVE_BUFFER = 8192,
 };
 
@@ -36,8 +36,8 @@ static void chunk_begins(struct rh_merged *s)
 	s->done = 0;
 }
 
-/* 1 = the buffer begins with a whole record, 0 = nothing is left, -1 = error. What the
- * buffer still holds is the beginning of a long record: it moves to the front. */
+/* 1 = the buffer begins with a whole record, 0 = nothing is left, -1 = error. The rest of the
+ *   buffer is the beginning of a long record and moves to the front. */
 static int refill(struct rh_merge *merge, struct rh_merged *s, struct rh_err *err)
 {
 	const struct rh_chunk *chunk;
@@ -83,7 +83,7 @@ static void add_text(struct rh_merged *s, const struct rh_rec *rec)
 	s->name[s->name_bytes] = '\0';
 }
 
-/* Records that only change what later ones mean. */
+/* Records that only change the meaning of later ones. */
 static bool take_state(struct rh_merged *s, const struct rh_rec *rec)
 {
 	switch (rec->kind) {
@@ -233,7 +233,7 @@ int rh_merge_next(struct rh_merge *merge, struct rh_call *call, struct rh_err *e
 		return 0;
 	*call = s->next;
 	call->stream = index;
-	if (call->name) { /* the stream's own text moves on */
+	if (call->name) { /* the stream's own text will change */
 		memcpy(merge->name, s->name, sizeof merge->name);
 		call->name = merge->name;
 	}
@@ -309,7 +309,7 @@ static struct rh_merged *stream_of(struct rh_merge *merge, uint32_t ring)
 	return s;
 }
 
-/* What has been read of the chunks so far makes room. */
+/* Releases the space of the chunks that have been read so far. */
 static bool room_for_chunk(struct rh_merged *s)
 {
 
@@ -353,7 +353,7 @@ static bool has_buffer(struct rh_merge *merge, struct rh_merged *s)
 	return s->buffer != NULL;
 }
 
-/* A stream that had nothing left goes on; the first time, its first chunk begins. */
+/* A stream that had run empty continues; the first time, with its first chunk. */
 static int wake(struct rh_merge *merge, uint32_t index, struct rh_err *err)
 {
 	struct rh_merged *s = &merge->streams[index];

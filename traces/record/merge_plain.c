@@ -1,11 +1,11 @@
 /*
- * merge_plain.c - the fast way through the merge, see merge.h.
+ * merge_plain.c - the fast path through the merge, see merge.h.
  *
- * Nearly all records are one word of a malloc or a free, and the next record of the same ring
- * is the next in order for as long as no stamp of another ring comes before its own: a hundred
- * records, as a rule, in programs with one busy thread nearly all. These go from the buffer to
- * the caller's array in a loop of some 35 instructions a call. Whatever else comes (other
- * records, the end of the buffer, the last call of a thread) is left to merge.c.
+ * Nearly all records are one-word mallocs and frees, and the next record of the same ring is
+ * the next in order until a stamp of another ring comes before its own: typically a hundred
+ * records, and nearly all in programs with one busy thread. These go from the buffer to the
+ * caller's array in a loop of some 35 instructions per call. Everything else (other records,
+ * the end of the buffer, the last call of a thread) is left to merge.c.
  */
 #include "traces/record/merger.h"
 
@@ -29,7 +29,7 @@ static inline void plain_of(struct rh_plain *plain, uint64_t word, const struct 
 	plain->kind = (uint32_t)(word >> 60);
 }
 
-/* The call that the stream has decoded as such a one. */
+/* The stream's decoded call as a plain one. */
 static bool next_plain(const struct rh_merged *s, struct rh_plain *plain)
 {
 	const struct rh_call *call = &s->next;
@@ -56,7 +56,7 @@ static void next_is(struct rh_merged *s, const struct rh_plain *plain)
 	s->next.site = plain->site;
 }
 
-/* Stamps from there on are another stream's turn, or not due. */
+/* Stamps from there on belong to another stream's turn, or are not due. */
 static uint64_t turn_ends(const struct rh_merge *merge)
 {
 	const struct rh_merged *s = &merge->streams[merge->heap[0]];
@@ -71,7 +71,8 @@ static uint64_t turn_ends(const struct rh_merge *merge)
 	return ends;
 }
 
-/* Behind a realloc's beginning, its end: the words up to behind it; 0: something else is there. */
+/* After a realloc's beginning, its end: the words up to and including it; 0: something else
+ * follows. */
 static inline uint32_t end_realloc(const struct rh_merged *s, struct rh_plain *plain)
 {
 	uint32_t at = s->at, site = plain->site;
@@ -90,7 +91,7 @@ static inline uint32_t end_realloc(const struct rh_merged *s, struct rh_plain *p
 	return at + 1 - s->at;
 }
 
-/* STAMP and SITE from a word on; where they end. */
+/* Skips STAMP and SITE records; returns where they end. */
 static inline uint32_t skip_state(const struct rh_merged *s, uint32_t at, uint64_t *stamp,
 				  uint32_t *site)
 {
@@ -108,8 +109,9 @@ static inline uint32_t skip_state(const struct rh_merged *s, uint32_t at, uint64
 }
 
 /*
- * As many of the stream's calls as have one behind them that is plain too: then none is its
- * thread's last. That one waits in calls[count], and is the stream's next again in the end.
+ * Takes the stream's calls that are followed by another plain call, so that none is its
+ * thread's last. That last one waits in calls[count] and becomes the stream's next again at the
+ * end.
  */
 static size_t take_plain(struct rh_merged *s, uint64_t ends, struct rh_plain *calls, size_t most)
 {

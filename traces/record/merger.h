@@ -1,6 +1,6 @@
 /*
- * merger.h - what merge.c (chunks, the heap, calls one by one) and merge_plain.c (many in a row)
- * share. Thread rule and errors: those of merge.h.
+ * merger.h - shared by merge.c (chunks, the heap, single calls) and merge_plain.c (runs of
+ * calls). Thread rule and errors: those of merge.h.
  */
 #ifndef RH_RECORD_MERGER_H
 #define RH_RECORD_MERGER_H
@@ -35,16 +35,16 @@ struct rh_merge {
 	uint32_t of_ring[RH_RINGS]; /* its stream + 1 */
 	uint32_t *heap;
 	uint32_t heap_count;
-	uint64_t added_to; /* place in the capture behind the begin of the last chunk added */
-	bool keeps;	   /* what is read stays in the capture */
+	uint64_t added_to; /* place in the capture after the begin of the last chunk added */
+	bool keeps;	   /* chunks stay in the capture after reading */
 	bool live;	   /* more chunks may come */
 	uint64_t until;	   /* live: calls before that stamp are due */
 	char name[RH_MERGE_NAME_BYTES];
 };
 
-/* A record that is a call becomes s->next. */
+/* Decodes a call record into s->next. */
 void rh_merge_decode(struct rh_merged *s, const struct rh_rec *rec);
-/* The first stream's next call is another one: it finds its place in the heap. */
+/* The first stream's next call has changed: restores its place in the heap. */
 void rh_merge_sift(struct rh_merge *merge);
 
 #endif

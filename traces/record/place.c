@@ -16,7 +16,7 @@
 
 enum { PIECE = 65536 };
 
-/* Docker mounts /dev/shm noexec; / is last, for who has nothing else. */
+/* Docker mounts /dev/shm noexec; / comes last, for processes that have no other. */
 static const char *const folders[] = { "/dev/shm", "/tmp", "/var/tmp", "/run", "" };
 enum { FOLDERS = sizeof folders / sizeof folders[0] };
 
@@ -29,7 +29,7 @@ void rh_place_tag(const char *shim, char tag[40])
 		 (uint64_t)st.st_mtime & 0xffffffff, (uint64_t)st.st_size & 0xffffffff);
 }
 
-/* A folder of the process's root that may be written; NULL: none. */
+/* A writable folder of the process's root; NULL: none. */
 static const char *folder_for(const char *root, bool code)
 {
 	char path[RH_PLACE_PATH];
@@ -62,7 +62,7 @@ static bool copy_bytes(int from, int to)
 	return got == 0;
 }
 
-/* Whatever lies there under that name is not followed. */
+/* An existing file or link of that name is not followed. */
 static int copy_shim(const char *shim, const char *copy, struct rh_err *err)
 {
 	int from = open(shim, O_RDONLY | O_CLOEXEC), to;

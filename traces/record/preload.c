@@ -1,5 +1,5 @@
 /*
- * preload.c - see preload.h: LD_PRELOAD, REHEAP_RECORD, and what sanitizers need.
+ * preload.c - see preload.h: LD_PRELOAD, REHEAP_RECORD, and variables for sanitizers.
  */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -10,9 +10,10 @@
 #include "traces/record/preload.h"
 
 /*
- * glibc's loader puts its own folder for $LIB, from where the way leads to the root; musl's takes
- * it as a name, finds nothing, and goes on without us, where else it would find what it cannot link
- * and give up. "": the machine has no such folder, and musl programs fail.
+ * glibc's loader replaces $LIB by its own folder, from which the path leads back to the root;
+ * musl's takes it literally, finds nothing, and continues without us; with a plain path it
+ * would find a library that it cannot link, and fail. "": the machine has no such folder, and
+ * musl programs fail.
  */
 static const char *soft_root(void)
 {
@@ -27,7 +28,8 @@ static const char *soft_root(void)
 	return why && strstr(why, "No such file") ? "" : root;
 }
 
-/* gcc's AddressSanitizer ends a program that has another library before it, unless told so. */
+/* gcc's AddressSanitizer ends a program that has another library before it, unless an option allows
+ * that. */
 static int bear_sanitizer(void)
 {
 	static const char bear[] = "verify_asan_link_order=0";
@@ -36,7 +38,7 @@ static int bear_sanitizer(void)
 
 	if ((size_t)snprintf(options, sizeof options, "%s%s%s", old ? old : "",
 			     old && *old ? ":" : "", bear) >= sizeof options)
-		return 0; /* such a program then ends by its own word */
+		return 0; /* such a program then ends with its own message */
 	return setenv("ASAN_OPTIONS", options, 1);
 }
 

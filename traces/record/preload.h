@@ -7,7 +7,7 @@
 
 #include "traces/record/record.h"
 
-/* `area_path` as in area.h, RH_RECORD_ENV. What was preloaded before stays, behind the shim. */
+/* `area_path` as in area.h, RH_RECORD_ENV. Existing preloads are kept, after the shim. */
 int rh_preload_set(const struct rh_record_opts *opts, const char *area_path, struct rh_err *err);
 
 #endif

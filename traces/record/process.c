@@ -1,6 +1,6 @@
 /*
- * process.c - see process.h. The number that the process gives is tried first; all of
- * /proc is looked through only for a process that lives and is not there.
+ * process.c - see process.h. The number that the process reports is tried first; all of /proc
+ * is searched only for a living process that is not found there.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -51,7 +51,7 @@ static enum sight has_mapped(int pid, uint64_t address, uint64_t inode)
 {
 	FILE *in = open_of(pid, "maps");
 	char line[512];
-	/* Without the right to look; a process that has ended is none. */
+	/* Whether we lack permission to look; an ended process does not count. */
 	enum sight sight = in ? NOT_SEEN : errno == EACCES || errno == EPERM ? HIDDEN : NOT_SEEN;
 
 	while (sight == NOT_SEEN && fgets(line, sizeof line, in)) {
@@ -72,14 +72,14 @@ static enum sight has_mapped(int pid, uint64_t address, uint64_t inode)
 	return sight;
 }
 
-/* When it began, in ticks since boot; 0: it cannot be said. */
+/* When it began, in ticks since boot; 0: not known. */
 static uint64_t began(int pid)
 {
 	FILE *in = open_of(pid, "stat");
 	char line[1024], *at = NULL;
 
 	if (in && fgets(line, sizeof line, in))
-		at = strrchr(line, ')'); /* its name may hold anything */
+		at = strrchr(line, ')'); /* its name may contain anything */
 	for (int field = 2; at && field < 22; field++)
 		at = strchr(at + 1, ' ');
 	if (in)
@@ -95,9 +95,9 @@ static bool is_taken(const struct rh_process_seek *seek, int pid)
 	return false;
 }
 
-/* What runs as another user hides its mappings. Then the number must do, of what began after this
- * recorder did: the first process of the machine has the number of the first in any namespace, and
- * a container hides its mappings from root, too. */
+/* A process of another user hides its mappings. Then the number must suffice, for a process that
+ * began after this recorder: the machine's first process has the same number as the first in any
+ * namespace, and a container hides its mappings even from root. */
 static bool may_be(const struct rh_process_seek *seek, int pid)
 {
 	enum sight sight;
@@ -108,7 +108,7 @@ static bool may_be(const struct rh_process_seek *seek, int pid)
 	return sight == SEEN || (sight == HIDDEN && began(pid) >= began(getpid()));
 }
 
-/* Looked at again once the descriptor is ours: now the number cannot become another's. */
+/* Checked again once we hold the descriptor: from now on the number cannot be reused. */
 static bool matches(const struct rh_process_seek *seek, int pid, int *pidfd)
 {
 	if (is_taken(seek, pid) || !may_be(seek, pid))
@@ -123,7 +123,7 @@ static bool matches(const struct rh_process_seek *seek, int pid, int *pidfd)
 	return false;
 }
 
-/* Are the numbers in /proc those of our namespace? */
+/* Does /proc show the numbers of our namespace? */
 static bool proc_is_ours(void)
 {
 	char self[32];

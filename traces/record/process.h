@@ -1,14 +1,13 @@
 /*
- * process.h - which process is an image, and does it live?
+ * process.h - which process does an image belong to, and does it live?
  *
- * A process in another PID namespace takes itself for a number that is another's here, so
- * what it says is only where the search begins. It is the process whose innermost number
- * that is, and which has the recording's area mapped where it says: /proc shows both.
- * It is kept by pidfd, which no later process can take over. Where /proc shows nothing (it is
- * another namespace's, or hidden), the kernel's marks on the mutexes that its threads hold
- * say whether it lives.
+ * A process in another PID namespace has a number for itself that may belong to another process
+ * here, so that number only starts the search. The right process has that innermost number and
+ * has the recording's area mapped where it says: /proc shows both. It is kept by pidfd, which
+ * no later process can take over. Where /proc shows nothing (it belongs to another namespace,
+ * or is hidden), the kernel's marks on the mutexes that its threads hold show whether it lives.
  *
- * Thread rule: one thread. Errors: none; what cannot be found out is RH_PROCESS_UNKNOWN.
+ * Thread rule: one thread. Errors: none; an undecidable case is RH_PROCESS_UNKNOWN.
  */
 #ifndef RH_RECORD_PROCESS_H
 #define RH_RECORD_PROCESS_H
@@ -31,14 +30,13 @@ struct rh_process_seek {
 /* *pid is its number here, *pidfd a descriptor to close. */
 enum rh_process_found rh_process_find(const struct rh_process_seek *seek, int *pid, int *pidfd);
 bool rh_process_over(int pidfd);
-/* A thread of that slot's process holds a mutex of the area. */
+/* Whether a thread of that slot's process holds a mutex of the area. */
 bool rh_process_holds(struct rh_area *area, uint32_t slot);
 /* "Seccomp" of /proc/PID/status: a filter of system calls is on. */
 bool rh_process_filtered(int pid);
-/* Anonymous memory it has now, and the most that was resident of it at once, in bytes; 0 where
- * that cannot be read. */
+/* Its anonymous memory now, and its peak resident size, in bytes; 0 where that cannot be read. */
 void rh_process_memory(int pid, uint64_t *anonymous, uint64_t *peak);
-/* Resolved path of what it runs, "" where that cannot be read. */
+/* Resolved path of its executable, "" where that cannot be read. */
 void rh_process_exe(int pid, char *path, size_t room);
 
 #endif

@@ -36,7 +36,7 @@ static bool insert(struct rh_ranges *ranges, uint64_t low, uint64_t high, uint32
 bool rh_ranges_add(struct rh_ranges *ranges, uint64_t low, uint64_t bytes, uint32_t how)
 {
 	if (low + bytes < low)
-		return true; /* no such range can be */
+		return true; /* such a range is impossible */
 	if (how != RH_MAP_FILE)
 		ranges->memory += bytes;
 	if (ranges->memory > ranges->memory_peak)

@@ -1,8 +1,9 @@
 /*
- * ranges.h - what a program has mapped itself: ranges of addresses that do not overlap.
+ * ranges.h - the mappings that a program made itself: ranges of addresses that do not overlap.
  *
- * An munmap may take a piece, a part of one or several, and says of none what it was; a MAP_FIXED
- * replaces what lies there. Thread rule: one thread. Errors: false or -1 where memory ran out.
+ * An munmap may remove one mapping, a part of one or several, and does not say what they were;
+ * a MAP_FIXED replaces what lies there. Thread rule: one thread. Errors: false or -1 where
+ * memory ran out.
  */
 #ifndef RH_RECORD_RANGES_H
 #define RH_RECORD_RANGES_H
@@ -18,12 +19,13 @@ struct rh_range {
 /* All zero: empty. */
 struct rh_ranges {
 	void *root;
-	uint64_t memory, memory_peak; /* bytes that are not files' */
+	uint64_t memory, memory_peak; /* bytes not backed by files */
 };
 
-/* Nothing lies there (cut first). No bytes: nothing. */
+/* Adds a range where nothing lies (cut first). No bytes: does nothing. */
 bool rh_ranges_add(struct rh_ranges *ranges, uint64_t low, uint64_t bytes, uint32_t how);
-/* 1: *piece lay there, whole or in part, and is out; again until 0: nothing does any more. */
+/* Removes one piece that lies there, whole or in part: 1 = *piece filled; repeat until 0 = none is
+ * left. */
 int rh_ranges_cut(struct rh_ranges *ranges, uint64_t low, uint64_t bytes, struct rh_range *piece);
 void rh_ranges_close(struct rh_ranges *ranges);
 

@@ -1,7 +1,7 @@
 /*
  * record.h - records what a program does to memory: `reheap record`.
  *
- *	executable.c	finds the program and says early what cannot be recorded
+ *	executable.c	finds the program and reports early if it cannot be recorded
  *	supervise.c	starts it, keeps the clock of the recording, passes signals on
  *	drain.c		empties the rings into the capture, knows the processes
  *	capture.c	the capture: a file beside the output until the traces are there
@@ -13,15 +13,15 @@
  *	calls.c		these calls into events
  *	emit.c		a trace: begun, written in turns, ended
  *	rotate.c	--rotate: the trace as segments
- *	stream.c	the thread that does so while the program runs
- *	figures.c	what the program itself used
- *	shim/		the other side: what runs inside the program
+ *	stream.c	the thread that writes traces while the program runs
+ *	figures.c	the resources that the program itself used
+ *	shim/		the other side: the code inside the program
  *
- * While the program runs, the supervisor only copies bytes, and a thread of low priority behind
- * it writes the traces of what has been copied; the rest is written after the program's end. That
- * takes memory by threads and live objects: some 10 MB for each image that is written along, at
- * most four, and, measured, 65 bytes for each of the most objects alive at once (at most 95).
- * Its speed is what `make bench-finish` prints.
+ * While the program runs, the supervisor only copies bytes, and a thread of low priority writes
+ * traces from what has been copied; the rest is written after the program's end. Memory depends
+ * on threads and live objects: some 10 MB for each image that is written meanwhile, at most
+ * four, and, measured, 65 bytes (at most 95) per object at the peak of live objects. `make
+ * bench-finish` prints its speed.
  *
  * Thread rule: one recording per process, from its main thread (it installs signal
  * handlers and restores them). Errors: RH_CANT_CREATE, RH_NO_INPUT (126/127 belong to
@@ -39,14 +39,14 @@ enum rh_record_full { RH_FULL_WAIT, RH_FULL_DROP };
 enum rh_record_keep { RH_KEEP_FIRST, RH_KEEP_LAST };
 
 struct rh_record_opts {
-	const char *out;	  /* "trace.rht" */
-	const char *shim;	  /* path of libreheap-record.so */
-	const char *maps_shim;	  /* path of libreheap-maps.so: the program's own mmap and brk are
-				     recorded too; NULL: they are not */
-	const char *preload;	  /* goes in front of the program's own allocator; NULL: what
-				     LD_PRELOAD holds */
-	const char *area_file;	  /* the shared area is this new file; NULL: it has no name */
-	const char *version;	  /* of the recorder, for the trace's notes */
+	const char *out;       /* "trace.rht" */
+	const char *shim;      /* path of libreheap-record.so */
+	const char *maps_shim; /* path of libreheap-maps.so: record the program's own mmap and
+				     brk as well; NULL: do not */
+	const char *preload;   /* preloaded before the program's own allocator; NULL: the value of
+				       LD_PRELOAD */
+	const char *area_file; /* the shared area is this new file; NULL: it has no name */
+	const char *version;   /* of the recorder, for the trace's notes */
 	uint64_t attach_after_ns; /* recording starts this long after the program */
 	uint64_t duration_ns;	  /* ... and ends this much later; 0 = with the program */
 	uint64_t max_events;	  /* 0 = no bound */
@@ -54,24 +54,24 @@ struct rh_record_opts {
 	uint64_t buffer_bytes;	  /* most a ring may grow to */
 	int pid;		  /* attach to this process; 0: run a program */
 	uint64_t sample;	  /* events that one clock read may serve */
-	uint64_t sample_bytes;	  /* blocks are drawn, one byte in so many is hit; 0: all of them */
+	uint64_t sample_bytes;	  /* sample blocks, one byte in so many is hit; 0: record all */
 	uint64_t sample_seed;	  /* of the draws; 0: another one each time */
 	uint64_t along_events;	  /* images with so many events are written while the program runs;
 				     0 = half a million, after 250 ms */
 	uint64_t rotate_bytes;	  /* a new segment after so many bytes of trace, */
 	uint64_t rotate_ns;	  /* or so much time; both 0 = one trace */
-	uint64_t keep_segments;	  /* the last so many stay; 0 = all */
+	uint64_t keep_segments;	  /* keep only the last so many; 0 = all */
 	int keep;		  /* enum rh_record_keep */
 	int on_full;		  /* enum rh_record_full */
 	int level;		  /* zstd level of the trace, 0 = default */
 	int toggle;		  /* signal that starts and stops recording; 0 = none */
 	bool paused;		  /* begin with recording off */
-	bool follow;		  /* children too, each in OUT.PID.rht */
+	bool follow;		  /* record children as well, each in OUT.PID.rht */
 	bool residency;
 	bool sites;
 	bool time;	      /* keep the time of every event */
 	bool quiet;	      /* no summary */
-	bool sigpipe_ignored; /* the program is to begin so; else with the default */
+	bool sigpipe_ignored; /* the program starts with SIGPIPE ignored; else with the default */
 	void (*progress)(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 };
 
@@ -83,7 +83,7 @@ struct rh_record_opts {
  * is 127 (not found), 126 (not executable) or the class of the error.
  */
 struct rh_record_end {
-	int status;    /* what a shell would get of the program: exit status, or 128 + signal */
+	int status;    /* as a shell sees it: exit status, or 128 + signal */
 	int signal;    /* that ended it; 0 = none */
 	bool trace_ok; /* the trace is written */
 	uint64_t lost; /* calls */
@@ -92,9 +92,9 @@ int rh_record_run(const struct rh_record_opts *opts, char **argv, struct rh_reco
 		  struct rh_err *err);
 
 /*
- * The traces of a capture whose recorder was killed. Of opts, out (NULL = what that recorder was
- * asked for), level, quiet, version and progress count. The capture is removed when they are
- * all written.
+ * Writes the traces of a capture whose recorder was killed. Of opts, only out (NULL = the name
+ * given to that recorder), level, quiet, version and progress count. The capture is removed
+ * when all traces are written.
  */
 int rh_record_recover(const struct rh_record_opts *opts, const char *capture, struct rh_err *err);
 

@@ -1,8 +1,8 @@
 /*
  * recover.c - the traces of a capture whose recorder was killed.
  *
- * The capture holds every image and chunk with all that it takes to read it alone. What is
- * missing is what lay in the rings when the recorder died, and how the program ended.
+ * The capture holds every image and every chunk with all state needed to read it alone. Missing
+ * are the records that were in the rings when the recorder died, and how the program ended.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +14,7 @@ static int take_image(void *data, const void *image, size_t bytes, struct rh_err
 	return rh_drain_recover(data, image, bytes, err);
 }
 
-/* Chunks of an image that was never described are no one's: the file is damaged. */
+/* Chunks of an image that was never described mean that the file is damaged. */
 static int count_events(struct rh_drain *drain, struct rh_err *err)
 {
 	for (size_t i = 0; i < drain->capture.count; i++) {

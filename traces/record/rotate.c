@@ -2,11 +2,11 @@
  * rotate.c - --rotate: the trace of an image as segments, each a trace by itself (segments.h).
  *
  * Files are STEM.s0001.rht, STEM.s0002.rht, ...: STEM is the output without .rht for the program,
- * with .PID for other processes. A segment that is there is whole; what is being written has a
- * name of its own until then. With keep_segments only the last so many stay.
+ * with .PID for other processes. An existing segment is whole; while it is written it has a
+ * temporary name. With keep_segments only the last so many are kept.
  *
- * A segment ends between two calls, and only with a call: a program that does nothing for a day has
- * a long segment.
+ * A segment ends between two calls, and only when a call comes: a program that is idle for a day
+ * has a long segment.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 
 #include "traces/record/emitter.h"
 
-/* Images of that process that came before it and are as large as those written along. */
+/* Earlier images of that process that are large enough to be written while it runs. */
 static size_t large_before(const struct rh_drain *drain, const struct rh_image *image)
 {
 	enum { LARGE = 500 * 1000 };
@@ -26,7 +26,7 @@ static size_t large_before(const struct rh_drain *drain, const struct rh_image *
 	return count;
 }
 
-/* Once, in the recorder's own turn: later the drain is not ours to look at. */
+/* Once, in the recorder's own turn: later we may not look at the drain. */
 void rh_rotate_name(struct rh_emitter *emit)
 {
 	const struct rh_emit *what = &emit->what;
@@ -85,7 +85,7 @@ static bool is_due(const struct rh_emitter *emit)
 		(opts->rotate_ns && rh_segments_age_ns(emit->segments) >= opts->rotate_ns));
 }
 
-/* The trace that is being written gets its name, and ends. */
+/* Ends the current trace and gives it its name. */
 static int finish(struct rh_emitter *emit, struct rh_trace_totals *totals, struct rh_err *err)
 {
 	struct rh_trace_out *out = emit->out;

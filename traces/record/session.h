@@ -28,25 +28,25 @@ struct rh_session {
 	struct rh_dormant *dormant; /* page of the program, when its shim slept; else NULL */
 	bool reaped;
 	int wait_status;
-	uint64_t began_ns, began_ticks; /* one moment on both clocks */
+	uint64_t began_ns, began_ticks; /* the same moment on both clocks */
 	struct rh_span spans[RH_SPANS_MAX];
 	size_t span_count;
-	bool recording;	   /* the last span is open */
-	int toggles_seen;  /* of the --toggle signal */
-	bool stopped;	   /* for good: duration, a maximum, a full disk, or told so */
-	bool recovered;	   /* from the capture of a dead recorder: there is no area */
-	uint64_t lost;	   /* calls that are in no trace, as was said */
-	bool waiting_told; /* that we wait for what the program left running */
-	uint64_t over_ns;  /* when the program was reaped */
+	bool recording;	       /* the last span is open */
+	int toggles_seen;      /* of the --toggle signal */
+	bool stopped;	       /* for good: duration, a maximum, a full disk, or a signal */
+	bool recovered;	       /* from the capture of a dead recorder: there is no area */
+	uint64_t lost;	       /* calls that are in no trace, as reported */
+	bool waiting_reported; /* the wait for processes that the program left running */
+	uint64_t over_ns;      /* when the program was reaped */
 };
 
-/* Traces may be written while the program runs; once, after it has started. */
+/* Starts writing traces while the program runs; called once, after it has started. */
 void rh_session_write_along(struct rh_session *session);
-/* All rings have been looked at since the clock said `cut`: writing may go on that far. */
+/* All rings have been read since the clock showed `cut`: writing may proceed up to there. */
 void rh_session_turn(struct rh_session *session, uint64_t cut);
-/* Writes every image's trace and says so. True when all that was kept is in traces. */
+/* Writes every image's trace and prints the summary. True when all captured calls are in traces. */
 bool rh_session_finish(struct rh_session *session);
-/* When the program is over too: how many calls it made while recording was off. */
+/* After the program's end: prints how many calls it made while recording was off. */
 void rh_session_afterwards(struct rh_session *session);
 
 #endif

@@ -1,10 +1,10 @@
 /*
  * stream.c - see stream.h.
  *
- * An image is worth it from half a million events on: what has fewer is written in a
- * moment. Four at once, for each takes memory for its living objects and 20 MiB of buffers.
+ * This pays for images of half a million events and more: smaller ones are written in a moment.
+ * At most four at once, because each takes memory for its living objects and 20 MiB of buffers.
  *
- * The cut is a millisecond before the look at the rings: clocks of two CPUs may differ a bit.
+ * The cut is a millisecond before the rings are read: clocks of two CPUs may differ slightly.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -20,7 +20,7 @@
 
 enum {
 	STREAMS = 4,
-	WORTH_EVENTS = 500 * 1000, /* where nothing else is asked for */
+	WORTH_EVENTS = 500 * 1000, /* the default */
 	NICE = 15,		   /* 3 % of a CPU that the program wants too */
 	MARGIN_MS = 1,
 };
@@ -28,7 +28,7 @@ enum {
 enum whose { RECORDERS, WRITERS, ENDED };
 
 struct part {
-	struct rh_emitter *emit; /* NULL: given up, or taken */
+	struct rh_emitter *emit; /* NULL: abandoned, or taken */
 	uint32_t image;
 	bool failed;
 	uint64_t segments; /* that are finished */
@@ -37,7 +37,7 @@ struct part {
 struct rh_stream {
 	pthread_t thread;
 	bool threaded;
-	_Atomic uint32_t whose; /* enum whose: all below; a futex word */
+	_Atomic uint32_t whose; /* enum whose: owner of all below; a futex word */
 	struct part parts[STREAMS];
 	size_t count;
 	size_t handed; /* chunks of the capture */
@@ -111,7 +111,7 @@ uint64_t rh_stream_segments(const struct rh_stream *stream, uint32_t image)
 	return 0;
 }
 
-/* What is in finished segments goes from the capture: its size is that of a segment. */
+/* Chunks in finished segments are dropped from the capture, which keeps the size of a segment. */
 static void release(struct rh_stream *stream, struct rh_capture *capture)
 {
 	bool any = false;
@@ -139,7 +139,7 @@ static void give_up(struct part *part)
 	part->emit = NULL;
 }
 
-/* Chunks [from, to) of the capture that are this part's. */
+/* Adds the chunks in [from, to) of the capture that belong to this part. */
 static void hand_over(struct part *part, const struct rh_capture *capture, size_t from, size_t to)
 {
 	struct rh_err err = { 0 };

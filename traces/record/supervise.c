@@ -8,10 +8,10 @@
  *	   full or a few milliseconds are over;
  *	4. at the end of the program, or of recording: write the traces, wait for the program.
  *
- * Signals. What comes from the terminal reaches the program by itself (it is in our
- * process group); what is sent to us alone is passed on. We end when it does, and all
- * that is followed, or when we are told so: by a signal when the program is over and
- * only its children run, or by a second one that it does not end by.
+ * Signals. Signals from the terminal reach the program directly (it is in our process group);
+ * signals sent only to us are passed on. We end when the program and all followed processes
+ * have ended, or on request: by a signal when only the program's children still run, or by a
+ * second signal if the program ignores the first.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,23 +36,23 @@ enum {
 	CALIBRATE_NS = 10 * 1000 * 1000,
 	BUSY_NS = 1000 * 1000,	      /* sleep after a pass that found work */
 	IDLE_NS = 16 * 1000 * 1000,   /* longest sleep: the beat of an idle program */
-	SWEEP_NS = 100 * 1000 * 1000, /* every ring, dead processes, limits */
+	SWEEP_NS = 100 * 1000 * 1000, /* between looks at every ring, dead processes, limits */
 	SIGNALS = 6,
 	INHERITED_FD = 500,
-	TOLD_TO_STOP = 2, /* signals that end us though something runs on */
+	STOP_REQUESTS = 2, /* signals that end us although processes still run */
 };
 
-#define FILTERS_NS 1000000000u /* so often filters of system calls are looked for */
+#define FILTERS_NS 1000000000u /* interval of looking for system call filters */
 #define FORK_NS	   2000000000u /* a child that has not registered by then never will */
 
 static const int passed_on[SIGNALS] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 };
 
-/* What the handlers touch. */
+/* State used by the signal handlers. */
 static struct {
 	struct rh_area *area;
 	volatile pid_t child;
 	volatile sig_atomic_t toggles;
-	volatile sig_atomic_t told; /* to end: signals sent to us alone */
+	volatile sig_atomic_t stop_requests; /* signals sent to us alone */
 	int toggle;
 	struct sigaction old[SIGNALS], old_child, old_size;
 	sigset_t old_mask;
@@ -71,16 +71,16 @@ static void on_signal(int number, siginfo_t *info, void *unused)
 		goto out;
 	}
 	if (number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT)
-		now.told += now.child <= 0			      ? TOLD_TO_STOP
-			    : number == SIGTERM && info->si_code <= 0 ? 1
-								      : 0;
+		now.stop_requests += now.child <= 0			       ? STOP_REQUESTS
+				     : number == SIGTERM && info->si_code <= 0 ? 1
+									       : 0;
 	if (now.child > 0 && (info->si_code <= 0 || getpgid(now.child) != getpgrp()))
 		kill(now.child, number);
 out:
 	errno = saved;
 }
 
-/* Signals are held back from before the fork until the handlers know the child. */
+/* Signals are blocked from before the fork until the handlers know the child. */
 static void take_signals(const struct rh_session *session)
 {
 	struct sigaction action = { .sa_sigaction = on_signal,
@@ -90,12 +90,12 @@ static void take_signals(const struct rh_session *session)
 	now.toggle = session->opts->toggle;
 	now.child = session->child;
 	now.toggles = 0;
-	now.told = 0;
+	now.stop_requests = 0;
 	sigfillset(&action.sa_mask);
 	for (int i = 0; i < SIGNALS; i++)
 		sigaction(passed_on[i], &action, &now.old[i]);
 	sigaction(SIGCHLD, &action, &now.old_child);
-	/* A file size limit shall end the capture with a sentence, not us. */
+	/* A file size limit should end the capture with a message instead of killing us. */
 	sigaction(SIGXFSZ, &(struct sigaction){ .sa_handler = SIG_IGN }, &now.old_size);
 	sigprocmask(SIG_SETMASK, &now.old_mask, NULL);
 }
@@ -120,9 +120,9 @@ static void give_signals_back(void)
 /* ---- the child ---- */
 
 /*
- * A program that we start as root may drop its privileges and exec, and a child may live in
- * a PID namespace: they cannot go by our /proc/PID/fd. So they inherit the area too, by a
- * number above those that programs use. -1: nobody needs it, or it cannot be.
+ * A program that we start as root may drop its privileges and exec, and a child may live in a
+ * PID namespace: they cannot open our /proc/PID/fd. So they also inherit the area, under a
+ * number above those that programs use. -1: not needed, or not possible.
  */
 static int bequeath(const struct rh_session *session)
 {
@@ -137,8 +137,8 @@ static int bequeath(const struct rh_session *session)
 	return fcntl(session->area_fd, F_DUPFD, lowest);
 }
 
-/* Never returns. Tells errno through the pipe when exec fails. */
-static void become(struct rh_session *session, const char *path, char **argv, int tell,
+/* Never returns. Sends errno through the pipe when exec fails. */
+static void become(struct rh_session *session, const char *path, char **argv, int report,
 		   pid_t supervisor)
 {
 	char area_path[96];
@@ -171,7 +171,7 @@ static void become(struct rh_session *session, const char *path, char **argv, in
 		}
 	}
 	failed = errno;
-	if (write(tell, &failed, sizeof failed) != sizeof failed)
+	if (write(report, &failed, sizeof failed) != sizeof failed)
 		_exit(126);
 	_exit(failed == ENOENT ? 127 : 126);
 }
@@ -179,11 +179,11 @@ static void become(struct rh_session *session, const char *path, char **argv, in
 static int start_program(struct rh_session *session, const char *path, char **argv,
 			 struct rh_err *err)
 {
-	int tell[2], failed = 0, status;
+	int report[2], failed = 0, status;
 	pid_t supervisor = getpid();
 	ssize_t got;
 
-	if (pipe2(tell, O_CLOEXEC) < 0)
+	if (pipe2(report, O_CLOEXEC) < 0)
 		return rh_fail_errno(err, RH_OS, "no pipe to the program");
 	fflush(NULL);
 	if (session->opts->follow)
@@ -191,17 +191,17 @@ static int start_program(struct rh_session *session, const char *path, char **ar
 	hold_signals();
 	session->child = fork();
 	if (session->child == 0)
-		become(session, path, argv, tell[1], supervisor);
-	close(tell[1]);
+		become(session, path, argv, report[1], supervisor);
+	close(report[1]);
 	if (session->child < 0) {
 		sigprocmask(SIG_SETMASK, &now.old_mask, NULL);
-		close(tell[0]);
+		close(report[0]);
 		return rh_fail_errno(err, RH_OS, "no process for the program");
 	}
 	do
-		got = read(tell[0], &failed, sizeof failed);
+		got = read(report[0], &failed, sizeof failed);
 	while (got < 0 && errno == EINTR);
-	close(tell[0]);
+	close(report[0]);
 	if (got == (ssize_t)sizeof failed) {
 		waitpid(session->child, &status, 0);
 		sigprocmask(SIG_SETMASK, &now.old_mask, NULL);
@@ -330,8 +330,8 @@ static void name_running(const struct rh_session *session, char *text, size_t ro
 	}
 }
 
-/* Is there anything left to record, now that the program is over? forking: what the area said
- * before processes were looked at, for a child that registers meanwhile is neither there yet nor
+/* Is there anything left to record after the program's end? forking: the area's count from before
+ * processes were looked at, because a child that registers meanwhile is neither visible yet nor
  * forking any more. */
 static bool others_run(struct rh_session *session, uint32_t forking)
 {
@@ -340,9 +340,9 @@ static bool others_run(struct rh_session *session, uint32_t forking)
 
 	if (!session->opts->follow)
 		return false;
-	if (running && !session->waiting_told &&
+	if (running && !session->waiting_reported &&
 	    rh_now_ns() - session->over_ns > 10 * (uint64_t)SWEEP_NS && !session->opts->quiet) {
-		session->waiting_told = true;
+		session->waiting_reported = true;
 		name_running(session, names, sizeof names);
 		rh_print(stderr,
 			 "reheap record: the program is over; recording goes on for %zu "
@@ -352,13 +352,13 @@ static bool others_run(struct rh_session *session, uint32_t forking)
 	return running || (forking && rh_now_ns() - session->over_ns < FORK_NS);
 }
 
-static void check_told(struct rh_session *session)
+static void check_stop_requests(struct rh_session *session)
 {
 	char names[400];
 
-	if (now.told < TOLD_TO_STOP || session->stopped)
+	if (now.stop_requests < STOP_REQUESTS || session->stopped)
 		return;
-	if (session->attached) { /* what it is for */
+	if (session->attached) { /* the normal way to end */
 		stop_for_good(session);
 		return;
 	}
@@ -371,7 +371,7 @@ static void check_told(struct rh_session *session)
 	stop_for_good(session);
 }
 
-/* Until the program (and all that are followed) is over, or recording is for good. */
+/* Runs until the program (and all followed processes) or the recording has ended. */
 static int watch(struct rh_session *session, struct rh_err *err)
 {
 	uint64_t swept = 0, beat = 0, filters = 0, pause = BUSY_NS;
@@ -414,7 +414,7 @@ static int watch(struct rh_session *session, struct rh_err *err)
 		}
 		check_timers(session);
 		check_limits(session);
-		check_told(session);
+		check_stop_requests(session);
 		pause = taken ? BUSY_NS : pause * 2 < IDLE_NS ? pause * 2 : IDLE_NS;
 		if (!over && woken == atomic_load(&session->area->wake))
 			doze(session, pause);
@@ -424,7 +424,7 @@ static int watch(struct rh_session *session, struct rh_err *err)
 
 static void wait_for_program(struct rh_session *session)
 {
-	while (!session->reaped && now.told < TOLD_TO_STOP) {
+	while (!session->reaped && now.stop_requests < STOP_REQUESTS) {
 		reap(session);
 		if (!session->reaped)
 			doze(session, SWEEP_NS);
@@ -441,7 +441,7 @@ static int last_sweep(struct rh_session *session, struct rh_err *err)
 	return rh_drain_processes(&session->drain, session->reaped, err);
 }
 
-/* What the traces would need if we were killed. */
+/* Writes what the traces would need if we were killed. */
 static int put_head(struct rh_session *session, struct rh_err *err)
 {
 	struct rh_capture_head *head = &session->drain.capture.head;
@@ -490,12 +490,12 @@ static void close_session(struct rh_session *session)
 	rh_area_close(session->area, session->area_fd);
 }
 
-/* The program that runs already, instead of start_program(). */
+/* Attaches to a running program, instead of start_program(). */
 static int join_program(struct rh_session *session, struct rh_target *target,
 			const struct rh_place *place, struct rh_err *err)
 {
 	hold_signals();
-	take_signals(session); /* no child: what we are sent ends the recording */
+	take_signals(session); /* no child: signals to us end the recording */
 	if (rh_attach_join(session, target, place, err) < 0) {
 		give_signals_back();
 		return -1;
@@ -571,7 +571,7 @@ int rh_record_run(const struct rh_record_opts *opts, char **argv, struct rh_reco
 	wait_for_program(&session);
 	rh_session_afterwards(&session);
 	give_signals_back();
-	if (!session.reaped) /* we were told to end before it did */
+	if (!session.reaped) /* we were asked to end before it did */
 		session.wait_status = (128 + SIGTERM) << 8;
 	end->status = WIFSIGNALED(session.wait_status) ? 128 + WTERMSIG(session.wait_status)
 						       : WEXITSTATUS(session.wait_status);

@@ -2,10 +2,10 @@
  * target.c - see target.h.
  *
  * A thread of the program will call dlopen, so it must be a program with a loader: glibc's. It
- * must not hold a lock that dlopen takes: the allocator's and the loader's own, which is why the
- * code of both is to be avoided. In libc that is what lies around the functions of malloc's
- * object file: 16 KiB before the first exported one, where its static ones are, and 4 KiB
- * behind the last.
+ * must not hold a lock that dlopen takes: the allocator's or the loader's own, so it must not
+ * be inside the code of either. In libc, that is the code around the functions of malloc's
+ * object file: from 16 KiB before the first exported one, where the static ones are, to 4 KiB
+ * after the last.
  */
 #include "traces/record/place.h"
 
@@ -190,7 +190,7 @@ static bool find_dynamic(const struct rh_target *target, uint64_t base, uint64_t
 	return found;
 }
 
-/* The loader has made addresses of what the file has as offsets. */
+/* The loader has turned the file's offsets into addresses. */
 static bool find_symbols(const struct rh_target *target, uint64_t base, struct symbols *symbols)
 {
 	uint64_t at;
@@ -302,7 +302,7 @@ static void avoid_libc(struct rh_target *target)
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		uint64_t at = look_up(target, target->libc, names[i], &size);
 
-		/* one that leads out of libc is patched by an earlier recording */
+		/* an entry that leads out of libc was patched by an earlier recording */
 		if (!at || at - target->libc > 64u << 20)
 			continue;
 		low = at < low ? at : low;
@@ -375,7 +375,7 @@ static int find_functions(struct rh_target *target, struct rh_err *err)
 		       target->pid);
 }
 
-/* A recorder of another build is in there: two would count each other. */
+/* It has a recorder of another build loaded: two would count each other. */
 static int look_for_shim(const struct rh_target *target, const char *shim, struct rh_err *err)
 {
 	struct stat st = { 0 };
@@ -505,7 +505,7 @@ static int identify(struct rh_target *target, struct rh_err *err)
 	return 0;
 }
 
-/* The shim is there already, and wants no ptrace. */
+/* The shim is loaded already, so no ptrace is needed. */
 static bool find_dormant(struct rh_target *target)
 {
 	for (size_t i = 0; i < target->map_count; i++) {

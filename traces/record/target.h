@@ -1,8 +1,9 @@
 /*
- * target.h - a running process that is to be recorded: may it be, and where are its things?
+ * target.h - a running process that is to be recorded: is that possible, and where are its
+ * functions?
  *
- * Refusals are one sentence each and name the way out. What is read is /proc and, by
- * /proc/PID/mem, the symbol tables that its loader uses; nothing is changed.
+ * Each refusal is one sentence with a remedy. Only /proc and, by /proc/PID/mem, the symbol
+ * tables that its loader uses are read; nothing is changed.
  *
  * Thread rule: one thread. Errors: RH_NO_INPUT (no such process), RH_ABSENT (cannot be), RH_OS.
  */
@@ -36,7 +37,7 @@ struct rh_target {
 	int pidfd, mem; /* descriptors; mem: /proc/PID/mem, for reading */
 	uid_t uid;
 	gid_t gid;
-	bool apart; /* another user or another container: it cannot open /proc/US/fd */
+	bool apart; /* another user or container: it cannot open /proc/US/fd */
 	struct rh_target_map *maps;
 	size_t map_count;
 	struct rh_target_code avoid[RH_TARGET_CODE];
@@ -47,14 +48,14 @@ struct rh_target {
 	uint64_t dlopen, dlsym, dlerror, errno_location;
 };
 
-/* `shim`: what is to be loaded. On failure all is closed again. */
+/* `shim`: the library to load. On failure everything is closed again. */
 int rh_target_open(struct rh_target *target, int pid, const char *shim, struct rh_err *err);
 void rh_target_close(struct rh_target *target);
-/* False: it cannot be read (any more). */
+/* False: it cannot be read, or no longer. */
 bool rh_target_read(const struct rh_target *target, uint64_t at, void *into, size_t bytes);
 const struct rh_target_map *rh_target_map_of(const struct rh_target *target, uint64_t at);
 bool rh_target_avoids(const struct rh_target *target, uint64_t at);
-/* What stands in the way of ptrace, once that was refused. */
+/* Why ptrace was refused. */
 int rh_target_refused(const struct rh_target *target, struct rh_err *err);
 
 #endif
