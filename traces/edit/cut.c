@@ -1,11 +1,11 @@
 /*
- * cut.c - see cut.h. The path of an event: before the window it only moves the picture of
- * what lives (cut_take.c); at the window's first event the picture is put down
- * (rh_cut_open_window); inside, every event goes through the same picture and then out under its
- * new numbers; at the end what is still open is closed (close_window).
+ * cut.c - see cut.h. The path of an event: before the window it only updates the picture of
+ * living objects and tasks (cut_take.c); at the window's first event the picture is written out
+ * (rh_cut_open_window); inside, every event updates the same picture and is then written under
+ * its new numbers; at the end everything still open is closed (close_window).
  *
- * The picture: rh_live sets of objects and tasks, whose payloads say under which number
- * the result knows them (RH_NONE: not at all), and an array of lanes.
+ * The picture: rh_live sets of objects and tasks, whose payloads hold their numbers in the
+ * result (RH_NONE: not in it), and an array of lanes.
  *
  * Stops of lanes wait for the end when frees may be moved to a lane (choice of lanes,
  * drain): the lane may have stopped by then.
@@ -127,7 +127,7 @@ static int add_notes(struct rh_cutter *c, struct rh_trace *trace, const char *pa
 	return 0;
 }
 
-/* Where an event stands: -1 before the window, 0 in it, 1 behind it. */
+/* Where an event lies: -1 before the window, 0 in it, 1 after it. */
 static int side(const struct rh_cutter *c, const struct rh_event *event, uint64_t number)
 {
 	const struct rh_cut *cut = c->cut;
@@ -145,8 +145,7 @@ static int side(const struct rh_cutter *c, const struct rh_event *event, uint64_
 	return 0;
 }
 
-/* Reads the source: events into the window, and what is behind it for its notes and names
- * only. */
+/* Reads the source: events up to the window's end, and the rest only for its notes and names. */
 static int read_events(struct rh_cutter *c, struct rh_trace *trace, struct rh_err *err)
 {
 	struct rh_event *batch = reallocarray(NULL, RH_TRACE_BATCH, sizeof(*batch));

@@ -1,16 +1,16 @@
 /*
- * cut.h - a part of a trace that is a whole trace again.
+ * cut.h - cuts a part out of a trace; the result is a complete trace.
  *
  * The part is a window (of events or of time) and a choice of lanes. The result is closed:
  *	- objects alive where the window starts are allocated there, in the order of their
  *	  birth, on the lanes they belong to; tasks alive there are spawned there;
  *	- objects left live stay live, or are freed at the end (drain);
- *	- with a choice of lanes an object belongs to the lane that bore it. What another lane
- *	  frees or resizes is freed or resized at that point by the lane it belongs to; what
- *	  was born elsewhere is not there, so its frees fall away and its resizes by a chosen
- *	  lane become allocs;
- *	- lanes, objects and tasks are numbered anew, times count from the window's start.
- * What had to be changed is counted in notes (cut.*), the source's notes are kept.
+ *	- with a choice of lanes an object belongs to the lane that allocated it. An object that
+ *	  another lane frees or resizes is freed or resized at that point by its own lane;
+ *	  objects born on other lanes are not in the result, so their frees are dropped and their
+ *	  resizes by a chosen lane become allocs;
+ *	- lanes, objects and tasks are renumbered, times count from the window's start.
+ * Changes are counted in notes (cut.*); the source's notes are kept.
  *
  * Memory: O(lanes + living objects + tasks that ended unjoined). Errors: as trace.h.
  */
@@ -29,7 +29,7 @@ struct rh_cut {
 	const struct rh_cut_span *lanes; /* any of these; NULL = all */
 	size_t lane_spans;
 	bool drain;
-	const char *words; /* for the note "cut", as the user said it */
+	const char *words; /* for the note "cut", as the user gave it */
 	bool *truncated;   /* set: whether the source was cut off; NULL = not asked */
 };
 

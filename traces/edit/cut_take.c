@@ -1,7 +1,7 @@
 /*
- * cut_take.c - what an event does to the picture, and what of it goes out (see cut.h for
- * the rules). Every taker first moves the picture; when the window is open and the lane is
- * chosen, the event then leaves under its new numbers.
+ * cut_take.c - how an event changes the picture, and what is written of it (see cut.h for the
+ * rules). Every function first updates the picture; if the window is open and the lane is
+ * chosen, the event is then written under its new numbers.
  */
 #include "traces/edit/cut_take.h"
 
@@ -75,7 +75,7 @@ int rh_cut_put(struct rh_cutter *c, const struct rh_event *event, struct rh_err 
 
 		lane->number = c->lanes_out++;
 		start.arg = lane->source_thread;
-		/* A start of the source's own says more than where it stands. */
+		/* A lane start in the source carries more than its place. */
 		if (event->kind == RH_EV_LANE_START) {
 			start.task = event->task;
 			start.site = event->site;
@@ -112,7 +112,7 @@ int rh_cut_spawn(struct rh_cutter *c, struct rh_cut_task *task, uint32_t lane, u
 	return rh_cut_put(c, &event, err);
 }
 
-/* The result's number of a living task (0 of 0); one not known yet is spawned by `lane`. */
+/* The result's number of a living task (0 for 0); if it has none yet, `lane` spawns it. */
 static int adopt(struct rh_cutter *c, uint64_t number, const struct rh_event *event,
 		 uint64_t *known, struct rh_err *err)
 {
@@ -318,7 +318,7 @@ static int take_resize(struct rh_cutter *c, struct rh_event *event, struct rh_er
 	return put_named(c, event, err);
 }
 
-/* Asked by a lane that is left out, or about an object that is: nobody misses it. */
+/* A question by an omitted lane or about an omitted object is dropped. */
 static int take_question(struct rh_cutter *c, struct rh_event *event, struct rh_err *err)
 {
 	const struct rh_cut_object *object;

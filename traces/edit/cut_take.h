@@ -31,7 +31,7 @@ struct rh_cut_lane {
 	bool chosen, stopped;
 };
 
-/* What had to be changed; the keys of the notes stand in cut.c in the same order. */
+/* Kinds of changes; cut.c has the keys of the notes in the same order. */
 enum rh_cut_count {
 	RH_CUT_OBJECTS_BEFORE,
 	RH_CUT_TASKS_BEFORE,
@@ -63,14 +63,14 @@ struct rh_cutter {
 	uint64_t bytes_before; /* of RH_CUT_OBJECTS_BEFORE */
 };
 
-/* Puts the picture down as the begin of a trace. */
+/* Writes the picture as the beginning of a trace. */
 int rh_cut_open_window(struct rh_cutter *c, struct rh_err *err);
 
 /* One event of the source, before the window or in it. The event is changed. */
 int rh_cut_take(struct rh_cutter *c, struct rh_event *event, struct rh_err *err);
 
-/* Writes an event whose lane is the source's and whose other numbers are the result's;
- * the lane is started when it was not. */
+/* Writes an event with the source's lane number and otherwise the result's numbers; starts the lane
+ * if necessary. */
 int rh_cut_put(struct rh_cutter *c, const struct rh_event *event, struct rh_err *err);
 
 /* Puts a living task of the source into the result. */
@@ -80,7 +80,7 @@ int rh_cut_spawn(struct rh_cutter *c, struct rh_cut_task *task, uint32_t lane, u
 /* An event with nothing known but these. */
 struct rh_event rh_cut_blank(enum rh_kind kind, uint32_t lane, uint64_t time_ns);
 
-/* NULL: there was none for the cutter itself. */
+/* NULL: no memory for the cutter itself. */
 int rh_cut_no_memory(const struct rh_cutter *c, struct rh_err *err);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * export.c - the table of exporters, and the two forms of a trace itself.
  *
- * A copy writes what is known before the first event first: with an index that is
- * everything, so text made from a file has all its notes on top. What turns up on the
- * way (pipes, text with notes at its end) follows when it is known.
+ * A copy first writes the notes known before the first event: with an index that is all of
+ * them, so text made from a file has all its notes on top. Notes that appear later (pipes, text
+ * with notes at its end) follow when they are known.
  */
 #include "traces/edit/export.h"
 

@@ -5,7 +5,7 @@
  * To add an exporter: write traces/edit/export_NAME.c with its function, declare it below, add
  * the row. The function reads the trace to its end, writes to the path ("-" = stdout; the file
  * appears whole or not at all, through rh_outfile or rh_trace_create) and drops nothing
- * in silence: what the target format cannot say is said by the row's `loses`.
+ * silently: the row's `loses` names what the target format cannot hold.
  */
 #ifndef RH_EXPORT_H
 #define RH_EXPORT_H
@@ -31,8 +31,8 @@ int rh_export_malloc_bench(struct rh_trace *trace, const char *path, struct rh_e
 int rh_export_malloclab(struct rh_trace *trace, const char *path, struct rh_err *err);
 int rh_export_perfetto(struct rh_trace *trace, const char *path, struct rh_err *err);
 
-/* For exporters that write a stream: one on a copy of the output's descriptor (NULL: errno says
- * why), and its end, which puts the file in place when result is 0 and abandons it else. */
+/* For exporters that write a stream: opens one on a copy of the output's descriptor (NULL: see
+ * errno); its close puts the file in place if result is 0 and otherwise abandons it. */
 struct rh_outfile;
 FILE *rh_export_stream(const struct rh_outfile *out);
 int rh_export_close(FILE *to, struct rh_outfile *out, int result, struct rh_err *err);

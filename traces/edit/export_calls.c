@@ -7,7 +7,7 @@
  * counts at its top, so the trace is spooled: lines go to a file without a name, then the
  * header and the lines to the output.
  *
- * Events that these formats have no word for (tasks, stacks, collections) are left out, as
+ * Events that these formats cannot express (tasks, stacks, collections) are left out, as
  * `loses` of the exporter says; a resize keeps its object's id in malloclab.
  */
 #include <inttypes.h>

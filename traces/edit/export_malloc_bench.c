@@ -3,8 +3,8 @@
  * (traces/import/malloc_bench.c has its fields, and reads it back). Its files are packed with gzip,
  * which is left to gzip.
  *
- * An id is the place of a pointer in a table of the replayer, which has as many as objects live
- * at once: a place that is given back is taken next. That number stands in the last field, when it
+ * An id is the index of a pointer in a table of the replayer, which has as many places as objects
+ * live at once: a released place is reused next. The last field holds that number, written when it
  * is known. Sizes and alignments are whole; threads and times are not in the format.
  */
 #include <inttypes.h>

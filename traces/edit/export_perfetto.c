@@ -7,16 +7,16 @@
  *	collector	a slice for each collection
  *	marks		instants
  *
- * The trace is cut into at most WINDOWS windows of equally many events, because a viewer with
- * 10^8 slices shows nothing: what is written is O(windows x active lanes), what is held
- * O(lanes + live objects). Without recorded times an event counts as one microsecond,
- * and the file says so. Lines are written as they come; the viewer sorts by time.
+ * The trace is cut into at most WINDOWS windows of equally many events, because no viewer can show
+ * 10^8 slices: the output is O(windows x active lanes), memory O(lanes + live objects). Without
+ * recorded times an event counts as one microsecond, and the file says so. Lines are written as
+ * they come; the viewer sorts by time.
  *
- * What Perfetto's importer makes of it. A counter's track is called by its name and the key,
- * "live bytes value". The thread whose number is that of the process is its main thread, and
- * counters count for it: lane L is thread L + 1, so that this is lane 0. Slices of one thread
- * must lie apart or within each other: where stamps of a lane go back, a slice begins no
- * earlier than the last one ended.
+ * How Perfetto's importer reads it. A counter's track is named by its name and the key, "live
+ * bytes value". The thread whose number is that of the process is its main thread, and counters
+ * count for it: lane L is thread L + 1, so that this is lane 0. Slices of one thread must be
+ * disjoint or nested: if stamps of a lane go back, a slice begins no earlier than the last one
+ * ended.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -203,7 +203,7 @@ static void death(struct job *job, uint64_t id)
 	uint64_t position;
 
 	if (!rh_live_find(job->live, id, &position))
-		return; /* the reader has refused the trace, or will */
+		return; /* the reader has refused the trace or will do so */
 	job->live_bytes -= *(uint64_t *)rh_live_payload(job->live, position);
 	rh_live_death(job->live, position);
 }

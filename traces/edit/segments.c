@@ -1,6 +1,6 @@
 /*
- * segments.c - see segments.h. The picture of what lives is that of cut.c, with its window always
- * open; a new segment numbers it anew and puts it down again.
+ * segments.c - see segments.h. It uses the picture of cut.c with its window always open; a new
+ * segment renumbers the picture and writes it again.
  */
 #include "traces/edit/segments.h"
 

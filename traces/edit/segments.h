@@ -1,11 +1,11 @@
 /*
  * segments.h - one stream of events as several traces, each whole by itself.
  *
- * Whoever writes the stream says when a segment ends and gives the trace that the next one goes
- * to. A segment begins with what lives: an alloc for each object, with its size, alignment and
- * lane, a spawn for each task (as `reheap cut` does it, cut_take.h). So each can be read, replayed
- * and verified alone, and births, less those that were carried, add up to the stream's. Times count
- * from the segment's begin. Notes of a segment:
+ * The writer of the stream says when a segment ends and provides the trace for the next one. A
+ * segment begins with everything alive: an alloc for each object, with its size, alignment and
+ * lane, and a spawn for each task (as in `reheap cut`, cut_take.h). So each can be read, replayed
+ * and verified alone, and births, less the carried ones, add up to the stream's. Times count from
+ * the segment's begin. Notes of a segment:
  *	segment				its number, from 1
  *	segment.start_ns		its begin, in the stream's time
  *	segment.carried_objects, segment.carried_bytes, segment.carried_tasks
@@ -26,7 +26,7 @@ int rh_segments_begin(struct rh_segments *segments, struct rh_trace_out *out, st
 /* Events of the stream, in its numbers. `segments` is a struct rh_segments. */
 int rh_segments_put(void *segments, const struct rh_event *events, size_t count,
 		    struct rh_err *err);
-/* A name that this segment and all later ones are to know. */
+/* Adds a name to this segment and all later ones. */
 int rh_segments_site(struct rh_segments *segments, uint32_t site, const char *name,
 		     struct rh_err *err);
 /* Its notes, before its trace is finished. */
@@ -34,7 +34,7 @@ int rh_segments_notes(struct rh_segments *segments, struct rh_err *err);
 uint64_t rh_segments_number(const struct rh_segments *segments);
 /* Time in the stream since the segment's begin; 0 where there are no times. */
 uint64_t rh_segments_age_ns(const struct rh_segments *segments);
-/* Segments with numbers up to that are there already. */
+/* Segments with numbers up to this already exist. */
 void rh_segments_skip(struct rh_segments *segments, uint64_t number);
 void rh_segments_close(struct rh_segments *segments);
 

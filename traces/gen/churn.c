@@ -3,7 +3,7 @@
  *
  * Each lane keeps `live` objects. Its turn allocates a burst and then frees as many:
  * the newest (lifo: caches and free lists at their best), the oldest (fifo: every freed
- * block is cold) or any (random: what most programs come down to in the long run).
+ * block is cold) or any (random: the pattern of most programs in the long run).
  */
 #include "traces/gen/emitter.h"
 

@@ -1,6 +1,5 @@
 /*
- * emitter.c - the random source and the event writer behind every generator (see
- * traces/test/test_support.h).
+ * emitter.c - the random source and the event writer behind every generator (see emitter.h).
  *
  * Events collect in a batch of RH_TRACE_BATCH and go to the trace writer together; an
  * error there empties the countdown, so that every loop of every generator ends.
@@ -11,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Made-up time: 20 to 147 ns between events of the trace, 83 on average. */
+/* Synthetic time: 20 to 147 ns between events of the trace, 83 on average. */
 enum { STEP_NS_LEAST = 20, STEP_NS_MASK = 127 };
 
 struct rh_gen_emit {
@@ -205,7 +204,7 @@ void rh_gen_join(struct rh_gen *gen, uint32_t lane, uint32_t task)
 	place(gen, RH_EV_JOIN, lane)->id = task;
 }
 
-/* One of the events asked for. */
+/* Counts one of the requested events. */
 static bool use(struct rh_gen *gen)
 {
 	if (!rh_gen_more(gen))
@@ -297,8 +296,8 @@ struct rh_gen_object rh_gen_resize(struct rh_gen *gen, uint32_t lane, struct rh_
 	return (struct rh_gen_object){ event->id, size };
 }
 
-/* What a thread's stack is asked to hold here: enough for a worker, small enough that a
- * thousand of them fit. */
+/* The stack size of a thread here: enough for a worker, small enough that a thousand of them fit.
+ */
 enum { THREAD_STACK_BYTES = 64 << 10 };
 
 void rh_gen_threads_start(struct rh_gen *gen, uint64_t lanes)

@@ -1,16 +1,16 @@
 /*
- * traces/test/test_support.h - what generators share: a random source, and a writer of events that
+ * emitter.h - shared by all generators: a random source, and a writer of events that
  * counts down, hands out ids, keeps the clock and remembers the first error.
  *
- * A generator loops `while (rh_gen_more(gen))` and calls the emitters. After the last event
- * asked for, or after an error, emitters do nothing (rh_gen_alloc returns RH_NONE), so a
- * generator need not test each of them; rh_gen_close returns the error.
+ * A generator loops `while (rh_gen_more(gen))` and calls the emitters. After the last requested
+ * event, or after an error, emitters do nothing (rh_gen_alloc returns RH_NONE), so a generator
+ * need not check each call; rh_gen_close returns the error.
  *
- * `events` counts allocs, frees and resizes. Lane and task events come on top. Generators
- * of tasks (of_tasks) count what tasks do instead, by rh_gen_go and its like.
+ * `events` counts allocs, frees and resizes. Lane and task events come on top. Generators of
+ * tasks (of_tasks) count the events of tasks instead (rh_gen_go and the like).
  *
  * Everything is integers: the same seed gives the same bytes on every machine.
- * Memory is what the generator itself keeps, O(live). Thread rule: one thread.
+ * Memory: only what the generator itself keeps, O(live). Thread rule: one thread.
  */
 #ifndef RH_EMITTER_H
 #define RH_EMITTER_H
@@ -71,7 +71,7 @@ uint64_t rh_gen_log_uniform(struct rh_gen_random *random, uint64_t low, uint64_t
 /* How often on average with a mean of `mean`, at least 1: geometric, at most 64 * mean. */
 uint64_t rh_gen_geometric(struct rh_gen_random *random, uint64_t mean);
 
-/* ---- options every generator has ---- */
+/* ---- options of every generator ---- */
 
 struct rh_gen_common {
 	uint64_t lanes, events, seed;
@@ -132,7 +132,7 @@ struct rh_gen {
 
 int rh_gen_open(struct rh_gen *gen, const struct rh_gen_common *common, struct rh_trace_out *out,
 		struct rh_err *err);
-/* Stops the lanes that run, writes what is pending; returns -1 with the first error. */
+/* Stops the running lanes, writes pending events; returns -1 with the first error. */
 int rh_gen_close(struct rh_gen *gen, struct rh_err *err);
 
 static inline bool rh_gen_more(const struct rh_gen *gen)
@@ -152,7 +152,7 @@ void rh_gen_exit(struct rh_gen *gen, uint32_t lane, uint32_t task);
 void rh_gen_join(struct rh_gen *gen, uint32_t lane, uint32_t task);
 void rh_gen_lane_stop(struct rh_gen *gen, uint32_t lane);
 
-/* What a task does, counted as events: nothing once all are used up (rh_gen_go: task 0). */
+/* Events of a task, which are counted: nothing once all are used up (rh_gen_go: task 0). */
 uint32_t rh_gen_go(struct rh_gen *gen, uint32_t lane);
 void rh_gen_end(struct rh_gen *gen, uint32_t lane, uint32_t task);
 void rh_gen_call(struct rh_gen *gen, uint32_t lane, uint32_t task, uint64_t frame_bytes);
@@ -171,7 +171,7 @@ struct rh_gen_object rh_gen_resize(struct rh_gen *gen, uint32_t lane, struct rh_
 void rh_gen_threads_start(struct rh_gen *gen, uint64_t lanes);
 void rh_gen_threads_join(struct rh_gen *gen, uint64_t lanes);
 
-/* A bag of objects that grows, with the oldest, newest or any of them taken out. */
+/* A growing bag of objects, from which the oldest, the newest or any can be taken. */
 struct rh_gen_bag {
 	struct rh_gen_object *object;
 	uint64_t first, count, room; /* ring: objects are first .. first+count, mod room */
@@ -187,7 +187,7 @@ void rh_gen_bag_free(struct rh_gen_bag *bag);
 /* min=... must not be above max=...: 0, or -1 with a usage error. */
 int rh_gen_check_sizes(uint64_t least, uint64_t most, struct rh_err *err);
 
-/* Ends the generator with an error of memory. */
+/* Ends the generator with an out-of-memory error. */
 void rh_gen_no_memory(struct rh_gen *gen);
 
 #endif

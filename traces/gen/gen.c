@@ -2,8 +2,8 @@
  * gen.c - the table of generators.
  *
  * To add one: write traces/gen/NAME.c with a `const struct rh_generator` (churn.c is the
- * shortest to start from, traces/test/test_support.h has what all share), declare it and add its
- * row here, in the order of the names. test_gen.c walks this table.
+ * shortest to start from, emitter.h has what all share), declare it and add its row here, in
+ * the order of the names. test_gen.c walks this table.
  */
 #include "traces/gen/gen.h"
 
@@ -76,7 +76,7 @@ static void print_value(char *to, size_t bytes, const struct rh_opt *row, const 
 	}
 }
 
-/* "server lanes=4 events=1000000 ...": what makes the same trace again. */
+/* "server lanes=4 events=1000000 ...": the words that make the same trace again. */
 static int add_notes(const struct rh_generator *generator, const void *opts,
 		     struct rh_trace_out *out, struct rh_err *err)
 {
@@ -96,7 +96,7 @@ static int add_notes(const struct rh_generator *generator, const void *opts,
 	return rh_trace_add_note(out, "stresses", generator->stresses, err);
 }
 
-/* Made-up times are written only when they are asked for. */
+/* Synthetic times are written only on request. */
 static unsigned columns_of(const struct rh_generator *generator, const void *opts)
 {
 	unsigned columns = generator->columns;

@@ -21,7 +21,7 @@
 struct rh_generator {
 	const char *name; /* "server" */
 	const char *summary;
-	const char *stresses;	   /* what an allocator is tested on by it */
+	const char *stresses;	   /* the property of an allocator that it stresses */
 	const struct rh_opt *opts; /* parameters; every generator has lanes, events, seed */
 	size_t opts_bytes;	   /* <= 512 */
 	unsigned columns;
@@ -30,11 +30,11 @@ struct rh_generator {
 };
 extern const struct rh_generator *const rh_generators[]; /* NULL-terminated, sorted */
 
-/* The generator of that name, or NULL with RH_USAGE and the names there are. */
+/* The generator of that name, or NULL with RH_USAGE and the existing names. */
 const struct rh_generator *rh_generator_of(const char *name, struct rh_err *err);
 
-/* The whole way: runs the generator and puts the trace at make->path (make->columns is set
- * here), with the notes generator (name and every parameter) and stresses. */
+/* Runs the generator and writes the trace to make->path (make->columns is set here), with the
+ * notes generator (name and every parameter) and stresses. */
 int rh_generate(const struct rh_generator *generator, const void *opts,
 		const struct rh_trace_make *make, struct rh_trace_totals *totals,
 		struct rh_err *err);

@@ -1,5 +1,5 @@
 /*
- * goroutines.c - tasks that come, call, and go, in the shapes programs have.
+ * goroutines.c - tasks that are spawned, call and exit, in patterns of real programs.
  *
  *	storm		tasks come and go, `tasks` alive; each calls a few functions, parks with
  *			them on its stack, and is ended later, any of those alive
@@ -12,8 +12,8 @@
  *	shrink		workers as in pool that go deep once between cycles and stay shallow
  *			else: stacks grow, and cycles shrink them again
  *
- * A lane's tasks are its own, but for a share `remote` that is ended on another lane, and
- * the tasks of a fanout. With `gc=N` a collection cycle runs every N events.
+ * A lane's tasks stay on it, except for a share `remote` that ends on another lane, and the
+ * tasks of a fanout. With `gc=N` a collection cycle runs every N events.
  */
 #include "traces/gen/emitter.h"
 
@@ -93,7 +93,7 @@ static void ascend(struct state *state, uint32_t lane, uint32_t task, uint64_t f
 		rh_gen_return(&state->gen, lane, task, bytes);
 }
 
-/* A cycle takes CYCLE_EVENTS events from its beginning to its end. */
+/* A cycle lasts CYCLE_EVENTS events. */
 static void maybe_cycle(struct state *state, uint32_t lane)
 {
 	struct rh_gen *gen = &state->gen;

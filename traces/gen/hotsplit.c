@@ -3,9 +3,9 @@
  * turn of the loop takes a segment and gives it back.
  *
  * Every lane has one task. A phase makes it one frame deeper and then calls and returns,
- * `loops` times. Phases go down to `depth` bytes, frame by frame, so that one of them
- * meets every edge there is; then all frames return and the next round begins. Lanes do a
- * phase together, in turns, so that a stretch of the trace is one depth. The defaults make
+ * `loops` times. Phases go down to `depth` bytes, frame by frame, so that some phase hits every
+ * segment edge; then all frames return and the next round begins. Lanes do a phase together, in
+ * turns, so that a stretch of the trace is one depth. The defaults make
  * 64 phases of 32769 events, as a replay on one lane is cut into 64 segments.
  */
 #include "traces/gen/emitter.h"

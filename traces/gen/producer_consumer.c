@@ -2,10 +2,10 @@
  * producer_consumer.c - messages allocated by one thread and freed by another.
  *
  * Half of the lanes (rounded up) produce, the others consume; each consumer has a queue
- * of at most `depth` messages, first in, first out. Whose turn it is is random, so queues
- * fill and run dry; a lane that cannot go on gives its turn away. With two lanes or more
- * every free is remote: the worst case for caches owned by threads, because all memory
- * flows one way. One lane is its own consumer.
+ * of at most `depth` messages, first in, first out. Turns are random, so queues fill up and run
+ * dry; a lane that cannot proceed passes its turn. With two lanes or more every free is remote:
+ * the worst case for caches owned by threads, because all memory flows one way. One lane is its
+ * own consumer.
  */
 #include "traces/gen/emitter.h"
 
@@ -54,7 +54,7 @@ static void consume(struct pc *pc, uint32_t lane, uint64_t consumer, uint64_t ru
 		rh_gen_free(&pc->gen, lane, rh_gen_bag_oldest(queue));
 }
 
-/* Producers and consumers are on turn equally often, whatever the number of each. */
+/* Producers and consumers get equally many turns, whatever their numbers. */
 static void turn(struct pc *pc)
 {
 	struct rh_gen_random *random = &pc->gen.random;

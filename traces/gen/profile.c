@@ -132,7 +132,7 @@ static int make_alias(struct rh_gen_alias *alias, const uint64_t *weight, uint32
 		left[i] = weight[i];
 		stack[left[i] < 1ull << 32 ? small++ : --large] = i;
 	}
-	/* Small ones stand on stack[0, small), large ones on stack[large, count). */
+	/* Small ones are on stack[0, small), large ones on stack[large, count). */
 	while (small > 0 && large < count) {
 		uint32_t poor = stack[--small], rich = stack[large];
 

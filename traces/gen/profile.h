@@ -26,7 +26,7 @@ struct rh_gen_alias {
 struct rh_gen_profile_row {
 	uint64_t size;
 	double rate, live; /* as read; only ratios matter */
-	uint64_t target;   /* alive at the heap size asked for, 32.32 fixed point */
+	uint64_t target;   /* alive at the requested heap size, 32.32 fixed point */
 };
 
 struct rh_gen_profile {

@@ -3,9 +3,9 @@
  *
  * A lane's tooth: allocate objects of one size band until its share of `heap` is live,
  * then free them in random order, all but `survivors` of them. The next tooth is of
- * another band, so that the holes left around the survivors fit nothing asked for; the
- * survivors go after `keep` more teeth. What a heap still holds at the foot of a tooth, or
- * gives back to the system, shows fragmentation.
+ * another band, so that the holes around the survivors fit none of its requests; the survivors
+ * are freed after `keep` more teeth. The memory that a heap still holds at the foot of a tooth,
+ * or returns to the system, shows fragmentation.
  *
  *	live ^   /|   /|      bands: 16-64, 1K-4K, 64-256, 4K-16K, 256-1K, 16K-64K
  *	     |  / |  / |      (neighbours differ by a factor of 16, so that no band

@@ -1,17 +1,17 @@
 /*
  * server.c - a server in steady state: sizes and lifetimes from a profile.
  *
- * First the heap is filled: objects are drawn by how many of a size live, until `heap`
- * bytes do. From then on lanes serve requests in random turns. A request allocates some
- * objects, drawn by rate of allocation; at its end each size it touched is brought back to
- * the number that should live, by freeing any of that size. So an object of a row lives
- * alive/rate on average, exponentially distributed, and sizes of which less than one
- * should live are temporaries of their request.
+ * First the heap is filled: objects are drawn in proportion to how many of each size should
+ * live, until `heap` bytes are live. From then on lanes serve requests in random turns. A
+ * request allocates some objects, drawn by rate of allocation; at its end each size it touched
+ * is brought back to the number that should live, by freeing any of that size. So an object of
+ * a row lives alive/rate on average, exponentially distributed, and sizes of which less than
+ * one should live are temporaries of their request.
  *
  * Each lane has its own objects (its sessions, its arena). With `remote`, a free takes an
- * object of another lane instead, and gives that lane one of its own in exchange: the
- * numbers per lane stay, and the object given is freed remotely too, sooner or later. That
- * makes two remote frees of one exchange, hence the half below.
+ * object of another lane instead, and gives that lane one of its own in exchange: the numbers
+ * per lane stay, and the exchanged object is also freed remotely sooner or later. So one
+ * exchange makes two remote frees, hence the half below.
  */
 #include "traces/gen/emitter.h"
 
@@ -129,7 +129,7 @@ static void fill(struct server *server)
 				bytes += server->profile.row[row].size;
 				tries = 0;
 			} else if (++tries == 4096) {
-				/* All but the rare rows are full: near enough. */
+				/* All but the rare rows are full: close enough. */
 				return;
 			}
 		}

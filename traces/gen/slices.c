@@ -5,8 +5,8 @@
  * A step takes one and grows it by Go's rule since 1.18: twice the capacity below
  * `threshold` elements, from there on a quarter more plus 3/4 of the threshold, which
  * makes the factor slide from 2 to 1.25; the bytes are then rounded up as a heap with size
- * classes would. Growing is a resize: the old array ends and its contents move on. An
- * array that has reached its length is freed and another begun.
+ * classes would. Growing is a resize: the old array ends and its contents are moved. An array
+ * that has reached its length is freed and another begun.
  *
  * Rounding here is to an eighth of the power of two below (at least 8 bytes), and to 8 KiB
  * pages above 32 KiB: near Go's table of classes without being it.

@@ -183,7 +183,7 @@ static unsigned likeness(const char *bytes, size_t count)
 	return rh_lines_likeness(&form, bytes, count);
 }
 
-/* The first record tells whether times and residency were recorded. */
+/* The first record shows whether times and residency were recorded. */
 static int columns_of(struct rh_input *input, const void *opts, unsigned *columns,
 		      struct rh_err *err)
 {

@@ -12,8 +12,8 @@
  * allocation: it stays so here. Threads are not recorded: one lane. Time is that of the last
  * clock line, which comes every 10 ms or so; lines before the first one have none.
  *
- * heaptrack_interpret, which runs unless told not to, numbers the pairs of size and stack, and
- * of a call leaves that number:
+ * heaptrack_interpret, which runs by default, numbers the pairs of size and stack, and reduces a
+ * call to that number:
  *
  *	s LENGTH TEXT	a string, from 1	i IP MODULE FUNCTION FILE LINE	an address
  *	t IP PARENT	a stack, from 1		a SIZE STACK	a pair, from 0

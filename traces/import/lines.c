@@ -369,7 +369,7 @@ int rh_pids_check(const struct rh_pids *pids, const struct rh_input *input, stru
 	if (pids->count == 0)
 		return rh_fail(err, RH_BAD_DATA,
 			       "%s: process %" PRIu64
-			       " cannot be told from others: no line names one",
+			       " cannot be distinguished from others: no line names one",
 			       rh_input_path(input), pids->wanted);
 	for (unsigned i = 0; i < pids->count && i < RH_PIDS_MAX; i++)
 		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%" PRIu64,

@@ -1,5 +1,5 @@
 /*
- * mtrace.c - both formats that go by the name of glibc's mtrace, told apart by the start.
+ * mtrace.c - both formats known as glibc's mtrace, distinguished by the first bytes.
  *
  * Binary: the 64-byte records of the tracer for whole-system workloads, in the byte order
  * of the machine, one per call in the order of a shared counter:

@@ -177,7 +177,7 @@ says 'one\.log is the recording itself' 'is refused'
 ok 'and the recording is as it was' cmp one.log kept.log
 printf 'op,ptr,size\nmalloc,0x10,8\n' >calls.csv
 is_exit 65 'a process of a log that names none' "$reheap" import calls.csv -o x.rht pid=7
-says 'calls\.csv: process 7 cannot be told from others' 'is refused'
+says 'calls\.csv: process 7 cannot be distinguished from others' 'is refused'
 printf 'reheap-trace 1\nlane_start lane=0\nalloc lane=0 id=0 size=8\nalloc lane=0 id=1 si\nalloc lane=0 id=2 size=9\nfree lane=0 id=1\nend\n' >torn.txt
 is_exit 0 'a torn line of our own text' "$reheap" import torn.txt -o x.rht
 ok 'is counted, and what names its object' grep -q 'dropped .*1 lost_object.*1 torn_line\|dropped .*1 torn_line.*1 lost_object' .out

@@ -10,14 +10,14 @@
  *	tracegc()					a cycle, then all stacks
  *	end tracegc
  *
- * The runtime prints under one lock, so the order of the lines is what happened. An
- * allocation waits here for its mallocgc line, at most until the next record. An argument
- * that the printer was not sure of ends in '?' and is not believed: the slot is the
- * estimate then. Whatever else the program printed meanwhile is counted and passed over; a record
- * that begins behind such text, in the same line, is taken (repair.foreign_text), and one that is
- * not whole is torn, as in lines.h.
+ * The runtime prints under one lock, so the lines are in the order of events. An allocation
+ * waits here for its mallocgc line, at most until the next record. An argument that the printer
+ * was not sure of ends in '?' and is ignored: then the slot size is the estimate. Other output
+ * of the program in between is counted and skipped; a record that begins after such text, on
+ * the same line, is taken (repair.foreign_text), and an incomplete one counts as torn, as in
+ * lines.h.
  *
- * Which P or thread did it is not told; lanes are one, or the goroutines.
+ * The P or thread is not recorded; there is one lane, or one per goroutine.
  */
 #include <stddef.h>
 #include <string.h>
@@ -234,7 +234,7 @@ static int begin_record(struct log *log, const char *line, struct rh_err *err)
 	return 1;
 }
 
-/* A line of the call stack that tells something. */
+/* An informative line of the call stack. */
 static void read_frame(struct log *log, const char *line)
 {
 	uint64_t value;

@@ -1,20 +1,19 @@
 /*
  * cycles.c - collections, and when each P gave its caches back after one.
  *
- * At the end of marking the world stands still and every P's caches, of spans and of
- * stacks, have gone stale. Each P gives them back when it runs next: as it is started
- * (PROC_START comes right behind), the one that ended the cycle as it starts the world, before
- * any other runs (procresize; STW_END can come 15 ms later, and the first slots it sweeps or the
- * first start of another P says that it has), and those that stay idle are seen to by that one
- * next, so before the next event of its thread.
- * Which stacks lie in whose cache decides on who needs a new span, so this is told in the
- * order it happened: go.flushed on the lane of the P.
+ * At the end of marking the world is stopped and every P's caches, of spans and of stacks, are
+ * stale. Each P flushes them when it runs next: at its start (PROC_START follows right away);
+ * the P that ended the cycle, as it starts the world, before any other runs (procresize;
+ * STW_END can come 15 ms later, but the first slots it sweeps or the first start of another P
+ * show that it has done so); and for Ps that stay idle, that P flushes them next, so before the
+ * next event of its thread. The stacks in a P's cache decide when it needs a new span, so the
+ * flushes are recorded in the order they happened: go.flushed on the lane of the P.
  *
  * The thread that stops the world to end a cycle takes its stacks past the cache of its P
  * until it has ended it.
  *
- * Until it starts the world the P that ended the cycle goes on with stale caches; any other
- * that makes or frees a stack before we saw it start has given them back just before.
+ * Until it starts the world, the P that ended the cycle continues with stale caches; any other
+ * P that makes or frees a stack before we saw it start has flushed them just before.
  */
 #include <string.h>
 
@@ -32,7 +31,7 @@ static int marking(struct go_import *import, struct go_thread *thread, struct rh
 			     (struct go_ref){ GO_REF_MARKS, import->gc_begun, true }, err);
 }
 
-/* A generation in which a cycle runs tells so again. */
+/* A generation in which a cycle runs reports it again. */
 int rh_go_cycle_event(struct go_import *import, struct go_thread *thread,
 		      const struct go_event *event, struct rh_err *err)
 {

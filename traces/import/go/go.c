@@ -2,12 +2,12 @@
  * go.c - Go execution traces (1.23 and later) with the allocation experiment.
  *
  * One generation at a time: read (wire.c), its types (types.c), its events in one
- * order (order.c), each event to what it means (below, heap.c, tasks.c). The first
- * generation is looked through once before, for what its first events need to know: how
- * many goroutines there were, and whether tiny objects are told one by one.
+ * order (order.c), the handling of each event (below, heap.c, tasks.c). The first generation is
+ * scanned once in advance, for facts that its first events need: how many goroutines there
+ * were, and whether tiny objects are recorded one by one.
  *
  * Lanes are Ps unless asked otherwise: a P is what owns caches in Go, and what runs at the
- * same time. A thread sweeps while it takes a P over, before it says which; such events
+ * same time. A thread sweeps while it takes over a P, before it records which one; such events
  * go to the lane of the P it held last.
  */
 #include "traces/import/go/go.h"
@@ -233,7 +233,7 @@ static int look_at(struct go_import *import, struct look *look, const struct go_
 			return rh_go_no_memory(err);
 		break;
 	case GO_OBJECT_ALLOC:
-		/* Objects are told in units of 8 bytes: an odd one is the second half. */
+		/* Objects are recorded in units of 8 bytes: an odd one is the second half. */
 		if (event->args[0] % 2 &&
 		    rh_map_get(&look->blocks, event->args[0] / (RH_GO_PAGE / 8)) != RH_MAP_NONE)
 			import->heap.parts_seen = true;
@@ -248,7 +248,7 @@ static int look_through(struct go_import *import, struct rh_err *err)
 	struct look look = { { 0 } };
 	int result = 0;
 
-	/* Spans are told by other threads, before or after: two rounds find them all. */
+	/* Other threads record the spans, before or after: two rounds find them all. */
 	for (size_t i = 0; i < 2 * generation->batch_count && result == 0; i++) {
 		const struct go_batch *batch = &generation->batches[i % generation->batch_count];
 		const uint8_t *at = generation->data + batch->at, *end = at + batch->bytes;

@@ -130,7 +130,7 @@ struct go_types {
 	bool names_full;       /* the trace's room for names is used up */
 	uint64_t heap_min;     /* lowest address, once known */
 	bool have_info;
-	unsigned minor; /* 23 or 24, by the size of one of the runtime's types; 0 = not told */
+	unsigned minor;	      /* 23 or 24, by the size of one of the runtime's types; 0 = unknown */
 	const char *minor_by; /* its name */
 };
 
@@ -144,7 +144,7 @@ struct go_span {
 	uint32_t pages, elem, slots;
 	uint32_t div_mul;
 	uint32_t marks_slots; /* that fit before inline marks; 0 = as many with and without */
-	uint32_t number;      /* of all spans the trace has told */
+	uint32_t number;      /* of all spans that the trace has named */
 	uint16_t kind;	      /* the runtime's word */
 	bool snapshot;	      /* was there when the trace began */
 	bool used;	      /* an object was put into it since */
@@ -182,7 +182,7 @@ struct go_heap {
 	uint32_t part_count, part_cap, part_unused;
 	struct rh_map swapped;	 /* slot -> cycle in which its free is still due */
 	uint64_t cycles;	 /* ended so far */
-	bool parts_seen;	 /* the recorder tells of every tiny object (1.24) */
+	bool parts_seen;	 /* the recorder records every tiny object (1.24) */
 	uint64_t marks_past;	 /* objects where inline marks would lie: there are none */
 	uint64_t marks_edge;	 /* objects in the last slot before them */
 	uint64_t objects, exact; /* born; with the size that was asked for */
@@ -203,7 +203,7 @@ struct go_tasks {
 	size_t unbound_count, unbound_cap;
 	uint32_t count;		 /* spawned */
 	uint8_t start_log2;	 /* size of stacks taken over from ended ones; 0 = unknown */
-	uint64_t alive_at_start; /* goroutines that told their status in generation 1 */
+	uint64_t alive_at_start; /* goroutines that reported their status in generation 1 */
 	uint32_t opened;	 /* how often the stacks of the snapshot began */
 	enum { GO_SNAPSHOT_OVER, GO_SNAPSHOT_DUE, GO_SNAPSHOT_OPEN } snapshot;
 };

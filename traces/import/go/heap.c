@@ -414,7 +414,7 @@ static void fill_tiny(struct rh_event *event, uint64_t size)
 		event->flags &= (uint16_t)~RH_EVF_TINY;
 }
 
-/* The P takes a slot of a span: told when it is another than before. */
+/* The P takes a slot of a span: recorded when it is another span than before. */
 static int fill_span(struct go_import *import, struct go_thread *thread, const struct go_span *span,
 		     struct rh_err *err)
 {

@@ -97,8 +97,8 @@ struct go_order {
 	uint64_t status_again; /* a P that was started before its start was written */
 };
 
-/* Takes one event. subject: the goroutine that it makes, ends or tells the status of. Made
- * and told ones are current already, ended ones still are. 0 or -1 with err. */
+/* Takes one event. subject: the goroutine that it creates, ends or reports the status of. Its state
+ * is already updated, except that an ended one still exists. 0 or -1 with err. */
 typedef int go_take(void *ctx, struct go_thread *thread, const struct go_event *event,
 		    struct go_actor *subject, struct rh_err *err);
 

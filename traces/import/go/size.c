@@ -45,8 +45,8 @@ static uint64_t unknown(const struct range *range, int policy)
 	return range->most;
 }
 
-/* A slot of the 16-byte class without pointers. Before 1.24 the recorder tells only of the
- * object that takes a new block, which then stands for the whole block. */
+/* A slot of the 16-byte class without pointers. Before 1.24 only the object that takes a new block
+ * is recorded, which then stands for the whole block. */
 static struct go_guess in_block(const struct go_heap *heap, const struct go_type *type, bool exists)
 {
 	if (exists || (!heap->parts_seen && (!type || type->size < BLOCK)))

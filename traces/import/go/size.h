@@ -1,8 +1,8 @@
 /*
  * size.h - how large an object was, from the slot it got and its type.
  *
- * The recorder tells neither size nor count. A slot of s bytes after a class of p bytes
- * held something in (p, s], and the type of t bytes narrows that:
+ * The recorder records neither size nor count. A slot of s bytes after a class of p bytes held
+ * something in (p, s], and the type of t bytes narrows that:
  *	t fits there		the size is t
  *	t is smaller		an array of as many as fit: append fills slots so
  *	no type			bytes without pointers; the option `sizes` decides

@@ -1,8 +1,8 @@
 /*
  * tasks.c - goroutines become tasks, and stacks find their owners.
  *
- * The recorder tells that a stack was made, was freed or existed when it began, but not
- * whose it is. What follows on the same thread tells:
+ * The recorder says that a stack was made, was freed or existed at its start, but not its
+ * owner. The following events on the same thread show it:
  *	made, then a goroutine is created	it is the new goroutine's
  *	made, then another is freed		somebody's stack was copied: it grew or shrank
  *	16 KiB made, then 32 KiB		a new thread's own two (g0 and the signal stack)
@@ -10,14 +10,15 @@
  * A goroutine that is created without a stack being made took one over from a goroutine
  * that ended; which one is not known until it grows.
  *
- * When recording begins, goroutines and stacks are told separately. So every stack of the
- * snapshot is a task, goroutines are given one as they show up, and when a goroutine's
- * stack grows and turns out to be another's, the two swap. Stacks left over belong to
- * goroutines that had ended: their tasks exit at once.
+ * When recording begins, goroutines and stacks are listed separately. So every stack of the
+ * snapshot becomes a task, goroutines get one as they appear, and when a goroutine's stack grows
+ * and turns out to be another's, the two swap. Stacks left over belong to goroutines that had
+ * ended: their tasks exit at once.
  *
- * How much of a stack is in use is not recorded. But one grows when a call finds no room above
- * the guard, 928 bytes from the end, less 128 that small frames may take unasked. So then all of
- * it but the guard is in use, and at most 128 bytes more or a large frame less.
+ * How much of a stack is in use is not recorded. But a stack grows when a call finds no room
+ * above the guard, 928 bytes from the end, less 128 that small frames may use without a check.
+ * So at that moment all of it except the guard is in use, give or take 128 bytes or a large
+ * frame.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -229,7 +230,7 @@ static int create(struct go_import *import, struct go_thread *thread, struct go_
 	return stack ? own(import, stack, pack(g->task, false, log2), err) : 0;
 }
 
-/* A goroutine tells its status in each generation; the first time it may be new to us. */
+/* A goroutine reports its status in each generation; the first time it may be new to us. */
 static int status(struct go_import *import, struct go_thread *thread, struct go_actor *g,
 		  struct rh_err *err)
 {

@@ -1,12 +1,12 @@
 /*
- * tiny.c - sizes of tiny objects, from who shares a block with whom.
+ * tiny.c - sizes of tiny objects, inferred from which of them share a block.
  *
  * A P fills a block of 16 bytes with objects under 16 bytes, one behind the other, until one
  * does not fit; then it takes the next block, and keeps whichever of the two has more room.
- * The recorder tells the block of every object and which half of it, but no size of strings
- * and the like, and of a type only the size of one: two of 8 bytes are no tiny object any
- * more. Sizes that fill the same blocks are as good as the real ones: a block lives until its
- * last part dies, so who shares decides on how many there are.
+ * The recorder gives the block of every object and which half of it, but no size for strings
+ * and the like, and for a type only the size of one element: two of 8 bytes are not a tiny
+ * object any more. Sizes that fill the same blocks are as good as the real ones: a block lives
+ * until its last part dies, so the sharing decides how many blocks there are.
  *
  * So each P's block is followed with the sizes that go out, as a heap will do that replays
  * them. Of the sizes an object can have, it gets the first that puts it where it went and lets

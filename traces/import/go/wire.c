@@ -7,7 +7,7 @@
  *	       52                                      end of generation (1.26 on)
  *
  * Before 1.26 a generation ends where the next begins or the file does, so such a file that
- * is cut between two batches cannot be told from a whole one.
+ * is cut between two batches looks like a whole one.
  */
 #include "traces/import/go/wire.h"
 

@@ -90,7 +90,7 @@ struct go_generation {
 struct go_wire {
 	struct rh_input *input;
 	unsigned version;	   /* 23, 25, 26: what the header says */
-	double ns_per_unit;	   /* 0 until the trace has told */
+	double ns_per_unit;	   /* 0 until the trace has given it */
 	uint64_t offset;	   /* bytes taken so far */
 	uint64_t batches, skipped; /* all; strings, call stacks and samples */
 	bool ended;

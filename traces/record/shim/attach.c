@@ -4,11 +4,11 @@
  * 1. The first event of a process (often before any constructor) reads REHEAP_RECORD
  *    from the environment, from /proc/self/environ when libc has not set environ yet,
  *    and maps the head of that file (map.c).
- * 2. It takes a process slot: always when it is the program itself (also after exec),
- *    else only with --follow-children.
- * 3. The first event of each thread takes the first ring whose mutex it can have.
- * 4. A forked child takes its own slot before fork() returns in it: its parent may be
- *    gone by then, and the supervisor waits for what it knows. One that was made by a bare
+ * 2. It takes a process slot: always for the program itself (also after exec), for others only
+ *    with --follow-children.
+ * 3. The first event of each thread takes the first ring whose mutex it can lock.
+ * 4. A forked child takes its own slot before fork() returns in it: its parent may be gone
+ *    afterwards, and the supervisor waits only for processes it knows. A child made by a bare
  *    clone finds the guard wiped at its first event.
  */
 #include <errno.h>
@@ -32,8 +32,8 @@ struct producer shim_nobody;
 __thread struct producer *shim_self = &shim_nobody;
 __thread uint32_t shim_number;
 static __thread int attaching;
-/* Calls of this thread that look for no ring, after so many looks in vain. A look is 300 system
- * calls where the address space is used up, and most of a second under valgrind. */
+/* After a failed search for a ring, so many calls of this thread do not search again. A search
+ * takes 300 system calls if the address space is used up, and most of a second under valgrind. */
 static __thread uint32_t pass_over, in_vain;
 enum { PASS_MOST = 4096 };
 
@@ -63,7 +63,8 @@ static size_t read_file(const char *path, char *into, size_t room)
 static const char key[] = RH_RECORD_ENV "=";
 enum { KEY_BYTES = sizeof key - 1 };
 
-/* The variable in /proc/self/environ, read through a window: no room for all of it. */
+/* The variable in /proc/self/environ, read through a window, since there is no room for all of it.
+ */
 static bool early_environment(char *text, size_t room)
 {
 	int fd = open("/proc/self/environ", O_RDONLY | O_CLOEXEC);
@@ -87,7 +88,7 @@ static bool early_environment(char *text, size_t room)
 	return found;
 }
 
-/* libc's environ is not there yet for calls made while the loader still works. */
+/* libc's environ is not set yet for calls made while the loader runs. */
 static bool find_variable(char *text, size_t room)
 {
 	if (!environ)
@@ -123,7 +124,7 @@ static bool read_variable(void)
 	return find_variable(text, sizeof text - 1) && read_where(text + KEY_BYTES);
 }
 
-/* A descriptor of ours to close, or -1. What lies at that path or number may be another's. */
+/* A descriptor for us to close, or -1. The file at that path or number may be another one. */
 int shim_open_area(void)
 {
 	return open(where.path, O_RDWR | O_CLOEXEC);
@@ -147,8 +148,8 @@ static struct rh_area *map_head(int fd)
 	return NULL;
 }
 
-/* By path; by the inherited descriptor where that is not allowed or leads elsewhere. The
- * latter stays open for the images to come. */
+/* Opened by path; if that is not allowed or leads elsewhere, by the inherited descriptor, which
+ * stays open for later images. */
 static bool open_area(void)
 {
 	int fd = shim_open_area();
@@ -164,7 +165,7 @@ static bool open_area(void)
 	}
 	if (!area)
 		return false;
-	shim.area = area; /* a former one is still in use where we come late */
+	shim.area = area; /* an earlier one is still in use if we attach late */
 	shim.fd = fd;
 	return true;
 }
@@ -176,7 +177,7 @@ static void close_area(void)
 	shim.fd = -1;
 }
 
-/* What /proc/self/status says; read by the calls that the loader makes too. */
+/* From /proc/self/status, read by calls that the loader also makes. */
 static uint64_t status_field(const char *name, uint64_t otherwise)
 {
 	char text[4096];
@@ -218,13 +219,13 @@ static void hold_alive(struct rh_proc *proc)
 	pthread_mutexattr_destroy(&attr);
 }
 
-/* A process under a filter may not ask for its number; libc knows that of its thread. */
+/* A process under a filter may not ask for its pid; libc knows the thread's. */
 static int32_t own_pid(const struct rh_proc *proc)
 {
 	return atomic_load(&shim.filter) ? SHIM_OWNER(proc->alive) : getpid();
 }
 
-/* What serves its memory is known of its parent: a forked child may never look itself. */
+/* The sources of its memory are copied from its parent: a forked child may never look itself. */
 static void inherit(struct rh_proc *proc, const struct rh_proc *parent)
 {
 	memset(proc->serves, 0, sizeof proc->serves);
@@ -420,8 +421,8 @@ enum rh_late shim_start_late(const char *text)
 	return 0;
 }
 
-/* Its data is mapped, as wide as its mask says. A ring that was another process's is
- * empty: it may be narrowed. */
+/* Maps its data, as wide as its mask says. A ring taken over from another process is empty and may
+ * be narrowed. */
 static uint64_t *ring_data(uint32_t index, struct rh_ring *ring, bool ours)
 {
 	uint64_t *data = shim_ring_data(index, (uint64_t)atomic_load(&ring->mask) + 1);
@@ -434,7 +435,7 @@ static uint64_t *ring_data(uint32_t index, struct rh_ring *ring, bool ours)
 	return data;
 }
 
-/* Where its data is, when the ring is ours to write. */
+/* The address of its data if we may write the ring. */
 static uint64_t *take_ring(uint32_t index)
 {
 	struct rh_ring *ring = shim_ring(index);
@@ -500,13 +501,13 @@ static struct producer *use_ring(uint32_t index, uint64_t *data)
 	p->every = sizeof(uint64_t);
 	p->last_head = atomic_load(&ring->head);
 	introduce(p);
-	if (atomic_load(&shim.many)) /* behind rings_high: one of us sees the other */
+	if (atomic_load(&shim.many)) /* after rings_high: one of us sees the other */
 		atomic_store(&p->owners, atomic_load(&shim.owners));
 	shim_idle(p);
 	return p;
 }
 
-/* Well past the rings in use, a ring that cannot be had says that none can. */
+/* Well past the rings in use, failing to get one ring means that none can be had. */
 static struct producer *find_ring(void)
 {
 	uint32_t high = 0;
@@ -533,8 +534,8 @@ static struct producer *find_ring(void)
 	return NULL;
 }
 
-/* A handler that allocates while its thread attaches would find no ring. False: under a filter,
- * which may forbid that, or while the process starts, when it has no handlers yet. */
+/* Blocks signals: a handler that allocates while its thread attaches would find no ring. False:
+ * under a filter, which may forbid it, or while the process starts, when it has no handlers yet. */
 static bool block_signals(uint64_t *before)
 {
 	static const uint64_t all = UINT64_MAX; /* the kernel's set, 8 bytes */
@@ -551,7 +552,7 @@ struct producer *shim_attach(void)
 	bool blocked;
 
 	if (attaching)
-		goto none; /* a call of our own, or under a filter a signal handler inside attach */
+		goto none; /* our own call, or a signal handler inside attach under a filter */
 	blocked = block_signals(&before);
 	attaching = 1;
 	if (shim_process_on() && atomic_load(&shim.area->recording) &&
@@ -570,7 +571,7 @@ none:
 	return NULL;
 }
 
-/* Now that it has begun we may say that we keep out. */
+/* Now that the runtime has started we may print that we do not record. */
 static void tell_sanitizer(void)
 {
 	char exe[256];

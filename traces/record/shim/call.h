@@ -1,8 +1,8 @@
 /*
- * call.h - what the functions we stand in front of share: a call becomes a record.
+ * call.h - shared by the interposed functions: turns a call into a record.
  *
- * Births are put after the real call and deaths before it, see malloc.c. Where the record
- * is a short one it is put in line, which is what most calls do; the rest is put.c's.
+ * Births are put after the real call and deaths before it, see malloc.c. A short record, as for
+ * most calls, is written inline; put.c does the rest.
  *
  * Thread rule: any thread. Errors: none; errno is kept.
  */
@@ -27,7 +27,7 @@ static inline __attribute__((always_inline)) enum shim_need put_block(enum rh_re
 	return shim_put(rh_rec_short(kind, (uintptr_t)p, size), (uintptr_t)p);
 }
 
-/* drawn.c: the same while the shim samples. Births, deaths and queries; both ends of a resize. */
+/* drawn.c: the same while the shim samples: births, deaths and queries; both ends of a resize. */
 void shim_put_sampled(uint32_t what, const void *block, uint64_t size, struct shim_from from)
 	__attribute__((noinline));
 bool shim_resize_begins(const void *old);
@@ -53,14 +53,14 @@ static inline __attribute__((always_inline)) void put_any(enum rh_rec_kind kind,
 		shim_put_rest(need, kind, (uintptr_t)p, size, from);
 }
 
-/* A free that was given the size of its block. The largest size is as good as none. */
+/* A free that was passed the size of its block. The largest size counts as none. */
 static inline __attribute__((always_inline)) void put_sized_free(const void *p, size_t size)
 {
 	put_any(RH_REC_FREE, p, size + 1, SHIM_NOBODY);
 }
 
-/* Both ends of a resize of `old`, which is not NULL; between them the real function. What the
- * first returns the second wants. */
+/* Both ends of a resize of `old`, which is not NULL, around the real function. The result of the
+ * first is passed to the second. */
 static inline bool put_resize_begins(const void *old)
 {
 	int32_t aside = shim_aside();
@@ -82,7 +82,7 @@ static inline void put_resize_ends(bool begun, const void *old, const void *made
 		put_any(RH_REC_RE_END, made, size, from);
 }
 
-/* A birth that has only a long form. */
+/* A birth that only has a long form. */
 static inline void put_long_birth(uint32_t what, const void *p, uint64_t size,
 				  struct shim_from from)
 {
@@ -94,8 +94,8 @@ static inline void put_long_birth(uint32_t what, const void *p, uint64_t size,
 		shim_put_long(what, (uintptr_t)p, size, from);
 }
 
-/* A birth with all that may be said about it: align 0 and 1 ask for none. There is no long
- * form with both: what is zeroed keeps that. */
+/* A birth with all attributes: align 0 and 1 mean none. No long form has both: a zeroed block keeps
+ * that attribute. */
 static inline void put_born(const void *p, uint64_t size, size_t align, bool zeroed,
 			    struct shim_from from)
 {

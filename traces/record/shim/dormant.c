@@ -1,19 +1,19 @@
 /*
- * dormant.c - preloaded and asleep: one compare and one branch a call, until somebody asks.
+ * dormant.c - preloaded and asleep: one compare and one branch per call, until a recorder asks.
  *
  *	REHEAP_DORMANT=1 LD_PRELOAD=libreheap-record.so ./server
  *
- * The word that is compared lies in a page of ours that is mapped from a file,
- * reheap-dormant.PID in /dev/shm (or in the folder that the variable names). `reheap record
+ * The compared word is in a page of ours that is mapped from a file, reheap-dormant.PID in
+ * /dev/shm (or in the folder that the variable names). `reheap record
  * --pid PID` finds that file among the mappings of the process, writes into it where the
- * recording's area is, and clears the word. The next call of any thread then goes on to the
- * slow half, which maps the area; no ptrace, no signal, no thread of ours. When recording is over,
- * or its recorder dead, the first thread to see it sets the word again.
+ * recording's area is, and clears the word. The next call of any thread then enters the slow
+ * half, which maps the area; no ptrace, no signal, no extra thread. When recording has ended,
+ * or its recorder is dead, the first thread to notice sets the word again.
  *
- * The file is the process's own (mode 0600): who may write it may do so by root's or its user's
- * right. It is removed when the process exits; one that is killed leaves it, 4 KiB, for the
- * next process of that number to replace. A forked child gets a page without a file, asleep
- * unless children are followed: it can be asked for by ptrace only.
+ * The file belongs to the process (mode 0600): only root or its user may write it. It is
+ * removed when the process exits; a killed process leaves it, 4 KiB, for the next process of
+ * that number to replace. A forked child gets a page without a file, asleep unless children are
+ * followed: it can only be attached to by ptrace.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@
 _Alignas(SHIM_PAGE_MOST) union shim_own_page shim_own_page;
 
 static char path[200];
-static char answered[sizeof shim_sleep.where]; /* what we last woke for */
+static char answered[sizeof shim_sleep.where]; /* the area that we last woke for */
 
 /* In a forked child: not its parent's page. */
 static void own_page(void)
@@ -53,7 +53,7 @@ static bool map_file(void)
 	int fd;
 	bool mapped;
 
-	unlink(path); /* a former process of this number was killed */
+	unlink(path); /* an earlier process of this number was killed */
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return false;
@@ -89,7 +89,7 @@ void shim_dormant(void)
 	errno = saved;
 }
 
-/* The word is cleared. By a bare clone we may have our parent's page, which is not ours to obey. */
+/* The word is cleared. After a bare clone this may be our parent's page, which we must ignore. */
 bool shim_wake(void)
 {
 	int result;
@@ -104,7 +104,7 @@ bool shim_wake(void)
 	result = rh_record_attach(answered);
 	if (result == 0 || result == RH_LATE_RECORDED) /* or another thread was quicker */
 		return true;
-	if (result != RH_LATE_BUSY) { /* else another thread is at it */
+	if (result != RH_LATE_BUSY) { /* else another thread is attaching */
 		atomic_store(&shim_sleep.failed, (uint32_t)result);
 		atomic_store(&shim_sleep.asleep, RH_ASIDE_ASLEEP);
 	}

@@ -1,10 +1,10 @@
 /*
- * drawn.c - see drawn.h: the seldom half of sampling by bytes.
+ * drawn.c - see drawn.h: the rare half of sampling by bytes.
  *
- * A resize ends one object and begins another, which is drawn like any birth: its chance is its
- * own size's, whatever became of the old one. Where the old one is in the sample and the new one
- * is not, the resize is the old one's free; the other way round it is a birth. When the real
- * realloc fails the old block lives on, and goes back in.
+ * A resize ends one object and begins another, which is drawn like any birth: its probability
+ * depends only on its own size, whatever became of the old one. If only the old one is in the
+ * sample, the resize is recorded as its free; if only the new one is, as a birth. When the real
+ * realloc fails, the old block lives on and is put back.
  */
 #include "traces/record/shim/drawn.h"
 #include "traces/record/shim/call.h"
@@ -12,7 +12,7 @@
 
 struct shim_drawn *shim_drawn;
 __thread struct shim_draw shim_draw;
-static _Atomic uint32_t nameless; /* threads without a number, that drew */
+static _Atomic uint32_t nameless; /* threads without a number that have drawn */
 
 bool shim_draw_ready(void)
 {
@@ -100,7 +100,7 @@ bool shim_draw_hit(const void *block, uint64_t size)
 	       shim_draw_in(block);
 }
 
-/* ---- what is drawn goes the way of all calls ---- */
+/* ---- drawn blocks are recorded like all calls ---- */
 
 void shim_put_drawn(uint32_t what, const void *p, uint64_t size, struct shim_from from)
 {
@@ -143,7 +143,7 @@ void shim_resize_ends(bool begun, const void *old, const void *made, uint64_t si
 	if (!made && size) {
 		if (begun && shim_draw_in(old))
 			shim_put_drawn(RH_REC_RE_END, NULL, size, from);
-		else if (begun) /* no room for it any more */
+		else if (begun) /* no room left for it */
 			shim_put_drawn(RH_REC_RE_END, NULL, 0, from);
 		return;
 	}

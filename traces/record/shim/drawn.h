@@ -1,19 +1,20 @@
 /*
  * drawn.h - sampling by bytes: which blocks are recorded (drawn.c, gap.h).
  *
- * While a recording samples, the word that every call looks at anyway (shim_sleep.asleep) is
- * RH_ASIDE_SAMPLING, and calls come here. A birth counts its bytes off what is left to the
- * thread's next hit: two instructions and a branch. A death looks at one byte: how many drawn
- * blocks live in the same of 65536 places; mostly that is 0 and all that is done.
+ * While a recording samples, the word that every call checks anyway (shim_sleep.asleep) is
+ * RH_ASIDE_SAMPLING, and calls come here. A birth subtracts its bytes from the distance to the
+ * thread's next hit: two instructions and a branch. A death reads one byte: how many drawn
+ * blocks live in the same of 65536 places; usually 0, and then nothing more is done.
  *
  *	  count[place]	    slot[place]
  *	+--+--+--+--+--	  +---------+---------+-- 16 slots
  *	| 0| 2| 0| 1|  ->  | address | address |
  *	+--+--+--+--+--	  +---------+---------+--
  *
- * A block is put in before its program gets it and taken out by the thread that frees it, before
- * the real free: an address is there at most once, and who looks for it was handed the pointer
- * behind that. No lock; what the 16 slots of a place cannot hold is not drawn, and counted.
+ * A block is inserted before its program gets it and removed by the thread that frees it,
+ * before the real free: an address is present at most once, and a thread that looks for it got
+ * the pointer after the insertion. No lock; blocks that do not fit into the 16 slots of a place
+ * are not drawn, but counted.
  *
  * Thread rule: any thread. Errors: none.
  */
@@ -44,13 +45,13 @@ static inline uint32_t shim_place(uint64_t address)
 	return (uint32_t)(address * 0x9e3779b97f4a7c15u >> 48);
 }
 
-/* A hit: the block is put in, and the next gap drawn. False: it is not to be recorded. */
+/* A hit: inserts the block and draws the next gap. False: it is not to be recorded. */
 bool shim_draw_hit(const void *block, uint64_t size);
-/* Takes it out; false: it was not in. */
+/* Removes it; false: it was not in. */
 bool shim_draw_out(const void *block);
 bool shim_draw_in(const void *block);
 bool shim_draw_has(const void *block);
-/* In a forked child: numbers of its own. */
+/* In a forked child: starts its own random numbers. */
 void shim_draw_anew(void);
 /* Before the first draw; false: no memory for it. */
 bool shim_draw_ready(void);
@@ -60,7 +61,7 @@ void shim_put_drawn(uint32_t what, const void *block, uint64_t size, struct shim
 /* Is a block just born in the sample? Failed births are not. */
 static inline __attribute__((always_inline)) bool shim_draws(const void *block, uint64_t size)
 {
-	size += size == 0; /* a block of no bytes has one to be hit */
+	size += size == 0; /* an empty block counts as one byte */
 	if (SHIM_LIKELY(shim_draw.left >= size)) {
 		shim_draw.left -= size;
 		return false;

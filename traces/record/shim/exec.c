@@ -1,13 +1,14 @@
 /*
- * exec.c - the program begins another: will that one be recorded?
+ * exec.c - the program starts another: will that one be recorded?
  *
- * The loader of the new program decides it, and where it decides against us nobody is left to say
- * so. So it is looked at here, before the exec: the file (static, musl, setuid, another machine)
- * and the environment it gets. What will not be recorded is told to the supervisor by a place in
- * the area; the exec itself is as it was. What glibc begins by itself (system, popen) is /bin/sh.
+ * The loader of the new program decides, and if it does not load us, nothing of ours is left
+ * there to report it. So we check before the exec: the file (static, musl, setuid, another
+ * machine) and the environment it gets. A program that will not be recorded is reported to the
+ * supervisor in a slot of the area; the exec itself is unchanged. The programs that glibc
+ * starts by itself (system, popen) are /bin/sh.
  *
  * All of it may run in the child of a vfork, in its parent's memory: no allocation, no static
- * state, bare files. errno is kept.
+ * state, plain file descriptors. errno is kept.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -58,8 +59,8 @@ static bool is_script(char *head, size_t bytes, char *path)
 	return true;
 }
 
-/* False: an exec of it would fail. The kernel looks at the name first: a pointer that leads nowhere
- * is the program's to be refused. */
+/* False: an exec of it would fail. The kernel reads the name first, so an invalid pointer gets the
+ * program its own error. */
 static bool judge_file(const char *name, enum rh_kid_why *why)
 {
 	_Alignas(16) char head[HEAD_BYTES];
@@ -96,7 +97,7 @@ static bool judge_file(const char *name, enum rh_kid_why *why)
 
 static const char us[] = "libreheap-record";
 
-/* The path in a list of preloads that leads to us: will the loader find it? */
+/* The entry for us in a list of preloads: will the loader find it? */
 static bool is_there(const char *list)
 {
 	const char *at = strstr(list, us), *end = at + strcspn(at, ": ");
@@ -106,7 +107,7 @@ static bool is_there(const char *list)
 	       !(at > list + 1 && *at == '/' && at[-1] == '.' && at[-2] == '.')) /* preload.c */
 		at--;
 	if ((size_t)(end - at) >= sizeof path || *at != '/')
-		return true; /* cannot be said */
+		return true; /* not known */
 	memcpy(path, at, (size_t)(end - at));
 	path[end - at] = '\0';
 	return access(path, R_OK) == 0;
@@ -119,7 +120,7 @@ static bool is_area(int fd)
 	return fd >= 0 && fstat(fd, &st) == 0 && st.st_ino == shim.inode;
 }
 
-/* Will the new program open the area by what the variable says? */
+/* Will the new program be able to open the area as the variable says? */
 static bool is_open(const char *where)
 {
 	const char *number = strchr(where, RH_RECORD_ENV_FD);
@@ -128,7 +129,7 @@ static bool is_open(const char *where)
 	int fd;
 
 	if (!number || (size_t)(number - where) >= sizeof path)
-		return true; /* cannot be said */
+		return true; /* not known */
 	memcpy(path, where, (size_t)(number - where));
 	path[number - where] = '\0';
 	fd = open(path, O_RDWR | O_CLOEXEC);
@@ -159,7 +160,7 @@ static enum rh_kid_why judge_environment(char *const *envp)
 	return why == RH_KID_RECORDED && !is_open(area) ? RH_KID_SHUT : why;
 }
 
-/* ---- telling ---- */
+/* ---- reporting ---- */
 
 static bool write_place(uint32_t place, const struct rh_kid *kid)
 {
@@ -172,7 +173,7 @@ static bool write_place(uint32_t place, const struct rh_kid *kid)
 	return true;
 }
 
-/* The place that was taken + 1; 0: none. */
+/* The slot that was taken + 1; 0: none. */
 uint32_t shim_tell_kid(enum rh_kid_why why, const char *exe, int pid, uint64_t at)
 {
 	struct rh_kid kid = { .pid = pid, .ppid = getpid(), .at = at, .why = why };
@@ -207,7 +208,7 @@ static void take_back(uint32_t place)
 					       RH_KID_FREE);
 }
 
-/* Only the program's own process is of interest where children are not followed. */
+/* If children are not followed, only the program's own process counts. */
 static bool watched(void)
 {
 	return shim.state == SHIM_ON && !shim_filtered() && !atomic_load(&shim.area->closed) &&
@@ -239,7 +240,7 @@ static uint32_t look_ahead(const char *path, char *const *envp)
 	return place;
 }
 
-/* As execvp finds it; the name itself where it does not. */
+/* The path that execvp would find; else the name itself. */
 static const char *find_program(const char *name, char *path)
 {
 	const char *at = getenv("PATH"), *end;
@@ -289,7 +290,8 @@ static struct {
 		next.name = u.function;                 \
 	} while (0)
 
-/* Found early: the child of a fork may not be able to, for another thread has the loader's lock. */
+/* Looked up early: the child of a fork may be unable to, because another thread held the loader's
+ * lock. */
 void shim_exec_ready(void)
 {
 	if (next.execve)
@@ -335,8 +337,8 @@ SHIM_EXPORT int execvp(const char *file, char *const argv[])
 	return execvpe(file, argv, environ);
 }
 
-/* The words of an execl as an array; what does not fit into `few` gets pages of its own, which the
- * exec ends. NULL: none are to be had. */
+/* The arguments of an execl as an array; if they do not fit into `few`, in new pages, which the
+ * exec unmaps. NULL: no memory. */
 static char **words_of(const char *first, va_list *ap, size_t count, char **few)
 {
 	char **argv = few;
@@ -398,7 +400,7 @@ SHIM_EXPORT int execle(const char *path, const char *arg, ...)
 	EXECL(arg, execve(path, argv, va_arg(ap, char *const *)));
 }
 
-/* The path that a descriptor has, for who asks what it leads to. */
+/* The path of a descriptor, to check the file behind it. */
 static const char *path_of_fd(int fd, char text[40])
 {
 	static const char folder[] = "/proc/self/fd/";
@@ -431,7 +433,7 @@ SHIM_EXPORT int execveat(int fd, const char *path, char *const argv[], char *con
 			 int flags)
 {
 	char text[40];
-	const char *volatile name = path; /* declared to be no NULL, and still it may be one */
+	const char *volatile name = path; /* declared nonnull, but it may be NULL */
 	bool by_fd = fd >= 0 && (flags & AT_EMPTY_PATH) && name && !*name;
 	bool plain = fd == AT_FDCWD || (name && *name == '/');
 	uint32_t place = by_fd	 ? look_ahead(path_of_fd(fd, text), envp)
@@ -450,7 +452,7 @@ SHIM_EXPORT int execveat(int fd, const char *path, char *const argv[], char *con
 	return result;
 }
 
-/* Its child's number is known behind it. */
+/* The child's number is known only afterwards. */
 static void look_behind(uint64_t at, const char *path, char *const *envp, int pid)
 {
 	int saved = errno;

@@ -1,9 +1,9 @@
 /*
- * family_jemalloc.c - what jemalloc offers beside malloc: the functions whose name ends in x,
- * and all of it once more under the prefix je_ of builds that leave malloc alone.
+ * family_jemalloc.c - jemalloc's functions other than malloc: those whose names end in x, and
+ * all of them again with the prefix je_, as in builds that leave malloc alone.
  *
- * nallocx is not here: it names no block. xallocx resizes in place or not at all, so its
- * two ends are put after it; where it did not, it was a query.
+ * nallocx is not here: it names no block. xallocx resizes in place or not at all, so both ends
+ * are recorded after it; if it did not resize, it counts as a query.
  */
 #include <malloc.h>
 #include <stdlib.h>

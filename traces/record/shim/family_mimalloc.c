@@ -1,9 +1,9 @@
 /*
- * family_mimalloc.c - mimalloc's public functions: each as mi_NAME, most once more as
- * mi_heap_NAME for a heap of the program's own.
+ * family_mimalloc.c - mimalloc's public functions: each as mi_NAME, most again as mi_heap_NAME
+ * for a heap created by the program.
  *
- * A reallocation that asks for an alignment keeps its size only. mi_heap_destroy ends all
- * blocks of a heap at once: they are counted out one by one before.
+ * A reallocation with an alignment is recorded with its size only. mi_heap_destroy frees all
+ * blocks of a heap at once: their deaths are recorded one by one before.
  */
 #include <limits.h>
 #include <malloc.h>
@@ -67,7 +67,7 @@ BOTH_BIRTH(zalloc_aligned, (size_t size, size_t align), (size, align), size, ali
 	   aligned_zeroed(align, size))
 BOTH_BIRTH(calloc_aligned, (size_t count, size_t size, size_t align), (count, size, align),
 	   count *size, align, true, aligned_zeroed(align, count *size))
-/* At an offset: the block itself has no alignment that malloc could be asked for. */
+/* With an offset: the block itself has no alignment that malloc could provide. */
 BOTH_BIRTH(malloc_aligned_at, (size_t size, size_t align, size_t offset), (size, align, offset),
 	   size, offset ? 0 : align, false, aligned(align, size))
 BOTH_BIRTH(zalloc_aligned_at, (size_t size, size_t align, size_t offset), (size, align, offset),
@@ -137,7 +137,7 @@ HOOK_QUERY(mi_malloc_size, (const void *p), (p), p)
 
 /* ---- odd ones ---- */
 
-/* The block grows where it is, or the answer is NULL and it stays as it was. */
+/* The block grows in place, or the result is NULL and it stays unchanged. */
 #define HOOK_EXPAND(function)                                                             \
 	void *function(void *p, size_t size);                                             \
 	SHIM_EXPORT void *function(void *p, size_t size)                                  \
@@ -222,7 +222,7 @@ SHIM_EXPORT void mi_heap_destroy(void *heap)
 	SHIM_BARRIER(); /* as in HOOK_DEATH */
 }
 
-/* Its blocks live on; that the heap's own record is freed is none of the program's calls. */
+/* Its blocks live on; freeing the heap's own record is not a call of the program. */
 void mi_heap_delete(void *heap);
 SHIM_EXPORT void mi_heap_delete(void *heap)
 {

@@ -1,5 +1,5 @@
 /*
- * family_tcmalloc.c - what tcmalloc and tbbmalloc offer under names of their own, and the
+ * family_tcmalloc.c - the functions of tcmalloc and tbbmalloc under their own names, and the
  * names by which glibc's own malloc can be called past a replaced one.
  */
 #include <malloc.h>

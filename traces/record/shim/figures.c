@@ -1,7 +1,7 @@
 /*
- * figures.c - what the process itself has used so far, into its slot: when it begins, and
- * again as it exits. Only it can say so exactly: what a child of the program used is gone
- * once its parent has reaped it. Nothing is asked where a filter of system calls is on.
+ * figures.c - writes the resources that the process has used so far into its slot: at its
+ * begin, and again at its exit. Only the process itself can report them exactly: the figures of
+ * a child are gone once its parent has reaped it. Under a system call filter nothing is read.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@ static uint64_t micros(const struct timeval *time)
 	return (uint64_t)time->tv_sec * 1000000u + (uint64_t)time->tv_usec;
 }
 
-/* The most that was resident of this image: ru_maxrss would know its predecessors' too. */
+/* The peak resident size of this image: ru_maxrss would include earlier images of the process. */
 static uint64_t peak_rss(void)
 {
 	static const char field[] = "\nVmHWM:";

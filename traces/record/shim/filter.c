@@ -1,12 +1,12 @@
 /*
  * filter.c - programs that forbid themselves system calls.
  *
- * Once a filter is on, a system call that the program did not make itself may kill it. So
- * its coming is seen (prctl, and syscall() for seccomp(2)); what threads will need is
- * mapped before; and from then on this process makes no call of ours: a full ring is
- * waited for by looking at it, rings do not grow, nobody is woken. A filter that was put on
- * by a bare instruction is seen by the supervisor, which looks once a second; one that
- * was there before the program, in /proc/self/status when it starts.
+ * Once a filter is on, a system call that the program did not make itself may kill it. So we
+ * watch for filters (prctl, and syscall() for seccomp(2)); what threads will need is mapped
+ * before; and from then on we make no system calls in this process: waiting for a full ring
+ * polls it, rings do not grow, no thread is woken. A filter that was installed by a direct
+ * system call instruction is seen by the supervisor, which looks once a second; a filter from
+ * before the program, in /proc/self/status at its start.
  */
 #include <errno.h>
 #include <linux/seccomp.h>
@@ -21,7 +21,7 @@ long shim_syscall(long, long, long, long, long, long, long) __asm__("syscall");
 static int (*real_prctl)(int, long, long, long, long);
 static long (*real_syscall)(long, long, long, long, long, long, long);
 
-/* Not dlsym's next: to that a patched table shows us. */
+/* Not dlsym with RTLD_NEXT: a patched table would lead it to us. */
 #define NEXT(pointer, name)                           \
 	do {                                          \
 		union {                               \
@@ -32,12 +32,12 @@ static long (*real_syscall)(long, long, long, long, long, long, long);
 		(pointer) = u.function;               \
 	} while (0)
 
-/* What to put back when the filter is refused. */
+/* State to restore when the filter is refused. */
 struct before {
 	uint32_t filter, tsc_off;
 };
 
-/* Strict mode takes the counter away too. */
+/* Strict mode also forbids reading the counter. */
 static struct before filter_soon(bool strict)
 {
 	struct before before = { atomic_load(&shim.filter), atomic_load(&shim.tsc_off) };
@@ -94,7 +94,7 @@ static __attribute__((noinline)) long set_filter(long number, long a, long b, lo
 	return result;
 }
 
-/* All others leave by a jump, as if we were not there: what clones gets its own frame. */
+/* All others leave by a jump, as if we were not there: a clone call needs its own frame. */
 SHIM_EXPORT long shim_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
 	if (!real_syscall)

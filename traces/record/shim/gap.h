@@ -2,13 +2,13 @@
  * gap.h - the distances between sampled bytes: random numbers without a library.
  *
  * Sampling by bytes (--sample-bytes R) is a Poisson process over the bytes that a thread asks
- * for: a block is in the sample when one of its bytes is hit. So a block of s bytes is in with
- * probability 1 - exp(-s / R), whatever was asked for before it, and each block stands for one
- * over that many. The number of bytes that are passed over before the next hit is drawn here:
- * the whole part of R times an exponential number, which makes the probability exact for whole
- * bytes.
+ * for: a block is in the sample when one of its bytes is hit. So a block of s bytes is in the
+ * sample with probability p = 1 - exp(-s / R), whatever was requested before it, and each block
+ * stands for 1/p blocks. The number of bytes to skip before the next hit is drawn here: the
+ * integer part of R times an exponential random number, which makes the probability exact for
+ * whole bytes.
  *
- * Whole numbers only: the program's floating point flags stay as they are.
+ * Integers only: the program's floating point flags stay unchanged.
  *
  * Thread rule: the state is the caller's. Errors: none.
  */
@@ -27,8 +27,8 @@ static inline uint64_t rh_gap_random(uint64_t *state)
 	return z ^ z >> 31;
 }
 
-/* -log2(u / 2^64) in units of 2^-32, of a u that is not 0: one bit of the fraction with each
- * squaring of the mantissa. */
+/* -log2(u / 2^64) in units of 2^-32, for u not 0: each squaring of the mantissa gives one bit of
+ * the fraction. */
 static inline uint64_t rh_gap_log2(uint64_t u)
 {
 	unsigned zeros = (unsigned)__builtin_clzll(u);
@@ -47,7 +47,7 @@ static inline uint64_t rh_gap_log2(uint64_t u)
 	return ((uint64_t)(zeros + 1) << 32) - fraction;
 }
 
-/* Bytes to pass over before the next that is hit, one in `mean` on average. */
+/* Bytes to skip before the next hit, one in `mean` on average. */
 static inline uint64_t rh_gap_next(uint64_t *state, uint64_t mean)
 {
 	static const uint64_t ln2 = 2977044472; /* in units of 2^-32 */

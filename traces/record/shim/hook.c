@@ -1,9 +1,9 @@
 /*
  * hook.c - see hook.h: finds the real functions and says which object they lie in.
  *
- * The look-up is our own and not dlsym's: dlsym allocates when it finds nothing, from the
- * very heap that is recorded, and RTLD_NEXT does not see the libraries of a plug-in that
- * was opened by dlopen, whose C++ calls come to us all the same.
+ * The look-up is our own and not dlsym's: dlsym allocates from the recorded heap when it finds
+ * nothing, and RTLD_NEXT does not see the libraries of a plug-in opened by dlopen, although its
+ * C++ calls come to us.
  */
 #include <elf.h>
 #include <link.h>
@@ -28,7 +28,7 @@ struct search {
 	void *found;
 };
 
-/* As the object itself has it, be its entry patched or not; NULL for ours. */
+/* As the object itself defines it, whether or not its entry is patched; NULL for ours. */
 static void *defines(const struct dl_phdr_info *info, const struct search *search)
 {
 	const ElfW(Sym) * symbol;
@@ -108,7 +108,7 @@ static int place_one(struct dl_phdr_info *info, size_t bytes, void *context)
 	return 1;
 }
 
-/* Before a hook that lies in it is settled. */
+/* Called before a hook in that object is settled. */
 static void reach(const struct hook_object *object)
 {
 	uintptr_t low = atomic_load(&hook_low), high = atomic_load(&hook_high);
@@ -184,7 +184,7 @@ bool shim_hook_here(struct hook *hook)
 	return hook->in != NULL;
 }
 
-/* A call that cannot be asked: what C++ runtimes have comes through. */
+/* For a call that cannot be observed: functions of C++ runtimes come through malloc. */
 static enum hook_way guess(const struct hook *hook, const void *caller)
 {
 	return hook->in->runtime || hook_inner(hook->in, caller) ? HOOK_PASS : HOOK_RECORD;

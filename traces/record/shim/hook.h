@@ -1,20 +1,20 @@
 /*
- * hook.h - functions of allocators that not every program has: C++ new and delete, and the
- * interfaces of their own that jemalloc, tcmalloc, mimalloc and tbbmalloc offer.
+ * hook.h - functions of allocators that not every program has: C++ new and delete, and the own
+ * interfaces of jemalloc, tcmalloc, mimalloc and tbbmalloc.
  *
- * One call of the program is one event. Three things see to that:
- *   - a call that comes from the allocator itself (its own object, the object that serves
- *     malloc, or us) is a step of a call that is recorded already;
- *   - whether a function comes through the malloc and free that we stand in front of
- *     (libstdc++'s new does, jemalloc's does not, though its delete does) is asked of its
- *     first call: meanwhile they note what they return and get. What comes through is
- *     passed on, and malloc or free records it.
+ * One call of the program must be one event. Two rules ensure that:
+ *   - a call from the allocator itself (its own object, the object that serves malloc, or us)
+ *     is part of a call that is recorded already;
+ *   - whether a function calls the malloc and free that we interpose (libstdc++'s new does,
+ *     jemalloc's does not, though its delete does) is observed at its first call, during which
+ *     malloc and free note the blocks that they return and get. If it does, it is passed on,
+ *     and malloc or free records it.
  *
- * We export these names whether or not the program has an allocator that defines them; one
- * that nobody else defines does what malloc and free would.
+ * We export these names whether or not the program has an allocator that defines them; a
+ * function that no other object defines does what malloc and free would.
  *
- * Thread rule: any thread; a hook is found once, by whoever comes first, and two that find
- * it at the same time find the same. Errors: none.
+ * Thread rule: any thread; a hook is looked up once, by the first thread, and two threads that
+ * do so at the same time get the same result. Errors: none.
  */
 #ifndef RH_RECORD_HOOK_H
 #define RH_RECORD_HOOK_H
@@ -23,17 +23,17 @@
 
 #include "traces/record/shim/call.h"
 
-/* Replaced by us; glibc and musl declare not all of them. */
+/* Interposed by us; glibc and musl do not declare all of them. */
 void cfree(void *p);
 void *pvalloc(size_t size);
 
 #pragma GCC visibility push(hidden)
 
 enum hook_mode {
-	HOOK_UNKNOWN, /* not asked yet */
-	HOOK_OWN,     /* does not come through malloc: recorded here */
+	HOOK_UNKNOWN, /* not observed yet */
+	HOOK_OWN,     /* does not call malloc: recorded here */
 	HOOK_THROUGH, /* does: malloc records it */
-	HOOK_ABSENT,  /* nobody else defines it */
+	HOOK_ABSENT,  /* no other object defines it */
 };
 
 /* A loaded object, from its first byte to its last. */
@@ -57,27 +57,28 @@ struct hook {
 enum hook_way {
 	HOOK_PASS,   /* call the real function */
 	HOOK_RECORD, /* and record it */
-	HOOK_ASK,    /* call it, then shim_hook_answer() says which of the two it was */
+	HOOK_ASK,    /* call it, then shim_hook_answer() decides between the two */
 	HOOK_NONE,   /* there is no real function */
 };
 
-/* The object that serves malloc, and what we are ourselves. */
+/* The object that serves malloc, and our own. */
 extern struct hook_object hook_malloc, hook_self;
-/* From the first byte of those two and of all objects that hooks lie in to the last: they grow,
- * each by itself, before a hook is settled. Most callers are in the executable, far away. */
+/* The range from the first to the last byte of those two and of all objects that contain hooks:
+ * each bound grows separately, before a hook is settled. Most callers are in the executable, far
+ * away. */
 extern _Atomic uintptr_t hook_low, hook_high;
 
 enum hook_way shim_hook_first(struct hook *hook, bool asks, const void *caller);
-/* `block` was made or freed by it: by the malloc that we stand in front of? */
+/* `block` was made or freed by it: did it call the malloc that we interpose? */
 enum hook_way shim_hook_answer(struct hook *hook, const void *block);
 /* Where an object defines a function of that name, or NULL. */
 struct dl_phdr_info;
 const void *shim_hook_defines(const struct dl_phdr_info *info, const char *name);
 /* Finds out hook_malloc and hook_self. */
 void shim_hook_ranges(void);
-/* Finds it without a call: is there one, in an object that we can remember? */
+/* Looks it up without a call: does it exist, in an object that we can remember? */
 bool shim_hook_here(struct hook *hook);
-/* The real function of that name, looked for in every object but ours; allocates nothing. */
+/* The real function of that name, searched in every object but ours; allocates nothing. */
 void *shim_hook_find(const char *name);
 
 static inline bool hook_within(const void *caller, uintptr_t low, size_t bytes)
@@ -92,7 +93,7 @@ static inline bool hook_inner(const struct hook_object *in, const void *caller)
 	       hook_within(caller, hook_self.low, hook_self.bytes);
 }
 
-/* A call that is recorded right here, which is what most are. */
+/* A call that is recorded right here, as most are. */
 static inline __attribute__((always_inline)) bool hook_plain(const struct hook *hook,
 							     const void *caller)
 {
@@ -105,14 +106,14 @@ static inline __attribute__((always_inline)) bool hook_plain(const struct hook *
 	       !hook_inner(hook->in, caller);
 }
 
-/* hook.c: what is left to do of a birth, at the end of the function. */
+/* hook.c: the rest of the work for a birth, at the end of the function. */
 void *shim_hook_born(void *made, uint64_t size, uint32_t what, struct shim_from from)
 	__attribute__((noinline));
 /* `what` of that: the kind, and the need above it. */
 #define HOOK_BORN(kind, need) ((uint32_t)(kind) | (uint32_t)(need) << 8)
 #define HOOK_KIND(zeroed)     ((zeroed) ? RH_REC_CALLOC : RH_REC_ALLOC)
 
-/* `asks`: the first call may be asked, and its answer is awaited. */
+/* `asks`: the first call may be observed, and the result is awaited. */
 static inline __attribute__((always_inline)) enum hook_way shim_hook(struct hook *hook, bool asks,
 								     const void *caller)
 {
@@ -123,7 +124,8 @@ static inline __attribute__((always_inline)) enum hook_way shim_hook(struct hook
 	return mode == HOOK_THROUGH ? HOOK_PASS : shim_hook_first(hook, asks, caller);
 }
 
-/* real.c: malloc and free note what they return to this thread and get of it, until _end. */
+/* real.c: malloc and free note the blocks they return to this thread and get from it, until _end.
+ */
 void shim_probe_begin(void);
 bool shim_probe_end(const void *block);
 
@@ -133,9 +135,9 @@ bool shim_probe_end(const void *block);
 #define HOOK_OPEN(...) __VA_ARGS__
 
 /*
- * One function that makes a block: its parameters and arguments in parentheses, what the
- * block is asked to be, and what serves where there is no such function. `made` is the block.
- * What is not the common case is a function of its own, for the registers that it would save.
+ * One function that makes a block: its parameters and arguments in parentheses, the requested
+ * attributes, and the fallback if there is no such function. `made` is the block. The uncommon
+ * cases are a separate function, because of the registers that they would save.
  */
 #define HOOK_BIRTH(function, params, args, size, align, zeroed, instead)                       \
 	void *function params;                                                                 \
@@ -172,7 +174,7 @@ bool shim_probe_end(const void *block);
 				      SHIM_FROM());                                            \
 	}
 
-/* One that changes the size of `old`, or makes a block where that is NULL. */
+/* One that changes the size of `old`, or makes a block if that is NULL. */
 #define HOOK_RESIZE(function, params, args, old, size, instead)          \
 	void *function params;                                           \
 	SHIM_EXPORT void *function params                                \
@@ -200,7 +202,7 @@ bool shim_probe_end(const void *block);
 		return made;                                             \
 	}
 
-/* One that ends `p`; given: the size that it was given, plus one, or 0. */
+/* One that frees `p`; given: the size passed, plus one, or 0. */
 #define HOOK_DEATH(function, params, args, p, given)                                       \
 	void function params;                                                              \
 	static struct hook function##_hook = { .name = #function };                        \
@@ -216,7 +218,7 @@ bool shim_probe_end(const void *block);
 		if (SHIM_LIKELY(way == HOOK_RECORD) && (p))                                \
 			put_any(RH_REC_FREE, p, given, SHIM_NOBODY);                       \
 		((__typeof__(&function))function##_hook.next.call) args;                   \
-		SHIM_BARRIER(); /* a call, no jump: whom it calls sees us as the caller */ \
+		SHIM_BARRIER(); /* a call, not a jump: its callees see us as the caller */ \
 		if (SHIM_UNLIKELY(way == HOOK_ASK) &&                                      \
 		    shim_hook_answer(&function##_hook, p) == HOOK_RECORD)                  \
 			put_any(RH_REC_FREE, p, given, SHIM_NOBODY);                       \
@@ -254,7 +256,7 @@ bool shim_probe_end(const void *block);
 		return failed;                                                      \
 	}
 
-/* One that asks how large `p` really is. */
+/* One that asks for the usable size of `p`. */
 #define HOOK_QUERY(function, params, args, p)                                             \
 	size_t function params;                                                           \
 	SHIM_EXPORT size_t function params                                                \

@@ -1,15 +1,16 @@
 /*
- * late.c - we are brought into a process that runs (record --pid), and go out of its way again.
+ * late.c - attaching to a running process (record --pid), and detaching again.
  *
- * Coming: rh_record_attach is called by a thread of the program that was set on its way to us
- * (inject.c of the recorder). All others run on. The area is mapped and the state is on before
- * the first slot leads to us; from then on every call is recorded.
+ * Attaching: rh_record_attach is called by a thread of the program that the recorder redirected
+ * to us (inject.c). All others keep running. The area is mapped and the state is on before the
+ * first slot leads to us; from then on every call is recorded.
  *
- * Going: when recording is over, or its recorder dead, each thread's next call comes to the slow
- * half. The first to see it gives every slot and table its real function back; all let their
- * rings go. We stay loaded, for a thread may be inside of us, or have copied the address of one
- * of our functions: those are then a call more and no record. So do the pages of the area:
- * threads that make no call any more hold their rings. A later recording takes a new area.
+ * Detaching: when recording has ended, or its recorder is dead, each thread's next call enters
+ * the slow half. The first to notice restores the real function in every slot and table; every
+ * thread releases its ring. We stay loaded, because a thread may be inside our code, or may
+ * have copied the address of one of our functions, which then only costs an extra call. The
+ * pages of the area stay as well: threads that make no more calls hold their rings. A later
+ * recording uses a new area.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@
 
 static _Atomic uint32_t coming;
 
-/* Is it recorded now? If its recorder is gone and nobody has noticed, now we have. */
+/* Is it recorded now? A recorder that died unnoticed is noticed here. */
 static bool is_recorded(void)
 {
 	if (shim.state != SHIM_ON)
@@ -55,7 +56,7 @@ static enum rh_late come(const char *where)
 	shim.state = SHIM_ON;
 	shim_look();
 	shim_patch_tables(true);
-	if (!shim.dormant) /* there they all lead to us since the start */
+	if (!shim.dormant) /* else they have all led to us since the start */
 		shim_patch_slots(true);
 	return 0;
 }
@@ -74,8 +75,8 @@ SHIM_EXPORT int rh_record_attach(const char *where)
 	return (int)result;
 }
 
-/* A thread that saw the end of its recording and then lost the CPU may come here when the next one
- * has begun: that goes on. */
+/* A thread that saw the end of its recording and then lost the CPU may get here when the next
+ * recording has begun: that one must continue. */
 static bool begin_to_leave(uint32_t generation)
 {
 	uint32_t here = SHIM_LATE;

@@ -1,12 +1,12 @@
 /*
- * loaded.c - what the program loads while it runs is looked at as soon as it is used.
+ * loaded.c - checks objects that the program loads while it runs, as soon as they are used.
  *
- * A look as the process exits (look.c) does not see what was closed by then, and does not happen
- * at all in a process that is killed or calls _exit, as servers and their workers do. A program
- * that has opened an object asks for a function in it: dlsym, and dlclose, come by here, and where
- * objects came or went since the last look, there is another one. dlopen itself is left alone.
+ * The check at exit (look.c) does not see objects that were closed by then, and does not happen
+ * in a process that is killed or calls _exit, as servers and their workers do. A program that
+ * has opened an object asks for a function in it: so dlsym and dlclose are interposed, and if
+ * objects came or went since the last check, we check again. dlopen itself is left alone.
  *
- * dlsym depends on who calls it (RTLD_NEXT, the caller's namespace), so it is not called but
+ * dlsym depends on its caller (RTLD_NEXT, the caller's namespace), so it is not called but
  * jumped to, with the stack as the caller left it.
  *
  * Thread rule: any thread. Errors: none; errno is kept. No allocation of ours.
@@ -77,7 +77,7 @@ static int count_changes(struct dl_phdr_info *info, size_t bytes, void *context)
 	return 1;
 }
 
-/* Whether that is other than it was when this was asked last. */
+/* Whether that has changed since the last call. */
 bool shim_loaded_anew(void)
 {
 	uint64_t now = 0;
@@ -86,7 +86,8 @@ bool shim_loaded_anew(void)
 	return atomic_exchange(&changes, now) != now;
 }
 
-/* By its oldest version, whose entry nobody patches; where we came late we have no next one. */
+/* By its oldest version, whose entry is never patched; if we attached late, RTLD_NEXT does not
+ * work. */
 static void *find(const char *name)
 {
 	void *found = NULL;

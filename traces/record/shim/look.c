@@ -1,11 +1,11 @@
 /*
- * look.c - what serves memory in this process beside the malloc that we stand in front of.
+ * look.c - finds other sources of memory in this process besides the malloc that we interpose.
  *
- * A program whose objects come from an allocator inside it shows us that allocator's chunks
- * and not its objects: the recording is right and incomplete. So every loaded object is
- * looked at, when we are loaded, when objects were added (loaded.c) and when the process exits,
- * and what is found is left where the supervisor reads it: what was seen once stays, for its blocks
- * do. No system call, no allocation.
+ * If a program's objects come from an allocator inside it, we see that allocator's chunks and
+ * not the objects: the recording is correct but incomplete. So every loaded object is checked,
+ * when we are loaded, when objects were added (loaded.c) and when the process exits, and the
+ * findings are stored where the supervisor reads them. A finding is never removed, because its
+ * blocks stay. No system call, no allocation.
  */
 #include <link.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ static const struct {
 static uint32_t switched_off; /* enum rh_heap */
 static bool looked;
 
-/* As the process was started: PHP moves its environment away before it exits. */
+/* Read at the start of the process: PHP moves its environment before it exits. */
 static void read_switches(void)
 {
 	for (size_t i = 0; i < sizeof inner / sizeof inner[0] && !looked; i++) {
@@ -44,7 +44,7 @@ static void read_switches(void)
 	looked = true;
 }
 
-/* The note that Go's linker leaves, in programs and in libraries of Go. */
+/* The note that Go's linker writes into programs and libraries. */
 static bool is_go(const struct dl_phdr_info *info)
 {
 	static const char name[] = "Go";
@@ -81,7 +81,7 @@ static void look_for_server(const struct dl_phdr_info *info, struct found *found
 	memcpy(found->serves, base, strnlen(base, sizeof found->serves - 1));
 }
 
-/* A library whose malloc is there for others to get; they get that in front of it. */
+/* A library that offers its malloc to others, which get the malloc interposed before it. */
 static bool is_allocator(const char *base)
 {
 	static const char *const names[] = { "libjemalloc", "libtcmalloc", "libmimalloc",
@@ -100,7 +100,7 @@ static bool is_preloaded(const char *base)
 	return preload && *base && strstr(preload, base);
 }
 
-/* An object that has a malloc of its own which is neither libc's nor the one behind us. */
+/* An object with a malloc that is neither libc's nor the one we call. */
 static void look_for_malloc(const struct dl_phdr_info *info, struct found *found)
 {
 	const char *base = base_of(info->dlpi_name);
@@ -116,8 +116,8 @@ static void look_for_malloc(const struct dl_phdr_info *info, struct found *found
 	memcpy(found->foreign, base, strnlen(base, sizeof found->foreign - 1));
 }
 
-/* The executable's operator new is found before ours, so nothing of it passes us but what it
- * takes from malloc. */
+/* The executable's operator new is found before ours, so we see only the memory that it takes from
+ * malloc. */
 static void look_for_new(const struct dl_phdr_info *info, struct found *found)
 {
 	const void *at = *info->dlpi_name ? NULL : shim_hook_defines(info, "_Znwm");
@@ -127,8 +127,8 @@ static void look_for_new(const struct dl_phdr_info *info, struct found *found)
 		found->heaps |= RH_HEAP_OWN_NEW;
 }
 
-/* dlmopen: the loader keeps a list of namespaces for debuggers, since glibc 2.35. One that is empty
- * again stays in it. */
+/* dlmopen: since glibc 2.35 the loader keeps a list of namespaces for debuggers. A namespace that
+ * has become empty stays in it. */
 struct debug_list {
 	struct r_debug first;
 	struct debug_list *next;
@@ -189,7 +189,7 @@ void shim_look(void)
 
 __attribute__((destructor)) static void leaving(void)
 {
-	if (!shim_process_on()) /* a copy of a recorded process may not know yet that it is one */
+	if (!shim_process_on()) /* a fork of a recorded process may not have registered yet */
 		return;
 	shim_look();
 	shim_figures(rh_area_proc(shim.area, shim.proc), true);

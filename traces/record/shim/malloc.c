@@ -2,13 +2,13 @@
  * malloc.c - the malloc family of the recorded program.
  *
  * An alloc is stamped after the real one returned and a free before the real one
- * starts, so the lives of one address never overlap in stamps, whatever threads they
- * pass through. A realloc gives both ends: its old block may be handed to another
- * thread while it still runs, and its new one may have been freed since it began.
+ * starts, so the lives of one address never overlap in stamps, whatever threads the block
+ * passes through. A realloc gives both ends: its old block may be handed to another thread
+ * while it still runs, and its new one may have been freed since it began.
  *
- * A query of a block's real size is a record too: some programs ask once for each block,
- * and what costs nothing in one allocator is a look-up in another. C++ new and delete, and
- * what allocators offer beside malloc, see hook.h.
+ * A query of a block's usable size is recorded as well: some programs ask once for each block,
+ * and what costs nothing in one allocator is a look-up in another. For C++ new and delete, and
+ * other interfaces of allocators, see hook.h.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -26,8 +26,8 @@ void free_sized(void *p, size_t size);
 void free_aligned_sized(void *p, size_t align, size_t size);
 size_t malloc_usable_size(void *p);
 
-/* Of the functions that ask for an alignment; 0 and 1 ask for none. What is no power of two, which
- * memalign takes, glibc rounds up to one. */
+/* For functions with an alignment; 0 and 1 mean none. memalign accepts other numbers than powers of
+ * two, which glibc rounds up. */
 static void put_aligned(size_t align, const void *p, uint64_t size, struct shim_from from)
 {
 	unsigned align_log2 = align > 1 ? 64u - (unsigned)__builtin_clzll(align - 1) : 0;
@@ -35,7 +35,7 @@ static void put_aligned(size_t align, const void *p, uint64_t size, struct shim_
 	put_long_birth(SHIM_WHAT(RH_REC_ALLOC, align_log2), p, size, from);
 }
 
-/* These sample. */
+/* The variants for sampling. */
 static __attribute__((noinline)) void *malloc_sampled(size_t size, struct shim_from from)
 {
 	void *p = real.malloc(size);
@@ -92,7 +92,7 @@ static __attribute__((noinline)) void free_rest(void *p, enum shim_need need)
 	real.free(p);
 }
 
-/* NULL less 1, and what is not aligned, has upper bits. */
+/* NULL - 1, and any unaligned address, has upper bits. */
 SHIM_EXPORT void free(void *p)
 {
 	uint64_t rotated = (uintptr_t)p >> 3 | (uintptr_t)p << 61;

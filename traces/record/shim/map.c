@@ -1,18 +1,18 @@
 /*
  * map.c - the pieces of the area that this process has mapped.
  *
- * What is needed is mapped when it is needed: header and processes at once, ring heads (and
- * our producers beside them) by 64, of a ring 64 KiB, more when its owner had to wait. A
- * process with one thread has 310 KiB of us in its address space.
+ * Pieces are mapped on demand: header and processes at once, ring heads (and our producers with
+ * them) by 64, and 64 KiB of a ring, more after its owner had to wait. A process with one
+ * thread has 310 KiB of ours in its address space.
  *
- * No descriptor is kept: programs close what they do not know. While a process starts there
- * is one. Later a piece is a second mapping of the header (mremap of 0 bytes makes one),
- * moved to another place of the same file by remap_file_pages, which needs none; it is
- * called deprecated, and kernels without it leave the area's path to try.
+ * No descriptor is kept, because programs close descriptors that they do not know. There is one
+ * only while a process starts. Later a piece is a second mapping of the header (made by mremap
+ * of 0 bytes), moved to another place of the same file by remap_file_pages, which needs no
+ * descriptor; it is marked deprecated, and on kernels without it we open the area's path.
  *
- * A program may have locked its memory for all times (mlockall): what we map is unlocked,
- * so that it takes nothing of what the program may lock. Nor does a ring grow past a 32nd
- * of a limited address space, all of them together.
+ * A program may have locked all its future memory (mlockall): our mappings are unlocked, so
+ * that they do not count against its limit. Nor do all rings together grow past 1/32 of a
+ * limited address space.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -64,7 +64,7 @@ static void *map_moved(uint64_t offset, uint64_t bytes)
 
 	bytes = (bytes + page_bytes() - 1) / page_bytes() * page_bytes(); /* or it moves nothing */
 	p = mremap(shim.area, 0, bytes, MREMAP_MAYMOVE);
-	if (p == MAP_FAILED) /* valgrind makes no second one */
+	if (p == MAP_FAILED) /* valgrind cannot make a second one */
 		return map_by_path(offset, bytes);
 	if (remap_file_pages(p, bytes, 0, offset / page_bytes(), 0) == 0)
 		return p;
@@ -176,7 +176,7 @@ void shim_wipe(void)
 		memset((void *)shim_drawn, 0, sizeof *shim_drawn);
 }
 
-/* May all rings together have that much more? */
+/* May all rings together grow by that much? */
 static bool affordable(uint64_t more)
 {
 	struct rlimit limit;
@@ -219,8 +219,8 @@ bool shim_owners(void)
 	return atomic_load(&shim.owners) != NULL;
 }
 
-/* Producers beyond those in use are untouched: rings_high bounds them. Without memory to
- * remember owners in, every event has a stamp of its own. */
+/* Producers beyond those in use are untouched: rings_high bounds them. Without memory for the table
+ * of owners, every event gets its own stamp. */
 void shim_now_many(void)
 {
 	bool owners;
@@ -249,7 +249,7 @@ void shim_map_forget(void)
 
 	for (uint32_t i = 0; i < RH_RINGS; i++)
 		if (atomic_load(&groups[i / RH_RING_GROUP].heads))
-			atomic_store(&shim_ring(i)->limit, 0); /* its owner looks up */
+			atomic_store(&shim_ring(i)->limit, 0); /* makes its owner check */
 	for (int i = 0; i < GROUPS; i++) {
 		atomic_store(&groups[i].heads, NULL);
 		atomic_store(&groups[i].producers, NULL);
@@ -262,7 +262,7 @@ void shim_map_forget(void)
 		memset((void *)shim_drawn, 0, sizeof *shim_drawn);
 }
 
-/* Before a filter is on: what threads to come will need. */
+/* Maps what later threads will need, before a filter is on. */
 void shim_stock_up(void)
 {
 	uint32_t high = atomic_load(&shim.area->rings_high);

@@ -1,8 +1,9 @@
 /*
- * mapped.c - the program changed its address space itself: libreheap-maps.so (maps/maps.c) says so.
+ * mapped.c - records that the program itself changed its address space, as reported by
+ * libreheap-maps.so (maps/maps.c).
  *
- * What the allocator maps is its own affair: calls from the object that serves malloc, and ours,
- * are no events. glibc's malloc, threads and loader do not come through the functions at all.
+ * Mappings by the allocator do not count: calls from the object that serves malloc, and ours,
+ * are not events. glibc's malloc, threads and loader do not call these functions at all.
  */
 #include <errno.h>
 

@@ -5,9 +5,9 @@
  * records it. jemalloc, tcmalloc, mimalloc and tbbmalloc define the operators themselves,
  * past malloc: those are recorded here.
  *
- * A sized delete of a C++ runtime does nothing but call the plain one, and that free: we do
- * that in its place, so that the size is not lost on the way. Unless the program has a plain
- * delete of its own, which is then called as ever.
+ * A sized delete of a C++ runtime only calls the plain one, which calls free: we do that in its
+ * place, so that the size is not lost. Unless the program has its own plain delete, which is
+ * then called as usual.
  */
 #include <stdlib.h>
 
@@ -55,7 +55,7 @@ static enum direct find_direct(void)
 										  : DIRECT_NOT;
 }
 
-/* By the allocator's own plain delete, unless that comes through free. */
+/* By the allocator's own plain delete, unless that calls free. */
 static bool delete_plainly(void *p, size_t size)
 {
 	enum hook_way way = shim_hook(&plain, true, NULL);

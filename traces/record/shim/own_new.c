@@ -1,13 +1,13 @@
 /*
- * own_new.c - does a program's own operator new come to malloc?
+ * own_new.c - does a program's own operator new call malloc?
  *
- * Most do: they count, or add a header, and call malloc. Some hand out pieces of an arena, and of
- * those no call is seen. Which of the two it is, is read from the code, for to call it would change
- * what the program counts: a call or jump in it, or in what it calls within the executable, whose
- * target is the linkage table's entry of a malloc. Found so: true. Up to DEPTH calls deep and CODES
- * functions; through a pointer nothing is found, and the answer is no.
+ * Most do: they count, or add a header, and call malloc. Some hand out pieces of an arena, and we
+ * see no call. We decide by reading the code, because calling it would change the program's
+ * counts: true if it, or a function it calls within the executable, contains a call or jump to
+ * the linkage table's entry of a malloc. Up to DEPTH calls deep and CODES functions; calls
+ * through pointers are not followed, and count as no.
  *
- * x86-64 only. Elsewhere it is taken to come to malloc, and nothing is said.
+ * x86-64 only. Elsewhere we assume that it calls malloc, without a warning.
  *
  * Thread rule: within a callback of dl_iterate_phdr. Errors: none. No allocation, no system call.
  */
@@ -41,7 +41,7 @@ static bool is_malloc(const char *name)
 	return false;
 }
 
-/* Is it a word of the GOT that holds where a malloc is? */
+/* Is it a GOT entry that holds the address of a malloc? */
 static bool is_slot(const struct reader *reader, uintptr_t at)
 {
 	const struct shim_symbols *symbols = &reader->symbols;
@@ -67,7 +67,7 @@ static bool is_slot(const struct reader *reader, uintptr_t at)
 	return false;
 }
 
-/* Where the four bytes at `at` lead from there. */
+/* The target of the relative offset at `at`. */
 static uintptr_t leads_to(uintptr_t at)
 {
 	int32_t distance;
@@ -113,7 +113,7 @@ static bool is_end(uintptr_t at)
 	       ((at + 1) % 16 == 0 || next == 0x66 || next == 0x0f || next == 0x90 || next == 0xcc);
 }
 
-/* Bytes that only look like a call lead nowhere, or to code that is read for nothing. */
+/* Bytes that only look like a call lead nowhere, or to code that is read in vain. */
 static bool read_code(const struct reader *reader, struct to_read *list, uint32_t index)
 {
 	uintptr_t at = list->at[index], end = at + (index ? CODE_BYTES : reader->first_bytes);
@@ -151,7 +151,7 @@ bool shim_new_comes_to_malloc(const struct dl_phdr_info *info, const void *opera
 		reader.high = low + header->p_memsz;
 	}
 	if (reader.high - reader.low < 16 || !shim_symbols_read(info, &reader.symbols))
-		return true; /* cannot be said */
+		return true; /* not known */
 	symbol = shim_symbols_find(&reader.symbols, "_Znwm", shim_symbols_hash("_Znwm"));
 	reader.first_bytes = symbol && symbol->st_size ? symbol->st_size : CODE_BYTES;
 	for (uint32_t i = 0; i < list.count; i++)

@@ -1,8 +1,8 @@
 /*
  * patch.c - see patch.h.
  *
- * What we stand in front of is what we export: the list is our own symbol table. The real
- * function is the first other object's of that name, in the order of loading.
+ * We interpose exactly the functions that we export: the list is our own symbol table. The real
+ * function is that of the first other object with the name, in the order of loading.
  *
  * x86-64 and aarch64 name their relocations differently and mean the same three: a slot of the
  * procedure linkage table, one of the GOT, and an address in data.
@@ -28,7 +28,7 @@ enum { ENTRIES = 256 };
 struct entry {
 	const char *name;
 	uint32_t hash;
-	uintptr_t ours, next;	/* next: 0 where nobody else defines it */
+	uintptr_t ours, next;	/* next: 0 if no other object defines it */
 	const ElfW(Sym) * real; /* its entry in that object's table, */
 	ElfW(Addr) value;	/* as it was, */
 	uint32_t in;		/* and whether that is patched: enum table */
@@ -91,7 +91,7 @@ static int list_real(struct dl_phdr_info *info, size_t bytes, void *unused)
 	return 0;
 }
 
-/* Of threads' functions too the next one is meant, whosever it is. */
+/* For thread functions as well, the next definition counts, whichever object has it. */
 static bool is_wanted(const struct entry *entry)
 {
 	return entry->next &&
@@ -121,14 +121,14 @@ void *shim_patch_next(const ElfW(Sym) * symbol)
 	return NULL;
 }
 
-/* ---- writing where one may only read ---- */
+/* ---- writing to read-only pages ---- */
 
 static uintptr_t page_bytes(void)
 {
 	return (uintptr_t)sysconf(_SC_PAGESIZE);
 }
 
-/* What an address of that object may be used for, once the loader is done with it. */
+/* The protection of an address of that object after the loader has finished. */
 static int access_of(const struct dl_phdr_info *info, uintptr_t at)
 {
 	int may = -1;
@@ -202,7 +202,7 @@ static int patch_table(struct dl_phdr_info *info, size_t bytes, void *context)
 		if (entry->in != (*on ? TABLE_WANTED : TABLE_PATCHED))
 			continue;
 		at = (uintptr_t)&entry->real->st_value;
-		if (!open_for(&opened, info, at)) /* or it is another object's */
+		if (!open_for(&opened, info, at)) /* or it belongs to another object */
 			continue;
 		write_word(at, *on ? entry->ours - info->dlpi_addr : entry->value);
 		entry->in = *on ? TABLE_PATCHED : TABLE_WANTED;

@@ -1,9 +1,9 @@
 /*
  * put.c - the slow half of a record.
  *
- * Entered for an event in 128 (or less, see next_read), for a block that another thread
- * had, for sizes of 64 KiB and more, when half a ring is full, in a thread's first call,
- * and from signal handlers. Whatever happens here, errno is kept and the program goes on.
+ * Entered for one event in 128 (or fewer, see next_read), for a block that another thread had,
+ * for sizes of 64 KiB and more, when half a ring is full, in a thread's first call, and from
+ * signal handlers. Whatever happens here, errno is kept and the program continues.
  */
 #include <errno.h>
 #include <linux/futex.h>
@@ -18,7 +18,7 @@
 
 enum {
 	WAIT_NS = 100 * 1000 * 1000,
-	PATIENCE_MS = 1000, /* without a beat: then the program goes on, and calls are lost */
+	PATIENCE_MS = 1000, /* without a beat: then the program continues, and calls are lost */
 	SPINS_PER_MS = 20000,
 };
 #define DENSE_TICKS 512 /* between events: more, and each may have a clock read */
@@ -50,7 +50,7 @@ static void add(_Atomic uint64_t *counter, uint64_t by)
 			      memory_order_relaxed);
 }
 
-/* The supervisor holds that mutex as long as it lives. */
+/* The supervisor holds that mutex for as long as it lives. */
 bool shim_recorder_is_dead(struct rh_area *area)
 {
 	int got = pthread_mutex_trylock(&area->recorder);
@@ -63,7 +63,7 @@ bool shim_recorder_is_dead(struct rh_area *area)
 	return true;
 }
 
-/* A clock for patience: in ms, by whatever may be read here. */
+/* A clock for this wait: in ms, from whatever may be read here. */
 static uint64_t patience_clock(uint64_t spins)
 {
 	if (!shim_filtered())
@@ -86,17 +86,17 @@ static void pause_for_tail(struct rh_area *area, struct rh_ring *ring, uint32_t 
 	futex(&ring->tail_moves, FUTEX_WAIT, seen, &timeout);
 }
 
-/* A thread has waited in vain, and there was no beat since. */
+/* A thread has waited in vain, and there has been no beat since. */
 static bool stalled(const struct rh_area *area)
 {
 	return atomic_load(&area->stalled) == atomic_load(&area->beat) + 1;
 }
 
 /*
- * Until the supervisor has moved the tail. False: recording is over, or there was no beat
- * for a second: a recorder that hangs must not hang the program. Then no thread of any process
- * waits again before the next beat (100 threads that begin one after the other waited 100 s); what
- * is lost until then is counted.
+ * Waits until the supervisor has moved the tail. False: recording has ended, or there was no
+ * beat for a second: a hanging recorder must not hang the program. Then no thread of any
+ * process waits again before the next beat (100 threads started one after the other waited 100
+ * s); calls lost until then are counted.
  */
 static bool wait_for_beats(struct rh_ring *ring, uint64_t tail_seen)
 {
@@ -165,15 +165,15 @@ static void publish(struct producer *p, uint64_t head)
 	atomic_store_explicit(&p->ring->head, head, memory_order_release);
 }
 
-/* The supervisor sets it to 0 now and then: what we store is only ever too much for the
- * clock, and never for the room. */
+/* The supervisor sets it to 0 now and then: a value that we store over that can only delay reading
+ * the clock; it never exceeds the room. */
 static void set_limit(struct producer *p, uint64_t limit)
 {
 	atomic_store_explicit(&p->ring->limit, limit, memory_order_relaxed);
 }
 
-/* A signal handler that allocates meanwhile is no nested call: nothing of ours is half
- * done, and it may wait for room of its own, or jump away. */
+/* A signal handler that allocates meanwhile is not a nested call: nothing of ours is half done, and
+ * it may wait for room itself, or jump away. */
 static bool wait_open(struct producer *p, uint64_t tail)
 {
 	uintptr_t at = p->at;
@@ -189,9 +189,9 @@ static bool wait_open(struct producer *p, uint64_t tail)
 }
 
 /*
- * Grants what is free of the ring up to its half, past that up to all of it, and never
- * past its end: records do not wrap. True: it is enough. A rest at the end that is too
- * short is filled with PAD (0), and the search goes on behind it.
+ * Grants free space of the ring up to half of it, if necessary up to all of it, and never past
+ * its end: records do not wrap. True: it is enough. If the rest at the end is too short, it is
+ * filled with PAD (0), and the search continues after it.
  */
 static bool grant(struct producer *p, uint64_t need, uint64_t tail)
 {
@@ -265,7 +265,7 @@ void shim_append_long(struct producer *p, uint32_t what, uint64_t address, uint6
 
 /* ---- stamps ---- */
 
-/* The clock for one event of a block: fenced when others may have had the block. */
+/* The clock for one event of a block: fenced if other threads may have had the block. */
 static uint64_t read_clock(struct producer *p, uint32_t what, uint64_t address)
 {
 	_Atomic uint64_t *owners = p->owners;
@@ -284,9 +284,9 @@ static uint64_t read_clock(struct producer *p, uint32_t what, uint64_t address)
 }
 
 /*
- * When the next event reads the clock again: after up to `sample` of them while they come
- * densely, each when they are so far apart that a read is nothing to them. So the time
- * of an event is true to some microseconds where it matters.
+ * When to read the clock next: after up to `sample` events if they are dense, at each event if
+ * they are so far apart that a read costs relatively nothing. So the time of an event is exact
+ * to some microseconds where it matters.
  */
 static void next_read(struct producer *p, uint64_t now)
 {
@@ -318,11 +318,10 @@ static bool is_event(uint32_t what)
 	return kind == RH_REC_FREE_RESIDENT || (kind < RH_REC_LONG && (RH_REC_EVENTS >> kind & 1));
 }
 
-/* A call that there is no room for: lost in a stall, or made when recording was off. The
- * one place where that is decided. */
+/* A call without room: lost in a stall, or made while recording was off. Decided only here. */
 static void missed(struct producer *p, uint32_t what)
 {
-	p->room = 0; /* the next record, however short, comes behind a GAP */
+	p->room = 0; /* the next record, however short, comes after a GAP */
 	set_limit(p, 0);
 	if (!is_event(what))
 		return;
@@ -334,7 +333,7 @@ static void missed(struct producer *p, uint32_t what)
 	}
 }
 
-/* A stamped record, behind a GAP where calls were lost. `at` is held. */
+/* A stamped record, after a GAP if calls were lost. `at` is held. */
 static void append_whole(struct producer *p, uint32_t what, uint64_t address, uint64_t size,
 			 uint64_t now)
 {
@@ -400,8 +399,8 @@ static void idle(struct producer *p)
 
 static void put_odd(uint32_t what, uint64_t address, uint64_t size, struct shim_from from);
 
-/* Its ring is of an area that is no more, or recording is over for good and we are to be out of
- * the way: this thread has none. */
+/* Its ring belongs to an area that no longer exists, or recording has ended for good and we must
+ * detach: this thread has no ring. */
 static bool leave_ring(struct producer *p)
 {
 	bool stale = p->generation != atomic_load(&shim.generation);
@@ -418,7 +417,7 @@ static bool leave_ring(struct producer *p)
 	return true;
 }
 
-/* Off, full, wide, or every event is looked at twice. */
+/* Recording is off, the ring is full, the record is long, or every event takes the slow path. */
 static __attribute__((cold, noinline)) void put_slower(struct producer *p, uint32_t what,
 						       uint64_t address, uint64_t size,
 						       struct shim_from from)
@@ -465,7 +464,7 @@ static void put_held(struct producer *p, uint32_t what, uint64_t address, uint64
 	at[0] = rh_rec_stamp(now);
 	at[1] = rh_rec_short((enum rh_rec_kind)what, address, size);
 	publish(p, head + 2 * sizeof *at);
-	if (!shim.exact) /* there the limit stays where it is, behind us */
+	if (!shim.exact) /* else the limit stays behind us */
 		next_read(p, now);
 	idle(p);
 }
@@ -479,9 +478,9 @@ static bool on_signal_stack(uintptr_t frame)
 }
 
 /*
- * Is the put() under way one that a signal handler, us, has interrupted? Then our frame
- * lies below its frame, or we are on a signal stack and it is not. Else it is gone,
- * because a handler jumped out of it.
+ * Are we a signal handler that interrupted the put() in progress? Then our frame lies below its
+ * frame, or we are on a signal stack and it is not. Otherwise that put() was abandoned, because
+ * a handler jumped out of it.
  */
 static bool interrupted(uintptr_t under_way, uintptr_t frame)
 {
@@ -489,7 +488,7 @@ static bool interrupted(uintptr_t under_way, uintptr_t frame)
 				 : on_signal_stack(frame) && !on_signal_stack(under_way);
 }
 
-/* The call that found a recording which samples: it is one of those to be drawn. */
+/* The call that found a sampling recording: it is itself subject to the draw. */
 static bool is_left_out(uint32_t what, uint64_t address, uint64_t size)
 {
 	unsigned kind = what & 255;

@@ -1,12 +1,12 @@
 /*
- * real.c - the functions we stand in front of.
+ * real.c - the real functions behind the interposed ones.
  *
  * The table starts with functions that first look the real ones up, so no call tests
  * whether that has happened. dlsym may itself allocate; while it runs, memory comes
  * from a small static arena that is never given back (free of it does nothing). These
  * few blocks belong to the loader, not to the program, and are not recorded.
  *
- * RTLD_NEXT, not __libc_malloc: a program that preloads or links jemalloc keeps it.
+ * RTLD_NEXT, not __libc_malloc, so that a program that preloads or links jemalloc keeps it.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -21,7 +21,7 @@ _Alignas(16) char shim_boot_arena[SHIM_BOOT_BYTES];
 _Atomic uint32_t shim_boot_used;
 static __thread int resolving;
 
-/* Bytes that may be copied out of a boot block: up to the end of what was given out. */
+/* Bytes that may be copied out of a boot block: up to the end of the memory handed out. */
 size_t shim_boot_room(const void *p)
 {
 	size_t used = atomic_load(&shim_boot_used);
@@ -51,7 +51,7 @@ static void *boot_take(size_t align, size_t size)
 	return shim_boot_arena + want;
 }
 
-/* By what their runtimes define, in libraries (gcc) or in the program (clang). */
+/* Recognised by symbols of their runtimes, in libraries (gcc) or in the program (clang). */
 #define WEAK(name) extern void name(void) __attribute__((weak, visibility("default")))
 WEAK(__asan_init);
 WEAK(__tsan_init);
@@ -66,7 +66,7 @@ bool shim_sanitizer(void)
 
 static bool late;
 
-/* Opened late we are in no scope that has a next one. */
+/* When loaded late we are in no scope that has a next definition. */
 static void *find(const char *name)
 {
 	void *p = late ? shim_hook_find(name) : dlsym(RTLD_NEXT, name);
@@ -92,7 +92,7 @@ static void *find(const char *name)
 	} while (0)
 
 #define FIND(name) FIND_BY(find, name)
-/* dlsym allocates when there is no such function, and not every allocator has these. */
+/* dlsym allocates if there is no such function, and not every allocator has these. */
 #define FIND_MAYBE(name) FIND_BY(shim_hook_find, name)
 
 /* True when the real functions are in place; false while this thread is finding them. */
@@ -113,7 +113,7 @@ static bool resolve(void)
 	FIND(posix_memalign);
 	FIND(valloc);
 	FIND(pvalloc);
-	if (shim_sanitizer()) { /* whose dl_iterate_phdr is no use yet */
+	if (shim_sanitizer()) { /* its dl_iterate_phdr does not work yet */
 		FIND(malloc_usable_size);
 		found.free_sized = NULL;
 		found.free_aligned_sized = NULL;
@@ -208,7 +208,7 @@ struct real real = {
 	.malloc_usable_size = first_usable_size,
 };
 
-/* ---- does operator new come through malloc, and delete through free? ---- */
+/* ---- does operator new call malloc, and delete free? ---- */
 
 static __thread const void *probe_last;
 
@@ -258,7 +258,7 @@ static int probe_posix_memalign(void **out, size_t align, size_t size)
 	return failed;
 }
 
-/* Other threads meanwhile pass through the same functions, which does them no harm. */
+/* Other threads may use the same functions meanwhile, which is harmless. */
 void shim_probe_begin(void)
 {
 	if (!originals.malloc && !resolve())

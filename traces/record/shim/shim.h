@@ -1,36 +1,36 @@
 /*
- * shim.h - inside the recorded program: who is who.
+ * shim.h - inside the recorded program: the files and the state.
  *
  *	malloc.c   the malloc family: calls the real one, puts a record (call.h)
  *	new.c      every operator new and delete
- *	family_*.c the interfaces of their own that allocators offer
- *	hook.c     finds the functions behind those two, and which of them come through malloc
+ *	family_*.c the own interfaces of allocators
+ *	hook.c     finds the real functions of those two, and which of them call malloc
  *	thread.c   pthread_create, C11 threads, joins
  *	put.c      the slow half of a record: rings full, wide sizes, signal handlers
- *	attach.c   a process finds the area, a thread finds a ring, a fork starts anew
+ *	attach.c   a process finds the area, a thread finds a ring, a fork starts over
  *	map.c      the pieces of the area that are mapped
  *	drawn.c    --sample-bytes: which blocks are recorded
  *	filter.c   seccomp: no system call of ours once the program forbids them
- *	real.c     the functions we stand in front of, and memory until they are known
- *	look.c     what else serves memory in the process
- *	own_new.c  whether a program's own operator new comes to malloc
- *	loaded.c   has that looked at again when objects were loaded
+ *	real.c     the real functions, and memory until they are known
+ *	look.c     other sources of memory in the process
+ *	own_new.c  whether a program's own operator new calls malloc
+ *	loaded.c   repeats these checks when objects were loaded
  *	site.c     --sites and --residency
- *	exec.c     what is begun and will not be recorded
- *	mapped.c   --maps: what the program maps itself (maps/ is the library that tells)
+ *	exec.c     programs that are started but will not be recorded
+ *	mapped.c   --maps: the program's own mappings (maps/ is the library that reports them)
  *
- * Path of one malloc: real malloc; is the block ours; 8 bytes into this thread's ring;
+ * Path of one malloc: real malloc; check the block's owner; 8 bytes into this thread's ring;
  * publish. About 25 instructions, no clock, no lock, no shared counter, no system call.
  *
  * What keeps it harmless:
  *   - no memory from the recorded heap, ever: mmap and static storage only;
- *   - a producer's state lies in pages the kernel wipes on fork (MADV_WIPEONFORK), so a
- *     forked child, made by whatever call, finds at == 0, takes the slow path and starts
- *     a ring of its own instead of writing into its parent's;
+ *   - a producer's state lies in pages the kernel wipes on fork (MADV_WIPEONFORK), so a forked
+ *     child, however made, finds at == 0, takes the slow path and starts its own ring instead
+ *     of writing into its parent's;
  *   - a signal handler that allocates while its thread is inside put() finds `at` held and
  *     leaves its record in the side buffer, which the interrupted put() flushes;
  *   - errno is kept; nothing here is a cancellation point; nothing is exported but the
- *     functions we stand in front of.
+ *     interposed functions.
  *
  * Thread rule: a producer belongs to its thread. struct shim is written at start and by
  * a forked child while it has one thread.
@@ -52,7 +52,7 @@
 #define SHIM_OWNER(mutex) ((mutex).__u.__vi[1] & 0x3fffffff)
 #endif
 
-/* Declarations too: what is ours is reached without the GOT. */
+/* Declarations as well: our own symbols are reached without the GOT. */
 #pragma GCC visibility push(hidden)
 
 #define SHIM_EXPORT	 __attribute__((visibility("default")))
@@ -70,7 +70,7 @@ enum {
 	SHIM_OWNERS = 1 << 18, /* 2 MiB, touched as used: exact for 4 MiB of heap */
 };
 
-/* What a record says: its kind, and log2 of the alignment above it. */
+/* The description of a record: its kind, and log2 of the alignment above it. */
 #define SHIM_WHAT(kind, align_log2) ((uint32_t)(kind) | (uint32_t)(align_log2) << 8)
 
 struct side_record {
@@ -78,10 +78,10 @@ struct side_record {
 };
 
 /*
- * One thread's end of its ring. The first line is all that the fast path touches, beside
- * the ring's own. `at` says in one word where the ring is and whether it is ours now:
+ * One thread's end of its ring. The fast path touches only the first line, besides the
+ * ring's own. `at` says in one word where the ring is and whether it is ours now:
  *	odd	idle; the ring's address + 1
- *	even	the stack of the put() under way
+ *	even	the stack of the put() in progress
  *	0	no ring: never attached, or wiped by fork
  */
 struct producer {
@@ -111,7 +111,7 @@ _Static_assert(sizeof(struct producer) % 64 == 0, "no false sharing of producers
 _Static_assert(offsetof(struct rh_ring, head) == 0, "at - 1 is where head is");
 
 enum shim_state { SHIM_UNKNOWN, SHIM_ON, SHIM_OFF, SHIM_DORMANT };
-/* Of a shim that came into a running process. */
+/* State of a shim that was loaded into a running process. */
 enum shim_late { SHIM_EARLY, SHIM_LATE, SHIM_LEAVING, SHIM_LEFT };
 
 struct shim {
@@ -122,7 +122,7 @@ struct shim {
 	uint32_t every_slow;	     /* for sites, residency, or without a counter */
 	uint32_t exact;		     /* every event has a stamp of its own */
 	_Atomic uint32_t many;	     /* a second thread was seen */
-	_Atomic uint32_t filter;     /* of system calls: we make none any more */
+	_Atomic uint32_t filter;     /* of system calls: we make no more of them */
 	_Atomic uint32_t tsc_off;    /* reading the counter kills (strict seccomp, PR_SET_TSC) */
 	uint32_t state;		     /* enum shim_state */
 	uint32_t proc;		     /* our slot */
@@ -152,7 +152,7 @@ union shim_own_page { /* a page of its own, however large those are: a file is m
 extern union shim_own_page shim_own_page;
 #define shim_sleep (shim_own_page.page)
 
-/* The one thing that a call looks at first: enum rh_aside. Read once a call, for it changes. */
+/* The first thing that a call checks: enum rh_aside. Read once per call, because it changes. */
 static inline __attribute__((always_inline)) int32_t shim_aside(void)
 {
 	return __builtin_expect(atomic_load_explicit(&shim_sleep.asleep, memory_order_acquire), 0);
@@ -174,10 +174,10 @@ struct real {
 	void (*free_aligned_sized)(void *, size_t, size_t);
 };
 extern struct real real;
-/* malloc as it was found, whatever stands in `real` for the moment. */
+/* malloc as it was found, whatever `real` holds at the moment. */
 void *(*shim_real_malloc(void))(size_t);
 
-/* Memory from before the real functions were known. */
+/* Memory handed out before the real functions were known. */
 enum { SHIM_BOOT_BYTES = 64 * 1024 };
 extern char shim_boot_arena[SHIM_BOOT_BYTES];
 extern _Atomic uint32_t shim_boot_used; /* bytes of it */
@@ -189,9 +189,9 @@ static inline bool shim_boot_owns(const void *p)
 	       (uintptr_t)p - (uintptr_t)shim_boot_arena < SHIM_BOOT_BYTES;
 }
 
-/* Who called malloc: the return address, and where the stack was before the call (0 where
- * the return address does not lie right below that). Of use to --sites alone; passed to
- * slow halves only. */
+/* The caller of malloc: the return address, and where the stack was before the call (0 if the
+ * return address does not lie right below that). Only --sites uses it; passed to slow halves only.
+ */
 struct shim_from {
 	const void *caller;
 	uintptr_t frame;
@@ -205,69 +205,70 @@ struct shim_from {
 #endif
 #define SHIM_NOBODY ((struct shim_from){ NULL, 0 })
 
-/* What a put() that is not done still needs. */
+/* The remaining work of an unfinished put(). */
 enum shim_need {
 	SHIM_DONE,
 	SHIM_LONG,   /* not begun: it has no short form */
-	SHIM_ODD,    /* not begun: no ring, or a put() of this thread is under way */
+	SHIM_ODD,    /* not begun: no ring, or a put() of this thread is in progress */
 	SHIM_HELD,   /* `at` is held; the slow path */
-	SHIM_NESTED, /* it is done, and a signal handler left a record meanwhile */
+	SHIM_NESTED, /* done, but a signal handler left a record meanwhile */
 };
 /* Does that; `what` is a kind with log2 of the alignment above it. errno is kept. */
 void shim_put_rest(enum shim_need need, uint32_t what, uint64_t address, uint64_t size,
 		   struct shim_from from) __attribute__((noinline));
-/* A record that is seldom, or has only a long form; it has a stamp of its own. */
+/* A rare record, or one that only has a long form; it has its own stamp. */
 void shim_put_long(uint32_t what, uint64_t address, uint64_t size, struct shim_from from)
 	__attribute__((noinline));
 
 /* This thread's producer, attached now if need be; NULL: not recorded (and why is counted). */
 struct producer *shim_attach(void);
 bool shim_process_on(void);
-/* Maps the area that the text names (as in the environment) and takes a slot; the state stays. */
+/* Maps the area that the text names (as in the environment) and takes a slot; does not change the
+ * state. */
 enum rh_late shim_start_late(const char *text);
-/* late.c: recording is over for a process that we came late into: out of its way. Again in a
- * forked child that is not to be recorded. Only of the recording of that generation. */
+/* late.c: recording has ended for a process that we attached to late: detaches. Called again in a
+ * forked child that is not to be recorded. Only for the recording of that generation. */
 void shim_let_go(uint32_t generation, bool child);
 /* real.c: the real functions, looked up from an object that was opened late. */
 void shim_real_late(void);
 bool shim_recorder_is_dead(struct rh_area *area); /* and closes it then */
 /* late.c: see area.h, RH_LATE_FUNCTION. */
 int rh_record_attach(const char *where) SHIM_EXPORT;
-/* dormant.c: falls asleep where the environment says so; wakes when asked to (true: it is
- * recorded from now on); recording is over. */
+/* dormant.c: falls asleep if the environment says so; wakes when asked to (true: it is recorded
+ * from now on); recording has ended. */
 void shim_dormant(void);
 bool shim_wake(void);
 void shim_sleep_again(bool child);
-/* look.c: what else serves memory in this process; left in its slot. */
+/* look.c: stores the other sources of memory in this process in its slot. */
 void shim_look(void);
-/* own_new.c: does the executable's operator new, at that place, come to malloc? */
+/* own_new.c: does the executable's operator new, at that address, call malloc? */
 struct dl_phdr_info;
 bool shim_new_comes_to_malloc(const struct dl_phdr_info *info, const void *operator_new);
-/* loaded.c: objects came or went since this was asked last. */
+/* loaded.c: whether objects came or went since the last call. */
 bool shim_loaded_anew(void);
-/* exec.c: finds the functions behind the exec family; tells the supervisor of a program that is
- * not recorded, begun at that time or soon after; gives the place + 1 where that stands (0: none).
+/* exec.c: finds the real functions of the exec family; reports to the supervisor a program that is
+ * not recorded, started at that time or soon after; returns its slot + 1 (0: none).
  */
 void shim_exec_ready(void);
 uint32_t shim_tell_kid(enum rh_kid_why why, const char *exe, int pid, uint64_t at);
-/* real.c: built with a sanitizer. What its runtime puts in front of libc's functions may not be
- * called before it has begun, and before that we are: so we only pass calls on. */
+/* real.c: built with a sanitizer. Its interposed functions may not be called before its runtime has
+ * started, but we run earlier: so we only pass calls on. */
 bool shim_sanitizer(void);
-/* figures.c: CPU time that the process has used, and as it exits its peak memory. */
+/* figures.c: stores the CPU time that the process has used, and at exit its peak memory. */
 void shim_figures(struct rh_proc *proc, bool over);
-/* Room for that many words in one piece; false: they cannot be kept. What belongs together
- * asks for all its room at once: what is dropped is whole. */
+/* Room for that many words in one piece; false: they cannot be kept. Records that belong together
+ * request all their room at once, so that they are dropped as a whole. */
 bool shim_room(struct producer *p, uint32_t words);
 /* These need room, and publish what they wrote. */
 void shim_append(struct producer *p, const uint64_t *words, uint32_t count);
 void shim_append_long(struct producer *p, uint32_t what, uint64_t address, uint64_t tail);
 uint64_t shim_clock(void);
-/* From here on blocks may pass between threads, also those of the only thread so far. */
+/* From here on blocks may pass between threads, also those of the first thread. */
 void shim_now_many(void);
 
-/* map.c. What is asked for and cannot be had is NULL or false. */
+/* map.c. A failed request gives NULL or false. */
 int shim_open_area(void);
-void *shim_map(uint64_t offset, uint64_t bytes); /* neither needs to be of whole pages */
+void *shim_map(uint64_t offset, uint64_t bytes); /* neither need be a multiple of a page */
 void shim_unmap(void *p, uint64_t bytes);
 bool shim_group(uint32_t ring); /* its head and producer are mapped; ask before these: */
 struct rh_ring *shim_ring(uint32_t ring);
@@ -277,11 +278,11 @@ uint64_t *shim_ring_data(uint32_t ring, uint64_t bytes);
 bool shim_owners(void);
 struct producer *shim_guard(void); /* last is 0 in a forked child */
 bool shim_wipe_works(void);
-void shim_wipe(void); /* where the kernel does not */
-/* Memory of our own that a forked child finds empty, or NULL. */
+void shim_wipe(void); /* if the kernel does not */
+/* Memory that a forked child finds zeroed, or NULL. */
 void *shim_map_wiped(size_t bytes);
 void shim_stock_up(void);
-/* The next area begins. What threads still write to stays mapped. */
+/* The next area begins. Areas that threads may still write to stay mapped. */
 void shim_map_forget(void);
 
 /* A filter of system calls is on, seen by us or by the supervisor. */
@@ -342,8 +343,8 @@ static inline uint64_t shim_counter(void)
 #endif
 }
 
-/* The counter, not before what came before it has happened. What follows needs no fence:
- * no store is visible before rdtsc has retired. */
+/* The counter, read after all earlier instructions have completed. Later stores need no fence: none
+ * is visible before rdtsc has retired. */
 static inline uint64_t shim_counter_after(void)
 {
 #if defined(__x86_64__)
@@ -354,13 +355,13 @@ static inline uint64_t shim_counter_after(void)
 	return shim_counter();
 }
 
-/* No clock may be read here; the supervisor's last is what there is. */
+/* No clock may be read here; we use the supervisor's last one. */
 static inline bool shim_clockless(void)
 {
 	return atomic_load_explicit(&shim.tsc_off, memory_order_relaxed);
 }
 
-/* A stamp outside the fast path, by whatever clock the recording has. */
+/* A stamp outside the fast path, by the recording's clock. */
 static inline uint64_t shim_now(void)
 {
 	if (SHIM_UNLIKELY(shim_clockless()))
@@ -370,17 +371,17 @@ static inline uint64_t shim_now(void)
 
 /*
  * The order between threads. The events of one ring are in order by themselves; a bare
- * counter read costs 12 to 27 ns on a VM, more than all else here. So an event has a
- * stamp of its own only when the block's last event was another ring's; all others share
- * the last one of their ring, which lies before them. Say block X has an event on ring A
- * and then one on ring B. B's is stamped after A's was over; A's own stamp, or the last
- * one before it, was read before A's event: the merge by stamps has A's first.
+ * counter read costs 12 to 27 ns on a VM, more than all else here. So an event has its own
+ * stamp only if the block's last event was on another ring; all others share the last stamp of
+ * their ring, which lies before them. Say block X has an event on ring A and then one on ring
+ * B. B's is stamped after A's has completed; A's own stamp, or the last one before it, was read
+ * before A's event: so the merge by stamps puts A's first.
  *
  * owners[] remembers, for 256 Ki slots, address and ring of the last event there. Another
  * thread's entry is seen in time: it was written before the block was passed on, and
- * reading it depends on the pointer. The whole address is compared: a slot taken by
- * another one means a stamp too many, never one too few. While the process has one
- * thread nothing is looked up: START of the second one is stamped after all of it.
+ * reading it depends on the pointer. The whole address is compared: a slot taken by another
+ * block means an extra stamp, never a missing one. While the process has one thread nothing is
+ * looked up: START of the second thread is stamped after all its events.
  *
  * The stamp is fenced. A bare rdtsc may run ahead of the load that brought the pointer:
  * 848 ticks were seen, once in two million hand-overs between two spinning threads, and
@@ -409,7 +410,7 @@ static inline __attribute__((always_inline)) uintptr_t shim_stack(void)
 	return (uintptr_t)__builtin_frame_address(0);
 }
 
-/* The put() under way is this one. Straight from the register: malloc() needs no frame. */
+/* Marks the put() in progress as this one. Straight from the register: malloc() needs no frame. */
 static inline __attribute__((always_inline)) void shim_hold(struct producer *p)
 {
 #if defined(__x86_64__)
@@ -428,15 +429,15 @@ static inline void shim_idle(struct producer *p)
 }
 
 /*
- * Puts one short record. Its time is that of the ring's last stamp: at most `sample`
- * events old, and of this beat of the supervisor (1 to 16 ms), who sets limit to 0.
+ * Puts one short record. Its time is the ring's last stamp: at most `sample` events old, and of
+ * this beat of the supervisor (1 to 16 ms), which sets limit to 0.
  *
- * `word` is the record; it is a short one already. `at` comes first: a signal handler
- * from here on leaves its record to us, so no stamp of its gets between what we see in
- * owners[] and our record. Who must look twice at every event keeps limit at 0.
+ * `word` is the record; it is a short one already. `at` comes first: from here on a signal
+ * handler leaves its record to us, so no stamp of its record gets between our look at owners[]
+ * and our record. A thread whose every event needs the slow path keeps limit at 0.
  *
- * What is left to do is the result and not a call, so that malloc() and free() can do it
- * at their ends and need no frame before.
+ * The remaining work is returned instead of called, so that malloc() and free() can do it at
+ * their ends and need no frame before.
  */
 static inline __attribute__((always_inline)) enum shim_need shim_put(uint64_t word,
 								     uint64_t address)

@@ -1,12 +1,12 @@
 /*
- * site.c - what costs more and is off by default.
+ * site.c - options that cost more and are off by default.
  *
  * --sites: the caller of an allocation becomes a small number; the first time it is
  * seen, its module, offset and nearest exported symbol go into the ring as text.
  * A lock-free table, wiped on fork like the producers, remembers which were seen.
- * C++'s operator new is nobody's call site: its caller is. How far up the stack the
- * return address of that lies is the same at each visit of one place in operator new,
- * so the program's own unwinder is asked once for each place; later it is one load.
+ * C++'s operator new is not a useful call site, but its caller is. The distance on the stack to
+ * that caller's return address is the same at each visit of one place in operator new, so the
+ * program's own unwinder is used once for each place; later it is one load.
  *
  * --residency: how many bytes of a block were in memory when it was freed, by mincore
  * on its pages; a system call per free.
@@ -161,7 +161,7 @@ static uint32_t step_over(const void *caller, uintptr_t frame)
 
 /* ---- numbers ---- */
 
-/* What is known of a caller; *fresh when this call found it new. NULL: the table is full. */
+/* The entry of a caller; *fresh if this call added it. NULL: the table is full. */
 static const struct site *site_of(const void *caller, uintptr_t frame, bool *fresh)
 {
 	struct site *all = table();
@@ -221,7 +221,7 @@ uint64_t shim_resident(const void *block)
 	uint64_t resident = 0;
 	int saved = errno;
 
-	if (real.malloc_usable_size) /* not ours: the program has not asked */
+	if (real.malloc_usable_size) /* the real one: the program did not ask */
 		end += real.malloc_usable_size((void *)(uintptr_t)block);
 	while (at < end) {
 		uintptr_t from = at & ~(page - 1), to = from + PAGES_AT_ONCE * page;

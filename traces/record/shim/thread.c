@@ -1,14 +1,14 @@
 /*
  * thread.c - births, ends and joins of threads.
  *
- * A thread is announced before it can run (SPAWN), named once its creator knows the
- * name (SPAWNED), introduces itself with the first record of its ring (START) and says
- * EXIT when its function returns, calls pthread_exit or is cancelled. Events after EXIT
- * (destructors of thread-local data) still go to its ring: the ring changes hands only
- * when the kernel says that the thread is dead.
+ * A thread is announced before it can run (SPAWN), named once its creator knows the name
+ * (SPAWNED), identified by the first record of its ring (START), and writes EXIT when its
+ * function returns, calls pthread_exit or is cancelled. Events after EXIT (destructors of
+ * thread-local data) still go to its ring: the ring changes hands only when the kernel says
+ * that the thread is dead.
  *
- * The argument block of a new thread comes from a static pool, or from a page of its
- * own when 256 threads are being born at once; never from the recorded heap.
+ * The argument block of a new thread comes from a static pool, or from a separate page when 256
+ * threads are being created at once; never from the recorded heap.
  */
 #include <pthread.h>
 #include <sys/mman.h>
@@ -114,7 +114,7 @@ static void announced(bool made, uint32_t number, pthread_t thread)
 		shim_put_long(RH_REC_SPAWN_FAILED, 0, number, SHIM_NOBODY);
 }
 
-/* Not dlsym's next: to that a patched table shows us. */
+/* Not dlsym with RTLD_NEXT: a patched table would lead it to us. */
 #define NEXT(pointer, name)                           \
 	do {                                          \
 		union {                               \

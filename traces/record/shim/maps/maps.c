@@ -1,7 +1,7 @@
 /*
- * maps.c - stands in front of mmap, munmap, mremap, brk and sbrk, and tells the recorder's shim
- * (mapped.c) what the program did. A library of its own, preloaded behind the shim with --maps
- * only, so that without it none of these calls passes through us.
+ * maps.c - interposes mmap, munmap, mremap, brk and sbrk, and reports the program's calls to
+ * the recorder's shim (mapped.c). A separate library, preloaded after the shim only with
+ * --maps, so that without that option none of these calls passes through us.
  *
  * Calls made while the real functions are being found go to the kernel directly.
  * Thread rule: any. Errors: those of the real functions, errno as they left it.
@@ -19,7 +19,7 @@
 #define EXPORT	 __attribute__((visibility("default")))
 #define CALLER() __builtin_return_address(0)
 
-/* Nobody is there to be told where the shim is not. */
+/* Without the shim there is nothing to report to. */
 extern void rh_record_map(int kind, int how, const void *address, size_t bytes, const void *caller)
 	__attribute__((weak, visibility("default")));
 
