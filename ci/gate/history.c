@@ -6,6 +6,7 @@
  */
 #include "ci/gate/history_parts.h"
 #include "ci/gate/gate.h"
+#include "ci/gate/report.h"
 #include "alloc/base/printable.h"
 
 #include <math.h>
@@ -187,6 +188,11 @@ static int add_scenario(struct rh_history *history, const json_t *scenario, stru
 	{
 		const json_t *ratio = json_object_get(row, "ratio");
 
+		if (json_is_number(ratio) && !(json_number_value(ratio) > 0))
+			return rh_fail(err, RH_BAD_DATA,
+				       "the ratio of %.60s, metrics[%zu] of its scenario, is not "
+				       "above 0",
+				       text_of(row, "name"), index);
 		snprintf(name, sizeof(name), "gate.%.60s", text_of(row, "name"));
 		if (json_is_number(ratio) &&
 		    put(history, source,
@@ -253,21 +259,53 @@ static int add_document(struct rh_history *history, const json_t *root, const ch
 	return sqlite3_changes(history->db) > 0;
 }
 
+static bool is_ours(const json_t *root)
+{
+	const char *kind = text_of(root, "schema");
+
+	return strcmp(kind, RH_RESULT_SCHEMA) == 0 || strcmp(kind, "reheap.gate/1") == 0;
+}
+
 static int add(struct rh_history *history, const json_t *root, const char *sha256,
 	       struct source *source, struct rh_err *err)
 {
 	const char *kind = text_of(root, "schema");
 	int fresh;
 
-	if (strcmp(kind, "reheap.result/1") != 0 && strcmp(kind, "reheap.gate/1") != 0)
+	if (!is_ours(root))
 		return rh_fail(err, RH_BAD_DATA,
 			       "it is neither a result (reheap.result/1) nor a "
 			       "gate (reheap.gate/1)");
 	fresh = add_document(history, root, sha256, source, err);
 	if (fresh <= 0)
 		return fresh;
-	return strcmp(kind, "reheap.gate/1") == 0 ? add_gate(history, root, source, err)
-						  : add_result(history, root, source, err);
+	if ((strcmp(kind, "reheap.gate/1") == 0 ? add_gate(history, root, source, err)
+						: add_result(history, root, source, err)) < 0)
+		return -1;
+	return 1;
+}
+
+/* By the readers of these documents, which believe nothing: a number out of its range is refused by
+ * its field, before any row is written. */
+static int check(const char *path, const json_t *root, struct rh_err *err)
+{
+	struct rh_gate gate = { 0 };
+	enum rh_gate_verdict stored;
+	struct rh_document document;
+	struct rh_pool *pool;
+	json_t *again = NULL;
+	int result;
+
+	if (strcmp(text_of(root, "schema"), "reheap.gate/1") == 0) {
+		result = rh_gate_read_json(&gate, path, &again, &stored, err);
+		rh_gate_free(&gate);
+		json_decref(again);
+		return result;
+	}
+	pool = rh_pool_open();
+	result = rh_document_read(&document, path, pool, err);
+	rh_pool_close(pool);
+	return result;
 }
 
 int rh_history_add(struct rh_history *history, const char *path, size_t *rows, struct rh_err *err)
@@ -293,12 +331,17 @@ int rh_history_add(struct rh_history *history, const char *path, size_t *rows, s
 	root = json_loadb((const char *)map.base + skip, map.bytes - skip, 0, &where);
 	rh_filemap_close(&map);
 	if (!root)
-		return rh_fail(err, RH_BAD_DATA, "%s, line %d: %s", path, where.line, where.text);
+		return rh_fail(err, RH_BAD_DATA, "%s:%d: not JSON: %s", path, where.line,
+			       where.text);
+	if (is_ours(root) && check(path, root, err) < 0) {
+		json_decref(root);
+		return -1;
+	}
 	result = run_sql(history, "BEGIN IMMEDIATE", err);
 	if (result == 0) {
 		result = add(history, root, sha256, &source, err);
-		if (run_sql(history, result == 0 ? "COMMIT" : "ROLLBACK",
-			    result == 0 ? err : NULL) < 0)
+		if (run_sql(history, result >= 0 ? "COMMIT" : "ROLLBACK",
+			    result >= 0 ? err : NULL) < 0)
 			result = -1;
 	}
 	json_decref(root);

@@ -23,7 +23,8 @@ struct rh_history;
 int rh_history_open(struct rh_history **history, const char *path, bool create, struct rh_err *err);
 void rh_history_close(struct rh_history *history);
 
-/* A result (reheap.result/1) or a gate (reheap.gate/1). *rows: numbers added, 0 = was there. */
+/* A result (reheap.result/1) or a gate (reheap.gate/1): 1, 0 when it was there already, -1.
+ * *rows: numbers added; a gate that came to no verdict has none. */
 int rh_history_add(struct rh_history *history, const char *path, size_t *rows, struct rh_err *err);
 
 struct rh_history_pick {

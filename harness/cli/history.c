@@ -45,16 +45,16 @@ static int add(const struct history_opts *o, int argc, char **argv, struct rh_er
 		return rh_fail(err, RH_USAGE, "reheap history add FILE.json...");
 	if (rh_history_open(&history, o->db, true, err) < 0)
 		return -1;
-	for (result = 0; result == 0 && argc > 0; argc--, argv++) {
+	for (result = 0; result >= 0 && argc > 0; argc--, argv++) {
 		size_t rows;
 
 		result = rh_history_add(history, *argv, &rows, err);
-		if (result == 0)
+		if (result >= 0)
 			rh_print(stdout, "%s: %zu numbers%s\n", *argv, rows,
-				 rows ? "" : " (it was there already)");
+				 result ? "" : " (it was there already)");
 	}
 	rh_history_close(history);
-	return result;
+	return result < 0 ? -1 : 0;
 }
 
 static int show(const struct history_opts *o, struct rh_err *err)

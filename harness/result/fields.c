@@ -191,6 +191,31 @@ int rh_document_check(const struct rh_document *document, const char *path, stru
 	return document->validation ? check_validation(document, path, err) : 0;
 }
 
+/* What is measured is not below 0; a difference may be, and a share of one. */
+static bool may_be_negative(const char *name)
+{
+	static const char *const differences[] = { "program.", "apart.", "locks.",
+						   "stacks.",  "waits.", "pace." };
+
+	for (size_t i = 0; i < sizeof(differences) / sizeof(differences[0]); i++)
+		if (strncmp(name, differences[i], strlen(differences[i])) == 0)
+			return true;
+	return strstr(name, "_net") || !rh_metric_find(name);
+}
+
+static int check_metric(const struct rh_metric *metric, const char *path, size_t index,
+			struct rh_err *err)
+{
+	if (metric->median < 0 && !may_be_negative(metric->name))
+		return rh_fail(err, RH_BAD_DATA, "%s: metrics[%zu].median: %s cannot be %g", path,
+			       index, metric->name, metric->median);
+	if (metric->lo > metric->hi || metric->min > metric->max)
+		return rh_fail(err, RH_BAD_DATA,
+			       "%s: metrics[%zu]: the lower end of %s lies above the upper one",
+			       path, index, metric->name);
+	return 0;
+}
+
 int rh_document_read(struct rh_document *document, const char *path, struct rh_pool *pool,
 		     struct rh_err *err)
 {
@@ -198,5 +223,8 @@ int rh_document_read(struct rh_document *document, const char *path, struct rh_p
 			   &(struct rh_record_source){ .path = path, .schema = RH_RESULT_SCHEMA },
 			   pool, err) < 0)
 		return -1;
+	for (size_t i = 0; i < document->metrics_count; i++)
+		if (check_metric(&document->metrics[i], path, i, err) < 0)
+			return -1;
 	return rh_document_check(document, path, err);
 }

@@ -22,7 +22,7 @@ static char document[64];
 static const char gate[] =
 	"{\"schema\":\"reheap.gate/1\",\"started\":\"%s\",\"tool\":\"reheap 1\","
 	"\"verdict\":\"pass\","
-	"\"host\":{\"cpu\":\"x\"},\"candidate\":{\"label\":\"it's \\\"new\\\"\"},\"scenarios\":[{"
+	"\"host\":{\"cpu\":\"x\"},\"rule\":{},\"candidate\":{\"label\":\"it's \\\"new\\\"\"},\"scenarios\":[{"
 	"\"trace\":\"a.rht\",\"sha256\":\"00\",\"lanes\":1,\"metrics\":[{\"name\":\"wall\","
 	"\"ratio\":%.3f}],\"counts\":[{\"name\":\"instructions\",\"unit\":\"Ir/event\","
 	"\"candidate\":90.5}]}]}";
@@ -48,12 +48,12 @@ static void a_document_is_kept_once(void **state)
 	(void)state;
 	assert_int_equal(rh_history_open(&history, path, true, &err), 0);
 	write_document("2026-01-01T00:00:00Z", 1.01);
-	assert_int_equal(rh_history_add(history, document, &rows, &err), 0);
+	assert_int_equal(rh_history_add(history, document, &rows, &err), 1);
 	assert_int_equal(rows, 2);
 	assert_int_equal(rh_history_add(history, document, &rows, &err), 0);
 	assert_int_equal(rows, 0);
 	write_document("2026-01-02T00:00:00Z", 1.02);
-	assert_int_equal(rh_history_add(history, document, &rows, &err), 0);
+	assert_int_equal(rh_history_add(history, document, &rows, &err), 1);
 	assert_int_equal(rows, 2);
 	to = open_memstream(&text, &bytes);
 	assert_int_equal(rh_history_show(history, &all, true, to, &err), 0);
@@ -103,7 +103,7 @@ static void what_stepped_stands_first(void **state)
 
 		snprintf(when, sizeof(when), "2026-02-%02dT00:00:00Z", i + 1);
 		write_document(when, (i < 10 ? 1.0 : 1.2) + i % 3 * 0.001);
-		assert_int_equal(rh_history_add(history, document, &rows, &err), 0);
+		assert_int_equal(rh_history_add(history, document, &rows, &err), 1);
 	}
 	text = shown(history, NULL);
 	assert_non_null(strstr(text, "2 series, 1 step "));
@@ -130,7 +130,23 @@ static void what_stepped_stands_first(void **state)
 
 static void wrong_documents_leave_nothing(void **state)
 {
-	static const char *const wrong[] = { "", "{", "{}", "[1]", "{\"schema\":\"other\"}" };
+	static const char *const wrong[] = {
+		"",
+		"{",
+		"{}",
+		"[1]",
+		"{\"schema\":\"other\"}",
+		"{\"schema\":\"reheap.result/1\"}",
+		/* What no run and no gate can have measured. */
+		"{\"schema\":\"reheap.gate/1\",\"rule\":{},\"verdict\":\"pass\",\"scenarios\":["
+		"{\"lanes\":-1,\"metrics\":[{\"name\":\"wall\",\"ratio\":1}]}]}",
+		"{\"schema\":\"reheap.gate/1\",\"rule\":{},\"verdict\":\"pass\",\"scenarios\":["
+		"{\"lanes\":1,\"metrics\":[{\"name\":\"wall\",\"ratio\":-1}]}]}",
+		"{\"schema\":\"reheap.result/1\",\"traces\":[{}],\"backends\":[{}],\"trials\":[],"
+		"\"metrics\":[{\"name\":\"time.ns_per_event\",\"median\":-1}]}",
+		"{\"schema\":\"reheap.result/1\",\"exit\":-1,\"traces\":[{}],\"backends\":[{}],"
+		"\"trials\":[],\"metrics\":[{\"name\":\"time.ns_per_event\",\"median\":1}]}",
+	};
 	struct rh_history *history;
 	struct rh_err err = { 0 };
 	size_t rows;
