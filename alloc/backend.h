@@ -65,6 +65,9 @@ enum rh_cap {
 enum rh_alloc_flag {
 	RH_ALLOC_ZEROED = 1u << 0, /* contents must be zero (calloc) */
 	RH_ALLOC_NOSCAN = 1u << 1, /* holds no pointers (Go's noscan) */
+	/* The program called realloc(NULL, size): for those whose interface has such a call. With
+	 * no other flag and no alignment. */
+	RH_ALLOC_REALLOC = 1u << 2,
 };
 
 /* Receives one figure: name like "mcache.hits", unit "count", "bytes", "ticks". */

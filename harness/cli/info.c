@@ -179,6 +179,8 @@ static void print_objects(const struct rh_check *check)
 	       100 * share(totals->by_kind[RH_EV_RESIZE], check->births));
 	printf("  size zero      %" PRIu64 "\n", check->births_zero_size);
 	printf("  zeroed         %" PRIu64 "\n", check->births_zeroed);
+	if (check->births_realloc)
+		printf("  realloc(NULL)  %" PRIu64 "\n", check->births_realloc);
 	printf("  aligned        %" PRIu64 "\n", check->births - check->align[0]);
 	for (unsigned i = 1; i < RH_CHECK_OCTAVES; i++)
 		if (check->align[i])
@@ -347,6 +349,7 @@ static json_t *objects_json(const struct rh_check *check)
 	set_count(object, "births_by_resize", check->totals.by_kind[RH_EV_RESIZE]);
 	set_count(object, "births_zero_size", check->births_zero_size);
 	set_count(object, "births_zeroed", check->births_zeroed);
+	set_count(object, "births_realloc_null", check->births_realloc);
 	set_count(object, "births_aligned", check->births - check->align[0]);
 	set_count(object, "births_estimated", check->births_estimated);
 	set_count(object, "scan_known", check->scan_known);

@@ -222,8 +222,9 @@ static void put_alloc(struct rh_out_lane *to, const struct rh_event *event, uint
 {
 	static const uint8_t kinds[] = { RH_OP_ALLOC, RH_OP_ZALLOC, RH_OP_NOSCAN, RH_OP_ALLOC_AS };
 	uint32_t flags = (event->flags & RH_EVF_ZEROED ? RH_ALLOC_ZEROED : 0) |
-			 (event->flags & RH_EVF_NOSCAN ? RH_ALLOC_NOSCAN : 0);
-	uint32_t kind = kinds[flags];
+			 (event->flags & RH_EVF_NOSCAN ? RH_ALLOC_NOSCAN : 0) |
+			 (event->flags & RH_EVF_REALLOC ? RH_ALLOC_REALLOC : 0);
+	uint32_t kind = flags < sizeof(kinds) ? kinds[flags] : RH_OP_ALLOC_AS;
 
 	_Static_assert(RH_ALLOC_ZEROED == 1 && RH_ALLOC_NOSCAN == 2, "kinds[] goes by flags");
 	if (kind != RH_OP_ALLOC_AS && event->align_log2 == 0 && size <= UINT32_MAX) {

@@ -105,7 +105,7 @@ enum { RH_OP_KIND_BITS = 4, RH_SLOTS_MAX = (1 << 28) - 1 };
 _Static_assert(RH_OP_COUNT <= 1 << RH_OP_KIND_BITS, "a kind fits an op");
 _Static_assert(RH_SLOTS_MAX >> (32 - RH_OP_KIND_BITS) == 0, "a slot fits an op");
 
-enum { RH_PROGRAM_VERSION = 3 };
+enum { RH_PROGRAM_VERSION = 4 };
 #define RH_PROGRAM_MAGIC 0x6d72676f72706872ull
 
 struct rh_program_head {

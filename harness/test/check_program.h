@@ -256,7 +256,8 @@ static void check_alloc(const struct rh_event *event, const struct rh_op *op, ui
 	}
 	CHECK(size == event->size && align_log2 == event->align_log2, "event %u: size", i);
 	CHECK(!(flags & RH_ALLOC_ZEROED) == !(event->flags & RH_EVF_ZEROED) &&
-		      !(flags & RH_ALLOC_NOSCAN) == !(event->flags & RH_EVF_NOSCAN),
+		      !(flags & RH_ALLOC_NOSCAN) == !(event->flags & RH_EVF_NOSCAN) &&
+		      !(flags & RH_ALLOC_REALLOC) == !(event->flags & RH_EVF_REALLOC),
 	      "event %u: flags", i);
 }
 

@@ -144,7 +144,8 @@ const struct rh_exporter rh_exporters[] = {
 	  .run = rh_export_malloc_bench },
 	{ .name = "malloclab",
 	  .summary = "a malloc lab file (.rep) with the four header numbers",
-	  .loses = "lanes, times, alignment, zeroed, tasks, stacks, collections, sites",
+	  .loses = "lanes, times, alignment, zeroed, realloc(NULL), tasks, stacks, collections, "
+		   "sites",
 	  .run = rh_export_malloclab },
 	{ .name = "perfetto",
 	  .summary = "JSON trace events for ui.perfetto.dev: live bytes, lanes",

@@ -57,6 +57,9 @@ static int put_android(struct calls *calls, const struct rh_event *event)
 		else if (event->flags & RH_EVF_ZEROED)
 			fprintf(to, "%" PRIu64 ": calloc 0x%" PRIx64 " 1 %" PRIu64, lane, at,
 				event->size);
+		else if (event->flags & RH_EVF_REALLOC)
+			fprintf(to, "%" PRIu64 ": realloc 0x%" PRIx64 " 0x0 %" PRIu64, lane, at,
+				event->size);
 		else
 			fprintf(to, "%" PRIu64 ": malloc 0x%" PRIx64 " %" PRIu64, lane, at,
 				event->size);
@@ -86,11 +89,12 @@ static int put_android(struct calls *calls, const struct rh_event *event)
 
 static int put_csv(struct calls *calls, const struct rh_event *event)
 {
-	const char *op = event->kind == RH_EV_FREE	? "free"
-			 : event->kind == RH_EV_RESIZE	? "realloc"
-			 : event->flags & RH_EVF_ZEROED ? "calloc"
-			 : event->align_log2		? "memalign"
-							: "malloc";
+	const char *op = event->kind == RH_EV_FREE	 ? "free"
+			 : event->kind == RH_EV_RESIZE	 ? "realloc"
+			 : event->flags & RH_EVF_ZEROED	 ? "calloc"
+			 : event->align_log2		 ? "memalign"
+			 : event->flags & RH_EVF_REALLOC ? "realloc"
+							 : "malloc";
 
 	if (event->kind != RH_EV_ALLOC && event->kind != RH_EV_FREE && event->kind != RH_EV_RESIZE)
 		return 0;

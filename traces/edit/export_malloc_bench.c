@@ -82,6 +82,7 @@ static bool put_birth(struct job *job, const struct rh_event *event)
 {
 	struct message fields = { .count = 0 };
 	bool is_zeroed = event->flags & RH_EVF_ZEROED && !event->align_log2;
+	bool of_null = event->flags & RH_EVF_REALLOC && !event->align_log2;
 	uint64_t place;
 
 	if (!take_place(job, event->id, &place))
@@ -89,10 +90,10 @@ static bool put_birth(struct job *job, const struct rh_event *event)
 	add_field(&fields, 1, place);
 	if (is_zeroed)
 		add_field(&fields, 2, 1);
-	add_field(&fields, is_zeroed ? 3 : 2, event->size);
+	add_field(&fields, is_zeroed || of_null ? 3 : 2, event->size);
 	if (event->align_log2)
 		add_field(&fields, 3, 1ull << event->align_log2);
-	put_op(job, is_zeroed ? CALLOC : MALLOC, &fields);
+	put_op(job, is_zeroed ? CALLOC : of_null ? REALLOC : MALLOC, &fields);
 	return true;
 }
 

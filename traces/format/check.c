@@ -136,6 +136,7 @@ static bool birth(struct rh_checker *checker, const struct rh_event *event)
 	check->align[event->align_log2 < RH_CHECK_OCTAVES ? event->align_log2 : 0]++;
 	check->births_zero_size += event->size == 0;
 	check->births_zeroed += (event->flags & RH_EVF_ZEROED) != 0;
+	check->births_realloc += (event->flags & RH_EVF_REALLOC) != 0;
 	check->births_estimated += (event->flags & RH_EVF_ESTIMATED) != 0;
 	check->scan_known += (event->flags & RH_EVF_SCAN_KNOWN) != 0;
 	check->noscan += (event->flags & RH_EVF_NOSCAN) != 0;

@@ -88,6 +88,8 @@ enum rh_event_flag {
 	RH_EVF_ESTIMATED = 1u << 3,  /* size is an estimate (rounded by the source) */
 	RH_EVF_TINY = 1u << 4,	     /* shared a block with others (Go's tiny allocator) */
 	RH_EVF_SIZED = 1u << 5,	     /* free: was given a size (sized delete), which is in `size` */
+	RH_EVF_REALLOC = 1u << 6,    /* alloc: was realloc(NULL, size), which no allocator serves
+					as it does malloc(size) */
 };
 
 struct rh_event {

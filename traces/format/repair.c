@@ -477,9 +477,13 @@ int rh_build_realloc(struct rh_build *build, uint64_t thread, uint64_t old,
 					 .born = block->address };
 	uint32_t lane;
 
-	/* realloc(NULL, n) is malloc(n), whatever came of it. */
+	/* Also when it failed. The builder's own callers name blocks by addresses, so that 0 is
+	 * NULL. */
 	if (!old && (block->address || block->size))
-		return rh_build_alloc(build, thread, block, err);
+		return rh_build_alloc(build, thread,
+				      RH_BLOCK(.address = block->address, .size = block->size,
+					       .flags = block->flags | RH_EVF_REALLOC),
+				      err);
 	/* realloc(p, 0) that returned NULL has freed p (glibc); with another result
 	 * it is a block of size 0. */
 	if (!block->address && !block->size)

@@ -74,8 +74,8 @@ int rh_build_alloc(struct rh_build *build, uint64_t thread, const struct rh_buil
 		   struct rh_err *err);
 int rh_build_free(struct rh_build *build, uint64_t thread, uint64_t address, uint64_t resident,
 		  struct rh_err *err);
-/* `old` became `block`. old 0 = plain alloc; else no alignment is read. A block of address 0 and
- * size 0 = free, of address 0 and a size = failed call. */
+/* `old` became `block`, whose alignment is not read. old 0 = realloc(NULL, size), an alloc with
+ * that flag. A block of address 0 and size 0 = free, of address 0 and a size = failed call. */
 int rh_build_realloc(struct rh_build *build, uint64_t thread, uint64_t old,
 		     const struct rh_build_block *block, struct rh_err *err);
 /* A free that was given the size of its block. */

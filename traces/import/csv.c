@@ -327,7 +327,7 @@ static int put_row(struct log *log, const struct row *row, const char **why, str
 	stamp(log, time_of(&log->table, row));
 	if (row->op == FREE)
 		return rh_build_free(build, thread, ptr ? ptr : row->value[OLD], RH_NONE, err);
-	if (row->op == REALLOC)
+	if (row->op == REALLOC && has_column(&log->table, OLD))
 		return rh_build_realloc(build, thread, row->value[OLD],
 					RH_BLOCK(.address = ptr, .size = size), err);
 	return rh_build_alloc(build, thread,

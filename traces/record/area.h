@@ -51,7 +51,7 @@
 
 #include "traces/format/event.h"
 
-#define RH_AREA_MAGIC 0x39616572615f6872u /* "hr_area9" */
+#define RH_AREA_MAGIC 0x30316572615f6872u /* "hr_are10" */
 /* In the environment: the area's path, the descriptor inherited or -1, and the area's
  * cookie in hex, with commas between. */
 #define RH_RECORD_ENV	 "REHEAP_RECORD"
@@ -77,7 +77,8 @@ enum rh_rec_kind {
 	RH_REC_RE_END,	 /* A = new block (0 = none), S = size, after it */
 	RH_REC_STAMP,
 	RH_REC_SITE,
-	RH_REC_USABLE, /* A: the usable size of a living block was asked for */
+	RH_REC_USABLE,	/* A: the usable size of a living block was asked for */
+	RH_REC_RE_BORN, /* A, S, as ALLOC: by realloc of NULL */
 	RH_REC_LONG = 15,
 	RH_REC_FREE_RESIDENT, /* A, S = bytes resident */
 	RH_REC_START,	      /* a thread takes the ring: A = pthread_t, S = its number in
@@ -113,7 +114,7 @@ static inline unsigned rh_rec_words(uint64_t head)
 /* Short kinds that are calls into the allocator, as a set. */
 #define RH_REC_CALLS                                                                            \
 	(1u << RH_REC_FREE | 1u << RH_REC_ALLOC | 1u << RH_REC_CALLOC | 1u << RH_REC_RE_BEGIN | \
-	 1u << RH_REC_RE_END | 1u << RH_REC_USABLE)
+	 1u << RH_REC_RE_END | 1u << RH_REC_USABLE | 1u << RH_REC_RE_BORN)
 /* Those of them that become an event of the trace. */
 #define RH_REC_EVENTS (RH_REC_CALLS & ~(1u << RH_REC_RE_BEGIN))
 

@@ -31,8 +31,11 @@ static int call_by_call(struct rh_emitter *emit, const struct rh_plain *plain, s
 		.size = plain->size,
 		.stream = plain->stream,
 		.site = plain->site,
-		.kind = plain->kind == RH_REC_CALLOC ? RH_REC_ALLOC : (uint8_t)plain->kind,
+		.kind = plain->kind == RH_REC_CALLOC || plain->kind == RH_REC_RE_BORN
+				? RH_REC_ALLOC
+				: (uint8_t)plain->kind,
 		.zeroed = plain->kind == RH_REC_CALLOC,
+		.of_null = plain->kind == RH_REC_RE_BORN,
 		.sized = plain->kind == RH_REC_FREE && plain->size,
 		.given = plain->size - 1,
 	};
@@ -53,7 +56,10 @@ static void build_call(struct rh_build_call *to, const struct rh_plain *plain, u
 	static const uint8_t kinds[] = {
 		[RH_REC_FREE] = RH_EV_FREE,	[RH_REC_ALLOC] = RH_EV_ALLOC,
 		[RH_REC_CALLOC] = RH_EV_ALLOC,	[RH_REC_RE_END] = RH_EV_RESIZE,
-		[RH_REC_USABLE] = RH_EV_USABLE,
+		[RH_REC_USABLE] = RH_EV_USABLE, [RH_REC_RE_BORN] = RH_EV_ALLOC,
+	};
+	static const uint8_t flags[RH_REC_LONG] = {
+		[RH_REC_CALLOC] = RH_EVF_ZEROED, [RH_REC_RE_BORN] = RH_EVF_REALLOC
 	};
 
 	to->time_ns = time_ns;
@@ -61,7 +67,7 @@ static void build_call(struct rh_build_call *to, const struct rh_plain *plain, u
 	to->old = plain->old;
 	to->size = plain->size;
 	to->site = plain->site;
-	to->flags = plain->kind == RH_REC_CALLOC ? RH_EVF_ZEROED : 0;
+	to->flags = flags[plain->kind];
 	to->kind = kinds[plain->kind];
 	if (plain->kind == RH_REC_FREE && plain->size) {
 		to->flags = RH_EVF_SIZED;

@@ -111,6 +111,7 @@ static bool take_state(struct rh_merged *s, const struct rh_rec *rec)
 	case RH_REC_RE_BEGIN:
 	case RH_REC_RE_END:
 	case RH_REC_USABLE:
+	case RH_REC_RE_BORN:
 		return false;
 	default:
 		return rec->kind <= RH_REC_LONG || rec->kind >= RH_REC_KINDS;
@@ -127,9 +128,9 @@ void rh_merge_decode(struct rh_merged *s, const struct rh_rec *rec)
 		s->site = 0;
 	}
 	call->stamp = s->stamp;
-	call->kind = rec->kind == RH_REC_CALLOC		 ? RH_REC_ALLOC
-		     : rec->kind == RH_REC_FREE_RESIDENT ? RH_REC_FREE
-							 : rec->kind;
+	call->kind = rec->kind == RH_REC_CALLOC || rec->kind == RH_REC_RE_BORN ? RH_REC_ALLOC
+		     : rec->kind == RH_REC_FREE_RESIDENT		       ? RH_REC_FREE
+									       : rec->kind;
 	call->address = rec->address;
 	call->size = rec->tail;
 	call->thread = s->thread;
@@ -137,6 +138,7 @@ void rh_merge_decode(struct rh_merged *s, const struct rh_rec *rec)
 	call->site = s->site;
 	call->align_log2 = rec->align_log2;
 	call->zeroed = rec->kind == RH_REC_CALLOC;
+	call->of_null = rec->kind == RH_REC_RE_BORN;
 	call->resident = rec->kind == RH_REC_FREE_RESIDENT;
 	call->sized = false;
 	call->last = call->cut = false;

@@ -23,7 +23,7 @@ static void test_calls(void **state)
 		  "lane_start lane=1\n"
 		  "alloc lane=1 id=2 size=100 align=64\n"
 		  "resize lane=1 id=3 old=0 size=2048\n"
-		  "alloc lane=0 id=4 size=10\n"
+		  "alloc lane=0 id=4 size=10 flags=realloc\n"
 		  "free lane=1 id=1\n"
 		  "lane_stop lane=1\n"
 		  "lane_start lane=2\n"

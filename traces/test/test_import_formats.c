@@ -187,7 +187,7 @@ static void test_valgrind(void **state)
 		  "alloc lane=0 id=0 size=100\n"
 		  "alloc lane=0 id=1 size=200 flags=zeroed\n"
 		  "resize lane=0 id=2 old=0 size=300\n"
-		  "alloc lane=0 id=3 size=50\n"
+		  "alloc lane=0 id=3 size=50 flags=realloc\n"
 		  "free lane=0 id=3\n"
 		  "alloc lane=0 id=4 size=1000 align=64\n"
 		  "alloc lane=0 id=5 size=96 align=32\n"

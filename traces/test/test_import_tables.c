@@ -154,7 +154,8 @@ static void test_export(void **state)
 				     "lane_start lane=1 time=200\n"
 				     "resize lane=1 id=2 old=0 size=128 time=200\n"
 				     "free lane=0 id=1 time=300\n"
-				     "alloc lane=1 id=3 size=8 flags=zeroed time=400\n";
+				     "alloc lane=1 id=3 size=8 flags=zeroed time=400\n"
+				     "alloc lane=1 id=4 size=9 flags=realloc time=500\n";
 
 	(void)state;
 	round_trip("csv", events);
@@ -166,21 +167,24 @@ static void test_export(void **state)
 				 "lane_start lane=1 arg=2 time=200\n"
 				 "resize lane=1 id=2 old=0 size=128 time=200\n"
 				 "free lane=0 id=1 time=300\n"
-				 "alloc lane=1 id=3 size=8 flags=zeroed time=400\n");
+				 "alloc lane=1 id=3 size=8 flags=zeroed time=400\n"
+				 "alloc lane=1 id=4 size=9 flags=realloc time=500\n");
 	round_trip("malloclab", events);
 	ik_expect_lines(ik.path, "lane_start lane=0\n"
 				 "alloc lane=0 id=0 size=64\n"
 				 "alloc lane=0 id=1 size=200\n"
 				 "resize lane=0 id=2 old=0 size=128\n"
 				 "free lane=0 id=1\n"
-				 "alloc lane=0 id=3 size=8\n");
+				 "alloc lane=0 id=3 size=8\n"
+				 "alloc lane=0 id=4 size=9\n");
 	round_trip("malloc-bench", events);
 	ik_expect_lines(ik.path, "lane_start lane=0\n"
 				 "alloc lane=0 id=0 size=64\n"
 				 "alloc lane=0 id=1 size=200 align=64\n"
 				 "resize lane=0 id=2 old=0 size=128\n"
 				 "free lane=0 id=1\n"
-				 "alloc lane=0 id=3 size=8 flags=zeroed\n");
+				 "alloc lane=0 id=3 size=8 flags=zeroed\n"
+				 "alloc lane=0 id=4 size=9 flags=realloc\n");
 	round_trip("malloclab", events);
 	ik_import_as("malloclab", scratch_path("target.txt"), RH_FORM_BINARY, NULL);
 	assert_int_equal(ik_note("repair.header_ops"), 0);

@@ -33,7 +33,7 @@ static void test_perf(void **state)
 		  "alloc lane=0 id=0 size=272 flags=zeroed time=38000\n"
 		  "lane_start lane=1 time=8376000\n"
 		  "alloc lane=1 id=1 size=100 time=8376000\n"
-		  "alloc lane=0 id=2 size=7 time=8378000\n"
+		  "alloc lane=0 id=2 size=7 flags=realloc time=8378000\n"
 		  "free lane=1 id=0 time=8382000\n");
 	assert_int_equal(ik_note("drop.first_half"), 3);
 	assert_int_equal(ik_note("drop.nested"), 2);
@@ -79,7 +79,7 @@ static void lost_samples_cost_one_call(void **state)
 		  "a 7 [000] 1.000010: p:malloc: (7f) bytes=5\n"
 		  "a 7 [000] 1.000011: p:malloc__return: (7f <- 8) block=0x20\n",
 		  "lane_start lane=0 time=3000\n"
-		  "alloc lane=0 id=0 size=9 time=3000\n"
+		  "alloc lane=0 id=0 size=9 flags=realloc time=3000\n"
 		  "alloc lane=0 id=1 size=5 time=10000\n");
 }
 

@@ -33,7 +33,7 @@ static void details_are_kept(void **state)
 	struct rh_trace *trace;
 	struct rh_err err = { 0 };
 	static struct rh_event batch[RH_TRACE_BATCH];
-	uint64_t zeroed = 0, aligned = 0, huge = 0, last = 0;
+	uint64_t zeroed = 0, aligned = 0, huge = 0, of_null = 0, last = 0;
 	int got;
 
 	(void)state;
@@ -44,12 +44,15 @@ static void details_are_kept(void **state)
 			zeroed += batch[i].size == 7021 && (batch[i].flags & RH_EVF_ZEROED);
 			aligned += batch[i].size == MAGIC + 70 && batch[i].align_log2 == 12;
 			huge += batch[i].size == 5ull << 30;
+			if (batch[i].flags & RH_EVF_REALLOC)
+				of_null += batch[i].size == MAGIC + 30 ? 1 : 100;
 			assert_true(batch[i].time_ns >= last);
 			last = batch[i].time_ns;
 		}
 	assert_int_equal(zeroed, 1);
 	assert_int_equal(aligned, 1);
 	assert_int_equal(huge, 1);
+	assert_int_equal(of_null, 1);
 	assert_true(last > 0 && last < 60ull * 1000000000u);
 	assert_non_null(strstr(rh_trace_note_of(trace, "args"), "record_target family"));
 	assert_string_equal(rh_trace_note_of(trace, "ended"), "exit 0");

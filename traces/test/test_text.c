@@ -101,12 +101,14 @@ static void test_by_hand(void **state)
 	int count = read_text("# a comment\n\nreheap-trace 1 columns=arg\r\n"
 			      "  note a=b = c\r\nlane_start lane=0\n"
 			      "alloc\tlane=0   size=64 align=32 flags=noscan,zeroed\n"
-			      "free arg=7 id=0 lane=0\n# more\nend\n\n",
+			      "free arg=7 id=0 lane=0\n# more\n"
+			      "alloc lane=0 size=9 flags=realloc\nend\n\n",
 			      events, 8, &err);
 
 	(void)state;
 	expect_ok(count, &err);
-	assert_int_equal(count, 3);
+	assert_int_equal(count, 4);
+	assert_int_equal(events[3].flags, RH_EVF_REALLOC);
 	assert_int_equal(events[1].id, 0);
 	assert_int_equal(events[1].align_log2, 5);
 	assert_int_equal(events[1].flags, RH_EVF_ZEROED | RH_EVF_NOSCAN);

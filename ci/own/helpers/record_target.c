@@ -52,11 +52,12 @@ static void churn(long count, size_t size)
 static int family(void)
 {
 	volatile size_t huge = SIZE_MAX / 2;
+	void *volatile none = NULL; /* compilers make a malloc of realloc(NULL, n) */
 	void *p = NULL, *q;
 
 	free(keep(malloc(MAGIC)));
 	free(keep(calloc(7, 1003))); /* 7021 */
-	p = keep(realloc(NULL, MAGIC + 30));
+	p = keep(realloc(none, MAGIC + 30));
 	p = keep(realloc(p, MAGIC + 31));
 	p = keep(reallocarray(p, 8, 880)); /* 7040 */
 	free(p);

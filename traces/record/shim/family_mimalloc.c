@@ -184,7 +184,7 @@ HOOK_EXPAND(mi__expand)
 		if (p)                                                    \
 			put_resize_ends(begun, p, q, size, from);         \
 		else                                                      \
-			put_any(RH_REC_ALLOC, q, size, from);             \
+			put_any(RH_REC_RE_BORN, q, size, from);           \
 		if (p && !q && size)                                      \
 			put_any(RH_REC_FREE, p, 0, SHIM_NOBODY);          \
 		return q;                                                 \

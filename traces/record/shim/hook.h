@@ -198,7 +198,7 @@ bool shim_probe_end(const void *block);
 		if (SHIM_LIKELY(way == HOOK_RECORD) && (old))            \
 			put_resize_ends(begun, old, made, size, from);   \
 		else if (way == HOOK_RECORD)                             \
-			put_any(RH_REC_ALLOC, made, size, from);         \
+			put_any(RH_REC_RE_BORN, made, size, from);       \
 		return made;                                             \
 	}
 

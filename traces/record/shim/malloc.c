@@ -157,7 +157,7 @@ static void *realloc_at(void *p, size_t size, struct shim_from from)
 	}
 	if (!p) {
 		q = real.realloc(NULL, size);
-		put_any(RH_REC_ALLOC, q, size, from);
+		put_any(RH_REC_RE_BORN, q, size, from);
 		return q;
 	}
 	begun = put_resize_begins(p);
