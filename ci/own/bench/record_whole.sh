@@ -96,7 +96,7 @@ make_cluster() {
 	mkdir -p "$cluster" && chmod 711 "$work" || return
 	[ ${#other[@]} = 0 ] || chown nobody:nogroup "$cluster" || return
 	(cd / && "${other[@]}" "$pg/initdb" -D "$cluster/data" -A trust -N -U bench) >/dev/null || return
-	start_cluster plain && "$pg/pgbench" "${to[@]}" -i -q -s 5 >/dev/null 2>&1
+	start_cluster plain && "$pg/pgbench" "${to[@]}" -i -q -s 5 postgres >/dev/null 2>&1
 	local code=$?
 	stop_cluster
 	return $code
@@ -130,7 +130,7 @@ postgres() {
 	local began
 	start_cluster "$1" || return
 	began=$(date +%s.%N)
-	"$pg/pgbench" "${to[@]}" -S -n -c 2 -t 20000 pgbench >/dev/null 2>&1
+	"$pg/pgbench" "${to[@]}" -S -n -c 2 -t 20000 postgres >/dev/null 2>&1
 	echo "load $(date +%s.%N) $began"
 	sleep 0.2
 	sed 's/^.*) //' "/proc/$(head -1 "$cluster/data/postmaster.pid")/stat" |
@@ -152,7 +152,7 @@ run() {		# RECORDER NAME: what the program says on stdout
 watch() {
 	local most=0 now pid
 	while kill -0 "$1" 2>/dev/null; do
-		for pid in $(pgrep -P "$1" -x reheap) $(pgrep -f "record -o $work/t.rht"); do
+		for pid in $(pgrep -P "$1" -x reheap) $(pgrep -f "record (-f )?-o $work/t.rht"); do
 			now=$(awk '/^VmHWM/ { print $2 }' "/proc/$pid/status" 2>/dev/null)
 			[ "${now:-0}" -le $most ] || most=$now
 		done
@@ -241,7 +241,10 @@ for name in $names; do
 		echo "$name: absent, because $need is not installed"
 		continue
 	fi
-	[ "$name" != postgres ] || make_cluster || { echo "$name: absent, because no cluster could be made"; continue; }
+	if [ "$name" = postgres ] && ! make_cluster; then
+		echo "$name: absent, because no cluster could be made"
+		continue
+	fi
 	: >"$work/figures"
 	run reheap "$name" >/dev/null &
 	watch $!
@@ -249,6 +252,8 @@ for name in $names; do
 	back=$(sed -n 's/.*written .*in \([0-9.]*\) s.*/\1/p' "$work/said" | tail -1)
 	for ((i = 0; i < rounds; i++)); do
 		for recorder in $recorders; do
+			# heaptrack follows no children, and its files are not that user's to write.
+			[ "$name/$recorder" != postgres/heaptrack ] || continue
 			echo "$recorder $(one "$recorder" "$name")" >>"$work/figures"
 		done
 	done
