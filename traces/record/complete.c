@@ -52,6 +52,8 @@ static void add_calls(struct verdict *verdict, const struct rh_complete_facts *f
 	if (facts->sample_full)
 		add(verdict, "%llu blocks found no place in the sample",
 		    (unsigned long long)facts->sample_full);
+	if (facts->later)
+		add(verdict, "%s", facts->later);
 	if (facts->full[0])
 		add(verdict, "recording stopped before the program's end: %s", facts->full);
 	if (facts->recovered)

@@ -25,7 +25,8 @@ struct rh_complete_facts {
 	uint64_t sample_full;		   /* blocks that are missing from it */
 	uint32_t heaps;			   /* enum rh_heap */
 	const char *foreign, *exe;
-	const char *full; /* why recording stopped, "" = it did not */
+	const char *full;  /* why recording stopped, "" = it did not */
+	const char *later; /* what the process became then, unseen, and why; NULL = nothing */
 };
 
 enum { RH_COMPLETE_TEXT = 1400 };

@@ -164,6 +164,7 @@ int rh_emitter_verdict(struct rh_emitter *emit, struct rh_err *err)
 		.foreign = image->foreign,
 		.exe = image->exe,
 		.full = last ? what->drain->full.text : "",
+		.later = last ? what->later : NULL,
 		.segment = emit->segments ? rh_segments_number(emit->segments) : 0,
 		.recovered = what->recovered,
 		.forked = image->how == RH_PROC_FORKED,

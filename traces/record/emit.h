@@ -32,6 +32,7 @@ struct rh_emit {
 	bool recovered;	      /* from the capture of a recorder that was killed */
 	uint64_t sample_full; /* blocks that were drawn but found no place in the sample */
 	const char *children; /* note: the children that were recorded, and not; NULL: none */
+	const char *later;    /* of complete.h; of the last segment */
 	int program;	      /* number of the recorded program's process, as we see it */
 	uint64_t segments;    /* of --rotate that this image has already */
 	char *segment_path;   /* --rotate: out: the last segment's file, RH_SEGMENT_PATH */

@@ -127,16 +127,74 @@ static void print_trace(const struct rh_session *session, const struct written *
 			 seconds > 0 ? events / 1e6 / seconds : 0.0);
 }
 
+static uint64_t unrecorded(const struct rh_session *session)
+{
+	uint64_t count = session->children.lost;
+
+	for (size_t i = 0; i < session->children.count; i++)
+		count += session->children.rows[i].pid != session->child;
+	return count;
+}
+
 /* Prints the final line about a trace; the program's own trace needs no name. */
 static void print_verdict(const struct rh_session *session, const char *path, const char *complete)
 {
 	bool yes = strcmp(complete, "yes") == 0;
+	uint64_t others = *path || !session->opts->follow ? 0 : unrecorded(session);
+	char beside[100] = "";
 
 	if (session->opts->quiet)
 		return;
-	rh_print(stderr, "reheap record: %s%s%s%s\n", path, *path ? " is " : "",
+	if (others)
+		snprintf(beside, sizeof beside, "; %llu of its children, named above, not recorded",
+			 (unsigned long long)others);
+	rh_print(stderr, "reheap record: %s%s%s%s%s\n", path, *path ? " is " : "",
 		 yes ? "complete: every heap call of the program is in it" : "not complete: ",
-		 yes ? "" : complete + strlen("no: "));
+		 yes ? "" : complete + strlen("no: "), beside);
+}
+
+/* An image of which no call was seen may have a heap of its own. False: no sign of one. */
+static bool unseen_heap(const struct rh_session *session, const struct rh_image *image,
+			char reasons[RH_COMPLETE_TEXT])
+{
+	const struct rh_complete_facts facts = {
+		.heaps = image->heaps,
+		.foreign = image->foreign,
+		.exe = image->exe,
+		.anonymous_peak = image->anonymous_peak,
+		.maps = session->opts->maps_shim != NULL,
+		.full = "",
+	};
+
+	rh_complete(&facts, reasons);
+	if (strcmp(reasons, "yes") == 0)
+		return false;
+	memmove(reasons, reasons + strlen("no: "), strlen(reasons + strlen("no: ")) + 1);
+	return true;
+}
+
+/* A wrapper script that ends in exec: the calls that were seen are its own, not the program's.
+ * NULL: nothing of that kind. */
+static const char *became_later(const struct rh_session *session, size_t final, char *text,
+				size_t room)
+{
+	size_t newest = rh_drain_newest(&session->drain, session->child, false);
+	const struct rh_children *children = &session->children;
+	char reasons[RH_COMPLETE_TEXT];
+
+	for (size_t i = 0; i < children->count; i++)
+		if (children->rows[i].pid == session->child) {
+			snprintf(text, room, "it became %.200s by exec, which is not recorded: %s",
+				 rh_children_name(&children->rows[i]),
+				 rh_children_why(children->rows[i].why));
+			return text;
+		}
+	if (final == newest || newest == SIZE_MAX ||
+	    !unseen_heap(session, &session->drain.images[newest], reasons))
+		return NULL;
+	snprintf(text, room, "%.200s, which it became by exec, made no call that was seen: %s",
+		 session->drain.images[newest].exe, reasons);
+	return text;
 }
 
 /* A trace that ran out of disk space may use the space of chunks it has read. After any other
@@ -163,6 +221,7 @@ static bool write_image(struct rh_session *session, size_t index, bool final, st
 	struct written written = { .threads = image->threads, .child = final ? NULL : image };
 	struct rh_err err = { 0 };
 	char path[4096], segment[RH_SEGMENT_PATH] = "", ended[40];
+	char later[RH_COMPLETE_TEXT + 300];
 	uint64_t began = rh_now_ns();
 
 	name_of(session, index, final, path, sizeof path);
@@ -172,6 +231,7 @@ static bool write_image(struct rh_session *session, size_t index, bool final, st
 	what->segment_path = segment;
 	what->segments = rh_stream_segments(session->stream, (uint32_t)index);
 	written.path = path;
+	what->later = final ? became_later(session, index, later, sizeof later) : NULL;
 	session->drain.capture.whole = !session->drain.full.text[0];
 	written.before = begun && rh_emit_end(begun, what, path, &written.totals, &err) == 0;
 	if (!written.before && write_trace(session, what, path, &written.totals, &err) < 0) {
@@ -191,13 +251,26 @@ static bool write_image(struct rh_session *session, size_t index, bool final, st
 static void print_children(const struct rh_session *session)
 {
 	const struct rh_children *children = &session->children;
+	char reasons[RH_COMPLETE_TEXT], said[RH_COMPLETE_TEXT] = "";
 
 	for (size_t i = 0; i < session->drain.image_count && session->opts->follow; i++) {
 		const struct rh_image *image = &session->drain.images[i];
 
-		if (!session->opts->quiet && image->pid != session->child && !image->events)
-			rh_print(stderr, "reheap record: child %d %.200s: recorded, made no call\n",
-				 image->pid, image->exe);
+		/* Between fork and exec nothing is worth a line. */
+		if (session->opts->quiet || image->pid == session->child || image->events ||
+		    rh_drain_newest(&session->drain, image->pid, false) != i)
+			continue;
+		if (unseen_heap(session, image, reasons)) {
+			/* A browser has twenty of one kind: the reasons once. */
+			rh_print(stderr,
+				 "reheap record: child %d %.200s: no call of it was seen%s%s\n",
+				 image->pid, image->exe, strcmp(reasons, said) ? ": " : " either",
+				 strcmp(reasons, said) ? reasons : "");
+			memcpy(said, reasons, sizeof said);
+			continue;
+		}
+		rh_print(stderr, "reheap record: child %d %.200s: recorded, made no call\n",
+			 image->pid, image->exe);
 	}
 	for (size_t i = 0; i < children->count; i++)
 		rh_print(stderr, "reheap record: %s %d %s: not recorded: %s\n",

@@ -127,4 +127,47 @@ END
 		ok 'with all of it' test "$("$reheap" info t.rht | awk '$1 == "alloc" { print $2; exit }')" -ge 2000
 	done
 fi
+
+# A wrapper that ends in exec: its own calls are the last that are seen. None of the program's is.
+cat >alone.c <<'END'
+#include <stddef.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static char room[1 << 22];
+static size_t at;
+void *malloc(size_t size) { void *p = room + at; at += (size + 15) & ~15ul; return p; }
+void free(void *p) {}
+void *calloc(size_t count, size_t size) { return malloc(count * size); }
+void *realloc(void *old, size_t size) { return malloc(size); }
+int main(int argc, char **argv)
+{
+	for (int i = 0; i < 1000; i++)
+		free(malloc(100));
+	for (int i = 1; i < argc; i++)
+		if (!fork())
+			return execl(argv[0], argv[0], NULL);
+	while (wait(NULL) > 0) { }
+	return 7;
+}
+END
+gcc -O1 -w -fno-builtin -static-libgcc alone.c -o alone || exit 1
+printf '#!/bin/sh\n: "$(echo a wrapper)"\nexec ./alone "$@"\n' >wrapper
+chmod +x wrapper
+is_exit 7 'a wrapper that ends in exec' "$reheap" record -o w.rht -- ./wrapper
+ok 'does not stand for the program' grep -qE \
+	'^reheap record: not complete: .*/alone, which it became by exec, made no call that was seen: the executable has a malloc' \
+	<(tail -n 1 .err)
+ok 'nor in its trace' grep -qE 'complete +no: .*/alone, which it became' <("$reheap" info w.rht)
+is_exit 7 'children of that kind' "$reheap" record -f -o w.rht -- ./wrapper 1 2 3
+ok 'are named with the reason, once' [ "$(grep -c '/alone: no call of it was seen: the executable has a malloc' .err)" = 1 ]
+ok 'and each of them' [ "$(grep -c '/alone: no call of it was seen either' .err)" = 2 ]
+
+gcc -O1 -w -static -x c - -o fixed <<<'int main(void) { return 7; }' 2>.err && {
+	printf '#!/bin/sh\n: "$(echo a wrapper)"\nexec ./fixed\n' >wrapper
+	is_exit 7 'a wrapper of a static program' "$reheap" record -o w.rht -- ./wrapper
+	ok 'does not stand for it' grep -q \
+		'not complete: it became ./fixed by exec, which is not recorded: statically linked' <(tail -n 1 .err)
+	is_exit 0 'a static child' "$reheap" record -f -o w.rht -- sh -c './fixed; : "$(echo so)"'
+	ok 'stands in the last line' grep -q 'complete: .*; 1 of its children, named above, not recorded' <(tail -n 1 .err)
+}
 finish
