@@ -1,13 +1,13 @@
 /*
  * bisect.c - which commit made the allocator slower: git bisect, with the gate as the judge.
  *
- * GOOD and BAD are gated first: without a regression between them there is nothing to look for.
- * Then git bisect walks in the candidate's checkout (its state belongs to that worktree: neither
- * the user's files nor a bisection of their own are touched). Every commit is built from nothing,
- * because a stale object would be judged in its place, and gated against GOOD's build.
+ * GOOD and BAD are gated first: without a regression between them there is nothing to find. Then
+ * git bisect walks in the candidate's checkout (its state belongs to that worktree: neither the
+ * user's files nor the user's own bisection are touched). Every commit is built from scratch, so
+ * that no stale object is judged in its place, and gated against GOOD's build.
  *
- * What does not build, is not decided or dies is skipped, as git bisect means it: when only such
- * commits are left, all that it may be are named.
+ * Commits that do not build, stay undecided or die are skipped, in the sense of git bisect: when
+ * only such commits are left, all candidates are named.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@
 enum { SIDE_BYTES = 512 };
 static char good_side[SIDE_BYTES], bad_side[SIDE_BYTES];
 
-/* The operand that is no file is BAD. */
+/* The operand that is not a file is BAD. */
 static const char *take_bad(struct rh_gate_config *config)
 {
 	for (uint32_t i = 0; i < config->trace_count; i++) {
@@ -137,7 +137,8 @@ static int judge_commit(const struct rh_gate_opts *o, const struct rh_gate *gate
 
 /* ---- the walk ---- */
 
-/* Commits that may still be the first bad one, newest first, a line each; how many. */
+/* The commits that may still be the first bad one, newest first, a line each; returns their number.
+ */
 static size_t suspects(char *text, size_t bytes)
 {
 	const char *const argv[] = { "git",

@@ -1,9 +1,9 @@
 /*
  * calls.c - see the header.
  *
- * The tracer seizes its child before exec, so that threads it makes come traced and
- * without a SIGSTOP of their own (PTRACE_SEIZE), and whoever kills the tracer kills the
- * child (PTRACE_O_EXITKILL): no worker outlives its driver.
+ * The tracer seizes its child before exec, so that its threads are traced from the start and
+ * without a SIGSTOP (PTRACE_SEIZE), and killing the tracer kills the child (PTRACE_O_EXITKILL):
+ * no worker outlives its driver.
  */
 #include "ci/gate/calls.h"
 #include "alloc/base/printable.h"
@@ -148,8 +148,8 @@ static const struct rh_ctl *map_ctl(void)
 	return at;
 }
 
-/* The command does not change while the worker has the baton, and between commands it makes
- * no call that counts. */
+/* The command does not change while the worker has the baton, and between commands the worker makes
+ * no counted call. */
 static bool counts_now(const struct rh_ctl *ctl)
 {
 	uint32_t command = ctl ? *(const volatile uint32_t *)&ctl->command : RH_CTL_RUN;
@@ -168,7 +168,7 @@ static void count_call(pid_t pid, const struct rh_ctl *ctl, struct rh_calls *cal
 		calls->count[i] += info.entry.nr == (uint64_t)numbers[i];
 }
 
-/* Until the last of the family has ended; returns how the child did. */
+/* Runs until the last of the family has ended; returns the child's exit status. */
 static int follow(pid_t child, const struct rh_ctl *ctl, struct rh_calls *calls)
 {
 	int ended = 0, status;
@@ -189,7 +189,7 @@ static int follow(pid_t child, const struct rh_ctl *ctl, struct rh_calls *calls)
 		stop = WSTOPSIG(status);
 		if (stop == SYSCALL_STOP)
 			count_call(pid, ctl, calls);
-		/* an event of ours is no signal of theirs */
+		/* a trace event is not a signal for the program */
 		if (stop == SYSCALL_STOP || status >> 16)
 			stop = 0;
 		ask(PTRACE_SYSCALL, pid, 0, (uintptr_t)stop);
@@ -228,7 +228,7 @@ int rh_calls_trace(const char *out_path, char *const *argv, struct rh_err *err)
 		bury(pid);
 		return -1;
 	}
-	/* At its first stop the child goes on as one that stops at system calls. */
+	/* At its first stop the child is continued so that it stops at system calls. */
 	ask(PTRACE_INTERRUPT, pid, 0, 0);
 	close(gate[1]);
 	status = follow(pid, ctl, &calls);

@@ -1,12 +1,12 @@
 /*
- * cause.c - a FAIL ends with where it comes from: three lines, of the scenario that failed worst.
+ * cause.c - where a FAIL comes from: three lines, for the scenario that failed worst.
  *
  * Both sides are replayed once more with the probes of `reheap replay`, and what they found is
  * subtracted: by kind and size of operation (timed one in SAMPLE, three repetitions), by function
  * (callgrind, on one lane exactly the same each time) and by class of lock. These passes only
- * point at a place; the verdict stands before they begin.
+ * point at a place; the verdict is final before they begin.
  *
- * Memory has lines of its own: what blocks were rounded up to, and all the rest.
+ * Memory has its own lines: rounding of block sizes, and all the rest.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@
 
 enum { REPS = 3, SAMPLE = 8 };
 
-/* What one place (an operation of a size, a function, a lock) costs on each side. */
+/* The cost of one place (an operation of a size, a function, a lock) on each side. */
 struct cost {
 	const char *name;
 	double size_to;	 /* operations: the octave; NaN = above the last */
@@ -52,7 +52,7 @@ static struct cost *cost_of(struct costs *costs, const char *name, double size_t
 	return row;
 }
 
-/* What disturbs a repetition adds to it, so the least of them says most. */
+/* Disturbance only adds to a repetition, so the minimum is the best estimate. */
 static void keep_least(struct cost *row, int side, double value)
 {
 	if (!row->seen[side] || value < row->value[side])
@@ -151,7 +151,7 @@ static void say_operations(struct costs *costs, char *text, size_t bytes)
 
 /* ---- by function ---- */
 
-/* A function without a symbol has its address for a name: its library says more. */
+/* A function without a symbol is named by its address; its library is more informative. */
 static const char *function_name(struct rh_result *result, const struct rh_function_cost *f)
 {
 	const char *slash = f->object ? strrchr(f->object, '/') : NULL;
@@ -193,7 +193,7 @@ static const char *why_not_counted(const struct rh_result *result)
 	return "callgrind counted nothing";
 }
 
-/* A function with less than this share of all instructions is none to look at. */
+/* A function with less than this share of all instructions is ignored. */
 #define SHARE_OF_NOTE 0.002
 
 static void say_functions(struct costs *costs, const struct rh_result *result,
@@ -227,7 +227,7 @@ static void say_functions(struct costs *costs, const struct rh_result *result,
 
 /* ---- by lock ---- */
 
-/* Lanes meet in one repetition and not in the next: the mean, not the least. */
+/* Lanes meet in one repetition and not in the next, so the mean is used, not the minimum. */
 static void add_wait(struct costs *costs, const char *lock, double ns_per_event, int side)
 {
 	cost_of(costs, lock, NAN)->value[side] += ns_per_event / REPS;
@@ -386,7 +386,7 @@ static int failed_metric(const struct rh_gate_scenario *scenario)
 	return RH_GATE_METRICS;
 }
 
-/* Why no replay can tell the cause; NULL when one can. */
+/* Why no replay can show the cause; NULL when one can. */
 static const char *no_cause(const struct rh_gate *gate, const struct rh_gate_scenario *scenario)
 {
 	int metric = failed_metric(scenario);

@@ -1,9 +1,8 @@
 /*
  * ci.c - verdicts in the forms that CI systems read.
  *
- * JUnit is written by junit.c. Markdown is capped, because a
- * comment that is too long is refused as a whole. GitHub shows ten annotations a step, so
- * the worst come first.
+ * JUnit is written by junit.c. Markdown is capped, because a comment that is too long is
+ * refused as a whole. GitHub shows ten annotations per step, so the worst come first.
  */
 #include <math.h>
 #include <stdio.h>
@@ -61,7 +60,7 @@ void rh_gate_numbers(const struct rh_gate_look *look, double threshold, char *te
 
 /* ---- Markdown ---- */
 
-/* Cells end at |, and names may hold it, HTML and what Markdown takes for its own. */
+/* Cells end at |, and names may contain it, HTML and Markdown's own characters. */
 static void cell(const char *text, FILE *to)
 {
 	char shown[PRINTABLE_BYTES];
@@ -128,7 +127,7 @@ static void markdown_rows(const struct rh_gate_scenario *row, FILE *to)
 	}
 }
 
-/* Scenarios that have anything to put into a table. */
+/* Scenarios with anything to show in a table. */
 static bool has_rows(const struct rh_gate *gate)
 {
 	for (size_t i = 0; i < gate->scenario_count; i++)
@@ -229,7 +228,7 @@ int rh_gate_write_markdown(const struct rh_gate *gate, const char *path, struct 
 
 /* ---- annotations ---- */
 
-/* A command's data and its properties have escapes of their own. */
+/* A command's data and its properties have different escapes. */
 static void escape_command(const char *text, bool property, FILE *to)
 {
 	char shown[PRINTABLE_BYTES];

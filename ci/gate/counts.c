@@ -4,22 +4,22 @@
  *
  * The same build on the same machine gives the same instructions again (bit by bit with
  * glibc and tcmalloc, within 0.02 % with allocators that hash addresses or time), so one
- * run on each side decides and a growth of 1 % is a fact. It does not see time that is
- * waited, what cores do to each other's caches, page faults or the kernel.
+ * run on each side decides and a growth of 1 % is a fact. It does not see waiting, interference
+ * between cores' caches, page faults or the kernel.
  *
- * With several lanes the order of their operations is the scheduler's (valgrind's, then), and
- * who frees from afar changes a little. Measured on an Android trace, identical builds of
- * four allocators on two lanes: instructions within 0.15 %, L1D misses 1.4 %, LOCKed
- * operations 1.4 %. Hence 0.5 % for instructions and six times that for the other two.
+ * With several lanes the scheduler (here valgrind's) decides the order of their operations, and
+ * which frees are remote changes slightly. Measured on an Android trace, identical builds of
+ * four allocators on two lanes: instructions within 0.15 %, L1D misses 1.4 %, LOCKed operations
+ * 1.4 %. Hence 0.5 % for instructions and six times that for the other two.
  *
  * Memory misses of the last level are reported and do not gate (with several threads
  * they vary five-fold). Lanes are run on one CPU: then none spins for another.
  *
  * Beside it the memory system calls are counted, by a tracer (calls.c), and the minor
- * faults of the same replay, by the kernel. An allocator that gives back by the clock
- * makes other calls each time, so each side is counted twice: the row shows the mean, and
- * what two runs of the same code differ by is no difference between two codes. A handful
- * of calls more (16, or 64 faults) is none, either: one more arena is one more mmap.
+ * faults of the same replay, by the kernel. An allocator that returns memory by the clock makes
+ * different calls each time, so each side is counted twice: the row shows the mean, and the
+ * difference between two runs of the same code does not count as one between two codes. Nor do
+ * a handful of extra calls (16, or 64 faults): one more arena is one more mmap.
  */
 #include <fcntl.h>
 #include <math.h>
@@ -44,7 +44,7 @@ struct row {
 	const char *name, *unit;
 	enum rh_callgrind_event first, second; /* added up; the same = one */
 	double times;			       /* counts_threshold: limit; 0 = reported only */
-	double least;			       /* per event; below it a ratio is no news */
+	double least;			       /* per event; below it a ratio is ignored */
 };
 
 static const struct row rows[] = {
@@ -251,7 +251,7 @@ static void keep_calls(struct rh_gate_scenario *scenario, struct counted counted
 		   value, FAULTS_SLACK);
 }
 
-/* -1 when a worker went wrong; where nothing can be traced the reason is kept. */
+/* -1 when a worker failed; where tracing is impossible the reason is kept. */
 static int calls_of(const struct subject *of, struct rh_gate_scenario *scenario, struct rh_err *err)
 {
 	static const char *const names[] = { "baseline", "candidate" };
@@ -337,7 +337,7 @@ static double limit_of(const struct rh_gate_config *config, const char *name, do
 	return 0;
 }
 
-/* Without counts the tier says nothing: when it was asked for that is no pass. */
+/* Without counts the tier has no verdict: if it was requested, that is not a pass. */
 void rh_gate_judge_counts(const struct rh_gate_config *config, struct rh_gate_scenario *scenario)
 {
 	scenario->counts_verdict = RH_GATE_PASS;

@@ -1,10 +1,10 @@
 /*
  * decide.c - see the header for the rule.
  *
- * The scale of a block within its pair is 1.4826 x the median absolute deviation: single
- * blocks are off by tens of percent whenever a neighbour strikes, and the plain standard
- * deviation would take that for the precision of a median. The variance of the median of
- * B blocks is pi/2 x s^2 / B; what pairs differ beyond that is the layout's.
+ * The scale of a block within its pair is 1.4826 x the median absolute deviation: single blocks
+ * are off by tens of percent whenever other load interferes, and the plain standard deviation
+ * would count that against the precision of the median. The variance of the median of B blocks
+ * is pi/2 x s^2 / B; any further difference between pairs is due to memory layout.
  */
 #include "ci/gate/decide.h"
 
@@ -129,9 +129,9 @@ static double variance(const double *values, size_t n)
 }
 
 /* Pairs are few, and six of them have no sign interval at 0.005: Student's around their mean is
- * narrower from five to eleven pairs on, where they differ by 1 to 2 %. Medians of forty blocks are
- * near enough to normal for it, and what is not (one pair in ten off by far) makes it wider. A PASS
- * may rest on it, a FAIL may not. */
+ * narrower from five to eleven pairs on, where they differ by 1 to 2 %. Medians of forty blocks
+ * are close enough to normal for it, and deviations (one pair in ten far off) make it wider. A
+ * PASS may rest on it, a FAIL may not. */
 static void narrow_interval(const struct rh_gate_rule *rule, const double *medians, size_t n,
 			    struct rh_gate_look *look)
 {
@@ -223,7 +223,7 @@ void rh_gate_decide_stored(const struct rh_gate_rule *rule, double median, doubl
 	look->median -= median;
 	look->hi = look->median + sqrt(above * above + half * half);
 	look->lo = look->median - sqrt(below * below + half * half);
-	/* The pairs were held against the reference, so that guard 1 has nothing to say. */
+	/* The pairs were compared with the reference, so guard 1 does not apply. */
 	look->pairs_above = look->pairs;
 	look->layout = false;
 	conclude(rule, look);

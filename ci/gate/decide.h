@@ -9,14 +9,14 @@
  *	upper end below m   PASS
  *	neither		    one more pair, and INCONCLUSIVE when there may be no more
  *
- * 0 and tau both lie half the threshold away from m, so that both errors are rare: that
- * is why the margin is not the threshold itself.
+ * 0 and tau are both half the threshold away from m, so that both errors are rare; therefore
+ *   the margin is not the threshold itself.
  *
- * Guard 1: FAIL also wants more than 3/4 of the pairs' own medians above m/2 (one process
- * with an unlucky layout is not a regression). Guard 2: when the pairs differ among each
- * other by more than blocks can explain (sd > m/3), blocks are not independent and the
- * same test is made on the pairs' medians: a FAIL from 8 pairs on; a PASS may rest on Student's
- * interval of their mean, too, which needs five pairs or six.
+ * Guard 1: FAIL also requires more than 3/4 of the pairs' own medians above m/2 (one process
+ * with an unlucky layout is not a regression). Guard 2: when the pairs differ from each other
+ * by more than blocks can explain (sd > m/3), blocks are not independent and the same test is
+ * made on the pairs' medians: a FAIL from 8 pairs on; a PASS may also rest on Student's
+ * interval of their mean, which needs five or six pairs.
  *
  * Thread rule: none shared. Memory: malloc inside, freed before return. Errors: none.
  */
@@ -42,7 +42,7 @@ struct rh_gate_rule {
 	unsigned pairs_min, pairs_max;
 };
 
-/* What one look at the data says. Logarithms of ratios. */
+/* The result of one look at the data. Logarithms of ratios. */
 struct rh_gate_look {
 	enum rh_gate_verdict verdict;
 	bool more;	       /* INCONCLUSIVE, and another pair may change that */
@@ -68,12 +68,12 @@ void rh_gate_decide(const struct rh_gate_rule *rule, const double *blocks, const
 void rh_gate_decide_stored(const struct rh_gate_rule *rule, double median, double half,
 			   struct rh_gate_look *look);
 
-/* A sign test over pairs that are beyond a margin or not: FAIL when so few within it have a
- * probability of 0.01 (or all are beyond and no more pairs are allowed), PASS when so few beyond
- * it have one of pass_tail. */
+/* A sign test over pairs that are beyond a margin or not: FAIL when so few pairs within it have a
+ * probability of at most 0.01 (or all are beyond and no more pairs are allowed), PASS when so few
+ * beyond it have one of at most pass_tail. */
 enum rh_gate_verdict rh_gate_decide_signs(double pass_tail, size_t over, size_t count, size_t most);
-/* What that comes to over all looks, exactly, when a pair is beyond with probability p; looks begin
- * at `least` pairs and end at `most`. */
+/* The exact probability of that over all looks when a pair is beyond with probability p; looks
+ * begin at `least` pairs and end at `most`. */
 struct rh_gate_chance {
 	double fail, pass;
 };

@@ -1,6 +1,6 @@
 /*
- * extra.h - what surrounds a gate: its options, policy files, git revisions, stored
- * baselines, recomputation, the self-test. Each in a gate_*.c of its name.
+ * extra.h - the parts around a gate: its options, policy files, git revisions, stored
+ * baselines, recomputation, the self-test. Each is in the file of its name.
  *
  * Thread rule: main thread.
  */
@@ -36,19 +36,19 @@ void rh_gate_documents_free(struct rh_gate_documents *documents);
 #define RH_GATE_METRICS_DEFAULT "wall,rss,faults,startup,image,exit,process,p99"
 /* "wall,p99=20%" to which metrics gate and at what. */
 int rh_gate_read_metrics(struct rh_gate_config *config, const char *text, struct rh_err *err);
-/* Traces, thresholds and budgets of a file; what the file does not name stays as it is. */
+/* Traces, thresholds and budgets of a file; settings that the file does not name are kept. */
 int rh_gate_read_policy(const struct rh_gate_opts *o, struct rh_gate_config *config,
 			struct rh_gate_documents *documents, struct rh_err *err);
 
 /* ---- git.c ---- */
 
-/* Sides named git:REVISION are checked out, built and replaced by the library made. Nothing to
- * do for others. */
+/* Sides named git:REVISION are checked out, built and replaced by the resulting library. Others are
+ * unchanged. */
 int rh_gate_revisions(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh_err *err);
 void rh_gate_revisions_end(void);
 /* Runs argv in `folder`; its output goes to ours' standard error. */
 int rh_gate_run_in(const char *folder, const char *const *argv, struct rh_err *err);
-/* What a git command prints; false, and "", when it failed. */
+/* The output of a git command; false, and "", when it failed. */
 bool rh_gate_read_git(const char *const *argv, char *text, size_t bytes);
 /* Where rh_gate_revisions put the candidate, and its build once more, after a checkout there. */
 const char *rh_gate_candidate_folder(void);
@@ -69,27 +69,27 @@ bool rh_gate_is_dirty(const char *revision);
 /* ---- stored.c ---- */
 
 bool rh_gate_is_stored(const struct rh_gate_opts *o);
-/* Is this the place and the candidate to make a baseline of? RH_INVALID on a busy machine
- * (load above its CPUs) and for a library from a tree with uncommitted changes. */
+/* Whether machine and candidate are fit to make a baseline. RH_INVALID on a busy machine (load
+ * above its CPUs) and for a library from a tree with uncommitted changes. */
 int rh_gate_may_store(const struct rh_gate *gate, struct rh_err *err);
-/* Is what was measured worth storing? RH_INVALID when it is broken, or less sure than half
- * the threshold. */
+/* Whether the measurement is worth storing. RH_INVALID when it is broken, or its interval is wider
+ * than half the threshold. */
 int rh_gate_worth_storing(const struct rh_gate *gate, struct rh_err *err);
 /* The stored figures of a scenario; RH_NO_BASELINE when there are none that compare. */
 int rh_gate_match_stored(const struct rh_gate *gate, struct rh_gate_scenario *scenario,
 			 struct rh_err *err);
 int rh_gate_stored(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh_err *err);
 
-/* ---- resume.c: what an interrupted gate leaves, config->resume ---- */
+/* ---- resume.c: the file of an interrupted gate, config->resume ---- */
 
-/* Reads what an earlier run of the same command left; RH_USAGE when it was another's, or
- * is no such file. Nothing there is nothing to do. */
+/* Reads the file of an earlier run of the same command; RH_USAGE when it belongs to another command
+ * or is not such a file. Does nothing when there is no file. */
 int rh_gate_open_kept(struct rh_gate *gate, struct rh_err *err);
 /* The kept pairs of a scenario: same trace, same lanes, same way. */
 int rh_gate_take_kept(struct rh_gate *gate, struct rh_gate_scenario *scenario, struct rh_err *err);
 /* After each pair: all samples so far, whole or not at all. */
 int rh_gate_keep(struct rh_gate *gate, struct rh_err *err);
-/* A gate that came to its end leaves nothing to go on from. */
+/* A finished gate removes the file. */
 void rh_gate_close_kept(struct rh_gate *gate, bool ended);
 
 /* ---- self.c ---- */

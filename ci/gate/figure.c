@@ -2,8 +2,8 @@
  * figure.c - the picture of a gate: all blocks of all pairs, interval and margin.
  *
  * Three files in one folder: gate.tsv (what is drawn), gate.gp (facts and plots/layout/gate.gp: it
- * runs alone), gate.svg, dressed like the figures of `reheap plot`. Without gnuplot the first
- * two are written and a line says so.
+ * runs alone), gate.svg, dressed like the figures of `reheap plot`. Without gnuplot only the first
+ * two are written, with a message.
  */
 #include <errno.h>
 #include <math.h>
@@ -134,7 +134,7 @@ static double reach(const struct rh_gate *gate, double threshold)
 	return fmin(most, 100);
 }
 
-/* Processes apart are judged at a wider threshold than was asked for. */
+/* Sequential processes are judged at a wider threshold than requested. */
 static double widest(const struct rh_gate *gate)
 {
 	double most = gate->config.metric_threshold[RH_GATE_WALL];

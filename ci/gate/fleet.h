@@ -6,13 +6,13 @@
  * lie above half the limit, by an exact sign test; it passes when the same test says that the
  * median lies below the limit; else it is inconclusive, with how many more repetitions it needs.
  *
- * Correction: of m families each may err at alpha / m (alpha 0.01), so that a matrix without a
- * regression fails once in a hundred times or less, whatever the noise is like. Cells of a family
+ * Correction: each of m families may err at alpha / m (alpha 0.01), so that a matrix without a
+ * regression fails at most once in a hundred times, whatever the noise is like. Cells of a family
  * that failed are tested within its share (Holm), which keeps the total: an error is either that of
  * a family without a regression or of a cell in one that has one, and each is counted once.
  *
- * What a simulator counted is exact and needs no test: a family fails when its largest cell is
- * above the limit.
+ * Simulated counts are exact and need no test: a family fails when its largest cell is above the
+ * limit.
  *
  * Ownership: the caller's pool. Thread rule: one thread. Errors: those of the store.
  */

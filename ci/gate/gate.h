@@ -1,10 +1,10 @@
 /*
- * gate.h - a gate in memory: what was asked, what was measured, what it means.
+ * gate.h - a gate in memory: the configuration, the measurements, the verdicts.
  *
  * harness/cli/gate.c fills the configuration, run.c measures (pair.c: two live workers,
- * pair_sequential.c: one at a time), decide.c judges, json.c keeps everything
- * including raw samples, the gate_*.c of reports tell it. One scenario is one trace at one
- * number of lanes.
+ * pair_sequential.c: one at a time), decide.c judges, json.c stores everything including raw
+ * samples, and the files of report.h print it. One scenario is one trace at one number of
+ * lanes.
  *
  * Ownership: rh_gate_free. Thread rule: main thread. Memory: malloc; the driver ends when
  * there is none (rh_grow).
@@ -26,11 +26,11 @@
 #include "harness/launch/worker.h"
 
 enum rh_gate_metric {
-	RH_GATE_WALL,		      /* last end minus first start over all lanes of a turn */
-	RH_GATE_CPU,		      /* CPU time of all lanes */
-	RH_GATE_MEDIAN,		      /* median batch of a turn: the fast path alone */
-	RH_GATE_P99,		      /* 99th percentile batch: the slow path */
-	RH_GATE_PAIRED,		      /* those above are one number a block, these one a pair: */
+	RH_GATE_WALL,	/* last end minus first start over all lanes of a turn */
+	RH_GATE_CPU,	/* CPU time of all lanes */
+	RH_GATE_MEDIAN, /* median batch of a turn: the fast path alone */
+	RH_GATE_P99,	/* 99th percentile batch: the slow path */
+	RH_GATE_PAIRED, /* metrics above have one number per block, those below one per pair: */
 	RH_GATE_RSS = RH_GATE_PAIRED, /* most anonymous memory of any turn */
 	RH_GATE_FAULTS,		      /* minor page faults of all turns */
 	RH_GATE_STARTUP,	      /* ns from the start of the process to the open heap */
@@ -52,7 +52,7 @@ struct rh_gate_metric_row {
 };
 extern const struct rh_gate_metric_row rh_gate_metric_rows[RH_GATE_METRICS];
 
-/* What a gate spends its time with. */
+/* The parts of a gate that take time. */
 enum rh_gate_part {
 	RH_GATE_COMPILING,
 	RH_GATE_VERIFYING,
@@ -77,7 +77,7 @@ struct rh_gate_config {
 	double threshold;
 	double metric_threshold[RH_GATE_METRICS];
 	bool metric_gates[RH_GATE_METRICS];
-	bool latency_asked; /* named by the user: what stays undecided is inconclusive */
+	bool latency_asked; /* named by the user: an undecided one is inconclusive */
 	double alpha;
 	double improve;		 /* an improvement beyond it is suspicious; 0 = never */
 	double budget_ns;	 /* policy: ns per event of the candidate; 0 = none */
@@ -156,7 +156,7 @@ struct rh_gate_scenario {
 	double stored_median, stored_half; /* half: of its interval */
 
 	double seconds, spent[RH_GATE_PARTS];
-	bool broken; /* it did not come to its end: samples say nothing */
+	bool broken; /* it did not finish: its samples do not count */
 	enum rh_gate_verdict verdict;
 	char why[700];	/* INVALID, NO_BASELINE: the reason */
 	char note[300]; /* what a reader must know */
@@ -168,7 +168,7 @@ struct rh_gate_side {
 	char malloc_path[1024], malloc_build_id[64], malloc_version[64], heap_path[1024],
 		heap_build_id[64];
 	char file_sha256[65]; /* of the library that was named or found; "" = built in */
-	char said[300];	      /* the last line that a worker printed; "" = nothing */
+	char said[300];	      /* the last line printed by a worker; "" = nothing */
 	char revision[96];    /* of the git tree it lies in, "-dirty" at the end; "" */
 };
 
@@ -207,14 +207,14 @@ struct rh_gate {
 
 /* Parses both sides; RH_NO_BASELINE when there is no such baseline here. */
 int rh_gate_prepare(struct rh_gate *gate, struct rh_err *err);
-/* Measures all scenarios. What goes wrong in one is its verdict; an error here means that
- * there is nothing to tell (interrupted, no memory). */
+/* Measures all scenarios. An error in one becomes its verdict; an error returned here means that
+ * there is no report (interrupted, no memory). */
 int rh_gate_run(struct rh_gate *gate, struct rh_err *err);
 /* From samples to verdicts; rh_gate_run did it, --recompute does it again. */
 void rh_gate_judge(struct rh_gate *gate);
 void rh_gate_judge_scenario(const struct rh_gate_config *config, struct rh_gate_scenario *scenario,
 			    unsigned tests);
-/* Of the sign test that decides a paired metric (rh_gate_decide_signs). */
+/* Parameters of the sign test that decides a paired metric (rh_gate_decide_signs). */
 double rh_gate_pass_tail(int metric);
 /* Comparisons that may FAIL, of all scenarios. */
 unsigned rh_gate_tests(const struct rh_gate_config *config, size_t scenarios);
@@ -224,12 +224,12 @@ void rh_gate_free(struct rh_gate *gate);
 /* ---- cause.c ---- */
 
 /* After a FAIL: replays the worst scenario with probes and fills gate->cause. Changes no verdict;
- * what cannot be found is said in the lines. */
+ * the lines say what could not be found. */
 void rh_gate_find_cause(struct rh_gate *gate);
 
 /* ---- pair.c, pair_sequential.c, live.c ---- */
 
-struct rh_gate_bench { /* what stays the same from pair to pair */
+struct rh_gate_bench { /* state shared by all pairs */
 	const struct rh_gate_config *config;
 	const struct rh_clock *clock;
 	struct rh_gate_side *side;
@@ -254,14 +254,14 @@ int rh_gate_pair(struct rh_gate_bench *bench, struct rh_gate_scenario *scenario,
  * fit. Its pair has one block: A B B A or B A A B of whole passes. */
 int rh_gate_pair_apart(struct rh_gate_bench *bench, struct rh_gate_scenario *scenario,
 		       struct rh_err *err);
-/* Times of pairs apart are told from each other at this threshold at best. */
+/* The smallest threshold at which times of sequential pairs can be compared. */
 #define RH_GATE_APART_THRESHOLD 0.15
 /* A pair of the latency pass alone, when nothing else is open: a row without the rest. */
 int rh_gate_latency_pair(struct rh_gate_bench *bench, struct rh_gate_scenario *scenario,
 			 struct rh_err *err);
 /* No figures: all NaN. */
 void rh_gate_row_clear(struct rh_gate_pair_row *row, int first_metric);
-/* Pairs below which no latency can be decided, and after which one that gates by default is left
+/* The least pairs to decide a latency, and the most after which one that gates by default is left
  * undecided. */
 enum { RH_GATE_LATENCY_PAIRS = 6, RH_GATE_LATENCY_PAIRS_MAX = 24 };
 bool rh_gate_wants_latency(const struct rh_gate_config *config);

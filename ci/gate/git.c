@@ -3,9 +3,9 @@
  *
  * git:REVISION is checked out into a folder of its own (git worktree, detached: neither
  * the user's files nor branches are touched), built there by the user's command, and its
- * artifact takes the place of the revision. The folders go at the end, also after an
+ * artifact takes the place of the revision. The folders are removed at the end, also after an
  * interrupt. Both sides are built by the same command in folders whose names have the same
- * length: a path that is compiled in shifts nothing.
+ * length, so that a compiled-in path does not shift anything.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -75,7 +75,7 @@ static int check_out(struct checkout *checkout, const char *repo, const char *re
 	return 0;
 }
 
-/* The library must lie in the checkout: what was there before is not what was built. */
+/* The library must be inside the checkout: otherwise it is not the one that was built. */
 static int find_artifact(struct checkout *checkout, const char *artifact, struct rh_err *err)
 {
 	if (artifact[0] == '/')
@@ -117,7 +117,7 @@ static int revision(const struct rh_gate_opts *o, struct checkout *checkout, con
 	return 0;
 }
 
-/* ---- what a library is ---- */
+/* ---- identity of a library ---- */
 
 bool rh_gate_read_git(const char *const *argv, char *text, size_t bytes)
 {
@@ -204,7 +204,7 @@ int rh_gate_revisions(const struct rh_gate_opts *o, struct rh_gate *gate, struct
 			rh_gate_warn(gate, "%s has uncommitted changes (%s), which are not in %s",
 				     o->repo, tree, *sides[s]);
 		if (revision(o, &checkouts[s], sides[s], labels[s], err) < 0) {
-			/* A baseline that cannot be built is none to compare with. */
+			/* A baseline that cannot be built cannot be compared with. */
 			if (s == 0 && err->code == RH_FAILED)
 				err->code = RH_NO_BASELINE;
 			return rh_err_prefix(err, "%s", names[s]);

@@ -25,7 +25,7 @@ struct rh_history {
 	sqlite3_stmt *put;
 };
 
-/* What all numbers of a document share. */
+/* The fields that all numbers of a document share. */
 struct source {
 	sqlite3_int64 document;
 	const char *trace, *sha256, *backend;
@@ -349,7 +349,7 @@ int rh_history_add(struct rh_history *history, const char *path, size_t *rows, s
 	return result < 0 && err->code != RH_IO ? rh_err_prefix(err, "%s", path) : result;
 }
 
-/* ---- telling ---- */
+/* ---- queries ---- */
 
 /* A pattern without * and % is a part of a name; NULL = all. Freed by the caller. */
 static char *like_of(const char *pattern)

@@ -2,10 +2,10 @@
  * history_changes.c - change points of a series.
  *
  * For every split the ranks of the two sides are compared (Wilcoxon's sum, standardised);
- * the split with the largest deviation is the candidate. How large it gets by chance alone
- * is learned from the same series in 2000 random orders: that accounts for having
- * looked at every split. A split with p < 0.001 and medians 5 % apart is kept, and both sides are
- * searched again. Ranks do not mind the outliers of a busy machine.
+ * the split with the largest deviation is the candidate. How large it becomes by chance alone
+ * is found from 2000 random orders of the same series, which accounts for looking at every
+ * split. A split with p < 0.001 and medians 5 % apart is kept, and both sides are searched
+ * again. Ranks are robust against the outliers of a busy machine.
  */
 #include <math.h>
 #include <stdint.h>

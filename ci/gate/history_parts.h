@@ -1,6 +1,6 @@
 /*
- * history_parts.h - the series of a history in memory, for those who tell of them. Private to
- * ci/gate/history*.c. Thread rule: one thread. Errors: RH_IO of the database, RH_OS.
+ * history_parts.h - the series of a history in memory, for the code that prints them. Private
+ * to ci/gate/history*.c. Thread rule: one thread. Errors: RH_IO of the database, RH_OS.
  */
 #ifndef RH_HISTORY_PARTS_H
 #define RH_HISTORY_PARTS_H

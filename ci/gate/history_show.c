@@ -2,11 +2,11 @@
  * history_show.c - a history for a person: the ten changes that matter first, then a line for each
  * metric; or every series, metric by metric.
  *
- * A change is a step (history_changes.c) where there is one, else the way from the first value to
- * the last, which shows nothing by itself and says so. Steps come first; within them, and then
- * among all others, what people choose by (time, peak memory, tail latency, instructions) comes
- * before the rest, and the larger before the smaller. Controls (null, bump) are nobody's choice and
- * come last.
+ * A change is a step (history_changes.c) if there is one, else the difference between the first
+ * and the last value, which proves nothing by itself and is marked so. Steps come first; within
+ * them, and then among all others, the metrics that people choose by (time, peak memory, tail
+ * latency, instructions) come before the rest, and larger changes before smaller ones. Controls
+ * (null, bump) cannot be chosen and come last.
  */
 #include <math.h>
 #include <stdlib.h>

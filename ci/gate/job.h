@@ -1,5 +1,5 @@
 /*
- * job.h - a scenario of the gate while it is measured, and what comes before its first pair.
+ * job.h - a scenario of the gate while it is measured, and its preparation before the first pair.
  *
  * Inside this folder only (run.c measures, prepare.c prepares); one thread.
  */
@@ -29,9 +29,9 @@ struct rh_gate_job {
 	bool open, twice;  /* twice: another scenario has this trace at these lanes */
 };
 
-/* Compiles the trace, checks it against memory and stored baselines, takes what an earlier run
- * kept, verifies both sides and counts where that is asked for. job->open then says whether pairs
- * are wanted. job->lanes comes back as 0 (as recorded) or as what the trace was folded onto. The
+/* Compiles the trace, checks it against memory and stored baselines, takes over the pairs of an
+ * earlier run, verifies both sides and counts if requested. job->open then says whether pairs are
+ * needed. job->lanes comes back as 0 (as recorded) or as what the trace was folded onto. The
  * program is unmapped by the caller. */
 int rh_gate_job_prepare(struct rh_gate_job *job, struct rh_err *err);
 

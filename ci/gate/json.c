@@ -2,8 +2,8 @@
  * json.c - a gate as a document, schema reheap.gate/1 (json_read.c reads it).
  *
  * Everything a verdict rests on is in it: rule, raw blocks (one log ratio each, by metric,
- * in columns), pairs, counts, who served malloc on both sides, the machine. Numbers are
- * written with 17 digits, so that reading and judging again gives the same verdict.
+ * in columns), pairs, counts, the library that served malloc on each side, the machine. Numbers
+ * are written with 17 digits, so that reading and judging again gives the same verdict.
  */
 #include <math.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@
 
 enum { DIGITS = 17 };
 
-/* JSON knows no infinity; null stands for "none". */
+/* JSON has no infinity; null stands for "none". */
 static json_t *real(double value)
 {
 	return isfinite(value) ? json_real(value) : json_null();

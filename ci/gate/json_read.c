@@ -1,10 +1,10 @@
 /*
- * json_read.c - a gate's document read back: nothing in it is believed.
+ * json_read.c - reads a gate's document back and checks everything in it.
  *
- * Every number has a range and every field a kind; what is missing or null takes the value that
- * stands beside it here, and anything else is refused by its path ("scenarios[0].pairs[2].cpu").
- * The first fault is the one that is told. Limits are those of the types that the numbers go into,
- * or of what a gate can write.
+ * Every number has a range and every field a kind; a missing or null value gets the default
+ * given here, and anything else is refused with its path ("scenarios[0].pairs[2].cpu"). The
+ * first fault is the one reported. Limits are those of the number's type in memory, or of what
+ * a gate can write.
  */
 #include <math.h>
 #include <stdio.h>
@@ -196,7 +196,7 @@ static int read_rule(struct place *outer, const json_t *root, struct rh_gate_con
 
 /* ---- a scenario ---- */
 
-/* What a number may be, and what stands for one that is missing. */
+/* The range of a number, and its default when missing. */
 struct domain {
 	double range[2], none;
 };
@@ -363,7 +363,7 @@ static int read_scenario(struct place *place, const json_t *object, struct rh_ga
 	read_pairs(place, object, row);
 	read_counts(place, object, row);
 	read_samples(place, object, row);
-	/* What did not come to its end stays so: samples cannot tell. */
+	/* An unfinished scenario stays unfinished: its samples do not show that. */
 	row->broken = flag_of(place, object, "broken");
 	row->apart = flag_of(place, object, "apart");
 	row->stored = !is_absent(json_object_get(object, "stored_half"));

@@ -1,15 +1,15 @@
 /*
- * judge.c - from samples to verdicts: of a metric, of a scenario, of a gate.
+ * judge.c - turns samples into verdicts: of a metric, of a scenario, of a gate.
  *
- * alpha of FAIL is divided by the number of comparisons that may fail, over all
- * scenarios and metrics: ten traces do not make ten times the false alarms.
+ * alpha of FAIL is divided by the number of comparisons that may fail, over all scenarios and
+ * metrics, so that ten traces do not give ten times the false alarms.
  *
  * Before anything is judged, blocks in which a turn waited for a CPU for more than 10 % of
  * its time are dropped; with several lanes only (there one late lane makes all late; with
  * one it gains nothing), only when both sides suffer alike, and only in pairs of which a
- * quarter of the blocks is clean. On a machine so busy that fewer are, nothing is dropped:
- * the least late quarter is not clean either, and on two CPUs under a load of 12 to keep
- * it alone made the interval a third wider than to keep all.
+ * quarter of the blocks is clean. On a machine so busy that fewer are clean, nothing is
+ * dropped: the least late quarter is not clean either, and on two CPUs under a load of 12,
+ * keeping only that quarter made the interval a third wider than keeping all.
  */
 #include <math.h>
 #include <stdio.h>
@@ -136,18 +136,19 @@ static void judge_blocks(struct rh_gate_scenario *scenario, enum rh_gate_metric 
 	free(pair_of);
 }
 
-/* One number a pair, beyond the margin or not: a sign test decides, whatever the noise is like.
+/* One number per pair, beyond the margin or not: a sign test decides, whatever the noise is like.
  *
- * Latencies of identical code lie beyond it in 1 to 40 of 100 pairs, by kind of operation and by
- * what else the machine does. Simulated over all looks: beyond in 10 of 100, a gate never fails; in
+ * Latencies of identical code lie beyond it in 1 to 40 of 100 pairs, depending on the kind of
+ * operation and the load of the machine. Simulated over all looks: beyond in 10 of 100, a gate
+ * never fails; in
  * 40 of 100, 3 in 1000 do; of a regression that nine pairs in ten see, 1 in 100 stays undecided and
  * none passes. A pass takes six pairs at least.
  *
  * Memory is quieter, and three pairs of which none is beyond pass. Not always: under a load of 12
  * three pairs of one mimalloc had 10, 10 and 7 % more memory than the other. So a failure takes
- * seven of seven there, too, or all of fewer where no more are allowed. What else there is one
- * number a pair of (faults, the process) passes when most of three pairs are not beyond: under a
- * load of 18 starts take 0.3 s, and four of twelve were. */
+ * seven of seven there as well, or all of fewer where no more are allowed. The other metrics with
+ * one number per pair (faults, the process) pass when most of three pairs are not beyond: under a
+ * load of 18 starts take 0.3 s, and four of twelve were beyond. */
 double rh_gate_pass_tail(int metric)
 {
 	if (metric >= RH_GATE_LATENCY)
@@ -183,8 +184,9 @@ static void judge_pairs(struct rh_gate_scenario *scenario, enum rh_gate_metric m
 
 		if (!isfinite(a) || !isfinite(b))
 			continue;
-		/* The slack is added to both: little on little is no regression. Start and end wait
-		 * for a CPU, 50 ms on a busy machine: there less than the slack is nothing. */
+		/* The slack is added to both sides: a small addition to a small number is not a
+		 * regression. Start and end wait for a CPU, 50 ms on a busy machine: there less
+		 * than the slack is nothing. */
 		ratios[count] = log(b + slack) - log(a + slack);
 		if (is_span(metric) && fabs(b - a) <= slack)
 			ratios[count] = 0;
@@ -259,8 +261,8 @@ static double threshold_of(const struct rh_gate_config *config,
 		       : asked;
 }
 
-/* A kind that the trace does not have, or hardly, says nothing. One that gates by default only
- * and stays undecided does not hold up a build: that is told, and gates no more. */
+/* A kind that the trace lacks, or hardly has, is not judged. One that gates only by default and
+ * stays undecided does not hold up a build: it is reported, and gates no more. */
 static void limit_latency(const struct rh_gate_config *config, struct rh_gate_result *result)
 {
 	struct rh_gate_look *look = &result->look;

@@ -1,11 +1,11 @@
 /*
  * junit.c - verdicts as JUnit, valid against the strict schema of Jenkins' xUnit plugin.
  *
- * A suite per scenario, a case per metric and count. What that schema wants and other readers do
- * not miss: counts of tests, failures, errors and skipped on each suite and on the whole, times
- * with at most three decimals, a timestamp without a zone, and in a case first its outcome.
- * Inconclusive is <skipped>; numbers stand in the texts, because GitLab drops properties. A gate
- * that never measured is one case with an <error>.
+ * A suite per scenario, a case per metric and count. Required by that schema, though not by
+ * other readers: counts of tests, failures, errors and skipped on each suite and on the whole,
+ * times with at most three decimals, a timestamp without a zone, and in a case first its
+ * outcome. Inconclusive is <skipped>; numbers are in the texts, because GitLab drops
+ * properties. A gate that never measured is one case with an <error>.
  */
 #include <stdio.h>
 #include <stdlib.h>

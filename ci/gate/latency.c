@@ -1,5 +1,5 @@
 /*
- * latency.c - how long single operations take, by kind.
+ * latency.c - latencies of single operations, by kind.
  *
  * Times of turns are blind to single operations: one free in fifty that takes ten times as long
  * leaves the mean where it was. So when a latency metric gates, the two processes of a pair replay
@@ -9,11 +9,10 @@
  * half is kept, and the turns find a heap in use (pair.c).
  * Each pair gives the percentiles of both sides, and their ratio is judged over pairs (judge.c).
  *
- * When wall time and memory are decided, pairs of processes go on that do nothing else
- * (rh_gate_latency_pair), and when latencies are decided first, pairs do without.
+ * When wall time and memory are decided, further pairs measure only latencies
+ * (rh_gate_latency_pair); when latencies are decided first, further pairs leave them out.
  *
- * A percentile with fewer than ten samples beyond it on either side is none (NaN): it is not
- * judged.
+ * A percentile with fewer than ten samples beyond it on either side is NaN and is not judged.
  */
 #include <math.h>
 #include <string.h>
@@ -55,7 +54,7 @@ static struct rh_latency_lane *lanes_of(const struct rh_gate_live *side)
 	return (struct rh_latency_lane *)((char *)ctl + ctl->area_offset[RH_AREA_LATENCY]);
 }
 
-/* What was timed so far was warming up. */
+/* Discards the samples so far, which were warm-up. */
 static void forget(const struct rh_gate_bench *bench, const struct rh_gate_live side[2])
 {
 	for (int s = 0; s < 2; s++)

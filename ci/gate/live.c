@@ -15,7 +15,7 @@
 #include "traces/format/event.h"
 
 enum { VERIFY_EVENTS = 4000000, VERIFY_LATE_EVENTS = 500000 };
-/* Of single operations one in four is timed, of long traces fewer: so many say enough. */
+/* One in four single operations is timed, fewer in long traces: this many samples suffice. */
 enum { SAMPLE = 4, SAMPLES_ENOUGH = 150000 };
 
 static const char *const side_names[] = { "baseline", "candidate" };
@@ -155,7 +155,7 @@ void rh_gate_live_end(struct rh_gate_live *side)
 
 /* ---- a turn ---- */
 
-/* What the trace says must hold after a command. */
+/* Checks the counts of the trace after a command. */
 static int check_turn(const struct rh_gate_live *side, struct rh_err *err)
 {
 	const struct rh_program *program = side->worker.program;
@@ -301,9 +301,9 @@ static void read_batches(const struct rh_ctl *ctl, struct rh_gate_turn *turn)
 	free(all);
 }
 
-/* Share of the lanes' time in which one could have run and did not. By run delay where the
- * kernel tells it: a lane that wakes for another and then has to queue is late, and its
- * CPU time does not show it, because it was waiting all the time. */
+/* Share of the lanes' time in which one could have run and did not. By run delay where the kernel
+ * reports it: a lane that is woken by another and then has to queue for a CPU is late, and its CPU
+ * time does not show it, because it was waiting all the time. */
 static double lateness(const struct rh_gate_bench *bench, const struct rh_ctl *ctl)
 {
 	double lanes_ns = 0, busy_ns = 0, delay_ns = 0, away_ns = 0;

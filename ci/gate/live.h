@@ -1,10 +1,10 @@
 /*
- * live.h - one live worker of a gate: what a pair (two alive, pair.c) and a pair
- * apart (one alive at a time, pair_sequential.c) are made of.
+ * live.h - one live worker of a gate, the building block of a pair (two alive, pair.c) and of a
+ * sequential pair (one alive at a time, pair_sequential.c).
  *
- * A side stands at a grain and goes on from there; every command is checked: all words of
- * the stretch executed, nothing failed, after a drain, and from one pass to the next, what was
- * live is what the trace says. A side that did less than it was asked has no time worth comparing.
+ * A side stands at a grain and continues from there; every command is checked: all words of the
+ * stretch executed, nothing failed, and, after a drain and between passes, the live objects are
+ * those of the trace. The time of a side that did less than requested is not comparable.
  *
  * Ownership: rh_gate_live_end; it accepts one that never started (said_fd and memory.fd
  * -1). Thread rule: main thread. Errors: RH_INVALID and those of harness/launch/worker.h, with the
@@ -66,8 +66,8 @@ int rh_gate_live_run(struct rh_gate_live *side, const struct rh_gate_stretch *wh
 /* On to a grain, epoch by epoch. */
 int rh_gate_live_run_up(struct rh_gate_live *side, uint64_t to, struct rh_err *err);
 int rh_gate_live_drain(struct rh_gate_live *side, struct rh_err *err);
-/* From the end of a pass to the start of the next: what lives, lives on (harness/worker/passes.c).
- * Nothing where it stands at the start already. */
+/* From the end of a pass to the start of the next, keeping live objects (harness/worker/passes.c).
+ * Does nothing if it is at the start already. */
 void rh_gate_live_again(struct rh_gate_live *side);
 
 /* Figures of the last run, which was timed. */
@@ -77,11 +77,11 @@ void rh_gate_live_turn(const struct rh_gate_bench *bench, struct rh_gate_live *s
  * their start or at the end of a pass. NaN where a percentile has too few samples. */
 int rh_gate_latency(struct rh_gate_bench *bench, struct rh_gate_live side[2],
 		    struct rh_gate_pair_row *row, struct rh_err *err);
-/* After passes: what was handed out is checked (contents, alignment, overlap) over the trace once
- * more, from an empty heap, by the processes that made them. Those stand in its middle then. */
+/* After passes: the same processes replay the trace once more from an empty heap and check their
+ * blocks (contents, alignment, overlap). Those stand in its middle then. */
 int rh_gate_verify_late(struct rh_gate_bench *bench, struct rh_gate_live side[2],
 			struct rh_err *err);
-/* Looks at resident memory: the most that was seen is rss_peak. */
+/* Reads resident memory: rss_peak is the largest reading. */
 void rh_gate_live_memory(struct rh_gate_live *side);
 
 /* Puts the name of the side before an error; returns result. */

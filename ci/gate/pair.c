@@ -18,9 +18,9 @@
  * is enough, every other pair begins with these, so that its turns meet a heap that has been
  * through the trace: what is slow only then, or only at first, is in half of the pairs
  *
- * After every turn the counts are checked: all words executed, nothing failed; from pass
- * to pass: what was live is what the trace says. A side that did less than it was
- * asked has no time worth comparing, and the gate says so instead of passing it.
+ * After every turn the counts are checked: all words executed, nothing failed; between passes,
+ * the live objects are those of the trace. The time of a side that did less than requested is not
+ * comparable, and the gate reports that instead of a pass.
  */
 #include <math.h>
 #include <sched.h>
@@ -138,7 +138,8 @@ static int run_block(struct pair *pair, const size_t unit[2], struct rh_err *err
 	return 0;
 }
 
-/* Is the lead long enough, as far as this was seen? The blocks made meanwhile are not kept. */
+/* Whether the lead is long enough, as far as it was measured. The blocks made meanwhile are
+ * dropped. */
 static void judge_calibration(struct pair *pair)
 {
 	struct rh_gate_bench *bench = pair->bench;

@@ -1,15 +1,15 @@
 /*
- * pair_sequential.c - a pair of which one process is alive at a time.
+ * pair_sequential.c - a pair whose processes run one after the other.
  *
- * Two heaps side by side want twice the memory of the trace. Where that is more than half
- * of the machine's, the driver falls back to fresh processes one after the other, A B B A
- * or B A A B by toss, each replaying all of the trace once: a segment is a whole pass, and
- * a pair gives one block. Drift of the machine within four passes does not cancel as it
- * does within four turns of a millisecond, so that times are held against a threshold of
+ * Two heaps side by side need twice the memory of the trace. Where that is more than half of
+ * the machine's, the driver falls back to fresh processes one after the other, A B B A or B A A
+ * B by toss, each replaying all of the trace once: a segment is a whole pass, and a pair gives
+ * one block. Drift of the machine within four passes does not cancel as it does within four
+ * turns of a millisecond, so that times are held against a threshold of
  * 15 % at least (single processes of the same code differ by more than that on a busy VM,
- * and eight pairs are the least that the sign test can say anything of).
+ * and the sign test needs at least eight pairs).
  *
- * Beginning with an untouched heap is part of what is timed here, unlike in pair.c.
+ * Unlike in pair.c, the timing includes starting with an untouched heap.
  */
 #include <math.h>
 #include <stdlib.h>

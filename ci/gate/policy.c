@@ -1,5 +1,5 @@
 /*
- * policy.c - what a project asks of its allocator, kept in its repository.
+ * policy.c - a project's requirements on its allocator, kept in its repository.
  *
  *	{
  *	  "schema": "reheap.policy/1",
@@ -14,7 +14,7 @@
  *	  "inconclusive": "exit-3"
  *	}
  *
- * A word that is not known is an error: a policy that is read wrongly protects nothing.
+ * An unknown word is an error: a misread policy protects nothing.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@
 #include "harness/result/load.h"
 #include "harness/result/result.h"
 
-/* A limit beyond it protects nothing. */
+/* A larger limit protects nothing. */
 #define SHARE_MAX 10.0
 
 static int metric_named(const char *name)
@@ -177,7 +177,7 @@ static int read_metrics(json_t *object, struct rh_gate_config *config, struct rh
 	return 0;
 }
 
-/* Paths are the policy's, not the caller's: they start in its folder. */
+/* Paths are relative to the policy's folder, not to the caller's. */
 static int read_traces(json_t *array, const char *path, struct rh_gate_config *config,
 		       struct rh_gate_documents *documents, struct rh_err *err)
 {
@@ -188,7 +188,7 @@ static int read_traces(json_t *array, const char *path, struct rh_gate_config *c
 	if (!json_is_array(array) || json_array_size(array) == 0)
 		return rh_fail(err, RH_USAGE, "\"traces\" must list at least one path");
 	if (config->trace_count)
-		return 0; /* the command line names some: those it is */
+		return 0; /* the command line names some, which take precedence */
 	json_array_foreach(array, index, value)
 	{
 		const char *name = json_string_value(value);

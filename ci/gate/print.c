@@ -1,5 +1,5 @@
 /*
- * print.c - the verdict for a person: first the answer, then what it rests on.
+ * print.c - the verdict for people: first the answer, then its basis.
  */
 #include <math.h>
 #include <stdio.h>
@@ -10,8 +10,8 @@
 #include "alloc/base/printable.h"
 #include "harness/result/stat.h"
 
-/* Seconds from which a gate says what its time went for: of a shorter one the whole answer fits on
- * a screen of 24 lines. */
+/* A gate that takes this many seconds prints where its time went; for a shorter one the whole
+ * answer fits on a screen of 24 lines. */
 #define SPENT_FROM 10.0
 
 void rh_gate_scenario_name(const struct rh_gate_scenario *scenario, char *text, size_t bytes)
@@ -181,7 +181,7 @@ static void print_work(const struct rh_gate_scenario *scenario, unsigned pairs, 
 	fputs(some ? "\n" : " hardly any\n", to);
 }
 
-/* Median over pairs of what a side holds between passes; 0 = not read. */
+/* Median over pairs of the memory that a side holds between passes; 0 = not read. */
 static double kept_of(const struct rh_gate_scenario *scenario, int side)
 {
 	double *values = calloc(scenario->pair_count + 1, sizeof(*values)), median = 0;
@@ -198,7 +198,7 @@ static double kept_of(const struct rh_gate_scenario *scenario, int side)
 	return median;
 }
 
-/* How a pass goes over into the next, and what each side holds there. */
+/* The transition between passes, and the memory that each side holds there. */
 static void print_kept(const struct rh_gate_scenario *scenario, FILE *to)
 {
 	const double mib = 1048576;

@@ -1,5 +1,5 @@
 /*
- * report.h - a gate told: to people, to scripts, to CI systems, to a file.
+ * report.h - reports of a gate: for people, for scripts, for CI systems, to a file.
  *
  * Thread rule: one thread. Errors: RH_CANT_CREATE, RH_IO when a file cannot be written,
  * RH_NO_INPUT, RH_BAD_DATA when one cannot be read.
@@ -29,14 +29,14 @@ const struct rh_gate_scenario *rh_gate_worst(const struct rh_gate *gate);
 /* ---- json.c: everything, schema reheap.gate/1 ---- */
 
 int rh_gate_write_json(const struct rh_gate *gate, const char *path, struct rh_err *err);
-/* Reads a document back into a gate that can be judged and told, but not run. The document
- * must outlive the gate: texts are its. *stored is the verdict it states. */
+/* Reads a document back into a gate that can be judged and reported, but not run. The document must
+ * outlive the gate, which points to its texts. *stored is the verdict it states. */
 int rh_gate_read_json(struct rh_gate *gate, const char *path, json_t **document,
 		      enum rh_gate_verdict *stored, struct rh_err *err);
 
-/* ---- ci.c: what CI systems take ---- */
+/* ---- ci.c: formats for CI systems ---- */
 
-/* What fill() wrote becomes the file, whole or not at all. */
+/* Writes the output of fill() to the file, whole or not at all. */
 int rh_gate_write_by(const struct rh_gate *gate, const char *path, bool append,
 		     void (*fill)(const struct rh_gate *, FILE *), struct rh_err *err);
 /* "+5.10 % [+4.20 %, +5.90 %], threshold 5.0 %, 3 pairs, 120 blocks" */

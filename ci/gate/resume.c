@@ -1,11 +1,11 @@
 /*
- * resume.c - a gate that was cut goes on.
+ * resume.c - resumes an interrupted gate.
  *
  * With --resume FILE all samples so far are written there after each pair (a document of
  * json.c marked "unfinished", renamed into place, so that a SIGKILL leaves the last
- * whole one). The same command reads it, takes over the pairs of every scenario and goes
- * on with the next; a gate that came to its end removes it. Pairs are independent and the
- * rule looks after each of them, so that a pause between two changes nothing but the time.
+ * whole one). The same command reads it, takes over the pairs of every scenario and continues
+ * with the next; a finished gate removes it. Pairs are independent and the rule is applied
+ * after each of them, so a pause between two changes nothing.
  *
  * "The same command" is checked: version, machine, rule, both sides' names and the
  * sha256 of their libraries. Samples of another allocator are never taken over.
@@ -25,7 +25,7 @@ static struct {
 	json_t *document;
 } kept;
 
-/* ---- is it ours? ---- */
+/* ---- does the file belong to this command? ---- */
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -119,7 +119,7 @@ static struct rh_gate_scenario *find(const struct rh_gate_scenario *like)
 	return NULL;
 }
 
-/* Blocks must be of the pairs that are there, or they would be counted to those to come. */
+/* Blocks must belong to the stored pairs, or they would be counted for later ones. */
 int rh_gate_take_kept(struct rh_gate *gate, struct rh_gate_scenario *scenario, struct rh_err *err)
 {
 	struct rh_gate_scenario *row = kept.document ? find(scenario) : NULL;

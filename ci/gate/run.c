@@ -3,16 +3,16 @@
  *
  *	1  compile; a trace that was cut off is no benchmark any more: INVALID
  *	2  both sides replay it once with --verify (contents, alignment, overlap): an
- *	   allocator that hands out wrong memory is not fast
+ *	   allocator that hands out bad memory is not judged on speed
  *	3  the deterministic tier, when asked for (counts.c)
  *	4  pairs (pair.c); after each from the third on a look at the verdict of every
  *	   metric that gates (judge.c); no more pairs when none is open
  *
- * Small traces come first. Under --budget each first gets its share of the time at most, and a few
- * pairs, for wall time and memory; then it goes pair by pair to what still needs deciding: what
- * looks like a failure first, then wall time and memory, then single operations, cheap traces
- * first. A turn that does not end takes a quarter of it at most. A line is printed as each is
- * finished. What the budget leaves open is inconclusive, and says so.
+ * Small traces come first. Under --budget each trace first gets at most its share of the time,
+ * and a few pairs, for wall time and memory; the rest goes pair by pair to undecided scenarios:
+ * likely failures first, then wall time and memory, then single operations, cheap traces first.
+ * A turn that does not end takes at most a quarter of the budget. A line is printed as each
+ * scenario is finished. Scenarios left open by the budget are inconclusive, with that reason.
  */
 #include "ci/gate/job.h"
 
@@ -105,7 +105,7 @@ static bool open_question(const struct rh_gate_config *config,
 	return false;
 }
 
-/* A look at what there is: is it decided? */
+/* Judges the pairs so far: is it decided? */
 static void look(struct rh_gate_job *job)
 {
 	const struct rh_gate_config *config = &job->gate->config;
@@ -165,7 +165,7 @@ static int interrupted(const struct rh_gate *gate, struct rh_err *err)
 		       gate->config.resume ? ", where its samples are" : "");
 }
 
-/* One build on both sides, whatever the two are called. */
+/* The same build on both sides, under whatever names. */
 static void note_same_build(struct rh_gate *gate)
 {
 	const struct rh_gate_side *a = &gate->side[0], *b = &gate->side[1];
@@ -280,8 +280,8 @@ static int begin(struct rh_gate_job *job, size_t others, struct rh_err *err)
 	return rh_interrupted ? interrupted(job->gate, err) : 0;
 }
 
-/* What looks like a failure comes first, then what only single operations are open of comes last;
- * else what is cheap. */
+/* Likely failures come first, scenarios with only single operations open come last; among equals
+ * the cheap ones first. */
 static bool before(const struct rh_gate_job *a, const struct rh_gate_job *b)
 {
 	const struct rh_gate_look *x = &a->scenario->result[RH_GATE_WALL].look;
@@ -407,7 +407,7 @@ static struct rh_gate_job *make_jobs(struct rh_gate *gate, const uint32_t *lanes
 	return jobs;
 }
 
-/* Scenarios that were another's twice go. */
+/* Removes scenarios that duplicate another. */
 static void drop_twice(struct rh_gate *gate, const struct rh_gate_job *jobs)
 {
 	bool *twice = calloc(gate->scenario_count + 1, sizeof(*twice));
@@ -422,7 +422,7 @@ static void drop_twice(struct rh_gate *gate, const struct rh_gate_job *jobs)
 	free(twice);
 }
 
-/* One that hangs must not take the others' time with it. */
+/* A hanging scenario must not use up the others' time. */
 static void limit_turns(struct rh_gate_config *config)
 {
 	uint64_t part = config->budget_time_ns / TURN_OF_BUDGET;

@@ -1,5 +1,5 @@
 /*
- * self.c - the gate gated: how often is it wrong on this machine? And recomputation.
+ * self.c - the self-test: how often is the gate wrong on this machine? And recomputation.
  *
  * --self-test runs two kinds of gates, one after the other in turn: an allocator against
  * itself, and slow:0% against slow:S% of it (the same code with S more operations: the
@@ -11,16 +11,16 @@
  * time ratio that was really injected, and the seconds a gate takes. With --keep a line per gate,
  * and S, are appended to a file; what is there already is not run again.
  *
- * Of the gates of identical code each metric that gates is counted, too: how many pairs were beyond
- * its margin, and whether it alone would have failed. Beside that stands what follows from the
- * share of pairs by calculation: the sign test's rule over all looks (decide.c), exact.
+ * For gates of identical code each gating metric is counted as well: how many pairs were beyond its
+ * margin, and whether it alone would have failed. The expected rate is printed next to it, computed
+ * exactly from the share of pairs by the sign test's rule over all looks (decide.c).
  *
  * The injected ratio is the mean over *pairs* (gates weighted by theirs): a gate stops
  * early when its pairs look slow, so the mean over gates would overstate it; the sum over
  * pairs does not (Wald).
  *
- * --recompute judges the samples of a document again. The verdict must come out as
- * stated, else the document was changed or the rule is another: exit 5.
+ * --recompute judges the samples of a document again. The verdict must be the one stated, else the
+ * document was changed or the rule differs: exit 5.
  */
 #include <math.h>
 #include <stdio.h>
@@ -224,7 +224,7 @@ static int one_gate(struct self *self, enum kind kind, uint64_t number, struct r
 	return result;
 }
 
-/* ---- what a file has already ---- */
+/* ---- gates already in the file ---- */
 
 /* A line of a file: "same libc pass 1.001 0.99 1.01 3 1.2", "slower ... 1.43%", or
  * "calibrated libc 1.43% 1.05 1.046 1.054 32 12.1"; of a tail late=250ns instead of 1.43%, of
@@ -270,7 +270,7 @@ static void take_line(struct self *self, struct kept *line)
 	take_tally(&self->score[kind], line->metrics);
 }
 
-/* A line that was cut by a crash is no gate. */
+/* A line cut short by a crash does not count as a gate. */
 static void read_kept(struct self *self, const char *path)
 {
 	FILE *file = fopen(path, "re");
@@ -473,7 +473,8 @@ static int run_gates(struct self *self, struct rh_err *err)
 	return result;
 }
 
-/* A tail is judged by latencies: what it costs on the mean would be found by the others. */
+/* A tail is judged by latencies only, because its effect on the mean would be found by the other
+ * metrics. */
 static int check_tail(const struct rh_gate_config *config, struct rh_err *err)
 {
 	bool others = false;

@@ -1,10 +1,10 @@
 /*
- * slow.h - which share of more operations takes a given share of more time, here?
+ * slow.h - how many more operations cost a given share of more time on this machine?
  *
- * The decorator `slow:S:X` does S more *operations*. What that takes in *time* depends on
- * the allocator, the trace and the machine (on one VM 2 % more operations took 6 to 8 %
- * more time around glibc: the extra blocks are cold), so that a gate that finds slow:5%
- * has not yet shown that it finds 5 %. The self-test therefore measures first.
+ * The decorator `slow:S:X` does S more *operations*. Their cost in *time* depends on the
+ * allocator, the trace and the machine (on one VM 2 % more operations took 6 to 8 % more time
+ * around glibc: the extra blocks are cold), so that a gate that finds slow:5% has not yet shown
+ * that it finds 5 %. The self-test therefore measures first.
  *
  * Thread rule: main thread. Memory: malloc, freed before return.
  */

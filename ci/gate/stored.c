@@ -2,11 +2,11 @@
  * stored.c - a baseline that is a file.
  *
  * Absolute times of two runs cannot be compared (the same code differed by 2 x from one
- * process to the next on a busy VM), ratios to something that runs beside the candidate
- * can: the reference, a built-in backend that changes only with reheap itself. What is
- * stored is a whole document of a gate `candidate against reference`; later the new
- * candidate runs against the same reference, and the difference of the two medians is
- * judged with both intervals.
+ * process to the next on a busy VM), but ratios to something that runs next to the candidate
+ * can: the reference, a built-in backend that changes only with reheap itself. The stored file
+ * is a whole document of a gate `candidate against reference`; later the new candidate runs
+ * against the same reference, and the difference of the two medians is judged with both
+ * intervals.
  *
  * That holds on the same kind of machine only, so CPU model, number of CPUs, kernel, libc,
  * version of reheap, reference and touch must be those of the file, and every trace of
@@ -67,8 +67,8 @@ int rh_gate_may_store(const struct rh_gate *gate, struct rh_err *err)
 	return 0;
 }
 
-/* A scenario that was measured to its end is good to store, whatever it says, when it says
- * it surely enough to tell a threshold from nothing. */
+/* A scenario that was measured to its end may be stored, whatever its verdict, if its interval is
+ * narrow enough to separate a threshold from no change. */
 int rh_gate_worth_storing(const struct rh_gate *gate, struct rh_err *err)
 {
 	for (size_t i = 0; i < gate->scenario_count; i++) {
@@ -96,7 +96,7 @@ static int capture(struct rh_gate *gate, struct rh_err *err)
 	return rh_gate_worth_storing(gate, err);
 }
 
-/* Twice: a file that the same machine cannot repeat within a minute gates nothing. */
+/* Measured twice: a baseline that the same machine cannot repeat within a minute is useless. */
 static int save(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh_err *err)
 {
 	struct rh_gate again = { .config = gate->config, .host = gate->host, .clock = gate->clock };
@@ -258,7 +258,7 @@ static int compare(const char *path, json_t **root, struct rh_gate *gate, struct
 	return 0;
 }
 
-/* How old it is and of what class of machine: what a reader weighs a comparison over time by. */
+/* Its age and class of machine, by which a reader judges a comparison over time. */
 static void note_age(const char *path, const json_t *root, struct rh_gate *gate)
 {
 	const json_t *host = json_object_get(root, "host");

@@ -227,7 +227,7 @@ static void begin(struct tour *tour, const char *short_title, const char *title)
 
 static void end(struct tour *tour)
 {
-	static const char *const told[] = {
+	static const char *const shown[] = {
 		"pools.spans.made",
 		"pools.spans.freed",
 		"pools.grows",
@@ -245,8 +245,8 @@ static void end(struct tour *tour)
 	read_figures(tour, &tour->after);
 	print_path(tour);
 	print_lists(tour);
-	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++)
-		print_figure(tour, told[i]);
+	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
+		print_figure(tour, shown[i]);
 	print_memory(tour);
 	if (tour->data)
 		write_data(tour);

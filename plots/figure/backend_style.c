@@ -1,10 +1,10 @@
 /*
  * backend_style.c - the table of looks.
  *
- * Colours are those of Okabe and Ito, which people with any common colour blindness tell
- * apart; each is dark enough for white paper and light enough for a dark page. The table
- * is keyed by name, not by order, so that mimalloc is the same blue in every figure of
- * every report.
+ * Colours are those of Okabe and Ito, which people with any common colour blindness can
+ * distinguish; each is dark enough for white paper and light enough for a dark page. The table
+ * is keyed by name, not by order, so that mimalloc is the same blue in every figure of every
+ * report.
  */
 #include "plots/figure/backend_style.h"
 

@@ -13,9 +13,9 @@
 #include <stdint.h>
 
 struct rh_backend_style {
-	const char *spec;  /* what it is called: its label, or "tiered:profile=1.22/pools" */
+	const char *spec;  /* its display name: the label, or "tiered:profile=1.22/pools" */
 	const char *heap;  /* the heap behind it, as the result says: "tiered", "./libmine.so" */
-	const char *label; /* what fits beside a row: at most RH_LABEL_MAX characters */
+	const char *label; /* short enough to stand beside a row: at most RH_LABEL_MAX characters */
 	uint32_t color;	   /* 0xRRGGBB; 0 = the ink, black on light and white on dark */
 	int dash, mark;	   /* gnuplot's dash type and filled point type */
 	bool control;	   /* measures the harness or a bound (null, bump, checked ...) */

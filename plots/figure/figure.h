@@ -1,9 +1,9 @@
 /*
- * figure.h - a figure before it is drawn: panels, series, points and our own words.
+ * figure.h - a figure before it is drawn: panels, series, points and texts.
  *
- * rh_figures_build asks a view for everything there is a figure for. What cannot be drawn
- * comes back too, with absent_why. rh_figure_write puts NAME.tsv and NAME.gp into a folder
- * and draws NAME.svg with gnuplot, or with the simple built-in writer where there is none.
+ * rh_figures_build makes every figure that a view has data for. Figures that cannot be drawn are
+ * returned as well, with absent_why. rh_figure_write puts NAME.tsv and NAME.gp into a folder and
+ * draws NAME.svg with gnuplot, or with the simple built-in writer where there is none.
  *
  * To add a figure: one file and one row.
  *
@@ -12,10 +12,11 @@
  *	2 plots/figure/figures.c: its declaration and a row in `builders`, its place on the page
  *
  * A figure of one value and interval for each backend needs no file: a row in `row_figures` and
- * one in `builders`. It is then drawn, listed as absent, exported and put on the page by itself.
+ * one in `builders`. It is then drawn, listed as absent, exported and put on the page
+ * automatically.
  *
- * Text that came from outside (backends, traces) stands in the .tsv and nowhere else.
- * Ownership: figures live in the view's pool. Thread rule: one thread.
+ * Text from outside (backends, traces) is in the .tsv and nowhere else. Ownership: figures live
+ * in the view's pool. Thread rule: one thread.
  */
 #ifndef RH_FIGURE_H
 #define RH_FIGURE_H
@@ -54,8 +55,8 @@ struct rh_panel {
 
 enum {
 	RH_PANELS_MAX = 24,   /* a builder makes; a figure of more than RH_PANELS_OF_ONE ... */
-	RH_PANELS_OF_ONE = 6, /* ... becomes several: nobody reads a strip */
-	RH_SERIES_MAX = 7,    /* lines that can be told apart */
+	RH_PANELS_OF_ONE = 6, /* ... becomes several: a long strip is unreadable */
+	RH_SERIES_MAX = 7,    /* lines that can be distinguished */
 	RH_POINTS_MAX = 14,   /* points that can be */
 	RH_TICKS_MAX = 8,
 	RH_HEAT_LEVELS = 6,
@@ -101,7 +102,7 @@ struct rh_figures {
 	size_t count;
 };
 
-/* What a panel shows: the setting it is of. */
+/* The setting that a panel shows. */
 const char *rh_panel_shows(const struct rh_panel *panel);
 
 void rh_figures_build(const struct rh_view *view, struct rh_figures *figures);
@@ -113,7 +114,7 @@ struct rh_draw {
 	const char *dir;
 	bool svg, png, pdf, tex;
 	const char *style;     /* file of gnuplot commands that stand after look.gp; NULL = none */
-	bool no_gnuplot;       /* there is none (or it is not wanted) */
+	bool no_gnuplot;       /* not installed (or not wanted) */
 	const char *plots_dir; /* where look.gp and the layouts are */
 };
 
@@ -139,12 +140,12 @@ int rh_figure_script(const struct rh_script *script, const char *prefix, struct 
 int rh_series_dash(const struct rh_backend_style *brand, const struct rh_series *series);
 int rh_series_mark(const struct rh_backend_style *brand, const struct rh_series *series);
 
-/* What is shown when the pointer rests on a mark; false when nothing is: of a line with many
- * points only some tell, so that a page stays small. */
+/* The text shown when the pointer rests on a mark; false when there is none: on a line with many
+ * points only some have one, so that a page stays small. */
 bool rh_figure_hover(const struct rh_figure *figure, const struct rh_series *series, size_t index,
 		     char *text, size_t bytes);
 
-/* "800k", "1.2M": what stands at a tick. */
+/* "800k", "1.2M": the label of a tick. */
 void rh_format_tick(char *text, size_t bytes, double value);
 
 /* 1, 2 or 5 times a power of ten that cuts range into `parts` or fewer. */
@@ -153,8 +154,8 @@ double rh_tick_step(double range, int parts);
 /* The built-in drawing, for machines without gnuplot. */
 void rh_figure_svg(const struct rh_view *view, const struct rh_figure *figure, FILE *to);
 
-/* A gnuplot SVG made fit to stand beside others in one page: ids prefixed by `id`, ink that
- * follows the page's colour scheme, title and description set, what nobody needs dropped. */
+/* A gnuplot SVG adapted to share a page with others: ids prefixed by `id`, ink that follows the
+ * page's colour scheme, title and description set, unnecessary parts dropped. */
 void rh_svg_dress(const char *svg, const char *id, const char *title, const char *caption,
 		  FILE *to);
 /* The same for a file, in its place. */

@@ -1,10 +1,10 @@
 /*
- * figure_layout.c - places and ranges: where panels lie, how far axes reach.
+ * figure_layout.c - places of panels and ranges of axes.
  *
  * Figures are one column wide (460 px, 84 mm in print: 12 px letters come out at 6.6 pt) and
- * grow downwards: panels stand under each other, because two beside each other could not be
- * read on a phone. Everything is computed here, in pixels, so that gnuplot and the built-in
- * writer draw the same picture and nothing depends on a font being installed.
+ * grow downwards: panels are stacked, because two side by side would be unreadable on a phone.
+ * Everything is computed here, in pixels, so that gnuplot and the built-in writer draw the same
+ * picture and nothing depends on a font being installed.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -171,8 +171,8 @@ static void x_range(struct rh_figure *figure)
 	}
 	if (figure->reference > 0)
 		widen(figure->reference, &lo, &hi);
-	/* A result may say anything: beyond LOG_RATIO_MAX there are no ticks that help, and the
-	 * ratio of what is widened may be infinite. */
+	/* A result may contain any number: beyond LOG_RATIO_MAX no ticks help, and the ratio of
+	 * widened bounds may be infinite. */
 	figure->log = !figure->diagonal && lo > 0 && hi / lo > 6 && hi / lo < LOG_RATIO_MAX &&
 		      (figure->layout == RH_ROWS || figure->layout == RH_SCATTER);
 	pad(&lo, &hi, figure->log, 0.06);
@@ -226,7 +226,7 @@ static void y_range(struct rh_figure *figure, int panel, double scale, double *m
 	*max = hi;
 }
 
-/* A heap's first segments hold little, and RSS / in use is then large and means little: the
+/* A heap's first segments hold little, and RSS / in use is then large but meaningless: the
  * lower panel ends at three times the median of what it shows. */
 static double calm_top(const struct rh_figure *figure, double most)
 {
@@ -372,7 +372,7 @@ static void place_keys(struct rh_figure *figure)
 	figure->key_height = (double)figure->key_rows * KEY_ROW + 6;
 }
 
-/* Whether the first panel's key says what is in every other. */
+/* Whether the first panel's key is valid for every other. */
 static bool same_series(const struct rh_figure *figure)
 {
 	const struct rh_panel *first = &figure->panels[0];

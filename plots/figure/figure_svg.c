@@ -1,6 +1,6 @@
 /*
  * figure_svg.c - draws a figure without gnuplot: the same places, ranges and looks, fewer
- * refinements. It exists so that a report is never without pictures.
+ * refinements. It ensures that a report always has pictures.
  *
  * Each panel is a box with a linear or logarithmic scale on either side; rows have names
  * instead of a y scale. Lines are steps in run figures (a value holds until the next
@@ -142,7 +142,7 @@ static const char *dash_of(const struct pen *pen, const struct rh_series *series
 	return dashes[(dash - 1) % 5];
 }
 
-/* tip: what the pointer is told; NULL = nothing. */
+/* tip: the text under the pointer; NULL = none. */
 static void put_mark(const struct pen *pen, const struct rh_series *series, double x, double y,
 		     const char *tip)
 {

@@ -3,9 +3,9 @@
  *
  * The script is three parts in one file, so that it runs alone: facts of this figure (numbers
  * and our own words, in single quotes where gnuplot substitutes nothing), plots/layout/look.gp,
- * and the layout. Names from outside are in the .tsv; the only changes made to them are that
- * tabs, line ends and straight double quotes, which delimit there, become look-alikes, and that a
- * backslash stands twice: gnuplot reads \t and \101 in data as it does in scripts.
+ * and the layout. Names from outside are in the .tsv; the only changes are that tabs, line ends
+ * and straight double quotes, which are delimiters there, become look-alikes, and that a
+ * backslash is doubled: gnuplot interprets \t and \101 in data as in scripts.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -325,7 +325,7 @@ static int append_file(const char *path, FILE *to, struct rh_err *err)
 	return 0;
 }
 
-/* Facts, then the look, then the style of whoever draws, then the layout. */
+/* Facts, then the look, then the user's style, then the layout. */
 static int write_script(const struct rh_view *view, const struct rh_figure *figure,
 			const struct rh_draw *draw, FILE *to, struct rh_err *err)
 {
@@ -416,8 +416,8 @@ static int run_gnuplot(const struct rh_draw *draw, const char *name, const char 
 	return 0;
 }
 
-/* gnuplot does not look whether its file could be written: what has no end is none, and half a
- * figure is worse than none. */
+/* gnuplot does not check whether its file was written: a file without its end is discarded, because
+ * half a figure is worse than none. */
 static int check_drawn(const struct rh_draw *draw, const char *name, const char *format,
 		       struct rh_err *err)
 {

@@ -1,5 +1,5 @@
 /*
- * figures.c - which figures there are, and how each is filled from a view.
+ * figures.c - the list of figures, and how each is filled from a view.
  *
  * Row figures (one point and interval a backend) come from a table: metric, title, axis.
  * The others have a function each in figures_lines.c. A figure asks the metrics by name; a probe
@@ -25,7 +25,7 @@ enum { TIME_RATIO, NS_PER_EVENT, MEMORY_PEAK, LOCK_WAIT };
 static const struct row_figure {
 	const char *name, *metric, *title, *x_text, *why;
 	double scale, reference;
-	bool no_controls; /* null and bump are nobody's choice, and would stretch the axis */
+	bool no_controls; /* null and bump cannot be chosen, and would stretch the axis */
 } row_figures[] = {
 	[TIME_RATIO] = { "time-ratio", "time.ratio",
 			 "Time relative to the baseline (lower is better)",
@@ -44,7 +44,7 @@ static const struct row_figure {
 
 /* ---- row figures ---- */
 
-/* A row that is missing is no row at 0. */
+/* A missing row is left out, not drawn at 0. */
 static const char *unseen_note(const struct rh_view *view)
 {
 	size_t unseen = 0, seen;
@@ -110,8 +110,8 @@ static bool ends(const char *text, const char *with)
 	return length > bytes && strcmp(text + length - bytes, with) == 0;
 }
 
-/* What caches and TLBs missed has a figure; what was done (instructions, cycles, references) and
- * what the branch predictor missed has another. */
+/* Misses of caches and TLBs have one figure; work done (instructions, cycles, references) and
+ * branch mispredictions have another. */
 static bool is_counter(const char *name, bool misses)
 {
 	return strncmp(name, "counters.", 9) == 0 && ends(name, "_per_event") &&
@@ -136,7 +136,7 @@ static const char *counter_panel(const struct rh_view *view, const struct rh_vie
 		rare ? "million events" : "event", source, view->scenes[metric->scene].label);
 }
 
-#define RARE 0.01 /* below it counts are told per million events */
+#define RARE 0.01 /* below it counts are given per million events */
 
 /* The largest median of a counter in its scene; -1 when only controls have it. */
 static double most_of_contestants(const struct rh_view *view, const struct rh_view_metric *like)
@@ -262,7 +262,7 @@ const char *rh_panel_shows(const struct rh_panel *panel)
 	return panel->of ? panel->of : panel->name;
 }
 
-/* How many panels from `first` on make one figure: those that show one thing stay together. */
+/* How many panels from `first` on make one figure: those that belong together stay together. */
 static size_t panels_of_part(const struct rh_figure *figure, size_t first)
 {
 	size_t end = first, next;
@@ -302,8 +302,8 @@ static void add_part(const struct rh_view *view, const struct rh_figure *whole, 
 		part->name = rh_pool_printf(view->pool, "%s-%zu", whole->name, before + 1);
 }
 
-/* A figure of many panels is a strip that fits no screen and no page of a paper: it becomes
- * several, each with its key and its axis. */
+/* A figure of many panels is a strip too long for a screen or a page: it becomes several, each with
+ * its key and its axis. */
 static void add_parts(const struct rh_view *view, const struct rh_figure *whole,
 		      struct rh_figures *figures)
 {

@@ -1,10 +1,10 @@
 /*
- * figures_inside.c - what goes on inside a backend: where its lanes' time went, which of its locks
- * were waited for, which of its tiers served.
+ * figures_inside.c - inside a backend: where its lanes' time went, which of its locks were
+ * waited for, which of its tiers served requests.
  *
- * Contention comes from metrics and has every backend, because the kernel sees them all. Classes
- * of locks come from trials[].probes.locks.classes and tiers from trials[].stats: only
- * backends that tell have them.
+ * Contention comes from metrics and covers every backend, because the kernel sees them all. Classes
+ * of locks come from trials[].probes.locks.classes and tiers from trials[].stats: only backends
+ * that report them have them.
  */
 #include "plots/figure/figures_parts.h"
 

@@ -1,6 +1,6 @@
 /*
- * figures_latency.c - what single operations take: by percentile, by kind, by size, and over the
- * run. The percentiles are metrics; sizes and the run come from trials[].probes.latency,
+ * figures_latency.c - latency of single operations: by percentile, by kind, by size, and over
+ * the run. The percentiles are metrics; sizes and the run come from trials[].probes.latency,
  * with the trials of a backend put together (RESULT.md: `sizes`, `run`).
  */
 #include "harness/result/latency_kinds.h"
@@ -180,7 +180,7 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* A p99 wants a hundred samples: what has fewer stays out. */
+/* A p99 needs a hundred samples: cells with fewer are left out. */
 static void add_trial_sizes(const struct rh_latency_sizes *table, const char *kind,
 			    struct octave *octaves)
 {
@@ -221,7 +221,7 @@ static size_t add_sizes(const struct rh_view *view, struct rh_figure *figure, si
 				  view->brands[brand].label, RH_LAT_OCTAVES);
 	for (int o = 0; o < RH_LAT_OCTAVES; o++) {
 		qsort(octaves[o].values, octaves[o].count, sizeof(double), by_value);
-		/* an octave that only some trials filled says nothing of all of them */
+		/* an octave that only some trials filled does not represent all of them */
 		if (octaves[o].count && 2 * octaves[o].count >= trials)
 			rh_series_point(
 				series, 8 * exp2(o),

@@ -1,7 +1,7 @@
 /*
  * figures_lines.c - figures with a function each: memory over the run, throughput against
- * lanes, memory against time. At most seven series share a panel; what is more gets another
- * figure (runs) or stays in the tables (the rest).
+ * lanes, memory against time. At most seven series share a panel; further ones get another
+ * figure (runs) or stay in the tables (the others).
  */
 #include "harness/result/estimate.h"
 #include "plots/figure/figures_parts.h"
@@ -63,7 +63,7 @@ static bool add_run(const struct rh_view *view, struct rh_figure *figure, size_t
 	return true;
 }
 
-/* More than seven lines cannot be told apart: another figure takes the next seven. */
+/* More than seven lines cannot be distinguished: another figure takes the next seven. */
 static void build_run_part(const struct rh_view *view, struct rh_figures *figures, size_t scene,
 			   size_t *brand)
 {
@@ -80,7 +80,7 @@ static void build_run_part(const struct rh_view *view, struct rh_figures *figure
 	figure->panel_count = 2;
 	figure->panels[0].name = figure->panels[1].name = view->scenes[scene].label;
 	for (; *brand < view->brand_count && drawn < RH_SERIES_MAX; ++*brand) {
-		/* Heaps that never give anything back would flatten every other line. */
+		/* Heaps that never return memory would flatten every other line. */
 		if (!view->brands[*brand].control)
 			drawn += add_run(view, figure, scene, *brand);
 	}

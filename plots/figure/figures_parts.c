@@ -1,5 +1,5 @@
 /*
- * figures_parts.c - what the figure builders share.
+ * figures_parts.c - code shared by the figure builders.
  */
 #include "plots/figure/figures_parts.h"
 

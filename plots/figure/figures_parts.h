@@ -1,5 +1,5 @@
 /*
- * figures_parts.h - what the figure builders share: starting a figure, adding series and points,
+ * figures_parts.h - shared by the figure builders: starting a figure, adding series and points,
  * and the footer's account of n and intervals. Private to figures*.c. Thread rule: one thread.
  */
 #ifndef RH_FIGURES_PARTS_H
@@ -49,7 +49,7 @@ unsigned rh_scene_width(const struct rh_scene *scene);
 /* CPUs the first document's run could use; NaN = not known. */
 double rh_view_cpus(const struct rh_view *view);
 
-/* What to know of memory figures when not all of a block is touched; NULL = nothing. */
+/* A remark on memory figures when blocks are not touched in full; NULL = none. */
 const char *rh_touch_note(const struct rh_view *view);
 
 /* Why a metric is absent, as a document says it ("counters" matches counters.*), else `otherwise`.

@@ -2,8 +2,8 @@
  * figures_passes.c - time per event by pass: how a fresh heap becomes a used one.
  *
  * A point is the median over the trials of a backend that made so many passes, the bar their range.
- * Passes beyond PASSES_DRAWN are left out: what has not settled by then is a trend, which the
- * table of the run shows.
+ * Passes beyond PASSES_DRAWN are left out: a backend that has not settled by then shows a trend,
+ * which is in the table of the run.
  */
 #include <math.h>
 #include <stdlib.h>

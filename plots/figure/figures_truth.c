@@ -1,7 +1,7 @@
 /*
  * figures_truth.c - predicted against observed (reheap validate): a point for each backend and
  * validated program, a cross for the two intervals, and the diagonal on which every point would
- * lie if replay knew all.
+ * lie if replay predicted everything.
  */
 #include <math.h>
 #include <string.h>

@@ -1,13 +1,13 @@
 /*
- * svg_embed.c - makes gnuplot's SVG fit to share a page.
+ * svg_embed.c - adapts gnuplot's SVG to share a page with others.
  *
  * gnuplot repeats ids in every file (gnuplot_canvas, gpPt0 ...), writes black as ink, and
- * titles its groups "gnuplot_plot_1", which browsers show when the pointer rests; what a mark is
- * to tell it gives to a script, which we do not have, and gets as a <title> from us. One pass
+ * titles its groups "gnuplot_plot_1", which browsers show when the pointer rests; gnuplot
+ * passes a mark's text to a script, which we do not use, so we put it into a <title>. One pass
  * over the text: attribute values that are ids or point to one get a prefix, black becomes
  * currentColor, titles go, and the root element gets a style that follows the page's colour
- * scheme. The input is made by gnuplot from our script; text in it (names from outside)
- * stands between tags and is already escaped there, but for the > of ]]>.
+ * scheme. The input is made by gnuplot from our script; text in it (names from outside) stands
+ * between tags and is already escaped there, but for the > of ]]>.
  */
 #include <stdint.h>
 #include <string.h>
@@ -73,7 +73,7 @@ static bool starts(const char *at, const char *with)
 	return strncmp(at, with, strlen(with)) == 0;
 }
 
-/* What a piece inside a tag becomes; longest first. "%" stands for the id prefix. */
+/* Replacements inside a tag; longest first. "%" stands for the id prefix. */
 static const struct swap {
 	const char *from, *to;
 } swaps[] = {
@@ -129,7 +129,7 @@ static const char *copy_tag(const char *at, const char *id, FILE *to)
 	return at;
 }
 
-/* What the element says of itself. */
+/* The element's own attributes. */
 struct head {
 	const char *viewbox; /* the attribute, of viewbox_bytes */
 	size_t viewbox_bytes;

@@ -1,6 +1,6 @@
 /*
- * svg_file.c - figures that are drawn by a script of plots/layout and have no rows of their own:
- * PREFIX.tsv is there, gnuplot makes PREFIX.svg of it, and that is dressed as all others are.
+ * svg_file.c - figures that are drawn by a script of plots/layout and have no builder: gnuplot
+ * makes PREFIX.svg from an existing PREFIX.tsv, and the SVG is adapted like all others.
  */
 #include <errno.h>
 #include <spawn.h>

@@ -3,8 +3,8 @@
  *
  * In order: load each file and check its shape; collect brands by spec; make a scene of
  * every (document, trace, lanes, copies) that has a metric; flatten the metrics; name the
- * scenes with just the words that tell them apart. Nothing is believed: an index is
- * checked against its array, a number must be finite, and the place is named otherwise.
+ * scenes with just the words in which they differ. Everything is checked: an index against its
+ * array, a number for being finite; errors name the place.
  */
 #include "plots/figure/view.h"
 
@@ -46,7 +46,7 @@ static int find_brand(const struct rh_view *view, const char *spec)
 	return -1;
 }
 
-/* Of a setting only what tells it apart: jemalloc@MALLOC_CONF=narenas:1 is jemalloc@narenas:1,
+/* Only the distinguishing part of a setting: jemalloc@MALLOC_CONF=narenas:1 is jemalloc@narenas:1,
  * mimalloc@MIMALLOC_PURGE_DELAY=0 is mimalloc@PURGE_DELAY=0. */
 static const char *short_setting(struct rh_pool *pool, const char *spec)
 {
@@ -338,7 +338,7 @@ bool rh_view_ratio(const struct rh_view *view, size_t scene, size_t brand, const
 	b = rh_view_metric(view, scene, (size_t)view->baseline, name);
 	if (!b || !all_positive(a) || !all_positive(b))
 		return false;
-	/* Equal counts are equal reps: a rep that lost a trial is a shorter list. */
+	/* Equal counts mean equal reps: a list that lost a trial is shorter. */
 	if (a->value_count == b->value_count)
 		*out = rh_estimate_paired(a->values, b->values, a->value_count);
 	else

@@ -1,5 +1,5 @@
 /*
- * view.h - one or more results, read and flattened, as everything that reports sees them.
+ * view.h - one or more results, read and flattened for all reporting code.
  *
  * A result is a document (harness/result/fields.h). rh_view_open reads several and merges them:
  * backends with one spec become one brand (colour and mark), each (document, trace, lanes, copies)

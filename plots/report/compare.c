@@ -1,16 +1,16 @@
 /*
- * compare.c - pairs the metrics of documents and checks that pairing them means something.
+ * compare.c - pairs the metrics of documents and checks that the pairing is meaningful.
  *
  * Two results were measured at different times, so their values are not paired and the
- * interval is the Mann-Whitney one. It knows the noise within each run and nothing of what
- * changed between them (another neighbour on the machine, another clock speed); that is
- * said with every comparison, and it is why the ratio to a baseline measured in the same
- * run, time.ratio, is the row to trust.
+ * interval is the Mann-Whitney one. It covers the noise within each run but nothing that
+ * changed between them (other load on the machine, another clock speed); every comparison says
+ * so, and it is why the ratio to a baseline measured in the same run, time.ratio, is the row to
+ * trust.
  *
  * Two backends of one result ran next to each other: equal numbers of trials are paired.
  *
- * Manifests that differ in what decides the numbers (trace, CPU, lanes, touch, pace,
- * verify) break the comparison; kernels, libcs and tool versions are remarked on.
+ * Manifests that differ in something that decides the numbers (trace, CPU, lanes, touch, pace,
+ * verify) break the comparison; differing kernels, libcs and tool versions give a remark.
  */
 #include "plots/report/compare.h"
 

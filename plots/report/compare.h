@@ -1,5 +1,6 @@
 /*
- * compare.h - results side by side: which numbers of B differ from those of A, and may one say so.
+ * compare.h - results side by side: which numbers of B differ from those of A, and whether the
+ * intervals support it.
  *
  * The first document of the view is A; every other is compared with it. A row pairs the same
  * metric of the same backend on the same trace, lanes and copies. Thread rule: one thread.
@@ -50,11 +51,11 @@ struct rh_compare_row {
 struct rh_compare {
 	struct rh_compare_row *rows;
 	size_t row_count;
-	const char **remarks; /* what a reader must know; sentences */
+	const char **remarks; /* sentences that a reader must know */
 	size_t remark_count;
 	size_t breaks;		    /* remarks that make comparing wrong */
 	size_t only_a, only_b;	    /* metrics without a partner */
-	const char *before, *after; /* what the two sides are called */
+	const char *before, *after; /* names of the two sides */
 };
 
 /* Which pairs are made. A pattern without * is a part of a name; NULL = all. */

@@ -1,6 +1,6 @@
 /*
- * compare_parts.h - what the printers of a comparison share. Private to compare_*.c.
- * Thread rule: one thread. Errors: those of the stream.
+ * compare_parts.h - shared by the printers of a comparison. Private to compare_*.c. Thread
+ * rule: one thread. Errors: those of the stream.
  */
 #ifndef RH_COMPARE_PARTS_H
 #define RH_COMPARE_PARTS_H

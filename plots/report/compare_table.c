@@ -1,10 +1,10 @@
 /*
- * compare_table.c - a comparison for the eye: what changed most, then a line for each metric that
- * has a change; or every pair, metric by metric.
+ * compare_table.c - a comparison as a table: the largest changes, then a line for each metric
+ * that has a change; or every pair, metric by metric.
  *
- * What matters most is what people choose by: time relative to the baseline, peak memory, the
- * 99th percentile of latency, instructions. Within those, and then among all others, the largest
- * change that the intervals show comes first.
+ * The metrics that people choose by come first: time relative to the baseline, peak memory, the
+ * 99th percentile of latency, instructions. Within those, and then among all others, the
+ * largest change that the intervals show comes first.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -49,8 +49,8 @@ static int by_weight(const void *a, const void *b)
 	return class ? class : (size_of(x) < size_of(y)) - (size_of(x) > size_of(y));
 }
 
-/* What the intervals show comes first; without it the size of a change says little. Pairs of one
- * weight keep the order of the results. */
+/* Changes that the intervals show come first; otherwise the size of a change means little. Pairs of
+ * one weight keep the order of the results. */
 static int by_order(const void *a, const void *b)
 {
 	const struct rh_compare_row *x = *(const struct rh_compare_row *const *)a;

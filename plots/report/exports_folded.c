@@ -2,10 +2,10 @@
  * exports_folded.c - which functions execute more instructions than the baseline's, as folded
  * stacks with two counts: `object;function BASELINE BACKEND`, per 1000 events.
  *
- * That is what differential flame graphs are drawn from (flamegraph.pl takes it as it is; red has
- * grown, blue has shrunk). The counts are those of callgrind without what is called, so
- * a stack is an object and a function in it; what is not among a result's most expensive
- * functions is `(other)`. A name holds no ';', space or line end here: they would be structure.
+ * Differential flame graphs are drawn from this (flamegraph.pl reads it directly; red has
+ * grown, blue has shrunk). The counts are callgrind's self costs, so a stack is an object and a
+ * function in it; functions that are not among a result's most expensive ones are `(other)`.
+ * ';', space and line end are replaced in names, because they are structure.
  */
 #include <math.h>
 #include <stdio.h>

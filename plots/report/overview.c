@@ -1,5 +1,5 @@
 /*
- * overview.c - gathers what the page of a matrix says, and writes it (overview.h).
+ * overview.c - gathers the contents of a matrix's page, and writes it (overview.h).
  *
  *	1  effects of three metrics, planted cells among them, from the store
  *	2  grids, outliers, changes since (harness/matrix/analysis.h)

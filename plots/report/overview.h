@@ -3,9 +3,8 @@
  *
  * A heat map of families of traces by backends for time, peak memory and instructions; which
  * backends nothing beats in both time and memory (Pareto); what changed since an earlier matrix;
- * the cells that stand apart, each with a report of its own; what is not done; and how often the
- * planted cells were wrong. Machines are blocks: where classes contradict each other there is no
- * number.
+ * outlier cells, each with its own report; missing cells; and how often the A/A cells were
+ * wrong. Machines are blocks: where classes contradict each other there is no number.
  *
  * Thread rule: one thread. Errors: those of the store and of rh_outfile.
  */
@@ -26,7 +25,7 @@ struct rh_overview {
 int rh_overview_write(const struct rh_overview *overview, const struct rh_draw *draw,
 		      struct rh_err *err);
 
-/* The same in a few lines of text: what decides, best backend first. */
+/* The same in a few lines of text: the deciding metrics, best backend first. */
 int rh_overview_print(const struct rh_overview *overview, FILE *to, struct rh_err *err);
 /* What changed since the earlier one, largest first. */
 int rh_overview_print_since(const struct rh_overview *overview, FILE *to, struct rh_err *err);

@@ -13,7 +13,7 @@
 
 #include "alloc/base/os.h"
 
-/* Documents larger than this together are embedded without the segments and histograms of their
+/* Documents larger than this in total are embedded without the segments and histograms of their
  * trials, which totals and metrics summarise: 200 trials of 100 segments are 1.4 MB, with latency
  * histograms 4 MB, and a page should open at once. */
 enum { DOCUMENTS_BYTES_MAX = 500000 };
@@ -228,7 +228,7 @@ static int scene_of(const struct rh_view *view, const struct rh_figure *figure)
 	return -1;
 }
 
-/* One folded part a trace: what was found in words, its figures, all its numbers. */
+/* One folded part per trace: the findings in words, its figures, all its numbers. */
 static int write_traces(const struct rh_view *view, const struct rh_figures *figures,
 			const struct rh_draw *draw, FILE *to, struct rh_err *err)
 {
@@ -257,8 +257,8 @@ static int write_traces(const struct rh_view *view, const struct rh_figures *fig
 	return 0;
 }
 
-/* One folded part a figure: the page opens short, and what is looked for is one click away. Those
- * of one trace among several stand with it. */
+/* One folded part per figure: the page opens short, and each figure is one click away. Figures of
+ * one trace among several are placed with that trace. */
 static int write_figures(const struct rh_view *view, const struct rh_figures *figures,
 			 const struct rh_draw *draw, FILE *to, struct rh_err *err)
 {
@@ -290,7 +290,7 @@ static void write_contents(const struct rh_view *view, FILE *to)
 	      to);
 }
 
-/* A copy of the document whose trials have lost what is long. */
+/* A copy of the document without the long lists of its trials. */
 static struct rh_document without_details(const struct rh_view *view,
 					  const struct rh_document *whole)
 {

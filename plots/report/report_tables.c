@@ -90,7 +90,7 @@ static void warn_machines(const struct rh_view *view, FILE *to)
 	}
 }
 
-/* The lines of text that are not there before: results of one machine say the same things. */
+/* Only lines that have not occurred before: results of one machine repeat the same warnings. */
 static size_t put_unique(char *text, FILE *to)
 {
 	size_t count = 0;

@@ -1,6 +1,6 @@
 /*
- * validation.c - the report's section on truth: what replay predicted beside what the program
- * itself did under each allocator (reheap validate).
+ * validation.c - the report's section on validation: the replay's predictions next to the real
+ * program under each allocator (reheap validate).
  */
 #include <math.h>
 #include <string.h>

@@ -2,8 +2,8 @@
  * verdict.c - results in words.
  *
  * Controls (null, bump, decorators) never win: they are bounds, not choices. A sentence
- * claims only what the interval allows; "cannot tell" is an answer. Speed is said as
- * "1.31 x faster", the inverse of the time ratio, with its interval inverted too.
+ * claims only what the interval allows; "cannot tell" is an answer. Speed is given as "1.31 x
+ * faster", the inverse of the time ratio, with its interval inverted as well.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -181,7 +181,7 @@ static void count_settings(const struct rh_view *view, struct mean *m)
 	}
 }
 
-/* One trace may carry a mean alone: what is it without that one? */
+/* A single trace may dominate a mean: what is the mean without it? */
 static void find_outlier(const struct rh_view *view, struct mean *m)
 {
 	double all = log(m->time) * (double)m->traces, far = -1;
@@ -200,7 +200,7 @@ static void find_outlier(const struct rh_view *view, struct mean *m)
 	}
 }
 
-/* What can be put under a program comes first: it is what the reader may choose from. */
+/* Deployable backends come first: those are the reader's choices. */
 static int by_use_and_time(const void *a, const void *b)
 {
 	const struct mean *x = a, *y = b;
@@ -222,7 +222,7 @@ static void say_mean(const struct rh_view *view, const struct mean *m, FILE *to)
 {
 	double change = 100 * (m->memory - 1);
 
-	/* no headline from a mean of ratios of which none is significant */
+	/* no headline from a mean of ratios none of which is significant */
 	if (m->faster + m->slower == 0)
 		rh_print(to, "No setting can tell %s from %s in time; as a mean, ",
 			 view->brands[m->brand].spec, view->brands[view->baseline].spec);

@@ -1,13 +1,13 @@
 /*
- * verdict_cause.c - where a difference comes from, when the latency probe has run: which kind of
- * operation, or which sizes, most of it lies in.
+ * verdict_cause.c - where a difference comes from, if the latency probe has run: the kind of
+ * operation, or the sizes, with most of it.
  *
  * For each kind and size octave: the median over trials of the mean time of a sample, on both
- * sides; their difference times how often it happens is what this cell contributes. What the
- * clock itself costs is on both sides and falls out. A part (a kind, a range of sizes) is
- * named when it holds more than half of the sum, with all trials and with any one of
- * them left out: means follow single outliers, and one preempted operation weighs as
- * much as a thousand others. With fewer than TRIALS_MIN trials nothing is said.
+ * sides; their difference times the number of occurrences is this cell's contribution. The cost
+ * of the clock is the same on both sides and cancels out. A part (a kind, a range of sizes) is
+ * named if it holds more than half of the sum, with all trials and with any one of them left
+ * out: means follow single outliers, and one preempted operation weighs as much as a thousand
+ * others. With fewer than TRIALS_MIN trials nothing is said.
  */
 #include <math.h>
 #include <stdlib.h>

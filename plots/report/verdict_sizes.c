@@ -3,7 +3,8 @@
  * furthest from the best one's for blocks of that size.
  *
  * It reads the figure by size (latency-sizes), whose points are medians over trials of a hundred
- * samples or more. Below twice the best nothing is said: the tail of a busy machine moves that far.
+ * samples or more. Below twice the best nothing is reported: the tail of a busy machine moves that
+ * far.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /*
- * verdict_worth.c - the report's first sentence: what another heap would be worth to the program
- * (harness/result/worth.h), for each trace that says what CPU time its program took.
+ * verdict_worth.c - the report's first sentence: what another heap would be worth to the
+ * program (harness/result/worth.h), for each trace that records its program's CPU time.
  */
 #include "harness/result/worth.h"
 #include "plots/report/report.h"

@@ -1,6 +1,6 @@
 /*
- * test_figures.c - figures as data: what is drawn from the fixture, what is left out and why,
- * that rows are sorted and text is escaped, and that dressing an SVG makes its ids its own.
+ * test_figures.c - figures as data: which figures are drawn from the fixture, which are left
+ * out and why; rows are sorted, text is escaped, and an adapted SVG has its own ids.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -303,7 +303,7 @@ static void dressing_makes_ids_its_own(void **state)
 	free(text);
 }
 
-/* What a mark tells the pointer goes to a script of gnuplot's; here it is a title. */
+/* gnuplot passes a mark's text to a script; here it is a title. */
 static void marks_tell_without_a_script(void **state)
 {
 	static const char svg[] =

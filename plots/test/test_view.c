@@ -1,6 +1,6 @@
 /*
- * test_view.c - results in, one view out; whatever is not a result is refused with its place.
- * Brands: the same look for the same name.
+ * test_view.c - results become one view; a file that is not a result is refused with the place.
+ * Backend styles: the same look for the same name.
  */
 #include <math.h>
 #include <setjmp.h>

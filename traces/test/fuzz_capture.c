@@ -2,7 +2,7 @@
  * fuzz_capture.c - a fuzz target for the area that a recorded program shares with its recorder: the
  * words of the input are the records of one ring, as a program with a wild pointer would leave
  * them. They go into a capture, and the way of `record --recover` makes a trace of it. The first
- * byte says after how many words the second thread's chunk begins.
+ * byte gives the number of words before the second thread's chunk.
  *
  * Properties: an error is one sentence; the trace that is there reads to its end.
  */

@@ -1,7 +1,7 @@
 /*
- * fuzz_go.c - a fuzz target for what is behind the bytes of a Go trace: the input is a program that
- * writes one whose batches and numbers are right, so that what is changed is the story it tells,
- * not its frame (that is import-go's).
+ * fuzz_go.c - a fuzz target for the meaning of a Go trace: the input is a program that writes one
+ * with valid batches and numbers, so that its events vary and not their framing (which import-go
+ * fuzzes).
  *
  * The first byte is the version. Each operation has one byte for its kind and one for each
  * argument:

@@ -33,8 +33,8 @@ static struct {
 	uint64_t step;
 } gm;
 
-/* Whoever balloons is told RH_OS, which no test takes, and whoever hangs is killed.
- * Sanitizers map more than any limit. */
+/* An import that takes too much memory gets RH_OS, which no test accepts, and one that hangs is
+ * killed. Sanitizers map more than any limit. */
 static inline void gm_limit(size_t bytes)
 {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)

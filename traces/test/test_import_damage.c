@@ -9,7 +9,7 @@
 static const struct sample {
 	const char *format, *first, *line[4];
 	bool mixes;   /* records are found in the middle of a line */
-	bool foreign; /* whole lines of other text are told from torn ones */
+	bool foreign; /* whole lines of other text are distinguished from torn ones */
 } samples[] = {
 	{ "android",
 	  "",

@@ -265,7 +265,7 @@ static void without_a_snapshot_the_rest_is_imported(void **state)
 	assert_int_equal(ik_note("drop.free_unknown"), 1);
 }
 
-/* Go's own writer loses heads of batches: what came before counts, and it is told. */
+/* Go's own writer loses heads of batches: what came before counts, and the loss is reported. */
 static void a_batch_without_a_head_ends_the_trace(void **state)
 {
 	(void)state;
@@ -385,7 +385,7 @@ static void the_rules_beat_the_clocks(void **state)
 	assert_int_equal(ik_note("drop.goroutine_unknown"), 0);
 }
 
-/* A P that sweeps while it is taken over tells its status before its start. */
+/* A P that sweeps while it is taken over reports its status before its start. */
 static void a_status_before_the_start_is_no_anomaly(void **state)
 {
 	(void)state;

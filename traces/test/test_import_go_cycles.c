@@ -1,10 +1,10 @@
 /*
- * test_import_go_cycles.c - small Go traces made byte by byte: which version wrote them, and what
- * happens around a collection in an order that is not the order in which it is told.
+ * test_import_go_cycles.c - small Go traces made byte by byte: which version wrote them, and
+ * events around a collection that are recorded in another order than they happened.
  */
 #include "traces/test/go_maker.h"
 
-/* 1.23 and 1.24 share a format: the size of the runtime's own types tells. */
+/* 1.23 and 1.24 share a format: the size of the runtime's own types shows which. */
 static void the_runtimes_types_tell_the_version(void **state)
 {
 	static const struct {
@@ -54,7 +54,8 @@ static int places_of(const char *name, int *places, uint32_t *lanes)
 	return found;
 }
 
-/* Thread 7 begins and ends a cycle. The end of each stop is told late, after the other P runs. */
+/* Thread 7 begins and ends a cycle. The end of each stop is recorded late, after the other P runs.
+ */
 static void the_world_goes_on_before_it_is_told(void **state)
 {
 	int marks[8], flushes[8], frees[8];
@@ -96,8 +97,8 @@ static void the_world_goes_on_before_it_is_told(void **state)
 	assert_int_equal(lanes[1], 1);
 }
 
-/* With more Ps than CPUs a P that was about to start does so after the stop was asked for: while
- * others still run, nobody marks. */
+/* With more Ps than CPUs a P that was about to start does so after the stop was requested: while
+ * others still run, none marks. */
 static void a_late_start_is_not_the_world_going_on(void **state)
 {
 	int marks[8], stacks[8];

@@ -3,8 +3,8 @@
  * generation, however long the trace is: the same program recorded for four times as long
  * takes as much, one with more alive takes more by no more than its objects cost.
  *
- * Each import is a process of its own, whose peak the system tells. Under a sanitizer, which
- * keeps what was freed, there is nothing to measure and the test is skipped.
+ * Each import runs in its own process, whose peak the system reports. A sanitizer keeps freed
+ * memory, so the test is skipped there.
  */
 #include "traces/test/go_maker.h"
 

@@ -155,8 +155,8 @@ static void order_at_the_tightest(void **state)
 	assert_clean(out_path);
 }
 
-/* A small ring and many threads: they wait, and still nothing is lost; told to drop, what
- * is dropped is counted to the last one. */
+/* A small ring and many threads: they wait, and still nothing is lost; with --on-full drop, every
+ * dropped call is counted. */
 static void full_rings(void **state)
 {
 	struct rh_record_opts opts = record_defaults();

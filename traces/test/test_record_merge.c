@@ -33,8 +33,8 @@ static struct moment start_of(uint32_t thread, uint32_t tid, uint64_t stamp)
 static struct {
 	uint32_t ring;
 	struct moment moment;
-} told[200];
-static size_t told_count;
+} added[200];
+static size_t added_count;
 
 static void begin_capture(void)
 {
@@ -50,7 +50,7 @@ static void begin(void)
 {
 	memset(&image, 0, sizeof image);
 	image.stamp = 1000;
-	told_count = 0;
+	added_count = 0;
 	begin_capture();
 }
 
@@ -73,9 +73,9 @@ static void add(uint32_t ring, uint64_t stamp, uint32_t thread, const struct mom
 	size_t at = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		assert_true(told_count < sizeof told / sizeof told[0]);
-		told[told_count].ring = ring;
-		told[told_count++].moment = moments[i];
+		assert_true(added_count < sizeof added / sizeof added[0]);
+		added[added_count].ring = ring;
+		added[added_count++].moment = moments[i];
 	}
 	for (size_t i = 0; i < count; i++) {
 		struct rh_rec one = { .kind = (uint8_t)moments[i].kind,
@@ -141,9 +141,9 @@ static void tell_until(bool *there, uint64_t now, struct rh_emitter *emit)
 	uint64_t passed[4] = { 0 }, threads[4] = { none, none, none, none };
 	struct rh_err err = { 0 };
 
-	for (size_t i = 0; i < told_count; i++) {
-		const struct moment *moment = &told[i].moment;
-		uint32_t ring = told[i].ring;
+	for (size_t i = 0; i < added_count; i++) {
+		const struct moment *moment = &added[i].moment;
+		uint32_t ring = added[i].ring;
 		struct rh_chunk chunk = { .ring = ring,
 					  .stamp = passed[ring],
 					  .thread = (uint32_t)(threads[ring] >> 32),
@@ -173,7 +173,7 @@ static void trace_in_turns(char *text, size_t room)
 {
 	struct rh_emit what = what_to_emit();
 	char elsewhere[64];
-	bool there[sizeof told / sizeof told[0]] = { false };
+	bool there[sizeof added / sizeof added[0]] = { false };
 	struct rh_trace_totals totals;
 	struct rh_emitter *emit;
 	struct rh_err err = { 0 };
@@ -204,7 +204,7 @@ static const char *trace_of(void)
 		fail_msg("%s", err.text);
 	rh_capture_close(&drain.capture);
 	read_trace(text, sizeof text);
-	if (told_count) { /* what is said of the trace below is then said of this one */
+	if (added_count) { /* what is said of the trace below is then said of this one */
 		trace_in_turns(turns, sizeof turns);
 		assert_string_equal(turns, text);
 	}
@@ -474,9 +474,9 @@ static void the_oldest_chunks_go_first(void **state)
 	rh_capture_close(&drain.capture);
 }
 
-/* Two threads hand blocks over; the first has more than one turn can tell. What is there is
- * written by the writer's thread, the rest at the end; the first trace is then given up and made
- * of the capture, which must be whole. */
+/* Two threads hand blocks over; the first has more than fits into one turn. The writer's thread
+ * writes what is there, and the rest comes at the end; then the first trace is abandoned and made
+ * again from the capture, which must be whole. */
 static void written_while_it_runs(void **state)
 {
 	enum { ROUNDS = 300, BLOCKS = 2000 };

@@ -1,6 +1,6 @@
 /*
- * gate_support.h - a gate made by hand, for tests of what is judged and told of it. No worker
- * runs here. Thread rule: one thread.
+ * gate_support.h - a gate made by hand, for tests of its verdicts and reports. No worker runs
+ * here. Thread rule: one thread.
  */
 #ifndef RH_TEST_GATE_SUPPORT_H
 #define RH_TEST_GATE_SUPPORT_H

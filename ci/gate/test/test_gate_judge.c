@@ -122,7 +122,7 @@ static void latencies_are_decided_by_a_sign_test(void **state)
 	assert_int_equal(judged(&gate, 7, 7), RH_GATE_FAIL);
 	assert_int_equal(gate.verdict, RH_GATE_FAIL);
 	assert_int_equal(judged(&gate, 9, 8), RH_GATE_INCONCLUSIVE);
-	/* by default what stays undecided is told and holds nothing up */
+	/* by default an undecided one is reported and holds nothing up */
 	gate.config.latency_asked = false;
 	assert_int_equal(judged(&gate, 24, 12), RH_GATE_INCONCLUSIVE);
 	assert_false(result->gates || result->look.more);

@@ -1,8 +1,8 @@
 /*
  * heap_shapes.c - programs in miniature for the traces that judge a heap (traces/corpus/judge.sh):
- * each shape is one way in which real programs use memory that few packages can be made to show.
- * Every block is written in full, as programs do, so the same binary under `time` tells what an
- * allocator costs where no replay is between.
+ * each shape is one way in which real programs use memory that few packages show on demand. Every
+ * block is written in full, as programs do, so the same binary under `time` shows the cost of an
+ * allocator without a replay.
  *
  *	heap_shapes SHAPE [STEPS]
  *

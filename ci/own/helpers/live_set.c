@@ -1,7 +1,7 @@
 /*
  * live_set.c - live_set OBJECTS CALLS - a program with OBJECTS living blocks of 16 to 143
- * bytes, of which one taken at random is freed and replaced until CALLS calls are made: the
- * worst that can be recorded for whoever looks addresses up and ranks ages.
+ * bytes, of which a random one is freed and replaced until CALLS calls are made: the worst case
+ * for code that looks up addresses and ranks ages.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -155,7 +155,7 @@ static void wait_for(const char *file, const char *tail)
 		usleep(1000);
 }
 
-/* Between its parts it waits until it is told to go on. */
+/* Between its parts it waits for a signal to continue. */
 static int churn_then(long count, const char *file)
 {
 	blocks(count);
