@@ -310,7 +310,8 @@ const struct rh_command rh_cmd_record = {
 		"\n"
 		"--rotate 1G (or 6h) writes segments T.s0001.rht, T.s0002.rht, ...: each begins\n"
 		"with what lives then, and replays and verifies alone. With --keep 24 the last\n"
-		"24 stay, so the disk that is taken is bounded.\n"
+		"24 stay, so the disk that is taken is bounded. A segment also ends when its\n"
+		"calls took 16 times its size in the capture.\n"
 		"\n"
 		"exec keeps recording: T.rht is the last program run, earlier ones are T.PID.rht.\n"
 		"Static and setuid programs cannot be recorded and are refused at once.",

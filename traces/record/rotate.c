@@ -6,13 +6,16 @@
  * temporary name. With keep_segments only the last so many are kept.
  *
  * A segment ends between two calls, and only when a call comes: a program that is idle for a day
- * has a long segment.
+ * has a long segment. By size it also ends when its calls took 16 times that size in the capture (8
+ * MiB at least), so that the capture stays bounded however well a trace compresses.
  */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "traces/record/emitter.h"
+
+enum { RAW_FACTOR = 16, RAW_LEAST = 8 << 20, CALL_BYTES = 8 };
 
 /* Earlier images of that process that are large enough to be written while it runs. */
 static size_t large_before(const struct rh_drain *drain, const struct rh_image *image)
@@ -76,12 +79,24 @@ int rh_rotate_begin(struct rh_emitter *emit, struct rh_err *err)
 	return rh_segments_begin(emit->segments, emit->out, err);
 }
 
+/* The capture keeps the calls of a segment (8 bytes each) until it is finished. Calls that are all
+ * alike take 100 times less in a trace, so they may not wait until those fill the segment. */
+static bool is_long(const struct rh_emitter *emit)
+{
+	uint64_t raw_most = emit->what.opts->rotate_bytes * RAW_FACTOR;
+
+	if (raw_most < RAW_LEAST)
+		raw_most = RAW_LEAST;
+	return rh_trace_written(emit->out)->events >= raw_most / CALL_BYTES;
+}
+
 static bool is_due(const struct rh_emitter *emit)
 {
 	const struct rh_record_opts *opts = emit->what.opts;
 
 	return emit->stem[0] &&
-	       ((opts->rotate_bytes && rh_trace_written_bytes(emit->out) >= opts->rotate_bytes) ||
+	       ((opts->rotate_bytes &&
+		 (rh_trace_written_bytes(emit->out) >= opts->rotate_bytes || is_long(emit))) ||
 		(opts->rotate_ns && rh_segments_age_ns(emit->segments) >= opts->rotate_ns));
 }
 
