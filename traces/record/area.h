@@ -281,6 +281,7 @@ enum rh_kid_why {
 	RH_KID_MUSL,
 	RH_KID_SETUID,	  /* or setgid, or given capabilities */
 	RH_KID_CLEARED,	  /* its environment does not name the recorder */
+	RH_KID_REPLACED,  /* its LD_PRELOAD names other libraries instead */
 	RH_KID_MACHINE,	  /* another word size or processor */
 	RH_KID_SANITIZER, /* which tolerates no library before its malloc */
 	RH_KID_ROOT,	  /* the recorder's library is missing at its path: chroot, a container */

@@ -32,6 +32,8 @@ const char *rh_children_why(enum rh_kid_why why)
 		[RH_KID_MUSL] = "built on musl",
 		[RH_KID_SETUID] = "setuid, setgid or given capabilities",
 		[RH_KID_CLEARED] = "its environment was cleared of LD_PRELOAD and REHEAP_RECORD",
+		[RH_KID_REPLACED] = "its LD_PRELOAD was replaced (set outside, LD_PRELOAD=LIB.so "
+				    "reheap record ..., both are kept)",
 		[RH_KID_MACHINE] = "built for another machine",
 		[RH_KID_SANITIZER] = "built with a sanitizer, which is its malloc",
 		[RH_KID_ROOT] =

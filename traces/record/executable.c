@@ -200,6 +200,13 @@ static const char *judge_symbols(const struct look *look, char *warning, size_t 
 	return sanitizer;
 }
 
+static bool is_loader(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return strncmp(slash ? slash + 1 : path, "ld-", 3) == 0;
+}
+
 static int judge_elf(const struct look *look, char *warning, size_t room, struct rh_err *err)
 {
 	const ElfW(Phdr) * interp;
@@ -219,6 +226,10 @@ static int judge_elf(const struct look *look, char *warning, size_t room, struct
 			       "recorder; it needs one of its own kind",
 			       look->path);
 	interp = program_header(look, PT_INTERP);
+	/* The loader called as a program (ld-linux-x86-64.so.2 PROGRAM) preloads what the loader
+	 * does. */
+	if (!interp && program_header(look, PT_DYNAMIC) && is_loader(look->path))
+		return 0;
 	if (!interp)
 		return rh_fail(err, RH_ABSENT,
 			       "%s is statically linked: nothing can be preloaded "

@@ -170,4 +170,16 @@ gcc -O1 -w -static -x c - -o fixed <<<'int main(void) { return 7; }' 2>.err && {
 	is_exit 0 'a static child' "$reheap" record -f -o w.rht -- sh -c './fixed; : "$(echo so)"'
 	ok 'stands in the last line' grep -q 'complete: .*; 1 of its children, named above, not recorded' <(tail -n 1 .err)
 }
+
+# The wrapper is env, and the loader.
+is_exit 0 'env gives it another preload' "$reheap" record -o w.rht -- env LD_PRELOAD="$temp/plain.so" /bin/echo
+ok 'is said, and what to do' grep -q \
+	'not complete: it became /bin/echo by exec, which is not recorded: its LD_PRELOAD was replaced (set outside' \
+	<(tail -n 1 .err)
+is_exit 0 'env takes its preload away' "$reheap" record -o w.rht -- env -u LD_PRELOAD /bin/echo
+ok 'is said too' grep -q 'not complete: it became /bin/echo by exec, which is not recorded: its environment was cleared' \
+	<(tail -n 1 .err)
+loader=$(readelf -l /bin/echo | sed -n 's/.*interpreter: \(.*\)\]/\1/p')
+is_exit 7 'the loader as a program' "$reheap" record -o w.rht -- "$loader" ./host ./plain.so return
+ok 'loads the recorder, too' grep -q 'complete: every heap call' <(tail -n 1 .err)
 finish

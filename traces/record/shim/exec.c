@@ -152,6 +152,8 @@ static enum rh_kid_why judge_environment(char *const *envp)
 
 		if (strncmp(*envp, "LD_PRELOAD=", 11) == 0 && strstr(list, us))
 			why = is_there(list) ? RH_KID_RECORDED : RH_KID_ROOT;
+		else if (strncmp(*envp, "LD_PRELOAD=", 11) == 0 && *list)
+			why = RH_KID_REPLACED;
 		if (strncmp(*envp, RH_RECORD_ENV "=", sizeof RH_RECORD_ENV) == 0)
 			area = *envp + sizeof RH_RECORD_ENV;
 	}
