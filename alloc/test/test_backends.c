@@ -17,7 +17,7 @@
 
 #include "alloc/registry.h"
 
-/* Sanitizers abort where malloc should say NULL, unless told. */
+/* Sanitizers abort where malloc should return NULL, unless an option forbids that. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {

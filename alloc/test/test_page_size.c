@@ -1,10 +1,10 @@
 /*
- * test_page_size.c - on a system whose pages are 16 or 64 KiB the heaps and stacks ask for whole
- * pages only, and what they give back holds nobody else's bytes.
+ * test_page_size.c - on a system whose pages are 16 or 64 KiB the heaps and stacks map whole pages
+ * only, and pages that they return hold no live bytes.
  *
- * This program stands in front of mmap, munmap, madvise, mprotect and mincore and is such a kernel:
- * it maps by its pages, refuses an address that is not on one, and rounds lengths up, so that
- * advice about a part of a page drops all of it. rh_page_bytes_pretend tells our own code.
+ * This program interposes mmap, munmap, madvise, mprotect and mincore and acts as such a kernel:
+ * it maps by its pages, refuses an unaligned address, and rounds lengths up, so that advice about
+ * a part of a page drops all of it. rh_page_bytes_pretend sets the page size for our own code.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -448,7 +448,8 @@ static void start_size_follows_what_is_used(void **state)
 	}
 }
 
-/* reuse=off: spawn makes a stack of just that size, exit frees it; by size they are told. */
+/* reuse=off: spawn makes a stack of exactly that size, and exit frees it; the sizes identify them.
+ */
 static void one_task_is_one_stack_if_asked(void **state)
 {
 	struct stack_fixture fixture;
@@ -477,8 +478,8 @@ static void one_task_is_one_stack_if_asked(void **state)
 	stack_close(&fixture);
 }
 
-/* flush=lane: the end of a cycle leaves caches alone; each goes back when it is told to, and
- * the lane that ended the cycle then frees what stayed empty during it. */
+/* flush=lane: the end of a cycle leaves caches alone; each is flushed on request, and the lane that
+ * ended the cycle then frees spans that stayed empty during it. */
 static void lanes_flush_one_by_one_if_asked(void **state)
 {
 	struct stack_fixture fixture;

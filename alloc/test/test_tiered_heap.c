@@ -265,8 +265,8 @@ static void recorded_cycles_free_what_the_trace_freed(void **state)
 	close_heap();
 }
 
-/* flush=lane: after a cycle a lane's span stays its own until it is told; what the cycle found
- * dead goes where the trace saw it swept. */
+/* flush=lane: after a cycle a lane keeps its span until it is flushed; objects that the cycle found
+ * dead are freed where the trace saw them swept. */
 static void recorded_cycles_go_step_by_step_if_asked(void **state)
 {
 	struct tier_knobs knobs = { .profile = rh_tier_profile_of("1.17"),

@@ -116,7 +116,7 @@ static uint32_t pages_of(uint32_t page)
 	return page - m.origin;
 }
 
-/* What is told to be released reads as zero; now it is no longer. */
+/* Pages reported as released read as zero; now they are written. */
 static void touch(uint32_t page, uint32_t count, bool released)
 {
 	char *base = (char *)m.heap->window + ((uintptr_t)page << TIER_PAGE_SHIFT);

@@ -244,8 +244,8 @@ static void requests_go_where_their_alignment_and_kind_say(void **state)
 	assert_int_equal(place.spc, 1);
 }
 
-/* The span class of the bin a table tells for a size; 0 = the slow way decides. */
-static unsigned told(const struct bin_table *table, size_t size)
+/* The span class of a table's bin for a size; 0 = the slow path decides. */
+static unsigned class_in_table(const struct bin_table *table, size_t size)
 {
 	uint16_t offset =
 		size <= 1024 ? table->of8[(size + 7) / 8] : table->of128[(size - 1024 + 127) / 128];
@@ -262,7 +262,7 @@ static unsigned answers(const struct rh_lane *lane, const struct bin_table *tabl
 
 	for (size_t size = 0; size <= TIER_SMALL_MAX; size++) {
 		struct place place = rh_place(heap, size, align, flags);
-		unsigned spc = told(table, size);
+		unsigned spc = class_in_table(table, size);
 
 		if (place.plain && place.spc > 1)
 			place.spc = 2u * lane->serves[place.spc / 2] + 1;
@@ -317,26 +317,26 @@ static void a_size_in_demand_gets_its_own_class(void **state)
 	assert_int_equal(rh_tiered_open(&heap, &knobs, NULL, &err), 0);
 	assert_int_equal(rh_tiered_lane_open(heap, &lane, &err), 0);
 	own = rh_place(heap, SIZE, 0, 0).spc;
-	server = told(&lane->plain, SIZE);
+	server = class_in_table(&lane->plain, SIZE);
 	assert_int_equal(heap->classes.of[own].elem_bytes, SIZE);
 	assert_int_equal(heap->classes.of[server].elem_bytes, 8192);
 	/* Go's callers have it from the start; their tables are made when the first of them asks.
 	 */
-	assert_int_equal(told(&lane->go[1], SIZE), 0);
+	assert_int_equal(class_in_table(&lane->go[1], SIZE), 0);
 	assert_int_equal(
 		rh_span_of(heap, rh_backend_tiered.alloc_as(lane, SIZE, 8, RH_ALLOC_NOSCAN))->spc,
 		own);
-	assert_int_equal(told(&lane->go[1], SIZE), own);
+	assert_int_equal(class_in_table(&lane->go[1], SIZE), own);
 	for (unsigned i = 0; i < 2; i++) {
 		few[i] = rh_backend_tiered.alloc(lane, SIZE);
 		assert_int_equal(rh_span_of(heap, few[i])->spc, server);
 	}
 	for (unsigned i = 0; i < MANY; i++)
 		many[i] = rh_backend_tiered.alloc(lane, SIZE);
-	assert_int_equal(told(&lane->plain, SIZE), own);
+	assert_int_equal(class_in_table(&lane->plain, SIZE), own);
 	assert_int_equal(rh_span_of(heap, many[MANY - 1])->spc, own);
 	/* Its neighbour is asked for by nobody and stays where it is. */
-	assert_int_equal(told(&lane->plain, 6528), server);
+	assert_int_equal(class_in_table(&lane->plain, 6528), server);
 	for (unsigned i = 0; i < MANY; i++)
 		rh_backend_tiered.free(lane, many[i], SIZE);
 	for (unsigned i = 0; i < 2; i++)
@@ -367,7 +367,7 @@ static void small_sizes_share_their_first_page(void **state)
 		many[i] = rh_backend_tiered.alloc(lane, 240);
 	assert_int_equal(rh_span_of(heap, many[0])->elem_bytes, 256);
 	assert_int_equal(rh_span_of(heap, many[BLOCKS - 1])->elem_bytes, 240);
-	assert_int_equal(heap->classes.of[told(&lane->plain, 224)].elem_bytes, 256);
+	assert_int_equal(heap->classes.of[class_in_table(&lane->plain, 224)].elem_bytes, 256);
 	assert_null(rh_tiered_check(heap));
 	for (int i = 0; i < BLOCKS; i++)
 		rh_backend_tiered.free(lane, many[i], 240);

@@ -128,7 +128,7 @@ int rh_calls_possible(struct rh_err *err)
 	    (ask(PTRACE_INTERRUPT, pid, 0, 0) < 0 || waitpid(pid, &status, __WALL) != pid ||
 	     ask(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), (uintptr_t)&info) <= 0))
 		result = rh_fail(err, RH_ABSENT,
-				 "this kernel does not tell a tracer which system "
+				 "this kernel does not report to a tracer which system "
 				 "call it is (Linux 5.3 does)");
 	close(gate[1]);
 	bury(pid);

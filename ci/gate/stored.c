@@ -55,8 +55,8 @@ int rh_gate_may_store(const struct rh_gate *gate, struct rh_err *err)
 	if (rh_gate_is_dirty(candidate->revision))
 		return rh_fail(err, RH_INVALID,
 			       "%s lies in a git tree with uncommitted changes "
-			       "(%s): nobody could tell later what this baseline was; commit them, "
-			       "or name git:REVISION",
+			       "(%s): it would not be known later what this baseline was; commit "
+			       "them, or name git:REVISION",
 			       candidate->label, candidate->revision);
 	if (gate->host.load1 > gate->host.cpus_allowed)
 		return rh_fail(err, RH_INVALID,
@@ -303,8 +303,8 @@ int rh_gate_stored(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh
 	note_age(o->baseline, root, gate);
 	if (config->threshold < THRESHOLD_ADVISED)
 		rh_gate_warn(gate,
-			     "a stored baseline tells %.0f %% apart at best; --threshold "
-			     "10%% or a baseline that runs here is advised",
+			     "a stored baseline can show differences of %.0f %% at best; "
+			     "--threshold 10%% or a baseline that runs here is advised",
 			     100 * THRESHOLD_ADVISED);
 	if (result == 0)
 		check_set(gate);

@@ -128,7 +128,7 @@ judge() {
 # A leak is no finding where a test failed: cmocka leaves the test by longjmp.
 sanitizer_found="ERROR: AddressSanitizer|WARNING: ThreadSanitizer|runtime error: "
 
-# A program that failed, run alone: passed now, its first failure is told as flaky.
+# A program that failed, run alone: passed now, its first failure is listed as flaky.
 again() {
 	local log=${1%.failed} name program
 	name=$(sed -n '1s/:.*//p' "$1")

@@ -21,7 +21,7 @@
 	F(REAL, _, slack, EVER, "", "a change below is of no interest")                    \
 	F(REAL, _, off, EVER, "", "predicted - observed")                                  \
 	F(TEXT, _, verdict, EVER, "", "`predicted`, `off` or `cannot tell`")               \
-	F(TEXT, _, why, NULL, "", "where it is off, or why nothing can be told")
+	F(TEXT, _, why, NULL, "", "where it is off, or why there is no verdict")
 
 #define RH_FIELDS_TRUTH_SEEN(F)                                                              \
 	F(U32, _, backend, NEED, "", "index into `backends`")                                \

@@ -2,7 +2,7 @@
  * summary.c - the lines below the table of a run: one line for each probe beyond time and memory,
  * failures, what was not measured (each reason once), and the notes.
  *
- * A probe's line shows its most telling figure (its headlines, probe.h) for every contestant,
+ * A probe's line shows its most informative figure (its headlines, probe.h) for every contestant,
  * best first; over several settings, the range from the least to the most. Everything else that a
  * probe found is printed with -v, and is in the result.
  */

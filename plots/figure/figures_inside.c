@@ -249,11 +249,11 @@ void rh_build_lock_classes(const struct rh_view *view, struct rh_figures *figure
 	figure->note = "medians over trials; dotted: the number of CPUs; waits of jemalloc are "
 		       "those it slept for";
 	figure->caption = "Share of lane time that was spent waiting for a lock, by its class; a "
-			  "panel for each backend that tells of its locks and had to wait";
+			  "panel for each backend that reports its locks and had to wait";
 	if (figure->panel_count == 0)
 		figure->absent_why =
 			rh_figure_why(view, "locks.classes",
-				      "no backend that tells of its locks "
+				      "no backend that reports its locks "
 				      "waited for one at two numbers of lanes (--probes locks "
 				      "--lanes 1,2,4)");
 }

@@ -39,7 +39,7 @@ set xtics offset 0,0.4
 set grid y lc rgb quiet lw 0.25 dt (2,4)
 unset key
 set style data lines
-# marks that cannot be seen and that tell their value under a pointer
+# invisible marks that show their value under a pointer
 hovers = format eq "svg"
 hover(p, v) = $1 == p && strlen(strcol(15)) ? v : NaN
 

@@ -1,6 +1,6 @@
 # percentile.gp - latency by percentile or by size. For percentiles the x axis is 1 / (1 - p), so
-# that each step to the right is one more nine; below the grey band's edge the clock cannot
-# tell values apart.
+# that each step to the right is one more nine; below the grey band's edge the clock cannot separate
+# values.
 set output sprintf("%s.%s", name, format)
 set multiplot
 set lmargin at screen px(left)

@@ -87,7 +87,7 @@ static void say_entry(const struct rh_view *view, size_t scene, const struct ent
 				 name, e->time.ratio, base, e->time.n, e->time.n == 1 ? "" : "s");
 		else
 			rh_print(to,
-				 "%s and %s cannot be told apart (time ratio %.2f [%.2f, %.2f])",
+				 "%s and %s cannot be distinguished (time ratio %.2f [%.2f, %.2f])",
 				 name, base, e->time.ratio, e->time.lo, e->time.hi);
 		break;
 	}
@@ -224,7 +224,7 @@ static void say_mean(const struct rh_view *view, const struct mean *m, FILE *to)
 
 	/* no headline from a mean of ratios none of which is significant */
 	if (m->faster + m->slower == 0)
-		rh_print(to, "No setting can tell %s from %s in time; as a mean, ",
+		rh_print(to, "No setting distinguishes %s from %s in time; as a mean, ",
 			 view->brands[m->brand].spec, view->brands[view->baseline].spec);
 	rh_print(to, "%s%s takes %.2f × the time of %s over %zu %s%s (geometric mean",
 		 view->brands[m->brand].spec, m->model ? " (cannot be put under a program)" : "",

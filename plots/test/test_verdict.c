@@ -203,8 +203,9 @@ static void means_are_over_all_traces(void **state)
 	text = overall_of(to, path);
 	/* The model is faster, but nobody can choose it: it comes second, and is marked. One trial
 	 * each shows nothing, and that comes before the mean. */
-	assert_ptr_equal(strstr(text, "No setting can tell other from libc in time; as a mean, "
-				      "other takes 0.50 × the time of libc over 3 traces ("),
+	assert_ptr_equal(strstr(text,
+				"No setting distinguishes other from libc in time; as a mean, "
+				"other takes 0.50 × the time of libc over 3 traces ("),
 			 text);
 	assert_non_null(strstr(text, "model (cannot be put under a program) takes 0.25"));
 	assert_non_null(strstr(text, "with 100 % more peak memory"));

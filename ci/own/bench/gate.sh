@@ -4,7 +4,8 @@
 # Gates of an allocator against itself and of planted faults, in rounds, so that what there is at any
 # moment is spread over all rows; it ends when MINUTES= (60) are over or every row has its gates
 # (GATES=600 against itself over all rows, PLANTED=150 of each fault). Each gate leaves a line in KEEP=
-# (default build/bench-gate); an interrupted run goes on from there, and MINUTES=0 tells what there is.
+# (default build/bench-gate); an interrupted run goes on from there, and MINUTES=0 reports what
+# there is.
 #
 # Against itself (ROWS=, backend:lanes) all metrics judge that judge by default. The faults (PLANTS=) are
 # time5 and time3: 5 and 3 % more time at a limit of 5 %; memory10: 10 % more memory at a limit of 10 %;
@@ -81,7 +82,7 @@ for ((n = step; SECONDS < until && (n <= gates || n <= planted); n += step)); do
 	done
 done
 
-# All that there is, told again: nothing is run, because it has as many.
+# Reports all gates so far: nothing is run, because there are as many as asked for.
 for r in "${rows[@]}"; do
 	have=$(grep -c '^same ' "$keep/same-${r/:/-}-hogs${HOGS:-0}.txt" 2>/dev/null)
 	[ "${have:-0}" -gt 0 ] || continue

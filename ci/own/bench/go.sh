@@ -63,9 +63,10 @@ the same loop without allocations (Go: $(go_figure floor_ns) ns; ours, the null 
 	"$null") ns).
 Peak memory: what came on top of the program before its first allocation (Go), the pages of
 the allocator (ours).
-Not comparable: Go finds out what is dead by marking, we are told, so the line to hold ours
-against is "without marking". Go zeroes every byte, ours writes the first 8. What Go allocates
-while it marks survives that cycle, ours marks in no time: Go has fewer cycles and more heap.
+Not comparable: Go finds dead objects by marking, ours are freed by the trace, so the line to
+compare ours with is "without marking". Go zeroes every byte, ours writes the first 8. Objects
+that Go allocates while it marks survive that cycle, but our marking takes no time: Go has fewer
+cycles and more heap.
 
 TEXT
 row() {

@@ -102,7 +102,7 @@ look dark 1200 --blink-settings=preferredColorScheme=0
 if grep -q 'dark=true' seen; then
 	ok 'dark is dark' true
 else
-	skip 'dark is dark' 'this browser cannot be told to prefer dark'
+	skip 'dark is dark' 'this browser has no option to prefer dark'
 fi
 
 # ---- a matrix ----

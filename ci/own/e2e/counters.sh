@@ -1,8 +1,7 @@
 #!/bin/bash
-# Counters from the command line: who counts can be chosen, a machine without a PMU still tells cache
-# misses and says where from, and one command gives latency, contention and misses of every
-# allocator that is here.
-# shellcheck disable=SC2154  # lib.sh sets reheap, temp
+# Counters from the command line: the source can be chosen, a machine without a PMU still counts
+# cache misses and says where from, and one command gives latency, contention and misses of every
+# allocator that is here. shellcheck disable=SC2154 # lib.sh sets reheap, temp
 . "$(dirname "$0")/lib.sh"
 
 "$reheap" gen larson -o t.rht events=40000 lanes=2 >/dev/null 2>&1 || exit 1

@@ -233,7 +233,7 @@ ok 'has the figure, on the page and as numbers' eval \
 
 # ---- an event: its list names every file with a case for a kind of event ----
 # shellcheck disable=SC2046  # names of files without blanks
-ok 'the list of events names every file that tells events apart' listed traces/format/event.h \
+ok 'the list of events names every file with a case for a kind of event' listed traces/format/event.h \
 	$(grep -rlE 'case RH_EV_[A-Z_]+:' --include='*.c' --include='*.inc' alloc traces harness plots |
 		grep -v /test/)
 finish

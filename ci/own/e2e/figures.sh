@@ -1,8 +1,8 @@
 #!/bin/bash
 # Every figure in a real browser, at the widths of a phone, a tablet and a desk, light and dark: no
-# text lies on another or is cut off, none is smaller than 9 px on a phone, every text can be
-# read, and marks tell their values. Skipped where there is no chromium or gnuplot.
-# shellcheck source=ci/own/e2e/lib.sh
+# text overlaps another or is cut off, none is smaller than 9 px on a phone, every text can be read,
+# and marks show their values. Skipped where there is no chromium or gnuplot. shellcheck
+# source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome) ||
 	skip_all 'there is no chromium here'
@@ -40,7 +40,7 @@ figures=(all/*.svg parked/tasks-*.svg split/hot-split.svg gate/gate.svg truth/tr
 ok 'there are figures of every layout' test -s all/time-ratio.svg -a -s all/memory-run.svg -a \
 	-s all/lanes.svg -a -s all/trade.svg -a -s all/latency.svg -a -s all/latency-run.svg -a \
 	-s parked/tasks-memory.svg -a -s split/hot-split.svg -a -s gate/gate.svg -a -s fidelity.svg -a -s whatif.svg
-ok 'marks of a figure tell their values' grep -q '<title>jemalloc: 0.69 \[0.68, 0.69\]' all/time-ratio.svg
+ok 'marks of a figure show their values' grep -q '<title>jemalloc: 0.69 \[0.68, 0.69\]' all/time-ratio.svg
 ok 'and so do those that were drawn without gnuplot' grep -q '<title>jemalloc: 0.69 \[0.68, 0.69\]' \
 	builtin/time-ratio.svg
 ok 'the gate names what was compared' grep -q 'tiered against libc' gate/gate.tsv

@@ -83,7 +83,7 @@ says 'tasks of this matrix wait' 'is refused while it is at work'
 ok 'cells are made' wait_for $patience at_least $((cells / 6)) m
 slurm_node_dies n1
 is_exit 0 'status' "$reheap" matrix --status m
-ok 'tells what the engine has' grep -q -E '^Slurm: [0-9]+ tasks run, [0-9]+ wait' .out
+ok 'reports what the engine has' grep -q -E '^Slurm: [0-9]+ tasks run, [0-9]+ wait' .out
 ok 'the other node goes on' wait_for $patience at_least $((cells / 3)) m
 slurm_node n1
 if [ -n "$whole" ]; then

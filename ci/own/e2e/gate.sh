@@ -66,7 +66,7 @@ for i in $(seq 38); do echo "slower libc fail 1.05000 1.03 1.07 3 0.50 1.25%"; d
 	printf 'slower libc pa'
 } >>kept.txt
 sort -o kept.txt kept.txt
-ends_in 'a finished self-test is only told' self-test 0 -- "$reheap" gate t.rht --self-test \
+ends_in 'a finished self-test is only reported' self-test 0 -- "$reheap" gate t.rht --self-test \
 	--candidate libc --gates 40 --keep kept.txt
 ok '  with the slow-down it was made with, and without what is another' bash -c \
 	"grep -q 'slow-down: 1.25 % more operations, calibrated to 5.0 % more time' '$temp/.out' &&
@@ -403,5 +403,5 @@ cd "$temp" || exit 1
 
 # history
 ok 'gates go to the history' "$reheap" history add aa.json ab.json --db h.sqlite
-ok 'and are told' bash -c "'$reheap' history show --db h.sqlite -m 'gate.wall' | grep -q 'slow:100%:libc'"
+ok 'and are shown' bash -c "'$reheap' history show --db h.sqlite -m 'gate.wall' | grep -q 'slow:100%:libc'"
 finish

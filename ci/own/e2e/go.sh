@@ -36,7 +36,7 @@ ok "beside the table" says_out 'model at this setting'
 is_exit 0 "or instead of it" "$reheap" whatif --gogc 50,off --memlimit off,1M --json "$corpus/nats.rht"
 ok "both the same" cmp w.json "$temp/.out"
 if command -v jq >/dev/null; then
-	ok "off is null, and a limit below what lives is told" [ "$(jq -c \
+	ok "off is null, and a limit below the live bytes is reported" [ "$(jq -c \
 		'[.schema, .recorded.gogc, (.answers | length), .answers[1].gogc, .answers[1].collections, .answers[2].over_limit]' \
 		w.json)" = '["reheap.whatif/1",100,4,null,0,true]' ]
 else
@@ -76,7 +76,7 @@ is_path 1.17 7 'mheap'
 is_path 1.17 8 'stackcache -> stackpool -> pagecache'
 is_path 1.17 11 'stackLarge -> pagecache'
 is_exit 0 "a tour can be drawn" "$reheap" tour --profile 1.17 --plot tour
-ok "a row for each step, as it is told" [ "$(wc -l <tour.tsv)" = "$(($(grep -c '^ *[0-9]*\. ' "$temp/.out") + 1))" ]
+ok "a row for each step, as printed" [ "$(wc -l <tour.tsv)" = "$(($(grep -c '^ *[0-9]*\. ' "$temp/.out") + 1))" ]
 # The tiers of step 8, by the names above them, as the text has them.
 ok "with the same tiers" [ "$(awk -F'\t' 'NR == 1 { for (i = 9; i <= NF; i++) name[i] = $i }
 	$1 == 8 { for (i = 9; i <= NF; i++) if ($i) printf "%s%s", sep++ ? " -> " : "", name[i] }' tour.tsv)" = \

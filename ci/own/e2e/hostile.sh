@@ -42,7 +42,7 @@ says 'schema is absent' 'has no schema'
 echo 'int nothing;' >nothing.c
 if cc -shared -fPIC nothing.c -o nothing.so 2>/dev/null; then
 	is_exit 65 'a library without malloc' "$reheap" replay t.rht --backend ./nothing.so
-	says 'not an allocator' 'is told'
+	says 'not an allocator' 'is reported'
 else
 	skip 'a library without malloc' 'no C compiler'
 fi

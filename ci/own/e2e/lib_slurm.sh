@@ -36,8 +36,8 @@ slurm_node() {
 	RH_NODE=$1 slurm_daemon slurmd -D -N "$1" -f "$slurm_conf"
 }
 
-# Everything of a node at once, as when its power goes: all stand still before the first one dies, so
-# that none lives to tell how another ended.
+# Everything of a node at once, as when its power goes: all are stopped before the first one dies,
+# so that none can report how another ended.
 slurm_node_dies() {
 	local pid signal
 	# twice: a process may have started another meanwhile

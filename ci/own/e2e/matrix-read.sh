@@ -30,7 +30,7 @@ ok 'says where there is no number' grep -q 'title="classes of machines contradic
 ok 'links the outlier' grep -q "href=\"outlier/$far/report.html\"" page/report.html
 ok 'to a report of its own' grep -q '<h1>' "page/outlier/$far/report.html"
 ok 'draws no script and fetches nothing' fails grep -E '<script|src=|https?://' page/report.html
-ok 'tells the false alarms' grep -q -E 'False alarms: [0-9]+ of 10 planted' page/report.html
+ok 'reports the false alarms' grep -q -E 'False alarms: [0-9]+ of 10 planted' page/report.html
 ok 'every effect is a row of CSV' test "$(wc -l <page/matrix.csv)" = 1501
 ok 'with one number of columns' test "$(awk -F, '{ print NF }' page/matrix.csv | sort -u | wc -l)" = 1
 ok 'the file of numbers is there' test -s known/matrix.sqlite

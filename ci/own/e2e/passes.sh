@@ -59,7 +59,8 @@ ok 'efficiency, blocked, run delay and what is left are 100 %' awk '/^contention
 is_exit 0 'it is drawn' "$reheap" plot c.json -o apart
 ok 'as a figure' test -s apart/time-apart.svg -a -s apart/time-apart.tsv
 
-# Several traces: cold and steady apart there, too, and variants are told by the end of their names.
+# Several traces: cold and steady apart there as well, and variants are distinguished by the end of
+# their names.
 is_exit 0 'two traces, --for' "$reheap" replay churn.rht server.rht --for 50ms --reps 2 --backend \
 	libc@GLIBC_TUNABLES=glibc.malloc.tcache_count=1,libc@GLIBC_TUNABLES=glibc.malloc.tcache_count=2
 for of in 'time, first pass' 'time, later passes' 'peak memory, first pass' 'peak memory, later passes'; do

@@ -56,7 +56,7 @@ is_exit 6 'latency and --verify exclude each other, with a sentence' "$reheap" r
 ok 'which says why' grep -q 'latency not measured: --verify' .out
 is_exit 0 'recorded times are kept' "$reheap" replay timed.rht --backend libc --reps 1 \
 	--pace open --probes latency -o r.json
-ok 'lag is told' has '"pace.lag_p99"' '"could_not_keep_pace"' '"response"'
+ok 'lag is reported' has '"pace.lag_p99"' '"could_not_keep_pace"' '"response"'
 is_exit 0 'recorded gaps are kept, faster' "$reheap" replay timed.rht --backend libc --reps 1 \
 	--pace think --speed 10
 ok 'and said to be in the times' grep -q 'contain the recorded pauses' .out

@@ -1,7 +1,7 @@
 #!/bin/bash
-# reheap record --pid: a program that runs already. record_live counts its own calls; what was
-# born before is told apart; it must end with 0, which says that nothing of it was disturbed.
-# shellcheck source=ci/own/e2e/lib.sh
+# reheap record --pid: a program that runs already. record_live counts its own calls; blocks born
+# before are counted apart; it must end with 0, which shows that it was not disturbed. shellcheck
+# source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ -f "$build/libreheap-record.so" ] || skip_all "no recorder in $build"
 live=$build/helpers/record_live
@@ -46,7 +46,7 @@ wait $recorder
 ok 'Ctrl-C ends the recording' test $? = 0
 ok 'each birth is there once' test "$(count alloc exact.rht)" = "$(cat exact/counted)"
 ok 'each death too' test "$(count free exact.rht)" = "$(cat exact/counted)"
-ok 'what was born before is told apart' test "$(count before.freed exact.rht)" = 1000
+ok 'blocks born before are counted apart' test "$(count before.freed exact.rht)" = 1000
 ok 'and is no damage' fails grep -qE 'unknown|alloc_live|inversion|drop\.' <("$reheap" info exact.rht)
 is_exit 0 'replay verifies' "$reheap" replay exact.rht --backend libc --verify -o r.json
 end exact

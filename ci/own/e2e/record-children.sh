@@ -105,7 +105,7 @@ if gcc -static one.c -o static 2>/dev/null; then
 else
 	skip 'a static child' 'no static libc here'
 fi
-# What that one begins lives for less than a millisecond; the kernel tells of it in the first namespaces.
+# Its child lives for less than a millisecond; the kernel reports it in the first namespaces.
 cat >quick.c <<'EOF'
 #include <sys/wait.h>
 #include <unistd.h>
@@ -129,7 +129,7 @@ if [ "$(id -u)" = 0 ] && [ "$(readlink /proc/self/ns/pid)" = 'pid:[4026531836]' 
 	ok 'a static child is named' none_else 1 mixed
 	ok 'and the ten that it begins are recorded' recorded 10 mixed
 else
-	skip 'short-lived children of a static child' 'the kernel does not tell of them here'
+	skip 'short-lived children of a static child' 'the kernel does not report them here'
 fi
 if command -v musl-gcc >/dev/null && musl-gcc one.c -o musl 2>/dev/null; then
 	record musl './musl'

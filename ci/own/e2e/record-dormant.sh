@@ -44,7 +44,7 @@ wait $recorder
 ok 'Ctrl-C ends the recording' test $? = 0
 ok 'each birth is there once' test "$(count alloc exact.rht)" = "$(cat exact/counted)"
 ok 'each death too' test "$(count free exact.rht)" = "$(cat exact/counted)"
-ok 'what was born before is told apart' test "$(count before.freed exact.rht)" = 1000
+ok 'blocks born before are counted apart' test "$(count before.freed exact.rht)" = 1000
 ok 'and is no damage' fails grep -qE 'unknown|alloc_live|inversion|drop\.' <("$reheap" info exact.rht)
 end exact
 ok 'its file is gone' fails test -e files/reheap-dormant.$program

@@ -27,16 +27,16 @@ is_exit 0 'a daemon that its parent leaves at once' \
 ok 'is waited for' test -e done
 holds 100000 'and recorded' d.*.rht
 
-# One that never ends: the recorder says for which process it waits, and ends when told.
-"$reheap" record -f -o e.rht -- "$hard" daemon 1000 86400000 "$temp/never" 2>told.txt &
+# One that never ends: the recorder names the process it waits for, and ends on a signal.
+"$reheap" record -f -o e.rht -- "$hard" daemon 1000 86400000 "$temp/never" 2>said.txt &
 recorder=$!
-until_true grep -q 'recording goes on' told.txt
-ok 'a daemon that runs on is named' grep -qE 'left running: [0-9]+ record_hard' told.txt
-left=$(sed -n 's/.*left running: \([0-9]*\) .*/\1/p' told.txt)
+until_true grep -q 'recording goes on' said.txt
+ok 'a daemon that runs on is named' grep -qE 'left running: [0-9]+ record_hard' said.txt
+left=$(sed -n 's/.*left running: \([0-9]*\) .*/\1/p' said.txt)
 kill -TERM $recorder
 wait $recorder
 ok 'SIGTERM ends the recorder with the status of the program' test $? = 0
-ok 'and it names what still runs' grep -qE "ended by a signal; still running.*$left" told.txt
+ok 'and it names what still runs' grep -qE "ended by a signal; still running.*$left" said.txt
 ok 'which does' kill -KILL "$left"
 
 "$reheap" record -q -f -o n.rht -- "$hard" nested 1000 2>/dev/null

@@ -62,7 +62,7 @@ gcc -pthread maps.c -o maps || skip_all 'it does not compile'
 is_exit 0 'recorded without --maps' "$reheap" record -o plain.rht -- ./maps
 ok 'the memory is not explained, and it is said what would' grep -q \
 	'anonymous memory that no event explains.*--maps' .err
-ok 'no event tells of it' fails grep -qE '^ +(un)?map ' <("$reheap" info plain.rht)
+ok 'no event records it' fails grep -qE '^ +(un)?map ' <("$reheap" info plain.rht)
 
 is_exit 0 'recorded with --maps' "$reheap" record --maps -o maps.rht -- ./maps
 ok 'it is complete' grep -q 'is complete\|complete: every' .err

@@ -14,7 +14,7 @@ is_exit 0 'a sample is recorded' \
 	"$reheap" record --sample-bytes 16K --sample-seed 3 -o s.rht -- "$target" classes 500 2
 says 'not complete: it is a sample \(--sample-bytes 16384\)' 'and called so'
 is_exit 0 'info reads it' "$reheap" info s.rht
-shows 'sample .* one byte in 16384 is hit' 'tells of the draws'
+shows 'sample .* one byte in 16384 is hit' 'reports the draws'
 shows 'births .* [0-9]+ \+- [0-9]+ +estimated' 'and what is estimated'
 if command -v jq >/dev/null; then
 	ok 'estimates have their errors in JSON' sh -c "$reheap info --json s.rht |

@@ -19,7 +19,7 @@ is_exit 0 'hotsplit at 1, 2 and 8 lanes, every stack proven' "$reheap" replay ho
 "$reheap" gen goroutines -o many.rht shape=parked lanes=1 tasks=40000 events=400000 >/dev/null 2>&1
 is_exit 0 'many tasks, measured' "$reheap" replay many.rht --reps 1 -o many.json \
 	--backend tiered/pools,tiered/segmented,libc/thread:size=16K:guard=0,libc/heap
-ok 'a line tells what a task costs' grep -q '^stacks, resident for each task: .*libc/heap' "$temp/.out"
+ok 'a line gives the cost of a task' grep -q '^stacks, resident for each task: .*libc/heap' "$temp/.out"
 "$reheap" gen hotsplit -o split.rht events=1200000 >/dev/null 2>&1
 is_exit 0 'the hot split, measured' "$reheap" replay split.rht --reps 1 \
 	--backend tiered/pools,tiered/segmented -o split.json

@@ -406,7 +406,7 @@ static int add_unseen(struct go_import *import, const char *profile, struct rh_e
 			      err) < 0)
 		return -1;
 	return rh_trace_add_note(out, "import.unsuited",
-				 "counts of objects, and what is told of stacks", err);
+				 "counts of objects, and what is recorded of stacks", err);
 }
 
 /* Refused before anything is read. */
