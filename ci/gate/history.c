@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "alloc/base/os.h"
+#include "harness/result/load.h"
 #include "harness/result/result.h"
 
 struct rh_history {
@@ -313,30 +314,24 @@ int rh_history_add(struct rh_history *history, const char *path, size_t *rows, s
 	char sha256[SHA256_DIGEST_STRING_LENGTH];
 	struct source source = { .trace = "" };
 	struct rh_filemap map;
-	json_error_t where;
 	json_t *root;
-	size_t skip = 0;
-	int result;
+	int result = 0;
 
 	*rows = 0;
-	if (rh_filemap_open(&map, path, err) < 0)
-		return -1;
-	if (map.bytes == 0) {
-		rh_filemap_close(&map);
-		return rh_fail(err, RH_BAD_DATA, "%s is empty", path);
-	}
-	SHA256Data(map.base, map.bytes, sha256);
-	if (map.bytes > 3 && memcmp(map.base, "\xef\xbb\xbf", 3) == 0)
-		skip = 3; /* a byte order mark */
-	root = json_loadb((const char *)map.base + skip, map.bytes - skip, 0, &where);
-	rh_filemap_close(&map);
+	/* Read as it comes first, which ends early for what is no document, however long. */
+	root = rh_json_load(path, err);
 	if (!root)
-		return rh_fail(err, RH_BAD_DATA, "%s:%d: not JSON: %s", path, where.line,
-			       where.text);
-	if (is_ours(root) && check(path, root, err) < 0) {
+		return -1;
+	if (is_ours(root))
+		result = check(path, root, err);
+	if (result == 0)
+		result = rh_filemap_open(&map, path, err);
+	if (result < 0) {
 		json_decref(root);
 		return -1;
 	}
+	SHA256Data(map.base, map.bytes, sha256);
+	rh_filemap_close(&map);
 	result = run_sql(history, "BEGIN IMMEDIATE", err);
 	if (result == 0) {
 		result = add(history, root, sha256, &source, err);

@@ -18,6 +18,7 @@
 #include "harness/result/fields.h"
 #include "traces/gen/gen.h"
 #include "traces/import/import.h"
+#include "traces/import/known.h"
 #include "alloc/base/printable.h"
 
 struct opts {
@@ -168,6 +169,9 @@ static void list_importers(struct list *list)
 					   .absent_why = rh_importers[i]->absent_why,
 					   .knobs = rh_importers[i]->opts,
 					   .example = rh_importers[i]->looks_like });
+	heading(list, "not read, and what to do");
+	if (!list->pool)
+		rh_known_print(stdout);
 }
 
 static void list_generators(struct list *list)

@@ -4,6 +4,7 @@
 #include "harness/result/fields.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* One table each; SELF names the structure whose members it describes. */
@@ -191,6 +192,8 @@ int rh_document_check(const struct rh_document *document, const char *path, stru
 	return document->validation ? check_validation(document, path, err) : 0;
 }
 
+#define FIGURE_MAX 1e18
+
 /* What is measured is not below 0; a difference may be, and a share of one. */
 static bool may_be_negative(const char *name)
 {
@@ -206,6 +209,19 @@ static bool may_be_negative(const char *name)
 static int check_metric(const struct rh_metric *metric, const char *path, size_t index,
 			struct rh_err *err)
 {
+	const double *ends[] = { &metric->median, &metric->lo, &metric->hi, &metric->min,
+				 &metric->max };
+
+	/* No measurement is so large, and what is drawn of it would be no figure. */
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (fabs(*ends[i]) > FIGURE_MAX)
+			return rh_fail(err, RH_BAD_DATA, "%s: metrics[%zu]: %s cannot be %g", path,
+				       index, metric->name, *ends[i]);
+	for (size_t i = 0; i < metric->values_count; i++)
+		if (fabs(metric->values[i]) > FIGURE_MAX)
+			return rh_fail(err, RH_BAD_DATA,
+				       "%s: metrics[%zu].values[%zu]: no %s is %g", path, index, i,
+				       metric->name, metric->values[i]);
 	if (metric->median < 0 && !may_be_negative(metric->name))
 		return rh_fail(err, RH_BAD_DATA, "%s: metrics[%zu].median: %s cannot be %g", path,
 			       index, metric->name, metric->median);
@@ -214,6 +230,43 @@ static int check_metric(const struct rh_metric *metric, const char *path, size_t
 			       "%s: metrics[%zu]: the lower end of %s lies above the upper one",
 			       path, index, metric->name);
 	return 0;
+}
+
+static int by_key(const void *a, const void *b)
+{
+	const struct rh_metric *x = *(const struct rh_metric *const *)a;
+	const struct rh_metric *y = *(const struct rh_metric *const *)b;
+
+#define DIFFER(field)             \
+	if (x->field != y->field) \
+		return x->field < y->field ? -1 : 1;
+	DIFFER(trace)
+	DIFFER(backend)
+	DIFFER(lanes)
+	DIFFER(copies)
+#undef DIFFER
+	return strcmp(x->name, y->name);
+}
+
+/* Whoever pairs metrics of two documents takes one of a kind. */
+static int check_once(const struct rh_document *document, const char *path, struct rh_err *err)
+{
+	size_t count = document->metrics_count, i = 1;
+	const struct rh_metric **sorted = calloc(count + 1, sizeof(struct rh_metric *));
+
+	if (!sorted)
+		return rh_fail(err, RH_OS, "%s: no memory to read it", path);
+	for (size_t m = 0; m < count; m++)
+		sorted[m] = &document->metrics[m];
+	qsort(sorted, count, sizeof(struct rh_metric *), by_key);
+	while (i < count && by_key(&sorted[i - 1], &sorted[i]) != 0)
+		i++;
+	if (i < count)
+		rh_fail(err, RH_BAD_DATA, "%s: metrics[%zu] and metrics[%zu] are of the same %s",
+			path, (size_t)(sorted[i - 1] - document->metrics),
+			(size_t)(sorted[i] - document->metrics), sorted[i]->name);
+	free(sorted);
+	return i < count ? -1 : 0;
 }
 
 int rh_document_read(struct rh_document *document, const char *path, struct rh_pool *pool,
@@ -226,5 +279,7 @@ int rh_document_read(struct rh_document *document, const char *path, struct rh_p
 	for (size_t i = 0; i < document->metrics_count; i++)
 		if (check_metric(&document->metrics[i], path, i, err) < 0)
 			return -1;
+	if (check_once(document, path, err) < 0)
+		return -1;
 	return rh_document_check(document, path, err);
 }

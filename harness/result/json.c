@@ -412,6 +412,8 @@ static int read_whole(struct reader *in, const struct rh_field *field, void *rec
 {
 	double number = json_number_value(value);
 
+	if (field->kind == RH_AS_U32 && number > UINT32_MAX)
+		return refuse(in, "a number up to 4294967295");
 	if (json_is_integer(value) && json_integer_value(value) >= 0)
 		set_whole(field, record, (uint64_t)json_integer_value(value));
 	else if (json_is_real(value) && number >= 0 && number < 9e15)

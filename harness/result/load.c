@@ -11,12 +11,15 @@
 #include <sys/stat.h>
 
 #include "alloc/base/os.h"
+#include "alloc/base/wrapping.h"
 
 enum { MARK_BYTES = 3 };
 
 struct source {
 	FILE *file;
 	bool begun;
+	size_t head_bytes;
+	char head[RH_WRAPPING_BYTES]; /* what it begins with, for the message */
 };
 
 /* Bytes for the parser: 0 at the end, (size_t)-1 on error. */
@@ -34,6 +37,10 @@ static size_t give(void *buffer, size_t bytes, void *from)
 			got = 0;
 	}
 	got += fread(to + got, 1, bytes - got, source->file);
+	if (source->head_bytes == 0) {
+		source->head_bytes = got < sizeof(source->head) ? got : sizeof(source->head);
+		memcpy(source->head, to, source->head_bytes);
+	}
 	return got == 0 && ferror(source->file) ? (size_t)-1 : got;
 }
 
@@ -42,6 +49,20 @@ static bool is_directory(FILE *file)
 	struct stat st;
 
 	return fstat(fileno(file), &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Why it is no JSON: by what it is, where its first bytes say that. */
+static void refuse(const struct source *source, const char *path, const json_error_t *why,
+		   struct rh_err *err)
+{
+	const char *wrapping = rh_wrapping_of(source->head, source->head_bytes);
+
+	if (source->head_bytes == 0)
+		rh_fail(err, RH_BAD_DATA, "%s is empty", path);
+	else if (wrapping)
+		rh_fail(err, RH_BAD_DATA, "%s is %s", path, wrapping);
+	else
+		rh_fail(err, RH_BAD_DATA, "%s:%d: not JSON: %s", path, why->line, why->text);
 }
 
 json_t *rh_json_load(const char *path, struct rh_err *err)
@@ -61,7 +82,7 @@ json_t *rh_json_load(const char *path, struct rh_err *err)
 	if (is_directory(source.file))
 		rh_fail(err, RH_NO_INPUT, "%s is a directory, not a file", path);
 	else if (!(root = json_load_callback(give, &source, JSON_REJECT_DUPLICATES, &why)))
-		rh_fail(err, RH_BAD_DATA, "%s:%d: not JSON: %s", path, why.line, why.text);
+		refuse(&source, path, &why, err);
 	if (ferror(source.file)) {
 		json_decref(root);
 		root = NULL;

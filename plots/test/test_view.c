@@ -41,7 +41,9 @@ static void refuses_what_is_no_result(void **state)
 	static const struct {
 		const char *text, *says;
 	} rows[] = {
-		{ "", "not JSON" },
+		{ "", "is empty" },
+		{ "\x1f\x8b\b", "packed by gzip" },
+		{ "\xff\xfe{", "text in UTF-16" },
 		{ "{", "not JSON" },
 		{ "[]", "schema" },
 		{ "{\"schema\":\"reheap.result/9\"}", "reheap.result/9" },
@@ -57,6 +59,19 @@ static void refuses_what_is_no_result(void **state)
 		{ HEAD BODY "\"trials\":[],\"metrics\":[{\"trace\":0,\"backend\":0,\"name\":\"n\","
 			    "\"median\":null}]}",
 		  "metrics[0]" },
+		{ HEAD BODY "\"trials\":[],\"metrics\":[{\"lanes\":4294967296,\"name\":\"n\","
+			    "\"median\":1}]}",
+		  "metrics[0].lanes" },
+		{ HEAD BODY "\"trials\":[],\"metrics\":[{\"name\":\"n\",\"median\":1e300}]}",
+		  "metrics[0]: n cannot be 1e+300" },
+		{ HEAD BODY "\"trials\":[],\"metrics\":[{\"name\":\"time.ratio\",\"median\":-1}]}",
+		  "metrics[0].median: time.ratio cannot be -1" },
+		{ HEAD BODY "\"trials\":[],\"metrics\":[{\"name\":\"n\",\"median\":1,\"lo\":3,"
+			    "\"hi\":2}]}",
+		  "the lower end of n" },
+		{ HEAD BODY "\"trials\":[],\"metrics\":[{\"name\":\"n\",\"median\":1},"
+			    "{\"name\":\"n\",\"median\":2}]}",
+		  "metrics[1] are of the same n" },
 		{ HEAD "\"traces\":[],\"backends\":[{}],\"trials\":[],\"metrics\":[]}",
 		  "backends[0]" },
 	};

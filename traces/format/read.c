@@ -3,6 +3,7 @@
  * out events, totals, notes and names. read_binary.c and read_text.c do the work.
  */
 #include "traces/format/read.h"
+#include "alloc/base/wrapping.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -100,6 +101,7 @@ static int open_file(struct rh_trace *trace, const char *path, struct rh_err *er
 /* The first bytes, put back for whoever reads on. */
 static int look(struct rh_trace *trace, struct rh_err *err)
 {
+	const char *wrapping;
 	long bytes;
 
 	trace->buffer = malloc(RH_READ_BUFFER_BYTES);
@@ -117,6 +119,12 @@ static int look(struct rh_trace *trace, struct rh_err *err)
 	assert(trace->buffer_end <= RH_READ_BUFFER_BYTES);
 	/* One byte decides: no text begins with the first byte of the magic. */
 	trace->is_text = (unsigned char)trace->buffer[0] != rh_magic[0];
+	wrapping = trace->is_text ? rh_wrapping_of(trace->buffer, trace->buffer_end) : NULL;
+	if (wrapping)
+		return rh_fail(err, RH_BAD_DATA, "%s is %s", trace->path, wrapping);
+	/* The byte order mark of an editor. */
+	if (bytes >= 3 && memcmp(trace->buffer, "\xef\xbb\xbf", 3) == 0)
+		trace->buffer_at = 3;
 	return 0;
 }
 

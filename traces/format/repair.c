@@ -19,6 +19,7 @@
  * thread); a scan of the whole window costs less than a microsecond.
  */
 #include "traces/format/builder.h"
+#include "traces/format/order.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -418,7 +419,11 @@ int rh_build_alloc(struct rh_build *build, uint64_t thread, const struct rh_buil
 	}
 	call.event = stamped(build, RH_EV_ALLOC, lane);
 	call.event.size = block->size;
-	call.event.align_log2 = (uint8_t)block->align_log2;
+	/* What no address space holds is a number that was torn: the block itself is there. */
+	if (block->align_log2 > RH_TRACE_ALIGN_LOG2_MAX)
+		rh_build_count(build, "repair.alignment", 1);
+	else
+		call.event.align_log2 = (uint8_t)block->align_log2;
 	call.event.flags = (uint16_t)block->flags;
 	return repair_call(build, &call, err);
 }

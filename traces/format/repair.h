@@ -11,6 +11,7 @@
  *	repair.realloc_unknown	realloc of an unknown address, kept as an alloc
  *	repair.alloc_live	an address handed out while live: the old object is freed first
  *	repair.inversion	free and re-alloc of an address arrived swapped and were put right
+ *	repair.alignment	an alignment beyond any address space, left out
  * Every input line is accounted for: it is an event, or a drop, or the importer counts it.
  * Events beyond the lines are one lane_start per lane and one free per repair.alloc_live.
  *

@@ -10,6 +10,7 @@
 
 #include "alloc/base/suggest.h"
 #include "traces/format/names.h"
+#include "traces/import/known.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +72,37 @@ const struct rh_importer *rh_importer_of(const char *name, struct rh_err *err)
 	return NULL;
 }
 
+/* Texts that a program other than the recorder went over. */
+static int check_text(const struct rh_input *input, const char *bytes, size_t count,
+		      struct rh_err *err)
+{
+	const char *says = rh_known_text(bytes, count);
+
+	return says ? rh_fail(err, RH_BAD_DATA, "%s is %s", rh_input_path(input), says) : 0;
+}
+
+static int refuse_known(const struct rh_input *input, const struct rh_known *known,
+			struct rh_err *err)
+{
+	return known ? rh_fail(err, RH_BAD_DATA, "%s is %s: %s", rh_input_path(input), known->what,
+			       known->way)
+		     : 0;
+}
+
+/* A format that was named may be the wrong one: said before its first line is torn. */
+static int check_content(const struct rh_importer *importer, struct rh_input *input,
+			 struct rh_err *err)
+{
+	const char *bytes;
+	ssize_t count = rh_input_peek(input, &bytes, err);
+
+	if (count < 0 || check_text(input, bytes, (size_t)count, err) < 0)
+		return -1;
+	if (importer->likeness && importer->likeness(bytes, (size_t)count) > 0)
+		return 0;
+	return refuse_known(input, rh_known_find(bytes, (size_t)count), err);
+}
+
 const struct rh_importer *rh_importer_by_content(struct rh_input *input, struct rh_err *err)
 {
 	const struct rh_importer *best = NULL;
@@ -90,6 +122,8 @@ const struct rh_importer *rh_importer_by_content(struct rh_input *input, struct 
 			rh_input_path(input));
 		return NULL;
 	}
+	if (check_text(input, bytes, (size_t)count, err) < 0)
+		return NULL;
 	for (int i = 0; rh_importers[i]; i++) {
 		unsigned score = 0;
 
@@ -100,7 +134,7 @@ const struct rh_importer *rh_importer_by_content(struct rh_input *input, struct 
 			best_score = score;
 		}
 	}
-	if (!best)
+	if (!best && refuse_known(input, rh_known_find(bytes, (size_t)count), err) == 0)
 		rh_fail(err, RH_BAD_DATA,
 			"%s: its first lines are of no format that is known here; name the format "
 			"(reheap list importers shows a line of each)",
@@ -203,6 +237,8 @@ static int import_with(const struct rh_import_job *job, struct rh_input *input,
 	struct rh_trace_make with_columns = *job->make;
 	struct rh_trace_out *out = NULL;
 
+	if (check_content(importer, input, err) < 0)
+		return -1;
 	rh_input_set_max_damage(input, job->max_damage);
 	with_columns.notes = notes;
 	with_columns.columns = importer->columns;

@@ -60,8 +60,10 @@ static const char *scan_record(const char **at, void *record)
 
 	*line = (struct line){ 0 };
 	scan_blanks(at);
-	if (scan_decimal(at, &line->size))
-		return NULL;
+	if (scan_decimal(at, &line->size)) {
+		scan_blanks(at);
+		return **at == '\0' || **at == '#' ? NULL : "a number of the header stands alone";
+	}
 	line->letter = **at;
 	return scan_operation(at, line);
 }
@@ -151,6 +153,10 @@ static int import_malloclab(struct rh_input *input, const void *opts, struct rh_
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
 	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &lab }, err) < 0)
 		return -1;
+	if (lab.ops == 0)
+		return rh_fail(err, RH_BAD_DATA,
+			       "%s: there are numbers of a header in it, and no operation",
+			       rh_input_path(input));
 	ops = promised(&lab);
 	if (ops != RH_NONE && ops != lab.ops)
 		rh_build_count(build, "repair.header_ops",

@@ -332,8 +332,12 @@ static void test_not_a_trace(void **state)
 	expect_open_fails("/tmp", RH_NO_INPUT, "is a directory");
 	store_trace(path, "", 0);
 	expect_open_fails(path, RH_BAD_DATA, "is empty");
-	store_trace(path, "PK\3\4 something else\n", 21);
+	store_trace(path, "GIF and something else\n", 23);
 	expect_open_fails(path, RH_BAD_DATA, "it is not a trace");
+	store_trace(path, "PK\3\4 something else\n", 21);
+	expect_open_fails(path, RH_BAD_DATA, "is a zip archive");
+	store_trace(path, "r\0e\0h\0e\0a\0p\0-\0", 14);
+	expect_open_fails(path, RH_BAD_DATA, "text in UTF-16 without its mark");
 	rh_file_head_put(head, 0);
 	rh_put32(head + 8, 7);
 	store_trace(path, head, sizeof(head));
