@@ -298,10 +298,14 @@ static void ranges(struct rh_figure *figure)
 	case RH_SCATTER:
 		for (size_t p = 0; p < figure->panel_count; p++) {
 			struct rh_panel *panel = &figure->panels[p];
+			double most;
 
 			y_range(figure, (int)p, figure->scale, &panel->y_min, &panel->y_max);
+			most = panel->y_max;
 			pad(&panel->y_min, &panel->y_max, false, 0.12);
 			panel->y_min = fmin(0, panel->y_min);
+			/* a mark at the edge lies on the key */
+			panel->y_max = fmax(panel->y_max, most + 0.08 * (most - panel->y_min));
 			if (figure->diagonal)
 				square(figure, panel);
 		}

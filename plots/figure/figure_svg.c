@@ -46,7 +46,12 @@ void rh_format_tick(char *text, size_t bytes, double value)
 		value /= 1000;
 		unit++;
 	}
-	snprintf(text, bytes, "%.4g%s", fabs(value) < 1e-12 ? 0 : value, units[unit]);
+	if (fabs(value) < 1e-12)
+		snprintf(text, bytes, "0");
+	else if (fabs(value) < 1e-4) /* %g would turn to exponents here */
+		snprintf(text, bytes, "%.*f", (int)ceil(-log10(fabs(value)) - 1e-9), value);
+	else
+		snprintf(text, bytes, "%.4g%s", value, units[unit]);
 }
 
 /* Where a text stands and how it looks. */
@@ -362,9 +367,9 @@ static void put_panel(struct pen *pen, size_t p)
 	put_frame(pen, p);
 	if ((figure->panel_count > 1 && !(run && p > 0)) || figure->layout == RH_HEAT)
 		put_text(pen->to,
-			 &(struct label){ 8,
+			 &(struct label){ figure->layout == RH_HEAT ? figure->left : 8,
 					  panel->top - (rows || keyless ? 0 : figure->key_height) -
-						  (keyless ? 9 : 3),
+						  (keyless ? 13 : 3),
 					  "start", 11, "ink" },
 			 panel->name);
 	fprintf(pen->to,

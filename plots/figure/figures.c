@@ -63,6 +63,14 @@ static const char *unseen_note(const struct rh_view *view)
 		      : NULL;
 }
 
+/* Nobody waited here: six panels of zeros say less than none. */
+static bool still(const struct rh_view *view, size_t scene)
+{
+	double most = rh_most_of_contestants(view, scene, "locks.wait_share");
+
+	return most >= 0 && most < RH_WAIT_SHOWN_FROM;
+}
+
 static void build_rows(const struct rh_view *view, struct rh_figures *figures, int which)
 {
 	const struct row_figure *row = &row_figures[which];
@@ -70,13 +78,17 @@ static void build_rows(const struct rh_view *view, struct rh_figures *figures, i
 	struct rh_figure *figure =
 		rh_figure_start(figures, row->name, RH_ROWS, RH_PANELS_MAX, series_max);
 	struct rh_trial_span span = { 0 };
-	size_t drawn = 0;
+	size_t drawn = 0, quiet = 0;
 
 	figure->title = row->title;
 	figure->x_text = row->x_text;
 	figure->scale = row->scale;
 	figure->reference = row->reference;
 	for (size_t s = 0; s < view->scene_count; s++) {
+		if (which == LOCK_WAIT && still(view, s)) {
+			quiet++;
+			continue;
+		}
 		if (figure->panel_count < RH_PANELS_MAX)
 			drawn++;
 		rh_figure_rows(view, figure, s,
@@ -98,7 +110,9 @@ static void build_rows(const struct rh_view *view, struct rh_figures *figures, i
 			: rh_pool_printf(view->pool, "%.*s", (int)strcspn(row->title, "(") - 1,
 					 row->title));
 	if (figure->panel_count == 0)
-		figure->absent_why = rh_figure_why(view, row->metric, row->why);
+		figure->absent_why =
+			quiet ? "no lane waited 0.01 % of its time for a lock that counts itself"
+			      : rh_figure_why(view, row->metric, row->why);
 }
 
 /* ---- counters: a panel for each ---- */
@@ -128,6 +142,20 @@ static const char *counter_panel(const struct rh_view *view, const struct rh_vie
 	char *what = rh_pool_printf(view->pool, "%.*s", (int)(strlen(metric->name) - 19),
 				    metric->name + 9);
 
+	static const char *const names[][2] = {
+		{ "ir", "instructions" },
+		{ "d1_misses", "L1 data misses" },
+		{ "i1_misses", "L1 instruction misses" },
+		{ "ll_misses", "last-level misses" },
+		{ "l1d_misses", "L1 data misses" },
+		{ "l2_misses", "L2 misses" },
+		{ "llc_misses", "last-level misses" },
+		{ "dtlb_misses", "data TLB misses" },
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(what, names[i][0]) == 0)
+			what = rh_pool_text(view->pool, names[i][1]);
 	for (char *at = what; *at; at++)
 		if (*at == '_')
 			*at = ' ';
@@ -137,21 +165,6 @@ static const char *counter_panel(const struct rh_view *view, const struct rh_vie
 }
 
 #define RARE 0.01 /* below it counts are given per million events */
-
-/* The largest median of a counter in its scene; -1 when only controls have it. */
-static double most_of_contestants(const struct rh_view *view, const struct rh_view_metric *like)
-{
-	double most = -1;
-
-	for (size_t i = 0; i < view->metric_count; i++) {
-		const struct rh_view_metric *metric = &view->metrics[i];
-
-		if (metric->scene == like->scene && strcmp(metric->name, like->name) == 0 &&
-		    !view->brands[metric->brand].control)
-			most = fmax(most, metric->median);
-	}
-	return most;
-}
 
 static void add_counters(const struct rh_view *view, struct rh_figure *figure, bool misses)
 {
@@ -170,7 +183,7 @@ static void add_counters(const struct rh_view *view, struct rh_figure *figure, b
 			       strcmp(view->metrics[j].name, metric->name) == 0;
 		if (seen)
 			continue;
-		most = most_of_contestants(view, metric);
+		most = rh_most_of_contestants(view, metric->scene, metric->name);
 		zero += most == 0;
 		if (most > 0)
 			rh_figure_rows(view, figure, metric->scene,

@@ -2,8 +2,6 @@
  * figures_apart.c - where the time went: a panel for each part of lane time (harness/result's
  * apart.*) that is anything, a row for each backend. Of as many settings as there is room for.
  */
-#include <math.h>
-
 #include "plots/figure/figures_parts.h"
 
 #define SHOWN_FROM 0.005 /* a part below it everywhere has no panel */
@@ -16,19 +14,6 @@ static const struct part {
 	{ "apart.delay", "ready, without a CPU" }, { "apart.idle", "lane had ended before others" },
 	{ "apart.loop", "replay loop" },	   { "apart.rest", "of no known kind" },
 };
-
-static double most_of(const struct rh_view *view, size_t scene, const char *metric)
-{
-	double most = 0;
-
-	for (size_t b = 0; b < view->brand_count; b++) {
-		const struct rh_view_metric *m = rh_view_metric(view, scene, b, metric);
-
-		if (m && !view->brands[b].control)
-			most = fmax(most, m->median);
-	}
-	return most;
-}
 
 void rh_build_apart(const struct rh_view *view, struct rh_figures *figures, int which)
 {
@@ -46,7 +31,7 @@ void rh_build_apart(const struct rh_view *view, struct rh_figures *figures, int 
 
 		for (size_t p = 0; p < sizeof(parts) / sizeof(parts[0]); p++)
 			if (figure->panel_count < RH_PANELS_MAX &&
-			    most_of(view, s, parts[p].metric) >= SHOWN_FROM)
+			    rh_most_of_contestants(view, s, parts[p].metric) >= SHOWN_FROM)
 				rh_figure_rows(view, figure, s,
 					       &(struct rh_rows){ .metric = parts[p].metric,
 								  .panel_name = rh_pool_printf(

@@ -157,7 +157,7 @@ static void add_class_name(const struct rh_view *view, size_t scene, size_t bran
 
 	while (class < classes->list + classes->count && strcmp(class->name, name) != 0)
 		class ++;
-	if (!(share > 0) || class == classes->list + CLASS_NAMES_MAX)
+	if (!(share >= RH_WAIT_SHOWN_FROM) || class == classes->list + CLASS_NAMES_MAX)
 		return;
 	if (class == classes->list + classes->count) {
 		*class = (struct class){ .name = name };
@@ -166,7 +166,7 @@ static void add_class_name(const struct rh_view *view, size_t scene, size_t bran
 	class->most = fmax(class->most, share);
 }
 
-/* Classes that were waited for at some width, most waited for first. */
+/* Classes that were waited for at some width for long enough to show, the longest first. */
 static void find_classes(const struct rh_view *view, size_t first, size_t brand,
 			 struct classes *classes)
 {
@@ -251,11 +251,11 @@ void rh_build_lock_classes(const struct rh_view *view, struct rh_figures *figure
 	figure->caption = "Share of lane time that was spent waiting for a lock, by its class; a "
 			  "panel for each backend that reports its locks and had to wait";
 	if (figure->panel_count == 0)
-		figure->absent_why =
-			rh_figure_why(view, "locks.classes",
-				      "no backend that reports its locks "
-				      "waited for one at two numbers of lanes (--probes locks "
-				      "--lanes 1,2,4)");
+		figure->absent_why = rh_figure_why(
+			view, "locks.classes",
+			"no backend that tells of its locks "
+			"waited 0.01 % for one at two numbers of lanes (--probes locks "
+			"--lanes 1,2,4)");
 }
 
 /* ---- which tier served ---- */

@@ -286,3 +286,17 @@ void rh_figure_rows(const struct rh_view *view, struct rh_figure *figure, size_t
 	figure->panels[panel].rows = figure->series_count - first;
 	figure->panel_count++;
 }
+
+double rh_most_of_contestants(const struct rh_view *view, size_t scene, const char *metric)
+{
+	double most = -1;
+
+	for (size_t b = 0; b < view->brand_count; b++) {
+		const struct rh_view_metric *m =
+			view->brands[b].control ? NULL : rh_view_metric(view, scene, b, metric);
+
+		if (m)
+			most = fmax(most, m->median);
+	}
+	return most;
+}

@@ -34,6 +34,12 @@ struct rh_rows {
 void rh_figure_rows(const struct rh_view *view, struct rh_figure *figure, size_t scene,
 		    const struct rh_rows *rows, struct rh_trial_span *span);
 
+/* The largest median of a metric among what one may choose in a scene; -1 when nothing has it. */
+double rh_most_of_contestants(const struct rh_view *view, size_t scene, const char *metric);
+
+/* A share of time below it is noise: what never reaches it is not drawn. */
+#define RH_WAIT_SHOWN_FROM 0.0001
+
 /* Compares points by x, for qsort. */
 int rh_by_point_x(const void *a, const void *b);
 bool rh_same_trace(const struct rh_scene *a, const struct rh_scene *b);

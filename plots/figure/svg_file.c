@@ -12,8 +12,14 @@
 #include "alloc/base/os.h"
 #include "alloc/base/printable.h"
 #include "plots/figure/figure.h"
+#include "plots/figure/svg_pack.h"
 
 extern char **environ;
+
+/* What a figure says of itself. */
+struct words {
+	const char *id, *title, *caption;
+};
 
 static int put_whole(const char *path, const char *text, size_t bytes, struct rh_err *err)
 {
@@ -37,27 +43,48 @@ int rh_figure_put(const char *dir, const char *name, const char *text, size_t by
 	return put_whole(path, text, bytes, err);
 }
 
+/* Dressed and packed; NULL without memory. */
+static char *finished(const char *svg, const struct words *words, size_t *bytes)
+{
+	char *dressed = NULL, *packed = NULL;
+	size_t dressed_bytes;
+	FILE *to = open_memstream(&dressed, &dressed_bytes);
+
+	if (to)
+		rh_svg_dress(svg, words->id, words->title, words->caption, to);
+	if (!to || fclose(to) != 0) {
+		free(dressed);
+		return NULL;
+	}
+	to = open_memstream(&packed, bytes);
+	if (to)
+		rh_svg_pack(dressed, to);
+	free(dressed);
+	if (to && fclose(to) == 0)
+		return packed;
+	free(packed);
+	return NULL;
+}
+
 int rh_svg_dress_file(const char *path, const char *id, const char *title, const char *caption,
 		      struct rh_err *err)
 {
-	char *svg, *dressed = NULL;
+	const struct words words = { id, title, caption };
+	char *svg, *text;
 	struct rh_filemap map;
 	size_t bytes = 0;
 	int result = -1;
-	FILE *to;
 
 	if (rh_filemap_open(&map, path, err) < 0)
 		return -1;
 	svg = map.base ? strndup((const char *)map.base, map.bytes) : strdup("");
 	rh_filemap_close(&map);
-	to = svg ? open_memstream(&dressed, &bytes) : NULL;
-	if (to)
-		rh_svg_dress(svg, id, title, caption, to);
-	if (to && fclose(to) == 0)
-		result = put_whole(path, dressed, bytes, err);
+	text = svg ? finished(svg, &words, &bytes) : NULL;
+	if (text)
+		result = put_whole(path, text, bytes, err);
 	else
 		rh_fail(err, RH_OS, "no memory to draw %s", path);
-	free(dressed);
+	free(text);
 	free(svg);
 	return result;
 }

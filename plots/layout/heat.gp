@@ -16,7 +16,7 @@ do for [p = 1:panel_count] {
 	set bmargin at screen py(bottom[p])
 	set label 4 y_text at screen px(11),py((top[p] + bottom[p]) / 2) center rotate textcolor rgb ink
 	if (floor_ns > y_min) { set object 1 rectangle from graph 0,graph 0 to graph 1,first floor_ns fc rgb quiet fs solid 0.2 noborder behind }
-	set label 3 panel[p] at screen px(8),py(top[p] - 7) left font ",11" textcolor rgb ink
+	set label 3 panel[p] at screen px(left),py(top[p] - 9) left font ",11" textcolor rgb ink
 	if (p == panel_count) { eval sprintf("set xtics (%s)", x_ticks) } else { set format x "" }
 	set xlabel (p == panel_count ? x_text : "") offset 0,0.9 textcolor rgb ink
 	plot data using ($1 == p ? $7 : NaN):10:8:9:11:12:(tint(int($3), $13)) with boxxyerror lc rgb variable notitle

@@ -15,7 +15,7 @@ do for [p = 1:panel_count] {
 	eval sprintf("set ytics (%s)", y_ticks[p])
 	set label 4 y_text at screen px(11),py((top[p] + bottom[p]) / 2) center rotate textcolor rgb ink
 	keyless = one_key && p > 1
-	set label 3 panel[p] at screen px(8),py(top[p] - (keyless ? 9 : key_px + 3)) left font ",11" textcolor rgb ink
+	set label 3 panel[p] at screen px(8),py(top[p] - (keyless ? 13 : key_px + 3)) left font ",11" textcolor rgb ink
 	if (panel_count == 1) { unset label 3 }
 	set xlabel (p == panel_count ? x_text : "") offset 0,0.9 textcolor rgb ink
 	set key at screen px(left),py(top[p] - key_px + 4) left top Left reverse maxrows key_rows samplen 1.6 spacing 1.0 width 1 font ",11" textcolor rgb ink

@@ -15,8 +15,10 @@
 
 /* Documents larger than this in total are embedded without the segments and histograms of their
  * trials, which totals and metrics summarise: 200 trials of 100 segments are 1.4 MB, with latency
- * histograms 4 MB, and a page should open at once. */
+ * histograms 4 MB, and a page should open at once. Where that is still too much, trials and metrics
+ * stay out, too: the tables show them, and results.csv beside the page has them all. */
 enum { DOCUMENTS_BYTES_MAX = 500000 };
+enum part { WHOLE, WITHOUT_DETAILS, WITHOUT_NUMBERS };
 
 int rh_report_style(const char *plots_dir, FILE *to, struct rh_err *err)
 {
@@ -151,7 +153,7 @@ static int write_pareto(const struct rh_figures *figures, const struct rh_draw *
 
 	if (!figure)
 		return 0;
-	fputs("<section id=\"trade\">\n<h2>What speed costs in memory</h2>\n", to);
+	fputs("<section id=\"cost\">\n<h2>What speed costs in memory</h2>\n", to);
 	if (write_figure(figure, draw, to, err) < 0)
 		return -1;
 	fputs("</section>\n", to);
@@ -250,7 +252,7 @@ static int write_traces(const struct rh_view *view, const struct rh_figures *fig
 		rh_report_metrics(view, s, to);
 		fputs("</details>\n", to);
 	}
-	fputs("<p class=\"files\">Low to high is the sign-test interval of the median over trials; "
+	fputs("<p class=\"files\">Below a median stands its sign-test interval over trials; "
 	      "level is the confidence it reaches. Sources: own = clocks and counts of reheap, sw "
 	      "= kernel, hw = hardware counters, sim = callgrind.</p>\n</section>\n",
 	      to);
@@ -290,14 +292,16 @@ static void write_contents(const struct rh_view *view, FILE *to)
 	      to);
 }
 
-/* A copy of the document without the long lists of its trials. */
-static struct rh_document without_details(const struct rh_view *view,
-					  const struct rh_document *whole)
+/* A copy of the document without what is long. */
+static struct rh_document part_of(const struct rh_view *view, const struct rh_document *whole,
+				  enum part part)
 {
 	struct rh_document copy = *whole;
 
-	copy.trials = rh_pool_alloc(view->pool, whole->trials_count, sizeof(*copy.trials));
-	for (size_t t = 0; t < whole->trials_count; t++) {
+	if (part == WITHOUT_NUMBERS)
+		copy.trials_count = copy.metrics_count = 0;
+	copy.trials = rh_pool_alloc(view->pool, copy.trials_count + 1, sizeof(*copy.trials));
+	for (size_t t = 0; t < copy.trials_count; t++) {
 		copy.trials[t] = whole->trials[t];
 		copy.trials[t].segments = NULL;
 		copy.trials[t].probes = NULL;
@@ -316,31 +320,45 @@ static void write_json(const char *text, FILE *to)
 	}
 }
 
-void rh_report_documents(const struct rh_view *view, FILE *to)
+/* The documents as texts, of all of them the same part; how long they are together. */
+static size_t print_parts(const struct rh_view *view, enum part part, char **texts)
 {
-	char **texts = rh_pool_alloc(view->pool, view->doc_count, sizeof(*texts));
 	size_t total = 0;
 
 	for (size_t d = 0; d < view->doc_count; d++) {
-		texts[d] = rh_record_print(&rh_document_type, &view->docs[d].file, RH_JSON_COMPACT);
+		struct rh_document less = view->docs[d].file;
+
+		if (part != WHOLE)
+			less = part_of(view, &view->docs[d].file, part);
+		free(texts[d]);
+		texts[d] = rh_record_print(&rh_document_type, &less, RH_JSON_COMPACT);
 		total += texts[d] ? strlen(texts[d]) : 0;
 	}
-	for (size_t d = 0; d < view->doc_count; d++) {
-		if (total > DOCUMENTS_BYTES_MAX) {
-			struct rh_document less = without_details(view, &view->docs[d].file);
+	return total;
+}
 
-			free(texts[d]);
-			texts[d] = rh_record_print(&rh_document_type, &less, RH_JSON_COMPACT);
-		}
+void rh_report_documents(const struct rh_view *view, FILE *to)
+{
+	static const char *const says[] = {
+		[WITHOUT_DETAILS] = "The embedded documents leave out segments and histograms of "
+				    "trials; the result files have them.",
+		[WITHOUT_NUMBERS] = "The embedded documents say how was measured, and leave out "
+				    "trials and metrics; results.csv and the result files have "
+				    "them.",
+	};
+	char **texts = rh_pool_alloc(view->pool, view->doc_count + 1, sizeof(*texts));
+	enum part part = WHOLE;
+
+	while (print_parts(view, part, texts) > DOCUMENTS_BYTES_MAX && part != WITHOUT_NUMBERS)
+		part++;
+	for (size_t d = 0; d < view->doc_count; d++) {
 		fprintf(to, "<script type=\"application/json\" id=\"result-%zu\">", d + 1);
 		write_json(texts[d] ? texts[d] : "null", to);
 		fputs("</script>\n", to);
 		free(texts[d]);
 	}
-	if (total > DOCUMENTS_BYTES_MAX)
-		fputs("<p class=\"files\">The embedded documents leave out segments and "
-		      "histograms of trials; the result files have them.</p>\n",
-		      to);
+	if (says[part])
+		fprintf(to, "<p class=\"files\">%s</p>\n", says[part]);
 }
 
 static int write_page(const struct rh_view *view, const struct rh_figures *figures,

@@ -230,7 +230,7 @@ void rh_report_overview(const struct rh_view *view, FILE *to)
 
 /* ---- all metrics ---- */
 
-static void number_cell(double value, const char *unit, FILE *to)
+static void put_value(double value, const char *unit, FILE *to)
 {
 	char text[40];
 
@@ -238,38 +238,85 @@ static void number_cell(double value, const char *unit, FILE *to)
 		rh_format_bytes(text, sizeof(text), value);
 	else
 		rh_format_number(text, sizeof(text), value);
-	cell("td", NULL, isfinite(value) ? text : "-", to);
+	rh_escape_xml(isfinite(value) ? text : "-", to);
 }
 
-static void metric_row(const struct rh_view *view, const struct rh_view_metric *metric, FILE *to)
+/* Median, and below it where it lies: an interval is narrower than two columns. */
+static void value_cell(const struct rh_view_metric *m, FILE *to)
 {
+	fputs("<td>", to);
+	put_value(m->median, m->unit, to);
+	if (isfinite(m->lo) && isfinite(m->hi) && m->lo < m->hi) {
+		fputs("<br><small>", to);
+		put_value(m->lo, m->unit, to);
+		fputs(" to ", to);
+		put_value(m->hi, m->unit, to);
+		fputs("</small>", to);
+	}
+	fputs("</td>", to);
+}
+
+/* One metric over all backends; trials and confidence are those of the backend with fewest. */
+static void metric_row(const struct rh_view *view, const struct rh_view_metric *first,
+		       const bool *shown, FILE *to)
+{
+	const struct rh_view_metric *least = first;
 	char text[40];
 
 	fputs("<tr>", to);
-	cell("th", NULL, view->brands[metric->brand].spec, to);
-	cell("td", "name", metric->name, to);
-	number_cell(metric->median, metric->unit, to);
-	number_cell(metric->lo, metric->unit, to);
-	number_cell(metric->hi, metric->unit, to);
-	cell("td", "name", strcmp(metric->unit, "bytes") == 0 ? "" : metric->unit, to);
-	snprintf(text, sizeof(text), "%u", metric->n);
+	cell("th", NULL, first->name, to);
+	for (size_t b = 0; b < view->brand_count; b++) {
+		const struct rh_view_metric *m =
+			shown[b] ? rh_view_metric(view, first->scene, b, first->name) : NULL;
+
+		if (m && m->n < least->n)
+			least = m;
+		if (m)
+			value_cell(m, to);
+		else if (shown[b])
+			fputs("<td>-</td>", to);
+	}
+	cell("td", "name", strcmp(first->unit, "bytes") == 0 ? "" : first->unit, to);
+	snprintf(text, sizeof(text), "%u", least->n);
 	cell("td", NULL, text, to);
-	snprintf(text, sizeof(text), "%.1f %%", 100 * metric->level);
-	cell("td", NULL, isfinite(metric->level) ? text : "-", to);
-	cell("td", "name", metric->source, to);
+	snprintf(text, sizeof(text), "%.1f %%", 100 * least->level);
+	cell("td", NULL, isfinite(least->level) ? text : "-", to);
+	cell("td", "name", first->source, to);
 	fputs("</tr>\n", to);
 }
 
+static bool named_before(const struct rh_view_metric *const *list, size_t index)
+{
+	for (size_t i = 0; i < index; i++)
+		if (strcmp(list[i]->name, list[index]->name) == 0)
+			return true;
+	return false;
+}
+
+/* Metrics down, backends across: what is compared stands side by side. */
 void rh_report_metrics(const struct rh_view *view, size_t scene, FILE *to)
 {
-	fputs("<div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr><th>backend</th><th "
-	      "class=\"name\">metric</th><th>median</th><th>low</th><th>high</th><th "
-	      "class=\"name\">unit</th><th>n</th><th>level</th><th class=\"name\">source</th>"
+	const struct rh_view_metric **list =
+		rh_pool_alloc(view->pool, view->metric_count + 1, sizeof(struct rh_view_metric *));
+	bool *shown = rh_pool_alloc(view->pool, view->brand_count + 1, sizeof(*shown));
+	size_t count = 0;
+
+	for (size_t i = 0; i < view->metric_count; i++) {
+		if (view->metrics[i].scene != scene)
+			continue;
+		list[count++] = &view->metrics[i];
+		shown[view->metrics[i].brand] = true;
+	}
+	fputs("<div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr><th>metric</th>", to);
+	for (size_t b = 0; b < view->brand_count; b++)
+		if (shown[b])
+			cell("th", NULL, view->brands[b].label, to);
+	fputs("<th class=\"name\">unit</th><th>n</th><th>level</th><th class=\"name\">source</th>"
 	      "</tr></thead>\n<tbody>\n",
 	      to);
-	for (size_t i = 0; i < view->metric_count; i++)
-		if (view->metrics[i].scene == scene)
-			metric_row(view, &view->metrics[i], to);
+	for (size_t i = 0; i < count; i++)
+		if (!named_before(list, i))
+			metric_row(view, list[i], shown, to);
 	fputs("</tbody></table></div>", to);
 }
 

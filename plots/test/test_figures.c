@@ -15,6 +15,7 @@
 
 #include "alloc/base/install_paths.h"
 #include "plots/figure/figure.h"
+#include "plots/figure/svg_pack.h"
 
 static void fixture_path(char *path, size_t bytes)
 {
@@ -325,6 +326,90 @@ static void marks_tell_without_a_script(void **state)
 	free(text);
 }
 
+static char *packed(const char *svg)
+{
+	char *text = NULL;
+	size_t bytes = 0;
+	FILE *to = open_memstream(&text, &bytes);
+
+	rh_svg_pack(svg, to);
+	fclose(to);
+	return text;
+}
+
+/* What is inherited moves to what draws; alike elements share a class, other ones keep their own
+ * words, and what looks as the root says nothing. */
+static void packing_keeps_the_picture(void **state)
+{
+	static const char svg[] =
+		"<svg id=\"f\" viewBox=\"0 0 4 2\"><title id=\"f-title\">t</title><style>#f{}</style>\n"
+		"<g id=\"f-canvas\"><defs><path id='f-a' d='M0,0 h2'/><path id='f-b' d='M1,1 h2'/>"
+		"</defs>\n<g fill=\"none\" stroke=\"currentColor\" stroke-linecap=\"butt\">"
+		"<path d='M70.00,140.00 L75.04,140.00 L80.00,140.00 L80.00,130.00 M1,1 '/></g>"
+		"<g fill=\"none\" stroke=\"currentColor\"><path stroke='rgb( 0, 16, 255)' "
+		"d='M0,0 L1,1'/></g>"
+		"<g stroke=\"none\" fill=\"currentColor\" font-family=\"serif\" font-size=\"12.00\" "
+		"transform=\"translate(1.04,2.00)\"><text> a  b</text></g>"
+		"<g stroke=\"none\" fill=\"currentColor\" font-family=\"serif\" font-size=\"12.00\">"
+		"<text>1</text><text>2</text></g>"
+		"<g class=\"tip\"><title>jemalloc: 1</title><use xlink:href='#f-b' "
+		"transform='translate(3.00,4.00) scale(6.75)' opacity='0.00'/></g>"
+		"<use xlink:href='#f-a' color='red' stroke='currentColor'/>"
+		"<path d='M5,5 L5,5'/></g></svg>\n";
+	char *text = packed(svg);
+
+	(void)state;
+	assert_non_null(strstr(text, "<path d=\"M70,140h10v-10\"/>"));
+	assert_non_null(strstr(text, "<path d=\"M0,0l1,1\" stroke=\"#0010ff\"/>"));
+	assert_non_null(strstr(text, "font-family=\"serif\">"));
+	assert_non_null(strstr(text, " transform=\"translate(1,2)\">a  b</text>"));
+	assert_non_null(strstr(text, "{fill:currentColor;font-size:12px;stroke:none}"));
+	assert_non_null(strstr(text, "<circle class=\"tip\" opacity=\"0\" cx=\"3\" cy=\"4\" "
+				     "r=\"6.8\"><title>jemalloc: 1</title></circle>"));
+	assert_non_null(strstr(text, "id=\"f-a\""));
+	assert_non_null(strstr(text, "color=\"red\""));
+	assert_null(strstr(text, "<g"));
+	assert_null(strstr(text, "f-canvas"));
+	assert_null(strstr(text, "M5,5"));
+	free(text);
+}
+
+/* Curves, and whatever is no tree of tags, stay as they are. */
+static void packing_leaves_what_it_cannot_read(void **state)
+{
+	static const char *const whole[] = { "<svg id=\"f\"><path></svg>",     "<svg id=\"f\"",
+					     "<svg id=\"f\"><!-- --></svg>",   "no svg",
+					     "<svg id=\"f\"><a b=></a></svg>", "" };
+	char *text = packed("<svg id=\"f\"><path d=\"M0,0 C1,1 2,2 3,3\"/>"
+			    "<polygon points=\"0,0 1,x\"/></svg>");
+
+	(void)state;
+	assert_non_null(strstr(text, "d=\"M0,0 C1,1 2,2 3,3\""));
+	assert_non_null(strstr(text, "<polygon points=\"0,0 1,x\""));
+	free(text);
+	for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]); i++) {
+		text = packed(whole[i]);
+		assert_string_equal(text, whole[i]);
+		free(text);
+	}
+}
+
+static void ticks_have_no_exponents(void **state)
+{
+	static const struct {
+		double value;
+		const char *text;
+	} rows[] = { { 0, "0" },	   { 5e-06, "0.000005" }, { 1e-05, "0.00001" },
+		     { 0.0005, "0.0005" }, { 0.25, "0.25" },	  { 1200000, "1.2M" } };
+	char text[32];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		rh_format_tick(text, sizeof(text), rows[i].value);
+		assert_string_equal(text, rows[i].text);
+	}
+}
+
 static void numbers_read_well(void **state)
 {
 	static const struct {
@@ -371,6 +456,9 @@ int main(void)
 		cmocka_unit_test(tex_prints_what_it_is_given),
 		cmocka_unit_test(dressing_makes_ids_its_own),
 		cmocka_unit_test(marks_tell_without_a_script),
+		cmocka_unit_test(packing_keeps_the_picture),
+		cmocka_unit_test(packing_leaves_what_it_cannot_read),
+		cmocka_unit_test(ticks_have_no_exponents),
 		cmocka_unit_test(numbers_read_well),
 	};
 

@@ -20,13 +20,21 @@ addEventListener("load", () => {
 			.map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
 		return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 	};
-	const ground = light(getComputedStyle(document.body).backgroundColor);
+	// the nearest that is painted: cells of a heat map have grounds of their own
+	const ground_of = e => {
+		for (; e; e = e.parentElement) {
+			const c = getComputedStyle(e).backgroundColor;
+			if (rgb(c).length && !/, 0\)$/.test(c)) return light(c);
+		}
+		return 1;
+	};
+	const fold = document.querySelector("main details")?.getBoundingClientRect().top ?? 0;
 	let least = 99, where = "";
-	for (const e of document.querySelectorAll("h1,h2,h3,p,li,td,th,figcaption,svg text")) {
+	for (const e of document.querySelectorAll("h1,h2,h3,p,li,td,th,small,a,summary,figcaption,svg text")) {
 		if (!e.textContent.trim()) continue;
 		const s = getComputedStyle(e);
 		const own = light(e.tagName == "text" ? (s.fill == "currentcolor" ? s.color : s.fill) : s.color);
-		const c = (Math.max(own, ground) + 0.05) / (Math.min(own, ground) + 0.05);
+		const ground = ground_of(e), c = (Math.max(own, ground) + 0.05) / (Math.min(own, ground) + 0.05);
 		if (c < least) { least = c; where = e.tagName + " " + e.textContent.slice(0, 30); }
 	}
 	const ids = [...document.querySelectorAll("[id]")].map(e => e.id);
@@ -65,16 +73,16 @@ addEventListener("load", () => {
 		if (e.tabIndex > 0) bad.push("order-of-tabs");
 	const out = document.createElement("pre");
 	out.textContent = `PROBE contrast=${least.toFixed(2)} at=[${where}] twice=${twice.length} ` +
-		`fetched=${performance.getEntriesByType("resource").length} wide=${wide} ` +
+		`screens=${(fold / innerHeight).toFixed(1)} inner=${innerWidth} fetched=${performance.getEntriesByType("resource").length} wide=${wide} ` +
 		`access=${bad.length ? [...new Set(bad)].join(",").replace(/ /g, "_") : "good"} ` +
 		`dark=${matchMedia("(prefers-color-scheme: dark)").matches} ` +
 		`json=${data ? JSON.parse(data.textContent).schema : "none"}`;
-	document.body.append(out);
+	document.querySelector("main").append(out);
 });
 END
 # around PAGE
 around() {
-	{ sed 's|</body>.*||' "$1"; echo '<script>'; cat probe.js; echo '</script></body></html>'; } >page.html
+	{ sed 's|</body>.*||' "$1"; echo '<script>'; [ -z "${2:-}" ] || cat "$2"; cat probe.js; echo '</script></body></html>'; } >page.html
 }
 
 # look NAME WIDTH FLAGS...
@@ -84,7 +92,7 @@ look() {
 	timeout 90 "$browser" --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage \
 		--user-data-dir="$temp/profile" --window-size="$width,900" --enable-logging=stderr \
 		--v=0 "$@" --dump-dom "file://$temp/page.html" >dom 2>console </dev/null
-	grep -o 'PROBE [^<]*' dom | tail -n 1 >seen
+	grep -o 'PROBE contrast=[0-9][^<]*' dom | tail -n 1 >seen
 	ok "$name: the browser shows it" test -s seen
 	sed 's/^/# /' seen
 	ok "$name: nothing on the console" fails grep -q 'CONSOLE' console
@@ -103,6 +111,37 @@ if grep -q 'dark=true' seen; then
 	ok 'dark is dark' true
 else
 	skip 'dark is dark' 'this browser has no option to prefer dark'
+fi
+
+# ---- the first minute: four traces, five allocators ----
+
+backends=libc,one=libc@GLIBC_TUNABLES=glibc.malloc.arena_max=1,none=libc@GLIBC_TUNABLES=glibc.malloc.tcache_count=0
+for name in a b c d; do
+	"$reheap" gen server -o $name.rht seed=1 events=40000 lanes=1 heap=1M >/dev/null 2>&1
+done
+"$reheap" replay [abcd].rht --backend $backends,bump,tiered --reps 6 -q -o demo.json
+"$reheap" plot demo.json -o demo >/dev/null 2>&1
+ok 'the page of the demo has at most 1.5 MB' test "$(stat -c %s demo/report.html)" -le 1500000
+around demo/report.html
+look 'demo on a phone' 500
+ok 'has at most four screens before the folded part' awk -F'screens=' '{ exit !($2 + 0 > 0 && $2 + 0 <= 4) }' seen
+axe=${AXE:-/usr/share/nodejs/axe-core/axe.min.js}
+if [ -s "$axe" ]; then
+	cp probe.js probe-only.js
+	cat >>probe.js <<'END'
+addEventListener("load", async () => {
+	const found = await axe.run(document, { resultTypes: ["violations"] });
+	const out = document.createElement("pre");
+	out.textContent = `AXE violations=${found.violations.length} ${found.violations.map(v => v.id)}.`;
+	document.body.append(out);
+});
+END
+	around demo/report.html "$axe"
+	look 'demo under axe' 900 --virtual-time-budget=60000
+	ok 'axe finds nothing' grep -q 'AXE violations=0 ' dom
+	mv probe-only.js probe.js
+else
+	skip 'axe finds nothing' 'axe-core is not here (AXE=.../axe.min.js)'
 fi
 
 # ---- a matrix ----
