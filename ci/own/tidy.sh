@@ -211,7 +211,7 @@ parameters() {
 own_escapes='alloc/base/printable.c alloc/base/cells.c alloc/base/lock.c alloc/base/opt.c alloc/heap/tiered/block.c
 	alloc/heap/tiered/check.c traces/edit/export_perfetto.c harness/cli/usage.c harness/cli/manual.c
 	harness/cli/complete.c harness/cli/completion.c plots/figure/figure_svg.c
-	plots/figure/svg_embed.c plots/figure/figure_write.c plots/report/report.c
+	plots/figure/svg_embed.c plots/figure/svg_pack.c plots/figure/svg_path.c plots/figure/svg_tree.c plots/figure/figure_write.c plots/report/report.c
 	plots/report/report_tables.c plots/report/overview.c plots/report/overview_tables.c ci/gate/junit.c ci/gate/ci.c ci/gate/figure.c'
 printable() {
 	sources | grep -v -E '/test/|^ci/own/|^traces/record/shim/' |

@@ -342,15 +342,18 @@ static char *packed(const char *svg)
 static void packing_keeps_the_picture(void **state)
 {
 	static const char svg[] =
-		"<svg id=\"f\" viewBox=\"0 0 4 2\"><title id=\"f-title\">t</title><style>#f{}</style>\n"
+		"<svg id=\"f\" viewBox=\"0 0 4 2\"><title id=\"f-title\">t</title>"
+		"<style>#f{}</style>\n"
 		"<g id=\"f-canvas\"><defs><path id='f-a' d='M0,0 h2'/><path id='f-b' d='M1,1 h2'/>"
 		"</defs>\n<g fill=\"none\" stroke=\"currentColor\" stroke-linecap=\"butt\">"
 		"<path d='M70.00,140.00 L75.04,140.00 L80.00,140.00 L80.00,130.00 M1,1 '/></g>"
 		"<g fill=\"none\" stroke=\"currentColor\"><path stroke='rgb( 0, 16, 255)' "
 		"d='M0,0 L1,1'/></g>"
-		"<g stroke=\"none\" fill=\"currentColor\" font-family=\"serif\" font-size=\"12.00\" "
+		"<g stroke=\"none\" fill=\"currentColor\" font-family=\"serif\" "
+		"font-size=\"12.00\" "
 		"transform=\"translate(1.04,2.00)\"><text> a  b</text></g>"
-		"<g stroke=\"none\" fill=\"currentColor\" font-family=\"serif\" font-size=\"12.00\">"
+		"<g stroke=\"none\" fill=\"currentColor\" font-family=\"serif\" "
+		"font-size=\"12.00\">"
 		"<text>1</text><text>2</text></g>"
 		"<g class=\"tip\"><title>jemalloc: 1</title><use xlink:href='#f-b' "
 		"transform='translate(3.00,4.00) scale(6.75)' opacity='0.00'/></g>"
