@@ -4,11 +4,14 @@
  *
  *	1  the program is recorded twice, on the baseline, to see whether two runs make the same
  *	   calls. A program that links its own allocator gets libc's preloaded wherever libc is
- *meant 2  on request, each backend once under callgrind: instructions 3  rounds: every backend
- *under the program, under what does nothing (what loading costs: time of /bin/true, memory of a
- *worker) and under the replay of the recording, next to each other, so that the machine's load hits
- *both sides; the order is shuffled for each round 4  change against the baseline, predicted beside
- *observed (validate_compare.c), which becomes a part of the result (harness/result/fields_truth.h)
+ *	   meant
+ *	2  on request, each backend once under callgrind: instructions
+ *	3  rounds: every backend under the program, under what does nothing (what loading costs:
+ *	   time of /bin/true, memory of a worker) and under the replay of the recording, next to
+ *	   each other, so that the machine's load hits both sides; the order is shuffled for each
+ *	   round
+ *	4  change against the baseline, predicted beside observed (validate_compare.c), which
+ *	   becomes a part of the result (harness/result/fields_truth.h)
  *
  * A program whose two recordings differ by more than 1 % in heap calls is compared by rates: the
  * prediction is scaled to the mean number of calls and reported per call.

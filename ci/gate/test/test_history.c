@@ -22,7 +22,8 @@ static char document[64];
 static const char gate[] =
 	"{\"schema\":\"reheap.gate/1\",\"started\":\"%s\",\"tool\":\"reheap 1\","
 	"\"verdict\":\"pass\","
-	"\"host\":{\"cpu\":\"x\"},\"rule\":{},\"candidate\":{\"label\":\"it's \\\"new\\\"\"},\"scenarios\":[{"
+	"\"host\":{\"cpu\":\"x\"},\"rule\":{},\"candidate\":{\"label\":\"it's \\\"new\\\"\"},"
+	"\"scenarios\":[{"
 	"\"trace\":\"a.rht\",\"sha256\":\"00\",\"lanes\":1,\"metrics\":[{\"name\":\"wall\","
 	"\"ratio\":%.3f}],\"counts\":[{\"name\":\"instructions\",\"unit\":\"Ir/event\","
 	"\"candidate\":90.5}]}]}";

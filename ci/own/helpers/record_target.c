@@ -494,8 +494,8 @@ static int surroundings(void)
 	return 0;
 }
 
-/* Uses so many more ms of CPU time and touches so many MiB; then once more a tenth of both, as
- * another image of this process, where the third number says so. */
+/* Uses so many ms of CPU time beyond what the process used to get here and touches so many MiB;
+ * then once more a tenth of both, as another image, where the third number says so. */
 static int burn(void)
 {
 	char *block = keep(malloc((size_t)number[1] << 20)), ms[24], mib[24];
@@ -503,7 +503,6 @@ static int burn(void)
 	struct timespec start, now;
 	long used_ms;
 
-	/* What the process used before this image, and to load it, is not what is asked for. */
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
 	memset(block, 1, (size_t)number[1] << 20);
 	do {
