@@ -244,6 +244,102 @@ static void lengths_come_in_steps(void **state)
 	close_heap();
 }
 
+/* Six blocks of five pages, one behind the other. */
+enum { FIVE = 5 * 8192, SIX = 6 };
+
+static void six_blocks(char **block)
+{
+	for (int i = 0; i < SIX; i++) {
+		block[i] = ops->alloc(lane, FIVE);
+		memset(block[i], i, FIVE);
+		assert_true(!i || block[i] == block[i - 1] + FIVE);
+	}
+}
+
+/* In whatever order three neighbours are freed, what they leave is one place of fifteen pages, and
+ * it is cut again; the page heap is asked for nothing. */
+static void what_blocks_leave_is_joined_and_cut(void **state)
+{
+	static const int order[][3] = { { 1, 2, 3 }, { 1, 3, 2 }, { 2, 1, 3 },
+					{ 2, 3, 1 }, { 3, 1, 2 }, { 3, 2, 1 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(order) / sizeof(*order); i++) {
+		char *block[SIX], *p;
+		uint64_t asked;
+
+		open_heap(rh_tier_profile_of(TIER_PROFILE_DEFAULT), TIER_GC_EXPLICIT);
+		six_blocks(block);
+		asked = figure("mheap.span_allocs");
+		for (int k = 0; k < 3; k++)
+			ops->free(lane, block[order[i][k]], FIVE);
+		assert_int_equal(figure("stash.joins"), 2);
+		assert_int_equal(figure("stash.pages"), 15);
+		p = ops->alloc(lane, 3 * FIVE);
+		assert_ptr_equal(p, block[1]);
+		memset(p, 9, 3 * FIVE);
+		for (int k = 0; k < SIX; k += k ? 1 : 4)
+			assert_int_equal(block[k][0] | block[k][FIVE - 1], k);
+		ops->free(lane, p, 3 * FIVE);
+		p = ops->alloc(lane, FIVE);
+		assert_ptr_equal(p, block[1]);
+		assert_int_equal(figure("stash.pages"), 10);
+		assert_int_equal(figure("stash.cuts"), 1);
+		assert_ptr_equal(ops->alloc(lane, 2 * FIVE), block[2]);
+		assert_int_equal(figure("mheap.span_allocs"), asked);
+		close_heap();
+	}
+}
+
+/* What another lane freed between two places is not joined to them. */
+static void places_of_two_lanes_stay_apart(void **state)
+{
+	struct rh_lane *other;
+	char *block[SIX], *p;
+
+	(void)state;
+	open_heap(rh_tier_profile_of(TIER_PROFILE_DEFAULT), TIER_GC_EXPLICIT);
+	assert_int_equal(ops->lane_open(heap, &other, NULL), 0);
+	/* a lane keeps nothing before it has seen the heap */
+	ops->free(other, ops->alloc(other, FIVE), FIVE);
+	six_blocks(block);
+	ops->free(lane, block[1], FIVE);
+	ops->free(other, block[2], FIVE);
+	ops->free(lane, block[3], FIVE);
+	assert_int_equal(figure("stash.joins"), 0);
+	p = ops->alloc(lane, 2 * FIVE);
+	assert_true(p + 2 * FIVE <= block[1] || p >= block[4]);
+	assert_ptr_equal(ops->alloc(other, FIVE), block[2]);
+	assert_null(rh_tiered_check(heap));
+	ops->lane_close(other);
+	close_heap();
+}
+
+/* A block grows into the place behind it, as far as it needs, and the page heap is not asked. */
+static void a_block_grows_into_what_the_next_left(void **state)
+{
+	char *block[SIX];
+	uint64_t in_use;
+
+	(void)state;
+	open_heap(rh_tier_profile_of(TIER_PROFILE_DEFAULT), TIER_GC_EXPLICIT);
+	six_blocks(block);
+	ops->free(lane, block[2], FIVE);
+	in_use = figure("HeapInuse");
+	assert_ptr_equal(ops->resize(lane, block[1], FIVE, FIVE + 2 * 8192), block[1]);
+	memset(block[1] + FIVE, 1, 2 * 8192);
+	assert_int_equal(figure("stash.pages"), 3);
+	assert_int_equal(figure("HeapInuse"), in_use + 2 * 8192);
+	assert_ptr_equal(ops->resize(lane, block[1], FIVE + 2 * 8192, 2 * FIVE), block[1]);
+	assert_int_equal(figure("stash.pages"), 0);
+	assert_int_equal(figure("large.extended"), 2);
+	for (int k = 0; k < SIX; k += k == 1 ? 2 : 1)
+		assert_int_equal(block[k][0] | block[k][FIVE - 1], k);
+	ops->free(lane, block[1], 2 * FIVE);
+	assert_int_equal(figure("stash.pages"), 10);
+	close_heap();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +349,9 @@ int main(void)
 		cmocka_unit_test(a_buffer_takes_the_place_of_the_last),
 		cmocka_unit_test(lengths_come_in_steps),
 		cmocka_unit_test(a_small_heap_uses_what_it_parks),
+		cmocka_unit_test(what_blocks_leave_is_joined_and_cut),
+		cmocka_unit_test(places_of_two_lanes_stay_apart),
+		cmocka_unit_test(a_block_grows_into_what_the_next_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,7 +117,8 @@ static void what_goes_back_was_paid_for(void **state)
 
 		open_heap(profile, TIER_SCAVENGE_EAGER);
 		buffers(ROUNDS);
-		assert_in_range(figure("scavenger.releases"), ROUNDS / 25 + 1, ROUNDS);
+		/* twice what the paced policy may, below; most buffers lie where one was */
+		assert_in_range(figure("scavenger.releases"), ROUNDS / 100 + 1, ROUNDS);
 		close_heap();
 
 		open_heap(profile, TIER_SCAVENGE_PACED);
@@ -316,7 +317,7 @@ static void a_small_heap_takes_few_pages_for_itself(void **state)
 			 heap->bin_map + TIER_WINDOW_PAGES) +
 		resident(heap->pages.summary[TIER_LEVELS - 1],
 			 heap->pages.summary[TIER_LEVELS - 1] + TIER_WINDOW_CHUNKS);
-	/* debug: lanes and spans are longer, by more bitmaps and 256 lengths of the stash */
+	/* debug: lanes and spans are longer, by more bitmaps */
 	assert_in_range(pages, 5, PAGES + (TIER_DEBUG ? 4 : 0));
 	close_heap();
 }

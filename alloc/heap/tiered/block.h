@@ -21,6 +21,8 @@ struct place rh_place(const struct rh_heap *heap, size_t size, size_t align, uin
 /* Large blocks (large.c). */
 void *rh_large_alloc(struct rh_lane *lane, size_t size, const struct place *place, uint32_t flags);
 
+/* For a caller of malloc: of what the lane's last large blocks left, or NULL. */
+void *rh_large_again(struct rh_lane *lane, size_t size);
 /* gc=explicit: makes a large block longer or shorter where it is. False = it has to move. */
 bool rh_large_resize(struct rh_lane *lane, void *p, size_t size);
 /* What to ask for when a block of this span moves to grow to `size` bytes. */

@@ -10,6 +10,7 @@
 
 #include "alloc/heap/tiered/lane.h"
 #include "alloc/heap/tiered/mheap.h"
+#include "alloc/heap/tiered/stash.h"
 
 /* Free pages that lanes keep. */
 static uint64_t kept_pages(const struct rh_heap *heap)
@@ -31,6 +32,8 @@ const char *rh_tiered_check(struct rh_heap *heap)
 	rh_lock(&heap->lock);
 	/* The pages first: what follows believes their count. */
 	wrong = (heap->profile->radix ? rh_pages_check : rh_lists_check)(heap, &pages);
+	for (const struct rh_lane *lane = heap->lanes; lane && !wrong; lane = lane->next)
+		wrong = rh_stash_check(lane);
 	for (uint32_t i = 0; !wrong && i < count; i++) {
 		struct mspan *span = rh_nth_span(heap, i);
 

@@ -13,7 +13,8 @@
  * Ownership of a span, gc=explicit: `owner` is the lane that took it. Only that lane
  * touches alloc_bits, alloc_cache, freeindex and alloc_count; other lanes leave frees
  * in dead_bits under the central lock of the class. A span with no owner belongs to
- * the central lock. Other modes follow the sweepgen protocol of sweep.c.
+ * the central lock. Of a dead span it is the lane whose stash may join it to a neighbour
+ * (stash.h). Other modes follow the sweepgen protocol of sweep.c.
  *
  * Addresses: all arenas lie in one 64 GiB window, so that a page number is a shift and
  * a subtraction and the maps of pages are flat arrays that the kernel fills on touch.
@@ -241,14 +242,15 @@ enum {
 	SPAN_CACHE_MAX = 128,	/* span structs a lane keeps; refilled by half */
 	STASH_PAGES_ALL = 256,	/* free pages that all lanes keep as whole spans: 2 MiB together, */
 	STASH_PAGES_MIN = 32,	/* but 256 KiB each, */
-	STASH_PAGES_MAX = 1024, /* or an eighth of what is in use, up to 8 MiB each */
-	STASH_SHARE = 8,
+	STASH_PAGES_MAX = 4096, /* or a share of what is in use, 32 MiB together; all that one lane
+				 * has that is alone (stash.c) */
 	STASH_LOOK_PAGES = 2048, /* of traffic, 16 MiB: then what is kept is looked at */
 	PCACHE_SPAN_PAGES = 16,	 /* shorter spans come from the page cache */
-	STASH_SIZES = 256,	 /* spans of up to 255 pages are stashed */
-	STASH_WORDS = STASH_SIZES / 64,
+	STASH_LENGTHS = 4096,	 /* spans of fewer pages are stashed */
+	STASH_BINS = 80,	 /* by length: exact below 16, then eight to a power of two */
+	STASH_WORDS = 2,
 };
-_Static_assert(PCACHE_SPAN_PAGES < STASH_SIZES, "spares go into the stash");
+_Static_assert(STASH_BINS <= 64 * STASH_WORDS, "a bit for each");
 
 /* What a lane counts. One row per figure of `stats`. */
 #define TIER_LANE_COUNTERS(X)                                   \
@@ -270,6 +272,8 @@ _Static_assert(PCACHE_SPAN_PAGES < STASH_SIZES, "spares go into the stash");
 	X(from_pages, "mcentral.grows", "count")                \
 	X(surrenders, "mcentral.spans_surrendered", "count")    \
 	X(stash_hits, "stash.hits", "count")                    \
+	X(stash_cuts, "stash.cuts", "count")                    \
+	X(stash_joins, "stash.joins", "count")                  \
 	X(stash_puts, "stash.puts", "count")                    \
 	X(stash_trims, "stash.trims", "count")                  \
 	X(pcache_hits, "pcache.hits", "count")                  \
@@ -306,14 +310,17 @@ struct rh_lane {
 	_Atomic(struct mspan *) remote[TIER_SPC_MAX]; /* own spans others freed into */
 	struct page_cache pcache;
 	uint32_t span_cache_count;
-	uint32_t stash_pages, stash_pages_max;
-	uint32_t unseen_pages; /* stashed since this lane looked at the heap last */
-	uint32_t bin_bytes;    /* what a bin may hold, by what the heap has in use */
-	uint64_t unpark_from;  /* when so much is in memory, what the lane parks is looked at */
+	uint32_t stash_pages, stash_pages_max; /* all that is stashed; */
+	uint32_t stash_small, stash_small_max; /* and of it what is no run */
+	uint64_t trimmed_puts;		       /* n.stash_puts when all of it went back last */
+	uint32_t unseen_pages;		       /* stashed since this lane looked at the heap last */
+	uint32_t bin_bytes;   /* what a bin may hold, by what the heap has in use */
+	bool keeps_large;     /* large blocks come from the stash first (stash.h) */
+	uint64_t unpark_from; /* when so much is in memory, what the lane parks is looked at */
 	/* gc=explicit: the class that malloc's callers get for this one (serves.c) */
 	uint8_t serves[TIER_CLASS_MAX];
-	uint8_t served[TIER_CLASS_MAX];	     /* how many others get this one */
-	uint64_t stash_lengths[STASH_WORDS]; /* bit n: stash[n] has some */
+	uint8_t served[TIER_CLASS_MAX];	  /* how many others get this one */
+	uint64_t stash_bins[STASH_WORDS]; /* bit n: stash[n] has some */
 	struct mspan *span_cache[SPAN_CACHE_MAX];
 	uintptr_t bits_at, bits_end; /* bitmaps are carved from here first */
 	/* tiny blocks (collected modes) */
@@ -331,7 +338,7 @@ struct rh_lane {
 	struct rh_lane *next, *prev;		/* all open lanes, under the heap lock */
 	struct span_list partial[TIER_SPC_MAX]; /* own spans with free slots */
 	struct span_list full[TIER_SPC_MAX];	/* own spans without */
-	struct mspan *stash[STASH_SIZES];	/* empty spans by pages, LIFO */
+	struct mspan *stash[STASH_BINS];	/* empty spans by pages, LIFO */
 	/* apart: small heaps leave it as it is, and so not in memory */
 	uint64_t class_frees[TIER_SPC_MAX]; /* collected modes: frees seen */
 	/* what Go programs ask for: scan, noscan. All zero, bin 0, until one does (serves.c) */

@@ -17,6 +17,7 @@
 #include "alloc/heap/tiered/explicit.h"
 #include "alloc/heap/tiered/mheap.h"
 #include "alloc/heap/tiered/serves.h"
+#include "alloc/heap/tiered/stash.h"
 
 static const struct rh_lock_class bits_lock_class = { "gcBits", TIER_RANK_BITS, 0 };
 
@@ -134,6 +135,7 @@ static void init_lane(struct rh_heap *heap, struct rh_lane *lane)
 		/* Biased by the window's first page, so that free needs a shift and a
 		 * load and no subtraction. */
 		(const char *)((uintptr_t)heap->bin_map - (heap->window >> TIER_PAGE_SHIFT) * 2);
+	lane->keeps_large = rh_keeps_large(heap);
 	rh_serves_init(heap, lane);
 	/* Full and of no class: the first alloc finds it used up, and the fast path
 	 * never tests for NULL. */

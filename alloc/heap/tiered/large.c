@@ -3,8 +3,9 @@
  *
  * ceil(size / 8192) pages, class 0, base = block. Known-zero pages are not cleared.
  * Since 1.16 those under 16 pages come through the page cache without a lock; with
- * gc=explicit those under 256 pages come and go without one, through the stash, in lengths of
- * eight steps between powers of two (stash.h). There, zeroed blocks of 64 KiB and more get
+ * gc=explicit those under 32 MiB come and go without one, through the runs of the stash, in
+ * lengths of eight steps between powers of two (stash.h): malloc's callers by rh_large_again, which
+ * is most of them, in 170 instructions with the cut. There, zeroed blocks of 64 KiB and more get
  * their zeroes from the system, unlike in Go.
  *
  * Growth by realloc, gc=explicit: where the pages behind a block are free it gets longer where it
@@ -22,7 +23,9 @@
 #include "alloc/heap/tiered/block.h"
 #include "alloc/heap/tiered/collect.h"
 #include "alloc/heap/tiered/mheap.h"
+#include "alloc/heap/tiered/page_map.h"
 #include "alloc/heap/tiered/poison.h"
+#include "alloc/heap/tiered/stash.h"
 
 /* Clearing less costs less than the system call and the page faults after it. */
 enum { RELEASE_MIN = 65536 };
@@ -80,6 +83,46 @@ void *rh_large_alloc(struct rh_lane *lane, size_t size, const struct place *plac
 	tier_add(&lane->n.large_bytes, rh_span_bytes(span));
 	if (lane->heap->gc != TIER_GC_EXPLICIT)
 		rh_large_published(lane, span);
+	return (void *)span->base;
+}
+
+/* Whether the struct was a large block's before and no other's since: then all that
+ * rh_span_init and rh_large_alloc would write is there. */
+static inline bool was_large(const struct mspan *span)
+{
+	return !span->elem_bytes && span->elem_count == 1 && span->alloc_count == 1 && !TIER_DEBUG;
+}
+
+void *rh_large_again(struct rh_lane *lane, size_t size)
+{
+	size_t bytes;
+	struct mspan *span;
+
+	if (!lane->keeps_large || size >= (size_t)STASH_LENGTHS << TIER_PAGE_SHIFT)
+		return NULL;
+	span = rh_stash_take(lane, rh_large_page_count((size + TIER_PAGE - 1) >> TIER_PAGE_SHIFT));
+	if (!span)
+		return NULL;
+	if (tier_unlikely(!was_large(span))) {
+		if (!rh_span_bits(lane, span, 1)) {
+			rh_stash_give(lane, span);
+			return NULL;
+		}
+		rh_span_init(lane->heap, span, 1);
+		span->alloc_bits[0] = 1;
+		span->alloc_count = 1;
+		span->freeindex = 1;
+		rh_map_pages(lane->heap, span);
+	}
+	span->needzero = 1;
+	span->grown = 0;
+	rh_span_set_state(span, SPAN_IN_USE);
+	bytes = rh_span_bytes(span);
+	tier_add(&lane->d_in_use, (int64_t)bytes);
+	tier_add(&lane->n.stash_hits, 1);
+	tier_add(&lane->n.large_allocs, 1);
+	tier_add(&lane->n.large_bytes, bytes);
+	rh_unpoison((void *)span->base, size);
 	return (void *)span->base;
 }
 

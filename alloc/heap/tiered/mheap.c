@@ -38,49 +38,11 @@ void rh_heap_fold(struct rh_heap *heap, struct rh_lane *lane)
 	heap->in_use_bytes += (uint64_t)lane->d_in_use;
 	heap->stack_bytes += (uint64_t)lane->d_stack;
 	heap->released_bytes += (uint64_t)lane->d_released;
-	lane->stash_pages_max = rh_stash_bound(heap->in_use_bytes, heap->lane_count);
+	rh_stash_bound(lane, heap->in_use_bytes, heap->lane_count);
 	lane->bin_bytes = rh_bin_bytes(heap->in_use_bytes);
 	tier_store(&lane->d_in_use, 0);
 	tier_store(&lane->d_stack, 0);
 	tier_store(&lane->d_released, 0);
-}
-
-/* ---- span structs ---- */
-
-/* Fills the lane's cache of span structs to half when it is under a quarter, the lowest to be taken
- * first: a small heap takes a few of them, and touches no page of the others. Heap lock held. */
-static bool refill_span_cache(struct rh_heap *heap, struct rh_lane *lane)
-{
-	uint32_t from = lane->span_cache_count, to;
-
-	rh_debug_assert(rh_lock_held(&heap->lock));
-	if (from >= SPAN_CACHE_MAX / 4)
-		return true;
-	while (lane->span_cache_count < SPAN_CACHE_MAX / 2) {
-		struct mspan *span = rh_fixalloc(&heap->span_alloc);
-
-		if (!span)
-			break;
-		rh_debug_assert(rh_span_state(span) == SPAN_DEAD);
-		lane->span_cache[lane->span_cache_count++] = span;
-	}
-	for (to = from ? 0 : lane->span_cache_count; from + 1 < to; from++) {
-		struct mspan *span = lane->span_cache[from];
-
-		lane->span_cache[from] = lane->span_cache[--to];
-		lane->span_cache[to] = span;
-	}
-	return lane->span_cache_count > 0;
-}
-
-/* Heap lock held, or a lane with room in its cache. */
-static void drop_struct(struct rh_heap *heap, struct rh_lane *lane, struct mspan *span)
-{
-	rh_span_set_state(span, SPAN_DEAD);
-	if (lane && lane->span_cache_count < SPAN_CACHE_MAX)
-		lane->span_cache[lane->span_cache_count++] = span;
-	else
-		rh_fixalloc_free(&heap->span_alloc, span);
 }
 
 /* ---- pages ---- */
@@ -160,22 +122,31 @@ static void free_next(struct rh_heap *heap, struct rh_lane *lane, struct mspan *
 	}
 	rh_pages_free_next(heap, (uint32_t)rh_page_index(heap, span->base), span->page_count,
 			   stale);
-	drop_struct(heap, lane, span);
+	rh_span_drop(heap, lane, span);
 }
 
-/* Everything the lane holds in its stash goes back. Heap lock held. */
-uint64_t rh_stash_trim(struct rh_heap *heap, struct rh_lane *lane)
+uint64_t rh_stash_trim_to(struct rh_heap *heap, struct rh_lane *lane, size_t pages_left,
+			  bool longest)
 {
-	uint64_t bytes = (uint64_t)lane->stash_pages << TIER_PAGE_SHIFT;
-	uint32_t stale = TIER_NO_PAGE;
+	uint32_t had = lane->stash_pages, stale = TIER_NO_PAGE;
+	struct mspan *span;
 
 	rh_debug_assert(rh_lock_held(&heap->lock));
-	for (unsigned i; (i = rh_stashed_from(lane, 1)) < STASH_SIZES;) {
-		while (lane->stash[i])
-			free_next(heap, lane, rh_stash_pop(lane, i), &stale);
+	while (lane->stash_pages > pages_left &&
+	       (span = longest ? rh_stash_longest(lane) : rh_stash_find(lane, 1))) {
+		rh_stash_remove(lane, span);
+		free_next(heap, lane, span, &stale);
 	}
-	rh_debug_assert(lane->stash_pages == 0);
 	rh_pages_free_end(heap, stale);
+	return (uint64_t)(had - lane->stash_pages) << TIER_PAGE_SHIFT;
+}
+
+/* Everything the lane holds in its stash goes back. */
+uint64_t rh_stash_trim(struct rh_heap *heap, struct rh_lane *lane)
+{
+	uint64_t bytes = rh_stash_trim_to(heap, lane, 0, false);
+
+	rh_debug_assert(lane->stash_pages == 0);
 	return bytes;
 }
 
@@ -196,38 +167,32 @@ static bool pages_resident_first(struct rh_lane *lane, size_t page_count, struct
 	return pages_once(heap, page_count, found);
 }
 
-/* The front of a longer stashed span; the rest stays there as one of its own. Heap lock held, for
- * the struct of the span goes back. */
-static bool cut_stashed(struct rh_lane *lane, size_t page_count, struct found *found)
-{
-	unsigned length = rh_stashed_from(lane, page_count);
-	struct mspan *span;
-
-	if (length >= STASH_SIZES)
-		return false;
-	span = rh_stash_pop(lane, length);
-	found->page = (uint32_t)rh_page_index(lane->heap, span->base);
-	found->scav_pages = 0;
-	found->released = false;
-	drop_struct(lane->heap, lane, span);
-	if (length > page_count)
-		rh_stash_pages(lane, found->page + page_count, length - page_count);
-	return true;
-}
-
-/* A large block: of pages in memory if there is a run of them, in the page heap, in the stash, or
- * in what both are together. */
+/* A large block: of pages in memory if there is a run of them, in the page heap, or in what it and
+ * the stash are together. */
 static bool large_resident_first(struct rh_lane *lane, size_t page_count, struct found *found)
 {
 	struct rh_heap *heap = lane->heap;
+	bool trim = false;
+	size_t lower;
 
 	rh_debug_assert(rh_lock_held(&heap->lock));
 	found->page = rh_pages_alloc_where(heap, page_count, true, &found->scav_pages);
-	if (found->page != TIER_NO_PAGE || cut_stashed(lane, page_count, found))
-		return true;
-	if (lane->stash_pages >= page_count / 4)
-		rh_stash_trim(heap, lane);
-	return pages_once(heap, page_count, found);
+	if (found->page == TIER_NO_PAGE) {
+		trim = rh_stash_may_trim(lane, page_count);
+		if (trim)
+			rh_stash_trim(heap, lane);
+		if (!pages_once(heap, page_count, found))
+			return false;
+		lower = found->released ? rh_stash_lower(lane, &found->page, page_count) : 0;
+		if (lower) {
+			rh_pages_take_back(heap, found->page + (uint32_t)page_count, lower);
+			found->scav_pages -= lower;
+			found->released = false;
+		}
+	}
+	if (trim || !found->scav_pages)
+		rh_stash_gather(heap, lane);
+	return true;
 }
 
 /* Pages from the page heap; when there are none, what the lane holds back, then new
@@ -283,12 +248,12 @@ static bool several_locked(struct rh_lane *lane, size_t page_count, struct found
 
 	rh_debug_assert(rh_lock_held(&heap->lock));
 	if (heap->gc != TIER_GC_EXPLICIT || !heap->profile->radix || heap->knobs.limit ||
-	    page_count >= PCACHE_SPAN_PAGES || found->large || !refill_span_cache(heap, lane))
+	    page_count >= PCACHE_SPAN_PAGES || found->large || !rh_span_cache_refill(heap, lane))
 		return false;
 	if (lane->pcache.free &&
 	    lane->span_cache_count > (unsigned)__builtin_popcountll(lane->pcache.free)) {
 		rh_stash_page_cache(lane);
-		refill_span_cache(heap, lane);
+		rh_span_cache_refill(heap, lane);
 		rh_pages_fill_cache(heap, &lane->pcache, rh_page_cache_max(heap));
 		tier_add(&lane->n.pcache_refills, 1);
 		if (from_page_cache(lane, page_count, found))
@@ -350,7 +315,7 @@ static bool find_locked(struct rh_lane *lane, size_t page_count, struct found *f
 				      (released_is_zero(heap) && found->released);
 	}
 	if (ok && !found->span) {
-		ok = refill_span_cache(heap, lane);
+		ok = rh_span_cache_refill(heap, lane);
 		if (ok) {
 			found->span = lane->span_cache[--lane->span_cache_count];
 		} else {
@@ -388,7 +353,7 @@ static void refill_page_cache(struct rh_lane *lane)
 		rh_stash_trim(heap, lane);
 		rh_pages_fill_cache(heap, &lane->pcache, rh_page_cache_max(heap));
 	}
-	refill_span_cache(heap, lane);
+	rh_span_cache_refill(heap, lane);
 	rh_unlock(&heap->lock);
 	tier_add(&lane->n.pcache_refills, 1);
 }
@@ -445,19 +410,22 @@ static struct mspan *set_up(struct rh_lane *lane, size_t page_count, unsigned sp
 
 static struct mspan *from_stash(struct rh_lane *lane, size_t page_count, unsigned spc)
 {
-	unsigned length = (unsigned)page_count;
+	bool run = spc < 2 && lane->keeps_large;
 	struct mspan *span;
 
-	if (spc < 2) {
-		length = rh_stashed_from(lane, page_count);
-		if (length - page_count > page_count / LARGE_STEP)
-			return NULL;
+	if (!lane->stash_pages)
+		return NULL;
+	span = run ? rh_stash_take(lane, page_count)
+		   : rh_stash_take_near(lane, page_count, spc < 2 ? page_count / LARGE_STEP : 0);
+	if (!span)
+		return NULL;
+	if (!rh_span_bits(lane, span, spc)) {
+		if (run)
+			rh_stash_give(lane, span);
+		else
+			rh_stash_push(lane, span);
+		return NULL;
 	}
-	if (length >= STASH_SIZES || !lane->stash[length])
-		return NULL;
-	if (!rh_span_bits(lane, lane->stash[length], spc))
-		return NULL;
-	span = rh_stash_pop(lane, length);
 	span->needzero = 1;
 	rh_span_init(lane->heap, span, spc);
 	rh_map_pages(lane->heap, span);

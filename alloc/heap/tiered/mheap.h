@@ -29,6 +29,9 @@ void rh_span_free(struct rh_lane *lane, struct mspan *span);
 void rh_stash_put(struct rh_lane *lane, struct mspan *span);
 /* Gives all that the lane has stashed to the page heap. Returns its bytes. Heap lock held. */
 uint64_t rh_stash_trim(struct rh_heap *heap, struct rh_lane *lane);
+/* The same down to so many pages, the shortest spans first, or the longest. */
+uint64_t rh_stash_trim_to(struct rh_heap *heap, struct rh_lane *lane, size_t pages_left,
+			  bool longest);
 /* Gives all stashed spans and the page cache back (lane closes). */
 void rh_lane_drain_pages(struct rh_lane *lane);
 
@@ -40,13 +43,23 @@ struct heap_totals rh_heap_totals(struct rh_heap *heap);
 /* Adds a lane's pending bytes to the heap's. Heap lock held. */
 void rh_heap_fold(struct rh_heap *heap, struct rh_lane *lane);
 
+/* ---- span_cache.c: heap lock held ---- */
+
+/* Fills the lane's cache when there is little in it. False = there is nothing in it. */
+bool rh_span_cache_refill(struct rh_heap *heap, struct rh_lane *lane);
+/* The cache is full: half of it goes back. */
+void rh_span_cache_halve(struct rh_heap *heap, struct rh_lane *lane);
+/* A struct that stands for no span any more. The lane may be NULL. */
+void rh_span_drop(struct rh_heap *heap, struct rh_lane *lane, struct mspan *span);
+
 /* ---- scavenge.c ---- */
 
 /* After pages came free: gives back what the policy says, on behalf of this lane. Heap lock held;
  * dropped around system calls while there are other lanes. */
 void rh_scavenge_freed(struct rh_heap *heap, struct rh_lane *lane, uint64_t freed_bytes);
-/* Whether well more is kept in memory than the goal. Heap lock held. */
-bool rh_scavenge_due(const struct rh_heap *heap);
+/* Where well more is kept in memory than the goal, how many pages could go back now; else 0. Heap
+ * lock held. */
+size_t rh_scavenge_due(const struct rh_heap *heap);
 /* So many released pages are about to be used: where that raises the highest mark, free ones
  * elsewhere go first. Heap lock held; dropped as above. */
 void rh_scavenge_before_growth(struct rh_heap *heap, struct rh_lane *lane, size_t scav_pages);

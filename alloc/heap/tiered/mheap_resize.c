@@ -2,8 +2,9 @@
  * mheap_resize.c - large spans that become longer or shorter where they are.
  *
  * Only with the bitmap chunks, which can say of any page whether it is free; the older lists know
- * free runs by their ends. Both take the heap lock once. What a span gets from behind it may be
- * parked in the lane's own page cache, or not be mapped yet: the next piece of the arena is.
+ * free runs by their ends. What a span gets from behind it may be a run of the lane's own stash,
+ * and then no lock is taken, or be parked in its page cache, or not be mapped yet: the next piece
+ * of the arena is.
  */
 #include "alloc/base/debug.h"
 #include "alloc/heap/tiered/mheap.h"
@@ -11,6 +12,7 @@
 #include <assert.h>
 
 #include "alloc/heap/tiered/poison.h"
+#include "alloc/heap/tiered/stash.h"
 
 /* Takes the pages from `next` on, mapping more of the arena where it ends among them. */
 static bool take_behind(struct rh_heap *heap, uint32_t next, size_t more, size_t *scav)
@@ -47,6 +49,10 @@ bool rh_span_extend(struct rh_lane *lane, struct mspan *span, size_t page_count)
 	/* Lists have no way to take given pages out of a free span. */
 	if (!heap->profile->radix || next + more > TIER_WINDOW_PAGES)
 		return false;
+	if (rh_stash_extend(lane, span, more)) {
+		tier_add(&lane->n.extended, 1);
+		return true;
+	}
 	rh_lock(&heap->lock);
 	rh_heap_fold(heap, lane);
 	/* the pages behind it may be parked in our own page cache */

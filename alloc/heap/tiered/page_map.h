@@ -43,7 +43,9 @@ static inline void rh_unmap_pages(struct rh_heap *heap, struct mspan *span)
 	else
 		atomic_fetch_and(&heap->arenas.page_in_use[first / 64],
 				 ~((uint64_t)1 << first % 64));
-	memset(&heap->spans[first], 0, count * sizeof(*heap->spans));
+	/* The owner of what lies before or behind may look at an entry (stash.c). */
+	for (size_t i = 0; i < count; i++)
+		tier_store(&heap->spans[first + i], NULL);
 }
 
 #endif

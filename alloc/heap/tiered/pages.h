@@ -127,6 +127,10 @@ bool rh_pages_take_at(struct rh_heap *heap, uint32_t page, size_t page_count, si
 bool rh_pages_grow(struct rh_heap *heap, uint32_t page, size_t page_count);
 /* Whether none of these pages was given back. */
 bool rh_pages_resident(const struct page_heap *pages, uint32_t page, size_t page_count);
+/* The next run, at or above *page, of page_min pages and more that are free and in memory. Returns
+ * its length, or page_max if it is longer; 0 = there is none. */
+size_t rh_pages_next_run(const struct rh_heap *heap, uint32_t *page, size_t page_min,
+			 size_t page_max);
 /* Releases free resident pages, runs of page_min and more first, highest address first, about
  * page_max of them, and returns how many; 0 = there are none. Drops the heap lock around the system
  * calls while there are other lanes. */

@@ -436,11 +436,14 @@ bool rh_pages_take_at(struct rh_heap *heap, uint32_t page, size_t page_count, si
 	rh_debug_assert(rh_lock_held(&heap->lock));
 	if (page + page_count > (size_t)pages->chunk_end * TIER_CHUNK_PAGES)
 		return false;
-	for (uint32_t at = page; at < page + page_count; at++) {
+	for (uint32_t at = page, end = page + (uint32_t)page_count; at < end;) {
+		unsigned count = 64 - (at & 63) < end - at ? 64 - (at & 63) : end - at;
+
 		/* a summary of 0: never grown, or full */
 		if (!pages->summary[TIER_LEVELS - 1][at >> 9] ||
-		    rh_chunk_at(pages, at >> 9)->taken[(at & 511) >> 6] >> (at & 63) & 1)
+		    rh_chunk_at(pages, at >> 9)->taken[(at & 511) >> 6] & mask_of(at & 63, count))
 			return false;
+		at += count;
 	}
 	*scav_pages = take_run(pages, page, page_count);
 	return true;

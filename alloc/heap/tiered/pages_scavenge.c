@@ -27,6 +27,63 @@ bool rh_pages_resident(const struct page_heap *pages, uint32_t page, size_t page
 	return true;
 }
 
+/* How many pages from there on are free and in memory, up to page_max. */
+static size_t run_at(const struct rh_heap *heap, uint32_t page, size_t page_max)
+{
+	const struct page_heap *pages = &heap->pages;
+	size_t count = 0;
+
+	rh_debug_assert(rh_lock_held(&heap->lock));
+	while (count < page_max) {
+		uint32_t at = page + (uint32_t)count, word = (at & 511) >> 6;
+		const struct page_chunk *chunk = rh_chunk_at(pages, at >> 9);
+		uint64_t busy;
+
+		/* a summary of 0: never grown, or full */
+		if (at >> 9 >= pages->chunk_end || !pages->summary[TIER_LEVELS - 1][at >> 9])
+			break;
+		busy = (chunk->taken[word] | chunk->scav[word]) >> (at & 63);
+		if (busy) {
+			count += (unsigned)__builtin_ctzll(busy);
+			break;
+		}
+		count += 64 - (at & 63);
+	}
+	return count < page_max ? count : page_max;
+}
+
+size_t rh_pages_next_run(const struct rh_heap *heap, uint32_t *page, size_t page_min,
+			 size_t page_max)
+{
+	const struct page_heap *pages = &heap->pages;
+	uint32_t at = *page;
+
+	while (at >> 9 < pages->chunk_end) {
+		const struct page_chunk *chunk = rh_chunk_at(pages, at >> 9);
+		uint32_t word = (at & 511) >> 6;
+		uint64_t idle;
+		size_t count;
+
+		if (!pages->summary[TIER_LEVELS - 1][at >> 9]) {
+			at = ((at >> 9) + 1) << 9;
+			continue;
+		}
+		idle = ~(chunk->taken[word] | chunk->scav[word]) >> (at & 63);
+		if (!idle) {
+			at = (at | 63) + 1;
+			continue;
+		}
+		at += (uint32_t)__builtin_ctzll(idle);
+		count = run_at(heap, at, page_max);
+		if (count >= page_min) {
+			*page = at;
+			return count;
+		}
+		at += (uint32_t)count;
+	}
+	return 0;
+}
+
 /* Where the system's pages are larger than ours, of each of its pages: all busy when one is.
  * madvise takes whole pages of the system: half of one would take the other half's data along. */
 static uint64_t whole_groups(uint64_t busy, unsigned group)

@@ -166,13 +166,17 @@ static void earn(struct scavenger *scavenger, struct rh_lane *lane)
 	scavenger->window_work += work;
 }
 
+/* Looking for pages goes through all chunks, so a large heap does it less often. */
+static int64_t least_pages(const struct rh_heap *heap, unsigned piece)
+{
+	return piece + (int64_t)(heap->arenas.grown_bytes / TIER_CHUNK_BYTES / 8);
+}
+
 /* Releases up to `bytes`, but at least `piece` pages, as far as a purse goes, and pays from it.
  * Returns how many. */
 static uint64_t spend(struct rh_heap *heap, int64_t *purse, uint64_t bytes, unsigned piece)
 {
-	int64_t pages = (int64_t)(bytes >> TIER_PAGE_SHIFT);
-	/* Looking for them goes through all chunks, so a large heap does it less often. */
-	int64_t least = piece + (int64_t)(heap->arenas.grown_bytes / TIER_CHUNK_BYTES / 8);
+	int64_t pages = (int64_t)(bytes >> TIER_PAGE_SHIFT), least = least_pages(heap, piece);
 
 	if (pages > *purse / PAGE_WORK)
 		pages = *purse / PAGE_WORK;
@@ -224,13 +228,21 @@ static struct rough rough_totals(const struct rh_heap *heap)
 }
 
 /* Well above: what lanes stash is used again at once, and costs 30 visits to the page heap each
- * time that it is taken from them. */
-bool rh_scavenge_due(const struct rh_heap *heap)
+ * time that it is taken from them. And no more than can go back now. */
+size_t rh_scavenge_due(const struct rh_heap *heap)
 {
-	uint64_t goal = heap->scavenger.goal_bytes, retained = rough_totals(heap).retained;
+	const struct scavenger *scavenger = &heap->scavenger;
+	uint64_t goal = scavenger->goal_bytes, retained = rough_totals(heap).retained, pages;
 
-	return heap->scavenger.policy != TIER_SCAVENGE_OFF && retained > goal &&
-	       retained - goal > goal / 4 + 4 * SLACK_MIN;
+	if (scavenger->policy == TIER_SCAVENGE_OFF || retained <= goal ||
+	    retained - goal <= goal / 4 + 4 * SLACK_MIN)
+		return 0;
+	pages = (retained - goal) >> TIER_PAGE_SHIFT;
+	if (!is_paced(heap))
+		return pages;
+	if ((int64_t)pages > scavenger->credit / PAGE_WORK)
+		pages = (uint64_t)(scavenger->credit < 0 ? 0 : scavenger->credit / PAGE_WORK);
+	return pages < (uint64_t)least_pages(heap, PIECE_MIN) ? 0 : pages;
 }
 
 static void paced(struct rh_heap *heap, struct rh_lane *lane, uint64_t freed_bytes)

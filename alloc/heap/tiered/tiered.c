@@ -160,6 +160,21 @@ static __attribute__((noinline)) void *alloc_by_rule(struct rh_lane *lane, size_
 	return p;
 }
 
+static __attribute__((noinline)) void *alloc_of_no_bin(struct rh_lane *lane, size_t size,
+						       size_t align, uint32_t flags)
+{
+	void *p;
+
+	if (size <= TIER_SMALL_MAX || align || flags)
+		return alloc_by_rule(lane, size, align, flags);
+	p = rh_large_again(lane, size);
+	if (!p)
+		return alloc_by_rule(lane, size, 0, 0);
+	if (TIER_DEBUG)
+		rh_live_begin(lane, p);
+	return p;
+}
+
 static __attribute__((noinline)) void *alloc_slow(struct rh_lane *lane, size_t size, size_t align,
 						  uint32_t flags, struct bin *bin)
 {
@@ -167,7 +182,7 @@ static __attribute__((noinline)) void *alloc_slow(struct rh_lane *lane, size_t s
 	void *p;
 
 	if (!spc)
-		return alloc_by_rule(lane, size, align, flags);
+		return alloc_of_no_bin(lane, size, align, flags);
 	/* malloc's caller, whose own class is another that may have its own by now */
 	if (lane->served[spc / 2] && lane->full[spc].count > 1 && !align && !flags)
 		spc = rh_serves(lane, 2 * rh_class_of(&lane->heap->classes, size) + 1);

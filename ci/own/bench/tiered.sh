@@ -4,29 +4,33 @@
 #
 # The traces are those of traces/corpus/judge.sh, recorded on demand into BUILD_DIR/judge, in two
 # halves by a hash of their names: `tuning` may be looked at while the heap is changed, `report` is
-# what the README quotes. Memory is touched in full, as programs do. For every trace and heap:
+# what the README quotes. Memory is touched in full, as programs do. For every trace and heap, what
+# other work on the machine does not change first:
 #
-#	cold	CPU time an event on a fresh heap, the least of REPS interleaved trials
-#	steady	the same for the passes after the first (replay --passes PASSES, 3; 1: none)
+#	Ir	instructions an event, of the first IR_EVENTS events, one lane (callgrind; IR=0: none)
 #	peak	of resident memory, MiB
 #	faults	page faults in 1000 events
-#	Ir	instructions an event, of the first IR_EVENTS events, one lane (callgrind; IR=0: none)
 #	calls	madvise, munmap and mremap in 1000 events (strace; CALLS=0: none)
+#	cold	CPU time an event on a fresh heap, the least of REPS interleaved trials (TIME=0: none)
+#	steady	the same for the passes after the first (replay --passes PASSES, 3; 1: none)
 #
 # and for each half the geometric means, and the ratio to the best peer of each trace: its mean
-# and its worst. CPU rather than wall time, for other work on the machine does not count then.
+# and its worst. The best peak is that of libc, jemalloc, mimalloc and tcmalloc. CPU rather than
+# wall time, for other work on the machine counts less then; the load it was taken at is printed.
 #
 # PEERS="a.so b.so" adds heaps by path to Debian's. TRACES="a.rht ..." replaces the judge's. HALF=
-# tuning or report: that one only. SHAPES="1x1 2x1 1x2": lanes x copies. Quiet machines only.
+# tuning or report: that one only. SHAPES="1x1 2x1 1x2": lanes x copies.
 #
 # What was measured is kept in BUILD_DIR/judge/rows.*, one file for each worker and choice of the
 # above; a run that was ended goes on where it stopped. BUDGET=SECONDS: no trace begins after that,
-# and the summary says how many are left. FRESH=1 measures all anew.
+# and the summary says how many are left. FRESH=1 measures all anew. A whole run of both halves
+# writes its summary into NUMBERS.md beside this script.
 set -u
 cd "$(dirname "$0")/../../.." || exit 2
 build=$(realpath "${1:?usage: ci/own/bench/tiered.sh BUILD_DIR [REPS]}")
 reps=${2:-3}
 passes=${PASSES:-3}
+[ "${TIME:-1}" = 1 ] || reps=1 passes=1
 reheap=$build/reheap
 temp=$(mktemp -d "${TMPDIR:-/tmp}/reheap-tiered.XXXXXX")
 trap 'rm -rf "$temp"' EXIT
@@ -84,7 +88,7 @@ calls() {
 		END { if (n > 1) printf "%.3f", (most - least) * 1000 / events; else print "-" }'
 }
 
-# Lines HALF TRACE SHAPE HEAP COLD STEADY PEAK FAULTS IR CALLS; - where something was not measured.
+# Lines HALF TRACE SHAPE HEAP IR PEAK FAULTS CALLS COLD STEADY; - where something was not measured.
 one_trace() {
 	local half=$1 trace=$2 events shape lanes copies name heap ir calls
 	name=$(basename "$trace" .rht)
@@ -101,50 +105,59 @@ one_trace() {
 			fi
 			[ "$shape" = 1x1 ] && [ "${CALLS:-1}" = 1 ] && command -v strace >/dev/null &&
 				calls=$(calls "$trace" "$heap" "$events")
-			awk -v heap="$heap" -v head="$half $name $shape" -v tail="$ir $calls" '
-				$1 == heap { printf "%s %s %.2f %s %.3f %.2f %s\n", head, heap, $2,
-					($5 > 0) ? sprintf("%.2f", $5) : "-", $3 / 1048576, $4, tail }' "$temp/cold"
+			awk -v heap="$heap" -v head="$half $name $shape" -v ir="$ir" -v calls="$calls" -v time="${TIME:-1}" '
+				$1 == heap { printf "%s %s %s %.3f %.2f %s %s %s\n", head, heap, ir, $3 / 1048576, $4, calls,
+					(time == 1) ? sprintf("%.2f", $2) : "-", ($5 > 0) ? sprintf("%.2f", $5) : "-" }' "$temp/cold"
 		done
 	done
 }
 
+# summary ROWS: for each half a table in Markdown.
 summary() {
 	awk '
 	function short(b) { sub(/.*\//, "", b); return b }
-	function add(m, b, v) { if (v != "-" && v > 0) { sum[m, b] += log(v); n[m, b]++ } }
-	function mean(m, b) { return n[m, b] ? exp(sum[m, b] / n[m, b]) : 0 }
+	function four(b) { return b ~ /^(libc|jemalloc|mimalloc|tcmalloc)$/ }
 	{
-		key = $1 " half, " $3; seen[key] = 1; heap[$4] = 1; cell[key, $2] = $2; count[key] += $4 == "tiered"
-		for (m = 5; m <= 10; m++) { v[key, $2, $4, m] = $m; add(key SUBSEP m, $4, $m) }
+		key = $1 " half, " $3; seen[key] = 1; cell[key, $2] = 1; count[key] += $4 == "tiered"
+		if (!($4 in heap)) { heap[$4] = 1; order[++heaps] = $4 }
+		for (m = 5; m <= 10; m++) {
+			v[key, $2, $4, m] = $m
+			if ($m != "-" && $m > 0) { sum[key, $4, m] += log($m); n[key, $4, m]++; any[m] = 1 }
+		}
+	}
+	# The least of the peers on a trace, b itself left out; 0: none was measured.
+	function best(key, trace, b, m,   i, p, x, least) {
+		for (i = 1; i <= heaps; i++) {
+			p = order[i]; x = v[key, trace, p, m]
+			if (p == b || p == "tiered" || x == "" || x == "-" || x <= 0 || (m == 6 && !four(p))) continue
+			if (!least || x < least) least = x
+		}
+		return least + 0
+	}
+	function figure(key, b, m,   c, at, x, least, logs, k, worst) {
+		if (!n[key, b, m]) return "-"
+		for (c in cell) {
+			split(c, at, SUBSEP)
+			if (at[1] != key) continue
+			x = v[key, at[2], b, m]; least = best(key, at[2], b, m)
+			if (!least || x == "" || x == "-" || x <= 0) continue
+			logs += log(x / least); k++
+			if (x / least > worst) worst = x / least
+		}
+		x = exp(sum[key, b, m] / n[key, b, m])
+		return k && m != 8 ? sprintf("%.2f [%.2f, %.2f]", x, exp(logs / k), worst) : sprintf("%.3f", x)
 	}
 	END {
-		split("cold ns|steady ns|peak MiB|faults|Ir|calls", title, "|")
+		split("Ir|peak MiB|faults|calls|cold ns|steady ns", title, "|")
 		for (key in seen) {
-			printf "\n%s (lanes x copies), %d traces: geometric means; in brackets to the best peer of each trace, mean and worst\n", key, count[key]
-			printf "%-16s", ""
-			for (m = 5; m <= 10; m++) printf " %24s", title[m - 4]
-			print ""
-			for (b in heap) {
-				printf "%-16s", short(b)
-				for (m = 5; m <= 10; m++) {
-					logs = 0; k = 0; worst = 0; where = ""
-					for (c in cell) {
-						split(c, at, SUBSEP)
-						if (at[1] != key) continue
-						best = 0
-						for (p in heap) {
-							x = v[key, at[2], p, m]
-							if (p == b || p == "tiered" || x == "-" || x <= 0) continue
-							if (!best || x < best) best = x
-						}
-						x = v[key, at[2], b, m]
-						if (!best || x == "-" || x <= 0) continue
-						logs += log(x / best); k++
-						if (x / best > worst) worst = x / best
-					}
-					printf " %24s", !n[key SUBSEP m, b] ? "-" : m == 10 ? sprintf("%.3f", mean(key SUBSEP m, b)) : k ? sprintf("%.2f [%.2f, %.2f]", mean(key SUBSEP m, b), exp(logs / k), worst) : sprintf("%.2f", mean(key SUBSEP m, b))
-				}
-				print ""
+			printf "\n%s (lanes x copies), %d traces: geometric means; in brackets to the best peer of each trace, mean and worst\n\n", key, count[key]
+			row = sprintf("| %-16s |", "heap"); line = "|---|"
+			for (m = 5; m <= 10; m++) if (any[m]) { row = row sprintf(" %22s |", title[m - 4]); line = line "---|" }
+			print row; print line
+			for (i = 1; i <= heaps; i++) {
+				row = sprintf("| %-16s |", short(order[i]))
+				for (m = 5; m <= 10; m++) if (any[m]) row = row sprintf(" %22s |", figure(key, order[i], m))
+				print row
 			}
 		}
 	}' "$1"
@@ -152,17 +165,26 @@ summary() {
 
 readable() {
 	awk '{ sub(/.*\//, "", $4)
-		printf "%-8s %-18s %-5s %-16s %10s %10s %9s %9s %8s %8s\n", $1, $2, $3, $4, $5, $6, $7, $8, $9, $10; fflush() }'
+		printf "%-8s %-18s %-5s %-16s %8s %9s %9s %8s %10s %10s\n", $1, $2, $3, $4, $5, $6, $7, $8, $9, $10; fflush() }'
+}
+
+# into_numbers SUMMARY: replaces what NUMBERS.md has between its two marks.
+into_numbers() {
+	local page=ci/own/bench/NUMBERS.md
+	awk -v summary="$1" '
+		/^<!-- bench-tiered/ { print; while ((getline line < summary) > 0) print line; print ""; skip = 1; next }
+		/^<!-- end/ { skip = 0 }
+		!skip' "$page" >"$temp/page" && cat "$temp/page" >"$page"
 }
 
 mkdir -p "$build/judge"
-choice=$(cksum "$build/reheap-worker"; echo "$heaps $reps $passes ${SHAPES:-} ${IR:-} ${IR_EVENTS:-} ${CALLS:-} ${TRACES:-}")
+choice=$(cksum "$build/reheap-worker"; echo "$heaps $reps $passes ${SHAPES:-} ${IR:-} ${IR_EVENTS:-} ${CALLS:-} ${TIME:-} ${TRACES:-}")
 rows=$build/judge/rows.$(printf %s "$choice" | cksum | cut -d' ' -f1)
 [ -z "${FRESH:-}" ] || rm -f "$rows"
 touch "$rows" "$temp/all"
 left=0
 traces >"$temp/list"
-echo "half trace shape heap cold steady peak-MiB faults Ir calls" | readable
+echo "half trace shape heap Ir peak-MiB faults calls cold steady" | readable
 while read -r half trace; do
 	name=$(basename "$trace" .rht)
 	if grep "^$half $name " "$rows" | tee -a "$temp/all" | readable | grep .; then continue; fi
@@ -171,5 +193,14 @@ while read -r half trace; do
 	one_trace "$half" "$trace" >"$temp/one" </dev/null
 	tee -a "$rows" "$temp/all" <"$temp/one" | readable
 done <"$temp/list"
-[ "$left" = 0 ] || echo "$left traces are left: run it again"
-summary "$temp/all"
+summary "$temp/all" | tee "$temp/summary"
+if [ "${TIME:-1}" = 1 ]; then
+	printf '\nTimes at a load of %s: only ratios within a trace mean anything.\n' "$(cut -d' ' -f1 /proc/loadavg)"
+else
+	printf '\nWithout times.\n'
+fi | tee -a "$temp/summary"
+if [ "$left" != 0 ]; then
+	echo "$left traces are left: run it again"
+elif [ -z "${TRACES:-}${HALF:-}" ]; then
+	into_numbers "$temp/summary"
+fi
