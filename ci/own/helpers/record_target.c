@@ -543,11 +543,9 @@ static off_t bytes_of(const char *path)
 	return stat(path, &st) == 0 ? st.st_size : -1;
 }
 
-/*
- * CAPTURE OUT [SIGNAL]: a block of MAGIC; the signal to the recorder, which is our parent; then
+/* CAPTURE OUT [SIGNAL]: a block of MAGIC; the signal to the recorder, which is our parent; then
  * others until they are seen in its capture (or that is gone), a block of MAGIC + 2, others until
- * OUT is there ("-": no matter), and a block of MAGIC + 59.
- */
+ * OUT is there ("-": no matter), and a block of MAGIC + 59. */
 static int watched(void)
 {
 	const char *capture = self_argv[2], *out = self_argv[3];
