@@ -33,7 +33,7 @@ static const struct row rows[] = {
 	{ MAGIC("memray\0"),
 	  true,
 	  { "a capture file of memray",
-	    "its layout is private to memray; a script on memray.FileReader makes a table of it: see "
+	    "its layout is private; a script on memray.FileReader makes a table of it: see "
 	    "traces/import/README.md, or record the program with reheap record" } },
 	{ MAGIC("PERFILE2"),
 	  true,
