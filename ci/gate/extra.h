@@ -14,7 +14,7 @@ enum { RH_INCONCLUSIVE_EXIT_3, RH_INCONCLUSIVE_PASSES, RH_INCONCLUSIVE_FAILS };
 struct rh_gate_opts {
 	const char *baseline, *candidate, *metrics, *lanes, *policy, *build, *artifact, *repo,
 		*save_baseline, *reference, *recompute, *keep, *output, *junit, *markdown, *smaller,
-		*bencher, *plot, *resume, *bisect;
+		*bencher, *plot, *style, *resume, *bisect;
 	double threshold, counts_threshold, alpha, improve, slow_by, slow_time, slow_tail,
 		slow_memory;
 	uint64_t pairs_max, pairs_min, blocks, seed, timeout_ns, events_max, gates, gates_slower,

@@ -161,9 +161,26 @@ static bool any_dropped(const struct rh_gate *gate)
 	return false;
 }
 
-static int copy_script(FILE *out, struct rh_err *err)
+static int copy_file(const char *path, FILE *out, struct rh_err *err)
 {
+	char line[1024];
+	FILE *in = fopen(path, "re");
+
+	if (!in)
+		return rh_fail_errno(err, RH_ABSENT, "%s cannot be read", path);
+	while (fgets(line, sizeof(line), in))
+		fputs(line, out);
+	fclose(in);
+	fputc('\n', out);
+	return 0;
+}
+
+/* The layout, with a style at its place. */
+static int copy_script(FILE *out, const char *style, struct rh_err *err)
+{
+	static const char place[] = "# A style of your own stands here";
 	char path[4096], dir[4096], line[1024];
+	int result = 0;
 	FILE *in;
 
 	if (rh_install_path("plots/layout", dir, sizeof(dir), err) < 0)
@@ -173,10 +190,13 @@ static int copy_script(FILE *out, struct rh_err *err)
 	in = fopen(path, "re");
 	if (!in)
 		return rh_fail_errno(err, RH_ABSENT, "%s cannot be read", path);
-	while (fgets(line, sizeof(line), in))
+	while (result == 0 && fgets(line, sizeof(line), in)) {
 		fputs(line, out);
+		if (style && strncmp(line, place, strlen(place)) == 0)
+			result = copy_file(style, out, err);
+	}
 	fclose(in);
-	return 0;
+	return result;
 }
 
 /* gate.svg as gnuplot left it becomes one that can share a page and follows its colours. */
@@ -188,7 +208,7 @@ static int dress(const char *dir, struct rh_err *err)
 	return rh_svg_dress_file(path, "gate", title, caption, err);
 }
 
-static int gnuplot(const char *dir, struct rh_err *err)
+static int gnuplot(const char *dir, const char *style, struct rh_err *err)
 {
 	const char *const argv[] = { "sh", "-c", "cd \"$1\" && exec gnuplot gate.gp 2>/dev/null",
 				     "sh", dir,	 NULL };
@@ -207,7 +227,8 @@ static int gnuplot(const char *dir, struct rh_err *err)
 		return 0;
 	}
 	if (!WIFEXITED(status) || WEXITSTATUS(status))
-		return rh_fail(err, RH_FAILED, "gnuplot could not draw %s/gate.gp", dir);
+		return rh_fail(err, RH_FAILED, "gnuplot could not draw %s/gate.gp%s%s", dir,
+			       style ? "; it holds --style " : "", style ? style : "");
 	return dress(dir, err);
 }
 
@@ -223,7 +244,7 @@ static FILE *create(const char *dir, const char *name, struct rh_err *err)
 	return file;
 }
 
-static int write_script(const struct rh_gate *gate, const char *dir, size_t rows,
+static int write_script(const struct rh_gate *gate, const char *dir, size_t rows, const char *style,
 			struct rh_err *err)
 {
 	double threshold = 100 * widest(gate);
@@ -239,13 +260,13 @@ static int write_script(const struct rh_gate *gate, const char *dir, size_t rows
 		WIDTH, rows * ROW + FRAME, rows, any_dropped(gate), any_apart(gate));
 	fprintf(out, "threshold = %.4f\nmargin = %.4f\nlow = %.2f\nhigh = %.2f\n", threshold,
 		threshold / PART, -far, far);
-	result = copy_script(out, err);
+	result = copy_script(out, style, err);
 	if (fclose(out) != 0 && result == 0)
 		result = rh_fail_errno(err, RH_IO, "%s/gate.gp cannot be written", dir);
 	return result;
 }
 
-int rh_gate_plot(const struct rh_gate *gate, const char *dir, struct rh_err *err)
+int rh_gate_plot(const struct rh_gate *gate, const char *dir, const char *style, struct rh_err *err)
 {
 	FILE *out;
 	size_t rows;
@@ -263,7 +284,7 @@ int rh_gate_plot(const struct rh_gate *gate, const char *dir, struct rh_err *err
 				"draw\n");
 		return 0;
 	}
-	if (write_script(gate, dir, rows, err) < 0)
+	if (write_script(gate, dir, rows, style, err) < 0)
 		return -1;
-	return gnuplot(dir, err);
+	return gnuplot(dir, style, err);
 }

@@ -55,7 +55,9 @@ int rh_gate_write_bencher(const struct rh_gate *gate, const char *path, struct r
 
 /* ---- figure.c ---- */
 
-/* gate.svg with its .tsv and .gp in dir: every block of every pair, intervals, margin. */
-int rh_gate_plot(const struct rh_gate *gate, const char *dir, struct rh_err *err);
+/* gate.svg with its .tsv and .gp in dir: every block of every pair, intervals, margin. style: a
+ * file of gnuplot commands of the user's, or NULL. */
+int rh_gate_plot(const struct rh_gate *gate, const char *dir, const char *style,
+		 struct rh_err *err);
 
 #endif

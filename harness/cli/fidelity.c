@@ -17,7 +17,7 @@
 
 struct opts {
 	double limit;
-	const char *plot, *profile;
+	const char *plot, *profile, *style;
 	bool edges, no_oracle, packed;
 };
 
@@ -30,6 +30,8 @@ static const struct rh_opt fidelity_options[] = {
 	  .help = "print every edge of every collection" },
 	{ "plot", 0, RH_OPT_TEXT, offsetof(struct opts, plot), .arg = "PREFIX",
 	  .help = "write both curves to PREFIX.tsv and draw PREFIX.svg" },
+	{ "style", 0, RH_OPT_TEXT, offsetof(struct opts, style), .arg = "FILE",
+	  .help = "gnuplot commands for that figure, read before its first panel" },
 	{ "no-oracle", 0, RH_OPT_FLAG, offsetof(struct opts, no_oracle),
 	  .help = "do not run the heap's own pacer for comparison" },
 	{ "packed", 0, RH_OPT_FLAG, offsetof(struct opts, packed),
@@ -118,9 +120,10 @@ static bool replay_all(const char *path, const struct opts *opts, struct rh_fide
 }
 
 /* PREFIX.tsv, and PREFIX.svg where gnuplot is installed. */
-static int draw(const struct rh_fidelity *fidelity, const char *path, const char *prefix,
+static int draw(const struct rh_fidelity *fidelity, const char *path, const struct opts *opts,
 		struct rh_err *err)
 {
+	const char *prefix = opts->plot;
 	char data[4096];
 
 	if (strlen(prefix) > 4000)
@@ -135,6 +138,7 @@ static int draw(const struct rh_fidelity *fidelity, const char *path, const char
 			.title = "Go as recorded, and replayed",
 			.caption = "Memory at the edges of collections: what Go had, and what "
 				   "the replay had at the same places",
+			.style = opts->style,
 		},
 		prefix, err);
 }
@@ -153,7 +157,7 @@ static enum rh_exit one(const char *path, const struct opts *opts, struct rh_err
 									 .all_edges = opts->edges },
 					   stdout);
 	if (runs[0] && !err->code && opts->plot)
-		draw(runs[0], path, opts->plot, err);
+		draw(runs[0], path, opts, err);
 	for (int i = 0; i < 3; i++)
 		rh_fidelity_free(runs[i]);
 	return err->code ? err->code : result;
@@ -163,7 +167,10 @@ static enum rh_exit one(const char *path, const struct opts *opts, struct rh_err
 static enum rh_exit run_fidelity(const void *options, int argc, char **argv, struct rh_err *err)
 {
 	enum rh_exit result = RH_OK;
+	const struct opts *opts = options;
 
+	if (rh_style_check(opts->style, opts->plot, err) < 0)
+		return err->code;
 	for (int i = 0; i < argc; i++) {
 		enum rh_exit got = one(argv[i], options, err);
 

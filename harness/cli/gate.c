@@ -17,6 +17,7 @@
 
 #include "ci/gate/fleet.h"
 #include "harness/cli/command.h"
+#include "plots/figure/figure.h"
 #include "traces/format/trace.h"
 #include "ci/gate/extra.h"
 #include "ci/gate/report.h"
@@ -113,6 +114,8 @@ static const struct rh_opt opts[] = {
 	  .help = "write Bencher Metric Format" },
 	{ "plot", 0, RH_OPT_TEXT, AT(plot), NULL, .arg = "DIR",
 	  .help = "draw every block, the interval and the margin" },
+	{ "style", 0, RH_OPT_TEXT, AT(style), NULL, .arg = "FILE",
+	  .help = "gnuplot commands for that figure, put into gate.gp before it plots" },
 	{ "annotate", 0, RH_OPT_FLAG, AT(annotate), NULL,
 	  .help = "print GitHub annotations (also when GITHUB_ACTIONS=true)" },
 	{ "seed", 0, RH_OPT_UINT, AT(seed), NULL, .max = 9007199254740992.0, .arg = "N",
@@ -200,7 +203,7 @@ static int write_files(const struct rh_gate_opts *o, const struct rh_gate *gate,
 	    (o->markdown && rh_gate_write_markdown(gate, o->markdown, err) < 0) ||
 	    (o->smaller && rh_gate_write_smaller(gate, o->smaller, err) < 0) ||
 	    (o->bencher && rh_gate_write_bencher(gate, o->bencher, err) < 0) ||
-	    (o->plot && rh_gate_plot(gate, o->plot, err) < 0))
+	    (o->plot && rh_gate_plot(gate, o->plot, o->style, err) < 0))
 		return -1;
 	return 0;
 }
@@ -266,6 +269,8 @@ static int check_places(const struct rh_gate_opts *o, struct rh_err *err)
 		{ o->save_baseline, "save-baseline" },
 	};
 
+	if (rh_style_check(o->style, o->plot, err) < 0)
+		return -1;
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
 		if (check_place(places[i].path, places[i].option, err) < 0 ||
 		    (places[i].path && rh_trace_spare(places[i].path, err) < 0))

@@ -66,19 +66,6 @@ static int parse_formats(const char *list, struct rh_draw *draw, struct rh_err *
 	return 0;
 }
 
-/* Checked before reading and writing: the style file must exist. */
-static int check_style(const char *path, struct rh_err *err)
-{
-	struct rh_filemap map;
-
-	if (!path)
-		return 0;
-	if (rh_filemap_open(&map, path, err) < 0)
-		return rh_err_prefix(err, "--style");
-	rh_filemap_close(&map);
-	return 0;
-}
-
 static bool on_path(const char *program)
 {
 	const char *path = getenv("PATH");
@@ -208,7 +195,7 @@ static enum rh_exit run_plot(const void *opaque, int argc, char **argv, struct r
 	draw.no_gnuplot = o->builtin || !on_path("gnuplot");
 	draw.plots_dir = plots_dir;
 	draw.style = o->style;
-	if (check_style(o->style, err) < 0 || parse_formats(o->format, &draw, err) < 0 ||
+	if (rh_style_check(o->style, true, err) < 0 || parse_formats(o->format, &draw, err) < 0 ||
 	    rh_install_path("plots/layout", plots_dir, sizeof(plots_dir), err) < 0 ||
 	    rh_view_open(&view, argv, (size_t)argc, o->baseline, err) < 0)
 		return err->code;

@@ -20,7 +20,7 @@
 enum { FIGURES_MAX = 1024, NAME_BYTES = 48, HELD_MAX = 512, DEEP_FRAME = 96 };
 
 struct opts {
-	const char *profile, *plot;
+	const char *profile, *plot, *style;
 };
 
 static const struct rh_opt tour_options[] = {
@@ -28,6 +28,8 @@ static const struct rh_opt tour_options[] = {
 	  .help = "which Go, 1.4 or later (reheap list profiles)" },
 	{ "plot", 0, RH_OPT_TEXT, offsetof(struct opts, plot), .arg = "PREFIX",
 	  .help = "write the steps to PREFIX.tsv and draw PREFIX.svg" },
+	{ "style", 0, RH_OPT_TEXT, offsetof(struct opts, style), .arg = "FILE",
+	  .help = "gnuplot commands for that figure, read before its first panel" },
 	{ .name = NULL }
 };
 
@@ -454,7 +456,7 @@ static void walk(struct tour *tour)
 }
 
 /* The steps are printed first; the figure comes last. */
-static int draw(const struct rh_goversion *row, const char *prefix, struct rh_err *err)
+static int draw(const struct rh_goversion *row, const struct opts *opts, struct rh_err *err)
 {
 	char of[32], caption[200];
 
@@ -466,8 +468,9 @@ static int draw(const struct rh_goversion *row, const char *prefix, struct rh_er
 	return rh_figure_script(&(struct rh_script){ .id = "tour",
 						     .of = of,
 						     .title = "Which tiers a request passes",
-						     .caption = caption },
-				prefix, err);
+						     .caption = caption,
+						     .style = opts->style },
+				opts->plot, err);
 }
 
 static int open_data(struct tour *tour, const char *prefix, struct rh_err *err)
@@ -497,7 +500,7 @@ static void print_all(struct tour *tour, const struct rh_goversion *row, const s
 	if (fclose(tour->data) != 0)
 		rh_fail_errno(err, RH_IO, "%s.tsv", opts->plot);
 	if (!err->code)
-		draw(row, opts->plot, err);
+		draw(row, opts, err);
 }
 
 static enum rh_exit run_tour(const void *options, int argc, char **argv, struct rh_err *err)
@@ -509,6 +512,8 @@ static enum rh_exit run_tour(const void *options, int argc, char **argv, struct 
 	char note_text[160];
 
 	(void)argc, (void)argv;
+	if (rh_style_check(opts->style, opts->plot, err) < 0)
+		return err->code;
 	if (!row) {
 		rh_fail(err, RH_USAGE, "--profile: '%s' is no version of Go (reheap list profiles)",
 			opts->profile);

@@ -20,7 +20,7 @@
 enum { VALUES_MAX = 32, NEAR_PERCENT = 20 }; /* values of each list; of collections */
 
 struct opts {
-	const char *gogc, *memlimit, *plot, *output;
+	const char *gogc, *memlimit, *plot, *output, *style;
 	struct rh_whatif_setting recorded;
 	bool json;
 };
@@ -42,6 +42,8 @@ static const struct rh_opt whatif_options[] = {
 	  .help = "print that document instead of the table" },
 	{ "plot", 0, RH_OPT_TEXT, offsetof(struct opts, plot), .arg = "PREFIX",
 	  .help = "write PREFIX.tsv and draw PREFIX.svg: peak heap against marking" },
+	{ "style", 0, RH_OPT_TEXT, offsetof(struct opts, style), .arg = "FILE",
+	  .help = "gnuplot commands for that figure, read before its first panel" },
 	{ .name = NULL }
 };
 
@@ -359,8 +361,10 @@ static void write_marks(const struct table *table, const struct mark *marks, FIL
 	}
 }
 
-static int plot(const struct table *table, const char *path, const char *prefix, struct rh_err *err)
+static int plot(const struct table *table, const struct opts *opts, const char *path,
+		struct rh_err *err)
 {
+	const char *prefix = opts->plot;
 	struct mark *marks = calloc(VALUES_MAX, VALUES_MAX * sizeof(*marks));
 	char name[4096];
 	FILE *to;
@@ -384,6 +388,7 @@ static int plot(const struct table *table, const char *path, const char *prefix,
 			.title = "Peak heap and marking, by GOGC",
 			.caption = "What each GOGC would cost in memory and in marking, a line "
 				   "for each limit",
+			.style = opts->style,
 		},
 		prefix, err);
 }
@@ -435,7 +440,7 @@ static int answer(const struct table *table, const struct opts *opts, const char
 		print_table(table, path);
 	if ((opts->json || opts->output) && document(table, opts, path, err) < 0)
 		return -1;
-	return opts->plot ? plot(table, path, opts->plot, err) : 0;
+	return opts->plot ? plot(table, opts, path, err) : 0;
 }
 
 static enum rh_exit run_whatif(const void *options, int argc, char **argv, struct rh_err *err)
@@ -450,6 +455,8 @@ static enum rh_exit run_whatif(const void *options, int argc, char **argv, struc
 		rh_fail(err, RH_USAGE, "--json and -o - are the same");
 		return err->code;
 	}
+	if (rh_style_check(opts->style, opts->plot, err) < 0)
+		return err->code;
 	if ((gogcs = parse_list("--gogc", opts->gogc, false, table.gogc, err)) < 0 ||
 	    (limits = parse_list("--memlimit", opts->memlimit, true, table.limit, err)) < 0 ||
 	    rh_whatif_read(&whatif, argv[0], &opts->recorded, err) < 0)

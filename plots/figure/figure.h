@@ -130,7 +130,11 @@ struct rh_figure *rh_figure_tex(const struct rh_view *view, const struct rh_figu
  * name stands in it. */
 struct rh_script {
 	const char *id, *of, *title, *caption;
+	const char *style; /* file of gnuplot commands that stand before the first panel; or NULL */
 };
+
+/* Whether --style FILE can be read, and there is something to be drawn with it; NULL is fine. */
+int rh_style_check(const char *style, bool draws, struct rh_err *err);
 
 /* PREFIX.svg from PREFIX.tsv; without gnuplot it says so on stderr and that is no error. Errors:
  * RH_USAGE (a name with '), RH_FAILED (gnuplot could not draw it). */

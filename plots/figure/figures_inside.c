@@ -253,7 +253,7 @@ void rh_build_lock_classes(const struct rh_view *view, struct rh_figures *figure
 	if (figure->panel_count == 0)
 		figure->absent_why = rh_figure_why(
 			view, "locks.classes",
-			"no backend that tells of its locks "
+			"no backend that reports its locks "
 			"waited 0.01 % for one at two numbers of lanes (--probes locks "
 			"--lanes 1,2,4)");
 }

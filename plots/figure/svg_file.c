@@ -89,6 +89,23 @@ int rh_svg_dress_file(const char *path, const char *id, const char *title, const
 	return result;
 }
 
+int rh_style_check(const char *style, bool draws, struct rh_err *err)
+{
+	struct rh_filemap map;
+
+	if (!style)
+		return 0;
+	if (!draws)
+		return rh_fail(err, RH_USAGE, "--style is for a figure: name one with --plot");
+	if (strchr(style, '\'') || strlen(style) > 4000)
+		return rh_fail(err, RH_USAGE,
+			       "--style: a name without ' and not that long, please");
+	if (rh_filemap_open(&map, style, err) < 0)
+		return rh_err_prefix(err, "--style");
+	rh_filemap_close(&map);
+	return 0;
+}
+
 /* Runs the layout; false when there is no gnuplot. *status as waitpid has it. */
 static bool run_layout(const char *layout, char *set, int *status)
 {
@@ -105,15 +122,18 @@ static bool run_layout(const char *layout, char *set, int *status)
 
 int rh_figure_script(const struct rh_script *script, const char *prefix, struct rh_err *err)
 {
-	char file[4096 + 64], plots[4096], set[4 * 4096], picture[4096 + 8];
+	char file[4096 + 64], plots[4096], set[6 * 4096], picture[4096 + 8];
 	const char *name = strrchr(script->of, '/') ? strrchr(script->of, '/') + 1 : script->of;
 	int status = 0;
 
 	if (strchr(prefix, '\'') || strchr(name, '\'') || strlen(prefix) > 4000 ||
 	    strlen(name) > 4000)
 		return rh_fail(err, RH_USAGE, "--plot: a name without ' and not that long, please");
-	snprintf(set, sizeof(set), "data='%s.tsv'; picture='%s.svg'; about='%s'", prefix, prefix,
-		 name);
+	if (rh_style_check(script->style, true, err) < 0)
+		return -1;
+	snprintf(set, sizeof(set), "data='%s.tsv'; picture='%s.svg'; about='%s'%s%s%s", prefix,
+		 prefix, name, script->style ? "; own_style='" : "",
+		 script->style ? script->style : "", script->style ? "'" : "");
 	if (rh_install_path("plots/layout", plots, sizeof(plots), err) < 0)
 		return -1;
 	snprintf(file, sizeof(file), "%s/%s.gp", plots, script->id);
@@ -125,7 +145,9 @@ int rh_figure_script(const struct rh_script *script, const char *prefix, struct 
 		return 0;
 	}
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return rh_fail(err, RH_FAILED, "gnuplot could not draw %s.tsv", prefix);
+		return rh_fail(err, RH_FAILED, "gnuplot could not draw %s.tsv%s%s", prefix,
+			       script->style ? "; is that --style of yours? " : "",
+			       script->style ? script->style : "");
 	snprintf(picture, sizeof(picture), "%s.svg", prefix);
 	return rh_svg_dress_file(picture, script->id, script->title, script->caption, err);
 }

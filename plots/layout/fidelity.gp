@@ -44,6 +44,8 @@ set label 4 about at screen px(8),py(36) left font ",11" textcolor rgb ink
 set label 2 "memory at begin and end of each collection; axes begin at 0" \
 	at screen px(8),py(H - 10) left font ",11" textcolor rgb quiet
 set key at screen px(70),py(44) left top horizontal Left reverse samplen 1.6 width 1 font ",11" textcolor rgb ink
+# A style of your own (--style FILE).
+if (exists("own_style")) load own_style
 set multiplot
 
 do for [panel = 1:3] {

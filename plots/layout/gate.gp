@@ -43,6 +43,7 @@ set xlabel "candidate / baseline - 1, in percent" offset 0,0.9 textcolor rgb ink
 set label 1 "Gate: change of wall time (lower is better)" at screen px(8),py(14) left font ",13" textcolor rgb ink
 set label 2 sprintf("dot: a block of four %s%s; cross: median of a pair;\nblack: median of all and its exact interval; dashed: the limit\nsolid: half of it, an interval beyond it fails and one short of it passes", \
 	apart ? "passes" : "turns", dropped ? " (ring: dropped)" : "") at screen px(8),py(H - 43) left font ",11" textcolor rgb quiet
+# A style of your own stands here (reheap gate --plot DIR --style FILE).
 plot data using ($1 == 5 ? 0 : NaN):4:(0):($5 - $4) with vectors nohead lc rgb ink lw 0.8 dt (4,3), \
      data using ($1 == 5 ? margin : NaN):4:(0):($5 - $4) with vectors nohead lc rgb 0xD55E00 lw 1.2, \
      data using ($1 == 5 ? threshold : NaN):4:(0):($5 - $4) with vectors nohead lc rgb 0xD55E00 lw 0.8 dt (4,3), \

@@ -40,6 +40,8 @@ set label 1 "Which tiers a request passes" at screen px(8),py(17) left font ",13
 set label 4 about at screen px(8),py(36) left font ",11" textcolor rgb ink
 set label 2 "a mark: the tier's own counter moved; below, memory after each step" at screen px(8),py(H - 10) \
 	left font ",11" textcolor rgb quiet
+# A style of your own (--style FILE).
+if (exists("own_style")) load own_style
 set multiplot
 
 set tmargin at screen py(50)

@@ -44,6 +44,8 @@ set label 2 "numbers at the points: GOGC; both axes begin at 0" at screen px(8),
 set label 3 "peak heap, MiB" at screen px(11),py(0.5 * (H - 8 + 15 * rows)) center rotate textcolor rgb ink
 set xlabel "marked by the collector, MiB" offset 0,0.9 textcolor rgb ink
 set key at screen px(70),py(44) left top Left reverse maxrows rows samplen 1.6 width 1 font ",11" textcolor rgb ink
+# A style of your own (--style FILE).
+if (exists("own_style")) load own_style
 set xrange [0:*]
 set yrange [0:*]
 set offsets graph 0.02, graph 0.06, graph 0.12, 0

@@ -93,7 +93,27 @@ if command -v gnuplot >/dev/null; then
 	echo 'no such command' >bad.style
 	is_exit 1 'a style that is no gnuplot' "$reheap" plot strange.json -o styled --style bad.style
 	says '--style bad.style' 'is named'
+
+	# So do those of figures that other commands draw.
+	echo 'set label 9 "of the style" at screen 0.5,0.5' >label.style
+	go=$root/traces/corpus/go
+	"$reheap" gen server -o t.rht events=20000 lanes=1 >/dev/null 2>&1
+	is_exit 0 'tour' "$reheap" tour --plot tour --style label.style
+	is_exit 0 'whatif' "$reheap" whatif --plot whatif --style label.style "$go/nats.rht"
+	"$reheap" fidelity --no-oracle --plot fidelity --style label.style "$go/workers.rht" >/dev/null 2>&1
+	"$reheap" gate t.rht --baseline libc --candidate libc --budget 2s --metrics wall --plot gate \
+		--style label.style >/dev/null 2>&1
+	for figure in tour whatif fidelity gate/gate; do
+		ok "$figure is drawn with it" grep -q 'of the style' $figure.svg
+	done
+	is_exit 1 'a style that is no gnuplot' "$reheap" tour --plot tour --style bad.style
+	says bad.style 'is named'
 fi
+is_exit 2 'a style without a figure' "$reheap" tour --style label.style
+says --plot 'is what it is for'
+is_exit 66 'a style that is not there' "$reheap" tour --plot tour --style nowhere.style
+is_exit 2 'one of a gate' "$reheap" gate t.rht --baseline libc --candidate libc --plot gate --style nowhere.style
+says nowhere.style 'is named'
 is_exit 66 'a style that is not there' "$reheap" plot strange.json -o styled --style nowhere.style
 says nowhere.style 'is named'
 # Values that no axis holds, and a disk that is full.
