@@ -117,7 +117,10 @@ says nowhere.style 'is named'
 is_exit 66 'a style that is not there' "$reheap" plot strange.json -o styled --style nowhere.style
 says nowhere.style 'is named'
 # Values that no axis holds, and a disk that is full.
-result 5 libc one two | sed 's/"median":21/"median":5e-324/g; s/"median":28/"median":1e308/g' >wild.json
+result 5 libc one two | sed 's/"median":21/"median":5e-324/g; s/"median":28/"median":1e18/g' >wild.json
+sed 's/1e18/1e308/g' wild.json >wilder.json
+is_exit 65 'what no measurement is' "$reheap" plot wilder.json -o wild
+says 'cannot be 1e.308' 'is named'
 is_exit 0 'the smallest and the largest number' "$reheap" plot wild.json -o wild
 ok 'are drawn with numbers' fails grep -l -E '[^a-z](nan|inf)[^a-z]' wild/*.svg
 ok 'are drawn simply too' env PATH=/nowhere "$reheap" plot wild.json -o wild-simple
