@@ -36,8 +36,8 @@ endif
 
 comma := ,
 B := build$(if $(CROSS),/$(CROSS:-=))$(if $(SANITIZE),/san-$(subst $(comma),-,$(SANITIZE)))$(if $(DEBUG),/debug)
-# One name for one folder: what gcc notes of an object's headers counts for that name only, so
-# after B=/here/build an object would not be made anew when a header changes.
+# One name for one folder: gcc records an object's headers under that name only, so after
+# B=/here/build an object would not be rebuilt when a header changes.
 override B := $(patsubst $(CURDIR)/%,%,$(abspath $(B)))
 
 WARN := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wshadow -Wpointer-arith \
@@ -48,12 +48,12 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) -fno-omit-frame-pointer -pthread -I.
              $(if $(findstring undefined,$(SANITIZE)),-fsanitize=float-cast-overflow -fno-sanitize-recover=float-cast-overflow) -DRH_SANITIZE=\"$(SANITIZE)\") \
              $(if $(DEBUG)$(SANITIZE),-DRH_DEBUG=1)
 ALL_LDFLAGS = -pthread -rdynamic $(LDFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE))
-# Only the driver needs libraries; the worker has libc alone, because whatever else it
-# loaded would allocate from the heap under test before the first event.
+# Only the driver needs libraries; the worker has libc only, because any other library would
+# allocate from the heap under test before the first event.
 DRIVER_LIBS = -larchive -ljansson -lsqlite3 -lzstd -lxxhash -lmd -lm -ldl
 WORKER_LIBS = -lm -ldl
 
-# --- what is built of what: folders, not files -------------------------------------------
+# --- sources of each program: folders, not files -------------------------------------------
 ALLOC_SRC   := $(wildcard alloc/base/*.c alloc/*.c alloc/heap/*.c alloc/heap/*/*.c alloc/stack/*.c alloc/stack/*/*.c)
 TRACES_SRC  := $(wildcard traces/format/*.c traces/import/*.c traces/import/go/*.c traces/gen/*.c traces/edit/*.c traces/record/*.c)
 WORKER_SRC  := $(filter-out harness/worker/main.c,$(wildcard harness/worker/*.c)) harness/control/hist.c
@@ -80,7 +80,7 @@ PROGRAMS := $(B)/reheap $(B)/reheap-worker $(if $(SHIM_SRC),$(B)/libreheap-recor
 .SECONDARY:
 all: $(PROGRAMS)
 
-# The version is a file; the commit stands beside it where git knows it.
+# The version is a file; the commit is added where git knows it.
 $(B)/gen/version.h: FORCE
 	$(Q)mkdir -p $(@D)
 	$(Q)v=$$(cat ci/VERSION); c=$$(git describe --always --dirty --exclude='*' 2>/dev/null); \
@@ -116,7 +116,7 @@ $(B)/reheap-worker: $(B)/obj/harness/worker/main.o $(WORKER_OBJ) $(B)/liballoc.a
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ -o $@ $(WORKER_LIBS)
 
 # libreheap: reading, writing and importing traces for other programs. Its own objects, because it
-# is position-independent; what traces/libreheap.map names is all that others see.
+# is position-independent; only the symbols in traces/libreheap.map are visible.
 LIB_ABI   := $(shell sed 's/^v//; s/[.].*//' ci/VERSION)
 LIBREHEAP := $(B)/libreheap.so.$(LIB_ABI)
 LIB_SRC   := $(wildcard traces/format/*.c traces/import/*.c traces/import/go/*.c) $(wildcard alloc/base/*.c)
@@ -131,15 +131,15 @@ $(LIBREHEAP): $(patsubst %.c,$(B)/pic/%.o,$(LIB_SRC)) traces/libreheap.map
 	$(Q)ln -sf $(@F) $(B)/libreheap.so
 lib: $(LIBREHEAP)
 
-# The recorder lives in strangers' processes: initial-exec TLS, nothing exported but malloc's family,
-# never a sanitizer.
+# The recorder runs in other programs' processes: initial-exec TLS, nothing exported but malloc's
+# family, never a sanitizer.
 $(B)/libreheap-record.so: $(SHIM_SRC) $(wildcard traces/record/*.h traces/format/event.h traces/record/shim/*.h alloc/base/*.h)
 	$(say) SHIM $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -I. -fPIC -shared -fvisibility=hidden \
 	  -ftls-model=initial-exec -fno-builtin -pthread $(SHIM_SRC) -o $@ -ldl
 
-# Preloaded behind the recorder with --maps only: else no call of these comes through us.
+# Preloaded after the recorder with --maps only: otherwise none of these calls comes through us.
 $(B)/libreheap-maps.so: traces/record/shim/maps/maps.c traces/record/area.h traces/format/event.h
 	$(say) SHIM $@
 	$(Q)mkdir -p $(@D)
@@ -161,7 +161,7 @@ $(B)/helpers/%: ci/own/helpers/%.c
 	$(say) CC $<
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O1 -g -pthread -I. $< -o $@ -ldl -lm
-# The example of a backend in a library of its own, and what the tests of loading load.
+# The example of a backend in its own library, and the libraries that the tests of loading load.
 $(B)/test/%.so: %.c alloc/backend.h $(wildcard alloc/base/*.h)
 	$(say) CC $<
 	$(Q)mkdir -p $(@D)
@@ -174,7 +174,8 @@ $(B)/helpers/faults.so: ci/own/helpers/faults.c
 	$(say) SHIM $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g -fPIC -shared $< -o $@ -ldl
-# The fuzz targets with a plain main, which replays files: what was found once (ci/own/e2e/findings.sh).
+# The fuzz targets with a plain main, which replays files: earlier findings
+# (ci/own/e2e/findings.sh).
 FUZZ_RUN := $(foreach f,$(wildcard alloc/test/fuzz_*.c traces/test/fuzz_*.c harness/test/fuzz_*.c plots/test/fuzz_*.c ci/gate/test/fuzz_*.c),\
             $(B)/test/$(f:.c=))
 $(FUZZ_RUN): $(B)/test/%: $(B)/obj/%.o $(B)/obj/ci/own/helpers/fuzz_driver.o $(B)/libreheap.a
@@ -186,7 +187,7 @@ tests: $(FUZZ_RUN) $(B)/helpers/faults.so all $(TESTS) $(HELPERS) $(PLUGINS)
 deps:
 	$(if $(NO_DEPS),@:,$(Q)ci/own/deps.sh)
 
-# The build is a second make, because what deps installs changes what the first one saw.
+# The build is a second make, because deps may install what the first one did not find.
 demo: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)ci/own/demo.sh $(B)

@@ -1,6 +1,6 @@
 #!/bin/bash
 # deb.sh BUILD_DIR - Debian packages (reheap, libreheap0, reheap-dev) in BUILD_DIR/deb, built by
-# debhelper from the tarball that `make dist` made, and looked at by lintian where it is installed.
+# debhelper from the tarball that `make dist` made, and checked by lintian if it is installed.
 #
 # debian/ lives in ci/debian here; the changelog is written from ci/VERSION and ci/NEWS.md.
 set -eu

@@ -4,8 +4,8 @@
 #
 # Without `full`: four traces of the corpus, time and memory, about half a minute on two cores.
 # With `full`: every trace of the corpus and four generated ones, all allocators, all probes.
-# OUT= is where results and report go (BUILD_DIR/demo). Timing on a busy machine is noisy; the
-# intervals say how much.
+# OUT= is the folder for results and report (BUILD_DIR/demo). Timing on a busy machine is noisy; the
+# intervals show how much.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 build=${1:?usage: ci/own/demo.sh BUILD_DIR [full]}
@@ -80,7 +80,7 @@ at=$(date +%s%N)
 "$reheap" plot "${results[@]}" -o "$out/report" >"$out/plot.out" 2>"$out/plot.log" || { cat "$out/plot.log"; exit 1; }
 step_done 'drawing the report' "$at"
 
-# The verdict in words stands at the end of what plot prints, after an empty line.
+# The verdict in words is at the end of plot's output, after an empty line.
 sed -n '/^$/,$p' "$out/plot.out"
 cat <<END
 

@@ -1,15 +1,15 @@
 #!/bin/bash
 # deps.sh - installs what is missing, or says exactly what to install.
 #
-# What counts is the thing, not the package: a header the compiler finds, a command on
-# the path, a library the loader would find. So a hand-built jemalloc or another
-# distribution counts too, and the check is one compiler run and one look at the
-# loader's cache (silent, well under 0.2 s, when all is there).
+# The check looks for the thing, not the package: a header the compiler finds, a command on the
+# path, a library the loader would find. So a hand-built jemalloc or another distribution counts
+# too, and the check is one compiler run and one look at the loader's cache (silent, well under 0.2
+# s, when all is there).
 #
 # Required: without it nothing builds; missing and not installable = exit 1.
 # Optional: adds a backend, a probe or the pictures; missing = one line with the reason
-# and the way out, never a failure. An optional package that apt could not give is not
-# asked for again for a day (build/deps.tried), so that `make test` stays quick offline.
+# and the way out, never a failure. An optional package that apt could not install is not tried
+# again for a day (build/deps.tried), so that `make test` stays quick offline.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 
@@ -36,7 +36,7 @@ backend tcmalloc|library libtcmalloc_minimal.so|libtcmalloc-minimal4 libtcmalloc
 backend tbbmalloc|library libtbbmalloc_proxy.so|libtbbmalloc2
 backend scudo|scudo|libclang-rt-dev libclang-rt-19-dev libclang-rt-18-dev libclang-rt-14-dev libclang-common-14-dev
 '
-# What the house checks of `make check` use, for those who change the code.
+# Tools of `make check`, for people who change the code.
 [ -z "${DEVELOPER:-}" ] || optional+='
 house checks: format|command clang-format-14|clang-format-14
 house checks: static analysis|command cppcheck|cppcheck
@@ -149,7 +149,7 @@ if [ -z "${quiet_retry:-}" ] && may_install; then
 	echo "installing what is missing (the log is build/deps.log) ..."
 	# shellcheck disable=SC2086
 	with_progress 'reading the package lists' $as_root apt-get update -q
-	# One call for all of it. Where one package cannot be had, the rest is asked for one by one.
+	# One call for all packages. If one is not available, the others are installed one by one.
 	# shellcheck disable=SC2046  # a list of packages
 	with_progress 'installing packages' install_packages $(packages_of "$need"; packages_of "$want") || {
 		[ -z "$need" ] || with_progress 'installing what the build needs' install_packages $(packages_of "$need")

@@ -1,5 +1,5 @@
 #!/bin/bash
-# flaky.sh BUILD_DIR [TEST...] - every unit test N= times (50) on a machine that is never quiet.
+# flaky.sh BUILD_DIR [TEST...] - runs every unit test N= times (50) on a loaded machine.
 #
 # Beside the tests run two loops that only burn CPU and one process that fills a quarter of the
 # free memory (at most 1 GiB) again and again, so that timing, scheduling and

@@ -8,8 +8,8 @@
 # is kept in build/fuzz/found/TARGET: put it into FOLDER/test/findings/TARGET with the mend, and
 # `make test` replays it for ever (ci/own/e2e/findings.sh).
 #
-# FUZZ_COVERAGE=1 runs nothing new: it replays all that into a build that counts regions, and prints
-# how much of each reader file that reached. Without clang: one line, exit 77.
+# FUZZ_COVERAGE=1 finds nothing new: it replays all these in a build that counts regions, and prints
+# how much of each reader file they reach. Without clang: one line, exit 77.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 only=${1:-}
@@ -78,7 +78,7 @@ target() {
 			>"$log" 2>&1 || { echo "$name: see $log"; failed=1; }
 		return
 	fi
-	# Whole results and gates do not fit into 4 KiB, and no part of one is read.
+	# Whole results and gates do not fit into 4 KiB, and a part of one is refused.
 	local most=4096
 	case $kind in result | gate) most=65536 ;; esac
 	$b/run-"$kind" -max_total_time="$seconds" -timeout=25 -rss_limit_mb=2048 -max_len=$most \

@@ -1,5 +1,5 @@
 #!/bin/bash
-# gallery.sh BUILD_DIR - draws plots/gallery anew from real runs: a phone's user interface (the
+# gallery.sh BUILD_DIR - redraws plots/gallery from real runs: a phone's user interface (the
 # Android trace beside the checkout, else the first shipped one), a heap that grows and shrinks,
 # scaling over copies, threads that free each other's blocks, tasks, and a gate. Wants a quiet
 # machine; takes some minutes.

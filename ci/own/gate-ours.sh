@@ -15,7 +15,7 @@
 # baseline by more than 1 % pass with a line that asks to move it: an old slack hides what
 # comes next.
 #
-# `recording finish` is what turning a capture into its trace takes, compressing included: of a
+# `recording finish` is the cost of turning a capture into its trace, including compression: for a
 # program of 300,000 calls and 5,000 living blocks. Where its clock is read differs from run to run,
 # which is 0.2 % here; there 3 % are a regression.
 set -u

@@ -1,6 +1,6 @@
 #!/bin/bash
-# install.sh install|uninstall BUILD_DIR - puts everything in its place under DESTDIR and PREFIX, or
-# takes exactly that away again. One list serves both, so nothing is left behind.
+# install.sh install|uninstall BUILD_DIR - installs everything under DESTDIR and PREFIX, or removes
+# exactly that. One list serves both, so nothing is left behind.
 #
 # DESTDIR= PREFIX=/usr/local LIBDIR=$PREFIX/lib. Headers are installed as <reheap/NAME.h>: their
 # folders here are the tree's, not the user's. RUN= goes before a cross-built reheap.
@@ -44,7 +44,7 @@ write() {
 gzipped() {
 	"$@" | gzip -9n
 }
-# A header for others: includes by <reheap/NAME.h>, nothing that only the driver uses.
+# An installed header: includes by <reheap/NAME.h>, without parts that only the driver uses.
 public_header() {
 	sed -E -e '/^\/\* ---- only for the driver ---- \*\/$/,/^#endif$/{/^#endif$/!d}' \
 		-e 's@#include "[a-z/]*/([a-z_]+\.h)"@#include <reheap/\1>@' "$1" |

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# lib_chroot.sh - what tests in a Debian of their own need; they are skipped with a line without it.
-# Sourced by test-deb.sh and test-matrix.sh.
+# lib_chroot.sh - helpers for tests in a separate Debian; without their requirements such tests are
+# skipped with a message. Sourced by test-deb.sh and test-matrix.sh.
 skip_all() {
 	echo "skipped: $*"
 	exit 77

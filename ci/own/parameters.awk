@@ -2,9 +2,9 @@
 #
 #	awk -v allowed=ci/own/baselines/parameters.tsv -f ci/own/parameters.awk FILE...
 #
-# Past five a call no longer shows what is what: such parameters become a structure whose fields
-# are named where it is filled. `allowed` lists those that stay, and why; a row that is no longer
-# needed is a breach as well, so the list only gets shorter. With -v list=1 it prints the rows.
+# With more than five a call is hard to read: such parameters become a structure whose fields are
+# named where it is filled. `allowed` lists those that stay, and why; a row that is no longer needed
+# is a breach as well, so the list only gets shorter. With -v list=1 it prints the rows.
 #
 # Relies on the house style (clang-format): the head of a function begins in column one, its
 # opening brace stands alone there. A macro that makes a function is not seen.

@@ -1,5 +1,6 @@
-# printable.awk - finds what prints foreign text as it is: a %s in printf or fprintf, a text that
-# is not a literal in puts or fputs, and perror. rh_print (alloc/base/printable.h) prints it safely.
+# printable.awk - finds code that prints foreign text unescaped: a %s in printf or fprintf, a text
+# that is not a literal in puts or fputs, and perror. rh_print (alloc/base/printable.h) prints it
+# safely.
 #
 # A call may span lines: it is gathered up to its semicolon. Prints `file:line: rule`.
 # `own` names the files whose format has escapes of its own.

@@ -9,10 +9,10 @@
 #   72 CPUs in two NUMA nodes: lanes by default, folded and pinned, CPUs past 64, waits between
 #     lanes, and the recorder with 64 threads.
 #
-# What it needs it fetches once into ${XDG_CACHE_HOME:-~/.cache}/reheap/arm64: packages of Debian 12
-# for arm64 (a sysroot), its kernel, and the 16 KiB kernel of Debian 13. 64 KiB pages are not booted:
-# no kernel of that kind has been found yet. Exit 77 with a line where that cannot be had. BOOTS="4k 16k many" chooses;
-# KEEP=1 keeps the folder of the run; BOOT_SECONDS= limits one boot (900).
+# Fetched once into ${XDG_CACHE_HOME:-~/.cache}/reheap/arm64: packages of Debian 12 for arm64 (a
+# sysroot), its kernel, and the 16 KiB kernel of Debian 13. 64 KiB pages are not booted: no kernel
+# of that kind has been found yet. Exit 77 with a message if they are not available. BOOTS="4k 16k
+# many" chooses; KEEP=1 keeps the folder of the run; BOOT_SECONDS= limits one boot (900).
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 export LC_ALL=C
@@ -277,7 +277,7 @@ count_4k() {
 	check 'the guest ran to its end' boot 4k 4k doctor,cut,perf,papi,callgrind,sqlite,verify -cpu cortex-a57 -icount shift=0
 	check 'its kernel has a counter unit' grep -q 'hw perfevents: enabled' "$run/4k.log"
 	check 'doctor looks around' ended 4k doctor 06
-	# What this unit cannot count is named, with a reason.
+	# Events that this unit cannot count are named, with a reason.
 	check 'doctor names the events that this unit lacks' says 4k doctor '^  absent +(l1d|l2|llc|dtlb)[a-z0-9_]*_misses +[^ ]'
 	check 'PAPI counts instructions by its own name' says 4k doctor '^  ok +instructions +papi counts it as PAPI_TOT_INS'
 	for backend in libc tiered; do
@@ -307,7 +307,8 @@ pages_16k() {
 	check 'heaps and stacks replay verified' ended 16k pages 06
 }
 
-# One host thread runs all of them: no more is to be had, and which CPU runs next is qemu's.
+# One host thread runs all of them, so there is no real parallelism, and qemu decides which CPU runs
+# next.
 many_cpus() {
 	check 'a guest of 72 CPUs ran to its end' boot many 4k many,record -machine gic-version=3 -cpu max,pauth-impdef=on \
 		-accel tcg,thread=single -smp 72 -object memory-backend-ram,size=750M,id=m0 \

@@ -1,5 +1,5 @@
 #!/bin/bash
-# test-deb.sh BUILD_DIR - the packages of `make deb`, as a stranger's machine sees them.
+# test-deb.sh BUILD_DIR - tests the packages of `make deb` on a clean machine.
 #
 # A clean Debian by debootstrap, in a mount namespace of its own, gets the packages by apt with what
 # they depend on. There: the manual pages, completion of values in bash, a recording, a replay,
@@ -29,7 +29,7 @@ inside() {
 			bad=1
 		fi
 	}
-	# What the package manager and its caches write is not the packages'.
+	# Files of the package manager and its caches do not belong to the packages.
 	files() {
 		find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /packages \
 			-o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/cache -o -path /var/log \

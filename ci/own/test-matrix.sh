@@ -42,7 +42,7 @@ inside() {
 		printf 'failed\tthe build: %s\n' "$(grep -m 1 -E 'error:|undefined reference|\*\*\*' /row/build.log)"
 		exit 1
 	fi
-	# A niced run on a busy machine is no hang.
+	# A niced run on a busy machine must not count as a hang.
 	TIMEOUT=1200 ci/own/test.sh build unit >/row/unit.log 2>&1
 	printf 'tests\t%s\n' "$(tail -n 1 /row/unit.log)"
 	grep '^failed ' /row/unit.log | head -n 5 | sed 's/^failed /failed\tunit tests: /'
@@ -132,7 +132,8 @@ bootstrap() {
 		mirror=$ubuntu components=main,universe
 		# All of Ubuntu's are one script; an older debootstrap does not know the newer names.
 		[ -e /usr/share/debootstrap/scripts/noble ] || script=gutsy
-		# Without Ubuntu's keys the archive is known by its certificate; later apt has the keys.
+		# Without Ubuntu's keys the archive is verified by its certificate; later apt has
+		# the keys.
 		[ -e /usr/share/keyrings/ubuntu-archive-keyring.gpg ] || check=--no-check-gpg
 	fi
 	# shellcheck disable=SC2086  # an option or none
@@ -224,7 +225,8 @@ for name in "$@"; do
 	system=$(said "$name" system)
 	printf '%-20.20s %-14s %-16s %-18s %-34s %s\n' "${system:-$suite}" "$(said "$name" compiler)" "$parts" \
 		"$(said "$name" build)" "$(said "$name" tests)" "$(said "$name" replay)"
-	# A row is right when all was said: built without a warning, tests without a failure, a replay.
+	# A row passes when all parts reported success: built without a warning, tests without a
+	# failure, a replay.
 	if grep -q '^failed' "$cache/logs/${name//\//-}/said" || [ -z "$(said "$name" replay)" ] ||
 		[ "$(said "$name" build)" != 'ok, 0 warnings' ]; then
 		failures=$((failures + 1))

@@ -1,4 +1,4 @@
-# tidy.awk - the rules a compiler does not know, read off C sources one line at a time.
+# tidy.awk - rules that a compiler does not check, read from C sources one line at a time.
 #
 # Comments, strings and character constants are blanked first, so that a word in prose is
 # not a call. Prints `file:line: rule`; exit 1 when anything was printed.

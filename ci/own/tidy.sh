@@ -2,10 +2,9 @@
 # tidy.sh [BUILD_DIR] - the house checks. Prints `file:line: rule` for every breach, one
 # summary line for each rule, and exits 1 when there was one.
 #
-# The rules: headers compile alone and somebody includes them; folders include only what they
-# may and never in a circle; what the text of a file shows (ci/own/tidy.awk); names that leave a
-# library start with rh_; files that are named exist; the top level has its five folders;
-# shell scripts parse.
+# The rules: headers compile alone and are included somewhere; folders include only what they may
+# and never in a cycle; the text of each file (ci/own/tidy.awk); exported names start with rh_;
+# files named in comments exist; the top level has its five folders; shell scripts parse.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 build=${1:-build}
@@ -48,9 +47,9 @@ headers_alone() {
 }
 
 # room FILE: the folder of a file, without test/ or shim/.
-# Who may include whom, room by room: alloc/ serves; traces/ stands on alloc/base; harness/ rooms go
-# left to right; plots/ reads results; ci/gate/ judges; harness/cli/ may include every room and
-# nobody includes it. Tests may include what they test and other tests.
+# Allowed includes, room by room: alloc/ serves; traces/ builds on alloc/base; harness/ rooms go
+# left to right; plots/ reads results; ci/gate/ judges; harness/cli/ may include every room and no
+# room includes it. Tests may include what they test and other tests.
 includes() {
 	sources | xargs awk '
 		function room(path) {
@@ -170,8 +169,8 @@ guards() {
 		END { check() }'
 }
 
-# Arrays grow by rh_reserve (alloc/base/grow.h). What is left reallocates for a reason of its own: two
-# arrays of one room, a size that is known, a limit; a number here may fall and not rise.
+# Arrays grow by rh_reserve (alloc/base/grow.h). The remaining callers of realloc have a reason: two
+# arrays of one room, a known size, a limit; a number here may fall but not rise.
 grown_by_hand() {
 	sources | grep -v -E '/test/|/shim/|^alloc/(heap|stack|base/grow)|^ci/own/' |
 		xargs grep -n -E '(^|[^_a-z"->*])(realloc|reallocarray)\([a-z*]' | grep -v -E ':[ \t]*/?\*' |
@@ -205,7 +204,7 @@ parameters() {
 	sources | LC_ALL=C xargs awk -v allowed=ci/own/baselines/parameters.tsv -f ci/own/parameters.awk
 }
 
-# Foreign text goes through rh_print. What these files write has escapes of its own: SVG, HTML and
+# Foreign text goes through rh_print. These files use other escapes: SVG, HTML and
 # XML (rh_escape_xml), JSON (jansson), gnuplot's data and scripts, roff and shells (our own words
 # only), invariants of heaps (our own names only).
 own_escapes='alloc/base/printable.c alloc/base/cells.c alloc/base/lock.c alloc/base/opt.c alloc/heap/tiered/block.c
@@ -226,8 +225,8 @@ formatted() {
 		head -n 20
 }
 
-# Static analysis of the product; what it found of a file is kept, so only changed files cost time
-# (40 s of CPU for all of them). ci/own/cppcheck.txt names the findings that are none, and why.
+# Static analysis of the product; results are kept by file, so only changed files cost time (40 s of
+# CPU for all of them). ci/own/cppcheck.txt lists the false findings, with reasons.
 analysed() {
 	command -v cppcheck >/dev/null || { echo cppcheck; return 77; }
 	mkdir -p "$build/cppcheck"
@@ -284,8 +283,8 @@ one_struct_each() {
 		}'
 }
 
-# The JSON library stands behind harness/result/record.h: whoever writes or reads a document gives a
-# table of its fields.
+# The JSON library stands behind harness/result/record.h: code that writes or reads a document gives
+# a table of its fields.
 json_files() {
 	sources | xargs grep -l "<jansson.h>" | awk '{ file[NR] = $0 }
 		END { for (i = 1; NR > 6 && i <= NR; i++) print file[i] ":1: one of " NR " files that touch JSON" }'
@@ -305,7 +304,7 @@ asserted() {
 	done <ci/own/baselines/assertions.tsv
 }
 
-# RESULT.md shows the fields that the reader and the writer are made of.
+# RESULT.md must show the same fields as the reader and the writer.
 result_page() {
 	[ -x "$build/reheap" ] || return
 	sed -n "/^### .document./,\$p" harness/result/RESULT.md | cmp -s - <("$build/reheap" list fields) ||

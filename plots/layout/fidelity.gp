@@ -1,4 +1,4 @@
-# fidelity.gp - what Go had and what the replay had, at the edges of collections.
+# fidelity.gp - Go and the replay, at the edges of collections.
 # Run by `reheap fidelity --plot PREFIX`, or by hand:
 #	gnuplot -e "data='t.tsv'; picture='t.svg'; about='t'" plots/layout/fidelity.gp
 #

@@ -1,5 +1,5 @@
 # lanes.gp - throughput against lanes, with intervals; the grey line is lanes times the best of one
-# lane (what scales worse is below it), the dotted upright the number of CPUs: beyond it lanes share.
+# lane (worse scaling is below it), the dotted upright the number of CPUs: beyond it lanes share.
 set output sprintf("%s.%s", name, format)
 set multiplot
 set lmargin at screen px(left)

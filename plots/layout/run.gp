@@ -1,6 +1,6 @@
-# run.gp - memory over the run of one trace: what the heap holds of the machine (one line for
-# each backend) and what the program has in use (the filled steps), then their ratio.
-# The x axis counts events, not time: every backend is then at the same place of the program.
+# run.gp - memory over the run of one trace: resident memory of the heap (one line for each backend)
+# and bytes that the program has in use (the filled steps), then their ratio. The x axis counts
+# events, not time: every backend is then at the same place of the program.
 set output sprintf("%s.%s", name, format)
 set multiplot
 set lmargin at screen px(left)

@@ -1,4 +1,4 @@
-# scatter.gp - what time costs in memory: one point for each backend, crosses are intervals.
+# scatter.gp - time against memory: one point for each backend, crosses are intervals.
 # Down and left is better; nothing beats a point that has no other below it and to its left.
 # With `diagonal` it is predicted against observed instead: on the dashed line they are the same.
 set output sprintf("%s.%s", name, format)

@@ -1,14 +1,14 @@
 #!/bin/bash
 # judge.sh BUILD_DIR OUT [NAME...] - records the programs that judge the heap of this repository.
 #
-# The corpus beside this script is small and was looked at while the heap was written. These
-# traces are not kept in the repository: they are made on demand, from Debian packages and from
-# ci/own/helpers/heap_shapes.c, by `make bench-tiered`. What is recorded already is kept; what is
-# not installed is skipped with a line that names the package.
+# The corpus next to this script is small and was used while the heap was written. These traces are
+# not kept in the repository: they are made on demand, from Debian packages and from
+# ci/own/helpers/heap_shapes.c, by `make bench-tiered`. Existing recordings are kept; a missing
+# program is skipped with a line that names its package.
 #
 # judge.tsv says which half a trace belongs to: `tuning` may be looked at while the heap is
-# changed, `report` is measured and quoted, and nothing is chosen by it. The halves follow from
-# the names alone (cksum of the name, odd or even), so nobody picked them: `--split` prints them.
+# changed, `report` is measured and quoted, and nothing is chosen by it. The halves follow from the
+# names alone (cksum of the name, odd or even), so they are not chosen: `--split` prints them.
 #
 # Each trace ends at EVENTS calls (default 3000000).
 set -u

@@ -1,7 +1,7 @@
 #!/bin/sh
 # record.sh REHEAP OUT [NAME...] - records the corpus: programs from Debian packages doing
-# real work, one trace each. Anyone can rerun it; what is not installed is skipped with a
-# line that names the package. Servers listen on 127.0.0.1 only and are stopped here.
+# real work, one trace each. Anyone can rerun it; a missing program is skipped with a line that
+# names its package. Servers listen on 127.0.0.1 only and are stopped here.
 #
 # Each trace is cut at EVENTS calls (default 1500000), so that the corpus stays small; the
 # servers' load is sized to pass that point well after their start-up.

@@ -1,16 +1,16 @@
 #!/bin/bash
 # gate.sh BUILD_DIR - how often the gate is wrong on this machine, and how long it takes.
 #
-# Gates of an allocator against itself and of planted faults, in rounds, so that what there is at any
-# moment is spread over all rows; it ends when MINUTES= (60) are over or every row has its gates
-# (GATES=600 against itself over all rows, PLANTED=150 of each fault). Each gate leaves a line in KEEP=
-# (default build/bench-gate); an interrupted run goes on from there, and MINUTES=0 reports what
-# there is.
+# Gates of an allocator against itself and of planted faults, in rounds, so that at any moment the
+# gates are spread over all rows; it ends when MINUTES= (60) are over or every row has its gates
+# (GATES=600 against itself over all rows, PLANTED=150 of each fault). Each gate leaves a line in
+# KEEP= (default build/bench-gate); an interrupted run goes on from there, and MINUTES=0 reports
+# what there is.
 #
-# Against itself (ROWS=, backend:lanes) all metrics judge that judge by default. The faults (PLANTS=) are
-# time5 and time3: 5 and 3 % more time at a limit of 5 %; memory10: 10 % more memory at a limit of 10 %;
-# tail20: 20 % more at the 99th percentile of frees at a limit of 15 %. What has to be planted for that
-# is measured first, for each.
+# Against itself (ROWS=, backend:lanes) all metrics that gate by default judge. The faults (PLANTS=)
+# are time5 and time3: 5 and 3 % more time at a limit of 5 %; memory10: 10 % more memory at a limit
+# of 10 %; tail20: 20 % more at the 99th percentile of frees at a limit of 15 %. The size of each
+# fault is measured first.
 #
 # With HOGS=1 two programs keep the CPUs busy in bursts of 5 to 500 ms beside it.
 set -u

@@ -1,4 +1,4 @@
-# lib_record.sh - what record.sh and record_whole.sh share. Source it.
+# lib_record.sh - shared by record.sh and record_whole.sh. Source it.
 # shellcheck shell=sh
 
 # rows_sql COUNT: sqlite3's job: a table of so many rows, an index, a join, long strings

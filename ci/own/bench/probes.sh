@@ -1,6 +1,6 @@
 #!/bin/bash
-# probes.sh BUILD_DIR - what measuring costs and how far to trust it: what each probe adds to an
-# event, the engine floor in each mode, and the A/A spread of every headline metric.
+# probes.sh BUILD_DIR - the cost and the precision of measuring: what each probe adds to an event,
+# the engine floor in each mode, and the A/A spread of every headline metric.
 #
 # Instructions are callgrind's (the replay loop alone) and the same on every run. Times come from
 # one run in which all modes are interleaved rep by rep, so that a busy machine disturbs both

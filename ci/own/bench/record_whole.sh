@@ -1,7 +1,7 @@
 #!/bin/bash
-# record_whole.sh BUILD [ROUNDS] - what a user feels of `reheap record`: whole programs, plain, under
-# an interposer that does nothing, under reheap and under heaptrack, interleaved. The first part of
-# `make bench-record`.
+# record_whole.sh BUILD [ROUNDS] - the cost of `reheap record` as a user sees it: whole programs,
+# plain, under an interposer that does nothing, under reheap and under heaptrack, interleaved. The
+# first part of `make bench-record`.
 #
 #	own CPU		of the program alone, as it says itself
 #	all CPU		of all processes, the writing of the trace included
@@ -85,7 +85,7 @@ redis() {
 	wait $server
 }
 
-# PostgreSQL refuses to run as root, and a recorder that root starts is the harder case.
+# PostgreSQL refuses to run as root, and a recorder started by root is the harder case.
 pg=$(command -v postgres || ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null | tail -1)
 pg=$(dirname "$(readlink -f "${pg:-/none/postgres}")")
 other=()
@@ -252,7 +252,7 @@ for name in $names; do
 	back=$(sed -n 's/.*written .*in \([0-9.]*\) s.*/\1/p' "$work/said" | tail -1)
 	for ((i = 0; i < rounds; i++)); do
 		for recorder in $recorders; do
-			# heaptrack follows no children, and its files are not that user's to write.
+			# heaptrack follows no children, and that user may not write its files.
 			[ "$name/$recorder" != postgres/heaptrack ] || continue
 			echo "$recorder $(one "$recorder" "$name")" >>"$work/figures"
 		done

@@ -1,6 +1,6 @@
 #!/bin/bash
-# tiered.sh BUILD_DIR [REPS] - the tiered heap against every peer that is here, on traces that
-# nobody chose by the result.
+# tiered.sh BUILD_DIR [REPS] - the tiered heap against every installed peer, on traces that were not
+# chosen by the result.
 #
 # The traces are those of traces/corpus/judge.sh, recorded on demand into BUILD_DIR/judge, in two
 # halves by a hash of their names: `tuning` may be looked at while the heap is changed, `report` is
@@ -21,9 +21,9 @@
 # PEERS="a.so b.so" adds heaps by path to Debian's. TRACES="a.rht ..." replaces the judge's. HALF=
 # tuning or report: that one only. SHAPES="1x1 2x1 1x2": lanes x copies.
 #
-# What was measured is kept in BUILD_DIR/judge/rows.*, one file for each worker and choice of the
-# above; a run that was ended goes on where it stopped. BUDGET=SECONDS: no trace begins after that,
-# and the summary says how many are left. FRESH=1 measures all anew. A whole run of both halves
+# Measurements are kept in BUILD_DIR/judge/rows.*, one file for each worker and choice of the above;
+# an interrupted run continues where it stopped. BUDGET=SECONDS: no trace begins after that, and the
+# summary says how many are left. FRESH=1 measures everything again. A whole run of both halves
 # writes its summary into NUMBERS.md beside this script.
 set -u
 cd "$(dirname "$0")/../../.." || exit 2

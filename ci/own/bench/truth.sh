@@ -2,18 +2,18 @@
 # truth.sh BUILD [NAME...] - does a replay predict the real program? Programs of Debian packages
 # doing real work, each validated (reheap validate) under every installed allocator; then the goals:
 # the sign of each significant change of CPU time right and its size within a third, peak memory
-# within 10 % or 1 MiB in 90 % of cells. What is not installed is skipped with its package.
-# With INSTRUCTIONS=1 each runs once more under callgrind, also the whole replay (slow, and exact on a
-# loaded machine): the change within 5 % of the heap's own instructions in 90 % of cells, in calls of the
-# allocator, where the program's own scatter is not, and beside it of the whole program.
-# REPS= rounds (6); BACKENDS= allocators; OUT= where the tables and results are kept.
+# within 10 % or 1 MiB in 90 % of cells. A program that is not installed is skipped, naming its
+# package. With INSTRUCTIONS=1 each runs once more under callgrind, also the whole replay (slow, and
+# exact on a loaded machine): the change within 5 % of the heap's own instructions in 90 % of cells,
+# in calls of the allocator, where the program's own scatter is not, and beside it of the whole
+# program. REPS= rounds (6); BACKENDS= allocators; OUT= where the tables and results are kept.
 #
-# It can be ended and called again: what OUT holds of the same settings is not run again, unless
-# AGAIN=1. HALF=tune or HALF=report runs and counts half of the programs, by a hash of their names: a
-# model is changed on the former and reported on the latter. The tables as Markdown go to
-# OUT/table.md; WRITE=1 puts them between the marks in README.md. COUNTS= another OUT that was made with
-# INSTRUCTIONS=1: its instructions stand in the table beside what was timed, for counts need no quiet machine
-# and times do.
+# It can be stopped and called again: results in OUT with the same settings are not run again,
+# unless AGAIN=1. HALF=tune or HALF=report runs and counts half of the programs, by a hash of their
+# names: a model is changed on the former and reported on the latter. The tables as Markdown go to
+# OUT/table.md; WRITE=1 puts them between the marks in README.md. COUNTS= another OUT that was made
+# with INSTRUCTIONS=1: its instructions stand in the table beside what was timed, for counts need no
+# quiet machine and times do.
 set -u
 build=$(realpath "${1:-build}")
 [ $# -eq 0 ] || shift

@@ -1,7 +1,6 @@
 #!/bin/bash
-# Every backend that is here passes --verify; what is absent, broken or crashes is said so and
-# does not stop the run.
-# shellcheck source=ci/own/e2e/lib.sh
+# Every installed backend passes --verify; one that is absent, broken or crashes is reported and
+# does not stop the run. shellcheck source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 "$reheap" gen server -o t.rht events=30000 lanes=2 heap=2M >/dev/null 2>&1
@@ -75,7 +74,7 @@ fi
 is_exit 2 'two backends of one name are a usage error' "$reheap" replay t.rht --backend a=libc,a=bump
 says "called 'a'" 'that names them'
 
-# ---- versions: as the allocator says it, not as its file is called ----
+# ---- versions: as the allocator reports it, not as its file is named ----
 if command -v cc >/dev/null; then
 	cat >mi.c <<-'END'
 		#include <stddef.h>

@@ -77,7 +77,7 @@ ok "complete blocks of a cut trace are there (${events:-0} events)" test "${even
 code=$?
 ok "and can be replayed (exit $code)" test $code = 0 -o $code = 6
 
-# text: what a person may write wrongly
+# text: mistakes that people make
 text() {
 	printf 'reheap-trace 1\n%b' "$2" >bad.txt
 	timeout 20 "$reheap" replay bad.txt --backend libc --reps 1 -o bad.json \
@@ -107,7 +107,7 @@ is_exit 2 'an unknown generator' "$reheap" gen unicorn -o x.rht
 is_exit 2 'an unknown parameter' "$reheap" gen server -o x.rht horns=1
 says horns 'names it'
 
-# imports: a line cut off is left out and said, a torn one is counted, a format is found
+# imports: a cut line is left out and reported, a torn one is counted, a format is found
 printf '1: malloc 0x10 8\n1: malloc 0x20 64' >cut.log
 is_exit 6 'a log that ends inside a number' "$reheap" import cut.log -o cut.rht
 says 'cut\.log was cut off' 'is said'
@@ -187,7 +187,7 @@ for case in "$shared"/cases/import/*/in.* "$shared"/cases/import/*/*.raw; do
 done
 
 
-# JSON: a mark of an editor is passed over, what is no document is said
+# JSON: a byte order mark is skipped, a file that is not a document is reported
 "$reheap" replay good.rht --backend null --reps 1 -o good.json >/dev/null 2>&1
 { printf '\357\273\277' && cat good.json; } >mark.doc
 is_exit 0 'a result behind a byte order mark' "$reheap" compare mark.doc good.json

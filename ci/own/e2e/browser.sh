@@ -10,8 +10,8 @@ browser=$(command -v chromium || command -v chromium-browser || command -v googl
 "$reheap" replay t.rht --backend libc,bump,null --reps 5 -o r.json >/dev/null 2>&1
 is_exit 0 'a report' "$reheap" plot r.json -o drawn
 
-# A second page around the report asks the browser what it sees: it reads the computed colours of
-# text and ground and writes contrast and counts into its own text, which --dump-dom prints.
+# A second page around the report queries the browser: it reads the computed colours of text and
+# background and writes contrast and counts into its own text, which --dump-dom prints.
 cat >probe.js <<'END'
 addEventListener("load", () => {
 	const rgb = c => (c.match(/[\d.]+/g) || []).map(Number);

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Every command line of the pages beside the code runs.
+# Every command line of the pages next to the code runs.
 # shellcheck source=ci/own/e2e/lib_docs.sh
 . "$(dirname "$0")/lib_docs.sh"
 for file in traces/record/HOWTO.md ci/gate/GATE.md traces/import/README.md traces/corpus/go/README.md harness/matrix/MATRIX.md \

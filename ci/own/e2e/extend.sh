@@ -1,8 +1,8 @@
 #!/bin/bash
-# What it costs to add something: the lists at the top of the interface headers are followed to the
-# letter in a copy of the tree. Each skeleton below is all the code there is; it must build without a
-# warning with the files that its list names, and then appear where users look.
-# shellcheck source=ci/own/e2e/lib.sh
+# The cost of an extension: the lists at the top of the interface headers are followed to the letter
+# in a copy of the tree. Each skeleton below is all the new code; it must build without a warning
+# with the files that its list names, and then appear where users look. shellcheck
+# source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ "$build" = "$root/build" ] || skip_all 'one build of the copy is enough: the plain one in build/'
 [ -f "$build/libreheap.a" ] || skip_all 'this build has no objects to start from'
@@ -18,7 +18,7 @@ for part in obj gen liballoc.a libreheap.a reheap reheap-worker libreheap-record
 done
 cd copy || exit 1
 
-# What a skeleton touches is compiled without optimisation: it must build, not run fast.
+# Files that a skeleton changes are compiled without optimisation: they must build, not run fast.
 make_copy() {
 	CCACHE_DISABLE=1 make -j2 -s NO_DEPS=1 DEVELOPER=1 CFLAGS=-O0 "$@" >"$temp/make.log" 2>&1 || {
 		tail -n 20 "$temp/make.log"

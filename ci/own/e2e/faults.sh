@@ -32,12 +32,12 @@ next() {
 	fi
 }
 
-# said FILE: an error is at most a few lines, and one of them is
+# said FILE: an error is at least one line and at most a few
 said() {
 	[ -s "$1" ] && [ "$(grep -v -c '^reheap [a-z]*: no ' "$1")" -le 12 ]
 }
 
-# whole_output FILE: what failed came after it was put in place, and it is all there
+# whole_output FILE: the failure came after the file was put in place, and it is whole
 whole_output() {
 	case $1 in
 	*.rht) "$reheap" info "$1" >/dev/null 2>&1 ;;
@@ -47,7 +47,7 @@ whole_output() {
 	esac
 }
 
-# half_made: documents below out that are cut off
+# half_made: documents below out that are incomplete
 half_made() {
 	find out -mindepth 2 -name '*.json' | while read -r file; do
 		whole_output "$file" || echo "$file"
@@ -108,7 +108,7 @@ matrix compare x "$all" -- compare r.json r.json
 matrix gate o.json "$all" -- gate t.rht --baseline libc --candidate libc --pairs 6 --pairs-min 6 -o out/o.json
 matrix record o.rht "$all" -- record -o out/o.rht -- /bin/true
 matrix history h.db "$all" -- history add r.json --db out/h.db
-# These come to glob(3): see ci/own/helpers/faults.c.
+# These call glob(3): see ci/own/helpers/faults.c.
 export REHEAP_FAULT_OWN=1
 matrix list x "$all" -- list backends
 matrix doctor x "$all" -- doctor

@@ -8,7 +8,7 @@ browser=$(command -v chromium || command -v chromium-browser || command -v googl
 	skip_all 'there is no chromium here'
 command -v gnuplot >/dev/null || skip_all 'there is no gnuplot here'
 
-# A made-up result has most figures; tasks, the hot split and a gate are made here.
+# The made-up result has most figures; tasks, the hot split and a gate are made here.
 "$reheap" plot "$root/plots/test/fixture.json" -o all >/dev/null 2>&1
 "$reheap" plot "$root/plots/test/fixture.json" --builtin -o builtin >/dev/null 2>&1
 "$reheap" gen goroutines -o parked.rht seed=1 shape=parked lanes=1 tasks=2000 events=10000 >/dev/null 2>&1
@@ -25,7 +25,7 @@ if command -v perl >/dev/null; then # the figures of what was predicted and what
 		perl -e '$h{$_} = "x" x 50 for 1 .. 200000' >/dev/null 2>&1
 	"$reheap" plot truth.json -o truth >/dev/null 2>&1
 fi
-# What scripts of plots/layout draw alone: Go as recorded and replayed, and what other settings would do.
+# Figures drawn only by scripts of plots/layout: Go as recorded and replayed, and other settings.
 "$reheap" fidelity --no-oracle --plot fidelity "$root/traces/corpus/go/workers.rht" >/dev/null 2>&1
 "$reheap" whatif --gogc 50,100,200,off --memlimit off,16M,64M --plot whatif \
 	"$root/traces/corpus/go/nats.rht" >/dev/null 2>&1

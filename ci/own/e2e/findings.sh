@@ -1,7 +1,6 @@
 #!/bin/bash
-# Every fuzz target takes its seeds and all that fuzzing has found so far (make fuzz): the same
-# targets with a plain main, without clang.
-# shellcheck source=ci/own/e2e/lib.sh
+# Every fuzz target replays its seeds and all findings so far (make fuzz): the same targets with a
+# plain main, without clang. shellcheck source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 for folder in "$root"/{alloc,traces,harness,plots,ci/gate}/test/{seeds,findings}/*/; do

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Files of other kinds in the place of a recording, a trace, a result: each is called what it is, by
-# its name, with a way out, and nothing is written. And recordings that editors and shells went over.
-# shellcheck source=ci/own/e2e/lib.sh
+# Files of other kinds in the place of a recording, a trace, a result: each is recognised and named,
+# with a remedy, and nothing is written. And recordings changed by editors and shells. shellcheck
+# source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 printf '1: malloc 0x10 8\n1: free 0x10\n' >log

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Where a failed gate says that the failure comes from: each cause is planted in an allocator.
+# The causes that a failed gate reports: each is planted in an allocator.
 # Verdicts come from instruction counts and from memory, so time decides nothing.
 # shellcheck source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -1,8 +1,7 @@
 #!/bin/bash
-# What must not get past a gate: each fault is planted in an allocator, a document, a policy or a
-# name, and the gate has to see it. Time decides nothing: what is planted is far beyond any limit,
-# or is a fact.
-# shellcheck source=ci/own/e2e/lib.sh
+# Faults that must not pass a gate: each is planted in an allocator, a document, a policy or a name,
+# and the gate has to detect it. Time decides nothing: each fault is far beyond any limit, or is a
+# fact. shellcheck source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=ci/own/e2e/lib_gate.sh
 . "$root/ci/own/e2e/lib_gate.sh"
@@ -166,7 +165,7 @@ else
 	skip 'the whole life of a worker' 'there is no compiler'
 fi
 
-# ---- what is wrong late only, elsewhere, or for ever ----
+# ---- faults that appear late, elsewhere, or never end ----
 if command -v cc >/dev/null; then
 	cat >late.c <<-'END'
 		#include <stdlib.h>

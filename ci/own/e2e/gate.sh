@@ -2,10 +2,9 @@
 # The gate as a user meets it: verdicts and exit codes, broken candidates, interrupts, stored
 # baselines, revisions, policies, and the snippets for CI systems, executed.
 #
-# Timing decides nothing here: where it could, several exit codes are right and the wrong one
-# is named (identical code must not fail, a slowed-down one must not pass). What must be
-# exact is asked of the deterministic tier.
-# shellcheck source=ci/own/e2e/lib.sh
+# Timing decides nothing here: where it could, several exit codes are accepted and the wrong one is
+# named (identical code must not fail, a slowed-down one must not pass). Exact checks use the
+# deterministic tier. shellcheck source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 "$reheap" gen server -o t.rht events=300000 lanes=2 heap=2M >/dev/null 2>&1
@@ -48,7 +47,7 @@ ends_in 'one CPU is enough' 'pass|inconclusive' 0 3 -- taskset -c "$(taskset -pc
 	sed 's/.*: *\([0-9]*\).*/\1/')" "$reheap" gate t.rht --baseline libc --candidate libc \
 	--pairs 3 --blocks 8 --no-verify
 
-# the gate gated: what a file has is not run again, and a line that was cut is no gate
+# the self-test: gates in the file are not run again, and a cut line does not count
 "$reheap" gate t.rht --self-test --candidate libc --lanes 1 --gates 1 --slow-by 50% --pairs 3 \
 	--blocks 4 --no-verify --keep self.txt >self.out 2>self.err </dev/null
 code=$?
@@ -216,7 +215,7 @@ workers() {
 watch_workers() {
 	local most=0 now
 	while kill -0 "$1" 2>/dev/null; do
-		# seen twice: else one that ended and one that came after it would count as two
+		# seen twice: otherwise a process that ended and its successor would count as two
 		now=$(comm -12 <(workers "$1" | sort) <(workers "$1" | sort) | wc -l)
 		[ "$now" -le $most ] || most=$now
 	done

@@ -129,7 +129,7 @@ if [ -x "$go" ] && "$go" version | grep -q -E 'go1\.(2[3-9]|[3-9][0-9])'; then
 		"$reheap" record-go -o e.rht --trace-file e.trace -- ./workers-bin e.trace 8000
 	"$reheap" whatif e.rht >e.txt
 	ok "and is the setting to meet" grep -q 'GOGC=50 (by its environment), GOMEMLIMIT=64M' e.txt
-	# Which edges are within 2 % hangs on this very run; the classes do not.
+	# Which edges are within 2 % depends on this run; the classes do not.
 	"$reheap" fidelity --no-oracle w.rht >f.txt
 	ok "and every object of it is in its class" \
 		grep -q 'objects in their span class .* ok$' f.txt

@@ -1,7 +1,6 @@
 #!/bin/bash
-# Surroundings that are against us: streams that are closed or full, programs that are not
-# installed, folders that cannot be written or have blanks, one CPU, and a signal midway.
-# shellcheck source=ci/own/e2e/lib.sh
+# Hostile environments: closed or full streams, missing programs, folders that cannot be written or
+# have blanks, one CPU, and a signal midway. shellcheck source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 "$reheap" gen larson -o t.rht events=20000 lanes=2 >/dev/null 2>&1
@@ -31,7 +30,7 @@ is_exit 0 'nor of standard error' bash -c '"$@" 2>&-' sh "$reheap" replay t.rht 
 	--reps 1
 ok 'and the trace is as it was' "$reheap" info t.rht
 
-# ---- what is said of words and files ----
+# ---- messages about words and files ----
 
 is_exit 2 'a value out of range' "$reheap" replay t.rht --reps 0
 says '^reheap replay: --reps: ' 'is named once'
@@ -47,7 +46,7 @@ else
 	skip 'a library without malloc' 'no C compiler'
 fi
 
-# ---- traces that ask for much, pipes, outputs that are traces ----
+# ---- traces that need much memory, pipes, outputs that are traces ----
 
 {
 	echo 'reheap-trace 1'

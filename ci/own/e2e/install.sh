@@ -1,7 +1,7 @@
 #!/bin/bash
-# What an installation gives: the command finds its parts where it was put, the manual pages
-# render, shells complete values, the examples build from the installed headers alone (C and C++),
-# a native backend and a trace writer work, and uninstall leaves nothing behind.
+# An installation: the command finds its parts where it was installed, the manual pages render,
+# shells complete values, the examples build from the installed headers alone (C and C++), a native
+# backend and a trace writer work, and uninstall leaves nothing behind.
 . "$(dirname "$0")/lib.sh"
 
 place=$PWD/place

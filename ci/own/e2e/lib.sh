@@ -1,4 +1,4 @@
-# lib.sh - what the end-to-end tests share. Source it first:
+# lib.sh - helpers for the end-to-end tests. Source it first:
 #
 #	. "$(dirname "$0")/lib.sh"
 #

@@ -3,10 +3,10 @@
 #
 # A command is a line of an indented block that begins with `$ `, or with a word that can be a
 # command; a line that ends with `\` goes on in the next. Commands of one block run one after the
-# other in one shell, blocks of a page in one folder, which holds what the pages take as given:
-# ./server, ./prog, ./daemon, libmine.so and so on. What cannot run here is in `elsewhere`, with the
-# reason; a command of `make` is run dry, so its target exists.
-# shellcheck source=ci/own/e2e/lib.sh
+# other in one shell, blocks of a page in one folder, which holds the things that the pages assume:
+# ./server, ./prog, ./daemon, libmine.so and so on. Commands that cannot run here are in
+# `elsewhere`, with the reason; a command of `make` is a dry run, so its target exists. shellcheck
+# source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 command -v cc >/dev/null || skip_all 'there is no compiler here'
 PATH=$build:$PATH
@@ -60,14 +60,14 @@ elsewhere() {
 	esac
 }
 
-# What only makes a line last longer is made less; a process is the one that was started here.
-# shellcheck disable=SC2016  # the $ is the page's
+# Options that only make a command last longer are reduced; a process is the one that was started
+# here. shellcheck disable=SC2016 # the $ is the page's
 smaller() {
 	sed -e 's/--gates 20/--gates 1 --gates-slower 0/' -e 's/--reps 7/--reps 2/' -e 's/-n 100000/-n 20000/' \
 		-e 's/--duration 10/--duration 1/' -e 's/\$(pidof redis-server)/$REDIS/' <<<"$1"
 }
 
-# Things that pages take as given.
+# Things that pages assume.
 give() {
 	cat >job.c <<-'END'
 		#include <pthread.h>

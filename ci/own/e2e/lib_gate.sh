@@ -1,4 +1,4 @@
-# lib_gate.sh - what the tests of the gate share: run it, compare its exit code and its last line.
+# lib_gate.sh - helpers for the tests of the gate: run it, compare its exit code and its last line.
 # shellcheck shell=bash disable=SC2154
 
 # gate CODE WHAT ARGUMENTS...: that exit code and the last line agree

@@ -105,7 +105,7 @@ is_exit 0 'one that was killed goes on, too' "$reheap" matrix long.json -o kille
 ok 'to the same cells' diff <(cd stop && results .) <(cd killed && results .)
 ok 'and clears what was half made' test -z "$(find killed -name '*.part')"
 
-# ---- what the folder has to do for a cell ----
+# ---- file operations in the folder for a cell ----
 
 if can_trace; then
 	strace -f -o calls -e trace=%file "$reheap" matrix plan.json -o asked --quiet
@@ -196,7 +196,7 @@ plan class.json '"tiered"' '"machines": [{ "name": "other", "cpu": "No such CPU"
 is_exit 6 'a class of machines that this is not' "$reheap" matrix class.json -o class
 ok 'is listed, too' grep -q -E "^[45] cells absent here: class other is a CPU like 'No such CPU'" .out
 
-# ---- a folder that is full, or not ours ----
+# ---- a full folder, or one that is not ours ----
 
 if [ "$(id -u)" = 0 ] && mkdir full && mount -t tmpfs -o size=100k none full 2>/dev/null; then
 	is_exit 74 'a full folder' "$reheap" matrix plan.json -o full

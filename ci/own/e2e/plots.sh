@@ -173,7 +173,7 @@ is_exit 0 '1000 trials' "$reheap" plot deep.json -o deep
 ok 'take less than ten seconds' test $((SECONDS - began)) -lt 10
 ok 'and less than 5 MB' test "$(stat -c %s deep/report.html)" -lt 5000000
 
-# Settings of one allocator are marks of their own, and nothing is left out without a word.
+# Settings of one allocator have their own marks, and nothing is left out silently.
 result 3 libc jemalloc jemalloc@MALLOC_CONF=narenas:1 jemalloc@MALLOC_CONF=dirty_decay_ms:0 \
 	mimalloc mimalloc@MIMALLOC_PURGE_DELAY=0 tiered tiered:profile=1.8 >var.json
 cp var.json var2.json
@@ -211,7 +211,7 @@ says '--between libc,jemalloc' 'with an example'
 is_exit 2 'a backend that is not in it' "$reheap" compare between.json --between libc,nobody
 says "no backend called 'nobody'" 'is named'
 
-# What is of one trace stays in one figure.
+# Panels of one trace stay in one figure.
 for name in first second third; do
 	"$reheap" gen churn -o $name.rht events=20000 lanes=1 seed=3 >/dev/null 2>&1
 done
@@ -229,7 +229,7 @@ ok 'Markdown begins with a change of what people choose by' bash -c \
 ok 'and has each metric in one piece' test \
 	"$(cut -d' ' -f2 rows.md | uniq | wc -l)" = "$(cut -d' ' -f2 rows.md | sort -u | wc -l)"
 
-# The result of a gate is no result of a replay: the command that reads it is named.
+# The result of a gate is not a result of a replay: the message names the command that reads it.
 printf '{"schema": "reheap.gate/1"}' >gate.json
 is_exit 65 'a gate is not drawn by plot' "$reheap" plot gate.json -o gated
 says 'reheap gate --recompute' 'and the command that does is named'

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Probes from the command line: what is offered, what the document then holds, what is refused, and
-# that one command measures latency and contention of every allocator that is here.
-# shellcheck disable=SC2154  # lib.sh sets reheap, temp
+# Probes from the command line: the list, the contents of the document, refusals, and one command
+# that measures latency and contention of every installed allocator. shellcheck disable=SC2154 #
+# lib.sh sets reheap, temp
 . "$(dirname "$0")/lib.sh"
 
 "$reheap" gen larson -o t.rht events=60000 lanes=2 >/dev/null 2>&1 || exit 1
@@ -61,7 +61,7 @@ is_exit 0 'recorded gaps are kept, faster' "$reheap" replay timed.rht --backend 
 	--pace think --speed 10
 ok 'and said to be in the times' grep -q 'contain the recorded pauses' .out
 
-# What a person sees first: one table, one line for each probe, each reason once.
+# The first output: one table, one line for each probe, each reason once.
 "$reheap" replay t.rht --backend libc,tiered --reps 1 --probes all >.out 2>.err
 ok 'one trace: one table' test "$(grep -c '^backend  ' .out)" = 1 -a "$(grep -c '^tiered  ' .out)" = 1
 ok 'a probe has one line' test "$(grep -c '^latency, 99th percentile: ' .out)" = 1

@@ -1,7 +1,6 @@
 #!/bin/bash
-# The ten questions of harness/cli/QUESTIONS.md: every command there runs, and its answer stands on
-# the first screen of what it prints.
-# shellcheck source=ci/own/e2e/lib.sh
+# The ten questions of harness/cli/QUESTIONS.md: every command there runs, and its answer is on the
+# first screen of its output. shellcheck source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 page=$root/harness/cli/QUESTIONS.md
 SCREEN=24 # lines

@@ -112,7 +112,7 @@ if gcc -static static.c -o static 2>/dev/null; then
 else
 	skip 'a static program' 'no static libc here'
 fi
-# What the kernel's yama says is read from a file that a mount namespace can put there.
+# The setting of the kernel's yama is read from a file that a mount namespace can provide.
 # yama SCOPE PID REHEAP: to a process of the same user that may not be attached to
 cat >yama <<'EOF'
 mount -t tmpfs none /proc/sys/kernel && mkdir -m 755 /proc/sys/kernel/yama || exit 77

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Calls that the global scope does not reach: plug-ins opened with RTLD_DEEPBIND, their
+# Calls outside the global scope: plug-ins opened with RTLD_DEEPBIND, their
 # constructors, functions looked up in libc itself. The program says how many calls it makes;
 # it is run for 100 and for 300 rounds, and the difference counts.
 # shellcheck source=ci/own/e2e/lib.sh

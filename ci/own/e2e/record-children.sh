@@ -1,7 +1,7 @@
 #!/bin/bash
-# Children of a recorded program (-f): make, shells, pipelines, sudo, env -i. For each it is said whether
-# it was recorded, and why not; none of them fails because of the recorder.
-# shellcheck source=ci/own/e2e/lib.sh
+# Children of a recorded program (-f): make, shells, pipelines, sudo, env -i. For each the output
+# says whether it was recorded, and why not; none of them fails because of the recorder. shellcheck
+# source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ -f "$build/libreheap-record.so" ] || skip_all "no recorder in $build"
 hard=$build/helpers/record_hard
@@ -51,7 +51,7 @@ ok 'the exit status is that of the program' test $? = 5
 ok 'two children got no environment, and that is said' not_recorded 2 clear 'its environment'
 ok 'the third is recorded' recorded 1 clear
 
-# In a root folder where the recorder is not, as in a container that does not know of it.
+# In a root folder without the recorder, as in a container.
 printf '%s\n' 'mkdir -p "$1" && mount -t tmpfs none "$1" && cd "$1" || exit 77' \
 	'for folder in /bin /lib /lib64 /usr; do' \
 	'	[ ! -d $folder ] || { mkdir .$folder && mount --rbind $folder .$folder; }' 'done' \
@@ -144,7 +144,8 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	ok 'a setuid child lives' test $? = 9
 	ok 'and is named' not_recorded 1 setuid 'setuid'
 fi
-# A daemon that gives up its rights and closes all it has: the exec after that cannot join.
+# A daemon that drops its privileges and closes its descriptors: the exec after that cannot open the
+# area.
 cat >drop.c <<'EOF'
 #include <grp.h>
 #include <stdlib.h>
@@ -178,7 +179,7 @@ for kind in address thread leak; do
 	fi
 done
 
-# Each function that begins a program, with our environment and with none.
+# Each function that starts a program, with our environment and with none.
 cat >ways.c <<'EOF'
 #include <fcntl.h>
 #include <spawn.h>
@@ -231,12 +232,12 @@ else
 	skip 'each way to begin a program' 'no compiler here'
 fi
 
-# A program that fails to begin is no child.
+# A program that fails to start does not count as a child.
 record none './nothing-here; env -i ./nothing-here; "$hard" many 1000'
 ok 'what does not begin is not named' none_else 0 none
 ok 'without --follow-children nothing is said' fails grep -q 'child [0-9].*not recorded' <(
 	"$reheap" record -o n.rht -- sh -c 'env -i true; true' 2>&1)
-# A name that leads nowhere is refused by the kernel, as ever.
+# An invalid name pointer is refused by the kernel, as usual.
 if command -v cc >/dev/null; then
 	cat >nowhere.c <<-'END'
 		#define _GNU_SOURCE

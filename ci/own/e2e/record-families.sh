@@ -1,8 +1,7 @@
 #!/bin/bash
-# Programs on other allocators: each call is one event, whatever name it is made by. The
-# programs say themselves how many calls they make; each is run twice, for 100 and for 300
-# rounds, and only the difference counts, so what loading costs is not in it.
-# shellcheck source=ci/own/e2e/lib.sh
+# Programs on other allocators: each call is one event, under any name. The programs themselves
+# report how many calls they make; each is run twice, for 100 and for 300 rounds, and only the
+# difference counts, so what loading costs is not in it. shellcheck source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ -f "$build/libreheap-record.so" ] || skip_all "no recorder in $build"
 command -v gcc >/dev/null && command -v g++ >/dev/null || skip_all 'no compilers here'
@@ -223,7 +222,7 @@ if g++ -O1 -std=c++17 -fno-builtin -o ask ask.cc && g++ -O1 -fno-builtin -shared
 	done
 fi
 
-# A plug-in whose C++ runtime nobody else has loaded, and an interposer whose new is its malloc.
+# A plug-in whose C++ runtime no other object has loaded, and an interposer whose new is its malloc.
 cat >plug.cc <<'END'
 extern "C" void work(int n) { while (n--) { long *volatile p = new long[n % 9 + 1]; delete[] p; } }
 END

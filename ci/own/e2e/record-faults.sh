@@ -1,7 +1,7 @@
 #!/bin/bash
-# The recorder's bad days: killed, stopped, disk full, quota, output folder gone, few descriptors, little
-# address space, at random moments. Each time the program's output and exit status are its own, the
-# trace can be read or recovered, and what is missing is what was said.
+# Failures of the recorder: killed, stopped, disk full, quota, output folder gone, few descriptors,
+# little address space, at random moments. Each time the program's output and exit status are
+# unchanged, the trace can be read or recovered, and the missing calls are the reported ones.
 #
 # Two moments each in `make test`, ten with REHEAP_FAULTS=whole (make faults). The program counts itself.
 # shellcheck source=ci/own/e2e/lib.sh
@@ -54,7 +54,7 @@ events() {
 		$1 == "drop.ring_full" || $1 == "drop.free_unknown" { sum += $2 } END { print sum + 0 }'
 }
 
-# said: calls that the recorder says it captured, saw and gave up, and heard of afterwards
+# said: calls that the recorder reports as captured, as seen but dropped, and as counted afterwards
 said() {
 	grep -oE '(captured|\(|made) ?[0-9]+ (more )?calls' err.txt | tr -dc '0-9\n' |
 		awk '{ sum += $1 } END { print sum + 0 }'

@@ -63,7 +63,7 @@ for mode in strict filter; do
 	holds 400001 'and is recorded' s.rht
 done
 
-# All but 5 % of what it may use plain, by its own limit and by its caller's.
+# All but 5 % of what it may use without the recorder, by its own limit and by its caller's.
 for mib in 256 512 1024 4096; do
 	plain=0
 	for share in 99 98 96 94 92 90 88; do
@@ -167,7 +167,7 @@ fi
 holds "$(cat pest.txt)" 'blocks of signal handlers in threads that begin' pest.rht
 ok 'and none is lost' fails grep -q '^  drop' <("$reheap" info pest.rht)
 
-# An emulator that maps nothing a second time.
+# An emulator that cannot map a file twice.
 if command -v valgrind >/dev/null && valgrind --tool=none true 2>/dev/null; then
 	is_exit 0 'a program under valgrind' "$reheap" record -q -f -o v.rht -- valgrind -q --tool=none "$hard" many 1000
 	holds 1000 'is recorded' v.rht
@@ -175,7 +175,7 @@ else
 	skip 'a program under valgrind' 'there is none'
 fi
 
-# Sanitizers stand in front of malloc themselves: refused by name.
+# Sanitizers interpose malloc themselves: refused by name.
 echo 'int main(void) { return 0; }' >clean.c
 for kind in address thread; do
 	if command -v gcc >/dev/null && gcc -fsanitize=$kind clean.c -o san 2>/dev/null; then

@@ -1,7 +1,7 @@
 #!/bin/bash
-# --maps: what a program maps past its allocator is events of its own, which explain its memory and are
-# not replayed. The program counts itself what it does.
-# shellcheck source=ci/own/e2e/lib.sh
+# --maps: mappings that a program makes besides its allocator are recorded as events, which explain
+# its memory and are not replayed. The program counts itself what it does. shellcheck
+# source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ -f "$build/libreheap-maps.so" ] || skip_all "no recorder in $build"
 command -v gcc >/dev/null || skip_all 'no compiler here'
@@ -97,7 +97,7 @@ for library in libjemalloc.so.2 libmimalloc.so.2.0; do
 		"$("$reheap" info other.rht | awk '$1 == "map" { print $2 }')" = 206
 done
 
-# memalign takes what is no power of two: glibc rounds up.
+# memalign accepts other numbers than powers of two: glibc rounds up.
 cat >align.c <<'EOF'
 #include <malloc.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #!/bin/bash
-# reheap record --rotate: a recording in segments. Each is a trace by itself, and all together are what
-# the program did: the births less what was carried, and at each joint what lived.
-# shellcheck source=ci/own/e2e/lib.sh
+# reheap record --rotate: a recording in segments. Each is a trace by itself, and together they are
+# the whole recording: births less the carried ones, and the live blocks at each joint. shellcheck
+# source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ -f "$build/libreheap-record.so" ] || skip_all "no recorder in $build"
 command -v gcc >/dev/null || skip_all 'no compiler here'
@@ -99,7 +99,7 @@ ok 'are named in each' test "$("$reheap" export text sites.s0002.rht | grep -c '
 is_exit 0 'children' "$reheap" record -f --rotate 64K -o f.rht -- sh -c './churn 100000; true'
 ok 'have segments of their own' test "$(find . -name 'f.[0-9]*.s????.rht' | wc -l)" -ge 2
 
-# What is in finished segments is not in the capture any more: 4.2 million calls are 34 MB.
+# Calls in finished segments are removed from the capture: 4.2 million calls are 34 MB.
 "$reheap" record -q --rotate 64K --keep 2 -o disk.rht -- "$hard" churn-then 700000 "$temp/disk" &
 recorder=$!
 until_true test -e disk

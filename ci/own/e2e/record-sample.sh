@@ -1,5 +1,5 @@
 #!/bin/bash
-# A sample of the blocks instead of all calls: whoever reads the trace says that it is one.
+# A sample of the blocks instead of all calls: every reader of the trace says that it is one.
 # shellcheck source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ -f "$build/libreheap-record.so" ] || skip_all "no recorder in $build"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The verdict when memory is served by what is loaded while the program runs, by the program's own
-# operator new, or by a libc in another namespace; and however the program ends.
+# The verdict when memory is served by an object loaded while the program runs, by the program's own
+# operator new, or by a libc in another namespace; and for every way in which the program ends.
 # shellcheck source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ -f "$build/libreheap-record.so" ] || skip_all "no recorder in $build"

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Recording from the command line: the program's own end, signals, what cannot be recorded,
-# and the way of the README: a server under load, recorded, replayed.
-# shellcheck source=ci/own/e2e/lib.sh
+# Recording from the command line: the program's own end, signals, programs that cannot be recorded,
+# and the example of the README: a server under load, recorded, replayed. shellcheck
+# source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ -f "$build/libreheap-record.so" ] || skip_all "no recorder in $build"
 target=$build/helpers/record_target
@@ -17,7 +17,7 @@ says '/nowhere/at' 'names the place'
 is_exit 2 'paused for ever is a usage error' "$reheap" record --paused -o x.rht -- true
 is_exit 2 'an unknown toggle signal too' "$reheap" record --toggle KILL -o x.rht -- true
 
-# What the program inherits of signals is what it would without us.
+# The program inherits the same signal state as without us.
 signals="grep -E Sig(Blk|Ign|Cgt) /proc/self/status"
 # shellcheck disable=SC2086
 $signals >plain.txt && "$reheap" record -q -o x.rht -- $signals >recorded.txt
@@ -74,7 +74,7 @@ else
 	skip 'a setuid program' 'needs root'
 fi
 
-# Root gives its privileges up and execs: the new image may not look into our /proc.
+# Root drops its privileges and execs: the new image may not read our /proc.
 nobody="setpriv --reuid=65534 --regid=65534 --clear-groups"
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null &&
 	$nobody test -r "$build/libreheap-record.so" && $nobody test -x "$target"; then

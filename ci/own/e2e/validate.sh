@@ -27,7 +27,7 @@ int main(void)
 }
 END
 # libc with 640 bytes more in each block, written: 61.04 MiB for the job, which links a library that
-# wastes half of that. What it takes as it is loaded (8 MiB) is no part of the answer.
+# wastes half of that. The memory it takes when loaded (8 MiB) is not part of the answer.
 cat >waste.c <<'END'
 #include <stddef.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 #!/bin/bash
-# record.sh [OUT_DIR] - records the Go traces of the corpus anew, for anyone with Go 1.23 or
-# later and a network for the two programs from the Go module proxy.
+# record.sh [OUT_DIR] - records the Go traces of the corpus again; needs Go 1.23 or later and
+# network access for the two programs from the Go module proxy.
 #
 #	jsonapi    a JSON API over HTTP under load        (jsonapi/)
 #	parser     go/parser and gofmt over packages      (parser/)
