@@ -67,7 +67,7 @@ static void the_rest_is_printf(void **state)
 	(void)state;
 	expect(NULL, "%d %5u|%-6d|%06d %+d %%", -3, 7u, 9, 12, 4);
 	expect(NULL, "%lu %lld %zu %" PRIu64 " %" PRIx32 " %hhu", 1ul, -2ll, (size_t)3, UINT64_MAX,
-	       77u, 200);
+	       77u, (unsigned char)200);
 	expect(NULL, "%.3f %8.2e %-9.3g| %.*f %c", 1.23456, 12345.678, 0.5, 2, 3.14159, 'x');
 	expect(NULL, "%s|%8s|%-8s|%*s|%-*s|%.3s|%.*s", "a", "b", "c", 5, "d", 4, "e", "abcdef", 2,
 	       "xyz");

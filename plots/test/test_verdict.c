@@ -145,7 +145,7 @@ static void put_metric(FILE *to, int trace, int backend, const char *name, doubl
 	fprintf(to,
 		"%s{\"trace\":%d,\"backend\":%d,\"lanes\":1,\"copies\":1,\"name\":\"%s\",\"n\":1,"
 		"\"median\":%g,\"values\":[%g]}",
-		trace + backend + (name[0] == 'm') ? "," : "", trace, backend, name, median,
+		trace || backend || name[0] == 'm' ? "," : "", trace, backend, name, median,
 		median);
 }
 

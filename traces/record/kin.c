@@ -144,17 +144,16 @@ static void *listen_on(void *arg)
 
 static bool ask(int fd, enum proc_cn_mcast_op op)
 {
-	struct {
-		struct nlmsghdr header;
-		struct cn_msg message;
-		enum proc_cn_mcast_op op;
-	} __attribute__((packed)) message = {
-		.header = { .nlmsg_len = sizeof message, .nlmsg_type = NLMSG_DONE },
-		.message = { .id = { CN_IDX_PROC, CN_VAL_PROC }, .len = sizeof message.op },
-		.op = op,
-	};
+	const struct nlmsghdr header = { .nlmsg_len =
+						 NLMSG_LENGTH(sizeof(struct cn_msg) + sizeof op),
+					 .nlmsg_type = NLMSG_DONE };
+	const struct cn_msg question = { .id = { CN_IDX_PROC, CN_VAL_PROC }, .len = sizeof op };
+	char message[NLMSG_LENGTH(sizeof question + sizeof op)];
 
-	return send(fd, &message, sizeof message, MSG_DONTWAIT) == (ssize_t)sizeof message;
+	memcpy(message, &header, sizeof header);
+	memcpy(message + NLMSG_HDRLEN, &question, sizeof question);
+	memcpy(message + NLMSG_HDRLEN + sizeof question, &op, sizeof op);
+	return send(fd, message, sizeof message, MSG_DONTWAIT) == (ssize_t)sizeof message;
 }
 
 static bool subscribe(int fd)
