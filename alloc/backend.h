@@ -27,7 +27,8 @@
  *   - NULL from alloc/alloc_as/resize means exhausted: the heap stays usable, and
  *     the old block of a failed resize stays valid;
  *   - free and resize get the size last asked for (the trace knows it); p is never
- *     NULL; free may come from another lane than alloc;
+ *     NULL, except that the process's malloc gets free(NULL) where the program called
+ *     that; free may come from another lane than alloc;
  *   - a lane is used by one thread at a time; different lanes run in parallel;
  *     lanes may be opened and closed while others work;
  *   - backends other than libc take no memory from malloc, neither in open nor later;

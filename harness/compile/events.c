@@ -517,6 +517,9 @@ static int do_kind(struct rh_compiling *c, const struct rh_event *event, uint32_
 	case RH_EV_GC_END:
 		put_words(&c->out.lanes[lane], RH_MISC_GC_END, event->id);
 		return 0;
+	case RH_EV_FREE_NULL:
+		put_words(&c->out.lanes[lane], RH_MISC_FREE_NULL, 0);
+		return 0;
 	default:
 		return 0; /* lane_start, lane_stop, mark, ref, gap, map, unmap have no op */
 	}

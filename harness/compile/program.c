@@ -82,10 +82,10 @@ static int check_head(const struct rh_program_head *head, uint64_t bytes, struct
 static int check_misc(const struct scan *scan, const struct rh_op *op, struct rh_err *err)
 {
 	static const uint8_t words[] = {
-		[RH_MISC_FREE_BIG] = 2,	   [RH_MISC_RESIZE_BIG] = 3, [RH_MISC_GROW] = 3,
-		[RH_MISC_SHRINK] = 3,	   [RH_MISC_GC_BEGIN] = 1,   [RH_MISC_GC_END] = 1,
-		[RH_MISC_TURN] = 1,	   [RH_MISC_USABLE] = 2,     [RH_MISC_TOUCH] = 3,
-		[RH_MISC_RESIZE_ASKED] = 3
+		[RH_MISC_FREE_BIG] = 2,	    [RH_MISC_RESIZE_BIG] = 3, [RH_MISC_GROW] = 3,
+		[RH_MISC_SHRINK] = 3,	    [RH_MISC_GC_BEGIN] = 1,   [RH_MISC_GC_END] = 1,
+		[RH_MISC_TURN] = 1,	    [RH_MISC_USABLE] = 2,     [RH_MISC_TOUCH] = 3,
+		[RH_MISC_RESIZE_ASKED] = 3, [RH_MISC_FREE_NULL] = 1
 	};
 	const struct rh_program_head *head = scan->program->head;
 	uint32_t kind = RH_OP_SLOT(op->what), limit = 0;

@@ -86,6 +86,7 @@ enum rh_misc {
 	 * The program would not resize if that were enough, so the lane does not either: redis'
 	 * listpacks make 14,400 reallocs under jemalloc and 23,300 under libc. */
 	RH_MISC_RESIZE_ASKED,
+	RH_MISC_FREE_NULL, /* words: 0 */
 };
 
 /* Blocks of this size and more are touched by MISC_TOUCH and not by the loop, so that the bytes

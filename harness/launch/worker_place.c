@@ -39,6 +39,7 @@ static void describe_op(const struct rh_op *op, char *text, size_t text_bytes)
 		[RH_MISC_USABLE] = "question for the usable size",
 		[RH_MISC_TOUCH] = "touch",
 		[RH_MISC_RESIZE_ASKED] = "resize",
+		[RH_MISC_FREE_NULL] = "free of NULL",
 	};
 	const uint64_t *word = (const uint64_t *)op;
 	uint32_t kind = RH_OP_KIND(op->what), slot = RH_OP_SLOT(op->what);
@@ -52,7 +53,7 @@ static void describe_op(const struct rh_op *op, char *text, size_t text_bytes)
 		snprintf(text, text_bytes, "%s of %llu bytes", rare[slot],
 			 (unsigned long long)word[2]);
 	else if (kind == RH_OP_MISC)
-		snprintf(text, text_bytes, "%s", slot <= RH_MISC_RESIZE_ASKED ? rare[slot] : "?");
+		snprintf(text, text_bytes, "%s", slot <= RH_MISC_FREE_NULL ? rare[slot] : "?");
 	else
 		snprintf(text, text_bytes, "%s of %llu bytes", words[kind] ? words[kind] : "?",
 			 size);

@@ -305,6 +305,10 @@ static uint32_t check_op(const struct check *check, uint32_t i, const struct rh_
 		CHECK(misc && slot == plain[event->kind] && check_word(op, 0) == event->id,
 		      "event %u: gc", i);
 		return 0;
+	case RH_EV_FREE_NULL:
+		CHECK(misc && slot == RH_MISC_FREE_NULL && check_word(op, 0) == 0,
+		      "event %u: free of NULL", i);
+		return 0;
 	case RH_EV_GROW:
 	case RH_EV_SHRINK:
 		CHECK(misc && slot == plain[event->kind] && check_word(op, 1) == event->size &&

@@ -70,7 +70,7 @@ static void random_task_event(struct random *r, struct rh_event event)
 static void random_object_event(struct random *r, struct rh_event event)
 {
 	uint64_t index = r->live_count ? below(r, r->live_count) : 0;
-	uint64_t what = r->live_count == 0 ? 0 : r->live_count == 2000 ? 9 : below(r, 11);
+	uint64_t what = r->live_count == 0 ? 0 : r->live_count == 2000 ? 9 : below(r, 12);
 
 	if (below(r, 4)) /* the young die first, mostly */
 		index = r->live_count ? r->live_count - 1 - index % (1 + r->live_count / 8) : 0;
@@ -78,7 +78,7 @@ static void random_object_event(struct random *r, struct rh_event event)
 	event.id = r->m.objects;
 	if (what < 5) {
 		event.kind = RH_EV_ALLOC;
-		event.flags = (uint16_t)below(r, 4);
+		event.flags = (uint16_t)(below(r, 4) | (below(r, 6) ? 0 : RH_EVF_REALLOC));
 		event.align_log2 = below(r, 8) ? 0 : (uint8_t)(3 + below(r, 18));
 		r->live[r->live_count++] = r->m.objects++;
 	} else if (what == 5) {
@@ -86,6 +86,8 @@ static void random_object_event(struct random *r, struct rh_event event)
 		event.old = r->live[index];
 		event.arg = RH_NONE;
 		r->live[index] = r->m.objects++;
+	} else if (what == 11) {
+		event.kind = RH_EV_FREE_NULL;
 	} else if (what == 10) {
 		event.kind = RH_EV_USABLE;
 		event.id = r->live[index];

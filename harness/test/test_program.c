@@ -251,6 +251,7 @@ static void write_trace(const char *path)
 	    (struct rh_event){ .kind = RH_EV_RESIZE, .id = 3, .old = 2, .size = 100, .arg = 64 });
 	put(out, (struct rh_event){ .kind = RH_EV_FREE, .lane = 1, .id = 1, .arg = 64 });
 	put(out, (struct rh_event){ .kind = RH_EV_USABLE, .id = 0 });
+	put(out, (struct rh_event){ .kind = RH_EV_FREE_NULL });
 	put(out, (struct rh_event){ .kind = RH_EV_FREE, .id = 0, .arg = 1 });
 	put(out, (struct rh_event){ .kind = RH_EV_SPAWN, .id = 1, .size = 2048 });
 	put(out, (struct rh_event){ .kind = RH_EV_GROW, .id = 1, .size = 4096, .arg = 64 });

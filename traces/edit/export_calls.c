@@ -76,6 +76,9 @@ static int put_android(struct calls *calls, const struct rh_event *event)
 		if (has_time(calls, event))
 			fprintf(to, " %" PRIu64, event->time_ns + 1);
 		return fputc('\n', to);
+	case RH_EV_FREE_NULL:
+		fprintf(to, "%" PRIu64 ": free 0x0", lane);
+		break;
 	default:
 		return 0;
 	}
@@ -89,14 +92,16 @@ static int put_android(struct calls *calls, const struct rh_event *event)
 
 static int put_csv(struct calls *calls, const struct rh_event *event)
 {
-	const char *op = event->kind == RH_EV_FREE	 ? "free"
-			 : event->kind == RH_EV_RESIZE	 ? "realloc"
-			 : event->flags & RH_EVF_ZEROED	 ? "calloc"
-			 : event->align_log2		 ? "memalign"
-			 : event->flags & RH_EVF_REALLOC ? "realloc"
-							 : "malloc";
+	bool of_null = event->kind == RH_EV_FREE_NULL;
+	const char *op = event->kind == RH_EV_FREE || of_null ? "free"
+			 : event->kind == RH_EV_RESIZE	      ? "realloc"
+			 : event->flags & RH_EVF_ZEROED	      ? "calloc"
+			 : event->align_log2		      ? "memalign"
+			 : event->flags & RH_EVF_REALLOC      ? "realloc"
+							      : "malloc";
 
-	if (event->kind != RH_EV_ALLOC && event->kind != RH_EV_FREE && event->kind != RH_EV_RESIZE)
+	if (event->kind != RH_EV_ALLOC && event->kind != RH_EV_FREE &&
+	    event->kind != RH_EV_RESIZE && !of_null)
 		return 0;
 	if (calls->columns & RH_COL_TIME)
 		fprintf(calls->to, "%" PRIu64 ",", event->time_ns == RH_NONE ? 0 : event->time_ns);
@@ -105,7 +110,8 @@ static int put_csv(struct calls *calls, const struct rh_event *event)
 	fprintf(calls->to, ",0x%" PRIx64 ",%" PRIu64 ",%llu,0x%" PRIx64 "\n",
 		event->kind == RH_EV_RESIZE ? address(event->old) : 0,
 		event->kind == RH_EV_FREE ? 0 : event->size,
-		event->align_log2 ? 1ull << event->align_log2 : 0, address(event->id));
+		event->align_log2 ? 1ull << event->align_log2 : 0,
+		of_null ? 0 : address(event->id));
 	return 0;
 }
 
@@ -116,6 +122,10 @@ static int put_lab(struct calls *calls, const struct rh_event *event)
 	bool is_birth = event->kind == RH_EV_ALLOC;
 	uint64_t name, dies = event->kind == RH_EV_RESIZE ? event->old : event->id;
 
+	if (event->kind == RH_EV_FREE_NULL) {
+		calls->ops++;
+		return fprintf(calls->to, "f -1\n");
+	}
 	if (!is_birth && event->kind != RH_EV_FREE && event->kind != RH_EV_RESIZE)
 		return 0;
 	calls->ops++;

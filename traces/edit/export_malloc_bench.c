@@ -132,6 +132,9 @@ static bool put(struct job *job, const struct rh_event *event)
 		return put_death(job, event);
 	case RH_EV_RESIZE:
 		return put_resize(job, event);
+	case RH_EV_FREE_NULL: /* a free without an id */
+		put_op(job, FREE, &(struct message){ .count = 0 });
+		return true;
 	default:
 		return true;
 	}

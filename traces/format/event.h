@@ -63,7 +63,8 @@
 	X(USABLE, "usable", "U", "how large an object really is was asked (malloc_usable_size)") \
 	X(GAP, "gap", "N", "calls of this lane were lost here; id = how many")                   \
 	X(MAP, "map", "NS", "the program mapped memory itself; id = how (enum rh_map_how)")      \
-	X(UNMAP, "unmap", "NS", "and gave it back; id = how it had been mapped")
+	X(UNMAP, "unmap", "NS", "and gave it back; id = how it had been mapped")                 \
+	X(FREE_NULL, "free_null", "", "free(NULL) was called")
 
 enum rh_kind {
 #define RH_KIND(name, word, fields, meaning) RH_EV_##name,

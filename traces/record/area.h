@@ -70,7 +70,7 @@ enum {
  * have a short form. */
 enum rh_rec_kind {
 	RH_REC_PAD,   /* skipped: the end of a ring too short for what follows */
-	RH_REC_FREE,  /* A, S = the size passed + 1 (0 = none), before the real free */
+	RH_REC_FREE,  /* A (0 = NULL), S = the size passed + 1 (0 = none), before the real free */
 	RH_REC_ALLOC, /* A, S; A = 0: the call failed */
 	RH_REC_CALLOC,
 	RH_REC_RE_BEGIN, /* A = old block, before the real realloc */

@@ -401,7 +401,9 @@ static int memory_call(struct rh_emitter *emit, const struct rh_call *call, stru
 				      err);
 	case RH_REC_FREE:
 		emit->calls++;
-		return free_call(emit, call, err);
+		return call->address
+			       ? free_call(emit, call, err)
+			       : put_fact(emit, call, (struct fact){ RH_EV_FREE_NULL, 0, 0 }, err);
 	case RH_REC_USABLE:
 		emit->calls++;
 		if (rh_before(&emit->before, call->address)) {

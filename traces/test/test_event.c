@@ -33,6 +33,7 @@ static void test_numbers(void **state)
 	assert_int_equal(RH_EV_GAP, 17);
 	assert_int_equal(RH_EV_MAP, 18);
 	assert_int_equal(RH_EV_UNMAP, 19);
+	assert_int_equal(RH_EV_FREE_NULL, 20);
 	assert_int_equal(RH_MAP_UNKNOWN, 4);
 }
 
@@ -57,7 +58,7 @@ static void test_order_refuses(void **state)
 	assert_true(rh_order_open(&order, RH_COL_TIME | RH_COL_TASK));
 	expect_refused(&order, alloc, "lane 0 has not started");
 	expect_refused(&order, (struct rh_event){ .kind = RH_EV_LANE_START, .lane = 1 }, "gaps");
-	expect_refused(&order, (struct rh_event){ .kind = RH_EV_COUNT }, "kind 20 is unknown");
+	expect_refused(&order, (struct rh_event){ .kind = RH_EV_COUNT }, "kind 21 is unknown");
 	assert_true(rh_order_put(&order, &start, &rank));
 	expect_refused(&order, start, "has started before");
 	assert_true(rh_order_put(&order, &alloc, &rank));

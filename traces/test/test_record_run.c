@@ -24,6 +24,7 @@ static void every_function_is_recorded(void **state)
 		assert_int_equal(counts.died[known[i].size], known[i].count);
 	}
 	assert_int_equal(counts.kind[RH_EV_RESIZE], 2);
+	assert_int_equal(counts.kind[RH_EV_FREE_NULL], 1);
 	assert_int_equal(note_count(out_path, "drop.failed"), 2); /* malloc, posix_memalign */
 	assert_clean(out_path);
 }

@@ -208,11 +208,12 @@ if command -v valgrind >/dev/null && ! grep -q RH_SANITIZE "$build/.flags" 2>/de
 		is_exit 0 'such blocks are what they should be' "$reheap" replay grows.rht --reps 1 \
 			--verify --backend libc,roomy=./roomy.so,checked:libc,null
 
-		# Blocks that are born by realloc(NULL, n): 3,000 instructions more are in that call alone.
-		sed 's/malloc(100)/realloc(NULL, 100)/' calls.c >nulls.c
+		# Blocks that are born by realloc(NULL, n): 3,000 instructions more are in that call.
+		# The same of free(NULL), which programs call, too.
+		sed -e 's/malloc(100)/realloc(NULL, 100)/' -e 's/free(block);/&\n\t\tfree(NULL);/' calls.c >nulls.c
 		sed -e 's/return p ? memset.*/return p;/' -e 's/bytes + 320/bytes/g' \
 			-e 's/{ return __libc_realloc(p, bytes); }/{ if (!p) spin(); return __libc_realloc(p, bytes); }/' \
-			own.c >nullbusy.c
+			-e 's/{ __libc_free(p); }/{ if (!p) spin(); __libc_free(p); }/' own.c >nullbusy.c
 		sed -n '/^static void spin(void)$/,$p' busy.c >>nullbusy.c
 		sed -i '1i static void spin(void);' nullbusy.c
 		cc -O1 -fno-builtin nulls.c -o nulls
@@ -220,10 +221,12 @@ if command -v valgrind >/dev/null && ! grep -q RH_SANITIZE "$build/.flags" 2>/de
 		"$reheap" validate -q --reps 1 -i --backend libc,nullbusy=./nullbusy.so --trace nulls.rht \
 			-- ./nulls >out 2>err
 		counts_of "the heap.s own instructions" nullbusy
-		ok "realloc(NULL, n) is replayed as one (60 million, $predicted)" near "${predicted:-0}" 60
-		ok "as the program called it ($observed)" near "${observed:-0}" 60
-		ok 'and the trace says how often' bash -c \
+		ok "realloc(NULL, n) and free(NULL) are replayed as that (120 million, $predicted)" \
+			near "${predicted:-0}" 120
+		ok "as the program called them ($observed)" near "${observed:-0}" 120
+		ok 'and the trace says how often: born so' bash -c \
 			"'$reheap' info nulls.rht | grep -q '^  realloc(NULL)  *20000$'"
+		ok 'and freed so' bash -c "'$reheap' info nulls.rht | grep -q '^  free_null  *20000 '"
 		is_exit 0 'such blocks are what they should be, too' "$reheap" replay nulls.rht --reps 1 \
 			--verify --backend libc,nullbusy=./nullbusy.so,checked:libc,tiered,null
 	fi

@@ -72,7 +72,7 @@ static int family(void)
 	if (malloc_usable_size(q) < MAGIC + 100)
 		return 1;
 	free(q);
-	free(NULL);
+	free(none);
 	p = keep(malloc(MAGIC + 110));
 	errno = EBADF;
 	free(p);

@@ -57,7 +57,7 @@ static __attribute__((noinline)) void *calloc_sampled(size_t count, size_t size,
 
 static __attribute__((noinline)) void free_sampled(void *p)
 {
-	if (shim_may_be_drawn(p))
+	if (p && shim_may_be_drawn(p))
 		shim_put_sampled(RH_REC_FREE, p, 0, SHIM_NOBODY);
 	real.free(p);
 }
@@ -86,9 +86,12 @@ SHIM_EXPORT void *malloc(size_t size)
 
 static __attribute__((noinline)) void free_rest(void *p, enum shim_need need)
 {
-	if (!p || shim_boot_owns(p))
+	if (p && shim_boot_owns(p))
 		return;
-	shim_put_rest(need, RH_REC_FREE, (uintptr_t)p, 0, SHIM_NOBODY);
+	if (!p) /* a call like others: some allocators take 40 instructions for it */
+		need = shim_put(rh_rec_short(RH_REC_FREE, 0, 0), 0);
+	if (need != SHIM_DONE)
+		shim_put_rest(need, RH_REC_FREE, (uintptr_t)p, 0, SHIM_NOBODY);
 	real.free(p);
 }
 

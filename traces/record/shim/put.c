@@ -367,7 +367,7 @@ static void look_twice(struct producer *p, uint32_t *what, uint64_t address, uin
 	     kind == RH_REC_RE_END) &&
 	    shim_room(p, SHIM_SITE_ROOM))
 		shim_site(p, from);
-	if (shim.area->residency && kind == RH_REC_FREE && !shim_filtered()) {
+	if (shim.area->residency && kind == RH_REC_FREE && address && !shim_filtered()) {
 		if (*size && shim_room(p, 2 * RH_REC_MOST_WORDS + 1))
 			shim_append_long(p, RH_REC_SIZED, 0, *size);
 		*what = RH_REC_FREE_RESIDENT;
