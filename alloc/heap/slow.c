@@ -22,6 +22,11 @@
  *
  * spin=NS waits that long in every operation instead: time without instructions' worth.
  *
+ * lag=S is time alone, finer than a clock's step: S of 100 ns for each operation, on the mean;
+ * about one in 128 waits 128 times as long. Extra blocks can make a program faster (around glibc 6
+ * % more operations in a trace of git kept the end of its heap in use: it was trimmed less, 70 % of
+ * the page faults went, and with them 10 % of the time); a wait cannot.
+ *
  * late=NS is a tail: about one free in fifty does not end before it has taken so long (the free
  * first, then a wait). The 99th percentile of frees is then NS, the mean hardly moves.
  *
@@ -34,17 +39,19 @@
 #include "alloc/registry.h"
 
 enum { RING = 256, LATE_RUN = 100 /* operations for each late free, on the mean */ };
+enum { LAG_RUN = 128 };		/* operations for each lag */
+#define LAG_NS 100.0		/* what its share is of */
 enum { HELD_BYTES = 64 << 10 }; /* of a block that is held */
 
 struct knobs {
-	double share;
+	double share, lag;
 	uint64_t spin_ns, late_ns, hold_bytes;
 };
 
 struct rh_heap {
 	struct rh_wrap_heap wrap;
 	struct knobs knobs;
-	uint64_t spin_ticks, late_ticks;
+	uint64_t spin_ticks, late_ticks, lag_ticks;
 	_Atomic uint32_t lanes;
 	_Atomic uint64_t extra, late; /* pairs done and late frees of closed lanes */
 };
@@ -79,16 +86,18 @@ static int slow_open(struct rh_heap **heap, const void *knobs, const struct rh_h
 	const struct knobs *mine = knobs;
 	struct rh_clock clock;
 
-	if ((mine->share > 0) + (mine->spin_ns > 0) + (mine->late_ns > 0) + (mine->hold_bytes > 0) >
+	if ((mine->share > 0) + (mine->lag > 0) + (mine->spin_ns > 0) + (mine->late_ns > 0) +
+		    (mine->hold_bytes > 0) >
 	    1)
-		return rh_fail(err, RH_USAGE, "slow takes one of share, spin, late and hold");
+		return rh_fail(err, RH_USAGE, "slow takes one of share, lag, spin, late and hold");
 	if (rh_wrap_open(heap, sizeof(**heap), "slow", env, err) < 0)
 		return -1;
 	(*heap)->knobs = *mine;
-	if (mine->spin_ns || mine->late_ns) {
+	if (mine->spin_ns || mine->late_ns || mine->lag > 0) {
 		rh_clock_calibrate(&clock, 0);
 		(*heap)->spin_ticks = (uint64_t)((double)mine->spin_ns / clock.ns_per_tick);
 		(*heap)->late_ticks = (uint64_t)((double)mine->late_ns / clock.ns_per_tick);
+		(*heap)->lag_ticks = (uint64_t)(mine->lag * LAG_NS * LAG_RUN / clock.ns_per_tick);
 	}
 	return 0;
 }
@@ -119,10 +128,10 @@ static void choose_next(struct rh_lane *lane)
 	lane->at += lane->left;
 }
 
-/* The next late free is one of the next operations: anywhere around LATE_RUN of them. */
-static void choose_late(struct rh_lane *lane)
+/* The next that is late, or lags, is one of the next operations: anywhere around `run` of them. */
+static void choose_around(struct rh_lane *lane, uint64_t run)
 {
-	lane->left = LATE_RUN / 2 + (uint64_t)(next_random(lane) * LATE_RUN);
+	lane->left = run / 2 + (uint64_t)(next_random(lane) * (double)run);
 }
 
 static void hold(struct rh_lane *lane, uint64_t bytes)
@@ -173,7 +182,9 @@ static int slow_lane_open(struct rh_heap *heap, struct rh_lane **lane, struct rh
 	if (heap->spin_ticks)
 		mine->left = 1;
 	if (heap->late_ticks)
-		choose_late(mine);
+		choose_around(mine, LATE_RUN);
+	if (heap->lag_ticks)
+		choose_around(mine, LAG_RUN);
 	if (number == 0 && !(heap->wrap.ops.caps & RH_CAP_NO_MEMORY))
 		hold(mine, heap->knobs.hold_bytes);
 	*lane = mine;
@@ -203,6 +214,14 @@ static void extra_pair(struct rh_lane *lane, size_t size)
 	lane->ring[i].size = size;
 }
 
+static void wait_for(uint64_t ticks)
+{
+	uint64_t since = rh_ticks();
+
+	while (rh_ticks() - since < ticks)
+		;
+}
+
 /* Called when the countdown is at 0: does what is due and sets it anew. */
 static __attribute__((noinline)) void slow_turn(struct rh_lane *lane, size_t size)
 {
@@ -212,11 +231,13 @@ static __attribute__((noinline)) void slow_turn(struct rh_lane *lane, size_t siz
 		return;
 	}
 	if (lane->heap->spin_ticks) {
-		uint64_t since = rh_ticks();
-
-		while (rh_ticks() - since < lane->heap->spin_ticks)
-			;
+		wait_for(lane->heap->spin_ticks);
 		lane->left = 1;
+		return;
+	}
+	if (lane->heap->lag_ticks) {
+		wait_for(lane->heap->lag_ticks);
+		choose_around(lane, LAG_RUN);
 		return;
 	}
 	/* Shares above 2 put several pairs into one operation. */
@@ -234,7 +255,7 @@ static __attribute__((noinline)) void late_free(struct rh_lane *lane, void *p, s
 	lane->free(lane->wrap.inner, p, size);
 	while (rh_ticks() - since < lane->heap->late_ticks)
 		;
-	choose_late(lane);
+	choose_around(lane, LATE_RUN);
 }
 
 static void *slow_alloc(struct rh_lane *lane, size_t size)
@@ -285,6 +306,13 @@ static const struct rh_opt slow_knobs[] = {
 	  .max = 10,
 	  .arg = "SHARE",
 	  .help = "more operations by this share (in time it is more)" },
+	{ .name = "lag",
+	  .type = RH_OPT_SHARE,
+	  .offset = offsetof(struct knobs, lag),
+	  .min = 0,
+	  .max = 1000,
+	  .arg = "SHARE",
+	  .help = "waits this share of 100 ns an operation instead, on the mean: 5%" },
 	{ .name = "spin",
 	  .type = RH_OPT_TIME,
 	  .offset = offsetof(struct knobs, spin_ns),

@@ -209,13 +209,34 @@ static void late_frees_are_some(void **state)
 	close_spec();
 }
 
+/* 2 us an operation, on the mean: of 20,000 about 156 wait 256 us. */
+static void a_lag_is_time_and_no_block(void **state)
+{
+	struct rh_err err;
+	uint64_t since = rh_now_ns();
+
+	(void)state;
+	open_spec("slow:lag=2000%:libc");
+	for (int i = 0; i < 10000; i++)
+		ops->free(lane, ops->alloc(lane, 40), 40);
+	assert_true(rh_now_ns() - since >= 20000 * 2000 * 0.75);
+	ops->lane_close(lane);
+	assert_int_equal(stat_of("slow.extra_pairs"), 0);
+	assert_int_equal(ops->lane_open(heap, &lane, &err), 0);
+	close_spec();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_nth_and_after),	 cmocka_unit_test(limits_bytes),
-		cmocka_unit_test(refusals_are_not_seen), cmocka_unit_test(share_is_seeded),
-		cmocka_unit_test(slow_does_its_share),	 cmocka_unit_test(spin_takes_time),
+		cmocka_unit_test(every_nth_and_after),
+		cmocka_unit_test(limits_bytes),
+		cmocka_unit_test(refusals_are_not_seen),
+		cmocka_unit_test(share_is_seeded),
+		cmocka_unit_test(slow_does_its_share),
+		cmocka_unit_test(spin_takes_time),
 		cmocka_unit_test(late_frees_are_some),
+		cmocka_unit_test(a_lag_is_time_and_no_block),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

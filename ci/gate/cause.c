@@ -399,7 +399,7 @@ static const char *no_cause(const struct rh_gate *gate, const struct rh_gate_sce
 	if (metric == RH_GATE_END)
 		return "after the last event: see the library's destructors and what its threads "
 		       "do at their end";
-	if (metric == RH_GATE_PROCESS)
+	if (metric == RH_GATE_PROCESS || metric == RH_GATE_BACKGROUND)
 		return "beside the lanes: threads of the library itself, or its start and end "
 		       "(perf record -g shows which)";
 	if (strchr(gate->config.baseline, ',') || strchr(gate->config.candidate, ','))

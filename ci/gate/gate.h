@@ -37,12 +37,14 @@ enum rh_gate_metric {
 	RH_GATE_IMAGE,		      /* bytes resident then: the library's own pages */
 	RH_GATE_END,		      /* ns from the last drained block to the process's end */
 	RH_GATE_PROCESS,	      /* CPU ns of its whole life: threads of the library, too */
+	RH_GATE_BACKGROUND,	      /* ns of its life and CPU ns of threads that are no lanes */
 	RH_GATE_LATENCY,	      /* ns of single operations: kinds x quantiles (latency.c) */
-	RH_GATE_METRICS = RH_GATE_LATENCY + 12
+	RH_GATE_CLASS = RH_GATE_LATENCY + 12, /* ns of the class of sizes that changed most */
+	RH_GATE_METRICS
 };
 enum { RH_GATE_OF_ALLOC, RH_GATE_OF_FREE, RH_GATE_OF_REMOTE, RH_GATE_OF_RESIZE, RH_GATE_KINDS };
 enum { RH_GATE_QUANTILES = 3 }; /* p50, p99, p99.9 */
-_Static_assert(RH_GATE_METRICS - RH_GATE_LATENCY == RH_GATE_KINDS * RH_GATE_QUANTILES, "rows");
+_Static_assert(RH_GATE_CLASS - RH_GATE_LATENCY == RH_GATE_KINDS * RH_GATE_QUANTILES, "rows");
 
 struct rh_gate_metric_row {
 	const char *name, *unit, *what;
@@ -241,6 +243,7 @@ struct rh_gate_bench { /* state shared by all pairs */
 	size_t lead;
 	bool calibrated;
 	bool latency;		     /* single operations are timed, too: not decided yet */
+	uint64_t sample_seed;	     /* of a pair: both sides time the same operations */
 	double spent[RH_GATE_PARTS]; /* seconds */
 };
 
@@ -261,8 +264,8 @@ int rh_gate_latency_pair(struct rh_gate_bench *bench, struct rh_gate_scenario *s
 			 struct rh_err *err);
 /* No figures: all NaN. */
 void rh_gate_row_clear(struct rh_gate_pair_row *row, int first_metric);
-/* The least pairs to decide a latency, and the most after which one that gates by default is left
- * undecided. */
+/* --pairs below which latencies gate only when named (all of fewer would be a failure too soon),
+ * and pairs after which one that gates by default is left undecided. */
 enum { RH_GATE_LATENCY_PAIRS = 6, RH_GATE_LATENCY_PAIRS_MAX = 24 };
 bool rh_gate_wants_latency(const struct rh_gate_config *config);
 /* Verifies contents, alignment and overlap of both sides over the trace (or its beginning). */

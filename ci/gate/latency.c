@@ -12,40 +12,24 @@
  * When wall time and memory are decided, further pairs measure only latencies
  * (rh_gate_latency_pair); when latencies are decided first, further pairs leave them out.
  *
- * A percentile with fewer than ten samples beyond it on either side is NaN and is not judged.
+ * Beside percentiles of a kind stands the class of sizes that changed most (latency_class.c).
+ *
+ * A percentile with fewer than ten samples beyond it on either side is none (NaN): it is not
+ * judged.
  */
 #include <math.h>
 #include <string.h>
 
+#include "ci/gate/latency.h"
 #include "ci/gate/live.h"
 #include "ci/gate/random.h"
 #include "harness/control/hist.h"
-#include "harness/control/latency.h"
 #include "harness/result/result.h"
 
 enum { STRETCH = 16, PASSES_MAX = 4 };
 #define EVENTS_ENOUGH 400000u
 
 static const double quantiles[RH_GATE_QUANTILES] = { .5, .99, .999 };
-
-/* Which of the gate's kinds an operation belongs to; -1: none. */
-static int group_of(unsigned kind)
-{
-	switch (kind) {
-	case RH_LAT_ALLOC:
-	case RH_LAT_ZALLOC:
-	case RH_LAT_ALIGNED:
-		return RH_GATE_OF_ALLOC;
-	case RH_LAT_FREE:
-		return RH_GATE_OF_FREE;
-	case RH_LAT_FREE_REMOTE:
-		return RH_GATE_OF_REMOTE;
-	case RH_LAT_RESIZE:
-		return RH_GATE_OF_RESIZE;
-	default:
-		return -1;
-	}
-}
 
 static struct rh_latency_lane *lanes_of(const struct rh_gate_live *side)
 {
@@ -115,21 +99,6 @@ static int timed_passes(struct rh_gate_bench *bench, struct rh_gate_live side[2]
 	return result;
 }
 
-/* Between the edges of its bucket, which are 3 % apart, by how much of it lies below. */
-static double quantile(const struct rh_hist_sum *sum, double q)
-{
-	double rank = q * (double)sum->count, seen = 0;
-
-	for (unsigned i = 0; i + 1 < RH_HIST_BUCKETS; i++) {
-		double here = (double)sum->bucket[i], low = (double)rh_hist_low(i);
-
-		if (here > 0 && seen + here >= rank)
-			return low + (rank - seen) / here * ((double)rh_hist_low(i + 1) - low);
-		seen += here;
-	}
-	return (double)sum->max;
-}
-
 static void read_side(const struct rh_gate_bench *bench, const struct rh_gate_live *side,
 		      double value[RH_GATE_METRICS])
 {
@@ -140,16 +109,29 @@ static void read_side(const struct rh_gate_bench *bench, const struct rh_gate_li
 	memset(sum, 0, sizeof(sum));
 	for (uint32_t l = 0; l < bench->program->head->lanes; l++)
 		for (unsigned k = 0; k < RH_LAT_KINDS; k++)
-			for (unsigned o = 0; o < RH_LAT_OCTAVES && group_of(k) >= 0; o++)
+			for (unsigned o = 0; o < RH_LAT_OCTAVES && rh_gate_latency_group(k) >= 0;
+			     o++)
 				if (lanes[l].cell[k][o].count)
-					rh_hist_merge(&sum[group_of(k)], &lanes[l].cell[k][o]);
+					rh_hist_merge(&sum[rh_gate_latency_group(k)],
+						      &lanes[l].cell[k][o]);
 	for (int k = 0; k < RH_GATE_KINDS; k++)
 		for (int q = 0; q < RH_GATE_QUANTILES; q++)
 			value[RH_GATE_LATENCY + k * RH_GATE_QUANTILES + q] =
 				rh_hist_interval(&sum[k], quantiles[q], &lo, &hi)
-					? quantile(&sum[k], quantiles[q]) *
+					? rh_gate_latency_quantile(&sum[k], quantiles[q]) *
 						  bench->clock->ns_per_tick
 					: NAN;
+}
+
+static void read_class(const struct rh_gate_bench *bench, const struct rh_gate_live side[2],
+		       struct rh_gate_pair_row *row)
+{
+	const struct rh_latency_lane *const lanes[2] = { lanes_of(&side[0]), lanes_of(&side[1]) };
+	double ticks[2];
+
+	rh_gate_latency_class(lanes, bench->program->head->lanes, ticks);
+	for (int s = 0; s < 2; s++)
+		row->value[s][RH_GATE_CLASS] = ticks[s] * bench->clock->ns_per_tick;
 }
 
 bool rh_gate_wants_latency(const struct rh_gate_config *config)
@@ -177,6 +159,7 @@ int rh_gate_latency(struct rh_gate_bench *bench, struct rh_gate_live side[2],
 		read_side(bench, &side[s], row->value[s]);
 		rh_gate_live_memory(&side[s]);
 	}
+	read_class(bench, side, row);
 	rh_gate_spend(bench, RH_GATE_TIMING, since);
 	return 0;
 }

@@ -33,7 +33,9 @@ struct rh_gate_live {
 	uint64_t shared_start;		  /* resident in shared mappings */
 	uint64_t rss_kept;		  /* at the end of the last pass */
 	uint64_t startup_ns, image_bytes; /* to the open heap; resident there, files too */
-	uint64_t exit_ns, cpu_ns;	  /* after close: how long it took; CPU of its life */
+	uint64_t exit_ns, cpu_ns;	  /* after close: how long it took; CPU of its life ... */
+	uint64_t others_cpu_ns;		  /* ... and of that, of threads that are no lanes */
+	uint64_t born_ns, life_ns;	  /* rh_now_ns() of its start; from there to close */
 	uint64_t faults, switches, events;
 	double wall_ns;
 };

@@ -95,6 +95,8 @@ static int life(struct rh_gate_bench *bench, int which, struct rh_gate_turn *who
 	if (sum->events == 0 || side.exit_ns < sum->exit_ns)
 		sum->exit_ns = side.exit_ns;
 	sum->cpu_ns += side.cpu_ns;
+	sum->others_cpu_ns += side.others_cpu_ns;
+	sum->life_ns += side.life_ns;
 	if (side.image_bytes > sum->image_bytes)
 		sum->image_bytes = side.image_bytes;
 	if (sum->events == 0 || side.rss_start < sum->rss_start)

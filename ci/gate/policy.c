@@ -81,9 +81,9 @@ static int set_metric(struct rh_gate_config *config, const char *name, double sh
 			return rh_fail(
 				err, RH_USAGE,
 				"there is no metric '%s'; there are wall, cpu, median, "
-				"batch-p99, rss, faults, startup, image, exit, process, and of "
-				"single operations p50, p99, p99.9, also of one kind: alloc.p99, "
-				"free.p99, remote.p99, resize.p99",
+				"batch-p99, rss, faults, startup, image, exit, process, "
+				"background, and of single operations p50, p99, p99.9, also of one "
+				"kind: alloc.p99, free.p99, remote.p99, resize.p99, and class",
 				name);
 		if (set_row(config, metric, share, err) < 0)
 			return -1;

@@ -2,14 +2,14 @@
  * self.c - the self-test: how often is the gate wrong on this machine? And recomputation.
  *
  * --self-test runs two kinds of gates, one after the other in turn: an allocator against
- * itself, and slow:0% against slow:S% of it (the same code with S more operations: the
- * decorator's own cost is on both sides). S is measured first (slow.c), so that it
- * takes 5 % more *time*; --slow-by gives it instead. With --slow-tail it is not the mean that
- * grows: one free in fifty takes so long that free.p99 is that much more, and latencies alone gate;
- * with --slow-memory so much more is held from the first lane's start to its end.
- * It prints the share of false alarms and of found slow-downs, each with an exact 95 % bound, the
- * time ratio that was really injected, and the seconds a gate takes. With --keep a line per gate,
- * and S, are appended to a file; what is there already is not run again.
+ * itself, and slow:0% against slow:lag=S% of it (the same code with a wait of S ns for each
+ * operation, on the mean: the decorator's own cost is on both sides). S is measured first (slow.c),
+ * so that it takes 5 % more *time*; --slow-by gives a share of more operations instead. With
+ * --slow-tail it is not the mean that grows: one free in fifty takes so long that free.p99 is that
+ * much more, and latencies alone gate; with --slow-memory so much more is held from the first
+ * lane's start to its end. It prints the share of false alarms and of found slow-downs, each with
+ * an exact 95 % bound, the time ratio that was really injected, and the seconds a gate takes. With
+ * --keep a line per gate, and S, are appended to a file; what is there already is not run again.
  *
  * For gates of identical code each gating metric is counted as well: how many pairs were beyond its
  * margin, and whether it alone would have failed. The expected rate is printed next to it, computed
@@ -103,7 +103,8 @@ static const char *knob_of(const struct self *self, char text[32])
 	else if (self->plant == PLANT_MEMORY)
 		snprintf(text, 32, "hold=%.0f", self->slow.hold_bytes);
 	else
-		snprintf(text, 32, "%.4g%%", 100 * self->slow.share);
+		snprintf(text, 32, "%s%.4g%%", self->target > 0 ? "lag=" : "",
+			 100 * self->slow.share);
 	return text;
 }
 
@@ -227,8 +228,8 @@ static int one_gate(struct self *self, enum kind kind, uint64_t number, struct r
 /* ---- gates already in the file ---- */
 
 /* A line of a file: "same libc pass 1.001 0.99 1.01 3 1.2", "slower ... 1.43%", or
- * "calibrated libc 1.43% 1.05 1.046 1.054 32 12.1"; of a tail late=250ns instead of 1.43%, of
- * memory hold=800000. Behind the share ("-" for the same) stands the tally. */
+ * "calibrated libc lag=1.43% 1.05 1.046 1.054 32 12.1"; of a tail late=250ns instead, of
+ * memory hold=800000, of --slow-by 1.43%. Behind the share ("-" for the same) stands the tally. */
 struct kept {
 	char kind[16], backend[512], verdict[32], share[32], metrics[600];
 	double ratio, lo, hi, seconds;
@@ -241,12 +242,14 @@ static void take_line(struct self *self, struct kept *line)
 	char knob[32];
 
 	if (strcmp(line->kind, "calibrated") == 0) {
-		enum plant plant = strncmp(line->verdict, "late=", 5) == 0   ? PLANT_TAIL
-				   : strncmp(line->verdict, "hold=", 5) == 0 ? PLANT_MEMORY
-									     : PLANT_TIME;
-		double value = strtod(line->verdict + (plant == PLANT_TIME ? 0 : 5), NULL);
+		static const char *const words[] = {
+			[PLANT_TIME] = "lag=", [PLANT_TAIL] = "late=", [PLANT_MEMORY] = "hold="
+		};
+		enum plant plant = self->plant;
+		const char *word = words[plant];
+		double value = strtod(line->verdict + strlen(word), NULL);
 
-		if (self->target > 0 && plant == self->plant)
+		if (self->target > 0 && strncmp(line->verdict, word, strlen(word)) == 0)
 			self->slow = (struct rh_gate_slow){
 				.share = plant == PLANT_TIME ? value / 100 : 0,
 				.late_ns = plant == PLANT_TAIL ? value : 0,
@@ -349,10 +352,10 @@ static void report_slow(const struct self *self)
 		       slow->late_ns, 100 * self->target, slow->ratio, slow->lo, slow->hi,
 		       slow->pairs, slow->seconds);
 	else if (slow->pairs)
-		printf("  slow-down: %.4g %% more operations, calibrated to %.1f %% more time: "
+		printf("  slow-down: %.4g ns an operation, calibrated to %.1f %% more time: "
 		       "ratio %.4f [%.4f, %.4f], 95 %%, %zu pairs, %.0f s\n",
-		       100 * slow->share, 100 * self->target, slow->ratio, slow->lo, slow->hi,
-		       slow->pairs, slow->seconds);
+		       RH_GATE_LAG_NS * slow->share, 100 * self->target, slow->ratio, slow->lo,
+		       slow->hi, slow->pairs, slow->seconds);
 	else if (slow->share > 0)
 		printf("  slow-down: %.4g %% more operations, as given; see the ratio for what "
 		       "that is in time\n",
@@ -385,7 +388,7 @@ static void report_metrics(const struct self *self, const struct score *score, c
 	for (int m = 0; m < RH_GATE_METRICS; m++) {
 		const struct tally *row = &score->metric[m];
 		bool latency = m >= RH_GATE_LATENCY;
-		size_t least = latency ? RH_GATE_LATENCY_PAIRS : self->gate->config.pairs_min;
+		size_t least = self->gate->config.pairs_min;
 		size_t most = latency && !self->gate->config.latency_asked
 				      ? RH_GATE_LATENCY_PAIRS_MAX
 				      : self->gate->config.pairs_max;

@@ -3,9 +3,8 @@
  *
  *	1  a first step of few pairs at S = the target says roughly how much time S takes
  *	2  steps of more pairs at the S that all doses so far point to; only steps whose own
- *	   median lies within 1.5 x the target count, because time is not
- *	   proportional to operations over a wide range (the ring of extra blocks fills
- *	   caches), but near the target a line through zero is good enough
+ *	   median lies within 1.5 x the target count: near the target a line through
+ *	   zero is good enough
  *	3  enough when the 95 % interval of the ratio at the chosen S is within +- 0.5 %
  *
  * A tail (rh_gate_find_late) is easier: the percentile is the wait and what surrounds it, as soon
@@ -19,6 +18,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc/base/progress.h"
 #include "harness/result/result.h"
@@ -122,7 +122,7 @@ static int run_step(struct rh_gate *one, const struct rh_gate *gate, const struc
 	one->config.resume = NULL;
 	for (int m = RH_GATE_LATENCY; m < RH_GATE_METRICS; m++)
 		one->config.metric_gates[m] &=
-			step->knob[0] == 'l'; /* late=: a tail is looked for */
+			strncmp(step->knob, "late=", 5) == 0; /* a tail is looked for */
 	one->config.no_verify |= step->number > 0;
 	one->config.pairs_min = one->config.pairs_max = step->pairs;
 	result = rh_gate_prepare(one, err) < 0 ? -1 : rh_gate_run(one, err);
@@ -138,7 +138,7 @@ static int take_step(struct search *search, const struct rh_gate *gate, struct s
 	char knob[32];
 	int result;
 
-	snprintf(knob, sizeof(knob), "%.4g%%", 100 * share);
+	snprintf(knob, sizeof(knob), "lag=%.4g%%", 100 * share);
 	step.knob = knob;
 	step.pairs = step.number ? PAIRS_STEP : PAIRS_FIRST;
 	result = run_step(&one, gate, &step, err);
@@ -178,8 +178,8 @@ int rh_gate_find_slow(const struct rh_gate *gate, const char *backend, double ta
 
 	*slow = (struct rh_gate_slow){ .share = 0 };
 	for (uint64_t n = 0; n < STEPS_MAX && result == 0; n++) {
-		rh_progress("calibrating the slow-down of %s: step %u, %.2f %% more operations",
-			    backend, (unsigned)n + 1, 100 * share);
+		rh_progress("calibrating the slow-down of %s: step %u, %.2f ns an operation",
+			    backend, (unsigned)n + 1, RH_GATE_LAG_NS * share);
 		result = take_step(&search, gate, (struct step){ .backend = backend, .number = n },
 				   share, err);
 		if (result < 0)
@@ -192,8 +192,8 @@ int rh_gate_find_slow(const struct rh_gate *gate, const char *backend, double ta
 	}
 	if (result == 0 && !(slow->share > SHARE_LEAST && slow->share < SHARE_MOST))
 		result = rh_fail(err, RH_INVALID,
-				 "no share of more operations makes %s %.1f %% "
-				 "slower here: name one with --slow-by",
+				 "no wait makes %s %.1f %% slower here: name a share of more "
+				 "operations with --slow-by",
 				 backend, 100 * target);
 	slow->seconds = (double)(rh_now_ns() - since) / 1e9;
 	free(search.doses);

@@ -1,10 +1,11 @@
 /*
- * slow.h - how many more operations cost a given share of more time on this machine?
+ * slow.h - how long must operations wait, that a given share of more time is taken, here?
  *
- * The decorator `slow:S:X` does S more *operations*. Their cost in *time* depends on the
- * allocator, the trace and the machine (on one VM 2 % more operations took 6 to 8 % more time
- * around glibc: the extra blocks are cold), so that a gate that finds slow:5% has not yet shown
- * that it finds 5 %. The self-test therefore measures first.
+ * The decorator slow:lag=S% waits S ns for each operation, on the mean, and does nothing else: no
+ * block is made, so that the heap below stays as it is. What that is in time depends on the
+ * allocator, the trace and the machine, and a gate that finds lag=5% has not yet shown that it
+ * finds 5 %. The self-test therefore measures first. (slow:S%, S more operations, is no measure of
+ * a gate: with extra blocks a program may well be faster, see alloc/heap/slow.c.)
  *
  * Thread rule: main thread. Memory: malloc, freed before return.
  */
@@ -17,7 +18,8 @@
 enum { RH_GATE_FREE_P99 = RH_GATE_LATENCY + RH_GATE_OF_FREE * RH_GATE_QUANTILES + 1 };
 
 struct rh_gate_slow {
-	double share;	      /* of more operations; 0: a tail of frees or memory instead */
+	double share;	      /* of 100 ns an operation, or of more operations when those are
+			       * given; 0: a tail of frees or memory instead */
 	double late_ns;	      /* one free in fifty takes this */
 	double hold_bytes;    /* this much is held */
 	double ratio, lo, hi; /* of time (free.p99, rss), against slow:0%; 95 % interval,
@@ -37,7 +39,10 @@ struct rh_gate_dose {
 bool rh_gate_slow_of(const struct rh_gate_dose *doses, size_t count, double target,
 		     struct rh_gate_slow *slow);
 
-/* Measures with pairs of slow:0% and slow:S% of the backend, whatever gate->config gates, until
+/* What a lag's share is of (alloc/heap/slow.c). */
+#define RH_GATE_LAG_NS 100.0
+
+/* Measures with pairs of slow:0% and slow:lag=S% of the backend, whatever gate->config gates, until
  * the interval of the ratio is within +- 0.5 % or eight steps are over. Errors: RH_INVALID
  * when there is no such share; those of rh_gate_prepare and rh_gate_run. */
 int rh_gate_find_slow(const struct rh_gate *gate, const char *backend, double target,

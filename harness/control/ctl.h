@@ -49,7 +49,7 @@
 #define RH_CTL_MAGIC 0x6c74636865657268ull
 
 enum {
-	RH_CTL_VERSION = 1,
+	RH_CTL_VERSION = 2,
 	RH_CTL_SEATS_MAX = 4096, /* copies x lanes */
 	RH_CTL_STATS_MAX = 512,
 	RH_CTL_BATCHES_MAX = 256, /* of one lane in one segment */
@@ -203,6 +203,7 @@ struct rh_ctl {
 
 	uint32_t mutex_seen;			 /* OPEN found the library that counts mutexes */
 	uint64_t drained_objects, drained_bytes; /* DRAIN: what was live, by the program */
+	uint64_t others_cpu_ns;			 /* CLOSE: CPU time of threads that are not ours */
 
 	/* with `keep`, after each RUN: carried over by the wraps of this RUN, and left by earlier
 	 * passes and still alive */

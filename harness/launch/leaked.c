@@ -1,6 +1,9 @@
 /*
  * leaked.c - see the header. A worker's children are looked for after it was reaped, so what is
  * found outlived it.
+ *
+ * Its orphans are ours from the moment it is dead, before it can be reaped, and those of a worker
+ * that lives are that worker's: so whatever is ours and unknown is of the one that ended.
  */
 #include "harness/launch/leaked.h"
 
@@ -15,14 +18,79 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-void rh_leaked_adopt(void)
+enum {
+	CHILDREN_MAX = 512, /* one reading; what is beyond comes with the next */
+	LIVE_MAX = 16,	    /* workers at once; a gate has two */
+	ROUNDS_MAX = 64,    /* of children that the killed leave to us in turn */
+};
+
+static struct {
+	pid_t live[LIVE_MAX]; /* 0 = free */
+	pid_t known[CHILDREN_MAX];
+	size_t known_count; /* CHILDREN_MAX: perhaps not all of them */
+} ours;
+
+/* Of this process; its children's are theirs. */
+static size_t read_children(pid_t *list, size_t most)
 {
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	size_t count = 0;
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	file = fopen(path, "re");
+	while (file && count < most && fscanf(file, "%d", &list[count]) == 1)
+		count++;
+	if (file)
+		fclose(file);
+	return count;
 }
 
-/* 1: it has the environment of that worker, which an exec keeps; -1: of another; 0: of none, or it
- * cannot be read. */
-static int environment_of(pid_t pid, const char *mark)
+static bool is_in(pid_t pid, const pid_t *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (list[i] == pid)
+			return true;
+	return false;
+}
+
+int rh_leaked_begin(struct rh_err *err)
+{
+	size_t alive = 0;
+
+	for (int i = 0; i < LIVE_MAX; i++)
+		alive += ours.live[i] != 0;
+	if (alive == LIVE_MAX)
+		return rh_fail(err, RH_BUG, "more than %d workers at once", LIVE_MAX);
+	if (alive == 0)
+		ours.known_count = read_children(ours.known, CHILDREN_MAX);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	return 0;
+}
+
+void rh_leaked_child(void)
+{
+	prctl(PR_SET_CHILD_SUBREAPER, 1); /* exec leaves it, a fork does not */
+}
+
+void rh_leaked_born(pid_t worker)
+{
+	for (int i = 0; i < LIVE_MAX; i++)
+		if (ours.live[i] == 0) {
+			ours.live[i] = worker;
+			return;
+		}
+}
+
+static void forget(pid_t worker)
+{
+	for (int i = 0; i < LIVE_MAX; i++)
+		if (ours.live[i] == worker)
+			ours.live[i] = 0;
+}
+
+/* 1: its environment says that this worker started it; -1: that another did; 0: nothing. */
+static int mark_of(pid_t pid, const char *mark)
 {
 	static const char any[] = RH_LEAKED_MARK;
 	char path[64], text[65536];
@@ -41,74 +109,66 @@ static int environment_of(pid_t pid, const char *mark)
 	return memmem(text, (size_t)length, any, sizeof(any) - 1) ? -1 : 0;
 }
 
-/* A process that emptied its environment is recognised by its executable. Unlike a worker it does
- * not lead a group that we made: workers are leaders, and their forks that left have another leader
- * or session. */
-static bool is_stray_worker(pid_t pid, const char *mark)
+/* The first process of a container gets everybody's orphans. */
+static bool is_stray(pid_t pid, const char *mark)
 {
-	int environment = environment_of(pid, mark);
-	char path[64], name[4096];
-	const char *slash;
-	ssize_t length;
+	int marked;
 
-	if (environment)
-		return environment > 0;
-	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
-	length = readlink(path, name, sizeof(name) - 1);
-	if (length <= 0)
+	if (is_in(pid, ours.live, LIVE_MAX) || is_in(pid, ours.known, ours.known_count))
 		return false;
-	name[length] = '\0';
-	slash = strrchr(name, '/');
-	return slash && strcmp(slash + 1, "reheap-worker") == 0 &&
-	       (getpgid(pid) != pid || getsid(pid) != getsid(0));
+	marked = mark_of(pid, mark);
+	return marked > 0 || (marked == 0 && getpid() != 1);
 }
 
+/* 1 when it was killed by us; one that had ended by itself and only was not waited for is no
+ * leak. */
 static unsigned end_one(pid_t pid)
 {
+	int status = 0;
+	pid_t got;
+
 	kill(pid, SIGKILL);
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+	while ((got = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
 		;
-	return 1;
+	return got == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 }
 
-/* Our children other than live workers. */
-static unsigned end_adopted(pid_t group, const char *mark)
+/* Children that are neither workers nor were there before; returns how many it ended or reaped. */
+static size_t end_strays(const char *mark, unsigned *killed)
 {
-	char path[64];
-	unsigned ended = 0;
-	FILE *file;
-	int pid;
+	pid_t list[CHILDREN_MAX];
+	size_t count = read_children(list, CHILDREN_MAX), done = 0;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
-	file = fopen(path, "re");
-	while (file && fscanf(file, "%d", &pid) == 1)
-		if (pid > 0 && getpgid(pid) != group && is_stray_worker(pid, mark))
-			ended += end_one(pid);
-	if (file)
-		fclose(file);
-	return ended;
+	for (size_t i = 0; i < count && ours.known_count < CHILDREN_MAX; i++) {
+		if (!is_stray(list[i], mark))
+			continue;
+		*killed += end_one(list[i]);
+		done++;
+	}
+	return done;
 }
 
-/* Members of the group that are our children by now. One that ended by itself and merely was not
- * waited for is not a leak. */
 static unsigned reap_group(pid_t group)
 {
-	unsigned ended = 0;
+	unsigned killed = 0;
 	int status;
 	pid_t got;
 
 	while ((got = waitpid(-group, &status, 0)) > 0 || (got < 0 && errno == EINTR))
-		ended += got > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-	return ended;
+		killed += got > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+	return killed;
 }
 
 unsigned rh_leaked_end(pid_t group, const char *mark)
 {
-	unsigned ended = 0;
+	unsigned killed = 0;
 
 	if (group <= 0)
 		return 0;
+	forget(group);
 	if (kill(-group, SIGKILL) == 0)
-		ended = reap_group(group);
-	return ended + end_adopted(group, mark);
+		killed = reap_group(group);
+	for (int round = 0; round < ROUNDS_MAX && end_strays(mark, &killed); round++)
+		;
+	return killed;
 }

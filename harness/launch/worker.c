@@ -48,6 +48,7 @@ struct launch {
 	char preload[4096 + 16], padding[PRELOAD_BYTES + RH_LEAKED_MARK_BYTES];
 	char *argv[UNDER_WORDS_MAX + 3];
 	char **env;
+	bool adopts_not; /* a tracer waits until it has no child left */
 };
 
 /* Areas follow the seats, each on its own pages; returns their total size. */
@@ -195,6 +196,8 @@ static _Noreturn void child(const struct launch *launch, int ctl_fd, int program
 	static const char no_null[] = "/dev/null cannot be opened\n";
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!launch->adopts_not)
+		rh_leaked_child();
 	setpgid(0, 0);
 	signal(SIGPIPE, SIG_DFL);
 	if (null < 0 && said >= 0)
@@ -231,7 +234,7 @@ static int launch_worker(struct rh_worker *worker, const struct rh_worker_start 
 			 struct rh_err *err)
 {
 	static _Atomic unsigned started;
-	struct launch launch = { .env = NULL, .mark = worker->mark };
+	struct launch launch = { .mark = worker->mark, .adopts_not = worker->under };
 	char preload[sizeof(launch.preload) - 16];
 
 	snprintf(worker->mark, sizeof(worker->mark), RH_LEAKED_MARK "%010d.%010u.", (int)getpid(),
@@ -242,10 +245,9 @@ static int launch_worker(struct rh_worker *worker, const struct rh_worker_start 
 		return rh_fail_errno(err, RH_OS, "no place for what a worker prints");
 	fcntl(worker->said_fd, F_SETFL, O_APPEND);
 	if (make_argv(&launch, how->under, err) < 0 ||
-	    join_preload(how, preload, sizeof(preload), err) < 0 ||
+	    join_preload(how, preload, sizeof(preload), err) < 0 || rh_leaked_begin(err) < 0 ||
 	    make_env(&launch, preload, &how->spec->variant, err) < 0)
 		return -1;
-	rh_leaked_adopt();
 	worker->pid = fork();
 	if (worker->pid == 0)
 		child(&launch, ctl_fd, how->program->fd, worker->said_fd);
@@ -253,6 +255,7 @@ static int launch_worker(struct rh_worker *worker, const struct rh_worker_start 
 	if (worker->pid > 0) {
 		setpgid(worker->pid, worker->pid);
 		worker->group = worker->pid;
+		rh_leaked_born(worker->pid);
 	}
 	if (worker->pid < 0) {
 		worker->pid = 0;
@@ -458,6 +461,7 @@ int rh_worker_close(struct rh_worker *worker, struct rh_err *err)
 	worker->pid = 0;
 	worker->exit_ns = rh_now_ns() - since;
 	worker->cpu_ns = cpu_of(&used);
+	worker->others_cpu_ns = worker->ctl->others_cpu_ns;
 	leaked = rh_leaked_end(worker->group, worker->mark);
 	if (leaked)
 		return rh_fail(

@@ -55,6 +55,17 @@ uint64_t rh_thread_cpu_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+uint64_t rh_others_cpu_ns(const struct worker *worker)
+{
+	uint64_t mine;
+	struct timespec all;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &all);
+	mine = rh_thread_cpu_ns() + atomic_load(&worker->lanes_cpu_ns);
+	mine = (uint64_t)all.tv_sec * 1000000000u + (uint64_t)all.tv_nsec - mine;
+	return (int64_t)mine > 0 ? mine : 0; /* ours went on between the readings */
+}
+
 static void barrier_pass(struct worker *worker)
 {
 	struct barrier *barrier = &worker->barrier;
@@ -268,6 +279,7 @@ static void *lane_main(void *opaque)
 		if (job != JOB_LEAVE)
 			job_done(lane);
 	}
+	atomic_fetch_add(&lane->worker->lanes_cpu_ns, rh_thread_cpu_ns());
 	return NULL;
 }
 

@@ -368,6 +368,7 @@ static void obey(struct worker *worker)
 		rh_seats_close(worker);
 		worker->spec.stack.close(worker->stacks);
 		worker->spec.layer[0].ops.close(worker->heap);
+		ctl->others_cpu_ns = rh_others_cpu_ns(worker);
 		break;
 	}
 }

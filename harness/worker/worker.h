@@ -125,6 +125,7 @@ struct worker {
 	uint64_t pace_elapsed;		/* ticks of timed segments so far */
 	rh_mutex_attach_fn *mutex_attach; /* NULL: mutexes are not counted */
 	uint64_t futex_id, kernel_id;	  /* tracepoints; 0 = not counted */
+	_Atomic uint64_t lanes_cpu_ns;	  /* of lanes' threads that have ended, their whole life */
 	uint32_t expected;		  /* lanes that take part in this job */
 	struct copy *copies;
 	struct lane *lane;	   /* all seats */
@@ -150,6 +151,10 @@ void rh_crash_seat(uint32_t seat);
 
 /* CPU time of the calling thread. */
 uint64_t rh_thread_cpu_ns(void);
+/* When no lane sits any more: CPU time so far of all threads but lanes' and the coordinator's,
+ * which calls. What a lane's thread does behind its last job (destructors of its variables) is in
+ * it, too. */
+uint64_t rh_others_cpu_ns(const struct worker *worker);
 int rh_seats_open(struct worker *worker, struct rh_err *err);
 void rh_seats_close(struct worker *worker);
 /* Virtual grains first..first+count-1 of every copy. */

@@ -2,6 +2,7 @@
  * test_gate_judge.c - what becomes a verdict besides the interval: memory, late blocks,
  * wonders, counts, and what may be stored as a baseline. Gates made by hand.
  */
+#include "ci/gate/latency.h"
 #include "ci/gate/test/gate_support.h"
 
 /* Pairs like the first, so many, of which the first `over` have that much memory. */
@@ -113,11 +114,13 @@ static void latencies_are_decided_by_a_sign_test(void **state)
 	gate.config.metric_gates[RH_GATE_LATENCY + 1] = true;
 	gate.config.metric_threshold[RH_GATE_LATENCY + 1] = 0.15;
 	result = &gate.scenarios[0].result[RH_GATE_LATENCY + 1];
-	assert_int_equal(judged(&gate, 5, 0), RH_GATE_INCONCLUSIVE);
+	assert_int_equal(judged(&gate, 3, 0), RH_GATE_PASS);
+	assert_int_equal(judged(&gate, 3, 1), RH_GATE_INCONCLUSIVE);
 	assert_true(result->look.more);
-	assert_int_equal(judged(&gate, 6, 0), RH_GATE_PASS);
-	assert_int_equal(judged(&gate, 6, 1), RH_GATE_INCONCLUSIVE);
-	assert_int_equal(judged(&gate, 9, 1), RH_GATE_PASS);
+	assert_int_equal(judged(&gate, 5, 1), RH_GATE_INCONCLUSIVE);
+	assert_int_equal(judged(&gate, 6, 1), RH_GATE_PASS);
+	assert_int_equal(judged(&gate, 8, 2), RH_GATE_INCONCLUSIVE);
+	assert_int_equal(judged(&gate, 9, 2), RH_GATE_PASS);
 	assert_int_equal(judged(&gate, 6, 6), RH_GATE_INCONCLUSIVE);
 	assert_int_equal(judged(&gate, 7, 7), RH_GATE_FAIL);
 	assert_int_equal(gate.verdict, RH_GATE_FAIL);
@@ -131,6 +134,116 @@ static void latencies_are_decided_by_a_sign_test(void **state)
 	assert_int_equal(judged(&gate, 24, 12), RH_GATE_INCONCLUSIVE);
 	assert_true(result->gates && result->look.more);
 	assert_int_equal(gate.verdict, RH_GATE_INCONCLUSIVE);
+	gate.scenario_count = 2;
+	rh_gate_free(&gate);
+}
+
+/* resize.p99 of few pairs: so few samples that it has none in the others. */
+static void a_kind_that_hardly_occurs_holds_nothing_up(void **state)
+{
+	const int seldom = RH_GATE_LATENCY + RH_GATE_OF_RESIZE * RH_GATE_QUANTILES + 1;
+	struct rh_gate gate;
+	struct rh_gate_scenario *row;
+
+	(void)state;
+	make_gate(&gate);
+	gate.scenario_count = 1;
+	row = &gate.scenarios[0];
+	gate.config.metric_gates[seldom] = gate.config.latency_asked = true;
+	for (size_t p = 0; p < row->pair_count; p++) {
+		rh_gate_row_clear(&row->pairs[p], RH_GATE_LATENCY);
+		for (int side = 0; side < 2; side++) {
+			row->pairs[p].value[side][RH_GATE_LATENCY] = 20;
+			row->pairs[p].value[side][seldom] = p < 2 ? 100 + 900 * side : NAN;
+		}
+	}
+	rh_gate_judge(&gate);
+	assert_int_equal(row->result[seldom].look.pairs, 2);
+	assert_false(row->result[seldom].gates || row->result[seldom].look.more);
+	assert_int_equal(gate.verdict, RH_GATE_PASS);
+	for (int side = 0; side < 2; side++) /* three of four are enough */
+		row->pairs[2].value[side][seldom] = 100 + 900 * side;
+	rh_gate_judge(&gate);
+	assert_true(row->result[seldom].gates && row->result[seldom].look.more);
+	assert_int_equal(gate.verdict, RH_GATE_INCONCLUSIVE);
+	gate.scenario_count = 2;
+	rh_gate_free(&gate);
+}
+
+static struct rh_latency_lane *lanes[2]; /* of two sides */
+
+/* `count` operations of a kind and size on both sides; the candidate's take `times` as long. */
+static void operate(unsigned kind, uint64_t size, unsigned count, uint64_t times)
+{
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t ticks = 100 + i % 7;
+
+		for (int side = 0; side < 2; side++)
+			rh_hist_add(&lanes[side]->cell[kind][rh_latency_octave(size)],
+				    side ? ticks * times : ticks);
+	}
+}
+
+static double class_ratio(void)
+{
+	const struct rh_latency_lane *const sides[2] = { lanes[0], lanes[1] };
+	double ticks[2];
+
+	if (!rh_gate_latency_class(sides, 1, ticks))
+		return NAN;
+	return ticks[1] / ticks[0];
+}
+
+static void one_class_of_sizes_is_seen_in_many(void **state)
+{
+	(void)state;
+	for (int side = 0; side < 2; side++)
+		assert_non_null(lanes[side] = calloc(1, sizeof(*lanes[side])));
+	assert_true(isnan(class_ratio()));
+	operate(RH_LAT_FREE, 48, 39, 10);
+	assert_true(isnan(class_ratio())); /* one is missing */
+	operate(RH_LAT_FREE, 48, 40000, 1);
+	operate(RH_LAT_ALLOC, 48, 40000, 1);
+	assert_float_equal(class_ratio(), 1, 0);
+	/* large ones of two octaves, none of which has enough: 5 in 10,000 operations */
+	operate(RH_LAT_ALLOC, 70000, 22, 10);
+	assert_float_equal(class_ratio(), 1, 0);
+	operate(RH_LAT_ALLOC, 140000, 22, 10);
+	assert_float_equal(class_ratio(), 10, 0.5);
+	operate(RH_LAT_ALLOC, 70000, 380, 1); /* most of the class by now is as it was */
+	assert_true(class_ratio() > 5);	      /* but not its 90th percentile */
+	for (int side = 0; side < 2; side++)
+		memset(lanes[side], 0, sizeof(*lanes[side]));
+	operate(RH_LAT_ALLOC, 48, 1000000, 1);
+	operate(RH_LAT_RESIZE, 70000, 44, 10);
+	assert_float_equal(class_ratio(), 1, 0); /* not a thousandth of all time */
+	operate(RH_LAT_RESIZE, 70000, 256, 10);
+	assert_float_equal(class_ratio(), 10, 0.5);
+	free(lanes[0]);
+	free(lanes[1]);
+}
+
+static void the_librarys_own_threads_are_a_share_of_life(void **state)
+{
+	struct rh_gate gate;
+	struct rh_gate_scenario *row;
+
+	(void)state;
+	make_gate(&gate);
+	gate.scenario_count = 1;
+	row = &gate.scenarios[0];
+	gate.config.metric_gates[RH_GATE_BACKGROUND] = true;
+	gate.config.pairs_max = 4;
+	for (int p = 0; p < 4; p++) {
+		row->pairs[p].value[0][RH_GATE_BACKGROUND] = 1e9;
+		row->pairs[p].value[1][RH_GATE_BACKGROUND] = 1.02e9;
+	}
+	rh_gate_judge(&gate);
+	assert_int_equal(row->result[RH_GATE_BACKGROUND].look.verdict, RH_GATE_PASS);
+	for (int p = 0; p < 4; p++)
+		row->pairs[p].value[1][RH_GATE_BACKGROUND] = 1.05e9;
+	rh_gate_judge(&gate);
+	assert_int_equal(row->result[RH_GATE_BACKGROUND].look.verdict, RH_GATE_FAIL);
 	gate.scenario_count = 2;
 	rh_gate_free(&gate);
 }
@@ -283,6 +396,9 @@ int main(void)
 		cmocka_unit_test(memory_is_decided_by_a_sign_test),
 		cmocka_unit_test(waiting_for_a_cpu_at_the_end_is_nothing),
 		cmocka_unit_test(latencies_are_decided_by_a_sign_test),
+		cmocka_unit_test(a_kind_that_hardly_occurs_holds_nothing_up),
+		cmocka_unit_test(one_class_of_sizes_is_seen_in_many),
+		cmocka_unit_test(the_librarys_own_threads_are_a_share_of_life),
 		cmocka_unit_test(late_blocks_are_dropped_where_others_are_clean),
 		cmocka_unit_test(a_wonder_is_suspicious),
 		cmocka_unit_test(counts_fail_beyond_their_limit),

@@ -48,8 +48,45 @@ if command -v cc >/dev/null; then
 				;
 			return none;
 		}
+		static void *part(void *none) /* 3 ms of 10 */
+		{
+			struct timespec a, b;
+			for (;;) {
+				clock_gettime(CLOCK_MONOTONIC, &a);
+				do
+					clock_gettime(CLOCK_MONOTONIC, &b);
+				while ((b.tv_sec - a.tv_sec) * 1000000000 + b.tv_nsec - a.tv_nsec < 3000000);
+				nanosleep(&(struct timespec){ 0, 7000000 }, NULL);
+			}
+			return none;
+		}
+		static void leave(void) /* nothing tells where it comes from, but its descent */
+		{
+			setsid();
+			if (fork())
+				_exit(0);
+			clearenv();
+			for (int i = 0; i < 1024; i++)
+				close(i);
+		}
 		__attribute__((constructor)) static void begin(void)
 		{
+			if (LIFE == 16 && fork() == 0) {
+				leave();
+				execl("/bin/sleep", "sleep", "8642", (char *)0);
+				_exit(1);
+			}
+			if (LIFE == 17)
+				pthread_create(&spinner, NULL, part, NULL);
+			if (LIFE == 18 && fork() == 0) { /* another one each 5 ms */
+				leave();
+				for (int i = 0; i < 1000; i++) {
+					nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
+					if (fork())
+						_exit(0);
+				}
+				_exit(0);
+			}
 			if (LIFE == 4 && fork() == 0)
 				for (;;)
 					pause();
@@ -94,7 +131,7 @@ if command -v cc >/dev/null; then
 				_exit(1);
 		}
 	END
-	for life in $(seq 0 15); do
+	for life in $(seq 0 18); do
 		cc -pthread -shared -fPIC -O1 -w -DLIFE=$life life.c -o life$life.so || skip_all 'life.c does not compile'
 	done
 	for way in "${quick[*]}" "--lanes 1 --pairs 3 --blocks 8 --memory 64K --no-verify" \
@@ -114,12 +151,17 @@ if command -v cc >/dev/null; then
 	gate 5 'a baseline that aborts at its end' t.rht --baseline ./life1.so --candidate libc \
 		"${quick[@]}"
 	said 'baseline: .*signal 6'
-	for life in 4 5 15; do
+	for life in 4 5 15 18; do
 		gate 5 "a constructor that forks (life $life)" t.rht --baseline libc \
 			--candidate "./life$life.so" "${quick[@]}"
 		said 'started 1 process that outlived the worker'
 		ok '  and nothing of it is left' bash -c "! grep -l life$life.so /proc/[0-9]*/maps 2>/dev/null"
 	done
+	gate 5 'a daemon without its environment' t.rht --baseline libc --candidate ./life16.so "${quick[@]}"
+	said 'candidate: the allocator started 1 process that outlived the worker'
+	ok '  and it is gone' bash -c "! grep -z -s -x -l '864[2]' /proc/[0-9]*/cmdline | grep ."
+	gate 5 'one that the baseline leaves' t.rht --baseline ./life16.so --candidate libc "${quick[@]}"
+	said 'baseline: the allocator started 1 process that outlived the worker'
 	timeout 100 "$reheap" gate t.rht --baseline ./life0.so --candidate ./life7.so \
 		--metrics wall "${quick[@]}" >.out 2>&1 </dev/null
 	ok 'a child that ended and was not waited for is no leak' test $? != 5
@@ -143,8 +185,12 @@ if command -v cc >/dev/null; then
 		--metrics exit "${quick[@]}"
 	said '^  exit .* fail'
 	gate 1 'a thread of the library that spins' t.rht --baseline ./life0.so --candidate ./life13.so \
-		--metrics process --pairs-min 3 "${quick[@]}"
+		--metrics process --lanes 1 --pairs 4 --blocks 60 --no-verify
 	said '^  process .* fail'
+	gate 1 'a thread of the library that takes some of a CPU' t.rht --baseline ./life0.so \
+		--candidate ./life17.so --metrics background "${quick[@]}" -o background.json
+	said '^  background .* fail'
+	gate 1 '  its document is judged alike' --recompute background.json
 
 	# ---- single operations ----
 	gate 1 'a tail that one free in 64 has' t.rht --baseline ./life0.so --candidate ./life9.so \
@@ -176,7 +222,12 @@ if command -v cc >/dev/null; then
 		void __libc_free(void *);
 		void *__libc_calloc(size_t, size_t);
 		void *__libc_realloc(void *, size_t);
-		static unsigned long count; /* one lane: 110,000 a pass */
+		static void linger(void) /* microseconds */
+		{
+			for (volatile int i = 0; i < 20000; i++)
+				;
+		}
+		static unsigned long count, frees; /* one lane: 110,000 a pass */
 		static char arena[1 << 20], *shared;
 		static unsigned given, held;
 		#define GROWN (40 << 20)
@@ -197,10 +248,14 @@ if command -v cc >/dev/null; then
 			if (LATE == 4)
 				for (;;)
 					pause();
+			if (LATE == 7 && n > 1024 && n <= 2048)
+				linger();
 			return __libc_malloc(n);
 		}
 		void free(void *p)
 		{
+			if (LATE == 8 && ++frees % 300 == 0)
+				linger();
 			if (!ours(p))
 				__libc_free(p);
 		}
@@ -226,7 +281,7 @@ if command -v cc >/dev/null; then
 				_exit(1);
 		}
 	END
-	for late in $(seq 0 6); do
+	for late in $(seq 0 8); do
 		cc -shared -fPIC -O1 -w -DLATE=$late late.c -o late$late.so || skip_all 'late.c does not compile'
 	done
 	gate 5 'one block given out twice, but not in the first pass' t.rht --baseline ./late0.so \
@@ -237,6 +292,13 @@ if command -v cc >/dev/null; then
 			--baseline ./late0.so --candidate ./late$late.so --metrics rss "${quick[@]}"
 		said '^  rss .* fail$'
 	done
+	gate 1 'one class of sizes that is slow' t.rht --baseline ./late0.so --candidate ./late7.so --metrics class \
+		"${quick[@]}" -o class.json
+	said '^  class .* fail$'
+	gate 1 '  its document is judged alike' --recompute class.json
+	gate 1 'one free in 300 that is slow' t.rht --baseline ./late0.so --candidate ./late8.so \
+		--metrics free.p99.9 "${quick[@]}"
+	said '^  free.p99.9 .* fail$'
 	gate 5 'a daemon that executed another program' t.rht --baseline ./late0.so --candidate ./late5.so \
 		--lanes 1 --pairs 4 --blocks 8
 	said 'candidate: the allocator started 1 process that outlived'
@@ -262,7 +324,7 @@ is_exit 1 'a self-test of memory' "$reheap" gate t.rht --self-test --candidate l
 	--gates-slower 1 --slow-memory 10% --metrics rss --blocks 8 --pairs 4 --no-verify --keep hold.txt
 said 'memory: 8.00 MiB are held, calibrated to 10.0 % more'
 said '^    rss +2 +1 +50.00 % \[1.26, 98.74\] +7 of 10: '
-said '^    alloc.p99 +2 +0 +0.00 % \[0.00, 84.19\] +1 of 15: 0.000 %'
+said '^    alloc.p99 +2 +0 +0.00 % \[0.00, 84.19\] +1 of 15: 0.002 %'
 said '^    rss +1 +1 +100.00 % \[2.50, 100.00\] +4 of 4'
 
 # ---- limits ----

@@ -56,26 +56,26 @@ ok '  and prints its rates' bash -c "grep -q '^  false alarms: ' self.out &&
 	grep -q '^  slow-downs found: ' self.out && grep -q '^  slow-down: 50 % more operations' self.out &&
 	tail -n 1 self.out | grep -q '^REHEAP-GATE verdict=self-test same=1 .* slower=1 '"
 for i in $(seq 40); do echo "same libc pass 1.00000 0.99 1.01 3 0.50"; done >kept.txt
-for i in $(seq 38); do echo "slower libc fail 1.05000 1.03 1.07 3 0.50 1.25%"; done >>kept.txt
+for i in $(seq 38); do echo "slower libc fail 1.05000 1.03 1.07 3 0.50 lag=1.25%"; done >>kept.txt
 {
-	echo 'calibrated libc 1.25% 1.05000 1.04700 1.05300 32 10.00'
+	echo 'calibrated libc lag=1.25% 1.05000 1.04700 1.05300 32 10.00'
 	echo 'slower libc pass 1.03000 1.01 1.05 6 0.50 7%'
-	echo 'slower libc fail 1.05000 1.03 1.07 3 0.50 1.25%'
-	echo 'slower libc inconclusive 1.05000 1.01 1.07 40 0.50 1.25%'
+	echo 'slower libc fail 1.05000 1.03 1.07 3 0.50 lag=1.25%'
+	echo 'slower libc inconclusive 1.05000 1.01 1.07 40 0.50 lag=1.25%'
 	printf 'slower libc pa'
 } >>kept.txt
 sort -o kept.txt kept.txt
 ends_in 'a finished self-test is only reported' self-test 0 -- "$reheap" gate t.rht --self-test \
 	--candidate libc --gates 40 --keep kept.txt
 ok '  with the slow-down it was made with, and without what is another' bash -c \
-	"grep -q 'slow-down: 1.25 % more operations, calibrated to 5.0 % more time' '$temp/.out' &&
+	"grep -q 'slow-down: 1.25 ns an operation, calibrated to 5.0 % more time' '$temp/.out' &&
 	 grep -q 'slow-downs found: 97.50 %' '$temp/.out' &&
 	 grep -q 'time ratio 1.0500' '$temp/.out' && grep -q '1 gates of another' '$temp/.err'"
 ends_in 'a slow-down of a given time is looked for, and found or said not to be' \
 	'self-test|invalid' 0 1 3 5 -- "$reheap" gate t.rht --self-test --candidate libc --lanes 1 \
 	--gates 0 --gates-slower 1 --slow-time 100% --blocks 4 --pairs 3 --no-verify
 ok '  with its ratio and interval' grep -q -E \
-	'calibrated to 100.0 % more time: ratio 2.0000 \[|no share of more operations makes' \
+	'calibrated to 100.0 % more time: ratio 2.0000 \[|no wait makes' \
 	"$temp/.out" "$temp/.err"
 # A tail is planted: one free in fifty takes 50 us. Its calibration is given, the gate is real.
 {
