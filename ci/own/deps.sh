@@ -30,6 +30,7 @@ optional='
 hardware counters|header papi.h|libpapi-dev
 figures by gnuplot (a simple built-in drawing takes its place)|command gnuplot|gnuplot-nox
 instruction counts and the callgrind tier|command valgrind|valgrind
+reading the folders that LTTng writes (CTF)|command babeltrace2|babeltrace2
 backend jemalloc|library libjemalloc.so|libjemalloc2
 backend mimalloc|library libmimalloc.so|libmimalloc2.0 libmimalloc3 libmimalloc2 libmimalloc2.1
 backend tcmalloc|library libtcmalloc_minimal.so|libtcmalloc-minimal4 libtcmalloc-minimal4t64

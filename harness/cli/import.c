@@ -206,9 +206,9 @@ static int import_input(const struct import_opts *opts, struct words *words, str
 	if (!words->importer)
 		return -1;
 	job.importer = words->importer;
-	if (words->importer->absent_why)
+	if (words->importer->absent_why && words->importer->absent_why())
 		return rh_fail(err, RH_ABSENT, "%s is not available here: %s",
-			       words->importer->name, words->importer->absent_why);
+			       words->importer->name, words->importer->absent_why());
 	if (rh_opt_set_words(&(struct rh_opt_target){ words->importer->opts, importer_opts,
 						      words->importer->name },
 			     words->count, words->values, &store, err) < 0 ||
@@ -277,7 +277,8 @@ const struct rh_command rh_cmd_import = {
 	.details =
 		"FORMAT is one of those below; without it, the first lines decide, and the format "
 		"that was found is printed. FILE may be - (standard input), compressed (gz, xz, "
-		"zst, bz2, lz4) or an archive (zip, tar) with one member. Every line of it is "
+		"zst, bz2, lz4), an archive (zip, tar) with one member, or a folder that LTTng "
+		"wrote. Every line of it is "
 		"accounted for: as an event, as dropped, or as repaired, with the reason. Text of "
 		"others before, behind and between the records is skipped and counted. Lines that "
 		"are torn are left out, up to --max-damage of all lines (one is forgiven in any "

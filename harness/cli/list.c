@@ -166,7 +166,9 @@ static void list_importers(struct list *list)
 	for (int i = 0; rh_importers[i]; i++)
 		put(list, &(struct entry){ .name = rh_importers[i]->name,
 					   .summary = rh_importers[i]->summary,
-					   .absent_why = rh_importers[i]->absent_why,
+					   .absent_why = rh_importers[i]->absent_why
+								 ? rh_importers[i]->absent_why()
+								 : NULL,
 					   .knobs = rh_importers[i]->opts,
 					   .example = rh_importers[i]->looks_like });
 	heading(list, "not read, and what to do");

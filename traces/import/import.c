@@ -19,6 +19,7 @@
 extern const struct rh_importer rh_import_android;
 extern const struct rh_importer rh_import_bytehound;
 extern const struct rh_importer rh_import_csv;
+extern const struct rh_importer rh_import_ctf;
 extern const struct rh_importer rh_import_go;
 extern const struct rh_importer rh_import_go_allocfree;
 extern const struct rh_importer rh_import_heaptrack;
@@ -39,6 +40,7 @@ const struct rh_importer *const rh_importers[] = {
 	&rh_import_android,
 	&rh_import_bytehound,
 	&rh_import_csv,
+	&rh_import_ctf,
 	&rh_import_go,
 	&rh_import_go_allocfree,
 	&rh_import_heaptrack,

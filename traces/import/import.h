@@ -8,7 +8,8 @@
  *  3. a test with an independent count: traces/test/test_import_NAME.c.
  *
  * Input comes through rh_input: a plain file, stdin ("-"), or anything libarchive reads
- * (zip with one member, gz, xz, zst), streamed, never whole in memory.
+ * (zip with one member, gz, xz, zst), streamed, never whole in memory. A folder will do where a
+ * file `metadata` lies in it or below: that is how LTTng writes.
  */
 #ifndef RH_IMPORT_H
 #define RH_IMPORT_H
@@ -20,6 +21,10 @@
 
 struct rh_input;
 int rh_input_open(struct rh_input **input, const char *path, struct rh_err *err);
+/* The same from a descriptor, which stays the caller's; fd -1: the path is opened. */
+int rh_input_open_pipe(struct rh_input **input, int fd, const char *path, struct rh_err *err);
+/* Whether the path is a folder; what is read then is the file `metadata` in it or below. */
+bool rh_input_is_folder(const struct rh_input *input);
 /* Bytes read, 0 at the end, -1 on error. */
 ssize_t rh_input_read(struct rh_input *input, void *buffer, size_t bytes, struct rh_err *err);
 /* The next line without its newline (NUL-terminated, valid until the next call): its length,
@@ -50,7 +55,8 @@ struct rh_importer {
 	const char *name; /* "android" */
 	const char *summary;
 	const char *looks_like; /* one example line, for `reheap list importers` */
-	const char *absent_why;
+	/* Optional: NULL, or a sentence why it cannot read here (a tool is not installed). */
+	const char *(*absent_why)(void);
 	const struct rh_opt *opts; /* KEY=VALUE words after the file; NULL = none */
 	size_t opts_bytes;	   /* <= 256 */
 	unsigned columns;	   /* enum rh_column it can fill */

@@ -17,6 +17,7 @@
  * earlier would mean to read it twice, and stdin cannot be.
  */
 #include "traces/import/import.h"
+#include "traces/import/folder.h"
 #include "traces/import/packed.h"
 
 #include <archive.h>
@@ -64,13 +65,33 @@ struct rh_input {
 	char truncated[200]; /* how a compressed input broke off; "" = it did not */
 	double max_damage;
 	bool owns_fd;
+	bool is_folder;
 	char path[4096];
 };
+
+/* A folder with a trace of many files in it stands for that: its `metadata` is what is looked at. */
+static int open_folder(struct rh_input *input, struct rh_err *err)
+{
+	char path[sizeof(input->path)];
+	int fd = -1;
+
+	if (rh_folder_find(input->path, "metadata", path, sizeof(path)))
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return rh_fail(err, RH_NO_INPUT, "%s is a directory; name a trace file in it",
+			       input->path);
+	close(input->fd);
+	input->fd = fd;
+	input->is_folder = true;
+	return 0;
+}
 
 static int open_path(struct rh_input *input, const char *path, struct rh_err *err)
 {
 	struct stat st;
 
+	if (input->fd >= 0)
+		return 0;
 	if (strlen(path) >= sizeof(input->path))
 		return rh_fail(err, RH_NO_INPUT, "the path %.60s... is too long", path);
 	if (strcmp(path, "-") == 0) {
@@ -86,8 +107,7 @@ static int open_path(struct rh_input *input, const char *path, struct rh_err *er
 	if (fstat(input->fd, &st) < 0)
 		return rh_fail_errno(err, RH_NO_INPUT, "%s cannot be read", input->path);
 	if (S_ISDIR(st.st_mode))
-		return rh_fail(err, RH_NO_INPUT, "%s is a directory; name a trace file in it",
-			       input->path);
+		return open_folder(input, err);
 	if (S_ISREG(st.st_mode) && st.st_size == 0)
 		return rh_fail(err, RH_BAD_DATA, "%s is empty", input->path);
 	return 0;
@@ -212,11 +232,18 @@ static int open_archive(struct rh_input *input, struct rh_err *err)
 
 int rh_input_open(struct rh_input **result, const char *path, struct rh_err *err)
 {
+	return rh_input_open_pipe(result, -1, path, err);
+}
+
+int rh_input_open_pipe(struct rh_input **result, int fd, const char *path, struct rh_err *err)
+{
 	struct rh_input *input = calloc(1, sizeof(*input));
 
 	*result = NULL;
 	if (!input)
 		return rh_fail(err, RH_OS, "no memory to read %s", path);
+	input->fd = fd;
+	snprintf(input->path, sizeof(input->path), "%s", path);
 	input->buffer = malloc(BUFFER_BYTES + 1);
 	if (!input->buffer) {
 		rh_fail(err, RH_OS, "no memory to read %s", path);
@@ -528,6 +555,11 @@ void rh_input_set_max_damage(struct rh_input *input, double share)
 double rh_input_max_damage(const struct rh_input *input)
 {
 	return input->max_damage;
+}
+
+bool rh_input_is_folder(const struct rh_input *input)
+{
+	return input->is_folder;
 }
 
 const char *rh_input_path(const struct rh_input *input)

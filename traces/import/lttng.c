@@ -9,6 +9,7 @@
  * are passed over. The thread is vtid; where that was not recorded, the CPU, and the note
  * import.lanes says so. Times of day start again at midnight; --clock-seconds prints them whole.
  */
+#include "traces/import/lttng.h"
 #include "traces/import/lines.h"
 
 #include <stddef.h>
@@ -42,10 +43,6 @@ struct line {
 	bool foreign; /* other text stands before it */
 };
 
-struct lttng_opts {
-	uint64_t pid;
-};
-
 struct log {
 	struct rh_build *build;
 	struct rh_pids pids;
@@ -54,8 +51,8 @@ struct log {
 	bool by_cpu;
 };
 
-static const struct rh_opt lttng_options[] = {
-	{ "pid", 0, RH_OPT_UINT, offsetof(struct lttng_opts, pid), "0", .arg = "N",
+const struct rh_opt rh_lttng_options[] = {
+	{ "pid", 0, RH_OPT_UINT, offsetof(struct rh_lttng_opts, pid), "0", .arg = "N",
 	  .help = "import this process (vpid); 0 = the first one seen" },
 	{ .name = NULL }
 };
@@ -214,24 +211,33 @@ static bool scan_two(const char *at, unsigned *number)
 	return ones <= 9;
 }
 
-/* "[20:38:11.907388453]", of which each digit has its place: behind it, NULL when it is another. */
+/* "[20:38:11.907388453]", of which each digit has its place, or "[1558388052.211435757]": behind it,
+ * NULL when it is another. */
 static const char *scan_clock(const char *at, struct line *line)
 {
 	unsigned hours, minutes, seconds, fraction = 0, digit;
+	uint64_t whole;
 
-	if (at[0] != '[' || !scan_two(at + 1, &hours) || at[3] != ':' ||
-	    !scan_two(at + 4, &minutes) || at[6] != ':' || !scan_two(at + 7, &seconds) ||
-	    at[9] != '.')
+	if (*at++ != '[')
 		return NULL;
-	at += 10;
+	line->of_day = scan_two(at, &hours) && at[2] == ':';
+	if (line->of_day) {
+		if (!scan_two(at + 3, &minutes) || at[5] != ':' || !scan_two(at + 6, &seconds))
+			return NULL;
+		whole = hours * 3600ull + minutes * 60 + seconds;
+		at += 8;
+	} else if (!scan_decimal(&at, &whole) || whole > 4000000000u) {
+		return NULL;
+	}
+	if (*at++ != '.')
+		return NULL;
 	for (int i = 0; i < 9; i++) {
 		digit = (unsigned)(*at++ - '0');
 		if (digit > 9)
 			return NULL;
 		fraction = fraction * 10 + digit;
 	}
-	line->of_day = true;
-	line->time_ns = (hours * 3600ull + minutes * 60 + seconds) * 1000000000u + fraction;
+	line->time_ns = whole * 1000000000u + fraction;
 	return *at == ']' ? at + 1 : NULL;
 }
 
@@ -380,10 +386,10 @@ static int columns_of(struct rh_input *input, const void *opts, unsigned *column
 	return rh_lines_columns(&form, input, offsetof(struct line, time_ns), columns, err);
 }
 
-static int import_lttng(struct rh_input *input, const void *opts, struct rh_build *build,
-			struct rh_trace_out *out, struct rh_err *err)
+int rh_lttng_run(struct rh_input *input, const void *opts, struct rh_build *build,
+		 struct rh_trace_out *out, struct rh_err *err)
 {
-	const struct lttng_opts *asked = opts;
+	const struct rh_lttng_opts *asked = opts;
 	struct log log = { .build = build, .pids.wanted = asked->pid, .clock = RH_LOG_CLOCK };
 
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
@@ -405,10 +411,10 @@ const struct rh_importer rh_import_lttng = {
 	.looks_like =
 		"[20:38:11.907388453] (+0.000002902) host lttng_ust_libc:malloc: { cpu_id = 1 }, "
 		"{ size = 4, ptr = 0x151BD40 }",
-	.opts = lttng_options,
-	.opts_bytes = sizeof(struct lttng_opts),
+	.opts = rh_lttng_options,
+	.opts_bytes = sizeof(struct rh_lttng_opts),
 	.columns = RH_COL_TIME,
 	.likeness = likeness,
 	.columns_of = columns_of,
-	.run = import_lttng,
+	.run = rh_lttng_run,
 };
