@@ -62,8 +62,12 @@ int rh_history_open(struct rh_history **history, const char *path, bool create, 
 	int flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0);
 
 	*history = NULL;
-	if (!made)
-		return rh_fail(err, RH_OS, "no memory");
+	/* SQLite takes an empty name for a file that is gone when it is closed. */
+	if (!*path || !made) {
+		free(made);
+		return *path ? rh_fail(err, RH_OS, "no memory")
+			     : rh_fail(err, RH_USAGE, "--db is an empty name");
+	}
 	made->path = path;
 	if (sqlite3_open_v2(path, &made->db, flags, NULL) != SQLITE_OK) {
 		rh_fail(err, create ? RH_CANT_CREATE : RH_NO_INPUT, "%s: %s", path,

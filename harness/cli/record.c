@@ -229,6 +229,8 @@ static enum rh_exit run_record(const void *data, int argc, char **argv, struct r
 			       "--paused needs --toggle, or nothing is ever "
 			       "recorded"),
 		       RH_USAGE;
+	if (!*opts->out)
+		return rh_fail(err, RH_USAGE, "the output path is empty: -o T.rht");
 	if (strcmp(opts->out, "-") == 0)
 		return rh_fail(err, RH_USAGE,
 			       "-o -: standard output belongs to the program; name "

@@ -72,7 +72,11 @@ json_t *rh_json_load(const char *path, struct rh_err *err)
 	json_t *root = NULL;
 	json_error_t why;
 
-	assert(path && *path);
+	assert(path);
+	if (!*path) {
+		rh_fail(err, RH_NO_INPUT, "an empty name is no file");
+		return NULL;
+	}
 	from_stdin = strcmp(path, "-") == 0;
 	source = (struct source){ .file = from_stdin ? stdin : fopen(path, "re") };
 	if (!source.file) {

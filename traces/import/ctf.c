@@ -1,18 +1,19 @@
 /*
- * ctf.c - the folders that LTTng itself writes (CTF, the common trace format), with the events of its
- * wrapper of libc.
+ * ctf.c - the folders that LTTng itself writes (CTF, the common trace format), with the events of
+ * its wrapper of libc.
  *
  * Bits, byte orders and layouts of a CTF trace are described in its `metadata`, a language of its
- * own, and one library reads all of it: libbabeltrace2. It is run as its command, in a process of its
- * own, which prints the events as text; lttng.c reads that. So a trace made to break the library
- * breaks that process and not this one, nothing of it is linked, and both ways give the same trace.
+ * own, and one library reads all of it: libbabeltrace2. It is run as its command, in a process of
+ * its own, which prints the events as text; lttng.c reads that. So a trace made to break the
+ * library breaks that process and not this one, nothing of it is linked, and both ways give the
+ * same trace.
  *
  * What the tracer itself discarded (its buffers were full), babeltrace2 says on standard error:
- * those are counted and noted. Where it ends early, all before that is kept, as of any input that was
- * cut off.
+ * those are counted and noted. Where it ends early, all before that is kept, as of any input that
+ * was cut off.
  *
- * Ownership: the child is waited for on every way out. Thread rule: one thread; the process must not
- * wait for children elsewhere meanwhile.
+ * Ownership: the child is waited for on every way out. Thread rule: one thread; the process must
+ * not wait for children elsewhere meanwhile.
  */
 #include "traces/import/lttng.h"
 
@@ -59,11 +60,8 @@ static const char *absent_why(void)
 
 static int spawn(struct reader *reader, const char *folder, int write_end)
 {
-	char *argv[] = { (char *)(uintptr_t)program,
-			 (char *)(uintptr_t) "--clock-seconds",
-			 (char *)(uintptr_t) "--no-delta",
-			 (char *)(uintptr_t)folder,
-			 NULL };
+	char *argv[] = { (char *)(uintptr_t)program, (char *)(uintptr_t) "--clock-seconds",
+			 (char *)(uintptr_t) "--no-delta", (char *)(uintptr_t)folder, NULL };
 	posix_spawn_file_actions_t actions;
 	int result;
 

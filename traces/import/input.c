@@ -69,7 +69,8 @@ struct rh_input {
 	char path[4096];
 };
 
-/* A folder with a trace of many files in it stands for that: its `metadata` is what is looked at. */
+/* A folder with a trace of many files in it stands for that: its `metadata` is what is looked at.
+ */
 static int open_folder(struct rh_input *input, struct rh_err *err)
 {
 	char path[sizeof(input->path)];

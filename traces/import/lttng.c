@@ -211,8 +211,8 @@ static bool scan_two(const char *at, unsigned *number)
 	return ones <= 9;
 }
 
-/* "[20:38:11.907388453]", of which each digit has its place, or "[1558388052.211435757]": behind it,
- * NULL when it is another. */
+/* "[20:38:11.907388453]", of which each digit has its place, or "[1558388052.211435757]": behind
+ * it, NULL when it is another. */
 static const char *scan_clock(const char *at, struct line *line)
 {
 	unsigned hours, minutes, seconds, fraction = 0, digit;

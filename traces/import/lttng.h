@@ -1,6 +1,6 @@
 /*
- * lttng.h - what the two importers of LTTng share: the text that babeltrace prints. Thread rule: none
- * shared.
+ * lttng.h - what the two importers of LTTng share: the text that babeltrace prints. Thread rule:
+ * none shared.
  */
 #ifndef RH_IMPORT_LTTNG_H
 #define RH_IMPORT_LTTNG_H

@@ -1,7 +1,7 @@
 /*
- * test_import_ctf.c - folders of CTF: a trace written here by hand, byte by byte, comes out event by
- * event; what the tracer discarded is said; and what is no such folder, or none that can be read, is
- * refused in one sentence. Needs babeltrace2.
+ * test_import_ctf.c - folders of CTF: a trace written here by hand, byte by byte, comes out event
+ * by event; what the tracer discarded is said; and what is no such folder, or none that can be
+ * read, is refused in one sentence. Needs babeltrace2.
  */
 #include <sys/stat.h>
 
@@ -160,7 +160,8 @@ static void test_discarded(void **state)
 	ik_import_as("ctf", make_trace("lossy", 5), RH_FORM_BINARY, NULL);
 	expect_ok(ik.rc, &ik.err);
 	expect_ok(rh_trace_open(&trace, ik.path, &ik.err), &ik.err);
-	assert_non_null(strstr(rh_trace_note_of(trace, "import.unseen"), "5 events that the tracer"));
+	assert_non_null(
+		strstr(rh_trace_note_of(trace, "import.unseen"), "5 events that the tracer"));
 	rh_trace_close(trace);
 }
 

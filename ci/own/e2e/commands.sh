@@ -42,6 +42,7 @@ for command in $commands; do
 		# A value where none belongs, or none where one does: either is another error
 		# than an option that is not known.
 		"$reheap" "$command" "--$option=" >.out 2>&1 </dev/null
+		[ $? -lt 128 ] || strange="$strange --$option (died)"
 		! grep -q 'no such option' .out || strange="$strange --$option"
 		"$reheap" complete "reheap $command --$option" | grep -q -x -F -e "--$option" ||
 			missing="$missing --$option (completion)"

@@ -78,6 +78,19 @@ if command -v iconv >/dev/null; then
 	says 'wide\.json is text in UTF-16' 'is called so'
 fi
 
+# names that are empty: a variable of a script that was not set
+for words in 'history add r.json --db' 'gate --recompute' 'replay t.rht --backend null -o' \
+	'import log -o' 'gate t.rht --baseline null --candidate null --policy'; do
+	# shellcheck disable=SC2086 # words
+	"$reheap" $words '' >.out 2>.err </dev/null
+	code=$?
+	ok "$words '': refused (exit $code)" test $code = 2 -o $code = 66 -o $code = 73
+	says 'empty|no file' 'with the reason'
+done
+
+is_exit 2 'record into an empty name' "$reheap" record -o '' -- /bin/true
+says 'empty' 'with the reason'
+
 # a file of a terabyte of nothing is not read to its end
 truncate -s 1T sparse 2>/dev/null || : >sparse
 if [ -s sparse ]; then
