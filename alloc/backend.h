@@ -128,8 +128,8 @@ struct rh_backend {
 	 * for a sweeper that goes through the heap. */
 	void (*lane_flush)(struct rh_lane *lane);
 	void (*sweep_to)(struct rh_lane *lane, const void *p, int before);
-	/* Of the spans of its class that have room, the one with p is to be taken next; 1 = it was
-	 * not. */
+	/* Of the spans of its class that have room, the one with p is taken next, though the lane
+	 * holds one with room left; 1 = another lay before it. */
 	int (*prefer)(struct rh_lane *lane, const void *p);
 	/* free, where the program said the size too (C++ sized delete, sdallocx): for those whose
 	 * interface has a call of its own for that. Never for a block with an alignment of its

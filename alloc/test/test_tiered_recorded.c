@@ -43,6 +43,19 @@ static void a_recorded_cycle_says_which_span_is_next(void **state)
 	assert_ptr_equal(ops->alloc_as(lane, 1024, 8, RH_ALLOC_NOSCAN), p[15]);
 	assert_int_equal(ops->prefer(lane, p[8]), 0); /* held, not ready */
 	assert_ptr_equal(ops->alloc_as(lane, 1024, 8, RH_ALLOC_NOSCAN), p[0]);
+	/* What the lane holds was full where that was recorded: it changes at once, and what is
+	 * left there comes next. */
+	for (int i = 0; i < 5; i++)
+		ops->free(lane, p[i], 1024);
+	ops->free(lane, p[20], 1024);
+	ops->gc_end(lane);
+	ops->lane_flush(lane);
+	ops->sweep_to(lane, p[0], 0);
+	ops->sweep_to(lane, p[20], 0);
+	assert_ptr_equal(ops->alloc_as(lane, 1024, 8, RH_ALLOC_NOSCAN), p[0]);
+	assert_int_equal(ops->prefer(lane, p[16]), 0);
+	assert_ptr_equal(ops->alloc_as(lane, 1024, 8, RH_ALLOC_NOSCAN), p[20]);
+	assert_ptr_equal(ops->alloc_as(lane, 1024, 8, RH_ALLOC_NOSCAN), p[1]);
 	ops->lane_close(lane);
 	ops->close(heap);
 }

@@ -20,10 +20,13 @@
 
 enum { WORD_KIND_BITS = 9, WORD_MANUAL = 1, TINY_KIND = 5 };
 
-/* Without a task, the lane identifies the allocation. */
-static uint64_t key_of(const struct rh_event *event)
+/* Without a task, the lane identifies the allocation; also for a span of tiny blocks: others on the
+ * lane use it while its task waits for a collection to start, so the lane's next object ends it. */
+static uint64_t key_of(const struct rh_event *event, uint32_t kind)
 {
-	return event->task != RH_TASK_NONE ? event->task : (uint64_t)1 << 40 | event->lane;
+	if (event->task != RH_TASK_NONE && kind != TINY_KIND)
+		return event->task;
+	return (uint64_t)1 << 40 | event->lane;
 }
 
 static struct flight *find(struct flights *flights, uint64_t key, uint32_t kind)
@@ -58,13 +61,13 @@ static void give_up(struct replay *replay, struct flight *flight, uint32_t lane)
 int rh_flight_begin(struct replay *replay, const struct rh_event *event, struct rh_err *err)
 {
 	uint32_t kind = (uint32_t)(event->arg & ((1 << WORD_KIND_BITS) - 1)) >> 1;
-	struct flight *flight = find(&replay->flights, key_of(event), kind);
+	struct flight *flight = find(&replay->flights, key_of(event, kind), kind);
 
 	if (event->arg & WORD_MANUAL || kind >= 2 * replay->class_count)
 		return 0;
 	if (flight)
 		give_up(replay, flight, event->lane);
-	flight = add(&replay->flights, key_of(event));
+	flight = add(&replay->flights, key_of(event, kind));
 	if (!flight)
 		return rh_fail(err, RH_OS, "memory for the living objects of the replay ran out");
 	flight->word = event->arg;
@@ -81,7 +84,7 @@ int rh_flight_begin(struct replay *replay, const struct rh_event *event, struct 
 
 void *rh_flight_end(struct replay *replay, const struct rh_event *event, uint32_t kind)
 {
-	struct flight *flight = find(&replay->flights, key_of(event), kind);
+	struct flight *flight = find(&replay->flights, key_of(event, kind), kind);
 	void *p;
 
 	if (!flight)
@@ -93,9 +96,12 @@ void *rh_flight_end(struct replay *replay, const struct rh_event *event, uint32_
 
 void rh_flight_count(struct replay *replay, const struct rh_event *event)
 {
-	for (size_t i = 0; i < replay->flights.count; i++)
-		if (replay->flights.of[i].key == key_of(event))
-			replay->flights.of[i].counted = true;
+	for (size_t i = 0; i < replay->flights.count; i++) {
+		struct flight *flight = &replay->flights.of[i];
+
+		if (flight->key == key_of(event, flight->kind))
+			flight->counted = true;
+	}
 }
 
 uint64_t rh_flight_uncounted(const struct replay *replay)

@@ -11,7 +11,8 @@
  * Sweeping a span without garbage leaves no event. The order of the ready spans is therefore not
  * recorded, but the next object shows which one Go used: of the spans that are ready here, the
  * one with the same objects is moved to the front, and fills_moved counts how often that was
- * necessary. Whether any span is ready at all is left to the heap.
+ * necessary. Go's lane had filled the span before it; a rest that is free here is used next.
+ * Whether any span is ready at all is left to the heap.
  */
 #include "harness/fidelity/state.h"
 

@@ -201,7 +201,7 @@ static double roots_of(const struct rh_whatif_cycle *cycle, uint64_t gogc)
 
 static bool at_least(uint64_t goal, uint64_t gogc)
 {
-	return goal == RH_GO_HEAP_LEAST / 100 * gogc || goal == RH_GO_HEAP_LEAST * gogc / 100;
+	return goal == RH_GO_HEAP_LEAST / 100 * gogc || goal == least_goal(gogc);
 }
 
 /* Whether a goal can have come from a GOGC: what it counts besides the heap must be stacks that

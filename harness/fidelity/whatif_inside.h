@@ -19,7 +19,7 @@ static inline double reachable_then(const struct rh_whatif_cycle *cycle)
 /* At or below it a goal does not show what it was computed from. */
 static inline uint64_t least_goal(uint64_t gogc)
 {
-	return gogc == WHATIF_OFF ? 0 : RH_GO_HEAP_LEAST / 100 * gogc;
+	return gogc == WHATIF_OFF ? 0 : RH_GO_HEAP_LEAST * gogc / 100;
 }
 
 #endif

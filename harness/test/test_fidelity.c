@@ -241,6 +241,39 @@ static void runs_repeat_exactly(void **state)
 	rh_fidelity_free(b);
 }
 
+/* A task takes a span of tiny blocks and waits for a collection to start; another fills it. */
+static void a_tiny_span_is_of_all_on_its_lane(void **state)
+{
+	static const char made[] = "reheap-trace 1 columns=time,task,arg\n"
+				   "note go.profile=1.26\nnote go.trace_format=26\n"
+				   "site 1=go.span_alloc\nsite 2=go.flushed\n"
+				   "lane_start lane=0 time=0\n"
+				   "spawn lane=0 id=1 time=1\nspawn lane=0 id=2 time=1\n"
+				   "ref lane=0 id=1 arg=522 time=2 task=1\n"
+				   "alloc lane=0 id=0 size=8 flags=noscan,scan_known,tiny "
+				   "time=3 task=2\n"
+				   "gc_begin lane=0 id=1 time=4\ngc_end lane=0 id=1 time=5\n"
+				   "alloc lane=0 id=1 size=8 flags=noscan,scan_known,tiny "
+				   "time=6 task=1\n"
+				   "end events=8\n";
+	const struct rh_fidelity_opts opts = { 0 };
+	FILE *file = fopen(imported, "w");
+	struct rh_fidelity *f;
+	struct rh_err err = { 0 };
+
+	(void)state;
+	assert_non_null(file);
+	fputs(made, file);
+	fclose(file);
+	f = rh_fidelity_run(imported, &opts, &err);
+	if (!f)
+		fail_msg("%s", err.text);
+	assert_int_equal(f->edge_count, 2);
+	for (int side = 0; side < 2; side++)
+		assert_int_equal(f->edges[0].curve[FIDELITY_SPANS][side], 1);
+	rh_fidelity_free(f);
+}
+
 /* A file that is not a Go trace, or has other lanes, is refused with advice. */
 static void others_are_refused(void **state)
 {
@@ -275,6 +308,7 @@ int main(void)
 		cmocka_unit_test(goals_are_the_recorded_ones),
 		cmocka_unit_test(the_shipped_corpus_is_matched),
 		cmocka_unit_test(runs_repeat_exactly),
+		cmocka_unit_test(a_tiny_span_is_of_all_on_its_lane),
 		cmocka_unit_test(others_are_refused),
 	};
 

@@ -243,7 +243,8 @@ static const char head[] = "reheap-trace 1 columns=time,arg\n"
 			   "ref lane=0 id=1 arg=3000000 time=2\n";
 
 /* A trace of a few collections, each: heap_live before and after, and the goal that follows. */
-static void read_made(struct rh_whatif *whatif, const char *rest)
+static void read_given(struct rh_whatif *whatif, const struct rh_whatif_setting *given,
+		       const char *rest)
 {
 	char path[] = "/tmp/rh-whatif-XXXXXX";
 	struct rh_err err = { 0 };
@@ -257,8 +258,13 @@ static void read_made(struct rh_whatif *whatif, const char *rest)
 		events += *at == '\n';
 	fprintf(file, "%s%send events=%d\n", head, rest, events);
 	fclose(file);
-	assert_int_equal(rh_whatif_read(whatif, path, &as_noted, &err), 0);
+	assert_int_equal(rh_whatif_read(whatif, path, given, &err), 0);
 	unlink(path);
+}
+
+static void read_made(struct rh_whatif *whatif, const char *rest)
+{
+	read_given(whatif, &as_noted, rest);
 }
 
 /* At GOGC=20 a small heap's goal is 1 MiB above what is marked: that is no 1.5 MiB of stacks. */
@@ -277,6 +283,25 @@ static void the_least_way_to_sweep_is_no_stack(void **state)
 	assert_true(whatif.roots < 200000);
 	assert_int_equal(whatif.goals, 0);
 	assert_int_equal(whatif.goals_set, 0);
+	rh_whatif_close(&whatif);
+}
+
+/* 41,943.04 bytes for each percent: 16,777,216 at GOGC=400 says nothing of stacks. */
+static void the_least_goal_is_exact(void **state)
+{
+	const struct rh_whatif_setting given = { 400, 0 };
+	struct rh_whatif whatif;
+
+	(void)state;
+	read_given(&whatif, &given,
+		   "ref lane=0 id=2 arg=16777216 time=9\n"
+		   "gc_begin lane=0 id=1 time=10\nref lane=0 id=1 arg=16000000 time=11\n"
+		   "ref lane=0 id=1 arg=4000000 time=12\ngc_end lane=0 id=1 time=13\n"
+		   "ref lane=0 id=2 arg=20640000 time=14\n"
+		   "gc_begin lane=0 id=2 time=20\nref lane=0 id=1 arg=20000000 time=21\n"
+		   "ref lane=0 id=1 arg=2500000 time=22\ngc_end lane=0 id=2 time=23\n"
+		   "ref lane=0 id=2 arg=16777216 time=24\n");
+	assert_true(fabs(whatif.roots - 160000) < 1);
 	rh_whatif_close(&whatif);
 }
 
@@ -305,6 +330,7 @@ int main(void)
 		cmocka_unit_test(a_limit_below_what_lives_ends),
 		cmocka_unit_test(the_setting_is_whose_word_counts_most),
 		cmocka_unit_test(the_least_way_to_sweep_is_no_stack),
+		cmocka_unit_test(the_least_goal_is_exact),
 		cmocka_unit_test(a_goal_between_collections_was_set_by_the_program),
 		cmocka_unit_test(the_corpus_is_met_at_its_setting),
 		cmocka_unit_test(settings_move_the_right_way),

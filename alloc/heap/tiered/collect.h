@@ -19,6 +19,8 @@ void rh_slot_died(struct rh_lane *lane, struct mspan *span, unsigned index);
 void *rh_mcache_slot(struct rh_lane *lane, unsigned spc, bool *refilled);
 /* Gives every cached span back. `stale` = sweepgen has moved since they were taken. */
 void rh_mcache_flush(struct rh_lane *lane, bool stale);
+/* The one of a class, taken since the last cycle. */
+void rh_mcache_let_go(struct rh_lane *lane, unsigned spc);
 
 /* ---- tiny.c ---- */
 

@@ -432,14 +432,32 @@ void rh_gc_sweep_to(struct rh_lane *lane, const void *p, int before)
 	rh_gc_leave(lane);
 }
 
+/* The span lies ready: what the lane holds of its class was full where that was recorded. What is
+ * left of it here comes after the span, before others. */
+static void change_to(struct rh_lane *lane, struct mspan *span)
+{
+	const struct rh_heap *heap = lane->heap;
+	struct mspan *held = lane->alloc[span->spc];
+
+	if (lane->stale || held == &heap->dummy || span->alloc_count == span->elem_count ||
+	    atomic_load(&span->sweepgen) != atomic_load(&heap->sweepgen))
+		return;
+	rh_mcache_let_go(lane, span->spc);
+	rh_central_prefer(lane, held);
+	rh_central_prefer(lane, span);
+}
+
 int rh_gc_prefer(struct rh_lane *lane, const void *p)
 {
 	struct mspan *span = rh_span_of(lane->heap, p);
 	int moved = 0;
 
 	rh_gc_enter(lane);
-	if (span && rh_span_state(span) == SPAN_IN_USE && span->elem_bytes)
+	if (span && rh_span_state(span) == SPAN_IN_USE && span->elem_bytes) {
 		moved = rh_central_prefer(lane, span);
+		if (lane->heap->profile->span_sets)
+			change_to(lane, span);
+	}
 	rh_gc_leave(lane);
 	return moved;
 }

@@ -65,26 +65,34 @@ void *rh_mcache_slot(struct rh_lane *lane, unsigned spc, bool *refilled)
 	return p;
 }
 
-void rh_mcache_flush(struct rh_lane *lane, bool stale)
+static void give_back(struct rh_lane *lane, unsigned spc, bool stale)
 {
 	struct rh_heap *heap = lane->heap;
+	struct mspan *span = lane->alloc[spc];
 
+	if (span == &heap->dummy)
+		return;
+	rh_debug_assert(span->spc == spc);
+	/* What was counted in advance and not handed out. After a cycle the
+	 * count was made anew from marks and holds none of it. */
+	if (!stale)
+		atomic_fetch_sub(&heap->pacer.heap_live,
+				 (uint64_t)(span->elem_count - span->alloc_count) *
+					 span->elem_bytes);
+	lane->alloc[spc] = &heap->dummy;
+	rh_central_uncache_span(lane, span, stale);
+}
+
+void rh_mcache_flush(struct rh_lane *lane, bool stale)
+{
 	rh_tiny_drop(lane);
-	for (unsigned spc = 2; spc < TIER_SPC_MAX; spc++) {
-		struct mspan *span = lane->alloc[spc];
+	for (unsigned spc = 2; spc < TIER_SPC_MAX; spc++)
+		give_back(lane, spc, stale);
+}
 
-		if (span == &heap->dummy)
-			continue;
-		rh_debug_assert(span->spc == spc);
-		/* What was counted in advance and not handed out. After a cycle the
-		 * count was made anew from marks and holds none of it. */
-		if (!stale)
-			atomic_fetch_sub(&heap->pacer.heap_live,
-					 (uint64_t)(span->elem_count - span->alloc_count) *
-						 span->elem_bytes);
-		lane->alloc[spc] = &heap->dummy;
-		rh_central_uncache_span(lane, span, stale);
-	}
+void rh_mcache_let_go(struct rh_lane *lane, unsigned spc)
+{
+	give_back(lane, spc, false);
 }
 
 static void *alloc_small(struct rh_lane *lane, size_t size, unsigned spc, uint32_t flags,
