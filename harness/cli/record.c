@@ -230,7 +230,7 @@ static enum rh_exit run_record(const void *data, int argc, char **argv, struct r
 			       "recorded"),
 		       RH_USAGE;
 	if (!*opts->out)
-		return rh_fail(err, RH_USAGE, "the output path is empty: -o T.rht");
+		return rh_fail(err, RH_USAGE, "the output path is empty: -o T.rht"), RH_USAGE;
 	if (strcmp(opts->out, "-") == 0)
 		return rh_fail(err, RH_USAGE,
 			       "-o -: standard output belongs to the program; name "
