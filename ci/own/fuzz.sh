@@ -54,18 +54,27 @@ link() {
 		-rdynamic
 }
 
-# target NAME SOURCE [IMPORTER]
+# target NAME SOURCE [IMPORTER]: its run, beside the others', as many as there are CPUs
 failed=0
+pids=()
 target() {
-	local name=$1 source=$2 importer=${3:-} kind=${1%%-*} log=$b/$1.log runs edges code here
+	local name=$1 source=$2 kind=${1%%-*} log=$b/$1.log
 	[ -z "$only" ] || [ "$only" = "$name" ] || [ "$only" = "$kind" ] || return 0
-	here=${source%/*}
 	if ! link "$kind" "$source" >"$log" 2>&1; then
 		head -n 20 "$log"
 		echo "$name does not build"
 		failed=1
 		return
 	fi
+	while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
+	run_target "$@" &
+	pids+=($!)
+}
+
+# Exit 1 when something was found.
+run_target() {
+	local name=$1 source=$2 importer=${3:-} kind=${1%%-*} log=$b/$1.log runs edges code here
+	here=${source%/*}
 	mkdir -p "build/fuzz/corpus/$name" "build/fuzz/found/$name"
 	local dictionary=() seeds=() folder
 	[ ! -e "$here/seeds/$kind.dict" ] || dictionary=("-dict=$here/seeds/$kind.dict")
@@ -75,8 +84,8 @@ target() {
 	export RH_FUZZ_IMPORTER=$importer UBSAN_OPTIONS=print_stacktrace=1
 	if [ -n "$coverage" ]; then
 		LLVM_PROFILE_FILE=$b/$name.profraw $b/run-"$kind" "build/fuzz/corpus/$name" "${seeds[@]}" \
-			>"$log" 2>&1 || { echo "$name: see $log"; failed=1; }
-		return
+			>"$log" 2>&1 || { echo "$name: see $log"; return 1; }
+		return 0
 	fi
 	# Whole results and gates do not fit into 4 KiB, and a part of one is refused.
 	local most=4096
@@ -92,9 +101,10 @@ target() {
 	else
 		printf '%-22s %10s runs %7s edges  FOUND: see %s\n' "$name" "${runs:-0}" "${edges:-0}" "$log"
 		grep -m 3 -E 'ERROR|SUMMARY|runtime error|property broken' "$log"
-		failed=1
+		return 1
 	fi
 }
+trap 'kill "${pids[@]}" 2>/dev/null' INT TERM
 
 for source in {alloc,traces,harness,plots,ci/gate}/test/fuzz_*.c; do
 	name=$(basename "${source#*/fuzz_}" .c)
@@ -106,6 +116,7 @@ for source in {alloc,traces,harness,plots,ci/gate}/test/fuzz_*.c; do
 		target "$name" "$source"
 	fi
 done
+for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
 if [ -n "$coverage" ]; then
 	"$profdata" merge -sparse $b/*.profraw -o $b/all.profdata || exit 1
 	# The first program stands alone, the others behind -object.
