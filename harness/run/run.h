@@ -41,9 +41,11 @@ double rh_fault_cost_ns(void);
 void rh_result_print_apart(const struct rh_result *result, const struct rh_trial *like, FILE *to,
 			   bool markdown);
 /* worth.c: what another allocator is worth to the program, a line for each trace that can say it.
- */
-void rh_result_print_worth(const struct rh_result *result, const struct rh_trial **places,
+ * Whether one could. */
+bool rh_result_print_worth(const struct rh_result *result, const struct rh_trial **places,
 			   size_t count, FILE *to);
+/* choice.c: which backends are faster or slower in one setting, a line above its table. */
+void rh_result_print_choice(const struct rh_result *result, const struct rh_trial *like, FILE *to);
 /* summary.c: a line for each probe, what could not be measured, and the notes. */
 void rh_result_print_summary(const struct rh_result *result, const struct rh_trial **places,
 			     size_t count, FILE *to, const struct rh_telling *how);

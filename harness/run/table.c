@@ -222,8 +222,8 @@ void rh_result_print_table(const struct rh_result *result, FILE *to, const struc
 	const struct rh_trial **places = calloc(result->trial_count + 1, sizeof(*places));
 	size_t count = places ? rh_result_places(result, places) : 0;
 
-	if (count)
-		rh_result_print_worth(result, places, count, to);
+	if (count && !rh_result_print_worth(result, places, count, to) && count == 1)
+		rh_result_print_choice(result, places[0], to);
 	for (size_t p = 0; p < count && (count == 1 || how->verbose); p++) {
 		print_place(result, places[p], to, how->markdown);
 		if (how->verbose)

@@ -35,7 +35,7 @@ static bool print_one(const struct rh_result *result, const struct rh_trial *lik
 	return true;
 }
 
-void rh_result_print_worth(const struct rh_result *result, const struct rh_trial **places,
+bool rh_result_print_worth(const struct rh_result *result, const struct rh_trial **places,
 			   size_t count, FILE *to)
 {
 	bool said = false;
@@ -50,4 +50,5 @@ void rh_result_print_worth(const struct rh_result *result, const struct rh_trial
 	}
 	if (said)
 		fputc('\n', to);
+	return said;
 }

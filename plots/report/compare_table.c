@@ -149,7 +149,13 @@ static bool is_first_of_metric(const struct rh_compare *compare, size_t row)
 	return true;
 }
 
-/* Without a change that the intervals show a metric has no line. */
+/* What is asked first has an answer, "cannot tell" too. */
+static bool is_headline(const char *name)
+{
+	return strcmp(name, "time.ns_per_event") == 0 || strcmp(name, "memory.rss_peak_bytes") == 0;
+}
+
+/* Without a change that the intervals show only a headline has a line. */
 static bool add_metric(const struct rh_compare *compare, const char *name, struct table *table)
 {
 	char(*cell)[RH_CELL] = table->cell + table->rows * METRIC_COLUMNS;
@@ -170,7 +176,7 @@ static bool add_metric(const struct rh_compare *compare, const char *name, struc
 			n++;
 		}
 	}
-	if (better + worse == 0)
+	if (better + worse == 0 && !is_headline(name))
 		return false;
 	snprintf(cell[0], RH_CELL, "%.63s", name);
 	snprintf(cell[1], RH_CELL, "%zu", better + worse + same + unclear);
@@ -199,7 +205,7 @@ static void print_metrics(const struct rh_compare *compare, FILE *to)
 				calm += !add_metric(compare, compare->rows[i].a->name, &table);
 	table_end(&table, METRIC_COLUMNS, RH_LEFT_FIRST, to);
 	if (calm)
-		rh_print(to, "%zu metric%s: same, or the intervals cannot tell.\n", calm,
+		rh_print(to, "%zu more metric%s: same, or the intervals cannot tell.\n", calm,
 			 calm == 1 ? "" : "s");
 }
 
