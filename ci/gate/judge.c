@@ -279,8 +279,8 @@ static size_t timed_pairs(const struct rh_gate_scenario *scenario)
 	return count;
 }
 
-/* A kind that the trace lacks, or has so seldom that less than two pairs in three measured it, is not
- * judged. One that gates only by default and stays undecided does not hold up a build: it is
+/* A kind that the trace lacks, or has so seldom that less than two pairs in three measured it, is
+ * not judged. One that gates only by default and stays undecided does not hold up a build: it is
  * reported, and gates no more. */
 static void limit_latency(const struct rh_gate_config *config, struct rh_gate_result *result,
 			  size_t timed)

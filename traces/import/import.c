@@ -217,6 +217,34 @@ static int note_cut(struct rh_input *input, const struct rh_names *notes, struct
 	return rh_trace_add_note(out, "import.truncated", why, err);
 }
 
+/* A trace in which nothing happens is a log of something else, or one of failures alone: nobody
+ * could replay it, and exit 0 would say that all is well. */
+static int check_events(const struct rh_importer *importer, struct rh_input *input,
+			const struct rh_names *notes, struct rh_trace_out *out, struct rh_err *err)
+{
+	const struct rh_trace_totals *totals = rh_trace_written(out);
+	char dropped[300] = "";
+
+	/* Of one that was cut off, and of a trace of another kind, the importer says what is left.
+	 */
+	if (totals->events > totals->by_kind[RH_EV_LANE_START] + totals->by_kind[RH_EV_LANE_STOP] ||
+	    rh_input_line_number(input) == 0 || has_note(notes, "import.truncated"))
+		return 0;
+	for (size_t i = 0; i < notes->note_count; i++) {
+		const struct rh_note *note = notes->notes[i];
+		size_t used = strlen(dropped);
+
+		if (strncmp(note->key, "drop.", 5) == 0 && strcmp(note->value, "0") != 0)
+			snprintf(dropped + used, sizeof(dropped) - used, "%s%.20s %.40s",
+				 used ? ", " : " (dropped: ", note->value, note->key + 5);
+	}
+	return rh_fail(
+		err, RH_BAD_DATA,
+		"%s: nothing in it is an event of a heap%s%s; it is no recording of calls, or "
+		"not of the format %s",
+		rh_input_path(input), dropped, *dropped ? ")" : "", importer->name);
+}
+
 static int import_with(const struct rh_import_job *job, struct rh_input *input,
 		       struct rh_names *notes, struct rh_trace_totals *totals, struct rh_err *err)
 {
@@ -237,7 +265,8 @@ static int import_with(const struct rh_import_job *job, struct rh_input *input,
 	if (rh_trace_create(&out, &with_columns, err) < 0)
 		return -1;
 	if (fill(importer, input, job->opts, out, err) < 0 ||
-	    add_notes(importer, input, out, err) < 0 || note_cut(input, notes, out, err) < 0) {
+	    add_notes(importer, input, out, err) < 0 || note_cut(input, notes, out, err) < 0 ||
+	    check_events(importer, input, notes, out, err) < 0) {
 		rh_trace_abandon(out);
 		return -1;
 	}

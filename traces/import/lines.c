@@ -93,13 +93,16 @@ static int take_mixed(struct reader *reader, const char *line, const char *why, 
 	const struct rh_line_form *form = reader->form;
 	uint64_t counted = rh_build_counted(reader->build, "repair.foreign_text");
 	const char *at = line, *other;
-	unsigned found = 0;
+	unsigned found = 0, torn = 0;
 
 	while (at && *at) {
 		const char *end = at;
 
-		if (begins_well(line, at) && !form->scan(&end, reader->record) && end > at &&
-		    ends_well(at, end)) {
+		bool is_record =
+			begins_well(line, at) && !form->scan(&end, reader->record) && end > at;
+
+		torn += is_record && !ends_well(at, end);
+		if (is_record && ends_well(at, end)) {
 			int result = put(reader, &other, err);
 
 			if (result < 0)
@@ -118,6 +121,8 @@ static int take_mixed(struct reader *reader, const char *line, const char *why, 
 		if (rh_build_counted(reader->build, "repair.foreign_text") == counted)
 			rh_build_count(reader->build, "repair.foreign_text", 1);
 		rh_build_count(reader->build, "import.added", found - 1);
+		/* Into its last number other text was written: it is lost, beside those found. */
+		rh_build_count(reader->build, "repair.torn_record", torn);
 		return 0;
 	}
 	if (rh_lines_is_torn(form->marks, line)) {

@@ -133,6 +133,9 @@ static void scan_fields(const char *p, const char *end, struct line *line)
 		p = value;
 		if (!scan_address(&value, &number) && !scan_decimal(&value, &number))
 			continue;
+		/* The beginning of a number is another one. */
+		if (!strchr(" ,}", *value))
+			continue;
 		set_field(line, field_of(name, (size_t)(equals - name)), number);
 		p = value;
 	}

@@ -128,11 +128,12 @@ static inline bool scan_size_fits(uint64_t pointer, uint64_t size, const char **
 	return false;
 }
 
-/* log2 of an alignment; 0 (as malloc aligns) when it is no power of two. */
+/* log2 of an alignment; 0 (as malloc aligns) when it is no power of two, 63 when it is no alignment
+ * at all (repair.alignment). */
 static inline unsigned scan_align_log2(uint64_t alignment)
 {
 	if (alignment == 0 || (alignment & (alignment - 1)))
-		return 0;
+		return alignment >> 48 ? 63 : 0;
 	return (unsigned)__builtin_ctzll(alignment);
 }
 

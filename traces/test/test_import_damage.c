@@ -282,6 +282,8 @@ static void test_joined(void **state)
 		const struct sample *sample = &samples[s];
 		char half[100], *joined, *without;
 		bool counts = strcmp(sample->format, "wee_alloc") == 0;
+		/* A line of these is half of a call, and no event alone. */
+		bool is_half = strcmp(sample->format, "perf") == 0;
 
 		/* Numbers run together there: "+ 4d2 1+ 198 2 2000", "4,7,mal5,7,malloc". */
 		if (!sample->mixes || strcmp(sample->format, "csv") == 0 ||
@@ -293,6 +295,8 @@ static void test_joined(void **state)
 		add(half);
 		add(sample->line[1]);
 		add("\n");
+		if (is_half)
+			add_lines(sample);
 		joined = events_of(sample->format, log_bytes);
 		if (!joined)
 			fail_msg("%s: %s", sample->format, ik.err.text);
@@ -302,12 +306,45 @@ static void test_joined(void **state)
 		begin(sample);
 		add(sample->line[1]);
 		add("\n");
+		if (is_half)
+			add_lines(sample);
 		without = events_of(sample->format, log_bytes);
 		if (!counts)
 			assert_string_equal(joined, without);
 		free(joined);
 		free(without);
 	}
+}
+
+/* A log of which nothing is left is no trace of 0 events; a number that goes on is not its
+ * beginning; a record that other text was written into is said to be lost where the next is taken.
+ */
+static void test_nothing_is_left(void **state)
+{
+	static const struct {
+		const char *format, *text;
+	} rows[] = {
+		{ "android", "1: free 0x10\n1: malloc 0x0 8\n" },
+		{ "lttng",
+		  "[20:38:11.907388453] h lttng_ust_libc:malloc: { cpu_id = 1 }, { size = 1.5e3, "
+		  "ptr = 0x10 }\n[20:38:11.907388463] h lttng_ust_libc:free: { cpu_id = 1 }, { "
+		  "ptr = 0x10 }\n" },
+		{ "heaptrack", "v 10500 3\nX ./a\n+ 64 10 done\n- 10 20 done\n" },
+		{ "umpire",
+		  "{\"kind\":\"replay\",\"uid\":1,\"timestamp\":2,\"event\":\"deallocate\","
+		  "\"payload\":{\"memory_ptr\":\"0x10\"}}\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		ik_refuse(rows[i].format, rows[i].text, "nothing in it is an event");
+	ik_expect("android", "1: malloc 0x10 8progress 1: malloc 0x20 9\n1: free 0x20\n",
+		  "lane_start lane=0\nalloc lane=0 id=0 size=9\nfree lane=0 id=0\n");
+	assert_int_equal(ik_note("repair.torn_record"), 1);
+	/* An alignment that is none. */
+	ik_expect("android", "1: memalign 0x10 18446744073709551615 8\n",
+		  "lane_start lane=0\nalloc lane=0 id=0 size=8\n");
+	assert_int_equal(ik_note("repair.alignment"), 1);
 }
 
 /* What counts lines counts a torn one, too: its place keeps its number. */
@@ -521,6 +558,7 @@ int main(void)
 		cmocka_unit_test(test_foreign_behind),
 		cmocka_unit_test(test_torn),
 		cmocka_unit_test(test_joined),
+		cmocka_unit_test(test_nothing_is_left),
 		cmocka_unit_test(test_ghosts),
 		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_long_line),
