@@ -13,7 +13,7 @@
  * lane counts, but the wake-up before the first start does not.
  *
  * Lanes spin at the barrier for wait_spin_ticks; that is 0 when lanes outnumber CPUs.
- * The coordinator never spins while lanes work.
+ * The coordinator never spins while lanes work, unless it is one of them.
  *
  * A CPU of its own: the scheduler tends to wake all lanes on the coordinator's CPU and takes
  * milliseconds, a whole segment, to spread them (two lanes were seen to share one CPU for entire
@@ -24,7 +24,10 @@
  * A single-threaded program has one thread here as well: with one lane and one copy, the lane runs
  * on the only thread of the worker, the coordinator. The C library serves such a process without
  * locks and from its main arena (with a second thread it takes 25 instructions more per event of
- * the perl trace), and an allocator may do the same.
+ * the perl trace), and an allocator may do the same. So does the main thread of a program with
+ *more: with one copy the first lane, which is the recorded main thread, runs on the coordinator,
+ *and has the main arena; folded onto one lane, the program's threads are one thread beside the
+ *coordinator.
  *
  * Turn-over: a replay lane carries several lanes of the trace, one after another. A thread that
  * began a new one (TURN) really ends at the next segment edge, so that the allocator's thread
@@ -283,10 +286,13 @@ static void *lane_main(void *opaque)
 	return NULL;
 }
 
-/* The program had one thread: see the top. */
-static bool alone(const struct worker *worker)
+/* It is the program's main thread: see the top. */
+static bool is_main(const struct lane *lane)
 {
-	return worker->seats == 1 && worker->program.head->lanes_recorded <= 1;
+	const struct worker *worker = lane->worker;
+
+	return lane == worker->lane && worker->seats == worker->lanes &&
+	       (worker->seats > 1 || worker->program.head->lanes_recorded <= 1);
 }
 
 /* A lane's job on the coordinator's thread. */
@@ -316,7 +322,7 @@ static int seat_thread(struct lane *lane, struct rh_err *err)
 	lane->used = false;
 	lane->turns = 0;
 	lane->err = (struct rh_err){ 0 };
-	if (alone(worker))
+	if (is_main(lane))
 		return take_seat(lane) ? 0 : rh_fail(err, lane->err.code, "%s", lane->err.text);
 	atomic_store(&lane->job, JOB_NONE);
 	atomic_store(&worker->barrier.done, 1);
@@ -344,7 +350,7 @@ static void give_job(struct lane *lane, enum job job)
 
 static void thread_leave(struct lane *lane)
 {
-	if (alone(lane->worker)) {
+	if (is_main(lane)) {
 		do_job_here(lane, JOB_LEAVE);
 		return;
 	}
@@ -354,17 +360,17 @@ static void thread_leave(struct lane *lane)
 
 void rh_seats_do(struct worker *worker, enum job job, struct lane *lanes, uint32_t count)
 {
+	uint32_t here = is_main(&lanes[0]);
+
 	assert(count > 0 && count <= worker->seats);
 	assert(atomic_load(&worker->barrier.done) == 0 &&
 	       atomic_load(&worker->barrier.arrived) == 0);
 	worker->expected = count;
-	if (alone(worker)) {
-		do_job_here(&lanes[0], job);
-		return;
-	}
-	atomic_store(&worker->barrier.done, count);
-	for (uint32_t i = 0; i < count; i++)
+	atomic_store(&worker->barrier.done, count - here);
+	for (uint32_t i = here; i < count; i++)
 		give_job(&lanes[i], job);
+	if (here)
+		do_job_here(&lanes[0], job);
 	await_done(worker);
 }
 

@@ -261,6 +261,36 @@ code=$?
 ok "a program that is not there is an error (exit $code)" test $code != 0
 ok 'that names it' grep -q no-such-program .err
 
+# Who allocates: of two lanes the first is the program's main thread, which libc serves from another arena.
+sed -e 's/return p ? memset.*/seen(bytes);\n\treturn p;/' -e 's/bytes + 320/bytes/g' own.c >who.c
+cat >>who.c <<'END'
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static void seen(size_t bytes)
+{
+	int fd = bytes == 4001 || bytes == 4002 ? open("who", O_WRONLY | O_APPEND) : -1;
+
+	if (fd >= 0 && write(fd, syscall(SYS_gettid) == getpid() ? "main " : "other ", bytes == 4001 ? 5 : 6) < 0)
+		_exit(1);
+	if (fd >= 0)
+		close(fd);
+}
+END
+sed -i '1i static void seen(unsigned long bytes);' who.c
+cc -O1 -shared -fPIC -fno-builtin who.c -o who.so
+{
+	echo 'reheap-trace 1'
+	printf 'lane_start lane=%s\n' 0 1
+	printf 'alloc lane=0 size=%s\n' 4001 4001 4001
+	printf 'alloc lane=1 size=%s\n' 4002 4002
+	echo end
+} >two.txt
+: >who
+is_exit 0 'two lanes are replayed' "$reheap" replay two.txt -q --reps 1 --lanes recorded --backend ./who.so
+ok "the first by the main thread ($(tr ' ' '\n' <who | sort | uniq -c | xargs))" \
+	test "$(tr ' ' '\n' <who | sort | uniq -c | xargs)" = '3 main 2 other'
+
 # A server: driven, then ended. For each byte it makes 10,000 blocks and spends time in the kernel.
 cat >server.c <<'END'
 #include <fcntl.h>
