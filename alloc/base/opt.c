@@ -294,18 +294,19 @@ static void mark_given(const struct rh_opt *row, void *target)
 		*((bool *)((char *)target + row->given - 1)) = true;
 }
 
-/* The whole list instead of a suggestion: a backend has a dozen knobs at most, and
- * each cuts a look at the manual. */
+/* The whole list, too: a backend has a dozen knobs at most, and each cuts a look at the manual. */
 static int no_such_row(const struct rh_opt *table, const char *what, const char *name, size_t bytes,
 		       struct rh_err *err)
 {
-	char all[320] = "";
+	struct rh_suggestion near = rh_suggestion_for(name, bytes);
+	const char *nearest;
 
 	for (const struct rh_opt *row = table; row && row->name; row++)
-		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", all[0] ? ", " : "",
-			 row->name);
-	return rh_fail(err, RH_USAGE, "%s has no option '%.*s' (it has: %s)", what, (int)bytes,
-		       name, all[0] ? all : "none");
+		rh_suggest_consider(&near, row->name);
+	nearest = rh_suggest_nearest(&near);
+	return rh_fail(err, RH_USAGE, "%s has no option '%.*s'%s%s%s (it has: %s)", what,
+		       (int)bytes, name, nearest ? ": did you mean " : "", nearest ? nearest : "",
+		       nearest ? "?" : "", near.all[0] ? near.all : "none");
 }
 
 int rh_opt_set(const struct rh_opt_target *target, const char *name, const char *value,

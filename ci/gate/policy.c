@@ -23,6 +23,7 @@
 #include "ci/gate/extra.h"
 #include "harness/result/load.h"
 #include "harness/result/result.h"
+#include "alloc/base/suggest.h"
 
 /* A larger limit protects nothing. */
 #define SHARE_MAX 10.0
@@ -64,6 +65,25 @@ static int set_row(struct rh_gate_config *config, int metric, double share, stru
 	return 0;
 }
 
+static int no_such_metric(const char *name, struct rh_err *err)
+{
+	static const char *const of_all_kinds[] = { "p50", "p99", "p99.9" };
+	struct rh_suggestion near = rh_suggestion_for(name, strlen(name));
+	const char *meant;
+
+	for (int m = 0; m < RH_GATE_METRICS; m++)
+		rh_suggest_consider(&near, rh_gate_metric_rows[m].name);
+	for (size_t i = 0; i < sizeof(of_all_kinds) / sizeof(of_all_kinds[0]); i++)
+		rh_suggest_consider(&near, of_all_kinds[i]);
+	meant = rh_suggest_nearest(&near);
+	return rh_fail(err, RH_USAGE,
+		       "there is no metric '%s'; %s%s%sthere are wall, cpu, median, "
+		       "batch-p99, rss, faults, startup, image, exit, process, "
+		       "background, and of single operations p50, p99, p99.9, also of one "
+		       "kind: alloc.p99, free.p99, remote.p99, resize.p99, and class",
+		       name, meant ? "did you mean " : "", meant ? meant : "", meant ? "? " : "");
+}
+
 static int set_metric(struct rh_gate_config *config, const char *name, double share,
 		      struct rh_err *err)
 {
@@ -78,13 +98,7 @@ static int set_metric(struct rh_gate_config *config, const char *name, double sh
 		snprintf(one, sizeof(one), "%s.%.16s", kinds[k], name);
 		metric = metric_named(one);
 		if (metric < 0)
-			return rh_fail(
-				err, RH_USAGE,
-				"there is no metric '%s'; there are wall, cpu, median, "
-				"batch-p99, rss, faults, startup, image, exit, process, "
-				"background, and of single operations p50, p99, p99.9, also of one "
-				"kind: alloc.p99, free.p99, remote.p99, resize.p99, and class",
-				name);
+			return no_such_metric(name, err);
 		if (set_row(config, metric, share, err) < 0)
 			return -1;
 	}

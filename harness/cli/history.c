@@ -8,6 +8,7 @@
 #include "harness/cli/command.h"
 #include "ci/gate/history.h"
 #include "alloc/base/printable.h"
+#include "alloc/base/suggest.h"
 
 struct history_opts {
 	const char *db, *metric, *backend, *trace;
@@ -74,6 +75,21 @@ static int show(const struct history_opts *o, struct rh_err *err)
 	return result;
 }
 
+static int no_such_verb(const char *verb, bool operands, struct rh_err *err)
+{
+	struct rh_suggestion near = rh_suggestion_for(verb, strlen(verb));
+	const char *meant;
+
+	rh_suggest_consider(&near, "add");
+	rh_suggest_consider(&near, "show");
+	meant = rh_suggest_nearest(&near);
+	meant = meant && strcmp(meant, verb) != 0 ? meant : NULL;
+	return rh_fail(err, RH_USAGE,
+		       "reheap history does 'add FILE.json...' and 'show', not '%s'%s%s%s%s", verb,
+		       operands && !meant ? " with operands" : "", meant ? ": did you mean " : "",
+		       meant ? meant : "", meant ? "?" : "");
+}
+
 static enum rh_exit run_history(const void *opaque, int argc, char **argv, struct rh_err *err)
 {
 	const struct history_opts *o = opaque;
@@ -84,10 +100,7 @@ static enum rh_exit run_history(const void *opaque, int argc, char **argv, struc
 	else if (strcmp(argv[0], "show") == 0 && argc == 1)
 		result = show(o, err);
 	else
-		result = rh_fail(err, RH_USAGE,
-				 "reheap history does 'add FILE.json...' and "
-				 "'show', not '%s'%s",
-				 argv[0], argc > 1 ? " with operands" : "");
+		result = no_such_verb(argv[0], argc > 1, err);
 	return result < 0 ? err->code : RH_OK;
 }
 

@@ -20,6 +20,7 @@
 #include "traces/import/import.h"
 #include "traces/import/known.h"
 #include "alloc/base/printable.h"
+#include "alloc/base/suggest.h"
 
 struct opts {
 	bool json;
@@ -286,12 +287,13 @@ static const struct kind {
 
 static int no_such_kind(const char *name, struct rh_err *err)
 {
-	char all[128] = "";
+	struct rh_suggestion near = rh_suggestion_for(name, strlen(name));
+	char text[512];
 
 	for (const struct kind *kind = kinds; kind->name; kind++)
-		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", all[0] ? ", " : "",
-			 kind->name);
-	return rh_fail(err, RH_USAGE, "'%s' cannot be listed (there are: %s)", name, all);
+		rh_suggest_consider(&near, kind->name);
+	rh_suggest_write(&near, text, sizeof(text));
+	return rh_fail(err, RH_USAGE, "'%s' cannot be listed; %s", name, text);
 }
 
 static enum rh_exit run_list(const void *opts, int argc, char **argv, struct rh_err *err)

@@ -6,6 +6,7 @@
  */
 #include "harness/probe/probe.h"
 #include "alloc/base/printable.h"
+#include "alloc/base/suggest.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -52,12 +53,14 @@ bool rh_probe_chosen(const struct rh_run_config *config, const struct rh_probe *
 
 static int no_such_probe(const char *word, struct rh_err *err)
 {
-	char names[400] = "";
+	struct rh_suggestion near = rh_suggestion_for(word, strlen(word));
+	char text[512];
 
 	for (unsigned i = 0; rh_probes[i]; i++)
-		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s, ",
-			 rh_probes[i]->name);
-	return rh_fail(err, RH_USAGE, "there is no probe '%s'; there are %sall", word, names);
+		rh_suggest_consider(&near, rh_probes[i]->name);
+	rh_suggest_consider(&near, "all");
+	rh_suggest_write(&near, text, sizeof(text));
+	return rh_fail(err, RH_USAGE, "there is no probe '%s'; %s", word, text);
 }
 
 static int choose_word(const char *word, uint32_t *set, struct rh_err *err)

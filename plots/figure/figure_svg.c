@@ -42,7 +42,7 @@ void rh_format_tick(char *text, size_t bytes, double value)
 	static const char *const units[] = { "", "k", "M", "G", "T" };
 	int unit = 0;
 
-	while (fabs(value) >= (unit ? 1000 : 10000) && unit < 4) {
+	while (fabs(value) >= 1000 && unit < 4) {
 		value /= 1000;
 		unit++;
 	}

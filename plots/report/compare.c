@@ -18,6 +18,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "alloc/base/suggest.h"
+
 enum { REMARKS_MAX = 64 };
 
 static void remark(const struct rh_view *view, struct rh_compare *out, bool breaks,
@@ -184,6 +186,48 @@ static bool is_picked(const struct rh_view *view, const struct rh_compare_pick *
 	       matches(pick->trace, view->scenes[m->scene].trace_name);
 }
 
+/* A filter that nothing in the results meets is a slip of the pen, and no difference of results. */
+static int check_pick(const struct rh_view *view, const struct rh_compare_pick *pick,
+		      struct rh_err *err)
+{
+	bool metric = false, backend = false, trace = false;
+	const char *named = pick->backend ? pick->backend : "";
+	const char *about = pick->trace ? pick->trace : "";
+	struct rh_suggestion brands = rh_suggestion_for(named, strlen(named));
+	struct rh_suggestion traces = rh_suggestion_for(about, strlen(about));
+	char text[512];
+
+	for (size_t i = 0; i < view->metric_count; i++)
+		metric |= matches(pick->metric, view->metrics[i].name);
+	for (size_t b = 0; b < view->brand_count; b++) {
+		backend |= matches(pick->backend, view->brands[b].spec);
+		rh_suggest_consider(&brands, view->brands[b].spec);
+	}
+	for (size_t s = 0; s < view->scene_count; s++) {
+		bool again = false;
+
+		trace |= matches(pick->trace, view->scenes[s].trace_name);
+		for (size_t before = 0; before < s; before++)
+			again |= strcmp(view->scenes[before].trace_name,
+					view->scenes[s].trace_name) == 0;
+		if (!again)
+			rh_suggest_consider(&traces, view->scenes[s].trace_name);
+	}
+	if (!metric && view->metric_count)
+		return rh_fail(err, RH_NO_BASELINE,
+			       "--metric: nothing that was measured has '%s' in its name (reheap "
+			       "list metrics)",
+			       pick->metric);
+	rh_suggest_write(backend ? &traces : &brands, text, sizeof(text));
+	if (!backend && view->brand_count)
+		return rh_fail(err, RH_NO_BASELINE, "--backend: none is called '%s'; %s",
+			       pick->backend, text);
+	if (!trace && view->scene_count)
+		return rh_fail(err, RH_NO_BASELINE, "--trace: none is called '%s'; %s", pick->trace,
+			       text);
+	return 0;
+}
+
 /* Each metric of the first result with its partner in document d. */
 static void pair_results(const struct rh_view *view, const struct rh_compare_pick *pick, size_t d,
 			 struct rh_compare *out)
@@ -209,11 +253,17 @@ static void pair_results(const struct rh_view *view, const struct rh_compare_pic
 
 static int brand_called(const struct rh_view *view, const char *name, struct rh_err *err)
 {
-	for (size_t b = 0; b < view->brand_count; b++)
+	struct rh_suggestion near = rh_suggestion_for(name, strlen(name));
+	char text[512];
+
+	for (size_t b = 0; b < view->brand_count; b++) {
 		if (strcmp(view->brands[b].spec, name) == 0)
 			return (int)b;
-	return rh_fail(err, RH_USAGE, "--between: %s has no backend called '%s'",
-		       view->docs[0].name, name);
+		rh_suggest_consider(&near, view->brands[b].spec);
+	}
+	rh_suggest_write(&near, text, sizeof(text));
+	return rh_fail(err, RH_USAGE, "--between: %s has no backend called '%s'; %s",
+		       view->docs[0].name, name, text);
 }
 
 /* Two backends of every result, with the trials of a repetition side by side. */
@@ -249,6 +299,8 @@ int rh_compare_build(const struct rh_view *view, const struct rh_compare_pick *p
 
 	pick = pick ? pick : &everything;
 	*out = (struct rh_compare){ 0 };
+	if (check_pick(view, pick, err) < 0)
+		return -1;
 	out->rows =
 		rh_pool_alloc(view->pool, view->metric_count * view->doc_count, sizeof(*out->rows));
 	out->remarks = rh_pool_alloc(view->pool, REMARKS_MAX, sizeof(*out->remarks));

@@ -204,6 +204,23 @@ ok 'with what changed, or that nothing did' grep -q -E '^(What changed most|Noth
 ok 'on one screen' test "$(wc -l <.out)" -le 40
 is_exit 0 'one metric of them' "$reheap" compare between.json --between libc,bump -m rss_peak --all
 ok 'and nothing else' test "$(grep -c '^[a-z]*\.' .out)" = 1 -a "$(grep -c '^memory.rss_peak_bytes' .out)" = 1
+# Words that are nearly right: what was meant is named.
+is_exit 2 'a backend with a slip' "$reheap" compare between.json --between libc,bmup
+says "has no backend called 'bmup'; did you mean bump" 'is suggested'
+is_exit 4 'a filter with a slip' "$reheap" compare between.json between.json -t betwen
+says 'did you mean between[?] there are: between$' 'is suggested'
+is_exit 4 'one of backends' "$reheap" compare between.json between.json -b bmup
+says 'did you mean bump' 'is suggested'
+is_exit 4 'one of metrics' "$reheap" compare between.json between.json -m rss_pek
+says 'list metrics' 'names where they are listed'
+for words in 'list backens:backends' 'replay between.rht --probes latncy:latency' 'history shwo:show' \
+	'gen server evnts=3 -o x.rht:events' 'gate between.rht --baseline libc --candidate libc --metrics wal:wall'; do
+	read -r -a slip <<<"${words%:*}"
+	is_exit 2 "${words%:*}" "$reheap" "${slip[@]}"
+	says "did you mean ${words##*:}[?]" 'is suggested'
+done
+ok 'time and memory of a comparison have a line in any case' bash -c '"$0" compare between.json between.json |
+	grep -q "^time.ns_per_event  *[0-9]"' "$reheap"
 is_exit 0 'patterns' "$reheap" compare between.json between.json -m 'memory.*' -t between -b libc --all
 ok 'leave out the others' fails grep -q -E '^time\.|  bump  ' .out
 is_exit 2 'one result alone is asked what with' "$reheap" compare between.json
