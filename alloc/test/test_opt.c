@@ -144,7 +144,8 @@ static void sets_words(void **state)
 	assert_int_equal(rh_opt_set_word(&target, text + 44, 4, &store, &err), -1);
 	assert_string_equal(err.text, "x: size needs a value: size=VALUE");
 	assert_int_equal(rh_opt_set_word(&target, text + 49, 6, &store, &err), -1);
-	assert_non_null(strstr(err.text, "x has no option 'nope' (it has: lanes, size,"));
+	assert_non_null(strstr(err.text,
+			       "x has no option 'nope': did you mean mode? (it has: lanes, size,"));
 }
 
 struct words {

@@ -221,7 +221,7 @@ static void print_changes(const struct rh_view *view, const struct rh_compare *c
 			rows[count++] = &compare->rows[i];
 	qsort(rows, count, sizeof(rows[0]), by_weight);
 	if (count == 0) {
-		rh_print(to, "Nothing changed that the intervals show, in %zu pairs.\n",
+		rh_print(to, "Nothing changed that the intervals show, in %zu pairs.\n\n",
 			 compare->row_count);
 		return;
 	}
