@@ -211,17 +211,6 @@ static void keep_named(struct pack *pack, struct rh_svg_node *defs)
 
 /* ---- flattening ---- */
 
-static bool draws(const struct rh_svg_node *node)
-{
-	static const char *const names[] = { "circle",	"ellipse",  "image", "line", "path",
-					     "polygon", "polyline", "rect",  "text", "use" };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (rh_svg_is(node, names[i]))
-			return true;
-	return false;
-}
-
 static void shorten(struct pack *pack, struct rh_svg_node *node)
 {
 	bool polygon = rh_svg_is(node, "polygon");
@@ -251,12 +240,14 @@ static void shorten(struct pack *pack, struct rh_svg_node *node)
 		node->kids[0]->text += strspn(node->kids[0]->text, " ");
 }
 
-/* Nothing to see: a path without lines, a word without letters. */
-static bool is_empty(const struct rh_svg_node *node)
+/* Nothing to see: a path without lines, a word without letters, and the white disc that gnuplot
+ * lays behind a mark with whiskers, a ring around it on a dark page. */
+static bool is_empty(const struct rh_svg_node *node, const char *color)
 {
 	const char *d = rh_svg_get(node, "d");
 
-	return (d && !*d) || (rh_svg_is(node, "text") && node->kid_count == 0);
+	return (d && !*d) || (rh_svg_is(node, "text") && node->kid_count == 0) ||
+	       (rh_svg_is(node, "use") && color && strcmp(color, "white") == 0);
 }
 
 static size_t attrs_left(const struct rh_svg_node *node)
@@ -300,7 +291,7 @@ static bool hand_down(struct pack *pack, struct rh_svg_node *g)
 {
 	struct rh_svg_node *kid = g->kid_count == 1 ? g->kids[0] : NULL;
 
-	if (!kid || kid->text || !(draws(kid) || rh_svg_is(kid, "g")))
+	if (!kid || kid->text || !(rh_svg_draws(kid) || rh_svg_is(kid, "g")))
 		return false;
 	for (size_t i = 0; i < g->attr_count; i++) {
 		const struct rh_svg_attr *attr = &g->attrs[i];
@@ -337,7 +328,7 @@ static void flatten(struct pack *pack, struct rh_svg_node *node, const char *con
 	bool tip;
 
 	memcpy(own, inherited, sizeof(own));
-	if (node->text || !(draws(node) || rh_svg_is(node, "g"))) {
+	if (node->text || !(rh_svg_draws(node) || rh_svg_is(node, "g"))) {
 		if (rh_svg_is(node, "defs"))
 			keep_named(pack, node);
 		if (!rh_svg_is(node, "defs") || node->kid_count)
@@ -348,11 +339,11 @@ static void flatten(struct pack *pack, struct rh_svg_node *node, const char *con
 	if (id && !is_named(pack, id))
 		rh_svg_set(pack->pool, node, "id", NULL);
 	tip = circle_of(pack, node);
-	if (tip || draws(node)) {
+	if (tip || rh_svg_draws(node)) {
 		shorten(pack, node);
 		if (tip)
 			memcpy(own, pack->root, sizeof(own));
-		if (!is_empty(node))
+		if (!is_empty(node, own[COLOR]))
 			add_item(pack, to, node, own)->drawn = true;
 		return;
 	}

@@ -52,6 +52,17 @@ bool rh_svg_is(const struct rh_svg_node *node, const char *name)
 	return node->name && strcmp(node->name, name) == 0;
 }
 
+bool rh_svg_draws(const struct rh_svg_node *node)
+{
+	static const char *const names[] = { "circle",	"ellipse",  "image", "line", "path",
+					     "polygon", "polyline", "rect",  "text", "use" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (rh_svg_is(node, names[i]))
+			return true;
+	return false;
+}
+
 /* What is written with its blanks. */
 static bool holds_text(const struct rh_svg_node *node)
 {

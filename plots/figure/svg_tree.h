@@ -27,6 +27,8 @@ struct rh_svg_node {
 struct rh_svg_node *rh_svg_read(struct rh_pool *pool, const char *svg);
 
 bool rh_svg_is(const struct rh_svg_node *node, const char *name);
+/* A shape, a word or a symbol: not a group, nor what only describes. */
+bool rh_svg_draws(const struct rh_svg_node *node);
 /* An attribute's value; NULL = it has none. */
 const char *rh_svg_get(const struct rh_svg_node *node, const char *name);
 void rh_svg_set(struct rh_pool *pool, struct rh_svg_node *node, const char *name,

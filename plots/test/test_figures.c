@@ -358,6 +358,7 @@ static void packing_keeps_the_picture(void **state)
 		"<g class=\"tip\"><title>jemalloc: 1</title><use xlink:href='#f-b' "
 		"transform='translate(3.00,4.00) scale(6.75)' opacity='0.00'/></g>"
 		"<use xlink:href='#f-a' color='red' stroke='currentColor'/>"
+		"<use xlink:href='#f-a' color='white'/>"
 		"<path d='M5,5 L5,5'/></g></svg>\n";
 	char *text = packed(svg);
 
@@ -371,6 +372,7 @@ static void packing_keeps_the_picture(void **state)
 				     "r=\"6.8\"><title>jemalloc: 1</title></circle>"));
 	assert_non_null(strstr(text, "id=\"f-a\""));
 	assert_non_null(strstr(text, "color=\"red\""));
+	assert_null(strstr(text, "white"));
 	assert_null(strstr(text, "<g"));
 	assert_null(strstr(text, "f-canvas"));
 	assert_null(strstr(text, "M5,5"));
