@@ -59,6 +59,10 @@ static void refuse(const struct source *source, const char *path, const json_err
 
 	if (source->head_bytes == 0)
 		rh_fail(err, RH_BAD_DATA, "%s is empty", path);
+	else if (source->head_bytes >= 4 && memcmp(source->head, "\x89RHT", 4) == 0)
+		rh_fail(err, RH_BAD_DATA,
+			"%s is a trace: reheap replay %s -o R.json makes a result of it", path,
+			path);
 	else if (wrapping)
 		rh_fail(err, RH_BAD_DATA, "%s is %s", path, wrapping);
 	else

@@ -204,6 +204,8 @@ ok 'with what changed, or that nothing did' grep -q -E '^(What changed most|Noth
 ok 'on one screen' test "$(wc -l <.out)" -le 40
 is_exit 0 'one metric of them' "$reheap" compare between.json --between libc,bump -m rss_peak --all
 ok 'and nothing else' test "$(grep -c '^[a-z]*\.' .out)" = 1 -a "$(grep -c '^memory.rss_peak_bytes' .out)" = 1
+is_exit 65 'a trace in place of a result' "$reheap" plot between.rht -o drawn
+says 'is a trace: reheap replay between.rht -o' 'names what makes one'
 # Words that are nearly right: what was meant is named.
 is_exit 2 'a backend with a slip' "$reheap" compare between.json --between libc,bmup
 says "has no backend called 'bmup'; did you mean bump" 'is suggested'
