@@ -218,7 +218,26 @@ static bool any_deployable(const struct rh_view *view)
 	return false;
 }
 
-static void say_mean(const struct rh_view *view, const struct mean *m, FILE *to)
+/* Of what the mean is; not again for a mean of the same (`said`). */
+static void say_basis(const struct rh_view *view, const struct mean *m, bool said, FILE *to)
+{
+	const char *opens = "(";
+
+	if (!said) {
+		rh_print(to, " the time of %s over %zu %s%s (geometric mean",
+			 view->brands[view->baseline].spec, m->traces > 1 ? m->traces : m->scenes,
+			 m->traces > 1 ? "traces" : "settings",
+			 m->traces > 1 && m->scenes > m->traces ? ", each counted once" : "");
+		opens = "; ";
+	}
+	if (isfinite(m->time_without))
+		rh_print(to, "%s%s%.2f without %s, the farthest", said ? " " : "", opens,
+			 m->time_without, view->scenes[m->outlier].trace_name);
+	if (!said || isfinite(m->time_without))
+		fputc(')', to);
+}
+
+static void say_mean(const struct rh_view *view, const struct mean *m, bool said, FILE *to)
 {
 	double change = 100 * (m->memory - 1);
 
@@ -226,15 +245,9 @@ static void say_mean(const struct rh_view *view, const struct mean *m, FILE *to)
 	if (m->faster + m->slower == 0)
 		rh_print(to, "No setting distinguishes %s from %s in time; as a mean, ",
 			 view->brands[m->brand].spec, view->brands[view->baseline].spec);
-	rh_print(to, "%s%s takes %.2f × the time of %s over %zu %s%s (geometric mean",
-		 view->brands[m->brand].spec, m->model ? " (cannot be put under a program)" : "",
-		 m->time, view->brands[view->baseline].spec, m->traces > 1 ? m->traces : m->scenes,
-		 m->traces > 1 ? "traces" : "settings",
-		 m->traces > 1 && m->scenes > m->traces ? ", each counted once" : "");
-	if (isfinite(m->time_without))
-		rh_print(to, "; %.2f without %s, the farthest", m->time_without,
-			 view->scenes[m->outlier].trace_name);
-	fputc(')', to);
+	rh_print(to, "%s%s takes %.2f ×", view->brands[m->brand].spec,
+		 m->model ? " (cannot be put under a program)" : "", m->time);
+	say_basis(view, m, said, to);
 	if (isfinite(change) && fabs(change) < 2)
 		fputs(", with the same peak memory", to);
 	else if (isfinite(change))
@@ -269,5 +282,8 @@ void rh_verdict_overall(const struct rh_view *view, FILE *to)
 	}
 	qsort(list, count, sizeof(*list), by_use_and_time);
 	for (size_t i = 0; i < count; i++)
-		say_mean(view, &list[i], to);
+		say_mean(view, &list[i],
+			 i > 0 && list[i].traces == list[0].traces &&
+				 list[i].scenes == list[0].scenes,
+			 to);
 }
