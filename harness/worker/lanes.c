@@ -25,9 +25,9 @@
  * on the only thread of the worker, the coordinator. The C library serves such a process without
  * locks and from its main arena (with a second thread it takes 25 instructions more per event of
  * the perl trace), and an allocator may do the same. So does the main thread of a program with
- *more: with one copy the first lane, which is the recorded main thread, runs on the coordinator,
- *and has the main arena; folded onto one lane, the program's threads are one thread beside the
- *coordinator.
+ * more: with one copy the first lane, which is the recorded main thread, runs on the coordinator,
+ * and has the main arena; folded onto one lane, the program's threads are one thread beside the
+ * coordinator.
  *
  * Turn-over: a replay lane carries several lanes of the trace, one after another. A thread that
  * began a new one (TURN) really ends at the next segment edge, so that the allocator's thread

@@ -101,14 +101,14 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
 	while ((length = rh_input_line(input, &line, err)) >= 0)
 		if (rh_build_count(build, "drop.skeleton", 1), ++address > 1 &&
-		    rh_build_free(build, 1, address, RH_NONE, err) < 0)
+		    rh_build_alloc(build, 1, RH_BLOCK(address * 16, 8, 0, 0), err) < 0)
 			return -1;
 	return length == RH_INPUT_END ? 0 : -1;
 }
 extern const struct rh_importer rh_import_skeleton;
 const struct rh_importer rh_import_skeleton = {
 	.name = "skeleton",
-	.summary = "lines, each a free of nothing",
+	.summary = "lines, each a block of 8 bytes",
 	.looks_like = "skeleton",
 	.likeness = likeness,
 	.run = run,
