@@ -123,6 +123,7 @@ static void choose_next(struct rh_lane *lane)
 {
 	uint64_t at = (uint64_t)(lane->start + next_random(lane) * lane->run);
 
+	rh_debug_assert(lane->run > 0);
 	lane->start += lane->run;
 	lane->left = at > lane->at ? at - lane->at : 0;
 	lane->at += lane->left;
@@ -131,7 +132,9 @@ static void choose_next(struct rh_lane *lane)
 /* The next that is late, or lags, is one of the next operations: anywhere around `run` of them. */
 static void choose_around(struct rh_lane *lane, uint64_t run)
 {
+	rh_debug_assert(run >= 2);
 	lane->left = run / 2 + (uint64_t)(next_random(lane) * (double)run);
+	rh_debug_assert(lane->left > 0); /* the countdown never finds 0 */
 }
 
 static void hold(struct rh_lane *lane, uint64_t bytes)
@@ -218,6 +221,7 @@ static void wait_for(uint64_t ticks)
 {
 	uint64_t since = rh_ticks();
 
+	rh_debug_assert(ticks > 0);
 	while (rh_ticks() - since < ticks)
 		;
 }
@@ -251,6 +255,7 @@ static __attribute__((noinline)) void late_free(struct rh_lane *lane, void *p, s
 {
 	uint64_t since = rh_ticks();
 
+	rh_debug_assert(lane->heap->late_ticks > 0);
 	lane->late++;
 	lane->free(lane->wrap.inner, p, size);
 	while (rh_ticks() - since < lane->heap->late_ticks)

@@ -32,6 +32,8 @@
 
 enum { PAIRS_BEFORE_OTHERS = 6 }; /* under a budget, before others have had theirs */
 enum { TURN_OF_BUDGET = 4 };
+/* Once one metric has failed the verdict stands; so many let a sign test say which others have. */
+enum { PAIRS_WITH_FAILURE = 12 };
 #define TURN_NS_LEAST 10000000000u /* a turn that is checked can take seconds */
 
 const char *const rh_gate_part_names[RH_GATE_PARTS] = {
@@ -119,6 +121,9 @@ static void look(struct rh_gate_job *job)
 	job->bench.latency &=
 		open_question(config, job->scenario, RH_GATE_LATENCY, RH_GATE_METRICS);
 	job->open = !job->latency_only || job->bench.latency;
+	if (job->scenario->verdict == RH_GATE_FAIL &&
+	    job->scenario->pair_count >= PAIRS_WITH_FAILURE)
+		job->open = false;
 }
 
 static int one_pair(struct rh_gate_job *job, struct rh_err *err)

@@ -2,7 +2,8 @@
 # The gate as CI systems run it: the workflow and pipeline to copy, executed step by step in a
 # repository of an allocator (offline: reheap comes from this build, installed under a prefix as the
 # cache would hold it), and their outputs: JUnit valid against the strict schema, Markdown with the
-# reason, a single line where requested. shellcheck source=ci/own/e2e/lib.sh
+# reason, a single line where requested.
+# shellcheck source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 # What the schema of Jenkins' xUnit plugin (junit-10) demands of the elements and attributes that

@@ -200,6 +200,8 @@ if command -v cc >/dev/null; then
 	gate 1 '  its document is judged alike' --recompute tail.json
 	ok '  latencies gate by default, with pairs of their own' bash -c \
 		"grep -q '\"latency_by_default\": true' tail.json && grep -q '\"rss\": null' tail.json"
+	pairs=$(grep -c '"cpu": [0-9n]' tail.json)
+	ok "  nor are there pairs that decide nothing any more ($pairs)" test "$pairs" -ge 7 -a "$pairs" -le 12
 	"$reheap" gate t.rht --baseline ./life0.so --candidate ./life9.so "${quick[@]}" >.out 2>&1 </dev/null
 	ok '  not with fewer pairs than can decide them' fails grep -q 'free.p99' .out
 
