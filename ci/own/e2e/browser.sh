@@ -65,6 +65,11 @@ addEventListener("load", () => {
 		if (!d.querySelector(":scope > summary")?.textContent.trim()) bad.push("fold-without-name");
 		d.open = true;
 	}
+	for (const t of document.querySelectorAll("figure svg text")) {
+		const r = t.getBoundingClientRect(), box = t.ownerSVGElement.getBoundingClientRect();
+		if (r.left < box.left - 2 || r.right > box.right + 2 || r.top < box.top - 2 || r.bottom > box.bottom + 2)
+			bad.push("cut:" + t.textContent.slice(0, 20));
+	}
 	for (const e of document.querySelectorAll("main *"))
 		if (e.scrollWidth > e.clientWidth + 1 && /auto|scroll/.test(getComputedStyle(e).overflowX) &&
 		    e.tabIndex < 0)
