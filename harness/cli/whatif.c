@@ -266,7 +266,7 @@ static int write_document(const struct rh_whatif_document *document, const char 
 		path = "-";
 	text = rh_record_print(&rh_whatif_document_type, document, RH_JSON_INDENTED);
 	if (!text)
-		return rh_fail(err, RH_BAD_DATA, "%s: its name has no JSON form", document->trace);
+		return rh_fail(err, RH_OS, "%s: no memory to write the document", document->trace);
 	result = rh_outfile_open(&out, path, err);
 	if (result == 0) {
 		if (rh_write_all(out.fd, text, strlen(text), path, err) < 0 ||

@@ -77,7 +77,7 @@ int rh_folder_write(const char *dir, const struct rh_matrix *matrix, struct rh_e
 	snprintf(path, sizeof(path), "%s/matrix.json", dir);
 	text = rh_record_print(&rh_matrix_type, matrix, RH_JSON_INDENTED);
 	if (!text)
-		return rh_fail(err, RH_BUG, "this matrix has no JSON form");
+		return rh_fail(err, RH_OS, "no memory to write the matrix");
 	result = rh_outfile_open(&out, path, err);
 	if (result == 0) {
 		result = rh_write_all(out.fd, text, strlen(text), path, err);

@@ -455,7 +455,8 @@ int rh_result_write_json(struct rh_result *result, int fd, const char *path, str
 	failed = rh_record_write(&rh_document_type, &document, RH_JSON_COMPACT, to);
 	if (fclose(to) != 0 || failed) {
 		free(text);
-		return rh_fail(err, RH_BUG, "the result of this run has no JSON form");
+		/* Every text and number has a form (json.c). */
+		return rh_fail(err, RH_OS, "no memory to write the result of this run");
 	}
 	failed = rh_write_all(fd, text, bytes, path, NULL);
 	free(text);
