@@ -26,7 +26,7 @@ static const struct rh_opt opts[] = {
 	{ "format", 0, RH_OPT_NAME, offsetof(struct compare_opts, format), "table",
 	  .names = formats, .arg = "FORM", .help = "how to print" },
 	{ "anyway", 0, RH_OPT_FLAG, offsetof(struct compare_opts, anyway), NULL,
-	  .help = "compare also what was measured under different conditions" },
+	  .help = "also compare results measured under different conditions" },
 	{ "between", 0, RH_OPT_TEXT, offsetof(struct compare_opts, between), NULL, .arg = "A,B",
 	  .help = "two backends of one result, instead of two results" },
 	{ "metric", 'm', RH_OPT_TEXT, offsetof(struct compare_opts, metric), NULL, .arg = "PATTERN",
@@ -147,14 +147,14 @@ const struct rh_command rh_cmd_compare = {
 	.summary = "put results side by side, with ratios, intervals and verdicts",
 	.details =
 		"Pairs the same metric of the same backend, trace and lanes; the first result is "
-		"the one before. Says faster, same, slower, or cannot tell when the interval "
-		"allows nothing else. The table begins with the ten changes that matter most, then "
-		"has a line for each metric; --all prints every pair. With --between A,B two "
-		"backends of one result are compared, their trials paired. Refuses (exit 4) when "
-		"CPU, trace, touch, pace or verify differ.\n"
+		"the earlier one. The verdict is faster, same, slower, or cannot tell when the "
+		"interval supports none of these. The table begins with the ten changes that "
+		"matter most, then has a line for each metric; --all prints every pair. With "
+		"--between A,B two backends of one result are compared, their trials paired. "
+		"Refuses (exit 4) when CPU, trace, touch, pace or verify differ.\n"
 		"\n"
 		"The folder of a matrix gives a line for each backend over all cells, classes of "
-		"machines counted once; two folders give what changed from the first to the "
+		"machines counted once; two folders give the changes from the first to the "
 		"second, cell by cell.",
 	.examples = "reheap compare before.json after.json\n"
 		    "reheap compare run.json --between libc,jemalloc --trace redis\n"

@@ -35,7 +35,7 @@ static const struct rh_opt cut_options[] = {
 	{ "lanes", 'l', RH_OPT_TEXT, offsetof(struct cut_opts, lanes), .arg = "LIST",
 	  .help = "only these lanes, such as 0,2,8-15" },
 	{ "drain", 'd', RH_OPT_FLAG, offsetof(struct cut_opts, drain),
-	  .help = "free at the end what is left live" },
+	  .help = "free the live objects at the end" },
 	{ "form", 0, RH_OPT_NAME, offsetof(struct cut_opts, form), "binary", .names = forms,
 	  .arg = "FORM", .help = "how to write it" },
 	{ "level", 0, RH_OPT_UINT, offsetof(struct cut_opts, level), "0", .max = 19, .arg = "N",
@@ -189,9 +189,9 @@ const struct rh_command rh_cmd_cut = {
 	.summary = "take a window or some lanes of a trace as a trace of their own",
 	.details =
 		"Objects alive where the window starts are allocated there in the order of their "
-		"birth. With --lanes an object belongs to the lane that bore it: frees by other "
-		"lanes are moved there, frees of objects born elsewhere fall away. The notes of "
-		"the result (cut.*) count what was changed.",
+		"birth. With --lanes an object belongs to the lane that allocated it: frees by "
+		"other lanes are moved there, frees of objects born elsewhere are dropped. The "
+		"notes of the result (cut.*) count the changes.",
 	.examples = "reheap cut big.rht -o part.rht --events 1000000-2000000\n"
 		    "reheap cut server.rht -o one.rht --lanes 3 --drain",
 	.opts = cut_options,

@@ -403,9 +403,10 @@ const struct rh_command rh_cmd_doctor = {
 	.name = "doctor",
 	.operands = "",
 	.summary = "say what this machine can measure, and which allocators really load",
-	.details = "Tries every allocator in a worker of its own and every kind of counter "
-		   "by using it. 'absent' is not installed or not offered by this machine; "
-		   "'broken' is here and does not work, and makes the exit status 1.",
+	.details =
+		"Tries every allocator in a worker of its own and every kind of counter by using "
+		"it. 'absent' means not installed or not offered by this machine; 'broken' means "
+		"installed but not working, and makes the exit status 1.",
 	.examples = "reheap doctor",
 	.opts = opts,
 	.opts_bytes = sizeof(struct doctor_opts),

@@ -194,11 +194,11 @@ const struct rh_command rh_cmd_fidelity = {
 	.summary = "replay a Go trace on Go's heap in C and compare with what Go did",
 	.details =
 		"Takes traces made by reheap import go. The heap is tiered/pools with the profile "
-		"of the Go that was recorded and collections where the trace has them. Compared "
-		"are the span class of every object, and at every begin and end of a collection "
-		"the spans and bytes in use, the living bytes and the stacks. Exit 0: all within "
-		"the limit or one span, 1: not, 3: cannot tell, because the recorder did not see "
-		"what would be compared (Go 1.23, flight recorder).",
+		"of the recorded Go version and collections where the trace has them. It compares "
+		"the span class of every object, and at every begin and end of a collection the "
+		"spans and bytes in use, the living bytes and the stacks. Exit 0: all within the "
+		"limit or one span, 1: not, 3: cannot tell, because the recorder did not see what "
+		"would be compared (Go 1.23, flight recorder).",
 	.examples = "reheap fidelity traces/corpus/go/jsonapi.rht\n"
 		    "reheap fidelity --edges --plot service service.rht",
 	.opts = fidelity_options,

@@ -382,7 +382,7 @@ const struct rh_command rh_cmd_gate = {
 	.summary = "pass or fail a candidate allocator against a baseline",
 	.details =
 		"Two live processes, one with each allocator, take turns on the same stretches "
-		"of the same trace, in an order that is tossed for, with an untimed lead before "
+		"of the same trace, in random order, with an untimed lead before "
 		"every timed turn. Drift of the machine hits both alike and cancels. One log "
 		"ratio per block of four turns, pooled over fresh pairs of processes, gives an "
 		"exact interval of the median; pairs are added until it is clear of half the "
@@ -462,7 +462,7 @@ const struct rh_command rh_cmd_gate = {
 		"\n"
 		"The deterministic tier counts instructions, LOCKed operations and simulated "
 		"cache misses under valgrind, and memory system calls and page faults under a "
-		"tracer: the same build gives the same counts, so that 1 % is found always; but "
+		"tracer: the same build gives the same counts, so that 1 % is always found; but "
 		"it does not see time spent waiting.\n"
 		"\n"
 		"A FAIL ends with where it comes from, in three lines: by kind and size of "
@@ -481,7 +481,7 @@ const struct rh_command rh_cmd_gate = {
 		"tested within its share.\n"
 		"\n"
 		"--self-test gates identical and slowed-down allocators on this machine and "
-		"prints how often it was wrong. The slow-down is the threshold in time: how "
+		"prints how often the verdict was wrong. The slow-down is the threshold in time: how "
 		"long operations wait for it here is measured first, and printed.",
 	.examples =
 		"reheap gate app.rht --baseline ./old.so --candidate ./new.so\n"

@@ -278,12 +278,12 @@ const struct rh_command rh_cmd_import = {
 		"FORMAT is one of those below; without it, the first lines decide, and the format "
 		"that was found is printed. FILE may be - (standard input), compressed (gz, xz, "
 		"zst, bz2, lz4), an archive (zip, tar) with one member, or a folder that LTTng "
-		"wrote. Every line of it is "
-		"accounted for: as an event, as dropped, or as repaired, with the reason. Text of "
-		"others before, behind and between the records is skipped and counted. Lines that "
-		"are torn are left out, up to --max-damage of all lines (one is forgiven in any "
-		"log, none with 0). Where the input is cut off, in a Go trace or in the last line "
-		"of a log, all before the cut is imported, and the exit status is 6.",
+		"wrote. Every line of it is accounted for: as an event, as dropped, or as "
+		"repaired, with the reason. Other text before, after and between the records is "
+		"skipped and counted. Torn lines are left out, up to --max-damage of all lines "
+		"(one is allowed in any log, none with 0). If the input is cut off, in a Go trace "
+		"or in the last line of a log, everything before the cut is imported, and the "
+		"exit status is 6.",
 	.examples =
 		"reheap import systemui.zip -o systemui.rht\n"
 		"valgrind --trace-malloc=yes ./prog 2>&1 | reheap import valgrind - -o prog.rht",

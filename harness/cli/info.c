@@ -516,11 +516,11 @@ static enum rh_exit run_info(const void *options, int argc, char **argv, struct 
 const struct rh_command rh_cmd_info = {
 	.name = "info",
 	.operands = "T.rht",
-	.summary = "show what is in a trace",
+	.summary = "show the contents of a trace",
 	.details = "Events by kind, lanes, sizes, lifetimes, remote frees, live peak, the order "
-		   "between lanes before and after pruning, and the notes: where the trace comes "
-		   "from and what an importer dropped, repaired or estimated. T.rht may be - "
-		   "(standard input) and may be text.",
+		   "between lanes before and after pruning, and the notes: the origin of the trace "
+		   "and what an importer dropped, repaired or estimated. T.rht may be - (standard "
+		   "input) and may be text.",
 	.examples = "reheap info T.rht\n"
 		    "reheap info T.rht --json | jq .objects.live_bytes_peak",
 	.opts = info_options,

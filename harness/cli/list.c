@@ -325,7 +325,7 @@ const struct rh_command rh_cmd_list = {
 	.name = "list",
 	.operands = "backends|fields|generators|importers|metrics|probes|profiles|schema|"
 		    "schema-whatif",
-	.summary = "what is there, what is absent, and why",
+	.summary = "list what is available, what is absent, and why",
 	.details =
 		"fields and schema describe result files: as Markdown tables and as JSON Schema; "
 		"schema-whatif what whatif --json prints.",

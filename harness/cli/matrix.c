@@ -34,15 +34,15 @@ struct matrix_opts {
 
 static const struct rh_opt opts[] = {
 	{ "output", 'o', RH_OPT_TEXT, AT(output), NULL, .arg = "DIR",
-	  .help = "folder of the matrix; what is there stays" },
+	  .help = "folder of the matrix; existing results are kept" },
 	{ "dry-run", 'n', RH_OPT_FLAG, AT(dry_run), NULL,
 	  .help = "print the cells, and time and room for them from a pilot" },
 	{ "jobs", 'j', RH_OPT_UINT, AT(jobs), "1", .min = 1, .max = 256, .arg = "N",
 	  .help = "cells at once; timing cells only as many as there are CPUs for" },
 	{ "status", 0, RH_OPT_FLAG, AT(status), NULL,
-	  .help = "what of a matrix is done (the operand is its folder)" },
+	  .help = "how much of a matrix is done (the operand is its folder)" },
 	{ "slurm", 0, RH_OPT_FLAG, AT(slurm), NULL,
-	  .help = "submit what is missing as job arrays; words behind -- go to sbatch" },
+	  .help = "submit the missing cells as job arrays; words after -- go to sbatch" },
 	{ "throttle", 0, RH_OPT_UINT, AT(throttle), "100", .min = 0, .max = 1000000, .arg = "N",
 	  .help = "--slurm: tasks of an array at once; 0 = no limit" },
 	{ "per-task", 0, RH_OPT_UINT, AT(per_task), "0", .min = 0, .max = 1000000, .arg = "N",
@@ -52,7 +52,7 @@ static const struct rh_opt opts[] = {
 	{ "reheap", 0, RH_OPT_TEXT, AT(reheap), NULL, .arg = "PATH",
 	  .help = "--slurm: the program on the nodes; default: this one" },
 	{ "task", 0, RH_OPT_UINT, AT(task), NULL, .arg = "N", .given = AT(is_task) + 1,
-	  .help = "what the script of an array calls: part N of its list of cells" },
+	  .help = "used by the script of an array: part N of its list of cells" },
 	{ "cache", 0, RH_OPT_TEXT, AT(cache), NULL, .arg = "DIR",
 	  .help = "copy traces there first, each once, checked by hash; on nodes: "
 		  "/tmp/reheap-traces-UID" },
@@ -364,31 +364,32 @@ static enum rh_exit run_matrix(const void *opaque, int argc, char **argv, struct
 const struct rh_command rh_cmd_matrix = {
 	.name = "matrix",
 	.operands = "PLAN -o DIR [--slurm [-- SBATCH OPTIONS]] | --status DIR",
-	.summary = "replay many traces through many backends, and go on where it ended",
+	.summary = "replay many traces on many backends, and continue where it stopped",
 	.details =
-		"A plan is a JSON file: traces by globs, backends with labels and environment, "
-		"a baseline, runs (lanes, copies, probes, repetitions), classes of machines "
-		"(harness/matrix/MATRIX.md). It becomes a list of cells. Each cell is one "
-		"replay of one trace, the backend beside the baseline, with a result file of "
-		"its own under DIR/cells, named by a hash of the trace, the libraries, the "
-		"settings, the class of machine and the version of reheap.\n"
+		"A plan is a JSON file: traces by globs, backends with labels and environment, a "
+		"baseline, runs (lanes, copies, probes, repetitions), classes of machines "
+		"(harness/matrix/MATRIX.md). It becomes a list of cells. Each cell is one replay "
+		"of one trace, the backend next to the baseline, with its own result file under "
+		"DIR/cells, named by a hash of the trace, the libraries, the settings, the class "
+		"of machine and the version of reheap.\n"
 		"\n"
-		"A result appears whole or not at all. The same command again makes what is "
-		"missing and repeats nothing: after Ctrl-C, a full disk, a machine that was "
-		"switched off. What would change the numbers (a library that was built anew) "
-		"makes other cells.\n"
+		"A result appears whole or not at all. Running the same command again makes the "
+		"missing results and repeats nothing: after Ctrl-C, a full disk, a machine that "
+		"was switched off. Anything that would change the numbers (a rebuilt library) "
+		"gives other cells.\n"
 		"\n"
-		"Two cells in a hundred (\"aa\") compare the baseline with itself. How many of "
-		"them claim a difference is printed: it is the false-alarm rate of the matrix.\n"
+		"Two cells in a hundred (\"aa\") compare the baseline with itself. The share of "
+		"them that claims a difference is printed: it is the false-alarm rate of the "
+		"matrix.\n"
 		"\n"
-		"With --slurm what is missing goes to Slurm as job arrays: timing cells on nodes "
-		"of their own, counts beside others, traces copied to each node once. A node that "
-		"dies, a job that is requeued or cancelled loses nothing: the same command "
-		"submits what is missing. Nodes with another version of reheap are refused before "
-		"anything is submitted.\n"
+		"With --slurm the missing cells go to Slurm as job arrays: timing cells on "
+		"exclusive nodes, counts next to other jobs, traces copied to each node once. A "
+		"node that dies, a job that is requeued or cancelled loses nothing: the same "
+		"command submits the missing cells. Nodes with another version of reheap are "
+		"refused before anything is submitted.\n"
 		"\n"
-		"Exit status: 0 every cell has a result; 1 a cell or a trial failed; 6 a "
-		"backend or a class of machines is not here (listed); 74 the folder is full.",
+		"Exit status: 0 every cell has a result; 1 a cell or a trial failed; 6 a backend "
+		"or a class of machines is absent (listed); 74 the folder is full.",
 	.examples = "reheap matrix ci/examples/plan.json -o m/\n"
 		    "reheap matrix ci/examples/plan.json -o m/ --dry-run\n"
 		    "reheap matrix ci/examples/plan.json -o m/ --slurm -- --time=2:00:00\n"

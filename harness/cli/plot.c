@@ -230,18 +230,18 @@ const struct rh_command rh_cmd_plot = {
 	.summary = "draw figures and a report from results",
 	.details =
 		"Writes DIR/report.html, one self-contained page that opens with the verdict in "
-		"words, and for each figure NAME.svg, NAME.tsv (what is drawn) and NAME.gp "
-		"(how; runs alone beside its .tsv). Several results share one report. The verdict "
-		"stands below their names. A figure whose data is absent is left out (-v: why). "
+		"words, and for each figure NAME.svg, NAME.tsv (what is drawn) and NAME.gp (how; "
+		"runs alone beside its .tsv). Several results share one report. The verdict is "
+		"printed below their names. A figure whose data is absent is left out (-v: why). "
 		"With --format tex LaTeX sets the words (\\input{NAME-tex.tex}; packages "
-		"graphicx, color). results.csv, github-benchmark.json (customSmallerIsBetter) "
-		"and bencher.json hold the same numbers for other tools; "
+		"graphicx, color). results.csv, github-benchmark.json (customSmallerIsBetter) and "
+		"bencher.json hold the same numbers for other tools; "
 		"instructions-N-BACKEND.folded, where callgrind counted, the functions for a "
 		"differential flame graph.\n"
 		"\n"
 		"The folder of a matrix gives one page: families of traces by backends, time and "
-		"memory of all (Pareto), changes since an earlier matrix, and the cells that stand "
-		"apart with a report for each; matrix.csv has every number.",
+		"memory of all (Pareto), changes since an earlier matrix, and the outlier cells "
+		"with a report for each; matrix.csv has every number.",
 	.examples =
 		"reheap plot run.json -o report\n"
 		"reheap plot laptop.json server.json -o both --baseline jemalloc --format svg,pdf\n"

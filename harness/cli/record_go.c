@@ -367,10 +367,10 @@ const struct rh_command rh_cmd_record_go = {
 	.operands = "[--trace-file PATH] -- PROGRAM ARGS... | --pprof URL [--seconds N]",
 	.summary = "record a Go program or a running Go service",
 	.details =
-		"For programs built by Go 1.23 or later. PROGRAM must trace itself (runtime/trace, "
-		"a -trace flag, go test -trace). A service must have been started with "
-		"GODEBUG=traceallocfree=1 and serve net/http/pprof; it is traced for N seconds "
-		"while it runs. What it costs there is in traces/corpus/go/README.md.",
+		"For programs built by Go 1.23 or later. PROGRAM must trace itself "
+		"(runtime/trace, a -trace flag, go test -trace). A service must have been started "
+		"with GODEBUG=traceallocfree=1 and serve net/http/pprof; it is traced for N "
+		"seconds while it runs. traces/corpus/go/README.md says what tracing costs there.",
 	.examples = "reheap record-go -o t.rht --trace-file t.out -- go test -trace t.out ./pkg\n"
 		    "reheap record-go -o service.rht --pprof http://localhost:6060 --seconds 5",
 	.opts = record_go_options,

@@ -60,9 +60,9 @@ static const struct rh_opt opts[] = {
 	{ "output", 'o', RH_OPT_TEXT, AT(output), NULL, .arg = "FILE",
 	  .help = "write the result as JSON ('-' = standard output, instead of the table)" },
 	{ "format", 0, RH_OPT_NAME, AT(format), "table", .names = format_names, .arg = "F",
-	  .help = "what is printed: table, json, csv, md" },
+	  .help = "output format: table, json, csv, md" },
 	{ "touch", 0, RH_OPT_NAME, AT(replay.touch), "auto", .names = rh_touch_names, .arg = "HOW",
-	  .help = "what is written of a new block: auto (recorded where known, else full), none, "
+	  .help = "written part of a new block: auto (recorded where known, else full), none, "
 		  "first (8 bytes), page, full, recorded" },
 	{ "verify", 0, RH_OPT_FLAG, AT(replay.verify), NULL,
 	  .help = "fill and check every block: contents, alignment, zeroes, overlap" },
@@ -76,9 +76,9 @@ static const struct rh_opt opts[] = {
 	{ "quiet-check", 0, RH_OPT_FLAG, AT(quiet_check), NULL,
 	  .help = "look at load, steal, clocks and huge pages for a second first" },
 	{ "probes", 0, RH_OPT_TEXT, AT(probes), "time,memory", .arg = "P[,P...]",
-	  .help = "what is measured, or 'all' (see reheap list probes)" },
+	  .help = "probes to measure with, or 'all' (see reheap list probes)" },
 	{ "counters", 0, RH_OPT_TEXT, AT(counters), NULL, .arg = "C",
-	  .help = "who counts cache misses: auto, papi, perf, callgrind, none" },
+	  .help = "source of cache misses: auto, papi, perf, callgrind, none" },
 	{ "sample", 0, RH_OPT_TEXT, AT(sample), "32", .arg = "N",
 	  .help = "latency: time one operation in N, at random, or 'every' one" },
 	{ "stats", 0, RH_OPT_FLAG, AT(stats), NULL,
@@ -283,49 +283,49 @@ const struct rh_command rh_cmd_replay = {
 	.operands = "T.rht... --backend B[,B...]",
 	.summary = "replay traces through allocators and measure",
 	.details =
-		"Each backend gets fresh processes (workers), one per repetition, in an "
-		"order that is shuffled for every repetition, so that backends are "
-		"compared with what ran next to them. The worker checks which library "
-		"really serves malloc. The null backend, which hands out no memory, "
-		"always runs along: it is the floor, what the replay itself costs.\n"
+		"Each backend gets fresh processes (workers), one per repetition, in an order "
+		"that is shuffled for every repetition, so that backends are compared with trials "
+		"that ran next to them. The worker checks which library really serves malloc. The "
+		"null backend, which hands out no memory, is always included: it is the floor, "
+		"the cost of the replay itself.\n"
 		"\n"
-		"A backend is named [LABEL=]HEAP[:KNOB=VALUE...][/STACK][@NAME=VALUE...]: a label "
-		"to call it by, and variables of the environment that its workers alone get. A "
-		"value with a comma stands in double quotes. Braces make a sweep, one backend for "
-		"each value. The same backend twice is measured twice, the second as NAME#2.\n"
+		"A backend is named [LABEL=]HEAP[:KNOB=VALUE...][/STACK][@NAME=VALUE...]: a "
+		"label, and environment variables that only its workers get. A value with a comma "
+		"must be in double quotes. Braces make a sweep, one backend for each value. The "
+		"same backend twice is measured twice, the second as NAME#2.\n"
 		"\n"
-		"Without --lanes a trace is replayed on as many threads as were recorded, "
-		"folded onto one per CPU when there were more: more threads than CPUs add "
-		"the scheduler's noise and little else. --lanes recorded keeps every "
-		"thread.\n"
+		"Without --lanes a trace is replayed on as many threads as were recorded, folded "
+		"onto one per CPU when there were more: more threads than CPUs mostly add noise "
+		"from the scheduler. --lanes recorded keeps every thread.\n"
 		"\n"
-		"A worker that crashes, hangs or runs out of memory is a failed trial, "
-		"with the operation it died at, and the run goes on: exit status 1. A "
-		"backend that is not installed is listed with the reason: exit status 6.\n"
+		"A worker that crashes, hangs or runs out of memory is a failed trial, with the "
+		"operation it died at, and the run continues: exit status 1. A backend that is "
+		"not installed is listed with the reason: exit status 6.\n"
 		"\n"
-		"Probes measure more than time (see reheap list probes). What changes the loop or "
-		"the process - latency times single operations, mutex preloads a library that "
-		"counts - gets workers of its own after the others of its repetition, so that "
-		"times stay those of the plain loop. Every figure says where it comes from: hw, "
-		"sw, sim or own. A probe that cannot be had here is listed with the reason: exit "
+		"Probes measure more than time (see reheap list probes). A probe that changes the "
+		"loop or the process (latency times single operations, mutex preloads a library "
+		"that counts) gets its own workers after the others of its repetition, so that "
+		"times stay those of the plain loop. Every figure names its source: hw, sw, sim "
+		"or own. A probe that is not available here is listed with the reason: exit "
 		"status 6.\n"
 		"\n"
 		"With --passes or --for a worker replays the trace several times. The first pass "
-		"meets a fresh heap (cold: page faults); the later ones are what a program that "
-		"goes on running sees (steady). Nothing is drained between them: what lives at "
-		"the end of a pass lives on, and each object dies in the next pass where its "
-		"successor is born. Probes with workers of their own measure the first pass.\n"
+		"meets a fresh heap (cold: page faults); the later ones show what a program sees "
+		"that keeps running (steady). Nothing is drained between them: objects alive at "
+		"the end of a pass live on, and each dies in the next pass where its successor is "
+		"born. Probes with their own workers measure the first pass.\n"
 		"\n"
-		"One table is printed: of one trace its backends, of several the matrix of traces "
-		"by backends; below it one line for each probe, and what could not be measured. "
-		"-v prints all tables. On a terminal a difference that the intervals show is green "
-		"(better than the baseline) or red (worse); --color=never or NO_COLOR in the "
-		"environment turn that off. Ctrl-C saves and prints "
-		"what had ended, with a note; a second one ends at once.\n"
+		"One table is printed: for one trace its backends, for several the matrix of "
+		"traces by backends; below it one line for each probe, and what could not be "
+		"measured. -v prints all tables. On a terminal a difference that the intervals "
+		"show is green (better than the baseline) or red (worse); --color=never or "
+		"NO_COLOR in the environment turn that off. Ctrl-C saves and prints the finished "
+		"trials, with a note; a second one ends at once.\n"
 		"\n"
-		"With --pace open each operation is due at its recorded time, and latency counts "
-		"from there, too; with --pace think the recorded gap follows each operation. How "
-		"late operations began is reported, and whether the replay could not keep pace.",
+		"With --pace open each operation is due at its recorded time, and latency is also "
+		"counted from then; with --pace think the recorded gap follows each operation. "
+		"How late operations began is reported, and whether the replay could not keep "
+		"pace.",
 	.examples = "reheap replay app.rht --backend jemalloc,one=jemalloc@MALLOC_CONF=narenas:1\n"
 		    "reheap replay app.rht --sweep 'tiered:gogc={50,100,200}'\n"
 		    "reheap replay app.rht --backend libc,jemalloc,mimalloc,tcmalloc -o app.json\n"

@@ -537,9 +537,9 @@ const struct rh_command rh_cmd_tour = {
 	.operands = "",
 	.summary = "Go's heap and stacks step by step, as a version of it works",
 	.details =
-		"Runs the heap and the stack pools of a profile on one lane. Each step asks for "
-		"one thing and prints the tiers it passed in order, the lists that became longer "
-		"or shorter, what was copied, and virtual against physical memory. All of it is "
+		"Runs the heap and the stack pools of a profile on one lane. Each step makes one "
+		"request and prints the tiers it passed in order, the lists that became longer or "
+		"shorter, what was copied, and virtual against physical memory. All of it is "
 		"counted by the code that serves replays.",
 	.examples = "reheap tour --profile 1.8\nreheap tour --profile 1.26 --plot tour",
 	.opts = tour_options,

@@ -35,7 +35,7 @@ static const struct rh_opt opts[] = {
 	{ "trace", 0, RH_OPT_TEXT, AT(trace), NULL, .arg = "T.rht",
 	  .help = "keep the recording there" },
 	{ "output", 'o', RH_OPT_TEXT, AT(output), NULL, .arg = "R.json",
-	  .help = "write the result there: that of the replay, with what was observed" },
+	  .help = "write the result there: that of the replay, with the observations" },
 	{ "json", 0, RH_OPT_FLAG, AT(json), NULL, .help = "print it instead of tables" },
 	{ "instructions", 'i', RH_OPT_FLAG, AT(instructions), NULL,
 	  .help = "count instructions, too: program and replay once more under callgrind (slow)" },
@@ -270,27 +270,29 @@ static enum rh_exit run_validate(const void *opaque, int argc, char **argv, stru
 const struct rh_command rh_cmd_validate = {
 	.name = "validate",
 	.operands = "[--] PROGRAM ARGS...",
-	.summary = "is the replay true? the program under each allocator, beside its replay",
+	.summary = "compare the real program under each allocator with its replay",
 	.details =
-		"Records the program, runs it for real with each allocator preloaded, in rounds of "
-		"shuffled order, takes off what loading the library costs, replays the recording, "
-		"and prints what the replay predicts beside what was observed: predicted, off by "
-		"so much, or cannot tell. Exit status 1 when a prediction is off.\n"
+		"Records the program, runs it for real with each allocator preloaded, in rounds "
+		"of shuffled order, subtracts the cost of loading the library, replays the "
+		"recording, and prints the predicted next to the observed changes: predicted, off "
+		"by so much, or cannot tell. Exit status 1 when a prediction is off.\n"
 		"\n"
-		"The program must end by itself and do the same each time; its input is empty and "
-		"its output goes nowhere. A server gets a --driver: a shell command that waits for "
-		"the server, loads it, and ends, upon which the server gets SIGTERM.\n"
+		"The program must end by itself and do the same work each time; its input is "
+		"empty and its output is discarded. A server gets a --driver: a shell command "
+		"that waits for the server, loads it, and ends; then the server gets SIGTERM.\n"
 		"\n"
-		"CPU time is that of the program and of the children it waited for, peak memory "
-		"that of the largest of them. The replay knows the heap alone: what an allocator "
-		"does to the program's own loads (caches, TLB) is observed and not predicted.\n"
+		"CPU time includes the program and the children it waited for, peak memory is "
+		"that of the largest of them. The replay covers only the heap: the effect of an "
+		"allocator on the program's own loads (caches, TLB) is observed but not "
+		"predicted.\n"
 		"\n"
 		"A program whose two recordings differ by more than 1 % in heap calls is compared "
-		"by rates, per heap call. reheap plot draws what -o wrote: predicted against "
-		"observed, and all that a replay's result has.\n"
+		"by rates, per heap call. reheap plot draws the output of -o: predicted against "
+		"observed, and everything else in a replay's result.\n"
 		"\n"
 		"Refused, with the reason: programs under 50 ms of CPU, programs that ignore "
-		"preloaded libraries, backends that no program can be put on (tiered, null, ...).",
+		"preloaded libraries, backends that cannot be put under a program (tiered, null, "
+		"...).",
 	.examples =
 		"reheap validate -o perl.json -- perl -e '$h{$_} = \"x\" x 50 for 1 .. 200000'\n"
 		"reheap validate --backend libc,./libmine.so --trace job.rht -- ./job\n"

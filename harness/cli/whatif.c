@@ -473,12 +473,12 @@ const struct rh_command rh_cmd_whatif = {
 	.operands = "T.rht",
 	.summary = "what another GOGC or GOMEMLIMIT would do to a recorded Go program",
 	.details =
-		"Takes a trace made by reheap import go. Printed first is how well the model "
-		"meets the run that was recorded; then for each setting the collections, the "
-		"peak of the heap (live objects and garbage, as gctrace prints it), and the "
-		"bytes the collector marks, in all and per byte allocated. The limit is soft, "
-		"as Go's is: below what lives, collecting takes half of the CPU and no more. The "
-		"recorded setting is known where record-go started the program.",
+		"Takes a trace made by reheap import go. It first prints how well the model "
+		"reproduces the recorded run; then for each setting the collections, the peak of "
+		"the heap (live objects and garbage, as gctrace prints it), and the bytes the "
+		"collector marks, in all and per byte allocated. The limit is soft, like Go's: "
+		"below the live bytes, collecting takes half of the CPU and no more. The recorded "
+		"setting is known if record-go started the program.",
 	.examples = "reheap whatif service.rht --gogc 50,100,200,off --memlimit 64M,128M\n"
 		    "reheap whatif --plot tradeoff service.rht\n"
 		    "reheap whatif --json service.rht | jq .answers[0].peak_bytes",
