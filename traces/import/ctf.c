@@ -39,7 +39,8 @@ static const char program[] = "babeltrace2";
 /* The process that reads, and what it says. */
 struct reader {
 	pid_t pid;
-	int out, said; /* its output; a file of memory with its standard error */
+	int out, said;	  /* its output; a file of memory with its standard error */
+	const void *opts; /* struct rh_lttng_opts */
 };
 
 static const char *absent_why(void)
@@ -189,8 +190,8 @@ static int note_end(int status, const char *said, struct rh_trace_out *out, stru
 }
 
 /* The text of the child into the trace; its end is judged by the caller. */
-static int read_text(struct reader *reader, struct rh_input *folder, const void *opts,
-		     struct rh_build *build, struct rh_trace_out *out, struct rh_err *err)
+static int read_text(const struct reader *reader, struct rh_input *folder, struct rh_build *build,
+		     struct rh_trace_out *out, struct rh_err *err)
 {
 	struct rh_input *text;
 	int result;
@@ -198,7 +199,7 @@ static int read_text(struct reader *reader, struct rh_input *folder, const void 
 	if (rh_input_open_pipe(&text, reader->out, rh_input_path(folder), err) < 0)
 		return -1;
 	rh_input_set_max_damage(text, rh_input_max_damage(folder));
-	result = rh_lttng_run(text, opts, build, out, err);
+	result = rh_lttng_run(text, reader->opts, build, out, err);
 	if (result == 0)
 		result = rh_trace_add_count(out, "import.lines", rh_input_line_number(text), err);
 	rh_input_close(text);
@@ -209,7 +210,7 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 	       struct rh_trace_out *out, struct rh_err *err)
 {
 	static char said[SAID_BYTES];
-	struct reader reader;
+	struct reader reader = { .opts = opts };
 	char line[LINE_BYTES], path[PATH_MAX];
 	int result, status;
 
@@ -222,7 +223,7 @@ static int run(struct rh_input *input, const void *opts, struct rh_build *build,
 		return rh_fail(err, RH_ABSENT, "%s: %s", rh_input_path(input), absent_why());
 	if (start(&reader, path, err) < 0)
 		return -1;
-	result = read_text(&reader, input, opts, build, out, err);
+	result = read_text(&reader, input, build, out, err);
 	status = finish(&reader, result < 0);
 	read_said(&reader, said, sizeof(said));
 	if (result == 0)

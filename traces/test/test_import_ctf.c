@@ -54,15 +54,22 @@ static void begin(struct packet *packet, uint64_t first, uint64_t last, uint64_t
 	put(packet, 3, 4);
 }
 
-static void event(struct packet *packet, unsigned id, uint64_t time, uint32_t thread,
-		  const uint64_t *fields, size_t count)
+struct event {
+	unsigned id;
+	uint64_t time;
+	uint32_t thread;
+	uint64_t fields[3];
+	size_t count;
+};
+
+static void event(struct packet *packet, struct event event)
 {
-	put(packet, id, 4);
-	put(packet, time, 8);
-	put(packet, thread, 4);
+	put(packet, event.id, 4);
+	put(packet, event.time, 8);
+	put(packet, event.thread, 4);
 	put(packet, 500, 4);
-	for (size_t i = 0; i < count; i++)
-		put(packet, fields[i], 8);
+	for (size_t i = 0; i < event.count; i++)
+		put(packet, event.fields[i], 8);
 }
 
 static void append(FILE *file, struct packet *packet)
@@ -91,14 +98,14 @@ static const char *make_trace(const char *name, uint64_t lost)
 	file = fopen(path, "w");
 	assert_non_null(file);
 	begin(&packet, 1000, 5000, 0);
-	event(&packet, 3, 1000, 7, NULL, 0);
-	event(&packet, 0, 1500, 7, (uint64_t[]){ 64, 0x7f0010 }, 2);
-	event(&packet, 0, 2500, 8, (uint64_t[]){ 100, 0x7f0100 }, 2);
-	event(&packet, 1, 5000, 8, (uint64_t[]){ 0x7f0010 }, 1);
+	event(&packet, (struct event){ 3, 1000, 7, { 0 }, 0 });
+	event(&packet, (struct event){ 0, 1500, 7, { 64, 0x7f0010 }, 2 });
+	event(&packet, (struct event){ 0, 2500, 8, { 100, 0x7f0100 }, 2 });
+	event(&packet, (struct event){ 1, 5000, 8, { 0x7f0010 }, 1 });
 	append(file, &packet);
 	begin(&packet, 6000, 9000, lost);
-	event(&packet, 2, 6500, 7, (uint64_t[]){ 0x7f0100, 4096, 0x7f2000 }, 3);
-	event(&packet, 1, 9000, 7, (uint64_t[]){ 0 }, 1);
+	event(&packet, (struct event){ 2, 6500, 7, { 0x7f0100, 4096, 0x7f2000 }, 3 });
+	event(&packet, (struct event){ 1, 9000, 7, { 0 }, 1 });
 	append(file, &packet);
 	assert_int_equal(fclose(file), 0);
 	return folder;
