@@ -58,13 +58,6 @@ static void *libc_alloc(struct rh_lane *lane, size_t size)
 	return malloc(size);
 }
 
-/* Compilers make a malloc of realloc(NULL, size). */
-static inline void *unseen(void *p)
-{
-	__asm__("" : "+r"(p));
-	return p;
-}
-
 static void *libc_alloc_as(struct rh_lane *lane, size_t size, size_t align, uint32_t flags)
 {
 	void *p;
@@ -73,10 +66,15 @@ static void *libc_alloc_as(struct rh_lane *lane, size_t size, size_t align, uint
 	(void)lane;
 	/* malloc wherever it suffices: aligned_alloc takes another, slower way in
 	 * most allocators, and a program that called malloc would be charged for it. */
-	if (align <= MALLOC_ALIGN_TINY || (align == MALLOC_ALIGN && size >= MALLOC_ALIGN))
-		return flags & RH_ALLOC_ZEROED	  ? calloc(1, size)
-		       : flags & RH_ALLOC_REALLOC ? realloc(unseen(NULL), size)
-						  : malloc(size);
+	if (align <= MALLOC_ALIGN_TINY || (align == MALLOC_ALIGN && size >= MALLOC_ALIGN)) {
+		if (flags & RH_ALLOC_ZEROED)
+			return calloc(1, size);
+		if (!(flags & RH_ALLOC_REALLOC))
+			return malloc(size);
+		p = NULL;
+		__asm__("" : "+r"(p)); /* compilers make a malloc of realloc(NULL, size) */
+		return realloc(p, size);
+	}
 	/* Not aligned_alloc, which C11 allows to refuse a size that is no multiple of
 	 * the alignment. No allocator offers an aligned calloc, hence memset. */
 	if (posix_memalign(&p, align, size) != 0)

@@ -18,7 +18,7 @@ set -u
 build=$(realpath "${1:-build}")
 [ $# -eq 0 ] || shift
 reheap=$build/reheap
-all="redis memcached sqlite python perl git cc1plus ruby php lua gawk jq zstd"
+all="redis memcached sqlite python perl git cc1plus ruby php lua gawk jq zstd make node mawk bc tcl bash"
 work=$(mktemp -d)
 out=${OUT:-$build/truth}
 trap 'rm -rf "$work"' EXIT
@@ -157,6 +157,38 @@ zstd() {
 	need zstd zstd || return
 	seq 3000000 >"$work/x.txt"
 	validate -- zstd -q -T2 -9 -f "$work/x.txt" -o "$work/x.zst"
+}
+make() {
+	need make make || return
+	for i in $(seq 3000); do
+		printf 't%d: t%d\n\t@echo $(subst a,b,$@ $(V)) $(wordlist 2,9,$(V))\n' "$i" $((i + 1))
+	done >"$work/Makefile"
+	printf 't3001:\nV = %s\n' "$(seq -s ' ' 60)" >>"$work/Makefile"
+	validate -- make -n -f "$work/Makefile" t1
+}
+node() {
+	need node nodejs || return
+	validate -- node -e 'const m = new Map(); for (let i = 0; i < 300000; i++) { const k = "k" + i % 9000; m.set(k, (m.get(k) || "").slice(-200) + "v" + i); }'
+}
+mawk() {
+	need mawk mawk || return
+	validate -- mawk 'BEGIN { for (i = 0; i < 600000; i++) a[i % 20000] = a[i % 20000] "value " i
+		for (k in a) n += length(toupper(a[k])) }'
+}
+bc() {
+	need bc bc || return
+	printf 'for (i = 0; i < 30000; i++) s += i ^ 20 / (i + 1)\ns\nquit\n' >"$work/x.bc"
+	validate -- bc -q "$work/x.bc"
+}
+tcl() {
+	need tclsh tcl || return
+	echo 'for {set i 0} {$i < 300000} {incr i} {dict set d k$i [string repeat x 20]}' >"$work/x.tcl"
+	validate -- tclsh "$work/x.tcl"
+}
+bash() {
+	need bash bash || return
+	validate -- bash -c 'declare -A a; for ((i = 0; i < 60000; i++)); do a[k$((i % 5000))]+="v$i"; done
+		n=0; for k in "${!a[@]}"; do n=$((n + ${#a[$k]})); done'
 }
 
 settings="reps ${REPS:-6}, backends ${BACKENDS:-all}, instructions ${INSTRUCTIONS:-no}, $("$reheap" --version)"
