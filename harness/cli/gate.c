@@ -481,7 +481,8 @@ const struct rh_command rh_cmd_gate = {
 		"tested within its share.\n"
 		"\n"
 		"--self-test gates identical and slowed-down allocators on this machine and "
-		"prints how often the verdict was wrong. The slow-down is the threshold in time: how "
+		"prints how often the verdict was wrong. The slow-down is the threshold in time: "
+		"how "
 		"long operations wait for it here is measured first, and printed.",
 	.examples =
 		"reheap gate app.rht --baseline ./old.so --candidate ./new.so\n"
