@@ -44,7 +44,8 @@ static const struct {
 	{ "TMPDIR", "where compiled programs are kept while a command runs" },
 };
 
-/* Text for roff: no line may begin with a dot or quote, and - and \ mean themselves. */
+/* Text for roff: no line may begin with a dot or quote, - and \ mean themselves, and a list without
+ * blanks, which may be wider than a page, may break behind its commas. */
 static void put_roff(const char *text, FILE *to)
 {
 	bool at_start = true;
@@ -58,6 +59,8 @@ static void put_roff(const char *text, FILE *to)
 			fputs("\\-", to);
 		else
 			fputc(*text, to);
+		if (*text == ',' && text[1] && !strchr(" \n", text[1]))
+			fputs("\\:", to);
 		at_start = *text == '\n';
 	}
 }
