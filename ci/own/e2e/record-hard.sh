@@ -85,13 +85,14 @@ else
 fi
 
 # The recorder hangs: the program goes on, and what was lost is counted and marked.
-# accounted TOTAL FILE: events of the trace and calls that it says were lost
+# accounted TOTAL FILE [MORE]: events of the trace and calls that it says were lost; at most MORE (40) are
+# the C library's own
 accounted() {
-	"$reheap" info "$2" | awk -v total="$1" '
+	"$reheap" info "$2" | awk -v total="$1" -v more="${3:-40}" '
 		$1 == "alloc" || $1 == "free" { sum += $2 }
 		$1 == "repair.alloc_live" { sum -= $2 }
 		$1 == "drop.ring_full" || $1 == "drop.free_unknown" || $1 == "drop.disk_full" { sum += $2 }
-		END { print sum; exit !(sum >= total && sum <= total + 40) }'
+		END { print sum; exit !(sum >= total && sum <= total + more) }'
 }
 "$reheap" record -q -o stall.rht -- "$hard" churn-then 6000000 "$temp/mark" 2>stall.txt &
 recorder=$!
@@ -119,7 +120,8 @@ ok 'threads that begin while the recorder is stopped do not wait in turn' test -
 kill -CONT $recorder
 wait $recorder
 ok 'and the program ends as ever' test $? = 0
-ok 'their calls are in the trace or counted as lost' accounted 9600000 crowd.rht
+# A thread's end has two calls of free(NULL), and of a lost call nobody knows what it was.
+ok 'their calls are in the trace or counted as lost' accounted 9600000 crowd.rht $((40 + 2 * 240))
 is_exit 6 'with --strict losses have a status of their own' "$reheap" record -q --strict \
 	--on-full drop --buffer 65536 -o drop.rht -- "$hard" many 3000000
 
