@@ -65,23 +65,6 @@ static void put_roff(const char *text, FILE *to)
 	}
 }
 
-/* A list without blanks, such as a default: a line may break after each of its commas. */
-static void put_list(const char *words, FILE *to)
-{
-	char word[64];
-
-	for (size_t length; *words; words += length) {
-		length = strcspn(words, ",");
-		length += words[length] == ',';
-		if (length >= sizeof(word))
-			length = sizeof(word) - 1;
-		snprintf(word, sizeof(word), "%.*s", (int)length, words);
-		put_roff(word, to);
-		if (words[length])
-			fputs("\\:", to);
-	}
-}
-
 static void put_option(const struct rh_opt *row, FILE *to)
 {
 	bool has_value = row->type != RH_OPT_FLAG;
@@ -105,7 +88,7 @@ static void put_option(const struct rh_opt *row, FILE *to)
 	}
 	if (has_value && row->dflt && row->dflt[0]) {
 		fputs(" [", to);
-		put_list(row->dflt, to);
+		put_roff(row->dflt, to);
 		fputc(']', to);
 	}
 	fputc('\n', to);
