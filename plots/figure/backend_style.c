@@ -56,9 +56,9 @@ static void strip_path(const char **start, size_t *bytes)
 	*bytes = (size_t)((so && so > at ? so : end) - at);
 }
 
-void rh_backend_style_set(struct rh_backend_style *brand, int variant)
+void rh_backend_style_set(struct rh_backend_style *style, int variant)
 {
-	const char *name = brand->heap;
+	const char *name = style->heap;
 	const struct look *look;
 	uint32_t hash = 2166136261u;
 	size_t bytes = strcspn(name, ":");
@@ -69,15 +69,15 @@ void rh_backend_style_set(struct rh_backend_style *brand, int variant)
 	for (size_t i = 0; i < bytes; i++)
 		hash = (hash ^ (unsigned char)name[i]) * 16777619u;
 	if (look) {
-		brand->color = look->color;
-		brand->dash = look->dash;
+		style->color = look->color;
+		style->dash = look->dash;
 		while (marks[mark] != look->mark)
 			mark++;
 	} else {
-		brand->color = strangers[hash % STRANGER_COUNT];
-		brand->dash = 2 + (int)(hash / STRANGER_COUNT / MARK_COUNT % (DASH_COUNT - 1));
+		style->color = strangers[hash % STRANGER_COUNT];
+		style->dash = 2 + (int)(hash / STRANGER_COUNT / MARK_COUNT % (DASH_COUNT - 1));
 		mark = (int)(hash / STRANGER_COUNT % MARK_COUNT);
 	}
-	brand->dash = 1 + (brand->dash - 1 + variant) % DASH_COUNT;
-	brand->mark = marks[(mark + variant) % MARK_COUNT];
+	style->dash = 1 + (style->dash - 1 + variant) % DASH_COUNT;
+	style->mark = marks[(mark + variant) % MARK_COUNT];
 }

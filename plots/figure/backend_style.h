@@ -25,7 +25,7 @@ struct rh_backend_style {
 enum { RH_LABEL_MAX = 26 };
 
 /* Fills color, dash and mark by the name of the heap (for a path its last part without "lib" and
- * ".so"); `variant` counts earlier brands of the same heap. */
-void rh_backend_style_set(struct rh_backend_style *brand, int variant);
+ * ".so"); `variant` counts earlier styles of the same heap. */
+void rh_backend_style_set(struct rh_backend_style *style, int variant);
 
 #endif

@@ -36,7 +36,7 @@ struct rh_figure_point {
 
 struct rh_series {
 	size_t panel;
-	int brand; /* -1: a thing to compare with */
+	int style; /* -1: a thing to compare with */
 	const char *label;
 	int variant; /* other dash and mark in the same colour */
 	struct rh_figure_point *points;
@@ -140,9 +140,9 @@ int rh_style_check(const char *style, bool draws, struct rh_err *err);
  * RH_USAGE (a name with '), RH_FAILED (gnuplot could not draw it). */
 int rh_figure_script(const struct rh_script *script, const char *prefix, struct rh_err *err);
 
-/* Dash and mark: the brand's, moved on by the series' variant. */
-int rh_series_dash(const struct rh_backend_style *brand, const struct rh_series *series);
-int rh_series_mark(const struct rh_backend_style *brand, const struct rh_series *series);
+/* Dash and mark: the style's, moved on by the series' variant. */
+int rh_series_dash(const struct rh_backend_style *style, const struct rh_series *series);
+int rh_series_mark(const struct rh_backend_style *style, const struct rh_series *series);
 
 /* The text shown when the pointer rests on a mark; false when there is none: on a line with many
  * points only some have one, so that a page stays small. */

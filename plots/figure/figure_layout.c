@@ -214,7 +214,7 @@ static void y_range(struct rh_figure *figure, int panel, double scale, double *m
 		const struct rh_series *series = &figure->series[i];
 
 		if ((panel != ALL_PANELS && series->panel != (size_t)panel) ||
-		    (series->brand < 0 && figure->layout == RH_LANES))
+		    (series->style < 0 && figure->layout == RH_LANES))
 			continue;
 		for (size_t j = 0; j < series->point_count; j++) {
 			widen(series->points[j].y / scale, &lo, &hi);
@@ -390,7 +390,7 @@ static bool same_series(const struct rh_figure *figure)
 			bool found = false;
 
 			for (size_t i = first->first; i < first->last; i++)
-				found |= figure->series[i].brand == figure->series[s].brand &&
+				found |= figure->series[i].style == figure->series[s].style &&
 					 figure->series[i].variant == figure->series[s].variant &&
 					 strcmp(figure->series[i].label, figure->series[s].label) ==
 						 0;

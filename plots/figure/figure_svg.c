@@ -127,7 +127,7 @@ static void put_ticks(const struct pen *pen, bool along_x)
 
 static void put_color(const struct pen *pen, const struct rh_series *series)
 {
-	uint32_t color = series->brand >= 0 ? pen->view->brands[series->brand].color : 0x808080;
+	uint32_t color = series->style >= 0 ? pen->view->styles[series->style].color : 0x808080;
 
 	if (color == 0)
 		fputs("currentColor", pen->to);
@@ -141,8 +141,8 @@ static const char *dash_of(const struct pen *pen, const struct rh_series *series
 	static const char *const dashes[] = { "", "6,3", "2,3", "8,3,2,3", "4,2,1,2" };
 	int dash = 2;
 
-	if (series->brand >= 0)
-		dash = rh_series_dash(&pen->view->brands[series->brand], series);
+	if (series->style >= 0)
+		dash = rh_series_dash(&pen->view->styles[series->style], series);
 
 	return dashes[(dash - 1) % 5];
 }
@@ -160,8 +160,8 @@ static void put_mark(const struct pen *pen, const struct rh_series *series, doub
 
 	if (!isfinite(x) || !isfinite(y))
 		return;
-	if (series->brand >= 0)
-		mark = (rh_series_mark(&pen->view->brands[series->brand], series) - 5) / 2;
+	if (series->style >= 0)
+		mark = (rh_series_mark(&pen->view->styles[series->style], series) - 5) / 2;
 	fputs("<path fill=\"", pen->to);
 	put_color(pen, series);
 	fprintf(pen->to, "\" d=\"M%.1f,%.1f%s\"", x, y, shapes[mark % 6]);
@@ -214,7 +214,7 @@ static void put_points(const struct pen *pen, const struct rh_series *series)
 /* A line through the points: steps (a value holds up to its x) or straight. */
 static void put_path(const struct pen *pen, const struct rh_series *series, double scale)
 {
-	bool steps = pen->figure->layout == RH_RUN, filled = steps && series->brand < 0;
+	bool steps = pen->figure->layout == RH_RUN, filled = steps && series->style < 0;
 	double x = 0, y = 0;
 
 	fputs("<path stroke-width=\"1.5\" ", pen->to);
@@ -267,7 +267,7 @@ static void put_key(const struct pen *pen, const struct rh_panel *panel)
 		double y =
 			panel->top - figure->key_height + 8 + 15 * (double)(i % figure->key_rows);
 
-		if (figure->layout == RH_RUN && series->brand < 0) {
+		if (figure->layout == RH_RUN && series->style < 0) {
 			fprintf(pen->to,
 				"<path fill=\"#808080\" fill-opacity=\"0.28\" "
 				"d=\"M%.1f,%.1fh22v10h-22z\"/>\n",
@@ -280,7 +280,7 @@ static void put_key(const struct pen *pen, const struct rh_panel *panel)
 		put_color(pen, series);
 		fprintf(pen->to, "\" stroke-dasharray=\"%s\" d=\"M%.1f,%.1fh22\"/>\n",
 			dash_of(pen, series), x, y);
-		if (figure->layout != RH_RUN && series->brand >= 0)
+		if (figure->layout != RH_RUN && series->style >= 0)
 			put_mark(pen, series, x + 11, y, NULL);
 		put_text(pen->to, &(struct label){ x + 27, y + 4, "start", 11, "ink" },
 			 series->label);
@@ -384,7 +384,7 @@ static void put_panel(struct pen *pen, size_t p)
 			put_cells(pen, series);
 		else if (!rows && figure->layout != RH_SCATTER)
 			put_path(pen, series, p == 1 && run ? 1 : figure->scale);
-		if (!run && figure->layout != RH_HEAT && series->brand >= 0)
+		if (!run && figure->layout != RH_HEAT && series->style >= 0)
 			put_points(pen, series);
 	}
 	fputs("</g>\n", pen->to);

@@ -112,7 +112,7 @@ bool rh_figure_hover(const struct rh_figure *figure, const struct rh_series *ser
 	double scale = figure->layout == RH_RUN && series->panel == 1 ? 1 : figure->scale;
 	char x[32], y[32];
 
-	if (series->brand < 0 || figure->layout == RH_HEAT || index % each != each - 1)
+	if (series->style < 0 || figure->layout == RH_HEAT || index % each != each - 1)
 		return false;
 	rh_format_number(x, sizeof(x), point->x);
 	rh_format_number(y, sizeof(y), point->y / scale);
@@ -142,9 +142,9 @@ static void write_tsv(const struct rh_view *view, const struct rh_figure *figure
 			fprintf(to, "%zu\t", series->panel + 1);
 			put_field(figure->panels[series->panel].name, to);
 			fprintf(to, "%zu\t", s + 1);
-			put_field(series->brand >= 0 ? view->brands[series->brand].spec : "-", to);
+			put_field(series->style >= 0 ? view->styles[series->style].spec : "-", to);
 			put_field(series->label, to);
-			fprintf(to, "%d\t", series->brand < 0);
+			fprintf(to, "%d\t", series->style < 0);
 			put_number(point->x, '\t', to);
 			put_number(point->x_lo, '\t', to);
 			put_number(point->x_hi, '\t', to);
@@ -182,9 +182,9 @@ static void write_arrays(const struct rh_view *view, const struct rh_figure *fig
 	for (int kind = 0; kind < 3; kind++) {
 		fprintf(to, "array %s[series_count] = [", names[kind]);
 		for (size_t s = 0; s < figure->series_count; s++) {
-			int brand = figure->series[s].brand;
+			int style = figure->series[s].style;
 			const struct rh_backend_style *look =
-				brand >= 0 ? &view->brands[brand] : NULL;
+				style >= 0 ? &view->styles[style] : NULL;
 
 			fputs(s ? ", " : "", to);
 			if (kind == 0)
@@ -199,7 +199,7 @@ static void write_arrays(const struct rh_view *view, const struct rh_figure *fig
 	}
 	fprintf(to, "array role[series_count] = [");
 	for (size_t s = 0; s < figure->series_count; s++)
-		fprintf(to, "%s%d", s ? ", " : "", figure->series[s].brand < 0);
+		fprintf(to, "%s%d", s ? ", " : "", figure->series[s].style < 0);
 	fputs("]\n", to);
 	fputs("# of each panel: top and bottom in pixels, rows, first and last series, ranges\n",
 	      to);

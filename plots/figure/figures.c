@@ -49,11 +49,11 @@ static const char *unseen_note(const struct rh_view *view)
 {
 	size_t unseen = 0, seen;
 
-	for (size_t b = 0; b < view->brand_count; b++) {
+	for (size_t b = 0; b < view->style_count; b++) {
 		seen = 0;
 		for (size_t s = 0; s < view->scene_count; s++)
 			seen += rh_view_metric(view, s, b, "locks.wait_share") != NULL;
-		unseen += !seen && !view->brands[b].control;
+		unseen += !seen && !view->styles[b].control;
 	}
 	return unseen ? rh_pool_printf(
 				view->pool,
@@ -74,7 +74,7 @@ static bool still(const struct rh_view *view, size_t scene)
 static void build_rows(const struct rh_view *view, struct rh_figures *figures, int which)
 {
 	const struct row_figure *row = &row_figures[which];
-	size_t series_max = RH_PANELS_MAX * view->brand_count;
+	size_t series_max = RH_PANELS_MAX * view->style_count;
 	struct rh_figure *figure =
 		rh_figure_start(figures, row->name, RH_ROWS, RH_PANELS_MAX, series_max);
 	struct rh_trial_span span = { 0 };
@@ -106,7 +106,7 @@ static void build_rows(const struct rh_view *view, struct rh_figures *figures, i
 		view, drawn,
 		row->reference > 0 && view->baseline >= 0
 			? rh_pool_printf(view->pool, "Time relative to %s",
-					 view->brands[view->baseline].spec)
+					 view->styles[view->baseline].spec)
 			: rh_pool_printf(view->pool, "%.*s", (int)strcspn(row->title, "(") - 1,
 					 row->title));
 	if (figure->panel_count == 0)
@@ -214,7 +214,7 @@ static void build_counters(const struct rh_view *view, struct rh_figures *figure
 {
 	struct rh_figure *figure =
 		rh_figure_start(figures, misses ? "cache-misses" : "instructions", RH_ROWS,
-				RH_PANELS_MAX, RH_PANELS_MAX * view->brand_count);
+				RH_PANELS_MAX, RH_PANELS_MAX * view->style_count);
 
 	figure->title =
 		misses ? miss_title(view) : "Instructions and what they do (lower is better)";

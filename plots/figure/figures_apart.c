@@ -18,7 +18,7 @@ static const struct part {
 void rh_build_apart(const struct rh_view *view, struct rh_figures *figures, int which)
 {
 	struct rh_figure *figure = rh_figure_start(figures, "time-apart", RH_ROWS, RH_PANELS_MAX,
-						   RH_PANELS_MAX * view->brand_count);
+						   RH_PANELS_MAX * view->style_count);
 	struct rh_trial_span span = { 0 };
 	size_t drawn = 0;
 

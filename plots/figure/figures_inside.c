@@ -49,7 +49,7 @@ static bool has_lock_probe(const struct rh_view *view, size_t scene)
 void rh_build_contention(const struct rh_view *view, struct rh_figures *figures, int which)
 {
 	struct rh_figure *figure = rh_figure_start(figures, "contention", RH_ROWS, RH_PANELS_MAX,
-						   RH_PANELS_MAX * view->brand_count);
+						   RH_PANELS_MAX * view->style_count);
 	bool wide = some_scene_is_wide(view);
 	struct rh_trial_span span = { 0 };
 	size_t drawn = 0;
@@ -118,12 +118,12 @@ static int by_value(const void *a, const void *b)
 }
 
 /* The median over trials, and how many there are. */
-static double median_share(const struct rh_view *view, size_t scene, size_t brand, const char *name,
+static double median_share(const struct rh_view *view, size_t scene, size_t style, const char *name,
 			   unsigned *n)
 {
 	double values[TRIALS_MAX];
 	const struct rh_trial_done **list;
-	size_t trials = rh_view_trials(view, scene, brand, &list), count = 0;
+	size_t trials = rh_view_trials(view, scene, style, &list), count = 0;
 
 	for (size_t i = 0; i < trials && count < TRIALS_MAX; i++) {
 		double share = class_share(list[i], name);
@@ -148,11 +148,11 @@ struct classes {
 	size_t count;
 };
 
-static void add_class_name(const struct rh_view *view, size_t scene, size_t brand, const char *name,
+static void add_class_name(const struct rh_view *view, size_t scene, size_t style, const char *name,
 			   struct classes *classes)
 {
 	unsigned n;
-	double share = median_share(view, scene, brand, name, &n);
+	double share = median_share(view, scene, style, name, &n);
 	struct class *class = classes->list;
 
 	while (class < classes->list + classes->count && strcmp(class->name, name) != 0)
@@ -167,7 +167,7 @@ static void add_class_name(const struct rh_view *view, size_t scene, size_t bran
 }
 
 /* Classes that were waited for at some width for long enough to show, the longest first. */
-static void find_classes(const struct rh_view *view, size_t first, size_t brand,
+static void find_classes(const struct rh_view *view, size_t first, size_t style,
 			 struct classes *classes)
 {
 	classes->count = 0;
@@ -176,12 +176,12 @@ static void find_classes(const struct rh_view *view, size_t first, size_t brand,
 		const struct rh_trial_done **list;
 
 		if (!rh_same_trace(&view->scenes[s], &view->scenes[first]) ||
-		    !rh_view_trials(view, s, brand, &list))
+		    !rh_view_trials(view, s, style, &list))
 			continue;
 		locks = list[0]->probes ? list[0]->probes->locks : NULL;
 		for (size_t i = 0; locks && i < locks->classes_count; i++)
 			if (locks->classes[i].name)
-				add_class_name(view, s, brand, locks->classes[i].name, classes);
+				add_class_name(view, s, style, locks->classes[i].name, classes);
 	}
 	qsort(classes->list, classes->count, sizeof(*classes->list), by_most);
 	for (size_t c = 0; c < classes->count; c++)
@@ -191,9 +191,9 @@ static void find_classes(const struct rh_view *view, size_t first, size_t brand,
 }
 
 static void add_class(const struct rh_view *view, struct rh_figure *figure, size_t first,
-		      size_t brand, const struct class *class)
+		      size_t style, const struct class *class)
 {
-	struct rh_series *series = rh_figure_series(figure, figure->panel_count, (int)brand,
+	struct rh_series *series = rh_figure_series(figure, figure->panel_count, (int)style,
 						    class->name, view->scene_count);
 
 	series->variant = class->variant;
@@ -203,7 +203,7 @@ static void add_class(const struct rh_view *view, struct rh_figure *figure, size
 
 		if (!rh_same_trace(&view->scenes[s], &view->scenes[first]))
 			continue;
-		share = median_share(view, s, brand, class->name, &n);
+		share = median_share(view, s, style, class->name, &n);
 		if (!isfinite(share))
 			continue;
 		rh_series_point(series, rh_scene_width(&view->scenes[s]), 100 * share);
@@ -215,17 +215,17 @@ static void add_class(const struct rh_view *view, struct rh_figure *figure, size
 }
 
 static void add_lock_panel(const struct rh_view *view, struct rh_figure *figure, size_t first,
-			   size_t brand)
+			   size_t style)
 {
 	size_t before = figure->series_count;
 	struct classes classes;
 
-	find_classes(view, first, brand, &classes);
+	find_classes(view, first, style, &classes);
 	for (size_t c = 0; c < classes.count; c++)
-		add_class(view, figure, first, brand, &classes.list[c]);
+		add_class(view, figure, first, style, &classes.list[c]);
 	if (figure->series_count > before)
 		figure->panels[figure->panel_count++].name =
-			rh_pool_printf(view->pool, "%s, %s", view->brands[brand].label,
+			rh_pool_printf(view->pool, "%s, %s", view->styles[style].label,
 				       view->scenes[first].trace_name);
 }
 
@@ -240,10 +240,10 @@ void rh_build_lock_classes(const struct rh_view *view, struct rh_figures *figure
 	figure->y_text = "% of lane time";
 	figure->percent = true;
 	for (size_t s = 0; s < view->scene_count; s++)
-		for (size_t b = 0; rh_first_of_trace(view, s) && b < view->brand_count &&
+		for (size_t b = 0; rh_first_of_trace(view, s) && b < view->style_count &&
 				   figure->panel_count < RH_PANELS_MAX;
 		     b++)
-			if (!view->brands[b].control)
+			if (!view->styles[b].control)
 				add_lock_panel(view, figure, s, b);
 	figure->cpus = rh_view_cpus(view);
 	figure->note = "medians over trials; dotted: the number of CPUs; waits of jemalloc are "
@@ -284,11 +284,11 @@ static double stat_of(const struct rh_trial_done *trial, const char *name)
 }
 
 static void add_tier(const struct rh_view *view, struct rh_figure *figure,
-		     const struct rh_trial_done *trial, size_t brand, size_t tier)
+		     const struct rh_trial_done *trial, size_t style, size_t tier)
 {
 	double allocs = stat_of(trial, "Mallocs"), count = 0;
 	struct rh_series *series =
-		rh_figure_series(figure, figure->panel_count, (int)brand, tiers[tier].label, 1);
+		rh_figure_series(figure, figure->panel_count, (int)style, tiers[tier].label, 1);
 	char per[24];
 
 	for (int i = 0; i < 2 && tiers[tier].stats[i]; i++) {
@@ -304,18 +304,18 @@ static void add_tier(const struct rh_view *view, struct rh_figure *figure,
 }
 
 static void add_tiers(const struct rh_view *view, struct rh_figure *figure, size_t scene,
-		      size_t brand)
+		      size_t style)
 {
-	const struct rh_trial_done *trial = rh_view_trial(view, scene, brand);
+	const struct rh_trial_done *trial = rh_view_trial(view, scene, style);
 
 	if (!(stat_of(trial, "Mallocs") > 0) || !isfinite(stat_of(trial, "mcache.hits")) ||
 	    figure->panel_count == RH_PANELS_MAX)
 		return;
 	for (size_t t = 0; t < TIERS; t++)
-		add_tier(view, figure, trial, brand, t);
+		add_tier(view, figure, trial, style, t);
 	figure->panels[figure->panel_count].rows = TIERS;
 	figure->panels[figure->panel_count++].name = rh_pool_printf(
-		view->pool, "%s, %s", view->brands[brand].label, view->scenes[scene].label);
+		view->pool, "%s, %s", view->styles[style].label, view->scenes[scene].label);
 }
 
 void rh_build_tiers(const struct rh_view *view, struct rh_figures *figures, int which)
@@ -327,8 +327,8 @@ void rh_build_tiers(const struct rh_view *view, struct rh_figures *figures, int 
 	figure->title = "Which tier served (further down is slower)";
 	figure->x_text = "requests served per 1000 allocations";
 	for (size_t s = 0; s < view->scene_count; s++)
-		for (size_t b = 0; b < view->brand_count; b++)
-			if (!view->brands[b].control)
+		for (size_t b = 0; b < view->style_count; b++)
+			if (!view->styles[b].control)
 				add_tiers(view, figure, s, b);
 	figure->note = "the trial of median time; in brackets: the count";
 	figure->note_more = "first two rows: objects; below: spans of objects and large objects; "

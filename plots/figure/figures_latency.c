@@ -80,19 +80,19 @@ static void add_latency(const struct rh_view *view, struct rh_figure *figure,
 {
 	size_t first = figure->series_count;
 
-	for (size_t b = 0; b < view->brand_count && figure->series_count - first < RH_SERIES_MAX;
+	for (size_t b = 0; b < view->style_count && figure->series_count - first < RH_SERIES_MAX;
 	     b++) {
 		struct rh_series *series;
 
-		if (view->brands[b].control)
+		if (view->styles[b].control)
 			continue;
 		series = rh_figure_series(figure, figure->panel_count, (int)b,
-					  view->brands[b].label, view->metric_count);
+					  view->styles[b].label, view->metric_count);
 		for (size_t i = 0; i < view->metric_count; i++) {
 			const struct rh_view_metric *metric = &view->metrics[i];
 			double nines = nines_of(metric->name, panel->prefix);
 
-			if (nines > 0 && metric->scene == panel->scene && metric->brand == b) {
+			if (nines > 0 && metric->scene == panel->scene && metric->style == b) {
 				rh_series_point(series, nines, metric->median);
 				rh_span_widen(span, metric);
 			}
@@ -167,7 +167,7 @@ static void build_percentiles(const struct rh_view *view, struct rh_figures *fig
 
 /* ---- by size ---- */
 
-/* Median over the trials of a brand's p99 in one octave, and how many trials there are. */
+/* Median over the trials of a style's p99 in one octave, and how many trials there are. */
 struct octave {
 	double values[64];
 	size_t count;
@@ -204,12 +204,12 @@ static const struct rh_latency_found *latency_of(const struct rh_trial_done *tri
 }
 
 static size_t add_sizes(const struct rh_view *view, struct rh_figure *figure, size_t scene,
-			size_t brand, const char *kind)
+			size_t style, const char *kind)
 {
 	struct octave *octaves = rh_pool_alloc(view->pool, RH_LAT_OCTAVES, sizeof(*octaves));
 	struct rh_series *series;
 	const struct rh_trial_done **list;
-	size_t trials = rh_view_trials(view, scene, brand, &list);
+	size_t trials = rh_view_trials(view, scene, style, &list);
 
 	for (size_t i = 0; i < trials; i++) {
 		const struct rh_latency_found *probe = latency_of(list[i]);
@@ -217,8 +217,8 @@ static size_t add_sizes(const struct rh_view *view, struct rh_figure *figure, si
 		if (probe && probe->sizes)
 			add_trial_sizes(probe->sizes, kind, octaves);
 	}
-	series = rh_figure_series(figure, figure->panel_count, (int)brand,
-				  view->brands[brand].label, RH_LAT_OCTAVES);
+	series = rh_figure_series(figure, figure->panel_count, (int)style,
+				  view->styles[style].label, RH_LAT_OCTAVES);
 	for (int o = 0; o < RH_LAT_OCTAVES; o++) {
 		qsort(octaves[o].values, octaves[o].count, sizeof(double), by_value);
 		/* an octave that only some trials filled does not represent all of them */
@@ -249,9 +249,9 @@ static void build_sizes(const struct rh_view *view, struct rh_figures *figures)
 			size_t first = figure->series_count;
 
 			for (size_t b = 0;
-			     b < view->brand_count && figure->series_count - first < RH_SERIES_MAX;
+			     b < view->style_count && figure->series_count - first < RH_SERIES_MAX;
 			     b++)
-				if (!view->brands[b].control)
+				if (!view->styles[b].control)
 					trials = add_sizes(view, figure, s, b,
 							   rh_latency_names[kinds[k]]);
 			if (figure->series_count == first)
@@ -384,12 +384,12 @@ static void draw_heat(const struct heat *heat, double floor_ns, struct rh_series
 }
 
 static unsigned add_heat_panel(const struct rh_view *view, struct rh_figure *figure, size_t scene,
-			       size_t brand)
+			       size_t style)
 {
 	struct heat *heat = rh_pool_alloc(view->pool, 1, sizeof(*heat));
 	struct rh_series *series;
 	const struct rh_trial_done **list;
-	size_t count = rh_view_trials(view, scene, brand, &list);
+	size_t count = rh_view_trials(view, scene, style, &list);
 	unsigned trials = 0;
 
 	for (size_t i = 0; i < count; i++) {
@@ -399,11 +399,11 @@ static unsigned add_heat_panel(const struct rh_view *view, struct rh_figure *fig
 	}
 	if (trials == 0)
 		return 0;
-	series = rh_figure_series(figure, figure->panel_count, (int)brand,
-				  view->brands[brand].label, heat->columns * RUN_BUCKETS_MAX);
+	series = rh_figure_series(figure, figure->panel_count, (int)style,
+				  view->styles[style].label, heat->columns * RUN_BUCKETS_MAX);
 	pair_buckets(heat);
 	draw_heat(heat, figure->floor_ns, series);
-	figure->panels[figure->panel_count++].name = view->brands[brand].label;
+	figure->panels[figure->panel_count++].name = view->styles[style].label;
 	return trials;
 }
 
@@ -419,9 +419,9 @@ static void build_heat(const struct rh_view *view, struct rh_figures *figures)
 	figure->y_text = "ns";
 	figure->floor_ns = floor_of(view);
 	for (size_t s = 0; s < view->scene_count && figure->panel_count == 0; s++) {
-		for (size_t b = 0; b < view->brand_count && figure->panel_count < RH_SERIES_MAX;
+		for (size_t b = 0; b < view->style_count && figure->panel_count < RH_SERIES_MAX;
 		     b++)
-			if (!view->brands[b].control) {
+			if (!view->styles[b].control) {
 				unsigned n = add_heat_panel(view, figure, s, b);
 
 				trials = n > trials ? n : trials;

@@ -15,7 +15,7 @@ enum { RUN_FIGURES_MAX = 6, RUN_POINTS_MAX = 600 };
 /* ---- memory over the run ---- */
 
 /* A line through at most RUN_POINTS_MAX of the segments, the largest of each stretch. What is
- * to be compared with (brand -1) becomes an area, whose steps are spelled out. */
+ * to be compared with (style -1) becomes an area, whose steps are spelled out. */
 static void add_steps(struct rh_series *series, const struct rh_segments *segments,
 		      const double *values, const double *under)
 {
@@ -37,35 +37,35 @@ static void add_steps(struct rh_series *series, const struct rh_segments *segmen
 		if (!isfinite(most))
 			continue;
 		/* A reading stands for the stretch before it, the first one too. */
-		if (series->brand < 0 || series->point_count == 0)
+		if (series->style < 0 || series->point_count == 0)
 			rh_series_point(series, from, most);
 		rh_series_point(series, at, most);
 	}
 }
 
 static bool add_run(const struct rh_view *view, struct rh_figure *figure, size_t scene,
-		    size_t brand)
+		    size_t style)
 {
-	const struct rh_trial_done *trial = rh_view_trial(view, scene, brand);
+	const struct rh_trial_done *trial = rh_view_trial(view, scene, style);
 	const struct rh_segments *segments = trial ? trial->segments : NULL;
 	size_t count = segments ? segments->events_count : 0;
-	const char *label = view->brands[brand].label;
+	const char *label = view->styles[style].label;
 
 	if (count < 2 || segments->rss_bytes_count != count || segments->live_bytes_count != count)
 		return false;
 	if (figure->series_count == 0)
 		add_steps(rh_figure_series(figure, 0, -1, "in use by the program", 2 * count),
 			  segments, segments->live_bytes, NULL);
-	add_steps(rh_figure_series(figure, 0, (int)brand, label, count + 1), segments,
+	add_steps(rh_figure_series(figure, 0, (int)style, label, count + 1), segments,
 		  segments->rss_bytes, NULL);
-	add_steps(rh_figure_series(figure, 1, (int)brand, label, count + 1), segments,
+	add_steps(rh_figure_series(figure, 1, (int)style, label, count + 1), segments,
 		  segments->rss_bytes, segments->live_bytes);
 	return true;
 }
 
 /* More than seven lines cannot be distinguished: another figure takes the next seven. */
 static void build_run_part(const struct rh_view *view, struct rh_figures *figures, size_t scene,
-			   size_t *brand)
+			   size_t *style)
 {
 	struct rh_figure *figure;
 	size_t drawn = 0, number = figures->count;
@@ -79,10 +79,10 @@ static void build_run_part(const struct rh_view *view, struct rh_figures *figure
 	figure->scale = 1048576;
 	figure->panel_count = 2;
 	figure->panels[0].name = figure->panels[1].name = view->scenes[scene].label;
-	for (; *brand < view->brand_count && drawn < RH_SERIES_MAX; ++*brand) {
+	for (; *style < view->style_count && drawn < RH_SERIES_MAX; ++*style) {
 		/* Heaps that never return memory would flatten every other line. */
-		if (!view->brands[*brand].control)
-			drawn += add_run(view, figure, scene, *brand);
+		if (!view->styles[*style].control)
+			drawn += add_run(view, figure, scene, *style);
 	}
 	figure->note =
 		"lines: RSS of the heap, trial of median time; filled: bytes the program holds";
@@ -103,7 +103,7 @@ void rh_build_runs(const struct rh_view *view, struct rh_figures *figures, int w
 	(void)which;
 	for (size_t s = 0; s < view->scene_count; s++)
 		for (size_t b = 0;
-		     b < view->brand_count && figures->count - before < RUN_FIGURES_MAX;)
+		     b < view->style_count && figures->count - before < RUN_FIGURES_MAX;)
 			build_run_part(view, figures, s, &b);
 	for (size_t i = before; i < figures->count; i++)
 		figures->list[i].name = rh_pool_printf(
@@ -118,19 +118,19 @@ void rh_build_runs(const struct rh_view *view, struct rh_figures *figures, int w
 
 /* ---- throughput against lanes ---- */
 
-/* Events per second of one brand at every width of the trace of scene `first`. */
+/* Events per second of one style at every width of the trace of scene `first`. */
 static void add_scaling(const struct rh_view *view, struct rh_figure *figure, size_t first,
-			size_t brand, struct rh_trial_span *span)
+			size_t style, struct rh_trial_span *span)
 {
-	struct rh_series *series = rh_figure_series(figure, figure->panel_count, (int)brand,
-						    view->brands[brand].label, view->scene_count);
+	struct rh_series *series = rh_figure_series(figure, figure->panel_count, (int)style,
+						    view->styles[style].label, view->scene_count);
 
 	for (size_t s = first; s < view->scene_count; s++) {
 		const struct rh_view_metric *metric;
 
 		if (!rh_same_trace(&view->scenes[s], &view->scenes[first]))
 			continue;
-		metric = rh_view_metric(view, s, brand, "time.ns_per_event");
+		metric = rh_view_metric(view, s, style, "time.ns_per_event");
 		if (!metric || !(metric->median > 0))
 			continue;
 		series->points[series->point_count++] = (struct rh_figure_point){
@@ -181,8 +181,8 @@ void rh_build_lanes(const struct rh_view *view, struct rh_figures *figures, int 
 		if (!rh_first_of_trace(view, s))
 			continue;
 		for (size_t b = 0;
-		     b < view->brand_count && figure->series_count - first < RH_SERIES_MAX; b++)
-			if (!view->brands[b].control)
+		     b < view->style_count && figure->series_count - first < RH_SERIES_MAX; b++)
+			if (!view->styles[b].control)
 				add_scaling(view, figure, s, b, &span);
 		if (figure->series_count == first)
 			continue;
@@ -206,7 +206,7 @@ static void add_pareto(const struct rh_view *view, struct rh_figure *figure, siz
 {
 	size_t first = figure->series_count;
 
-	for (size_t b = 0; b < view->brand_count && figure->series_count - first < RH_POINTS_MAX;
+	for (size_t b = 0; b < view->style_count && figure->series_count - first < RH_POINTS_MAX;
 	     b++) {
 		const struct rh_view_metric *time =
 			rh_view_metric(view, scene, b, "time.ns_per_event");
@@ -214,10 +214,10 @@ static void add_pareto(const struct rh_view *view, struct rh_figure *figure, siz
 			rh_view_metric(view, scene, b, "memory.rss_peak_bytes");
 		struct rh_series *series;
 
-		if (!time || !peak || view->brands[b].control)
+		if (!time || !peak || view->styles[b].control)
 			continue;
 		series = rh_figure_series(figure, figure->panel_count, (int)b,
-					  view->brands[b].label, 1);
+					  view->styles[b].label, 1);
 		series->points[series->point_count++] = (struct rh_figure_point){
 			.x = time->median,
 			.x_lo = time->lo,
@@ -264,7 +264,7 @@ void rh_build_pareto(const struct rh_view *view, struct rh_figures *figures, int
 /* Geometric mean of a metric's ratios to the baseline over all traces, each counted once whatever
  * its lanes; NaN unless every trace that the baseline has knows the backend, so that points stand
  * for the same work. */
-static double mean_over_traces(const struct rh_view *view, size_t brand, const char *metric,
+static double mean_over_traces(const struct rh_view *view, size_t style, const char *metric,
 			       size_t *traces)
 {
 	double sum = 0;
@@ -274,23 +274,23 @@ static double mean_over_traces(const struct rh_view *view, size_t brand, const c
 		if (!rh_first_of_trace(view, s) ||
 		    !isfinite(rh_trace_log_ratio(view, s, (size_t)view->baseline, metric)))
 			continue;
-		sum += rh_trace_log_ratio(view, s, brand, metric);
+		sum += rh_trace_log_ratio(view, s, style, metric);
 		++*traces;
 	}
 	return *traces ? exp(sum / (double)*traces) : NAN;
 }
 
-static void add_mean(const struct rh_view *view, struct rh_figure *figure, size_t brand,
+static void add_mean(const struct rh_view *view, struct rh_figure *figure, size_t style,
 		     size_t *traces)
 {
-	double time = mean_over_traces(view, brand, "time.ns_per_event", traces);
-	double memory = mean_over_traces(view, brand, "memory.rss_peak_bytes", traces);
+	double time = mean_over_traces(view, style, "time.ns_per_event", traces);
+	double memory = mean_over_traces(view, style, "memory.rss_peak_bytes", traces);
 	struct rh_series *series;
 
-	if (view->brands[brand].control || !isfinite(time) || !isfinite(memory) ||
+	if (view->styles[style].control || !isfinite(time) || !isfinite(memory) ||
 	    figure->series_count == RH_POINTS_MAX)
 		return;
-	series = rh_figure_series(figure, 0, (int)brand, view->brands[brand].label, 1);
+	series = rh_figure_series(figure, 0, (int)style, view->styles[style].label, 1);
 	series->points[series->point_count++] = (struct rh_figure_point){ .x = time,
 									  .x_lo = time,
 									  .x_hi = time,
@@ -310,7 +310,7 @@ void rh_build_tradeoff(const struct rh_view *view, struct rh_figures *figures, i
 	figure->title = "Time and memory over all traces (down and left is better)";
 	figure->x_text = "time relative to the baseline";
 	figure->y_text = "peak memory, relative";
-	for (size_t b = 0; b < view->brand_count && view->scene_count > 1 && view->baseline >= 0;
+	for (size_t b = 0; b < view->style_count && view->scene_count > 1 && view->baseline >= 0;
 	     b++) {
 		size_t known;
 

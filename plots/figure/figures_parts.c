@@ -23,12 +23,12 @@ struct rh_figure *rh_figure_start(struct rh_figures *figures, const char *name,
 	return figure;
 }
 
-struct rh_series *rh_figure_series(struct rh_figure *figure, size_t panel, int brand,
+struct rh_series *rh_figure_series(struct rh_figure *figure, size_t panel, int style,
 				   const char *label, size_t points)
 {
 	struct rh_series *series = &figure->series[figure->series_count++];
 
-	*series = (struct rh_series){ .panel = panel, .brand = brand, .label = label };
+	*series = (struct rh_series){ .panel = panel, .style = style, .label = label };
 	series->points = rh_pool_alloc(figure->pool, points, sizeof(*series->points));
 	return series;
 }
@@ -40,15 +40,15 @@ void rh_series_point(struct rh_series *series, double x, double y)
 	};
 }
 
-int rh_series_dash(const struct rh_backend_style *brand, const struct rh_series *series)
+int rh_series_dash(const struct rh_backend_style *style, const struct rh_series *series)
 {
-	return (brand->dash - 1 + series->variant) % 5 + 1;
+	return (style->dash - 1 + series->variant) % 5 + 1;
 }
 
 /* Filled marks are gnuplot's 5, 7, 9, 11, 13 and 15. */
-int rh_series_mark(const struct rh_backend_style *brand, const struct rh_series *series)
+int rh_series_mark(const struct rh_backend_style *style, const struct rh_series *series)
 {
-	return ((brand->mark - 5) / 2 + series->variant) % 6 * 2 + 5;
+	return ((style->mark - 5) / 2 + series->variant) % 6 * 2 + 5;
 }
 
 int rh_by_point_x(const void *a, const void *b)
@@ -71,7 +71,7 @@ bool rh_first_of_trace(const struct rh_view *view, size_t scene)
 	return true;
 }
 
-double rh_trace_log_ratio(const struct rh_view *view, size_t first, size_t brand,
+double rh_trace_log_ratio(const struct rh_view *view, size_t first, size_t style,
 			  const char *metric)
 {
 	struct rh_estimate e;
@@ -80,7 +80,7 @@ double rh_trace_log_ratio(const struct rh_view *view, size_t first, size_t brand
 
 	for (size_t s = first; s < view->scene_count; s++) {
 		if (!rh_same_trace(&view->scenes[first], &view->scenes[s]) ||
-		    !rh_view_ratio(view, s, brand, metric, &e))
+		    !rh_view_ratio(view, s, style, metric, &e))
 			continue;
 		sum += log(e.ratio);
 		count++;
@@ -92,8 +92,8 @@ const char *rh_crowd_note(const struct rh_view *view, size_t most)
 {
 	size_t count = 0;
 
-	for (size_t b = 0; b < view->brand_count; b++)
-		count += !view->brands[b].control;
+	for (size_t b = 0; b < view->style_count; b++)
+		count += !view->styles[b].control;
 	return count > most ? rh_pool_printf(view->pool,
 					     "the first %zu of %zu backends; the tables have all",
 					     most, count)
@@ -218,9 +218,9 @@ static const char *row_text(const struct rh_view *view, const struct rh_view_met
 static void add_row(const struct rh_view *view, struct rh_figure *figure,
 		    const struct rh_view_metric *metric, double unit, struct rh_trial_span *span)
 {
-	const struct rh_backend_style *brand = &view->brands[metric->brand];
+	const struct rh_backend_style *style = &view->styles[metric->style];
 	struct rh_series *series =
-		rh_figure_series(figure, figure->panel_count, (int)metric->brand, brand->label, 1);
+		rh_figure_series(figure, figure->panel_count, (int)metric->style, style->label, 1);
 
 	series->points[0] = (struct rh_figure_point){
 		.x = metric->median / unit,
@@ -236,12 +236,12 @@ static void add_row(const struct rh_view *view, struct rh_figure *figure,
 	rh_span_widen(span, metric);
 }
 
-/* The row of a brand in the first panel; after all of them when it has none there. */
-static size_t first_row_of(const struct rh_figure *figure, int brand)
+/* The row of a style in the first panel; after all of them when it has none there. */
+static size_t first_row_of(const struct rh_figure *figure, int style)
 {
 	size_t row = 0;
 
-	while (row < figure->panels[0].rows && figure->series[row].brand != brand)
+	while (row < figure->panels[0].rows && figure->series[row].style != style)
 		row++;
 	return row;
 }
@@ -253,7 +253,7 @@ static void order_as_first(struct rh_figure *figure, size_t first)
 		for (size_t j = i; j > first; j--) {
 			struct rh_series *a = &figure->series[j - 1], *b = a + 1, swap = *a;
 
-			if (first_row_of(figure, a->brand) <= first_row_of(figure, b->brand))
+			if (first_row_of(figure, a->style) <= first_row_of(figure, b->style))
 				break;
 			*a = *b;
 			*b = swap;
@@ -267,10 +267,10 @@ void rh_figure_rows(const struct rh_view *view, struct rh_figure *figure, size_t
 
 	if (panel == RH_PANELS_MAX)
 		return;
-	for (size_t b = 0; b < view->brand_count; b++) {
+	for (size_t b = 0; b < view->style_count; b++) {
 		const struct rh_view_metric *metric = rh_view_metric(view, scene, b, rows->metric);
 
-		if (metric && !(rows->no_controls && view->brands[b].control))
+		if (metric && !(rows->no_controls && view->styles[b].control))
 			add_row(view, figure, metric, rows->unit > 0 ? rows->unit : 1, span);
 	}
 	if (figure->series_count == first)
@@ -291,9 +291,9 @@ double rh_most_of_contestants(const struct rh_view *view, size_t scene, const ch
 {
 	double most = -1;
 
-	for (size_t b = 0; b < view->brand_count; b++) {
+	for (size_t b = 0; b < view->style_count; b++) {
 		const struct rh_view_metric *m =
-			view->brands[b].control ? NULL : rh_view_metric(view, scene, b, metric);
+			view->styles[b].control ? NULL : rh_view_metric(view, scene, b, metric);
 
 		if (m)
 			most = fmax(most, m->median);

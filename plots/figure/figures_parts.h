@@ -16,7 +16,7 @@ struct rh_trial_span {
 /* A new figure with room for so many panels and series. */
 struct rh_figure *rh_figure_start(struct rh_figures *figures, const char *name,
 				  enum rh_layout layout, size_t panels_max, size_t series_max);
-struct rh_series *rh_figure_series(struct rh_figure *figure, size_t panel, int brand,
+struct rh_series *rh_figure_series(struct rh_figure *figure, size_t panel, int style,
 				   const char *label, size_t points_max);
 void rh_series_point(struct rh_series *series, double x, double y);
 void rh_span_widen(struct rh_trial_span *span, const struct rh_view_metric *metric);
@@ -45,7 +45,7 @@ int rh_by_point_x(const void *a, const void *b);
 bool rh_same_trace(const struct rh_scene *a, const struct rh_scene *b);
 /* Mean of the logarithms of a trace's ratios to the baseline, of its settings that have one; NaN
  * without. `first`: the first scene of the trace. Settings of one trace are one opinion. */
-double rh_trace_log_ratio(const struct rh_view *view, size_t first, size_t brand,
+double rh_trace_log_ratio(const struct rh_view *view, size_t first, size_t style,
 			  const char *metric);
 /* "the first 7 of 9 backends ...": what a figure of `most` has no place for; NULL = all fit. */
 const char *rh_crowd_note(const struct rh_view *view, size_t most);

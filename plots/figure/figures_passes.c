@@ -30,14 +30,14 @@ static size_t values_of(const struct rh_trial_done *const *trials, size_t count,
 	return found;
 }
 
-static void add_brand(const struct rh_view *view, struct rh_figure *figure, size_t scene,
-		      size_t brand)
+static void add_style(const struct rh_view *view, struct rh_figure *figure, size_t scene,
+		      size_t style)
 {
 	const struct rh_trial_done **trials;
-	size_t count = rh_view_trials(view, scene, brand, &trials), found;
+	size_t count = rh_view_trials(view, scene, style, &trials), found;
 	double *values = rh_pool_alloc(view->pool, count + 1, sizeof(*values));
-	struct rh_series *series = rh_figure_series(figure, figure->panel_count, (int)brand,
-						    view->brands[brand].label, PASSES_DRAWN);
+	struct rh_series *series = rh_figure_series(figure, figure->panel_count, (int)style,
+						    view->styles[style].label, PASSES_DRAWN);
 
 	for (size_t p = 0; p < PASSES_DRAWN; p++) {
 		found = values_of(trials, count, p, values);
@@ -70,9 +70,9 @@ void rh_build_passes(const struct rh_view *view, struct rh_figures *figures, int
 		size_t first = figure->series_count;
 
 		for (size_t b = 0;
-		     b < view->brand_count && figure->series_count - first < RH_SERIES_MAX; b++)
-			if (!view->brands[b].control)
-				add_brand(view, figure, s, b);
+		     b < view->style_count && figure->series_count - first < RH_SERIES_MAX; b++)
+			if (!view->styles[b].control)
+				add_style(view, figure, s, b);
 		if (figure->series_count > first)
 			figure->panels[figure->panel_count++].name = view->scenes[s].label;
 	}

@@ -33,9 +33,9 @@ static double most_of(const double *column, size_t count)
 #define MOST(c, key) most_of((c)->key, (c)->key##_count)
 
 /* NULL without segments that say how many tasks live. */
-static const struct rh_segments *columns_of(const struct rh_view *view, size_t scene, size_t brand)
+static const struct rh_segments *columns_of(const struct rh_view *view, size_t scene, size_t style)
 {
-	const struct rh_trial_done *trial = rh_view_trial(view, scene, brand);
+	const struct rh_trial_done *trial = rh_view_trial(view, scene, style);
 
 	return trial && trial->segments && trial->segments->live_tasks_count ? trial->segments
 									     : NULL;
@@ -76,15 +76,15 @@ static void add_panel(const struct rh_view *view, struct rh_figure *figure, size
 {
 	size_t first = figure->series_count;
 
-	for (size_t b = 0; b < view->brand_count && figure->series_count - first < RH_SERIES_MAX;
+	for (size_t b = 0; b < view->style_count && figure->series_count - first < RH_SERIES_MAX;
 	     b++) {
 		const struct rh_segments *c = columns_of(view, scene, b);
 		struct rh_series *series;
 
-		if (view->brands[b].control || !c || !c->stack_reserved_bytes)
+		if (view->styles[b].control || !c || !c->stack_reserved_bytes)
 			continue;
 		series = rh_figure_series(figure, figure->panel_count, (int)b,
-					  view->brands[b].label, c->live_tasks_count);
+					  view->styles[b].label, c->live_tasks_count);
 		add(c, series);
 		if (series->point_count == 0)
 			figure->series_count--;
@@ -96,7 +96,7 @@ static void add_panel(const struct rh_view *view, struct rh_figure *figure, size
 /* A trial that shows what the scene is; NULL when none has stacks. */
 static const struct rh_segments *scene_columns(const struct rh_view *view, size_t scene)
 {
-	for (size_t b = 0; b < view->brand_count; b++) {
+	for (size_t b = 0; b < view->style_count; b++) {
 		const struct rh_segments *c = columns_of(view, scene, b);
 
 		if (c && c->stack_reserved_bytes)

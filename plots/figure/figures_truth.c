@@ -35,15 +35,15 @@ static void add_point(struct rh_series *series, const struct rh_truth_change *ch
 }
 
 static bool is_change_of(const struct rh_view *view, const struct rh_document *file,
-			 const struct rh_truth_change *change, size_t brand, const char *what)
+			 const struct rh_truth_change *change, size_t style, const char *what)
 {
 	return strcmp(change->what, what) == 0 && isfinite(change->observed) &&
 	       isfinite(change->predicted) &&
-	       strcmp(file->backends[change->backend].spec, view->brands[brand].spec) == 0;
+	       strcmp(file->backends[change->backend].spec, view->styles[style].spec) == 0;
 }
 
 /* All programs under one backend. */
-static void add_brand(const struct rh_view *view, struct rh_figure *figure, size_t brand,
+static void add_style(const struct rh_view *view, struct rh_figure *figure, size_t style,
 		      const struct truth_figure *row)
 {
 	struct rh_series *series;
@@ -52,13 +52,13 @@ static void add_brand(const struct rh_view *view, struct rh_figure *figure, size
 	for (size_t d = 0; d < view->doc_count; d++)
 		most += view->docs[d].file.validation ? view->docs[d].file.validation->changes_count
 						      : 0;
-	series = rh_figure_series(figure, 0, (int)brand, view->brands[brand].label, most + 1);
+	series = rh_figure_series(figure, 0, (int)style, view->styles[style].label, most + 1);
 	for (size_t d = 0; d < view->doc_count; d++) {
 		const struct rh_document *file = &view->docs[d].file;
 		const struct rh_validation *v = file->validation;
 
 		for (size_t i = 0; v && i < v->changes_count; i++)
-			if (is_change_of(view, file, &v->changes[i], brand, row->what))
+			if (is_change_of(view, file, &v->changes[i], style, row->what))
 				add_point(series, &v->changes[i], row->unit);
 	}
 	if (series->point_count == 0)
@@ -76,9 +76,9 @@ void rh_build_truth(const struct rh_view *view, struct rh_figures *figures, int 
 	figure->x_text = row->x_text;
 	figure->y_text = row->y_text;
 	figure->diagonal = true;
-	for (size_t b = 0; b < view->brand_count && figure->series_count < RH_SERIES_MAX; b++)
-		if (!view->brands[b].control)
-			add_brand(view, figure, b, row);
+	for (size_t b = 0; b < view->style_count && figure->series_count < RH_SERIES_MAX; b++)
+		if (!view->styles[b].control)
+			add_style(view, figure, b, row);
 	for (size_t d = 0; d < view->doc_count; d++)
 		programs += view->docs[d].file.validation != NULL;
 	if (figure->series_count) {

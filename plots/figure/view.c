@@ -1,7 +1,7 @@
 /*
  * view.c - from result files to one flat view.
  *
- * In order: load each file and check its shape; collect brands by spec; make a scene of
+ * In order: load each file and check its shape; collect styles by spec; make a scene of
  * every (document, trace, lanes, copies) that has a metric; flatten the metrics; name the
  * scenes with just the words in which they differ. Everything is checked: an index against its
  * array, a number for being finite; errors name the place.
@@ -36,12 +36,12 @@ static int load_doc(struct rh_view *view, struct rh_doc *doc, const char *path, 
 	return rh_document_read(&doc->file, path, view->pool, err);
 }
 
-/* ---- brands ---- */
+/* ---- styles ---- */
 
-static int find_brand(const struct rh_view *view, const char *spec)
+static int find_style(const struct rh_view *view, const char *spec)
 {
-	for (size_t i = 0; spec && i < view->brand_count; i++)
-		if (strcmp(view->brands[i].spec, spec) == 0)
+	for (size_t i = 0; spec && i < view->style_count; i++)
+		if (strcmp(view->styles[i].spec, spec) == 0)
 			return (int)i;
 	return -1;
 }
@@ -87,50 +87,50 @@ static const char *short_label(struct rh_pool *pool, const char *spec)
 
 /* A heap without knobs is 0 wherever it stands, so that it looks the same in every figure; its
  * variants count from 1, or from 0 where there is none without. */
-static int variant_of(const struct rh_view *view, const struct rh_backend_style *brand)
+static int variant_of(const struct rh_view *view, const struct rh_backend_style *style)
 {
 	int count = 0;
 	bool plain = false;
 
-	for (size_t i = 0; i < view->brand_count; i++) {
-		const struct rh_backend_style *other = &view->brands[i];
+	for (size_t i = 0; i < view->style_count; i++) {
+		const struct rh_backend_style *other = &view->styles[i];
 
-		if (strcmp(other->heap, brand->heap) != 0)
+		if (strcmp(other->heap, style->heap) != 0)
 			continue;
 		plain |= strcmp(other->spec, other->heap) == 0;
-		count += other < brand && strcmp(other->spec, other->heap) != 0;
+		count += other < style && strcmp(other->spec, other->heap) != 0;
 	}
-	return strcmp(brand->spec, brand->heap) == 0 ? 0 : count + plain;
+	return strcmp(style->spec, style->heap) == 0 ? 0 : count + plain;
 }
 
-static void add_brand(struct rh_view *view, const struct rh_backend_used *row)
+static void add_style(struct rh_view *view, const struct rh_backend_used *row)
 {
-	struct rh_backend_style *brand = &view->brands[view->brand_count];
+	struct rh_backend_style *style = &view->styles[view->style_count];
 
-	if (find_brand(view, row->spec) >= 0)
+	if (find_style(view, row->spec) >= 0)
 		return;
-	*brand = (struct rh_backend_style){
+	*style = (struct rh_backend_style){
 		.spec = row->spec,
 		.heap = row->heap && row->heap[0] ? row->heap : row->spec,
 		.control = row->control,
 		.deployable = row->deployable,
 		.label = short_label(view->pool, row->spec),
 	};
-	view->brand_count++;
+	view->style_count++;
 }
 
-static void collect_brands(struct rh_view *view)
+static void collect_styles(struct rh_view *view)
 {
 	size_t total = 0;
 
 	for (size_t d = 0; d < view->doc_count; d++)
 		total += view->docs[d].file.backends_count;
-	view->brands = rh_pool_alloc(view->pool, total, sizeof(*view->brands));
+	view->styles = rh_pool_alloc(view->pool, total, sizeof(*view->styles));
 	for (size_t d = 0; d < view->doc_count; d++)
 		for (size_t b = 0; b < view->docs[d].file.backends_count; b++)
-			add_brand(view, &view->docs[d].file.backends[b]);
-	for (size_t i = 0; i < view->brand_count; i++)
-		rh_backend_style_set(&view->brands[i], variant_of(view, &view->brands[i]));
+			add_style(view, &view->docs[d].file.backends[b]);
+	for (size_t i = 0; i < view->style_count; i++)
+		rh_backend_style_set(&view->styles[i], variant_of(view, &view->styles[i]));
 }
 
 /* ---- scenes and metrics ---- */
@@ -175,7 +175,7 @@ static void add_metric(struct rh_view *view, size_t d, const struct rh_metric *r
 
 	*metric = (struct rh_view_metric){
 		.scene = scene_of(view, &scene),
-		.brand = (size_t)find_brand(view, file->backends[row->backend].spec),
+		.style = (size_t)find_style(view, file->backends[row->backend].spec),
 		.name = row->name,
 		.unit = row->unit ? row->unit : "",
 		.source = row->source ? row->source : "own",
@@ -203,7 +203,7 @@ static void collect_metrics(struct rh_view *view)
 		const struct rh_document *file = &view->docs[d].file;
 
 		view->docs[d].baseline =
-			find_brand(view, file->config ? file->config->baseline : NULL);
+			find_style(view, file->config ? file->config->baseline : NULL);
 		view->docs[d].metric_first = view->metric_count;
 		for (size_t m = 0; m < file->metrics_count; m++)
 			add_metric(view, d, &file->metrics[m]);
@@ -279,12 +279,12 @@ int rh_view_open(struct rh_view *view, char *const *paths, size_t path_count, co
 		if (load_doc(view, &view->docs[i], paths[i], err) < 0)
 			goto fail;
 	}
-	collect_brands(view);
+	collect_styles(view);
 	collect_metrics(view);
 	name_scenes(view);
 	view->baseline = path_count ? view->docs[0].baseline : -1;
 	if (baseline && baseline[0]) {
-		view->baseline = find_brand(view, baseline);
+		view->baseline = find_style(view, baseline);
 		if (view->baseline < 0) {
 			rh_fail(err, RH_USAGE, "--baseline: no result has a backend '%s'",
 				baseline);
@@ -305,7 +305,7 @@ void rh_view_close(struct rh_view *view)
 
 /* ---- questions ---- */
 
-const struct rh_view_metric *rh_view_metric(const struct rh_view *view, size_t scene, size_t brand,
+const struct rh_view_metric *rh_view_metric(const struct rh_view *view, size_t scene, size_t style,
 					    const char *name)
 {
 	const struct rh_doc *doc = &view->docs[view->scenes[scene].doc];
@@ -313,7 +313,7 @@ const struct rh_view_metric *rh_view_metric(const struct rh_view *view, size_t s
 	for (size_t i = doc->metric_first; i < doc->metric_first + doc->metric_count; i++) {
 		const struct rh_view_metric *metric = &view->metrics[i];
 
-		if (metric->scene == scene && metric->brand == brand &&
+		if (metric->scene == scene && metric->style == style &&
 		    strcmp(metric->name, name) == 0)
 			return metric;
 	}
@@ -328,10 +328,10 @@ static bool all_positive(const struct rh_view_metric *metric)
 	return metric->value_count > 0;
 }
 
-bool rh_view_ratio(const struct rh_view *view, size_t scene, size_t brand, const char *name,
+bool rh_view_ratio(const struct rh_view *view, size_t scene, size_t style, const char *name,
 		   struct rh_estimate *out)
 {
-	const struct rh_view_metric *a = rh_view_metric(view, scene, brand, name), *b;
+	const struct rh_view_metric *a = rh_view_metric(view, scene, style, name), *b;
 
 	if (view->baseline < 0 || !a)
 		return false;
@@ -362,7 +362,7 @@ static bool trial_is(const struct rh_trial_done *trial, const struct rh_scene *s
 	       strcmp(file->backends[trial->backend].spec, spec) == 0;
 }
 
-size_t rh_view_trials(const struct rh_view *view, size_t scene_at, size_t brand,
+size_t rh_view_trials(const struct rh_view *view, size_t scene_at, size_t style,
 		      const struct rh_trial_done ***list)
 {
 	const struct rh_scene *scene = &view->scenes[scene_at];
@@ -371,16 +371,16 @@ size_t rh_view_trials(const struct rh_view *view, size_t scene_at, size_t brand,
 
 	*list = NULL;
 	for (size_t i = 0; i < file->trials_count; i++)
-		if (trial_is(&file->trials[i], scene, view->brands[brand].spec, file))
+		if (trial_is(&file->trials[i], scene, view->styles[style].spec, file))
 			*(const struct rh_trial_done **)rh_pool_grow(
 				view->pool, list, &count, sizeof(**list)) = &file->trials[i];
 	return count;
 }
 
-const struct rh_trial_done *rh_view_trial(const struct rh_view *view, size_t scene, size_t brand)
+const struct rh_trial_done *rh_view_trial(const struct rh_view *view, size_t scene, size_t style)
 {
 	const struct rh_trial_done **found;
-	size_t count = rh_view_trials(view, scene, brand, &found);
+	size_t count = rh_view_trials(view, scene, style, &found);
 
 	if (count == 0)
 		return NULL;

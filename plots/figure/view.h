@@ -2,7 +2,7 @@
  * view.h - one or more results, read and flattened for all reporting code.
  *
  * A result is a document (harness/result/fields.h). rh_view_open reads several and merges them:
- * backends with one spec become one brand (colour and mark), each (document, trace, lanes, copies)
+ * backends with one spec become one style (colour and mark), each (document, trace, lanes, copies)
  * becomes a scene, and metrics point to both by index. plot, report and compare read views and
  * nothing else.
  *
@@ -26,7 +26,7 @@ struct rh_doc {
 	const char *name; /* file name without folder and .json */
 	struct rh_document file;
 	size_t metric_first, metric_count; /* its part of the view's metrics */
-	int baseline;			   /* brand that its time.ratio refers to, -1 none */
+	int baseline;			   /* style that its time.ratio refers to, -1 none */
 };
 
 struct rh_scene {
@@ -38,7 +38,7 @@ struct rh_scene {
 
 /* A metric of a document at its place in the view. */
 struct rh_view_metric {
-	size_t scene, brand;
+	size_t scene, style;
 	const char *name, *unit, *source, *better;
 	unsigned n;
 	double median, lo, hi, level, min, max; /* lo, hi, level NaN when absent */
@@ -49,11 +49,11 @@ struct rh_view_metric {
 struct rh_view {
 	struct rh_pool *pool;
 	struct rh_doc *docs;
-	struct rh_backend_style *brands;
+	struct rh_backend_style *styles;
 	struct rh_scene *scenes;
 	struct rh_view_metric *metrics;
-	size_t doc_count, brand_count, scene_count, metric_count;
-	int baseline; /* brand everything is compared with; -1 = none */
+	size_t doc_count, style_count, scene_count, metric_count;
+	int baseline; /* style everything is compared with; -1 = none */
 };
 
 /* baseline NULL = what the first document says. */
@@ -62,21 +62,21 @@ int rh_view_open(struct rh_view *view, char *const *paths, size_t path_count, co
 void rh_view_close(struct rh_view *view);
 
 /* The metric of that name, or NULL. */
-const struct rh_view_metric *rh_view_metric(const struct rh_view *view, size_t scene, size_t brand,
+const struct rh_view_metric *rh_view_metric(const struct rh_view *view, size_t scene, size_t style,
 					    const char *name);
 
-/* Metric `name` of a brand over that of the baseline, rep by rep where the reps match: what
+/* Metric `name` of a style over that of the baseline, rep by rep where the reps match: what
  * the documents carry as time.ratio when the baseline is theirs, computed otherwise.
  * False when one of the two has no such metric. */
 struct rh_estimate;
-bool rh_view_ratio(const struct rh_view *view, size_t scene, size_t brand, const char *name,
+bool rh_view_ratio(const struct rh_view *view, size_t scene, size_t style, const char *name,
 		   struct rh_estimate *out);
 
-/* The ok trials of (scene, brand), in the document's order; the list lives in the pool. */
-size_t rh_view_trials(const struct rh_view *view, size_t scene, size_t brand,
+/* The ok trials of (scene, style), in the document's order; the list lives in the pool. */
+size_t rh_view_trials(const struct rh_view *view, size_t scene, size_t style,
 		      const struct rh_trial_done ***list);
 
-/* The trial of (scene, brand) whose wall time is the median of its ok trials; NULL. */
-const struct rh_trial_done *rh_view_trial(const struct rh_view *view, size_t scene, size_t brand);
+/* The trial of (scene, style) whose wall time is the median of its ok trials; NULL. */
+const struct rh_trial_done *rh_view_trial(const struct rh_view *view, size_t scene, size_t style);
 
 #endif

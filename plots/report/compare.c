@@ -134,7 +134,7 @@ static const struct rh_view_metric *partner(const struct rh_view *view, size_t d
 	for (size_t i = doc->metric_first; i < doc->metric_first + doc->metric_count; i++) {
 		const struct rh_view_metric *other = &view->metrics[i];
 
-		if (other->brand == m->brand && strcmp(other->name, m->name) == 0 &&
+		if (other->style == m->style && strcmp(other->name, m->name) == 0 &&
 		    same_setting(&view->scenes[other->scene], &view->scenes[m->scene]))
 			return other;
 	}
@@ -182,7 +182,7 @@ static bool is_picked(const struct rh_view *view, const struct rh_compare_pick *
 		      const struct rh_view_metric *m)
 {
 	return matches(pick->metric, m->name) &&
-	       matches(pick->backend, view->brands[m->brand].spec) &&
+	       matches(pick->backend, view->styles[m->style].spec) &&
 	       matches(pick->trace, view->scenes[m->scene].trace_name);
 }
 
@@ -193,15 +193,15 @@ static int check_pick(const struct rh_view *view, const struct rh_compare_pick *
 	bool metric = false, backend = false, trace = false;
 	const char *named = pick->backend ? pick->backend : "";
 	const char *about = pick->trace ? pick->trace : "";
-	struct rh_suggestion brands = rh_suggestion_for(named, strlen(named));
+	struct rh_suggestion styles = rh_suggestion_for(named, strlen(named));
 	struct rh_suggestion traces = rh_suggestion_for(about, strlen(about));
 	char text[512];
 
 	for (size_t i = 0; i < view->metric_count; i++)
 		metric |= matches(pick->metric, view->metrics[i].name);
-	for (size_t b = 0; b < view->brand_count; b++) {
-		backend |= matches(pick->backend, view->brands[b].spec);
-		rh_suggest_consider(&brands, view->brands[b].spec);
+	for (size_t b = 0; b < view->style_count; b++) {
+		backend |= matches(pick->backend, view->styles[b].spec);
+		rh_suggest_consider(&styles, view->styles[b].spec);
 	}
 	for (size_t s = 0; s < view->scene_count; s++) {
 		bool again = false;
@@ -218,8 +218,8 @@ static int check_pick(const struct rh_view *view, const struct rh_compare_pick *
 			       "--metric: nothing that was measured has '%s' in its name (reheap "
 			       "list metrics)",
 			       pick->metric);
-	rh_suggest_write(backend ? &traces : &brands, text, sizeof(text));
-	if (!backend && view->brand_count)
+	rh_suggest_write(backend ? &traces : &styles, text, sizeof(text));
+	if (!backend && view->style_count)
 		return rh_fail(err, RH_NO_BASELINE, "--backend: none is called '%s'; %s",
 			       pick->backend, text);
 	if (!trace && view->scene_count)
@@ -251,15 +251,15 @@ static void pair_results(const struct rh_view *view, const struct rh_compare_pic
 	out->only_b += of_other - (out->row_count - before);
 }
 
-static int brand_called(const struct rh_view *view, const char *name, struct rh_err *err)
+static int style_called(const struct rh_view *view, const char *name, struct rh_err *err)
 {
 	struct rh_suggestion near = rh_suggestion_for(name, strlen(name));
 	char text[512];
 
-	for (size_t b = 0; b < view->brand_count; b++) {
-		if (strcmp(view->brands[b].spec, name) == 0)
+	for (size_t b = 0; b < view->style_count; b++) {
+		if (strcmp(view->styles[b].spec, name) == 0)
 			return (int)b;
-		rh_suggest_consider(&near, view->brands[b].spec);
+		rh_suggest_consider(&near, view->styles[b].spec);
 	}
 	rh_suggest_write(&near, text, sizeof(text));
 	return rh_fail(err, RH_USAGE, "--between: %s has no backend called '%s'; %s",
@@ -270,15 +270,15 @@ static int brand_called(const struct rh_view *view, const char *name, struct rh_
 static int pair_backends(const struct rh_view *view, const struct rh_compare_pick *pick,
 			 struct rh_compare *out, struct rh_err *err)
 {
-	int one = brand_called(view, pick->between[0], err);
-	int two = one < 0 ? -1 : brand_called(view, pick->between[1], err);
+	int one = style_called(view, pick->between[0], err);
+	int two = one < 0 ? -1 : style_called(view, pick->between[1], err);
 
 	if (two < 0)
 		return -1;
 	for (size_t i = 0; i < view->metric_count; i++) {
 		const struct rh_view_metric *a = &view->metrics[i], *b;
 
-		if ((int)a->brand != one || !matches(pick->metric, a->name) ||
+		if ((int)a->style != one || !matches(pick->metric, a->name) ||
 		    !matches(pick->trace, view->scenes[a->scene].trace_name))
 			continue;
 		b = rh_view_metric(view, a->scene, (size_t)two, a->name);
@@ -287,8 +287,8 @@ static int pair_backends(const struct rh_view *view, const struct rh_compare_pic
 		else
 			out->only_a++;
 	}
-	out->before = view->brands[one].label;
-	out->after = view->brands[two].label;
+	out->before = view->styles[one].label;
+	out->after = view->styles[two].label;
 	return 0;
 }
 

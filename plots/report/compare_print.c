@@ -112,7 +112,7 @@ static void print_md(const struct rh_view *view, const struct rh_compare *compar
 		rh_print(out, "| %s | ", row->a->name);
 		put_md(view->scenes[row->a->scene].trace_name, out);
 		fprintf(out, ", %u | ", view->scenes[row->a->scene].lanes);
-		put_md(view->brands[row->b->brand].spec, out);
+		put_md(view->styles[row->b->style].spec, out);
 		rh_print(out, " | %s | %s | %s | ", a, b, change);
 		put_bar(&row->change, out);
 		rh_print(out, " | %s |\n", rh_compare_word(row));
@@ -143,7 +143,7 @@ static struct rh_compared compared_of(const struct rh_view *view, const struct r
 		.trace = scene->trace_name,
 		.lanes = scene->lanes,
 		.copies = scene->copies,
-		.backend = view->brands[row->b->brand].spec,
+		.backend = view->styles[row->b->style].spec,
 		.metric = row->a->name,
 		.unit = row->a->unit,
 		.with = view->docs[row->doc].path,

@@ -115,7 +115,7 @@ static void add_pair(const struct rh_view *view, const struct rh_compare_row *ro
 	char(*cell)[RH_CELL] = table->cell + table->rows * COLUMNS;
 
 	snprintf(cell[0], RH_CELL, "%.63s", row->a->name);
-	snprintf(cell[1], RH_CELL, "%.40s", view->brands[row->b->brand].label);
+	snprintf(cell[1], RH_CELL, "%.40s", view->styles[row->b->style].label);
 	place_text(view, row, cell[2]);
 	rh_compare_value(cell[3], RH_CELL, row->a);
 	rh_compare_value(cell[4], RH_CELL, row->b);

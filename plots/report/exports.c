@@ -38,7 +38,7 @@ static void write_csv(const struct rh_view *view, FILE *to)
 		fputc(',', to);
 		rh_print_csv(to, scene->trace_name);
 		fprintf(to, ",%u,%u,", scene->lanes, scene->copies);
-		rh_print_csv(to, view->brands[m->brand].spec);
+		rh_print_csv(to, view->styles[m->style].spec);
 		fputc(',', to);
 		rh_print_csv(to, m->name);
 		rh_print(to, ",%s,%s,%s,%u", m->unit, m->source, m->better, m->n);
@@ -51,7 +51,7 @@ static void write_csv(const struct rh_view *view, FILE *to)
 static const char *series_name(const struct rh_view *view, const struct rh_view_metric *m)
 {
 	return rh_pool_printf(view->pool, "%s / %s", view->scenes[m->scene].label,
-			      view->brands[m->brand].spec);
+			      view->styles[m->style].spec);
 }
 
 #define SELF struct rh_smaller

@@ -29,10 +29,10 @@ struct profile {
 };
 
 static const struct rh_callgrind_found *callgrind_of(const struct rh_view *view, size_t scene,
-						     size_t brand)
+						     size_t style)
 {
 	const struct rh_trial_done **list;
-	size_t count = rh_view_trials(view, scene, brand, &list);
+	size_t count = rh_view_trials(view, scene, style, &list);
 
 	/* Once a place, not in every trial. */
 	for (size_t i = 0; i < count; i++)
@@ -95,16 +95,16 @@ static void add_side(struct profile *profile, const struct rh_callgrind_found *f
 }
 
 /* "instructions-2-tiered_profile_1.22.folded"; numbered, since names may fold together. */
-static void file_name(const struct rh_view *view, size_t scene, size_t brand, char *name,
+static void file_name(const struct rh_view *view, size_t scene, size_t style, char *name,
 		      size_t bytes)
 {
 	static const char fits[] = "abcdefghijklmnopqrstuvwxyz"
 				   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.";
 	size_t used;
 
-	snprintf(name, bytes, "instructions-%zu-", scene * view->brand_count + brand + 1);
+	snprintf(name, bytes, "instructions-%zu-", scene * view->style_count + style + 1);
 	used = strlen(name);
-	snprintf(name + used, bytes - used, "%.60s", view->brands[brand].spec);
+	snprintf(name + used, bytes - used, "%.60s", view->styles[style].spec);
 	for (char *at = name + used; *at; at++)
 		if (!strchr(fits, *at))
 			*at = '_';
@@ -112,11 +112,11 @@ static void file_name(const struct rh_view *view, size_t scene, size_t brand, ch
 	snprintf(name + used, bytes - used, ".folded");
 }
 
-static int write_one(const struct rh_view *view, size_t scene, size_t brand, const char *dir,
+static int write_one(const struct rh_view *view, size_t scene, size_t style, const char *dir,
 		     struct rh_err *err)
 {
 	const struct rh_callgrind_found *base = callgrind_of(view, scene, (size_t)view->baseline);
-	const struct rh_callgrind_found *own = callgrind_of(view, scene, brand);
+	const struct rh_callgrind_found *own = callgrind_of(view, scene, style);
 	struct profile *profile;
 	char name[128], *text = NULL;
 	size_t bytes = 0;
@@ -135,7 +135,7 @@ static int write_one(const struct rh_view *view, size_t scene, size_t brand, con
 		rh_print(to, "%s %.0f %.0f\n", profile->list[i].name, 1000 * profile->list[i].ir[0],
 			 1000 * profile->list[i].ir[1]);
 	fclose(to);
-	file_name(view, scene, brand, name, sizeof(name));
+	file_name(view, scene, style, name, sizeof(name));
 	result = rh_figure_put(dir, name, text, bytes, err);
 	free(text);
 	return result;
@@ -144,7 +144,7 @@ static int write_one(const struct rh_view *view, size_t scene, size_t brand, con
 int rh_exports_folded(const struct rh_view *view, const char *dir, struct rh_err *err)
 {
 	for (size_t s = 0; view->baseline >= 0 && s < view->scene_count; s++)
-		for (size_t b = 0; b < view->brand_count; b++)
+		for (size_t b = 0; b < view->style_count; b++)
 			if ((int)b != view->baseline && write_one(view, s, b, dir, err) < 0)
 				return -1;
 	return 0;

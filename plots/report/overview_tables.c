@@ -207,14 +207,14 @@ static void draw_axes(struct axis x, struct axis y, FILE *to)
 /* Its name stands above it, on the side where there is room. */
 static void draw_point(const struct rh_pareto_point *p, struct axis x, struct axis y, FILE *to)
 {
-	struct rh_backend_style brand = { .spec = p->label, .heap = p->label, .label = p->label };
+	struct rh_backend_style style = { .spec = p->label, .heap = p->label, .label = p->label };
 	double at_x = x_of(x, p->time), at_y = y_of(y, p->memory);
 	bool left = at_x > (PLOT_LEFT + PLOT_W - PLOT_RIGHT) / 2.0 + 20;
 	char color[16] = "currentColor";
 
-	rh_backend_style_set(&brand, 0);
-	if (brand.color)
-		snprintf(color, sizeof(color), "#%06x", (unsigned)brand.color);
+	rh_backend_style_set(&style, 0);
+	if (style.color)
+		snprintf(color, sizeof(color), "#%06x", (unsigned)style.color);
 	fprintf(to,
 		"<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%d\" fill=\"%s\" "
 		"fill-opacity=\"%s\"><title>",

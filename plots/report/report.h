@@ -17,9 +17,9 @@ int rh_report_write(const struct rh_view *view, const struct rh_figures *figures
 /* The verdict of each scene in words, best first. Plain text, one sentence a line; names from
  * outside as they are. */
 void rh_verdict_scene(const struct rh_view *view, size_t scene, FILE *to);
-/* "; most of it in frees from other threads (71 % of ...)": where the difference between a brand
+/* "; most of it in frees from other threads (71 % of ...)": where the difference between a style
  * and the baseline lies, as far as timed operations show; "" when they do not. In the pool. */
-const char *rh_verdict_cause(const struct rh_view *view, size_t scene, size_t brand, bool faster);
+const char *rh_verdict_cause(const struct rh_view *view, size_t scene, size_t style, bool faster);
 /* What another heap is worth to the recorded programs; nothing if no trace can say it. */
 void rh_verdict_worth(const struct rh_view *view, FILE *to);
 /* One line on slow sizes; nothing if latency by size was not measured. */

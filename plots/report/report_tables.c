@@ -155,17 +155,17 @@ static const char *shade_of(const struct rh_estimate *e, enum rh_verdict verdict
 	return shades[verdict == RH_WORSE][off >= 1.25 ? 2 : off >= 1.1 ? 1 : 0];
 }
 
-static void matrix_cell(const struct rh_view *view, size_t scene, size_t brand, const char *metric,
+static void matrix_cell(const struct rh_view *view, size_t scene, size_t style, const char *metric,
 			FILE *to)
 {
 	struct rh_estimate e;
 	enum rh_verdict verdict;
 
-	if ((int)brand == view->baseline && rh_view_metric(view, scene, brand, metric)) {
+	if ((int)style == view->baseline && rh_view_metric(view, scene, style, metric)) {
 		fputs("<td class=\"same\">1</td>", to);
 		return;
 	}
-	if (!rh_view_ratio(view, scene, brand, metric, &e)) {
+	if (!rh_view_ratio(view, scene, style, metric, &e)) {
 		fputs("<td class=\"none\">-</td>", to);
 		return;
 	}
@@ -176,12 +176,12 @@ static void matrix_cell(const struct rh_view *view, size_t scene, size_t brand, 
 		verdict == RH_CANNOT_TELL ? "<small> ?</small>" : "");
 }
 
-static bool has_ratio(const struct rh_view *view, size_t brand, const char *metric)
+static bool has_ratio(const struct rh_view *view, size_t style, const char *metric)
 {
 	struct rh_estimate e;
 
 	for (size_t s = 0; s < view->scene_count; s++)
-		if (rh_view_ratio(view, s, brand, metric, &e))
+		if (rh_view_ratio(view, s, style, metric, &e))
 			return true;
 	return false;
 }
@@ -191,23 +191,23 @@ static void matrix(const struct rh_view *view, const char *metric, const char *t
 {
 	bool any = false;
 
-	for (size_t b = 0; b < view->brand_count; b++)
-		any |= !view->brands[b].control && has_ratio(view, b, metric);
+	for (size_t b = 0; b < view->style_count; b++)
+		any |= !view->styles[b].control && has_ratio(view, b, metric);
 	if (!any)
 		return;
 	fprintf(to,
 		"<h3>%s</h3>\n<div class=\"wide\" tabindex=\"0\"><table class=\"heat\">\n"
 		"<thead><tr><th>trace</th>",
 		title);
-	for (size_t b = 0; b < view->brand_count; b++)
-		if (!view->brands[b].control && has_ratio(view, b, metric))
-			cell("th", NULL, view->brands[b].label, to);
+	for (size_t b = 0; b < view->style_count; b++)
+		if (!view->styles[b].control && has_ratio(view, b, metric))
+			cell("th", NULL, view->styles[b].label, to);
 	fputs("</tr></thead>\n<tbody>\n", to);
 	for (size_t s = 0; s < view->scene_count; s++) {
 		fputs("<tr>", to);
 		cell("th", NULL, view->scenes[s].label, to);
-		for (size_t b = 0; b < view->brand_count; b++)
-			if (!view->brands[b].control && has_ratio(view, b, metric))
+		for (size_t b = 0; b < view->style_count; b++)
+			if (!view->styles[b].control && has_ratio(view, b, metric))
 				matrix_cell(view, s, b, metric, to);
 		fputs("</tr>\n", to);
 	}
@@ -219,7 +219,7 @@ void rh_report_overview(const struct rh_view *view, FILE *to)
 	if (view->baseline < 0)
 		return;
 	fputs("<section id=\"overview\">\n<h2>Traces by allocators</h2>\n<p>Relative to ", to);
-	rh_escape_xml(view->brands[view->baseline].spec, to);
+	rh_escape_xml(view->styles[view->baseline].spec, to);
 	fputs(": below 1 is better (green), above 1 worse (orange); no colour: within 2 %, or ? "
 	      "where this run cannot tell.</p>\n",
 	      to);
@@ -265,7 +265,7 @@ static void metric_row(const struct rh_view *view, const struct rh_view_metric *
 
 	fputs("<tr>", to);
 	cell("th", NULL, first->name, to);
-	for (size_t b = 0; b < view->brand_count; b++) {
+	for (size_t b = 0; b < view->style_count; b++) {
 		const struct rh_view_metric *m =
 			shown[b] ? rh_view_metric(view, first->scene, b, first->name) : NULL;
 
@@ -298,19 +298,19 @@ void rh_report_metrics(const struct rh_view *view, size_t scene, FILE *to)
 {
 	const struct rh_view_metric **list =
 		rh_pool_alloc(view->pool, view->metric_count + 1, sizeof(struct rh_view_metric *));
-	bool *shown = rh_pool_alloc(view->pool, view->brand_count + 1, sizeof(*shown));
+	bool *shown = rh_pool_alloc(view->pool, view->style_count + 1, sizeof(*shown));
 	size_t count = 0;
 
 	for (size_t i = 0; i < view->metric_count; i++) {
 		if (view->metrics[i].scene != scene)
 			continue;
 		list[count++] = &view->metrics[i];
-		shown[view->metrics[i].brand] = true;
+		shown[view->metrics[i].style] = true;
 	}
 	fputs("<div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr><th>metric</th>", to);
-	for (size_t b = 0; b < view->brand_count; b++)
+	for (size_t b = 0; b < view->style_count; b++)
 		if (shown[b])
-			cell("th", NULL, view->brands[b].label, to);
+			cell("th", NULL, view->styles[b].label, to);
 	fputs("<th class=\"name\">unit</th><th>n</th><th>level</th><th class=\"name\">source</th>"
 	      "</tr></thead>\n<tbody>\n",
 	      to);

@@ -14,7 +14,7 @@
 #include "alloc/base/printable.h"
 
 struct entry {
-	size_t brand;
+	size_t style;
 	struct rh_estimate time, memory;
 	enum rh_verdict verdict;
 	bool has_memory;
@@ -31,13 +31,13 @@ static size_t entries_of(const struct rh_view *view, size_t scene, struct entry 
 {
 	size_t count = 0;
 
-	for (size_t b = 0; b < view->brand_count; b++) {
+	for (size_t b = 0; b < view->style_count; b++) {
 		struct entry *e = &list[count];
 
-		if (view->brands[b].control || (int)b == view->baseline ||
+		if (view->styles[b].control || (int)b == view->baseline ||
 		    !rh_view_ratio(view, scene, b, "time.ns_per_event", &e->time))
 			continue;
-		e->brand = b;
+		e->style = b;
 		e->verdict = rh_verdict(&e->time, true);
 		e->has_memory = rh_view_ratio(view, scene, b, "memory.rss_peak_bytes", &e->memory);
 		count++;
@@ -63,8 +63,8 @@ static void say_memory(const struct entry *e, FILE *to)
 
 static void say_entry(const struct rh_view *view, size_t scene, const struct entry *e, FILE *to)
 {
-	const char *name = view->brands[e->brand].spec;
-	const char *base = view->brands[view->baseline].spec;
+	const char *name = view->styles[e->style].spec;
+	const char *base = view->styles[view->baseline].spec;
 
 	switch (e->verdict) {
 	case RH_BETTER:
@@ -93,7 +93,7 @@ static void say_entry(const struct rh_view *view, size_t scene, const struct ent
 	}
 	say_memory(e, to);
 	if (e->verdict == RH_BETTER || e->verdict == RH_WORSE)
-		rh_print_text(to, rh_verdict_cause(view, scene, e->brand, e->verdict == RH_BETTER));
+		rh_print_text(to, rh_verdict_cause(view, scene, e->style, e->verdict == RH_BETTER));
 	fputc('\n', to);
 }
 
@@ -107,7 +107,7 @@ static void say_ties(const struct rh_view *view, const struct entry *list, size_
 		if (list[i].verdict != RH_BETTER || list[i].time.lo > list[0].time.hi)
 			continue;
 		rh_print(to, "%s%s", tied++ ? ", " : "Its interval overlaps with that of ",
-			 view->brands[list[i].brand].spec);
+			 view->styles[list[i].style].spec);
 	}
 	if (tied)
 		fputs(": this run cannot rank them\n", to);
@@ -115,7 +115,7 @@ static void say_ties(const struct rh_view *view, const struct entry *list, size_
 
 void rh_verdict_scene(const struct rh_view *view, size_t scene, FILE *to)
 {
-	struct entry *list = rh_pool_alloc(view->pool, view->brand_count, sizeof(*list));
+	struct entry *list = rh_pool_alloc(view->pool, view->style_count, sizeof(*list));
 	size_t count;
 
 	if (view->baseline < 0) {
@@ -126,12 +126,12 @@ void rh_verdict_scene(const struct rh_view *view, size_t scene, FILE *to)
 	}
 	count = entries_of(view, scene, list);
 	if (count == 0) {
-		rh_print(to, "Only %s was measured here\n", view->brands[view->baseline].spec);
+		rh_print(to, "Only %s was measured here\n", view->styles[view->baseline].spec);
 		return;
 	}
 	if (list[0].verdict != RH_BETTER)
 		rh_print(to, "No backend is shown to be faster than %s here\n",
-			 view->brands[view->baseline].spec);
+			 view->styles[view->baseline].spec);
 	for (size_t i = 0; i < count; i++) {
 		say_entry(view, scene, &list[i], to);
 		if (i == 0)
@@ -141,21 +141,21 @@ void rh_verdict_scene(const struct rh_view *view, size_t scene, FILE *to)
 
 /* Over traces: settings of one trace (lanes, copies) are one opinion, not several. */
 struct mean {
-	size_t brand, traces, scenes, faster, slower;
+	size_t style, traces, scenes, faster, slower;
 	double time, memory;
 	size_t outlier;	     /* a scene of the trace that is farthest from the mean ... */
 	double time_without; /* ... and the mean without it; NaN of fewer than three traces */
 	bool model;	     /* not deployable, though others are */
 };
 
-static double mean_ratio(const struct rh_view *view, size_t brand, const char *metric,
+static double mean_ratio(const struct rh_view *view, size_t style, const char *metric,
 			 size_t *traces)
 {
 	double sum = 0;
 
 	*traces = 0;
 	for (size_t s = 0; s < view->scene_count; s++) {
-		double one = rh_first_of_trace(view, s) ? rh_trace_log_ratio(view, s, brand, metric)
+		double one = rh_first_of_trace(view, s) ? rh_trace_log_ratio(view, s, style, metric)
 							: NAN;
 
 		if (!isfinite(one))
@@ -172,7 +172,7 @@ static void count_settings(const struct rh_view *view, struct mean *m)
 		struct rh_estimate e;
 		enum rh_verdict verdict;
 
-		if (!rh_view_ratio(view, s, m->brand, "time.ns_per_event", &e))
+		if (!rh_view_ratio(view, s, m->style, "time.ns_per_event", &e))
 			continue;
 		verdict = rh_verdict(&e, true);
 		m->scenes++;
@@ -189,7 +189,7 @@ static void find_outlier(const struct rh_view *view, struct mean *m)
 	m->time_without = NAN;
 	for (size_t s = 0; s < view->scene_count && m->traces > 2; s++) {
 		double one = rh_first_of_trace(view, s)
-				     ? rh_trace_log_ratio(view, s, m->brand, "time.ns_per_event")
+				     ? rh_trace_log_ratio(view, s, m->style, "time.ns_per_event")
 				     : NAN;
 
 		if (!isfinite(one) || fabs(one - log(m->time)) <= far)
@@ -212,8 +212,8 @@ static int by_use_and_time(const void *a, const void *b)
 
 static bool any_deployable(const struct rh_view *view)
 {
-	for (size_t b = 0; b < view->brand_count; b++)
-		if (view->brands[b].deployable && (int)b != view->baseline)
+	for (size_t b = 0; b < view->style_count; b++)
+		if (view->styles[b].deployable && (int)b != view->baseline)
 			return true;
 	return false;
 }
@@ -225,7 +225,7 @@ static void say_basis(const struct rh_view *view, const struct mean *m, bool sai
 
 	if (!said) {
 		rh_print(to, " the time of %s over %zu %s%s (geometric mean",
-			 view->brands[view->baseline].spec, m->traces > 1 ? m->traces : m->scenes,
+			 view->styles[view->baseline].spec, m->traces > 1 ? m->traces : m->scenes,
 			 m->traces > 1 ? "traces" : "settings",
 			 m->traces > 1 && m->scenes > m->traces ? ", each counted once" : "");
 		opens = "; ";
@@ -244,8 +244,8 @@ static void say_mean(const struct rh_view *view, const struct mean *m, bool said
 	/* no headline from a mean of ratios none of which is significant */
 	if (m->faster + m->slower == 0)
 		rh_print(to, "No setting distinguishes %s from %s in time; as a mean, ",
-			 view->brands[m->brand].spec, view->brands[view->baseline].spec);
-	rh_print(to, "%s%s takes %.2f ×", view->brands[m->brand].spec,
+			 view->styles[m->style].spec, view->styles[view->baseline].spec);
+	rh_print(to, "%s%s takes %.2f ×", view->styles[m->style].spec,
 		 m->model ? " (cannot be put under a program)" : "", m->time);
 	say_basis(view, m, said, to);
 	if (isfinite(change) && fabs(change) < 2)
@@ -260,20 +260,20 @@ static void say_mean(const struct rh_view *view, const struct mean *m, bool said
 
 void rh_verdict_overall(const struct rh_view *view, FILE *to)
 {
-	struct mean *list = rh_pool_alloc(view->pool, view->brand_count, sizeof(*list));
+	struct mean *list = rh_pool_alloc(view->pool, view->style_count, sizeof(*list));
 	bool choice = any_deployable(view);
 	size_t count = 0;
 
 	if (view->scene_count < 2 || view->baseline < 0)
 		return;
-	for (size_t b = 0; b < view->brand_count; b++) {
+	for (size_t b = 0; b < view->style_count; b++) {
 		struct mean *m = &list[count];
 		size_t ignored;
 
-		if (view->brands[b].control || (int)b == view->baseline)
+		if (view->styles[b].control || (int)b == view->baseline)
 			continue;
-		m->brand = b;
-		m->model = choice && !view->brands[b].deployable;
+		m->style = b;
+		m->model = choice && !view->styles[b].deployable;
 		m->time = mean_ratio(view, b, "time.ns_per_event", &m->traces);
 		m->memory = mean_ratio(view, b, "memory.rss_peak_bytes", &ignored);
 		count_settings(view, m);

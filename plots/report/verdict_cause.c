@@ -70,10 +70,10 @@ static void read_trial(struct side *side, const struct rh_latency_sizes *table)
 	side->trials++;
 }
 
-static bool read_side(const struct rh_view *view, size_t scene, size_t brand, struct side *side)
+static bool read_side(const struct rh_view *view, size_t scene, size_t style, struct side *side)
 {
 	const struct rh_trial_done **list;
-	size_t count = rh_view_trials(view, scene, brand, &list);
+	size_t count = rh_view_trials(view, scene, style, &list);
 
 	for (size_t i = 0; i < count && side->trials < TRIALS_MAX; i++) {
 		const struct rh_found *found = list[i]->probes;
@@ -155,7 +155,7 @@ static bool least_shares(const struct side *base, const struct side *cand, bool 
 	return true;
 }
 
-const char *rh_verdict_cause(const struct rh_view *view, size_t scene, size_t brand, bool faster)
+const char *rh_verdict_cause(const struct rh_view *view, size_t scene, size_t style, bool faster)
 {
 	struct side *base = rh_pool_alloc(view->pool, 2, sizeof(*base)), *cand = base + 1;
 	double whole[PARTS], least[PARTS];
@@ -163,7 +163,7 @@ const char *rh_verdict_cause(const struct rh_view *view, size_t scene, size_t br
 	double largest = 0;
 
 	if (view->baseline < 0 || !read_side(view, scene, (size_t)view->baseline, base) ||
-	    !read_side(view, scene, brand, cand) || !least_shares(base, cand, faster, whole, least))
+	    !read_side(view, scene, style, cand) || !least_shares(base, cand, faster, whole, least))
 		return "";
 	for (int p = 0; p < PARTS; p++) {
 		/* sizes only where no kind will do: most blocks are small, whatever is slow */

@@ -9,19 +9,19 @@ static void say_scene(const struct rh_view *view, size_t scene, const char *trac
 {
 	const struct rh_view_metric *heap =
 		rh_view_metric(view, scene, (size_t)view->baseline, "program.heap_share");
-	struct rh_worth worth = { .trace = trace, .base = view->brands[view->baseline].spec };
+	struct rh_worth worth = { .trace = trace, .base = view->styles[view->baseline].spec };
 
 	if (!heap)
 		return;
 	worth.heap = heap->median;
-	worth.rows = rh_pool_alloc(view->pool, view->brand_count, sizeof(*worth.rows));
-	for (size_t b = 0; b < view->brand_count; b++) {
+	worth.rows = rh_pool_alloc(view->pool, view->style_count, sizeof(*worth.rows));
+	for (size_t b = 0; b < view->style_count; b++) {
 		const struct rh_view_metric *m =
 			rh_view_metric(view, scene, b, "program.saved_share");
 
-		if (m && view->brands[b].deployable && !view->brands[b].control)
+		if (m && view->styles[b].deployable && !view->styles[b].control)
 			worth.rows[worth.count++] =
-				(struct rh_worth_row){ view->brands[b].spec, m->median, m->lo,
+				(struct rh_worth_row){ view->styles[b].spec, m->median, m->lo,
 						       m->hi, m->level };
 	}
 	rh_worth_print(&worth, to);

@@ -107,7 +107,7 @@ static void throughput_has_an_ideal_line(void **state)
 	open_fixture(&view, &figures);
 	figure = figure_of(&figures, "lanes");
 	for (size_t i = 0; i < figure->series_count; i++) {
-		if (figure->series[i].brand >= 0)
+		if (figure->series[i].style >= 0)
 			continue;
 		ideal++;
 		assert_true(figure->series[i].points[0].y == 0);
@@ -197,12 +197,12 @@ static void classes_share_a_colour_and_differ_in_dash(void **state)
 	assert_int_equal(figure->panel_count, 2);
 	for (size_t p = 0; p < 2; p++) {
 		const struct rh_series *a = &figure->series[figure->panels[p].first], *b = a + 1;
-		const struct rh_backend_style *brand = &view.brands[a->brand];
+		const struct rh_backend_style *style = &view.styles[a->style];
 
 		assert_int_equal(figure->panels[p].last - figure->panels[p].first, 2);
-		assert_int_equal(a->brand, b->brand);
-		assert_int_not_equal(rh_series_dash(brand, a), rh_series_dash(brand, b));
-		assert_int_not_equal(rh_series_mark(brand, a), rh_series_mark(brand, b));
+		assert_int_equal(a->style, b->style);
+		assert_int_not_equal(rh_series_dash(style, a), rh_series_dash(style, b));
+		assert_int_not_equal(rh_series_mark(style, a), rh_series_mark(style, b));
 		/* most waited for first; at one lane nobody waits */
 		assert_true(a->points[1].y > b->points[1].y);
 		assert_true(a->points[0].x == 1 && a->points[0].y == 0);

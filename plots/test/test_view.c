@@ -196,7 +196,7 @@ static void a_result_compared_with_itself_is_the_same(void **state)
 	rh_view_close(&view);
 }
 
-static void brands_look_the_same_everywhere(void **state)
+static void styles_look_the_same_everywhere(void **state)
 {
 	struct rh_backend_style a = { .heap = "mimalloc" }, b = { .heap = "mimalloc" };
 	struct rh_backend_style c = { .heap = "./lib/libmimalloc.so.2" };
@@ -243,7 +243,7 @@ int main(void)
 		cmocka_unit_test(ratios_are_paired_when_the_counts_match),
 		cmocka_unit_test(the_trial_of_median_time_is_found),
 		cmocka_unit_test(a_result_compared_with_itself_is_the_same),
-		cmocka_unit_test(brands_look_the_same_everywhere),
+		cmocka_unit_test(styles_look_the_same_everywhere),
 	};
 
 	return cmocka_run_group_tests(tests, make_file, drop_file);
