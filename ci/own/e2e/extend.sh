@@ -165,7 +165,7 @@ void rh_build_skeleton(const struct rh_view *view, struct rh_figures *figures, i
 void rh_build_skeleton(const struct rh_view *view, struct rh_figures *figures, int which)
 {
 	struct rh_figure *figure = rh_figure_start(figures, "skeleton", RH_ROWS,
-						   RH_PANELS_MAX, RH_PANELS_MAX * view->brand_count);
+						   RH_PANELS_MAX, RH_PANELS_MAX * view->style_count);
 	struct rh_trial_span span = { 0 };
 
 	(void)which;
