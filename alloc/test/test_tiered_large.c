@@ -340,6 +340,30 @@ static void a_block_grows_into_what_the_next_left(void **state)
 	close_heap();
 }
 
+/* calloc takes the block that free left last, as malloc does, and it is zero: of every size up to
+ * where blocks are large and some beyond, and when there is nothing yet to take. */
+static void a_zeroed_block_is_the_last_one_freed(void **state)
+{
+	(void)state;
+	open_heap(rh_tier_profile_of(TIER_PROFILE_DEFAULT), TIER_GC_EXPLICIT);
+	for (size_t bytes = 0; bytes < 40000; bytes += 1 + bytes / 7) {
+		unsigned char *fresh = ops->alloc_as(lane, bytes, 0, RH_ALLOC_ZEROED), *p, *q;
+
+		for (size_t at = 0; at < bytes; at++)
+			assert_int_equal(fresh[at], 0);
+		p = ops->alloc(lane, bytes);
+		memset(p, 255, bytes);
+		ops->free(lane, p, bytes);
+		q = ops->alloc_as(lane, bytes, 0, RH_ALLOC_ZEROED);
+		assert_ptr_equal(q, p);
+		for (size_t at = 0; at < bytes; at++)
+			assert_int_equal(q[at], 0);
+		memset(q, 255, bytes);
+		memset(fresh, 255, bytes);
+	}
+	close_heap();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -352,6 +376,7 @@ int main(void)
 		cmocka_unit_test(what_blocks_leave_is_joined_and_cut),
 		cmocka_unit_test(places_of_two_lanes_stay_apart),
 		cmocka_unit_test(a_block_grows_into_what_the_next_left),
+		cmocka_unit_test(a_zeroed_block_is_the_last_one_freed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,7 +19,7 @@
  *  3. Bin empty: a slot of the lane's span, else the next span (explicit.c).
  *  4. Larger than 32 KiB: pages of its own (large.c).
  * alloc_as(size, alignment up to 8, with or without pointers), as Go programs ask: the same by
- * tables of its own, 29.
+ * tables of its own, 29. Zeroed for malloc's callers: as alloc, and cleared.
  * free(p), 14: page of p -> bin, one load; push; over the limit: give half back
  * (explicit.c). The size that the caller gives is not needed.
  * No step up to here takes a lock, and most of what follows does not either.
@@ -175,6 +175,14 @@ static __attribute__((noinline)) void *alloc_of_no_bin(struct rh_lane *lane, siz
 	return p;
 }
 
+/* Of malloc's caller: another class that served the size, and may have handed it over by now. */
+static inline unsigned own_class(struct rh_lane *lane, unsigned spc, size_t size)
+{
+	if (lane->served[spc / 2] && lane->full[spc].count > 1)
+		return rh_serves(lane, 2 * rh_class_of(&lane->heap->classes, size) + 1);
+	return spc;
+}
+
 static __attribute__((noinline)) void *alloc_slow(struct rh_lane *lane, size_t size, size_t align,
 						  uint32_t flags, struct bin *bin)
 {
@@ -183,9 +191,8 @@ static __attribute__((noinline)) void *alloc_slow(struct rh_lane *lane, size_t s
 
 	if (!spc)
 		return alloc_of_no_bin(lane, size, align, flags);
-	/* malloc's caller, whose own class is another that may have its own by now */
-	if (lane->served[spc / 2] && lane->full[spc].count > 1 && !align && !flags)
-		spc = rh_serves(lane, 2 * rh_class_of(&lane->heap->classes, size) + 1);
+	if (!align && !flags)
+		spc = own_class(lane, spc, size);
 	p = rh_explicit_alloc(lane, spc, NULL);
 	if (p && TIER_DEBUG)
 		rh_live_begin(lane, p);
@@ -203,6 +210,36 @@ static void *tiered_alloc(struct rh_lane *lane, size_t size)
 	return bin_pop(lane, bin, size);
 }
 
+/* For calloc's callers: the bin is empty, or there is none for the size. */
+static __attribute__((noinline)) void *alloc_zeroed_slow(struct rh_lane *lane, size_t size,
+							 struct bin *bin)
+{
+	unsigned spc = (unsigned)(bin - lane->bin);
+	bool known_zero = false;
+	void *p;
+
+	if (!spc)
+		return alloc_by_rule(lane, size, 0, RH_ALLOC_ZEROED);
+	spc = own_class(lane, spc, size);
+	p = rh_explicit_alloc(lane, spc, ask_zero(bin, RH_ALLOC_ZEROED) ? &known_zero : NULL);
+	if (!p)
+		return NULL;
+	if (TIER_DEBUG)
+		rh_live_begin(lane, p);
+	if (RH_POISON)
+		rh_unpoison(p, size);
+	return known_zero ? p : memset(p, 0, size);
+}
+
+static inline void *alloc_zeroed(struct rh_lane *lane, size_t size)
+{
+	struct bin *bin = bin_of(lane, &lane->plain, size);
+
+	if (tier_unlikely(!bin->head))
+		return alloc_zeroed_slow(lane, size, bin);
+	return memset(bin_pop(lane, bin, size), 0, size);
+}
+
 /* Blocks of a Go program, which asks for an alignment of 2 to 8 or says that there are no
  * pointers in them, have tables of their own. */
 static void *tiered_alloc_as(struct rh_lane *lane, size_t size, size_t align, uint32_t flags)
@@ -210,6 +247,8 @@ static void *tiered_alloc_as(struct rh_lane *lane, size_t size, size_t align, ui
 	unsigned noscan = flags / RH_ALLOC_NOSCAN % 2;
 	struct bin *bin = &lane->bin[0];
 
+	if (flags == RH_ALLOC_ZEROED && align <= 1)
+		return alloc_zeroed(lane, size);
 	if (tier_likely(align <= 8 && align + 2 * noscan > 1 && !(flags & RH_ALLOC_ZEROED)))
 		bin = bin_of(lane, &lane->go[noscan], size);
 	if (tier_unlikely(!bin->head))
