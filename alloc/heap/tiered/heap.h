@@ -244,7 +244,7 @@ enum {
 	STASH_PAGES_MIN = 32,	/* but 256 KiB each, */
 	STASH_PAGES_MAX = 4096, /* or a share of what is in use, 32 MiB together; all that one lane
 				 * has that is alone (stash.c) */
-	STASH_LOOK_PAGES = 2048, /* of traffic, 16 MiB: then what is kept is looked at */
+	STASH_LOOK_PAGES = 4096, /* of traffic, 32 MiB: then what is kept is looked at */
 	PCACHE_SPAN_PAGES = 16,	 /* shorter spans come from the page cache */
 	STASH_LENGTHS = 4096,	 /* spans of fewer pages are stashed */
 	STASH_BINS = 80,	 /* by length: exact below 16, then eight to a power of two */

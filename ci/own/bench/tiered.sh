@@ -69,7 +69,7 @@ measure() {
 # instructions TRACE HEAP: an event, one lane. null runs along; the dearer of the two is asked for.
 instructions() {
 	rm -f "$temp"/callgrind.*
-	"$reheap" replay "$1" --backend "$2" --baseline "$2" --lanes 1 --reps 1 --probes time \
+	"$reheap" replay "$1" --backend "$2" --baseline "$2" --lanes 1 --reps 1 --probes time --touch none \
 		--format json --timeout 900s --under "valgrind --tool=callgrind
 --toggle-collect=*loop_run --callgrind-out-file=$temp/callgrind.%p" >/dev/null 2>&1
 	cat "$temp"/callgrind.* 2>/dev/null | awk -v events="$(events_of "$1")" '
