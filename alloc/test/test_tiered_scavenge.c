@@ -322,6 +322,54 @@ static void a_small_heap_takes_few_pages_for_itself(void **state)
 	close_heap();
 }
 
+/* Whether the mapping that has the address is one for which huge pages were asked for; -1 = the
+ * system does not say. */
+static int huge_asked_at(const void *p)
+{
+	FILE *file = fopen("/proc/self/smaps", "r");
+	unsigned long low, high;
+	int asked = -1;
+	bool here = false;
+	char line[512];
+
+	while (file && asked < 0 && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%lx-%lx ", &low, &high) == 2)
+			here = (uintptr_t)p >= low && (uintptr_t)p < high;
+		else if (here && !strncmp(line, "VmFlags:", 8))
+			asked = strstr(line, " hg") != NULL;
+	}
+	if (file)
+		fclose(file);
+	return asked;
+}
+
+static void huge_pages_are_asked_for_as_told(void **state)
+{
+	enum { BYTES = 6 << 20, BLOCKS = 8 };
+
+	(void)state;
+	for (int thp = TIER_THP_OFF; thp <= TIER_THP_AUTO; thp++) {
+		struct tier_knobs knobs = { .profile = rh_tier_profile_of(TIER_PROFILE_DEFAULT),
+					    .gogc = 100,
+					    .thp = thp };
+		void *p[BLOCKS];
+
+		assert_int_equal(ops->open(&heap, &knobs, NULL, NULL), 0);
+		assert_int_equal(ops->lane_open(heap, &lane, NULL), 0);
+		for (int i = 0; i < BLOCKS; i++)
+			p[i] = ops->alloc(lane, BYTES);
+		if (access("/sys/kernel/mm/transparent_hugepage", F_OK) ||
+		    huge_asked_at(p[0]) < 0) {
+			print_message("this system has no huge pages\n");
+			close_heap();
+			skip();
+		}
+		assert_int_equal(huge_asked_at(p[0]), thp == TIER_THP_ON);
+		assert_int_equal(huge_asked_at(p[BLOCKS - 1]), thp != TIER_THP_OFF);
+		close_heap();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -331,6 +379,7 @@ int main(void)
 		cmocka_unit_test(short_runs_are_used_where_they_lie),
 		cmocka_unit_test(zeroed_blocks_do_not_fault_for_nothing),
 		cmocka_unit_test(a_small_heap_takes_few_pages_for_itself),
+		cmocka_unit_test(huge_pages_are_asked_for_as_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,10 @@
  * arrays. Small reservations rather than one of 512 GiB: instruction counters refuse
  * to map tens of GiB, and a heap that shares its process with others should not.
  *
+ * thp=on asks for huge pages for what is grown, thp=auto from 32 MiB on: a page of 2 MiB costs one
+ * fault and not 512, but is in memory whole, and a small heap would be twice or four times as
+ * large for it. A system that gives none is no error. What is given back splits them again.
+ *
  * Older profiles grow by less: at least 1 MiB in multiples of 64 KiB before 1.11.
  */
 #include <assert.h>
@@ -170,6 +174,15 @@ static size_t grow_ask(const struct rh_heap *heap, size_t page_count)
 	return bytes < (1u << 20) ? 1u << 20 : bytes;
 }
 
+/* Pages of 2 MiB: half a step of growth, and heaps of which a hole of that size is little. */
+static bool wants_huge(const struct rh_heap *heap)
+{
+	enum { AUTO_FROM = 32 << 20 };
+
+	return heap->knobs.thp == TIER_THP_ON ||
+	       (heap->knobs.thp == TIER_THP_AUTO && heap->arenas.grown_bytes >= AUTO_FROM);
+}
+
 static bool commit(struct rh_heap *heap, uintptr_t start, size_t bytes)
 {
 	/* As Go's sysMap does. MAP_NORESERVE is given again, or strict overcommit
@@ -182,6 +195,8 @@ static bool commit(struct rh_heap *heap, uintptr_t start, size_t bytes)
 	assert(start % TIER_PAGE == 0 && start - heap->window + bytes <= TIER_WINDOW);
 	if (p == MAP_FAILED)
 		return false;
+	if (wants_huge(heap))
+		(void)madvise(p, bytes, MADV_HUGEPAGE);
 	rh_poison(p, bytes);
 	page = (uint32_t)rh_page_index(heap, start);
 	if (!(heap->profile->radix ? rh_pages_grow : rh_lists_grow)(heap, page,

@@ -70,6 +70,7 @@ struct tier_knobs {
 	int gc;		/* enum tier_gc */
 	uint64_t gogc;	/* percent, or RH_GOGC_OFF */
 	int scavenge;	/* enum tier_scavenge */
+	int thp;	/* enum tier_thp */
 	uint64_t limit; /* bytes mapped and not released; 0 = none. Collected modes: soft */
 	int flush;	/* enum tier_flush */
 	/* what a cycle scans besides the heap: bytes, and the share of the stacks */
@@ -79,6 +80,8 @@ struct tier_knobs {
 };
 
 enum tier_scavenge { TIER_SCAVENGE_PACED, TIER_SCAVENGE_EAGER, TIER_SCAVENGE_OFF };
+
+enum tier_thp { TIER_THP_OFF, TIER_THP_ON, TIER_THP_AUTO };
 
 enum tier_flush {
 	TIER_FLUSH_CYCLE, /* a recorded cycle ends by emptying every lane's caches */

@@ -51,6 +51,7 @@ _Static_assert(sizeof(struct tier_knobs) <= RH_KNOBS_BYTES_MAX, "a spec holds th
 static const char *const gc_names[] = { "explicit", "oracle", "recorded", NULL };
 
 static const char *const scavenge_names[] = { "paced", "eager", "off", NULL };
+static const char *const thp_names[] = { "off", "on", "auto", NULL };
 static const char *const flush_names[] = { "cycle", "lane", NULL };
 
 static const char *nearest_profile(const char *text)
@@ -69,6 +70,8 @@ static const struct rh_opt tiered_knobs[] = {
 	{ "scavenge", 0, RH_OPT_NAME, offsetof(struct tier_knobs, scavenge), "paced",
 	  .names = scavenge_names, .arg = "POLICY",
 	  .help = "give free pages back: as work pays for it, at once, or never" },
+	{ "thp", 0, RH_OPT_NAME, offsetof(struct tier_knobs, thp), "off", .names = thp_names,
+	  .arg = "off|on|auto", .help = "ask for huge pages: never, for all, or above 32 MiB" },
 	{ "limit", 0, RH_OPT_SIZE, offsetof(struct tier_knobs, limit), "0", .arg = "BYTES",
 	  .help = "most memory it may hold; soft as GOMEMLIMIT with gc=oracle, 0 for none" },
 	{ "roots", 0, RH_OPT_SIZE, offsetof(struct tier_knobs, roots), "0", .arg = "BYTES",
