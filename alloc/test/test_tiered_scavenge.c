@@ -343,7 +343,7 @@ static int huge_asked_at(const void *p)
 	return asked;
 }
 
-static void huge_pages_are_asked_for_as_told(void **state)
+static void huge_pages_are_asked_for_where_wanted(void **state)
 {
 	enum { BYTES = 6 << 20, BLOCKS = 8 };
 
@@ -379,7 +379,7 @@ int main(void)
 		cmocka_unit_test(short_runs_are_used_where_they_lie),
 		cmocka_unit_test(zeroed_blocks_do_not_fault_for_nothing),
 		cmocka_unit_test(a_small_heap_takes_few_pages_for_itself),
-		cmocka_unit_test(huge_pages_are_asked_for_as_told),
+		cmocka_unit_test(huge_pages_are_asked_for_where_wanted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
