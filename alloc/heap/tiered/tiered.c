@@ -181,6 +181,7 @@ static __attribute__((noinline)) void *alloc_of_no_bin(struct rh_lane *lane, siz
 /* Of malloc's caller: another class that served the size, and may have handed it over by now. */
 static inline unsigned own_class(struct rh_lane *lane, unsigned spc, size_t size)
 {
+	rh_debug_assert(spc && bin_of(lane, &lane->plain, size) == &lane->bin[spc]);
 	if (lane->served[spc / 2] && lane->full[spc].count > 1)
 		return rh_serves(lane, 2 * rh_class_of(&lane->heap->classes, size) + 1);
 	return spc;
@@ -231,6 +232,7 @@ static __attribute__((noinline)) void *alloc_zeroed_slow(struct rh_lane *lane, s
 		rh_live_begin(lane, p);
 	if (RH_POISON)
 		rh_unpoison(p, size);
+	rh_debug_assert(!known_zero || !size || !*(const char *)p);
 	return known_zero ? p : memset(p, 0, size);
 }
 
