@@ -197,8 +197,11 @@ static double class_ratio(void)
 static void one_class_of_sizes_is_seen_in_many(void **state)
 {
 	(void)state;
-	for (int side = 0; side < 2; side++)
-		assert_non_null(lanes[side] = calloc(1, sizeof(*lanes[side])));
+	for (int side = 0; side < 2; side++) {
+		/* The structure begins at a page. */
+		assert_non_null(lanes[side] = aligned_alloc(4096, sizeof(*lanes[side])));
+		memset(lanes[side], 0, sizeof(*lanes[side]));
+	}
 	assert_true(isnan(class_ratio()));
 	operate(RH_LAT_FREE, 48, 39, 10);
 	assert_true(isnan(class_ratio())); /* one is missing */
