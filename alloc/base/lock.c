@@ -63,6 +63,7 @@ static void count_log2(_Atomic uint32_t *buckets, uint64_t ticks)
 {
 	int bucket = ticks ? 63 - __builtin_clzll(ticks) : 0;
 
+	assert(bucket >= 0 && bucket < 64);
 	if (bucket >= RH_LOCK_WAIT_BUCKETS)
 		bucket = RH_LOCK_WAIT_BUCKETS - 1;
 	atomic_store_explicit(&buckets[bucket],

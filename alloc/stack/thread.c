@@ -85,6 +85,7 @@ static const struct rh_opt thread_knobs[] = {
 /* First in, last out: the stack that was used last has the most resident pages. */
 static void push(struct task_list *list, struct task *task)
 {
+	rh_debug_assert(!list->first == !list->last);
 	task->prev = NULL;
 	task->next = list->first;
 	*(list->first ? &list->first->prev : &list->last) = task;
@@ -93,6 +94,8 @@ static void push(struct task_list *list, struct task *task)
 
 static void take_task(struct task_list *list, struct task *task)
 {
+	rh_debug_assert(task->prev ? task->prev->next == task : list->first == task);
+	rh_debug_assert(task->next ? task->next->prev == task : list->last == task);
 	*(task->prev ? &task->prev->next : &list->first) = task->next;
 	*(task->next ? &task->next->prev : &list->last) = task->prev;
 }

@@ -22,6 +22,7 @@
  * A thread that carries one recorded thread continues into the next pass. For one that carries
  * several, all but the last have ended, so a new thread begins the pass.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "harness/worker/ops.h"
@@ -82,14 +83,15 @@ static uint64_t list_kept(const struct worker *worker, struct kept *rows, uint64
 
 static int make_rows(struct worker *worker, struct rh_err *err)
 {
-	uint64_t count = list_kept(worker, NULL, NULL);
+	uint64_t count = list_kept(worker, NULL, NULL), listed;
 	uint64_t *from = rh_map_touched((worker->lanes + 1) * sizeof(*from));
 	struct kept *rows = rh_map_touched((count + 1) * sizeof(*rows));
 
 	if (!from || !rows)
 		return rh_fail(err, RH_OS, "worker: no memory for %llu objects kept between passes",
 			       (unsigned long long)count);
-	list_kept(worker, rows, from);
+	listed = list_kept(worker, rows, from);
+	assert(listed == count);
 	worker->kept = rows;
 	worker->kept_from = from;
 	for (uint32_t k = 0; k < worker->ctl->copies; k++) {
@@ -133,6 +135,7 @@ void rh_passes_wrap(struct worker *worker, struct copy *copy)
 	uint64_t count = worker->kept_from[worker->lanes];
 	const struct kept *rows = worker->kept;
 
+	assert(rows);
 	for (uint32_t l = 0; l < worker->lanes; l++) {
 		struct lane *lane = &copy->lanes[l];
 

@@ -89,6 +89,7 @@ static void fill(char *p, size_t size, uint64_t seed)
 {
 	size_t words_bytes = size & ~(size_t)7;
 
+	assert(seed % 2 == 1); /* never all zeros, which check_zero would take for fresh memory */
 	for (size_t at = 0; at < words_bytes; at = next_word(at, words_bytes)) {
 		uint64_t word = pattern_word(seed, at);
 
@@ -102,6 +103,7 @@ static void fill(char *p, size_t size, uint64_t seed)
  * neighbour or the allocator's own data. */
 static void fill_slack(char *p, size_t size, size_t usable)
 {
+	assert(usable >= size);
 	if (usable - size > WHOLE_BYTES) {
 		memset(p + size, 0xee, END_BYTES);
 		memset(p + usable - END_BYTES, 0xee, END_BYTES);

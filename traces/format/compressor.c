@@ -32,6 +32,7 @@ static void squeeze(struct rh_compressor *compressor)
 {
 	const struct rh_compressor_job *job = &compressor->job;
 
+	assert(job->raw || !job->raw_bytes);
 	if (job->prefix)
 		ZSTD_CCtx_refPrefix(compressor->zstd, job->prefix, job->prefix_bytes);
 	compressor->stored_bytes = ZSTD_compress2(compressor->zstd, compressor->stored,
@@ -137,6 +138,7 @@ void rh_compressor_leave(struct rh_compressor *compressor)
 	while (compressor->state == STARTED)
 		pthread_cond_wait(&compressor->changed, &compressor->lock);
 	before = compressor->state;
+	assert(before != STARTED && before != ENDED);
 	compressor->state = ENDED;
 	pthread_cond_broadcast(&compressor->changed);
 	pthread_mutex_unlock(&compressor->lock);

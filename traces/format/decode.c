@@ -18,6 +18,7 @@
 void rh_decoder_open(struct rh_decoder *decoder, unsigned columns)
 {
 	*decoder = (struct rh_decoder){ .columns = columns };
+	assert(!decoder->tasks.task && !decoder->events_left);
 }
 
 void rh_decoder_close(struct rh_decoder *decoder)

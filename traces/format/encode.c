@@ -244,6 +244,7 @@ size_t rh_encoder_take(struct rh_encoder *encoder, uint8_t *raw)
 {
 	uint8_t *at = raw;
 
+	assert(encoder->events <= RH_BLOCK_EVENTS);
 	end_lane_run(encoder);
 	if (encoder->columns & RH_COL_TASK)
 		encoder->section[TASKS].at =
@@ -255,6 +256,7 @@ size_t rh_encoder_take(struct rh_encoder *encoder, uint8_t *raw)
 	for (int s = 0; s < RH_SECTIONS; s++) {
 		size_t bytes = (size_t)(encoder->section[s].at - encoder->section[s].base);
 
+		assert(bytes == 0 || has_section(encoder->columns, s));
 		if (bytes)
 			memcpy(at, encoder->section[s].base, bytes);
 		at += bytes;

@@ -84,6 +84,7 @@ int rh_huge_fail(uint64_t living, struct rh_err *err)
 /* Room within the limit; small tables are not counted, they cannot add up. */
 static bool claim_bytes(size_t bytes)
 {
+	assert(bytes >= MAPPED_FROM); /* what is smaller comes from malloc and is not counted */
 	/* Added before it is compared: two threads cannot both take the last room. */
 	if (atomic_fetch_add(&in_use, bytes) + bytes <= rh_huge_limit_bytes())
 		return true;

@@ -205,8 +205,10 @@ struct mspan *rh_lists_alloc(struct rh_heap *heap, size_t page_count, size_t *sc
 {
 	struct mspan *span = best_fit(heap, page_count), *rest;
 
+	rh_debug_assert(rh_lock_held(&heap->lock) && page_count > 0);
 	if (!span)
 		return NULL;
+	rh_debug_assert(span->page_count >= page_count && rh_span_state(span) == SPAN_FREE);
 	*released = span->scav_pages == span->page_count;
 	if (span->page_count > page_count) {
 		/* Before anything is changed: without a struct for the rest the heap

@@ -81,6 +81,7 @@ struct mspan *rh_stash_take_near(struct rh_lane *lane, size_t page_count, size_t
 	if (!span || span->page_count - page_count > slack)
 		return NULL;
 	rh_stash_remove(lane, span);
+	rh_debug_assert(span->page_count >= page_count);
 	atomic_store_explicit(&span->owner, NULL, memory_order_relaxed);
 	return span;
 }
@@ -102,6 +103,8 @@ static inline struct mspan *run_at(const struct rh_lane *lane, size_t page)
 /* Takes a run out, whose pages become part of another. */
 static inline void join(struct rh_lane *lane, struct mspan *run)
 {
+	rh_debug_assert(rh_span_state(run) == SPAN_DEAD);
+	rh_debug_assert(lane->span_cache_count < SPAN_CACHE_MAX);
 	rh_stash_unlink(lane, run);
 	atomic_store_explicit(&run->owner, NULL, memory_order_relaxed);
 	lane->span_cache[lane->span_cache_count++] = run;
@@ -113,6 +116,7 @@ static inline void place_run(struct rh_lane *lane, struct mspan *span)
 {
 	struct mspan **at = &lane->heap->spans[rh_page_index(lane->heap, span->base)];
 
+	rh_debug_assert(span->page_count > 0 && span->page_count < STASH_LENGTHS);
 	tier_store(at, span);
 	tier_store(at + span->page_count - 1, span);
 	atomic_store_explicit(&span->owner, lane, memory_order_relaxed);
@@ -187,6 +191,7 @@ struct mspan *rh_stash_take(struct rh_lane *lane, size_t page_count)
 	} else {
 		rh_stash_unlink(lane, span);
 	}
+	rh_debug_assert(span->page_count == page_count && lane->stash_pages >= page_count);
 	lane->stash_pages -= (uint32_t)page_count;
 	atomic_store_explicit(&span->owner, NULL, memory_order_relaxed);
 	return span;
@@ -202,6 +207,7 @@ size_t rh_stash_lower(struct rh_lane *lane, uint32_t *page, size_t page_count)
 	    lane->span_cache_count == SPAN_CACHE_MAX || run->page_count >= page_count)
 		return 0;
 	lower = run->page_count;
+	rh_debug_assert(lower <= *page && lane->stash_pages >= lower);
 	lane->stash_pages -= run->page_count;
 	join(lane, run);
 	*page -= (uint32_t)lower;
@@ -217,6 +223,7 @@ bool rh_stash_extend(struct rh_lane *lane, struct mspan *span, size_t more)
 	if (!run || run->base != span->base + rh_span_bytes(span) || run->page_count < more ||
 	    lane->span_cache_count == SPAN_CACHE_MAX)
 		return false;
+	rh_debug_assert(more > 0 && lane->stash_pages >= more);
 	lane->stash_pages -= (uint32_t)more;
 	if (run->page_count == more) {
 		join(lane, run);

@@ -141,6 +141,7 @@ static void give_dead(struct rh_stack_lane *lane, uint32_t keep)
 	for (; lane->dead_count > keep; lane->dead_count--) {
 		struct task *task = lane->dead;
 
+		rh_debug_assert(task);
 		lane->dead = task->next;
 		task->next = stacks->dead;
 		stacks->dead = task;
@@ -152,6 +153,7 @@ static void give_dead(struct rh_stack_lane *lane, uint32_t keep)
 static void segmented_lane_close(struct rh_stack_lane *lane)
 {
 	give_dead(lane, 0);
+	rh_debug_assert(!lane->dead && !lane->dead_count);
 	while (lane->ring_count >= BATCH)
 		rh_ring_release(lane);
 	rh_tally_leave(&lane->stacks->tally, &lane->tally);
@@ -164,6 +166,7 @@ static void take_dead(struct rh_stack_lane *lane)
 {
 	struct rh_stacks *stacks = lane->stacks;
 
+	rh_debug_assert(!lane->dead && !lane->dead_count);
 	rh_lock(&stacks->dead_lock);
 	/* Half a list at once, for the same reason. */
 	while (stacks->dead && lane->dead_count < DEAD_MAX / 2) {
@@ -194,6 +197,7 @@ static struct task *new_task(struct rh_stack_lane *lane)
 		 * too. */
 		lane->fresh_end = tasks + (BLOCK_BYTES - sizeof(struct block)) / sizeof(*tasks);
 	}
+	rh_debug_assert(lane->fresh < lane->fresh_end);
 	return lane->fresh++;
 }
 
@@ -214,6 +218,7 @@ static struct task *take_task(struct rh_stack_lane *lane)
 /* In front: the task that ended last, and its segment, are the warmest. */
 static void put_task(struct rh_stack_lane *lane, struct task *task)
 {
+	rh_debug_assert(lane->dead_count < DEAD_MAX);
 	task->next = lane->dead;
 	lane->dead = task;
 	if (++lane->dead_count >= DEAD_MAX)
@@ -244,6 +249,7 @@ static void *segmented_spawn(struct rh_stack_lane *lane, size_t stack_bytes)
 		put_task(lane, task);
 		return NULL;
 	}
+	rh_debug_assert(!task->top->previous && task->top->bytes == bytes);
 	use_segment(task, task->top, 0);
 	task->bytes = bytes;
 	rh_frames_start(&task->frames, 0);
@@ -258,6 +264,7 @@ static void segmented_exit(struct rh_stack_lane *lane, void *handle)
 {
 	struct task *task = handle;
 
+	rh_debug_assert(task->top);
 	rh_tally_count(&lane->tally, EXITS, 1);
 	/* A task may end in the middle of its calls (Goexit); all segments but the
 	 * first go. */
