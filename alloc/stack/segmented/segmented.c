@@ -137,11 +137,11 @@ static void give_dead(struct rh_stack_lane *lane, uint32_t keep)
 {
 	struct rh_stacks *stacks = lane->stacks;
 
+	rh_debug_assert(keep < DEAD_MAX && lane->dead_count <= DEAD_MAX);
 	rh_lock(&stacks->dead_lock);
 	for (; lane->dead_count > keep; lane->dead_count--) {
 		struct task *task = lane->dead;
 
-		rh_debug_assert(task);
 		lane->dead = task->next;
 		task->next = stacks->dead;
 		stacks->dead = task;
