@@ -139,7 +139,7 @@ static bool has_rows(const struct rh_gate *gate)
 
 static void markdown_table(const struct rh_gate *gate, FILE *to)
 {
-	size_t told = 0;
+	size_t shown = 0;
 
 	if (!has_rows(gate)) {
 		fprintf(to,
@@ -148,10 +148,11 @@ static void markdown_table(const struct rh_gate *gate, FILE *to)
 	}
 	fprintf(to, "\n| trace | metric | change | interval | −2τ … +2τ | verdict |\n"
 		    "|---|---|---:|---|---|---|\n");
-	for (; told < gate->scenario_count && ftell(to) < MARKDOWN_BYTES_MAX - 4096; told++)
-		markdown_rows(&gate->scenarios[told], to);
-	if (told < gate->scenario_count)
-		fprintf(to, "\n%zu more scenarios are in the JSON.\n", gate->scenario_count - told);
+	for (; shown < gate->scenario_count && ftell(to) < MARKDOWN_BYTES_MAX - 4096; shown++)
+		markdown_rows(&gate->scenarios[shown], to);
+	if (shown < gate->scenario_count)
+		fprintf(to, "\n%zu more scenarios are in the JSON.\n",
+			gate->scenario_count - shown);
 	fprintf(to, "\nThe interval is of the median of paired ratios; times fail beyond half the "
 		    "threshold (│).\n");
 }
@@ -260,18 +261,18 @@ static void annotate(const struct rh_gate_scenario *row, FILE *to)
 void rh_gate_annotate(const struct rh_gate *gate, FILE *to)
 {
 	const struct rh_gate_scenario *worst = rh_gate_worst(gate);
-	unsigned told = 1;
+	unsigned shown = 1;
 
 	if (!worst || gate->verdict == RH_GATE_PASS)
 		return;
 	annotate(worst, to);
-	for (size_t i = 0; i < gate->scenario_count && told < ANNOTATIONS_MAX; i++) {
+	for (size_t i = 0; i < gate->scenario_count && shown < ANNOTATIONS_MAX; i++) {
 		const struct rh_gate_scenario *row = &gate->scenarios[i];
 
 		if (row == worst || row->verdict == RH_GATE_PASS)
 			continue;
 		annotate(row, to);
-		told++;
+		shown++;
 	}
 }
 

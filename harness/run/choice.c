@@ -1,7 +1,7 @@
 /*
  * choice.c - what a run of one setting says in words, above its table: which backends are shown to
  * be faster than the baseline, which slower, what they need of memory, and for which nothing is
- * shown. Where the trace tells what its program took, worth.c says more in its place.
+ * shown. Where the trace has what its program took, worth.c says more in its place.
  *
  * Models and controls are nobody's choice: they are left out while something deployable is there.
  */

@@ -374,7 +374,7 @@ static bool differs(const char *a, const char *b)
 }
 
 /* Whether the property shows at this element, and the root does not hand it down. */
-static bool tells(const struct pack *pack, const struct item *item, int p)
+static bool shows_at(const struct pack *pack, const struct item *item, int p)
 {
 	bool text = rh_svg_is(item->node, "text"), use = rh_svg_is(item->node, "use");
 	const char *stroke = item->props[STROKE], *fill = item->props[FILL];
@@ -407,7 +407,7 @@ static const char *css_of(struct pack *pack, const struct item *item)
 	for (int p = 0; p < PROPS; p++) {
 		const char *value = item->props[p];
 
-		if (!tells(pack, item, p))
+		if (!shows_at(pack, item, p))
 			continue;
 		if (!is_plain(value))
 			return NULL;
@@ -467,7 +467,7 @@ static void put_attrs(const struct pack *pack, const struct item *item)
 		if (node->attrs[i].value && !(class && strcmp(node->attrs[i].name, "class") == 0))
 			rh_svg_put_attr(node->attrs[i].name, node->attrs[i].value, pack->to);
 	for (int p = 0; p < PROPS && item->drawn && !class; p++)
-		if (tells(pack, item, p))
+		if (shows_at(pack, item, p))
 			rh_svg_put_attr(props[p].name, item->props[p], pack->to);
 }
 

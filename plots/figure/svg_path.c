@@ -1,5 +1,5 @@
 /*
- * svg_path.c - numbers and paths of an SVG in as few letters as a screen can tell apart.
+ * svg_path.c - numbers and paths of an SVG in as few letters as make a difference on a screen.
  *
  * gnuplot writes hundredths of a pixel and both coordinates of each corner. A tenth is finer than
  * any screen, a line along an axis needs one number, and steps in one direction are one step:

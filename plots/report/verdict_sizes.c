@@ -13,7 +13,7 @@
 #include "alloc/base/printable.h"
 #include "plots/report/report.h"
 
-enum { TOLD = 3 };
+enum { NAMED = 3 };
 #define SLOW 2.0 /* times the best */
 
 struct slow {
@@ -79,7 +79,7 @@ void rh_verdict_sizes(const struct rh_figures *figures, FILE *to)
 {
 	const struct rh_figure *figure = by_size(figures);
 	struct slow *list;
-	size_t count = 0, told = 0;
+	size_t count = 0, named = 0;
 
 	if (!figure)
 		return;
@@ -90,11 +90,11 @@ void rh_verdict_sizes(const struct rh_figures *figures, FILE *to)
 	if (list)
 		qsort(list, count, sizeof(*list), by_times);
 	rh_print(to, "Slow sizes (99th percentile of %s): ", figure->panels[0].name);
-	for (; told < count && told < TOLD && list[told].times >= SLOW; told++) {
-		fputs(told ? "; " : "", to);
-		say_slow(&list[told], to);
+	for (; named < count && named < NAMED && list[named].times >= SLOW; named++) {
+		fputs(named ? "; " : "", to);
+		say_slow(&list[named], to);
 	}
-	if (told == 0)
+	if (named == 0)
 		fputs("none takes twice the time of the best", to);
 	fputc('\n', to);
 	free(list);

@@ -8,7 +8,7 @@
  *
  * What large blocks leave are runs: joined to the runs before and behind them that are in the
  * same stash, and cut to the length that the next large block asks for. Both are a few
- * instructions, for the map of pages tells a run by its first page and by its last one:
+ * instructions, for the map of pages finds a run by its first page and by its last one:
  *
  *	spans[]	| run A .. A | block | run B .. B |	the block is freed: spans[first - 1] is A,
  *						spans[last + 1] is B

@@ -60,7 +60,7 @@ if command -v cc >/dev/null; then
 			}
 			return none;
 		}
-		static void leave(void) /* nothing tells where it comes from, but its descent */
+		static void leave(void) /* only its descent shows where it comes from */
 		{
 			setsid();
 			if (fork())
