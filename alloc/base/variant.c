@@ -184,7 +184,7 @@ static int short_name(const char *text, const char **start)
 	size_t bytes;
 
 	*start = slash ? slash + 1 : text;
-	bytes = strcspn(*start, ":@/\"");
+	bytes = strcspn(*start, ":@/\"=#");
 	/* Room for '#' and the number within RH_VARIANT_LABEL_BYTES. */
 	return bytes > 40 ? 40 : (int)bytes;
 }

@@ -304,7 +304,7 @@ static void a_small_heap_takes_few_pages_for_itself(void **state)
 
 	(void)state;
 	if (huge_pages_unasked()) {
-		print_message("huge pages come unasked here\n");
+		print_message("# SKIP huge pages come unasked here\n");
 		skip();
 	}
 	open_heap(rh_tier_profile_of(TIER_PROFILE_DEFAULT), TIER_SCAVENGE_PACED);
@@ -360,7 +360,7 @@ static void huge_pages_are_asked_for_where_wanted(void **state)
 			p[i] = ops->alloc(lane, BYTES);
 		if (access("/sys/kernel/mm/transparent_hugepage", F_OK) ||
 		    huge_asked_at(p[0]) < 0) {
-			print_message("this system has no huge pages\n");
+			print_message("# SKIP this system has no huge pages\n");
 			close_heap();
 			skip();
 		}

@@ -64,6 +64,7 @@ static void lists_become_variants(void **state)
 		{ "libc,libc,libc", "libc|libc#2=libc|libc#3=libc|" },
 		{ "t:a=1,t:a=1,t:b=2,t:b=2", "t:a=1|t#2=t:a=1|t:b=2|t#3=t:b=2|" },
 		{ "./x/liba.so,./x/liba.so", "./x/liba.so|liba.so#2=./x/liba.so|" },
+		{ "./a=b.so,./a=b.so,./a=b.so", "./a=b.so|a#2=./a=b.so|a#3=./a=b.so|" },
 		{ "old=libc,new=libc", "old=libc|new=libc|" },
 	};
 

@@ -90,9 +90,11 @@ ok '--color=always gets them' test \
 ok 'CSV has none' test \
 	"$(colours "$("$reheap" replay t.rht --reps 1 --format csv --color=always 2>/dev/null)")" = 0
 is_exit 2 'and no other word' "$reheap" replay t.rht --color mauve
-if command -v script >/dev/null; then
+if script -qec true /dev/null </dev/null >/dev/null 2>&1; then
 	ok 'a terminal gets them' test "$(colours "$(on_terminal -u NO_COLOR TERM=xterm)")" != 0
 	ok 'not with NO_COLOR' test "$(colours "$(on_terminal NO_COLOR=1 TERM=xterm)")" = 0
 	ok 'not with TERM=dumb' test "$(colours "$(on_terminal -u NO_COLOR TERM=dumb)")" = 0
+else
+	skip 'a terminal gets them' 'script(1) makes no pseudo-terminal here'
 fi
 finish
