@@ -248,11 +248,14 @@ static struct rh_child *newest(struct rh_children *children, int pid, uint64_t a
 	return NULL;
 }
 
-/* Has it turned out to be recorded? */
-static bool turned_up(const struct rh_child *child, const struct rh_drain *drain)
+/* By the order in which they were found, and by time: a quick chain of execs is found all at once.
+ */
+bool rh_children_recorded_later(const struct rh_child *child, const struct rh_drain *drain)
 {
-	for (size_t i = child->images; i < drain->image_count; i++)
-		if (drain->images[i].pid == child->pid)
+	for (size_t i = 0; i < drain->image_count; i++)
+		if (drain->images[i].pid == child->pid &&
+		    (i >= child->images ||
+		     (child->at && drain->images[i].life.begin.wall_ns >= child->at)))
 			return true;
 	return false;
 }
@@ -265,7 +268,7 @@ static int hear_fork(struct rh_children *children, const struct rh_drain *drain,
 	char exe[sizeof parent->exe];
 
 	if (!parent || (parent->noted && !parent->execed) ||
-	    (parent->why == RH_KID_BELOW && turned_up(parent, drain)))
+	    (parent->why == RH_KID_BELOW && rh_children_recorded_later(parent, drain)))
 		return 0;
 	child = newest(children, event->pid, event->at);
 	if (child && child->why == RH_KID_BELOW && !child->execed)
@@ -385,7 +388,7 @@ void rh_children_settle(struct rh_children *children, const struct rh_drain *dra
 		const struct rh_child *child = &children->rows[i];
 
 		if (child->why == RH_KID_RECORDED ||
-		    (child->why == RH_KID_BELOW && turned_up(child, drain)))
+		    (child->why == RH_KID_BELOW && rh_children_recorded_later(child, drain)))
 			continue;
 		children->rows[kept++] = *child;
 	}

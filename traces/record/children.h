@@ -48,6 +48,8 @@ int rh_children_look(struct rh_children *children, const struct rh_drain *drain,
 void rh_children_stranger(struct rh_children *children, const struct rh_drain *drain, int pid);
 /* All are known now: removes those that turned out to be recorded. */
 void rh_children_settle(struct rh_children *children, const struct rh_drain *drain);
+/* Whether its process ran a program that is recorded after it. */
+bool rh_children_recorded_later(const struct rh_child *child, const struct rh_drain *drain);
 /* The reason in a few words, with the remedy. */
 const char *rh_children_why(enum rh_kid_why why);
 /* Its file. */

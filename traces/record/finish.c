@@ -183,7 +183,8 @@ static const char *became_later(const struct rh_session *session, size_t final, 
 	char reasons[RH_COMPLETE_TEXT];
 
 	for (size_t i = 0; i < children->count; i++)
-		if (children->rows[i].pid == session->child) {
+		if (children->rows[i].pid == session->child &&
+		    !rh_children_recorded_later(&children->rows[i], &session->drain)) {
 			snprintf(text, room, "it became %.200s by exec, which is not recorded: %s",
 				 rh_children_name(&children->rows[i]),
 				 rh_children_why(children->rows[i].why));

@@ -182,4 +182,20 @@ ok 'is said too' grep -q 'not complete: it became /bin/echo by exec, which is no
 loader=$(readelf -l /bin/echo | sed -n 's/.*interpreter: \(.*\)\]/\1/p')
 is_exit 7 'the loader as a program' "$reheap" record -o w.rht -- "$loader" ./host ./plain.so return
 ok 'loads the recorder, too' grep -q 'complete: every heap call' <(tail -n 1 .err)
+
+# Through a static launcher to a program that is recorded: that one is whole.
+cat >launch.c <<'END'
+#include <unistd.h>
+int main(int argc, char **argv) { execv(argv[1], argv + 1); return 9; }
+END
+if gcc -O1 -w -static launch.c -o launch 2>.err; then
+	for follow in '' -f; do
+		# shellcheck disable=SC2086
+		is_exit 7 "${follow:-no -f}: a static program between" "$reheap" record $follow -o w.rht -- \
+			sh -c ': "$(echo x)"; exec ./launch ./host ./plain.so return'
+		ok 'what it became is complete' grep -q 'complete: every heap call of the program is in it$' \
+			<(tail -n 1 .err)
+		ok 'and not called unrecorded' fails grep -q 'host: not recorded' .err
+	done
+fi
 finish
