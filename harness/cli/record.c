@@ -76,7 +76,8 @@ static const struct rh_opt record_opts[] = {
 	{ "recover", 0, RH_OPT_TEXT, offsetof(struct opts, recover), .arg = "T.rht.capture",
 	  .help = "make the trace of what a recorder that was killed left behind" },
 	{ "strict", 0, RH_OPT_FLAG, offsetof(struct opts, strict),
-	  .help = "exit 6 when the program ends with 0 but calls were lost, or no trace written" },
+	  .help = "exit 6 when the program ends with 0 but calls were lost, or no trace "
+		  "written; without what a recording needs, do not run it" },
 	{ "quiet", 'q', RH_OPT_FLAG, offsetof(struct opts, quiet),
 	  .help = "no progress and no summary; losses are still reported" },
 	{ .name = NULL }
@@ -217,6 +218,7 @@ static enum rh_exit run_record(const void *data, int argc, char **argv, struct r
 		.sites = opts->sites,
 		.time = !opts->no_time,
 		.quiet = opts->quiet,
+		.strict = opts->strict,
 		.progress = rh_progress,
 		.sigpipe_ignored = rh_sigpipe_ignored,
 	};
@@ -273,6 +275,9 @@ const struct rh_command rh_cmd_record = {
 		"threads write into shared memory, which reheap empties. The trace is written "
 		"while the program runs; until it is finished, its directory also needs 8 to 16 "
 		"bytes of disk per call.\n"
+		"\n"
+		"Where a recording cannot begin for want of memory, descriptors, disk or a limit, "
+		"that is said, and the program runs alone; --strict refuses.\n"
 		"\n"
 		"During that time T.rht.capture holds the captured calls; if reheap is killed, "
 		"the program continues, and --recover makes the trace from that file. A program "

@@ -3,6 +3,7 @@
  * is not limited by the size of /dev/shm. Only for a process that cannot reach a memfd of ours
  * (attach.c) it is a file, unlinked as soon as that process has it open.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -15,7 +16,11 @@
 #include "traces/record/area.h"
 #include "traces/record/record.h"
 
-enum { RING_MIN = 64 * 1024, RING_MAX = 16 * 1024 * 1024 };
+enum { RING_MIN = 64 * 1024, RING_MAX = 16 * 1024 * 1024, RINGS_FEWEST = 4 };
+
+struct rings {
+	uint64_t bytes, count; /* of each; how many */
+};
 
 static uint64_t ring_bytes(uint64_t wanted)
 {
@@ -44,35 +49,49 @@ static void make_rings(struct rh_area *area)
 	pthread_mutexattr_destroy(&attr);
 }
 
-/* A limit on file sizes is meant for files on disk; the area is sparse and in memory. */
-static int size_file(int fd, uint64_t bytes)
+/* A limit on file sizes is meant for files on disk; the area is sparse and in memory. The
+ * privileged may pass the hard limit. */
+static bool size_file(int fd, uint64_t bytes)
 {
-	struct rlimit old, most;
+	struct rlimit old, most = { RLIM_INFINITY, RLIM_INFINITY };
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, before;
-	int result;
+	bool sized;
 
 	getrlimit(RLIMIT_FSIZE, &old);
-	most = old;
-	most.rlim_cur = old.rlim_max;
-	setrlimit(RLIMIT_FSIZE, &most);
+	if (setrlimit(RLIMIT_FSIZE, &most) < 0) {
+		most = (struct rlimit){ old.rlim_max, old.rlim_max };
+		setrlimit(RLIMIT_FSIZE, &most);
+	}
 	sigaction(SIGXFSZ, &ignore, &before);
-	result = ftruncate(fd, (off_t)bytes);
+	sized = ftruncate(fd, (off_t)bytes) == 0;
 	sigaction(SIGXFSZ, &before, NULL);
 	setrlimit(RLIMIT_FSIZE, &old);
-	return result;
+	return sized;
+}
+
+/* Where the limit cannot be passed there are rings of the smallest size, and fewer of them, down to
+ * a few threads at once. */
+static bool size_area(int fd, struct rings *rings)
+{
+	if (size_file(fd, RH_AREA_RINGS_AT + rings->count * rings->bytes))
+		return true;
+	for (rings->bytes = RING_MIN; errno == EFBIG && rings->count >= RINGS_FEWEST;
+	     rings->count /= 2)
+		if (size_file(fd, RH_AREA_RINGS_AT + rings->count * rings->bytes))
+			return true;
+	return false;
 }
 
 struct rh_area *rh_area_make(const struct rh_record_opts *opts, int counter, int *fd,
 			     struct rh_err *err)
 {
-	uint64_t ring = ring_bytes(opts->buffer_bytes);
-	uint64_t bytes = RH_AREA_RINGS_AT + RH_RINGS * ring;
+	struct rings rings = { ring_bytes(opts->buffer_bytes), RH_RINGS };
 	struct rh_area *area;
 
 	*fd = opts->area_file ? open(opts->area_file,
 				     O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600)
 			      : memfd_create("reheap-record", MFD_CLOEXEC);
-	if (*fd < 0 || size_file(*fd, bytes) < 0) {
+	if (*fd < 0 || !size_area(*fd, &rings)) {
 		rh_fail_errno(err, RH_OS, "no shared memory for the recording");
 		goto fail;
 	}
@@ -84,8 +103,9 @@ struct rh_area *rh_area_make(const struct rh_record_opts *opts, int counter, int
 	}
 	if (getrandom(&area->cookie, sizeof area->cookie, 0) != sizeof area->cookie)
 		area->cookie = rh_ticks() ^ (uint64_t)getpid() << 32;
-	area->bytes = bytes;
-	area->ring_bytes = ring;
+	area->bytes = RH_AREA_RINGS_AT + rings.count * rings.bytes;
+	area->ring_bytes = rings.bytes;
+	area->rings = rings.count;
 	area->clock_counter = (uint32_t)counter;
 	area->follow = opts->follow;
 	area->drop = opts->on_full == RH_FULL_DROP;

@@ -51,19 +51,20 @@
 
 #include "traces/format/event.h"
 
-#define RH_AREA_MAGIC 0x30316572615f6872u /* "hr_are10" */
+#define RH_AREA_MAGIC 0x31316572615f6872u /* "hr_are11" */
 /* In the environment: the area's path, the descriptor inherited or -1, and the area's
  * cookie in hex, with commas between. */
 #define RH_RECORD_ENV	 "REHEAP_RECORD"
 #define RH_RECORD_ENV_FD ','
 
 enum {
-	RH_RINGS = 8192,       /* threads alive at once, all processes together */
-	RH_PROCS = 1024,       /* process images alive at once */
-	RH_RING_FIRST = 65536, /* bytes of a ring at first: stays in L2 */
-	RH_RING_GROW = 4,      /* factor of widening */
-	RH_RING_GROUP = 64,    /* ring heads are mapped by so many */
-	RH_KIDS = 1024,	       /* programs started unrecorded, between two sweeps */
+	RH_RINGS = 8192,	 /* threads alive at once, all processes together */
+	RH_PROCS = 1024,	 /* process images alive at once */
+	RH_RING_FIRST = 65536,	 /* bytes of a ring at first: stays in L2 */
+	RH_RING_GROW = 4,	 /* factor of widening */
+	RH_RING_READY = 1 << 20, /* of the first thread's ring, mapped at once */
+	RH_RING_GROUP = 64,	 /* ring heads are mapped by so many */
+	RH_KIDS = 1024,		 /* programs started unrecorded, between two sweeps */
 };
 
 /* Kinds. A: address, S: size or number (the tail of a long record). Those below LONG
@@ -234,6 +235,10 @@ enum rh_heap {
 };
 enum { RH_PROC_FOREIGN = 84 - sizeof(pthread_mutex_t), RH_PROC_SERVES = 64 };
 
+/* While a process is younger, its threads poll a full ring instead of sleeping, and wake nobody:
+ * see shim/filter.c. The supervisor then looks more often by itself. */
+enum { RH_PROC_YOUNG_MS = 1000 };
+
 enum rh_proc_how { RH_PROC_MAIN, RH_PROC_FORKED, RH_PROC_EXECED, RH_PROC_LATE };
 
 /*
@@ -315,8 +320,9 @@ struct rh_area {
 	uint64_t ticks_per_ms;	  /* of the stamps */
 	uint64_t sample_bytes; /* one byte in so many is hit, see shim/gap.h; 0: all is recorded */
 	uint64_t sample_seed;
+	uint64_t rings;		  /* RH_RINGS, or fewer where the size of files is limited */
 	pthread_mutex_t recorder; /* robust; held by the supervisor as long as it lives */
-	uint64_t pad1[9 - RH_MUTEX_WORDS];
+	uint64_t pad1[8 - RH_MUTEX_WORDS];
 	/* Written by the supervisor, read by all, seldom. */
 	_Atomic uint32_t recording; /* 0: producers write nothing (paused, or stopped) */
 	_Atomic uint32_t closed;    /* draining has ended: producers never wait again */

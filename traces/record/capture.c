@@ -62,13 +62,20 @@ int rh_capture_put_head(const struct rh_capture *capture, struct rh_err *err)
 	return 0;
 }
 
+/* What is used up, and not what is wrong with the name. */
+static bool used_up(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOSPC ||
+	       error == EDQUOT;
+}
+
 int rh_capture_open(struct rh_capture *capture, const char *beside, struct rh_err *err)
 {
 	memset(capture, 0, sizeof *capture);
 	capture->fd = open_named(capture, beside);
 	if (capture->fd < 0)
-		return rh_fail_errno(err, RH_CANT_CREATE, "%s: no capture can be made there",
-				     capture->path);
+		return rh_fail_errno(err, used_up(errno) ? RH_OS : RH_CANT_CREATE,
+				     "%s: no capture can be made there", capture->path);
 	(void)flock(capture->fd, LOCK_EX | LOCK_NB);
 	(void)fallocate(capture->fd, 0, 0, DATA_AT); /* a reserve, if the disk has room */
 	memcpy(capture->head.magic, head_magic, sizeof head_magic);

@@ -455,16 +455,39 @@ int rh_drain_processes(struct rh_drain *drain, bool main_over, struct rh_err *er
 	return 0;
 }
 
+enum { FILTER_AGE = 32, FILTER_MS = 1, FILTER_MS_MOST = 100 };
+
 void rh_drain_filters(struct rh_drain *drain)
 {
-	for (size_t i = 0; i < drain->image_count; i++) {
-		const struct rh_image *image = &drain->images[i];
-		struct rh_proc *proc = rh_area_proc(drain->area, image->slot);
+	uint64_t now = rh_ticks(), ms = drain->area->ticks_per_ms;
 
-		if (!image->over && image->found && !atomic_load(&proc->filter) &&
-		    rh_process_filtered(image->pid))
+	for (size_t i = 0; i < drain->image_count; i++) {
+		struct rh_image *image = &drain->images[i];
+		struct rh_proc *proc = rh_area_proc(drain->area, image->slot);
+		uint64_t wait = (now - image->stamp) / FILTER_AGE;
+
+		if (image->over || !image->found || now < image->filter_look)
+			continue;
+		wait = wait < FILTER_MS * ms ? FILTER_MS * ms : wait;
+		image->filter_look =
+			now + (wait < FILTER_MS_MOST * ms ? wait : FILTER_MS_MOST * ms);
+		if (!atomic_load(&proc->filter) && rh_process_filtered(image->pid))
 			atomic_store(&proc->filter, 1);
 	}
+}
+
+bool rh_drain_young(const struct rh_drain *drain)
+{
+	uint32_t high = atomic_load(&drain->area->procs_high);
+	uint64_t now = rh_ticks(), young = RH_PROC_YOUNG_MS * drain->area->ticks_per_ms;
+
+	for (uint32_t i = 0; i < high && i < RH_PROCS; i++) {
+		const struct rh_proc *proc = rh_area_proc(drain->area, i);
+
+		if (atomic_load(&proc->state) == RH_PROC_READY && now - proc->stamp < young)
+			return true;
+	}
+	return high == 0;
 }
 
 size_t rh_drain_running(const struct rh_drain *drain)

@@ -23,6 +23,7 @@ struct rh_image {
 	bool found; /* pid is certain */
 	uint32_t slot;
 	uint64_t stamp;
+	uint64_t filter_look; /* stamp of the next look for a filter */
 	uint64_t events, threads;
 	uint64_t anonymous_peak; /* bytes, sampled now and then */
 	struct rh_figures_life life;
@@ -75,10 +76,12 @@ void rh_drain_beat(struct rh_drain *drain);
 void rh_drain_pause(struct rh_drain *drain, bool off);
 /* The program itself has ended but is not reaped: the last reading of its resource use. */
 void rh_drain_last_look(struct rh_drain *drain, int pid);
-/* Looks for new processes and dead ones. main_over: the program itself has been reaped. */
-/* Once a second: marks processes under a system call filter, so that the shim makes no system calls
- * there. */
+/* Marks processes under a system call filter, so that the shim makes no system calls there; looks
+ * at each at intervals of a part of its age. */
 void rh_drain_filters(struct rh_drain *drain);
+/* A process is in its first second, and wakes nobody: see shim/filter.c. */
+bool rh_drain_young(const struct rh_drain *drain);
+/* Looks for new processes and dead ones. main_over: the program itself has been reaped. */
 int rh_drain_processes(struct rh_drain *drain, bool main_over, struct rh_err *err);
 /* The youngest image of a process; SIZE_MAX: none. */
 size_t rh_drain_newest(const struct rh_drain *drain, int pid, bool with_events);

@@ -71,6 +71,7 @@ struct rh_record_opts {
 	bool sites;
 	bool time;	      /* keep the time of every event */
 	bool quiet;	      /* no summary */
+	bool strict;	      /* what cannot be recorded is not run */
 	bool sigpipe_ignored; /* the program starts with SIGPIPE ignored; else with the default */
 	void (*progress)(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 };

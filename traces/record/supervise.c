@@ -27,6 +27,7 @@
 #include "alloc/base/os.h"
 #include "traces/record/attach.h"
 #include "traces/record/executable.h"
+#include "traces/record/launch.h"
 #include "traces/record/preload.h"
 #include "traces/record/process.h"
 #include "traces/record/session.h"
@@ -42,8 +43,8 @@ enum {
 	STOP_REQUESTS = 2, /* signals that end us although processes still run */
 };
 
-#define FILTERS_NS 1000000000u /* interval of looking for system call filters */
-#define FORK_NS	   2000000000u /* a child that has not registered by then never will */
+#define YOUNG_NS 200000u     /* the same while a process may wake nobody, and fills its ring */
+#define FORK_NS	 2000000000u /* a child that has not registered by then never will */
 
 static const int passed_on[SIGNALS] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 };
 
@@ -156,19 +157,7 @@ static void become(struct rh_session *session, const char *path, char **argv, in
 	} else {
 		atomic_store(&session->area->main_pid, (int32_t)getpid());
 		sigprocmask(SIG_SETMASK, &now.old_mask, NULL);
-		execv(path, argv);
-		if (errno == ENOEXEC) { /* a script without #!, as execvp would */
-			char **shell = calloc(1, 4096 * sizeof *shell);
-			int i;
-
-			for (i = 0; shell && argv[i] && i < 4090; i++)
-				shell[i + 1] = argv[i];
-			if (shell) {
-				shell[0] = (char *)(uintptr_t) "sh";
-				shell[1] = (char *)(uintptr_t)path;
-				execv("/bin/sh", shell);
-			}
-		}
+		rh_launch(path, argv);
 	}
 	failed = errno;
 	if (write(report, &failed, sizeof failed) != sizeof failed)
@@ -371,10 +360,21 @@ static void check_stop_requests(struct rh_session *session)
 	stop_for_good(session);
 }
 
+/* How long to sleep after a pass that took so many words. A young process does not wake us. */
+static uint64_t next_pause(const struct rh_session *session, uint64_t pause, int64_t taken)
+{
+	bool young = rh_drain_young(&session->drain);
+	uint64_t most = young ? BUSY_NS : IDLE_NS;
+
+	if (taken)
+		return young && taken > RH_RING_FIRST / 32 ? YOUNG_NS : BUSY_NS;
+	return pause * 2 < most ? pause * 2 : most;
+}
+
 /* Runs until the program (and all followed processes) or the recording has ended. */
 static int watch(struct rh_session *session, struct rh_err *err)
 {
-	uint64_t swept = 0, beat = 0, filters = 0, pause = BUSY_NS;
+	uint64_t swept = 0, beat = 0, pause = BUSY_NS;
 	int64_t taken;
 	bool sweep, over = false;
 
@@ -401,10 +401,6 @@ static int watch(struct rh_session *session, struct rh_err *err)
 			rh_session_turn(session, cut);
 			if (over && others_run(session, forking))
 				over = false;
-			if (time - filters >= FILTERS_NS) {
-				filters = time;
-				rh_drain_filters(&session->drain);
-			}
 			if (rh_children_look(&session->children, &session->drain, err) < 0)
 				return -1;
 			if (!session->reaped)
@@ -415,7 +411,8 @@ static int watch(struct rh_session *session, struct rh_err *err)
 		check_timers(session);
 		check_limits(session);
 		check_stop_requests(session);
-		pause = taken ? BUSY_NS : pause * 2 < IDLE_NS ? pause * 2 : IDLE_NS;
+		rh_drain_filters(&session->drain);
+		pause = next_pause(session, pause, taken);
 		if (!over && woken == atomic_load(&session->area->wake))
 			doze(session, pause);
 	}
@@ -559,6 +556,8 @@ int rh_record_run(const struct rh_record_opts *opts, char **argv, struct rh_reco
 	    start_program(&session, program.path, argv, err) < 0) {
 		end->status = err->code == RH_NO_INPUT ? 126 : err->code;
 		close_session(&session);
+		if (rh_launch_may_go_alone(opts, err))
+			end->status = rh_launch_alone(opts, program.path, argv, err);
 		return -1;
 	}
 	rh_session_write_along(&session);

@@ -31,6 +31,10 @@ int main(void)
 EOF
 gcc -O1 prog.c -o prog || skip_all 'it does not compile'
 calls=1800000 # a malloc and a free each
+# Where root could pass the hard limits of others.
+other=()
+[ "$(id -u)" != 0 ] || ! command -v setpriv >/dev/null ||
+	{ chmod 777 "$temp" && other=(setpriv --reuid=65534 --regid=65534 --clear-groups); }
 moments=2
 [ "${REHEAP_FAULTS:-}" != whole ] || moments=10
 
@@ -63,6 +67,19 @@ said() {
 about() { # a stdio buffer, and calls under way as recording ends
 	[ "$1" -ge $((calls - 8)) ] && [ "$1" -le $((calls + 40)) ]
 }
+
+# A hard limit of the size of files: below 8 MiB there is no room for the shared memory.
+for kib in 4096 10240; do
+	rm -f h.rht
+	("${other[@]}" bash -c "ulimit -f $kib && exec '$reheap' record -o h.rht -- ./prog" >out 2>err.txt)
+	ok "files of at most $kib KiB: the program's end is its own" own $?
+	[ $kib = 4096 ] && [ "$(id -u):${#other[@]}" != 0:0 ] || continue
+	ok 'that it runs alone is said' grep -q '^reheap record: not recorded, the program runs alone: ' err.txt
+	"${other[@]}" bash -c "ulimit -f $kib && exec '$reheap' record --strict -o h.rht -- ./prog" >out 2>err.txt
+	ok 'with --strict it does not run' test $? = 71 -a ! -s out
+done
+have=$(said)
+ok "with room for few threads it is recorded, as far as its file may grow ($have)" about "$have"
 
 for i in $(seq $moments); do
 	# Killed: without its parent the program's status comes by way of a shell.
@@ -118,22 +135,24 @@ for i in $(seq $moments); do
 	ok "the folder goes, $i: the program's end is its own" own $?
 	ok 'that there is no trace is said' grep -q 'the trace gone/g.rht is not there: ' err.txt
 
-	# Few descriptors, little address space: recorded, or refused with a sentence and not begun.
-	# So a limit of file sizes that may not be raised for the shared memory.
-	for limit in "n $((8 + RANDOM % 24))" "v $((65536 + RANDOM * 4))" "f $kib"; do
+	# Few descriptors, little address space, small files: recorded, or said not to be.
+	for limit in "n $((8 + RANDOM % 24))" "v $((65536 + RANDOM * 4))" "f $kib" "f $((1 + RANDOM % 16384))"; do
 		rm -f l.rht* out
 		# shellcheck disable=SC2086
-		(ulimit -${limit} && exec "$reheap" record -o l.rht -- ./prog >out 2>err.txt)
-		code=$?
-		if [ $code = 7 ]; then
-			ok "ulimit -$limit: the program's end is its own" own $code
-			[ -e l.rht ] || "$reheap" record -q --recover "$(sed -n \
-				's/.*what was captured stays in \(.*\): reheap .*/\1/p' err.txt)"
-			ok 'and all is in the trace, at once or recovered' about "$(events l.rht)"
+		("${other[@]}" bash -c "ulimit -$limit && exec '$reheap' record -o l.rht -- ./prog" >out 2>err.txt)
+		ok "ulimit -$limit: the program's end is its own" own $?
+		if grep -q '^reheap record: not recorded, the program runs alone: ' err.txt; then
+			ok 'and nothing is left' fails ls l.rht*
+			continue
+		fi
+		[ -e l.rht ] || "$reheap" record -q --recover "$(sed -n \
+			's/.*what was captured stays in \(.*\): reheap .*/\1/p' err.txt)"
+		if grep -q 'recording stopped' err.txt; then
+			have=$(said)
+			ok "and what is missing was counted ($have)" about "$have"
 		else
-			ok "ulimit -$limit: refused" test $code -ge 64
-			ok 'with a sentence' grep -q '^reheap' err.txt
-			ok 'and nothing ran' test ! -s out
+			have=$(events l.rht)
+			ok "and all is in the trace, at once or recovered ($have)" about "$have"
 		fi
 	done
 

@@ -5,6 +5,7 @@
  *	nested N		makes N blocks as the first process of a PID namespace
  *	strict N		N blocks under strict seccomp
  *	filter N		N blocks under a filter that kills on all but write and exit
+ *	bare N			the same, installed by bare system call instructions
  *	limit MIB USE		limits its own address space to MIB, then uses USE of it
  *	use MIB			uses so much, whoever limits it
  *	lock			locks all its memory, now and later, then makes blocks
@@ -22,6 +23,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,7 +88,25 @@ static int strict(long count)
 	return 1;
 }
 
-static int filtered(long count)
+/* As a program that does not go through the C library. */
+static long bare_prctl(long what, long a, long b)
+{
+#if defined(__x86_64__)
+	register long c __asm__("r10") = 0;
+	register long d __asm__("r8") = 0;
+	long result;
+
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(SYS_prctl), "D"(what), "S"(a), "d"(b), "r"(c), "r"(d)
+			 : "rcx", "r11", "memory");
+	return result;
+#else
+	return prctl((int)what, a, b, 0, 0);
+#endif
+}
+
+static int filtered(long count, bool bare)
 {
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -98,9 +118,15 @@ static int filtered(long count)
 	struct sock_fprog program = { sizeof filter / sizeof filter[0], filter };
 
 	blocks(1);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
-		return 77;
+	if (bare) {
+		bare_prctl(PR_SET_NO_NEW_PRIVS, 1, 0);
+		if (bare_prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, (long)&program) < 0)
+			return 77;
+	} else {
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
+			return 77;
+	}
 	blocks(count);
 	_exit(0);
 }
@@ -267,8 +293,8 @@ int main(int argc, char **argv)
 		return nested(one);
 	if (strcmp(mode, "strict") == 0)
 		return strict(one);
-	if (strcmp(mode, "filter") == 0)
-		return filtered(one);
+	if (strcmp(mode, "filter") == 0 || strcmp(mode, "bare") == 0)
+		return filtered(one, *mode == 'b');
 	if (strcmp(mode, "limit") == 0)
 		return limit(one, two);
 	if (strcmp(mode, "use") == 0)

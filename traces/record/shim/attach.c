@@ -62,7 +62,6 @@ static size_t read_file(const char *path, char *into, size_t room)
 
 static const char key[] = RH_RECORD_ENV "=";
 enum { KEY_BYTES = sizeof key - 1 };
-
 /* The variable in /proc/self/environ, read through a window, since there is no room for all of it.
  */
 static bool early_environment(char *text, size_t room)
@@ -501,6 +500,7 @@ static struct producer *use_ring(uint32_t index, uint64_t *data)
 	p->every = sizeof(uint64_t);
 	p->last_head = atomic_load(&ring->head);
 	introduce(p);
+	p->room = 0;		     /* the first event takes the slow path, which knows of sites */
 	if (atomic_load(&shim.many)) /* after rings_high: one of us sees the other */
 		atomic_store(&p->owners, atomic_load(&shim.owners));
 	shim_idle(p);
@@ -518,7 +518,7 @@ static struct producer *find_ring(void)
 		atomic_fetch_add(&shim.area->no_map, 1);
 		return NULL;
 	}
-	for (uint32_t i = 0; i < RH_RINGS; i++) {
+	for (uint32_t i = 0; i < shim.area->rings; i++) {
 		high = atomic_load(&shim.area->rings_high);
 		if (i > high + 2 * RH_RING_GROUP)
 			break;
@@ -530,7 +530,7 @@ static struct producer *find_ring(void)
 	}
 	in_vain = in_vain < PASS_MOST ? 2 * in_vain + 1 : PASS_MOST;
 	pass_over = in_vain;
-	atomic_fetch_add(high < RH_RINGS ? &shim.area->no_map : &shim.area->no_ring, 1);
+	atomic_fetch_add(high < shim.area->rings ? &shim.area->no_map : &shim.area->no_ring, 1);
 	return NULL;
 }
 
@@ -586,9 +586,13 @@ static void tell_sanitizer(void)
 	close_area();
 }
 
+/* The first thread gets its ring at once: it may forbid itself what that takes before its first
+ * call.
+ */
 __attribute__((constructor)) static void loaded(void)
 {
-	shim_process_on();
+	if (shim_process_on() && shim_self == &shim_nobody)
+		shim_attach();
 	tell_sanitizer();
 	shim_exec_ready();
 	shim_dormant();

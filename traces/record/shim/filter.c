@@ -4,9 +4,15 @@
  * Once a filter is on, a system call that the program did not make itself may kill it. So we
  * watch for filters (prctl, and syscall() for seccomp(2)); what threads will need is mapped
  * before; and from then on we make no system calls in this process: waiting for a full ring
- * polls it, rings do not grow, no thread is woken. A filter that was installed by a direct
- * system call instruction is seen by the supervisor, which looks once a second; a filter from
- * before the program, in /proc/self/status at its start.
+ * polls it, rings do not grow, no thread is woken. A filter from before the program is seen in
+ * /proc/self/status at its start.
+ *
+ * A filter that was installed by a bare system call instruction is seen by the supervisor, which
+ * looks at intervals of 1/32 of the process's age, from 1 to 100 ms. Programs that do so do it
+ * at their start. So in the first second of a process we make no system calls either that we can
+ * do without (shim_wary): the supervisor is not woken but looks five times as often by itself,
+ * and the first thread has room for that. What remains is a thread's start and the exit within
+ * such an interval after the filter.
  */
 #include <errno.h>
 #include <linux/seccomp.h>

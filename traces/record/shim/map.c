@@ -2,8 +2,9 @@
  * map.c - the pieces of the area that this process has mapped.
  *
  * Pieces are mapped on demand: header and processes at once, ring heads (and our producers with
- * them) by 64, and 64 KiB of a ring, more after its owner had to wait. A process with one
- * thread has 310 KiB of ours in its address space.
+ * them) by 64, and 64 KiB of a ring, more after its owner had to wait. The first thread has 1 MiB
+ * mapped at once: in the first second nothing more is mapped for it (filter.c). A process with one
+ * thread has 1.3 MiB of ours in its address space.
  *
  * No descriptor is kept, because programs close descriptors that they do not know. There is one
  * only while a process starts. Later a piece is a second mapping of the header (made by mremap
@@ -185,15 +186,18 @@ static bool affordable(uint64_t more)
 	       atomic_load(&mapped) + more <= limit.rlim_cur >> SHARE_LOG2;
 }
 
-uint64_t *shim_ring_data(uint32_t ring, uint64_t bytes)
+uint64_t shim_ring_has(uint32_t ring)
+{
+	return ring_at[ring] ? 1ull << (ring_at[ring] & LOG2_MASK) : 0;
+}
+
+static uint64_t *map_ring(uint32_t ring, uint64_t bytes)
 {
 	uintptr_t at = ring_at[ring] & ~(uintptr_t)LOG2_MASK;
-	uint64_t had = at ? 1ull << (ring_at[ring] & LOG2_MASK) : 0;
+	uint64_t had = shim_ring_has(ring);
 	void *p;
 
-	if (had >= bytes)
-		return (uint64_t *)at;
-	if ((shim_filtered() && shim.fd < 0) || (bytes > RH_RING_FIRST && !affordable(bytes - had)))
+	if (bytes > RH_RING_FIRST && !affordable(bytes - had))
 		return NULL;
 	p = shim_map(RH_AREA_RINGS_AT + ring * shim.area->ring_bytes, bytes);
 	if (!p)
@@ -203,6 +207,20 @@ uint64_t *shim_ring_data(uint32_t ring, uint64_t bytes)
 	ring_at[ring] = (uintptr_t)p | (uintptr_t)__builtin_ctzll(bytes);
 	atomic_fetch_add(&mapped, bytes - had);
 	return p;
+}
+
+uint64_t *shim_ring_data(uint32_t ring, uint64_t bytes)
+{
+	uint64_t *first = NULL, wide = RH_RING_READY;
+
+	if (shim_ring_has(ring) >= bytes)
+		return (uint64_t *)(ring_at[ring] & ~(uintptr_t)LOG2_MASK);
+	if (shim_filtered() && shim.fd < 0)
+		return NULL;
+	if (bytes < wide && wide <= shim.area->ring_bytes && shim.fd < 0 &&
+	    !atomic_load(&shim.thread_next))
+		first = map_ring(ring, wide);
+	return first ? first : map_ring(ring, bytes);
 }
 
 bool shim_owners(void)
@@ -268,7 +286,7 @@ void shim_stock_up(void)
 	uint32_t high = atomic_load(&shim.area->rings_high);
 
 	shim_owners();
-	for (uint32_t i = high; i < high + SPARE_RINGS && i < RH_RINGS; i++)
+	for (uint32_t i = high; i < high + SPARE_RINGS && i < shim.area->rings; i++)
 		if (shim_group(i))
 			shim_ring_data(i, RH_RING_FIRST);
 }

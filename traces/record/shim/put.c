@@ -38,7 +38,7 @@ uint64_t shim_clock(void)
 
 static void wake_supervisor(struct rh_area *area)
 {
-	if (atomic_load_explicit(&area->sleeping, memory_order_relaxed) && !shim_filtered()) {
+	if (atomic_load_explicit(&area->sleeping, memory_order_relaxed) && !shim_wary()) {
 		atomic_fetch_add(&area->wake, 1);
 		futex(&area->wake, FUTEX_WAKE, 1, NULL);
 	}
@@ -77,7 +77,7 @@ static void pause_for_tail(struct rh_area *area, struct rh_ring *ring, uint32_t 
 {
 	static const struct timespec timeout = { 0, WAIT_NS };
 
-	if (shim_filtered()) {
+	if (shim_wary()) {
 		for (int i = 0; i < 100; i++)
 			SHIM_PAUSE();
 		return;
@@ -147,6 +147,8 @@ static void widen(struct producer *p)
 	if (bytes >= most)
 		return;
 	bytes = bytes * RH_RING_GROW < most ? bytes * RH_RING_GROW : most;
+	if (shim_wary() && shim_ring_has(p->index) < bytes)
+		return;
 	data = shim_ring_data(p->index, bytes);
 	if (!data)
 		return;

@@ -275,6 +275,7 @@ struct rh_ring *shim_ring(uint32_t ring);
 struct producer *shim_producer(uint32_t ring); /* NULL: not mapped */
 /* At least that many bytes of its data; only its owner asks, when it is empty. */
 uint64_t *shim_ring_data(uint32_t ring, uint64_t bytes);
+uint64_t shim_ring_has(uint32_t ring); /* bytes of it that are mapped */
 bool shim_owners(void);
 struct producer *shim_guard(void); /* last is 0 in a forked child */
 bool shim_wipe_works(void);
@@ -290,6 +291,23 @@ static inline bool shim_filtered(void)
 {
 	return atomic_load_explicit(&shim.filter, memory_order_relaxed) ||
 	       (shim.state == SHIM_ON && rh_area_proc(shim.area, shim.proc)->filter);
+}
+
+/* In its first second a process makes none of the calls that it can do without either: a filter
+ * that it installs by a bare system call instruction is known only once the supervisor has looked.
+ * No clock is read for that. */
+static inline bool shim_wary(void)
+{
+	const struct rh_area *area = shim.area;
+	uint64_t since;
+
+	if (shim_filtered())
+		return true;
+	if (shim.state != SHIM_ON)
+		return false;
+	since = rh_area_proc(shim.area, shim.proc)->stamp;
+	return (int64_t)(atomic_load_explicit(&area->now, memory_order_relaxed) - since) <
+	       (int64_t)(RH_PROC_YOUNG_MS * area->ticks_per_ms);
 }
 
 /* site.c */
