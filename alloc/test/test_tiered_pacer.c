@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -87,6 +88,44 @@ static void the_limit_is_soft(void **state)
 	close_heap();
 }
 
+/* Small blocks of which one in so many lives on, among 64 MiB that die at once: cycles. */
+static uint64_t cycles_with(uint64_t small_bytes, unsigned live_of)
+{
+	enum { SMALL = 64 };
+	void **blocks = calloc(small_bytes / SMALL, sizeof(*blocks));
+	uint64_t count = small_bytes / SMALL, cycles;
+
+	assert_non_null(blocks);
+	open_heap((struct tier_knobs){ .gogc = RH_GOGC_OFF, .limit = 32 * MIB });
+	for (uint64_t i = 0; i < count; i++) {
+		blocks[i] = ops->alloc(lane, SMALL);
+		assert_non_null(blocks[i]);
+	}
+	for (uint64_t i = 0; i < count; i++)
+		if (i % live_of)
+			ops->free(lane, blocks[i], SMALL);
+	churn(64 * MIB);
+	cycles = figure("NumGC");
+	close_heap();
+	free(blocks);
+	return cycles;
+}
+
+/* A limit counts pages: 1 MiB that lives in 16 MiB of spans leaves room as 16 MiB do. And what is
+ * dead is no hole before it was swept. */
+static void holes_count_and_garbage_does_not(void **state)
+{
+	uint64_t packed, holes, full;
+
+	(void)state;
+	packed = cycles_with(MIB, 1);
+	holes = cycles_with(16 * MIB, 16);
+	full = cycles_with(16 * MIB, 1);
+	assert_in_range(packed, 2, 3);
+	assert_true(holes >= 2 * packed);
+	assert_in_range(holes, full, full + full / 2 + 1);
+}
+
 /* Three times the limit lives, for long: without end the first second of marking, then half of
  * the time. A byte allocated costs as much as 12 marked, so a cycle that marks 64 MiB is followed
  * by 5 MiB at least. */
@@ -148,6 +187,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_gogc_nothing_is_collected),
 		cmocka_unit_test(the_limit_is_soft),
+		cmocka_unit_test(holes_count_and_garbage_does_not),
 		cmocka_unit_test(half_of_the_cpu_is_the_programs),
 		cmocka_unit_test(goals_count_what_is_scanned_besides),
 		cmocka_unit_test(marking_takes_its_time),

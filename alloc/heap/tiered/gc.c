@@ -62,10 +62,25 @@ static struct heap_totals totals_of(struct rh_heap *heap)
 	return totals;
 }
 
-/* Of a limit, what is no heap: stacks, and room in spans. */
-static uint64_t overhead(const struct heap_totals *totals, uint64_t live)
+/*
+ * Of a limit, what is no heap: stacks, and room in spans; and by how much the limit is overrun
+ * (memoryLimitHeapGoal). Objects count as Go counts them: what is dead until it is swept, and what
+ * was taken of a cached span when it goes back. So the sweep of a heap full of holes lowers the
+ * goal, and filling the holes raises it again.
+ */
+static uint64_t overhead(const struct rh_heap *heap, const struct heap_totals *totals)
 {
-	return totals->stack + (totals->in_use > live ? totals->in_use - live : 0);
+	const struct pacer *pacer = &heap->pacer;
+	uint64_t objects = atomic_load(&pacer->heap_live) + atomic_load(&pacer->unswept);
+	uint64_t cached = atomic_load(&pacer->cached), ready = totals->mapped - totals->released;
+	uint64_t bytes = totals->stack;
+
+	objects -= cached < objects ? cached : objects;
+	if (totals->in_use > objects)
+		bytes += totals->in_use - objects;
+	if (ready > heap->knobs.limit)
+		bytes += ready - heap->knobs.limit;
+	return bytes;
 }
 
 static uint64_t roots_of(const struct rh_heap *heap)
@@ -89,7 +104,7 @@ static void set_trigger(struct rh_heap *heap, uint64_t live)
 		.runway = heap->profile->pacer_runway,
 		.gogc = heap->knobs.gogc,
 		.limit = heap->knobs.limit,
-		.overhead = overhead(&totals, live),
+		.overhead = heap->knobs.limit ? overhead(heap, &totals) : 0,
 		.marked = pacer->heap_marked,
 		.roots = roots,
 		.ahead = (uint64_t)(heap->knobs.marking * (double)(pacer->heap_marked + roots)),
@@ -191,7 +206,7 @@ static void stop_world(struct rh_heap *heap)
 /* ---- a cycle ---- */
 
 /* What lives: taken, and not dead; now, or when the cycle began. */
-static uint64_t mark_span(struct mspan *span, bool since_begin)
+static uint64_t mark_span(struct mspan *span, bool since_begin, uint64_t *garbage)
 {
 	const _Atomic uint64_t *dead = rh_span_dead_bits(span);
 	uint64_t *mark = rh_span_mark_bits(span);
@@ -202,6 +217,7 @@ static uint64_t mark_span(struct mspan *span, bool since_begin)
 		live += (unsigned)__builtin_popcountll(mark[w]);
 		rh_debug_assert(live <= span->alloc_count);
 	}
+	*garbage += (uint64_t)(span->alloc_count - live) * rh_span_elem(span);
 	return (uint64_t)live * rh_span_elem(span);
 }
 
@@ -209,15 +225,20 @@ static uint64_t mark_span(struct mspan *span, bool since_begin)
 static void mark(struct rh_heap *heap, bool at_once)
 {
 	uint32_t count = atomic_load(&heap->all_span_count);
-	uint64_t marked = 0;
+	uint64_t marked = 0, garbage = 0;
+	struct pacer *pacer = &heap->pacer;
 
 	rh_debug_assert(atomic_load(&heap->stopping));
 	for (uint32_t i = 0; i < count; i++) {
 		if (rh_span_state(rh_nth_span(heap, i)) == SPAN_IN_USE)
-			marked += mark_span(rh_nth_span(heap, i), heap->pacer.marking);
+			marked += mark_span(rh_nth_span(heap, i), pacer->marking, &garbage);
 	}
-	heap->pacer.marking = false;
-	heap->pacer.heap_marked = marked;
+	pacer->marking = false;
+	pacer->heap_marked = marked;
+	pacer->marked_total += marked;
+	if (pacer->live_peak < atomic_load(&pacer->heap_live))
+		pacer->live_peak = atomic_load(&pacer->heap_live);
+	atomic_store(&pacer->unswept, garbage);
 	if (at_once) {
 		note_stacks(heap);
 		heap->pacer.owed = share_cpu(heap, (double)(marked + roots_of(heap)), 0);
@@ -275,6 +296,7 @@ static void set_pace(struct rh_heap *heap)
 
 	pacer->last_goal = pacer->goal;
 	set_trigger(heap, live);
+	pacer->goal_total += pacer->goal == UINT64_MAX ? 0 : pacer->goal;
 	/* With GOGC=off the next cycle is nowhere, and so is the need to sweep. Go spreads the
 	 * pages to sweep over the bytes until the trigger, less a MiB of reserve
 	 * (gcPaceSweeper). */
@@ -462,12 +484,24 @@ int rh_gc_prefer(struct rh_lane *lane, const void *p)
 	return moved;
 }
 
-/* Without a lock: a value that is a moment old starts the cycle one span later. */
+/* A limit's goal changes with every span. */
+static void set_trigger_now(struct rh_heap *heap)
+{
+	rh_lock(&heap->gc_lock);
+	if (!heap->pacer.marking)
+		set_trigger(heap, heap->pacer.heap_marked);
+	rh_unlock(&heap->gc_lock);
+}
+
+/* Without a limit, without a lock: a value that is a moment old starts the cycle one span later. */
 void rh_gc_poll(struct rh_lane *lane)
 {
 	struct rh_heap *heap = lane->heap;
 
-	if (heap->gc == TIER_GC_ORACLE &&
-	    atomic_load(&heap->pacer.heap_live) >= tier_load(&heap->pacer.trigger))
+	if (heap->gc != TIER_GC_ORACLE)
+		return;
+	if (heap->knobs.limit)
+		set_trigger_now(heap);
+	if (atomic_load(&heap->pacer.heap_live) >= tier_load(&heap->pacer.trigger))
 		cycle(lane, true);
 }

@@ -359,6 +359,11 @@ struct pacer {
 	uint64_t last_goal, last_in_use;
 	uint64_t cycles;
 	bool marking;		     /* a cycle has begun: mark bits hold what was dead then */
+	/* oracle: bytes that the last cycle found dead and nobody has swept yet; bytes of spans in
+	 * lanes' caches, but what was taken of them before */
+	_Atomic uint64_t unswept, cached;
+	/* over all cycles: heap_live as they ended, bytes marked, goals that followed */
+	uint64_t live_peak, marked_total, goal_total;
 	double sweep_pages_per_byte; /* proportional sweep; 0 = swept */
 	uint64_t sweep_live_basis, pages_swept_basis;
 	_Atomic uint64_t pages_swept;

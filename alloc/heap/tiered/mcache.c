@@ -22,14 +22,22 @@
 #include "alloc/heap/tiered/mheap.h"
 #include "alloc/heap/tiered/poison.h"
 
+/* What a span in a cache counts as live, though it is not taken yet, or only since. */
+static uint64_t room_when_cached(const struct mspan *span)
+{
+	return rh_span_bytes(span) - (uint64_t)span->alloc_count_cached * span->elem_bytes;
+}
+
 static struct mspan *refill(struct rh_lane *lane, unsigned spc)
 {
 	struct rh_heap *heap = lane->heap;
 	struct mspan *span = lane->alloc[spc];
 
 	tier_add(&lane->n.refills, 1);
-	if (span != &heap->dummy)
+	if (span != &heap->dummy) {
+		atomic_fetch_sub(&heap->pacer.cached, room_when_cached(span));
 		rh_central_uncache_span(lane, span, false);
+	}
 	lane->alloc[spc] = &heap->dummy;
 	span = rh_central_cache_span(lane, spc);
 	if (!span)
@@ -39,8 +47,8 @@ static struct mspan *refill(struct rh_lane *lane, unsigned spc)
 	 * flushed before anybody allocates from it. */
 	atomic_store(&span->sweepgen, atomic_load(&heap->sweepgen) + 3);
 	span->alloc_count_cached = span->alloc_count;
-	atomic_fetch_add(&heap->pacer.heap_live,
-			 rh_span_bytes(span) - (uint64_t)span->alloc_count * span->elem_bytes);
+	atomic_fetch_add(&heap->pacer.heap_live, room_when_cached(span));
+	atomic_fetch_add(&heap->pacer.cached, room_when_cached(span));
 	lane->alloc[spc] = span;
 	return span;
 }
@@ -79,6 +87,7 @@ static void give_back(struct rh_lane *lane, unsigned spc, bool stale)
 		atomic_fetch_sub(&heap->pacer.heap_live,
 				 (uint64_t)(span->elem_count - span->alloc_count) *
 					 span->elem_bytes);
+	atomic_fetch_sub(&heap->pacer.cached, room_when_cached(span));
 	lane->alloc[spc] = &heap->dummy;
 	rh_central_uncache_span(lane, span, stale);
 }

@@ -198,6 +198,9 @@ static void emit_memory(struct rh_heap *heap, const struct sink *sink)
 	out(sink, "gc.limited", "count", heap->pacer.limiter.limited);
 	out(sink, "gc.trigger", "bytes", heap->pacer.trigger);
 	out(sink, "gc.marked", "bytes", heap->pacer.heap_marked);
+	out(sink, "gc.marked_total", "bytes", heap->pacer.marked_total);
+	out(sink, "gc.goal_total", "bytes", heap->pacer.goal_total);
+	out(sink, "gc.live_peak", "bytes", heap->pacer.live_peak);
 	out(sink, "gc.heap_live", "bytes", atomic_load(&heap->pacer.heap_live));
 }
 

@@ -65,6 +65,8 @@ bool rh_sweep_span(struct rh_lane *lane, struct mspan *span, bool preserve)
 	rh_debug_assert(freed <= span->elem_count);
 	atomic_fetch_sub(&span->dead_count, freed);
 	tier_store(&span->alloc_count, (uint16_t)(span->alloc_count - freed));
+	if (freed && heap->gc == TIER_GC_ORACLE)
+		atomic_fetch_sub(&heap->pacer.unswept, (uint64_t)freed * rh_span_elem(span));
 	/* From the start: freed slots lie anywhere. This is the only place where a
 	 * collected span begins again. */
 	span->freeindex = 0;
