@@ -2,7 +2,6 @@
  * fidelity.c - `reheap fidelity`: does the tiered heap behave like Go's heap?
  */
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,9 +10,6 @@
 #include "harness/fidelity/fidelity.h"
 #include "harness/fidelity/whatif.h"
 #include "plots/figure/figure.h"
-
-#define GLOBALS_USUAL 160000.0 /* bytes with pointers, in all programs tried */
-#define MARKING_MOST  10000.0  /* percent, as the heap takes it */
 
 struct opts {
 	double limit;
@@ -60,36 +56,21 @@ static void judge_goals(const struct rh_whatif *whatif, struct setting *setting)
 			 whatif->goals_odd, whatif->goals, whatif->gogc);
 }
 
-/* As the program ran: GOGC, stacks and globals, allocation while marking, as its goals and cycles
- * show. "" without a whole cycle. */
+/* As the program ran, as its goals and cycles show. "" without a whole cycle. */
 static void setting_of(const char *path, struct setting *setting)
 {
 	struct rh_err err = { 0 };
-	const struct rh_whatif_setting as_noted = { 0, 0 };
+	struct rh_whatif_setting then = { 0, 0, true };
 	struct rh_whatif whatif;
-	char gogc[32] = "off", limit[64] = "";
-	double stacks = 0, share = 0;
 
 	*setting = (struct setting){ 0 };
-	if (rh_whatif_read(&whatif, path, &as_noted, &err) < 0)
+	if (rh_whatif_read(&whatif, path, &then, &err) < 0)
 		return;
-	for (uint32_t i = 0; i < whatif.count; i++)
-		stacks += (double)whatif.cycles[i].stacks / whatif.count;
-	if (whatif.roots > GLOBALS_USUAL && stacks > 0)
-		share = (whatif.roots - GLOBALS_USUAL) / stacks;
-	if (share > 1)
-		share = 1;
-	if (whatif.gogc != WHATIF_OFF) {
+	then.gogc = whatif.gogc;
+	then.limit = whatif.limit;
+	if (whatif.gogc != WHATIF_OFF)
 		setting->gogc = whatif.gogc;
-		snprintf(gogc, sizeof(gogc), "%" PRIu64, whatif.gogc);
-	}
-	if (whatif.limit != WHATIF_OFF)
-		snprintf(limit, sizeof(limit), ":limit=%" PRIu64, whatif.limit);
-	if ((size_t)snprintf(setting->text, sizeof(setting->text),
-			     "gogc=%s%s:roots=%.0f:stacks=%.4f:marking=%.2f%%", gogc, limit,
-			     whatif.roots - share * stacks, share,
-			     fmin(100 * whatif.black, MARKING_MOST)) >= sizeof(setting->text))
-		setting->text[0] = '\0'; /* no program has roots of a hundred digits */
+	rh_whatif_knobs(&whatif, &then, setting->text, sizeof(setting->text));
 	judge_goals(&whatif, setting);
 	rh_whatif_close(&whatif);
 }
@@ -106,7 +87,7 @@ static bool replay_all(const char *path, const struct opts *opts, struct rh_fide
 			.profile = opts->profile,
 			.no_layout = opts->packed,
 			.oracle = i > 0,
-			.early = i > 1,
+			.deaths = i > 1 ? FIDELITY_EARLY : FIDELITY_LATE,
 			.setting = setting.text,
 			.no_goals = setting.no_goals,
 			.gogc = setting.gogc,

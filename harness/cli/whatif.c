@@ -22,7 +22,7 @@ enum { VALUES_MAX = 32, NEAR_PERCENT = 20 }; /* values of each list; of collecti
 struct opts {
 	const char *gogc, *memlimit, *plot, *output, *style;
 	struct rh_whatif_setting recorded;
-	bool json;
+	bool json, traced;
 };
 
 static const struct rh_opt whatif_options[] = {
@@ -36,6 +36,8 @@ static const struct rh_opt whatif_options[] = {
 	{ "recorded-memlimit", 0, RH_OPT_SIZE, offsetof(struct opts, recorded.limit), .min = 1,
 	  .off = true, .arg = "BYTES|off",
 	  .help = "GOMEMLIMIT of the recorded run; else by its environment" },
+	{ "traced", 0, RH_OPT_FLAG, offsetof(struct opts, traced),
+	  .help = "predict the program as it is traced again, with the recorder's own blocks" },
 	{ "output", 'o', RH_OPT_TEXT, offsetof(struct opts, output), .arg = "W.json",
 	  .help = "write the answers as JSON (reheap list schema-whatif), besides the table" },
 	{ "json", 'j', RH_OPT_FLAG, offsetof(struct opts, json),
@@ -200,6 +202,18 @@ static void print_check(const char *path, const struct rh_whatif *whatif, const 
 		       "order of magnitude.\n\n");
 }
 
+/* What the rows are of. */
+static void print_recorder(const struct rh_whatif *whatif, bool traced)
+{
+	if (!whatif->recorder)
+		return;
+	rh_print(stdout,
+		 "  Go's recorder kept %.2f MiB of its own on the heap; the rows below %s\n\n",
+		 mib(whatif->recorder),
+		 traced ? "have them, as another traced run would"
+			: "are of the program without them (--traced: with them)");
+}
+
 static void print_row(const struct rh_whatif_setting *setting, const struct rh_whatif_outcome *is,
 		      uint64_t allocated)
 {
@@ -226,6 +240,7 @@ static struct rh_whatif_answer answer_of(const struct rh_whatif *whatif,
 		.memlimit_bytes = setting->limit,
 		.collections = is->cycles,
 		.peak_bytes = is->peak,
+		.peak_ended_bytes = is->peak_ended,
 		.goal_mean_bytes = is->cycles ? is->goal_mean : NAN,
 		.marked_bytes = is->marked,
 		.marked_per_byte =
@@ -233,6 +248,7 @@ static struct rh_whatif_answer answer_of(const struct rh_whatif *whatif,
 		.over_limit = is->over_limit,
 		.little_room = is->tight,
 		.cpu_limited = is->limited,
+		.replayed = is->replayed,
 	};
 }
 
@@ -250,6 +266,7 @@ static struct rh_whatif_recorded recorded_document(const struct rh_whatif *whati
 		.goal_mean_bytes = was->goal > 0 ? was->goal : NAN,
 		.marked_bytes = was->marked,
 		.roots_bytes = whatif->roots,
+		.recorder_bytes = whatif->recorder,
 		.black = whatif->black,
 	};
 }
@@ -282,23 +299,41 @@ static int write_document(const struct rh_whatif_document *document, const char 
 
 struct table {
 	const struct rh_whatif *whatif;
+	const char *path;
 	uint64_t gogc[VALUES_MAX], limit[VALUES_MAX];
 	unsigned gogcs, limits;
+	bool traced;
+	struct rh_whatif_outcome then; /* at the recorded setting */
+	struct rh_whatif_outcome of[VALUES_MAX * VALUES_MAX];
+	struct rh_err why; /* rows with a limit are estimates */
 };
 
-/* One row each: printed, or into the document's list. */
-static void walk(const struct table *table, struct rh_whatif_answer *list)
+static struct rh_whatif_setting setting_at(const struct table *table, unsigned at)
 {
-	for (unsigned l = 0; l < table->limits; l++)
-		for (unsigned g = 0; g < table->gogcs; g++) {
-			struct rh_whatif_setting setting = { table->gogc[g], table->limit[l] };
-			struct rh_whatif_outcome is = rh_whatif_ask(table->whatif, &setting);
+	return (struct rh_whatif_setting){ table->gogc[at % table->gogcs],
+					   table->limit[at / table->gogcs], table->traced };
+}
 
-			if (list)
-				*list++ = answer_of(table->whatif, &setting, &is);
-			else
-				print_row(&setting, &is, table->whatif->allocated);
-		}
+static struct rh_whatif_setting setting_then(const struct table *table)
+{
+	return (struct rh_whatif_setting){ table->whatif->gogc, table->whatif->limit, true };
+}
+
+static struct rh_whatif_outcome ask(struct table *table, struct rh_whatif_setting setting)
+{
+	struct rh_whatif_outcome outcome;
+
+	if (setting.limit != WHATIF_OFF && !table->why.code &&
+	    rh_whatif_replay(table->whatif, table->path, &setting, &outcome, &table->why) == 0)
+		return outcome;
+	return rh_whatif_ask(table->whatif, &setting);
+}
+
+static void ask_all(struct table *table)
+{
+	table->then = ask(table, setting_then(table));
+	for (unsigned i = 0; i < table->gogcs * table->limits; i++)
+		table->of[i] = ask(table, setting_at(table, i));
 }
 
 /* ---- the figure ---- */
@@ -322,18 +357,15 @@ static bool has_room(const struct mark *marks, unsigned at, double width, double
 static void place_marks(const struct table *table, struct mark *marks)
 {
 	double width = 0, height = 0;
-	unsigned count = 0;
+	unsigned count = table->gogcs * table->limits;
 
-	for (unsigned l = 0; l < table->limits; l++)
-		for (unsigned g = 0; g < table->gogcs; g++) {
-			struct rh_whatif_setting setting = { table->gogc[g], table->limit[l] };
-			struct rh_whatif_outcome is = rh_whatif_ask(table->whatif, &setting);
-			struct mark *mark = &marks[count++];
+	for (unsigned i = 0; i < count; i++) {
+		const struct rh_whatif_outcome *is = &table->of[i];
 
-			*mark = (struct mark){ mib(is.marked), mib(is.peak), is.cycles, false };
-			width = fmax(width, mark->marked);
-			height = fmax(height, mark->peak);
-		}
+		marks[i] = (struct mark){ mib(is->marked), mib(is->peak), is->cycles, false };
+		width = fmax(width, marks[i].marked);
+		height = fmax(height, marks[i].peak);
+	}
 	for (unsigned i = 0; i < count; i++)
 		marks[i].named = has_room(marks, i, width, height);
 }
@@ -396,11 +428,10 @@ static int plot(const struct table *table, const struct opts *opts, const char *
 static int document(const struct table *table, const struct opts *opts, const char *path,
 		    struct rh_err *err)
 {
-	const struct rh_whatif_setting then = { table->whatif->gogc, table->whatif->limit };
-	struct rh_whatif_outcome is = rh_whatif_ask(table->whatif, &then);
+	const struct rh_whatif_setting then = setting_then(table);
 	struct check was = recorded_of(table->whatif);
 	struct rh_whatif_recorded recorded = recorded_document(table->whatif, &was);
-	struct rh_whatif_answer model = answer_of(table->whatif, &then, &is);
+	struct rh_whatif_answer model = answer_of(table->whatif, &then, &table->then);
 	struct rh_whatif_answer answers[VALUES_MAX * VALUES_MAX];
 	struct rh_whatif_document all = {
 		.schema = RH_WHATIF_SCHEMA,
@@ -409,13 +440,18 @@ static int document(const struct table *table, const struct opts *opts, const ch
 		.allocated_bytes = table->whatif->allocated,
 		.recorded = &recorded,
 		.model = &model,
-		.met = met(&was, &is),
+		.met = met(&was, &table->then),
+		.traced = table->traced,
 		.unsuited = table->whatif->unsuited[0] ? table->whatif->unsuited : NULL,
 		.answers = answers,
 		.answers_count = (size_t)table->gogcs * table->limits,
 	};
 
-	walk(table, answers);
+	for (unsigned i = 0; i < table->gogcs * table->limits; i++) {
+		const struct rh_whatif_setting setting = setting_at(table, i);
+
+		answers[i] = answer_of(table->whatif, &setting, &table->of[i]);
+	}
 	if (opts->output && write_document(&all, opts->output, err) < 0)
 		return -1;
 	return opts->json ? write_document(&all, NULL, err) : 0;
@@ -423,14 +459,19 @@ static int document(const struct table *table, const struct opts *opts, const ch
 
 static void print_table(const struct table *table, const char *path)
 {
-	const struct rh_whatif_setting then = { table->whatif->gogc, table->whatif->limit };
-	struct rh_whatif_outcome is = rh_whatif_ask(table->whatif, &then);
 	struct check was = recorded_of(table->whatif);
 
-	print_check(path, table->whatif, &was, &is);
+	print_check(path, table->whatif, &was, &table->then);
+	print_recorder(table->whatif, table->traced);
+	if (table->why.code)
+		rh_print(stdout, "  Rows with a limit are estimates: %s\n\n", table->why.text);
 	rh_print(stdout, "  %8s %10s %12s %12s %12s %10s\n", "GOGC", "GOMEMLIMIT", "collections",
 		 "peak MiB", "marked MiB", "per byte");
-	walk(table, NULL);
+	for (unsigned i = 0; i < table->gogcs * table->limits; i++) {
+		const struct rh_whatif_setting setting = setting_at(table, i);
+
+		print_row(&setting, &table->of[i], table->whatif->allocated);
+	}
 }
 
 static int answer(const struct table *table, const struct opts *opts, const char *path,
@@ -445,9 +486,9 @@ static int answer(const struct table *table, const struct opts *opts, const char
 
 static enum rh_exit run_whatif(const void *options, int argc, char **argv, struct rh_err *err)
 {
+	static struct table table;
 	const struct opts *opts = options;
 	struct rh_whatif whatif;
-	struct table table = { .whatif = &whatif };
 	int gogcs, limits, result;
 
 	(void)argc;
@@ -463,6 +504,10 @@ static enum rh_exit run_whatif(const void *options, int argc, char **argv, struc
 		return err->code;
 	table.gogcs = (unsigned)gogcs;
 	table.limits = (unsigned)limits;
+	table.whatif = &whatif;
+	table.path = argv[0];
+	table.traced = opts->traced;
+	ask_all(&table);
 	result = answer(&table, opts, argv[0], err);
 	rh_whatif_close(&whatif);
 	return result < 0 ? err->code : RH_OK;
@@ -476,9 +521,12 @@ const struct rh_command rh_cmd_whatif = {
 		"Takes a trace made by reheap import go. It first prints how well the model "
 		"reproduces the recorded run; then for each setting the collections, the peak of "
 		"the heap (live objects and garbage, as gctrace prints it), and the bytes the "
-		"collector marks, in all and per byte allocated. The limit is soft, like Go's: "
-		"below the live bytes, collecting takes half of the CPU and no more. The recorded "
-		"setting is known if record-go started the program.",
+		"collector marks, in all and per byte allocated. The rows are of the program "
+		"without Go's recorder, which keeps 2.25 MiB on the heap. With a limit every "
+		"object is replayed on the heap of that Go, because what counts is pages with all "
+		"their holes. The limit is soft, like Go's: below the live bytes, collecting takes "
+		"half of the CPU and no more. The recorded setting is known if record-go started "
+		"the program.",
 	.examples = "reheap whatif service.rht --gogc 50,100,200,off --memlimit 64M,128M\n"
 		    "reheap whatif --plot tradeoff service.rht\n"
 		    "reheap whatif --json service.rht | jq .answers[0].peak_bytes",

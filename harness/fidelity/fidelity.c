@@ -180,7 +180,7 @@ static uint32_t take_record(struct replay *replay)
 }
 
 /* Bytes that count as live: a tiny object has its own, everything else its slot. */
-static uint64_t live_bytes(const struct replay *replay, const struct object *object, int side)
+uint64_t rh_fidelity_live(const struct replay *replay, const struct object *object, int side)
 {
 	if (object->kind[side] == RH_CLASS_UNKNOWN)
 		return 0;
@@ -201,8 +201,8 @@ void *rh_fidelity_bury(struct replay *replay, uint64_t id, uint32_t lane)
 	p = object->p;
 	if (p)
 		replay->ops->free(replay->lanes[lane].heap, p, object->size);
-	replay->recorded.live_bytes -= live_bytes(replay, object, 0);
-	replay->replayed_live -= live_bytes(replay, object, 1);
+	replay->recorded.live_bytes -= rh_fidelity_live(replay, object, 0);
+	replay->replayed_live -= rh_fidelity_live(replay, object, 1);
 	object->lane = replay->unused;
 	replay->unused = (uint32_t)index;
 	return p;
@@ -243,45 +243,11 @@ int rh_fidelity_bear(struct replay *replay, const struct rh_event *event, struct
 	replay->out->objects++;
 	replay->out->estimated += (event->flags & RH_EVF_ESTIMATED) != 0;
 	replay->out->class_right += object->kind[0] == object->kind[1];
-	replay->recorded.live_bytes += live_bytes(replay, object, 0);
-	replay->replayed_live += live_bytes(replay, object, 1);
-	if (replay->doomed.count && rh_map_remove(&replay->doomed, event->id) != RH_MAP_NONE)
+	replay->recorded.live_bytes += rh_fidelity_live(replay, object, 0);
+	replay->replayed_live += rh_fidelity_live(replay, object, 1);
+	if (rh_deaths_at_birth(replay, event->id))
 		rh_fidelity_bury(replay, event->id, event->lane);
 	return 0;
-}
-
-/* ---- what a cycle found dead ---- */
-
-/* Reads ahead to the end of the next cycle and frees every object that the trace frees before it:
- * the cycle that ends now found all of them dead. */
-static int bury_dead(struct replay *replay, uint32_t lane, struct rh_err *err)
-{
-	struct ahead *ahead = &replay->ahead;
-
-	for (;;) {
-		const struct rh_event *event;
-		void *p;
-
-		if (ahead->at == ahead->count) {
-			ahead->count = rh_trace_next(ahead->trace, ahead->batch, AHEAD_BATCH, err);
-			ahead->at = 0;
-			if (ahead->count <= 0)
-				return ahead->count;
-		}
-		event = &ahead->batch[ahead->at++];
-		if (event->kind == RH_EV_FREE) {
-			p = rh_fidelity_bury(replay, event->id, lane);
-			if (replay->opts->early) {
-				if (!p && !rh_map_put(&replay->doomed, event->id, 1))
-					return rh_no_memory(err, memory_for);
-				continue;
-			}
-			if (p && !rh_map_put(&replay->dead, event->id, (uintptr_t)p))
-				return rh_no_memory(err, memory_for);
-		}
-		if (event->kind == RH_EV_GC_END)
-			return 0;
-	}
 }
 
 /* ---- the end of the snapshot ---- */
@@ -305,10 +271,11 @@ static int end_snapshot(struct replay *replay, uint32_t lane, struct rh_err *err
 		return -1;
 	rh_layout_release(replay, lane, false);
 	own_cycle(replay, lane, true);
-	if (bury_dead(replay, lane, err) < 0)
+	if (rh_deaths_read(replay, lane, err) < 0)
 		return -1;
 	/* One cycle ahead of the recorder. */
-	if (replay->opts->early && bury_dead(replay, lane, err) < 0)
+	replay->deaths.open = true;
+	if (replay->opts->deaths != FIDELITY_LATE && rh_deaths_read(replay, lane, err) < 0)
 		return -1;
 	/* Recording began while the last cycle was still being swept. */
 	if (replay->dead.count)
@@ -367,7 +334,8 @@ static int cycle(struct replay *replay, const struct rh_event *event, struct rh_
 	replay->out->cycles[0]++;
 	if (replay->out->cycles[0] == 1)
 		rh_layout_release(replay, event->lane, true);
-	if (rh_fidelity_edge(replay, event, err) < 0 || bury_dead(replay, event->lane, err) < 0)
+	if (rh_fidelity_edge(replay, event, err) < 0 ||
+	    rh_deaths_read(replay, event->lane, err) < 0)
 		return -1;
 	replay->ops->gc_end(lane->heap);
 	replay->spec.stack.gc_end(lane->stack);
@@ -442,6 +410,8 @@ static int replay_event(struct replay *replay, const struct rh_event *event, str
 		return start_lane(replay, event, err);
 	case RH_EV_ALLOC:
 		rh_sweeps_settle(replay, event->lane);
+		if (replay->begun && replay->opts->deaths == FIDELITY_SPREAD)
+			rh_deaths_due(replay, event->lane);
 		return replay->layout.count && !replay->snapshot_over
 			       ? rh_layout_add(replay, event, err)
 			       : rh_fidelity_bear(replay, event, err);

@@ -73,22 +73,35 @@ struct rh_fidelity {
 	uint64_t stacks_made, stacks_right;	  /* with StackInuse as recorded right after */
 	uint64_t failed;			  /* operations the backend refused */
 	uint64_t cycles[2];			  /* oracle run: [1] = cycles its pacer started */
+	struct rh_fidelity_sums {
+		uint64_t marked, goals; /* bytes of all those cycles */
+		/* heap_live: the most as a cycle ended, 0 = less than while the snapshot was
+		 * made; and in the end */
+		uint64_t live_peak, live_last;
+		uint64_t limited; /* cycles that ended with the collector at half of the CPU */
+	} sums;
 	uint32_t edge_count;
 	bool done;
 	struct rh_err err;
 	struct rh_fidelity_edge edges[FIDELITY_EDGES_MAX];
 };
 
+/* When did he die who is dead at the end of a recorded cycle. */
+enum rh_fidelity_deaths {
+	FIDELITY_LATE,	 /* as late as can be: when that cycle found it */
+	FIDELITY_EARLY,	 /* as early as can be: just after the one before, or at birth */
+	FIDELITY_SPREAD, /* between the two, one after the other; at birth if born since */
+};
+
 struct rh_fidelity_opts {
-	bool oracle;	      /* the heap's own pacer decides on cycles, not the trace */
-	bool early;	      /* with oracle: who is dead at the end of a recorded cycle died
-			       * as early as can be, just after the one before or at birth;
-			       * else as late as can be, when that cycle found it */
-	const char *profile;  /* NULL: as the trace says */
-	const char *setting;  /* more knobs of the heap, "gogc=50:roots=1M"; NULL: none */
-	const char *no_goals; /* why goals cannot be compared with that; NULL: they can */
-	uint64_t gogc;	      /* percent, of the setting; 0 = off */
-	bool no_layout;	      /* snapshot objects are packed instead of where they were */
+	bool oracle;			/* the heap's own pacer decides on cycles, not the trace */
+	enum rh_fidelity_deaths deaths; /* with oracle */
+	bool alone;			/* without the blocks of Go's recorder (recorder.h) */
+	const char *profile;		/* NULL: as the trace says */
+	const char *setting;		/* more knobs of the heap, "gogc=50:roots=1M"; NULL: none */
+	const char *no_goals;		/* why goals cannot be compared with that; NULL: they can */
+	uint64_t gogc;			/* percent, of the setting; 0 = off */
+	bool no_layout;			/* snapshot objects are packed instead of where they were */
 };
 
 /* NULL with err, else to be given back by rh_fidelity_free. */

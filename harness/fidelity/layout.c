@@ -151,6 +151,9 @@ int rh_layout_make(struct replay *replay, struct rh_err *err)
 			struct rh_event event = layout->events[span->first + e];
 
 			event.lane = 0;
+			if (replay->opts->alone &&
+			    rh_recorder_takes(&replay->recorder, replay->trace, &event))
+				continue;
 			if (rh_fidelity_bear(replay, &event, err) < 0)
 				return -1;
 		}

@@ -175,11 +175,19 @@ static void heap_figure(void *ctx, const char *name, const char *unit, uint64_t 
 	else if (strcmp(name, "spans.in_use") == 0)
 		figures->edge->curve[FIDELITY_SPANS][1] = value;
 	else if (strcmp(name, "gc.heap_live") == 0)
-		figures->edge->curve[FIDELITY_PACER][1] = value;
+		figures->edge->curve[FIDELITY_PACER][1] = figures->out->sums.live_last = value;
 	else if (strcmp(name, "NextGC") == 0)
 		figures->edge->curve[FIDELITY_GOAL][1] = value;
 	else if (strcmp(name, "NumGC") == 0)
 		figures->out->cycles[1] = value;
+	else if (strcmp(name, "gc.marked_total") == 0)
+		figures->out->sums.marked = value;
+	else if (strcmp(name, "gc.goal_total") == 0)
+		figures->out->sums.goals = value;
+	else if (strcmp(name, "gc.live_peak") == 0)
+		figures->out->sums.live_peak = value;
+	else if (strcmp(name, "gc.limited") == 0)
+		figures->out->sums.limited = value;
 	else if (strcmp(name, "mcentral.grows") == 0)
 		figures->grows = value;
 	else if (strcmp(name, "large.allocs") == 0)
@@ -291,6 +299,7 @@ void rh_fidelity_begin(struct replay *replay)
 	replay->begun = true;
 	spans_now(replay, &replay->spans_then[0], &replay->spans_then[1]);
 	replay->cycles_then = out->cycles[1];
+	replay->sums_then = out->sums;
 	for (unsigned i = 0; i < FIDELITY_ORDERS; i++) {
 		out->stacks_then[i][0] = out->stack_allocs[i][1];
 		out->stacks_then[i][1] = out->stack_frees[i][1];
@@ -304,6 +313,11 @@ void rh_fidelity_finish(struct replay *replay)
 
 	spans_now(replay, &made, &in_use);
 	out->cycles[1] -= replay->cycles_then;
+	out->sums.marked -= replay->sums_then.marked;
+	out->sums.goals -= replay->sums_then.goals;
+	out->sums.limited -= replay->sums_then.limited;
+	if (out->sums.live_peak == replay->sums_then.live_peak)
+		out->sums.live_peak = 0;
 	out->span_allocs[1] = made - replay->spans_then[0];
 	out->span_frees[1] = made - in_use - (replay->spans_then[0] - replay->spans_then[1]);
 	for (unsigned i = 0; i < FIDELITY_ORDERS; i++) {

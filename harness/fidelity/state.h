@@ -6,6 +6,7 @@
 #define RH_FIDELITY_STATE_H
 
 #include "harness/fidelity/fidelity.h"
+#include "harness/fidelity/recorder.h"
 #include "harness/fidelity/stacks.h"
 #include "traces/format/map.h"
 #include "traces/format/trace.h"
@@ -87,6 +88,31 @@ struct ahead {
 	int at, count;
 };
 
+/* deaths.c: who dies on the way to the next recorded cycle. */
+enum { DEATH_SLICES = 256 };
+
+struct deaths {
+	struct death_slice {
+		uint64_t *ids;
+		size_t count, cap;
+	} slices[DEATH_SLICES];
+	uint32_t next; /* slice to die */
+	/* births since the last recorded cycle's end */
+	uint64_t born;
+	/* From there to the next cycle's end, and as far as was read ahead after that: births,
+	 * their bytes, and what Go counts as live as that cycle ends. */
+	struct death_stretch {
+		uint64_t births, bytes, marked;
+	} now, ahead;
+	uint64_t heap_live;	    /* Go's, last read ahead */
+	uint64_t put_off, not_born; /* found dead in the last reading: bytes; births to come */
+	uint64_t
+		unseen; /* of 2^32 objects so many are dead, and the trace ends before it says so */
+	bool open;	/* from the end of the snapshot on */
+	bool over;	/* the reader ahead has read all */
+	bool tail;	/* nobody knows any more who dies */
+};
+
 struct replay {
 	struct rh_fidelity *out;
 	const struct rh_fidelity_opts *opts;
@@ -105,8 +131,9 @@ struct replay {
 	struct layout layout;
 	struct flights flights;
 	bool snapshot_over;
-	bool begun;		/* the first event after the snapshot was seen */
-	uint64_t cycles_then;	/* oracle: cycles that making the snapshot took */
+	bool begun;	      /* the first event after the snapshot was seen */
+	uint64_t cycles_then; /* oracle: cycles that making the snapshot took */
+	struct rh_fidelity_sums sums_then;
 	uint64_t spans_then[2]; /* made and in use by the backend when it begun */
 	uint64_t lost_stacks;
 	struct recorded recorded;
@@ -114,8 +141,10 @@ struct replay {
 	struct rh_map dead;    /* found by the last cycle, not yet swept: id -> block */
 	struct rh_map span_at; /* number of a span of Go's -> a block in ours */
 	struct rh_map doomed;  /* oracle: not born yet, and dead by the next cycle */
-	struct rh_map actors;  /* task -> what it did to objects, enum actor bits */
-	struct steps steps;    /* all that happened to stacks, read ahead */
+	struct deaths deaths;
+	struct rh_recorder recorder; /* of the snapshot, as far as it was made */
+	struct rh_map actors;	     /* task -> what it did to objects, enum actor bits */
+	struct steps steps;	     /* all that happened to stacks, read ahead */
 	struct stack_start start;
 	struct stack_drive drive; /* recorded stacks, one by one */
 	struct rh_gorules rules;
@@ -156,6 +185,8 @@ void rh_fidelity_begin(struct replay *replay);
 void rh_fidelity_finish(struct replay *replay);
 /* The span class that Go's rule gives to a size: class << 1 | noscan. */
 uint32_t rh_fidelity_kind(const struct replay *replay, uint64_t size, bool noscan);
+/* What an object counts as live: on side 0 as recorded, on 1 in the replay. */
+uint64_t rh_fidelity_live(const struct replay *replay, const struct object *object, int side);
 /* Bytes of the slot of an object. */
 uint64_t rh_fidelity_slot(const struct replay *replay, uint32_t kind, uint64_t size);
 /* A recorded object, and one of ours. */
@@ -173,6 +204,15 @@ void *rh_fidelity_take(struct replay *replay, uint32_t lane, uint64_t size, uint
 void rh_fidelity_flush(struct replay *replay, uint32_t lane);
 /* Frees an object if it lives: what a cycle found dead was freed when the cycle ended. */
 void *rh_fidelity_bury(struct replay *replay, uint64_t id, uint32_t lane);
+
+/* ---- deaths.c ---- */
+
+/* Reads ahead to the end of the next cycle, which tells who is dead when. */
+int rh_deaths_read(struct replay *replay, uint32_t lane, struct rh_err *err);
+/* Whether an object dies as it is born. */
+bool rh_deaths_at_birth(struct replay *replay, uint64_t id);
+/* An object is about to be born: who was to die by now does. */
+void rh_deaths_due(struct replay *replay, uint32_t lane);
 
 /* ---- sweeps.c ---- */
 

@@ -19,6 +19,7 @@
 #include "alloc/base/grow.h"
 #include "alloc/base/gopacer.h"
 #include "alloc/base/goversions.h"
+#include "harness/fidelity/recorder.h"
 #include "traces/format/sample.h"
 #include "traces/format/trace.h"
 
@@ -53,7 +54,8 @@ struct reader {
 	uint64_t step;		      /* of live, the last one */
 	uint64_t goal;		      /* the last one */
 	double slack, slack_of; /* at ends of collections: bytes of spans less live, and live */
-	bool have_live, have_goal, open, goal_due;
+	struct rh_recorder recorder;
+	bool have_live, have_goal, open, goal_due, snapshot_over;
 };
 
 static void name_series(struct reader *reader, const struct rh_trace *trace)
@@ -121,8 +123,10 @@ static void take_ref(struct reader *reader, const struct rh_event *event)
 		if (reader->stacks > whatif->stack_bytes)
 			whatif->stack_bytes = reader->stacks;
 		break;
+	case SPAN_ALLOC: /* not a cycle's begin: one may have been under way */
+		reader->snapshot_over = true;
+		/* fall through */
 	case SPAN:
-	case SPAN_ALLOC:
 		reader->spans += (event->arg >> KIND_BITS) * PAGE;
 		break;
 	case SPAN_FREE:
@@ -187,6 +191,8 @@ static int read_all(struct reader *reader, struct rh_trace *trace, struct rh_err
 				result = begin_cycle(reader, &batch[i], err);
 			else if (batch[i].kind == RH_EV_GC_END)
 				end_cycle(reader, &batch[i]);
+			else if (batch[i].kind == RH_EV_ALLOC && !reader->snapshot_over)
+				rh_recorder_takes(&reader->recorder, trace, &batch[i]);
 		}
 	return result < 0 || got < 0 ? -1 : 0;
 }
@@ -335,18 +341,21 @@ static void find_roots(struct rh_whatif *whatif)
 /* A cycle that began well before the pacer would have started it was requested by the program. */
 static void find_pace(struct rh_whatif *whatif)
 {
-	double black = 0, work = 0, ns = 0;
+	double black = 0, work = 0, scan = 0, ns = 0;
 
 	for (uint32_t i = 0; i < whatif->count; i++) {
 		struct rh_whatif_cycle *cycle = &whatif->cycles[i];
 		const struct rh_whatif_cycle *last = i ? cycle - 1 : NULL;
 		double goal = (double)(last ? last->goal : whatif->goal_start);
 		double from = last ? (double)last->marked : 0;
-		double mark = reachable_then(cycle) + cycle->roots;
+		/* The recorder's blocks hold no pointers: they are not scanned. */
+		double mark =
+			fmax(reachable_then(cycle) - (double)whatif->recorder, 0) + cycle->roots;
 
 		cycle->black = (double)(cycle->at_end - cycle->at_begin) / (mark > 1 ? mark : 1);
 		black += (double)(cycle->at_end - cycle->at_begin);
-		work += mark;
+		scan += mark;
+		work += reachable_then(cycle) + cycle->roots;
 		ns += (double)(cycle->end_ns - cycle->begin_ns);
 		cycle->asked_for = last && (double)cycle->live_begin < from + 0.62 * (goal - from);
 		cycle->over = OVERSHOOT;
@@ -354,11 +363,13 @@ static void find_pace(struct rh_whatif *whatif)
 			cycle->over = fmax(OVERSHOOT, (double)cycle->live_end / goal);
 		cycle->runway = last ? last->runway : 0;
 		if (!cycle->asked_for && goal > (double)cycle->live_begin && from > 0)
-			cycle->runway = (goal - (double)cycle->live_begin) / (from + cycle->roots);
+			cycle->runway =
+				(goal - (double)cycle->live_begin) /
+				(fmax(from - (double)whatif->recorder, PAGE) + cycle->roots);
 	}
 	whatif->black = work > 0 ? black / work : 0;
 	/* Marking takes a quarter of the Ps. */
-	whatif->mark_second = ns > 0 ? work / ns * 1e9 * 4 : 0;
+	whatif->mark_second = ns > 0 ? scan / ns * 1e9 * 4 : 0;
 }
 
 int rh_whatif_read(struct rh_whatif *whatif, const char *path,
@@ -402,6 +413,7 @@ int rh_whatif_read(struct rh_whatif *whatif, const char *path,
 		snprintf(whatif->unsuited, sizeof(whatif->unsuited), "%s",
 			 unsuited ? unsuited : "");
 		whatif->live_end = reader.live;
+		whatif->recorder = rh_recorder_bytes(&reader.recorder);
 		whatif->slack = reader.slack_of > 0 ? reader.slack / reader.slack_of : 0;
 		find_limit(whatif, given->limit, limit);
 		find_gogc(whatif, given->gogc, gogc);

@@ -10,6 +10,9 @@
  * go.gogc and go.memlimit, which record-go writes) unless the goals speak against it, else what
  * the goals say, else GOGC=100 and no limit.
  *
+ * The recorder keeps 2.25 MiB on the heap (recorder.h). A setting is asked for the program
+ * alone, without them, or as it was traced.
+ *
  * Assumptions: the program allocates the same, whatever its collector does; reachable bytes,
  * stacks and the bytes allocated per byte marked are interpolated linearly between two recorded
  * collections.
@@ -20,6 +23,7 @@
 #define RH_WHATIF_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "alloc/base/err.h"
@@ -52,6 +56,7 @@ struct rh_whatif {
 	uint64_t live_end, peak;
 	uint64_t stack_bytes; /* StackInuse at its peak */
 	double slack;	      /* bytes of spans beyond what is live, per byte of that */
+	uint64_t recorder;    /* bytes of the recorder's own blocks, all the time; 0 = none seen */
 	/* deduced */
 	uint64_t gogc;	       /* of the recorded run, percent; WHATIF_OFF = off */
 	uint64_t limit;	       /* of the recorded run; WHATIF_OFF = none, or not known */
@@ -68,14 +73,17 @@ extern const char rh_whatif_given[], rh_whatif_environment[], rh_whatif_goals[],
 
 struct rh_whatif_setting {
 	uint64_t gogc, limit; /* WHATIF_OFF; limit in bytes */
+	bool traced;	      /* with the recorder's blocks, else the program alone */
 };
 
 struct rh_whatif_outcome {
 	uint64_t cycles, peak, marked;
-	double goal_mean; /* of the goals after each cycle */
-	bool over_limit;  /* more is reachable than the limit allows */
-	bool tight;	  /* the limit leaves less than a third of what is marked to grow in */
-	bool limited;	  /* collecting takes half of the CPU, and is held there */
+	uint64_t peak_ended; /* as a collection ended, as gctrace prints; 0 = there is none */
+	bool replayed;	     /* by rh_whatif_replay */
+	double goal_mean;    /* of the goals after each cycle */
+	bool over_limit;     /* more is reachable than the limit allows */
+	bool tight;	     /* the limit leaves less than a third of what is marked to grow in */
+	bool limited;	     /* collecting takes half of the CPU, and is held there */
 };
 
 /* Reads a trace that `reheap import go` made. given: of the recorded run, 0 = see above. */
@@ -84,5 +92,18 @@ int rh_whatif_read(struct rh_whatif *whatif, const char *path,
 void rh_whatif_close(struct rh_whatif *whatif);
 struct rh_whatif_outcome rh_whatif_ask(const struct rh_whatif *whatif,
 				       const struct rh_whatif_setting *setting);
+/*
+ * The same by a replay of all objects on tiered/pools, whose pacer then decides: what a limit
+ * counts besides live bytes, spans with holes above all, is there and not estimated. For settings
+ * with a limit; takes as long as `reheap fidelity` takes for one run. -1 when the trace cannot be
+ * replayed so (without a snapshot, with other lanes than Ps).
+ */
+int rh_whatif_replay(const struct rh_whatif *whatif, const char *path,
+		     const struct rh_whatif_setting *setting, struct rh_whatif_outcome *outcome,
+		     struct rh_err *err);
+/* The knobs of tiered (gc=oracle) with which it is this program under that setting; false: they
+ * take more than `bytes`, and text is "". */
+bool rh_whatif_knobs(const struct rh_whatif *whatif, const struct rh_whatif_setting *setting,
+		     char *text, size_t bytes);
 
 #endif

@@ -23,20 +23,23 @@
 	F(REAL, _, goal_mean_bytes, NULL, "bytes", "mean of the goals after each collection")   \
 	F(U64, _, marked_bytes, EVER, "bytes", "marked by all collections")                     \
 	F(REAL, _, roots_bytes, EVER, "bytes", "stacks and globals that goals count, mean")     \
+	F(U64, _, recorder_bytes, EVER, "bytes", "of these live: Go's recorder's own blocks")   \
 	F(REAL, _, black, EVER, "", "bytes allocated while one is marked, mean")
 
-#define FIELDS_WHATIF_ANSWER(F)                                                               \
-	F(U64, _, gogc, NULL, "%", "the setting; null = off")                                 \
-	F(U64, _, memlimit_bytes, NULL, "bytes", "the setting; null = off")                   \
-	F(U64, _, collections, EVER, "count", "that the pacer would run")                     \
-	F(U64, _, peak_bytes, EVER, "bytes", "most that would count as live")                 \
-	F(REAL, _, goal_mean_bytes, NULL, "bytes", "mean of the goals; null = no collection") \
-	F(U64, _, marked_bytes, EVER, "bytes", "marked by all collections")                   \
-	F(REAL, _, marked_per_byte, NULL, "", "of these, for each byte that was allocated")   \
-	F(BOOL, _, over_limit, EVER, "", "more lives than the limit allows")                  \
-	F(BOOL, _, little_room, EVER, "",                                                     \
-	  "the limit leaves so little that collections are a guess")                          \
-	F(BOOL, _, cpu_limited, EVER, "", "collecting is held at half of the CPU")
+#define FIELDS_WHATIF_ANSWER(F)                                                                \
+	F(U64, _, gogc, NULL, "%", "the setting; null = off")                                  \
+	F(U64, _, memlimit_bytes, NULL, "bytes", "the setting; null = off")                    \
+	F(U64, _, collections, EVER, "count", "that the pacer would run")                      \
+	F(U64, _, peak_bytes, EVER, "bytes", "most that would count as live")                  \
+	F(U64, _, peak_ended_bytes, EVER, "bytes", "the same as a collection ended (gctrace)") \
+	F(REAL, _, goal_mean_bytes, NULL, "bytes", "mean of the goals; null = no collection")  \
+	F(U64, _, marked_bytes, EVER, "bytes", "marked by all collections")                    \
+	F(REAL, _, marked_per_byte, NULL, "", "of these, for each byte that was allocated")    \
+	F(BOOL, _, over_limit, EVER, "", "more lives than the limit allows")                   \
+	F(BOOL, _, little_room, EVER, "",                                                      \
+	  "the limit leaves so little that collections are a guess")                           \
+	F(BOOL, _, cpu_limited, EVER, "", "collecting is held at half of the CPU")             \
+	F(BOOL, _, replayed, EVER, "", "by a replay of all objects, not by sums per cycle")
 
 #define FIELDS_WHATIF_DOCUMENT(F)                                                           \
 	F(TEXT, _, schema, NEED, "", RH_WHATIF_SCHEMA)                                      \
@@ -46,6 +49,7 @@
 	F(REC, whatif_recorded, recorded, EVER, "", "what the recorded run did")            \
 	F(REC, whatif_answer, model, EVER, "", "the model at the recorded setting")         \
 	F(BOOL, _, met, EVER, "", "its collections are within 20 % or one of the recorded") \
+	F(BOOL, _, traced, EVER, "", "the answers are with the recorder's blocks")          \
 	F(TEXT, _, unsuited, MAY, "", "what the trace is not suited for, by its importer")  \
 	F(LIST, whatif_answer, answers, EVER, "", "one for each setting")
 

@@ -11,23 +11,22 @@
 
 enum { PAGE = 8192 };
 
-/* What a limit counts besides spans, as runtime.MemStats shows it in three programs of the
- * corpus: 4.1 MiB of the runtime's own structures (the profile's buckets 1.4, the collector's
- * 1.9, others 0.8), and what marking keeps for its queues, none up to 5 MiB and then a sixth of
- * the bytes it marks (0, 0.6 and 1.5 MiB of 6, 9 and 13). Stacks are counted as recorded;
- * spans are longer than what lives in them by the share that was recorded. */
-#define OVERHEAD_BYTES (((uint64_t)41 << 20) / 10)
-#define QUEUED_FROM    ((uint64_t)5 << 20)
-#define QUEUED_SHARE   6
 /* Where hardly anything was allocated while marking, a byte allocated costs 300 marked. */
 #define BLACK_LEAST 0.01
-/* Below this goal over marked an error of 1 MiB in what the limit counts doubles the collections.
- */
-#define TIGHT 1.33
 
 /* The program when `at` bytes are allocated: on the line between two collections. */
 struct local {
 	double reachable, roots, runway, black, over, stacks;
+};
+
+struct model {
+	const struct rh_whatif *whatif;
+	struct rh_golimiter limiter;
+	struct rh_gopacer pacer;
+	struct rh_gopace pace;
+	double at, live;
+	/* Bytes of the recorder's blocks: left out; or there, and not scanned. */
+	double absent, idle;
 };
 
 static double between(double a, double b, double share)
@@ -35,8 +34,9 @@ static double between(double a, double b, double share)
 	return a + (b - a) * share;
 }
 
-static struct local local_at(const struct rh_whatif *whatif, double at)
+static struct local local_at(const struct model *model, double at)
 {
+	const struct rh_whatif *whatif = model->whatif;
 	const struct rh_whatif_cycle *first = &whatif->cycles[0], *last = NULL, *next = first;
 	double from, share, then;
 
@@ -54,7 +54,7 @@ static struct local local_at(const struct rh_whatif *whatif, double at)
 	if (!last)
 		last = first;
 	return (struct local){
-		.reachable = between(then, reachable_then(next), share),
+		.reachable = fmax(between(then, reachable_then(next), share) - model->absent, 0),
 		.roots = between(last->roots, next->roots, share),
 		.runway = between(last->runway, next->runway, share),
 		.black = between(last->black, next->black, share),
@@ -81,23 +81,14 @@ static double next_known(const struct rh_whatif *whatif, double at)
 	return INFINITY;
 }
 
-struct model {
-	const struct rh_whatif *whatif;
-	struct rh_golimiter limiter;
-	struct rh_gopacer pacer;
-	struct rh_gopace pace;
-	double at, live;
-};
-
-/* A limit counts stacks as they are, not as they were when the last collection ended. */
+/* Stacks are counted as recorded; spans are longer than what lives in them by the share that was
+ * recorded. A limit counts stacks as they are, not as they were when the last collection ended. */
 static void count_overhead(struct model *model, const struct local *here)
 {
 	struct rh_gopacer *pacer = &model->pacer;
 	double slack = model->whatif->slack;
-	uint64_t bytes = OVERHEAD_BYTES + (uint64_t)here->stacks;
+	uint64_t bytes = own_structures(pacer->marked) + (uint64_t)here->stacks;
 
-	if (pacer->marked > QUEUED_FROM)
-		bytes += (pacer->marked - QUEUED_FROM) / QUEUED_SHARE;
 	if (pacer->limit > bytes)
 		bytes += (uint64_t)((double)(pacer->limit - bytes) * slack / (1 + slack));
 	pacer->overhead = bytes;
@@ -108,7 +99,8 @@ static void set_pace(struct model *model, const struct local *here, double marke
 {
 	model->pacer.marked = (uint64_t)marked;
 	model->pacer.roots = (uint64_t)here->roots;
-	model->pacer.ahead = (uint64_t)(here->runway * (marked + here->roots));
+	model->pacer.ahead =
+		(uint64_t)(here->runway * (fmax(marked - model->idle, 0) + here->roots));
 	count_overhead(model, here);
 }
 
@@ -117,10 +109,10 @@ static void set_pace(struct model *model, const struct local *here, double marke
 static void begin(struct model *model)
 {
 	const struct rh_whatif *whatif = model->whatif;
-	struct local here = local_at(whatif, 0);
+	struct local here = local_at(model, 0);
 	double grow = (double)whatif->gogc / 100, marked = 0;
 
-	model->live = (double)whatif->live_start;
+	model->live = fmax((double)whatif->live_start - model->absent, 0);
 	if (whatif->gogc == WHATIF_OFF || whatif->limit != WHATIF_OFF)
 		marked = here.reachable;
 	else if (whatif->goal_start > least_goal(whatif->gogc))
@@ -136,18 +128,19 @@ static void collect(struct model *model, struct rh_whatif_outcome *answer)
 {
 	const struct rh_whatif *whatif = model->whatif;
 	const struct rh_gopacer *pacer = &model->pacer;
-	struct local here = local_at(whatif, model->at);
-	double now = fmin(here.reachable, model->live), black = here.black * (now + here.roots);
+	struct local here = local_at(model, model->at);
+	double now = fmin(here.reachable, model->live);
+	double work = fmax(now - model->idle, 0) + here.roots, black = here.black * work;
 
 	if (model->pace.goal != UINT64_MAX)
 		black = fmin(black, fmax(here.over * (double)model->pace.goal - model->live, PAGE));
-	black = rh_golimiter_mark(&model->limiter, now + here.roots, black);
+	black = rh_golimiter_mark(&model->limiter, work, black);
 	if (model->at + black > (double)whatif->allocated)
 		black = (double)whatif->allocated - model->at;
 	model->at += black;
 	model->live += black;
 	if (model->live > (double)answer->peak)
-		answer->peak = (uint64_t)model->live;
+		answer->peak = answer->peak_ended = (uint64_t)model->live;
 	model->live = now + black;
 	answer->cycles++;
 	answer->marked += (uint64_t)(now + black);
@@ -177,6 +170,8 @@ struct rh_whatif_outcome rh_whatif_ask(const struct rh_whatif *whatif,
 		.pacer = { .runway = row->heap.pacer_runway,
 			   .gogc = setting->gogc,
 			   .limit = setting->limit == WHATIF_OFF ? 0 : setting->limit },
+		.absent = setting->traced ? 0 : (double)whatif->recorder,
+		.idle = setting->traced ? (double)whatif->recorder : 0,
 		.limiter = { .cost = RH_GO_COST(fmax(whatif->black, BLACK_LEAST)),
 			     .capacity = whatif->mark_second },
 	};
@@ -193,7 +188,7 @@ struct rh_whatif_outcome rh_whatif_ask(const struct rh_whatif *whatif,
 		if (asked < next)
 			next = asked;
 		if (model.pacer.limit && known < next) {
-			struct local here = local_at(whatif, known + 1);
+			struct local here = local_at(&model, known + 1);
 
 			run_to(&model, known);
 			count_overhead(&model, &here);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -19,7 +20,7 @@
 
 #define MIB ((uint64_t)1 << 20)
 
-static const struct rh_whatif_setting as_noted = { 0, 0 };
+static const struct rh_whatif_setting as_noted = { 0, 0, true };
 
 static void goals_are_by_the_published_rule(void **state)
 {
@@ -127,7 +128,7 @@ static void meets_the_recorded_run(const char *path)
 {
 	struct rh_whatif whatif;
 	struct rh_err err = { 0 };
-	struct rh_whatif_setting then = { 0, WHATIF_OFF };
+	struct rh_whatif_setting then = { 0, WHATIF_OFF, true };
 	struct rh_whatif_outcome is;
 	double goal = 0;
 
@@ -169,7 +170,7 @@ static void settings_move_the_right_way(void **state)
 	(void)state;
 	assert_int_equal(rh_whatif_read(&whatif, "traces/corpus/go/nats.rht", &as_noted, &err), 0);
 	for (size_t i = 0; i < sizeof(gogc) / sizeof(gogc[0]); i++) {
-		struct rh_whatif_setting setting = { gogc[i], WHATIF_OFF };
+		struct rh_whatif_setting setting = { gogc[i], WHATIF_OFF, true };
 		struct rh_whatif_outcome is = rh_whatif_ask(&whatif, &setting);
 
 		if (i > 0) {
@@ -183,12 +184,45 @@ static void settings_move_the_right_way(void **state)
 	assert_int_equal(last.cycles, 0);
 	assert_true(last.peak >= whatif.allocated);
 	/* A limit brings them back, and exceeding it is reported. */
-	last = rh_whatif_ask(&whatif, &(struct rh_whatif_setting){ WHATIF_OFF, 16 * MIB });
+	last = rh_whatif_ask(&whatif, &(struct rh_whatif_setting){ WHATIF_OFF, 16 * MIB, true });
 	assert_true(last.cycles > 5);
 	assert_true(last.peak < 16 * MIB);
 	assert_false(last.over_limit);
-	assert_true(
-		rh_whatif_ask(&whatif, &(struct rh_whatif_setting){ WHATIF_OFF, MIB }).over_limit);
+	assert_true(rh_whatif_ask(&whatif, &(struct rh_whatif_setting){ WHATIF_OFF, MIB, true })
+			    .over_limit);
+	rh_whatif_close(&whatif);
+}
+
+/* Every object on the heap of its Go, whose pacer has the limit: as many cycles as the estimate, or
+ * some more for holes in spans; and more than the limit allows is said. */
+static void a_limit_is_replayed(void **state)
+{
+	static const char path[] = "traces/corpus/go/nats.rht";
+	const struct rh_whatif_setting limits[] = { { WHATIF_OFF, 16 * MIB, false },
+						    { WHATIF_OFF, 12 * MIB, false },
+						    { WHATIF_OFF, MIB, false } };
+	struct rh_whatif_outcome is, traced, last = { 0 };
+	struct rh_whatif_setting with = limits[0];
+	struct rh_whatif whatif;
+	struct rh_err err = { 0 };
+
+	(void)state;
+	assert_int_equal(rh_whatif_read(&whatif, path, &as_noted, &err), 0);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(rh_whatif_replay(&whatif, path, &limits[i], &is, &err), 0);
+		print_message("limit %llu MiB: %llu cycles, peak %llu\n",
+			      (unsigned long long)(limits[i].limit / MIB),
+			      (unsigned long long)is.cycles, (unsigned long long)is.peak_ended);
+		assert_true(is.replayed && is.cycles > last.cycles);
+		assert_true(i == 2 || is.peak_ended < limits[i].limit);
+		assert_true(is.over_limit == (i == 2));
+		last = is;
+	}
+	/* The recorder's 2.25 MiB take their part of the room. */
+	with.traced = true;
+	assert_int_equal(rh_whatif_replay(&whatif, path, &limits[0], &is, &err), 0);
+	assert_int_equal(rh_whatif_replay(&whatif, path, &with, &traced, &err), 0);
+	assert_true(traced.cycles > is.cycles);
 	rh_whatif_close(&whatif);
 }
 
@@ -196,7 +230,7 @@ static void settings_move_the_right_way(void **state)
  * takes the time of 3 marked, and no more is marked than that. */
 static void a_limit_below_what_lives_ends(void **state)
 {
-	const struct rh_whatif_setting least = { WHATIF_OFF, MIB };
+	const struct rh_whatif_setting least = { WHATIF_OFF, MIB, false };
 	struct rh_whatif whatif;
 	struct rh_whatif_outcome is;
 	struct rh_err err = { 0 };
@@ -218,7 +252,7 @@ static void a_limit_below_what_lives_ends(void **state)
 /* The environment's setting counts, unless the goals contradict it. */
 static void the_setting_is_whose_word_counts_most(void **state)
 {
-	const struct rh_whatif_setting given = { 200, 64 * MIB };
+	const struct rh_whatif_setting given = { 200, 64 * MIB, true };
 	struct rh_whatif whatif;
 	struct rh_err err = { 0 };
 
@@ -235,9 +269,10 @@ static void the_setting_is_whose_word_counts_most(void **state)
 	rh_whatif_close(&whatif);
 }
 
-static const char head[] = "reheap-trace 1 columns=time,arg\n"
+static const char head[] = "reheap-trace 1 columns=time,site,arg\n"
 			   "note go.profile=1.26\n"
 			   "site 1=go.heap_live\nsite 2=go.heap_goal\n"
+			   "site 3=go.span_alloc\nsite 20=unsafe.Pointer\n"
 			   "lane_start lane=0 time=0\n"
 			   "ref lane=0 id=2 arg=4194304 time=1\n"
 			   "ref lane=0 id=1 arg=3000000 time=2\n";
@@ -289,7 +324,7 @@ static void the_least_way_to_sweep_is_no_stack(void **state)
 /* 41,943.04 bytes for each percent: 16,777,216 at GOGC=400 says nothing of stacks. */
 static void the_least_goal_is_exact(void **state)
 {
-	const struct rh_whatif_setting given = { 400, 0 };
+	const struct rh_whatif_setting given = { 400, 0, true };
 	struct rh_whatif whatif;
 
 	(void)state;
@@ -320,6 +355,52 @@ static void a_goal_between_collections_was_set_by_the_program(void **state)
 	rh_whatif_close(&whatif);
 }
 
+/* Two buffers for samples of the CPU profiler are live as long as the program is traced, and not
+ * when it is not. */
+static const char snapshot[] =
+	"alloc lane=0 id=0 size=131072 align=8 flags=scan_known time=3 site=20\n"
+	"alloc lane=0 id=1 size=1048576 flags=noscan,scan_known time=3\n"
+	"alloc lane=0 id=2 size=131072 align=8 flags=scan_known time=3 site=20\n"
+	"alloc lane=0 id=3 size=1048576 flags=noscan,scan_known time=3\n";
+static const char one_cycle[] =
+	"ref lane=0 id=3 arg=512 time=9\nref lane=0 id=1 arg=15900000 time=9\n"
+	"gc_begin lane=0 id=1 time=10\nref lane=0 id=1 arg=16000000 time=11\n"
+	"ref lane=0 id=1 arg=8000000 time=12\ngc_end lane=0 id=1 time=13\n"
+	"ref lane=0 id=2 arg=16160000 time=14\nref lane=0 id=1 arg=80000000 time=15\n";
+
+static void the_recorder_is_not_the_program(void **state)
+{
+	const struct rh_whatif_setting traced = { 100, WHATIF_OFF, true };
+	const struct rh_whatif_setting alone = { 100, WHATIF_OFF, false };
+	const uint64_t blocks = 2 * (MIB + MIB / 8);
+	struct rh_whatif whatif;
+	struct rh_whatif_outcome with, without;
+	char text[2048];
+
+	(void)state;
+	snprintf(text, sizeof(text), "%s%s", snapshot, one_cycle);
+	read_made(&whatif, text);
+	assert_int_equal(whatif.recorder, blocks);
+	with = rh_whatif_ask(&whatif, &traced);
+	without = rh_whatif_ask(&whatif, &alone);
+	/* 8 MB are marked each time, or 5.6: so the heap grows to 16 MB, or 11.4 */
+	assert_true(without.cycles > with.cycles);
+	/* All but what is allocated while marking grows with it. */
+	assert_true(share(with.goal_mean - without.goal_mean, 2 * (double)blocks) < 0.15);
+	rh_whatif_close(&whatif);
+	/* Blocks that come later, or one less, are the program's. */
+	snprintf(text, sizeof(text), "%.*s%s%s", (int)(strstr(one_cycle, "gc_begin") - one_cycle),
+		 one_cycle, snapshot, strstr(one_cycle, "gc_begin"));
+	read_made(&whatif, text);
+	assert_int_equal(whatif.recorder, 0);
+	rh_whatif_close(&whatif);
+	snprintf(text, sizeof(text), "%.*s%s",
+		 (int)(strstr(snapshot, "alloc lane=0 id=3") - snapshot), snapshot, one_cycle);
+	read_made(&whatif, text);
+	assert_int_equal(whatif.recorder, 0);
+	rh_whatif_close(&whatif);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -332,6 +413,8 @@ int main(void)
 		cmocka_unit_test(the_least_way_to_sweep_is_no_stack),
 		cmocka_unit_test(the_least_goal_is_exact),
 		cmocka_unit_test(a_goal_between_collections_was_set_by_the_program),
+		cmocka_unit_test(a_limit_is_replayed),
+		cmocka_unit_test(the_recorder_is_not_the_program),
 		cmocka_unit_test(the_corpus_is_met_at_its_setting),
 		cmocka_unit_test(settings_move_the_right_way),
 	};

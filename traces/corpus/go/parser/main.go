@@ -2,6 +2,8 @@
 // itself: a compiler's heap (many small nodes that die together, long slices of bytes).
 //
 //	parser TRACE ROUNDS DIR...
+//
+// An empty TRACE: it is not traced.
 package main
 
 import (
@@ -42,12 +44,15 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	f, err := os.Create(os.Args[1])
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := trace.Start(f); err != nil {
-		log.Fatal(err)
+	if os.Args[1] != "" {
+		f, err := os.Create(os.Args[1])
+		if err != nil {
+			log.Fatal(err)
+		}
+		if err := trace.Start(f); err != nil {
+			log.Fatal(err)
+		}
+		defer f.Close()
 	}
 	for r := 0; r < rounds; r++ {
 		var mu sync.Mutex
@@ -73,5 +78,4 @@ func main() {
 		wg.Wait()
 	}
 	trace.Stop()
-	f.Close()
 }

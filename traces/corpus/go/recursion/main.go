@@ -2,6 +2,8 @@
 // build a tree on the way up, wait, and do it again.
 //
 //	recursion TRACE ROUNDS
+//
+// An empty TRACE: it is not traced.
 package main
 
 import (
@@ -36,12 +38,15 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	f, err := os.Create(os.Args[1])
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := trace.Start(f); err != nil {
-		log.Fatal(err)
+	if os.Args[1] != "" {
+		f, err := os.Create(os.Args[1])
+		if err != nil {
+			log.Fatal(err)
+		}
+		if err := trace.Start(f); err != nil {
+			log.Fatal(err)
+		}
+		defer f.Close()
 	}
 	waiting := make([]chan int, 200)
 	var wg, alive sync.WaitGroup
@@ -73,5 +78,4 @@ func main() {
 	}
 	alive.Wait()
 	trace.Stop()
-	f.Close()
 }

@@ -2,6 +2,8 @@
 // for every tenth job. Objects are born on one P and die on another.
 //
 //	workers TRACE JOBS
+//
+// An empty TRACE: it is not traced.
 package main
 
 import (
@@ -49,12 +51,15 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	f, err := os.Create(os.Args[1])
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := trace.Start(f); err != nil {
-		log.Fatal(err)
+	if os.Args[1] != "" {
+		f, err := os.Create(os.Args[1])
+		if err != nil {
+			log.Fatal(err)
+		}
+		if err := trace.Start(f); err != nil {
+			log.Fatal(err)
+		}
+		defer f.Close()
 	}
 	first, second := make(chan *job, 64), make(chan *job, 64)
 	results := make(chan *result, 64)
@@ -91,5 +96,4 @@ func main() {
 		recent[r.id%len(recent)] = r
 	}
 	trace.Stop()
-	f.Close()
 }
