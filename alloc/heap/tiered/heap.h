@@ -358,7 +358,7 @@ struct pacer {
 	uint64_t heap_marked, goal, trigger;
 	uint64_t last_goal, last_in_use;
 	uint64_t cycles;
-	bool marking;		     /* a cycle has begun: mark bits hold what was dead then */
+	bool marking; /* a cycle has begun: mark bits hold what was dead then */
 	/* oracle: bytes that the last cycle found dead and nobody has swept yet; bytes of spans in
 	 * lanes' caches, but what was taken of them before */
 	_Atomic uint64_t unswept, cached;
