@@ -208,9 +208,9 @@ compile_commands.json: $(B)/compile_commands.json
 # Every fuzz target for SECONDS; TARGET=import or TARGET=import-android runs some of them.
 fuzz:
 	$(Q)ci/own/fuzz.sh '$(TARGET)' $(or $(SECONDS),30)
-# How much of each reader file the fuzz corpora reach.
+# How much of each file that reads the seeds and findings reach, after SECONDS of fuzzing each target where it is given.
 fuzz-coverage:
-	$(Q)FUZZ_COVERAGE=1 ci/own/fuzz.sh '$(TARGET)'
+	$(Q)FUZZ_COVERAGE=1 ci/own/fuzz.sh '$(TARGET)' $(SECONDS)
 # Every unit test N=50 times beside two CPU hogs and memory pressure; TEST="test_live ..." runs some.
 test-flaky:
 	$(Q)$(MAKE) --no-print-directory tests

@@ -1,6 +1,6 @@
 /*
- * builder.h - what repair.c (any call) and repair_plain.c (calls in a row) share.
- * Thread rule and errors: those of repair.h.
+ * builder.h - what repair.c (the window), repair_calls.c (single calls) and repair_plain.c (calls
+ * in a row) share. Thread rule and errors: those of repair.h.
  */
 #ifndef RH_BUILDER_H
 #define RH_BUILDER_H
@@ -67,5 +67,42 @@ struct rh_build {
 
 /* The batch goes out. */
 int rh_build_send(struct rh_build *build, struct rh_err *err);
+/* A call that may have to be mended, or to wait. */
+int rh_build_repair(struct rh_build *build, struct rh_build_waiting *call, struct rh_err *err);
+/* The lane of any thread; made when it is new. */
+int rh_build_find_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, struct rh_err *err);
+
+/* What the source said last of time, task and site belongs to every event until it says something
+ * else. */
+static inline struct rh_event rh_build_stamped(const struct rh_build *build, unsigned kind,
+					       uint32_t lane)
+{
+	rh_debug_assert(kind < RH_EV_COUNT);
+	return (struct rh_event){
+		.time_ns = build->time_ns,
+		.id = RH_NONE,
+		.old = RH_NONE,
+		.arg = RH_NONE,
+		.lane = lane,
+		.task = build->task,
+		.site = build->site,
+		.kind = (uint8_t)kind,
+	};
+}
+
+static inline int rh_build_lane_of(struct rh_build *build, uint64_t thread, uint32_t *lane,
+				   struct rh_err *err)
+{
+	/* One thread makes many calls in a row: the last answer saves nearly all look-ups. */
+	if (!build->lane_known || build->lane_thread != thread) {
+		if (rh_build_find_lane(build, thread, &build->lane_last, err) < 0)
+			return -1;
+		build->lane_thread = thread;
+		build->lane_known = true;
+	}
+	*lane = build->lane_last;
+	rh_debug_assert(*lane < build->lane_count);
+	return 0;
+}
 
 #endif

@@ -96,23 +96,6 @@ uint64_t rh_build_counted(const struct rh_build *build, const char *key)
 	return 0;
 }
 
-/* What the source said last of time, task and site belongs to every event until it says something
- * else. */
-static struct rh_event stamped(const struct rh_build *build, unsigned kind, uint32_t lane)
-{
-	rh_debug_assert(kind < RH_EV_COUNT);
-	return (struct rh_event){
-		.time_ns = build->time_ns,
-		.id = RH_NONE,
-		.old = RH_NONE,
-		.arg = RH_NONE,
-		.lane = lane,
-		.task = build->task,
-		.site = build->site,
-		.kind = (uint8_t)kind,
-	};
-}
-
 /* Zeroed: a lane that is new keeps nothing back and was in no pass. */
 static bool more_lanes(struct rh_build *build)
 {
@@ -140,7 +123,7 @@ static inline int put(struct rh_build *build, const struct rh_event *event, stru
 
 /* Lanes start with the first call of their thread, whatever the call was: a thread
  * that only frees is a lane too. */
-static int find_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, struct rh_err *err)
+int rh_build_find_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, struct rh_err *err)
 {
 	uint64_t known = rh_map_get(&build->lanes, thread);
 	struct rh_event start;
@@ -154,31 +137,11 @@ static int find_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, st
 	*lane = build->lane_count++;
 	if (!rh_map_put(&build->lanes, thread, *lane))
 		return rh_huge_fail(build->objects.count, err);
-	start = stamped(build, RH_EV_LANE_START, *lane);
+	start = rh_build_stamped(build, RH_EV_LANE_START, *lane);
 	start.site = RH_SITE_NONE;
 	/* The thread as the source numbers it: the only place where that number survives. */
 	start.arg = thread;
 	return put(build, &start, err);
-}
-
-static inline int lane_of(struct rh_build *build, uint64_t thread, uint32_t *lane,
-			  struct rh_err *err)
-{
-	/* One thread makes many calls in a row: the last answer saves nearly all look-ups. */
-	if (!build->lane_known || build->lane_thread != thread) {
-		if (find_lane(build, thread, &build->lane_last, err) < 0)
-			return -1;
-		build->lane_thread = thread;
-		build->lane_known = true;
-	}
-	*lane = build->lane_last;
-	rh_debug_assert(*lane < build->lane_count);
-	return 0;
-}
-
-int rh_build_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, struct rh_err *err)
-{
-	return lane_of(build, thread, lane, err);
 }
 
 /* ---- what goes out ---- */
@@ -360,7 +323,7 @@ static bool wanted(const struct rh_build *build, const struct rh_build_waiting *
 /* The usual call passes three tests and goes out: nothing waits, its address is free
  * and its lane keeps nothing back. Any delay would reorder a recording that was
  * right. */
-static int repair_call(struct rh_build *build, struct rh_build_waiting *call, struct rh_err *err)
+int rh_build_repair(struct rh_build *build, struct rh_build_waiting *call, struct rh_err *err)
 {
 	bool is_blocked;
 
@@ -384,166 +347,6 @@ static int repair_call(struct rh_build *build, struct rh_build_waiting *call, st
 	assert(build->waiting < RH_BUILD_WINDOW); /* expire() made room */
 	build->window[build->waiting++] = *call;
 	return 0;
-}
-
-/* ---- calls ---- */
-
-void rh_build_batches(struct rh_build *build)
-{
-	build->batch_full = RH_BUILD_BATCH;
-}
-
-/* Both lines of a bucket: the tags are in the first, and half of the entries in the
- * second. */
-void rh_build_soon(const struct rh_build *build, uint64_t address)
-{
-	const char *place = rh_map_place(&build->objects, address);
-
-	if (!place) /* nothing lives yet */
-		return;
-	__builtin_prefetch(place);
-	__builtin_prefetch(place + RH_MAP_LINE);
-}
-
-int rh_build_alloc(struct rh_build *build, uint64_t thread, const struct rh_build_block *block,
-		   struct rh_err *err)
-{
-	struct rh_build_waiting call = { .what = RH_CALL_ALLOC, .born = block->address };
-	uint32_t lane;
-
-	if (rh_build_lane(build, thread, &lane, err) < 0)
-		return -1;
-	if (!block->address) {
-		rh_build_count(build, "drop.failed", 1);
-		return 0;
-	}
-	call.event = stamped(build, RH_EV_ALLOC, lane);
-	call.event.size = block->size;
-	/* What no address space holds is a number that was torn: the block itself is there. */
-	if (block->align_log2 > RH_TRACE_ALIGN_LOG2_MAX)
-		rh_build_count(build, "repair.alignment", 1);
-	else
-		call.event.align_log2 = (uint8_t)block->align_log2;
-	call.event.flags = (uint16_t)block->flags;
-	return repair_call(build, &call, err);
-}
-
-static int free_as(struct rh_build *build, uint64_t thread, uint64_t address,
-		   const struct rh_event *details, struct rh_err *err)
-{
-	struct rh_build_waiting call = { .what = RH_CALL_FREE, .dies = address };
-	uint32_t lane;
-
-	if (rh_build_lane(build, thread, &lane, err) < 0)
-		return -1;
-	if (!address) {
-		rh_build_count(build, "drop.free_null", 1);
-		return 0;
-	}
-	call.event = stamped(build, RH_EV_FREE, lane);
-	call.event.arg = details->arg;
-	call.event.size = details->size;
-	call.event.flags = details->flags;
-	return repair_call(build, &call, err);
-}
-
-int rh_build_free(struct rh_build *build, uint64_t thread, uint64_t address, uint64_t resident,
-		  struct rh_err *err)
-{
-	return free_as(build, thread, address, &(struct rh_event){ .arg = resident }, err);
-}
-
-int rh_build_free_sized(struct rh_build *build, uint64_t thread, const struct rh_build_sized *block,
-			struct rh_err *err)
-{
-	return free_as(build, thread, block->address,
-		       &(struct rh_event){
-			       .arg = block->resident, .size = block->size, .flags = RH_EVF_SIZED },
-		       err);
-}
-
-int rh_build_usable(struct rh_build *build, uint64_t thread, uint64_t address, struct rh_err *err)
-{
-	struct rh_build_waiting call = { .what = RH_CALL_ASKS, .dies = address };
-	uint32_t lane;
-
-	if (rh_build_lane(build, thread, &lane, err) < 0)
-		return -1;
-	call.event = stamped(build, RH_EV_USABLE, lane);
-	call.event.site = RH_SITE_NONE;
-	return repair_call(build, &call, err);
-}
-
-int rh_build_realloc(struct rh_build *build, uint64_t thread, uint64_t old,
-		     const struct rh_build_block *block, struct rh_err *err)
-{
-	struct rh_build_waiting call = { .what = RH_CALL_RESIZE,
-					 .dies = old,
-					 .born = block->address };
-	uint32_t lane;
-
-	/* Also when it failed. The builder's own callers name blocks by addresses, so that 0 is
-	 * NULL. */
-	if (!old && (block->address || block->size))
-		return rh_build_alloc(build, thread,
-				      RH_BLOCK(.address = block->address, .size = block->size,
-					       .flags = block->flags | RH_EVF_REALLOC),
-				      err);
-	/* realloc(p, 0) that returned NULL has freed p (glibc); with another result
-	 * it is a block of size 0. */
-	if (!block->address && !block->size)
-		return rh_build_free(build, thread, old, RH_NONE, err);
-	if (rh_build_lane(build, thread, &lane, err) < 0)
-		return -1;
-	if (!block->address) {
-		rh_build_count(build, "drop.failed", 1);
-		return 0;
-	}
-	call.event = stamped(build, RH_EV_RESIZE, lane);
-	call.event.size = block->size;
-	call.event.flags = (uint16_t)block->flags;
-	return repair_call(build, &call, err);
-}
-
-/* Spawns, cycles, marks: no address, so only the program order of the lane can hold
- * them back. */
-int rh_build_other(struct rh_build *build, uint64_t thread, const struct rh_event *event,
-		   struct rh_err *err)
-{
-	struct rh_build_waiting call = { .what = RH_CALL_OTHER };
-	uint32_t lane;
-
-	if (lane_of(build, thread, &lane, err) < 0)
-		return -1;
-	/* It waits for nobody but its lane: straight out, copied once. */
-	if (!build->waiting) {
-		rh_debug_assert(build->batched < RH_BUILD_BATCH);
-		build->calls++;
-		build->batch[build->batched] = *event;
-		build->batch[build->batched++].lane = lane;
-		return build->batched >= build->batch_full ? rh_build_send(build, err) : 0;
-	}
-	call.event = *event;
-	call.event.lane = lane;
-	return repair_call(build, &call, err);
-}
-
-/* The stop waits behind what its lane still has in the window: a lane is silent once
- * it has stopped. */
-int rh_build_thread_end(struct rh_build *build, uint64_t thread, struct rh_err *err)
-{
-	struct rh_build_waiting call = { .what = RH_CALL_OTHER };
-	uint32_t lane;
-
-	/* A thread that did nothing else still was a lane. */
-	if (rh_build_lane(build, thread, &lane, err) < 0)
-		return -1;
-	/* Systems give numbers of threads out again: a later thread of this number is
-	 * another lane. */
-	rh_map_remove(&build->lanes, thread);
-	build->lane_known = false;
-	call.event = stamped(build, RH_EV_LANE_STOP, lane);
-	return repair_call(build, &call, err);
 }
 
 static int add_counts(struct rh_build *build, struct rh_err *err)

@@ -151,9 +151,10 @@ static size_t next_field(const char **at, char separator, const char **field)
 
 	while (*p == ' ' || (*p == '\t' && separator != '\t'))
 		p++;
-	end = strchr(p, separator);
-	length = end ? (size_t)(end - p) : strlen(p);
-	*at = end ? end + 1 : NULL;
+	for (end = p; *end && *end != separator; end++)
+		;
+	length = (size_t)(end - p);
+	*at = *end ? end + 1 : NULL;
 	while (length && (p[length - 1] == ' ' || p[length - 1] == '\r'))
 		length--;
 	if (length >= 2 && p[0] == '"' && p[length - 1] == '"') {
@@ -227,6 +228,17 @@ static const char *scan_field(const char *field, size_t length, enum column colu
 		       : "a field is not a number";
 }
 
+/* A field that is a number and nothing else, as nearly all are: *at as next_field leaves it. */
+static inline bool take_number(const char **at, char separator, uint64_t *value)
+{
+	const char *p = *at;
+
+	if ((!scan_address(&p, value) && !scan_decimal(&p, value)) || (*p && *p != separator))
+		return false;
+	*at = *p ? p + 1 : NULL;
+	return true;
+}
+
 /* The last word of the first field of a row, the first word of the last one: *length becomes
  * shorter. false: there is only one. */
 static bool cut_foreign(const char **field, size_t *length, bool is_first)
@@ -258,10 +270,15 @@ static const char *scan_row(const struct table *table, const char *at, struct ro
 
 	*row = (struct row){ .op = MALLOC };
 	for (i = 0; i < table->count && at; i++) {
-		size_t length = next_field(&at, table->separator, &field);
-		const char *why = scan_field(field, length, table->column[i], row);
 		bool is_edge = i == 0 || i + 1 == table->count;
+		const char *why;
+		size_t length;
 
+		if (table->column[i] > OP &&
+		    take_number(&at, table->separator, &row->value[table->column[i]]))
+			continue;
+		length = next_field(&at, table->separator, &field);
+		why = scan_field(field, length, table->column[i], row);
 		if (why && is_edge && cut_foreign(&field, &length, i == 0)) {
 			why = scan_field(field, length, table->column[i], row);
 			row->foreign = !why;

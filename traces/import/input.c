@@ -60,6 +60,7 @@ struct rh_input {
 	bool headed;	   /* the first bytes were seen, and a byte order mark skipped */
 	bool line_cut;	   /* the last line had no newline */
 	bool line_long;	   /* its middle was left out */
+	bool has_zero;	   /* there was a zero byte: only then each line is looked at for one */
 	size_t long_bytes; /* left out of it */
 	unsigned blank_lines;
 	char truncated[200]; /* how a compressed input broke off; "" = it did not */
@@ -382,6 +383,7 @@ static int refill(struct rh_input *input, struct rh_err *err)
 	got = unpack(input, input->buffer + input->end, BUFFER_BYTES - input->end, err);
 	if (got < 0)
 		return -1;
+	input->has_zero |= memchr(input->buffer + input->end, '\0', (size_t)got) != NULL;
 	input->end += (size_t)got;
 	/* An editor or a shell of Windows puts a byte order mark before the first line. */
 	if (!input->headed && input->end >= 3) {
@@ -475,7 +477,7 @@ static ssize_t end_line(struct rh_input *input, size_t length, size_t skip, char
 	input->line_cut = !skip;
 	/* Whoever reads text stops at the zero byte, and the rest would be lost in silence. At
 	 * the end it is what a crash leaves of a file, and cut off. */
-	if (skip && memchr(start, '\0', length))
+	if (skip && input->has_zero && memchr(start, '\0', length))
 		return zero_byte(input, input->line_number, err);
 	input->at += length + skip;
 	if (length > LINE_MAX_BYTES) {

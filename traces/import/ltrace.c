@@ -13,6 +13,7 @@
  */
 #include "traces/import/lines.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "traces/import/scan.h"
@@ -23,11 +24,12 @@ enum call { MALLOC, FREE, CALLOC, REALLOC, MEMALIGN, POSIX_MEMALIGN, CALLS };
 
 static const struct {
 	const char *word;
+	size_t bytes;
 	unsigned arguments;
 } calls[CALLS] = {
-	[MALLOC] = { "malloc", 1 },	[FREE] = { "free", 1 },
-	[CALLOC] = { "calloc", 2 },	[REALLOC] = { "realloc", 2 },
-	[MEMALIGN] = { "memalign", 2 }, [POSIX_MEMALIGN] = { "posix_memalign", 3 },
+	[MALLOC] = { "malloc", 6, 1 },	   [FREE] = { "free", 4, 1 },
+	[CALLOC] = { "calloc", 6, 2 },	   [REALLOC] = { "realloc", 7, 2 },
+	[MEMALIGN] = { "memalign", 8, 2 }, [POSIX_MEMALIGN] = { "posix_memalign", 14, 3 },
 };
 
 enum part { WHOLE, BEGINS, ENDS };
@@ -72,22 +74,31 @@ static void scan_time(const char **at, uint64_t *ns)
 	*at = p;
 }
 
-/* Of the family, with what may stand before its name: "lib->", "__libc_". */
+/* Of the family, by its length first: CALLS when it is none. */
+static enum call call_of(const char *name, size_t bytes)
+{
+	for (int i = 0; i < CALLS; i++)
+		if (calls[i].bytes == bytes && memcmp(name, calls[i].word, bytes) == 0)
+			return (enum call)i;
+	return CALLS;
+}
+
+/* The name up to a bracket or blank, with what may stand before it: "lib->", "__libc_". */
 static bool scan_name(const char **at, enum call *call)
 {
-	const char *arrow = strstr(*at, "->"), *bracket = strpbrk(*at, "( ");
+	const char *name = *at, *end = name;
+	bool has_arrow = false;
 
-	if (arrow && bracket && arrow < bracket)
-		*at = arrow + 2;
-	scan_text(at, "__libc_");
-	for (int i = 0; i < CALLS; i++)
-		if (strncmp(*at, calls[i].word, strlen(calls[i].word)) == 0 &&
-		    strchr("( ", (*at)[strlen(calls[i].word)])) {
-			*at += strlen(calls[i].word);
-			*call = (enum call)i;
-			return true;
+	for (; *end && *end != '(' && *end != ' '; end++)
+		if (!has_arrow && end[0] == '-' && end[1] == '>') {
+			has_arrow = true;
+			name = end + 2;
 		}
-	return false;
+	scan_text(&name, "__libc_");
+	assert(name <= end);
+	*call = call_of(name, (size_t)(end - name));
+	*at = end;
+	return *call != CALLS;
 }
 
 static bool scan_result(const char **at, struct line *line)

@@ -20,8 +20,11 @@
 enum call { MALLOC, FREE, CALLOC, REALLOC, MEMALIGN, POSIX_MEMALIGN, CALLS };
 enum field { CPU, VTID, VPID, SIZE, PTR, NMEMB, IN_PTR, ALIGNMENT, OUT_PTR, RESULT, FIELDS };
 
-static const char *const call_words[CALLS] = { "malloc",  "free",     "calloc",
-					       "realloc", "memalign", "posix_memalign" };
+static const struct {
+	const char *word;
+	size_t bytes;
+} call_words[CALLS] = { { "malloc", 6 },  { "free", 4 },     { "calloc", 6 },
+			{ "realloc", 7 }, { "memalign", 8 }, { "posix_memalign", 14 } };
 /* What each call must have. */
 static const unsigned needs[CALLS] = {
 	[MALLOC] = 1u << SIZE | 1u << PTR,
@@ -143,13 +146,15 @@ static void scan_fields(const char *p, const char *end, struct line *line)
 
 static enum call call_of(const char *name)
 {
-	for (int i = 0; i < CALLS; i++) {
-		size_t bytes = strlen(call_words[i]);
+	size_t bytes = 0;
 
-		if (*name == *call_words[i] && strncmp(name, call_words[i], bytes) == 0 &&
-		    strchr(":, ", name[bytes]))
+	while ((name[bytes] >= 'a' && name[bytes] <= 'z') || name[bytes] == '_')
+		bytes++;
+	if (!strchr(":, ", name[bytes]))
+		return CALLS;
+	for (int i = 0; i < CALLS; i++)
+		if (call_words[i].bytes == bytes && memcmp(name, call_words[i].word, bytes) == 0)
 			return (enum call)i;
-	}
 	return CALLS;
 }
 
@@ -292,7 +297,7 @@ static const char *scan_plain(const char *at, struct line *line)
 	line->call = call_of(colon + 1);
 	if (line->call == CALLS)
 		return NULL;
-	at = scan_plain_fields(colon + 1 + strlen(call_words[line->call]) + strlen(": "), line);
+	at = scan_plain_fields(colon + 1 + call_words[line->call].bytes + strlen(": "), line);
 	return at && *at == '\0' && (line->seen & needs[line->call]) == needs[line->call] ? at
 											  : NULL;
 }

@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <string.h>
 
+enum { SCAN_DIGITS_SAFE = 19 }; /* of a decimal number that fits whatever they are */
+
 static inline bool scan_decimal(const char **at, uint64_t *value)
 {
 	const char *p = *at;
@@ -25,7 +27,7 @@ static inline bool scan_decimal(const char **at, uint64_t *value)
 	if (digit > 9)
 		return false;
 	do {
-		if (v > (UINT64_MAX - digit) / 10)
+		if (p - *at >= SCAN_DIGITS_SAFE && v > (UINT64_MAX - digit) / 10)
 			return false;
 		v = v * 10 + digit;
 		digit = (unsigned)(*++p - '0');
@@ -35,16 +37,19 @@ static inline bool scan_decimal(const char **at, uint64_t *value)
 	return true;
 }
 
-/* -1 when c is no hex digit. */
+/* By a table: the digits of an address are of any kind, so a branch for letters would go wrong at
+ * every second one. -1 where c is none. */
 static inline int scan_hex_digit(char c)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
+	static const unsigned char above[256] = {
+		/* one more than the digit; 0: none */
+		['0'] = 1,  ['1'] = 2,	['2'] = 3,  ['3'] = 4,	['4'] = 5,  ['5'] = 6,
+		['6'] = 7,  ['7'] = 8,	['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12,
+		['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16, ['A'] = 11, ['B'] = 12,
+		['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+	};
+
+	return (int)above[(unsigned char)c] - 1;
 }
 
 /* Hex digits without a prefix. */
@@ -89,12 +94,16 @@ static inline bool scan_char(const char **at, char c)
 	return true;
 }
 
-static inline bool scan_text(const char **at, const char *text)
+/* Byte by byte and unrolled, as most texts are short and differ in the first one: a call of
+ * strncmp() costs as much as ten of them. */
+static inline __attribute__((always_inline)) bool scan_text(const char **at, const char *text)
 {
 	size_t bytes = strlen(text);
 
-	if (strncmp(*at, text, bytes) != 0)
-		return false;
+#pragma GCC unroll 24
+	for (size_t i = 0; i < bytes; i++)
+		if ((*at)[i] != text[i])
+			return false;
 	*at += bytes;
 	return true;
 }

@@ -1,9 +1,11 @@
 /*
- * fuzz_gate.c - a fuzz target for what the gate reads: its own documents, policies, lists of
- * metrics. The first byte says which. Properties: an error is one sentence.
+ * fuzz_gate.c - a fuzz target for what the gate and the history read: documents, policies,
+ * documents that are added to a history, and a history's database. The first byte says which.
+ * Properties: an error is one sentence; a document is in a history once.
  */
 #include "ci/gate/extra.h"
 #include "ci/gate/gate.h"
+#include "ci/gate/history.h"
 #include "ci/gate/report.h"
 #include "traces/test/fuzz_support.h"
 
@@ -32,16 +34,49 @@ static void read_policy(const char *path)
 	rh_gate_documents_free(&documents);
 }
 
+static void add_to_history(const char *path)
+{
+	struct rh_history *history;
+	struct rh_err err = { 0 };
+	size_t rows, again;
+
+	demand(rh_history_open(&history, ":memory:", true, &err) == 0, "there is memory", &err);
+	if (rh_history_add(history, path, &rows, &err) < 0)
+		demand_error(&err);
+	else
+		demand(rh_history_add(history, path, &again, &err) == 0 && again == 0,
+		       "it is in there once", &err);
+	rh_history_close(history);
+}
+
+static void read_history(const char *path)
+{
+	struct rh_history_pick pick = { 0 };
+	struct rh_history *history;
+	struct rh_err err = { 0 };
+	FILE *nowhere = fopen("/dev/null", "w");
+
+	if (nowhere && rh_history_open(&history, path, false, &err) == 0) {
+		if (rh_history_show(history, &pick, true, nowhere, &err) < 0 ||
+		    rh_history_export(history, &pick, true, nowhere, &err) < 0)
+			demand_error(&err);
+		rh_history_close(history);
+	} else if (nowhere) {
+		demand_error(&err);
+	}
+	if (nowhere)
+		fclose(nowhere);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
+	static void (*const reads[])(const char *path) = { read_document, read_policy,
+							   add_to_history, read_history };
 	struct fuzz_file file;
 
 	if (bytes < 2 || bytes > 1 << 18 || !fuzz_file_open(&file, data + 1, bytes - 1))
 		return 0;
-	if (data[0] & 1)
-		read_policy(file.path);
-	else
-		read_document(file.path);
+	reads[data[0] % 4](file.path);
 	fuzz_file_close(&file);
 	return 0;
 }
