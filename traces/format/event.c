@@ -17,7 +17,8 @@ const struct rh_event_row rh_event_rows[RH_EV_COUNT] = {
 int rh_kind_of(const char *word)
 {
 	for (int kind = 0; kind < RH_EV_COUNT; kind++)
-		if (strcmp(rh_event_rows[kind].word, word) == 0)
+		if (*rh_event_rows[kind].word == *word &&
+		    strcmp(rh_event_rows[kind].word, word) == 0)
 			return kind;
 	return -1;
 }

@@ -199,9 +199,13 @@ bool rh_text_parse_u64(const char *word, uint64_t *value)
  * costs no copy, and a line is read once. */
 static char *next_word(char **at)
 {
-	char *word = *at + strspn(*at, " \t");
-	char *end = word + strcspn(word, " \t");
+	char *word = *at, *end;
 
+	/* Words are short: a call of strcspn() costs more than the walk. */
+	while (*word == ' ' || *word == '\t')
+		word++;
+	for (end = word; *end && *end != ' ' && *end != '\t'; end++)
+		;
 	if (!*word)
 		return NULL;
 	*at = *end ? end + 1 : end;
@@ -269,7 +273,7 @@ _Static_assert(KEY_COUNT <= 8 * sizeof(unsigned), "a bit for every key");
 static int key_of(const char *word)
 {
 	for (int key = 0; key < KEY_COUNT; key++)
-		if (strcmp(word, key_words[key]) == 0)
+		if (*word == *key_words[key] && strcmp(word, key_words[key]) == 0)
 			return key;
 	return -1;
 }

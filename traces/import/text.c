@@ -71,7 +71,8 @@ static bool is_blank(char c)
 
 static bool is_comment(const char *line)
 {
-	line += strspn(line, " \t");
+	while (is_blank(*line))
+		line++;
 	return *line == '\0' || *line == '#';
 }
 
@@ -259,7 +260,7 @@ static bool starts_with(const char *line, const char *word)
 {
 	size_t bytes = strlen(word);
 
-	return strncmp(line, word, bytes) == 0 && strchr(" \t", line[bytes]);
+	return *line == *word && strncmp(line, word, bytes) == 0 && strchr(" \t", line[bytes]);
 }
 
 static int torn_name(struct text *text, const char *why)
@@ -517,8 +518,10 @@ static int read_lines(struct text *text, struct rh_err *err)
 	ssize_t length;
 
 	while ((length = rh_input_line(text->input, &line, err)) >= 0) {
-		size_t blanks = strspn(line, " \t");
+		size_t blanks = 0;
 
+		while (is_blank(line[blanks]))
+			blanks++;
 		if (rh_input_line_cut(text->input) && !starts_with(line, "end")) {
 			rh_build_count(text->build, "drop.cut_line", 1);
 			cut = true;
