@@ -49,7 +49,7 @@
 #define RH_CTL_MAGIC 0x6c74636865657268ull
 
 enum {
-	RH_CTL_VERSION = 2,
+	RH_CTL_VERSION = 3,
 	RH_CTL_SEATS_MAX = 4096, /* copies x lanes */
 	RH_CTL_STATS_MAX = 512,
 	RH_CTL_BATCHES_MAX = 256, /* of one lane in one segment */
@@ -105,7 +105,8 @@ struct rh_ctl_seat {
 				   * included; RH_NONE = unknown */
 	uint64_t kernel_ns;	  /* CPU time of the kernel for the thread, by its ticks */
 	uint64_t slept_ticks;	  /* of blocked_ticks: asleep; the rest was polling */
-	uint64_t pad3[7];
+	uint64_t moved_bytes;	  /* since its start: of blocks that a resize put elsewhere */
+	uint64_t pad3[6];
 	uint32_t batch_ticks[RH_CTL_BATCHES_MAX];
 };
 _Static_assert(offsetof(struct rh_ctl_seat, start_ticks) == RH_CACHE_LINE,
@@ -191,6 +192,9 @@ struct rh_ctl {
 	uint32_t died_seat;	      /* ... with the seat it struck; UINT32_MAX = none */
 	uint64_t died_address;	      /* what it could not reach */
 	uint32_t flush_due, flushed;  /* at exit a stream of ours had to be flushed, and was */
+
+	uint32_t adopts;   /* in each answer: orphans of what it starts become its own */
+	uint32_t children; /* CLOSE, and again at exit: processes it started, ended ones too */
 
 	/* identity, valid in the start-up answer */
 	uint32_t malloc_is_libc; /* malloc is in the same object as the rest of libc */

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 enum {
+	SEEN_MAX = 64,	    /* orphans of workers that still live */
 	CHILDREN_MAX = 512, /* one reading; what is beyond comes with the next */
 	LIVE_MAX = 16,	    /* workers at once; a gate has two */
 	ROUNDS_MAX = 64,    /* of children that the killed leave to us in turn */
@@ -28,6 +29,9 @@ static struct {
 	pid_t live[LIVE_MAX]; /* 0 = free */
 	pid_t known[CHILDREN_MAX];
 	size_t known_count; /* CHILDREN_MAX: perhaps not all of them */
+	struct {
+		pid_t orphan, worker;
+	} seen[SEEN_MAX]; /* by rh_leaked_look; orphan 0 = free */
 } ours;
 
 /* Of this process; its children's are theirs. */
@@ -52,20 +56,6 @@ static bool is_in(pid_t pid, const pid_t *list, size_t count)
 		if (list[i] == pid)
 			return true;
 	return false;
-}
-
-int rh_leaked_begin(struct rh_err *err)
-{
-	size_t alive = 0;
-
-	for (int i = 0; i < LIVE_MAX; i++)
-		alive += ours.live[i] != 0;
-	if (alive == LIVE_MAX)
-		return rh_fail(err, RH_BUG, "more than %d workers at once", LIVE_MAX);
-	if (alive == 0)
-		ours.known_count = read_children(ours.known, CHILDREN_MAX);
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	return 0;
 }
 
 void rh_leaked_child(void)
@@ -109,13 +99,64 @@ static int mark_of(pid_t pid, const char *mark)
 	return memmem(text, (size_t)length, any, sizeof(any) - 1) ? -1 : 0;
 }
 
-/* The first process of a container gets everybody's orphans. */
-static bool is_stray(pid_t pid, const char *mark)
+/* 0 = nobody's that is known. */
+static pid_t seen_of(pid_t orphan)
 {
+	for (int i = 0; i < SEEN_MAX; i++)
+		if (ours.seen[i].orphan == orphan)
+			return ours.seen[i].worker;
+	return 0;
+}
+
+void rh_leaked_look(pid_t worker)
+{
+	pid_t list[CHILDREN_MAX];
+	size_t count = read_children(list, CHILDREN_MAX);
+	int at = 0;
+
+	for (size_t i = 0; i < count && ours.known_count < CHILDREN_MAX; i++) {
+		if (is_in(list[i], ours.live, LIVE_MAX) || seen_of(list[i]) ||
+		    is_in(list[i], ours.known, ours.known_count))
+			continue;
+		while (at < SEEN_MAX && ours.seen[at].orphan)
+			at++;
+		if (at == SEEN_MAX)
+			return;
+		ours.seen[at].orphan = list[i];
+		ours.seen[at].worker = worker;
+	}
+}
+
+int rh_leaked_begin(struct rh_err *err)
+{
+	size_t alive = 0;
+	pid_t one = 0;
+
+	for (int i = 0; i < LIVE_MAX; i++)
+		if (ours.live[i]) {
+			one = ours.live[i];
+			alive++;
+		}
+	if (alive == LIVE_MAX)
+		return rh_fail(err, RH_BUG, "more than %d workers at once", LIVE_MAX);
+	if (alive == 0)
+		ours.known_count = read_children(ours.known, CHILDREN_MAX);
+	if (alive == 1)
+		rh_leaked_look(one);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	return 0;
+}
+
+/* The first process of a container gets everybody's orphans. */
+static bool is_stray(pid_t pid, pid_t worker, const char *mark)
+{
+	pid_t seen = seen_of(pid);
 	int marked;
 
 	if (is_in(pid, ours.live, LIVE_MAX) || is_in(pid, ours.known, ours.known_count))
 		return false;
+	if (seen)
+		return seen == worker || !is_in(seen, ours.live, LIVE_MAX);
 	marked = mark_of(pid, mark);
 	return marked > 0 || (marked == 0 && getpid() != 1);
 }
@@ -130,17 +171,20 @@ static unsigned end_one(pid_t pid)
 	kill(pid, SIGKILL);
 	while ((got = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
 		;
+	for (int i = 0; i < SEEN_MAX; i++)
+		if (ours.seen[i].orphan == pid)
+			ours.seen[i].orphan = ours.seen[i].worker = 0;
 	return got == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 }
 
 /* Children that are neither workers nor were there before; returns how many it ended or reaped. */
-static size_t end_strays(const char *mark, unsigned *killed)
+static size_t end_strays(pid_t worker, const char *mark, unsigned *killed)
 {
 	pid_t list[CHILDREN_MAX];
 	size_t count = read_children(list, CHILDREN_MAX), done = 0;
 
 	for (size_t i = 0; i < count && ours.known_count < CHILDREN_MAX; i++) {
-		if (!is_stray(list[i], mark))
+		if (!is_stray(list[i], worker, mark))
 			continue;
 		*killed += end_one(list[i]);
 		done++;
@@ -168,7 +212,10 @@ unsigned rh_leaked_end(pid_t group, const char *mark)
 	forget(group);
 	if (kill(-group, SIGKILL) == 0)
 		killed = reap_group(group);
-	for (int round = 0; round < ROUNDS_MAX && end_strays(mark, &killed); round++)
+	for (int round = 0; round < ROUNDS_MAX && end_strays(group, mark, &killed); round++)
 		;
+	for (int i = 0; i < SEEN_MAX; i++)
+		if (ours.seen[i].worker == group)
+			ours.seen[i].orphan = ours.seen[i].worker = 0;
 	return killed;
 }

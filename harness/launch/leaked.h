@@ -8,8 +8,9 @@
  * driver adopts them at the worker's end, so that a child of the driver that is neither a worker
  * nor was there before the first one is what the worker that ended has left.
  *
- * A worker that gives its adoption up on purpose (prctl) while another lives can only have the
- * wrong one of the two named: its environment's mark, where it still has one, says whose it is.
+ * A worker that gives its adoption up (prctl) leaves its orphans to the driver while it lives; the
+ * driver refuses it at its next answer (worker.c). For one that takes it up again before that, the
+ * driver looks when a worker has started: what is there then is that worker's, whoever ends first.
  *
  * Thread rule: main thread. Errors: none but of begin; where /proc cannot be read the group alone
  * is seen.
@@ -27,6 +28,10 @@ int rh_leaked_begin(struct rh_err *err);
 void rh_leaked_child(void);
 /* After the fork: that is one of ours until rh_leaked_end. */
 void rh_leaked_born(pid_t worker);
+
+/* The worker has answered and no other has run since the last look: orphans that are there are its
+ * own. */
+void rh_leaked_look(pid_t worker);
 
 /* The variable that marks a worker's environment. */
 #define RH_LEAKED_MARK "REHEAP_PAD="

@@ -349,6 +349,8 @@ int rh_worker_start(struct rh_worker *worker, const struct rh_worker_start *how,
 	if (result == 0)
 		result = rh_worker_answer(worker, err);
 	if (result == 0)
+		rh_leaked_look(worker->pid);
+	if (result == 0)
 		result = check_identity(worker, how->spec, err);
 	return result;
 }
@@ -396,6 +398,14 @@ void rh_worker_send(struct rh_worker *worker, enum rh_ctl_command command)
 	rh_ctl_pass(worker->ctl, RH_CTL_WORKER);
 }
 
+static int refuse_orphans(struct rh_worker *worker, struct rh_err *err)
+{
+	worker->dead = true;
+	return rh_fail(err, RH_FAILED,
+		       "the allocator has changed the process: it adopts orphans no more "
+		       "(PR_SET_CHILD_SUBREAPER), so that what it starts could not be found");
+}
+
 int rh_worker_answer(struct rh_worker *worker, struct rh_err *err)
 {
 	struct rh_ctl *ctl = worker->ctl;
@@ -413,7 +423,7 @@ int rh_worker_answer(struct rh_worker *worker, struct rh_err *err)
 		}
 	}
 	if (!atomic_load(&ctl->failed))
-		return 0;
+		return ctl->adopts || worker->under ? 0 : refuse_orphans(worker, err);
 	worker->dead = true;
 	rh_worker_where(worker, &worker->place);
 	rh_fail(err, (enum rh_exit)ctl->code, "%s", ctl->text);
@@ -462,6 +472,7 @@ int rh_worker_close(struct rh_worker *worker, struct rh_err *err)
 	worker->exit_ns = rh_now_ns() - since;
 	worker->cpu_ns = cpu_of(&used);
 	worker->others_cpu_ns = worker->ctl->others_cpu_ns;
+	worker->children = worker->ctl->children;
 	leaked = rh_leaked_end(worker->group, worker->mark);
 	if (leaked)
 		return rh_fail(

@@ -62,6 +62,7 @@ struct rh_worker {
 	struct rh_worker_place place;
 	uint64_t exit_ns, cpu_ns; /* after close: from CLOSE to its end; CPU time of its life ... */
 	uint64_t others_cpu_ns;	  /* ... and of that until CLOSE, of threads that are no lanes */
+	uint32_t children;	  /* after close: processes it started, ended ones too */
 	char mark[RH_LEAKED_MARK_BYTES]; /* of its environment, and of what it starts */
 	pid_t group; /* process group of the worker and of what it starts; 0 = none */
 };

@@ -200,6 +200,7 @@ static void run_segment(struct lane *lane)
 	charge(seat, &before, &after);
 	rh_meters_end(lane);
 	seat->op_words = (uint64_t)(lane->end - first);
+	seat->moved_bytes = lane->moved_bytes;
 	seat->waits = lane->waits;
 	seat->blocked = lane->blocked;
 	seat->blocked_ticks = lane->blocked_ticks;

@@ -26,6 +26,7 @@
 #include <assert.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -328,6 +329,40 @@ static void drain_all(struct worker *worker)
 	}
 }
 
+/* ---- processes that it starts ---- */
+
+static _Atomic uint32_t forks;
+
+static void count_fork(void)
+{
+	atomic_fetch_add(&forks, 1);
+}
+
+#ifndef RH_SANITIZE
+static void watch_forks(int argc, char **argv, char **env)
+{
+	(void)argc, (void)argv, (void)env;
+	pthread_atfork(NULL, count_fork, NULL); /* the C library has room for 48: no malloc */
+}
+
+/* Runs before every constructor, that of a preloaded allocator, too. */
+__attribute__((section(".preinit_array"),
+	       used)) static void (*const before_all)(int, char **, char **) = watch_forks;
+#endif
+
+/* fork() is counted; what was started by other means (vfork, posix_spawn, system) is one if it was
+ * waited for. */
+static uint32_t count_children(void)
+{
+	uint32_t count = atomic_load(&forks);
+	struct rusage used;
+
+	assert(worker_self.ctl); /* whose field it goes to */
+	if (count == 0 && getrusage(RUSAGE_CHILDREN, &used) == 0 && used.ru_minflt > 0)
+		count = 1;
+	return count;
+}
+
 static void obey(struct worker *worker)
 {
 	struct rh_ctl *ctl = worker->ctl;
@@ -369,6 +404,7 @@ static void obey(struct worker *worker)
 		worker->spec.stack.close(worker->stacks);
 		worker->spec.layer[0].ops.close(worker->heap);
 		ctl->others_cpu_ns = rh_others_cpu_ns(worker);
+		ctl->children = count_children();
 		break;
 	}
 }
@@ -387,10 +423,13 @@ static int tell_resident(void)
 											     : -1;
 }
 
-static ssize_t on_flush(void *ctl, const char *text, size_t bytes)
+static ssize_t on_flush(void *opaque, const char *text, size_t bytes)
 {
+	struct rh_ctl *ctl = opaque;
+
 	(void)text;
-	((struct rh_ctl *)ctl)->flushed = 1;
+	ctl->children = count_children();
+	ctl->flushed = 1;
 	return (ssize_t)bytes;
 }
 
@@ -407,6 +446,15 @@ static void leave_words(struct rh_ctl *ctl)
 		return;
 	fputc('.', words);
 	ctl->flush_due = 1;
+}
+
+static void answer(struct rh_ctl *ctl)
+{
+	int adopts = 0;
+
+	prctl(PR_GET_CHILD_SUBREAPER, &adopts);
+	ctl->adopts = adopts != 0;
+	rh_ctl_pass(ctl, RH_CTL_DRIVER);
 }
 
 int main(int argc, char **argv)
@@ -437,13 +485,13 @@ int main(int argc, char **argv)
 		rh_give_up(worker, NULL, err.code, "%s", err.text);
 	find_malloc(ctl);
 	for (;;) {
-		rh_ctl_pass(ctl, RH_CTL_DRIVER);
+		answer(ctl);
 		rh_ctl_await(ctl, RH_CTL_WORKER, ctl->spin_ticks, UINT64_MAX);
 		obey(worker);
 		if (ctl->command == RH_CTL_CLOSE)
 			break;
 	}
 	leave_words(ctl);
-	rh_ctl_pass(ctl, RH_CTL_DRIVER);
+	answer(ctl);
 	return 0;
 }

@@ -55,6 +55,7 @@ struct lane {
 	/* the loop writes, seldom */
 	uint64_t waits, blocked, blocked_ticks;
 	uint64_t alloc_failed, first_failed_op;
+	uint64_t moved_bytes;	      /* of blocks that a resize put elsewhere */
 	const struct rh_op *end_kept; /* of a loop that was left for the careful one */
 	uint32_t turns;		      /* trace lanes begun since the thread sat down */
 	size_t usable;		      /* the last usable size asked for; 0 = none */
