@@ -83,6 +83,39 @@ size_t rh_stat_sign_rank(size_t n, double tail)
 	return k;
 }
 
+/* chance[w]: probability that the ranks with a positive sign, of 1 .. n by fair coins, sum up to w.
+ */
+size_t rh_stat_signed_rank(size_t n, double tail)
+{
+	size_t most = n * (n + 1) / 2, k = 0;
+	double *chance = rh_scratch(most + 1, sizeof(*chance)), sum = 0;
+
+	assert(n <= RH_STAT_RANKS_MOST);
+	if (!chance)
+		return 0;
+	memset(chance, 0, (most + 1) * sizeof(*chance));
+	chance[0] = 1;
+	for (size_t rank = 1, end = 1; rank <= n; rank++) {
+		end += rank;
+		for (size_t w = end; w-- > 0;)
+			chance[w] = (chance[w] + (w >= rank ? chance[w - rank] : 0)) / 2;
+	}
+	while (k < most / 2 && (sum += chance[k]) <= tail * (1 + 1e-12))
+		k++;
+	free(chance);
+	return k;
+}
+
+size_t rh_stat_pair_means(const double *values, size_t n, double *means)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = i; j < n; j++)
+			means[count++] = (values[i] + values[j]) / 2;
+	return rh_stat_sort(means, count);
+}
+
 /* The share beyond t = sqrt(n) tan(angle): with that substitution the density is a power of a
  * cosine, and Simpson's rule with this many parts is exact to 1e-10. */
 static double student_tail(size_t freedom, double angle)
@@ -115,6 +148,22 @@ double rh_stat_student(size_t freedom, double tail)
 	}
 	assert(student_tail(freedom, high) <= tail);
 	return sqrt((double)freedom) * tan(high);
+}
+
+double rh_stat_normal(double tail)
+{
+	double low = 0, high = 40;
+
+	assert(tail > 0 && tail <= 0.5);
+	for (int i = 0; i < 60; i++) {
+		double middle = (low + high) / 2;
+
+		if (erfc(middle * M_SQRT1_2) / 2 > tail)
+			low = middle;
+		else
+			high = middle;
+	}
+	return high;
 }
 
 struct rh_interval rh_stat_interval(const double *values, size_t n, double confidence)

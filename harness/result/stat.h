@@ -31,9 +31,22 @@ size_t rh_stat_sign_rank(size_t n, double tail);
 /* That sum: the probability that fewer than k of n fair coins show heads. */
 double rh_stat_sign_tail(size_t n, size_t k);
 
+/* The same of the signed-rank test, for values that lie evenly around their centre: the largest k,
+ * of the n(n+1)/2 means of two values (of one with itself, too) in ascending order, so that the
+ * k-th is below the centre except with probability `tail`. 0 = n is too small. n is at most
+ * RH_STAT_RANKS_MOST. The interval is as narrow as Student's, and holds for any tails. */
+enum { RH_STAT_RANKS_MOST = 200 };
+size_t rh_stat_signed_rank(size_t n, double tail);
+/* Those means, sorted, to `means`, which has room for n(n+1)/2. Their median estimates the centre.
+ */
+size_t rh_stat_pair_means(const double *values, size_t n, double *means);
+
 /* The t that Student's distribution of so many degrees of freedom (1 or more) exceeds with
  * probability `tail` (0 .. 0.5). */
 double rh_stat_student(size_t freedom, double tail);
+
+/* The same of the normal distribution, in standard deviations. */
+double rh_stat_normal(double tail);
 
 /* Median of values (in any order; not changed) and its interval at `confidence` (0.95) or, when n
  * is too small for that, the widest possible (min..max) with the level it reaches. NaNs are left

@@ -124,12 +124,54 @@ static void intervals(void **state)
 	assert_int_equal(x.n, 0);
 }
 
+static void normal(void **state)
+{
+	(void)state;
+	assert_true(fabs(rh_stat_normal(0.005) - 2.5758293035) < 1e-9);
+	assert_true(fabs(rh_stat_normal(1e-6) - 4.7534243088) < 1e-9);
+	assert_true(fabs(rh_stat_normal(0.5)) < 1e-9);
+}
+
+/* Wilcoxon's table: the sum of ranks that is significant at 2.5 % and at 0.5 % a side, and one. */
+static void signed_ranks(void **state)
+{
+	static const struct {
+		size_t n, k, strict;
+	} table[] = {
+		{ 1, 0, 0 },	{ 5, 0, 0 },	{ 6, 1, 0 },	  { 7, 3, 0 },	  { 8, 4, 1 },
+		{ 9, 6, 2 },	{ 10, 9, 4 },	{ 12, 14, 8 },	  { 15, 26, 16 }, { 16, 30, 20 },
+		{ 20, 53, 38 }, { 25, 90, 69 }, { 30, 138, 110 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		assert_int_equal(rh_stat_signed_rank(table[i].n, 0.025), table[i].k);
+		assert_int_equal(rh_stat_signed_rank(table[i].n, 0.005), table[i].strict);
+	}
+	assert_int_equal(rh_stat_signed_rank(3, 0.125), 1); /* a tail met exactly counts */
+	/* the normal approximation, where it is good: 20100 / 2 - 1.96 x 820.5 = 8442 */
+	assert_in_range(rh_stat_signed_rank(RH_STAT_RANKS_MOST, 0.025), 8438, 8446);
+}
+
+static void means_of_pairs(void **state)
+{
+	const double values[] = { 4, 1, 3 };
+	double means[6];
+
+	(void)state;
+	assert_int_equal(rh_stat_pair_means(values, 3, means), 6);
+	for (int i = 0; i < 6; i++)
+		NEAR(means[i], ((const double[]){ 1, 2, 2.5, 3, 3.5, 4 })[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(medians), cmocka_unit_test(not_a_number),
-		cmocka_unit_test(tails),   cmocka_unit_test(ranks),
-		cmocka_unit_test(student), cmocka_unit_test(intervals),
+		cmocka_unit_test(medians),	  cmocka_unit_test(not_a_number),
+		cmocka_unit_test(tails),	  cmocka_unit_test(ranks),
+		cmocka_unit_test(student),	  cmocka_unit_test(intervals),
+		cmocka_unit_test(normal),	  cmocka_unit_test(signed_ranks),
+		cmocka_unit_test(means_of_pairs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
