@@ -16,6 +16,10 @@
 
 enum { CLUSTERED_PAIRS_MIN = 8 };
 #define MAD_TO_SD      1.4826
+#define LAYOUT_SD      0.005 /* of pairs, at least: what three of them differ by shows little */
+#define LATE_TIMES     6     /* alpha, from RH_GATE_PAIRS_MANY pairs on */
+#define SAME_PARTS     10    /* identity is excluded at a tenth of it ... */
+#define SAME_PAIRS     11    /* ... from where so few ranks can do that: 2^-11 < 0.0005 */
 #define UNEVEN_TAIL    0.005 /* of each side: 0.01 together */
 #define SIGN_FAIL_TAIL 0.01
 
@@ -128,7 +132,7 @@ static double variance(const double *values, size_t n)
 	return n > 1 ? sum / (double)(n - 1) : 0;
 }
 
-/* Pairs are few, and six of them have no sign interval at 0.005: Student's around their mean is
+/* Pairs are few, and six of them have no interval of ranks at 0.005: Student's around their mean is
  * narrower from five to eleven pairs on, where they differ by 1 to 2 %. Medians of forty blocks
  * are close enough to normal for it, and deviations (one pair in ten far off) make it wider. A
  * PASS may rest on it, a FAIL may not. */
@@ -144,35 +148,74 @@ static void narrow_interval(const struct rh_gate_rule *rule, const double *media
 	error = sqrt(variance(medians, n) / (double)n);
 	look->hi = fmin(look->hi, mean + rh_stat_student(n - 1, rule->alpha) * error);
 	if (!isfinite(look->lo)) {
-		look->lo = mean -
-			   rh_stat_student(n - 1, rule->alpha / (rule->tests ? rule->tests : 1)) *
-				   error;
+		look->lo = mean - rh_stat_student(n - 1, rule->alpha / rule->tests) * error;
 		look->too_few = true;
 	}
 }
 
-static void set_interval(const struct rh_gate_rule *rule, const double *sorted, size_t n,
-			 struct rh_gate_look *look)
+/* Of pairs: the signed-rank interval of their centre, which is a third narrower than that of signs
+ * and as little moved by one pair that is far off. */
+static void interval_of_pairs(const struct rh_gate_rule *rule, const double *medians, size_t n,
+			      struct rh_gate_look *look)
 {
-	size_t low = rh_stat_sign_rank(n, rule->alpha / (rule->tests ? rule->tests : 1));
-	size_t high = rh_stat_sign_rank(n, rule->alpha);
+	bool late = n >= RH_GATE_PAIRS_MANY;
+	size_t used = n < RH_STAT_RANKS_MOST ? n : RH_STAT_RANKS_MOST, count, low, high, same;
+	double *values = calloc(used + used * (used + 1) / 2 + 1, sizeof(*values));
+	double *means = values + used;
+
+	if (!values)
+		return;
+	for (size_t i = 0; i < used; i++) /* of very many, some that are evenly spaced */
+		values[i] = medians[(i * n + n / 2) / used];
+	count = rh_stat_pair_means(values, used, means);
+	low = rh_stat_signed_rank(used,
+				  late ? LATE_TIMES * rule->alpha : rule->alpha / rule->tests);
+	high = rh_stat_signed_rank(used, (late ? LATE_TIMES : 1) * rule->alpha);
+	same = rh_stat_signed_rank(used, rule->alpha / SAME_PARTS / rule->tests);
+	look->median = rh_stat_median(means, count);
+	look->lo = low ? means[low - 1] : -INFINITY;
+	look->hi = high ? means[count - high] : INFINITY;
+	look->maybe_same = n >= SAME_PAIRS && !(same && means[same - 1] > 0);
+	free(values);
+	if (!late)
+		narrow_interval(rule, medians, n, look);
+}
+
+static double add_in_squares(double a, double b)
+{
+	return sqrt(a * a + b * b);
+}
+
+/* Of all blocks: that of signs, wider by what the layouts of so few pairs may add. */
+static void interval_of_blocks(const struct rh_gate_rule *rule, const struct sums *sums,
+			       struct rh_gate_look *look)
+{
+	const double *sorted = sums->sorted;
+	size_t n = sums->count, high = rh_stat_sign_rank(n, rule->alpha);
+	size_t low = rh_stat_sign_rank(n, rule->alpha / rule->tests);
+	double layout = fmax(look->between_sd, LAYOUT_SD) / sqrt(sums->pairs);
+	double below = layout * rh_stat_normal(rule->alpha / rule->tests);
+	double above = layout * rh_stat_normal(rule->alpha);
 
 	look->median = rh_stat_median(sorted, n);
-	look->lo = low ? sorted[low - 1] : -INFINITY;
-	look->hi = high ? sorted[n - high] : INFINITY;
+	look->lo = low ? look->median - add_in_squares(look->median - sorted[low - 1], below)
+		       : -INFINITY;
+	look->hi = high ? look->median + add_in_squares(sorted[n - high] - look->median, above)
+			: INFINITY;
 }
 
 /* Verdict of the interval in hand. */
 static void conclude(const struct rh_gate_rule *rule, struct rh_gate_look *look)
 {
-	unsigned least = look->clustered && rule->pairs_min < CLUSTERED_PAIRS_MIN
+	unsigned least = look->by_pairs && rule->pairs_min < CLUSTERED_PAIRS_MIN
 				 ? CLUSTERED_PAIRS_MIN
 				 : rule->pairs_min;
 
 	look->verdict = RH_GATE_INCONCLUSIVE;
 	if (look->pairs >= rule->pairs_min && look->hi < look->margin)
 		look->verdict = RH_GATE_PASS;
-	if (look->pairs >= least && look->lo > look->margin && !look->too_few) {
+	if (look->pairs >= least && look->lo > look->margin && !look->too_few &&
+	    !look->maybe_same) {
 		look->layout = look->pairs_above * 4 <= look->pairs * 3;
 		if (!look->layout)
 			look->verdict = RH_GATE_FAIL;
@@ -202,15 +245,13 @@ void rh_gate_decide(const struct rh_gate_rule *rule, const double *blocks, const
 	look->within_sd = sqrt(sums.square_w);
 	square_b = variance(sums.medians, sums.pairs) - sums.square_m;
 	look->between_sd = square_b > 0 ? sqrt(square_b) : 0;
-	look->clustered = look->between_sd > look->margin / 3;
+	look->by_pairs = look->between_sd > look->margin / 3 || sums.pairs >= RH_GATE_PAIRS_MANY;
 	for (unsigned p = 0; p < sums.pairs; p++)
 		look->pairs_above += sums.medians[p] > look->margin / 2;
-	if (look->clustered) {
-		set_interval(rule, sums.medians, sums.pairs, look);
-		narrow_interval(rule, sums.medians, sums.pairs, look);
-	} else {
-		set_interval(rule, sums.sorted, count, look);
-	}
+	if (look->by_pairs)
+		interval_of_pairs(rule, sums.medians, sums.pairs, look);
+	else
+		interval_of_blocks(rule, &sums, look);
 	conclude(rule, look);
 	free(room);
 }
@@ -221,10 +262,10 @@ void rh_gate_decide_stored(const struct rh_gate_rule *rule, double median, doubl
 	double above = look->hi - look->median, below = look->median - look->lo;
 
 	look->median -= median;
-	look->hi = look->median + sqrt(above * above + half * half);
-	look->lo = look->median - sqrt(below * below + half * half);
-	/* The pairs were compared with the reference, so guard 1 does not apply. */
+	look->hi = look->median + add_in_squares(above, half);
+	look->lo = look->median - add_in_squares(below, half);
+	/* The pairs were compared with the reference, so the guards do not apply. */
 	look->pairs_above = look->pairs;
-	look->layout = false;
+	look->layout = look->maybe_same = false;
 	conclude(rule, look);
 }

@@ -2,8 +2,8 @@
  * decide.h - the gate's arithmetic: from log ratios to a verdict. Pure functions.
  *
  * A block is one log ratio, ln(candidate / baseline), of work done in turns by two live
- * processes; a pair is those two processes. All blocks of all pairs are pooled and the
- * exact sign-test interval of their median is held against the margin m = ln(1 + tau/2):
+ * processes; a pair is those two processes. The interval of the centre of all blocks is held
+ * against the margin m = ln(1 + tau/2):
  *
  *	lower end above m   FAIL	the slow-down is more than half of the threshold, surely
  *	upper end below m   PASS
@@ -12,11 +12,24 @@
  * 0 and tau are both half the threshold away from m, so that both errors are rare; therefore
  *   the margin is not the threshold itself.
  *
- * Guard 1: FAIL also requires more than 3/4 of the pairs' own medians above m/2 (one process
- * with an unlucky layout is not a regression). Guard 2: when the pairs differ from each other
- * by more than blocks can explain (sd > m/3), blocks are not independent and the same test is
- * made on the pairs' medians: a FAIL from 8 pairs on; a PASS may also rest on Student's
- * interval of their mean, which needs five or six pairs.
+ * The interval is one of three:
+ *
+ *	of blocks	under 16 pairs that agree: the exact sign-test interval of the median of all
+ *			blocks, at alpha, wider by what the memory layouts of so few pairs may add
+ *			(0.5 % a pair at least, in squares)
+ *	of few pairs	under 16 that differ by more than blocks can explain (sd > m/3): blocks are
+ *			not independent. The exact signed-rank interval of the pairs' medians, at
+ *			alpha; a FAIL from 8 pairs on. A PASS may also rest on Student's interval of
+ *			their mean, which needs five or six pairs
+ *	of many pairs	from 16 on: the same at six times alpha
+ *
+ * From 11 pairs on a FAIL by pairs must also exclude, at a tenth of alpha, that both sides are the
+ * same. So the last interval may be narrow, for changes that lie beside the margin, 3 % at a
+ * threshold of 5 %: there alpha bounds the error of calling 2.5 % more than 2.5 %, which harms
+ * nobody; what must be rare is an alarm on identical code.
+ *
+ * Guard: FAIL also requires more than 3/4 of the pairs' own medians above m/2 (one process with an
+ * unlucky layout is not a regression).
  *
  * Thread rule: none shared. Memory: malloc inside, freed before return. Errors: none.
  */
@@ -38,7 +51,7 @@ enum rh_gate_verdict {
 struct rh_gate_rule {
 	double threshold; /* tau: 0.05 = 5 % */
 	double alpha;	  /* of each look, each side: 0.005 */
-	unsigned tests;	  /* comparisons that may FAIL: alpha is divided by it (Bonferroni) */
+	unsigned tests;	  /* 1 or more comparisons may FAIL: alpha is divided by it (Bonferroni) */
 	unsigned pairs_min, pairs_max;
 };
 
@@ -46,16 +59,20 @@ struct rh_gate_rule {
 struct rh_gate_look {
 	enum rh_gate_verdict verdict;
 	bool more;	       /* INCONCLUSIVE, and another pair may change that */
-	double median, lo, hi; /* lo at alpha / tests, hi at alpha; infinite when n is too small */
+	double median, lo, hi; /* at the alpha of the interval; infinite when n is too small */
 	double margin;
 	size_t blocks;
 	unsigned pairs;
 	unsigned pairs_above;	      /* of which the own median is above m/2; paired: beyond m */
 	double within_sd, between_sd; /* of a block in its pair; of pairs beyond that */
-	bool clustered;		      /* guard 2: lo and hi are of the pairs' medians */
-	bool too_few; /* for a sign interval: lo is Student's, and no FAIL rests on it */
-	bool layout;  /* guard 1 kept it from failing */
+	bool by_pairs;		      /* lo and hi are of the pairs' medians */
+	bool too_few;	 /* for an interval of ranks: lo is Student's, and no FAIL rests on it */
+	bool maybe_same; /* of many pairs: identity is not excluded */
+	bool layout;	 /* the guard kept it from failing */
 };
+
+/* From so many pairs on the interval is that of many pairs. */
+enum { RH_GATE_PAIRS_MANY = 16 };
 
 double rh_gate_margin(double threshold);
 

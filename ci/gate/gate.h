@@ -38,6 +38,11 @@ enum rh_gate_metric {
 	RH_GATE_END,		      /* ns from the last drained block to the process's end */
 	RH_GATE_PROCESS,	      /* CPU ns of its whole life: threads of the library, too */
 	RH_GATE_BACKGROUND,	      /* ns of its life and CPU ns of threads that are no lanes */
+	RH_GATE_FILES,		      /* open files at the end of the last pass ... */
+	RH_GATE_THREADS,	      /* ... threads ... */
+	RH_GATE_MAPS,		      /* ... and mappings, of which a process may have 65,530 */
+	RH_GATE_MOVED,		      /* bytes of blocks that resizes put elsewhere */
+	RH_GATE_CHILDREN,	      /* processes it ever started */
 	RH_GATE_LATENCY,	      /* ns of single operations: kinds x quantiles (latency.c) */
 	RH_GATE_CLASS = RH_GATE_LATENCY + 12, /* ns of the class of sizes that changed most */
 	RH_GATE_METRICS

@@ -97,7 +97,7 @@ static json_t *metric_object(const struct rh_gate_scenario *scenario, int m)
 	set(object, "blocks", json_integer((json_int_t)look->blocks));
 	set(object, "within_sd", real(look->within_sd));
 	set(object, "between_sd", real(look->between_sd));
-	set(object, "by_pairs", json_boolean(look->clustered));
+	set(object, "by_pairs", json_boolean(look->by_pairs));
 	set(object, "layout", json_boolean(look->layout));
 	set(object, "verdict", text(rh_gate_verdict_name(look->verdict)));
 	return object;

@@ -30,13 +30,23 @@ const struct rh_gate_metric_row rh_gate_metric_rows[RH_GATE_METRICS] = {
 			      true },
 	[RH_GATE_IMAGE] = { "image", "bytes", "resident at start: the library's pages", 0.25,
 			    4 << 20, true },
-	[RH_GATE_END] = { "exit", "ns", "last block freed to the end of the process", 0.25, 100e6,
+	[RH_GATE_END] = { "exit", "ns", "last block freed to the end of the process", 0.25, 20e6,
 			  true },
 	[RH_GATE_PROCESS] = { "process", "ns", "CPU time of the process, all its threads", 0.25,
 			      50e6, true },
 	[RH_GATE_BACKGROUND] = { "background", "ns",
 				 "its life, and CPU time of threads that are no lanes", 0.05, 5e6,
 				 true },
+	[RH_GATE_FILES] = { "files", "count", "open files at the end of the last pass", 0.25, 8,
+			    true },
+	[RH_GATE_THREADS] = { "threads", "count", "threads at the end of the last pass", 0.25, 4,
+			      true },
+	[RH_GATE_MAPS] = { "maps", "count", "mappings at the end of the last pass", 1.00, 256,
+			   true },
+	[RH_GATE_MOVED] = { "moved", "bytes", "bytes of blocks that a resize put elsewhere", 0.50,
+			    4 << 20, true },
+	[RH_GATE_CHILDREN] = { "children", "count", "processes it started, ended ones too", 0.25,
+			       0.5, true },
 	[RH_GATE_LATENCY + 0] = { "alloc.p50", "ns", "p50 of a single allocation", 0.10, 30,
 				  false },
 	[RH_GATE_LATENCY + 1] = { "alloc.p99", "ns", "p99 of a single allocation", 0.15, 30,
@@ -164,6 +174,12 @@ static bool is_span(enum rh_gate_metric metric)
 	return metric == RH_GATE_STARTUP || metric == RH_GATE_END || metric == RH_GATE_PROCESS;
 }
 
+/* Spans and counts: a difference up to the slack is none. */
+static bool is_free_within_slack(enum rh_gate_metric metric)
+{
+	return is_span(metric) || (metric >= RH_GATE_FILES && metric <= RH_GATE_CHILDREN);
+}
+
 /* The margin is half the limit, as for times of turns; of start, end and CPU time of the process,
  * which wait for the scheduler, it is the limit. Interval: from the least to the largest pair. */
 static void judge_pairs(struct rh_gate_scenario *scenario, enum rh_gate_metric metric)
@@ -188,10 +204,10 @@ static void judge_pairs(struct rh_gate_scenario *scenario, enum rh_gate_metric m
 		if (!isfinite(a) || !isfinite(b))
 			continue;
 		/* The slack is added to both sides: a small addition to a small number is not a
-		 * regression. Start and end wait for a CPU, 50 ms on a busy machine: there less
-		 * than the slack is nothing. */
+		 * regression. Start and end wait for a CPU, on a busy machine, and one file more is
+		 * no leak: there less than the slack is nothing. */
 		ratios[count] = log(b + slack) - log(a + slack);
-		if (is_span(metric) && fabs(b - a) <= slack)
+		if (is_free_within_slack(metric) && fabs(b - a) <= slack)
 			ratios[count] = 0;
 		over += ratios[count++] > look->margin;
 	}

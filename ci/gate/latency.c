@@ -86,9 +86,8 @@ static int timed_passes(struct rh_gate_bench *bench, struct rh_gate_live side[2]
 	uint64_t kept = 0;
 	int result = 0;
 
-	for (int s = 0; s < 2 && result == 0 && cold && whole; s++)
-		result =
-			rh_gate_live_name(s, rh_gate_live_run_up(&side[s], head->grains, err), err);
+	if (cold && whole)
+		result = rh_gate_live_run_out(bench, side, err);
 	for (int s = 0; s < 2; s++)
 		side[s].worker.ctl->mode = RH_MODE_TIMED;
 	for (int p = 0; result == 0 && p < PASSES_MAX && (p == 0 || kept < EVENTS_ENOUGH);
@@ -155,10 +154,9 @@ int rh_gate_latency(struct rh_gate_bench *bench, struct rh_gate_live side[2],
 
 	if (timed_passes(bench, side, err) < 0)
 		return -1;
-	for (int s = 0; s < 2; s++) {
+	for (int s = 0; s < 2; s++)
 		read_side(bench, &side[s], row->value[s]);
-		rh_gate_live_memory(&side[s]);
-	}
+	rh_gate_live_memory_both(bench, side);
 	read_class(bench, side, row);
 	rh_gate_spend(bench, RH_GATE_TIMING, since);
 	return 0;

@@ -3,11 +3,14 @@
  */
 #include "ci/gate/live.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ci/gate/random.h"
 #include "harness/control/latency.h"
@@ -108,6 +111,33 @@ int rh_gate_live_start(struct rh_gate_bench *bench, struct rh_gate_live *side, i
 	return 0;
 }
 
+/* Entries of a folder of /proc, or lines of a file; 0 = it cannot be read. */
+static unsigned count_of(pid_t pid, const char *name)
+{
+	char path[64], text[65536];
+	unsigned count = 0;
+	ssize_t length;
+	struct dirent *entry;
+	DIR *dir;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir)))
+		count += entry->d_name[0] != '.';
+	if (dir) {
+		closedir(dir);
+		return count;
+	}
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && (length = read(fd, text, sizeof(text))) > 0)
+		for (ssize_t i = 0; i < length; i++)
+			count += text[i] == '\n';
+	if (fd >= 0)
+		close(fd);
+	return count;
+}
+
 int rh_gate_live_close(struct rh_gate_bench *bench, struct rh_gate_live *side, int which,
 		       struct rh_err *err)
 {
@@ -115,6 +145,11 @@ int rh_gate_live_close(struct rh_gate_bench *bench, struct rh_gate_live *side, i
 	uint64_t since = rh_now_ns();
 	int result;
 
+	for (uint32_t l = 0; l < side->worker.ctl->seats; l++)
+		side->moved_bytes += side->worker.ctl->seat[l].moved_bytes;
+	side->files = count_of(side->worker.pid, "fd");
+	side->threads = count_of(side->worker.pid, "task");
+	side->maps = count_of(side->worker.pid, "maps");
 	set_deadline(side);
 	result = rh_worker_command(&side->worker, RH_CTL_DRAIN, err);
 	if (result == 0)
@@ -123,6 +158,7 @@ int rh_gate_live_close(struct rh_gate_bench *bench, struct rh_gate_live *side, i
 	side->cpu_ns = side->worker.cpu_ns;
 	side->others_cpu_ns = side->worker.others_cpu_ns;
 	side->life_ns = since - side->born_ns;
+	side->children = side->worker.children;
 	if (!identity->said[0])
 		rh_worker_said(&side->worker, identity->said, sizeof(identity->said));
 	rh_gate_spend(bench, RH_GATE_ENDING, since);
@@ -266,6 +302,21 @@ int rh_gate_live_run_up(struct rh_gate_live *side, uint64_t to, struct rh_err *e
 	return 0;
 }
 
+int rh_gate_live_run_out(struct rh_gate_bench *bench, struct rh_gate_live side[2],
+			 struct rh_err *err)
+{
+	int first = rh_gate_random(&bench->random) & 1;
+
+	for (int i = 0; i < 2; i++) {
+		int which = i ? !first : first;
+
+		if (rh_gate_live_run_up(&side[which], bench->program->head->grains, err) < 0)
+			return rh_gate_live_name(which, -1, err);
+		rh_gate_live_memory(&side[which]);
+	}
+	return 0;
+}
+
 int rh_gate_live_drain(struct rh_gate_live *side, struct rh_err *err)
 {
 	const struct rh_program *program = side->worker.program;
@@ -368,6 +419,14 @@ void rh_gate_live_memory(struct rh_gate_live *side)
 		side->rss_kept = now;
 }
 
+void rh_gate_live_memory_both(struct rh_gate_bench *bench, struct rh_gate_live side[2])
+{
+	int first = rh_gate_random(&bench->random) & 1;
+
+	rh_gate_live_memory(&side[first]);
+	rh_gate_live_memory(&side[!first]);
+}
+
 /* ---- what is kept ---- */
 
 static double log_ratio(double baseline, double candidate)
@@ -408,6 +467,11 @@ void rh_gate_live_keep(struct rh_gate_scenario *scenario, const struct rh_gate_l
 		row->value[s][RH_GATE_PROCESS] = (double)one->cpu_ns;
 		/* their share of the time that both lived: 5 % of a CPU are 5 % more */
 		row->value[s][RH_GATE_BACKGROUND] = (double)(life + one->others_cpu_ns);
+		row->value[s][RH_GATE_FILES] = one->files;
+		row->value[s][RH_GATE_THREADS] = one->threads;
+		row->value[s][RH_GATE_MAPS] = one->maps;
+		row->value[s][RH_GATE_MOVED] = (double)one->moved_bytes;
+		row->value[s][RH_GATE_CHILDREN] = one->children;
 		row->kept[s] = one->rss_kept > base ? one->rss_kept - base : 0;
 		row->ns_per_event[s] = one->events ? one->wall_ns / (double)one->events : 0;
 		row->switches[s] = one->switches;

@@ -36,6 +36,9 @@ struct rh_gate_live {
 	uint64_t exit_ns, cpu_ns;	  /* after close: how long it took; CPU of its life ... */
 	uint64_t others_cpu_ns;		  /* ... and of that, of threads that are no lanes */
 	uint64_t born_ns, life_ns;	  /* rh_now_ns() of its start; from there to close */
+	unsigned files, threads, maps;	  /* at the end of the last pass; 0 = not read */
+	unsigned children;		  /* after close: processes it started */
+	uint64_t moved_bytes;		  /* by resizes, of all passes */
 	uint64_t faults, switches, events;
 	double wall_ns;
 };
@@ -67,6 +70,10 @@ int rh_gate_live_run(struct rh_gate_live *side, const struct rh_gate_stretch *wh
 		     struct rh_err *err);
 /* On to a grain, epoch by epoch. */
 int rh_gate_live_run_up(struct rh_gate_live *side, uint64_t to, struct rh_err *err);
+/* Both sides on to the end of the trace, where their memory is read. Which comes first is tossed
+ * for: the last one has the caches at the start of the next pass. */
+int rh_gate_live_run_out(struct rh_gate_bench *bench, struct rh_gate_live side[2],
+			 struct rh_err *err);
 int rh_gate_live_drain(struct rh_gate_live *side, struct rh_err *err);
 /* From the end of a pass to the start of the next, keeping live objects (harness/worker/passes.c).
  * Does nothing if it is at the start already. */
@@ -85,6 +92,7 @@ int rh_gate_verify_late(struct rh_gate_bench *bench, struct rh_gate_live side[2]
 			struct rh_err *err);
 /* Reads resident memory: rss_peak is the largest reading. */
 void rh_gate_live_memory(struct rh_gate_live *side);
+void rh_gate_live_memory_both(struct rh_gate_bench *bench, struct rh_gate_live side[2]);
 
 /* Puts the name of the side before an error; returns result. */
 int rh_gate_live_name(int which, int result, struct rh_err *err);

@@ -103,6 +103,11 @@ static int life(struct rh_gate_bench *bench, int which, struct rh_gate_turn *who
 		sum->rss_start = side.rss_start;
 	if (side.rss_peak > sum->rss_peak)
 		sum->rss_peak = side.rss_peak;
+	sum->files = side.files > sum->files ? side.files : sum->files;
+	sum->threads = side.threads > sum->threads ? side.threads : sum->threads;
+	sum->maps = side.maps > sum->maps ? side.maps : sum->maps;
+	sum->moved_bytes += side.moved_bytes;
+	sum->children += side.children;
 	sum->faults += side.faults;
 	sum->switches += side.switches;
 	sum->events += side.events;

@@ -76,12 +76,14 @@ static int no_such_metric(const char *name, struct rh_err *err)
 	for (size_t i = 0; i < sizeof(of_all_kinds) / sizeof(of_all_kinds[0]); i++)
 		rh_suggest_consider(&near, of_all_kinds[i]);
 	meant = rh_suggest_nearest(&near);
-	return rh_fail(err, RH_USAGE,
-		       "there is no metric '%s'; %s%s%sthere are wall, cpu, median, "
-		       "batch-p99, rss, faults, startup, image, exit, process, "
-		       "background, and of single operations p50, p99, p99.9, also of one "
-		       "kind: alloc.p99, free.p99, remote.p99, resize.p99, and class",
-		       name, meant ? "did you mean " : "", meant ? meant : "", meant ? "? " : "");
+	return rh_fail(
+		err, RH_USAGE,
+		"there is no metric '%s'; %s%s%sthere are wall, cpu, median, "
+		"batch-p99, rss, faults, startup, image, exit, process, "
+		"background, files, threads, maps, moved, children, and of single operations "
+		"p50, p99, p99.9, also of one kind: alloc.p99, free.p99, remote.p99, resize.p99, "
+		"and class",
+		name, meant ? "did you mean " : "", meant ? meant : "", meant ? "? " : "");
 }
 
 static int set_metric(struct rh_gate_config *config, const char *name, double share,

@@ -126,7 +126,7 @@ static void print_metrics(const struct rh_gate_scenario *scenario, FILE *to)
 			 change, interval, 100 * result->rule.threshold,
 			 rh_gate_verdict_name(result->look.verdict),
 			 result->gates ? "" : " (does not gate)",
-			 result->look.clustered ? ", by pairs" : "");
+			 result->look.by_pairs ? ", by pairs" : "");
 	}
 }
 

@@ -5,7 +5,9 @@
  *	2  steps of more pairs at the S that all doses so far point to; only steps whose own
  *	   median lies within 1.5 x the target count: near the target a line through
  *	   zero is good enough
- *	3  enough when the 95 % interval of the ratio at the chosen S is within +- 0.5 %
+ *	3  enough when the 95 % interval of the ratio at the chosen S is within +- 0.5 %, or within
+ *	   a quarter of the target's distance from the margin, if that is less: 3 % at a limit of
+ *	   5 % lie 0.5 % above it, and a plant of 2.7 % would measure something else
  *
  * A tail (rh_gate_find_late) is easier: the percentile is the wait and what surrounds it, as soon
  * as that is more than it was. Steps look for the wait, and a last one of more pairs measures.
@@ -23,9 +25,13 @@
 #include "alloc/base/progress.h"
 #include "harness/result/result.h"
 
-enum { STEPS_MAX = 8, PAIRS_FIRST = 6, PAIRS_STEP = 16, NEAR_STEPS = 2 };
+enum { STEPS_MAX = 13, PAIRS_FIRST = 6, PAIRS_STEP = 16, NEAR_STEPS = 2 };
+_Static_assert(PAIRS_FIRST + (STEPS_MAX - 1) * PAIRS_STEP <= RH_STAT_RANKS_MOST,
+	       "doses have ranks");
 #define NEAR	    1.5
 #define HALF_GOOD   0.005
+#define HALF_BEST   0.001
+#define OF_DISTANCE 0.25
 #define SHARE_LEAST 0.0005
 #define SHARE_MOST  10.0
 #define TAIL	    0.025
@@ -39,8 +45,9 @@ struct search {
 bool rh_gate_slow_of(const struct rh_gate_dose *doses, size_t count, double target,
 		     struct rh_gate_slow *slow)
 {
-	double *slopes = calloc(count + 1, sizeof(*slopes)), median;
-	size_t rank;
+	double *slopes = calloc(count + count * (count + 1) / 2 + 1, sizeof(*slopes)), median;
+	double *means = slopes + count;
+	size_t rank, most;
 
 	for (size_t i = 0; slopes && i < count; i++)
 		slopes[i] = doses[i].log_ratio / doses[i].share;
@@ -48,16 +55,25 @@ bool rh_gate_slow_of(const struct rh_gate_dose *doses, size_t count, double targ
 		free(slopes);
 		return false;
 	}
-	rh_stat_sort(slopes, count);
-	median = rh_stat_median(slopes, count);
-	rank = rh_stat_sign_rank(count, TAIL);
+	most = rh_stat_pair_means(slopes, count, means);
+	median = rh_stat_median(means, most);
+	rank = rh_stat_signed_rank(count, TAIL);
 	slow->pairs = count;
 	slow->share = log1p(target) / median;
 	slow->ratio = exp(median * slow->share);
-	slow->lo = rank ? exp(slopes[rank - 1] * slow->share) : 0;
-	slow->hi = rank ? exp(slopes[count - rank] * slow->share) : INFINITY;
+	slow->lo = rank ? exp(means[rank - 1] * slow->share) : 0;
+	slow->hi = rank ? exp(means[most - rank] * slow->share) : INFINITY;
 	free(slopes);
 	return median > 0;
+}
+
+/* How exactly a target has to be met. */
+static double good_enough(const struct rh_gate *gate, double target)
+{
+	double margin = rh_gate_margin(gate->config.metric_threshold[RH_GATE_WALL]);
+	double part = OF_DISTANCE * fabs(log1p(target) - margin);
+
+	return fmax(fmin(part, HALF_GOOD), HALF_BEST);
 }
 
 /* The median of one pair of one scenario; NAN when all its blocks were dropped. */
@@ -173,7 +189,7 @@ int rh_gate_find_slow(const struct rh_gate *gate, const char *backend, double ta
 {
 	struct search search = { .near = 0 };
 	uint64_t since = rh_now_ns();
-	double share = target;
+	double share = target, good = good_enough(gate, target);
 	int result = 0;
 
 	*slow = (struct rh_gate_slow){ .share = 0 };
@@ -186,8 +202,8 @@ int rh_gate_find_slow(const struct rh_gate *gate, const char *backend, double ta
 			break;
 		share = fmin(fmax(next_share(&search, share, target, slow), SHARE_LEAST),
 			     SHARE_MOST);
-		if (search.near >= NEAR_STEPS && slow->hi - slow->ratio < HALF_GOOD &&
-		    slow->ratio - slow->lo < HALF_GOOD)
+		if (search.near >= NEAR_STEPS && slow->hi - slow->ratio < good &&
+		    slow->ratio - slow->lo < good)
 			break;
 	}
 	if (result == 0 && !(slow->share > SHARE_LEAST && slow->share < SHARE_MOST))

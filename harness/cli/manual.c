@@ -118,7 +118,8 @@ static void put_heading(const char *name, const char *summary, FILE *to)
 		fputc(toupper((unsigned char)*c), to);
 	fputs(" 1 \"\" \"reheap ", to);
 	put_roff(rh_version, to);
-	fputs("\" \"User Commands\"\n.SH NAME\n", to);
+	/* a line of one long list has no blanks that could be stretched */
+	fputs("\" \"User Commands\"\n.ad l\n.SH NAME\n", to);
 	put_roff(name, to);
 	fputs(" \\- ", to);
 	put_roff(summary, to);

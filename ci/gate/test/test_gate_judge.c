@@ -69,12 +69,12 @@ static void waiting_for_a_cpu_at_the_end_is_nothing(void **state)
 	gate.config.metric_threshold[RH_GATE_END] = 0.25;
 	for (int p = 0; p < 4; p++) {
 		row->pairs[p].value[0][RH_GATE_END] = 1e6;
-		row->pairs[p].value[1][RH_GATE_END] = 60e6;
+		row->pairs[p].value[1][RH_GATE_END] = 20e6;
 	}
 	rh_gate_judge(&gate);
 	assert_int_equal(row->result[RH_GATE_END].look.verdict, RH_GATE_PASS);
 	for (int p = 0; p < 4; p++)
-		row->pairs[p].value[1][RH_GATE_END] = 150e6;
+		row->pairs[p].value[1][RH_GATE_END] = 60e6;
 	rh_gate_judge(&gate);
 	assert_int_equal(row->result[RH_GATE_END].look.verdict, RH_GATE_FAIL);
 	gate.scenario_count = 2;

@@ -12,10 +12,14 @@ quick=(--lanes 1 --pairs 4 --blocks 8 --no-verify)
 # ---- the whole life of a worker ----
 if command -v cc >/dev/null; then
 	cat >life.c <<-'END'
+		#include <fcntl.h>
 		#include <pthread.h>
 		#include <signal.h>
+		#include <spawn.h>
 		#include <stdlib.h>
 		#include <string.h>
+		#include <sys/mman.h>
+		#include <sys/prctl.h>
 		#include <sys/wait.h>
 		#include <time.h>
 		#include <unistd.h>
@@ -23,7 +27,30 @@ if command -v cc >/dev/null; then
 		void __libc_free(void *);
 		void *__libc_calloc(size_t, size_t);
 		void *__libc_realloc(void *, size_t);
-		void *malloc(size_t n) { return __libc_malloc(n); }
+		static void leak(void)
+		{
+			static unsigned calls, held;
+			if (++calls % 64 || held == 600)
+				return;
+			held++;
+			if (LIFE == 19 && held < 300)
+				open("/dev/null", O_RDONLY);
+			if (LIFE == 20) /* neighbours of one kind would be one mapping */
+				mmap(0, 4096, held % 2 ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			if (LIFE == 21 && held == 20) {
+				int status;
+				pid_t pid = fork();
+				if (pid == 0)
+					_exit(0);
+				waitpid(pid, &status, 0);
+			}
+		}
+		void *malloc(size_t n)
+		{
+			if (LIFE >= 19 && LIFE <= 21)
+				leak();
+			return __libc_malloc(n);
+		}
 		static _Thread_local unsigned count;
 		void free(void *p)
 		{
@@ -33,7 +60,17 @@ if command -v cc >/dev/null; then
 			__libc_free(p);
 		}
 		void *calloc(size_t n, size_t m) { return __libc_calloc(n, m); }
-		void *realloc(void *p, size_t n) { return __libc_realloc(p, n); }
+		size_t malloc_usable_size(void *p);
+		void *realloc(void *p, size_t n)
+		{
+			size_t old = LIFE == 26 && p && n ? malloc_usable_size(p) : 0;
+			void *made = old ? __libc_malloc(n) : NULL;
+			if (!made)
+				return __libc_realloc(p, n);
+			memcpy(made, p, old < n ? old : n);
+			__libc_free(p);
+			return made;
+		}
 		size_t malloc_usable_size(void *p)
 		{
 			size_t word = p ? ((size_t *)p)[-1] : 0; /* 2: mapped alone */
@@ -58,6 +95,12 @@ if command -v cc >/dev/null; then
 				while ((b.tv_sec - a.tv_sec) * 1000000000 + b.tv_nsec - a.tv_nsec < 3000000);
 				nanosleep(&(struct timespec){ 0, 7000000 }, NULL);
 			}
+			return none;
+		}
+		static void *doze(void *none)
+		{
+			for (;;)
+				pause();
 			return none;
 		}
 		static void leave(void) /* only its descent shows where it comes from */
@@ -86,6 +129,27 @@ if command -v cc >/dev/null; then
 						_exit(0);
 				}
 				_exit(0);
+			}
+			for (int i = 0; i < 8 && LIFE == 22; i++)
+				pthread_create(&spinner, NULL, doze, NULL);
+			if (LIFE == 23) { /* waited for, by other means than fork() */
+				char *words[] = { "true", NULL };
+				int status;
+				pid_t pid;
+				if (posix_spawnp(&pid, "true", NULL, NULL, words, NULL) == 0)
+					waitpid(pid, &status, 0);
+			}
+			if (LIFE == 24 || LIFE == 25) { /* its orphans go to whoever started it */
+				prctl(PR_SET_CHILD_SUBREAPER, 0);
+				if (fork() == 0) {
+					leave();
+					execl("/bin/sleep", "sleep", LIFE == 24 ? "8643" : "8644", (char *)0);
+					_exit(1);
+				}
+				if (LIFE == 25)
+					usleep(100000);
+				if (LIFE == 25)
+					prctl(PR_SET_CHILD_SUBREAPER, 1);
 			}
 			if (LIFE == 4 && fork() == 0)
 				for (;;)
@@ -131,7 +195,7 @@ if command -v cc >/dev/null; then
 				_exit(1);
 		}
 	END
-	for life in $(seq 0 18); do
+	for life in $(seq 0 26); do
 		cc -pthread -shared -fPIC -O1 -w -DLIFE=$life life.c -o life$life.so || skip_all 'life.c does not compile'
 	done
 	for way in "${quick[*]}" "--lanes 1 --pairs 3 --blocks 8 --memory 64K --no-verify" \
@@ -160,6 +224,16 @@ if command -v cc >/dev/null; then
 	gate 5 'a daemon without its environment' t.rht --baseline libc --candidate ./life16.so "${quick[@]}"
 	said 'candidate: the allocator started 1 process that outlived the worker'
 	ok '  and it is gone' bash -c "! grep -z -s -x -l '864[2]' /proc/[0-9]*/cmdline | grep ."
+	for side in candidate baseline; do
+		other=$([ $side = baseline ] && echo candidate || echo baseline)
+		gate 5 "one whose orphans are not its own ($side)" t.rht --$other ./life0.so \
+			--$side ./life24.so "${quick[@]}"
+		said "$side: the allocator has changed the process: it adopts orphans no more"
+		gate 5 "one whose orphans were not its own for a while ($side)" t.rht \
+			--$other ./life0.so --$side ./life25.so "${quick[@]}"
+		said "$side: the allocator started 1 process that outlived the worker"
+		ok '  and they are gone' bash -c "! grep -z -s -x -l '864[34]' /proc/[0-9]*/cmdline | grep ."
+	done
 	gate 5 'one that the baseline leaves' t.rht --baseline ./life16.so --candidate libc "${quick[@]}"
 	said 'baseline: the allocator started 1 process that outlived the worker'
 	timeout 100 "$reheap" gate t.rht --baseline ./life0.so --candidate ./life7.so \
@@ -192,16 +266,32 @@ if command -v cc >/dev/null; then
 	said '^  background .* fail'
 	gate 1 '  its document is judged alike' --recompute background.json
 
+	# ---- what it holds ----
+	for fault in '19 files' '20 maps' '21 children' '22 threads' '23 children'; do
+		gate 1 "more ${fault#* } (life ${fault% *})" t.rht --baseline ./life0.so \
+			--candidate "./life${fault% *}.so" --metrics "${fault#* }" "${quick[@]}" -o held.json
+		said "^  ${fault#* } .* fail$"
+		gate 1 '  its document is judged alike' --recompute held.json
+		gate 0 '  and fewer are no fault' t.rht --baseline "./life${fault% *}.so" \
+			--candidate ./life0.so --metrics "${fault#* }" "${quick[@]}"
+	done
+
+	gate 1 'a realloc that always copies' "$root/traces/corpus/perl.rht" --baseline ./life0.so --candidate ./life26.so \
+		--metrics moved "${quick[@]}"
+	said '^  moved .* fail$'
+
 	# ---- single operations ----
 	gate 1 'a tail that one free in 64 has' t.rht --baseline ./life0.so --candidate ./life9.so \
 		--lanes 1 --pairs 30 --blocks 8 --no-verify -o tail.json
 	said '^  free.p99 .* fail$'
 	ok '  and no other kind is blamed' fails grep -q -E '^  (alloc|resize).p99 .* fail$' "$temp/.out"
 	gate 1 '  its document is judged alike' --recompute tail.json
-	ok '  latencies gate by default, with pairs of their own' bash -c \
-		"grep -q '\"latency_by_default\": true' tail.json && grep -q '\"rss\": null' tail.json"
+	ok '  latencies gate by default' grep -q '"latency_by_default": true' tail.json
 	pairs=$(grep -c '"cpu": [0-9n]' tail.json)
 	ok "  nor are there pairs that decide nothing any more ($pairs)" test "$pairs" -ge 7 -a "$pairs" -le 12
+	gate 1 '  beside memory, which three pairs decide' t.rht --baseline ./life0.so --candidate ./life9.so \
+		--metrics rss,free.p99 --lanes 1 --pairs 30 --blocks 8 --no-verify -o tail.json
+	ok '  it has pairs of its own' grep -q '"rss": null' tail.json
 	"$reheap" gate t.rht --baseline ./life0.so --candidate ./life9.so "${quick[@]}" >.out 2>&1 </dev/null
 	ok '  not with fewer pairs than can decide them' fails grep -q 'free.p99' .out
 
