@@ -4,7 +4,6 @@
  * Importers and the recorder see addresses (or foreign ids), thread ids and calls in
  * some order. A builder turns those into dense lanes, objects and tasks, repairs what
  * can be repaired, drops what cannot, and counts both as notes:
- *	drop.free_null		free(NULL), realloc of nothing to nothing
  *	drop.free_unknown	a free of an address never seen (or freed twice)
  *	drop.usable_unknown	a question about an address that does not live
  *	drop.failed		calls that returned NULL
@@ -12,6 +11,7 @@
  *	repair.alloc_live	an address handed out while live: the old object is freed first
  *	repair.inversion	free and re-alloc of an address arrived swapped and were put right
  *	repair.alignment	an alignment beyond any address space, left out
+ * A free of address 0 is free(NULL), an event of its own.
  * Every input line is accounted for: it is an event, or a drop, or the importer counts it.
  * Events beyond the lines are one lane_start per lane and one free per repair.alloc_live.
  *

@@ -101,8 +101,9 @@ static inline int free_as(struct rh_build *build, uint64_t thread, uint64_t addr
 	if (rh_build_lane_of(build, thread, &lane, err) < 0)
 		return -1;
 	if (!address) {
-		rh_build_count(build, "drop.free_null", 1);
-		return 0;
+		call = (struct rh_build_waiting){ .what = RH_CALL_OTHER };
+		call.event = rh_build_stamped(build, RH_EV_FREE_NULL, lane);
+		return rh_build_repair(build, &call, err);
 	}
 	if (!build->waiting)
 		id = rh_map_remove(&build->objects, address);
@@ -155,7 +156,7 @@ int rh_build_realloc(struct rh_build *build, uint64_t thread, uint64_t old,
 
 	/* Also when it failed. The builder's own callers name blocks by addresses, so that 0 is
 	 * NULL. */
-	if (!old && (block->address || block->size))
+	if (!old)
 		return rh_build_alloc(build, thread,
 				      RH_BLOCK(.address = block->address, .size = block->size,
 					       .flags = block->flags | RH_EVF_REALLOC),

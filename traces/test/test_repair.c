@@ -50,7 +50,7 @@ static void resize(uint64_t thread, uint64_t from, uint64_t to, uint64_t size)
 /* Events as "a0.0 f1.0": letter, lane, object; resize adds the one that ends. */
 static void expect_story(struct rh_trace *trace, const char *story)
 {
-	static const char letters[RH_EV_COUNT] = "afr(";
+	static const char letters[RH_EV_COUNT] = { 'a', 'f', 'r', '(', [RH_EV_FREE_NULL] = '0' };
 	struct rh_event events[512];
 	char text[8192] = "";
 	size_t used = 0;
@@ -122,10 +122,9 @@ static void test_drops(void **state)
 	rh_build_count(build, "drop.header", 2);
 	rh_build_count(build, "drop.nothing", 0);
 	trace = finish();
-	expect_story(trace, "(0 a0.0 f0.0 a0.1");
-	expect_note(trace, "drop.free_null", "2");
+	expect_story(trace, "(0 00 a0.0 f0.0 a0.1");
 	expect_note(trace, "drop.free_unknown", "2");
-	expect_note(trace, "drop.failed", "2");
+	expect_note(trace, "drop.failed", "3");
 	expect_note(trace, "repair.realloc_unknown", "1");
 	expect_note(trace, "drop.header", "5");
 	expect_note(trace, "drop.nothing", NULL);
