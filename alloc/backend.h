@@ -69,6 +69,8 @@ enum rh_alloc_flag {
 	/* The program called realloc(NULL, size): for those whose interface has such a call. With
 	 * no other flag and no alignment. */
 	RH_ALLOC_REALLOC = 1u << 2,
+	/* It called operator new of C++. Likewise; never for 1 GiB and more. */
+	RH_ALLOC_NEW = 1u << 3,
 };
 
 /* Receives one figure: name like "mcache.hits", unit "count", "bytes", "ticks". */
@@ -133,11 +135,13 @@ struct rh_backend {
 	int (*prefer)(struct rh_lane *lane, const void *p);
 	/* free, where the program said the size too (C++ sized delete, sdallocx): for those whose
 	 * interface has a call of its own for that. Never for a block with an alignment of its
-	 * own. Default: free. */
+	 * own. The process's malloc also gets deletes without a size, as RH_DELETE. Default:
+	 * free. */
 	void (*free_sized)(struct rh_lane *lane, void *p, size_t size);
 };
 
 #define RH_CLASS_UNKNOWN UINT32_MAX
+#define RH_DELETE	 SIZE_MAX
 enum { RH_KNOBS_BYTES_MAX = 256, RH_STACK_PAGE = 8192 };
 
 /* Serves tasks. A task handle is whatever spawn returns. One task is used by one

@@ -21,6 +21,43 @@ void _ZdlPvm(void *p, size_t size) __attribute__((weak));
 void free_sized(void *p, size_t size) __attribute__((weak));
 void sdallocx(void *p, size_t size, int flags) __attribute__((weak));
 
+/* Of C++. New throws where it finds no memory, which nobody here could catch: it is not asked for
+ * large blocks. */
+void *_Znwm(size_t size) __attribute__((weak));
+void _ZdlPv(void *p) __attribute__((weak));
+
+/* Those of libstdc++, nearly instruction by instruction, for a process whose allocator has none:
+ * the program has that library, we do not. Its new keeps the size for a second attempt, after the
+ * program's handler. */
+static __attribute__((noinline, cold)) void *attempt_again(size_t size)
+{
+	return malloc(size);
+}
+
+static __attribute__((noinline)) void *runtime_new(size_t size)
+{
+	void *p;
+
+	if (!size)
+		size = 1;
+	p = malloc(size);
+	if (!p)
+		return attempt_again(size);
+	return p;
+}
+
+static __attribute__((noinline)) void runtime_delete(void *p)
+{
+	free(p);
+}
+
+static __attribute__((noinline)) void runtime_delete_sized(void *p, size_t size)
+{
+	rh_debug_assert(size > 0); /* else the size is not that of the block */
+	(void)size;
+	runtime_delete(p);
+}
+
 /* There is one heap, the process's, and lanes are its threads: the objects are empty. */
 static char the_heap, the_lane;
 
@@ -67,6 +104,9 @@ static void *libc_alloc_as(struct rh_lane *lane, size_t size, size_t align, uint
 	/* malloc wherever it suffices: aligned_alloc takes another, slower way in
 	 * most allocators, and a program that called malloc would be charged for it. */
 	if (align <= MALLOC_ALIGN_TINY || (align == MALLOC_ALIGN && size >= MALLOC_ALIGN)) {
+		rh_debug_assert(!(flags & RH_ALLOC_NEW) || !(flags & RH_ALLOC_ZEROED));
+		if (flags & RH_ALLOC_NEW)
+			return _Znwm ? _Znwm(size) : runtime_new(size);
 		if (flags & RH_ALLOC_ZEROED)
 			return calloc(1, size);
 		if (!(flags & RH_ALLOC_REALLOC))
@@ -93,11 +133,14 @@ static void libc_free(struct rh_lane *lane, void *p, size_t size)
 	free(p);
 }
 
-/* A block of no bytes was asked for with some other size, if at all. */
+/* A block of no bytes was asked for with some other size, if at all. Who frees by libstdc++'s
+ * delete on an allocator without one of its own calls free behind two more jumps. */
 static void libc_free_sized(struct rh_lane *lane, void *p, size_t size)
 {
 	(void)lane;
-	if (!size)
+	if (size == RH_DELETE)
+		_ZdlPv ? _ZdlPv(p) : runtime_delete(p);
+	else if (!size)
 		free(p);
 	else if (_ZdlPvm)
 		_ZdlPvm(p, size);
@@ -106,7 +149,7 @@ static void libc_free_sized(struct rh_lane *lane, void *p, size_t size)
 	else if (sdallocx)
 		sdallocx(p, size, 0);
 	else
-		free(p);
+		runtime_delete_sized(p, size);
 }
 
 /* realloc to 0 would free; the contract wants a block. */

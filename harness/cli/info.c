@@ -181,6 +181,8 @@ static void print_objects(const struct rh_check *check)
 	printf("  zeroed         %" PRIu64 "\n", check->births_zeroed);
 	if (check->births_realloc)
 		printf("  realloc(NULL)  %" PRIu64 "\n", check->births_realloc);
+	if (check->births_new)
+		printf("  C++ new        %" PRIu64 "\n", check->births_new);
 	printf("  aligned        %" PRIu64 "\n", check->births - check->align[0]);
 	for (unsigned i = 1; i < RH_CHECK_OCTAVES; i++)
 		if (check->align[i])
@@ -350,6 +352,7 @@ static json_t *objects_json(const struct rh_check *check)
 	set_count(object, "births_zero_size", check->births_zero_size);
 	set_count(object, "births_zeroed", check->births_zeroed);
 	set_count(object, "births_realloc_null", check->births_realloc);
+	set_count(object, "births_new", check->births_new);
 	set_count(object, "births_aligned", check->births - check->align[0]);
 	set_count(object, "births_estimated", check->births_estimated);
 	set_count(object, "scan_known", check->scan_known);

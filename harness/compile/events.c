@@ -210,7 +210,8 @@ static int bear(struct rh_compiling *c, const struct rh_event *event, const stru
 	fact_birth(c, birth->size);
 	if (put_touch(c, to, birth, err) < 0)
 		return -1;
-	*born = (struct rh_id){ .a = birth->size | (event->align_log2 ? RH_OBJECT_ALIGNED : 0),
+	*born = (struct rh_id){ .a = birth->size | (event->align_log2 ? RH_OBJECT_ALIGNED : 0) |
+				     (rh_object_new(event) ? RH_OBJECT_NEW : 0),
 				.b = rh_object_at(slot, lane, to->count) };
 	rh_debug_assert(rh_object_slot(born->b) == slot && rh_object_lane(born->b) == lane &&
 			rh_object_position(born->b) == to->count);
@@ -223,7 +224,8 @@ static void put_alloc(struct rh_out_lane *to, const struct rh_event *event, uint
 	static const uint8_t kinds[] = { RH_OP_ALLOC, RH_OP_ZALLOC, RH_OP_NOSCAN, RH_OP_ALLOC_AS };
 	uint32_t flags = (event->flags & RH_EVF_ZEROED ? RH_ALLOC_ZEROED : 0) |
 			 (event->flags & RH_EVF_NOSCAN ? RH_ALLOC_NOSCAN : 0) |
-			 (event->flags & RH_EVF_REALLOC ? RH_ALLOC_REALLOC : 0);
+			 (event->flags & RH_EVF_REALLOC ? RH_ALLOC_REALLOC : 0) |
+			 (rh_object_new(event) ? RH_ALLOC_NEW : 0);
 	uint32_t kind = flags < sizeof(kinds) ? kinds[flags] : RH_OP_ALLOC_AS;
 
 	_Static_assert(RH_ALLOC_ZEROED == 1 && RH_ALLOC_NOSCAN == 2, "kinds[] goes by flags");
@@ -257,7 +259,7 @@ static int do_free(struct rh_compiling *c, const struct rh_event *event, uint32_
 	struct rh_id object;
 	uint64_t size;
 	uint32_t slot;
-	bool sized;
+	bool sized, deleted;
 
 	if (!found)
 		return bad(c, "frees an object that does not live:", event->id, err);
@@ -273,8 +275,12 @@ static int do_free(struct rh_compiling *c, const struct rh_event *event, uint32_
 	/* With the requested size, whether or not the program passed it: another allocator may have
 	 * no class in which both sizes fit. */
 	sized = event->flags & RH_EVF_SIZED && !(object.a & RH_OBJECT_ALIGNED);
-	if (size <= UINT32_MAX) {
-		rh_out_op(to, sized ? RH_OP_FREE_SIZED : RH_OP_FREE, slot, (uint32_t)size);
+	deleted = (!sized || !size) && object.a & RH_OBJECT_NEW;
+	if ((sized || deleted) && size < RH_FREE_DELETE) {
+		rh_out_op(to, RH_OP_FREE_SIZED, slot,
+			  (uint32_t)size | (deleted ? RH_FREE_DELETE : 0));
+	} else if (size <= UINT32_MAX) {
+		rh_out_op(to, RH_OP_FREE, slot, (uint32_t)size);
 	} else {
 		rh_out_op(to, RH_OP_MISC, RH_MISC_FREE_BIG, 2);
 		rh_out_word(to, slot);

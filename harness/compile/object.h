@@ -1,7 +1,7 @@
 /*
  * object.h - the compiler's record of a living object, in the two words of its rh_id.
  *
- *	a	size, and two flags above it
+ *	a	size, and three flags above it
  *	b	slot | lane | position: where in the program the object was born, or asked about,
  *		last. An edge starts there, so the three must be found without a second look-up.
  *
@@ -15,13 +15,22 @@
 #include "harness/compile/state.h"
 
 /* In rh_id.a, above the size: it has a non-default alignment; its place is that of a question in
- * this epoch, although it was born before. */
+ * this epoch, although it was born before; it was made by operator new, so that delete ends it. */
 #define RH_OBJECT_ALIGNED (1ull << 63)
 #define RH_OBJECT_ASKED	  (1ull << 62)
+#define RH_OBJECT_NEW	  (1ull << 61)
+
+/* Replay makes it by operator new, which throws where it finds no memory, and nobody there could
+ * catch that: blocks that may not be had are malloc's, and so are those with other attributes. */
+static inline bool rh_object_new(const struct rh_event *event)
+{
+	return event->flags & RH_EVF_NEW && !(event->flags & RH_EVF_ZEROED) && !event->align_log2 &&
+	       event->size < RH_NEW_BYTES_MAX;
+}
 
 static inline uint64_t rh_object_size(const struct rh_id *object)
 {
-	return object->a & (RH_OBJECT_ASKED - 1);
+	return object->a & (RH_OBJECT_NEW - 1);
 }
 
 static inline uint64_t rh_object_at(uint32_t slot, uint32_t lane, uint32_t position)

@@ -125,7 +125,7 @@ static int check_sync(struct scan *scan, const struct rh_op *op, struct rh_err *
 
 static int check_alloc_as(const struct scan *scan, const struct rh_op *op, struct rh_err *err)
 {
-	if (op->size >> 16 || (op->size & 0xff) > 7 || op->size >> 8 > 63)
+	if (op->size >> 16 || (op->size & 0xff) > 15 || op->size >> 8 > 63)
 		return damaged_op(scan, "flags or alignment that do not exist", err);
 	return 1;
 }

@@ -38,7 +38,8 @@
  *					(compiled in only for --pace); UINT32_MAX saturates
  *	TOUCH      slot, bytes		touch the first bytes of a block (--touch recorded)
  *	MISC +n    sub-kind, n		rare: see enum rh_misc; n words follow
- *	FREE_SIZED slot, size		as FREE, where the program gave the size too
+ *	FREE_SIZED slot, size		as FREE, where the program gave the size too; with
+ *					RH_FREE_DELETE: by delete of C++, without a size
  *
  * Every op but WAIT, PUBLISH, PACE, TOUCH and MISC_TOUCH is one event of the trace (lane_start,
  * lane_stop, join, mark, ref and gap have no op; they still count in grain facts).
@@ -106,7 +107,13 @@ enum { RH_OP_KIND_BITS = 4, RH_SLOTS_MAX = (1 << 28) - 1 };
 _Static_assert(RH_OP_COUNT <= 1 << RH_OP_KIND_BITS, "a kind fits an op");
 _Static_assert(RH_SLOTS_MAX >> (32 - RH_OP_KIND_BITS) == 0, "a slot fits an op");
 
-enum { RH_PROGRAM_VERSION = 4 };
+/* In the size of a FREE_SIZED; blocks of 2 GiB and more die by FREE. */
+#define RH_FREE_DELETE (1u << 31)
+
+/* Larger blocks of operator new are made by malloc. */
+#define RH_NEW_BYTES_MAX ((uint64_t)1 << 30)
+
+enum { RH_PROGRAM_VERSION = 5 };
 #define RH_PROGRAM_MAGIC 0x6d72676f72706872ull
 
 struct rh_program_head {

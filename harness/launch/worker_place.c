@@ -43,7 +43,9 @@ static void describe_op(const struct rh_op *op, char *text, size_t text_bytes)
 	};
 	const uint64_t *word = (const uint64_t *)op;
 	uint32_t kind = RH_OP_KIND(op->what), slot = RH_OP_SLOT(op->what);
-	unsigned long long size = kind == RH_OP_ALLOC_AS ? word[1] : op->size;
+	unsigned long long size = kind == RH_OP_ALLOC_AS     ? word[1]
+				  : kind == RH_OP_FREE_SIZED ? op->size & ~RH_FREE_DELETE
+							     : op->size;
 
 	if (kind == RH_OP_WAIT)
 		snprintf(text, text_bytes, "wait for lane %u", slot);

@@ -24,6 +24,7 @@
 #include <cmocka.h>
 
 #include "alloc/backend.h"
+#include "harness/compile/object.h"
 #include "harness/compile/program.h"
 #include "traces/format/trace.h"
 
@@ -58,7 +59,7 @@ struct check {
 	uint32_t *carrier, trace_lanes;			/* by trace lane: replay lane */
 	uint64_t *size;					/* by object */
 	uint32_t *born, *spawned, *task_op, *task_last; /* by object / task: event */
-	bool *aligned;					/* by object */
+	uint8_t *how;					/* by object: aligned, by operator new */
 	bool *task_ran;		  /* its first event is past: only that needs the spawn */
 	uint32_t *prior, *prior2; /* by event: events that must come before, NOWHERE = none */
 	uint32_t *when;		  /* by event: own clock of its lane, 0 = not yet */
@@ -112,7 +113,7 @@ static void check_priors(struct check *check)
 	uint32_t *last_op; /* by trace lane: last event with an op, for quiet ones */
 
 	check->size = check_zero(check->event_count, sizeof(*check->size));
-	check->aligned = check_zero(check->event_count, sizeof(*check->aligned));
+	check->how = check_zero(check->event_count, sizeof(*check->how));
 	check->born = check_zero(check->event_count, sizeof(*check->born));
 	check->spawned = check_zero(check->event_count + 1, sizeof(uint32_t));
 	check->task_op = check_zero(check->event_count + 1, sizeof(uint32_t));
@@ -130,7 +131,8 @@ static void check_priors(struct check *check)
 
 		if (event->kind == RH_EV_ALLOC || event->kind == RH_EV_RESIZE) {
 			check->size[event->id] = event->size;
-			check->aligned[event->id] = event->align_log2 != 0;
+			check->how[event->id] =
+				(uint8_t)((event->align_log2 != 0) | rh_object_new(event) << 1);
 			check->born[event->id] = i;
 		}
 		if (event->kind == RH_EV_FREE || event->kind == RH_EV_USABLE)
@@ -257,8 +259,25 @@ static void check_alloc(const struct rh_event *event, const struct rh_op *op, ui
 	CHECK(size == event->size && align_log2 == event->align_log2, "event %u: size", i);
 	CHECK(!(flags & RH_ALLOC_ZEROED) == !(event->flags & RH_EVF_ZEROED) &&
 		      !(flags & RH_ALLOC_NOSCAN) == !(event->flags & RH_EVF_NOSCAN) &&
-		      !(flags & RH_ALLOC_REALLOC) == !(event->flags & RH_EVF_REALLOC),
+		      !(flags & RH_ALLOC_REALLOC) == !(event->flags & RH_EVF_REALLOC) &&
+		      !(flags & RH_ALLOC_NEW) == !rh_object_new(event),
 	      "event %u: flags", i);
+}
+
+static void check_death(const struct check *check, const struct rh_event *event,
+			const struct rh_op *op, uint32_t i)
+{
+	uint8_t how = check->how[event->id];
+	uint64_t size = check->size[event->id];
+	bool sized = event->flags & RH_EVF_SIZED && !(how & 1), misc = size > UINT32_MAX;
+	bool deleted = how & 2 && !(sized && size), as = (sized || deleted) && size >> 31 == 0;
+
+	CHECK(RH_OP_KIND(op->what) == (misc ? RH_OP_MISC
+				       : as ? RH_OP_FREE_SIZED
+					    : RH_OP_FREE) &&
+		      (misc ? check_word(op, 1) : op->size) ==
+			      (as && deleted ? size | RH_FREE_DELETE : size),
+	      "event %u: free", i);
 }
 
 /* Compares op and event; the slot of the op. */
@@ -279,14 +298,7 @@ static uint32_t check_op(const struct check *check, uint32_t i, const struct rh_
 		check_alloc(event, op, i);
 		return slot;
 	case RH_EV_FREE:
-		CHECK(misc ? slot == RH_MISC_FREE_BIG
-			   : (kind == RH_OP_FREE || kind == RH_OP_FREE_SIZED),
-		      "event %u: free", i);
-		CHECK((misc ? check_word(op, 1) : op->size) == check->size[event->id],
-		      "event %u: size of a free", i);
-		CHECK(misc || (kind == RH_OP_FREE_SIZED) ==
-				      (event->flags & RH_EVF_SIZED && !check->aligned[event->id]),
-		      "event %u: sized or not", i);
+		check_death(check, event, op, i);
 		return misc ? (uint32_t)check_word(op, 0) : slot;
 	case RH_EV_RESIZE:
 		CHECK(misc ? slot == RH_MISC_RESIZE_BIG || slot == RH_MISC_RESIZE_ASKED
@@ -547,24 +559,18 @@ static void check_run(struct check *check, enum schedule schedule, uint64_t seed
 
 static void check_free(struct check *check)
 {
+	void *all[] = { check->lanes,	  check->events,   check->carrier, check->size,
+			check->how,	  check->born,	   check->spawned, check->task_op,
+			check->task_last, check->task_ran, check->prior,   check->prior2,
+			check->when };
+
 	for (uint32_t i = 0; i < check->lane_count; i++) {
 		free(check->lanes[i].events);
 		free(check->lanes[i].steps);
 		free(check->lanes[i].epoch_ends);
 	}
-	free(check->lanes);
-	free(check->events);
-	free(check->carrier);
-	free(check->size);
-	free(check->aligned);
-	free(check->born);
-	free(check->spawned);
-	free(check->task_op);
-	free(check->task_last);
-	free(check->task_ran);
-	free(check->prior);
-	free(check->prior2);
-	free(check->when);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		free(all[i]);
 }
 
 /* The whole judgement. */

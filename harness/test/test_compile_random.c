@@ -78,7 +78,8 @@ static void random_object_event(struct random *r, struct rh_event event)
 	event.id = r->m.objects;
 	if (what < 5) {
 		event.kind = RH_EV_ALLOC;
-		event.flags = (uint16_t)(below(r, 4) | (below(r, 6) ? 0 : RH_EVF_REALLOC));
+		event.flags = (uint16_t)(below(r, 4) | (below(r, 6) ? 0 : RH_EVF_REALLOC) |
+					 (below(r, 4) ? 0 : RH_EVF_NEW));
 		event.align_log2 = below(r, 8) ? 0 : (uint8_t)(3 + below(r, 18));
 		r->live[r->live_count++] = r->m.objects++;
 	} else if (what == 5) {

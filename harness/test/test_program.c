@@ -172,7 +172,7 @@ static void ops_are_checked(void **state)
 	refuse32(publish + 4, 7, "count up");
 	refuse32(as + 4, 1 << 16, "flags or alignment");
 	refuse32(as + 4, 64 << 8, "flags or alignment");
-	refuse32(as + 4, 8, "flags or alignment");
+	refuse32(as + 4, 16, "flags or alignment");
 }
 
 static void rare_ops_are_checked(void **state)

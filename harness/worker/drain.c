@@ -11,7 +11,8 @@
  *
  * For passes (passes.c) the same walk notes where each block was born.
  *
- * worker->live[slot]:	size in the low 48 bits, lane + 1 in the high 16; 0 = not live
+ * worker->live[slot]:	size in the low 47 bits, whether operator new made it, lane + 1 in the
+ *			high 16; 0 = not live
  */
 #include <assert.h>
 #include <string.h>
@@ -20,14 +21,15 @@
 #include "harness/worker/ops.h"
 #include "harness/worker/worker.h"
 
-enum { SIZE_BITS = 48 };
-_Static_assert(RH_CTL_SEATS_MAX < 1 << (64 - SIZE_BITS), "lane + 1 fits its bits");
+enum { SIZE_BITS = 47, LANE_AT = 48 };
+#define MADE_BY_NEW (1ull << SIZE_BITS)
+_Static_assert(RH_CTL_SEATS_MAX < 1 << (64 - LANE_AT), "lane + 1 fits its bits");
 
 static uint64_t live_entry(uint32_t lane, uint64_t size)
 {
 	const uint64_t most = (1ull << SIZE_BITS) - 1;
 
-	return (uint64_t)(lane + 1) << SIZE_BITS | (size < most ? size : most);
+	return (uint64_t)(lane + 1) << LANE_AT | (size < most ? size : most);
 }
 
 static void walk_misc(struct worker *worker, uint32_t lane, const struct rh_op *op)
@@ -71,7 +73,8 @@ static const struct rh_op *walk_lane(struct worker *worker, uint32_t *published,
 			break;
 		case RH_OP_ALLOC_AS:
 			note_birth(worker->births, slot, lane, op - first);
-			live[slot] = live_entry(lane, op_word(op, 1));
+			live[slot] = live_entry(lane, op_word(op, 1)) |
+				     (op->size & RH_ALLOC_NEW ? MADE_BY_NEW : 0);
 			break;
 		case RH_OP_SPAWN:
 			note_birth(worker->task_births, slot, lane, op - first);
@@ -172,7 +175,7 @@ void rh_alive_drop(struct worker *worker)
 const struct lane *rh_alive_lane(const struct worker *worker, const struct copy *copy,
 				 uint32_t slot)
 {
-	uint64_t lane = worker->live[slot] >> SIZE_BITS;
+	uint64_t lane = worker->live[slot] >> LANE_AT;
 
 	assert(lane <= worker->lanes);
 	return lane ? &copy->lanes[lane - 1] : NULL;
@@ -208,6 +211,14 @@ static void exit_tasks(struct lane *lane)
 	}
 }
 
+void rh_end_block(struct lane *lane, void *p, size_t size, bool by_delete)
+{
+	if (by_delete && lane->heap_ops->caps & RH_CAP_PROCESS)
+		lane->heap_ops->free_sized(lane->heap, p, RH_DELETE);
+	else
+		lane->free(lane->heap, p, size);
+}
+
 void rh_drain_lane(struct lane *lane)
 {
 	struct worker *worker = lane->worker;
@@ -218,12 +229,12 @@ void rh_drain_lane(struct lane *lane)
 	for (uint32_t s = 0; s < slots; s++) {
 		uint64_t live = worker->live[s], size = live & ((1ull << SIZE_BITS) - 1);
 
-		rh_debug_assert(live >> SIZE_BITS <= worker->lanes);
-		if (live >> SIZE_BITS != lane->index + 1u || !lane->slots[s])
+		rh_debug_assert(live >> LANE_AT <= worker->lanes);
+		if (live >> LANE_AT != lane->index + 1u || !lane->slots[s])
 			continue;
 		if (verify)
 			rh_verify_dies(lane, s, lane->slots[s], size);
-		lane->free(lane->heap, lane->slots[s], size);
+		rh_end_block(lane, lane->slots[s], size, live & MADE_BY_NEW);
 		lane->slots[s] = NULL;
 	}
 	exit_tasks(lane);

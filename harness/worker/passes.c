@@ -191,7 +191,9 @@ static void end_kept(struct lane *lane, uint64_t index)
 	}
 	if (lane->worker->ctl->replay.verify)
 		rh_verify_dies(lane, row->slot, p, row->size);
-	lane->free(lane->heap, p, row->size);
+	rh_end_block(lane, p, row->size,
+		     RH_OP_KIND(row->birth->what) == RH_OP_ALLOC_AS &&
+			     row->birth->size & RH_ALLOC_NEW);
 }
 
 void rh_passes_run(struct lane *lane)

@@ -188,8 +188,10 @@ static unsigned kind_of(const struct lane *lane, const struct rh_op *op, uint64_
 
 	*size = op->size;
 	switch (RH_OP_KIND(op->what)) {
-	case RH_OP_FREE:
 	case RH_OP_FREE_SIZED:
+		*size &= ~(uint64_t)RH_FREE_DELETE;
+		/* fall through */
+	case RH_OP_FREE:
 		return birth[slot] == lane->index + 1 ? RH_LAT_FREE : RH_LAT_FREE_REMOTE;
 	case RH_OP_ALLOC:
 	case RH_OP_NOSCAN:

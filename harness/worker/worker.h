@@ -169,7 +169,10 @@ void rh_seats_do(struct worker *worker, enum job job, struct lane *lanes, uint32
 /* --- drain.c --- */
 
 void rh_drain_copy(struct worker *worker, struct copy *copy, uint64_t *objects, uint64_t *bytes);
-void rh_drain_lane(struct lane *lane); /* a lane's part, on its thread */
+void rh_drain_lane(struct lane *lane);
+/* Ends a block as its program would have: delete for what new made. */
+void rh_end_block(struct lane *lane, void *p, size_t size,
+		  bool by_delete); /* a lane's part, on its thread */
 
 /* The live blocks of a copy where it stands: find, then ask by slot, then drop. One at a time. */
 void rh_alive_find(struct worker *worker, const struct copy *copy, uint64_t *objects,

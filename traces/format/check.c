@@ -137,6 +137,7 @@ static bool birth(struct rh_checker *checker, const struct rh_event *event)
 	check->births_zero_size += event->size == 0;
 	check->births_zeroed += (event->flags & RH_EVF_ZEROED) != 0;
 	check->births_realloc += (event->flags & RH_EVF_REALLOC) != 0;
+	check->births_new += (event->flags & RH_EVF_NEW) != 0;
 	check->births_estimated += (event->flags & RH_EVF_ESTIMATED) != 0;
 	check->scan_known += (event->flags & RH_EVF_SCAN_KNOWN) != 0;
 	check->noscan += (event->flags & RH_EVF_NOSCAN) != 0;

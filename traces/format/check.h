@@ -40,6 +40,7 @@ struct rh_check {
 	uint64_t deaths_remote; /* on another lane than the birth */
 	uint64_t births_zero_size, births_zeroed, births_estimated;
 	uint64_t births_realloc; /* by realloc(NULL, size) */
+	uint64_t births_new;	 /* by operator new of C++ */
 	uint64_t scan_known, noscan;
 	uint64_t lanes_stopped, lanes_alive_peak, lanes_alive_end;
 	uint64_t lanes_busy; /* lanes with a birth or a death */

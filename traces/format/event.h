@@ -91,6 +91,8 @@ enum rh_event_flag {
 	RH_EVF_SIZED = 1u << 5,	     /* free: was given a size (sized delete), which is in `size` */
 	RH_EVF_REALLOC = 1u << 6,    /* alloc: was realloc(NULL, size), which no allocator serves
 					as it does malloc(size) */
+	RH_EVF_NEW = 1u << 7,	     /* alloc: was operator new of C++: libstdc++'s calls malloc,
+					those of other allocators do not */
 };
 
 struct rh_event {

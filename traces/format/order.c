@@ -106,7 +106,7 @@ void rh_order_clear_absent(const struct rh_order *order, struct rh_event *event)
 	}
 	/* A resize is a realloc by what it is. */
 	if (event->kind == RH_EV_RESIZE)
-		event->flags &= (uint16_t)~RH_EVF_REALLOC;
+		event->flags &= (uint16_t) ~(RH_EVF_REALLOC | RH_EVF_NEW);
 	if (!(fields & RH_FIELD_ARG) || !(order->columns & RH_COL_ARG))
 		event->arg = RH_NONE;
 	if (!(order->columns & RH_COL_TIME))
@@ -176,8 +176,8 @@ static bool check_limits(struct rh_order *order, const struct rh_event *event)
 			      event->align_log2);
 	if (event->flags & RH_EVF_SIZED && (event->kind != RH_EV_FREE || event->size == RH_NONE))
 		return refuse(order, "only a free can be sized, and then has a size");
-	if (event->flags & RH_EVF_REALLOC && event->kind != RH_EV_ALLOC)
-		return refuse(order, "only an alloc can be by realloc");
+	if (event->flags & (RH_EVF_REALLOC | RH_EVF_NEW) && event->kind != RH_EV_ALLOC)
+		return refuse(order, "only an alloc can be by realloc or new");
 	if (event->flags & ~(unsigned)RH_TRACE_FLAGS)
 		return refuse(order, "flags 0x%x are unknown", event->flags);
 	if (event->time_ns != RH_NONE) {

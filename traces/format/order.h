@@ -24,7 +24,7 @@ enum {
 	RH_TRACE_ALIGN_LOG2_MAX = 47,
 	RH_TRACE_LANES_MAX = 1 << 20,
 	RH_TRACE_FLAGS = RH_EVF_ZEROED | RH_EVF_NOSCAN | RH_EVF_SCAN_KNOWN | RH_EVF_ESTIMATED |
-			 RH_EVF_TINY | RH_EVF_SIZED | RH_EVF_REALLOC,
+			 RH_EVF_TINY | RH_EVF_SIZED | RH_EVF_REALLOC | RH_EVF_NEW,
 };
 
 /* Which fields a kind has: letters of its row as bits. */

@@ -12,7 +12,7 @@
 /* In the order of the bits of enum rh_event_flag: the index is the bit. The words are
  * file format and never change. */
 static const char *const flag_words[] = { "zeroed", "noscan", "scan_known", "estimated",
-					  "tiny",   "sized",  "realloc" };
+					  "tiny",   "sized",  "realloc",    "new" };
 enum { FLAG_COUNT = sizeof(flag_words) / sizeof(flag_words[0]) };
 _Static_assert(RH_TRACE_FLAGS == (1 << FLAG_COUNT) - 1, "every flag has a word");
 

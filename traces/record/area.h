@@ -47,6 +47,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "traces/format/event.h"
@@ -80,6 +81,7 @@ enum rh_rec_kind {
 	RH_REC_SITE,
 	RH_REC_USABLE,	/* A: the usable size of a living block was asked for */
 	RH_REC_RE_BORN, /* A, S, as ALLOC: by realloc of NULL */
+	RH_REC_NEW,	/* A, S, as ALLOC: by operator new of C++ */
 	RH_REC_LONG = 15,
 	RH_REC_FREE_RESIDENT, /* A, S = bytes resident */
 	RH_REC_START,	      /* a thread takes the ring: A = pthread_t, S = its number in
@@ -115,7 +117,16 @@ static inline unsigned rh_rec_words(uint64_t head)
 /* Short kinds that are calls into the allocator, as a set. */
 #define RH_REC_CALLS                                                                            \
 	(1u << RH_REC_FREE | 1u << RH_REC_ALLOC | 1u << RH_REC_CALLOC | 1u << RH_REC_RE_BEGIN | \
-	 1u << RH_REC_RE_END | 1u << RH_REC_USABLE | 1u << RH_REC_RE_BORN)
+	 1u << RH_REC_RE_END | 1u << RH_REC_USABLE | 1u << RH_REC_RE_BORN | 1u << RH_REC_NEW)
+/* Those of them that make a block. */
+static inline bool rh_rec_is_birth(unsigned kind)
+{
+	return (1u << RH_REC_ALLOC | 1u << RH_REC_CALLOC | 1u << RH_REC_RE_BORN |
+		1u << RH_REC_NEW) >>
+		       kind &
+	       1;
+}
+
 /* Those of them that become an event of the trace. */
 #define RH_REC_EVENTS (RH_REC_CALLS & ~(1u << RH_REC_RE_BEGIN))
 

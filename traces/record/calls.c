@@ -395,9 +395,7 @@ static int memory_call(struct rh_emitter *emit, const struct rh_call *call, stru
 		return rh_build_alloc(emit->build, key_of(call),
 				      RH_BLOCK(.address = call->address, .size = call->size,
 					       .align_log2 = call->align_log2,
-					       .flags = call->zeroed	? RH_EVF_ZEROED
-							: call->of_null ? RH_EVF_REALLOC
-									: 0),
+					       .flags = rh_birth_flags[call->how]),
 				      err);
 	case RH_REC_FREE:
 		emit->calls++;

@@ -23,6 +23,12 @@ static bool in_this_span(const struct rh_emitter *emit, uint64_t stamp)
 	return emit->span < emit->what.span_count && stamp >= span->from && stamp < span->to;
 }
 
+const uint16_t rh_birth_flags[RH_REC_LONG] = {
+	[RH_REC_CALLOC] = RH_EVF_ZEROED,
+	[RH_REC_RE_BORN] = RH_EVF_REALLOC,
+	[RH_REC_NEW] = RH_EVF_NEW,
+};
+
 static int call_by_call(struct rh_emitter *emit, const struct rh_plain *plain, struct rh_err *err)
 {
 	struct rh_call call = {
@@ -31,11 +37,8 @@ static int call_by_call(struct rh_emitter *emit, const struct rh_plain *plain, s
 		.size = plain->size,
 		.stream = plain->stream,
 		.site = plain->site,
-		.kind = plain->kind == RH_REC_CALLOC || plain->kind == RH_REC_RE_BORN
-				? RH_REC_ALLOC
-				: (uint8_t)plain->kind,
-		.zeroed = plain->kind == RH_REC_CALLOC,
-		.of_null = plain->kind == RH_REC_RE_BORN,
+		.kind = rh_rec_is_birth(plain->kind) ? RH_REC_ALLOC : (uint8_t)plain->kind,
+		.how = (uint8_t)plain->kind,
 		.sized = plain->kind == RH_REC_FREE && plain->size,
 		.given = plain->size - 1,
 	};
@@ -57,9 +60,7 @@ static void build_call(struct rh_build_call *to, const struct rh_plain *plain, u
 		[RH_REC_FREE] = RH_EV_FREE,	[RH_REC_ALLOC] = RH_EV_ALLOC,
 		[RH_REC_CALLOC] = RH_EV_ALLOC,	[RH_REC_RE_END] = RH_EV_RESIZE,
 		[RH_REC_USABLE] = RH_EV_USABLE, [RH_REC_RE_BORN] = RH_EV_ALLOC,
-	};
-	static const uint8_t flags[RH_REC_LONG] = {
-		[RH_REC_CALLOC] = RH_EVF_ZEROED, [RH_REC_RE_BORN] = RH_EVF_REALLOC
+		[RH_REC_NEW] = RH_EV_ALLOC,
 	};
 
 	to->time_ns = time_ns;
@@ -67,7 +68,7 @@ static void build_call(struct rh_build_call *to, const struct rh_plain *plain, u
 	to->old = plain->old;
 	to->size = plain->size;
 	to->site = plain->site;
-	to->flags = flags[plain->kind];
+	to->flags = rh_birth_flags[plain->kind];
 	to->kind = kinds[plain->kind];
 	if (plain->kind == RH_REC_FREE && plain->size) {
 		to->flags = RH_EVF_SIZED;

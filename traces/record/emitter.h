@@ -17,6 +17,9 @@
 
 enum { RH_PLAIN = 64 }; /* calls on the fast path whose addresses are looked up together */
 
+/* calls_plain.c: flags of the event of a birth, by the kind of its record. */
+extern const uint16_t rh_birth_flags[RH_REC_LONG];
+
 enum re_state { RE_NONE, RE_OPEN, RE_DONE, RE_SPLIT };
 
 struct rh_lane {

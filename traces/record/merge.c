@@ -112,6 +112,7 @@ static bool take_state(struct rh_merged *s, const struct rh_rec *rec)
 	case RH_REC_RE_END:
 	case RH_REC_USABLE:
 	case RH_REC_RE_BORN:
+	case RH_REC_NEW:
 		return false;
 	default:
 		return rec->kind <= RH_REC_LONG || rec->kind >= RH_REC_KINDS;
@@ -128,17 +129,16 @@ void rh_merge_decode(struct rh_merged *s, const struct rh_rec *rec)
 		s->site = 0;
 	}
 	call->stamp = s->stamp;
-	call->kind = rec->kind == RH_REC_CALLOC || rec->kind == RH_REC_RE_BORN ? RH_REC_ALLOC
-		     : rec->kind == RH_REC_FREE_RESIDENT		       ? RH_REC_FREE
-									       : rec->kind;
+	call->kind = rh_rec_is_birth(rec->kind)		 ? RH_REC_ALLOC
+		     : rec->kind == RH_REC_FREE_RESIDENT ? RH_REC_FREE
+							 : rec->kind;
+	call->how = rec->kind;
 	call->address = rec->address;
 	call->size = rec->tail;
 	call->thread = s->thread;
 	call->tid = s->tid;
 	call->site = s->site;
 	call->align_log2 = rec->align_log2;
-	call->zeroed = rec->kind == RH_REC_CALLOC;
-	call->of_null = rec->kind == RH_REC_RE_BORN;
 	call->resident = rec->kind == RH_REC_FREE_RESIDENT;
 	call->sized = false;
 	call->last = call->cut = false;

@@ -29,8 +29,8 @@ struct rh_call {
 	uint32_t site;
 	uint8_t kind; /* enum rh_rec_kind: only calls, no BASE, WIDE, SITE, TEXT */
 	uint8_t align_log2;
-	bool zeroed, resident, sized;
-	bool of_null;	/* an ALLOC: it was a realloc of NULL */
+	uint8_t how; /* an ALLOC: ALLOC, CALLOC, RE_BORN or NEW */
+	bool resident, sized;
 	uint64_t given; /* with sized: the size passed to the free */
 	bool last;	/* of its thread: another starts on this ring, or nothing follows (as far as
 			   known) */
@@ -62,7 +62,7 @@ struct rh_plain {
 	uint64_t size;		 /* of a free the size passed + 1, 0 = none */
 	uint64_t old;		 /* RE_END: the block that ends */
 	uint32_t stream, site;
-	uint32_t kind; /* FREE, ALLOC, CALLOC, RE_BORN, RE_END, USABLE */
+	uint32_t kind; /* FREE, ALLOC, CALLOC, RE_BORN, NEW, RE_END, USABLE */
 };
 size_t rh_merge_plain(struct rh_merge *merge, struct rh_plain *calls, size_t most);
 /* The thread that currently makes the calls of a stream. */

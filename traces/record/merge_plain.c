@@ -11,7 +11,7 @@
 
 enum {
 	PLAIN = 1 << RH_REC_FREE | 1 << RH_REC_ALLOC | 1 << RH_REC_CALLOC | 1 << RH_REC_USABLE |
-		1 << RH_REC_RE_BEGIN | 1 << RH_REC_RE_BORN,
+		1 << RH_REC_RE_BEGIN | 1 << RH_REC_RE_BORN | 1 << RH_REC_NEW,
 };
 
 /* A record of one word whose call needs nothing else; addresses are never 0. */
@@ -39,9 +39,7 @@ static bool next_plain(const struct rh_merged *s, struct rh_plain *plain)
 		.address = call->address,
 		.size = call->kind == RH_REC_FREE ? call->sized ? call->given + 1 : 0 : call->size,
 		.site = call->site,
-		.kind = call->zeroed	? RH_REC_CALLOC
-			: call->of_null ? RH_REC_RE_BORN
-					: call->kind,
+		.kind = call->kind == RH_REC_ALLOC ? call->how : call->kind,
 	};
 	return call->kind < RH_REC_LONG && PLAIN >> call->kind & 1 && call->address &&
 	       !call->align_log2 && !call->resident;

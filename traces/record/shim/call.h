@@ -96,11 +96,9 @@ static inline void put_long_birth(uint32_t what, const void *p, uint64_t size,
 
 /* A birth with all attributes: align 0 and 1 mean none. No long form has both: a zeroed block keeps
  * that attribute. */
-static inline void put_born(const void *p, uint64_t size, size_t align, bool zeroed,
+static inline void put_born(enum rh_rec_kind kind, const void *p, uint64_t size, size_t align,
 			    struct shim_from from)
 {
-	enum rh_rec_kind kind = zeroed ? RH_REC_CALLOC : RH_REC_ALLOC;
-
 	if (SHIM_UNLIKELY(align > 1))
 		put_long_birth(SHIM_WHAT(kind, __builtin_ctzll(align)), p, size, from);
 	else

@@ -119,7 +119,7 @@ void shim_put_sampled(uint32_t what, const void *block, uint64_t size, struct sh
 	uint32_t kind = what & 255;
 	bool drawn;
 
-	if (kind == RH_REC_ALLOC || kind == RH_REC_CALLOC || kind == RH_REC_RE_BORN)
+	if (rh_rec_is_birth(kind))
 		drawn = shim_draws(block, size);
 	else
 		drawn = kind == RH_REC_FREE ? shim_draw_out(block) : shim_draw_has(block);

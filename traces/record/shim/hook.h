@@ -136,10 +136,11 @@ bool shim_probe_end(const void *block);
 
 /*
  * One function that makes a block: its parameters and arguments in parentheses, the requested
- * attributes, and the fallback if there is no such function. `made` is the block. The uncommon
- * cases are a separate function, because of the registers that they would save.
+ * attributes, the kind of its record, and the fallback if there is no such function. `through`
+ * may do the work of one that calls malloc, and record it; NULL: that one does. `made` is the
+ * block. The uncommon cases are a separate function, because of the registers that they would save.
  */
-#define HOOK_BIRTH(function, params, args, size, align, zeroed, instead)                       \
+#define HOOK_BIRTH_AS(function, params, args, size, align, kind, through, instead)             \
 	void *function params;                                                                 \
 	static struct hook function##_hook = { .name = #function };                            \
 	static __attribute__((noinline)) void *function##_rest(struct shim_from from,          \
@@ -150,11 +151,14 @@ bool shim_probe_end(const void *block);
                                                                                                \
 		if (SHIM_UNLIKELY(way == HOOK_NONE))                                           \
 			return instead;                                                        \
+		made = way == HOOK_PASS ? (through) : NULL;                                    \
+		if (made)                                                                      \
+			return made;                                                           \
 		made = ((__typeof__(&function))function##_hook.next.call)args;                 \
 		if (SHIM_UNLIKELY(way == HOOK_ASK))                                            \
 			way = shim_hook_answer(&function##_hook, made);                        \
 		if (SHIM_LIKELY(way == HOOK_RECORD))                                           \
-			put_born(made, size, align, zeroed, from);                             \
+			put_born(kind, made, size, align, from);                               \
 		return made;                                                                   \
 	}                                                                                      \
 	SHIM_EXPORT void *function params                                                      \
@@ -167,12 +171,13 @@ bool shim_probe_end(const void *block);
 				  !hook_plain(&function##_hook, __builtin_return_address(0)))) \
 			return function##_rest(SHIM_FROM(), HOOK_OPEN args);                   \
 		made = ((__typeof__(&function))function##_hook.next.call)args;                 \
-		need = put_block(HOOK_KIND(zeroed), made, size);                               \
+		need = put_block(kind, made, size);                                            \
 		if (SHIM_LIKELY(need == SHIM_DONE))                                            \
 			return made;                                                           \
-		return shim_hook_born(made, size, HOOK_BORN(HOOK_KIND(zeroed), need),          \
-				      SHIM_FROM());                                            \
+		return shim_hook_born(made, size, HOOK_BORN(kind, need), SHIM_FROM());         \
 	}
+#define HOOK_BIRTH(function, params, args, size, align, zeroed, instead) \
+	HOOK_BIRTH_AS(function, params, args, size, align, HOOK_KIND(zeroed), NULL, instead)
 
 /* One that changes the size of `old`, or makes a block if that is NULL. */
 #define HOOK_RESIZE(function, params, args, old, size, instead)          \
@@ -237,23 +242,23 @@ bool shim_probe_end(const void *block);
 	}
 
 /* posix_memalign by another name. */
-#define HOOK_POSIX(function)                                                        \
-	int function(void **out, size_t align, size_t size);                        \
-	SHIM_EXPORT int function(void **out, size_t align, size_t size)             \
-	{                                                                           \
-		static struct hook hook = { .name = #function };                    \
-		struct shim_from from = SHIM_FROM();                                \
-		enum hook_way way = shim_hook(&hook, true, from.caller);            \
-		int failed;                                                         \
-                                                                                    \
-		if (SHIM_UNLIKELY(way == HOOK_NONE))                                \
-			return posix_memalign(out, align, size);                    \
-		failed = ((__typeof__(&function))hook.next.call)(out, align, size); \
-		if (SHIM_UNLIKELY(way == HOOK_ASK))                                 \
-			way = shim_hook_answer(&hook, failed ? NULL : *out);        \
-		if (SHIM_LIKELY(way == HOOK_RECORD))                                \
-			put_born(failed ? NULL : *out, size, align, false, from);   \
-		return failed;                                                      \
+#define HOOK_POSIX(function)                                                             \
+	int function(void **out, size_t align, size_t size);                             \
+	SHIM_EXPORT int function(void **out, size_t align, size_t size)                  \
+	{                                                                                \
+		static struct hook hook = { .name = #function };                         \
+		struct shim_from from = SHIM_FROM();                                     \
+		enum hook_way way = shim_hook(&hook, true, from.caller);                 \
+		int failed;                                                              \
+                                                                                         \
+		if (SHIM_UNLIKELY(way == HOOK_NONE))                                     \
+			return posix_memalign(out, align, size);                         \
+		failed = ((__typeof__(&function))hook.next.call)(out, align, size);      \
+		if (SHIM_UNLIKELY(way == HOOK_ASK))                                      \
+			way = shim_hook_answer(&hook, failed ? NULL : *out);             \
+		if (SHIM_LIKELY(way == HOOK_RECORD))                                     \
+			put_born(RH_REC_ALLOC, failed ? NULL : *out, size, align, from); \
+		return failed;                                                           \
 	}
 
 /* One that asks for the usable size of `p`. */

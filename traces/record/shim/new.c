@@ -1,9 +1,9 @@
 /*
  * new.c - every operator new and delete of C++, by their names in the object file.
  *
- * libstdc++ and libc++ get their memory from malloc, so their new is passed on and malloc
- * records it. jemalloc, tcmalloc, mimalloc and tbbmalloc define the operators themselves,
- * past malloc: those are recorded here.
+ * libstdc++ and libc++ get their memory from malloc: their new is done here, by malloc, and
+ * recorded as new; aligned ones are passed on, and malloc records them. jemalloc, tcmalloc,
+ * mimalloc and tbbmalloc define the operators themselves, past malloc: those are recorded here.
  *
  * A sized delete of a C++ runtime only calls the plain one, which calls free: we do that in its
  * place, so that the size is not lost. Unless the program has its own plain delete, which is
@@ -23,12 +23,29 @@ static void *bytes(size_t size, size_t align)
 	return malloc(size ? size : 1);
 }
 
-HOOK_BIRTH(_Znwm, (size_t size), (size), size, 0, false, bytes(size, 0))
-HOOK_BIRTH(_Znam, (size_t size), (size), size, 0, false, bytes(size, 0))
-HOOK_BIRTH(_ZnwmRKSt9nothrow_t, (size_t size, const void *tag), (size, tag), size, 0, false,
-	   bytes(size, 0))
-HOOK_BIRTH(_ZnamRKSt9nothrow_t, (size_t size, const void *tag), (size, tag), size, 0, false,
-	   bytes(size, 0))
+/* The new of a C++ runtime, which is malloc until that fails: done here, because malloc would not
+ * know who called it. NULL: left to the real one, with its handler and its exception. */
+static void *new_by_malloc(const struct hook *hook, size_t size, struct shim_from from)
+{
+	void *p;
+
+	if (atomic_load_explicit(&hook->mode, memory_order_acquire) != HOOK_THROUGH || !hook->in ||
+	    !hook->in->runtime || shim_aside() != 0)
+		return NULL;
+	p = real.malloc(size ? size : 1);
+	if (p && !shim_boot_owns(p))
+		put_any(RH_REC_NEW, p, size, from);
+	return p;
+}
+
+#define HOOK_NEW(function, params, args)                           \
+	HOOK_BIRTH_AS(function, params, args, size, 0, RH_REC_NEW, \
+		      new_by_malloc(&function##_hook, size, from), bytes(size, 0))
+
+HOOK_NEW(_Znwm, (size_t size), (size))
+HOOK_NEW(_Znam, (size_t size), (size))
+HOOK_NEW(_ZnwmRKSt9nothrow_t, (size_t size, const void *tag), (size, tag))
+HOOK_NEW(_ZnamRKSt9nothrow_t, (size_t size, const void *tag), (size, tag))
 HOOK_BIRTH(_ZnwmSt11align_val_t, (size_t size, size_t align), (size, align), size, align, false,
 	   bytes(size, align))
 HOOK_BIRTH(_ZnamSt11align_val_t, (size_t size, size_t align), (size, align), size, align, false,

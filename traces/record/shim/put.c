@@ -364,9 +364,7 @@ static void look_twice(struct producer *p, uint32_t *what, uint64_t address, uin
 {
 	unsigned kind = *what & 255;
 
-	if (shim.area->sites &&
-	    (kind == RH_REC_ALLOC || kind == RH_REC_CALLOC || kind == RH_REC_RE_BORN ||
-	     kind == RH_REC_RE_END) &&
+	if (shim.area->sites && (rh_rec_is_birth(kind) || kind == RH_REC_RE_END) &&
 	    shim_room(p, SHIM_SITE_ROOM))
 		shim_site(p, from);
 	if (shim.area->residency && kind == RH_REC_FREE && address && !shim_filtered()) {
@@ -496,7 +494,7 @@ static bool is_left_out(uint32_t what, uint64_t address, uint64_t size)
 {
 	unsigned kind = what & 255;
 
-	if (kind == RH_REC_ALLOC || kind == RH_REC_CALLOC || kind == RH_REC_RE_BORN)
+	if (rh_rec_is_birth(kind))
 		return !shim_draws((const void *)(uintptr_t)address, size);
 	return kind <= RH_REC_USABLE;
 }
