@@ -147,6 +147,16 @@ static void print_seen(const struct rh_validate *v, uint64_t reps)
 	}
 }
 
+static bool is_asked(const struct rh_validate *v, const struct validate_opts *o,
+		     enum rh_validate_field field)
+{
+	if (field == RH_VALIDATE_FUTEX)
+		return v->paced && !v->futex_why[0];
+	if (rh_validate_contends(field))
+		return v->paced;
+	return (field != RH_VALIDATE_INSTRUCTIONS && field != RH_VALIDATE_HEAP) || o->instructions;
+}
+
 static void print_table(const struct rh_validate *v, const struct validate_opts *o, char **argv)
 {
 	double share = rh_validate_share(v);
@@ -163,7 +173,7 @@ static void print_table(const struct rh_validate *v, const struct validate_opts 
 		 (unsigned long long)v->events, v->rows[v->base].name, 100 * share,
 		 100 * (1 - share));
 	for (int f = 0; f < (o->verbose ? RH_VALIDATE_FIELDS : RH_VALIDATE_JUDGED); f++)
-		if ((f != RH_VALIDATE_INSTRUCTIONS && f != RH_VALIDATE_HEAP) || o->instructions)
+		if (is_asked(v, o, (enum rh_validate_field)f))
 			print_field(v, (enum rh_validate_field)f);
 	print_seen(v, o->reps);
 	rh_print(stdout,
@@ -178,6 +188,13 @@ static void print_table(const struct rh_validate *v, const struct validate_opts 
 			 "note: the heap is %.1f %% of the CPU time: how large a change of the "
 			 "whole is cannot be judged by its own time\n",
 			 100 * share);
+	if (v->paced)
+		rh_print(stdout,
+			 "note: %u threads call the heap: time asleep and switches are predicted "
+			 "by a replay that keeps the recorded gaps\n",
+			 v->threads);
+	if (v->paced && v->futex_why[0])
+		rh_print(stdout, "note: futex calls are not counted: %s\n", v->futex_why);
 	if (v->linked[0])
 		rh_print(stdout,
 			 "note: the program links %s: libc stands in front of it wherever libc is "
@@ -285,6 +302,11 @@ const struct rh_command rh_cmd_validate = {
 		"that of the largest of them. The replay covers only the heap: the effect of an "
 		"allocator on the program's own loads (caches, TLB) is observed but not "
 		"predicted.\n"
+		"\n"
+		"Where several threads call the heap, contention is compared, too: the time that "
+		"threads sleep, how often they go to sleep, and futex calls where the kernel's "
+		"tracepoint may be used. These are predicted by another replay, with a thread for "
+		"each of the program's and the recorded gaps between calls.\n"
 		"\n"
 		"A program whose two recordings differ by more than 1 % in heap calls is compared "
 		"by rates, per heap call. reheap plot draws the output of -o: predicted against "

@@ -13,8 +13,13 @@
 #define RH_LOCKS_H
 
 #include "alloc/base/lock.h"
+#include "alloc/base/tracepoint.h"
 
-enum { RH_LOCK_ROWS_MAX = 2048, RH_LOCK_NAME_BYTES = 40, RH_METER_WHY_BYTES = 160 };
+enum {
+	RH_LOCK_ROWS_MAX = 2048,
+	RH_LOCK_NAME_BYTES = 40,
+	RH_METER_WHY_BYTES = RH_TRACEPOINT_WHY_BYTES
+};
 
 enum rh_lock_source { RH_LOCK_OWN, RH_LOCK_MALLCTL };
 enum rh_mallctl { RH_MALLCTL_NONE, RH_MALLCTL_READ, RH_MALLCTL_NO_STATS };

@@ -40,12 +40,18 @@ static void set_preload(const struct rh_real *real)
 }
 
 /* Between fork and exec; failure to start shows in the exit status, as with a shell. */
-static _Noreturn void become(const struct rh_real *real, char **argv)
+static _Noreturn void become(const struct rh_real *real, char **argv, const int *gate)
 {
 	const struct rh_variant *variant = real->spec ? &real->spec->variant : NULL;
 	int null = open("/dev/null", O_RDWR);
+	char none;
 
 	setpgid(0, 0);
+	if (gate) {
+		close(gate[1]);
+		while (read(gate[0], &none, 1) < 0 && errno == EINTR)
+			;
+	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (real->spec)
 		set_preload(real);
@@ -61,14 +67,15 @@ static _Noreturn void become(const struct rh_real *real, char **argv)
 	_exit(errno == ENOENT ? 127 : 126);
 }
 
-static pid_t begin(const struct rh_real *real, char **argv, struct rh_err *err)
+/* `gate`: a pipe whose other end holds the program until we close it; NULL = it starts at once. */
+static pid_t begin(const struct rh_real *real, char **argv, const int *gate, struct rh_err *err)
 {
 	pid_t pid;
 
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0)
-		become(real, argv);
+		become(real, argv, gate);
 	if (pid < 0)
 		rh_fail_errno(err, RH_OS, "no process for %s", argv[0]);
 	else
@@ -78,17 +85,20 @@ static pid_t begin(const struct rh_real *real, char **argv, struct rh_err *err)
 
 /* Waits until either has ended (neither is reaped); `other` may be 0. Returns the one that has
  * ended, or -1 at the deadline or when interrupted. */
-static pid_t await_either(pid_t pid, pid_t other, uint64_t deadline_ns)
+static pid_t await_either(pid_t pid, pid_t other, uint64_t deadline_ns, struct rh_watch *watch)
 {
+	int slice_ms = watch->pid ? RH_WATCH_SLICE_MS : SLICE_MS;
 	struct pollfd at[2] = { { .fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN },
 				{ .fd = -1, .events = POLLIN } };
 	pid_t ended = -1;
 
 	if (other)
 		at[1].fd = (int)syscall(SYS_pidfd_open, other, 0);
-	while (at[0].fd >= 0 && !rh_interrupted && rh_now_ns() < deadline_ns && ended < 0)
-		if (poll(at, 2, SLICE_MS) > 0)
+	while (at[0].fd >= 0 && !rh_interrupted && rh_now_ns() < deadline_ns && ended < 0) {
+		rh_watch_look(watch);
+		if (poll(at, 2, slice_ms) > 0)
 			ended = at[0].revents ? pid : other;
+	}
 	for (int i = 0; i < 2; i++)
 		if (at[i].fd >= 0)
 			close(at[i].fd);
@@ -96,9 +106,9 @@ static pid_t await_either(pid_t pid, pid_t other, uint64_t deadline_ns)
 }
 
 /* 0 = it has ended (and is not reaped yet), -1 = deadline passed, or interrupted. */
-static int await_end(pid_t pid, uint64_t deadline_ns)
+static int await_end(pid_t pid, uint64_t deadline_ns, struct rh_watch *watch)
 {
-	return await_either(pid, 0, deadline_ns) == pid ? 0 : -1;
+	return await_either(pid, 0, deadline_ns, watch) == pid ? 0 : -1;
 }
 
 /* Ends the group and takes the costs of its leader. */
@@ -115,18 +125,19 @@ static int reap(pid_t pid, int *status, struct rusage *use)
 }
 
 /* The load's exit status is what counts. It would wait in vain for a server that is gone. */
-static int drive(const struct rh_real *real, pid_t server, uint64_t deadline_ns, struct rh_err *err)
+static int drive(const struct rh_real *real, pid_t server, uint64_t deadline_ns,
+		 struct rh_watch *watch, struct rh_err *err)
 {
 	static char shell[] = "sh", option[] = "-c";
 	char *argv[] = { shell, option, (char *)(uintptr_t)real->driver, NULL };
 	struct rh_real plain = { .output_fd = real->output_fd };
 	struct rusage use;
 	int status = 0;
-	pid_t pid = begin(&plain, argv, err), ended;
+	pid_t pid = begin(&plain, argv, NULL, err), ended;
 
 	if (pid < 0)
 		return -1;
-	ended = await_either(pid, server, deadline_ns);
+	ended = await_either(pid, server, deadline_ns, watch);
 	if (ended != pid) {
 		reap(pid, &status, &use);
 		if (ended == server)
@@ -158,16 +169,17 @@ static int judge_end(const struct rh_real *real, int status, struct rh_err *err)
 }
 
 /* Waits for the program, or drives it and asks it to end. */
-static int live(const struct rh_real *real, pid_t pid, uint64_t deadline_ns, struct rh_err *err)
+static int live(const struct rh_real *real, pid_t pid, uint64_t deadline_ns, struct rh_watch *watch,
+		struct rh_err *err)
 {
 	if (!real->driver)
-		return await_end(pid, deadline_ns) == 0
+		return await_end(pid, deadline_ns, watch) == 0
 			       ? 0
 			       : rh_fail(err, RH_FAILED, "%s did not end in time", real->argv[0]);
-	if (drive(real, pid, deadline_ns, err) < 0)
+	if (drive(real, pid, deadline_ns, watch, err) < 0)
 		return -1;
 	kill(pid, SIGTERM);
-	return await_end(pid, rh_now_ns() + ENDING_NS) == 0
+	return await_end(pid, rh_now_ns() + ENDING_NS, watch) == 0
 		       ? 0
 		       : rh_fail(err, RH_FAILED, "%s did not end on SIGTERM", real->argv[0]);
 }
@@ -176,16 +188,29 @@ int rh_real_run(const struct rh_real *real, struct rh_real_cost *cost, struct rh
 {
 	uint64_t since = rh_now_ns();
 	uint64_t deadline_ns = real->timeout_ns ? since + real->timeout_ns : UINT64_MAX;
-	pid_t pid = begin(real, real->argv, err);
+	int gate[2] = { -1, -1 };
+	struct rh_watch watch = { .futex = -1 };
 	struct rusage use;
 	int status = 0, result;
+	pid_t pid;
 
+	/* Counters are inherited by threads that begin later: the first must not be there yet. */
+	if (real->watch && pipe2(gate, O_CLOEXEC) < 0)
+		return rh_fail_errno(err, RH_OS, "no pipe to start %s", real->argv[0]);
+	pid = begin(real, real->argv, real->watch ? gate : NULL, err);
+	if (real->watch && pid > 0)
+		rh_watch_begin(&watch, pid);
+	if (real->watch) {
+		close(gate[0]);
+		close(gate[1]);
+	}
 	if (pid < 0)
 		return -1;
-	result = live(real, pid, deadline_ns, err);
+	result = live(real, pid, deadline_ns, &watch, err);
 	cost->wall_s = (double)(rh_now_ns() - since) / 1e9;
 	if (reap(pid, &status, &use) < 0 && result == 0)
 		result = rh_fail_errno(err, RH_OS, "%s cannot be waited for", real->argv[0]);
+	rh_watch_end(&watch, &cost->watched);
 	if (rh_interrupted)
 		return rh_fail(err, RH_FAILED, "interrupted");
 	if (result < 0)
@@ -194,5 +219,6 @@ int rh_real_run(const struct rh_real *real, struct rh_real_cost *cost, struct rh
 	cost->system_s = (double)use.ru_stime.tv_sec + (double)use.ru_stime.tv_usec / 1e6;
 	cost->peak_rss_bytes = (uint64_t)use.ru_maxrss * 1024;
 	cost->faults = (uint64_t)(use.ru_minflt + use.ru_majflt);
+	cost->switches = (uint64_t)use.ru_nvcsw;
 	return judge_end(real, status, err);
 }

@@ -15,10 +15,12 @@
 #ifndef RH_REAL_H
 #define RH_REAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
 #include "alloc/backend.h"
+#include "harness/launch/watch.h"
 
 struct rh_real {
 	char **argv;		    /* NULL-terminated; argv[0] is looked for in PATH */
@@ -28,12 +30,15 @@ struct rh_real {
 				program that links another allocator */
 	const char *behind;  /* a library to load after the one that serves malloc; NULL = none */
 	uint64_t timeout_ns; /* 0 = none */
+	bool watch;	     /* its threads (watch.h) */
 	int output_fd;	     /* for its standard error; -1 = the null device */
 };
 
 struct rh_real_cost {
 	double user_s, system_s, wall_s;
 	uint64_t peak_rss_bytes, faults;
+	uint64_t switches; /* voluntary ones */
+	struct rh_watched watched;
 };
 
 int rh_real_run(const struct rh_real *real, struct rh_real_cost *cost, struct rh_err *err);

@@ -9,7 +9,8 @@
 #define RH_FIELDS_TRUTH_CHANGE(F)                                                          \
 	F(U32, _, backend, NEED, "", "index into `backends`")                              \
 	F(TEXT, _, what, NEED, "",                                                         \
-	  "`cpu`, `rss`, `instructions`, `heap_instructions`, `user`, `kernel`, `faults`") \
+	  "`cpu`, `rss`, `instructions`, `heap_instructions`, `asleep`, `switches`, "      \
+	  "`futex`, `user`, `kernel`, `faults`")                                           \
 	F(TEXT, _, unit, EVER, "", "`s`, `bytes` or `count`")                              \
 	F(REAL, _, predicted, EVER, "", "change against the baseline, by replay: median")  \
 	F(REAL, _, predicted_lo, EVER, "", "its interval")                                 \
@@ -23,17 +24,21 @@
 	F(TEXT, _, verdict, EVER, "", "`predicted`, `off` or `cannot tell`")               \
 	F(TEXT, _, why, NULL, "", "where it is off, or why there is no verdict")
 
-#define RH_FIELDS_TRUTH_SEEN(F)                                                              \
-	F(U32, _, backend, NEED, "", "index into `backends`")                                \
-	F(REALS, _, user_s, EVER, "s", "CPU time of the program, by round")                  \
-	F(REALS, _, kernel_s, EVER, "s", "in the kernel")                                    \
-	F(REALS, _, wall_s, EVER, "s", "wall time")                                          \
-	F(INTS, _, rss_bytes, EVER, "bytes", "most resident")                                \
-	F(INTS, _, faults, EVER, "", "page faults")                                          \
-	F(REALS, _, load_cpu_s, EVER, "s", "CPU time of /bin/true under it")                 \
-	F(INTS, _, load_rss_bytes, EVER, "bytes", "resident in a process that does nothing") \
-	F(U64, _, instructions, MAY, "", "of the program under callgrind, once")             \
-	F(U64, _, load_instructions, MAY, "", "of /bin/true under callgrind")                \
+#define RH_FIELDS_TRUTH_SEEN(F)                                                               \
+	F(U32, _, backend, NEED, "", "index into `backends`")                                 \
+	F(REALS, _, user_s, EVER, "s", "CPU time of the program, by round")                   \
+	F(REALS, _, kernel_s, EVER, "s", "in the kernel")                                     \
+	F(REALS, _, wall_s, EVER, "s", "wall time")                                           \
+	F(INTS, _, rss_bytes, EVER, "bytes", "most resident")                                 \
+	F(INTS, _, faults, EVER, "", "page faults")                                           \
+	F(REALS, _, load_cpu_s, EVER, "s", "CPU time of /bin/true under it")                  \
+	F(INTS, _, load_rss_bytes, EVER, "bytes", "resident in a process that does nothing")  \
+	F(REALS, _, asleep_s, MAY, "s", "all threads: neither running nor waiting for a CPU") \
+	F(REALS, _, threads_s, MAY, "s", "all threads: from the first look to the last")      \
+	F(INTS, _, switches, MAY, "", "voluntary context switches")                           \
+	F(INTS, _, futex_calls, MAY, "", "calls of futex(2)")                                 \
+	F(U64, _, instructions, MAY, "", "of the program under callgrind, once")              \
+	F(U64, _, load_instructions, MAY, "", "of /bin/true under callgrind")                 \
 	F(U64, _, heap_instructions, MAY, "", "of the program's: in calls of the allocator")
 
 #define RH_FIELDS_VALIDATION(F)                                                          \
@@ -46,6 +51,8 @@
 	F(U64, _, calls_again, EVER, "", "of a second recording")                        \
 	F(BOOL, _, nondeterministic, EVER, "",                                           \
 	  "they differ by more than 1 %: predictions are scaled to the mean of both")    \
+	F(U32, _, threads, EVER, "", "that make 1 % of the heap calls or more")          \
+	F(TEXT, _, futex_why, NULL, "", "why futex calls were not counted")              \
 	F(REAL, _, cpu_s, EVER, "s", "CPU time under the baseline, median")              \
 	F(REAL, _, load_s, EVER, "s", "of it, loading")                                  \
 	F(REAL, _, heap_s, EVER, "s", "the heap's own by replay, net of the floor")      \

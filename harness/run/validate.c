@@ -20,11 +20,13 @@
 #define CPU_LEAST_S	0.05
 #define CALLS_LEAST	1000
 #define DIFFERENT_SHARE 0.01 /* of the calls of two recordings */
+#define THREAD_SHARE	0.01 /* of the calls: a thread with fewer contends with nobody */
 enum { SAID_BYTES = 600, LINKED_BYTES = 64 };
 _Static_assert(sizeof(((struct rh_validate *)0)->linked) == LINKED_BYTES, "a name of a file");
 
 /* For LD_PRELOAD: the loader knows where it is. */
 static const char libc_name[] = "libc.so.6";
+static const char runtime_name[] = "libstdc++.so.6";
 
 struct rounds {
 	const struct rh_validate_config *config;
@@ -85,25 +87,52 @@ static int record(const struct rh_validate_config *config, const char *path, con
 	return result;
 }
 
-/* Heap calls in a trace, and which malloc served them: "" = the trace does not say. */
-static int look_at(const char *path, uint64_t *calls, char served[LINKED_BYTES], struct rh_err *err)
+/* What validate wants to know of a recording. */
+struct recorded {
+	uint64_t calls;
+	uint32_t threads;	   /* that make a part of them worth a word */
+	bool in_cxx;		   /* it calls operator new */
+	char served[LINKED_BYTES]; /* the malloc that served them; "" = the trace does not say */
+};
+
+static int count_calls(struct rh_trace *trace, struct recorded *recorded, struct rh_err *err)
 {
 	static struct rh_event batch[RH_TRACE_BATCH];
-	struct rh_trace *trace;
-	const char *name;
+	uint64_t *of_lane = NULL;
+	size_t lanes = 0;
 	int count;
 
-	*calls = 0;
+	while ((count = rh_trace_next(trace, batch, RH_TRACE_BATCH, err)) > 0)
+		for (int i = 0; i < count; i++) {
+			if (batch[i].kind != RH_EV_ALLOC && batch[i].kind != RH_EV_FREE &&
+			    batch[i].kind != RH_EV_RESIZE)
+				continue;
+			while (lanes <= batch[i].lane)
+				*(uint64_t *)rh_grow(&of_lane, &lanes, sizeof(*of_lane)) = 0;
+			of_lane[batch[i].lane]++;
+			recorded->in_cxx |= batch[i].flags & RH_EVF_NEW;
+			recorded->calls++;
+		}
+	for (size_t i = 0; i < lanes; i++)
+		recorded->threads += (double)of_lane[i] >= THREAD_SHARE * (double)recorded->calls;
+	free(of_lane);
+	return count;
+}
+
+static int look_at(const char *path, struct recorded *recorded, struct rh_err *err)
+{
+	struct rh_trace *trace;
+	const char *name;
+	int result;
+
+	*recorded = (struct recorded){ .calls = 0 };
 	if (rh_trace_open(&trace, path, err) < 0)
 		return -1;
-	while ((count = rh_trace_next(trace, batch, RH_TRACE_BATCH, err)) > 0)
-		for (int i = 0; i < count; i++)
-			*calls += batch[i].kind == RH_EV_ALLOC || batch[i].kind == RH_EV_FREE ||
-				  batch[i].kind == RH_EV_RESIZE;
-	name = count == 0 ? rh_trace_note_of(trace, "allocator") : NULL;
-	snprintf(served, LINKED_BYTES, "%s", name ? name : "");
+	result = count_calls(trace, recorded, err);
+	name = result == 0 ? rh_trace_note_of(trace, "allocator") : NULL;
+	snprintf(recorded->served, sizeof(recorded->served), "%s", name ? name : "");
 	rh_trace_close(trace);
-	return count;
+	return result;
 }
 
 static bool is_libc(const char *served)
@@ -118,31 +147,37 @@ static int record_on_baseline(const struct rh_validate_config *config, struct rh
 			      struct rh_err *err)
 {
 	const char *preload = out->result.backends[out->base].spec->preload;
-	char served[LINKED_BYTES];
+	struct recorded recorded;
 
 	if (!config->quiet)
 		rh_progress("recording %s", config->argv[0]);
 	if (record(config, config->trace, preload[0] ? preload : NULL, err) < 0 ||
-	    look_at(config->trace, &out->events, served, err) < 0)
+	    look_at(config->trace, &recorded, err) < 0)
 		return -1;
-	if (preload[0] || is_libc(served))
-		return 0;
-	if (record(config, config->trace, libc_name, err) < 0 ||
-	    look_at(config->trace, &out->events, out->linked, err) < 0)
-		return -1;
-	if (!is_libc(out->linked))
-		return rh_fail(err, RH_FAILED,
-			       "%s runs on the malloc of %s whatever is preloaded: no other "
-			       "allocator can be put under it",
-			       config->argv[0], out->linked);
-	snprintf(out->linked, sizeof(out->linked), "%s", served);
+	if (!preload[0] && !is_libc(recorded.served)) {
+		snprintf(out->linked, sizeof(out->linked), "%s", recorded.served);
+		if (record(config, config->trace, libc_name, err) < 0 ||
+		    look_at(config->trace, &recorded, err) < 0)
+			return -1;
+		if (!is_libc(recorded.served))
+			return rh_fail(err, RH_FAILED,
+				       "%s runs on the malloc of %s whatever is preloaded: no "
+				       "other allocator can be put under it",
+				       config->argv[0], recorded.served);
+	}
+	out->events = recorded.calls;
+	out->threads = recorded.threads;
+	/* Allocators in C++ load its runtime; for a program in C++ that is no cost of theirs. */
+	snprintf(out->behind, sizeof(out->behind), "%s%s%s", out->linked,
+		 out->linked[0] && recorded.in_cxx ? ":" : "", recorded.in_cxx ? runtime_name : "");
 	return 0;
 }
 
 static int record_twice(const struct rh_validate_config *config, struct rh_validate *out,
 			struct rh_err *err)
 {
-	char again[4096 + 8], served[LINKED_BYTES];
+	struct recorded recorded;
+	char again[4096 + 8];
 	const char *preload = out->result.backends[out->base].spec->preload;
 	double apart;
 	int result;
@@ -161,12 +196,13 @@ static int record_twice(const struct rh_validate_config *config, struct rh_valid
 			: out->linked[0] ? libc_name
 					 : NULL,
 			err) < 0 ||
-				 look_at(again, &out->events_again, served, err) < 0
+				 look_at(again, &recorded, err) < 0
 			 ? -1
 			 : 0;
 	unlink(again);
 	if (result < 0)
 		return -1;
+	out->events_again = recorded.calls;
 	apart = fabs((double)out->events - (double)out->events_again);
 	out->nondeterministic = apart > DIFFERENT_SHARE * (double)out->events;
 	out->calls_mean = ((double)out->events + (double)out->events_again) / 2;
@@ -182,7 +218,8 @@ static int run_round(void *of, uint32_t round, uint32_t backend, struct rh_err *
 	const struct rounds *rounds = of;
 	const struct rh_validate_config *config = rounds->config;
 	struct rh_validate *out = rounds->out;
-	struct rh_runner_job job = { .row = backend }, load = { .row = backend, .nothing = true };
+	struct rh_runner_job job = { .row = backend, .watch = out->threads > 1 },
+			     load = { .row = backend, .nothing = true };
 	struct rh_validate_row *row = &out->rows[backend];
 	struct rh_real_cost cost, loading;
 
@@ -193,7 +230,7 @@ static int run_round(void *of, uint32_t round, uint32_t backend, struct rh_err *
 			    (unsigned long long)config->reps, config->argv[0], row->name);
 	snprintf(job.libc, sizeof(job.libc), "%s", out->linked[0] ? libc_name : "");
 	memcpy(load.libc, job.libc, sizeof(load.libc));
-	memcpy(load.linked, out->linked, sizeof(load.linked));
+	memcpy(load.behind, out->behind, sizeof(load.behind));
 	if (rh_runner_run(&out->runner, &load, &loading, err) < 0 ||
 	    rh_runner_run(&out->runner, &job, &cost, err) < 0)
 		return rh_err_prefix(err, "under %s", row->name);
@@ -202,6 +239,12 @@ static int run_round(void *of, uint32_t round, uint32_t backend, struct rh_err *
 	row->wall[round] = cost.wall_s;
 	row->rss[round] = (double)cost.peak_rss_bytes;
 	row->faults[round] = (double)cost.faults;
+	row->asleep[round] = cost.watched.asleep_s;
+	row->threads[round] = cost.watched.seen_s;
+	row->switches[round] = (double)cost.switches;
+	row->futex[round] =
+		cost.watched.futex_calls == UINT64_MAX ? NAN : (double)cost.watched.futex_calls;
+	snprintf(out->futex_why, sizeof(out->futex_why), "%s", cost.watched.futex_why);
 	row->load_cpu[round] = loading.user_s + loading.system_s;
 	row->load_rss[round] = (double)loading.peak_rss_bytes;
 	if (round == 0 && cost.user_s + cost.system_s < CPU_LEAST_S)
@@ -227,9 +270,11 @@ static int count_instructions(const struct rh_validate_config *config, struct rh
 					.libc = out->linked[0] ? libc_name : NULL,
 					.timeout_ns = config->timeout_ns,
 					.output_fd = -1 };
-		struct rh_real empty = {
-			.argv = nothing, .spec = real.spec, .libc = real.libc, .output_fd = -1
-		};
+		struct rh_real empty = { .argv = nothing,
+					 .spec = real.spec,
+					 .libc = real.libc,
+					 .behind = out->behind[0] ? out->behind : NULL,
+					 .output_fd = -1 };
 
 		if (!config->quiet)
 			rh_progress("%s under %s and callgrind", config->argv[0], row->name);
@@ -303,6 +348,10 @@ static int make_rows(const struct rh_validate_config *config, struct rh_validate
 			.faults = numbers(config->reps),
 			.load_cpu = numbers(config->reps),
 			.load_rss = numbers(config->reps),
+			.asleep = numbers(config->reps),
+			.threads = numbers(config->reps),
+			.switches = numbers(config->reps),
+			.futex = numbers(config->reps),
 			.count = { NAN, NAN },
 			.load_count = { NAN, NAN },
 		};
@@ -318,8 +367,9 @@ void rh_validate_free(struct rh_validate *validate)
 {
 	for (size_t i = 0; i < validate->row_count; i++) {
 		struct rh_validate_row *row = &validate->rows[i];
-		double *all[] = { row->user,   row->system,   row->wall,    row->rss,
-				  row->faults, row->load_cpu, row->load_rss };
+		double *all[] = { row->user,	row->system,   row->wall,     row->rss,
+				  row->faults,	row->load_cpu, row->load_rss, row->asleep,
+				  row->threads, row->switches, row->futex };
 
 		for (size_t n = 0; n < sizeof(all) / sizeof(all[0]); n++)
 			free(all[n]);
@@ -327,6 +377,8 @@ void rh_validate_free(struct rh_validate *validate)
 	rh_runner_end(&validate->runner);
 	free(validate->rows);
 	rh_result_free(&validate->result);
+	if (validate->paced)
+		rh_result_free(&validate->contended);
 }
 
 int rh_validate_run(const struct rh_validate_config *config, struct rh_validate *out,
@@ -371,6 +423,8 @@ int rh_validate_run(const struct rh_validate_config *config, struct rh_validate 
 		result = count_instructions(config, out, err);
 	if (result == 0)
 		result = rh_run_trials(&run, &out->result, err);
+	if (result == 0 && out->threads > 1)
+		result = rh_validate_paced(config, out, err);
 	if (result == 0) {
 		rh_result_measure(&out->result);
 		result = rh_validate_compare(config, out, err);

@@ -10,7 +10,9 @@
  *	   time of /bin/true, memory of a worker) and under the replay of the recording, next to
  *	   each other, so that the machine's load hits both sides; the order is shuffled for each
  *	   round
- *	4  change against the baseline, predicted beside observed (validate_compare.c), which
+ *	4  if several threads call the heap: replays that keep the recorded gaps, for contention
+ *	   (validate_paced.c)
+ *	5  change against the baseline, predicted beside observed (validate_compare.c), which
  *	   becomes a part of the result (harness/result/fields_truth.h)
  *
  * A program whose two recordings differ by more than 1 % in heap calls is compared by rates: the
@@ -46,8 +48,9 @@ struct rh_runner {
 struct rh_runner_job {
 	uint32_t row; /* of `rows`, as they were when the runner was forked */
 	bool nothing; /* /bin/true instead of the program */
+	bool watch;   /* its threads */
 	char libc[64];
-	char linked[64]; /* what the program links is loaded in what does nothing, too */
+	char behind[96]; /* what the program loads is loaded in what does nothing, too */
 };
 struct rh_validate;
 int rh_runner_begin(struct rh_runner *runner, const struct rh_validate_config *config,
@@ -56,12 +59,16 @@ int rh_runner_run(const struct rh_runner *runner, const struct rh_runner_job *jo
 		  struct rh_real_cost *cost, struct rh_err *err);
 void rh_runner_end(struct rh_runner *runner);
 
-/* The first four are judged; the others show where a change comes from. */
+/* The first ones are judged; the others show where a change comes from. */
 enum rh_validate_field {
 	RH_VALIDATE_CPU,
 	RH_VALIDATE_RSS,
 	RH_VALIDATE_INSTRUCTIONS, /* of the whole program */
 	RH_VALIDATE_HEAP,	  /* of those, the ones inside calls of the allocator */
+	/* contention, of programs with threads: all threads together */
+	RH_VALIDATE_ASLEEP,   /* time in which they neither ran nor waited for a CPU */
+	RH_VALIDATE_SWITCHES, /* how often they went to sleep */
+	RH_VALIDATE_FUTEX,    /* calls of futex(2) */
 	RH_VALIDATE_JUDGED,
 	RH_VALIDATE_USER = RH_VALIDATE_JUDGED,
 	RH_VALIDATE_KERNEL,
@@ -89,9 +96,11 @@ struct rh_validate_row {
 	const char *name;			     /* of the result's backend */
 	double *user, *system, *wall, *rss, *faults; /* of the program: seconds, bytes, count */
 	double *load_cpu, *load_rss;		     /* of /bin/true */
-	struct rh_validate_count count, load_count;  /* by callgrind; NaN = not asked for */
-	struct rh_truth truth[RH_VALIDATE_FIELDS];   /* seconds; bytes; counts */
-	const char *why[RH_VALIDATE_FIELDS];	     /* of the result's pool: "" = nothing to say */
+	/* of the program's threads, NaN = not watched: seconds, the time they were seen, counts */
+	double *asleep, *threads, *switches, *futex;
+	struct rh_validate_count count, load_count; /* by callgrind; NaN = not asked for */
+	struct rh_truth truth[RH_VALIDATE_FIELDS];  /* seconds; bytes; counts */
+	const char *why[RH_VALIDATE_FIELDS];	    /* of the result's pool: "" = nothing to say */
 };
 
 struct rh_validate {
@@ -102,18 +111,35 @@ struct rh_validate {
 	bool nondeterministic;	       /* they differ by more than 1 % */
 	double calls_mean;	       /* of both */
 	char linked[64];	       /* the allocator that the program links; "" = libc's */
+	char behind[96];	       /* that, and the C++ runtime if it has one */
 	struct rh_runner runner;
 	double cpu_s, load_s;	  /* of the program under the baseline, and of loading it */
 	double heap_s;		  /* the heap's own CPU time by the replay, net of the floor */
 	double heap_instructions; /* likewise, by callgrind; NaN = not asked for */
 	struct rh_validate_count again; /* of a second run on the baseline: the program's scatter */
 	double rss_bytes;
+	uint32_t threads;	    /* that make 1 % of the heap calls or more */
+	bool paced;		    /* with several of them: there is a second replay */
+	struct rh_result contended; /* it, with recorded gaps kept and its sleeps counted */
+	char futex_why[RH_TRACEPOINT_WHY_BYTES]; /* why the program's futex calls are not counted */
 };
+
+/* Whether a field is of contention. */
+static inline bool rh_validate_contends(enum rh_validate_field field)
+{
+	return field >= RH_VALIDATE_ASLEEP && field <= RH_VALIDATE_FUTEX;
+}
 
 int rh_validate_run(const struct rh_validate_config *config, struct rh_validate *out,
 		    struct rh_err *err);
 int rh_validate_instructions(const struct rh_real *real, struct rh_validate_count *count,
 			     struct rh_err *err);
+
+/* validate_paced.c: fills `contended`. */
+int rh_validate_paced(const struct rh_validate_config *config, struct rh_validate *out,
+		      struct rh_err *err);
+/* One figure of one of its trials; NAN where it was not measured. */
+double rh_validate_paced_value(const struct rh_trial *trial, enum rh_validate_field field);
 
 /* validate_compare.c: fills the rows' truth, the sums, and result.validation. */
 int rh_validate_compare(const struct rh_validate_config *config, struct rh_validate *out,

@@ -14,6 +14,9 @@
 #define RSS_SLACK_SHARE	   0.10
 #define RSS_SLACK_BYTES	   (1 << 20)
 #define FAULTS_SLACK_SHARE 0.10
+#define SLEEPS_SLACK_SHARE 0.10 /* of the sleeps under the baseline */
+#define SLEEPS_SLACK	   100
+#define ASLEEP_SLACK_SHARE 0.02 /* of the time in which the threads were seen */
 #define FAULTS_SLACK	   256	/* pages of 4 KiB in that */
 #define HEAP_SLACK_SHARE   0.05 /* of the heap's own instructions */
 
@@ -27,6 +30,12 @@ const struct rh_validate_what rh_validate_whats[RH_VALIDATE_FIELDS] = {
 	[RH_VALIDATE_HEAP] = { "heap_instructions", "count",
 			       "the heap's own instructions (callgrind)", "million", 1e-6,
 			       "a heap call", 1 },
+	[RH_VALIDATE_ASLEEP] = { "asleep", "s", "time asleep, all threads", "ms", 1e3,
+				 "ns a heap call", 1e9 },
+	[RH_VALIDATE_SWITCHES] = { "switches", "count", "voluntary context switches", "thousand",
+				   1e-3, "per 1000 heap calls", 1e3 },
+	[RH_VALIDATE_FUTEX] = { "futex", "count", "futex calls", "thousand", 1e-3,
+				"per 1000 heap calls", 1e3 },
 	[RH_VALIDATE_USER] = { "user", "s", "user CPU time", "ms", 1e3, "ns a heap call", 1e9 },
 	[RH_VALIDATE_KERNEL] = { "kernel", "s", "kernel CPU time", "ms", 1e3, "ns a heap call",
 				 1e9 },
@@ -72,7 +81,8 @@ static double value_of(const struct rh_trial *trial, enum rh_validate_field fiel
 static void replayed(const struct rh_validate *out, size_t backend, enum rh_validate_field field,
 		     double *values, size_t count)
 {
-	const struct rh_result *result = &out->result;
+	bool paced = rh_validate_contends(field);
+	const struct rh_result *result = paced ? &out->contended : &out->result;
 	double rate = out->nondeterministic && rh_validate_whats[field].rate
 			      ? out->calls_mean / (double)out->events
 			      : 1;
@@ -84,7 +94,8 @@ static void replayed(const struct rh_validate *out, size_t backend, enum rh_vali
 
 		if (trial->backend == backend && trial->status == RH_STATUS_OK &&
 		    trial->rep < count)
-			values[trial->rep] = rate * value_of(trial, field);
+			values[trial->rep] = rate * (paced ? rh_validate_paced_value(trial, field)
+							   : value_of(trial, field));
 	}
 }
 
@@ -117,6 +128,12 @@ static double seen_of(const struct rh_validate_row *row, enum rh_validate_field 
 		return row->user[round] + row->system[round];
 	case RH_VALIDATE_RSS:
 		return row->rss[round];
+	case RH_VALIDATE_ASLEEP:
+		return row->asleep[round];
+	case RH_VALIDATE_SWITCHES:
+		return row->switches[round];
+	case RH_VALIDATE_FUTEX:
+		return row->futex[round];
 	case RH_VALIDATE_USER:
 		return row->user[round];
 	case RH_VALIDATE_KERNEL:
@@ -152,6 +169,11 @@ static double slack_of(const struct rh_validate *out, enum rh_validate_field fie
 		return fmax(RSS_SLACK_BYTES, RSS_SLACK_SHARE * median_of(base_real, count));
 	case RH_VALIDATE_FAULTS:
 		return fmax(FAULTS_SLACK, FAULTS_SLACK_SHARE * median_of(base_real, count));
+	case RH_VALIDATE_SWITCHES:
+	case RH_VALIDATE_FUTEX:
+		return fmax(SLEEPS_SLACK, SLEEPS_SLACK_SHARE * median_of(base_real, count));
+	case RH_VALIDATE_ASLEEP:
+		return ASLEEP_SLACK_SHARE * median_of(out->rows[out->base].threads, count);
 	default:
 		return CPU_SLACK_SHARE * out->cpu_s;
 	}
@@ -312,6 +334,14 @@ static void keep_seen(const struct rh_validate_config *config, struct rh_validat
 			.load_cpu_s_count = n,
 			.load_rss_bytes = row->load_rss,
 			.load_rss_bytes_count = n,
+			.asleep_s = row->asleep,
+			.asleep_s_count = out->paced ? n : 0,
+			.threads_s = row->threads,
+			.threads_s_count = out->paced ? n : 0,
+			.switches = row->switches,
+			.switches_count = out->paced ? n : 0,
+			.futex_calls = row->futex,
+			.futex_calls_count = out->paced && isfinite(row->futex[0]) ? n : 0,
 			.instructions = whole(row->count.all),
 			.load_instructions = whole(row->load_count.all),
 			.heap_instructions = whole(row->count.heap),
@@ -334,6 +364,10 @@ static void keep(const struct rh_validate_config *config, struct rh_validate *ou
 	to->calls = out->events;
 	to->calls_again = out->events_again;
 	to->nondeterministic = out->nondeterministic;
+	to->threads = out->threads;
+	to->futex_why = out->paced && out->futex_why[0]
+				? rh_pool_text(rh_result_pool(&out->result), out->futex_why)
+				: NULL;
 	to->cpu_s = out->cpu_s;
 	to->load_s = out->load_s;
 	to->heap_s = out->heap_s;
@@ -350,6 +384,7 @@ int rh_validate_compare(const struct rh_validate_config *config, struct rh_valid
 	sum_up(config, out);
 	for (int f = 0; f < RH_VALIDATE_FIELDS; f++)
 		if (f != RH_VALIDATE_INSTRUCTIONS && f != RH_VALIDATE_HEAP &&
+		    (out->paced || !rh_validate_contends((enum rh_validate_field)f)) &&
 		    compare_field(config, out, (enum rh_validate_field)f, err) < 0)
 			return -1;
 	if (config->instructions)

@@ -69,8 +69,9 @@ static void do_job(const struct rh_validate_config *config, const struct rh_vali
 				.driver = job->nothing ? NULL : config->driver,
 				.spec = of->result.backends[job->row].spec,
 				.libc = job->libc[0] ? job->libc : NULL,
-				.behind = job->linked[0] ? job->linked : NULL,
+				.behind = job->behind[0] ? job->behind : NULL,
 				.timeout_ns = config->timeout_ns,
+				.watch = job->watch,
 				.output_fd = -1 };
 
 	*answer = (struct answer){ .result = 0 };

@@ -95,6 +95,10 @@ static const char *wrong(const struct rh_validate *v, size_t row, enum rh_valida
 		return place_of_time(&v->rows[row]);
 	case RH_VALIDATE_USER:
 		return "the program's own loads are not replayed";
+	case RH_VALIDATE_ASLEEP:
+	case RH_VALIDATE_SWITCHES:
+	case RH_VALIDATE_FUTEX:
+		return "the program's threads meet elsewhere than the replay's";
 	case RH_VALIDATE_RSS:
 	case RH_VALIDATE_FAULTS:
 	case RH_VALIDATE_INSTRUCTIONS:

@@ -192,6 +192,69 @@ static void reasons_stand_beside_verdicts(void **state)
 	end(&v);
 }
 
+/* One paced trial of a backend: asleep is the span without CPU time and waits for a CPU. */
+static void add_paced(struct rh_result *result, uint32_t b, uint32_t rep)
+{
+	struct rh_trial *trial = rh_grow(&result->trials, &result->trial_count, sizeof(*trial));
+	struct rh_locks_found *found = rh_pool_alloc(rh_result_pool(result), 1, sizeof(*found));
+
+	*found = (struct rh_locks_found){ .span_ns = 3e9,
+					  .cpu_ns = 1e9,
+					  .run_delay_ns = b == MINE ? 0.5e9 : 1.5e9,
+					  .switches_voluntary = b == MINE ? 7000 : 1000,
+					  .futex_calls = UINT64_MAX };
+	trial->backend = b;
+	trial->rep = rep;
+	trial->found.locks = found;
+}
+
+/* Mine sleeps a second more, 6000 times, by the replay; 1.2 s and 5900 times in the program. */
+static void contention_is_compared(void **state)
+{
+	const struct rh_validate_config config = { .argv = words, .reps = ROUNDS };
+	const struct rh_truth *asleep, *switches;
+	const struct rh_validation *kept;
+	struct rh_err err = { 0 };
+	struct rh_validate v;
+
+	(void)state;
+	make(&v, EVENTS);
+	v.threads = 2;
+	v.paced = true;
+	snprintf(v.futex_why, sizeof(v.futex_why), "no tracefs");
+	for (uint32_t b = BASE; b <= MINE; b++) {
+		v.rows[b].asleep = filled(b == MINE ? 2.2 : 1, 0);
+		v.rows[b].threads = filled(4, 0);
+		v.rows[b].switches = filled(b == MINE ? 7900 : 2000, 0);
+		v.rows[b].futex = filled(NAN, 0);
+		for (uint32_t rep = 0; rep < ROUNDS; rep++)
+			add_paced(&v.contended, b, rep);
+	}
+	assert_int_equal(rh_validate_compare(&config, &v, &err), 0);
+	asleep = &v.rows[MINE].truth[RH_VALIDATE_ASLEEP];
+	NEAR(asleep->predicted.median, 1);
+	NEAR(asleep->observed.median, 1.2);
+	NEAR(asleep->slack, 0.08); /* 2 % of 4 s */
+	assert_int_equal(asleep->verdict, RH_TRUTH_PREDICTED);
+	switches = &v.rows[MINE].truth[RH_VALIDATE_SWITCHES];
+	NEAR(switches->predicted.median, 6000);
+	NEAR(switches->observed.median, 5900);
+	NEAR(switches->slack, 200); /* 10 % of 2000 */
+	assert_int_equal(v.rows[MINE].truth[RH_VALIDATE_FUTEX].verdict, RH_TRUTH_CANNOT_TELL);
+	kept = v.result.validation;
+	assert_string_equal(kept->futex_why, "no tracefs");
+	assert_int_equal(kept->seen[MINE].asleep_s_count, ROUNDS);
+	assert_int_equal(kept->seen[MINE].futex_calls_count, 0);
+	/* Far less in the program: the threads do not meet where the replay's do. */
+	for (int i = 0; i < ROUNDS; i++)
+		v.rows[MINE].asleep[i] = 1;
+	assert_int_equal(rh_validate_compare(&config, &v, &err), 0);
+	assert_int_equal(asleep->verdict, RH_TRUTH_OFF);
+	assert_string_equal(v.rows[MINE].why[RH_VALIDATE_ASLEEP],
+			    "the program's threads meet elsewhere than the replay's");
+	end(&v);
+}
+
 static void the_result_has_it(void **state)
 {
 	struct rh_pool *pool = rh_pool_open();
@@ -204,7 +267,8 @@ static void the_result_has_it(void **state)
 	(void)state;
 	compared(&v, EVENTS);
 	kept = v.result.validation;
-	assert_int_equal(kept->changes_count, RH_VALIDATE_FIELDS);
+	/* without contention: it has one thread */
+	assert_int_equal(kept->changes_count, RH_VALIDATE_FIELDS - 3);
 	assert_int_equal(kept->seen_count, 2);
 	text = rh_record_print(&rh_validation_type, kept, RH_JSON_COMPACT);
 	check_against_schema(text, &rh_validation_type);
@@ -232,6 +296,7 @@ int main(void)
 		cmocka_unit_test(changes_are_right),
 		cmocka_unit_test(rates_are_scaled),
 		cmocka_unit_test(reasons_stand_beside_verdicts),
+		cmocka_unit_test(contention_is_compared),
 		cmocka_unit_test(the_result_has_it),
 	};
 

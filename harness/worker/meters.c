@@ -2,21 +2,20 @@
  * meters.c - run delay from schedstat, futex calls and contended kernel locks by tracepoint.
  *
  * Each tracepoint is a counter on the lane's own thread, opened by the thread itself, read
- * with one read(2) (0.7 us). perf_event_open needs the number of the tracepoint from tracefs,
- * which most systems mount for root only: the result carries a sentence about what is missing.
- * Counting costs 0.3 us per futex call, and an allocator that does not block makes none.
+ * with one read(2) (0.7 us); the result carries a sentence about what is missing
+ * (alloc/base/tracepoint.h). Counting costs 0.3 us per futex call, and an allocator that does not
+ * block makes none.
  */
 #include <assert.h>
 #include <dlfcn.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <linux/perf_event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include "alloc/base/tracepoint.h"
 #include "harness/control/locks.h"
 #include "harness/worker/worker.h"
 
@@ -35,72 +34,6 @@ uint64_t rh_run_delay(int fd)
 	text[length] = '\0';
 	strtoull(at, &at, 10);
 	return strtoull(at, NULL, 10);
-}
-
-static uint64_t read_counter(int fd)
-{
-	uint64_t value;
-
-	return fd >= 0 && read(fd, &value, sizeof(value)) == sizeof(value) ? value : 0;
-}
-
-/* ---- tracepoints ---- */
-
-static int open_counter(uint64_t id)
-{
-	struct perf_event_attr attr = {
-		.type = PERF_TYPE_TRACEPOINT, .size = sizeof(attr), .config = id, .sample_period = 0
-	};
-
-	return (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
-}
-
-static uint64_t tracepoint_id(const char *name, char *why)
-{
-	static const char *const roots[] = { "/sys/kernel/tracing", "/sys/kernel/debug/tracing" };
-	char path[128], text[32];
-	int error = 0;
-
-	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
-		ssize_t length;
-		int fd;
-
-		snprintf(path, sizeof(path), "%s/events/%s/id", roots[i], name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0) {
-			error = errno == EACCES || !error ? errno : error;
-			continue;
-		}
-		length = read(fd, text, sizeof(text) - 1);
-		close(fd);
-		if (length > 0) {
-			text[length] = '\0';
-			return strtoull(text, NULL, 10);
-		}
-	}
-	snprintf(why, RH_METER_WHY_BYTES, "tracepoint %s: %s", name,
-		 error == EACCES
-			 ? "tracefs may be read by root only"
-			 : "tracefs is not mounted (mount -t tracefs nodev /sys/kernel/tracing)");
-	return 0;
-}
-
-/* 0 = cannot be counted; proven by opening one. */
-static uint64_t find_tracepoint(const char *name, char *why)
-{
-	uint64_t id = tracepoint_id(name, why);
-	int fd;
-
-	if (!id)
-		return 0;
-	fd = open_counter(id);
-	if (fd < 0) {
-		snprintf(why, RH_METER_WHY_BYTES, "tracepoint %s: perf_event_open: %s", name,
-			 strerror(errno));
-		return 0;
-	}
-	close(fd);
-	return id;
 }
 
 /* The library of the mutex probe, when it was preloaded. */
@@ -133,8 +66,8 @@ void rh_meters_find(struct worker *worker)
 	find_mutexes(worker);
 	if (!area)
 		return;
-	worker->futex_id = find_tracepoint("syscalls/sys_enter_futex", area->futex_why);
-	worker->kernel_id = find_tracepoint("lock/contention_begin", area->kernel_why);
+	worker->futex_id = rh_tracepoint_find("syscalls/sys_enter_futex", area->futex_why);
+	worker->kernel_id = rh_tracepoint_find("lock/contention_begin", area->kernel_why);
 }
 
 /* ---- a lane ---- */
@@ -149,9 +82,9 @@ void rh_meters_open(struct lane *lane)
 	if (!area_of(worker))
 		return;
 	if (worker->futex_id)
-		m->futex = open_counter(worker->futex_id);
+		m->futex = rh_tracepoint_open(worker->futex_id, 0, false);
 	if (worker->kernel_id)
-		m->kernel = open_counter(worker->kernel_id);
+		m->kernel = rh_tracepoint_open(worker->kernel_id, 0, false);
 }
 
 void rh_meters_close(struct lane *lane)
@@ -166,12 +99,20 @@ void rh_meters_close(struct lane *lane)
 		close(m->kernel);
 }
 
+static uint64_t voluntary_switches(void)
+{
+	struct rusage use;
+
+	return getrusage(RUSAGE_THREAD, &use) == 0 ? (uint64_t)use.ru_nvcsw : 0;
+}
+
 void rh_meters_sleep(struct lane *lane, struct nap *nap)
 {
 	if (!area_of(lane->worker))
 		return;
 	nap->cpu_ns = rh_thread_cpu_ns();
 	nap->delay_ns = rh_run_delay(lane->meters.schedstat);
+	nap->switches = voluntary_switches();
 	nap->ticks = rh_ticks();
 }
 
@@ -187,7 +128,8 @@ void rh_meters_awake(struct lane *lane, const struct nap *nap)
 	m->slept_delay_ns +=
 		delay == RH_NONE || nap->delay_ns == RH_NONE ? 0 : delay - nap->delay_ns;
 	m->slept_cpu_ns += rh_thread_cpu_ns() - nap->cpu_ns;
-	m->sleeps_replay++;
+	/* A nap may end before it begins, or be interrupted: not every one is a switch. */
+	m->sleeps_replay += voluntary_switches() - nap->switches;
 }
 
 void rh_meters_begin(struct lane *lane)
@@ -199,8 +141,8 @@ void rh_meters_begin(struct lane *lane)
 		return;
 	m->futex_replay = m->sleeps_replay = 0;
 	m->slept_ticks = m->slept_cpu_ns = m->slept_delay_ns = 0;
-	m->futex_calls = read_counter(m->futex);
-	m->kernel_contended = read_counter(m->kernel);
+	m->futex_calls = rh_tracepoint_read(m->futex);
+	m->kernel_contended = rh_tracepoint_read(m->kernel);
 	m->run_delay_ns = rh_run_delay(m->schedstat);
 }
 
@@ -228,8 +170,8 @@ void rh_meters_end(struct lane *lane)
 	sum->slept_delay_ns += m->slept_delay_ns;
 	sum->switches_voluntary += seat->switches_voluntary;
 	sum->switches_involuntary += seat->switches_involuntary;
-	sum->futex_calls += read_counter(m->futex) - m->futex_calls;
+	sum->futex_calls += rh_tracepoint_read(m->futex) - m->futex_calls;
 	sum->futex_replay += m->futex_replay;
 	sum->sleeps_replay += m->sleeps_replay;
-	sum->kernel_contended += read_counter(m->kernel) - m->kernel_contended;
+	sum->kernel_contended += rh_tracepoint_read(m->kernel) - m->kernel_contended;
 }

@@ -23,7 +23,7 @@ struct meters {
 
 /* One sleep of the replay itself. */
 struct nap {
-	uint64_t ticks, cpu_ns, delay_ns;
+	uint64_t ticks, cpu_ns, delay_ns, switches;
 };
 
 /* Called once, before threads start: finds the available tracepoints. */

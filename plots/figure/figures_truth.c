@@ -19,6 +19,11 @@ static const struct truth_figure {
 	{ "instructions", "truth-instructions",
 	  "Change of instructions: predicted against observed",
 	  "observed, million against the baseline", "predicted, million", "instructions", 1e6 },
+	{ "asleep", "truth-asleep", "Change of time asleep: predicted against observed",
+	  "observed, ms against the baseline, all threads", "predicted, ms", "time asleep", 1e-3 },
+	{ "switches", "truth-switches", "Change of context switches: predicted against observed",
+	  "observed, thousand against the baseline", "predicted, thousand", "voluntary switches",
+	  1e3 },
 };
 
 static void add_point(struct rh_series *series, const struct rh_truth_change *change, double unit)
@@ -94,6 +99,8 @@ void rh_build_truth(const struct rh_view *view, struct rh_figures *figures, int 
 		row->why);
 	if (figure->panel_count == 0)
 		figure->absent_why = rh_pool_printf(
-			view->pool, "no result holds observed changes of %s (reheap validate%s -o)",
-			row->why, which == 2 ? " --instructions" : "");
+			view->pool,
+			"no result holds observed changes of %s (reheap validate%s -o)%s", row->why,
+			which == 2 ? " --instructions" : "",
+			which > 2 ? ": for programs with threads" : "");
 }

@@ -16,6 +16,9 @@ static const struct shown {
 	{ "rss", "peak resident memory", "MiB", 1.0 / (1 << 20) },
 	{ "instructions", "instructions, by callgrind", "million", 1e-6 },
 	{ "heap_instructions", "the heap's own instructions, by callgrind", "million", 1e-6 },
+	{ "asleep", "time asleep, all threads", "ms", 1e3 },
+	{ "switches", "voluntary context switches", "thousand", 1e-3 },
+	{ "futex", "futex calls", "thousand", 1e-3 },
 	{ "user", "user CPU time", "ms", 1e3 },
 	{ "kernel", "kernel CPU time", "ms", 1e3 },
 	{ "faults", "page faults", "thousand", 1e-3 },
@@ -69,6 +72,21 @@ static void put_table(const struct rh_document *file, const struct shown *field,
 		fputs("</tbody></table></div>\n", to);
 }
 
+/* How much of the answer a replay can give. */
+static void put_share(const struct rh_validation *v, FILE *to)
+{
+	double own = v->cpu_s - v->load_s, share = own > 0 ? v->heap_s / own : NAN;
+
+	if (!isfinite(share))
+		return;
+	share = fmin(fmax(share, 0), 1);
+	rh_print(to,
+		 "<p>The heap is about %.0f %% of its CPU time by the replay. What an allocator "
+		 "does to the other %.0f %%, the program's own loads, is observed and not "
+		 "predicted.</p>\n",
+		 100 * share, 100 * (1 - share));
+}
+
 static void put_program(const struct rh_document *file, FILE *to)
 {
 	const struct rh_validation *v = file->validation;
@@ -85,6 +103,12 @@ static void put_program(const struct rh_document *file, FILE *to)
 				    "predictions are scaled to the mean of both.</p>\n"
 				  : ".</p>\n",
 	      to);
+	put_share(v, to);
+	if (v->futex_why) {
+		fputs("<p>Futex calls were not counted: ", to);
+		rh_escape_xml(v->futex_why, to);
+		fputs(".</p>\n", to);
+	}
 	for (size_t f = 0; f < sizeof(shown) / sizeof(shown[0]); f++)
 		put_table(file, &shown[f], to);
 }

@@ -220,6 +220,11 @@ done
 # gawk 5.2 cannot take an element that nothing was put into as an argument, hence the + 0.
 awk -v table="$out/table.md" -v settings="$settings${COUNTS:+; instructions: $(cat "$COUNTS/settings")}" -v halves="$halves" -v counts_in="${COUNTS-}/" -v rounds="${REPS:-6}" '
 	function of(some, whole) { return whole ? some " of " whole : "-" }
+	# What validate says of a miss, and how much of the program the replay covers.
+	function reason(line) {
+		return (match(line, /(off by|cannot tell|predicted).*/) ? "; validate: " substr(line, RSTART) : "") \
+			(share[program] ? "; the heap is " share[program] " of the CPU time" : "")
+	}
 	function row(x, of_half, of_cpu, before) {
 		printf "| %s%s | %s | %s | %d of %d | %d of %d | %d of %d | %s | %s |\n", before, x, of_half, of_cpu,
 			sign_of[x], clear_of[x], third_of[x], clear_of[x], near_of[x], cell_of[x],
@@ -270,7 +275,7 @@ awk -v table="$out/table.md" -v settings="$settings${COUNTS:+; instructions: $(c
 			cells++
 			cell_of[program]++
 			if (off <= 1 || off <= 0.1 * base) { near++; near_of[program]++ }
-			else missed = missed sprintf("  memory %s, %s: predicted %+.1f MiB, observed %+.1f (of %s)\n", program, $1, p, o, base)
+			else missed = missed sprintf("  memory %s, %s: predicted %+.1f MiB, observed %+.1f (of %s)%s\n", program, $1, p, o, base, reason($0))
 			next
 		}
 		times++
@@ -278,10 +283,10 @@ awk -v table="$out/table.md" -v settings="$settings${COUNTS:+; instructions: $(c
 		clear++
 		clear_of[program]++
 		if (p * o > 0) { sign++; sign_of[program]++ }
-		else missed = missed sprintf("  sign %s, %s: predicted %+.1f ms, observed %+.1f [%.1f, %.1f]\n", program, $1, p, o, lo, hi)
+		else missed = missed sprintf("  sign %s, %s: predicted %+.1f ms, observed %+.1f [%.1f, %.1f]%s\n", program, $1, p, o, lo, hi, reason($0))
 		size = o < 0 ? -o : o
 		if (off <= size / 3) { third++; third_of[program]++ }
-		else if (p * o > 0) missed = missed sprintf("  size %s, %s: predicted %+.1f ms, observed %+.1f [%.1f, %.1f]\n", program, $1, p, o, lo, hi)
+		else if (p * o > 0) missed = missed sprintf("  size %s, %s: predicted %+.1f ms, observed %+.1f [%.1f, %.1f]%s\n", program, $1, p, o, lo, hi, reason($0))
 	}
 	END {
 		if (!cells) { print "nothing was validated"; exit 1 }
