@@ -88,7 +88,9 @@ static __attribute__((noinline)) void wait_for(struct lane *lane, uint32_t other
 	lane->blocked_ticks += rh_ticks() - since;
 }
 
-/* The exchange is both the store and the fence between it and the check of waiters. */
+/* The exchange is the store, and both are sequentially consistent: a plain load of waiters could be
+ * done before the store is seen (on AArch64 an exchange orders no plain load behind its store), and
+ * the waiter that came between would sleep for ever. On x86-64 it is the same plain load. */
 static inline void publish(struct lane *lane, uint32_t count)
 {
 	struct progress *mine = &lane->progress[lane->index];
@@ -96,7 +98,7 @@ static inline void publish(struct lane *lane, uint32_t count)
 	/* the compiler numbered them: a waiter compares with that number */
 	rh_debug_assert(count == atomic_load(&mine->published) + 1);
 	atomic_exchange(&mine->published, count);
-	if (atomic_load_explicit(&mine->waiters, memory_order_relaxed)) {
+	if (atomic_load(&mine->waiters)) {
 		lane->meters.futex_replay++;
 		rh_futex_wake(&mine->published, INT32_MAX);
 	}
