@@ -173,7 +173,7 @@ struct rh_gate_side {
 	const char *label;
 	struct rh_spec *spec;
 	char malloc_path[1024], malloc_build_id[64], malloc_version[64], heap_path[1024],
-		heap_build_id[64];
+		heap_build_id[64], heap_version[64];
 	char file_sha256[65]; /* of the library that was named or found; "" = built in */
 	char said[300];	      /* the last line printed by a worker; "" = nothing */
 	char revision[96];    /* of the git tree it lies in, "-dirty" at the end; "" */

@@ -69,6 +69,7 @@ static json_t *side_object(const struct rh_gate_side *side)
 	set(object, "malloc_version", text(side->malloc_version));
 	set(object, "heap_path", text(side->heap_path));
 	set(object, "heap_build_id", text(side->heap_build_id));
+	set(object, "heap_version", text(side->heap_version));
 	set(object, "file_sha256", text(side->file_sha256));
 	set(object, "revision", text(side->revision));
 	return object;

@@ -101,6 +101,7 @@ int rh_gate_live_start(struct rh_gate_bench *bench, struct rh_gate_live *side, i
 	snprintf(identity->heap_path, sizeof(identity->heap_path), "%s", ctl->heap_path);
 	snprintf(identity->heap_build_id, sizeof(identity->heap_build_id), "%s",
 		 ctl->heap_build_id);
+	snprintf(identity->heap_version, sizeof(identity->heap_version), "%s", ctl->heap_version);
 	rh_memory_open(&side->memory, side->worker.pid);
 	if (side->memory.fd >= 0)
 		rh_memory_read_all(&side->memory, &figures);

@@ -277,8 +277,8 @@ static void print_causes(const struct rh_gate *gate, FILE *to)
 static void print_side(const char *name, const struct rh_gate_side *side, FILE *to)
 {
 	rh_print(to, "%s %s", name, side->label);
-	if (side->malloc_version[0])
-		rh_print(to, " (%s)", side->malloc_version);
+	if (side->heap_version[0])
+		rh_print(to, " (%s)", side->heap_version);
 	fputc('\n', to);
 }
 

@@ -5,6 +5,7 @@
  * so text and JSON cannot disagree. Absent things are listed with their reason: nobody
  * should have to guess why a name does not work here.
  */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -41,15 +42,15 @@ struct entry {
 	F(TEXT, _, name, EVER, "", "its name") \
 	F(TEXT, _, help, NULL, "", "a phrase") \
 	F(TEXT, _, default_, NULL, "", "when it is not given")
-#define FIELDS_LISTED(F)                                                  \
-	F(TEXT, _, name, EVER, "", "the word to give")                    \
-	F(TEXT, _, kind, NULL, "", "heap, decorator, peer, stack, probe") \
-	F(BOOL, _, present, EVER, "", "can be used here")                 \
-	F(TEXT, _, absent_why, NULL, "", "why not")                       \
-	F(TEXT, _, summary, EVER, "", "one line")                         \
-	F(TEXT, _, path, NULL, "", "of a library")                        \
-	F(TEXT, _, version, NULL, "", "of a library, as it says itself")  \
-	F(TEXT, _, about, NULL, "", "looks like, stresses, source")       \
+#define FIELDS_LISTED(F)                                                                         \
+	F(TEXT, _, name, EVER, "", "the word to give")                                           \
+	F(TEXT, _, kind, NULL, "", "heap, decorator, peer, stack, probe")                        \
+	F(BOOL, _, present, EVER, "", "can be used here")                                        \
+	F(TEXT, _, absent_why, NULL, "", "why not")                                              \
+	F(TEXT, _, summary, EVER, "", "one line")                                                \
+	F(TEXT, _, path, NULL, "", "of a library")                                               \
+	F(TEXT, _, version, NULL, "", "of a library, as it says itself; else which build it is") \
+	F(TEXT, _, about, NULL, "", "looks like, stresses, source")                              \
 	F(LIST, listed_knob, knobs, EVER, "", "what can be set")
 
 RH_RECORD(listed_knob, FIELDS_KNOB)
@@ -76,7 +77,10 @@ static void put_text(const struct entry *entry)
 		rh_print(stdout, "  %-23s %s\n", "", entry->absent_why);
 	if (entry->path)
 		rh_print(stdout, "  %-23s %s%s%s\n", "", entry->path,
-			 entry->version ? ", version " : "", entry->version ? entry->version : "");
+			 !entry->version			     ? ""
+			 : isdigit((unsigned char)entry->version[0]) ? ", version "
+								     : ", ",
+			 entry->version ? entry->version : "");
 	if (entry->example)
 		rh_print(stdout, "  %-23s %s\n", "", entry->example);
 	for (const struct rh_opt *row = entry->knobs; row && row->name; row++)

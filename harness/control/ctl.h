@@ -204,6 +204,7 @@ struct rh_ctl {
 	char malloc_version[64]; /* as it says itself; "" */
 	char heap_path[1024];	 /* object with the code of the heap; valid after OPEN */
 	char heap_build_id[64];
+	char heap_version[64]; /* of that object; where it says none, what tells builds apart */
 
 	uint32_t mutex_seen;			 /* OPEN found the library that counts mutexes */
 	uint64_t drained_objects, drained_bytes; /* DRAIN: what was live, by the program */

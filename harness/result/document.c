@@ -205,6 +205,7 @@ static void fill_backend(struct rh_result *result, const struct rh_run_backend *
 		.malloc_version = text_or_none(b->malloc_version),
 		.heap_path = text_or_none(b->heap_path),
 		.heap_build_id = text_or_none(b->heap_build_id),
+		.heap_version = text_or_none(b->heap_version),
 		.env = b->env,
 		.env_count = b->env_count,
 	};

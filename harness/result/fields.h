@@ -101,6 +101,8 @@
 	F(TEXT, _, malloc_version, MAY, "", "its version, as it says itself")         \
 	F(TEXT, _, heap_path, NULL, "", "object with the code of the heap")           \
 	F(TEXT, _, heap_build_id, NULL, "", "its build id")                           \
+	F(TEXT, _, heap_version, MAY, "",                                             \
+	  "its version, as it says itself; else what tells its builds apart")         \
 	F(PAIRS, _, env, EVER, "", "variables that steer allocators")
 
 #define RH_FIELDS_BACKEND_USED(F)                                                             \

@@ -106,7 +106,7 @@ struct rh_run_backend {
 	bool control;	 /* measures the harness or a bound: null, bump, decorators */
 	bool deployable; /* serves malloc of a whole process */
 	char malloc_path[1024], malloc_build_id[64], malloc_version[64], heap_path[1024],
-		heap_build_id[64];
+		heap_build_id[64], heap_version[64];
 	struct rh_pair *env; /* variables that configure it */
 	size_t env_count;
 };

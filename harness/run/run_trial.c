@@ -373,6 +373,7 @@ static void keep_identity(const struct trial_run *run)
 	memcpy(backend->malloc_version, ctl->malloc_version, sizeof(backend->malloc_version));
 	memcpy(backend->heap_path, ctl->heap_path, sizeof(backend->heap_path));
 	memcpy(backend->heap_build_id, ctl->heap_build_id, sizeof(backend->heap_build_id));
+	memcpy(backend->heap_version, ctl->heap_version, sizeof(backend->heap_version));
 }
 
 /* 1.5 x the recorded time at the wanted speed, as slack. */

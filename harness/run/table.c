@@ -189,7 +189,7 @@ static void print_stats(const struct rh_result *result, FILE *to)
 	}
 }
 
-/* "jemalloc 5.3.0, mimalloc 2.0.9": the names and versions as the libraries report them. */
+/* "jemalloc 5.3.0, rpmalloc build 1f6fb2cd4f08": as the libraries say it, or which build it is. */
 static void print_versions(const struct rh_result *result, FILE *to)
 {
 	const char *before = "Versions: ";
@@ -197,9 +197,9 @@ static void print_versions(const struct rh_result *result, FILE *to)
 	for (size_t b = 0; b < result->backend_count; b++) {
 		const struct rh_run_backend *row = &result->backends[b];
 
-		if (!row->deployable || !row->malloc_version[0])
+		if ((!row->deployable && !row->spec->native[0]) || !row->heap_version[0])
 			continue;
-		rh_print(to, "%s%s %s", before, row->text, row->malloc_version);
+		rh_print(to, "%s%s %s", before, row->text, row->heap_version);
 		before = ", ";
 	}
 	if (before[0] == ',')

@@ -140,10 +140,16 @@ static void find_heap(struct worker *worker)
 	if (ops->caps & RH_CAP_PROCESS) {
 		memcpy(ctl->heap_path, ctl->malloc_path, sizeof(ctl->heap_path));
 		memcpy(ctl->heap_build_id, ctl->malloc_build_id, sizeof(ctl->heap_build_id));
-		return;
+		memcpy(ctl->heap_version, ctl->malloc_version, sizeof(ctl->heap_version));
+	} else {
+		rh_object_of((const void *)(uintptr_t)ops->open, ctl->heap_path,
+			     sizeof(ctl->heap_path), ctl->heap_build_id,
+			     sizeof(ctl->heap_build_id));
 	}
-	rh_object_of((const void *)(uintptr_t)ops->open, ctl->heap_path, sizeof(ctl->heap_path),
-		     ctl->heap_build_id, sizeof(ctl->heap_build_id));
+	assert(ctl->heap_path[0]); /* its code lies somewhere */
+	if (!ctl->heap_version[0])
+		rh_build_version(ctl->heap_path, ctl->heap_build_id, ctl->heap_version,
+				 sizeof(ctl->heap_version));
 }
 
 static struct rh_ctl *map_ctl(void)
@@ -457,18 +463,28 @@ static void answer(struct rh_ctl *ctl)
 	rh_ctl_pass(ctl, RH_CTL_DRIVER);
 }
 
+/* For harness/launch/peer_version.c. */
+static void print_version(void)
+{
+	char path[1024], build_id[64], version[64];
+
+	rh_malloc_version(version, sizeof(version));
+	if (!version[0] && rh_object_of(dlsym(RTLD_DEFAULT, "malloc"), path, sizeof(path), build_id,
+					sizeof(build_id)))
+		rh_build_version(path, build_id, version, sizeof(version));
+	rh_print(stdout, "%s\n", version);
+}
+
 int main(int argc, char **argv)
 {
 	struct worker *worker = &worker_self;
 	struct rh_err err = { 0 };
 	struct rh_ctl *ctl;
-	char version[sizeof(ctl->malloc_version)];
 	long parent = argc == 2 ? strtol(argv[1], NULL, 10) : -1;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (argc == 2 && strcmp(argv[1], "version") == 0) { /* harness/launch/peer_version.c */
-		rh_malloc_version(version, sizeof(version));
-		rh_print(stdout, "%s\n", version);
+	if (argc == 2 && strcmp(argv[1], "version") == 0) {
+		print_version();
 		return RH_OK;
 	}
 	if (argc == 2 && strcmp(argv[1], "resident") == 0)

@@ -4,12 +4,14 @@
  * File names are unreliable (libmimalloc.so.2.0 holds 2.0.9), so we ask the allocator itself
  * through its own function: mi_version, mallctl("version"), tc_version, gnu_get_libc_version. A
  * function counts only if it lies in the object that serves malloc. Allocators without one
- * (Scudo, oneTBB, snmalloc, rpmalloc) are identified by file name and build id only.
+ * (Scudo, oneTBB, snmalloc, rpmalloc, Hoard, Google's tcmalloc) are told apart by their build id.
  */
+#include <assert.h>
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "alloc/base/os.h"
 #include "harness/worker/worker.h"
 
 /* The function of that name in malloc's own object; NULL when it has none. */
@@ -94,4 +96,28 @@ void rh_malloc_version(char *text, size_t bytes)
 	text[0] = '\0';
 	if (!of_mimalloc(text, bytes) && !of_jemalloc(text, bytes) && !of_tcmalloc(text, bytes))
 		of_libc(text, bytes);
+}
+
+/* FNV-1a: not against forgery, only so that two builds without an id have two names. */
+static uint64_t sum_of(const struct rh_filemap *file)
+{
+	uint64_t sum = 0xcbf29ce484222325;
+
+	for (size_t i = 0; i < file->bytes; i++)
+		sum = (sum ^ file->base[i]) * 0x100000001b3;
+	return sum;
+}
+
+void rh_build_version(const char *path, const char *build_id, char *text, size_t bytes)
+{
+	struct rh_filemap file;
+
+	assert(bytes > sizeof("build 0123456789ab"));
+	text[0] = '\0';
+	if (build_id[0]) {
+		snprintf(text, bytes, "build %.12s", build_id);
+	} else if (rh_filemap_open(&file, path, NULL) == 0) {
+		snprintf(text, bytes, "file %012llx", (unsigned long long)(sum_of(&file) >> 16));
+		rh_filemap_close(&file);
+	}
 }

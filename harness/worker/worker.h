@@ -203,6 +203,10 @@ void rh_block_scan(struct worker *worker);
 
 /* malloc_version.c: as the allocator says it, "5.3.0"; "" when it does not. */
 void rh_malloc_version(char *text, size_t bytes);
+/* Of a library that says none: the first digits of its build id ("build 1f6fb2cd4f08"), or, where
+ * it was linked without one, of a sum over the file ("file 90a1c4e2b7d3"); "" = neither is to be
+ * had. */
+void rh_build_version(const char *path, const char *build_id, char *text, size_t bytes);
 
 /* --- loop.c --- */
 

@@ -96,6 +96,27 @@ if command -v cc >/dev/null; then
 		REHEAP_PEER_MIMALLOC=$PWD/libmimalloc.so "$reheap" list backends >.out
 		ok '  also where it is listed' grep -q "libmimalloc.so, version ${pair#*=}$" .out
 	done
+	# One that says no version, as rpmalloc: its build id tells two builds apart, and without one a
+	# sum over the file. In every table.
+	grep -v mi_version mi.c >plain.c
+	cc -shared -fPIC -w -Wl,--build-id=0x0123456789abcdef0123 plain.c -o with.so
+	cc -shared -fPIC -w -Wl,--build-id=none plain.c -o without.so
+	sed 's/return __libc_malloc(n)/return __libc_malloc(n + 8)/' plain.c >more.c
+	cc -shared -fPIC -w -Wl,--build-id=none more.c -o more.so
+	"$reheap" replay v.rht --backend ./with.so,./without.so,./more.so --reps 1 -o v.json >.out 2>/dev/null
+	ok 'a library without a version is named by its build' grep -q '^Versions: .*with.so build 0123456789ab' .out
+	ok 'one without a build id by its file' grep -q '^Versions: .*without.so file [0-9a-f]\{12\}' .out
+	ok 'two files are two builds' test "$(grep -o 'file [0-9a-f]\{12\}' .out | sort -u | wc -l)" = 2
+	ok 'the result has it' grep -q '"heap_version": *"build 0123456789ab"' v.json
+	"$reheap" plot v.json --builtin -o v-drawn >/dev/null 2>&1
+	ok 'the report, too' grep -q 'build 0123456789ab' v-drawn/report.html
+	REHEAP_PEER_RPMALLOC=$PWD/with.so "$reheap" list backends >.out
+	ok 'the list of backends' grep -q 'with.so, build 0123456789ab$' .out
+	"$reheap" gate v.rht --baseline ./with.so --candidate ./more.so --tier deterministic >.out 2>/dev/null
+	ok 'a gate says it of both sides' test "$(grep -c -E '^(baseline|candidate) .*(build 0123456789ab|file [0-9a-f]{12})' .out)" = 2
+	native=$build/test/alloc/test/skeleton_native.so
+	"$reheap" replay v.rht --backend "own=$native" --reps 1 >.out 2>/dev/null
+	ok 'a native backend has no version of libc' grep -q '^Versions: own build [0-9a-f]\{12\}\.$' .out
 	# An allocator that serves the first thread of a process only.
 	sed -e 's/^\(void \*malloc.*\){ \(return\)/\1{ if (gettid() != getpid()) abort(); \2/' \
 		-e '1i #define _GNU_SOURCE\n#include <stdlib.h>\n#include <unistd.h>' mi.c >first.c
