@@ -6,6 +6,7 @@
 #   make deb        a Debian package              make dist       a tarball       make lib  libreheap.so
 #   make test-deb   the package, in a clean Debian
 #   make test-arm64 emulated AArch64: counters, 16 KiB pages, 72 CPUs
+#   make test-qemu     AArch64 under qemu-user: unit tests with pages of 4, 16 and 64 KiB
 #   make test-matrix   other systems, compilers, without optional parts
 #   make test-fleet    a matrix on a real Slurm of two nodes
 #
@@ -15,8 +16,13 @@
 
 CC      ?= cc
 # Cross-built into a folder of its own; SYSROOT= has the libraries of the other machine.
+# CC=clang is told which machine, and takes crt files and libgcc of the cross gcc.
 ifdef CROSS
+ifneq ($(findstring clang,$(CC)),)
+override CC := $(CC) --target=$(CROSS:-=)$(if $(SYSROOT), --sysroot=$(SYSROOT) -B/usr/lib/gcc-cross/$(CROSS:-=))
+else
 CC := $(CROSS)gcc$(if $(SYSROOT), --sysroot=$(SYSROOT))
+endif
 AR := $(CROSS)ar
 endif
 PREFIX  ?= /usr/local
@@ -38,7 +44,8 @@ comma := ,
 B := build$(if $(CROSS),/$(CROSS:-=))$(if $(SANITIZE),/san-$(subst $(comma),-,$(SANITIZE)))$(if $(DEBUG),/debug)
 # One name for one folder: gcc records an object's headers under that name only, so after
 # B=/here/build an object would not be rebuilt when a header changes.
-override B := $(patsubst $(CURDIR)/%,%,$(abspath $(B)))
+# (A relative name stays one: this folder's own may have blanks, which make takes for several.)
+override B := $(if $(filter /%,$(B)),$(patsubst $(CURDIR)/%,%,$(abspath $(B))),$(patsubst ./%,%,$(B:/=)))
 
 WARN := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wshadow -Wpointer-arith \
         -Wwrite-strings -Wold-style-definition $(if $(DEVELOPER),-Werror)
@@ -75,7 +82,7 @@ HELPERS     := $(patsubst ci/own/helpers/%.c,$(B)/helpers/%,$(filter-out ci/own/
 PROGRAMS := $(B)/reheap $(B)/reheap-worker $(if $(SHIM_SRC),$(B)/libreheap-record.so) \
             $(B)/libreheap-mutex.so $(B)/libreheap-maps.so
 
-.PHONY: test-fleet test-arm64 test-deb test-matrix test-flaky result-doc lib dist deb all fuzz fuzz-coverage faults demo demo-full test check format compile_commands.json deps bench install uninstall clean help tests FORCE
+.PHONY: test-fleet test-arm64 test-qemu test-deb test-matrix test-flaky result-doc lib dist deb all fuzz fuzz-coverage faults demo demo-full test check format compile_commands.json deps bench install uninstall clean help tests FORCE
 .DEFAULT_GOAL := all
 .SECONDARY:
 all: $(PROGRAMS)
@@ -225,6 +232,9 @@ test-deb: deb
 # Cross-built and run on Debian's arm64 kernels in qemu-system-aarch64: counter unit, 16 KiB pages, 72 CPUs.
 test-arm64:
 	$(Q)ci/own/test-arm64.sh
+# Unit tests of an AArch64 build under qemu-user, with pages of 4, 16 and 64 KiB; CC=clang builds by clang.
+test-qemu:
+	$(Q)$(if $(filter command% environment,$(origin CC)),CC='$(CC)') ci/own/test-qemu.sh
 # Other systems in chroots: Debian 12 and 13, Ubuntu 24.04, gcc and clang, with and without optional parts.
 test-matrix:
 	$(Q)ci/own/test-matrix.sh

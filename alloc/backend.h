@@ -18,7 +18,8 @@
  *
  * A shared library becomes a backend without our source: any library that defines malloc and
  * friends is preloaded; one that exports the symbol `reheap_backend` (a struct rh_backend) is
- * called through this table.
+ * called through this table. Three that do, to start from: alloc/test/skeleton_native.c (size
+ * classes), example_arena.c (blocks that die together), example_pools.cc (C++; frees by size).
  *
  * Conditions common to all functions
  *   - sizes are bytes, alignments powers of two, 0 or 1 meaning "any";
@@ -184,6 +185,11 @@ struct rh_stack_backend {
 	/* While off, what the lane takes and gives goes past its caches. */
 	void (*lane_caches)(struct rh_stack_lane *lane, int on);
 };
+
+/* What a library outside this tree exports: its definition of this table. Declared here, so that
+ * it is visible whatever -fvisibility says, and has its plain name in C++. reheap itself has none.
+ */
+extern const struct rh_backend reheap_backend __attribute__((visibility("default")));
 
 /* A resize for backends that have no better one. */
 static inline void *rh_resize_by_copy(const struct rh_backend *ops, struct rh_lane *lane, void *p,

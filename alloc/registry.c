@@ -131,9 +131,15 @@ static int check_abi(uint32_t abi, struct rh_err *err)
 {
 	/* A table of another version has its entries elsewhere: calling one would
 	 * jump to an arbitrary address. */
-	if (abi != RH_BACKEND_ABI)
+	if (abi < RH_BACKEND_ABI)
 		return rh_fail(err, RH_BAD_DATA,
-			       "backend is of interface version %u, this reheap has %u: rebuild it",
+			       "backend is of interface version %u, this reheap has %u: rebuild "
+			       "it with this reheap's headers",
+			       abi, RH_BACKEND_ABI);
+	if (abi > RH_BACKEND_ABI)
+		return rh_fail(err, RH_BAD_DATA,
+			       "backend is of interface version %u, this reheap has %u: a newer "
+			       "reheap is needed, or rebuild it with this one's headers",
 			       abi, RH_BACKEND_ABI);
 	return 0;
 }

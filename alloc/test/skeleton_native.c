@@ -3,7 +3,7 @@
  * keeps every promise of alloc/backend.h. Copy it, put your arena or pool in the places
  * marked (1) to (6), build it
  *
- *	cc -std=gnu11 -O2 -I REHEAP -fPIC -shared mine.c -o libmine.so
+ *	cc -std=gnu11 -O2 -fPIC -shared mine.c $(pkg-config --cflags reheap) -o libmine.so
  *
  * and use it by its path:
  *
@@ -267,7 +267,6 @@ static void free_block(struct rh_lane *lane, void *p, size_t size)
 static void *resize(struct rh_lane *lane, void *p, size_t size_old, size_t size_new);
 
 /* (6) The table: the one symbol that is exported. Entries left out are filled in. */
-__attribute__((visibility("default"))) const struct rh_backend reheap_backend;
 const struct rh_backend reheap_backend = {
 	.abi = RH_BACKEND_ABI,
 	.name = "skeleton",

@@ -99,6 +99,12 @@ int mincore(void *p, size_t bytes, unsigned char *pages)
 }
 #endif
 
+/* Of a system's own pages no smaller ones can be made. */
+static bool too_small(size_t bytes)
+{
+	return bytes < (size_t)sysconf(_SC_PAGESIZE);
+}
+
 static void begin(size_t bytes)
 {
 	page = bytes;
@@ -180,6 +186,10 @@ static void heap_keeps_bytes(const char *spec, size_t bytes, bool gives_back)
 	struct block *blocks = calloc(BLOCKS, sizeof(*blocks));
 	uint64_t figures = 0;
 
+	if (too_small(bytes)) {
+		free(blocks);
+		return;
+	}
 	seed = 1;
 	begin(bytes);
 	stack_open(&f, spec, 1);
@@ -234,6 +244,10 @@ static void stacks_keep_frames(const char *spec, size_t bytes, size_t stack_byte
 	struct stack_fixture f;
 	void **task = calloc(TASKS, sizeof(*task));
 
+	if (too_small(bytes)) {
+		free(task);
+		return;
+	}
 	begin(bytes);
 	stack_open(&f, spec, 1);
 	for (unsigned i = 0; i < TASKS; i++) {

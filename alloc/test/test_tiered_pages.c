@@ -331,6 +331,10 @@ static void scavenging_takes_the_highest_pages_first(void **state)
 	uint32_t page;
 
 	(void)state;
+	if (rh_page_bytes() > TIER_PAGE) {
+		print_message("# SKIP counts pages of 8 KiB, and this system's are larger\n");
+		skip();
+	}
 	open_heap(rh_tier_profile_of("1.17"));
 	allocate(300);
 	allocate(100);

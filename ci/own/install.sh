@@ -8,10 +8,21 @@ set -eu
 cd "$(dirname "$0")/../.."
 mode=${1:?usage: ci/own/install.sh install|uninstall BUILD_DIR}
 build=${2:?usage: ci/own/install.sh install|uninstall BUILD_DIR}
-prefix=${PREFIX:-/usr/local}
-libdir=${LIBDIR:-$prefix/lib}
+# absolute PATH: without ~ (which sh leaves alone in PREFIX=~/x), without slashes at its end
+absolute() {
+	local path=$1
+	# shellcheck disable=SC2088  # the ~ is the text
+	case $path in
+	"~/"*) path=$HOME/${path#"~/"} ;;
+	/*) ;;
+	*) path=$PWD/$path ;;
+	esac
+	while [ "${path%/}" != "$path" ]; do path=${path%/}; done
+	printf '%s' "$path"
+}
+prefix=$(absolute "${PREFIX:-/usr/local}")
+libdir=$(absolute "${LIBDIR:-$prefix/lib}")
 root=${DESTDIR:-}
-reheap="${RUN:-} $build/reheap"
 version=$(sed 's/^v//' ci/VERSION)
 abi=${version%%.*}
 
@@ -41,6 +52,10 @@ write() {
 	[ "$mode" = uninstall ] || "$@" >"$made/out"
 	put 644 "$made/out" "$to"
 }
+# shellcheck disable=SC2086  # RUN may be several words, or none
+reheap() {
+	${RUN:-} "$build/reheap" "$@"
+}
 gzipped() {
 	"$@" | gzip -9n
 }
@@ -62,21 +77,24 @@ public_header() {
 public_example() {
 	sed -E 's@#include "[a-z/]*/([a-z_]+\.h)"@#include <reheap/\1>@' "$1"
 }
+# Relative to the prefix, so that pkg-config --define-prefix finds a tree that was moved.
 pkg_config() {
+	local from=$libdir
+	[ "${libdir#"$prefix/"}" = "$libdir" ] || from="\${prefix}/${libdir#"$prefix/"}"
 	cat <<END
 prefix=$prefix
-includedir=$prefix/include
-libdir=$libdir
+includedir=\${prefix}/include
+libdir=$from
 
 Name: reheap
 Description: read, write and import traces of memory behaviour; the interface of backends
 Version: $version
-Libs: -L\${libdir} -lreheap
-Cflags: -I\${includedir}
+Libs: -L"\${libdir}" -lreheap
+Cflags: -I"\${includedir}"
 END
 }
 commands() {
-	$reheap --help | sed -n 's/^  \([a-z-]*\)  .*/\1/p'
+	reheap --help | sed -n 's/^  \([a-z-]*\)  .*/\1/p'
 }
 
 put 755 "$build/reheap" "$prefix/bin/reheap"
@@ -113,7 +131,8 @@ for header in alloc/backend.h alloc/base/err.h alloc/base/opt.h alloc/base/lock_
 	traces/format/event.h traces/format/trace.h traces/format/repair.h traces/import/import.h; do
 	write "$prefix/include/reheap/${header##*/}" public_header "$header"
 done
-for example in alloc/test/skeleton_native.c traces/test/example_writer.c; do
+for example in alloc/test/skeleton_native.c alloc/test/example_arena.c alloc/test/example_pools.cc \
+	traces/test/example_writer.c; do
 	write "$prefix/share/doc/reheap/examples/${example##*/}" public_example "$example"
 done
 put 644 "$build/libreheap.so.$abi" "$libdir/libreheap.so.$abi"
@@ -121,17 +140,13 @@ link "libreheap.so.$abi" "$libdir/libreheap.so"
 write "$libdir/pkgconfig/reheap.pc" pkg_config
 
 man=$prefix/share/man/man1
-write "$man/reheap.1.gz" gzipped $reheap help --man
+write "$man/reheap.1.gz" gzipped reheap help --man
 for command in $(commands); do
-	# shellcheck disable=SC2086  # reheap may be two words
-	write "$man/reheap-$command.1.gz" gzipped $reheap help --man "$command"
+	write "$man/reheap-$command.1.gz" gzipped reheap help --man "$command"
 done
-# shellcheck disable=SC2086
-write "$prefix/share/bash-completion/completions/reheap" $reheap help --completion bash
-# shellcheck disable=SC2086
-write "$prefix/share/zsh/site-functions/_reheap" $reheap help --completion zsh
-# shellcheck disable=SC2086
-write "$prefix/share/fish/vendor_completions.d/reheap.fish" $reheap help --completion fish
+write "$prefix/share/bash-completion/completions/reheap" reheap help --completion bash
+write "$prefix/share/zsh/site-functions/_reheap" reheap help --completion zsh
+write "$prefix/share/fish/vendor_completions.d/reheap.fish" reheap help --completion fish
 
 [ "$mode" = uninstall ] || exit 0
 # Folders that are empty now go too; the system's own stay.

@@ -63,8 +63,6 @@ struct rh_lane {
 	uint64_t operations;
 };
 
-__attribute__((visibility("default"))) const struct rh_backend reheap_backend;
-
 static void *map(size_t bytes)
 {
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,

@@ -67,8 +67,6 @@ struct rh_lane {
 	size_t walked;
 };
 
-__attribute__((visibility("default"))) const struct rh_backend reheap_backend;
-
 static void *map(size_t bytes)
 {
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,

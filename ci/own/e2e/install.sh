@@ -11,6 +11,7 @@ export PKG_CONFIG_PATH=$place/lib/pkgconfig LD_LIBRARY_PATH=$place/lib
 mkdir away && cd away || exit 1
 
 ok 'it runs from its place' "$reheap" gen churn -o t.rht events=20000 seed=1
+ok 'and makes a trace of several lanes' "$reheap" gen larson -o many.rht events=40000 lanes=3 seed=1
 ok 'it finds its worker' "$reheap" replay t.rht --backend libc,tiered --reps 1 -o r.json
 ok 'it finds its layouts' "$reheap" plot r.json --builtin -o figures
 
@@ -100,10 +101,48 @@ examples=$place/share/doc/reheap/examples
 {
 	ok 'the native example builds' cc -std=gnu11 -O2 -fPIC -shared "$examples/skeleton_native.c" $cflags -o mine.so
 	ok 'and serves a replay' "$reheap" replay t.rht --backend ./mine.so,libc --reps 1 --verify
-	sed 's/RH_BACKEND_ABI/RH_BACKEND_ABI + 1/' "$examples/skeleton_native.c" >other.c
-	ok 'one of another interface version builds' cc -std=gnu11 -O2 -fPIC -shared other.c $cflags -o other.so
-	is_exit 1 'and is refused' "$reheap" replay t.rht --backend ./other.so --reps 1
-	ok 'with the reason' grep -q -i 'abi\|interface' "$temp/.out"
+	for other in '+ 1=a newer reheap is needed' '- 1=rebuild it with this reheap'; do
+		sed "s/= RH_BACKEND_ABI/= RH_BACKEND_ABI ${other%=*}/" "$examples/skeleton_native.c" >other.c
+		ok "one of interface version ABI ${other%=*} builds" cc -std=gnu11 -O2 -fPIC -shared other.c $cflags -o other.so
+		is_exit 1 'and is refused' "$reheap" replay t.rht --backend ./other.so --reps 1
+		ok "with the reason and the way out: ${other#*=}" grep -q "other.so: .*interface version.*${other#*=}" "$temp/.out"
+	done
+	# Hidden by default, as many build: the header declared the table visible.
+	ok 'the example of arenas builds' cc -std=gnu11 -O2 -Wall -Wextra -Werror -fvisibility=hidden -fPIC -shared \
+		"$examples/example_arena.c" $cflags -o arena.so
+	is_exit 0 'and serves a replay' "$reheap" replay many.rht --backend ./arena.so:chunk=64K,libc --reps 1 --verify --stats
+	ok 'which uses chunks again as a whole' grep -q 'chunks.used_again' "$temp/.out"
+	cat >sized.txt <<-'END'
+		reheap-trace 1
+		lane_start lane=0
+		alloc lane=0 size=100
+		alloc lane=0 size=1048576
+		alloc lane=0 size=5000 align=4096
+		alloc lane=0 size=3000000 align=65536 flags=zeroed
+		free lane=0 id=0 size=100 flags=sized
+		free lane=0 id=1 size=1048576 flags=sized
+		resize lane=0 old=2 size=7000
+		free lane=0 id=4
+		free lane=0 id=3
+		end
+	END
+	if command -v c++ >/dev/null; then
+		for std in 11 17 20; do
+			ok "the example in C++ builds as C++$std" c++ -std=c++$std -O2 -Wall -Wextra -Wpedantic -Werror \
+				-fvisibility=hidden -fPIC -shared "$examples/example_pools.cc" $cflags -o pools.so
+		done
+		is_exit 0 'and serves a replay' "$reheap" replay t.rht --backend ./pools.so,libc --reps 1 --verify
+		is_exit 0 'and one with frees that say a size' "$reheap" replay sized.txt --backend ./pools.so --reps 1 --verify --stats
+		ok 'which it counts' grep -q 'frees.sized .* 2' "$temp/.out"
+	else
+		skip 'the example in C++ builds' 'no C++ compiler'
+	fi
+	# Each header by itself, under the warnings of strict people.
+	for header in "$place"/include/reheap/*.h; do
+		echo "#include <reheap/${header##*/}>" >one.c
+		ok "<reheap/${header##*/}> is plain C11" cc -std=c11 -Wall -Wextra -Wpedantic -Wconversion \
+			-Wsign-conversion -Wshadow -Wcast-qual -Wstrict-prototypes -Wundef -Werror -fsyntax-only one.c $cflags
+	done
 	ok 'the trace writer builds' cc -std=c11 "$examples/example_writer.c" $cflags $libs -o writer
 	ok 'and writes' ./writer w.rht
 	is_exit 0 'a trace that reheap reads' "$reheap" info w.rht
