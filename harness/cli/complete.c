@@ -6,7 +6,8 @@
  * backends, knobs, probes, importers and generators of the installed reheap. When nothing is
  * printed, the shell offers files.
  *
- *  1. split the line into words as a shell does, quotes and backslashes included;
+ *  1. split the line into words as a shell does, quotes and backslashes included, and drop what
+ *     stands before reheap (NAME=VALUE, sudo, time, or a command that reheap records);
  *  2. the word at the cursor is an option, the value of one (by `values`, or the names of its
  *     row), or an operand (by `operands`);
  *  3. a candidate replaces the whole word: `libc,ti` gives `libc,tiered`, and
@@ -250,6 +251,29 @@ static int split(struct line *line, struct rh_err *err)
 	return 0;
 }
 
+static bool is_reheap(const char *word)
+{
+	const char *slash = strrchr(word, '/');
+
+	return strcmp(slash ? slash + 1 : word, "reheap") == 0;
+}
+
+/* From the last reheap before the cursor on; where there is none, the command has another name.
+ * In the line of a reheap it is one only behind "--": it may be the name of a file. */
+static void drop_before(struct line *line)
+{
+	bool ours = is_reheap(line->word[0]);
+	int from = line->count - 2;
+
+	while (from > 0 &&
+	       !(is_reheap(line->word[from]) && (!ours || strcmp(line->word[from - 1], "--") == 0)))
+		from--;
+	if (from <= 0)
+		return;
+	line->count -= from;
+	memmove(line->word, line->word + from, (size_t)line->count * sizeof(*line->word));
+}
+
 static const struct rh_opt *option_of(const struct rh_command *command, const char *word,
 				      size_t bytes)
 {
@@ -323,6 +347,7 @@ static enum rh_exit run_complete(const void *opts, int argc, char **argv, struct
 		return RH_OK; /* too long to complete */
 	if (split(&line, err) < 0)
 		return err->code;
+	drop_before(&line);
 	if (line.count == 2) {
 		line.stem = line.word[1];
 		complete_commands(&line, line.word[1], 0);

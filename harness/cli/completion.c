@@ -6,27 +6,33 @@
 #include "harness/cli/usage.h"
 
 /* bash also splits words at = and : (COMP_WORDBREAKS) and replaces only the last piece, so the text
- * before that piece is removed from each candidate. */
+ * before that piece is removed from each candidate. What was typed may be ~/bin/reheap, or an alias
+ * that the user completes the same way. */
 static const char bash_text[] = "# bash completion for reheap\n"
 				"_reheap()\n{\n"
 				"\tlocal line=${COMP_LINE:0:COMP_POINT} candidate\n"
 				"\tlocal piece=${COMP_WORDS[COMP_CWORD]} word=${line##* }\n"
 				"\t[[ $piece == [=:] ]] && piece=\n"
 				"\tlocal before=${word%\"$piece\"}\n"
+				"\tlocal command=${COMP_WORDS[0]/#\\~/$HOME}\n"
+				"\t[[ $(type -t \"$command\") == f* ]] || command=reheap\n"
 				"\tCOMPREPLY=()\n"
 				"\twhile IFS= read -r candidate; do\n"
 				"\t\t[[ $candidate == *[=:] ]] && compopt -o nospace 2>/dev/null\n"
 				"\t\tCOMPREPLY+=(\"${candidate#\"$before\"}\")\n"
-				"\tdone < <(\"${COMP_WORDS[0]}\" complete \"$line\" 2>/dev/null)\n"
+				"\tdone < <(\"$command\" complete \"$line\" 2>/dev/null)\n"
 				"}\n"
 				"complete -o default -F _reheap reheap\n";
 
+/* Of a longer line (after && or sudo) zsh gives the words of this command. */
 static const char zsh_text[] =
 	"#compdef reheap\n"
 	"# zsh completion for reheap\n"
 	"_reheap()\n{\n"
 	"\tlocal -a candidates\n"
-	"\tcandidates=(${(f)\"$(${words[1]} complete \"$LBUFFER\" 2>/dev/null)\"})\n"
+	"\tlocal command=${words[1]/#\\~/$HOME} line=\"${(j: :)words[1,CURRENT-1]} $PREFIX\"\n"
+	"\twhence -p -- $command >/dev/null || command=reheap\n"
+	"\tcandidates=(${(f)\"$($command complete \"$line\" 2>/dev/null)\"})\n"
 	"\tif (( $#candidates )); then\n"
 	"\t\tcompadd -S '' -a candidates\n"
 	"\telse\n"
