@@ -10,109 +10,37 @@
 #     lanes, and the recorder with 64 threads.
 #
 # Fetched once into ${XDG_CACHE_HOME:-~/.cache}/reheap/arm64: packages of Debian 12 for arm64 (a
-# sysroot), its kernel, and the 16 KiB kernel of Debian 13. 64 KiB pages are not booted: no kernel
-# of that kind has been found yet. Exit 77 with a message if they are not available. BOOTS="4k 16k
-# many" chooses; KEEP=1 keeps the folder of the run; BOOT_SECONDS= limits one boot (900).
+# sysroot), its kernel, and the 16 KiB kernel of Debian 13. 64 KiB pages are not booted, because
+# Debian has no such kernel: test-qemu.sh runs the unit tests with them. Exit 77 with a message if
+# they are not available. BOOTS="4k 16k many" chooses; KEEP=1 keeps the folder of the run;
+# BOOT_SECONDS= limits one boot (900).
 set -u
 cd "$(dirname "$0")/../.." || exit 2
-export LC_ALL=C
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/reheap/arm64
-sysroot=$cache/sysroot
-lib=lib/aarch64-linux-gnu
-packages='linux-image-arm64 libc6 libc6-dev libarchive-dev libjansson-dev libsqlite3-dev libzstd-dev
-	libxxhash-dev libmd-dev libpapi-dev valgrind busybox-static libjemalloc2'
-tests=0 failures=0
-
-skip_all() {
-	echo "skipped: $*"
-	exit 77
-}
-# check WHAT COMMAND...
-check() {
-	local what=$1
-	shift
-	tests=$((tests + 1))
-	if "$@"; then
-		echo "ok $tests - $what"
-	else
-		echo "not ok $tests - $what"
-		failures=$((failures + 1))
-	fi
-}
-
-tools='qemu-system-aarch64 aarch64-linux-gnu-gcc cpio dpkg-deb apt-get'
-# shellcheck disable=SC2086  # a list of names
-have_tools() { [ "$(command -v $tools | wc -l)" = "$(echo $tools | wc -w)" ]; }
-if ! have_tools && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-	echo 'installing qemu-system-arm, gcc-aarch64-linux-gnu and cpio ...'
-	apt-get update -q >/dev/null 2>&1 </dev/null
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends qemu-system-arm \
-		gcc-aarch64-linux-gnu libc6-dev-arm64-cross cpio >/dev/null 2>&1 </dev/null
-fi
-have_tools || skip_all "needs qemu-system-arm gcc-aarch64-linux-gnu cpio, and apt-get to fetch arm64 packages"
+# shellcheck source=ci/own/lib_arm64.sh
+. ci/own/lib_arm64.sh
+need_tools 'qemu-system-aarch64 aarch64-linux-gnu-gcc cpio dpkg-deb' \
+	'qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross cpio'
 
 # ---- fetched once ----
 
-# apt_of SUITE ARGS...: apt-get with lists and a cache of its own, for arm64
-apt_of() {
-	local dir=$cache/apt/$1 suite=$1 command=$2
-	shift 2
-	if [ ! -e "$dir/apt.conf" ]; then
-		mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial" "$dir/state" "$dir/parts"
-		: >"$dir/status"
-		echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $suite main" \
-			>"$dir/sources.list"
-		cat >"$dir/apt.conf" <<-END
-			APT::Architecture "arm64";
-			APT::Architectures { "arm64"; };
-			APT::Install-Recommends "false";
-			APT::Sandbox::User "root";
-			Acquire::Languages "none";
-			Dir::State "$dir/state";
-			Dir::State::lists "$dir/lists";
-			Dir::State::status "$dir/status";
-			Dir::Cache "$dir/cache";
-			Dir::Etc::sourcelist "$dir/sources.list";
-			Dir::Etc::sourceparts "$dir/parts";
-			Dir::Etc::preferencesparts "$dir/parts";
-		END
-		APT_CONFIG=$dir/apt.conf apt-get update -q </dev/null || return 1
-	fi
-	(cd "$dir/cache/archives" && APT_CONFIG=$dir/apt.conf apt-get "$command" -q "$@" </dev/null)
+# fetch_kernel SUITE PACKAGE SIZE: the kernel that the package depends on, as $cache/kernel-SIZE
+fetch_kernel() {
+	local suite=$1 name
+	apt_of "$suite" arm64 clean
+	name=$(APT_CONFIG=$cache/apt/$suite-arm64/apt.conf apt-cache depends "$2" |
+		sed -n 's/^ *Depends: \(linux-image\)/\1/p' | head -n 1)
+	[ -n "$name" ] && apt_of "$suite" arm64 download "$name" || return 1
+	mkdir -p "$cache/kernel-$3"
+	dpkg-deb --fsys-tarfile "$cache/apt/$suite-arm64"/cache/archives/linux-image-*.deb |
+		tar -x -C "$cache/kernel-$3" --wildcards './boot/vmlinuz*' && touch "$cache/$3.done"
 }
 
-fetch_system() {
-	local deb
-	# shellcheck disable=SC2086  # a list of names
-	apt_of bookworm install -y --download-only $packages || return 1
-	rm -rf "$sysroot" "$cache/kernel-4k"
-	mkdir -p "$sysroot" "$cache/kernel-4k"
-	for deb in "$cache"/apt/bookworm/cache/archives/*.deb; do
-		case $deb in
-		*/linux-image-*) dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$cache/kernel-4k" --wildcards './boot/vmlinuz*' 2>/dev/null ;;
-		*) dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink -C "$sysroot" ;;
-		esac
-	done
-	ls "$cache"/kernel-4k/boot/vmlinuz* && touch "$cache/system.done"
-}
-
-fetch_16k() {
-	local name
-	apt_of trixie clean
-	name=$(APT_CONFIG=$cache/apt/trixie/apt.conf apt-cache depends linux-image-arm64-16k |
-		sed -n 's/^ *Depends: //p' | head -n 1)
-	[ -n "$name" ] && apt_of trixie download "$name" || return 1
-	mkdir -p "$cache/kernel-16k"
-	dpkg-deb --fsys-tarfile "$cache"/apt/trixie/cache/archives/linux-image-*.deb |
-		tar -x -C "$cache/kernel-16k" --wildcards './boot/vmlinuz*' && touch "$cache/16k.done"
-}
-
-mkdir -p "$cache" || skip_all "$cache cannot be made"
-[ -e "$cache/system.done" ] || {
-	echo "fetching Debian's arm64 kernel and libraries into $cache ..."
-	fetch_system >"$cache/fetch.log" 2>&1 || skip_all "the arm64 packages cannot be fetched: $cache/fetch.log"
-}
-[ -e "$cache/16k.done" ] || fetch_16k >"$cache/fetch-16k.log" 2>&1
+have_sysroot
+for kernel in bookworm:linux-image-arm64:4k trixie:linux-image-arm64-16k:16k; do
+	IFS=: read -r suite package size <<<"$kernel"
+	[ -e "$cache/$size.done" ] || fetch_kernel "$suite" "$package" "$size" >"$cache/fetch-$size.log" 2>&1
+done
+[ -e "$cache/4k.done" ] || skip_all "the arm64 kernel cannot be fetched: $cache/fetch-4k.log"
 
 # ---- built, and packed with what it loads ----
 

@@ -1,12 +1,14 @@
 #!/bin/bash
-# test-matrix.sh - reheap on other systems: built, its unit tests run, a short replay.
+# test-matrix.sh - reheap on other systems: built, its unit tests and some end-to-end tests run, a
+# short replay.
 #
 # A row is SYSTEM/COMPILER/PARTS. The system is a clean one by debootstrap (bookworm and trixie of
 # Debian, noble of Ubuntu 24.04) in namespaces of its own; the compiler gcc, clang or musl-gcc; the
 # optional parts `all` (what `make deps` installs there), `none`, or `no:PACKAGE` (all but that one).
 #
 #   (default)    four rows: each system, gcc and clang, with all and with none
-#   FULL=1       each system with each compiler, with all and with none; each part alone missing
+#   FULL=1       each system with each compiler, with all and with none, musl, each part alone
+#                missing; every end-to-end test
 #   ROWS='...'   these rows
 #
 # Ends with one line for each row, and exit 1 when one failed. A row that cannot be tried here is
@@ -23,7 +25,12 @@ ubuntu=${MIRROR_UBUNTU:-https://archive.ubuntu.com/ubuntu}
 
 # ---- within the namespace, in the chroot ----
 
-# What one row says: lines `system`, `compiler`, `build`, `tests`, `replay`, each TAB and the words.
+# Of the end-to-end tests those where systems differ: loaders, allocators, shells, installed files.
+scripts='ci/own/e2e/(install|backends|order|record|record-families|probes)[.]sh'
+[ -z "${FULL:-}" ] || scripts=ci/own/e2e/
+
+# What one row says: lines `system`, `compiler`, `build`, `tests`, `scripts`, `replay`, each TAB and
+# the words.
 inside() {
 	local compiler=$1 parts=$2 cc=$1 jobs
 	unset TMPDIR # the one outside is not here
@@ -46,20 +53,34 @@ inside() {
 	TIMEOUT=1200 ci/own/test.sh build unit >/row/unit.log 2>&1
 	printf 'tests\t%s\n' "$(tail -n 1 /row/unit.log)"
 	grep '^failed ' /row/unit.log | head -n 5 | sed 's/^failed /failed\tunit tests: /'
+	# CC: what tests compile of their own is by the row's compiler, too.
+	CC=$cc ONLY=$scripts TIMEOUT=1200 ci/own/test.sh build e2e >/row/e2e.log 2>&1
+	printf 'scripts\t%s\n' "$(tail -n 1 /row/e2e.log)"
+	grep '^failed ' /row/e2e.log | head -n 5 | sed 's/^failed /failed\tend to end: /'
 	replay
 }
 
-# What needs the C library alone. The driver's libraries are no packages for musl; the recorder needs
-# the versions of glibc's symbols.
+# The worker, which needs the C library alone, is built and asked for its version. Of the driver all
+# sources are compiled; it is linked where its libraries are built for musl, which Debian's are not.
+# The recorder needs the versions of glibc's symbols.
 inside_musl() {
-	mkdir -p /kernel && ln -sfn /usr/include/linux /usr/include/asm-generic /usr/include/x86_64-linux-gnu/asm /kernel/
+	local name target missing=''
+	mkdir -p /musl && ln -sfn /usr/include/linux /usr/include/asm-generic /usr/include/x86_64-linux-gnu/asm \
+		/usr/include/{archive,archive_entry,jansson,jansson_config,sqlite3,zstd,zstd_errors,xxhash,sha2}.h \
+		/musl/
 	printf 'compiler\tmusl-gcc\n'
-	if make -k -j"$(nproc)" NO_DEPS=1 CC='ccache musl-gcc -idirafter /kernel' CFLAGS=-O2 build/reheap-worker >/row/build.log 2>&1; then
-		printf 'build\tok, %s warnings\ntests\t-\nreplay\tthe worker only: no driver without its libraries\n' \
-			"$(grep -c 'warning:' /row/build.log)"
-	else
-		printf 'failed\tthe build: %s\n' "$(grep -m 1 -E 'error:|undefined reference' /row/build.log)"
-	fi
+	for name in archive jansson sqlite3 zstd xxhash md; do
+		echo 'int main(void) { return 0; }' | musl-gcc -x c - -o /tmp/linked "-l$name" 2>/dev/null || missing="$missing lib$name"
+	done
+	target="build/reheap-worker build/libreheap.a"
+	[ -n "$missing" ] || target=all
+	# shellcheck disable=SC2086  # a list of targets
+	make -k -j"$(nproc)" NO_DEPS=1 CC='ccache musl-gcc -idirafter /musl' CFLAGS=-O2 $target >/row/build.log 2>&1 ||
+		{ printf 'failed\tthe build: %s\n' "$(grep -m 1 -E 'error:|undefined reference' /row/build.log)"; return; }
+	printf 'build\tok, %s warnings\ntests\t-\nscripts\t-\n' "$(grep -c 'warning:' /row/build.log)"
+	build/reheap-worker version >/row/replay.out 2>&1 || printf 'failed\tthe worker does not start\n'
+	printf 'replay\tthe worker starts; the driver %s\n' \
+		"$([ -n "$missing" ] && echo "is compiled, not linked: no musl build of$missing" || echo 'is linked')"
 }
 
 replay() {
@@ -106,7 +127,8 @@ rows() {
 		done
 	done
 	echo bookworm/musl/none
-	for package in libpapi-dev valgrind gnuplot-nox libjemalloc2 libtcmalloc-minimal4t64; do
+	for package in libpapi-dev gnuplot-nox valgrind babeltrace2 libjemalloc2 libmimalloc3 libtcmalloc-minimal4t64 \
+		libtbbmalloc2 libclang-rt-19-dev; do
 		echo "trixie/gcc/no:$package"
 	done
 }
@@ -212,19 +234,22 @@ said() {
 	sed -n "s/^$2	//p" "$cache/logs/${1//\//-}/said" | head -n 1
 }
 echo
-printf '%-20s %-14s %-16s %-18s %-34s %s\n' system compiler 'optional parts' build 'unit tests' replay
+line='%-20.20s %-14s %-26s %-16s %-34s %-34s %s\n'
+# shellcheck disable=SC2059  # one format for all
+printf "$line" system compiler 'optional parts' build 'unit tests' 'end to end' replay
 failures=0 tried=0
 for name in "$@"; do
 	IFS=/ read -r suite compiler parts <<<"$name"
 	why=$(said "$name" skipped)
 	if [ -n "$why" ]; then
-		printf '%-20s %-14s %-16s skipped: %s\n' "$suite" "$compiler" "$parts" "$why"
+		printf '%-20s %-14s %-26s skipped: %s\n' "$suite" "$compiler" "$parts" "$why"
 		continue
 	fi
 	tried=$((tried + 1))
 	system=$(said "$name" system)
-	printf '%-20.20s %-14s %-16s %-18s %-34s %s\n' "${system:-$suite}" "$(said "$name" compiler)" "$parts" \
-		"$(said "$name" build)" "$(said "$name" tests)" "$(said "$name" replay)"
+	# shellcheck disable=SC2059
+	printf "$line" "${system:-$suite}" "$(said "$name" compiler)" "$parts" "$(said "$name" build)" \
+		"$(said "$name" tests)" "$(said "$name" scripts)" "$(said "$name" replay)"
 	# A row passes when all parts reported success: built without a warning, tests without a
 	# failure, a replay.
 	if grep -q '^failed' "$cache/logs/${name//\//-}/said" || [ -z "$(said "$name" replay)" ] ||

@@ -9,9 +9,10 @@
 #
 # A program fails also when it dies, hangs past the limit, runs fewer tests than it announced
 # or skips one without a reason. TIMEOUT= seconds for one program (300, which only a hang
-# takes, also on a machine that is busy with more), JOBS= programs at once (2). With AGAIN=1
-# (.ci/run) a program that failed without a sanitizer's report is run once more, alone: what
-# passes then counts, and is listed as flaky, so that nothing is hidden.
+# takes, also on a machine that is busy with more), JOBS= programs at once (2), ONLY= those whose
+# path begins so ("alloc/|traces/test/test_record"). With AGAIN=1 (.ci/run) a program that failed
+# without a sanitizer's report is run once more, alone: what passes then counts, and is listed as
+# flaky, so that nothing is hidden.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 build=${1:?usage: ci/own/test.sh BUILD_DIR [unit|e2e]}
@@ -33,10 +34,10 @@ fi
 list_tests() {
 	if [ "$part" != e2e ]; then
 		find alloc/test traces/test harness/test plots/test ci/gate/test -name 'test_*.c' 2>/dev/null |
-			grep -v -E "^($left_out)" | LC_ALL=C sort | sed "s|^|$build/test/|;s|\.c$||"
+			grep -v -E "^($left_out)" | grep -E "^(${ONLY:-})" | LC_ALL=C sort | sed "s|^|$build/test/|;s|\.c$||"
 	fi
 	if [ "$part" = all ] || [ "$part" = e2e ]; then
-		find ci/own/e2e -name '*.sh' ! -name 'lib*.sh' | LC_ALL=C sort
+		find ci/own/e2e -name '*.sh' ! -name 'lib*.sh' | grep -E "^(${ONLY:-})" | LC_ALL=C sort
 	fi
 }
 
