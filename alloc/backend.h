@@ -46,7 +46,7 @@
 #include "alloc/base/lock_stats.h"
 #include "alloc/base/opt.h"
 
-#define RH_BACKEND_ABI 4u
+#define RH_BACKEND_ABI 5u
 
 struct rh_heap; /* each backend defines its own; opaque outside */
 struct rh_lane;
@@ -134,6 +134,11 @@ struct rh_backend {
 	/* Of the spans of its class that have room, the one with p is taken next, though the lane
 	 * holds one with room left; 1 = another lay before it. */
 	int (*prefer)(struct rh_lane *lane, const void *p);
+	/* A cycle now, whatever the backend's pacer says, as runtime.GC asks for one. The pacer
+	 * then goes on as if it had marked so many bytes; UINT64_MAX: those that it did. Default:
+	 * nothing.
+	 */
+	void (*collect)(struct rh_lane *lane, uint64_t marked_bytes);
 	/* free, where the program said the size too (C++ sized delete, sdallocx): for those whose
 	 * interface has a call of its own for that. Never for a block with an alignment of its
 	 * own. The process's malloc also gets deletes without a size, as RH_DELETE. Default:

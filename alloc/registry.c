@@ -50,6 +50,12 @@ static void no_sweep(struct rh_lane *lane, const void *p, int before)
 }
 
 /* 0 is "it was taken next anyway". */
+static void no_collection(struct rh_lane *lane, uint64_t marked_bytes)
+{
+	(void)lane;
+	(void)marked_bytes;
+}
+
 static int no_preference(struct rh_lane *lane, const void *p)
 {
 	(void)lane;
@@ -235,6 +241,8 @@ int rh_backend_check(const struct rh_backend *ops, struct rh_backend *filled, st
 		filled->sweep_to = no_sweep;
 	if (!filled->prefer)
 		filled->prefer = no_preference;
+	if (!filled->collect)
+		filled->collect = no_collection;
 	return 0;
 }
 

@@ -22,7 +22,7 @@ enum { VALUES_MAX = 32, NEAR_PERCENT = 20 }; /* values of each list; of collecti
 struct opts {
 	const char *gogc, *memlimit, *plot, *output, *style;
 	struct rh_whatif_setting recorded;
-	bool json, traced;
+	bool json, traced, quick;
 };
 
 static const struct rh_opt whatif_options[] = {
@@ -38,6 +38,8 @@ static const struct rh_opt whatif_options[] = {
 	  .help = "GOMEMLIMIT of the recorded run; else by its environment" },
 	{ "traced", 0, RH_OPT_FLAG, offsetof(struct opts, traced),
 	  .help = "predict the program as it is traced again, with the recorder's own blocks" },
+	{ "quick", 0, RH_OPT_FLAG, offsetof(struct opts, quick),
+	  .help = "by sums for each collection, without a replay for each row" },
 	{ "output", 'o', RH_OPT_TEXT, offsetof(struct opts, output), .arg = "W.json",
 	  .help = "write the answers as JSON (reheap list schema-whatif), besides the table" },
 	{ "json", 'j', RH_OPT_FLAG, offsetof(struct opts, json),
@@ -305,7 +307,8 @@ struct table {
 	bool traced;
 	struct rh_whatif_outcome then; /* at the recorded setting */
 	struct rh_whatif_outcome of[VALUES_MAX * VALUES_MAX];
-	struct rh_err why; /* rows with a limit are estimates */
+	bool quick;
+	struct rh_err why; /* it cannot be replayed */
 };
 
 static struct rh_whatif_setting setting_at(const struct table *table, unsigned at)
@@ -323,7 +326,7 @@ static struct rh_whatif_outcome ask(struct table *table, struct rh_whatif_settin
 {
 	struct rh_whatif_outcome outcome;
 
-	if (setting.limit != WHATIF_OFF && !table->why.code &&
+	if (!table->quick && !table->why.code &&
 	    rh_whatif_replay(table->whatif, table->path, &setting, &outcome, &table->why) == 0)
 		return outcome;
 	return rh_whatif_ask(table->whatif, &setting);
@@ -464,7 +467,8 @@ static void print_table(const struct table *table, const char *path)
 	print_check(path, table->whatif, &was, &table->then);
 	print_recorder(table->whatif, table->traced);
 	if (table->why.code)
-		rh_print(stdout, "  Rows with a limit are estimates: %s\n\n", table->why.text);
+		rh_print(stdout, "  By sums for each collection, as it cannot be replayed: %s\n\n",
+			 table->why.text);
 	rh_print(stdout, "  %8s %10s %12s %12s %12s %10s\n", "GOGC", "GOMEMLIMIT", "collections",
 		 "peak MiB", "marked MiB", "per byte");
 	for (unsigned i = 0; i < table->gogcs * table->limits; i++) {
@@ -507,6 +511,7 @@ static enum rh_exit run_whatif(const void *options, int argc, char **argv, struc
 	table.whatif = &whatif;
 	table.path = argv[0];
 	table.traced = opts->traced;
+	table.quick = opts->quick;
 	ask_all(&table);
 	result = answer(&table, opts, argv[0], err);
 	rh_whatif_close(&whatif);
@@ -521,12 +526,13 @@ const struct rh_command rh_cmd_whatif = {
 		"Takes a trace made by reheap import go. It first prints how well the model "
 		"reproduces the recorded run; then for each setting the collections, the peak of "
 		"the heap (live objects and garbage, as gctrace prints it), and the bytes the "
-		"collector marks, in all and per byte allocated. The rows are of the program "
-		"without Go's recorder, which keeps 2.25 MiB on the heap. With a limit every "
-		"object is replayed on the heap of that Go, because what counts is pages with all "
-		"their holes. The limit is soft, like Go's: below the live bytes, collecting takes "
-		"half of the CPU and no more. The recorded setting is known if record-go started "
-		"the program.",
+		"collector marks, in all and per byte allocated. Every object is replayed on the "
+		"heap of that Go with its pacer, once for each row (--quick: by sums for each "
+		"collection, at once). The rows are of the program without Go's recorder, which "
+		"keeps 2.25 MiB on the heap. The limit is soft, like Go's: below the live bytes, "
+		"collecting takes half of the CPU and no more. When objects died between two "
+		"recorded collections nobody knows: record with a low GOGC to know it closer. The "
+		"recorded setting is known if record-go started the program.",
 	.examples = "reheap whatif service.rht --gogc 50,100,200,off --memlimit 64M,128M\n"
 		    "reheap whatif --plot tradeoff service.rht\n"
 		    "reheap whatif --json service.rht | jq .answers[0].peak_bytes",

@@ -226,6 +226,7 @@ int rh_fidelity_bear(struct replay *replay, const struct rh_event *event, struct
 	bool noscan = event->flags & RH_EVF_NOSCAN;
 	uint32_t index = take_record(replay);
 	struct object *object;
+	int dies;
 
 	if (index == UINT32_MAX || !rh_map_put(&replay->ids, event->id, index))
 		return rh_no_memory(err, memory_for);
@@ -245,9 +246,10 @@ int rh_fidelity_bear(struct replay *replay, const struct rh_event *event, struct
 	replay->out->class_right += object->kind[0] == object->kind[1];
 	replay->recorded.live_bytes += rh_fidelity_live(replay, object, 0);
 	replay->replayed_live += rh_fidelity_live(replay, object, 1);
-	if (rh_deaths_at_birth(replay, event->id))
+	dies = rh_deaths_at_birth(replay, event->id, err);
+	if (dies > 0)
 		rh_fidelity_bury(replay, event->id, event->lane);
-	return 0;
+	return dies < 0 ? -1 : 0;
 }
 
 /* ---- the end of the snapshot ---- */
@@ -271,12 +273,13 @@ static int end_snapshot(struct replay *replay, uint32_t lane, struct rh_err *err
 		return -1;
 	rh_layout_release(replay, lane, false);
 	own_cycle(replay, lane, true);
-	if (rh_deaths_read(replay, lane, err) < 0)
+	if (rh_deaths_open(replay, lane, err) < 0)
 		return -1;
-	/* One cycle ahead of the recorder. */
-	replay->deaths.open = true;
-	if (replay->opts->deaths != FIDELITY_LATE && rh_deaths_read(replay, lane, err) < 0)
-		return -1;
+	/* The oracle would count the fillers as living until its first cycle. */
+	if (replay->opts->deaths == FIDELITY_SPREAD) {
+		rh_layout_release(replay, lane, true);
+		replay->ops->collect(replay->lanes[lane].heap, replay->opts->marked_before);
+	}
 	/* Recording began while the last cycle was still being swept. */
 	if (replay->dead.count)
 		own_cycle(replay, lane, false);
@@ -317,6 +320,12 @@ static void task_event(struct replay *replay, const struct rh_event *event)
 
 /* ---- events ---- */
 
+static bool asked_for(const struct replay *replay)
+{
+	return replay->deaths.ended < replay->opts->asked_for_count &&
+	       replay->opts->asked_for[replay->deaths.ended];
+}
+
 static int cycle(struct replay *replay, const struct rh_event *event, struct rh_err *err)
 {
 	struct lane *lane = &replay->lanes[event->lane];
@@ -324,8 +333,11 @@ static int cycle(struct replay *replay, const struct rh_event *event, struct rh_
 	for (uint32_t i = 0; i < replay->lane_count; i++)
 		rh_sweeps_settle(replay, i);
 	if (event->kind == RH_EV_GC_BEGIN) {
+		replay->deaths.begun = true;
 		if (rh_fidelity_edge(replay, event, err) < 0)
 			return -1;
+		if (replay->begun && asked_for(replay))
+			replay->ops->collect(lane->heap, UINT64_MAX);
 		replay->ops->gc_begin(lane->heap); /* what is left is swept now */
 		if (!replay->has_marks)
 			replay->spec.stack.gc_begin(lane->stack);
@@ -335,7 +347,7 @@ static int cycle(struct replay *replay, const struct rh_event *event, struct rh_
 	if (replay->out->cycles[0] == 1)
 		rh_layout_release(replay, event->lane, true);
 	if (rh_fidelity_edge(replay, event, err) < 0 ||
-	    rh_deaths_read(replay, event->lane, err) < 0)
+	    rh_deaths_cycle_ended(replay, event->lane, err) < 0)
 		return -1;
 	replay->ops->gc_end(lane->heap);
 	replay->spec.stack.gc_end(lane->stack);

@@ -96,12 +96,16 @@ enum rh_fidelity_deaths {
 struct rh_fidelity_opts {
 	bool oracle;			/* the heap's own pacer decides on cycles, not the trace */
 	enum rh_fidelity_deaths deaths; /* with oracle */
-	bool alone;			/* without the blocks of Go's recorder (recorder.h) */
-	const char *profile;		/* NULL: as the trace says */
-	const char *setting;		/* more knobs of the heap, "gogc=50:roots=1M"; NULL: none */
-	const char *no_goals;		/* why goals cannot be compared with that; NULL: they can */
-	uint64_t gogc;			/* percent, of the setting; 0 = off */
-	bool no_layout;			/* snapshot objects are packed instead of where they were */
+	/* with oracle: recorded cycles that the program asked for, by number from 0; NULL: none */
+	const bool *asked_for;
+	uint32_t asked_for_count;
+	uint64_t marked_before; /* spread: by the cycle before the trace begins */
+	bool alone;		/* without the blocks of Go's recorder (recorder.h) */
+	const char *profile;	/* NULL: as the trace says */
+	const char *setting;	/* more knobs of the heap, "gogc=50:roots=1M"; NULL: none */
+	const char *no_goals;	/* why goals cannot be compared with that; NULL: they can */
+	uint64_t gogc;		/* percent, of the setting; 0 = off */
+	bool no_layout;		/* snapshot objects are packed instead of where they were */
 };
 
 /* NULL with err, else to be given back by rh_fidelity_free. */

@@ -88,29 +88,33 @@ struct ahead {
 	int at, count;
 };
 
-/* deaths.c: who dies on the way to the next recorded cycle. */
-enum { DEATH_SLICES = 256 };
+/* deaths.c: stretch number k of the trace is from the end of recorded cycle k to that of k + 1, and
+ * 0 from the beginning to the first. */
+enum { DEATH_SLICES = 256, DEATHS_AHEAD = 3 };
 
 struct deaths {
-	struct death_slice {
-		uint64_t *ids;
-		size_t count, cap;
-	} slices[DEATH_SLICES];
-	uint32_t next; /* slice to die */
-	/* births since the last recorded cycle's end */
-	uint64_t born;
-	/* From there to the next cycle's end, and as far as was read ahead after that: births,
-	 * their bytes, and what Go counts as live as that cycle ends. */
+	/* Who dies on the way through a stretch, one slice after the other; of two stretches. */
+	struct death_way {
+		struct death_slice {
+			uint64_t *ids;
+			size_t count, cap;
+		} slices[DEATH_SLICES];
+		uint64_t bytes;
+	} ways[2];
+	/* This one, and those read ahead: births, those before a cycle begins in it; bytes. */
 	struct death_stretch {
-		uint64_t births, bytes, marked;
-	} now, ahead;
-	uint64_t heap_live;	    /* Go's, last read ahead */
-	uint64_t put_off, not_born; /* found dead in the last reading: bytes; births to come */
+		uint64_t births, before, bytes;
+	} of[DEATHS_AHEAD];
+	uint32_t next;		    /* slice to die */
+	uint64_t born;		    /* in this stretch */
+	uint64_t ended;		    /* recorded cycles */
+	uint64_t read;		    /* the same, of the reader ahead */
+	uint64_t heap_live, marked; /* Go's, last read; and as the last cycle read ended */
 	uint64_t
 		unseen; /* of 2^32 objects so many are dead, and the trace ends before it says so */
-	bool open;	/* from the end of the snapshot on */
-	bool over;	/* the reader ahead has read all */
-	bool tail;	/* nobody knows any more who dies */
+	bool begun;	/* a cycle, in this stretch */
+	bool begun_ahead; /* the same, of the reader */
+	bool over;	  /* all was read */
 };
 
 struct replay {
@@ -140,7 +144,7 @@ struct replay {
 	uint64_t replayed_live;
 	struct rh_map dead;    /* found by the last cycle, not yet swept: id -> block */
 	struct rh_map span_at; /* number of a span of Go's -> a block in ours */
-	struct rh_map doomed;  /* oracle: not born yet, and dead by the next cycle */
+	struct rh_map doomed;  /* oracle: not born yet: the stretch in which it dies */
 	struct deaths deaths;
 	struct rh_recorder recorder; /* of the snapshot, as far as it was made */
 	struct rh_map actors;	     /* task -> what it did to objects, enum actor bits */
@@ -207,10 +211,11 @@ void *rh_fidelity_bury(struct replay *replay, uint64_t id, uint32_t lane);
 
 /* ---- deaths.c ---- */
 
-/* Reads ahead to the end of the next cycle, which tells who is dead when. */
-int rh_deaths_read(struct replay *replay, uint32_t lane, struct rh_err *err);
-/* Whether an object dies as it is born. */
-bool rh_deaths_at_birth(struct replay *replay, uint64_t id);
+/* The snapshot is over, then a recorded cycle: reads ahead who is dead when. */
+int rh_deaths_open(struct replay *replay, uint32_t lane, struct rh_err *err);
+int rh_deaths_cycle_ended(struct replay *replay, uint32_t lane, struct rh_err *err);
+/* An object was born: 1 when it dies at once, 0, -1. */
+int rh_deaths_at_birth(struct replay *replay, uint64_t id, struct rh_err *err);
 /* An object is about to be born: who was to die by now does. */
 void rh_deaths_due(struct replay *replay, uint32_t lane);
 

@@ -357,7 +357,8 @@ static void find_pace(struct rh_whatif *whatif)
 		scan += mark;
 		work += reachable_then(cycle) + cycle->roots;
 		ns += (double)(cycle->end_ns - cycle->begin_ns);
-		cycle->asked_for = last && (double)cycle->live_begin < from + 0.62 * (goal - from);
+		/* The first: as much as if nothing had been marked before. */
+		cycle->asked_for = (double)cycle->live_begin < from + 0.62 * (goal - from);
 		cycle->over = OVERSHOOT;
 		if (!cycle->asked_for && goal > 0)
 			cycle->over = fmax(OVERSHOOT, (double)cycle->live_end / goal);

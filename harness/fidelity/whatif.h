@@ -93,10 +93,9 @@ void rh_whatif_close(struct rh_whatif *whatif);
 struct rh_whatif_outcome rh_whatif_ask(const struct rh_whatif *whatif,
 				       const struct rh_whatif_setting *setting);
 /*
- * The same by a replay of all objects on tiered/pools, whose pacer then decides: what a limit
- * counts besides live bytes, spans with holes above all, is there and not estimated. For settings
- * with a limit; takes as long as `reheap fidelity` takes for one run. -1 when the trace cannot be
- * replayed so (without a snapshot, with other lanes than Ps).
+ * The same by a replay of all objects on tiered/pools, whose pacer then decides; closer, and takes
+ * as long as one run of `reheap fidelity`. -1 when the trace cannot be replayed so (without a
+ * snapshot, with other lanes than Ps).
  */
 int rh_whatif_replay(const struct rh_whatif *whatif, const char *path,
 		     const struct rh_whatif_setting *setting, struct rh_whatif_outcome *outcome,

@@ -16,6 +16,9 @@ static inline double reachable_then(const struct rh_whatif_cycle *cycle)
 	return (double)cycle->marked > black ? (double)cycle->marked - black : 0;
 }
 
+/* Bytes that the cycle before the trace begins had marked. (whatif_model.c) */
+uint64_t rh_whatif_marked_before(const struct rh_whatif *whatif, bool traced);
+
 /* At or below it a goal does not show what it was computed from. */
 static inline uint64_t least_goal(uint64_t gogc)
 {

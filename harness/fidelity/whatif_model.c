@@ -106,22 +106,34 @@ static void set_pace(struct model *model, const struct local *here, double marke
 
 /* The trace begins somewhere on the way to a goal; the bytes marked before follow from that goal
  * and the setting of the recorded run. */
-static void begin(struct model *model)
+static double marked_before(const struct model *model)
 {
 	const struct rh_whatif *whatif = model->whatif;
 	struct local here = local_at(model, 0);
+	double live = fmax((double)whatif->live_start - model->absent, 0);
 	double grow = (double)whatif->gogc / 100, marked = 0;
 
-	model->live = fmax((double)whatif->live_start - model->absent, 0);
 	if (whatif->gogc == WHATIF_OFF || whatif->limit != WHATIF_OFF)
 		marked = here.reachable;
 	else if (whatif->goal_start > least_goal(whatif->gogc))
 		marked = ((double)whatif->goal_start - grow * here.roots) / (1 + grow);
 	if (marked > 0 && whatif->limit == WHATIF_OFF)
 		marked = fmin(marked, (double)whatif->goal_start - RH_GO_SWEEP_LEAST);
-	if (marked > model->live)
-		marked = model->live;
-	set_pace(model, &here, marked > 0 ? marked : 0);
+	return fmax(fmin(marked, live), 0);
+}
+
+uint64_t rh_whatif_marked_before(const struct rh_whatif *whatif, bool traced)
+{
+	return (uint64_t)marked_before(&(struct model){
+		.whatif = whatif, .absent = traced ? 0 : (double)whatif->recorder });
+}
+
+static void begin(struct model *model)
+{
+	struct local here = local_at(model, 0);
+
+	model->live = fmax((double)model->whatif->live_start - model->absent, 0);
+	set_pace(model, &here, marked_before(model));
 }
 
 static void collect(struct model *model, struct rh_whatif_outcome *answer)

@@ -1,15 +1,17 @@
 /*
- * whatif_replay.c - see whatif.h: a setting with a limit, by a replay of all objects.
+ * whatif_replay.c - see whatif.h: a setting by a replay of all objects.
  *
- * GOMEMLIMIT counts what is mapped and not released: spans with all their holes, stacks, and the
- * runtime's own structures (whatif_inside.h). Holes depend on which objects die next to each
- * other, so nothing that was summed up per cycle says how many there will be in spans of classes
- * that nobody asks for. The heap itself does: fidelity.h replays every object on it, with deaths
- * spread between the recorded cycles (deaths.c), and its pacer starts the cycles.
+ * fidelity.h replays every object on the heap of that Go, with deaths spread between the recorded
+ * cycles (deaths.c), and its pacer starts the cycles. What sums per cycle do not know is there:
+ *	when those were born who live on: between two cycles the heap may have fallen to nothing
+ *	spans in caches: they count as live when a P takes them, half a MiB for each cycle
+ *	what GOMEMLIMIT counts: spans with all their holes, which depend on who dies beside whom
+ * The runtime's own structures, which a limit counts too, are constants (whatif_inside.h).
  */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "harness/fidelity/fidelity.h"
 #include "harness/fidelity/whatif_inside.h"
@@ -61,14 +63,23 @@ int rh_whatif_replay(const struct rh_whatif *whatif, const char *path,
 	struct rh_fidelity_opts how = {
 		.oracle = true,
 		.deaths = FIDELITY_SPREAD,
+		.marked_before = rh_whatif_marked_before(whatif, setting->traced),
 		.alone = whatif->recorder && !setting->traced,
 	};
 	char knobs[128];
 	struct rh_fidelity *run;
+	bool *asked_for = calloc(whatif->count, sizeof(*asked_for));
 
+	if (!asked_for)
+		return rh_fail(err, RH_OS, "no memory for the collections");
+	for (uint32_t i = 0; i < whatif->count; i++)
+		asked_for[i] = whatif->cycles[i].asked_for;
+	how.asked_for = asked_for;
+	how.asked_for_count = whatif->count;
 	rh_whatif_knobs(whatif, setting, knobs, sizeof(knobs));
 	how.setting = knobs;
 	run = rh_fidelity_run(path, &how, err);
+	free(asked_for);
 	if (!run)
 		return -1;
 	*outcome = rh_whatif_ask(whatif, setting);
@@ -81,7 +92,8 @@ int rh_whatif_replay(const struct rh_whatif *whatif, const char *path,
 	if (outcome->peak < run->sums.live_last)
 		outcome->peak = run->sums.live_last;
 	outcome->limited = run->sums.limited > 0;
-	outcome->tight = (double)run->sums.goals < TIGHT * (double)run->sums.marked;
+	outcome->tight = setting->limit != WHATIF_OFF &&
+			 (double)run->sums.goals < TIGHT * (double)run->sums.marked;
 	rh_fidelity_free(run);
 	return 0;
 }

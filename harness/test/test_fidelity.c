@@ -274,6 +274,45 @@ static void a_tiny_span_is_of_all_on_its_lane(void **state)
 	rh_fidelity_free(f);
 }
 
+/* Two cycles, in which all is equal but heap_live: Go's is so much more as the second begins, and
+ * as it ends. */
+static enum rh_exit verdict_with_more(int64_t begin, int64_t end)
+{
+	const int64_t more[] = { 0, 0, begin, end };
+	struct rh_fidelity *f = calloc(1, sizeof(*f));
+	FILE *null = fopen("/dev/null", "w");
+	enum rh_exit verdict;
+
+	assert_non_null(f);
+	assert_non_null(null);
+	f->edge_count = 4;
+	for (uint32_t i = 0; i < f->edge_count; i++) {
+		struct rh_fidelity_edge *edge = &f->edges[i];
+
+		*edge = (struct rh_fidelity_edge){ .cycle = 1 + i / 2, .ends = i % 2 };
+		for (int c = 0; c < FIDELITY_CURVE_COUNT; c++)
+			edge->curve[c][0] = edge->curve[c][1] = 4000000;
+		edge->curve[FIDELITY_PACER][0] += (uint64_t)more[i];
+	}
+	verdict = rh_fidelity_print(
+		&(struct rh_fidelity_report){ .recorded = f, .limit = 0.02, .path = "made" }, null);
+	fclose(null);
+	free(f);
+	return verdict;
+}
+
+static void finalizers_count_twice(void **state)
+{
+	(void)state;
+	assert_int_equal(verdict_with_more(0, 0), RH_OK);
+	assert_int_equal(verdict_with_more(400000, 400000), RH_INCONCLUSIVE);
+	/* What changes while a cycle marks is no object that the one before has counted; neither
+	 * is less than all objects, nor more than all of them once again. */
+	assert_int_equal(verdict_with_more(400000, 500000), RH_FAILED);
+	assert_int_equal(verdict_with_more(-400000, -400000), RH_FAILED);
+	assert_int_equal(verdict_with_more(4400000, 4400000), RH_FAILED);
+}
+
 /* A file that is not a Go trace, or has other lanes, is refused with advice. */
 static void others_are_refused(void **state)
 {
@@ -309,6 +348,7 @@ int main(void)
 		cmocka_unit_test(the_shipped_corpus_is_matched),
 		cmocka_unit_test(runs_repeat_exactly),
 		cmocka_unit_test(a_tiny_span_is_of_all_on_its_lane),
+		cmocka_unit_test(finalizers_count_twice),
 		cmocka_unit_test(others_are_refused),
 	};
 

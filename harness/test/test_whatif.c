@@ -226,6 +226,31 @@ static void a_limit_is_replayed(void **state)
 	rh_whatif_close(&whatif);
 }
 
+/* By a replay, too: with collections that the program asks for (recursion), a cycle under way as
+ * the trace begins (nats), and a heap that falls to nothing between two (parser). */
+static void the_corpus_is_met_by_replay(void **state)
+{
+	static const char *const names[] = { "jsonapi", "parser", "recursion", "nats" };
+	const struct rh_whatif_setting then = { 100, WHATIF_OFF, true };
+	struct rh_whatif_outcome is;
+	struct rh_whatif whatif;
+	struct rh_err err = { 0 };
+	char path[128];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "traces/corpus/go/%s.rht", names[i]);
+		assert_int_equal(rh_whatif_read(&whatif, path, &as_noted, &err), 0);
+		assert_int_equal(rh_whatif_replay(&whatif, path, &then, &is, &err), 0);
+		print_message("%s: cycles %u %llu, peak %llu %llu\n", path, whatif.count,
+			      (unsigned long long)is.cycles, (unsigned long long)whatif.peak,
+			      (unsigned long long)is.peak);
+		assert_true(fabs((double)is.cycles - whatif.count) <= 1);
+		assert_true(share((double)is.peak, (double)whatif.peak) <= 0.05);
+		rh_whatif_close(&whatif);
+	}
+}
+
 /* As if a byte were marked while one is allocated, with no second to spare: a byte allocated
  * takes the time of 3 marked, and no more is marked than that. */
 static void a_limit_below_what_lives_ends(void **state)
@@ -414,6 +439,7 @@ int main(void)
 		cmocka_unit_test(the_least_goal_is_exact),
 		cmocka_unit_test(a_goal_between_collections_was_set_by_the_program),
 		cmocka_unit_test(a_limit_is_replayed),
+		cmocka_unit_test(the_corpus_is_met_by_replay),
 		cmocka_unit_test(the_recorder_is_not_the_program),
 		cmocka_unit_test(the_corpus_is_met_at_its_setting),
 		cmocka_unit_test(settings_move_the_right_way),

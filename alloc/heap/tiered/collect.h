@@ -99,6 +99,8 @@ void rh_gc_leave(struct rh_lane *lane);
 void rh_gc_poll(struct rh_lane *lane);
 /* A whole cycle now. Outside enter/leave. */
 void rh_gc_cycle(struct rh_lane *lane);
+/* The pacer goes on as if the last cycle had marked so many bytes. */
+void rh_gc_pace_from(struct rh_heap *heap, uint64_t marked);
 /* What the last cycle left to sweep, as the next one begins. Outside enter/leave. */
 void rh_gc_sweep_rest(struct rh_lane *lane);
 /* The steps of a recorded cycle, see backend.h. Outside enter/leave. */

@@ -408,6 +408,15 @@ void rh_gc_cycle(struct rh_lane *lane)
 	cycle(lane, false);
 }
 
+void rh_gc_pace_from(struct rh_heap *heap, uint64_t marked)
+{
+	assert(heap->gc != TIER_GC_EXPLICIT);
+	rh_lock(&heap->gc_lock);
+	heap->pacer.heap_marked = marked;
+	set_trigger(heap, marked);
+	rh_unlock(&heap->gc_lock);
+}
+
 void rh_gc_sweep_rest(struct rh_lane *lane)
 {
 	struct rh_heap *heap = lane->heap;

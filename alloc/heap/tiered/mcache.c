@@ -25,6 +25,7 @@
 /* What a span in a cache counts as live, though it is not taken yet, or only since. */
 static uint64_t room_when_cached(const struct mspan *span)
 {
+	assert(span->alloc_count_cached <= span->elem_count);
 	return rh_span_bytes(span) - (uint64_t)span->alloc_count_cached * span->elem_bytes;
 }
 

@@ -414,6 +414,15 @@ static void tiered_gc_end(struct rh_lane *lane)
 		rh_gc_cycle(lane);
 }
 
+static void tiered_collect(struct rh_lane *lane, uint64_t marked_bytes)
+{
+	if (lane->heap->gc == TIER_GC_EXPLICIT)
+		return;
+	rh_gc_cycle(lane);
+	if (marked_bytes != UINT64_MAX)
+		rh_gc_pace_from(lane->heap, marked_bytes);
+}
+
 const struct rh_backend rh_backend_tiered = {
 	.abi = RH_BACKEND_ABI,
 	.caps = RH_CAP_GC,
@@ -440,4 +449,5 @@ const struct rh_backend rh_backend_tiered = {
 	.lane_flush = rh_gc_flush_lane,
 	.sweep_to = rh_gc_sweep_to,
 	.prefer = rh_gc_prefer,
+	.collect = tiered_collect,
 };
