@@ -44,6 +44,8 @@ bool rh_encoder_open(struct rh_encoder *encoder, unsigned columns);
 void rh_encoder_close(struct rh_encoder *encoder);
 /* Appends one event; false when memory ran out. Never more than RH_BLOCK_EVENTS a block. */
 bool rh_encode(struct rh_encoder *encoder, const struct rh_event *event, uint64_t rank);
+/* The same for an ALLOC or FREE; the columns are none but times and sites. */
+void rh_encode_call(struct rh_encoder *encoder, const struct rh_call_event *call, uint64_t rank);
 /* Ends the block: its bytes into raw (RH_BLOCK_BYTES_MAX), its size; starts the next one. */
 size_t rh_encoder_take(struct rh_encoder *encoder, uint8_t *raw);
 

@@ -73,6 +73,31 @@ static inline uint8_t *put_alloc(uint8_t *at, uint64_t size)
 	return at;
 }
 
+static inline uint8_t *put_alloc_flags(uint8_t *at, unsigned flags, uint64_t size)
+{
+	rh_debug_assert(flags > 0 && flags <= UINT8_MAX);
+	*at++ = OP_ALLOC_FLAGS;
+	*at++ = (uint8_t)flags;
+	return rh_varint_put(at, size);
+}
+
+/* given: the size that the free was given, or RH_NONE. */
+static inline uint8_t *put_free(uint8_t *at, uint64_t given, uint64_t rank)
+{
+	rh_debug_assert(given == RH_NONE || given <= RH_TRACE_SIZE_MAX);
+	if (given != RH_NONE) {
+		*at++ = OP_FREE_SIZED;
+		at = rh_varint_put(at, rank);
+		at = rh_varint_put(at, given + 1);
+	} else if (rank < RANK_YOUNG) {
+		*at++ = (uint8_t)(OP_FREE + rank);
+	} else {
+		*at++ = OP_FREE_OLD;
+		at = rh_varint_put(at, rank - RANK_YOUNG);
+	}
+	return at;
+}
+
 /* The form of what is rare: the kind, then the fields that its row in event.h lists, in that order.
  * A new kind of event needs no code here. */
 static uint8_t *put_general(struct rh_encoder *encoder, uint8_t *at, const struct rh_event *event,
@@ -110,23 +135,11 @@ static inline void put_op(struct rh_encoder *encoder, const struct rh_event *eve
 	uint8_t *at = encoder->section[OPS].at;
 
 	if (event->kind == RH_EV_FREE) {
-		if (event->flags & RH_EVF_SIZED) {
-			rh_debug_assert(event->size != RH_NONE); /* the decoder refuses it */
-			*at++ = OP_FREE_SIZED;
-			at = rh_varint_put(at, rank);
-			at = rh_varint_put(at, event->size + 1);
-		} else if (rank < RANK_YOUNG) {
-			*at++ = (uint8_t)(OP_FREE + rank);
-		} else {
-			*at++ = OP_FREE_OLD;
-			at = rh_varint_put(at, rank - RANK_YOUNG);
-		}
+		at = put_free(at, event->flags & RH_EVF_SIZED ? event->size : RH_NONE, rank);
 	} else if (event->kind == RH_EV_ALLOC && !event->align_log2 && !event->flags) {
 		at = put_alloc(at, event->size);
 	} else if (event->kind == RH_EV_ALLOC && !event->align_log2 && event->flags < 256) {
-		*at++ = OP_ALLOC_FLAGS;
-		*at++ = (uint8_t)event->flags;
-		at = rh_varint_put(at, event->size);
+		at = put_alloc_flags(at, event->flags, event->size);
 	} else if (event->kind == RH_EV_ALLOC) { /* half of a Go trace: its row spelled out */
 		*at++ = OP_GENERAL;
 		*at++ = RH_EV_ALLOC;
@@ -216,15 +229,20 @@ static bool sections_fit(const struct rh_encoder *encoder)
 	return true;
 }
 
+static inline void put_lane(struct rh_encoder *encoder, uint32_t lane)
+{
+	if (lane != encoder->lane)
+		end_lane_run(encoder);
+	encoder->lane = lane;
+	encoder->lane_run++;
+	encoder->events++;
+}
+
 /* Only memory for the last task of a lane can be missing: all sections have their room. */
 bool rh_encode(struct rh_encoder *encoder, const struct rh_event *event, uint64_t rank)
 {
 	put_op(encoder, event, rank);
-	if (event->lane != encoder->lane)
-		end_lane_run(encoder);
-	encoder->lane = event->lane;
-	encoder->lane_run++;
-	encoder->events++;
+	put_lane(encoder, event->lane);
 	if (encoder->columns & RH_COL_TIME)
 		put_time(encoder, event->time_ns);
 	if (encoder->columns & RH_COL_TASK && !put_task(encoder, event))
@@ -236,6 +254,25 @@ bool rh_encode(struct rh_encoder *encoder, const struct rh_event *event, uint64_
 			rh_varint_put(encoder->section[ARGS].at, event->arg + 1);
 	rh_debug_assert(sections_fit(encoder));
 	return true;
+}
+
+void rh_encode_call(struct rh_encoder *encoder, const struct rh_call_event *call, uint64_t rank)
+{
+	uint8_t *at = encoder->section[OPS].at;
+
+	rh_debug_assert(call->kind <= RH_EV_FREE &&
+			!(encoder->columns & ~(unsigned)(RH_COL_TIME | RH_COL_SITE)));
+	encoder->section[OPS].at =
+		call->kind == RH_EV_FREE
+			? put_free(at, call->flags & RH_EVF_SIZED ? call->size : RH_NONE, rank)
+		: call->flags ? put_alloc_flags(at, call->flags, call->size)
+			      : put_alloc(at, call->size);
+	put_lane(encoder, call->lane);
+	if (encoder->columns & RH_COL_TIME)
+		put_time(encoder, call->time_ns);
+	if (encoder->columns & RH_COL_SITE)
+		encoder->section[SITES].at = rh_varint_put(encoder->section[SITES].at, call->site);
+	rh_debug_assert(sections_fit(encoder));
 }
 
 /* Sections one behind another and not interleaved: like stands by like, which is what

@@ -113,10 +113,24 @@ struct rh_event {
 _Static_assert(sizeof(struct rh_event) == 56, "seven words");
 #endif
 
+/* An alloc (flags ZEROED, REALLOC, NEW), free (SIZED), resize or usable of no task, as recorders
+ * make them by the million: the fast way through repair.h and the writer. */
+struct rh_call_event {
+	uint64_t time_ns;
+	uint64_t id, old; /* as in rh_event; before rh_build_plain, the addresses */
+	uint64_t size;
+	uint32_t site, lane;
+	uint16_t flags;
+	uint8_t kind;
+};
+
 struct rh_event_row {
 	const char *word, *fields, *meaning;
 };
 extern const struct rh_event_row rh_event_rows[RH_EV_COUNT];
+
+/* The same as an event of all fields. */
+void rh_call_event_whole(const struct rh_call_event *call, struct rh_event *event);
 
 /* The kind of a word, or -1. */
 int rh_kind_of(const char *word);

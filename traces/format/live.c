@@ -313,7 +313,7 @@ bool rh_live_reserve(struct rh_live *live, uint64_t births)
 	return true;
 }
 
-bool rh_live_birth(struct rh_live *live, uint64_t *position)
+static inline bool bear(struct rh_live *live, uint64_t *position)
 {
 	if (live->top == live->at.capacity && !make_room(live))
 		return false;
@@ -324,6 +324,22 @@ bool rh_live_birth(struct rh_live *live, uint64_t *position)
 	*(uint64_t *)item_at(&live->at, *position) = live->births;
 	live->count++;
 	live->births++;
+	return true;
+}
+
+bool rh_live_birth(struct rh_live *live, uint64_t *position)
+{
+	return bear(live, position);
+}
+
+bool rh_live_bear(struct rh_live *live, uint64_t payload)
+{
+	uint64_t position;
+
+	rh_debug_assert(live->at.item_bytes == 2 * sizeof(uint64_t));
+	if (!bear(live, &position))
+		return false;
+	((uint64_t *)item_at(&live->at, position))[1] = payload;
 	return true;
 }
 
@@ -426,7 +442,8 @@ static inline __attribute__((always_inline)) uint64_t rank_of(const struct rh_li
 	for (end = end < w_last ? end : w_last; w < end;)
 		rank += (unsigned)__builtin_popcountll(at->words[++w]);
 	/* At each level only the rest of the own line of 16 counts; what lies beyond
-	 * is in one count of the level above. */
+	 * is in one count of the level above. (Four vectors and a mask instead of the
+	 * loop: 20 % more instructions.) */
 	for (unsigned level = 0; i < last; level++) {
 		end = i | (FAN - 1);
 		for (uint64_t k = i, to = end < last ? end : last; k < to;)

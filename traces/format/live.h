@@ -40,6 +40,9 @@ uint64_t rh_live_births(const struct rh_live *live); /* = id of the next birth *
 /* A birth; its id is rh_live_births() before the call. False when out of memory. */
 bool rh_live_birth(struct rh_live *live, uint64_t *position);
 
+/* The same, with a payload of one word. */
+bool rh_live_bear(struct rh_live *live, uint64_t payload);
+
 /* Position of a living id; false when it is not born or dead. */
 bool rh_live_find(const struct rh_live *live, uint64_t id, uint64_t *position);
 /* Position and id of the living object with `rank` younger ones; false when rank >= count. */

@@ -159,6 +159,15 @@ static bool check_lane(struct rh_order *order, const struct rh_event *event)
 	return true;
 }
 
+/* The largest and not the last: it is the length of the recording. */
+static inline void count_time(struct rh_order *order, uint64_t time_ns)
+{
+	uint64_t *last = &order->totals.time_ns_last;
+
+	if (time_ns != RH_NONE && (*last == RH_NONE || *last < time_ns))
+		*last = time_ns;
+}
+
 /* Bounds of what every reader has room for. A time may lie before the last one (clocks of lanes
  * differ); only its range is checked. */
 static bool check_limits(struct rh_order *order, const struct rh_event *event)
@@ -184,10 +193,7 @@ static bool check_limits(struct rh_order *order, const struct rh_event *event)
 		if (event->time_ns > RH_TRACE_TIME_MAX)
 			return refuse(order, "a time of %llu ns is out of range",
 				      (unsigned long long)event->time_ns);
-		/* The largest and not the last: it is the length of the recording. */
-		if (order->totals.time_ns_last == RH_NONE ||
-		    order->totals.time_ns_last < event->time_ns)
-			order->totals.time_ns_last = event->time_ns;
+		count_time(order, event->time_ns);
 	}
 	/* A task that has exited may still be named: what its thread does at its end
 	 * comes after. */
@@ -206,46 +212,48 @@ static void count_death(struct rh_order *order, uint64_t position)
 	order->totals.live_objects_end--;
 }
 
-/* The totals of a birth, and its size into where it lives. */
-static inline __attribute__((always_inline)) bool
-count_birth(struct rh_order *order, const struct rh_event *event, uint64_t position)
+/* The totals of a birth. */
+static inline __attribute__((always_inline)) void count_birth(struct rh_trace_totals *totals,
+							      uint64_t size)
 {
-	struct rh_trace_totals *totals = &order->totals;
-	uint64_t *size = rh_live_payload(order->objects, position);
-
-	/* Sizes are what the source says: a damaged trace must not make the sum wrap. */
-	if (totals->live_bytes_end + event->size > INT64_MAX)
-		return refuse(order, "the living objects are larger than any address space");
-	*size = event->size;
 	totals->objects++;
-	totals->live_bytes_end += event->size;
+	totals->live_bytes_end += size;
 	totals->live_objects_end++;
 	if (totals->live_bytes_end > totals->live_bytes_peak)
 		totals->live_bytes_peak = totals->live_bytes_end;
 	if (totals->live_objects_end > totals->live_objects_peak)
 		totals->live_objects_peak = totals->live_objects_end;
-	if (event->size > totals->size_max)
-		totals->size_max = event->size;
+	if (size > totals->size_max)
+		totals->size_max = size;
 	rh_debug_assert(totals->live_objects_end <= totals->objects);
-	return true;
+}
+
+/* Sizes are what the source says: a damaged trace must not make the sum wrap. */
+static inline bool bytes_fit(struct rh_order *order, uint64_t size)
+{
+	return order->totals.live_bytes_end + size <= INT64_MAX ||
+	       refuse(order, "the living objects are larger than any address space");
 }
 
 /* Ids are dense and in order of birth, so nothing has to look them up: an id says how many were
  * born. */
-static inline __attribute__((always_inline)) bool birth(struct rh_order *order,
-							const struct rh_event *event)
+static inline __attribute__((always_inline)) bool birth(struct rh_order *order, uint64_t id,
+							uint64_t size)
 {
-	uint64_t position, id = rh_live_births(order->objects);
+	uint64_t next = order->totals.objects;
 
-	if (event->id != id)
+	rh_debug_assert(next == rh_live_births(order->objects));
+	if (id != next)
 		return refuse(order,
 			      "objects are numbered in order of birth: %llu came where "
 			      "%llu is next",
-			      (unsigned long long)event->id, (unsigned long long)id);
-	if (!rh_live_birth(order->objects, &position))
+			      (unsigned long long)id, (unsigned long long)next);
+	if (!bytes_fit(order, size))
+		return false;
+	if (!rh_live_bear(order->objects, size))
 		return refuse_memory(order, "living objects");
-	rh_debug_assert(rh_live_births(order->objects) == id + 1);
-	return count_birth(order, event, position);
+	count_birth(&order->totals, size);
+	return true;
 }
 
 /* Task 0 is what the program began with; nobody spawned it. */
@@ -353,29 +361,53 @@ static inline bool usual(struct rh_order *order, struct rh_event *event)
 		event->site = RH_SITE_NONE;
 	if (!(columns & RH_COL_TIME))
 		event->time_ns = RH_NONE;
-	else if (event->time_ns != RH_NONE && (order->totals.time_ns_last == RH_NONE ||
-					       order->totals.time_ns_last < event->time_ns))
-		order->totals.time_ns_last = event->time_ns;
+	else
+		count_time(order, event->time_ns);
+	return true;
+}
+
+bool rh_order_time(struct rh_order *order, uint64_t time_ns)
+{
+	if (time_ns > RH_TRACE_TIME_MAX && time_ns != RH_NONE)
+		return false;
+	if (order->columns & RH_COL_TIME)
+		count_time(order, time_ns);
+	return true;
+}
+
+static inline __attribute__((always_inline)) bool death(struct rh_order *order, uint64_t id,
+							uint64_t *rank)
+{
+	struct rh_trace_totals *totals = &order->totals;
+	const uint64_t *size = rh_live_finish(order->objects, id, rank);
+
+	if (!size)
+		return refuse_dead(order, id);
+	rh_debug_assert(totals->live_bytes_end >= *size && totals->live_objects_end > 0);
+	totals->live_bytes_end -= *size;
+	totals->live_objects_end--;
 	return true;
 }
 
 static inline bool put_usual(struct rh_order *order, const struct rh_event *event, uint64_t *rank)
 {
-	struct rh_trace_totals *totals = &order->totals;
-	const uint64_t *size;
+	if (!(event->kind == RH_EV_ALLOC ? birth(order, event->id, event->size)
+					 : death(order, event->id, rank)))
+		return false;
+	order->totals.by_kind[event->kind]++;
+	order->totals.events++;
+	return true;
+}
 
-	if (event->kind == RH_EV_ALLOC) {
-		if (!birth(order, event))
-			return false;
-	} else {
-		size = rh_live_finish(order->objects, event->id, rank);
-		if (!size)
-			return refuse_dead(order, event->id);
-		rh_debug_assert(totals->live_bytes_end >= *size && totals->live_objects_end > 0);
-		totals->live_bytes_end -= *size;
-		totals->live_objects_end--;
-	}
-	totals->by_kind[event->kind]++;
+bool rh_order_call(struct rh_order *order, const struct rh_call_event *call, uint64_t *rank)
+{
+	struct rh_trace_totals *totals = &order->totals;
+
+	rh_debug_assert(call->kind <= RH_EV_FREE && order->lanes[call->lane]);
+	if (!(call->kind == RH_EV_ALLOC ? birth(order, call->id, call->size)
+					: death(order, call->id, rank)))
+		return false;
+	totals->by_kind[call->kind]++;
 	totals->events++;
 	return true;
 }
@@ -403,7 +435,7 @@ bool rh_order_put(struct rh_order *order, struct rh_event *event, uint64_t *rank
 	if (order->fields[event->kind] & RH_FIELD_LIVES &&
 	    !find_living(order, event->id, &position, rank))
 		return false;
-	if (order->fields[event->kind] & RH_FIELD_BORN && !birth(order, event))
+	if (order->fields[event->kind] & RH_FIELD_BORN && !birth(order, event->id, event->size))
 		return false;
 	rh_debug_assert(order->totals.live_objects_end == rh_live_count(order->objects));
 	return finish_event(order, event);
@@ -453,8 +485,12 @@ static bool get_one(struct rh_order *order, struct rh_event *event, const struct
 			event->old = id;
 		count_death(order, places->dies);
 	}
-	if (fields & RH_FIELD_BORN && !count_birth(order, event, places->born))
-		return false;
+	if (fields & RH_FIELD_BORN) {
+		if (!bytes_fit(order, event->size))
+			return false;
+		*(uint64_t *)rh_live_payload(order->objects, places->born) = event->size;
+		count_birth(&order->totals, event->size);
+	}
 	if (event->kind == RH_EV_SPAWN)
 		event->id = order->totals.tasks + 1;
 	return finish_event(order, event);

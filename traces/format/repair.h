@@ -46,20 +46,15 @@ void rh_build_batches(struct rh_build *build);
 /* A call with this address will come, in a dozen calls or so: the look-up of it, a cache
  * miss when millions of objects live, begins now. */
 void rh_build_soon(const struct rh_build *build, uint64_t address);
+size_t rh_build_living(const struct rh_build *build);
 
 /*
- * The fast way for calls in a row, of one lane: ALLOC, FREE (flags SIZED or none), RESIZE and
- * USABLE, address never 0. How many were taken: the next one has to be mended, or something
+ * The fast way for calls in a row, of one lane: ALLOC, FREE, RESIZE and USABLE, address never 0.
+ * How many were taken, whose addresses are ids now: the next one has to be mended, or something
  * waits, and it must come as one of those below. count + 1: an error.
  */
-struct rh_build_call {
-	uint64_t time_ns, address, old, size; /* old: RESIZE */
-	uint32_t site;
-	uint8_t kind; /* enum rh_kind */
-	uint16_t flags;
-};
-size_t rh_build_plain(struct rh_build *build, uint32_t lane, const struct rh_build_call *calls,
-		      size_t count, struct rh_err *err);
+size_t rh_build_plain(struct rh_build *build, struct rh_call_event *calls, size_t count,
+		      struct rh_err *err);
 
 /* A block as the call of the source gave it out: its address (0: the call failed), the bytes that
  * were asked for, log2 of the alignment that was asked for (0: none), flags RH_EVF_*. */

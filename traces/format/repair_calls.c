@@ -26,6 +26,11 @@ void rh_build_soon(const struct rh_build *build, uint64_t address)
 	__builtin_prefetch(place + RH_MAP_LINE);
 }
 
+size_t rh_build_living(const struct rh_build *build)
+{
+	return build->objects.count;
+}
+
 /* Where the next event goes out. */
 static inline struct rh_event *next_event(struct rh_build *build, unsigned kind, uint32_t lane)
 {

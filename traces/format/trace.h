@@ -111,6 +111,7 @@ struct rh_trace_make {
 	enum rh_trace_form form;
 	unsigned columns; /* enum rh_column bits that events will carry */
 	int level;	  /* zstd level, 0 = default */
+	bool hasty;	  /* a lower one for what hardly shrinks */
 	struct rh_names
 		*notes; /* gets each note too, as what goes down a pipe is not read back; or NULL */
 };
@@ -138,6 +139,11 @@ int rh_trace_add_site(struct rh_trace_out *out, uint32_t site, const char *name,
  * cannot promise a legal order use traces/format/repair.h, which repairs and counts. */
 int rh_trace_put(struct rh_trace_out *out, const struct rh_event *events, size_t count,
 		 struct rh_err *err);
+
+/* The same for calls of lanes that have started. A third of the instructions, where the columns are
+ * none but times and sites. */
+int rh_trace_put_calls(struct rh_trace_out *out, const struct rh_call_event *calls, size_t count,
+		       struct rh_err *err);
 
 /* What has been written so far; at most a batch behind rh_trace_put. */
 const struct rh_trace_totals *rh_trace_written(const struct rh_trace_out *out);

@@ -24,48 +24,13 @@
 #include "alloc/base/debug.h"
 #include "alloc/base/os.h"
 #include "alloc/base/grow.h"
-#include "traces/format/frame.h"
-#include "traces/format/names.h"
-#include "traces/format/compressor.h"
 #include "traces/format/text.h"
+#include "traces/format/writer.h"
 
 enum {
 	LEVEL_DEFAULT = 7,
-	AHEAD = 16,	    /* events whose deaths are looked up early */
-	LIVING_NEAR = 8192, /* objects: so many lie in the cache anyway */
 	TEXT_BUFFER_BYTES = 1 << 18,
 	PLACES_EAGER = 1 << 16, /* blocks of names written early; the index must hold all */
-};
-
-/* Where a block of names went. */
-struct names_place {
-	uint64_t offset, ordinal;
-};
-
-struct rh_trace_out {
-	struct rh_outfile file;
-	enum rh_trace_form form;
-	struct rh_order order;
-	uint64_t offset, blocks;
-	bool failed; /* an error was returned: nothing more may be put */
-
-	/* binary */
-	struct rh_encoder encoder;
-	struct rh_compressor *compressor;
-	struct rh_block_head compressed; /* of the block under way; raw_bytes 0 = there is none */
-	uint8_t *raw, *raw_before;	 /* the next block and the one before */
-	size_t raw_before_bytes;
-	uint8_t *names; /* records that wait for their block */
-	size_t names_bytes, names_cap;
-	uint32_t names_items;
-	struct names_place *places;
-	size_t place_count, places_cap;
-	size_t names_total, note_count, site_count;
-	struct rh_names *notes; /* of whoever made it, or NULL */
-
-	/* text */
-	char *text;
-	size_t text_bytes;
 };
 
 /* Messages name what the user named, and "-" is no file. */
@@ -175,7 +140,7 @@ static int flush_names(struct rh_trace_out *out, struct rh_err *err)
 	return write_block(out, &head, out->names, err);
 }
 
-static int flush_events(struct rh_trace_out *out, struct rh_err *err)
+int rh_trace_flush_events(struct rh_trace_out *out, struct rh_err *err)
 {
 	struct rh_block_head head = {
 		.type = RH_BLOCK_EVENTS_TYPE,
@@ -226,6 +191,8 @@ static int open_binary(struct rh_trace_out *out, const struct rh_trace_make *mak
 	if (rh_compressor_open(&out->compressor, make->level ? make->level : LEVEL_DEFAULT,
 			       RH_BLOCK_BYTES_MAX, err) < 0)
 		return -1;
+	if (make->hasty)
+		rh_compressor_hasten(out->compressor);
 	/* rh_file_head_get() refuses other columns */
 	assert((make->columns &
 		~(unsigned)(RH_COL_TIME | RH_COL_TASK | RH_COL_SITE | RH_COL_ARG)) == 0);
@@ -440,7 +407,7 @@ int rh_trace_rename(struct rh_trace_out *out, const char *path, struct rh_err *e
 	return rh_outfile_rename(&out->file, path, err);
 }
 
-static int refuse_event(struct rh_trace_out *out, const struct rh_event *event, struct rh_err *err)
+int rh_trace_refuse(struct rh_trace_out *out, const struct rh_event *event, struct rh_err *err)
 {
 	assert(out->order.why[0]);
 	out->failed = true;
@@ -458,7 +425,7 @@ static inline int put_checked(struct rh_trace_out *out, struct rh_event *event, 
 	char *at;
 
 	if (!rh_order_put(&out->order, event, &rank))
-		return refuse_event(out, event, err);
+		return rh_trace_refuse(out, event, err);
 	if (out->form == RH_FORM_TEXT) {
 		at = text_room(out, RH_TEXT_EVENT_MAX, err);
 		if (!at)
@@ -469,7 +436,7 @@ static inline int put_checked(struct rh_trace_out *out, struct rh_event *event, 
 	if (!rh_encode(&out->encoder, event, rank))
 		return fail_memory(out, err);
 	rh_debug_assert(out->encoder.events <= RH_BLOCK_EVENTS);
-	return out->encoder.events == RH_BLOCK_EVENTS ? flush_events(out, err) : 0;
+	return out->encoder.events == RH_BLOCK_EVENTS ? rh_trace_flush_events(out, err) : 0;
 }
 
 /* Starts every lane up to the one that is used before it was started. */
@@ -496,25 +463,25 @@ static int start_lanes(struct rh_trace_out *out, const struct rh_event *user, st
 /* The objects of the first events, and then, of the i-th from now on, of one further on. */
 static void look_ahead(const struct rh_trace_out *out, const struct rh_event *events, size_t count)
 {
-	for (size_t i = 0; i < AHEAD && i < count; i++)
+	for (size_t i = 0; i < RH_WRITE_AHEAD && i < count; i++)
 		rh_order_soon(&out->order, &events[i], false);
-	for (size_t i = 0; i < AHEAD / 2 && i < count; i++)
+	for (size_t i = 0; i < RH_WRITE_AHEAD / 2 && i < count; i++)
 		rh_order_soon(&out->order, &events[i], true);
 }
 
 static void look_on(const struct rh_trace_out *out, const struct rh_event *events, size_t count,
 		    size_t i)
 {
-	if (i + AHEAD < count)
-		rh_order_soon(&out->order, &events[i + AHEAD], false);
-	if (i + AHEAD / 2 < count)
-		rh_order_soon(&out->order, &events[i + AHEAD / 2], true);
+	if (i + RH_WRITE_AHEAD < count)
+		rh_order_soon(&out->order, &events[i + RH_WRITE_AHEAD], false);
+	if (i + RH_WRITE_AHEAD / 2 < count)
+		rh_order_soon(&out->order, &events[i + RH_WRITE_AHEAD / 2], true);
 }
 
 int rh_trace_put(struct rh_trace_out *out, const struct rh_event *events, size_t count,
 		 struct rh_err *err)
 {
-	bool many = rh_live_count(out->order.objects) > LIVING_NEAR;
+	bool many = rh_live_count(out->order.objects) > RH_WRITE_NEAR;
 
 	if (out->failed)
 		return rh_fail(err, RH_IO, "%s: writing has failed before", name_of(out));
@@ -562,7 +529,7 @@ static int write_index(struct rh_trace_out *out, struct rh_err *err)
 
 static int end_binary(struct rh_trace_out *out, struct rh_err *err)
 {
-	if (flush_events(out, err) < 0 || flush_names(out, err) < 0)
+	if (rh_trace_flush_events(out, err) < 0 || flush_names(out, err) < 0)
 		return -1;
 	return write_index(out, err);
 }

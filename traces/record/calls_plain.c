@@ -8,6 +8,8 @@
  */
 #include "traces/record/emitter.h"
 
+enum { NEAR = 8192 }; /* living objects: so many lie in the cache anyway */
+
 /* No thread is inside a realloc, and calls are neither counted nor checked for blocks from before.
  */
 bool rh_emitter_may_plain(const struct rh_emitter *emit)
@@ -54,7 +56,8 @@ static int call_by_call(struct rh_emitter *emit, const struct rh_plain *plain, s
 	return rh_emitter_call(emit, &call, err);
 }
 
-static void build_call(struct rh_build_call *to, const struct rh_plain *plain, uint64_t time_ns)
+static inline void event_of(struct rh_call_event *to, const struct rh_plain *plain,
+			    uint64_t time_ns, uint32_t lane)
 {
 	static const uint8_t kinds[] = {
 		[RH_REC_FREE] = RH_EV_FREE,	[RH_REC_ALLOC] = RH_EV_ALLOC,
@@ -64,10 +67,11 @@ static void build_call(struct rh_build_call *to, const struct rh_plain *plain, u
 	};
 
 	to->time_ns = time_ns;
-	to->address = plain->address;
+	to->id = plain->address;
 	to->old = plain->old;
 	to->size = plain->size;
 	to->site = plain->site;
+	to->lane = lane;
 	to->flags = rh_birth_flags[plain->kind];
 	to->kind = kinds[plain->kind];
 	if (plain->kind == RH_REC_FREE && plain->size) {
@@ -76,18 +80,19 @@ static void build_call(struct rh_build_call *to, const struct rh_plain *plain, u
 	}
 }
 
-/* Their times. */
-static void build_calls(struct rh_emitter *emit, struct rh_build_call *to,
-			const struct rh_plain *calls, size_t count)
+/* calls[0] has the time run[0].time_ns and that lane, which all have. */
+static void events_of(struct rh_emitter *emit, struct rh_call_event *run,
+		      const struct rh_plain *calls, size_t count)
 {
-	uint64_t stamp = calls[0].stamp, time_ns = rh_emitter_time(emit, stamp);
+	uint64_t stamp = calls[0].stamp, time_ns = run[0].time_ns;
+	uint32_t lane = run[0].lane;
 
 	for (size_t i = 0; i < count; i++) {
 		if (calls[i].stamp != stamp) {
 			stamp = calls[i].stamp;
 			time_ns = rh_emitter_time(emit, stamp);
 		}
-		build_call(&to[i], &calls[i], time_ns);
+		event_of(&run[i], &calls[i], time_ns, lane);
 	}
 }
 
@@ -95,19 +100,20 @@ static void build_calls(struct rh_emitter *emit, struct rh_build_call *to,
 static int take_run(struct rh_emitter *emit, const struct rh_plain *calls, size_t count,
 		    struct rh_err *err)
 {
-	struct rh_build_call run[RH_PLAIN];
+	struct rh_call_event run[RH_PLAIN];
 	uint64_t before = emit->last_stamp, after;
-	uint32_t thread, tid, lane;
+	uint32_t thread, tid;
 	size_t done = 0, took;
 
-	build_calls(emit, run, calls, count);
-	after = emit->last_stamp;
+	run[0].time_ns = rh_emitter_time(emit, calls[0].stamp);
 	rh_merge_who(emit->merge, calls[0].stream, &thread, &tid);
-	rh_build_stamp(emit->build, run[0].time_ns, RH_TASK_NONE, run[0].site);
-	if (rh_build_lane(emit->build, rh_emitter_key(tid, calls[0].stream), &lane, err) < 0)
+	rh_build_stamp(emit->build, run[0].time_ns, RH_TASK_NONE, calls[0].site);
+	if (rh_build_lane(emit->build, rh_emitter_key(tid, calls[0].stream), &run[0].lane, err) < 0)
 		return -1;
+	events_of(emit, run, calls, count);
+	after = emit->last_stamp;
 	while (done < count) {
-		took = rh_build_plain(emit->build, lane, run + done, count - done, err);
+		took = rh_build_plain(emit->build, run + done, count - done, err);
 		if (took > count - done)
 			return -1;
 		emit->calls += took;
@@ -122,21 +128,33 @@ static int take_run(struct rh_emitter *emit, const struct rh_plain *calls, size_
 	return 0;
 }
 
+/* The end of the calls of one stream that are within the span. */
+static size_t run_ends(const struct rh_emitter *emit, const struct rh_plain *calls, size_t from,
+		       size_t count)
+{
+	size_t to = from + 1;
+
+	if (!in_this_span(emit, calls[from].stamp))
+		return from;
+	while (to < count && calls[to].stream == calls[from].stream &&
+	       (calls[to].stamp == calls[to - 1].stamp || in_this_span(emit, calls[to].stamp)))
+		to++;
+	return to;
+}
+
 int rh_emitter_plain(struct rh_emitter *emit, const struct rh_plain *calls, size_t count,
 		     struct rh_err *err)
 {
 	size_t from = 0, to;
 
-	for (size_t i = 0; i < count; i++) {
-		rh_build_soon(emit->build, calls[i].address);
-		if (calls[i].kind == RH_REC_RE_END)
-			rh_build_soon(emit->build, calls[i].old);
-	}
+	if (rh_build_living(emit->build) > NEAR)
+		for (size_t i = 0; i < count; i++) {
+			rh_build_soon(emit->build, calls[i].address);
+			if (calls[i].kind == RH_REC_RE_END)
+				rh_build_soon(emit->build, calls[i].old);
+		}
 	for (; from < count; from = to) {
-		to = from;
-		while (to < count && calls[to].stream == calls[from].stream &&
-		       in_this_span(emit, calls[to].stamp))
-			to++;
+		to = run_ends(emit, calls, from, count);
 		if (to == from ? call_by_call(emit, &calls[to++], err) < 0
 			       : take_run(emit, calls + from, to - from, err) < 0)
 			return -1;

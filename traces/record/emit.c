@@ -18,7 +18,8 @@
 #include "traces/record/emitter.h"
 
 enum { HOLD_EVERY = 64 }; /* turns, some 0.5 ms */
-/* zstd: saves five sixths of the instructions of level 7, for 5 % more bytes. */
+/* zstd: saves five sixths of the instructions of level 7, for 5 % more bytes. Blocks that hardly
+ * shrink take level 1: 150 of 744 instructions an event less where objects die at random. */
 enum { LEVEL = 3 };
 
 static const char memory_for[] = "the threads of the recording";
@@ -252,6 +253,7 @@ int rh_emitter_create(struct rh_emitter *emit, const char *path, struct rh_err *
 		.path = path,
 		.form = RH_FORM_BINARY,
 		.level = opts->level ? opts->level : LEVEL,
+		.hasty = !opts->level,
 		.columns = (opts->time ? RH_COL_TIME : 0) | (opts->sites ? RH_COL_SITE : 0) |
 			   (opts->residency ? RH_COL_ARG : 0),
 	};

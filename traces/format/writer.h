@@ -1,0 +1,54 @@
+/*
+ * writer.h - what write.c and write_calls.c share. Thread rule and errors: those of trace.h.
+ */
+#ifndef RH_WRITER_H
+#define RH_WRITER_H
+
+#include "alloc/base/os.h"
+#include "traces/format/codec.h"
+#include "traces/format/compressor.h"
+#include "traces/format/frame.h"
+#include "traces/format/names.h"
+
+enum {
+	RH_WRITE_AHEAD = 16,  /* events whose deaths are looked up early */
+	RH_WRITE_NEAR = 8192, /* living objects: so many lie in the cache anyway */
+};
+
+/* Where a block of names went. */
+struct names_place {
+	uint64_t offset, ordinal;
+};
+
+struct rh_trace_out {
+	struct rh_outfile file;
+	enum rh_trace_form form;
+	struct rh_order order;
+	uint64_t offset, blocks;
+	bool failed; /* an error was returned: nothing more may be put */
+
+	/* binary */
+	struct rh_encoder encoder;
+	struct rh_compressor *compressor;
+	struct rh_block_head compressed; /* of the block under way; raw_bytes 0 = there is none */
+	uint8_t *raw, *raw_before;	 /* the next block and the one before */
+	size_t raw_before_bytes;
+	uint8_t *names; /* records that wait for their block */
+	size_t names_bytes, names_cap;
+	uint32_t names_items;
+	struct names_place *places;
+	size_t place_count, places_cap;
+	size_t names_total, note_count, site_count;
+	struct rh_names *notes; /* of whoever made it, or NULL */
+
+	/* text */
+	char *text;
+	size_t text_bytes;
+};
+
+/* The block of events under construction is full, or the last: it goes to be compressed. */
+int rh_trace_flush_events(struct rh_trace_out *out, struct rh_err *err);
+/* An event that order.c refused; why is in out->order. */
+int rh_trace_refuse(struct rh_trace_out *out, const struct rh_event *event, struct rh_err *err);
+
+#endif
