@@ -113,6 +113,15 @@ static void volunteer_for_oom(void)
 	close(fd);
 }
 
+/* Does the object that serves malloc define this, too? */
+static bool serves_too(const struct rh_ctl *ctl, const char *name)
+{
+	char path[sizeof(ctl->malloc_path)], build_id[sizeof(ctl->malloc_build_id)];
+
+	rh_object_of(dlsym(RTLD_DEFAULT, name), path, sizeof(path), build_id, sizeof(build_id));
+	return strcmp(path, ctl->malloc_path) == 0;
+}
+
 static void find_malloc(struct rh_ctl *ctl)
 {
 	static const char *const family[] = { "free", "calloc", "realloc" };
@@ -124,20 +133,28 @@ static void find_malloc(struct rh_ctl *ctl)
 	rh_object_of(libc, path, sizeof(path), build_id, sizeof(build_id));
 	ctl->malloc_is_libc = strcmp(path, ctl->malloc_path) == 0;
 	rh_malloc_version(ctl->malloc_version, sizeof(ctl->malloc_version));
-	for (size_t i = 0; i < sizeof(family) / sizeof(family[0]); i++) {
-		rh_object_of(dlsym(RTLD_DEFAULT, family[i]), path, sizeof(path), build_id,
-			     sizeof(build_id));
-		if (strcmp(path, ctl->malloc_path) != 0)
+	for (size_t i = 0; i < sizeof(family) / sizeof(family[0]); i++)
+		if (!serves_too(ctl, family[i]))
 			ctl->malloc_mixed = 1;
-	}
+}
+
+/* Of an allocator without malloc_usable_size: that of libc would read its own head before the
+ * block, where there is none. */
+static size_t as_asked(struct rh_lane *lane, const void *p, size_t size)
+{
+	(void)lane;
+	(void)p;
+	return size;
 }
 
 static void find_heap(struct worker *worker)
 {
 	struct rh_ctl *ctl = worker->ctl;
-	const struct rh_backend *ops = &worker->spec.layer[worker->spec.depth - 1].ops;
+	struct rh_backend *ops = &worker->spec.layer[worker->spec.depth - 1].ops;
 
 	if (ops->caps & RH_CAP_PROCESS) {
+		if (!serves_too(ctl, "malloc_usable_size"))
+			ops->usable = as_asked;
 		memcpy(ctl->heap_path, ctl->malloc_path, sizeof(ctl->heap_path));
 		memcpy(ctl->heap_build_id, ctl->malloc_build_id, sizeof(ctl->heap_build_id));
 		memcpy(ctl->heap_version, ctl->malloc_version, sizeof(ctl->heap_version));

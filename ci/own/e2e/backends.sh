@@ -117,6 +117,34 @@ if command -v cc >/dev/null; then
 	native=$build/test/alloc/test/skeleton_native.so
 	"$reheap" replay v.rht --backend "own=$native" --reps 1 >.out 2>/dev/null
 	ok 'a native backend has no version of libc' grep -q '^Versions: own build [0-9a-f]\{12\}\.$' .out
+	# One that defines no malloc_usable_size, and whose blocks have no head that libc's would know.
+	cat >bare.c <<-'END'
+		#define _GNU_SOURCE
+		#include <stdint.h>
+		#include <string.h>
+		#include <sys/mman.h>
+		static _Atomic uintptr_t at;
+		void *malloc(size_t n)
+		{
+			static _Atomic int once;
+			if (!once++)
+				at = (uintptr_t)mmap(0, 1ul << 32, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+			uintptr_t p = __atomic_fetch_add(&at, (n + 47) & ~15ul, __ATOMIC_SEQ_CST) + 32;
+			((size_t *)p)[-4] = n;
+			((size_t *)p)[-1] = 3; /* of a size no block has */
+			return (void *)p;
+		}
+		void free(void *p) { }
+		void *calloc(size_t n, size_t m) { return malloc(n * m); }
+		void *realloc(void *p, size_t n)
+		{
+			void *q = malloc(n);
+			size_t old = p ? ((size_t *)p)[-4] : 0;
+			return memcpy(q, p ? p : q, old < n ? old : n);
+		}
+	END
+	cc -shared -fPIC -w -O1 bare.c -o bare.so
+	is_exit 0 'an allocator without malloc_usable_size is verified' "$reheap" replay v.rht --backend ./bare.so --reps 1 --verify
 	# An allocator that serves the first thread of a process only.
 	sed -e 's/^\(void \*malloc.*\){ \(return\)/\1{ if (gettid() != getpid()) abort(); \2/' \
 		-e '1i #define _GNU_SOURCE\n#include <stdlib.h>\n#include <unistd.h>' mi.c >first.c
