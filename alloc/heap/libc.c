@@ -29,6 +29,15 @@ void _ZdlPv(void *p) __attribute__((weak));
 /* Those of libstdc++, nearly instruction by instruction, for a process whose allocator has none:
  * the program has that library, we do not. Its new keeps the size for a second attempt, after the
  * program's handler. */
+/* What their linkage executes and ours does not: landing pads (endbr64) of the function and of the
+ * table's entry, and one jump. */
+static inline void as_linked(void)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("nop\n\tnop\n\tnop");
+#endif
+}
+
 static __attribute__((noinline, cold)) void *attempt_again(size_t size)
 {
 	return malloc(size);
@@ -38,6 +47,7 @@ static __attribute__((noinline)) void *runtime_new(size_t size)
 {
 	void *p;
 
+	as_linked();
 	if (!size)
 		size = 1;
 	p = malloc(size);
@@ -48,6 +58,7 @@ static __attribute__((noinline)) void *runtime_new(size_t size)
 
 static __attribute__((noinline)) void runtime_delete(void *p)
 {
+	as_linked();
 	free(p);
 }
 
@@ -55,7 +66,8 @@ static __attribute__((noinline)) void runtime_delete_sized(void *p, size_t size)
 {
 	rh_debug_assert(size > 0); /* else the size is not that of the block */
 	(void)size;
-	runtime_delete(p);
+	as_linked();
+	free(p);
 }
 
 /* There is one heap, the process's, and lanes are its threads: the objects are empty. */

@@ -211,6 +211,20 @@ static int record_twice(const struct rh_validate_config *config, struct rh_valid
 
 /* ---- the real runs ---- */
 
+static int long_enough(const struct rh_validate_config *config, const char *name,
+		       const struct rh_real_cost *cost, struct rh_err *err)
+{
+	double cpu_s = cost->user_s + cost->system_s;
+
+	if (cpu_s >= CPU_LEAST_S)
+		return 0;
+	return rh_fail(
+		err, RH_FAILED,
+		"under %s: %s takes %.0f ms of CPU: under %.0f ms the clock of the kernel says "
+		"nothing; give it more to do",
+		name, config->argv[0], 1e3 * cpu_s, 1e3 * CPU_LEAST_S);
+}
+
 /* Runs the program and measures what loading costs, under one backend; next to a trial of its
  * replay. */
 static int run_round(void *of, uint32_t round, uint32_t backend, struct rh_err *err)
@@ -247,13 +261,22 @@ static int run_round(void *of, uint32_t round, uint32_t backend, struct rh_err *
 	snprintf(out->futex_why, sizeof(out->futex_why), "%s", cost.watched.futex_why);
 	row->load_cpu[round] = loading.user_s + loading.system_s;
 	row->load_rss[round] = (double)loading.peak_rss_bytes;
-	if (round == 0 && cost.user_s + cost.system_s < CPU_LEAST_S)
-		return rh_fail(err, RH_FAILED,
-			       "under %s: %s takes %.0f ms of CPU: under %.0f ms the clock of the "
-			       "kernel says nothing; give it more to do",
-			       row->name, config->argv[0], 1e3 * (cost.user_s + cost.system_s),
-			       1e3 * CPU_LEAST_S);
-	return 0;
+	return round == 0 ? long_enough(config, row->name, &cost, err) : 0;
+}
+
+/* Before callgrind, which takes a minute or more. */
+static int check_length(const struct rh_validate_config *config, struct rh_validate *out,
+			struct rh_err *err)
+{
+	struct rh_runner_job job = { .row = (uint32_t)out->base };
+	struct rh_real_cost cost;
+
+	if (!config->instructions)
+		return 0; /* the first round says it */
+	snprintf(job.libc, sizeof(job.libc), "%s", out->linked[0] ? libc_name : "");
+	if (rh_runner_run(&out->runner, &job, &cost, err) < 0)
+		return rh_err_prefix(err, "under %s", out->rows[out->base].name);
+	return long_enough(config, out->rows[out->base].name, &cost, err);
 }
 
 static int count_instructions(const struct rh_validate_config *config, struct rh_validate *out,
@@ -419,6 +442,8 @@ int rh_validate_run(const struct rh_validate_config *config, struct rh_validate 
 		result = rh_runner_begin(&out->runner, config, out, err);
 	if (result == 0)
 		result = record_twice(config, out, err);
+	if (result == 0)
+		result = check_length(config, out, err);
 	if (result == 0)
 		result = count_instructions(config, out, err);
 	if (result == 0)

@@ -286,6 +286,12 @@ sed -e 's/calls = 20000/calls = 2000/' -e 's/i < 12000/i < 0/' calls.c >brief.c
 cc -O1 -fno-builtin brief.c -o brief
 is_exit 1 'a program under 50 ms is refused' "$reheap" validate -q --backend libc,./waste.so -- ./brief
 says 'takes [0-9]+ ms of CPU: under 50 ms' 'with the reason'
+mkdir fake
+printf '#!/bin/sh\n: >%s/used\nexit 1\n' "$PWD" >fake/valgrind
+chmod +x fake/valgrind
+is_exit 1 'with instructions, too' env PATH="$PWD/fake:$PATH" "$reheap" validate -q -i \
+	--backend libc,./waste.so -- ./brief
+ok 'before callgrind has run it' test ! -e used
 is_exit 1 'so is one without a use for a heap' "$reheap" validate -q --backend libc,./waste.so -- \
 	/bin/true
 says 'has no use for a heap' 'with its reason'
