@@ -167,6 +167,16 @@ static int name_it(const struct rh_outfile *out, int fd)
 	return linkat(AT_FDCWD, self, AT_FDCWD, out->temp, AT_SYMLINK_FOLLOW);
 }
 
+bool rh_same_file(const char *input, const char *output)
+{
+	bool is_stdin = strcmp(input, "-") == 0;
+	struct stat in, out;
+
+	if ((is_stdin ? fstat(STDIN_FILENO, &in) : stat(input, &in)) < 0 || stat(output, &out) < 0)
+		return false;
+	return S_ISREG(in.st_mode) && in.st_dev == out.st_dev && in.st_ino == out.st_ino;
+}
+
 /* Nothing of an older file is touched before commit: a run that fails, or is killed,
  * leaves the result of the last good one. */
 int rh_outfile_open(struct rh_outfile *out, const char *path, struct rh_err *err)
@@ -196,6 +206,9 @@ int rh_outfile_open(struct rh_outfile *out, const char *path, struct rh_err *err
 			return rh_fail_errno(err, RH_CANT_CREATE, "%s cannot be written", path);
 		return 0;
 	}
+	/* The file behind a link is replaced, not the link. */
+	if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && realpath(path, out->path))
+		path = out->path;
 	/* A rename needs leave to write the folder only, so it would replace a file
 	 * that its owner made read-only. */
 	if (access(path, W_OK) < 0 && errno == EACCES)

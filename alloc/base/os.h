@@ -45,6 +45,10 @@ struct rh_filemap {
 int rh_filemap_open(struct rh_filemap *map, const char *path, struct rh_err *err);
 void rh_filemap_close(struct rh_filemap *map);
 
+/* Whether both are one file, under whatever names (links, /proc/self/fd/N); input "-" is standard
+ * input. Pipes and devices never are: nothing of them is lost by writing. */
+bool rh_same_file(const char *input, const char *output);
+
 /*
  * An output that appears whole or not at all. path "-" is stdout (no rename).
  * rh_outfile_fd is open for writing until commit (flush, fsync not forced,

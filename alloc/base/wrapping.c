@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+enum { TAR_AT = 257, WIDE_BYTES = 24 };
+
 #define ROW(magic, says)                       \
 	{                                      \
 		magic, sizeof(magic) - 1, says \
@@ -49,7 +51,10 @@ const char *rh_wrapping_of(const void *bytes, size_t count)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (count >= rows[i].bytes && memcmp(bytes, rows[i].magic, rows[i].bytes) == 0)
 			return rows[i].says;
-	if (!is_wide(bytes, count < RH_WRAPPING_BYTES ? count : RH_WRAPPING_BYTES))
+	/* The only one whose sign does not stand first. */
+	if (count >= TAR_AT + 5 && memcmp((const char *)bytes + TAR_AT, "ustar", 5) == 0)
+		return "a tar archive (tar -xf FILE unpacks it)";
+	if (!is_wide(bytes, count < WIDE_BYTES ? count : WIDE_BYTES))
 		return NULL;
 	return "text in UTF-16 without its mark (iconv -f UTF-16LE -t UTF-8 FILE makes it "
 	       "readable)";

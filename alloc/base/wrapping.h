@@ -12,7 +12,7 @@
 
 #include <stddef.h>
 
-enum { RH_WRAPPING_BYTES = 24 }; /* so many are enough */
+enum { RH_WRAPPING_BYTES = 262 }; /* so many are enough */
 
 /* "packed by gzip (gzip -dc FILE unpacks it)"; NULL when it is none that is known. */
 const char *rh_wrapping_of(const void *bytes, size_t count);

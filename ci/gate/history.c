@@ -15,6 +15,8 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "alloc/base/os.h"
 #include "harness/result/load.h"
@@ -60,6 +62,7 @@ int rh_history_open(struct rh_history **history, const char *path, bool create, 
 	static const char put[] = "INSERT INTO number VALUES(?,?,?,?,?,?,?,?,?,?,?)";
 	struct rh_history *made = calloc(1, sizeof(*made));
 	int flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0);
+	bool is_new = create && access(path, F_OK) < 0;
 
 	*history = NULL;
 	/* SQLite takes an empty name for a file that is gone when it is closed. */
@@ -80,6 +83,9 @@ int rh_history_open(struct rh_history **history, const char *path, bool create, 
 	    (sqlite3_prepare_v2(made->db, put, -1, &made->put, NULL) != SQLITE_OK &&
 	     failed(made, err) < 0)) {
 		rh_history_close(made);
+		/* A database without its tables: the disk is full. */
+		if (is_new)
+			unlink(path);
 		return -1;
 	}
 	*history = made;
@@ -318,10 +324,16 @@ int rh_history_add(struct rh_history *history, const char *path, size_t *rows, s
 	char sha256[SHA256_DIGEST_STRING_LENGTH];
 	struct source source = { .trace = "" };
 	struct rh_filemap map;
+	struct stat st;
 	json_t *root;
 	int result = 0;
 
 	*rows = 0;
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+		return rh_fail(err, RH_NO_INPUT,
+			       "%s is no file but a pipe or a device, and a document is read more "
+			       "than once to be added: put it into a file",
+			       path);
 	/* Read as it comes first, which ends early for what is no document, however long. */
 	root = rh_json_load(path, err);
 	if (!root)

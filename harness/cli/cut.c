@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "harness/cli/command.h"
+#include "alloc/base/os.h"
 #include "alloc/base/progress.h"
 #include "traces/edit/cut.h"
 #include "alloc/base/printable.h"
@@ -166,6 +167,11 @@ static enum rh_exit run_cut(const void *options, int argc, char **argv, struct r
 	if (!opts->out && opts->form == RH_FORM_BINARY && isatty(STDOUT_FILENO)) {
 		rh_fail(err, RH_USAGE,
 			"a trace is not for a terminal: say -o OUT.rht, --form text, or > OUT.rht");
+		return err->code;
+	}
+	if (to == stdout && rh_same_file(argv[0], make.path)) {
+		rh_fail(err, RH_USAGE, "%s is the trace itself: name another file with -o",
+			make.path);
 		return err->code;
 	}
 	if (to == stderr)

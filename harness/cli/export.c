@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "harness/cli/command.h"
+#include "alloc/base/os.h"
 #include "alloc/base/progress.h"
 #include "traces/format/sample.h"
 #include "traces/edit/export.h"
@@ -73,6 +74,9 @@ static enum rh_exit run_export(const void *options, int argc, char **argv, struc
 	else if (strcmp(argv[0], "binary") == 0 && strcmp(opts->out, "-") == 0 &&
 		 isatty(STDOUT_FILENO))
 		rh_fail(err, RH_USAGE, "a trace is not for a terminal: say -o T.rht or > T.rht");
+	else if (rh_same_file(argv[1], opts->out))
+		rh_fail(err, RH_USAGE, "%s is the trace itself: name another file with -o",
+			opts->out);
 	else if ((exporter->is_trace || rh_trace_spare(opts->out, err) == 0) &&
 		 export_trace(exporter, argv[1], opts->out, err) == 0)
 		return RH_OK;

@@ -312,9 +312,10 @@ static enum rh_exit give_up(const struct rh_gate_opts *o, struct rh_gate *gate,
 	gate->exit = usage ? RH_USAGE : none ? RH_NO_BASELINE : RH_INVALID;
 	gate->verdict = none ? RH_GATE_NO_BASELINE : RH_GATE_INVALID;
 	snprintf(gate->why, sizeof(gate->why), "%s", err->text);
-	if (o->junit)
+	/* That one of them is a trace may be the error. */
+	if (o->junit && rh_trace_spare(o->junit, &ignored) == 0)
 		rh_gate_write_junit(gate, o->junit, &ignored);
-	if (o->markdown)
+	if (o->markdown && rh_trace_spare(o->markdown, &ignored) == 0)
 		rh_gate_write_markdown(gate, o->markdown, &ignored);
 	rh_print(stdout, "REHEAP-GATE verdict=%s ratio=nan lo=nan hi=nan scenarios=%zu exit=%d",
 		 usage ? "usage" : rh_gate_verdict_name(gate->verdict), gate->scenario_count,

@@ -15,6 +15,7 @@
 #include "harness/cli/command.h"
 #include "traces/format/names.h"
 #include "traces/import/import.h"
+#include "alloc/base/os.h"
 #include "alloc/base/printable.h"
 
 enum { IMPORT_OPTS_MAX = 256, SOME = 64 };
@@ -215,19 +216,21 @@ static int import_input(const struct import_opts *opts, struct words *words, str
 	    rh_import(&job, &totals, err) < 0)
 		return -1;
 	if (make.notes) {
-		print_account(stderr, words->importer, "standard output", &totals, make.notes);
+		print_account(stderr, words->importer,
+			      strcmp(make.path, "-") == 0 ? "standard output" : make.path, &totals,
+			      make.notes);
 		return check_whole(make.notes, words->file, err);
 	}
 	return account(words->importer, words->file, make.path, &totals, err);
 }
 
-/* Refused: overwriting the log would destroy it. */
-static bool same_file(const char *input, const char *output)
+/* What is written there cannot be read back. */
+static bool is_piped(const char *output)
 {
-	struct stat in, out;
+	struct stat st;
 
-	return strcmp(input, "-") != 0 && stat(input, &in) == 0 && stat(output, &out) == 0 &&
-	       S_ISREG(in.st_mode) && in.st_dev == out.st_dev && in.st_ino == out.st_ino;
+	return !output || strcmp(output, "-") == 0 ||
+	       (stat(output, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode));
 }
 
 static enum rh_exit run_import(const void *options, int argc, char **argv, struct rh_err *err)
@@ -236,7 +239,7 @@ static enum rh_exit run_import(const void *options, int argc, char **argv, struc
 	struct rh_input *input;
 	struct words words;
 	struct rh_names notes = { 0 };
-	bool piped = !opts->out || strcmp(opts->out, "-") == 0;
+	bool piped = is_piped(opts->out);
 	int result;
 
 	if (sort_words(&words, argc, argv, err) < 0)
@@ -246,7 +249,7 @@ static enum rh_exit run_import(const void *options, int argc, char **argv, struc
 			"a trace is not for a terminal: say -o T.rht, --form text, or > T.rht");
 		return err->code;
 	}
-	if (!piped && same_file(words.file, opts->out)) {
+	if (!piped && rh_same_file(words.file, opts->out)) {
 		rh_fail(err, RH_USAGE, "%s is the recording itself: name another file with -o",
 			opts->out);
 		return err->code;

@@ -5,8 +5,10 @@
  * untouched; every file then appears whole or not at all.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "alloc/base/os.h"
@@ -157,19 +159,39 @@ static int report_cell(const char *result, const char *dir, struct rh_err *err)
 	return failed;
 }
 
+/* Makes the folder and waits until no other run draws into it: of two, the last one wins. *lock is
+ * to be closed at the end; -1 where folders cannot be locked. */
+static int claim_folder(const char *dir, int *lock, struct rh_err *err)
+{
+	if (rh_make_dirs(dir, err) < 0)
+		return -1;
+	*lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*lock >= 0)
+		(void)flock(*lock, LOCK_EX);
+	return 0;
+}
+
+static void leave_folder(int lock)
+{
+	if (lock >= 0)
+		close(lock);
+}
+
 /* The folder of a matrix instead of results. */
 static enum rh_exit plot_matrix(const struct plot_opts *o, const char *dir, struct rh_err *err)
 {
 	struct rh_overview overview = { .dir = dir, .since_dir = o->since, .report = report_cell };
 	struct rh_draw draw = { .dir = o->out };
 	char plots_dir[4096];
-	int failed;
+	int failed, lock = -1;
 
 	draw.plots_dir = plots_dir;
 	failed = rh_install_path("plots/layout", plots_dir, sizeof(plots_dir), err) < 0 ||
 		 rh_store_open(&overview.store, dir, err) < 0 ||
 		 (o->since && rh_store_open(&overview.since, o->since, err) < 0) ||
-		 rh_make_dirs(o->out, err) < 0 || rh_overview_write(&overview, &draw, err) < 0;
+		 claim_folder(o->out, &lock, err) < 0 ||
+		 rh_overview_write(&overview, &draw, err) < 0;
+	leave_folder(lock);
 	rh_store_close(overview.store);
 	rh_store_close(overview.since);
 	if (failed)
@@ -186,6 +208,7 @@ static enum rh_exit run_plot(const void *opaque, int argc, char **argv, struct r
 	struct rh_figures figures;
 	struct rh_view view;
 	enum rh_exit code = RH_OK;
+	int lock = -1;
 
 	if (argc == 1 && rh_folder_is(argv[0]))
 		return plot_matrix(o, argv[0], err);
@@ -210,12 +233,13 @@ static enum rh_exit run_plot(const void *opaque, int argc, char **argv, struct r
 		rh_fail(err, RH_BAD_DATA, "%s holds no metrics: nothing to draw", argv[0]);
 	else
 		rh_figures_build(&view, &figures);
-	if (view.metric_count == 0 || rh_make_dirs(o->out, err) < 0 ||
+	if (view.metric_count == 0 || claim_folder(o->out, &lock, err) < 0 ||
 	    draw_all(&view, &figures, &draw, err) < 0 || rh_exports_write(&view, o->out, err) < 0 ||
 	    rh_report_write(&view, &figures, &draw, err) < 0)
 		code = err->code;
 	else
 		rh_print(stdout, "%s/report.html\n", o->out);
+	leave_folder(lock);
 	if (code == RH_OK) {
 		print_verdict(&view, &figures);
 		print_absent(&figures, o->verbose);

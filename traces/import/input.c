@@ -110,8 +110,6 @@ static int open_path(struct rh_input *input, const char *path, struct rh_err *er
 		return rh_fail_errno(err, RH_NO_INPUT, "%s cannot be read", input->path);
 	if (S_ISDIR(st.st_mode))
 		return open_folder(input, err);
-	if (S_ISREG(st.st_mode) && st.st_size == 0)
-		return rh_fail(err, RH_BAD_DATA, "%s is empty", input->path);
 	return 0;
 }
 
@@ -176,6 +174,10 @@ static int check_member(struct rh_input *input, struct archive_entry *entry, str
 {
 	const char *name = archive_entry_pathname(entry), *kind = NULL;
 
+	if (archive_entry_is_encrypted(entry))
+		return rh_fail(err, RH_BAD_DATA,
+			       "%s is encrypted: unpack it and give the file that is in it",
+			       input->path);
 	if (archive_entry_hardlink(entry) || archive_entry_filetype(entry) == AE_IFLNK)
 		kind = "link";
 	else if (archive_entry_filetype(entry) == AE_IFCHR ||

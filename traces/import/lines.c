@@ -54,6 +54,9 @@ static bool ends_well(const char *line, const char *at)
 		return true;
 	if (at > line && strchr("),}", at[-1]))
 		return true;
+	/* What steers a terminal (a carriage return, colours) is in no number. */
+	if (strchr("\r\b\v\f\033", *at))
+		return true;
 	while (*next == ' ' || *next == '\t')
 		next++;
 	return next > at && !isdigit((unsigned char)*next);

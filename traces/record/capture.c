@@ -71,7 +71,13 @@ static bool used_up(int error)
 
 int rh_capture_open(struct rh_capture *capture, const char *beside, struct rh_err *err)
 {
+	struct stat st;
+
 	memset(capture, 0, sizeof *capture);
+	capture->fd = -1;
+	/* Else it would be known when the program has run, and the trace is due. */
+	if (stat(beside, &st) == 0 && S_ISDIR(st.st_mode))
+		return rh_fail(err, RH_CANT_CREATE, "%s is a directory, not a file", beside);
 	capture->fd = open_named(capture, beside);
 	if (capture->fd < 0)
 		return rh_fail_errno(err, used_up(errno) ? RH_OS : RH_CANT_CREATE,

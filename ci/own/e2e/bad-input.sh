@@ -137,10 +137,24 @@ says 'nul\.log:1: a zero byte' 'is named'
 head -c 100000 /dev/zero >zeros.log
 is_exit 65 'a file of zero bytes' "$reheap" import android zeros.log -o x.rht
 says 'all zero bytes' 'is called so'
+if [ -r /proc/self/maps ]; then
+	is_exit 65 'a file of the kernel, whose length is 0' "$reheap" import /proc/self/maps -o x.rht
+	says 'of no format that is known' 'is not called empty'
+fi
+printf '1: malloc 0x10 8\r1: free 0x10\r\n2: malloc 0x20 8\033[0m\n' >turns.log
+is_exit 0 'records between what steers a terminal' "$reheap" import android turns.log -o x.rht
+ok 'are all there' grep -q 'input .* 2 lines = 2 events + 0 dropped; 3 events added' .out
 ln -s /etc/passwd link
 tar -cf link.tar link
 is_exit 65 'an archive of a link' "$reheap" import android link.tar -o x.rht
 says 'link\.tar is an archive of a link' 'is called so'
+tar -cf one.tar turns.log
+tar -cf two.tar one.tar
+is_exit 65 'an archive in an archive' "$reheap" import two.tar -o x.rht
+says 'two\.tar is a tar archive' 'is called so'
+printf 'PK\003\004\024\000\001\000\000\000\000\000\000\000\000\000\000\000\020\000\000\000\004\000\000\000\001\000\000\000a0123456789abcdef' >secret.zip
+is_exit 65 'a zip with a password' "$reheap" import secret.zip -o x.rht
+says 'secret\.zip is encrypted' 'is called so'
 mkfifo pipe
 tar -cf pipe.tar pipe
 is_exit 65 'an archive of a pipe' "$reheap" import android pipe.tar -o x.rht

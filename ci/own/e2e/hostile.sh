@@ -104,6 +104,41 @@ says 'kept\.rht is a trace' 'is refused'
 is_exit 2 'calls over a trace' "$reheap" export csv t.rht -o kept.rht
 ok 'and the trace is as it was' cmp t.rht kept.rht
 is_exit 0 'a trace over a trace' "$reheap" export binary t.rht -o kept.rht
+cp kept.rht as-it-was.rht
+is_exit 2 'a JUnit report over a trace' "$reheap" gate t.rht --baseline libc --candidate libc --junit kept.rht
+ok 'is refused, and not written with the refusal in it' cmp as-it-was.rht kept.rht
+ln -f kept.rht other.rht
+ln -sf kept.rht link.rht
+for name in kept.rht other.rht link.rht /proc/self/fd/8; do
+	is_exit 2 "a cut of a trace into itself, as $name" bash -c 'exec 8<kept.rht; exec "$1" cut --first 9 kept.rht -o "$2"' \
+		sh "$reheap" "$name"
+	is_exit 2 'its text' bash -c 'exec 8<kept.rht; exec "$1" export text kept.rht -o "$2"' sh "$reheap" "$name"
+done
+says 'is the trace itself: name another file' 'are refused'
+ok 'and the trace is as it was' cmp as-it-was.rht kept.rht
+printf '1: malloc 0x10 8\n1: free 0x10\n' >log
+cp log kept.log
+is_exit 2 'a trace over the recording on standard input' bash -c '"$1" import - -o kept.log <kept.log' sh "$reheap"
+ok 'is refused' cmp log kept.log
+ln -sf behind.rht link.rht
+cp t.rht behind.rht
+is_exit 0 'a trace through a link' "$reheap" import log -o link.rht
+ok 'replaces the file behind it' test -L link.rht -a "$(cmp -s t.rht behind.rht; echo $?)" = 1
+is_exit 0 'a trace into a pipe with a name' timeout 30 bash -c 'mkfifo way; cat way >through.rht & "$1" import log -o way; wait' \
+	sh "$reheap"
+is_exit 0 'which is whole at the other end' "$reheap" info through.rht
+is_exit 66 'a result of <(...) into a history' bash -c '"$1" history add <(cat t.json) --db h.db' sh "$reheap"
+says 'no file but a pipe' 'is refused by name'
+is_exit 73 'a recording into a folder' "$reheap" record -o / -- "$(command -v touch)" ran
+ok 'is refused before the program runs' test ! -e ran
+for n in 1 2 3; do
+	"$reheap" plot t.json -o drawn-by-three >"plot.$n" 2>&1 || touch failed.plot
+done &
+for n in 4 5; do
+	"$reheap" plot t.json -o drawn-by-three >"plot.$n" 2>&1 || touch failed.plot
+done
+wait
+ok 'figures drawn by two at a time' test ! -e failed.plot -a -s drawn-by-three/report.html
 is_exit 74 'a limit on the size of files' bash -c 'ulimit -f 8; "$@"' sh "$reheap" gen churn \
 	-o limited.rht events=2000000
 says 'limited\.rht.*[Ff]ile too large' 'is said'
