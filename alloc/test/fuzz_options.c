@@ -1,6 +1,7 @@
 /*
- * fuzz_options.c - a fuzz target for options as words: every type, from text. Properties: an
- * error is one sentence; a number that was taken lies within its bounds.
+ * fuzz_options.c - a fuzz target for options as words and on a command line (cut at line ends):
+ * every type, from text. Properties: an error is one sentence; a number that was taken lies within
+ * its bounds.
  */
 #include <stddef.h>
 
@@ -29,6 +30,37 @@ static const struct rh_opt table[] = {
 	{ .name = NULL }
 };
 
+enum { ARGS_MAX = 16 };
+
+/* `lines` is changed. */
+static void parse_line(char *lines, struct target *target)
+{
+	char name[] = "fuzz", *argv[ARGS_MAX + 2] = { name }, *word;
+	struct rh_opt_line line = { .argc = 1, .argv = argv, .stop_early = *lines == '!' };
+	struct rh_err err = { 0 };
+	FILE *loud = stderr, *silent = fopen("/dev/null", "w");
+
+	while (silent && line.argc <= ARGS_MAX && (word = strsep(&lines, "\n")) != NULL)
+		argv[line.argc++] = word;
+	/* getopt prints by itself. */
+	stderr = silent ? silent : loud;
+	if (rh_opt_argv(&(struct rh_opt_target){ table, target, "fuzz" }, &line, &err) < 0)
+		demand_error(&err);
+	else
+		demand(line.operands >= 1 && line.operands <= line.argc, "operands are words",
+		       &err);
+	stderr = loud;
+	if (silent)
+		fclose(silent);
+}
+
+static void check_bounds(const struct target *target)
+{
+	demand(target->count >= 1 && target->count <= 1000, "a count is within its bounds", NULL);
+	demand(target->share >= 0 && target->share <= 1, "a share is within its bounds", NULL);
+	demand(target->name == 0 || target->name == 1, "a name is one of the list", NULL);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
 	struct target target = { 0 };
@@ -47,9 +79,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	if (rh_opt_set_word(&(struct rh_opt_target){ table, &target, "fuzz" }, copy, strlen(copy),
 			    &store, &err) < 0)
 		demand_error(&err);
-	demand(target.count >= 1 && target.count <= 1000, "a count is within its bounds", &err);
-	demand(target.share >= 0 && target.share <= 1, "a share is within its bounds", &err);
-	demand(target.name == 0 || target.name == 1, "a name is one of the list", &err);
+	check_bounds(&target);
+	target = (struct target){ 0 };
+	demand(rh_opt_defaults(table, &target, &err) == 0, "defaults are legal", &err);
+	parse_line(copy, &target);
+	check_bounds(&target);
 	free(copy);
 	return 0;
 }
