@@ -14,9 +14,16 @@ struct target {
 	double real, share;
 	const char *text;
 	int name;
+	uint64_t limit;
+	bool limited;
 };
 
 static const char *const names[] = { "one", "two", NULL };
+
+static const char *nearest(const char *text)
+{
+	return strcmp(text, "1") == 0 ? "one" : NULL;
+}
 
 static const struct rh_opt table[] = {
 	{ "flag", 'f', RH_OPT_FLAG, offsetof(struct target, flag), .help = "" },
@@ -26,7 +33,10 @@ static const struct rh_opt table[] = {
 	{ "real", 0, RH_OPT_REAL, offsetof(struct target, real), "0", .help = "" },
 	{ "share", 0, RH_OPT_SHARE, offsetof(struct target, share), "1%", .max = 1 },
 	{ "text", 0, RH_OPT_TEXT, offsetof(struct target, text), .help = "" },
-	{ "name", 0, RH_OPT_NAME, offsetof(struct target, name), "one", .names = names },
+	{ "name", 0, RH_OPT_NAME, offsetof(struct target, name), "one", .names = names,
+	  .nearest = nearest },
+	{ "limit", 'l', RH_OPT_UINT, offsetof(struct target, limit), .off = true, .arg = "N",
+	  .given = offsetof(struct target, limited) + 1, .help = "no more than that" },
 	{ .name = NULL }
 };
 
@@ -38,15 +48,19 @@ static void parse_line(char *lines, struct target *target)
 	char name[] = "fuzz", *argv[ARGS_MAX + 2] = { name }, *word;
 	struct rh_opt_line line = { .argc = 1, .argv = argv, .stop_early = *lines == '!' };
 	struct rh_err err = { 0 };
+	int result;
 	FILE *loud = stderr, *silent = fopen("/dev/null", "w");
 
 	while (silent && line.argc <= ARGS_MAX && (word = strsep(&lines, "\n")) != NULL)
 		argv[line.argc++] = word;
 	/* getopt prints by itself. */
 	stderr = silent ? silent : loud;
-	if (rh_opt_argv(&(struct rh_opt_target){ table, target, "fuzz" }, &line, &err) < 0)
+	if (silent)
+		rh_opt_help(table, silent);
+	result = rh_opt_argv(&(struct rh_opt_target){ table, target, "fuzz" }, &line, &err);
+	if (result < 0)
 		demand_error(&err);
-	else
+	else if (result != RH_OPT_HELP)
 		demand(line.operands >= 1 && line.operands <= line.argc, "operands are words",
 		       &err);
 	stderr = loud;
@@ -59,6 +73,7 @@ static void check_bounds(const struct target *target)
 	demand(target->count >= 1 && target->count <= 1000, "a count is within its bounds", NULL);
 	demand(target->share >= 0 && target->share <= 1, "a share is within its bounds", NULL);
 	demand(target->name == 0 || target->name == 1, "a name is one of the list", NULL);
+	demand(target->limited || !target->limit, "what was given is known to be", NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)

@@ -13,7 +13,7 @@
 #include "traces/record/record.h"
 #include "traces/test/fuzz_support.h"
 
-enum { WORDS_MAX = 512 };
+enum { WORDS_MAX = 512, MOST_EVENTS = 5 };
 
 struct place {
 	char folder[64], trace[80], capture[96];
@@ -111,6 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 
 	if (bytes < 9 || !silent)
 		goto done;
+	opts.max_events = data[0] & 8 ? MOST_EVENTS : 0;
 	unlink(place->trace);
 	make_capture(place, data, bytes);
 	stderr = silent;

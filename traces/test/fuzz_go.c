@@ -280,6 +280,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	end_events();
 	if (made.version >= 26)
 		made.data[made.bytes++] = 52;
-	fuzz_import(rh_importer_of("go", &err), made.data, made.bytes);
+	fuzz_import(&(struct fuzz_import){ rh_importer_of("go", &err), (unsigned)bytes }, made.data,
+		    made.bytes);
 	return 0;
 }

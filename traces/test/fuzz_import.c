@@ -2,7 +2,8 @@
  * fuzz_import.c - a fuzz target for the importers, through each wrapping.
  *
  * The last byte of the input says what the rest is packed in (nothing, gzip, zstd, xz, zip,
- * tar), the one before it which importer reads it; RH_FUZZ_IMPORTER fixes the importer.
+ * tar), the one before it which importer reads it; where RH_FUZZ_IMPORTER fixes the importer, the
+ * values of its options that are words.
  *
  * Properties, beyond not crashing: fuzz_import_support.h.
  */
@@ -58,10 +59,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	while (rh_importers[count])
 		count++;
 	how = data[bytes - 1] % WRAPPINGS;
-	which = data[bytes - 2] % count;
-	importer = fixed ? rh_importer_of(fixed, &err) : rh_importers[which];
+	which = data[bytes - 2];
+	importer = fixed ? rh_importer_of(fixed, &err) : rh_importers[which % count];
 	demand(importer != NULL, "the importer is known", &err);
 	bytes = how == PLAIN ? bytes - 2 : wrap(how, data, bytes - 2, packed, sizeof(packed));
-	fuzz_import(importer, how == PLAIN ? (const void *)data : packed, bytes);
+	fuzz_import(&(struct fuzz_import){ importer, which },
+		    how == PLAIN ? (const void *)data : packed, bytes);
 	return 0;
 }

@@ -18,8 +18,47 @@ static inline const char *out_path(void)
 	return path;
 }
 
-static inline bool import_once(const struct rh_importer *importer, const char *path)
+/* An importer, and a number that chooses the values of its options. */
+struct fuzz_import {
+	const struct rh_importer *importer;
+	unsigned choice;
+};
+
+/* Of every option that is a word, the one whose turn it is. */
+static inline void choose_options(const struct fuzz_import *from, void *opts, struct rh_err *err)
 {
+	const struct rh_opt_target target = { from->importer->opts, opts, "fuzz" };
+
+	for (const struct rh_opt *row = from->importer->opts; row->name; row++) {
+		unsigned count = 0;
+
+		while (row->type == RH_OPT_NAME && row->names[count])
+			count++;
+		if (count)
+			demand(rh_opt_set(&target, row->name, row->names[from->choice % count],
+					  err) == 0,
+			       "a word of an option is taken", err);
+	}
+}
+
+/* Whichever importer it is found to be of. */
+static inline void find_format(const char *path)
+{
+	struct rh_input *input;
+	struct rh_err err = { 0 };
+
+	if (rh_input_open(&input, path, &err) < 0) {
+		demand_error(&err);
+		return;
+	}
+	if (!rh_importer_by_content(input, &err))
+		demand_error(&err);
+	rh_input_close(input);
+}
+
+static inline bool import_once(const struct fuzz_import *from, const char *path)
+{
+	const struct rh_importer *importer = from->importer;
 	_Alignas(16) unsigned char opts[256] = { 0 };
 	struct rh_trace_make make = { .path = out_path(), .level = 1 };
 	struct rh_import_job job = { .importer = importer,
@@ -33,6 +72,8 @@ static inline bool import_once(const struct rh_importer *importer, const char *p
 	if (importer->opts)
 		demand(rh_opt_defaults(importer->opts, opts, &err) == 0, "defaults are legal",
 		       &err);
+	if (importer->opts)
+		choose_options(from, opts, &err);
 	if (rh_import(&job, NULL, &err) == 0)
 		return true;
 	demand_error(&err);
@@ -75,17 +116,23 @@ static inline uint64_t hash_out(void)
 }
 
 /* Imports these bytes twice and holds the two against each other. */
-static inline void fuzz_import(const struct rh_importer *importer, const void *data, size_t bytes)
+static inline void fuzz_import(const struct fuzz_import *from, const void *data, size_t bytes)
 {
 	struct fuzz_file file;
 
-	if (fuzz_file_open(&file, data, bytes) && import_once(importer, file.path)) {
+	if (!fuzz_file_open(&file, data, bytes)) {
+		fuzz_file_close(&file);
+		return;
+	}
+	find_format(file.path);
+	lseek(file.fd, 0, SEEK_SET);
+	if (import_once(from, file.path)) {
 		uint64_t first;
 
-		check_trace(importer);
+		check_trace(from->importer);
 		first = hash_out();
 		lseek(file.fd, 0, SEEK_SET);
-		demand(import_once(importer, file.path), "it is imported again", NULL);
+		demand(import_once(from, file.path), "it is imported again", NULL);
 		demand(hash_out() == first, "the same input gives the same bytes", NULL);
 	}
 	unlink(out_path());

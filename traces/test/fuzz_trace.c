@@ -31,6 +31,16 @@ static void seal(uint8_t *data, size_t bytes)
 	}
 }
 
+/* Every site has a name, and is found by its number. */
+static void look_up_names(const struct rh_trace *trace)
+{
+	uint32_t site;
+
+	for (size_t i = 0; rh_trace_site_at(trace, i, &site); i++)
+		demand(rh_trace_site(trace, site) != NULL, "a site has its name", NULL);
+	rh_trace_note_of(trace, "program");
+}
+
 /* Reads at most cap events. The count; an error is as good an end as any. */
 static size_t read_all(const char *path, struct rh_event *events, size_t cap, unsigned *columns)
 {
@@ -44,8 +54,10 @@ static size_t read_all(const char *path, struct rh_event *events, size_t cap, un
 		return 0;
 	}
 	*columns = rh_trace_columns(trace);
+	demand(rh_trace_can_seek(trace), "a file can be read again", &err);
 	while (count < cap && (got = rh_trace_next(trace, events + count, cap - count, &err)) > 0)
 		count += (size_t)got;
+	look_up_names(trace);
 	rh_trace_close(trace);
 	return count;
 }
@@ -80,6 +92,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	seal(sealed, bytes);
 	snprintf(out, sizeof(out), "%s/rh-fuzz-%d.out", fuzz_folder(), (int)getpid());
 	if (fuzz_file_open(&in, sealed, bytes)) {
+		struct rh_err err = { 0 };
+
+		if (rh_trace_spare(in.path, &err) < 0)
+			demand_error(&err);
 		count = read_all(in.path, events, FUZZ_EVENTS, &columns);
 		if (count) {
 			struct rh_trace_make make = { .path = out, .columns = columns, .level = 1 };

@@ -40,6 +40,8 @@ static void add_to_history(const char *path)
 	struct rh_err err = { 0 };
 	size_t rows, again;
 
+	demand(rh_history_open(&history, "", true, &err) < 0, "an empty name is none", &err);
+	err = (struct rh_err){ 0 };
 	demand(rh_history_open(&history, ":memory:", true, &err) == 0, "there is memory", &err);
 	if (rh_history_add(history, path, &rows, &err) < 0)
 		demand_error(&err);
@@ -49,13 +51,30 @@ static void add_to_history(const char *path)
 	rh_history_close(history);
 }
 
-static void read_history(const char *path)
+/* A database needs a name of its own, as its journal stands beside it. */
+static void copy_file(const char *from, const char *to)
 {
-	struct rh_history_pick pick = { 0 };
+	FILE *in = fopen(from, "r"), *out = fopen(to, "w");
+	int c;
+
+	while (in && out && (c = getc(in)) != EOF)
+		putc(c, out);
+	if (in)
+		fclose(in);
+	if (out)
+		fclose(out);
+}
+
+static void read_history(const char *from)
+{
+	struct rh_history_pick pick = { .metric = "*", .backend = "l" };
+	char path[96];
 	struct rh_history *history;
 	struct rh_err err = { 0 };
 	FILE *nowhere = fopen("/dev/null", "w");
 
+	snprintf(path, sizeof(path), "%s/rh-fuzz-%d.db", fuzz_folder(), (int)getpid());
+	copy_file(from, path);
 	if (nowhere && rh_history_open(&history, path, false, &err) == 0) {
 		if (rh_history_show(history, &pick, true, nowhere, &err) < 0 ||
 		    rh_history_export(history, &pick, true, nowhere, &err) < 0)
@@ -66,6 +85,7 @@ static void read_history(const char *path)
 	}
 	if (nowhere)
 		fclose(nowhere);
+	unlink(path);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
