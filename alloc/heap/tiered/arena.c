@@ -122,13 +122,7 @@ int rh_arenas_open(struct rh_heap *heap)
 	struct arenas *arenas = &heap->arenas;
 	uintptr_t start = 0, hinted;
 
-	/* On a page with what comes after them: the first bitmaps of spans. */
-	arenas->owned = rh_persistent_alloc(&heap->persistent, TIER_WINDOW_ARENAS, RH_PAGE);
-	arenas->zero_from =
-		rh_persistent_alloc(&heap->persistent, TIER_WINDOW_ARENAS * sizeof(uint16_t), 8);
-	arenas->page_in_use = rh_persistent_alloc(&heap->persistent, TIER_WINDOW_PAGES / 8, 8);
-	if (!arenas->owned || !arenas->zero_from || !arenas->page_in_use)
-		return -1;
+	assert(arenas->owned && arenas->zero_from && arenas->page_in_use);
 	for (unsigned i = 0; !start && i < HINTS; i++)
 		start = reserve_exactly(FIRST_HINT + i * HINT_STEP);
 	hinted = start;

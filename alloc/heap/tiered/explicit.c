@@ -78,9 +78,9 @@ static void release_own(struct rh_lane *lane, struct mspan *span, unsigned index
 		rh_list_remove(span);
 		rh_stash_put(lane, span);
 	} else if (taken == span->elem_count) {
-		rh_debug_assert(span->list == &lane->full[span->spc]);
+		rh_debug_assert(span->list == &rh_class_spans(lane, span->spc)->full);
 		rh_list_remove(span);
-		rh_list_push_front(&lane->partial[span->spc], span);
+		rh_list_push_front(&rh_class_spans(lane, span->spc)->partial, span);
 	}
 }
 
@@ -228,7 +228,8 @@ static void collect_class(struct rh_lane *lane, unsigned spc)
 		if (span == lane->alloc[spc])
 			continue;
 		rh_list_remove(span);
-		rh_list_push_front(span->alloc_count ? &lane->partial[spc] : &emptied, span);
+		rh_list_push_front(
+			span->alloc_count ? &rh_class_spans(lane, spc)->partial : &emptied, span);
 	}
 	rh_unlock(&central->lock);
 	while ((span = emptied.first)) {
@@ -270,7 +271,7 @@ static struct mspan *from_central(struct rh_lane *lane, unsigned spc)
 static void surrender(struct rh_lane *lane, unsigned spc)
 {
 	struct mcentral *central = lock_central(lane->heap, spc);
-	struct span_list *list = &lane->partial[spc];
+	struct span_list *list = &rh_class_spans(lane, spc)->partial;
 
 	while (list->count > PARTIAL_MAX / 2) {
 		struct mspan *span = list->last;
@@ -294,7 +295,7 @@ static void grow_batch(struct rh_lane *lane, unsigned spc)
 	uint32_t bytes = lane->heap->classes.of[spc].elem_bytes, batch = MANY_BYTES / bytes;
 	struct bin *bin = &lane->bin[spc];
 
-	if (lane->full[spc].count < MANY_FULL)
+	if (rh_class_spans(lane, spc)->full.count < MANY_FULL)
 		return;
 	rh_bin_raise(lane, bin, bytes);
 	batch = batch > MANY_MAX ? MANY_MAX : batch;
@@ -329,13 +330,13 @@ static struct mspan *refill(struct rh_lane *lane, unsigned spc)
 		tier_add(&lane->n.rewinds, 1);
 		return old;
 	}
-	span = lane->partial[spc].first;
+	span = rh_class_spans(lane, spc)->partial.first;
 	if (span) {
 		rh_debug_assert(atomic_load(&span->owner) == lane &&
 				span->alloc_count < span->elem_count);
 		rh_list_remove(span);
 		tier_add(&lane->n.from_partial, 1);
-		if (lane->partial[spc].count > PARTIAL_MAX)
+		if (rh_class_spans(lane, spc)->partial.count > PARTIAL_MAX)
 			surrender(lane, spc);
 	} else {
 		span = from_central(lane, spc);
@@ -347,7 +348,7 @@ static struct mspan *refill(struct rh_lane *lane, unsigned spc)
 	if (!span)
 		return NULL;
 	if (old != &lane->heap->dummy)
-		rh_list_push_back(&lane->full[spc], old);
+		rh_list_push_back(&rh_class_spans(lane, spc)->full, old);
 	lane->alloc[spc] = span;
 	return span;
 }
@@ -473,13 +474,28 @@ static void fill_bin(struct bin *bin, struct mspan *span, size_t header)
 	rh_debug_assert(bin->room >= 0 && span->alloc_count <= span->elem_count);
 }
 
+/* Slots that were freed below come before those that nothing has touched yet, once they fill a
+ * batch. */
+static inline void prefer_touched(struct mspan *span, unsigned batch)
+{
+	unsigned at = span->freeindex;
+
+	if (at < span->touched || at == span->elem_count)
+		return;
+	span->touched = (uint16_t)at;
+	if (at > span->alloc_count + batch)
+		rh_span_rewind(span);
+}
+
 void *rh_explicit_alloc(struct rh_lane *lane, unsigned spc, bool *known_zero)
 {
 	struct mspan *span = lane->alloc[spc];
 	struct bin *bin = &lane->bin[spc];
 	size_t header = lane->heap->classes.of[spc].header_bytes;
-	void *p = rh_span_next(span);
+	void *p;
 
+	prefer_touched(span, bin->batch);
+	p = rh_span_next(span);
 	if (!p) {
 		span = refill(lane, spc);
 		if (!span)
@@ -515,7 +531,8 @@ static void give_up(struct mcentral *central, struct mspan *span, struct span_li
 static void drain_class(struct rh_lane *lane, unsigned spc, struct span_list *emptied)
 {
 	struct mcentral *central = lock_central(lane->heap, spc);
-	struct span_list *lists[2] = { &lane->partial[spc], &lane->full[spc] };
+	struct span_list *lists[2] = { &rh_class_spans(lane, spc)->partial,
+				       &rh_class_spans(lane, spc)->full };
 	struct mspan *span;
 
 	span = atomic_load_explicit(&lane->remote[spc], memory_order_relaxed);
@@ -534,7 +551,8 @@ static void drain_class(struct rh_lane *lane, unsigned spc, struct span_list *em
 	if (lane->alloc[spc] != &lane->heap->dummy)
 		give_up(central, lane->alloc[spc], emptied);
 	lane->alloc[spc] = &lane->heap->dummy;
-	rh_debug_assert(!lane->partial[spc].count && !lane->full[spc].count);
+	rh_debug_assert(!rh_class_spans(lane, spc)->partial.count &&
+			!rh_class_spans(lane, spc)->full.count);
 	note_nonempty(lane->heap, central);
 	rh_unlock(&central->lock);
 }
@@ -554,8 +572,9 @@ void rh_explicit_drain(struct rh_lane *lane)
 		bin->room = bin->limit;
 		if (list)
 			release_list(lane, spc, list);
-		if (lane->alloc[spc] != &lane->heap->dummy || lane->partial[spc].first ||
-		    lane->full[spc].first)
+		if (lane->alloc[spc] != &lane->heap->dummy ||
+		    rh_class_spans(lane, spc)->partial.first ||
+		    rh_class_spans(lane, spc)->full.first)
 			drain_class(lane, spc, &emptied);
 	}
 	while ((span = emptied.first)) {

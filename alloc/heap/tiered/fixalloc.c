@@ -24,9 +24,12 @@ struct persistent_block {
 
 static const struct rh_lock_class persistent_class = { "persistent", TIER_RANK_PERSISTENT, 0 };
 
-void rh_persistent_init(struct persistent *persistent, bool guarded)
+void rh_persistent_init(struct persistent *persistent, bool guarded, void *area, size_t bytes)
 {
+	assert(area && bytes);
 	memset(persistent, 0, sizeof(*persistent));
+	persistent->at = (uintptr_t)area;
+	persistent->end = persistent->at + bytes;
 	persistent->guarded = guarded;
 	rh_lock_init(&persistent->lock, &persistent_class, 0);
 }
@@ -39,13 +42,21 @@ static void keep(struct persistent *persistent, struct persistent_block **list,
 	persistent->mapped_bytes += bytes;
 }
 
-static void *from_chunk(struct persistent *persistent, size_t bytes, size_t align)
+/* Where so many bytes would lie in what is left; 0 = they do not fit. */
+static uintptr_t room_for(const struct persistent *persistent, size_t bytes, size_t align)
 {
 	uintptr_t at = (persistent->at + align - 1) & ~(align - 1);
 
+	return at <= persistent->end && bytes <= persistent->end - at ? at : 0;
+}
+
+static void *from_chunk(struct persistent *persistent, size_t bytes, size_t align)
+{
+	uintptr_t at = room_for(persistent, bytes, align);
+
 	/* The rest of the old chunk is lost, less than a request that is no mapping
 	 * of its own: 64 KiB of 256. */
-	if (!persistent->at || at + bytes > persistent->end) {
+	if (!at) {
 		struct persistent_block *chunk = rh_map(PERSISTENT_CHUNK);
 
 		if (!chunk)
@@ -67,7 +78,7 @@ static void *alloc_locked(struct persistent *persistent, size_t bytes, size_t al
 	assert((align & (align - 1)) == 0 && align <= RH_PAGE);
 	/* From 64 KiB on a mapping of its own: maps are long and touched in part, and
 	 * would leave a chunk's rest unused. */
-	if (bytes < PERSISTENT_DIRECT)
+	if (bytes < PERSISTENT_DIRECT || room_for(persistent, bytes, align))
 		return from_chunk(persistent, bytes, align);
 	/* The record first: a mapping that nobody knows of would stay after close. */
 	block = from_chunk(persistent, sizeof(*block), 8);
@@ -108,6 +119,23 @@ void rh_persistent_close(struct persistent *persistent)
 	persistent->at = persistent->end = 0;
 }
 
+bool rh_fixalloc_ahead(struct fixalloc *fix)
+{
+	/* A lane is larger than a chunk and gets exactly its own bytes. */
+	size_t bytes = fix->object_bytes < FIXALLOC_CHUNK
+			       ? FIXALLOC_CHUNK - FIXALLOC_CHUNK % fix->object_bytes
+			       : fix->object_bytes;
+	uintptr_t chunk = (uintptr_t)rh_persistent_alloc(fix->from, bytes, fix->align);
+
+	assert(fix->at == fix->end);
+	if (!chunk)
+		return false;
+	fix->at = chunk;
+	fix->end = chunk + bytes;
+	fix->chunk_bytes += bytes;
+	return true;
+}
+
 void *rh_fixalloc(struct fixalloc *fix)
 {
 	void *object = fix->free;
@@ -121,19 +149,8 @@ void *rh_fixalloc(struct fixalloc *fix)
 		fix->in_use_bytes += fix->object_bytes;
 		return object;
 	}
-	/* A lane is larger than a chunk and gets exactly its own bytes. */
-	if (fix->at == fix->end) {
-		size_t bytes = fix->object_bytes < FIXALLOC_CHUNK
-				       ? FIXALLOC_CHUNK - FIXALLOC_CHUNK % fix->object_bytes
-				       : fix->object_bytes;
-		uintptr_t chunk = (uintptr_t)rh_persistent_alloc(fix->from, bytes, fix->align);
-
-		if (!chunk)
-			return NULL;
-		fix->at = chunk;
-		fix->end = chunk + bytes;
-		fix->chunk_bytes += bytes;
-	}
+	if (fix->at == fix->end && !rh_fixalloc_ahead(fix))
+		return NULL;
 	assert(fix->at + fix->object_bytes <= fix->end);
 	object = (void *)fix->at;
 	fix->at += fix->object_bytes;

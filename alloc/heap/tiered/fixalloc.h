@@ -1,8 +1,9 @@
 /*
  * fixalloc.h - memory for the heap's own structures.
  *
- * persistent: bump allocation from 256 KiB mappings, never freed before the heap is
- * closed; requests of 64 KiB and more get a mapping of their own. fixalloc: objects
+ * persistent: bump allocation from an area that the owner gives, then from 256 KiB
+ * mappings, never freed before the heap is closed; requests of 64 KiB and more that do
+ * not fit into what is left get a mapping of their own. fixalloc: objects
  * of one size with a LIFO free list, carved from 16 KiB pieces of persistent memory.
  *
  * Both return NULL when the system refuses, and may be asked again later.
@@ -35,7 +36,8 @@ struct persistent {
 	uint64_t mapped_bytes;
 };
 
-void rh_persistent_init(struct persistent *persistent, bool guarded);
+/* `area` is zeroed and stays the caller's, who unmaps it after close. */
+void rh_persistent_init(struct persistent *persistent, bool guarded, void *area, size_t bytes);
 /* Zeroed; align a power of two up to RH_PAGE. */
 void *rh_persistent_alloc(struct persistent *persistent, size_t bytes, size_t align);
 void rh_persistent_close(struct persistent *persistent);
@@ -52,6 +54,8 @@ struct fixalloc {
 };
 
 void *rh_fixalloc(struct fixalloc *fix);
+/* Takes memory for some objects now. False = the system refuses. */
+bool rh_fixalloc_ahead(struct fixalloc *fix);
 void rh_fixalloc_free(struct fixalloc *fix, void *object);
 
 #endif

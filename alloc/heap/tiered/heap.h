@@ -109,8 +109,11 @@ struct mspan {
 	uint16_t freeindex;
 	uint16_t elem_count;
 	uint16_t alloc_count;
-	uint16_t alloc_count_cached; /* when the lane took it */
-	uint64_t *alloc_bits;	     /* 1 = taken; the other bitmaps follow it */
+	union {
+		uint16_t alloc_count_cached; /* collected modes: when the lane took it */
+		uint16_t touched;	     /* explicit: no slot from there on was ever used */
+	};
+	uint64_t *alloc_bits; /* 1 = taken; the other bitmaps follow it */
 	uintptr_t base;
 	uint32_t elem_bytes; /* 0 for large: page_count says it */
 	uint32_t div_mul;
@@ -242,6 +245,7 @@ struct bin_table {
 };
 
 enum {
+	TIER_BITS_FIRST = 1024,
 	SPAN_CACHE_MAX = 128,	/* span structs a lane keeps; refilled by half */
 	STASH_PAGES_ALL = 256,	/* free pages that all lanes keep as whole spans: 2 MiB together, */
 	STASH_PAGES_MIN = 32,	/* but 256 KiB each, */
@@ -302,6 +306,12 @@ struct lane_counters {
 #define tier_store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define tier_add(p, v)	 tier_store((p), tier_load(p) + (v))
 
+/* A lane's spans of one class that it does not allocate from (gc=explicit). */
+struct class_spans {
+	struct span_list partial; /* with free slots */
+	struct span_list full;	  /* without */
+};
+
 struct rh_lane {
 	/* hot: what alloc and free of gc=explicit read */
 	_Alignas(RH_CACHE_LINE) struct bin bin[TIER_SPC_MAX]; /* [0] is always empty */
@@ -309,8 +319,7 @@ struct rh_lane {
 	struct rh_heap *heap;
 	struct bin_table plain; /* what malloc's callers ask for */
 	/* warm: refills */
-	struct mspan *alloc[TIER_SPC_MAX];	      /* the span allocated from; never NULL */
-	_Atomic(struct mspan *) remote[TIER_SPC_MAX]; /* own spans others freed into */
+	struct mspan *alloc[TIER_SPC_MAX]; /* the span allocated from; never NULL */
 	struct page_cache pcache;
 	uint32_t span_cache_count;
 	uint32_t stash_pages, stash_pages_max; /* all that is stashed; */
@@ -324,8 +333,7 @@ struct rh_lane {
 	uint8_t serves[TIER_CLASS_MAX];
 	uint8_t served[TIER_CLASS_MAX];	  /* how many others get this one */
 	uint64_t stash_bins[STASH_WORDS]; /* bit n: stash[n] has some */
-	struct mspan *span_cache[SPAN_CACHE_MAX];
-	uintptr_t bits_at, bits_end; /* bitmaps are carved from here first */
+	uintptr_t bits_at, bits_end;	  /* bitmaps are carved from here first */
 	/* tiny blocks (collected modes) */
 	uintptr_t tiny;
 	unsigned tiny_offset;
@@ -338,18 +346,27 @@ struct rh_lane {
 	bool stale; /* flush=lane: caches of before the last cycle */
 	/* stop-the-world (collected modes) */
 	_Alignas(RH_CACHE_LINE) _Atomic uint32_t inside;
-	struct rh_lane *next, *prev;		/* all open lanes, under the heap lock */
-	struct span_list partial[TIER_SPC_MAX]; /* own spans with free slots */
-	struct span_list full[TIER_SPC_MAX];	/* own spans without */
-	struct mspan *stash[STASH_BINS];	/* empty spans by pages, LIFO */
+	struct rh_lane *next, *prev;		    /* all open lanes, under the heap lock */
+	struct class_spans spans[TIER_SPC_MAX / 2]; /* noscan: what malloc's callers get */
+	struct mspan *stash[STASH_BINS];	    /* empty spans by pages, LIFO */
+	struct mspan *span_cache[SPAN_CACHE_MAX];
 	/* apart: small heaps leave it as it is, and so not in memory */
-	uint64_t class_frees[TIER_SPC_MAX]; /* collected modes: frees seen */
+	struct class_spans spans_scan[TIER_SPC_MAX / 2];
+	_Atomic(struct mspan *) remote[TIER_SPC_MAX]; /* own spans others freed into */
+	uint64_t class_frees[TIER_SPC_MAX];	      /* collected modes: frees seen */
 	/* what Go programs ask for: scan, noscan. All zero, bin 0, until one does (serves.c) */
 	struct bin_table go[2];
 	bool go_filled;
 };
 _Static_assert(offsetof(struct rh_lane, bin_map) < 65536, "bin offsets are 16 bits");
 _Static_assert(offsetof(struct rh_lane, bin) == 0, "offset 0 is the bin of no class");
+_Static_assert(offsetof(struct rh_lane, spans_scan) <= 3 * RH_PAGE,
+	       "a small heap's lane is three pages");
+
+static inline struct class_spans *rh_class_spans(struct rh_lane *lane, unsigned spc)
+{
+	return spc & 1 ? &lane->spans[spc / 2] : &lane->spans_scan[spc / 2];
+}
 
 /* ---- the heap ---- */
 
@@ -389,10 +406,18 @@ struct scavenger {
 	uint64_t released_total, releases;
 };
 
-/* Ordered so that what a heap of one lane writes lies in the first two pages: counters of closed
- * lanes, the lists of old page heaps and mcentral come after it. */
+/* Ordered so that what a heap of one lane writes lies together at the end, where its first span
+ * structs follow (lane.c): mcentral, the lists of old page heaps and the counters of closed lanes
+ * come before it. */
 struct rh_heap {
-	const struct rh_goheap *profile;
+	struct mcentral central[TIER_SPC_MAX];
+	struct span_list busy[128], busy_large; /* <= 1.10: large spans in use, by pages */
+	struct lane_counters retired;		/* of closed lanes */
+	uint64_t retired_allocs[TIER_SPC_MAX], retired_misses[TIER_SPC_MAX];
+	uint64_t retired_frees[TIER_SPC_MAX];
+
+	/* from here on a heap of one lane uses it */
+	_Alignas(RH_CACHE_LINE) const struct rh_goheap *profile;
 	struct tier_knobs knobs;
 	enum tier_gc gc;
 	bool whole; /* opened to the end */
@@ -432,12 +457,8 @@ struct rh_heap {
 	uint64_t lanes_opened;
 	uint64_t grows, refused; /* heap growth; requests that found no memory */
 	struct scavenger scavenger;
-	struct lane_counters retired; /* of closed lanes */
-	uint64_t retired_allocs[TIER_SPC_MAX], retired_misses[TIER_SPC_MAX];
-	uint64_t retired_frees[TIER_SPC_MAX];
-	struct span_list busy[128], busy_large; /* <= 1.10: large spans in use, by pages */
-
-	struct mcentral central[TIER_SPC_MAX];
+	uintptr_t bits_first; /* bitmaps for the first lane, TIER_BITS_FIRST bytes; 0 = given */
+	void *area;	      /* this struct and what follows it (lane.c) */
 };
 
 static inline uint16_t rh_bin_offset(unsigned spc)

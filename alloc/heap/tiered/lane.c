@@ -1,10 +1,15 @@
 /*
  * lane.c - opening and closing heaps and lanes.
  *
- * A heap is one zeroed mapping plus persistent memory for maps; the maps of pages are
- * as long as the 64 GiB window and cost memory only where pages exist. A lane comes
- * from fixalloc under the heap lock and goes back there: ten thousand lanes one after
- * another use the same memory.
+ * A heap is one zeroed mapping, and arenas; the maps of pages are as long as the 64 GiB window
+ * and cost memory only where pages exist. A small heap of one lane touches nine pages of it:
+ *
+ *	heap, span structs	2	lane	3	(a page more for each 32 spans after 14)
+ *	spans by page, and structs by number	1	bins by page, and bitmaps of chunks	1
+ *	other tables, and the first bitmaps of spans	2
+ *
+ * A lane comes from fixalloc under the heap lock and goes back there: ten thousand lanes one
+ * after another use the same memory.
  */
 #include "alloc/heap/tiered/lane.h"
 
@@ -46,6 +51,40 @@ static void *back_to_back(struct persistent *from, size_t below, size_t part, si
 	return base ? base + below + part : NULL;
 }
 
+static void open_second_page(struct rh_heap *heap)
+{
+	struct persistent *from = &heap->persistent;
+
+	heap->arenas.zero_from =
+		rh_persistent_alloc(from, TIER_WINDOW_ARENAS * sizeof(uint16_t), RH_PAGE);
+	heap->bits_first = (uintptr_t)rh_persistent_alloc(from, TIER_BITS_FIRST, 8);
+}
+
+/* The tables of the page heap and of arenas, of which a small heap uses the first entries only. Two
+ * pages have them all, because each page ends with the beginning of a long table. */
+static int open_tables(struct rh_heap *heap)
+{
+	struct persistent *from = &heap->persistent;
+	struct arenas *arenas = &heap->arenas;
+	bool radix = heap->profile->radix;
+
+	arenas->owned = rh_persistent_alloc(from, TIER_WINDOW_ARENAS, RH_PAGE);
+	for (unsigned i = 0; i < TIER_LEVELS && radix; i++) {
+		static const unsigned order[TIER_LEVELS] = { 0, 1, 2, TIER_LEVELS - 1, 3 };
+
+		if (order[i] == 3)
+			open_second_page(heap);
+		if (rh_pages_open_level(heap, order[i]) < 0)
+			return -1;
+	}
+	if (!radix)
+		open_second_page(heap);
+	arenas->page_in_use = rh_persistent_alloc(from, TIER_WINDOW_PAGES / 8, 8);
+	if (!arenas->zero_from || !arenas->owned || !arenas->page_in_use)
+		return -1;
+	return radix ? 0 : rh_lists_open(heap);
+}
+
 static int open_maps(struct rh_heap *heap)
 {
 	struct persistent *from = &heap->persistent;
@@ -57,7 +96,7 @@ static int open_maps(struct rh_heap *heap)
 				   pages * sizeof(*heap->spans));
 	heap->bin_map = back_to_back(from, TIER_WINDOW_CHUNKS * sizeof(struct page_chunk),
 				     PART_OF_PAGE, pages * sizeof(*heap->bin_map));
-	if (!heap->spans || !heap->bin_map)
+	if (!heap->spans || !heap->bin_map || open_tables(heap) < 0)
 		return -1;
 	heap->pages.chunks = (struct page_chunk *)(void *)heap->bin_map;
 	heap->span_alloc = (struct fixalloc){
@@ -71,20 +110,51 @@ static int open_maps(struct rh_heap *heap)
 	heap->lane_alloc = (struct fixalloc){
 		.from = &heap->structs,
 		.object_bytes = sizeof(struct rh_lane),
-		.align = 64,
+		.align = RH_PAGE,
 		/* A lane comes back with the counts of the one before otherwise; span
 		 * structs keep their bitmaps on purpose (mspan.c). */
 		.zero = true,
 	};
-	if ((heap->profile->radix ? rh_pages_open : rh_lists_open)(heap) < 0)
-		return -1;
-	return rh_arenas_open(heap);
+	/* The first of them behind the heap's own struct. */
+	return rh_fixalloc_ahead(&heap->span_alloc) ? rh_arenas_open(heap) : -1;
+}
+
+/* One mapping has it all: the heap's struct, the first span structs and lanes, and the maps of
+ * pages. */
+enum { STRUCTS_BYTES = 1 << 18, TABLES_MORE = 1 << 20 };
+
+size_t rh_heap_area_bytes(void)
+{
+	size_t pages = TIER_WINDOW_PAGES, heap = rh_page_up(sizeof(struct rh_heap) + RH_PAGE);
+
+	return heap + STRUCTS_BYTES + 2 * pages * sizeof(struct mspan *) +
+	       pages * sizeof(uint16_t) + TIER_WINDOW_CHUNKS * sizeof(struct page_chunk) +
+	       TIER_WINDOW_CHUNKS * sizeof(uint64_t) + pages / 8 + TABLES_MORE;
+}
+
+static struct rh_heap *map_heap(void)
+{
+	const size_t hot = offsetof(struct rh_heap, profile);
+	char *area = rh_map(rh_heap_area_bytes()), *structs, *tables;
+	struct rh_heap *heap;
+
+	if (!area)
+		return NULL;
+	/* What a small heap uses begins on a page. */
+	heap = (struct rh_heap *)(void *)(area + (-hot & (RH_PAGE - 1)));
+	heap->area = area;
+	structs = (char *)(heap + 1);
+	tables = structs + STRUCTS_BYTES;
+	rh_persistent_init(&heap->structs, true, structs, STRUCTS_BYTES);
+	rh_persistent_init(&heap->persistent, false, tables,
+			   (size_t)(area + rh_heap_area_bytes() - tables));
+	return heap;
 }
 
 int rh_tiered_open(struct rh_heap **out, const void *knobs, const struct rh_heap_env *env,
 		   struct rh_err *err)
 {
-	struct rh_heap *heap = rh_map(sizeof(*heap));
+	struct rh_heap *heap = map_heap();
 
 	(void)env;
 	if (!heap)
@@ -96,8 +166,6 @@ int rh_tiered_open(struct rh_heap **out, const void *knobs, const struct rh_heap
 	/* No goal before there was a cycle or a window to take one from. */
 	heap->scavenger.goal_bytes = UINT64_MAX;
 	rh_classes_make(&heap->classes, heap->profile);
-	rh_persistent_init(&heap->persistent, false);
-	rh_persistent_init(&heap->structs, true);
 	rh_lock_init(&heap->lock, &rh_mheap_lock_class, 0);
 	rh_lock_init(&heap->bits_lock, &bits_lock_class, 0);
 	rh_gc_open(heap);
@@ -123,7 +191,7 @@ void rh_tiered_close(struct rh_heap *heap)
 	rh_arenas_close(heap);
 	rh_persistent_close(&heap->persistent);
 	rh_persistent_close(&heap->structs);
-	rh_unmap(heap, sizeof(*heap));
+	rh_unmap(heap->area, rh_heap_area_bytes());
 }
 
 /* ---- lanes ---- */
@@ -150,6 +218,11 @@ int rh_tiered_lane_open(struct rh_heap *heap, struct rh_lane **out, struct rh_er
 
 	rh_lock(&heap->lock);
 	lane = rh_fixalloc(&heap->lane_alloc);
+	if (lane && heap->bits_first) {
+		lane->bits_at = heap->bits_first;
+		lane->bits_end = heap->bits_first + TIER_BITS_FIRST;
+		heap->bits_first = 0;
+	}
 	rh_unlock(&heap->lock);
 	if (!lane)
 		return rh_fail(err, RH_OS, "tiered: no memory for another lane");

@@ -13,6 +13,8 @@ int rh_tiered_open(struct rh_heap **heap, const void *knobs, const struct rh_hea
 void rh_tiered_close(struct rh_heap *heap);
 int rh_tiered_lane_open(struct rh_heap *heap, struct rh_lane **lane, struct rh_err *err);
 void rh_tiered_lane_close(struct rh_lane *lane);
+/* What a heap maps for itself. */
+size_t rh_heap_area_bytes(void);
 
 /* stats.c and check.c */
 void rh_tiered_stats(struct rh_heap *heap, rh_stat_fn *emit, void *ctx);

@@ -105,7 +105,8 @@ void rh_count_released(struct rh_heap *heap, size_t page_count);
 
 /* ---- pages_radix.c and pages_lists.c ---- */
 
-int rh_pages_open(struct rh_heap *heap);
+/* Makes the table of a level. */
+int rh_pages_open_level(struct rh_heap *heap, unsigned level);
 /* With `resident`: only where the lowest run is wholly in memory. */
 uint32_t rh_pages_alloc_where(struct rh_heap *heap, size_t page_count, bool resident,
 			      size_t *scav_pages);

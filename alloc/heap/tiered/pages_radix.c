@@ -378,22 +378,13 @@ static uint32_t find(struct page_heap *pages, size_t page_count, struct first_fr
 	return page;
 }
 
-int rh_pages_open(struct rh_heap *heap)
+int rh_pages_open_level(struct rh_heap *heap, unsigned level)
 {
-	struct page_heap *pages = &heap->pages;
+	size_t entries = (size_t)TIER_WINDOW_PAGES >> level_shift[level];
 
-	/* The longest first: it gets a mapping of its own, whose record should not come after the
-	 * last of the others, on a page of its own. */
-	for (unsigned i = 0; i < TIER_LEVELS; i++) {
-		unsigned level = (i + TIER_LEVELS - 1) % TIER_LEVELS;
-		size_t entries = (size_t)TIER_WINDOW_PAGES >> level_shift[level];
-
-		pages->summary[level] = rh_persistent_alloc(&heap->persistent, entries * 8, 64);
-		if (!pages->summary[level])
-			return -1;
-	}
-	pages->search = TIER_WINDOW_PAGES;
-	return 0;
+	heap->pages.summary[level] = rh_persistent_alloc(&heap->persistent, entries * 8, 8);
+	heap->pages.search = TIER_WINDOW_PAGES;
+	return heap->pages.summary[level] ? 0 : -1;
 }
 
 uint32_t rh_pages_alloc_where(struct rh_heap *heap, size_t page_count, bool resident,

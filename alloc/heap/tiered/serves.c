@@ -102,7 +102,7 @@ unsigned rh_serves(struct rh_lane *lane, unsigned spc)
 
 	if (server == spc)
 		return spc;
-	if (lane->full[server].count * by->page_count <
+	if (rh_class_spans(lane, server)->full.count * by->page_count <
 	    (by->elem_bytes <= SMALL ? MANY_SMALL : MANY_PAGES))
 		return server;
 	point(lane, class, class);

@@ -182,7 +182,7 @@ static void emit_memory(struct rh_heap *heap, const struct sink *sink)
 	out(sink, "MCacheInuse", "bytes", heap->lane_alloc.in_use_bytes);
 	out(sink, "MCacheSys", "bytes", heap->lane_alloc.chunk_bytes);
 	out(sink, "metadata.mapped", "bytes",
-	    heap->persistent.mapped_bytes + heap->structs.mapped_bytes + sizeof(*heap));
+	    heap->persistent.mapped_bytes + heap->structs.mapped_bytes + rh_heap_area_bytes());
 	out(sink, "arenas.reserved", "bytes", heap->arenas.reserved_bytes);
 	out(sink, "arenas.resident", "bytes", resident_bytes(heap));
 	out(sink, "mheap.grows", "count", heap->grows);

@@ -182,7 +182,7 @@ static __attribute__((noinline)) void *alloc_of_no_bin(struct rh_lane *lane, siz
 static inline unsigned own_class(struct rh_lane *lane, unsigned spc, size_t size)
 {
 	rh_debug_assert(spc && bin_of(lane, &lane->plain, size) == &lane->bin[spc]);
-	if (lane->served[spc / 2] && lane->full[spc].count > 1)
+	if (lane->served[spc / 2] && rh_class_spans(lane, spc)->full.count > 1)
 		return rh_serves(lane, 2 * rh_class_of(&lane->heap->classes, size) + 1);
 	return spc;
 }
