@@ -34,17 +34,7 @@
 #include "alloc/heap/tiered/mheap.h"
 #include "alloc/heap/tiered/poison.h"
 
-/* A heap whose bins are not at their largest is small; what it parks of larger blocks is looked at
- * before it grows. */
-enum { PARK_BYTES = 1024 };
-
-/* A class that has filled this many spans gets them by the system's page: what is touched too early
- * is a sixteenth of what the class has, and a heap that grows asks a quarter as often (250
- * bytes a block: 77 instructions an event, 104 without). */
-enum { MANY_FULL = 4, MANY_BYTES = 4096, MANY_MAX = 63, PARTIAL_MAX = 64 };
-_Static_assert(MANY_MAX < 64, "a run in one word");
-
-static struct mcentral *lock_central(struct rh_heap *heap, unsigned spc)
+struct mcentral *rh_lock_central(struct rh_heap *heap, unsigned spc)
 {
 	struct mcentral *central = &heap->central[spc];
 
@@ -64,24 +54,15 @@ static void *link_of(void *block)
 
 /* ---- giving back ---- */
 
-static void release_own(struct rh_lane *lane, struct mspan *span, unsigned index)
+/* A span that was full has a slot free now, or its last one came back. */
+static __attribute__((noinline)) void not_full(struct rh_lane *lane, struct mspan *span)
 {
-	unsigned taken = span->alloc_count;
-
-	rh_debug_assert(atomic_load(&span->owner) == lane && index < span->elem_count);
-	rh_debug_assert(span->alloc_bits[index / 64] >> index % 64 & 1); /* freed once */
-	span->alloc_bits[index / 64] &= ~((uint64_t)1 << index % 64);
-	span->alloc_count = (uint16_t)(taken - 1);
-	if (span == lane->alloc[span->spc])
-		return;
-	if (taken == 1) {
-		rh_list_remove(span);
+	rh_debug_assert(atomic_load(&span->owner) == lane && span != lane->alloc[span->spc]);
+	rh_list_remove(span);
+	if (!span->alloc_count)
 		rh_stash_put(lane, span);
-	} else if (taken == span->elem_count) {
-		rh_debug_assert(span->list == &rh_class_spans(lane, span->spc)->full);
-		rh_list_remove(span);
+	else
 		rh_list_push_front(&rh_class_spans(lane, span->spc)->partial, span);
-	}
 }
 
 /* Central lock held. True when the span became empty and is nobody's: the caller gives
@@ -112,21 +93,10 @@ static bool release_foreign(struct mcentral *central, struct mspan *span, unsign
 	return false;
 }
 
-/* Written when it changes only: classes share its cache line. */
-static void note_nonempty(struct rh_heap *heap, struct mcentral *central)
-{
-	_Atomic uint8_t *has = &heap->central_has[central - heap->central];
-	uint8_t now = central->nonempty.count > 0;
-
-	rh_debug_assert(rh_lock_held(&central->lock));
-	if (atomic_load_explicit(has, memory_order_relaxed) != now)
-		atomic_store_explicit(has, now, memory_order_relaxed);
-}
-
 /* Gives a chain of blocks to spans of other lanes or of nobody. */
 static void release_chain(struct rh_lane *lane, unsigned spc, void *chain)
 {
-	struct mcentral *central = lock_central(lane->heap, spc);
+	struct mcentral *central = rh_lock_central(lane->heap, spc);
 	struct span_list emptied = { 0 };
 	struct mspan *span;
 
@@ -141,7 +111,7 @@ static void release_chain(struct rh_lane *lane, unsigned spc, void *chain)
 		tier_add(&lane->n.frees_remote, 1);
 		chain = next;
 	}
-	note_nonempty(lane->heap, central);
+	rh_note_nonempty(lane->heap, central);
 	rh_unlock(&central->lock);
 	while ((span = emptied.first)) {
 		rh_list_remove(span);
@@ -149,26 +119,38 @@ static void release_chain(struct rh_lane *lane, unsigned spc, void *chain)
 	}
 }
 
-/* Gives a list of count blocks back to their spans. */
-static void release_list(struct rh_lane *lane, unsigned spc, void *list)
+/* Gives a list of blocks back to their spans. */
+void rh_release_list(struct rh_lane *lane, unsigned spc, void *list)
 {
+	const uintptr_t window = lane->heap->window;
+	struct mspan *const *spans = lane->heap->spans;
+	const struct mspan *current = lane->alloc[spc];
 	void *foreign = NULL;
 	uint64_t local = 0;
 
 	while (list) {
-		void *next = link_of(list);
-		struct mspan *span = rh_span_of(lane->heap, list);
+		void *block = list;
+		struct mspan *span = spans[((uintptr_t)block - window) >> TIER_PAGE_SHIFT];
+		unsigned taken, index;
 
+		list = link_of(block);
 		rh_debug_assert(span && span->spc == spc);
-		if (atomic_load_explicit(&span->owner, memory_order_relaxed) == lane) {
-			rh_poison(list, sizeof(void *));
-			release_own(lane, span, rh_span_index(span, list));
-			local++;
-		} else {
-			*(void **)list = foreign;
-			foreign = list;
+		if (tier_unlikely(atomic_load_explicit(&span->owner, memory_order_relaxed) !=
+				  lane)) {
+			*(void **)block = foreign;
+			foreign = block;
+			continue;
 		}
-		list = next;
+		rh_poison(block, sizeof(void *));
+		index = rh_span_index(span, block);
+		rh_debug_assert(index < span->elem_count);
+		rh_debug_assert(span->alloc_bits[index / 64] >> index % 64 & 1); /* freed once */
+		span->alloc_bits[index / 64] &= ~((uint64_t)1 << index % 64);
+		taken = span->alloc_count;
+		span->alloc_count = (uint16_t)(taken - 1);
+		local++;
+		if (tier_unlikely(taken == 1 || taken == span->elem_count) && span != current)
+			not_full(lane, span);
 	}
 	tier_add(&lane->n.frees_local, local);
 	if (foreign)
@@ -191,7 +173,7 @@ void rh_explicit_overflow(struct rh_lane *lane, struct bin *bin)
 	*(void **)last = NULL;
 	bin->room = bin->limit - keep;
 	tier_add(&lane->n.bin_flushes, 1);
-	release_list(lane, spc, rest);
+	rh_release_list(lane, spc, rest);
 }
 
 /* ---- taking in what others freed ---- */
@@ -210,15 +192,13 @@ static void merge_dead(struct mspan *span)
 	atomic_store_explicit(&span->dead_count, 0, memory_order_relaxed);
 }
 
-static void collect_class(struct rh_lane *lane, unsigned spc)
+void rh_collect_remote(struct rh_lane *lane, unsigned spc)
 {
 	struct span_list emptied = { 0 };
 	struct mspan *span, *next;
 	struct mcentral *central;
 
-	if (!atomic_load_explicit(&lane->remote[spc], memory_order_relaxed))
-		return;
-	central = lock_central(lane->heap, spc);
+	central = rh_lock_central(lane->heap, spc);
 	span = atomic_load_explicit(&lane->remote[spc], memory_order_relaxed);
 	atomic_store_explicit(&lane->remote[spc], NULL, memory_order_relaxed);
 	for (; span; span = next) {
@@ -241,277 +221,7 @@ static void collect_class(struct rh_lane *lane, unsigned spc)
 void rh_explicit_collect(struct rh_lane *lane)
 {
 	for (unsigned spc = 2; spc < TIER_SPC_MAX; spc++)
-		collect_class(lane, spc);
-}
-
-/* ---- refilling ---- */
-
-static struct mspan *from_central(struct rh_lane *lane, unsigned spc)
-{
-	struct mcentral *central = &lane->heap->central[spc];
-	struct mspan *span;
-
-	if (!atomic_load_explicit(&lane->heap->central_has[spc], memory_order_relaxed))
-		return NULL;
-	lock_central(lane->heap, spc);
-	span = central->nonempty.first;
-	if (span) {
-		rh_debug_assert(!atomic_load(&span->owner) && span->alloc_count < span->elem_count);
-		rh_list_remove(span);
-		atomic_store_explicit(&span->owner, lane, memory_order_relaxed);
-		note_nonempty(lane->heap, central);
-	}
-	rh_unlock(&central->lock);
-	if (span)
-		tier_add(&lane->n.from_central, 1);
-	return span;
-}
-
-/* Half of the lane's half-empty spans of a class, oldest first, to mcentral. */
-static void surrender(struct rh_lane *lane, unsigned spc)
-{
-	struct mcentral *central = lock_central(lane->heap, spc);
-	struct span_list *list = &rh_class_spans(lane, spc)->partial;
-
-	while (list->count > PARTIAL_MAX / 2) {
-		struct mspan *span = list->last;
-
-		rh_list_remove(span);
-		/* What others freed is on the remote list: such a span stays. */
-		if (atomic_load_explicit(&span->dead_count, memory_order_relaxed)) {
-			rh_list_push_front(list, span);
-			break;
-		}
-		atomic_store_explicit(&span->owner, NULL, memory_order_relaxed);
-		rh_list_push_back(&central->nonempty, span);
-		tier_add(&lane->n.surrenders, 1);
-	}
-	note_nonempty(lane->heap, central);
-	rh_unlock(&central->lock);
-}
-
-static void grow_batch(struct rh_lane *lane, unsigned spc)
-{
-	uint32_t bytes = lane->heap->classes.of[spc].elem_bytes, batch = MANY_BYTES / bytes;
-	struct bin *bin = &lane->bin[spc];
-
-	if (rh_class_spans(lane, spc)->full.count < MANY_FULL)
-		return;
-	rh_bin_raise(lane, bin, bytes);
-	batch = batch > MANY_MAX ? MANY_MAX : batch;
-	batch = batch > bin->limit ? bin->limit : batch;
-	if (bin->batch < batch)
-		bin->batch = (uint16_t)batch;
-}
-
-static struct mspan *new_span(struct rh_lane *lane, unsigned spc)
-{
-	struct mspan *span = rh_span_alloc(lane, lane->heap->classes.of[spc].page_count, spc);
-
-	if (!span)
-		return NULL;
-	rh_debug_assert(span->alloc_count == 0 && span->spc == spc);
-	atomic_store_explicit(&span->owner, lane, memory_order_relaxed);
-	tier_add(&lane->n.from_pages, 1);
-	grow_batch(lane, spc);
-	return span;
-}
-
-/* The next current span of a class; the old one is used up. */
-static struct mspan *refill(struct rh_lane *lane, unsigned spc)
-{
-	struct mspan *old = lane->alloc[spc], *span;
-
-	rh_debug_assert(old->spc == spc || old == &lane->heap->dummy);
-	collect_class(lane, spc);
-	tier_add(&lane->n.refills, 1);
-	if (old->alloc_count < old->elem_count) {
-		rh_span_rewind(old);
-		tier_add(&lane->n.rewinds, 1);
-		return old;
-	}
-	span = rh_class_spans(lane, spc)->partial.first;
-	if (span) {
-		rh_debug_assert(atomic_load(&span->owner) == lane &&
-				span->alloc_count < span->elem_count);
-		rh_list_remove(span);
-		tier_add(&lane->n.from_partial, 1);
-		if (rh_class_spans(lane, spc)->partial.count > PARTIAL_MAX)
-			surrender(lane, spc);
-	} else {
-		span = from_central(lane, spc);
-	}
-	if (span)
-		rh_span_rewind(span);
-	else
-		span = new_span(lane, spc);
-	if (!span)
-		return NULL;
-	if (old != &lane->heap->dummy)
-		rh_list_push_back(&rh_class_spans(lane, spc)->full, old);
-	lane->alloc[spc] = span;
-	return span;
-}
-
-/* Last resort before "exhausted": what this lane parks in bins and with other lanes'
- * frees may hold whole spans. */
-static struct mspan *squeeze(struct rh_lane *lane, unsigned spc)
-{
-	rh_explicit_collect(lane);
-	for (unsigned i = 2; i < TIER_SPC_MAX; i++) {
-		struct bin *bin = &lane->bin[i];
-		void *list = bin->head;
-
-		bin->head = NULL;
-		bin->room = bin->limit;
-		release_list(lane, i, list);
-	}
-	return refill(lane, spc);
-}
-
-static bool idle(const struct rh_lane *lane, unsigned spc)
-{
-	const struct mspan *span = lane->alloc[spc];
-
-	return span->alloc_count == 0 && span != &lane->heap->dummy;
-}
-
-bool rh_explicit_parks(const struct rh_lane *lane)
-{
-	const struct tier_class *of = lane->heap->classes.of;
-
-	if (lane->heap->gc != TIER_GC_EXPLICIT || !lane->heap->profile->radix ||
-	    lane->bin_bytes >= BIN_BYTES)
-		return false;
-	for (unsigned spc = 2 * lane->heap->classes.class_count - 1;
-	     spc > 1 && of[spc].elem_bytes > PARK_BYTES; spc -= 2) {
-		if (lane->bin[spc].head || idle(lane, spc))
-			return true;
-	}
-	return false;
-}
-
-void rh_explicit_unpark(struct rh_lane *lane)
-{
-	const struct tier_class *of = lane->heap->classes.of;
-
-	for (unsigned spc = 2 * lane->heap->classes.class_count - 1;
-	     spc > 1 && of[spc].elem_bytes > PARK_BYTES; spc -= 2) {
-		struct bin *bin = &lane->bin[spc];
-		struct mspan *span = lane->alloc[spc];
-		void *list = bin->head;
-
-		bin->head = NULL;
-		bin->room = bin->limit;
-		release_list(lane, spc, list);
-		if (idle(lane, spc)) {
-			lane->alloc[spc] = &lane->heap->dummy;
-			rh_stash_put(lane, span);
-		}
-	}
-}
-
-/* How many slots from `index` on are free one after another; cache: 1 = free, bit 0 = index. */
-static unsigned run_of(uint64_t cache, unsigned most)
-{
-	unsigned run = ~cache ? (unsigned)__builtin_ctzll(~cache) : 64;
-
-	return run < most ? run : most;
-}
-
-/* Puts the next free slots of the span into its empty bin, lowest first, and no more than touch a
- * quarter of a page where none was used yet. */
-static void fill_bin(struct bin *bin, struct mspan *span, size_t header)
-{
-	uint64_t cache = span->alloc_cache;
-	unsigned index = span->freeindex, end = span->elem_count, left = bin->batch;
-	void **link = &bin->head;
-	uint64_t *word = &span->alloc_bits[index / 64];
-
-	rh_debug_assert(!bin->head && bin->room == bin->limit);
-	if (index >= end)
-		return;
-	while (left) {
-		unsigned skip, run;
-		char *block;
-
-		if (!cache) {
-			index = (unsigned)(++word - span->alloc_bits) * 64;
-			if (index >= end)
-				break;
-			cache = ~*word;
-			continue;
-		}
-		skip = (unsigned)__builtin_ctzll(cache);
-		index += skip;
-		if (index >= end)
-			break;
-		cache >>= skip;
-		run = run_of(cache, left < end - index ? left : end - index);
-		*word |= (((uint64_t)1 << run) - 1) << index % 64;
-		block = (char *)span->base + (size_t)index * span->elem_bytes + header;
-		for (unsigned i = 0; i < run; i++, block += span->elem_bytes) {
-			if (RH_POISON)
-				rh_unpoison(block, sizeof(void *));
-			*link = block;
-			link = (void **)block;
-		}
-		cache >>= run;
-		index += run;
-		left -= run;
-	}
-	*link = NULL;
-	if (left == bin->batch)
-		return;
-	if (index > end)
-		index = end;
-	if (index % 64 == 0)
-		cache = index < end ? ~span->alloc_bits[index / 64] : 0;
-	span->alloc_cache = cache;
-	span->freeindex = (uint16_t)index;
-	span->alloc_count += (uint16_t)(bin->batch - left);
-	bin->room -= (int32_t)(bin->batch - left);
-	rh_debug_assert(bin->room >= 0 && span->alloc_count <= span->elem_count);
-}
-
-/* Slots that were freed below come before those that nothing has touched yet, once they fill a
- * batch. */
-static inline void prefer_touched(struct mspan *span, unsigned batch)
-{
-	unsigned at = span->freeindex;
-
-	if (at < span->touched || at == span->elem_count)
-		return;
-	span->touched = (uint16_t)at;
-	if (at > span->alloc_count + batch)
-		rh_span_rewind(span);
-}
-
-void *rh_explicit_alloc(struct rh_lane *lane, unsigned spc, bool *known_zero)
-{
-	struct mspan *span = lane->alloc[spc];
-	struct bin *bin = &lane->bin[spc];
-	size_t header = lane->heap->classes.of[spc].header_bytes;
-	void *p;
-
-	prefer_touched(span, bin->batch);
-	p = rh_span_next(span);
-	if (!p) {
-		span = refill(lane, spc);
-		if (!span)
-			span = squeeze(lane, spc);
-		if (!span)
-			return NULL;
-		p = rh_span_next(span);
-		assert(p);
-	}
-	if (known_zero)
-		*known_zero = !span->needzero;
-	else if (!bin->head)
-		fill_bin(bin, span, header);
-	tier_add(&bin->allocs, 1);
-	tier_add(&bin->misses, 1);
-	return (char *)p + header;
+		rh_collect_class(lane, spc);
 }
 
 /* ---- closing a lane ---- */
@@ -530,7 +240,7 @@ static void give_up(struct mcentral *central, struct mspan *span, struct span_li
 
 static void drain_class(struct rh_lane *lane, unsigned spc, struct span_list *emptied)
 {
-	struct mcentral *central = lock_central(lane->heap, spc);
+	struct mcentral *central = rh_lock_central(lane->heap, spc);
 	struct span_list *lists[2] = { &rh_class_spans(lane, spc)->partial,
 				       &rh_class_spans(lane, spc)->full };
 	struct mspan *span;
@@ -553,7 +263,7 @@ static void drain_class(struct rh_lane *lane, unsigned spc, struct span_list *em
 	lane->alloc[spc] = &lane->heap->dummy;
 	rh_debug_assert(!rh_class_spans(lane, spc)->partial.count &&
 			!rh_class_spans(lane, spc)->full.count);
-	note_nonempty(lane->heap, central);
+	rh_note_nonempty(lane->heap, central);
 	rh_unlock(&central->lock);
 }
 
@@ -571,7 +281,7 @@ void rh_explicit_drain(struct rh_lane *lane)
 		bin->head = NULL;
 		bin->room = bin->limit;
 		if (list)
-			release_list(lane, spc, list);
+			rh_release_list(lane, spc, list);
 		if (lane->alloc[spc] != &lane->heap->dummy ||
 		    rh_class_spans(lane, spc)->partial.first ||
 		    rh_class_spans(lane, spc)->full.first)

@@ -22,7 +22,28 @@ static inline void rh_poison_slot(const struct rh_lane *lane, const struct bin *
 	rh_debug_assert(bin > lane->bin && bin < lane->bin + TIER_SPC_MAX);
 	rh_poison(p, class->elem_bytes - class->header_bytes);
 }
-/* Takes in what other lanes freed into this lane's spans. */
+/* Gives a list of blocks of one class back to their spans. */
+void rh_release_list(struct rh_lane *lane, unsigned spc, void *list);
+/* The spans of a class that nobody owns, locked. */
+struct mcentral *rh_lock_central(struct rh_heap *heap, unsigned spc);
+/* Written when it changes only: classes share its cache line. Central lock held. */
+static inline void rh_note_nonempty(struct rh_heap *heap, struct mcentral *central)
+{
+	_Atomic uint8_t *has = &heap->central_has[central - heap->central];
+	uint8_t now = central->nonempty.count > 0;
+
+	rh_debug_assert(rh_lock_held(&central->lock));
+	if (atomic_load_explicit(has, memory_order_relaxed) != now)
+		atomic_store_explicit(has, now, memory_order_relaxed);
+}
+/* Takes in what other lanes freed into this lane's spans of a class. */
+void rh_collect_remote(struct rh_lane *lane, unsigned spc);
+static inline void rh_collect_class(struct rh_lane *lane, unsigned spc)
+{
+	if (tier_unlikely(atomic_load_explicit(&lane->remote[spc], memory_order_relaxed) != NULL))
+		rh_collect_remote(lane, spc);
+}
+/* The same of all classes. */
 void rh_explicit_collect(struct rh_lane *lane);
 /* Gives all bins and spans up (lane closes). */
 void rh_explicit_drain(struct rh_lane *lane);

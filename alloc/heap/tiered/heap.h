@@ -328,6 +328,7 @@ struct rh_lane {
 	uint32_t unseen_pages;		       /* stashed since this lane looked at the heap last */
 	uint32_t bin_bytes;   /* what a bin may hold, by what the heap has in use */
 	bool keeps_large;     /* large blocks come from the stash first (stash.h) */
+	bool released_zero;   /* pages given back are known to read as zero */
 	uint64_t unpark_from; /* when so much is in memory, what the lane parks is looked at */
 	/* gc=explicit: the class that malloc's callers get for this one (serves.c) */
 	uint8_t serves[TIER_CLASS_MAX];

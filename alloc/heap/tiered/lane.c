@@ -204,6 +204,7 @@ static void init_lane(struct rh_heap *heap, struct rh_lane *lane)
 		 * load and no subtraction. */
 		(const char *)((uintptr_t)heap->bin_map - (heap->window >> TIER_PAGE_SHIFT) * 2);
 	lane->keeps_large = rh_keeps_large(heap);
+	lane->released_zero = rh_released_is_zero(heap);
 	rh_serves_init(heap, lane);
 	/* Full and of no class: the first alloc finds it used up, and the fast path
 	 * never tests for NULL. */

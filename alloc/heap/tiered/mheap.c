@@ -65,7 +65,7 @@ static uint64_t run_mask(size_t page_count)
 }
 
 /* Pages given back read as zero; Go knows it since 1.26, malloc's callers always may. */
-static bool released_is_zero(const struct rh_heap *heap)
+bool rh_released_is_zero(const struct rh_heap *heap)
 {
 	return heap->profile->zero_scavenged ||
 	       (heap->gc == TIER_GC_EXPLICIT && !heap->profile->madv_free);
@@ -88,7 +88,7 @@ static bool from_page_cache(struct rh_lane *lane, size_t page_count, struct foun
 	found->page = cache->page + at;
 	found->scav_pages = (size_t)__builtin_popcountll(cache->scav & mask);
 	found->zero = (cache->fresh & mask) == mask ||
-		      (released_is_zero(lane->heap) && found->scav_pages == page_count);
+		      (lane->released_zero && found->scav_pages == page_count);
 	rh_debug_assert((cache->free & mask) == mask && mask);
 	cache->free &= ~mask;
 	cache->scav &= ~mask;
@@ -312,7 +312,7 @@ static bool find_locked(struct rh_lane *lane, size_t page_count, struct found *f
 		}
 		if (ok && !found->zero)
 			found->zero = rh_arena_fresh(heap, found->page, all) ||
-				      (released_is_zero(heap) && found->released);
+				      (rh_released_is_zero(heap) && found->released);
 	}
 	if (ok && !found->span) {
 		ok = rh_span_cache_refill(heap, lane);

@@ -40,6 +40,8 @@ struct heap_totals {
 };
 /* What the lanes and the heap count together. Heap lock held. */
 struct heap_totals rh_heap_totals(struct rh_heap *heap);
+/* Whether pages that went back to the system are known to read as zero. */
+bool rh_released_is_zero(const struct rh_heap *heap);
 /* Adds a lane's pending bytes to the heap's. Heap lock held. */
 void rh_heap_fold(struct rh_heap *heap, struct rh_lane *lane);
 
