@@ -119,22 +119,27 @@ static void release_chain(struct rh_lane *lane, unsigned spc, void *chain)
 	}
 }
 
-/* Gives a list of blocks back to their spans. */
+/* Gives a list of blocks back to their spans: 27 instructions each. Which span is full shows in the
+ * list that it stands in. */
 void rh_release_list(struct rh_lane *lane, unsigned spc, void *list)
 {
-	const uintptr_t window = lane->heap->window;
-	struct mspan *const *spans = lane->heap->spans;
+	/* as the map of bins, by the address */
+	const char *spans =
+		(const char *)((uintptr_t)lane->heap->spans -
+			       (lane->heap->window >> TIER_PAGE_SHIFT) * sizeof(void *));
+	const struct span_list *full = &rh_class_spans(lane, spc)->full;
 	const struct mspan *current = lane->alloc[spc];
 	void *foreign = NULL;
-	uint64_t local = 0;
+	uint64_t all = 0;
 
 	while (list) {
 		void *block = list;
-		struct mspan *span = spans[((uintptr_t)block - window) >> TIER_PAGE_SHIFT];
-		unsigned taken, index;
+		struct mspan *span = *(
+			struct mspan *const *)(spans + ((uintptr_t)block >> TIER_PAGE_SHIFT << 3));
+		unsigned index;
 
 		list = link_of(block);
-		rh_debug_assert(span && span->spc == spc);
+		rh_debug_assert(span == rh_span_of(lane->heap, block) && span->spc == spc);
 		if (tier_unlikely(atomic_load_explicit(&span->owner, memory_order_relaxed) !=
 				  lane)) {
 			*(void **)block = foreign;
@@ -142,17 +147,16 @@ void rh_release_list(struct rh_lane *lane, unsigned spc, void *list)
 			continue;
 		}
 		rh_poison(block, sizeof(void *));
+		all++;
 		index = rh_span_index(span, block);
 		rh_debug_assert(index < span->elem_count);
 		rh_debug_assert(span->alloc_bits[index / 64] >> index % 64 & 1); /* freed once */
-		span->alloc_bits[index / 64] &= ~((uint64_t)1 << index % 64);
-		taken = span->alloc_count;
-		span->alloc_count = (uint16_t)(taken - 1);
-		local++;
-		if (tier_unlikely(taken == 1 || taken == span->elem_count) && span != current)
+		span->alloc_bits[index / 64] ^= (uint64_t)1 << index % 64;
+		if (tier_unlikely(--span->alloc_count == 0 || span->list == full) &&
+		    span != current)
 			not_full(lane, span);
 	}
-	tier_add(&lane->n.frees_local, local);
+	tier_add(&lane->n.frees_local, all);
 	if (foreign)
 		release_chain(lane, spc, foreign);
 }

@@ -252,8 +252,10 @@ static void *tiered_alloc_as(struct rh_lane *lane, size_t size, size_t align, ui
 	unsigned noscan = flags / RH_ALLOC_NOSCAN % 2;
 	struct bin *bin = &lane->bin[0];
 
-	if (flags == RH_ALLOC_ZEROED && align <= 1)
-		return alloc_zeroed(lane, size);
+	/* realloc(NULL, size) is malloc(size) to a heap whose blocks have no other story. */
+	flags &= ~(uint32_t)RH_ALLOC_REALLOC;
+	if (align <= 1 && !(flags & ~(uint32_t)RH_ALLOC_ZEROED))
+		return flags ? alloc_zeroed(lane, size) : tiered_alloc(lane, size);
 	if (tier_likely(align <= 8 && align + 2 * noscan > 1 && !(flags & RH_ALLOC_ZEROED)))
 		bin = bin_of(lane, &lane->go[noscan], size);
 	if (tier_unlikely(!bin->head))
@@ -328,31 +330,60 @@ static void *move(struct rh_lane *lane, void *p, size_t size_old, size_t size_ne
 	return moved;
 }
 
-/* Frees that take effect at once: stays where it is while the new size fits and uses at least half
- * of the slot, and where a large block can change its length. */
-static void *resize_explicit(struct rh_lane *lane, void *p, size_t size_old, size_t size_new)
+/* Of what the user may not touch of a block. */
+static void *resized(struct rh_lane *lane, void *p, size_t size)
+{
+	size_t usable = RH_POISON ? tiered_usable(lane, p, size) : 0;
+
+	if (RH_POISON && size < usable)
+		rh_poison((char *)p + size, usable - size);
+	rh_unpoison(p, size);
+	return p;
+}
+
+/* A block with pages of its own: stays also where it can change its length. */
+static __attribute__((noinline)) void *resize_large(struct rh_lane *lane, void *p, size_t size_old,
+						    size_t size_new)
 {
 	struct mspan *span = rh_span_of(lane->heap, p);
-	size_t usable = tiered_usable(lane, p, size_old);
+	size_t usable = rh_span_bytes(span);
 	void *moved;
 
-	assert(usable >= size_old);
-	if (size_new <= usable && size_new >= usable / 2) {
-		if (RH_POISON && size_new < usable)
-			rh_poison((char *)p + size_new, usable - size_new);
-		rh_unpoison(p, size_new);
-		return p;
-	}
-	if (!span->elem_bytes && rh_large_resize(lane, p, size_new))
+	assert(usable >= size_old && !span->elem_bytes);
+	if (size_new <= usable && size_new >= usable / 2)
+		return resized(lane, p, size_new);
+	if (rh_large_resize(lane, p, size_new))
 		return p;
 	if (size_new < usable)
 		return move(lane, p, size_old, size_new, size_new);
 	moved = move(lane, p, size_old, size_new, rh_large_room(lane, span, size_new));
 	if (moved && size_new > TIER_SMALL_MAX)
 		rh_span_of(lane->heap, moved)->grown = 1;
-	if (RH_POISON && moved)
-		rh_poison((char *)moved + size_new,
-			  tiered_usable(lane, moved, size_new) - size_new);
+	return moved ? resized(lane, moved, size_new) : NULL;
+}
+
+/* Frees that take effect at once: a block stays where it is while the new size fits and uses at
+ * least half of the slot. */
+static void *resize_explicit(struct rh_lane *lane, void *p, size_t size_old, size_t size_new)
+{
+	size_t twice = (uintptr_t)p >> TIER_PAGE_SHIFT << 1;
+	unsigned spc = *(const uint16_t *)(lane->bin_map + twice) / sizeof(struct bin);
+	const struct tier_class *class = &lane->heap->classes.of[spc];
+	size_t usable = class->elem_bytes - class->header_bytes;
+	void *moved;
+
+	if (tier_unlikely(!spc))
+		return resize_large(lane, p, size_old, size_new);
+	assert(usable >= size_old);
+	if (size_new <= usable && size_new >= usable / 2)
+		return resized(lane, p, size_new);
+	moved = move(lane, p, size_old, size_new, size_new);
+	if (!moved)
+		return NULL;
+	if (tier_unlikely(size_new > TIER_SMALL_MAX)) {
+		rh_span_of(lane->heap, moved)->grown = 1;
+		return resized(lane, moved, size_new);
+	}
 	return moved;
 }
 
