@@ -57,6 +57,7 @@ struct page_heap {
 	/* radix */
 	struct page_chunk *chunks;	/* TIER_WINDOW_CHUNKS, downwards: rh_chunk_at */
 	uint64_t *summary[TIER_LEVELS]; /* [0] covers 16 GiB an entry, [4] a chunk */
+	uint32_t stale_low, stale_high; /* chunks that changed, above which summaries are old */
 	uint32_t search;		/* no free page below this one */
 	uint32_t scav_search;		/* no chunk with resident free pages above */
 	uint32_t chunk_end;		/* first chunk above all grown ones */

@@ -1,18 +1,15 @@
 /*
  * pages_radix.c - bitmap chunks under a tree of summaries: first fit by address.
  *
- * Every 4 MiB chunk has a bitmap (1 = taken). Above it five levels of summaries say
- * for 4 MiB, 32 MiB, 256 MiB, 2 GiB and 16 GiB how many pages are free at the start,
- * at most in a row, and at the end:
- *
- *	63   62..42   41..21   20..0
- *	all | end   | max    | start		all = the whole 16 GiB is free
+ * Every 4 MiB chunk has a bitmap (1 = taken). Above it five levels of summaries (summary.h)
+ * say for 4 MiB, 32 MiB, 256 MiB, 2 GiB and 16 GiB how many pages are free at the start,
+ * at most in a row, and at the end.
  *
  * An allocation of n pages
  *  1. looks into the chunk of `search` (nothing below it is free), else
  *  2. walks the tree from the left: an entry whose start completes the run of the
  *     entries before it is the answer, one whose max is enough is descended into;
- *  3. marks the pages, and rewrites summaries upwards until one does not change.
+ *  3. marks the pages, and rewrites the chunk's summary; those above when they are asked next.
  * The result is always the lowest address that fits. Freed neighbours need no joining.
  */
 #include <assert.h>
@@ -20,167 +17,58 @@
 
 #include "alloc/base/debug.h"
 #include "alloc/heap/tiered/heap.h"
-
-#define FIELD	 ((1u << 21) - 1) /* 21 bits of pages in a summary's field */
-#define ALL_FREE ((uint64_t)1 << 63)
+#include "alloc/heap/tiered/summary.h"
 
 static const unsigned level_shift[TIER_LEVELS] = { 21, 18, 15, 12, 9 };
 _Static_assert(TIER_CHUNK_PAGES == 1 << 9, "page >> 9 is its chunk");
 
-struct run {
-	uint32_t start, max, end;
-};
-
 /* What happened to a range: MIXED where only some of its pages changed. */
 enum change { FREED, TAKEN, MIXED };
 
-static uint64_t pack(struct run run)
+/* The levels above chunks that changed, which are written before the tree is walked next: most runs
+ * are found in the chunk of `search`, and five levels for each page that a small heap takes were a
+ * twentieth of its instructions. */
+static void settle(struct page_heap *pages)
 {
-	rh_debug_assert(run.start <= run.max && run.end <= run.max);
-	if (run.max > FIELD)
-		return ALL_FREE;
-	return run.start | (uint64_t)run.max << 21 | (uint64_t)run.end << 42;
-}
+	uint32_t low = pages->stale_low, high = pages->stale_high;
+	bool changed = low <= high;
 
-static struct run unpack(uint64_t sum)
-{
-	if (sum & ALL_FREE)
-		return (struct run){ FIELD + 1, FIELD + 1, FIELD + 1 };
-	return (struct run){ sum & FIELD, sum >> 21 & FIELD, sum >> 42 & FIELD };
-}
+	for (int level = TIER_LEVELS - 2; level >= 0 && changed; level--) {
+		low >>= 3;
+		high >>= 3;
+		changed = false;
+		for (uint32_t i = low; i <= high; i++) {
+			uint64_t sum = rh_sum_merge(&pages->summary[level + 1][i * 8],
+						    1u << level_shift[level + 1]);
 
-/* Longest run of ones that is longer than `beat`, or `beat`. Most words are done after the
- * few steps that show that they have none. */
-static uint32_t longest_in(uint64_t free, uint32_t beat)
-{
-	uint32_t have = 1;
-
-	if (beat >= 64)
-		return beat;
-	while (free && have <= beat) {
-		uint32_t by = have <= beat + 1 - have ? have : beat + 1 - have;
-
-		free &= free >> by;
-		have += by;
-	}
-	for (; free; beat++)
-		free &= free >> 1;
-	return beat;
-}
-
-static struct run summarize(const struct page_chunk *chunk)
-{
-	struct run run = { 0, 0, 0 };
-	uint32_t now = 0;
-	bool first = true;
-
-	for (unsigned w = 0; w < TIER_CHUNK_WORDS; w++) {
-		uint64_t taken = chunk->taken[w];
-		uint32_t head;
-
-		if (!taken) {
-			now += 64;
-			continue;
+			changed |= pages->summary[level][i] != sum;
+			pages->summary[level][i] = sum;
 		}
-		head = (uint32_t)__builtin_ctzll(taken);
-		now += head;
-		if (first)
-			run.start = now;
-		first = false;
-		if (now > run.max)
-			run.max = now;
-		run.max = longest_in(~taken, run.max);
-		now = (uint32_t)__builtin_clzll(taken);
 	}
-	if (first)
-		run.start = now;
-	if (now > run.max)
-		run.max = now;
-	run.end = now;
-	rh_debug_assert(run.max <= TIER_CHUNK_PAGES);
-	return run;
+	pages->stale_low = 1;
+	pages->stale_high = 0;
 }
 
-static uint64_t merge(const uint64_t *sums, uint32_t child_pages)
+/* Chunks that lie far from those that changed before would make the stale range long. */
+static void note_stale(struct page_heap *pages, uint32_t low, uint32_t high)
 {
-	struct run all = unpack(sums[0]);
-	uint32_t whole = child_pages;
+	enum { FAR = 64 };
 
-	for (unsigned i = 1; i < 8; i++) {
-		struct run next = unpack(sums[i]);
-
-		if (!sums[i]) { /* full, or never grown as most are */
-			if (all.end > all.max)
-				all.max = all.end;
-			all.end = 0;
-			whole += child_pages;
-			continue;
-		}
-		if (all.start == whole)
-			all.start += next.start;
-		if (all.end + next.start > all.max)
-			all.max = all.end + next.start;
-		if (next.max > all.max)
-			all.max = next.max;
-		all.end = next.end == child_pages ? all.end + child_pages : next.end;
-		whole += child_pages;
+	if (pages->stale_low > pages->stale_high) {
+		pages->stale_low = low;
+		pages->stale_high = high;
+		return;
 	}
-	return pack(all);
-}
-
-/* How many pages before `at` in a chunk are free without a gap. */
-static uint32_t free_before(const struct page_chunk *chunk, uint32_t at)
-{
-	uint32_t from = at;
-
-	while (from) {
-		uint32_t bits = (from - 1) % 64 + 1;
-		uint64_t taken = chunk->taken[(from - 1) / 64] << (64 - bits);
-
-		if (taken)
-			return at - from + (uint32_t)__builtin_clzll(taken);
-		from -= bits;
+	if (low + FAR < pages->stale_low || high > pages->stale_high + FAR) {
+		settle(pages);
+		pages->stale_low = low;
+		pages->stale_high = high;
 	}
-	return at;
+	pages->stale_low = low < pages->stale_low ? low : pages->stale_low;
+	pages->stale_high = high > pages->stale_high ? high : pages->stale_high;
 }
 
-/* How many pages from `at` on in a chunk are free without a gap. */
-static uint32_t free_from(const struct page_chunk *chunk, uint32_t at)
-{
-	uint32_t to = at;
-
-	while (to < TIER_CHUNK_PAGES) {
-		uint64_t taken = chunk->taken[to / 64] >> to % 64;
-
-		if (taken)
-			return to - at + (uint32_t)__builtin_ctzll(taken);
-		to += 64 - to % 64;
-	}
-	return TIER_CHUNK_PAGES - at;
-}
-
-/* The summary of a chunk after pages low..high-1 of it changed hands, from the one before: all
- * that can have changed is the run around them. Only where the longest run was cut are all words
- * looked at (a heap of large blocks spent a quarter of its instructions on that). */
-static struct run resummarize(const struct page_chunk *chunk, struct run was, uint32_t low,
-			      uint32_t high, bool freed)
-{
-	uint32_t before = free_before(chunk, low), after = free_from(chunk, high);
-	uint32_t whole = before + (high - low) + after;
-	struct run run = was;
-
-	if (!freed && whole >= was.max)
-		return summarize(chunk);
-	if (low - before == 0)
-		run.start = freed ? whole : before;
-	if (high + after == TIER_CHUNK_PAGES)
-		run.end = freed ? whole : after;
-	if (freed && whole > run.max)
-		run.max = whole;
-	return run;
-}
-
-/* Rewrites the summaries above a range of pages, all of which were freed or taken. */
+/* Rewrites the summaries of the chunks of a range of pages, all of which were freed or taken. */
 static void update(struct page_heap *pages, uint32_t page, size_t page_count, enum change change)
 {
 	uint32_t low = page >> 9, high = (uint32_t)((page + page_count - 1) >> 9);
@@ -192,30 +80,20 @@ static void update(struct page_heap *pages, uint32_t page, size_t page_count, en
 		const struct page_chunk *chunk = rh_chunk_at(pages, c);
 
 		if (change == MIXED) {
-			sum = pack(summarize(chunk));
+			sum = rh_sum_chunk(chunk);
 		} else {
 			uint32_t from = c == low ? page & 511 : 0;
 			uint32_t to = c == high ? ((page + (uint32_t)page_count - 1) & 511) + 1
 						: TIER_CHUNK_PAGES;
 
-			sum = pack(resummarize(chunk, unpack(was), from, to, change == FREED));
-			assert(!TIER_DEBUG || sum == pack(summarize(chunk)));
+			sum = rh_sum_changed(chunk, was, from, to, change == FREED);
+			assert(!TIER_DEBUG || sum == rh_sum_chunk(chunk));
 		}
 		changed |= was != sum;
 		pages->summary[TIER_LEVELS - 1][c] = sum;
 	}
-	for (int level = TIER_LEVELS - 2; level >= 0 && changed; level--) {
-		low >>= 3;
-		high >>= 3;
-		changed = false;
-		for (uint32_t i = low; i <= high; i++) {
-			uint64_t sum = merge(&pages->summary[level + 1][i * 8],
-					     1u << level_shift[level + 1]);
-
-			changed |= pages->summary[level][i] != sum;
-			pages->summary[level][i] = sum;
-		}
-	}
+	if (changed)
+		note_stale(pages, low, high);
 }
 
 static uint64_t mask_of(unsigned from, unsigned count)
@@ -337,7 +215,7 @@ static uint32_t find_level(const struct page_heap *pages, unsigned level, uint32
 	*entry = TIER_NO_PAGE;
 	for (; i < base + entries; i++) {
 		uint64_t sum = pages->summary[level][i];
-		struct run free = unpack(sum);
+		struct sum_runs free = rh_sum_runs(sum);
 
 		if (!sum) {
 			run = 0;
@@ -364,6 +242,7 @@ static uint32_t find(struct page_heap *pages, size_t page_count, struct first_fr
 {
 	uint32_t entry = 0, page = TIER_NO_PAGE;
 
+	settle(pages);
 	*first = (struct first_free){ 0, TIER_WINDOW_PAGES - 1 };
 	for (unsigned level = 0; level < TIER_LEVELS; level++) {
 		page = find_level(pages, level, &entry, page_count, first);
@@ -384,6 +263,7 @@ int rh_pages_open_level(struct rh_heap *heap, unsigned level)
 
 	heap->pages.summary[level] = rh_persistent_alloc(&heap->persistent, entries * 8, 8);
 	heap->pages.search = TIER_WINDOW_PAGES;
+	heap->pages.stale_low = 1;
 	return heap->pages.summary[level] ? 0 : -1;
 }
 
@@ -399,7 +279,7 @@ uint32_t rh_pages_alloc_where(struct rh_heap *heap, size_t page_count, bool resi
 		return TIER_NO_PAGE;
 	page = TIER_NO_PAGE;
 	if (TIER_CHUNK_PAGES - from >= page_count &&
-	    unpack(pages->summary[TIER_LEVELS - 1][chunk]).max >= page_count) {
+	    rh_sum_runs(pages->summary[TIER_LEVELS - 1][chunk]).max >= page_count) {
 		unsigned at = search_chunk(rh_chunk_at(pages, chunk), page_count, from);
 
 		if (at < TIER_CHUNK_PAGES)
@@ -560,7 +440,7 @@ const char *rh_pages_check(struct rh_heap *heap, uint64_t *free_pages)
 	struct page_heap *pages = &heap->pages;
 
 	*free_pages = 0;
-
+	settle(pages);
 	for (uint32_t c = 0; c < pages->chunk_end; c++) {
 		const struct page_chunk *chunk = rh_chunk_at(pages, c);
 		uint64_t sum = pages->summary[TIER_LEVELS - 1][c];
@@ -571,7 +451,7 @@ const char *rh_pages_check(struct rh_heap *heap, uint64_t *free_pages)
 			if (sum) /* 0: never grown, or full */
 				*free_pages += (unsigned)__builtin_popcountll(~chunk->taken[w]);
 		}
-		if (sum && sum != pack(summarize(chunk)))
+		if (sum && sum != rh_sum_chunk(chunk))
 			return "a leaf summary differs from its bitmap";
 		if (sum && c < pages->search >> 9)
 			return "there is a free page below the search address";
@@ -579,7 +459,8 @@ const char *rh_pages_check(struct rh_heap *heap, uint64_t *free_pages)
 	for (unsigned level = 0; level < TIER_LEVELS - 1; level++) {
 		for (uint32_t i = 0; i < (uint32_t)TIER_WINDOW_PAGES >> level_shift[level]; i++)
 			if (pages->summary[level][i] !=
-			    merge(&pages->summary[level + 1][i * 8], 1u << level_shift[level + 1]))
+			    rh_sum_merge(&pages->summary[level + 1][i * 8],
+					 1u << level_shift[level + 1]))
 				return "an inner summary differs from its children";
 	}
 	return NULL;
