@@ -144,6 +144,9 @@ struct rh_backend {
 	 * own. The process's malloc also gets deletes without a size, as RH_DELETE. Default:
 	 * free. */
 	void (*free_sized)(struct rh_lane *lane, void *p, size_t size);
+	/* The program is idle: what the lane keeps for later, and what of the heap is free, goes
+	 * back to the system, as by malloc_trim. The heap stays usable. Default: nothing. */
+	void (*trim)(struct rh_lane *lane);
 };
 
 #define RH_CLASS_UNKNOWN UINT32_MAX

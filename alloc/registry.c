@@ -233,6 +233,8 @@ int rh_backend_check(const struct rh_backend *ops, struct rh_backend *filled, st
 		filled->class_of = no_class;
 	if (!filled->lane_flush)
 		filled->lane_flush = no_gc;
+	if (!filled->trim)
+		filled->trim = no_gc;
 	/* The size is only a help to the allocator, so leaving it out is always
 	 * right. */
 	if (!filled->free_sized)

@@ -420,6 +420,7 @@ const struct rh_backend rh_backend_checked = {
 	.resize = checked_resize,
 	.usable = checked_usable,
 	.gc_begin = rh_wrap_gc_begin,
+	.trim = rh_wrap_trim,
 	.gc_end = rh_wrap_gc_end,
 	.stats = checked_stats,
 	.locks = checked_locks,

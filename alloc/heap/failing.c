@@ -240,6 +240,7 @@ const struct rh_backend rh_backend_failing = {
 	.resize = failing_resize,
 	.usable = rh_wrap_usable,
 	.gc_begin = rh_wrap_gc_begin,
+	.trim = rh_wrap_trim,
 	.gc_end = rh_wrap_gc_end,
 	.stats = failing_stats,
 	.locks = rh_wrap_locks,

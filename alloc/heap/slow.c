@@ -359,6 +359,7 @@ const struct rh_backend rh_backend_slow = {
 	.resize = slow_resize,
 	.usable = rh_wrap_usable,
 	.gc_begin = rh_wrap_gc_begin,
+	.trim = rh_wrap_trim,
 	.gc_end = rh_wrap_gc_end,
 	.stats = slow_stats,
 	.locks = rh_wrap_locks,

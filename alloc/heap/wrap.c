@@ -104,6 +104,13 @@ void rh_wrap_gc_end(struct rh_lane *lane)
 	mine->wrap->ops.gc_end(mine->inner);
 }
 
+void rh_wrap_trim(struct rh_lane *lane)
+{
+	struct rh_wrap_lane *mine = wrap_lane_of(lane);
+
+	mine->wrap->ops.trim(mine->inner);
+}
+
 void rh_wrap_stats(struct rh_heap *heap, rh_stat_fn *emit, void *ctx)
 {
 	/* Names are not prefixed: "mcache.hits" stays the same figure with and

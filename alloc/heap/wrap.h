@@ -34,6 +34,7 @@ void rh_wrap_lane_close(struct rh_lane *lane, size_t lane_bytes);
 size_t rh_wrap_usable(struct rh_lane *lane, const void *p, size_t size);
 void rh_wrap_gc_begin(struct rh_lane *lane);
 void rh_wrap_gc_end(struct rh_lane *lane);
+void rh_wrap_trim(struct rh_lane *lane);
 void rh_wrap_stats(struct rh_heap *heap, rh_stat_fn *emit, void *ctx);
 void rh_wrap_locks(struct rh_heap *heap, rh_lock_fn *emit, void *ctx);
 /* The spec parser takes these two out again where the inner heap has no pages to lend. */

@@ -166,6 +166,46 @@ static void what_is_kept_decays(void **state)
 	}
 }
 
+/* Of 16 MB in blocks of all kinds one in a hundred lives on: the call gives the rest back at once,
+ * in every mode and profile that may, and what lives is as it was. */
+static void an_idle_heap_gives_all_back_by_a_call(void **state)
+{
+	enum { BLOCKS = 4000, KEPT = 4 << 20 };
+	static unsigned char *p[BLOCKS];
+	static size_t bytes[BLOCKS];
+
+	(void)state;
+	for (int policy = TIER_SCAVENGE_PACED; policy <= TIER_SCAVENGE_OFF; policy++) {
+		open_heap(rh_tier_profile_of(TIER_PROFILE_DEFAULT), policy);
+		for (int i = 0; i < BLOCKS; i++) {
+			bytes[i] = i % 50 ? draw(1, 5000) : draw(40000, 200000);
+			p[i] = ops->alloc(lane, bytes[i]);
+			memset(p[i], i % 251, bytes[i]);
+		}
+		for (int i = 0; i < BLOCKS; i++) {
+			if (i % 100 != 7)
+				ops->free(lane, p[i], bytes[i]);
+		}
+		assert_true(policy == TIER_SCAVENGE_EAGER || retained() > (uint64_t)2 * KEPT);
+		ops->trim(lane);
+		if (policy == TIER_SCAVENGE_OFF)
+			assert_int_equal(figure("scavenger.released"), 0);
+		else
+			assert_true(retained() < figure("HeapInuse") + TIER_PAGE &&
+				    retained() < KEPT);
+		for (int i = 7; i < BLOCKS; i += 100) {
+			for (size_t at = 0; at < bytes[i]; at += 97)
+				assert_int_equal(p[i][at], i % 251);
+			ops->free(lane, p[i], bytes[i]);
+		}
+		ops->trim(lane);
+		if (policy != TIER_SCAVENGE_OFF)
+			assert_int_equal(retained(), 0);
+		assert_non_null(memset(ops->alloc(lane, 100000), 1, 100000));
+		close_heap();
+	}
+}
+
 /* Every second of many runs is freed; longer runs then need new pages. Returns what is retained
  * beyond the mark before. */
 static uint64_t growth_beside_holes(int policy, int earning)
@@ -386,6 +426,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_goes_back_was_paid_for),
 		cmocka_unit_test(what_is_kept_decays),
+		cmocka_unit_test(an_idle_heap_gives_all_back_by_a_call),
 		cmocka_unit_test(free_pages_stand_in_for_new_ones),
 		cmocka_unit_test(short_runs_are_used_where_they_lie),
 		cmocka_unit_test(zeroed_blocks_do_not_fault_for_nothing),

@@ -69,6 +69,7 @@ enum rh_ctl_command {
 	RH_CTL_BLOCK_SCAN, /* finds where live blocks lie, into RH_AREA_BLOCKS */
 	RH_CTL_TURN,	   /* ends threads whose recorded lane ended; RUN does it as well */
 	RH_CTL_DRAIN,	   /* untimed: frees every live object on the lane that made it */
+	RH_CTL_TRIM,	   /* after DRAIN: the program is idle; lanes give back what is free */
 	RH_CTL_CLOSE,	   /* closes the heap; the worker exits with 0 after its answer */
 };
 

@@ -13,7 +13,9 @@
  *	memory.page_density	bytes asked for / bytes of the pages they lie in
  *
  * After the drain the worker rests for a second: by then allocators that return memory later
- * (decay, a background thread) have done what they do without being called.
+ * (decay, a background thread) have done what they do without being called. Heaps of our own
+ * have no thread for it; those that can be told that the program is idle are (trim in
+ * alloc/backend.h). The process's malloc is not, for hardly a program calls malloc_trim.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -141,6 +143,8 @@ static int drained(struct rh_probe_run *run, struct rh_err *err)
 
 	if (!hands_out_memory(run))
 		return 0;
+	if (rh_worker_command(run->worker, RH_CTL_TRIM, err) < 0)
+		return -1;
 	usleep(REST_US);
 	run->trial->anon_rested = rh_memory_read(&own->memory);
 	if (at_once != RH_NONE && run->trial->anon_rested != RH_NONE)

@@ -249,6 +249,8 @@ static void do_job(struct lane *lane, enum job job)
 	assert(job != JOB_NONE);
 	if (job == JOB_RUN) {
 		run_segment(lane);
+	} else if (job == JOB_TRIM) {
+		lane->heap_ops->trim(lane->heap);
 	} else if (job == JOB_DRAIN) {
 		atomic_store_explicit(&lane->seat->running, 1, memory_order_relaxed);
 		rh_drain_lane(lane);

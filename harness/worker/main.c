@@ -422,6 +422,9 @@ static void obey(struct worker *worker)
 	case RH_CTL_DRAIN:
 		drain_all(worker);
 		break;
+	case RH_CTL_TRIM:
+		rh_seats_do(worker, JOB_TRIM, worker->lane, worker->seats);
+		break;
 	case RH_CTL_CLOSE:
 		rh_seats_close(worker);
 		worker->spec.stack.close(worker->stacks);

@@ -32,7 +32,7 @@ struct progress {
 } __attribute__((aligned(2 * RH_CACHE_LINE)));
 _Static_assert(sizeof(struct progress) == 2 * RH_CACHE_LINE, "alone in its pair of lines");
 
-enum job { JOB_NONE, JOB_RUN, JOB_DRAIN, JOB_LEAVE };
+enum job { JOB_NONE, JOB_RUN, JOB_DRAIN, JOB_TRIM, JOB_LEAVE };
 
 struct worker;
 struct copy;

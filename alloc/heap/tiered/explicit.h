@@ -48,6 +48,9 @@ void rh_explicit_collect(struct rh_lane *lane);
 /* Gives all bins and spans up (lane closes). */
 void rh_explicit_drain(struct rh_lane *lane);
 
+/* Gives what is in the bins back to the spans, and empty spans to the stash. */
+void rh_explicit_let_go(struct rh_lane *lane);
+
 /* Whether a small heap has blocks of more than 1 KiB in this lane's bins, or an empty span that is
  * allocated from. */
 bool rh_explicit_parks(const struct rh_lane *lane);

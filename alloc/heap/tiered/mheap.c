@@ -537,15 +537,31 @@ void rh_span_free(struct rh_lane *lane, struct mspan *span)
 	rh_unlock(&heap->lock);
 }
 
+/* All pages that the lane keeps for itself. Heap lock held. */
+static void give_pages(struct rh_heap *heap, struct rh_lane *lane)
+{
+	rh_heap_fold(heap, lane);
+	rh_stash_trim(heap, lane);
+	if (heap->profile->radix)
+		rh_pages_flush_cache(heap, &lane->pcache);
+}
+
+void rh_lane_trim_pages(struct rh_lane *lane)
+{
+	struct rh_heap *heap = lane->heap;
+
+	rh_lock(&heap->lock);
+	give_pages(heap, lane);
+	rh_scavenge_all(heap);
+	rh_unlock(&heap->lock);
+}
+
 void rh_lane_drain_pages(struct rh_lane *lane)
 {
 	struct rh_heap *heap = lane->heap;
 
 	rh_lock(&heap->lock);
-	rh_heap_fold(heap, lane);
-	rh_stash_trim(heap, lane);
-	if (heap->profile->radix)
-		rh_pages_flush_cache(heap, &lane->pcache);
+	give_pages(heap, lane);
 	while (lane->span_cache_count)
 		rh_fixalloc_free(&heap->span_alloc, lane->span_cache[--lane->span_cache_count]);
 	rh_scavenge_freed(heap, lane, 0);

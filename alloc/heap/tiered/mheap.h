@@ -35,6 +35,10 @@ uint64_t rh_stash_trim_to(struct rh_heap *heap, struct rh_lane *lane, size_t pag
 /* Gives all stashed spans and the page cache back (lane closes). */
 void rh_lane_drain_pages(struct rh_lane *lane);
 
+/* Gives them back, and all that is free in the heap to the system, unless it is never to get
+ * any (scavenge=off). Takes the heap lock. */
+void rh_lane_trim_pages(struct rh_lane *lane);
+
 struct heap_totals {
 	uint64_t in_use, stack, released, mapped;
 };
@@ -68,6 +72,8 @@ void rh_scavenge_before_growth(struct rh_heap *heap, struct rh_lane *lane, size_
 /* Whether so many pages of a block may be given back and faulted in again; if so it is paid for.
  * Takes the heap lock. */
 bool rh_scavenge_pays_for(struct rh_lane *lane, size_t page_count);
+/* Everything that is free goes back, whatever it costs. Heap lock held; dropped as above. */
+void rh_scavenge_all(struct rh_heap *heap);
 /* Goal after a cycle (collected modes). Heap lock held. */
 void rh_scavenge_set_goal(struct rh_heap *heap, uint64_t in_use, uint64_t goal, uint64_t last_goal);
 /* True when page_count more pages fit under the memory limit, after releasing what is

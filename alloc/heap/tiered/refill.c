@@ -191,27 +191,43 @@ static struct mspan *refill(struct rh_lane *lane, unsigned spc)
 	return span;
 }
 
-/* Last resort before "exhausted": what this lane parks in bins and with other lanes'
- * frees may hold whole spans. */
-static struct mspan *squeeze(struct rh_lane *lane, unsigned spc)
-{
-	rh_explicit_collect(lane);
-	for (unsigned i = 2; i < TIER_SPC_MAX; i++) {
-		struct bin *bin = &lane->bin[i];
-		void *list = bin->head;
-
-		bin->head = NULL;
-		bin->room = bin->limit;
-		rh_release_list(lane, i, list);
-	}
-	return refill(lane, spc);
-}
-
 static bool idle(const struct rh_lane *lane, unsigned spc)
 {
 	const struct mspan *span = lane->alloc[spc];
 
 	return span->alloc_count == 0 && span != &lane->heap->dummy;
+}
+
+/* What a bin holds goes back to the spans, and the span that is allocated from, if it is empty, to
+ * the stash. */
+static void let_go(struct rh_lane *lane, unsigned spc)
+{
+	struct bin *bin = &lane->bin[spc];
+	struct mspan *span = lane->alloc[spc];
+	void *list = bin->head;
+
+	bin->head = NULL;
+	bin->room = bin->limit;
+	rh_release_list(lane, spc, list);
+	if (!idle(lane, spc))
+		return;
+	lane->alloc[spc] = &lane->heap->dummy;
+	rh_stash_put(lane, span);
+}
+
+void rh_explicit_let_go(struct rh_lane *lane)
+{
+	rh_explicit_collect(lane);
+	for (unsigned spc = 2; spc < TIER_SPC_MAX; spc++)
+		let_go(lane, spc);
+}
+
+/* Last resort before "exhausted": what this lane parks in bins and with other lanes'
+ * frees may hold whole spans. */
+static struct mspan *squeeze(struct rh_lane *lane, unsigned spc)
+{
+	rh_explicit_let_go(lane);
+	return refill(lane, spc);
 }
 
 bool rh_explicit_parks(const struct rh_lane *lane)
@@ -234,19 +250,8 @@ void rh_explicit_unpark(struct rh_lane *lane)
 	const struct tier_class *of = lane->heap->classes.of;
 
 	for (unsigned spc = 2 * lane->heap->classes.class_count - 1;
-	     spc > 1 && of[spc].elem_bytes > PARK_BYTES; spc -= 2) {
-		struct bin *bin = &lane->bin[spc];
-		struct mspan *span = lane->alloc[spc];
-		void *list = bin->head;
-
-		bin->head = NULL;
-		bin->room = bin->limit;
-		rh_release_list(lane, spc, list);
-		if (idle(lane, spc)) {
-			lane->alloc[spc] = &lane->heap->dummy;
-			rh_stash_put(lane, span);
-		}
-	}
+	     spc > 1 && of[spc].elem_bytes > PARK_BYTES; spc -= 2)
+		let_go(lane, spc);
 }
 
 /* How many slots from `index` on are free one after another; cache: 1 = free, bit 0 = index. */

@@ -34,7 +34,7 @@
  * is near.
  *
  * There is no background thread: whoever returns pages, or makes the heap grow, does a
- * piece of the work. Highest addresses first, because allocation fills from the lowest, and
+ * piece of the work; a program that is idle says so (trim), and all that is free goes. Highest addresses first, because allocation fills from the lowest, and
  * long runs before short ones, because a call costs what half a page does.
  */
 #include "alloc/base/debug.h"
@@ -328,6 +328,18 @@ bool rh_scavenge_pays_for(struct rh_lane *lane, size_t page_count)
 		scavenger->credit -= cost;
 	rh_unlock(&lane->heap->lock);
 	return pays;
+}
+
+void rh_scavenge_all(struct rh_heap *heap)
+{
+	struct scavenger *scavenger = &heap->scavenger;
+
+	if (scavenger->policy == TIER_SCAVENGE_OFF)
+		return;
+	while (release(heap, 1, RUN_PAGES_MAX))
+		continue;
+	/* Lately begins anew. */
+	scavenger->peak_now = scavenger->peak_before = 0;
 }
 
 void rh_scavenge_set_goal(struct rh_heap *heap, uint64_t in_use, uint64_t goal, uint64_t last_goal)

@@ -24,6 +24,10 @@
  * (explicit.c). The size that the caller gives is not needed.
  * No step up to here takes a lock, and most of what follows does not either.
  *
+ * What is given back to the system (scavenge.c): a page goes back only when the work done since
+ * has paid for it. What was used at the peak lately stays. Memory grows past its highest mark
+ * only after free pages elsewhere went back; trim gives back all that is free.
+ *
  * gc=oracle and gc=recorded keep every bin empty and the map of bins zero, so the same
  * two fast paths fall through to the slow ones at once: free marks a slot dead, and
  * cycles sweep (gc.c says when).
@@ -454,6 +458,15 @@ static void tiered_collect(struct rh_lane *lane, uint64_t marked_bytes)
 		rh_gc_pace_from(lane->heap, marked_bytes);
 }
 
+/* ---- idle ---- */
+
+static void tiered_trim(struct rh_lane *lane)
+{
+	if (lane->heap->gc == TIER_GC_EXPLICIT)
+		rh_explicit_let_go(lane);
+	rh_lane_trim_pages(lane);
+}
+
 const struct rh_backend rh_backend_tiered = {
 	.abi = RH_BACKEND_ABI,
 	.caps = RH_CAP_GC,
@@ -478,6 +491,7 @@ const struct rh_backend rh_backend_tiered = {
 	.stack_pages_free = tiered_stack_pages_free,
 	.class_of = tiered_class_of,
 	.lane_flush = rh_gc_flush_lane,
+	.trim = tiered_trim,
 	.sweep_to = rh_gc_sweep_to,
 	.prefer = rh_gc_prefer,
 	.collect = tiered_collect,
