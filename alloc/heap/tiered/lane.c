@@ -143,6 +143,7 @@ static struct rh_heap *map_heap(void)
 	/* What a small heap uses begins on a page. */
 	heap = (struct rh_heap *)(void *)(area + (-hot & (RH_PAGE - 1)));
 	heap->area = area;
+	assert((uintptr_t)heap % RH_CACHE_LINE == 0 && (char *)heap < area + RH_PAGE);
 	structs = (char *)(heap + 1);
 	tables = structs + STRUCTS_BYTES;
 	rh_persistent_init(&heap->structs, true, structs, STRUCTS_BYTES);

@@ -540,6 +540,7 @@ void rh_span_free(struct rh_lane *lane, struct mspan *span)
 /* All pages that the lane keeps for itself. Heap lock held. */
 static void give_pages(struct rh_heap *heap, struct rh_lane *lane)
 {
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	rh_heap_fold(heap, lane);
 	rh_stash_trim(heap, lane);
 	if (heap->profile->radix)

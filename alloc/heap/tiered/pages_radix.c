@@ -33,6 +33,7 @@ static void settle(struct page_heap *pages)
 	uint32_t low = pages->stale_low, high = pages->stale_high;
 	bool changed = low <= high;
 
+	rh_debug_assert(!changed || high < TIER_WINDOW_CHUNKS);
 	for (int level = TIER_LEVELS - 2; level >= 0 && changed; level--) {
 		low >>= 3;
 		high >>= 3;

@@ -94,6 +94,7 @@ static inline struct mspan *page_span(struct rh_lane *lane, unsigned spc)
 	unsigned at, maps;
 	uint64_t bit;
 
+	rh_debug_assert(spc > 1 && class->elem_count > 0);
 	if (class->page_count != 1)
 		return NULL;
 	if (span) {
@@ -206,6 +207,7 @@ static void let_go(struct rh_lane *lane, unsigned spc)
 	struct mspan *span = lane->alloc[spc];
 	void *list = bin->head;
 
+	rh_debug_assert(spc > 1 && spc < TIER_SPC_MAX);
 	bin->head = NULL;
 	bin->room = bin->limit;
 	rh_release_list(lane, spc, list);

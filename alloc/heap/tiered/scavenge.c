@@ -334,6 +334,7 @@ void rh_scavenge_all(struct rh_heap *heap)
 {
 	struct scavenger *scavenger = &heap->scavenger;
 
+	rh_debug_assert(rh_lock_held(&heap->lock));
 	if (scavenger->policy == TIER_SCAVENGE_OFF)
 		return;
 	while (release(heap, 1, RUN_PAGES_MAX))

@@ -23,7 +23,8 @@
 #
 # Measurements are kept in BUILD_DIR/judge/rows.*, one file for each worker and choice of the above;
 # an interrupted run continues where it stopped. BUDGET=SECONDS: no trace begins after that, and the
-# summary says how many are left. FRESH=1 measures everything again. A whole run of both halves
+# summary says how many are left. Figures of time against memory are drawn into BUILD_DIR/judge/figures
+# from the results of all traces. FRESH=1 measures everything again. A whole run of both halves
 # writes its summary into NUMBERS.md beside this script.
 set -u
 cd "$(dirname "$0")/../../.." || exit 2
@@ -58,7 +59,8 @@ events_of() { "$reheap" info "$1" 2>/dev/null | awk '/^events/ { gsub(",", "", $
 # measure TRACE LANES COPIES: lines HEAP CPU-NS PEAK-BYTES FAULTS STEADY-CPU-NS
 measure() {
 	"$reheap" replay "$1" --backend "$list" --baseline libc --lanes "$2" --copies "$3" \
-		--reps "$reps" --passes "$passes" --touch full --format csv 2>/dev/null | awk -F, '
+		--reps "$reps" --passes "$passes" --touch full --format csv \
+		-o "$results/$(basename "$1" .rht).$2x$3.json" 2>/dev/null | awk -F, '
 		$5 == "time.cpu_ns_per_event" { cpu[$2] = $14 }
 		$5 == "memory.rss_peak_bytes" { peak[$2] = $10 }
 		$5 == "memory.faults_per_event" { faults[$2] = $10 * 1000 }
@@ -181,6 +183,8 @@ mkdir -p "$build/judge"
 choice=$(cksum "$build/reheap-worker"; echo "$heaps $reps $passes ${SHAPES:-} ${IR:-} ${IR_EVENTS:-} ${CALLS:-} ${TIME:-} ${TRACES:-}")
 rows=$build/judge/rows.$(printf %s "$choice" | cksum | cut -d' ' -f1)
 [ -z "${FRESH:-}" ] || rm -f "$rows"
+results=$build/judge/results # of the last run, for the figures
+mkdir -p "$results"
 touch "$rows" "$temp/all"
 left=0
 traces >"$temp/list"
@@ -199,6 +203,9 @@ if [ "${TIME:-1}" = 1 ]; then
 else
 	printf '\nWithout times.\n'
 fi | tee -a "$temp/summary"
+# Time against memory: a point an allocator over all traces, and for each trace.
+"$reheap" plot "$results"/*.1x1.json -o "$build/judge/figures" >/dev/null 2>&1 &&
+	echo "figures: $build/judge/figures/trade.svg and time-memory.svg, pages: report.html"
 if [ "$left" != 0 ]; then
 	echo "$left traces are left: run it again"
 elif [ -z "${TRACES:-}${HALF:-}" ]; then
