@@ -133,8 +133,8 @@ bool rh_pages_resident(const struct page_heap *pages, uint32_t page, size_t page
  * its length, or page_max if it is longer; 0 = there is none. */
 size_t rh_pages_next_run(const struct rh_heap *heap, uint32_t *page, size_t page_min,
 			 size_t page_max);
-/* Releases free resident pages, runs of page_min and more first, highest address first, about
- * page_max of them, and returns how many; 0 = there are none. Drops the heap lock around the system
+/* Releases free resident pages, runs of page_min and more, highest address first, about page_max of
+ * them, and returns how many; 0 = there are none. Drops the heap lock around the system
  * calls while there are other lanes. */
 size_t rh_pages_scavenge(struct rh_heap *heap, unsigned page_min, size_t page_max);
 

@@ -2,9 +2,9 @@
  * pages_scavenge.c - which free pages of the bitmap chunks go back to the system.
  *
  * A free page is in memory when neither `taken` nor `scav` has its bit. Runs of them are found
- * from the top, for allocation fills from the bottom; runs long enough to be worth a system call
- * come before short ones. `scav_search` remembers above which chunk there is nothing, so that a
- * heap that gives back often does not walk all of its chunks each time.
+ * from the top, for allocation fills from the bottom, and only those long enough to be worth a
+ * system call, where the caller pays for it. `scav_search` remembers above which chunk there is
+ * nothing, so that a heap that gives back often does not walk all of its chunks each time.
  */
 #include "alloc/base/debug.h"
 #include "alloc/heap/tiered/heap.h"
@@ -179,8 +179,9 @@ static void take_run(struct rh_heap *heap, struct resident run)
 	(void)taken;
 }
 
-/* Several runs with the lock dropped once, long ones first; with one lane there is nobody to drop
- * it for. */
+/* Several runs with the lock dropped once; with one lane there is nobody to drop it for. Runs of
+ * fewer than page_min pages stay: a heap that grows would give them back one by one, and take each
+ * again next (18 traces: twice the calls, and 1.6 % more memory at the peak). */
 size_t rh_pages_scavenge(struct rh_heap *heap, unsigned page_min, size_t page_max)
 {
 	/* Sixteen system calls at once: the lock is dropped once for all of them, and
@@ -189,21 +190,15 @@ size_t rh_pages_scavenge(struct rh_heap *heap, unsigned page_min, size_t page_ma
 	struct page_heap *pages = &heap->pages;
 	struct resident run[RUNS];
 	bool alone = heap->lane_count <= 1;
-	unsigned count = 0, least = page_min;
+	unsigned count = 0;
 	size_t total = 0;
 
 	rh_debug_assert(rh_lock_held(&heap->lock));
 	for (; count < RUNS && total < page_max; total += run[count++].length) {
 		size_t left = page_max - total;
-		bool found = next_resident(pages, least < left ? least : (unsigned)left, left,
-					   &run[count]);
 
-		if (!found && least > 1) {
-			/* Long runs are used up: short ones follow, highest first. */
-			least = 1;
-			found = next_resident(pages, 1, left, &run[count]);
-		}
-		if (!found)
+		if (!next_resident(pages, page_min < left ? page_min : (unsigned)left, left,
+				   &run[count]))
 			break;
 		if (alone)
 			mark_released(pages, run[count]);
