@@ -320,9 +320,9 @@ static void *fill_bin(struct bin *bin, struct mspan *span, size_t header)
 			break;
 		cache >>= skip;
 		run = run_of(cache, left < end - index ? left : end - index);
-		*word |= ~(uint64_t)0 >> (64 - run) << index % 64;
+		*word |= (((uint64_t)2 << (run - 1)) - 1) << index % 64;
 		link = link_run(link, (char *)span->base + index * step + header, run, step);
-		cache = run < 64 ? cache >> run : 0;
+		cache = cache >> (run - 1) >> 1; /* it may be all 64 */
 		index += run;
 		left -= run;
 	}

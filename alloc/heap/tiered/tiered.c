@@ -256,9 +256,9 @@ static void *tiered_alloc_as(struct rh_lane *lane, size_t size, size_t align, ui
 	unsigned noscan = flags / RH_ALLOC_NOSCAN % 2;
 	struct bin *bin = &lane->bin[0];
 
-	/* realloc(NULL, size) is malloc(size) to a heap whose blocks have no other story. */
-	flags &= ~(uint32_t)RH_ALLOC_REALLOC;
-	if (align <= 1 && !(flags & ~(uint32_t)RH_ALLOC_ZEROED))
+	/* By which call the program got a block, realloc(NULL, size) or new, is nothing to us. */
+	flags &= RH_ALLOC_ZEROED | RH_ALLOC_NOSCAN;
+	if (align <= 1 && flags <= RH_ALLOC_ZEROED)
 		return flags ? alloc_zeroed(lane, size) : tiered_alloc(lane, size);
 	if (tier_likely(align <= 8 && align + 2 * noscan > 1 && !(flags & RH_ALLOC_ZEROED)))
 		bin = bin_of(lane, &lane->go[noscan], size);
