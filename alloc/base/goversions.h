@@ -142,10 +142,10 @@
 	  "one-page spans of 16 to 512 bytes (mgcmark_greenteagc.go)",                             \
 	  GO_FACTS(GO_H_1_22, .inline_marks = true), GO_FACTS(GO_S_1_22))                          \
 	X("1.26",                                                                                  \
-	  "those marks always; the heap begins at a random page; released pages count "            \
-	  "as zero (malloc.go, mheap.go: allocNeedsZero)",                                         \
+	  "128 bytes of marks at the end of one-page spans always; the heap begins at a "          \
+	  "random page; released pages count as zero (malloc.go, mheap.go: allocNeedsZero)",       \
 	  GO_FACTS(GO_H_1_26, .inline_marks = true), GO_FACTS(GO_S_1_22))                          \
-	X("1.26-nogreenteagc", "built without them (mgcmark_nogreenteagc.go)",                     \
+	X("1.26-nogreenteagc", "built without those marks (mgcmark_nogreenteagc.go)",              \
 	  GO_FACTS(GO_H_1_26), GO_FACTS(GO_S_1_22))
 
 /* What a heap of Go does, as far as versions differ. */

@@ -73,12 +73,16 @@ static void central_lists(const struct rh_heap *heap, rh_stat_fn *emit, void *ct
 
 	for (unsigned spc = 2; spc < TIER_SPC_MAX; spc++) {
 		const struct mcentral *central = &heap->central[spc];
+		/* Before 1.9 a class holds both kinds. */
+		const char *kind = !heap->profile->noscan_split ? ""
+				   : spc & 1			? ".noscan"
+								: ".scan";
 
-		snprintf(name, sizeof(name), "mcentral[%u.%s].nonempty",
-			 heap->classes.of[spc].elem_bytes, spc & 1 ? "noscan" : "scan");
+		snprintf(name, sizeof(name), "mcentral[%u%s].nonempty",
+			 heap->classes.of[spc].elem_bytes, kind);
 		report_count(emit, ctx, name, central->nonempty.count);
-		snprintf(name, sizeof(name), "mcentral[%u.%s].empty",
-			 heap->classes.of[spc].elem_bytes, spc & 1 ? "noscan" : "scan");
+		snprintf(name, sizeof(name), "mcentral[%u%s].empty",
+			 heap->classes.of[spc].elem_bytes, kind);
 		report_count(emit, ctx, name, central->empty.count);
 	}
 }
