@@ -242,6 +242,26 @@ static int look_at(struct go_import *import, struct look *look, const struct go_
 	return 0;
 }
 
+/* Goroutines alive at the start: all that later formats leave open. */
+static void count_alive(struct go_import *import)
+{
+	const struct go_generation *generation = &import->generation;
+
+	for (size_t i = 0; i < generation->batch_count; i++) {
+		const struct go_batch *batch = &generation->batches[i];
+		const uint8_t *at = generation->data + batch->at, *end = at + batch->bytes;
+
+		while (!batch->table && at < end) {
+			unsigned kind = *at;
+
+			if (!rh_go_event_skip(&import->wire, &at, end))
+				break;
+			import->tasks.alive_at_start +=
+				kind == GO_STATUS || kind == GO_STATUS_STACK;
+		}
+	}
+}
+
 static int look_through(struct go_import *import, struct rh_err *err)
 {
 	const struct go_generation *generation = &import->generation;
@@ -282,7 +302,9 @@ static int one_generation(struct go_import *import, struct rh_err *err)
 		import->wire.ns_per_unit = 64; /* what nearly all systems use */
 	if (import->generations++ == 0) {
 		import->time_zero = import->generation.time_first;
-		if (look_through(import, err) < 0)
+		if (import->wire.version > 23)
+			count_alive(import);
+		else if (look_through(import, err) < 0)
 			return -1;
 	}
 	if (rh_go_types_read(import, err) < 0)

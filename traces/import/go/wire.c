@@ -397,6 +397,41 @@ void rh_go_generation_close(struct go_generation *generation)
 
 /* ---- events ---- */
 
+/* Whether the number is one of an event of this version. */
+static inline bool is_known(const struct go_wire *wire, unsigned kind)
+{
+	return varints[kind] && (kind <= kind_max(wire->version) || kind >= GO_SPAN);
+}
+
+bool rh_go_event_skip(const struct go_wire *wire, const uint8_t **at, const uint8_t *end)
+{
+	const uint8_t *p = *at;
+	unsigned left = varints[*p];
+
+	if (!is_known(wire, *p++))
+		return false;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	/* The last byte of each number has no top bit: eight at once. */
+	while (left && end - p >= 8) {
+		uint64_t word, last, found = 0;
+
+		memcpy(&word, p, sizeof(word));
+		for (last = ~word & 0x8080808080808080; left && last; last &= last - 1) {
+			found = last;
+			left--;
+		}
+		p += left ? 8 : __builtin_ctzll(found) / 8 + 1;
+	}
+#endif
+	for (; left; p++) {
+		if (p == end)
+			return false;
+		left -= *p < 0x80;
+	}
+	*at = p;
+	return true;
+}
+
 bool rh_go_event_next(const struct go_wire *wire, const uint8_t **at, const uint8_t *end,
 		      uint64_t *time, struct go_event *event)
 {
@@ -404,7 +439,7 @@ bool rh_go_event_next(const struct go_wire *wire, const uint8_t **at, const uint
 	unsigned count = varints[*p];
 	uint64_t dt;
 
-	if (count == 0 || (*p > kind_max(wire->version) && *p < GO_SPAN))
+	if (!is_known(wire, *p))
 		return false;
 	event->kind = *p++;
 	if (!go_varint(&p, end, &dt))

@@ -119,6 +119,9 @@ void rh_go_generation_close(struct go_generation *generation);
 bool rh_go_event_next(const struct go_wire *wire, const uint8_t **at, const uint8_t *end,
 		      uint64_t *time, struct go_event *event);
 
+/* Goes past the event at *at without its values, which costs a fifth. False as above. */
+bool rh_go_event_skip(const struct go_wire *wire, const uint8_t **at, const uint8_t *end);
+
 /* The groups of seven bits of a number of up to eight bytes, moved together in three steps. */
 static inline uint64_t go_join(uint64_t word)
 {
