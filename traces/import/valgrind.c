@@ -109,6 +109,7 @@ static bool scan_new(const char **at, struct call *call)
 {
 	if (**at == 's' || **at == 'a')
 		return scan_aligned(at, call) && scan_result(at, call);
+	call->flags = RH_EVF_NEW;
 	return scan_decimal(at, &call->size) && scan_char(at, ')') && scan_result(at, call);
 }
 

@@ -191,7 +191,7 @@ static void test_valgrind(void **state)
 		  "free lane=0 id=3\n"
 		  "alloc lane=0 id=4 size=1000 align=64\n"
 		  "alloc lane=0 id=5 size=96 align=32\n"
-		  "alloc lane=0 id=6 size=4\n"
+		  "alloc lane=0 id=6 size=4 flags=new\n"
 		  "free lane=0 id=5\n"
 		  "free lane=0 id=6\n"
 		  "free_null lane=0\n"
