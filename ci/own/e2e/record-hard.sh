@@ -63,6 +63,15 @@ for mode in strict filter bare; do
 	holds 400001 'and is recorded' s.rht
 done
 
+# A program of real-time priority on the recorder's own processor: it must leave it while it waits.
+if taskset -c 0 chrt -f 10 true 2>/dev/null; then
+	is_exit 0 'a real-time program on the only processor' \
+		taskset -c 0 "$reheap" record -q -o rt.rht -- chrt -f 10 "$hard" many 300000
+	holds 300000 'is recorded' rt.rht
+else
+	skip 'a real-time program on the only processor' 'may not'
+fi
+
 # All but 5 % of what it may use without the recorder, by its own limit and by its caller's.
 for mib in 256 512 1024 4096; do
 	plain=0

@@ -20,6 +20,7 @@ enum {
 	WAIT_NS = 100 * 1000 * 1000,
 	PATIENCE_MS = 1000, /* without a beat: then the program continues, and calls are lost */
 	SPINS_PER_MS = 20000,
+	WARY_MS = 50, /* of a young process: more than a supervisor on a busy machine needs */
 };
 #define DENSE_TICKS 512 /* between events: more, and each may have a clock read */
 
@@ -63,21 +64,23 @@ bool shim_recorder_is_dead(struct rh_area *area)
 	return true;
 }
 
-/* A clock for this wait: in ms, from whatever may be read here. */
-static uint64_t patience_clock(uint64_t spins)
+/* A clock for this wait: in ms; bare: without a system call. */
+static uint64_t patience_clock(bool bare, uint64_t spins)
 {
-	if (!shim_filtered())
+	if (!bare)
 		return shim_clock() / 1000000;
 	return shim.counter && !shim_clockless() && shim.area->ticks_per_ms
 		       ? shim_counter() / shim.area->ticks_per_ms
 		       : spins / SPINS_PER_MS;
 }
 
-static void pause_for_tail(struct rh_area *area, struct rh_ring *ring, uint32_t seen)
+/* poll: without a system call. A thread of real-time priority may have the supervisor's CPU: so a
+ * young process, which is only perhaps under a filter, sleeps after a while. */
+static void pause_for_tail(struct rh_area *area, struct rh_ring *ring, uint32_t seen, bool poll)
 {
 	static const struct timespec timeout = { 0, WAIT_NS };
 
-	if (shim_wary()) {
+	if (poll) {
 		for (int i = 0; i < 100; i++)
 			SHIM_PAUSE();
 		return;
@@ -102,9 +105,10 @@ static bool wait_for_beats(struct rh_ring *ring, uint64_t tail_seen)
 {
 	struct rh_area *area = shim.area;
 	uint32_t beat = atomic_load(&area->beat), seen;
-	uint64_t beat_at, spins = 0;
+	uint64_t beat_at, began, spins = 0;
+	bool bare = shim_wary(), poll;
 
-	beat_at = patience_clock(0);
+	began = beat_at = patience_clock(bare, 0);
 	for (;; spins++) {
 		seen = atomic_load(&ring->tail_moves);
 		atomic_store(&ring->waiting, 1);
@@ -113,11 +117,12 @@ static bool wait_for_beats(struct rh_ring *ring, uint64_t tail_seen)
 		if (atomic_load(&area->closed) || !atomic_load(&area->recording) || stalled(area) ||
 		    shim_recorder_is_dead(area))
 			return false;
-		pause_for_tail(area, ring, seen);
+		poll = shim_filtered() || (bare && patience_clock(bare, spins) - began <= WARY_MS);
+		pause_for_tail(area, ring, seen, poll);
 		if (atomic_load(&area->beat) != beat) {
 			beat = atomic_load(&area->beat);
-			beat_at = patience_clock(spins);
-		} else if (patience_clock(spins) - beat_at > PATIENCE_MS) {
+			beat_at = patience_clock(bare, spins);
+		} else if (patience_clock(bare, spins) - beat_at > PATIENCE_MS) {
 			atomic_store(&area->stalled, beat + 1);
 			return false;
 		}
