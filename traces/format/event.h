@@ -15,8 +15,8 @@
  *  4. what edits and exports do: traces/edit/cut_take.c, traces/edit/export_perfetto.c,
  *     traces/edit/export_calls.c, traces/edit/export_malloc_bench.c;
  *  5. what is compared with a recorded program: harness/fidelity/scan.c (what is counted),
- *     harness/fidelity/fidelity.c (when it is looked at) and harness/fidelity/deaths.c (when objects
- *     die);
+ *     harness/fidelity/fidelity.c (when it is looked at) and harness/fidelity/deaths.c (when
+ *     objects die);
  *  6. what makes it: traces/record/emit.c, an importer, or traces/gen/emitter.c.
  *
  * Fields (letters used in the rows; every row also has lane, and task, time and
