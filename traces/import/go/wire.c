@@ -398,9 +398,9 @@ void rh_go_generation_close(struct go_generation *generation)
 /* ---- events ---- */
 
 /* Whether the number is one of an event of this version. */
-static inline bool is_known(const struct go_wire *wire, unsigned kind)
+static inline bool is_known(const struct go_wire *wire, uint8_t kind)
 {
-	return varints[kind] && (kind <= kind_max(wire->version) || kind >= GO_SPAN);
+	return (kind <= kind_max(wire->version) || kind >= GO_SPAN) && varints[kind];
 }
 
 bool rh_go_event_skip(const struct go_wire *wire, const uint8_t **at, const uint8_t *end)
