@@ -33,9 +33,9 @@ void rh_gate_documents_free(struct rh_gate_documents *documents);
 
 /* ---- policy.c ---- */
 
-#define RH_GATE_METRICS_DEFAULT                                                                    \
-	"wall,rss,faults,startup,image,exit,process,background,files,threads,maps,moved,children," \
-	"p99,p99.9,class"
+#define RH_GATE_METRICS_DEFAULT                                                                \
+	"wall,part,rss,faults,startup,image,exit,process,background,files,threads,maps,moved," \
+	"children,changes,p99,p99.9,class"
 /* "wall,p99=20%" to which metrics gate and at what. */
 int rh_gate_read_metrics(struct rh_gate_config *config, const char *text, struct rh_err *err);
 /* Traces, thresholds and budgets of a file; settings that the file does not name are kept. */

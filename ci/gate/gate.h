@@ -43,6 +43,8 @@ enum rh_gate_metric {
 	RH_GATE_MAPS,		      /* ... and mappings, of which a process may have 65,530 */
 	RH_GATE_MOVED,		      /* bytes of blocks that resizes put elsewhere */
 	RH_GATE_CHILDREN,	      /* processes it ever started */
+	RH_GATE_CHANGES,	      /* attributes of its process that it changed */
+	RH_GATE_PART,		      /* times slower, of the part that became slower most */
 	RH_GATE_LATENCY,	      /* ns of single operations: kinds x quantiles (latency.c) */
 	RH_GATE_CLASS = RH_GATE_LATENCY + 12, /* ns of the class of sizes that changed most */
 	RH_GATE_METRICS
@@ -175,6 +177,7 @@ struct rh_gate_side {
 	char malloc_path[1024], malloc_build_id[64], malloc_version[64], heap_path[1024],
 		heap_build_id[64], heap_version[64];
 	char file_sha256[65]; /* of the library that was named or found; "" = built in */
+	uint32_t changed;     /* by a worker, of its process: bits of enum rh_changed */
 	char said[300];	      /* the last line printed by a worker; "" = nothing */
 	char revision[96];    /* of the git tree it lies in, "-dirty" at the end; "" */
 };

@@ -47,6 +47,10 @@ const struct rh_gate_metric_row rh_gate_metric_rows[RH_GATE_METRICS] = {
 			    4 << 20, true },
 	[RH_GATE_CHILDREN] = { "children", "count", "processes it started, ended ones too", 0.25,
 			       0.5, true },
+	[RH_GATE_CHANGES] = { "changes", "count", "attributes of its process that it changed", 0.25,
+			      0.5, true },
+	[RH_GATE_PART] = { "part", "ratio", "the part of the trace that became slower most", 0.30,
+			   0, true },
 	[RH_GATE_LATENCY + 0] = { "alloc.p50", "ns", "p50 of a single allocation", 0.10, 30,
 				  false },
 	[RH_GATE_LATENCY + 1] = { "alloc.p99", "ns", "p99 of a single allocation", 0.15, 30,
@@ -166,7 +170,7 @@ static void judge_blocks(struct rh_gate_scenario *scenario, enum rh_gate_metric 
  * of three pairs are not beyond: under a load of 18 starts take 0.3 s, and four of twelve were. */
 double rh_gate_pass_tail(int metric)
 {
-	return metric == RH_GATE_RSS || metric >= RH_GATE_LATENCY ? 0.13 : 0.51;
+	return metric == RH_GATE_RSS || metric >= RH_GATE_PART ? 0.13 : 0.51;
 }
 
 static bool is_span(enum rh_gate_metric metric)
@@ -177,7 +181,7 @@ static bool is_span(enum rh_gate_metric metric)
 /* Spans and counts: a difference up to the slack is none. */
 static bool is_free_within_slack(enum rh_gate_metric metric)
 {
-	return is_span(metric) || (metric >= RH_GATE_FILES && metric <= RH_GATE_CHILDREN);
+	return is_span(metric) || (metric >= RH_GATE_FILES && metric <= RH_GATE_CHANGES);
 }
 
 /* The margin is half the limit, as for times of turns; of start, end and CPU time of the process,
@@ -201,7 +205,7 @@ static void judge_pairs(struct rh_gate_scenario *scenario, enum rh_gate_metric m
 		double b = scenario->pairs[p].value[1][metric];
 		double slack = rh_gate_metric_rows[metric].slack;
 
-		if (!isfinite(a) || !isfinite(b))
+		if (!isfinite(a) || !isfinite(b) || !(a + slack > 0) || !(b + slack > 0))
 			continue;
 		/* The slack is added to both sides: a small addition to a small number is not a
 		 * regression. Start and end wait for a CPU, on a busy machine, and one file more is
@@ -295,9 +299,19 @@ static size_t timed_pairs(const struct rh_gate_scenario *scenario)
 	return count;
 }
 
+/* What gates only by default and stays undecided does not hold up a build: it is reported, and
+ * gates no more. */
+static void limit_default(const struct rh_gate_config *config, struct rh_gate_result *result)
+{
+	if (config->latency_asked)
+		return;
+	result->look.more &= result->look.pairs < RH_GATE_LATENCY_PAIRS_MAX;
+	if (result->look.verdict == RH_GATE_INCONCLUSIVE)
+		result->gates = false;
+}
+
 /* A kind that the trace lacks, or has so seldom that less than two pairs in three measured it, is
- * not judged. One that gates only by default and stays undecided does not hold up a build: it is
- * reported, and gates no more. */
+ * not judged. */
 static void limit_latency(const struct rh_gate_config *config, struct rh_gate_result *result,
 			  size_t timed)
 {
@@ -305,11 +319,7 @@ static void limit_latency(const struct rh_gate_config *config, struct rh_gate_re
 
 	if (look->pairs * 3 < timed * 2 || look->pairs == 0)
 		result->gates = look->more = false;
-	if (config->latency_asked)
-		return;
-	look->more &= look->pairs < RH_GATE_LATENCY_PAIRS_MAX;
-	if (look->verdict == RH_GATE_INCONCLUSIVE)
-		result->gates = false;
+	limit_default(config, result);
 }
 
 void rh_gate_judge_scenario(const struct rh_gate_config *config, struct rh_gate_scenario *scenario,
@@ -351,6 +361,8 @@ void rh_gate_judge_scenario(const struct rh_gate_config *config, struct rh_gate_
 			judge_pairs(scenario, (enum rh_gate_metric)m);
 		if (m >= RH_GATE_LATENCY)
 			limit_latency(config, result, timed);
+		else if (m == RH_GATE_PART)
+			limit_default(config, result);
 		if (result->gates)
 			scenario->verdict = worse(scenario->verdict, result->look.verdict);
 	}

@@ -160,6 +160,8 @@ int rh_gate_live_close(struct rh_gate_bench *bench, struct rh_gate_live *side, i
 	side->others_cpu_ns = side->worker.others_cpu_ns;
 	side->life_ns = since - side->born_ns;
 	side->children = side->worker.children;
+	side->changed = side->worker.changed;
+	identity->changed |= side->changed;
 	if (!identity->said[0])
 		rh_worker_said(&side->worker, identity->said, sizeof(identity->said));
 	rh_gate_spend(bench, RH_GATE_ENDING, since);
@@ -473,6 +475,9 @@ void rh_gate_live_keep(struct rh_gate_scenario *scenario, const struct rh_gate_l
 		row->value[s][RH_GATE_MAPS] = one->maps;
 		row->value[s][RH_GATE_MOVED] = (double)one->moved_bytes;
 		row->value[s][RH_GATE_CHILDREN] = one->children;
+		if (!(row->value[s][RH_GATE_PART] > 0))
+			row->value[s][RH_GATE_PART] = 1; /* a pair of a single block */
+		row->value[s][RH_GATE_CHANGES] = __builtin_popcount(one->changed);
 		row->kept[s] = one->rss_kept > base ? one->rss_kept - base : 0;
 		row->ns_per_event[s] = one->events ? one->wall_ns / (double)one->events : 0;
 		row->switches[s] = one->switches;

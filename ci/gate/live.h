@@ -37,7 +37,8 @@ struct rh_gate_live {
 	uint64_t others_cpu_ns;		  /* ... and of that, of threads that are no lanes */
 	uint64_t born_ns, life_ns;	  /* rh_now_ns() of its start; from there to close */
 	unsigned files, threads, maps;	  /* at the end of the last pass; 0 = not read */
-	unsigned children;		  /* after close: processes it started */
+	unsigned children;		  /* after close: processes it started ... */
+	uint32_t changed;		  /* ... and what it changed: bits of enum rh_changed */
 	uint64_t moved_bytes;		  /* by resizes, of all passes */
 	uint64_t faults, switches, events;
 	double wall_ns;
@@ -99,6 +100,12 @@ int rh_gate_live_name(int which, int result, struct rh_err *err);
 
 /* The log ratios of a block: turn[side][unit]. */
 void rh_gate_block_of(struct rh_gate_turn turn[2][2], struct rh_gate_block *block);
+
+/* Of a pair's blocks, in a trace of so many units: how many times slower the eighth of the trace,
+ * or of the turns in time, was that was slower most, for the baseline and for the candidate; 1 =
+ * none was, or they are too few. */
+void rh_gate_worst_part(const struct rh_gate_block *blocks, size_t count, size_t units,
+			double out[2]);
 
 /* The row of a pair, of what its sides saw. */
 void rh_gate_live_keep(struct rh_gate_scenario *scenario, const struct rh_gate_live side[2],

@@ -312,12 +312,13 @@ static int go_through(struct pair *pair, struct rh_gate_pair_row *row, struct rh
 	return rh_gate_live_run_out(bench, pair->side, err);
 }
 
-static int turns(struct pair *pair, struct rh_err *err)
+static int turns(struct pair *pair, struct rh_gate_pair_row *row, struct rh_err *err)
 {
 	struct rh_gate_scenario *scenario = pair->scenario;
 	size_t first = scenario->block_count, wanted = pair->bench->config->blocks;
 	bool one_is_enough = blocks_of_a_pass(pair->bench) >= wanted;
 	uint64_t since = rh_now_ns();
+	double part[2];
 
 	if (pair->pass)
 		first = pair->first_block; /* the last pass of the calibration has some */
@@ -325,6 +326,10 @@ static int turns(struct pair *pair, struct rh_err *err)
 		if (run_pass(pair, err) < 0)
 			return -1;
 	scenario->passes += pair->pass;
+	rh_gate_worst_part(scenario->blocks + first, scenario->block_count - first,
+			   pair->bench->units->count, part);
+	for (int s = 0; s < 2; s++)
+		row->value[s][RH_GATE_PART] = part[s];
 	rh_gate_spend(pair->bench, RH_GATE_TURNS, since);
 	return 0;
 }
@@ -339,7 +344,7 @@ static int live(struct pair *pair, struct rh_gate_pair_row *row, struct rh_err *
 	odd = pair->number % 2 && blocks_of_a_pass(bench) >= bench->config->blocks;
 	if (odd && go_through(pair, row, err) < 0)
 		return -1;
-	if (turns(pair, err) < 0)
+	if (turns(pair, row, err) < 0)
 		return -1;
 	/* twice through at least: a heap may be slow, or grow, only then */
 	if (!odd && (bench->latency || pair->pass == 1) && go_through(pair, row, err) < 0)

@@ -108,6 +108,7 @@ static int life(struct rh_gate_bench *bench, int which, struct rh_gate_turn *who
 	sum->maps = side.maps > sum->maps ? side.maps : sum->maps;
 	sum->moved_bytes += side.moved_bytes;
 	sum->children += side.children;
+	sum->changed |= side.changed;
 	sum->faults += side.faults;
 	sum->switches += side.switches;
 	sum->events += side.events;

@@ -79,10 +79,10 @@ static int no_such_metric(const char *name, struct rh_err *err)
 	return rh_fail(
 		err, RH_USAGE,
 		"there is no metric '%s'; %s%s%sthere are wall, cpu, median, "
-		"batch-p99, rss, faults, startup, image, exit, process, "
-		"background, files, threads, maps, moved, children, and of single operations "
-		"p50, p99, p99.9, also of one kind: alloc.p99, free.p99, remote.p99, resize.p99, "
-		"and class",
+		"batch-p99, part, rss, faults, startup, image, exit, process, "
+		"background, files, threads, maps, moved, children, changes, and of single "
+		"operations p50, p99, p99.9, also of one kind: alloc.p99, free.p99, remote.p99, "
+		"resize.p99, and class",
 		name, meant ? "did you mean " : "", meant ? meant : "", meant ? "? " : "");
 }
 

@@ -466,6 +466,14 @@ static void warn_of_host(struct rh_gate *gate)
 		if (gate->side[s].said[0])
 			rh_gate_warn(gate, "a worker of the %s printed: %s",
 				     s ? "candidate" : "baseline", gate->side[s].said);
+	for (int s = 0; s < 2; s++) {
+		char text[300];
+
+		rh_worker_changes(gate->side[s].changed, text, sizeof(text));
+		if (text[0])
+			rh_gate_warn(gate, "a worker of the %s changed its process: %s",
+				     s ? "candidate" : "baseline", text);
+	}
 	for (size_t i = 0; i < gate->scenario_count; i++)
 		if (gate->scenarios[i].lanes > gate->host.cpus_allowed)
 			rh_gate_warn(gate,

@@ -73,6 +73,21 @@ enum rh_ctl_command {
 	RH_CTL_CLOSE,	   /* closes the heap; the worker exits with 0 after its answer */
 };
 
+/* What an allocator may change of the process that it serves: bits of ctl->changed. */
+enum rh_changed {
+	RH_CHANGED_STREAMS, /* standard input, output or error is another file, or none */
+	RH_CHANGED_SIGNALS, /* handlers */
+	RH_CHANGED_MASK,    /* blocked signals */
+	RH_CHANGED_PRIORITY,
+	RH_CHANGED_CPUS,
+	RH_CHANGED_LIMITS,
+	RH_CHANGED_DUMPABLE,
+	RH_CHANGED_TIMERS,
+	RH_CHANGED_ENVIRONMENT,
+	RH_CHANGED_FOLDER,
+	RH_CHANGED_COUNT
+};
+
 enum rh_ctl_touch {
 	RH_TOUCH_NONE,
 	RH_TOUCH_FIRST,
@@ -195,6 +210,7 @@ struct rh_ctl {
 	uint32_t flush_due, flushed;  /* at exit a stream of ours had to be flushed, and was */
 
 	uint32_t adopts;   /* in each answer: orphans of what it starts become its own */
+	uint32_t changed;  /* CLOSE: bits of enum rh_changed */
 	uint32_t children; /* CLOSE, and again at exit: processes it started, ended ones too */
 
 	/* identity, valid in the start-up answer */

@@ -297,6 +297,24 @@ void rh_worker_said(const struct rh_worker *worker, char *text, size_t bytes)
 	snprintf(text, bytes, "%s", line);
 }
 
+void rh_worker_changes(uint32_t changed, char *text, size_t bytes)
+{
+	static const char *const names[RH_CHANGED_COUNT] = {
+		[RH_CHANGED_STREAMS] = "standard streams", [RH_CHANGED_SIGNALS] = "signal handlers",
+		[RH_CHANGED_MASK] = "blocked signals",	   [RH_CHANGED_PRIORITY] = "priority",
+		[RH_CHANGED_CPUS] = "CPUs it may use",	   [RH_CHANGED_LIMITS] = "resource limits",
+		[RH_CHANGED_DUMPABLE] = "dumpable flag",   [RH_CHANGED_TIMERS] = "timers",
+		[RH_CHANGED_ENVIRONMENT] = "environment",  [RH_CHANGED_FOLDER] = "working folder",
+	};
+	size_t length = 0;
+
+	text[0] = '\0';
+	for (int i = 0; i < RH_CHANGED_COUNT && length < bytes; i++)
+		if (changed >> i & 1)
+			length += (size_t)snprintf(text + length, bytes - length, "%s%s",
+						   length ? ", " : "", names[i]);
+}
+
 /* If ld.so dropped the preload, or the library has no malloc, we would measure libc under another
  * name. */
 static int check_identity(struct rh_worker *worker, const struct rh_spec *spec, struct rh_err *err)
@@ -473,6 +491,7 @@ int rh_worker_close(struct rh_worker *worker, struct rh_err *err)
 	worker->cpu_ns = cpu_of(&used);
 	worker->others_cpu_ns = worker->ctl->others_cpu_ns;
 	worker->children = worker->ctl->children;
+	worker->changed = worker->ctl->changed;
 	leaked = rh_leaked_end(worker->group, worker->mark);
 	if (leaked)
 		return rh_fail(

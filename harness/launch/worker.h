@@ -63,6 +63,7 @@ struct rh_worker {
 	uint64_t exit_ns, cpu_ns; /* after close: from CLOSE to its end; CPU time of its life ... */
 	uint64_t others_cpu_ns;	  /* ... and of that until CLOSE, of threads that are no lanes */
 	uint32_t children;	  /* after close: processes it started, ended ones too */
+	uint32_t changed;	  /* after close: bits of enum rh_changed */
 	char mark[RH_LEAKED_MARK_BYTES]; /* of its environment, and of what it starts */
 	pid_t group; /* process group of the worker and of what it starts; 0 = none */
 };
@@ -81,6 +82,9 @@ int rh_worker_close(struct rh_worker *worker, struct rh_err *err);
 
 /* The last line it printed to stdout or stderr; "" = nothing. After close, before end. */
 void rh_worker_said(const struct rh_worker *worker, char *text, size_t bytes);
+
+/* "signal handlers, limits": words for bits of enum rh_changed. */
+void rh_worker_changes(uint32_t changed, char *text, size_t bytes);
 
 /* The two halves of a command, for callers that do other work in between. */
 void rh_worker_send(struct rh_worker *worker, enum rh_ctl_command command);

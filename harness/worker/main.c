@@ -362,15 +362,16 @@ static void count_fork(void)
 }
 
 #ifndef RH_SANITIZE
-static void watch_forks(int argc, char **argv, char **env)
+static void begin_first(int argc, char **argv, char **env)
 {
-	(void)argc, (void)argv, (void)env;
+	(void)argc, (void)argv;
+	rh_changes_first(env);
 	pthread_atfork(NULL, count_fork, NULL); /* the C library has room for 48: no malloc */
 }
 
 /* Runs before every constructor, that of a preloaded allocator, too. */
 __attribute__((section(".preinit_array"),
-	       used)) static void (*const before_all)(int, char **, char **) = watch_forks;
+	       used)) static void (*const before_all)(int, char **, char **) = begin_first;
 #endif
 
 /* fork() is counted; what was started by other means (vfork, posix_spawn, system) is one if it was
@@ -431,6 +432,7 @@ static void obey(struct worker *worker)
 		worker->spec.layer[0].ops.close(worker->heap);
 		ctl->others_cpu_ns = rh_others_cpu_ns(worker);
 		ctl->children = count_children();
+		ctl->changed = rh_changes_at_end(on_crash);
 		break;
 	}
 }
@@ -502,6 +504,7 @@ int main(int argc, char **argv)
 	struct rh_ctl *ctl;
 	long parent = argc == 2 ? strtol(argv[1], NULL, 10) : -1;
 
+	rh_changes_at_start();
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (argc == 2 && strcmp(argv[1], "version") == 0) {
 		print_version();

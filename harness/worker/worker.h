@@ -11,6 +11,7 @@
 #define RH_WORKER_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -165,6 +166,14 @@ void rh_seats_turn(struct worker *worker);
 void rh_seats_preroll(struct worker *worker, bool verify);
 /* Runs one job on the lanes that are set up for it; returns when all are done. */
 void rh_seats_do(struct worker *worker, enum job job, struct lane *lanes, uint32_t count);
+
+/* --- changes.c --- */
+
+/* Before the first constructor; when main begins; and when the heap is closed: bits of enum
+ * rh_changed. Signals that crash_handler serves then are ours. */
+void rh_changes_first(char **env);
+void rh_changes_at_start(void);
+uint32_t rh_changes_at_end(void (*crash_handler)(int, siginfo_t *, void *));
 
 /* --- drain.c --- */
 

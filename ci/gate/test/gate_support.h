@@ -47,6 +47,7 @@ static inline void make_gate(struct rh_gate *gate)
 				rh_grow(&row->pairs, &row->pair_count, sizeof(*pair));
 
 			pair->value[0][RH_GATE_RSS] = pair->value[1][RH_GATE_RSS] = 1e8;
+			pair->value[0][RH_GATE_PART] = pair->value[1][RH_GATE_PART] = 1;
 			for (int b = 0; b < 40; b++) {
 				struct rh_gate_block *block =
 					rh_grow(&row->blocks, &row->block_count, sizeof(*block));

@@ -3,6 +3,7 @@
  * wonders, counts, and what may be stored as a baseline. Gates made by hand.
  */
 #include "ci/gate/latency.h"
+#include "ci/gate/live.h"
 #include "ci/gate/test/gate_support.h"
 
 /* Pairs like the first, so many, of which the first `over` have that much memory. */
@@ -393,9 +394,73 @@ static void a_baseline_is_made_of_what_can_be_repeated(void **state)
 	rh_gate_free(&gate);
 }
 
+/* Forty blocks of eight passes: slower by a half in an eighth of the trace, in a pass, nowhere. */
+static void the_worst_part_is_found(void **state)
+{
+	struct rh_gate_block blocks[40] = { { .pair = 0 } };
+	double part[2], *at;
+
+	(void)state;
+	for (unsigned i = 0; i < 40; i++)
+		blocks[i] = (struct rh_gate_block){ .pass = i / 5, .unit = i % 5 * 8 };
+	rh_gate_worst_part(blocks, 40, 40, part);
+	assert_float_equal(part[0], 1, 1e-12);
+	assert_float_equal(part[1], 1, 1e-12);
+	for (unsigned i = 0; i < 40; i++)
+		if (blocks[i].unit == 16)
+			blocks[i].d[RH_GATE_WALL] = log(1.5);
+	rh_gate_worst_part(blocks, 40, 40, part);
+	assert_float_equal(part[0], 1, 1e-12);
+	assert_float_equal(part[1], 1.5, 1e-9);
+	for (unsigned i = 0; i < 40; i++)
+		blocks[i].d[RH_GATE_WALL] = blocks[i].pass == 1 ? -log(1.5) : 0;
+	rh_gate_worst_part(blocks, 40, 40, part);
+	assert_float_equal(part[0], 1.5, 1e-9);
+	assert_float_equal(part[1], 1, 1e-12);
+	at = &blocks[7].d[RH_GATE_WALL]; /* one block alone is no part */
+	for (unsigned i = 0; i < 40; i++)
+		blocks[i].d[RH_GATE_WALL] = 0;
+	*at = 3;
+	rh_gate_worst_part(blocks, 40, 40, part);
+	assert_float_equal(part[1], 1, 1e-12);
+	rh_gate_worst_part(blocks, 3, 40, part);
+	assert_float_equal(part[1], 1, 1e-12);
+}
+
+/* A part of the trace that is a half slower in each pair fails beside a median of nothing; one that
+ * is so in every other pair is reported and holds nothing up. */
+static void a_slow_part_fails(void **state)
+{
+	struct rh_gate gate;
+	struct rh_gate_result *result;
+
+	(void)state;
+	make_gate(&gate);
+	gate.scenario_count = 1;
+	gate.config.metric_gates[RH_GATE_PART] = true;
+	gate.config.metric_threshold[RH_GATE_PART] = 0.30;
+	gate.config.pairs_max = 4;
+	gate.config.latency_asked = false;
+	result = &gate.scenarios[0].result[RH_GATE_PART];
+	for (int p = 0; p < 4; p++)
+		for (int s = 0; s < 2; s++)
+			gate.scenarios[0].pairs[p].value[s][RH_GATE_PART] = s ? 1.5 : 1.02;
+	rh_gate_judge(&gate);
+	assert_int_equal(result->look.verdict, RH_GATE_FAIL);
+	for (int p = 0; p < 2; p++)
+		gate.scenarios[0].pairs[2 * p].value[1][RH_GATE_PART] = 1.02;
+	rh_gate_judge(&gate);
+	assert_int_equal(result->look.verdict, RH_GATE_INCONCLUSIVE);
+	assert_false(result->gates);
+	gate.scenario_count = 2;
+	rh_gate_free(&gate);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_worst_part_is_found),
+		cmocka_unit_test(a_slow_part_fails),
 		cmocka_unit_test(memory_is_decided_by_a_sign_test),
 		cmocka_unit_test(waiting_for_a_cpu_at_the_end_is_nothing),
 		cmocka_unit_test(latencies_are_decided_by_a_sign_test),

@@ -266,6 +266,47 @@ if command -v cc >/dev/null; then
 	said '^  background .* fail'
 	gate 1 '  its document is judged alike' --recompute background.json
 
+	# ---- what it changes ----
+	cat >change.c <<-'END'
+		#include <signal.h>
+		#include <stdlib.h>
+		#include <sys/resource.h>
+		#include <sys/time.h>
+		#include <unistd.h>
+		__attribute__((constructor)) static void change(void)
+		{
+			struct rlimit limit = { 60, 60 };
+			struct itimerval timer = { { 0, 0 }, { 3600, 0 } };
+			sigset_t set;
+			sigemptyset(&set);
+			sigaddset(&set, SIGTERM);
+			if (CHANGE == 0)
+				close(1);
+			if (CHANGE == 1)
+				signal(SIGTERM, SIG_IGN);
+			if (CHANGE == 2)
+				sigprocmask(SIG_BLOCK, &set, 0);
+			if (CHANGE == 3)
+				nice(3);
+			if (CHANGE == 4)
+				setrlimit(RLIMIT_NOFILE, &limit);
+			if (CHANGE == 5)
+				setitimer(ITIMER_REAL, &timer, 0);
+			if (CHANGE == 6)
+				setenv("MALLOC_ARENA_MAX", "1", 1);
+			if (CHANGE == 7)
+				chdir("/");
+		}
+	END
+	words=('standard streams' 'signal handlers' 'blocked signals' priority 'resource limits' timers
+		environment 'working folder')
+	for change in $(seq 0 7); do
+		cc -pthread -shared -fPIC -O1 -w -DLIFE=0 -DCHANGE="$change" life.c change.c -o "change$change.so"
+		gate 1 "a library that changes its process's ${words[$change]}" t.rht --baseline ./life0.so \
+			--candidate "$temp/change$change.so" --metrics changes "${quick[@]}"
+		said "a worker of the candidate changed its process: ${words[$change]}\$"
+	done
+
 	# ---- what it holds ----
 	for fault in '19 files' '20 maps' '21 children' '22 threads' '23 children'; do
 		gate 1 "more ${fault#* } (life ${fault% *})" t.rht --baseline ./life0.so \
