@@ -13,6 +13,7 @@
 #include "alloc/base/printable.h"
 #include "plots/figure/figure.h"
 #include "ci/gate/report.h"
+#include "harness/result/pool.h"
 
 enum { MARKDOWN_BYTES_MAX = 60000, ANNOTATIONS_MAX = 10, PRINTABLE_BYTES = 4096 };
 
@@ -21,12 +22,10 @@ int rh_gate_write_by(const struct rh_gate *gate, const char *path, bool append,
 {
 	char *bytes = NULL;
 	size_t count = 0;
-	FILE *to = open_memstream(&bytes, &count);
+	FILE *to = rh_memory_text(&bytes, &count);
 	struct rh_outfile out;
 	int result = -1;
 
-	if (!to)
-		return rh_fail(err, RH_OS, "no memory for %s", path);
 	fill(gate, to);
 	if (fclose(to) != 0) {
 		free(bytes);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "alloc/base/os.h"
+#include "harness/result/pool.h"
 #include "harness/result/load.h"
 #include "harness/result/result.h"
 
@@ -367,10 +368,8 @@ static char *like_of(const char *pattern)
 {
 	bool part = pattern && !strpbrk(pattern, "*%");
 	size_t bytes = pattern ? strlen(pattern) : 0;
-	char *like = malloc(bytes + 3), *at = like;
+	char *like = rh_scratch(bytes + 3, 1), *at = like;
 
-	if (!like)
-		abort();
 	if (part || !pattern)
 		*at++ = '%';
 	for (size_t i = 0; i < bytes; i++)
@@ -418,11 +417,9 @@ static void key_of(sqlite3_stmt *rows, char *key, size_t bytes)
 
 static char *copy_of(sqlite3_stmt *rows, int index)
 {
-	char *copy = strdup(column(rows, index));
+	const char *text = column(rows, index);
 
-	if (!copy)
-		abort();
-	return copy;
+	return memcpy(rh_scratch(strlen(text) + 1, 1), text, strlen(text));
 }
 
 static struct rh_history_series *add_series(struct rh_history_list *list, sqlite3_stmt *rows)

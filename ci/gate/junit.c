@@ -15,6 +15,7 @@
 #include "alloc/base/printable.h"
 #include "ci/gate/report.h"
 #include "plots/figure/figure.h"
+#include "harness/result/pool.h"
 
 enum { TEXT_BYTES = 4096 };
 
@@ -168,9 +169,7 @@ static void fill_suite(const struct rh_gate *gate, size_t i, struct tally *sum, 
 	char name[300] = "reheap gate", *cases = NULL;
 	size_t bytes = 0;
 
-	suite.to = open_memstream(&cases, &bytes);
-	if (!suite.to)
-		return;
+	suite.to = rh_memory_text(&cases, &bytes);
 	if (row)
 		rh_gate_scenario_name(row, name, sizeof(name));
 	if (row)
@@ -191,10 +190,8 @@ static void fill_junit(const struct rh_gate *gate, FILE *to)
 	size_t suites = gate->scenario_count + (gate->why[0] != '\0'), bytes = 0;
 	struct tally sum = { 0 };
 	char *text = NULL;
-	FILE *body = open_memstream(&text, &bytes);
+	FILE *body = rh_memory_text(&text, &bytes);
 
-	if (!body)
-		return;
 	for (size_t i = 0; i < suites; i++)
 		fill_suite(gate, i, &sum, body);
 	if (fclose(body) == 0) {

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "alloc/base/err.h"
 
@@ -27,9 +28,14 @@ struct rh_pool {
 	size_t chunk_bytes;   /* of the next one */
 };
 
-static _Noreturn void no_memory(void)
+static void say_no_memory(void)
 {
 	fputs("reheap: no memory for results\n", stderr);
+}
+
+static _Noreturn void no_memory(void)
+{
+	say_no_memory();
 	exit(RH_OS);
 }
 
@@ -41,6 +47,70 @@ void *rh_scratch(size_t count, size_t bytes)
 	if (!memory)
 		no_memory();
 	return memory;
+}
+
+struct text {
+	char **text;
+	size_t *bytes, room;
+};
+
+/* Within a stream, whose lock exit() would want: without the atexit functions. */
+static ssize_t add_text(void *cookie, const char *from, size_t bytes)
+{
+	struct text *to = cookie;
+	size_t need = *to->bytes + bytes + 1;
+	char *grown;
+
+	assert(need > bytes);
+	if (need > to->room) {
+		to->room = need > 2 * to->room ? need : 2 * to->room;
+		grown = realloc(*to->text, to->room);
+		if (!grown) {
+			say_no_memory();
+			_exit(RH_OS);
+		}
+		*to->text = grown;
+	}
+	memcpy(*to->text + *to->bytes, from, bytes);
+	*to->bytes += bytes;
+	(*to->text)[*to->bytes] = '\0';
+	return (ssize_t)bytes;
+}
+
+/* For ftell() alone. */
+static int find_text(void *cookie, off64_t *offset, int whence)
+{
+	const struct text *to = cookie;
+
+	if (whence != SEEK_CUR || *offset != 0)
+		return -1;
+	*offset = (off64_t)*to->bytes;
+	return 0;
+}
+
+static int end_text(void *cookie)
+{
+	free(cookie);
+	return 0;
+}
+
+FILE *rh_memory_text(char **text, size_t *bytes)
+{
+	static const cookie_io_functions_t functions = { .write = add_text,
+							 .seek = find_text,
+							 .close = end_text };
+	struct text *cookie = rh_scratch(1, sizeof(*cookie));
+	FILE *to;
+
+	cookie->text = text;
+	cookie->bytes = bytes;
+	cookie->room = FIRST_BYTES;
+	*bytes = 0;
+	*text = rh_scratch(1, cookie->room);
+	to = fopencookie(cookie, "w", functions);
+	if (!to)
+		no_memory();
+	return to;
 }
 
 struct rh_pool *rh_pool_open(void)

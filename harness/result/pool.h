@@ -9,11 +9,17 @@
 #define RH_POOL_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 struct rh_pool;
 
 /* Zeroed memory that the caller frees; never NULL. */
 void *rh_scratch(size_t count, size_t bytes);
+
+/* A stream into memory: at each flush and at its end *text has all of it and a NUL behind, *bytes
+ * says how much. The text is freed by the caller. Unlike that of open_memstream() it is whole or
+ * the driver ends: a page without its middle would look like one. */
+FILE *rh_memory_text(char **text, size_t *bytes);
 
 struct rh_pool *rh_pool_open(void);
 void rh_pool_close(struct rh_pool *pool); /* NULL allowed */

@@ -13,11 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "harness/result/pool.h"
 #include "harness/result/result.h"
 #include "harness/test/schema_check.h"
 #include "traces/format/event.h"
@@ -395,6 +398,56 @@ static void tables_tell(void **state)
 	end(&result);
 }
 
+/* Writes a text that does not fit into what is left of the address space. */
+static void fill_memory(void)
+{
+	const struct rlimit limit = { 64 << 20, 64 << 20 };
+	static char piece[1 << 16];
+	char *text;
+	size_t bytes;
+	FILE *to;
+
+	freopen("/dev/null", "w", stderr);
+	setrlimit(RLIMIT_AS, &limit);
+	to = rh_memory_text(&text, &bytes);
+	memset(piece, 'x', sizeof(piece));
+	for (int i = 0; i < 4096; i++)
+		fwrite(piece, 1, sizeof(piece), to);
+	fclose(to);
+	_exit(0);
+}
+
+static void texts_are_whole_or_the_end(void **state)
+{
+	char *text;
+	size_t bytes;
+	FILE *to = rh_memory_text(&text, &bytes);
+	int status = 0;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(strlen(text), 0);
+	for (int i = 0; i < 1000; i++)
+		fprintf(to, "%d\n", i);
+	assert_int_equal(ftell(to), 3890);
+	fclose(to);
+	assert_int_equal(bytes, 3890);
+	assert_int_equal(strlen(text), bytes);
+	free(text);
+#ifndef RH_SANITIZE /* its shadow is larger than any limit */
+	child = fork();
+	if (child == 0)
+		fill_memory();
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), RH_OS);
+#else
+	(void)child;
+	(void)status;
+	(void)fill_memory;
+#endif
+}
+
 /* For the end-to-end tests: counts and names the files that do not match the schema. */
 static int check_files(char **paths, const struct rh_record_type *type)
 {
@@ -425,6 +478,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(metrics_have_rows),
 		cmocka_unit_test(csv_quotes),
 		cmocka_unit_test(tables_tell),
+		cmocka_unit_test(texts_are_whole_or_the_end),
 	};
 
 	if (argc > 1)

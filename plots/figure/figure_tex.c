@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "plots/figure/figure.h"
+#include "harness/result/pool.h"
 
 static const struct {
 	char mark;
@@ -51,12 +52,14 @@ static const char *escaped(const struct rh_view *view, const char *text)
 	char *buffer = NULL;
 	size_t bytes = 0;
 	const char *result;
-	FILE *to = text ? open_memstream(&buffer, &bytes) : NULL;
+	FILE *to;
 
-	if (!to)
-		return text ? "" : NULL;
+	if (!text)
+		return NULL;
+	to = rh_memory_text(&buffer, &bytes);
 	rh_escape_tex(text, to);
-	result = fclose(to) == 0 ? rh_pool_printf(view->pool, "%s", buffer) : "";
+	fclose(to);
+	result = rh_pool_printf(view->pool, "%s", buffer);
 	free(buffer);
 	return result;
 }

@@ -19,6 +19,7 @@
 
 #include "alloc/base/os.h"
 #include "plots/figure/figure.h"
+#include "harness/result/pool.h"
 
 extern char **environ;
 
@@ -465,7 +466,7 @@ static int draw_builtin(const struct rh_view *view, const struct rh_figure *figu
 {
 	char *text = NULL;
 	size_t bytes = 0;
-	FILE *to = open_memstream(&text, &bytes);
+	FILE *to = rh_memory_text(&text, &bytes);
 
 	if (to)
 		rh_figure_svg(view, figure, to);
@@ -477,7 +478,7 @@ static int write_sources(const struct rh_view *view, const struct rh_figure *fig
 {
 	char *tsv = NULL, *gp = NULL;
 	size_t tsv_bytes = 0, gp_bytes = 0;
-	FILE *tsv_to = open_memstream(&tsv, &tsv_bytes), *gp_to = open_memstream(&gp, &gp_bytes);
+	FILE *tsv_to = rh_memory_text(&tsv, &tsv_bytes), *gp_to = rh_memory_text(&gp, &gp_bytes);
 	int result = 0;
 
 	if (tsv_to)

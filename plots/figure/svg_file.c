@@ -13,6 +13,7 @@
 #include "alloc/base/printable.h"
 #include "plots/figure/figure.h"
 #include "plots/figure/svg_pack.h"
+#include "harness/result/pool.h"
 
 extern char **environ;
 
@@ -43,27 +44,20 @@ int rh_figure_put(const char *dir, const char *name, const char *text, size_t by
 	return put_whole(path, text, bytes, err);
 }
 
-/* Dressed and packed; NULL without memory. */
+/* Dressed and packed. */
 static char *finished(const char *svg, const struct words *words, size_t *bytes)
 {
 	char *dressed = NULL, *packed = NULL;
 	size_t dressed_bytes;
-	FILE *to = open_memstream(&dressed, &dressed_bytes);
+	FILE *to = rh_memory_text(&dressed, &dressed_bytes);
 
-	if (to)
-		rh_svg_dress(svg, words->id, words->title, words->caption, to);
-	if (!to || fclose(to) != 0) {
-		free(dressed);
-		return NULL;
-	}
-	to = open_memstream(&packed, bytes);
-	if (to)
-		rh_svg_pack(dressed, to);
+	rh_svg_dress(svg, words->id, words->title, words->caption, to);
+	fclose(to);
+	to = rh_memory_text(&packed, bytes);
+	rh_svg_pack(dressed, to);
 	free(dressed);
-	if (to && fclose(to) == 0)
-		return packed;
-	free(packed);
-	return NULL;
+	fclose(to);
+	return packed;
 }
 
 int rh_svg_dress_file(const char *path, const char *id, const char *title, const char *caption,

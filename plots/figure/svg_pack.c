@@ -18,6 +18,7 @@
 
 #include "plots/figure/svg_pack.h"
 #include "plots/figure/svg_tree.h"
+#include "harness/result/pool.h"
 
 enum { CLASS_FROM = 3 }; /* as many elements that look alike are worth a class */
 
@@ -488,10 +489,8 @@ static void join_paths(const struct pack *pack, struct item *from, const struct 
 {
 	char *d = NULL;
 	size_t bytes = 0;
-	FILE *text = open_memstream(&d, &bytes);
+	FILE *text = rh_memory_text(&d, &bytes);
 
-	if (!text)
-		abort();
 	for (const struct item *item = from; item <= to; item++)
 		fputs(rh_svg_get(item->node, "d"), text);
 	fclose(text);

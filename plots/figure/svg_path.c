@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "plots/figure/svg_pack.h"
+#include "harness/result/pool.h"
 
 enum { TENTHS_MAX = 10000000 }; /* of a coordinate: beyond it a path is left as it is */
 
@@ -163,9 +164,7 @@ const char *rh_svg_path(struct rh_pool *pool, const char *d, bool polygon)
 	size_t bytes = 0;
 	bool read;
 
-	track.to = open_memstream(&text, &bytes);
-	if (!track.to)
-		abort();
+	track.to = rh_memory_text(&text, &bytes);
 	read = walk(d, &track);
 	if (read && polygon)
 		close_path(&track);
@@ -206,10 +205,8 @@ const char *rh_svg_numbers(struct rh_pool *pool, const char *value, int digits)
 	const char *at = value, *short_text;
 	char *text = NULL;
 	size_t bytes = 0;
-	FILE *to = open_memstream(&text, &bytes);
+	FILE *to = rh_memory_text(&text, &bytes);
 
-	if (!to)
-		abort();
 	while (*at) {
 		char *end = NULL;
 		double number = strchr("-.0123456789", *at) ? strtod(at, &end) : 0;

@@ -12,6 +12,7 @@
 #include "plots/report/compare_parts.h"
 #include "plots/figure/figure.h"
 #include "alloc/base/printable.h"
+#include "harness/result/pool.h"
 
 enum { BAR_CELLS = 21, MD_BYTES_MAX = 60000 };
 
@@ -87,11 +88,10 @@ static void print_md(const struct rh_view *view, const struct rh_compare *compar
 {
 	char *text = NULL;
 	size_t bytes = 0, rows = 0;
-	const struct rh_compare_row **ordered = calloc(compare->row_count + 1, sizeof(*ordered));
-	FILE *out = open_memstream(&text, &bytes);
+	const struct rh_compare_row **ordered =
+		rh_scratch(compare->row_count + 1, sizeof(*ordered));
+	FILE *out = rh_memory_text(&text, &bytes);
 
-	if (!out || !ordered)
-		abort();
 	rh_compare_order(compare, ordered);
 	print_remarks(compare, "> ", out);
 	if (compare->remark_count)

@@ -249,11 +249,9 @@ static const struct rh_compare_row *heaviest(const struct rh_compare *compare, c
 
 void rh_compare_order(const struct rh_compare *compare, const struct rh_compare_row **rows)
 {
-	const struct rh_compare_row **heads = calloc(compare->row_count + 1, sizeof(heads[0]));
+	const struct rh_compare_row **heads = rh_scratch(compare->row_count + 1, sizeof(heads[0]));
 	size_t metrics = 0, count = 0;
 
-	if (!heads)
-		abort();
 	for (size_t i = 0; i < compare->row_count; i++)
 		if (is_first_of_metric(compare, i))
 			heads[metrics++] = heaviest(compare, compare->rows[i].a->name);

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "alloc/base/os.h"
+#include "harness/result/pool.h"
 
 static void put_number(double value, FILE *to)
 {
@@ -140,11 +141,9 @@ static int put(const struct rh_view *view, void (*write)(const struct rh_view *v
 {
 	char *text = NULL;
 	size_t bytes = 0;
-	FILE *to = open_memstream(&text, &bytes);
+	FILE *to = rh_memory_text(&text, &bytes);
 	int result;
 
-	if (!to)
-		return rh_fail(err, RH_OS, "no memory for %s/%s", dir, name);
 	write(view, to);
 	fclose(to);
 	result = rh_figure_put(dir, name, text, bytes, err);

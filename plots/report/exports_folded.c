@@ -15,6 +15,7 @@
 #include "plots/report/exports.h"
 #include "plots/figure/figure.h"
 #include "alloc/base/printable.h"
+#include "harness/result/pool.h"
 
 enum { FUNCTIONS_MAX = 64, NAME_BYTES = 160 };
 
@@ -128,9 +129,7 @@ static int write_one(const struct rh_view *view, size_t scene, size_t style, con
 	profile = rh_pool_alloc(view->pool, 1, sizeof(*profile));
 	add_side(profile, base, 0);
 	add_side(profile, own, 1);
-	to = open_memstream(&text, &bytes);
-	if (!to)
-		abort();
+	to = rh_memory_text(&text, &bytes);
 	for (size_t i = 0; i < profile->count; i++)
 		rh_print(to, "%s %.0f %.0f\n", profile->list[i].name, 1000 * profile->list[i].ir[0],
 			 1000 * profile->list[i].ir[1]);

@@ -17,6 +17,7 @@
 #include "harness/matrix/effect.h"
 #include "plots/report/overview_page.h"
 #include "plots/report/report.h"
+#include "harness/result/pool.h"
 
 static const struct {
 	const char *name, *title;
@@ -181,10 +182,8 @@ static int write_csv(const struct rh_overview *o, const char *dir, struct rh_err
 {
 	char *text = NULL;
 	size_t bytes = 0;
-	FILE *to = open_memstream(&text, &bytes);
+	FILE *to = rh_memory_text(&text, &bytes);
 
-	if (!to)
-		abort();
 	if (rh_store_csv(o->store, to, err) < 0) {
 		fclose(to);
 		free(text);
@@ -200,11 +199,9 @@ int rh_overview_write(const struct rh_overview *overview, const struct rh_draw *
 	struct rh_overview_page page;
 	char *text = NULL;
 	size_t bytes = 0;
-	FILE *to = open_memstream(&text, &bytes);
+	FILE *to = rh_memory_text(&text, &bytes);
 	int result;
 
-	if (!to)
-		abort();
 	result = gather(overview, &page, err);
 	if (result == 0)
 		result = write_page(overview, &page, draw->plots_dir, to, err);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "plots/report/report.h"
+#include "harness/result/pool.h"
 
 static void cell(const char *tag, const char *class, const char *text, FILE *to)
 {
@@ -112,10 +113,8 @@ void rh_report_warnings(const struct rh_view *view, FILE *to)
 {
 	char *text = NULL, *items = NULL;
 	size_t bytes = 0, item_bytes = 0, count;
-	FILE *list = open_memstream(&text, &bytes), *unique = open_memstream(&items, &item_bytes);
+	FILE *list = rh_memory_text(&text, &bytes), *unique = rh_memory_text(&items, &item_bytes);
 
-	if (!list || !unique)
-		abort();
 	warn_machines(view, list);
 	for (size_t d = 0; d < view->doc_count; d++) {
 		const struct rh_document *file = &view->docs[d].file;
