@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "alloc/base/err.h"
+#include "alloc/base/grow.h"
 
 enum { FIRST_BYTES = 4096, MOST_BYTES = 65536, ALIGN = _Alignof(max_align_t) };
 
@@ -59,17 +60,11 @@ static ssize_t add_text(void *cookie, const char *from, size_t bytes)
 {
 	struct text *to = cookie;
 	size_t need = *to->bytes + bytes + 1;
-	char *grown;
 
 	assert(need > bytes);
-	if (need > to->room) {
-		to->room = need > 2 * to->room ? need : 2 * to->room;
-		grown = realloc(*to->text, to->room);
-		if (!grown) {
-			say_no_memory();
-			_exit(RH_OS);
-		}
-		*to->text = grown;
+	if (!rh_reserve(to->text, &to->room, need, 1)) {
+		say_no_memory();
+		_exit(RH_OS);
 	}
 	memcpy(*to->text + *to->bytes, from, bytes);
 	*to->bytes += bytes;
