@@ -64,7 +64,7 @@ log() {
 	}'
 }
 
-printf '%-12s %12s %10s %14s %10s\n' format lines 'CPU s' 'lines/s, M' 'MB/s'
+printf '%-12s %12s %10s %14s %10s  %s\n' format lines 'CPU s' 'lines/s, M' 'MB/s' 'goal: 6'
 for format in android csv heaptrack logalloc ltrace lttng malloclab mtrace perf text umpire valgrind wee_alloc; do
 	log $format >log
 	count=$(wc -l <log)
@@ -77,5 +77,8 @@ for format in android csv heaptrack logalloc ltrace lttng malloclab mtrace perf 
 	done
 	"$build/reheap" info t.rht >/dev/null || { cat out; exit 1; }
 	awk -v f=$format -v n="$count" -v s="$best" -v b="$bytes" \
-		'BEGIN { printf "%-12s %12d %10.2f %14.1f %10.0f\n", f, n, s, n / s / 1e6, b / s / 1e6 }'
+		'BEGIN {
+			printf "%-12s %12d %10.2f %14.1f %10.0f  %s\n", f, n, s, n / s / 1e6, b / s / 1e6,
+				n / s / 1e6 >= 6 ? "met" : "missed"
+		}'
 done
