@@ -334,7 +334,7 @@ static bool huge_pages_unasked(void)
 /* Sixteen sizes, a block of each: the tables and structures of the heap and its lane. */
 static void a_small_heap_takes_few_pages_for_itself(void **state)
 {
-	enum { SIZES = 16, PAGES = 10 };
+	enum { SIZES = 16, PAGES = 9 };
 	size_t pages;
 
 	(void)state;

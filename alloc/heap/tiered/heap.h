@@ -245,7 +245,7 @@ struct bin_table {
 };
 
 enum {
-	TIER_BITS_FIRST = 1024,
+	TIER_BITS_FIRST = 768,
 	SPAN_CACHE_MAX = 128,	/* span structs a lane keeps; refilled by half */
 	STASH_PAGES_ALL = 256,	/* free pages that all lanes keep as whole spans: 2 MiB together, */
 	STASH_PAGES_MIN = 32,	/* but 256 KiB each, */

@@ -2,11 +2,11 @@
  * lane.c - opening and closing heaps and lanes.
  *
  * A heap is one zeroed mapping, and arenas; the maps of pages are as long as the 64 GiB window
- * and cost memory only where pages exist. A small heap of one lane touches nine pages of it:
+ * and cost memory only where pages exist. A small heap of one lane touches eight pages of it:
  *
  *	heap, span structs	2	lane	3	(a page more for each 32 spans after 14)
  *	spans by page, and structs by number	1	bins by page, and bitmaps of chunks	1
- *	other tables, and the first bitmaps of spans	2
+ *	other tables, and the first bitmaps of spans	1
  *
  * A lane comes from fixalloc under the heap lock and goes back there: ten thousand lanes one
  * after another use the same memory.
@@ -51,17 +51,9 @@ static void *back_to_back(struct persistent *from, size_t below, size_t part, si
 	return base ? base + below + part : NULL;
 }
 
-static void open_second_page(struct rh_heap *heap)
-{
-	struct persistent *from = &heap->persistent;
-
-	heap->arenas.zero_from =
-		rh_persistent_alloc(from, TIER_WINDOW_ARENAS * sizeof(uint16_t), RH_PAGE);
-	heap->bits_first = (uintptr_t)rh_persistent_alloc(from, TIER_BITS_FIRST, 8);
-}
-
-/* The tables of the page heap and of arenas, of which a small heap uses the first entries only. Two
- * pages have them all, because each page ends with the beginning of a long table. */
+/* The tables of the page heap and of arenas, of which a small heap uses the first entries only: the
+ * first bitmaps of spans and the chunks' summaries share their page. The levels above those are
+ * written when the tree is walked, which a small heap does not do. */
 static int open_tables(struct rh_heap *heap)
 {
 	struct persistent *from = &heap->persistent;
@@ -69,16 +61,12 @@ static int open_tables(struct rh_heap *heap)
 	bool radix = heap->profile->radix;
 
 	arenas->owned = rh_persistent_alloc(from, TIER_WINDOW_ARENAS, RH_PAGE);
-	for (unsigned i = 0; i < TIER_LEVELS && radix; i++) {
-		static const unsigned order[TIER_LEVELS] = { 0, 1, 2, TIER_LEVELS - 1, 3 };
-
-		if (order[i] == 3)
-			open_second_page(heap);
-		if (rh_pages_open_level(heap, order[i]) < 0)
+	arenas->zero_from = rh_persistent_alloc(from, TIER_WINDOW_ARENAS * sizeof(uint16_t), 8);
+	heap->bits_first = (uintptr_t)rh_persistent_alloc(from, TIER_BITS_FIRST, 8);
+	for (unsigned level = TIER_LEVELS; level-- > 0 && radix;) {
+		if (rh_pages_open_level(heap, level) < 0)
 			return -1;
 	}
-	if (!radix)
-		open_second_page(heap);
 	arenas->page_in_use = rh_persistent_alloc(from, TIER_WINDOW_PAGES / 8, 8);
 	if (!arenas->zero_from || !arenas->owned || !arenas->page_in_use)
 		return -1;
