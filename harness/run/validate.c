@@ -404,6 +404,22 @@ void rh_validate_free(struct rh_validate *validate)
 		rh_result_free(&validate->contended);
 }
 
+/* Without a replay on the baseline nothing is predicted. */
+static int check_replay(struct rh_validate *out, struct rh_err *err)
+{
+	for (size_t b = 0; b < out->row_count; b++) {
+		const struct rh_run_backend *backend = &out->result.backends[b];
+
+		if (backend->status != RH_STATUS_FAILED)
+			continue;
+		if (b == out->base)
+			return rh_fail(err, RH_FAILED, "the replay on %s failed: %s", backend->text,
+				       backend->why);
+		rh_result_warn(&out->result, "failed on %s: %s", backend->text, backend->why);
+	}
+	return 0;
+}
+
 int rh_validate_run(const struct rh_validate_config *config, struct rh_validate *out,
 		    struct rh_err *err)
 {
@@ -448,6 +464,8 @@ int rh_validate_run(const struct rh_validate_config *config, struct rh_validate 
 		result = count_instructions(config, out, err);
 	if (result == 0)
 		result = rh_run_trials(&run, &out->result, err);
+	if (result == 0)
+		result = check_replay(out, err);
 	if (result == 0 && out->threads > 1)
 		result = rh_validate_paced(config, out, err);
 	if (result == 0) {

@@ -304,6 +304,25 @@ cc -O1 -static job.c -o fixed 2>/dev/null && {
 is_exit 2 'a model is no backend for a program' "$reheap" validate -q --backend libc,tiered -- ./job
 says 'cannot be put under a real program' 'it says'
 is_exit 2 'nor is one backend a comparison' "$reheap" validate -q --backend libc -- ./job
+
+# A library that the program bears and the replay does not.
+cat >dies.c <<'END'
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+__attribute__((constructor)) static void begin(void)
+{
+	if (strcmp(program_invocation_short_name, "reheap-worker") == 0)
+		_exit(3);
+}
+END
+cc -shared -fPIC dies.c own.c -fno-builtin -o dies.so
+is_exit 1 'a replay that fails on the baseline is an error' "$reheap" validate -q --reps 1 \
+	--backend dies=./dies.so,libc --baseline dies -- ./job
+says 'the replay on dies failed: ' 'with the reason'
+"$reheap" validate -q --reps 1 --backend libc,dies=./dies.so -- ./job >out 2>err
+ok 'on another backend it is a note' grep -q '^note: replay: failed on dies: ' out
 "$reheap" validate -q --reps 1 --backend libc,./waste.so -- ./no-such-program >.out 2>.err
 code=$?
 ok "a program that is not there is an error (exit $code)" test $code != 0
