@@ -356,12 +356,12 @@ static void drain_all(struct worker *worker)
 
 static _Atomic uint32_t forks;
 
+#ifndef RH_SANITIZE
 static void count_fork(void)
 {
 	atomic_fetch_add(&forks, 1);
 }
 
-#ifndef RH_SANITIZE
 static void begin_first(int argc, char **argv, char **env)
 {
 	(void)argc, (void)argv;
