@@ -8,7 +8,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 mode=${1:?usage: ci/own/install.sh install|uninstall BUILD_DIR}
 build=${2:?usage: ci/own/install.sh install|uninstall BUILD_DIR}
-# absolute PATH: without ~ (which sh leaves alone in PREFIX=~/x), without slashes at its end
+# absolute PATH: without ~ (which sh leaves alone in PREFIX=~/x), without slashes too many
 absolute() {
 	local path=$1
 	# shellcheck disable=SC2088  # the ~ is the text
@@ -17,8 +17,8 @@ absolute() {
 	/*) ;;
 	*) path=$PWD/$path ;;
 	esac
-	while [ "${path%/}" != "$path" ]; do path=${path%/}; done
-	printf '%s' "$path"
+	path=$(printf '%s/' "$path" | tr -s /)
+	printf '%s' "${path%/}"
 }
 prefix=$(absolute "${PREFIX:-/usr/local}")
 libdir=$(absolute "${LIBDIR:-$prefix/lib}")

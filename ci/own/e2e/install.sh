@@ -31,9 +31,9 @@ ok "every page is sound$bad" test -z "$bad"
 
 # Values, through the shells themselves where they are here.
 complete_in_bash() {
-	bash -c '. "$0/share/bash-completion/completions/reheap"
+	PATH=$place/bin:$PATH bash -c '. "$0/share/bash-completion/completions/reheap"
 		COMP_LINE=$1 COMP_POINT=${#1} COMP_TYPE=9
-		read -r -a COMP_WORDS <<<"$1"; COMP_WORDS[0]=$0/bin/reheap
+		read -r -a COMP_WORDS <<<"$1"; [ "${COMP_WORDS[0]}" != reheap ] || COMP_WORDS[0]=$0/bin/reheap
 		COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _reheap; echo "${COMPREPLY[*]}"' "$place" "$1"
 }
 ok 'bash: --backend ti' test "$(complete_in_bash 'reheap replay --backend ti')" = tiered
@@ -43,6 +43,11 @@ ok 'bash: metrics' test "$(complete_in_bash 'reheap gate --metrics wal')" = wall
 ok 'bash: importers' test "$(complete_in_bash 'reheap import andr')" = android
 ok 'bash: generators' test "$(complete_in_bash 'reheap gen larso')" = larson
 ok 'knobs and their values' test "$("$reheap" complete 'reheap replay -b tiered:gc=or')" = tiered:gc=oracle
+for before in 'sudo ' 'X=1 ' 'time nice ' '/usr/bin/' 'reheap record -o x -- '; do
+	ok "behind '$before'" test "$("$reheap" complete "${before}reheap replay --backend ti")" = tiered
+done
+ok 'a file may be called reheap' test -z "$("$reheap" complete 'reheap plot reheap t')"
+ok 'bash: under another name' test "$(complete_in_bash 'rh replay --backend ti')" = tiered
 ok 'files are left to the shell' test -z "$("$reheap" complete 'reheap info t')"
 # Of each shell: the word that a line is completed to.
 words='reheap replay --backend ti|tiered
@@ -52,7 +57,9 @@ reheap import andr|android
 reheap gen larso|larson
 reheap replay -b tiered:gc=or|tiered:gc=oracle
 reheap list back|backends
-reheap replay --touch rec|recorded'
+reheap replay --touch rec|recorded
+cd / && reheap replay --backend ti|tiered
+X=1 reheap replay --backend ti|tiered'
 cat >zsh.zsh <<'END2'
 # zsh.zsh PLACE LINE: the line after a TAB in an interactive zsh; its key ^X prints the line
 zmodload zsh/zpty || exit 1
@@ -158,6 +165,35 @@ examples=$place/share/doc/reheap/examples
 	fi
 }
 
+# Odd places: blanks, a ~ that no shell has expanded, slashes too many; the tree moved afterwards.
+export HOME=$PWD/home
+for odd in "$PWD/two words/" '~/.local' "$PWD//odd///"; do
+	ok "make install PREFIX='${odd#"$PWD"}'" make -C "$root" -s install NO_DEPS=1 B="$build" PREFIX="$odd"
+done
+ok 'it runs from a place with blanks' 'two words/bin/reheap' replay t.rht --backend libc --reps 1
+ok 'and from ~' home/.local/bin/reheap replay t.rht --backend libc --reps 1
+mv 'two words' moved && ln -s "$PWD/moved/bin/reheap" linked
+ok 'also when it was moved' ./linked replay t.rht --backend libc --reps 1
+if command -v pkg-config >/dev/null; then
+	ok 'where pkg-config finds it' test "$(PKG_CONFIG_PATH=moved/lib/pkgconfig pkg-config --define-prefix --cflags reheap |
+		sed 's/ *$//')" = "-Imoved/include"
+	ok 'and without a slash too many' fails grep -q //  odd/lib/pkgconfig/reheap.pc
+fi
+mv moved 'two words'
+for odd in "$PWD/two words" '~/.local' "$PWD/odd"; do
+	ok "make uninstall PREFIX='${odd#"$PWD"}'" make -C "$root" -s uninstall NO_DEPS=1 B="$build" PREFIX="$odd"
+done
+ok 'DESTDIR with blanks' make -C "$root" -s install NO_DEPS=1 B="$build" PREFIX=/usr DESTDIR="$PWD/stage of it"
+ok 'has all of it' test -x 'stage of it/usr/bin/reheap' -a -e 'stage of it/usr/lib/pkgconfig/reheap.pc'
+ok 'and leaves nothing' make -C "$root" -s uninstall NO_DEPS=1 B="$build" PREFIX=/usr DESTDIR="$PWD/stage of it"
+ok 'of all of them nothing is left' test -z "$(find 'two words' home odd 'stage of it' -type f -o -type l 2>/dev/null)"
+
+# The library shows what its headers declare, and nothing else.
+ok 'libreheap shows names of its own only' test -z "$(nm -D --defined-only "$place/lib/libreheap.so" |
+	awk '$2 != "A" && $3 !~ /^rh_/ { print $3 }')"
+readelf -d "$place/lib/libreheap.so" >dynamic.txt
+ok 'its name has the version of the interface' grep -q -F 'soname: [libreheap.so.0]' dynamic.txt
+
 ok 'make uninstall' make -C "$root" -s uninstall NO_DEPS=1 B="$build" PREFIX="$place"
 ok 'nothing is left' test ! -e "$place"
 ok 'make help names every such target' test "$(make -C "$root" -s help | grep -c -E "make (install|deb|dist|test-deb|test-arm64|test-matrix|test-fleet) ")" -ge 6
@@ -165,6 +201,10 @@ if [ -e "$root/.git" ] && command -v git >/dev/null; then
 	ok 'make dist' "$root/ci/own/dist.sh" "$PWD/one"
 	ok 'again' "$root/ci/own/dist.sh" "$PWD/two"
 	ok 'the same bytes' cmp one/*.tar.gz two/*.tar.gz
+	mkdir unpacked && tar -xzf one/*.tar.gz -C unpacked --strip-components=1
+	ok 'make dist out of the tarball, without git' unpacked/ci/own/dist.sh "$PWD/three"
+	ok 'the same bytes again' cmp one/*.tar.gz three/*.tar.gz
+	rm -rf unpacked
 else
 	skip 'the same bytes' 'not a checkout of git'
 fi
