@@ -480,8 +480,8 @@ static void answer(struct rh_ctl *ctl)
 {
 	int adopts = 0;
 
-	prctl(PR_GET_CHILD_SUBREAPER, &adopts);
-	ctl->adopts = adopts != 0;
+	/* Where the question is refused (a sandbox, an emulator) nothing is known against it. */
+	ctl->adopts = prctl(PR_GET_CHILD_SUBREAPER, &adopts) != 0 || adopts != 0;
 	rh_ctl_pass(ctl, RH_CTL_DRIVER);
 }
 
