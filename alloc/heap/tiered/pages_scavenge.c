@@ -181,7 +181,7 @@ static void take_run(struct rh_heap *heap, struct resident run)
 
 /* Several runs with the lock dropped once; with one lane there is nobody to drop it for. Runs of
  * fewer than page_min pages stay: a heap that grows would give them back one by one, and take each
- * again next (of ten traces: more calls in eight, and 1.5 % more memory at the peak). */
+ * again next (of ten traces: more calls in seven, and 1.5 % more memory at the peak). */
 size_t rh_pages_scavenge(struct rh_heap *heap, unsigned page_min, size_t page_max)
 {
 	/* Sixteen system calls at once: the lock is dropped once for all of them, and
