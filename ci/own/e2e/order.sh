@@ -2,7 +2,7 @@
 # Order between threads, whatever the processor makes of it: blocks that one thread makes and another
 # frees at once, recorded and replayed. A stamp that changes places with another's shows as a free
 # before its alloc or as a second birth at one address; a wake-up that is lost as a replay that does
-# not end. make test-qemu runs it on AArch64. shellcheck source=ci/own/e2e/lib.sh
+# not end. shellcheck source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 hand_over=$build/helpers/hand_over
 [ -x "$hand_over" ] || skip_all "no hand_over in $build"
