@@ -48,15 +48,20 @@ long sysconf(int name)
 		return (long)PAGE;
 	return ((long (*)(int))dlsym(RTLD_NEXT, "sysconf"))(name);
 }
-/* An address that begins a page; 0: no room. */
+/* A place that begins a page and is held for the caller, who maps over it: other threads map, too.
+ * 0: no room. */
 static uintptr_t place(size_t bytes)
 {
 	uintptr_t raw = (uintptr_t)syscall(SYS_mmap, NULL, whole(bytes) + PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L);
+	uintptr_t start;
 
 	if (raw == (uintptr_t)MAP_FAILED)
 		return 0;
-	syscall(SYS_munmap, raw, whole(bytes) + PAGE);
-	return whole(raw);
+	start = whole(raw);
+	if (start > raw)
+		syscall(SYS_munmap, raw, start - raw);
+	syscall(SYS_munmap, start + whole(bytes), raw + PAGE - start);
+	return start;
 }
 void *mmap(void *at, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
@@ -74,10 +79,11 @@ void *mmap(void *at, size_t bytes, int prot, int flags, int fd, off_t offset)
 }
 void *mremap(void *at, size_t had, size_t bytes, int flags, ...)
 {
-	uintptr_t start = place(bytes);
+	uintptr_t start;
 
 	if (PAGE == 4096 && LARGE != 4096)
 		return (void *)syscall(SYS_mremap, at, had, bytes, flags);
+	start = place(bytes);
 	return start && !odd((uintptr_t)at) ?
 		       (void *)syscall(SYS_mremap, at, had, whole(bytes), flags | MREMAP_FIXED, start) : MAP_FAILED;
 }
