@@ -17,6 +17,7 @@
  * many. After the last cycle nobody knows; then all that is born dies at once, and what lives
  * stays as much.
  */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "alloc/base/grow.h"
@@ -167,6 +168,7 @@ static int read_event(struct replay *replay, const struct rh_event *event, uint3
 	/* The stretch that is read. */
 	struct death_stretch *stretch = &deaths->of[deaths->read - deaths->ended];
 
+	assert(deaths->read >= deaths->ended && deaths->read - deaths->ended < DEATHS_AHEAD);
 	switch (event->kind) {
 	case RH_EV_FREE:
 		return found_dead(replay, event->id, lane, err);
@@ -247,6 +249,9 @@ int rh_deaths_cycle_ended(struct replay *replay, uint32_t lane, struct rh_err *e
 {
 	struct deaths *deaths = &replay->deaths;
 
+	/* A trace that has no snapshot opened no reader. */
+	if (!deaths->over && deaths->read == deaths->ended && begin_stretch(replay, lane, err) < 0)
+		return -1;
 	while (is_spread(replay) && deaths->next < DEATH_SLICES)
 		bury_slice(replay, lane);
 	deaths->ways[deaths->ended % 2].bytes = 0;
