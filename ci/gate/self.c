@@ -5,10 +5,11 @@
  * itself, and slow:0% against slow:lag=S% of it (the same code with a wait of S ns for each
  * operation, on the mean: the decorator's own cost is on both sides). S is measured first (slow.c),
  * so that it takes 5 % more *time*; --slow-by gives a share of more operations instead. With
- * --slow-tail it is not the mean that grows: one free in fifty takes so long that free.p99 is that
- * much more, and latencies alone gate; with --slow-memory so much more is held from the first
- * lane's start to its end. It prints the share of false alarms and of found slow-downs, each with
- * an exact 95 % bound, the time ratio that was really injected, and the seconds a gate takes. With
+ * --slow-tail it is not the mean that grows: one free in fifty takes so much longer that free.p99
+ * is that much more, and latencies alone gate; with --slow-memory so much more is held from the
+ * first lane's start to its end. It prints the share of false alarms and of found slow-downs, each
+ * with an exact 95 % bound, the time ratio that was really injected, and the seconds a gate takes.
+ * With
  * --keep a line per gate, and S, are appended to a file; what is there already is not run again.
  *
  * For gates of identical code each gating metric is counted as well: how many pairs were beyond its
@@ -346,7 +347,7 @@ static void report_slow(const struct self *self)
 		       slow->hold_bytes / 1048576, 100 * self->target, slow->ratio, slow->lo,
 		       slow->hi, slow->pairs, slow->seconds);
 	else if (self->plant == PLANT_TAIL && slow->pairs)
-		printf("  tail: one free in fifty takes %.0f ns, calibrated to %.1f %% more at the "
+		printf("  tail: one free in fifty takes %.0f ns more, calibrated to %.1f %% more at the "
 		       "99th percentile of frees: ratio %.4f [%.4f, %.4f], two errors, %zu "
 		       "pairs, %.0f s\n",
 		       slow->late_ns, 100 * self->target, slow->ratio, slow->lo, slow->hi,

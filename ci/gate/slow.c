@@ -9,8 +9,9 @@
  *	   a quarter of the target's distance from the margin, if that is less: 3 % at a limit of
  *	   5 % lie 0.5 % above it, and a plant of 2.7 % would measure something else
  *
- * A tail (rh_gate_find_late) is easier: the percentile is the wait and what surrounds it, as soon
- * as that is more than it was. Steps look for the wait, and a last one of more pairs measures.
+ * A tail (rh_gate_find_late) is easier: the percentile is the wait and a free, as soon as that is
+ * more than it was. Steps look for the wait, and a last one of more pairs measures; a tail that is
+ * then off by more than half of what was wanted is none.
  *
  * The number of pairs of a step is fixed, not sequential: a rule that stops when the
  * difference looks large would find it larger than it is.
@@ -218,19 +219,21 @@ int rh_gate_find_slow(const struct rh_gate *gate, const char *backend, double ta
 
 /* ---- a tail ---- */
 
-enum { PAIRS_LOOK = 12, PAIRS_TAIL = 24, FIRST_WAIT_NS = 300, TAIL_STEPS = 6 };
+enum { PAIRS_LOOK = 12, PAIRS_TAIL = 24, FIRST_WAIT_NS = 300, TAIL_STEPS = 8 };
 #define TAIL_NEAR 0.02
 
-struct tail { /* free.p99 in ns: means over pairs */
+struct tail { /* free.p99 in ns: the mean over pairs, and that times the ratio */
 	double baseline, candidate;
 };
 
-/* Means, not medians: a percentile is a few steps of the clock, and a median is one of them. */
+/* Means, not medians: a percentile is a few steps of the clock, and a median is one of them. The
+ * ratio is the mean of the pairs' own: the baseline's percentile goes from 40 to 80 ns, and the
+ * ratio of two means would be another. */
 static int read_tail(const struct rh_gate *one, struct tail *tail, struct rh_gate_slow *slow,
 		     struct rh_err *err)
 {
 	const struct rh_gate_scenario *row = &one->scenarios[0];
-	double sum[2] = { 0 }, logs = 0, squares = 0, n = 0, error;
+	double sum = 0, logs = 0, squares = 0, n = 0, error;
 
 	for (size_t p = 0; p < row->pair_count; p++) {
 		double a = row->pairs[p].value[0][RH_GATE_FREE_P99];
@@ -238,8 +241,7 @@ static int read_tail(const struct rh_gate *one, struct tail *tail, struct rh_gat
 
 		if (!isfinite(a) || !isfinite(b))
 			continue;
-		sum[0] += a;
-		sum[1] += b;
+		sum += a;
 		logs += log(b / a);
 		squares += log(b / a) * log(b / a);
 		n++;
@@ -249,10 +251,10 @@ static int read_tail(const struct rh_gate *one, struct tail *tail, struct rh_gat
 	if (n < 2)
 		return rh_fail(err, RH_INVALID, "%s has too few frees for their 99th percentile",
 			       row->trace);
-	*tail = (struct tail){ sum[0] / n, sum[1] / n };
 	error = sqrt(fmax(squares - logs * logs / n, 0) / (n - 1) / n);
 	slow->pairs = (size_t)n;
 	slow->ratio = exp(logs / n);
+	*tail = (struct tail){ sum / n, sum / n * slow->ratio };
 	slow->lo = exp(logs / n - 2 * error);
 	slow->hi = exp(logs / n + 2 * error);
 	return 0;
@@ -298,6 +300,12 @@ int rh_gate_find_late(const struct rh_gate *gate, const char *backend, double ta
 		       fabs(log(tail.candidate / tail.baseline / (1 + target))) < TAIL_NEAR;
 		wait = next_wait(wait, target, &tail);
 	}
+	if (result == 0 && fabs(slow->ratio - 1 - target) > target / 2)
+		result = rh_fail(
+			err, RH_INVALID,
+			"the tail cannot be calibrated: with %.0f ns more the 99th percentile "
+			"of frees of %s is %.1f %% more, and %.1f %% were wanted",
+			slow->late_ns, backend, 100 * (slow->ratio - 1), 100 * target);
 	slow->seconds = (double)(rh_now_ns() - since) / 1e9;
 	return result;
 }

@@ -20,7 +20,7 @@ enum { RH_GATE_FREE_P99 = RH_GATE_LATENCY + RH_GATE_OF_FREE * RH_GATE_QUANTILES 
 struct rh_gate_slow {
 	double share;	      /* of 100 ns an operation, or of more operations when those are
 			       * given; 0: a tail of frees or memory instead */
-	double late_ns;	      /* one free in fifty takes this */
+	double late_ns;	      /* one free in fifty takes so much longer */
 	double hold_bytes;    /* this much is held */
 	double ratio, lo, hi; /* of time (free.p99, rss), against slow:0%; 95 % interval,
 			       * of a tail the mean and two of its errors, of memory the range */
