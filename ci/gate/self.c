@@ -347,9 +347,9 @@ static void report_slow(const struct self *self)
 		       slow->hold_bytes / 1048576, 100 * self->target, slow->ratio, slow->lo,
 		       slow->hi, slow->pairs, slow->seconds);
 	else if (self->plant == PLANT_TAIL && slow->pairs)
-		printf("  tail: one free in fifty takes %.0f ns more, calibrated to %.1f %% more at the "
-		       "99th percentile of frees: ratio %.4f [%.4f, %.4f], two errors, %zu "
-		       "pairs, %.0f s\n",
+		printf("  tail: one free in fifty takes %.0f ns more, calibrated to %.1f %% more "
+		       "at the 99th percentile of frees: ratio %.4f [%.4f, %.4f], two errors, "
+		       "%zu pairs, %.0f s\n",
 		       slow->late_ns, 100 * self->target, slow->ratio, slow->lo, slow->hi,
 		       slow->pairs, slow->seconds);
 	else if (slow->pairs)

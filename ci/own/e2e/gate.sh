@@ -77,7 +77,7 @@ ends_in 'a slow-down of a given time is looked for, and found or said not to be'
 ok '  with its ratio and interval' grep -q -E \
 	'calibrated to 100.0 % more time: ratio 2.0000 \[|no wait makes' \
 	"$temp/.out" "$temp/.err"
-# A tail is planted: one free in fifty takes 50 us. Its calibration is given, the gate is real.
+# A tail is planted: one free in fifty takes 50 us more. Its calibration is given, the gate is real.
 {
 	echo 'calibrated libc 1.25% 1.05000 1.04700 1.05300 32 10.00'
 	echo 'calibrated libc late=50000ns 300.0 290.0 310.0 24 10.00'
@@ -87,7 +87,7 @@ ends_in 'a tail of frees is found' self-test 0 -- "$reheap" gate t.rht --self-te
 	--lanes 1 --gates 0 --gates-slower 1 --slow-tail 20% --metrics p99 --blocks 4 --pairs 24 \
 	--no-verify --keep tail.txt
 ok '  by the percentile of frees, as it was planted' bash -c \
-	"grep -q 'one free in fifty takes 50000 ns, calibrated to 20.0 % more' '$temp/.out' &&
+	"grep -q 'one free in fifty takes 50000 ns more, calibrated to 20.0 % more' '$temp/.out' &&
 	 grep -q '^gate 1, slowed down: fail, ratio [1-9][0-9]' '$temp/.out' &&
 	 grep -q '1 gates of another' '$temp/.err' && tail -n 1 tail.txt | grep -q ' late=50000ns .*free.p99=[0-9]*/[0-9]*!\$'"
 ends_in 'a tail judged by the mean, too' usage 2 -- "$reheap" gate t.rht --self-test --slow-tail 20%
