@@ -297,7 +297,10 @@ void rh_gate_print(const struct rh_gate *gate, FILE *to)
 	print_first_bad(gate, to);
 	if (gate->config.tier != RH_TIER_DETERMINISTIC)
 		fprintf(to, "Changes are medians of paired ratios. FAIL: surely beyond half the "
-			    "limit (startup, exit, process: the limit); PASS: short of it.\n");
+			    "limit (startup, exit, process: the limit); PASS: short of it.\n"
+			    "Intervals from wall to batch-p99 are at the gate's level; those of "
+			    "the others go from the least to the largest pair: 10 of 11 pairs "
+			    "beyond fail.\n");
 	for (size_t i = 0; i < gate->warning_count; i++)
 		rh_print(to, "note: %s\n", gate->warnings[i]);
 }
