@@ -407,7 +407,8 @@ static void fill_memory(void)
 	size_t bytes;
 	FILE *to;
 
-	freopen("/dev/null", "w", stderr);
+	if (!freopen("/dev/null", "w", stderr))
+		_exit(1);
 	setrlimit(RLIMIT_AS, &limit);
 	to = rh_memory_text(&text, &bytes);
 	memset(piece, 'x', sizeof(piece));
