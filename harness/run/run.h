@@ -51,6 +51,9 @@ void rh_result_print_summary(const struct rh_result *result, const struct rh_tri
 			     size_t count, FILE *to, const struct rh_telling *how);
 /* 1536 -> "1.5 KiB" */
 void rh_size_text(char *text, size_t text_bytes, double bytes);
+/* Time net of the floor for people: "12.3", "< 4.5" where it may be nothing, "noise" where the
+ * floor took longer. RH_CELL bytes; without a metric "-". */
+void rh_net_cell(char *cell, const struct rh_metric *m);
 
 /* run_trial.c: one worker's life. Fills trial, whose setting is already filled in. Never fails
  * itself: errors become the trial's status. */

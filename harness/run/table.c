@@ -64,6 +64,20 @@ static void number_cell(char *cell, const struct rh_metric *m, double scale, int
 		snprintf(cell, RH_CELL, "%.*f%s", digits, m->median * scale, unit);
 }
 
+/* Of a short trace the floor may take as long as the allocator, or longer: such a difference is not
+ * what the allocator takes, and a negative time is none. What can be said is what it is below. */
+void rh_net_cell(char *cell, const struct rh_metric *m)
+{
+	if (!m)
+		snprintf(cell, RH_CELL, "-");
+	else if (m->lo > 0)
+		number_cell(cell, m, 1, 1, "");
+	else if (m->hi > 0)
+		snprintf(cell, RH_CELL, "< %.1f", m->hi);
+	else
+		snprintf(cell, RH_CELL, "noise");
+}
+
 /* The cells of one line, and which of them differ from the baseline. */
 struct line {
 	char (*cell)[RH_CELL];
@@ -83,7 +97,7 @@ static void fill_line(const struct rh_result *result, const struct rh_trial *lik
 	interval_cell(line->cell[1], METRIC("time.ns_per_event"), 1);
 	interval_cell(line->cell[2], METRIC("time.ratio"), 2);
 	if (b != result->floor)
-		number_cell(line->cell[3], METRIC("time.ns_per_event_net"), 1, 1, "");
+		rh_net_cell(line->cell[3], METRIC("time.ns_per_event_net"));
 	m = METRIC("memory.rss_peak_bytes");
 	if (m)
 		rh_size_text(line->cell[4], RH_CELL, m->median);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "harness/probe/probe.h"
+#include "harness/run/run.h"
 #include "traces/format/event.h"
 
 enum { COLUMNS = 8 };
@@ -38,8 +39,7 @@ static bool fill_row(const struct rh_probe_table *table, uint32_t b, char (*cell
 	if (b == table->result->floor)
 		snprintf(cell[3], RH_CELL, "-");
 	else
-		rh_metric_cell(cell[3], rh_table_metric(table, b, "steady.ns_per_event_net"), 1,
-			       "%.1f");
+		rh_net_cell(cell[3], rh_table_metric(table, b, "steady.ns_per_event_net"));
 	rh_metric_cell(cell[4], rh_table_metric(table, b, "steady.rss_peak_bytes"), 1 / 1048576.0,
 		       "%.1f MiB");
 	rh_metric_cell(cell[5], rh_table_metric(table, b, "steady.rss_end_bytes"), 1 / 1048576.0,

@@ -1,6 +1,6 @@
 /*
  * test_warnings.c - the warnings before the figures of a run: each by a planted cause, and none
- * without it.
+ * without it; and cells that are no figures.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "alloc/base/cells.h"
 #include "harness/run/run.h"
 
 enum { EVENTS = 1000 };
@@ -127,11 +128,39 @@ static void recorded_on(void **state)
 	assert_true(warned(&result, &config, "recorded on libjemalloc.so.2, not on libc"));
 }
 
+/* A time below the floor is none; what may be nothing is told by its upper end. */
+static void net_times_are_never_negative(void **state)
+{
+	static const struct {
+		struct rh_metric metric;
+		const char *cell;
+	} rows[] = {
+		{ { .n = 6, .median = 12.34, .lo = 10, .hi = 15 }, "12.3" },
+		{ { .n = 6, .median = 2, .lo = -1, .hi = 4.5 }, "< 4.5" },
+		{ { .n = 6, .median = -2, .lo = -6, .hi = 1 }, "< 1.0" },
+		{ { .n = 6, .median = -2, .lo = -6, .hi = -1 }, "noise" },
+		{ { .n = 1, .median = -2, .lo = -2, .hi = -2 }, "noise" },
+	};
+	char cell[RH_CELL];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		rh_net_cell(cell, &rows[i].metric);
+		assert_string_equal(cell, rows[i].cell);
+	}
+	rh_net_cell(cell, NULL);
+	assert_string_equal(cell, "-");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(waits),   cmocka_unit_test(foreign_heap), cmocka_unit_test(load),
-		cmocka_unit_test(one_cpu), cmocka_unit_test(recorded_on),
+		cmocka_unit_test(net_times_are_never_negative),
+		cmocka_unit_test(waits),
+		cmocka_unit_test(foreign_heap),
+		cmocka_unit_test(load),
+		cmocka_unit_test(one_cpu),
+		cmocka_unit_test(recorded_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
