@@ -277,4 +277,9 @@ int rh_spec_open(struct rh_spec *spec, unsigned lanes_max, struct rh_heap **heap
  * ("jemalloc is not found: install libjemalloc2"). Driver only: it allocates. */
 int rh_peer_find(const struct rh_peer *peer, char *path, size_t path_bytes, struct rh_err *err);
 
+/* The bytes of a C library's file that are the code of its malloc: from the last function that is
+ * exported before those of the malloc family to the first one after them, because what they call
+ * (_int_malloc) is exported nowhere. RH_ABSENT: the family does not lie together (musl). */
+int rh_library_malloc_code(const char *path, uint64_t *first, uint64_t *end, struct rh_err *err);
+
 #endif

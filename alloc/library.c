@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "alloc/backend.h"
 #include "alloc/base/os.h"
 
 #if defined(__x86_64__)
@@ -81,13 +82,22 @@ static void look_at(const ElfW(Sym) * symbol, const char *names, uint64_t names_
 		library->has_native = true;
 }
 
-static int scan(const struct rh_filemap *file, const char *path, struct rh_library *library,
-		struct rh_err *err)
+/* ---- the table of symbols ---- */
+
+struct symbols {
+	const ElfW(Sym) * first;
+	uint64_t count;
+	const char *names;
+	uint64_t names_bytes;
+};
+
+static int read_symbols(const struct rh_filemap *file, const char *path, struct symbols *out,
+			struct rh_err *err)
 {
 	const ElfW(Ehdr) *head = header_of(file, path, err);
 	const ElfW(Shdr) * sections;
-	bool has_free = false;
 
+	*out = (struct symbols){ .count = 0 };
 	if (!head)
 		return -1;
 	sections = part(file, head->e_shoff, head->e_shnum, sizeof(*sections));
@@ -98,22 +108,33 @@ static int scan(const struct rh_filemap *file, const char *path, struct rh_libra
 			       path);
 	for (unsigned i = 0; i < head->e_shnum; i++) {
 		const ElfW(Shdr) *table = &sections[i], *text;
-		const ElfW(Sym) * symbols;
-		uint64_t count = table->sh_size / sizeof(*symbols);
-		const char *names;
 
 		if (table->sh_type != SHT_DYNSYM || table->sh_link >= head->e_shnum)
 			continue;
 		text = &sections[table->sh_link];
-		symbols = part(file, table->sh_offset, count, sizeof(*symbols));
-		names = part(file, text->sh_offset, text->sh_size, 1);
+		out->count = table->sh_size / sizeof(*out->first);
+		out->first = part(file, table->sh_offset, out->count, sizeof(*out->first));
+		out->names = part(file, text->sh_offset, text->sh_size, 1);
+		out->names_bytes = text->sh_size;
 		/* A last byte of 0 ends every name that starts inside. */
-		if (!symbols || !names || text->sh_size == 0 || names[text->sh_size - 1] != '\0')
+		if (!out->first || !out->names || text->sh_size == 0 ||
+		    out->names[text->sh_size - 1] != '\0')
 			return rh_fail(err, RH_BAD_DATA,
 				       "%s is damaged: its symbols lie outside it", path);
-		for (uint64_t s = 0; s < count; s++)
-			look_at(&symbols[s], names, text->sh_size, library, &has_free);
 	}
+	return 0;
+}
+
+static int scan(const struct rh_filemap *file, const char *path, struct rh_library *library,
+		struct rh_err *err)
+{
+	struct symbols symbols;
+	bool has_free = false;
+
+	if (read_symbols(file, path, &symbols, err) < 0)
+		return -1;
+	for (uint64_t s = 0; s < symbols.count; s++)
+		look_at(&symbols.first[s], symbols.names, symbols.names_bytes, library, &has_free);
 	/* A library of hooks may define malloc alone; its blocks would go back to
 	 * another heap. */
 	library->has_malloc = library->has_malloc && has_free;
@@ -130,6 +151,110 @@ int rh_library_inspect(const char *path, struct rh_library *library, struct rh_e
 		return -1;
 	result = scan(&file, path, library, err);
 	assert(result < 0 || file.bytes > sizeof(ElfW(Ehdr))); /* what was found lies in the file */
+	rh_filemap_close(&file);
+	return result;
+}
+
+/* ---- the code of malloc ---- */
+
+static bool is_malloc_family(const char *name)
+{
+	static const char *const family[] = {
+		"malloc",	  "free",	  "cfree",     "calloc",
+		"realloc",	  "memalign",	  "valloc",    "pvalloc",
+		"aligned_alloc",  "mallinfo",	  "mallinfo2", "malloc_usable_size",
+		"malloc_trim",	  "malloc_stats", "mallopt",   "malloc_info",
+		"posix_memalign", "free_sized",	  "morecore",  "free_aligned_sized",
+	};
+	static const char *const before[] = { "__libc_", "__default_", "__malloc_", "" };
+
+	for (size_t b = 0; b < sizeof(before) / sizeof(before[0]); b++) {
+		size_t skip = strlen(before[b]);
+
+		if (strncmp(name, before[b], skip) != 0)
+			continue;
+		for (size_t i = 0; i < sizeof(family) / sizeof(family[0]); i++)
+			if (strcmp(name + skip, family[i]) == 0)
+				return true;
+	}
+	return false;
+}
+
+/* An exported function of the file and its name; NULL = it is none. */
+static const char *function_of(const struct symbols *symbols, uint64_t at)
+{
+	const ElfW(Sym) *symbol = &symbols->first[at];
+
+	if (symbol->st_shndx == SHN_UNDEF || symbol->st_name >= symbols->names_bytes ||
+	    (ELF64_ST_TYPE(symbol->st_info) != STT_FUNC &&
+	     ELF64_ST_TYPE(symbol->st_info) != STT_GNU_IFUNC))
+		return NULL;
+	return symbols->names + symbol->st_name;
+}
+
+/* Where the functions around `malloc` that are not of its family end and begin. */
+static bool neighbours(const struct symbols *symbols, uint64_t *first, uint64_t *end)
+{
+	uint64_t malloc_at = 0, free_at = 0;
+
+	for (uint64_t s = 0; s < symbols->count; s++) {
+		const char *name = function_of(symbols, s);
+
+		if (name && strcmp(name, "malloc") == 0)
+			malloc_at = symbols->first[s].st_value;
+		if (name && strcmp(name, "free") == 0)
+			free_at = symbols->first[s].st_value;
+	}
+	*first = 0;
+	*end = UINT64_MAX;
+	for (uint64_t s = 0; s < symbols->count; s++) {
+		const char *name = function_of(symbols, s);
+		uint64_t at = symbols->first[s].st_value, behind = at + symbols->first[s].st_size;
+
+		if (!name || is_malloc_family(name))
+			continue;
+		if (at < malloc_at && behind > *first)
+			*first = behind;
+		if (at > malloc_at && at < *end)
+			*end = at;
+	}
+	return malloc_at > 0 && *first <= malloc_at && *end < UINT64_MAX && free_at > *first &&
+	       free_at < *end;
+}
+
+/* An address of the library is this far into its file. */
+static bool into_file(const struct rh_filemap *file, uint64_t *first, uint64_t *end)
+{
+	const ElfW(Ehdr) *head = part(file, 0, 1, sizeof(*head));
+	const ElfW(Phdr) *rows =
+		head ? part(file, head->e_phoff, head->e_phnum, sizeof(*rows)) : NULL;
+
+	for (unsigned i = 0; rows && i < head->e_phnum; i++) {
+		const ElfW(Phdr) *row = &rows[i];
+
+		if (row->p_type != PT_LOAD || *first < row->p_vaddr ||
+		    *end > row->p_vaddr + row->p_filesz)
+			continue;
+		*first += row->p_offset - row->p_vaddr;
+		*end += row->p_offset - row->p_vaddr;
+		return true;
+	}
+	return false;
+}
+
+int rh_library_malloc_code(const char *path, uint64_t *first, uint64_t *end, struct rh_err *err)
+{
+	struct rh_filemap file;
+	struct symbols symbols;
+	int result;
+
+	if (rh_filemap_open(&file, path, err) < 0)
+		return -1;
+	result = read_symbols(&file, path, &symbols, err);
+	if (result == 0 && (!neighbours(&symbols, first, end) || !into_file(&file, first, end)))
+		result = rh_fail(err, RH_ABSENT, "the functions of %s's malloc do not lie together",
+				 path);
+	assert(result < 0 || *first < *end);
 	rh_filemap_close(&file);
 	return result;
 }

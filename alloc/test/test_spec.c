@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <dlfcn.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -197,6 +198,7 @@ static void damaged_libraries(void **state)
 	struct rh_filemap map;
 	struct rh_library library;
 	unsigned char *copy;
+	uint64_t first, end;
 	char path[100];
 
 	(void)state;
@@ -214,9 +216,46 @@ static void damaged_libraries(void **state)
 		write_copy(path, copy, map.bytes);
 		if (rh_library_inspect(path, &library, &err) < 0)
 			assert_int_equal(err.code, RH_BAD_DATA);
+		assert_int_equal(rh_library_malloc_code(path, &first, &end, &err), -1);
 	}
 	free(copy);
 	rh_filemap_close(&map);
+}
+
+/* The part of libc that is its malloc holds the code of malloc and free and not that of others;
+ * a library whose malloc stands among other functions has no such part. */
+static void code_of_malloc(void **state)
+{
+	static const char *const family[] = { "malloc", "free", "calloc", "realloc" },
+				 *const others[] = { "qsort", "memcpy", "obstack_free" };
+	enum { CODE_BYTES = 24 };
+	char path[1024], build_id[64];
+	uint64_t first, end;
+	struct rh_filemap map;
+	void *libc = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
+
+	(void)state;
+	if (!libc) {
+		print_message("# SKIP the C library is not glibc\n");
+		skip();
+	}
+	assert_true(
+		rh_object_of(dlsym(libc, "qsort"), path, sizeof(path), build_id, sizeof(build_id)));
+	assert_int_equal(rh_library_malloc_code(path, &first, &end, &err), 0);
+	assert_true(end - first > 4096 && end - first < 128 * 1024);
+	assert_int_equal(rh_filemap_open(&map, path, &err), 0);
+	assert_true(end <= map.bytes);
+	for (size_t i = 0; i < sizeof(family) / sizeof(family[0]); i++)
+		assert_non_null(
+			memmem(map.base + first, end - first, dlsym(libc, family[i]), CODE_BYTES));
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		assert_null(
+			memmem(map.base + first, end - first, dlsym(libc, others[i]), CODE_BYTES));
+	rh_filemap_close(&map);
+	assert_int_equal(rh_library_malloc_code("/etc/passwd", &first, &end, &err), -1);
+	assert_int_equal(err.code, RH_BAD_DATA);
+	assert_int_equal(rh_library_malloc_code("/nowhere", &first, &end, &err), -1);
+	dlclose(libc);
 }
 
 static void peers(void **state)
@@ -260,9 +299,13 @@ static void peers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(good_names),	     cmocka_unit_test(bad_names),
-		cmocka_unit_test(not_an_allocator),  cmocka_unit_test(native_library),
-		cmocka_unit_test(damaged_libraries), cmocka_unit_test(peers),
+		cmocka_unit_test(good_names),
+		cmocka_unit_test(bad_names),
+		cmocka_unit_test(not_an_allocator),
+		cmocka_unit_test(native_library),
+		cmocka_unit_test(damaged_libraries),
+		cmocka_unit_test(code_of_malloc),
+		cmocka_unit_test(peers),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "alloc/base/os.h"
@@ -21,7 +22,8 @@ struct validate_opts {
 	bool quiet, instructions, json, verbose;
 };
 
-#define AT(field) offsetof(struct validate_opts, field)
+#define CHILDREN_SHARE 0.02 /* of the CPU time: worth a word */
+#define AT(field)      offsetof(struct validate_opts, field)
 
 static const struct rh_opt opts[] = {
 	{ "backend", 'b', RH_OPT_TEXT, AT(backends), NULL, .arg = "B[,B...]",
@@ -136,20 +138,26 @@ static void print_seen(const struct rh_validate *v, uint64_t reps)
 
 	rh_print(stdout, "\nobserved, medians of %llu rounds; loading is that of /bin/true\n",
 		 (unsigned long long)reps);
-	rh_print(stdout, "%-*s  %8s  %9s  %8s  %8s  %8s  %11s\n", width, "backend", "user ms",
-		 "kernel ms", "wall ms", "peak MiB", "faults", "loading ms");
+	rh_print(stdout, "%-*s  %8s  %12s  %9s  %8s  %8s  %8s  %11s\n", width, "backend", "user ms",
+		 "in the heap", "kernel ms", "wall ms", "peak MiB", "faults", "loading ms");
 	for (size_t b = 0; b < v->row_count; b++) {
 		const struct rh_validate_row *r = &v->rows[b];
+		char inside[24] = "-";
 #define MEDIAN(what) rh_stat_interval(r->what, reps, 0.95).median
-		rh_print(stdout, "%-*s  %8.1f  %9.1f  %8.1f  %8.1f  %8.0f  %11.1f\n", width,
-			 r->name, 1e3 * MEDIAN(user), 1e3 * MEDIAN(system), 1e3 * MEDIAN(wall),
-			 MEDIAN(rss) / (1 << 20), MEDIAN(faults), 1e3 * MEDIAN(load_cpu));
+		if (isfinite(r->inside[0]))
+			snprintf(inside, sizeof(inside), "%.1f", 1e3 * MEDIAN(inside));
+		rh_print(stdout, "%-*s  %8.1f  %12s  %9.1f  %8.1f  %8.1f  %8.0f  %11.1f\n", width,
+			 r->name, 1e3 * MEDIAN(user), inside, 1e3 * MEDIAN(system),
+			 1e3 * MEDIAN(wall), MEDIAN(rss) / (1 << 20), MEDIAN(faults),
+			 1e3 * MEDIAN(load_cpu));
 	}
 }
 
 static bool is_asked(const struct rh_validate *v, const struct validate_opts *o,
 		     enum rh_validate_field field)
 {
+	if (field == RH_VALIDATE_CODE)
+		return isfinite(v->inside_s);
 	if (field == RH_VALIDATE_FUTEX)
 		return v->paced && !v->futex_why[0];
 	if (rh_validate_contends(field))
@@ -188,6 +196,16 @@ static void print_table(const struct rh_validate *v, const struct validate_opts 
 			 "note: the heap is %.1f %% of the CPU time: how large a change of the "
 			 "whole is cannot be judged by its own time\n",
 			 100 * share);
+	if (v->sample_why[0])
+		rh_print(stdout,
+			 "note: how much of the user time the allocator's code takes is not "
+			 "sampled: %s\n",
+			 v->sample_why);
+	if (v->others_s > CHILDREN_SHARE * v->cpu_s)
+		rh_print(stdout,
+			 "note: %.0f of the %.0f ms are of processes that the program starts: they "
+			 "are observed, and their heaps are not replayed\n",
+			 1e3 * v->others_s, 1e3 * v->cpu_s);
 	if (v->paced)
 		rh_print(stdout,
 			 "note: %u threads call the heap: time asleep and switches are predicted "
@@ -207,8 +225,8 @@ static void print_table(const struct rh_validate *v, const struct validate_opts 
 			 "the mean of both; part of what is observed is its own scatter\n",
 			 (unsigned long long)v->events, (unsigned long long)v->events_again);
 	if (o->reps < 6)
-		rh_print(stdout, "note: %llu rounds give no verdict at 95 %% (--reps 6 does)\n",
-			 (unsigned long long)o->reps);
+		rh_print(stdout, "note: %llu round%s no verdict at 95 %% (--reps 6 does)\n",
+			 (unsigned long long)o->reps, o->reps == 1 ? " gives" : "s give");
 	for (size_t i = 0; i < v->result.warning_count; i++)
 		rh_print(stdout, "note: replay: %s\n", v->result.warnings[i]);
 }
@@ -224,6 +242,13 @@ static bool any_off(const struct rh_validate *v)
 	return false;
 }
 
+static bool is_file(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 static int validate(const struct validate_opts *o, const char *trace, char **argv,
 		    struct rh_validate *v, struct rh_err *err)
 {
@@ -237,7 +262,8 @@ static int validate(const struct validate_opts *o, const char *trace, char **arg
 					     .seed = o->seed,
 					     .timeout_ns = o->timeout_ns,
 					     .quiet = o->quiet,
-					     .instructions = o->instructions };
+					     .instructions = o->instructions,
+					     .input = is_file(STDIN_FILENO) };
 	struct rh_outfile out = { .fd = -1 };
 	int result = o->output ? rh_outfile_open(&out, o->output, err) : 0;
 
@@ -294,14 +320,18 @@ const struct rh_command rh_cmd_validate = {
 		"recording, and prints the predicted next to the observed changes: predicted, off "
 		"by so much, or cannot tell. Exit status 1 when a prediction is off.\n"
 		"\n"
-		"The program must end by itself and do the same work each time; its input is "
-		"empty and its output is discarded. A server gets a --driver: a shell command "
-		"that waits for the server, loads it, and ends; then the server gets SIGTERM.\n"
+		"The program must end by itself, well, and do the same work each time. A file "
+		"that is reheap's standard input is the program's, from its start, in each run; "
+		"otherwise its input is empty. Its output is discarded. A server gets a "
+		"--driver: a shell command that waits for the server, loads it, and ends; then the "
+		"server gets SIGTERM.\n"
 		"\n"
 		"CPU time includes the program and the children it waited for, peak memory is "
 		"that of the largest of them. The replay covers only the heap: the effect of an "
 		"allocator on the program's own loads (caches, TLB) is observed but not "
-		"predicted.\n"
+		"predicted. Both sides are sampled: user time in the allocator's own code is "
+		"predicted and observed alike, and where the rest of the program changed, its "
+		"CPU time has no verdict but this figure.\n"
 		"\n"
 		"Where several threads call the heap, contention is compared, too: the time that "
 		"threads sleep, how often they go to sleep, and futex calls where the kernel's "

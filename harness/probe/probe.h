@@ -119,7 +119,8 @@ struct rh_probe {
 	P(mutex)     \
 	P(counters)  \
 	P(callgrind) \
-	P(blocks)
+	P(blocks)    \
+	P(code)
 
 #define RH_PROBE_DECLARED(name) extern const struct rh_probe rh_probe_##name;
 RH_PROBES(RH_PROBE_DECLARED)

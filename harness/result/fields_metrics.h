@@ -106,6 +106,10 @@
 	  "misses of the first level, instructions, simulated")                                   \
 	M("counters.data_refs_per_event", "count", "sim", "lower", "loads and stores, simulated") \
 	M("counters.lock_ops_per_1000", "count", "sim", "lower",                                  \
-	  "operations with a LOCK prefix per 1000 events, simulated")
+	  "operations with a LOCK prefix per 1000 events, simulated")                             \
+	M("code.allocator_ns_per_event", "ns", "sw", "lower",                                     \
+	  "user time in the allocator's own code, sampled")                                       \
+	M("code.other_ns_per_event", "ns", "sw", "none",                                          \
+	  "user time outside of it: the loop, and blocks that are touched")
 
 #endif

@@ -9,7 +9,8 @@
 #define RH_FIELDS_TRUTH_CHANGE(F)                                                          \
 	F(U32, _, backend, NEED, "", "index into `backends`")                              \
 	F(TEXT, _, what, NEED, "",                                                         \
-	  "`cpu`, `rss`, `instructions`, `heap_instructions`, `asleep`, `switches`, "      \
+	  "`cpu`, `rss`, `instructions`, `heap_instructions`, `allocator` (user time in "  \
+	  "its own code), `asleep`, `switches`, "                                          \
 	  "`futex`, `user`, `kernel`, `faults`")                                           \
 	F(TEXT, _, unit, EVER, "", "`s`, `bytes` or `count`")                              \
 	F(REAL, _, predicted, EVER, "", "change against the baseline, by replay: median")  \
@@ -35,6 +36,8 @@
 	F(INTS, _, load_rss_bytes, EVER, "bytes", "resident in a process that does nothing")  \
 	F(REALS, _, asleep_s, MAY, "s", "all threads: neither running nor waiting for a CPU") \
 	F(REALS, _, threads_s, MAY, "s", "all threads: from the first look to the last")      \
+	F(REALS, _, inside_s, MAY, "s", "user time in the allocator's own code, sampled")     \
+	F(REALS, _, outside_s, MAY, "s", "user time elsewhere, sampled: the program's own")   \
 	F(INTS, _, switches, MAY, "", "voluntary context switches")                           \
 	F(INTS, _, futex_calls, MAY, "", "calls of futex(2)")                                 \
 	F(U64, _, instructions, MAY, "", "of the program under callgrind, once")              \
@@ -53,6 +56,7 @@
 	  "they differ by more than 1 %: predictions are scaled to the mean of both")    \
 	F(U32, _, threads, EVER, "", "that make 1 % of the heap calls or more")          \
 	F(TEXT, _, futex_why, NULL, "", "why futex calls were not counted")              \
+	F(TEXT, _, sample_why, NULL, "", "why user time was not sampled")                \
 	F(REAL, _, cpu_s, EVER, "s", "CPU time under the baseline, median")              \
 	F(REAL, _, load_s, EVER, "s", "of it, loading")                                  \
 	F(REAL, _, heap_s, EVER, "s", "the heap's own by replay, net of the floor")      \

@@ -25,7 +25,8 @@ enum rh_truth_cause {
 	RH_TRUTH_PROGRAM, /* the observations scatter too much for a verdict */
 	RH_TRUTH_REPLAY,  /* the predictions do */
 	RH_TRUTH_BOTH,
-	RH_TRUTH_LIMIT, /* neither does, but the difference is close to the limit */
+	RH_TRUTH_LIMIT,	    /* neither does, but the difference is close to the limit */
+	RH_TRUTH_ELSEWHERE, /* the change lies where nothing was predicted */
 };
 
 struct rh_truth {

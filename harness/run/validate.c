@@ -4,210 +4,24 @@
  */
 #include "harness/run/validate.h"
 
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include <time.h>
 
 #include "alloc/base/os.h"
 #include "alloc/base/progress.h"
 #include "harness/run/invocation.h"
-#include "traces/format/trace.h"
 
-#define CPU_LEAST_S	0.05
-#define CALLS_LEAST	1000
-#define DIFFERENT_SHARE 0.01 /* of the calls of two recordings */
-#define THREAD_SHARE	0.01 /* of the calls: a thread with fewer contends with nobody */
-enum { SAID_BYTES = 600, LINKED_BYTES = 64 };
-_Static_assert(sizeof(((struct rh_validate *)0)->linked) == LINKED_BYTES, "a name of a file");
+#define CPU_LEAST_S 0.05
 
-/* For LD_PRELOAD: the loader knows where it is. */
-static const char libc_name[] = "libc.so.6";
-static const char runtime_name[] = "libstdc++.so.6";
+const char rh_validate_libc[] = "libc.so.6";
 
 struct rounds {
 	const struct rh_validate_config *config;
 	struct rh_validate *out;
 };
-
-/* ---- recording ---- */
-
-/* The recorder's output, to say why it failed. */
-static void last_words(int fd, char *text, size_t bytes)
-{
-	off_t size = lseek(fd, 0, SEEK_END);
-	ssize_t got = pread(fd, text, bytes - 1, size < (off_t)bytes ? 0 : size - (off_t)bytes + 1);
-
-	text[got > 0 ? got : 0] = '\0';
-	text[strcspn(text, "\n")] = '\0';
-}
-
-/* `preload`: the library the program is to run on; NULL = its own. */
-static int record(const struct rh_validate_config *config, const char *path, const char *preload,
-		  struct rh_err *err)
-{
-	static char command[] = "record", quiet[] = "-q", output[] = "-o", on[] = "--preload",
-		    end[] = "--";
-	char self[4096], said[SAID_BYTES];
-	char *head[] = { self, command, quiet, output, (char *)(uintptr_t)path, end, NULL, NULL };
-	size_t given = 0, fixed = 6;
-	struct rh_real real = { .driver = config->driver, .timeout_ns = config->timeout_ns };
-	struct rh_real_cost cost;
-	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char **argv;
-	int result;
-
-	if (preload) {
-		head[fixed - 1] = on;
-		head[fixed++] = (char *)(uintptr_t)preload;
-		head[fixed++] = end;
-	}
-	while (config->argv[given])
-		given++;
-	argv = calloc(fixed + given + 1, sizeof(*argv));
-	if (length <= 0 || !argv)
-		return free(argv), rh_fail(err, RH_OS, "reheap cannot start itself to record");
-	self[length] = '\0';
-	memcpy(argv, head, fixed * sizeof(*argv));
-	memcpy(argv + fixed, config->argv, given * sizeof(*argv));
-	real.argv = argv;
-	real.output_fd = memfd_create("reheap-said", MFD_CLOEXEC);
-	result = rh_real_run(&real, &cost, err);
-	if (real.output_fd >= 0)
-		last_words(real.output_fd, said, sizeof(said));
-	if (result < 0 && !rh_interrupted)
-		rh_fail(err, err->code, "%s cannot be recorded: %s", config->argv[0],
-			real.output_fd >= 0 && said[0] ? said : err->text);
-	if (real.output_fd >= 0)
-		close(real.output_fd);
-	free(argv);
-	return result;
-}
-
-/* What validate wants to know of a recording. */
-struct recorded {
-	uint64_t calls;
-	uint32_t threads;	   /* that make a part of them worth a word */
-	bool in_cxx;		   /* it calls operator new */
-	char served[LINKED_BYTES]; /* the malloc that served them; "" = the trace does not say */
-};
-
-static int count_calls(struct rh_trace *trace, struct recorded *recorded, struct rh_err *err)
-{
-	static struct rh_event batch[RH_TRACE_BATCH];
-	uint64_t *of_lane = NULL;
-	size_t lanes = 0;
-	int count;
-
-	while ((count = rh_trace_next(trace, batch, RH_TRACE_BATCH, err)) > 0)
-		for (int i = 0; i < count; i++) {
-			if (batch[i].kind != RH_EV_ALLOC && batch[i].kind != RH_EV_FREE &&
-			    batch[i].kind != RH_EV_RESIZE)
-				continue;
-			while (lanes <= batch[i].lane)
-				*(uint64_t *)rh_grow(&of_lane, &lanes, sizeof(*of_lane)) = 0;
-			of_lane[batch[i].lane]++;
-			recorded->in_cxx |= batch[i].flags & RH_EVF_NEW;
-			recorded->calls++;
-		}
-	for (size_t i = 0; i < lanes; i++)
-		recorded->threads += (double)of_lane[i] >= THREAD_SHARE * (double)recorded->calls;
-	free(of_lane);
-	return count;
-}
-
-static int look_at(const char *path, struct recorded *recorded, struct rh_err *err)
-{
-	struct rh_trace *trace;
-	const char *name;
-	int result;
-
-	*recorded = (struct recorded){ .calls = 0 };
-	if (rh_trace_open(&trace, path, err) < 0)
-		return -1;
-	result = count_calls(trace, recorded, err);
-	name = result == 0 ? rh_trace_note_of(trace, "allocator") : NULL;
-	snprintf(recorded->served, sizeof(recorded->served), "%s", name ? name : "");
-	rh_trace_close(trace);
-	return result;
-}
-
-static bool is_libc(const char *served)
-{
-	return served[0] == '\0' || strncmp(served, "libc.", 5) == 0 ||
-	       strncmp(served, "libc-", 5) == 0;
-}
-
-/* Recorded on the baseline: a program that asks for usable sizes makes other calls on other
- * allocators. */
-static int record_on_baseline(const struct rh_validate_config *config, struct rh_validate *out,
-			      struct rh_err *err)
-{
-	const char *preload = out->result.backends[out->base].spec->preload;
-	struct recorded recorded;
-
-	if (!config->quiet)
-		rh_progress("recording %s", config->argv[0]);
-	if (record(config, config->trace, preload[0] ? preload : NULL, err) < 0 ||
-	    look_at(config->trace, &recorded, err) < 0)
-		return -1;
-	if (!preload[0] && !is_libc(recorded.served)) {
-		snprintf(out->linked, sizeof(out->linked), "%s", recorded.served);
-		if (record(config, config->trace, libc_name, err) < 0 ||
-		    look_at(config->trace, &recorded, err) < 0)
-			return -1;
-		if (!is_libc(recorded.served))
-			return rh_fail(err, RH_FAILED,
-				       "%s runs on the malloc of %s whatever is preloaded: no "
-				       "other allocator can be put under it",
-				       config->argv[0], recorded.served);
-	}
-	out->events = recorded.calls;
-	out->threads = recorded.threads;
-	/* Allocators in C++ load its runtime; for a program in C++ that is no cost of theirs. */
-	snprintf(out->behind, sizeof(out->behind), "%s%s%s", out->linked,
-		 out->linked[0] && recorded.in_cxx ? ":" : "", recorded.in_cxx ? runtime_name : "");
-	return 0;
-}
-
-static int record_twice(const struct rh_validate_config *config, struct rh_validate *out,
-			struct rh_err *err)
-{
-	struct recorded recorded;
-	char again[4096 + 8];
-	const char *preload = out->result.backends[out->base].spec->preload;
-	double apart;
-	int result;
-
-	snprintf(again, sizeof(again), "%s.again", config->trace);
-	if (record_on_baseline(config, out, err) < 0)
-		return -1;
-	if (out->events < CALLS_LEAST)
-		return rh_fail(err, RH_FAILED,
-			       "%s made %llu heap calls that a preloaded library sees: it ignores "
-			       "preloads (static, setuid, an allocator of its own) or has no use "
-			       "for a heap",
-			       config->argv[0], (unsigned long long)out->events);
-	result = record(config, again,
-			preload[0]	 ? preload
-			: out->linked[0] ? libc_name
-					 : NULL,
-			err) < 0 ||
-				 look_at(again, &recorded, err) < 0
-			 ? -1
-			 : 0;
-	unlink(again);
-	if (result < 0)
-		return -1;
-	out->events_again = recorded.calls;
-	apart = fabs((double)out->events - (double)out->events_again);
-	out->nondeterministic = apart > DIFFERENT_SHARE * (double)out->events;
-	out->calls_mean = ((double)out->events + (double)out->events_again) / 2;
-	return 0;
-}
 
 /* ---- the real runs ---- */
 
@@ -218,6 +32,11 @@ static int long_enough(const struct rh_validate_config *config, const char *name
 
 	if (cpu_s >= CPU_LEAST_S)
 		return 0;
+	if (cost->left)
+		return rh_fail(err, RH_FAILED,
+			       "under %s: %s goes on in the background, in %u process%s that it "
+			       "left: let it run in the foreground, a server with --driver",
+			       name, config->argv[0], cost->left, cost->left == 1 ? "" : "es");
 	return rh_fail(
 		err, RH_FAILED,
 		"under %s: %s takes %.0f ms of CPU: under %.0f ms the clock of the kernel says "
@@ -242,7 +61,7 @@ static int run_round(void *of, uint32_t round, uint32_t backend, struct rh_err *
 	if (!config->quiet)
 		rh_progress("round %u of %llu: %s under %s", round + 1,
 			    (unsigned long long)config->reps, config->argv[0], row->name);
-	snprintf(job.libc, sizeof(job.libc), "%s", out->linked[0] ? libc_name : "");
+	snprintf(job.libc, sizeof(job.libc), "%s", out->linked[0] ? rh_validate_libc : "");
 	memcpy(load.libc, job.libc, sizeof(load.libc));
 	memcpy(load.behind, out->behind, sizeof(load.behind));
 	if (rh_runner_run(&out->runner, &load, &loading, err) < 0 ||
@@ -256,6 +75,11 @@ static int run_round(void *of, uint32_t round, uint32_t backend, struct rh_err *
 	row->asleep[round] = cost.watched.asleep_s;
 	row->threads[round] = cost.watched.seen_s;
 	row->switches[round] = (double)cost.switches;
+	row->inside[round] = cost.sampled.inside_s;
+	row->outside[round] = cost.sampled.outside_s;
+	row->others[round] = cost.sampled.others_s;
+	if (cost.sampled.why[0])
+		snprintf(out->sample_why, sizeof(out->sample_why), "%s", cost.sampled.why);
 	row->futex[round] =
 		cost.watched.futex_calls == UINT64_MAX ? NAN : (double)cost.watched.futex_calls;
 	snprintf(out->futex_why, sizeof(out->futex_why), "%s", cost.watched.futex_why);
@@ -273,7 +97,7 @@ static int check_length(const struct rh_validate_config *config, struct rh_valid
 
 	if (!config->instructions)
 		return 0; /* the first round says it */
-	snprintf(job.libc, sizeof(job.libc), "%s", out->linked[0] ? libc_name : "");
+	snprintf(job.libc, sizeof(job.libc), "%s", out->linked[0] ? rh_validate_libc : "");
 	if (rh_runner_run(&out->runner, &job, &cost, err) < 0)
 		return rh_err_prefix(err, "under %s", out->rows[out->base].name);
 	return long_enough(config, out->rows[out->base].name, &cost, err);
@@ -290,8 +114,9 @@ static int count_instructions(const struct rh_validate_config *config, struct rh
 		struct rh_real real = { .argv = config->argv,
 					.driver = config->driver,
 					.spec = out->result.backends[i].spec,
-					.libc = out->linked[0] ? libc_name : NULL,
+					.libc = out->linked[0] ? rh_validate_libc : NULL,
 					.timeout_ns = config->timeout_ns,
+					.input = config->input,
 					.output_fd = -1 };
 		struct rh_real empty = { .argv = nothing,
 					 .spec = real.spec,
@@ -375,6 +200,9 @@ static int make_rows(const struct rh_validate_config *config, struct rh_validate
 			.threads = numbers(config->reps),
 			.switches = numbers(config->reps),
 			.futex = numbers(config->reps),
+			.inside = numbers(config->reps),
+			.outside = numbers(config->reps),
+			.others = numbers(config->reps),
 			.count = { NAN, NAN },
 			.load_count = { NAN, NAN },
 		};
@@ -392,7 +220,8 @@ void rh_validate_free(struct rh_validate *validate)
 		struct rh_validate_row *row = &validate->rows[i];
 		double *all[] = { row->user,	row->system,   row->wall,     row->rss,
 				  row->faults,	row->load_cpu, row->load_rss, row->asleep,
-				  row->threads, row->switches, row->futex };
+				  row->threads, row->switches, row->futex,    row->inside,
+				  row->outside, row->others };
 
 		for (size_t n = 0; n < sizeof(all) / sizeof(all[0]); n++)
 			free(all[n]);
@@ -425,13 +254,13 @@ int rh_validate_run(const struct rh_validate_config *config, struct rh_validate 
 {
 	char *traces[] = { (char *)(uintptr_t)config->trace };
 	struct rounds rounds = { config, out };
+	char probes[64], why[RH_SAMPLES_WHY_BYTES] = "";
 	struct rh_run_config run = { .traces = traces,
 				     .trace_count = 1,
 				     .backends = config->backends,
 				     .copies = "1",
 				     .baseline = config->baseline,
-				     .probes = config->instructions ? "time,memory,callgrind"
-								    : "time,memory",
+				     .probes = probes,
 				     .callgrind_events = UINT64_MAX,
 				     .reps = config->reps,
 				     .seed = config->seed,
@@ -441,12 +270,16 @@ int rh_validate_run(const struct rh_validate_config *config, struct rh_validate 
 				     .beside_of = &rounds };
 	int result;
 
+	snprintf(probes, sizeof(probes), "time,memory%s%s",
+		 config->instructions ? ",callgrind" : "",
+		 rh_samples_refused(why, sizeof(why)) ? "" : ",code");
 	*out = (struct rh_validate){ .result = { .reps = config->reps,
 						 .seed = config->seed,
 						 .touch = rh_touch_names[RH_TOUCH_AUTO],
 						 .pace = "none",
-						 .probes = run.probes,
 						 .floor = UINT32_MAX } };
+	out->result.probes = rh_pool_text(rh_result_pool(&out->result), probes);
+	memcpy(out->sample_why, why, sizeof(why));
 	clock_gettime(CLOCK_REALTIME, &out->result.started);
 	out->result.argc = rh_argv_read(&out->result.argv);
 	rh_host_read(&out->result.host);
@@ -457,7 +290,7 @@ int rh_validate_run(const struct rh_validate_config *config, struct rh_validate 
 	if (result == 0)
 		result = rh_runner_begin(&out->runner, config, out, err);
 	if (result == 0)
-		result = record_twice(config, out, err);
+		result = rh_validate_record(config, out, err);
 	if (result == 0)
 		result = check_length(config, out, err);
 	if (result == 0)

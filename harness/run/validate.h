@@ -12,7 +12,9 @@
  *	   round
  *	4  if several threads call the heap: replays that keep the recorded gaps, for contention
  *	   (validate_paced.c)
- *	5  change against the baseline, predicted beside observed (validate_compare.c), which
+ *	5  of the user time of both sides the part in the allocator's own code, by samples: what
+ *	   changes elsewhere is the program's own and is not predicted (harness/launch/samples.h)
+ *	6  change against the baseline, predicted beside observed (validate_compare.c), which
  *	   becomes a part of the result (harness/result/fields_truth.h)
  *
  * A program whose two recordings differ by more than 1 % in heap calls is compared by rates: the
@@ -38,6 +40,7 @@ struct rh_validate_config {
 	uint64_t reps, seed, timeout_ns;
 	bool quiet;
 	bool instructions; /* callgrind, of the program and of the whole replay */
+	bool input;	   /* the program reads our standard input, a file, each time */
 };
 
 /* validate_runner.c: a child of ours, forked while we are small, that runs the programs. */
@@ -65,6 +68,7 @@ enum rh_validate_field {
 	RH_VALIDATE_RSS,
 	RH_VALIDATE_INSTRUCTIONS, /* of the whole program */
 	RH_VALIDATE_HEAP,	  /* of those, the ones inside calls of the allocator */
+	RH_VALIDATE_CODE,	  /* user time in the allocator's own code, sampled */
 	/* contention, of programs with threads: all threads together */
 	RH_VALIDATE_ASLEEP,   /* time in which they neither ran nor waited for a CPU */
 	RH_VALIDATE_SWITCHES, /* how often they went to sleep */
@@ -98,6 +102,10 @@ struct rh_validate_row {
 	double *load_cpu, *load_rss;		     /* of /bin/true */
 	/* of the program's threads, NaN = not watched: seconds, the time they were seen, counts */
 	double *asleep, *threads, *switches, *futex;
+	/* user time in the allocator's code, elsewhere in the program, and of processes that it
+	 * started; NaN = not sampled: seconds */
+	double *inside, *outside, *others;
+	struct rh_interval own; /* change of user time elsewhere: of the program's own */
 	struct rh_validate_count count, load_count; /* by callgrind; NaN = not asked for */
 	struct rh_truth truth[RH_VALIDATE_FIELDS];  /* seconds; bytes; counts */
 	const char *why[RH_VALIDATE_FIELDS];	    /* of the result's pool: "" = nothing to say */
@@ -113,9 +121,12 @@ struct rh_validate {
 	char linked[64];	       /* the allocator that the program links; "" = libc's */
 	char behind[96];	       /* that, and the C++ runtime if it has one */
 	struct rh_runner runner;
-	double cpu_s, load_s;	  /* of the program under the baseline, and of loading it */
-	double heap_s;		  /* the heap's own CPU time by the replay, net of the floor */
-	double heap_instructions; /* likewise, by callgrind; NaN = not asked for */
+	double cpu_s, load_s;	   /* of the program under the baseline, and of loading it */
+	double heap_s;		   /* the heap's own CPU time by the replay, net of the floor */
+	double heap_instructions;  /* likewise, by callgrind; NaN = not asked for */
+	double inside_s, others_s; /* observed under the baseline: in the allocator's code, and of
+				    * processes that it started; NaN = not sampled */
+	char sample_why[RH_SAMPLES_WHY_BYTES]; /* why nothing is sampled; "" = it is */
 	struct rh_validate_count again; /* of a second run on the baseline: the program's scatter */
 	double rss_bytes;
 	uint32_t threads;	    /* that make 1 % of the heap calls or more */
@@ -134,6 +145,13 @@ int rh_validate_run(const struct rh_validate_config *config, struct rh_validate 
 		    struct rh_err *err);
 int rh_validate_instructions(const struct rh_real *real, struct rh_validate_count *count,
 			     struct rh_err *err);
+
+/* validate_record.c: fills the number of calls and threads, and what the program links. */
+int rh_validate_record(const struct rh_validate_config *config, struct rh_validate *out,
+		       struct rh_err *err);
+/* Preloaded where libc is meant and the program links another allocator: the loader knows where it
+ * is. */
+extern const char rh_validate_libc[];
 
 /* validate_paced.c: fills `contended`. */
 int rh_validate_paced(const struct rh_validate_config *config, struct rh_validate *out,

@@ -30,6 +30,8 @@ const struct rh_validate_what rh_validate_whats[RH_VALIDATE_FIELDS] = {
 	[RH_VALIDATE_HEAP] = { "heap_instructions", "count",
 			       "the heap's own instructions (callgrind)", "million", 1e-6,
 			       "a heap call", 1 },
+	[RH_VALIDATE_CODE] = { "allocator", "s", "user time in the allocator's own code, sampled",
+			       "ms", 1e3, "ns a heap call", 1e9 },
 	[RH_VALIDATE_ASLEEP] = { "asleep", "s", "time asleep, all threads", "ms", 1e3,
 				 "ns a heap call", 1e9 },
 	[RH_VALIDATE_SWITCHES] = { "switches", "count", "voluntary context switches", "thousand",
@@ -55,6 +57,14 @@ static double median_of(const double *values, size_t count)
 
 /* ---- the replay ---- */
 
+static double reading_of(const struct rh_trial *trial, const char *name)
+{
+	for (size_t i = 0; i < trial->reading_count; i++)
+		if (strcmp(trial->readings[i].name, name) == 0)
+			return trial->readings[i].value;
+	return NAN;
+}
+
 static double value_of(const struct rh_trial *trial, enum rh_validate_field field)
 {
 	const struct rh_trial_pass *first = trial->pass_count ? &trial->passes[0] : NULL;
@@ -66,6 +76,9 @@ static double value_of(const struct rh_trial *trial, enum rh_validate_field fiel
 		return peak == RH_NONE || trial->anon_loaded == RH_NONE
 			       ? NAN
 			       : (double)peak - (double)trial->anon_loaded;
+	if (field == RH_VALIDATE_CODE)
+		return reading_of(trial, "code.allocator_ns_per_event") * (double)trial->events /
+		       1e9;
 	if (!first)
 		return NAN;
 	if (field == RH_VALIDATE_KERNEL)
@@ -107,14 +120,13 @@ static double replayed_instructions(const struct rh_validate *out, size_t backen
 	for (size_t t = 0; t < result->trial_count; t++) {
 		const struct rh_trial *trial = &result->trials[t];
 
-		if (trial->backend != backend || trial->status != RH_STATUS_OK)
-			continue;
-		for (size_t i = 0; i < trial->reading_count; i++)
-			if (strcmp(trial->readings[i].name, "counters.ir_per_event") == 0)
-				return trial->readings[i].value * (double)trial->events *
-				       (out->nondeterministic
-						? out->calls_mean / (double)out->events
-						: 1);
+		double per_event = trial->backend == backend && trial->status == RH_STATUS_OK
+					   ? reading_of(trial, "counters.ir_per_event")
+					   : NAN;
+
+		if (isfinite(per_event))
+			return per_event * (double)trial->events *
+			       (out->nondeterministic ? out->calls_mean / (double)out->events : 1);
 	}
 	return NAN;
 }
@@ -128,6 +140,8 @@ static double seen_of(const struct rh_validate_row *row, enum rh_validate_field 
 		return row->user[round] + row->system[round];
 	case RH_VALIDATE_RSS:
 		return row->rss[round];
+	case RH_VALIDATE_CODE:
+		return row->inside[round];
 	case RH_VALIDATE_ASLEEP:
 		return row->asleep[round];
 	case RH_VALIDATE_SWITCHES:
@@ -205,6 +219,18 @@ static int compare_field(const struct rh_validate_config *config, struct rh_vali
 	}
 	free(base);
 	return 0;
+}
+
+/* What changed of the user time outside of the allocator: nothing predicts it. */
+static void observe_own(const struct rh_validate_config *config, struct rh_validate *out)
+{
+	const struct rh_validate_row *base = &out->rows[out->base];
+
+	for (size_t b = 0; b < out->row_count; b++)
+		out->rows[b].own =
+			rh_truth_change(out->rows[b].outside, base->outside, config->reps, 0);
+	out->inside_s = median_of(base->inside, config->reps);
+	out->others_s = median_of(base->others, config->reps);
 }
 
 /* Counts that repeat: one is enough, and its interval is only as wide as two runs of the same
@@ -338,6 +364,10 @@ static void keep_seen(const struct rh_validate_config *config, struct rh_validat
 			.asleep_s_count = out->paced ? n : 0,
 			.threads_s = row->threads,
 			.threads_s_count = out->paced ? n : 0,
+			.inside_s = row->inside,
+			.inside_s_count = isfinite(row->inside[0]) ? n : 0,
+			.outside_s = row->outside,
+			.outside_s_count = isfinite(row->outside[0]) ? n : 0,
 			.switches = row->switches,
 			.switches_count = out->paced ? n : 0,
 			.futex_calls = row->futex,
@@ -368,6 +398,9 @@ static void keep(const struct rh_validate_config *config, struct rh_validate *ou
 	to->futex_why = out->paced && out->futex_why[0]
 				? rh_pool_text(rh_result_pool(&out->result), out->futex_why)
 				: NULL;
+	to->sample_why = out->sample_why[0]
+				 ? rh_pool_text(rh_result_pool(&out->result), out->sample_why)
+				 : NULL;
 	to->cpu_s = out->cpu_s;
 	to->load_s = out->load_s;
 	to->heap_s = out->heap_s;
@@ -389,6 +422,7 @@ int rh_validate_compare(const struct rh_validate_config *config, struct rh_valid
 			return -1;
 	if (config->instructions)
 		compare_instructions(out);
+	observe_own(config, out);
 	rh_validate_explain(out, config->reps);
 	keep(config, out);
 	return 0;

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <math.h>
 
+#include "harness/result/estimate.h"
 #include "harness/run/validate.h"
 
 double rh_validate_share(const struct rh_validate *validate)
@@ -72,6 +73,20 @@ static bool mostly(const struct rh_truth *part, const struct rh_truth *whole)
 	return part->off * whole->off > 0 && 2 * fabs(part->off) > fabs(whole->off);
 }
 
+/* Most of what is off changed in the program's own code, where nothing is replayed: then the replay
+ * has not been wrong, it has not been asked. True where what changed there is significant, and
+ * the prediction with it added is near what was observed. */
+static bool lies_in_program(const struct rh_validate_row *row)
+{
+	const struct rh_truth *cpu = &row->truth[RH_VALIDATE_CPU];
+	const struct rh_interval *own = &row->own;
+	double near = fmax(cpu->slack, fabs(cpu->observed.median) / 3);
+
+	if (own->n == 0 || own->level < RH_LEVEL_MIN || !(own->lo > 0 || own->hi < 0))
+		return false;
+	return fabs(cpu->off + own->median) <= near;
+}
+
 /* CPU time: if the heap's instructions were counted and predicted, they are not the reason. */
 static const char *place_of_time(const struct rh_validate_row *row)
 {
@@ -81,6 +96,8 @@ static const char *place_of_time(const struct rh_validate_row *row)
 		return row->truth[RH_VALIDATE_FAULTS].verdict == RH_TRUTH_OFF
 			       ? "in the kernel, with other page faults than predicted"
 			       : "in the kernel";
+	if (row->truth[RH_VALIDATE_CODE].verdict == RH_TRUTH_OFF)
+		return "in the allocator's code, which takes another time in the program";
 	if (!mostly(&row->truth[RH_VALIDATE_USER], cpu))
 		return "";
 	return row->truth[RH_VALIDATE_HEAP].verdict == RH_TRUTH_PREDICTED
@@ -95,6 +112,8 @@ static const char *wrong(const struct rh_validate *v, size_t row, enum rh_valida
 		return place_of_time(&v->rows[row]);
 	case RH_VALIDATE_USER:
 		return "the program's own loads are not replayed";
+	case RH_VALIDATE_CODE:
+		return "the allocator's code takes another time in the program";
 	case RH_VALIDATE_ASLEEP:
 	case RH_VALIDATE_SWITCHES:
 	case RH_VALIDATE_FUTEX:
@@ -109,6 +128,22 @@ static const char *wrong(const struct rh_validate *v, size_t row, enum rh_valida
 	}
 }
 
+/* The prediction of the whole is missed, and it is known where: no verdict on it, but the figure.
+ */
+static const char *own_part(struct rh_validate *v, struct rh_validate_row *row)
+{
+	const struct rh_interval *own = &row->own;
+	double scale;
+	const char *unit = shown_as(v, RH_VALIDATE_CPU, &scale);
+
+	row->truth[RH_VALIDATE_CPU].verdict = RH_TRUTH_CANNOT_TELL;
+	row->truth[RH_VALIDATE_CPU].cause = RH_TRUTH_ELSEWHERE;
+	return rh_pool_printf(rh_result_pool(&v->result),
+			      "%+.1f [%+.1f, %+.1f] %s lie in the program's own code, which no "
+			      "replay runs",
+			      scale * own->median, scale * own->lo, scale * own->hi, unit);
+}
+
 void rh_validate_explain(struct rh_validate *validate, uint64_t rounds)
 {
 	for (size_t b = 0; b < validate->row_count; b++)
@@ -116,6 +151,11 @@ void rh_validate_explain(struct rh_validate *validate, uint64_t rounds)
 			enum rh_validate_field field = (enum rh_validate_field)f;
 			struct rh_validate_row *row = &validate->rows[b];
 
+			if (f == RH_VALIDATE_CPU && row->truth[f].verdict == RH_TRUTH_OFF &&
+			    lies_in_program(row)) {
+				row->why[f] = own_part(validate, row);
+				continue;
+			}
 			row->why[f] = row->truth[f].verdict == RH_TRUTH_CANNOT_TELL
 					      ? uncertain(validate, b, field, rounds)
 				      : row->truth[f].verdict == RH_TRUTH_OFF

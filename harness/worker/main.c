@@ -437,8 +437,23 @@ static void obey(struct worker *worker)
 	}
 }
 
+/* Prints the files whose code an idle process with this allocator has in memory. */
+static void print_code(void)
+{
+	char line[1024], *path;
+	FILE *maps = fopen("/proc/self/maps", "re");
+
+	while (maps && fgets(line, sizeof(line), maps)) {
+		path = strchr(line, '/');
+		if (path && line[strcspn(line, " ") + 3] == 'x')
+			dprintf(STDERR_FILENO, "code %s", path);
+	}
+	if (maps)
+		fclose(maps);
+}
+
 /* Prints how much is resident of an idle process with this allocator: an exact figure, which its
- * parent cannot read. 0 = printed (harness/run/validate_runner.c). */
+ * parent cannot read; after it, what code that is. 0 = printed (harness/run/validate_runner.c). */
 static int tell_resident(void)
 {
 	char text[4096], *at;
@@ -447,8 +462,10 @@ static int tell_resident(void)
 
 	text[length > 0 ? length : 0] = '\0';
 	at = strstr(text, "\nRss:");
-	return at && dprintf(STDERR_FILENO, "resident %lu\n", strtoul(at + 5, NULL, 10)) > 0 ? 0
-											     : -1;
+	if (!at || dprintf(STDERR_FILENO, "resident %lu\n", strtoul(at + 5, NULL, 10)) <= 0)
+		return -1;
+	print_code();
+	return 0;
 }
 
 static ssize_t on_flush(void *opaque, const char *text, size_t bytes)

@@ -241,7 +241,7 @@ static const struct builder {
 	{ build_rows, LOCK_WAIT },  { rh_build_contention, 0 },	  { rh_build_lock_classes, 0 },
 	{ rh_build_tiers, 0 },	    { rh_build_truth, 0 },	  { rh_build_truth, 1 },
 	{ rh_build_truth, 2 },	    { rh_build_truth, 3 },	  { rh_build_truth, 4 },
-	{ rh_build_apart, 0 },
+	{ rh_build_truth, 5 },	    { rh_build_apart, 0 },
 };
 
 enum { NOTE_CHARS = 80 }; /* of 11 px in a column of 460 */

@@ -19,6 +19,10 @@ static const struct truth_figure {
 	{ "instructions", "truth-instructions",
 	  "Change of instructions: predicted against observed",
 	  "observed, million against the baseline", "predicted, million", "instructions", 1e6 },
+	{ "allocator", "truth-allocator",
+	  "Change of time in the allocator's code: predicted against observed",
+	  "observed, ms against the baseline", "predicted, ms", "user time in the allocator's code",
+	  1e-3 },
 	{ "asleep", "truth-asleep", "Change of time asleep: predicted against observed",
 	  "observed, ms against the baseline, all threads", "predicted, ms", "time asleep", 1e-3 },
 	{ "switches", "truth-switches", "Change of context switches: predicted against observed",
@@ -102,5 +106,5 @@ void rh_build_truth(const struct rh_view *view, struct rh_figures *figures, int 
 			view->pool,
 			"no result holds observed changes of %s (reheap validate%s -o)%s", row->why,
 			which == 2 ? " --instructions" : "",
-			which > 2 ? ": for programs with threads" : "");
+			which > 3 ? ": for programs with threads" : "");
 }

@@ -16,6 +16,7 @@ static const struct shown {
 	{ "rss", "peak resident memory", "MiB", 1.0 / (1 << 20) },
 	{ "instructions", "instructions, by callgrind", "million", 1e-6 },
 	{ "heap_instructions", "the heap's own instructions, by callgrind", "million", 1e-6 },
+	{ "allocator", "user time in the allocator's own code, sampled", "ms", 1e3 },
 	{ "asleep", "time asleep, all threads", "ms", 1e3 },
 	{ "switches", "voluntary context switches", "thousand", 1e-3 },
 	{ "futex", "futex calls", "thousand", 1e-3 },

@@ -52,7 +52,7 @@ static void every_figure_has_data_in_the_fixture(void **state)
 
 	(void)state;
 	open_fixture(&view, &figures);
-	assert_int_equal(figures.count, 28);
+	assert_int_equal(figures.count, 29);
 	for (size_t i = 0; i < figures.count; i++) {
 		const struct rh_figure *figure = &figures.list[i];
 
