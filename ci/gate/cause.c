@@ -1,485 +1,353 @@
 /*
- * cause.c - where a FAIL comes from: three lines, for the scenario that failed worst.
+ * cause.c - where a FAIL comes from: a few lines for each family of metrics that failed.
  *
- * Both sides are replayed once more with the probes of `reheap replay`, and what they found is
- * subtracted: by kind and size of operation (timed one in SAMPLE, three repetitions), by function
- * (callgrind, on one lane exactly the same each time) and by class of lock. These passes only
- * point at a place; the verdict is final before they begin.
- *
- * Memory has its own lines: rounding of block sizes, and all the rest.
+ * A candidate may start later and be slower, for two reasons. So metrics that fail for one reason
+ * are a family, and each family that fails in any scenario is explained, where it failed most.
+ * Time and memory take a replay of both sides (cause_replay.c). The other families need none: what
+ * was measured of the pairs says where to look, in ms, MiB or counts.
  */
 #include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "alloc/base/clock.h"
-#include "alloc/base/progress.h"
-#include "ci/gate/gate.h"
+#include "ci/gate/cause.h"
+#include "ci/gate/live.h"
 #include "ci/gate/report.h"
-#include "harness/control/latency.h"
-#include "harness/run/run.h"
-#include "traces/format/event.h"
-#include "harness/run/invocation.h"
+#include "harness/result/stat.h"
 
-enum { REPS = 3, SAMPLE = 8 };
+#define MIB	  1048576.0
+#define REPLAY_NS (60 * 1000000000ull) /* of one family */
 
-/* The cost of one place (an operation of a size, a function, a lock) on each side. */
-struct cost {
-	const char *name;
-	double size_to;	 /* operations: the octave; NaN = above the last */
-	double value[2]; /* ns or instructions an event: the least of the repetitions */
-	bool seen[2];
-};
-
-struct costs {
-	struct cost *row;
-	size_t row_count;
-};
-
-static struct cost *cost_of(struct costs *costs, const char *name, double size_to)
+void rh_gate_cause_say(struct rh_gate_cause *cause, const char *by, const char *fmt, ...)
 {
-	struct cost *row;
+	va_list ap;
 
-	for (size_t i = 0; i < costs->row_count; i++) {
-		row = &costs->row[i];
-		if (strcmp(row->name, name) == 0 &&
-		    (row->size_to == size_to || (isnan(row->size_to) && isnan(size_to))))
-			return row;
-	}
-	row = rh_grow(&costs->row, &costs->row_count, sizeof(*row));
-	row->name = name;
-	row->size_to = size_to;
-	return row;
-}
-
-/* Disturbance only adds to a repetition, so the minimum is the best estimate. */
-static void keep_least(struct cost *row, int side, double value)
-{
-	if (!row->seen[side] || value < row->value[side])
-		row->value[side] = value;
-	row->seen[side] = true;
-}
-
-static double grown(const struct cost *row)
-{
-	return row->value[1] - row->value[0];
-}
-
-static int most_grown_first(const void *a, const void *b)
-{
-	double x = grown(a), y = grown(b);
-
-	return (x < y) - (x > y);
-}
-
-static double sum_of(const struct costs *costs, int side)
-{
-	double sum = 0;
-
-	for (size_t i = 0; i < costs->row_count; i++)
-		sum += costs->row[i].value[side];
-	return sum;
-}
-
-/* ---- by kind and size of operation ---- */
-
-static void add_operations(struct costs *costs, const struct rh_latency_found *found, int side)
-{
-	const struct rh_latency_sizes *table = found->sizes;
-
-	if (!table || !found->events)
+	if (cause->line_count == RH_GATE_CAUSE_LINES)
 		return;
-	for (size_t i = 0; i < table->kind_count && i < table->size_to_count &&
-			   i < table->n_count && i < table->mean_ns_count;
-	     i++) {
-		if (!table->kind[i] || !(table->n[i] > 0))
-			continue;
-		keep_least(cost_of(costs, table->kind[i], table->size_to[i]), side,
-			   table->n[i] * table->mean_ns[i] * (double)found->sample /
-				   (double)found->events);
+	cause->line[cause->line_count].by = by;
+	va_start(ap, fmt);
+	vsnprintf(cause->line[cause->line_count++].text, RH_GATE_CAUSE_BYTES, fmt, ap);
+	va_end(ap);
+}
+
+/* ---- which family ---- */
+
+static enum rh_gate_family family_of(int metric)
+{
+	switch (metric) {
+	case RH_GATE_RSS:
+	case RH_GATE_FAULTS:
+		return RH_GATE_FAMILY_MEMORY;
+	case RH_GATE_MOVED:
+		return RH_GATE_FAMILY_MOVES;
+	case RH_GATE_STARTUP:
+	case RH_GATE_IMAGE:
+		return RH_GATE_FAMILY_START;
+	case RH_GATE_END:
+		return RH_GATE_FAMILY_END;
+	case RH_GATE_PROCESS:
+	case RH_GATE_BACKGROUND:
+		return RH_GATE_FAMILY_PROCESS;
+	case RH_GATE_FILES:
+	case RH_GATE_THREADS:
+	case RH_GATE_MAPS:
+	case RH_GATE_CHILDREN:
+	case RH_GATE_CHANGES:
+		return RH_GATE_FAMILY_REST;
+	default:
+		return RH_GATE_FAMILY_TIME;
 	}
 }
 
-static const char *words_of(const char *kind)
+static enum rh_gate_family family_of_count(const struct rh_gate_count *row)
+{
+	return strcmp(row->source, "own") == 0 ? RH_GATE_FAMILY_CALLS : RH_GATE_FAMILY_TIME;
+}
+
+static bool has_failed(const struct rh_gate_scenario *scenario, int metric)
+{
+	return scenario->result[metric].gates &&
+	       scenario->result[metric].look.verdict == RH_GATE_FAIL;
+}
+
+/* By how many limits it failed, of the worst metric of the family; 0: it did not. */
+static double excess(const struct rh_gate_scenario *scenario, enum rh_gate_family family)
+{
+	double most = 0;
+
+	for (int m = 0; m < RH_GATE_METRICS; m++)
+		if (family_of(m) == family && has_failed(scenario, m))
+			most = fmax(most, scenario->result[m].look.median /
+						  log1p(scenario->result[m].rule.threshold));
+	for (size_t i = 0; i < scenario->count_count; i++) {
+		const struct rh_gate_count *row = &scenario->counts[i];
+
+		if (family_of_count(row) == family && row->failed)
+			most = fmax(most, row->baseline > 0 ? log(row->candidate / row->baseline) /
+								      log1p(row->limit)
+							    : INFINITY);
+	}
+	return most;
+}
+
+static void append(char *text, size_t bytes, const char *word)
+{
+	size_t used = strlen(text);
+
+	snprintf(text + used, bytes - used, "%s%s", used ? ", " : "", word);
+}
+
+static void name_failed(struct rh_gate_cause *cause)
+{
+	const struct rh_gate_scenario *of = cause->of;
+
+	cause->failed[0] = '\0';
+	for (int m = 0; m < RH_GATE_METRICS; m++)
+		if (family_of(m) == cause->family && has_failed(of, m))
+			append(cause->failed, sizeof(cause->failed), rh_gate_metric_rows[m].name);
+	for (size_t i = 0; i < of->count_count; i++)
+		if (family_of_count(&of->counts[i]) == cause->family && of->counts[i].failed)
+			append(cause->failed, sizeof(cause->failed), of->counts[i].name);
+}
+
+/* Finds where the family failed most. False: nowhere. */
+static bool find_worst(const struct rh_gate *gate, struct rh_gate_cause *cause)
+{
+	double most = 0;
+	unsigned failed = 0;
+
+	for (size_t i = 0; i < gate->scenario_count; i++) {
+		const struct rh_gate_scenario *scenario = &gate->scenarios[i];
+		double by = scenario->verdict == RH_GATE_FAIL ? excess(scenario, cause->family) : 0;
+
+		failed += by > 0;
+		if (by > most) {
+			most = by;
+			cause->of = scenario;
+		}
+	}
+	cause->elsewhere = failed ? failed - 1 : 0;
+	return failed > 0;
+}
+
+/* ---- from what the pairs measured ---- */
+
+/* Median over pairs; NaN: not measured. */
+static double middle(const struct rh_gate_cause *cause, int metric, int side)
+{
+	const struct rh_gate_scenario *of = cause->of;
+	double *values = calloc(of->pair_count + 1, sizeof(*values)), median;
+	size_t count = 0;
+
+	for (size_t p = 0; values && p < of->pair_count; p++)
+		if (isfinite(of->pairs[p].value[side][metric]))
+			values[count++] = of->pairs[p].value[side][metric];
+	if (values)
+		rh_stat_sort(values, count);
+	median = count ? rh_stat_median(values, count) : NAN;
+	free(values);
+	return median;
+}
+
+static double grown(const struct rh_gate_cause *cause, int metric)
+{
+	return middle(cause, metric, 1) - middle(cause, metric, 0);
+}
+
+static void say_part(struct rh_gate_cause *cause)
+{
+	double change;
+	char name[60];
+
+	if (!has_failed(cause->of, RH_GATE_PART) ||
+	    !rh_gate_slowest_part(cause->of, &change, name, sizeof(name)))
+		return;
+	rh_gate_cause_say(cause, "part", "%s: %+.1f %% of wall time, %+.1f %% over all", name,
+			  100 * expm1(change),
+			  100 * expm1(cause->of->result[RH_GATE_WALL].look.median));
+}
+
+static void say_start(struct rh_gate_cause *cause)
+{
+	if (has_failed(cause->of, RH_GATE_STARTUP))
+		rh_gate_cause_say(cause, "start",
+				  "%.1f ms until the heap is open, before %.1f ms: constructors, "
+				  "libraries it links",
+				  middle(cause, RH_GATE_STARTUP, 1) / 1e6,
+				  middle(cause, RH_GATE_STARTUP, 0) / 1e6);
+	if (has_failed(cause->of, RH_GATE_IMAGE))
+		rh_gate_cause_say(cause, "image",
+				  "%.1f MiB resident at the start, before %.1f MiB: the library's "
+				  "own pages",
+				  middle(cause, RH_GATE_IMAGE, 1) / MIB,
+				  middle(cause, RH_GATE_IMAGE, 0) / MIB);
+}
+
+static void say_end(struct rh_gate_cause *cause)
+{
+	rh_gate_cause_say(cause, "end",
+			  "%.1f ms from the last free to the end, before %.1f ms: destructors, "
+			  "threads that must end",
+			  middle(cause, RH_GATE_END, 1) / 1e6, middle(cause, RH_GATE_END, 0) / 1e6);
+}
+
+/* Both values of `background` have the same life in them, so their difference is of CPU time. */
+static void say_process(struct rh_gate_cause *cause)
+{
+	rh_gate_cause_say(cause, "process",
+			  "%.2f s of CPU, before %.2f; start %+.2f s, end %+.2f s, threads that "
+			  "are no lanes %+.2f s",
+			  middle(cause, RH_GATE_PROCESS, 1) / 1e9,
+			  middle(cause, RH_GATE_PROCESS, 0) / 1e9,
+			  grown(cause, RH_GATE_STARTUP) / 1e9, grown(cause, RH_GATE_END) / 1e9,
+			  grown(cause, RH_GATE_BACKGROUND) / 1e9);
+}
+
+static void say_moves(struct rh_gate_cause *cause)
+{
+	rh_gate_cause_say(cause, "resize",
+			  "%.1f MiB of blocks put elsewhere, before %.1f MiB: less is resized in "
+			  "place",
+			  middle(cause, RH_GATE_MOVED, 1) / MIB,
+			  middle(cause, RH_GATE_MOVED, 0) / MIB);
+}
+
+static void say_rest(struct rh_gate_cause *cause, const struct rh_gate *gate)
 {
 	static const struct {
-		const char *name, *words;
-	} kinds[] = {
-#define KIND(id, name, words) { #name, words },
-		RH_LATENCY_KINDS(KIND)
-#undef KIND
+		int metric;
+		const char *where;
+	} rows[] = {
+		{ RH_GATE_FILES, "open at the end of the last pass" },
+		{ RH_GATE_THREADS, "at the end of the last pass" },
+		{ RH_GATE_MAPS, "at the end of the last pass: not unmapped, or split" },
+		{ RH_GATE_CHILDREN, "processes started" },
 	};
+	char changes[200];
 
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (strcmp(kinds[i].name, kind) == 0)
-			return kinds[i].words;
-	return kind;
-}
-
-static void say_sizes(double size_to, char *text, size_t bytes)
-{
-	if (isnan(size_to))
-		snprintf(text, bytes, "above 1 MiB");
-	else if (size_to <= 8)
-		snprintf(text, bytes, "up to 8 bytes");
-	else
-		snprintf(text, bytes, "of %.0f to %.0f bytes", size_to / 2 + 1, size_to);
-}
-
-static void say_operations(struct costs *costs, char *text, size_t bytes)
-{
-	double before = sum_of(costs, 0), after = sum_of(costs, 1);
-	const struct cost *row = costs->row;
-	char sizes[60];
-
-	if (!costs->row_count) {
-		snprintf(text, bytes, "no operation could be timed");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (has_failed(cause->of, rows[i].metric))
+			rh_gate_cause_say(cause, rh_gate_metric_rows[rows[i].metric].name,
+					  "%.0f, before %.0f: %s", middle(cause, rows[i].metric, 1),
+					  middle(cause, rows[i].metric, 0), rows[i].where);
+	if (!has_failed(cause->of, RH_GATE_CHANGES))
 		return;
+	rh_worker_changes(gate->side[1].changed & ~gate->side[0].changed, changes, sizeof(changes));
+	rh_gate_cause_say(cause, "changes", "it changed of its process: %s", changes);
+}
+
+/* ---- from counts ---- */
+
+/* All calls of memory together are a row, too, and so are faults: both fail, single calls do not.
+ */
+static void say_calls(struct rh_gate_cause *cause)
+{
+	const struct rh_gate_count *most = NULL;
+
+	for (size_t i = 0; i < cause->of->count_count; i++) {
+		const struct rh_gate_count *row = &cause->of->counts[i];
+
+		if (family_of_count(row) != RH_GATE_FAMILY_CALLS)
+			continue;
+		if (row->failed)
+			rh_gate_cause_say(cause, row->name, "%.3f, before %.3f (%s)",
+					  row->candidate, row->baseline, row->unit);
+		else if (row->limit <= 0 && (!most || row->candidate - row->baseline >
+							      most->candidate - most->baseline))
+			most = row;
 	}
-	qsort(costs->row, costs->row_count, sizeof(*costs->row), most_grown_first);
-	if (after <= before || grown(row) <= 0) {
-		snprintf(text, bytes,
-			 "no kind of operation takes longer: %.1f and %.1f ns an event", before,
-			 after);
-		return;
-	}
-	say_sizes(row->size_to, sizes, sizeof(sizes));
-	snprintf(text, bytes, "%s %s: %+.1f ns an event (%.1f to %.1f), of %+.1f over all",
-		 words_of(row->name), sizes, grown(row), row->value[0], row->value[1],
-		 after - before);
-}
-
-/* ---- by function ---- */
-
-/* A function without a symbol is named by its address; its library is more informative. */
-static const char *function_name(struct rh_result *result, const struct rh_function_cost *f)
-{
-	const char *slash = f->object ? strrchr(f->object, '/') : NULL;
-
-	if (f->name && strncmp(f->name, "0x", 2) != 0)
-		return f->name;
-	return rh_pool_printf(rh_result_pool(result), "%s in %s", f->name ? f->name : "something",
-			      slash	  ? slash + 1
-			      : f->object ? f->object
-					  : "an unknown object");
-}
-
-static void add_functions(struct costs *costs, struct rh_result *result,
-			  const struct rh_callgrind_found *found, int side)
-{
-	for (size_t i = 0; i < found->functions_count; i++) {
-		const struct rh_function_cost *f = &found->functions[i];
-
-		keep_least(cost_of(costs, function_name(result, f), NAN), side, f->ir);
-	}
-}
-
-static double instructions(const struct rh_result *result, uint32_t backend,
-			   const struct rh_gate_scenario *scenario)
-{
-	const struct rh_metric *m =
-		rh_result_metric(result, (struct rh_metric_place){ 0, backend, scenario->lanes, 1 },
-				 "counters.ir_per_event");
-
-	return m ? m->median : NAN;
-}
-
-static const char *why_not_counted(const struct rh_result *result)
-{
-	for (size_t i = 0; i < result->absent_count; i++)
-		if (strncmp(result->absent[i].metric, "callgrind", 9) == 0 ||
-		    strstr(result->absent[i].metric, "counters.ir"))
-			return result->absent[i].why;
-	return "callgrind counted nothing";
-}
-
-/* A function with less than this share of all instructions is ignored. */
-#define SHARE_OF_NOTE 0.002
-
-static void say_functions(struct costs *costs, const struct rh_result *result,
-			  const struct rh_gate_scenario *scenario, char *text, size_t bytes)
-{
-	double before = instructions(result, 0, scenario);
-	double after = instructions(result, 1, scenario);
-	size_t used;
-
-	if (isnan(before) || isnan(after)) {
-		snprintf(text, bytes, "not counted: %.280s", why_not_counted(result));
-		return;
-	}
-	qsort(costs->row, costs->row_count, sizeof(*costs->row), most_grown_first);
-	if (after - before < SHARE_OF_NOTE * before) {
-		snprintf(text, bytes,
-			 "no more instructions: %.1f and %.1f an event; it is waiting, page faults "
-			 "or cache misses",
-			 before, after);
-		return;
-	}
-	used = (size_t)snprintf(text, bytes,
-				"%+.1f instructions an event (%.1f to %.1f):", after - before,
-				before, after);
-	for (size_t i = 0; i < costs->row_count && i < 3 && used < bytes; i++)
-		if (grown(&costs->row[i]) > SHARE_OF_NOTE * before)
-			used += (size_t)snprintf(text + used, bytes - used, "%s %s %+.1f",
-						 i ? "," : "", costs->row[i].name,
-						 grown(&costs->row[i]));
-}
-
-/* ---- by lock ---- */
-
-/* Lanes meet in one repetition and not in the next, so the mean is used, not the minimum. */
-static void add_wait(struct costs *costs, const char *lock, double ns_per_event, int side)
-{
-	cost_of(costs, lock, NAN)->value[side] += ns_per_event / REPS;
-}
-
-static void add_locks(struct costs *costs, const struct rh_locks_found *found, uint64_t events,
-		      int side)
-{
-	for (size_t i = 0; i < found->classes_count; i++)
-		add_wait(costs, found->classes[i].name ? found->classes[i].name : "?",
-			 found->classes[i].wait_ns / (double)events, side);
-}
-
-static double blocked(const struct rh_result *result, uint32_t backend,
-		      const struct rh_gate_scenario *scenario)
-{
-	const struct rh_metric *m =
-		rh_result_metric(result, (struct rh_metric_place){ 0, backend, scenario->lanes, 1 },
-				 "locks.blocked_share");
-
-	return m ? m->median : NAN;
-}
-
-static void say_locks(struct costs *costs, const struct rh_result *result,
-		      const struct rh_gate_scenario *scenario, char *text, size_t bytes)
-{
-	const struct cost *row = costs->row;
-	double before = blocked(result, 0, scenario), after = blocked(result, 1, scenario);
-	int used;
-
-	used = isnan(before) || isnan(after)
-		       ? snprintf(text, bytes, "blocked time is not known here")
-		       : snprintf(text, bytes, "blocked %.1f %% of the lanes' time, before %.1f %%",
-				  100 * after, 100 * before);
-	qsort(costs->row, costs->row_count, sizeof(*costs->row), most_grown_first);
-	if (used < 0 || (size_t)used >= bytes)
-		return;
-	text += used;
-	bytes -= (size_t)used;
-	if (costs->row_count && grown(row) > 0.1)
-		snprintf(text, bytes, "; %s: %+.1f ns of waiting an event (%.1f to %.1f)",
-			 row->name, grown(row), row->value[0], row->value[1]);
-	else if (costs->row_count)
-		snprintf(text, bytes, "; no class of lock waits longer");
-	else if (scenario->lanes == 1)
-		snprintf(text, bytes, "; one lane waits for no other");
-	else
-		snprintf(text, bytes, "; neither side shows its locks");
-}
-
-/* ---- memory ---- */
-
-/* Most at the end of any segment, the worker's own included, which is the same on both sides; in
- * MiB. */
-static double peak_of(const struct rh_trial *trial)
-{
-	uint64_t most = 0;
-
-	for (size_t i = 0; i < trial->segment_count; i++)
-		if (trial->segments[i].anon_bytes != RH_NONE &&
-		    trial->segments[i].anon_bytes > most)
-			most = trial->segments[i].anon_bytes;
-	return most ? (double)most / (1 << 20) : NAN;
-}
-
-/* Rounding, at the scan with most bytes asked for, in MiB. */
-static double rounding(const struct rh_blocks_found *found)
-{
-	size_t most = 0;
-
-	if (!found || !found->requested_bytes_count ||
-	    found->usable_bytes_count != found->requested_bytes_count)
-		return NAN;
-	for (size_t i = 1; i < found->requested_bytes_count; i++)
-		if (found->requested_bytes[i] > found->requested_bytes[most])
-			most = i;
-	return (found->usable_bytes[most] - found->requested_bytes[most]) / (1 << 20);
-}
-
-static const struct rh_trial *first_trial(const struct rh_result *result, uint32_t backend)
-{
-	for (size_t i = 0; i < result->trial_count; i++)
-		if (result->trials[i].backend == backend &&
-		    result->trials[i].status == RH_STATUS_OK)
-			return &result->trials[i];
-	return NULL;
-}
-
-static void say_memory(struct rh_gate *gate, const struct rh_result *result,
-		       const struct rh_gate_scenario *scenario)
-{
-	double peak[2], round[2];
-
-	for (uint32_t s = 0; s < 2; s++) {
-		const struct rh_trial *trial = first_trial(result, s);
-
-		peak[s] = trial ? peak_of(trial) : NAN;
-		round[s] = trial ? rounding(trial->found.blocks) : NAN;
-	}
-	snprintf(gate->cause[0].text, sizeof(gate->cause[0].text),
-		 "peak %.1f MiB, before %.1f MiB, for %.1f MiB in use", peak[1], peak[0],
-		 (double)scenario->live_bytes_peak / (1 << 20));
-	snprintf(gate->cause[1].text, sizeof(gate->cause[1].text),
-		 "%.1f MiB, before %.1f MiB: what blocks are rounded up to", round[1], round[0]);
-	snprintf(gate->cause[2].text, sizeof(gate->cause[2].text),
-		 "%.1f MiB, before %.1f MiB: what is kept free, tables and holes",
-		 peak[1] - round[1] - (double)scenario->live_bytes_peak / (1 << 20),
-		 peak[0] - round[0] - (double)scenario->live_bytes_peak / (1 << 20));
-	gate->cause[0].by = "in all";
-	gate->cause[1].by = "rounding";
-	gate->cause[2].by = "the rest";
+	if (most && most->candidate > most->baseline)
+		rh_gate_cause_say(cause, "call", "%s grew most: %.3f, before %.3f (%s)", most->name,
+				  most->candidate, most->baseline, most->unit);
 }
 
 /* ---- all ---- */
 
-static void say_time(struct rh_gate *gate, struct rh_result *result,
-		     const struct rh_gate_scenario *scenario)
+/* Why nothing is replayed; NULL when it is. */
+static const char *no_replay(const struct rh_gate *gate)
 {
-	struct costs operations = { 0 }, functions = { 0 }, locks = { 0 };
-
-	for (size_t i = 0; i < result->trial_count; i++) {
-		const struct rh_trial *trial = &result->trials[i];
-		int side = (int)trial->backend;
-
-		if (side > 1 || trial->status != RH_STATUS_OK)
-			continue;
-		if (trial->found.latency)
-			add_operations(&operations, trial->found.latency, side);
-		if (trial->found.callgrind)
-			add_functions(&functions, result, trial->found.callgrind, side);
-		if (trial->found.locks && trial->events)
-			add_locks(&locks, trial->found.locks, trial->events, side);
-		if (trial->found.mutex && trial->found.mutex->events)
-			add_wait(&locks, "pthread mutexes",
-				 trial->found.mutex->wait_ns / (double)trial->found.mutex->events,
-				 side);
-	}
-	gate->cause[0].by = "operation";
-	gate->cause[1].by = "function";
-	gate->cause[2].by = "lock";
-	say_operations(&operations, gate->cause[0].text, sizeof(gate->cause[0].text));
-	say_functions(&functions, result, scenario, gate->cause[1].text,
-		      sizeof(gate->cause[1].text));
-	say_locks(&locks, result, scenario, gate->cause[2].text, sizeof(gate->cause[2].text));
-	free(operations.row);
-	free(functions.row);
-	free(locks.row);
-}
-
-/* The metric that failed; RH_GATE_METRICS when it was a count. */
-static int failed_metric(const struct rh_gate_scenario *scenario)
-{
-	for (int m = 0; m < RH_GATE_METRICS; m++)
-		if (scenario->result[m].gates && scenario->result[m].look.verdict == RH_GATE_FAIL)
-			return m;
-	return RH_GATE_METRICS;
-}
-
-/* Why no replay can show the cause; NULL when one can. */
-static const char *no_cause(const struct rh_gate *gate, const struct rh_gate_scenario *scenario)
-{
-	int metric = failed_metric(scenario);
-
 	if (gate->config.budget_time_ns && rh_now_ns() > gate->deadline_ns)
 		return "not looked for: --budget was spent";
-	if (metric == RH_GATE_STARTUP || metric == RH_GATE_IMAGE)
-		return "before the first event: see the library's constructors and what it links "
-		       "(LD_DEBUG=statistics,libs)";
-	if (metric == RH_GATE_END)
-		return "after the last event: see the library's destructors and what its threads "
-		       "do at their end";
-	if (metric == RH_GATE_PROCESS || metric == RH_GATE_BACKGROUND)
-		return "beside the lanes: threads of the library itself, or its start and end "
-		       "(perf record -g shows which)";
 	if (strchr(gate->config.baseline, ',') || strchr(gate->config.candidate, ','))
 		return "not looked for: a comma in a backend's name";
 	return NULL;
 }
 
-static int replay_both(const struct rh_gate *gate, const struct rh_gate_scenario *scenario,
-		       bool of_memory, struct rh_result *result, struct rh_err *err)
+static void replay(const struct rh_gate *gate, struct rh_gate_cause *cause)
 {
-	char *traces[] = { (char *)(uintptr_t)scenario->trace };
-	char backends[2200], lanes[16];
-	struct rh_run_config run = { .traces = traces,
-				     .trace_count = 1,
-				     .backends = backends,
-				     .lanes = lanes,
-				     .copies = "1",
-				     .probes = of_memory ? "time,memory,blocks"
-					       : scenario->lanes > 1
-						       ? "time,latency,locks,mutex,callgrind"
-						       : "time,latency,locks,callgrind",
-				     .reps = of_memory ? 1 : REPS,
-				     .seed = gate->config.seed,
-				     .timeout_ns = 0,
-				     .replay.touch = gate->config.touch,
-				     .replay.sample = SAMPLE,
-				     .quiet = true };
-	int code;
+	const char *why = no_replay(gate);
+	uint64_t deadline = rh_now_ns() + REPLAY_NS;
 
-	snprintf(backends, sizeof(backends), "%s,%s", gate->config.baseline,
-		 gate->config.candidate);
-	snprintf(lanes, sizeof(lanes), "%u", scenario->lanes);
-	*result = (struct rh_result){ .reps = run.reps,
-				      .seed = run.seed,
-				      .sample = run.replay.sample,
-				      .touch = rh_touch_names[run.replay.touch],
-				      .pace = "none",
-				      .probes = run.probes,
-				      .floor = UINT32_MAX };
-	rh_host_read(&result->host);
-	result->clock = gate->clock;
-	code = rh_run_prepare(&run, result, err);
-	if (code == 0)
-		code = rh_run_trials(&run, result, err);
-	if (code == 0)
-		rh_result_measure(result);
-	rh_run_config_free(&run);
-	return code;
+	if (gate->config.budget_time_ns && gate->deadline_ns < deadline)
+		deadline = gate->deadline_ns;
+	if (why)
+		rh_gate_cause_say(cause, "replay", "%s", why);
+	else
+		rh_gate_cause_replay(gate, cause, deadline);
 }
 
-void rh_gate_find_cause(struct rh_gate *gate)
+static void explain(const struct rh_gate *gate, struct rh_gate_cause *cause)
 {
-	const struct rh_gate_scenario *worst = rh_gate_worst(gate);
-	const char *why;
-	struct rh_result result;
-	struct rh_err err = { 0 };
-	bool of_memory;
+	switch (cause->family) {
+	case RH_GATE_FAMILY_TIME:
+		replay(gate, cause);
+		say_part(cause);
+		break;
+	case RH_GATE_FAMILY_MEMORY:
+		replay(gate, cause);
+		break;
+	case RH_GATE_FAMILY_CALLS:
+		say_calls(cause);
+		break;
+	case RH_GATE_FAMILY_MOVES:
+		say_moves(cause);
+		break;
+	case RH_GATE_FAMILY_START:
+		say_start(cause);
+		break;
+	case RH_GATE_FAMILY_END:
+		say_end(cause);
+		break;
+	case RH_GATE_FAMILY_PROCESS:
+		say_process(cause);
+		break;
+	case RH_GATE_FAMILY_REST:
+		say_rest(cause, gate);
+		break;
+	case RH_GATE_FAMILIES:
+		break;
+	}
+}
 
-	if (gate->verdict != RH_GATE_FAIL || !worst || gate->config.stored)
+/* No metric failed, so what did is the absolute limit of a policy: the candidate's time. */
+static void explain_budget(struct rh_gate *gate)
+{
+	struct rh_gate_cause *cause = &gate->causes[gate->cause_count];
+
+	*cause = (struct rh_gate_cause){ .family = RH_GATE_FAMILY_TIME, .of = rh_gate_worst(gate) };
+	if (!cause->of)
 		return;
-	gate->cause_of = worst;
-	why = no_cause(gate, worst);
-	if (why) {
-		gate->cause[0].by = failed_metric(worst) < RH_GATE_METRICS
-					    ? rh_gate_metric_rows[failed_metric(worst)].name
-					    : "counts";
-		snprintf(gate->cause[0].text, sizeof(gate->cause[0].text), "%s", why);
+	append(cause->failed, sizeof(cause->failed), "budget");
+	explain(gate, cause);
+	gate->cause_count++;
+}
+
+void rh_gate_find_causes(struct rh_gate *gate)
+{
+	if (gate->verdict != RH_GATE_FAIL || gate->config.stored)
 		return;
+	for (int f = 0; f < RH_GATE_FAMILIES; f++) {
+		struct rh_gate_cause *cause = &gate->causes[gate->cause_count];
+
+		*cause = (struct rh_gate_cause){ .family = (enum rh_gate_family)f };
+		if (!find_worst(gate, cause))
+			continue;
+		name_failed(cause);
+		explain(gate, cause);
+		gate->cause_count++;
 	}
-	of_memory = failed_metric(worst) == RH_GATE_RSS || failed_metric(worst) == RH_GATE_FAULTS;
-	rh_progress("where it comes from: %s", worst->trace);
-	if (replay_both(gate, worst, of_memory, &result, &err) < 0) {
-		gate->cause[0].by = "replay";
-		snprintf(gate->cause[0].text, sizeof(gate->cause[0].text), "not looked for: %.240s",
-			 err.text);
-	} else if (of_memory) {
-		say_memory(gate, &result, worst);
-	} else {
-		say_time(gate, &result, worst);
-	}
-	rh_result_free(&result);
-	rh_progress("%s", "");
+	if (gate->cause_count == 0)
+		explain_budget(gate);
 }

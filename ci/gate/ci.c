@@ -156,6 +156,25 @@ static void markdown_table(const struct rh_gate *gate, FILE *to)
 		    "threshold (│).\n");
 }
 
+static void markdown_causes(const struct rh_gate *gate, FILE *to)
+{
+	char name[300];
+
+	for (unsigned c = 0; c < gate->cause_count; c++) {
+		const struct rh_gate_cause *cause = &gate->causes[c];
+
+		rh_gate_scenario_name(cause->of, name, sizeof(name));
+		fprintf(to, "- where %s comes from (", cause->failed);
+		cell(name, to);
+		fprintf(to, "):\n");
+		for (unsigned i = 0; i < cause->line_count; i++) {
+			fprintf(to, "  - by %s: ", cause->line[i].by);
+			cell(cause->line[i].text, to);
+			fprintf(to, "\n");
+		}
+	}
+}
+
 static void markdown_reasons(const struct rh_gate *gate, FILE *to)
 {
 	char sentence[900], name[300];
@@ -173,13 +192,7 @@ static void markdown_reasons(const struct rh_gate *gate, FILE *to)
 		cell(sentence, to);
 		fprintf(to, "\n");
 	}
-	for (int i = 0; i < RH_GATE_CAUSES; i++) {
-		if (!gate->cause[i].by)
-			continue;
-		fprintf(to, "- by %s: ", gate->cause[i].by);
-		cell(gate->cause[i].text, to);
-		fprintf(to, "\n");
-	}
+	markdown_causes(gate, to);
 	if (gate->why[0]) {
 		fprintf(to, "- ");
 		cell(gate->why, to);

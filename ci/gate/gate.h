@@ -182,11 +182,31 @@ struct rh_gate_side {
 	char revision[96];    /* of the git tree it lies in, "-dirty" at the end; "" */
 };
 
-enum { RH_GATE_CAUSES = 3 };
+/* Metrics that fail for one reason: each family that fails has its cause. */
+enum rh_gate_family {
+	RH_GATE_FAMILY_TIME,	/* of turns, parts and single operations; simulated counts */
+	RH_GATE_FAMILY_MEMORY,	/* peak and faults */
+	RH_GATE_FAMILY_CALLS,	/* system calls and faults that were counted */
+	RH_GATE_FAMILY_MOVES,	/* blocks that a resize put elsewhere */
+	RH_GATE_FAMILY_START,	/* until the first event */
+	RH_GATE_FAMILY_END,	/* after the last event */
+	RH_GATE_FAMILY_PROCESS, /* CPU time, also beside the lanes */
+	RH_GATE_FAMILY_REST,	/* what it leaves open, starts or changes */
+	RH_GATE_FAMILIES
+};
 
-struct rh_gate_cause {
-	const char *by; /* "operation", "function", "lock" ...; NULL = no such line */
-	char text[300];
+enum { RH_GATE_CAUSE_LINES = 5, RH_GATE_CAUSE_BYTES = 300 };
+
+struct rh_gate_cause { /* of one family */
+	enum rh_gate_family family;
+	const struct rh_gate_scenario *of; /* where it failed most */
+	unsigned elsewhere;		   /* other scenarios in which it failed */
+	char failed[160];		   /* what failed there: "wall, part" */
+	struct {
+		const char *by; /* "operation", "function", "lock" ... */
+		char text[RH_GATE_CAUSE_BYTES];
+	} line[RH_GATE_CAUSE_LINES];
+	unsigned line_count;
 };
 
 struct rh_gate {
@@ -207,8 +227,8 @@ struct rh_gate {
 	char *warnings[16];
 	size_t warning_count;
 	char first_bad[700]; /* --bisect: "COMMIT subject", or which it may be; "" */
-	struct rh_gate_cause cause[RH_GATE_CAUSES]; /* of a FAIL: where it comes from */
-	const struct rh_gate_scenario *cause_of;    /* whose they are; NULL = none */
+	struct rh_gate_cause causes[RH_GATE_FAMILIES]; /* of a FAIL: where it comes from */
+	unsigned cause_count;
 	enum rh_gate_verdict verdict;
 	enum rh_exit exit;
 };
@@ -233,9 +253,10 @@ void rh_gate_free(struct rh_gate *gate);
 
 /* ---- cause.c ---- */
 
-/* After a FAIL: replays the worst scenario with probes and fills gate->cause. Changes no verdict;
- * the lines say what could not be found. */
-void rh_gate_find_cause(struct rh_gate *gate);
+/* After a FAIL: fills gate->causes, one for each family of metrics that failed, for time and memory
+ * by replaying both sides with probes, for a minute each at most (a first repetition is always
+ * whole). Changes no verdict; the lines say what could not be found. */
+void rh_gate_find_causes(struct rh_gate *gate);
 
 /* ---- pair.c, pair_sequential.c, live.c ---- */
 

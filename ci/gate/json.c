@@ -255,17 +255,26 @@ static json_t *rule_object(const struct rh_gate_config *config)
 	return object;
 }
 
-static json_t *cause_object(const struct rh_gate *gate)
+static json_t *cause_object(const struct rh_gate_cause *cause)
 {
 	json_t *object = json_object(), *by = json_object();
 
-	set(object, "trace", text(gate->cause_of->trace));
-	set(object, "lanes", json_integer(gate->cause_of->lanes));
-	for (int i = 0; i < RH_GATE_CAUSES; i++)
-		if (gate->cause[i].by)
-			set(by, gate->cause[i].by, text(gate->cause[i].text));
+	set(object, "failed", text(cause->failed));
+	set(object, "trace", text(cause->of->trace));
+	set(object, "lanes", json_integer(cause->of->lanes));
+	for (unsigned i = 0; i < cause->line_count; i++)
+		set(by, cause->line[i].by, text(cause->line[i].text));
 	set(object, "by", by);
 	return object;
+}
+
+static json_t *causes_array(const struct rh_gate *gate)
+{
+	json_t *rows = json_array();
+
+	for (unsigned i = 0; i < gate->cause_count; i++)
+		json_array_append_new(rows, cause_object(&gate->causes[i]));
+	return rows;
 }
 
 static json_t *document_of(const struct rh_gate *gate)
@@ -291,8 +300,8 @@ static json_t *document_of(const struct rh_gate *gate)
 	set(root, "exit", json_integer(gate->exit));
 	if (gate->first_bad[0])
 		set(root, "first_bad", text(gate->first_bad));
-	if (gate->cause_of)
-		set(root, "cause", cause_object(gate));
+	if (gate->cause_count)
+		set(root, "causes", causes_array(gate));
 	set(root, "seconds", real(gate->seconds));
 	if (gate->unfinished)
 		set(root, "unfinished", json_true());

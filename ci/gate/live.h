@@ -106,6 +106,10 @@ void rh_gate_block_of(struct rh_gate_turn turn[2][2], struct rh_gate_block *bloc
  * none was, or they are too few. */
 void rh_gate_worst_part(const struct rh_gate_block *blocks, size_t count, size_t units,
 			double out[2]);
+/* The eighth that is slowest over all pairs, of the trace or of the turns: its name and the log
+ * ratio of its wall time. False: blocks are too few. */
+bool rh_gate_slowest_part(const struct rh_gate_scenario *scenario, double *change, char *name,
+			  size_t bytes);
 
 /* The row of a pair, of what its sides saw. */
 void rh_gate_live_keep(struct rh_gate_scenario *scenario, const struct rh_gate_live side[2],

@@ -12,6 +12,7 @@
  * ratio is beyond 1.15 in 2 of 119 pairs, and in 7 of 82 at a load of 18.
  */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "ci/gate/live.h"
@@ -55,4 +56,46 @@ void rh_gate_worst_part(const struct rh_gate_block *blocks, size_t count, size_t
 	free(room);
 	for (int s = 0; s < 2; s++)
 		out[s] = exp(most[s]);
+}
+
+/* Median over pairs of a group's medians; NAN when no pair has enough blocks in it. */
+static double over_pairs(const struct rh_gate_scenario *scenario, unsigned group, double *room,
+			 double *medians)
+{
+	const struct rh_gate_block *blocks = scenario->blocks;
+	size_t n = 0, to;
+
+	for (size_t from = 0; from < scenario->block_count; from = to) {
+		for (to = from + 1;
+		     to < scenario->block_count && blocks[to].pair == blocks[from].pair; to++)
+			;
+		medians[n] = median_of(blocks + from, to - from, scenario->units, group, room);
+		n += (size_t)isfinite(medians[n]);
+	}
+	if (n == 0)
+		return NAN;
+	rh_stat_sort(medians, n);
+	return rh_stat_median(medians, n);
+}
+
+bool rh_gate_slowest_part(const struct rh_gate_scenario *scenario, double *change, char *name,
+			  size_t bytes)
+{
+	double *room = calloc(scenario->block_count + 1, sizeof(*room));
+	double *medians = calloc(scenario->block_count + 1, sizeof(*medians));
+	bool found = false;
+
+	for (unsigned g = 0; g < GROUPS && room && medians && scenario->units; g++) {
+		double median = over_pairs(scenario, g, room, medians);
+
+		if (!isfinite(median) || (found && median <= *change))
+			continue;
+		*change = median;
+		snprintf(name, bytes, "eighth %u of %s", g % EIGHTHS + 1,
+			 g < EIGHTHS ? "the trace" : "the turns of a process");
+		found = true;
+	}
+	free(room);
+	free(medians);
+	return found;
 }

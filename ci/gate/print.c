@@ -262,16 +262,20 @@ static void print_first_bad(const struct rh_gate *gate, FILE *to)
 
 static void print_causes(const struct rh_gate *gate, FILE *to)
 {
-	char name[300];
+	for (unsigned c = 0; c < gate->cause_count; c++) {
+		const struct rh_gate_cause *cause = &gate->causes[c];
+		char name[300];
 
-	if (!gate->cause_of)
-		return;
-	rh_gate_scenario_name(gate->cause_of, name, sizeof(name));
-	rh_print(to, "Where it comes from (%s):\n", name);
-	for (int i = 0; i < RH_GATE_CAUSES; i++)
-		if (gate->cause[i].by)
-			rh_print(to, "  by %-10s %s\n", gate->cause[i].by, gate->cause[i].text);
-	fprintf(to, "\n");
+		rh_gate_scenario_name(cause->of, name, sizeof(name));
+		rh_print(to, "Where it comes from: %s (%s", cause->failed, name);
+		if (cause->elsewhere)
+			fprintf(to, ", the worst of %u", cause->elsewhere + 1);
+		fprintf(to, ")\n");
+		for (unsigned i = 0; i < cause->line_count; i++)
+			rh_print(to, "  by %-10s %s\n", cause->line[i].by, cause->line[i].text);
+	}
+	if (gate->cause_count)
+		fprintf(to, "\n");
 }
 
 static void print_side(const char *name, const struct rh_gate_side *side, FILE *to)

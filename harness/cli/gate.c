@@ -293,7 +293,7 @@ static int measure(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh
 	else if (result == 0)
 		result = rh_gate_prepare(gate, err) < 0 ? -1 : rh_gate_run(gate, err);
 	if (result == 0 && !o->no_cause)
-		rh_gate_find_cause(gate);
+		rh_gate_find_causes(gate);
 	if (result == 0 && o->bisect && gate->verdict == RH_GATE_FAIL)
 		result = rh_gate_bisect(o, gate, err);
 	rh_gate_revisions_end();

@@ -4,6 +4,7 @@
  */
 #include <unistd.h>
 
+#include "ci/gate/live.h"
 #include "ci/gate/test/gate_support.h"
 
 static char dir[] = "/tmp/reheap-gate-test-XXXXXX";
@@ -180,6 +181,99 @@ static void markdown_is_escaped_and_capped(void **state)
 	assert_true(strlen(read_back("gate.md")) < 60000);
 	assert_non_null(strstr(read_back("gate.md"), "more scenarios are in the JSON"));
 	gate.scenario_count = 2;
+	rh_gate_free(&gate);
+}
+
+/* Fails: wall where it is 6 % slower; start and open files elsewhere. The comma keeps the families
+ * that replay from doing so. */
+static void make_failures(struct rh_gate *gate)
+{
+	make_gate(gate);
+	gate->config.baseline = "old,new";
+	gate->config.candidate = "new";
+	gate->config.metric_gates[RH_GATE_STARTUP] = gate->config.metric_gates[RH_GATE_FILES] =
+		true;
+	for (size_t p = 0; p < gate->scenarios[0].pair_count; p++)
+		for (int s = 0; s < 2; s++) {
+			gate->scenarios[0].pairs[p].value[s][RH_GATE_STARTUP] = s ? 150e6 : 10e6;
+			gate->scenarios[0].pairs[p].value[s][RH_GATE_FILES] = s ? 900 : 4;
+			gate->scenarios[1].pairs[p].value[s][RH_GATE_STARTUP] = s ? 120e6 : 10e6;
+			gate->scenarios[1].pairs[p].value[s][RH_GATE_FILES] = 4;
+		}
+	gate->config.pairs_max = 4;
+	rh_gate_judge(gate);
+	rh_gate_find_causes(gate);
+}
+
+static void each_family_that_failed_has_its_cause(void **state)
+{
+	struct rh_gate gate;
+	struct rh_err err = { 0 };
+	const struct rh_gate_cause *cause;
+
+	(void)state;
+	make_failures(&gate);
+	assert_int_equal(gate.cause_count, 3);
+	cause = &gate.causes[0];
+	assert_string_equal(cause->failed, "wall");
+	assert_ptr_equal(cause->of, &gate.scenarios[1]);
+	assert_int_equal(cause->elsewhere, 0);
+	assert_int_equal(cause->line_count, 1);
+	assert_non_null(strstr(cause->line[0].text, "not looked for: a comma"));
+	cause = &gate.causes[1];
+	assert_string_equal(cause->failed, "startup");
+	assert_ptr_equal(cause->of, &gate.scenarios[0]); /* it failed more there */
+	assert_int_equal(cause->elsewhere, 1);
+	assert_non_null(strstr(cause->line[0].text, "150.0 ms"));
+	assert_non_null(strstr(cause->line[0].text, "before 10.0 ms"));
+	cause = &gate.causes[2];
+	assert_string_equal(cause->failed, "files");
+	assert_non_null(strstr(cause->line[0].text, "900, before 4"));
+	assert_int_equal(rh_gate_write_markdown(&gate, in_dir("gate.md"), &err), 0);
+	assert_non_null(
+		strstr(read_back("gate.md"), "- where startup comes from (a.rht, 1 lane):"));
+	assert_int_equal(rh_gate_write_json(&gate, in_dir("gate.json"), &err), 0);
+	assert_non_null(strstr(read_back("gate.json"), "\"failed\": \"startup\""));
+	rh_gate_free(&gate);
+}
+
+static void a_pass_has_no_cause(void **state)
+{
+	struct rh_gate gate;
+
+	(void)state;
+	make_gate(&gate);
+	gate.scenario_count = 1; /* the one that passes */
+	rh_gate_judge(&gate);
+	rh_gate_find_causes(&gate);
+	assert_int_equal(gate.verdict, RH_GATE_PASS);
+	assert_int_equal(gate.cause_count, 0);
+	gate.scenario_count = 2;
+	rh_gate_free(&gate);
+}
+
+/* Of the second scenario the third eighth of the trace takes half as long again. */
+static void the_slowest_part_is_named(void **state)
+{
+	struct rh_gate gate;
+	struct rh_gate_scenario *row;
+	char name[60];
+	double change;
+
+	(void)state;
+	make_gate(&gate);
+	row = &gate.scenarios[1];
+	row->units = 40;
+	for (size_t i = 0; i < row->block_count; i++) {
+		row->blocks[i].unit = (uint32_t)(i * 7 % 40); /* each once a pair, mixed */
+		row->blocks[i].d[RH_GATE_WALL] =
+			row->blocks[i].unit / 5 == 2 ? log(1.5) : log(1.06);
+	}
+	assert_true(rh_gate_slowest_part(row, &change, name, sizeof(name)));
+	assert_string_equal(name, "eighth 3 of the trace");
+	assert_float_equal(change, log(1.5), 1e-12);
+	row->units = 0;
+	assert_false(rh_gate_slowest_part(row, &change, name, sizeof(name)));
 	rh_gate_free(&gate);
 }
 
@@ -379,6 +473,9 @@ int main(void)
 		cmocka_unit_test(wrong_documents_are_refused),
 		cmocka_unit_test(junit_says_which_failed),
 		cmocka_unit_test(markdown_is_escaped_and_capped),
+		cmocka_unit_test(each_family_that_failed_has_its_cause),
+		cmocka_unit_test(a_pass_has_no_cause),
+		cmocka_unit_test(the_slowest_part_is_named),
 		cmocka_unit_test(other_services_get_their_form),
 		cmocka_unit_test(annotations_are_escaped_and_few),
 		cmocka_unit_test(callgrind_is_added_up),

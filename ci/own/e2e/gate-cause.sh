@@ -11,6 +11,7 @@ command -v valgrind >/dev/null || skip_all 'there is no valgrind'
 cat >slow.c <<-'END'
 	#include <pthread.h>
 	#include <stddef.h>
+	#include <unistd.h>
 	void *__libc_malloc(size_t);
 	void __libc_free(void *);
 	void *__libc_calloc(size_t, size_t);
@@ -21,9 +22,14 @@ cat >slow.c <<-'END'
 		for (volatile int i = 0; i < rounds; i++)
 			;
 	}
+	__attribute__((constructor)) static void begin(void)
+	{
+		if (SLOW == 4)
+			usleep(1000000);
+	}
 	void *malloc(size_t n)
 	{
-		if (SLOW == 1 && n > 128 && n <= 256)
+		if ((SLOW == 1 || SLOW == 4) && n > 128 && n <= 256)
 			dawdle(1000);
 		if (SLOW == 2) {
 			pthread_mutex_lock(&mutex);
@@ -36,7 +42,7 @@ cat >slow.c <<-'END'
 	void *calloc(size_t n, size_t m) { return __libc_calloc(n, m); }
 	void *realloc(void *p, size_t n) { return __libc_realloc(p, n); }
 END
-for slow in 0 1 2 3; do
+for slow in 0 1 2 3 4; do
 	cc -shared -fPIC -O1 -w -pthread -DSLOW=$slow slow.c -o slow$slow.so
 done
 "$reheap" gen server -o short.rht events=40000 lanes=2 heap=1M >/dev/null 2>&1
@@ -46,6 +52,16 @@ said 'by operation  allocations of 129 to 256 bytes: \+'
 said 'by function   \+[0-9.]+ instructions an event .*: dawdle \+'
 said 'by lock       .*one lane waits for no other'
 ok '  and the document has it' grep -q '"operation": "allocations of 129 to 256' cause.json
+gate 1 'a slow start, too: both have a cause' short.rht --baseline ./slow0.so \
+	--candidate ./slow4.so --tier both --metrics startup --lanes 1 --pairs 4 --blocks 8 \
+	--events 50000 --no-verify -o cause.json --markdown cause.md
+said '^Where it comes from: instructions.* \(short.rht, 1 lane\)'
+said 'by function   \+[0-9.]+ instructions an event .*: dawdle \+'
+said '^Where it comes from: startup \(short.rht, 1 lane\)'
+said 'by start      [0-9.]+ ms until the heap is open, before [0-9.]+ ms: constructors'
+ok '  and the document has both' bash -c \
+	'grep -q "\"failed\": \"startup\"" cause.json && grep -q "\"failed\": \"instructions" cause.json'
+ok '  and the summary' grep -q 'where startup comes from (short.rht, 1 lane)' cause.md
 gate 1 'a lock around every allocation' short.rht --baseline ./slow0.so --candidate ./slow2.so \
 	--tier deterministic --lanes 2 --events 20000 --no-verify
 said 'by lock       .*pthread mutexes: \+'
