@@ -44,14 +44,6 @@ static const char *tone_end(enum rh_tone tone, bool colour)
 	return colour && tone != RH_TONE_NONE ? "\033[0m" : "";
 }
 
-/* Our sequences go out as they are; the text is foreign and is made printable. */
-void rh_print_tone(FILE *to, enum rh_tone tone, bool colour, const char *text)
-{
-	fputs(tone_begin(tone, colour), to);
-	rh_print_text(to, text);
-	fputs(tone_end(tone, colour), to);
-}
-
 /* ---- thousands ---- */
 
 void rh_group_number(char *text, size_t bytes, uint64_t value)

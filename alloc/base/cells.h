@@ -26,9 +26,6 @@ extern enum rh_colour rh_colour;	    /* --color; auto at first */
 
 /* Whether what is written there may have colours. */
 bool rh_colour_on(FILE *to);
-/* A text, made printable, in a tone. */
-void rh_print_tone(FILE *to, enum rh_tone tone, bool colour, const char *text);
-
 struct rh_cells {
 	char (*cell)[RH_CELL];	   /* rows * columns, row by row; row 0 is the head */
 	const unsigned char *tone; /* enum rh_tone of each cell; NULL = none */

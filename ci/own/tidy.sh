@@ -2,9 +2,9 @@
 # tidy.sh [BUILD_DIR] - the house checks. Prints `file:line: rule` for every breach, one
 # summary line for each rule, and exits 1 when there was one.
 #
-# The rules: headers compile alone and are included somewhere; folders include only what they may
-# and never in a cycle; the text of each file (ci/own/tidy.awk); exported names start with rh_;
-# files named in comments exist; the top level has its five folders; shell scripts parse.
+# The rules: headers compile alone and are included somewhere; every function is used; folders
+# include only what they may and never in a cycle; the text of each file (ci/own/tidy.awk);
+# exported names start with rh_; files named in comments exist; the top level has its five folders; shell scripts parse.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 build=${1:-build}
@@ -123,6 +123,31 @@ unread_headers() {
 		sources | xargs grep -q -F "include \"$header\"" ||
 			echo "$header:1: nobody includes it"
 	done
+}
+
+# A function that a header declares is called, or its address is taken, somewhere: its name stands in a third
+# place beside declaration and definition (an inline one: in a second).
+unused_functions() {
+	sources | xargs awk '
+		/^[ \t]*(\/\*|\*)/ { next }
+		{
+			inline = /inline/
+			line = $0
+			while (match(line, /[A-Za-z0-9_]*rh_[a-z0-9_]+/)) {
+				name = substr(line, RSTART, RLENGTH)
+				line = substr(line, RSTART + RLENGTH)
+				count[name]++
+				if (FILENAME ~ /\.h$/ && line ~ /^\(/ && !(name in at)) {
+					at[name] = FILENAME ":" FNR
+					least[name] = inline ? 2 : 3
+				}
+			}
+		}
+		END {
+			for (name in at)
+				if (name ~ /^rh_/ && count[name] < least[name])
+					printf "%s: nothing uses %s\n", at[name], name
+		}'
 }
 
 # Files that comments and pages name by their path. Upper case is a placeholder (cmd_NAME.c).
@@ -317,6 +342,7 @@ rule 'headers compile alone' headers_alone
 rule 'folders include what they may' includes
 rule 'no circle of includes' circles
 rule 'every header is included' unread_headers
+rule 'every function is used' unused_functions
 rule 'files that are named exist' named_files
 rule 'clang-format leaves the code as it is' formatted
 rule 'static analysis finds nothing' analysed

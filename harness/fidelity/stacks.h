@@ -157,6 +157,5 @@ int rh_start_find(struct stack_start *start, const struct steps *steps, const ch
 /* Brings a drive without any stack into that state. */
 int rh_start_make(const struct stack_start *start, const struct steps *steps,
 		  struct stack_drive *drive, struct rh_err *err);
-void rh_start_close(struct stack_start *start);
 
 #endif

@@ -405,14 +405,3 @@ int rh_start_make(const struct stack_start *start, const struct steps *steps,
 	}
 	return made > 0 ? 0 : -1;
 }
-
-void rh_start_close(struct stack_start *start)
-{
-	for (unsigned order = 0; order < POOLED_ORDERS; order++) {
-		free(start->order[order].spans);
-		free(start->order[order].cached);
-		free(start->order[order].uses);
-		free(start->order[order].lives);
-	}
-	rh_map_close(&start->spans);
-}

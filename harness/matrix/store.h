@@ -50,10 +50,6 @@ struct rh_effect_query {
 int rh_store_effects(struct rh_store *store, const struct rh_effect_query *query,
 		     struct rh_effects *effects, struct rh_pool *pool, struct rh_err *err);
 
-/* Names of the metrics that are there. */
-int rh_store_metrics(struct rh_store *store, const char ***names, size_t *count,
-		     struct rh_pool *pool, struct rh_err *err);
-
 struct rh_store_sum {
 	size_t cells, done, absent, failed, damaged, missing;
 	size_t read; /* by this opening */

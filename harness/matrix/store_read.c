@@ -91,24 +91,6 @@ int rh_store_effects(struct rh_store *store, const struct rh_effect_query *query
 	return step == SQLITE_DONE ? 0 : rh_store_failed(store, err);
 }
 
-int rh_store_metrics(struct rh_store *store, const char ***names, size_t *count,
-		     struct rh_pool *pool, struct rh_err *err)
-{
-	sqlite3_stmt *s;
-	int step;
-
-	*names = NULL;
-	*count = 0;
-	if (sqlite3_prepare_v2(store->db, "SELECT DISTINCT metric FROM effect ORDER BY metric", -1,
-			       &s, NULL) != SQLITE_OK)
-		return rh_store_failed(store, err);
-	while ((step = sqlite3_step(s)) == SQLITE_ROW)
-		*(const char **)rh_pool_grow(pool, names, count, sizeof(**names)) =
-			text_at(s, 0, pool);
-	sqlite3_finalize(s);
-	return step == SQLITE_DONE ? 0 : rh_store_failed(store, err);
-}
-
 int rh_store_sum(struct rh_store *store, struct rh_store_sum *sum, struct rh_pool *pool,
 		 struct rh_err *err)
 {

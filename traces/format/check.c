@@ -20,7 +20,7 @@ struct birth {
 	float size; /* of a sample: its chance follows from that */
 };
 
-struct rh_checker {
+struct checker {
 	struct rh_check check;
 	struct rh_live *objects; /* payload: struct birth */
 	unsigned char *busy;	 /* by lane */
@@ -29,9 +29,9 @@ struct rh_checker {
 	uint64_t lanes_alive, tasks_alive;
 };
 
-struct rh_checker *rh_checker_open(void)
+static struct checker *open_checker(void)
 {
-	struct rh_checker *checker = calloc(1, sizeof(*checker));
+	struct checker *checker = calloc(1, sizeof(*checker));
 
 	if (!checker)
 		return NULL;
@@ -43,16 +43,14 @@ struct rh_checker *rh_checker_open(void)
 	return checker;
 }
 
-void rh_checker_close(struct rh_checker *checker)
+static void close_checker(struct checker *checker)
 {
-	if (!checker)
-		return;
 	rh_live_close(checker->objects);
 	free(checker->busy);
 	free(checker);
 }
 
-void rh_checker_sample(struct rh_checker *checker, uint64_t interval)
+static void set_sample(struct checker *checker, uint64_t interval)
 {
 	/* An estimate needs the chance of every event, so it cannot begin in the
 	 * middle. */
@@ -60,14 +58,9 @@ void rh_checker_sample(struct rh_checker *checker, uint64_t interval)
 	checker->check.sample.interval = interval;
 }
 
-const struct rh_check *rh_checker_result(const struct rh_checker *checker)
-{
-	return &checker->check;
-}
-
 /* Lanes that only start and stop (threads of a pool that never allocate) are not
  * counted: a replay with a thread for each would measure idle ones. */
-static bool mark_busy(struct rh_checker *checker, uint32_t lane)
+static bool mark_busy(struct checker *checker, uint32_t lane)
 {
 	unsigned char *busy;
 
@@ -106,7 +99,7 @@ static void estimate_birth(struct rh_check_sample *sample, uint64_t size)
 	estimate_live(sample, (float)size, 1);
 }
 
-static bool birth(struct rh_checker *checker, const struct rh_event *event)
+static bool birth(struct checker *checker, const struct rh_event *event)
 {
 	struct rh_check *check = &checker->check;
 	unsigned octave = rh_octave(event->size);
@@ -144,7 +137,7 @@ static bool birth(struct rh_checker *checker, const struct rh_event *event)
 	return true;
 }
 
-static void death(struct rh_checker *checker, const struct rh_event *event, uint64_t id)
+static void death(struct checker *checker, const struct rh_event *event, uint64_t id)
 {
 	struct rh_check *check = &checker->check;
 	const struct birth *birth;
@@ -172,7 +165,7 @@ static void death(struct rh_checker *checker, const struct rh_event *event, uint
 		check->sample.live_objects = check->sample.live_bytes = (struct rh_sample_sum){ 0 };
 }
 
-static bool object_event(struct rh_checker *checker, const struct rh_event *event)
+static bool object_event(struct checker *checker, const struct rh_event *event)
 {
 	if (!mark_busy(checker, event->lane))
 		return false;
@@ -205,7 +198,7 @@ static void count_map(struct rh_check *check, const struct rh_event *event)
 
 /* Peaks of lanes and tasks are counted here and not in order.c: a reader of every
  * trace would pay for what only `info` shows. */
-static void other_event(struct rh_checker *checker, const struct rh_event *event)
+static void other_event(struct checker *checker, const struct rh_event *event)
 {
 	struct rh_check *check = &checker->check;
 
@@ -228,14 +221,10 @@ static void other_event(struct rh_checker *checker, const struct rh_event *event
 	} else if (event->kind == RH_EV_MAP || event->kind == RH_EV_UNMAP) {
 		count_map(check, event);
 	}
-	/* Kept up to date with every event, since the result may be asked for in the
-	 * middle (rh_checker_result). */
-	check->lanes_alive_end = checker->lanes_alive;
-	check->tasks_alive_end = checker->tasks_alive;
 }
 
 /* The look for what dies in `event` begins now. */
-static void soon(const struct rh_checker *checker, const struct rh_event *event, bool very)
+static void soon(const struct checker *checker, const struct rh_event *event, bool very)
 {
 	if (event->kind == RH_EV_FREE)
 		rh_live_soon(checker->objects, event->id, very);
@@ -243,7 +232,7 @@ static void soon(const struct rh_checker *checker, const struct rh_event *event,
 		rh_live_soon(checker->objects, event->old, very);
 }
 
-static int living_do_not_fit(const struct rh_checker *checker, struct rh_err *err)
+static int living_do_not_fit(const struct checker *checker, struct rh_err *err)
 {
 	unsigned long long event = checker->events;
 
@@ -258,8 +247,8 @@ static int living_do_not_fit(const struct rh_checker *checker, struct rh_err *er
 	return rh_fail(err, RH_OS, "memory for checking a trace ran out at event %llu", event);
 }
 
-int rh_checker_add(struct rh_checker *checker, const struct rh_event *events, size_t count,
-		   struct rh_err *err)
+static int add_events(struct checker *checker, const struct rh_event *events, size_t count,
+		      struct rh_err *err)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct rh_event *event = &events[i];
@@ -291,21 +280,23 @@ int rh_checker_add(struct rh_checker *checker, const struct rh_event *events, si
 /* *check is filled on failure too: what was counted up to there is right. */
 int rh_check_trace(struct rh_trace *trace, struct rh_check *check, struct rh_err *err)
 {
-	struct rh_checker *checker = rh_checker_open();
+	struct checker *checker = open_checker();
 	struct rh_event batch[RH_TRACE_BATCH];
 	int count = -1;
 
 	if (!checker)
 		return rh_fail(err, RH_OS, "memory for checking a trace ran out");
-	rh_checker_sample(checker, rh_trace_sample(trace));
+	set_sample(checker, rh_trace_sample(trace));
 	while ((count = rh_trace_next(trace, batch, RH_TRACE_BATCH, err)) > 0) {
-		if (rh_checker_add(checker, batch, (size_t)count, err) < 0) {
+		if (add_events(checker, batch, (size_t)count, err) < 0) {
 			count = -1;
 			break;
 		}
 	}
+	checker->check.lanes_alive_end = checker->lanes_alive;
+	checker->check.tasks_alive_end = checker->tasks_alive;
 	*check = checker->check;
 	rh_trace_totals(trace, &check->totals, NULL);
-	rh_checker_close(checker);
+	close_checker(checker);
 	return count;
 }

@@ -51,23 +51,8 @@ struct rh_check {
 	struct rh_check_sample sample;
 };
 
-struct rh_checker;
-
-/* NULL when out of memory. */
-struct rh_checker *rh_checker_open(void);
-/* Before the first event: they are a sample (see sample.h). */
-void rh_checker_sample(struct rh_checker *checker, uint64_t interval);
-void rh_checker_close(struct rh_checker *checker); /* NULL allowed */
-
-/* Events as rh_trace_next gave them, all of them, in order; -1 when memory ran out. */
-int rh_checker_add(struct rh_checker *checker, const struct rh_event *events, size_t count,
-		   struct rh_err *err);
-
 /* The whole of a trace from where it stands to its end. */
 int rh_check_trace(struct rh_trace *trace, struct rh_check *check, struct rh_err *err);
-
-/* So far; totals are those of the trace and stay zero here. */
-const struct rh_check *rh_checker_result(const struct rh_checker *checker);
 
 /* Octave of a value, and the first value of an octave. */
 static inline unsigned rh_octave(uint64_t value)
