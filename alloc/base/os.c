@@ -303,6 +303,13 @@ int rh_write_all(int fd, const void *data, size_t bytes, const char *what, struc
 	return 0;
 }
 
+const char *rh_base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
 int rh_make_dirs(const char *path, struct rh_err *err)
 {
 	char part[4096];

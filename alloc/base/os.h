@@ -70,6 +70,9 @@ void rh_outfile_abandon(struct rh_outfile *out);
 /* write(2) until all is out; names `what` in errors. */
 int rh_write_all(int fd, const void *data, size_t bytes, const char *what, struct rh_err *err);
 
+/* The last part of a path, within it: behind the last slash. */
+const char *rh_base_name(const char *path);
+
 /* mkdir -p. */
 int rh_make_dirs(const char *path, struct rh_err *err);
 

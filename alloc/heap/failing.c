@@ -13,6 +13,7 @@
 #include <assert.h>
 #include <stdatomic.h>
 
+#include "alloc/base/random.h"
 #include "alloc/heap/wrap.h"
 #include "alloc/registry.h"
 
@@ -74,16 +75,6 @@ static void failing_lane_close(struct rh_lane *lane)
 	rh_wrap_lane_close(lane, sizeof(*lane));
 }
 
-/* splitmix64: every seed is a good one. */
-static uint64_t next_random(struct rh_lane *lane)
-{
-	uint64_t x = lane->random += 0x9e3779b97f4a7c15u;
-
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-	return x ^ (x >> 31);
-}
-
 /* Which knob decides first does not matter to the outcome, only to how many numbers
  * are drawn: both are the same in every run. */
 static bool must_fail(struct rh_lane *lane)
@@ -96,7 +87,8 @@ static bool must_fail(struct rh_lane *lane)
 	if (knobs->after && lane->requests > knobs->after)
 		return true;
 	/* 53 bits, all that a double in [0, 1) can hold. */
-	return knobs->share > 0 && (double)(next_random(lane) >> 11) * 0x1p-53 < knobs->share;
+	return knobs->share > 0 &&
+	       (double)(rh_random(&lane->random) >> 11) * 0x1p-53 < knobs->share;
 }
 
 /* Takes `more` bytes of the limit before the inner heap is asked; give_back undoes it. Compare and

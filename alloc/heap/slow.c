@@ -37,6 +37,7 @@
  */
 #include "alloc/base/clock.h"
 #include "alloc/base/debug.h"
+#include "alloc/base/random.h"
 #include "alloc/heap/wrap.h"
 #include "alloc/registry.h"
 
@@ -138,15 +139,10 @@ static void slow_close(struct rh_heap *heap)
 	rh_wrap_close(heap, sizeof(*heap));
 }
 
-/* splitmix64, seeded by the lane's number: two runs of slow:5% choose the same
- * places. */
+/* Seeded by the lane's number: two runs of slow:5% choose the same places. */
 static double next_random(struct rh_lane *lane)
 {
-	uint64_t x = lane->random += 0x9e3779b97f4a7c15u;
-
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-	return (double)((x ^ (x >> 31)) >> 11) * 0x1p-53;
+	return (double)(rh_random(&lane->random) >> 11) * 0x1p-53;
 }
 
 /* One place in each run: the k-th pair is somewhere in [k * run, (k + 1) * run). */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "alloc/base/clock.h"
+#include "alloc/base/os.h"
 #include "alloc/base/progress.h"
 #include "ci/gate/cause.h"
 #include "harness/control/latency.h"
@@ -152,14 +153,10 @@ static void say_operations(struct costs *costs, char *text, size_t bytes)
 /* A function without a symbol is named by its address; its library is more informative. */
 static const char *function_name(struct rh_result *result, const struct rh_function_cost *f)
 {
-	const char *slash = f->object ? strrchr(f->object, '/') : NULL;
-
 	if (f->name && strncmp(f->name, "0x", 2) != 0)
 		return f->name;
 	return rh_pool_printf(rh_result_pool(result), "%s in %s", f->name ? f->name : "something",
-			      slash	  ? slash + 1
-			      : f->object ? f->object
-					  : "an unknown object");
+			      f->object ? rh_base_name(f->object) : "an unknown object");
 }
 
 static void add_functions(struct costs *costs, struct rh_result *result,

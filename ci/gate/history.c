@@ -104,13 +104,6 @@ void rh_history_close(struct rh_history *history)
 
 /* ---- adding ---- */
 
-static const char *text_of(const json_t *object, const char *key)
-{
-	const char *value = json_string_value(json_object_get(object, key));
-
-	return value ? value : "";
-}
-
 static void bind_real(sqlite3_stmt *statement, int place, const json_t *value)
 {
 	if (json_is_number(value))
@@ -168,14 +161,14 @@ static int add_result(struct rh_history *history, const json_t *root, struct sou
 
 		if (!json_is_number(median))
 			continue;
-		source->trace = text_of(trace, "name");
-		source->sha256 = text_of(trace, "sha256");
-		source->backend = text_of(backend, "spec");
+		source->trace = rh_gate_text(trace, "name");
+		source->sha256 = rh_gate_text(trace, "sha256");
+		source->backend = rh_gate_text(backend, "spec");
 		source->lanes = json_integer_value(json_object_get(metric, "lanes"));
 		source->copies = json_integer_value(json_object_get(metric, "copies"));
 		if (put(history, source,
-			&(struct number){ .metric = text_of(metric, "name"),
-					  .unit = text_of(metric, "unit"),
+			&(struct number){ .metric = rh_gate_text(metric, "name"),
+					  .unit = rh_gate_text(metric, "unit"),
 					  .value = json_number_value(median),
 					  .lo = json_object_get(metric, "lo"),
 					  .hi = json_object_get(metric, "hi") },
@@ -192,8 +185,8 @@ static int add_scenario(struct rh_history *history, const json_t *scenario, stru
 	size_t index;
 	json_t *row;
 
-	source->trace = text_of(scenario, "trace");
-	source->sha256 = text_of(scenario, "sha256");
+	source->trace = rh_gate_text(scenario, "trace");
+	source->sha256 = rh_gate_text(scenario, "sha256");
 	source->lanes = json_integer_value(json_object_get(scenario, "lanes"));
 	source->copies = 1;
 	json_array_foreach(json_object_get(scenario, "metrics"), index, row)
@@ -204,8 +197,8 @@ static int add_scenario(struct rh_history *history, const json_t *scenario, stru
 			return rh_fail(err, RH_BAD_DATA,
 				       "the ratio of %.60s, metrics[%zu] of its scenario, is not "
 				       "above 0",
-				       text_of(row, "name"), index);
-		snprintf(name, sizeof(name), "gate.%.60s", text_of(row, "name"));
+				       rh_gate_text(row, "name"), index);
+		snprintf(name, sizeof(name), "gate.%.60s", rh_gate_text(row, "name"));
 		if (json_is_number(ratio) &&
 		    put(history, source,
 			&(struct number){ .metric = name,
@@ -218,11 +211,11 @@ static int add_scenario(struct rh_history *history, const json_t *scenario, stru
 	{
 		const json_t *value = json_object_get(row, "candidate");
 
-		snprintf(name, sizeof(name), "counts.%.60s", text_of(row, "name"));
+		snprintf(name, sizeof(name), "counts.%.60s", rh_gate_text(row, "name"));
 		if (json_is_number(value) &&
 		    put(history, source,
 			&(struct number){ .metric = name,
-					  .unit = text_of(row, "unit"),
+					  .unit = rh_gate_text(row, "unit"),
 					  .value = json_number_value(value) },
 			err) < 0)
 			return -1;
@@ -236,7 +229,7 @@ static int add_gate(struct rh_history *history, const json_t *root, struct sourc
 	size_t index;
 	json_t *row;
 
-	source->backend = text_of(json_object_get(root, "candidate"), "label");
+	source->backend = rh_gate_text(json_object_get(root, "candidate"), "label");
 	json_array_foreach(json_object_get(root, "scenarios"), index,
 			   row) if (add_scenario(history, row, source, err) < 0) return -1;
 	return 0;
@@ -249,19 +242,20 @@ static int add_document(struct rh_history *history, const json_t *root, const ch
 	static const char sql[] = "INSERT OR IGNORE INTO document(sha256, schema, started, tool, "
 				  "host, verdict) VALUES(?,?,?,?,?,?)";
 	const json_t *host = json_object_get(root, "host"), *tool = json_object_get(root, "tool");
-	const char *cpu = text_of(host, "cpu_model");
+	const char *cpu = rh_gate_text(host, "cpu_model");
 	sqlite3_stmt *row;
 
 	if (sqlite3_prepare_v2(history->db, sql, -1, &row, NULL) != SQLITE_OK)
 		return failed(history, err);
 	sqlite3_bind_text(row, 1, sha256, -1, SQLITE_TRANSIENT);
-	sqlite3_bind_text(row, 2, text_of(root, "schema"), -1, SQLITE_TRANSIENT);
-	sqlite3_bind_text(row, 3, text_of(root, "started"), -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(row, 2, rh_gate_text(root, "schema"), -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(row, 3, rh_gate_text(root, "started"), -1, SQLITE_TRANSIENT);
 	sqlite3_bind_text(row, 4,
-			  json_is_string(tool) ? json_string_value(tool) : text_of(tool, "version"),
+			  json_is_string(tool) ? json_string_value(tool)
+					       : rh_gate_text(tool, "version"),
 			  -1, SQLITE_TRANSIENT);
-	sqlite3_bind_text(row, 5, *cpu ? cpu : text_of(host, "cpu"), -1, SQLITE_TRANSIENT);
-	sqlite3_bind_text(row, 6, text_of(root, "verdict"), -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(row, 5, *cpu ? cpu : rh_gate_text(host, "cpu"), -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(row, 6, rh_gate_text(root, "verdict"), -1, SQLITE_TRANSIENT);
 	if (sqlite3_step(row) != SQLITE_DONE) {
 		sqlite3_finalize(row);
 		return failed(history, err);
@@ -273,7 +267,7 @@ static int add_document(struct rh_history *history, const json_t *root, const ch
 
 static bool is_ours(const json_t *root)
 {
-	const char *kind = text_of(root, "schema");
+	const char *kind = rh_gate_text(root, "schema");
 
 	return strcmp(kind, RH_RESULT_SCHEMA) == 0 || strcmp(kind, "reheap.gate/1") == 0;
 }
@@ -281,7 +275,7 @@ static bool is_ours(const json_t *root)
 static int add(struct rh_history *history, const json_t *root, const char *sha256,
 	       struct source *source, struct rh_err *err)
 {
-	const char *kind = text_of(root, "schema");
+	const char *kind = rh_gate_text(root, "schema");
 	int fresh;
 
 	if (!is_ours(root))
@@ -308,7 +302,7 @@ static int check(const char *path, const json_t *root, struct rh_err *err)
 	json_t *again = NULL;
 	int result;
 
-	if (strcmp(text_of(root, "schema"), "reheap.gate/1") == 0) {
+	if (strcmp(rh_gate_text(root, "schema"), "reheap.gate/1") == 0) {
 		result = rh_gate_read_json(&gate, path, &again, &stored, err);
 		rh_gate_free(&gate);
 		json_decref(again);

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ci/gate/random.h"
+#include "alloc/base/random.h"
 #include "ci/gate/history.h"
 #include "harness/result/stat.h"
 
@@ -61,7 +61,7 @@ static double chance_of(double *ranks, size_t count, double found)
 
 	for (int s = 0; s < SHUFFLES; s++) {
 		for (size_t i = count; i > 1; i--) {
-			size_t j = (size_t)(rh_gate_random(&random) % i);
+			size_t j = (size_t)(rh_random(&random) % i);
 			double kept = ranks[i - 1];
 
 			ranks[i - 1] = ranks[j];

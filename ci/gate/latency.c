@@ -22,7 +22,7 @@
 
 #include "ci/gate/latency.h"
 #include "ci/gate/live.h"
-#include "ci/gate/random.h"
+#include "alloc/base/random.h"
 #include "harness/control/hist.h"
 #include "harness/result/result.h"
 
@@ -59,7 +59,7 @@ static int pass(struct rh_gate_bench *bench, struct rh_gate_live side[2], uint64
 		uint64_t first = side[0].grain;
 		uint64_t count =
 			rh_ctl_stretch(1, head->grains, head->epoch_grains, first, STRETCH);
-		int start = rh_gate_random(&bench->random) & 1;
+		int start = rh_random(&bench->random) & 1;
 
 		if (from && first >= from) {
 			forget(bench, side);

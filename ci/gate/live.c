@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ci/gate/random.h"
+#include "alloc/base/random.h"
 #include "harness/control/latency.h"
 #include "harness/result/result.h"
 #include "traces/format/event.h"
@@ -35,7 +35,7 @@ void rh_gate_live_pin(const struct rh_gate_bench *bench, struct rh_gate_pair_row
 	sched_getaffinity(0, sizeof(*kept), kept);
 	if (bench->program->head->lanes > 1)
 		return;
-	wanted = (unsigned)(rh_gate_random(random) % (unsigned)CPU_COUNT(kept));
+	wanted = (unsigned)(rh_random(random) % (unsigned)CPU_COUNT(kept));
 	CPU_ZERO(&one);
 	for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++) {
 		if (!CPU_ISSET(cpu, kept) || seen++ != wanted)
@@ -171,11 +171,11 @@ int rh_gate_live_close(struct rh_gate_bench *bench, struct rh_gate_live *side, i
 int rh_gate_live_start_both(struct rh_gate_bench *bench, struct rh_gate_live side[2],
 			    struct rh_err *err)
 {
-	int first = rh_gate_random(&bench->random) & 1, result;
+	int first = rh_random(&bench->random) & 1, result;
 
 	for (int s = 0; s < 2; s++)
 		side[s] = (struct rh_gate_live){ .worker.said_fd = -1, .memory.fd = -1 };
-	bench->sample_seed = rh_gate_random(&bench->random);
+	bench->sample_seed = rh_random(&bench->random);
 	result = rh_gate_live_start(bench, &side[first], first, false, err);
 	return result < 0 ? -1 : rh_gate_live_start(bench, &side[!first], !first, false, err);
 }
@@ -183,7 +183,7 @@ int rh_gate_live_start_both(struct rh_gate_bench *bench, struct rh_gate_live sid
 int rh_gate_live_close_both(struct rh_gate_bench *bench, struct rh_gate_live side[2],
 			    struct rh_err *err)
 {
-	int first = rh_gate_random(&bench->random) & 1; /* the second may wait for what it leaves */
+	int first = rh_random(&bench->random) & 1; /* the second may wait for what it leaves */
 	int result = rh_gate_live_close(bench, &side[first], first, err);
 
 	return result < 0 ? -1 : rh_gate_live_close(bench, &side[!first], !first, err);
@@ -308,7 +308,7 @@ int rh_gate_live_run_up(struct rh_gate_live *side, uint64_t to, struct rh_err *e
 int rh_gate_live_run_out(struct rh_gate_bench *bench, struct rh_gate_live side[2],
 			 struct rh_err *err)
 {
-	int first = rh_gate_random(&bench->random) & 1;
+	int first = rh_random(&bench->random) & 1;
 
 	for (int i = 0; i < 2; i++) {
 		int which = i ? !first : first;
@@ -424,7 +424,7 @@ void rh_gate_live_memory(struct rh_gate_live *side)
 
 void rh_gate_live_memory_both(struct rh_gate_bench *bench, struct rh_gate_live side[2])
 {
-	int first = rh_gate_random(&bench->random) & 1;
+	int first = rh_random(&bench->random) & 1;
 
 	rh_gate_live_memory(&side[first]);
 	rh_gate_live_memory(&side[!first]);

@@ -31,7 +31,7 @@
 
 #include "ci/gate/live.h"
 #include "ci/gate/plan.h"
-#include "ci/gate/random.h"
+#include "alloc/base/random.h"
 #include "harness/result/result.h"
 
 enum {
@@ -120,8 +120,8 @@ static int take_turn(struct pair *pair, int which, size_t unit, struct rh_gate_t
 /* Of two blocks one has each order: the first by toss. */
 static bool toss(struct pair *pair)
 {
-	pair->baseline_first = pair->blocks++ % 2 ? !pair->baseline_first
-						  : rh_gate_random(&pair->bench->random) & 1;
+	pair->baseline_first =
+		pair->blocks++ % 2 ? !pair->baseline_first : rh_random(&pair->bench->random) & 1;
 	return pair->baseline_first;
 }
 

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 
 #include "ci/gate/live.h"
-#include "ci/gate/random.h"
+#include "alloc/base/random.h"
 #include "harness/result/result.h"
 
 #define PASS_NS_LEAST 400000.0 /* as in pair.c: four turns of 0.1 ms */
@@ -136,7 +136,7 @@ static int check_length(struct rh_gate_bench *bench, struct rh_gate_scenario *sc
 int rh_gate_pair_apart(struct rh_gate_bench *bench, struct rh_gate_scenario *scenario,
 		       struct rh_err *err)
 {
-	bool baseline_first = rh_gate_random(&bench->random) & 1;
+	bool baseline_first = rh_random(&bench->random) & 1;
 	struct rh_gate_block block = { .pair = (uint32_t)scenario->pair_count,
 				       .baseline_first = baseline_first };
 	struct rh_gate_live sum[2] = { { .grain = 0 } };

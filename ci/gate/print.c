@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ci/gate/report.h"
+#include "alloc/base/os.h"
 #include "alloc/base/printable.h"
 #include "harness/result/stat.h"
 
@@ -16,13 +17,13 @@
 
 void rh_gate_scenario_name(const struct rh_gate_scenario *scenario, char *text, size_t bytes)
 {
-	const char *slash = strrchr(scenario->trace, '/');
+	const char *name = rh_base_name(scenario->trace);
 
 	if (scenario->lanes == 0) { /* it was not even compiled */
-		snprintf(text, bytes, "%s", slash ? slash + 1 : scenario->trace);
+		snprintf(text, bytes, "%s", name);
 		return;
 	}
-	snprintf(text, bytes, "%s, %u lane%s", slash ? slash + 1 : scenario->trace, scenario->lanes,
+	snprintf(text, bytes, "%s, %u lane%s", name, scenario->lanes,
 		 scenario->lanes == 1 ? "" : "s");
 }
 
@@ -348,10 +349,9 @@ static void print_word(const char *text, FILE *to)
 static void print_scenario_line(const struct rh_gate_scenario *row, FILE *to)
 {
 	const struct rh_gate_look *look = &row->result[RH_GATE_WALL].look;
-	const char *slash = strrchr(row->trace, '/');
 
 	fputs("REHEAP-GATE trace=", to);
-	print_word(slash ? slash + 1 : row->trace, to);
+	print_word(rh_base_name(row->trace), to);
 	rh_print(to, " lanes=%u verdict=%s", row->lanes, rh_gate_verdict_name(row->verdict));
 	if (look->blocks)
 		fprintf(to, " ratio=%.4f lo=%.4f hi=%.4f pairs=%u", exp(look->median),

@@ -34,6 +34,14 @@ int rh_gate_write_json(const struct rh_gate *gate, const char *path, struct rh_e
 int rh_gate_read_json(struct rh_gate *gate, const char *path, json_t **document,
 		      enum rh_gate_verdict *stored, struct rh_err *err);
 
+/* A text of a document; "" where there is none. */
+static inline const char *rh_gate_text(const json_t *object, const char *key)
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	return value ? value : "";
+}
+
 /* ---- ci.c: formats for CI systems ---- */
 
 /* Writes the output of fill() to the file, whole or not at all. */

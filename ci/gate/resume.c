@@ -27,13 +27,6 @@ static struct {
 
 /* ---- does the file belong to this command? ---- */
 
-static const char *text_of(const json_t *object, const char *key)
-{
-	const char *value = json_string_value(json_object_get(object, key));
-
-	return value ? value : "";
-}
-
 static int same(const char *what, const char *then, const char *now, struct rh_err *err)
 {
 	if (strcmp(then, now) == 0)
@@ -48,10 +41,10 @@ static int same_side(const json_t *then, const struct rh_gate_side *now, const c
 	char what[64];
 
 	snprintf(what, sizeof(what), "the %s", name);
-	if (same(what, text_of(then, "label"), now->label, err) < 0)
+	if (same(what, rh_gate_text(then, "label"), now->label, err) < 0)
 		return -1;
 	snprintf(what, sizeof(what), "a library of the %s of sha256", name);
-	return same(what, text_of(then, "file_sha256"), now->file_sha256, err);
+	return same(what, rh_gate_text(then, "file_sha256"), now->file_sha256, err);
 }
 
 static int same_rule(const struct rh_gate *gate, struct rh_err *err)
@@ -77,9 +70,9 @@ static int check(const struct rh_gate *gate, struct rh_err *err)
 
 	if (!kept.gate.unfinished)
 		return rh_fail(err, RH_USAGE, "it is the result of a gate that came to its end");
-	if (same("version", text_of(kept.document, "tool"), "reheap " RH_VERSION, err) < 0 ||
-	    same("CPU", text_of(host, "cpu"), gate->host.cpu_model, err) < 0 ||
-	    same("kernel", text_of(host, "kernel"), gate->host.kernel, err) < 0 ||
+	if (same("version", rh_gate_text(kept.document, "tool"), "reheap " RH_VERSION, err) < 0 ||
+	    same("CPU", rh_gate_text(host, "cpu"), gate->host.cpu_model, err) < 0 ||
+	    same("kernel", rh_gate_text(host, "kernel"), gate->host.kernel, err) < 0 ||
 	    same_side(json_object_get(kept.document, "baseline"), &gate->side[0], "baseline", err) <
 		    0 ||
 	    same_side(json_object_get(kept.document, "candidate"), &gate->side[1], "candidate",

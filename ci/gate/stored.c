@@ -125,13 +125,6 @@ static int save(const struct rh_gate_opts *o, struct rh_gate *gate, struct rh_er
 
 /* ---- comparing ---- */
 
-static const char *text_of(const json_t *object, const char *key)
-{
-	const char *value = json_string_value(json_object_get(object, key));
-
-	return value ? value : "";
-}
-
 static int same(const char *what, const char *stored, const char *now, struct rh_err *err)
 {
 	if (strcmp(stored, now) == 0)
@@ -144,14 +137,14 @@ static int same_place(const struct rh_gate *gate, const json_t *root, struct rh_
 {
 	const json_t *host = json_object_get(root, "host");
 	char stored[64], now[64];
-	const char *kernel = text_of(host, "kernel");
+	const char *kernel = rh_gate_text(host, "kernel");
 
 	snprintf(stored, sizeof(stored), "%.*s", (int)strcspn(kernel, "."), kernel);
 	snprintf(now, sizeof(now), "%.*s", (int)strcspn(gate->host.kernel, "."), gate->host.kernel);
 	if (same("the kernel", stored, now, err) < 0 ||
-	    same("the CPU", text_of(host, "cpu"), gate->host.cpu_model, err) < 0 ||
-	    same("the C library", text_of(host, "libc"), gate->host.libc, err) < 0 ||
-	    same("the version", text_of(root, "tool"), "reheap " RH_VERSION, err) < 0)
+	    same("the CPU", rh_gate_text(host, "cpu"), gate->host.cpu_model, err) < 0 ||
+	    same("the C library", rh_gate_text(host, "libc"), gate->host.libc, err) < 0 ||
+	    same("the version", rh_gate_text(root, "tool"), "reheap " RH_VERSION, err) < 0)
 		return -1;
 	snprintf(stored, sizeof(stored), "%lld",
 		 (long long)json_integer_value(json_object_get(host, "cpus_allowed")));
@@ -165,7 +158,7 @@ static const json_t *find(const json_t *root, const char *sha256, uint32_t lanes
 	size_t index;
 	json_t *row;
 
-	json_array_foreach(rows, index, row) if (strcmp(text_of(row, "sha256"), sha256) == 0 &&
+	json_array_foreach(rows, index, row) if (strcmp(rh_gate_text(row, "sha256"), sha256) == 0 &&
 						 json_integer_value(json_object_get(
 							 row, "lanes")) == lanes) return row;
 	return NULL;
@@ -204,13 +197,13 @@ static void check_set(struct rh_gate *gate)
 		bool here = false;
 
 		for (size_t i = 0; i < gate->scenario_count; i++)
-			here |= strcmp(gate->scenarios[i].sha256, text_of(row, "sha256")) == 0;
+			here |= strcmp(gate->scenarios[i].sha256, rh_gate_text(row, "sha256")) == 0;
 		if (here)
 			continue;
 		rh_gate_warn(gate,
 			     "the stored baseline also has %s, which was not given: the sets "
 			     "differ",
-			     text_of(row, "trace"));
+			     rh_gate_text(row, "trace"));
 		if (gate->verdict == RH_GATE_PASS || gate->verdict == RH_GATE_INCONCLUSIVE) {
 			gate->verdict = RH_GATE_NO_BASELINE;
 			gate->exit = RH_NO_BASELINE;
@@ -244,8 +237,8 @@ static int compare(const char *path, json_t **root, struct rh_gate *gate, struct
 	}
 	if (check_document(path, err) < 0)
 		return -1;
-	reference = text_of(json_object_get(*root, "baseline"), "spec");
-	if (strcmp(text_of(*root, "schema"), "reheap.gate/1") != 0 || !*reference)
+	reference = rh_gate_text(json_object_get(*root, "baseline"), "spec");
+	if (strcmp(rh_gate_text(*root, "schema"), "reheap.gate/1") != 0 || !*reference)
 		return rh_fail(err, RH_NO_BASELINE,
 			       "it is not a stored baseline "
 			       "(--save-baseline makes one)");
@@ -265,15 +258,15 @@ static void note_age(const char *path, const json_t *root, struct rh_gate *gate)
 	struct tm tm = { 0 };
 	double days;
 
-	if (!strptime(text_of(root, "started"), "%Y-%m-%dT%H:%M:%SZ", &tm)) {
+	if (!strptime(rh_gate_text(root, "started"), "%Y-%m-%dT%H:%M:%SZ", &tm)) {
 		rh_gate_warn(gate, "stored baseline %s does not say when it was made", path);
 		return;
 	}
 	days = difftime(gate->started.tv_sec, timegm(&tm)) / 86400;
 	rh_gate_warn(gate, "stored baseline %s: %.1f days old, of %s, %lld CPUs, %s%s", path, days,
-		     text_of(host, "cpu"),
+		     rh_gate_text(host, "cpu"),
 		     (long long)json_integer_value(json_object_get(host, "cpus_allowed")),
-		     text_of(host, "libc"),
+		     rh_gate_text(host, "libc"),
 		     days < 0	       ? "; its clock was ahead of this one"
 		     : days > DAYS_OLD ? "; older than 30 days: make it anew"
 				       : "");

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "alloc/base/os.h"
 #include "alloc/backend.h"
 #include "alloc/registry.h"
 #include "ci/gate/gate.h"
@@ -253,9 +254,7 @@ static int split(struct line *line, struct rh_err *err)
 
 static bool is_reheap(const char *word)
 {
-	const char *slash = strrchr(word, '/');
-
-	return strcmp(slash ? slash + 1 : word, "reheap") == 0;
+	return strcmp(rh_base_name(word), "reheap") == 0;
 }
 
 /* From the last reheap before the cursor on; where there is none, the command has another name.

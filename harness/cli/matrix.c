@@ -86,10 +86,9 @@ static void print_cells(const struct rh_matrix *m, const bool *done)
 {
 	for (size_t i = 0; i < m->cells_count; i++) {
 		const struct rh_cell *c = &m->cells[i];
-		const char *slash = strrchr(c->trace, '/');
 
 		rh_print(stdout, "%s %s %s %s %s x%s %s%s %s%s%s\n", c->name, c->kind, c->machine,
-			 slash ? slash + 1 : c->trace, c->lanes, c->copies, c->label,
+			 rh_base_name(c->trace), c->lanes, c->copies, c->label,
 			 c->aa ? " (planted)" : "",
 			 c->absent ? "absent"
 			 : done[i] ? "done"

@@ -13,6 +13,8 @@
 #include <math.h>
 #include <stdint.h>
 
+#include "alloc/base/random.h"
+
 struct rh_sampler {
 	uint64_t state; /* xorshift64*: not 0 */
 	double scale;	/* 1 / log(1 - 1/mean); 0 = every operation */
@@ -21,11 +23,7 @@ struct rh_sampler {
 static inline void rh_sampler_open(struct rh_sampler *sampler, uint64_t mean, uint64_t seed)
 {
 	/* Consecutive seeds must not give related streams. */
-	uint64_t z = seed + 0x9e3779b97f4a7c15ull;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-	sampler->state = (z ^ z >> 31) | 1;
+	sampler->state = rh_random(&seed) | 1;
 	sampler->scale = mean > 1 ? 1 / log1p(-1 / (double)mean) : 0;
 }
 

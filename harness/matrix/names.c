@@ -155,7 +155,7 @@ static int know_trace(struct rh_named_trace *trace, struct known_list *known, st
 /* The first matching pattern; else the name up to its first - or dot. */
 static const char *family_of(const struct rh_plan *plan, const char *path, struct rh_pool *pool)
 {
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	const char *name = rh_base_name(path);
 	size_t bytes = strcspn(name, "-.");
 
 	for (size_t i = 0; i < plan->families_count; i++)

@@ -73,7 +73,7 @@ static bool is_there(const char *path, const char *original)
 const char *rh_stage(const char *cache, const struct rh_cell *cell, struct rh_pool *pool,
 		     struct rh_err *err)
 {
-	const char *slash = strrchr(cell->trace, '/'), *name = slash ? slash + 1 : cell->trace;
+	const char *name = rh_base_name(cell->trace);
 	const char *dir = rh_pool_printf(pool, "%s/%s", cache, cell->sha256);
 	const char *path = rh_pool_printf(pool, "%s/%s", dir, name);
 	int lock, result = 0;

@@ -9,14 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/os.h"
 #include "harness/control/latency.h"
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
 
 /* The standard deviation, from the middles of buckets. */
 static double deviation(const struct rh_hist_sum *hist, double mean)
@@ -109,8 +103,8 @@ static int write_place(const struct rh_result *result, const struct rh_trial *li
 	if (dir_bytes > 4000)
 		return rh_fail(err, RH_CANT_CREATE, "the name of %s is too long", dir);
 	snprintf(stem, sizeof(stem), "%s/%.250s.%.250s.l%u.c%u", dir,
-		 base_name(result->traces[like->trace].path), result->backends[like->backend].text,
-		 like->lanes, like->copies);
+		 rh_base_name(result->traces[like->trace].path),
+		 result->backends[like->backend].text, like->lanes, like->copies);
 	plain(stem + dir_bytes + 1);
 	failed = write_one(result, &sum->all, stem, "", err) < 0 ||
 		 write_one(result, &sum->response, stem, "response", err) < 0;

@@ -16,13 +16,6 @@
 #include "harness/result/result.h"
 #include "traces/format/event.h"
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 static const char *text_or_none(const char *text)
 {
 	return text && text[0] ? text : NULL;
@@ -160,7 +153,7 @@ static void fill_trace(struct rh_result *result, uint32_t index, struct rh_trace
 
 	assert(index < result->trace_count);
 	to->path = trace->path;
-	to->name = base_name(trace->path);
+	to->name = rh_base_name(trace->path);
 	to->notes = trace->notes;
 	to->notes_count = trace->note_count;
 	for (size_t i = 0; i < result->program_count; i++) {

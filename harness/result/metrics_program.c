@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/os.h"
 #include "harness/result/result.h"
 #include "traces/format/sample.h"
 
@@ -60,13 +61,6 @@ double rh_heap_cpu_ns(const struct rh_trial *trial)
 	return ((double)trial->cpu_ns - fmin(waiting, (double)trial->cpu_ns)) / trial->copies;
 }
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 static void explain(struct rh_result *result, const char *what, const char *first, size_t count)
 {
 	if (count > 1)
@@ -94,12 +88,12 @@ void rh_program_explain(struct rh_result *result)
 			continue;
 		if (note_of(trace, "cut")) {
 			if (cut++ == 0)
-				cut_first = base_name(trace->path);
+				cut_first = rh_base_name(trace->path);
 		} else if (note_of(trace, RH_SAMPLE_NOTE)) {
 			if (sampled++ == 0)
-				sampled_first = base_name(trace->path);
+				sampled_first = rh_base_name(trace->path);
 		} else if (bare++ == 0) {
-			bare_first = base_name(trace->path);
+			bare_first = rh_base_name(trace->path);
 		}
 	}
 	explain(result, "a part of a trace, and the CPU time of its program is that of the whole",

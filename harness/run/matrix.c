@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "alloc/base/cells.h"
+#include "alloc/base/os.h"
 #include "alloc/base/printable.h"
 #include "harness/probe/probe.h"
 #include "harness/run/run.h"
@@ -99,12 +100,12 @@ static bool has_column(const struct rh_run_backend *backend)
 
 static void name_row(const struct rh_result *result, const struct rh_trial *place, char *cell)
 {
-	const char *path = result->traces[place->trace].path, *slash = strrchr(path, '/');
 	char copies[24] = "";
 
 	if (place->copies > 1)
 		snprintf(copies, sizeof(copies), " x %u copies", place->copies);
-	snprintf(cell, RH_CELL, "%.40s, %u lane%s%s", slash ? slash + 1 : path, place->lanes,
+	snprintf(cell, RH_CELL, "%.40s, %u lane%s%s",
+		 rh_base_name(result->traces[place->trace].path), place->lanes,
 		 place->lanes == 1 ? "" : "s", copies);
 }
 

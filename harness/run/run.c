@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 
 #include "alloc/base/progress.h"
+#include "alloc/base/random.h"
 #include "harness/probe/probe.h"
 #include "harness/probe/machine_noise.h"
 #include "traces/format/trace.h"
@@ -313,19 +314,10 @@ static int add_program(const struct rh_run_config *config, struct rh_result *res
 
 /* ---- order ---- */
 
-static uint64_t splitmix(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15ull;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-	return z ^ z >> 31;
-}
-
 static void shuffle(uint32_t *order, size_t count, uint64_t *state)
 {
 	for (size_t i = count; i > 1; i--) {
-		size_t j = (size_t)(splitmix(state) % i);
+		size_t j = (size_t)(rh_random(state) % i);
 		uint32_t kept = order[i - 1];
 
 		order[i - 1] = order[j];
@@ -447,7 +439,7 @@ static int run_rep(const struct rh_run_config *config, struct rh_result *result,
 			.rep = place->rep,
 			.order = ran,
 		};
-		bool before = config->beside && splitmix(state) >> 63;
+		bool before = config->beside && rh_random(state) >> 63;
 
 		if (before)
 			failed = run_beside(config, &trial, err);

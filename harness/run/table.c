@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "alloc/base/cells.h"
+#include "alloc/base/os.h"
 #include "alloc/base/printable.h"
 #include "harness/probe/probe.h"
 #include "harness/run/run.h"
@@ -25,13 +26,6 @@ static const char *const heads[COLUMNS] = {
 	"backend",  "ns/event",	 "to baseline", "net ns", "peak RSS",
 	"RSS/live", "faults/1k", "waits",	"status",
 };
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
 
 /* 1536 -> "1.5 KiB" */
 void rh_size_text(char *text, size_t text_bytes, double bytes)
@@ -125,7 +119,7 @@ static void print_head(const struct rh_result *result, const struct rh_trial *li
 	rh_group_number(events, sizeof(events), head->events * like->copies);
 	rh_size_text(live, sizeof(live), (double)head->live_bytes_peak);
 	rh_print(to, "%s%s: %s events, %u lane%s x %u cop%s, %llu rep%s, live peak %s\n\n",
-		 markdown ? "### " : "", base_name(result->traces[like->trace].path), events,
+		 markdown ? "### " : "", rh_base_name(result->traces[like->trace].path), events,
 		 like->lanes, like->lanes == 1 ? "" : "s", like->copies,
 		 like->copies == 1 ? "y" : "ies", (unsigned long long)result->reps,
 		 result->reps == 1 ? "" : "s", live);

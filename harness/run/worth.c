@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/os.h"
 #include "harness/result/worth.h"
 #include "harness/run/run.h"
 
@@ -14,8 +15,8 @@ static bool print_one(const struct rh_result *result, const struct rh_trial *lik
 {
 	const struct rh_metric *heap =
 		rh_metric_like(result, like, result->baseline, "program.heap_share");
-	const char *path = result->traces[like->trace].path, *slash = strrchr(path, '/');
-	struct rh_worth worth = { .trace = named ? slash ? slash + 1 : path : NULL };
+	struct rh_worth worth = { .trace = named ? rh_base_name(result->traces[like->trace].path)
+						 : NULL };
 
 	worth.rows = heap ? calloc(result->backend_count + 1, sizeof(*worth.rows)) : NULL;
 	if (!worth.rows)

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/result/stat.h"
+
 /* ---- contention: where the time of lanes went ---- */
 
 static const struct {
@@ -110,13 +112,6 @@ static double class_share(const struct rh_trial_done *trial, const char *name)
 	return NAN;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* The median over trials, and how many there are. */
 static double median_share(const struct rh_view *view, size_t scene, size_t style, const char *name,
 			   unsigned *n)
@@ -132,7 +127,7 @@ static double median_share(const struct rh_view *view, size_t scene, size_t styl
 			values[count++] = share;
 	}
 	*n = (unsigned)count;
-	qsort(values, count, sizeof(*values), by_value);
+	rh_stat_sort(values, count);
 	return count ? values[count / 2] : NAN;
 }
 

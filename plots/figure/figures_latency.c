@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/result/stat.h"
+
 enum { RUN_BUCKETS_MAX = 124, RUN_COLUMNS_MAX = 64 };
 
 struct tick {
@@ -173,13 +175,6 @@ struct octave {
 	size_t count;
 };
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* A p99 needs a hundred samples: cells with fewer are left out. */
 static void add_trial_sizes(const struct rh_latency_sizes *table, const char *kind,
 			    struct octave *octaves)
@@ -220,7 +215,7 @@ static size_t add_sizes(const struct rh_view *view, struct rh_figure *figure, si
 	series = rh_figure_series(figure, figure->panel_count, (int)style,
 				  view->styles[style].label, RH_LAT_OCTAVES);
 	for (int o = 0; o < RH_LAT_OCTAVES; o++) {
-		qsort(octaves[o].values, octaves[o].count, sizeof(double), by_value);
+		rh_stat_sort(octaves[o].values, octaves[o].count);
 		/* an octave that only some trials filled does not represent all of them */
 		if (octaves[o].count && 2 * octaves[o].count >= trials)
 			rh_series_point(

@@ -117,7 +117,7 @@ static bool run_layout(const char *layout, char *set, int *status)
 int rh_figure_script(const struct rh_script *script, const char *prefix, struct rh_err *err)
 {
 	char file[4096 + 64], plots[4096], set[6 * 4096], picture[4096 + 8];
-	const char *name = strrchr(script->of, '/') ? strrchr(script->of, '/') + 1 : script->of;
+	const char *name = rh_base_name(script->of);
 	int status = 0;
 
 	if (strchr(prefix, '\'') || strchr(name, '\'') || strlen(prefix) > 4000 ||

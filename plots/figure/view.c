@@ -14,14 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/os.h"
 #include "harness/result/estimate.h"
 
 /* ---- loading ---- */
 
 static const char *name_of_path(struct rh_pool *pool, const char *path)
 {
-	const char *slash = strrchr(path, '/');
-	char *name = rh_pool_printf(pool, "%s", slash ? slash + 1 : path);
+	char *name = rh_pool_printf(pool, "%s", rh_base_name(path));
 	size_t length = strlen(name);
 
 	if (length > 5 && strcmp(name + length - 5, ".json") == 0)

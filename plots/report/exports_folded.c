@@ -14,6 +14,7 @@
 
 #include "plots/report/exports.h"
 #include "plots/figure/figure.h"
+#include "alloc/base/os.h"
 #include "alloc/base/printable.h"
 #include "harness/result/pool.h"
 
@@ -44,10 +45,9 @@ static const struct rh_callgrind_found *callgrind_of(const struct rh_view *view,
 
 static void fold_name(char *to, const char *object, const char *function)
 {
-	const char *slash = object ? strrchr(object, '/') : NULL;
 	size_t split;
 
-	snprintf(to, NAME_BYTES, "%.60s", slash ? slash + 1 : object ? object : "?");
+	snprintf(to, NAME_BYTES, "%.60s", object ? rh_base_name(object) : "?");
 	split = strlen(to);
 	snprintf(to + split, NAME_BYTES - split, "|%.90s", function ? function : "?");
 	for (char *at = to; *at; at++)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/os.h"
 #include "plots/figure/backend_style.h"
 #include "plots/report/overview_page.h"
 
@@ -263,13 +264,6 @@ void rh_overview_pareto_figure(const struct rh_overview_page *page, FILE *to)
 
 /* ---- lists ---- */
 
-static const char *trace_name(const struct rh_effect_row *row)
-{
-	const char *slash = strrchr(row->trace, '/');
-
-	return slash ? slash + 1 : row->trace;
-}
-
 #define RH_PLACE_HEADS                                                 \
 	"<th class=\"name\">trace</th><th class=\"name\">backend</th>" \
 	"<th class=\"name\">lanes</th><th class=\"name\">class</th>"
@@ -277,7 +271,7 @@ static void place_cells(const struct rh_effect_row *row, FILE *to)
 {
 	char lanes[64];
 
-	words(trace_name(row), to);
+	words(rh_base_name(row->trace), to);
 	words(row->label, to);
 	snprintf(lanes, sizeof(lanes), "%.20s x %.20s", row->lanes, row->copies);
 	words(lanes, to);

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "harness/result/latency_kinds.h"
+#include "harness/result/stat.h"
 #include "plots/report/report.h"
 
 enum {
@@ -84,13 +85,6 @@ static bool read_side(const struct rh_view *view, size_t scene, size_t style, st
 	return side->trials >= TRIALS_MIN;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* Without trial number `out`; NaN when fewer than half have the cell. */
 static double median_without(const double *values, size_t trials, size_t out)
 {
@@ -102,8 +96,8 @@ static double median_without(const double *values, size_t trials, size_t out)
 			list[count++] = values[t];
 	if (2 * count < trials)
 		return NAN;
-	qsort(list, count, sizeof(*list), by_value);
-	return count % 2 ? list[count / 2] : (list[count / 2 - 1] + list[count / 2]) / 2;
+	rh_stat_sort(list, count);
+	return rh_stat_median(list, count);
 }
 
 /* What each part contributes to base - candidate; returns the sum. */

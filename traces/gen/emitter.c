@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/base/random.h"
+
 /* Synthetic time: 20 to 147 ns between events of the trace, 83 on average. */
 enum { STEP_NS_LEAST = 20, STEP_NS_MASK = 127 };
 
@@ -31,13 +33,8 @@ struct rh_gen_emit {
 void rh_gen_seed(struct rh_gen_random *random, uint64_t seed)
 {
 	/* splitmix64, as the authors of xoshiro advise for filling its state. */
-	for (int i = 0; i < 4; i++) {
-		uint64_t z = seed += 0x9e3779b97f4a7c15u;
-
-		z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-		z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-		random->s[i] = z ^ z >> 31;
-	}
+	for (int i = 0; i < 4; i++)
+		random->s[i] = rh_random(&seed);
 }
 
 uint32_t rh_gen_share(double share)

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "ci/gate/decide.h"
-#include "ci/gate/random.h"
+#include "alloc/base/random.h"
 #include "ci/gate/slow.h"
 
 enum { BLOCKS = 40, PAIRS = 24, PAIRS_MOST = 64 };
@@ -266,7 +266,7 @@ static void stored_intervals_add_in_squares(void **state)
 
 static double uniform(uint64_t *random)
 {
-	return ((double)(rh_gate_random(random) >> 11) + 0.5) * 0x1p-53;
+	return ((double)(rh_random(random) >> 11) + 0.5) * 0x1p-53;
 }
 
 static double normal(uint64_t *random)
@@ -303,7 +303,7 @@ static double drawn(const struct noise *noise, uint64_t *random)
 	double value = tails[noise->tails][low] +
 		       (at - low) * (tails[noise->tails][high] - tails[noise->tails][low]);
 
-	return noise->block * (rh_gate_random(random) & 1 ? value : -value);
+	return noise->block * (rh_random(random) & 1 ? value : -value);
 }
 
 struct tally {

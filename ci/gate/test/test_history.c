@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "ci/gate/random.h"
+#include "alloc/base/random.h"
 #include "ci/gate/history.h"
 
 static char path[] = "/tmp/reheap-history-test-XXXXXX";
@@ -180,7 +180,7 @@ static void a_step_is_found_where_it_is(void **state)
 
 	(void)state;
 	for (int i = 0; i < 40; i++)
-		values[i] = (i < 25 ? 100 : 112) + (double)(rh_gate_random(&random) % 100) / 50;
+		values[i] = (i < 25 ? 100 : 112) + (double)(rh_random(&random) % 100) / 50;
 	assert_int_equal(rh_changes_find(values, 40, changes), 1);
 	assert_int_equal(changes[0].at, 25);
 	assert_true(changes[0].p < 0.001);
@@ -198,7 +198,7 @@ static void two_steps_come_in_order(void **state)
 		values[i] = (i < 20   ? 1.0
 			     : i < 40 ? 1.3
 				      : 1.1) +
-			    (double)(rh_gate_random(&random) % 100) / 5000;
+			    (double)(rh_random(&random) % 100) / 5000;
 	assert_int_equal(rh_changes_find(values, 60, changes), 2);
 	assert_int_equal(changes[0].at, 20);
 	assert_int_equal(changes[1].at, 40);
@@ -214,7 +214,7 @@ static void noise_outliers_and_small_steps_are_none(void **state)
 		uint64_t random = seed;
 
 		for (int i = 0; i < 50; i++)
-			values[i] = 100 + (double)(rh_gate_random(&random) % 1000) / 50;
+			values[i] = 100 + (double)(rh_random(&random) % 1000) / 50;
 		values[20] = 500;
 		assert_int_equal(rh_changes_find(values, 50, changes), 0);
 	}

@@ -32,7 +32,7 @@ static void seed(void)
 	uint64_t who = shim_number ? shim_number : atomic_fetch_add(&nameless, 1) + (1ull << 24);
 
 	shim_draw.state = shim.area->sample_seed ^ who << 32 ^ shim.proc;
-	shim_draw.state = rh_gap_random(&shim_draw.state) | 1;
+	shim_draw.state = rh_random(&shim_draw.state) | 1;
 	shim_draw.left = rh_gap_next(&shim_draw.state, shim.area->sample_bytes);
 }
 

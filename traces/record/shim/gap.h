@@ -17,15 +17,7 @@
 
 #include <stdint.h>
 
-/* splitmix64: any seed is as good as any other. */
-static inline uint64_t rh_gap_random(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15u;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return z ^ z >> 31;
-}
+#include "alloc/base/random.h"
 
 /* -log2(u / 2^64) in units of 2^-32, for u not 0: each squaring of the mantissa gives one bit of
  * the fraction. */
@@ -51,11 +43,11 @@ static inline uint64_t rh_gap_log2(uint64_t u)
 static inline uint64_t rh_gap_next(uint64_t *state, uint64_t mean)
 {
 	static const uint64_t ln2 = 2977044472; /* in units of 2^-32 */
-	uint64_t random = rh_gap_random(state);
+	uint64_t random = rh_random(state);
 	unsigned __int128 gap;
 
 	while (random == 0)
-		random = rh_gap_random(state);
+		random = rh_random(state);
 	gap = (unsigned __int128)rh_gap_log2(random) * ln2 >> 16; /* units of 2^-48 */
 	return (uint64_t)(gap * mean >> 48);
 }
