@@ -6,6 +6,8 @@
  * part of what is measured: those places use rh_debug_assert(), which is there with DEBUG=1 and in
  * every sanitizer build, and makes no code in a release. Its condition is compiled always, so
  * that it cannot rot, and must have no side effect.
+ *
+ * Thread rule: any. Errors: a condition that is false ends the process (abort).
  */
 #ifndef RH_DEBUG_H
 #define RH_DEBUG_H

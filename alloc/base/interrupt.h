@@ -5,6 +5,8 @@
  * harness/run/invocation.h). From then on a signal only sets rh_interrupted, and whatever takes
  * longer than half a second has to look at it: loops once a batch, waits when they are woken.
  * Where nobody watches, a signal ends the process at once, and outputs have no name yet.
+ *
+ * Thread rule: any thread may look; signal handlers write. Errors: RH_FAILED once a signal came.
  */
 #ifndef RH_INTERRUPT_H
 #define RH_INTERRUPT_H

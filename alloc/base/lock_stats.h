@@ -2,6 +2,8 @@
  * lock_stats.h - what was counted of one lock: rh_lock_read (alloc/base/lock.h) fills it, backends
  * hand it out. Apart from the lock itself, so that a backend outside this tree, in C or C++, needs
  * no more than this.
+ *
+ * Thread rule: a copy, its reader's own. Times are ns. Errors: none.
  */
 #ifndef RH_LOCK_STATS_H
 #define RH_LOCK_STATS_H

@@ -13,6 +13,9 @@
  * lanes (weights) or for `touch` (residency is known at death only). Memory: O(live
  * objects + lanes^2 + one epoch), so 10^9 events compile in < 1 GiB. Speed goal: >= 10 M
  * events/s. "-" reads standard input where one pass is enough; the sha256 stays empty then.
+ *
+ * Ownership: the program is the caller's (rh_program_unmap), and holds none of the trace's memory.
+ * Thread rule: one thread each. Errors: as trace.h; RH_OS without memory or disk.
  */
 #ifndef RH_COMPILE_H
 #define RH_COMPILE_H

@@ -6,6 +6,8 @@
  * must not be in the counts. The request is a few instructions that do nothing outside valgrind;
  * building it needs valgrind's header; without it RH_CAN_CALLGRIND_RESET is 0 and copies have no
  * callgrind tier.
+ *
+ * Thread rule: the coordinator, while lanes rest. Errors: none.
  */
 #ifndef RH_CALLGRIND_RESET_H
 #define RH_CALLGRIND_RESET_H

@@ -3,6 +3,8 @@
  *
  * The lane writes while a segment runs, the driver reads at other times. Ticks of the run's
  * clock, as everywhere in the worker.
+ *
+ * Thread rule: one writer at a time, as above. Errors: none.
  */
 #ifndef RH_PACE_H
 #define RH_PACE_H

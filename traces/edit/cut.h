@@ -12,7 +12,8 @@
  *	- lanes, objects and tasks are renumbered, times count from the window's start.
  * Changes are counted in notes (cut.*); the source's notes are kept.
  *
- * Memory: O(lanes + living objects + tasks that ended unjoined). Errors: as trace.h.
+ * Memory: O(lanes + living objects + tasks that ended unjoined). Thread rule: one
+ * thread. Errors: as trace.h.
  */
 #ifndef RH_CUT_H
 #define RH_CUT_H

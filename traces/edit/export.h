@@ -6,6 +6,8 @@
  * the row. The function reads the trace to its end, writes to the path ("-" = stdout; the file
  * appears whole or not at all, through rh_outfile or rh_trace_create) and drops nothing
  * silently: the row's `loses` names what the target format cannot hold.
+ *
+ * Thread rule: one thread for a trace and its output. Errors: as trace.h; RH_CANT_CREATE, RH_IO.
  */
 #ifndef RH_EXPORT_H
 #define RH_EXPORT_H

@@ -32,6 +32,8 @@
  *	R  arg	optional second number: bytes resident at free, used bytes, value, source tid
  *
  * Unknown is not zero: optional fields hold RH_NONE when the source did not know.
+ *
+ * Thread rule: constants, and events are plain values. Errors: none.
  */
 #ifndef RH_EVENT_H
 #define RH_EVENT_H

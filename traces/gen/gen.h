@@ -9,6 +9,8 @@
  *
  * Same name, parameters and seed give the same file to the byte, on every machine: no
  * floating point that libm may round differently decides an event, no time, no address.
+ *
+ * Thread rule: one thread for each trace. Errors: RH_USAGE; as trace.h of the output.
  */
 #ifndef RH_GEN_H
 #define RH_GEN_H

@@ -10,6 +10,9 @@
  * Input comes through rh_input: a plain file, stdin ("-"), or anything libarchive reads
  * (zip with one member, gz, xz, zst), streamed, never whole in memory. A folder will do where a
  * file `metadata` lies in it or below: that is how LTTng writes.
+ *
+ * Ownership: who opens an input closes it; texts given out are its own. Thread rule: one thread for
+ * each input. Errors: RH_NO_INPUT, RH_BAD_DATA (names file and line), RH_ABSENT, RH_OS, RH_IO.
  */
 #ifndef RH_IMPORT_H
 #define RH_IMPORT_H
