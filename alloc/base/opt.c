@@ -6,6 +6,7 @@
  * that --name=value, --name value, -n5 and abbreviations work as elsewhere.
  */
 #include "alloc/base/opt.h"
+#include "alloc/base/printable.h"
 #include "alloc/base/suggest.h"
 
 #include <assert.h>
@@ -478,10 +479,27 @@ int rh_opt_argv(const struct rh_opt_target *target, struct rh_opt_line *line, st
 	return 0;
 }
 
+/* ---- help ---- */
+
+enum { HELP_FROM = 31, HELP_WIDTH = 100 }; /* columns of what an option does */
+
+/* What it does, the names it takes, its default. */
+static void describe(const struct rh_opt *row, char *text, size_t bytes)
+{
+	size_t used = (size_t)snprintf(text, bytes, "%s", row->help ? row->help : "");
+
+	for (int i = 0; row->names && row->names[i] && used < bytes; i++)
+		used += (size_t)snprintf(text + used, bytes - used, "%s%s%s", i ? "|" : " (",
+					 row->names[i], row->names[i + 1] ? "" : ")");
+	/* Flags are off unless said otherwise; [no] behind each would be noise. */
+	if (row->dflt && row->type != RH_OPT_FLAG && row->dflt[0] && used < bytes)
+		snprintf(text + used, bytes - used, " [%s]", row->dflt);
+}
+
 void rh_opt_help(const struct rh_opt *table, FILE *to)
 {
 	for (const struct rh_opt *row = table; row && row->name; row++) {
-		char left[64];
+		char left[64], text[1024];
 		bool has_value = row->type != RH_OPT_FLAG;
 
 		/* Rows without a letter keep its columns blank, so that all long
@@ -489,17 +507,8 @@ void rh_opt_help(const struct rh_opt *table, FILE *to)
 		snprintf(left, sizeof(left), "%c%c%s --%s%s%s", row->letter ? '-' : ' ',
 			 row->letter ? row->letter : ' ', row->letter ? "," : " ", row->name,
 			 has_value ? " " : "", has_value ? (row->arg ? row->arg : "VALUE") : "");
-		fprintf(to, "  %-28s %s", left, row->help ? row->help : "");
-		if (row->names) {
-			fputs(" (", to);
-			for (int i = 0; row->names[i]; i++)
-				fprintf(to, "%s%s", i ? "|" : "", row->names[i]);
-			fputs(")", to);
-		}
-		/* Flags are off unless said otherwise; [no] behind each would be
-		 * noise. */
-		if (row->dflt && has_value && row->dflt[0])
-			fprintf(to, " [%s]", row->dflt);
-		fputc('\n', to);
+		describe(row, text, sizeof(text));
+		fprintf(to, "  %-28s ", left);
+		rh_print_wrapped(to, text, strlen(text), HELP_FROM, HELP_WIDTH);
 	}
 }

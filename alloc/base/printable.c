@@ -151,6 +151,47 @@ void rh_print_text(FILE *to, const char *text)
 	put(to, text, strlen(text));
 }
 
+/* How much of the text goes into so many columns: to the last blank, else to the last comma or bar,
+ * else all of a word. */
+static size_t fitting(const char *text, size_t bytes, size_t columns)
+{
+	size_t at = columns;
+
+	if (bytes <= columns)
+		return bytes;
+	while (at > 0 && text[at] != ' ')
+		at--;
+	while (at > 0 && text[at - 1] == ' ')
+		at--;
+	if (at > 0)
+		return at;
+	for (at = columns; at > 0; at--)
+		if (text[at - 1] == ',' || text[at - 1] == '|')
+			return at;
+	at = 1; /* or no end would come */
+	while (at < bytes && text[at] != ' ')
+		at++;
+	return at;
+}
+
+void rh_print_wrapped(FILE *to, const char *text, size_t bytes, int from, int width)
+{
+	const char *end = text + bytes;
+	int indent = 0;
+
+	while (text < end) {
+		size_t take = fitting(text, (size_t)(end - text), (size_t)(width - from));
+
+		rh_print(to, "%*s%.*s\n", indent, "", (int)take, text);
+		text += take;
+		while (text < end && *text == ' ')
+			text++;
+		indent = from;
+	}
+	if (bytes == 0)
+		fputc('\n', to);
+}
+
 void rh_print_csv(FILE *to, const char *text)
 {
 	bool quoted = text[strcspn(text, ",\"\r\n")] != '\0';

@@ -34,6 +34,11 @@ void rh_vprint(FILE *to, const char *fmt, va_list ap) __attribute__((format(prin
 /* The same of one text. */
 void rh_print_text(FILE *to, const char *text);
 
+/* The same of `bytes` of it, in lines of at most `width` columns, of which all but the first begin
+ * with `from` blanks; broken at blanks, a word that is too long at its commas and bars, else not.
+ * The first line begins in column `from`. Ends the last line. */
+void rh_print_wrapped(FILE *to, const char *text, size_t bytes, int from, int width);
+
 /* As a field of CSV: in quotes when it needs them (RFC 4180). */
 void rh_print_csv(FILE *to, const char *text);
 

@@ -83,6 +83,33 @@ static void widths_count_what_is_shown(void **state)
 	expect("|\\n  |", "|%-4s|", "\n");
 }
 
+static void expect_wrapped(const char *want, const char *text)
+{
+	char *printed = NULL;
+	size_t bytes = 0;
+	FILE *to = open_memstream(&printed, &bytes);
+
+	rh_print_wrapped(to, text, strlen(text), 4, 14);
+	fclose(to);
+	assert_string_equal(printed, want);
+	free(printed);
+}
+
+/* Ten columns, behind four. */
+static void long_texts_are_wrapped(void **state)
+{
+	(void)state;
+	expect_wrapped("\n", "");
+	expect_wrapped("0123456789\n", "0123456789");
+	expect_wrapped("one two\n    three four\n", "one two three four");
+	expect_wrapped("one\n    two\n", "one                  two");
+	expect_wrapped("wall,part,\n    rss,faults\n", "wall,part,rss,faults");
+	expect_wrapped("a\n    none|page|\n    full\n", "a none|page|full");
+	expect_wrapped("/usr/lib/libthing.so\n    1.0\n", "/usr/lib/libthing.so 1.0");
+	expect_wrapped("é é é\n    é é é\n", "é é é é é é");
+	expect_wrapped("\\x1b[31m\n    b\n", "\x1b[31m     b");
+}
+
 static void a_buffer_is_never_cut_within_an_escape(void **state)
 {
 	char to[8];
@@ -103,6 +130,7 @@ int main(void)
 		cmocka_unit_test(foreign_text_is_escaped),
 		cmocka_unit_test(the_rest_is_printf),
 		cmocka_unit_test(widths_count_what_is_shown),
+		cmocka_unit_test(long_texts_are_wrapped),
 		cmocka_unit_test(a_buffer_is_never_cut_within_an_escape),
 	};
 

@@ -95,25 +95,26 @@ static void look_at_host(struct findings *all, const struct rh_host *host)
 
 /* ---- counters ---- */
 
-/* One row a counter, with what each source says to it. */
+/* One row a counter: the sources that count it, or what each says instead. */
 static void look_at_counter(struct findings *all, enum rh_counter counter,
 			    const struct rh_counter_source *const *sources, int count)
 {
 	struct finding *row = find(all, "counters", rh_counter_names[counter], ABSENT);
 	size_t used = 0;
 
-	for (int s = 0; s < count; s++) {
+	for (int s = 0; s < count; s++)
+		if (rh_counters_proven(sources[s])[counter].event)
+			row->state = WORKS;
+	for (int s = 0; s < count && used < sizeof(row->text); s++) {
 		const struct rh_counter_proof *proof = &rh_counters_proven(sources[s])[counter];
 		const char *between = used ? "; " : "";
 
 		if (proof->event)
-			row->state = WORKS;
-		if (used < sizeof(row->text) && proof->event)
 			used += (size_t)snprintf(row->text + used, sizeof(row->text) - used,
 						 "%s%s counts it as %s (%llu for known work)",
 						 between, sources[s]->name, proof->event,
 						 (unsigned long long)proof->value);
-		else if (used < sizeof(row->text))
+		else if (row->state == ABSENT)
 			used += (size_t)snprintf(row->text + used, sizeof(row->text) - used,
 						 "%s%s: %s", between, sources[s]->name, proof->why);
 	}
@@ -229,9 +230,8 @@ static void report_backends(struct findings *all, const struct rh_result *result
 										 : BROKEN);
 
 		if (backend->status == RH_STATUS_OK)
-			snprintf(row->text, sizeof(row->text), "%s%s%.40s", backend->heap_path,
-				 backend->heap_build_id[0] ? ", build id " : "",
-				 backend->heap_build_id);
+			snprintf(row->text, sizeof(row->text), "%s%s%s", backend->heap_path,
+				 backend->heap_version[0] ? ", " : "", backend->heap_version);
 		else
 			snprintf(row->text, sizeof(row->text), "%s", backend->why);
 	}
@@ -311,6 +311,8 @@ static int look_at_callgrind(struct findings *all, const struct rh_clock *clock,
 
 /* ---- reporting ---- */
 
+enum { TEXT_FROM = 28, TEXT_TO = 100 }; /* columns of what was found */
+
 static void print_text(const struct findings *all)
 {
 	const char *group = "";
@@ -321,8 +323,8 @@ static void print_text(const struct findings *all)
 		if (strcmp(group, row->group) != 0)
 			rh_print(stdout, i ? "\n%s\n" : "%s\n", row->group);
 		group = row->group;
-		rh_print(stdout, "  %-7s %-17s %s\n", state_names[row->state], row->name,
-			 row->text);
+		rh_print(stdout, "  %-7s %-17s ", state_names[row->state], row->name);
+		rh_print_wrapped(stdout, row->text, strlen(row->text), TEXT_FROM, TEXT_TO);
 	}
 	rh_print(stdout, "\n%s\n",
 		 all->broken ? "something that is here does not work: see broken"

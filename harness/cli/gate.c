@@ -39,7 +39,7 @@ static const struct rh_opt opts[] = {
 	{ "threshold", 't', RH_OPT_SHARE, AT(threshold), "5%", .min = 0.005, .max = 10,
 	  .arg = "SHARE", .help = "a slow-down of this much is a regression" },
 	{ "metrics", 0, RH_OPT_TEXT, AT(metrics), RH_GATE_METRICS_DEFAULT, .arg = "M[=SHARE],...",
-	  .help = "what gates, with limits; see below for each" },
+	  .help = "what gates, with limits as listed above" },
 	{ "tier", 0, RH_OPT_NAME, AT(tier), "wall", .names = tier_names, .arg = "T",
 	  .help = "wall, deterministic (instructions, system calls), both" },
 	{ "count-threshold", 0, RH_OPT_SHARE, AT(counts_threshold), "0.5%", .min = 0.0001,
@@ -482,10 +482,11 @@ const struct rh_command rh_cmd_gate = {
 		"tracer: the same build gives the same counts, so that 1 % is always found; but "
 		"it does not see time spent waiting.\n"
 		"\n"
-		"A FAIL ends with where it comes from, in three lines: by kind and size of "
-		"operation, by function (callgrind) and by class of lock; for memory by rounding "
-		"and the rest. Both sides are replayed once more for it, after the verdict; "
-		"--no-cause leaves it out.\n"
+		"A FAIL ends with where it comes from, for each family of metrics that failed: of "
+		"time by kind and size of operation, by function (callgrind) and by class of lock; "
+		"of memory by rounding and the rest; of start, end, CPU time and what is left "
+		"behind by what the pairs measured. For time and memory both sides are replayed "
+		"once more, after the verdict; --no-cause leaves it out.\n"
 		"\n"
 		"Where two heaps are more than half of the machine's memory (--memory), one "
 		"process is alive at a time, and times are judged at 15 % at best.\n"
@@ -504,11 +505,11 @@ const struct rh_command rh_cmd_gate = {
 	.examples =
 		"reheap gate app.rht --baseline ./old.so --candidate ./new.so\n"
 		"reheap gate app.rht --baseline jemalloc --candidate slow:5%:jemalloc --tier both\n"
-		"reheap gate app.rht --baseline git:HEAD~1 --candidate git:HEAD "
-		"--build 'make -C alloc' --artifact alloc/libmine.so\n"
+		"reheap gate app.rht --baseline git:HEAD~1 --candidate git:HEAD \\\n"
+		"    --build 'make -C alloc' --artifact alloc/libmine.so\n"
 		"reheap gate --policy ci/policy.json --baseline ./old.so --candidate ./new.so\n"
-		"reheap gate app.rht --bisect v1.4 HEAD --build 'make -C alloc' "
-		"--artifact alloc/libmine.so --tier deterministic\n"
+		"reheap gate app.rht --bisect v1.4 HEAD --build 'make -C alloc' \\\n"
+		"    --artifact alloc/libmine.so --tier deterministic\n"
 		"reheap gate m/ --policy ci/policy.json\n"
 		"reheap gate app.rht --self-test",
 	.opts = opts,

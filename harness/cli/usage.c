@@ -3,6 +3,7 @@
  * command and option is documented, and nothing is documented that does not exist.
  */
 #include "harness/cli/usage.h"
+#include "alloc/base/printable.h"
 #include "alloc/base/suggest.h"
 
 #include <ctype.h>
@@ -46,28 +47,13 @@ enum rh_exit rh_help_no_command(const char *name, struct rh_err *err)
 
 enum { WIDTH = 79 };
 
-/* One line, broken at spaces; an indented line is printed verbatim. */
+/* One line, wrapped; an indented line is printed verbatim. */
 static void put_wrapped(const char *line, size_t bytes, FILE *to)
 {
-	const char *end = line + bytes;
-	size_t column = 0;
-
-	if (bytes && *line == ' ') {
+	if (bytes && *line == ' ')
 		fprintf(to, "%.*s\n", (int)bytes, line);
-		return;
-	}
-	while (line < end) {
-		size_t word = strcspn(line, " \n");
-
-		if (column && column + 1 + word > WIDTH) {
-			fputc('\n', to);
-			column = 0;
-		}
-		column += (size_t)fprintf(to, "%s%.*s", column ? " " : "", (int)word, line);
-		line += word;
-		line += line < end;
-	}
-	fputc('\n', to);
+	else
+		rh_print_wrapped(to, line, bytes, 0, WIDTH);
 }
 
 static void put_paragraphs(const char *text, FILE *to)

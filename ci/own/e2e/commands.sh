@@ -36,6 +36,8 @@ for command in $commands; do
 		test "$("$reheap" help "$command")" = "$("$reheap" "$command" --help)"
 	is_exit 2 "$command --no-such-option is a usage error" "$reheap" "$command" --no-such-option
 	says "^reheap $command: no such option --no-such-option" 'is said once'
+	ok "$command: its options fit in 100 columns" test -z "$("$reheap" "$command" --help |
+		sed -n '/^options:$/,/^[a-z]*:$/p' | grep '.\{101\}')"
 	strange='' missing=''
 	"$reheap" help --man "$command" >man
 	for option in $(options "$command"); do
