@@ -225,6 +225,17 @@ static double level_of(const struct rh_result *result)
 	return least;
 }
 
+static void print_legend(const struct rh_result *result, FILE *to)
+{
+	if (result->reps == 1)
+		fprintf(to, "One repetition: no intervals. ");
+	else
+		fprintf(to, "Brackets: interval of the median over %llu repetitions (%.1f %%). ",
+			(unsigned long long)result->reps, 100 * level_of(result));
+	rh_print(to, "Baseline: %s. Net: without the null floor.\n",
+		 result->backends[result->baseline].text);
+}
+
 void rh_result_print_table(const struct rh_result *result, FILE *to, const struct rh_telling *how)
 {
 	const struct rh_trial **places = calloc(result->trial_count + 1, sizeof(*places));
@@ -244,11 +255,7 @@ void rh_result_print_table(const struct rh_result *result, FILE *to, const struc
 	if (count > 1)
 		rh_result_print_matrix(result, places, count, to, how->markdown);
 	if (count == 1 || (count && how->verbose))
-		rh_print(to,
-			 "Brackets: interval of the median over %llu repetition%s (%.1f %%). "
-			 "Baseline: %s. Net: without the null floor.\n",
-			 (unsigned long long)result->reps, result->reps == 1 ? "" : "s",
-			 100 * level_of(result), result->backends[result->baseline].text);
+		print_legend(result, to);
 	if (count)
 		print_versions(result, to);
 	rh_result_print_summary(result, places, count, to, how);

@@ -3,6 +3,7 @@
  * were not touched, replays that mostly wait, and the machine.
  */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -154,11 +155,17 @@ static void warn_of_host(const struct rh_run_config *config, struct rh_result *r
 	if (strcmp(host->thp, "always") == 0)
 		rh_result_warn(result,
 			       "transparent huge pages are 'always': RSS is in steps of 2 MiB");
-	if (config->reps < CONFIDENCE_REPS)
+	/* From the least to the largest of n values the median lies but in two of 2^n cases. */
+	if (config->reps == 1)
 		rh_result_warn(result,
-			       "%llu repetition%s: intervals are min..max without confidence "
-			       "(--reps 6 reaches 95 %%)",
-			       (unsigned long long)config->reps, config->reps == 1 ? "" : "s");
+			       "1 repetition: values without an interval (--reps 6 reaches 95 %%)");
+	else if (config->reps < CONFIDENCE_REPS)
+		rh_result_warn(
+			result,
+			"%llu repetitions: intervals go from the least to the largest value, "
+			"which is %.0f %% sure (--reps 6 reaches 95 %%)",
+			(unsigned long long)config->reps,
+			100 * (1 - 2 / exp2((double)config->reps)));
 	if (result->clock.why)
 		rh_result_warn(result, "clock is %s: %s", result->clock.name, result->clock.why);
 	if (config->replay.pace)
