@@ -50,7 +50,9 @@ override B := $(if $(filter /%,$(B)),$(patsubst $(CURDIR)/%,%,$(abspath $(B))),$
 WARN := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wshadow -Wpointer-arith \
         -Wwrite-strings -Wold-style-definition $(if $(DEVELOPER),-Werror)
 CFLAGS ?= -O2 -g
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) -fno-omit-frame-pointer -pthread -I. -I$(B)/gen \
+# No frame above 32 KiB: commands run on a stack of 64 (ulimit -s 64).
+FRAME = $(if $(SANITIZE)$(findstring /test/,$<),,-Wframe-larger-than=32768)
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(FRAME) -fno-omit-frame-pointer -pthread -I. -I$(B)/gen \
              $(CPPFLAGS) $(CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined \
              $(if $(findstring undefined,$(SANITIZE)),-fsanitize=float-cast-overflow -fno-sanitize-recover=float-cast-overflow) -DRH_SANITIZE=\"$(SANITIZE)\") \
              $(if $(DEBUG)$(SANITIZE),-DRH_DEBUG=1)

@@ -115,7 +115,7 @@ int rh_gate_live_start(struct rh_gate_bench *bench, struct rh_gate_live *side, i
 /* Entries of a folder of /proc, or lines of a file; 0 = it cannot be read. */
 static unsigned count_of(pid_t pid, const char *name)
 {
-	char path[64], text[65536];
+	char path[64], text[4096];
 	unsigned count = 0;
 	ssize_t length;
 	struct dirent *entry;

@@ -435,7 +435,7 @@ static int document(const struct table *table, const struct opts *opts, const ch
 	struct check was = recorded_of(table->whatif);
 	struct rh_whatif_recorded recorded = recorded_document(table->whatif, &was);
 	struct rh_whatif_answer model = answer_of(table->whatif, &then, &table->then);
-	struct rh_whatif_answer answers[VALUES_MAX * VALUES_MAX];
+	static struct rh_whatif_answer answers[VALUES_MAX * VALUES_MAX];
 	struct rh_whatif_document all = {
 		.schema = RH_WHATIF_SCHEMA,
 		.trace = path,

@@ -83,7 +83,8 @@ static void forget(pid_t worker)
 static int mark_of(pid_t pid, const char *mark)
 {
 	static const char any[] = RH_LEAKED_MARK;
-	char path[64], text[65536];
+	static char text[65536];
+	char path[64];
 	ssize_t length;
 	int fd;
 

@@ -116,22 +116,26 @@ static bool run_layout(const char *layout, char *set, int *status)
 
 int rh_figure_script(const struct rh_script *script, const char *prefix, struct rh_err *err)
 {
-	char file[4096 + 64], plots[4096], set[6 * 4096], picture[4096 + 8];
+	char file[4096 + 64], plots[4096], picture[4096 + 8], *set;
 	const char *name = rh_base_name(script->of);
 	int status = 0;
+	bool started;
 
 	if (strchr(prefix, '\'') || strchr(name, '\'') || strlen(prefix) > 4000 ||
 	    strlen(name) > 4000)
 		return rh_fail(err, RH_USAGE, "--plot: a name without ' and not that long, please");
 	if (rh_style_check(script->style, true, err) < 0)
 		return -1;
-	snprintf(set, sizeof(set), "data='%s.tsv'; picture='%s.svg'; about='%s'%s%s%s", prefix,
-		 prefix, name, script->style ? "; own_style='" : "",
-		 script->style ? script->style : "", script->style ? "'" : "");
 	if (rh_install_path("plots/layout", plots, sizeof(plots), err) < 0)
 		return -1;
 	snprintf(file, sizeof(file), "%s/%s.gp", plots, script->id);
-	if (!run_layout(file, set, &status)) {
+	if (asprintf(&set, "data='%s.tsv'; picture='%s.svg'; about='%s'%s%s%s", prefix, prefix,
+		     name, script->style ? "; own_style='" : "", script->style ? script->style : "",
+		     script->style ? "'" : "") < 0)
+		return rh_fail(err, RH_OS, "no memory to draw %s.svg", prefix);
+	started = run_layout(file, set, &status);
+	free(set);
+	if (!started) {
 		rh_print(stderr,
 			 "reheap: gnuplot is not installed (gnuplot-nox): only %s.tsv was "
 			 "written\n",

@@ -198,7 +198,7 @@ int rh_export_csv(struct rh_trace *trace, const char *path, struct rh_err *err)
 
 static int copy_lab(struct calls *calls, const char *path, struct rh_err *err)
 {
-	char buffer[65536];
+	char buffer[8192];
 	struct rh_outfile out;
 	size_t got;
 	FILE *to;

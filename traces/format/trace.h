@@ -25,7 +25,8 @@
 #include "alloc/base/err.h"
 #include "traces/format/event.h"
 
-enum { RH_TRACE_BATCH = 1024, RH_TRACE_VERSION = 1 };
+/* Events that are read and written together: 7 KiB of them, as they lie on stacks (ulimit -s). */
+enum { RH_TRACE_BATCH = 128, RH_TRACE_VERSION = 1 };
 
 /* Which optional columns the trace has. */
 enum rh_column {

@@ -14,7 +14,7 @@
 
 #include "alloc/base/os.h"
 
-enum { PIECE = 65536 };
+enum { PIECE = 8192 };
 
 /* Docker mounts /dev/shm noexec; / comes last, for processes that have no other. */
 static const char *const folders[] = { "/dev/shm", "/tmp", "/var/tmp", "/run", "" };

@@ -147,6 +147,38 @@ is_exit 1 'ten open files' bash -c 'ulimit -n 10; "$@"' sh "$reheap" replay t.rh
 	--reps 1
 ok 'are named as the cause' grep -q 'ulimit -n' .out .err
 
+# A stack of 64 KiB is twice what the loader needs. Under each other limit of the kernel's a command ends by
+# itself, with a sentence where it fails.
+"$reheap" export csv t.rht -o t.csv >/dev/null 2>&1
+if ldd "$reheap" | grep -q -E 'lib(a|t|ub)san'; then
+	skip 'limits of the kernel' 'a sanitizer wants more of everything'
+else
+	for words in 'info t.rht' 'export text t.rht -o s.txt' 'export csv t.rht -o s.csv' 'export malloclab t.rht -o s.rep' \
+		'export malloc-bench t.rht -o s.pb' 'export perfetto t.rht -o s.json' 'import t.csv -o s.rht' \
+		'gen churn -o s.rht events=2000' 'cut --first 100 t.rht -o s.rht' 'replay t.rht --backend libc --reps 1 -o r.json' \
+		'compare t.json t.json' 'plot t.json -o drawn-s' 'history add t.json --db s.db' 'list importers'; do
+		# shellcheck disable=SC2086 # words
+		is_exit 0 "a stack of 64 KiB: ${words%% -o*}" bash -c 'ulimit -s 64; exec "$@"' sh "$reheap" $words
+	done
+	rm -f s.*
+	for limit in 'v 60000' 'v 100000' 'n 5' 'n 7' 'f 0' 'f 8'; do
+		bad=
+		for words in 'info t.rht' 'export text t.rht -o l.txt' 'import t.csv -o l.rht' 'gen larson -o l.rht events=200000' \
+			'cut --first 100 t.rht -o l.rht' 'replay t.rht --backend libc --reps 1 -o l.json' 'compare t.json t.json' \
+			'history add t.json --db l.db'; do
+			rm -f l.*
+			# shellcheck disable=SC2086 # words
+			said=$(ulimit -S -"${limit% *}" "${limit#* }" && timeout 60 "$reheap" $words 2>&1 </dev/null)
+			code=$?
+			[ $code -lt 124 ] || bad="$bad ${words%% *}=$code"
+			[ $code -lt 64 ] || case $said in *reheap*:*) ;; *) bad="$bad ${words%% *}=unsaid" ;; esac
+			[ -z "$(find . -maxdepth 1 -name 'l.*.tmp')" ] || bad="$bad ${words%% *}=left"
+		done
+		rm -f l.*
+		ok "commands under ulimit -$limit end, with a sentence${bad:+:$bad}" test -z "$bad"
+	done
+fi
+
 # ---- machine ----
 
 is_exit 0 'sixty-four lanes on one CPU' taskset -c 0 "$reheap" replay t.rht --backend libc \
