@@ -62,24 +62,38 @@ static bool ends_well(const char *line, const char *at)
 	return next > at && !isdigit((unsigned char)*next);
 }
 
-/* A number that other digits stand before is another number. */
-static bool begins_well(const char *line, const char *at)
+static bool is_letter(char c)
 {
-	return at == line || !isdigit((unsigned char)*at) || !isdigit((unsigned char)at[-1]);
+	return isalpha((unsigned char)c) || c == '_';
 }
 
-/* Of the format, but no record: it has one of its words, or is made of digits and signs as
- * the tail of a record is. */
+/* A number that other digits stand before is another number, and so it is with some words. */
+static bool begins_well(const struct rh_line_form *form, const char *line, const char *at)
+{
+	if (at == line)
+		return true;
+	if (form->words && is_letter(*at) && is_letter(at[-1]))
+		return false;
+	return !isdigit((unsigned char)*at) || !isdigit((unsigned char)at[-1]);
+}
+
+/* Of the format, but no record: it has one of its words, or is made of digits, and signs between
+ * them, as the tail of a record is. */
 bool rh_lines_is_torn(const char *const *marks, const char *line)
 {
-	bool has_word = false;
+	bool has_word = false, has_digit = false;
 
 	for (const char *const *mark = marks; *mark; mark++)
 		if (strstr(line, *mark))
 			return true;
-	for (const char *p = line; *p; p++)
+	/* The lines of a tracer's head; "#7" is the end of a record of logalloc. */
+	if (*line == '#' && !isdigit((unsigned char)line[1]))
+		return false;
+	for (const char *p = line; *p; p++) {
 		has_word |= isalpha((unsigned char)*p) && !isxdigit((unsigned char)*p);
-	return !has_word;
+		has_digit |= isxdigit((unsigned char)*p) != 0;
+	}
+	return has_digit && !has_word;
 }
 
 static int put(struct reader *reader, const char **why, struct rh_err *err)
@@ -101,8 +115,8 @@ static int take_mixed(struct reader *reader, const char *line, const char *why, 
 	while (at && *at) {
 		const char *end = at;
 
-		bool is_record =
-			begins_well(line, at) && !form->scan(&end, reader->record) && end > at;
+		bool is_record = begins_well(form, line, at) && !form->scan(&end, reader->record) &&
+				 end > at;
 
 		torn += is_record && !ends_well(at, end);
 		if (is_record && ends_well(at, end)) {
@@ -128,7 +142,7 @@ static int take_mixed(struct reader *reader, const char *line, const char *why, 
 		rh_build_count(reader->build, "repair.torn_record", torn);
 		return 0;
 	}
-	if (rh_lines_is_torn(form->marks, line)) {
+	if (rh_lines_is_torn(form->marks, line) && !(form->is_remark && form->is_remark(line))) {
 		keep(reader, why, line, true);
 		rh_build_count(reader->build, "drop.torn_line", 1);
 		reader->torn++;
@@ -222,6 +236,16 @@ int rh_lines_note_cut(const struct rh_input *input, bool left_out, struct rh_tra
 	return rh_trace_add_note(out, "import.truncated", text, err);
 }
 
+int rh_lines_note_unfinished(uint64_t calls, struct rh_trace_out *out, struct rh_err *err)
+{
+	char text[60];
+
+	if (!calls)
+		return 0;
+	snprintf(text, sizeof(text), "the end of %" PRIu64 " calls", calls);
+	return rh_trace_add_note(out, "import.unseen", text, err);
+}
+
 int rh_lines_read(const struct rh_lines *lines, struct rh_err *err)
 {
 	const struct rh_line_form *form = lines->form;
@@ -281,7 +305,7 @@ static bool has_record(const struct rh_line_form *form, const char *line, void *
 	for (const char *at = line; at && *at; at = strpbrk(at + 1, form->starts)) {
 		const char *end = at;
 
-		if (begins_well(line, at) && !form->scan(&end, record) && end > at &&
+		if (begins_well(form, line, at) && !form->scan(&end, record) && end > at &&
 		    ends_well(at, end))
 			return true;
 		if (!form->starts)

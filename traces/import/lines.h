@@ -30,8 +30,11 @@ enum { RH_LINE_RECORD_MAX = 256, RH_LINE_TORN = 1 };
 struct rh_line_form {
 	const char *what;	  /* "an android trace line" */
 	const char *const *marks; /* words that foreign text does not have; NULL-terminated */
+	/* Optional: the tracer's own remark, foreign though it is of digits and signs alone. */
+	bool (*is_remark)(const char *line);
 	/* Characters that a record in the middle of a line begins with; NULL: only whole lines. */
 	const char *starts;
+	bool words;	     /* and not in the middle of a word: xmalloc(1) is not malloc(1) */
 	size_t record_bytes; /* <= RH_LINE_RECORD_MAX */
 	/* Reads the record at *at into `record` and moves *at behind it: NULL, or what is wrong.
 	 * Reads nothing else and changes nothing else. */
@@ -57,6 +60,9 @@ int rh_lines_read(const struct rh_lines *lines, struct rh_err *err);
  * it was. left_out: its last line had no newline and was counted as drop.cut_line. */
 int rh_lines_note_cut(const struct rh_input *input, bool left_out, struct rh_trace_out *out,
 		      struct rh_err *err);
+
+/* Where a call has two lines: so many had no second one, and what they returned is not known. */
+int rh_lines_note_unfinished(uint64_t calls, struct rh_trace_out *out, struct rh_err *err);
 
 /* Whether a line without a record is of the format all the same: it has one of the marks, or is
  * made of digits and signs as the tail of a record is. */

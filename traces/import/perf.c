@@ -6,6 +6,10 @@
  *	prog  1634 [001] 17249.817801: probe_libc:malloc__return: (7f.. <- 56..) block=0x5603
  *	prog-1634  [001] ..... 17249.817805: malloc: (0x7fbf5b4fb930) bytes=0x64
  *
+ * The process stands there when it was asked for: 1633/1634 (perf script -F +pid), prog-1634 (1633)
+ * (tracefs with record-tgid); pid= chooses one then, the first is the default. Recordings by thread
+ * have no [CPU]. Lines of stacks (perf record -g) are foreign.
+ *
  * A probe is known by its name, with __return, _return, _ret or _exit for the end of a call, and a
  * number behind it where perf had to make names differ. Arguments count by their order, not by
  * their names: (bytes), (n, size), (old, size), (align, size), (block) of free, (block) of a
@@ -14,11 +18,12 @@
  * A call has two lines and happens at its return; a free has one and happens where it begins. Calls
  * that a call of the same thread makes inside are its own business (drop.nested): realloc(NULL)
  * comes by malloc, and two names for one function are two probes of one call. Lost samples leave
- * calls without their other half (drop.no_entry, drop.unfinished). One process a recording: threads
- * are all that such lines name.
+ * calls without their other half (drop.no_entry, import.unseen). Where lines name no process, all
+ * are taken for one.
  */
 #include "traces/import/lines.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "traces/import/scan.h"
@@ -27,6 +32,16 @@ enum {
 	PENDING_MAX = 1024, /* threads in a call */
 	COMM_BYTES = 15,    /* of the name of a thread */
 	NESTED_MAX = 4,	    /* more inside one call, and its return was lost */
+};
+
+struct perf_opts {
+	uint64_t pid;
+};
+
+static const struct rh_opt perf_options[] = {
+	{ "pid", 0, RH_OPT_UINT, offsetof(struct perf_opts, pid), "0", .arg = "N",
+	  .help = "import this process, where lines name them; 0 = the first one seen" },
+	{ .name = NULL }
 };
 
 enum call { MALLOC, FREE, CALLOC, REALLOC, MEMALIGN, ALIGNED_ALLOC, POSIX_MEMALIGN, CALLS };
@@ -47,7 +62,8 @@ static const struct {
 struct line {
 	enum call call;
 	bool returns;
-	bool foreign; /* other text stands before it */
+	bool foreign;	  /* other text stands before it */
+	uint64_t process; /* 0 = not named */
 	uint64_t thread, time_ns, argument[3];
 };
 
@@ -59,35 +75,93 @@ struct pending {
 
 struct log {
 	struct rh_build *build;
+	struct rh_pids pids;
 	struct rh_log_clock clock;
 	struct pending pending[PENDING_MAX];
 	unsigned pending_count;
+	uint64_t unfinished; /* calls that were given up */
 };
 
-/* "comm  1634 [001] " or "comm-1634  [001] ", of which `bracket` is the last: the thread, and
- * *at behind the bracket. comm may have blanks and brackets, but it is of 15 characters at most. */
-static bool scan_place(const char **at, const char *bracket, struct line *line)
+static const char *behind_text(const char *start, const char *end)
 {
-	const char *start = *at, *inside = bracket + 1, *before = bracket, *digits;
-	uint64_t cpu;
+	while (end > start && end[-1] == ' ')
+		end--;
+	return end;
+}
 
-	if (!scan_decimal(&inside, &cpu) || *inside != ']')
-		return false;
+static const char *before_digits(const char *start, const char *end)
+{
+	while (end > start && end[-1] >= '0' && end[-1] <= '9')
+		end--;
+	return end;
+}
+
+/* "(1633) " of tracefs, which ends at `end`: where it begins, or `end` when it is none. */
+static const char *before_process(const char *start, const char *end, uint64_t *process)
+{
+	const char *digits, *bracket;
+
+	if (end == start || end[-1] != ')')
+		return end;
+	digits = before_digits(start, end - 1);
+	bracket = behind_text(start, digits);
+	if (bracket == start || bracket[-1] != '(' || !scan_decimal(&digits, process))
+		return end;
+	return bracket - 1;
+}
+
+/* "comm  1634 ", "comm-1634  " or "comm 1633/1634 " up to `end`: thread and process. comm may have
+ * blanks and brackets, but it is of 15 characters at most. */
+static bool scan_task(const char *start, const char *end, struct line *line)
+{
+	const char *digits;
+
 	scan_blanks(&start);
-	while (before > start && before[-1] == ' ')
-		before--;
-	digits = before;
-	while (digits > start && digits[-1] >= '0' && digits[-1] <= '9')
-		digits--;
-	before = digits;
+	if (end <= start)
+		return false;
+	end = behind_text(start, before_process(start, behind_text(start, end), &line->process));
+	digits = before_digits(start, end);
+	end = digits;
 	if (!scan_decimal(&digits, &line->thread))
 		return false;
-	while (before > start && before[-1] == ' ')
-		before--;
-	if (before > start && before[-1] == '-') /* of tracefs */
-		before--;
-	line->foreign = before - start > COMM_BYTES;
+	if (end > start && end[-1] == '/') {
+		end = digits = before_digits(start, end - 1);
+		if (!scan_decimal(&digits, &line->process))
+			return false;
+	}
+	end = behind_text(start, end);
+	if (end > start && end[-1] == '-') /* of tracefs */
+		end--;
+	line->foreign = end - start > COMM_BYTES;
+	return true;
+}
+
+/* The same, and "[001] ", which begins at `bracket`: *at behind it. */
+static bool scan_place(const char **at, const char *bracket, struct line *line)
+{
+	const char *inside = bracket + 1;
+	uint64_t cpu;
+
+	if (!scan_decimal(&inside, &cpu) || *inside != ']' || !scan_task(*at, bracket, line))
+		return false;
 	*at = inside + 1;
+	return true;
+}
+
+/* Where no [CPU] is: the time behind the thread. */
+static bool scan_thread(const char **at, struct line *line)
+{
+	const char *colon = strchr(*at, ':'), *time;
+
+	if (!colon)
+		return false;
+	time = before_digits(*at, colon);
+	if (time == colon || time == *at || time[-1] != '.')
+		return false;
+	time = before_digits(*at, time - 1);
+	if (!scan_task(*at, time, line))
+		return false;
+	*at = time;
 	return true;
 }
 
@@ -170,13 +244,14 @@ static bool scan_argument(const char **at, uint64_t *value)
 	return scan_address(at, value) || scan_decimal(at, value);
 }
 
-/* The record whose [CPU] stands at `bracket`. */
+/* The record whose [CPU] stands at `bracket`; NULL: it has none. */
 static const char *scan_at(const char **at, const char *bracket, struct line *line)
 {
 	unsigned count;
 
 	*line = (struct line){ .time_ns = RH_NONE };
-	if (!scan_place(at, bracket, line) || !scan_time(at, &line->time_ns))
+	if (!(bracket ? scan_place(at, bracket, line) : scan_thread(at, line)) ||
+	    !scan_time(at, &line->time_ns))
 		return "a thread, [CPU] and a time do not begin it";
 	if (!scan_name(at, line))
 		return "its probe is on none of malloc, free, calloc, realloc, memalign";
@@ -196,6 +271,8 @@ static const char *scan_record(const char **at, void *record)
 {
 	const char *why = "a thread, [CPU] and a time do not begin it", *bracket = *at;
 
+	if (!strchr(*at, '['))
+		return scan_at(at, NULL, record);
 	while ((bracket = strchr(bracket, '[')) != NULL) {
 		const char *p = *at, *wrong = scan_at(&p, bracket, record);
 
@@ -237,6 +314,7 @@ static int put_entry(struct log *log, const struct line *line, const char **why)
 		return RH_LINE_TORN;
 	}
 	/* The line of the call that is given up was counted when it came. */
+	log->unfinished += pending != NULL;
 	if (!pending)
 		pending = &log->pending[log->pending_count++];
 	*pending = (struct pending){ .thread = line->thread, .call = line->call };
@@ -300,6 +378,8 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 	struct log *log = ctx;
 	const struct line *line = record;
 
+	if (line->process && !rh_pids_wants(&log->pids, log->build, line->process))
+		return 0;
 	if (line->foreign)
 		count_line(log, "repair.foreign_text");
 	rh_build_stamp(log->build, rh_log_clock_at(&log->clock, line->time_ns), RH_TASK_NONE,
@@ -309,11 +389,23 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 	return line->returns ? put_return(log, line, why, err) : put_entry(log, line, why);
 }
 
+/* "\t  98930 malloc+0x0 (/usr/lib/libc.so.6)", a frame of a stack. */
+static bool is_frame(const char *line)
+{
+	uint64_t place;
+
+	if (*line != '\t')
+		return false;
+	scan_blanks(&line);
+	return scan_hex(&line, &place) && *line == ' ' && line[strlen(line) - 1] == ')';
+}
+
 static const char *const marks[] = { "alloc", "free", NULL };
 
 static const struct rh_line_form form = {
 	.what = "a line of perf script such as 'prog 7 [001] 1.5: libc:malloc: (7f) bytes=0x64'",
 	.marks = marks,
+	.is_remark = is_frame,
 	.record_bytes = sizeof(struct line),
 	.scan = scan_record,
 	.put = put_record,
@@ -324,21 +416,35 @@ static unsigned likeness(const char *bytes, size_t count)
 	return rh_lines_likeness(&form, bytes, count);
 }
 
-static int import_perf(struct rh_input *input, const void *opts, struct rh_build *build,
+static int import_perf(struct rh_input *input, const void *options, struct rh_build *build,
 		       struct rh_trace_out *out, struct rh_err *err)
 {
-	struct log log = { .build = build, .clock = RH_LOG_CLOCK };
+	const struct perf_opts *opts = options;
+	struct log *log = calloc(1, sizeof(*log));
+	int result;
 
-	(void)opts;
-	if (rh_lines_read(&(struct rh_lines){ &form, input, build, out, &log }, err) < 0)
-		return -1;
-	return rh_log_clock_finish(&log.clock, "us", build, out, err);
+	if (!log)
+		return rh_fail(err, RH_OS, "no memory to read %s", rh_input_path(input));
+	log->build = build;
+	log->pids.wanted = opts->pid;
+	log->clock = RH_LOG_CLOCK;
+	result = rh_lines_read(&(struct rh_lines){ &form, input, build, out, log }, err);
+	if (result == 0)
+		result = rh_pids_check(&log->pids, input, err);
+	if (result == 0)
+		result = rh_lines_note_unfinished(log->unfinished + log->pending_count, out, err);
+	if (result == 0)
+		result = rh_log_clock_finish(&log->clock, "us", build, out, err);
+	free(log);
+	return result;
 }
 
 const struct rh_importer rh_import_perf = {
 	.name = "perf",
 	.summary = "perf script, or tracefs, of uprobes on malloc, free, calloc, realloc, memalign",
 	.looks_like = "prog 7 [001] 1.500000: probe_libc:malloc: (7fbf5b4fb930) bytes=0x64",
+	.opts = perf_options,
+	.opts_bytes = sizeof(struct perf_opts),
 	.columns = RH_COL_TIME,
 	.likeness = likeness,
 	.run = import_perf,

@@ -211,9 +211,23 @@ static int put_record(void *ctx, const void *record, const char **why, struct rh
 static const char *const marks[] = { "-- malloc(",   "-- free(", "-- calloc(", "-- realloc(",
 				     "-- memalign(", "-- _Zn",	 "-- _Zd",     NULL };
 
+/* "==123== " and "--123-- " without a word, which valgrind prints between its paragraphs. */
+static bool is_remark(const char *line)
+{
+	char sign = *line == '=' ? '=' : '-';
+	uint64_t ignored;
+
+	if (!scan_char(&line, sign) || !scan_char(&line, sign))
+		return false;
+	scan_time(&line, &ignored);
+	return scan_decimal(&line, &ignored) && scan_char(&line, sign) && scan_char(&line, sign) &&
+	       scan_end(&line);
+}
+
 static const struct rh_line_form form = {
 	.what = "a line such as '--123-- malloc(8) = 0x4A41040' of valgrind --trace-malloc=yes",
 	.marks = marks,
+	.is_remark = is_remark,
 	.starts = "-",
 	.record_bytes = sizeof(struct call),
 	.scan = scan_record,

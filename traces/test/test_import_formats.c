@@ -439,31 +439,66 @@ static void run_tool(const char *tool, const char *line, const char *output)
 	assert_int_equal(system(command), 0);
 }
 
-static void test_real_valgrind(void **state)
+/* Nothing that the tool itself writes is taken for a torn line. */
+static void check_real(const char *format, bool has_resize)
 {
-	const char *output = scratch_path("vg.log");
-
-	(void)state;
-	run_tool("valgrind",
-		 "valgrind -q --tool=memcheck --trace-malloc=yes --log-file=$O $V victim", output);
-	ik_import_as("valgrind", output, RH_FORM_BINARY, NULL);
-	ik_adds_up("valgrind");
-	check_victim(true);
+	ik_adds_up(format);
+	assert_false(ik_has_note("drop.torn_line"));
+	assert_false(ik_has_note("repair.foreign_text"));
+	check_victim(has_resize);
 }
 
-static void test_real_heaptrack(void **state)
+static void test_real_valgrind(void **state)
 {
-	const char *output = scratch_path("ht");
-	char found[200];
+	static const char *const words[] = { "-q", "", "-v --time-stamp=yes --trace-children=yes" };
+	const char *output = scratch_path("vg.log");
+	char line[200];
 
 	(void)state;
-	run_tool("heaptrack",
-		 "heaptrack --raw -o $O $V victim >/dev/null 2>&1 && ln -s $O.raw.* $O.link",
-		 output);
+	for (int i = 0; i < 3; i++) {
+		snprintf(line, sizeof(line),
+			 "valgrind %s --trace-malloc=yes --log-file=$O $V victim", words[i]);
+		run_tool("valgrind", line, output);
+		ik_import_as("valgrind", output, RH_FORM_BINARY, NULL);
+		check_real("valgrind", true);
+	}
+}
+
+/* Raw, then as it is by default. */
+static void test_real_heaptrack(void **state)
+{
+	static const char *const words[][2] = { { "--raw", "raw.*" }, { "", "[gz]*" } };
+	const char *output = scratch_path("ht");
+	char line[200], found[200];
+
+	(void)state;
 	snprintf(found, sizeof(found), "%s.link", output);
-	ik_import_as("heaptrack", found, RH_FORM_BINARY, NULL);
-	ik_adds_up("heaptrack");
-	check_victim(false);
+	for (int i = 0; i < 2; i++) {
+		snprintf(line, sizeof(line),
+			 "rm -f $O.*; heaptrack %s -o $O $V victim >/dev/null 2>&1 && "
+			 "ln -s $O.%s $O.link",
+			 words[i][0], words[i][1]);
+		run_tool("heaptrack", line, output);
+		ik_import_as("heaptrack", found, RH_FORM_BINARY, NULL);
+		check_real("heaptrack", false);
+	}
+}
+
+/* To a file with times, and what stands on standard error. */
+static void test_real_ltrace(void **state)
+{
+	static const char *const words[] = { "-f -ttt -o $O", "-f -i -T 2>$O" };
+	const char *output = scratch_path("lt.log");
+	char line[200];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		snprintf(line, sizeof(line), "ltrace -x malloc+calloc+realloc+free -L %s $V victim",
+			 words[i]);
+		run_tool("ltrace", line, output);
+		ik_import_as("ltrace", output, RH_FORM_BINARY, NULL);
+		check_real("ltrace", true);
+	}
 }
 
 static void test_real_mtrace(void **state)
@@ -479,8 +514,7 @@ static void test_real_mtrace(void **state)
 		skip();
 	}
 	ik_import_as("mtrace", output, RH_FORM_BINARY, NULL);
-	ik_adds_up("mtrace");
-	check_victim(true);
+	check_real("mtrace", true);
 }
 
 static void test_unknown_format(void **state)
@@ -509,7 +543,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_logalloc),	  cmocka_unit_test(test_wee_alloc),
 		cmocka_unit_test(test_mtrace_text),	  cmocka_unit_test(test_mtrace_binary),
 		cmocka_unit_test(test_real_valgrind),	  cmocka_unit_test(test_real_heaptrack),
-		cmocka_unit_test(test_real_mtrace),	  cmocka_unit_test(test_unknown_format),
+		cmocka_unit_test(test_real_ltrace),	  cmocka_unit_test(test_real_mtrace),
+		cmocka_unit_test(test_unknown_format),
 	};
 
 	if (argc > 1 && strcmp(argv[1], "victim") == 0)

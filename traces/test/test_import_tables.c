@@ -43,6 +43,107 @@ static void test_ltrace(void **state)
 	ik_refuse("ltrace", "hello\n", ":1: not an ltrace line");
 }
 
+/* As ltrace 0.7.3 prints a program of threads with -f -ttt -T -o FILE. Each call is one event, by
+ * the thread, the time and the arguments of its own. */
+static void ltrace_has_many_looks(void **state)
+{
+	(void)state;
+	ik_expect("ltrace",
+		  "665 1796049970.000001 q->malloc(33 <unfinished ...>\n"
+		  "666 1796049970.000002 q->realloc(0, 100, 3, 0x7f81) = 0x200 <0.000223>\n"
+		  "666 1796049970.000003 q->free(0x200 <no return ...>\n"
+		  "667 1796049970.000004 +++ exited (status 0) +++\n"
+		  "666 1796049970.000005 <... free resumed> ) = <void> <0.000010>\n"
+		  "665 1796049970.000006 <... malloc resumed> ) = 0x100 <0.000818>\n"
+		  "665 1796049970.000007 q->memalign(64, 100, 24, 0x5639) = 0x140\n"
+		  "665 1796049970.000008 q->aligned_alloc(32, 128, 0, -1) = 0x300\n"
+		  "665 1796049970.000009 q->reallocarray(0, 3, 7, 0x7fd5 <unfinished ...>\n"
+		  "665 1796049970.000010 libc.so.6->calloc(0, 21) = 0x400\n"
+		  "665 1796049970.000011 <... reallocarray resumed> ) = 0x400\n"
+		  "665 1796049970.000012 q->_Znwm(4, 1, 2, 3) = 0x500\n"
+		  "665 1796049970.000013 q->_ZdlPv(0x500, 4) = 0x7f\n"
+		  "665 1796049970.000014 q->posix_memalign(0x7ffe, 128, 77, 3) = 0\n"
+		  "665 1796049970.000015 --- SIGCHLD (Child exited) ---\n",
+		  "lane_start lane=0 time=1000\n"
+		  "alloc lane=0 id=0 size=100 flags=realloc time=1000\n"
+		  "free lane=0 id=0 time=4000\n"
+		  "lane_start lane=1 time=5000\n"
+		  "alloc lane=1 id=1 size=33 time=5000\n"
+		  "alloc lane=1 id=2 size=100 align=64 time=6000\n"
+		  "alloc lane=1 id=3 size=128 align=32 time=7000\n"
+		  "alloc lane=1 id=4 size=21 flags=realloc time=10000\n"
+		  "alloc lane=1 id=5 size=4 flags=new time=11000\n"
+		  "free lane=1 id=5 time=12000\n");
+	assert_int_equal(ik_note("drop.first_half"), 3);
+	assert_int_equal(ik_note("drop.nested"), 1);
+	assert_int_equal(ik_note("drop.other_line"), 2);
+	assert_false(ik_has_note("repair.foreign_text"));
+}
+
+/* By place, through the library, by time since the last line and of the day. */
+static void ltrace_has_many_heads(void **state)
+{
+	static const char plain[] = "lane_start lane=0\nalloc lane=0 id=0 size=33\n"
+				    "resize lane=0 id=1 old=0 size=100\nfree lane=0 id=1\n";
+
+	(void)state;
+	ik_expect("ltrace",
+		  "[pid 7] [0x55e60d2a624e] q->malloc(33 <unfinished ...>\n"
+		  "[pid 7] [0x55e60d2a626a] <... malloc resumed> ) = 0x10\n"
+		  "[pid 7] [0x55e60d2a626a]     q->realloc(0x10, 100) = 0x20\n"
+		  "[pid 7] [0x55e60d2a626a] q->free(0x20) = <void>\n",
+		  plain);
+	/* The call through the table of the program, and the function itself in the library. */
+	ik_expect("ltrace",
+		  "696 malloc(33 <unfinished ...>\n"
+		  "696 malloc@libc.so.6(33 <unfinished ...>\n"
+		  "695 <... pthread_create resumed> ) = 0\n"
+		  "696 <... malloc resumed> ) = 0x10\n"
+		  "696 <... malloc resumed> ) = 0x10\n"
+		  "696 realloc@libc.so.6(0x10, 100) = 0x20\n"
+		  "696 free@libc.so.6(0x20) = <void>\n",
+		  plain);
+	assert_int_equal(ik_note("drop.nested"), 2);
+	assert_int_equal(ik_note("drop.other_line"), 1);
+	ik_expect("ltrace",
+		  "  0.000000 malloc(33) = 0x10\n"
+		  "  0.000400 realloc(0x10, 100) = 0x20\n"
+		  "  1.000100 free(0x20) = <void>\n",
+		  "lane_start lane=0 time=0\nalloc lane=0 id=0 size=33 time=0\n"
+		  "resize lane=0 id=1 old=0 size=100 time=400000\n"
+		  "free lane=0 id=1 time=1000500000\n");
+	ik_expect("ltrace",
+		  "[pid 5] 23:59:58 malloc(33) = 0x10\n"
+		  "[pid 5] 23:59:58.500000 realloc(0x10, 100) = 0x20\n"
+		  "[pid 5] 23:59:59 free(0x20) = <void>\n",
+		  "lane_start lane=0 time=0\nalloc lane=0 id=0 size=33 time=0\n"
+		  "resize lane=0 id=1 old=0 size=100 time=500000000\n"
+		  "free lane=0 id=1 time=1000000000\n");
+	/* A second line that was lost costs its call, and four others at most. */
+	ik_expect("ltrace",
+		  "[pid 5] realloc(0x90, 1 <unfinished ...>\n"
+		  "[pid 5] malloc(2) = 0x20\n[pid 5] malloc(3) = 0x30\n"
+		  "[pid 5] malloc(4) = 0x40\n[pid 5] malloc(5) = 0x50\n"
+		  "[pid 5] malloc(6) = 0x60\n[pid 5] malloc(7) = 0x70\n",
+		  "lane_start lane=0\nalloc lane=0 id=0 size=6\nalloc lane=0 id=1 size=7\n");
+	/* Other functions, of a log without -e, are neither records nor torn ones. */
+	ik_expect("ltrace",
+		  "(0, 0, 603904, -1, 0x1f25bc2)                    = 0x3b0de21160\n"
+		  "realloc(NULL, 80)                                = 0x10\n"
+		  "g_malloc(64)                                     = 0x20\n"
+		  "_int_malloc@libc.so.6(0x7fb8941ebc40, 552, 0, 0x1132010) = 0x1132260\n"
+		  "7 <... g_free resumed> )                         = 0\n"
+		  "<... g_malloc resumed> )                         = 0x30\n"
+		  "f(3) = 9 prog->malloc(40)                        = 0x50\n",
+		  "lane_start lane=0\nalloc lane=0 id=0 size=80 flags=realloc\n"
+		  "alloc lane=0 id=1 size=40\n");
+	assert_int_equal(ik_note("drop.other_line"), 5);
+	assert_int_equal(ik_note("repair.foreign_text"), 1);
+	ik_expect("ltrace", "[pid 5] malloc(10 malloc(20) = 0x1\n",
+		  "lane_start lane=0\nalloc lane=0 id=0 size=20\n");
+	assert_int_equal(ik_note("repair.foreign_text"), 1);
+}
+
 static const char table_events[] = "lane_start lane=0 time=0\n"
 				   "alloc lane=0 id=0 size=64 time=0\n"
 				   "alloc lane=0 id=1 size=200 flags=zeroed time=100\n"
@@ -198,8 +299,9 @@ static void test_export(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ltrace),	    cmocka_unit_test(test_csv),
-		cmocka_unit_test(test_csv_columns), cmocka_unit_test(test_jemalloc_pages),
+		cmocka_unit_test(test_ltrace),		 cmocka_unit_test(ltrace_has_many_looks),
+		cmocka_unit_test(ltrace_has_many_heads), cmocka_unit_test(test_csv),
+		cmocka_unit_test(test_csv_columns),	 cmocka_unit_test(test_jemalloc_pages),
 		cmocka_unit_test(test_export),
 	};
 

@@ -51,7 +51,9 @@ static void test_tracefs(void **state)
 {
 	(void)state;
 	ik_expect("perf",
-		  "# tracer: nop\n#\n"
+		  "# tracer: nop\n#\n# entries-in-buffer/entries-written: 5/5   #P:2\n#\n"
+		  "#                                _-----=> irqs-off/BH-disabled\n"
+		  "#              | |         |   |||||     |         |\n"
 		  "  pt-7   [000] DNZff 10.000001: memalign_1: (0x7fe0) align=0x40 size=640\n"
 		  "  pt-7   [000] DNZff 10.000002: aligned_alloc: (0x7fe0) align=0x40 size=640\n"
 		  "  pt-7   [000] DNZff 10.000003: aligned_alloc__return: (0x1 <- 0x2) block=0x40\n"
@@ -60,6 +62,50 @@ static void test_tracefs(void **state)
 		  "lane_start lane=0 time=3000\n"
 		  "alloc lane=0 id=0 size=640 align=64 time=3000\n"
 		  "free lane=0 id=0 time=4000\n");
+	assert_int_equal(ik_note("drop.other_line"), 6);
+}
+
+/* Of perf 6.1 with -F +pid and with -g, of a recording by thread, of tracefs with record-tgid. */
+static void processes_and_stacks(void **state)
+{
+	static const char *const heads[] = { "q 4/%u [000]", "q-%u   (  4) [001] DBZff", "q %u" };
+	static const char events[] = "lane_start lane=0 time=1000\n"
+				     "alloc lane=0 id=0 size=17 flags=zeroed time=1000\n"
+				     "free lane=0 id=0 time=3000\n";
+	char text[2000], head[60];
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		size_t used = 0;
+
+		for (int line = 0; line < 4; line++) {
+			static const char *const rest[] = {
+				"p:calloc: (7f) n=0x11 size=1",
+				"p:calloc__return: (7f <- 8) block=0x10", "p:malloc: (7f) bytes=3",
+				"p:free: (7f) block=0x10"
+			};
+
+			/* The third line is of another process, or a thread that the end cuts. */
+			snprintf(head, sizeof(head),
+				 line == 2 && i == 0 ? "q 9/%u [000]" : heads[i],
+				 line == 2 ? 9 : 5);
+			used += (size_t)snprintf(
+				text + used, sizeof(text) - used,
+				"%s 907.00000%d: %s\n"
+				"\t  996e0 __libc_calloc+0x0 (/usr/lib/libc.so.6)\n"
+				"\t  891f5 [unknown] (/usr/lib/libc.so.6)\n\n",
+				head, line, rest[line]);
+		}
+		ik_expect("perf", text, events);
+		assert_int_equal(ik_note("drop.other_line"), 8);
+		assert_false(ik_has_note("drop.torn_line"));
+		assert_int_equal(ik_note("drop.other_process"), i == 0);
+		assert_int_equal(ik_has_note("import.unseen"), i != 0);
+	}
+	ik_import_text("perf", "q 4/5 [000] 1.000001: p:free: (7f) block=0x10\n");
+	ik_import_as("perf", scratch_path("input.txt"), RH_FORM_BINARY, "pid=5");
+	assert_int_equal(ik.err.code, RH_BAD_DATA);
+	assert_non_null(strstr(ik.err.text, "process 5 is not in it (these are: 4)"));
 }
 
 /* A thread whose return was lost goes on: a later call of the same name takes its place. */
@@ -321,6 +367,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_perf),
 		cmocka_unit_test(test_tracefs),
+		cmocka_unit_test(processes_and_stacks),
 		cmocka_unit_test(lost_samples_cost_one_call),
 		cmocka_unit_test(test_lttng),
 		cmocka_unit_test(test_umpire),
