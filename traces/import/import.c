@@ -28,6 +28,7 @@ extern const struct rh_importer rh_import_ltrace;
 extern const struct rh_importer rh_import_lttng;
 extern const struct rh_importer rh_import_malloc_bench;
 extern const struct rh_importer rh_import_malloclab;
+extern const struct rh_importer rh_import_memray;
 extern const struct rh_importer rh_import_mtrace;
 extern const struct rh_importer rh_import_perf;
 extern const struct rh_importer rh_import_text;
@@ -37,11 +38,13 @@ extern const struct rh_importer rh_import_wee_alloc;
 extern const struct rh_importer rh_import_wl;
 
 const struct rh_importer *const rh_importers[] = {
-	&rh_import_android,  &rh_import_bytehound,    &rh_import_csv,	       &rh_import_ctf,
-	&rh_import_go,	     &rh_import_go_allocfree, &rh_import_heaptrack,    &rh_import_logalloc,
-	&rh_import_ltrace,   &rh_import_lttng,	      &rh_import_malloc_bench, &rh_import_malloclab,
-	&rh_import_mtrace,   &rh_import_perf,	      &rh_import_text,	       &rh_import_umpire,
-	&rh_import_valgrind, &rh_import_wee_alloc,    &rh_import_wl,	       NULL,
+	&rh_import_android,   &rh_import_bytehound,    &rh_import_csv,
+	&rh_import_ctf,	      &rh_import_go,	       &rh_import_go_allocfree,
+	&rh_import_heaptrack, &rh_import_logalloc,     &rh_import_ltrace,
+	&rh_import_lttng,     &rh_import_malloc_bench, &rh_import_malloclab,
+	&rh_import_memray,    &rh_import_mtrace,       &rh_import_perf,
+	&rh_import_text,      &rh_import_umpire,       &rh_import_valgrind,
+	&rh_import_wee_alloc, &rh_import_wl,	       NULL,
 };
 
 const struct rh_importer *rh_importer_of(const char *name, struct rh_err *err)

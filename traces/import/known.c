@@ -30,11 +30,6 @@ struct row {
 #define SAMPLES	    "it holds samples or sums, not calls; `reheap record` sees the calls"
 
 static const struct row rows[] = {
-	{ MAGIC("memray\0"),
-	  true,
-	  { "a capture file of memray",
-	    "its layout is private; a script on memray.FileReader makes a table of it: see "
-	    "traces/import/README.md, or record the program with reheap record" } },
 	{ MAGIC("PERFILE2"),
 	  true,
 	  { "a file of perf record", "perf script -i FILE > calls.txt, and import that" } },

@@ -12,13 +12,13 @@
  * free. One thread. Read by hand: this is all of the format that such a file has, and a message is
  * under 70 bytes. Unknown fields of numbers are passed over, other ones are an error.
  */
-#include "traces/import/import.h"
+#include "traces/import/bytes.h"
 
 #include <string.h>
 
 #include "traces/import/scan.h"
 
-enum { THREAD = 0, MESSAGE_MAX = 96, VARINT_MAX = 10, FIELDS = 4, BUFFER_BYTES = 32768 };
+enum { THREAD = 0, MESSAGE_MAX = 96, FIELDS = 4 };
 enum { KEY_OP = 1 << 3 | 2, KEY_MOST = 2 << 3 }; /* field number and wire type */
 enum op { MALLOC = 1, FREE, REALLOC, CALLOC };
 
@@ -28,59 +28,48 @@ struct message {
 };
 
 struct log {
-	struct rh_input *input;
+	struct rh_bytes bytes;
 	struct rh_build *build;
 	uint64_t records;
 	bool cut; /* the file ended within a record */
-	size_t at, end;
-	unsigned char buffer[BUFFER_BYTES];
 };
 
 static int malformed(const struct log *log, const char *what, struct rh_err *err)
 {
-	return rh_fail(err, RH_BAD_DATA, "%s: record %llu: %s", rh_input_path(log->input),
+	return rh_fail(err, RH_BAD_DATA, "%s: record %llu: %s", rh_input_path(log->bytes.input),
 		       (unsigned long long)log->records, what);
 }
 
 /* A byte of the file: 1, 0 at the end, -1. */
 static int next_byte(struct log *log, unsigned char *byte, struct rh_err *err)
 {
-	if (log->at == log->end) {
-		ssize_t got = rh_input_read(log->input, log->buffer, BUFFER_BYTES, err);
+	enum rh_bytes_result result = rh_bytes_next(&log->bytes, byte, err);
 
-		if (got <= 0)
-			return (int)got;
-		log->at = 0;
-		log->end = (size_t)got;
-	}
-	*byte = log->buffer[log->at++];
-	return 1;
+	return result == RH_BYTES_FAIL ? -1 : result == RH_BYTES_OK;
 }
 
 /* 1, 0 when the file ends, within it or before, -1. */
 static int next_varint(struct log *log, uint64_t *value, struct rh_err *err)
 {
-	unsigned char byte = 0;
+	unsigned count;
 
-	*value = 0;
-	for (int i = 0; i < VARINT_MAX; i++) {
-		int got = next_byte(log, &byte, err);
-
-		if (got <= 0) {
-			log->cut |= i > 0;
-			return got;
-		}
-		*value |= (uint64_t)(byte & 0x7f) << (7 * i);
-		if (!(byte & 0x80))
-			return 1;
+	switch (rh_bytes_varint(&log->bytes, value, &count, err)) {
+	case RH_BYTES_OK:
+		return 1;
+	case RH_BYTES_END:
+		log->cut |= count > 0;
+		return 0;
+	case RH_BYTES_BAD:
+		return malformed(log, "a number is too long", err);
+	default:
+		return -1;
 	}
-	return malformed(log, "a number is too long", err);
 }
 
 static bool varint_in(struct message *message, uint64_t *value)
 {
 	*value = 0;
-	for (int i = 0; i < VARINT_MAX && message->at < message->count; i++) {
+	for (int i = 0; i < RH_BYTES_VARINT_MAX && message->at < message->count; i++) {
 		unsigned char byte = message->bytes[message->at++];
 
 		*value |= (uint64_t)(byte & 0x7f) << (7 * i);
@@ -231,7 +220,7 @@ static unsigned likeness(const char *text, size_t count)
 static int import_malloc_bench(struct rh_input *input, const void *opts, struct rh_build *build,
 			       struct rh_trace_out *out, struct rh_err *err)
 {
-	struct log log = { .input = input, .build = build };
+	struct log log = { .bytes.input = input, .build = build };
 
 	(void)opts;
 	rh_build_stamp(build, RH_NONE, RH_TASK_NONE, RH_SITE_NONE);
