@@ -44,6 +44,9 @@ bool rh_encoder_open(struct rh_encoder *encoder, unsigned columns);
 void rh_encoder_close(struct rh_encoder *encoder);
 /* Appends one event; false when memory ran out. Never more than RH_BLOCK_EVENTS a block. */
 bool rh_encode(struct rh_encoder *encoder, const struct rh_event *event, uint64_t rank);
+/* The same for events in a row that rh_order_put_usual has put: ALLOC and FREE. */
+bool rh_encode_usual(struct rh_encoder *encoder, const struct rh_event *events,
+		     const uint64_t *ranks, size_t count);
 /* The same for an ALLOC or FREE; the columns are none but times and sites. */
 void rh_encode_call(struct rh_encoder *encoder, const struct rh_call_event *call, uint64_t rank);
 /* Ends the block: its bytes into raw (RH_BLOCK_BYTES_MAX), its size; starts the next one. */
@@ -79,6 +82,12 @@ bool rh_decoder_drained(const struct rh_decoder *decoder);
 /* LEB128, at most 10 bytes. put returns the byte after; get false when it runs over. */
 static inline uint8_t *rh_varint_put(uint8_t *at, uint64_t value)
 {
+	/* Differences of times and ranks mostly take two. */
+	if (value >= 0x80 && value < 0x4000) {
+		at[0] = (uint8_t)(value | 0x80);
+		at[1] = (uint8_t)(value >> 7);
+		return at + 2;
+	}
 	while (value >= 0x80) {
 		*at++ = (uint8_t)(value | 0x80);
 		value >>= 7;

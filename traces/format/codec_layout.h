@@ -22,6 +22,7 @@ enum op {
 	OP_ALLOC_FLAGS = 115, /* byte flags, varint size; no alignment */
 	OP_USABLE = 116,      /* varint rank */
 	OP_FREE_SIZED = 117,  /* varint rank, varint size */
+	OP_ALLOC_WORDS = 118, /* byte flags, varint size; aligned to 8 bytes, as Go's */
 	OP_ALLOC = 128,	      /* + size, 0..99 */
 	OP_ALLOC_TWO = 228,   /* + high byte of size - 100; low byte follows */
 	OP_ALLOC_BIG = 252,   /* varint size - 6244 */
@@ -29,6 +30,8 @@ enum op {
 	SIZE_ONE = OP_ALLOC_TWO - OP_ALLOC,
 	SIZE_TWO = SIZE_ONE + (OP_ALLOC_BIG - OP_ALLOC_TWO) * 256,
 };
+
+enum { WORD_ALIGN_LOG2 = 3 };
 
 /* Columns of a block. Operations and lanes are in every trace, the others when the source knew
  * them. */

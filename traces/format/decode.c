@@ -173,6 +173,9 @@ static bool get_rare(struct rh_decoder *decoder, uint8_t op, struct rh_event *ev
 	case OP_USABLE:
 		event->kind = RH_EV_USABLE;
 		return rh_varint_get(ops, rank);
+	case OP_ALLOC_WORDS:
+		event->align_log2 = WORD_ALIGN_LOG2;
+		return get_alloc_flags(ops, event);
 	case OP_FREE_SIZED:
 		return get_free_sized(ops, event, rank);
 	case OP_ALLOC_BIG:

@@ -73,10 +73,10 @@ static inline uint8_t *put_alloc(uint8_t *at, uint64_t size)
 	return at;
 }
 
-static inline uint8_t *put_alloc_flags(uint8_t *at, unsigned flags, uint64_t size)
+static inline uint8_t *put_alloc_flags(uint8_t *at, unsigned op, unsigned flags, uint64_t size)
 {
-	rh_debug_assert(flags > 0 && flags <= UINT8_MAX);
-	*at++ = OP_ALLOC_FLAGS;
+	rh_debug_assert(flags <= UINT8_MAX && (flags > 0 || op == OP_ALLOC_WORDS));
+	*at++ = (uint8_t)op;
 	*at++ = (uint8_t)flags;
 	return rh_varint_put(at, size);
 }
@@ -100,8 +100,8 @@ static inline uint8_t *put_free(uint8_t *at, uint64_t given, uint64_t rank)
 
 /* The form of what is rare: the kind, then the fields that its row in event.h lists, in that order.
  * A new kind of event needs no code here. */
-static uint8_t *put_general(struct rh_encoder *encoder, uint8_t *at, const struct rh_event *event,
-			    uint64_t rank)
+static __attribute__((noinline)) uint8_t *put_general(struct rh_encoder *encoder, uint8_t *at,
+						      const struct rh_event *event, uint64_t rank)
 {
 	*at++ = OP_GENERAL;
 	*at++ = event->kind;
@@ -129,23 +129,26 @@ static uint8_t *put_general(struct rh_encoder *encoder, uint8_t *at, const struc
 	return at;
 }
 
-/* The order of the tests is that of how often they hold: free, plain alloc, then the rest. */
+/* Of a birth or a death, in the order of how often they come. */
+static inline uint8_t *put_usual_op(struct rh_encoder *encoder, uint8_t *at,
+				    const struct rh_event *event, uint64_t rank)
+{
+	if (event->kind == RH_EV_FREE)
+		return put_free(at, event->flags & RH_EVF_SIZED ? event->size : RH_NONE, rank);
+	if (event->flags < 256 && event->align_log2 == WORD_ALIGN_LOG2) /* half of a Go trace */
+		return put_alloc_flags(at, OP_ALLOC_WORDS, event->flags, event->size);
+	if (event->flags >= 256 || event->align_log2)
+		return put_general(encoder, at, event, rank);
+	return event->flags ? put_alloc_flags(at, OP_ALLOC_FLAGS, event->flags, event->size)
+			    : put_alloc(at, event->size);
+}
+
 static inline void put_op(struct rh_encoder *encoder, const struct rh_event *event, uint64_t rank)
 {
 	uint8_t *at = encoder->section[OPS].at;
 
-	if (event->kind == RH_EV_FREE) {
-		at = put_free(at, event->flags & RH_EVF_SIZED ? event->size : RH_NONE, rank);
-	} else if (event->kind == RH_EV_ALLOC && !event->align_log2 && !event->flags) {
-		at = put_alloc(at, event->size);
-	} else if (event->kind == RH_EV_ALLOC && !event->align_log2 && event->flags < 256) {
-		at = put_alloc_flags(at, event->flags, event->size);
-	} else if (event->kind == RH_EV_ALLOC) { /* half of a Go trace: its row spelled out */
-		*at++ = OP_GENERAL;
-		*at++ = RH_EV_ALLOC;
-		at = rh_varint_put(at, event->size + 1);
-		*at++ = event->align_log2;
-		at = rh_varint_put(at, event->flags);
+	if (event->kind == RH_EV_FREE || event->kind == RH_EV_ALLOC) {
+		at = put_usual_op(encoder, at, event, rank);
 	} else if (event->kind == RH_EV_RESIZE && !event->flags) {
 		*at++ = OP_RESIZE;
 		at = rh_varint_put(at, rank);
@@ -161,7 +164,7 @@ static inline void put_op(struct rh_encoder *encoder, const struct rh_event *eve
 
 /* Lanes come in runs (a thread allocates several times before another does), so a run is one pair
  * of varints and an event inside it costs nothing. */
-static void end_lane_run(struct rh_encoder *encoder)
+static __attribute__((noinline)) void end_lane_run(struct rh_encoder *encoder)
 {
 	uint8_t *at = encoder->section[LANES].at;
 
@@ -176,7 +179,8 @@ static void end_lane_run(struct rh_encoder *encoder)
 
 /* The task of an event is nearly always that of the lane's last event: a count of events that kept
  * it, then the difference. */
-static bool put_task(struct rh_encoder *encoder, const struct rh_event *event)
+static __attribute__((noinline)) bool put_new_task(struct rh_encoder *encoder,
+						   const struct rh_event *event)
 {
 	uint8_t *at = encoder->section[TASKS].at;
 	uint32_t *last;
@@ -199,24 +203,31 @@ static bool put_task(struct rh_encoder *encoder, const struct rh_event *event)
 	return true;
 }
 
+static inline bool put_task(struct rh_encoder *encoder, const struct rh_event *event)
+{
+	if (event->lane >= encoder->tasks.cap || encoder->tasks.task[event->lane] != event->task)
+		return put_new_task(encoder, event);
+	encoder->task_run++;
+	return true;
+}
+
 /* One section for all lanes, against the last time of any: events come in the order
  * of time, and differences within a lane would be larger. */
-static inline void put_time(struct rh_encoder *encoder, uint64_t time_ns)
+static inline uint8_t *put_time(uint8_t *at, uint64_t time_ns, uint64_t *last)
 {
-	struct rh_section *times = &encoder->section[TIMES];
-
-	if (time_ns == encoder->time_last) { /* as of calls that share a stamp */
-		*times->at++ = 1;
-		return;
+	if (time_ns == *last) { /* as of calls that share a stamp */
+		*at++ = 1;
+		return at;
 	}
 	if (time_ns == RH_NONE) {
-		*times->at++ = 0;
-		return;
+		*at++ = 0;
+		return at;
 	}
 	/* Signed: the lanes of a trace have clocks that may be some microseconds
 	 * apart. */
-	times->at = rh_varint_put(times->at, zigzag(time_ns - encoder->time_last) + 1);
-	encoder->time_last = time_ns;
+	at = rh_varint_put(at, zigzag(time_ns - *last) + 1);
+	*last = time_ns;
+	return at;
 }
 
 /* No section is longer than its buffer allows for so many events. */
@@ -244,7 +255,8 @@ bool rh_encode(struct rh_encoder *encoder, const struct rh_event *event, uint64_
 	put_op(encoder, event, rank);
 	put_lane(encoder, event->lane);
 	if (encoder->columns & RH_COL_TIME)
-		put_time(encoder, event->time_ns);
+		encoder->section[TIMES].at =
+			put_time(encoder->section[TIMES].at, event->time_ns, &encoder->time_last);
 	if (encoder->columns & RH_COL_TASK && !put_task(encoder, event))
 		return false;
 	if (encoder->columns & RH_COL_SITE)
@@ -252,6 +264,82 @@ bool rh_encode(struct rh_encoder *encoder, const struct rh_event *event, uint64_
 	if (encoder->with_arg >> event->kind & 1)
 		encoder->section[ARGS].at =
 			rh_varint_put(encoder->section[ARGS].at, event->arg + 1);
+	rh_debug_assert(sections_fit(encoder));
+	return true;
+}
+
+static void put_lanes(struct rh_encoder *encoder, const struct rh_event *events, size_t count)
+{
+	size_t from = 0;
+
+	/* Events of one lane at a time: its run grows by all of them. */
+	for (size_t i = 1; i <= count; i++) {
+		if (i < count && events[i].lane == events[from].lane)
+			continue;
+		put_lane(encoder, events[from].lane);
+		encoder->lane_run += (uint32_t)(i - from) - 1;
+		encoder->events += (uint32_t)(i - from) - 1;
+		from = i;
+	}
+}
+
+static bool put_tasks(struct rh_encoder *encoder, const struct rh_event *events, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!put_task(encoder, &events[i]))
+			return false;
+	return true;
+}
+
+static void put_times(struct rh_encoder *encoder, const struct rh_event *events, size_t count)
+{
+	uint8_t *at = encoder->section[TIMES].at;
+	uint64_t last = encoder->time_last;
+
+	for (size_t i = 0; i < count; i++)
+		at = put_time(at, events[i].time_ns, &last);
+	encoder->time_last = last;
+	encoder->section[TIMES].at = at;
+}
+
+static void put_sites(struct rh_encoder *encoder, const struct rh_event *events, size_t count)
+{
+	uint8_t *at = encoder->section[SITES].at;
+
+	for (size_t i = 0; i < count; i++)
+		at = rh_varint_put(at, events[i].site);
+	encoder->section[SITES].at = at;
+}
+
+static void put_args(struct rh_encoder *encoder, const struct rh_event *events, size_t count)
+{
+	uint8_t *at = encoder->section[ARGS].at;
+
+	for (size_t i = 0; i < count; i++)
+		if (encoder->with_arg >> events[i].kind & 1)
+			at = rh_varint_put(at, events[i].arg + 1);
+	encoder->section[ARGS].at = at;
+}
+
+/* Section by section: in loops of a few instructions each, half of what events one by one take. */
+bool rh_encode_usual(struct rh_encoder *encoder, const struct rh_event *events,
+		     const uint64_t *ranks, size_t count)
+{
+	uint8_t *at = encoder->section[OPS].at;
+
+	assert(encoder->events + count <= RH_BLOCK_EVENTS);
+	for (size_t i = 0; i < count; i++)
+		at = put_usual_op(encoder, at, &events[i], ranks[i]);
+	encoder->section[OPS].at = at;
+	put_lanes(encoder, events, count);
+	if (encoder->columns & RH_COL_TIME)
+		put_times(encoder, events, count);
+	if (encoder->columns & RH_COL_TASK && !put_tasks(encoder, events, count))
+		return false;
+	if (encoder->columns & RH_COL_SITE)
+		put_sites(encoder, events, count);
+	if (encoder->with_arg)
+		put_args(encoder, events, count);
 	rh_debug_assert(sections_fit(encoder));
 	return true;
 }
@@ -265,11 +353,12 @@ void rh_encode_call(struct rh_encoder *encoder, const struct rh_call_event *call
 	encoder->section[OPS].at =
 		call->kind == RH_EV_FREE
 			? put_free(at, call->flags & RH_EVF_SIZED ? call->size : RH_NONE, rank)
-		: call->flags ? put_alloc_flags(at, call->flags, call->size)
+		: call->flags ? put_alloc_flags(at, OP_ALLOC_FLAGS, call->flags, call->size)
 			      : put_alloc(at, call->size);
 	put_lane(encoder, call->lane);
 	if (encoder->columns & RH_COL_TIME)
-		put_time(encoder, call->time_ns);
+		encoder->section[TIMES].at =
+			put_time(encoder->section[TIMES].at, call->time_ns, &encoder->time_last);
 	if (encoder->columns & RH_COL_SITE)
 		encoder->section[SITES].at = rh_varint_put(encoder->section[SITES].at, call->site);
 	rh_debug_assert(sections_fit(encoder));

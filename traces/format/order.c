@@ -336,20 +336,28 @@ static inline bool find_living(struct rh_order *order, uint64_t id, uint64_t *po
 
 enum { FLAGS_OF_BIRTH = RH_TRACE_FLAGS & ~RH_EVF_SIZED };
 
-/* An alloc or a free that nothing can be said against but by what lives: its fields are cleared
- * and its time is counted. In a recording or a Go trace nearly all are, and each costs one look at
- * the living instead of a walk through all rules; else nothing is changed. */
+/* An alloc or a free that nothing can be said against but by what lives. In a recording or a Go
+ * trace nearly all are, and each costs one look at the living instead of a walk through all rules.
+ */
+static inline bool is_usual(const struct rh_order *order, const struct rh_event *event)
+{
+	bool free = event->kind == RH_EV_FREE;
+
+	return event->kind <= RH_EV_FREE && event->lane < order->totals.lanes &&
+	       order->lanes[event->lane] && event->size <= RH_TRACE_SIZE_MAX &&
+	       event->align_log2 <= (free ? 0 : RH_TRACE_ALIGN_LOG2_MAX) &&
+	       !(event->flags & ~(unsigned)(free ? RH_EVF_SIZED : FLAGS_OF_BIRTH)) &&
+	       (event->task <= order->totals.tasks || event->task == RH_TASK_NONE) &&
+	       (event->time_ns <= RH_TRACE_TIME_MAX || event->time_ns == RH_NONE);
+}
+
+/* Its fields are cleared and its time is counted; else nothing is changed. */
 static inline bool usual(struct rh_order *order, struct rh_event *event)
 {
 	bool free = event->kind == RH_EV_FREE;
 	unsigned columns = order->columns;
 
-	if (event->kind > RH_EV_FREE || event->lane >= order->totals.lanes ||
-	    !order->lanes[event->lane] || event->size > RH_TRACE_SIZE_MAX ||
-	    event->align_log2 > (free ? 0 : RH_TRACE_ALIGN_LOG2_MAX) ||
-	    event->flags & ~(unsigned)(free ? RH_EVF_SIZED : FLAGS_OF_BIRTH) ||
-	    (event->task > order->totals.tasks && event->task != RH_TASK_NONE) ||
-	    (event->time_ns > RH_TRACE_TIME_MAX && event->time_ns != RH_NONE))
+	if (!is_usual(order, event))
 		return false;
 	event->old = RH_NONE;
 	event->size = free && !event->flags ? 0 : event->size;
@@ -389,7 +397,8 @@ static inline __attribute__((always_inline)) bool death(struct rh_order *order, 
 	return true;
 }
 
-static inline bool put_usual(struct rh_order *order, const struct rh_event *event, uint64_t *rank)
+static inline __attribute__((always_inline)) bool
+put_usual(struct rh_order *order, const struct rh_event *event, uint64_t *rank)
 {
 	if (!(event->kind == RH_EV_ALLOC ? birth(order, event->id, event->size)
 					 : death(order, event->id, rank)))
@@ -412,12 +421,12 @@ bool rh_order_call(struct rh_order *order, const struct rh_call_event *call, uin
 	return true;
 }
 
-bool rh_order_put(struct rh_order *order, struct rh_event *event, uint64_t *rank)
+/* Any event, by all rules. */
+static __attribute__((noinline)) bool put_any(struct rh_order *order, struct rh_event *event,
+					      uint64_t *rank)
 {
 	uint64_t position;
 
-	if (usual(order, event))
-		return put_usual(order, event, rank);
 	if (!check_kind(order, event))
 		return false;
 	rh_order_clear_absent(order, event);
@@ -439,6 +448,33 @@ bool rh_order_put(struct rh_order *order, struct rh_event *event, uint64_t *rank
 		return false;
 	rh_debug_assert(order->totals.live_objects_end == rh_live_count(order->objects));
 	return finish_event(order, event);
+}
+
+size_t rh_order_put_usual(struct rh_order *order, const struct rh_event *events, uint64_t *ranks,
+			  size_t most, size_t count)
+{
+	bool timed = order->columns & RH_COL_TIME;
+	bool many = rh_live_count(order->objects) > RH_ORDER_NEAR;
+	size_t i;
+
+	assert(most <= count);
+	for (i = 0; i < most && is_usual(order, &events[i]); i++) {
+		if (many && i + RH_ORDER_AHEAD < count)
+			rh_order_soon(order, &events[i + RH_ORDER_AHEAD], false);
+		if (many && i + RH_ORDER_AHEAD / 2 < count)
+			rh_order_soon(order, &events[i + RH_ORDER_AHEAD / 2], true);
+		/* What is refused here is refused once more by who puts it by itself. */
+		if (!put_usual(order, &events[i], &ranks[i]))
+			break;
+		if (timed)
+			count_time(order, events[i].time_ns);
+	}
+	return i;
+}
+
+bool rh_order_put(struct rh_order *order, struct rh_event *event, uint64_t *rank)
+{
+	return usual(order, event) ? put_usual(order, event, rank) : put_any(order, event, rank);
 }
 
 /* Where the objects of an event lie. */

@@ -60,6 +60,17 @@ void rh_order_close(struct rh_order *order);
  * is asked about. */
 bool rh_order_put(struct rh_order *order, struct rh_event *event, uint64_t *rank);
 
+enum {
+	RH_ORDER_AHEAD = 16,  /* events whose deaths are looked up early */
+	RH_ORDER_NEAR = 8192, /* living objects: so many lie in the cache anyway */
+};
+
+/* The same for events in a row, as long as each is an ALLOC or FREE that nothing can be said
+ * against; nothing is cleared in them. How many were put, `most` at most (`count` are there, and
+ * looked up early); the next one has to be put by itself. */
+size_t rh_order_put_usual(struct rh_order *order, const struct rh_event *events, uint64_t *ranks,
+			  size_t most, size_t count);
+
 /* Counts the time of an event, where the trace has times; false: it is out of range. */
 bool rh_order_time(struct rh_order *order, uint64_t time_ns);
 /* As rh_order_put for an ALLOC or FREE of a lane that runs, with a time that was counted and

@@ -182,26 +182,33 @@ int rh_build_realloc(struct rh_build *build, uint64_t thread, uint64_t old,
 	return rh_build_repair(build, &call, err);
 }
 
+/* Out of line: what is set to zero here is more than the rest of rh_build_other does. */
+static __attribute__((noinline)) int wait_behind(struct rh_build *build, uint32_t lane,
+						 const struct rh_event *event, struct rh_err *err)
+{
+	struct rh_build_waiting call = { .what = RH_CALL_OTHER, .event = *event };
+
+	call.event.lane = lane;
+	return rh_build_repair(build, &call, err);
+}
+
 /* Spawns, cycles, marks: no address, so only the program order of the lane can hold
  * them back. */
 int rh_build_other(struct rh_build *build, uint64_t thread, const struct rh_event *event,
 		   struct rh_err *err)
 {
-	struct rh_build_waiting call = { .what = RH_CALL_OTHER };
-	uint32_t lane;
+	uint32_t lane = build->lane_last;
 
-	if (rh_build_lane_of(build, thread, &lane, err) < 0)
+	if ((!build->lane_known || build->lane_thread != thread) &&
+	    rh_build_lane_of(build, thread, &lane, err) < 0)
 		return -1;
+	if (build->waiting)
+		return wait_behind(build, lane, event, err);
 	/* It waits for nobody but its lane: straight out, copied once. */
-	if (!build->waiting) {
-		rh_debug_assert(build->batched < RH_BUILD_BATCH);
-		build->batch[build->batched] = *event;
-		build->batch[build->batched].lane = lane;
-		return sent(build, err);
-	}
-	call.event = *event;
-	call.event.lane = lane;
-	return rh_build_repair(build, &call, err);
+	rh_debug_assert(build->batched < RH_BUILD_BATCH);
+	build->batch[build->batched] = *event;
+	build->batch[build->batched].lane = lane;
+	return sent(build, err);
 }
 
 /* The stop waits behind what its lane still has in the window: a lane is silent once

@@ -407,6 +407,12 @@ int rh_trace_rename(struct rh_trace_out *out, const char *path, struct rh_err *e
 	return rh_outfile_rename(&out->file, path, err);
 }
 
+int rh_trace_failed(const struct rh_trace_out *out, struct rh_err *err)
+{
+	assert(out->failed);
+	return rh_fail(err, RH_IO, "%s: writing has failed before", name_of(out));
+}
+
 int rh_trace_refuse(struct rh_trace_out *out, const struct rh_event *event, struct rh_err *err)
 {
 	assert(out->order.why[0]);
@@ -419,7 +425,7 @@ int rh_trace_refuse(struct rh_trace_out *out, const struct rh_event *event, stru
 		       out->order.why);
 }
 
-static inline int put_checked(struct rh_trace_out *out, struct rh_event *event, struct rh_err *err)
+int rh_trace_put_one(struct rh_trace_out *out, struct rh_event *event, struct rh_err *err)
 {
 	uint64_t rank = 0;
 	char *at;
@@ -433,72 +439,15 @@ static inline int put_checked(struct rh_trace_out *out, struct rh_event *event, 
 		text_done(out, rh_text_print(at, event, &out->order));
 		return 0;
 	}
-	if (!rh_encode(&out->encoder, event, rank))
+	return rh_trace_encoded(out, rh_encode(&out->encoder, event, rank), err);
+}
+
+int rh_trace_encoded(struct rh_trace_out *out, bool encoded, struct rh_err *err)
+{
+	if (!encoded)
 		return fail_memory(out, err);
-	rh_debug_assert(out->encoder.events <= RH_BLOCK_EVENTS);
+	assert(out->encoder.events <= RH_BLOCK_EVENTS);
 	return out->encoder.events == RH_BLOCK_EVENTS ? rh_trace_flush_events(out, err) : 0;
-}
-
-/* Starts every lane up to the one that is used before it was started. */
-static int start_lanes(struct rh_trace_out *out, const struct rh_event *user, struct rh_err *err)
-{
-	while (out->order.totals.lanes <= user->lane) {
-		struct rh_event start = {
-			.time_ns = user->time_ns,
-			.id = RH_NONE,
-			.old = RH_NONE,
-			.arg = RH_NONE,
-			.lane = (uint32_t)out->order.totals.lanes,
-			.task = RH_TASK_NONE,
-			.kind = RH_EV_LANE_START,
-		};
-
-		if (put_checked(out, &start, err) < 0)
-			return -1;
-	}
-	assert(out->order.totals.lanes == user->lane + 1ull);
-	return 0;
-}
-
-/* The objects of the first events, and then, of the i-th from now on, of one further on. */
-static void look_ahead(const struct rh_trace_out *out, const struct rh_event *events, size_t count)
-{
-	for (size_t i = 0; i < RH_WRITE_AHEAD && i < count; i++)
-		rh_order_soon(&out->order, &events[i], false);
-	for (size_t i = 0; i < RH_WRITE_AHEAD / 2 && i < count; i++)
-		rh_order_soon(&out->order, &events[i], true);
-}
-
-static void look_on(const struct rh_trace_out *out, const struct rh_event *events, size_t count,
-		    size_t i)
-{
-	if (i + RH_WRITE_AHEAD < count)
-		rh_order_soon(&out->order, &events[i + RH_WRITE_AHEAD], false);
-	if (i + RH_WRITE_AHEAD / 2 < count)
-		rh_order_soon(&out->order, &events[i + RH_WRITE_AHEAD / 2], true);
-}
-
-int rh_trace_put(struct rh_trace_out *out, const struct rh_event *events, size_t count,
-		 struct rh_err *err)
-{
-	bool many = rh_live_count(out->order.objects) > RH_WRITE_NEAR;
-
-	if (out->failed)
-		return rh_fail(err, RH_IO, "%s: writing has failed before", name_of(out));
-	if (many)
-		look_ahead(out, events, count);
-	for (size_t i = 0; i < count; i++) {
-		struct rh_event event = events[i];
-
-		if (many)
-			look_on(out, events, count, i);
-		if (event.lane >= out->order.totals.lanes && event.kind != RH_EV_LANE_START &&
-		    start_lanes(out, &event, err) < 0)
-			return -1;
-		if (put_checked(out, &event, err) < 0)
-			return -1;
-	}
-	return 0;
 }
 
 static int write_index(struct rh_trace_out *out, struct rh_err *err)
@@ -549,7 +498,7 @@ int rh_trace_finish(struct rh_trace_out *out, struct rh_trace_totals *totals, st
 	int rc;
 
 	if (out->failed)
-		rc = rh_fail(err, RH_IO, "%s: writing has failed before", name_of(out));
+		rc = rh_trace_failed(out, err);
 	else
 		rc = out->form == RH_FORM_TEXT ? end_text(out, err) : end_binary(out, err);
 	if (rc == 0)

@@ -1,5 +1,6 @@
 /*
- * writer.h - what write.c and write_calls.c share. Thread rule and errors: those of trace.h.
+ * writer.h - what write.c, write_events.c and write_calls.c share. Thread rule and errors: those of
+ * trace.h.
  */
 #ifndef RH_WRITER_H
 #define RH_WRITER_H
@@ -10,10 +11,7 @@
 #include "traces/format/frame.h"
 #include "traces/format/names.h"
 
-enum {
-	RH_WRITE_AHEAD = 16,  /* events whose deaths are looked up early */
-	RH_WRITE_NEAR = 8192, /* living objects: so many lie in the cache anyway */
-};
+enum { RH_WRITE_AHEAD = RH_ORDER_AHEAD, RH_WRITE_NEAR = RH_ORDER_NEAR };
 
 /* Where a block of names went. */
 struct names_place {
@@ -48,6 +46,12 @@ struct rh_trace_out {
 
 /* The block of events under construction is full, or the last: it goes to be compressed. */
 int rh_trace_flush_events(struct rh_trace_out *out, struct rh_err *err);
+/* The event, by all rules. */
+int rh_trace_put_one(struct rh_trace_out *out, struct rh_event *event, struct rh_err *err);
+/* Events went into the block under construction, or memory ran out. */
+int rh_trace_encoded(struct rh_trace_out *out, bool encoded, struct rh_err *err);
+/* Something may not be put any more. */
+int rh_trace_failed(const struct rh_trace_out *out, struct rh_err *err);
 /* An event that order.c refused; why is in out->order. */
 int rh_trace_refuse(struct rh_trace_out *out, const struct rh_event *event, struct rh_err *err);
 

@@ -7,6 +7,7 @@
 
 #include <zstd.h>
 
+#include "traces/format/codec.h"
 #include "traces/format/frame.h"
 #include "traces/test/test_support.h"
 
@@ -148,6 +149,36 @@ static void test_blocks(void **state)
 	write_events(path, RH_FORM_BINARY, 15, events, LARGE);
 	expect_file(path, 15, events, LARGE);
 	free(events);
+}
+
+/* Objects of Go: three bytes each, and births and deaths in a row are put together. */
+static void test_aligned_to_words(void **state)
+{
+	static struct rh_event events[2 * SMALL];
+	const char *path = scratch_path("words.rht");
+	struct rh_encoder encoder;
+
+	(void)state;
+	for (size_t i = 0; i < 2 * SMALL; i++)
+		events[i] = (struct rh_event){
+			.kind = i == 0	     ? RH_EV_LANE_START
+				: i <= SMALL ? RH_EV_ALLOC
+					     : RH_EV_FREE,
+			.id = i == 0 ? RH_NONE : (i - 1) % SMALL,
+			.size = i > 0 && i <= SMALL ? i % 100 : 0,
+			.align_log2 = i > 0 && i <= SMALL ? 3 : 0,
+			.flags = i > 0 && i <= SMALL ? RH_EVF_SCAN_KNOWN : 0,
+			.time_ns = i < SMALL ? 64 * i : 64 * i - 128 * (i % 2),
+			.old = RH_NONE,
+			.arg = RH_NONE,
+			.task = RH_TASK_NONE,
+		};
+	write_events(path, RH_FORM_BINARY, 15, events, 2 * SMALL);
+	expect_file(path, 15, events, 2 * SMALL);
+	assert_true(rh_encoder_open(&encoder, 0));
+	assert_true(rh_encode_usual(&encoder, &events[1], &(uint64_t){ 0 }, 1));
+	assert_int_equal(encoder.section[0].at - encoder.section[0].base, 3);
+	rh_encoder_close(&encoder);
 }
 
 static void test_implicit_lanes(void **state)
@@ -546,7 +577,7 @@ int main(void)
 		cmocka_unit_test(test_turned_bits),  cmocka_unit_test(test_not_a_trace),
 		cmocka_unit_test(test_lying_heads),  cmocka_unit_test(test_illegal_events),
 		cmocka_unit_test(test_stdin),	     cmocka_unit_test(test_full_disk),
-		cmocka_unit_test(test_untouched),
+		cmocka_unit_test(test_untouched),    cmocka_unit_test(test_aligned_to_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
