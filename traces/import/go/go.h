@@ -210,22 +210,20 @@ struct go_tasks {
 
 /* ---- tiny objects ---- */
 
-enum { GO_LOOKS = 64, GO_LOOK_EVENTS = 48, GO_CHOICES_LOG2 = 10 };
+enum { GO_CHOICES_LOG2 = 10, GO_SHAPES_LOG2 = 9 };
 
-/* An allocation that comes. */
-struct go_upcoming {
-	uint64_t number; /* as read counts */
-	uint64_t address;
-	unsigned step; /* its size is a multiple of that; 16 = or more */
-};
-
-/* What was read ahead of a thread. Of many threads those with the same place take turns. */
-struct go_look {
-	uint64_t thread, generation, read; /* read: of its events */
-	const uint8_t *at, *end;
-	uint32_t batch, first, last; /* of next, modulo its length */
-	bool over;
-	struct go_upcoming next[GO_LOOK_EVENTS];
+/* All that an event says of an object but where and when: of objects of one type in spans of one
+ * kind, found once in a generation. */
+struct go_shape {
+	uint64_t key; /* 0 = none */
+	uint64_t type_id;
+	uint64_t size;
+	uint32_t site;
+	uint16_t flags;
+	uint8_t align_log2;
+	uint8_t step;  /* in a shared block its size is a multiple of that; 16 = or more */
+	uint8_t count; /* enum go_count: why it is an estimate; GO_N_COUNT = it is exact */
+	bool differs;  /* that size would not go to spans of this kind */
 };
 
 /* A choice of tiny.c that was made before. */
@@ -244,7 +242,7 @@ struct go_import {
 	struct go_types types;
 	struct go_heap heap;
 	struct go_tasks tasks;
-	struct go_look looks[GO_LOOKS];
+	struct go_shape shapes[1 << GO_SHAPES_LOG2], shape; /* shape: of what is in none */
 	struct go_choice choices[1 << GO_CHOICES_LOG2];
 	struct rh_build *build;
 	struct rh_trace_out *out;
@@ -298,8 +296,19 @@ void rh_go_heap_open(struct go_heap *heap);
 void rh_go_heap_close(struct go_heap *heap);
 int rh_go_heap_event(struct go_import *import, struct go_thread *thread,
 		     const struct go_event *event, struct rh_err *err);
+/* The same by its page, GO_NONE: none; the cache is told. */
+uint32_t rh_go_find_span(struct go_heap *heap, uint64_t page);
+
 /* The span at an address, or NULL. */
-struct go_span *rh_go_span_at(struct go_heap *heap, uint64_t address);
+static inline struct go_span *rh_go_span_at(struct go_heap *heap, uint64_t address)
+{
+	uint64_t page = address / RH_GO_PAGE;
+	uint32_t index = heap->cache[page % GO_SPAN_CACHE].page == page
+				 ? heap->cache[page % GO_SPAN_CACHE].span
+				 : rh_go_find_span(heap, page);
+
+	return index == GO_NONE ? NULL : &heap->spans[index];
+}
 
 int rh_go_types_read(struct go_import *import, struct rh_err *err);
 const struct go_type *rh_go_type_of(const struct go_types *types, uint64_t id);
@@ -321,9 +330,35 @@ int rh_go_stack_event(struct go_import *import, struct go_thread *thread,
 int rh_go_snapshot_end(struct go_import *import, struct go_thread *thread, struct rh_err *err);
 /* ---- tiny.c ---- */
 
-/* The size of an object in a span of shared blocks; 16 = it is no tiny one. Follows the P. */
-uint64_t rh_go_tiny_size(struct go_import *import, const struct go_thread *thread,
-			 const struct go_span *span, uint64_t address, uint64_t type_id);
+/* The size of an object in a span of shared blocks; 16 = it is no tiny one. Follows the P.
+ * step: as its shape says. */
+unsigned rh_go_tiny_size(struct go_import *import, struct go_thread *thread,
+			 const struct go_span *span, uint64_t address, unsigned step);
+
+/* ---- size.c ---- */
+
+/* What an event says of an object, besides its place. */
+struct go_object_of {
+	uint64_t type_id;
+	bool exists; /* from the snapshot, where a 16-byte block stands for all that share it */
+};
+/* The same as rh_go_shape_of, which has not found it: made, and kept by that key if it can be. */
+const struct go_shape *rh_go_shape_make(struct go_import *import, const struct go_span *span,
+					struct go_object_of object, uint64_t key);
+/* With a new generation types have other numbers. */
+void rh_go_shapes_forget(struct go_import *import);
+
+/* The shape of such an object in that span. Valid until the next call. Kinds take nine bits. */
+static inline const struct go_shape *
+rh_go_shape_of(struct go_import *import, const struct go_span *span, struct go_object_of object)
+{
+	uint64_t key = object.type_id << 11 | (uint64_t)span->kind << 2 | object.exists << 1 | 1u;
+	const struct go_shape *shape = &import->shapes[rh_map_hash(key) >> (64 - GO_SHAPES_LOG2)];
+
+	return shape->key == key && shape->type_id == object.type_id
+		       ? shape
+		       : rh_go_shape_make(import, span, object, key);
+}
 
 /* ---- cycles.c ---- */
 

@@ -24,7 +24,6 @@
 
 #include "traces/import/go/go.h"
 #include "alloc/base/grow.h"
-#include "traces/import/go/size.h"
 
 enum { KIND_BITS = 9, MAP_PAGES_MAX = 16, TINY_KIND = 5 << 1, TINY_SLOT = 16, PAGES_MAX = 1 << 30 };
 
@@ -89,7 +88,7 @@ static uint32_t mapped_pages(const struct go_span *span)
 	return span->pages <= MAP_PAGES_MAX ? span->pages : 1;
 }
 
-static uint32_t find_span(struct go_heap *heap, uint64_t page)
+uint32_t rh_go_find_span(struct go_heap *heap, uint64_t page)
 {
 	uint64_t known = rh_map_get(&heap->pages, page);
 
@@ -98,16 +97,6 @@ static uint32_t find_span(struct go_heap *heap, uint64_t page)
 	heap->cache[page % GO_SPAN_CACHE].page = page;
 	heap->cache[page % GO_SPAN_CACHE].span = (uint32_t)known;
 	return (uint32_t)known;
-}
-
-struct go_span *rh_go_span_at(struct go_heap *heap, uint64_t address)
-{
-	uint64_t page = address / RH_GO_PAGE;
-	uint32_t index = heap->cache[page % GO_SPAN_CACHE].page == page
-				 ? heap->cache[page % GO_SPAN_CACHE].span
-				 : find_span(heap, page);
-
-	return index == GO_NONE ? NULL : &heap->spans[index];
 }
 
 static void unmap(struct go_heap *heap, uint64_t page)
@@ -150,8 +139,8 @@ static bool add_part(struct go_heap *heap, uint64_t *slot, uint64_t id)
 	return true;
 }
 
-static int put_free(struct go_import *import, struct go_thread *thread, uint64_t id, bool extra,
-		    struct rh_err *err)
+static inline int put_free(struct go_import *import, struct go_thread *thread, uint64_t id,
+			   bool extra, struct rh_err *err)
 {
 	struct rh_event event = rh_go_event_of(RH_EV_FREE);
 
@@ -165,16 +154,12 @@ struct place {
 	uint64_t *slot;
 };
 
-/* Ends what is in a slot; the first of its objects is the event of the input unless `extra`. */
-static int end_slot(struct go_import *import, struct go_thread *thread, struct place at, bool extra,
-		    struct rh_err *err)
+/* All that shared a block; `value`: the first of them. */
+static int end_block(struct go_import *import, struct go_thread *thread, uint64_t value, bool extra,
+		     struct rh_err *err)
 {
 	struct go_heap *heap = &import->heap;
-	uint64_t value = *at.slot;
 
-	*at.slot = RH_NONE;
-	if (!at.span->blocks)
-		return put_free(import, thread, value, extra, err);
 	while (value != GO_NONE) {
 		struct go_part part = heap->parts[value];
 
@@ -186,6 +171,17 @@ static int end_slot(struct go_import *import, struct go_thread *thread, struct p
 		value = part.next;
 	}
 	return 0;
+}
+
+/* Ends what is in a slot; the first of its objects is the event of the input unless `extra`. */
+static inline int end_slot(struct go_import *import, struct go_thread *thread, struct place at,
+			   bool extra, struct rh_err *err)
+{
+	uint64_t value = *at.slot;
+
+	*at.slot = RH_NONE;
+	return at.span->blocks ? end_block(import, thread, value, extra, err)
+			       : put_free(import, thread, value, extra, err);
 }
 
 /* ---- spans come and go ---- */
@@ -338,23 +334,26 @@ static int free_span(struct go_import *import, struct go_thread *thread,
 
 /* ---- objects ---- */
 
+static __attribute__((noinline)) uint32_t drop_object(struct go_import *import, enum go_count why)
+{
+	go_count(import, why);
+	return GO_NONE;
+}
+
 /* The slot of an address: its index, or GO_NONE with the reason counted. */
-static uint32_t find_slot(struct go_import *import, uint64_t address, struct go_span **found)
+static inline uint32_t find_slot(struct go_import *import, uint64_t address, struct go_span **found)
 {
 	struct go_span *span = rh_go_span_at(&import->heap, address);
 	uint64_t offset, index;
 
 	*found = span;
-	if (!span || span->kind == GO_MANUAL) {
-		go_count(import, GO_N_DROP_OBJECT_UNKNOWN_SPAN);
-		return GO_NONE;
-	}
+	if (!span || span->kind == GO_MANUAL)
+		return drop_object(import, GO_N_DROP_OBJECT_UNKNOWN_SPAN);
 	offset = address - span->base;
-	index = span->elem ? offset * span->div_mul >> 32 : 0;
-	if (index >= span->slots || (!span->elem && offset)) {
-		go_count(import, GO_N_DROP_OBJECT_ODD);
-		return GO_NONE;
-	}
+	/* One object has all of a span without slots: div_mul 0 makes it the first. */
+	index = offset * span->div_mul >> 32;
+	if (index >= span->slots || (!span->elem && offset))
+		return drop_object(import, GO_N_DROP_OBJECT_ODD);
 	return (uint32_t)index;
 }
 
@@ -379,31 +378,18 @@ static uint64_t slot_address(const struct go_span *span, uint32_t index)
 	return span->base + (uint64_t)index * span->elem;
 }
 
-static void fill_alloc(struct go_import *import, struct rh_event *event, const struct go_span *span,
-		       uint64_t type_id, bool exists)
+static void fill_alloc(struct go_import *import, struct rh_event *event,
+		       const struct go_shape *shape)
 {
-	const struct go_type *type = rh_go_type_of(&import->types, type_id);
-	struct go_guess guess =
-		rh_go_size_of(&import->heap, span, type, import->opts.sizes, exists);
-	bool noscan = span->kind >> 1 & 1;
-
-	event->size = guess.size;
-	event->flags = (uint16_t)(RH_EVF_SCAN_KNOWN | (noscan ? RH_EVF_NOSCAN : 0) |
-				  (guess.why != GO_EXACT ? RH_EVF_ESTIMATED : 0) |
-				  (guess.tiny ? RH_EVF_TINY : 0));
-	/* Go aligns by the type, 8 at most; saying so makes it a Go request. */
-	event->align_log2 = noscan ? 0 : 3;
-	event->site = type ? type->site : RH_SITE_NONE;
+	event->size = shape->size;
+	event->flags = shape->flags;
+	event->align_log2 = shape->align_log2;
+	event->site = shape->site;
 	import->heap.objects++;
-	import->heap.exact += guess.why == GO_EXACT;
-	if (guess.why == GO_ARRAY)
-		go_count(import, GO_N_ESTIMATE_ARRAY);
-	else if (guess.why == GO_UNKNOWN_SIZE)
-		go_count(import, GO_N_ESTIMATE_UNKNOWN);
-	else if (guess.why == GO_BLOCK_SIZE)
-		go_count(import, GO_N_ESTIMATE_BLOCK);
-	if (rh_go_kind_of(&import->heap, guess.size, noscan) != (span->kind & ~1u))
-		go_count(import, GO_N_CLASS_DIFFERS);
+	import->heap.exact += shape->count == GO_N_COUNT;
+	if (shape->count != GO_N_COUNT)
+		import->counts[shape->count]++;
+	import->counts[GO_N_CLASS_DIFFERS] += shape->differs;
 }
 
 /* Sizes of tiny objects are what makes them share blocks as they did. */
@@ -433,11 +419,13 @@ static int fill_span(struct go_import *import, struct go_thread *thread, const s
 			     err);
 }
 
-static int alloc_object(struct go_import *import, struct go_thread *thread,
-			const struct go_event *event, struct rh_err *err)
+static __attribute__((noinline)) int alloc_object(struct go_import *import,
+						  struct go_thread *thread,
+						  const struct go_event *event, struct rh_err *err)
 {
 	uint64_t address = import->types.heap_min + 8 * event->args[0], *slot;
 	struct rh_event out = rh_go_event_of(RH_EV_ALLOC);
+	const struct go_shape *shape;
 	struct go_span *span;
 	uint32_t index = find_slot(import, address, &span);
 
@@ -460,9 +448,11 @@ static int alloc_object(struct go_import *import, struct go_thread *thread,
 	if (event->kind == GO_OBJECT_ALLOC && (!span->blocks || *slot == RH_NONE) &&
 	    fill_span(import, thread, span, err) < 0)
 		return -1;
-	fill_alloc(import, &out, span, event->args[1], event->kind == GO_OBJECT);
+	shape = rh_go_shape_of(import, span,
+			       (struct go_object_of){ event->args[1], event->kind == GO_OBJECT });
+	fill_alloc(import, &out, shape);
 	if (span->blocks && import->heap.parts_seen && event->kind == GO_OBJECT_ALLOC)
-		fill_tiny(&out, rh_go_tiny_size(import, thread, span, address, event->args[1]));
+		fill_tiny(&out, rh_go_tiny_size(import, thread, span, address, shape->step));
 	if (span->marks_slots && index + 1 >= span->marks_slots)
 		*(index < span->marks_slots ? &import->heap.marks_edge
 					    : &import->heap.marks_past) += 1;
@@ -474,8 +464,8 @@ static int alloc_object(struct go_import *import, struct go_thread *thread,
 	return rh_go_put(import, thread, &out, false, err);
 }
 
-static int free_object(struct go_import *import, struct go_thread *thread,
-		       const struct go_event *event, struct rh_err *err)
+static __attribute__((noinline)) int free_object(struct go_import *import, struct go_thread *thread,
+						 const struct go_event *event, struct rh_err *err)
 {
 	uint64_t address = import->types.heap_min + 8 * event->args[0];
 	struct go_span *span;
@@ -506,8 +496,7 @@ int rh_go_heap_event(struct go_import *import, struct go_thread *thread,
 		return begin_span(import, thread, event, err);
 	case GO_SPAN_FREE:
 		return free_span(import, thread, event, err);
-	case GO_OBJECT_FREE:
-		return free_object(import, thread, event, err);
 	}
-	return alloc_object(import, thread, event, err);
+	return event->kind == GO_OBJECT_FREE ? free_object(import, thread, event, err)
+					     : alloc_object(import, thread, event, err);
 }

@@ -27,7 +27,7 @@
 
 #include "alloc/base/grow.h"
 
-enum { WAITS_FREE = 1 << 20, WAITS_EACH = 64 };
+enum { WAITS_FREE = 1 << 20, WAITS_EACH = 64, EVENT_BYTES_MIN = 2 };
 
 void rh_go_order_open(struct go_order *order, const struct go_wire *wire)
 {
@@ -39,6 +39,8 @@ void rh_go_order_open(struct go_order *order, const struct go_wire *wire)
 
 void rh_go_order_close(struct go_order *order)
 {
+	for (uint32_t i = 0; i < order->thread_count; i++)
+		free(order->threads[i].ahead);
 	rh_go_actors_close(&order->ps);
 	rh_go_actors_close(&order->gs);
 	rh_map_close(&order->by_thread);
@@ -218,54 +220,125 @@ static int chain(struct go_order *order, const struct go_generation *generation,
 }
 
 static int undecodable(const struct go_order *order, const struct go_thread *thread,
-		       const struct go_generation *generation, struct rh_err *err)
+		       struct rh_err *err)
 {
 	return rh_fail(err, RH_BAD_DATA,
 		       "%s: generation %llu, thread %llu: event %u is not one of format 1.%u, or "
 		       "is cut, %llu bytes before the end of its batch",
-		       rh_input_path(order->wire->input), (unsigned long long)generation->number,
-		       (unsigned long long)thread->id, *thread->at, order->wire->version,
-		       (unsigned long long)(thread->end - thread->at));
+		       rh_input_path(order->wire->input), (unsigned long long)order->generation,
+		       (unsigned long long)thread->id, *thread->rest.at, order->wire->version,
+		       (unsigned long long)(thread->rest.end - thread->rest.at));
 }
 
-/* The thread's next event: 1, 0 when it has no more in this generation, -1. */
-static int advance(struct go_order *order, struct go_thread *thread,
-		   const struct go_generation *generation, struct rh_err *err)
+/* The thread goes on in its next batch. */
+static bool next_batch(const struct go_order *order, struct go_thread *thread)
 {
-	while (thread->at == thread->end) {
-		const struct go_batch *batch;
+	const struct go_batch *batch;
 
-		if (thread->batch == GO_NONE)
-			return 0;
-		batch = &generation->batches[thread->batch];
-		thread->at = generation->data + batch->at;
-		thread->end = thread->at + batch->bytes;
-		thread->time = batch->time;
-		thread->batch = order->batch_next[thread->batch];
+	if (thread->batch == GO_NONE)
+		return false;
+	batch = &order->now->batches[thread->batch];
+	thread->rest.at = order->now->data + batch->at;
+	thread->rest.end = thread->rest.at + batch->bytes;
+	thread->rest.time = batch->time;
+	thread->batch = order->batch_next[thread->batch];
+	return true;
+}
+
+/* Room for what can be read ahead of the thread: no more than the rest of its batch holds, for
+ * there may be a million threads of one event each. */
+static bool make_room(struct go_thread *thread)
+{
+	size_t most = (size_t)(thread->rest.end - thread->rest.at) / EVENT_BYTES_MIN + 1;
+	size_t need = thread->ahead_count + most;
+	void *p;
+
+	need = need < GO_AHEAD ? need : GO_AHEAD;
+	if (need <= thread->ahead_cap)
+		return true;
+	p = reallocarray(thread->ahead, need, sizeof(*thread->ahead));
+	if (!p)
+		return false;
+	thread->ahead = p;
+	thread->ahead_cap = (uint32_t)need;
+	return true;
+}
+
+/* As many as there is room for, or as the generation has. */
+static bool read_ahead(const struct go_order *order, struct go_thread *thread)
+{
+	uint32_t left = thread->ahead_count - thread->ahead_at;
+	size_t got = 1;
+
+	if (left)
+		memmove(thread->ahead, thread->ahead + thread->ahead_at,
+			left * sizeof(*thread->ahead));
+	thread->ahead_at = 0;
+	thread->ahead_count = left;
+	while (got && thread->ahead_count < GO_AHEAD &&
+	       (thread->rest.at != thread->rest.end || next_batch(order, thread))) {
+		if (!make_room(thread))
+			return false;
+		got = rh_go_events_next(order->wire, &thread->rest,
+					thread->ahead + thread->ahead_count,
+					thread->ahead_cap - thread->ahead_count);
+		thread->ahead_count += (uint32_t)got;
 	}
-	if (rh_go_event_next(order->wire, &thread->at, thread->end, &thread->time,
-			     &thread->event)) {
-		thread->read++;
+	return true;
+}
+
+struct go_event *rh_go_look(struct go_order *order, struct go_thread *thread, uint32_t *count)
+{
+	*count = thread->ahead_count - thread->ahead_at;
+	if (*count < GO_LOOK_EVENTS &&
+	    (thread->rest.at != thread->rest.end || thread->batch != GO_NONE)) {
+		read_ahead(order, thread);
+		*count = thread->ahead_count - thread->ahead_at;
+	}
+	if (*count > GO_LOOK_EVENTS)
+		*count = GO_LOOK_EVENTS;
+	return thread->ahead + thread->ahead_at;
+}
+
+/* As advance(), when nothing was read ahead. */
+static __attribute__((noinline)) int
+advance_by_reading(const struct go_order *order, struct go_thread *thread, struct rh_err *err)
+{
+	if (!read_ahead(order, thread))
+		return rh_go_no_memory(err);
+	if (thread->ahead_at < thread->ahead_count) {
+		thread->event = thread->ahead[thread->ahead_at++];
 		return 1;
 	}
+	if (thread->rest.at == thread->rest.end)
+		return 0;
 	if (!order->wire->damaged)
-		return undecodable(order, thread, generation, err);
+		return undecodable(order, thread, err);
 	/* Of a damaged file the thread's last batch can be torn, too: it ends here. */
-	thread->at = thread->end;
+	thread->rest.at = thread->rest.end;
 	thread->batch = GO_NONE;
 	return 0;
 }
 
+/* The thread's next event: 1, 0 when it has no more in this generation, -1. */
+static inline int advance(const struct go_order *order, struct go_thread *thread,
+			  struct rh_err *err)
+{
+	if (thread->ahead_at == thread->ahead_count)
+		return advance_by_reading(order, thread, err);
+	thread->event = thread->ahead[thread->ahead_at++];
+	return 1;
+}
+
 /* The threads that chain listed, put in order. */
-static int fill_heap(struct go_order *order, const struct go_generation *generation,
-		     struct rh_err *err)
+static int fill_heap(struct go_order *order, struct rh_err *err)
 {
 	uint32_t count = order->heap_count;
 
 	order->heap_count = 0;
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t index = order->heap[i];
-		int got = advance(order, &order->threads[index], generation, err);
+		int got = advance(order, &order->threads[index], err);
 
 		if (got < 0)
 			return -1;
@@ -357,16 +430,30 @@ static int schedule(struct go_order *order, uint32_t index, go_take *take, void 
 	return 1;
 }
 
+/* When the first of all others has its event: as long as it is not later, the earliest thread stays
+ * that. */
+static uint64_t next_time(const struct go_order *order)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (uint32_t at = 1; at <= 2 && at < order->heap_count; at++)
+		if (time_at(order, at) < next)
+			next = time_at(order, at);
+	return next;
+}
+
 /* The earliest thread's events, for as long as it is the earliest. */
-static int run_first(struct go_order *order, const struct go_generation *generation, go_take *take,
-		     void *ctx, struct rh_err *err)
+static int run_first(struct go_order *order, go_take *take, void *ctx, struct rh_err *err)
 {
 	uint32_t index = order->heap[0];
 	struct go_thread *thread = &order->threads[index];
+	uint64_t next = next_time(order);
 	int got;
 
 	for (;;) {
-		if (go_is_alloc(thread->event.kind)) {
+		bool alloc = go_is_alloc(thread->event.kind);
+
+		if (alloc) {
 			if (take(ctx, thread, &thread->event, NULL, err) < 0)
 				return -1;
 		} else {
@@ -375,9 +462,12 @@ static int run_first(struct go_order *order, const struct go_generation *generat
 				return got;
 		}
 		order->events++;
-		got = advance(order, thread, generation, err);
+		got = advance(order, thread, err);
 		if (got < 0)
 			return -1;
+		/* An allocation wakes nobody. */
+		if (alloc && got && thread->event.time <= next)
+			continue;
 		/* Waking others may have put an earlier one on top. */
 		if (order->heap[0] != index) {
 			uint32_t at = 0;
@@ -394,6 +484,7 @@ static int run_first(struct go_order *order, const struct go_generation *generat
 		sift(order);
 		if (order->heap[0] != index)
 			return 0;
+		next = next_time(order);
 	}
 }
 
@@ -401,15 +492,16 @@ int rh_go_order_merge(struct go_order *order, const struct go_generation *genera
 		      void *ctx, struct rh_err *err)
 {
 	order->generation = generation->number;
+	order->now = generation;
 	order->gc_seq = RH_NONE;
-	if (chain(order, generation, err) < 0 || fill_heap(order, generation, err) < 0)
+	if (chain(order, generation, err) < 0 || fill_heap(order, err) < 0)
 		return -1;
 	for (;;) {
 		if (order->heap_count == 0)
 			force_all(order);
 		if (order->heap_count == 0)
 			return 0;
-		if (run_first(order, generation, take, ctx, err) < 0)
+		if (run_first(order, take, ctx, err) < 0)
 			return -1;
 	}
 }

@@ -7,7 +7,10 @@
  * order.c merges one generation after the other by those rules; who holds which P and
  * runs which goroutine lives on from one to the next.
  *
- * Memory: O(threads, Ps and goroutines alive). Thread rule: one thread.
+ * Each event is decoded once, up to GO_AHEAD of a thread at a time: who wants to know what a thread
+ * does next (tiny.c) looks at those that were read already.
+ *
+ * Memory: O(threads, Ps and goroutines alive), 6 KB a thread. Thread rule: one thread.
  */
 #ifndef RH_GO_ORDER_H
 #define RH_GO_ORDER_H
@@ -16,6 +19,8 @@
 #include "traces/format/map.h"
 
 #define GO_NONE UINT32_MAX
+
+enum { GO_AHEAD = 128, GO_LOOK_EVENTS = 48 };
 
 enum go_status {
 	GO_UNKNOWN,
@@ -61,13 +66,13 @@ struct go_actors {
 /* A thread of the program (Go's M) and how far its events have been taken. */
 struct go_thread {
 	uint64_t id;
-	uint32_t p, g;			     /* index of what it holds, or GO_NONE */
-	uint64_t p_last;		     /* number of the P it held last, RH_NONE = none ever */
-	const uint8_t *at, *end;	     /* rest of its current batch */
-	uint32_t batch, batch_last;	     /* in the generation's list, see order.c */
-	uint64_t time;			     /* running time of the batch */
-	uint64_t read;			     /* how many of its events so far, with the next */
-	struct go_event event;		     /* the next one */
+	uint32_t p, g;		    /* index of what it holds, or GO_NONE */
+	uint64_t p_last;	    /* number of the P it held last, RH_NONE = none ever */
+	uint32_t batch, batch_last; /* in the generation's list, see order.c */
+	struct go_cursor rest;	    /* of its current batch */
+	struct go_event event;	    /* the next one */
+	struct go_event *ahead;	    /* those behind it: [ahead_at, ahead_count) */
+	uint32_t ahead_at, ahead_count, ahead_cap;
 	uint8_t waits_for;		     /* enum go_wait */
 	uint32_t waits_index;		     /* of the P or goroutine */
 	uint32_t next_waiter;		     /* in that list */
@@ -79,6 +84,7 @@ struct go_thread {
 
 struct go_order {
 	const struct go_wire *wire;
+	const struct go_generation *now;
 	struct go_actors ps, gs;
 	struct rh_map by_thread;
 	struct go_thread *threads;
@@ -106,6 +112,10 @@ void rh_go_order_open(struct go_order *order, const struct go_wire *wire);
 void rh_go_order_close(struct go_order *order);
 int rh_go_order_merge(struct go_order *order, const struct go_generation *generation, go_take *take,
 		      void *ctx, struct rh_err *err);
+
+/* The thread's events after the next one, as far as the generation has them: *count, at most
+ * GO_LOOK_EVENTS; fewer where memory ran out. */
+struct go_event *rh_go_look(struct go_order *order, struct go_thread *thread, uint32_t *count);
 
 /* The goroutine a thread runs, or NULL; the same by number. Valid until the next event. */
 static inline struct go_actor *rh_go_current(struct go_order *order, const struct go_thread *thread)

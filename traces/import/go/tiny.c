@@ -15,21 +15,20 @@
  * recorder names is the P's from then on. Small sizes are tried first where the next object
  * shares the block, since more may; else large ones, after which any may take a new block.
  *
- * The next objects are looked for in the next 48 events of the thread, each read ahead once.
+ * The next objects are looked for in the next 48 events of the thread (order.h).
  */
 #include <string.h>
 
 #include "alloc/base/debug.h"
 #include "traces/import/go/go.h"
-#include "traces/import/go/size.h"
 
 enum { BLOCK = 16, HALF = 8, LOOK_AHEAD = 3 };
 
 /* Where an object went. */
 struct tiny {
 	uint64_t block;
-	unsigned half, step; /* its size is a multiple of step, */
-	unsigned most;	     /* and this at most */
+	unsigned half, step; /* its size is a multiple of step */
+	unsigned whose;	     /* 1 + the first of them in that block */
 	bool fresh;	     /* nothing lived in the block */
 };
 
@@ -74,7 +73,7 @@ static bool put_tiny(struct state *state, const struct tinies *tinies, unsigned 
 static unsigned next_size(const struct tinies *tinies, unsigned at, unsigned size)
 {
 	const struct tiny *tiny = &tinies->of[at];
-	unsigned most = tiny->most;
+	unsigned most = BLOCK / tiny->step * tiny->step;
 
 	if (at + 1 >= tinies->count || tiny[1].block == tiny->block)
 		return size + tiny->step <= most ? size + tiny->step : 0;
@@ -122,106 +121,68 @@ static bool in_use(const struct go_span *span, uint64_t index)
 	return chunk && chunk[index % GO_CHUNK] != RH_NONE;
 }
 
-static unsigned step_of(const struct go_import *import, uint64_t type_id)
-{
-	const struct go_type *type = rh_go_type_of(&import->types, type_id);
-
-	if (!type || !type->size)
-		return 1;
-	return type->size < BLOCK ? (unsigned)type->size : BLOCK;
-}
-
 static void add_tiny(struct tinies *tinies, const struct go_span *span, uint64_t address,
 		     unsigned step)
 {
 	uint64_t index = (address - span->base) / BLOCK, block = span->base + index * BLOCK;
-	bool fresh = !in_use(span, index);
+	unsigned first = 0;
 
-	for (unsigned i = 0; i < tinies->count; i++)
-		fresh &= tinies->of[i].block != block;
-	tinies->of[tinies->count++] = (struct tiny){
+	while (first < tinies->count && tinies->of[first].block != block)
+		first++;
+	tinies->of[tinies->count] = (struct tiny){
 		.block = block,
 		.half = (unsigned)(address - block) / HALF,
 		.step = step,
-		.most = BLOCK / step * step,
-		.fresh = fresh,
+		.whose = 1 + first,
+		.fresh = first == tinies->count && !in_use(span, index),
 	};
+	tinies->count++;
 }
 
-/* The thread goes on in its next batch. */
-static bool next_batch(const struct go_import *import, struct go_look *look)
-{
-	const struct go_batch *batch;
+/* What an event that comes is, for four objects look at it. */
+enum seen { NOT_SEEN, SEEN_TINY, SEEN_OTHER, SEEN_END };
 
-	if (look->batch == GO_NONE)
-		return false;
-	batch = &import->generation.batches[look->batch];
-	look->at = import->generation.data + batch->at;
-	look->end = look->at + batch->bytes;
-	look->batch = import->order.batch_next[look->batch];
-	return true;
+/* Of a tiny one the step is kept in an argument that it does not have. A span that is not there yet
+ * may be made before its objects are: then nothing is known. */
+static enum seen see(struct go_import *import, struct go_event *event)
+{
+	const struct go_span *span;
+
+	if (event->kind == GO_PROC_STOP) /* the thread gives its P up */
+		return SEEN_END;
+	if (event->kind != GO_OBJECT_ALLOC)
+		return SEEN_OTHER;
+	span = rh_go_span_at(&import->heap, import->types.heap_min + 8 * event->args[0]);
+	if (!span)
+		return NOT_SEEN;
+	if (!span->blocks)
+		return SEEN_OTHER;
+	event->args[2] =
+		rh_go_shape_of(import, span, (struct go_object_of){ event->args[1], false })->step;
+	return SEEN_TINY;
 }
 
-/* What was read ahead of this thread, or a new look from here on. */
-static struct go_look *look_of(struct go_import *import, const struct go_thread *thread)
+/* The tiny objects that the thread makes next, before it gives its P up. */
+static void look_ahead(struct go_import *import, struct go_thread *thread, struct tinies *tinies)
 {
-	struct go_look *look = &import->looks[(size_t)(thread - import->order.threads) % GO_LOOKS];
+	uint32_t count;
+	struct go_event *event = rh_go_look(&import->order, thread, &count);
 
-	if (look->thread != thread->id || look->generation != import->generations ||
-	    look->read < thread->read)
-		*look = (struct go_look){
-			.thread = thread->id,
-			.generation = import->generations,
-			.at = thread->at,
-			.end = thread->end,
-			.batch = thread->batch,
-			.read = thread->read,
-		};
-	return look;
-}
-
-/* One event more of the thread: allocations are kept, of any size, for the span they go to may be
- * made in between. False: nothing that comes from there on counts. */
-static bool read_on(struct go_import *import, struct go_look *look)
-{
-	struct go_event event;
-	uint64_t time = 0;
-
-	if (look->over)
-		return false;
-	look->over = (look->at == look->end && !next_batch(import, look)) ||
-		     !rh_go_event_next(&import->wire, &look->at, look->end, &time, &event) ||
-		     event.kind == GO_PROC_STOP;
-	if (look->over)
-		return false;
-	look->read++;
-	if (event.kind == GO_OBJECT_ALLOC)
-		look->next[look->last++ % GO_LOOK_EVENTS] =
-			(struct go_upcoming){ look->read,
-					      import->types.heap_min + 8 * event.args[0],
-					      step_of(import, event.args[1]) };
-	return true;
-}
-
-/* Each event is read ahead once, and the allocations are kept for the looks that follow. */
-static void look_ahead(struct go_import *import, const struct go_thread *thread,
-		       struct tinies *tinies)
-{
-	struct go_look *look = look_of(import, thread);
-
-	while (look->first != look->last &&
-	       look->next[look->first % GO_LOOK_EVENTS].number <= thread->read)
-		look->first++;
-	for (uint32_t i = look->first; tinies->count <= LOOK_AHEAD; i++) {
-		const struct go_upcoming *next = &look->next[i % GO_LOOK_EVENTS];
+	for (const struct go_event *end = event + count; event < end; event++) {
+		uint64_t address = import->types.heap_min + 8 * event->args[0];
 		const struct go_span *span;
 
-		while (i == look->last)
-			if (look->read >= thread->read + GO_LOOK_EVENTS || !read_on(import, look))
-				return;
-		span = rh_go_span_at(&import->heap, next->address);
+		if (event->seen == NOT_SEEN)
+			event->seen = (uint8_t)see(import, event);
+		if (event->seen == SEEN_END)
+			return;
+		if (event->seen != SEEN_TINY)
+			continue;
+		span = rh_go_span_at(&import->heap, address);
 		if (span && span->blocks)
-			add_tiny(tinies, span, next->address, next->step);
+			add_tiny(tinies, span, address, (unsigned)event->args[2]);
+		if (tinies->count > LOOK_AHEAD)
+			return;
 	}
 }
 
@@ -270,12 +231,8 @@ static uint64_t key_of(const struct tinies *tinies, const struct state *state)
 
 	for (unsigned i = 0; i < tinies->count; i++) {
 		const struct tiny *tiny = &tinies->of[i];
-		unsigned whose = 1;
+		unsigned whose = state->block == tiny->block ? 0 : tiny->whose;
 
-		while (tinies->of[whose - 1].block != tiny->block)
-			whose++;
-		if (state->block == tiny->block)
-			whose = 0;
 		key = key << 9 | whose << 6 | tiny->half << 5 | (unsigned)tiny->fresh << 4 |
 		      (tiny->step - 1);
 	}
@@ -293,8 +250,8 @@ static unsigned choose_known(struct go_import *import, struct tinies *tinies, st
 	return choice->size;
 }
 
-uint64_t rh_go_tiny_size(struct go_import *import, const struct go_thread *thread,
-			 const struct go_span *span, uint64_t address, uint64_t type_id)
+unsigned rh_go_tiny_size(struct go_import *import, struct go_thread *thread,
+			 const struct go_span *span, uint64_t address, unsigned step)
 {
 	struct go_actor *p = thread->p == GO_NONE ? NULL : &import->order.ps.of[thread->p];
 	struct tinies tinies; /* what of it is looked at is set where it is */
@@ -302,7 +259,7 @@ uint64_t rh_go_tiny_size(struct go_import *import, const struct go_thread *threa
 	unsigned size;
 
 	tinies.count = 0;
-	add_tiny(&tinies, span, address, step_of(import, type_id));
+	add_tiny(&tinies, span, address, step);
 	if (!p)
 		return tinies.of[0].step > 1 ? tinies.of[0].step : HALF;
 	state = (struct state){ p->tiny, p->tiny_offset, 0 };

@@ -432,24 +432,35 @@ bool rh_go_event_skip(const struct go_wire *wire, const uint8_t **at, const uint
 	return true;
 }
 
-bool rh_go_event_next(const struct go_wire *wire, const uint8_t **at, const uint8_t *end,
-		      uint64_t *time, struct go_event *event)
+static inline bool decode(const struct go_wire *wire, struct go_cursor *cursor,
+			  struct go_event *event)
 {
-	const uint8_t *p = *at;
+	const uint8_t *p = cursor->at, *end = cursor->end;
 	unsigned count = varints[*p];
 	uint64_t dt;
 
 	if (!is_known(wire, *p))
 		return false;
 	event->kind = *p++;
+	event->seen = 0;
 	if (!go_varint(&p, end, &dt))
 		return false;
 	memset(event->args, 0, sizeof(event->args));
-	for (unsigned i = 0; i + 1 < count; i++)
-		if (!go_varint(&p, end, &event->args[i]))
+	for (uint64_t *arg = event->args, *last = arg + count - 1; arg < last; arg++)
+		if (!go_varint(&p, end, arg))
 			return false;
-	*time += dt;
-	event->time = *time;
-	*at = p;
+	cursor->time += dt;
+	event->time = cursor->time;
+	cursor->at = p;
 	return true;
+}
+
+size_t rh_go_events_next(const struct go_wire *wire, struct go_cursor *cursor,
+			 struct go_event *events, size_t cap)
+{
+	size_t count = 0;
+
+	while (count < cap && cursor->at < cursor->end && decode(wire, cursor, &events[count]))
+		count++;
+	return count;
 }

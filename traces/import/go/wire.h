@@ -67,6 +67,7 @@ enum go_kind {
 
 struct go_event {
 	uint8_t kind;
+	uint8_t seen;		    /* tiny.c: what it has been found to be, 0 = nothing yet */
 	uint64_t time;		    /* trace clock units */
 	uint64_t args[GO_ARGS_MAX]; /* without dt; those past the kind's own are 0 */
 };
@@ -114,12 +115,18 @@ int rh_go_wire_open(struct go_wire *wire, struct rh_input *input, struct rh_err 
 int rh_go_wire_next(struct go_wire *wire, struct go_generation *generation, struct rh_err *err);
 void rh_go_generation_close(struct go_generation *generation);
 
-/* Decodes the event at *at; *time runs on. False: its number is unknown to the version, or
- * it does not end within the batch. */
-bool rh_go_event_next(const struct go_wire *wire, const uint8_t **at, const uint8_t *end,
-		      uint64_t *time, struct go_event *event);
+/* The rest of a batch. */
+struct go_cursor {
+	const uint8_t *at, *end;
+	uint64_t time; /* of the event before; runs on */
+};
 
-/* Goes past the event at *at without its values, which costs a fifth. False as above. */
+/* Decodes events to the end of the batch, at most `cap`: how many. Fewer, and not all of the batch:
+ * the number of the next one is unknown to the version, or it does not end within the batch. */
+size_t rh_go_events_next(const struct go_wire *wire, struct go_cursor *cursor,
+			 struct go_event *events, size_t cap);
+
+/* Goes past the event at *at without its values, which costs a fifth. False: it is none. */
 bool rh_go_event_skip(const struct go_wire *wire, const uint8_t **at, const uint8_t *end);
 
 /* The groups of seven bits of a number of up to eight bytes, moved together in three steps. */
