@@ -272,6 +272,7 @@ static void put_lanes(struct rh_encoder *encoder, const struct rh_event *events,
 {
 	size_t from = 0;
 
+	assert(count <= RH_BLOCK_EVENTS);
 	/* Events of one lane at a time: its run grows by all of them. */
 	for (size_t i = 1; i <= count; i++) {
 		if (i < count && events[i].lane == events[from].lane)
@@ -281,6 +282,7 @@ static void put_lanes(struct rh_encoder *encoder, const struct rh_event *events,
 		encoder->events += (uint32_t)(i - from) - 1;
 		from = i;
 	}
+	assert(count == 0 || encoder->lane == events[count - 1].lane);
 }
 
 static bool put_tasks(struct rh_encoder *encoder, const struct rh_event *events, size_t count)

@@ -50,6 +50,7 @@ static ssize_t put_usual(struct rh_trace_out *out, const struct rh_event *events
 
 	assert(room > 0); /* a full block goes out at once */
 	done = rh_order_put_usual(&out->order, events, ranks, most < count ? most : count, count);
+	assert(done <= count && done <= BATCH);
 	if (!done)
 		return 0;
 	return rh_trace_encoded(out, rh_encode_usual(&out->encoder, events, ranks, done), err) < 0

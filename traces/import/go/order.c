@@ -187,15 +187,9 @@ static struct go_thread *thread_of(struct go_order *order, uint64_t id)
 /* Each thread's batches in a row, and the threads that have some in the heap's array. */
 static int chain(struct go_order *order, const struct go_generation *generation, struct rh_err *err)
 {
-	if (generation->batch_count > order->batch_next_cap) {
-		void *p = reallocarray(order->batch_next, generation->batch_cap,
-				       sizeof(*order->batch_next));
-
-		if (!p)
-			return rh_go_no_memory(err);
-		order->batch_next = p;
-		order->batch_next_cap = generation->batch_cap;
-	}
+	if (!rh_reserve(&order->batch_next, &order->batch_next_cap, generation->batch_count,
+			sizeof(*order->batch_next)))
+		return rh_go_no_memory(err);
 	for (uint32_t i = 0; i < generation->batch_count; i++) {
 		struct go_thread *thread;
 
