@@ -37,23 +37,20 @@ static bool is_option(const struct rh_result *result, uint32_t b, bool models)
 static size_t options_of(const struct rh_result *result, const struct rh_trial *like, bool models,
 			 struct option *list)
 {
-	const struct rh_metric *base =
-		rh_metric_like(result, like, result->baseline, "memory.rss_peak_bytes");
 	size_t count = 0;
 
 	for (uint32_t b = 0; b < result->backend_count; b++) {
 		const struct rh_metric *time = rh_metric_like(result, like, b, "time.ratio");
-		const struct rh_metric *peak =
-			rh_metric_like(result, like, b, "memory.rss_peak_bytes");
+		struct rh_estimate memory = { .ratio = NAN };
 
 		if (!time || !is_option(result, b, models))
 			continue;
+		rh_result_ratio(result, like, b, "memory.rss_peak_bytes", &memory);
 		list[count++] = (struct option){
 			.name = result->backends[b].text,
 			.time = time,
 			.tone = rh_time_tone(result, like, b),
-			.memory = base && peak && base->median > 0 ? peak->median / base->median
-								   : NAN,
+			.memory = memory.ratio,
 		};
 	}
 	qsort(list, count, sizeof(*list), by_time);

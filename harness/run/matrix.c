@@ -3,7 +3,8 @@
  * relative to the baseline; with several passes those of the first and of the later ones.
  *
  * A star, on a terminal also a colour, marks what the intervals allow to be called a difference:
- * the interval of the time ratio excludes 1; those of the two peaks do not overlap. The null
+ * the interval of the ratio excludes 1. Ratios are of the trials of a repetition, as in reports
+ * (rh_view_ratio): a ratio of medians differs from that in the last digit. The null
  * floor that runs along has no column; a control that was asked for (bump, decorators) has one,
  * dimmed.
  */
@@ -30,15 +31,38 @@ static enum rh_tone ratio_tone(const struct rh_result *result, const struct rh_t
 	return m->hi < 1 ? RH_TONE_BETTER : m->lo > 1 ? RH_TONE_WORSE : RH_TONE_NONE;
 }
 
-static enum rh_tone bytes_tone(const struct rh_result *result, const struct rh_trial *like,
-			       uint32_t backend, const char *metric)
+static bool all_positive(const struct rh_metric *m)
+{
+	for (size_t i = 0; i < m->values_count; i++)
+		if (!(m->values[i] > 0))
+			return false;
+	return m->values_count > 0;
+}
+
+/* Equal counts are equal repetitions: a list that lost a trial is shorter. */
+bool rh_result_ratio(const struct rh_result *result, const struct rh_trial *like, uint32_t backend,
+		     const char *metric, struct rh_estimate *out)
 {
 	const struct rh_metric *m = rh_metric_like(result, like, backend, metric);
 	const struct rh_metric *base = rh_metric_like(result, like, result->baseline, metric);
 
-	if (!m || !base || m->level < level_least || base->level < level_least)
+	if (!m || !base || !all_positive(m) || !all_positive(base))
+		return false;
+	*out = m->values_count == base->values_count
+		       ? rh_estimate_paired(m->values, base->values, m->values_count)
+		       : rh_estimate_apart(m->values, m->values_count, base->values,
+					   base->values_count);
+	return true;
+}
+
+static enum rh_tone bytes_tone(const struct rh_result *result, const struct rh_trial *like,
+			       uint32_t backend, const char *metric)
+{
+	struct rh_estimate e;
+
+	if (!rh_result_ratio(result, like, backend, metric, &e) || e.level < level_least)
 		return RH_TONE_NONE;
-	return m->hi < base->lo ? RH_TONE_BETTER : m->lo > base->hi ? RH_TONE_WORSE : RH_TONE_NONE;
+	return e.hi < 1 ? RH_TONE_BETTER : e.lo > 1 ? RH_TONE_WORSE : RH_TONE_NONE;
 }
 
 enum rh_tone rh_time_tone(const struct rh_result *result, const struct rh_trial *like,
@@ -63,14 +87,16 @@ static enum rh_tone fill_cell(const struct rh_result *result, const struct rh_tr
 			      uint32_t backend, const struct facet *facet, char *cell)
 {
 	const struct rh_metric *m = rh_metric_like(result, like, backend, facet->metric);
-	const struct rh_metric *base =
-		rh_metric_like(result, like, result->baseline, facet->metric);
 	enum rh_tone tone = facet->ratio ? ratio_tone(result, like, backend, facet->metric)
 					 : bytes_tone(result, like, backend, facet->metric);
-	double to = facet->ratio ? 1 : base ? base->median : 0;
+	struct rh_estimate e = { .ratio = NAN };
 
-	if (m && to > 0)
-		snprintf(cell, RH_CELL, "%.2f%s", m->median / to, tone == RH_TONE_NONE ? " " : "*");
+	if (facet->ratio && m)
+		e.ratio = m->median;
+	else if (!facet->ratio)
+		rh_result_ratio(result, like, backend, facet->metric, &e);
+	if (isfinite(e.ratio))
+		snprintf(cell, RH_CELL, "%.2f%s", e.ratio, tone == RH_TONE_NONE ? " " : "*");
 	else
 		snprintf(cell, RH_CELL, "- ");
 	return tone;

@@ -10,6 +10,7 @@
 #define RH_RUN_H
 
 #include "alloc/base/cells.h"
+#include "harness/result/estimate.h"
 #include "harness/result/run_config.h"
 #include "harness/result/result.h"
 
@@ -30,6 +31,10 @@ size_t rh_result_places(const struct rh_result *result, const struct rh_trial **
 /* matrix.c: settings down, backends across. */
 void rh_result_print_matrix(const struct rh_result *result, const struct rh_trial **places,
 			    size_t count, FILE *to, bool markdown);
+/* A metric of bytes to the baseline's, with its interval, paired by repetition. False: one is
+ * absent, or 0. */
+bool rh_result_ratio(const struct rh_result *result, const struct rh_trial *like, uint32_t backend,
+		     const char *metric, struct rh_estimate *out);
 /* Whether the intervals show a difference to the baseline. */
 enum rh_tone rh_time_tone(const struct rh_result *result, const struct rh_trial *like,
 			  uint32_t backend);

@@ -266,4 +266,14 @@ for limit in 4 24 64 200; do
 		'[ ! -e full/report.html ] || tail -c 20 full/report.html | grep -q "</html>"'
 	ok "limit $limit: nothing else is left" test -z "$(find full -name '*.part*' -o -name '*.tmp*' 2>/dev/null)"
 done
+
+# The matrix on the terminal and that of the page are of the same ratios, digit by digit.
+"$reheap" gen server -o one.rht events=6000 heap=256K lanes=1 >/dev/null
+"$reheap" gen churn -o two.rht events=6000 lanes=1 >/dev/null
+"$reheap" replay one.rht two.rht --backend libc,tiered -o both.json >both.out 2>&1
+"$reheap" plot both.json -o both >/dev/null 2>&1
+sed -n 's/^[a-z]*\.rht, 1 lane  *1\.00  *\([0-9.]*\).*/\1/p' both.out >terminal.numbers
+sed -n 's/^<tr><th>[a-z]*, 1 lane<\/th><td[^>]*>1<\/td><td[^>]*>\([0-9.]*\).*/\1/p' both/report.html >page.numbers
+ok 'time and memory of two traces are on the terminal' test "$(wc -l <terminal.numbers)" = 4
+ok 'and in the page, the same to the digit' diff terminal.numbers page.numbers
 finish
