@@ -17,8 +17,9 @@
 #include "ci/gate/report.h"
 #include "harness/result/stat.h"
 
-#define MIB	  1048576.0
-#define REPLAY_NS (60 * 1000000000ull) /* of one family */
+#define MIB		1048576.0
+#define REPLAY_NS	(60 * 1000000000ull) /* of one family */
+#define REPLAY_NS_LEAST (8 * 1000000000ull)  /* left of a budget */
 
 void rh_gate_cause_say(struct rh_gate_cause *cause, const char *by, const char *fmt, ...)
 {
@@ -268,8 +269,8 @@ static void say_calls(struct rh_gate_cause *cause)
 /* Why nothing is replayed; NULL when it is. */
 static const char *no_replay(const struct rh_gate *gate)
 {
-	if (gate->config.budget_time_ns && rh_now_ns() > gate->deadline_ns)
-		return "not looked for: --budget was spent";
+	if (gate->config.budget_time_ns && rh_now_ns() + REPLAY_NS_LEAST > gate->deadline_ns)
+		return "not looked for: --budget is spent but for a few seconds";
 	if (strchr(gate->config.baseline, ',') || strchr(gate->config.candidate, ','))
 		return "not looked for: a comma in a backend's name";
 	return NULL;

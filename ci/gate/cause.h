@@ -14,7 +14,8 @@ void rh_gate_cause_say(struct rh_gate_cause *cause, const char *by, const char *
 	__attribute__((format(printf, 3, 4)));
 
 /* cause_replay.c: the lines of RH_GATE_FAMILY_TIME or RH_GATE_FAMILY_MEMORY. No repetition but the
- * first starts after the deadline (of rh_now_ns). */
+ * first starts after the deadline (of rh_now_ns); where there is a --budget no worker lives so long
+ * that the first would end after it, and what it was to count is said to be not counted. */
 void rh_gate_cause_replay(const struct rh_gate *gate, struct rh_gate_cause *cause,
 			  uint64_t deadline_ns);
 

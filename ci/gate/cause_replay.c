@@ -20,7 +20,8 @@
 #include "traces/format/event.h"
 #include "harness/run/invocation.h"
 
-enum { REPS = 3, SAMPLE = 8 };
+/* WORKERS: of a repetition, two a side for time and locks, latency, mutexes and callgrind. */
+enum { REPS = 3, SAMPLE = 8, WORKERS = 10 };
 
 /* The cost of one place (an operation of a size, a function, a lock) on each side. */
 struct cost {
@@ -184,7 +185,9 @@ static const char *why_not_counted(const struct rh_result *result)
 	for (size_t i = 0; i < result->absent_count; i++)
 		if (strncmp(result->absent[i].metric, "callgrind", 9) == 0 ||
 		    strstr(result->absent[i].metric, "counters.ir"))
-			return result->absent[i].why;
+			return strstr(result->absent[i].why, "stopped after its time limit")
+				       ? "callgrind was stopped at its time limit"
+				       : result->absent[i].why;
 	return "callgrind counted nothing";
 }
 
@@ -408,6 +411,7 @@ static int replay_both(const struct rh_gate *gate, const struct rh_gate_cause *c
 	bool of_memory = cause->family == RH_GATE_FAMILY_MEMORY;
 	struct limit limit = { .deadline_ns = deadline_ns };
 	char *traces[] = { (char *)(uintptr_t)scenario->trace };
+	uint64_t now = rh_now_ns(), left = deadline_ns > now ? deadline_ns - now : 0;
 	char backends[2200], lanes[16];
 	struct rh_run_config run = { .traces = traces,
 				     .trace_count = 1,
@@ -420,6 +424,7 @@ static int replay_both(const struct rh_gate *gate, const struct rh_gate_cause *c
 						       : "time,latency,locks,callgrind",
 				     .reps = of_memory ? 1 : REPS,
 				     .seed = gate->config.seed,
+				     .timeout_ns = gate->config.budget_time_ns ? left / WORKERS : 0,
 				     .beside = check_limit,
 				     .beside_of = &limit,
 				     .replay.touch = gate->config.touch,

@@ -14,6 +14,8 @@
 /* A gate that takes this many seconds prints where its time went; for a shorter one the whole
  * answer fits on a screen of 24 lines. */
 #define SPENT_FROM 10.0
+/* Intervals of a few pairs on a busy machine reach to 10^43; beyond this only the order counts. */
+#define RATIO_MOST 1000.0
 
 void rh_gate_scenario_name(const struct rh_gate_scenario *scenario, char *text, size_t bytes)
 {
@@ -30,7 +32,9 @@ void rh_gate_scenario_name(const struct rh_gate_scenario *scenario, char *text, 
 /* "+5.1 %" of a logarithm; "?" where there is none. */
 static void percent(double log_ratio, char *text, size_t bytes)
 {
-	if (isfinite(log_ratio))
+	if (isfinite(log_ratio) && log_ratio > log(RATIO_MOST))
+		snprintf(text, bytes, "> x %.0f", RATIO_MOST);
+	else if (isfinite(log_ratio))
 		snprintf(text, bytes, "%+.1f %%", 100 * expm1(log_ratio));
 	else
 		snprintf(text, bytes, "%s", log_ratio < 0 ? "-inf" : log_ratio > 0 ? "+inf" : "?");
@@ -310,6 +314,17 @@ void rh_gate_print(const struct rh_gate *gate, FILE *to)
 		rh_print(to, "note: %s\n", gate->warnings[i]);
 }
 
+/* The words for scripts. */
+static void print_ratios(const struct rh_gate_look *look, FILE *to)
+{
+	static const char *const names[] = { "ratio", "lo", "hi" };
+	const double values[] = { exp(look->median), exp(look->lo), exp(look->hi) };
+
+	for (int i = 0; i < 3; i++)
+		fprintf(to, values[i] < RATIO_MOST ? " %s=%.4f" : " %s=%.4e", names[i], values[i]);
+	fprintf(to, " pairs=%u", look->pairs);
+}
+
 static void print_words(const struct rh_gate *gate, FILE *to)
 {
 	const struct rh_gate_scenario *worst = rh_gate_worst(gate);
@@ -317,11 +332,12 @@ static void print_words(const struct rh_gate *gate, FILE *to)
 	double ir = 0;
 
 	rh_print(to, "REHEAP-GATE verdict=%s", rh_gate_verdict_name(gate->verdict));
-	if (look && look->blocks)
-		fprintf(to, " ratio=%.4f lo=%.4f hi=%.4f pairs=%u blocks=%zu", exp(look->median),
-			exp(look->lo), exp(look->hi), look->pairs, look->blocks);
-	else
+	if (look && look->blocks) {
+		print_ratios(look, to);
+		fprintf(to, " blocks=%zu", look->blocks);
+	} else {
 		fprintf(to, " ratio=nan lo=nan hi=nan");
+	}
 	if (worst && worst->count_count && worst->counts[0].baseline > 0)
 		ir = worst->counts[0].candidate / worst->counts[0].baseline;
 	if (ir > 0)
@@ -354,8 +370,7 @@ static void print_scenario_line(const struct rh_gate_scenario *row, FILE *to)
 	print_word(rh_base_name(row->trace), to);
 	rh_print(to, " lanes=%u verdict=%s", row->lanes, rh_gate_verdict_name(row->verdict));
 	if (look->blocks)
-		fprintf(to, " ratio=%.4f lo=%.4f hi=%.4f pairs=%u", exp(look->median),
-			exp(look->lo), exp(look->hi), look->pairs);
+		print_ratios(look, to);
 	fprintf(to, " seconds=%.1f\n", row->seconds);
 }
 
