@@ -17,6 +17,7 @@
 #define RH_COMMAND_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "alloc/base/err.h"
@@ -40,5 +41,12 @@ struct rh_command {
 enum { RH_COMMAND_OPTS_MAX = 1024 };
 
 extern const struct rh_command *const rh_commands[]; /* NULL-terminated, in order of help */
+
+/* Options that every command has; main() takes them out of the words before run sees them. */
+struct rh_common {
+	uint64_t limit; /* of memory, bytes */
+	int colour;	/* enum rh_colour */
+};
+extern const struct rh_opt rh_common_opts[]; /* ends with a row without a name */
 
 #endif

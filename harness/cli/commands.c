@@ -1,7 +1,8 @@
 /*
  * commands.c - the table of commands, in the order of the help: getting a trace, working with
- * it, replaying it, reporting on it.
+ * it, replaying it, reporting on it; and the options that all of them have.
  */
+#include "alloc/base/cells.h"
 #include "harness/cli/command.h"
 
 extern const struct rh_command rh_cmd_calls, rh_cmd_compare, rh_cmd_complete, rh_cmd_cut,
@@ -32,3 +33,12 @@ const struct rh_command *const rh_commands[] = { &rh_cmd_record,
 						 &rh_cmd_calls,
 						 &rh_cmd_complete,
 						 NULL };
+
+const struct rh_opt rh_common_opts[] = {
+	{ "color", 0, RH_OPT_NAME, offsetof(struct rh_common, colour), .names = rh_colour_names,
+	  .arg = "WHEN", .help = "colours in tables; auto: on a terminal" },
+	{ "limit-memory", 0, RH_OPT_SIZE, offsetof(struct rh_common, limit), .min = 1 << 20,
+	  .arg = "SIZE",
+	  .help = "memory to read with (half of the machine's; less for small files)" },
+	{ .name = NULL }
+};

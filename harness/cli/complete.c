@@ -18,10 +18,12 @@
 
 #include "alloc/base/os.h"
 #include "alloc/backend.h"
+#include "alloc/base/goversions.h"
 #include "alloc/registry.h"
 #include "ci/gate/gate.h"
 #include "harness/cli/command.h"
 #include "harness/probe/probe.h"
+#include "harness/result/fields.h"
 #include "traces/edit/export.h"
 #include "traces/gen/gen.h"
 #include "traces/import/import.h"
@@ -83,43 +85,64 @@ static void offer_keys(struct line *line, const char *part, const struct rh_opt 
 
 /* ---- values ---- */
 
-static const struct rh_opt *knobs_of(const char *heap, size_t bytes)
+static void offer_heaps(const struct line *line, const char *part, bool peers)
 {
 	for (int i = 0; rh_backends[i]; i++)
-		if (strlen(rh_backends[i]->name) == bytes &&
-		    strncmp(rh_backends[i]->name, heap, bytes) == 0)
-			return rh_backends[i]->knobs;
-	return NULL;
+		offer(line, part, rh_backends[i]->name, "");
+	for (const struct rh_peer *peer = rh_peers; peers && peer->name; peer++) {
+		char path[4096];
+
+		if (rh_peer_find(peer, path, sizeof(path), NULL) == 0)
+			offer(line, part, peer->name, "");
+	}
 }
 
-/* HEAP[:KNOB=VALUE...][/STACK], one of a list. A path is left to the shell. */
+/* Behind a colon: a knob of the last backend that was named, or what a decorator wraps. */
+static void complete_knob(struct line *line, const char *part)
+{
+	const char *knob = last_part(line, part, ":"), *end;
+	const struct rh_backend *owner = NULL;
+
+	for (const char *at = part; at < knob; at = end + 1) {
+		const struct rh_backend *named;
+
+		end = strchr(at, ':');
+		named = rh_backend_find(at, (size_t)(end - at));
+		owner = named ? named : owner;
+	}
+	offer_keys(line, knob, owner ? owner->knobs : NULL);
+	if (owner && owner->caps & RH_CAP_DECORATOR)
+		offer_heaps(line, knob, true);
+}
+
+/* [LABEL=]HEAP[:KNOB=VALUE...][/STACK], one of a list. A path is left to the shell. */
 static void complete_backends(struct line *line, const char *word)
 {
 	const char *part = last_part(line, word, ",");
-	const char *slash = strchr(part, '/'), *colon = strchr(part, ':');
+	const char *slash, *colon, *equals = strchr(part, '=');
 
+	if (equals && memchr(part, ':', (size_t)(equals - part)) == NULL) {
+		line->stem_bytes += (size_t)(equals + 1 - part);
+		part = equals + 1;
+	}
+	slash = strchr(part, '/');
+	colon = strchr(part, ':');
 	if (part[0] == '.' || part[0] == '/')
 		return;
 	if (slash) {
 		line->stem_bytes += (size_t)(slash + 1 - part);
 		for (int i = 0; rh_stack_backends[i]; i++)
 			offer(line, slash + 1, rh_stack_backends[i]->name, "");
-		return;
+	} else if (colon) {
+		complete_knob(line, part);
+	} else {
+		offer_heaps(line, part, true);
 	}
-	if (colon) {
-		const char *knob = last_part(line, part, ":");
+}
 
-		offer_keys(line, knob, knobs_of(part, (size_t)(colon - part)));
-		return;
-	}
-	for (int i = 0; rh_backends[i]; i++)
-		offer(line, part, rh_backends[i]->name, "");
-	for (const struct rh_peer *peer = rh_peers; peer->name; peer++) {
-		char path[4096];
-
-		if (rh_peer_find(peer, path, sizeof(path), NULL) == 0)
-			offer(line, part, peer->name, "");
-	}
+static void complete_built_in(struct line *line, const char *word)
+{
+	offer_heaps(line, word, false);
 }
 
 static void complete_probes(struct line *line, const char *word)
@@ -131,7 +154,7 @@ static void complete_probes(struct line *line, const char *word)
 	offer(line, part, "all", "");
 }
 
-static void complete_metrics(struct line *line, const char *word)
+static void complete_limits(struct line *line, const char *word)
 {
 	const char *part = last_part(line, word, ",");
 
@@ -139,29 +162,72 @@ static void complete_metrics(struct line *line, const char *word)
 		offer(line, part, rh_gate_metric_rows[i].name, "");
 }
 
-static void complete_lanes(struct line *line, const char *word)
+static void complete_metrics(struct line *line, const char *word)
 {
-	offer(line, last_part(line, word, ","), "recorded", "");
+	for (const struct rh_metric_row *row = rh_metric_rows; row->name; row++)
+		offer(line, word, row->name, "");
 }
 
-/* Options whose values are not a closed list of their row. */
+static void complete_profiles(struct line *line, const char *word)
+{
+	for (const struct rh_goversion *row = rh_goversions; row->name; row++)
+		if (!row->segmented)
+			offer(line, word, row->name, "");
+}
+
+/* Options whose values are not a closed list of their row: by a function, or of these words, where
+ * a comma begins the next. A command goes before all commands (NULL). */
 static const struct {
-	const char *option;
+	const char *command, *option;
 	void (*complete)(struct line *line, const char *word);
+	const char *words;
 } values[] = {
-	{ "backend", complete_backends },   { "baseline", complete_backends },
-	{ "candidate", complete_backends }, { "probes", complete_probes },
-	{ "metrics", complete_metrics },    { "lanes", complete_lanes },
+	{ NULL, "backend", complete_backends, NULL },
+	{ NULL, "baseline", complete_backends, NULL },
+	{ NULL, "candidate", complete_backends, NULL },
+	{ NULL, "sweep", complete_backends, NULL },
+	{ NULL, "between", complete_backends, NULL },
+	{ NULL, "reference", complete_built_in, NULL },
+	{ NULL, "probes", complete_probes, NULL },
+	{ NULL, "metrics", complete_limits, NULL },
+	{ NULL, "metric", complete_metrics, NULL },
+	{ NULL, "profile", complete_profiles, NULL },
+	{ NULL, "toggle", NULL, "USR1|USR2|HUP" },
+	{ NULL, "counters", NULL, "auto|papi|perf|callgrind|none" },
+	{ NULL, "gogc", NULL, "off" },
+	{ NULL, "memlimit", NULL, "off" },
+	{ NULL, "recorded-gogc", NULL, "off" },
+	{ NULL, "recorded-memlimit", NULL, "off" },
+	{ "record", "keep", NULL, "first|last" },
+	{ "plot", "format", NULL, "svg|png|pdf|tex" },
+	{ "replay", "lanes", NULL, "recorded" },
+	{ "replay", "sample", NULL, "every" },
+	{ "gate", "lanes", NULL, "recorded|cpus|many" },
 };
 
-/* Whether there were candidates: an option that takes any text leaves it to the shell's files. */
+static void offer_words(struct line *line, const char *word, const char *words)
+{
+	const char *part = last_part(line, word, ",");
+	char all[64], *at = all, *one;
+
+	snprintf(all, sizeof(all), "%s", words);
+	while ((one = strsep(&at, "|")))
+		offer(line, part, one, "");
+}
+
+/* Where nothing is offered the shell offers files. */
 static void complete_value(struct line *line, const struct rh_opt *row, const char *word)
 {
-	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
-		if (strcmp(values[i].option, row->name) == 0) {
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		if (strcmp(values[i].option, row->name) != 0 ||
+		    (values[i].command && strcmp(values[i].command, line->word[1]) != 0))
+			continue;
+		if (values[i].complete)
 			values[i].complete(line, word);
-			return;
-		}
+		else
+			offer_words(line, word, values[i].words);
+		return;
+	}
 	offer_names(line, word, row->names);
 }
 
@@ -169,8 +235,11 @@ static void complete_value(struct line *line, const struct rh_opt *row, const ch
 
 static void complete_importers(struct line *line, const char *word, int index)
 {
-	for (int i = 0; index == 0 && rh_importers[i]; i++)
-		offer(line, word, rh_importers[i]->name, "");
+	for (int i = 0; rh_importers[i]; i++)
+		if (index == 0)
+			offer(line, word, rh_importers[i]->name, "");
+		else if (index > 1 && strcmp(line->word[2], rh_importers[i]->name) == 0)
+			offer_keys(line, word, rh_importers[i]->opts);
 }
 
 static void complete_exporters(struct line *line, const char *word, int index)
@@ -216,13 +285,19 @@ static void complete_commands(struct line *line, const char *word, int index)
 			offer(line, word, rh_commands[i]->name, "");
 }
 
+static void complete_history(struct line *line, const char *word, int index)
+{
+	if (index == 0)
+		offer_words(line, word, "add|show");
+}
+
 static const struct {
 	const char *command;
 	void (*complete)(struct line *line, const char *word, int index);
 } operands[] = {
 	{ "import", complete_importers }, { "export", complete_exporters },
 	{ "gen", complete_generators },	  { "list", complete_kinds },
-	{ "help", complete_commands },
+	{ "help", complete_commands },	  { "history", complete_history },
 };
 
 /* ---- the line ---- */
@@ -273,10 +348,9 @@ static void drop_before(struct line *line)
 	memmove(line->word, line->word + from, (size_t)line->count * sizeof(*line->word));
 }
 
-static const struct rh_opt *option_of(const struct rh_command *command, const char *word,
-				      size_t bytes)
+static const struct rh_opt *row_of(const struct rh_opt *row, const char *word, size_t bytes)
 {
-	for (const struct rh_opt *row = command->opts; row && row->name; row++) {
+	for (; row && row->name; row++) {
 		if (bytes > 2 && word[0] == '-' && word[1] == '-' &&
 		    strlen(row->name) == bytes - 2 && strncmp(row->name, word + 2, bytes - 2) == 0)
 			return row;
@@ -284,6 +358,14 @@ static const struct rh_opt *option_of(const struct rh_command *command, const ch
 			return row;
 	}
 	return NULL;
+}
+
+static const struct rh_opt *option_of(const struct rh_command *command, const char *word,
+				      size_t bytes)
+{
+	const struct rh_opt *own = row_of(command->opts, word, bytes);
+
+	return own ? own : row_of(rh_common_opts, word, bytes);
 }
 
 static bool takes_value(const struct rh_opt *row)
@@ -307,32 +389,39 @@ static int operands_before(const struct line *line, const struct rh_command *com
 	return operands_count;
 }
 
+static void offer_options(const struct line *line, const char *word, const struct rh_opt *row)
+{
+	for (; row && row->name; row++) {
+		char name[80];
+
+		snprintf(name, sizeof(name), "--%s", row->name);
+		offer(line, word, name, "");
+	}
+}
+
 static void complete_word(struct line *line, const struct rh_command *command)
 {
 	const char *word = line->word[line->count - 1], *before = line->word[line->count - 2];
 	const char *equals = word[0] == '-' ? strchr(word, '=') : NULL;
 	const struct rh_opt *row = option_of(command, before, strlen(before));
+	int operands_count = operands_before(line, command);
 
 	line->stem = word;
+	if (command->stop_early && operands_count > 0)
+		return; /* the words of another program */
 	if (line->count > 3 && takes_value(row)) {
 		complete_value(line, row, word);
 	} else if (equals && takes_value(row = option_of(command, word, (size_t)(equals - word)))) {
 		line->stem_bytes = (size_t)(equals + 1 - word);
 		complete_value(line, row, equals + 1);
 	} else if (word[0] == '-') {
-		for (row = command->opts; row && row->name; row++) {
-			char name[80];
-
-			snprintf(name, sizeof(name), "--%s", row->name);
-			offer(line, word, name, "");
-		}
+		offer_options(line, word, command->opts);
+		offer_options(line, word, rh_common_opts);
 		offer(line, word, "--help", "");
-		offer(line, word, "--color", "");
-		offer(line, word, "--limit-memory", "");
 	} else {
 		for (size_t i = 0; i < sizeof(operands) / sizeof(operands[0]); i++)
 			if (strcmp(operands[i].command, command->name) == 0)
-				operands[i].complete(line, word, operands_before(line, command));
+				operands[i].complete(line, word, operands_count);
 	}
 }
 

@@ -97,22 +97,10 @@ static void note_once(const char *text)
 	rh_print(stderr, "reheap: note: %s\n", text);
 }
 
-/* The options struct of any command, as its rows fill it. */
-struct common {
-	uint64_t limit;
-	int colour;
-};
-
-static const struct rh_opt common_rows[] = {
-	{ "limit-memory", 0, RH_OPT_SIZE, offsetof(struct common, limit), .min = 1 << 20 },
-	{ "color", 0, RH_OPT_NAME, offsetof(struct common, colour), .names = rh_colour_names },
-	{ .name = NULL }
-};
-
 /* The row that a word starts with; NULL when it matches none. */
 static const struct rh_opt *common_row(const char *word, size_t *length)
 {
-	for (const struct rh_opt *row = common_rows; row->name; row++) {
+	for (const struct rh_opt *row = rh_common_opts; row->name; row++) {
 		*length = strlen(row->name) + 2;
 		if (strncmp(word, "--", 2) == 0 && strncmp(word + 2, row->name, *length - 2) == 0 &&
 		    (!word[*length] || word[*length] == '='))
@@ -125,8 +113,8 @@ static const struct rh_opt *common_row(const char *word, size_t *length)
  * Words after `--`, or after the program that `record` runs, are not ours. */
 static int take_common(const struct rh_command *command, int *argc, char **argv, struct rh_err *err)
 {
-	struct common common = { 0 };
-	const struct rh_opt_target target = { common_rows, &common, command->name };
+	struct rh_common common = { 0 };
+	const struct rh_opt_target target = { rh_common_opts, &common, command->name };
 
 	for (int i = 1; i < *argc && strcmp(argv[i], "--") != 0; i++) {
 		size_t length;

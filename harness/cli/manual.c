@@ -33,14 +33,27 @@ static const struct {
 static const struct {
 	const char *name, *meaning;
 } variables[] = {
+	{ "ASAN_OPTIONS", "record: kept for the program, with what it needs to be recorded" },
 	{ "GITHUB_ACTIONS", "gate: print verdicts as annotations of a GitHub workflow too" },
 	{ "GITHUB_STEP_SUMMARY", "gate: append the summary in Markdown to this file" },
+	{ "GLIBC_TUNABLES", "kept; counts of instructions add the processor that they are of" },
+	{ "GODEBUG", "record-go: kept for the program, with traceallocfree=1 added" },
+	{ "GOGC", "record-go: noted in the trace, for whatif and fidelity" },
+	{ "GOMEMLIMIT", "record-go: noted in the trace, for whatif and fidelity" },
 	{ "LD_LIBRARY_PATH", "where allocators are looked for after REHEAP_PATH" },
+	{ "LD_PRELOAD", "record: kept for the program, after the recorder" },
 	{ "NO_COLOR", "set and not empty: no colour on a terminal" },
+	{ "PATH", "where programs to run, valgrind, gnuplot and babeltrace2 are looked for" },
 	{ "REHEAP_CLOCK", "tsc or monotonic: the clock to use instead of the one that is chosen" },
-	{ "REHEAP_PATH", "folders, separated by colons, where allocators are looked for first" },
+	{ "REHEAP_DORMANT",
+	  "for a program with libreheap-record.so in LD_PRELOAD: 1, or the folder "
+	  "for its files: it sleeps until record --pid wakes it" },
+	{ "REHEAP_PATH",
+	  "folders, separated by colons, where allocators are looked for first, also "
+	  "under names such as mimalloc-3.4.3.so" },
 	{ "REHEAP_PEER_NAME", "the library that stands for an allocator (REHEAP_PEER_JEMALLOC=/opt/"
 			      "jemalloc/lib/libjemalloc.so.2)" },
+	{ "TERM", "dumb, or not set: no colour on a terminal" },
 	{ "TMPDIR", "where compiled programs are kept while a command runs" },
 };
 
@@ -92,6 +105,17 @@ static void put_option(const struct rh_opt *row, FILE *to)
 		fputc(']', to);
 	}
 	fputc('\n', to);
+}
+
+static const struct rh_opt help_row[] = {
+	{ "help", 'h', RH_OPT_FLAG, .help = "print a summary and do nothing else" },
+	{ .name = NULL },
+};
+
+static void put_options(const struct rh_opt *row, FILE *to)
+{
+	for (; row && row->name; row++)
+		put_option(row, to);
 }
 
 /* Help that a command prints by itself is set verbatim. */
@@ -192,13 +216,10 @@ void rh_help_man_command(const struct rh_command *command, FILE *to)
 	put_roff(command->operands ? command->operands : "", to);
 	fputc('\n', to);
 	put_description(command, to);
-	if (command->opts && command->opts->name) {
-		fputs(".SH OPTIONS\n", to);
-		for (const struct rh_opt *row = command->opts; row->name; row++)
-			put_option(row, to);
-	}
-	fputs(".TP\n\\fB\\-\\-color\\fR \\fIWHEN\\fR\n" RH_HELP_COLOUR "\n", to);
-	fputs(".TP\n\\fB\\-\\-limit\\-memory\\fR \\fISIZE\\fR\n" RH_HELP_LIMIT "\n", to);
+	fputs(".SH OPTIONS\n", to);
+	put_options(command->opts, to);
+	put_options(rh_common_opts, to);
+	put_options(help_row, to);
 	if (command->more_help)
 		put_more(command, to);
 	if (command->examples) {

@@ -91,8 +91,7 @@ void rh_help_command(const struct rh_command *command, FILE *to)
 	}
 	fputs("\noptions:\n", to);
 	rh_opt_help(command->opts, to);
-	fprintf(to, "  %-28s %s\n", "    --color WHEN", RH_HELP_COLOUR);
-	fprintf(to, "  %-28s %s\n", "    --limit-memory SIZE", RH_HELP_LIMIT);
+	rh_opt_help(rh_common_opts, to);
 	fprintf(to, "  %-28s %s\n", "-h, --help", "print this and do nothing else");
 	if (command->examples) {
 		fputs("\nexamples:\n", to);

@@ -13,10 +13,6 @@
 
 extern const char rh_purpose[]; /* reheap in half a sentence */
 
-/* --color and --limit-memory belong to every command (main.c) and are in no table. */
-#define RH_HELP_COLOUR "colours in tables: auto (on a terminal), always, never"
-#define RH_HELP_LIMIT  "memory to read with (half of the machine's; less for small files)"
-
 void rh_help_all(FILE *to);
 void rh_help_command(const struct rh_command *command, FILE *to);
 void rh_help_version(FILE *to);

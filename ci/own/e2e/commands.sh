@@ -28,6 +28,20 @@ words() {
 unknown() {
 	grep -v -x -F -e "$(options "$1")" -e help
 }
+# Values that nobody can list: numbers, times, sizes, files, commands, what is in a result.
+open='N|K\[,K...\]|R|X|P|PID|TIME|SIZE|SHARE|SIZE\|TIME|EVENTS|A-B|GOOD|URL|COMMAND|PATTERN|PREFIX|DIR|FILE|PATH'
+open+='|T.rht|OUT.rht|T.rht.capture|R.json|W.json|LIB.so'
+# unlisted COMMAND: options whose values are words, and completion has none of them
+unlisted() {
+	"$reheap" "$1" --help | sed -n 's/^  \(-.,\|   \) --\([a-z-]*\) \([^ ][^ ]*\) .*/\2 \3/p' |
+		while read -r option value; do
+			[ "$1 $option" != 'cut lanes' ] || continue # numbers of lanes
+			[[ $value =~ ^($open)$ ]] && continue
+			echo "$1 $option" >>with-words
+			[ -n "$("$reheap" complete "reheap $1 --$option ")" ] || echo "--$option"
+			[ -n "$("$reheap" complete "reheap $1 --$option=")" ] || echo "--$option="
+		done
+}
 commands=$("$reheap" --help | sed -n 's/^  \([a-z-]*\)  .*/\1/p')
 ok 'there are commands' test "$(echo "$commands" | wc -l)" -ge 16
 for command in $commands; do
@@ -52,12 +66,28 @@ for command in $commands; do
 	done
 	ok "$command: the parser knows every option of its help$strange" test -z "$strange"
 	ok "$command: manual page and completion know them, too$missing" test -z "$missing"
+	missing=$(unlisted "$command")
+	ok "$command: completion has the words of each$missing" test -z "$missing"
+	missing=''
+	for section in SYNOPSIS DESCRIPTION OPTIONS 'EXIT STATUS' ENVIRONMENT 'SEE ALSO'; do
+		grep -q -x ".SH $section" man || missing="$missing $section"
+	done
+	ok "$command: its manual page has every section$missing" test -z "$missing"
 	strange=$("$reheap" "$command" --help | words "$command" | unknown "$command")
 	ok "$command: its help shows no other$strange" test -z "$strange"
 	strange=$(find "$root" -name '*.md' -not -path '*/build/*' -exec cat {} + |
 		words "$command" | unknown "$command")
 	ok "$command: the documents show no other$strange" test -z "$strange"
 done
+ok 'options with words were found' test "$(wc -l <with-words)" -gt 40
+"$reheap" help --man >man
+# Every variable that the sources ask for, but for those by which we talk to our own processes.
+ok 'the manual page knows every variable of the environment' test -z "$(
+	cd "$root" && grep -rhoE '(getenv\(|_ENV[[:space:]]+)"[A-Z_]+"' alloc traces harness plots ci/gate \
+		--include='*.c' --include='*.h' --exclude-dir=test | grep -oE '[A-Z_]+"$' | tr -d '"' | sort -u |
+		grep -v -x -E 'REHEAP_RECORD|REHEAP_PAD' | while read -r name; do
+		grep -q -x ".B $name" "$temp/man" || echo "$name"
+	done)"
 for what in backends importers generators probes; do
 	ok "list $what" "$reheap" list $what
 done
