@@ -276,6 +276,9 @@ int rh_spec_open(struct rh_spec *spec, unsigned lanes_max, struct rh_heap **heap
 /* Finds the library of a peer, or one named by REHEAP_PEER_<NAME>. RH_ABSENT with a reason
  * ("jemalloc is not found: install libjemalloc2"). Driver only: it allocates. */
 int rh_peer_find(const struct rh_peer *peer, char *path, size_t path_bytes, struct rh_err *err);
+/* Every build of a peer in the folders of REHEAP_PATH, but for symbolic links; `path` is each's for
+ * the call. Driver only. */
+void rh_peer_builds(const struct rh_peer *peer, void (*each)(void *to, const char *path), void *to);
 
 /* The bytes of a C library's file that are the code of its malloc: from the last function that is
  * exported before those of the malloc family to the first one after them, because what they call

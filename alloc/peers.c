@@ -7,6 +7,10 @@
  * their order; of several matches of one pattern the newest version. A file that is no allocator
  * for this machine (an i386 one in lib32, a linker script) is passed over.
  *
+ * REHEAP_PATH is for builds of one's own, which are kept side by side under other names than the
+ * loader's: there also NAME.so*, NAME-VERSION.so* and libNAME-VERSION.so*. All of them are listed
+ * (rh_peer_builds); the newest is the one that the name alone means.
+ *
  * The driver alone looks: glob allocates, and a worker has its peer loaded already.
  */
 #include <assert.h>
@@ -15,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "alloc/library.h"
 #include "alloc/registry.h"
@@ -26,6 +31,12 @@
 #define MULTIARCH "x86_64-linux-gnu"
 #endif
 #define FILES(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+/* What stands before and after a peer's name in the folders of REHEAP_PATH. A version begins with a
+ * digit: tcmalloc-google.so is no tcmalloc. */
+static const struct {
+	const char *before, *after;
+} own_names[] = { { "", ".so*" }, { "", "-[0-9]*.so*" }, { "lib", "-[0-9]*.so*" } };
 
 const struct rh_peer rh_peers[] = {
 	{ "hoard", "Hoard: per-thread superblocks", FILES("libhoard.so*"),
@@ -57,6 +68,8 @@ const struct rh_peer rh_peers[] = {
 	{ "tcmalloc", "gperftools' thread-caching malloc",
 	  FILES("libtcmalloc_minimal.so.4", "libtcmalloc.so.4", "libtcmalloc_minimal.so*"),
 	  "libtcmalloc-minimal4" },
+	{ "tcmalloc-google", "Google's TCMalloc: a cache for each CPU",
+	  FILES("libtcmalloc-google.so*"), "TCMalloc from its sources (no package)" },
 	{ .name = NULL }
 };
 
@@ -65,6 +78,10 @@ struct hunt {
 	char *path;
 	size_t path_bytes;
 	bool found;
+	const char *own; /* the peer's name in a folder of REHEAP_PATH, else NULL */
+	/* Called for all that match, instead of the search for one; may be NULL. */
+	void (*each)(void *to, const char *path);
+	void *to;
 };
 
 /* No err: a candidate that is no allocator is the ordinary case, and the search goes
@@ -74,6 +91,14 @@ static bool is_allocator(const char *path)
 	struct rh_library library;
 
 	return rh_library_inspect(path, &library, NULL) == 0 && library.has_malloc;
+}
+
+/* Of a library and the links to it (libmimalloc.so, .so.3) one is enough. */
+static bool is_link(const char *path)
+{
+	struct stat is;
+
+	return lstat(path, &is) == 0 && S_ISLNK(is.st_mode);
 }
 
 /* The newest match of one pattern that is an allocator. */
@@ -88,7 +113,9 @@ static void try_pattern(struct hunt *hunt, const char *pattern)
 	for (size_t i = 0; i < matches.gl_pathc; i++) {
 		const char *match = matches.gl_pathv[i];
 
-		if (strlen(match) >= hunt->path_bytes || !is_allocator(match) ||
+		if (hunt->each && !is_link(match) && is_allocator(match))
+			hunt->each(hunt->to, match);
+		if (hunt->each || strlen(match) >= hunt->path_bytes || !is_allocator(match) ||
 		    (hunt->found && strverscmp(match, hunt->path) <= 0))
 			continue;
 		snprintf(hunt->path, hunt->path_bytes, "%s", match);
@@ -109,6 +136,13 @@ static void try_dir(struct hunt *hunt, const char *dir, size_t dir_bytes)
 		if (hunt->files[i][0] == '/' || dir_bytes == 0)
 			continue;
 		snprintf(pattern, sizeof(pattern), "%.*s/%s", (int)dir_bytes, dir, hunt->files[i]);
+		try_pattern(hunt, pattern);
+	}
+	for (size_t i = 0; hunt->own && i < sizeof(own_names) / sizeof(own_names[0]); i++) {
+		if (hunt->found || dir_bytes == 0)
+			return;
+		snprintf(pattern, sizeof(pattern), "%.*s/%s%s%s", (int)dir_bytes, dir,
+			 own_names[i].before, hunt->own, own_names[i].after);
 		try_pattern(hunt, pattern);
 	}
 }
@@ -169,7 +203,8 @@ static int from_environment(const struct rh_peer *peer, char *path, size_t path_
 	const char *value;
 
 	for (const char *c = peer->name; *c && at < sizeof(variable) - 1; c++)
-		variable[at++] = (char)toupper((unsigned char)*c);
+		variable[at++] =
+			(char)(isalnum((unsigned char)*c) ? toupper((unsigned char)*c) : '_');
 	assert(at < sizeof(variable));
 	variable[at] = '\0';
 	value = getenv(variable);
@@ -195,7 +230,7 @@ static int from_environment(const struct rh_peer *peer, char *path, size_t path_
 
 int rh_peer_find(const struct rh_peer *peer, char *path, size_t path_bytes, struct rh_err *err)
 {
-	struct hunt hunt = { peer->files, path, path_bytes, false };
+	struct hunt hunt = { .files = peer->files, .path = path, .path_bytes = path_bytes };
 	int given = from_environment(peer, path, path_bytes, err);
 
 	if (given != 0)
@@ -204,7 +239,9 @@ int rh_peer_find(const struct rh_peer *peer, char *path, size_t path_bytes, stru
 	for (int i = 0; peer->files[i] && !hunt.found; i++)
 		if (peer->files[i][0] == '/')
 			try_pattern(&hunt, peer->files[i]);
+	hunt.own = peer->name;
 	try_dir_list(&hunt, getenv("REHEAP_PATH"));
+	hunt.own = NULL;
 	try_dir_list(&hunt, getenv("LD_LIBRARY_PATH"));
 	if (!hunt.found)
 		try_conf(&hunt, "/etc/ld.so.conf", 0);
@@ -213,4 +250,11 @@ int rh_peer_find(const struct rh_peer *peer, char *path, size_t path_bytes, stru
 	if (hunt.found)
 		return 0;
 	return rh_fail(err, RH_ABSENT, "%s is not found: install %s", peer->name, peer->package);
+}
+
+void rh_peer_builds(const struct rh_peer *peer, void (*each)(void *to, const char *path), void *to)
+{
+	struct hunt hunt = { .files = peer->files, .own = peer->name, .each = each, .to = to };
+
+	try_dir_list(&hunt, getenv("REHEAP_PATH"));
 }

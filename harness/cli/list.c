@@ -27,6 +27,16 @@ struct opts {
 	bool json;
 };
 
+enum { BUILDS_MAX = 32, PATH_MAX_BYTES = 4096 };
+
+struct builds {
+	const char *found; /* the one that stands first: not here again */
+	struct build {
+		char path[PATH_MAX_BYTES], version[64];
+	} build[BUILDS_MAX];
+	size_t count;
+};
+
 struct entry {
 	const char *name;
 	const char *kind; /* "heap", "decorator", "peer", "stack"; NULL where all are of one kind */
@@ -34,6 +44,7 @@ struct entry {
 	const char *absent_why;
 	const char *path; /* of a library */
 	const char *version;
+	const struct builds *builds; /* more of them in REHEAP_PATH */
 	const struct rh_opt *knobs;
 	const char *example; /* "looks like", "stresses" */
 };
@@ -42,6 +53,9 @@ struct entry {
 	F(TEXT, _, name, EVER, "", "its name") \
 	F(TEXT, _, help, NULL, "", "a phrase") \
 	F(TEXT, _, default_, NULL, "", "when it is not given")
+#define FIELDS_BUILD(F)                            \
+	F(TEXT, _, path, EVER, "", "of a library") \
+	F(TEXT, _, version, NULL, "", "as it says itself; else which build it is")
 #define FIELDS_LISTED(F)                                                                         \
 	F(TEXT, _, name, EVER, "", "the word to give")                                           \
 	F(TEXT, _, kind, NULL, "", "heap, decorator, peer, stack, probe")                        \
@@ -51,11 +65,16 @@ struct entry {
 	F(TEXT, _, path, NULL, "", "of a library")                                               \
 	F(TEXT, _, version, NULL, "", "of a library, as it says itself; else which build it is") \
 	F(TEXT, _, about, NULL, "", "looks like, stresses, source")                              \
+	F(LIST, listed_build, builds, NULL, "", "more builds of it in REHEAP_PATH")              \
 	F(LIST, listed_knob, knobs, EVER, "", "what can be set")
 
+RH_RECORD(listed_build, FIELDS_BUILD)
 RH_RECORD(listed_knob, FIELDS_KNOB)
 RH_RECORD(listed, FIELDS_LISTED)
 
+#define SELF struct rh_listed_build
+RH_RECORD_TABLE(listed_build, FIELDS_BUILD)
+#undef SELF
 #define SELF struct rh_listed_knob
 RH_RECORD_TABLE(listed_knob, FIELDS_KNOB)
 #undef SELF
@@ -69,22 +88,31 @@ struct list {
 	size_t row_count;
 };
 
+static void put_library(const char *before, const char *path, const char *version)
+{
+	const char *said = version && version[0] ? version : NULL;
+
+	rh_print(stdout, "  %-26s %s%s%s%s\n", "", before, path,
+		 !said				   ? ""
+		 : isdigit((unsigned char)said[0]) ? ", version "
+						   : ", ",
+		 said ? said : "");
+}
+
 static void put_text(const struct entry *entry)
 {
-	rh_print(stdout, "  %-12s %-10s %s\n", entry->name,
+	rh_print(stdout, "  %-15s %-10s %s\n", entry->name,
 		 entry->absent_why ? "absent" : "present", entry->summary);
 	if (entry->absent_why)
-		rh_print(stdout, "  %-23s %s\n", "", entry->absent_why);
+		rh_print(stdout, "  %-26s %s\n", "", entry->absent_why);
 	if (entry->path)
-		rh_print(stdout, "  %-23s %s%s%s\n", "", entry->path,
-			 !entry->version			     ? ""
-			 : isdigit((unsigned char)entry->version[0]) ? ", version "
-								     : ", ",
-			 entry->version ? entry->version : "");
+		put_library("", entry->path, entry->version);
+	for (size_t i = 0; entry->builds && i < entry->builds->count; i++)
+		put_library("also ", entry->builds->build[i].path, entry->builds->build[i].version);
 	if (entry->example)
-		rh_print(stdout, "  %-23s %s\n", "", entry->example);
+		rh_print(stdout, "  %-26s %s\n", "", entry->example);
 	for (const struct rh_opt *row = entry->knobs; row && row->name; row++)
-		rh_print(stdout, "  %-23s %s=%s  %s%s%s%s\n", "", row->name,
+		rh_print(stdout, "  %-26s %s=%s  %s%s%s%s\n", "", row->name,
 			 row->arg ? row->arg : "VALUE", row->help ? row->help : "",
 			 row->dflt ? " [" : "", row->dflt ? row->dflt : "", row->dflt ? "]" : "");
 }
@@ -95,6 +123,20 @@ static void add_knobs(struct list *list, struct rh_listed *row, const struct rh_
 		*(struct rh_listed_knob *)rh_pool_grow(list->pool, &row->knobs, &row->knobs_count,
 						       sizeof(*row->knobs)) =
 			(struct rh_listed_knob){ knobs->name, knobs->help, knobs->dflt };
+}
+
+static void add_builds(struct list *list, struct rh_listed *row, const struct builds *builds)
+{
+	for (size_t i = 0; builds && i < builds->count; i++) {
+		const struct build *build = &builds->build[i];
+
+		*(struct rh_listed_build *)rh_pool_grow(list->pool, &row->builds,
+							&row->builds_count, sizeof(*row->builds)) =
+			(struct rh_listed_build){
+				rh_pool_text(list->pool, build->path),
+				rh_pool_text(list->pool, build->version[0] ? build->version : NULL)
+			};
+	}
 }
 
 static void put(struct list *list, const struct entry *entry)
@@ -116,25 +158,48 @@ static void put(struct list *list, const struct entry *entry)
 		.version = rh_pool_text(list->pool, entry->version),
 		.about = rh_pool_text(list->pool, entry->example),
 	};
+	add_builds(list, row, entry->builds);
 	add_knobs(list, row, entry->knobs);
+}
+
+static void add_build(void *to, const char *path)
+{
+	struct builds *builds = to;
+	struct build *build = &builds->build[builds->count];
+
+	if (builds->count == BUILDS_MAX || strlen(path) >= sizeof(build->path) ||
+	    rh_same_file(path, builds->found))
+		return;
+	for (size_t i = 0; i < builds->count; i++)
+		if (rh_same_file(path, builds->build[i].path))
+			return; /* several patterns match it */
+	snprintf(build->path, sizeof(build->path), "%s", path);
+	rh_peer_version(path, build->version, sizeof(build->version));
+	builds->count++;
 }
 
 static void list_peers(struct list *list)
 {
+	static struct builds builds;
+
 	for (const struct rh_peer *peer = rh_peers; peer->name; peer++) {
-		char path[4096], version[64] = "";
+		char path[PATH_MAX_BYTES], version[64] = "";
 		struct rh_err why = { 0 };
 		bool found = rh_peer_find(peer, path, sizeof(path), &why) == 0;
 
-		if (found)
+		builds.count = 0;
+		builds.found = path;
+		if (found) {
 			rh_peer_version(path, version, sizeof(version));
-
+			rh_peer_builds(peer, add_build, &builds);
+		}
 		put(list, &(struct entry){ .name = peer->name,
 					   .kind = "peer",
 					   .summary = peer->summary,
 					   .absent_why = found ? NULL : why.text,
 					   .path = found ? path : NULL,
-					   .version = version[0] ? version : NULL });
+					   .version = version[0] ? version : NULL,
+					   .builds = &builds });
 	}
 }
 

@@ -45,7 +45,7 @@ static bool of_mimalloc(char *text, size_t bytes)
 }
 
 /* "5.3.0-0-g54eaed1d8b56b1aa528be3bdd1877e59c56fa90c": the part after a plain release is dropped.
- */
+ * One that was built without git calls itself 0.0.0, as all such do: that is no version. */
 static bool of_jemalloc(char *text, size_t bytes)
 {
 	static const char *const names[] = { "mallctl", "je_mallctl" };
@@ -55,7 +55,8 @@ static bool of_jemalloc(char *text, size_t bytes)
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		*(void **)&control = own_function(names[i]);
-		if (control && control("version", &version, &size, NULL, 0) == 0 && version) {
+		if (control && control("version", &version, &size, NULL, 0) == 0 && version &&
+		    strncmp(version, "0.0.0-", 6) != 0) {
 			const char *plain = strstr(version, "-0-g");
 
 			snprintf(text, bytes, "%.*s",

@@ -121,6 +121,38 @@ if command -v cc >/dev/null; then
 	native=$build/test/alloc/test/skeleton_native.so
 	"$reheap" replay v.rht --backend "own=$native" --reps 1 >.out 2>/dev/null
 	ok 'a native backend has no version of libc' grep -q '^Versions: own build [0-9a-f]\{12\}\.$' .out
+	# Builds of one's own, side by side in a folder, under names of one's own.
+	mkdir own
+	for pair in 241=2.4.1 30403=3.4.3; do
+		cc -shared -fPIC -w -DVERSION="${pair%=*}" mi.c -o "own/mimalloc-${pair#*=}.so"
+	done
+	ln -s mimalloc-3.4.3.so own/libmimalloc.so
+	cp with.so own/rpmalloc.so
+	cp without.so own/tcmalloc-google.so
+	# jemalloc without git has a version that says nothing.
+	for version in 5.3.1-0-g0123456789 0.0.0-0-g000000missing_version_try_git_fetch_tags; do
+		{
+			grep -v mi_version mi.c
+			echo 'int mallctl(const char *what, const char **to, size_t *n, void *new, size_t bytes)'
+			echo "{ if (what[0] != 'v') return 2; *to = \"$version\"; return 0; }"
+		} >je.c
+		cc -shared -fPIC -w -Wl,--build-id=0x0123456789abcdef0123 je.c -o "own/jemalloc-${version%%-*}.so"
+	done
+	export REHEAP_PATH=$PWD/own
+	"$reheap" list backends >.out
+	ok 'the newest of the folders is the one a name means' grep -q "^  *$PWD/own/.*mimalloc.*so, version 3.4.3$" .out
+	ok 'the older is listed, too' grep -q "^  *also $PWD/own/mimalloc-2.4.1.so, version 2.4.1$" .out
+	ok 'each once' test "$(grep -c 'own/.*mimalloc' .out)" = 2
+	ok 'a version of jemalloc' grep -q "^  *$PWD/own/jemalloc-5.3.1.so, version 5.3.1$" .out
+	ok 'none is its build' grep -q "^  *also $PWD/own/jemalloc-0.0.0.so, build 0123456789ab$" .out
+	ok "Google's TCMalloc is not gperftools'" test "$(grep -c own/tcmalloc-google .out)" = 1
+	"$reheap" list backends --json >.out
+	ok 'JSON has them' test "$(tr -d ' \n' <.out | grep -o '"builds":\[{"path":"[^"]*own/mimalloc-2.4.1.so","version":"2.4.1"}\]' | wc -l)" = 1
+	is_exit 0 'their names are backends' "$reheap" replay v.rht --backend mimalloc,rpmalloc,tcmalloc-google,jemalloc --reps 1
+	ok 'the versions stand below the table' grep -q '^Versions: mimalloc 3.4.3, rpmalloc build 0123456789ab, tcmalloc-google file .*jemalloc 5.3.1' "$temp/.out"
+	unset REHEAP_PATH
+	REHEAP_PEER_TCMALLOC_GOOGLE=$PWD/with.so "$reheap" list backends >.out
+	ok 'a variable for a name with a dash' grep -q 'with.so, build 0123456789ab$' .out
 	# One that defines no malloc_usable_size, and whose blocks have no head that libc's would know.
 	cat >bare.c <<-'END'
 		#define _GNU_SOURCE

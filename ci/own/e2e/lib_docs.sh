@@ -2,40 +2,77 @@
 # lib_docs.sh - documentation is tested: every command line of the pages runs. `page FILE` for each page.
 #
 # A command is a line of an indented block that begins with `$ `, or with a word that can be a
-# command; a line that ends with `\` goes on in the next. Commands of one block run one after the
-# other in one shell, blocks of a page in one folder, which holds the things that the pages assume:
-# ./server, ./prog, ./daemon, libmine.so and so on. Commands that cannot run here are in
-# `elsewhere`, with the reason; a command of `make` is a dry run, so its target exists. shellcheck
-# source=ci/own/e2e/lib.sh
+# command; a line that ends with `\`, or within quotes, goes on in the next. Any other line of a
+# block is an error, unless `is_text` knows it, so that no command escapes. Commands of one block run
+# one after the other in one shell, blocks of a page in one folder, which holds the things that the
+# pages assume: ./server, ./prog, ./daemon, libmine.so and so on. Commands that cannot run here are
+# in `elsewhere`, with the reason; a command of `make` is a dry run, so its target exists.
+# shellcheck source=ci/own/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 command -v cc >/dev/null || skip_all 'there is no compiler here'
 PATH=$build:$PATH
 export LC_ALL=C
 
-# Of a page: its commands, a line each with its number, `N COMMAND`; a line `-` between blocks.
+# The pages whose commands run, in docs.sh and in docs-rooms.sh; QUESTIONS.md runs in questions.sh.
+# shellcheck disable=SC2034  # the scripts use them
+main_pages='README.md harness/cli/COOKBOOK.md'
+# shellcheck disable=SC2034
+room_pages='traces/record/HOWTO.md ci/gate/GATE.md traces/import/README.md traces/corpus/go/README.md
+	traces/corpus/README.md harness/matrix/MATRIX.md .github/CONTRIBUTING.md'
+
+# Of a page: its commands, a line each with its number, `N COMMAND` (a new line in one is \001); `N ?
+# TEXT` for a line that is none; a line `-` between blocks.
 commands_of() {
 	awk '
+		function is_command(text) {
+			return text ~ /^([A-Z_]+=[^ ]* *)*(\.\/server|\.\/prog|reheap|make|sh|cc|for|python3|valgrind|ltrace|perf|bpftrace|lttng|sqlite3|babeltrace2|bytehound|redis-benchmark)( |;|$)/ ||
+				text ~ /^[A-Z_]+=[^ ]+$/
+		}
+		function put() {
+			if (line != "")
+				print NR, (is_command(line) ? "" : "? ") line
+			line = ""
+			going_on = quotes = 0
+		}
 		/^```/ { fenced = !fenced }
-		fenced { next }
-		!/^(    |\t)/ { if (block) print "-"; block = 0; going_on = 0; prompts = 0; next }
+		fenced || /^[ \t]*$/ { next }
+		!/^(    |\t)/ { put(); if (block) print "-"; block = prompts = 0; next }
 		{ sub(/^(    |\t)/, "") }
-		going_on { sub(/^[ \t]+/, ""); line = line " " $0 }
-		!going_on { line = $0; if (sub(/^\$ /, "", line)) prompts = 1; else if (prompts) next }
+		!going_on { line = $0; if (sub(/^\$ /, "", line)) prompts = 1; else if (prompts) { line = ""; next }; sub(/^ +/, "", line) }
+		going_on && joiner == " " { sub(/^[ \t]+/, "") }
+		going_on { line = line joiner $0 }
 		{
-			going_on = sub(/[ \t]*\\$/, "", line)
-			if (going_on) next
-			if (line !~ /^([A-Z_]+=[^ ]* )*(\.\/server|reheap|make|cc|valgrind|ltrace|perf|bpftrace|lttng|sqlite3|babeltrace2|redis-benchmark)( |$)/ &&
-			    line !~ /^UMPIRE/) next
-			print NR, line
-			block = 1
-		}' "$1"
+			block = going_on = 1
+			counted = $0
+			sub(/(^|[ \t])#.*/, "", counted)
+			quotes += gsub(/\047/, "", counted)
+			joiner = "\001"
+			if (sub(/[ \t]*\\$/, "", line)) { joiner = " "; next }
+			if (!is_command(line) || (quotes % 2 == 0 && (line !~ /^for / || line ~ /done$/)))
+				put()
+		}
+		END { put() }' "$1"
+}
+
+# Lines of a block that are no commands: what a command prints, a file that is shown, a drawing.
+is_text() {
+	case $1 in
+	README.md) [[ $2 =~ ^(The heap is about|what another heap) ]] ;;
+	ci/gate/GATE.md) [[ $2 =~ ^(Where it comes from|by (operation|function|lock)) ]] ;;
+	harness/matrix/MATRIX.md) [[ $2 =~ ^[]{}\"] ]] ;;
+	harness/README.md) [[ $2 == 'compile/ ->'* ]] ;;
+	plots/README.md) [[ $2 =~ ^(NAME|\(.input) ]] ;;
+	*) false ;;
+	esac
 }
 
 # Why a command does not run here: printed, or nothing when it does.
 elsewhere() {
 	local command=$1
 	case $command in
-	make\ *) ;;
+	make\ * | sh\ * | *' sh '*) ;;
+	bytehound* | *libbytehound*) echo 'needs bytehound' ;;
+	*memray*) echo 'needs memray' ;;
 	*bpftrace* | *uprobe* | *uretprobe* | delete* | perf\ * | *'perf probe'* | for\ probe* | done | L=*)
 		echo 'needs a kernel that lets it trace' ;;
 	*--slurm* | *' /shared/m'*) echo 'needs a Slurm, which make test-fleet starts' ;;
@@ -92,9 +129,11 @@ give() {
 			pthread_t other;
 			if (DAEMON && fork())
 				return 0;
-			pthread_create(&other, NULL, work, (void *)7);
+			if (!ALONE)
+				pthread_create(&other, NULL, work, (void *)7);
 			work((void *)1);
-			pthread_join(other, NULL);
+			if (!ALONE)
+				pthread_join(other, NULL);
 			sleep(REST);
 			return 0;
 		}
@@ -110,11 +149,14 @@ give() {
 		void *realloc(void *block, size_t bytes) { return __libc_realloc(block, bytes); }
 		void free(void *block) { __libc_free(block); }
 	END
-	cc -O1 -pthread -DDAEMON=0 -DREST=0 job.c -o server && cp server prog &&
-		cc -O1 -pthread -DDAEMON=1 -DREST=0 job.c -o daemon &&
-		cc -O1 -pthread -DDAEMON=0 -DREST=60 job.c -o rests &&
+	# ./prog, which runs under other tools, has one thread: ltrace 0.7 crashes now and then with two.
+	cc -O1 -pthread -DDAEMON=0 -DREST=0 -DALONE=0 job.c -o server &&
+		cc -O1 -pthread -DDAEMON=0 -DREST=0 -DALONE=1 job.c -o prog &&
+		cc -O1 -pthread -DDAEMON=1 -DREST=0 -DALONE=0 job.c -o daemon &&
+		cc -O1 -pthread -DDAEMON=0 -DREST=60 -DALONE=0 job.c -o rests &&
 		cc -shared -fPIC -O2 mine.c -o libmine.so && cp libmine.so libmine-old.so && cp libmine.so libmine-new.so &&
-		mkdir -p old new pkg traces/corpus && cp libmine.so old && cp libmine.so new &&
+		mkdir -p old new pkg builds traces/corpus && cp libmine.so builds/mimalloc-2.4.1.so &&
+		cp libmine.so builds/mimalloc-3.4.3.so && cp libmine.so old && cp libmine.so new &&
 		cp "$temp/installed/share/doc/reheap/examples/skeleton_native.c" . &&
 		for name in redis git; do
 			"$reheap" cut "$root/traces/corpus/$name.rht" --first 60000 -o traces/corpus/$name.rht || return 1
@@ -186,7 +228,12 @@ page() {
 			why=
 			continue
 		fi
-		shown="$file:$number: ${command%%  *}"
+		shown=${command//$'\001'/ }
+		shown="$file:$number: ${shown%%  *}"
+		if [[ $command == '? '* ]]; then
+			is_text "$file" "${command#? }" || ok "$shown is a command, or known text" false
+			continue
+		fi
 		[ -n "$why" ] || why=$(elsewhere "$command")
 		if [ -n "$why" ]; then
 			skip "$shown" "$why"
@@ -194,8 +241,9 @@ page() {
 		fi
 		case $command in
 		make*) command="make -n -C $root NO_DEPS=1 ${command#make}" ;;
+		sh\ * | *' sh '*) command="sh -n $root/${command#*sh }" ;; # it would record for minutes
 		esac
-		command=$(smaller "$command")
+		command=$(smaller "${command//$'\001'/$'\n'}")
 		if [[ $command == *'&' ]]; then
 			bash -c "${command%&}" >out.later 2>&1 </dev/null &
 			later+=($!)
