@@ -110,3 +110,19 @@ void rh_memory_close(struct rh_memory_probe *probe)
 		close(probe->fd);
 	probe->fd = probe->statm = probe->status = probe->restart = -1;
 }
+
+uint64_t rh_memory_addresses_most(pid_t pid)
+{
+	char text[4096];
+	uint64_t bytes = RH_NONE;
+	int fd;
+
+	snprintf(text, sizeof(text), "/proc/%d/status", (int)pid);
+	fd = open(text, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return RH_NONE;
+	if (read_text(fd, text, sizeof(text)))
+		bytes = figure(text, "\nVmPeak:");
+	close(fd);
+	return bytes;
+}

@@ -39,5 +39,7 @@ uint64_t rh_memory_read(const struct rh_memory_probe *probe);
 /* All of them; 5 us more. */
 void rh_memory_read_all(const struct rh_memory_probe *probe, struct rh_memory_figures *figures);
 void rh_memory_close(struct rh_memory_probe *probe);
+/* The most address space a process has had, resident or not; RH_NONE when it cannot be read. */
+uint64_t rh_memory_addresses_most(pid_t pid);
 
 #endif

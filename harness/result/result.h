@@ -67,6 +67,7 @@ struct rh_trial {
 	uint64_t anon_loaded;		   /* before the heap is opened; raw; RH_NONE */
 	uint64_t anon_start, anon_drained; /* raw; RH_NONE */
 	uint64_t pss_start, mapped_start;  /* raw; RH_NONE */
+	uint64_t addresses_most;     /* address space, of the life; not in the document; RH_NONE */
 	uint64_t anon_rested;	     /* a second after the drain, in a worker like it; RH_NONE */
 	struct rh_segment *segments; /* of the first pass, as all of the above */
 	size_t segment_count;

@@ -459,6 +459,7 @@ static int live(struct trial_run *run, struct rh_err *err)
 	    rh_worker_command(&run->worker, RH_CTL_STATS, err) < 0)
 		return -1;
 	keep_stats(run);
+	trial->addresses_most = rh_memory_addresses_most(run->worker.pid);
 	if (rh_worker_command(&run->worker, RH_CTL_DRAIN, err) < 0)
 		return -1;
 	trial->anon_drained = rh_memory_read(&run->memory);
@@ -485,7 +486,7 @@ static int live_with_probes(struct trial_run *run, struct rh_trial *keeper, stru
 	int result;
 
 	run->trial->anon_start = run->trial->anon_drained = run->trial->anon_rested = RH_NONE;
-	run->trial->anon_loaded = RH_NONE;
+	run->trial->anon_loaded = run->trial->addresses_most = RH_NONE;
 	run->trial->pss_start = run->trial->mapped_start = RH_NONE;
 	run->program = like.program = &run->result->programs[keeper->program];
 	rh_probes_open(&probes, &like, run->own_pass);
@@ -501,16 +502,11 @@ static int live_with_probes(struct trial_run *run, struct rh_trial *keeper, stru
 static void explain_death(const struct rh_trial *trial, const struct rh_probe *probe,
 			  struct rh_err *err)
 {
-	uint64_t most = 0;
+	uint64_t most = trial->addresses_most;
 
 	if (probe->died)
 		rh_err_prefix(err, "%s", probe->died);
-	for (size_t i = 0; i < trial->segment_count; i++) {
-		uint64_t bytes = trial->segments[i].mapped_bytes;
-
-		most = bytes != RH_NONE && bytes > most ? bytes : most;
-	}
-	if (probe->addresses_most && most > probe->addresses_most)
+	if (probe->addresses_most && most != RH_NONE && most > probe->addresses_most)
 		snprintf(err->text + strlen(err->text), sizeof(err->text) - strlen(err->text),
 			 "; it reserves %.0f GiB of addresses, and gets at most %.0f there",
 			 (double)most / (1ull << 30), (double)probe->addresses_most / (1ull << 30));
