@@ -89,10 +89,11 @@ PROGRAMS := $(B)/reheap $(B)/reheap-worker $(if $(SHIM_SRC),$(B)/libreheap-recor
 .SECONDARY:
 all: $(PROGRAMS)
 
-# The version is a file; the commit is added where git knows it.
+# The version is a file; the commit is added where git knows it, but not that of a tree around this
+# one: a tarball unpacked in it is the same package anywhere.
 $(B)/gen/version.h: FORCE
 	$(Q)mkdir -p $(@D)
-	$(Q)v=$$(cat ci/VERSION); c=$$(git describe --always --dirty --exclude='*' 2>/dev/null); \
+	$(Q)v=$$(cat ci/VERSION); c=$$([ ! -e .git ] || git describe --always --dirty --exclude='*' 2>/dev/null); \
 	  printf '#define RH_VERSION "%s%s"\n' "$$v" "$${c:+ ($$c)}" > $@.new; \
 	  cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
@@ -143,27 +144,28 @@ $(LIBREHEAP): $(patsubst %.c,$(B)/pic/%.o,$(LIB_SRC)) traces/libreheap.map
 	$(Q)ln -sf $(@F) $(B)/libreheap.so
 lib: $(LIBREHEAP)
 
+# Preloaded libraries have their own flags; of the user's only where the sources are said to be, as
+# packages, which must not depend on the folder that they are built in, want it.
+SHIM_FLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -I. -fPIC -shared -fvisibility=hidden \
+              -ftls-model=initial-exec $(filter -ffile-prefix-map=%,$(CFLAGS))
 # The recorder runs in other programs' processes: initial-exec TLS, nothing exported but malloc's
 # family, never a sanitizer.
 $(B)/libreheap-record.so: $(SHIM_SRC) $(wildcard traces/record/*.h traces/format/event.h traces/record/shim/*.h alloc/base/*.h)
 	$(say) SHIM $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -I. -fPIC -shared -fvisibility=hidden \
-	  -ftls-model=initial-exec -fno-builtin -pthread $(SHIM_SRC) -o $@ -ldl
+	$(Q)$(CC) $(SHIM_FLAGS) -fno-builtin -pthread $(SHIM_SRC) -o $@ -ldl
 
 # Preloaded after the recorder with --maps only: otherwise none of these calls comes through us.
 $(B)/libreheap-maps.so: traces/record/shim/maps/maps.c traces/record/area.h traces/format/event.h
 	$(say) SHIM $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -I. -fPIC -shared -fvisibility=hidden \
-	  -ftls-model=initial-exec -fno-builtin $< -o $@ -ldl
+	$(Q)$(CC) $(SHIM_FLAGS) -fno-builtin $< -o $@ -ldl
 
 # Preloaded into workers of the mutex probe, before the allocator under test.
 $(B)/libreheap-mutex.so: harness/probe/shim/mutex.c harness/control/mutex.h alloc/base/clock.h
 	$(say) SHIM $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -I. -fPIC -shared -fvisibility=hidden \
-	  -ftls-model=initial-exec $< -o $@ -ldl
+	$(Q)$(CC) $(SHIM_FLAGS) $< -o $@ -ldl
 
 $(B)/test/%: $(B)/obj/%.o $(B)/libreheap.a
 	$(say) LD $@
@@ -267,15 +269,20 @@ bench-%: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)ci/own/bench/$*.sh $(B)
 
+# By the environment, so that a place may have any characters.
+install uninstall: export DESTDIR := $(DESTDIR)
+install uninstall: export PREFIX := $(PREFIX)
+install uninstall: export LIBDIR := $(LIBDIR)
 install: all $(LIBREHEAP)
-	$(Q)DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' ci/own/install.sh install $(B)
-	$(say) DONE "installed under $(DESTDIR)$(PREFIX)"
+	$(Q)ci/own/install.sh install $(B)
+	$(say) DONE "installed under $$DESTDIR$$PREFIX"
 uninstall: all
-	$(Q)DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' ci/own/install.sh uninstall $(B)
+	$(Q)ci/own/install.sh uninstall $(B)
 # The same bytes each time: names sorted, one owner, the time of the last commit.
 dist:
 	$(Q)ci/own/dist.sh $(B)
-deb: dist
+deb test-deb: export PACKAGING = 1
+deb: deps dist
 	$(Q)ci/own/deb.sh $(B)
 clean:
 	$(Q)rm -rf build

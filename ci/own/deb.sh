@@ -2,14 +2,15 @@
 # deb.sh BUILD_DIR - Debian packages (reheap, libreheap0, reheap-dev) in BUILD_DIR/deb, built by
 # debhelper from the tarball that `make dist` made, and checked by lintian if it is installed.
 #
-# debian/ lives in ci/debian here; the changelog is written from ci/VERSION and ci/NEWS.md.
-set -eu
+# debian/ lives in ci/debian here; the changelog is written from ci/VERSION and ci/NEWS.md, with the
+# time that the tarball gave its files. So one tarball makes the same packages in any folder.
+set -eu -o pipefail
 cd "$(dirname "$0")/../.."
 build=$(realpath "${1:?usage: ci/own/deb.sh BUILD_DIR}")
 version=$(sed 's/^v//' ci/VERSION)
 for tool in dh dpkg-buildpackage; do
 	command -v $tool >/dev/null || {
-		echo "make deb needs $tool: sudo apt-get install debhelper dpkg-dev" >&2
+		echo "make deb needs $tool: sudo apt-get install debhelper dpkg-dev, or make deb without NO_DEPS" >&2
 		exit 1
 	}
 done
@@ -32,7 +33,7 @@ cp -r "$tree/ci/debian" "$tree/debian"
 		echo "$item" | fold -s -w 74 | sed -e '1s/^/  * /' -e '2,$s/^/    /' -e 's/ *$//'
 	done
 	printf '\n -- reheap developers <reheap@users.noreply.github.com>  %s\n' \
-		"$(date -R -d "@$(git log -1 --format=%ct 2>/dev/null || date +%s)")"
+		"$(TZ=UTC LC_ALL=C date -R -d "@$(stat -c %Y "$tree/ci/VERSION")")"
 } >"$tree/debian/changelog"
 (cd "$tree" && dpkg-buildpackage -us -uc -b >"$out/build.log" 2>&1) || {
 	tail -n 30 "$out/build.log" >&2
@@ -42,8 +43,8 @@ cp -r "$tree/ci/debian" "$tree/debian"
 rm -rf "$tree"
 ls "$out"/*.deb
 if command -v lintian >/dev/null; then
-	lintian --allow-root --fail-on error,warning "$out"/*.changes
-	echo 'lintian: no error, no warning'
+	lintian --allow-root --fail-on error,warning "$out"/*.changes | tee "$out/lintian.log"
+	echo 'lintian: no error, no warning' | tee -a "$out/lintian.log"
 else
 	echo 'lintian is not installed: the packages were not looked at'
 fi

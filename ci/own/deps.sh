@@ -43,6 +43,16 @@ house checks: format|command clang-format-14|clang-format-14
 house checks: static analysis|command cppcheck|cppcheck
 '
 
+# PACKAGING=1: what `make deb` needs, too.
+[ -z "${PACKAGING:-}" ] || required+='
+packaging: debhelper|command dh|debhelper
+packaging: dpkg-buildpackage|command dpkg-buildpackage|dpkg-dev
+packaging: flags of libraries|command pkg-config|pkgconf pkg-config
+'
+[ -z "${PACKAGING:-}" ] || optional+='
+packaging: a look at the packages|command lintian|lintian
+'
+
 # LIST=required | optional: names of Debian packages, one for each row, and nothing else is done.
 if [ -n "${LIST:-}" ]; then
 	printf "%s" "${!LIST}" | sed -n "s/.*|\([^| ]*\)[^|]*$/\1/p"

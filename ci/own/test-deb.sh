@@ -1,6 +1,7 @@
 #!/bin/bash
 # test-deb.sh BUILD_DIR - tests the packages of `make deb` on a clean machine.
 #
+# Here: lintian found nothing, and a second build, in another folder, has the same bytes.
 # A clean Debian by debootstrap, in a mount namespace of its own, gets the packages by apt with what
 # they depend on. There: the manual pages, completion of values in bash, a recording, a replay,
 # the native example built from the installed headers, and after removal not one file more than
@@ -16,7 +17,7 @@ base=${XDG_CACHE_HOME:-$HOME/.cache}/reheap/debian-$suite.tar
 
 # Within the namespace, in the chroot: TAP.
 inside() {
-	local n=0 bad=0
+	local n=2 bad=0 # two were before the chroot
 	check() {
 		local what=$1
 		shift
@@ -77,6 +78,7 @@ packages=$(ls "$build"/deb/*.deb 2>/dev/null)
 [ -n "$packages" ] || skip_all "no package in $build/deb: make deb"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/reheap-deb.XXXXXX") || exit 2
+failed=0
 trap 'rm -rf --one-file-system "$work"' EXIT
 chroot=$work/root
 if [ ! -e "$base" ]; then
@@ -95,7 +97,22 @@ cp /etc/resolv.conf "$chroot/etc/resolv.conf"
 cp "$0" "$chroot/packages/test-deb.sh"
 export work chroot
 # shellcheck disable=SC2016  # expanded by the inner shell
+[ ! -e "$build/deb/lintian.log" ] && echo 'ok 1 - lintian # SKIP lintian is not installed' ||
+	{ grep -q 'no error, no warning' "$build/deb/lintian.log" && echo 'ok 1 - lintian: no error, no warning'; } ||
+	{ echo 'not ok 1 - lintian'; failed=1; }
+sums() {
+	(cd "$1" && sha256sum ./*.deb)
+}
+if ci/own/dist.sh "$work/another" >"$work/again.log" 2>&1 && ci/own/deb.sh "$work/another" >>"$work/again.log" 2>&1 &&
+	diff <(sums "$build/deb") <(sums "$work/another/deb"); then
+	echo 'ok 2 - built again in another folder: the same bytes'
+else
+	echo 'not ok 2 - built again in another folder: the same bytes'
+	tail -n 5 "$work/again.log" | sed 's/^/# /'
+	failed=1
+fi
 unshare -m -p -f --propagation private bash -c '
 	mount -t proc proc "$chroot/proc" && mount -t tmpfs tmpfs "$chroot/dev/shm" &&
 	for dev in null zero urandom tty; do [ -e "$chroot/dev/$dev" ] || cp -a "/dev/$dev" "$chroot/dev/"; done
-	chroot "$chroot" /bin/bash -c "apt-get update -q >/dev/null 2>&1; exec /bin/bash /packages/test-deb.sh /inside"'
+	chroot "$chroot" /bin/bash -c "apt-get update -q >/dev/null 2>&1; exec /bin/bash /packages/test-deb.sh /inside"' || failed=1
+exit $failed

@@ -10,6 +10,7 @@
 #   FULL=1       each system with each compiler, with all and with none, musl, each part alone
 #                missing; every end-to-end test
 #   ROWS='...'   these rows
+#   SHOW=1       runs none of them: the lines of the last run of each
 #
 # Ends with one line for each row, and exit 1 when one failed. A row that cannot be tried here is
 # skipped with the reason; 77 when that holds for all. Base systems, compiled objects (ccache) and
@@ -226,12 +227,12 @@ trap '[ -n "${KEEP:-}" ] || rm -rf --one-file-system "$work"' EXIT
 set -- $(rows)
 for name in "$@"; do
 	IFS=/ read -r suite compiler parts <<<"$name"
-	row "$suite" "$compiler" "$parts"
+	[ -n "${SHOW:-}" ] || row "$suite" "$compiler" "$parts"
 done
 
 # said ROW KEY
 said() {
-	sed -n "s/^$2	//p" "$cache/logs/${1//\//-}/said" | head -n 1
+	sed -n "s/^$2	//p" "$cache/logs/${1//\//-}/said" 2>/dev/null | head -n 1
 }
 echo
 line='%-20.20s %-14s %-26s %-16s %-34s %-34s %s\n'
@@ -252,10 +253,10 @@ for name in "$@"; do
 		"$(said "$name" tests)" "$(said "$name" scripts)" "$(said "$name" replay)"
 	# A row passes when all parts reported success: built without a warning, tests without a
 	# failure, a replay.
-	if grep -q '^failed' "$cache/logs/${name//\//-}/said" || [ -z "$(said "$name" replay)" ] ||
+	if grep -q '^failed' "$cache/logs/${name//\//-}/said" 2>/dev/null || [ -z "$(said "$name" replay)" ] ||
 		[ "$(said "$name" build)" != 'ok, 0 warnings' ]; then
 		failures=$((failures + 1))
-		grep '^failed' "$cache/logs/${name//\//-}/said" | sed 's/^failed	/    failed: /'
+		grep '^failed' "$cache/logs/${name//\//-}/said" 2>/dev/null | sed 's/^failed	/    failed: /'
 		echo "    the logs: $cache/logs/${name//\//-}"
 	fi
 done

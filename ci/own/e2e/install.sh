@@ -59,7 +59,14 @@ reheap replay -b tiered:gc=or|tiered:gc=oracle
 reheap list back|backends
 reheap replay --touch rec|recorded
 cd / && reheap replay --backend ti|tiered
-X=1 reheap replay --backend ti|tiered'
+X=1 reheap replay --backend ti|tiered
+reheap replay -b one=tier|one=tiered
+reheap replay -b checked:tier|checked:tiered
+reheap replay --counters pap|papi
+reheap plot --format svg,pn|svg,png
+reheap record --keep la|last
+reheap fidelity --color ne|never
+reheap gate --lanes cp|cpus'
 cat >zsh.zsh <<'END2'
 # zsh.zsh PLACE LINE: the line after a TAB in an interactive zsh; its key ^X prints the line
 zmodload zsh/zpty || exit 1
@@ -165,12 +172,15 @@ examples=$place/share/doc/reheap/examples
 	fi
 }
 
-# Odd places: blanks, a ~ that no shell has expanded, slashes too many; the tree moved afterwards.
+# Odd places: blanks, a ~ that no shell has expanded, slashes too many, quotes and what shells, sed and
+# make would read; the tree moved afterwards.
 export HOME=$PWD/home
-for odd in "$PWD/two words/" '~/.local' "$PWD//odd///"; do
+quoted="$PWD/it's \"q\" & #1; é"
+for odd in "$PWD/two words/" '~/.local' "$PWD//odd///" "$quoted"; do
 	ok "make install PREFIX='${odd#"$PWD"}'" make -C "$root" -s install NO_DEPS=1 B="$build" PREFIX="$odd"
 done
 ok 'it runs from a place with blanks' 'two words/bin/reheap' replay t.rht --backend libc --reps 1
+ok 'and from one with quotes' "$quoted/bin/reheap" replay t.rht --backend libc --reps 1
 ok 'and from ~' home/.local/bin/reheap replay t.rht --backend libc --reps 1
 mv 'two words' moved && ln -s "$PWD/moved/bin/reheap" linked
 ok 'also when it was moved' ./linked replay t.rht --backend libc --reps 1
@@ -180,13 +190,13 @@ if command -v pkg-config >/dev/null; then
 	ok 'and without a slash too many' fails grep -q //  odd/lib/pkgconfig/reheap.pc
 fi
 mv moved 'two words'
-for odd in "$PWD/two words" '~/.local' "$PWD/odd"; do
+for odd in "$PWD/two words" '~/.local' "$PWD/odd" "$quoted"; do
 	ok "make uninstall PREFIX='${odd#"$PWD"}'" make -C "$root" -s uninstall NO_DEPS=1 B="$build" PREFIX="$odd"
 done
 ok 'DESTDIR with blanks' make -C "$root" -s install NO_DEPS=1 B="$build" PREFIX=/usr DESTDIR="$PWD/stage of it"
 ok 'has all of it' test -x 'stage of it/usr/bin/reheap' -a -e 'stage of it/usr/lib/pkgconfig/reheap.pc'
 ok 'and leaves nothing' make -C "$root" -s uninstall NO_DEPS=1 B="$build" PREFIX=/usr DESTDIR="$PWD/stage of it"
-ok 'of all of them nothing is left' test -z "$(find 'two words' home odd 'stage of it' -type f -o -type l 2>/dev/null)"
+ok 'of all of them nothing is left' test -z "$(find 'two words' home odd "$quoted" 'stage of it' -type f -o -type l 2>/dev/null)"
 
 # The library shows what its headers declare, and nothing else.
 ok 'libreheap shows names of its own only' test -z "$(nm -D --defined-only "$place/lib/libreheap.so" |
