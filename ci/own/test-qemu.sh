@@ -15,7 +15,7 @@
 # Debian 12's qemu-user is fetched (one static program), because newer ones (since 9.1) have the
 # pages of the machine and no others, with a sysroot of Debian 12, into
 # ${XDG_CACHE_HOME:-~/.cache}/reheap/arm64. Exit 77 with a message where that cannot be had.
-# FETCH=no: what is not there already is a reason to skip.
+# INSTALLED=1 (.ci/run): for machines that have a cross gcc and a qemu-user; only libraries are fetched.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 # shellcheck source=ci/own/lib_arm64.sh
@@ -31,25 +31,26 @@ if [ "${1:-}" = /inside ]; then
 	mount -t binfmt_misc none /proc/sys/fs/binfmt_misc || exit 77
 	magic='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
 	mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
-	printf '%s' ":aarch64:M::$magic:$mask:$cache/qemu/usr/bin/qemu-aarch64-static:PF" >/proc/sys/fs/binfmt_misc/register || exit 77
+	printf '%s' ":aarch64:M::$magic:$mask:$QEMU:PF" >/proc/sys/fs/binfmt_misc/register || exit 77
 	shift 2
 	exec "$@"
 fi
 
-if [ "${FETCH:-}" = no ]; then
-	for there in "$cache/sysroot.done" "$cache/qemu.done"; do
-		[ -e "$there" ] || skip_all "$there is not there: make test-qemu fetches it"
-	done
-	command -v aarch64-linux-gnu-gcc >/dev/null || skip_all 'aarch64-linux-gnu-gcc is not installed'
-fi
-need_tools 'aarch64-linux-gnu-gcc dpkg-deb' 'gcc-aarch64-linux-gnu libc6-dev-arm64-cross'
-have_sysroot
-machine=$(dpkg --print-architecture)
 fetch_qemu() {
+	local machine
+	machine=$(dpkg --print-architecture)
 	apt_of bookworm "$machine" download qemu-user-static && mkdir -p "$cache/qemu" &&
 		unpack_all "bookworm-$machine" "$cache/qemu" && touch "$cache/qemu.done"
 }
-[ -e "$cache/qemu.done" ] || fetch_qemu >"$cache/fetch-qemu.log" 2>&1 ||
+export QEMU=$cache/qemu/usr/bin/qemu-aarch64-static
+if [ -n "${INSTALLED:-}" ]; then
+	command -v aarch64-linux-gnu-gcc >/dev/null || skip_all 'aarch64-linux-gnu-gcc is not installed'
+	[ -e "$cache/qemu.done" ] || QEMU=$(command -v qemu-aarch64-static || command -v qemu-aarch64) ||
+		skip_all 'qemu-user is not installed'
+fi
+need_tools 'aarch64-linux-gnu-gcc dpkg-deb' 'gcc-aarch64-linux-gnu libc6-dev-arm64-cross'
+have_sysroot
+[ -n "${INSTALLED:-}" ] || [ -e "$cache/qemu.done" ] || fetch_qemu >"$cache/fetch-qemu.log" 2>&1 ||
 	skip_all "Debian 12's qemu-user cannot be fetched: $cache/fetch-qemu.log"
 
 cat >"$cache/mincore.c" <<-'END_C'
@@ -101,6 +102,27 @@ late() {
 		END { exit bad > 0 || seen == 0 }'
 }
 check 'a publication comes before the look for sleepers' late
+
+# musl: the worker is linked and starts, of all other sources each is compiled (Debian has no musl
+# builds of the driver's libraries). Debian's musl, with the paths of its specs moved to where it is.
+musl=$cache/musl
+fetch_musl() {
+	rm -rf "$musl" && mkdir -p "$musl/headers" &&
+		apt_of bookworm arm64 clean && apt_of bookworm arm64 download musl musl-dev musl-tools &&
+		unpack_all bookworm-arm64 "$musl" &&
+		sed "s|/usr/|$musl/usr/|g" "$musl/usr/lib/aarch64-linux-musl/musl-gcc.specs" >"$musl/specs" &&
+		ln -s "$sysroot"/usr/include/{linux,asm-generic} "$sysroot/usr/include/aarch64-linux-gnu/asm" \
+			"$sysroot"/usr/include/{archive,archive_entry,jansson,jansson_config,sqlite3,zstd,zstd_errors,xxhash,sha2}.h \
+			"$musl/headers/" && touch "$cache/musl.done"
+}
+if [ -e "$cache/musl.done" ] || fetch_musl >"$cache/fetch-musl.log" 2>&1; then
+	check 'by musl: builds' make --no-print-directory -s -j"$(nproc)" NO_DEPS=1 AR=aarch64-linux-gnu-ar \
+		CC="aarch64-linux-gnu-gcc -specs $musl/specs -idirafter $musl/headers" LDFLAGS=-static \
+		B=build/aarch64-linux-musl build/aarch64-linux-musl/reheap-worker build/aarch64-linux-musl/libreheap.a
+	check 'the worker starts' emulated 4096 build/aarch64-linux-musl/reheap-worker version
+else
+	echo "ok $((tests += 1)) - by musl: builds # SKIP musl cannot be fetched: $cache/fetch-musl.log"
+fi
 
 # What qemu-user does its own way: address space and its limits, residence, huge pages, words after an
 # abort, and a late binding (above).
