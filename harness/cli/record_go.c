@@ -79,7 +79,7 @@ static enum rh_exit import_file(const struct opts *opts, const char *path, bool 
 				struct rh_err *err)
 {
 	const struct rh_importer *go = rh_importer_of("go", err);
-	_Alignas(16) unsigned char words[256] = { 0 };
+	_Alignas(16) unsigned char words[RH_IMPORT_OPTS_MAX] = { 0 };
 	struct rh_trace_make make = { .path = opts->out, .level = (int)opts->level };
 	struct rh_trace_totals totals;
 

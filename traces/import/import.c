@@ -12,6 +12,7 @@
 #include "traces/format/names.h"
 #include "traces/import/known.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -288,14 +289,22 @@ static int import_input(const struct rh_import_job *job, struct rh_input *input,
 
 int rh_import(const struct rh_import_job *job, struct rh_trace_totals *totals, struct rh_err *err)
 {
+	_Alignas(16) unsigned char defaults[RH_IMPORT_OPTS_MAX] = { 0 };
+	struct rh_import_job with_opts = *job;
 	struct rh_input *input;
 	int result;
 
+	assert(job->importer->opts_bytes <= sizeof(defaults));
+	if (!job->opts) {
+		if (rh_opt_defaults(job->importer->opts, defaults, err) < 0)
+			return -1;
+		with_opts.opts = defaults;
+	}
 	if (job->input)
-		return import_input(job, job->input, totals, err);
+		return import_input(&with_opts, job->input, totals, err);
 	if (rh_input_open(&input, job->path, err) < 0)
 		return -1;
-	result = import_input(job, input, totals, err);
+	result = import_input(&with_opts, input, totals, err);
 	rh_input_close(input);
 	return result;
 }

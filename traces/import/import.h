@@ -54,6 +54,8 @@ uint64_t rh_input_line_number(const struct rh_input *input);
 const char *rh_input_path(const struct rh_input *input);
 void rh_input_close(struct rh_input *input);
 
+enum { RH_IMPORT_OPTS_MAX = 256 };
+
 struct rh_importer {
 	const char *name; /* "android" */
 	const char *summary;
@@ -61,7 +63,7 @@ struct rh_importer {
 	/* Optional: NULL, or a sentence why it cannot read here (a tool is not installed). */
 	const char *(*absent_why)(void);
 	const struct rh_opt *opts; /* KEY=VALUE words after the file; NULL = none */
-	size_t opts_bytes;	   /* <= 256 */
+	size_t opts_bytes;	   /* <= RH_IMPORT_OPTS_MAX */
 	unsigned columns;	   /* enum rh_column it can fill */
 	bool has_lane_starts;	   /* lane_start events are lines of the input, not ours */
 	int level;		   /* of zstd, where none is asked for; 0 = the writer's */
@@ -83,15 +85,15 @@ const struct rh_importer *rh_importer_of(const char *name, struct rh_err *err);
 /* The importer whose format the first bytes are of, or NULL with RH_BAD_DATA. Takes nothing. */
 const struct rh_importer *rh_importer_by_content(struct rh_input *input, struct rh_err *err);
 
-#define RH_MAX_DAMAGE 0.01
+#define RH_MAX_DAMAGE 0.01 /* of the command line */
 
 struct rh_import_job {
 	const struct rh_importer *importer;
-	const char *path;	/* of the input, where `input` is NULL */
-	struct rh_input *input; /* opened already; stays the caller's */
-	const void *opts;
+	const char *path;		  /* of the input, where `input` is NULL */
+	struct rh_input *input;		  /* opened already; stays the caller's */
+	const void *opts;		  /* the importer's, filled; NULL: its defaults */
 	const struct rh_trace_make *make; /* its columns are set by the importer */
-	double max_damage;		  /* share of torn lines allowed (lines.h) */
+	double max_damage;		  /* share of torn lines allowed, 0 = none (lines.h) */
 };
 
 /*

@@ -172,6 +172,82 @@ examples=$place/share/doc/reheap/examples
 	fi
 }
 
+# What others write with the library: a tracer that knows addresses, a reader, an importer. Nothing is
+# filled in that need not be.
+cat >uses.c <<'END'
+#include <stdio.h>
+#include <reheap/import.h>
+#include <reheap/repair.h>
+
+static int stop(const struct rh_err *err)
+{
+	fprintf(stderr, "%s\n", err->text);
+	return err->code;
+}
+
+int main(int argc, char **argv)
+{
+	struct rh_trace_make make = { .path = "uses.rht" };
+	struct rh_trace_totals totals;
+	struct rh_event events[100];
+	struct rh_err err = { 0 };
+	struct rh_trace_out *out;
+	struct rh_trace *trace;
+	struct rh_build *build;
+	unsigned long long sum = 0;
+	int count;
+
+	if (rh_trace_create(&out, &make, &err) < 0 || rh_build_open(&build, out, &err) < 0)
+		return stop(&err);
+	for (unsigned i = 1; i <= 1000; i++) {
+		struct rh_build_block block = { .address = i * 64, .size = i };
+
+		if (rh_build_alloc(build, i % 3, &block, &err) < 0 ||
+		    (i > 10 && rh_build_free(build, 7, (i - 10) * 64, RH_NONE, &err) < 0))
+			return stop(&err);
+	}
+	if (rh_build_finish(build, &err) < 0 || rh_trace_finish(out, &totals, &err) < 0)
+		return stop(&err);
+	rh_build_close(build);
+	if (rh_trace_open(&trace, "uses.rht", &err) < 0)
+		return stop(&err);
+	while ((count = rh_trace_next(trace, events, 100, &err)) > 0)
+		for (int i = 0; i < count; i++)
+			sum += events[i].kind == RH_EV_ALLOC ? events[i].size : 0;
+	rh_trace_close(trace);
+	printf("%llu live, %llu bytes", (unsigned long long)totals.live_objects_end, sum);
+	for (int i = 1; i < argc; i++) {
+		struct rh_import_job job = { .path = argv[i], .make = &make };
+		struct rh_input *input;
+
+		if (rh_input_open(&input, argv[i], &err) < 0 ||
+		    !(job.importer = rh_importer_by_content(input, &err)))
+			return stop(&err);
+		rh_input_close(input);
+		if (rh_import(&job, &totals, &err) < 0)
+			return stop(&err);
+		printf(", %s: %llu", job.importer->name, (unsigned long long)totals.objects);
+	}
+	printf("\n");
+	return 0;
+}
+END
+printf 'thread,op,size,ptr\n1,malloc,10,0x10\n1,malloc,20,0x40\n2,free,0,0x10\n' >calls.csv
+printf '5\n3\n4\n1\na 0 512\na 1 128\nr 0 640\nf 1\n' >short.rep
+# shellcheck disable=SC2086  # flags are words
+ok 'a program with the library builds' cc -std=c11 -Wall -Wextra -Werror uses.c $cflags $libs -o uses
+is_exit 0 'it writes by addresses, reads, imports' ./uses calls.csv short.rep
+ok 'all that is there' grep -q -x '10 live, 500500 bytes, csv: 2, malloclab: 3' "$temp/.out"
+is_exit 65 'a file that is no recording is an error' ./uses uses.c
+# Each function that a header declares can be linked.
+for header in event trace repair import err opt; do
+	# shellcheck disable=SC2086
+	echo "#include <reheap/$header.h>" | cc -std=c11 -E $cflags -
+done | grep -v '^#' | tr '\n;{}' ' \n\n\n' | grep -oE '\brh_[a-z_0-9]+ ?\(' | tr -d ' (' | grep -v '_fn$' | sort -u >declared
+nm -D --defined-only "$place/lib/libreheap.so" | awk '{ sub(/@.*/, "", $3); print $3 }' | sort -u >shown
+ok "the library shows every function of its headers: $(comm -23 declared shown | tr '\n' ' ')" \
+	test -z "$(comm -23 declared shown)" -a "$(wc -l <declared)" -gt 50
+
 # Odd places: blanks, a ~ that no shell has expanded, slashes too many, quotes and what shells, sed and
 # make would read; the tree moved afterwards.
 export HOME=$PWD/home
