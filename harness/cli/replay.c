@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "alloc/base/printable.h"
 #include "harness/cli/command.h"
 #include "traces/format/trace.h"
 #include "harness/probe/hgrm.h"
@@ -208,6 +209,16 @@ static void fill_config(const struct replay_opts *o, int argc, char **argv,
 	clock_gettime(CLOCK_REALTIME, &result->started);
 }
 
+/* What --quiet leaves: why the exit status is not 0. */
+static void print_failures(const struct rh_result *result)
+{
+	for (size_t b = 0; b < result->backend_count; b++)
+		if (result->backends[b].status != RH_STATUS_OK)
+			rh_print(stderr, "reheap replay: %s: %s: %s\n", result->backends[b].text,
+				 rh_status_names[result->backends[b].status],
+				 result->backends[b].why);
+}
+
 static int print_all(const struct replay_opts *o, struct rh_result *result, struct rh_outfile *out,
 		     struct rh_err *err)
 {
@@ -218,6 +229,8 @@ static int print_all(const struct replay_opts *o, struct rh_result *result, stru
 		     0 ||
 	     rh_outfile_commit(out, err) < 0))
 		return -1;
+	if (o->quiet)
+		print_failures(result);
 	if (o->quiet || to_stdout)
 		return 0;
 	switch ((enum format)o->format) {

@@ -55,6 +55,8 @@ if command -v cc >/dev/null; then
 	"$reheap" replay t.rht --backend libc,./crash.so --reps 2 -o f.json >.out 2>.err </dev/null
 	code=$?
 	ok "a crashing allocator is a failed trial, exit 1 (got $code)" test $code = 1
+	is_exit 1 'quietly, too' "$reheap" replay t.rht --backend libc,./crash.so --reps 1 -q
+	says 'crash.so: failed: .*signal 6' 'with the reason alone'
 	ok 'the others were measured' grep -q '"status": *"ok"' f.json
 	ok 'the result says where it died' grep -q '"died_at": *{' f.json
 	is_exit 0 'and can be drawn' "$reheap" plot f.json -o drawn
