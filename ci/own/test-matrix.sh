@@ -10,6 +10,7 @@
 #   FULL=1       each system with each compiler, with all and with none, musl, each part alone
 #                missing; every end-to-end test
 #   ROWS='...'   these rows
+#   TESTS=REGEX, SCRIPTS=REGEX   the unit tests and end-to-end tests whose path begins so (alloc/)
 #   SHOW=1       runs none of them: the lines of the last run of each
 #
 # Ends with one line for each row, and exit 1 when one failed. A row that cannot be tried here is
@@ -27,7 +28,7 @@ ubuntu=${MIRROR_UBUNTU:-https://archive.ubuntu.com/ubuntu}
 # ---- within the namespace, in the chroot ----
 
 # Of the end-to-end tests those where systems differ: loaders, allocators, shells, installed files.
-scripts='ci/own/e2e/(install|backends|order|record|record-families|probes)[.]sh'
+scripts=${SCRIPTS:-ci/own/e2e/(install|backends|order|record|record-families|probes)[.]sh}
 [ -z "${FULL:-}" ] || scripts=ci/own/e2e/
 
 # What one row says: lines `system`, `compiler`, `build`, `tests`, `scripts`, `replay`, each TAB and
@@ -51,7 +52,7 @@ inside() {
 		exit 1
 	fi
 	# A niced run on a busy machine must not count as a hang.
-	TIMEOUT=1200 ci/own/test.sh build unit >/row/unit.log 2>&1
+	ONLY=${TESTS:-} TIMEOUT=1200 ci/own/test.sh build unit >/row/unit.log 2>&1
 	printf 'tests\t%s\n' "$(tail -n 1 /row/unit.log)"
 	grep '^failed ' /row/unit.log | head -n 5 | sed 's/^failed /failed\tunit tests: /'
 	# CC: what tests compile of their own is by the row's compiler, too.
