@@ -43,9 +43,9 @@ void rh_bins_init(struct rh_lane *lane)
 
 		lane->bin[spc].limit = (uint16_t)limit;
 		lane->bin[spc].room = (int32_t)limit;
-		lane->bin[spc].batch = (uint16_t)(bytes ? BATCH_BYTES / bytes : 0);
-		if (lane->bin[spc].batch > BATCH_MAX)
-			lane->bin[spc].batch = BATCH_MAX;
+		unsigned batch = bytes ? BATCH_BYTES / bytes : 0;
+
+		lane->bin[spc].batch = (uint8_t)(batch < BATCH_MAX ? batch : BATCH_MAX);
 		assert(lane->bin[spc].batch <= limit); /* filling an empty bin never overflows it */
 	}
 }

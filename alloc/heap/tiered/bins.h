@@ -15,6 +15,11 @@
  * 9.31, 16 KiB 48.1 and 9.38, 24 KiB 47.4 and 9.32, 32 KiB 47.6 and 9.41). */
 enum { BIN_BYTES = 24576, BIN_BYTES_MIN = 2048, BIN_MIN = 2, BIN_MAX = 512 };
 
+static inline uint32_t rh_bin_length(const struct bin *bin)
+{
+	return (uint32_t)(bin->limit - bin->room);
+}
+
 /* What a bin may hold in a heap that has so much in use. */
 uint32_t rh_bin_bytes(uint64_t in_use);
 /* Sets up the limits of a new lane, whose bins are empty. */

@@ -22,8 +22,9 @@ static inline void rh_poison_slot(const struct rh_lane *lane, const struct bin *
 	rh_debug_assert(bin > lane->bin && bin < lane->bin + TIER_SPC_MAX);
 	rh_poison(p, class->elem_bytes - class->header_bytes);
 }
-/* Gives a list of blocks of one class back to their spans. */
-void rh_release_list(struct rh_lane *lane, unsigned spc, void *list);
+/* Gives the first `count` blocks of a list, which are of one class, back to their spans. Returns
+ * the rest of it. */
+void *rh_release_list(struct rh_lane *lane, unsigned spc, void *list, uint32_t count);
 /* The spans of a class that nobody owns, locked. */
 struct mcentral *rh_lock_central(struct rh_heap *heap, unsigned spc);
 /* Written when it changes only: classes share its cache line. Central lock held. */

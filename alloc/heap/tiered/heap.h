@@ -118,7 +118,9 @@ struct mspan {
 	uint32_t elem_bytes; /* 0 for large: page_count says it */
 	uint32_t div_mul;
 	_Atomic(struct rh_lane *) owner;
-	/* written when the span changes hands */
+	uint64_t inline_bits[SPAN_INLINE_WORDS]; /* all bitmaps, where they fit */
+	/* Up to here a cache line, all that a block which is freed asks for. Written when the span
+	 * changes hands: */
 	struct mspan *next, *prev;
 	struct span_list *list; /* the list it stands in */
 	uint32_t page_count;
@@ -131,11 +133,11 @@ struct mspan {
 	_Atomic uint8_t *tiny_live; /* tiny class, collected modes: live parts of a slot */
 	struct mspan *remote_next;  /* on its owner's remote list */
 	_Atomic uint32_t dead_count;
-	uint16_t bit_words;			 /* capacity of each bitmap */
-	uint16_t tiny_bytes;			 /* capacity of tiny_live */
-	uint64_t inline_bits[SPAN_INLINE_WORDS]; /* all bitmaps, where they fit */
+	uint16_t bit_words;  /* capacity of each bitmap */
+	uint16_t tiny_bytes; /* capacity of tiny_live */
 };
 _Static_assert(sizeof(struct mspan) == 2 * RH_CACHE_LINE, "two cache lines, not three");
+_Static_assert(offsetof(struct mspan, next) == RH_CACHE_LINE, "frees touch one of them");
 
 /* Frees from others (explicit), or from everyone (collected modes). */
 static inline _Atomic uint64_t *rh_span_dead_bits(const struct mspan *span)
@@ -225,7 +227,8 @@ struct bin {
 	void *head;
 	int32_t room;
 	uint16_t limit;
-	uint16_t batch;	 /* slots to put in when empty */
+	uint8_t batch;	 /* slots to put in when empty */
+	uint8_t flushed; /* allocs when it overflowed last, the lowest bits of it */
 	uint64_t allocs; /* every alloc of the class, by bin or not */
 	uint64_t misses; /* of these, how many found the bin empty */
 };
@@ -328,6 +331,7 @@ struct rh_lane {
 	uint32_t unseen_pages;		       /* stashed since this lane looked at the heap last */
 	uint32_t bin_bytes;   /* what a bin may hold, by what the heap has in use */
 	bool keeps_large;     /* large blocks come from the stash first (stash.h) */
+	bool by_address;      /* runs are taken from below (mheap_resize.c) */
 	bool released_zero;   /* pages given back are known to read as zero */
 	uint64_t unpark_from; /* when so much is in memory, what the lane parks is looked at */
 	/* gc=explicit: the class that malloc's callers get for this one (serves.c) */

@@ -91,7 +91,7 @@ static int open_maps(struct rh_heap *heap)
 		/* Under the heap lock already, so their memory needs no second one. */
 		.from = &heap->structs,
 		.object_bytes = sizeof(struct mspan),
-		.align = 8,
+		.align = RH_CACHE_LINE,
 		.first = record_span,
 		.ctx = heap,
 	};

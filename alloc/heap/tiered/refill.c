@@ -80,7 +80,7 @@ static inline void grow_batch(struct rh_lane *lane, unsigned spc)
 	batch = batch > MANY_MAX ? MANY_MAX : batch;
 	batch = batch > bin->limit ? bin->limit : batch;
 	if (bin->batch < batch)
-		bin->batch = (uint16_t)batch;
+		bin->batch = (uint8_t)batch;
 }
 
 /* A page of the lane's page cache as a span, or a stashed one: most of what rh_span_alloc does for
@@ -205,12 +205,13 @@ static void let_go(struct rh_lane *lane, unsigned spc)
 {
 	struct bin *bin = &lane->bin[spc];
 	struct mspan *span = lane->alloc[spc];
+	uint32_t count = rh_bin_length(bin);
 	void *list = bin->head;
 
 	rh_debug_assert(spc > 1 && spc < TIER_SPC_MAX);
 	bin->head = NULL;
 	bin->room = bin->limit;
-	rh_release_list(lane, spc, list);
+	rh_release_list(lane, spc, list, count);
 	if (!idle(lane, spc))
 		return;
 	lane->alloc[spc] = &lane->heap->dummy;
