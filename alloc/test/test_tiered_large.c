@@ -244,6 +244,49 @@ static void lengths_come_in_steps(void **state)
 	close_heap();
 }
 
+/* Buffers that double in turn until each is freed at 2 MiB, a quarter as much live at most times:
+ * one that cannot double in memory that is there moves to where it can (2.1 times as much as was
+ * live at the peak, before). */
+static void buffers_that_double_use_what_there_is(void **state)
+{
+	enum { BUFFERS = 64, ROUNDS = 30000, END = 2 << 20 };
+	static unsigned char *buffer[BUFFERS];
+	static size_t bytes[BUFFERS];
+	uint64_t seed = 1, live = 0, most = 0;
+
+	(void)state;
+	open_heap(rh_tier_profile_of(TIER_PROFILE_DEFAULT), TIER_GC_EXPLICIT);
+	for (size_t i = 0; i < ROUNDS; i++) {
+		size_t at, next;
+
+		seed = seed * 6364136223846793005u + 1442695040888963407u;
+		at = (seed >> 33) % BUFFERS;
+		next = bytes[at] ? 2 * bytes[at] : 16 + (seed >> 40) % 49;
+		live += next - bytes[at];
+		most = live > most ? live : most;
+		if (!bytes[at]) {
+			buffer[at] = ops->alloc(lane, next);
+			buffer[at][0] = (unsigned char)at;
+		} else {
+			buffer[at] = ops->resize(lane, buffer[at], bytes[at], next);
+			assert_int_equal(buffer[at][0], at);
+		}
+		bytes[at] = next;
+		if (next <= END / 2)
+			continue;
+		ops->free(lane, buffer[at], next);
+		live -= next;
+		bytes[at] = 0;
+	}
+	assert_in_range(figure("HeapInuse") + figure("HeapIdle") - figure("HeapReleased"), live,
+			most + most / 2);
+	for (size_t i = 0; i < BUFFERS; i++) {
+		if (bytes[i])
+			ops->free(lane, buffer[i], bytes[i]);
+	}
+	close_heap();
+}
+
 /* Six blocks of five pages, one behind the other. */
 enum { FIVE = 5 * 8192, SIX = 6 };
 
@@ -373,6 +416,7 @@ int main(void)
 		cmocka_unit_test(a_buffer_takes_the_place_of_the_last),
 		cmocka_unit_test(lengths_come_in_steps),
 		cmocka_unit_test(a_small_heap_uses_what_it_parks),
+		cmocka_unit_test(buffers_that_double_use_what_there_is),
 		cmocka_unit_test(what_blocks_leave_is_joined_and_cut),
 		cmocka_unit_test(places_of_two_lanes_stay_apart),
 		cmocka_unit_test(a_block_grows_into_what_the_next_left),

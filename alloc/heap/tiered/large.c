@@ -152,8 +152,10 @@ size_t rh_large_room(struct rh_lane *lane, const struct mspan *span, size_t size
 
 	rh_debug_assert(size > 0);
 	/* The first growth gets no slack: a block that has grown before is the likelier one to
-	 * grow again. */
-	if (span->elem_bytes || !span->grown || size >= TIER_WINDOW / 2)
+	 * grow again. Nor does one that grows by a quarter and more at once, whose next step
+	 * no slack would hold. */
+	if (span->elem_bytes || !span->grown || size >= TIER_WINDOW / 2 ||
+	    size / (GROWTH_SHARE + 1) >= rh_span_bytes(span) / GROWTH_SHARE)
 		return size;
 	tier_add(&lane->n.slack_bytes, slack);
 	return size + slack;

@@ -169,10 +169,39 @@ void rh_stash_run(struct rh_lane *lane, uintptr_t page, size_t page_count)
 	rh_stash_give(lane, with_pages(lane, page, page_count));
 }
 
+/* The lowest of the runs that are long enough, or of the first LOOKS of them: a hundred
+ * instructions more than one of the shortest, and longer runs stay free above. */
+static __attribute__((noinline)) struct mspan *lowest(const struct rh_lane *lane, size_t page_count)
+{
+	enum { LOOKS = 64 };
+	unsigned looks = LOOKS, first = rh_stash_bin(page_count), bin;
+	struct mspan *best = NULL;
+
+	for (unsigned word = first / 64; word < STASH_WORDS; word++) {
+		uint64_t bins = lane->stash_bins[word];
+
+		if (word == first / 64)
+			bins &= ~(uint64_t)0 << first % 64;
+		for (; bins && looks; bins &= bins - 1) {
+			struct mspan *span;
+
+			bin = word * 64 + (unsigned)__builtin_ctzll(bins);
+			for (span = lane->stash[bin]; span && looks; span = span->next, looks--) {
+				if (span->page_count >= page_count &&
+				    (!best || span->base < best->base))
+					best = span;
+			}
+		}
+	}
+	return best;
+}
+
 struct mspan *rh_stash_take(struct rh_lane *lane, size_t page_count)
 {
 	struct mspan *span = rh_stash_find(lane, page_count), *rest;
 
+	if (span && lane->by_address)
+		span = lowest(lane, page_count);
 	if (!span)
 		return NULL;
 	if (tier_unlikely(span->page_count > page_count && !lane->span_cache_count))
