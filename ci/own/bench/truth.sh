@@ -12,7 +12,8 @@
 # It can be stopped and called again: results in OUT with the same settings are not run again,
 # unless AGAIN=1. HALF=tune or HALF=report runs and counts half of the programs, by a hash of their
 # names: a model is changed on the former and reported on the latter. The tables as Markdown go to
-# OUT/table.md; WRITE=1 puts them between the marks in README.md. COUNTS= another OUT that was made
+# OUT/table.md; WRITE=1 puts them between the marks in README.md, and with KEEP=1 rows of programs that
+# did not run now stay there, marked. COUNTS= another OUT that was made
 # with INSTRUCTIONS=1: its instructions stand in the table beside what was timed, for counts need no
 # quiet machine and times do.
 set -u
@@ -219,15 +220,16 @@ done
 # What the tables say, cell by cell.
 # shellcheck disable=SC2086 # names of ours
 # gawk 5.2 cannot take an element that nothing was put into as an argument, hence the + 0.
-awk -v table="$out/table.md" -v settings="$settings${COUNTS:+; instructions: $(cat "$COUNTS/settings")}" -v halves="$halves" -v counts_in="${COUNTS-}/" -v rounds="${REPS:-6}" '
+settings="$settings${COUNTS:+; instructions: $(cat "$COUNTS/settings")}"
+awk -v table="$out/rows.md" -v halves="$halves" -v counts_in="${COUNTS-}/" -v rounds="${REPS:-6}" '
 	function of(some, whole) { return whole ? some " of " whole : "-" }
 	# What validate says of a miss, and how much of the program the replay covers.
 	function reason(line) {
 		return (match(line, /(off by|cannot tell|predicted).*/) ? "; validate: " substr(line, RSTART) : "") \
 			(share[program] ? "; the heap is " share[program] " of the CPU time" : "")
 	}
-	function row(x, of_half, of_cpu, before) {
-		printf "| %s%s | %s | %s | %d of %d | %d of %d | %d | %s | %d of %d | %s | %s |\n", before, x, of_half, of_cpu,
+	function row(x, of_half, of_cpu) {
+		printf "| %s | %s | %s | %d of %d | %d of %d | %d | %s | %d of %d | %s | %s |\n", x, of_half, of_cpu,
 			sign_of[x], clear_of[x], third_of[x], clear_of[x], elsewhere_of[x],
 			of(code_third[x] + 0, code_clear[x] + 0), near_of[x], cell_of[x],
 			of(exact_of[x, "ir"] + 0, count_of[x, "ir"] + 0),
@@ -303,29 +305,8 @@ awk -v table="$out/table.md" -v settings="$settings${COUNTS:+; instructions: $(c
 	}
 	END {
 		if (!cells) { print "nothing was validated"; exit 1 }
-		print "| " programs " programs | half | the heap, of the CPU | sign of CPU time | its size, to a third | missed, and seen in the program | time in the allocator, to a third | peak memory, to 10 % or 1 MiB | instructions in the heap, to 5 % of them | of the whole program |" >table
-		print "|---|---|---|---|---|---|---|---|---|---|" >table
 		for (i = 1; i <= programs; i++)
-			row(order[i], half[order[i]], share[order[i]], "")
-		for (i = 1; i <= programs; i++) {
-			x = order[i]
-			whole = half[x]
-			for (k = 0; k < 2; k++) {
-				sign_of[whole] += sign_of[x]; clear_of[whole] += clear_of[x]; third_of[whole] += third_of[x]
-				near_of[whole] += near_of[x]; cell_of[whole] += cell_of[x]
-				elsewhere_of[whole] += elsewhere_of[x]
-				code_clear[whole] += code_clear[x]; code_third[whole] += code_third[x]
-				for (n = 1; n <= 2; n++) {
-					exact_of[whole, counted[n]] += exact_of[x, counted[n]]
-					count_of[whole, counted[n]] += count_of[x, counted[n]]
-				}
-				whole = "all"
-			}
-		}
-		if (cell_of["tune"]) row("tune", "", "", "all of ")
-		if (cell_of["report"]) row("report", "", "", "all of ")
-		row("all", "", "", "")
-		printf "\n(%s)\n", settings >table
+			row(order[i], half[order[i]], share[order[i]])
 		printf "\npeak memory within 10 %% or 1 MiB: %d of %d cells, %.0f %% (goal 90)\n", near, cells, 100 * near / cells
 		if (counts["ir"] + 0) {
 			printf "instructions in the heap within 5 %% of them: %s cells, %.0f %% (goal 90)\n", of(exact["ir"] + 0, counts["ir"] + 0), 100 * exact["ir"] / counts["ir"]
@@ -338,5 +319,66 @@ awk -v table="$out/table.md" -v settings="$settings${COUNTS:+; instructions: $(c
 		if (codes) printf "user time in the allocator, size within a third where it is significant: %d of %d\n", code_third["every"], code_clear["every"]
 		if (missed) printf "missed:\n%s", missed
 	}' $seen || exit
+
+# The rows as a table with sums. KEEP=1: rows of programs that did not run now stay as README.md has
+# them, marked; a column that a kept row does not have is empty there.
+readme=$(dirname "$0")/../../../README.md
+sed -n '/^<!-- truth -->$/,/^<!-- \/truth -->$/p' "$readme" >"$work/before.md"
+[ -n "${KEEP-}" ] || : >"$work/before.md"
+awk -F ' *[|] *' -v settings="$settings" '
+	function add(whole, i, cell,   of) {
+		if (cell ~ /^[0-9]+ of [0-9]+$/) {
+			split(cell, of, " of ")
+			some[whole, i] += of[1]; all[whole, i] += of[2]; paired[i] = 1
+		} else if (cell ~ /^[0-9]+$/) some[whole, i] += cell
+	}
+	function take(name,   i) {
+		rows[++count] = name
+		for (i = 3; i <= 11; i++) {
+			cell[count, i] = $i
+			if (i > 4) { add($3, i, $i); add("all", i, $i) }
+		}
+		seen[$3]++
+	}
+	function sums(title, whole,   i) {
+		printf "| %s |  |  |", title
+		for (i = 5; i <= 11; i++)
+			if (paired[i]) printf " %s |", all[whole, i] ? some[whole, i] " of " all[whole, i] : "-"
+			else printf " %d |", some[whole, i]
+		print ""
+	}
+	/^[|] (all|[0-9]+ programs|---)/ || /^[|]---/ || /^$/ || /^<!--/ { next }
+	/^[(]/ { earlier = substr($0, 2, length($0) - 2); next }
+	FNR == NR { take($2); now[$2] = count; next }
+	{
+		name = $2; sub(/ †$/, "", name)
+		if (name in now) { # timed anew, and its instructions counted before
+			for (i = 10; i <= 11; i++) {
+				old = $(i - (NF < 13 ? 2 : 0)); sub(/ †$/, "", old)
+				if (cell[now[name], i] != "-" || old == "-") continue
+				cell[now[name], i] = old " †"; kept = 1
+				add(cell[now[name], 3], i, old); add("all", i, old)
+			}
+			next
+		}
+		if (NF < 13) { # a table without samples: two columns fewer
+			$0 = "| " $2 " | " $3 " | " $4 " | " $5 " | " $6 " | - | - | " $7 " | " $8 " | " $9 " |"
+			$0 = $0
+		}
+		take(name " †"); kept = 1
+	}
+	END {
+		printf "| %d programs | half | the heap, of the CPU | sign of CPU time | its size, to a third | missed, and seen in the program | time in the allocator, to a third | peak memory, to 10 %% or 1 MiB | instructions in the heap, to 5 %% of them | of the whole program |\n", count
+		print "|---|---|---|---|---|---|---|---|---|---|"
+		for (r = 1; r <= count; r++) {
+			printf "| %s |", rows[r]
+			for (i = 3; i <= 11; i++) printf " %s |", cell[r, i]
+			print ""
+		}
+		if (seen["tune"]) sums("all of tune", "tune")
+		if (seen["report"]) sums("all of report", "report")
+		sums("all", "all")
+		printf "\n(%s%s)\n", settings, kept ? "; †: " earlier : ""
+	}' "$out/rows.md" "$work/before.md" >"$out/table.md"
 [ -z "${WRITE-}" ] || sed -i -e '/^<!-- truth -->$/,/^<!-- \/truth -->$/ { /^<!-- truth -->$/r '"$out/table.md" \
-	-e '/^<!--/!d }' "$(dirname "$0")/../../../README.md"
+	-e '/^<!--/!d }' "$readme"
