@@ -180,6 +180,16 @@ static void print_table(const struct rh_validate *v, const struct validate_opts 
 		 argv[words] ? " ..." : "", 1e3 * v->cpu_s, v->rss_bytes / (1 << 20),
 		 (unsigned long long)v->events, v->rows[v->base].name, 100 * share,
 		 100 * (1 - share));
+	if (isfinite(v->inside_s))
+		rh_print(stdout, "by samples, %.0f ms are in the allocator's own code",
+			 1e3 * v->inside_s);
+	if (isfinite(v->inside_s) && v->scale != 1)
+		rh_print(stdout,
+			 ", %.2f times as long as in the replay: its times of calls are scaled "
+			 "by that",
+			 v->scale);
+	if (isfinite(v->inside_s))
+		rh_print(stdout, "\n");
 	for (int f = 0; f < (o->verbose ? RH_VALIDATE_FIELDS : RH_VALIDATE_JUDGED); f++)
 		if (is_asked(v, o, (enum rh_validate_field)f))
 			print_field(v, (enum rh_validate_field)f);

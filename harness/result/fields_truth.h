@@ -60,6 +60,9 @@
 	F(REAL, _, cpu_s, EVER, "s", "CPU time under the baseline, median")              \
 	F(REAL, _, load_s, EVER, "s", "of it, loading")                                  \
 	F(REAL, _, heap_s, EVER, "s", "the heap's own by replay, net of the floor")      \
+	F(REAL, _, calls_scale, MAY, "",                                                 \
+	  "on the baseline, user time in the allocator's code: the program's / the "     \
+	  "replay's; predicted times of calls are scaled by it")                         \
 	F(REAL, _, rss_bytes, EVER, "bytes", "most resident under the baseline, median") \
 	F(LIST, truth_change, changes, EVER, "", "predicted beside observed")            \
 	F(LIST, truth_seen, seen, EVER, "", "what was observed, by backend")

@@ -14,6 +14,8 @@
  *	   (validate_paced.c)
  *	5  of the user time of both sides the part in the allocator's own code, by samples: what
  *	   changes elsewhere is the program's own and is not predicted (harness/launch/samples.h)
+ *	   On the baseline that also shows how much longer calls take in the program than in the
+ *	   replay, and the predictions are scaled by it
  *	6  change against the baseline, predicted beside observed (validate_compare.c), which
  *	   becomes a part of the result (harness/result/fields_truth.h)
  *
@@ -121,8 +123,10 @@ struct rh_validate {
 	char linked[64];	       /* the allocator that the program links; "" = libc's */
 	char behind[96];	       /* that, and the C++ runtime if it has one */
 	struct rh_runner runner;
-	double cpu_s, load_s;	   /* of the program under the baseline, and of loading it */
-	double heap_s;		   /* the heap's own CPU time by the replay, net of the floor */
+	double cpu_s, load_s; /* of the program under the baseline, and of loading it */
+	double heap_s;	      /* the heap's own CPU time by the replay, net of the floor */
+	double scale; /* by which the time of calls was scaled: they meet colder caches; 1 = it was
+			 not */
 	double heap_instructions;  /* likewise, by callgrind; NaN = not asked for */
 	double inside_s, others_s; /* observed under the baseline: in the allocator's code, and of
 				    * processes that it started; NaN = not sampled */

@@ -146,8 +146,15 @@ static int record_to(const struct rh_validate_config *config, const char *path, 
 	int result;
 
 	*recorded = (struct recorded){ .calls = 0 };
-	if (record(config, path, preload, &recorded->left, err) < 0 ||
-	    rh_trace_open(&trace, path, err) < 0)
+	if (record(config, path, preload, &recorded->left, err) < 0)
+		return -1;
+	/* The recorder itself was ended, before it had begun. */
+	if (config->driver && access(path, F_OK) < 0)
+		return rh_fail(err, RH_FAILED,
+			       "the driver ended before %s had begun: it must wait for the server, "
+			       "load it, and then end",
+			       config->argv[0]);
+	if (rh_trace_open(&trace, path, err) < 0)
 		return -1;
 	result = count_calls(trace, recorded, err);
 	name = result == 0 ? rh_trace_note_of(trace, "allocator") : NULL;

@@ -14,7 +14,7 @@ validate() {
 refused() { ! grep -q '^change of' out && test $ended != 0; }
 
 # Blocks and work, by the letters it reads: 2000 blocks for each; w: writes a lot, b: works in a
-# background process of its own session, c: in a child, x: exits with 3, k: dies.
+# background process of its own session, c: in a child, s: sleeps, x: exits with 3, k: dies.
 cat >job.c <<'END'
 #include <fcntl.h>
 #include <stdio.h>
@@ -71,6 +71,9 @@ int main(int argc, char **argv)
 		case 'x':
 			fprintf(stderr, "one\nthe reason\n");
 			return 3;
+		case 's':
+			sleep(100);
+			break;
 		case 'k':
 			abort();
 		default:
@@ -161,6 +164,12 @@ ok 'one that goes on in the background is refused' refused
 ok 'with the way to validate it' grep -q \
 	'goes on in the background, in 1 process that it left: .*--driver' err
 ok 'and nothing of it runs on' fails pgrep -x -f './job b'
+is_exit 1 'a driver that does not wait is refused' "$reheap" validate -q --reps 1 \
+	--backend libc,busy=./busy.so --driver true -- ./job nn
+says 'the driver ended before|made [0-9]+ heap calls|takes [0-9]+ ms' 'with the reason'
+is_exit 1 'so is a program that does not end' "$reheap" validate -q --reps 1 --timeout 3s \
+	--backend libc,busy=./busy.so -- ./job s
+says 'job did not end in time' 'with the reason'
 long=$(printf 'n%.0s' $(seq 200))
 cp job "$long"
 ok 'names may be long' validate --backend libc,busy=./busy.so -- "./$long" nn
