@@ -131,6 +131,7 @@ static int scan(const struct rh_filemap *file, const char *path, struct rh_libra
 	struct symbols symbols;
 	bool has_free = false;
 
+	assert(!library->has_malloc);
 	if (read_symbols(file, path, &symbols, err) < 0)
 		return -1;
 	for (uint64_t s = 0; s < symbols.count; s++)
@@ -185,6 +186,7 @@ static const char *function_of(const struct symbols *symbols, uint64_t at)
 {
 	const ElfW(Sym) *symbol = &symbols->first[at];
 
+	assert(at < symbols->count);
 	if (symbol->st_shndx == SHN_UNDEF || symbol->st_name >= symbols->names_bytes ||
 	    (ELF64_ST_TYPE(symbol->st_info) != STT_FUNC &&
 	     ELF64_ST_TYPE(symbol->st_info) != STT_GNU_IFUNC))
@@ -197,6 +199,7 @@ static bool neighbours(const struct symbols *symbols, uint64_t *first, uint64_t 
 {
 	uint64_t malloc_at = 0, free_at = 0;
 
+	assert(symbols->count == 0 || symbols->names[symbols->names_bytes - 1] == '\0');
 	for (uint64_t s = 0; s < symbols->count; s++) {
 		const char *name = function_of(symbols, s);
 
@@ -229,6 +232,7 @@ static bool into_file(const struct rh_filemap *file, uint64_t *first, uint64_t *
 	const ElfW(Phdr) *rows =
 		head ? part(file, head->e_phoff, head->e_phnum, sizeof(*rows)) : NULL;
 
+	assert(*first < *end);
 	for (unsigned i = 0; rows && i < head->e_phnum; i++) {
 		const ElfW(Phdr) *row = &rows[i];
 

@@ -165,6 +165,19 @@ static bool is_asked(const struct rh_validate *v, const struct validate_opts *o,
 	return (field != RH_VALIDATE_INSTRUCTIONS && field != RH_VALIDATE_HEAP) || o->instructions;
 }
 
+static void print_samples(const struct rh_validate *v)
+{
+	if (!isfinite(v->inside_s))
+		return;
+	rh_print(stdout, "by samples, %.0f ms are in the allocator's own code", 1e3 * v->inside_s);
+	if (v->scale != 1)
+		rh_print(stdout,
+			 ", %.2f times as long as in the replay: its times of calls are scaled "
+			 "by that",
+			 v->scale);
+	rh_print(stdout, "\n");
+}
+
 static void print_table(const struct rh_validate *v, const struct validate_opts *o, char **argv)
 {
 	double share = rh_validate_share(v);
@@ -180,16 +193,7 @@ static void print_table(const struct rh_validate *v, const struct validate_opts 
 		 argv[words] ? " ..." : "", 1e3 * v->cpu_s, v->rss_bytes / (1 << 20),
 		 (unsigned long long)v->events, v->rows[v->base].name, 100 * share,
 		 100 * (1 - share));
-	if (isfinite(v->inside_s))
-		rh_print(stdout, "by samples, %.0f ms are in the allocator's own code",
-			 1e3 * v->inside_s);
-	if (isfinite(v->inside_s) && v->scale != 1)
-		rh_print(stdout,
-			 ", %.2f times as long as in the replay: its times of calls are scaled "
-			 "by that",
-			 v->scale);
-	if (isfinite(v->inside_s))
-		rh_print(stdout, "\n");
+	print_samples(v);
 	for (int f = 0; f < (o->verbose ? RH_VALIDATE_FIELDS : RH_VALIDATE_JUDGED); f++)
 		if (is_asked(v, o, (enum rh_validate_field)f))
 			print_field(v, (enum rh_validate_field)f);
