@@ -17,7 +17,9 @@
 #include "harness/result/record.h"
 #include "harness/probe/counters.h"
 #include "harness/probe/probe_memory.h"
+#include "harness/run/invocation.h"
 #include "harness/run/run.h"
+#include "alloc/base/interrupt.h"
 #include "traces/format/trace.h"
 #include "alloc/base/printable.h"
 
@@ -241,7 +243,8 @@ static void report_backends(struct findings *all, const struct rh_result *result
 static int try_replay(const char *backends, const char *probes, struct rh_result *result,
 		      struct rh_err *err)
 {
-	char path[] = "/tmp/reheap-doctor-XXXXXX", *traces[] = { path };
+	const char *base = getenv("TMPDIR");
+	char path[4096], *traces[] = { path };
 	struct rh_run_config config = {
 		.traces = traces,
 		.trace_count = 1,
@@ -255,10 +258,13 @@ static int try_replay(const char *backends, const char *probes, struct rh_result
 		.timeout_ns = 20ull * 1000000000u,
 		.quiet = true,
 	};
-	int fd = mkstemp(path), failed;
+	int fd, failed;
 
+	snprintf(path, sizeof(path), "%.4000s/reheap-doctor-XXXXXX", base && *base ? base : "/tmp");
+	fd = mkstemp(path);
 	if (fd < 0)
-		return rh_fail_errno(err, RH_CANT_CREATE, "no temporary file in /tmp");
+		return rh_fail_errno(err, RH_CANT_CREATE, "no temporary file can be made: %s",
+				     path);
 	close(fd);
 	failed = make_trace(path, err) < 0 || rh_run_prepare(&config, result, err) < 0 ||
 		 rh_run_trials(&config, result, err) < 0;
@@ -379,6 +385,7 @@ static enum rh_exit run_doctor(const void *opaque, int argc, char **argv, struct
 
 	(void)argc;
 	(void)argv;
+	rh_interrupts_watch(); /* or the traces that it tries would stay behind */
 	rh_host_read(&result.host);
 	rh_clock_calibrate(&result.clock, 0);
 	look_at_clock(&all, &result.clock);
@@ -389,15 +396,18 @@ static enum rh_exit run_doctor(const void *opaque, int argc, char **argv, struct
 	look_at_tools(&all);
 	if (failed == 0)
 		failed = look_at_allocators(&all, &result, err);
-	if (failed == 0 && o->json)
-		print_json(&all);
-	else if (failed == 0)
-		print_text(&all);
+	if (failed == 0 && !rh_interrupted) {
+		if (o->json)
+			print_json(&all);
+		else
+			print_text(&all);
+	}
 	for (size_t i = 0; i < all.count; i++)
 		if (strcmp(all.rows[i].group, "allocators") == 0)
 			free((char *)all.rows[i].name);
 	free(all.rows);
 	rh_result_free(&result);
+	rh_interrupts_obey();
 	return failed < 0 ? err->code : all.broken ? RH_FAILED : RH_OK;
 }
 

@@ -20,6 +20,16 @@ ok 'what is absent has a reason' bash -c '! grep -E "^  absent +[a-zA-Z0-9_]+ *$
 is_exit 0 'doctor speaks JSON' "$reheap" doctor --json
 ok 'with a schema' grep -q '"reheap.doctor/1"' .out
 
+# Stopped, it leaves no trace of what it tried, and dies of the signal.
+mkdir doctors
+TMPDIR=$temp/doctors "$reheap" doctor >.out 2>&1 </dev/null &
+doctor=$!
+until_true bash -c 'test -n "$(ls doctors)" || test ! -d /proc/'$doctor
+kill -TERM $doctor
+wait $doctor
+ok 'a doctor that is stopped dies of the signal' test $? = 143
+ok '  and leaves no file behind' test -z "$(ls doctors)"
+
 "$reheap" replay t.rht --backend libc --reps 1 --counters perf --format csv >.out 2>.err
 code=$?
 ok 'perf alone counts, or is partial' test $code = 0 -o $code = 6
