@@ -568,6 +568,7 @@ int rh_record_read(const struct rh_record_type *type, void *record,
 	json_error_t why;
 	json_t *root;
 
+	json_set_alloc_funcs(rh_scratch_bytes, free);
 	if (!from->text)
 		root = rh_json_load(from->path, err);
 	else if (!(root = json_loadb(from->text, from->text_bytes, JSON_REJECT_DUPLICATES, &why)))

@@ -7,11 +7,13 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "alloc/base/os.h"
 #include "alloc/base/wrapping.h"
+#include "harness/result/pool.h"
 
 enum { MARK_BYTES = 3 };
 
@@ -81,6 +83,7 @@ json_t *rh_json_load(const char *path, struct rh_err *err)
 		rh_fail(err, RH_NO_INPUT, "an empty name is no file");
 		return NULL;
 	}
+	json_set_alloc_funcs(rh_scratch_bytes, free);
 	from_stdin = strcmp(path, "-") == 0;
 	source = (struct source){ .file = from_stdin ? stdin : fopen(path, "re") };
 	if (!source.file) {

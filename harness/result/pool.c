@@ -50,6 +50,15 @@ void *rh_scratch(size_t count, size_t bytes)
 	return memory;
 }
 
+void *rh_scratch_bytes(size_t bytes)
+{
+	void *memory = malloc(bytes ? bytes : 1);
+
+	if (!memory)
+		no_memory();
+	return memory;
+}
+
 struct text {
 	char **text;
 	size_t *bytes, room;

@@ -16,6 +16,10 @@ struct rh_pool;
 /* Zeroed memory that the caller frees; never NULL. */
 void *rh_scratch(size_t count, size_t bytes);
 
+/* As malloc(), but never NULL: for a library that does not look. jansson's reader loses a character
+ * of its text where memory runs out, and asserts. */
+void *rh_scratch_bytes(size_t bytes);
+
 /* A stream into memory: at each flush and at its end *text has all of it and a NUL behind, *bytes
  * says how much. The text is freed by the caller. Unlike that of open_memstream() it is whole or
  * the driver ends: a page without its middle would look like one. */

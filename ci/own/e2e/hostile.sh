@@ -179,6 +179,31 @@ else
 	done
 fi
 
+# ---- a full disk ----
+
+mkdir full
+if [ "$(id -u)" = 0 ] && mount -t tmpfs -o size=256k none full 2>/dev/null; then
+	sed 's/"seed": *[0-9]*/"seed": 99/' t.json >other.json
+	is_exit 0 'a history with room' "$reheap" history add t.json --db full/h.db
+	sum=$(cksum <full/h.db)
+	head -c 1M /dev/zero >full/fill 2>/dev/null
+	is_exit 74 'a history without' "$reheap" history add other.json --db full/h.db
+	says 'full/h\.db: database or disk is full' 'says why'
+	ok 'is as it was' test "$(cksum <full/h.db)" = "$sum"
+	is_exit 74 'a new history' "$reheap" history add other.json --db full/new.db
+	"$reheap" plot t.json -o full/drawn >.out 2>.err </dev/null
+	code=$?
+	ok "figures without room (exit $code)" test $code = 73 -o $code = 74
+	says 'full/drawn' 'say where'
+	is_exit 74 'nor is there for a trace' "$reheap" gen churn -o full/t.rht events=200000
+	ok 'and nothing is left of these' test -z "$(find full -type f ! -name fill ! -name h.db)"
+	rm full/fill
+	is_exit 0 'with room again, the history goes on' "$reheap" history add other.json --db full/h.db
+	umount full
+else
+	skip 'a full disk' 'only root can make one here'
+fi
+
 # ---- machine ----
 
 is_exit 0 'sixty-four lanes on one CPU' taskset -c 0 "$reheap" replay t.rht --backend libc \
