@@ -94,7 +94,12 @@ ok 'it says how its threads are predicted' grep -q '^note: 2 threads call the he
 change 'time asleep, all threads'
 ok "3000 sleeps of 60 us under a lock are predicted to be 180 ms at least ($predicted)" \
 	within "$predicted" 180 1e6
-ok "and so observed ($observed)" within "$observed" 180 1e6
+# The thread that waits for the others sleeps as long as they take, on a busy machine seconds more or less.
+if awk -v cpus="$(nproc)" '{ exit !($1 > 2 * cpus) }' /proc/loadavg; then
+	echo "# SKIP observed sleeps ($observed ms): the machine is busy"
+else
+	ok "and so observed ($observed)" within "$observed" 180 1e6
+fi
 change 'voluntary context switches'
 ok "of 3000 sleeps and no more than as many waits ($predicted thousand)" within "$predicted" 2.9 6.6
 ok "and so observed ($observed)" within "$observed" 2.9 6.6
@@ -204,7 +209,9 @@ END
 more waste 640 '(void)spin'
 more costly 0 'spin()'
 cc -O1 -fno-builtin -pthread hold.c -o hold
-near() { within "$1" "$(awk "BEGIN { print 0.99 * $2 }")" "$(awk "BEGIN { print 1.01 * $2 }")"; }
+near() { # VALUE OTHER SHARE
+	within "$1" "$(awk "BEGIN { print (1 - $3) * $2 }")" "$(awk "BEGIN { print (1 + $3) * $2 }")"
+}
 "$reheap" validate -q --reps 1 --backend libc,waste=./waste.so,costly=./costly.so \
 	$(command -v valgrind >/dev/null && ! grep -q RH_SANITIZE "$build/.flags" 2>/dev/null && echo -i) \
 	-- ./hold >out 2>err
@@ -213,13 +220,13 @@ ok "threads that hold blocks are validated (exit $code)" test $code = 0 -o $code
 sed 's/^/# /' err
 of=waste
 change 'peak resident memory'
-ok "what each block of theirs wastes is predicted to 1 % ($predicted MiB)" near "$predicted" "$observed"
+ok "what each block of theirs wastes is predicted to 2 % ($predicted MiB)" near "$predicted" "$observed" 0.02
 ok "as observed ($observed)" within "$observed" 60.5 65
 if grep -q "^change of the heap.s own instructions" out; then
 	of=costly
 	change "the heap.s own instructions"
-	ok "what each call costs is predicted to 1 % (400 million, $predicted)" near "$predicted" 400
-	ok "and so observed ($observed)" near "$observed" 400
+	ok "what each call costs is predicted to 1 % (400 million, $predicted)" near "$predicted" 400 0.01
+	ok "and so observed ($observed)" near "$observed" 400 0.01
 fi
 
 # Of a program with one thread nothing of it is asked.
