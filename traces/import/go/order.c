@@ -22,6 +22,7 @@
  */
 #include "traces/import/go/order.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +30,7 @@
 
 enum { WAITS_FREE = 1 << 20, WAITS_EACH = 64, EVENT_BYTES_MIN = 2 };
 
-void rh_go_order_open(struct go_order *order, const struct go_wire *wire)
+void rh_go_order_open(struct go_order *order, struct go_wire *wire)
 {
 	memset(order, 0, sizeof(*order));
 	order->wire = wire;
@@ -213,15 +214,18 @@ static int chain(struct go_order *order, const struct go_generation *generation,
 	return 0;
 }
 
-static int undecodable(const struct go_order *order, const struct go_thread *thread,
-		       struct rh_err *err)
+/* What the thread wrote from there on is lost. */
+static void note_torn(const struct go_order *order, const struct go_thread *thread)
 {
-	return rh_fail(err, RH_BAD_DATA,
-		       "%s: generation %llu, thread %llu: event %u is not one of format 1.%u, or "
-		       "is cut, %llu bytes before the end of its batch",
-		       rh_input_path(order->wire->input), (unsigned long long)order->generation,
-		       (unsigned long long)thread->id, *thread->rest.at, order->wire->version,
-		       (unsigned long long)(thread->rest.end - thread->rest.at));
+	struct go_wire *wire = order->wire;
+
+	if (!wire->truncated[0])
+		snprintf(wire->truncated, sizeof(wire->truncated),
+			 "damaged in generation %llu, thread %llu: event %u is not one of format "
+			 "1.%u, or is cut, %llu bytes before the end of its batch",
+			 (unsigned long long)order->generation, (unsigned long long)thread->id,
+			 *thread->rest.at, wire->version,
+			 (unsigned long long)(thread->rest.end - thread->rest.at));
 }
 
 /* The thread goes on in its next batch. */
@@ -306,9 +310,8 @@ advance_by_reading(const struct go_order *order, struct go_thread *thread, struc
 	}
 	if (thread->rest.at == thread->rest.end)
 		return 0;
-	if (!order->wire->damaged)
-		return undecodable(order, thread, err);
-	/* Of a damaged file the thread's last batch can be torn, too: it ends here. */
+	/* A batch is torn: the thread ends here. */
+	note_torn(order, thread);
 	thread->rest.at = thread->rest.end;
 	thread->batch = GO_NONE;
 	return 0;

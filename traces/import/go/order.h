@@ -83,7 +83,7 @@ struct go_thread {
 };
 
 struct go_order {
-	const struct go_wire *wire;
+	struct go_wire *wire; /* a torn batch is noted there */
 	const struct go_generation *now;
 	struct go_actors ps, gs;
 	struct rh_map by_thread;
@@ -108,7 +108,7 @@ struct go_order {
 typedef int go_take(void *ctx, struct go_thread *thread, const struct go_event *event,
 		    struct go_actor *subject, struct rh_err *err);
 
-void rh_go_order_open(struct go_order *order, const struct go_wire *wire);
+void rh_go_order_open(struct go_order *order, struct go_wire *wire);
 void rh_go_order_close(struct go_order *order);
 int rh_go_order_merge(struct go_order *order, const struct go_generation *generation, go_take *take,
 		      void *ctx, struct rh_err *err);

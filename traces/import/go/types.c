@@ -24,6 +24,17 @@ static int bad_table(const struct go_import *import, struct rh_err *err)
 		       (unsigned long long)import->generation.number);
 }
 
+/* The types behind it are not known: what has them gets sizes by its slot. */
+static void note_torn(struct go_import *import)
+{
+	struct go_wire *wire = &import->wire;
+
+	if (!wire->truncated[0])
+		snprintf(wire->truncated, sizeof(wire->truncated),
+			 "generation %llu: a table of types is damaged",
+			 (unsigned long long)import->generation.number);
+}
+
 static int name_site(struct go_import *import, uint32_t site, const uint8_t *name, size_t bytes,
 		     struct rh_err *err)
 {
@@ -115,8 +126,10 @@ static int read_types(struct go_import *import, const uint8_t *at, const uint8_t
 
 		if (!go_varint(&at, end, &id) || !go_varint(&at, end, &address) ||
 		    !go_varint(&at, end, &size) || !go_varint(&at, end, &pointers) ||
-		    !go_varint(&at, end, &bytes) || bytes > (uint64_t)(end - at))
-			return bad_table(import, err);
+		    !go_varint(&at, end, &bytes) || bytes > (uint64_t)(end - at)) {
+			note_torn(import);
+			return 0;
+		}
 		type = (struct go_type){ .size = size, .no_pointers = pointers == 0 };
 		if (site_of(import, &(struct type_name){ address, at, (size_t)bytes }, &type.site,
 			    err) < 0 ||

@@ -29,6 +29,7 @@ enum {
 	BATCH_END = 52,
 	EXPERIMENT_ALLOC_FREE = 1,
 	VARINT_MAX = 10,
+	HEAD_WORD = 5, /* "go 1." */
 };
 
 /* How many varints follow an event's number, the time difference included; 0 = no event. */
@@ -177,7 +178,6 @@ static int no_head(struct go_wire *wire, struct rh_err *err, const char *what)
 	snprintf(wire->truncated, sizeof(wire->truncated),
 		 "damaged at byte %llu: %s; from there on nothing is read",
 		 (unsigned long long)wire->offset, what);
-	wire->damaged = true;
 	return 0;
 }
 
@@ -200,6 +200,8 @@ static int read_head(struct go_wire *wire, struct rh_err *err)
 		take_bytes(wire, 1);
 		return 1;
 	}
+	if (end - at >= HEAD_WORD && memcmp(at - 1, "go 1.", HEAD_WORD) == 0)
+		return no_head(wire, err, "another trace begins here (two files in one)");
 	if (wire->head.type != BATCH_EVENTS && wire->head.type != BATCH_EXPERIMENT)
 		return no_head(wire, err, "a batch should begin here and does not");
 	if (wire->head.type == BATCH_EXPERIMENT && at < end)

@@ -96,7 +96,6 @@ struct go_wire {
 	uint64_t batches, skipped; /* all; strings, call stacks and samples */
 	bool ended;
 	char truncated[160]; /* what is missing; "" = whole */
-	bool damaged;	     /* not cut off: in its middle a batch has no head */
 	struct {
 		uint8_t type, experiment;
 		uint64_t number, thread, time, bytes;
