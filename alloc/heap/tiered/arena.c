@@ -10,9 +10,10 @@
  * arrays. Small reservations rather than one of 512 GiB: instruction counters refuse
  * to map tens of GiB, and a heap that shares its process with others should not.
  *
- * thp=on asks for huge pages for what is grown, thp=auto from 32 MiB on: a page of 2 MiB costs one
- * fault and not 512, but is in memory whole, and a small heap would be twice or four times as
- * large for it. A system that gives none is no error. What is given back splits them again.
+ * thp=on asks for huge pages, thp=auto from 16 MiB of heap on, with explicit frees: a page of 2 MiB
+ * costs one fault and not 512, and one entry of the TLB, but is in memory whole, and a small heap
+ * would be twice or four times as large for it. It is asked for once an arena, and what is grown of
+ * it keeps that. A system that gives none is no error. What is given back splits them again.
  *
  * Older profiles grow by less: at least 1 MiB in multiples of 64 KiB before 1.11.
  */
@@ -171,27 +172,40 @@ static size_t grow_ask(const struct rh_heap *heap, size_t page_count)
 /* Pages of 2 MiB: half a step of growth, and heaps of which a hole of that size is little. */
 static bool wants_huge(const struct rh_heap *heap)
 {
-	enum { AUTO_FROM = 32 << 20 };
+	enum { AUTO_FROM = 16 << 20 };
 
 	return heap->knobs.thp == TIER_THP_ON ||
-	       (heap->knobs.thp == TIER_THP_AUTO && heap->arenas.grown_bytes >= AUTO_FROM);
+	       (heap->knobs.thp == TIER_THP_AUTO && heap->gc == TIER_GC_EXPLICIT &&
+		!heap->knobs.limit && heap->arenas.grown_bytes >= AUTO_FROM);
+}
+
+/* Makes a part of the reservation ours to write. */
+static bool open_up(struct rh_heap *heap, uintptr_t start, size_t bytes)
+{
+	struct arenas *arenas = &heap->arenas;
+
+	if (start >= arenas->huge_end && wants_huge(heap)) {
+		(void)madvise((void *)start, arenas->end - start, MADV_HUGEPAGE);
+		arenas->huge_end = arenas->end;
+	}
+	/* A new mapping would forget it. */
+	if (start < arenas->huge_end)
+		return mprotect((void *)start, bytes, PROT_READ | PROT_WRITE) == 0;
+	/* As Go's sysMap does. MAP_NORESERVE is given again, or strict overcommit
+	 * would count all that is grown and not only what is touched. */
+	return mmap((void *)start, bytes, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED;
 }
 
 static bool commit(struct rh_heap *heap, uintptr_t start, size_t bytes)
 {
-	/* As Go's sysMap does. MAP_NORESERVE is given again, or strict overcommit
-	 * would count all that is grown and not only what is touched. */
-	void *p = mmap((void *)start, bytes, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
 	uint32_t page;
 
 	rh_debug_assert(rh_lock_held(&heap->lock));
 	assert(start % TIER_PAGE == 0 && start - heap->window + bytes <= TIER_WINDOW);
-	if (p == MAP_FAILED)
+	if (!open_up(heap, start, bytes))
 		return false;
-	if (wants_huge(heap))
-		(void)madvise(p, bytes, MADV_HUGEPAGE);
-	rh_poison(p, bytes);
+	rh_poison((void *)start, bytes);
 	page = (uint32_t)rh_page_index(heap, start);
 	if (!(heap->profile->radix ? rh_pages_grow : rh_lists_grow)(heap, page,
 								    bytes >> TIER_PAGE_SHIFT))
