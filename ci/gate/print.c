@@ -321,7 +321,7 @@ static void print_ratios(const struct rh_gate_look *look, FILE *to)
 	const double values[] = { exp(look->median), exp(look->lo), exp(look->hi) };
 
 	for (int i = 0; i < 3; i++)
-		fprintf(to, values[i] < RATIO_MOST ? " %s=%.4f" : " %s=%.4e", names[i], values[i]);
+		rh_print(to, values[i] < RATIO_MOST ? " %s=%.4f" : " %s=%.4e", names[i], values[i]);
 	fprintf(to, " pairs=%u", look->pairs);
 }
 

@@ -25,7 +25,7 @@ room_pages='traces/record/HOWTO.md ci/gate/GATE.md traces/import/README.md trace
 commands_of() {
 	awk '
 		function is_command(text) {
-			return text ~ /^([A-Z_]+=[^ ]* *)*(\.\/server|\.\/prog|reheap|make|sh|cc|for|python3|valgrind|ltrace|perf|bpftrace|lttng|sqlite3|babeltrace2|bytehound|redis-benchmark)( |;|$)/ ||
+			return text ~ /^([A-Z_]+=[^ ]* *)*(\.\/server|\.\/prog|reheap|make|sh|cc|for|python3|valgrind|ltrace|perf|bpftrace|lttng|sqlite3|babeltrace2|bytehound|memray|redis-benchmark)( |;|$)/ ||
 				text ~ /^[A-Z_]+=[^ ]+$/
 		}
 		function put() {
@@ -58,7 +58,7 @@ commands_of() {
 is_text() {
 	case $1 in
 	README.md) [[ $2 =~ ^(The heap is about|what another heap) ]] ;;
-	ci/gate/GATE.md) [[ $2 =~ ^(Where it comes from|by (operation|function|lock)) ]] ;;
+	ci/gate/GATE.md) [[ $2 =~ ^(Where it comes from|by (operation|function|lock|start)) ]] ;;
 	harness/matrix/MATRIX.md) [[ $2 =~ ^[]{}\"] ]] ;;
 	harness/README.md) [[ $2 == 'compile/ ->'* ]] ;;
 	plots/README.md) [[ $2 =~ ^(NAME|\(.input) ]] ;;
