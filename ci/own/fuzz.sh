@@ -129,7 +129,7 @@ if [ -n "$coverage" ]; then
 	readers=(traces/import/{[!cf]*,csv}.c traces/import/go
 		traces/format/{check,decode,frame,live,map,names,order,read,read_binary,read_text}.c
 		traces/format/{repair,repair_calls,text}.c
-		traces/record/{recover,merge,merge_plain,calls,calls_plain}.c
+		traces/record/{recover,merge,merge_row,calls,calls_row}.c
 		harness/compile/{compile,events,ids,join,lanes,program,slots,tasks}.c
 		harness/probe/callgrind.c harness/result/{fields,json,load}.c
 		ci/gate/{history,json_read,policy}.c alloc/base/{opt,variant,wrapping}.c)

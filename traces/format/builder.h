@@ -1,5 +1,5 @@
 /*
- * builder.h - what repair.c (the window), repair_calls.c (single calls) and repair_plain.c (calls
+ * builder.h - what repair.c (the window), repair_calls.c (single calls) and repair_row.c (calls
  * in a row) share. Thread rule and errors: those of repair.h.
  */
 #ifndef RH_BUILDER_H

@@ -47,8 +47,6 @@ bool rh_encode(struct rh_encoder *encoder, const struct rh_event *event, uint64_
 /* The same for events in a row that rh_order_put_usual has put: ALLOC and FREE. */
 bool rh_encode_usual(struct rh_encoder *encoder, const struct rh_event *events,
 		     const uint64_t *ranks, size_t count);
-/* The same for an ALLOC or FREE; the columns are none but times and sites. */
-void rh_encode_call(struct rh_encoder *encoder, const struct rh_call_event *call, uint64_t rank);
 /* Ends the block: its bytes into raw (RH_BLOCK_BYTES_MAX), its size; starts the next one. */
 size_t rh_encoder_take(struct rh_encoder *encoder, uint8_t *raw);
 

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "alloc/base/debug.h"
-#include "traces/format/codec_layout.h"
+#include "traces/format/encode_put.h"
 
 /* Runs of lanes and tasks end with the block, because the decoder begins them anew. Last times,
  * tasks and named tasks go on: those differences are what makes a block small. */
@@ -55,47 +55,6 @@ void rh_encoder_close(struct rh_encoder *encoder)
 		free(encoder->section[s].base);
 	free(encoder->tasks.task);
 	memset(encoder, 0, sizeof(*encoder));
-}
-
-/* Three forms by size: below 100 bytes one byte, below 6244 two. Only the rest pays for a varint.
- */
-static inline uint8_t *put_alloc(uint8_t *at, uint64_t size)
-{
-	if (size < SIZE_ONE) {
-		*at++ = (uint8_t)(OP_ALLOC + size);
-	} else if (size < SIZE_TWO) {
-		*at++ = (uint8_t)(OP_ALLOC_TWO + ((size - SIZE_ONE) >> 8));
-		*at++ = (uint8_t)(size - SIZE_ONE);
-	} else {
-		*at++ = OP_ALLOC_BIG;
-		at = rh_varint_put(at, size - SIZE_TWO);
-	}
-	return at;
-}
-
-static inline uint8_t *put_alloc_flags(uint8_t *at, unsigned op, unsigned flags, uint64_t size)
-{
-	rh_debug_assert(flags <= UINT8_MAX && (flags > 0 || op == OP_ALLOC_WORDS));
-	*at++ = (uint8_t)op;
-	*at++ = (uint8_t)flags;
-	return rh_varint_put(at, size);
-}
-
-/* given: the size that the free was given, or RH_NONE. */
-static inline uint8_t *put_free(uint8_t *at, uint64_t given, uint64_t rank)
-{
-	rh_debug_assert(given == RH_NONE || given <= RH_TRACE_SIZE_MAX);
-	if (given != RH_NONE) {
-		*at++ = OP_FREE_SIZED;
-		at = rh_varint_put(at, rank);
-		at = rh_varint_put(at, given + 1);
-	} else if (rank < RANK_YOUNG) {
-		*at++ = (uint8_t)(OP_FREE + rank);
-	} else {
-		*at++ = OP_FREE_OLD;
-		at = rh_varint_put(at, rank - RANK_YOUNG);
-	}
-	return at;
 }
 
 /* The form of what is rare: the kind, then the fields that its row in event.h lists, in that order.
@@ -150,31 +109,13 @@ static inline void put_op(struct rh_encoder *encoder, const struct rh_event *eve
 	if (event->kind == RH_EV_FREE || event->kind == RH_EV_ALLOC) {
 		at = put_usual_op(encoder, at, event, rank);
 	} else if (event->kind == RH_EV_RESIZE && !event->flags) {
-		*at++ = OP_RESIZE;
-		at = rh_varint_put(at, rank);
-		at = rh_varint_put(at, event->size);
+		at = put_resize(at, rank, event->size);
 	} else if (event->kind == RH_EV_USABLE) {
-		*at++ = OP_USABLE;
-		at = rh_varint_put(at, rank);
+		at = put_usable(at, rank);
 	} else {
 		at = put_general(encoder, at, event, rank);
 	}
 	encoder->section[OPS].at = at;
-}
-
-/* Lanes come in runs (a thread allocates several times before another does), so a run is one pair
- * of varints and an event inside it costs nothing. */
-static __attribute__((noinline)) void end_lane_run(struct rh_encoder *encoder)
-{
-	uint8_t *at = encoder->section[LANES].at;
-
-	if (encoder->lane_run) {
-		rh_debug_assert(encoder->lane_run <= RH_BLOCK_EVENTS); /* as get_lane_run() asks */
-		at = rh_varint_put(at, encoder->lane);
-		at = rh_varint_put(at, encoder->lane_run);
-		encoder->lane_run = 0;
-	}
-	encoder->section[LANES].at = at;
 }
 
 /* The task of an event is nearly always that of the lane's last event: a count of events that kept
@@ -211,49 +152,11 @@ static inline bool put_task(struct rh_encoder *encoder, const struct rh_event *e
 	return true;
 }
 
-/* One section for all lanes, against the last time of any: events come in the order
- * of time, and differences within a lane would be larger. */
-static inline uint8_t *put_time(uint8_t *at, uint64_t time_ns, uint64_t *last)
-{
-	if (time_ns == *last) { /* as of calls that share a stamp */
-		*at++ = 1;
-		return at;
-	}
-	if (time_ns == RH_NONE) {
-		*at++ = 0;
-		return at;
-	}
-	/* Signed: the lanes of a trace have clocks that may be some microseconds
-	 * apart. */
-	at = rh_varint_put(at, zigzag(time_ns - *last) + 1);
-	*last = time_ns;
-	return at;
-}
-
-/* No section is longer than its buffer allows for so many events. */
-static bool sections_fit(const struct rh_encoder *encoder)
-{
-	for (int s = 0; s < RH_SECTIONS; s++)
-		if ((size_t)(encoder->section[s].at - encoder->section[s].base) >
-		    (size_t)section_worst[s] * encoder->events + SECTION_SLACK)
-			return false;
-	return true;
-}
-
-static inline void put_lane(struct rh_encoder *encoder, uint32_t lane)
-{
-	if (lane != encoder->lane)
-		end_lane_run(encoder);
-	encoder->lane = lane;
-	encoder->lane_run++;
-	encoder->events++;
-}
-
 /* Only memory for the last task of a lane can be missing: all sections have their room. */
 bool rh_encode(struct rh_encoder *encoder, const struct rh_event *event, uint64_t rank)
 {
 	put_op(encoder, event, rank);
-	put_lane(encoder, event->lane);
+	put_lane(encoder, event->lane, 1);
 	if (encoder->columns & RH_COL_TIME)
 		encoder->section[TIMES].at =
 			put_time(encoder->section[TIMES].at, event->time_ns, &encoder->time_last);
@@ -277,9 +180,7 @@ static void put_lanes(struct rh_encoder *encoder, const struct rh_event *events,
 	for (size_t i = 1; i <= count; i++) {
 		if (i < count && events[i].lane == events[from].lane)
 			continue;
-		put_lane(encoder, events[from].lane);
-		encoder->lane_run += (uint32_t)(i - from) - 1;
-		encoder->events += (uint32_t)(i - from) - 1;
+		put_lane(encoder, events[from].lane, (uint32_t)(i - from));
 		from = i;
 	}
 	assert(count == 0 || encoder->lane == events[count - 1].lane);
@@ -344,26 +245,6 @@ bool rh_encode_usual(struct rh_encoder *encoder, const struct rh_event *events,
 		put_args(encoder, events, count);
 	rh_debug_assert(sections_fit(encoder));
 	return true;
-}
-
-void rh_encode_call(struct rh_encoder *encoder, const struct rh_call_event *call, uint64_t rank)
-{
-	uint8_t *at = encoder->section[OPS].at;
-
-	rh_debug_assert(call->kind <= RH_EV_FREE &&
-			!(encoder->columns & ~(unsigned)(RH_COL_TIME | RH_COL_SITE)));
-	encoder->section[OPS].at =
-		call->kind == RH_EV_FREE
-			? put_free(at, call->flags & RH_EVF_SIZED ? call->size : RH_NONE, rank)
-		: call->flags ? put_alloc_flags(at, OP_ALLOC_FLAGS, call->flags, call->size)
-			      : put_alloc(at, call->size);
-	put_lane(encoder, call->lane);
-	if (encoder->columns & RH_COL_TIME)
-		encoder->section[TIMES].at =
-			put_time(encoder->section[TIMES].at, call->time_ns, &encoder->time_last);
-	if (encoder->columns & RH_COL_SITE)
-		encoder->section[SITES].at = rh_varint_put(encoder->section[SITES].at, call->site);
-	rh_debug_assert(sections_fit(encoder));
 }
 
 /* Sections one behind another and not interleaved: like stands by like, which is what

@@ -23,21 +23,3 @@ int rh_kind_of(const char *word)
 			return kind;
 	return -1;
 }
-
-void rh_call_event_whole(const struct rh_call_event *call, struct rh_event *event)
-{
-	assert(call->kind == RH_EV_ALLOC || call->kind == RH_EV_FREE ||
-	       call->kind == RH_EV_RESIZE || call->kind == RH_EV_USABLE);
-	*event = (struct rh_event){
-		.time_ns = call->time_ns,
-		.id = call->id,
-		.old = call->kind == RH_EV_RESIZE ? call->old : RH_NONE,
-		.size = call->size,
-		.arg = RH_NONE,
-		.lane = call->lane,
-		.task = RH_TASK_NONE,
-		.site = call->site,
-		.kind = call->kind,
-		.flags = call->flags,
-	};
-}

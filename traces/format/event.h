@@ -9,7 +9,7 @@
  *  1. a row at the end of RH_EVENTS (its number is file format); text, binary and FORMAT.md's
  *     table follow from it, and the round-trip tests walk it;
  *  2. what makes it legal: traces/format/order.c (its place), traces/format/check.c (accounts),
- *     traces/format/repair.c and traces/format/repair_plain.c (what an importer may feed);
+ *     traces/format/repair.c and traces/format/repair_row.c (what an importer may feed);
  *  3. what replay does: harness/compile/events.c (edges and ops), harness/compile/program.h (the
  *     op, when it needs one of its own) and harness/worker/loop.c with harness/worker/loop.inc;
  *  4. what edits and exports do: traces/edit/cut_take.c, traces/edit/export_perfetto.c,
@@ -115,24 +115,10 @@ struct rh_event {
 _Static_assert(sizeof(struct rh_event) == 56, "seven words");
 #endif
 
-/* An alloc (flags ZEROED, REALLOC, NEW), free (SIZED), resize or usable of no task, as recorders
- * make them by the million: the fast way through repair.h and the writer. */
-struct rh_call_event {
-	uint64_t time_ns;
-	uint64_t id, old; /* as in rh_event; before rh_build_plain, the addresses */
-	uint64_t size;
-	uint32_t site, lane;
-	uint16_t flags;
-	uint8_t kind;
-};
-
 struct rh_event_row {
 	const char *word, *fields, *meaning;
 };
 extern const struct rh_event_row rh_event_rows[RH_EV_COUNT];
-
-/* The same as an event of all fields. */
-void rh_call_event_whole(const struct rh_call_event *call, struct rh_event *event);
 
 /* The kind of a word, or -1. */
 int rh_kind_of(const char *word);

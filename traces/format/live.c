@@ -2,7 +2,7 @@
  * live.c - see live.h for the shape.
  *
  * Invariants: a bit is set exactly for a living object; counts[k][i] is the number of
- * bits set in the i-th stretch of LEAF_BITS * FAN^k positions; ids rise with positions;
+ * bits set in the i-th stretch of LIVE_LEAF_BITS * LIVE_FAN^k positions; ids rise with positions;
  * positions from top on have no bits set.
  *
  * Costs, by design. A rank reads at most 8 words and one line of counts per level (four
@@ -10,7 +10,7 @@
  * cuts the ids into stretches of about two living; the items found there are the ones
  * needed next, so a death costs two cache misses, and rh_live_soon() takes them ahead.
  */
-#include "traces/format/live.h"
+#include "traces/format/live_table.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -19,72 +19,52 @@
 #include "alloc/base/debug.h"
 #include "traces/format/huge_alloc.h"
 
-enum {
-	WORD_BITS = 64,
-	LEAF_WORDS = 8, /* one cache line */
-	LEAF_BITS = WORD_BITS * LEAF_WORDS,
-	FAN_LOG2 = 4, /* 16 counts: one cache line */
-	FAN = 1 << FAN_LOG2,
-	LEVELS_MAX = 6,
-	STRETCH_LIVING = 2,    /* living per entry of starts[], on average */
-	CAPACITY_FIRST = 4096, /* small: its bitmap stays in the L1 cache */
-};
-#define CAPACITY_MAX (1ull << 32) /* starts[] are 32 bits; LEVELS_MAX would reach 2^33 */
+enum { CAPACITY_FIRST = 4096 };	  /* small: its bitmap stays in the L1 cache */
+#define CAPACITY_MAX (1ull << 32) /* starts[] are 32 bits; LIVE_LEVELS_MAX would reach 2^33 */
 
-/* One generation: what is laid out anew when the bitmap is full. */
-struct table {
-	uint64_t capacity; /* positions, a multiple of LEAF_BITS */
-	size_t item_bytes;
-	unsigned levels;
-	uint64_t *words;
-	uint32_t *counts[LEVELS_MAX];
-	char *items;	  /* id, then the payload */
-	uint32_t *starts; /* room for capacity / STRETCH_LIVING + 2 */
+#define SET	     ~0u
+#define ALL	     ~0ull
+const uint32_t rh_live_behind[2 * LIVE_FAN] = {
+	[LIVE_FAN] = SET, SET, SET, SET, SET, SET, SET, SET, SET, SET, SET, SET, SET, SET, SET, SET,
 };
-
-struct rh_live {
-	struct table at;
-	/* Positions from old_count on hold ids without a gap, so those need no table:
-	 * the id says the position. */
-	uint64_t old_count, first_new;
-	unsigned shift; /* starts[id >> shift] = first position from there on */
-	uint64_t top;
-	uint64_t count, births;
-	bool has_popcnt;
+const uint64_t rh_live_behind_word[2 * LIVE_LEAF_WORDS] = {
+	[LIVE_LEAF_WORDS] = ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL,
 };
+#undef SET
+#undef ALL
 
 /* ---- tables ---- */
 
-/* Each level is rounded up to whole lines of FAN counts: a rank then reads full lines and needs no
- * test for the last one. */
-static size_t counts_bytes(const struct table *table, unsigned level)
+/* Each level is rounded up to whole lines of LIVE_FAN counts: a rank then reads full lines and
+ * needs no test for the last one. */
+static size_t counts_bytes(const struct live_table *table, unsigned level)
 {
-	uint64_t span = (uint64_t)LEAF_BITS << (FAN_LOG2 * level);
+	uint64_t span = (uint64_t)LIVE_LEAF_BITS << (LIVE_FAN_LOG2 * level);
 	uint64_t count = (table->capacity + span - 1) / span;
 
-	assert(level < LEVELS_MAX);
-	return (size_t)((count + FAN - 1) / FAN * FAN) * sizeof(uint32_t);
+	assert(level < LIVE_LEVELS_MAX);
+	return (size_t)((count + LIVE_FAN - 1) / LIVE_FAN * LIVE_FAN) * sizeof(uint32_t);
 }
 
-static size_t words_bytes(const struct table *table)
+static size_t words_bytes(const struct live_table *table)
 {
-	return (size_t)(table->capacity / WORD_BITS) * sizeof(uint64_t);
+	return (size_t)(table->capacity / LIVE_WORD_BITS) * sizeof(uint64_t);
 }
 
-static size_t items_bytes(const struct table *table)
+static size_t items_bytes(const struct live_table *table)
 {
 	return (size_t)table->capacity * table->item_bytes;
 }
 
 /* One for every two positions and two more: the entry behind the last stretch, and rounding. */
-static size_t starts_bytes(const struct table *table)
+static size_t starts_bytes(const struct live_table *table)
 {
-	return (size_t)(table->capacity / STRETCH_LIVING + 2) * sizeof(uint32_t);
+	return (size_t)(table->capacity / LIVE_STRETCH + 2) * sizeof(uint32_t);
 }
 
 /* Tables are large and short-lived: huge_alloc maps them, so that what is given up goes back to the
  * system instead of staying in malloc's lists. */
-static void table_close(struct table *table)
+static void table_close(struct live_table *table)
 {
 	for (unsigned level = 0; level < table->levels; level++)
 		rh_huge_free(table->counts[level], counts_bytes(table, level));
@@ -95,17 +75,17 @@ static void table_close(struct table *table)
 }
 
 /* One level more while the top one would be longer than a line. */
-static bool table_open(struct table *table, uint64_t capacity, size_t item_bytes)
+static bool table_open(struct live_table *table, uint64_t capacity, size_t item_bytes)
 {
 	bool ok;
 
-	*table = (struct table){ .capacity = capacity, .item_bytes = item_bytes, .levels = 1 };
+	*table = (struct live_table){ .capacity = capacity, .item_bytes = item_bytes, .levels = 1 };
 	if (capacity > CAPACITY_MAX || capacity > SIZE_MAX / item_bytes)
 		return false;
-	assert(capacity % LEAF_BITS == 0);
-	while (counts_bytes(table, table->levels - 1) > FAN * sizeof(uint32_t))
+	assert(capacity % LIVE_LEAF_BITS == 0);
+	while (counts_bytes(table, table->levels - 1) > LIVE_FAN * sizeof(uint32_t))
 		table->levels++;
-	assert(table->levels <= LEVELS_MAX);
+	assert(table->levels <= LIVE_LEVELS_MAX);
 	table->words = rh_huge_alloc(words_bytes(table));
 	table->items = rh_huge_alloc(items_bytes(table));
 	table->starts = rh_huge_alloc(starts_bytes(table));
@@ -119,42 +99,20 @@ static bool table_open(struct table *table, uint64_t capacity, size_t item_bytes
 	return ok;
 }
 
-static inline char *item_at(const struct table *table, uint64_t position)
-{
-	rh_debug_assert(position <= table->capacity);
-	return table->items + position * table->item_bytes;
-}
-
-static inline uint64_t id_at(const struct table *table, uint64_t position)
-{
-	return *(const uint64_t *)item_at(table, position);
-}
-
-/* One counter for each level, in lines that the next event mostly touches again: the
- * youngest are at the end. */
-static inline void count_by(struct table *table, uint64_t position, uint32_t by)
-{
-	uint64_t i = position / LEAF_BITS;
-
-	table->counts[0][i] += by;
-	for (unsigned level = 1; level < table->levels; level++)
-		table->counts[level][i >> FAN_LOG2 * level] += by;
-}
-
 /* Sets the bits of positions 0 .. count-1 and of no others. Counts are written anew from the
  * number alone, because after a move the set has no gaps. */
-static void fill_bits(struct table *table, uint64_t count)
+static void fill_bits(struct live_table *table, uint64_t count)
 {
-	uint64_t whole = count / WORD_BITS;
+	uint64_t whole = count / LIVE_WORD_BITS;
 
 	assert(count <= table->capacity);
 	memset(table->words, 0, words_bytes(table));
 	/* After a move the living are the first `count` positions, without a gap. */
 	memset(table->words, 0xff, whole * sizeof(uint64_t));
-	if (count % WORD_BITS)
-		table->words[whole] = (1ull << (count % WORD_BITS)) - 1;
+	if (count % LIVE_WORD_BITS)
+		table->words[whole] = (1ull << (count % LIVE_WORD_BITS)) - 1;
 	for (unsigned level = 0; level < table->levels; level++) {
-		uint64_t span = (uint64_t)LEAF_BITS << (FAN_LOG2 * level);
+		uint64_t span = (uint64_t)LIVE_LEAF_BITS << (LIVE_FAN_LOG2 * level);
 		uint64_t i = 0;
 
 		memset(table->counts[level], 0, counts_bytes(table, level));
@@ -179,6 +137,7 @@ struct rh_live *rh_live_open(size_t payload_bytes)
 	}
 #if defined(__x86_64__)
 	live->has_popcnt = __builtin_cpu_supports("popcnt");
+	live->has_avx2 = live->has_popcnt && __builtin_cpu_supports("avx2");
 #endif
 	return live;
 }
@@ -202,15 +161,15 @@ uint64_t rh_live_births(const struct rh_live *live)
 }
 
 /* Moves the living to the positions 0..count-1 of `to`, which may be where they are. */
-static void move_living(const struct rh_live *live, struct table *to)
+static void move_living(const struct rh_live *live, struct live_table *to)
 {
-	uint64_t next = 0, words = (live->top + WORD_BITS - 1) / WORD_BITS;
+	uint64_t next = 0, words = (live->top + LIVE_WORD_BITS - 1) / LIVE_WORD_BITS;
 	size_t bytes = live->at.item_bytes;
 
 	for (uint64_t w = 0; w < words; w++) {
 		for (uint64_t bits = live->at.words[w]; bits; bits &= bits - 1, next++) {
-			uint64_t from = w * WORD_BITS + (unsigned)__builtin_ctzll(bits);
-			char *place = item_at(to, next), *item = item_at(&live->at, from);
+			uint64_t from = w * LIVE_WORD_BITS + (unsigned)__builtin_ctzll(bits);
+			char *place = live_item_at(to, next), *item = live_item_at(&live->at, from);
 
 			/* Never over one that is still to move: next <= from. */
 			if (place == item)
@@ -229,7 +188,7 @@ static void move_living(const struct rh_live *live, struct table *to)
 /* The stretches of ids: as few ids each as keep the table within its room. */
 static void index_ids(struct rh_live *live)
 {
-	uint64_t room = live->old_count / STRETCH_LIVING + 1, stretch = 0;
+	uint64_t room = live->old_count / LIVE_STRETCH + 1, stretch = 0;
 	uint32_t *starts = live->at.starts;
 
 	live->shift = 0;
@@ -238,7 +197,7 @@ static void index_ids(struct rh_live *live)
 	while (live->first_new >> live->shift >= room)
 		live->shift++;
 	for (uint64_t position = 0; position < live->old_count; position++) {
-		uint64_t last = id_at(&live->at, position) >> live->shift;
+		uint64_t last = live_id_at(&live->at, position) >> live->shift;
 
 		while (stretch <= last)
 			starts[stretch++] = (uint32_t)position;
@@ -247,12 +206,7 @@ static void index_ids(struct rh_live *live)
 	 * own and the next. */
 	while (stretch <= (live->first_new >> live->shift) + 1)
 		starts[stretch++] = (uint32_t)live->old_count;
-	assert(stretch <= live->at.capacity / STRETCH_LIVING + 2);
-}
-
-static inline bool is_alive(const struct rh_live *live, uint64_t position)
-{
-	return live->at.words[position / WORD_BITS] >> (position % WORD_BITS) & 1;
+	assert(stretch <= live->at.capacity / LIVE_STRETCH + 2);
 }
 
 /* The invariants at the top, of all that lives. Linear, so it runs after a compaction only,
@@ -262,13 +216,13 @@ static bool is_whole(const struct rh_live *live)
 	uint64_t bits = 0, counted = 0;
 
 	for (uint64_t p = 0; p < live->at.capacity; p++) {
-		bits += is_alive(live, p);
-		if (is_alive(live, p) &&
+		bits += live_is_alive(live, p);
+		if (live_is_alive(live, p) &&
 		    (p >= live->top || (p > 0 && p < live->old_count &&
-					id_at(&live->at, p - 1) >= id_at(&live->at, p))))
+					live_id_at(&live->at, p - 1) >= live_id_at(&live->at, p))))
 			return false;
 	}
-	for (uint64_t i = 0; i < live->at.capacity / LEAF_BITS; i++)
+	for (uint64_t i = 0; i < live->at.capacity / LIVE_LEAF_BITS; i++)
 		counted += live->at.counts[0][i];
 	return bits == live->count && counted == live->count;
 }
@@ -285,7 +239,7 @@ static void compacted(struct rh_live *live)
 /* Cold: half the positions are free after it, so it takes a step or two per birth. */
 static __attribute__((noinline)) bool make_room(struct rh_live *live)
 {
-	struct table bigger;
+	struct live_table bigger;
 
 	/* In place while at least half is free after it: then the next one is as many
 	 * births away as this one costs steps. */
@@ -294,7 +248,8 @@ static __attribute__((noinline)) bool make_room(struct rh_live *live)
 		compacted(live);
 		return true;
 	}
-	if (!table_open(&bigger, (live->count * 2 + LEAF_BITS - 1) / LEAF_BITS * LEAF_BITS,
+	if (!table_open(&bigger,
+			(live->count * 2 + LIVE_LEAF_BITS - 1) / LIVE_LEAF_BITS * LIVE_LEAF_BITS,
 			live->at.item_bytes))
 		return false;
 	move_living(live, &bigger);
@@ -318,10 +273,10 @@ static inline bool bear(struct rh_live *live, uint64_t *position)
 	if (live->top == live->at.capacity && !make_room(live))
 		return false;
 	*position = live->top++;
-	rh_debug_assert(!is_alive(live, *position));
-	live->at.words[*position / WORD_BITS] |= 1ull << (*position % WORD_BITS);
-	count_by(&live->at, *position, 1);
-	*(uint64_t *)item_at(&live->at, *position) = live->births;
+	rh_debug_assert(!live_is_alive(live, *position));
+	live->at.words[*position / LIVE_WORD_BITS] |= 1ull << (*position % LIVE_WORD_BITS);
+	live_count_by(&live->at, *position, 1);
+	*(uint64_t *)live_item_at(&live->at, *position) = live->births;
 	live->count++;
 	live->births++;
 	return true;
@@ -339,48 +294,27 @@ bool rh_live_bear(struct rh_live *live, uint64_t payload)
 	rh_debug_assert(live->at.item_bytes == 2 * sizeof(uint64_t));
 	if (!bear(live, &position))
 		return false;
-	((uint64_t *)item_at(&live->at, position))[1] = payload;
+	((uint64_t *)live_item_at(&live->at, position))[1] = payload;
 	return true;
 }
 
 /* The item stays where it is: batches read it after the death (rh_live_take). */
 void rh_live_death(struct rh_live *live, uint64_t position)
 {
-	rh_debug_assert(position < live->top && is_alive(live, position));
-	live->at.words[position / WORD_BITS] &= ~(1ull << (position % WORD_BITS));
+	rh_debug_assert(position < live->top && live_is_alive(live, position));
+	live->at.words[position / LIVE_WORD_BITS] &= ~(1ull << (position % LIVE_WORD_BITS));
 	/* Wraps to a subtraction: one function for both. */
-	count_by(&live->at, position, (uint32_t)-1);
+	live_count_by(&live->at, position, (uint32_t)-1);
 	live->count--;
 }
 
 void *rh_live_payload(const struct rh_live *live, uint64_t position)
 {
 	rh_debug_assert(position < live->top);
-	return item_at(&live->at, position) + sizeof(uint64_t);
+	return live_item_at(&live->at, position) + sizeof(uint64_t);
 }
 
 /* ---- ids ---- */
-
-/* First position whose id is not below `id`, within the stretch of `id`. */
-static inline uint64_t find_old(const struct rh_live *live, uint64_t id)
-{
-	const uint32_t *start = &live->at.starts[id >> live->shift];
-	uint64_t low = start[0], end = start[1];
-
-	rh_debug_assert(id < live->first_new && low <= end && end <= live->old_count);
-	/* Ages that cluster make long stretches; most are walked at once. */
-	while (end - low > 4 * STRETCH_LIVING) {
-		uint64_t middle = low + (end - low) / 2;
-
-		if (id_at(&live->at, middle) < id)
-			low = middle + 1;
-		else
-			end = middle;
-	}
-	while (low < end && id_at(&live->at, low) < id)
-		low++;
-	return low;
-}
 
 bool rh_live_find(const struct rh_live *live, uint64_t id, uint64_t *position)
 {
@@ -389,25 +323,26 @@ bool rh_live_find(const struct rh_live *live, uint64_t id, uint64_t *position)
 	if (id >= live->first_new) {
 		*position = live->old_count + (id - live->first_new);
 	} else {
-		*position = find_old(live, id);
-		/* find_old gives the first that is not below: an id that died before
+		*position = live_find_old(live, id, live->at.item_bytes);
+		/* live_find_old gives the first that is not below: an id that died before
 		 * the last move is not there. */
-		if (*position >= live->old_count || id_at(&live->at, *position) != id)
+		if (*position >= live->old_count || live_id_at(&live->at, *position) != id)
 			return false;
 	}
-	return is_alive(live, *position);
+	return live_is_alive(live, *position);
 }
 
 void rh_live_soon(const struct rh_live *live, uint64_t id, bool very)
 {
-	const struct table *at = &live->at;
+	const struct live_table *at = &live->at;
 	const uint32_t *start;
 
 	if (id >= live->births)
 		return;
 	if (id >= live->first_new) {
 		if (!very)
-			__builtin_prefetch(item_at(at, live->old_count + (id - live->first_new)));
+			__builtin_prefetch(
+				live_item_at(at, live->old_count + (id - live->first_new)));
 		return;
 	}
 	start = &at->starts[id >> live->shift];
@@ -416,43 +351,16 @@ void rh_live_soon(const struct rh_live *live, uint64_t id, bool very)
 		return;
 	}
 	/* Both ends: a stretch of two items may lie across two lines. */
-	__builtin_prefetch(item_at(at, start[0]));
-	__builtin_prefetch(item_at(at, start[1]));
+	__builtin_prefetch(live_item_at(at, start[0]));
+	__builtin_prefetch(live_item_at(at, start[1]));
 }
 
 /* ---- ranks ---- */
 
 /*
- * Both are inlined into a function for CPUs that count bits with one instruction, which
- * the baseline of x86-64 does not have, and one for all others.
+ * Both are inlined into functions for CPUs that count bits with one instruction, which the
+ * baseline of x86-64 does not have, and add vectors, and one for all others.
  */
-static inline __attribute__((always_inline)) uint64_t rank_of(const struct rh_live *live,
-							      uint64_t position)
-{
-	const struct table *at = &live->at;
-	uint64_t w = position / WORD_BITS, w_last = (live->top - 1) / WORD_BITS;
-	uint64_t i = position / LEAF_BITS, last = (live->top - 1) / LEAF_BITS;
-	uint64_t end = w | (LEAF_WORDS - 1);
-	uint64_t rank;
-
-	rh_debug_assert(position < live->top);
-	/* The position's own bit is counted and taken
-	 * off again: a shift by one more could be one by 64. */
-	rank = (unsigned)__builtin_popcountll(at->words[w] >> (position % WORD_BITS)) - 1;
-	for (end = end < w_last ? end : w_last; w < end;)
-		rank += (unsigned)__builtin_popcountll(at->words[++w]);
-	/* At each level only the rest of the own line of 16 counts; what lies beyond
-	 * is in one count of the level above. (Four vectors and a mask instead of the
-	 * loop: 20 % more instructions.) */
-	for (unsigned level = 0; i < last; level++) {
-		end = i | (FAN - 1);
-		for (uint64_t k = i, to = end < last ? end : last; k < to;)
-			rank += at->counts[level][++k];
-		i >>= FAN_LOG2;
-		last >>= FAN_LOG2;
-	}
-	return rank;
-}
 
 /* Bit number of the set bit that has `rank` set bits above it. */
 static inline __attribute__((always_inline)) unsigned select_in_word(uint64_t word, unsigned rank)
@@ -482,44 +390,50 @@ static inline __attribute__((always_inline)) unsigned select_in_word(uint64_t wo
 static inline __attribute__((always_inline)) uint64_t select_of(const struct rh_live *live,
 								uint64_t rank)
 {
-	const struct table *at = &live->at;
+	const struct live_table *at = &live->at;
 	unsigned level = 0, bits;
-	uint64_t i = (live->top - 1) / LEAF_BITS;
+	uint64_t i = (live->top - 1) / LIVE_LEAF_BITS;
 
 	rh_debug_assert(rank < live->count);
 	/* Up from the youngest stretch until the rank lies within one, then down again. */
 	for (;;) {
-		uint64_t first = i & ~(uint64_t)(FAN - 1);
+		uint64_t first = i & ~(uint64_t)(LIVE_FAN - 1);
 
 		while (i > first && rank >= at->counts[level][i])
 			rank -= at->counts[level][i--];
 		if (i > first || rank < at->counts[level][i] || level + 1 == at->levels)
 			break;
 		rank -= at->counts[level][i];
-		i = (i >> FAN_LOG2) - 1;
+		i = (i >> LIVE_FAN_LOG2) - 1;
 		level++;
 	}
 	while (level > 0) {
 		level--;
-		i = i << FAN_LOG2 | (FAN - 1);
+		i = i << LIVE_FAN_LOG2 | (LIVE_FAN - 1);
 		while (rank >= at->counts[level][i])
 			rank -= at->counts[level][i--];
 	}
-	i = i * LEAF_WORDS + LEAF_WORDS - 1;
+	i = i * LIVE_LEAF_WORDS + LIVE_LEAF_WORDS - 1;
 	/* At most eight words, one cache line: the count of the leaf says that the
 	 * bit is among them. */
 	while (rank >= (bits = (unsigned)__builtin_popcountll(at->words[i]))) {
 		rank -= bits;
 		i--;
 	}
-	return i * WORD_BITS + select_in_word(at->words[i], (unsigned)rank);
+	return i * LIVE_WORD_BITS + select_in_word(at->words[i], (unsigned)rank);
 }
 
 #if defined(__x86_64__)
 static __attribute__((target("popcnt"))) uint64_t rank_popcnt(const struct rh_live *live,
 							      uint64_t position)
 {
-	return rank_of(live, position);
+	return live_rank_of(live, position, false);
+}
+
+static __attribute__((target("avx2,popcnt"))) uint64_t rank_avx2(const struct rh_live *live,
+								 uint64_t position)
+{
+	return live_rank_of(live, position, true);
 }
 
 static __attribute__((target("popcnt"))) uint64_t select_popcnt(const struct rh_live *live,
@@ -528,15 +442,18 @@ static __attribute__((target("popcnt"))) uint64_t select_popcnt(const struct rh_
 	return select_of(live, rank);
 }
 #else
-#define rank_popcnt   rank_of
-#define select_popcnt select_of
+#define rank_popcnt(live, position) live_rank_of(live, position, false)
+#define rank_avx2		    rank_popcnt
+#define select_popcnt		    select_of
 #endif
 
 /* A branch and not a pointer to a function: it always goes the same way, which a CPU learns at
  * once. */
 uint64_t rh_live_rank(const struct rh_live *live, uint64_t position)
 {
-	uint64_t rank = live->has_popcnt ? rank_popcnt(live, position) : rank_of(live, position);
+	uint64_t rank = live->has_avx2	   ? rank_avx2(live, position)
+			: live->has_popcnt ? rank_popcnt(live, position)
+					   : live_rank_of(live, position, false);
 
 	rh_debug_assert(select_of(live, rank) == position);
 	return rank;
@@ -568,7 +485,7 @@ bool rh_live_take(struct rh_live *live, uint64_t rank, uint64_t *position)
 	if (!select_position(live, rank, position))
 		return false;
 	/* Read only when the whole batch has been found: by then it has come. */
-	__builtin_prefetch(item_at(&live->at, *position));
+	__builtin_prefetch(live_item_at(&live->at, *position));
 	rh_live_death(live, *position);
 	return true;
 }
@@ -576,7 +493,7 @@ bool rh_live_take(struct rh_live *live, uint64_t rank, uint64_t *position)
 uint64_t rh_live_id(const struct rh_live *live, uint64_t position)
 {
 	rh_debug_assert(position < live->top);
-	return id_at(&live->at, position);
+	return live_id_at(&live->at, position);
 }
 
 /* For questions about a block that lives on: nothing ends, so it is no rh_live_take. */
@@ -584,6 +501,6 @@ bool rh_live_select(const struct rh_live *live, uint64_t rank, uint64_t *positio
 {
 	if (!select_position(live, rank, position))
 		return false;
-	*id = id_at(&live->at, *position);
+	*id = live_id_at(&live->at, *position);
 	return true;
 }

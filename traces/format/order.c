@@ -408,19 +408,6 @@ put_usual(struct rh_order *order, const struct rh_event *event, uint64_t *rank)
 	return true;
 }
 
-bool rh_order_call(struct rh_order *order, const struct rh_call_event *call, uint64_t *rank)
-{
-	struct rh_trace_totals *totals = &order->totals;
-
-	rh_debug_assert(call->kind <= RH_EV_FREE && order->lanes[call->lane]);
-	if (!(call->kind == RH_EV_ALLOC ? birth(order, call->id, call->size)
-					: death(order, call->id, rank)))
-		return false;
-	totals->by_kind[call->kind]++;
-	totals->events++;
-	return true;
-}
-
 /* Any event, by all rules. */
 static __attribute__((noinline)) bool put_any(struct rh_order *order, struct rh_event *event,
 					      uint64_t *rank)

@@ -73,10 +73,6 @@ size_t rh_order_put_usual(struct rh_order *order, const struct rh_event *events,
 
 /* Counts the time of an event, where the trace has times; false: it is out of range. */
 bool rh_order_time(struct rh_order *order, uint64_t time_ns);
-/* As rh_order_put for an ALLOC or FREE of a lane that runs, with a time that was counted and
- * nothing to clear. */
-bool rh_order_call(struct rh_order *order, const struct rh_call_event *call, uint64_t *rank);
-
 /* `event` will be put in 16 events or so; very soon: in 8. Starts cache misses early. */
 static inline void rh_order_soon(const struct rh_order *order, const struct rh_event *event,
 				 bool very)

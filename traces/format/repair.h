@@ -24,6 +24,7 @@
 #ifndef RH_REPAIR_H
 #define RH_REPAIR_H
 
+#include "traces/format/row.h"
 #include "traces/format/trace.h"
 
 struct rh_build;
@@ -43,18 +44,13 @@ void rh_build_stamp(struct rh_build *build, uint64_t time_ns, uint32_t task, uin
  * importers that name the line, and site names overtake events. */
 void rh_build_batches(struct rh_build *build);
 
-/* A call with this address will come, in a dozen calls or so: the look-up of it, a cache
- * miss when millions of objects live, begins now. */
-void rh_build_soon(const struct rh_build *build, uint64_t address);
-size_t rh_build_living(const struct rh_build *build);
-
 /*
- * The fast way for calls in a row, of one lane: ALLOC, FREE, RESIZE and USABLE, address never 0.
- * How many were taken, whose addresses are ids now: the next one has to be mended, or something
- * waits, and it must come as one of those below. count + 1: an error.
+ * The fast way for rows of calls (row.h), at most RH_ROWS_WORDS words together: takes words from
+ * their fronts, and moves words, count and site of each on. It ends before a word that is no call
+ * of a row, or whose call has to be mended, or waits: that one must come as one of those below.
+ * Returns the number of rows that are used up, -1 on error.
  */
-size_t rh_build_plain(struct rh_build *build, struct rh_call_event *calls, size_t count,
-		      struct rh_err *err);
+int rh_build_rows(struct rh_build *build, struct rh_row *rows, size_t count, struct rh_err *err);
 
 /* A block as the call of the source gave it out: its address (0: the call failed), the bytes that
  * were asked for, log2 of the alignment that was asked for (0: none), flags RH_EVF_*. */
@@ -87,6 +83,8 @@ int rh_build_thread_end(struct rh_build *build, uint64_t thread, struct rh_err *
 /* Any other kind, with ids already right; event->lane is ignored, `thread` decides. */
 int rh_build_other(struct rh_build *build, uint64_t thread, const struct rh_event *event,
 		   struct rh_err *err);
+/* Lane of a thread, if it has one already. */
+bool rh_build_lane_known(struct rh_build *build, uint64_t thread, uint32_t *lane);
 /* Lane of a thread (made when new). */
 int rh_build_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, struct rh_err *err);
 

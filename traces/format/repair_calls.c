@@ -14,23 +14,6 @@ void rh_build_batches(struct rh_build *build)
 	build->batch_full = RH_BUILD_BATCH;
 }
 
-/* Both lines of a bucket: the tags are in the first, and half of the entries in the
- * second. */
-void rh_build_soon(const struct rh_build *build, uint64_t address)
-{
-	const char *place = rh_map_place(&build->objects, address);
-
-	if (!place) /* nothing lives yet */
-		return;
-	__builtin_prefetch(place);
-	__builtin_prefetch(place + RH_MAP_LINE);
-}
-
-size_t rh_build_living(const struct rh_build *build)
-{
-	return build->objects.count;
-}
-
 /* Where the next event goes out. */
 static inline struct rh_event *next_event(struct rh_build *build, unsigned kind, uint32_t lane)
 {
@@ -227,6 +210,23 @@ int rh_build_thread_end(struct rh_build *build, uint64_t thread, struct rh_err *
 	build->lane_known = false;
 	call.event = rh_build_stamped(build, RH_EV_LANE_STOP, lane);
 	return rh_build_repair(build, &call, err);
+}
+
+bool rh_build_lane_known(struct rh_build *build, uint64_t thread, uint32_t *lane)
+{
+	uint64_t known;
+
+	if (!build->lane_known || build->lane_thread != thread) {
+		known = rh_map_get(&build->lanes, thread);
+		if (known == RH_MAP_NONE)
+			return false;
+		build->lane_last = (uint32_t)known;
+		build->lane_thread = thread;
+		build->lane_known = true;
+	}
+	*lane = build->lane_last;
+	assert(*lane < build->lane_count);
+	return true;
 }
 
 int rh_build_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, struct rh_err *err)

@@ -141,11 +141,6 @@ int rh_trace_add_site(struct rh_trace_out *out, uint32_t site, const char *name,
 int rh_trace_put(struct rh_trace_out *out, const struct rh_event *events, size_t count,
 		 struct rh_err *err);
 
-/* The same for calls of lanes that have started. A third of the instructions, where the columns are
- * none but times and sites. */
-int rh_trace_put_calls(struct rh_trace_out *out, const struct rh_call_event *calls, size_t count,
-		       struct rh_err *err);
-
 /* What has been written so far; at most a batch behind rh_trace_put. */
 const struct rh_trace_totals *rh_trace_written(const struct rh_trace_out *out);
 /* Bytes of the file so far; what waits to be compressed is not in it. */

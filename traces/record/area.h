@@ -51,6 +51,7 @@
 #include <stdint.h>
 
 #include "traces/format/event.h"
+#include "traces/format/row.h"
 
 #define RH_AREA_MAGIC 0x31316572615f6872u /* "hr_are11" */
 /* In the environment: the area's path, the descriptor inherited or -1, and the area's
@@ -71,9 +72,10 @@ enum {
 /* Kinds. A: address, S: size or number (the tail of a long record). Those below LONG
  * have a short form. */
 enum rh_rec_kind {
-	RH_REC_PAD,   /* skipped: the end of a ring too short for what follows */
-	RH_REC_FREE,  /* A (0 = NULL), S = the size passed + 1 (0 = none), before the real free */
-	RH_REC_ALLOC, /* A, S; A = 0: the call failed */
+	RH_REC_PAD,		   /* skipped: the end of a ring too short for what follows */
+	RH_REC_FREE = RH_ROW_FREE, /* A (0 = NULL), S = the size passed + 1 (0 = none), before the
+				      real free */
+	RH_REC_ALLOC,		   /* A, S; A = 0: the call failed */
 	RH_REC_CALLOC,
 	RH_REC_RE_BEGIN, /* A = old block, before the real realloc */
 	RH_REC_RE_END,	 /* A = new block (0 = none), S = size, after it */
@@ -102,6 +104,12 @@ enum rh_rec_kind {
 };
 
 enum { RH_REC_MOST_WORDS = 3 };
+_Static_assert((int)RH_REC_ALLOC == RH_ROW_ALLOC && (int)RH_REC_CALLOC == RH_ROW_CALLOC &&
+		       (int)RH_REC_RE_BEGIN == RH_ROW_RE_BEGIN &&
+		       (int)RH_REC_RE_END == RH_ROW_RE_END && (int)RH_REC_SITE == RH_ROW_SITE &&
+		       (int)RH_REC_USABLE == RH_ROW_USABLE &&
+		       (int)RH_REC_RE_BORN == RH_ROW_RE_BORN && (int)RH_REC_NEW == RH_ROW_NEW,
+	       "short calls are words of a row");
 
 /* A record outside the ring. */
 struct rh_rec {
@@ -130,28 +138,11 @@ static inline bool rh_rec_is_birth(unsigned kind)
 /* Those of them that become an event of the trace. */
 #define RH_REC_EVENTS (RH_REC_CALLS & ~(1u << RH_REC_RE_BEGIN))
 
-/* Bits of an address and of a size in a short record. A program has 47 address bits on x86-64 and
- * 48 on AArch64, where libraries and mmap are at the upper end. */
-#if defined(__aarch64__)
-enum { RH_REC_ADDRESS_BITS = 45 };
-#else
-enum { RH_REC_ADDRESS_BITS = 44 };
-#endif
-enum { RH_REC_SIZE_BITS = 60 - RH_REC_ADDRESS_BITS };
+enum { RH_REC_ADDRESS_BITS = RH_ROW_ADDRESS_BITS, RH_REC_SIZE_BITS = RH_ROW_SIZE_BITS };
 
 static inline uint64_t rh_rec_short(enum rh_rec_kind kind, uint64_t address, uint64_t size)
 {
-	return (uint64_t)kind << 60 | size << RH_REC_ADDRESS_BITS | address >> 3;
-}
-
-static inline uint64_t rh_rec_short_address(uint64_t word)
-{
-	return (word & ((1ull << RH_REC_ADDRESS_BITS) - 1)) << 3;
-}
-
-static inline uint64_t rh_rec_short_size(uint64_t word)
-{
-	return word >> RH_REC_ADDRESS_BITS & ((1u << RH_REC_SIZE_BITS) - 1);
+	return rh_row_word(kind, address, size);
 }
 
 /* Has it a short form? `rotated` is the address rotated right by 3: for an 8-byte aligned user
@@ -202,8 +193,8 @@ static inline void rh_rec_unpack(const uint64_t *words, struct rh_rec *rec)
 	} else if (rec->kind == RH_REC_STAMP || rec->kind == RH_REC_SITE) {
 		rec->tail = head & ((1ull << 60) - 1);
 	} else {
-		rec->address = rh_rec_short_address(head);
-		rec->tail = rh_rec_short_size(head);
+		rec->address = rh_row_address(head);
+		rec->tail = rh_row_size(head);
 	}
 }
 
@@ -246,10 +237,6 @@ enum rh_heap {
 };
 enum { RH_PROC_FOREIGN = 84 - sizeof(pthread_mutex_t), RH_PROC_SERVES = 64 };
 
-/* While a process is younger, its threads poll a full ring instead of sleeping, and wake nobody:
- * see shim/filter.c. The supervisor then looks more often by itself. */
-enum { RH_PROC_YOUNG_MS = 1000 };
-
 enum rh_proc_how { RH_PROC_MAIN, RH_PROC_FORKED, RH_PROC_EXECED, RH_PROC_LATE };
 
 /*
@@ -277,7 +264,9 @@ struct rh_proc {
 	_Atomic uint32_t left;	    /* attached late, and has detached again */
 	uint32_t pad1;
 	char serves[RH_PROC_SERVES]; /* file name of the object whose malloc serves it */
-	uint64_t pad[1];
+	/* May the shim make a system call in it? A thread that would counts itself in `asked`; when
+	 * the supervisor has looked for a filter it writes up to which number: shim/filter.c. */
+	_Atomic uint32_t asked, answered;
 };
 _Static_assert(sizeof(struct rh_proc) == 256, "four lines");
 
@@ -342,8 +331,8 @@ struct rh_area {
 	_Atomic uint64_t now; /* the clock at the last beat, for threads that may not read it */
 	uint64_t pad2b[5];
 	/* Written by producers, seldom. */
-	_Atomic uint32_t wake; /* futex word the supervisor sleeps on */
-	_Atomic uint32_t sleeping;
+	_Atomic uint32_t wake; /* futex word the supervisor sleeps on: its signal handler's */
+	uint32_t pad3;
 	_Atomic uint32_t rings_high; /* rings ever claimed: [0, rings_high) */
 	_Atomic uint32_t procs_high;
 	_Atomic uint64_t no_ring;	/* events of threads that found no ring */

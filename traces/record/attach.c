@@ -21,6 +21,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "alloc/base/os.h"
@@ -198,5 +199,25 @@ void rh_attach_leave(const struct rh_session *session)
 			return;
 		}
 		usleep(LOOK_US);
+	}
+}
+
+/* A process that has just begun, also by exec, has no libc yet, or not even a loader. */
+int rh_attach_find(struct rh_target *target, struct rh_place *place,
+		   const struct rh_record_opts *opts, struct rh_err *err)
+{
+	enum { TRIES = 4, BETWEEN_NS = 100 * 1000 * 1000 };
+	const struct timespec between = { 0, BETWEEN_NS };
+
+	for (int i = 1;; i++) {
+		*err = (struct rh_err){ 0 };
+		if (rh_target_open(target, opts->pid, opts->shim, err) == 0) {
+			if (rh_place_find(place, target, opts->shim, err) == 0)
+				return 0;
+			rh_target_close(target);
+		}
+		if (i == TRIES || err->code == RH_NO_INPUT)
+			return -1;
+		nanosleep(&between, NULL);
 	}
 }

@@ -10,6 +10,10 @@
 #include "traces/record/session.h"
 #include "traces/record/target.h"
 
+/* Opens the process of the options and finds a place for the shim in it; tries again for a moment,
+ * because a process that has just begun has no libc yet. */
+int rh_attach_find(struct rh_target *target, struct rh_place *place,
+		   const struct rh_record_opts *opts, struct rh_err *err);
 /* The process is recorded when this returns 0. */
 int rh_attach_join(struct rh_session *session, struct rh_target *target,
 		   const struct rh_place *place, struct rh_err *err);

@@ -378,6 +378,13 @@ static int free_call(struct rh_emitter *emit, const struct rh_call *call, struct
 	return rh_build_free(emit->build, key_of(call), call->address, resident, err);
 }
 
+/* Flags of the event of a birth, by the kind of its record. */
+static const uint16_t birth_flags[RH_REC_LONG] = {
+	[RH_REC_CALLOC] = RH_EVF_ZEROED,
+	[RH_REC_RE_BORN] = RH_EVF_REALLOC,
+	[RH_REC_NEW] = RH_EVF_NEW,
+};
+
 static int memory_call(struct rh_emitter *emit, const struct rh_call *call, struct rh_err *err)
 {
 	struct rh_lane *lane = &emit->lanes[call->stream];
@@ -395,7 +402,7 @@ static int memory_call(struct rh_emitter *emit, const struct rh_call *call, stru
 		return rh_build_alloc(emit->build, key_of(call),
 				      RH_BLOCK(.address = call->address, .size = call->size,
 					       .align_log2 = call->align_log2,
-					       .flags = rh_birth_flags[call->how]),
+					       .flags = birth_flags[call->how]),
 				      err);
 	case RH_REC_FREE:
 		emit->calls++;

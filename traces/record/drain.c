@@ -282,6 +282,8 @@ static int64_t drain_ring(struct rh_drain *drain, uint32_t index, bool all, stru
 	uint64_t room = (mask + 1) / size, at = (tail & mask) / size;
 	uint32_t proc = atomic_load(&ring->proc);
 
+	if (count * 100 / room > drain->fullest)
+		drain->fullest = (uint32_t)(count * 100 / room);
 	if (count == 0 || (!all && count < room / 4))
 		return 0;
 	if (proc == 0 || proc > RH_PROCS)
@@ -307,6 +309,7 @@ int64_t rh_drain_pass(struct rh_drain *drain, bool all, struct rh_err *err)
 	uint32_t high = atomic_load(&drain->area->rings_high);
 	int64_t taken = 0, got;
 
+	drain->fullest = 0;
 	for (uint32_t i = 0; i < high && i < RH_RINGS; i++) {
 		got = drain_ring(drain, i, all, err);
 		if (got < 0)
@@ -465,29 +468,19 @@ void rh_drain_filters(struct rh_drain *drain)
 		struct rh_image *image = &drain->images[i];
 		struct rh_proc *proc = rh_area_proc(drain->area, image->slot);
 		uint64_t wait = (now - image->stamp) / FILTER_AGE;
+		uint32_t asked;
 
-		if (image->over || !image->found || now < image->filter_look)
+		asked = atomic_load(&proc->asked);
+		if (image->over || !image->found ||
+		    (now < image->filter_look && asked == atomic_load(&proc->answered)))
 			continue;
 		wait = wait < FILTER_MS * ms ? FILTER_MS * ms : wait;
 		image->filter_look =
 			now + (wait < FILTER_MS_MOST * ms ? wait : FILTER_MS_MOST * ms);
 		if (!atomic_load(&proc->filter) && rh_process_filtered(image->pid))
 			atomic_store(&proc->filter, 1);
+		atomic_store(&proc->answered, asked);
 	}
-}
-
-bool rh_drain_young(const struct rh_drain *drain)
-{
-	uint32_t high = atomic_load(&drain->area->procs_high);
-	uint64_t now = rh_ticks(), young = RH_PROC_YOUNG_MS * drain->area->ticks_per_ms;
-
-	for (uint32_t i = 0; i < high && i < RH_PROCS; i++) {
-		const struct rh_proc *proc = rh_area_proc(drain->area, i);
-
-		if (atomic_load(&proc->state) == RH_PROC_READY && now - proc->stamp < young)
-			return true;
-	}
-	return high == 0;
 }
 
 size_t rh_drain_running(const struct rh_drain *drain)

@@ -52,6 +52,7 @@ struct rh_drain {
 	size_t image_count, image_room;
 	int32_t slot_image[RH_PROCS]; /* image in a slot, -1 = none seen */
 	struct rh_ring_past past[RH_RINGS];
+	uint32_t fullest;		  /* of the rings at the last pass, in percent */
 	uint64_t last_events, last_bytes; /* keep this many of the last; 0 = all */
 	uint64_t events, bytes, discarded;
 	bool stopped;	    /* nothing more is kept */
@@ -77,10 +78,8 @@ void rh_drain_pause(struct rh_drain *drain, bool off);
 /* The program itself has ended but is not reaped: the last reading of its resource use. */
 void rh_drain_last_look(struct rh_drain *drain, int pid);
 /* Marks processes under a system call filter, so that the shim makes no system calls there; looks
- * at each at intervals of a part of its age. */
+ * at each at intervals of a part of its age, and when a thread of it asks. */
 void rh_drain_filters(struct rh_drain *drain);
-/* A process is in its first second, and wakes nobody: see shim/filter.c. */
-bool rh_drain_young(const struct rh_drain *drain);
 /* Looks for new processes and dead ones. main_over: the program itself has been reaped. */
 int rh_drain_processes(struct rh_drain *drain, bool main_over, struct rh_err *err);
 /* The youngest image of a process; SIZE_MAX: none. */

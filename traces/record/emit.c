@@ -4,7 +4,7 @@
  * After the program's end this takes one turn. While it runs there are many (stream.h), each up to
  * a cut (merge.h); notes that are only known at the end are written then.
  *
- * Speed. Calls that need only an address and a size are handled in runs (calls_plain.c); all
+ * Speed. Calls that need only an address and a size are handled in rows (calls_row.c); all
  * others take 150 ns each.
  */
 #include <stdio.h>
@@ -219,18 +219,15 @@ static void show(const struct rh_emitter *emit, uint64_t before)
 /* All calls that are due; fewer if the emitter is asked to hold, or a call must wait. */
 static int emit_due(struct rh_emitter *emit, struct rh_err *err)
 {
-	struct rh_plain plain[RH_PLAIN];
-	size_t count;
+	bool took;
 	int more;
 
 	for (uint64_t turns = 1;; turns++) {
 		uint64_t before = emit->calls;
 
-		count = rh_emitter_may_plain(emit) ? rh_merge_plain(emit->merge, plain, RH_PLAIN)
-						   : 0;
-		if (count && rh_emitter_plain(emit, plain, count, err) < 0)
+		if (rh_emitter_rows(emit, &took, err) < 0)
 			return -1;
-		if (!count) {
+		if (!took) {
 			more = fetch(emit, err);
 			if (more <= 0 || rh_emitter_must_wait(emit, &emit->ahead))
 				return more < 0 ? -1 : 0;

@@ -15,11 +15,6 @@
 #include "traces/record/merge.h"
 #include "traces/record/ranges.h"
 
-enum { RH_PLAIN = 64 }; /* calls on the fast path whose addresses are looked up together */
-
-/* calls_plain.c: flags of the event of a birth, by the kind of its record. */
-extern const uint16_t rh_birth_flags[RH_REC_LONG];
-
 enum re_state { RE_NONE, RE_OPEN, RE_DONE, RE_SPLIT };
 
 struct rh_lane {
@@ -62,10 +57,8 @@ struct rh_emitter {
 
 /* Turns one call into events. */
 int rh_emitter_call(struct rh_emitter *emit, const struct rh_call *call, struct rh_err *err);
-/* Runs of plain calls, where possible: see merge.h, rh_merge_plain. */
-bool rh_emitter_may_plain(const struct rh_emitter *emit);
-int rh_emitter_plain(struct rh_emitter *emit, const struct rh_plain *calls, size_t count,
-		     struct rh_err *err);
+/* Calls in rows, where possible: see merge.h, rh_merge_rows. *took: there were some. */
+int rh_emitter_rows(struct rh_emitter *emit, bool *took, struct rh_err *err);
 /* Time of a call with that stamp, or of an earlier call if that was later; RH_NONE: not wanted. */
 uint64_t rh_emitter_time(struct rh_emitter *emit, uint64_t stamp);
 

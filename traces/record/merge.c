@@ -119,7 +119,7 @@ static bool take_state(struct rh_merged *s, const struct rh_rec *rec)
 	}
 }
 
-void rh_merge_decode(struct rh_merged *s, const struct rh_rec *rec)
+static void decode(struct rh_merged *s, const struct rh_rec *rec)
 {
 	struct rh_call *call = &s->next;
 
@@ -157,7 +157,7 @@ static bool name_ready(struct rh_merged *s, unsigned kind)
 {
 	if (!s->naming || kind == RH_REC_TEXT)
 		return false;
-	s->naming = false;
+	s->naming = s->next_is_word = false;
 	s->next = (struct rh_call){ .kind = RH_REC_NAME,
 				    .stamp = s->stamp,
 				    .thread = s->thread,
@@ -186,10 +186,11 @@ static int advance(struct rh_merge *merge, struct rh_merged *s, struct rh_err *e
 		rh_rec_unpack(&s->buffer[s->at], &rec);
 		if (name_ready(s, rec.kind))
 			return 0;
+		s->next_is_word = s->buffer[s->at] >> 60 < RH_REC_LONG;
 		s->at += rh_rec_words(s->buffer[s->at]);
 		if (take_state(s, &rec))
 			continue;
-		rh_merge_decode(s, &rec);
+		decode(s, &rec);
 		return 0;
 	}
 }
@@ -203,7 +204,7 @@ static bool before(const struct rh_merge *merge, uint32_t a, uint32_t b)
 	return x->next.stamp != y->next.stamp ? x->next.stamp < y->next.stamp : x->ring < y->ring;
 }
 
-void rh_merge_sift(struct rh_merge *merge)
+static void sift(struct rh_merge *merge)
 {
 	uint32_t *heap = merge->heap, at = 0, moved = heap[0];
 
@@ -220,6 +221,19 @@ void rh_merge_sift(struct rh_merge *merge)
 		at = child;
 	}
 	heap[at] = moved;
+}
+
+int rh_merge_step(struct rh_merge *merge, struct rh_err *err)
+{
+	struct rh_merged *s = &merge->streams[merge->heap[0]];
+
+	if (advance(merge, s, err) < 0)
+		return -1;
+	if (s->ended)
+		merge->heap[0] = merge->heap[--merge->heap_count];
+	if (merge->heap_count)
+		sift(merge);
+	return 0;
 }
 
 int rh_merge_next(struct rh_merge *merge, struct rh_call *call, struct rh_err *err)
@@ -239,14 +253,10 @@ int rh_merge_next(struct rh_merge *merge, struct rh_call *call, struct rh_err *e
 		memcpy(merge->name, s->name, sizeof merge->name);
 		call->name = merge->name;
 	}
-	if (advance(merge, s, err) < 0)
+	if (rh_merge_step(merge, err) < 0)
 		return -1;
 	call->cut = s->ended && !merge->live;
 	call->last = call->cut || (!s->ended && s->next.kind == RH_REC_START);
-	if (s->ended)
-		merge->heap[0] = merge->heap[--merge->heap_count];
-	if (merge->heap_count)
-		rh_merge_sift(merge);
 	return 1;
 }
 

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "traces/format/row.h"
 #include "traces/record/capture.h"
 
 /* One call of one thread. Sites of TEXT records come as RH_REC_NAME with `name` set. */
@@ -53,20 +54,21 @@ int rh_merge_turn(struct rh_merge *merge, uint64_t until, bool final, struct rh_
 /* 1 = *call filled, 0 = none is due, -1 = error. */
 int rh_merge_next(struct rh_merge *merge, struct rh_call *call, struct rh_err *err);
 /*
- * The fast path: runs of calls that need only an address and a size. Fills fewer than `most` of
- * them, all before `until` and in order; 0: the next record is another kind, for rh_merge_next.
- * A realloc whose two ends are adjacent comes as one call.
+ * The fast way: plain calls (row.h), all due and in order, of rows that each have one stream and
+ * one stamp. None: the next record is another kind, or its thread's last, for rh_merge_next.
  */
-struct rh_plain {
-	uint64_t stamp, address; /* never 0 */
-	uint64_t size;		 /* of a free the size passed + 1, 0 = none */
-	uint64_t old;		 /* RE_END: the block that ends */
-	uint32_t stream, site;
-	uint32_t kind; /* FREE, ALLOC, CALLOC, RE_BORN, NEW, RE_END, USABLE */
+struct rh_merge_row {
+	uint64_t stamp;
+	uint32_t stream, thread, tid, site; /* site: at its begin */
+	uint32_t words;
 };
-size_t rh_merge_plain(struct rh_merge *merge, struct rh_plain *calls, size_t most);
-/* The thread that currently makes the calls of a stream. */
-void rh_merge_who(const struct rh_merge *merge, uint32_t stream, uint32_t *thread, uint32_t *tid);
+struct rh_merge_rows {
+	struct rh_merge_row row[RH_ROWS_WORDS];
+	size_t count;
+	uint64_t words[RH_ROWS_WORDS]; /* of all rows, one after another */
+	size_t word_count;
+};
+int rh_merge_rows(struct rh_merge *merge, struct rh_merge_rows *rows, struct rh_err *err);
 /* The next call of the same stream (NULL at its end); valid until the next call of this function.
  */
 const struct rh_call *rh_merge_peek(const struct rh_merge *merge, uint32_t stream);

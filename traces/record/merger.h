@@ -1,6 +1,6 @@
 /*
- * merger.h - shared by merge.c (chunks, the heap, single calls) and merge_plain.c (runs of
- * calls). Thread rule and errors: those of merge.h.
+ * merger.h - shared by merge.c (chunks, the heap, single calls) and merge_row.c (calls in
+ * a row). Thread rule and errors: those of merge.h.
  */
 #ifndef RH_RECORD_MERGER_H
 #define RH_RECORD_MERGER_H
@@ -19,8 +19,9 @@ struct rh_merged {
 	uint32_t buffer_words, have, at;
 	uint64_t stamp;
 	uint32_t thread, tid, site;
-	uint64_t sized; /* of the FREE_RESIDENT next: size given + 1; 0 = none */
-	bool ended;	/* no record is left; more may come while the program runs */
+	uint64_t sized;	   /* of the FREE_RESIDENT next: size given + 1; 0 = none */
+	bool next_is_word; /* the next call was the word before `at` */
+	bool ended;	   /* no record is left; more may come while the program runs */
 	struct rh_call next;
 	char name[RH_MERGE_NAME_BYTES];
 	uint32_t name_bytes;
@@ -42,9 +43,7 @@ struct rh_merge {
 	char name[RH_MERGE_NAME_BYTES];
 };
 
-/* Decodes a call record into s->next. */
-void rh_merge_decode(struct rh_merged *s, const struct rh_rec *rec);
-/* The first stream's next call has changed: restores its place in the heap. */
-void rh_merge_sift(struct rh_merge *merge);
+/* The first stream's next call was taken: reads the one after it, and restores the heap. */
+int rh_merge_step(struct rh_merge *merge, struct rh_err *err);
 
 #endif

@@ -4,8 +4,8 @@
  *	1. look at the program (executable.c), calibrate the clock, make the area;
  *	2. fork; the child names itself the recorded process, puts the shim in front of
  *	   whatever LD_PRELOAD held, and execs;
- *	3. loop: beat, drain, processes, limits and timers, sleep until a ring is half
- *	   full or a few milliseconds are over;
+ *	3. loop: beat, drain, processes, limits and timers, sleep for as long as the rings
+ *	   have room, a few milliseconds at most;
  *	4. at the end of the program, or of recording: write the traces, wait for the program.
  *
  * Signals. Signals from the terminal reach the program directly (it is in our process group);
@@ -35,16 +35,17 @@
 
 enum {
 	CALIBRATE_NS = 10 * 1000 * 1000,
-	BUSY_NS = 1000 * 1000,	      /* sleep after a pass that found work */
-	IDLE_NS = 16 * 1000 * 1000,   /* longest sleep: the beat of an idle program */
+	LEAST_NS = 100 * 1000,	      /* shortest sleep: a ring was half full */
+	BUSY_NS = 1000 * 1000,	      /* longest after a pass that found work */
+	IDLE_NS = 4 * 1000 * 1000,    /* longest of all: nobody wakes us (shim/filter.c), and the
+					 64 KiB of a new thread last for a millisecond */
 	SWEEP_NS = 100 * 1000 * 1000, /* between looks at every ring, dead processes, limits */
 	SIGNALS = 6,
 	INHERITED_FD = 500,
 	STOP_REQUESTS = 2, /* signals that end us although processes still run */
 };
 
-#define YOUNG_NS 200000u     /* the same while a process may wake nobody, and fills its ring */
-#define FORK_NS	 2000000000u /* a child that has not registered by then never will */
+#define FORK_NS 2000000000u /* a child that has not registered by then never will */
 
 static const int passed_on[SIGNALS] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 };
 
@@ -296,9 +297,7 @@ static void doze(struct rh_session *session, uint64_t ns)
 	struct rh_area *area = session->area;
 	uint32_t seen = atomic_load(&area->wake);
 
-	atomic_store(&area->sleeping, 1);
 	rh_futex_wait((_Atomic uint32_t *)&area->wake, seen, ns);
-	atomic_store(&area->sleeping, 0);
 }
 
 static void name_running(const struct rh_session *session, char *text, size_t room)
@@ -360,15 +359,20 @@ static void check_stop_requests(struct rh_session *session)
 	stop_for_good(session);
 }
 
-/* How long to sleep after a pass that took so many words. A young process does not wake us. */
+/* How long to sleep after a pass that took so many words: so that rings are about a third full at
+ * the next one. */
 static uint64_t next_pause(const struct rh_session *session, uint64_t pause, int64_t taken)
 {
-	bool young = rh_drain_young(&session->drain);
-	uint64_t most = young ? BUSY_NS : IDLE_NS;
+	enum { HALF = 50, FIFTH = 20 };
+	uint32_t fullest = session->drain.fullest;
 
-	if (taken)
-		return young && taken > RH_RING_FIRST / 32 ? YOUNG_NS : BUSY_NS;
-	return pause * 2 < most ? pause * 2 : most;
+	if (fullest >= HALF)
+		pause /= 2;
+	else if (fullest < FIFTH)
+		pause *= 2;
+	if (taken && pause > BUSY_NS)
+		pause = BUSY_NS;
+	return pause < LEAST_NS ? LEAST_NS : pause > IDLE_NS ? IDLE_NS : pause;
 }
 
 /* Runs until the program (and all followed processes) or the recording has ended. */
@@ -389,6 +393,8 @@ static int watch(struct rh_session *session, struct rh_err *err)
 		reap(session);
 		over = session->reaped; /* one more sweep after the end */
 		sweep = over || time - swept >= SWEEP_NS;
+		rh_drain_filters(
+			&session->drain); /* before a tail moves: see widen() of the shim */
 		taken = rh_drain_pass(&session->drain, sweep, err);
 		if (taken < 0)
 			return -1;
@@ -411,7 +417,6 @@ static int watch(struct rh_session *session, struct rh_err *err)
 		check_timers(session);
 		check_limits(session);
 		check_stop_requests(session);
-		rh_drain_filters(&session->drain);
 		pause = next_pause(session, pause, taken);
 		if (!over && woken == atomic_load(&session->area->wake))
 			doze(session, pause);
@@ -510,12 +515,8 @@ static int record_running(const struct rh_record_opts *opts, struct rh_record_en
 	struct rh_record_opts late = *opts;
 
 	end->status = 0;
-	if (rh_target_open(&target, opts->pid, opts->shim, err) < 0)
+	if (rh_attach_find(&target, &place, opts, err) < 0)
 		return end->status = (int)err->code, -1;
-	if (rh_place_find(&place, &target, opts->shim, err) < 0) {
-		rh_target_close(&target);
-		return end->status = (int)err->code, -1;
-	}
 	late.area_file = place.area[0] ? place.area : NULL;
 	if (open_session(&session, &late, err) < 0 ||
 	    join_program(&session, &target, &place, err) < 0) {

@@ -52,7 +52,7 @@ else
 	skip 'a PID namespace with a /proc of its own' 'needs the right to unshare'
 fi
 
-for mode in strict filter bare; do
+for mode in strict filter bare late; do
 	"$hard" $mode 10 >/dev/null
 	if [ $? = 77 ]; then
 		skip "$mode seccomp" 'not to be had here'

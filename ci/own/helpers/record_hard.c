@@ -6,6 +6,7 @@
  *	strict N		N blocks under strict seccomp
  *	filter N		N blocks under a filter that kills on all but write and exit
  *	bare N			the same, installed by bare system call instructions
+ *	late N			the same after 1.2 seconds, when no second thread nor call came
  *	limit MIB USE		limits its own address space to MIB, then uses USE of it
  *	use MIB			uses so much, whoever limits it
  *	lock			locks all its memory, now and later, then makes blocks
@@ -106,7 +107,7 @@ static long bare_prctl(long what, long a, long b)
 #endif
 }
 
-static int filtered(long count, bool bare)
+static int filtered(long count, bool bare, long after_ns)
 {
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -118,6 +119,8 @@ static int filtered(long count, bool bare)
 	struct sock_fprog program = { sizeof filter / sizeof filter[0], filter };
 
 	blocks(1);
+	if (after_ns)
+		nanosleep(&(struct timespec){ after_ns / 1000000000, after_ns % 1000000000 }, NULL);
 	if (bare) {
 		bare_prctl(PR_SET_NO_NEW_PRIVS, 1, 0);
 		if (bare_prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, (long)&program) < 0)
@@ -294,7 +297,9 @@ int main(int argc, char **argv)
 	if (strcmp(mode, "strict") == 0)
 		return strict(one);
 	if (strcmp(mode, "filter") == 0 || strcmp(mode, "bare") == 0)
-		return filtered(one, *mode == 'b');
+		return filtered(one, *mode == 'b', 0);
+	if (strcmp(mode, "late") == 0)
+		return filtered(one, true, 1200000000);
 	if (strcmp(mode, "limit") == 0)
 		return limit(one, two);
 	if (strcmp(mode, "use") == 0)

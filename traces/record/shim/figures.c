@@ -39,6 +39,7 @@ void shim_figures(struct rh_proc *proc, bool over)
 	struct rusage usage = { 0 };
 
 	if (atomic_load(&shim.filter) || atomic_load(&proc->filter) ||
+	    (over && !shim_may_call_now()) ||
 	    shim_raw(SYS_getrusage, RUSAGE_SELF, (long)(uintptr_t)&usage, 0, 0, 0, 0) != 0)
 		return;
 	proc->user_us[over] = micros(&usage.ru_utime);

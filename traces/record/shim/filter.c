@@ -7,12 +7,13 @@
  * polls it, rings do not grow, no thread is woken. A filter from before the program is seen in
  * /proc/self/status at its start.
  *
- * A filter that was installed by a bare system call instruction is seen by the supervisor, which
- * looks at intervals of 1/32 of the process's age, from 1 to 100 ms. Programs that do so do it
- * at their start. So in the first second of a process we make no system calls either that we can
- * do without (shim_wary): the supervisor is not woken but looks five times as often by itself,
- * and the first thread has room for that. What remains is a thread's start and the exit within
- * such an interval after the filter.
+ * A filter that was installed by a bare system call instruction is seen by the supervisor alone,
+ * which looks at intervals of 1/32 of the process's age, from 1 to 100 ms. So before a system call
+ * of ours a thread asks the supervisor to look right then (shim_ask): between its answer and our
+ * call the thread runs no instruction of the program. It never wakes the supervisor, which comes
+ * by itself, the sooner the fuller the rings are. What remains is a thread's start within such an
+ * interval after the filter, a filter that another thread installs for all at that moment, and
+ * strict mode by a bare instruction, which makes reading the counter fatal at once.
  */
 #include <errno.h>
 #include <linux/seccomp.h>
@@ -20,6 +21,56 @@
 #include <sys/syscall.h>
 
 #include "traces/record/shim/hook.h"
+
+enum {
+	ASK_MS = 50, /* more than a supervisor on a busy machine needs. Else a thread of real-time
+			priority, which may have the supervisor's CPU, would wait for ever */
+	YOUNG_MS = 1000, /* an exit does not ask before: programs that live for milliseconds would
+			   wait for a beat each */
+	ASK_SPINS = 100,
+};
+
+uint32_t shim_ask(void)
+{
+	if (shim.state != SHIM_ON)
+		return 0;
+	return atomic_fetch_add(&rh_area_proc(shim.area, shim.proc)->asked, 1) + 1;
+}
+
+static bool answered(uint32_t question)
+{
+	uint32_t upto = atomic_load(&rh_area_proc(shim.area, shim.proc)->answered);
+
+	return (int32_t)(upto - question) >= 0;
+}
+
+bool shim_may_call(uint32_t question, uint64_t waited_ms)
+{
+	if (shim.state != SHIM_ON || shim_clockless())
+		return false;
+	/* In this order: the supervisor writes what it saw, then the answer. */
+	return (answered(question) || waited_ms > ASK_MS) && !shim_filtered();
+}
+
+bool shim_may_call_now(void)
+{
+	const struct rh_area *area = shim.area;
+	uint64_t ms = area->ticks_per_ms, began, now;
+	uint32_t question;
+
+	if (shim_filtered() || shim_clockless())
+		return false;
+	began = now = shim_now();
+	if (now - rh_area_proc(shim.area, shim.proc)->stamp < YOUNG_MS * ms)
+		return true;
+	for (question = shim_ask(); !answered(question); now = shim_now()) {
+		if (now - began > ASK_MS * ms || atomic_load(&area->closed))
+			return false;
+		for (int i = 0; i < ASK_SPINS; i++)
+			SHIM_PAUSE();
+	}
+	return !shim_filtered();
+}
 
 int shim_prctl(int, long, long, long, long) __asm__("prctl");
 long shim_syscall(long, long, long, long, long, long, long) __asm__("syscall");

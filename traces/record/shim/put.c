@@ -6,7 +6,6 @@
  * signal handlers. Whatever happens here, errno is kept and the program continues.
  */
 #include <errno.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -16,18 +15,7 @@
 #include "traces/record/shim/drawn.h"
 #include "traces/record/shim/shim.h"
 
-enum {
-	WAIT_NS = 100 * 1000 * 1000,
-	PATIENCE_MS = 1000, /* without a beat: then the program continues, and calls are lost */
-	SPINS_PER_MS = 20000,
-	WARY_MS = 50, /* of a young process: more than a supervisor on a busy machine needs */
-};
 #define DENSE_TICKS 512 /* between events: more, and each may have a clock read */
-
-static void futex(_Atomic uint32_t *word, int op, uint32_t value, const struct timespec *timeout)
-{
-	shim_raw(SYS_futex, (long)word, op, value, (long)timeout, 0, 0);
-}
 
 uint64_t shim_clock(void)
 {
@@ -37,113 +25,8 @@ uint64_t shim_clock(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-static void wake_supervisor(struct rh_area *area)
-{
-	if (atomic_load_explicit(&area->sleeping, memory_order_relaxed) && !shim_wary()) {
-		atomic_fetch_add(&area->wake, 1);
-		futex(&area->wake, FUTEX_WAKE, 1, NULL);
-	}
-}
-
-static void add(_Atomic uint64_t *counter, uint64_t by)
-{
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
-			      memory_order_relaxed);
-}
-
-/* The supervisor holds that mutex for as long as it lives. */
-bool shim_recorder_is_dead(struct rh_area *area)
-{
-	int got = pthread_mutex_trylock(&area->recorder);
-
-	if (got == EBUSY)
-		return false;
-	if (got == 0 || got == EOWNERDEAD)
-		pthread_mutex_unlock(&area->recorder);
-	atomic_store(&area->closed, 1);
-	return true;
-}
-
-/* A clock for this wait: in ms; bare: without a system call. */
-static uint64_t patience_clock(bool bare, uint64_t spins)
-{
-	if (!bare)
-		return shim_clock() / 1000000;
-	return shim.counter && !shim_clockless() && shim.area->ticks_per_ms
-		       ? shim_counter() / shim.area->ticks_per_ms
-		       : spins / SPINS_PER_MS;
-}
-
-/* poll: without a system call. A thread of real-time priority may have the supervisor's CPU: so a
- * young process, which is only perhaps under a filter, sleeps after a while. */
-static void pause_for_tail(struct rh_area *area, struct rh_ring *ring, uint32_t seen, bool poll)
-{
-	static const struct timespec timeout = { 0, WAIT_NS };
-
-	if (poll) {
-		for (int i = 0; i < 100; i++)
-			SHIM_PAUSE();
-		return;
-	}
-	wake_supervisor(area);
-	futex(&ring->tail_moves, FUTEX_WAIT, seen, &timeout);
-}
-
-/* A thread has waited in vain, and there has been no beat since. */
-static bool stalled(const struct rh_area *area)
-{
-	return atomic_load(&area->stalled) == atomic_load(&area->beat) + 1;
-}
-
-/*
- * Waits until the supervisor has moved the tail. False: recording has ended, or there was no
- * beat for a second: a hanging recorder must not hang the program. Then no thread of any
- * process waits again before the next beat (100 threads started one after the other waited 100
- * s); calls lost until then are counted.
- */
-static bool wait_for_beats(struct rh_ring *ring, uint64_t tail_seen)
-{
-	struct rh_area *area = shim.area;
-	uint32_t beat = atomic_load(&area->beat), seen;
-	uint64_t beat_at, began, spins = 0;
-	bool bare = shim_wary(), poll;
-
-	began = beat_at = patience_clock(bare, 0);
-	for (;; spins++) {
-		seen = atomic_load(&ring->tail_moves);
-		atomic_store(&ring->waiting, 1);
-		if (atomic_load(&ring->tail) != tail_seen)
-			return true;
-		if (atomic_load(&area->closed) || !atomic_load(&area->recording) || stalled(area) ||
-		    shim_recorder_is_dead(area))
-			return false;
-		poll = shim_filtered() || (bare && patience_clock(bare, spins) - began <= WARY_MS);
-		pause_for_tail(area, ring, seen, poll);
-		if (atomic_load(&area->beat) != beat) {
-			beat = atomic_load(&area->beat);
-			beat_at = patience_clock(bare, spins);
-		} else if (patience_clock(bare, spins) - beat_at > PATIENCE_MS) {
-			atomic_store(&area->stalled, beat + 1);
-			return false;
-		}
-	}
-}
-
-static bool wait_for_tail(struct producer *p, uint64_t tail_seen)
-{
-	uint64_t began = shim_filtered() ? 0 : shim_clock();
-	bool moved = wait_for_beats(p->ring, tail_seen);
-
-	if (!moved)
-		return false;
-	atomic_store(&p->ring->waiting, 0);
-	add(&p->ring->waits, 1);
-	if (began)
-		add(&p->ring->wait_ns, shim_clock() - began);
-	return true;
-}
-
-/* An empty ring may be widened: the supervisor reads mask after head. */
+/* An empty ring may be widened: the supervisor reads mask after head. It has moved the tail, and
+ * had answered before whether we may. */
 static void widen(struct producer *p)
 {
 	uint64_t bytes = p->mask + 1, most = shim.area->ring_bytes, *data;
@@ -152,7 +35,7 @@ static void widen(struct producer *p)
 	if (bytes >= most)
 		return;
 	bytes = bytes * RH_RING_GROW < most ? bytes * RH_RING_GROW : most;
-	if (shim_wary() && shim_ring_has(p->index) < bytes)
+	if (!p->allowed && shim_ring_has(p->index) < bytes)
 		return;
 	data = shim_ring_data(p->index, bytes);
 	if (!data)
@@ -189,7 +72,7 @@ static bool wait_open(struct producer *p, uint64_t tail)
 	p->room = 0;
 	set_limit(p, 0);
 	shim_idle(p);
-	moved = wait_for_tail(p, tail);
+	moved = shim_wait_for_tail(p, tail);
 	SHIM_BARRIER();
 	p->at = at;
 	return moved;
@@ -217,8 +100,6 @@ static bool grant(struct producer *p, uint64_t need, uint64_t tail)
 	upto = tail + (used + need < size / 2 ? size / 2 : size);
 	p->room = upto < head + to_end ? upto : head + to_end;
 	p->bias = (uint64_t)(uintptr_t)p->data + at - head;
-	if (used + need >= size / 2)
-		wake_supervisor(shim.area);
 	return true;
 }
 
@@ -229,6 +110,7 @@ bool shim_room(struct producer *p, uint32_t words)
 
 	if (head_of(p) + need <= p->room)
 		return true;
+	p->allowed = 0; /* the program ran meanwhile */
 	for (;;) {
 		uint64_t tail = atomic_load_explicit(&p->ring->tail, memory_order_acquire);
 		bool empty = tail == head_of(p);
@@ -237,12 +119,11 @@ bool shim_room(struct producer *p, uint32_t words)
 			widen(p);
 		if (!p->grow && grant(p, need, tail))
 			return true;
-		if (atomic_load(&area->closed) || !atomic_load(&area->recording) || stalled(area))
+		if (atomic_load(&area->closed) || !atomic_load(&area->recording) ||
+		    shim_stalled(area))
 			return false;
-		if (area->drop) {
-			wake_supervisor(area);
+		if (area->drop)
 			return false;
-		}
 		if (p->mask + 1 < area->ring_bytes)
 			p->grow = 1;
 		if (!wait_open(p, tail))
@@ -333,34 +214,118 @@ static void missed(struct producer *p, uint32_t what)
 	if (!is_event(what))
 		return;
 	if (recording()) {
-		add(&p->ring->dropped, 1);
+		shim_count(&p->ring->dropped, 1);
 		p->lost++;
 	} else {
-		add(&p->ring->outside, 1);
+		shim_count(&p->ring->outside, 1);
 	}
 }
 
-/* A stamped record, after a GAP if calls were lost. `at` is held. */
-static void append_whole(struct producer *p, uint32_t what, uint64_t address, uint64_t size,
-			 uint64_t now)
+enum { WHOLE_WORDS = 1 + 2 * RH_REC_MOST_WORDS };
+
+/* A stamped record, after a GAP if calls were lost. `at` is held, and there is room. */
+static void write_whole(struct producer *p, const struct side_record *call)
 {
-	uint64_t words[1 + 2 * RH_REC_MOST_WORDS] = { rh_rec_stamp(now) };
-	struct rh_rec rec = { .kind = (uint8_t)what,
-			      .align_log2 = (uint8_t)(what >> 8),
-			      .address = address,
-			      .tail = size };
+	uint64_t words[WHOLE_WORDS] = { rh_rec_stamp(call->now) };
+	struct rh_rec rec = { .kind = (uint8_t)call->what,
+			      .align_log2 = (uint8_t)(call->what >> 8),
+			      .address = call->address,
+			      .tail = call->size };
 	struct rh_rec gap = { .kind = RH_REC_GAP, .tail = p->lost };
 	uint32_t count = 1;
 
 	if (p->lost)
 		count += rh_rec_pack(&gap, words + count);
 	count += rh_rec_pack(&rec, words + count);
-	if (!shim_room(p, count)) {
-		missed(p, what);
-		return;
-	}
 	shim_append(p, words, count);
 	p->lost = 0;
+}
+
+static void append_whole(struct producer *p, const struct side_record *call)
+{
+	if (shim_room(p, WHOLE_WORDS))
+		write_whole(p, call);
+	else
+		missed(p, (uint32_t)call->what);
+}
+
+/* ---- what signal handlers left ---- */
+
+/* Counts in producer.nested: of records that were left, and of those that were taken out again. */
+enum { TAKEN_SHIFT = 16, LEFT_MASK = (1 << TAKEN_SHIFT) - 1 };
+
+static uint32_t in_side(uint32_t nested)
+{
+	return (nested & LEFT_MASK) - (nested >> TAKEN_SHIFT);
+}
+
+/* Only a signal handler of this thread can have come between: no other CPU writes it. */
+static bool change_nested(struct producer *p, uint32_t from, uint32_t to)
+{
+	return __atomic_compare_exchange_n(&p->nested, &from, to, false, __ATOMIC_RELAXED,
+					   __ATOMIC_RELAXED);
+}
+
+/* Called by a handler that interrupted a put(). Whatever is put next looks for it first. */
+static void leave_aside(struct producer *p, const struct side_record *call)
+{
+	uint32_t nested;
+
+	do {
+		nested = *(volatile uint32_t *)&p->nested;
+		if (in_side(nested) == SHIM_SIDE) {
+			shim_count(&p->ring->nested, 1);
+			return;
+		}
+	} while (!change_nested(p, nested, nested + 1));
+	p->side[(nested & LEFT_MASK) % SHIM_SIDE] = *call;
+	set_limit(p, 0);
+}
+
+/* The oldest, if it is still there. */
+static bool take_from_side(struct producer *p, uint32_t nested, struct side_record *call)
+{
+	*call = p->side[(nested >> TAKEN_SHIFT) % SHIM_SIDE];
+	return change_nested(p, nested, nested + (1u << TAKEN_SHIFT));
+}
+
+/*
+ * `at` is held. First the room, then the record: while we wait for room, handlers put theirs
+ * themselves, and before that those that are left here. A record that was taken before the wait
+ * would come after theirs: a free after the next birth of its block (seen: one in 40 runs of 300
+ * signals beside a load of 9).
+ */
+static void drain_side(struct producer *p)
+{
+	struct side_record call;
+
+	for (;;) {
+		uint32_t nested = *(volatile uint32_t *)&p->nested;
+
+		if (!in_side(nested)) {
+			if (change_nested(p, nested, 0))
+				return;
+		} else if (head_of(p) + WHOLE_WORDS * sizeof(uint64_t) <= p->room) {
+			if (take_from_side(p, nested, &call))
+				write_whole(p, &call);
+		} else if (!shim_room(p, WHOLE_WORDS)) {
+			nested = *(volatile uint32_t *)&p->nested;
+			if (in_side(nested) && take_from_side(p, nested, &call))
+				missed(p, (uint32_t)call.what);
+		}
+	}
+}
+
+static void flush_side(struct producer *p)
+{
+	int saved = errno;
+
+	do {
+		shim_hold(p);
+		drain_side(p);
+		shim_idle(p);
+	} while (SHIM_UNLIKELY(*(volatile uint32_t *)&p->nested != 0));
+	errno = saved;
 }
 
 /* --sites and --residency. */
@@ -378,22 +343,6 @@ static void look_twice(struct producer *p, uint32_t *what, uint64_t address, uin
 		*what = RH_REC_FREE_RESIDENT;
 		*size = shim_resident((const void *)(uintptr_t)address);
 	}
-}
-
-static void flush_side(struct producer *p)
-{
-	int saved = errno;
-	uint32_t i;
-
-	shim_hold(p);
-	for (i = 0; i < *(volatile uint32_t *)&p->nested; i++) {
-		struct side_record *side = &p->side[i];
-
-		append_whole(p, (uint32_t)side->what, side->address, side->size, side->now);
-	}
-	p->nested = 0;
-	shim_idle(p);
-	errno = saved;
 }
 
 static void idle(struct producer *p)
@@ -437,14 +386,16 @@ static __attribute__((cold, noinline)) void put_slower(struct producer *p, uint3
 		return;
 	}
 	if (!recording()) {
-		add(&p->ring->outside, is_event(what));
+		shim_count(&p->ring->outside, is_event(what));
 		p->room = 0; /* stay on this path until it begins again */
 		set_limit(p, 0);
 	} else {
+		if (p->nested)
+			drain_side(p);
 		now = read_clock(p, what, address);
 		if (shim.every_slow)
 			look_twice(p, &what, address, &size, from);
-		append_whole(p, what, address, size, now);
+		append_whole(p, &(struct side_record){ what, address, size, now });
 		next_read(p, now);
 		if (shim.every_slow || p->lost)
 			p->room = 0;
@@ -460,7 +411,7 @@ static void put_held(struct producer *p, uint32_t what, uint64_t address, uint64
 {
 	uint64_t head = head_of(p), now, *at = (uint64_t *)(head + p->bias);
 
-	if (SHIM_UNLIKELY(head + 2 * sizeof *at > p->room || !recording() ||
+	if (SHIM_UNLIKELY(head + 2 * sizeof *at > p->room || p->nested || !recording() ||
 			  p->generation != atomic_load(&shim.generation) ||
 			  !rh_rec_is_short(address >> 3 | address << 61, size))) {
 		put_slower(p, what, address, size, from);
@@ -510,7 +461,6 @@ static __attribute__((cold, noinline)) void put_odd(uint32_t what, uint64_t addr
 {
 	uintptr_t frame = shim_stack();
 	struct producer *p = shim_self;
-	uint32_t at;
 
 	if (p->at == 0) { /* none yet, or we are a forked child and it was wiped */
 		int32_t aside = shim_aside();
@@ -522,14 +472,8 @@ static __attribute__((cold, noinline)) void put_odd(uint32_t what, uint64_t addr
 		if (!p || (!aside && shim_aside() < 0 && is_left_out(what, address, size)))
 			return;
 	} else if (interrupted(p->at, frame)) {
-		at = p->nested;
-		if (at == SHIM_SIDE) {
-			add(&p->ring->nested, 1);
-			return;
-		}
-		p->nested = at + 1;
-		p->side[at] =
-			(struct side_record){ what, address, size, read_clock(p, what, address) };
+		leave_aside(p, &(struct side_record){ what, address, size,
+						      read_clock(p, what, address) });
 		return;
 	}
 	shim_hold(p);

@@ -6,7 +6,8 @@
  *	family_*.c the own interfaces of allocators
  *	hook.c     finds the real functions of those two, and which of them call malloc
  *	thread.c   pthread_create, C11 threads, joins
- *	put.c      the slow half of a record: rings full, wide sizes, signal handlers
+ *	put.c      the slow half of a record: wide sizes, stamps, signal handlers
+ *	wait.c     rings full
  *	attach.c   a process finds the area, a thread finds a ring, a fork starts over
  *	map.c      the pieces of the area that are mapped
  *	drawn.c    --sample-bytes: which blocks are recorded
@@ -102,7 +103,8 @@ struct producer {
 	uint32_t index;
 	uint32_t generation; /* of the area that the ring lies in */
 	uint64_t lost;	     /* calls since the last record that was put */
-	uint64_t pad1[2];
+	uint32_t allowed;    /* this search for room may make system calls */
+	uint32_t pad1[3];
 	struct side_record side[SHIM_SIDE];
 	uint64_t pad2[4];
 };
@@ -231,7 +233,15 @@ enum rh_late shim_start_late(const char *text);
 void shim_let_go(uint32_t generation, bool child);
 /* real.c: the real functions, looked up from an object that was opened late. */
 void shim_real_late(void);
+/* wait.c */
 bool shim_recorder_is_dead(struct rh_area *area); /* and closes it then */
+bool shim_stalled(const struct rh_area *area);	  /* do not wait before the next beat */
+bool shim_wait_for_tail(struct producer *p, uint64_t tail_seen);
+static inline void shim_count(_Atomic uint64_t *counter, uint64_t by)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
+			      memory_order_relaxed);
+}
 /* late.c: see area.h, RH_LATE_FUNCTION. */
 int rh_record_attach(const char *where) SHIM_EXPORT;
 /* dormant.c: falls asleep if the environment says so; wakes when asked to (true: it is recorded
@@ -293,22 +303,12 @@ static inline bool shim_filtered(void)
 	       (shim.state == SHIM_ON && rh_area_proc(shim.area, shim.proc)->filter);
 }
 
-/* In its first second a process makes none of the calls that it can do without either: a filter
- * that it installs by a bare system call instruction is known only once the supervisor has looked.
- * No clock is read for that. */
-static inline bool shim_wary(void)
-{
-	const struct rh_area *area = shim.area;
-	uint64_t since;
-
-	if (shim_filtered())
-		return true;
-	if (shim.state != SHIM_ON)
-		return false;
-	since = rh_area_proc(shim.area, shim.proc)->stamp;
-	return (int64_t)(atomic_load_explicit(&area->now, memory_order_relaxed) - since) <
-	       (int64_t)(RH_PROC_YOUNG_MS * area->ticks_per_ms);
-}
+/* filter.c: a filter may be on that nobody has seen yet. Asks the supervisor, and whether that
+ * question is answered, and allowed; or has waited so long that a call must be risked. */
+uint32_t shim_ask(void);
+bool shim_may_call(uint32_t question, uint64_t waited_ms);
+/* The same at an exit: polls for the answer, which comes within a beat. */
+bool shim_may_call_now(void);
 
 /* site.c */
 /* Writes the site of the next record; `at` is held, there is room for it (SHIM_SITE_ROOM). */
