@@ -34,7 +34,8 @@ static inline uint8_t *put_alloc_flags(uint8_t *at, unsigned op, unsigned flags,
 	return rh_varint_put(at, size);
 }
 
-/* given: the size that the free was given, or RH_NONE. */
+/* A death names its object by the rank: most are young, and take one byte.
+ * given: the size that the free was given, or RH_NONE. */
 static inline uint8_t *put_free(uint8_t *at, uint64_t given, uint64_t rank)
 {
 	rh_debug_assert(given == RH_NONE || given <= RH_TRACE_SIZE_MAX);
@@ -100,7 +101,7 @@ static inline uint8_t *put_time(uint8_t *at, uint64_t time_ns, uint64_t *last)
 	return at;
 }
 
-/* `count` events of a lane. */
+/* `count` events of a lane, all of one run: a row of calls costs what one event does. */
 static inline void put_lane(struct rh_encoder *encoder, uint32_t lane, uint32_t count)
 {
 	if (lane != encoder->lane)

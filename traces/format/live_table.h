@@ -42,7 +42,8 @@ struct rh_live {
 	bool has_popcnt, has_avx2;
 };
 
-/* The usual item, of a payload of one word. */
+/* The usual item, of a payload of one word: the size of the object. Four lie in a line of the
+ * cache, so that the search among an old object's neighbours mostly stays in one. */
 struct live_item {
 	uint64_t id, payload;
 };

@@ -46,7 +46,8 @@ static inline size_t end_of_realloc(const struct rh_row *row, size_t from)
 		       : 0;
 }
 
-/* Both ends of a realloc: the id of what died; RH_MAP_NONE: not in order, and nothing is changed.
+/* Both ends of a realloc, which may leave the block where it is: the id of what died; RH_MAP_NONE:
+ * not in order, and nothing is changed.
  */
 static inline uint64_t name_realloc(struct rh_map *map, uint64_t old, uint64_t made,
 				    uint64_t births)
@@ -153,7 +154,8 @@ static struct rh_event event_of(const struct rh_row *row, uint64_t word)
 	};
 }
 
-/* What a death or a question says besides. */
+/* What a death or a question says besides: what it names, and the size that a free was given, which
+ * the word holds plus one. */
 static void set_named(struct rh_event *event, uint64_t word, uint64_t id)
 {
 	event->id = id;
@@ -227,7 +229,9 @@ static int put_events(struct rh_build *build, struct rh_row *rows, const uint64_
 
 /* ---- */
 
-/* Names so many words of the rows, or fewer; rows that do not fit into the block are for others. */
+/* Names so many words of the rows, or fewer: up to the first that is not in order. A realloc whose
+ * begin is within `most` is named whole, so it may be some words more; rows that do not fit into
+ * the block are for others. */
 static size_t name_rows(struct rh_build *build, const struct rh_row *rows, size_t most, bool block,
 			uint64_t *ids)
 {

@@ -59,7 +59,9 @@ static inline uint64_t rh_row_size(uint64_t word)
 	return word >> RH_ROW_ADDRESS_BITS & ((1u << RH_ROW_SIZE_BITS) - 1);
 }
 
-enum { RH_ROWS_WORDS = 64 }; /* of rows that are handled together */
+/* Words of rows that are handled together: the state of the writer is copied once for all of them,
+ * and 64 with their ids are 1 KiB, in the first cache. */
+enum { RH_ROWS_WORDS = 64 };
 
 struct rh_row {
 	const uint64_t *words;
