@@ -33,7 +33,8 @@ open='N|K\[,K...\]|R|X|P|PID|TIME|SIZE|SHARE|SIZE\|TIME|EVENTS|A-B|GOOD|URL|COMM
 open+='|T.rht|OUT.rht|T.rht.capture|R.json|W.json|LIB.so'
 # unlisted COMMAND: options whose values are words, and completion has none of them
 unlisted() {
-	"$reheap" "$1" --help | sed -n 's/^  \(-.,\|   \) --\([a-z-]*\) \([^ ][^ ]*\) .*/\2 \3/p' |
+	"$reheap" "$1" --help | sed -n '/^options:$/,/^[a-z]*:$/p' |
+		sed -n 's/^  \(-.,\|   \) --\([a-z-]*\) \([^ ][^ ]*\) .*/\2 \3/p' |
 		while read -r option value; do
 			[ "$1 $option" != 'cut lanes' ] || continue # numbers of lanes
 			[[ $value =~ ^($open)$ ]] && continue
