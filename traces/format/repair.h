@@ -24,7 +24,6 @@
 #ifndef RH_REPAIR_H
 #define RH_REPAIR_H
 
-#include "traces/format/row.h"
 #include "traces/format/trace.h"
 
 struct rh_build;
@@ -43,14 +42,6 @@ void rh_build_stamp(struct rh_build *build, uint64_t time_ns, uint32_t task, uin
  * live. What the writer refuses is then reported up to 128 calls late, so this is not for
  * importers that name the line, and site names overtake events. */
 void rh_build_batches(struct rh_build *build);
-
-/*
- * The fast way for rows of calls (row.h), at most RH_ROWS_WORDS words together: takes words from
- * their fronts, and moves words, count and site of each on. It ends before a word that is no call
- * of a row, or whose call has to be mended, or waits: that one must come as one of those below.
- * Returns the number of rows that are used up, -1 on error.
- */
-int rh_build_rows(struct rh_build *build, struct rh_row *rows, size_t count, struct rh_err *err);
 
 /* A block as the call of the source gave it out: its address (0: the call failed), the bytes that
  * were asked for, log2 of the alignment that was asked for (0: none), flags RH_EVF_*. */

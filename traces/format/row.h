@@ -4,17 +4,20 @@
  *
  *	63..60 kind | 59..44 size | 43..0 address / 8 (AArch64: 59..45, 44..0)
  *
- * A recording is millions of them. They go by rh_build_rows (repair.h) from the words to the bytes
+ * A recording is millions of them. They go by rh_build_rows from the words to the bytes
  * of a block in two loops, without an event in between: 200 instructions a call less than with
  * one. The calls of a row share their time and their lane.
  *
- * Thread rule: none. Errors: none.
+ * Thread rule: a builder's (repair.h). Errors: in err, as a builder's.
  */
 #ifndef RH_ROW_H
 #define RH_ROW_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+struct rh_build;
+struct rh_err;
 
 enum rh_row_kind {
 	RH_ROW_FREE = 1, /* address 0 = NULL; size: what the free was given + 1, 0 = nothing */
@@ -69,5 +72,14 @@ struct rh_row {
 	uint64_t time_ns; /* RH_NONE: unknown */
 	uint32_t lane, site;
 };
+
+/*
+ * The fast way into a builder (repair.h), at most RH_ROWS_WORDS words together: takes words from
+ * their fronts, and moves words, count and site of each on. It ends before a word that is no call
+ * of a row, or whose call has to be mended, or waits: that one must come as one of the calls of
+ * repair.h.
+ * Returns the number of rows that are used up, -1 on error.
+ */
+int rh_build_rows(struct rh_build *build, struct rh_row *rows, size_t count, struct rh_err *err);
 
 #endif

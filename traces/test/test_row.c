@@ -4,6 +4,7 @@
  * with what has to be mended between.
  */
 #include "traces/format/repair.h"
+#include "traces/format/row.h"
 #include "traces/test/test_support.h"
 
 enum { WORDS = 150000, LIVING = 40000, LANES = 3, COLUMN_SETS = 16, SITES = 5 };
