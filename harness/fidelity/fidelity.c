@@ -50,6 +50,7 @@ static int open_backend(struct replay *replay, struct rh_err *err)
 	const char *unseen = rh_trace_note_of(replay->trace, "import.unseen");
 	const char *why = rh_trace_note_of(replay->trace, "go.profile_why");
 	const char *cut = rh_trace_note_of(replay->trace, "import.truncated");
+	const char *open = rh_trace_note_of(replay->trace, "go.profile_open");
 	const char *format = rh_trace_note_of(replay->trace, "go.trace_format");
 	const char *lanes = rh_trace_note_of(replay->trace, "go.lanes");
 	const struct rh_goversion *row;
@@ -81,6 +82,7 @@ static int open_backend(struct replay *replay, struct rh_err *err)
 				       : "");
 	snprintf(out->unseen, sizeof(out->unseen), "%s", unseen ? unseen : "");
 	snprintf(out->cut, sizeof(out->cut), "%s", cut ? cut : "");
+	snprintf(out->open, sizeof(out->open), "%s", open && !replay->opts->profile ? open : "");
 	snprintf(out->no_goals, sizeof(out->no_goals), "%s",
 		 replay->opts->no_goals ? replay->opts->no_goals : "");
 	out->gogc = replay->opts->gogc;

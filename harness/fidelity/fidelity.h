@@ -60,6 +60,7 @@ struct rh_fidelity {
 	char why[128];	    /* it is this profile */
 	char unseen[512];   /* what the recorder could not see, or "" */
 	char cut[192];	    /* where the trace breaks off, or "" */
+	char open[32];	    /* which versions it may be, where the trace does not say, or "" */
 	char no_goals[192]; /* why goals cannot be compared, or "" */
 	uint64_t gogc;	    /* percent, of the setting; 0 = off, or no setting */
 	uint64_t events, objects, class_right, class_differs;

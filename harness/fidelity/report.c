@@ -358,6 +358,11 @@ static void print_verdict(FILE *to, const struct rh_fidelity *f, bool good, doub
 			 "\nCANNOT TELL: curves differ, but the trace is not whole (%s): "
 			 "events after the gap differ because of it\n",
 			 f->cut);
+	else if (!good && f->open[0] && classes_right(f))
+		rh_print(to,
+			 "\nCANNOT TELL: curves differ, but the trace does not say whether it is "
+			 "of Go %s, and 1.23 misses objects and stacks (--profile says it)\n",
+			 f->open);
 	else if (!good)
 		rh_print(to,
 			 "\nFAIL: every object in its class, every curve within %g%% or one span "
@@ -416,8 +421,9 @@ enum rh_exit rh_fidelity_print(const struct rh_fidelity_report *report, FILE *to
 		print_edges(to, f);
 	print_verdict(to, f, good, limit);
 	if (!good)
-		return classes_right(f) && (f->cut[0] || counted_twice(f, limit)) ? RH_INCONCLUSIVE
-										  : RH_FAILED;
+		return classes_right(f) && (f->cut[0] || f->open[0] || counted_twice(f, limit))
+			       ? RH_INCONCLUSIVE
+			       : RH_FAILED;
 	return f->unseen[0] || !f->edge_count ? RH_INCONCLUSIVE : RH_OK;
 }
 

@@ -31,6 +31,78 @@ static void the_runtimes_types_tell_the_version(void **state)
 	}
 }
 
+enum { NOTHING_MORE, HALF, HALF_OF_MIXED, IN_1792, IN_2048, IN_BOTH, IN_1792_NOT_WHOLE };
+
+/* A trace of format 23 whose types come last, as they do, and its bytes before them. */
+static size_t make_format_23(int sign, uint64_t bytes_of_m)
+{
+	size_t before;
+
+	gm_open(23);
+	gm_info(1);
+	gm_begin(1, 7, 100);
+	gm_runs(7, 0, 1);
+	if (sign == IN_1792 || sign == IN_BOTH || sign == IN_1792_NOT_WHOLE)
+		gm_event(GO_SPAN, 3, 8, 2, 37 << 2);
+	if (sign == IN_2048 || sign == IN_BOTH)
+		gm_event(GO_SPAN, 3, 16, 1, 38 << 2);
+	if (sign != IN_1792_NOT_WHOLE)
+		gm_event(GO_STACK, 2, 64, 11);
+	gm_event(GO_SPAN_ALLOC, 3, 0, 1, GM_KIND_64);
+	gm_event(GO_OBJECT_ALLOC, 2, gm_slot(0, 0), 0);
+	if (sign == HALF || sign == HALF_OF_MIXED) {
+		gm_event(GO_SPAN_ALLOC, 3, 1, 1, GM_KIND_TINY);
+		gm_event(GO_OBJECT_ALLOC, 2, GM_HEAP_PAGE, 0);
+	}
+	if (sign == HALF_OF_MIXED) {
+		gm_event(GO_OBJECT_FREE, 1, GM_HEAP_PAGE);
+		gm_event(GO_SPAN_FREE, 1, 1);
+		gm_event(GO_SPAN_ALLOC, 3, 1, 1, (1 << 1 | 1) << 1);
+	}
+	if (sign == HALF || sign == HALF_OF_MIXED)
+		gm_event(GO_OBJECT_ALLOC, 2, GM_HEAP_PAGE + 1, 0);
+	gm_end();
+	before = gm.bytes;
+	gm_type(1, 3, bytes_of_m, "runtime.m");
+	return before;
+}
+
+/* Cut off before its types, a trace of either version says what is left to say, and is taken for
+ * 1.23, of which much cannot be compared, only where something shows it. */
+static void a_cut_off_table_leaves_the_version_open(void **state)
+{
+	static const struct {
+		int sign;
+		const char *profile, *why;
+	} of[] = { { NOTHING_MORE, "1.24", "open, 1.23 or 1.24" },
+		   { HALF, "1.24", "second halves of tiny blocks are recorded, 1" },
+		   { HALF_OF_MIXED, "1.24", "open, 1.23 or 1.24" },
+		   { IN_1792, "1.23", "slots of 1,792 bytes for runtime.m, and none of 2,048" },
+		   { IN_2048, "1.24", "slots of 2,048 bytes for runtime.m, and none of 1,792" },
+		   { IN_BOTH, "1.24", "slots for either runtime.m" },
+		   { IN_1792_NOT_WHOLE, "1.24", "the heap it began with is not whole" } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
+		uint64_t bytes_of_m = strcmp(of[i].profile, "1.23") == 0 ? 1784 : 1832;
+		size_t before = make_format_23(of[i].sign, bytes_of_m);
+
+		imported();
+		assert_true(has_note("go.profile", of[i].profile));
+		assert_true(has_note("go.profile_why", "by the size of its runtime.m"));
+		assert_false(has_note("go.profile_open", ""));
+		gm.bytes = before + 3;
+		imported();
+		assert_true(has_note("import.truncated", ""));
+		assert_true(has_note("go.profile", of[i].profile));
+		assert_true(has_note("go.profile_why", of[i].why));
+		assert_int_equal(has_note("go.profile_open", "1.23 or 1.24"),
+				 strncmp(of[i].why, "second", 6) != 0 &&
+					 strncmp(of[i].why, "slots of", 8) != 0);
+		assert_int_equal(has_note("import.unseen", "tiny objects"), bytes_of_m == 1784);
+	}
+}
+
 /* Places of the series `name` among all events, at most 8. */
 static int places_of(const char *name, int *places, uint32_t *lanes)
 {
@@ -138,6 +210,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_runtimes_types_tell_the_version),
+		cmocka_unit_test(a_cut_off_table_leaves_the_version_open),
 		cmocka_unit_test(the_world_goes_on_before_it_is_told),
 		cmocka_unit_test(a_late_start_is_not_the_world_going_on),
 	};

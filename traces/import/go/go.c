@@ -24,14 +24,9 @@
 static const char *const lane_names[] = { "p", "thread", "goroutine", NULL };
 static const char *const size_names[] = { "slot", "middle", "smallest", NULL };
 
-/* Versions that can record, and how each was built. */
-static const char *const profile_names[] = {
-	"auto", "1.23", "1.24", "1.25", "1.25-greenteagc", "1.26", "1.26-nogreenteagc", NULL
-};
-
 static const struct rh_opt go_options[] = {
 	{ "profile", 0, RH_OPT_NAME, offsetof(struct go_opts, profile), "auto",
-	  .names = profile_names, .arg = "auto|VERSION",
+	  .names = rh_go_profile_names, .arg = "auto|VERSION",
 	  .help = "which Go was recorded; auto: by the format and what slots were used" },
 	{ "lanes", 0, RH_OPT_NAME, offsetof(struct go_opts, lanes), "p", .names = lane_names,
 	  .arg = "p|thread|goroutine", .help = "what becomes a lane" },
@@ -238,78 +233,6 @@ static int take_event(void *ctx, struct go_thread *thread, const struct go_event
 					: other_event(import, thread, event, subject, err);
 }
 
-/* ---- the first generation, looked through ---- */
-
-struct look {
-	struct rh_map blocks;
-}; /* first pages of spans of shared blocks */
-
-static int look_at(struct go_import *import, struct look *look, const struct go_event *event,
-		   struct rh_err *err)
-{
-	switch (event->kind) {
-	case GO_STATUS:
-	case GO_STATUS_STACK:
-		import->tasks.alive_at_start++;
-		break;
-	case GO_SPAN:
-	case GO_SPAN_ALLOC:
-		if (event->args[2] == 5 << 1 && !rh_map_put(&look->blocks, event->args[0], 1))
-			return rh_go_no_memory(err);
-		break;
-	case GO_OBJECT_ALLOC:
-		/* Objects are recorded in units of 8 bytes: an odd one is the second half. */
-		if (event->args[0] % 2 &&
-		    rh_map_get(&look->blocks, event->args[0] / (RH_GO_PAGE / 8)) != RH_MAP_NONE)
-			import->heap.parts_seen = true;
-		break;
-	}
-	return 0;
-}
-
-/* Goroutines alive at the start: all that later formats leave open. */
-static void count_alive(struct go_import *import)
-{
-	const struct go_generation *generation = &import->generation;
-
-	for (size_t i = 0; i < generation->batch_count; i++) {
-		const struct go_batch *batch = &generation->batches[i];
-		const uint8_t *at = generation->data + batch->at, *end = at + batch->bytes;
-
-		while (!batch->table && at < end) {
-			unsigned kind = *at;
-
-			if (!rh_go_event_skip(&import->wire, &at, end))
-				break;
-			import->tasks.alive_at_start +=
-				kind == GO_STATUS || kind == GO_STATUS_STACK;
-		}
-	}
-}
-
-static int look_through(struct go_import *import, struct rh_err *err)
-{
-	const struct go_generation *generation = &import->generation;
-	struct look look = { { 0 } };
-	int result = 0;
-
-	/* Other threads record the spans, before or after: two rounds find them all. */
-	for (size_t i = 0; i < 2 * generation->batch_count && result == 0; i++) {
-		const struct go_batch *batch = &generation->batches[i % generation->batch_count];
-		const uint8_t *at = generation->data + batch->at;
-		struct go_cursor cursor = { at, at + batch->bytes, batch->time };
-		struct go_event event;
-
-		if (i == generation->batch_count)
-			import->tasks.alive_at_start = 0;
-		while (!batch->table && result == 0 &&
-		       rh_go_events_next(&import->wire, &cursor, &event, 1))
-			result = look_at(import, &look, &event, err);
-	}
-	rh_map_close(&look.blocks);
-	return result;
-}
-
 /* ---- the whole ---- */
 
 static int name_series(struct go_import *import, struct rh_err *err)
@@ -327,17 +250,12 @@ static int one_generation(struct go_import *import, struct rh_err *err)
 		import->wire.ns_per_unit = 64; /* what nearly all systems use */
 	if (import->generations++ == 0) {
 		import->time_zero = import->generation.time_first;
-		if (import->wire.version > 23)
-			count_alive(import);
-		else if (look_through(import, err) < 0)
+		if (rh_go_look_through(import, err) < 0)
 			return -1;
 	}
 	if (rh_go_types_read(import, err) < 0)
 		return -1;
-	/* Format 23 is 1.23's and 1.24's; what look_through found can be an 8-byte object in pages
-	 * that held blocks before. */
-	if (import->types.minor || import->wire.version > 23)
-		import->heap.parts_seen = import->types.minor != 23;
+	rh_go_judge_parts(import);
 	rh_go_shapes_forget(import);
 	if (import->generations == 1 && import->types.have_info)
 		import->tasks.snapshot = GO_SNAPSHOT_DUE;
@@ -384,46 +302,6 @@ static int add_counts(struct go_import *import, struct rh_err *err)
 	for (int i = 0; i < GO_N_CLASS_DIFFERS; i++)
 		rh_build_count(import->build, count_keys[i], import->counts[i]);
 	return 0;
-}
-
-/* Past the marks there are as many objects as this in the slot before, or more. */
-enum { MARKS_ODD = 2 };
-
-/* Which Go it was: the format, and whether one-page spans end in marks (Green Tea). Objects where
- * marks would lie say that there are none, for full spans have as many there as in the last slot
- * before; none though that slot was used often says that there are. A few come of damage. */
-static const char *profile_of(const struct go_import *import, char *why, size_t bytes)
-{
-	const struct go_heap *heap = &import->heap;
-	unsigned version = import->wire.version;
-	bool past = heap->marks_past > heap->marks_edge / MARKS_ODD;
-	bool marks = past ? false : heap->marks_edge ? true : version >= 26;
-
-	if (import->opts.profile) {
-		snprintf(why, bytes, "given by the option profile");
-		return profile_names[import->opts.profile];
-	}
-	if (version < 25 && import->types.minor)
-		snprintf(why, bytes, "by the size of its %s", import->types.minor_by);
-	else if (version < 25)
-		snprintf(why, bytes,
-			 heap->parts_seen ? "tiny objects are recorded one by one"
-					  : "no tiny object is recorded that shares a block");
-	if (version < 25)
-		return heap->parts_seen ? "1.24" : "1.23";
-	if (past)
-		snprintf(why, bytes,
-			 "%" PRIu64 " objects lie where inline marks (Green Tea) would be",
-			 heap->marks_past);
-	else if (heap->marks_edge)
-		snprintf(why, bytes,
-			 "%s lies where inline marks (Green Tea) are, %" PRIu64 " lie just before",
-			 heap->marks_past ? "hardly an object" : "no object", heap->marks_edge);
-	else
-		snprintf(why, bytes, "by the format alone: no one-page span was full");
-	if (version >= 26)
-		return marks ? "1.26" : "1.26-nogreenteagc";
-	return marks ? "1.25-greenteagc" : "1.25";
 }
 
 /* What the recorder did not see, whatever the program did, and what follows from it. */
@@ -482,14 +360,17 @@ static int add_environment(struct go_import *import, struct rh_err *err)
 
 static int add_notes(struct go_import *import, struct rh_err *err)
 {
-	char format[32], why[128];
-	const char *profile = profile_of(import, why, sizeof(why));
+	char format[32], why[160];
+	const char *profile = rh_go_profile_of(import, why, sizeof(why));
 
 	snprintf(format, sizeof(format), "1.%u", import->wire.version);
 	if (rh_trace_add_note(import->out, "go.trace_format", format, err) < 0 ||
 	    rh_trace_add_note(import->out, "go.profile", profile, err) < 0 ||
 	    rh_trace_add_note(import->out, "go.profile_why", why, err) < 0 ||
 	    rh_trace_add_note(import->out, "go.lanes", lane_names[import->opts.lanes], err) < 0)
+		return -1;
+	if (rh_go_profile_open(import) &&
+	    rh_trace_add_note(import->out, "go.profile_open", "1.23 or 1.24", err) < 0)
 		return -1;
 	if (add_unseen(import, profile, err) < 0 || add_environment(import, err) < 0)
 		return -1;

@@ -134,6 +134,13 @@ struct go_types {
 	const char *minor_by; /* its name */
 };
 
+/* What the first generation of a trace of format 23 shows of its version (version.c). */
+struct go_signs {
+	uint64_t halves;       /* objects in the second half of tiny blocks */
+	bool in_1792, in_2048; /* spans of slots so long, with pointers, when recording began */
+	bool whole;	       /* all spans of that time are there */
+};
+
 /* ---- heap ---- */
 
 enum { GO_CHUNK = 32, GO_SPAN_CACHE = 1024, GO_MANUAL = 1, GO_KINDS = 2 * RH_GO_CLASSES_MAX };
@@ -240,6 +247,7 @@ struct go_import {
 	struct go_generation generation;
 	struct go_order order;
 	struct go_types types;
+	struct go_signs signs;
 	struct go_heap heap;
 	struct go_tasks tasks;
 	struct go_shape shapes[1 << GO_SHAPES_LOG2], shape; /* shape: of what is in none */
@@ -309,6 +317,21 @@ static inline struct go_span *rh_go_span_at(struct go_heap *heap, uint64_t addre
 
 	return index == GO_NONE ? NULL : &heap->spans[index];
 }
+
+/* ---- version.c ---- */
+
+/* Names of the option profile, "auto" first, NULL last. */
+extern const char *const rh_go_profile_names[];
+/* Looks for what the first events need to know: once, in the first generation, before its types. */
+int rh_go_look_through(struct go_import *import, struct rh_err *err);
+/* After the types of a generation: whether each tiny object is recorded. */
+void rh_go_judge_parts(struct go_import *import);
+/* The version, one of the names, and how it was found. */
+const char *rh_go_profile_of(const struct go_import *import, char *why, size_t bytes);
+/* Neither 1.23 nor 1.24 is shown. */
+bool rh_go_profile_open(const struct go_import *import);
+
+/* ---- types.c ---- */
 
 int rh_go_types_read(struct go_import *import, struct rh_err *err);
 const struct go_type *rh_go_type_of(const struct go_types *types, uint64_t id);
