@@ -374,15 +374,6 @@ static inline bool usual(struct rh_order *order, struct rh_event *event)
 	return true;
 }
 
-bool rh_order_time(struct rh_order *order, uint64_t time_ns)
-{
-	if (time_ns > RH_TRACE_TIME_MAX && time_ns != RH_NONE)
-		return false;
-	if (order->columns & RH_COL_TIME)
-		count_time(order, time_ns);
-	return true;
-}
-
 static inline __attribute__((always_inline)) bool death(struct rh_order *order, uint64_t id,
 							uint64_t *rank)
 {

@@ -71,8 +71,6 @@ enum {
 size_t rh_order_put_usual(struct rh_order *order, const struct rh_event *events, uint64_t *ranks,
 			  size_t most, size_t count);
 
-/* Counts the time of an event, where the trace has times; false: it is out of range. */
-bool rh_order_time(struct rh_order *order, uint64_t time_ns);
 /* `event` will be put in 16 events or so; very soon: in 8. Starts cache misses early. */
 static inline void rh_order_soon(const struct rh_order *order, const struct rh_event *event,
 				 bool very)

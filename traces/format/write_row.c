@@ -22,7 +22,8 @@ struct state {
 	struct rh_live live;
 	uint8_t *ops, *sites; /* sites: NULL without that column */
 	uint64_t bytes, bytes_peak, objects_peak, size_max;
-	uint64_t rank; /* of what the realloc ends */
+	uint64_t time_last; /* the largest; RH_NONE: none yet */
+	uint64_t rank;	    /* of what the realloc ends */
 	uint32_t events;
 	uint32_t count[RH_ROW_KINDS], nulls;
 };
@@ -168,6 +169,9 @@ INLINE void put_shared(struct state *s, const struct rh_row *row, uint32_t event
 	if (!(encoder->columns & RH_COL_TIME))
 		return;
 	times->at = put_time(times->at, row->time_ns, &encoder->time_last);
+	/* Here, because a row of which nothing is taken may leave no event at all. */
+	if (row->time_ns != RH_NONE && (s->time_last == RH_NONE || s->time_last < row->time_ns))
+		s->time_last = row->time_ns;
 	if (events == 1)
 		return;
 	memset(times->at, row->time_ns != RH_NONE, events - 1);
@@ -225,6 +229,7 @@ static void add_totals(struct rh_trace_totals *totals, const struct state *s)
 	totals->by_kind[RH_EV_USABLE] += count[RH_ROW_USABLE];
 	totals->objects += births + count[RH_ROW_RE_END];
 	totals->events += s->events;
+	totals->time_ns_last = s->time_last;
 	totals->live_bytes_end = s->bytes;
 	totals->live_bytes_peak = s->bytes_peak;
 	totals->live_objects_end = s->live.count;
@@ -247,13 +252,13 @@ size_t rh_trace_rows_room(struct rh_trace_out *out, uint64_t births)
 	return RH_BLOCK_EVENTS - out->encoder.events;
 }
 
-/* And once for each: a lane that runs, and a time in range, which is counted. */
-bool rh_trace_row_fits(struct rh_trace_out *out, const struct rh_row *row)
+/* And once for each: a lane that runs, and a time in range. */
+bool rh_trace_row_fits(const struct rh_trace_out *out, const struct rh_row *row)
 {
 	const struct rh_order *order = &out->order;
 
 	return row->lane < order->totals.lanes && order->lanes[row->lane] &&
-	       rh_order_time(&out->order, row->time_ns);
+	       (row->time_ns <= RH_TRACE_TIME_MAX || row->time_ns == RH_NONE);
 }
 
 /* Positions do not move after this, so that what the first loop found is still there in the
@@ -298,6 +303,7 @@ int rh_trace_put_rows(struct rh_trace_out *out, struct rh_row *rows, const uint6
 		.bytes_peak = totals->live_bytes_peak,
 		.objects_peak = totals->live_objects_peak,
 		.size_max = totals->size_max,
+		.time_last = totals->time_ns_last,
 	};
 
 	assert(s.live.at.capacity - s.live.top >= words); /* reserved: nothing below can fail */

@@ -59,7 +59,7 @@ int rh_trace_failed(const struct rh_trace_out *out, struct rh_err *err);
  * objects were born; 0: they have to come by rh_trace_put. */
 size_t rh_trace_rows_room(struct rh_trace_out *out, uint64_t births);
 /* Whether that row can. */
-bool rh_trace_row_fits(struct rh_trace_out *out, const struct rh_row *row);
+bool rh_trace_row_fits(const struct rh_trace_out *out, const struct rh_row *row);
 /* Room for so many births among the living; false when memory ran out. */
 bool rh_trace_rows_reserve(struct rh_trace_out *out, size_t births);
 /* So many words from the fronts of rows, all legal: births for which there is room among the
