@@ -285,13 +285,14 @@ static void failed_and_freeing_reallocs(void **state)
 				      rec(RH_REC_RE_BEGIN, 0x100, 0, 1020),
 				      rec(RH_REC_RE_END, 0, 16, 1030), /* out of memory */
 				      rec(RH_REC_RE_BEGIN, 0x100, 0, 1040),
-				      rec(RH_REC_RE_END, 0, 0, 1050),	  /* size 0: freed */
-				      rec(RH_REC_FREE, 0x900, 0, 1060) }; /* older: in no total */
+				      rec(RH_REC_RE_END, 0, 0, 1050),	/* size 0: freed */
+				      rec(RH_REC_FREE, 0x900, 0, 1060), /* older: in no total */
+				      rec(RH_REC_FREE, 0xa00, 0, 1070) };
 
 	(void)state;
 	begin();
 	image.how = RH_PROC_LATE;
-	add(0, 0, UINT32_MAX, one, 7);
+	add(0, 0, UINT32_MAX, one, 8);
 	assert_string_equal(trace_of(), "alloc 0 0, free 0 0, ");
 	assert_int_equal(note_count(out_path, "drop.failed"), 1);
 }
