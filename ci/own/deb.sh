@@ -29,7 +29,7 @@ cp -r "$tree/ci/debian" "$tree/debian"
 		/^## / { flush(); inside = ($0 == section); next }
 		inside && /^\* / { flush(); item = substr($0, 3); next }
 		inside && /^  / { item = item " " substr($0, 3) }
-		END { flush() }' ci/NEWS.md | while read -r item; do
+		END { flush() }' "$tree/ci/NEWS.md" | while read -r item; do
 		echo "$item" | fold -s -w 74 | sed -e '1s/^/  * /' -e '2,$s/^/    /' -e 's/ *$//'
 	done
 	printf '\n -- reheap developers <reheap@users.noreply.github.com>  %s\n' \

@@ -108,9 +108,7 @@ done
 for file in traces/corpus/*.rht traces/corpus/go/*.rht; do
 	put 644 "$file" "$prefix/share/reheap/corpus/${file##*/}"
 done
-for file in $(git ls-files '*.schema.json' 2>/dev/null || find harness ci -name '*.schema.json'); do
-	put 644 "$file" "$prefix/share/reheap/schema/${file##*/}"
-done
+put 644 harness/result/result.schema.json "$prefix/share/reheap/schema/result.schema.json"
 for file in ci/policy.json ci/github/* ci/gitlab/*; do
 	put 644 "$file" "$prefix/share/reheap/$file"
 done

@@ -55,6 +55,7 @@ inside() {
 	check 'a trace is made' reheap gen churn -o t.rht events=20000
 	check 'a replay finds its worker' reheap replay t.rht --backend libc,tiered --reps 1 -o r.json
 	check 'a program is recorded' reheap record -o p.rht -- ls /
+	check 'the schema of results is there' test -s /usr/share/reheap/schema/result.schema.json
 	check 'figures find their layouts' reheap plot r.json --builtin -o figures
 	# shellcheck disable=SC2046  # flags are words
 	check 'the native example builds from the package' cc -std=gnu11 -O2 -fPIC -shared \
