@@ -504,6 +504,37 @@ static void lanes_flush_one_by_one_if_asked(void **state)
 	stack_close(&fixture);
 }
 
+/* flush=apart: no flush frees spans that stayed empty during a cycle, whoever ended it; stacks may
+ * still be taken from them until one more end of a cycle comes. */
+static void empty_spans_are_freed_apart_if_asked(void **state)
+{
+	struct stack_fixture fixture;
+	void *task[2], *large;
+
+	(void)state;
+	stack_open(&fixture, "libc/pools:reuse=off:threads=off:shrink=off:flush=apart", 2);
+	for (unsigned i = 0; i < 2; i++)
+		task[i] = fixture.ops->spawn(fixture.lane[i], 16384);
+	large = fixture.ops->spawn(fixture.lane[0], 32768);
+	fixture.ops->gc_begin(fixture.lane[0]);
+	fixture.ops->exit(fixture.lane[0], task[0]);
+	fixture.ops->exit(fixture.lane[0], large);
+	fixture.ops->lane_flush(fixture.lane[0]);
+	fixture.ops->gc_end(fixture.lane[0]);
+	fixture.ops->lane_flush(fixture.lane[0]);
+	assert_int_equal(stack_stat(&fixture, "pools.StackInuse"), 2 * SPAN);
+	task[0] = fixture.ops->spawn(fixture.lane[0], 16384);
+	assert_int_equal(stack_stat(&fixture, "pools.StackInuse"), 2 * SPAN);
+	fixture.ops->gc_end(fixture.lane[1]);
+	assert_int_equal(stack_stat(&fixture, "pools.StackInuse"), SPAN);
+	fixture.ops->exit(fixture.lane[0], task[0]);
+	fixture.ops->exit(fixture.lane[1], task[1]);
+	for (unsigned i = 0; i < 2; i++)
+		fixture.ops->lane_flush(fixture.lane[i]);
+	assert_int_equal(stack_stat(&fixture, "pools.StackInuse"), 0);
+	stack_close(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -525,6 +556,7 @@ int main(void)
 		cmocka_unit_test(start_size_follows_what_is_used),
 		cmocka_unit_test(one_task_is_one_stack_if_asked),
 		cmocka_unit_test(lanes_flush_one_by_one_if_asked),
+		cmocka_unit_test(empty_spans_are_freed_apart_if_asked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,7 +36,13 @@ enum { BATCH = 1024 };
 
 /* Only recorded shrinks are replayed: see above. */
 #define BY_TASK	 "threads=off:shrink=off"
-#define BY_STACK BY_TASK ":reuse=off:flush=lane"
+#define BY_STACK BY_TASK ":reuse=off:flush="
+
+/* Of stacks: traces say when empty spans of theirs were freed, those of earlier reheaps do not. */
+static const char *flush_of(const struct replay *replay)
+{
+	return replay->has_trims ? "apart" : "lane";
+}
 
 static const char memory_for[] = "the living objects of the replay";
 
@@ -89,10 +95,11 @@ static int open_backend(struct replay *replay, struct rh_err *err)
 	snprintf(out->setting, sizeof(out->setting), "%s",
 		 replay->opts->setting ? replay->opts->setting : "");
 	snprintf(out->backend, sizeof(out->backend),
-		 "tiered:profile=%s:gc=%s%s%s/pools:profile=%s:%s", profile,
+		 "tiered:profile=%s:gc=%s%s%s/pools:profile=%s:%s%s", profile,
 		 replay->opts->oracle ? "oracle" : "recorded:flush=lane",
 		 out->setting[0] ? ":" : "", out->setting, profile,
-		 replay->opts->oracle ? BY_TASK : BY_STACK);
+		 replay->opts->oracle ? BY_TASK : BY_STACK,
+		 replay->opts->oracle ? "" : flush_of(replay));
 	if (rh_spec_parse(&replay->spec, out->backend, 0, err) < 0)
 		return -1;
 	replay->ops = &replay->spec.layer[0].ops;
@@ -142,7 +149,8 @@ static int start_stacks(struct replay *replay, struct rh_err *err)
 
 	if (replay->opts->oracle)
 		return 0;
-	snprintf(trial, sizeof(trial), "null/pools:profile=%s:%s", replay->out->profile, BY_STACK);
+	snprintf(trial, sizeof(trial), "null/pools:profile=%s:%s%s", replay->out->profile, BY_STACK,
+		 flush_of(replay));
 	if (rh_start_find(&replay->start, &replay->steps, trial, err) < 0 ||
 	    rh_start_make(&replay->start, &replay->steps, &replay->drive, err) < 0)
 		return -1;
@@ -391,6 +399,8 @@ static int reference(struct replay *replay, const struct rh_event *event, struct
 		return end_snapshot(replay, event->lane, err);
 	if (series == SERIES_MARKS)
 		replay->spec.stack.gc_begin(replay->lanes[event->lane].stack);
+	if (series == SERIES_TRIMMED && !replay->opts->oracle)
+		replay->spec.stack.gc_end(replay->lanes[event->lane].stack);
 	if (series == SERIES_FILLS)
 		rh_sweeps_fill(replay, event->lane, event->arg);
 	if (series == SERIES_SPAN_FREE || series == SERIES_FILLS)
@@ -455,9 +465,9 @@ static int run_all(struct replay *replay, const char *path, struct rh_err *err)
 	const char *differs;
 	int got;
 
+	rh_fidelity_series(replay);
 	if (open_backend(replay, err) < 0)
 		return -1;
-	rh_fidelity_series(replay);
 	if (!memchr(replay->series, SERIES_FLUSHED, sizeof(replay->series)))
 		return rh_fail(err, RH_BAD_DATA,
 			       "an earlier reheap imported it, without the "

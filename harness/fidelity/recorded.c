@@ -23,6 +23,7 @@ static const char *const names[SERIES_COUNT] = {
 	[SERIES_STACK_SPAN] = "go.stack_span",
 	[SERIES_STACK_SPAN_FREE] = "go.stack_span_free",
 	[SERIES_FLUSHED] = "go.flushed",
+	[SERIES_TRIMMED] = "go.trimmed",
 	[SERIES_SPAN_USED] = "go.span_used",
 	[SERIES_FILLS] = "go.fills",
 	[SERIES_MARKS] = "go.marks",
@@ -38,6 +39,7 @@ void rh_fidelity_series(struct replay *replay)
 				replay->series[site] = (uint8_t)i;
 	}
 	replay->has_marks = memchr(replay->series, SERIES_MARKS, sizeof(replay->series));
+	replay->has_trims = memchr(replay->series, SERIES_TRIMMED, sizeof(replay->series));
 }
 
 /* Bytes of the slots of a span. */

@@ -39,6 +39,7 @@ static int scan_ref(struct replay *replay, const struct rh_event *event, struct 
 		{ SERIES_STACK_SPAN, STEP_SPAN },
 		{ SERIES_STACK_SPAN_FREE, STEP_SPAN_FREE },
 		{ SERIES_FLUSHED, STEP_FLUSH },
+		{ SERIES_TRIMMED, STEP_GC_END },
 		{ SERIES_MARKS, STEP_GC_BEGIN },
 	};
 	uint8_t series = event->id < sizeof(replay->series) ? replay->series[event->id] : 0;

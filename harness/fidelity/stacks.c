@@ -59,6 +59,8 @@ void rh_drive_empty(struct stack_drive *drive)
 	drive->ops->gc_end(drive->lanes[0]);
 	for (uint32_t i = drive->lane_count; i-- > 0;)
 		drive->ops->lane_flush(drive->lanes[i]);
+	drive->ops->gc_end(drive->lanes[0]); /* flush=apart: this frees them */
+	drive->ops->lane_flush(drive->lanes[0]);
 }
 
 static void take_bytes(void *ctx, const char *name, const char *unit, uint64_t value)

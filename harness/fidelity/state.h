@@ -156,6 +156,7 @@ struct replay {
 	unsigned class_count;
 	uint8_t series[64]; /* enum series by site number */
 	bool has_marks;	    /* go.marks says when a cycle begins to mark, else its begin does */
+	bool has_trims; /* go.trimmed says when empty stack spans are freed, else a flush does */
 };
 
 enum actor { ACTOR_ALLOCS = 1, ACTOR_FREES = 2 };
@@ -173,6 +174,7 @@ enum series {
 	SERIES_STACK_SPAN,
 	SERIES_STACK_SPAN_FREE,
 	SERIES_FLUSHED,
+	SERIES_TRIMMED,
 	SERIES_SPAN_USED,
 	SERIES_FILLS,
 	SERIES_MARKS,

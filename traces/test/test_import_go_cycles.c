@@ -169,6 +169,40 @@ static void the_world_goes_on_before_it_is_told(void **state)
 	assert_int_equal(lanes[1], 1);
 }
 
+/* The thread that ended a cycle is kept from its CPU as it starts the world. Stacks are made and
+ * freed meanwhile; it frees the empty spans when it goes on, and not when its P is flushed. */
+static void empty_stack_spans_go_when_the_thread_goes_on(void **state)
+{
+	int flushes[8], stacks[8], trims[8];
+	uint32_t none[8], lanes[8];
+
+	(void)state;
+	gm_open_with_object();
+	gm_event(GO_GC_BEGIN, 2, 1, 0);
+	gm_event(GO_STW_BEGIN, 2, 0, 0);
+	gm_event(GO_STW_END, 0);
+	gm_event(GO_STW_BEGIN, 2, 0, 0);
+	gm_event(GO_GC_END, 1, 2);
+	gm_end();
+	gm_begin(1, 8, 200);
+	gm_event(GO_PROC_STATUS, 2, 1, 2);
+	gm_event(GO_PROC_START, 2, 1, 1);
+	gm_event(GO_STACK_ALLOC, 2, 64, 12);
+	gm_end();
+	gm_begin(1, 7, 300);
+	gm_event(GO_STW_END, 0);
+	gm_event(GO_OBJECT_FREE, 1, gm_slot(0, 0));
+	gm_event(GO_SPAN_FREE, 1, 0);
+	gm_end();
+	gm_end_generation();
+	imported();
+	assert_int_equal(places_of("go.flushed", flushes, lanes), 1);
+	assert_int_equal(places_of("go.stack_alloc", stacks, none), 1);
+	assert_int_equal(places_of("go.trimmed", trims, lanes), 1);
+	assert_true(flushes[0] < stacks[0] && stacks[0] < trims[0]);
+	assert_int_equal(lanes[0], 0);
+}
+
 /* With more Ps than CPUs a P that was about to start does so after the stop was requested: while
  * others still run, none marks. */
 static void a_late_start_is_not_the_world_going_on(void **state)
@@ -212,6 +246,7 @@ int main(void)
 		cmocka_unit_test(the_runtimes_types_tell_the_version),
 		cmocka_unit_test(a_cut_off_table_leaves_the_version_open),
 		cmocka_unit_test(the_world_goes_on_before_it_is_told),
+		cmocka_unit_test(empty_stack_spans_go_when_the_thread_goes_on),
 		cmocka_unit_test(a_late_start_is_not_the_world_going_on),
 	};
 

@@ -33,7 +33,7 @@
 
 _Static_assert(sizeof(struct pool_knobs) <= RH_KNOBS_BYTES_MAX, "a spec holds them");
 
-static const char *const flush_names[] = { "cycle", "lane", NULL };
+static const char *const flush_names[] = { "cycle", "lane", "apart", NULL };
 
 static const char *nearest_profile(const char *text)
 {
@@ -53,8 +53,9 @@ static const struct rh_opt pool_knobs[] = {
 	{ "threads", 0, RH_OPT_FLAG, offsetof(struct pool_knobs, threads), "on", .arg = "on|off",
 	  .help = "a lane has a scheduler's and a signal stack of its own" },
 	{ "flush", 0, RH_OPT_NAME, offsetof(struct pool_knobs, flush), "cycle",
-	  .names = flush_names, .arg = "cycle|lane",
-	  .help = "lanes' caches go back as a cycle ends, or lane by lane as the trace says" },
+	  .names = flush_names, .arg = "cycle|lane|apart",
+	  .help = "lanes' caches go back as a cycle ends, or lane by lane as the trace says; "
+		  "apart: so does what no stack uses" },
 	{ .name = NULL }
 };
 
@@ -93,7 +94,8 @@ static int pools_open(struct rh_stacks **out, const void *knobs_given,
 	stacks->shrink_on = knobs->shrink;
 	stacks->reuse = knobs->reuse;
 	stacks->threads = knobs->threads;
-	stacks->flush_by_lane = knobs->flush == POOL_FLUSH_LANE;
+	stacks->flush_by_lane = knobs->flush != POOL_FLUSH_CYCLE;
+	stacks->trim_apart = knobs->flush == POOL_FLUSH_APART;
 	stacks->heap_ops = heap_ops;
 	stacks->heap = heap;
 	init_locks(stacks);

@@ -69,6 +69,7 @@ struct pool_knobs {
 enum pool_flush {
 	POOL_FLUSH_CYCLE, /* the end of a cycle empties every lane's caches */
 	POOL_FLUSH_LANE,  /* each lane's, when the trace says so */
+	POOL_FLUSH_APART, /* and empty spans are freed by one more end of a cycle */
 };
 
 struct stack_span {
@@ -215,6 +216,7 @@ struct rh_stacks {
 	bool reuse;   /* ended tasks keep their stack for new ones */
 	bool threads; /* a lane has stacks of its own */
 	bool flush_by_lane;
+	bool trim_apart; /* an end without a begin frees what nobody uses, and no flush does */
 	_Atomic uint32_t gc_on; /* between mark start and the end of a cycle */
 
 	struct rh_lock world; /* one cycle at a time; the list of lanes */

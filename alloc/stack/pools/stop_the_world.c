@@ -11,6 +11,8 @@
  *
  * With flush=lane the end of a cycle stops at "phase off": Go's Ps give their caches back
  * when each of them runs next, and a trace that knows when says so (rh_stop_the_world_flush).
+ * With flush=apart what nobody uses is freed apart from that, by an end without a begin: Go's
+ * thread may be kept from it for milliseconds after the world runs.
  *
  * A lane that wants to work says so with a plain store and looks whether the world is
  * being stopped. The lane that stops keeps the order of the two: membarrier(2) makes
@@ -162,6 +164,11 @@ void rh_stop_the_world_gc_end(struct rh_stack_lane *lane)
 	bool last;
 
 	rh_lock(&stacks->world);
+	if (stacks->trim_apart && stacks->cycles_open == 0) {
+		trim(lane);
+		rh_unlock(&stacks->world);
+		return;
+	}
 	stop(lane);
 	stacks->cycles++;
 	stacks->cycles_open -= stacks->cycles_open > 0;
@@ -169,7 +176,7 @@ void rh_stop_the_world_gc_end(struct rh_stack_lane *lane)
 	if (stacks->profile->adaptive && stacks->reuse)
 		adapt(stacks);
 	if (stacks->flush_by_lane)
-		stacks->ender = lane;
+		stacks->ender = stacks->trim_apart ? NULL : lane;
 	else
 		flush_all(lane);
 	if (last)

@@ -9,6 +9,10 @@
  * next event of its thread. The stacks in a P's cache decide when it needs a new span, so the
  * flushes are recorded in the order they happened: go.flushed on the lane of the P.
  *
+ * Then too it frees the spans of stacks that became empty while it marked (freeStackSpans): at the
+ * end of the stop a busy machine may keep the thread off its CPU for milliseconds, and until it
+ * runs others take stacks from those spans: go.trimmed.
+ *
  * The thread that stops the world to end a cycle takes its stacks past the cache of its P
  * until it has ended it.
  *
@@ -100,6 +104,8 @@ int rh_go_flush_idle(struct go_import *import, struct go_thread *thread, struct 
 {
 	import->gc_thread = RH_NONE;
 	import->gc_started = false;
+	if (rh_go_put_ref(import, thread, (struct go_ref){ GO_REF_TRIMMED, 1, true }, err) < 0)
+		return -1;
 	for (uint32_t i = 0; i < import->order.ps.count; i++)
 		if (flush(import, thread, i, false, err) < 0)
 			return -1;

@@ -30,6 +30,7 @@
  *	go.span_used	number of a span of the snapshot into which this lane is the first to
  *			allocate: it was the next to be filled
  *	go.flushed	the lane's caches went back after a cycle; 1 = it had ended the cycle
+ *	go.trimmed	1: spans of stacks that nobody used at the end of the cycle are free now
  *	go.fills	number of the span that the lane takes objects of this class from now on
  *	go.marks	number of the cycle: the world goes on and marks; until here, after the
  *			begin of the cycle, stacks are given back as if there were none
@@ -69,6 +70,7 @@ struct go_opts {
 	X(STACK_SPAN, "go.stack_span")           \
 	X(STACK_SPAN_FREE, "go.stack_span_free") \
 	X(FLUSHED, "go.flushed")                 \
+	X(TRIMMED, "go.trimmed")                 \
 	X(SPAN_USED, "go.span_used")             \
 	X(FILLS, "go.fills")                     \
 	X(MARKS, "go.marks")
