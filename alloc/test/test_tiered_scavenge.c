@@ -173,6 +173,10 @@ static void an_idle_heap_gives_all_back_by_a_call(void **state)
 	enum { BLOCKS = 4000, KEPT = 4 << 20 };
 	static unsigned char *p[BLOCKS];
 	static size_t bytes[BLOCKS];
+	/* A kernel page holds 8 pages of the heap where it has 64 KiB: beside each survivor the
+	 * rest of its page stays. */
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	const uint64_t beside = page > TIER_PAGE ? BLOCKS / 100 * page : 0;
 
 	(void)state;
 	for (int policy = TIER_SCAVENGE_PACED; policy <= TIER_SCAVENGE_OFF; policy++) {
@@ -191,8 +195,8 @@ static void an_idle_heap_gives_all_back_by_a_call(void **state)
 		if (policy == TIER_SCAVENGE_OFF)
 			assert_int_equal(figure("scavenger.released"), 0);
 		else
-			assert_true(retained() < figure("HeapInuse") + TIER_PAGE &&
-				    retained() < KEPT);
+			assert_true(retained() < figure("HeapInuse") + TIER_PAGE + beside &&
+				    retained() < KEPT + beside);
 		for (int i = 7; i < BLOCKS; i += 100) {
 			for (size_t at = 0; at < bytes[i]; at += 97)
 				assert_int_equal(p[i][at], i % 251);

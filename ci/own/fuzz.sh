@@ -95,7 +95,8 @@ run_target() {
 	# Whole results and gates do not fit into 4 KiB, and a part of one is refused.
 	local most=4096
 	case $kind in result | gate) most=65536 ;; esac
-	$b/run-"$kind" -max_total_time="$seconds" -timeout=25 -rss_limit_mb=2048 -max_len=$most \
+	# A bomb of 16 MiB takes 6 s of CPU before it is refused, and ran into 25 s on a busy machine.
+	$b/run-"$kind" -max_total_time="$seconds" -timeout=120 -rss_limit_mb=2048 -max_len=$most \
 		-print_final_stats=1 -artifact_prefix="build/fuzz/found/$name/" "${dictionary[@]}" \
 		"build/fuzz/corpus/$name" "${seeds[@]}" >"$log" 2>&1
 	code=$?
