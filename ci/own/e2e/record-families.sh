@@ -148,6 +148,40 @@ family mi.c libmimalloc.so.2 -- 22 22 4
 family tbb.c libtbbmalloc_proxy.so.2 libtbbmalloc.so.2 -- 3 3 1
 family tbb.c libtbbmalloc.so.2 -- 3 3 1
 
+# Opened late, its functions by dlsym: libtbb takes libtbbmalloc so.
+cat >late.c <<'END'
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+int main(int argc, char **argv)
+{
+	void *h = dlopen(getenv("LATE"), RTLD_NOW);
+	char name[64];
+	void *(*make)(size_t), *(*grow)(void *, size_t);
+	void (*give)(void *);
+	snprintf(name, sizeof name, "%smalloc", getenv("PREFIX")), make = dlsym(h, name);
+	snprintf(name, sizeof name, "%srealloc", getenv("PREFIX")), grow = dlsym(h, name);
+	snprintf(name, sizeof name, "%sfree", getenv("PREFIX")), give = dlsym(h, name);
+	if (!make || !grow || !give)
+		return 77;
+	for (int i = atoi(argv[argc - 1]); i > 0; i--) { /* 2 births, 2 deaths, 1 resize */
+		give(grow(make(10), 500));
+		free(malloc(20));
+	}
+	return 0;
+}
+END
+gcc -O1 -w -fno-builtin -o late late.c -ldl
+for row in libtcmalloc_minimal.so.4:tc_ libmimalloc.so.2:mi_ libtbbmalloc.so.2:scalable_; do
+	LATE=$(lib "${row%:*}") PREFIX=${row#*:}
+	export LATE PREFIX
+	[ -n "$LATE" ] && ./late 1 || { skip "${row%:*} opened late" 'not to be had here'; continue; }
+	exact "${row%:*} opened late" ./late 2 2 1
+	PREFIX='' "$reheap" record -o t.rht -- ./late 100 2>said.txt
+	[ "${row%:*}" = libtbbmalloc.so.2 ] || ok 'and its malloc by that name, which is not seen, is said' \
+		grep -q "not complete: .*${row%:*} has a malloc of its own" said.txt
+done
+
 # Sizes and questions stay with the calls, and replay makes them: what a counting malloc sees
 # of a replay is what the program did.
 cat >ask.cc <<'END'
@@ -293,6 +327,74 @@ END
 gcc -O1 -w -fno-builtin -rdynamic -o own own.c
 "$reheap" record -o t.rht -- ./own >/dev/null 2>said.txt
 ok 'a malloc in the executable is said' grep -q 'the executable has a malloc of its own' said.txt
+# Its C++ runtime comes to that malloc, too: a block of one must not go to the free of another.
+cat >arena.cc <<'END'
+#include <cstddef>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <sys/mman.h>
+static char *room;
+static size_t at;
+static void *take(size_t size)
+{
+	if (!room)
+		room = static_cast<char *>(mmap(nullptr, 1 << 24, PROT_READ | PROT_WRITE,
+						MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	at += (size + 31) & ~size_t(15);
+	return room + at;
+}
+#ifdef OWN_MALLOC
+extern "C" {
+void *malloc(size_t size) { return take(size); }
+void *calloc(size_t count, size_t size) { return take(count * size); }
+void *realloc(void *p, size_t size) { void *q = take(size); return p ? memcpy(q, p, size) : q; }
+void free(void *) {}
+}
+#else
+void *operator new(size_t size) { return take(size); }
+void operator delete(void *) noexcept {}
+void operator delete(void *, size_t) noexcept {}
+#endif
+int main()
+{
+	for (int i = 0; i < 100; i++) {
+		std::string *volatile s = new std::string(40 + i, 'x');
+		delete s;
+		std::shared_ptr<int> p = std::make_shared<int>(i);
+		int *volatile a = new int[10];
+		delete[] a;
+		free(malloc(10));
+	}
+	puts("lives");
+}
+END
+# arena HEAP FLAGS...
+arena() {
+	local what='a malloc'
+	g++ -O1 -std=c++17 -w -fno-builtin "-D$1" "${@:2}" -o arena arena.cc
+	"$reheap" record -o t.rht -- ./arena >out.txt 2>said.txt
+	ok "$*: the program lives" test $? = 0 -a "$(cat out.txt)" = lives
+	[ "$1" = OWN_MALLOC ] || what='an operator new'
+	[ "$1" = OWN_NEW ] && [ "$(uname -m)" != x86_64 ] || # its code is read there
+		ok "$*: what is not seen is said" grep -q "the executable has $what of its own" said.txt
+}
+arena OWN_MALLOC
+arena OWN_MALLOC -static-libstdc++ -rdynamic
+arena OWN_NEW
+arena OWN_NEW -fno-plt
+arena OWN_NEW -static-libstdc++ -rdynamic
+# The note of Go's linker, behind others in one segment: cgo.
+cat >go.c <<'END'
+__asm__(".pushsection .note.go.buildid, \"a\", %note\n.balign 4\n.long 4, 4, 4\n.asciz \"Go\\0\"\n"
+	".long 1\n.popsection");
+int main(void) { return 0; }
+END
+if gcc -o go go.c && readelf -nW go 2>/dev/null | grep -q 'GO BUILDID'; then
+	"$reheap" record -o t.rht -- ./go 2>said.txt
+	ok 'a program in Go and C says so' grep -q "Go objects live in Go's own heap" said.txt
+fi
 for row in 'python3:-c 0:PYTHONMALLOC=malloc' 'php:-r 0;:USE_ZEND_ALLOC=0'; do
 	IFS=: read -r program arguments switch <<<"$row"
 	command -v "$program" >/dev/null || { skip "$program says how" 'not installed'; continue; }

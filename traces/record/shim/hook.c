@@ -120,6 +120,35 @@ static void reach(const struct hook_object *object)
 		;
 }
 
+/* The first free of the global scope: whose is it? */
+static int whose_free(struct dl_phdr_info *info, size_t bytes, void *context)
+{
+	bool *others = context;
+	struct shim_symbols symbols;
+	const ElfW(Sym) *symbol = NULL;
+
+	(void)bytes;
+	if (shim_symbols_read(info, &symbols))
+		symbol = shim_symbols_find(&symbols, "free", shim_symbols_hash("free"));
+	if (!symbol)
+		return 0;
+	*others = !hook_within(symbol, hook_self.low, hook_self.bytes);
+	return 1;
+}
+
+/* A C++ runtime's new and delete come to that free, not to ours (seen: a block of the executable's
+ * arena went to libc's free). Where we come late, the tables lead to us. */
+bool shim_hook_is_preceded(void)
+{
+	bool others = false;
+
+	if (atomic_load(&shim.late) != SHIM_EARLY)
+		return false;
+	find_place(&hook_self, &objects);
+	dl_iterate_phdr(whose_free, &others);
+	return others;
+}
+
 /* NULL: too many objects to remember. */
 static struct hook_object *object_of(const void *function)
 {
@@ -134,7 +163,7 @@ static struct hook_object *object_of(const void *function)
 	count = atomic_fetch_add(&object_count, 1);
 	if (count >= OBJECTS)
 		return NULL;
-	objects[count].runtime = place.object.runtime;
+	objects[count].runtime = place.object.runtime && !shim_hook_is_preceded();
 	objects[count].low = place.object.low;
 	objects[count].bytes = place.object.bytes;
 	reach(&objects[count]);

@@ -40,7 +40,7 @@ enum hook_mode {
 struct hook_object {
 	uintptr_t low;
 	size_t bytes;
-	uint32_t runtime; /* it is a C++ runtime: libstdc++, libc++ */
+	uint32_t runtime; /* it is a C++ runtime (libstdc++, libc++) that comes to our malloc */
 };
 
 struct hook {
@@ -78,6 +78,8 @@ const void *shim_hook_defines(const struct dl_phdr_info *info, const char *name)
 void shim_hook_ranges(void);
 /* Looks it up without a call: does it exist, in an object that we can remember? */
 bool shim_hook_here(struct hook *hook);
+/* The executable (or who is preloaded before us) has a free that comes before ours. */
+bool shim_hook_is_preceded(void);
 /* The real function of that name, searched in every object but ours; allocates nothing. */
 void *shim_hook_find(const char *name);
 

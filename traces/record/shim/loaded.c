@@ -6,8 +6,9 @@
  * has opened an object asks for a function in it: so dlsym and dlclose are interposed, and if
  * objects came or went since the last check, we check again. dlopen itself is left alone.
  *
- * dlsym depends on its caller (RTLD_NEXT, the caller's namespace), so it is not called but
- * jumped to, with the stack as the caller left it.
+ * dlsym depends on its caller where it is asked for RTLD_NEXT or RTLD_DEFAULT, so there it is not
+ * called but jumped to, with the stack as the caller left it. With a handle it is called, and may
+ * give our function in the place of that one (patch.h).
  *
  * Thread rule: any thread. Errors: none; errno is kept. No allocation of ours.
  */
@@ -17,10 +18,11 @@
 #include <stddef.h>
 
 #include "traces/record/shim/hook.h"
+#include "traces/record/shim/patch.h"
 
 enum which { WHICH_DLSYM, WHICH_DLCLOSE, WHICHES };
 
-void *shim_loaded_before(uint32_t which);
+void *shim_loaded_before(const void *handle, const char *name, uint32_t which);
 
 #if defined(__x86_64__)
 #define OLDEST_GLIBC "GLIBC_2.2.5"
@@ -32,7 +34,7 @@ void *shim_loaded_before(uint32_t which);
 		"	push %rsi\n"                                                               \
 		"	sub $8, %rsp\n"                                                            \
 		"	.cfi_adjust_cfa_offset 24\n"                                               \
-		"	mov $" which ", %edi\n"                                              \
+		"	mov $" which ", %edx\n"                                              \
 		"	call shim_loaded_before\n"                                                 \
 		"	add $8, %rsp\n"                                                            \
 		"	pop %rsi\n"                                                                \
@@ -50,7 +52,7 @@ void *shim_loaded_before(uint32_t which);
 		"	.cfi_offset 29, -32\n"                                                     \
 		"	.cfi_offset 30, -24\n"                                                     \
 		"	stp x0, x1, [sp, #16]\n"                                                   \
-		"	mov w0, #" which "\n"                                                \
+		"	mov w2, #" which "\n"                                                \
 		"	bl shim_loaded_before\n"                                                   \
 		"	mov x16, x0\n"                                                             \
 		"	ldp x0, x1, [sp, #16]\n"                                                   \
@@ -97,20 +99,43 @@ static void *find(const char *name)
 	return found ? found : shim_hook_find(name);
 }
 
-/* `used` is called by the stubs, which the compiler does not read. */
-__attribute__((used)) void *shim_loaded_before(uint32_t which)
+static _Atomic(void *) next[WHICHES];
+
+static void *asked(void *handle, const char *name)
+{
+	union {
+		void *object;
+		void *(*dlsym)(void *, const char *);
+	} u = { .object = atomic_load(&next[WHICH_DLSYM]) };
+	void *found = u.dlsym(handle, name);
+	int saved = errno;
+
+	if (found)
+		found = shim_patch_instead(name, found);
+	errno = saved;
+	return found;
+}
+
+/* `used` is called by the stubs, which the compiler does not read. Returns where to go on. */
+__attribute__((used)) void *shim_loaded_before(const void *handle, const char *name, uint32_t which)
 {
 	static const char *const names[WHICHES] = { "dlsym", "dlclose" };
-	static _Atomic(void *) next[WHICHES];
+	const union {
+		void *(*function)(void *, const char *);
+		void *object;
+	} ours = { .function = asked };
 	void *found = atomic_load(&next[which]);
 	int saved = errno;
+	bool on = shim.state == SHIM_ON && shim_process_on();
 
 	if (!found) {
 		found = find(names[which]);
 		atomic_store(&next[which], found);
 	}
-	if (shim.state == SHIM_ON && shim_process_on() && shim_loaded_anew())
+	if (on && shim_loaded_anew())
 		shim_look();
 	errno = saved;
+	if (on && which == WHICH_DLSYM && handle != RTLD_DEFAULT && handle != RTLD_NEXT && name)
+		return ours.object;
 	return found;
 }

@@ -44,20 +44,30 @@ static void read_switches(void)
 	looked = true;
 }
 
-/* The note that Go's linker writes into programs and libraries. */
+/* The note that Go's linker writes into programs and libraries. Other linkers put it behind their
+ * own notes (cgo: podman). */
 static bool is_go(const struct dl_phdr_info *info)
 {
 	static const char name[] = "Go";
 
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *header = &info->dlpi_phdr[i];
-		const ElfW(Nhdr) * note;
+		uintptr_t at = info->dlpi_addr + header->p_vaddr, end = at + header->p_memsz;
 
-		if (header->p_type != PT_NOTE || header->p_memsz < sizeof *note + sizeof name)
+		if (header->p_type != PT_NOTE || header->p_align > 4) /* in those of 8 lies none */
 			continue;
-		note = (const void *)(info->dlpi_addr + header->p_vaddr);
-		if (note->n_namesz == sizeof name + 1 && memcmp(note + 1, name, sizeof name) == 0)
-			return true;
+		while (end - at >= sizeof(ElfW(Nhdr)) + sizeof name + 1) {
+			const ElfW(Nhdr) *note = (const void *)at;
+			uint64_t bytes = sizeof *note + (((uint64_t)note->n_namesz + 3) & ~3ull) +
+					 (((uint64_t)note->n_descsz + 3) & ~3ull);
+
+			if (note->n_namesz == sizeof name + 1 &&
+			    memcmp(note + 1, name, sizeof name) == 0)
+				return true;
+			if (bytes > end - at)
+				break;
+			at += bytes;
+		}
 	}
 	return false;
 }
@@ -114,6 +124,47 @@ static void look_for_malloc(const struct dl_phdr_info *info, struct found *found
 	found->heaps |= RH_HEAP_FOREIGN;
 	base = *base ? base : "the executable";
 	memcpy(found->foreign, base, strnlen(base, sizeof found->foreign - 1));
+}
+
+/* The object that a function lies in, whose calls are not seen. */
+struct stranger {
+	const void *at;
+	struct found found;
+};
+
+static int look_for_stranger(struct dl_phdr_info *info, size_t bytes, void *context)
+{
+	struct stranger *stranger = context;
+	const char *base = base_of(info->dlpi_name);
+
+	(void)bytes;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+
+		if (header->p_type != PT_LOAD ||
+		    !hook_within(stranger->at, info->dlpi_addr + header->p_vaddr, header->p_memsz))
+			continue;
+		if (shim_hook_defines(info, "malloc")) {
+			stranger->found.heaps = RH_HEAP_FOREIGN;
+			base = *base ? base : "the executable";
+			memcpy(stranger->found.foreign, base,
+			       strnlen(base, sizeof stranger->found.foreign - 1));
+		}
+		return 1;
+	}
+	return 0;
+}
+
+void shim_look_past_us(const void *function)
+{
+	struct stranger stranger = { .at = function };
+	struct rh_proc *proc = rh_area_proc(shim.area, shim.proc);
+
+	dl_iterate_phdr(look_for_stranger, &stranger);
+	if (!stranger.found.heaps)
+		return;
+	memcpy(proc->foreign, stranger.found.foreign, sizeof proc->foreign);
+	atomic_fetch_or(&proc->heaps, RH_HEAP_FOREIGN);
 }
 
 /* The executable's operator new is found before ours, so we see only the memory that it takes from

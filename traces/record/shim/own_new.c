@@ -25,7 +25,9 @@ enum { DEPTH = 4, CODES = 64, CODE_BYTES = 512, NAMES = 9 };
 struct reader {
 	struct shim_symbols symbols;
 	uintptr_t base, low, high; /* the code that the executable has in one piece */
-	size_t first_bytes;	   /* of operator new itself */
+	const int32_t *functions;  /* of .eh_frame_hdr, sorted: pairs, the first is the begin, */
+	uint32_t function_count;   /* relative to: */
+	uintptr_t functions_base;
 };
 
 static bool is_malloc(const char *name)
@@ -104,6 +106,55 @@ static void note_target(const struct reader *reader, struct to_read *list, uintp
 	list->depth[list->count++] = (uint8_t)depth;
 }
 
+/* ---- where functions end ---- */
+
+/* The sorted table that exceptions are unwound by; gcc and clang write it for C, too. */
+static void find_functions(struct reader *reader, const struct dl_phdr_info *info)
+{
+	enum { VERSION = 1, UDATA4 = 0x03, PCREL_SDATA4 = 0x1b, DATAREL_SDATA4 = 0x3b, HEAD = 12 };
+
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+		const uint8_t *at = (const uint8_t *)(info->dlpi_addr + header->p_vaddr);
+		uint32_t count;
+
+		if (header->p_type != PT_GNU_EH_FRAME || header->p_memsz < HEAD ||
+		    at[0] != VERSION || at[1] != PCREL_SDATA4 || at[2] != UDATA4 ||
+		    at[3] != DATAREL_SDATA4)
+			continue;
+		memcpy(&count, at + 8, sizeof count);
+		if (count > (header->p_memsz - HEAD) / 8)
+			continue;
+		reader->functions = (const int32_t *)(const void *)(at + HEAD);
+		reader->function_count = count;
+		reader->functions_base = (uintptr_t)at;
+	}
+}
+
+/* Where the code that `at` lies in ends: where the next function begins. */
+static uintptr_t end_of(const struct reader *reader, uintptr_t at)
+{
+	uint32_t low = 0, high = reader->function_count;
+	uintptr_t end = at + CODE_BYTES;
+
+	while (low < high) { /* the first that begins after `at` */
+		uint32_t middle = low + (high - low) / 2;
+
+		if (reader->functions_base + (uintptr_t)(intptr_t)reader->functions[2 * middle] >
+		    at)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	if (low < reader->function_count) {
+		uintptr_t next =
+			reader->functions_base + (uintptr_t)(intptr_t)reader->functions[2 * low];
+
+		end = next < end ? next : end;
+	}
+	return end < reader->high - 6 ? end : reader->high - 6;
+}
+
 /* ret, and behind it what fills up to the next function: a nop, int3, or nothing. */
 static bool is_end(uintptr_t at)
 {
@@ -113,13 +164,28 @@ static bool is_end(uintptr_t at)
 	       ((at + 1) % 16 == 0 || next == 0x66 || next == 0x0f || next == 0x90 || next == 0xcc);
 }
 
+/* An entry of the linkage table: [endbr64] [bnd] jmp *slot. Others follow without a gap. */
+static bool is_linkage(uintptr_t at, uintptr_t end)
+{
+	static const uint8_t endbr64[4] = { 0xf3, 0x0f, 0x1e, 0xfa };
+	const uint8_t *code = (const uint8_t *)at;
+
+	if (end - at < 12)
+		return false;
+	if (memcmp(code, endbr64, sizeof endbr64) == 0)
+		code += sizeof endbr64;
+	if (*code == 0xf2)
+		code++;
+	return code[0] == 0xff && code[1] == 0x25;
+}
+
 /* Bytes that only look like a call lead nowhere, or to code that is read in vain. */
 static bool read_code(const struct reader *reader, struct to_read *list, uint32_t index)
 {
-	uintptr_t at = list->at[index], end = at + (index ? CODE_BYTES : reader->first_bytes);
+	uintptr_t at = list->at[index], end = end_of(reader, at);
 
-	if (end > reader->high - 6)
-		end = reader->high - 6;
+	if (is_linkage(at, end))
+		end = at + 6; /* its jump begins within these, and the next entry does not */
 	for (; at < end && !(index && is_end(at)); at++) {
 		uint8_t code = *(const uint8_t *)at, next = *(const uint8_t *)(at + 1);
 
@@ -138,7 +204,6 @@ bool shim_new_comes_to_malloc(const struct dl_phdr_info *info, const void *opera
 {
 	struct reader reader = { .base = info->dlpi_addr };
 	struct to_read list = { .at = { (uintptr_t)operator_new }, .count = 1 };
-	const ElfW(Sym) *symbol = NULL;
 
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *header = &info->dlpi_phdr[i];
@@ -152,8 +217,7 @@ bool shim_new_comes_to_malloc(const struct dl_phdr_info *info, const void *opera
 	}
 	if (reader.high - reader.low < 16 || !shim_symbols_read(info, &reader.symbols))
 		return true; /* not known */
-	symbol = shim_symbols_find(&reader.symbols, "_Znwm", shim_symbols_hash("_Znwm"));
-	reader.first_bytes = symbol && symbol->st_size ? symbol->st_size : CODE_BYTES;
+	find_functions(&reader, info);
 	for (uint32_t i = 0; i < list.count; i++)
 		if (read_code(&reader, &list, i))
 			return true;

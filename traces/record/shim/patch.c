@@ -121,6 +121,29 @@ void *shim_patch_next(const ElfW(Sym) * symbol)
 	return NULL;
 }
 
+/* The list is there once the tables are patched. */
+static const struct entry *entry_named(const char *name)
+{
+	uint32_t hash = shim_symbols_hash(name);
+
+	for (uint32_t i = 0; i < entry_count; i++)
+		if (entries[i].hash == hash && strcmp(entries[i].name, name) == 0)
+			return &entries[i];
+	return NULL;
+}
+
+void *shim_patch_instead(const char *name, void *found)
+{
+	const struct entry *entry = entry_named(name);
+
+	if (!entry || hook_within(found, hook_self.low, hook_self.bytes))
+		return found;
+	if (shim_hook_find(name) == found && !shim_hook_is_preceded())
+		return (void *)entry->ours;
+	shim_look_past_us(found);
+	return found;
+}
+
 /* ---- writing to read-only pages ---- */
 
 static uintptr_t page_bytes(void)

@@ -251,6 +251,8 @@ bool shim_wake(void);
 void shim_sleep_again(bool child);
 /* look.c: stores the other sources of memory in this process in its slot. */
 void shim_look(void);
+/* look.c: the program has that function of another allocator, without us between. */
+void shim_look_past_us(const void *function);
 /* own_new.c: does the executable's operator new, at that address, call malloc? */
 struct dl_phdr_info;
 bool shim_new_comes_to_malloc(const struct dl_phdr_info *info, const void *operator_new);
