@@ -292,6 +292,7 @@ enum rh_kid_why {
 	RH_KID_ROOT,	  /* the recorder's library is missing at its path: chroot, a container */
 	RH_KID_BELOW,	  /* started by a program that is not recorded */
 	RH_KID_SHUT,	  /* it may not open the area, and the inherited descriptor is closed */
+	RH_KID_GONE,	  /* it ended before it was looked at, without a word from the recorder */
 	RH_KID_WHYS
 };
 

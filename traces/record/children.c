@@ -41,6 +41,7 @@ const char *rh_children_why(enum rh_kid_why why)
 		[RH_KID_BELOW] = "begun by a program that is not recorded",
 		[RH_KID_SHUT] = "it runs as another user, who may not open the recording, and its "
 				"descriptors were closed",
+		[RH_KID_GONE] = "it ended at once and had not loaded the recorder",
 	};
 
 	assert((unsigned)why < RH_KID_WHYS);
@@ -325,6 +326,7 @@ static int hear_exec(struct rh_children *children, const struct rh_drain *drain,
 		     const struct rh_kin_event *event, struct rh_err *err)
 {
 	struct rh_child *before, *child;
+	enum rh_kid_why why = RH_KID_BELOW;
 	size_t images = 0;
 	int ppid = 0;
 
@@ -335,18 +337,21 @@ static int hear_exec(struct rh_children *children, const struct rh_drain *drain,
 		name(before, event);
 		return 0;
 	}
-	/* A recorded process started this by a route past our functions: judged by the file. */
-	if (!before && event->why == RH_KID_RECORDED)
+	/* A recorded process started this by a route past our functions: judged by the file, and by
+	 * the environment. */
+	if (!before && event->why == RH_KID_RECORDED && !event->cleared && event->exe[0])
 		return 0;
+	if (!before)
+		why = event->cleared ? RH_KID_CLEARED : RH_KID_GONE;
 	if (before) {
 		before->replaced = true;
 		images = before->images;
 		ppid = before->ppid;
 	}
-	child = add(children, drain, event->pid, RH_KID_BELOW, err);
+	child = add(children, drain, event->pid, why, err);
 	if (!child)
 		return err->text[0] ? -1 : 0;
-	child->images = images;
+	child->images = before ? images : SIZE_MAX; /* an earlier image has the same number */
 	child->ppid = ppid;
 	name(child, event);
 	return 0;
@@ -380,6 +385,23 @@ int rh_children_look(struct rh_children *children, const struct rh_drain *drain,
 	return 0;
 }
 
+/* Where processes have other numbers for themselves, one that is gone cannot be told from them. */
+static bool has_namespaces(const struct rh_drain *drain)
+{
+	for (size_t i = 0; i < drain->image_count; i++)
+		if (drain->images[i].pid != drain->images[i].inner)
+			return true;
+	return false;
+}
+
+static bool was_recorded(const struct rh_child *child, const struct rh_drain *drain)
+{
+	if (child->why == RH_KID_BELOW || child->why == RH_KID_GONE)
+		return rh_children_recorded_later(child, drain) ||
+		       (child->why == RH_KID_GONE && has_namespaces(drain));
+	return child->why == RH_KID_RECORDED;
+}
+
 void rh_children_settle(struct rh_children *children, const struct rh_drain *drain)
 {
 	size_t kept = 0;
@@ -387,8 +409,7 @@ void rh_children_settle(struct rh_children *children, const struct rh_drain *dra
 	for (size_t i = 0; i < children->count; i++) {
 		const struct rh_child *child = &children->rows[i];
 
-		if (child->why == RH_KID_RECORDED ||
-		    (child->why == RH_KID_BELOW && rh_children_recorded_later(child, drain)))
+		if (was_recorded(child, drain))
 			continue;
 		children->rows[kept++] = *child;
 	}

@@ -67,6 +67,28 @@ static void keep(struct rh_kin *kin, const struct rh_kin_event *event)
 	pthread_mutex_unlock(&kin->lock);
 }
 
+/* Whether the new image has an environment without our variable. A program that starts others by
+ * system calls of its own (Go's os/exec) does not come through our functions. */
+static bool is_cleared(int pid)
+{
+	static const char wanted[] = RH_RECORD_ENV "=";
+	char path[64], *line = NULL;
+	size_t room = 0;
+	bool any = false, found = false;
+	FILE *in;
+
+	snprintf(path, sizeof path, "/proc/%d/environ", pid);
+	in = fopen(path, "re");
+	while (in && !found && getdelim(&line, &room, '\0', in) > 0) {
+		any = true;
+		found = strncmp(line, wanted, sizeof wanted - 1) == 0;
+	}
+	if (in)
+		fclose(in);
+	free(line);
+	return any && !found;
+}
+
 /* Read through the process: its root folder may differ from ours. */
 static void look_at_file(struct rh_kin_event *event)
 {
@@ -84,6 +106,7 @@ static void look_at_file(struct rh_kin_event *event)
 		close(fd);
 	if (got >= (ssize_t)sizeof(ElfW(Ehdr)) && memcmp(head, ELFMAG, SELFMAG) == 0)
 		event->why = rh_judge_elf(event->exe, head, (size_t)got);
+	event->cleared = event->why == RH_KID_RECORDED && is_cleared(event->pid);
 }
 
 static void hear(struct rh_kin *kin, const struct proc_event *news)

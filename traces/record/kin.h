@@ -26,6 +26,7 @@ struct rh_kin_event {
 	enum rh_kin_kind kind;
 	int pid, parent;     /* the parent of forks */
 	enum rh_kid_why why; /* of execs: why it cannot be recorded, as far as the file shows */
+	bool cleared;	     /* of execs: without a recorder in its environment */
 	uint64_t at;
 	char exe[512]; /* of execs; "" = it ended before we could look */
 };
