@@ -4,6 +4,7 @@
  * The program's last image gets the requested name. Images that it replaced by exec, and other
  * processes, get NAME.PID.rht, with a number when one process had several.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -386,6 +387,72 @@ void rh_session_turn(struct rh_session *session, uint64_t cut)
 		rh_stream_turn(session->stream, &what, cut);
 }
 
+/* ---- the folder of the output is gone ---- */
+
+/* `folder`: of `out`, which has room for both. */
+static void folder_of(const char *out, char folder[4096])
+{
+	const char *slash = strrchr(out, '/');
+	size_t bytes = slash > out ? (size_t)(slash - out) : 1;
+
+	assert(bytes < 4096);
+	memcpy(folder, slash ? out : ".", bytes);
+	folder[bytes] = '\0';
+}
+
+/*
+ * Removed while the program ran: the capture, still open, is all there is. Its traces go to a new
+ * folder of those for temporary files; the one that somebody removed is not made again. False: it
+ * is there, or no other can be had.
+ */
+static bool find_folder(const struct rh_session *session, char path[4096])
+{
+	const char *const places[] = { getenv("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm" };
+	const char *out = session->opts->out, *slash = strrchr(out, '/');
+	char folder[4096];
+	struct stat st;
+
+	if (session->recovered || strcmp(out, "-") == 0 || strlen(out) >= sizeof folder)
+		return false;
+	folder_of(out, folder);
+	if (stat(folder, &st) == 0 || (errno != ENOENT && errno != ENOTDIR))
+		return false;
+	for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+		const char *base = slash ? slash + 1 : out;
+
+		if (!places[i] || (size_t)snprintf(folder, sizeof folder, "%s/reheap-record.XXXXXX",
+						   places[i]) >= sizeof folder)
+			continue;
+		if (strlen(folder) + 1 + strlen(base) >= sizeof folder || !mkdtemp(folder))
+			continue;
+		snprintf(path, 4096, "%.2047s/%.2047s", folder, base);
+		rh_print(stderr,
+			 "reheap record: the folder of %s is gone: what was captured is written to "
+			 "%s\n",
+			 out, path);
+		return true;
+	}
+	return false;
+}
+
+/* A trace could not be written. */
+static void print_capture_kept(struct rh_capture *capture)
+{
+	struct stat st = { 0 };
+
+	if (fstat(capture->fd, &st) == 0 && st.st_nlink == 0) {
+		rh_print(stderr,
+			 "reheap record: what was captured is lost: %s was removed meanwhile\n",
+			 capture->path);
+		return;
+	}
+	capture->keep = true;
+	rh_print(stderr,
+		 "reheap record: what was captured stays in %s: reheap record --recover makes the "
+		 "trace of it\n",
+		 capture->path);
+}
+
 bool rh_session_finish(struct rh_session *session)
 {
 	char clock[200], complete[RH_COMPLETE_TEXT], last[RH_COMPLETE_TEXT] = "";
@@ -400,7 +467,9 @@ bool rh_session_finish(struct rh_session *session)
 		.recovered = session->recovered,
 	};
 	size_t final = final_image(session);
-	char children[RH_CHILDREN_NOTE];
+	char children[RH_CHILDREN_NOTE], instead[4096];
+	const struct rh_record_opts *asked = session->opts;
+	struct rh_record_opts elsewhere = *asked;
 	bool ok = true, written = false;
 
 	rh_children_settle(&session->children, &session->drain);
@@ -416,6 +485,10 @@ bool rh_session_finish(struct rh_session *session)
 		 session->clock.why ? session->clock.why : "");
 	if (!session->recovered)
 		print_capture(session);
+	if (find_folder(session, instead)) {
+		elsewhere.out = instead;
+		what.opts = session->opts = &elsewhere;
+	}
 	for (size_t i = 0; i < session->drain.image_count; i++)
 		if (i == final || session->drain.images[i].events) {
 			ok = write_image(session, i, i == final, &what) && ok;
@@ -430,15 +503,11 @@ bool rh_session_finish(struct rh_session *session)
 	if (session->clock.source == RH_CLOCK_MONOTONIC && !session->opts->quiet)
 		rh_print(stderr, "reheap record: stamps are CLOCK_MONOTONIC: %s\n",
 			 session->clock.why ? session->clock.why : "no counter to trust");
-	if (!ok && session->drain.capture.path[0]) {
-		session->drain.capture.keep = true;
-		rh_print(stderr,
-			 "reheap record: what was captured stays in %s: reheap record --recover "
-			 "makes the trace of it\n",
-			 session->drain.capture.path);
-	}
+	if (!ok && session->drain.capture.path[0])
+		print_capture_kept(&session->drain.capture);
 	if (last[0])
 		print_verdict(session, "", last);
+	session->opts = asked;
 	/* A dead recorder may have received nothing from the program itself, but something from
 	 * others. */
 	return ok && (final != SIZE_MAX || (session->recovered && written));
