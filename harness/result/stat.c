@@ -84,15 +84,15 @@ size_t rh_stat_sign_rank(size_t n, double tail)
 }
 
 /* chance[w]: probability that the ranks with a positive sign, of 1 .. n by fair coins, sum up to w.
- */
-size_t rh_stat_signed_rank(size_t n, double tail)
+ * The caller frees it; NULL = no memory. */
+static double *rank_chances(size_t n)
 {
-	size_t most = n * (n + 1) / 2, k = 0;
-	double *chance = rh_scratch(most + 1, sizeof(*chance)), sum = 0;
+	size_t most = n * (n + 1) / 2;
+	double *chance = rh_scratch(most + 1, sizeof(*chance));
 
 	assert(n <= RH_STAT_RANKS_MOST);
 	if (!chance)
-		return 0;
+		return NULL;
 	memset(chance, 0, (most + 1) * sizeof(*chance));
 	chance[0] = 1;
 	for (size_t rank = 1, end = 1; rank <= n; rank++) {
@@ -100,10 +100,30 @@ size_t rh_stat_signed_rank(size_t n, double tail)
 		for (size_t w = end; w-- > 0;)
 			chance[w] = (chance[w] + (w >= rank ? chance[w - rank] : 0)) / 2;
 	}
+	return chance;
+}
+
+size_t rh_stat_signed_rank(size_t n, double tail)
+{
+	size_t most = n * (n + 1) / 2, k = 0;
+	double *chance = rank_chances(n), sum = 0;
+
+	if (!chance)
+		return 0;
 	while (k < most / 2 && (sum += chance[k]) <= tail * (1 + 1e-12))
 		k++;
 	free(chance);
 	return k;
+}
+
+double rh_stat_signed_tail(size_t n, size_t k)
+{
+	double *chance = rank_chances(n), sum = 0;
+
+	for (size_t w = 0; chance && w < k && w <= n * (n + 1) / 2; w++)
+		sum += chance[w];
+	free(chance);
+	return sum < 1 ? sum : 1;
 }
 
 size_t rh_stat_pair_means(const double *values, size_t n, double *means)
@@ -192,5 +212,30 @@ struct rh_interval rh_stat_interval(const double *values, size_t n, double confi
 	assert(!(out.min > out.lo) && !(out.lo > out.median) && !(out.median > out.hi) &&
 	       !(out.hi > out.max));
 	free(sorted);
+	return out;
+}
+
+struct rh_interval rh_stat_centre(const double *values, size_t n, double confidence)
+{
+	struct rh_interval out = rh_stat_interval(values, n, confidence);
+	size_t used = out.n, pairs, k, kept = 0;
+	double *means;
+
+	k = used <= RH_STAT_RANKS_MOST ? rh_stat_signed_rank(used, (1 - confidence) / 2) : 0;
+	means = k ? rh_scratch(used + used * (used + 1) / 2, sizeof(*means)) : NULL;
+	if (!means)
+		return out; /* too few, or too many: that of signs */
+	for (size_t i = 0; i < n; i++)
+		if (!isnan(values[i]))
+			means[kept++] = values[i];
+	assert(kept == used);
+	pairs = rh_stat_pair_means(means, used, means + used);
+	out.median = rh_stat_median(means + used, pairs);
+	out.lo = means[used + k - 1];
+	out.hi = means[used + pairs - k];
+	out.level = 1 - 2 * rh_stat_signed_tail(used, k);
+	assert(!(out.min > out.lo) && !(out.lo > out.median) && !(out.median > out.hi) &&
+	       !(out.hi > out.max) && out.level >= confidence - 1e-9);
+	free(means);
 	return out;
 }

@@ -37,6 +37,8 @@ double rh_stat_sign_tail(size_t n, size_t k);
  * RH_STAT_RANKS_MOST. The interval is as narrow as Student's, and holds for any tails. */
 enum { RH_STAT_RANKS_MOST = 200 };
 size_t rh_stat_signed_rank(size_t n, double tail);
+/* The probability that fewer than k of those means are below the centre. */
+double rh_stat_signed_tail(size_t n, size_t k);
 /* Those means, sorted, to `means`, which has room for n(n+1)/2. Their median estimates the centre.
  */
 size_t rh_stat_pair_means(const double *values, size_t n, double *means);
@@ -52,5 +54,12 @@ double rh_stat_normal(double tail);
  * is too small for that, the widest possible (min..max) with the level it reaches. NaNs are left
  * out and not counted in n. */
 struct rh_interval rh_stat_interval(const double *values, size_t n, double confidence);
+
+/* Centre of values that lie evenly around it, as differences of two runs in random order do, and
+ * its interval: the median of the means of two, and their signed ranks. For 7 to RH_STAT_RANKS_MOST
+ * values it is that of signed ranks, which is narrower than that of signs (8 normal values: +-0.87
+ * standard deviations for 1.39; 12: 0.66 for 0.79; 16: 0.55 for 0.76) and where tails are heavy not
+ * wider; for others it is rh_stat_interval's. */
+struct rh_interval rh_stat_centre(const double *values, size_t n, double confidence);
 
 #endif

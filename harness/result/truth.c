@@ -25,7 +25,7 @@ struct rh_interval rh_truth_change(const double *a, const double *b, size_t coun
 	for (size_t i = 0; change && i < count; i++)
 		if (isfinite(a[i] - b[i]))
 			change[kept++] = a[i] - b[i] - shift;
-	interval = rh_stat_interval(change, kept, confidence);
+	interval = rh_stat_centre(change, kept, confidence);
 	assert(interval.n == kept);
 	free(change);
 	return interval;

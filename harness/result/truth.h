@@ -41,7 +41,9 @@ struct rh_truth {
  * both intervals rule out that the prediction is close enough. */
 void rh_truth_judge(struct rh_truth *truth);
 
-/* Interval of a[i] - b[i] - shift. NaNs are not counted. */
+/* Centre and interval of a[i] - b[i] - shift. NaNs are not counted. The two were run in random
+ * order within round i, so their difference lies evenly around the true one whatever their noise is
+ * like, and signed ranks hold (rh_stat_centre). */
 struct rh_interval rh_truth_change(const double *a, const double *b, size_t count, double shift);
 
 #endif

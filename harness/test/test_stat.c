@@ -164,14 +164,64 @@ static void means_of_pairs(void **state)
 		NEAR(means[i], ((const double[]){ 1, 2, 2.5, 3, 3.5, 4 })[i]);
 }
 
+/* Seven values: the third smallest and largest of 28 means of two; with six the range, as by signs;
+ * with five that, at the level it reaches. A value that is not there does not count. */
+static void centres(void **state)
+{
+	const double values[] = { 3, NAN, 1, 2, 100, 4, 5, 6 };
+	struct rh_interval seven = rh_stat_centre(values, 8, 0.95);
+	struct rh_interval six = rh_stat_centre(values, 7, 0.95);
+	struct rh_interval five = rh_stat_centre(values, 6, 0.95);
+
+	(void)state;
+	assert_int_equal(seven.n, 7);
+	NEAR(seven.median, 4);
+	NEAR(seven.lo, 2);
+	NEAR(seven.hi, 52.5);
+	NEAR(seven.level, 1 - 2 * 3 / 128.0); /* rank sums of 0, 1 and 2, one way each */
+	NEAR(rh_stat_signed_tail(7, 3), 3 / 128.0);
+	NEAR(six.lo, 1);
+	NEAR(six.hi, 100);
+	NEAR(six.level, 1 - 2 / 64.0);
+	NEAR(five.lo, 1);
+	NEAR(five.hi, 100);
+	NEAR(five.level, 1 - 2 / 32.0);
+	assert_int_equal(rh_stat_centre(values, 0, 0.95).n, 0);
+}
+
+/* Six fair coins a round: of 4096 patterns of signs around 0 the interval of 12 leaves it out in as
+ * many as its level says. */
+static void centres_hold_what_they_say(void **state)
+{
+	double values[12];
+	unsigned out = 0;
+	struct rh_interval x = { .level = 0 };
+
+	(void)state;
+	for (unsigned signs = 0; signs < 4096; signs++) {
+		for (int i = 0; i < 12; i++) /* no two sums of ranks tie with zero by chance */
+			values[i] = (signs >> i & 1 ? 1 : -1) * (1 + i + 1e-3 * i * i);
+		x = rh_stat_centre(values, 12, 0.95);
+		out += x.lo > 0 || x.hi < 0;
+	}
+	NEAR(out / 4096.0, 1 - x.level);
+	assert_true(x.level >= 0.95);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(medians),	  cmocka_unit_test(not_a_number),
-		cmocka_unit_test(tails),	  cmocka_unit_test(ranks),
-		cmocka_unit_test(student),	  cmocka_unit_test(intervals),
-		cmocka_unit_test(normal),	  cmocka_unit_test(signed_ranks),
+		cmocka_unit_test(medians),
+		cmocka_unit_test(not_a_number),
+		cmocka_unit_test(tails),
+		cmocka_unit_test(ranks),
+		cmocka_unit_test(student),
+		cmocka_unit_test(intervals),
+		cmocka_unit_test(normal),
+		cmocka_unit_test(signed_ranks),
 		cmocka_unit_test(means_of_pairs),
+		cmocka_unit_test(centres),
+		cmocka_unit_test(centres_hold_what_they_say),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

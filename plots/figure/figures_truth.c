@@ -95,7 +95,7 @@ void rh_build_truth(const struct rh_view *view, struct rh_figures *figures, int 
 		figure->panel_count = 1;
 	}
 	figure->note = rh_pool_printf(view->pool,
-				      "%zu program%s; crosses: intervals of the median change; on "
+				      "%zu program%s; crosses: intervals of the change; on "
 				      "the dashed line predicted is observed",
 				      programs, programs == 1 ? "" : "s");
 	figure->caption = rh_pool_printf(

@@ -124,7 +124,7 @@ void rh_report_validation(const struct rh_view *view, FILE *to)
 		if (!open)
 			fputs("<section id=\"truth\">\n<h2>Predicted and observed</h2>\n"
 			      "<p>The program itself ran under each allocator, beside the replay "
-			      "of its recording. Brackets: intervals of the median change; what "
+			      "of its recording. Brackets: intervals of the change; what "
 			      "loading a library costs is taken off.</p>\n",
 			      to);
 		open = true;
