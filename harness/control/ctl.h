@@ -150,6 +150,8 @@ struct rh_replay_options {
 	int pace;	       /* enum rh_ctl_pace; the program has PACE ops then */
 	double speed;	       /* of the pace: 2 = recorded times halved; 0 = 1 */
 	bool verify;	       /* fill and check every block */
+	bool read_dying;       /* the first byte of a block is read before it is freed or resized,
+				* as most programs do; not by loops that check or time */
 	bool pin;	       /* each lane stays on its CPU */
 	uint64_t memory_limit; /* writable private bytes beyond start-up; 0 = none */
 	uint64_t sample;       /* latency: one operation in so many, on average; 1 = every */

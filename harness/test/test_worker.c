@@ -181,6 +181,31 @@ static void every_touch(void **state)
 	}
 }
 
+/* Blocks that nobody writes: reading one before it is freed brings its page in, or a huge one. */
+static void dying_blocks_are_read(void **state)
+{
+	uint64_t faults[2];
+	struct maker mk;
+
+	(void)state;
+	make_open(&mk, 0);
+	for (int i = 0; i < 1000; i++)
+		free_of(&mk, 0, alloc_of(&mk, 0, 64 << 10));
+	make_close(&mk);
+	for (int read = 0; read < 2; read++) {
+		struct rh_run_config config = config_of("null,bump");
+		struct rh_result result;
+
+		config.replay.touch = RH_TOUCH_NONE;
+		config.replay.read_dying = read;
+		run(&config, &result);
+		all_ok(&result);
+		faults[read] = trial_of(&result, "bump")->passes[0].faults_minor;
+		done(&config, &result);
+	}
+	assert_true(faults[1] >= faults[0] + 1000 * (64 << 10) / (4 << 20));
+}
+
 static void verify_passes_for_all_present(void **state)
 {
 	char list[1024];
@@ -257,6 +282,7 @@ int main(void)
 		cmocka_unit_test(copies_run_the_whole_program),
 		cmocka_unit_test(folded_onto_fewer),
 		cmocka_unit_test(every_touch),
+		cmocka_unit_test(dying_blocks_are_read),
 		cmocka_unit_test(verify_passes_for_all_present),
 		cmocka_unit_test(usage_is_checked_first),
 		cmocka_unit_test(order_is_seeded),

@@ -271,6 +271,45 @@ static void misc_op(struct lane *lane, const struct rh_op *op)
 #define OPERATION(kind, size, call)	     call
 #include "harness/worker/loop.inc"
 
+/* A program has mostly looked at a block before it frees it (it counts references, runs a
+ * destructor, sweeps), and so it has the line that an allocator with headers wants. */
+static inline void read_byte(const void *p)
+{
+	(void)*(const volatile char *)p;
+}
+
+#define LOOP_NAME			     loop_read_none
+#define LOOP_CAREFUL			     0
+#define BORN(slot, p, size, align, zeroed)   ((void)0)
+#define DIES(slot, p, size)		     read_byte(p)
+#define RESIZED(slot, p, size_old, size_new) ((void)0)
+#define OPERATION(kind, size, call)	     call
+#include "harness/worker/loop.inc"
+
+#define LOOP_NAME			     loop_read_first
+#define LOOP_CAREFUL			     0
+#define BORN(slot, p, size, align, zeroed)   TOUCH_FIRST(p, size)
+#define DIES(slot, p, size)		     read_byte(p)
+#define RESIZED(slot, p, size_old, size_new) TOUCH_FIRST(p, size_new)
+#define OPERATION(kind, size, call)	     call
+#include "harness/worker/loop.inc"
+
+#define LOOP_NAME			     loop_read_page
+#define LOOP_CAREFUL			     0
+#define BORN(slot, p, size, align, zeroed)   touch_some(p, 0, size, RH_PAGE)
+#define DIES(slot, p, size)		     read_byte(p)
+#define RESIZED(slot, p, size_old, size_new) touch_some(p, size_old, size_new, RH_PAGE)
+#define OPERATION(kind, size, call)	     call
+#include "harness/worker/loop.inc"
+
+#define LOOP_NAME			     loop_read_full
+#define LOOP_CAREFUL			     0
+#define BORN(slot, p, size, align, zeroed)   touch_some(p, 0, size, RH_CACHE_LINE)
+#define DIES(slot, p, size)		     read_byte(p)
+#define RESIZED(slot, p, size_old, size_new) touch_some(p, size_old, size_new, RH_CACHE_LINE)
+#define OPERATION(kind, size, call)	     call
+#include "harness/worker/loop.inc"
+
 /* After a failure the trial counts as failed and its time is not used: one touch is enough. */
 #define LOOP_NAME			     loop_careful
 #define LOOP_CAREFUL			     1
@@ -346,31 +385,36 @@ static void misc_op(struct lane *lane, const struct rh_op *op)
 #define TASK_CHECK(op)			     rh_verify_task_op(lane, op)
 #include "harness/worker/loop.inc"
 
-static loop_fn *loop_for(enum rh_ctl_touch touch, bool no_memory, bool timed)
+enum loop_kind { LOOP_PLAIN, LOOP_READ, LOOP_TIMED, LOOP_KINDS };
+
+static loop_fn *loop_for(enum rh_ctl_touch touch, bool no_memory, enum loop_kind kind)
 {
-	static loop_fn *const loops[][2] = {
-		[RH_TOUCH_NONE] = { loop_none, loop_timed_none },
-		[RH_TOUCH_FIRST] = { loop_first, loop_timed_first },
-		[RH_TOUCH_PAGE] = { loop_page, loop_timed_page },
-		[RH_TOUCH_FULL] = { loop_full, loop_timed_full },
-		[RH_TOUCH_RECORDED] = { loop_none, loop_timed_none },
+	static loop_fn *const loops[][LOOP_KINDS] = {
+		[RH_TOUCH_NONE] = { loop_none, loop_read_none, loop_timed_none },
+		[RH_TOUCH_FIRST] = { loop_first, loop_read_first, loop_timed_first },
+		[RH_TOUCH_PAGE] = { loop_page, loop_read_page, loop_timed_page },
+		[RH_TOUCH_FULL] = { loop_full, loop_read_full, loop_timed_full },
+		[RH_TOUCH_RECORDED] = { loop_none, loop_read_none, loop_timed_none },
 	};
 
 	assert(touch < RH_TOUCH_AUTO); /* the driver has chosen */
+	assert(kind < LOOP_KINDS);
 	/* A backend that hands out no memory can only have its first bytes touched. */
 	if (no_memory && (touch == RH_TOUCH_PAGE || touch == RH_TOUCH_FULL))
 		touch = RH_TOUCH_FIRST;
-	return loops[touch][timed];
+	return loops[touch][kind];
 }
 
 void rh_loop_choose(struct lane *lane, enum rh_ctl_touch touch, bool verify, enum rh_ctl_mode mode)
 {
 	bool no_memory = lane->heap_ops->caps & RH_CAP_NO_MEMORY;
+	enum loop_kind kind = mode == RH_MODE_TIMED		     ? LOOP_TIMED
+			      : lane->worker->ctl->replay.read_dying ? LOOP_READ
+								     : LOOP_PLAIN;
 
 	lane->loop_careful = verify ? loop_verify : loop_careful;
-	lane->loop = verify || atomic_load(&lane->copy->careful)
-			     ? lane->loop_careful
-			     : loop_for(touch, no_memory, mode == RH_MODE_TIMED);
+	lane->loop = verify || atomic_load(&lane->copy->careful) ? lane->loop_careful
+								 : loop_for(touch, no_memory, kind);
 }
 
 void rh_loop_run(struct lane *lane)
