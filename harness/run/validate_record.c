@@ -20,7 +20,7 @@
 #define DIFFERENT_SHARE 0.01 /* of the calls of two recordings */
 #define THREAD_SHARE	0.01 /* of the calls: a thread with fewer contends with nobody */
 #define CHILDREN_SHARE	0.2  /* of the user time: it is worth a word */
-enum { SAID_BYTES = 600, LINKED_BYTES = 64, CALLS_LEAST = 1000 };
+enum { SAID_BYTES = 600, LINKED_BYTES = 64, CALLS_LEAST = 1000, LARGE_BYTES = 16 << 10 };
 _Static_assert(sizeof(((struct rh_validate *)0)->linked) == LINKED_BYTES, "a name of a file");
 
 static const char runtime_name[] = "libstdc++.so.6"; /* for LD_PRELOAD: the loader knows where */
@@ -105,7 +105,7 @@ static int record(const struct rh_validate_config *config, const char *path, con
 
 /* What validate wants to know of a recording. */
 struct recorded {
-	uint64_t calls;
+	uint64_t calls, births, born_bytes;
 	uint32_t threads;	   /* that make a part of them worth a word */
 	bool in_cxx;		   /* it calls operator new */
 	char served[LINKED_BYTES]; /* the malloc that served them; "" = the trace does not say */
@@ -129,6 +129,10 @@ static int count_calls(struct rh_trace *trace, struct recorded *recorded, struct
 				*(uint64_t *)rh_grow(&of_lane, &lanes, sizeof(*of_lane)) = 0;
 			of_lane[batch[i].lane]++;
 			recorded->in_cxx |= batch[i].flags & RH_EVF_NEW;
+			if (batch[i].kind == RH_EV_ALLOC) {
+				recorded->births++;
+				recorded->born_bytes += batch[i].size;
+			}
 			recorded->calls++;
 		}
 	for (size_t i = 0; i < lanes; i++)
@@ -221,6 +225,8 @@ static int too_few_calls(const struct rh_validate_config *config, const struct r
 			 const struct recorded *recorded, struct rh_err *err)
 {
 	double children = strcmp(recorded->complete, "yes") == 0 ? share_of_children(out) : 0;
+	double mean =
+		recorded->births ? (double)recorded->born_bytes / (double)recorded->births : 0;
 	char why[300] = "it has no use for a heap";
 
 	if (recorded->left)
@@ -236,6 +242,11 @@ static int too_few_calls(const struct rh_validate_config *config, const struct r
 			 100 * children);
 	else if (strcmp(recorded->complete, "yes") != 0)
 		snprintf(why, sizeof(why), "others cannot be seen: %s", recorded->complete);
+	else if (mean >= LARGE_BYTES)
+		snprintf(why, sizeof(why),
+			 "it takes its memory in few large blocks (%llu of %.0f KiB on the mean) "
+			 "and divides them itself, or uses them whole: no malloc does much for it",
+			 (unsigned long long)recorded->births, mean / 1024);
 	return rh_fail(err, RH_FAILED,
 		       "%s made %llu heap calls that a preloaded library sees, too few to judge "
 		       "(%d): %s",

@@ -295,6 +295,21 @@ ok 'before callgrind has run it' test ! -e used
 is_exit 1 'so is one without a use for a heap' "$reheap" validate -q --backend libc,./waste.so -- \
 	/bin/true
 says 'has no use for a heap' 'with its reason'
+# Thirty large blocks, as zstd and memcached take them.
+cat >large.c <<'END'
+#include <stdlib.h>
+#include <string.h>
+int main(void)
+{
+	for (int i = 0; i < 30; i++)
+		memset(malloc(4 << 20), i, 4 << 20);
+	return 0;
+}
+END
+cc -O1 large.c -o large
+is_exit 1 'one that takes few large blocks is refused' "$reheap" validate -q --backend \
+	libc,./waste.so -- ./large
+says 'takes its memory in few large blocks \(3[0-9] of [0-9]+ KiB on the mean\)' 'as such'
 cc -O1 -static job.c -o fixed 2>/dev/null && {
 	"$reheap" validate -q --backend libc,./waste.so -- ./fixed >.out 2>.err
 	code=$?
