@@ -18,7 +18,7 @@
 
 struct validate_opts {
 	const char *backends, *baseline, *driver, *trace, *output;
-	uint64_t reps, seed, timeout_ns;
+	uint64_t reps, seed, timeout_ns, budget_ns;
 	bool quiet, instructions, json, verbose;
 };
 
@@ -30,6 +30,9 @@ static const struct rh_opt opts[] = {
 	  .help = "allocators to compare; default: libc and every installed one" },
 	{ "reps", 'r', RH_OPT_UINT, AT(reps), "6", .min = 1, .max = 1000, .arg = "R",
 	  .help = "rounds of the program and repetitions of the replay; 6 reach 95 %" },
+	{ "budget", 0, RH_OPT_TIME, AT(budget_ns), "90s", .arg = "TIME",
+	  .help = "where 6 rounds or more bring no verdict on CPU time, go on to 48, within this "
+		  "time for all; 0: never" },
 	{ "baseline", 0, RH_OPT_TEXT, AT(baseline), NULL, .arg = "B",
 	  .help = "what changes are against; default: libc if it is there, else the first" },
 	{ "driver", 0, RH_OPT_TEXT, AT(driver), NULL, .arg = "COMMAND",
@@ -170,11 +173,11 @@ static void print_samples(const struct rh_validate *v)
 	if (!isfinite(v->inside_s))
 		return;
 	rh_print(stdout, "by samples, %.0f ms are in the allocator's own code", 1e3 * v->inside_s);
-	if (v->scale != 1)
+	if (isfinite(v->ratio))
 		rh_print(stdout,
 			 ", %.2f times as long as in the replay: its times of calls are scaled "
-			 "by that",
-			 v->scale);
+			 "by %.2f, the root of that",
+			 v->ratio, v->scale);
 	rh_print(stdout, "\n");
 }
 
@@ -197,9 +200,9 @@ static void print_table(const struct rh_validate *v, const struct validate_opts 
 	for (int f = 0; f < (o->verbose ? RH_VALIDATE_FIELDS : RH_VALIDATE_JUDGED); f++)
 		if (is_asked(v, o, (enum rh_validate_field)f))
 			print_field(v, (enum rh_validate_field)f);
-	print_seen(v, o->reps);
+	print_seen(v, v->rounds);
 	rh_print(stdout,
-		 "\nBrackets: interval of the median change (%.1f %%). predicted: within a "
+		 "\nBrackets: interval of the change (%.1f %%). predicted: within a "
 		 "third of what is observed, or within\n%.0f ms and %.1f MiB, below which a "
 		 "change is of no interest here. Loading a library is taken off.\n",
 		 100 * v->rows[v->base].truth[RH_VALIDATE_RSS].observed.level,
@@ -275,6 +278,7 @@ static int validate(const struct validate_opts *o, const char *trace, char **arg
 					     .reps = o->reps,
 					     .seed = o->seed,
 					     .timeout_ns = o->timeout_ns,
+					     .budget_ns = o->budget_ns,
 					     .quiet = o->quiet,
 					     .instructions = o->instructions,
 					     .input = is_file(STDIN_FILENO) };

@@ -39,7 +39,10 @@ struct rh_run_config {
 	/* Called with each trial of a backend, before or after it at random, even if the trial
 	 * itself is skipped. An error ends the run. NULL = nothing. */
 	int (*beside)(void *of, uint32_t rep, uint32_t backend, struct rh_err *err);
-	void *beside_of;
+	/* After `reps` repetitions, and each one from there on: whether another one follows. NULL =
+	 * none does. */
+	bool (*more)(void *of, uint32_t reps);
+	void *beside_of;				/* of both */
 	const struct rh_counter_source *counter_source; /* NULL = by `counters`; tests set it */
 	/* filled by prepare */
 	bool memory;			 /* the memory probe is on */

@@ -454,11 +454,16 @@ static int run_rep(const struct rh_run_config *config, struct rh_result *result,
 	return rh_interrupted ? rh_fail(err, RH_FAILED, "interrupted") : 0;
 }
 
+static bool is_more(const struct rh_run_config *config, uint32_t reps)
+{
+	return config->more && !rh_interrupted && config->more(config->beside_of, reps);
+}
+
 static int run_place(const struct rh_run_config *config, struct rh_result *result,
 		     struct place *place, uint64_t *state, struct rh_err *err)
 {
 	place->trial_first = result->trial_count;
-	for (place->rep = 0; place->rep < config->reps; place->rep++)
+	for (place->rep = 0; place->rep < config->reps || is_more(config, place->rep); place->rep++)
 		if (run_rep(config, result, place, state, err) < 0)
 			return -1;
 	return 0;

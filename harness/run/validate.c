@@ -21,6 +21,7 @@ const char rh_validate_libc[] = "libc.so.6";
 struct rounds {
 	const struct rh_validate_config *config;
 	struct rh_validate *out;
+	uint64_t began_ns, rounds_ns; /* validation, and its first round */
 };
 
 /* ---- the real runs ---- */
@@ -60,7 +61,9 @@ static int run_round(void *of, uint32_t round, uint32_t backend, struct rh_err *
 		return 0; /* the floor */
 	if (!config->quiet)
 		rh_progress("round %u of %llu: %s under %s", round + 1,
-			    (unsigned long long)config->reps, config->argv[0], row->name);
+			    (unsigned long long)(out->rounds_wanted ? out->rounds_wanted
+								    : config->reps),
+			    config->argv[0], row->name);
 	snprintf(job.libc, sizeof(job.libc), "%s", out->linked[0] ? rh_validate_libc : "");
 	memcpy(load.libc, job.libc, sizeof(load.libc));
 	memcpy(load.behind, out->behind, sizeof(load.behind));
@@ -86,6 +89,30 @@ static int run_round(void *of, uint32_t round, uint32_t backend, struct rh_err *
 	row->load_cpu[round] = loading.user_s + loading.system_s;
 	row->load_rss[round] = (double)loading.peak_rss_bytes;
 	return round == 0 ? long_enough(config, row->name, &cost, err) : 0;
+}
+
+/* The paced replays of a program with threads last as long as the program each: that time is kept
+ * for them. */
+static uint64_t paced_ns(const struct rounds *rounds)
+{
+	const struct rh_validate *out = rounds->out;
+	double wall_s = rh_stat_interval(out->rows[out->base].wall, out->rounds, 0.95).median;
+
+	return out->threads > 1 ? (uint64_t)(1e9 * wall_s * (double)(out->row_count + 1) *
+					     (double)rounds->config->reps)
+				: 0;
+}
+
+static bool run_more(void *of, uint32_t done)
+{
+	const struct rounds *rounds = of;
+	const struct rh_validate_config *config = rounds->config;
+	uint64_t now = rh_now_ns(), used;
+
+	rounds->out->rounds = done;
+	used = now - rounds->began_ns + paced_ns(rounds);
+	return rh_validate_more(config, rounds->out, (now - rounds->rounds_ns) / done,
+				used < config->budget_ns ? config->budget_ns - used : 0);
 }
 
 /* Before callgrind, which takes a minute or more. */
@@ -164,9 +191,9 @@ char *rh_validate_backends(void)
 	return list;
 }
 
-static double *numbers(uint64_t count)
+static double *numbers(const struct rh_validate_config *config)
 {
-	return calloc(count, sizeof(double));
+	return calloc(rh_validate_rounds_most(config), sizeof(double));
 }
 
 /* One row for each backend; the floor, which the replay adds last, has none. */
@@ -189,20 +216,20 @@ static int make_rows(const struct rh_validate_config *config, struct rh_validate
 		row = rh_grow(&out->rows, &out->row_count, sizeof(*row));
 		*row = (struct rh_validate_row){
 			.name = backend->text,
-			.user = numbers(config->reps),
-			.system = numbers(config->reps),
-			.wall = numbers(config->reps),
-			.rss = numbers(config->reps),
-			.faults = numbers(config->reps),
-			.load_cpu = numbers(config->reps),
-			.load_rss = numbers(config->reps),
-			.asleep = numbers(config->reps),
-			.threads = numbers(config->reps),
-			.switches = numbers(config->reps),
-			.futex = numbers(config->reps),
-			.inside = numbers(config->reps),
-			.outside = numbers(config->reps),
-			.others = numbers(config->reps),
+			.user = numbers(config),
+			.system = numbers(config),
+			.wall = numbers(config),
+			.rss = numbers(config),
+			.faults = numbers(config),
+			.load_cpu = numbers(config),
+			.load_rss = numbers(config),
+			.asleep = numbers(config),
+			.threads = numbers(config),
+			.switches = numbers(config),
+			.futex = numbers(config),
+			.inside = numbers(config),
+			.outside = numbers(config),
+			.others = numbers(config),
 			.count = { NAN, NAN },
 			.load_count = { NAN, NAN },
 		};
@@ -253,7 +280,7 @@ int rh_validate_run(const struct rh_validate_config *config, struct rh_validate 
 		    struct rh_err *err)
 {
 	char *traces[] = { (char *)(uintptr_t)config->trace };
-	struct rounds rounds = { config, out };
+	struct rounds rounds = { .config = config, .out = out, .began_ns = rh_now_ns() };
 	char probes[64], why[RH_SAMPLES_WHY_BYTES] = "";
 	struct rh_run_config run = { .traces = traces,
 				     .trace_count = 1,
@@ -264,16 +291,18 @@ int rh_validate_run(const struct rh_validate_config *config, struct rh_validate 
 				     .callgrind_events = UINT64_MAX,
 				     .reps = config->reps,
 				     .seed = config->seed,
-				     .replay.touch = RH_TOUCH_AUTO,
+				     .replay = { .touch = RH_TOUCH_AUTO, .read_dying = true },
 				     .quiet = config->quiet,
 				     .beside = run_round,
+				     .more = run_more,
 				     .beside_of = &rounds };
 	int result;
 
 	snprintf(probes, sizeof(probes), "time,memory%s%s",
 		 config->instructions ? ",callgrind" : "",
 		 rh_samples_refused(why, sizeof(why)) ? "" : ",code");
-	*out = (struct rh_validate){ .result = { .reps = config->reps,
+	*out = (struct rh_validate){ .rounds = config->reps,
+				     .result = { .reps = config->reps,
 						 .seed = config->seed,
 						 .touch = rh_touch_names[RH_TOUCH_AUTO],
 						 .pace = "none",
@@ -295,8 +324,10 @@ int rh_validate_run(const struct rh_validate_config *config, struct rh_validate 
 		result = check_length(config, out, err);
 	if (result == 0)
 		result = count_instructions(config, out, err);
+	rounds.rounds_ns = rh_now_ns();
 	if (result == 0)
 		result = rh_run_trials(&run, &out->result, err);
+	out->result.reps = out->rounds;
 	if (result == 0)
 		result = check_replay(out, err);
 	if (result == 0 && out->threads > 1)

@@ -9,13 +9,19 @@
  *	3  rounds: every backend under the program, under what does nothing (what loading costs:
  *	   time of /bin/true, memory of a worker) and under the replay of the recording, next to
  *	   each other, so that the machine's load hits both sides; the order is shuffled for each
- *	   round
+ *	   round. More rounds than asked for, within a budget of time, where they can be expected
+ *	   to bring a verdict on CPU time (validate_rounds.c)
+ *	   The replay reads the first byte of a block before it frees it: programs mostly have,
+ *	   and headers beside blocks are then in the cache. On programs of the tuning half (those
+ *	   of calls_scale in validate_compare.c) that makes 25 of 31 significant changes of time in
+ *	   the allocator's code right to a third, for 19 without
  *	4  if several threads call the heap: replays that keep the recorded gaps, for contention
  *	   (validate_paced.c)
  *	5  of the user time of both sides the part in the allocator's own code, by samples: what
  *	   changes elsewhere is the program's own and is not predicted (harness/launch/samples.h)
  *	   On the baseline that also shows how much longer calls take in the program than in the
- *	   replay, and the predictions are scaled by it
+ *	   replay, and the predictions are scaled by its root. Only the baseline's real run is used
+ *	   for that: nothing that was observed under another allocator is in its prediction
  *	6  change against the baseline, predicted beside observed (validate_compare.c), which
  *	   becomes a part of the result (harness/result/fields_truth.h)
  *
@@ -40,6 +46,7 @@ struct rh_validate_config {
 	const char *driver, *backends, *baseline; /* driver, baseline may be NULL */
 	const char *trace;			  /* where the recording is kept */
 	uint64_t reps, seed, timeout_ns;
+	uint64_t budget_ns; /* of time for all of it, while more rounds than `reps` help; 0: none */
 	bool quiet;
 	bool instructions; /* callgrind, of the program and of the whole replay */
 	bool input;	   /* the program reads our standard input, a file, each time */
@@ -117,16 +124,18 @@ struct rh_validate {
 	struct rh_result result;      /* of the replay */
 	struct rh_validate_row *rows; /* by backend of the result, the floor not among them */
 	size_t row_count, base;
-	uint64_t events, events_again; /* heap calls of the two recordings */
-	bool nondeterministic;	       /* they differ by more than 1 % */
-	double calls_mean;	       /* of both */
-	char linked[64];	       /* the allocator that the program links; "" = libc's */
-	char behind[96];	       /* that, and the C++ runtime if it has one */
+	uint64_t rounds, rounds_wanted; /* that have run; that shall */
+	uint64_t events, events_again;	/* heap calls of the two recordings */
+	bool nondeterministic;		/* they differ by more than 1 % */
+	double calls_mean;		/* of both */
+	char linked[64];		/* the allocator that the program links; "" = libc's */
+	char behind[96];		/* that, and the C++ runtime if it has one */
 	struct rh_runner runner;
 	double cpu_s, load_s; /* of the program under the baseline, and of loading it */
 	double heap_s;	      /* the heap's own CPU time by the replay, net of the floor */
-	double scale; /* by which the time of calls was scaled: they meet colder caches; 1 = it was
-			 not */
+	/* of the time in the allocator's code under the baseline, observed to replayed (NaN = not
+	 * known), and by which predicted times of calls were scaled for it (1 = not) */
+	double ratio, scale;
 	double heap_instructions;  /* likewise, by callgrind; NaN = not asked for */
 	double inside_s, others_s; /* observed under the baseline: in the allocator's code, and of
 				    * processes that it started; NaN = not sampled */
@@ -163,7 +172,15 @@ int rh_validate_paced(const struct rh_validate_config *config, struct rh_validat
 /* One figure of one of its trials; NAN where it was not measured. */
 double rh_validate_paced_value(const struct rh_trial *trial, enum rh_validate_field field);
 
-/* validate_compare.c: fills the rows' truth, the sums, and result.validation. */
+/* validate_rounds.c: how many rounds there may be; whether another one follows. */
+uint64_t rh_validate_rounds_most(const struct rh_validate_config *config);
+bool rh_validate_more(const struct rh_validate_config *config, struct rh_validate *out,
+		      uint64_t round_ns, uint64_t left_ns);
+
+/* validate_compare.c: fills the rows' truth from the rounds that have run, and the sums. */
+int rh_validate_judge(const struct rh_validate_config *config, struct rh_validate *out,
+		      struct rh_err *err);
+/* The same, with the reasons and result.validation. */
 int rh_validate_compare(const struct rh_validate_config *config, struct rh_validate *out,
 			struct rh_err *err);
 
