@@ -7,7 +7,9 @@
 # exact on a loaded machine): the change within 5 % of the heap's own instructions in 90 % of cells,
 # in calls of the allocator, where the program's own scatter is not, and beside it of the whole
 # program. User time in the allocator's own code is sampled on both sides: what changes elsewhere is
-# the program's own and is counted apart. REPS= rounds (6); BACKENDS= allocators; OUT= where the tables and results are kept.
+# the program's own and is counted apart. REPS= rounds (6) at least, and more within BUDGET= (90s; 0: none)
+# for each program while they are expected to bring a verdict; BACKENDS= allocators; OUT= where the tables
+# and results are kept.
 #
 # It can be stopped and called again: results in OUT with the same settings are not run again,
 # unless AGAIN=1. HALF=tune or HALF=report runs and counts half of the programs, by a hash of their
@@ -27,6 +29,7 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 mkdir -p "$out" || exit 1
 port=${PORT:-17390}
+budget=${BUDGET:-90s}
 python=/usr/bin/python3
 cc1plus=$(ls /usr/lib/gcc/*/*/cc1plus 2>/dev/null | tail -n 1)
 
@@ -44,7 +47,7 @@ half_of() {
 
 validate() {
 	local began=$SECONDS code
-	"$reheap" validate -q --reps "${REPS:-6}" ${BACKENDS:+--backend "$BACKENDS"} \
+	"$reheap" validate -q --reps "${REPS:-6}" --budget "$budget" ${BACKENDS:+--backend "$BACKENDS"} \
 		${INSTRUCTIONS:+--instructions} -o "$out/$name.json" "$@" \
 		>"$work/$name.txt" 2>"$work/err"
 	code=$?
@@ -193,7 +196,7 @@ bash() {
 		n=0; for k in "${!a[@]}"; do n=$((n + ${#a[$k]})); done'
 }
 
-settings="reps ${REPS:-6}, backends ${BACKENDS:-all}, instructions ${INSTRUCTIONS:-no}, $("$reheap" --version)"
+settings="reps ${REPS:-6}, budget $budget, backends ${BACKENDS:-all}, instructions ${INSTRUCTIONS:-no}, $("$reheap" --version)"
 if [ -n "${AGAIN-}" ] || [ "$(cat "$out/settings" 2>/dev/null)" != "$settings" ]; then
 	rm -f "$out"/*.txt "$out"/*.json
 	echo "$settings" >"$out/settings"
@@ -229,8 +232,9 @@ awk -v table="$out/rows.md" -v halves="$halves" -v counts_in="${COUNTS-}/" -v ro
 			(share[program] ? "; the heap is " share[program] " of the CPU time" : "")
 	}
 	function row(x, of_half, of_cpu) {
-		printf "| %s | %s | %s | %d of %d | %d of %d | %d | %s | %d of %d | %s | %s |\n", x, of_half, of_cpu,
-			sign_of[x], clear_of[x], third_of[x], clear_of[x], elsewhere_of[x],
+		printf "| %s | %s | %s | %d of %d | %d of %d | %s | %d | %s | %d of %d | %s | %s |\n", x, of_half, of_cpu,
+			sign_of[x], clear_of[x], third_of[x], clear_of[x], of(judged_third[x] + 0, judged_of[x] + 0),
+			elsewhere_of[x],
 			of(code_third[x] + 0, code_clear[x] + 0), near_of[x], cell_of[x],
 			of(exact_of[x, "ir"] + 0, count_of[x, "ir"] + 0),
 			of(exact_of[x, "all"] + 0, count_of[x, "all"] + 0) >table
@@ -271,10 +275,14 @@ awk -v table="$out/rows.md" -v halves="$halves" -v counts_in="${COUNTS-}/" -v ro
 		next
 	}
 	/^observed/ { field = "" }
+	/^Brackets: / && !only_counts { # their level: what is significant by chance
+		match($0, /[0-9.]+ %/)
+		chance += times_of[program] * (1 - substr($0, RSTART, RLENGTH - 2) / 100)
+	}
 	field == "" || NF < 7 || $1 == "backend" { next }
 	{
 		for (i = 2; i <= 7; i++) gsub(/[][,+]/, "", $i)
-		p = $2 + 0; o = $5 + 0; lo = $6 + 0; hi = $7 + 0
+		p = $2 + 0; p_half = ($4 - $3) / 2; o = $5 + 0; lo = $6 + 0; hi = $7 + 0
 		off = p - o; if (off < 0) off = -off
 		if (field == "rss") {
 			cells++
@@ -293,6 +301,7 @@ awk -v table="$out/rows.md" -v halves="$halves" -v counts_in="${COUNTS-}/" -v ro
 			next
 		}
 		times++
+		times_of[program]++
 		if (rounds < 6 || (lo <= 0 && hi >= 0)) { unclear++; next } # fewer rounds reach no 95 %
 		clear++
 		clear_of[program]++
@@ -300,6 +309,11 @@ awk -v table="$out/rows.md" -v halves="$halves" -v counts_in="${COUNTS-}/" -v ro
 		else missed = missed sprintf("  sign %s, %s: predicted %+.1f ms, observed %+.1f [%.1f, %.1f]%s\n", program, $1, p, o, lo, hi, reason($0))
 		if (/cannot tell: .*own code/ && off > (o < 0 ? -o : o) / 3) { elsewhere++; elsewhere_of[program]++ }
 		size = o < 0 ? -o : o
+		# Where both sides scatter by less than what is asked for.
+		if (p_half <= size / 3 && hi - lo <= 2 * size / 3) {
+			judged++; judged_of[program]++
+			if (off <= size / 3) { judged_right++; judged_third[program]++ }
+		}
 		if (off <= size / 3) { third++; third_of[program]++ }
 		else if (p * o > 0) missed = missed sprintf("  size %s, %s: predicted %+.1f ms, observed %+.1f [%.1f, %.1f]%s\n", program, $1, p, o, lo, hi, reason($0))
 	}
@@ -313,9 +327,9 @@ awk -v table="$out/rows.md" -v halves="$halves" -v counts_in="${COUNTS-}/" -v ro
 			printf "instructions of the whole program within 5 %% of the heap'"'"'s: %s cells\n", of(exact["all"] + 0, counts["all"] + 0)
 		}
 		printf "CPU time, sign right where the change is significant: %d of %d (goal all); %d cells not significant\n", sign, clear, unclear
-		# An exact interval of 6 rounds is their range: both ends on one side of zero once in 32.
-		printf "(of %d cells without any change %.1f would look significant by chance)\n", times, times * (rounds == 6 ? 1 / 32 : 0.05)
+		printf "(of %d cells without any change %.1f would look significant by chance)\n", times, chance
 		printf "CPU time, size within a third of it: %d of %d; %d of the others have what is missing in the program, by samples\n", third, clear, elsewhere
+		printf "of those whose intervals, predicted and observed, are within a third of the change to each side: %s\n", of(judged_right + 0, judged + 0)
 		if (codes) printf "user time in the allocator, size within a third where it is significant: %d of %d\n", code_third["every"], code_clear["every"]
 		if (missed) printf "missed:\n%s", missed
 	}' $seen || exit
@@ -332,17 +346,18 @@ awk -F ' *[|] *' -v settings="$settings" '
 			some[whole, i] += of[1]; all[whole, i] += of[2]; paired[i] = 1
 		} else if (cell ~ /^[0-9]+$/) some[whole, i] += cell
 	}
-	function take(name,   i) {
+	function take(name,   i, plain) {
 		rows[++count] = name
-		for (i = 3; i <= 11; i++) {
-			cell[count, i] = $i
-			if (i > 4) { add($3, i, $i); add("all", i, $i) }
+		for (i = 3; i <= 12; i++) {
+			plain = cell[count, i] = $i
+			sub(/ †$/, "", plain)
+			if (i > 4) { add($3, i, plain); add("all", i, plain) }
 		}
 		seen[$3]++
 	}
 	function sums(title, whole,   i) {
 		printf "| %s |  |  |", title
-		for (i = 5; i <= 11; i++)
+		for (i = 5; i <= 12; i++)
 			if (paired[i]) printf " %s |", all[whole, i] ? some[whole, i] " of " all[whole, i] : "-"
 			else printf " %d |", some[whole, i]
 		print ""
@@ -353,26 +368,26 @@ awk -F ' *[|] *' -v settings="$settings" '
 	{
 		name = $2; sub(/ †$/, "", name)
 		if (name in now) { # timed anew, and its instructions counted before
-			for (i = 10; i <= 11; i++) {
-				old = $(i - (NF < 13 ? 2 : 0)); sub(/ †$/, "", old)
+			for (i = 11; i <= 12; i++) {
+				old = $(i - (NF < 12 ? 3 : NF < 13 ? 1 : 0)); sub(/ †$/, "", old)
 				if (cell[now[name], i] != "-" || old == "-") continue
 				cell[now[name], i] = old " †"; kept = 1
 				add(cell[now[name], 3], i, old); add("all", i, old)
 			}
 			next
 		}
-		if (NF < 13) { # a table without samples: two columns fewer
+		if (NF < 12) # a table without samples: two columns fewer
 			$0 = "| " $2 " | " $3 " | " $4 " | " $5 " | " $6 " | - | - | " $7 " | " $8 " | " $9 " |"
-			$0 = $0
-		}
+		if (NF < 13) # one that does not say which sizes can be judged
+			$0 = "| " $2 " | " $3 " | " $4 " | " $5 " | " $6 " | - | " $7 " | " $8 " | " $9 " | " $10 " | " $11 " |"
 		take(name " †"); kept = 1
 	}
 	END {
-		printf "| %d programs | half | the heap, of the CPU | sign of CPU time | its size, to a third | missed, and seen in the program | time in the allocator, to a third | peak memory, to 10 %% or 1 MiB | instructions in the heap, to 5 %% of them | of the whole program |\n", count
-		print "|---|---|---|---|---|---|---|---|---|---|"
+		printf "| %d programs | half | the heap, of the CPU | sign of CPU time | its size, to a third | of those that can be judged | missed, and seen in the program | time in the allocator, to a third | peak memory, to 10 %% or 1 MiB | instructions in the heap, to 5 %% of them | of the whole program |\n", count
+		print "|---|---|---|---|---|---|---|---|---|---|---|"
 		for (r = 1; r <= count; r++) {
 			printf "| %s |", rows[r]
-			for (i = 3; i <= 11; i++) printf " %s |", cell[r, i]
+			for (i = 3; i <= 12; i++) printf " %s |", cell[r, i]
 			print ""
 		}
 		if (seen["tune"]) sums("all of tune", "tune")
