@@ -32,7 +32,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { BATCH = 1024 };
+enum {
+	BATCH = 1024,
+	START_ROUNDS =
+		4, /* of finding the start and the order of steps; the last 2 change little */
+};
 
 /* Only recorded shrinks are replayed: see above. */
 #define BY_TASK	 "threads=off:shrink=off"
@@ -142,6 +146,27 @@ static int start_lane(struct replay *replay, const struct rh_event *event, struc
 	return 0;
 }
 
+/* The start is deduced from the order of the steps, and the order of some from the start. */
+static int find_start(struct replay *replay, const char *trial, struct rh_err *err)
+{
+	struct stack_races races = { 0 };
+
+	for (unsigned round = 0; round < START_ROUNDS; round++) {
+		rh_start_close(&replay->start);
+		if (rh_start_find(&replay->start, &replay->steps, trial, err) < 0)
+			return -1;
+		if (replay->has_trims &&
+		    rh_stack_races(&replay->steps, &replay->start, &races, err) < 0)
+			return -1;
+		replay->out->stacks_put += races.moved;
+		if (!races.moved)
+			break;
+	}
+	replay->out->stacks_open = races.open;
+	replay->out->stacks_wrong = races.wrong;
+	return 0;
+}
+
 /* The stacks as they lay when recording began. */
 static int start_stacks(struct replay *replay, struct rh_err *err)
 {
@@ -151,7 +176,7 @@ static int start_stacks(struct replay *replay, struct rh_err *err)
 		return 0;
 	snprintf(trial, sizeof(trial), "null/pools:profile=%s:%s%s", replay->out->profile, BY_STACK,
 		 flush_of(replay));
-	if (rh_start_find(&replay->start, &replay->steps, trial, err) < 0 ||
+	if (find_start(replay, trial, err) < 0 ||
 	    rh_start_make(&replay->start, &replay->steps, &replay->drive, err) < 0)
 		return -1;
 	replay->recorded.stack_pages = replay->start.pages;
@@ -366,16 +391,32 @@ static int cycle(struct replay *replay, const struct rh_event *event, struct rh_
 	return 0;
 }
 
-/* A recorded stack is made or freed; when one is made the spans are compared. */
+static const struct step *next_step(struct replay *replay)
+{
+	const struct step *step;
+
+	do
+		step = &replay->steps.of[replay->step_at++];
+	while (step->kind != STEP_ALLOC && step->kind != STEP_FREE);
+	return step;
+}
+
+/* A recorded stack is made or freed, in the order of races.c; after one was made the spans are
+ * compared. */
 static int stack_event(struct replay *replay, const struct rh_event *event, enum series series,
 		       struct rh_err *err)
 {
-	if (series == SERIES_STACK_FREE)
-		rh_drive_free(&replay->drive, event->lane, event->arg);
-	if (series != SERIES_STACK_ALLOC)
+	const struct step *step;
+
+	if (series != SERIES_STACK_ALLOC && series != SERIES_STACK_FREE)
 		return 0;
-	if (!rh_drive_alloc(&replay->drive, event->lane, event->arg))
+	step = next_step(replay);
+	if (step->kind == STEP_FREE)
+		rh_drive_free(&replay->drive, step->lane, step->word);
+	else if (!rh_drive_alloc(&replay->drive, step->lane, step->word))
 		return rh_no_memory(err, memory_for);
+	if (series == SERIES_STACK_FREE)
+		return 0;
 	if (place_span(event->arg) == 0)
 		replay->lost_stacks +=
 			place_pooled(event->arg) ? POOL_SPAN_BYTES : place_bytes(event->arg);

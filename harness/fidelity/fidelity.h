@@ -71,9 +71,13 @@ struct rh_fidelity {
 	uint64_t span_allocs[2], span_frees[2];
 	uint64_t stack_allocs[FIDELITY_ORDERS][2], stack_frees[FIDELITY_ORDERS][2];
 	uint64_t stacks_then[FIDELITY_ORDERS][2]; /* made and freed for the snapshot */
-	uint64_t stacks_made, stacks_right;	  /* with StackInuse as recorded right after */
-	uint64_t failed;			  /* operations the backend refused */
-	uint64_t cycles[2];			  /* oracle run: [1] = cycles its pacer started */
+	uint64_t stacks_put;			  /* in another order than they were told in */
+	/* Refills of a P's cache that found other stacks in the pool than those seen later: two Ps
+	 * met there, and nothing says which was first; and otherwise. */
+	uint64_t stacks_open, stacks_wrong;
+	uint64_t stacks_made, stacks_right; /* with StackInuse as recorded right after */
+	uint64_t failed;		    /* operations the backend refused */
+	uint64_t cycles[2];		    /* oracle run: [1] = cycles its pacer started */
 	struct rh_fidelity_sums {
 		uint64_t marked, goals; /* bytes of all those cycles */
 		/* heap_live: the most as a cycle ended, 0 = less than while the snapshot was

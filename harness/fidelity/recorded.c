@@ -42,6 +42,11 @@ void rh_fidelity_series(struct replay *replay)
 	replay->has_trims = memchr(replay->series, SERIES_TRIMMED, sizeof(replay->series));
 }
 
+bool rh_fidelity_manual(uint64_t word)
+{
+	return word & WORD_MANUAL;
+}
+
 /* Bytes of the slots of a span. */
 uint64_t rh_fidelity_slot_bytes(const struct replay *replay, uint64_t word)
 {

@@ -158,6 +158,17 @@ static bool curve_right(const struct rh_fidelity *f, int curve, double limit)
 	return worst.within == worst.of;
 }
 
+/* Only the stacks differ, and two Ps met at a pool of stacks where nothing says which was first. */
+static bool stacks_open(const struct rh_fidelity *f, double limit)
+{
+	if (!f->stacks_open || curve_right(f, FIDELITY_STACK, limit))
+		return false;
+	for (int c = 0; c < FIDELITY_CURVE_COUNT; c++)
+		if (c != FIDELITY_STACK && !curve_right(f, c, limit) && !cannot_compare(f, c))
+			return false;
+	return true;
+}
+
 /*
  * An object with a finalizer is scanned as a root, whose bytes count as marked, and marked once
  * more when it is reached (markroot, scanObject): Go's heap_live has it twice, and no event says
@@ -353,6 +364,12 @@ static void print_verdict(FILE *to, const struct rh_fidelity *f, bool good, doub
 			"does for objects with finalizers, which count twice, and no event says "
 			"which have one.\n",
 			100 * limit, counted_twice(f, limit));
+	else if (!good && classes_right(f) && stacks_open(f, limit))
+		rh_print(to,
+			 "\nCANNOT TELL: all but StackInuse is within %g%% or one span. %" PRIu64
+			 " times two Ps were at a pool of stacks at once, and neither the times of "
+			 "events nor the places of later stacks say which was first.\n",
+			 100 * limit, f->stacks_open);
 	else if (!good && f->cut[0] && classes_right(f))
 		rh_print(to,
 			 "\nCANNOT TELL: curves differ, but the trace is not whole (%s): "
@@ -404,6 +421,11 @@ enum rh_exit rh_fidelity_print(const struct rh_fidelity_report *report, FILE *to
 		rh_print(to, "  goals are not judged: %s\n", f->no_goals);
 	print_row(to, "stacks made, StackInuse then", f->stacks_made, f->stacks_right,
 		  "replayed: equal right after");
+	if (f->stacks_put)
+		rh_print(to,
+			 "  %-28s %15" PRIu64 "                            of two Ps at a pool at "
+			 "once: as places of later stacks show\n",
+			 "stacks put in order", f->stacks_put);
 	print_row(to, "spans made", f->span_allocs[0], f->span_allocs[1], "");
 	print_row(to, "spans freed", f->span_frees[0], f->span_frees[1], "");
 	if (f->fills)
@@ -421,7 +443,8 @@ enum rh_exit rh_fidelity_print(const struct rh_fidelity_report *report, FILE *to
 		print_edges(to, f);
 	print_verdict(to, f, good, limit);
 	if (!good)
-		return classes_right(f) && (f->cut[0] || f->open[0] || counted_twice(f, limit))
+		return classes_right(f) && (f->cut[0] || f->open[0] || counted_twice(f, limit) ||
+					    stacks_open(f, limit))
 			       ? RH_INCONCLUSIVE
 			       : RH_FAILED;
 	return f->unseen[0] || !f->edge_count ? RH_INCONCLUSIVE : RH_OK;

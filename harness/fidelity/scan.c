@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "harness/fidelity/state.h"
+#include "alloc/base/grow.h"
 
 static int add(struct steps *steps, const struct rh_event *event, enum step_kind kind,
 	       struct rh_err *err)
@@ -23,8 +24,47 @@ static int add(struct steps *steps, const struct rh_event *event, enum step_kind
 	steps->of[steps->count++] = (struct step){
 		.word = event->kind == RH_EV_REF ? event->arg : 0,
 		.lane = event->lane,
+		.window = UINT32_MAX,
 		.kind = (uint8_t)kind,
 	};
+	return 0;
+}
+
+/* Go's event of a span of stacks comes from the middle of the refill or release, and those that the
+ * importer makes besides have no time of their own: the pool may be touched around them. */
+static bool within_a_step(const struct replay *replay, const struct rh_event *event)
+{
+	uint8_t series = event->kind == RH_EV_REF && event->id < sizeof(replay->series)
+				 ? replay->series[event->id]
+				 : SERIES_OTHER;
+
+	return event->kind == RH_EV_GROW || event->kind == RH_EV_SHRINK ||
+	       series == SERIES_STACK_SPAN || series == SERIES_STACK_SPAN_FREE ||
+	       ((series == SERIES_SPAN_ALLOC || series == SERIES_SPAN_FREE) &&
+		rh_fidelity_manual(event->arg));
+}
+
+/* The windows of the steps of a lane, as its events come. */
+static int note_window(struct replay *replay, const struct rh_event *event, size_t steps_then,
+		       struct rh_err *err)
+{
+	struct steps *steps = &replay->steps;
+	struct lane_window *lane;
+
+	if (within_a_step(replay, event))
+		return 0;
+	if (!rh_reserve32_zeroed(&steps->windows, &steps->window_cap, event->lane + 1u,
+				 sizeof(*steps->windows)))
+		return rh_no_memory(err, "the lanes of the trace");
+	lane = &steps->windows[event->lane];
+	if (lane->freed)
+		steps->of[lane->freed - 1].window = (uint32_t)steps_then;
+	lane->freed = 0;
+	if (steps->count > steps_then && steps->of[steps_then].kind == STEP_ALLOC)
+		steps->of[steps_then].window = lane->steps;
+	if (steps->count > steps_then && steps->of[steps_then].kind == STEP_FREE)
+		lane->freed = (uint32_t)steps->count;
+	lane->steps = (uint32_t)steps->count;
 	return 0;
 }
 
@@ -98,8 +138,13 @@ int rh_fidelity_scan(struct replay *replay, const char *path, struct rh_err *err
 	if (rh_trace_open(&trace, path, err) < 0)
 		return -1;
 	while (result == 0 && (got = rh_trace_next(trace, batch, AHEAD_BATCH, err)) > 0)
-		for (int i = 0; i < got && result == 0; i++)
+		for (int i = 0; i < got && result == 0; i++) {
+			size_t steps_then = replay->steps.count;
+
 			result = scan_event(replay, &batch[i], err);
+			if (result == 0)
+				result = note_window(replay, &batch[i], steps_then, err);
+		}
 	rh_trace_close(trace);
 	return result < 0 || got < 0 ? -1 : 0;
 }

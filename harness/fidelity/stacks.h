@@ -11,9 +11,10 @@
 enum {
 	POOLED_ORDERS = 4, /* 2, 4, 8, 16 KiB; larger stacks have their own span */
 	POOL_SPAN_BYTES = 32768,
+	CACHED_MAX = 16, /* stacks of 2 KiB in the cache of a P: 32 KiB */
 	PLACE_SIZE_BITS = 6,
 	PLACE_SPAN_SHIFT = 10,
-	STEPS_MAX = 1 << 24, /* of one trace: 256 MiB */
+	STEPS_MAX = 1 << 24, /* of one trace: 384 MiB */
 };
 
 #define NOBODYS_STACK ((uint64_t)1 << 63)
@@ -29,16 +30,28 @@ enum step_kind {
 	STEP_FLUSH,
 };
 
+/* Go writes the event of a stack after it was made and before it is given back, and its pools are
+ * touched between that event and a neighbour of it on the same lane. `window`, as a number of
+ * steps: of STEP_ALLOC how many had gone at the event before, of STEP_FREE at the event after. */
 struct step {
 	uint64_t word;
 	uint32_t lane;
+	uint32_t window;
 	uint8_t kind;
+};
+
+/* Of a lane, at its last event. */
+struct lane_window {
+	uint32_t steps; /* gone by then */
+	uint32_t freed; /* 1 + the index of its STEP_FREE if that was it */
 };
 
 struct steps {
 	struct step *of;
 	size_t count, cap;
 	uint32_t lanes;
+	struct lane_window *windows; /* while they are read */
+	uint32_t window_cap;
 };
 
 static inline unsigned place_log2(uint64_t place)
@@ -146,6 +159,40 @@ int rh_start_collect(struct stack_start *start, const struct steps *steps, struc
 /* One order alone, caches and all. 1: done, 0: there cannot have been such a state, -1. */
 int rh_start_make_one(const struct stack_start *start, unsigned of, struct stack_drive *drive,
 		      struct rh_err *err);
+
+/* Where the free stacks of one order lie, while they are put there. */
+struct making {
+	const struct stack_start *start;
+	unsigned of, slots;
+	uint32_t spans;
+	void **tasks;	  /* slots of every span */
+	uint32_t *next;	  /* by span: the first of its tasks without a role yet */
+	uint32_t *left;	  /* by span: free stacks in the pool, once all caches are full */
+	uint32_t *wanted; /* by span: of these, first used from the pool */
+	uint32_t *queue;  /* spans in the pool, the first in front */
+	uint32_t queued;
+	uint32_t *label, *labels; /* by lane: spans of its cached stacks, first out first */
+};
+
+/* Without making anything. 1: done, 0: there cannot have been such a state, -1. */
+int rh_start_plan(struct making *making, const struct stack_start *start, unsigned of,
+		  uint32_t lanes, struct rh_err *err);
+void rh_start_plan_close(struct making *making);
+void rh_start_close(struct stack_start *start);
+
+/* ---- races.c ---- */
+
+struct stack_races {
+	uint64_t moved; /* steps that were put after others */
+	/* Refills of which later stacks show that the pool had other stacks in front: since two
+	 * lanes met there and nothing says which was first; and for no such reason. */
+	uint64_t open, wrong;
+};
+
+/* Puts steps of two lanes whose order was not recorded in the one that the places of later stacks
+ * show. */
+int rh_stack_races(struct steps *steps, const struct stack_start *start, struct stack_races *out,
+		   struct rh_err *err);
 
 /* ---- find.c ---- */
 

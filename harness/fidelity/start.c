@@ -25,7 +25,6 @@
 
 enum {
 	INDEX_BITS = 24,
-	CACHED_MAX = 16, /* 32 KiB of 2 KiB */
 };
 
 static const char memory_for[] = "the stacks of the replay";
@@ -198,20 +197,6 @@ static bool span_of_any(const struct stack_start *start, uint64_t place)
 
 /* ---- making it ---- */
 
-/* One order while it is being made. */
-struct making {
-	const struct stack_start *start;
-	unsigned of, slots;
-	uint32_t spans;
-	void **tasks;	  /* slots of every span */
-	uint32_t *next;	  /* by span: the first of its tasks without a role yet */
-	uint32_t *left;	  /* by span: free stacks not yet placed */
-	uint32_t *wanted; /* by span: of these, first used from the pool */
-	uint32_t *queue;  /* spans in the pool, the first in front */
-	uint32_t queued;
-	uint32_t *label, *labels; /* by lane: spans of its cached stacks, first out first */
-};
-
 static unsigned free_then(const struct start_span *span, unsigned order, unsigned slots)
 {
 	uint16_t all = (uint16_t)((1u << slots) - 1);
@@ -220,7 +205,7 @@ static unsigned free_then(const struct start_span *span, unsigned order, unsigne
 	return (unsigned)__builtin_popcount(may & (uint16_t)~span->live);
 }
 
-static void close_making(struct making *making)
+void rh_start_plan_close(struct making *making)
 {
 	free(making->tasks);
 	free(making->next);
@@ -232,7 +217,7 @@ static void close_making(struct making *making)
 }
 
 static int open_making(struct making *making, const struct stack_start *start, unsigned of,
-		       const struct stack_drive *drive, struct rh_err *err)
+		       uint32_t lanes, struct rh_err *err)
 {
 	const struct start_order *order = &start->order[of];
 	size_t spans = order->span_count, room = spans ? spans : 1;
@@ -245,8 +230,8 @@ static int open_making(struct making *making, const struct stack_start *start, u
 	making->left = calloc(room, sizeof(*making->left));
 	making->wanted = calloc(room, sizeof(*making->wanted));
 	making->queue = calloc(room, sizeof(*making->queue));
-	making->labels = calloc(drive->lane_count, sizeof(*making->labels));
-	making->label = calloc(drive->lane_count, CACHED_MAX * sizeof(*making->label));
+	making->labels = calloc(lanes, sizeof(*making->labels));
+	making->label = calloc(lanes, CACHED_MAX * sizeof(*making->label));
 	if (!making->tasks || !making->next || !making->left || !making->wanted || !making->queue ||
 	    !making->labels || !making->label)
 		return rh_no_memory(err, memory_for);
@@ -336,15 +321,14 @@ static int fill_caches(struct making *making, struct stack_drive *drive, struct 
 	return 0;
 }
 
-/* All but the caches. 1: done, 0: there cannot have been such a state, -1. */
-static int make_order(struct making *making, const struct stack_start *start, unsigned of,
-		      struct stack_drive *drive, struct rh_err *err)
+int rh_start_plan(struct making *making, const struct stack_start *start, unsigned of,
+		  uint32_t lanes, struct rh_err *err)
 {
-	if (open_making(making, start, of, drive, err) < 0)
+	if (open_making(making, start, of, lanes, err) < 0)
 		return -1;
 	for (uint32_t i = 0; i < start->order[of].use_count; i++)
 		place_use(making, &start->order[of].uses[i]);
-	for (uint32_t lane = 0; lane < drive->lane_count; lane++)
+	for (uint32_t lane = 0; lane < lanes; lane++)
 		if (!pad(making, lane))
 			return 0;
 	/* Spans nobody used again were behind all others. One with all its stacks in the pool
@@ -355,6 +339,17 @@ static int make_order(struct making *making, const struct stack_start *start, un
 		if (making->left[s] == making->slots)
 			return 0;
 	}
+	return 1;
+}
+
+/* All but the caches. 1: done, 0: there cannot have been such a state, -1. */
+static int make_order(struct making *making, const struct stack_start *start, unsigned of,
+		      struct stack_drive *drive, struct rh_err *err)
+{
+	int planned = rh_start_plan(making, start, of, drive->lane_count, err);
+
+	if (planned <= 0)
+		return planned;
 	if (fill(making, drive, err) < 0)
 		return -1;
 	fill_pool(making, drive);
@@ -369,7 +364,7 @@ int rh_start_make_one(const struct stack_start *start, unsigned of, struct stack
 
 	if (made > 0 && fill_caches(&making, drive, err) < 0)
 		made = -1;
-	close_making(&making);
+	rh_start_plan_close(&making);
 	return made;
 }
 
@@ -388,6 +383,18 @@ static int make_others(const struct stack_start *start, const struct steps *step
 	return 0;
 }
 
+void rh_start_close(struct stack_start *start)
+{
+	for (unsigned order = 0; order < POOLED_ORDERS; order++) {
+		free(start->order[order].spans);
+		free(start->order[order].uses);
+		free(start->order[order].lives);
+		free(start->order[order].cached);
+	}
+	rh_map_close(&start->spans);
+	*start = (struct stack_start){ 0 };
+}
+
 int rh_start_make(const struct stack_start *start, const struct steps *steps,
 		  struct stack_drive *drive, struct rh_err *err)
 {
@@ -401,7 +408,7 @@ int rh_start_make(const struct stack_start *start, const struct steps *steps,
 	for (unsigned order = 0; order < POOLED_ORDERS; order++) {
 		if (made > 0 && fill_caches(&making[order], drive, err) < 0)
 			made = -1;
-		close_making(&making[order]);
+		rh_start_plan_close(&making[order]);
 	}
 	return made > 0 ? 0 : -1;
 }

@@ -149,6 +149,7 @@ struct replay {
 	struct rh_recorder recorder; /* of the snapshot, as far as it was made */
 	struct rh_map actors;	     /* task -> what it did to objects, enum actor bits */
 	struct steps steps;	     /* all that happened to stacks, read ahead */
+	size_t step_at;		     /* the next of them */
 	struct stack_start start;
 	struct stack_drive drive; /* recorded stacks, one by one */
 	struct rh_gorules rules;
@@ -201,6 +202,8 @@ void *rh_fidelity_serve(struct replay *replay, uint32_t lane, uint64_t size, boo
 
 /* The most that is asked for a slot of a class. */
 uint64_t rh_fidelity_most(const struct replay *replay, uint32_t kind);
+/* Whether a span, as its series has it, is of stacks or of the collector. */
+bool rh_fidelity_manual(uint64_t word);
 /* Bytes of the slots of a span, as its series has it. */
 uint64_t rh_fidelity_slot_bytes(const struct replay *replay, uint64_t word);
 /* A block for the next object on a lane, after flushing caches older than the last cycle. */
