@@ -325,10 +325,11 @@ struct rh_area {
 	pthread_mutex_t recorder; /* robust; held by the supervisor as long as it lives */
 	uint64_t pad1[8 - RH_MUTEX_WORDS];
 	/* Written by the supervisor, read by all, seldom. */
-	_Atomic uint32_t recording; /* 0: producers write nothing (paused, or stopped) */
-	_Atomic uint32_t closed;    /* draining has ended: producers never wait again */
-	_Atomic uint32_t beat;	    /* counts passes of the supervisor */
-	uint32_t pad2[1];
+	_Atomic uint32_t recording;	  /* 0: producers write nothing (paused, or stopped) */
+	_Atomic uint32_t closed;	  /* draining has ended: producers never wait again */
+	_Atomic uint32_t beat;		  /* counts passes of the supervisor */
+	_Atomic uint32_t filters_allowed; /* of system calls, on a process attached to: they allow
+					     what we do. More of them may not */
 	_Atomic uint64_t now; /* the clock at the last beat, for threads that may not read it */
 	uint64_t pad2b[5];
 	/* Written by producers, seldom. */

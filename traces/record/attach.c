@@ -152,7 +152,8 @@ int rh_attach_join(struct rh_session *session, struct rh_target *target,
 	char where[200];
 	struct rh_inject inject = { .library = place->shim,
 				    .function = RH_LATE_FUNCTION,
-				    .argument = where };
+				    .argument = where,
+				    .filters = &session->area->filters_allowed };
 	int result = -1;
 
 	if (place->area[0] && fchown(session->area_fd, target->uid, target->gid) < 0)

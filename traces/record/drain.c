@@ -477,7 +477,8 @@ void rh_drain_filters(struct rh_drain *drain)
 		wait = wait < FILTER_MS * ms ? FILTER_MS * ms : wait;
 		image->filter_look =
 			now + (wait < FILTER_MS_MOST * ms ? wait : FILTER_MS_MOST * ms);
-		if (!atomic_load(&proc->filter) && rh_process_filtered(image->pid))
+		if (!atomic_load(&proc->filter) &&
+		    rh_process_filtered(image->pid, atomic_load(&drain->area->filters_allowed)))
 			atomic_store(&proc->filter, 1);
 		atomic_store(&proc->answered, asked);
 	}

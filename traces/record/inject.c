@@ -34,6 +34,7 @@
 #include <unistd.h>
 
 #include "alloc/base/os.h"
+#include "traces/record/sandbox.h"
 
 enum {
 	ROOM = 512,	    /* for the code */
@@ -422,10 +423,15 @@ static int try_thread(const struct attempt *what, pid_t tid, struct rh_err *err)
 	if (ptrace(PTRACE_GETREGS, tid, NULL, &regs) == 0) {
 		bool safe = is_safe(target, &regs, what->strict), again = begin_again(&regs);
 
-		if (safe)
+		int filters = safe ? rh_sandbox_allows(target->pid, tid, err) : 0;
+
+		if (filters > 0)
+			atomic_store(what->inject->filters, (uint32_t)filters);
+		if (safe && filters >= 0)
 			result = send_off(what, tid, regs, err) < 0 ? -1 : 1;
 		else if (again)
 			ptrace(PTRACE_SETREGS, tid, NULL, &regs);
+		result = filters < 0 ? -1 : result;
 	}
 	ptrace(PTRACE_DETACH, tid, NULL, NULL);
 	return result;

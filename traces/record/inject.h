@@ -18,7 +18,8 @@
 struct rh_inject {
 	const char *library, *function; /* int function(const char *argument) */
 	const char *argument;
-	uint64_t stack; /* out: the stack of the code, where it leaves its result */
+	uint64_t stack;		   /* out: the stack of the code, where it leaves its result */
+	_Atomic uint32_t *filters; /* out: of system calls on the process, which allow what we do */
 };
 
 /* The thread has been redirected. */

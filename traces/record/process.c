@@ -210,9 +210,40 @@ void rh_process_memory(int pid, uint64_t *anonymous, uint64_t *peak)
 		fclose(in);
 }
 
-bool rh_process_filtered(int pid)
+/* Kernels before 5.9 do not tell how many. */
+bool rh_process_filtered(int pid, uint32_t allowed)
 {
-	return last_number(pid, "Seccomp:") > 0;
+	long count = allowed ? last_number(pid, "Seccomp_filters:") : 0;
+
+	return last_number(pid, "Seccomp:") > 0 && (count <= 0 || count > (long)allowed);
+}
+
+enum rh_sandbox rh_process_sandbox(int pid, uint32_t *filters)
+{
+	enum { MODE_FILTER = 2 };
+	long mode = last_number(pid, "Seccomp:"), count = last_number(pid, "Seccomp_filters:");
+	enum rh_sandbox sandbox = mode > 0 ? RH_SANDBOX_ALIKE : RH_SANDBOX_NONE;
+	struct dirent *entry;
+	char path[64];
+	DIR *all;
+
+	*filters = count > 0 ? (uint32_t)count : 0;
+	if (mode > 0 && (mode != MODE_FILTER || count <= 0))
+		return RH_SANDBOX_MIXED;
+	snprintf(path, sizeof path, "/proc/%d/task", pid);
+	all = opendir(path);
+	while (all && (entry = readdir(all))) {
+		int tid = (int)strtol(entry->d_name, NULL, 10);
+
+		/* threads have entries of their own in /proc that it does not list; -1: it ended */
+		if (tid > 0 && last_number(tid, "Seccomp:") >= 0 &&
+		    (last_number(tid, "Seccomp:") != mode ||
+		     last_number(tid, "Seccomp_filters:") != count))
+			sandbox = RH_SANDBOX_MIXED;
+	}
+	if (all)
+		closedir(all);
+	return sandbox;
 }
 
 void rh_process_exe(int pid, char *path, size_t room)

@@ -32,8 +32,12 @@ enum rh_process_found rh_process_find(const struct rh_process_seek *seek, int *p
 bool rh_process_over(int pidfd);
 /* Whether a thread of that slot's process holds a mutex of the area. */
 bool rh_process_holds(struct rh_area *area, uint32_t slot);
-/* "Seccomp" of /proc/PID/status: a filter of system calls is on. */
-bool rh_process_filtered(int pid);
+/* "Seccomp" of /proc/PID/status: filters of system calls are on, more than so many, which are known
+ * to allow what we do. */
+bool rh_process_filtered(int pid, uint32_t allowed);
+/* The filters that its threads are under, as far as their number tells. */
+enum rh_sandbox { RH_SANDBOX_NONE, RH_SANDBOX_ALIKE, RH_SANDBOX_MIXED };
+enum rh_sandbox rh_process_sandbox(int pid, uint32_t *filters);
 /* Its anonymous memory now, and its peak resident size, in bytes; 0 where that cannot be read. */
 void rh_process_memory(int pid, uint64_t *anonymous, uint64_t *peak);
 /* Resolved path of its executable, "" where that cannot be read. */

@@ -474,12 +474,6 @@ static int look_at_state(struct rh_target *target, struct rh_err *err)
 			       target->pid, target->pid);
 	if (state[0] == 'Z' || state[0] == 'X')
 		return rh_fail(err, RH_NO_INPUT, "process %d is over", target->pid);
-	if (number_of_status(target->pid, "Seccomp:") > 0)
-		return rh_fail(
-			err, RH_ABSENT,
-			"process %d is under a filter of system calls, which may kill it for "
-			"what loading the recorder takes; start it under reheap record",
-			target->pid);
 	return 0;
 }
 
@@ -532,8 +526,15 @@ int rh_target_open(struct rh_target *target, int pid, const char *shim, struct r
 			!same_namespace(pid, "mnt") || !same_root(pid);
 	if (read_maps(target, err) < 0)
 		goto fail;
-	if (find_dormant(target))
-		return 0;
+	if (find_dormant(target)) {
+		if (number_of_status(pid, "Seccomp:") <= 0)
+			return 0;
+		rh_fail(err, RH_ABSENT,
+			"process %d has put itself under a filter of system calls while its recorder "
+			"slept; start it under reheap record",
+			pid);
+		goto fail;
+	}
 	snprintf(path, sizeof path, "/proc/%d/mem", pid);
 	target->mem = open(path, O_RDONLY | O_CLOEXEC);
 	if (target->mem < 0) {

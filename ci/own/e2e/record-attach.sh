@@ -191,6 +191,116 @@ else
 	kill $program 2>/dev/null
 fi
 
+# Under a filter of system calls, as every container: what it forbids decides. `filter MODE PROGRAM...`
+cat >filter.c <<'EOF'
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define IF(value, others) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, others)
+#define END(how) BPF_STMT(BPF_RET | BPF_K, how)
+static int set(struct sock_filter *filter, int count)
+{
+	struct sock_fprog program = { (unsigned short)count, filter };
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+static struct sock_filter mild[] = { LOAD(nr), IF(SYS_reboot, 1), END(SECCOMP_RET_KILL_PROCESS), END(SECCOMP_RET_ALLOW) };
+/* No code that can be written: mprotect, and not for the loader's own protection. */
+static struct sock_filter writing[] = { LOAD(nr), IF(SYS_mprotect, 4), LOAD(args[2]),
+	BPF_STMT(BPF_ALU | BPF_AND | BPF_K, PROT_WRITE | PROT_EXEC), IF(PROT_WRITE | PROT_EXEC, 1),
+	END(SECCOMP_RET_KILL_PROCESS), END(SECCOMP_RET_ALLOW) };
+static struct sock_filter hard[] = { LOAD(nr), IF(SYS_mincore, 1), END(SECCOMP_RET_KILL_PROCESS), END(SECCOMP_RET_ALLOW) };
+static void *waits(void *unused)
+{
+	set(mild, 4);
+	return pause() ? unused : unused;
+}
+int main(int argc, char **argv)
+{
+	pthread_t thread;
+	if (strcmp(argv[1], "mixed") == 0)
+		return pthread_create(&thread, NULL, waits, NULL) || write(1, "\n", 1) != 1 || pause();
+	if (set(mild, 4) || (strcmp(argv[1], "writing") == 0 && set(writing, 7)) ||
+	    (strcmp(argv[1], "hard") == 0 && set(hard, 4)))
+		return 77;
+	return execv(argv[2], argv + 2);
+}
+EOF
+filtered() { # MODE FOLDER
+	mkdir "$2"
+	touch "$2/quiet"
+	./filter "$1" "$live" 2 1000 "$temp/$2" &
+	program=$!
+	until_there "$2/ready"
+}
+if [ "$(id -u)" = 0 ] && gcc -w filter.c -o filter -pthread && ./filter writing /bin/true; then
+	for mode in mild writing; do
+		filtered $mode $mode
+		attach filter.rht
+		touch $mode/on
+		until_there $mode/counted
+		kill -INT $recorder
+		wait $recorder
+		ok "under a $mode filter: each birth is there once" test "$(count alloc filter.rht)" = "$(cat $mode/counted)"
+		is_exit 0 'and again' "$reheap" record --pid $program --duration 0.1 -o filter.rht
+		end $mode
+	done
+	filtered hard hard
+	is_exit 69 'under a filter that forbids what we do' "$reheap" record --pid $program -o x.rht
+	says 'filter of system calls.*forbids mincore; start it under reheap record' 'it is said what'
+	touch hard/on
+	until_there hard/counted
+	end hard
+	mkfifo mixed
+	./filter mixed >mixed &
+	program=$!
+	read -r _ <mixed
+	until_true grep -qs 'Seccomp_filters:.*1' /proc/$program/task/*/status
+	is_exit 69 'threads under different filters' "$reheap" record --pid $program -o x.rht
+	says 'its threads have different ones' 'are refused'
+	kill $program
+else
+	skip 'a process under a filter' 'needs root and a compiler'
+fi
+# podman, with its own filter and namespaces: runc, for crun takes no cgroups of version 1.
+pod() { # NAME ARGUMENTS...
+	podman --runtime runc --cgroup-manager=cgroupfs run --name "$1" --ulimit nofile=1024:1024 \
+		--ulimit nproc=4096:4096 --rm --network none --rootfs "$temp/rootfs" "${@:2}"
+}
+if [ "$(id -u)" = 0 ] && command -v podman >/dev/null && command -v runc >/dev/null; then
+	mkdir -p rootfs/proc rootfs/sys rootfs/dev rootfs/etc rootfs/run rootfs/work && mkdir -m 1777 rootfs/tmp
+	cp "$live" rootfs/live
+	for library in $(ldd "$live" | grep -o '/[^ ]*'); do
+		mkdir -p "rootfs${library%/*}" && cp -L "$library" "rootfs$library"
+	done
+	name=reheap-e2e-$$
+	touch rootfs/work/quiet
+	pod $name /live 2 1000 /work >pod.txt 2>&1 &
+	pod=$!
+	until_true test -e rootfs/work/ready -o ! -e /proc/$pod/exe
+fi
+if [ -e rootfs/work/ready ]; then
+	program=$(podman inspect -f '{{.State.Pid}}' $name)
+	attach pod.rht
+	touch rootfs/work/on
+	until_there rootfs/work/counted
+	kill -INT $recorder
+	wait $recorder
+	ok 'podman: each birth is there once' test "$(count alloc pod.rht)" = "$(cat rootfs/work/counted)"
+	touch rootfs/work/off rootfs/work/end
+	wait $pod
+	ok 'podman: the program ended undisturbed' test $? = 0
+	ok 'nothing is left in its folders' test -z "$(ls rootfs/tmp)"
+else
+	skip 'a container of podman' 'no podman with runc that works here'
+fi
 if command -v redis-server >/dev/null && command -v redis-benchmark >/dev/null; then
 	redis-server --port 0 --unixsocket "$temp/redis.sock" --save '' --daemonize no >redis.txt 2>&1 &
 	program=$!

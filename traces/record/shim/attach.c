@@ -62,8 +62,7 @@ static size_t read_file(const char *path, char *into, size_t room)
 
 static const char key[] = RH_RECORD_ENV "=";
 enum { KEY_BYTES = sizeof key - 1 };
-/* The variable in /proc/self/environ, read through a window, since there is no room for all of it.
- */
+/* The variable in /proc/self/environ, read through a window: there is no room for all. */
 static bool early_environment(char *text, size_t room)
 {
 	int fd = open("/proc/self/environ", O_RDONLY | O_CLOEXEC);
@@ -332,7 +331,9 @@ static void read_settings(void)
 	shim.counter = shim.area->clock_counter;
 	shim.exact = shim.area->sample <= 1;
 	shim.every_slow = shim.area->sites || shim.area->residency || !shim.counter;
-	atomic_store(&shim.filter, status_field("Seccomp:", 0) != 0);
+	if (status_field("Seccomp:", 0))
+		atomic_store(&shim.filter, status_field("Seccomp_filters:", UINT64_MAX) >
+						   atomic_load(&shim.area->filters_allowed));
 	if (pthread_attr_init(&attr) == 0) {
 		if (pthread_attr_getstacksize(&attr, &stack) == 0)
 			shim.default_stack = stack;
@@ -586,9 +587,7 @@ static void tell_sanitizer(void)
 	close_area();
 }
 
-/* The first thread gets its ring at once: it may forbid itself what that takes before its first
- * call.
- */
+/* The first thread gets its ring at once: before its first call it may forbid what that takes. */
 __attribute__((constructor)) static void loaded(void)
 {
 	if (shim_process_on() && shim_self == &shim_nobody)
