@@ -189,8 +189,10 @@ static void dying_blocks_are_read(void **state)
 
 	(void)state;
 	make_open(&mk, 0);
-	for (int i = 0; i < 1000; i++)
+	for (int i = 0; i < 1000; i++) {
 		free_of(&mk, 0, alloc_of(&mk, 0, 64 << 10));
+		free_of(&mk, 0, alloc_of(&mk, 0, 0)); /* there is nothing to read */
+	}
 	make_close(&mk);
 	for (int read = 0; read < 2; read++) {
 		struct rh_run_config config = config_of("null,bump");

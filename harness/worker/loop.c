@@ -273,15 +273,16 @@ static void misc_op(struct lane *lane, const struct rh_op *op)
 
 /* A program has mostly looked at a block before it frees it (it counts references, runs a
  * destructor, sweeps), and so it has the line that an allocator with headers wants. */
-static inline void read_byte(const void *p)
+static inline void read_byte(const void *p, size_t size)
 {
-	(void)*(const volatile char *)p;
+	if (size) /* a block of nothing may lie before a page that must not be read */
+		(void)*(const volatile char *)p;
 }
 
 #define LOOP_NAME			     loop_read_none
 #define LOOP_CAREFUL			     0
 #define BORN(slot, p, size, align, zeroed)   ((void)0)
-#define DIES(slot, p, size)		     read_byte(p)
+#define DIES(slot, p, size)		     read_byte(p, size)
 #define RESIZED(slot, p, size_old, size_new) ((void)0)
 #define OPERATION(kind, size, call)	     call
 #include "harness/worker/loop.inc"
@@ -289,7 +290,7 @@ static inline void read_byte(const void *p)
 #define LOOP_NAME			     loop_read_first
 #define LOOP_CAREFUL			     0
 #define BORN(slot, p, size, align, zeroed)   TOUCH_FIRST(p, size)
-#define DIES(slot, p, size)		     read_byte(p)
+#define DIES(slot, p, size)		     read_byte(p, size)
 #define RESIZED(slot, p, size_old, size_new) TOUCH_FIRST(p, size_new)
 #define OPERATION(kind, size, call)	     call
 #include "harness/worker/loop.inc"
@@ -297,7 +298,7 @@ static inline void read_byte(const void *p)
 #define LOOP_NAME			     loop_read_page
 #define LOOP_CAREFUL			     0
 #define BORN(slot, p, size, align, zeroed)   touch_some(p, 0, size, RH_PAGE)
-#define DIES(slot, p, size)		     read_byte(p)
+#define DIES(slot, p, size)		     read_byte(p, size)
 #define RESIZED(slot, p, size_old, size_new) touch_some(p, size_old, size_new, RH_PAGE)
 #define OPERATION(kind, size, call)	     call
 #include "harness/worker/loop.inc"
@@ -305,7 +306,7 @@ static inline void read_byte(const void *p)
 #define LOOP_NAME			     loop_read_full
 #define LOOP_CAREFUL			     0
 #define BORN(slot, p, size, align, zeroed)   touch_some(p, 0, size, RH_CACHE_LINE)
-#define DIES(slot, p, size)		     read_byte(p)
+#define DIES(slot, p, size)		     read_byte(p, size)
 #define RESIZED(slot, p, size_old, size_new) touch_some(p, size_old, size_new, RH_CACHE_LINE)
 #define OPERATION(kind, size, call)	     call
 #include "harness/worker/loop.inc"

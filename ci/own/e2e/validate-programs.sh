@@ -137,6 +137,21 @@ else
 		'too few to judge .*[0-9]+ % of the user time is that of processes it starts' err
 fi
 
+# ---- how many rounds ----
+
+# with_rounds BUDGET: sets $rounds from the result, and $listed, how many times of the program are in it
+with_rounds() {
+	"$reheap" validate -q --backend libc,busy=./busy.so --budget "$1" -o b.json -- ./job nn >out 2>err
+	rounds=$(grep -o '"rounds":[0-9]*' b.json | cut -d: -f2)
+	listed=$(grep -o '"user_s":\[[^]]*\]' b.json | head -n 1 | tr ',' '\n' | wc -l)
+}
+with_rounds 0
+ok "without a budget there are six rounds (${rounds:-none})" test "${rounds:-0}" = 6 -a "${listed:-0}" = 6
+with_rounds 20s
+ok "within one there may be more (${rounds:-none})" test "${rounds:-0}" -ge 6 -a "${rounds:-0}" -le 48
+ok "each is in the result ($listed)" test "${listed:-0}" = "${rounds:-1}"
+ok 'and each has a replay' test "$(grep -o '"rep":[0-9]*' b.json | sort -u | wc -l)" = "${rounds:-1}"
+
 # ---- what it reads and writes ----
 
 echo nn >letters
