@@ -9,7 +9,8 @@
  *
  * Half an interval of 6 rounds is 1.23 standard deviations of a round (it is their range); of n
  * rounds by signed ranks it is some 2.15 / sqrt(n): 0.66 at 12, 0.55 at 16, 0.43 at 24. So a cell
- * whose half is to be `near` needs (2.15 half / 1.23 near)^2 rounds: 3.06 (half / near)^2.
+ * whose half is to be `near` needs (2.15 half / 1.23 near)^2 = 0.51 * 6 (half / near)^2 rounds
+ * after 6, and after n of more 0.9 n (half / near)^2.
  */
 #include <assert.h>
 #include <math.h>
@@ -17,7 +18,8 @@
 #include "harness/run/validate.h"
 
 enum { FIRST_LEAST = 6, MOST = 48 };
-#define ROUNDS_A_RATIO 3.06
+#define SHARE_OF_FIRST 0.51
+#define SHARE_OF_MORE  0.9
 #define NEAR_SHARE     0.3333 /* of the observed change, as the verdict has it */
 #define HOPE	       2      /* a cell that needs more than so many times what fits gets none */
 
@@ -42,8 +44,8 @@ static double rounds_needed(const struct rh_truth *cpu, double rounds)
 	if (cpu->verdict != RH_TRUTH_CANNOT_TELL || !scatter || !(near > 0))
 		return 0;
 	assert(half > near);
-	/* Halves of more rounds are narrower already, by the root of their number. */
-	return ROUNDS_A_RATIO * rounds / FIRST_LEAST * (half / near) * (half / near);
+	return (rounds > FIRST_LEAST ? SHARE_OF_MORE : SHARE_OF_FIRST) * rounds * (half / near) *
+	       (half / near);
 }
 
 /* Of all rounds, as many as the hardest cell that can be reached needs. */
