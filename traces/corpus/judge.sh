@@ -194,6 +194,27 @@ print(sum(1 for x in t for _ in ast.walk(x)), len(json.load(open("rows.json"))),
 	redis-mixed) redis_load ;;
 #@ xz-pack xz xz-utils
 	xz-pack) record xz -T2 --block-size=300000 -3 -c words.txt ;;
+#@ cppcheck-unit cppcheck cppcheck
+	cppcheck-unit) head -120 c.c >s.c && record cppcheck -q --enable=style s.c ;;
+#@ ctags-headers ctags universal-ctags
+	ctags-headers) record ctags --sort=yes --fields=+S -f tags -R /usr/include/x86_64-linux-gnu ;;
+#@ opt-passes opt-14 llvm-14
+	opt-passes) clang -O1 -emit-llvm -S -Xclang -disable-llvm-passes -o c.ll c.c && record opt-14 -O2 -S -o o.ll c.ll ;;
+#@ rustc-unit rustc rustc
+	rustc-unit) perl -e 'print "use std::collections::HashMap;\n"; printf "pub fn f%d(v: &[u32]) -> HashMap<u32, String> { v.iter().filter(|x| **x > %d).map(|x| (*x, format!(\"{}\", x))).collect() }\n", $_, $_ for 1 .. 60' >r.rs && record rustc --crate-type lib --emit metadata -C codegen-units=1 -o r.rmeta r.rs ;;
+#@ sfdp-layout sfdp graphviz
+	sfdp-layout) record sfdp -Tsvg graph.dot -o f.svg ;;
+#@ xgettext-scan xgettext gettext
+	xgettext-scan) perl -e 'printf "puts(_(\"message %d of %d\")); puts(_(\"w%d\" \" and more\"));\n", $_, $_ % 90, $_ % 700 for 1 .. 9000' >g.c && record xgettext -k_ -n -o g.pot g.c ;;
+#@ clang-format-source clang-format-14 clang-format-14
+	clang-format-source) head -300 c.c >f.c && record clang-format-14 -style=LLVM f.c ;;
+#@ dwarfdump-info llvm-dwarfdump-14 llvm-14
+	dwarfdump-info) gcc -g -O1 -c c.c -o g.o && record llvm-dwarfdump-14 --debug-info --debug-line g.o ;;
+#@ shape-requests cc gcc
+#@ shape-timers cc gcc
+#@ shape-flush cc gcc
+#@ shape-graph cc gcc
+#@ shape-pipeline cc gcc
 #@ shape-buffers cc gcc
 #@ shape-growing cc gcc
 #@ shape-large cc gcc

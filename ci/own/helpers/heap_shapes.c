@@ -9,6 +9,8 @@
  * What is drawn comes from a fixed seed: two recordings hold the same sizes and order.
  */
 #include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,6 +149,110 @@ static void doubling(size_t steps)
 	}
 }
 
+/* ---- what servers do ---- */
+
+/* Requests of connections that stay: a buffer a connection, which grows by realloc while it is
+ * read, and what a request makes (fields, a table of them, a body), which goes at its end. */
+static void requests(size_t steps)
+{
+	enum { CONNECTIONS = 400, FIELDS = 30 };
+	char *input[CONNECTIONS] = { 0 };
+
+	for (size_t i = 0; i < steps;) {
+		size_t at = draw(0, CONNECTIONS - 1), fields = draw(4, FIELDS), bytes = 512;
+		void *field[FIELDS], *body;
+
+		for (; bytes < draw(600, 9000); bytes *= 2, i++) {
+			input[at] = realloc(input[at], bytes);
+			if (!input[at])
+				abort();
+			memset(input[at], 1, bytes);
+		}
+		for (size_t f = 0; f < fields; f++)
+			field[f] = filled(draw(10, f % 8 ? 90 : 700));
+		body = filled(draw(1, 4) == 1 ? draw(8000, 70000) : draw(200, 4000));
+		for (size_t f = fields; f-- > 0;)
+			free(field[f]);
+		free(body);
+		if (draw(0, 9) == 0) {
+			free(input[at]);
+			input[at] = NULL;
+		}
+		i += 2 * fields + 2;
+	}
+}
+
+/* Timers and tasks in a wheel: most live for a turn or two, some for a thousand. */
+static void timers(size_t steps)
+{
+	enum { SLOTS = 1024, DEEP = 96 };
+	static void *wheel[SLOTS][DEEP];
+	static size_t depth[SLOTS];
+
+	for (size_t i = 0, now = 0; i < steps; now = (now + 1) % SLOTS) {
+		while (depth[now])
+			free(wheel[now][--depth[now]]);
+		for (size_t made = draw(1, 40); made > 0; made--, i += 2) {
+			size_t at = (now + draw(1, (size_t)1 << draw(1, 10))) % SLOTS;
+
+			if (at == now || depth[at] == DEEP)
+				continue;
+			wheel[at][depth[at]++] = filled(draw(0, 3) ? 72 : draw(100, 600));
+		}
+	}
+}
+
+/* A store that takes entries in a table of memory and writes it out when it is full: entries go at
+ * once, a block of 256 KB to 2 MB is made of them and lives until the next but seven. */
+static void flush(size_t steps)
+{
+	enum { MOST = 30000, RUNS = 7 };
+	static void *entry[MOST];
+	void *run[RUNS] = { 0 };
+
+	for (size_t i = 0, turn = 0; i < steps; turn++) {
+		size_t count = draw(MOST / 3, MOST), sum = 0;
+
+		for (size_t n = 0; n < count; n++) {
+			size_t bytes = 40 + draw(0, 15) * draw(1, 20);
+
+			entry[n] = filled(bytes);
+			sum += bytes;
+		}
+		free(run[turn % RUNS]);
+		run[turn % RUNS] = filled(sum / 2);
+		for (size_t n = 0; n < count; n++)
+			free(entry[n]);
+		i += 2 * count;
+	}
+}
+
+/* A graph: nodes with lists of neighbours that double, and nodes that go with all they have. */
+static void graph(size_t steps)
+{
+	enum { NODES = 30000 };
+	static void **list[NODES];
+	static size_t length[NODES];
+
+	for (size_t i = 0; i < steps; i++) {
+		size_t at = draw(0, NODES - 1);
+
+		if (draw(0, 11) == 0) {
+			free(list[at]);
+			list[at] = NULL;
+			length[at] = 0;
+			continue;
+		}
+		if ((length[at] & (length[at] - 1)) == 0) {
+			list[at] = realloc(list[at],
+					   (length[at] ? 2 * length[at] : 1) * sizeof(void *));
+			if (!list[at])
+				abort();
+		}
+		list[at][length[at]++] = &list[at];
+	}
+}
+
 /* ---- several threads ---- */
 
 struct mailbox {
@@ -202,15 +308,68 @@ static void exchange(size_t steps)
 		pthread_join(thread[i], NULL);
 }
 
+/* A producer that makes messages, and workers that read and free them: queues between threads. */
+static void *consumer(void *arg)
+{
+	struct mailbox *box = arg;
+
+	for (size_t done = 0; done < steps_each;) {
+		void *taken[64];
+		size_t count = 0;
+
+		pthread_mutex_lock(&box->lock);
+		while (box->count && count < 64)
+			taken[count++] = box->slot[--box->count];
+		pthread_mutex_unlock(&box->lock);
+		if (!count)
+			sched_yield();
+		for (size_t i = 0; i < count; i++, done++) {
+			free(filled(draw(16, 200)));
+			free(taken[i]);
+		}
+	}
+	return NULL;
+}
+
+static void pipeline(size_t steps)
+{
+	pthread_t thread[3];
+
+	steps_each = steps / 3;
+	for (size_t i = 0; i < 3; i++)
+		pthread_create(&thread[i], NULL, consumer, &mailbox[i]);
+	for (size_t i = 0; i < 3 * steps_each;) {
+		struct mailbox *box = &mailbox[i % 3];
+		void *message = filled(draw(0, 15) ? draw(40, 400) : draw(2000, 9000));
+		bool sent = false;
+
+		while (!sent) {
+			pthread_mutex_lock(&box->lock);
+			sent = box->count < 256;
+			if (sent)
+				box->slot[box->count++] = message;
+			pthread_mutex_unlock(&box->lock);
+			if (!sent)
+				sched_yield();
+		}
+		i++;
+	}
+	for (size_t i = 0; i < 3; i++)
+		pthread_join(thread[i], NULL);
+}
+
 static const struct shape {
 	const char *name;
 	void (*play)(size_t steps);
 	size_t steps;
 } shapes[] = {
-	{ "buffers", buffers, 400000 },	  { "growing", growing, 60000 },
-	{ "large", large, 40000 },	  { "breathing", breathing, 1000000 },
-	{ "cache", cache, 1000000 },	  { "queue", queue, 1000000 },
-	{ "doubling", doubling, 300000 }, { "exchange", exchange, 600000 },
+	{ "buffers", buffers, 400000 },	   { "growing", growing, 60000 },
+	{ "large", large, 40000 },	   { "breathing", breathing, 1000000 },
+	{ "cache", cache, 1000000 },	   { "queue", queue, 1000000 },
+	{ "doubling", doubling, 300000 },  { "exchange", exchange, 600000 },
+	{ "requests", requests, 1000000 }, { "timers", timers, 1000000 },
+	{ "flush", flush, 800000 },	   { "graph", graph, 700000 },
+	{ "pipeline", pipeline, 300000 },
 };
 
 int main(int argc, char **argv)
