@@ -425,6 +425,74 @@ static void huge_pages_are_asked_for_where_wanted(void **state)
 	}
 }
 
+/* Blocks of 200 to 900 KB come and go, each marked at both ends. Returns how many were refused;
+ * what is in memory never passes the limit, where there is one. */
+static size_t marked_churn(uint64_t limit, size_t live, int rounds)
+{
+	enum { LIVE_MAX = 96 };
+	size_t bytes[LIVE_MAX] = { 0 }, refused = 0;
+	unsigned char *p[LIVE_MAX] = { 0 };
+
+	assert_in_range(live, 1, LIVE_MAX);
+	for (int i = 0; i < rounds; i++) {
+		size_t at = draw(0, live - 1);
+
+		if (p[at]) {
+			assert_int_equal(p[at][0], at);
+			assert_int_equal(p[at][bytes[at] - 1], at);
+			ops->free(lane, p[at], bytes[at]);
+		}
+		bytes[at] = draw(200000, 900000);
+		p[at] = ops->alloc(lane, bytes[at]);
+		refused += !p[at];
+		if (p[at])
+			memset(p[at], (int)at, bytes[at]);
+		if (limit)
+			assert_true(retained() <= limit);
+	}
+	for (size_t at = 0; at < live; at++) {
+		if (p[at] && huge_asked_at(p[at]) >= 0)
+			assert_int_equal(huge_asked_at(p[at]), heap->knobs.thp == TIER_THP_ON);
+		if (p[at])
+			ops->free(lane, p[at], bytes[at]);
+	}
+	return refused;
+}
+
+static void open_with(struct tier_knobs knobs)
+{
+	knobs.profile = rh_tier_profile_of(TIER_PROFILE_DEFAULT);
+	knobs.gogc = 100;
+	assert_int_equal(ops->open(&heap, &knobs, NULL, NULL), 0);
+	assert_int_equal(ops->lane_open(heap, &lane, NULL), 0);
+	seed = 1;
+}
+
+/* thp=auto asks for none where a limit is to be kept or a Go is to be repeated, however large the
+ * heap: a page of 2 MiB is in memory whole, which no counter of ours would show. */
+static void huge_pages_break_no_limit_and_no_go(void **state)
+{
+	enum { ROUNDS = 1500, LIVE = 90, LIMIT = 24 << 20 };
+
+	(void)state;
+	open_with((struct tier_knobs){ .thp = TIER_THP_AUTO, .limit = LIMIT });
+	assert_in_range(marked_churn(LIMIT, LIVE, ROUNDS), 1, ROUNDS - 1);
+	assert_true(heap->arenas.grown_bytes >= LIMIT);
+	/* of the system's pages, where it gives no larger ones on its own */
+	if (!huge_pages_unasked() && rh_page_bytes() == RH_PAGE)
+		assert_true(resident((char *)heap->window, (char *)heap->arenas.at) <=
+			    LIMIT / RH_PAGE);
+	close_heap();
+	for (int gc = TIER_GC_ORACLE; gc <= TIER_GC_RECORDED; gc++) {
+		for (int thp = TIER_THP_ON; thp <= TIER_THP_AUTO; thp++) {
+			open_with((struct tier_knobs){ .gc = gc, .thp = thp });
+			assert_int_equal(marked_churn(0, LIVE, ROUNDS / 5), 0);
+			assert_true(heap->arenas.grown_bytes > LIMIT);
+			close_heap();
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +505,7 @@ int main(void)
 		cmocka_unit_test(a_small_heap_takes_few_pages_for_itself),
 		cmocka_unit_test(freed_slots_come_before_untouched_ones),
 		cmocka_unit_test(huge_pages_are_asked_for_where_wanted),
+		cmocka_unit_test(huge_pages_break_no_limit_and_no_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
