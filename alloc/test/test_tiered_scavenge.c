@@ -377,6 +377,43 @@ static void freed_slots_come_before_untouched_ones(void **state)
 	close_heap();
 }
 
+/* Replaces blocks of 1 to 32 KiB at random. Returns how many of a hundred found the bin empty. */
+static unsigned misses_of_hundred(size_t blocks)
+{
+	enum { BLOCKS_MAX = 3000, ROUNDS = 60000 };
+	static void *p[BLOCKS_MAX];
+	uint64_t before;
+
+	assert_in_range(blocks, 1, BLOCKS_MAX);
+	open_heap(rh_tier_profile_of(TIER_PROFILE_DEFAULT), TIER_SCAVENGE_PACED);
+	for (size_t i = 0; i < blocks; i++)
+		p[i] = ops->alloc(lane, draw(1024, 32000));
+	before = figure("mcache.misses");
+	for (int i = 0; i < ROUNDS; i++) {
+		size_t at = draw(0, blocks - 1);
+
+		ops->free(lane, p[at], 0);
+		p[at] = ops->alloc(lane, draw(1024, 32000));
+		assert_non_null(p[at]);
+	}
+	before = figure("mcache.misses") - before;
+	close_heap();
+	return (unsigned)(before * 100 / ROUNDS);
+}
+
+/* 24 KiB are one or two blocks of the larger classes, and 200 KiB of each are little where 50 MB
+ * live: fewer calls go as far as the spans. */
+static void bins_of_large_heaps_hold_more(void **state)
+{
+	unsigned large, small;
+
+	(void)state;
+	large = misses_of_hundred(3000);
+	small = misses_of_hundred(300);
+	assert_in_range(large, 1, 15);
+	assert_in_range(small, large + 15, 60);
+}
+
 /* Whether the mapping that has the address is one for which huge pages were asked for; -1 = the
  * system does not say. */
 static int huge_asked_at(const void *p)
@@ -504,6 +541,7 @@ int main(void)
 		cmocka_unit_test(zeroed_blocks_do_not_fault_for_nothing),
 		cmocka_unit_test(a_small_heap_takes_few_pages_for_itself),
 		cmocka_unit_test(freed_slots_come_before_untouched_ones),
+		cmocka_unit_test(bins_of_large_heaps_hold_more),
 		cmocka_unit_test(huge_pages_are_asked_for_where_wanted),
 		cmocka_unit_test(huge_pages_break_no_limit_and_no_go),
 	};

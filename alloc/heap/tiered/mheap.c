@@ -39,7 +39,7 @@ void rh_heap_fold(struct rh_heap *heap, struct rh_lane *lane)
 	heap->stack_bytes += (uint64_t)lane->d_stack;
 	heap->released_bytes += (uint64_t)lane->d_released;
 	rh_stash_bound(lane, heap->in_use_bytes, heap->lane_count);
-	lane->bin_bytes = rh_bin_bytes(heap->in_use_bytes);
+	lane->bin_bytes = rh_bin_bytes(heap->in_use_bytes, heap->lane_count);
 	tier_store(&lane->d_in_use, 0);
 	tier_store(&lane->d_stack, 0);
 	tier_store(&lane->d_released, 0);
@@ -250,7 +250,9 @@ static bool several_locked(struct rh_lane *lane, size_t page_count, struct found
 	if (heap->gc != TIER_GC_EXPLICIT || !heap->profile->radix || heap->knobs.limit ||
 	    page_count >= PCACHE_SPAN_PAGES || found->large || !rh_span_cache_refill(heap, lane))
 		return false;
-	if (lane->pcache.free &&
+	/* Not while single pages of the last time are left: a program of spans of 2 to 8 pages
+	 * would put every page there is into the stash, one by one. */
+	if (lane->pcache.free && !lane->stash[1] &&
 	    lane->span_cache_count > (unsigned)__builtin_popcountll(lane->pcache.free)) {
 		rh_stash_page_cache(lane);
 		rh_span_cache_refill(heap, lane);
