@@ -30,6 +30,8 @@
 #include "traces/record/process.h"
 
 enum { PATIENCE_S = 20, LEAVE_MS = 1000, WAKE_MS = 300, LOOK_US = 1000 };
+/* A process in mid-exec has no libc yet; a wrapper may become a program after program. */
+enum { TRIES = 4, BETWEEN_NS = 100 * 1000 * 1000, EXECS_MS = 5000 };
 
 /* How the process finds the area: the value of the environment variable. */
 static void say_where(const struct rh_session *session, const struct rh_place *place, char *text,
@@ -123,6 +125,16 @@ static int wake_up(struct rh_session *session, struct rh_target *target, const c
 
 /* ---- a process without the shim ---- */
 
+/* It has become another program by exec: its old memory is all that `mem` still shows, and empty.
+ */
+static bool was_replaced(const struct rh_target *target)
+{
+	char byte;
+
+	return !target->dormant[0] && target->map_count &&
+	       !rh_target_read(target, target->maps[0].low, &byte, 1);
+}
+
 static int wait_until_there(const struct rh_session *session, const struct rh_target *target,
 			    const struct rh_inject *inject, struct rh_err *err)
 {
@@ -133,6 +145,9 @@ static int wait_until_there(const struct rh_session *session, const struct rh_ta
 	while (!is_there(session)) {
 		if (rh_process_over(target->pidfd))
 			return rh_fail(err, RH_NO_INPUT, "process %d is over", target->pid);
+		if (was_replaced(target))
+			return rh_fail(err, RH_ABSENT, "process %d becomes other programs",
+				       target->pid);
 		if (rh_inject_look(target, inject, &result, text, sizeof text) == RH_INJECT_FAILED)
 			return tell_failure(target, inject->library, result, text, err);
 		if (rh_now_ns() - began > PATIENCE_S * 1000000000ull)
@@ -146,6 +161,26 @@ static int wait_until_there(const struct rh_session *session, const struct rh_ta
 	return 0;
 }
 
+/* What was found out is of the program that it was. */
+static int look_again(struct rh_session *session, struct rh_target *target, struct rh_err *err)
+{
+	const struct timespec between = { 0, BETWEEN_NS };
+	int pid = target->pid;
+
+	for (int i = 1;; i++) {
+		rh_target_close(target);
+		session->attached = -1;
+		*err = (struct rh_err){ 0 };
+		if (rh_target_open(target, pid, session->opts->shim, err) == 0)
+			break;
+		if (i == TRIES || err->code == RH_NO_INPUT)
+			return -1;
+		nanosleep(&between, NULL);
+	}
+	session->attached = target->pidfd;
+	return 0;
+}
+
 int rh_attach_join(struct rh_session *session, struct rh_target *target,
 		   const struct rh_place *place, struct rh_err *err)
 {
@@ -154,6 +189,7 @@ int rh_attach_join(struct rh_session *session, struct rh_target *target,
 				    .function = RH_LATE_FUNCTION,
 				    .argument = where,
 				    .filters = &session->area->filters_allowed };
+	uint64_t began = rh_now_ns();
 	int result = -1;
 
 	if (place->area[0] && fchown(session->area_fd, target->uid, target->gid) < 0)
@@ -162,10 +198,16 @@ int rh_attach_join(struct rh_session *session, struct rh_target *target,
 	session->attached = target->pidfd;
 	atomic_store(&session->area->main_pid, (int32_t)target->inner);
 	say_where(session, place, where, sizeof where);
-	if (target->dormant[0])
-		result = wake_up(session, target, where, err);
-	else if (rh_inject_start(target, &inject, err) == 0)
-		result = wait_until_there(session, target, &inject, err);
+	for (bool again = false; result < 0; again = true) {
+		if (again &&
+		    (!was_replaced(target) || rh_now_ns() - began > EXECS_MS * 1000000ull ||
+		     look_again(session, target, err) < 0))
+			break;
+		if (target->dormant[0])
+			result = wake_up(session, target, where, err);
+		else if (rh_inject_start(target, &inject, err) == 0)
+			result = wait_until_there(session, target, &inject, err);
+	}
 	if (!target->dormant[0]) /* a sleeping one may attach later */
 		rh_place_remove(place);
 	if (result < 0)
@@ -207,7 +249,6 @@ void rh_attach_leave(const struct rh_session *session)
 int rh_attach_find(struct rh_target *target, struct rh_place *place,
 		   const struct rh_record_opts *opts, struct rh_err *err)
 {
-	enum { TRIES = 4, BETWEEN_NS = 100 * 1000 * 1000 };
 	const struct timespec between = { 0, BETWEEN_NS };
 
 	for (int i = 1;; i++) {

@@ -216,13 +216,49 @@ static bool is_safe(const struct rh_target *target, const struct user_regs_struc
 
 /* ---- a system call that our stop interrupted ---- */
 
-static bool is_epoll(long number)
+/* Those that a stop ends with EINTR, although there is no signal (signal(7)); of sockets, where
+ * they have a timeout. They begin again with the whole of it: how much was over is not known.
+ * connect and close may not begin again. */
+static bool stops_short(long number)
 {
-	return number == SYS_epoll_wait || number == SYS_epoll_pwait || number == 441;
+	static const short numbers[] = {
+		SYS_read,	  SYS_readv,	       SYS_recvfrom, SYS_recvmsg,
+		SYS_recvmmsg,	  SYS_write,	       SYS_writev,   SYS_sendto,
+		SYS_sendmsg,	  SYS_sendmmsg,	       SYS_accept,   SYS_accept4,
+		SYS_msgsnd,	  SYS_msgrcv,	       SYS_semop,    SYS_semtimedop,
+		SYS_epoll_wait,	  SYS_epoll_pwait,     441,	     426,
+		SYS_io_getevents, SYS_rt_sigtimedwait, 333,
+	}; /* epoll_pwait2, io_uring_enter, io_pgetevents */
+
+	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+		if (numbers[i] == number)
+			return true;
+	return false;
+}
+
+/* A signal waits for the thread: then its EINTR is due. */
+static bool has_signal(const struct rh_target *target, pid_t tid)
+{
+	unsigned long long pending = 0, blocked = 0, bits;
+	char path[64], line[256];
+	FILE *in;
+
+	snprintf(path, sizeof path, "/proc/%d/task/%d/status", target->pid, (int)tid);
+	in = fopen(path, "re");
+	while (in && fgets(line, sizeof line, in)) {
+		if (sscanf(line, "SigPnd: %llx", &bits) == 1 ||
+		    sscanf(line, "ShdPnd: %llx", &bits) == 1)
+			pending |= bits;
+		if (sscanf(line, "SigBlk: %llx", &bits) == 1)
+			blocked = bits;
+	}
+	if (in)
+		fclose(in);
+	return (pending & ~blocked) != 0;
 }
 
 /* Handles kernel-internal error codes that programs never see. True: the registers have changed. */
-static bool begin_again(struct user_regs_struct *regs)
+static bool begin_again(struct user_regs_struct *regs, bool signalled)
 {
 	enum { RESTARTSYS = 512, RESTARTNOINTR = 513, RESTARTNOHAND = 514, RESTART_BLOCK = 516 };
 	long number = (long)regs->orig_rax, result = -(long)regs->rax;
@@ -233,7 +269,7 @@ static bool begin_again(struct user_regs_struct *regs)
 	if (result == RESTART_BLOCK)
 		regs->rax = SYS_restart_syscall;
 	else if (result == RESTARTSYS || result == RESTARTNOINTR || result == RESTARTNOHAND ||
-		 (result == EINTR && is_epoll(number)))
+		 (result == EINTR && !signalled && stops_short(number)))
 		regs->rax = (unsigned long long)number;
 	else
 		return false;
@@ -421,7 +457,8 @@ static int try_thread(const struct attempt *what, pid_t tid, struct rh_err *err)
 	if (stopped == GONE)
 		return 0;
 	if (ptrace(PTRACE_GETREGS, tid, NULL, &regs) == 0) {
-		bool safe = is_safe(target, &regs, what->strict), again = begin_again(&regs);
+		bool safe = is_safe(target, &regs, what->strict);
+		bool again = begin_again(&regs, has_signal(target, tid));
 
 		int filters = safe ? rh_sandbox_allows(target->pid, tid, err) : 0;
 
@@ -477,6 +514,9 @@ int rh_inject_start(struct rh_target *target, struct rh_inject *inject, struct r
 			       target->pid, code ? "address space" : "room behind its code");
 	while (result == 0 && ms < PATIENCE_MS) {
 		result = try_all(&(struct attempt){ target, inject, code, ms < STRICT_MS }, err);
+		if (result == 0 && !rh_target_read(target, code, padded, 1))
+			return rh_fail(err, RH_ABSENT, "process %d has become another program",
+				       target->pid);
 		if (result == 0)
 			wait_ms(ms < STRICT_MS ? 1 : 10);
 		ms = (rh_now_ns() - began) / 1000000;

@@ -24,114 +24,139 @@
 	"process %d is under a filter of system calls, which may kill it for what loading the " \
 	"recorder takes: "
 
+/* The filter's registers. */
+struct machine {
+	uint32_t a, x, memory[BPF_MEMWORDS];
+};
+
+static bool load(struct machine *m, const struct sock_filter *op, const struct seccomp_data *data)
+{
+	uint32_t value = 0;
+
+	switch (BPF_MODE(op->code)) {
+	case BPF_ABS:
+		if (op->code != (BPF_LD | BPF_W | BPF_ABS) || op->k % 4 || op->k > sizeof *data - 4)
+			return false;
+		memcpy(&value, (const char *)data + op->k, sizeof value);
+		break;
+	case BPF_IMM:
+		value = op->k;
+		break;
+	case BPF_LEN:
+		value = sizeof *data;
+		break;
+	case BPF_MEM:
+		if (op->k >= BPF_MEMWORDS)
+			return false;
+		value = m->memory[op->k];
+		break;
+	default:
+		return false;
+	}
+	*(BPF_CLASS(op->code) == BPF_LD ? &m->a : &m->x) = value;
+	return true;
+}
+
+static bool store(struct machine *m, const struct sock_filter *op)
+{
+	if (op->k >= BPF_MEMWORDS)
+		return false;
+	m->memory[op->k] = BPF_CLASS(op->code) == BPF_ST ? m->a : m->x;
+	return true;
+}
+
+/* Multiplying and dividing are refused: no filter that we have seen does. */
+static bool calculate(struct machine *m, const struct sock_filter *op)
+{
+	uint32_t by = BPF_SRC(op->code) == BPF_X ? m->x : op->k;
+
+	switch (BPF_OP(op->code)) {
+	case BPF_AND:
+		m->a &= by;
+		return true;
+	case BPF_OR:
+		m->a |= by;
+		return true;
+	case BPF_XOR:
+		m->a ^= by;
+		return true;
+	case BPF_ADD:
+		m->a += by;
+		return true;
+	case BPF_SUB:
+		m->a -= by;
+		return true;
+	case BPF_LSH:
+		m->a = by < 32 ? m->a << by : 0;
+		return true;
+	case BPF_RSH:
+		m->a = by < 32 ? m->a >> by : 0;
+		return true;
+	case BPF_NEG:
+		m->a = 0 - m->a;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Operations to leave out after this one; at least `left`: it leads out of the filter. */
+static uint32_t jump(const struct machine *m, const struct sock_filter *op, uint32_t left)
+{
+	uint32_t by = BPF_SRC(op->code) == BPF_X ? m->x : op->k;
+
+	switch (BPF_OP(op->code)) {
+	case BPF_JA:
+		return op->k;
+	case BPF_JEQ:
+		return m->a == by ? op->jt : op->jf;
+	case BPF_JGT:
+		return m->a > by ? op->jt : op->jf;
+	case BPF_JGE:
+		return m->a >= by ? op->jt : op->jf;
+	case BPF_JSET:
+		return m->a & by ? op->jt : op->jf;
+	default:
+		return left;
+	}
+}
+
 uint32_t rh_sandbox_run(const struct sock_filter *filter, uint32_t count,
 			const struct seccomp_data *data)
 {
-	uint32_t a = 0, x = 0, memory[BPF_MEMWORDS] = { 0 };
+	struct machine m = { 0 };
 
-	for (uint32_t at = 0; at < count; at++) {
+	for (uint32_t at = 0, over; at < count; at++) {
 		const struct sock_filter *op = &filter[at];
-		uint32_t by = BPF_SRC(op->code) == BPF_X ? x : op->k;
-		bool jumps = false;
+		bool fine = true;
 
-		switch (op->code) {
-		case BPF_LD | BPF_W | BPF_ABS:
-			if (op->k % 4 || op->k > sizeof *data - 4)
-				return SECCOMP_RET_KILL_PROCESS;
-			memcpy(&a, (const char *)data + op->k, sizeof a);
+		switch (BPF_CLASS(op->code)) {
+		case BPF_LD:
+		case BPF_LDX:
+			fine = load(&m, op, data);
 			break;
-		case BPF_LD | BPF_IMM:
-			a = op->k;
-			break;
-		case BPF_LDX | BPF_IMM:
-			x = op->k;
-			break;
-		case BPF_LD | BPF_W | BPF_LEN:
-			a = sizeof *data;
-			break;
-		case BPF_LDX | BPF_W | BPF_LEN:
-			x = sizeof *data;
-			break;
-		case BPF_LD | BPF_MEM:
-		case BPF_LDX | BPF_MEM:
 		case BPF_ST:
 		case BPF_STX:
-			if (op->k >= BPF_MEMWORDS)
-				return SECCOMP_RET_KILL_PROCESS;
-			if (BPF_CLASS(op->code) == BPF_LD)
-				a = memory[op->k];
-			else if (BPF_CLASS(op->code) == BPF_LDX)
-				x = memory[op->k];
+			fine = store(&m, op);
+			break;
+		case BPF_ALU:
+			fine = calculate(&m, op);
+			break;
+		case BPF_JMP:
+			over = jump(&m, op, count - at);
+			fine = over < count - at;
+			at += fine ? over : 0;
+			break;
+		case BPF_RET:
+			return BPF_RVAL(op->code) == BPF_A ? m.a : op->k;
+		default: /* BPF_MISC */
+			if (BPF_MISCOP(op->code) == BPF_TAX)
+				m.x = m.a;
 			else
-				memory[op->k] = BPF_CLASS(op->code) == BPF_ST ? a : x;
-			break;
-		case BPF_MISC | BPF_TAX:
-			x = a;
-			break;
-		case BPF_MISC | BPF_TXA:
-			a = x;
-			break;
-		case BPF_RET | BPF_K:
-			return op->k;
-		case BPF_RET | BPF_A:
-			return a;
-		case BPF_JMP | BPF_JA:
-			if (op->k >= count - at)
-				return SECCOMP_RET_KILL_PROCESS;
-			at += op->k;
-			break;
-		case BPF_JMP | BPF_JEQ | BPF_K:
-		case BPF_JMP | BPF_JEQ | BPF_X:
-			jumps = a == by;
-			break;
-		case BPF_JMP | BPF_JGT | BPF_K:
-		case BPF_JMP | BPF_JGT | BPF_X:
-			jumps = a > by;
-			break;
-		case BPF_JMP | BPF_JGE | BPF_K:
-		case BPF_JMP | BPF_JGE | BPF_X:
-			jumps = a >= by;
-			break;
-		case BPF_JMP | BPF_JSET | BPF_K:
-		case BPF_JMP | BPF_JSET | BPF_X:
-			jumps = (a & by) != 0;
-			break;
-		case BPF_ALU | BPF_AND | BPF_K:
-		case BPF_ALU | BPF_AND | BPF_X:
-			a &= by;
-			break;
-		case BPF_ALU | BPF_OR | BPF_K:
-		case BPF_ALU | BPF_OR | BPF_X:
-			a |= by;
-			break;
-		case BPF_ALU | BPF_XOR | BPF_K:
-		case BPF_ALU | BPF_XOR | BPF_X:
-			a ^= by;
-			break;
-		case BPF_ALU | BPF_ADD | BPF_K:
-		case BPF_ALU | BPF_ADD | BPF_X:
-			a += by;
-			break;
-		case BPF_ALU | BPF_SUB | BPF_K:
-		case BPF_ALU | BPF_SUB | BPF_X:
-			a -= by;
-			break;
-		case BPF_ALU | BPF_LSH | BPF_K:
-		case BPF_ALU | BPF_LSH | BPF_X:
-			a = by < 32 ? a << by : 0;
-			break;
-		case BPF_ALU | BPF_RSH | BPF_K:
-		case BPF_ALU | BPF_RSH | BPF_X:
-			a = by < 32 ? a >> by : 0;
-			break;
-		case BPF_ALU | BPF_NEG:
-			a = 0 - a;
-			break;
-		default: /* multiplying and dividing: no filter that we have seen */
-			return SECCOMP_RET_KILL_PROCESS;
+				m.a = m.x;
 		}
-		if (BPF_CLASS(op->code) == BPF_JMP && BPF_OP(op->code) != BPF_JA)
-			at += jumps ? op->jt : op->jf;
+		if (!fine)
+			return SECCOMP_RET_KILL_PROCESS;
 	}
 	return SECCOMP_RET_KILL_PROCESS; /* it ran off its end */
 }

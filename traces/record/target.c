@@ -530,8 +530,8 @@ int rh_target_open(struct rh_target *target, int pid, const char *shim, struct r
 		if (number_of_status(pid, "Seccomp:") <= 0)
 			return 0;
 		rh_fail(err, RH_ABSENT,
-			"process %d has put itself under a filter of system calls while its recorder "
-			"slept; start it under reheap record",
+			"process %d has put itself under a filter of system calls while its "
+			"recorder slept; start it under reheap record",
 			pid);
 		goto fail;
 	}

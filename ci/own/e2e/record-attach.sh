@@ -191,6 +191,100 @@ else
 	kill $program 2>/dev/null
 fi
 
+# It becomes program after program by exec while we attach: the last is recorded.
+cat >execs.c <<'EOF'
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+	char left[20];
+	int more = atoi(argv[1]);
+	for (int i = 0; i < 1000; i++)
+		free(malloc(10));
+	snprintf(left, sizeof left, "%d", more - 1);
+	if (more && access("execs.enough", F_OK) != 0)
+		execl("/proc/self/exe", argv[0], left, (char *)NULL);
+	while (access("execs.over", F_OK) != 0) {
+		free(malloc(50));
+		usleep(1000);
+	}
+	return 7;
+}
+EOF
+if gcc -w execs.c -o execs; then
+	for round in 1 2 3; do
+		rm -f execs.enough execs.over execs.rht
+		./execs 1000000 &
+		program=$!
+		until_true grep -qx exe /proc/$program/comm # by its second exec
+		{ sleep 0.0$round && touch execs.enough; } &
+		"$reheap" record --pid $program --duration 0.3 -o execs.rht 2>said.txt
+		ok "one that becomes others as we come ($round) is recorded" \
+			test $? = 0 -a "$(count alloc execs.rht)" -gt 0
+		touch execs.enough execs.over
+		wait $program
+		ok 'and ends as ever' test $? = 7
+	done
+fi
+# Calls that a stop ends with EINTR: the program must not see it. `waits HOW` for 3 s at least.
+cat >waits.c <<'EOF'
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ipc.h>
+#include <sys/sem.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+	struct timespec began, end, time = { 3, 0 };
+	struct timeval same = { 3, 0 };
+	struct epoll_event event;
+	struct sembuf down = { 0, -1, 0 };
+	int ends[2], sem = semget(IPC_PRIVATE, 1, 0600), epoll = epoll_create1(0), got = -1, want = EAGAIN;
+	sigset_t set;
+	char byte;
+	free(malloc(argc));
+	sigemptyset(&set), sigaddset(&set, SIGUSR1), sigprocmask(SIG_BLOCK, &set, NULL);
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) || sem < 0 || epoll < 0)
+		return 9;
+	setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &same, sizeof same);
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	if (strcmp(argv[1], "epoll") == 0)
+		got = epoll_wait(epoll, &event, 1, 3000) - 1, errno = got == -1 ? EAGAIN : errno;
+	else if (strcmp(argv[1], "socket") == 0)
+		got = recv(ends[0], &byte, 1, 0);
+	else if (strcmp(argv[1], "semaphore") == 0)
+		got = semtimedop(sem, &down, 1, &time);
+	else if (strcmp(argv[1], "signal") == 0)
+		got = sigtimedwait(&set, NULL, &time);
+	else if (strcmp(argv[1], "poll") == 0)
+		got = poll(NULL, 0, 3000) - 1, errno = got == -1 ? EAGAIN : errno;
+	want = got != -1 || errno != want;
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	semctl(sem, 0, IPC_RMID);
+	return want || (end.tv_sec - began.tv_sec) * 1000 + (end.tv_nsec - began.tv_nsec) / 1000000 < 2990;
+}
+EOF
+if gcc -w waits.c -o waits; then
+	for how in epoll socket semaphore signal poll; do
+		./waits $how &
+		program=$!
+		until_true grep -qE ' 0x' /proc/$program/syscall # it is in a system call, and its own
+		until_true grep -qx waits /proc/$program/comm
+		sleep 0.3
+		"$reheap" record -q --pid $program --duration 0.1 -o waits.rht 2>/dev/null
+		wait $program
+		ok "a process that waits ($how) is not woken" test $? = 0
+	done
+fi
 # Under a filter of system calls, as every container: what it forbids decides. `filter MODE PROGRAM...`
 cat >filter.c <<'EOF'
 #include <linux/filter.h>
