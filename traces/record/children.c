@@ -386,19 +386,21 @@ int rh_children_look(struct rh_children *children, const struct rh_drain *drain,
 }
 
 /* Where processes have other numbers for themselves, one that is gone cannot be told from them. */
-static bool has_namespaces(const struct rh_drain *drain)
+static bool has_namespaces(const struct rh_children *children, const struct rh_drain *drain)
 {
 	for (size_t i = 0; i < drain->image_count; i++)
-		if (drain->images[i].pid != drain->images[i].inner)
+		if (drain->images[i].pid != drain->images[i].inner ||
+		    !rh_kin_has(children->kin, drain->images[i].pid))
 			return true;
 	return false;
 }
 
-static bool was_recorded(const struct rh_child *child, const struct rh_drain *drain)
+static bool was_recorded(const struct rh_children *children, const struct rh_child *child,
+			 const struct rh_drain *drain)
 {
 	if (child->why == RH_KID_BELOW || child->why == RH_KID_GONE)
 		return rh_children_recorded_later(child, drain) ||
-		       (child->why == RH_KID_GONE && has_namespaces(drain));
+		       (child->why == RH_KID_GONE && has_namespaces(children, drain));
 	return child->why == RH_KID_RECORDED;
 }
 
@@ -409,7 +411,7 @@ void rh_children_settle(struct rh_children *children, const struct rh_drain *dra
 	for (size_t i = 0; i < children->count; i++) {
 		const struct rh_child *child = &children->rows[i];
 
-		if (was_recorded(child, drain))
+		if (was_recorded(children, child, drain))
 			continue;
 		children->rows[kept++] = *child;
 	}

@@ -260,6 +260,11 @@ bool rh_kin_works(struct rh_kin *kin)
 	return works;
 }
 
+bool rh_kin_has(const struct rh_kin *kin, int pid)
+{
+	return !kin || is_ours(kin, pid);
+}
+
 void rh_kin_close(struct rh_kin *kin)
 {
 	if (!kin)

@@ -42,6 +42,8 @@ void rh_kin_begin(struct rh_kin *kin);
 size_t rh_kin_take(struct rh_kin *kin, bool last, const struct rh_kin_event **events);
 /* Whether it works: an event of ours has arrived. */
 bool rh_kin_works(struct rh_kin *kin);
+/* After the last take: whether a process of ours has, or had, that number. */
+bool rh_kin_has(const struct rh_kin *kin, int pid);
 void rh_kin_close(struct rh_kin *kin); /* NULL is fine */
 
 #endif

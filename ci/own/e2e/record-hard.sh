@@ -52,6 +52,23 @@ else
 	skip 'a PID namespace with a /proc of its own' 'needs the right to unshare'
 fi
 
+# bubblewrap: namespaces of its own, the parent's end is the end of all.
+box=(bwrap --ro-bind / / --dev /dev --proc /proc --unshare-pid --unshare-ipc --die-with-parent)
+if command -v bwrap >/dev/null && "${box[@]}" true 2>/dev/null; then
+	is_exit 3 'in bubblewrap: the exit status' \
+		"$reheap" record -f -o b.rht -- "${box[@]}" sh -c "'$hard' many 1000 && exit 3"
+	holds 1000 'is recorded' "$(sed -n 's/.* \(b\.[0-9.]*rht\): .* of [0-9]* .*record_hard;.*/\1/p' .err)"
+	is_exit 0 'in bubblewrap without an environment' \
+		"$reheap" record -f -o c.rht -- "${box[@]}" --clearenv "$hard" many 1000
+	ok 'it is named, once' test "$(grep -c 'child.*not recorded: its environment was' .err)$(
+		grep -c 'child [0-9].*not recorded: ' .err)" = 11
+	is_exit 0 'begun in bubblewrap' "${box[@]}" --bind "$temp" "$temp" \
+		"$reheap" record -o "$temp/i.rht" -- "$hard" many 1000
+	holds 1000 'is recorded' i.rht
+else
+	skip 'in bubblewrap' 'there is none, or it may not'
+fi
+
 for mode in strict filter bare late; do
 	"$hard" $mode 10 >/dev/null
 	if [ $? = 77 ]; then
