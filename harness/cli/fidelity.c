@@ -49,6 +49,10 @@ static void judge_goals(const struct rh_whatif *whatif, struct setting *setting)
 			 "the program set GOGC or a limit itself, %" PRIu32
 			 " times (goals that changed without a collection)",
 			 whatif->goals_set);
+	else if (whatif->limit != WHATIF_OFF && whatif->limit)
+		snprintf(
+			setting->no_goals, sizeof(setting->no_goals),
+			"a limit also counts what is mapped and not heap, of which no event tells");
 	else if (whatif->goals_odd)
 		snprintf(setting->no_goals, sizeof(setting->no_goals),
 			 "%" PRIu32 " of %" PRIu32 " are not of GOGC=%" PRIu64

@@ -156,6 +156,9 @@ static int find_start(struct replay *replay, const char *trial, struct rh_err *e
 		if (rh_start_find(&replay->start, &replay->steps, trial, err) < 0)
 			return -1;
 		if (replay->has_trims &&
+		    rh_stack_start_by_places(&replay->steps, &replay->start, err) < 0)
+			return -1;
+		if (replay->has_trims &&
 		    rh_stack_races(&replay->steps, &replay->start, &races, err) < 0)
 			return -1;
 		replay->out->stacks_put += races.moved;

@@ -28,7 +28,15 @@
 enum {
 	OTHERS_MAX = 16,
 	LATER_MAX = 256,     /* steps between the two of a pair */
+	ASKED_MAX = 1 << 14, /* steps by which a start is judged */
 	SHOWN_MAX = 1 << 12, /* steps in which the stacks of a refill may show themselves */
+};
+
+/* Numbers of one order, looked for by steps up to a certain one. */
+struct start_choice {
+	unsigned of;
+	size_t until;
+	int64_t misses;
 };
 
 struct races {
@@ -36,6 +44,7 @@ struct races {
 	struct span_pool pool[POOLED_ORDERS];
 	unsigned open; /* cycles */
 	struct stack_races out;
+	bool asks; /* how well a start agrees: nothing is moved */
 };
 
 static uint32_t half(unsigned of)
@@ -249,6 +258,8 @@ static bool settle(struct races *races, size_t at, uint32_t keep)
 	bool releases = keep != NO_SPAN;
 	struct handed now, after;
 
+	if (races->asks)
+		return false;
 	rh_span_pool_predict(pool, &none, &now);
 	if (releases) {
 		add_released(&mine, &pool->cached[step->lane], keep);
@@ -436,6 +447,12 @@ static int begin(struct races *races, const struct stack_start *start, struct rh
 	return 0;
 }
 
+static void end(struct races *races)
+{
+	for (unsigned of = 0; of < POOLED_ORDERS; of++)
+		rh_span_pool_close(&races->pool[of]);
+}
+
 int rh_stack_races(struct steps *steps, const struct stack_start *start, struct stack_races *out,
 		   struct rh_err *err)
 {
@@ -444,8 +461,69 @@ int rh_stack_races(struct steps *steps, const struct stack_start *start, struct 
 
 	for (size_t i = 0; i < steps->count && result >= 0 && steps->lanes > 1; i += result == 0)
 		result = go(&races, i, err);
-	for (unsigned of = 0; of < POOLED_ORDERS; of++)
-		rh_span_pool_close(&races.pool[of]);
+	end(&races);
 	*out = races.out;
 	return result < 0 ? -1 : 0;
+}
+
+/* ---- the start by the places of what came after it ---- */
+
+/* Refills of one order, up to a step, that did not take what was in front; -1. */
+static int64_t misses(struct steps *steps, const struct stack_start *start, unsigned of,
+		      size_t until, struct rh_err *err)
+{
+	struct races races = { .steps = steps, .asks = true };
+	int result = begin(&races, start, err);
+
+	for (size_t i = 0; i < until && result >= 0; i++)
+		if ((steps->of[i].kind != STEP_ALLOC && steps->of[i].kind != STEP_FREE) ||
+		    uses_cache(&steps->of[i], of))
+			result = go(&races, i, err);
+	end(&races);
+	return result < 0 ? -1 : (int64_t)(races.out.open + races.out.wrong);
+}
+
+/* Another number of stacks in the cache of a lane, if with it fewer refills miss. */
+static int try_lane(struct steps *steps, struct stack_start *start, struct start_choice *choice,
+		    uint32_t lane, struct rh_err *err)
+{
+	uint32_t *cached = &start->order[choice->of].cached[lane], best = *cached;
+
+	for (uint32_t n = 0; n <= rh_start_slots(choice->of) && choice->misses > 0; n++) {
+		int64_t got;
+
+		*cached = n;
+		if (!rh_start_possible(start, choice->of, steps->lanes, err))
+			continue;
+		got = misses(steps, start, choice->of, choice->until, err);
+		if (got < 0)
+			return -1;
+		if (got < choice->misses) {
+			choice->misses = got;
+			best = n;
+		}
+	}
+	*cached = best;
+	return 0;
+}
+
+int rh_stack_start_by_places(struct steps *steps, struct stack_start *start, struct rh_err *err)
+{
+	size_t until = 0;
+
+	while (until < steps->count && until < ASKED_MAX && steps->of[until].kind != STEP_GC_END)
+		until++;
+	for (unsigned of = 0; of < POOLED_ORDERS; of++) {
+		struct start_choice choice = { .of = of, .until = until };
+
+		if (!start->order[of].span_count)
+			continue;
+		choice.misses = misses(steps, start, of, until, err);
+		if (choice.misses < 0)
+			return -1;
+		for (uint32_t lane = 0; lane < steps->lanes && lane < OTHERS_MAX; lane++)
+			if (try_lane(steps, start, &choice, lane, err) < 0)
+				return -1;
+	}
+	return 0;
 }

@@ -168,15 +168,18 @@ struct making {
 	void **tasks;	  /* slots of every span */
 	uint32_t *next;	  /* by span: the first of its tasks without a role yet */
 	uint32_t *left;	  /* by span: free stacks in the pool, once all caches are full */
-	uint32_t *wanted; /* by span: of these, first used from the pool */
+	uint32_t *wanted; /* by span: of these, used from the pool before the first cycle ended */
 	uint32_t *queue;  /* spans in the pool, the first in front */
 	uint32_t queued;
+	bool *listed;		  /* by span: in the queue */
 	uint32_t *label, *labels; /* by lane: spans of its cached stacks, first out first */
 };
 
 /* Without making anything. 1: done, 0: there cannot have been such a state, -1. */
 int rh_start_plan(struct making *making, const struct stack_start *start, unsigned of,
 		  uint32_t lanes, struct rh_err *err);
+bool rh_start_possible(const struct stack_start *start, unsigned of, uint32_t lanes,
+		       struct rh_err *err);
 void rh_start_plan_close(struct making *making);
 void rh_start_close(struct stack_start *start);
 
@@ -193,6 +196,10 @@ struct stack_races {
  * show. */
 int rh_stack_races(struct steps *steps, const struct stack_start *start, struct stack_races *out,
 		   struct rh_err *err);
+
+/* Numbers of cached stacks with which fewer refills miss, up to the first cycle's end: find.c
+ * compares counts of spans, and several starts may have the same. */
+int rh_stack_start_by_places(struct steps *steps, struct stack_start *start, struct rh_err *err);
 
 /* ---- find.c ---- */
 

@@ -212,6 +212,7 @@ void rh_start_plan_close(struct making *making)
 	free(making->left);
 	free(making->wanted);
 	free(making->queue);
+	free(making->listed);
 	free(making->label);
 	free(making->labels);
 }
@@ -230,10 +231,11 @@ static int open_making(struct making *making, const struct stack_start *start, u
 	making->left = calloc(room, sizeof(*making->left));
 	making->wanted = calloc(room, sizeof(*making->wanted));
 	making->queue = calloc(room, sizeof(*making->queue));
+	making->listed = calloc(room, sizeof(*making->listed));
 	making->labels = calloc(lanes, sizeof(*making->labels));
 	making->label = calloc(lanes, CACHED_MAX * sizeof(*making->label));
 	if (!making->tasks || !making->next || !making->left || !making->wanted || !making->queue ||
-	    !making->labels || !making->label)
+	    !making->listed || !making->labels || !making->label)
 		return rh_no_memory(err, memory_for);
 	for (uint32_t s = 0; s < spans; s++)
 		making->left[s] = free_then(&order->spans[s], of, making->slots);
@@ -251,8 +253,11 @@ static void place_use(struct making *making, const struct first_use *use)
 		making->left[use->span]--;
 		return;
 	}
-	if (!making->wanted[use->span]++)
+	/* Used after the first cycle only: it may have come to the pool from a cache. */
+	making->wanted[use->span] += use->cacheable;
+	if (!making->listed[use->span])
 		making->queue[making->queued++] = use->span;
+	making->listed[use->span] = true;
 }
 
 /* Cached stacks that were never used. False: there are not that many. */
@@ -334,12 +339,22 @@ int rh_start_plan(struct making *making, const struct stack_start *start, unsign
 	/* Spans nobody used again were behind all others. One with all its stacks in the pool
 	 * would have been given back. */
 	for (uint32_t s = 0; s < making->spans; s++) {
-		if (making->left[s] && !making->wanted[s])
+		if (making->left[s] && !making->listed[s])
 			making->queue[making->queued++] = s;
 		if (making->left[s] == making->slots)
 			return 0;
 	}
 	return 1;
+}
+
+bool rh_start_possible(const struct stack_start *start, unsigned of, uint32_t lanes,
+		       struct rh_err *err)
+{
+	struct making making = { 0 };
+	int planned = rh_start_plan(&making, start, of, lanes, err);
+
+	rh_start_plan_close(&making);
+	return planned > 0;
 }
 
 /* All but the caches. 1: done, 0: there cannot have been such a state, -1. */

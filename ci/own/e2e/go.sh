@@ -116,6 +116,30 @@ is_exit 6 "a trace that is cut off is imported as far as it goes" \
 says 'made.trace was cut off' "and the error says so"
 ok "the account says what is missing" grep -q 'cut off .*dropped' "$temp/.out"
 is_exit 0 "the result is a whole trace" "$reheap" info m.rht
+# Cut at twenty places: a trace or a refusal, as documented, and nothing that the whole did not have.
+objects_in() {
+	"$reheap" info "$1" >info.txt && awk '$1 == "alloc" { print $2; exit }' info.txt
+}
+cut_everywhere() { # TRACE
+	local bytes whole code i some
+	bytes=$(stat -c %s "$1")
+	"$reheap" import go "$1" -o whole.rht >/dev/null 2>&1
+	whole=$(objects_in whole.rht)
+	[ -n "$whole" ] || return 1
+	for i in $(seq 1 20); do
+		head -c $((bytes * i / 21 + i)) "$1" >part.trace
+		rm -f part.rht
+		code=0
+		"$reheap" import go part.trace -o part.rht >/dev/null 2>&1 || code=$?
+		case $code in
+		0 | 6) some=$(objects_in part.rht) && [ "${some:-0}" -le "$whole" ] || return 1 ;;
+		65) [ ! -e part.rht ] || return 1 ;;
+		*) return 1 ;;
+		esac
+	done
+}
+ok "a trace cut at twenty places invents nothing" cut_everywhere \
+	"$root/traces/test/seeds/import-go/c1dd427b0e34f3a3886ca1e08fe5e8fb9b185e11"
 is_exit 66 "no service" "$reheap" record-go --pprof http://127.0.0.1:1 -o o.rht
 says '127.0.0.1:1' "and says where"
 
@@ -127,6 +151,7 @@ if [ -x "$go" ] && "$go" version | grep -q -E 'go1\.(2[3-9]|[3-9][0-9])'; then
 	(cd gosrc && "$go" build -o ../workers-bin ./workers)
 	is_exit 0 "record-go finds the trace that a program writes" \
 		"$reheap" record-go -o w.rht -- ./workers-bin w.trace 500
+	ok "nor does this one, wherever it is cut" cut_everywhere w.trace
 	is_exit 0 "the environment it ran in is noted" env GOGC=50 GOMEMLIMIT=64MiB \
 		"$reheap" record-go -o e.rht --trace-file e.trace -- ./workers-bin e.trace 8000
 	"$reheap" whatif e.rht >e.txt
