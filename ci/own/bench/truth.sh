@@ -277,7 +277,7 @@ awk -v table="$out/rows.md" -v halves="$halves" -v counts_in="${COUNTS-}/" -v ro
 	/^observed/ { field = "" }
 	/^Brackets: / && !only_counts { # their level: what is significant by chance
 		match($0, /[0-9.]+ %/)
-		chance += times_of[program] * (1 - substr($0, RSTART, RLENGTH - 2) / 100)
+		if (rounds >= 6) chance += times_of[program] * (1 - substr($0, RSTART, RLENGTH - 2) / 100)
 	}
 	field == "" || NF < 7 || $1 == "backend" { next }
 	{
