@@ -1,6 +1,7 @@
 /*
  * validate.c - reheap validate: predicted next to observed, as a table.
  */
+#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -304,6 +305,21 @@ static int validate(const struct validate_opts *o, const char *trace, char **arg
 	return result;
 }
 
+/* A program that becomes another one has a trace of each, and a recording that was cut off leaves
+ * its capture: all go. */
+static void clear_away(const char *dir)
+{
+	DIR *listed = opendir(dir);
+	const struct dirent *entry;
+
+	while (listed && (entry = readdir(listed)))
+		if (entry->d_name[0] != '.')
+			unlinkat(dirfd(listed), entry->d_name, 0);
+	if (listed)
+		closedir(listed);
+	rmdir(dir);
+}
+
 static enum rh_exit run_validate(const void *opaque, int argc, char **argv, struct rh_err *err)
 {
 	const struct validate_opts *o = opaque;
@@ -321,8 +337,7 @@ static enum rh_exit run_validate(const void *opaque, int argc, char **argv, stru
 	code = validate(o, o->trace ? o->trace : trace, argv, &v, err) < 0 ? err->code
 	       : any_off(&v)						   ? RH_FAILED
 									   : RH_OK;
-	unlink(trace);
-	rmdir(dir);
+	clear_away(dir);
 	rh_validate_free(&v);
 	rh_interrupts_obey();
 	return code;

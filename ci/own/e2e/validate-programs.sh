@@ -185,6 +185,20 @@ says 'the driver ended before|made [0-9]+ heap calls|takes [0-9]+ ms' 'with the 
 is_exit 1 'so is a program that does not end' "$reheap" validate -q --reps 1 --timeout 3s \
 	--backend libc,busy=./busy.so -- ./job s
 says 'job did not end in time' 'with the reason'
+cat >becomes.c <<'END'
+#include <stdlib.h>
+#include <unistd.h>
+int main(void)
+{
+	free(malloc(100));
+	return execl("./job", "job", "nn", (char *)NULL);
+}
+END
+cc -O0 becomes.c -o becomes
+mkdir temporary
+TMPDIR=$PWD/temporary validate --backend libc,busy=./busy.so -- ./becomes
+ok "a program that becomes another one leaves nothing in TMPDIR ($(ls temporary | xargs))" \
+	test -z "$(ls temporary)"
 long=$(printf 'n%.0s' $(seq 200))
 cp job "$long"
 ok 'names may be long' validate --backend libc,busy=./busy.so -- "./$long" nn
