@@ -134,7 +134,11 @@ static void order_across_threads(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof lanes / sizeof lanes[0]; i++) {
-		assert_int_equal(record_helper(NULL, "pass", lanes[i], PASSES, NULL), 0);
+		/* Calls are lost, and that is said, where the recorder has no CPU for a second, as
+		 * behind other work on a full machine: then once more. */
+		for (int tries = 0;
+		     tries == 0 || (tries < 5 && note_count(out_path, "drop.ring_full")); tries++)
+			assert_int_equal(record_helper(NULL, "pass", lanes[i], PASSES, NULL), 0);
 		count_trace(out_path, &counts);
 		assert_int_equal(counts.foreign, 0);
 		assert_true(counts.died[0] > 0 && counts.born[128] == 1);

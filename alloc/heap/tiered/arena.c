@@ -183,13 +183,17 @@ static bool wants_huge(const struct rh_heap *heap)
 static bool open_up(struct rh_heap *heap, uintptr_t start, size_t bytes)
 {
 	struct arenas *arenas = &heap->arenas;
+	bool asked = start >= arenas->huge_from && start < arenas->huge_end;
 
-	if (start >= arenas->huge_end && wants_huge(heap)) {
+	/* Asked of each arena: where the system chose its place, the next may lie below. */
+	if (!asked && wants_huge(heap)) {
 		(void)madvise((void *)start, arenas->end - start, MADV_HUGEPAGE);
+		arenas->huge_from = start;
 		arenas->huge_end = arenas->end;
+		asked = true;
 	}
 	/* A new mapping would forget it. */
-	if (start < arenas->huge_end)
+	if (asked)
 		return mprotect((void *)start, bytes, PROT_READ | PROT_WRITE) == 0;
 	/* As Go's sysMap does. MAP_NORESERVE is given again, or strict overcommit
 	 * would count all that is grown and not only what is touched. */

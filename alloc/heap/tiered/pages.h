@@ -76,9 +76,9 @@ static inline struct page_chunk *rh_chunk_at(const struct page_heap *pages, uint
 }
 
 struct arenas {
-	uintptr_t at, end;  /* reserved, not yet grown into */
-	uintptr_t huge_end; /* up to there huge pages were asked for */
-	uintptr_t next;	    /* where the next arena is hoped for */
+	uintptr_t at, end;	       /* reserved, not yet grown into */
+	uintptr_t huge_from, huge_end; /* between these huge pages were asked for, last */
+	uintptr_t next;		       /* where the next arena is hoped for */
 	uint64_t reserved_bytes, grown_bytes;
 	uint16_t *zero_from;	       /* per arena: first page never handed out */
 	_Atomic uint64_t *page_in_use; /* bit of the first page of each heap span;
