@@ -114,7 +114,7 @@ for file in ci/policy.json ci/github/* ci/gitlab/*; do
 done
 
 for file in README.md LICENSE ci/NEWS.md ci/gate/GATE.md traces/format/FORMAT.md \
-	harness/METHOD.md harness/cli/COOKBOOK.md harness/cli/QUESTIONS.md harness/matrix/MATRIX.md \
+	harness/METHOD.md harness/TRUTH.md harness/cli/COOKBOOK.md harness/cli/QUESTIONS.md harness/matrix/MATRIX.md \
 	harness/result/RESULT.md plots/README.md traces/corpus/README.md traces/record/HOWTO.md; do
 	name=${file##*/}
 	case $file in
