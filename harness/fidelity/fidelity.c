@@ -26,17 +26,15 @@
 #include "alloc/base/goversions.h"
 #include "alloc/base/grow.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum {
-	BATCH = 1024,
-	START_ROUNDS =
-		4, /* of finding the start and the order of steps; the last 2 change little */
-};
+/* Rounds of finding the start and the order of steps; the last two change little. */
+enum { BATCH = 1024, START_ROUNDS = 4 };
 
 /* Only recorded shrinks are replayed: see above. */
 #define BY_TASK	 "threads=off:shrink=off"
@@ -394,13 +392,15 @@ static int cycle(struct replay *replay, const struct rh_event *event, struct rh_
 	return 0;
 }
 
+/* There is one for each stack event of the trace: scan.c read the same ones. */
 static const struct step *next_step(struct replay *replay)
 {
 	const struct step *step;
 
-	do
+	do {
+		assert(replay->step_at < replay->steps.count);
 		step = &replay->steps.of[replay->step_at++];
-	while (step->kind != STEP_ALLOC && step->kind != STEP_FREE);
+	} while (step->kind != STEP_ALLOC && step->kind != STEP_FREE);
 	return step;
 }
 
