@@ -144,7 +144,8 @@ static void *hold_long(void *arg)
 	return NULL;
 }
 
-/* True when nobody slept for ever and no turn was lost. */
+/* True when nobody slept for ever and no turn was lost. The lock is held until all are asleep or
+ * about to be: where threads start slowly, each could be done before the next one comes. */
 static bool many_sleep(void)
 {
 	pthread_t thread[SLEEPERS];
@@ -152,14 +153,18 @@ static bool many_sleep(void)
 
 	rh_lock_init(&shared, &low, 0);
 	counter = 0;
+	rh_lock(&shared);
 	for (int i = 0; i < SLEEPERS; i++)
 		if (pthread_create(&thread[i], NULL, hold_long, NULL) != 0)
 			return false;
+	while (atomic_load(&shared.sleepers) < SLEEPERS)
+		sched_yield();
+	rh_unlock(&shared);
 	for (int i = 0; i < SLEEPERS; i++)
 		pthread_join(thread[i], NULL);
 	rh_lock_read(&shared, &stats);
-	return counter == SLEEPERS * TURNS && stats.acquired == counter && stats.contended &&
-	       atomic_load(&shared.sleepers) == 0;
+	return counter == SLEEPERS * TURNS && stats.acquired == counter + 1 &&
+	       stats.contended >= SLEEPERS && atomic_load(&shared.sleepers) == 0;
 }
 
 static void every_sleeper_is_woken(void **state)
