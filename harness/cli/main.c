@@ -1,7 +1,9 @@
 /*
  * main.c - finds the command, fills its options, runs it, reports its error.
  */
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +11,7 @@
 
 #include "alloc/base/cells.h"
 #include "harness/cli/command.h"
+#include "alloc/base/os.h"
 #include "alloc/base/progress.h"
 #include "harness/cli/usage.h"
 #include "alloc/base/printable.h"
@@ -30,10 +33,34 @@ static int report(const char *name, enum rh_exit code, const struct rh_err *err)
 	return code;
 }
 
-/* A result that could not be written is a failure, also when stdout is a full disk. */
-static enum rh_exit close_stdout(enum rh_exit code)
+/* Not by errno: the write that failed may be long ago. */
+static bool reader_gone(void)
 {
-	if (fflush(stdout) != 0 || ferror(stdout)) {
+	struct pollfd out = { .fd = STDOUT_FILENO };
+
+	return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
+}
+
+/* Any command may have `| head` behind it: what has nobody to read it is no error, and ends us as
+ * it ends other filters, but only here, when the command has cleaned up. A verdict stays one. */
+static void end_without_reader(enum rh_exit code, const struct rh_err *err)
+{
+	bool of_writing = code == RH_IO && strstr(err->text, rh_errno_text(EPIPE));
+
+	if (rh_sigpipe_ignored || (code != RH_OK && !of_writing))
+		return;
+	signal(SIGPIPE, SIG_DFL);
+	raise(SIGPIPE);
+}
+
+/* A result that could not be written is a failure, also when stdout is a full disk. */
+static enum rh_exit close_stdout(enum rh_exit code, const struct rh_err *err)
+{
+	bool written = fflush(stdout) == 0 && !ferror(stdout);
+
+	if ((!written || code == RH_IO) && reader_gone())
+		end_without_reader(code, err);
+	if (!written) {
 		fprintf(stderr, "reheap: standard output cannot be written\n");
 		return code == RH_OK ? RH_IO : code;
 	}
@@ -166,11 +193,11 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
 		rh_help_all(stdout);
-		return close_stdout(RH_OK);
+		return close_stdout(RH_OK, &err);
 	}
 	if (strcmp(argv[1], "--version") == 0) {
 		rh_help_version(stdout);
-		return close_stdout(RH_OK);
+		return close_stdout(RH_OK, &err);
 	}
 	command = find_command(argv[1]);
 	if (!command) {
@@ -181,6 +208,6 @@ int main(int argc, char **argv)
 	if (take_common(command, &argc, argv + 1, &err) < 0)
 		return report(command->name, RH_USAGE, &err);
 	code = run_command(command, argc, argv + 1, &err);
-	code = close_stdout(code);
+	code = close_stdout(code, &err);
 	return code == RH_OK ? RH_OK : report(command->name, code, &err);
 }

@@ -93,6 +93,34 @@ for what in backends importers generators probes; do
 	ok "list $what" "$reheap" list $what
 done
 is_exit 2 'list of something unknown' "$reheap" list unicorns
+# A reader that is gone before the first word (`reheap tour | head`): no error, the end of a filter.
+mkfifo reader
+cat >gone.sh <<'EOF'
+exec 8<>reader 9>reader 8<&-
+exec "$@" >&9 9>&-
+EOF
+"$reheap" gen churn -o gone.rht events=2000 lanes=1
+"$reheap" export text gone.rht -o gone.txt
+go=$root/traces/corpus/go/workers.rht
+while read -r -a words; do
+	is_exit 141 "nobody reads reheap ${words[*]:0:3}" bash gone.sh "$reheap" "${words[@]}"
+	ok 'and nothing is said' test ! -s "$temp/.err"
+done <<EOF
+--help
+--version
+tour
+list profiles
+list schema
+info gone.rht
+export text gone.rht
+gen churn -o - events=2000
+import text gone.txt -o -
+whatif --quick $go
+whatif --quick --json $go
+fidelity --no-oracle $go
+EOF
+is_exit 74 'where the caller ignores the signal, it is one' bash -c \
+	"trap '' PIPE; exec bash gone.sh '$reheap' tour"
 is_exit 74 'a full standard output is an error' bash -c "'$reheap' --help >/dev/full"
 
 case $build in
