@@ -69,7 +69,7 @@ static void busy_spans(const struct rh_heap *heap, rh_stat_fn *emit, void *ctx)
 
 static void central_lists(const struct rh_heap *heap, rh_stat_fn *emit, void *ctx)
 {
-	char name[48];
+	char name[64], class[28];
 
 	for (unsigned spc = 2; spc < TIER_SPC_MAX; spc++) {
 		const struct mcentral *central = &heap->central[spc];
@@ -78,11 +78,13 @@ static void central_lists(const struct rh_heap *heap, rh_stat_fn *emit, void *ct
 				   : spc & 1			? ".noscan"
 								: ".scan";
 
-		snprintf(name, sizeof(name), "mcentral[%u%s].nonempty",
+		/* As in the statistics of classes: a bare number looks like Go's index of a class,
+		 * a bare index like bytes. */
+		snprintf(class, sizeof(class), "class%02u.%u%s", spc >> 1,
 			 heap->classes.of[spc].elem_bytes, kind);
+		snprintf(name, sizeof(name), "mcentral[%s].nonempty", class);
 		report_count(emit, ctx, name, central->nonempty.count);
-		snprintf(name, sizeof(name), "mcentral[%u%s].empty",
-			 heap->classes.of[spc].elem_bytes, kind);
+		snprintf(name, sizeof(name), "mcentral[%s].empty", class);
 		report_count(emit, ctx, name, central->empty.count);
 	}
 }
