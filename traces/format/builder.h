@@ -5,7 +5,7 @@
 #ifndef RH_BUILDER_H
 #define RH_BUILDER_H
 
-#include "traces/format/map.h"
+#include "traces/format/addresses.h"
 #include "traces/format/repair.h"
 
 enum {
@@ -41,8 +41,8 @@ struct rh_build {
 	struct rh_trace_out *out;
 	rh_build_put_fn *put; /* where events go instead; NULL: to out */
 	void *put_to;
-	struct rh_map objects; /* address -> object id */
-	struct rh_map lanes;   /* thread -> lane */
+	struct rh_blocks objects; /* address -> object id */
+	struct rh_map lanes;	  /* thread -> lane */
 	uint64_t births;
 	struct rh_event batch[RH_BUILD_BATCH]; /* go out together: rh_trace_put looks ahead */
 	size_t batched, batch_full;

@@ -48,7 +48,7 @@ void rh_build_close(struct rh_build *build)
 {
 	if (!build)
 		return;
-	rh_map_close(&build->objects);
+	rh_blocks_close(&build->objects);
 	rh_map_close(&build->lanes);
 	free(build->lane_state);
 	free(build);
@@ -133,10 +133,10 @@ int rh_build_find_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, 
 		return 0;
 	}
 	if (build->lane_count == build->lane_state_cap && !more_lanes(build))
-		return rh_huge_fail(build->objects.count, err);
+		return rh_huge_fail(rh_blocks_count(&build->objects), err);
 	*lane = build->lane_count++;
 	if (!rh_map_put(&build->lanes, thread, *lane))
-		return rh_huge_fail(build->objects.count, err);
+		return rh_huge_fail(rh_blocks_count(&build->objects), err);
 	start = rh_build_stamped(build, RH_EV_LANE_START, *lane);
 	start.site = RH_SITE_NONE;
 	/* The thread as the source numbers it: the only place where that number survives. */
@@ -146,14 +146,14 @@ int rh_build_find_lane(struct rh_build *build, uint64_t thread, uint32_t *lane, 
 
 /* ---- what goes out ---- */
 
-static bool lives(const struct rh_build *build, uint64_t address)
+static bool lives(struct rh_build *build, uint64_t address)
 {
-	return rh_map_get(&build->objects, address) != RH_MAP_NONE;
+	return blocks_get(&build->objects, address) != RH_MAP_NONE;
 }
 
 /* The address it asks for is still taken by another object than the one it ends. A resize in
  * place asks for the address that it gives back, which is no obstacle. */
-static bool blocked(const struct rh_build *build, const struct rh_build_waiting *call)
+static bool blocked(struct rh_build *build, const struct rh_build_waiting *call)
 {
 	return call->born && call->born != call->dies && lives(build, call->born);
 }
@@ -166,7 +166,7 @@ static int free_first(struct rh_build *build, const struct rh_build_waiting *cal
 	struct rh_event event = call->event;
 
 	event.kind = RH_EV_FREE;
-	event.id = rh_map_remove(&build->objects, call->born);
+	event.id = blocks_remove(&build->objects, call->born);
 	assert(event.id != RH_MAP_NONE); /* it blocks because it lives */
 	event.arg = RH_NONE;
 	event.site = RH_SITE_NONE;
@@ -182,7 +182,7 @@ static int emit_question(struct rh_build *build, const struct rh_build_waiting *
 {
 	struct rh_event event = call->event;
 
-	event.id = rh_map_get(&build->objects, call->dies);
+	event.id = blocks_get(&build->objects, call->dies);
 	if (event.id != RH_MAP_NONE)
 		return put(build, &event, err);
 	rh_build_count(build, "drop.usable_unknown", 1);
@@ -196,12 +196,13 @@ static int emit(struct rh_build *build, const struct rh_build_waiting *call, boo
 {
 	struct rh_event event = call->event;
 	uint64_t dies;
+	bool is_free;
 
 	if (call->what == RH_CALL_ASKS)
 		return emit_question(build, call, err);
 	if (is_blocked && free_first(build, call, err) < 0)
 		return -1;
-	dies = call->dies ? rh_map_remove(&build->objects, call->dies) : RH_MAP_NONE;
+	dies = call->dies ? blocks_remove(&build->objects, call->dies) : RH_MAP_NONE;
 	if (call->what == RH_CALL_FREE) {
 		if (dies == RH_MAP_NONE) {
 			/* Freed twice, or born before the recording began: the two
@@ -222,8 +223,10 @@ static int emit(struct rh_build *build, const struct rh_build_waiting *call, boo
 	if (call->born) {
 		rh_debug_assert(!lives(build, call->born));
 		event.id = build->births++;
-		if (!rh_map_put(&build->objects, call->born, event.id))
-			return rh_huge_fail(build->objects.count, err);
+		if (!rh_blocks_reserve(&build->objects, 1))
+			return rh_huge_fail(rh_blocks_count(&build->objects), err);
+		is_free = blocks_add(&build->objects, call->born, event.id);
+		assert(is_free);
 	}
 	return put(build, &event, err);
 }
@@ -231,8 +234,7 @@ static int emit(struct rh_build *build, const struct rh_build_waiting *call, boo
 /* ---- the window ---- */
 
 /* Whether a call before `index` in the window bears what this one ends. */
-static bool born_before(const struct rh_build *build, const struct rh_build_waiting *call,
-			size_t index)
+static bool born_before(struct rh_build *build, const struct rh_build_waiting *call, size_t index)
 {
 	if (!index || !call->dies || lives(build, call->dies))
 		return false;

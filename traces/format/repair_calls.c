@@ -58,8 +58,8 @@ int rh_build_alloc(struct rh_build *build, uint64_t thread, const struct rh_buil
 		rh_build_count(build, "drop.failed", 1);
 		return 0;
 	}
-	if (!build->waiting && rh_map_reserve(&build->objects, 1) &&
-	    rh_map_add(&build->objects, block->address, build->births)) {
+	if (!build->waiting && rh_blocks_reserve(&build->objects, 1) &&
+	    blocks_add(&build->objects, block->address, build->births)) {
 		event = next_event(build, RH_EV_ALLOC, lane);
 		event->id = build->births++;
 		set_block(build, event, block);
@@ -94,7 +94,7 @@ static inline int free_as(struct rh_build *build, uint64_t thread, uint64_t addr
 		return rh_build_repair(build, &call, err);
 	}
 	if (!build->waiting)
-		id = rh_map_remove(&build->objects, address);
+		id = blocks_remove(&build->objects, address);
 	if (id != RH_MAP_NONE) {
 		event = next_event(build, RH_EV_FREE, lane);
 		event->id = id;

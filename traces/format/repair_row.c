@@ -14,18 +14,29 @@
 
 #include "alloc/base/debug.h"
 #include "traces/format/builder.h"
-#include "traces/format/map_find.h"
 #include "traces/format/writer.h"
 
 enum { PAIR_MOST = 4 }; /* words from the one end of a realloc to the other: sites between */
 
-/* Both lines of a bucket: the tags are in the first, and half of the entries in the second. */
+/* What a look for the address will read, two lines to be prefetched; NULL: nothing. */
+static inline const char *blocks_ahead(const struct rh_blocks *blocks, uint64_t address)
+{
+	uint64_t number = address >> BLOCKS_PAGE_LOG2;
+	const struct blocks_seen *seen = &blocks->seen[number % BLOCKS_SEEN];
+	size_t at = address >> BLOCKS_PLACE_LOG2 & (BLOCKS_PAGE_IDS - 1);
+
+	return seen->number == number + 1 ? (const char *)(seen->ids + at)
+					  : rh_map_place(&blocks->far, address);
+}
+
+/* Of the hash table both lines of a bucket: the tags are in the first, and half of the entries in
+ * the second. */
 static void look_ahead(const struct rh_build *build, const struct rh_row *row, size_t words)
 {
 	for (size_t i = 0; words; row++)
 		for (i = 0; i < row->count; i++, words--) {
 			const char *place =
-				rh_map_place(&build->objects, rh_row_address(row->words[i]));
+				blocks_ahead(&build->objects, rh_row_address(row->words[i]));
 
 			__builtin_prefetch(place);
 			__builtin_prefetch(place + RH_MAP_LINE);
@@ -49,18 +60,18 @@ static inline size_t end_of_realloc(const struct rh_row *row, size_t from)
 /* Both ends of a realloc, which may leave the block where it is: the id of what died; RH_MAP_NONE:
  * not in order, and nothing is changed.
  */
-static inline uint64_t name_realloc(struct rh_map *map, uint64_t old, uint64_t made,
+static inline uint64_t name_realloc(struct rh_blocks *blocks, uint64_t old, uint64_t made,
 				    uint64_t births)
 {
 	uint64_t id;
 
 	/* Looked at first, because the removal below could not be undone. */
-	if (made != old && rh_map_get(map, made) != RH_MAP_NONE)
+	if (made != old && blocks_get(blocks, made) != RH_MAP_NONE)
 		return RH_MAP_NONE;
 	/* An unknown old block leaves the map untouched: repair.c makes an alloc of it. */
-	id = map_remove(map, old);
+	id = blocks_remove(blocks, old);
 	if (id != RH_MAP_NONE)
-		map_add(map, made, births);
+		blocks_add(blocks, made, births);
 	return id;
 }
 
@@ -68,7 +79,7 @@ static inline uint64_t name_realloc(struct rh_map *map, uint64_t old, uint64_t m
 static inline size_t name(struct rh_build *build, const struct rh_row *row, size_t count,
 			  uint64_t *ids)
 {
-	struct rh_map map = build->objects;
+	struct rh_blocks *blocks = &build->objects;
 	uint64_t births = build->births;
 	size_t i, end;
 
@@ -78,7 +89,7 @@ static inline size_t name(struct rh_build *build, const struct rh_row *row, size
 		ids[i] = RH_MAP_NONE;
 		switch (word >> 60) {
 		case RH_ROW_FREE:
-			ids[i] = address ? map_remove(&map, address) : 0;
+			ids[i] = address ? blocks_remove(blocks, address) : 0;
 			if (ids[i] == RH_MAP_NONE)
 				goto out;
 			break;
@@ -87,7 +98,7 @@ static inline size_t name(struct rh_build *build, const struct rh_row *row, size
 		case RH_ROW_RE_BORN:
 		case RH_ROW_NEW:
 			/* Adds only where the address is free, so one look-up tests and inserts. */
-			if (!address || !map_add(&map, address, births))
+			if (!address || !blocks_add(blocks, address, births))
 				goto out;
 			births++;
 			break;
@@ -95,7 +106,7 @@ static inline size_t name(struct rh_build *build, const struct rh_row *row, size
 			end = end_of_realloc(row, i);
 			if (!address || !end)
 				goto out;
-			ids[i] = name_realloc(&map, address, rh_row_address(row->words[end]),
+			ids[i] = name_realloc(blocks, address, rh_row_address(row->words[end]),
 					      births);
 			if (ids[i] == RH_MAP_NONE)
 				goto out;
@@ -104,7 +115,7 @@ static inline size_t name(struct rh_build *build, const struct rh_row *row, size
 				ids[++i] = RH_MAP_NONE;
 			break;
 		case RH_ROW_USABLE:
-			ids[i] = address ? rh_map_get(&map, address) : RH_MAP_NONE;
+			ids[i] = address ? blocks_get(blocks, address) : RH_MAP_NONE;
 			if (ids[i] == RH_MAP_NONE)
 				goto out;
 			break;
@@ -115,7 +126,6 @@ static inline size_t name(struct rh_build *build, const struct rh_row *row, size
 		}
 	}
 out:
-	build->objects = map;
 	build->births = births;
 	return i;
 }
@@ -259,10 +269,10 @@ static int take(struct rh_build *build, struct rh_row *rows, size_t words, struc
 
 	/* Room for all of them before the first: what follows cannot fail. Without memory repair.c
 	 * runs into the same and reports it. */
-	if (build->waiting || !rh_map_reserve(&build->objects, words) ||
+	if (build->waiting || !rh_blocks_reserve(&build->objects, words) ||
 	    (room && !rh_trace_rows_reserve(build->out, words + PAIR_MOST)))
 		return 0;
-	if (build->objects.count > RH_ROWS_NEAR)
+	if (rh_blocks_count(&build->objects) > RH_ROWS_NEAR)
 		look_ahead(build, rows, words);
 	named = name_rows(build, rows, most, room != 0, ids);
 	assert(named <= words && named <= most + PAIR_MOST);

@@ -1,10 +1,11 @@
 /*
  * test_live.c - ranks against a plain array, through compaction and growth; and a set of
  * many living objects is not quadratic (steps are bounded by shape, so it just finishes).
- * And the map of addresses, against an array.
+ * And the map of addresses, against an array; and the table of blocks, against that map.
  */
 #include "traces/test/test_support.h"
 
+#include "traces/format/addresses.h"
 #include "traces/format/live.h"
 #include "traces/format/map.h"
 
@@ -205,12 +206,46 @@ static void test_map_collisions(void **state)
 	rh_map_close(&map);
 }
 
+/* Against a map, at random: multiples of 16 and of 8, dense and far apart, more 64 KiB pages than
+ * there are ids pages for, and addresses that end where those do. */
+static void test_blocks(void **state)
+{
+	enum { ADDRESSES = 8192, STEPS = 400000 };
+	static struct rh_blocks blocks;
+	static uint64_t address[ADDRESSES];
+	struct rh_map map = { .cap = 0 };
+	uint64_t x = 1;
+
+	(void)state;
+	for (size_t i = 0; i < ADDRESSES; i++)
+		address[i] = i < 2048 ? 0x555500000ff0 + i * 8 : 0x7f0000000000 + i * 0xfff0;
+	for (uint64_t step = 0; step < STEPS; step++) {
+		uint64_t at;
+
+		x = x * 6364136223846793005u + 1442695040888963407u;
+		at = address[(x >> 33) % ADDRESSES];
+		assert_int_equal(blocks_get(&blocks, at), rh_map_get(&map, at));
+		if (x >> 20 & 1) {
+			assert_int_equal(blocks_remove(&blocks, at), rh_map_remove(&map, at));
+			assert_int_equal(blocks_get(&blocks, at), RH_MAP_NONE);
+		} else {
+			assert_true(rh_blocks_reserve(&blocks, 1) && rh_map_reserve(&map, 1));
+			assert_int_equal(blocks_add(&blocks, at, step), rh_map_add(&map, at, step));
+		}
+		assert_int_equal(rh_blocks_count(&blocks), map.count);
+	}
+	assert_true(blocks.full && blocks.near > 0 && blocks.far.count > 0);
+	rh_blocks_close(&blocks);
+	assert_int_equal(rh_blocks_count(&blocks), 0);
+	rh_map_close(&map);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_model),	       cmocka_unit_test(test_many),
 		cmocka_unit_test(test_skewed_ages),    cmocka_unit_test(test_map),
-		cmocka_unit_test(test_map_collisions),
+		cmocka_unit_test(test_map_collisions), cmocka_unit_test(test_blocks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
