@@ -3,7 +3,7 @@
  *
  * A pass looks at every ring's head. It skips rings that hold little: a record in a ring is as
  * safe as one in the capture (both belong to us, not to the program), and each small chunk
- * costs an index entry. Ten times a second everything is taken.
+ * costs an index entry. Ten to fifty times a second everything is taken.
  *
  * A ring's mask is read after its head: its owner widens it only while it is empty and
  * before it publishes the next record.

@@ -6,6 +6,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,20 +64,25 @@ static void how_it_ended(const struct rh_session *session, const struct rh_image
 		snprintf(text, room, "exit %d", WEXITSTATUS(session->wait_status));
 }
 
-/* After this time the clocks are compared to a millionth, even if a read is late by 250 ns. */
-#define COMPARED_NS 250000000u
+/* After this time the clocks are compared to 4 millionths, even if a read is late by 250 ns: better
+ * than they were calibrated. Not later, because a program's events are written from then on. */
+#define COMPARED_NS 60000000u
+/* The kernel slews its clock by half of it at most; more is a read that was interrupted. */
+#define COMPARED_MOST 1e-3
 
 /* ns per tick over the whole recording when that is long enough to beat calibration. */
 static double ns_per_tick(const struct rh_session *session)
 {
 	uint64_t ns = rh_now_ns() - session->began_ns;
 	uint64_t ticks = rh_ticks() - session->began_ticks;
+	double calibrated = session->clock.ns_per_tick, compared;
 
 	if (session->clock.source == RH_CLOCK_MONOTONIC)
 		return 1.0;
-	if (session->recovered)
-		return session->clock.ns_per_tick;
-	return ns > COMPARED_NS && ticks ? (double)ns / (double)ticks : session->clock.ns_per_tick;
+	if (session->recovered || ns <= COMPARED_NS || !ticks)
+		return calibrated;
+	compared = (double)ns / (double)ticks;
+	return fabs(compared / calibrated - 1) < COMPARED_MOST ? compared : calibrated;
 }
 
 static void sum_losses(const struct rh_session *session, struct rh_emit *what)

@@ -54,10 +54,10 @@ struct rh_record_opts {
 	uint64_t buffer_bytes;	  /* most a ring may grow to */
 	int pid;		  /* attach to this process; 0: run a program */
 	uint64_t sample;	  /* events that one clock read may serve */
-	uint64_t sample_bytes;	  /* sample blocks, one byte in so many is hit; 0: record all */
+	uint64_t sample_bytes;	  /* one byte in so many is hit; 0: record all */
 	uint64_t sample_seed;	  /* of the draws; 0: another one each time */
-	uint64_t along_events;	  /* images with so many events are written while the program runs;
-				     0 = half a million, after 250 ms */
+	uint64_t along_events;	  /* of an image that is written while it runs;
+				     0 = 200,000, after 60 ms */
 	uint64_t rotate_bytes;	  /* a new segment after so many bytes of trace, */
 	uint64_t rotate_ns;	  /* or so much time; both 0 = one trace */
 	uint64_t keep_segments;	  /* keep only the last so many; 0 = all */

@@ -1,7 +1,7 @@
 /*
  * stream.c - see stream.h.
  *
- * This pays for images of half a million events and more: smaller ones are written in a moment.
+ * This pays for images of 200,000 events and more: smaller ones are written in a moment.
  * At most four at once, because each takes memory for its living objects and 20 MiB of buffers.
  *
  * The cut is a millisecond before the rings are read: clocks of two CPUs may differ slightly.
@@ -20,7 +20,7 @@
 
 enum {
 	STREAMS = 4,
-	WORTH_EVENTS = 500 * 1000, /* the default */
+	WORTH_EVENTS = 200 * 1000, /* the default */
 	NICE = 15,		   /* 3 % of a CPU that the program wants too */
 	MARGIN_MS = 1,
 };

@@ -34,12 +34,15 @@
 #include "alloc/base/printable.h"
 
 enum {
-	CALIBRATE_NS = 10 * 1000 * 1000,
+	CALIBRATE_NS = 2500 * 1000,   /* twice, before the program starts: to some 15 millionths */
 	LEAST_NS = 100 * 1000,	      /* shortest sleep: a ring was half full */
 	BUSY_NS = 1000 * 1000,	      /* longest after a pass that found work */
 	IDLE_NS = 4 * 1000 * 1000,    /* longest of all: nobody wakes us (shim/filter.c), and the
 					 64 KiB of a new thread last for a millisecond */
 	SWEEP_NS = 100 * 1000 * 1000, /* between looks at every ring, dead processes, limits */
+	TURN_NS = 20 * 1000 * 1000,   /* between turns of the writer (stream.h): what it has not got
+					 at the program's end is written after it */
+	TURN_RINGS = 32,
 	SIGNALS = 6,
 	INHERITED_FD = 500,
 	STOP_REQUESTS = 2, /* signals that end us although processes still run */
@@ -375,12 +378,20 @@ static uint64_t next_pause(const struct rh_session *session, uint64_t pause, int
 	return pause < LEAST_NS ? LEAST_NS : pause > IDLE_NS ? IDLE_NS : pause;
 }
 
+/* Between sweeps. Each turn takes what little the rings hold, so with many of them it costs more
+ * than it is worth. */
+static bool may_turn(const struct rh_session *session)
+{
+	return session->stream && atomic_load(&session->area->rings_high) <= TURN_RINGS;
+}
+
 /* Runs until the program (and all followed processes) or the recording has ended. */
 static int watch(struct rh_session *session, struct rh_err *err)
 {
-	uint64_t swept = 0, beat = 0, pause = BUSY_NS;
+	uint64_t swept = 0, turned = 0, beat = 0, pause = BUSY_NS;
 	int64_t taken;
-	bool sweep, over = false;
+	bool sweep, turn, over = false;
+	uint32_t forking;
 
 	while (!over && !session->stopped) {
 		uint32_t woken = atomic_load(&session->area->wake);
@@ -393,18 +404,21 @@ static int watch(struct rh_session *session, struct rh_err *err)
 		reap(session);
 		over = session->reaped; /* one more sweep after the end */
 		sweep = over || time - swept >= SWEEP_NS;
+		turn = sweep || (time - turned >= TURN_NS && may_turn(session));
+		forking = atomic_load(&session->area->forking); /* before processes are looked at */
 		rh_drain_filters(
 			&session->drain); /* before a tail moves: see widen() of the shim */
-		taken = rh_drain_pass(&session->drain, sweep, err);
+		taken = rh_drain_pass(&session->drain, turn, err);
 		if (taken < 0)
 			return -1;
-		if (sweep) {
-			uint32_t forking = atomic_load(&session->area->forking);
-
-			swept = time;
-			if (rh_drain_processes(&session->drain, session->reaped, err) < 0)
-				return -1;
+		if (sweep && rh_drain_processes(&session->drain, session->reaped, err) < 0)
+			return -1;
+		if (turn) {
+			turned = time;
 			rh_session_turn(session, cut);
+		}
+		if (sweep) {
+			swept = time;
 			if (over && others_run(session, forking))
 				over = false;
 			if (rh_children_look(&session->children, &session->drain, err) < 0)
