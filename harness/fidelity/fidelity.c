@@ -441,8 +441,7 @@ static int reference(struct replay *replay, const struct rh_event *event, struct
 		return rh_flight_begin(replay, event, err);
 	if (series == SERIES_STACK && !replay->snapshot_over)
 		return end_snapshot(replay, event->lane, err);
-	if (series == SERIES_MARKS)
-		replay->spec.stack.gc_begin(replay->lanes[event->lane].stack);
+	rh_flight_marks(replay, event, series);
 	if (series == SERIES_TRIMMED && !replay->opts->oracle)
 		replay->spec.stack.gc_end(replay->lanes[event->lane].stack);
 	if (series == SERIES_FILLS)
@@ -471,6 +470,7 @@ static bool of_snapshot(const struct replay *replay, const struct rh_event *even
 static int replay_event(struct replay *replay, const struct rh_event *event, struct rh_err *err)
 {
 	replay->out->events++;
+	rh_flight_part(replay, event);
 	if (replay->snapshot_over && !replay->begun && !of_snapshot(replay, event))
 		rh_fidelity_begin(replay);
 	switch (event->kind) {

@@ -10,6 +10,12 @@
  * The runtime counts the span in heap_live only after it has it: a cycle that begins in between
  * does not see it (5 of 10 MB, once).
  *
+ * A large stack parts the other way: Go writes that it is free, then frees its span, and a busy
+ * machine may keep the thread in between for milliseconds (1.8, with a cycle's begin in them).
+ * Until the thread goes on, its P has no other event, and the span is left out of the recorded
+ * side. If it goes on while a cycle marks, Go keeps the span until that ends, or takes it for
+ * another stack.
+ *
  * A tiny block cannot be allocated ahead, because the size of its first object decides what it
  * shares: until then its span is left out on both sides (rh_flight_leave_out).
  */
@@ -117,6 +123,81 @@ uint64_t rh_flight_uncounted(const struct replay *replay)
 	return bytes;
 }
 
+static void begin_marking(struct replay *replay, uint32_t lane)
+{
+	replay->spec.stack.gc_begin(replay->lanes[lane].stack);
+	replay->flights.marking = true;
+}
+
+/* go.marks, or a span of stacks is freed, which shows that no cycle marks yet. */
+void rh_flight_marks(struct replay *replay, const struct rh_event *event, enum series series)
+{
+	uint64_t after = replay->marks_after;
+
+	if (series == SERIES_MARKS) {
+		after = rh_map_get(&replay->late_marks, event->arg);
+		replay->marks_after = after == RH_MAP_NONE ? 0 : after;
+		if (!replay->marks_after)
+			begin_marking(replay, event->lane);
+	} else if (series == SERIES_STACK_SPAN_FREE && after) {
+		replay->marks_after--;
+		if (after == 1)
+			begin_marking(replay, event->lane);
+	}
+}
+
+static void part_no_more(struct flights *flights, unsigned at)
+{
+	flights->partings[at] = flights->partings[--flights->parting_count];
+}
+
+/* What a stack event says of the spans that are about to go. */
+static void part_stack(struct flights *flights, const struct rh_event *event, enum series series)
+{
+	uint64_t span = place_span(event->arg);
+
+	if (series == SERIES_STACK_SPAN_FREE)
+		span = word_span(event->arg);
+	for (unsigned i = flights->parting_count; i-- > 0;)
+		if (flights->partings[i].span == span)
+			part_no_more(flights, i);
+	if (series != SERIES_STACK_FREE || place_pooled(event->arg) || flights->marking || !span ||
+	    flights->parting_count == PARTINGS)
+		return;
+	flights->partings[flights->parting_count++] = (struct parting){
+		.span = span,
+		.pages = place_bytes(event->arg) / RH_GO_PAGE,
+		.lane = event->lane,
+	};
+}
+
+void rh_flight_part(struct replay *replay, const struct rh_event *event)
+{
+	struct flights *flights = &replay->flights;
+	enum series series = event->kind == RH_EV_REF && event->id < sizeof(replay->series)
+				     ? replay->series[event->id]
+				     : SERIES_OTHER;
+
+	if (event->kind == RH_EV_GC_BEGIN && !replay->has_marks)
+		flights->marking = true;
+	if (event->kind == RH_EV_GC_END)
+		flights->marking = false;
+	/* Of the growth that ends with the free: the same moment. */
+	if (event->kind != RH_EV_GROW && event->kind != RH_EV_SHRINK)
+		for (unsigned i = flights->parting_count; i-- > 0;) {
+			struct parting *parting = &flights->partings[i];
+
+			if (parting->kept || parting->lane != event->lane)
+				continue;
+			parting->kept = flights->marking;
+			if (!parting->kept && series != SERIES_SPAN_FREE)
+				part_no_more(flights, i);
+		}
+	if (series == SERIES_STACK_ALLOC || series == SERIES_STACK_FREE ||
+	    series == SERIES_STACK_SPAN_FREE)
+		part_stack(flights, event, series);
+}
+
 void rh_flight_leave_out(const struct replay *replay, struct rh_fidelity_edge *edge)
 {
 	for (size_t i = 0; i < replay->flights.count; i++) {
@@ -128,4 +209,6 @@ void rh_flight_leave_out(const struct replay *replay, struct rh_fidelity_edge *e
 		edge->curve[FIDELITY_HEAP][0] -= (flight->word >> WORD_KIND_BITS) * RH_GO_PAGE;
 		edge->free_slots[0] -= rh_fidelity_slot_bytes(replay, flight->word);
 	}
+	for (unsigned i = 0; i < replay->flights.parting_count; i++)
+		edge->curve[FIDELITY_STACK][0] -= replay->flights.partings[i].pages * RH_GO_PAGE;
 }

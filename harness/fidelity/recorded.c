@@ -267,11 +267,11 @@ int rh_fidelity_edge(struct replay *replay, const struct rh_event *event, struct
 		edge->spans[i][0] = (uint32_t)recorded->spans[i];
 	edge->curve[FIDELITY_HEAP][0] = recorded->heap_pages * RH_GO_PAGE;
 	edge->free_slots[0] = recorded->slot_bytes - recorded->live_bytes;
+	edge->curve[FIDELITY_STACK][0] = recorded->stack_pages * RH_GO_PAGE;
 	rh_flight_leave_out(replay, edge);
 	edge->curve[FIDELITY_SPANS][0] = sum_spans(edge, 0);
 	edge->curve[FIDELITY_LIVE][0] = recorded->live_bytes;
 	edge->curve[FIDELITY_LIVE][1] = replay->replayed_live;
-	edge->curve[FIDELITY_STACK][0] = recorded->stack_pages * RH_GO_PAGE;
 	edge->curve[FIDELITY_PACER][0] =
 		edge->ends ? recorded->heap_live_before : recorded->heap_live_top;
 	if (edge->ends)

@@ -68,6 +68,40 @@ static int note_window(struct replay *replay, const struct rh_event *event, size
 	return 0;
 }
 
+/*
+ * While a cycle marks, Go frees no span of stacks (stack.go: stackfree). With more Ps than CPUs one
+ * that starts between the call for a stop and the stop looks as if the world had been started:
+ * go.marks is too early then, and what is freed after it shows that.
+ */
+static int begin_later(struct replay *replay, const struct rh_event *event, struct rh_err *err)
+{
+	struct steps *steps = &replay->steps;
+	struct step begin = steps->of[steps->begun - 1];
+	uint64_t after = rh_map_get(&replay->late_marks, begin.word);
+
+	if (!rh_map_put(&replay->late_marks, begin.word, after == RH_MAP_NONE ? 1 : after + 1))
+		return rh_fail(err, RH_OS, "memory for the collections of the trace ran out");
+	steps->of[steps->begun - 1].kind = STEP_NOTHING;
+	if (add(steps, event, STEP_GC_BEGIN, err) < 0)
+		return -1;
+	steps->of[steps->count - 1].word = begin.word;
+	steps->of[steps->count - 1].lane = begin.lane;
+	steps->begun = steps->count;
+	return 0;
+}
+
+static int add_ref(struct replay *replay, const struct rh_event *event, enum step_kind kind,
+		   struct rh_err *err)
+{
+	struct steps *steps = &replay->steps;
+
+	if (add(steps, event, kind, err) < 0)
+		return -1;
+	if (kind == STEP_GC_BEGIN)
+		steps->begun = steps->count;
+	return kind == STEP_SPAN_FREE && steps->begun ? begin_later(replay, event, err) : 0;
+}
+
 static int scan_ref(struct replay *replay, const struct rh_event *event, struct rh_err *err)
 {
 	static const struct {
@@ -88,7 +122,7 @@ static int scan_ref(struct replay *replay, const struct rh_event *event, struct 
 		return rh_fail(err, RH_OS, "memory for the spans of the trace ran out");
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (kinds[i].series == series)
-			return add(&replay->steps, event, kinds[i].kind, err);
+			return add_ref(replay, event, kinds[i].kind, err);
 	return 0;
 }
 
@@ -118,6 +152,7 @@ static int scan_event(struct replay *replay, const struct rh_event *event, struc
 		return replay->has_marks ? 0 : add(&replay->steps, event, STEP_GC_BEGIN, err);
 	case RH_EV_GC_END:
 		replay->layout.cycle_seen = true;
+		replay->steps.begun = 0;
 		return add(&replay->steps, event, STEP_GC_END, err);
 	case RH_EV_ALLOC:
 		return note_actor(replay, event, ACTOR_ALLOCS, err);

@@ -27,6 +27,7 @@ enum step_kind {
 	STEP_SPAN_FREE, /* word: span, ditto */
 	STEP_GC_BEGIN,
 	STEP_GC_END,
+	STEP_NOTHING, /* was put later */
 	STEP_FLUSH,
 };
 
@@ -50,6 +51,7 @@ struct steps {
 	struct step *of;
 	size_t count, cap;
 	uint32_t lanes;
+	size_t begun;		     /* 1 + the STEP_GC_BEGIN of the cycle that marks; 0 = none */
 	struct lane_window *windows; /* while they are read */
 	uint32_t window_cap;
 };

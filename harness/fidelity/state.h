@@ -74,9 +74,21 @@ struct flight {
 	bool counted; /* the runtime's last heap_live includes it */
 };
 
+/* A large stack that is told to be free, and its span not yet. */
+struct parting {
+	uint64_t span, pages;
+	uint32_t lane;
+	bool kept; /* the runtime went on when a cycle was marking: its span stays until the end */
+};
+
+enum { PARTINGS = 32 };
+
 struct flights {
 	struct flight *of;
 	size_t count, cap;
+	struct parting partings[PARTINGS];
+	unsigned parting_count;
+	bool marking; /* a cycle is */
 };
 
 enum { AHEAD_BATCH = 1024 };
@@ -156,7 +168,11 @@ struct replay {
 	struct rh_gosize sizes[RH_GO_CLASSES_MAX];
 	unsigned class_count;
 	uint8_t series[64]; /* enum series by site number */
-	bool has_marks;	    /* go.marks says when a cycle begins to mark, else its begin does */
+	/* A cycle whose stop was told too early: how many spans of stacks are freed before it
+	 * marks. */
+	struct rh_map late_marks;
+	uint64_t marks_after; /* of the cycle that begins */
+	bool has_marks;	      /* go.marks says when a cycle begins to mark, else its begin does */
 	bool has_trims; /* go.trimmed says when empty stack spans are freed, else a flush does */
 };
 
@@ -243,7 +259,11 @@ void *rh_flight_end(struct replay *replay, const struct rh_event *event, uint32_
 void rh_flight_count(struct replay *replay, const struct rh_event *event);
 /* Bytes that the backend counts as allocated and the runtime does not yet. */
 uint64_t rh_flight_uncounted(const struct replay *replay);
-/* Spans of which nothing was taken ahead are not compared. */
+/* Any event, before it is replayed: large stacks whose spans are about to be freed. */
+void rh_flight_part(struct replay *replay, const struct rh_event *event);
+/* A REF event: a cycle begins to mark, as far as stacks go. */
+void rh_flight_marks(struct replay *replay, const struct rh_event *event, enum series series);
+/* Spans of which nothing was taken ahead are not compared, nor those about to be freed. */
 void rh_flight_leave_out(const struct replay *replay, struct rh_fidelity_edge *edge);
 
 /* ---- layout.c ---- */

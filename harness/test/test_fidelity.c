@@ -274,6 +274,88 @@ static void a_tiny_span_is_of_all_on_its_lane(void **state)
 	rh_fidelity_free(f);
 }
 
+/* A made trace of two lanes: the stacks that Go has and the replay, as its cycle begins and ends.
+ */
+static void stacks_of(const char *events, uint64_t bytes[2][2])
+{
+	static const char names[] =
+		"reheap-trace 1 columns=time,task,arg\n"
+		"note go.profile=1.26\nnote go.trace_format=26\n"
+		"site 1=go.stack_alloc\nsite 2=go.flushed\nsite 3=go.stack_free\n"
+		"site 4=go.stack_span\nsite 5=go.stack_span_free\nsite 6=go.marks\n"
+		"lane_start lane=0 time=0\nlane_start lane=1 time=0\n"
+		"spawn lane=0 id=1 time=1\nspawn lane=0 id=2 time=1\n";
+	const struct rh_fidelity_opts opts = { 0 };
+	FILE *file = fopen(imported, "w");
+	struct rh_fidelity *f;
+	struct rh_err err = { 0 };
+
+	assert_non_null(file);
+	fputs(names, file);
+	fputs(events, file);
+	fclose(file);
+	f = rh_fidelity_run(imported, &opts, &err);
+	if (!f)
+		fail_msg("%s", err.text);
+	assert_int_equal(f->edge_count, 2);
+	for (int edge = 0; edge < 2; edge++)
+		for (int side = 0; side < 2; side++)
+			bytes[edge][side] = f->edges[edge].curve[FIDELITY_STACK][side];
+	rh_fidelity_free(f);
+}
+
+/* Stacks of 256 KiB, number 7 and 8: span << 32 | pages, span << 10 | log2 of the bytes. */
+#define MAKES_7 \
+	"ref lane=0 id=4 arg=30064771104 time=2 task=1\nref lane=0 id=1 arg=7186 time=2 task=1\n"
+#define MAKES_8 \
+	"ref lane=0 id=4 arg=34359738400 time=3 task=1\nref lane=0 id=1 arg=8210 time=3 task=1\n"
+#define FREES_7 "ref lane=0 id=3 arg=7186 time=4 task=1\n"
+#define GOES_7	"ref lane=0 id=5 arg=30064771104 time=9 task=1\n"
+
+/* A thread loses its CPU between the event of a free stack and the free of its span. */
+static void a_large_stack_parts(void **state)
+{
+	uint64_t bytes[2][2];
+
+	(void)state;
+	stacks_of(MAKES_7 MAKES_8 FREES_7 "gc_begin lane=1 id=1 time=5\n" GOES_7
+					  "ref lane=1 id=6 arg=1 time=10\n"
+					  "gc_end lane=1 id=1 time=11\nend events=13\n",
+		  bytes);
+	assert_int_equal(bytes[0][0], 262144);
+	assert_int_equal(bytes[0][1], 262144);
+	assert_int_equal(bytes[1][0], bytes[1][1]);
+	/* It goes on while a cycle marks: Go keeps the span until the end. */
+	stacks_of(MAKES_7 MAKES_8 FREES_7 "gc_begin lane=1 id=1 time=5\n"
+					  "ref lane=1 id=6 arg=1 time=6\n"
+					  "exit lane=0 id=2 time=7 task=2\n"
+					  "gc_end lane=1 id=1 time=11\nend events=13\n",
+		  bytes);
+	assert_int_equal(bytes[1][0], 262144);
+	assert_int_equal(bytes[1][1], 262144);
+	/* A span that stays although its thread went on is a difference, and shown. */
+	stacks_of(MAKES_7 MAKES_8 FREES_7 "exit lane=0 id=2 time=5 task=2\n"
+					  "gc_begin lane=1 id=1 time=6\n"
+					  "gc_end lane=1 id=1 time=11\nend events=12\n",
+		  bytes);
+	assert_int_equal(bytes[0][0], 524288);
+	assert_int_equal(bytes[0][1], 262144);
+}
+
+/* go.marks stands before the world had stopped: a span freed after it shows that. */
+static void no_span_of_stacks_goes_while_marking(void **state)
+{
+	uint64_t bytes[2][2];
+
+	(void)state;
+	stacks_of(MAKES_7 MAKES_8 "gc_begin lane=1 id=1 time=3\n"
+				  "ref lane=1 id=6 arg=1 time=3\n" FREES_7 GOES_7
+				  "gc_end lane=1 id=1 time=11\nend events=13\n",
+		  bytes);
+	assert_int_equal(bytes[1][0], 262144);
+	assert_int_equal(bytes[1][1], 262144);
+}
+
 /* Two cycles, in which all is equal but heap_live: Go's is so much more as the second begins, and
  * as it ends. */
 static enum rh_exit verdict_with_more(int64_t begin, int64_t end)
@@ -348,6 +430,8 @@ int main(void)
 		cmocka_unit_test(the_shipped_corpus_is_matched),
 		cmocka_unit_test(runs_repeat_exactly),
 		cmocka_unit_test(a_tiny_span_is_of_all_on_its_lane),
+		cmocka_unit_test(a_large_stack_parts),
+		cmocka_unit_test(no_span_of_stacks_goes_while_marking),
 		cmocka_unit_test(finalizers_count_twice),
 		cmocka_unit_test(others_are_refused),
 	};
