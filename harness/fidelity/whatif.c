@@ -49,11 +49,14 @@ enum { LIVE = 1, GOAL, STACK_SPAN, STACK_SPAN_FREE, SPAN, SPAN_ALLOC, SPAN_FREE 
 struct reader {
 	struct rh_whatif *whatif;
 	uint8_t series[SERIES_MAX];
-	uint64_t reported;	      /* heap_live, as last written */
-	uint64_t live, stacks, spans; /* bytes; spans: of all kinds */
-	uint64_t step;		      /* of live, the last one */
-	uint64_t goal;		      /* the last one */
+	uint64_t reported;		    /* heap_live, as last written */
+	uint64_t live, stacks;		    /* bytes */
+	uint64_t spans, manual;		    /* bytes of spans of objects, and of others */
+	uint64_t used[1 << KIND_BITS >> 6]; /* kinds of spans seen */
+	uint64_t step;			    /* of live, the last one */
+	uint64_t goal;			    /* the last one */
 	double slack, slack_of; /* at ends of collections: bytes of spans less live, and live */
+	double others;		/* at begins: bytes of other spans less stacks */
 	struct rh_recorder recorder;
 	bool have_live, have_goal, open, goal_due, snapshot_over;
 };
@@ -107,6 +110,20 @@ static void take_goal(struct reader *reader, uint64_t goal)
 	reader->goal_due = false;
 }
 
+/* arg: pages and kind, whose lowest bit says that it holds no objects. */
+static void take_span(struct reader *reader, uint64_t arg, int sign)
+{
+	uint32_t kind = arg & ((1u << KIND_BITS) - 1);
+	int64_t bytes = sign * (int64_t)((arg >> KIND_BITS) * PAGE);
+
+	if (kind & 1) {
+		reader->manual += (uint64_t)bytes;
+		return;
+	}
+	reader->spans += (uint64_t)bytes;
+	reader->used[kind / 64] |= UINT64_C(1) << kind % 64;
+}
+
 static void take_ref(struct reader *reader, const struct rh_event *event)
 {
 	struct rh_whatif *whatif = reader->whatif;
@@ -127,10 +144,10 @@ static void take_ref(struct reader *reader, const struct rh_event *event)
 		reader->snapshot_over = true;
 		/* fall through */
 	case SPAN:
-		reader->spans += (event->arg >> KIND_BITS) * PAGE;
+		take_span(reader, event->arg, 1);
 		break;
 	case SPAN_FREE:
-		reader->spans -= (event->arg >> KIND_BITS) * PAGE;
+		take_span(reader, event->arg, -1);
 		break;
 	case STACK_SPAN_FREE:
 		reader->stacks -= (event->arg & ((1u << SPAN_BITS) - 1)) * PAGE;
@@ -152,6 +169,9 @@ static int begin_cycle(struct reader *reader, const struct rh_event *event, stru
 		.begin_ns = event->time_ns,
 		.stacks = reader->stacks,
 	};
+	/* Fewer where spans of stacks were lost (1.23). */
+	if (reader->manual > reader->stacks)
+		reader->others += (double)(reader->manual - reader->stacks);
 	reader->open = true;
 	return 0;
 }
@@ -169,8 +189,8 @@ static void end_cycle(struct reader *reader, const struct rh_event *event)
 	cycle->at_end = whatif->allocated;
 	cycle->live_end = reader->live - reader->step;
 	cycle->marked = reader->live = reader->reported;
-	if (reader->spans > cycle->live_end + reader->stacks) {
-		reader->slack += (double)(reader->spans - cycle->live_end - reader->stacks);
+	if (reader->spans > cycle->live_end) {
+		reader->slack += (double)(reader->spans - cycle->live_end);
 		reader->slack_of += (double)cycle->live_end;
 	}
 	cycle->end_ns = event->time_ns;
@@ -416,6 +436,9 @@ int rh_whatif_read(struct rh_whatif *whatif, const char *path,
 		whatif->live_end = reader.live;
 		whatif->recorder = rh_recorder_bytes(&reader.recorder);
 		whatif->slack = reader.slack_of > 0 ? reader.slack / reader.slack_of : 0;
+		whatif->others = reader.others / whatif->count;
+		for (size_t i = 0; i < sizeof(reader.used) / sizeof(reader.used[0]); i++)
+			whatif->classes += (uint32_t)__builtin_popcountll(reader.used[i]);
 		find_limit(whatif, given->limit, limit);
 		find_gogc(whatif, given->gogc, gogc);
 		if (whatif->gogc != WHATIF_OFF && whatif->limit == WHATIF_OFF)

@@ -56,6 +56,8 @@ struct rh_whatif {
 	uint64_t live_end, peak;
 	uint64_t stack_bytes; /* StackInuse at its peak */
 	double slack;	      /* bytes of spans beyond what is live, per byte of that */
+	double others;	      /* bytes of spans that hold neither objects nor these stacks, mean */
+	uint32_t classes;     /* of spans that were used, pointers and none apart */
 	uint64_t recorder;    /* bytes of the recorder's own blocks, all the time; 0 = none seen */
 	/* deduced */
 	uint64_t gogc;	       /* of the recorded run, percent; WHATIF_OFF = off */

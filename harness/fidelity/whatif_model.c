@@ -87,7 +87,7 @@ static void count_overhead(struct model *model, const struct local *here)
 {
 	struct rh_gopacer *pacer = &model->pacer;
 	double slack = model->whatif->slack;
-	uint64_t bytes = own_structures(pacer->marked) + (uint64_t)here->stacks;
+	uint64_t bytes = own_structures(model->whatif) + (uint64_t)here->stacks;
 
 	if (pacer->limit > bytes)
 		bytes += (uint64_t)((double)(pacer->limit - bytes) * slack / (1 + slack));

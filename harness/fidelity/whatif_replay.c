@@ -24,11 +24,8 @@ enum { PAGE = 8192 };
 /* What is left of the limit for spans and stacks. */
 static uint64_t left_of(const struct rh_whatif *whatif, uint64_t limit)
 {
-	uint64_t marked = 0, others;
+	uint64_t others = own_structures(whatif);
 
-	for (uint32_t i = 0; i < whatif->count; i++)
-		marked += whatif->cycles[i].marked / whatif->count;
-	others = own_structures(marked);
 	return limit > others + PAGE ? limit - others : PAGE;
 }
 

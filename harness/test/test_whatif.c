@@ -426,6 +426,41 @@ static void the_recorder_is_not_the_program(void **state)
 	rh_whatif_close(&whatif);
 }
 
+/* What is left of 24 MiB for spans of objects and stacks, as the heap gets it; and the ratio of
+ * holes in spans, to which only spans of objects count. */
+static uint64_t left_of_limit(const char *before, double *slack)
+{
+	const struct rh_whatif_setting limited = { WHATIF_OFF, 24 * MIB, false };
+	struct rh_whatif whatif;
+	unsigned long long left;
+	char text[2048], knobs[128];
+
+	snprintf(text, sizeof(text), "%sref lane=0 id=3 arg=1048580 time=3\n%s", before, one_cycle);
+	read_made(&whatif, text);
+	assert_true(rh_whatif_knobs(&whatif, &limited, knobs, sizeof(knobs)));
+	assert_non_null(strstr(knobs, ":limit="));
+	left = strtoull(strstr(knobs, ":limit=") + 7, NULL, 10);
+	*slack = whatif.slack;
+	rh_whatif_close(&whatif);
+	return left;
+}
+
+/* Stacks of threads and queues of marking lie in spans of the trace (here 1 MiB); each class of
+ * spans has lists of 22 KiB. */
+static void a_limit_counts_once_what_is_no_heap(void **state)
+{
+	double slack, slack_manual;
+	uint64_t left = left_of_limit("", &slack);
+
+	(void)state;
+	assert_true(left > 20 * MIB && left < 24 * MIB);
+	assert_int_equal(left_of_limit("ref lane=0 id=3 arg=65537 time=3\n", &slack_manual),
+			 left - MIB);
+	assert_true(slack > 0 && slack_manual == slack);
+	assert_int_equal(left_of_limit("ref lane=0 id=3 arg=522 time=3\n", &slack),
+			 left - (22 << 10));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -441,6 +476,7 @@ int main(void)
 		cmocka_unit_test(a_limit_is_replayed),
 		cmocka_unit_test(the_corpus_is_met_by_replay),
 		cmocka_unit_test(the_recorder_is_not_the_program),
+		cmocka_unit_test(a_limit_counts_once_what_is_no_heap),
 		cmocka_unit_test(the_corpus_is_met_at_its_setting),
 		cmocka_unit_test(settings_move_the_right_way),
 	};
