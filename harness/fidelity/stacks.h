@@ -51,7 +51,8 @@ struct steps {
 	struct step *of;
 	size_t count, cap;
 	uint32_t lanes;
-	size_t begun;		     /* 1 + the STEP_GC_BEGIN of the cycle that marks; 0 = none */
+	/* 1 + the STEP_GC_BEGIN of the cycle that marks; 0 = none */
+	size_t begun;
 	struct lane_window *windows; /* while they are read */
 	uint32_t window_cap;
 };

@@ -172,7 +172,7 @@ struct replay {
 	 * marks. */
 	struct rh_map late_marks;
 	uint64_t marks_after; /* of the cycle that begins */
-	bool has_marks;	      /* go.marks says when a cycle begins to mark, else its begin does */
+	bool has_marks;	      /* go.marks says when a cycle marks, else its begin does */
 	bool has_trims; /* go.trimmed says when empty stack spans are freed, else a flush does */
 };
 

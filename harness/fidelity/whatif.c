@@ -64,8 +64,13 @@ struct reader {
 static void name_series(struct reader *reader, const struct rh_trace *trace)
 {
 	static const char *const names[] = {
-		NULL,	   "go.heap_live",  "go.heap_goal", "go.stack_span", "go.stack_span_free",
-		"go.span", "go.span_alloc", "go.span_free"
+		[LIVE] = "go.heap_live",
+		[GOAL] = "go.heap_goal",
+		[STACK_SPAN] = "go.stack_span",
+		[STACK_SPAN_FREE] = "go.stack_span_free",
+		[SPAN] = "go.span",
+		[SPAN_ALLOC] = "go.span_alloc",
+		[SPAN_FREE] = "go.span_free",
 	};
 
 	for (uint32_t site = 0; site < SERIES_MAX; site++) {

@@ -56,7 +56,7 @@ struct rh_whatif {
 	uint64_t live_end, peak;
 	uint64_t stack_bytes; /* StackInuse at its peak */
 	double slack;	      /* bytes of spans beyond what is live, per byte of that */
-	double others;	      /* bytes of spans that hold neither objects nor these stacks, mean */
+	double others;	      /* bytes of spans without objects or these stacks, mean */
 	uint32_t classes;     /* of spans that were used, pointers and none apart */
 	uint64_t recorder;    /* bytes of the recorder's own blocks, all the time; 0 = none seen */
 	/* deduced */
@@ -84,7 +84,7 @@ struct rh_whatif_outcome {
 	bool replayed;	     /* by rh_whatif_replay */
 	double goal_mean;    /* of the goals after each cycle */
 	bool over_limit;     /* more is reachable than the limit allows */
-	bool tight;	     /* the limit leaves less than a third of what is marked to grow in */
+	bool tight;	     /* the limit leaves less than a third of the marked to grow in */
 	bool limited;	     /* collecting takes half of the CPU, and is held there */
 };
 

@@ -26,13 +26,12 @@ static inline uint64_t least_goal(uint64_t gogc)
 }
 
 /*
- * What a limit counts besides spans of objects and the stacks of goroutines, as runtime/metrics
- *shows it in six programs (1.26; parser, workers, recursion, waves of slices, tests of go/types and
- * encoding/json), to within 0.35 MiB in each:
- *	2.94 MiB   the profile's buckets 1.4, bitmaps of pages and arenas 0.7, others 0.85
- *	22 KiB	   for each class of spans that the program used: the four sets of an mcentral
- *		   and their blocks (mspanset.go). From 60 classes (workers) to 126 (go/types).
- *	spans	   stacks of threads and queues of marking, which the trace shows
+ * What a limit counts besides spans of objects and the stacks of goroutines, as
+ * runtime/metrics shows it in six programs (1.26; parser, workers, recursion, waves of slices,
+ * tests of go/types and encoding/json), to within 0.35 MiB in each: the profile's buckets 1.4 MiB,
+ * bitmaps of pages and arenas 0.7, others 0.8; for each class of spans that the program used 22
+ * KiB, the four sets of an mcentral and their blocks (mspanset.go; 60 classes in workers, 126 in
+ * go/types); and the spans of threads' stacks and of marking's queues, which the trace shows.
  */
 #define FIXED_BYTES ((uint64_t)2940 << 10)
 #define CLASS_BYTES ((uint64_t)22 << 10)
