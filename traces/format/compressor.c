@@ -20,30 +20,12 @@ struct rh_compressor {
 	uint8_t *stored;
 	size_t stored_cap, stored_bytes; /* stored_bytes: or zstd's error */
 	struct rh_compressor_job job;
-	int level, level_now;
-	bool hasty;
 	bool threaded, thread_refused;
 	pthread_t thread;
 	pthread_mutex_t lock; /* of state; the job belongs to whom it names */
 	pthread_cond_t changed;
 	enum state state; /* STARTED: the thread may use the job, else the caller */
 };
-
-enum { LEVEL_HASTY = 1 };
-
-/* Objects that die at random are noise, which no level finds repeats in. */
-static void choose_level(struct rh_compressor *compressor)
-{
-	bool noise = compressor->stored_bytes > compressor->job.raw_bytes / 2;
-	int level = noise ? LEVEL_HASTY : compressor->level;
-
-	assert(compressor->level_now == compressor->level || compressor->hasty);
-	if (!compressor->hasty || level == compressor->level_now ||
-	    ZSTD_isError(compressor->stored_bytes) ||
-	    ZSTD_isError(ZSTD_CCtx_setParameter(compressor->zstd, ZSTD_c_compressionLevel, level)))
-		return;
-	compressor->level_now = level;
-}
 
 /* zstd forgets the prefix after each block, so it is named each time. */
 static void squeeze(struct rh_compressor *compressor)
@@ -55,7 +37,6 @@ static void squeeze(struct rh_compressor *compressor)
 		ZSTD_CCtx_refPrefix(compressor->zstd, job->prefix, job->prefix_bytes);
 	compressor->stored_bytes = ZSTD_compress2(compressor->zstd, compressor->stored,
 						  compressor->stored_cap, job->raw, job->raw_bytes);
-	choose_level(compressor);
 }
 
 /* Both sides wait on one condition: there are two threads, and the state says whose turn it is. */
@@ -122,13 +103,7 @@ int rh_compressor_open(struct rh_compressor **result, int level, size_t raw_max,
 		return rh_fail(err, RH_OS, "memory for compressing a trace ran out");
 	if (ZSTD_isError(ZSTD_CCtx_setParameter(compressor->zstd, ZSTD_c_compressionLevel, level)))
 		return rh_fail(err, RH_OS, "zstd refuses level %d", level);
-	compressor->level = compressor->level_now = level;
 	return 0;
-}
-
-void rh_compressor_hasten(struct rh_compressor *compressor)
-{
-	compressor->hasty = compressor->level > LEVEL_HASTY;
 }
 
 void rh_compressor_close(struct rh_compressor *compressor)

@@ -34,9 +34,6 @@ struct rh_compressor_job {
  * to be closed, also after an error. */
 int rh_compressor_open(struct rh_compressor **compressor, int level, size_t raw_max,
 		       struct rh_err *err);
-/* From here on what follows a block that hardly shrank is compressed at level 1: for 3 % more bytes
- * there it takes half of the instructions. */
-void rh_compressor_hasten(struct rh_compressor *compressor);
 /* Waits for what is under way; NULL allowed. */
 void rh_compressor_close(struct rh_compressor *compressor);
 

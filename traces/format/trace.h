@@ -112,7 +112,6 @@ struct rh_trace_make {
 	enum rh_trace_form form;
 	unsigned columns; /* enum rh_column bits that events will carry */
 	int level;	  /* zstd level, 0 = default */
-	bool hasty;	  /* a lower one for what hardly shrinks */
 	struct rh_names
 		*notes; /* gets each note too, as what goes down a pipe is not read back; or NULL */
 };

@@ -9,11 +9,11 @@
  * is cut off still has them. finish writes the index.
  * Level 7 is the default. Bytes an event, and the CPU time of a whole import:
  *
- *	level			1	3	5	6	7	9
- *	systemui		0.373	0.349	0.322	0.319	0.312	0.308
- *	surfaceflinger		0.146	0.141	0.118	0.116	0.115	0.111
- *	a Go parser		1.958	1.904	1.786	1.718	1.688	1.686
- *	  ns an event		137	146	178	193	204	256
+ *	level                1       3       5       6       7       9
+ *	systemui         0.373   0.349   0.322   0.319   0.312   0.308
+ *	surfaceflinger   0.146   0.141   0.118   0.116   0.115   0.111
+ *	a Go parser      1.958   1.904   1.786   1.718   1.688   1.686
+ *	ns an event        137     146     178     193     204     256
  *
  * Events with times are mostly noise to zstd, which 9 searches longer than 7 for nothing.
  */
@@ -191,8 +191,6 @@ static int open_binary(struct rh_trace_out *out, const struct rh_trace_make *mak
 	if (rh_compressor_open(&out->compressor, make->level ? make->level : LEVEL_DEFAULT,
 			       RH_BLOCK_BYTES_MAX, err) < 0)
 		return -1;
-	if (make->hasty)
-		rh_compressor_hasten(out->compressor);
 	/* rh_file_head_get() refuses other columns */
 	assert((make->columns &
 		~(unsigned)(RH_COL_TIME | RH_COL_TASK | RH_COL_SITE | RH_COL_ARG)) == 0);

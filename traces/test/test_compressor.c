@@ -84,37 +84,6 @@ static void both_threads_give_the_same_bytes(void **state)
 	rh_compressor_close(compressor);
 }
 
-/* Noise alone: from the second block on at level 1, and so whole. */
-static void noise_is_done_quickly(void **state)
-{
-	struct rh_compressor *compressor, *first;
-	struct rh_err err;
-	size_t bytes, quick;
-
-	(void)state;
-	fill();
-	for (size_t i = 0; i < RAW; i++)
-		raw[1][i] = (uint8_t)(raw[0][i] * 7 + raw[2][RAW - 1 - i]);
-	expect_ok(rh_compressor_open(&compressor, 7, RAW, &err), &err);
-	expect_ok(rh_compressor_open(&first, 1, RAW, &err), &err);
-	rh_compressor_hasten(compressor);
-	for (size_t j = 0; j < 3; j++) {
-		struct rh_compressor_job job = job_of(j);
-		const uint8_t *stored = rh_compressor_squeeze(compressor, &job, &bytes, &err);
-
-		memcpy(expected[j], stored, bytes);
-		expected_bytes[j] = bytes;
-		check_readable(j);
-		stored = rh_compressor_squeeze(first, &job, &quick, &err);
-		if (j > 0) {
-			assert_int_equal(bytes, quick);
-			assert_memory_equal(stored, expected[j], bytes);
-		}
-	}
-	rh_compressor_close(first);
-	rh_compressor_close(compressor);
-}
-
 static void closing_waits_for_what_is_under_way(void **state)
 {
 	struct rh_compressor *compressor;
@@ -156,7 +125,6 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_threads_give_the_same_bytes),
-		cmocka_unit_test(noise_is_done_quickly),
 		cmocka_unit_test(closing_waits_for_what_is_under_way),
 		cmocka_unit_test(what_cannot_be_squeezed_is_an_error),
 	};
