@@ -1,6 +1,7 @@
 /*
  * test_tiered_pacer.c - gc=oracle under the settings that Go programs run with.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -182,6 +183,52 @@ static void marking_takes_its_time(void **state)
 	close_heap();
 }
 
+/* ---- a limit, asked by all lanes at once ---- */
+
+enum { LANES = 4, ROUNDS = 6000 };
+
+/* Blocks of all tiers; some live for a while, and every lane's last ones to the end. */
+static void *run_lane(void *ignored)
+{
+	static const uint32_t sizes[] = { 8, 24, 512, 3000, 8192, 40000 };
+	struct rh_lane *mine;
+	struct rh_err err;
+	char *kept[64] = { NULL };
+	size_t bytes[64] = { 0 };
+
+	assert_int_equal(ops->lane_open(heap, &mine, &err), 0);
+	for (uint32_t i = 0; i < ROUNDS; i++) {
+		uint32_t slot = i % 64, size = sizes[i % 6];
+
+		if (kept[slot])
+			ops->free(mine, kept[slot], bytes[slot]);
+		kept[slot] = ops->alloc(mine, size);
+		bytes[slot] = size;
+		assert_non_null(kept[slot]);
+		kept[slot][0] = kept[slot][size - 1] = (char)i;
+	}
+	ops->lane_close(mine);
+	return ignored;
+}
+
+/* rh_gc_poll computes goal and trigger anew at each span, on whichever lane takes it, while others
+ * read them, start cycles and sweep. Meant for ThreadSanitizer; here too the limit must hold. */
+static void lanes_share_a_limit(void **state)
+{
+	pthread_t thread[LANES];
+
+	(void)state;
+	open_heap((struct tier_knobs){ .gogc = 100, .limit = 12 * MIB, .marking = 0.05 });
+	for (int i = 0; i < LANES; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, run_lane, NULL), 0);
+	churn(16 * MIB);
+	for (int i = 0; i < LANES; i++)
+		assert_int_equal(pthread_join(thread[i], NULL), 0);
+	assert_in_range(figure("NumGC"), 10, 100000);
+	assert_in_range(figure("HeapInuse"), MIB, 24 * MIB);
+	close_heap();
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -191,6 +238,7 @@ int main(void)
 		cmocka_unit_test(half_of_the_cpu_is_the_programs),
 		cmocka_unit_test(goals_count_what_is_scanned_besides),
 		cmocka_unit_test(marking_takes_its_time),
+		cmocka_unit_test(lanes_share_a_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
