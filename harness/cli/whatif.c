@@ -185,6 +185,11 @@ static void print_check(const char *path, const struct rh_whatif *whatif, const 
 			 "The program set GOGC or a limit itself, %" PRIu32
 			 " times: then the rows below are of one that does not\n",
 			 whatif->goals_set);
+	if (whatif->unseen)
+		rh_print(stdout,
+			 "At least %.1f MiB count as live that no event tells of, as arenas of the "
+			 "program's own (package arena) do: the rows are an order of magnitude\n",
+			 mib(whatif->unseen));
 	if (whatif->unsuited[0])
 		rh_print(stdout, "The trace is not suited for %s\n", whatif->unsuited);
 	putchar('\n');
@@ -269,6 +274,7 @@ static struct rh_whatif_recorded recorded_document(const struct rh_whatif *whati
 		.marked_bytes = was->marked,
 		.roots_bytes = whatif->roots,
 		.recorder_bytes = whatif->recorder,
+		.unseen_bytes = whatif->unseen,
 		.black = whatif->black,
 	};
 }

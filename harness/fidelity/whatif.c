@@ -194,6 +194,10 @@ static void end_cycle(struct reader *reader, const struct rh_event *event)
 	cycle->at_end = whatif->allocated;
 	cycle->live_end = reader->live - reader->step;
 	cycle->marked = reader->live = reader->reported;
+	/* A P reports late, and counts what it has: a little more is no news. */
+	if (cycle->marked > reader->spans + (1 << 20) &&
+	    cycle->marked - reader->spans > whatif->unseen)
+		whatif->unseen = cycle->marked - reader->spans;
 	if (reader->spans > cycle->live_end) {
 		reader->slack += (double)(reader->spans - cycle->live_end);
 		reader->slack_of += (double)cycle->live_end;

@@ -57,6 +57,7 @@ struct rh_whatif {
 	uint64_t stack_bytes; /* StackInuse at its peak */
 	double slack;	      /* bytes of spans beyond what is live, per byte of that */
 	double others;	      /* bytes of spans without objects or these stacks, mean */
+	uint64_t unseen;      /* bytes that count as live and are in no span; 0 = none */
 	uint32_t classes;     /* of spans that were used, pointers and none apart */
 	uint64_t recorder;    /* bytes of the recorder's own blocks, all the time; 0 = none seen */
 	/* deduced */

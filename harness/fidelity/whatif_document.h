@@ -24,6 +24,7 @@
 	F(U64, _, marked_bytes, EVER, "bytes", "marked by all collections")                     \
 	F(REAL, _, roots_bytes, EVER, "bytes", "stacks and globals that goals count, mean")     \
 	F(U64, _, recorder_bytes, EVER, "bytes", "of these live: Go's recorder's own blocks")   \
+	F(U64, _, unseen_bytes, EVER, "bytes", "live in memory that no event tells of")         \
 	F(REAL, _, black, EVER, "", "bytes allocated while one is marked, mean")
 
 #define FIELDS_WHATIF_ANSWER(F)                                                                \

@@ -398,6 +398,18 @@ static void finalizers_count_twice(void **state)
 	assert_int_equal(verdict_with_more(4400000, 4400000), RH_FAILED);
 }
 
+/* Chunks of 8 MiB less a 64th, of which no event tells; a cycle finds that one was freed. */
+static void arenas_of_the_user_are_not_seen(void **state)
+{
+	const int64_t chunk = 8257536;
+
+	(void)state;
+	assert_int_equal(verdict_with_more(2 * chunk + 400, 2 * chunk), RH_INCONCLUSIVE);
+	assert_int_equal(verdict_with_more(2 * chunk, chunk + 400), RH_INCONCLUSIVE);
+	assert_int_equal(verdict_with_more(2 * chunk, chunk + 900000), RH_FAILED);
+	assert_int_equal(verdict_with_more(-chunk, -chunk), RH_FAILED);
+}
+
 /* A file that is not a Go trace, or has other lanes, is refused with advice. */
 static void others_are_refused(void **state)
 {
@@ -436,6 +448,7 @@ int main(void)
 		cmocka_unit_test(a_large_stack_parts),
 		cmocka_unit_test(no_span_of_stacks_goes_while_marking),
 		cmocka_unit_test(finalizers_count_twice),
+		cmocka_unit_test(arenas_of_the_user_are_not_seen),
 		cmocka_unit_test(others_are_refused),
 	};
 

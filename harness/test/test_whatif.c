@@ -406,6 +406,8 @@ static void the_recorder_is_not_the_program(void **state)
 	snprintf(text, sizeof(text), "%s%s", snapshot, one_cycle);
 	read_made(&whatif, text);
 	assert_int_equal(whatif.recorder, blocks);
+	/* Its only span has 8 KiB: the rest of what was marked is in none. */
+	assert_int_equal(whatif.unseen, 8000000 - 8192);
 	with = rh_whatif_ask(&whatif, &traced);
 	without = rh_whatif_ask(&whatif, &alone);
 	/* 8 MB are marked each time, or 5.6: so the heap grows to 16 MB, or 11.4 */
@@ -441,6 +443,7 @@ static uint64_t left_of_limit(const char *before, double *slack)
 	assert_non_null(strstr(knobs, ":limit="));
 	left = strtoull(strstr(knobs, ":limit=") + 7, NULL, 10);
 	*slack = whatif.slack;
+	assert_int_equal(whatif.unseen, 0);
 	rh_whatif_close(&whatif);
 	return left;
 }
