@@ -257,6 +257,9 @@ static void list_generators(struct list *list)
 
 static void list_profiles(struct list *list)
 {
+	heading(list,
+		"versions of Go: what is modelled, and how it differs from the row above (which "
+		"file of src/runtime says so)");
 	for (const struct rh_goversion *row = rh_goversions; row->name; row++) {
 		if (!list->rows)
 			rh_print(stdout, "  %-18s %-10s %s\n", row->name,

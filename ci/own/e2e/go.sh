@@ -19,6 +19,7 @@ is_exit 0 "collections can be the trace's" "$reheap" replay "$corpus/esbuild.rht
 
 is_exit 0 "profiles can be listed" "$reheap" list profiles
 says_out() { grep -q -- "$1" "$temp/.out"; }
+ok "its columns are named before them" bash -c 'head -n 1 "$1" | grep -q "differs from the row above"' sh "$temp/.out"
 ok "with every version that behaves differently" [ "$(grep -c '^  1\.' "$temp/.out")" -ge 26 ]
 is_exit 0 "a version without a row runs as the nearest" "$reheap" replay "$corpus/esbuild.rht" \
 	--backend tiered:profile=1.27 --reps 1
