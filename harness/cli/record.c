@@ -21,7 +21,7 @@ struct opts {
 	uint64_t pid, attach_after, duration, max_events, max_bytes, buffer, sample, level;
 	uint64_t sample_bytes, sample_seed;
 	int on_full;
-	bool follow, residency, sites, maps, paused, no_time, quiet, strict;
+	bool follow, residency, sites, maps, paused, no_time, quiet, strict, later;
 };
 
 static const char *const full_names[] = { "wait", "drop", NULL };
@@ -73,8 +73,11 @@ static const struct rh_opt record_opts[] = {
 	  .max = 16777216, .arg = "SIZE", .help = "most that one thread's ring may grow to" },
 	{ "level", 0, RH_OPT_UINT, offsetof(struct opts, level), "0", .max = 19, .arg = "N",
 	  .help = "zstd level of the trace, 0 = default" },
+	{ "later", 0, RH_OPT_FLAG, offsetof(struct opts, later),
+	  .help = "keep the calls in T.rht.capture; --recover makes the trace, when and where you "
+		  "like" },
 	{ "recover", 0, RH_OPT_TEXT, offsetof(struct opts, recover), .arg = "T.rht.capture",
-	  .help = "make the trace of what a recorder that was killed left behind" },
+	  .help = "make the trace of what --later, or a recorder that was killed, left" },
 	{ "strict", 0, RH_OPT_FLAG, offsetof(struct opts, strict),
 	  .help = "exit 6 when the program ends with 0 but calls were lost, or no trace "
 		  "written; without what a recording needs, do not run it" },
@@ -146,6 +149,10 @@ static int read_rotate(const struct opts *opts, struct rh_record_opts *record, s
 		return -1;
 	if (!text)
 		return 0;
+	if (opts->later)
+		return rh_fail(err, RH_USAGE,
+			       "--later and --rotate: segments are written while the program "
+			       "runs; leave out one of the two");
 	if (opts->maps)
 		return rh_fail(err, RH_USAGE,
 			       "--rotate and --maps: what is mapped is not carried from segment to "
@@ -193,6 +200,18 @@ static int find_shims(const struct opts *opts, struct rh_record_opts *record, st
 	return 0;
 }
 
+static enum rh_exit run_recover(const struct opts *opts, struct rh_record_opts *record, int argc,
+				struct rh_err *err)
+{
+	if (argc > 0 || opts->later)
+		return rh_fail(err, RH_USAGE, "--recover runs no program%s",
+			       argc ? "" : ": no --later"),
+		       RH_USAGE;
+	if (strcmp(opts->out, "trace.rht") == 0)
+		record->out = NULL; /* that recorder has its own options */
+	return rh_record_recover(record, opts->recover, err) < 0 ? err->code : RH_OK;
+}
+
 static enum rh_exit run_record(const void *data, int argc, char **argv, struct rh_err *err)
 {
 	const struct opts *opts = data;
@@ -218,6 +237,7 @@ static enum rh_exit run_record(const void *data, int argc, char **argv, struct r
 		.sites = opts->sites,
 		.time = !opts->no_time,
 		.quiet = opts->quiet,
+		.later = opts->later,
 		.strict = opts->strict,
 		.progress = rh_progress,
 		.sigpipe_ignored = rh_sigpipe_ignored,
@@ -239,13 +259,8 @@ static enum rh_exit run_record(const void *data, int argc, char **argv, struct r
 			       "a file"),
 		       RH_USAGE;
 	snprintf(version, sizeof version, "reheap %s", rh_version);
-	if (opts->recover) {
-		if (argc > 0)
-			return rh_fail(err, RH_USAGE, "--recover runs no program"), RH_USAGE;
-		if (strcmp(opts->out, "trace.rht") == 0)
-			record.out = NULL; /* that recorder has its own options */
-		return rh_record_recover(&record, opts->recover, err) < 0 ? err->code : RH_OK;
-	}
+	if (opts->recover)
+		return run_recover(opts, &record, argc, err);
 	if (opts->pid && argc > 0)
 		return rh_fail(err, RH_USAGE, "--pid records what runs already: no program"),
 		       RH_USAGE;
@@ -283,6 +298,10 @@ const struct rh_command rh_cmd_record = {
 		"the program continues, and --recover makes the trace from that file. A program "
 		"waits at most a second for a recorder that hangs; calls that are lost then are "
 		"counted and reported.\n"
+		"\n"
+		"--later keeps that file and writes no trace, which is most of what recording "
+		"costs. reheap record --recover T.rht.capture makes the same trace of it, on this "
+		"machine or another of its kind.\n"
 		"\n"
 		"The trace's note `allocator` names the library that served the program. This "
 		"need not be libc: some programs link jemalloc. --preload libc.so.6 puts libc in "

@@ -5,6 +5,7 @@
  * that in page faults, so nothing is mapped. A frame's head is written together with its
  * records, so only the last frame can be torn.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,13 +19,11 @@
 #include "traces/record/capture.h"
 #include "alloc/base/grow.h"
 
-enum { BLOCK = 4096, NAMES = 1000, PIECES = 2, IMAGE_MOST = 65536 };
+enum { BLOCK = 4096, NAMES = 1000, PIECES = 2 };
 #define DATA_AT	    (1024 * 1024u)
 #define FRAME_MAGIC 0x6d617266u /* "fram" */
 static const char head_magic[8] = "RHCAPT\2\n";
 _Static_assert(sizeof(struct rh_capture_head) <= BLOCK, "the first block");
-
-enum frame_kind { FRAME_IMAGE = 1, FRAME_CHUNK };
 
 struct frame {
 	uint32_t magic, kind;
@@ -150,7 +149,7 @@ int rh_capture_add(struct rh_capture *capture, struct rh_chunk *chunk, const uin
 		   size_t count, struct rh_err *err)
 {
 	struct frame frame = { .magic = FRAME_MAGIC,
-			       .kind = FRAME_CHUNK,
+			       .kind = RH_FRAME_CHUNK,
 			       .bytes = count * sizeof *words };
 	struct iovec piece[PIECES] = {
 		{ &frame, sizeof frame },
@@ -167,15 +166,16 @@ int rh_capture_add(struct rh_capture *capture, struct rh_chunk *chunk, const uin
 	return index_chunk(capture, chunk, err);
 }
 
-int rh_capture_add_image(struct rh_capture *capture, const void *image, size_t bytes,
-			 struct rh_err *err)
+int rh_capture_add_frame(struct rh_capture *capture, enum rh_frame_kind kind,
+			 struct rh_frame_data data, struct rh_err *err)
 {
-	struct frame frame = { .magic = FRAME_MAGIC, .kind = FRAME_IMAGE, .bytes = bytes };
+	struct frame frame = { .magic = FRAME_MAGIC, .kind = kind, .bytes = data.bytes };
 	struct iovec piece[PIECES] = {
 		{ &frame, sizeof frame },
-		{ (void *)(uintptr_t)image, bytes },
+		{ (void *)(uintptr_t)data.data, data.bytes },
 	};
 
+	assert(kind != RH_FRAME_CHUNK && data.bytes <= RH_CAPTURE_FRAME_MOST);
 	return write_pieces(capture, piece, err);
 }
 
@@ -210,21 +210,22 @@ static int open_left(struct rh_capture *capture, const char *path, struct rh_err
 static int take_frame(struct rh_capture *capture, uint64_t end,
 		      const struct rh_capture_visit *visit, struct rh_err *err)
 {
-	static char image[IMAGE_MOST];
+	static char data[RH_CAPTURE_FRAME_MOST];
 	struct frame frame;
 	uint64_t at = capture->bytes;
 
 	if (pread(capture->fd, &frame, sizeof frame, (off_t)at) != (ssize_t)sizeof frame ||
 	    frame.magic != FRAME_MAGIC || frame.bytes > end - at - sizeof frame)
 		return 0;
-	if (frame.kind == FRAME_IMAGE) {
-		if (frame.bytes > sizeof image ||
-		    pread(capture->fd, image, frame.bytes, (off_t)(at + sizeof frame)) !=
+	if (frame.kind != RH_FRAME_CHUNK && frame.kind <= RH_FRAME_END) {
+		if (frame.bytes > sizeof data ||
+		    pread(capture->fd, data, frame.bytes, (off_t)(at + sizeof frame)) !=
 			    (ssize_t)frame.bytes)
 			return 0;
-		if (visit->image(visit->data, image, frame.bytes, err) < 0)
+		if (visit->frame(visit->data, frame.kind,
+				 (struct rh_frame_data){ data, frame.bytes }, err) < 0)
 			return -1;
-	} else if (frame.kind == FRAME_CHUNK && frame.chunk.offset == at + sizeof frame &&
+	} else if (frame.kind == RH_FRAME_CHUNK && frame.chunk.offset == at + sizeof frame &&
 		   frame.chunk.words * sizeof(uint64_t) == frame.bytes &&
 		   frame.chunk.ring < RH_RINGS) {
 		if (index_chunk(capture, &frame.chunk, err) < 0)

@@ -67,16 +67,28 @@ struct rh_capture {
 int rh_capture_open(struct rh_capture *capture, const char *beside, struct rh_err *err);
 /* Writes the current capture->head into the file. */
 int rh_capture_put_head(const struct rh_capture *capture, struct rh_err *err);
-/* Any bytes that describe an image; they are read back in the order of writing. */
-int rh_capture_add_image(struct rh_capture *capture, const void *image, size_t bytes,
-			 struct rh_err *err);
+/* Frames beside the chunks: any bytes, which are read back in the order of writing. */
+enum rh_frame_kind {
+	RH_FRAME_IMAGE = 1, /* a process image */
+	RH_FRAME_CHUNK,
+	RH_FRAME_IMAGE_END, /* an image as it was in the end, in the order of RH_FRAME_IMAGE */
+	RH_FRAME_END,	    /* the recording ended (later.h) */
+};
+enum { RH_CAPTURE_FRAME_MOST = 65536 };
+struct rh_frame_data {
+	const void *data;
+	size_t bytes;
+};
+int rh_capture_add_frame(struct rh_capture *capture, enum rh_frame_kind kind,
+			 struct rh_frame_data data, struct rh_err *err);
 /* Releases space for the trace on a full disk. */
 void rh_capture_give_reserve(const struct rh_capture *capture);
 
-/* Reads a capture that a recorder left: its chunks go into the index, its images to the function.
+/* Reads a capture that a recorder left: its chunks go into the index, all else to the function.
  * It ends at a torn frame. */
 struct rh_capture_visit {
-	int (*image)(void *data, const void *image, size_t bytes, struct rh_err *err);
+	int (*frame)(void *data, enum rh_frame_kind kind, struct rh_frame_data frame,
+		     struct rh_err *err);
 	void *data;
 };
 int rh_capture_recover(struct rh_capture *capture, const char *path,

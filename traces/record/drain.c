@@ -225,25 +225,32 @@ static int add_image(struct rh_drain *drain, uint32_t slot, struct rh_err *err)
 	rh_figures_begin(&image->life, drain->area, proc);
 	if (!image->exe[0] && image->found)
 		rh_process_exe(image->pid, image->exe, sizeof image->exe);
-	if (rh_capture_add_image(&drain->capture, image, sizeof *image, &drain->full) < 0)
+	if (rh_capture_add_frame(&drain->capture, RH_FRAME_IMAGE,
+				 (struct rh_frame_data){ image, sizeof *image }, &drain->full) < 0)
 		drain->stopped = true;
 	return 0;
 }
 
-int rh_drain_recover(struct rh_drain *drain, const void *bytes, size_t count, struct rh_err *err)
+int rh_drain_recover(struct rh_drain *drain, struct rh_drain_recovered from, struct rh_err *err)
 {
 	struct rh_image *image;
+	uint8_t over;
 
-	if (count != sizeof *image)
+	if (from.bytes != sizeof *image)
 		return rh_fail(err, RH_BAD_DATA, "the capture is of another version of reheap");
 	if (room_for_image(drain, err) < 0)
 		return -1;
+	over = ((const uint8_t *)from.image)[offsetof(struct rh_image, over)];
 	image = &drain->images[drain->image_count++];
-	memcpy(image, bytes, sizeof *image);
+	memcpy(image, from.image, sizeof *image);
 	image->pidfd = -1;
-	image->over = true;
-	image->events = image->threads = 0;
+	image->found = true;
+	image->over = !from.ended || over; /* any byte may stand there */
+	image->events = 0;		   /* counted by the chunks */
+	image->threads = from.ended ? image->threads : 0;
 	image->exe[sizeof image->exe - 1] = '\0';
+	image->foreign[sizeof image->foreign - 1] = '\0';
+	image->serves[sizeof image->serves - 1] = '\0';
 	if (image->args_bytes > sizeof image->args)
 		image->args_bytes = 0;
 	return 0;

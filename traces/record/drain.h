@@ -65,8 +65,13 @@ struct rh_drain {
 
 int rh_drain_open(struct rh_drain *drain, struct rh_area *area, int area_fd, const char *beside,
 		  struct rh_err *err);
-/* An image from the capture of a dead recorder. */
-int rh_drain_recover(struct rh_drain *drain, const void *bytes, size_t count, struct rh_err *err);
+/* An image from a capture; ended: as it was in the end (--later), not when it was found. */
+struct rh_drain_recovered {
+	const void *image;
+	size_t bytes;
+	bool ended;
+};
+int rh_drain_recover(struct rh_drain *drain, struct rh_drain_recovered from, struct rh_err *err);
 /* One pass over all rings: those a quarter full, or all that are not empty. Returns the
  * words taken, -1 on error. */
 int64_t rh_drain_pass(struct rh_drain *drain, bool all, struct rh_err *err);

@@ -15,6 +15,7 @@
 
 #include "alloc/base/os.h"
 #include "traces/record/complete.h"
+#include "traces/record/later.h"
 #include "traces/record/session.h"
 #include "alloc/base/printable.h"
 
@@ -50,7 +51,7 @@ static void name_of(const struct rh_session *session, size_t index, bool final, 
 static void how_it_ended(const struct rh_session *session, const struct rh_image *image, char *text,
 			 size_t room)
 {
-	if (session->recovered)
+	if (session->recovered && !session->later)
 		snprintf(text, room, "unknown: the recorder was killed");
 	else if (image->pid != session->child || session->attached)
 		snprintf(text, room,
@@ -89,6 +90,8 @@ static void sum_losses(const struct rh_session *session, struct rh_emit *what)
 {
 	uint32_t high = session->area ? atomic_load(&session->area->rings_high) : 0;
 
+	if (session->later)
+		rh_later_losses(session->later, what);
 	for (uint32_t i = 0; i < high && i < RH_RINGS; i++) {
 		struct rh_ring *ring = rh_area_ring(session->area, i);
 
@@ -136,7 +139,7 @@ static void print_trace(const struct rh_session *session, const struct written *
 
 static uint64_t unrecorded(const struct rh_session *session)
 {
-	uint64_t count = session->children.lost;
+	uint64_t count = session->later ? session->later->unrecorded : session->children.lost;
 
 	for (size_t i = 0; i < session->children.count; i++)
 		count += session->children.rows[i].pid != session->child;
@@ -189,6 +192,8 @@ static const char *became_later(const struct rh_session *session, size_t final, 
 	const struct rh_children *children = &session->children;
 	char reasons[RH_COMPLETE_TEXT];
 
+	if (session->later)
+		return session->later->later[0] ? session->later->later : NULL;
 	for (size_t i = 0; i < children->count; i++)
 		if (children->rows[i].pid == session->child &&
 		    !rh_children_recorded_later(&children->rows[i], &session->drain)) {
@@ -370,7 +375,7 @@ void rh_session_write_along(struct rh_session *session)
 {
 	struct stat st;
 
-	if (session->opts->keep == RH_KEEP_LAST ||
+	if (session->opts->later || session->opts->keep == RH_KEEP_LAST ||
 	    (stat(session->opts->out, &st) == 0 && !S_ISREG(st.st_mode)))
 		return;
 	session->stream = rh_stream_open(rh_emit_rotates(session->opts));
@@ -459,6 +464,42 @@ static void print_capture_kept(struct rh_capture *capture)
 		 capture->path);
 }
 
+static void count_lost(struct rh_session *session, const struct rh_emit *what)
+{
+	print_losses(session, what);
+	session->lost = what->dropped + what->nested + what->no_ring + session->drain.discarded;
+}
+
+/* --later: false: the trace is written now, because the capture is nowhere, or its disk is full. */
+static bool leave_for_later(struct rh_session *session, const struct rh_emit *what, size_t final)
+{
+	struct rh_capture *capture = &session->drain.capture;
+	static struct rh_later later;
+	struct rh_err err = { 0 };
+	struct stat st;
+
+	if (!session->opts->later || final == SIZE_MAX || !capture->path[0] ||
+	    fstat(capture->fd, &st) < 0 || st.st_nlink == 0)
+		return false;
+	later = (struct rh_later){ .unrecorded = unrecorded(session) };
+	if (!became_later(session, final, later.later, sizeof later.later))
+		later.later[0] = '\0';
+	if (rh_later_put(session, what, &later, &err) < 0) {
+		rh_print(stderr, "reheap record: --later: %s; the trace is written now\n",
+			 err.text);
+		return false;
+	}
+	capture->keep = true;
+	print_children(session);
+	count_lost(session, what);
+	if (!session->opts->quiet)
+		rh_print(stderr,
+			 "reheap record: the calls are in %s; reheap record --recover makes the "
+			 "trace of it, and says whether it is complete\n",
+			 capture->path);
+	return true;
+}
+
 bool rh_session_finish(struct rh_session *session)
 {
 	char clock[200], complete[RH_COMPLETE_TEXT], last[RH_COMPLETE_TEXT] = "";
@@ -470,7 +511,7 @@ bool rh_session_finish(struct rh_session *session)
 		.span_count = session->span_count,
 		.clock = clock,
 		.complete = complete,
-		.recovered = session->recovered,
+		.recovered = session->recovered && !session->later,
 	};
 	size_t final = final_image(session);
 	char children[RH_CHILDREN_NOTE], instead[4096];
@@ -478,6 +519,8 @@ bool rh_session_finish(struct rh_session *session)
 	struct rh_record_opts elsewhere = *asked;
 	bool ok = true, written = false;
 
+	if (session->later && session->later->children[0])
+		what.children = session->later->children;
 	rh_children_settle(&session->children, &session->drain);
 	if (!session->recovered && (session->opts->follow || session->children.count)) {
 		rh_children_note(&session->children, &session->drain, children);
@@ -491,6 +534,8 @@ bool rh_session_finish(struct rh_session *session)
 		 session->clock.why ? session->clock.why : "");
 	if (!session->recovered)
 		print_capture(session);
+	if (leave_for_later(session, &what, final))
+		return true;
 	if (find_folder(session, instead)) {
 		elsewhere.out = instead;
 		what.opts = session->opts = &elsewhere;
@@ -504,8 +549,7 @@ bool rh_session_finish(struct rh_session *session)
 		}
 	print_empty(session);
 	print_children(session);
-	print_losses(session, &what);
-	session->lost = what.dropped + what.nested + what.no_ring + session->drain.discarded;
+	count_lost(session, &what);
 	if (session->clock.source == RH_CLOCK_MONOTONIC && !session->opts->quiet)
 		rh_print(stderr, "reheap record: stamps are CLOCK_MONOTONIC: %s\n",
 			 session->clock.why ? session->clock.why : "no counter to trust");

@@ -52,6 +52,7 @@ struct rh_record_opts {
 	uint64_t max_events;	  /* 0 = no bound */
 	uint64_t max_bytes;	  /* of raw capture; 0 = no bound */
 	uint64_t buffer_bytes;	  /* most a ring may grow to */
+	bool later;		  /* the capture is kept, and no trace written: later.h */
 	int pid;		  /* attach to this process; 0: run a program */
 	uint64_t sample;	  /* events that one clock read may serve */
 	uint64_t sample_bytes;	  /* one byte in so many is hit; 0: record all */

@@ -24,20 +24,21 @@ struct rh_session {
 	struct rh_children children; /* that are not recorded */
 	struct rh_stream *stream;    /* NULL: traces are written at the end */
 	pid_t child;
-	int attached;		    /* pidfd of the program when it is not our child; else 0 */
-	struct rh_dormant *dormant; /* page of the program, when its shim slept; else NULL */
+	int attached;		    /* pidfd of a program that is not our child; else 0 */
+	struct rh_dormant *dormant; /* page of a program whose shim slept; else NULL */
 	bool reaped;
 	int wait_status;
 	uint64_t began_ns, began_ticks; /* the same moment on both clocks */
 	struct rh_span spans[RH_SPANS_MAX];
 	size_t span_count;
-	bool recording;	       /* the last span is open */
-	int toggles_seen;      /* of the --toggle signal */
-	bool stopped;	       /* for good: duration, a maximum, a full disk, or a signal */
-	bool recovered;	       /* from the capture of a dead recorder: there is no area */
-	uint64_t lost;	       /* calls that are in no trace, as reported */
-	bool waiting_reported; /* the wait for processes that the program left running */
-	uint64_t over_ns;      /* when the program was reaped */
+	bool recording;		      /* the last span is open */
+	int toggles_seen;	      /* of the --toggle signal */
+	bool stopped;		      /* for good: a limit, a full disk, a signal */
+	bool recovered;		      /* from a capture: there is no area */
+	const struct rh_later *later; /* of --later: how it ended; or NULL */
+	uint64_t lost;		      /* calls that are in no trace, as reported */
+	bool waiting_reported;	      /* the wait for what the program left running */
+	uint64_t over_ns;	      /* when the program was reaped */
 };
 
 /* Starts writing traces while the program runs; called once, after it has started. */

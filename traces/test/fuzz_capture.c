@@ -11,14 +11,17 @@
 
 #include "traces/format/trace.h"
 #include "traces/record/emit.h"
+#include "traces/record/later.h"
 #include "traces/test/fuzz_support.h"
 
 enum { WORDS_MAX = 512, MOST_EVENTS = 5, TURN_WORDS = 7 };
 enum {
-	HOW_LATE = 1,  /* the recorder joined a process that ran */
-	HOW_TICKS = 2, /* a tick is no nanosecond */
-	HOW_TURNS = 4, /* the trace is written while the program runs, as well */
-	HOW_SPANS = 8, /* recording was off for a while */
+	HOW_LATE = 1,	/* the recorder joined a process that ran */
+	HOW_TICKS = 2,	/* a tick is no nanosecond */
+	HOW_TURNS = 4,	/* the trace is written while the program runs, as well */
+	HOW_SPANS = 8,	/* recording was off for a while */
+	HOW_LATER = 16, /* it was left for later: the capture says how it ended */
+	HOW_TORN = 32,	/* without the last frame */
 };
 
 struct place {
@@ -123,13 +126,42 @@ static void make_head(struct rh_capture *capture, const struct input *input)
 	capture->head.sites = input->head >> 1 & 1;
 	capture->head.residency = input->head >> 2 & 1;
 	demand(rh_capture_put_head(capture, &err) == 0 &&
-		       rh_capture_add_image(capture, &input->image, sizeof(input->image), &err) ==
-			       0,
+		       rh_capture_add_frame(
+			       capture, RH_FRAME_IMAGE,
+			       (struct rh_frame_data){ &input->image, sizeof(input->image) },
+			       &err) == 0,
 	       "a capture can be written", &err);
+}
+
+/* Each field is bytes of the input, texts without an end among them. */
+static void add_end(struct rh_capture *capture, const struct input *input)
+{
+	static struct rh_later later;
+	struct rh_err err = { 0 };
+	size_t bytes = input->rings[0].count * sizeof(uint64_t);
+
+	memset(&later, input->head, sizeof(later));
+	if (bytes)
+		memcpy(&later, input->rings[0].words,
+		       bytes < sizeof(later) ? bytes : sizeof(later));
+	if (input->how & HOW_TICKS)
+		later.ns_per_tick = 0.25;
+	if (input->how & HOW_SPANS)
+		later.span_count %= RH_SPANS_MAX + 1;
+	demand(rh_capture_add_frame(capture, RH_FRAME_IMAGE_END,
+				    (struct rh_frame_data){ &input->image, sizeof(input->image) },
+				    &err) == 0,
+	       "a capture can be written", &err);
+	if (!(input->how & HOW_TORN))
+		demand(rh_capture_add_frame(capture, RH_FRAME_END,
+					    (struct rh_frame_data){ &later, sizeof(later) },
+					    &err) == 0,
+		       "a capture can be written", &err);
 }
 
 static void make_capture(const struct place *place, struct input input)
 {
+	const struct input whole = input; /* chunks move its rings on */
 	struct rh_capture capture;
 	struct rh_err err = { 0 };
 
@@ -138,6 +170,8 @@ static void make_capture(const struct place *place, struct input input)
 	make_head(&capture, &input);
 	add_chunk(&capture, &input.rings[0], input.rings[0].count);
 	add_chunk(&capture, &input.rings[1], input.rings[1].count);
+	if (input.how & HOW_LATER)
+		add_end(&capture, &whole);
 	capture.keep = true;
 	rh_capture_close(&capture);
 }

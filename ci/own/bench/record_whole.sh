@@ -1,7 +1,7 @@
 #!/bin/bash
 # record_whole.sh BUILD [ROUNDS] - the cost of `reheap record` as a user sees it: whole programs,
-# plain, under an interposer that does nothing, under reheap and under heaptrack, interleaved. The
-# first part of `make bench-record`.
+# plain, under an interposer that does nothing, under reheap, the same with --later (which writes no
+# trace), and under heaptrack, interleaved. The first part of `make bench-record`.
 #
 #	own CPU		of the program alone, as it says itself
 #	all CPU		of all processes, the writing of the trace included
@@ -58,6 +58,10 @@ under() {
 	plain) "$@" ;;
 	noop) LD_PRELOAD=$work/noop.so "$@" ;;
 	reheap) "$build/reheap" record ${children:+-f} -o "$work/t.rht" -- "$@" 2>"$work/said" ;;
+	later)
+		rm -f "$work"/t.rht.capture*
+		"$build/reheap" record --later ${children:+-f} -o "$work/t.rht" -- "$@" 2>"$work/said"
+		;;
 	heaptrack)
 		heaptrack -o "$work/h" "$@" 2>/dev/null
 		rm -f "$work"/h*
@@ -121,7 +125,7 @@ start_cluster() {	# RECORDER
 stop_cluster() {
 	kill -INT "$(head -1 "$cluster/data/postmaster.pid" 2>/dev/null)" 2>/dev/null
 	wait $server
-	rm -f "$work"/t.*.rht
+	rm -f "$work"/t.*.rht "$work"/t.rht.capture*
 }
 
 # CPU seconds of the server and of the children that it waited for: each connection is one. A fixed
@@ -218,7 +222,7 @@ table() {	# NAME, on stdin RECORDER wall all own
 		}'
 }
 
-recorders='plain noop reheap'
+recorders='plain noop reheap later'
 if command -v heaptrack >/dev/null; then
 	recorders="$recorders heaptrack"
 else
