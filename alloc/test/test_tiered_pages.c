@@ -356,6 +356,51 @@ static void scavenging_takes_the_highest_pages_first(void **state)
 	close_heap();
 }
 
+/* What a lane gathers: summaries are written once for each chunk, and right in the end. */
+static void runs_in_memory_are_taken_one_after_another(void **state)
+{
+	static const uint32_t from[] = { 0, 210, 603 }, to[] = { 200, 600, 1200 };
+	uint32_t at, stale = TIER_NO_PAGE;
+	uint64_t free_pages;
+	size_t scav, count;
+
+	(void)state;
+	if (rh_page_bytes() > TIER_PAGE) {
+		print_message("# SKIP counts pages of 8 KiB, and this system's are larger\n");
+		skip();
+	}
+	open_heap(rh_tier_profile_of("1.17"));
+	allocate(1200);
+	release(0);
+	rh_lock(&m.heap->lock);
+	m.heap->released_bytes = 0;
+	assert_true(rh_pages_take_at(m.heap, m.origin + 200, 10, &scav));
+	assert_true(rh_pages_take_at(m.heap, m.origin + 600, 3, &scav));
+	at = m.origin;
+	for (int i = 0; i < 3; i++) {
+		count = rh_pages_next_run(m.heap, &at, 5, 4096);
+		assert_int_equal(at, m.origin + from[i]);
+		assert_int_equal(count, to[i] - from[i]);
+		rh_pages_take_next(m.heap, at, count, &stale);
+		at += (uint32_t)count;
+	}
+	assert_int_equal(rh_pages_next_run(m.heap, &at, 5, 4096), 0);
+	rh_pages_next_end(m.heap, stale);
+	assert_null(rh_pages_check(m.heap, &free_pages));
+	/* Of what is free now the shorter runs stay, also those above. */
+	rh_pages_free(m.heap, m.origin + 300, 7);
+	rh_pages_free(m.heap, m.origin + 120, 20); /* across a word */
+	assert_int_equal(rh_pages_scavenge(m.heap, 8, 100), 20);
+	assert_int_equal(rh_pages_scavenge(m.heap, 8, 100), 0);
+	assert_int_equal(rh_pages_scavenge(m.heap, 1, 3), 3);
+	assert_false(rh_pages_resident(&m.heap->pages, m.origin + 304, 3));
+	assert_true(rh_pages_resident(&m.heap->pages, m.origin + 300, 4));
+	assert_null(rh_pages_check(m.heap, &free_pages));
+	rh_unlock(&m.heap->lock);
+	hold();
+	close_heap();
+}
+
 static void pages_are_known_zero_once(void **state)
 {
 	(void)state;
@@ -407,6 +452,7 @@ int main(void)
 		cmocka_unit_test(by_address_without_page_caches),
 		cmocka_unit_test(page_cache_takes_the_lowest_block_and_gives_the_rest_back),
 		cmocka_unit_test(scavenging_takes_the_highest_pages_first),
+		cmocka_unit_test(runs_in_memory_are_taken_one_after_another),
 		cmocka_unit_test(pages_are_known_zero_once),
 		cmocka_unit_test(growth_is_as_the_profile_says),
 	};

@@ -137,7 +137,7 @@ uint64_t rh_stash_trim_to(struct rh_heap *heap, struct rh_lane *lane, size_t pag
 		rh_stash_remove(lane, span);
 		free_next(heap, lane, span, &stale);
 	}
-	rh_pages_free_end(heap, stale);
+	rh_pages_next_end(heap, stale);
 	return (uint64_t)(had - lane->stash_pages) << TIER_PAGE_SHIFT;
 }
 
@@ -534,7 +534,7 @@ void rh_span_free(struct rh_lane *lane, struct mspan *span)
 	tier_add(&lane->n.heap_frees, 1);
 	rh_heap_fold(heap, lane);
 	free_next(heap, lane, span, &stale);
-	rh_pages_free_end(heap, stale);
+	rh_pages_next_end(heap, stale);
 	rh_scavenge_freed(heap, lane, (uint64_t)bytes);
 	rh_unlock(&heap->lock);
 }

@@ -119,11 +119,13 @@ static inline uint32_t rh_pages_alloc(struct rh_heap *heap, size_t page_count, s
 void rh_pages_free(struct rh_heap *heap, uint32_t page, size_t page_count);
 /* Undoes an alloc that found released pages only. */
 void rh_pages_take_back(struct rh_heap *heap, uint32_t page, size_t page_count);
-/* Frees many ranges one after another at a lower price: *stale, TIER_NO_PAGE before the first,
- * stands for a chunk whose summaries are yet to be written, which rh_pages_free_end does.
- * Nothing else may be asked of the page heap in between. */
+/* Frees many ranges one after another at a lower price, or takes many that are free and in memory:
+ * *stale, TIER_NO_PAGE before the first, stands for a chunk whose summaries are yet to be written,
+ * which rh_pages_next_end does. In between only rh_pages_next_run may be asked, of pages that the
+ * last range does not have. */
 void rh_pages_free_next(struct rh_heap *heap, uint32_t page, size_t page_count, uint32_t *stale);
-void rh_pages_free_end(struct rh_heap *heap, uint32_t stale);
+void rh_pages_take_next(struct rh_heap *heap, uint32_t page, size_t page_count, uint32_t *stale);
+void rh_pages_next_end(struct rh_heap *heap, uint32_t stale);
 /* Takes exactly these pages if all of them are free. */
 bool rh_pages_take_at(struct rh_heap *heap, uint32_t page, size_t page_count, size_t *scav_pages);
 /* New pages, free and scavenged. */

@@ -103,8 +103,9 @@ static uint64_t mask_of(unsigned from, unsigned count)
 	return (count == 64 ? ~(uint64_t)0 : ((uint64_t)1 << count) - 1) << from;
 }
 
-/* Marks a range taken; returns how many of its pages were scavenged. */
-static size_t take_run(struct page_heap *pages, uint32_t page, size_t page_count)
+/* Marks a range taken; returns how many of its pages were scavenged. The summaries are to be
+ * updated. */
+static size_t mark_taken(struct page_heap *pages, uint32_t page, size_t page_count)
 {
 	size_t scav = 0, left = page_count;
 
@@ -121,6 +122,13 @@ static size_t take_run(struct page_heap *pages, uint32_t page, size_t page_count
 		at += count;
 		left -= count;
 	}
+	return scav;
+}
+
+static size_t take_run(struct page_heap *pages, uint32_t page, size_t page_count)
+{
+	size_t scav = mark_taken(pages, page, page_count);
+
 	update(pages, page, page_count, TAKEN);
 	return scav;
 }
@@ -327,20 +335,37 @@ void rh_pages_free(struct rh_heap *heap, uint32_t page, size_t page_count)
 	give(&heap->pages, page, page_count, false);
 }
 
+/* The summary of a chunk is written when a range lies in another: see rh_pages_free_next. */
+static void stale_next(struct page_heap *pages, uint32_t page, size_t page_count, uint32_t *stale)
+{
+	if (*stale != TIER_NO_PAGE && *stale >> 9 != page >> 9)
+		update(pages, *stale, 1, MIXED);
+	*stale = page;
+	if (page >> 9 == (page + page_count - 1) >> 9)
+		return;
+	update(pages, page, page_count, MIXED);
+	*stale = TIER_NO_PAGE;
+}
+
 void rh_pages_free_next(struct rh_heap *heap, uint32_t page, size_t page_count, uint32_t *stale)
 {
 	rh_debug_assert(rh_lock_held(&heap->lock));
 	mark_free(&heap->pages, page, page_count, false);
-	if (*stale != TIER_NO_PAGE && *stale >> 9 != page >> 9)
-		update(&heap->pages, *stale, 1, MIXED);
-	*stale = page;
-	if (page >> 9 == (page + page_count - 1) >> 9)
-		return;
-	update(&heap->pages, page, page_count, MIXED);
-	*stale = TIER_NO_PAGE;
+	stale_next(&heap->pages, page, page_count, stale);
 }
 
-void rh_pages_free_end(struct rh_heap *heap, uint32_t stale)
+void rh_pages_take_next(struct rh_heap *heap, uint32_t page, size_t page_count, uint32_t *stale)
+{
+	size_t scav;
+
+	rh_debug_assert(rh_lock_held(&heap->lock));
+	scav = mark_taken(&heap->pages, page, page_count);
+	assert(scav == 0);
+	(void)scav;
+	stale_next(&heap->pages, page, page_count, stale);
+}
+
+void rh_pages_next_end(struct rh_heap *heap, uint32_t stale)
 {
 	if (stale != TIER_NO_PAGE)
 		update(&heap->pages, stale, 1, MIXED);

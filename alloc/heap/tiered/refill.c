@@ -356,7 +356,8 @@ static inline void prefer_touched(struct mspan *span, unsigned batch)
 		rh_span_rewind(span);
 }
 
-/* One slot alone, for a block that is to be zero, or one of a bin that has some. */
+/* One slot alone, for a block that is to be zero, of a bin that has some, or of a class that takes
+ * one at a time. */
 static void *one_slot(struct mspan *span, size_t header, bool *known_zero)
 {
 	char *p = rh_span_next(span);
@@ -371,7 +372,7 @@ void *rh_explicit_alloc(struct rh_lane *lane, unsigned spc, bool *known_zero)
 	struct mspan *span = lane->alloc[spc];
 	struct bin *bin = &lane->bin[spc];
 	size_t header = lane->heap->classes.of[spc].header_bytes;
-	bool alone = known_zero || bin->head;
+	bool alone = known_zero || bin->head || !bin->batch;
 	void *p;
 
 	prefer_touched(span, bin->batch);

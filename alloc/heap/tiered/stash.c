@@ -276,8 +276,8 @@ bool rh_stash_extend(struct rh_lane *lane, struct mspan *span, size_t more)
 void rh_stash_gather(struct rh_heap *heap, struct rh_lane *lane)
 {
 	enum { LEAST = 5, VISITS = 64 };
-	uint32_t at = heap->pages.search;
-	size_t scav, count;
+	uint32_t at = heap->pages.search, stale = TIER_NO_PAGE;
+	size_t count;
 
 	rh_debug_assert(rh_lock_held(&heap->lock));
 	for (int i = 0; i < VISITS && lane->stash_pages < lane->stash_pages_max; i++) {
@@ -286,12 +286,13 @@ void rh_stash_gather(struct rh_heap *heap, struct rh_lane *lane)
 		count = lane->stash_pages_max - lane->stash_pages;
 		count = rh_pages_next_run(heap, &at, LEAST,
 					  count < STASH_LENGTHS ? count : STASH_LENGTHS - 1);
-		if (!count || !rh_span_cache_refill(heap, lane) ||
-		    !rh_pages_take_at(heap, at, count, &scav))
+		if (!count || !rh_span_cache_refill(heap, lane))
 			break;
+		rh_pages_take_next(heap, at, count, &stale);
 		rh_stash_run(lane, at, count);
 		at += (uint32_t)count;
 	}
+	rh_pages_next_end(heap, stale);
 }
 
 /* Whether as much was freed since the stash went back last as makes up for that: a heap that grows

@@ -35,9 +35,10 @@ static uint32_t longest_in(uint64_t free, uint32_t beat)
 	return beat;
 }
 
-static struct sum_runs summarize(const struct page_chunk *chunk)
+/* With a run that is known to be there, words that have no longer one are soon done. */
+static struct sum_runs summarize(const struct page_chunk *chunk, uint32_t known)
 {
-	struct sum_runs run = { 0, 0, 0 };
+	struct sum_runs run = { 0, known, 0 };
 	uint32_t now = 0;
 	bool first = true;
 
@@ -137,7 +138,7 @@ static struct sum_runs resummarize(const struct page_chunk *chunk, struct sum_ru
 	struct sum_runs run = was;
 
 	if (!freed && whole >= was.max)
-		return summarize(chunk);
+		return summarize(chunk, before > after ? before : after);
 	if (low - before == 0)
 		run.start = freed ? whole : before;
 	if (high + after == TIER_CHUNK_PAGES)
@@ -149,7 +150,7 @@ static struct sum_runs resummarize(const struct page_chunk *chunk, struct sum_ru
 
 uint64_t rh_sum_chunk(const struct page_chunk *chunk)
 {
-	return pack(summarize(chunk));
+	return pack(summarize(chunk, 0));
 }
 
 uint64_t rh_sum_changed(const struct page_chunk *chunk, uint64_t was, uint32_t low, uint32_t high,
