@@ -128,16 +128,19 @@ static void a_sleeping_waiter_is_woken_and_counted(void **state)
 	assert_int_equal(stats.wait_log2[0], 0);
 }
 
-enum { SLEEPERS = 6, TURNS = 4000 };
+enum { SLEEPERS = 6, TURNS = 2000, HOLD_SPINS = 4000 };
 
-/* Holds for longer than anybody spins, at times, so that others sleep. */
+/* Holds for longer than anybody spins, at times, so that others sleep. Few yields: beside many
+ * programs of a higher priority each takes 50 ms. */
 static void *hold_long(void *arg)
 {
 	(void)arg;
 	for (int i = 0; i < TURNS; i++) {
 		rh_lock(&shared);
 		counter++;
-		if (i % 16 == 0)
+		for (volatile int spin = 0; i % 16 == 0 && spin < HOLD_SPINS; spin++)
+			;
+		if (i % 256 == 0)
 			sched_yield();
 		rh_unlock(&shared);
 	}
