@@ -175,10 +175,12 @@ static void print_samples(const struct rh_validate *v)
 		return;
 	rh_print(stdout, "by samples, %.0f ms are in the allocator's own code", 1e3 * v->inside_s);
 	if (isfinite(v->ratio))
-		rh_print(stdout,
-			 ", %.2f times as long as in the replay: its times of calls are scaled "
-			 "by %.2f, the root of that",
-			 v->ratio, v->scale);
+		rh_print(stdout, ", %.2f times as long as in the replay: ", v->ratio);
+	if (isfinite(v->ratio) && v->base_scale == v->scale)
+		rh_print(stdout, "its times of calls are scaled by %.2f, the root of that",
+			 v->scale);
+	else if (isfinite(v->ratio))
+		rh_print(stdout, "of its times of calls only the baseline's are scaled, by that");
 	rh_print(stdout, "\n");
 }
 
@@ -203,9 +205,10 @@ static void print_table(const struct rh_validate *v, const struct validate_opts 
 			print_field(v, (enum rh_validate_field)f);
 	print_seen(v, v->rounds);
 	rh_print(stdout,
-		 "\nBrackets: interval of the change (%.1f %%). predicted: within a "
-		 "third of what is observed, or within\n%.0f ms and %.1f MiB, below which a "
-		 "change is of no interest here. Loading a library is taken off.\n",
+		 "\nBrackets: interval of the change (%.1f %%) by what rounds scatter; no error "
+		 "of the model is in it.\npredicted: within a third of what is observed, or within "
+		 "%.0f ms and %.1f MiB, below which\na change "
+		 "is of no interest here. Loading a library is taken off.\n",
 		 100 * v->rows[v->base].truth[RH_VALIDATE_RSS].observed.level,
 		 1e3 * v->rows[v->base].truth[RH_VALIDATE_CPU].slack,
 		 v->rows[v->base].truth[RH_VALIDATE_RSS].slack / (1 << 20));

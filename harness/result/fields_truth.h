@@ -44,28 +44,32 @@
 	F(U64, _, load_instructions, MAY, "", "of /bin/true under callgrind")                 \
 	F(U64, _, heap_instructions, MAY, "", "of the program's: in calls of the allocator")
 
-#define RH_FIELDS_VALIDATION(F)                                                                    \
-	F(TEXTS, _, argv, EVER, "", "the program and its words")                                   \
-	F(TEXT, _, driver, NULL, "", "command that loaded it")                                     \
-	F(TEXT, _, linked, NULL, "",                                                               \
-	  "the allocator it links; libc was preloaded wherever libc is meant")                     \
-	F(U64, _, rounds, EVER, "", "each ran it once under every backend")                        \
-	F(U64, _, calls, EVER, "", "heap calls of the recording that was replayed")                \
-	F(U64, _, calls_again, EVER, "", "of a second recording")                                  \
-	F(BOOL, _, nondeterministic, EVER, "",                                                     \
-	  "they differ by more than 1 %: predictions are scaled to the mean of both")              \
-	F(U32, _, threads, EVER, "", "that make 1 % of the heap calls or more")                    \
-	F(TEXT, _, futex_why, NULL, "", "why futex calls were not counted")                        \
-	F(TEXT, _, sample_why, NULL, "", "why user time was not sampled")                          \
-	F(REAL, _, cpu_s, EVER, "s", "CPU time under the baseline, median")                        \
-	F(REAL, _, load_s, EVER, "s", "of it, loading")                                            \
-	F(REAL, _, heap_s, EVER, "s", "the heap's own by replay, net of the floor")                \
-	F(REAL, _, calls_ratio, MAY, "",                                                           \
-	  "on the baseline, user time in the allocator's code: the program's / the "               \
-	  "replay's")                                                                              \
-	F(REAL, _, calls_scale, MAY, "", "its root, by which predicted times of calls are scaled") \
-	F(REAL, _, rss_bytes, EVER, "bytes", "most resident under the baseline, median")           \
-	F(LIST, truth_change, changes, EVER, "", "predicted beside observed")                      \
+#define RH_FIELDS_VALIDATION(F)                                                                 \
+	F(TEXTS, _, argv, EVER, "", "the program and its words")                                \
+	F(TEXT, _, driver, NULL, "", "command that loaded it")                                  \
+	F(TEXT, _, linked, NULL, "",                                                            \
+	  "the allocator it links; libc was preloaded wherever libc is meant")                  \
+	F(U64, _, rounds, EVER, "", "each ran it once under every backend")                     \
+	F(U64, _, calls, EVER, "", "heap calls of the recording that was replayed")             \
+	F(U64, _, calls_again, EVER, "", "of a second recording")                               \
+	F(BOOL, _, nondeterministic, EVER, "",                                                  \
+	  "they differ by more than 1 %: predictions are scaled to the mean of both")           \
+	F(U32, _, threads, EVER, "", "that make 1 % of the heap calls or more")                 \
+	F(TEXT, _, futex_why, NULL, "", "why futex calls were not counted")                     \
+	F(TEXT, _, sample_why, NULL, "", "why user time was not sampled")                       \
+	F(REAL, _, cpu_s, EVER, "s", "CPU time under the baseline, median")                     \
+	F(REAL, _, load_s, EVER, "s", "of it, loading")                                         \
+	F(REAL, _, heap_s, EVER, "s", "the heap's own by replay, net of the floor")             \
+	F(REAL, _, calls_ratio, MAY, "",                                                        \
+	  "on the baseline, user time in the allocator's code: the program's / the "            \
+	  "replay's")                                                                           \
+	F(REAL, _, calls_scale, MAY, "",                                                        \
+	  "by which the others' predicted times of calls are scaled for it: its root; 1 if it " \
+	  "is below 1 and one thread calls the heap")                                           \
+	F(REAL, _, calls_scale_base, MAY, "",                                                   \
+	  "by which the baseline's are: the same, or then the ratio itself")                    \
+	F(REAL, _, rss_bytes, EVER, "bytes", "most resident under the baseline, median")        \
+	F(LIST, truth_change, changes, EVER, "", "predicted beside observed")                   \
 	F(LIST, truth_seen, seen, EVER, "", "what was observed, by backend")
 
 #endif

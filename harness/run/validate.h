@@ -20,7 +20,7 @@
  *	5  of the user time of both sides the part in the allocator's own code, by samples: what
  *	   changes elsewhere is the program's own and is not predicted (harness/launch/samples.h)
  *	   On the baseline that also shows how much longer calls take in the program than in the
- *	   replay, and the predictions are scaled by its root. Only the baseline's real run is used
+ *	   replay, and the predictions are scaled for it. Only the baseline's real run is used
  *	   for that: nothing that was observed under another allocator is in its prediction
  *	6  change against the baseline, predicted beside observed (validate_compare.c), which
  *	   becomes a part of the result (harness/result/fields_truth.h)
@@ -134,8 +134,9 @@ struct rh_validate {
 	double cpu_s, load_s; /* of the program under the baseline, and of loading it */
 	double heap_s;	      /* the heap's own CPU time by the replay, net of the floor */
 	/* of the time in the allocator's code under the baseline, observed to replayed (NaN = not
-	 * known), and by which predicted times of calls were scaled for it (1 = not) */
-	double ratio, scale;
+	 * known), and by which predicted times of calls were scaled for it (1 = not): of the others,
+	 * and of the baseline itself */
+	double ratio, scale, base_scale;
 	double heap_instructions;  /* likewise, by callgrind; NaN = not asked for */
 	double inside_s, others_s; /* observed under the baseline: in the allocator's code, and of
 				    * processes that it started; NaN = not sampled */

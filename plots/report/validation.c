@@ -124,8 +124,9 @@ void rh_report_validation(const struct rh_view *view, FILE *to)
 		if (!open)
 			fputs("<section id=\"truth\">\n<h2>Predicted and observed</h2>\n"
 			      "<p>The program itself ran under each allocator, beside the replay "
-			      "of its recording. Brackets: intervals of the change; what "
-			      "loading a library costs is taken off.</p>\n",
+			      "of its recording. Brackets: intervals of the change by what rounds "
+			      "scatter, without any error of the model; what loading a library "
+			      "costs is taken off.</p>\n",
 			      to);
 		open = true;
 		put_program(&view->docs[d].file, to);
