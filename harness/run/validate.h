@@ -134,8 +134,8 @@ struct rh_validate {
 	double cpu_s, load_s; /* of the program under the baseline, and of loading it */
 	double heap_s;	      /* the heap's own CPU time by the replay, net of the floor */
 	/* of the time in the allocator's code under the baseline, observed to replayed (NaN = not
-	 * known), and by which predicted times of calls were scaled for it (1 = not): of the others,
-	 * and of the baseline itself */
+	 * known), and by which predicted times of calls were scaled for it (1 = not): of the
+	 * others, and of the baseline itself */
 	double ratio, scale, base_scale;
 	double heap_instructions;  /* likewise, by callgrind; NaN = not asked for */
 	double inside_s, others_s; /* observed under the baseline: in the allocator's code, and of
