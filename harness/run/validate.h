@@ -13,8 +13,8 @@
  *	   to bring a verdict on CPU time (validate_rounds.c)
  *	   The replay reads the first byte of a block before it frees it: programs mostly have,
  *	   and headers beside blocks are then in the cache. On programs of the tuning half (those
- *	   of calls_scale in validate_compare.c) that makes 25 of 31 significant changes of time in
- *	   the allocator's code right to a third, for 19 without
+ *	   of set_scales in validate_compare.c) that makes 25 of 31 significant changes of time
+ *	   in the allocator's code right to a third, for 19 without
  *	4  if several threads call the heap: replays that keep the recorded gaps, for contention
  *	   (validate_paced.c)
  *	5  of the user time of both sides the part in the allocator's own code, by samples: what
@@ -117,7 +117,7 @@ struct rh_validate_row {
 	struct rh_interval own; /* change of user time elsewhere: of the program's own */
 	struct rh_validate_count count, load_count; /* by callgrind; NaN = not asked for */
 	struct rh_truth truth[RH_VALIDATE_FIELDS];  /* seconds; bytes; counts */
-	const char *why[RH_VALIDATE_FIELDS];	    /* of the result's pool: "" = nothing to say */
+	const char *why[RH_VALIDATE_FIELDS];	    /* of the pool: "" = nothing to say */
 };
 
 struct rh_validate {
