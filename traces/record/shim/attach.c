@@ -595,5 +595,5 @@ __attribute__((constructor)) static void loaded(void)
 	tell_sanitizer();
 	shim_exec_ready();
 	shim_dormant();
-	shim_look();
+	shim_look(true); /* the loader has just opened and mapped them */
 }

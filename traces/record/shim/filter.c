@@ -52,24 +52,33 @@ bool shim_may_call(uint32_t question, uint64_t waited_ms)
 	return (answered(question) || waited_ms > ASK_MS) && !shim_filtered();
 }
 
-bool shim_may_call_now(void)
+bool shim_may_call_asked(void)
 {
 	const struct rh_area *area = shim.area;
-	uint64_t ms = area->ticks_per_ms, began, now;
+	uint64_t began;
 	uint32_t question;
 
-	if (shim_filtered() || shim_clockless())
+	if (shim.state != SHIM_ON || shim_filtered() || shim_clockless())
 		return false;
-	began = now = shim_now();
-	if (now - rh_area_proc(shim.area, shim.proc)->stamp < YOUNG_MS * ms)
-		return true;
-	for (question = shim_ask(); !answered(question); now = shim_now()) {
-		if (now - began > ASK_MS * ms || atomic_load(&area->closed))
+	began = shim_now();
+	for (question = shim_ask(); !answered(question);) {
+		if (shim_now() - began > ASK_MS * area->ticks_per_ms || atomic_load(&area->closed))
 			return false;
 		for (int i = 0; i < ASK_SPINS; i++)
 			SHIM_PAUSE();
 	}
 	return !shim_filtered();
+}
+
+bool shim_may_call_now(void)
+{
+	const struct rh_area *area = shim.area;
+
+	if (shim_filtered() || shim_clockless())
+		return false;
+	if (shim_now() - rh_area_proc(shim.area, shim.proc)->stamp < YOUNG_MS * area->ticks_per_ms)
+		return true;
+	return shim_may_call_asked();
 }
 
 int shim_prctl(int, long, long, long, long) __asm__("prctl");

@@ -54,7 +54,7 @@ static enum rh_late come(const char *where)
 	atomic_store(&shim_sleep.asleep,
 		     shim.area->sample_bytes ? RH_ASIDE_SAMPLING : RH_ASIDE_NOT);
 	shim.state = SHIM_ON;
-	shim_look();
+	shim_look(!shim_filtered());
 	shim_patch_tables(true);
 	if (!shim.dormant) /* else they have all led to us since the start */
 		shim_patch_slots(true);

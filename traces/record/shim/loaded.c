@@ -116,6 +116,17 @@ static void *asked(void *handle, const char *name)
 	return found;
 }
 
+/* A file is read where the supervisor was asked first. Each answer takes up to a beat, so a program
+ * with many libraries waits for the first ones, and the rest is read at its exit. */
+static bool may_read(void)
+{
+	enum { ASKS = 8 };
+	static _Atomic uint32_t asks;
+
+	return atomic_load(&asks) < ASKS && atomic_fetch_add(&asks, 1) < ASKS &&
+	       shim_may_call_asked();
+}
+
 /* `used` is called by the stubs, which the compiler does not read. Returns where to go on. */
 __attribute__((used)) void *shim_loaded_before(const void *handle, const char *name, uint32_t which)
 {
@@ -133,7 +144,7 @@ __attribute__((used)) void *shim_loaded_before(const void *handle, const char *n
 		atomic_store(&next[which], found);
 	}
 	if (on && shim_loaded_anew())
-		shim_look();
+		shim_look(may_read());
 	errno = saved;
 	if (on && which == WHICH_DLSYM && handle != RTLD_DEFAULT && handle != RTLD_NEXT && name)
 		return ours.object;

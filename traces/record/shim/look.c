@@ -5,7 +5,7 @@
  * not the objects: the recording is correct but incomplete. So every loaded object is checked,
  * when we are loaded, when objects were added (loaded.c) and when the process exits, and the
  * findings are stored where the supervisor reads them. A finding is never removed, because its
- * blocks stay. No system call, no allocation.
+ * blocks stay. No allocation, and no system call but where the objects' files are read (local.c).
  */
 #include <link.h>
 #include <stdlib.h>
@@ -14,6 +14,7 @@
 #include "traces/record/shim/hook.h"
 
 struct found {
+	bool reads; /* the objects' files, too */
 	uint32_t heaps;
 	char foreign[RH_PROC_FOREIGN], serves[RH_PROC_SERVES];
 };
@@ -29,7 +30,8 @@ static const struct {
 	{ "_ZN2v87Isolate8AllocateEv", RH_HEAP_V8, NULL, NULL },
 };
 
-static uint32_t switched_off; /* enum rh_heap */
+static _Atomic uint32_t unread; /* objects came, and their files were not read */
+static uint32_t switched_off;	/* enum rh_heap */
 static bool looked;
 
 /* Read at the start of the process: PHP moves its environment before it exits. */
@@ -115,11 +117,13 @@ static void look_for_malloc(const struct dl_phdr_info *info, struct found *found
 {
 	const char *base = base_of(info->dlpi_name);
 	const void *at = shim_hook_defines(info, "malloc");
+	const void *in = info->dlpi_phdr; /* a place in it */
 
-	if (!at || hook_within(at, hook_malloc.low, hook_malloc.bytes) ||
-	    hook_within(at, hook_self.low, hook_self.bytes) || strncmp(base, "libc.", 5) == 0 ||
-	    strncmp(base, "libc-", 5) == 0 || strncmp(base, "ld-", 3) == 0 || is_preloaded(base) ||
-	    is_allocator(base))
+	if (hook_within(at ? at : in, hook_malloc.low, hook_malloc.bytes) ||
+	    hook_within(at ? at : in, hook_self.low, hook_self.bytes) ||
+	    strncmp(base, "libc.", 5) == 0 || strncmp(base, "libc-", 5) == 0 ||
+	    strncmp(base, "ld-", 3) == 0 || is_preloaded(base) || is_allocator(base) ||
+	    (!at && (!found->reads || !shim_local_malloc(info))))
 		return;
 	found->heaps |= RH_HEAP_FOREIGN;
 	base = *base ? base : "the executable";
@@ -217,14 +221,15 @@ static int look_at(struct dl_phdr_info *info, size_t bytes, void *context)
 	return 0;
 }
 
-void shim_look(void)
+void shim_look(bool reads)
 {
 	static _Atomic uint32_t looking;
-	struct found found = { 0 };
+	struct found found = { .reads = reads };
 	struct rh_proc *proc;
 
 	if (shim.state != SHIM_ON || atomic_exchange(&looking, 1))
 		return;
+	unread = !reads;
 	read_switches();
 	shim_loaded_anew();
 	shim_hook_ranges();
@@ -242,6 +247,6 @@ __attribute__((destructor)) static void leaving(void)
 {
 	if (!shim_process_on()) /* a fork of a recorded process may not have registered yet */
 		return;
-	shim_look();
+	shim_look((shim_loaded_anew() || unread) && shim_may_call_now());
 	shim_figures(rh_area_proc(shim.area, shim.proc), true);
 }

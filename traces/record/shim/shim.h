@@ -249,12 +249,15 @@ int rh_record_attach(const char *where) SHIM_EXPORT;
 void shim_dormant(void);
 bool shim_wake(void);
 void shim_sleep_again(bool child);
-/* look.c: stores the other sources of memory in this process in its slot. */
-void shim_look(void);
+/* look.c: stores the other sources of memory in this process in its slot. `reads`: files, which
+ * takes system calls. */
+void shim_look(bool reads);
 /* look.c: the program has that function of another allocator, without us between. */
 void shim_look_past_us(const void *function);
-/* own_new.c: does the executable's operator new, at that address, call malloc? */
+/* local.c: does an object have a malloc that the loader does not know? Reads its file. */
 struct dl_phdr_info;
+bool shim_local_malloc(const struct dl_phdr_info *info);
+/* own_new.c: does the executable's operator new, at that address, call malloc? */
 bool shim_new_comes_to_malloc(const struct dl_phdr_info *info, const void *operator_new);
 /* loaded.c: whether objects came or went since the last call. */
 bool shim_loaded_anew(void);
@@ -309,7 +312,9 @@ static inline bool shim_filtered(void)
  * question is answered, and allowed; or has waited so long that a call must be risked. */
 uint32_t shim_ask(void);
 bool shim_may_call(uint32_t question, uint64_t waited_ms);
-/* The same at an exit: polls for the answer, which comes within a beat. */
+/* The same, polling for the answer, which comes within a beat; at an exit: a young process does not
+ * ask. */
+bool shim_may_call_asked(void);
 bool shim_may_call_now(void);
 
 /* site.c */
