@@ -11,8 +11,7 @@
  * malloc calls ours is none either.
  *
  * Thread rule: one thread at a time, in a callback of dl_iterate_phdr. Errors: none; a file that
- * cannot be read has no malloc. Makes system calls, which the caller
- * knows to be allowed.
+ * cannot be read has no malloc. Makes system calls, which the caller knows to be allowed.
  */
 #include <elf.h>
 #include <fcntl.h>
@@ -84,8 +83,12 @@ static bool is_jemalloc(const char *name, size_t bytes)
 
 static bool is_foreign(const char *name)
 {
-	static const char *const names[] = { "mi_malloc", "mi_heap_malloc", "tc_malloc",
-					     "je_malloc", "rpmalloc",	    "scalable_malloc" };
+	/* clang-format off */
+	static const char *const names[] = {
+		"mi_malloc", "mi_heap_malloc", "tc_malloc", "je_malloc", "rpmalloc",
+		"scalable_malloc",
+	};
+	/* clang-format on */
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
 		if (is_name(name, names[i]))
