@@ -413,6 +413,17 @@ void rh_drain_last_look(struct rh_drain *drain, int pid)
 		rh_figures_look(&drain->images[newest].life, &now);
 }
 
+/* What the process found in itself so far. Also of one that lives on after its recording (--pid).
+ */
+static void read_findings(const struct rh_drain *drain, struct rh_image *image)
+{
+	const struct rh_proc *proc = rh_area_proc(drain->area, image->slot);
+
+	image->heaps = atomic_load(&proc->heaps);
+	memcpy(image->foreign, proc->foreign, sizeof image->foreign - 1);
+	memcpy(image->serves, proc->serves, sizeof image->serves - 1);
+}
+
 /* The slot may serve another process once all records that its image left in rings are taken. */
 
 static int retire(struct rh_drain *drain, size_t index, struct rh_err *err)
@@ -424,10 +435,8 @@ static int retire(struct rh_drain *drain, size_t index, struct rh_err *err)
 		return -1;
 	image = &drain->images[index];
 	image->over = true;
-	image->heaps = atomic_load(&proc->heaps);
+	read_findings(drain, image);
 	rh_figures_end(&image->life, drain->area, proc);
-	memcpy(image->foreign, proc->foreign, sizeof image->foreign - 1);
-	memcpy(image->serves, proc->serves, sizeof image->serves - 1);
 	if (image->pidfd >= 0)
 		close(image->pidfd);
 	image->pidfd = -1;
@@ -453,6 +462,7 @@ int rh_drain_processes(struct rh_drain *drain, bool main_over, struct rh_err *er
 
 		if (image->over)
 			continue;
+		read_findings(drain, image);
 		next = successor(drain, i);
 		if (next) /* what the next had used at its begin, this one has used */
 			rh_figures_look(&image->life, &next->life.begin);

@@ -98,6 +98,27 @@ as x static -fPIC -shared pre.c -o libpre.so || exit 1
 is_exit 7 'jemalloc with any prefix' "$reheap" record -o t.rht -- ./late ./libpre.so close
 said 'it' libpre.so
 
+# A process that is recorded again: its objects are known by then, and said again.
+cat >stays.c <<'END'
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+void use(void);
+int main(void) { for (;;) { use(); free(strdup("libc's")); usleep(100); } }
+END
+as x static stays.c own.c -o stays || exit 1
+./stays &
+stays=$!
+if "$reheap" record -q --pid $stays --duration 0.1 -o t.rht 2>.err; then
+	for time in first second; do
+		is_exit 0 "a running process, the $time time" "$reheap" record --pid $stays --duration 0.1 -o t.rht
+		ok 'it is said' grep -q "the executable $own" <(tail -n 1 .err)
+	done
+else
+	skip 'a running process' "it cannot be attached to here: $(tail -n 1 .err)"
+fi
+kill $stays
+
 cc main.c through.c -o prog || exit 1
 is_exit 7 'a static malloc that comes to calloc' "$reheap" record -o t.rht -- ./prog
 if [ "$(uname -m)" = x86_64 ]; then

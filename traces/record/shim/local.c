@@ -167,30 +167,13 @@ static bool search_file(const struct dl_phdr_info *info, long fd)
 	return false;
 }
 
-/* Whether it is new; when there is no room, it is not, so that no file is read time and again. */
-static bool is_new(const struct dl_phdr_info *info)
-{
-	static uint64_t seen[OBJECTS];
-	uint64_t key = ((uint64_t)info->dlpi_addr << 16) ^ shim_symbols_hash(info->dlpi_name) ^ 1;
-
-	for (int i = 0; i < OBJECTS; i++) {
-		if (seen[i] == key)
-			return false;
-		if (seen[i])
-			continue;
-		seen[i] = key;
-		return true;
-	}
-	return false;
-}
-
-bool shim_local_malloc(const struct dl_phdr_info *info)
+static bool search_object(const struct dl_phdr_info *info)
 {
 	const char *path = *info->dlpi_name ? info->dlpi_name : "/proc/self/exe";
 	bool found;
 	long fd;
 
-	if (!is_new(info) || !strchr(path, '/')) /* the vDSO has no file */
+	if (!strchr(path, '/')) /* the vDSO has no file */
 		return false;
 	fd = shim_raw(SYS_openat, AT_FDCWD, (long)(uintptr_t)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
 	if (fd < 0)
@@ -198,4 +181,36 @@ bool shim_local_malloc(const struct dl_phdr_info *info)
 	found = search_file(info, fd);
 	shim_raw(SYS_close, fd, 0, 0, 0, 0, 0);
 	return found;
+}
+
+/* What was found in an object, kept: a later recording of this process asks again. */
+struct known {
+	uint64_t key; /* 0 = none */
+	bool has_malloc;
+};
+
+/* An object's answer, read from its file at first; NULL: no room, and no file is read time and
+ * again. */
+static struct known *known_of(const struct dl_phdr_info *info)
+{
+	static struct known known[OBJECTS];
+	uint64_t key = ((uint64_t)info->dlpi_addr << 16) ^ shim_symbols_hash(info->dlpi_name) ^ 1;
+
+	for (int i = 0; i < OBJECTS; i++) {
+		if (known[i].key == key)
+			return &known[i];
+		if (!known[i].key) {
+			known[i].has_malloc = search_object(info);
+			known[i].key = key;
+			return &known[i];
+		}
+	}
+	return NULL;
+}
+
+bool shim_local_malloc(const struct dl_phdr_info *info)
+{
+	const struct known *known = known_of(info);
+
+	return known && known->has_malloc;
 }
