@@ -98,6 +98,16 @@ static void own_sleeps_are_blocked_time(void **state)
 	done(&config, &result);
 }
 
+/* Whether the probe says that it lacks something. What is derived may be absent, too, and leaves
+ * the exit status alone. */
+static bool lacks(const struct rh_result *result)
+{
+	for (size_t i = 0; i < result->absent_count; i++)
+		if (strncmp(result->absent[i].metric, "locks.", strlen("locks.")) == 0)
+			return true;
+	return false;
+}
+
 /* Every backend has a row for its threads; figures that the kernel does not provide have a sentence
  * instead. */
 static void every_backend_has_a_row(void **state)
@@ -115,7 +125,7 @@ static void every_backend_has_a_row(void **state)
 						 "locks.switches_voluntary_per_event"));
 		assert_true(futex || is_absent(&result, "locks.futex_per_event"));
 	}
-	assert_int_equal(result.exit, result.absent_count ? RH_PARTIAL : RH_OK);
+	assert_int_equal(result.exit, lacks(&result) ? RH_PARTIAL : RH_OK);
 	done(&config, &result);
 }
 
