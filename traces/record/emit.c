@@ -316,17 +316,7 @@ int rh_emit_add(struct rh_emitter *emit, const struct rh_chunk *chunk, struct rh
 /* The facts for a segment's notes are copied: the drain belongs to the recorder while we write. */
 static void look_for_segments(struct rh_emitter *emit)
 {
-	const struct rh_drain *drain = emit->what.drain;
-	struct rh_image *image = &emit->image;
-
-	*image = drain->images[emit->what.image];
-	if (!image->over && drain->area) {
-		const struct rh_proc *proc = rh_area_proc(drain->area, image->slot);
-
-		image->heaps = atomic_load(&proc->heaps);
-		memcpy(image->serves, proc->serves, sizeof image->serves - 1);
-		memcpy(image->foreign, proc->foreign, sizeof image->foreign - 1);
-	}
+	emit->image = emit->what.drain->images[emit->what.image];
 	rh_rotate_name(emit);
 }
 
