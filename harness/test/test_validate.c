@@ -243,21 +243,28 @@ static void what_the_program_does_is_no_error(void **state)
 	end(&v);
 }
 
+/* By samples, the baseline's calls take so long in the program in each round. */
+static void compare_with_inside(struct rh_validate *v, double seconds)
+{
+	const struct rh_validate_config config = { .argv = words, .reps = ROUNDS };
+	struct rh_err err = { 0 };
+
+	for (int i = 0; i < ROUNDS; i++)
+		v->rows[BASE].inside[i] = seconds;
+	assert_int_equal(rh_validate_compare(&config, v, &err), 0);
+}
+
 /* In the program the allocator's code takes 2.25 times what it takes in the replay: 90 ms for 40.
  * What mine saves there is 15 ms by the replay, so half as much again, by the root; the rest stays.
  * Too few samples scale nothing.
  */
 static void calls_in_the_program_are_colder(void **state)
 {
-	const struct rh_validate_config config = { .argv = words, .reps = ROUNDS };
-	struct rh_err err = { 0 };
 	struct rh_validate v;
 
 	(void)state;
 	make(&v, EVENTS);
-	for (int i = 0; i < ROUNDS; i++)
-		v.rows[BASE].inside[i] = 0.09;
-	assert_int_equal(rh_validate_compare(&config, &v, &err), 0);
+	compare_with_inside(&v, 0.09);
 	NEAR(v.ratio, 2.25);
 	NEAR(v.scale, 1.5);
 	NEAR(v.result.validation->calls_ratio, 2.25);
@@ -267,9 +274,7 @@ static void calls_in_the_program_are_colder(void **state)
 	NEAR(v.rows[MINE].truth[RH_VALIDATE_CPU].predicted.median, -0.0275);
 	NEAR(v.rows[MINE].truth[RH_VALIDATE_KERNEL].predicted.median, -0.005);
 	NEAR(v.heap_s, 0.09); /* that of the replay */
-	for (int i = 0; i < ROUNDS; i++)
-		v.rows[BASE].inside[i] = 0.009;
-	assert_int_equal(rh_validate_compare(&config, &v, &err), 0);
+	compare_with_inside(&v, 0.009);
 	NEAR(v.scale, 1);
 	NEAR(v.rows[MINE].truth[RH_VALIDATE_CPU].predicted.median, -0.02);
 	end(&v);
@@ -280,15 +285,11 @@ static void calls_in_the_program_are_colder(void **state)
  * as well: then both are scaled by the root. */
 static void a_faster_baseline_is_its_own(void **state)
 {
-	const struct rh_validate_config config = { .argv = words, .reps = ROUNDS };
-	struct rh_err err = { 0 };
 	struct rh_validate v;
 
 	(void)state;
 	make(&v, EVENTS);
-	for (int i = 0; i < ROUNDS; i++)
-		v.rows[BASE].inside[i] = 0.03;
-	assert_int_equal(rh_validate_compare(&config, &v, &err), 0);
+	compare_with_inside(&v, 0.03);
 	NEAR(v.ratio, 0.75);
 	NEAR(v.result.validation->calls_scale, 1);
 	NEAR(v.result.validation->calls_scale_base, 0.75);
@@ -298,7 +299,7 @@ static void a_faster_baseline_is_its_own(void **state)
 	NEAR(v.rows[MINE].truth[RH_VALIDATE_KERNEL].predicted.median, -0.005);
 	NEAR(v.heap_s, 0.09); /* that of the replay */
 	v.threads = 2;
-	assert_int_equal(rh_validate_compare(&config, &v, &err), 0);
+	compare_with_inside(&v, 0.03);
 	NEAR(v.result.validation->calls_scale, sqrt(0.75));
 	NEAR(v.result.validation->calls_scale_base, sqrt(0.75));
 	NEAR(v.rows[MINE].truth[RH_VALIDATE_CODE].predicted.median, -0.015 * sqrt(0.75));
