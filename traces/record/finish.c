@@ -183,6 +183,14 @@ static bool unseen_heap(const struct rh_session *session, const struct rh_image 
 	return true;
 }
 
+/* The counter kills in strict mode. The shim stops reading it when the program enters that mode by
+ * a function of libc, and cannot know when it does by an instruction of its own. */
+static bool ended_by_us(const struct rh_session *session)
+{
+	return session->strict && session->reaped && WIFSIGNALED(session->wait_status) &&
+	       WTERMSIG(session->wait_status) == SIGSEGV;
+}
+
 /* A wrapper script that ends in exec: the calls that were seen are its own, not the program's.
  * NULL: nothing of that kind. */
 static const char *became_later(const struct rh_session *session, size_t final, char *text,
@@ -194,6 +202,12 @@ static const char *became_later(const struct rh_session *session, size_t final, 
 
 	if (session->later)
 		return session->later->later[0] ? session->later->later : NULL;
+	if (ended_by_us(session)) {
+		snprintf(text, room,
+			 "SIGSEGV ended it in strict seccomp mode: entered without prctl or "
+			 "syscall of libc, that mode makes recording fatal");
+		return text;
+	}
 	for (size_t i = 0; i < children->count; i++)
 		if (children->rows[i].pid == session->child &&
 		    !rh_children_recorded_later(&children->rows[i], &session->drain)) {

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -216,6 +217,11 @@ bool rh_process_filtered(int pid, uint32_t allowed)
 	long count = allowed ? last_number(pid, "Seccomp_filters:") : 0;
 
 	return last_number(pid, "Seccomp:") > 0 && (count <= 0 || count > (long)allowed);
+}
+
+bool rh_process_strict(int pid)
+{
+	return last_number(pid, "Seccomp:") == SECCOMP_MODE_STRICT;
 }
 
 enum rh_sandbox rh_process_sandbox(int pid, uint32_t *filters)

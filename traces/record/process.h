@@ -35,6 +35,9 @@ bool rh_process_holds(struct rh_area *area, uint32_t slot);
 /* "Seccomp" of /proc/PID/status: filters of system calls are on, more than so many, which are known
  * to allow what we do. */
 bool rh_process_filtered(int pid, uint32_t allowed);
+/* Strict seccomp mode, which also forbids reading the counter. Of a process that is not reaped,
+ * too. */
+bool rh_process_strict(int pid);
 /* The filters that its threads are under, as far as their number tells. */
 enum rh_sandbox { RH_SANDBOX_NONE, RH_SANDBOX_ALIKE, RH_SANDBOX_MIXED };
 enum rh_sandbox rh_process_sandbox(int pid, uint32_t *filters);

@@ -27,6 +27,7 @@ struct rh_session {
 	int attached;		    /* pidfd of a program that is not our child; else 0 */
 	struct rh_dormant *dormant; /* page of a program whose shim slept; else NULL */
 	bool reaped;
+	bool strict; /* it ended in strict seccomp mode */
 	int wait_status;
 	uint64_t began_ns, began_ticks; /* the same moment on both clocks */
 	struct rh_span spans[RH_SPANS_MAX];

@@ -279,6 +279,7 @@ static void reap(struct rh_session *session)
 	    over.si_pid != session->child)
 		return;
 	rh_drain_last_look(&session->drain, session->child);
+	session->strict = rh_process_strict(session->child);
 	if (waitpid(session->child, &status, WNOHANG) == session->child) {
 		session->reaped = true;
 		session->wait_status = status;

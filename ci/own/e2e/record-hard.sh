@@ -80,6 +80,30 @@ for mode in strict filter bare late; do
 	holds 400001 'and is recorded' s.rht
 done
 
+# Strict mode by an instruction of the program's own forbids the recorder's clock before anybody knows.
+cat >strict.c <<'END'
+#include <stdlib.h>
+#include <sys/syscall.h>
+int main(void)
+{
+	long result;
+	free(malloc(10));
+	__asm__ volatile("syscall" : "=a"(result) : "a"(SYS_prctl), "D"(22L), "S"(1L) : "rcx", "r11", "memory");
+	for (int i = 0; i < 1000; i++)
+		free(malloc(10));
+	__asm__ volatile("syscall" : "=a"(result) : "a"(SYS_exit), "D"(result ? 77L : 0L) : "rcx", "r11", "memory");
+}
+END
+if [ "$(uname -m)" = x86_64 ] && gcc -O1 -fno-builtin strict.c -o strict 2>/dev/null && ./strict; then
+	is_exit 139 'a program that enters strict mode by itself ends' "$reheap" record -o own.rht -- ./strict
+	ok 'and the verdict says why' grep -q 'not complete: SIGSEGV ended it in strict seccomp mode' .err
+	is_exit 139 'also with --later' "$reheap" record --later -o own.rht -- ./strict
+	is_exit 0 'whose trace is made' "$reheap" record --recover own.rht.capture
+	ok 'and says so' grep -q 'not complete: SIGSEGV ended it in strict seccomp mode' .err
+else
+	skip 'strict mode by an instruction' 'not to be had here'
+fi
+
 # A program of real-time priority on the recorder's own processor: it must leave it while it waits.
 if taskset -c 0 chrt -f 10 true 2>/dev/null; then
 	is_exit 0 'a real-time program on the only processor' \
